@@ -1,1 +1,15 @@
-//! latchkey
+//! Latchkey's control plane: the database, the REST API, and what feeds the gateways.
+//!
+//! A request comes in through [`api`], does one [`action`] in one transaction of the [`store`], and
+//! the commit wakes the [`feed`], from which the discovery servers send it to every gateway.
+
+pub mod action;
+pub mod api;
+pub mod config;
+pub mod feed;
+pub mod gateways;
+pub mod seal;
+pub mod serve;
+pub mod store;
+pub mod tokens;
+pub mod world;

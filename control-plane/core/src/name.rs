@@ -1,0 +1,155 @@
+//! Names that people give to things.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The longest name, in characters.
+const LONGEST: usize = 100;
+
+/// The name of an app or a key: what admins see in logs and lists. 1 to 100 characters, no
+/// control characters, no space at either end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Name(String);
+
+/// A name that stands in lists and in Envoy's configuration: lower-case letters, digits, `-`
+/// and `_`, 1 to 63 characters, beginning with a letter or digit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Slug(String);
+
+/// The name of a model, as clients ask for it: 1 to 200 printable ASCII characters, no space.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ModelName(String);
+
+/// An e-mail address, in lower case. Only its shape is checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Email(String);
+
+/// Why a string is no such name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAName {
+    /// Not a [`Name`].
+    #[error("must be 1 to {LONGEST} characters, without control characters or outer spaces")]
+    Name,
+    /// Not a [`Slug`].
+    #[error("must be 1 to 63 lower-case letters, digits, `-` or `_`, beginning with a letter or digit")]
+    Slug,
+    /// Not a [`ModelName`].
+    #[error("must be 1 to 200 printable ASCII characters without spaces or `*`")]
+    Model,
+    /// Not an [`Email`].
+    #[error("must be an e-mail address such as alice@example.com")]
+    Email,
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=LONGEST).contains(&text.chars().count())
+        && text.trim() == text
+        && !text.chars().any(char::is_control)
+}
+
+fn is_slug(text: &str) -> bool {
+    let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+    (1..=63).contains(&text.len())
+        && text.bytes().next().is_some_and(plain)
+        && text.bytes().all(|c| plain(c) || c == b'-' || c == b'_')
+}
+
+fn is_model(text: &str) -> bool {
+    (1..=200).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_graphic() && c != b'*')
+}
+
+fn is_email(text: &str) -> bool {
+    let Some((local, domain)) = text.split_once('@') else { return false };
+    !local.is_empty()
+        && text.len() <= 254
+        && !domain.contains('@')
+        && domain.split('.').all(|label| !label.is_empty())
+        && !text.chars().any(|c| c.is_whitespace() || c.is_control())
+}
+
+macro_rules! names {
+    ($($type:ident, $holds:ident, $error:ident, $normal:expr;)*) => {$(
+        impl TryFrom<String> for $type {
+            type Error = NotAName;
+
+            fn try_from(text: String) -> Result<Self, NotAName> {
+                let text = $normal(text);
+                if $holds(&text) { Ok(Self(text)) } else { Err(NotAName::$error) }
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(name: $type) -> Self {
+                name.0
+            }
+        }
+
+        impl $type {
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )*};
+}
+
+names! {
+    Name, is_name, Name, std::convert::identity;
+    Slug, is_slug, Slug, std::convert::identity;
+    ModelName, is_model, Model, std::convert::identity;
+    Email, is_email, Email, |text: String| text.to_lowercase();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Result<Name, NotAName> {
+        Name::try_from(text.to_owned())
+    }
+
+    #[test]
+    fn names_are_short_visible_text() {
+        assert!(name("Support Bot").is_ok());
+        assert!(name("Überprüfung ✓").is_ok());
+        for bad in ["", " x", "x ", "a\nb", &"x".repeat(101)] {
+            assert_eq!(name(bad), Err(NotAName::Name), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn slugs_fit_into_envoys_cluster_names() {
+        assert!(Slug::try_from("azure-eu_2".to_owned()).is_ok());
+        for bad in ["", "-a", "A", "a/b", "a b", &"x".repeat(64)] {
+            assert_eq!(Slug::try_from(bad.to_owned()), Err(NotAName::Slug), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn models_may_hold_slashes_but_no_globs() {
+        assert!(ModelName::try_from("meta-llama/Llama-3.1:free".to_owned()).is_ok());
+        for bad in ["", "gpt 4", "gpt-*", "modèle"] {
+            assert_eq!(ModelName::try_from(bad.to_owned()), Err(NotAName::Model), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn emails_are_kept_in_lower_case() {
+        assert_eq!(Email::try_from("Alice@ACME.com".to_owned()).unwrap().as_str(), "alice@acme.com");
+        for bad in ["", "alice", "@acme.com", "a@b@c", "a@", "a b@c", "a@.com"] {
+            assert_eq!(Email::try_from(bad.to_owned()), Err(NotAName::Email), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Providers of models.
+
+use serde::{Deserialize, Serialize};
+use url::{Host, Url};
+use utoipa::ToSchema;
+
+/// Whose protocol a provider speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProviderKind {
+    /// OpenAI.
+    Openai,
+    /// Azure OpenAI, with its `/openai/v1` API.
+    AzureOpenai,
+    /// Anthropic.
+    Anthropic,
+    /// Anything that answers as OpenAI does.
+    OpenaiCompatible,
+}
+
+/// A provider's base URL, taken apart: `https://api.openai.com/v1`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl {
+    /// Whether to speak TLS.
+    pub tls: bool,
+    /// Name or address, an IPv6 address without brackets.
+    pub host: String,
+    /// The port to connect to.
+    pub port: u16,
+    /// What goes into the `Host` header.
+    pub authority: String,
+    /// The path with a leading and without a trailing slash, or empty.
+    pub path_prefix: String,
+}
+
+/// Why a base URL is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadUrl {
+    /// Not an absolute http(s) URL.
+    #[error("must be an http:// or https:// URL such as https://api.openai.com/v1")]
+    NotHttp,
+    /// It carries something that belongs elsewhere.
+    #[error("must have no user, password, query or fragment; a credential goes into `credential`")]
+    Extra,
+}
+
+impl ProviderKind {
+    /// The kind's word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Openai => "openai",
+            Self::AzureOpenai => "azure_openai",
+            Self::Anthropic => "anthropic",
+            Self::OpenaiCompatible => "openai_compatible",
+        }
+    }
+
+    /// The request header that carries the credential.
+    #[must_use]
+    pub fn credential_header(self) -> &'static str {
+        match self {
+            Self::Openai | Self::OpenaiCompatible => "authorization",
+            Self::AzureOpenai => "api-key",
+            Self::Anthropic => "x-api-key",
+        }
+    }
+
+    /// What that header holds for `credential`.
+    #[must_use]
+    pub fn credential_value(self, credential: &str) -> String {
+        match self {
+            Self::Openai | Self::OpenaiCompatible => format!("Bearer {credential}"),
+            Self::AzureOpenai | Self::Anthropic => credential.to_owned(),
+        }
+    }
+}
+
+/// A word in the database that is no kind of provider.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no kind of provider")]
+pub struct NotAKind(String);
+
+impl std::str::FromStr for ProviderKind {
+    type Err = NotAKind;
+
+    fn from_str(word: &str) -> Result<Self, NotAKind> {
+        [Self::Openai, Self::AzureOpenai, Self::Anthropic, Self::OpenaiCompatible]
+            .into_iter()
+            .find(|kind| kind.as_str() == word)
+            .ok_or_else(|| NotAKind(word.to_owned()))
+    }
+}
+
+impl std::str::FromStr for BaseUrl {
+    type Err = BadUrl;
+
+    fn from_str(text: &str) -> Result<Self, BadUrl> {
+        let url = Url::parse(text).map_err(|_| BadUrl::NotHttp)?;
+        let tls = match url.scheme() {
+            "https" => true,
+            "http" => false,
+            _ => return Err(BadUrl::NotHttp),
+        };
+        let extra = !url.username().is_empty() || url.password().is_some() || url.query().is_some();
+        if extra || url.fragment().is_some() {
+            return Err(BadUrl::Extra);
+        }
+        let host = match url.host().ok_or(BadUrl::NotHttp)? {
+            Host::Domain(name) => name.to_owned(),
+            Host::Ipv4(address) => address.to_string(),
+            Host::Ipv6(address) => address.to_string(),
+        };
+        Ok(Self {
+            tls,
+            host,
+            port: url.port_or_known_default().ok_or(BadUrl::NotHttp)?,
+            authority: url.authority().to_owned(),
+            path_prefix: url.path().trim_end_matches('/').to_owned(),
+        })
+    }
+}
+
+/// Whether `credential` can stand in a header: visible ASCII, no spaces, at most 4 kB.
+#[must_use]
+pub fn is_credential(credential: &str) -> bool {
+    (1..=4096).contains(&credential.len()) && credential.bytes().all(|c| c.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_url_is_taken_apart() {
+        let url: BaseUrl = "https://api.openai.com/v1/".parse().unwrap();
+        assert!(url.tls);
+        assert_eq!((url.host.as_str(), url.port), ("api.openai.com", 443));
+        assert_eq!((url.authority.as_str(), url.path_prefix.as_str()), ("api.openai.com", "/v1"));
+        let url: BaseUrl = "http://[::1]:9000".parse().unwrap();
+        assert!(!url.tls);
+        assert_eq!((url.host.as_str(), url.port), ("::1", 9000));
+        assert_eq!((url.authority.as_str(), url.path_prefix.as_str()), ("[::1]:9000", ""));
+    }
+
+    #[test]
+    fn a_credential_in_a_url_is_refused() {
+        for bad in ["https://user:pass@x.com", "https://x.com/?key=1", "https://x.com/#a"] {
+            assert_eq!(bad.parse::<BaseUrl>(), Err(BadUrl::Extra), "{bad}");
+        }
+        for bad in ["", "x.com", "ftp://x.com", "https://"] {
+            assert_eq!(bad.parse::<BaseUrl>(), Err(BadUrl::NotHttp), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! An app's settings: what its keys may do.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::address;
+use crate::invalid::Invalid;
+use crate::selection::Selection;
+
+/// Which credential opens an app at the gateway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialMode {
+    /// The app key; it may be shared.
+    #[default]
+    Shared,
+    /// Only a user's own named key.
+    Named,
+}
+
+/// An app's settings, as they are stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AppSettings {
+    /// Which credential opens the app.
+    pub mode: CredentialMode,
+    /// When the app and all its keys stop; none for never.
+    pub expires_at: Option<Timestamp>,
+    /// Names of providers.
+    pub allowed_providers: Selection,
+    /// Names of models; `*` stands for any run of characters.
+    pub allowed_models: Selection,
+    /// Ranges of client addresses; none for any.
+    pub ip_allow_list: Option<Vec<String>>,
+    /// Free JSON, surfaced in logs.
+    pub metadata: Map<String, Value>,
+    /// Labels.
+    pub tags: Vec<String>,
+    /// Whether key values are kept, encrypted, so that they can be seen again.
+    pub keep_key_values: bool,
+}
+
+/// Largest metadata, in bytes of JSON.
+const LARGEST_METADATA: usize = 16 * 1024;
+/// Most entries of any list.
+const MOST_ENTRIES: usize = 1000;
+const MOST_TAGS: usize = 50;
+const LONGEST_TAG: usize = 64;
+
+impl AppSettings {
+    /// The settings in their normal form.
+    ///
+    /// # Errors
+    /// Every field that is wrong.
+    pub fn validated(mut self) -> Result<Self, Invalid> {
+        let mut invalid = Invalid::default();
+        if let Some(ranges) = self.ip_allow_list.take() {
+            self.ip_allow_list = invalid.check("ip_allow_list", not_empty(&ranges)).map(|()| {
+                let normal = |(i, range): (usize, &String)| {
+                    invalid.check(&format!("ip_allow_list[{i}]"), address::range(range))
+                };
+                ranges.iter().enumerate().filter_map(normal).collect()
+            });
+        }
+        for (path, selection) in
+            [("allowed_models", &self.allowed_models), ("allowed_providers", &self.allowed_providers)]
+        {
+            if let Selection::Only(names) = selection {
+                invalid.check(path, at_most(names.len(), MOST_ENTRIES));
+            }
+        }
+        for (i, tag) in self.tags.iter().enumerate() {
+            invalid.check(&format!("tags[{i}]"), plain_tag(tag));
+        }
+        invalid.check("tags", at_most(self.tags.len(), MOST_TAGS));
+        let size = Value::Object(self.metadata.clone()).to_string().len();
+        if size > LARGEST_METADATA {
+            invalid.check::<(), _>(
+                "metadata",
+                Err(format!("is {size} bytes; at most {LARGEST_METADATA} are kept")),
+            );
+        }
+        invalid.into_result().map(|()| self)
+    }
+}
+
+fn not_empty(ranges: &[String]) -> Result<(), String> {
+    if ranges.is_empty() {
+        return Err("is empty, which would lock everyone out: use null for any address".to_owned());
+    }
+    at_most(ranges.len(), MOST_ENTRIES)
+}
+
+fn at_most(count: usize, most: usize) -> Result<(), String> {
+    if count > most { Err(format!("has {count} entries; at most {most} fit")) } else { Ok(()) }
+}
+
+fn plain_tag(tag: &str) -> Result<(), String> {
+    let fits = (1..=LONGEST_TAG).contains(&tag.chars().count()) && !tag.chars().any(char::is_control);
+    if fits {
+        Ok(())
+    } else {
+        Err(format!("must be 1 to {LONGEST_TAG} characters without control characters"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_wrong_field_is_named_at_once() {
+        let settings = AppSettings {
+            ip_allow_list: Some(vec!["10.0.0.1".into(), "nowhere".into()]),
+            tags: vec!["ok".into(), String::new()],
+            ..AppSettings::default()
+        };
+        let Invalid(errors) = settings.validated().unwrap_err();
+        let paths: Vec<_> = errors.iter().map(|error| error.path.as_str()).collect();
+        assert_eq!(paths, ["ip_allow_list[1]", "tags[1]"]);
+    }
+
+    #[test]
+    fn an_empty_allow_list_is_refused_and_none_means_any() {
+        let empty = AppSettings { ip_allow_list: Some(vec![]), ..AppSettings::default() };
+        assert_eq!(empty.validated().unwrap_err().0[0].path, "ip_allow_list");
+        assert_eq!(AppSettings::default().validated().unwrap().ip_allow_list, None);
+    }
+
+    #[test]
+    fn addresses_are_stored_as_ranges() {
+        let settings = AppSettings { ip_allow_list: Some(vec!["10.0.0.1".into()]), ..AppSettings::default() };
+        assert_eq!(settings.validated().unwrap().ip_allow_list.unwrap(), ["10.0.0.1/32"]);
+    }
+}

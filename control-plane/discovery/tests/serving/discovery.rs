@@ -1,0 +1,144 @@
+use std::time::Duration;
+
+use latchkey_discovery::resource;
+use latchkey_proto::discovery::discovery_client::DiscoveryClient;
+use latchkey_proto::discovery::discovery_request::Kind;
+use latchkey_proto::discovery::{Nack, Part, Position};
+use latchkey_proto::key::KeyHash;
+use tonic::Code;
+
+use crate::support::{ControlPlane, Memory, with_token};
+
+const A_WHILE: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn a_new_gateway_gets_everything_then_what_changes() {
+    let control_plane = ControlPlane::start().await;
+    for id in 1..=25 {
+        control_plane.source.write(id);
+    }
+    let mut gateway = control_plane.connect("gw-1", None).await;
+    assert_eq!(gateway.apply().await, (Part::SnapshotBegin, (1..=10).collect()));
+    assert_eq!(gateway.apply().await, (Part::SnapshotPart, (11..=20).collect()));
+    assert_eq!(gateway.apply().await, (Part::SnapshotEnd, (21..=25).collect()));
+    control_plane.source.write(3);
+    assert_eq!(gateway.apply().await, (Part::Increment, vec![3]));
+    control_plane.source.remove(3);
+    let response = gateway.receive().await.unwrap();
+    assert_eq!(response.removed_keys, [vec![3; 32]]);
+}
+
+#[tokio::test]
+async fn a_gateway_that_comes_back_gets_only_what_it_missed() {
+    let control_plane = ControlPlane::start().await;
+    control_plane.source.write(1);
+    let mut gateway = control_plane.connect("gw-1", None).await;
+    assert_eq!(gateway.apply().await, (Part::SnapshotBegin, vec![1]));
+    assert_eq!(gateway.apply().await, (Part::SnapshotEnd, vec![]));
+    let position = gateway.position.clone();
+    drop(gateway);
+    control_plane.until(|registry| registry.gateways()[0].disconnected_at.is_some()).await;
+
+    let mut same = control_plane.connect("gw-1", position.clone()).await;
+    control_plane.until(|registry| registry.gateways()[0].progress.acknowledged == 1).await;
+    control_plane.source.write(2);
+    assert_eq!(same.apply().await, (Part::Increment, vec![2]), "nothing came before");
+
+    let mut behind = control_plane.connect("gw-2", position).await;
+    assert_eq!(behind.apply().await, (Part::Increment, vec![2]));
+}
+
+#[tokio::test]
+async fn a_gateway_from_another_history_gets_everything() {
+    let control_plane = ControlPlane::with(Memory::new(2)).await;
+    control_plane.source.write(1);
+    let mut gateway = control_plane.connect("gw-1", Some(Position { revision: 1, tag: vec![1; 16] })).await;
+    assert_eq!(gateway.apply().await, (Part::SnapshotBegin, vec![1]));
+}
+
+#[tokio::test]
+async fn a_revocation_is_proven_by_three_gateways() {
+    let control_plane = ControlPlane::start().await;
+    let mut fleet = Vec::new();
+    for name in ["gw-1", "gw-2", "gw-3"] {
+        let mut gateway = control_plane.connect(name, None).await;
+        gateway.apply().await;
+        gateway.apply().await;
+        fleet.push(gateway);
+    }
+    let revision = control_plane.source.write(1);
+    for gateway in &mut fleet[..2] {
+        gateway.apply().await;
+    }
+    control_plane
+        .until(|registry| registry.gateways()[..2].iter().all(|it| it.progress.acknowledged == revision))
+        .await;
+    let propagation = control_plane.registry.applied(revision, &[], Duration::ZERO).await;
+    assert_eq!(propagation.applied.len(), 2);
+    assert_eq!(propagation.pending[0].name, "gw-3");
+    assert_eq!(propagation.pending[0].reason, "not acknowledged yet");
+    let (propagation, _) =
+        tokio::join!(control_plane.registry.applied(revision, &[], A_WHILE), fleet[2].apply());
+    assert_eq!(propagation.applied.len(), 3);
+    assert_eq!(propagation.pending, []);
+}
+
+#[tokio::test]
+async fn a_refused_key_is_shown_and_the_rest_is_applied() {
+    let control_plane = ControlPlane::start().await;
+    let mut gateway = control_plane.connect("gw-1", None).await;
+    gateway.apply().await;
+    gateway.apply().await;
+    let revision = control_plane.source.write(1);
+    let refused = gateway.receive().await.unwrap();
+    let name = resource::key(&KeyHash::from([1; 32]));
+    gateway.reject(&refused, name.clone()).await;
+    assert_eq!(gateway.apply().await, (Part::Increment, vec![]));
+    let propagation = control_plane.registry.applied(revision, std::slice::from_ref(&name), A_WHILE).await;
+    assert_eq!(propagation.pending[0].reason, "refused: no status");
+    let shown = &control_plane.registry.gateways()[0].progress;
+    assert_eq!(shown.quarantined[&name], "no status");
+    assert_eq!(shown.last_error, Some(format!("{name}: no status")));
+}
+
+#[tokio::test]
+async fn a_gateway_that_answers_nothing_is_let_go() {
+    let control_plane = ControlPlane::start().await;
+    let mut gateway = control_plane.connect("gw-1", None).await;
+    gateway.receive().await.unwrap();
+    tokio::time::pause();
+    let status = gateway.receive().await.unwrap_err();
+    assert_eq!((status.code(), status.message()), (Code::DeadlineExceeded, "no answer in 10s"));
+}
+
+#[tokio::test]
+async fn a_wrong_token_or_none_opens_nothing() {
+    let control_plane = ControlPlane::start().await;
+    for token in [None, Some("wrong"), Some("")] {
+        let request = with_token(tokio_stream::pending(), token);
+        let status =
+            DiscoveryClient::new(control_plane.channel.clone()).subscribe(request).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unauthenticated);
+    }
+    assert!(control_plane.registry.gateways().is_empty());
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_large_ends_the_stream() {
+    let control_plane = ControlPlane::start().await;
+    let mut gateway = control_plane.connect("gw-1", None).await;
+    gateway.receive().await.unwrap();
+    let error_detail = "x".repeat(2 << 20);
+    gateway.say(Kind::Nack(Nack { error_detail, ..Nack::default() })).await;
+    assert_eq!(gateway.receive().await.unwrap_err().code(), Code::OutOfRange);
+}
+
+#[tokio::test]
+async fn streams_end_when_the_control_plane_stops() {
+    let control_plane = ControlPlane::start().await;
+    let mut gateway = control_plane.connect("gw-1", None).await;
+    gateway.receive().await.unwrap();
+    control_plane.stop();
+    let status = gateway.receive().await.unwrap_err();
+    assert_eq!((status.code(), status.message()), (Code::Unavailable, "the control plane is stopping"));
+}

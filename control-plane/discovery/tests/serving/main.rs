@@ -1,0 +1,7 @@
+//! The servers over loopback, against a source in memory.
+
+mod support;
+
+mod discovery;
+
+mod ads;

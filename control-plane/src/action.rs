@@ -1,0 +1,91 @@
+//! What people do: one use case, one function, within one transaction that the caller commits.
+
+pub mod apps;
+pub mod keys;
+pub mod models;
+pub mod providers;
+pub mod tokens;
+pub mod users;
+
+use latchkey_core::invalid::{FieldError, Invalid};
+use latchkey_core::status::Final;
+use secrecy::SecretString;
+
+use crate::seal::{MasterKey, Sealed};
+use crate::store::keys::Key;
+use crate::world::World;
+
+/// What every action is given.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// Clock and randomness.
+    pub world: &'a World,
+    /// What stored secrets are sealed with.
+    pub master: &'a MasterKey,
+}
+
+/// A key with its value, which is shown now or never.
+#[derive(Debug)]
+pub struct Issued {
+    /// The record.
+    pub key: Key,
+    /// What the client presents.
+    pub value: SecretString,
+}
+
+/// Why an action was refused; nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such thing.
+    #[error("there is no {0} of this id")]
+    NotFound(&'static str),
+    /// It does not go with the state of things: a stable code, and what to do.
+    #[error("{detail}")]
+    Conflict {
+        /// Stable, for programs.
+        code: &'static str,
+        /// For people.
+        detail: String,
+    },
+    /// Fields that are wrong.
+    #[error("{} fields are wrong", .0.0.len())]
+    Invalid(Invalid),
+    /// A stored secret does not open.
+    #[error(transparent)]
+    Sealed(#[from] Sealed),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+impl Refusal {
+    /// A conflict.
+    pub fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::Conflict { code, detail: detail.into() }
+    }
+
+    /// One wrong field.
+    pub fn field(path: &str, message: impl ToString) -> Self {
+        Self::Invalid(FieldError::new(path, message).into())
+    }
+}
+
+impl From<Invalid> for Refusal {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
+impl From<Final> for Refusal {
+    fn from(error: Final) -> Self {
+        Self::conflict("revoked", error.to_string())
+    }
+}
+
+/// Turns a unique violation into a refusal of the field at `path`.
+fn taken(error: sqlx::Error, path: &str, message: &str) -> Refusal {
+    if error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation) {
+        return Refusal::field(path, message);
+    }
+    error.into()
+}

@@ -1,0 +1,42 @@
+//! Apps.
+
+pub mod create;
+pub mod delete;
+pub mod switch;
+pub mod update;
+
+use latchkey_core::invalid::{FieldError, Invalid};
+use latchkey_core::selection::Selection;
+use latchkey_core::settings::{AppSettings, CredentialMode};
+
+use super::Refusal;
+use crate::store::Tx;
+
+/// Refuses names of providers and models that would have no effect. A model with a `*` is taken
+/// as it is: it may match what comes later.
+async fn refuse_unknown_names(tx: &mut Tx, settings: &AppSettings) -> Result<(), Refusal> {
+    let mut invalid = Invalid::default();
+    if let Selection::Only(names) = &settings.allowed_providers {
+        for (i, name) in names.iter().enumerate() {
+            if tx.provider(name).await?.is_none() {
+                let message = format!("there is no provider `{name}`: create it first");
+                invalid.0.push(FieldError::new(format!("allowed_providers[{i}]"), message));
+            }
+        }
+    }
+    if let Selection::Only(names) = &settings.allowed_models {
+        for (i, name) in names.iter().enumerate() {
+            if !name.contains('*') && !tx.has_model(name).await? {
+                let message =
+                    format!("there is no model `{name}`: create it first, or use a pattern with `*`");
+                invalid.0.push(FieldError::new(format!("allowed_models[{i}]"), message));
+            }
+        }
+    }
+    invalid.into_result().map_err(Refusal::from)
+}
+
+/// Whether an app key's value is kept: to be seen again, or since named keys are made of it.
+pub(super) fn keeps_app_key(settings: &AppSettings) -> bool {
+    settings.keep_key_values || settings.mode == CredentialMode::Named
+}

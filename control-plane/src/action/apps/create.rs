@@ -1,0 +1,57 @@
+//! Creating an app, with its key.
+
+use latchkey_core::name::Name;
+use latchkey_core::settings::AppSettings;
+use latchkey_core::status::Status;
+
+use super::{keeps_app_key, refuse_unknown_names};
+use crate::action::keys::secret;
+use crate::action::{Context, Issued, Refusal};
+use crate::store::Tx;
+use crate::store::apps::App;
+use crate::store::keys::Key;
+
+/// Creates an app and its key.
+///
+/// # Errors
+/// Settings that are wrong or name what does not exist.
+pub async fn create(
+    tx: &mut Tx,
+    context: Context<'_>,
+    name: Name,
+    settings: AppSettings,
+) -> Result<(App, Issued), Refusal> {
+    let settings = settings.validated()?;
+    refuse_unknown_names(tx, &settings).await?;
+    let now = context.world.now();
+    let revision = tx.revision(context.world).await?;
+    let app = App {
+        id: context.world.id(),
+        name,
+        status: Status::Active,
+        settings,
+        created_at: now,
+        updated_at: now,
+        revision,
+    };
+    tx.insert_app(&app).await?;
+    let id = context.world.id();
+    let minted = secret::app_key(context, id, keeps_app_key(&app.settings));
+    let key = Key {
+        id,
+        app_id: app.id,
+        user_id: None,
+        name: app.name.clone(),
+        status: Status::Active,
+        expires_at: None,
+        created_at: now,
+        rotated_at: None,
+        revoked_at: None,
+        hash: minted.hash,
+        sealed_value: minted.sealed_value,
+        retired: None,
+        revision,
+    };
+    tx.insert_key(&key).await?;
+    Ok((app, Issued { key, value: minted.value }))
+}

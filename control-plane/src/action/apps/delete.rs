@@ -1,0 +1,20 @@
+//! Deleting an app.
+
+use uuid::Uuid;
+
+use crate::action::{Context, Refusal};
+use crate::store::Tx;
+
+/// Hides an app for good and revokes its keys; the records stay. Gives its last revision.
+///
+/// # Errors
+/// There is no such app.
+pub async fn delete(tx: &mut Tx, context: Context<'_>, id: Uuid) -> Result<i64, Refusal> {
+    let app = tx.app(id).await?.ok_or(Refusal::NotFound("app"))?;
+    let now = context.world.now();
+    let revision = tx.revision(context.world).await?;
+    tx.mark_app_deleted(app.id, now, revision).await?;
+    tx.revoke_keys_of(app.id, now, revision).await?;
+    tx.remove_app(context.world, app.id).await?;
+    Ok(revision)
+}

@@ -1,0 +1,28 @@
+//! Activating, deactivating and revoking an app.
+
+use latchkey_core::status::{Status, Switch};
+use uuid::Uuid;
+
+use crate::action::{Context, Refusal};
+use crate::store::Tx;
+use crate::store::apps::App;
+
+/// Switches an app, and with it all its keys.
+///
+/// # Errors
+/// There is no such app, or it is revoked and would come back.
+pub async fn switch(tx: &mut Tx, context: Context<'_>, id: Uuid, switch: Switch) -> Result<App, Refusal> {
+    let mut app = tx.app(id).await?.ok_or(Refusal::NotFound("app"))?;
+    let status = app.status.after(switch)?;
+    if status == app.status {
+        return Ok(app);
+    }
+    app.status = status;
+    app.updated_at = context.world.now();
+    app.revision = tx.revision(context.world).await?;
+    tx.update_app(&app).await?;
+    if status == Status::Revoked {
+        tx.revoke_keys_of(app.id, app.updated_at, app.revision).await?;
+    }
+    Ok(app)
+}

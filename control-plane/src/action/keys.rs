@@ -1,0 +1,7 @@
+//! App keys and named keys.
+
+pub mod create;
+pub mod rotate;
+pub mod secret;
+pub mod switch;
+pub mod update;

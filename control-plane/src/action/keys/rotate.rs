@@ -1,0 +1,65 @@
+//! Replacing a key's secret under the same id.
+//!
+//! At most two secrets open one key. Rotating again within the grace ends the older one at once.
+
+use latchkey_core::rotation::Grace;
+use latchkey_core::status::{Final, Status};
+use uuid::Uuid;
+
+use super::secret::{self, Minted};
+use crate::action::apps::keeps_app_key;
+use crate::action::{Context, Issued, Refusal};
+use crate::store::Tx;
+use crate::store::apps::App;
+use crate::store::keys::{Key, Retired};
+
+/// Replaces an app key's secret.
+///
+/// # Errors
+/// The key is revoked.
+pub async fn app_key(tx: &mut Tx, context: Context<'_>, app: &App, grace: Grace) -> Result<Issued, Refusal> {
+    let key = tx.app_key(app.id).await?;
+    let minted = secret::app_key(context, key.id, keeps_app_key(&app.settings));
+    replace(tx, context, key, minted, grace).await
+}
+
+/// Replaces a named key's secret.
+///
+/// # Errors
+/// There is no such key, or it is revoked.
+pub async fn named_key(
+    tx: &mut Tx,
+    context: Context<'_>,
+    app: &App,
+    id: Uuid,
+    grace: Grace,
+) -> Result<Issued, Refusal> {
+    let key = tx.named_key(app.id, id).await?.ok_or(Refusal::NotFound("key"))?;
+    let user = key.user_id.ok_or(Refusal::NotFound("key"))?;
+    let parent = tx.app_key(app.id).await?;
+    let minted = secret::named_key(context, &parent, user, key.id, app.settings.keep_key_values)?;
+    replace(tx, context, key, minted, grace).await
+}
+
+async fn replace(
+    tx: &mut Tx,
+    context: Context<'_>,
+    mut key: Key,
+    minted: Minted,
+    grace: Grace,
+) -> Result<Issued, Refusal> {
+    if key.status == Status::Revoked {
+        return Err(Final.into());
+    }
+    let now = context.world.now();
+    if let Some(older) = key.retired {
+        tx.remove_key_hash(context.world, older.hash.as_bytes().to_vec()).await?;
+    }
+    key.retired = Some(Retired { hash: key.hash, at: grace.ends(now) });
+    key.hash = minted.hash;
+    key.sealed_value = minted.sealed_value;
+    key.rotated_at = Some(now);
+    key.revision = tx.revision(context.world).await?;
+    tx.update_key(&key).await?;
+    Ok(Issued { key, value: minted.value })
+}

@@ -1,0 +1,52 @@
+//! Minting secrets.
+
+use latchkey_proto::key::{AppKey, Claim, Key, KeyHash, NamedKey};
+use secrecy::{ExposeSecret as _, SecretString};
+use uuid::Uuid;
+
+use crate::action::{Context, Refusal};
+use crate::seal::{Purpose, Sealed};
+use crate::store::keys::Key as Record;
+
+/// A fresh secret.
+#[derive(Debug)]
+pub struct Minted {
+    /// What the client presents.
+    pub value: SecretString,
+    /// What it is found by.
+    pub hash: KeyHash,
+    /// The value, encrypted, where it is kept.
+    pub sealed_value: Option<Vec<u8>>,
+}
+
+/// A fresh app key for the record `id`.
+#[must_use]
+pub fn app_key(context: Context<'_>, id: Uuid, keep: bool) -> Minted {
+    let key = AppKey::new(context.world.random());
+    minted(context, id, keep, key.expose(), key.hash())
+}
+
+/// A fresh named key for the record `id` of `user`, under the app key `parent`.
+///
+/// # Errors
+/// The parent's value was not kept, or does not open.
+pub fn named_key(
+    context: Context<'_>,
+    parent: &Record,
+    user: Uuid,
+    id: Uuid,
+    keep: bool,
+) -> Result<Minted, Refusal> {
+    let sealed = parent.sealed_value.as_deref().ok_or_else(|| {
+        Refusal::conflict("app_key_not_kept", "the app key's value was not kept: rotate the app key first")
+    })?;
+    let value = context.master.open(Purpose::KeyValue(parent.id), sealed)?;
+    let Ok(Key::App(parent)) = Key::parse(value.expose_secret()) else { return Err(Sealed.into()) };
+    let key = NamedKey::new(&parent, Claim { user, key: id }, context.world.random());
+    Ok(minted(context, id, keep, key.expose(), key.hash()))
+}
+
+fn minted(context: Context<'_>, id: Uuid, keep: bool, value: &str, hash: KeyHash) -> Minted {
+    let seal = || context.master.seal(context.world, Purpose::KeyValue(id), value.as_bytes());
+    Minted { value: value.to_owned().into(), hash, sealed_value: keep.then(seal) }
+}

@@ -1,0 +1,35 @@
+//! Activating, deactivating and revoking a named key.
+
+use latchkey_core::status::{Status, Switch};
+use uuid::Uuid;
+
+use crate::action::{Context, Refusal};
+use crate::store::Tx;
+use crate::store::keys::Key;
+
+/// Switches a named key. A revoked one keeps its record, not its value.
+///
+/// # Errors
+/// There is no such key, or it is revoked and would come back.
+pub async fn switch(
+    tx: &mut Tx,
+    context: Context<'_>,
+    app_id: Uuid,
+    id: Uuid,
+    switch: Switch,
+) -> Result<Key, Refusal> {
+    let app = tx.app(app_id).await?.ok_or(Refusal::NotFound("app"))?;
+    let mut key = tx.named_key(app.id, id).await?.ok_or(Refusal::NotFound("key"))?;
+    let status = key.status.after(switch)?;
+    if status == key.status {
+        return Ok(key);
+    }
+    key.status = status;
+    if status == Status::Revoked {
+        key.revoked_at = Some(context.world.now());
+        key.sealed_value = None;
+    }
+    key.revision = tx.revision(context.world).await?;
+    tx.update_key(&key).await?;
+    Ok(key)
+}

@@ -1,0 +1,161 @@
+//! Providers.
+
+use latchkey_core::invalid::Invalid;
+use latchkey_core::name::Slug;
+use latchkey_core::provider::{BadUrl, BaseUrl, ProviderKind, is_credential};
+use latchkey_core::selection::Selection;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::{Context, Refusal, taken};
+use crate::seal::Purpose;
+use crate::store::Tx;
+use crate::store::providers::Provider;
+
+/// What a provider is to be.
+#[derive(Debug)]
+pub struct NewProvider {
+    /// Unique.
+    pub name: Slug,
+    /// Whose protocol it speaks.
+    pub kind: ProviderKind,
+    /// Such as `https://api.openai.com/v1`.
+    pub base_url: String,
+    /// What it knows us by.
+    pub credential: Option<SecretString>,
+    /// An existing Envoy cluster's name; none has Latchkey run one.
+    pub cluster: Option<String>,
+    /// Whether its models can be called.
+    pub enabled: bool,
+}
+
+/// What to change of a provider; none leaves it.
+#[derive(Debug, Default)]
+pub struct ProviderEdit {
+    /// Whose protocol it speaks.
+    pub kind: Option<ProviderKind>,
+    /// Such as `https://api.openai.com/v1`.
+    pub base_url: Option<String>,
+    /// What it knows us by; the inner none for nothing.
+    pub credential: Option<Option<SecretString>>,
+    /// An existing Envoy cluster's name; the inner none has Latchkey run one.
+    pub cluster: Option<Option<String>>,
+    /// Whether its models can be called.
+    pub enabled: Option<bool>,
+}
+
+/// Adds a provider.
+///
+/// # Errors
+/// Fields that are wrong, or a name that is taken.
+pub async fn create(tx: &mut Tx, context: Context<'_>, new: NewProvider) -> Result<Provider, Refusal> {
+    let url = check(&new.base_url, new.credential.as_ref(), new.cluster.as_deref())?;
+    let now = context.world.now();
+    let provider = Provider {
+        sealed_credential: new.credential.map(|credential| seal(context, &new.name, &credential)),
+        name: new.name,
+        kind: new.kind,
+        base_url: new.base_url,
+        url,
+        cluster: new.cluster,
+        enabled: new.enabled,
+        created_at: now,
+        updated_at: now,
+    };
+    tx.insert_provider(&provider)
+        .await
+        .map_err(|error| taken(error, "name", "another provider has this name"))?;
+    tx.catalogue_revision(context.world).await?;
+    Ok(provider)
+}
+
+/// Edits a provider.
+///
+/// # Errors
+/// There is no such provider, or fields are wrong.
+pub async fn update(
+    tx: &mut Tx,
+    context: Context<'_>,
+    name: &str,
+    edit: ProviderEdit,
+) -> Result<Provider, Refusal> {
+    let mut provider = tx.provider(name).await?.ok_or(Refusal::NotFound("provider"))?;
+    provider.kind = edit.kind.unwrap_or(provider.kind);
+    provider.base_url = edit.base_url.unwrap_or(provider.base_url);
+    provider.enabled = edit.enabled.unwrap_or(provider.enabled);
+    provider.cluster = edit.cluster.unwrap_or(provider.cluster);
+    let credential = edit.credential.as_ref().and_then(Option::as_ref);
+    provider.url = check(&provider.base_url, credential, provider.cluster.as_deref())?;
+    if let Some(credential) = edit.credential {
+        provider.sealed_credential = credential.map(|credential| seal(context, &provider.name, &credential));
+    }
+    if provider.cluster.is_some() && provider.sealed_credential.is_some() {
+        return Err(Refusal::field("credential", CLUSTER_BRINGS_CREDENTIAL));
+    }
+    provider.updated_at = context.world.now();
+    tx.update_provider(&provider).await?;
+    tx.catalogue_revision(context.world).await?;
+    Ok(provider)
+}
+
+/// Removes a provider that nothing refers to.
+///
+/// # Errors
+/// There is no such provider, or models or apps refer to it.
+pub async fn delete(tx: &mut Tx, context: Context<'_>, name: &str) -> Result<(), Refusal> {
+    let models = tx.count_models_of(name).await?;
+    if models > 0 {
+        return Err(Refusal::conflict(
+            "in_use",
+            format!("{models} models are offered by it: delete them first"),
+        ));
+    }
+    let allowing = |(app, settings): (String, latchkey_core::settings::AppSettings)| {
+        let Selection::Only(names) = settings.allowed_providers else { return None };
+        names.iter().any(|allowed| allowed == name).then_some(app)
+    };
+    let apps: Vec<_> = tx.all_app_settings().await?.into_iter().filter_map(allowing).take(10).collect();
+    if !apps.is_empty() {
+        return Err(Refusal::conflict("in_use", format!("these apps allow it by name: {}", apps.join(", "))));
+    }
+    if !tx.delete_provider(name).await? {
+        return Err(Refusal::NotFound("provider"));
+    }
+    tx.catalogue_revision(context.world).await?;
+    Ok(())
+}
+
+const CLUSTER_BRINGS_CREDENTIAL: &str =
+    "would have no effect: with `cluster`, your own Envoy configuration brings the credential";
+
+fn check(
+    base_url: &str,
+    credential: Option<&SecretString>,
+    cluster: Option<&str>,
+) -> Result<BaseUrl, Refusal> {
+    let mut invalid = Invalid::default();
+    let url = invalid.check::<_, BadUrl>("base_url", base_url.parse());
+    if credential.is_some_and(|credential| !is_credential(credential.expose_secret())) {
+        invalid
+            .check::<(), _>("credential", Err("must be 1 to 4096 visible ASCII characters without spaces"));
+    }
+    if credential.is_some() && cluster.is_some() {
+        invalid.check::<(), _>("credential", Err(CLUSTER_BRINGS_CREDENTIAL));
+    }
+    if cluster
+        .is_some_and(|name| !(1..=200).contains(&name.len()) || !name.bytes().all(|c| c.is_ascii_graphic()))
+    {
+        invalid.check::<(), _>(
+            "cluster",
+            Err("must be the name of an Envoy cluster: 1 to 200 visible characters"),
+        );
+    }
+    url.filter(|_| invalid.0.is_empty()).ok_or(Refusal::Invalid(invalid))
+}
+
+fn seal(context: Context<'_>, name: &Slug, credential: &SecretString) -> Vec<u8> {
+    context.master.seal(
+        context.world,
+        Purpose::Credential(name.as_str()),
+        credential.expose_secret().as_bytes(),
+    )
+}

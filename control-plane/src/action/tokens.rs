@@ -1,0 +1,51 @@
+//! API tokens: `lk_` and 32 random bytes in base64url.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+use latchkey_core::role::Role;
+use secrecy::SecretString;
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::Refusal;
+use crate::store::Tx;
+use crate::store::tokens::Token;
+use crate::world::World;
+
+/// What a token is for.
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    /// What admins see.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// Whose it is; none for automation.
+    pub user_id: Option<Uuid>,
+    /// When it stops; none for never.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Makes a token; its value is not kept.
+///
+/// # Errors
+/// The database failed.
+pub async fn create(tx: &mut Tx, world: &World, new: NewToken) -> Result<SecretString, Refusal> {
+    let value = format!("lk_{}", URL_SAFE_NO_PAD.encode(world.random::<32>()));
+    let token = Token {
+        id: world.id(),
+        name: new.name,
+        role: new.role,
+        user_id: new.user_id,
+        created_at: world.now(),
+        expires_at: new.expires_at,
+    };
+    tx.insert_token(&token, &hash(&value)).await?;
+    Ok(value.into())
+}
+
+/// What a token is found by.
+#[must_use]
+pub fn hash(value: &str) -> [u8; 32] {
+    Sha256::digest(value.as_bytes()).into()
+}

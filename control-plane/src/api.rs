@@ -1,0 +1,143 @@
+//! The REST API under `/api/v1`.
+
+pub mod apps;
+pub mod auth;
+pub mod body;
+pub mod gateways;
+pub mod idempotency;
+pub mod keys;
+pub mod models;
+pub mod page;
+pub mod problem;
+pub mod propagation;
+pub mod providers;
+pub mod users;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::timeout::TimeoutLayer;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::action::Context;
+use crate::gateways::Gateways;
+use crate::seal::MasterKey;
+use crate::store::Store;
+use crate::world::World;
+
+use problem::Problem;
+
+/// What every handler can reach.
+#[derive(Clone)]
+pub struct Api {
+    /// The database.
+    pub store: Store,
+    /// Clock and randomness.
+    pub world: World,
+    /// What stored secrets are sealed with.
+    pub master: MasterKey,
+    /// The connected gateways, on every replica.
+    pub gateways: Arc<Gateways>,
+    /// How long a revocation waits for gateways.
+    pub apply_wait: Duration,
+}
+
+impl Api {
+    /// What actions are given.
+    #[must_use]
+    pub fn context(&self) -> Context<'_> {
+        Context { world: &self.world, master: &self.master }
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Latchkey",
+        description = "Self-service API keys for an LLM gateway. Errors are problem details (RFC 9457) with a \
+                       stable `code`. Creations take an `Idempotency-Key`. Lists are paged by `cursor`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    modifiers(&Bearer)
+)]
+struct Document;
+
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+        document.components.get_or_insert_default().add_security_scheme("token", scheme);
+    }
+}
+
+/// Every route, with its documentation.
+fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(apps::list, apps::create))
+        .routes(routes!(apps::read, apps::update, apps::delete))
+        .routes(routes!(apps::activate))
+        .routes(routes!(apps::deactivate))
+        .routes(routes!(apps::revoke))
+        .routes(routes!(apps::rotate))
+        .routes(routes!(apps::value))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::read, keys::update))
+        .routes(routes!(keys::activate))
+        .routes(routes!(keys::deactivate))
+        .routes(routes!(keys::revoke))
+        .routes(routes!(keys::rotate))
+        .routes(routes!(keys::value))
+        .routes(routes!(users::list, users::create))
+        .routes(routes!(users::read))
+        .routes(routes!(providers::list, providers::create))
+        .routes(routes!(providers::read, providers::update, providers::delete))
+        .routes(routes!(models::list, models::create))
+        .routes(routes!(models::read, models::update, models::delete))
+        .routes(routes!(gateways::list))
+}
+
+/// The OpenAPI document.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    routes().to_openapi()
+}
+
+/// The whole HTTP service.
+pub fn router(api: Api) -> Router {
+    let (routes, document) = routes().split_for_parts();
+    let no_store = (HeaderName::from_static("cache-control"), HeaderValue::from_static("no-store"));
+    let no_sniff = (HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
+    routes
+        .route("/api/openapi.json", get(|| async move { Json(document) }))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such path") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path has no such method")
+        })
+        .layer(DefaultBodyLimit::max(256 * 1024))
+        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_secs(60)))
+        .layer(CatchPanicLayer::custom(|_| Problem::internal().into_response()))
+        .layer(SetResponseHeaderLayer::if_not_present(no_store.0, no_store.1))
+        .layer(SetResponseHeaderLayer::if_not_present(no_sniff.0, no_sniff.1))
+        .with_state(api)
+}
+
+async fn ready(State(api): State<Api>) -> Result<&'static str, Problem> {
+    api.store.ping().await.map_err(|error| {
+        tracing::warn!(%error, "not ready: the database does not answer");
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", "the database does not answer")
+    })?;
+    Ok("ready\n")
+}

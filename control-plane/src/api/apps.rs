@@ -1,0 +1,202 @@
+//! `/api/v1/apps`
+
+mod shape;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use latchkey_core::expiry::expiration;
+use latchkey_core::rotation::Grace;
+use latchkey_core::settings::AppSettings;
+use latchkey_core::status::Switch;
+use secrecy::ExposeSecret as _;
+use uuid::Uuid;
+
+use super::Api;
+use super::auth::{Admin, Reader};
+use super::body::{Body, OptionalBody, Path, Query};
+use super::idempotency::{Attempt, Creation};
+use super::page::{Page, PageQuery};
+use super::problem::Problem;
+use super::propagation::{Propagation, app_resource, key_resources};
+use crate::action::{Refusal, apps, keys};
+use crate::seal::Purpose;
+use crate::store::apps::{App, AppFilter};
+
+pub use shape::{AppKeyView, AppView, Deleted, EditApp, KeyValue, NewApp, Rotate, Rotated, Switched};
+
+/// Lists apps, oldest first.
+#[utoipa::path(get, path = "/api/v1/apps", tag = "apps", operation_id = "list_apps", params(PageQuery),
+    security(("token" = [])), responses((status = 200, body = Page<AppView>), (status = "4XX", body = Problem)))]
+pub async fn list(
+    _: Reader,
+    State(api): State<Api>,
+    Query(query): Query<PageQuery>,
+) -> Result<Page<AppView>, Problem> {
+    let wanted = query.wanted()?;
+    let filter = AppFilter { search: query.search.unwrap_or_default(), after: wanted.after };
+    let rows = api.store.apps(&filter, wanted.rows()).await?;
+    let now = api.world.now();
+    Ok(wanted.page(rows, |app| app.id, |app| AppView::new(app, now)))
+}
+
+/// Creates an app with its key, whose value is shown in this answer only.
+#[utoipa::path(post, path = "/api/v1/apps", tag = "apps", operation_id = "create_app", request_body = NewApp,
+    params(("Idempotency-Key" = Option<String>, Header)),
+    security(("token" = [])), responses((status = 201, body = AppView), (status = "4XX", body = Problem)))]
+pub async fn create(_: Admin, State(api): State<Api>, new: Creation<NewApp>) -> Result<Response, Problem> {
+    let (new, attempt) = new.begin(&api).await?;
+    let mut first = match attempt {
+        Attempt::Replay(response) => return Ok(response),
+        Attempt::First(first) => first,
+    };
+    let now = api.world.now();
+    let expires_at =
+        expiration(new.expires_at, new.expires_in, now).map_err(|e| Refusal::field("expires_at", e))?;
+    let settings = AppSettings {
+        mode: new.mode,
+        expires_at,
+        allowed_providers: new.allowed_providers,
+        allowed_models: new.allowed_models,
+        ip_allow_list: new.ip_allow_list,
+        metadata: new.metadata,
+        tags: new.tags,
+        keep_key_values: new.keep_key_values,
+    };
+    let (app, issued) = apps::create::create(&mut first.tx, api.context(), new.name, settings).await?;
+    let view = AppView { key: Some(AppKeyView::issued(&issued)), ..AppView::new(app, now) };
+    first.created(&api, &view).await
+}
+
+/// Shows an app.
+#[utoipa::path(get, path = "/api/v1/apps/{id}", tag = "apps", operation_id = "read_app", params(("id" = Uuid, Path)),
+    security(("token" = [])), responses((status = 200, body = AppView), (status = "4XX", body = Problem)))]
+pub async fn read(_: Reader, State(api): State<Api>, Path(id): Path<Uuid>) -> Result<Json<AppView>, Problem> {
+    let app = find(&api, id).await?;
+    let key = api.store.app_key(id).await?.as_ref().map(AppKeyView::new);
+    Ok(Json(AppView { key, ..AppView::new(app, api.world.now()) }))
+}
+
+/// Edits an app. What is not named stays. When the mode's change replaced the app key, its new
+/// value is shown in this answer only.
+#[utoipa::path(patch, path = "/api/v1/apps/{id}", tag = "apps", operation_id = "update_app",
+    params(("id" = Uuid, Path)), request_body = EditApp,
+    security(("token" = [])), responses((status = 200, body = AppView), (status = "4XX", body = Problem)))]
+pub async fn update(
+    _: Admin,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+    Body(edit): Body<EditApp>,
+) -> Result<Json<AppView>, Problem> {
+    let now = api.world.now();
+    let mut tx = api.store.begin().await?;
+    let edit = |name: &mut _, settings: &mut _| edit.apply(name, settings, now);
+    let (app, issued) = apps::update::update(&mut tx, api.context(), id, edit).await?;
+    tx.commit().await?;
+    Ok(Json(AppView { key: issued.as_ref().map(AppKeyView::issued), ..AppView::new(app, now) }))
+}
+
+/// Deletes an app: it is hidden, and its keys are revoked. Their records stay.
+#[utoipa::path(delete, path = "/api/v1/apps/{id}", tag = "apps", operation_id = "delete_app",
+    params(("id" = Uuid, Path)),
+    security(("token" = [])), responses((status = 200, body = Deleted), (status = "4XX", body = Problem)))]
+pub async fn delete(
+    _: Admin,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<Deleted>, Problem> {
+    let mut tx = api.store.begin().await?;
+    let revision = apps::delete::delete(&mut tx, api.context(), id).await?;
+    tx.commit().await?;
+    Ok(Json(Deleted { propagation: api.propagate(revision, &app_resource(id)).await }))
+}
+
+/// Switches an app and all its keys on again.
+#[utoipa::path(post, path = "/api/v1/apps/{id}/activate", tag = "apps", operation_id = "activate_app",
+    params(("id" = Uuid, Path)),
+    security(("token" = [])), responses((status = 200, body = Switched<AppView>), (status = "4XX", body = Problem)))]
+pub async fn activate(
+    _: Admin,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<Switched<AppView>>, Problem> {
+    switch(&api, id, Switch::Activate).await
+}
+
+/// Switches an app and all its keys off; answers when every connected gateway has applied it.
+#[utoipa::path(post, path = "/api/v1/apps/{id}/deactivate", tag = "apps", operation_id = "deactivate_app",
+    params(("id" = Uuid, Path)),
+    security(("token" = [])), responses((status = 200, body = Switched<AppView>), (status = "4XX", body = Problem)))]
+pub async fn deactivate(
+    _: Admin,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<Switched<AppView>>, Problem> {
+    switch(&api, id, Switch::Deactivate).await
+}
+
+/// Revokes an app and all its keys for good; answers when every connected gateway has applied it.
+#[utoipa::path(post, path = "/api/v1/apps/{id}/revoke", tag = "apps", operation_id = "revoke_app",
+    params(("id" = Uuid, Path)),
+    security(("token" = [])), responses((status = 200, body = Switched<AppView>), (status = "4XX", body = Problem)))]
+pub async fn revoke(
+    _: Admin,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<Switched<AppView>>, Problem> {
+    switch(&api, id, Switch::Revoke).await
+}
+
+/// Replaces the app key's secret. The old one stops at once, or after the grace.
+#[utoipa::path(post, path = "/api/v1/apps/{id}/key/rotate", tag = "apps", operation_id = "rotate_app_key",
+    params(("id" = Uuid, Path)), request_body = Option<Rotate>,
+    security(("token" = [])), responses((status = 200, body = Rotated<AppKeyView>), (status = "4XX", body = Problem)))]
+pub async fn rotate(
+    _: Admin,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+    OptionalBody(rotate): OptionalBody<Rotate>,
+) -> Result<Json<Rotated<AppKeyView>>, Problem> {
+    let grace =
+        Grace::seconds(rotate.grace_seconds).map_err(|error| Refusal::field("grace_seconds", error))?;
+    let mut tx = api.store.begin().await?;
+    let app = tx.app(id).await?.ok_or(Refusal::NotFound("app"))?;
+    let issued = keys::rotate::app_key(&mut tx, api.context(), &app, grace).await?;
+    tx.commit().await?;
+    let propagation = api.propagate(issued.key.revision, &key_resources(&issued.key)).await;
+    Ok(Json(Rotated { key: AppKeyView::issued(&issued), propagation }))
+}
+
+/// Shows the app key's value again, where the app keeps values.
+#[utoipa::path(get, path = "/api/v1/apps/{id}/key/value", tag = "apps", operation_id = "read_app_key_value",
+    params(("id" = Uuid, Path)),
+    security(("token" = [])), responses((status = 200, body = KeyValue), (status = "4XX", body = Problem)))]
+pub async fn value(
+    _: Admin,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<KeyValue>, Problem> {
+    let app = find(&api, id).await?;
+    let key = api.store.app_key(id).await?.ok_or(Refusal::NotFound("app"))?;
+    let sealed = key.sealed_value.filter(|_| app.settings.keep_key_values);
+    shown(&api, key.id, sealed)
+}
+
+pub(super) fn shown(api: &Api, id: Uuid, sealed: Option<Vec<u8>>) -> Result<Json<KeyValue>, Problem> {
+    let detail = "the value was shown once and not kept: rotate the key for a new one";
+    let sealed = sealed.ok_or_else(|| Refusal::conflict("value_not_kept", detail))?;
+    let value = api.master.open(Purpose::KeyValue(id), &sealed).map_err(Refusal::from)?;
+    Ok(Json(KeyValue { value: value.expose_secret().to_owned() }))
+}
+
+pub(super) async fn find(api: &Api, id: Uuid) -> Result<App, Problem> {
+    Ok(api.store.app(id).await?.ok_or(Refusal::NotFound("app"))?)
+}
+
+async fn switch(api: &Api, id: Uuid, switch: Switch) -> Result<Json<Switched<AppView>>, Problem> {
+    let mut tx = api.store.begin().await?;
+    let app = apps::switch::switch(&mut tx, api.context(), id, switch).await?;
+    tx.commit().await?;
+    let propagation: Propagation = api.propagate(app.revision, &app_resource(id)).await;
+    Ok(Json(Switched { item: AppView::new(app, api.world.now()), propagation }))
+}

@@ -1,0 +1,179 @@
+//! `/api/v1/apps/{id}/keys`: named keys.
+
+mod shape;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use latchkey_core::expiry::expiration;
+use latchkey_core::rotation::Grace;
+use latchkey_core::status::Switch;
+use uuid::Uuid;
+
+use super::Api;
+use super::apps::{self, KeyValue, Rotate, Rotated, Switched};
+use super::auth::{Admin, Reader};
+use super::body::{Body, OptionalBody, Path, Query};
+use super::idempotency::{Attempt, Creation};
+use super::page::{Page, wanted};
+use super::problem::Problem;
+use super::propagation::key_resources;
+use crate::action::{Refusal, keys};
+use crate::store::keys::{Key, KeyFilter};
+
+pub use shape::{EditKey, KeyQuery, KeyView, NewKey};
+
+/// Lists an app's named keys, oldest first.
+#[utoipa::path(get, path = "/api/v1/apps/{id}/keys", tag = "keys", operation_id = "list_keys",
+    params(("id" = Uuid, Path), KeyQuery),
+    security(("token" = [])), responses((status = 200, body = Page<KeyView>), (status = "4XX", body = Problem)))]
+pub async fn list(
+    _: Reader,
+    State(api): State<Api>,
+    Path(app): Path<Uuid>,
+    Query(query): Query<KeyQuery>,
+) -> Result<Page<KeyView>, Problem> {
+    let wanted = wanted(query.cursor.as_deref(), query.limit)?;
+    apps::find(&api, app).await?;
+    let search = query.search.unwrap_or_default();
+    let filter = KeyFilter { search, user_id: query.user_id, after: wanted.after };
+    let rows = api.store.named_keys(app, &filter, wanted.rows()).await?;
+    let now = api.world.now();
+    Ok(wanted.page(rows, |key| key.id, |key| KeyView::new(&key, now)))
+}
+
+/// Creates a named key, whose value is shown in this answer only (unless the app keeps values).
+#[utoipa::path(post, path = "/api/v1/apps/{id}/keys", tag = "keys", operation_id = "create_key",
+    params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)), request_body = NewKey,
+    security(("token" = [])), responses((status = 201, body = KeyView), (status = "4XX", body = Problem)))]
+pub async fn create(
+    _: Admin,
+    State(api): State<Api>,
+    Path(app): Path<Uuid>,
+    new: Creation<NewKey>,
+) -> Result<Response, Problem> {
+    let (new, attempt) = new.begin(&api).await?;
+    let mut first = match attempt {
+        Attempt::Replay(response) => return Ok(response),
+        Attempt::First(first) => first,
+    };
+    let now = api.world.now();
+    let expires_at =
+        expiration(new.expires_at, new.expires_in, now).map_err(|e| Refusal::field("expires_at", e))?;
+    let new = keys::create::NewKey { user_id: new.user_id, name: new.name, expires_at };
+    let issued = keys::create::create(&mut first.tx, api.context(), app, new).await?;
+    first.created(&api, &KeyView::issued(&issued, now)).await
+}
+
+/// Shows a named key, without its value.
+#[utoipa::path(get, path = "/api/v1/apps/{id}/keys/{key}", tag = "keys", operation_id = "read_key",
+    params(("id" = Uuid, Path), ("key" = Uuid, Path)),
+    security(("token" = [])), responses((status = 200, body = KeyView), (status = "4XX", body = Problem)))]
+pub async fn read(
+    _: Reader,
+    State(api): State<Api>,
+    Path((app, key)): Path<(Uuid, Uuid)>,
+) -> Result<Json<KeyView>, Problem> {
+    let key = find(&api, app, key).await?;
+    Ok(Json(KeyView::new(&key, api.world.now())))
+}
+
+/// Edits a named key. What is not named stays.
+#[utoipa::path(patch, path = "/api/v1/apps/{id}/keys/{key}", tag = "keys", operation_id = "update_key",
+    params(("id" = Uuid, Path), ("key" = Uuid, Path)), request_body = EditKey,
+    security(("token" = [])), responses((status = 200, body = KeyView), (status = "4XX", body = Problem)))]
+pub async fn update(
+    _: Admin,
+    State(api): State<Api>,
+    Path((app, key)): Path<(Uuid, Uuid)>,
+    Body(edit): Body<EditKey>,
+) -> Result<Json<KeyView>, Problem> {
+    let now = api.world.now();
+    let edit = edit.apply(now)?;
+    let mut tx = api.store.begin().await?;
+    let key = keys::update::update(&mut tx, api.context(), app, key, edit).await?;
+    tx.commit().await?;
+    Ok(Json(KeyView::new(&key, now)))
+}
+
+/// Switches a named key on again.
+#[utoipa::path(post, path = "/api/v1/apps/{id}/keys/{key}/activate", tag = "keys", operation_id = "activate_key",
+    params(("id" = Uuid, Path), ("key" = Uuid, Path)),
+    security(("token" = [])), responses((status = 200, body = Switched<KeyView>), (status = "4XX", body = Problem)))]
+pub async fn activate(
+    _: Admin,
+    State(api): State<Api>,
+    Path((app, key)): Path<(Uuid, Uuid)>,
+) -> Result<Json<Switched<KeyView>>, Problem> {
+    switch(&api, app, key, Switch::Activate).await
+}
+
+/// Switches a named key off; answers when every connected gateway has applied it.
+#[utoipa::path(post, path = "/api/v1/apps/{id}/keys/{key}/deactivate", tag = "keys",
+    operation_id = "deactivate_key", params(("id" = Uuid, Path), ("key" = Uuid, Path)),
+    security(("token" = [])), responses((status = 200, body = Switched<KeyView>), (status = "4XX", body = Problem)))]
+pub async fn deactivate(
+    _: Admin,
+    State(api): State<Api>,
+    Path((app, key)): Path<(Uuid, Uuid)>,
+) -> Result<Json<Switched<KeyView>>, Problem> {
+    switch(&api, app, key, Switch::Deactivate).await
+}
+
+/// Revokes a named key for good; answers when every connected gateway has applied it.
+#[utoipa::path(post, path = "/api/v1/apps/{id}/keys/{key}/revoke", tag = "keys", operation_id = "revoke_key",
+    params(("id" = Uuid, Path), ("key" = Uuid, Path)),
+    security(("token" = [])), responses((status = 200, body = Switched<KeyView>), (status = "4XX", body = Problem)))]
+pub async fn revoke(
+    _: Admin,
+    State(api): State<Api>,
+    Path((app, key)): Path<(Uuid, Uuid)>,
+) -> Result<Json<Switched<KeyView>>, Problem> {
+    switch(&api, app, key, Switch::Revoke).await
+}
+
+/// Replaces a named key's secret. The old one stops at once, or after the grace.
+#[utoipa::path(post, path = "/api/v1/apps/{id}/keys/{key}/rotate", tag = "keys", operation_id = "rotate_key",
+    params(("id" = Uuid, Path), ("key" = Uuid, Path)), request_body = Option<Rotate>,
+    security(("token" = [])), responses((status = 200, body = Rotated<KeyView>), (status = "4XX", body = Problem)))]
+pub async fn rotate(
+    _: Admin,
+    State(api): State<Api>,
+    Path((app, key)): Path<(Uuid, Uuid)>,
+    OptionalBody(rotate): OptionalBody<Rotate>,
+) -> Result<Json<Rotated<KeyView>>, Problem> {
+    let grace =
+        Grace::seconds(rotate.grace_seconds).map_err(|error| Refusal::field("grace_seconds", error))?;
+    let mut tx = api.store.begin().await?;
+    let app = tx.app(app).await?.ok_or(Refusal::NotFound("app"))?;
+    let issued = keys::rotate::named_key(&mut tx, api.context(), &app, key, grace).await?;
+    tx.commit().await?;
+    let propagation = api.propagate(issued.key.revision, &key_resources(&issued.key)).await;
+    Ok(Json(Rotated { key: KeyView::issued(&issued, api.world.now()), propagation }))
+}
+
+/// Shows a named key's value again, where the app keeps values.
+#[utoipa::path(get, path = "/api/v1/apps/{id}/keys/{key}/value", tag = "keys", operation_id = "read_key_value",
+    params(("id" = Uuid, Path), ("key" = Uuid, Path)),
+    security(("token" = [])), responses((status = 200, body = KeyValue), (status = "4XX", body = Problem)))]
+pub async fn value(
+    _: Admin,
+    State(api): State<Api>,
+    Path((app, key)): Path<(Uuid, Uuid)>,
+) -> Result<Json<KeyValue>, Problem> {
+    let key = find(&api, app, key).await?;
+    apps::shown(&api, key.id, key.sealed_value)
+}
+
+async fn find(api: &Api, app: Uuid, key: Uuid) -> Result<Key, Problem> {
+    apps::find(api, app).await?;
+    Ok(api.store.named_key(app, key).await?.ok_or(Refusal::NotFound("key"))?)
+}
+
+async fn switch(api: &Api, app: Uuid, key: Uuid, switch: Switch) -> Result<Json<Switched<KeyView>>, Problem> {
+    let mut tx = api.store.begin().await?;
+    let key = keys::switch::switch(&mut tx, api.context(), app, key, switch).await?;
+    tx.commit().await?;
+    let propagation = api.propagate(key.revision, &key_resources(&key)).await;
+    Ok(Json(Switched { item: KeyView::new(&key, api.world.now()), propagation }))
+}

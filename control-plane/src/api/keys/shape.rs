@@ -1,0 +1,139 @@
+//! How named keys look from outside.
+
+use jiff::Timestamp;
+use latchkey_core::expiry::{Lifetime, expiration};
+use latchkey_core::name::Name;
+use latchkey_core::status::Standing;
+use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::action::keys::update::KeyEdit;
+use crate::action::{Issued, Refusal};
+use crate::api::body::nullable;
+use crate::store::keys::Key;
+
+/// A user's key for one app.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct KeyView {
+    /// Opaque; it stays when the secret is rotated.
+    pub id: Uuid,
+    /// The app that it opens.
+    pub app_id: Uuid,
+    /// Whose it is.
+    pub user_id: Option<Uuid>,
+    /// What people see.
+    #[schema(value_type = String)]
+    pub name: Name,
+    /// Whether it works, as far as the key itself goes; its app may be switched off.
+    pub status: Standing,
+    /// When it stops; null for never.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Timestamp>,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When its secret was last replaced.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub rotated_at: Option<Timestamp>,
+    /// When the replaced secret stops or stopped.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub old_secret_stops_at: Option<Timestamp>,
+    /// When it was revoked.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub revoked_at: Option<Timestamp>,
+    /// What the client presents; only where it was just made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+}
+
+/// A named key to create.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewKey {
+    /// Whose it is to be.
+    pub user_id: Uuid,
+    /// What people see: 1 to 100 characters.
+    #[schema(value_type = String)]
+    pub name: Name,
+    /// When it stops.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Timestamp>,
+    /// The same, as a lifetime.
+    pub expires_in: Option<Lifetime>,
+}
+
+/// What to change of a named key.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EditKey {
+    /// What people see.
+    #[schema(value_type = Option<String>)]
+    pub name: Option<Name>,
+    /// When it stops; null for never.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Option<Timestamp>>,
+    /// The same, as a lifetime from now.
+    pub expires_in: Option<Lifetime>,
+}
+
+/// Which of an app's named keys.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct KeyQuery {
+    /// The `next_cursor` of the page before.
+    pub cursor: Option<String>,
+    /// Items on a page: 1 to 200, 50 by default.
+    #[param(minimum = 1, maximum = 200)]
+    pub limit: Option<u16>,
+    /// Only keys whose name holds this, in any case.
+    pub search: Option<String>,
+    /// Only this user's keys.
+    pub user_id: Option<Uuid>,
+}
+
+impl KeyView {
+    /// The view of `key` at `now`, without its value.
+    #[must_use]
+    pub fn new(key: &Key, now: Timestamp) -> Self {
+        Self {
+            id: key.id,
+            app_id: key.app_id,
+            user_id: key.user_id,
+            name: key.name.clone(),
+            status: key.status.standing(key.expires_at, now),
+            expires_at: key.expires_at,
+            created_at: key.created_at,
+            rotated_at: key.rotated_at,
+            old_secret_stops_at: key.retired.map(|retired| retired.at),
+            revoked_at: key.revoked_at,
+            value: None,
+        }
+    }
+
+    /// The view of a key that was just made.
+    #[must_use]
+    pub fn issued(issued: &Issued, now: Timestamp) -> Self {
+        Self { value: Some(issued.value.expose_secret().to_owned()), ..Self::new(&issued.key, now) }
+    }
+}
+
+impl EditKey {
+    /// The edit that is asked for at `now`.
+    ///
+    /// # Errors
+    /// An expiration in the past, or two.
+    pub fn apply(self, now: Timestamp) -> Result<KeyEdit, Refusal> {
+        let set = |at: Option<Timestamp>, lifetime| {
+            expiration(at, lifetime, now).map_err(|error| Refusal::field("expires_at", error))
+        };
+        let expires_at = match (self.expires_at, self.expires_in) {
+            (None, None) => None,
+            (at, lifetime) => Some(set(at.flatten(), lifetime)?),
+        };
+        Ok(KeyEdit { name: self.name, expires_at })
+    }
+}

@@ -1,0 +1,105 @@
+//! Errors, as problem details (RFC 9457).
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use latchkey_core::invalid::{FieldError, Invalid};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::action::Refusal;
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Problem {
+    /// The HTTP status.
+    pub status: u16,
+    /// The status's name.
+    pub title: String,
+    /// Stable, for programs.
+    pub code: String,
+    /// What is wrong and how to mend it.
+    pub detail: String,
+    /// The fields that are wrong, where fields are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+}
+
+impl Problem {
+    /// A problem.
+    pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
+        Self {
+            status: status.as_u16(),
+            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            code: code.to_owned(),
+            detail: detail.into(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// Fields that are wrong.
+    #[must_use]
+    pub fn invalid(Invalid(errors): Invalid) -> Self {
+        let detail = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail) }
+    }
+
+    /// A fault of ours; the log says which.
+    #[must_use]
+    pub fn internal() -> Self {
+        let detail = "something failed on our side; the server's log says what";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let detail = refusal.to_string();
+        match refusal {
+            Refusal::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "not_found", detail),
+            Refusal::Conflict { code, .. } => Self::new(StatusCode::CONFLICT, code, detail),
+            Refusal::Invalid(invalid) => Self::invalid(invalid),
+            Refusal::Sealed(error) => {
+                tracing::error!(%error, "a stored secret does not open");
+                Self::internal()
+            }
+            Refusal::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Problem {
+    fn from(error: sqlx::Error) -> Self {
+        let busy = match &error {
+            sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) => true,
+            // SQLITE_BUSY and its extended codes, PostgreSQL's serialization failure and deadlock.
+            sqlx::Error::Database(database) => {
+                database.code().is_some_and(|code| matches!(&*code, "5" | "261" | "517" | "40001" | "40P01"))
+            }
+            _ => false,
+        };
+        if busy {
+            tracing::warn!(%error, "the database is busy or away");
+            let detail = "the database is busy or away; nothing was changed, try again";
+            return Self::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", detail);
+        }
+        tracing::error!(%error, "the database failed");
+        Self::internal()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}

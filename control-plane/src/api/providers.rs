@@ -1,0 +1,182 @@
+//! `/api/v1/providers`
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use jiff::Timestamp;
+use latchkey_core::name::Slug;
+use latchkey_core::provider::ProviderKind;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Api;
+use super::auth::{Admin, Reader};
+use super::body::{Body, Path, nullable};
+use super::idempotency::{Attempt, Creation};
+use super::page::Page;
+use super::problem::Problem;
+use crate::action::Refusal;
+use crate::action::providers::{self, ProviderEdit};
+use crate::store::providers::Provider;
+
+/// A provider of models.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ProviderView {
+    /// Unique; it cannot be changed.
+    #[schema(value_type = String)]
+    pub name: Slug,
+    /// Whose protocol it speaks.
+    pub kind: ProviderKind,
+    /// Such as `https://api.openai.com/v1`.
+    pub base_url: String,
+    /// Whether a credential is stored. The credential itself is never shown.
+    pub has_credential: bool,
+    /// The Envoy cluster that reaches it.
+    pub cluster: String,
+    /// Whether Latchkey runs that cluster; otherwise your own Envoy configuration does.
+    pub managed_cluster: bool,
+    /// Whether its models can be called.
+    pub enabled: bool,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Timestamp,
+}
+
+/// A provider to add.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewProvider {
+    /// Unique: lower-case letters, digits, `-` and `_`.
+    #[schema(value_type = String)]
+    pub name: Slug,
+    /// Whose protocol it speaks.
+    pub kind: ProviderKind,
+    /// Such as `https://api.openai.com/v1`.
+    pub base_url: String,
+    /// What it knows us by; stored encrypted, never shown.
+    #[schema(value_type = Option<String>, write_only)]
+    pub credential: Option<SecretString>,
+    /// The name of a cluster that your own Envoy configuration brings, with its credential.
+    pub cluster: Option<String>,
+    /// Whether its models can be called: true by default.
+    #[serde(default = "enabled")]
+    pub enabled: bool,
+}
+
+/// What to change of a provider.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EditProvider {
+    /// Whose protocol it speaks.
+    pub kind: Option<ProviderKind>,
+    /// Such as `https://api.openai.com/v1`.
+    pub base_url: Option<String>,
+    /// What it knows us by; null for nothing.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>, write_only)]
+    pub credential: Option<Option<SecretString>>,
+    /// The name of a cluster that your own Envoy configuration brings; null has Latchkey run one.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>)]
+    pub cluster: Option<Option<String>>,
+    /// Whether its models can be called.
+    pub enabled: Option<bool>,
+}
+
+fn enabled() -> bool {
+    true
+}
+
+impl From<Provider> for ProviderView {
+    fn from(provider: Provider) -> Self {
+        Self {
+            cluster: provider.cluster_name(),
+            managed_cluster: provider.cluster.is_none(),
+            has_credential: provider.sealed_credential.is_some(),
+            name: provider.name,
+            kind: provider.kind,
+            base_url: provider.base_url,
+            enabled: provider.enabled,
+            created_at: provider.created_at,
+            updated_at: provider.updated_at,
+        }
+    }
+}
+
+/// Lists every provider, oldest first.
+#[utoipa::path(get, path = "/api/v1/providers", tag = "providers", operation_id = "list_providers",
+    security(("token" = [])), responses((status = 200, body = Page<ProviderView>), (status = "4XX", body = Problem)))]
+pub async fn list(_: Reader, State(api): State<Api>) -> Result<Page<ProviderView>, Problem> {
+    let items = api.store.providers().await?.into_iter().map(ProviderView::from).collect();
+    Ok(Page { items, next_cursor: None })
+}
+
+/// Adds a provider.
+#[utoipa::path(post, path = "/api/v1/providers", tag = "providers", operation_id = "create_provider",
+    request_body = NewProvider, params(("Idempotency-Key" = Option<String>, Header)),
+    security(("token" = [])), responses((status = 201, body = ProviderView), (status = "4XX", body = Problem)))]
+pub async fn create(
+    _: Admin,
+    State(api): State<Api>,
+    new: Creation<NewProvider>,
+) -> Result<Response, Problem> {
+    let (new, attempt) = new.begin(&api).await?;
+    let mut first = match attempt {
+        Attempt::Replay(response) => return Ok(response),
+        Attempt::First(first) => first,
+    };
+    let NewProvider { name, kind, base_url, credential, cluster, enabled } = new;
+    let new = providers::NewProvider { name, kind, base_url, credential, cluster, enabled };
+    let provider = providers::create(&mut first.tx, api.context(), new).await?;
+    first.created(&api, &ProviderView::from(provider)).await
+}
+
+/// Shows a provider, without its credential.
+#[utoipa::path(get, path = "/api/v1/providers/{name}", tag = "providers", operation_id = "read_provider",
+    params(("name" = String, Path)),
+    security(("token" = [])), responses((status = 200, body = ProviderView), (status = "4XX", body = Problem)))]
+pub async fn read(
+    _: Reader,
+    State(api): State<Api>,
+    Path(name): Path<String>,
+) -> Result<Json<ProviderView>, Problem> {
+    Ok(Json(api.store.provider(&name).await?.ok_or(Refusal::NotFound("provider"))?.into()))
+}
+
+/// Edits a provider. What is not named stays.
+#[utoipa::path(patch, path = "/api/v1/providers/{name}", tag = "providers", operation_id = "update_provider",
+    params(("name" = String, Path)), request_body = EditProvider,
+    security(("token" = [])), responses((status = 200, body = ProviderView), (status = "4XX", body = Problem)))]
+pub async fn update(
+    _: Admin,
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    Body(edit): Body<EditProvider>,
+) -> Result<Json<ProviderView>, Problem> {
+    let EditProvider { kind, base_url, credential, cluster, enabled } = edit;
+    let edit = ProviderEdit { kind, base_url, credential, cluster, enabled };
+    let mut tx = api.store.begin().await?;
+    let provider = providers::update(&mut tx, api.context(), &name, edit).await?;
+    tx.commit().await?;
+    Ok(Json(provider.into()))
+}
+
+/// Removes a provider that no model and no app refers to.
+#[utoipa::path(delete, path = "/api/v1/providers/{name}", tag = "providers", operation_id = "delete_provider",
+    params(("name" = String, Path)),
+    security(("token" = [])), responses((status = 204), (status = "4XX", body = Problem)))]
+pub async fn delete(
+    _: Admin,
+    State(api): State<Api>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let mut tx = api.store.begin().await?;
+    providers::delete(&mut tx, api.context(), &name).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,128 @@
+//! `latchkey`: the control plane's program.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use jiff::SignedDuration;
+use latchkey::action;
+use latchkey::action::tokens::NewToken;
+use latchkey::config::{Admin, Cli, Command, Database, Serve, Token};
+use latchkey::seal::MasterKey;
+use latchkey::serve::serve;
+use latchkey::store::Store;
+use latchkey::world::World;
+use latchkey_core::name::{Email, Name};
+use latchkey_core::role::Role;
+use secrecy::{ExposeSecret as _, SecretString};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = match tracing_subscriber::EnvFilter::try_new(&cli.log) {
+        Ok(filter) => filter,
+        Err(error) => {
+            eprintln!("latchkey: LATCHKEY_LOG does not read as a filter: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    match run(cli.command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("latchkey: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<()> {
+    let world = World::system();
+    match command {
+        Command::Serve(options) => start(*options, world).await,
+        Command::Migrate(database) => {
+            open(&database).await?;
+            println!("the schema is up to date");
+            Ok(())
+        }
+        Command::Admin(Admin::Create { database, email, name, role }) => {
+            if !matches!(role, Role::Owner | Role::Admin | Role::Auditor) {
+                anyhow::bail!("the role must be owner, admin or auditor");
+            }
+            let store = open(&database).await?;
+            let token = add_person(&store, &world, email, name, role).await?;
+            println!("{}", token.expose_secret());
+            Ok(())
+        }
+        Command::Token(Token::Create { database, name, role, expires_in_days }) => {
+            let store = open(&database).await?;
+            let lifetime = expires_in_days.map(|days| SignedDuration::from_hours(i64::from(days) * 24));
+            let expires_at = lifetime.map(|lifetime| world.now().checked_add(lifetime)).transpose();
+            let expires_at = expires_at.context("--expires-in-days lies too far in the future")?;
+            let mut tx = store.begin().await?;
+            let new = NewToken { name: name.into(), role, user_id: None, expires_at };
+            let token = action::tokens::create(&mut tx, &world, new).await?;
+            tx.commit().await?;
+            println!("{}", token.expose_secret());
+            Ok(())
+        }
+        Command::Openapi => {
+            println!("{}", latchkey::api::openapi().to_pretty_json()?);
+            Ok(())
+        }
+    }
+}
+
+async fn start(options: Serve, world: World) -> anyhow::Result<()> {
+    let store = open(&options.database).await?;
+    let master = match &options.master_key {
+        Some(text) => MasterKey::parse(text).context("in LATCHKEY_MASTER_KEY")?,
+        None => MasterKey::load_or_create(&options.master_key_file, &world)?,
+    };
+    if store.count_users(Role::Owner).await? == 0 {
+        let email = options.owner_email.clone();
+        let token = add_person(&store, &world, email.clone(), None, Role::Owner).await?;
+        println!("First start: {email} owns this Latchkey.");
+        println!("Sign in to the API with this token, which is shown only now:");
+        println!("  Authorization: Bearer {}", token.expose_secret());
+    }
+    serve(options, store, master, world).await
+}
+
+async fn add_person(
+    store: &Store,
+    world: &World,
+    email: Email,
+    name: Option<Name>,
+    role: Role,
+) -> anyhow::Result<SecretString> {
+    let name = match name {
+        Some(name) => name,
+        None => Name::try_from(email.as_str().chars().take(100).collect::<String>())?,
+    };
+    let mut tx = store.begin().await?;
+    let user = action::users::create(&mut tx, world, email, name.clone(), role).await;
+    let user = user.map_err(|refusal| match refusal {
+        action::Refusal::Invalid(invalid) => {
+            anyhow::anyhow!("{}", invalid.0.first().map_or("", |error| &error.message))
+        }
+        other => other.into(),
+    })?;
+    let new = NewToken { name: name.into(), role, user_id: Some(user.id), expires_at: None };
+    let token = action::tokens::create(&mut tx, world, new).await?;
+    tx.commit().await?;
+    Ok(token)
+}
+
+/// Opens the database and brings its schema up to date.
+async fn open(database: &Database) -> anyhow::Result<Store> {
+    let url = &database.database_url;
+    let file = url.strip_prefix("sqlite://").map(|rest| Path::new(rest.split('?').next().unwrap_or(rest)));
+    if let Some(folder) = file.and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).with_context(|| format!("could not create {}", folder.display()))?;
+    }
+    let store = Store::open(url).await?;
+    store.migrate().await?;
+    Ok(store)
+}

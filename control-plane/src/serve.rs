@@ -1,0 +1,153 @@
+//! The running control plane: two listeners and a few jobs.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use jiff::SignedDuration;
+use latchkey_discovery::ads::Statuses;
+use latchkey_discovery::registry::Registry;
+use latchkey_discovery::session::Settings;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::{Identity, Server, ServerTlsConfig};
+
+use crate::api::{self, Api};
+use crate::config::Serve;
+use crate::feed::Feed;
+use crate::gateways::Gateways;
+use crate::seal::MasterKey;
+use crate::store::Store;
+use crate::tokens::GatewayTokens;
+use crate::world::World;
+
+/// How many revisions are kept for gateways to resume from.
+const KEPT_REVISIONS: i64 = 1_000_000;
+
+/// Serves until SIGINT or SIGTERM.
+///
+/// # Errors
+/// An address that cannot be listened on or must not be served in plaintext, a certificate that
+/// does not read, a database that is away.
+pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World) -> anyhow::Result<()> {
+    let tls = identity(&options).await?;
+    refuse_plaintext("LATCHKEY_HTTP_ADDR", options.http_addr, options.allow_plaintext)?;
+    refuse_plaintext("LATCHKEY_GRPC_ADDR", options.grpc_addr, options.allow_plaintext || tls.is_some())?;
+    let http = listen(options.http_addr).await?;
+    let grpc = listen(options.grpc_addr).await?;
+
+    let feed = Arc::new(Feed::open(store.clone(), master.clone(), options.ca_bundle).await?);
+    let (stop, stopping) = watch::channel(false);
+    let ack_timeout = Duration::from_millis(options.ack_timeout_ms);
+    let (registry, clusters) = (Registry::default(), Statuses::default());
+    let tokens = Arc::new(GatewayTokens::new(store.clone(), world.clone()));
+    let settings = Settings { ack_timeout, ..Settings::default() };
+    let discovery = latchkey_discovery::server::Server::new(
+        Arc::clone(&feed),
+        Arc::clone(&tokens),
+        registry.clone(),
+        settings,
+        stopping.clone(),
+    );
+    let ads =
+        latchkey_discovery::ads::Server::new(Arc::clone(&feed), tokens, clusters.clone(), stopping.clone());
+    let gateways = Arc::new(Gateways::new(registry, clusters, store.clone(), world.clone()));
+    let api = Api {
+        store: store.clone(),
+        world: world.clone(),
+        master,
+        gateways: Arc::clone(&gateways),
+        apply_wait: Duration::from_millis(options.apply_wait_ms),
+    };
+
+    let mut jobs = JoinSet::new();
+    jobs.spawn(async move { feed.follow().await });
+    jobs.spawn(async move { gateways.share().await });
+    jobs.spawn(tidy(store.clone(), world));
+
+    tracing::info!(http = %options.http_addr, grpc = %options.grpc_addr, tls = tls.is_some(), "serving");
+    let mut server = Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(10)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(5)));
+    if let Some(identity) = tls {
+        server =
+            server.tls_config(ServerTlsConfig::new().identity(identity)).context("the TLS certificate")?;
+    }
+    let streams = server
+        .add_service(discovery.into_service())
+        .add_service(ads.into_service())
+        .serve_with_incoming_shutdown(TcpListenerStream::new(grpc), stopped(stopping.clone()));
+    let api = axum::serve(http, api::router(api)).with_graceful_shutdown(stopped(stopping));
+    let signals = async {
+        wait_for_signal().await?;
+        tracing::info!("stopping");
+        stop.send_replace(true);
+        anyhow::Ok(())
+    };
+    let outcome = tokio::try_join!(
+        async { streams.await.context("the gateways' streams") },
+        async { api.await.context("the API") },
+        signals,
+    );
+    jobs.shutdown().await;
+    store.close().await;
+    outcome.map(|_| ())
+}
+
+async fn identity(options: &Serve) -> anyhow::Result<Option<Identity>> {
+    let (Some(cert), Some(key)) = (&options.grpc_tls_cert, &options.grpc_tls_key) else { return Ok(None) };
+    let read = async |path: &PathBuf| {
+        tokio::fs::read(path).await.with_context(|| format!("could not read {}", path.display()))
+    };
+    Ok(Some(Identity::from_pem(read(cert).await?, read(key).await?)))
+}
+
+fn refuse_plaintext(setting: &str, address: SocketAddr, allowed: bool) -> anyhow::Result<()> {
+    if address.ip().is_loopback() || allowed {
+        return Ok(());
+    }
+    anyhow::bail!(
+        "{setting}={address} would send keys in plaintext over the network: give LATCHKEY_GRPC_TLS_CERT and \
+         LATCHKEY_GRPC_TLS_KEY for the gateways' streams, put a TLS proxy before the API, and set \
+         LATCHKEY_ALLOW_PLAINTEXT=true where something else encrypts"
+    )
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("could not listen on {address}"))
+}
+
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is a stop as well.
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+async fn wait_for_signal() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+/// Forgets what is no longer needed, every hour.
+async fn tidy(store: Store, world: World) {
+    let mut hours = tokio::time::interval(Duration::from_secs(3600));
+    loop {
+        hours.tick().await;
+        let yesterday = world.now().saturating_sub(SignedDuration::from_hours(24));
+        let done = async {
+            store.forget_answers(yesterday.unwrap_or(jiff::Timestamp::UNIX_EPOCH)).await?;
+            store.forget_revisions(KEPT_REVISIONS).await
+        };
+        if let Err(error) = done.await {
+            tracing::warn!(%error, "could not tidy the database");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The database: SQLite or PostgreSQL, with one SQL text for both.
+//!
+//! One file per table, one function per query. Reads take a [`Store`], writes a [`Tx`]; whoever
+//! changes what gateways hold asks the [`Tx`] for its revision and stamps the rows with it.
+
+pub mod apps;
+pub mod feed;
+pub mod gateways;
+pub mod history;
+pub mod idempotency;
+pub mod keys;
+pub mod models;
+pub mod providers;
+pub mod row;
+pub mod tokens;
+pub mod users;
+
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::migrate::Migrator;
+use sqlx::{AnyPool, ConnectOptions as _, Executor as _};
+use tokio::sync::Notify;
+
+static SQLITE: Migrator = sqlx::migrate!("../migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("../migrations/postgres");
+
+/// Which database is behind the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// A file; one control plane.
+    Sqlite,
+    /// A server; any number of control planes.
+    Postgres,
+}
+
+/// The database.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: AnyPool,
+    backend: Backend,
+    committed: Arc<Notify>,
+}
+
+/// A transaction that writes.
+pub struct Tx {
+    inner: sqlx::Transaction<'static, sqlx::Any>,
+    revision: Option<i64>,
+    committed: Arc<Notify>,
+}
+
+/// On SQLite, what each connection is told first: readers do not wait for the writer, a commit is on
+/// the disk before it is answered, and a busy database is waited for.
+const SQLITE_PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+                              PRAGMA busy_timeout = 5000; PRAGMA cache_size = -32768;";
+
+impl Store {
+    /// Opens the database at `url` (`sqlite://file` or `postgres://…`); a missing SQLite file is
+    /// created.
+    ///
+    /// # Errors
+    /// A URL of another kind, or a database that cannot be reached.
+    pub async fn open(url: &str) -> anyhow::Result<Self> {
+        sqlx::any::install_default_drivers();
+        let (backend, url) = match url {
+            _ if url.starts_with("sqlite:") => {
+                (Backend::Sqlite, if url.contains('?') { url.to_owned() } else { format!("{url}?mode=rwc") })
+            }
+            _ if url.starts_with("postgres:") || url.starts_with("postgresql:") => {
+                (Backend::Postgres, url.to_owned())
+            }
+            _ => anyhow::bail!("DATABASE_URL must begin with sqlite:// or postgres://"),
+        };
+        let options = AnyConnectOptions::from_str(&url)
+            .context("DATABASE_URL is no valid database URL")?
+            .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1));
+        let pool = AnyPoolOptions::new()
+            .max_connections(16)
+            .acquire_timeout(Duration::from_secs(10))
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    if backend == Backend::Sqlite {
+                        connection.execute(SQLITE_PRAGMAS).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect_with(options)
+            .await
+            .context("could not open the database")?;
+        Ok(Self { pool, backend, committed: Arc::new(Notify::new()) })
+    }
+
+    /// Brings the schema up to date.
+    ///
+    /// # Errors
+    /// A migration that failed, or a schema newer than this program.
+    pub async fn migrate(&self) -> anyhow::Result<()> {
+        let migrator = match self.backend {
+            Backend::Sqlite => &SQLITE,
+            Backend::Postgres => &POSTGRES,
+        };
+        migrator.run(&self.pool).await.context("could not migrate the database")
+    }
+
+    /// Which database this is.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// Begins a transaction that writes; on SQLite it waits for its turn here, not at the commit.
+    ///
+    /// # Errors
+    /// The database is busy or away.
+    pub async fn begin(&self) -> sqlx::Result<Tx> {
+        let inner = match self.backend {
+            Backend::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await?,
+            Backend::Postgres => self.pool.begin().await?,
+        };
+        Ok(Tx { inner, revision: None, committed: Arc::clone(&self.committed) })
+    }
+
+    /// Told after each commit that published something, by this process.
+    #[must_use]
+    pub fn committed(&self) -> Arc<Notify> {
+        Arc::clone(&self.committed)
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn ping(&self) -> sqlx::Result<()> {
+        sqlx::query("SELECT 1").execute(&self.pool).await.map(|_| ())
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+impl Tx {
+    /// Makes all of it last, and wakes whoever feeds the gateways.
+    ///
+    /// # Errors
+    /// The commit failed; nothing was changed.
+    pub async fn commit(self) -> sqlx::Result<()> {
+        self.inner.commit().await?;
+        if self.revision.is_some() {
+            self.committed.notify_waiters();
+            self.committed.notify_one();
+        }
+        Ok(())
+    }
+}
+
+/// The `LIKE` pattern, escaped with a backslash, for lower-case text that holds `search`.
+fn containing(search: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in search.to_lowercase().chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern + "%"
+}

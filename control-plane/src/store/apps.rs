@@ -1,0 +1,209 @@
+//! Apps and their settings.
+
+use jiff::Timestamp;
+use latchkey_core::name::Name;
+use latchkey_core::settings::AppSettings;
+use latchkey_core::status::Status;
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+use uuid::Uuid;
+
+use super::row::{Columns as _, unfit};
+use super::{Store, Tx};
+
+/// An app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct App {
+    /// Opaque.
+    pub id: Uuid,
+    /// What people see.
+    pub name: Name,
+    /// Stored status.
+    pub status: Status,
+    /// What its keys may do.
+    pub settings: AppSettings,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+    /// The revision of its last change.
+    pub revision: i64,
+}
+
+impl TryFrom<AnyRow> for App {
+    type Error = sqlx::Error;
+
+    fn try_from(row: AnyRow) -> sqlx::Result<Self> {
+        let settings: &str = row.try_get("settings")?;
+        Ok(Self {
+            id: row.uuid("id")?,
+            name: row.try_get::<String, _>("name")?.try_into().map_err(|error| unfit("name", error))?,
+            status: row.parsed("status")?,
+            settings: serde_json::from_str(settings).map_err(|error| unfit("settings", error))?,
+            created_at: row.time("created_at")?,
+            updated_at: row.time("updated_at")?,
+            revision: row.try_get("revision")?,
+        })
+    }
+}
+
+/// Which apps a list holds.
+#[derive(Clone, Debug, Default)]
+pub struct AppFilter {
+    /// Part of the name, in any case.
+    pub search: String,
+    /// Those after this one.
+    pub after: Option<Uuid>,
+}
+
+impl Store {
+    /// The app with this id, unless it was deleted.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn app(&self, id: Uuid) -> sqlx::Result<Option<App>> {
+        sqlx::query(
+            "SELECT id, name, status, settings, created_at, updated_at, revision FROM apps
+             WHERE id = $1 AND deleted_at IS NULL",
+        )
+        .bind(id.to_string())
+        .fetch_optional(&self.pool)
+        .await?
+        .map(App::try_from)
+        .transpose()
+    }
+
+    /// Apps by age, oldest first.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn apps(&self, filter: &AppFilter, limit: i64) -> sqlx::Result<Vec<App>> {
+        sqlx::query(
+            r"SELECT id, name, status, settings, created_at, updated_at, revision FROM apps
+              WHERE deleted_at IS NULL AND id > $1 AND LOWER(name) LIKE $2 ESCAPE '\'
+              ORDER BY id LIMIT $3",
+        )
+        .bind(filter.after.map(|id| id.to_string()).unwrap_or_default())
+        .bind(super::containing(&filter.search))
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?
+        .into_iter()
+        .map(App::try_from)
+        .collect()
+    }
+
+    /// Apps by revision and id, after these, for gateways.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn apps_changed(&self, revision: i64, after: &str, limit: i64) -> sqlx::Result<Vec<App>> {
+        sqlx::query(
+            "SELECT id, name, status, settings, created_at, updated_at, revision FROM apps
+             WHERE deleted_at IS NULL AND (revision, id) > ($1, $2) ORDER BY revision, id LIMIT $3",
+        )
+        .bind(revision)
+        .bind(after.to_owned())
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?
+        .into_iter()
+        .map(App::try_from)
+        .collect()
+    }
+}
+
+impl Tx {
+    /// The app with this id, unless it was deleted; on PostgreSQL locked until the transaction ends.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn app(&mut self, id: Uuid) -> sqlx::Result<Option<App>> {
+        // An update that changes nothing takes the row's lock on both databases.
+        sqlx::query(
+            "UPDATE apps SET revision = revision WHERE id = $1 AND deleted_at IS NULL
+             RETURNING id, name, status, settings, created_at, updated_at, revision",
+        )
+        .bind(id.to_string())
+        .fetch_optional(&mut *self.inner)
+        .await?
+        .map(App::try_from)
+        .transpose()
+    }
+
+    /// Adds an app.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn insert_app(&mut self, app: &App) -> sqlx::Result<()> {
+        sqlx::query(
+            "INSERT INTO apps (id, name, status, settings, created_at, updated_at, revision)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(app.id.to_string())
+        .bind(app.name.as_str().to_owned())
+        .bind(app.status.as_str())
+        .bind(json(&app.settings))
+        .bind(app.created_at.as_millisecond())
+        .bind(app.updated_at.as_millisecond())
+        .bind(app.revision)
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(())
+    }
+
+    /// Writes an app's name, status and settings.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn update_app(&mut self, app: &App) -> sqlx::Result<()> {
+        sqlx::query(
+            "UPDATE apps SET name = $1, status = $2, settings = $3, updated_at = $4, revision = $5 WHERE id = $6",
+        )
+        .bind(app.name.as_str().to_owned())
+        .bind(app.status.as_str())
+        .bind(json(&app.settings))
+        .bind(app.updated_at.as_millisecond())
+        .bind(app.revision)
+        .bind(app.id.to_string())
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(())
+    }
+
+    /// Marks an app as deleted; its record stays.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn mark_app_deleted(&mut self, id: Uuid, at: Timestamp, revision: i64) -> sqlx::Result<()> {
+        sqlx::query("UPDATE apps SET status = 'revoked', deleted_at = $1, revision = $2 WHERE id = $3")
+            .bind(at.as_millisecond())
+            .bind(revision)
+            .bind(id.to_string())
+            .execute(&mut *self.inner)
+            .await?;
+        Ok(())
+    }
+
+    /// The settings of every app that is not deleted, with its name: for what must stay referable.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn all_app_settings(&mut self) -> sqlx::Result<Vec<(String, AppSettings)>> {
+        let rows = sqlx::query("SELECT name, settings FROM apps WHERE deleted_at IS NULL ORDER BY id")
+            .fetch_all(&mut *self.inner)
+            .await?;
+        let read = |row: &AnyRow| {
+            let settings: &str = row.try_get("settings")?;
+            Ok((
+                row.try_get("name")?,
+                serde_json::from_str(settings).map_err(|error| unfit("settings", error))?,
+            ))
+        };
+        rows.iter().map(read).collect()
+    }
+}
+
+fn json(settings: &AppSettings) -> String {
+    serde_json::to_string(settings).expect("settings are plain JSON")
+}

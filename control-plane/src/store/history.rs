@@ -1,0 +1,136 @@
+//! The history of what gateways should hold: one revision per publishing transaction.
+
+use latchkey_discovery::source::Position;
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+use uuid::Uuid;
+
+use super::row::unfit;
+use super::{Store, Tx};
+use crate::world::World;
+
+/// The newest revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The newest revision and its tag.
+    pub position: Position,
+    /// The newest revision that touched a provider or a model.
+    pub catalogue_revision: i64,
+}
+
+impl Store {
+    /// The newest revision that is committed.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn head(&self) -> sqlx::Result<Head> {
+        let row = sqlx::query("SELECT revision, tag, catalogue_revision FROM head WHERE id = 1")
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(Head { position: position(&row)?, catalogue_revision: row.try_get("catalogue_revision")? })
+    }
+
+    /// Whether `at` is a point of this history.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn was(&self, at: &Position) -> sqlx::Result<bool> {
+        let Ok(revision) = i64::try_from(at.revision) else { return Ok(false) };
+        let row = sqlx::query("SELECT revision, tag FROM revisions WHERE revision = $1")
+            .bind(revision)
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map_or(Ok(false), |row| Ok(position(&row)? == *at))
+    }
+
+    /// Forgets all but the newest `keep` revisions; a gateway older than those gets a full snapshot.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn forget_revisions(&self, keep: i64) -> sqlx::Result<u64> {
+        let done = sqlx::query(
+            "DELETE FROM revisions WHERE revision < (SELECT revision - $1 FROM head WHERE id = 1)",
+        )
+        .bind(keep)
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected())
+    }
+}
+
+impl Tx {
+    /// The revision of this transaction, taken on the first call. From then on, other publishing
+    /// transactions wait, so that revisions are committed in their order.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn revision(&mut self, world: &World) -> sqlx::Result<i64> {
+        if let Some(revision) = self.revision {
+            return Ok(revision);
+        }
+        let tag = world.random::<16>().to_vec();
+        let row =
+            sqlx::query("UPDATE head SET revision = revision + 1, tag = $1 WHERE id = 1 RETURNING revision")
+                .bind(tag.clone())
+                .fetch_one(&mut *self.inner)
+                .await?;
+        let revision = row.try_get("revision")?;
+        sqlx::query("INSERT INTO revisions (revision, tag, created_at) VALUES ($1, $2, $3)")
+            .bind(revision)
+            .bind(tag)
+            .bind(world.now().as_millisecond())
+            .execute(&mut *self.inner)
+            .await?;
+        self.revision = Some(revision);
+        Ok(revision)
+    }
+
+    /// The revision of this transaction, which touches a provider or a model.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn catalogue_revision(&mut self, world: &World) -> sqlx::Result<i64> {
+        let revision = self.revision(world).await?;
+        sqlx::query("UPDATE head SET catalogue_revision = $1 WHERE id = 1")
+            .bind(revision)
+            .execute(&mut *self.inner)
+            .await?;
+        Ok(revision)
+    }
+
+    /// Notes that gateways must forget the secret with this hash.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn remove_key_hash(&mut self, world: &World, hash: Vec<u8>) -> sqlx::Result<()> {
+        self.insert_removal(world, "key", hash).await
+    }
+
+    /// Notes that gateways must forget an app.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn remove_app(&mut self, world: &World, app: Uuid) -> sqlx::Result<()> {
+        self.insert_removal(world, "app", app.as_bytes().to_vec()).await
+    }
+
+    async fn insert_removal(&mut self, world: &World, kind: &str, resource: Vec<u8>) -> sqlx::Result<()> {
+        let revision = self.revision(world).await?;
+        sqlx::query("INSERT INTO removals (revision, kind, resource) VALUES ($1, $2, $3)")
+            .bind(revision)
+            .bind(kind)
+            .bind(resource)
+            .execute(&mut *self.inner)
+            .await?;
+        Ok(())
+    }
+}
+
+fn position(row: &AnyRow) -> sqlx::Result<Position> {
+    let revision: i64 = row.try_get("revision")?;
+    let tag: Vec<u8> = row.try_get("tag")?;
+    Ok(Position {
+        revision: u64::try_from(revision).map_err(|error| unfit("revision", error))?,
+        tag: tag.try_into().map_err(|_| unfit("tag", "not 16 bytes"))?,
+    })
+}

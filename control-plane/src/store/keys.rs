@@ -1,0 +1,273 @@
+//! App keys and named keys.
+
+use jiff::Timestamp;
+use latchkey_core::name::Name;
+use latchkey_core::status::Status;
+use latchkey_proto::key::KeyHash;
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+use uuid::Uuid;
+
+use super::row::{Columns as _, unfit};
+use super::{Store, Tx};
+
+/// A key's record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Opaque; it stays when the secret is rotated.
+    pub id: Uuid,
+    /// The app that it opens.
+    pub app_id: Uuid,
+    /// Whose it is; none for the app's own key.
+    pub user_id: Option<Uuid>,
+    /// What people see.
+    pub name: Name,
+    /// Stored status.
+    pub status: Status,
+    /// When it stops; none for never.
+    pub expires_at: Option<Timestamp>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When its secret was last replaced.
+    pub rotated_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+    /// The current secret.
+    pub hash: KeyHash,
+    /// The current secret's value, encrypted, where the app lets it be seen again.
+    pub sealed_value: Option<Vec<u8>>,
+    /// The secret that the last rotation replaced.
+    pub retired: Option<Retired>,
+    /// The revision of its last change.
+    pub revision: i64,
+}
+
+/// A secret that was replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retired {
+    /// What it is found by.
+    pub hash: KeyHash,
+    /// When it stops, or stopped.
+    pub at: Timestamp,
+}
+
+/// A key's columns, and whatever follows `FROM keys`.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, app_id, user_id, name, status, expires_at, created_at, rotated_at, revoked_at, hash, ",
+            "sealed_value, retired_hash, retires_at, revision FROM keys ",
+            $rest
+        )
+    };
+}
+
+impl TryFrom<AnyRow> for Key {
+    type Error = sqlx::Error;
+
+    fn try_from(row: AnyRow) -> sqlx::Result<Self> {
+        let retired_hash: Option<&[u8]> = row.try_get("retired_hash")?;
+        let retired = match (retired_hash, row.optional_time("retires_at")?) {
+            (Some(hash), Some(at)) => Some(Retired { hash: key_hash("retired_hash", hash)?, at }),
+            _ => None,
+        };
+        Ok(Self {
+            id: row.uuid("id")?,
+            app_id: row.uuid("app_id")?,
+            user_id: row.optional_uuid("user_id")?,
+            name: row.try_get::<String, _>("name")?.try_into().map_err(|error| unfit("name", error))?,
+            status: row.parsed("status")?,
+            expires_at: row.optional_time("expires_at")?,
+            created_at: row.time("created_at")?,
+            rotated_at: row.optional_time("rotated_at")?,
+            revoked_at: row.optional_time("revoked_at")?,
+            hash: key_hash("hash", row.try_get("hash")?)?,
+            sealed_value: row.try_get("sealed_value")?,
+            retired,
+            revision: row.try_get("revision")?,
+        })
+    }
+}
+
+/// Which named keys a list holds.
+#[derive(Clone, Debug, Default)]
+pub struct KeyFilter {
+    /// Part of the name, in any case.
+    pub search: String,
+    /// Only this user's.
+    pub user_id: Option<Uuid>,
+    /// Those after this one.
+    pub after: Option<Uuid>,
+}
+
+impl Store {
+    /// A named key of an app.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn named_key(&self, app: Uuid, id: Uuid) -> sqlx::Result<Option<Key>> {
+        sqlx::query(select!("WHERE id = $1 AND app_id = $2 AND user_id IS NOT NULL"))
+            .bind(id.to_string())
+            .bind(app.to_string())
+            .fetch_optional(&self.pool)
+            .await?
+            .map(Key::try_from)
+            .transpose()
+    }
+
+    /// An app's own key.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn app_key(&self, app: Uuid) -> sqlx::Result<Option<Key>> {
+        sqlx::query(select!("WHERE app_id = $1 AND user_id IS NULL"))
+            .bind(app.to_string())
+            .fetch_optional(&self.pool)
+            .await?
+            .map(Key::try_from)
+            .transpose()
+    }
+
+    /// An app's named keys by age, oldest first.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn named_keys(&self, app: Uuid, filter: &KeyFilter, limit: i64) -> sqlx::Result<Vec<Key>> {
+        sqlx::query(select!(
+            r"WHERE app_id = $1 AND user_id IS NOT NULL AND id > $2 AND LOWER(name) LIKE $3 ESCAPE '\'
+              AND ($4 = '' OR user_id = $4) ORDER BY id LIMIT $5"
+        ))
+        .bind(app.to_string())
+        .bind(filter.after.map(|id| id.to_string()).unwrap_or_default())
+        .bind(super::containing(&filter.search))
+        .bind(filter.user_id.map(|id| id.to_string()).unwrap_or_default())
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?
+        .into_iter()
+        .map(Key::try_from)
+        .collect()
+    }
+}
+
+impl Tx {
+    /// A named key of an app.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn named_key(&mut self, app: Uuid, id: Uuid) -> sqlx::Result<Option<Key>> {
+        sqlx::query(select!("WHERE id = $1 AND app_id = $2 AND user_id IS NOT NULL"))
+            .bind(id.to_string())
+            .bind(app.to_string())
+            .fetch_optional(&mut *self.inner)
+            .await?
+            .map(Key::try_from)
+            .transpose()
+    }
+
+    /// An app's own key; every app has one.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn app_key(&mut self, app: Uuid) -> sqlx::Result<Key> {
+        sqlx::query(select!("WHERE app_id = $1 AND user_id IS NULL"))
+            .bind(app.to_string())
+            .fetch_one(&mut *self.inner)
+            .await
+            .and_then(Key::try_from)
+    }
+
+    /// Adds a key.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn insert_key(&mut self, key: &Key) -> sqlx::Result<()> {
+        sqlx::query(
+            "INSERT INTO keys (id, app_id, user_id, name, status, expires_at, created_at, hash, sealed_value, revision)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        )
+        .bind(key.id.to_string())
+        .bind(key.app_id.to_string())
+        .bind(key.user_id.map(|id| id.to_string()))
+        .bind(key.name.as_str().to_owned())
+        .bind(key.status.as_str())
+        .bind(key.expires_at.map(Timestamp::as_millisecond))
+        .bind(key.created_at.as_millisecond())
+        .bind(key.hash.as_bytes().to_vec())
+        .bind(key.sealed_value.clone())
+        .bind(key.revision)
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(())
+    }
+
+    /// Writes everything of a key that can change.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn update_key(&mut self, key: &Key) -> sqlx::Result<()> {
+        sqlx::query(
+            "UPDATE keys SET name = $1, status = $2, expires_at = $3, rotated_at = $4, revoked_at = $5, hash = $6,
+             sealed_value = $7, retired_hash = $8, retires_at = $9, revision = $10 WHERE id = $11",
+        )
+        .bind(key.name.as_str().to_owned())
+        .bind(key.status.as_str())
+        .bind(key.expires_at.map(Timestamp::as_millisecond))
+        .bind(key.rotated_at.map(Timestamp::as_millisecond))
+        .bind(key.revoked_at.map(Timestamp::as_millisecond))
+        .bind(key.hash.as_bytes().to_vec())
+        .bind(key.sealed_value.clone())
+        .bind(key.retired.map(|retired| retired.hash.as_bytes().to_vec()))
+        .bind(key.retired.map(|retired| retired.at.as_millisecond()))
+        .bind(key.revision)
+        .bind(key.id.to_string())
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(())
+    }
+
+    /// Revokes every key of an app, and forgets their values.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn revoke_keys_of(&mut self, app: Uuid, at: Timestamp, revision: i64) -> sqlx::Result<()> {
+        sqlx::query(
+            "UPDATE keys SET status = 'revoked', revoked_at = $1, sealed_value = NULL, revision = $2
+             WHERE app_id = $3 AND status <> 'revoked'",
+        )
+        .bind(at.as_millisecond())
+        .bind(revision)
+        .bind(app.to_string())
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(())
+    }
+
+    /// Forgets the values of an app's named keys, which may no longer be seen.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn forget_named_values(&mut self, app: Uuid) -> sqlx::Result<()> {
+        sqlx::query("UPDATE keys SET sealed_value = NULL WHERE app_id = $1 AND user_id IS NOT NULL")
+            .bind(app.to_string())
+            .execute(&mut *self.inner)
+            .await?;
+        Ok(())
+    }
+
+    /// Forgets the value of an app's own key, which may no longer be seen.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn forget_app_key_value(&mut self, app: Uuid) -> sqlx::Result<()> {
+        sqlx::query("UPDATE keys SET sealed_value = NULL WHERE app_id = $1 AND user_id IS NULL")
+            .bind(app.to_string())
+            .execute(&mut *self.inner)
+            .await?;
+        Ok(())
+    }
+}
+
+fn key_hash(column: &str, bytes: &[u8]) -> sqlx::Result<KeyHash> {
+    KeyHash::try_from(bytes).map_err(|error| unfit(column, error))
+}

@@ -1,0 +1,166 @@
+//! Models, each offered by one provider.
+
+use jiff::Timestamp;
+use latchkey_core::name::ModelName;
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+use uuid::Uuid;
+
+use super::row::{Columns as _, unfit};
+use super::{Store, Tx};
+
+/// A model as one provider offers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model {
+    /// Opaque.
+    pub id: Uuid,
+    /// What clients ask for.
+    pub name: ModelName,
+    /// The provider's name.
+    pub provider: String,
+    /// What the provider calls it.
+    pub upstream_name: ModelName,
+    /// Whether it can be called.
+    pub enabled: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+impl TryFrom<AnyRow> for Model {
+    type Error = sqlx::Error;
+
+    fn try_from(row: AnyRow) -> sqlx::Result<Self> {
+        let name = |column| {
+            row.try_get::<String, _>(column)
+                .and_then(|text| ModelName::try_from(text).map_err(|error| unfit(column, error)))
+        };
+        Ok(Self {
+            id: row.uuid("id")?,
+            name: name("name")?,
+            provider: row.try_get("provider")?,
+            upstream_name: name("upstream_name")?,
+            enabled: row.flag("enabled")?,
+            created_at: row.time("created_at")?,
+        })
+    }
+}
+
+const ONE: &str = "SELECT id, name, provider, upstream_name, enabled, created_at FROM models WHERE id = $1";
+
+impl Store {
+    /// Every model, oldest first.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn models(&self) -> sqlx::Result<Vec<Model>> {
+        sqlx::query("SELECT id, name, provider, upstream_name, enabled, created_at FROM models ORDER BY id")
+            .fetch_all(&self.pool)
+            .await?
+            .into_iter()
+            .map(Model::try_from)
+            .collect()
+    }
+
+    /// The model with this id.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn model(&self, id: Uuid) -> sqlx::Result<Option<Model>> {
+        sqlx::query(ONE)
+            .bind(id.to_string())
+            .fetch_optional(&self.pool)
+            .await?
+            .map(Model::try_from)
+            .transpose()
+    }
+}
+
+impl Tx {
+    /// Whether any provider offers a model of this name.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn has_model(&mut self, name: &str) -> sqlx::Result<bool> {
+        let row = sqlx::query("SELECT id FROM models WHERE name = $1 LIMIT 1")
+            .bind(name.to_owned())
+            .fetch_optional(&mut *self.inner)
+            .await?;
+        Ok(row.is_some())
+    }
+
+    /// The model with this id.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn model(&mut self, id: Uuid) -> sqlx::Result<Option<Model>> {
+        sqlx::query(ONE)
+            .bind(id.to_string())
+            .fetch_optional(&mut *self.inner)
+            .await?
+            .map(Model::try_from)
+            .transpose()
+    }
+
+    /// Adds a model. One that its provider already offers is a unique violation.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn insert_model(&mut self, model: &Model) -> sqlx::Result<()> {
+        sqlx::query(
+            "INSERT INTO models (id, name, provider, upstream_name, enabled, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(model.id.to_string())
+        .bind(model.name.as_str().to_owned())
+        .bind(model.provider.clone())
+        .bind(model.upstream_name.as_str().to_owned())
+        .bind(i64::from(model.enabled))
+        .bind(model.created_at.as_millisecond())
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(())
+    }
+
+    /// Writes a model's upstream name and whether it is enabled; false when there is none.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn update_model(
+        &mut self,
+        id: Uuid,
+        upstream_name: &ModelName,
+        enabled: bool,
+    ) -> sqlx::Result<bool> {
+        let done = sqlx::query("UPDATE models SET upstream_name = $1, enabled = $2 WHERE id = $3")
+            .bind(upstream_name.as_str().to_owned())
+            .bind(i64::from(enabled))
+            .bind(id.to_string())
+            .execute(&mut *self.inner)
+            .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Removes a model; false when there is none.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn delete_model(&mut self, id: Uuid) -> sqlx::Result<bool> {
+        let done = sqlx::query("DELETE FROM models WHERE id = $1")
+            .bind(id.to_string())
+            .execute(&mut *self.inner)
+            .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// How many models a provider offers.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn count_models_of(&mut self, provider: &str) -> sqlx::Result<i64> {
+        sqlx::query("SELECT COUNT(*) AS models FROM models WHERE provider = $1")
+            .bind(provider.to_owned())
+            .fetch_one(&mut *self.inner)
+            .await?
+            .try_get("models")
+    }
+}

@@ -1,0 +1,78 @@
+//! From columns to the domain's types.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+use uuid::Uuid;
+
+/// Reads typed columns; a value that does not fit is an error that names the column.
+pub trait Columns {
+    /// A UUID stored as text.
+    ///
+    /// # Errors
+    /// The column is missing or holds something else.
+    fn uuid(&self, column: &str) -> sqlx::Result<Uuid>;
+    /// A UUID stored as text, or null.
+    ///
+    /// # Errors
+    /// As [`Columns::uuid`].
+    fn optional_uuid(&self, column: &str) -> sqlx::Result<Option<Uuid>>;
+    /// Unix milliseconds.
+    ///
+    /// # Errors
+    /// As [`Columns::uuid`].
+    fn time(&self, column: &str) -> sqlx::Result<Timestamp>;
+    /// Unix milliseconds, or null.
+    ///
+    /// # Errors
+    /// As [`Columns::uuid`].
+    fn optional_time(&self, column: &str) -> sqlx::Result<Option<Timestamp>>;
+    /// Text that reads as `T`.
+    ///
+    /// # Errors
+    /// As [`Columns::uuid`].
+    fn parsed<T: FromStr<Err: Display>>(&self, column: &str) -> sqlx::Result<T>;
+    /// A flag stored as 0 or 1.
+    ///
+    /// # Errors
+    /// As [`Columns::uuid`].
+    fn flag(&self, column: &str) -> sqlx::Result<bool>;
+}
+
+impl Columns for AnyRow {
+    fn uuid(&self, column: &str) -> sqlx::Result<Uuid> {
+        self.parsed(column)
+    }
+
+    fn optional_uuid(&self, column: &str) -> sqlx::Result<Option<Uuid>> {
+        let text: Option<&str> = self.try_get(column)?;
+        text.map(|text| text.parse().map_err(|error| unfit(column, error))).transpose()
+    }
+
+    fn time(&self, column: &str) -> sqlx::Result<Timestamp> {
+        let ms: i64 = self.try_get(column)?;
+        Timestamp::from_millisecond(ms).map_err(|error| unfit(column, error))
+    }
+
+    fn optional_time(&self, column: &str) -> sqlx::Result<Option<Timestamp>> {
+        let ms: Option<i64> = self.try_get(column)?;
+        ms.map(|ms| Timestamp::from_millisecond(ms).map_err(|error| unfit(column, error))).transpose()
+    }
+
+    fn parsed<T: FromStr<Err: Display>>(&self, column: &str) -> sqlx::Result<T> {
+        let text: &str = self.try_get(column)?;
+        text.parse().map_err(|error| unfit(column, error))
+    }
+
+    fn flag(&self, column: &str) -> sqlx::Result<bool> {
+        self.try_get::<i64, _>(column).map(|flag| flag != 0)
+    }
+}
+
+/// The error for a value that does not fit its column.
+pub fn unfit(column: &str, error: impl Display) -> sqlx::Error {
+    sqlx::Error::ColumnDecode { index: column.to_owned(), source: error.to_string().into() }
+}

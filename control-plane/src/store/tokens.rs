@@ -1,0 +1,84 @@
+//! API tokens, found by their hash.
+
+use jiff::Timestamp;
+use latchkey_core::role::Role;
+use sqlx::any::AnyRow;
+use uuid::Uuid;
+
+use super::row::Columns as _;
+use super::{Store, Tx};
+
+/// A token's record. The token itself is not kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Opaque.
+    pub id: Uuid,
+    /// What admins see.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// Whose it is; none for automation.
+    pub user_id: Option<Uuid>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it stops; none for never.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl TryFrom<AnyRow> for Token {
+    type Error = sqlx::Error;
+
+    fn try_from(row: AnyRow) -> sqlx::Result<Self> {
+        use sqlx::Row as _;
+        Ok(Self {
+            id: row.uuid("id")?,
+            name: row.try_get("name")?,
+            role: row.parsed("role")?,
+            user_id: row.optional_uuid("user_id")?,
+            created_at: row.time("created_at")?,
+            expires_at: row.optional_time("expires_at")?,
+        })
+    }
+}
+
+impl Store {
+    /// The live token with this hash.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn token(&self, hash: &[u8; 32], now: Timestamp) -> sqlx::Result<Option<Token>> {
+        sqlx::query(
+            "SELECT id, name, role, user_id, created_at, expires_at FROM tokens
+             WHERE hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
+        )
+        .bind(hash.to_vec())
+        .bind(now.as_millisecond())
+        .fetch_optional(&self.pool)
+        .await?
+        .map(Token::try_from)
+        .transpose()
+    }
+}
+
+impl Tx {
+    /// Adds a token.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn insert_token(&mut self, token: &Token, hash: &[u8; 32]) -> sqlx::Result<()> {
+        sqlx::query(
+            "INSERT INTO tokens (id, name, hash, role, user_id, created_at, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(token.id.to_string())
+        .bind(token.name.clone())
+        .bind(hash.to_vec())
+        .bind(token.role.as_str())
+        .bind(token.user_id.map(|id| id.to_string()))
+        .bind(token.created_at.as_millisecond())
+        .bind(token.expires_at.map(Timestamp::as_millisecond))
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,118 @@
+//! People.
+
+use jiff::Timestamp;
+use latchkey_core::name::{Email, Name};
+use latchkey_core::role::Role;
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+use uuid::Uuid;
+
+use super::row::{Columns as _, unfit};
+use super::{Store, Tx};
+
+/// A person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Opaque.
+    pub id: Uuid,
+    /// Unique.
+    pub email: Email,
+    /// What others see.
+    pub name: Name,
+    /// What they may do.
+    pub role: Role,
+    /// When the record was made.
+    pub created_at: Timestamp,
+}
+
+impl TryFrom<AnyRow> for User {
+    type Error = sqlx::Error;
+
+    fn try_from(row: AnyRow) -> sqlx::Result<Self> {
+        let text = |column| row.try_get::<String, _>(column);
+        Ok(Self {
+            id: row.uuid("id")?,
+            email: text("email")?.try_into().map_err(|error| unfit("email", error))?,
+            name: text("name")?.try_into().map_err(|error| unfit("name", error))?,
+            role: row.parsed("role")?,
+            created_at: row.time("created_at")?,
+        })
+    }
+}
+
+impl Store {
+    /// The user with this id.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn user(&self, id: Uuid) -> sqlx::Result<Option<User>> {
+        sqlx::query("SELECT id, email, name, role, created_at FROM users WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_optional(&self.pool)
+            .await?
+            .map(User::try_from)
+            .transpose()
+    }
+
+    /// Users whose name or address holds `search`, by id, after `after`.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn users(&self, search: &str, after: Option<Uuid>, limit: i64) -> sqlx::Result<Vec<User>> {
+        sqlx::query(
+            r"SELECT id, email, name, role, created_at FROM users
+              WHERE id > $1 AND (LOWER(name) LIKE $2 ESCAPE '\' OR email LIKE $2 ESCAPE '\')
+              ORDER BY id LIMIT $3",
+        )
+        .bind(after.map(|id| id.to_string()).unwrap_or_default())
+        .bind(super::containing(search))
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?
+        .into_iter()
+        .map(User::try_from)
+        .collect()
+    }
+
+    /// How many users have this role.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn count_users(&self, role: Role) -> sqlx::Result<i64> {
+        sqlx::query("SELECT COUNT(*) AS users FROM users WHERE role = $1")
+            .bind(role.as_str())
+            .fetch_one(&self.pool)
+            .await?
+            .try_get("users")
+    }
+}
+
+impl Tx {
+    /// Adds a user. An address that is taken is a unique violation.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn insert_user(&mut self, user: &User) -> sqlx::Result<()> {
+        sqlx::query("INSERT INTO users (id, email, name, role, created_at) VALUES ($1, $2, $3, $4, $5)")
+            .bind(user.id.to_string())
+            .bind(user.email.as_str().to_owned())
+            .bind(user.name.as_str().to_owned())
+            .bind(user.role.as_str())
+            .bind(user.created_at.as_millisecond())
+            .execute(&mut *self.inner)
+            .await?;
+        Ok(())
+    }
+
+    /// Whether there is a user with this id.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn has_user(&mut self, id: Uuid) -> sqlx::Result<bool> {
+        let row = sqlx::query("SELECT id FROM users WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_optional(&mut *self.inner)
+            .await?;
+        Ok(row.is_some())
+    }
+}

@@ -1,0 +1,53 @@
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Test, on_both};
+
+async fn post_once(test: &Test, path: &str, key: &str, body: Value) -> Answer {
+    let mut request = test.request("POST", path, Some(&body));
+    request.headers_mut().insert("idempotency-key", key.parse().unwrap());
+    test.send(request).await
+}
+
+on_both! {
+    async fn a_creation_sent_twice_creates_once_and_answers_the_same(test: Test) {
+        let first = post_once(&test, "/apps", "a", json!({"name": "x"})).await;
+        let second = post_once(&test, "/apps", "a", json!({"name": "x"})).await;
+        assert_eq!(second.headers["idempotency-replayed"], "true");
+        let (first, second) = (first.expect(StatusCode::CREATED), second.expect(StatusCode::CREATED));
+        assert_eq!(first, second);
+        let other = post_once(&test, "/apps", "b", json!({"name": "x"})).await.expect(StatusCode::CREATED);
+        assert_ne!(first["id"], other["id"]);
+        assert_eq!(test.get("/apps").await.expect(StatusCode::OK)["items"].as_array().unwrap().len(), 2);
+    }
+}
+
+on_both! {
+    async fn a_key_used_for_something_else_is_refused(test: Test) {
+        post_once(&test, "/apps", "a", json!({"name": "x"})).await.expect(StatusCode::CREATED);
+        let refused = post_once(&test, "/apps", "a", json!({"name": "y"})).await.refused(422);
+        assert_eq!(refused.0, "idempotency_key_reused");
+    }
+}
+
+on_both! {
+    async fn a_refused_creation_may_be_mended_under_its_key(test: Test) {
+        assert_eq!(post_once(&test, "/apps", "a", json!({"name": ""})).await.status, 422);
+        post_once(&test, "/apps", "a", json!({"name": "x"})).await.expect(StatusCode::CREATED);
+    }
+}
+
+on_both! {
+    async fn answers_are_forgotten_after_a_day_and_stored_without_secrets(test: Test) {
+        let app = post_once(&test, "/apps", "a", json!({"name": "x"})).await.expect(StatusCode::CREATED);
+        let mut tx = test.store.begin().await.unwrap();
+        let token = test.store.token(&latchkey::action::tokens::hash(&test.owner), test.world.now()).await.unwrap();
+        let answer = tx.answer(&token.unwrap().id.to_string(), "a").await.unwrap().unwrap();
+        drop(tx);
+        let value = app["key"]["value"].as_str().unwrap().as_bytes();
+        assert!(!answer.sealed_body.windows(value.len()).any(|window| window == value));
+        test.clock.advance(std::time::Duration::from_secs(86_401));
+        let yesterday = test.world.now() - jiff::SignedDuration::from_hours(24);
+        assert_eq!(test.store.forget_answers(yesterday).await.unwrap(), 1);
+    }
+}

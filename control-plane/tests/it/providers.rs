@@ -1,0 +1,76 @@
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::support::{id, on_both, pair};
+
+on_both! {
+    async fn a_credential_goes_in_and_never_comes_out(test: Test) {
+        let body = json!({
+            "name": "openai", "kind": "openai", "base_url": "https://api.openai.com/v1", "credential": "sk-secret-1",
+        });
+        let created = test.post("/providers", body).await.expect(StatusCode::CREATED);
+        assert_eq!((&created["has_credential"], &created["cluster"]), (&json!(true), &json!("latchkey/openai")));
+        let read = test.get("/providers/openai").await.expect(StatusCode::OK);
+        let list = test.get("/providers").await.expect(StatusCode::OK);
+        assert!(![created, read, list].iter().any(|shown| shown.to_string().contains("sk-secret-1")));
+        let edited = test.patch("/providers/openai", json!({"credential": null})).await.expect(StatusCode::OK);
+        assert_eq!(edited["has_credential"], false);
+    }
+}
+
+on_both! {
+    async fn wrong_providers_are_refused_field_by_field(test: Test) {
+        let create = async |fields: Value| {
+            let mut body = json!({"name": "x", "kind": "openai", "base_url": "https://x.com/v1"});
+            body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+            test.post("/providers", body).await.refused(422)
+        };
+        assert_eq!(create(json!({"name": "Not A Slug"})).await, pair("invalid", "name"));
+        assert_eq!(create(json!({"kind": "mistral"})).await, pair("invalid", "kind"));
+        assert_eq!(create(json!({"base_url": "x.com"})).await, pair("invalid", "base_url"));
+        assert_eq!(create(json!({"credential": "two words"})).await, pair("invalid", "credential"));
+        assert_eq!(create(json!({"cluster": "mine", "credential": "x"})).await, pair("invalid", "credential"));
+        test.catalogue().await;
+        assert_eq!(create(json!({"name": "openai"})).await, pair("invalid", "name"));
+    }
+}
+
+on_both! {
+    async fn an_existing_cluster_is_named_instead(test: Test) {
+        let body = json!({"name": "mesh", "kind": "openai", "base_url": "http://openai.mesh", "cluster": "outbound"});
+        let created = test.post("/providers", body).await.expect(StatusCode::CREATED);
+        assert_eq!((&created["cluster"], &created["managed_cluster"]), (&json!("outbound"), &json!(false)));
+    }
+}
+
+on_both! {
+    async fn a_provider_in_use_is_not_deleted(test: Test) {
+        test.catalogue().await;
+        let app = test.app(json!({"allowed_providers": ["openai"]})).await;
+        assert_eq!(test.delete("/providers/openai").await.refused(409).0, "in_use");
+        let models = test.get("/models").await.expect(StatusCode::OK);
+        test.delete(&format!("/models/{}", id(&models["items"][0]))).await.expect(StatusCode::NO_CONTENT);
+        let refused = test.delete("/providers/openai").await;
+        assert!(refused.json["detail"].as_str().unwrap().contains("Support Bot"), "{}", refused.json);
+        test.patch(&format!("/apps/{}", id(&app)), json!({"allowed_providers": "all"})).await.expect(StatusCode::OK);
+        test.delete("/providers/openai").await.expect(StatusCode::NO_CONTENT);
+        assert_eq!(test.get("/providers/openai").await.refused(404).0, "not_found");
+    }
+}
+
+on_both! {
+    async fn a_model_belongs_to_a_provider_and_is_edited(test: Test) {
+        test.catalogue().await;
+        let orphan = json!({"name": "x", "provider": "nobody"});
+        assert_eq!(test.post("/models", orphan).await.refused(422), pair("invalid", "provider"));
+        let twice = json!({"name": "gpt-4o", "provider": "openai"});
+        assert_eq!(test.post("/models", twice).await.refused(422), pair("invalid", "name"));
+        let models = test.get("/models").await.expect(StatusCode::OK);
+        assert_eq!(models["items"][0]["upstream_name"], "gpt-4o");
+        let path = format!("/models/{}", id(&models["items"][0]));
+        let edit = json!({"upstream_name": "gpt-4o-2024-08-06", "enabled": false});
+        test.patch(&path, edit).await.expect(StatusCode::OK);
+        let read = test.get(&path).await.expect(StatusCode::OK);
+        assert_eq!((&read["upstream_name"], &read["enabled"]), (&json!("gpt-4o-2024-08-06"), &json!(false)));
+    }
+}

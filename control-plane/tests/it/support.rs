@@ -1,0 +1,233 @@
+//! A control plane without listeners, on a database of its own, with a clock that stands still.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use axum::response::Response;
+use jiff::Timestamp;
+use latchkey::action::tokens::{self, NewToken};
+use latchkey::api::{Api, router};
+use latchkey::gateways::Gateways;
+use latchkey::seal::MasterKey;
+use latchkey::store::Store;
+use latchkey::world::{Clock, Entropy, World};
+use latchkey_core::role::Role;
+use latchkey_discovery::ads::Statuses;
+use latchkey_discovery::registry::Registry;
+use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
+use sqlx::Connection as _;
+use tower::ServiceExt as _;
+
+/// Declares a test that runs on both databases.
+macro_rules! on_both {
+    ($(#[doc = $doc:literal])* async fn $name:ident($test:ident: Test) $body:block) => {
+        mod $name {
+            use super::*;
+
+            async fn run($test: $crate::support::Test) $body
+
+            #[tokio::test]
+            async fn sqlite() {
+                run($crate::support::Test::sqlite().await).await;
+            }
+
+            #[tokio::test]
+            async fn postgres() {
+                run($crate::support::Test::postgres().await).await;
+            }
+        }
+    };
+}
+pub(crate) use on_both;
+
+/// 2026-01-01T00:00:00Z
+pub const START_MS: i64 = 1_767_225_600_000;
+
+pub struct Test {
+    pub store: Store,
+    pub world: World,
+    pub clock: StoppedClock,
+    pub api: Api,
+    pub owner: String,
+    _files: tempfile::TempDir,
+}
+
+#[derive(Clone)]
+pub struct StoppedClock(Arc<AtomicI64>);
+
+struct Randomness;
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: axum::http::HeaderMap,
+    pub json: Value,
+}
+
+impl Clock for StoppedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millisecond(self.0.load(Ordering::SeqCst)).unwrap()
+    }
+}
+
+impl StoppedClock {
+    pub fn advance(&self, by: Duration) {
+        self.0.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+impl Entropy for Randomness {
+    fn fill(&self, bytes: &mut [u8]) {
+        getrandom::fill(bytes).unwrap();
+    }
+}
+
+impl Test {
+    pub async fn sqlite() -> Self {
+        let files = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", files.path().join("test.db").display());
+        Self::on(&url, files).await
+    }
+
+    pub async fn postgres() -> Self {
+        let server = std::env::var("LATCHKEY_TEST_POSTGRES_URL")
+            .expect("LATCHKEY_TEST_POSTGRES_URL names a server: run the tests with `make test`");
+        let name = format!("test_{}", World::system().id().simple());
+        sqlx::any::install_default_drivers();
+        let mut admin = sqlx::AnyConnection::connect(&server).await.unwrap();
+        let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+        sqlx::query(create).execute(&mut admin).await.unwrap();
+        let (head, query) = server.split_once('?').map_or((server.as_str(), None), |(a, b)| (a, Some(b)));
+        let base = head.rsplit_once('/').unwrap().0;
+        let url = format!("{base}/{name}{}", query.map(|query| format!("?{query}")).unwrap_or_default());
+        Self::on(&url, tempfile::tempdir().unwrap()).await
+    }
+
+    async fn on(url: &str, files: tempfile::TempDir) -> Self {
+        let store = Store::open(url).await.unwrap();
+        store.migrate().await.unwrap();
+        let clock = StoppedClock(Arc::new(AtomicI64::new(START_MS)));
+        let world = World::new(clock.clone(), Randomness);
+        let gateways = Gateways::new(Registry::default(), Statuses::default(), store.clone(), world.clone());
+        let api = Api {
+            store: store.clone(),
+            world: world.clone(),
+            master: MasterKey::parse(&"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned().into())
+                .unwrap(),
+            gateways: Arc::new(gateways),
+            apply_wait: Duration::from_millis(200),
+        };
+        let mut test = Self { store, world, clock, api, owner: String::new(), _files: files };
+        test.owner = test.token(Role::Owner).await;
+        test
+    }
+
+    /// A new token of this role.
+    pub async fn token(&self, role: Role) -> String {
+        let mut tx = self.store.begin().await.unwrap();
+        let new = NewToken { name: role.as_str().to_owned(), role, user_id: None, expires_at: None };
+        let token = tokens::create(&mut tx, &self.world, new).await.unwrap();
+        tx.commit().await.unwrap();
+        token.expose_secret().to_owned()
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let response: Response = router(self.api.clone()).oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        let json = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
+        Answer { status: parts.status, headers: parts.headers, json }
+    }
+
+    pub fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Request<Body> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/api/v1{path}"))
+            .header("authorization", format!("Bearer {}", self.owner))
+            .header("content-type", "application/json");
+        request.body(body.map_or_else(Body::empty, |body| Body::from(body.to_string()))).unwrap()
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(self.request("GET", path, None)).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(self.request("POST", path, Some(&body))).await
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.send(self.request("PATCH", path, Some(&body))).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(self.request("DELETE", path, None)).await
+    }
+
+    /// Posts without a body.
+    pub async fn act(&self, path: &str) -> Answer {
+        self.send(self.request("POST", path, None)).await
+    }
+
+    /// An app, as its creation answers.
+    pub async fn app(&self, settings: Value) -> Value {
+        let mut body = json!({"name": "Support Bot"});
+        body.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+        self.post("/apps", body).await.expect(StatusCode::CREATED)
+    }
+
+    /// A user's id.
+    pub async fn user(&self, email: &str) -> String {
+        let user =
+            self.post("/users", json!({"email": email, "name": email})).await.expect(StatusCode::CREATED);
+        id(&user)
+    }
+
+    /// A named key of a new user, as its creation answers.
+    pub async fn named_key(&self, app: &Value) -> Value {
+        let user = self.user(&format!("{}@acme.com", self.world.id().simple())).await;
+        let body = json!({"user_id": user, "name": "Alice local dev"});
+        self.post(&format!("/apps/{}/keys", id(app)), body).await.expect(StatusCode::CREATED)
+    }
+
+    /// A provider `openai` with the model `gpt-4o`.
+    pub async fn catalogue(&self) {
+        let provider = json!({"name": "openai", "kind": "openai", "base_url": "https://api.openai.com/v1"});
+        self.post("/providers", provider).await.expect(StatusCode::CREATED);
+        self.post("/models", json!({"name": "gpt-4o", "provider": "openai"}))
+            .await
+            .expect(StatusCode::CREATED);
+    }
+}
+
+impl Answer {
+    /// The body, when the status is this one.
+    #[track_caller]
+    pub fn expect(self, status: StatusCode) -> Value {
+        assert_eq!(self.status, status, "{:#}", self.json);
+        self.json
+    }
+
+    /// The problem's code, and the first wrong field.
+    #[track_caller]
+    pub fn refused(self, status: u16) -> (String, String) {
+        assert_eq!(self.status, status, "{:#}", self.json);
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        assert_eq!(self.json["status"], status);
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        (text(&self.json["code"]), text(&self.json["errors"][0]["path"]))
+    }
+}
+
+pub fn id(value: &Value) -> String {
+    value["id"].as_str().unwrap().to_owned()
+}
+
+pub fn pair(code: &str, path: &str) -> (String, String) {
+    (code.to_owned(), path.to_owned())
+}
