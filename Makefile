@@ -1,0 +1,49 @@
+# Latchkey. `make up` runs everything on this machine; `make test` tests it.
+
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+
+export LATCHKEY_BIN ?= $(TARGET)/debug/latchkey
+export LATCHKEY_WASM ?= $(TARGET)/wasm/wasm32-unknown-unknown/wasm/latchkey_filter.wasm
+export LATCHKEY_ENVOY ?= $(TARGET)/envoy/envoy
+export LATCHKEY_PYTHON ?= $(TARGET)/venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help build filter envoy install up test bench check fmt
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: filter envoy ## Build the control plane and the filter, and fetch Envoy
+	cargo build --package latchkey --package latchkey-tests
+
+filter:
+	filter/build.sh
+
+envoy:
+	envoy/fetch.sh $(TARGET)/envoy
+
+install:
+	tests/install.sh
+
+up: build ## Run everything on this machine, with a sample provider, and print a key that works
+	@exec $(TARGET)/debug/up
+
+test: install build check ## Install what the tests need, and run them all
+	cargo test --workspace --doc --quiet
+	tests/with-postgres.sh cargo nextest run --workspace
+
+bench: export LATCHKEY_BIN = $(TARGET)/release/latchkey
+bench: filter envoy ## Measure the gateway against a plain Envoy
+	cargo build --release --package latchkey
+	cargo bench --package latchkey-tests
+
+check: ## Check format, lints, licences, advisories and unused dependencies
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo deny --log-level error check bans licenses sources
+	@if cargo deny --log-level off fetch db >/dev/null 2>&1; then cargo deny --log-level error check advisories; \
+	else echo "advisories were not checked: their database cannot be fetched"; fi
+	cargo machete
+
+fmt: ## Format the code
+	cargo fmt --all

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Builds the filter for Envoy and prints the path of the .wasm, alone on standard output.
+#
+# With rustup's wasm32 target where it is there or can be added; else with Debian's toolchain, which
+# builds the standard library from source. LATCHKEY_WASM_TOOLCHAIN=debian asks for the second.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+target=wasm32-unknown-unknown
+out=${CARGO_TARGET_DIR:-target}/wasm
+build=(build --package latchkey-filter --target "$target" --profile wasm --target-dir "$out")
+
+has_target() {
+  [[ -d $(rustc --print target-libdir --target "$target" 2>/dev/null) ]]
+}
+
+with_rustup() {
+  has_target && return
+  command -v rustup >/dev/null || return 1
+  echo "adding Rust's target $target" >&2
+  rustup target add "$target" >&2 && has_target
+}
+
+# rustup's linker knows WebAssembly; so does wasm-ld, of Debian's package lld.
+linker() {
+  local lld
+  lld=$(rustc --print sysroot 2>/dev/null)/lib/rustlib/$(uname -m)-unknown-linux-gnu/bin/rust-lld
+  if [[ -x $lld ]]; then echo "$lld"; else command -v wasm-ld; fi
+}
+
+install_debian() {
+  local packages=() package
+  for package in "$@"; do
+    dpkg -s "$package" >/dev/null 2>&1 || packages+=("$package")
+  done
+  [[ ${#packages[@]} == 0 ]] && return
+  echo "installing ${packages[*]}, to build WebAssembly without rustup's target" >&2
+  local as_root=()
+  [[ $(id -u) == 0 ]] || as_root=(sudo)
+  "${as_root[@]}" apt-get update -qq >&2
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${packages[@]}" >&2
+}
+
+if [[ ${LATCHKEY_WASM_TOOLCHAIN:-} != debian ]] && with_rustup; then
+  cargo "${build[@]}" >&2
+else
+  install_debian rustc-web cargo-web rust-web-src
+  linker >/dev/null || install_debian lld
+  CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$(linker) RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
+    /usr/bin/cargo "${build[@]}" -Zbuild-std=std,panic_abort >&2
+fi
+realpath "$out/$target/wasm/latchkey_filter.wasm"

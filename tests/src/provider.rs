@@ -1,0 +1,211 @@
+//! A provider that behaves like OpenAI, and on `/v1/messages` like Anthropic.
+//!
+//! Its answers follow from the request alone. A token is four bytes of text, or what is left of
+//! them: the input is all messages' text, the output is what was answered.
+//!
+//! A request tells it how to behave, with the header `x-sample` or after a `+` in the model's name
+//! (`gpt-4o-mini+status=500`): see [`Behaviour`].
+//! `GET /sample/requests` tells what it has seen; `DELETE /sample/requests` forgets that.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+mod behaviour;
+mod record;
+mod reply;
+
+mod answer;
+mod tools;
+
+mod chat;
+mod completions;
+mod embeddings;
+mod messages;
+mod models;
+mod moderations;
+mod responses;
+
+pub use behaviour::{Behaviour, Chunks};
+pub use record::{Counts, Seen};
+
+use answer::Ask;
+use record::Record;
+use reply::{Failure, Reply};
+
+const BODY_LIMIT: usize = 64 << 20;
+
+/// A running sample provider. It stops when dropped.
+pub struct Provider {
+    address: SocketAddr,
+    record: Arc<Record>,
+    server: JoinHandle<()>,
+}
+
+#[derive(Clone)]
+struct Shared {
+    credential: Option<Arc<str>>,
+    record: Arc<Record>,
+}
+
+/// Whose error shape a path speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dialect {
+    OpenAi,
+    Anthropic,
+}
+
+impl Provider {
+    /// Starts on `address`; with a credential, every request must carry it.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub async fn start(address: SocketAddr, credential: Option<&str>) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let record = Arc::new(Record::default());
+        let shared = Shared { credential: credential.map(Arc::from), record: Arc::clone(&record) };
+        let app = Router::new()
+            .route("/sample/requests", get(requests).delete(forget))
+            .fallback(serve)
+            .with_state(shared);
+        let server = tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, app).await {
+                eprintln!("sample provider: {error}");
+            }
+        });
+        Ok(Self { address, record, server })
+    }
+
+    /// The base URL of its API.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}/v1", self.address)
+    }
+
+    /// The latest requests, oldest first.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Seen> {
+        self.record.requests()
+    }
+
+    /// How much it has seen and answered.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.record.counts()
+    }
+
+    /// Forgets what it has seen.
+    pub fn forget(&self) {
+        self.record.forget();
+    }
+
+    /// Waits for the server to end, which it does only when it fails.
+    pub async fn wait(&mut self) {
+        if let Err(error) = (&mut self.server).await {
+            eprintln!("sample provider: {error}");
+        }
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+impl Dialect {
+    fn of(endpoint: &str) -> Self {
+        if endpoint == "/messages" { Self::Anthropic } else { Self::OpenAi }
+    }
+}
+
+async fn requests(State(shared): State<Shared>) -> Json<Value> {
+    Json(serde_json::json!({ "counts": shared.record.counts(), "requests": shared.record.requests() }))
+}
+
+async fn forget(State(shared): State<Shared>) -> StatusCode {
+    shared.record.forget();
+    StatusCode::NO_CONTENT
+}
+
+async fn serve(State(shared): State<Shared>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let Ok(bytes) = to_bytes(body, BODY_LIMIT).await else {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    };
+    let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    shared.record.note(Seen::new(&head, &body, bytes.len()));
+
+    let path = head.uri.path();
+    let endpoint = path.split_once("/v1/").map_or(path, |(prefix, _)| &path[prefix.len() + "/v1".len()..]);
+    let dialect = Dialect::of(endpoint);
+    if !shared.accepts(&head.headers) {
+        return Failure::credential().into_response(dialect);
+    }
+    let (ask, behaviour) = match read(&head.headers, body) {
+        Ok(read) => read,
+        Err(failure) => return failure.into_response(dialect),
+    };
+    tokio::time::sleep(behaviour.slow).await;
+    if let Some(status) = behaviour.status {
+        return Failure::asked(status).into_response(dialect);
+    }
+    match answer(&head.method, endpoint, &ask, &behaviour) {
+        Ok(reply) => {
+            shared.record.count(reply.usage);
+            reply.into_response(&behaviour)
+        }
+        Err(failure) => failure.into_response(dialect),
+    }
+}
+
+/// The request's body without the behaviour in its model's name, and the behaviour.
+fn read(headers: &HeaderMap, mut body: Value) -> Result<(Ask, Behaviour), Failure> {
+    let mut behaviour = Behaviour::default();
+    let model = body.get("model").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if let Some((name, told)) = model.split_once('+') {
+        behaviour = behaviour.told(told).map_err(Failure::invalid)?;
+        body["model"] = name.into();
+    }
+    if let Some(told) = headers.get("x-sample") {
+        let told = told.to_str().map_err(|_| Failure::invalid("x-sample is not text".to_owned()))?;
+        behaviour = behaviour.told(told).map_err(Failure::invalid)?;
+    }
+    Ok((Ask(body), behaviour))
+}
+
+fn answer(method: &Method, endpoint: &str, ask: &Ask, behaviour: &Behaviour) -> Result<Reply, Failure> {
+    match (method.as_str(), endpoint) {
+        ("POST", "/chat/completions") => chat::answer(ask, behaviour),
+        ("POST", "/completions") => completions::answer(ask, behaviour),
+        ("POST", "/embeddings") => embeddings::answer(ask, behaviour),
+        ("POST", "/responses") => responses::answer(ask, behaviour),
+        ("POST", "/moderations") => moderations::answer(ask),
+        ("POST", "/messages") => messages::answer(ask, behaviour),
+        ("GET", "/models") => Ok(models::list()),
+        ("GET", path) if path.starts_with("/models/") => models::retrieve(&path["/models/".len()..]),
+        (_, path) => Err(Failure::no_endpoint(method, path)),
+    }
+}
+
+impl Shared {
+    fn accepts(&self, headers: &HeaderMap) -> bool {
+        let Some(credential) = &self.credential else { return true };
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let bearer = text(header::AUTHORIZATION.as_str()).and_then(|value| value.strip_prefix("Bearer "));
+        [bearer, text("x-api-key"), text("api-key")].into_iter().flatten().any(|value| value == &**credential)
+    }
+}
+
+#[cfg(test)]
+mod tests;

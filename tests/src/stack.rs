@@ -1,0 +1,303 @@
+//! The whole system, on ports of its own, in a directory of its own.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures::future::try_join_all;
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub mod artifacts;
+pub mod child;
+pub mod control_plane;
+pub mod gateway;
+pub mod port;
+pub mod postgres;
+pub mod wait;
+
+pub mod answer;
+pub mod api;
+
+use crate::provider::Provider;
+use api::Api;
+use control_plane::ControlPlane;
+use gateway::{Gateway, Options};
+use port::Port;
+
+/// What the sample provider asks for, which only the control plane and Envoy know.
+pub const PROVIDER_CREDENTIAL: &str = "sk-sample-provider-credential";
+/// The provider that a stack begins with.
+pub const PROVIDER: &str = "sample";
+/// The models that a stack begins with.
+pub const MODELS: [&str; 5] =
+    ["gpt-4o-mini", "gpt-4o", "gpt-3.5-turbo-instruct", "text-embedding-3-small", "claude-sonnet-4-5"];
+
+/// A running system. Everything stops when it is dropped; when a test has failed, the ends of all
+/// logs are printed. `LATCHKEY_KEEP=1` keeps its directory.
+pub struct Stack {
+    provider: Provider,
+    gateways: Vec<Gateway>,
+    control_plane: ControlPlane,
+    api: Api,
+    gateway_token: String,
+    dir: TempDir,
+}
+
+/// What a stack is made of.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    gateways: usize,
+    trusted_hops: u32,
+    concurrency: u32,
+    catalogue: Catalogue,
+    database_url: Option<String>,
+    variables: Vec<(String, String)>,
+}
+
+/// What the control plane knows at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Catalogue {
+    Sample,
+    Empty,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            gateways: 1,
+            trusted_hops: 0,
+            concurrency: 1,
+            catalogue: Catalogue::Sample,
+            database_url: None,
+            variables: vec![],
+        }
+    }
+}
+
+impl Builder {
+    /// This many Envoys, named `gateway-0` and so on.
+    #[must_use]
+    pub fn gateways(mut self, count: usize) -> Self {
+        self.gateways = count;
+        self
+    }
+
+    /// As many proxies in front of each Envoy are trusted to name the client.
+    #[must_use]
+    pub fn trusted_hops(mut self, hops: u32) -> Self {
+        self.trusted_hops = hops;
+        self
+    }
+
+    /// This many workers in each Envoy.
+    #[must_use]
+    pub fn concurrency(mut self, workers: u32) -> Self {
+        self.concurrency = workers;
+        self
+    }
+
+    /// No provider and no model at the start.
+    #[must_use]
+    pub fn without_catalogue(mut self) -> Self {
+        self.catalogue = Catalogue::Empty;
+        self
+    }
+
+    /// A database other than a new SQLite file.
+    #[must_use]
+    pub fn database_url(mut self, url: &str) -> Self {
+        self.database_url = Some(url.to_owned());
+        self
+    }
+
+    /// A variable in the control plane's environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts everything, and returns once every gateway has all that the control plane knows.
+    ///
+    /// # Errors
+    /// When a process does not start; then with the end of its log.
+    pub async fn start(self) -> anyhow::Result<Stack> {
+        let mut dir = tempfile::Builder::new().prefix("latchkey-").tempdir()?;
+        dir.disable_cleanup(std::env::var_os("LATCHKEY_KEEP").is_some());
+        let provider = Provider::start(([127, 0, 0, 1], 0).into(), Some(PROVIDER_CREDENTIAL)).await?;
+
+        let mut control_plane = ControlPlane::new(dir.path(), Port::free()?, Port::free()?);
+        if let Some(url) = &self.database_url {
+            control_plane.set_variable("DATABASE_URL", url);
+        }
+        for (name, value) in &self.variables {
+            control_plane.set_variable(name, value);
+        }
+        let api = Api::new(&control_plane.url(), &control_plane.token("tests", "owner").await?);
+        let gateway_token = control_plane.token("gateways", "gateway").await?;
+        control_plane.start().await?;
+
+        if self.catalogue == Catalogue::Sample {
+            api.create_provider(PROVIDER, "openai_compatible", &provider.url(), PROVIDER_CREDENTIAL).await?;
+            for model in MODELS {
+                api.create_model(model, PROVIDER).await?;
+            }
+        }
+        let mut stack = Stack { provider, gateways: vec![], control_plane, api, gateway_token, dir };
+        for index in 0..self.gateways {
+            let options = stack
+                .options(&format!("gateway-{index}"))
+                .trusted_hops(self.trusted_hops)
+                .concurrency(self.concurrency);
+            stack.gateways.push(Gateway::new(stack.dir.path(), options)?);
+        }
+        try_join_all(stack.gateways.iter_mut().map(Gateway::start)).await?;
+        stack.until_synced().await?;
+        Ok(stack)
+    }
+}
+
+impl Stack {
+    /// A system with one gateway, the sample provider and its models.
+    ///
+    /// # Errors
+    /// As [`Builder::start`].
+    pub async fn start() -> anyhow::Result<Self> {
+        Self::builder().start().await
+    }
+
+    /// A system that is not the usual one.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The API, as an owner.
+    #[must_use]
+    pub fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// The sample provider.
+    #[must_use]
+    pub fn provider(&self) -> &Provider {
+        &self.provider
+    }
+
+    /// The control plane, to be stopped, changed and started.
+    pub fn control_plane(&mut self) -> &mut ControlPlane {
+        &mut self.control_plane
+    }
+
+    /// The first gateway.
+    ///
+    /// # Panics
+    /// When the stack was built without one.
+    #[must_use]
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateways[0]
+    }
+
+    /// The first gateway, to be stopped and started.
+    ///
+    /// # Panics
+    /// When the stack was built without one.
+    pub fn gateway_mut(&mut self) -> &mut Gateway {
+        &mut self.gateways[0]
+    }
+
+    /// All gateways.
+    #[must_use]
+    pub fn gateways(&self) -> &[Gateway] {
+        &self.gateways
+    }
+
+    /// All gateways, to be stopped and started.
+    pub fn gateways_mut(&mut self) -> &mut [Gateway] {
+        &mut self.gateways
+    }
+
+    /// Where everything is kept.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// What a further gateway is started with, unless changed.
+    #[must_use]
+    pub fn options(&self, name: &str) -> Options {
+        Options::new(name, self.control_plane.grpc_address(), &self.gateway_token)
+    }
+
+    /// Starts one more gateway, and returns once it listens: it may not know anything yet.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn add_gateway(&mut self, options: Options) -> anyhow::Result<&Gateway> {
+        let mut gateway = Gateway::new(self.dir.path(), options)?;
+        gateway.start().await?;
+        self.gateways.push(gateway);
+        self.gateways.last().context("a gateway was just added")
+    }
+
+    /// Waits until every running gateway has applied all that the control plane knows.
+    ///
+    /// # Errors
+    /// Names the gateway that has not, after 20 seconds.
+    pub async fn until_synced(&self) -> anyhow::Result<()> {
+        for gateway in self.gateways.iter().filter(|gateway| gateway.is_running()) {
+            let what = format!("{} to be in step with the control plane", gateway.name());
+            wait::until(&what, Duration::from_secs(20), async || {
+                let known = self.api.gateway(gateway.name()).await?;
+                Ok(known.filter(|known| known["connected"] == true && known["lag"] == 0))
+            })
+            .await
+            .with_context(|| gateway.log_end())?;
+            self.until_clusters(gateway).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the gateway has the cluster of every provider that brings none.
+    async fn until_clusters(&self, gateway: &Gateway) -> anyhow::Result<()> {
+        let providers = self.api.get("/api/v1/providers").await?.ok()?;
+        let providers = providers["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let managed = |provider: &&Value| provider["managed_cluster"] == true && provider["enabled"] == true;
+        let needed = providers.iter().filter(managed).count();
+        let what = format!("{} to have {needed} providers' clusters", gateway.name());
+        wait::until(&what, Duration::from_secs(20), async || {
+            Ok((gateway.provider_clusters().await? >= needed).then_some(()))
+        })
+        .await
+        .with_context(|| gateway.log_end())
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // The runner shows what a test has printed only when the test has failed.
+        if !std::thread::panicking() && std::env::var_os("NEXTEST").is_none() {
+            return;
+        }
+        eprintln!("{}", self.control_plane.log_end());
+        for gateway in &self.gateways {
+            eprintln!("{}", gateway.log_end());
+        }
+    }
+}
+
+/// The end of a log, under its path.
+fn end_of(path: &Path) -> String {
+    const LINES: usize = 60;
+    let log = std::fs::read(path).unwrap_or_default();
+    let log = String::from_utf8_lossy(&log);
+    let lines = log.lines().collect::<Vec<_>>();
+    let end = lines[lines.len().saturating_sub(LINES)..].join("\n");
+    format!("--- {}\n{end}", path.display())
+}
+
+/// A file in a directory, as text that Envoy's configuration can hold.
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}

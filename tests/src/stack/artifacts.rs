@@ -1,0 +1,50 @@
+//! Where the things are that `make build` and `tests/install.sh` have made.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::ensure;
+
+/// The root of the repository.
+#[must_use]
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+/// The control plane's binary: `LATCHKEY_BIN`.
+///
+/// # Errors
+/// When it was not built.
+pub fn control_plane() -> anyhow::Result<PathBuf> {
+    locate("LATCHKEY_BIN", "debug/latchkey")
+}
+
+/// The filter: `LATCHKEY_WASM`.
+///
+/// # Errors
+/// When it was not built.
+pub fn filter() -> anyhow::Result<PathBuf> {
+    locate("LATCHKEY_WASM", "wasm/wasm32-unknown-unknown/wasm/latchkey_filter.wasm")
+}
+
+/// Envoy: `LATCHKEY_ENVOY`.
+///
+/// # Errors
+/// When it was not fetched.
+pub fn envoy() -> anyhow::Result<PathBuf> {
+    locate("LATCHKEY_ENVOY", "envoy/envoy")
+}
+
+/// The Python that has the official SDKs: `LATCHKEY_PYTHON`.
+///
+/// # Errors
+/// When it was not installed.
+pub fn python() -> anyhow::Result<PathBuf> {
+    locate("LATCHKEY_PYTHON", "venv/bin/python")
+}
+
+fn locate(variable: &str, default: &str) -> anyhow::Result<PathBuf> {
+    let target = || root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()));
+    let path = std::env::var_os(variable).map_or_else(|| target().join(default), |path| root().join(path));
+    ensure!(path.exists(), "{} is not there: run `make build`, or set {variable}", path.display());
+    Ok(path)
+}
