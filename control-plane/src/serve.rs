@@ -26,6 +26,9 @@ use crate::store::Store;
 use crate::tokens::GatewayTokens;
 use crate::world::World;
 
+/// How long open connections may take to end.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
 /// How many revisions are kept for gateways to resume from.
 const KEPT_REVISIONS: i64 = 1_000_000;
 
@@ -82,6 +85,7 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
         .add_service(discovery.into_service())
         .add_service(ads.into_service())
         .serve_with_incoming_shutdown(TcpListenerStream::new(grpc), stopped(stopping.clone()));
+    let deadline = stopping.clone();
     let api = axum::serve(http, api::router(api)).with_graceful_shutdown(stopped(stopping));
     let signals = async {
         wait_for_signal().await?;
@@ -89,14 +93,22 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
         stop.send_replace(true);
         anyhow::Ok(())
     };
-    let outcome = tokio::try_join!(
-        async { streams.await.context("the gateways' streams") },
-        async { api.await.context("the API") },
-        signals,
-    );
+    let servers = async {
+        tokio::try_join!(
+            async { streams.await.context("the gateways' streams") },
+            async { api.await.context("the API") },
+            signals,
+        )
+        .map(|_| ())
+    };
+    // A peer that no longer answers does not hold the end up.
+    let outcome = tokio::select! {
+        outcome = servers => outcome,
+        () = async { stopped(deadline).await; tokio::time::sleep(LAST_WORDS).await } => Ok(()),
+    };
     jobs.shutdown().await;
     store.close().await;
-    outcome.map(|_| ())
+    outcome
 }
 
 async fn identity(options: &Serve) -> anyhow::Result<Option<Identity>> {

@@ -1,1 +1,30 @@
-//! latchkey-filter
+//! Latchkey's proxy-wasm filter: one module, two roles, chosen by the plugin's configuration.
+//! Everything that is decided is decided in `latchkey-filter-core`; here are the host calls.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+pub mod configuration;
+
+mod host;
+
+mod shared_data;
+
+mod root;
+
+mod gate;
+
+mod sync;
+
+mod upstream;
+
+mod metrics;
+
+mod start;

@@ -5,7 +5,7 @@ pub mod key;
 
 /// The discovery stream, generated from `latchkey/discovery.proto`.
 #[expect(missing_docs, reason = "generated; the .proto file documents it")]
-#[expect(clippy::allow_attributes, reason = "generated code carries its own")]
+#[cfg_attr(feature = "grpc", expect(clippy::allow_attributes, reason = "generated stubs carry their own"))]
 pub mod discovery {
     include!(concat!(env!("OUT_DIR"), "/latchkey.discovery.v1.rs"));
 }

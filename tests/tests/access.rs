@@ -21,8 +21,12 @@ const OK: u16 = 200;
 
 async fn listed(stack: &Stack, key: &str) -> Vec<String> {
     let answer = stack.gateway().get("/v1/models", key).await.unwrap().ok().unwrap();
-    let mut names: Vec<_> =
-        answer["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap().to_owned()).collect();
+    let mut names: Vec<_> = answer["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|model| model["id"].as_str().unwrap().to_owned())
+        .collect();
     names.sort();
     names
 }
@@ -48,7 +52,8 @@ async fn only_allowed_models_are_listed_and_called() {
 #[tokio::test]
 async fn only_allowed_providers_serve() {
     let stack = Stack::start().await.unwrap();
-    let other = latchkey_tests::provider::Provider::start(([127, 0, 0, 1], 0).into(), Some("other")).await.unwrap();
+    let other =
+        latchkey_tests::provider::Provider::start(([127, 0, 0, 1], 0).into(), Some("other")).await.unwrap();
     stack.api().create_provider("other", "openai", &other.url(), "other").await.unwrap();
     stack.api().create_model("gpt-4o", "other").await.unwrap();
     let only = |name: &str| json!({ "name": name, "allowed_providers": [name] });
@@ -168,11 +173,15 @@ async fn an_address_that_is_not_allowed_cannot_talk_its_way_in() {
 #[tokio::test]
 async fn behind_a_trusted_proxy_the_client_it_names_counts_and_no_other() {
     let stack = Stack::builder().trusted_hops(1).start().await.unwrap();
-    let app = stack.api().create_app(json!({ "name": "office", "ip_allow_list": ["203.0.113.7"] })).await.unwrap();
+    let app =
+        stack.api().create_app(json!({ "name": "office", "ip_allow_list": ["203.0.113.7"] })).await.unwrap();
     stack.gateway().until_status(&app.key, 403).await.unwrap();
-    for (forwarded, status) in
-        [("203.0.113.7", OK), ("198.51.100.1, 203.0.113.7", OK), ("203.0.113.7, 198.51.100.1", 403), ("nonsense", 403)]
-    {
+    for (forwarded, status) in [
+        ("203.0.113.7", OK),
+        ("198.51.100.1, 203.0.113.7", OK),
+        ("203.0.113.7, 198.51.100.1", 403),
+        ("nonsense", 403),
+    ] {
         let request = stack.gateway().request(Method::GET, "/v1/models").bearer_auth(&app.key);
         let answer = request.header("x-forwarded-for", forwarded).send().await.unwrap();
         assert_eq!(answer.status(), status, "{forwarded}");
@@ -218,7 +227,8 @@ async fn anthropics_path_answers_in_anthropics_shape() {
     stack.gateway().until_status(&app.key, OK).await.unwrap();
     stack.until_synced().await.unwrap();
     let send = async |key: &str, model: &str| {
-        let body = json!({ "model": model, "max_tokens": 9, "messages": [{ "role": "user", "content": "hello" }] });
+        let body =
+            json!({ "model": model, "max_tokens": 9, "messages": [{ "role": "user", "content": "hello" }] });
         let request = stack.gateway().request(Method::POST, "/anthropic_messages/v1/messages").json(&body);
         let request = request.header("x-api-key", key).header("anthropic-version", "2023-06-01");
         Answer::read(request.send().await.unwrap()).await.unwrap()

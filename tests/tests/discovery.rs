@@ -27,7 +27,7 @@ async fn until_gateway(stack: &Stack, name: &str, wanted: impl Fn(&Value) -> boo
 
 /// How many full snapshots a gateway has been through since its process began.
 async fn snapshots(stack: &Stack) -> u64 {
-    stack.gateway().stat("wasmcustom.latchkey_discovery_snapshots").await.unwrap()
+    stack.gateway().stat("wasmcustom.latchkey_discovery_generation").await.unwrap()
 }
 
 #[tokio::test]
@@ -129,8 +129,12 @@ async fn a_gateway_with_a_wrong_token_learns_nothing() {
         let answer = gateway.hello(&app.key).await.unwrap();
         assert_eq!((answer.status, answer.code()), (503, "snapshot_not_ready"), "{name}");
         assert_eq!(answer.header("retry-after"), "1");
-        let refused = async || Ok((gateway.stat("wasmcustom.latchkey_discovery_failures").await? > 1).then_some(()));
-        wait::until("the gateway to have been refused twice", Duration::from_secs(20), refused).await.unwrap();
+        let refused = async || {
+            Ok((gateway.stat("wasmcustom.latchkey_discovery_streams_ended").await? > 1).then_some(()))
+        };
+        wait::until("the gateway to have been refused twice", Duration::from_secs(20), refused)
+            .await
+            .unwrap();
         assert_eq!(gateway.hello(&app.key).await.unwrap().status, 503, "{name}");
         let ready = gateway.get("/latchkey/ready", "").await.unwrap();
         assert_eq!(ready.status, 503, "{}", ready.text);
@@ -155,9 +159,15 @@ async fn a_refused_policy_leaves_the_last_good_state_and_blocks_nothing_else() {
     let revoked = stack.api().act(&other.path(), "revoke").await.unwrap();
     assert_eq!(revoked["propagation"]["complete"], true, "{revoked}");
     assert_eq!(stack.gateway().hello(&other.key).await.unwrap().status, 401);
-    assert_eq!(stack.gateway().hello(&app.key).await.unwrap().status, 200, "the last good policy is in force");
+    assert_eq!(
+        stack.gateway().hello(&app.key).await.unwrap().status,
+        200,
+        "the last good policy is in force"
+    );
     let name = format!("app/{}", app.id);
-    let gateway = until_gateway(&stack, "gateway-0", |gateway| gateway["rejected"][0]["resource"] == name.as_str()).await;
+    let gateway =
+        until_gateway(&stack, "gateway-0", |gateway| gateway["rejected"][0]["resource"] == name.as_str())
+            .await;
     assert!(gateway["last_error"].is_string(), "{gateway}");
     // It cannot be proven that the broken app is off, and the answer says so.
     let off = stack.api().act(&app.path(), "deactivate").await.unwrap();

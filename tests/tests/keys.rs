@@ -121,7 +121,8 @@ async fn an_app_expires_by_itself_and_works_again_when_extended() {
     let expired = stack.gateway().until_status(&app.key, 401).await.unwrap();
     assert_eq!(denial(&expired), (401, "app_expired", "app.expiry"));
     assert!(jiff::Timestamp::now() >= at, "not before its time");
-    let extended = stack.api().send(Method::PATCH, &app.path(), Some(json!({ "expires_at": null }))).await.unwrap();
+    let extended =
+        stack.api().send(Method::PATCH, &app.path(), Some(json!({ "expires_at": null }))).await.unwrap();
     extended.ok().unwrap();
     stack.gateway().until_status(&app.key, 200).await.unwrap();
 }
@@ -219,12 +220,17 @@ async fn a_named_key_expires_by_itself() {
 #[tokio::test]
 async fn switching_from_named_to_shared_ends_the_app_key_that_named_keys_contain() {
     let (stack, app, key) = named().await;
-    let edited = stack.api().send(Method::PATCH, &app.path(), Some(json!({ "mode": "shared" }))).await.unwrap();
+    let edited =
+        stack.api().send(Method::PATCH, &app.path(), Some(json!({ "mode": "shared" }))).await.unwrap();
     let edited = edited.ok().unwrap();
     let new = edited["key"]["value"].as_str().unwrap();
     stack.gateway().until_status(new, 200).await.unwrap();
     denied(&stack, &app.key, (401, "key_rotated", "key.rotation")).await;
-    assert_eq!(stack.gateway().hello(&key.value).await.unwrap().status, 200, "issued named keys keep working");
+    assert_eq!(
+        stack.gateway().hello(&key.value).await.unwrap().status,
+        200,
+        "issued named keys keep working"
+    );
 }
 
 #[tokio::test]

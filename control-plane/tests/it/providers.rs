@@ -30,6 +30,7 @@ on_both! {
         assert_eq!(create(json!({"base_url": "x.com"})).await, pair("invalid", "base_url"));
         assert_eq!(create(json!({"credential": "two words"})).await, pair("invalid", "credential"));
         assert_eq!(create(json!({"cluster": "mine", "credential": "x"})).await, pair("invalid", "credential"));
+        assert_eq!(create(json!({"cluster": "latchkey_control_plane"})).await, pair("invalid", "cluster"));
         test.catalogue().await;
         assert_eq!(create(json!({"name": "openai"})).await, pair("invalid", "name"));
     }

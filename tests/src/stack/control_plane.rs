@@ -145,7 +145,8 @@ impl ControlPlane {
     /// When the statement fails.
     pub async fn sql(&self, statement: &str) -> anyhow::Result<()> {
         let mut connection =
-            sqlx::SqliteConnection::connect(&format!("sqlite://{}", self.dir.join(DATABASE).display())).await?;
+            sqlx::SqliteConnection::connect(&format!("sqlite://{}", self.dir.join(DATABASE).display()))
+                .await?;
         sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await?;
         Ok(connection.close().await?)
     }

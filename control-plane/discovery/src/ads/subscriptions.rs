@@ -20,6 +20,9 @@ mod tests;
 /// The longest error that is kept of a NACK, in characters.
 const MAX_ERROR: usize = 500;
 
+/// Stands for Envoy's own words, which may quote the secret.
+const SECRET_REFUSED: &str = "Envoy refused a credential; its log says why";
+
 /// The state of one ADS stream.
 #[derive(Debug)]
 pub(super) struct Subscriptions {
@@ -76,8 +79,10 @@ impl Subscriptions {
         let renamed = subscription.names != names;
         subscription.names = names;
         let version = subscription.version.clone();
-        let error =
-            request.error_detail.map(|status| status.message.chars().take(MAX_ERROR).collect::<String>());
+        let error = request.error_detail.map(|status| match kind {
+            Kind::Cluster => status.message.chars().take(MAX_ERROR).collect(),
+            Kind::Secret => SECRET_REFUSED.to_owned(),
+        });
         self.note(kind, version, error);
         Ok(if renamed { vec![self.respond(kind, known)] } else { Vec::new() })
     }

@@ -1,0 +1,241 @@
+//! What a request asks for, by its method and path. Only exact paths are served.
+
+use percent_encoding::percent_decode_str;
+
+use crate::denial::{Code, Denial};
+
+/// What a request asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A provider's answer.
+    Call(Operation),
+    /// The models that the key may call.
+    ListModels,
+    /// One of them.
+    RetrieveModel(String),
+    /// Whether the gateway can decide.
+    Ready,
+}
+
+/// What a provider is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each is the path that `upstream_path` gives")]
+pub enum Operation {
+    ChatCompletions,
+    Completions,
+    Embeddings,
+    Responses,
+    Moderations,
+    ImageGenerations,
+    ImageEdits,
+    ImageVariations,
+    Speech,
+    Transcriptions,
+    Translations,
+    Messages,
+    CountTokens,
+}
+
+/// Whose error shape a client expects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// OpenAI's.
+    OpenAi,
+    /// Anthropic's.
+    Anthropic,
+}
+
+impl Operation {
+    /// Every operation.
+    pub const ALL: [Self; 13] = [
+        Self::ChatCompletions,
+        Self::Completions,
+        Self::Embeddings,
+        Self::Responses,
+        Self::Moderations,
+        Self::ImageGenerations,
+        Self::ImageEdits,
+        Self::ImageVariations,
+        Self::Speech,
+        Self::Transcriptions,
+        Self::Translations,
+        Self::Messages,
+        Self::CountTokens,
+    ];
+
+    /// The path after the API's version.
+    #[must_use]
+    pub fn upstream_path(self) -> &'static str {
+        match self {
+            Self::ChatCompletions => "chat/completions",
+            Self::Completions => "completions",
+            Self::Embeddings => "embeddings",
+            Self::Responses => "responses",
+            Self::Moderations => "moderations",
+            Self::ImageGenerations => "images/generations",
+            Self::ImageEdits => "images/edits",
+            Self::ImageVariations => "images/variations",
+            Self::Speech => "audio/speech",
+            Self::Transcriptions => "audio/transcriptions",
+            Self::Translations => "audio/translations",
+            Self::Messages => "messages",
+            Self::CountTokens => "messages/count_tokens",
+        }
+    }
+
+    /// Whose API it is.
+    #[must_use]
+    pub fn shape(self) -> Shape {
+        match self {
+            Self::Messages | Self::CountTokens => Shape::Anthropic,
+            _ => Shape::OpenAi,
+        }
+    }
+
+    /// Whether clients send it files.
+    #[must_use]
+    pub fn takes_multipart(self) -> bool {
+        matches!(self, Self::ImageEdits | Self::ImageVariations | Self::Transcriptions | Self::Translations)
+    }
+
+    fn find(path: &str, shape: Shape) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|operation| operation.shape() == shape && operation.upstream_path() == path)
+    }
+}
+
+impl Shape {
+    /// The error shape of a path, served or not.
+    #[must_use]
+    pub fn of(path: &str) -> Self {
+        match path.strip_prefix("/anthropic_messages") {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => Self::Anthropic,
+            _ => Self::OpenAi,
+        }
+    }
+}
+
+impl Endpoint {
+    /// Reads a method and a path without its query.
+    ///
+    /// # Errors
+    /// 404 for an unknown path, 405 for a method that the path does not take.
+    pub fn parse(method: &str, path: &str) -> Result<Self, Denial> {
+        let endpoint = Self::at(path).ok_or(Code::UnknownEndpoint)?;
+        let expected = endpoint.method();
+        if method != expected {
+            let mut denial = Denial::from(Code::MethodNotAllowed);
+            denial.allow = Some(expected);
+            return Err(denial);
+        }
+        Ok(endpoint)
+    }
+
+    fn at(path: &str) -> Option<Self> {
+        if path == "/latchkey/ready" {
+            return Some(Self::Ready);
+        }
+        if let Some(rest) = path.strip_prefix("/anthropic_messages/v1/") {
+            return Operation::find(rest, Shape::Anthropic).map(Self::Call);
+        }
+        let rest = ["/openai_compatible/v1/", "/openai_compatible/", "/v1/"]
+            .iter()
+            .find_map(|prefix| path.strip_prefix(prefix))?;
+        match rest.strip_prefix("models") {
+            Some("") => Some(Self::ListModels),
+            Some(id) => {
+                let id = percent_decode_str(id.strip_prefix('/')?).decode_utf8().ok()?;
+                (!id.is_empty()).then(|| Self::RetrieveModel(id.into_owned()))
+            }
+            None => Operation::find(rest, Shape::OpenAi).map(Self::Call),
+        }
+    }
+
+    fn method(&self) -> &'static str {
+        match self {
+            Self::Call(_) => "POST",
+            Self::ListModels | Self::RetrieveModel(_) | Self::Ready => "GET",
+        }
+    }
+}
+
+/// A path, and its query with the question mark, or nothing.
+#[must_use]
+pub fn split_query(path: &str) -> (&str, &str) {
+    path.find('?').and_then(|at| path.split_at_checked(at)).unwrap_or((path, ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn code(method: &str, path: &str) -> Code {
+        Endpoint::parse(method, path).unwrap_err().code
+    }
+
+    #[test]
+    fn every_operation_is_served_under_each_of_its_prefixes() {
+        for operation in Operation::ALL {
+            let prefixes: &[&str] = match operation.shape() {
+                Shape::OpenAi => &["/v1", "/openai_compatible/v1", "/openai_compatible"],
+                Shape::Anthropic => &["/anthropic_messages/v1"],
+            };
+            for prefix in prefixes {
+                let path = format!("{prefix}/{}", operation.upstream_path());
+                assert_eq!(Endpoint::parse("POST", &path), Ok(Endpoint::Call(operation)), "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn model_names_may_have_slashes_and_escapes() {
+        assert_eq!(Endpoint::parse("GET", "/v1/models"), Ok(Endpoint::ListModels));
+        assert_eq!(
+            Endpoint::parse("GET", "/v1/models/org/model%3A7b"),
+            Ok(Endpoint::RetrieveModel("org/model:7b".into()))
+        );
+    }
+
+    #[test]
+    fn what_is_not_served_is_refused() {
+        for path in [
+            "/",
+            "/v1",
+            "/v1/",
+            "/v1/messages",
+            "/v1/files",
+            "/v2/models",
+            "/v1/models/",
+            "/v1/chat/completions/",
+        ] {
+            assert_eq!(code("GET", path), Code::UnknownEndpoint, "{path}");
+        }
+        assert_eq!(code("GET", "/anthropic_messages/v1/chat/completions"), Code::UnknownEndpoint);
+        assert_eq!(code("GET", "/v1/modelsx"), Code::UnknownEndpoint);
+    }
+
+    #[test]
+    fn a_wrong_method_is_told_the_right_one() {
+        let denial = Endpoint::parse("GET", "/v1/chat/completions").unwrap_err();
+        assert_eq!((denial.code, denial.allow), (Code::MethodNotAllowed, Some("POST")));
+        assert_eq!(Endpoint::parse("POST", "/v1/models").unwrap_err().allow, Some("GET"));
+    }
+
+    #[test]
+    fn the_error_shape_follows_the_path() {
+        assert_eq!(Shape::of("/anthropic_messages/v1/x"), Shape::Anthropic);
+        assert_eq!(Shape::of("/anthropic_messagesx"), Shape::OpenAi);
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_panics(method in "GET|POST|PUT", path: String) {
+            let _ = Endpoint::parse(&method, &path);
+            let (head, query) = split_query(&path);
+            prop_assert_eq!(format!("{head}{query}"), path);
+        }
+    }
+}

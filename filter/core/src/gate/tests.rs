@@ -1,0 +1,307 @@
+use latchkey_proto::discovery as wire;
+use proptest::prelude::*;
+
+use super::*;
+use crate::header::Header;
+use crate::replica::Verdict;
+use crate::testing::{self, Memory, Place};
+
+const CHAT: &str = "/v1/chat/completions";
+const BODY: &[u8] = br#"{"model":"gpt-4o","messages":[]}"#;
+
+/// A gateway that has received the usual snapshot and then `update`.
+fn gateway(update: wire::DiscoveryResponse) -> Memory {
+    let store = Memory::default();
+    assert_eq!(testing::synced(&store).receive(update), Verdict::Applied);
+    store
+}
+
+fn with_app(edit: impl FnOnce(&mut wire::AppPolicy)) -> Memory {
+    let mut app = testing::app();
+    edit(&mut app);
+    gateway(wire::DiscoveryResponse { apps: vec![app], ..testing::increment() })
+}
+
+fn with_key(edit: impl FnOnce(&mut wire::KeyRecord)) -> Memory {
+    let mut key = testing::app_key_record();
+    edit(&mut key);
+    gateway(wire::DiscoveryResponse { keys: vec![key], ..testing::increment() })
+}
+
+fn headers(method: &str, path: &str, extra: &[(&str, &str)]) -> Vec<Header> {
+    [(":method", method), (":path", path), (":authority", "gateway")]
+        .iter()
+        .chain(extra)
+        .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()))
+        .collect()
+}
+
+fn run(store: &Memory, place: &Place, headers: &[Header], body: &[u8]) -> Outcome {
+    let view = View::new(store);
+    match admit(Headers(headers), &view, place) {
+        Admission::Reply(reply) => Outcome::Reply(reply),
+        Admission::NeedBody(admitted) => admitted.settle(body, &view),
+    }
+}
+
+fn ask(store: &Memory, key: &str, path: &str, body: &[u8]) -> Outcome {
+    let bearer = format!("Bearer {key}");
+    run(store, &Place::at(1000, "192.0.2.1"), &headers("POST", path, &[("authorization", &bearer)]), body)
+}
+
+fn forwarded(outcome: Outcome) -> Forward {
+    match outcome {
+        Outcome::Forward(forward) => forward,
+        Outcome::Reply(reply) => panic!("{}", String::from_utf8_lossy(&reply.body)),
+    }
+}
+
+fn denied(outcome: Outcome) -> Code {
+    match outcome {
+        Outcome::Reply(Reply { code: Some(code), .. }) => code,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn chat(store: &Memory) -> Outcome {
+    ask(store, testing::app_key().expose(), CHAT, BODY)
+}
+
+fn model(store: &Memory, path: &str, model: &str) -> Outcome {
+    let body = format!("{{\"model\":\"{model}\"}}");
+    ask(store, testing::app_key().expose(), path, body.as_bytes())
+}
+
+#[test]
+fn a_good_key_reaches_the_provider() {
+    let store = gateway(testing::increment());
+    let forward = forwarded(chat(&store));
+    assert_eq!(forward.path, "/v1/chat/completions");
+    assert_eq!(forward.provider.authority, "openai.example");
+    assert_eq!(forward.provider.cluster, "provider-openai");
+    assert_eq!(forward.body, None);
+    forwarded(ask(&store, testing::named_key().expose(), CHAT, BODY));
+}
+
+#[test]
+fn neither_clock_nor_address_is_asked_for_without_need() {
+    let store = gateway(testing::increment());
+    let place = Place::at(0, "192.0.2.1");
+    let bearer = format!("Bearer {}", testing::app_key().expose());
+    forwarded(run(&store, &place, &headers("POST", CHAT, &[("authorization", &bearer)]), BODY));
+    assert!(!place.asked.get());
+}
+
+#[test]
+fn a_gateway_without_a_snapshot_answers_503_to_whatever_key() {
+    let store = Memory::default();
+    assert_eq!(denied(chat(&store)), Code::SnapshotNotReady);
+    assert_eq!(denied(ask(&store, "nonsense", CHAT, BODY)), Code::SnapshotNotReady);
+}
+
+#[test]
+fn unknown_keys_are_refused_and_leave_no_trace() {
+    let store = gateway(testing::increment());
+    let entries = store.entries();
+    let stranger = latchkey_proto::key::AppKey::new([9; 20]);
+    assert_eq!(denied(ask(&store, stranger.expose(), CHAT, BODY)), Code::InvalidApiKey);
+    assert_eq!(store.entries(), entries);
+}
+
+#[test]
+fn keys_stop_by_status_expiry_and_rotation() {
+    assert_eq!(denied(chat(&with_key(|key| key.status = 2))), Code::KeyInactive);
+    assert_eq!(denied(chat(&with_key(|key| key.status = 3))), Code::KeyRevoked);
+    assert_eq!(denied(chat(&with_key(|key| key.expires_at_ms = 1000))), Code::KeyExpired);
+    assert_eq!(denied(chat(&with_key(|key| key.retires_at_ms = 1000))), Code::KeyRotated);
+    forwarded(chat(&with_key(|key| (key.expires_at_ms, key.retires_at_ms) = (1001, 1001))));
+}
+
+#[test]
+fn apps_stop_by_status_and_expiry() {
+    assert_eq!(denied(chat(&with_app(|app| app.status = 2))), Code::AppInactive);
+    assert_eq!(denied(chat(&with_app(|app| app.status = 3))), Code::AppRevoked);
+    assert_eq!(denied(chat(&with_app(|app| app.expires_at_ms = 1000))), Code::AppExpired);
+    let gone = wire::DiscoveryResponse { removed_apps: vec![testing::app().id], ..testing::increment() };
+    assert_eq!(denied(chat(&gateway(gone))), Code::SnapshotNotReady);
+}
+
+#[test]
+fn an_app_in_named_mode_takes_named_keys_only() {
+    let store = with_app(|app| app.mode = 2);
+    assert_eq!(denied(chat(&store)), Code::NamedKeyRequired);
+    forwarded(ask(&store, testing::named_key().expose(), CHAT, BODY));
+}
+
+#[test]
+fn an_address_outside_the_allow_list_is_refused() {
+    let ranges = |ranges: &[&str]| {
+        let ranges = ranges.iter().map(|range| (*range).to_owned()).collect();
+        with_app(move |app| app.addresses = Some(wire::AddressList { ranges }))
+    };
+    forwarded(chat(&ranges(&["10.0.0.0/8", "192.0.2.0/24"])));
+    assert_eq!(denied(chat(&ranges(&["10.0.0.0/8", "2001:db8::/32"]))), Code::IpNotAllowed);
+    assert_eq!(denied(chat(&ranges(&[]))), Code::IpNotAllowed);
+    let unknown = Place::at(0, "a pipe");
+    let bearer = format!("Bearer {}", testing::app_key().expose());
+    let headers = headers("POST", CHAT, &[("authorization", &bearer), ("x-forwarded-for", "10.0.0.1")]);
+    assert_eq!(denied(run(&ranges(&["0.0.0.0/0"]), &unknown, &headers, BODY)), Code::IpNotAllowed);
+}
+
+#[test]
+fn models_are_refused_by_the_first_rule_that_excludes_them() {
+    let store = with_app(|app| app.models = Some(testing::only(&["gpt-*"])));
+    forwarded(model(&store, CHAT, "gpt-4o"));
+    assert_eq!(denied(model(&store, CHAT, "claude")), Code::ModelNotAllowed);
+    assert_eq!(denied(model(&store, CHAT, "gpt-5")), Code::ModelNotFound);
+    let store = with_app(|app| app.providers = Some(testing::only(&["azure"])));
+    assert_eq!(denied(model(&store, CHAT, "claude")), Code::ProviderNotAllowed);
+}
+
+#[test]
+fn the_first_allowed_provider_serves_under_its_own_name_for_the_model() {
+    let store = with_app(|app| app.providers = Some(testing::only(&["azure"])));
+    let forward =
+        forwarded(ask(&store, testing::app_key().expose(), "/openai_compatible/embeddings?a=b", BODY));
+    assert_eq!(forward.path, "/openai/v1/embeddings?a=b");
+    assert_eq!(forward.body.as_deref(), Some(br#"{"model":"my-deployment","messages":[]}"#.as_slice()));
+    assert_eq!(forward.model, "gpt-4o");
+}
+
+#[test]
+fn each_api_goes_to_a_provider_that_speaks_it() {
+    let store = gateway(testing::increment());
+    let messages = "/anthropic_messages/v1/messages";
+    assert_eq!(forwarded(model(&store, messages, "claude")).path, "/v1/messages");
+    assert_eq!(forwarded(model(&store, CHAT, "claude")).path, "/v1/chat/completions");
+    assert_eq!(denied(model(&store, messages, "gpt-4o")), Code::EndpointNotSupported);
+    assert_eq!(denied(model(&store, "/v1/embeddings", "claude")), Code::EndpointNotSupported);
+}
+
+#[test]
+fn a_body_that_cannot_be_read_is_refused_after_the_key() {
+    let store = gateway(testing::increment());
+    let key = testing::app_key();
+    assert_eq!(denied(ask(&store, key.expose(), CHAT, b"")), Code::InvalidJson);
+    assert_eq!(denied(ask(&store, key.expose(), CHAT, b"{}")), Code::ModelRequired);
+    let store = with_key(|key| key.status = 3);
+    assert_eq!(denied(ask(&store, key.expose(), CHAT, b"")), Code::KeyRevoked);
+}
+
+#[test]
+fn a_form_may_name_its_model_too() {
+    let store = gateway(testing::increment());
+    let form = "--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\ngpt-4o\r\n--b--\r\n";
+    let extra = [
+        ("x-api-key", testing::app_key().expose().to_owned()),
+        ("content-type", "multipart/form-data; boundary=b".to_owned()),
+    ];
+    let extra: Vec<_> = extra.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let at = |path| run(&store, &Place::at(0, ""), &headers("POST", path, &extra), form.as_bytes());
+    assert_eq!(forwarded(at("/v1/audio/transcriptions")).model, "gpt-4o");
+    assert_eq!(denied(at(CHAT)), Code::InvalidJson);
+}
+
+#[test]
+fn models_are_listed_once_and_only_those_that_may_be_called() {
+    let store = with_app(|app| app.providers = Some(testing::only(&["azure"])));
+    let extra = [("api-key", testing::app_key().expose().to_owned())];
+    let get = |path| {
+        let extra: Vec<_> = extra.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        run(&store, &Place::at(0, ""), &headers("GET", path, &extra), b"")
+    };
+    let Outcome::Reply(reply) = get("/v1/models") else { panic!("forwarded") };
+    assert_eq!(reply.attribution.map(|by| by.app), Some(testing::APP));
+    assert_eq!(
+        String::from_utf8(reply.body).unwrap(),
+        r#"{"object":"list","data":[{"id":"gpt-4o","object":"model","created":7,"owned_by":"azure"}]}"#
+    );
+    let Outcome::Reply(reply) = get("/v1/models/gpt-4o") else { panic!("forwarded") };
+    assert_eq!(reply.body, br#"{"id":"gpt-4o","object":"model","created":7,"owned_by":"azure"}"#);
+    assert_eq!(denied(get("/v1/models/claude")), Code::ProviderNotAllowed);
+    assert_eq!(denied(get("/v1/models/none")), Code::ModelNotFound);
+}
+
+#[test]
+fn denials_are_attributed_once_the_key_is_known() {
+    let bearer = format!("Bearer {}", testing::named_key().expose());
+    let store = with_app(|app| app.status = 2);
+    let headers = headers("POST", CHAT, &[("authorization", &bearer)]);
+    let Outcome::Reply(reply) = run(&store, &Place::at(0, ""), &headers, BODY) else { panic!("forwarded") };
+    let by = reply.attribution.unwrap();
+    assert_eq!((by.app, by.user.map(|user| user.0)), (testing::APP, Some(testing::USER)));
+}
+
+#[test]
+fn ready_once_a_snapshot_is_complete_and_the_sync_role_lives() {
+    let ready = |store: &Memory, now| match run(
+        store,
+        &Place::at(now, ""),
+        &headers("GET", "/latchkey/ready", &[]),
+        b"",
+    ) {
+        Outcome::Reply(reply) => (reply.status, reply.code),
+        Outcome::Forward(_) => panic!("forwarded"),
+    };
+    let store = Memory::default();
+    assert_eq!(ready(&store, 0), (503, Some(Code::SnapshotNotReady)));
+    let replica = testing::synced(&store);
+    assert_eq!(ready(&store, 0), (503, Some(Code::SyncStalled)));
+    replica.beat(UnixMs(1000)).unwrap();
+    assert_eq!(ready(&store, 10_999), (200, None));
+    assert_eq!(ready(&store, 11_000), (503, Some(Code::SyncStalled)));
+}
+
+#[test]
+fn credentials_and_our_own_headers_never_reach_the_provider() {
+    let store = with_app(|app| app.providers = Some(testing::only(&["azure"])));
+    let forward = forwarded(chat(&store));
+    let extra = [
+        ("authorization", "Bearer x"),
+        ("x-api-key", "x"),
+        ("x-api-key", "y"),
+        ("cookie", "a=b"),
+        ("x-latchkey-cluster", "other"),
+        ("x-latchkey-user", "root"),
+        ("content-length", "32"),
+        ("content-type", "application/json"),
+    ];
+    let headers = headers("POST", CHAT, &extra);
+    let edits: Vec<_> = forward
+        .edits(Headers(&headers))
+        .into_iter()
+        .map(|edit| (edit.name, edit.value.map(String::from)))
+        .collect();
+    let set = |value: &str| Some(value.to_owned());
+    assert_eq!(
+        edits,
+        [
+            (":path", set("/openai/v1/chat/completions")),
+            (":authority", set("azure.example")),
+            ("x-latchkey-cluster", set("provider-azure")),
+            ("content-length", set("39")),
+            ("authorization", None),
+            ("x-api-key", None),
+            ("cookie", None),
+            ("x-latchkey-user", None),
+        ]
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
+    #[test]
+    fn nothing_is_forwarded_without_a_key(pairs in prop::collection::vec(("authorization|x-api-key|api-key|x-user-email|[a-z-]{1,8}", "(Bearer )?(sk-quilr-)?[ -~]{0,50}"), 0..5), path in "/(v1|openai_compatible)/(chat/completions|models|models/gpt-4o)", method in "GET|POST", body: Vec<u8>) {
+        let store = gateway(testing::increment());
+        let pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let outcome = run(&store, &Place::at(0, ""), &headers(&method, &path, &pairs), &body);
+        prop_assert!(matches!(denied(outcome).status(), 401 | 405));
+    }
+
+    #[test]
+    fn no_body_panics(body: Vec<u8>) {
+        let store = gateway(testing::increment());
+        let _ = ask(&store, testing::app_key().expose(), CHAT, &body);
+    }
+}

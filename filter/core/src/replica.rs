@@ -1,0 +1,175 @@
+//! The gateway's copy of what the control plane has published: applies a stream's responses to
+//! the store. Only the sync role owns one.
+
+use latchkey_proto::discovery as wire;
+use wire::discovery_request::Kind;
+
+use crate::discovery::{Part, Refusal, Update};
+use crate::layout::{self, Generation, Meta};
+use crate::snapshot::{AppId, UnixMs};
+use crate::store::{NotStored, Store};
+
+/// Everything that is written to the store goes through here.
+#[derive(Debug)]
+pub struct Replica<S> {
+    store: S,
+    meta: Meta,
+    /// Whether a snapshot has begun on this stream and not ended.
+    in_snapshot: bool,
+}
+
+/// What became of a response.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// It is applied.
+    Applied,
+    /// It is refused whole, and nothing has changed.
+    Refused(Refusal),
+}
+
+impl Verdict {
+    /// The answer to the response that carried `nonce`.
+    #[must_use]
+    pub fn answer(self, nonce: String) -> wire::DiscoveryRequest {
+        let kind = match self {
+            Self::Applied => Kind::Ack(wire::Ack { nonce }),
+            Self::Refused(Refusal { error_detail, rejected }) => {
+                Kind::Nack(wire::Nack { nonce, error_detail, rejected })
+            }
+        };
+        wire::DiscoveryRequest { kind: Some(kind) }
+    }
+}
+
+impl<S: Store> Replica<S> {
+    /// Takes up what the store holds; `instance` names this process if nothing has yet.
+    pub fn resume(store: S, instance: u64) -> Self {
+        let kept = store.get(layout::META).and_then(|value| Meta::decode(&value.bytes));
+        let meta = kept.unwrap_or(Meta { instance, ..Meta::default() });
+        Self { store, meta, in_snapshot: false }
+    }
+
+    /// Begins a stream; the message is its first.
+    pub fn hello(&mut self, gateway: &str) -> wire::DiscoveryRequest {
+        self.in_snapshot = false;
+        let hello = wire::Hello {
+            gateway: gateway.to_owned(),
+            instance: format!("{:x}", self.meta.instance),
+            position: self.meta.position.clone().map(Into::into),
+        };
+        wire::DiscoveryRequest { kind: Some(Kind::Hello(hello)) }
+    }
+
+    /// Validates a response whole, then applies it.
+    pub fn receive(&mut self, response: wire::DiscoveryResponse) -> Verdict {
+        let applied = Update::try_from(response).and_then(|update| {
+            let generation = self.sequence(update.part)?;
+            self.apply(update, generation).map_err(|error| Refusal::whole(error.to_string()))
+        });
+        match applied {
+            Ok(()) => Verdict::Applied,
+            Err(refusal) => Verdict::Refused(refusal),
+        }
+    }
+
+    /// The revision applied last; 0 when there is none.
+    pub fn revision(&self) -> u64 {
+        self.meta.position.as_ref().map_or(0, |position| position.revision)
+    }
+
+    /// The number of the last complete snapshot; 0 when there is none.
+    pub fn generation(&self) -> u32 {
+        self.meta.active.0
+    }
+
+    /// Tells the gates that this VM lives.
+    ///
+    /// # Errors
+    /// When the host refuses the write.
+    pub fn beat(&self, now: UnixMs) -> Result<(), NotStored> {
+        self.store.put(layout::HEARTBEAT, &layout::encode_heartbeat(now))
+    }
+
+    /// The generation that a response of this part is written with, if the part may come now.
+    fn sequence(&self, part: Part) -> Result<Generation, Refusal> {
+        let Meta { active, started, .. } = self.meta;
+        match part {
+            Part::SnapshotBegin => started
+                .0
+                .checked_add(1)
+                .map(Generation)
+                .ok_or_else(|| Refusal::whole("the gateway has run out of generations")),
+            Part::SnapshotPart | Part::SnapshotEnd if self.in_snapshot => Ok(started),
+            Part::SnapshotPart | Part::SnapshotEnd => {
+                Err(Refusal::whole("no snapshot has begun on this stream"))
+            }
+            Part::Increment if self.in_snapshot => Err(Refusal::whole("an increment came within a snapshot")),
+            Part::Increment if active == Generation(0) || active != started => {
+                Err(Refusal::whole("an increment came before a complete snapshot"))
+            }
+            Part::Increment => Ok(active),
+        }
+    }
+
+    fn apply(&mut self, update: Update, generation: Generation) -> Result<(), NotStored> {
+        let Update { part, position, catalogue, apps, keys, removed_keys, removed_apps } = update;
+        if part == Part::SnapshotBegin {
+            self.begin(generation)?;
+        }
+        let touched = catalogue.is_some() || !apps.is_empty() || !removed_apps.is_empty();
+        if let Some(catalogue) = catalogue {
+            self.store.put(layout::CATALOGUE, &layout::encode_resource(generation, &catalogue.0))?;
+        }
+        for (id, policy) in apps {
+            self.store.put(&layout::app_name(id), &layout::encode_resource(generation, &policy.0))?;
+        }
+        for key in keys {
+            self.store.put(&layout::key_name(&key.hash), &layout::encode_key(&key, generation))?;
+        }
+        for hash in removed_keys {
+            self.bury(&layout::key_name(&hash))?;
+        }
+        for id in removed_apps {
+            self.bury(&layout::app_name(AppId(id.0)))?;
+        }
+        let mut meta = self.meta.clone();
+        if part == Part::SnapshotEnd {
+            meta.active = generation;
+        }
+        if touched || part == Part::SnapshotEnd {
+            meta.changes = meta.changes.wrapping_add(1);
+        }
+        if part == Part::Increment || part == Part::SnapshotEnd {
+            meta.position = position.or(meta.position);
+        }
+        self.keep(meta)?;
+        self.in_snapshot = matches!(part, Part::SnapshotBegin | Part::SnapshotPart);
+        Ok(())
+    }
+
+    /// From here to the snapshot's end the store mixes two histories: no position describes it,
+    /// and if the stream breaks, only another snapshot can mend it.
+    fn begin(&mut self, generation: Generation) -> Result<(), NotStored> {
+        self.keep(Meta { started: generation, position: None, ..self.meta.clone() })
+    }
+
+    fn keep(&mut self, meta: Meta) -> Result<(), NotStored> {
+        if meta != self.meta {
+            self.store.put(layout::META, &meta.encode())?;
+            self.meta = meta;
+        }
+        Ok(())
+    }
+
+    /// Nothing is created for what was never there.
+    fn bury(&self, name: &str) -> Result<(), NotStored> {
+        match self.store.get(name) {
+            Some(_) => self.store.put(name, &[]),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "replica/tests.rs"]
+mod tests;

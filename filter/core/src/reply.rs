@@ -1,0 +1,54 @@
+//! An answer that the gateway gives by itself.
+
+use serde::Serialize;
+
+use crate::denial::Code;
+use crate::snapshot::{AppId, KeyId, KeyRecord, UserId};
+
+/// What is sent to the client instead of forwarding its request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers beside it.
+    pub headers: Vec<(&'static str, &'static str)>,
+    /// JSON.
+    pub body: Vec<u8>,
+    /// Set on a denial.
+    pub code: Option<Code>,
+    /// Whose request it was, where the key was found.
+    pub attribution: Option<Attribution>,
+}
+
+/// Whose request it is, by the stored record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attribution {
+    /// The app.
+    pub app: AppId,
+    /// The key.
+    pub key: KeyId,
+    /// A named key's user.
+    pub user: Option<UserId>,
+}
+
+impl Reply {
+    /// 200 with `value` as JSON.
+    #[must_use]
+    pub fn ok(value: &impl Serialize) -> Self {
+        let headers = vec![("content-type", "application/json")];
+        let body = serde_json::to_vec(value).unwrap_or_default();
+        Self { status: 200, headers, body, code: None, attribution: None }
+    }
+
+    /// The same answer, attributed.
+    #[must_use]
+    pub fn attributed(self, attribution: Attribution) -> Self {
+        Self { attribution: Some(attribution), ..self }
+    }
+}
+
+impl From<&KeyRecord> for Attribution {
+    fn from(record: &KeyRecord) -> Self {
+        Self { app: record.app, key: record.key, user: record.user }
+    }
+}

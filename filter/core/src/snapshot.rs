@@ -1,0 +1,158 @@
+//! What a gateway knows, parsed from the wire: keys, apps' policies and the catalogue.
+
+mod catalogue;
+mod glob;
+mod key;
+mod policy;
+
+use std::fmt;
+
+use uuid::Uuid;
+
+pub use catalogue::{Catalogue, Offer, Provider, ProviderKind};
+pub use glob::Glob;
+pub use key::KeyRecord;
+pub use policy::{AppPolicy, CredentialMode, Selection};
+
+use latchkey_proto::discovery as wire;
+
+/// A key's id: stable over rotations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct KeyId(pub Uuid);
+
+/// An app's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AppId(pub Uuid);
+
+/// The id of the user to whom a named key was issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct UserId(pub Uuid);
+
+/// A moment: milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnixMs(pub i64);
+
+/// Whether a key or an app is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// In use.
+    Active,
+    /// Switched off; it may come back.
+    Inactive,
+    /// Switched off for good.
+    Revoked,
+}
+
+/// Why a resource on the wire is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// An id or a hash of the wrong length.
+    #[error("{field} has {actual} bytes instead of {expected}")]
+    Length {
+        /// The field's name on the wire.
+        field: &'static str,
+        /// How many bytes it must have.
+        expected: usize,
+        /// How many it has.
+        actual: usize,
+    },
+    /// A field that must be set, or an enum's unspecified or unknown value.
+    #[error("{0} is not set, or not to a known value")]
+    Unset(&'static str),
+    /// A moment before 1970.
+    #[error("{0} is negative")]
+    Negative(&'static str),
+    /// A name that is empty or has a control character.
+    #[error("{0} is empty or has a control character")]
+    Name(&'static str),
+    /// An entry of the IP allow-list.
+    #[error("addresses: `{0}` is neither an address nor a CIDR range")]
+    Range(String),
+    /// A provider's field that cannot be sent on.
+    #[error("provider `{provider}`: {field} is malformed")]
+    Provider {
+        /// The provider's name.
+        provider: String,
+        /// The field's name on the wire.
+        field: &'static str,
+    },
+    /// Two providers of one name.
+    #[error("two providers are named `{0}`")]
+    TwoProviders(String),
+    /// A model of a provider that the catalogue lacks.
+    #[error("model `{model}` names the provider `{provider}`, which is not in the catalogue")]
+    NoProvider {
+        /// The model's name.
+        model: String,
+        /// The provider that it names.
+        provider: String,
+    },
+    /// A model that one provider offers twice.
+    #[error("provider `{provider}` offers model `{model}` twice")]
+    OfferedTwice {
+        /// The model's name.
+        model: String,
+        /// The provider.
+        provider: String,
+    },
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for AppId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl TryFrom<&[u8]> for AppId {
+    type Error = Invalid;
+
+    fn try_from(bytes: &[u8]) -> Result<Self, Invalid> {
+        id(bytes, "app_id").map(Self)
+    }
+}
+
+impl Status {
+    /// Reads a status from the wire; `field` names it in the error.
+    fn read(status: i32, field: &'static str) -> Result<Self, Invalid> {
+        match wire::Status::try_from(status) {
+            Ok(wire::Status::Active) => Ok(Self::Active),
+            Ok(wire::Status::Inactive) => Ok(Self::Inactive),
+            Ok(wire::Status::Revoked) => Ok(Self::Revoked),
+            Ok(wire::Status::Unspecified) | Err(_) => Err(Invalid::Unset(field)),
+        }
+    }
+}
+
+/// A UUID of exactly 16 bytes.
+fn id(bytes: &[u8], field: &'static str) -> Result<Uuid, Invalid> {
+    Uuid::from_slice(bytes).map_err(|_| Invalid::Length { field, expected: 16, actual: bytes.len() })
+}
+
+/// A moment of which 0 means never.
+fn moment(ms: i64, field: &'static str) -> Result<Option<UnixMs>, Invalid> {
+    match ms {
+        0 => Ok(None),
+        1.. => Ok(Some(UnixMs(ms))),
+        _ => Err(Invalid::Negative(field)),
+    }
+}
+
+/// A name that can be shown and compared: not empty, no control characters.
+fn name(text: String, field: &'static str) -> Result<String, Invalid> {
+    if text.is_empty() || text.chars().any(char::is_control) {
+        return Err(Invalid::Name(field));
+    }
+    Ok(text)
+}

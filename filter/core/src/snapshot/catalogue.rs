@@ -1,0 +1,188 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use latchkey_proto::discovery as wire;
+
+use super::{Invalid, name};
+
+/// The enabled models, and the providers that serve them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Catalogue {
+    /// In the order in which they came.
+    names: Vec<String>,
+    offers: BTreeMap<String, Vec<Offer>>,
+}
+
+/// A model as one provider serves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Who serves it.
+    pub provider: Rc<Provider>,
+    /// What the provider calls it.
+    pub upstream_name: String,
+    /// Unix seconds.
+    pub created_at: i64,
+}
+
+/// Where a provider is reached, in values that may stand in headers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provider {
+    /// What policies name it by.
+    pub name: String,
+    /// Which API it speaks.
+    pub kind: ProviderKind,
+    /// The Envoy cluster that reaches it.
+    pub cluster: String,
+    /// The host, and port where needed, of its base URL.
+    pub authority: String,
+    /// The path of its base URL: `/v1`, or empty.
+    pub path_prefix: String,
+}
+
+/// Which API a provider speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProviderKind {
+    /// OpenAI itself.
+    OpenAi,
+    /// Azure OpenAI with its version-less API.
+    AzureOpenAi,
+    /// Anthropic.
+    Anthropic,
+    /// Whatever speaks OpenAI's API.
+    OpenAiCompatible,
+}
+
+impl Catalogue {
+    /// Who offers the model of this name, in the order of preference; empty when nobody does.
+    #[must_use]
+    pub fn offers(&self, model: &str) -> &[Offer] {
+        self.offers.get(model).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every model with its offers, in the order in which they came.
+    pub fn models(&self) -> impl Iterator<Item = (&str, &[Offer])> {
+        self.names.iter().map(|name| (name.as_str(), self.offers(name)))
+    }
+}
+
+impl TryFrom<wire::Catalogue> for Catalogue {
+    type Error = Invalid;
+
+    fn try_from(catalogue: wire::Catalogue) -> Result<Self, Invalid> {
+        let wire::Catalogue { providers, models } = catalogue;
+        let mut by_name = BTreeMap::new();
+        for provider in providers {
+            let provider = Rc::new(Provider::try_from(provider)?);
+            if let Some(twin) = by_name.insert(provider.name.clone(), provider) {
+                return Err(Invalid::TwoProviders(twin.name.clone()));
+            }
+        }
+        let mut read = Self::default();
+        let mut seen = BTreeSet::new();
+        for wire::Model { name: model, provider, upstream_name, created_at } in models {
+            let model = name(model, "models.name")?;
+            let upstream_name = name(upstream_name, "models.upstream_name")?;
+            let Some(found) = by_name.get(&provider) else {
+                return Err(Invalid::NoProvider { model, provider });
+            };
+            if !seen.insert((model.clone(), provider.clone())) {
+                return Err(Invalid::OfferedTwice { model, provider });
+            }
+            read.add(model, Offer { provider: Rc::clone(found), upstream_name, created_at });
+        }
+        Ok(read)
+    }
+}
+
+impl Catalogue {
+    fn add(&mut self, model: String, offer: Offer) {
+        if !self.offers.contains_key(&model) {
+            self.names.push(model.clone());
+        }
+        self.offers.entry(model).or_default().push(offer);
+    }
+}
+
+impl TryFrom<wire::Provider> for Provider {
+    type Error = Invalid;
+
+    fn try_from(provider: wire::Provider) -> Result<Self, Invalid> {
+        let wire::Provider { name: provider_name, kind, cluster, authority, path_prefix } = provider;
+        let name = name(provider_name, "providers.name")?;
+        let malformed = |field| Invalid::Provider { provider: name.clone(), field };
+        if !is_token(&cluster) {
+            return Err(malformed("cluster"));
+        }
+        if !is_token(&authority) || authority.contains(['/', '?', '#', '@']) {
+            return Err(malformed("authority"));
+        }
+        if !is_path_prefix(&path_prefix) {
+            return Err(malformed("path_prefix"));
+        }
+        let kind = match wire::ProviderKind::try_from(kind) {
+            Ok(wire::ProviderKind::Openai) => ProviderKind::OpenAi,
+            Ok(wire::ProviderKind::AzureOpenai) => ProviderKind::AzureOpenAi,
+            Ok(wire::ProviderKind::Anthropic) => ProviderKind::Anthropic,
+            Ok(wire::ProviderKind::OpenaiCompatible) => ProviderKind::OpenAiCompatible,
+            Ok(wire::ProviderKind::Unspecified) | Err(_) => return Err(malformed("kind")),
+        };
+        Ok(Self { name, kind, cluster, authority, path_prefix })
+    }
+}
+
+/// Not empty, printable ASCII, no space: safe in a header and in a request line.
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn is_path_prefix(text: &str) -> bool {
+    text.is_empty()
+        || text.starts_with('/') && !text.ends_with('/') && is_token(text) && !text.contains(['?', '#'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn refused(edit: impl FnOnce(&mut wire::Catalogue)) -> String {
+        let mut catalogue = testing::catalogue();
+        edit(&mut catalogue);
+        Catalogue::try_from(catalogue).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_could_not_be_sent_on_is_refused() {
+        assert_eq!(
+            refused(|c| c.providers[0].authority = "a\r\nx: y".into()),
+            "provider `openai`: authority is malformed"
+        );
+        assert_eq!(
+            refused(|c| c.providers[0].authority = "user@host".into()),
+            "provider `openai`: authority is malformed"
+        );
+        assert_eq!(refused(|c| c.providers[0].cluster.clear()), "provider `openai`: cluster is malformed");
+        assert_eq!(
+            refused(|c| c.providers[0].path_prefix = "/v1/".into()),
+            "provider `openai`: path_prefix is malformed"
+        );
+        assert_eq!(refused(|c| c.providers[0].kind = 0), "provider `openai`: kind is malformed");
+    }
+
+    #[test]
+    fn a_catalogue_must_hang_together() {
+        assert_eq!(
+            refused(|c| c.models[0].provider = "nobody".into()),
+            "model `gpt-4o` names the provider `nobody`, which is not in the catalogue"
+        );
+        assert_eq!(
+            refused(|c| c.models.push(c.models[0].clone())),
+            "provider `openai` offers model `gpt-4o` twice"
+        );
+        assert_eq!(refused(|c| c.providers.push(c.providers[0].clone())), "two providers are named `openai`");
+        assert_eq!(
+            refused(|c| c.models[0].upstream_name.clear()),
+            "models.upstream_name is empty or has a control character"
+        );
+    }
+}

@@ -1,0 +1,47 @@
+use latchkey_proto::discovery as wire;
+use latchkey_proto::key::KeyHash;
+
+use super::{AppId, Invalid, KeyId, Status, UnixMs, UserId, id, moment};
+
+/// One secret that opens one key. A rotated key within its grace has two records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// What the secret hashes to.
+    pub hash: KeyHash,
+    /// The key that it opens.
+    pub key: KeyId,
+    /// The app that the key belongs to.
+    pub app: AppId,
+    /// A named key's user; none for an app key.
+    pub user: Option<UserId>,
+    /// The key's status.
+    pub status: Status,
+    /// From when on the key is refused.
+    pub expires: Option<UnixMs>,
+    /// From when on this secret, replaced by a rotation, is refused.
+    pub retires: Option<UnixMs>,
+}
+
+impl TryFrom<wire::KeyRecord> for KeyRecord {
+    type Error = Invalid;
+
+    fn try_from(record: wire::KeyRecord) -> Result<Self, Invalid> {
+        let wire::KeyRecord { hash, key_id, app_id, user_id, status, expires_at_ms, retires_at_ms } = record;
+        Ok(Self {
+            hash: KeyHash::try_from(hash.as_slice()).map_err(|_| Invalid::Length {
+                field: "hash",
+                expected: 32,
+                actual: hash.len(),
+            })?,
+            key: KeyId(id(&key_id, "key_id")?),
+            app: AppId(id(&app_id, "app_id")?),
+            user: match user_id.as_slice() {
+                [] => None,
+                bytes => Some(UserId(id(bytes, "user_id")?)),
+            },
+            status: Status::read(status, "status")?,
+            expires: moment(expires_at_ms, "expires_at_ms")?,
+            retires: moment(retires_at_ms, "retires_at_ms")?,
+        })
+    }
+}

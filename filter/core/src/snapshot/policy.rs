@@ -1,0 +1,163 @@
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use latchkey_proto::discovery as wire;
+use wire::selection::Kind;
+
+use super::{AppId, Glob, Invalid, Status, UnixMs, id, moment, name};
+
+/// What an app's keys may do, ready to be applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppPolicy {
+    /// The app.
+    pub id: AppId,
+    /// The app's status.
+    pub status: Status,
+    /// From when on the app's keys are refused.
+    pub expires: Option<UnixMs>,
+    /// Which credentials open it.
+    pub mode: CredentialMode,
+    /// Names of the providers that it may use.
+    pub providers: Selection<BTreeSet<String>>,
+    /// The models that it may use.
+    pub models: Selection<Vec<Glob>>,
+    /// Where its keys may be used from; none: anywhere.
+    pub addresses: Option<Vec<IpNet>>,
+}
+
+/// Which credentials open an app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CredentialMode {
+    /// The app key, and named keys.
+    Shared,
+    /// Named keys only.
+    Named,
+}
+
+/// What an app may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection<T> {
+    /// Everything.
+    All,
+    /// Nothing.
+    None,
+    /// What is listed.
+    Only(T),
+}
+
+impl AppPolicy {
+    /// Whether the app may use the model of this name.
+    #[must_use]
+    pub fn allows_model(&self, name: &str) -> bool {
+        match &self.models {
+            Selection::All => true,
+            Selection::None => false,
+            Selection::Only(globs) => globs.iter().any(|glob| glob.matches(name)),
+        }
+    }
+
+    /// Whether the app may use the provider of this name.
+    #[must_use]
+    pub fn allows_provider(&self, name: &str) -> bool {
+        match &self.providers {
+            Selection::All => true,
+            Selection::None => false,
+            Selection::Only(names) => names.contains(name),
+        }
+    }
+}
+
+impl TryFrom<wire::AppPolicy> for AppPolicy {
+    type Error = Invalid;
+
+    fn try_from(policy: wire::AppPolicy) -> Result<Self, Invalid> {
+        let wire::AppPolicy { id: app, name: _, status, expires_at_ms, mode, providers, models, addresses } =
+            policy;
+        Ok(Self {
+            id: AppId(id(&app, "id")?),
+            status: Status::read(status, "status")?,
+            expires: moment(expires_at_ms, "expires_at_ms")?,
+            mode: match wire::CredentialMode::try_from(mode) {
+                Ok(wire::CredentialMode::Shared) => CredentialMode::Shared,
+                Ok(wire::CredentialMode::Named) => CredentialMode::Named,
+                Ok(wire::CredentialMode::Unspecified) | Err(_) => return Err(Invalid::Unset("mode")),
+            },
+            providers: select(providers, "providers", |names| names.into_iter().collect())?,
+            models: select(models, "models", |names| names.iter().map(|name| Glob::new(name)).collect())?,
+            addresses: addresses
+                .map(|list| list.ranges.iter().map(|range| parse(range)).collect())
+                .transpose()?,
+        })
+    }
+}
+
+fn select<T>(
+    selection: Option<wire::Selection>,
+    field: &'static str,
+    compile: impl FnOnce(Vec<String>) -> T,
+) -> Result<Selection<T>, Invalid> {
+    match selection.and_then(|selection| selection.kind) {
+        None => Err(Invalid::Unset(field)),
+        Some(Kind::All(wire::Everything {})) => Ok(Selection::All),
+        Some(Kind::None(wire::Nothing {})) => Ok(Selection::None),
+        Some(Kind::Only(wire::Names { names })) => {
+            let names: Result<Vec<_>, _> = names.into_iter().map(|text| name(text, field)).collect();
+            Ok(Selection::Only(compile(names?)))
+        }
+    }
+}
+
+/// A single address is a range of one. IPv4 written as IPv6 is IPv4, as clients' addresses are.
+fn parse(range: &str) -> Result<IpNet, Invalid> {
+    let net = match range.parse::<IpAddr>() {
+        Ok(address) => IpNet::from(address),
+        Err(_) => range.parse::<IpNet>().map_err(|_| Invalid::Range(range.to_owned()))?,
+    };
+    let IpNet::V6(v6) = net else {
+        return Ok(net);
+    };
+    Ok(mapped(v6).map_or(net, IpNet::V4))
+}
+
+fn mapped(net: Ipv6Net) -> Option<Ipv4Net> {
+    let address: Ipv6Addr = net.addr();
+    Ipv4Net::new(address.to_ipv4_mapped()?, net.prefix_len().checked_sub(96)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn nothing_set_is_refused_so_that_it_is_never_all() {
+        let unset = |edit: fn(&mut wire::AppPolicy)| {
+            let mut app = testing::app();
+            edit(&mut app);
+            AppPolicy::try_from(app).unwrap_err().to_string()
+        };
+        assert_eq!(unset(|app| app.models = None), "models is not set, or not to a known value");
+        assert_eq!(unset(|app| app.status = 0), "status is not set, or not to a known value");
+        assert_eq!(unset(|app| app.mode = 9), "mode is not set, or not to a known value");
+        assert_eq!(unset(|app| app.id = vec![1]), "id has 1 bytes instead of 16");
+        assert_eq!(
+            unset(|app| app.addresses = Some(wire::AddressList { ranges: vec!["10.0.0.0/33".into()] })),
+            "addresses: `10.0.0.0/33` is neither an address nor a CIDR range"
+        );
+    }
+
+    #[test]
+    fn an_empty_list_selects_nothing() {
+        let mut app = testing::app();
+        app.models = Some(testing::only(&[]));
+        assert!(!AppPolicy::try_from(app).unwrap().allows_model("gpt-4o"));
+    }
+
+    #[test]
+    fn an_ipv4_range_written_as_ipv6_is_ipv4() {
+        assert_eq!(parse("::ffff:10.0.0.0/104"), Ok("10.0.0.0/8".parse().unwrap()));
+        assert_eq!(parse("::1"), Ok("::1/128".parse().unwrap()));
+        assert_eq!(parse("192.0.2.7"), Ok("192.0.2.7/32".parse().unwrap()));
+    }
+}

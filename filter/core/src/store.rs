@@ -1,0 +1,38 @@
+//! Where a gateway keeps what it knows: the shared data of its process.
+
+/// A map shared by every VM of a process. Its entries are never removed: an empty value is a
+/// tombstone, and reads as absent.
+pub trait Store {
+    /// The value under `key`.
+    fn get(&self, key: &str) -> Option<Stored>;
+
+    /// Replaces the value under `key`.
+    ///
+    /// # Errors
+    /// When the host refuses it.
+    fn put(&self, key: &str, value: &[u8]) -> Result<(), NotStored>;
+}
+
+/// A value as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Not empty.
+    pub bytes: Vec<u8>,
+    /// Another one after each write.
+    pub write: u32,
+}
+
+/// The host has refused a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the gateway could not store the update")]
+pub struct NotStored;
+
+impl<S: Store> Store for &S {
+    fn get(&self, key: &str) -> Option<Stored> {
+        (**self).get(key)
+    }
+
+    fn put(&self, key: &str, value: &[u8]) -> Result<(), NotStored> {
+        (**self).put(key, value)
+    }
+}

@@ -1,0 +1,76 @@
+//! The plugin's configuration: which role it plays.
+
+use serde::Deserialize;
+
+use crate::upstream::{GrpcService, Unfit};
+
+/// The JSON of the plugin's `configuration`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "role", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Configuration {
+    /// `{"role": "gate"}`: the HTTP filter.
+    Gate {},
+    /// `{"role": "sync", "control_plane_cluster": "…"}`: the bootstrap service.
+    Sync(Sync),
+}
+
+/// What the sync role is told.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sync {
+    /// The Envoy cluster that reaches the control plane; it must speak HTTP/2.
+    pub control_plane_cluster: String,
+    /// The gateway's name where Envoy has no node id.
+    pub gateway: Option<String>,
+}
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Invalid {
+    /// Not the JSON that is expected.
+    #[error("configuration: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A cluster that cannot be named to the host.
+    #[error("configuration: control_plane_cluster: {0}")]
+    Cluster(#[from] Unfit),
+}
+
+impl Configuration {
+    /// Reads the plugin's configuration.
+    ///
+    /// # Errors
+    /// Names what is missing, unknown or too long.
+    pub fn parse(json: &[u8]) -> Result<Self, Invalid> {
+        let configuration = serde_json::from_slice(json)?;
+        if let Self::Sync(sync) = &configuration {
+            GrpcService::new(&sync.control_plane_cluster)?;
+        }
+        Ok(configuration)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(json: &str) -> String {
+        Configuration::parse(json.as_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn both_roles_are_read() {
+        assert_eq!(Configuration::parse(br#"{"role":"gate"}"#).unwrap(), Configuration::Gate {});
+        let sync = Configuration::parse(br#"{"role":"sync","control_plane_cluster":"cp"}"#).unwrap();
+        assert_eq!(sync, Configuration::Sync(Sync { control_plane_cluster: "cp".into(), gateway: None }));
+    }
+
+    #[test]
+    fn what_would_have_no_effect_is_refused() {
+        assert!(refused("").starts_with("configuration: "));
+        assert!(refused(r#"{"role":"other"}"#).contains("unknown variant `other`"));
+        assert!(refused(r#"{"role":"gate","gateway":"x"}"#).contains("unknown field `gateway`"));
+        assert!(refused(r#"{"role":"sync"}"#).contains("missing field `control_plane_cluster`"));
+        let long = format!(r#"{{"role":"sync","control_plane_cluster":"{}"}}"#, "x".repeat(126));
+        assert!(refused(&long).contains("longer than 125"));
+    }
+}

@@ -1,0 +1,75 @@
+//! The sync role's metrics. Envoy shows them with the prefix `wasmcustom.`.
+
+use latchkey_filter_core::snapshot::UnixMs;
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::MetricType;
+
+use crate::host::attempt;
+
+/// Few, and defined once.
+#[derive(Clone, Copy, Debug)]
+pub struct Metrics {
+    applied: Option<u32>,
+    rejected: Option<u32>,
+    ended: Option<u32>,
+    connected: Option<u32>,
+    generation: Option<u32>,
+    revision: Option<u32>,
+    heartbeat: Option<u32>,
+}
+
+impl Metrics {
+    /// Defines them; not before the first tick.
+    pub fn define() -> Self {
+        let define = |kind, name| attempt("define_metric", hostcalls::define_metric(kind, name));
+        Self {
+            applied: define(MetricType::Counter, "latchkey_discovery_responses_applied"),
+            rejected: define(MetricType::Counter, "latchkey_discovery_responses_rejected"),
+            ended: define(MetricType::Counter, "latchkey_discovery_streams_ended"),
+            generation: define(MetricType::Gauge, "latchkey_discovery_generation"),
+            connected: define(MetricType::Gauge, "latchkey_discovery_connected"),
+            revision: define(MetricType::Gauge, "latchkey_discovery_revision"),
+            heartbeat: define(MetricType::Gauge, "latchkey_sync_heartbeat_seconds"),
+        }
+    }
+
+    /// One more response is in force; the generation is the number of the last full snapshot.
+    pub fn applied(&self, revision: u64, generation: u32) {
+        increment(self.applied);
+        record(self.revision, revision);
+        record(self.generation, generation.into());
+    }
+
+    /// One more response was refused.
+    pub fn rejected(&self) {
+        increment(self.rejected);
+    }
+
+    /// The control plane has accepted a stream.
+    pub fn connected(&self) {
+        record(self.connected, 1);
+    }
+
+    /// A stream has ended, or could not be opened.
+    pub fn disconnected(&self) {
+        record(self.connected, 0);
+        increment(self.ended);
+    }
+
+    /// When the sync role last lived, in Unix seconds.
+    pub fn heartbeat(&self, now: UnixMs) {
+        record(self.heartbeat, u64::try_from(now.0.div_euclid(1000)).unwrap_or_default());
+    }
+}
+
+fn increment(metric: Option<u32>) {
+    if let Some(id) = metric {
+        attempt("increment_metric", hostcalls::increment_metric(id, 1));
+    }
+}
+
+fn record(metric: Option<u32>, value: u64) {
+    if let Some(id) = metric {
+        attempt("record_metric", hostcalls::record_metric(id, value));
+    }
+}

@@ -1,0 +1,121 @@
+//! Envoys that take turns under the same load, so that what the machine does besides hits all alike.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use latchkey_tests::stack::gateway::Gateway;
+
+use crate::load;
+use crate::statistics::median;
+use crate::stock::Stock;
+use crate::system;
+use crate::usage::Usage;
+
+/// How much load, and how often.
+#[derive(Clone, Copy, Debug)]
+pub struct Course {
+    /// Turns of each Envoy, after one to warm up.
+    pub rounds: u64,
+    /// Requests in a turn.
+    pub requests: u64,
+    /// Connections, each with one request at a time.
+    pub connections: usize,
+}
+
+/// An Envoy, and the keys that it is called with.
+pub struct Contender<'a> {
+    address: SocketAddr,
+    usage: Usage,
+    stock: &'a Stock,
+    turns: Vec<Turn>,
+}
+
+/// What one turn took.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    cpu: Duration,
+    elapsed: Duration,
+}
+
+/// What is compared.
+#[derive(Clone, Copy, Debug)]
+pub enum Measure {
+    /// CPU time of the whole Envoy process per request, in microseconds.
+    Cpu,
+    /// Requests per second.
+    Throughput,
+}
+
+impl<'a> Contender<'a> {
+    /// A running Envoy.
+    pub fn new(gateway: &Gateway, stock: &'a Stock) -> anyhow::Result<Self> {
+        let (address, usage) = (system::address(gateway)?, system::usage(gateway)?);
+        Ok(Self { address, usage, stock, turns: vec![] })
+    }
+
+    /// Its median.
+    pub fn median(&self, measure: Measure, course: Course) -> f64 {
+        median(self.turns.iter().map(|turn| turn.value(measure, course)))
+    }
+
+    /// The median over rounds of its ratio to another's turn in the same round.
+    pub fn ratio_to(&self, other: &Self, measure: Measure, course: Course) -> Ratio {
+        let turns = self.turns.iter().zip(&other.turns);
+        let ratios = turns.map(|(own, other)| own.value(measure, course) / other.value(measure, course));
+        let ratios = ratios.collect::<Vec<_>>();
+        Ratio {
+            median: median(ratios.iter().copied()),
+            least: ratios.iter().copied().fold(f64::INFINITY, f64::min),
+            most: ratios.iter().copied().fold(0.0, f64::max),
+        }
+    }
+
+    /// How much of one core it used while under load: below 1, something else was waited for.
+    pub fn busy(&self) -> f64 {
+        median(self.turns.iter().map(|turn| turn.cpu.div_duration_f64(turn.elapsed)))
+    }
+
+    fn turn(&self, course: Course, round: u64) -> anyhow::Result<Turn> {
+        let first = round * course.requests;
+        let before = self.usage.cpu()?;
+        let key = |draw| self.stock.value(self.stock.draw(draw));
+        let elapsed = load::send(self.address, course.connections, first..first + course.requests, &key)?;
+        Ok(Turn { cpu: self.usage.cpu()? - before, elapsed })
+    }
+}
+
+/// A ratio over several rounds.
+#[derive(Clone, Copy, Debug)]
+pub struct Ratio {
+    /// The middle one.
+    pub median: f64,
+    /// The lowest.
+    pub least: f64,
+    /// The highest.
+    pub most: f64,
+}
+
+impl Turn {
+    fn value(self, measure: Measure, course: Course) -> f64 {
+        let requests = course.requests as f64;
+        match measure {
+            Measure::Cpu => self.cpu.as_secs_f64() * 1e6 / requests,
+            Measure::Throughput => requests / self.elapsed.as_secs_f64(),
+        }
+    }
+}
+
+/// Runs the course: A B C, A B C, …
+pub fn run(course: Course, contenders: &mut [Contender<'_>]) -> anyhow::Result<()> {
+    tokio::task::block_in_place(|| {
+        for round in 0..=course.rounds {
+            for contender in &mut *contenders {
+                let turn = contender.turn(course, round)?;
+                if round > 0 {
+                    contender.turns.push(turn);
+                }
+            }
+        }
+        Ok(())
+    })
+}
