@@ -151,10 +151,14 @@ impl<S: Source> Stream<S> {
                 tracing::info!(stream = self.id, gateway, instance, "gateway connected");
                 self.connection = Some(self.registry.connect(self.id, greeting));
             }
-            Effect::CheckResume(position) => {
+            Effect::CheckResume([position, newest]) => {
                 let source = Arc::clone(&self.source);
-                self.work =
-                    Some(async move { source.can_resume(&position).await.map(Event::Resumable) }.boxed());
+                let known = async move {
+                    Ok(Event::Resumable(
+                        source.can_resume(&position).await? && source.can_resume(&newest).await?,
+                    ))
+                };
+                self.work = Some(known.boxed());
             }
             Effect::Read(from, cursor) => {
                 let source = Arc::clone(&self.source);

@@ -78,8 +78,8 @@ pub enum Event<C> {
 pub enum Effect<C> {
     /// List the gateway as connected.
     Welcome(Greeting),
-    /// Find out whether the position can be resumed.
-    CheckResume(Position),
+    /// Find out whether history contains all of these points, so that the first can be resumed.
+    CheckResume([Position; 2]),
     /// Read a batch; there is never more than one to read.
     Read(From, Option<C>),
     /// Send a response to the gateway.
@@ -226,11 +226,11 @@ impl<C> Session<C> {
 
     fn greet(&mut self, hello: Hello) {
         match parse(hello) {
-            Ok((greeting, position)) => {
+            Ok((greeting, [position, newest])) => {
                 self.effects.push(Effect::Welcome(greeting));
-                let Some(position) = position else { return self.begin_snapshot() };
+                let (Some(position), Some(newest)) = (position, newest) else { return self.begin_snapshot() };
                 self.phase = Phase::Checking(position);
-                self.effects.push(Effect::CheckResume(position));
+                self.effects.push(Effect::CheckResume([position, newest]));
             }
             Err(reason) => self.close(Status::invalid_argument(reason)),
         }
@@ -377,17 +377,20 @@ impl std::convert::From<Position> for wire::Position {
     }
 }
 
-fn parse(hello: Hello) -> Result<(Greeting, Option<Position>), &'static str> {
-    let Hello { gateway, instance, position } = hello;
+fn parse(hello: Hello) -> Result<(Greeting, [Option<Position>; 2]), &'static str> {
+    let Hello { gateway, instance, position, newest } = hello;
     for text in [&gateway, &instance] {
         if text.is_empty() || text.len() > MAX_NAME || text.chars().any(char::is_control) {
             return Err("gateway and instance are 1 to 256 bytes without control characters");
         }
     }
-    let position = position.map(|wire::Position { revision, tag }| {
-        tag.try_into().map(|tag| Position { revision, tag }).map_err(|_| "a position's tag is 16 bytes")
-    });
-    Ok((Greeting { gateway, instance }, position.transpose()?))
+    Ok((Greeting { gateway, instance }, [point(position)?, point(newest)?]))
+}
+
+fn point(position: Option<wire::Position>) -> Result<Option<Position>, &'static str> {
+    let Some(wire::Position { revision, tag }) = position else { return Ok(None) };
+    let tag = tag.try_into().map_err(|_| "a position's tag is 16 bytes")?;
+    Ok(Some(Position { revision, tag }))
 }
 
 fn shorten(reason: &str) -> String {

@@ -41,6 +41,8 @@ pub struct Batch<C> {
     pub removed_keys: Vec<KeyHash>,
     /// Apps that are gone.
     pub removed_apps: Vec<Uuid>,
+    /// A point at or after everything in this batch; needed unless it is empty.
+    pub newest: Option<Position>,
     /// Where the next read goes on; `None` on the last.
     pub next: Option<C>,
 }
@@ -86,6 +88,7 @@ impl<C> Default for Batch<C> {
             keys: Vec::new(),
             removed_keys: Vec::new(),
             removed_apps: Vec::new(),
+            newest: None,
             next: None,
         }
     }

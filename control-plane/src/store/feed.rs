@@ -38,12 +38,17 @@ impl Store {
         cursor: Option<Cursor>,
         limit: usize,
     ) -> sqlx::Result<Batch<Cursor>> {
-        match cursor {
-            None => self.first_page(since(from), limit).await,
-            Some(Cursor::Apps(revision, id)) => self.apps_page(revision, &id, since(from), limit).await,
-            Some(Cursor::Keys(revision, id)) => self.keys_page(revision, &id, from, limit).await,
-            Some(Cursor::Removals(revision, resource)) => self.removals_page(revision, resource, limit).await,
-        }
+        let mut batch = match cursor {
+            None => self.first_page(since(from), limit).await?,
+            Some(Cursor::Apps(revision, id)) => self.apps_page(revision, &id, since(from), limit).await?,
+            Some(Cursor::Keys(revision, id)) => self.keys_page(revision, &id, from, limit).await?,
+            Some(Cursor::Removals(revision, resource)) => {
+                self.removals_page(revision, resource, limit).await?
+            }
+        };
+        // Read last, so that it is at or after every row.
+        batch.newest = Some(self.head().await?.position);
+        Ok(batch)
     }
 
     async fn first_page(&self, since: i64, limit: usize) -> sqlx::Result<Batch<Cursor>> {

@@ -30,6 +30,8 @@ pub struct Update {
     pub removed_keys: Vec<KeyHash>,
     /// Apps that are gone.
     pub removed_apps: Vec<AppId>,
+    /// A point at or after everything here.
+    pub newest: Option<Position>,
 }
 
 /// A resource that has been validated, as its protobuf encoding.
@@ -74,9 +76,11 @@ impl TryFrom<wire::DiscoveryResponse> for Update {
             keys,
             removed_keys,
             removed_apps,
+            newest,
         } = response;
         let part = Part::try_from(part).map_err(|_| Refusal::whole(format!("part {part} is unknown")))?;
         let position = position.map(Position::try_from).transpose()?;
+        let newest = newest.map(Position::try_from).transpose()?;
         let mut rejected = Vec::new();
         let catalogue = catalogue
             .and_then(|catalogue| keep(&mut rejected, || "catalogue".to_owned(), check_catalogue(catalogue)));
@@ -105,7 +109,7 @@ impl TryFrom<wire::DiscoveryResponse> for Update {
         if !rejected.is_empty() {
             return Err(Refusal { error_detail: String::new(), rejected });
         }
-        Ok(Self { part, position, catalogue, apps, keys, removed_keys, removed_apps })
+        Ok(Self { part, position, catalogue, apps, keys, removed_keys, removed_apps, newest })
     }
 }
 

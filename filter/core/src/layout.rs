@@ -25,6 +25,9 @@ use crate::snapshot::{AppId, KeyId, KeyRecord, Status, UnixMs, UserId};
 /// The version of every format here.
 const VERSION: u8 = 1;
 
+/// Stands for the length of a tag where there is no position.
+const ABSENT: u8 = u8::MAX;
+
 /// How much of a hash names its record; the rest is compared in constant time.
 const NAME_BYTES: usize = 15;
 const REST_BYTES: usize = 17;
@@ -55,6 +58,8 @@ pub struct Meta {
     pub instance: u64,
     /// What has been applied; none before the first snapshot and while one is incomplete.
     pub position: Option<Position>,
+    /// A point at or after everything that was written since the last snapshot began.
+    pub newest: Option<Position>,
 }
 
 /// The name of a key's record.
@@ -148,13 +153,19 @@ impl Meta {
     /// The value to store.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let Self { active, started, changes, instance, position } = self;
+        let Self { active, started, changes, instance, position, newest } = self;
         let mut bytes = vec![VERSION];
         bytes.extend(active.0.to_le_bytes());
         bytes.extend(started.0.to_le_bytes());
         bytes.extend(changes.to_le_bytes());
         bytes.extend(instance.to_le_bytes());
-        if let Some(Position { revision, tag }) = position {
+        for point in [position, newest] {
+            let Some(Position { revision, tag }) = point else {
+                bytes.push(ABSENT);
+                continue;
+            };
+            // A tag is at most 64 bytes.
+            bytes.push(u8::try_from(tag.len()).unwrap_or(ABSENT));
             bytes.extend(revision.to_le_bytes());
             bytes.extend(tag);
         }
@@ -168,11 +179,8 @@ impl Meta {
         let (active, started) = (input.generation()?, input.generation()?);
         let changes = input.take().map(u32::from_le_bytes)?;
         let instance = input.take().map(u64::from_le_bytes)?;
-        let position = match input.0 {
-            [] => None,
-            _ => Some(Position { revision: input.take().map(u64::from_le_bytes)?, tag: input.0.to_vec() }),
-        };
-        Some(Self { active, started, changes, instance, position })
+        let (position, newest) = (input.point()?, input.point()?);
+        Some(Self { active, started, changes, instance, position, newest })
     }
 }
 
@@ -201,6 +209,17 @@ impl<'a> Input<'a> {
 
     fn uuid(&mut self) -> Option<Uuid> {
         self.take().map(Uuid::from_bytes)
+    }
+
+    fn point(&mut self) -> Option<Option<Position>> {
+        let length = self.byte()?;
+        if length == ABSENT {
+            return Some(None);
+        }
+        let revision = self.take().map(u64::from_le_bytes)?;
+        let (tag, rest) = self.0.split_at_checked(length.into())?;
+        self.0 = rest;
+        Some(Some(Position { revision, tag: tag.to_vec() }))
     }
 
     fn moment(&mut self) -> Option<Option<UnixMs>> {
@@ -241,6 +260,11 @@ mod tests {
             })
     }
 
+    fn points() -> impl Strategy<Value = [Option<Position>; 2]> {
+        let point = (any::<u64>(), prop::collection::vec(any::<u8>(), 0..=64));
+        prop::array::uniform2(prop::option::of(point.prop_map(|(revision, tag)| Position { revision, tag })))
+    }
+
     #[test]
     fn another_format_version_and_a_tombstone_read_as_absent() {
         let hash = KeyHash::of("x");
@@ -274,11 +298,10 @@ mod tests {
         }
 
         #[test]
-        fn meta_reads_back(active: u32, started: u32, changes: u32, instance: u64, revision: u64, tag in prop::option::of(prop::collection::vec(any::<u8>(), 0..64))) {
-            let meta = Meta {
-                active: Generation(active), started: Generation(started), changes, instance,
-                position: tag.map(|tag| Position { revision, tag }),
-            };
+        fn meta_reads_back(active: u32, started: u32, changes: u32, instance: u64, points in points()) {
+            let [position, newest] = points;
+            let (active, started) = (Generation(active), Generation(started));
+            let meta = Meta { active, started, changes, instance, position, newest };
             prop_assert_eq!(Meta::decode(&meta.encode()), Some(meta));
         }
 

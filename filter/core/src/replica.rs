@@ -4,7 +4,7 @@
 use latchkey_proto::discovery as wire;
 use wire::discovery_request::Kind;
 
-use crate::discovery::{Part, Refusal, Update};
+use crate::discovery::{Part, Position, Refusal, Update};
 use crate::layout::{self, Generation, Meta};
 use crate::snapshot::{AppId, UnixMs};
 use crate::store::{NotStored, Store};
@@ -56,6 +56,7 @@ impl<S: Store> Replica<S> {
             gateway: gateway.to_owned(),
             instance: format!("{:x}", self.meta.instance),
             position: self.meta.position.clone().map(Into::into),
+            newest: self.meta.newest.clone().map(Into::into),
         };
         wire::DiscoveryRequest { kind: Some(Kind::Hello(hello)) }
     }
@@ -112,10 +113,11 @@ impl<S: Store> Replica<S> {
     }
 
     fn apply(&mut self, update: Update, generation: Generation) -> Result<(), NotStored> {
-        let Update { part, position, catalogue, apps, keys, removed_keys, removed_apps } = update;
+        let Update { part, position, catalogue, apps, keys, removed_keys, removed_apps, newest } = update;
         if part == Part::SnapshotBegin {
             self.begin(generation)?;
         }
+        self.reach(newest)?;
         let touched = catalogue.is_some() || !apps.is_empty() || !removed_apps.is_empty();
         if let Some(catalogue) = catalogue {
             self.store.put(layout::CATALOGUE, &layout::encode_resource(generation, &catalogue.0))?;
@@ -150,7 +152,16 @@ impl<S: Store> Replica<S> {
     /// From here to the snapshot's end the store mixes two histories: no position describes it,
     /// and if the stream breaks, only another snapshot can mend it.
     fn begin(&mut self, generation: Generation) -> Result<(), NotStored> {
-        self.keep(Meta { started: generation, position: None, ..self.meta.clone() })
+        self.keep(Meta { started: generation, position: None, newest: None, ..self.meta.clone() })
+    }
+
+    /// What is about to be written may come from as late as this point.
+    fn reach(&mut self, newest: Option<Position>) -> Result<(), NotStored> {
+        let revision = |point: &Option<Position>| point.as_ref().map(|point| point.revision);
+        if revision(&newest) > revision(&self.meta.newest) {
+            self.keep(Meta { newest, ..self.meta.clone() })?;
+        }
+        Ok(())
     }
 
     fn keep(&mut self, meta: Meta) -> Result<(), NotStored> {

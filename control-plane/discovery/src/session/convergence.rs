@@ -38,6 +38,7 @@ struct World {
 struct Gateway {
     keys: BTreeMap<u8, u64>,
     position: Option<wire::Position>,
+    newest: Option<wire::Position>,
     named_by_snapshot: Option<Vec<u8>>,
 }
 
@@ -99,6 +100,7 @@ impl World {
         }
         let last = rows.iter().filter(|(id, _)| usize::from(**id) >= start).nth(LIMIT);
         batch.next = last.map(|(id, _)| usize::from(**id));
+        batch.newest = Some(self.head());
         batch
     }
 }
@@ -128,6 +130,11 @@ impl Gateway {
         assert!(expected, "{:?} in the wrong place", response.part());
         if response.part() == Part::SnapshotBegin {
             self.named_by_snapshot = Some(Vec::new());
+            (self.position, self.newest) = (None, None);
+        }
+        let revision = |point: &Option<wire::Position>| point.as_ref().map(|point| point.revision);
+        if revision(&response.newest) > revision(&self.newest) {
+            self.newest = response.newest.clone();
         }
         for key in &response.keys {
             let revision = u64::try_from(u128::from_be_bytes(key.key_id[..].try_into().unwrap())).unwrap();
@@ -174,8 +181,8 @@ impl Fleet {
         self.downstream.clear();
         self.read = None;
         self.gateway.named_by_snapshot = None;
-        let position = self.gateway.position.clone();
-        let hello = Hello { gateway: "gw".to_owned(), instance: "a".to_owned(), position };
+        let (position, newest) = (self.gateway.position.clone(), self.gateway.newest.clone());
+        let hello = Hello { gateway: "gw".to_owned(), instance: "a".to_owned(), position, newest };
         self.upstream = VecDeque::from([Kind::Hello(hello)]);
     }
 
@@ -204,14 +211,10 @@ impl Fleet {
                 self.gateway = Gateway::default();
                 self.reconnect();
             }
-            // A gateway whose content is ahead of its position cannot see that history was replaced
-            // between the two: the wire has no word for it.
+            // At any time: what the gateway holds may be ahead of its position.
             Step::Restore => {
-                self.settle();
-                if self.gateway.position == Some(self.world.head().into()) {
-                    self.world.restore();
-                    self.reconnect();
-                }
+                self.world.restore();
+                self.reconnect();
             }
         }
         self.check_claim();
@@ -222,8 +225,8 @@ impl Fleet {
         for effect in effects {
             match effect {
                 Effect::Welcome(_) => {}
-                Effect::CheckResume(position) => {
-                    let resumable = self.world.resumable(&position);
+                Effect::CheckResume(points) => {
+                    let resumable = points.iter().all(|point| self.world.resumable(point));
                     self.tell(Event::Resumable(resumable));
                 }
                 Effect::Read(from, cursor) => assert!(self.read.replace((from, cursor)).is_none()),

@@ -53,8 +53,14 @@ impl Talk {
     }
 
     fn hello(&mut self, position: Option<Position>) -> Vec<Effect<u32>> {
-        let position = position.map(Into::into);
-        self.say(Kind::Hello(Hello { gateway: "gw-1".to_owned(), instance: "a".to_owned(), position }))
+        let position: Option<wire::Position> = position.map(Into::into);
+        let newest = position.clone();
+        self.say(Kind::Hello(Hello {
+            gateway: "gw-1".to_owned(),
+            instance: "a".to_owned(),
+            position,
+            newest,
+        }))
     }
 
     fn ack(&mut self, response: &DiscoveryResponse) -> Vec<Effect<u32>> {
@@ -109,7 +115,7 @@ fn a_stream_begins_with_hello_and_has_one() {
 
 #[test]
 fn a_gateway_needs_a_name() {
-    let nameless = Hello { gateway: String::new(), instance: "a".to_owned(), position: None };
+    let nameless = Hello { gateway: String::new(), instance: "a".to_owned(), position: None, newest: None };
     assert_eq!(closed(&Talk::opened(1).say(Kind::Hello(nameless))), Code::InvalidArgument);
 }
 

@@ -74,7 +74,7 @@ impl<C> Transfer<C> {
 }
 
 fn respond<C>(part: Part, batch: Batch<C>) -> (DiscoveryResponse, Option<C>) {
-    let Batch { catalogue, apps, keys, removed_keys, removed_apps, next } = batch;
+    let Batch { catalogue, apps, keys, removed_keys, removed_apps, newest, next } = batch;
     let response = DiscoveryResponse {
         nonce: String::new(),
         part: part.into(),
@@ -84,6 +84,7 @@ fn respond<C>(part: Part, batch: Batch<C>) -> (DiscoveryResponse, Option<C>) {
         keys,
         removed_keys: removed_keys.into_iter().map(|hash| hash.as_bytes().to_vec()).collect(),
         removed_apps: removed_apps.into_iter().map(|id| id.into_bytes().to_vec()).collect(),
+        newest: newest.map(Into::into),
     };
     (response, next)
 }

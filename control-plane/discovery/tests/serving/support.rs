@@ -110,6 +110,7 @@ impl Source for Memory {
             }
         }
         batch.next = rows.next().map(|(id, _)| *id);
+        batch.newest = Some(*self.head.borrow());
         Ok(batch)
     }
 
@@ -155,7 +156,8 @@ impl ControlPlane {
     /// Opens a stream and says hello.
     pub(crate) async fn connect(&self, name: &str, position: Option<wire::Position>) -> Gateway {
         let (requests, outgoing) = mpsc::channel(16);
-        let hello = Hello { gateway: name.to_owned(), instance: "a".to_owned(), position: position.clone() };
+        let (gateway, instance) = (name.to_owned(), "a".to_owned());
+        let hello = Hello { gateway, instance, position: position.clone(), newest: position.clone() };
         requests.send(DiscoveryRequest { kind: Some(Kind::Hello(hello)) }).await.unwrap();
         let request = with_token(ReceiverStream::new(outgoing), Some(TOKEN));
         let responses =

@@ -33,7 +33,7 @@ fn nothing_is_known_until_the_first_snapshot_ends() {
     let mut replica = Replica::resume(&store, 0xbeef);
     assert_eq!(
         hello(&mut replica),
-        wire::Hello { gateway: "gw".into(), instance: "beef".into(), position: None }
+        wire::Hello { gateway: "gw".into(), instance: "beef".into(), position: None, newest: None }
     );
     let keys = vec![testing::app_key_record()];
     replica.receive(wire::DiscoveryResponse { keys, ..part(Part::SnapshotBegin) });
@@ -115,9 +115,27 @@ fn another_vm_of_the_process_takes_up_where_the_last_one_was() {
     let store = Memory::default();
     let instance = hello(&mut testing::synced(&store)).instance;
     let mut replica = Replica::resume(&store, 99);
-    assert_eq!(hello(&mut replica), wire::Hello { gateway: "gw".into(), instance, position: position(1) });
+    let expected = wire::Hello { gateway: "gw".into(), instance, position: position(1), newest: None };
+    assert_eq!(hello(&mut replica), expected);
     assert_eq!(refusal(replica.receive(part(Part::Increment))), "applied");
     assert_eq!(replica.revision(), 1);
+}
+
+#[test]
+fn what_is_held_may_be_newer_than_the_position_and_the_hello_says_so() {
+    let store = Memory::default();
+    let mut replica = testing::synced(&store);
+    let newest = |revision| wire::DiscoveryResponse { newest: position(revision), ..testing::increment() };
+    replica.receive(newest(7));
+    replica.receive(newest(5));
+    let said = hello(&mut replica);
+    assert_eq!((said.position, said.newest), (position(1), position(7)), "the newest of all");
+    let said = hello(&mut Replica::resume(&store, 2));
+    assert_eq!(said.newest, position(7), "another VM says the same");
+    replica.receive(wire::DiscoveryResponse { newest: position(3), ..part(Part::SnapshotBegin) });
+    replica.receive(wire::DiscoveryResponse { position: position(3), ..part(Part::SnapshotEnd) });
+    let said = hello(&mut replica);
+    assert_eq!((said.position, said.newest), (position(3), position(3)), "a snapshot is another history");
 }
 
 #[test]
