@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use latchkey_core::name::{Email, Name};
 use latchkey_core::role::Role;
 use secrecy::SecretString;
+use uuid::Uuid;
 
 /// Self-service API keys for an LLM gateway: the control plane.
 #[derive(Debug, Parser)]
@@ -53,7 +54,7 @@ pub struct Database {
 /// Manage admins.
 #[derive(Debug, Subcommand)]
 pub enum Admin {
-    /// Add an owner or admin, and print an API token for them once.
+    /// Add an owner, admin or auditor, and print an API token for them once.
     Create {
         /// Which database.
         #[command(flatten)]
@@ -87,6 +88,20 @@ pub enum Token {
         /// Days until it stops; never by default.
         #[arg(long)]
         expires_in_days: Option<u32>,
+    },
+    /// List the tokens, oldest first, without their values.
+    List {
+        /// Which database.
+        #[command(flatten)]
+        database: Database,
+    },
+    /// Revoke a token for good.
+    Revoke {
+        /// Which database.
+        #[command(flatten)]
+        database: Database,
+        /// The token's id, as `latchkey token list` shows it.
+        id: Uuid,
     },
 }
 

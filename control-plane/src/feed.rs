@@ -10,7 +10,6 @@ use tokio::sync::watch;
 
 use crate::seal::{MasterKey, Purpose};
 use crate::store::feed::Cursor;
-use crate::store::history::Head;
 use crate::store::providers::Provider;
 use crate::store::{Backend, Store};
 
@@ -20,6 +19,7 @@ pub struct Feed {
     master: MasterKey,
     ca_bundle: String,
     head: watch::Sender<Position>,
+    history: watch::Sender<u64>,
     clusters: watch::Sender<Arc<[ProviderCluster]>>,
 }
 
@@ -27,7 +27,7 @@ impl Feed {
     /// Reads where history stands.
     ///
     /// # Errors
-    /// The database is away, or a provider's credential does not open.
+    /// The database is away.
     pub async fn open(store: Store, master: MasterKey, ca_bundle: String) -> anyhow::Result<Self> {
         let head = store.head().await.context("could not read the history's head")?;
         let feed = Self {
@@ -35,6 +35,7 @@ impl Feed {
             master,
             ca_bundle,
             head: watch::Sender::new(head.position),
+            history: watch::Sender::new(0),
             clusters: watch::Sender::new(Arc::default()),
         };
         feed.clusters.send_replace(feed.read_clusters().await?);
@@ -50,30 +51,46 @@ impl Feed {
         };
         let mut catalogue_revision = i64::MIN;
         loop {
-            match self.publish(catalogue_revision).await {
-                Ok(head) => catalogue_revision = head.catalogue_revision,
-                Err(error) => {
-                    tracing::warn!(error = format!("{error:#}"), "could not publish the newest changes")
-                }
+            if let Err(error) = self.publish(&mut catalogue_revision).await {
+                tracing::warn!(%error, "could not publish the newest changes");
             }
             // Whichever comes first; a commit made meanwhile has left a permit.
             let _ = tokio::time::timeout(poll, committed.notified()).await;
         }
     }
 
-    async fn publish(&self, catalogue_revision: i64) -> anyhow::Result<Head> {
+    /// Publishes what is committed. Where the database is no longer the one that it was (restored,
+    /// or failed over to a copy that lacks the last commits), every stream must begin anew.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn publish(&self, catalogue_revision: &mut i64) -> sqlx::Result<()> {
         let head = self.store.head().await?;
-        if head.catalogue_revision != catalogue_revision {
-            self.clusters.send_replace(self.read_clusters().await?);
+        let known = *self.head.borrow();
+        if head.position != known {
+            if !self.store.was(&known).await? {
+                tracing::warn!(revision = known.revision, "the database's history was replaced");
+                self.history.send_modify(|epoch| *epoch += 1);
+            }
+            self.head.send_replace(head.position);
         }
-        self.head.send_if_modified(|known| std::mem::replace(known, head.position) != head.position);
-        Ok(head)
+        if head.catalogue_revision != *catalogue_revision {
+            self.clusters.send_replace(self.read_clusters().await?);
+            *catalogue_revision = head.catalogue_revision;
+        }
+        Ok(())
     }
 
-    async fn read_clusters(&self) -> anyhow::Result<Arc<[ProviderCluster]>> {
+    /// A provider whose credential does not open is left out: the others, and all keys, go on.
+    async fn read_clusters(&self) -> sqlx::Result<Arc<[ProviderCluster]>> {
         let providers = self.store.providers().await?;
         let managed = providers.into_iter().filter(|provider| provider.enabled && provider.cluster.is_none());
-        managed.map(|provider| self.cluster(provider)).collect()
+        let open = |provider| {
+            self.cluster(provider)
+                .inspect_err(|error| tracing::error!(error = format!("{error:#}"), "a provider is left out"))
+                .ok()
+        };
+        Ok(managed.filter_map(open).collect())
     }
 
     fn cluster(&self, provider: Provider) -> anyhow::Result<ProviderCluster> {
@@ -107,6 +124,10 @@ impl Source for Feed {
 
     fn head(&self) -> watch::Receiver<Position> {
         self.head.subscribe()
+    }
+
+    fn history(&self) -> watch::Receiver<u64> {
+        self.history.subscribe()
     }
 
     async fn can_resume(&self, at: &Position) -> anyhow::Result<bool> {

@@ -1,9 +1,10 @@
 //! The connected gateways, on every replica of the control plane.
 //!
-//! Each replica knows its own streams. On PostgreSQL, where there may be several replicas, each
-//! writes what it knows into the database, so that a revocation waits for all gateways, whoever
-//! feeds them.
+//! Each replica knows its own streams, and writes what it knows into the database. So a revocation
+//! waits for all gateways, whoever feeds them, and also for those that have not come back yet since
+//! their replica stopped.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use jiff::{SignedDuration, Timestamp};
@@ -20,8 +21,12 @@ use crate::world::World;
 
 /// How often a replica writes its streams though nothing has changed.
 const HEARTBEAT: Duration = Duration::from_secs(2);
+/// For how long a stream that its replica has not written again still counts.
+const REMEMBERED: SignedDuration = SignedDuration::from_secs(60);
 /// When a replica that has not written is taken for gone.
 const STALE: SignedDuration = SignedDuration::from_secs(10);
+/// How often a replica that is alone writes, for its next start.
+const REMINDER: Duration = Duration::from_secs(10);
 /// How often a waiting revocation asks what other replicas know.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -88,7 +93,10 @@ impl Gateways {
     pub async fn list(&self) -> sqlx::Result<Vec<Gateway>> {
         let head = self.store.head().await?.position.revision;
         let mut gateways = self.here();
-        gateways.extend(self.elsewhere().await?);
+        for stream in self.elsewhere().await? {
+            let read = serde_json::from_str::<Gateway>(&stream.state).ok();
+            gateways.extend(read.filter(|gateway| gateways.iter().all(|here| here.name != gateway.name)));
+        }
         for gateway in &mut gateways {
             gateway.lag = head.saturating_sub(gateway.revision);
         }
@@ -96,8 +104,8 @@ impl Gateways {
         Ok(gateways)
     }
 
-    /// Waits until every gateway that is connected now has applied `revision`, at most for `wait`.
-    /// Gives the names of those that have, and those that have not.
+    /// Waits until every gateway has applied `revision`, at most for `wait`. Gives the names of
+    /// those that have, and those that have not.
     pub async fn applied(
         &self,
         revision: i64,
@@ -111,68 +119,121 @@ impl Gateways {
         );
         let (mut applied, mut pending) = elsewhere;
         applied.extend(here.applied.into_iter().map(|gateway| gateway.name));
-        pending.extend(
-            here.pending.into_iter().map(|gateway| Pending { gateway: gateway.name, reason: gateway.reason }),
-        );
+        let late = |gateway: registry::Pending| Pending { gateway: gateway.name, reason: gateway.reason };
+        pending.extend(here.pending.into_iter().map(late));
         applied.sort();
+        applied.dedup();
         pending.sort_by(|a, b| a.gateway.cmp(&b.gateway));
         (applied, pending)
     }
 
+    /// The gateways that other replicas feed or have fed, but for those that are connected here.
     async fn applied_elsewhere(
         &self,
         revision: u64,
         resources: &[String],
         wait: Duration,
     ) -> (Vec<String>, Vec<Pending>) {
-        if self.store.backend() == Backend::Sqlite {
-            return Default::default();
-        }
         let deadline = Instant::now() + wait;
+        let mut awaited = BTreeMap::new();
         loop {
-            let gateways = match self.elsewhere().await {
-                Ok(gateways) => gateways,
+            match self.elsewhere().await {
+                Ok(streams) => self.look(&mut awaited, streams, revision, resources),
                 Err(error) => {
                     let reason = format!("could not ask the other replicas: {error}");
                     return (Vec::new(), vec![Pending { gateway: "other replicas".to_owned(), reason }]);
                 }
-            };
-            let (applied, pending) = sort_out(gateways, revision, resources);
-            if pending.is_empty() || Instant::now() >= deadline {
-                return (applied, pending);
+            }
+            let done = awaited.values().all(|state| !matches!(state, Awaited::Pending(_)));
+            if done || Instant::now() >= deadline {
+                return outcome(awaited);
             }
             tokio::time::sleep(POLL).await;
         }
     }
 
+    /// Notes what `streams` tell of the gateways awaited. The first look decides who is awaited; one
+    /// that is no longer there afterwards has not applied.
+    fn look(
+        &self,
+        awaited: &mut BTreeMap<Process, Awaited>,
+        streams: Vec<GatewayStream>,
+        revision: u64,
+        resources: &[String],
+    ) {
+        let first = awaited.is_empty();
+        for state in awaited.values_mut() {
+            if let Awaited::Pending(reason) = state {
+                "disconnected".clone_into(reason);
+            }
+        }
+        let here = self.streams();
+        let now = self.world.now();
+        for stream in streams {
+            // A replica of another version may write what this one cannot read.
+            let Ok(gateway) = serde_json::from_str::<Gateway>(&stream.state) else {
+                let reason = "its replica of the control plane is of another version".to_owned();
+                awaited.insert((stream.gateway, stream.replica), Awaited::Pending(reason));
+                continue;
+            };
+            let process = (gateway.name.clone(), gateway.instance.clone());
+            let known = awaited.get(&process);
+            let gone = gateway.disconnected_at.is_some_and(|at| now.duration_since(at) > REMEMBERED);
+            if matches!(known, Some(Awaited::Applied)) || known.is_none() && (!first || gone) {
+                continue;
+            }
+            // The same process is connected here now, or the one that came after it.
+            let over = !gateway.connected || stream.age > STALE || self.store.backend() == Backend::Sqlite;
+            let moved = here.iter().any(|other| {
+                other.connected && other.name == gateway.name && (over || other.instance == gateway.instance)
+            });
+            let state = if moved { Awaited::Here } else { standing(&gateway, revision, resources) };
+            awaited.insert(process, state);
+        }
+    }
+
     /// Writes this replica's streams for the others to see: at each change, and now and then.
     pub async fn share(&self) {
-        if self.store.backend() == Backend::Sqlite {
-            return std::future::pending().await;
-        }
         let mut changed = self.registry.changed();
+        let (mut written, mut at) = (Vec::new(), None::<Instant>);
         loop {
-            if let Err(error) = self.write().await {
-                tracing::warn!(%error, "could not tell the other replicas of the gateways connected here");
+            let streams = self.streams();
+            let due = at.is_none_or(|at| at.elapsed() >= REMINDER);
+            if due || self.rows_differ(&written, &streams) {
+                match self.write(&streams).await {
+                    Ok(()) => (written, at) = (streams, Some(Instant::now())),
+                    Err(error) => tracing::warn!(%error, "could not write which gateways are connected here"),
+                }
             }
             // A change or the heartbeat, whichever comes first.
             let _ = tokio::time::timeout(HEARTBEAT, changed.changed()).await;
         }
     }
 
-    async fn write(&self) -> sqlx::Result<()> {
-        let now = self.world.now();
-        let rows = self.here().into_iter().zip(0..).map(|(gateway, stream)| GatewayStream {
+    /// On SQLite there are no others to see an acknowledgement: only who is connected counts, for
+    /// the next start.
+    fn rows_differ(&self, written: &[Gateway], now: &[Gateway]) -> bool {
+        match self.store.backend() {
+            Backend::Postgres => true,
+            Backend::Sqlite => {
+                let who = |gateway: &Gateway| (gateway.instance.clone(), gateway.connected);
+                !written.iter().map(who).eq(now.iter().map(who))
+            }
+        }
+    }
+
+    async fn write(&self, streams: &[Gateway]) -> sqlx::Result<()> {
+        let rows = streams.iter().zip(0..).map(|(gateway, stream)| GatewayStream {
             replica: self.replica.clone(),
             stream,
             gateway: gateway.name.clone(),
-            seen_at: now,
             state: serde_json::to_string(&gateway).unwrap_or_default(),
+            age: SignedDuration::ZERO,
         });
-        let stale = now.saturating_sub(STALE * 10).unwrap_or(Timestamp::UNIX_EPOCH);
-        self.store.write_streams(&self.replica, &rows.collect::<Vec<_>>(), stale).await
+        self.store.write_streams(&self.replica, &rows.collect::<Vec<_>>(), REMEMBERED).await
     }
 
+    /// The gateways as admins see them: of several streams with one name the newest.
     fn here(&self) -> Vec<Gateway> {
         let clusters = self.clusters.all();
         let view = |gateway: registry::Gateway| {
@@ -185,15 +246,47 @@ impl Gateways {
         self.registry.gateways().into_iter().map(view).collect()
     }
 
-    async fn elsewhere(&self) -> sqlx::Result<Vec<Gateway>> {
-        if self.store.backend() == Backend::Sqlite {
-            return Ok(Vec::new());
-        }
-        let since = self.world.now().saturating_sub(STALE).unwrap_or(Timestamp::UNIX_EPOCH);
-        let streams = self.store.streams_elsewhere(&self.replica, since).await?;
-        // A replica of another version may write what this one cannot read.
-        Ok(streams.iter().filter_map(|stream| serde_json::from_str(&stream.state).ok()).collect())
+    /// Every stream: of two Envoys with one name, both must apply.
+    fn streams(&self) -> Vec<Gateway> {
+        self.registry.streams().into_iter().map(|stream| Gateway::from(stream.gateway)).collect()
     }
+
+    async fn elsewhere(&self) -> sqlx::Result<Vec<GatewayStream>> {
+        self.store.streams_elsewhere(&self.replica, REMEMBERED).await
+    }
+}
+
+/// A gateway of another replica, while a revocation waits for it.
+enum Awaited {
+    Applied,
+    Pending(String),
+    /// It is connected here, where the registry awaits it.
+    Here,
+}
+
+/// A gateway's name and process.
+type Process = (String, String);
+
+fn standing(gateway: &Gateway, revision: u64, resources: &[String]) -> Awaited {
+    let rejected = gateway.rejected.iter().find(|rejected| resources.contains(&rejected.resource));
+    match rejected {
+        Some(rejected) => Awaited::Pending(format!("refused: {}", rejected.reason)),
+        None if !gateway.connected => Awaited::Pending("disconnected".to_owned()),
+        None if gateway.revision >= revision => Awaited::Applied,
+        None => Awaited::Pending("not acknowledged yet".to_owned()),
+    }
+}
+
+fn outcome(awaited: BTreeMap<Process, Awaited>) -> (Vec<String>, Vec<Pending>) {
+    let (mut applied, mut pending) = (Vec::new(), Vec::new());
+    for ((gateway, _), state) in awaited {
+        match state {
+            Awaited::Applied => applied.push(gateway),
+            Awaited::Pending(reason) => pending.push(Pending { gateway, reason }),
+            Awaited::Here => {}
+        }
+    }
+    (applied, pending)
 }
 
 impl From<registry::Gateway> for Gateway {
@@ -219,22 +312,4 @@ impl From<registry::Gateway> for Gateway {
 
 fn timestamp(at: SystemTime) -> Timestamp {
     Timestamp::try_from(at).unwrap_or_default()
-}
-
-fn sort_out(gateways: Vec<Gateway>, revision: u64, resources: &[String]) -> (Vec<String>, Vec<Pending>) {
-    let mut applied = Vec::new();
-    let mut pending = Vec::new();
-    for gateway in gateways.into_iter().filter(|gateway| gateway.connected) {
-        let rejected = gateway.rejected.iter().find(|rejected| resources.contains(&rejected.resource));
-        let reason = match rejected {
-            Some(rejected) => format!("refused: {}", rejected.reason),
-            None if gateway.revision >= revision => {
-                applied.push(gateway.name);
-                continue;
-            }
-            None => format!("has applied revision {}", gateway.revision),
-        };
-        pending.push(Pending { gateway: gateway.name, reason });
-    }
-    (applied, pending)
 }

@@ -67,6 +67,28 @@ async fn run(command: Command) -> anyhow::Result<()> {
             println!("{}", token.expose_secret());
             Ok(())
         }
+        Command::Token(Token::List { database }) => {
+            let store = open(&database).await?;
+            for token in store.tokens().await? {
+                let ends = match (token.revoked_at, token.expires_at) {
+                    (Some(at), _) => format!("revoked {at}"),
+                    (None, Some(at)) => format!("until {at}"),
+                    (None, None) => "never expires".to_owned(),
+                };
+                println!("{}  {:8}  {}  {ends}", token.id, token.role.as_str(), token.name);
+            }
+            Ok(())
+        }
+        Command::Token(Token::Revoke { database, id }) => {
+            let store = open(&database).await?;
+            let mut tx = store.begin().await?;
+            if !tx.revoke_token(id, world.now()).await? {
+                anyhow::bail!("there is no live token of this id: see `latchkey token list`");
+            }
+            tx.commit().await?;
+            println!("revoked: the API refuses it from now on, and open streams end within a minute");
+            Ok(())
+        }
         Command::Openapi => {
             println!("{}", latchkey::api::openapi().to_pretty_json()?);
             Ok(())
@@ -80,6 +102,7 @@ async fn start(options: Serve, world: World) -> anyhow::Result<()> {
         Some(text) => MasterKey::parse(text).context("in LATCHKEY_MASTER_KEY")?,
         None => MasterKey::load_or_create(&options.master_key_file, &world)?,
     };
+    master.belong_to(&store, &world).await?;
     if store.count_users(Role::Owner).await? == 0 {
         let email = options.owner_email.clone();
         let token = add_person(&store, &world, email.clone(), None, Role::Owner).await?;

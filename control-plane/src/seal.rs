@@ -17,6 +17,7 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 use uuid::Uuid;
 
+use crate::store::Store;
 use crate::world::World;
 
 const VERSION: u8 = 1;
@@ -33,8 +34,10 @@ pub enum Purpose<'a> {
     KeyValue(Uuid),
     /// The credential of the provider of this name.
     Credential(&'a str),
-    /// An answer kept for repeated requests.
-    Answer,
+    /// By which another master key is noticed.
+    Check,
+    /// The answer kept for an actor's requests with an idempotency key.
+    Answer(&'a str, &'a str),
 }
 
 /// A sealed value that does not open: another master key, another purpose, or damage.
@@ -80,6 +83,25 @@ impl MasterKey {
         Self::parse(&text.into())
     }
 
+    /// Makes sure that `store`'s secrets are sealed with this key; at the first start they will be.
+    ///
+    /// # Errors
+    /// They are sealed with another, or the database is away.
+    pub async fn belong_to(&self, store: &Store, world: &World) -> anyhow::Result<()> {
+        if store.sealed_check().await?.is_none() {
+            let mut tx = store.begin().await?;
+            tx.keep_sealed_check(self.seal(world, Purpose::Check, b"latchkey")).await?;
+            tx.commit().await?;
+        }
+        let sealed = store.sealed_check().await?.unwrap_or_default();
+        self.open(Purpose::Check, &sealed).map(drop).map_err(|_| {
+            anyhow::anyhow!(
+                "this is not the master key that the database's secrets are sealed with: give the one of its first \
+                 start (LATCHKEY_MASTER_KEY or LATCHKEY_MASTER_KEY_FILE), the same to every replica"
+            )
+        })
+    }
+
     /// Encrypts `plain` for `purpose`.
     #[must_use]
     pub fn seal(&self, world: &World, purpose: Purpose<'_>, plain: &[u8]) -> Vec<u8> {
@@ -109,7 +131,8 @@ impl fmt::Display for Purpose<'_> {
         match self {
             Self::KeyValue(id) => write!(f, "key/{id}"),
             Self::Credential(provider) => write!(f, "credential/{provider}"),
-            Self::Answer => f.write_str("answer"),
+            Self::Check => f.write_str("check"),
+            Self::Answer(actor, key) => write!(f, "answer/{actor}/{key}"),
         }
     }
 }
@@ -149,7 +172,7 @@ mod tests {
     #[test]
     fn two_seals_of_one_value_differ() {
         let world = World::system();
-        let seal = || master(1).seal(&world, Purpose::Answer, b"x");
+        let seal = || master(1).seal(&world, Purpose::Answer("a", "b"), b"x");
         assert_ne!(seal(), seal());
     }
 

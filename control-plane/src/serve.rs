@@ -104,6 +104,7 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
     // A peer that no longer answers does not hold the end up.
     let outcome = tokio::select! {
         outcome = servers => outcome,
+        _ = jobs.join_next() => Err(anyhow::anyhow!("a background job has ended; see the log")),
         () = async { stopped(deadline).await; tokio::time::sleep(LAST_WORDS).await } => Ok(()),
     };
     jobs.shutdown().await;

@@ -9,6 +9,7 @@ pub mod gateways;
 pub mod history;
 pub mod idempotency;
 pub mod keys;
+pub mod master_key;
 pub mod models;
 pub mod providers;
 pub mod row;

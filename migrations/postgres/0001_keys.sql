@@ -125,3 +125,9 @@ CREATE TABLE idempotency (
     PRIMARY KEY (actor, key)
 );
 CREATE INDEX idempotency_by_age ON idempotency (created_at);
+
+-- One row, sealed with the master key at the first start, by which another master key is noticed.
+CREATE TABLE master_key (
+    id BIGINT PRIMARY KEY CHECK (id = 1),
+    sealed_check BYTEA NOT NULL
+);

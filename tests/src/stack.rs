@@ -47,6 +47,7 @@ pub struct Stack {
 /// What a stack is made of.
 #[derive(Clone, Debug)]
 pub struct Builder {
+    name: String,
     gateways: usize,
     trusted_hops: u32,
     concurrency: u32,
@@ -65,6 +66,7 @@ enum Catalogue {
 impl Default for Builder {
     fn default() -> Self {
         Self {
+            name: "gateway".to_owned(),
             gateways: 1,
             trusted_hops: 0,
             concurrency: 1,
@@ -76,6 +78,13 @@ impl Default for Builder {
 }
 
 impl Builder {
+    /// Names its Envoys `<name>-0` and so on, instead of `gateway-0`.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
     /// This many Envoys, named `gateway-0` and so on.
     #[must_use]
     pub fn gateways(mut self, count: usize) -> Self {
@@ -131,6 +140,8 @@ impl Builder {
         if let Some(url) = &self.database_url {
             control_plane.set_variable("DATABASE_URL", url);
         }
+        // A busy machine takes its time; a test that wants less says so.
+        control_plane.set_variable("LATCHKEY_APPLY_WAIT_MS", "10000");
         for (name, value) in &self.variables {
             control_plane.set_variable(name, value);
         }
@@ -147,7 +158,7 @@ impl Builder {
         let mut stack = Stack { provider, gateways: vec![], control_plane, api, gateway_token, dir };
         for index in 0..self.gateways {
             let options = stack
-                .options(&format!("gateway-{index}"))
+                .options(&format!("{}-{index}", self.name))
                 .trusted_hops(self.trusted_hops)
                 .concurrency(self.concurrency);
             stack.gateways.push(Gateway::new(stack.dir.path(), options)?);

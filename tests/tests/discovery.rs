@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use latchkey_tests::stack::api::App;
+use latchkey_tests::stack::postgres;
 use latchkey_tests::stack::{Stack, wait};
 use serde_json::{Value, json};
 
@@ -181,13 +182,40 @@ async fn a_refused_policy_leaves_the_last_good_state_and_blocks_nothing_else() {
 }
 
 #[tokio::test]
-async fn nothing_that_a_stranger_sends_is_stored() {
-    let (stack, app) = stack().await;
-    let before = stack.api().gateway("gateway-0").await.unwrap().unwrap()["revision"].clone();
-    for i in 0..200_u8 {
-        let key = latchkey_proto::key::AppKey::new([i; 20]);
-        assert_eq!(stack.gateway().hello(key.expose()).await.unwrap().status, 401);
-    }
-    assert_eq!(stack.api().gateway("gateway-0").await.unwrap().unwrap()["revision"], before);
-    assert_eq!(stack.gateway().hello(&app.key).await.unwrap().status, 200);
+async fn a_revocation_right_after_a_restart_does_not_claim_what_it_does_not_know() {
+    let mut stack = Stack::builder().variable("LATCHKEY_APPLY_WAIT_MS", "300").start().await.unwrap();
+    let app = new_app(&stack, "first").await;
+    stack.gateway().until_status(&app.key, 200).await.unwrap();
+    stack.gateway().pause().unwrap();
+    stack.control_plane().kill();
+    stack.control_plane().start().await.unwrap();
+    let revoked = stack.api().act(&app.path(), "revoke").await.unwrap();
+    assert_eq!(revoked["propagation"]["complete"], false, "{revoked}");
+    assert_eq!(revoked["propagation"]["pending"][0]["gateway"], "gateway-0");
+    stack.gateway().resume().unwrap();
+    stack.gateway().until_status(&app.key, 401).await.unwrap();
+}
+
+#[tokio::test]
+async fn two_control_planes_over_one_postgresql_wait_for_each_others_gateways() {
+    let database = postgres::database().await.unwrap();
+    let stack = Stack::builder().database_url(&database).start().await.unwrap();
+    let mut other = Stack::builder()
+        .database_url(&database)
+        .variable("LATCHKEY_MASTER_KEY_FILE", stack.dir().join("master.key").to_str().unwrap())
+        .without_catalogue()
+        .named("second")
+        .start()
+        .await
+        .unwrap();
+    let app = new_app(&stack, "first").await;
+    stack.gateway().until_status(&app.key, 200).await.unwrap();
+    let second = other.gateway();
+    second.until_status(&app.key, 200).await.unwrap();
+    let revoked = other.api().act(&app.path(), "revoke").await.unwrap();
+    assert_eq!(revoked["propagation"]["complete"], true, "{revoked}");
+    assert_eq!(revoked["propagation"]["applied"], json!(["gateway-0", "second-0"]));
+    assert_eq!(stack.gateway().hello(&app.key).await.unwrap().status, 401);
+    assert_eq!(other.gateway().hello(&app.key).await.unwrap().status, 401);
+    other.control_plane().stop().await.unwrap();
 }

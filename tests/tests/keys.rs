@@ -114,7 +114,7 @@ async fn an_inactive_app_comes_back() {
 #[tokio::test]
 async fn an_app_expires_by_itself_and_works_again_when_extended() {
     let stack = Stack::start().await.unwrap();
-    let at = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(2);
+    let at = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(6);
     let body = json!({ "name": "short", "expires_at": at.to_string() });
     let app = stack.api().create_app(body).await.unwrap();
     stack.gateway().until_status(&app.key, 200).await.unwrap();
@@ -146,7 +146,7 @@ async fn rotating_without_grace_ends_the_old_secret_at_once() {
 #[tokio::test]
 async fn rotating_with_grace_lets_both_work_until_it_ends() {
     let (stack, app) = shared().await;
-    let new = stack.api().rotate(&format!("{}/key", app.path()), 2).await.unwrap();
+    let new = stack.api().rotate(&format!("{}/key", app.path()), 6).await.unwrap();
     assert_eq!(stack.gateway().hello(&app.key).await.unwrap().status, 200);
     assert_eq!(stack.gateway().hello(&new).await.unwrap().status, 200);
     let ended = stack.gateway().until_status(&app.key, 401).await.unwrap();
@@ -208,7 +208,7 @@ async fn a_named_key_is_switched_rotated_and_revoked_by_itself() {
 async fn a_named_key_expires_by_itself() {
     let (stack, app, _) = named().await;
     let user = stack.api().create_user("bob@acme.com").await.unwrap();
-    let at = (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(2)).to_string();
+    let at = (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(6)).to_string();
     let body = json!({ "user_id": user, "name": "short", "expires_at": at });
     let key = stack.api().post(&format!("{}/keys", app.path()), body).await.unwrap().ok().unwrap();
     let value = key["value"].as_str().unwrap();

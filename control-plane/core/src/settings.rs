@@ -20,9 +20,10 @@ pub enum CredentialMode {
     Named,
 }
 
-/// An app's settings, as they are stored.
+/// An app's settings, as they are stored. Those of a newer version may hold more, of an older less:
+/// while replicas are upgraded one by one, each reads what the others write.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct AppSettings {
     /// Which credential opens the app.
     pub mode: CredentialMode,
@@ -34,7 +35,7 @@ pub struct AppSettings {
     pub allowed_models: Selection,
     /// Ranges of client addresses; none for any.
     pub ip_allow_list: Option<Vec<String>>,
-    /// Free JSON, surfaced in logs.
+    /// Free JSON, kept with the app.
     pub metadata: Map<String, Value>,
     /// Labels.
     pub tags: Vec<String>,

@@ -1,26 +1,67 @@
-//! Who may open a stream.
+//! Who may open a stream, and keep it.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use crate::source::Authenticator;
 
-/// Lets a request pass that carries a bearer token of a gateway.
-pub(crate) async fn admit<A: Authenticator>(authenticator: &A, metadata: &MetadataMap) -> Result<(), Status> {
-    let Some(token) = bearer(metadata) else {
-        return Err(Status::unauthenticated("no gateway token: send `authorization: Bearer <token>`"));
-    };
-    match authenticator.admit(token).await {
-        Ok(true) => Ok(()),
-        Ok(false) => {
-            tracing::warn!("gateway refused: wrong token");
-            Err(Status::unauthenticated("the gateway token is wrong or was revoked"))
-        }
-        Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "gateway token cannot be checked");
-            Err(Status::unavailable("the gateway token cannot be checked now"))
+/// How often the token of an open stream is checked again.
+const RECHECK: Duration = Duration::from_secs(60);
+
+/// A stream's right to be open.
+pub(crate) struct Admission<A> {
+    authenticator: Arc<A>,
+    token: SecretString,
+}
+
+impl<A: Authenticator> Admission<A> {
+    /// Lets a request pass that carries a bearer token of a gateway.
+    pub(crate) async fn check(authenticator: &Arc<A>, metadata: &MetadataMap) -> Result<Self, Status> {
+        let Some(token) = bearer(metadata) else {
+            return Err(Status::unauthenticated("no gateway token: send `authorization: Bearer <token>`"));
+        };
+        match authenticator.admit(token).await {
+            Ok(true) => Ok(Self { authenticator: Arc::clone(authenticator), token: token.into() }),
+            Ok(false) => {
+                tracing::warn!("gateway refused: wrong token");
+                Err(refusal())
+            }
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "gateway token cannot be checked");
+                Err(Status::unavailable("the gateway token cannot be checked now"))
+            }
         }
     }
+
+    /// Resolves once the token is no longer admitted, with the status that ends the stream.
+    ///
+    /// While the token cannot be checked the stream stays: gateways outlive a database that is away.
+    pub(crate) async fn lost(self) -> Status {
+        loop {
+            tokio::time::sleep(RECHECK).await;
+            match self.authenticator.admit(self.token.expose_secret()).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    tracing::warn!("gateway let go: its token is no longer admitted");
+                    return refusal();
+                }
+                Err(error) => {
+                    tracing::error!(
+                        error = format!("{error:#}"),
+                        "token of an open stream cannot be checked"
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn refusal() -> Status {
+    Status::unauthenticated("the gateway token is wrong or was revoked")
 }
 
 fn bearer(metadata: &MetadataMap) -> Option<&str> {

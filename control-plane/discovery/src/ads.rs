@@ -1,6 +1,7 @@
 //! Envoy's aggregated discovery service, state of the world: provider clusters (CDS) and their
 //! credentials (SDS).
 
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::admission;
+use crate::admission::Admission;
 use crate::server::{STOPPING, stopped};
 use crate::source::{Authenticator, ProviderCluster, Source};
 use snapshot::Versions;
@@ -75,7 +76,7 @@ impl<S: Source, A: Authenticator> AggregatedDiscoveryService for Server<S, A> {
         &self,
         request: Request<Streaming<DiscoveryRequest>>,
     ) -> Result<Response<Self::StreamAggregatedResourcesStream>, Status> {
-        admission::admit(&*self.authenticator, request.metadata()).await?;
+        let admission = Admission::check(&self.authenticator, request.metadata()).await?;
         let (answers, responses) = mpsc::channel(QUEUE);
         let subscriptions = Subscriptions::new(self.versions.clone());
         let stream = serve(
@@ -85,6 +86,7 @@ impl<S: Source, A: Authenticator> AggregatedDiscoveryService for Server<S, A> {
             self.source.clusters(),
             self.statuses.clone(),
             self.stopping.clone(),
+            admission.lost(),
         );
         tokio::spawn(stream);
         Ok(Response::new(ReceiverStream::new(responses)))
@@ -108,7 +110,9 @@ async fn serve(
     mut clusters: watch::Receiver<Arc<[ProviderCluster]>>,
     statuses: Statuses,
     mut stopping: watch::Receiver<bool>,
+    lost: impl Future<Output = Status> + Send,
 ) {
+    let mut lost = std::pin::pin!(lost);
     let listing = statuses.connect();
     loop {
         let known = Arc::clone(&clusters.borrow_and_update());
@@ -122,6 +126,7 @@ async fn serve(
                 let known = Arc::clone(&clusters.borrow_and_update());
                 Ok(subscriptions.publish(&known))
             }
+            status = &mut lost => Err(status),
             () = stopped(&mut stopping) => Err(Status::unavailable(STOPPING)),
             () = answers.closed() => break,
         };

@@ -18,6 +18,9 @@ mod tests;
 /// How long a gateway stays listed after it disconnected.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How long a gateway that disconnected is awaited by [`Registry::applied`].
+pub const AWAITED: Duration = Duration::from_secs(60);
+
 /// All gateways of one control-plane process. Clones share their content.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
@@ -26,8 +29,21 @@ pub struct Registry {
 
 #[derive(Debug, Default)]
 struct Shared {
-    streams: Mutex<BTreeMap<u64, Gateway>>,
+    streams: Mutex<Streams>,
     changes: watch::Sender<u64>,
+}
+
+/// By id: later streams have higher ones.
+type Streams = BTreeMap<u64, Known>;
+
+/// What is known of one stream.
+#[derive(Debug)]
+struct Known {
+    gateway: Gateway,
+    /// `None` while the stream is open.
+    ended: Option<Instant>,
+    /// Unchanged as long as the stream's revisions mean anything.
+    history: watch::Receiver<u64>,
 }
 
 /// A gateway, as its newest stream shows it.
@@ -47,6 +63,15 @@ pub struct Gateway {
     pub acknowledged_at: Option<SystemTime>,
 }
 
+/// A gateway's stream, open or ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// Later streams have higher ids. Unique within one control-plane process.
+    pub id: u64,
+    /// The gateway, as this stream shows it.
+    pub gateway: Gateway,
+}
+
 /// A gateway's open stream; dropping it marks the gateway as disconnected.
 #[derive(Debug)]
 pub struct Connection {
@@ -59,10 +84,18 @@ impl Registry {
     #[must_use]
     pub fn gateways(&self) -> Vec<Gateway> {
         let mut newest = BTreeMap::new();
-        for gateway in self.shared.streams().values() {
-            newest.insert(gateway.name.clone(), gateway.clone());
+        for Stream { gateway, .. } in self.streams() {
+            newest.insert(gateway.name.clone(), gateway);
         }
         newest.into_values().collect()
+    }
+
+    /// Every stream known, oldest first: all that are open, and of each process that has left the
+    /// last one, until it comes back, another process of its name replaces it, or a day has passed.
+    #[must_use]
+    pub fn streams(&self) -> Vec<Stream> {
+        let streams = self.shared.streams();
+        streams.iter().map(|(id, known)| Stream { id: *id, gateway: known.gateway.clone() }).collect()
     }
 
     /// Counts changes: of who is connected, what is acknowledged, what is refused.
@@ -71,11 +104,13 @@ impl Registry {
         self.shared.changes.subscribe()
     }
 
-    /// Waits until every gateway that is connected now has applied `revision` with all of
-    /// `resources` (names as in [`crate::resource`]), at most as long as `wait`.
+    /// Waits until every gateway that is connected now, or was within [`AWAITED`], has applied
+    /// `revision` with all of `resources` (names as in [`crate::resource`]), at most as long as `wait`.
     ///
-    /// Every stream counts, also those that share a name. A gateway that disconnects is pending,
-    /// for its Envoy may live on with what it had, unless the same process comes back and applies.
+    /// Every stream counts, also those that share a name, and only while it is open. A gateway that
+    /// is disconnected is pending, for its Envoy may live on with what it had, unless the same
+    /// process comes back and applies, or another process of its name has connected since: the old
+    /// one was restarted, and the new one counts in its place.
     pub async fn applied(&self, revision: u64, resources: &[String], wait: Duration) -> Propagation {
         let began = Instant::now();
         let mut changed = self.changed();
@@ -89,27 +124,33 @@ impl Registry {
                 break;
             }
         }
-        propagation.outcome(&self.shared.streams())
+        propagation.outcome()
     }
 
-    /// Lists a gateway as connected. `stream` grows with each stream.
-    pub(crate) fn connect(&self, stream: u64, greeting: Greeting) -> Connection {
+    /// Lists a gateway as connected. `stream` grows with each stream; `history` changes when the
+    /// revisions that the stream reports no longer mean anything.
+    pub(crate) fn connect(
+        &self,
+        stream: u64,
+        greeting: Greeting,
+        history: watch::Receiver<u64>,
+    ) -> Connection {
         let Greeting { gateway: name, instance } = greeting;
-        let now = SystemTime::now();
         let mut streams = self.shared.streams();
-        streams.retain(|_, known| match known.disconnected_at {
-            None => true,
-            Some(at) => known.name != name && now.duration_since(at).is_ok_and(|gone| gone < KEPT),
+        let new_process = !streams.values().any(|known| known.is_of(&name, &instance));
+        streams.retain(|_, known| {
+            let replaced = known.gateway.name == name && (new_process || known.gateway.instance == instance);
+            known.ended.is_none_or(|at| at.elapsed() < KEPT && !replaced)
         });
         let gateway = Gateway {
             name,
             instance,
-            connected_at: now,
+            connected_at: SystemTime::now(),
             disconnected_at: None,
             progress: Progress::default(),
             acknowledged_at: None,
         };
-        streams.insert(stream, gateway);
+        streams.insert(stream, Known { gateway, ended: None, history });
         drop(streams);
         self.shared.announce();
         Connection { stream, shared: Arc::clone(&self.shared) }
@@ -120,7 +161,7 @@ impl Connection {
     /// Takes over how far the gateway is.
     pub(crate) fn report(&self, progress: &Progress) {
         let mut streams = self.shared.streams();
-        let Some(gateway) = streams.get_mut(&self.stream) else { return };
+        let Some(Known { gateway, .. }) = streams.get_mut(&self.stream) else { return };
         if gateway.progress == *progress {
             return;
         }
@@ -135,16 +176,28 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if let Some(gateway) = self.shared.streams().get_mut(&self.stream) {
-            gateway.disconnected_at = Some(SystemTime::now());
+        if let Some(known) = self.shared.streams().get_mut(&self.stream) {
+            known.gateway.disconnected_at = Some(SystemTime::now());
+            known.ended = Some(Instant::now());
         }
         self.shared.announce();
     }
 }
 
+impl Known {
+    fn is_of(&self, name: &str, instance: &str) -> bool {
+        self.gateway.name == name && self.gateway.instance == instance
+    }
+
+    /// Whether what it acknowledges counts. A stream whose history was replaced is about to end.
+    fn is_open(&self) -> bool {
+        self.ended.is_none() && !self.history.has_changed().is_ok_and(|changed| changed)
+    }
+}
+
 impl Shared {
     /// A panic elsewhere leaves no gateway half written.
-    fn streams(&self) -> MutexGuard<'_, BTreeMap<u64, Gateway>> {
+    fn streams(&self) -> MutexGuard<'_, Streams> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

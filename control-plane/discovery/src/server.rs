@@ -1,5 +1,6 @@
 //! The `Discovery` service: runs a [`Session`] for each stream.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::admission;
+use crate::admission::Admission;
 use crate::registry::{Connection, Registry};
 use crate::session::{Effect, Event, Greeting, Session, Settings};
 use crate::source::{Authenticator, Position, Source};
@@ -39,6 +40,8 @@ struct Stream<S: Source> {
     registry: Registry,
     id: u64,
     session: Session<S::Cursor>,
+    /// Taken before the session's head: unchanged as long as that is in history.
+    history: watch::Receiver<u64>,
     answers: mpsc::Sender<Result<DiscoveryResponse, Status>>,
     /// A lookup or a read under way; never more than one.
     work: Option<BoxFuture<'static, anyhow::Result<Event<S::Cursor>>>>,
@@ -76,10 +79,11 @@ impl<S: Source, A: Authenticator> Discovery for Server<S, A> {
         &self,
         request: Request<Streaming<DiscoveryRequest>>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
-        admission::admit(&*self.authenticator, request.metadata()).await?;
+        let admission = Admission::check(&self.authenticator, request.metadata()).await?;
         // Room for a full window and the status that ends the stream.
         let (answers, responses) = mpsc::channel(self.settings.window + 1);
         let id = self.streams.fetch_add(1, Ordering::Relaxed);
+        let history = self.source.history();
         let head = self.source.head();
         let now = Instant::now().into_std();
         let session = Session::new(self.settings, id, *head.borrow(), now);
@@ -88,11 +92,13 @@ impl<S: Source, A: Authenticator> Discovery for Server<S, A> {
             registry: self.registry.clone(),
             id,
             session,
+            history,
             answers,
             work: None,
             connection: None,
         };
-        tokio::spawn(stream.run(request.into_inner(), head, self.stopping.clone()));
+        let (stopping, lost) = (self.stopping.clone(), admission.lost());
+        tokio::spawn(stream.run(request.into_inner(), head, stopping, lost));
         Ok(Response::new(ReceiverStream::new(responses)))
     }
 }
@@ -103,7 +109,9 @@ impl<S: Source> Stream<S> {
         mut requests: Streaming<DiscoveryRequest>,
         mut head: watch::Receiver<Position>,
         mut stopping: watch::Receiver<bool>,
+        lost: impl Future<Output = Status> + Send,
     ) {
+        let mut lost = std::pin::pin!(lost);
         loop {
             let deadline = self.session.deadline().map(Instant::from_std);
             let event = tokio::select! {
@@ -116,6 +124,7 @@ impl<S: Source> Stream<S> {
                         break;
                     }
                 },
+                Ok(()) = self.history.changed() => Event::HistoryReplaced,
                 Ok(()) = head.changed() => Event::Head(*head.borrow_and_update()),
                 done = work(&mut self.work) => match done {
                     Ok(event) => event,
@@ -126,12 +135,19 @@ impl<S: Source> Stream<S> {
                     }
                 },
                 () = reached(deadline) => Event::Tick,
+                status = &mut lost => {
+                    self.end(status);
+                    break;
+                }
                 () = stopped(&mut stopping) => {
                     self.end(Status::unavailable(STOPPING));
                     break;
                 }
                 () = self.answers.closed() => break,
             };
+            // Whatever else has happened: nothing is heard or sent across histories.
+            let replaced = self.history.has_changed().is_ok_and(|changed| changed);
+            let event = if replaced { Event::HistoryReplaced } else { event };
             let effects = self.session.on(event, Instant::now().into_std());
             let over = effects.into_iter().try_for_each(|effect| self.carry_out(effect)).is_err();
             if let Some(connection) = &self.connection {
@@ -149,7 +165,7 @@ impl<S: Source> Stream<S> {
             Effect::Welcome(greeting) => {
                 let Greeting { gateway, instance } = &greeting;
                 tracing::info!(stream = self.id, gateway, instance, "gateway connected");
-                self.connection = Some(self.registry.connect(self.id, greeting));
+                self.connection = Some(self.registry.connect(self.id, greeting, self.history.clone()));
             }
             Effect::CheckResume([position, newest]) => {
                 let source = Arc::clone(&self.source);

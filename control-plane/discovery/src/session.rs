@@ -13,6 +13,8 @@
 //!   without them, and without what a later response on its way brings newer. A quarantined
 //!   resource is tried again when it changes. Until then responses carry no position, so that a
 //!   reconnect brings it again.
+//! - When history is replaced, or the head moves to where this history cannot lead (back, or to
+//!   another tag), the stream closes with `UNAVAILABLE`: what the gateway has must be checked anew.
 //! - A NACK that names nothing in the response is answered with the same response; after
 //!   [`Settings::refusals`] of them with no ACK between, the stream closes with
 //!   `FAILED_PRECONDITION`.
@@ -69,6 +71,8 @@ pub enum Event<C> {
     Read(Batch<C>),
     /// The head of history moved.
     Head(Position),
+    /// The head moved to another history.
+    HistoryReplaced,
     /// Time passed: at the latest when [`Session::deadline`] is reached.
     Tick,
 }
@@ -198,7 +202,8 @@ impl<C> Session<C> {
             Event::Message(message) => self.hear(message, now),
             Event::Resumable(resumable) => self.resume(resumable),
             Event::Read(batch) => self.hold(batch),
-            Event::Head(head) => self.head = head,
+            Event::Head(head) => self.follow(head),
+            Event::HistoryReplaced => self.abandon(),
             Event::Tick => self.check_deadline(now),
         }
         self.advance(now);
@@ -255,6 +260,19 @@ impl<C> Session<C> {
         if let Some(transfer) = &mut self.transfer {
             transfer.hold(batch);
         }
+    }
+
+    fn follow(&mut self, head: Position) {
+        if head.revision < self.head.revision
+            || (head.revision == self.head.revision && head.tag != self.head.tag)
+        {
+            return self.abandon();
+        }
+        self.head = head;
+    }
+
+    fn abandon(&mut self) {
+        self.close(Status::unavailable("the control plane's history was replaced"));
     }
 
     /// Takes the oldest response off the window, if that is what the nonce stands for.

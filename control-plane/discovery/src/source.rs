@@ -55,6 +55,14 @@ pub trait Source: Send + Sync + 'static {
     /// The head of history, updated after each commit.
     fn head(&self) -> watch::Receiver<Position>;
 
+    /// Counts the histories: changes when the head has moved and the head before it is no longer
+    /// in history, because the database was restored or a failover lost commits. Then no revision
+    /// known so far means anything: every stream ends, and gateways resume from what they have.
+    ///
+    /// It changes before [`Source::head`] shows the new history. With no moment between the two
+    /// (count within the `send_modify` that replaces the head) no stream begins in between.
+    fn history(&self) -> watch::Receiver<u64>;
+
     /// Whether history contains `at`, and all that was removed since is still known.
     fn can_resume(&self, at: &Position) -> impl Future<Output = anyhow::Result<bool>> + Send;
 
@@ -76,7 +84,7 @@ pub trait Source: Send + Sync + 'static {
 
 /// Decides who may open a stream.
 pub trait Authenticator: Send + Sync + 'static {
-    /// Whether the bearer token opens the gateways' streams.
+    /// Whether the bearer token opens the gateways' streams. Asked again while they are open.
     fn admit(&self, token: &str) -> impl Future<Output = anyhow::Result<bool>> + Send;
 }
 

@@ -7,6 +7,9 @@ use super::{Context, Refusal, taken};
 use crate::store::Tx;
 use crate::store::models::Model;
 
+/// The most models there may be: gateways get them all in one message.
+const MOST_MODELS: i64 = 2000;
+
 /// Adds a model that `provider` offers.
 ///
 /// # Errors
@@ -24,6 +27,9 @@ pub async fn create(
             "provider",
             format!("there is no provider `{provider}`: create it first"),
         ));
+    }
+    if tx.count_models().await? >= MOST_MODELS {
+        return Err(Refusal::conflict("too_many_models", format!("{MOST_MODELS} models are all that fit")));
     }
     let upstream_name = upstream_name.unwrap_or_else(|| name.clone());
     let created_at = context.world.now();

@@ -102,6 +102,7 @@ pub async fn update(
 /// # Errors
 /// There is no such provider, or models or apps refer to it.
 pub async fn delete(tx: &mut Tx, context: Context<'_>, name: &str) -> Result<(), Refusal> {
+    tx.provider(name).await?.ok_or(Refusal::NotFound("provider"))?;
     let models = tx.count_models_of(name).await?;
     if models > 0 {
         return Err(Refusal::conflict(
@@ -117,9 +118,7 @@ pub async fn delete(tx: &mut Tx, context: Context<'_>, name: &str) -> Result<(),
     if !apps.is_empty() {
         return Err(Refusal::conflict("in_use", format!("these apps allow it by name: {}", apps.join(", "))));
     }
-    if !tx.delete_provider(name).await? {
-        return Err(Refusal::NotFound("provider"));
-    }
+    tx.delete_provider(name).await?;
     tx.catalogue_revision(context.world).await?;
     Ok(())
 }
@@ -140,6 +139,11 @@ fn check(
     }
     if credential.is_some() && cluster.is_some() {
         invalid.check::<(), _>("credential", Err(CLUSTER_BRINGS_CREDENTIAL));
+    }
+    if cluster.is_some_and(|name| name.starts_with("latchkey")) {
+        let message =
+            "names that begin with `latchkey` are Latchkey's own: leave it out to have a cluster made";
+        invalid.check::<(), _>("cluster", Err(message));
     }
     if cluster
         .is_some_and(|name| !(1..=200).contains(&name.len()) || !name.bytes().all(|c| c.is_ascii_graphic()))

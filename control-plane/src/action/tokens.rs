@@ -39,6 +39,7 @@ pub async fn create(tx: &mut Tx, world: &World, new: NewToken) -> Result<SecretS
         user_id: new.user_id,
         created_at: world.now(),
         expires_at: new.expires_at,
+        revoked_at: None,
     };
     tx.insert_token(&token, &hash(&value)).await?;
     Ok(value.into())

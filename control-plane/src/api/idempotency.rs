@@ -114,7 +114,7 @@ impl First {
             let answer = Answer {
                 fingerprint: once.fingerprint,
                 status: StatusCode::CREATED.as_u16().into(),
-                sealed_body: api.master.seal(&api.world, Purpose::Answer, &body),
+                sealed_body: api.master.seal(&api.world, Purpose::Answer(&once.actor, &once.key), &body),
             };
             tx.keep_answer(&once.actor, &once.key, &answer, api.world.now()).await.map_err(in_flight)?;
         }
@@ -136,7 +136,10 @@ fn replay(api: &Api, once: &Once, answer: &Answer) -> Result<Response, Problem> 
         let detail = "this Idempotency-Key was used for another request: use a new one";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail));
     }
-    let body = api.master.open(Purpose::Answer, &answer.sealed_body).map_err(Refusal::from)?;
+    let body = api
+        .master
+        .open(Purpose::Answer(&once.actor, &once.key), &answer.sealed_body)
+        .map_err(Refusal::from)?;
     let status = u16::try_from(answer.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
     let mut response = json(status.unwrap_or(StatusCode::OK), body.expose_secret().as_bytes().to_vec());
     response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));

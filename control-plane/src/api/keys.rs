@@ -33,7 +33,7 @@ pub async fn list(
     Path(app): Path<Uuid>,
     Query(query): Query<KeyQuery>,
 ) -> Result<Page<KeyView>, Problem> {
-    let wanted = wanted(query.cursor.as_deref(), query.limit)?;
+    let wanted = wanted(query.cursor.as_deref(), query.limit, query.search.as_deref())?;
     apps::find(&api, app).await?;
     let search = query.search.unwrap_or_default();
     let filter = KeyFilter { search, user_id: query.user_id, after: wanted.after };

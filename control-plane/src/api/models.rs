@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::Timestamp;
-use latchkey_core::name::ModelName;
+use latchkey_core::name::{ModelName, Slug};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -47,7 +47,8 @@ pub struct NewModel {
     #[schema(value_type = String)]
     pub name: ModelName,
     /// The provider's name.
-    pub provider: String,
+    #[schema(value_type = String)]
+    pub provider: Slug,
     /// What the provider calls it: the same by default.
     #[schema(value_type = Option<String>)]
     pub upstream_name: Option<ModelName>,
@@ -97,7 +98,8 @@ pub async fn create(_: Admin, State(api): State<Api>, new: Creation<NewModel>) -
         Attempt::First(first) => first,
     };
     let NewModel { name, provider, upstream_name, enabled } = new;
-    let model = models::create(&mut first.tx, api.context(), name, provider, upstream_name, enabled).await?;
+    let model =
+        models::create(&mut first.tx, api.context(), name, provider.into(), upstream_name, enabled).await?;
     first.created(&api, &ModelView::from(model)).await
 }
 

@@ -49,19 +49,22 @@ impl PageQuery {
     /// # Errors
     /// A cursor that is none, or a limit out of range.
     pub fn wanted(&self) -> Result<Wanted, Problem> {
-        wanted(self.cursor.as_deref(), self.limit)
+        wanted(self.cursor.as_deref(), self.limit, self.search.as_deref())
     }
 }
 
 /// The page that `cursor` and `limit` ask for.
 ///
 /// # Errors
-/// A cursor that is none, or a limit out of range.
-pub fn wanted(cursor: Option<&str>, limit: Option<u16>) -> Result<Wanted, Problem> {
+/// A cursor that is none, a limit out of range, or a search for what no name holds.
+pub fn wanted(cursor: Option<&str>, limit: Option<u16>, search: Option<&str>) -> Result<Wanted, Problem> {
     let bad = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail);
     let limit = limit.unwrap_or(50);
     if !(1..=MOST).contains(&limit) {
         return Err(bad("`limit` must be 1 to 200"));
+    }
+    if search.is_some_and(|search| search.len() > 200 || search.chars().any(char::is_control)) {
+        return Err(bad("`search` is longer than any name, or has a control character"));
     }
     let read = |text: &str| {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;

@@ -82,6 +82,10 @@ impl From<sqlx::Error> for Problem {
             let detail = "the database is busy or away; nothing was changed, try again";
             return Self::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", detail);
         }
+        if error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation) {
+            let detail = "what it refers to was removed, or something came to refer to it: look again";
+            return Self::new(StatusCode::CONFLICT, "changed_meanwhile", detail);
+        }
         tracing::error!(%error, "the database failed");
         Self::internal()
     }

@@ -143,9 +143,9 @@ pub async fn create(
 pub async fn read(
     _: Reader,
     State(api): State<Api>,
-    Path(name): Path<String>,
+    Path(name): Path<Slug>,
 ) -> Result<Json<ProviderView>, Problem> {
-    Ok(Json(api.store.provider(&name).await?.ok_or(Refusal::NotFound("provider"))?.into()))
+    Ok(Json(api.store.provider(name.as_str()).await?.ok_or(Refusal::NotFound("provider"))?.into()))
 }
 
 /// Edits a provider. What is not named stays.
@@ -155,13 +155,13 @@ pub async fn read(
 pub async fn update(
     _: Admin,
     State(api): State<Api>,
-    Path(name): Path<String>,
+    Path(name): Path<Slug>,
     Body(edit): Body<EditProvider>,
 ) -> Result<Json<ProviderView>, Problem> {
     let EditProvider { kind, base_url, credential, cluster, enabled } = edit;
     let edit = ProviderEdit { kind, base_url, credential, cluster, enabled };
     let mut tx = api.store.begin().await?;
-    let provider = providers::update(&mut tx, api.context(), &name, edit).await?;
+    let provider = providers::update(&mut tx, api.context(), name.as_str(), edit).await?;
     tx.commit().await?;
     Ok(Json(provider.into()))
 }
@@ -170,13 +170,9 @@ pub async fn update(
 #[utoipa::path(delete, path = "/api/v1/providers/{name}", tag = "providers", operation_id = "delete_provider",
     params(("name" = String, Path)),
     security(("token" = [])), responses((status = 204), (status = "4XX", body = Problem)))]
-pub async fn delete(
-    _: Admin,
-    State(api): State<Api>,
-    Path(name): Path<String>,
-) -> Result<StatusCode, Problem> {
+pub async fn delete(_: Admin, State(api): State<Api>, Path(name): Path<Slug>) -> Result<StatusCode, Problem> {
     let mut tx = api.store.begin().await?;
-    providers::delete(&mut tx, api.context(), &name).await?;
+    providers::delete(&mut tx, api.context(), name.as_str()).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -47,6 +47,17 @@ impl TryFrom<AnyRow> for App {
     }
 }
 
+/// An app that changed. One whose row is damaged does not hold up the others.
+#[derive(Debug)]
+pub struct ChangedApp {
+    /// Its id.
+    pub id: Uuid,
+    /// The revision of its last change.
+    pub revision: i64,
+    /// The app, if its row can be read.
+    pub app: sqlx::Result<App>,
+}
+
 /// Which apps a list holds.
 #[derive(Clone, Debug, Default)]
 pub struct AppFilter {
@@ -97,8 +108,13 @@ impl Store {
     ///
     /// # Errors
     /// The database is away.
-    pub async fn apps_changed(&self, revision: i64, after: &str, limit: i64) -> sqlx::Result<Vec<App>> {
-        sqlx::query(
+    pub async fn apps_changed(
+        &self,
+        revision: i64,
+        after: &str,
+        limit: i64,
+    ) -> sqlx::Result<Vec<ChangedApp>> {
+        let rows = sqlx::query(
             "SELECT id, name, status, settings, created_at, updated_at, revision FROM apps
              WHERE deleted_at IS NULL AND (revision, id) > ($1, $2) ORDER BY revision, id LIMIT $3",
         )
@@ -106,10 +122,14 @@ impl Store {
         .bind(after.to_owned())
         .bind(limit)
         .fetch_all(&self.pool)
-        .await?
-        .into_iter()
-        .map(App::try_from)
-        .collect()
+        .await?;
+        let read = |row: AnyRow| {
+            let (id, revision) = (row.uuid("id")?, row.try_get("revision")?);
+            let app = App::try_from(row);
+            let app = app.inspect_err(|error| tracing::error!(%id, %error, "an app's row cannot be read"));
+            Ok(ChangedApp { id, revision, app })
+        };
+        rows.into_iter().map(read).collect()
     }
 }
 

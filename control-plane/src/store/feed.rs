@@ -5,6 +5,7 @@ use latchkey_core::settings::CredentialMode;
 use latchkey_core::status::Status;
 use latchkey_discovery::source::{Batch, From};
 use latchkey_proto::discovery as wire;
+use prost::Message as _;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
@@ -15,17 +16,20 @@ use super::models::Model;
 use super::providers::Provider;
 use super::row::{Columns as _, unfit};
 
-/// Where a read of many pages stands. Rows come by revision, so that one that changes meanwhile is
-/// seen again, later.
+/// Where a read of many pages stands: after this revision and id. Rows come by revision, so that
+/// one that changes meanwhile is seen again, later.
 #[derive(Clone, Debug)]
 pub enum Cursor {
-    /// Apps after this revision and id.
+    /// Among the apps.
     Apps(i64, String),
-    /// Keys after this revision and id.
+    /// Among the keys.
     Keys(i64, String),
-    /// Removals after this revision and resource.
+    /// Among the removals.
     Removals(i64, Vec<u8>),
 }
+
+/// A batch is not made larger than about so many bytes.
+const LARGEST: usize = 1 << 20;
 
 impl Store {
     /// One page of what changed: catalogue, apps, keys, then removals.
@@ -38,126 +42,158 @@ impl Store {
         cursor: Option<Cursor>,
         limit: usize,
     ) -> sqlx::Result<Batch<Cursor>> {
-        let mut batch = match cursor {
-            None => self.first_page(since(from), limit).await?,
-            Some(Cursor::Apps(revision, id)) => self.apps_page(revision, &id, since(from), limit).await?,
-            Some(Cursor::Keys(revision, id)) => self.keys_page(revision, &id, from, limit).await?,
-            Some(Cursor::Removals(revision, resource)) => {
-                self.removals_page(revision, resource, limit).await?
+        // What comes after a revision comes after the revision that follows and no id.
+        let first = match from {
+            From::Everything => 0,
+            From::After(revision) => i64::try_from(revision).unwrap_or(i64::MAX).saturating_add(1),
+        };
+        let mut page = Page { batch: Batch::default(), resources: 0, bytes: 0, limit };
+        let mut next = match cursor {
+            Some(cursor) => Some(cursor),
+            None => {
+                self.push_catalogue(&mut page, first).await?;
+                Some(Cursor::Apps(first, String::new()))
             }
         };
-        // Read last, so that it is at or after every row.
-        batch.newest = Some(self.head().await?.position);
-        Ok(batch)
-    }
-
-    async fn first_page(&self, since: i64, limit: usize) -> sqlx::Result<Batch<Cursor>> {
-        let mut batch = self.apps_page(since, LAST_ID, since, limit.saturating_sub(1)).await?;
-        if self.head().await?.catalogue_revision > since {
-            batch.catalogue = Some(catalogue(self.providers().await?, self.models().await?));
+        while let Some(cursor) = next.take_if(|_| !page.is_full()) {
+            next = match cursor {
+                Cursor::Apps(revision, id) => match self.push_apps(&mut page, revision, id).await? {
+                    None => Some(Cursor::Keys(first, String::new())),
+                    more => more,
+                },
+                Cursor::Keys(revision, id) => match self.push_keys(&mut page, revision, id).await? {
+                    None if from == From::Everything => None,
+                    None => Some(Cursor::Removals(first, Vec::new())),
+                    more => more,
+                },
+                Cursor::Removals(revision, resource) => {
+                    self.push_removals(&mut page, revision, resource).await?
+                }
+            };
         }
-        Ok(batch)
+        // Read last, so that it is at or after every row.
+        let newest = Some(self.head().await?.position);
+        Ok(Batch { next, newest, ..page.batch })
     }
 
-    async fn apps_page(
-        &self,
-        revision: i64,
-        id: &str,
-        since: i64,
-        limit: usize,
-    ) -> sqlx::Result<Batch<Cursor>> {
-        let apps = self.apps_changed(revision, id, count(limit)).await?;
-        let next = match apps.last() {
-            Some(app) if apps.len() >= limit => Cursor::Apps(app.revision, app.id.to_string()),
-            _ => Cursor::Keys(since, LAST_ID.to_owned()),
-        };
-        Ok(Batch { apps: apps.iter().map(policy).collect(), next: Some(next), ..Batch::default() })
+    async fn push_catalogue(&self, page: &mut Page, first: i64) -> sqlx::Result<()> {
+        if self.head().await?.catalogue_revision >= first {
+            let catalogue = catalogue(self.providers().await?, self.models().await?);
+            page.count(catalogue.encoded_len());
+            page.batch.catalogue = Some(catalogue);
+        }
+        Ok(())
     }
 
-    async fn keys_page(
-        &self,
-        revision: i64,
-        id: &str,
-        from: From,
-        limit: usize,
-    ) -> sqlx::Result<Batch<Cursor>> {
+    async fn push_apps(&self, page: &mut Page, revision: i64, id: String) -> sqlx::Result<Option<Cursor>> {
+        let rows = self.apps_changed(revision, &id, page.room()).await?;
+        let whole = rows.len() < page.rows();
+        let mut next = None;
+        for row in rows {
+            next = Some(Cursor::Apps(row.revision, row.id.to_string()));
+            let policy = row.app.as_ref().map_or_else(|_| unreadable(row.id), policy);
+            page.count(policy.encoded_len());
+            page.batch.apps.push(policy);
+            if page.is_full() {
+                return Ok(next);
+            }
+        }
+        Ok(next.filter(|_| !whole))
+    }
+
+    async fn push_keys(&self, page: &mut Page, revision: i64, id: String) -> sqlx::Result<Option<Cursor>> {
         let rows = sqlx::query(
             "SELECT id, app_id, user_id, status, expires_at, hash, retired_hash, retires_at, revision FROM keys
              WHERE (revision, id) > ($1, $2) ORDER BY revision, id LIMIT $3",
         )
         .bind(revision)
-        .bind(id.to_owned())
-        .bind(count(limit))
+        .bind(id)
+        .bind(page.room())
         .fetch_all(&self.pool)
         .await?;
-        let mut batch = Batch::default();
+        let whole = rows.len() < page.rows();
+        let mut next = None;
         for row in &rows {
-            // A row gives up to two records.
-            if batch.keys.len() + 2 > limit {
-                break;
+            push_records(row, page)?;
+            next = Some(Cursor::Keys(row.try_get("revision")?, row.try_get("id")?));
+            if page.is_full() {
+                return Ok(next);
             }
-            push_records(row, &mut batch.keys)?;
-            batch.next = Some(Cursor::Keys(row.try_get("revision")?, row.try_get("id")?));
         }
-        let whole = rows.len() < limit && rows.len() <= batch.keys.len() && batch.keys.len() + 2 <= limit;
-        if whole {
-            batch.next = match from {
-                From::Everything => None,
-                From::After(_) => Some(Cursor::Removals(since(from), vec![u8::MAX; 33])),
-            };
-        }
-        Ok(batch)
+        Ok(next.filter(|_| !whole))
     }
 
-    async fn removals_page(
+    async fn push_removals(
         &self,
+        page: &mut Page,
         revision: i64,
         resource: Vec<u8>,
-        limit: usize,
-    ) -> sqlx::Result<Batch<Cursor>> {
+    ) -> sqlx::Result<Option<Cursor>> {
         let rows = sqlx::query(
             "SELECT revision, kind, resource FROM removals WHERE (revision, resource) > ($1, $2)
              ORDER BY revision, resource LIMIT $3",
         )
         .bind(revision)
         .bind(resource)
-        .bind(count(limit))
+        .bind(page.room())
         .fetch_all(&self.pool)
         .await?;
-        let mut batch = Batch::default();
+        let whole = rows.len() < page.rows();
+        let mut next = None;
         for row in &rows {
             let resource: Vec<u8> = row.try_get("resource")?;
             match row.try_get("kind")? {
-                "app" => batch
+                "app" => page
+                    .batch
                     .removed_apps
                     .push(Uuid::from_slice(&resource).map_err(|error| unfit("resource", error))?),
-                _ => batch
+                _ => page
+                    .batch
                     .removed_keys
                     .push(resource.as_slice().try_into().map_err(|error| unfit("resource", error))?),
             }
-            if rows.len() >= limit {
-                batch.next = Some(Cursor::Removals(row.try_get("revision")?, resource));
-            }
+            page.count(resource.len());
+            next = Some(Cursor::Removals(row.try_get("revision")?, resource));
         }
-        Ok(batch)
+        Ok(next.filter(|_| !whole))
     }
 }
 
-/// An id after every other: a cursor at (revision, this) is past all of that revision.
-const LAST_ID: &str = "~";
+/// A batch that is being filled.
+struct Page {
+    batch: Batch<Cursor>,
+    resources: usize,
+    bytes: usize,
+    limit: usize,
+}
 
-fn since(from: From) -> i64 {
-    match from {
-        From::Everything => -1,
-        From::After(revision) => i64::try_from(revision).unwrap_or(i64::MAX),
+impl Page {
+    fn count(&mut self, bytes: usize) {
+        self.resources += 1;
+        self.bytes += bytes;
+    }
+
+    /// A key's row gives up to two records, so that the last place stays free.
+    fn is_full(&self) -> bool {
+        self.resources + 2 > self.limit || self.bytes >= LARGEST
+    }
+
+    /// How many rows to read.
+    fn rows(&self) -> usize {
+        self.limit.saturating_sub(self.resources).max(1)
+    }
+
+    fn room(&self) -> i64 {
+        i64::try_from(self.rows()).unwrap_or(i64::MAX)
     }
 }
 
-fn count(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
+/// An app whose row cannot be read: gateways refuse it, keep what they have, and say so to admins.
+fn unreadable(id: Uuid) -> wire::AppPolicy {
+    wire::AppPolicy { id: id.as_bytes().to_vec(), ..wire::AppPolicy::default() }
 }
 
-fn push_records(row: &AnyRow, records: &mut Vec<wire::KeyRecord>) -> sqlx::Result<()> {
+fn push_records(row: &AnyRow, page: &mut Page) -> sqlx::Result<()> {
     let current = wire::KeyRecord {
         hash: row.try_get("hash")?,
         key_id: row.uuid("id")?.as_bytes().to_vec(),
@@ -169,9 +205,12 @@ fn push_records(row: &AnyRow, records: &mut Vec<wire::KeyRecord>) -> sqlx::Resul
     };
     if let Some(hash) = row.try_get("retired_hash")? {
         let retires_at_ms = row.try_get("retires_at")?;
-        records.push(wire::KeyRecord { hash, retires_at_ms, ..current.clone() });
+        let retired = wire::KeyRecord { hash, retires_at_ms, ..current.clone() };
+        page.count(retired.encoded_len());
+        page.batch.keys.push(retired);
     }
-    records.push(current);
+    page.count(current.encoded_len());
+    page.batch.keys.push(current);
     Ok(())
 }
 

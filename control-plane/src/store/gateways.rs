@@ -1,10 +1,10 @@
-//! What each replica of the control plane knows of the gateways connected to it, for the others.
+//! What each replica of the control plane knows of the gateways connected to it, for the others and
+//! for the next start. Times are the database's own, since replicas' clocks differ.
 
-use jiff::Timestamp;
+use jiff::SignedDuration;
 use sqlx::Row as _;
 
-use super::Store;
-use super::row::{Columns as _, unfit};
+use super::{Backend, Store};
 
 /// One stream of one replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,28 +15,29 @@ pub struct GatewayStream {
     pub stream: i64,
     /// The gateway's name.
     pub gateway: String,
-    /// When the replica last wrote it.
-    pub seen_at: Timestamp,
     /// The replica's own record of it, as JSON.
     pub state: String,
+    /// How long ago the replica wrote it.
+    pub age: SignedDuration,
 }
 
 impl Store {
-    /// Streams that some replica wrote since `since`, but for `replica`'s own.
+    /// Streams that some replica wrote within the last `age`, but for `replica`'s own.
     ///
     /// # Errors
     /// The database is away.
     pub async fn streams_elsewhere(
         &self,
         replica: &str,
-        since: Timestamp,
+        age: SignedDuration,
     ) -> sqlx::Result<Vec<GatewayStream>> {
+        let now = self.database_ms().await?;
         let rows = sqlx::query(
-            "SELECT replica, stream, gateway, seen_at, state FROM gateway_streams
-             WHERE replica <> $1 AND seen_at >= $2 ORDER BY gateway, replica, stream",
+            "SELECT replica, stream, gateway, state, seen_at FROM gateway_streams
+             WHERE replica <> $1 AND seen_at >= $2 ORDER BY gateway, seen_at DESC, replica, stream",
         )
         .bind(replica.to_owned())
-        .bind(since.as_millisecond())
+        .bind(now - clamp(age))
         .fetch_all(&self.pool)
         .await?;
         rows.into_iter()
@@ -45,16 +46,15 @@ impl Store {
                     replica: row.try_get("replica")?,
                     stream: row.try_get("stream")?,
                     gateway: row.try_get("gateway")?,
-                    seen_at: row.time("seen_at")?,
                     state: row.try_get("state")?,
+                    age: SignedDuration::from_millis(now - row.try_get::<i64, _>("seen_at")?),
                 })
             })
-            .collect::<Result<_, sqlx::Error>>()
-            .map_err(|error| unfit("gateway_streams", error))
+            .collect()
     }
 
     /// Writes all of a replica's streams, and forgets those that it no longer has and whatever no
-    /// replica has written since `stale`.
+    /// replica has written for `age`.
     ///
     /// # Errors
     /// The database is away.
@@ -62,12 +62,13 @@ impl Store {
         &self,
         replica: &str,
         streams: &[GatewayStream],
-        stale: Timestamp,
+        age: SignedDuration,
     ) -> sqlx::Result<()> {
+        let now = self.database_ms().await?;
         let mut tx = self.begin().await?;
         sqlx::query("DELETE FROM gateway_streams WHERE replica = $1 OR seen_at < $2")
             .bind(replica.to_owned())
-            .bind(stale.as_millisecond())
+            .bind(now - clamp(age))
             .execute(&mut *tx.inner)
             .await?;
         for stream in streams {
@@ -77,11 +78,24 @@ impl Store {
             .bind(stream.replica.clone())
             .bind(stream.stream)
             .bind(stream.gateway.clone())
-            .bind(stream.seen_at.as_millisecond())
+            .bind(now)
             .bind(stream.state.clone())
             .execute(&mut *tx.inner)
             .await?;
         }
         tx.commit().await
     }
+
+    /// The database's clock, in Unix milliseconds.
+    async fn database_ms(&self) -> sqlx::Result<i64> {
+        let query = match self.backend {
+            Backend::Sqlite => "SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) AS ms",
+            Backend::Postgres => "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) AS ms",
+        };
+        sqlx::query(query).fetch_one(&self.pool).await?.try_get("ms")
+    }
+}
+
+fn clamp(age: SignedDuration) -> i64 {
+    i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
 }

@@ -88,17 +88,31 @@ impl Tx {
         Ok(row.is_some())
     }
 
-    /// The model with this id.
+    /// The model with this id, locked until the transaction ends.
     ///
     /// # Errors
     /// The database is away.
     pub async fn model(&mut self, id: Uuid) -> sqlx::Result<Option<Model>> {
-        sqlx::query(ONE)
-            .bind(id.to_string())
-            .fetch_optional(&mut *self.inner)
+        sqlx::query(
+            "UPDATE models SET enabled = enabled WHERE id = $1
+             RETURNING id, name, provider, upstream_name, enabled, created_at",
+        )
+        .bind(id.to_string())
+        .fetch_optional(&mut *self.inner)
+        .await?
+        .map(Model::try_from)
+        .transpose()
+    }
+
+    /// How many models there are.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn count_models(&mut self) -> sqlx::Result<i64> {
+        sqlx::query("SELECT COUNT(*) AS models FROM models")
+            .fetch_one(&mut *self.inner)
             .await?
-            .map(Model::try_from)
-            .transpose()
+            .try_get("models")
     }
 
     /// Adds a model. One that its provider already offers is a unique violation.

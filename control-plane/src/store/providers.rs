@@ -83,13 +83,20 @@ impl Store {
 }
 
 impl Tx {
-    /// The provider of this name.
+    /// The provider of this name, locked until the transaction ends.
     ///
     /// # Errors
     /// The database is away.
     pub async fn provider(&mut self, name: &str) -> sqlx::Result<Option<Provider>> {
-        let row = sqlx::query(ONE).bind(name.to_owned()).fetch_optional(&mut *self.inner).await?;
-        row.map(Provider::try_from).transpose()
+        sqlx::query(
+            "UPDATE providers SET enabled = enabled WHERE name = $1
+             RETURNING name, kind, base_url, sealed_credential, cluster, enabled, created_at, updated_at",
+        )
+        .bind(name.to_owned())
+        .fetch_optional(&mut *self.inner)
+        .await?
+        .map(Provider::try_from)
+        .transpose()
     }
 
     /// Adds a provider. A name that is taken is a unique violation.
@@ -139,11 +146,11 @@ impl Tx {
     ///
     /// # Errors
     /// The database is away, or a model still names it.
-    pub async fn delete_provider(&mut self, name: &str) -> sqlx::Result<bool> {
-        let done = sqlx::query("DELETE FROM providers WHERE name = $1")
+    pub async fn delete_provider(&mut self, name: &str) -> sqlx::Result<()> {
+        sqlx::query("DELETE FROM providers WHERE name = $1")
             .bind(name.to_owned())
             .execute(&mut *self.inner)
             .await?;
-        Ok(done.rows_affected() > 0)
+        Ok(())
     }
 }

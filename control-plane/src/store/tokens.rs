@@ -23,6 +23,8 @@ pub struct Token {
     pub created_at: Timestamp,
     /// When it stops; none for never.
     pub expires_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
 }
 
 impl TryFrom<AnyRow> for Token {
@@ -37,6 +39,7 @@ impl TryFrom<AnyRow> for Token {
             user_id: row.optional_uuid("user_id")?,
             created_at: row.time("created_at")?,
             expires_at: row.optional_time("expires_at")?,
+            revoked_at: row.optional_time("revoked_at")?,
         })
     }
 }
@@ -48,7 +51,7 @@ impl Store {
     /// The database is away.
     pub async fn token(&self, hash: &[u8; 32], now: Timestamp) -> sqlx::Result<Option<Token>> {
         sqlx::query(
-            "SELECT id, name, role, user_id, created_at, expires_at FROM tokens
+            "SELECT id, name, role, user_id, created_at, expires_at, revoked_at FROM tokens
              WHERE hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
         )
         .bind(hash.to_vec())
@@ -60,7 +63,37 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Every token, oldest first.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn tokens(&self) -> sqlx::Result<Vec<Token>> {
+        sqlx::query(
+            "SELECT id, name, role, user_id, created_at, expires_at, revoked_at FROM tokens ORDER BY id",
+        )
+        .fetch_all(&self.pool)
+        .await?
+        .into_iter()
+        .map(Token::try_from)
+        .collect()
+    }
+}
+
 impl Tx {
+    /// Revokes a token; false when there is no live one of this id.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn revoke_token(&mut self, id: Uuid, at: Timestamp) -> sqlx::Result<bool> {
+        let done = sqlx::query("UPDATE tokens SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL")
+            .bind(at.as_millisecond())
+            .bind(id.to_string())
+            .execute(&mut *self.inner)
+            .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
     /// Adds a token.
     ///
     /// # Errors

@@ -63,3 +63,21 @@ on_both! {
         assert_eq!(status().await, StatusCode::UNAUTHORIZED);
     }
 }
+
+on_both! {
+    async fn a_revoked_token_stops_and_opens_no_stream(test: Test) {
+        use latchkey::tokens::GatewayTokens;
+        use latchkey_discovery::source::Authenticator as _;
+
+        let token = test.token(Role::Gateway).await;
+        let tokens = GatewayTokens::new(test.store.clone(), test.world.clone());
+        assert!(tokens.admit(&token).await.unwrap());
+        assert!(!tokens.admit(&test.owner).await.unwrap(), "an owner is no gateway");
+        let found = test.store.token(&tokens::hash(&token), test.world.now()).await.unwrap().unwrap();
+        let mut tx = test.store.begin().await.unwrap();
+        assert!(tx.revoke_token(found.id, test.world.now()).await.unwrap());
+        assert!(!tx.revoke_token(found.id, test.world.now()).await.unwrap(), "once");
+        tx.commit().await.unwrap();
+        assert!(!tokens.admit(&token).await.unwrap());
+    }
+}

@@ -182,3 +182,66 @@ on_both! {
         assert_eq!(head(&test).await, before);
     }
 }
+
+on_both! {
+    async fn a_damaged_app_is_sent_as_one_to_refuse_and_holds_up_nothing(test: Test) {
+        let (app, other) = (test.app(json!({})).await, test.app(json!({})).await);
+        test.damage_app(&id(&app)).await;
+        let all = read(&test, From::Everything, 10).await;
+        let status = |app: &Value| {
+            all.apps.iter().find(|policy| policy.id == id(app).parse::<uuid::Uuid>().unwrap().as_bytes()).unwrap().status
+        };
+        assert_eq!(status(&app), i32::from(Status::Unspecified));
+        assert_eq!(status(&other), i32::from(Status::Active));
+        assert_eq!(all.keys.len(), 2);
+    }
+}
+
+on_both! {
+    async fn a_batch_is_bounded_in_bytes(test: Test) {
+        let name = "m".repeat(190);
+        let models: Vec<_> = (0..1000).map(|i| format!("{name}{i}*")).collect();
+        for _ in 0..8 {
+            test.app(json!({"allowed_models": models})).await;
+        }
+        let first = test.store.page(From::Everything, None, 1000).await.unwrap();
+        assert!(first.apps.len() < 8 && first.next.is_some(), "{} apps at once", first.apps.len());
+        assert_eq!(read(&test, From::Everything, 1000).await.apps.len(), 8);
+    }
+}
+
+on_both! {
+    async fn a_replaced_history_is_noticed_while_it_runs(test: Test) {
+        use latchkey::feed::Feed;
+        use latchkey_discovery::source::Source as _;
+
+        test.app(json!({})).await;
+        let feed = Feed::open(test.store.clone(), test.api.master.clone(), String::new()).await.unwrap();
+        let (history, mut catalogue) = (feed.history(), 0);
+        test.app(json!({})).await;
+        feed.publish(&mut catalogue).await.unwrap();
+        assert_eq!((*history.borrow(), *feed.head().borrow()), (0, head(&test).await), "an ordinary change");
+        test.lose_last_revision().await;
+        feed.publish(&mut catalogue).await.unwrap();
+        assert_eq!((*history.borrow(), *feed.head().borrow()), (1, head(&test).await));
+    }
+}
+
+on_both! {
+    async fn a_credential_that_does_not_open_costs_its_provider_only(test: Test) {
+        use latchkey::feed::Feed;
+        use latchkey_discovery::source::Source as _;
+
+        for (name, credential) in [("good", json!(null)), ("bad", json!("sk-1"))] {
+            let body = json!({"name": name, "kind": "openai", "base_url": "https://x.com", "credential": credential});
+            test.post("/providers", body).await.expect(StatusCode::CREATED);
+        }
+        let other = "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned().into();
+        let other = latchkey::seal::MasterKey::parse(&other).unwrap();
+        assert!(other.belong_to(&test.store, &test.world).await.is_ok(), "the first start decides");
+        assert!(test.api.master.belong_to(&test.store, &test.world).await.is_err());
+        let feed = Feed::open(test.store.clone(), other, String::new()).await.unwrap();
+        let names: Vec<_> = feed.clusters().borrow().iter().map(|cluster| cluster.name.clone()).collect();
+        assert_eq!(names, ["latchkey/good"]);
+    }
+}

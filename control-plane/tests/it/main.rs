@@ -5,6 +5,7 @@ mod support;
 mod apps;
 mod auth;
 mod feed;
+mod gateways;
 mod idempotency;
 mod keys;
 mod openapi;

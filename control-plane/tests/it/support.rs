@@ -53,6 +53,7 @@ pub struct Test {
     pub clock: StoppedClock,
     pub api: Api,
     pub owner: String,
+    url: String,
     _files: tempfile::TempDir,
 }
 
@@ -122,9 +123,34 @@ impl Test {
             gateways: Arc::new(gateways),
             apply_wait: Duration::from_millis(200),
         };
-        let mut test = Self { store, world, clock, api, owner: String::new(), _files: files };
+        let mut test =
+            Self { store, world, clock, api, owner: String::new(), url: url.to_owned(), _files: files };
         test.owner = test.token(Role::Owner).await;
         test
+    }
+
+    /// Does what no action does.
+    async fn sql(&self, statements: &[String]) {
+        let mut connection = sqlx::AnyConnection::connect(&self.url).await.unwrap();
+        for statement in statements {
+            sqlx::query(sqlx::AssertSqlSafe(statement.as_str())).execute(&mut connection).await.unwrap();
+        }
+        connection.close().await.unwrap();
+    }
+
+    /// Makes an app's row unreadable.
+    pub async fn damage_app(&self, id: &str) {
+        self.sql(&[format!("UPDATE apps SET settings = 'damaged' WHERE id = '{id}'")]).await;
+    }
+
+    /// Puts the database back to the revision before, as a failover to a late copy would.
+    pub async fn lose_last_revision(&self) {
+        self.sql(&[
+            "UPDATE head SET revision = revision - 1, tag = (SELECT tag FROM revisions WHERE revision = head.revision - 1)"
+                .to_owned(),
+            "DELETE FROM revisions WHERE revision > (SELECT revision FROM head)".to_owned(),
+        ])
+        .await;
     }
 
     /// A new token of this role.

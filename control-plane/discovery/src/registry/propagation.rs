@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Gateway;
+use super::{AWAITED, Gateway, Known, Streams};
 
 /// Who has applied a revision, and who has not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,55 +44,64 @@ pub(super) struct Watch<'a> {
 struct Awaited {
     name: String,
     instance: String,
-    applied_after: Option<Duration>,
+    standing: Standing,
 }
 
+#[derive(Debug)]
 enum Standing {
-    Applied,
+    /// Seen on the stream `by`; it counts while that is open.
+    Applied {
+        by: u64,
+        after: Duration,
+    },
     Refused(String),
     NotYet,
     Disconnected,
 }
 
 impl<'a> Watch<'a> {
-    pub(super) fn new(streams: &BTreeMap<u64, Gateway>, revision: u64, resources: &'a [String]) -> Self {
+    pub(super) fn new(streams: &Streams, revision: u64, resources: &'a [String]) -> Self {
         let awaited = streams
             .iter()
-            .filter(|(_, gateway)| gateway.disconnected_at.is_none())
-            .map(|(stream, Gateway { name, instance, .. })| {
-                let awaited = Awaited { name: name.clone(), instance: instance.clone(), applied_after: None };
-                (*stream, awaited)
+            .filter(|(_, known)| known.ended.is_none_or(|at| at.elapsed() < AWAITED))
+            .map(|(stream, Known { gateway: Gateway { name, instance, .. }, .. })| {
+                let standing = Standing::NotYet;
+                (*stream, Awaited { name: name.clone(), instance: instance.clone(), standing })
             })
             .collect();
         Self { revision, resources, awaited }
     }
 
-    /// Notes who has applied; whether there is nothing left to wait for.
-    pub(super) fn look(&mut self, streams: &BTreeMap<u64, Gateway>, elapsed: Duration) -> bool {
-        let (revision, resources) = (self.revision, self.resources);
-        let mut settled = true;
-        for (stream, awaited) in self.awaited.iter_mut().filter(|(_, it)| it.applied_after.is_none()) {
-            match standing(streams, *stream, awaited, revision, resources) {
-                Standing::Applied => awaited.applied_after = Some(elapsed),
-                Standing::Refused(_) => {}
-                Standing::NotYet | Standing::Disconnected => settled = false,
+    /// Notes how everyone stands; whether there is nothing left to wait for.
+    pub(super) fn look(&mut self, streams: &Streams, elapsed: Duration) -> bool {
+        for (stream, awaited) in &mut self.awaited {
+            if let Standing::Applied { by, .. } = &awaited.standing
+                && streams.get(by).is_some_and(Known::is_open)
+            {
+                continue;
             }
+            awaited.standing = match awaited.served_by(*stream, streams) {
+                Some((by, gateway)) => obstacle(gateway, self.revision, self.resources)
+                    .unwrap_or(Standing::Applied { by, after: elapsed }),
+                None => Standing::Disconnected,
+            };
         }
-        settled
+        let settled =
+            |awaited: &Awaited| matches!(awaited.standing, Standing::Applied { .. } | Standing::Refused(_));
+        self.awaited.values().all(settled)
     }
 
     /// One entry per name: applied when all of its streams have, after the slowest of them.
-    pub(super) fn outcome(self, streams: &BTreeMap<u64, Gateway>) -> Propagation {
+    pub(super) fn outcome(self) -> Propagation {
         let mut by_name: BTreeMap<String, Result<Duration, String>> = BTreeMap::new();
-        for (stream, awaited) in &self.awaited {
-            let result = awaited.applied_after.ok_or_else(|| {
-                match standing(streams, *stream, awaited, self.revision, self.resources) {
-                    Standing::Refused(reason) => format!("refused: {reason}"),
-                    Standing::Disconnected => "disconnected".to_owned(),
-                    Standing::NotYet | Standing::Applied => "not acknowledged yet".to_owned(),
-                }
-            });
-            let entry = by_name.entry(awaited.name.clone()).or_insert(Ok(Duration::ZERO));
+        for Awaited { name, standing, .. } in self.awaited.into_values() {
+            let result = match standing {
+                Standing::Applied { after, .. } => Ok(after),
+                Standing::Refused(reason) => Err(format!("refused: {reason}")),
+                Standing::Disconnected => Err("disconnected".to_owned()),
+                Standing::NotYet => Err("not acknowledged yet".to_owned()),
+            };
+            let entry = by_name.entry(name).or_insert(Ok(Duration::ZERO));
             *entry = match (std::mem::replace(entry, Ok(Duration::ZERO)), result) {
                 (Ok(one), Ok(other)) => Ok(one.max(other)),
                 (Err(reason), _) | (Ok(_), Err(reason)) => Err(reason),
@@ -109,24 +118,28 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// How the awaited process stands: by its own stream, or by one that it opened since.
-fn standing(
-    streams: &BTreeMap<u64, Gateway>,
-    stream: u64,
-    awaited: &Awaited,
-    revision: u64,
-    resources: &[String],
-) -> Standing {
-    let successor = streams
-        .range(stream + 1..)
-        .map(|(_, gateway)| gateway)
-        .filter(|gateway| gateway.name == awaited.name && gateway.instance == awaited.instance)
-        .rfind(|gateway| gateway.disconnected_at.is_none());
-    let own = streams.get(&stream).filter(|gateway| gateway.disconnected_at.is_none());
-    let Some(gateway) = own.or(successor) else { return Standing::Disconnected };
-    if gateway.progress.acknowledged < revision {
-        return Standing::NotYet;
+impl Awaited {
+    /// The open stream that speaks for the awaited one: itself, one that its process opened since,
+    /// or the newest of its name once another process has replaced it.
+    fn served_by<'s>(&self, stream: u64, streams: &'s Streams) -> Option<(u64, &'s Gateway)> {
+        let own = streams.get(&stream).filter(|known| known.is_open()).map(|known| (stream, known));
+        let is_same = |known: &Known| known.is_of(&self.name, &self.instance);
+        let mut later = streams.range(stream + 1..).map(|(id, known)| (*id, known));
+        let successor = later.clone().rfind(|(_, known)| is_same(known) && known.is_open());
+        // A process that has left is known until another one replaces it.
+        let replaced = !streams.values().any(is_same);
+        let replacement = later.rfind(|(_, known)| replaced && known.gateway.name == self.name);
+        own.or(successor)
+            .or(replacement.filter(|(_, known)| known.is_open()))
+            .map(|(id, known)| (id, &known.gateway))
     }
-    let refused = resources.iter().find_map(|name| gateway.progress.quarantined.get(name));
-    refused.map_or(Standing::Applied, |reason| Standing::Refused(reason.clone()))
+}
+
+/// Why a gateway has not applied the revision; `None` when it has.
+fn obstacle(gateway: &Gateway, revision: u64, resources: &[String]) -> Option<Standing> {
+    if gateway.progress.acknowledged < revision {
+        return Some(Standing::NotYet);
+    }
+    let reason = resources.iter().find_map(|name| gateway.progress.quarantined.get(name))?;
+    Some(Standing::Refused(reason.clone()))
 }

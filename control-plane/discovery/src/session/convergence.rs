@@ -211,10 +211,10 @@ impl Fleet {
                 self.gateway = Gateway::default();
                 self.reconnect();
             }
-            // At any time: what the gateway holds may be ahead of its position.
+            // At any time, under an open stream: what the gateway holds may be ahead of its position.
             Step::Restore => {
                 self.world.restore();
-                self.reconnect();
+                self.tell(Event::HistoryReplaced);
             }
         }
         self.check_claim();
@@ -231,7 +231,10 @@ impl Fleet {
                 }
                 Effect::Read(from, cursor) => assert!(self.read.replace((from, cursor)).is_none()),
                 Effect::Send(response) => self.downstream.push_back(response),
-                Effect::Close(status) => panic!("closed: {status}"),
+                Effect::Close(status) => {
+                    assert_eq!(status.code(), tonic::Code::Unavailable, "{status}");
+                    return self.reconnect();
+                }
             }
         }
     }

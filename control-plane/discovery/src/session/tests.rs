@@ -322,3 +322,30 @@ fn a_stream_without_hello_is_let_go() {
     talk.now += Duration::from_secs(10);
     assert_eq!(closed(&talk.on(Event::Tick)), Code::DeadlineExceeded);
 }
+
+fn assert_replaced(effects: &[Effect<u32>]) {
+    match effects {
+        [Effect::Close(status)] => {
+            assert_eq!(status.code(), Code::Unavailable);
+            assert_eq!(status.message(), "the control plane's history was replaced");
+        }
+        other => panic!("not closed: {other:?}"),
+    }
+}
+
+#[test]
+fn another_history_ends_the_stream_at_any_time() {
+    assert_replaced(&Talk::opened(5).on(Event::HistoryReplaced));
+    let mut talk = Talk::resumed(5);
+    let response = only_response(talk.change(6, keys(&[1], None)));
+    assert_replaced(&talk.on(Event::HistoryReplaced));
+    assert!(talk.ack(&response).is_empty(), "nothing follows");
+    assert_eq!(talk.session.progress().acknowledged, 5, "and nothing is proven");
+}
+
+#[test]
+fn a_head_that_this_history_cannot_have_ends_the_stream() {
+    assert_replaced(&Talk::resumed(5).on(Event::Head(at(4))));
+    assert_replaced(&Talk::resumed(5).on(Event::Head(Position { tag: [9; 16], ..at(5) })));
+    assert!(Talk::resumed(5).on(Event::Head(at(5))).is_empty());
+}

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
@@ -10,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Streaming};
 
-use crate::support::{ControlPlane, TOKEN, with_token};
+use crate::support::{ControlPlane, TOKEN, Verdict, with_token};
 
 /// An Envoy's ADS stream.
 struct Envoy {
@@ -117,6 +119,26 @@ async fn ads_needs_the_gateway_token_too() {
     let mut client = AggregatedDiscoveryServiceClient::new(control_plane.channel.clone());
     let request = with_token(tokio_stream::pending(), Some("wrong"));
     let status = client.stream_aggregated_resources(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn an_ads_stream_ends_when_its_token_is_revoked_but_not_while_that_cannot_be_told() {
+    let control_plane = ControlPlane::start().await;
+    let mut envoy = Envoy::connect(&control_plane).await;
+    envoy.subscribe(Cluster::type_url(), &[]).await;
+    let clusters = envoy.receive().await;
+
+    control_plane.token.becomes(Verdict::Unknown);
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    tokio::time::resume();
+    assert_eq!(control_plane.token.checks(), 2);
+    envoy.heard(&clusters, &["*"]).await;
+
+    control_plane.token.becomes(Verdict::Revoked);
+    tokio::time::pause();
+    let status = envoy.responses.message().await.unwrap_err();
     assert_eq!(status.code(), Code::Unauthenticated);
 }
 

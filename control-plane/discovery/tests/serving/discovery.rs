@@ -7,7 +7,7 @@ use latchkey_proto::discovery::{Nack, Part, Position};
 use latchkey_proto::key::KeyHash;
 use tonic::Code;
 
-use crate::support::{ControlPlane, Memory, with_token};
+use crate::support::{ControlPlane, Memory, Verdict, with_token};
 
 const A_WHILE: Duration = Duration::from_secs(10);
 
@@ -54,6 +54,32 @@ async fn a_gateway_from_another_history_gets_everything() {
     control_plane.source.write(1);
     let mut gateway = control_plane.connect("gw-1", Some(Position { revision: 1, tag: vec![1; 16] })).await;
     assert_eq!(gateway.apply().await, (Part::SnapshotBegin, vec![1]));
+}
+
+#[tokio::test]
+async fn a_history_replaced_under_an_open_stream_ends_it_and_a_new_one_brings_everything() {
+    let control_plane = ControlPlane::start().await;
+    control_plane.source.write(1);
+    let mut gateway = control_plane.connect("gw-1", None).await;
+    gateway.apply().await;
+    gateway.apply().await;
+    control_plane.until(|registry| registry.gateways()[0].progress.acknowledged == 1).await;
+
+    // Higher revisions, so that the head alone does not give it away.
+    control_plane.source.replace(2, 7..=9);
+    let proof = control_plane.registry.applied(1, &[], Duration::ZERO).await;
+    assert_eq!(proof.pending[0].reason, "disconnected", "revision 1 is another one now");
+    let status = gateway.receive().await.unwrap_err();
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::Unavailable, "the control plane's history was replaced")
+    );
+    control_plane.until(|registry| registry.gateways()[0].disconnected_at.is_some()).await;
+    let mut gateway = control_plane.connect("gw-1", gateway.position).await;
+    assert_eq!(gateway.apply().await, (Part::SnapshotBegin, vec![7, 8, 9]));
+    let (proof, _) = tokio::join!(control_plane.registry.applied(3, &[], A_WHILE), gateway.apply());
+    assert_eq!(proof.pending, []);
+    assert_eq!(proof.applied.len(), 1);
 }
 
 #[tokio::test]
@@ -121,6 +147,34 @@ async fn a_wrong_token_or_none_opens_nothing() {
         assert_eq!(status.code(), Code::Unauthenticated);
     }
     assert!(control_plane.registry.gateways().is_empty());
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_its_token_is_revoked_but_not_while_that_cannot_be_told() {
+    let control_plane = ControlPlane::start().await;
+    let mut gateway = control_plane.connect("gw-1", None).await;
+    let revision = control_plane.source.write(1);
+    while gateway.position.as_ref().is_none_or(|at| at.revision < revision) {
+        gateway.apply().await;
+    }
+    control_plane.until(|registry| registry.gateways()[0].progress.acknowledged == revision).await;
+
+    control_plane.token.becomes(Verdict::Unknown);
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    tokio::time::resume();
+    assert_eq!(control_plane.token.checks(), 2);
+    control_plane.source.write(2);
+    assert_eq!(gateway.apply().await, (Part::Increment, vec![2]));
+    control_plane.until(|registry| registry.gateways()[0].progress.acknowledged == 2).await;
+
+    control_plane.token.becomes(Verdict::Revoked);
+    tokio::time::pause();
+    let status = gateway.receive().await.unwrap_err();
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::Unauthenticated, "the gateway token is wrong or was revoked")
+    );
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! A control plane in memory, and gateways that talk to it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,15 +32,29 @@ type Row = (u64, Option<KeyRecord>);
 pub(crate) struct Memory {
     keys: Mutex<BTreeMap<u8, Row>>,
     head: watch::Sender<Position>,
+    histories: watch::Sender<u64>,
     clusters: watch::Sender<Arc<[ProviderCluster]>>,
-    history: u8,
+    history: Mutex<u8>,
 }
 
-struct Token;
+/// The gateways' token, and how often it was checked.
+pub(crate) struct Token {
+    verdict: Mutex<Verdict>,
+    checks: AtomicU32,
+}
+
+/// What a check of the right token comes to.
+#[derive(Clone, Copy)]
+pub(crate) enum Verdict {
+    Admitted,
+    Revoked,
+    Unknown,
+}
 
 /// A running control plane.
 pub(crate) struct ControlPlane {
     pub(crate) source: Arc<Memory>,
+    pub(crate) token: Arc<Token>,
     pub(crate) registry: Registry,
     pub(crate) statuses: Statuses,
     pub(crate) channel: Channel,
@@ -59,8 +74,9 @@ impl Memory {
         Self {
             keys: Mutex::default(),
             head: watch::Sender::new(Position { revision: 0, tag: [history; 16] }),
+            histories: watch::Sender::new(0),
             clusters: watch::Sender::new(Arc::default()),
-            history,
+            history: Mutex::new(history),
         }
     }
 
@@ -72,6 +88,19 @@ impl Memory {
         self.commit(id, None)
     }
 
+    /// Another history takes the place of this one: `keys` are all there are, one revision each.
+    pub(crate) fn replace(&self, history: u8, keys: std::ops::RangeInclusive<u8>) {
+        *self.history.lock().unwrap() = history;
+        let record = |id: u8| Some(KeyRecord { hash: vec![id; 32], ..KeyRecord::default() });
+        let rows: BTreeMap<_, _> = keys.zip(1..).map(|(id, revision)| (id, (revision, record(id)))).collect();
+        let revision = rows.len() as u64;
+        *self.keys.lock().unwrap() = rows;
+        self.head.send_modify(|head| {
+            self.histories.send_modify(|count| *count += 1);
+            *head = Position { revision, tag: [history; 16] };
+        });
+    }
+
     pub(crate) fn publish(&self, clusters: Vec<ProviderCluster>) {
         self.clusters.send_replace(clusters.into());
     }
@@ -79,7 +108,7 @@ impl Memory {
     fn commit(&self, id: u8, record: Option<KeyRecord>) -> u64 {
         let revision = self.head.borrow().revision + 1;
         self.keys.lock().unwrap().insert(id, (revision, record));
-        self.head.send_replace(Position { revision, tag: [self.history; 16] });
+        self.head.send_replace(Position { revision, tag: [*self.history.lock().unwrap(); 16] });
         revision
     }
 }
@@ -91,8 +120,12 @@ impl Source for Memory {
         self.head.subscribe()
     }
 
+    fn history(&self) -> watch::Receiver<u64> {
+        self.histories.subscribe()
+    }
+
     async fn can_resume(&self, at: &Position) -> anyhow::Result<bool> {
-        Ok(at.tag == [self.history; 16] && at.revision <= self.head.borrow().revision)
+        Ok(at.tag == [*self.history.lock().unwrap(); 16] && at.revision <= self.head.borrow().revision)
     }
 
     async fn read(&self, from: From, cursor: Option<u8>, limit: usize) -> anyhow::Result<Batch<u8>> {
@@ -121,7 +154,22 @@ impl Source for Memory {
 
 impl Authenticator for Token {
     async fn admit(&self, token: &str) -> anyhow::Result<bool> {
-        Ok(token == TOKEN)
+        self.checks.fetch_add(1, Ordering::Relaxed);
+        match *self.verdict.lock().unwrap() {
+            Verdict::Admitted => Ok(token == TOKEN),
+            Verdict::Revoked => Ok(false),
+            Verdict::Unknown => anyhow::bail!("the database is away"),
+        }
+    }
+}
+
+impl Token {
+    pub(crate) fn becomes(&self, verdict: Verdict) {
+        *self.verdict.lock().unwrap() = verdict;
+    }
+
+    pub(crate) fn checks(&self) -> u32 {
+        self.checks.load(Ordering::Relaxed)
     }
 }
 
@@ -131,13 +179,14 @@ impl ControlPlane {
     }
 
     pub(crate) async fn with(source: Memory) -> Self {
-        let (source, token) = (Arc::new(source), Arc::new(Token));
+        let source = Arc::new(source);
+        let token = Arc::new(Token { verdict: Mutex::new(Verdict::Admitted), checks: AtomicU32::new(0) });
         let (registry, statuses, stop) =
             (Registry::default(), Statuses::default(), watch::Sender::new(false));
         let settings = Settings { batch: 10, ..Settings::default() };
         let discovery =
             Server::new(source.clone(), token.clone(), registry.clone(), settings, stop.subscribe());
-        let ads = ads::Server::new(source.clone(), token, statuses.clone(), stop.subscribe());
+        let ads = ads::Server::new(source.clone(), token.clone(), statuses.clone(), stop.subscribe());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let serving = tonic::transport::Server::builder()
@@ -146,7 +195,7 @@ impl ControlPlane {
             .serve_with_incoming(TcpListenerStream::new(listener));
         tokio::spawn(serving);
         let channel = Endpoint::from_shared(address).unwrap().connect().await.unwrap();
-        Self { source, registry, statuses, channel, stop }
+        Self { source, token, registry, statuses, channel, stop }
     }
 
     pub(crate) fn stop(&self) {

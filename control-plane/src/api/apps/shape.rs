@@ -39,7 +39,7 @@ pub struct AppView {
     pub allowed_models: Selection,
     /// Ranges of client addresses; null for any.
     pub ip_allow_list: Option<Vec<String>>,
-    /// Free JSON, surfaced in logs.
+    /// Free JSON, kept with the app.
     #[schema(value_type = Object)]
     pub metadata: Map<String, Value>,
     /// Labels.
@@ -96,7 +96,7 @@ pub struct NewApp {
     pub allowed_models: Selection,
     /// Addresses and CIDR ranges; null for any.
     pub ip_allow_list: Option<Vec<String>>,
-    /// Free JSON, surfaced in logs.
+    /// Free JSON, kept with the app.
     #[serde(default)]
     #[schema(value_type = Object)]
     pub metadata: Map<String, Value>,
