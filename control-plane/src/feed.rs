@@ -68,11 +68,15 @@ impl Feed {
         let head = self.store.head().await?;
         let known = *self.head.borrow();
         if head.position != known {
-            if !self.store.was(&known).await? {
-                tracing::warn!(revision = known.revision, "the database's history was replaced");
-                self.history.send_modify(|epoch| *epoch += 1);
-            }
-            self.head.send_replace(head.position);
+            let replaced = !self.store.was(&known).await?;
+            // Both at once: no stream opens with the one and not the other.
+            self.head.send_modify(|known| {
+                if replaced {
+                    tracing::warn!(revision = known.revision, "the database's history was replaced");
+                    self.history.send_modify(|epoch| *epoch += 1);
+                }
+                *known = head.position;
+            });
         }
         if head.catalogue_revision != *catalogue_revision {
             self.clusters.send_replace(self.read_clusters().await?);

@@ -120,7 +120,9 @@ impl Gateways {
         let (mut applied, mut pending) = elsewhere;
         applied.extend(here.applied.into_iter().map(|gateway| gateway.name));
         let late = |gateway: registry::Pending| Pending { gateway: gateway.name, reason: gateway.reason };
-        pending.extend(here.pending.into_iter().map(late));
+        // One that left this replica and has applied on another has not disconnected.
+        let moved = |late: &Pending| late.reason == "disconnected" && applied.contains(&late.gateway);
+        pending.extend(here.pending.into_iter().map(late).filter(|late| !moved(late)));
         applied.sort();
         applied.dedup();
         pending.sort_by(|a, b| a.gateway.cmp(&b.gateway));

@@ -63,7 +63,7 @@ impl Exchange {
         let State::Buffering { headers, admitted } = mem::replace(&mut self.state, State::Idle) else {
             return Action::Continue;
         };
-        let outcome = match admitted.settle(body, &self.view) {
+        let outcome = match admitted.settle(body, &self.view, &Host) {
             Outcome::Forward(forward) if edit(&forward, &headers).is_err() => {
                 admitted.refuse(&Denial::from(Code::InternalError))
             }

@@ -1,4 +1,25 @@
 //! Host calls that may fail without harm: a failure is logged once, here.
+//!
+//! What [`attempt`] cannot catch: every one of the SDK's host calls (0.2.5) panics on a status that
+//! it does not expect, and a panic is a trap. Read in the sources of the SDK, of the host library
+//! and of Envoy:
+//!
+//! - `get_property`, `open_grpc_stream` and `send_grpc_stream_message` return the failures that
+//!   Envoy knows; so do `cancel_grpc_stream`, `close_grpc_stream`, `record_metric` and
+//!   `increment_metric` for tokens and metrics that are gone.
+//! - `get_buffer` and `get_shared_data` read what is not there as nothing; `set_shared_data` without
+//!   a compare-and-swap value, `get_current_time`, `set_tick_period`, `get_map_bytes`,
+//!   `define_metric` of a counter or a gauge, `send_http_response` and `log` have no failure in
+//!   Envoy but that of memory outside of the VM, which safe code cannot name.
+//! - `set_map_value`, `set_buffer` and `set_property` do trap where there is no request left to
+//!   change: headers that were let go, a buffer that is not the filter's, a finished stream. The
+//!   gate calls them only within the callbacks that still hold the request. The sync role does not.
+//! - The SDK's dispatcher traps on a context that it does not know. Calls for streams that it does
+//!   not know it ignores.
+//!
+//! A trap in the gate refuses requests until the VM is loaded again. One in the sync role is final:
+//! its heartbeat stops, and `GET /latchkey/ready` says so. No call of the sync role has a
+//! replacement in the SDK that could not trap.
 
 use std::time::UNIX_EPOCH;
 

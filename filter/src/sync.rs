@@ -186,7 +186,7 @@ impl Running {
                     "a discovery response is refused, rejected={} error_detail={:?} first={:?}",
                     refusal.rejected.len(),
                     refusal.error_detail,
-                    refusal.rejected.first()
+                    refusal.rejected.first().map(ToString::to_string)
                 );
                 self.metrics.rejected();
             }

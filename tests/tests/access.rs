@@ -95,8 +95,9 @@ async fn the_providers_base_path_and_new_credential_are_used() {
     stack.gateway().until_status(&app.key, OK).await.unwrap();
     let edit = json!({ "credential": "wrong" });
     stack.api().send(Method::PATCH, "/api/v1/providers/sample", Some(edit)).await.unwrap().ok().unwrap();
-    let refused = stack.gateway().until_status(&app.key, 401).await.unwrap();
-    assert!(!refused.text.contains("wrong"), "{}", refused.text);
+    let refused = stack.gateway().until_status(&app.key, 502).await.unwrap();
+    assert_eq!((refused.code(), refused.header("x-should-retry")), ("provider_credential_rejected", "false"));
+    assert!(!refused.text.contains("sk-") && !refused.text.contains("wrong"), "{}", refused.text);
     let edit = json!({ "credential": PROVIDER_CREDENTIAL });
     stack.api().send(Method::PATCH, "/api/v1/providers/sample", Some(edit)).await.unwrap().ok().unwrap();
     stack.gateway().until_status(&app.key, OK).await.unwrap();

@@ -53,3 +53,17 @@ async fn a_flood_is_answered_before_the_gate() {
     }
     assert!(codes.contains(&(429, "gateway_rate_limited".to_owned(), "1".to_owned())), "{codes:?}");
 }
+
+#[tokio::test]
+async fn readiness_is_told_in_a_flood_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let gateway = gateway(dir.path(), |options| options.flood_limit(1)).await;
+    for _ in 0..10 {
+        let answer = gateway.get("/latchkey/ready", "").await.unwrap();
+        assert_eq!((answer.status, answer.code()), (503, "snapshot_not_ready"), "the gate has answered");
+        gateway.hello("sk").await.unwrap();
+    }
+    let wrong = gateway.post("/latchkey/ready", "", &json!({})).await.unwrap();
+    assert_eq!((wrong.status, wrong.code()), (405, "method_not_allowed"));
+    assert_eq!(gateway.get("/latchkey/ready/", "").await.unwrap().status, 429, "that path alone");
+}

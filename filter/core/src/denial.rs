@@ -25,7 +25,9 @@ pub enum Code {
     InvalidJson,
     InvalidMultipart,
     ModelRequired,
+    ModelListNotSupported,
     EndpointNotSupported,
+    KeyInQuery,
     MissingApiKey,
     InvalidApiKey,
     ConflictingCredentials,
@@ -62,11 +64,13 @@ const fn row(status: u16, name: &'static str, rule: &'static str, meaning: &'sta
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::InvalidJson,
         Self::InvalidMultipart,
         Self::ModelRequired,
+        Self::ModelListNotSupported,
         Self::EndpointNotSupported,
+        Self::KeyInQuery,
         Self::MissingApiKey,
         Self::InvalidApiKey,
         Self::ConflictingCredentials,
@@ -125,7 +129,9 @@ impl Code {
             Self::InvalidJson => row(400, "invalid_json", "request.body", "The body is not a JSON object, or has two models."),
             Self::InvalidMultipart => row(400, "invalid_multipart", "request.body", "The body is not a multipart form, or has two models."),
             Self::ModelRequired => row(400, "model_required", "request.model", "The request names no model."),
+            Self::ModelListNotSupported => row(400, "model_list_not_supported", "request.model", "The request lists further models: name one, as model."),
             Self::EndpointNotSupported => row(400, "endpoint_not_supported", "provider.kind", "The model's provider does not serve this endpoint."),
+            Self::KeyInQuery => row(400, "key_in_query", "credential", "A key in a URL is logged everywhere: send it in a header, and rotate this one."),
             Self::MissingApiKey => row(401, "missing_api_key", "credential", "The request has no API key."),
             Self::InvalidApiKey => row(401, "invalid_api_key", "credential", "The API key is malformed or unknown."),
             Self::ConflictingCredentials => row(401, "conflicting_credentials", "credential", "The request has two different API keys."),

@@ -1,6 +1,6 @@
 //! A response of the discovery stream, validated whole.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use latchkey_proto::discovery as wire;
 use latchkey_proto::key::KeyHash;
@@ -53,13 +53,68 @@ pub struct Refusal {
     /// What is wrong when no resource is to blame.
     pub error_detail: String,
     /// The resources that are to blame.
-    pub rejected: Vec<wire::Rejected>,
+    pub rejected: Vec<Rejected>,
+}
+
+/// A resource that is to blame, and for what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// Which one.
+    pub resource: Resource,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// What a response sets or removes; shown as the control plane names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// The catalogue.
+    Catalogue,
+    /// An app's policy.
+    App(AppId),
+    /// A key's record.
+    Key(KeyHash),
+    /// Its id or hash is itself malformed.
+    Nameless(String),
 }
 
 impl Refusal {
     /// A refusal for which no resource is to blame.
     pub fn whole(error_detail: impl Into<String>) -> Self {
         Self { error_detail: error_detail.into(), rejected: Vec::new() }
+    }
+}
+
+impl From<Rejected> for wire::Rejected {
+    fn from(Rejected { resource, reason }: Rejected) -> Self {
+        Self { resource: resource.to_string(), reason }
+    }
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.resource, self.reason)
+    }
+}
+
+impl Resource {
+    fn app(id: &[u8]) -> Self {
+        AppId::try_from(id).map_or_else(|_| Self::Nameless(format!("app/{}", hex(id))), Self::App)
+    }
+
+    fn key(hash: &[u8]) -> Self {
+        KeyHash::try_from(hash).map_or_else(|_| Self::Nameless(format!("key/{}", hex(hash))), Self::Key)
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Catalogue => f.write_str("catalogue"),
+            Self::App(id) => write!(f, "app/{id}"),
+            Self::Key(hash) => write!(f, "key/{hash}"),
+            Self::Nameless(name) => f.write_str(name),
+        }
     }
 }
 
@@ -83,28 +138,28 @@ impl TryFrom<wire::DiscoveryResponse> for Update {
         let newest = newest.map(Position::try_from).transpose()?;
         let mut rejected = Vec::new();
         let catalogue = catalogue
-            .and_then(|catalogue| keep(&mut rejected, || "catalogue".to_owned(), check_catalogue(catalogue)));
+            .and_then(|catalogue| keep(&mut rejected, || Resource::Catalogue, check_catalogue(catalogue)));
         let apps = apps
             .into_iter()
             .filter_map(|app| {
                 let id = app.id.clone();
-                keep(&mut rejected, || app_resource(&id), check_app(app))
+                keep(&mut rejected, || Resource::app(&id), check_app(app))
             })
             .collect();
         let keys = keys
             .into_iter()
             .filter_map(|key| {
                 let hash = key.hash.clone();
-                keep(&mut rejected, || key_resource(&hash), KeyRecord::try_from(key))
+                keep(&mut rejected, || Resource::key(&hash), KeyRecord::try_from(key))
             })
             .collect();
         let removed_keys = removed_keys
             .into_iter()
-            .filter_map(|hash| keep(&mut rejected, || key_resource(&hash), removed_key(&hash)))
+            .filter_map(|hash| keep(&mut rejected, || Resource::key(&hash), removed_key(&hash)))
             .collect();
         let removed_apps = removed_apps
             .into_iter()
-            .filter_map(|id| keep(&mut rejected, || app_resource(&id), AppId::try_from(id.as_slice())))
+            .filter_map(|id| keep(&mut rejected, || Resource::app(&id), AppId::try_from(id.as_slice())))
             .collect();
         if !rejected.is_empty() {
             return Err(Refusal { error_detail: String::new(), rejected });
@@ -132,14 +187,14 @@ impl From<Position> for wire::Position {
 }
 
 fn keep<T>(
-    rejected: &mut Vec<wire::Rejected>,
-    resource: impl FnOnce() -> String,
+    rejected: &mut Vec<Rejected>,
+    resource: impl FnOnce() -> Resource,
     checked: Result<T, Invalid>,
 ) -> Option<T> {
     match checked {
         Ok(valid) => Some(valid),
         Err(invalid) => {
-            rejected.push(wire::Rejected { resource: resource(), reason: invalid.to_string() });
+            rejected.push(Rejected { resource: resource(), reason: invalid.to_string() });
             None
         }
     }
@@ -164,18 +219,7 @@ fn removed_key(hash: &[u8]) -> Result<KeyHash, Invalid> {
     })
 }
 
-fn key_resource(hash: &[u8]) -> String {
-    format!("key/{}", hex(hash))
-}
-
-fn app_resource(id: &[u8]) -> String {
-    match AppId::try_from(id) {
-        Ok(id) => format!("app/{id}"),
-        Err(_) => format!("app/{}", hex(id)),
-    }
-}
-
-/// The first 32 bytes in hexadecimal: whole for every hash and id of the right length.
+/// The first 32 bytes in hexadecimal.
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().take(32).fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -198,8 +242,8 @@ mod tests {
         response.apps = vec![wire::AppPolicy { models: None, ..testing::app() }];
         response.removed_apps = vec![vec![1, 2]];
         let refusal = Update::try_from(response).unwrap_err();
-        let rejected: Vec<_> =
-            refusal.rejected.iter().map(|r| (r.resource.as_str(), r.reason.as_str())).collect();
+        let rejected: Vec<_> = refusal.rejected.into_iter().map(wire::Rejected::from).collect();
+        let rejected: Vec<_> = rejected.iter().map(|r| (r.resource.as_str(), r.reason.as_str())).collect();
         assert_eq!(refusal.error_detail, "");
         assert_eq!(
             rejected,

@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use latchkey_proto::key::PREFIX;
+use memchr::memmem;
+
 use crate::credential;
 use crate::endpoint::Operation;
 use crate::header::Headers;
@@ -14,8 +17,10 @@ pub const CLUSTER_HEADER: &str = "x-latchkey-cluster";
 /// Headers for us alone begin so.
 const OWN_PREFIX: &str = "x-latchkey-";
 
-/// What a provider is never told, beside the API key.
-const PRIVATE: [&str; 3] = ["cookie", "proxy-authorization", "x-user-email"];
+/// What a provider is never told, beside the API key. The last two choose whom it charges, and
+/// there the operator's credential counts, not the client.
+const PRIVATE: [&str; 5] =
+    ["cookie", "proxy-authorization", "x-user-email", "openai-organization", "openai-project"];
 
 /// Where a request goes, and what it says there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,8 +79,10 @@ impl Forward {
             let value = Some(Cow::Owned(body.len().to_string()));
             edits.push(Edit { name: "content-length", value });
         }
-        for (name, _) in headers.0.iter().filter(|(name, _)| is_withheld(name)) {
-            if edits.iter().all(|edit| edit.name != name) {
+        let key = memmem::Finder::new(PREFIX);
+        for (name, value) in headers.0 {
+            let withheld = is_withheld(name) || !name.starts_with(':') && key.find(value).is_some();
+            if withheld && edits.iter().all(|edit| edit.name != name) {
                 edits.push(Edit { name, value: None });
             }
         }

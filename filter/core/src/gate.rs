@@ -1,8 +1,13 @@
 //! What becomes of a request: endpoint, snapshot, credential, key, app, address, and once the
 //! body is there, model and provider. The first rule that fails decides.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::rc::Rc;
+
+use latchkey_proto::key::{KeyHash, PREFIX};
+use memchr::memmem;
+use percent_encoding::percent_decode_str;
 
 use crate::credential;
 use crate::denial::{Code, Denial};
@@ -50,8 +55,8 @@ pub struct Admitted {
     operation: Operation,
     format: Format,
     query: String,
+    key: KeyHash,
     app: Rc<AppPolicy>,
-    snapshot: Snapshot,
     /// Whose request it is.
     pub attribution: Attribution,
 }
@@ -65,6 +70,9 @@ pub fn admit<S: Store>(headers: Headers<'_>, view: &View<S>, world: &impl World)
         Ok(endpoint) => endpoint,
         Err(denial) => return Admission::Reply(denial.reply(shape)),
     };
+    if has_key(query) {
+        return Admission::Reply(Denial::from(Code::KeyInQuery).reply(shape));
+    }
     let (snapshot, record) = match authenticate(headers, view) {
         Ok(found) => found,
         Err(denial) => return Admission::Reply(denial.reply(shape)),
@@ -74,7 +82,8 @@ pub fn admit<S: Store>(headers: Headers<'_>, view: &View<S>, world: &impl World)
         Endpoint::Call(operation) => {
             let format = Format::of(operation, headers)?;
             let query = query.to_owned();
-            Ok(Admission::NeedBody(Admitted { operation, format, query, app, snapshot, attribution }))
+            let key = record.hash;
+            Ok(Admission::NeedBody(Admitted { operation, format, query, key, app, attribution }))
         }
         Endpoint::RetrieveModel(name) => {
             let model = model_list::retrieve(&view.catalogue(snapshot), &app, &name)?;
@@ -89,9 +98,10 @@ pub fn admit<S: Store>(headers: Headers<'_>, view: &View<S>, world: &impl World)
 }
 
 impl Admitted {
-    /// Decides on the whole body.
-    pub fn settle<S: Store>(&self, body: &[u8], view: &View<S>) -> Outcome {
-        match self.forward(body, view) {
+    /// Decides on the whole body, and once more on the key: it may have been revoked while the
+    /// body was on its way.
+    pub fn settle<S: Store>(&self, body: &[u8], view: &View<S>, world: &impl World) -> Outcome {
+        match self.forward(body, view, world) {
             Ok(forward) => Outcome::Forward(forward),
             Err(denial) => self.refuse(&denial),
         }
@@ -103,10 +113,15 @@ impl Admitted {
         Outcome::Reply(denial.reply(self.operation.shape()).attributed(self.attribution))
     }
 
-    fn forward<S: Store>(&self, body: &[u8], view: &View<S>) -> Result<Forward, Denial> {
+    fn forward<S: Store>(&self, body: &[u8], view: &View<S>, world: &impl World) -> Result<Forward, Denial> {
+        let (snapshot, record) = look_up(&self.key, view)?;
+        let app = open(snapshot, &record, view, world)?;
+        if !Rc::ptr_eq(&app, &self.app) {
+            reach(&app, world)?;
+        }
         let field = self.format.find(body)?;
-        let catalogue = view.catalogue(self.snapshot);
-        let offer = model_list::choose(&catalogue, &self.app, &field.name, self.operation)?;
+        let catalogue = view.catalogue(snapshot);
+        let offer = model_list::choose(&catalogue, &app, &field.name, self.operation)?;
         let body = if offer.upstream_name == field.name {
             None
         } else {
@@ -121,14 +136,40 @@ impl Admitted {
 fn authenticate<S: Store>(headers: Headers<'_>, view: &View<S>) -> Result<(Snapshot, KeyRecord), Denial> {
     let snapshot = view.snapshot().ok_or(Code::SnapshotNotReady)?;
     let key = credential::find(headers)?;
-    let record = view.key(snapshot, &key.hash()).ok_or_else(|| {
+    Ok((snapshot, record(snapshot, &key.hash(), view)?))
+}
+
+/// Finds the record again, as it is now.
+fn look_up<S: Store>(hash: &KeyHash, view: &View<S>) -> Result<(Snapshot, KeyRecord), Denial> {
+    let snapshot = view.snapshot().ok_or(Code::SnapshotNotReady)?;
+    Ok((snapshot, record(snapshot, hash, view)?))
+}
+
+fn record<S: Store>(snapshot: Snapshot, hash: &KeyHash, view: &View<S>) -> Result<KeyRecord, Denial> {
+    view.key(snapshot, hash).ok_or_else(|| {
         Denial::new(Code::InvalidApiKey, "The API key is well-formed, but it is not known here.")
-    })?;
-    Ok((snapshot, record))
+    })
+}
+
+/// Whether a query holds one of our keys, percent-encoded or not.
+fn has_key(query: &str) -> bool {
+    !query.is_empty() && memmem::find(&Cow::from(percent_decode_str(query)), PREFIX.as_bytes()).is_some()
 }
 
 /// Decides whether the key opens its app, now and from here.
 fn authorize<S: Store>(
+    snapshot: Snapshot,
+    record: &KeyRecord,
+    view: &View<S>,
+    world: &impl World,
+) -> Result<Rc<AppPolicy>, Denial> {
+    let app = open(snapshot, record, view, world)?;
+    reach(&app, world)?;
+    Ok(app)
+}
+
+/// Decides whether the key opens its app now, from wherever.
+fn open<S: Store>(
     snapshot: Snapshot,
     record: &KeyRecord,
     view: &View<S>,
@@ -158,13 +199,19 @@ fn authorize<S: Store>(
     if app.mode == CredentialMode::Named && record.user.is_none() {
         return Err(Code::NamedKeyRequired.into());
     }
-    if let Some(ranges) = &app.addresses {
-        let from = world.client_address();
-        if !from.is_some_and(|address| ranges.iter().any(|range| range.contains(&address))) {
-            return Err(Code::IpNotAllowed.into());
-        }
-    }
     Ok(app)
+}
+
+/// Decides whether the app may be used from here.
+fn reach(app: &AppPolicy, world: &impl World) -> Result<(), Denial> {
+    let Some(ranges) = &app.addresses else {
+        return Ok(());
+    };
+    let from = world.client_address();
+    if from.is_some_and(|address| ranges.iter().any(|range| range.contains(&address))) {
+        return Ok(());
+    }
+    Err(Code::IpNotAllowed.into())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! Where a request's body names its model. Two names, or a name that some parsers read and others
-//! do not, are refused: a provider might serve another model than the one that was allowed.
+//! Where a request's body names its model. Two names, a name that some parsers read and others do
+//! not, and a list to fall back on are refused: a provider might serve another model than the one
+//! that was allowed.
 
 mod json;
 mod multipart;
@@ -77,7 +78,40 @@ fn model_required(message: &'static str) -> Denial {
     Denial::new(Code::ModelRequired, message)
 }
 
-/// A field that a lenient parser takes for `model`, though it is not spelled so.
-fn resembles_model(name: &str) -> bool {
-    name != "model" && (name.eq_ignore_ascii_case("model") || name.starts_with("model["))
+/// Where providers that resell others' models look for further ones.
+const LISTS: [&str; 2] = ["models", "fallbacks"];
+
+/// What a field at the body's top means, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Field {
+    Model,
+    /// A lenient parser takes it for `model`, though it is not spelled so.
+    LikeModel,
+    /// One of [`LISTS`], or what a lenient parser takes for it.
+    List,
+    Other,
+}
+
+impl Field {
+    fn named(name: &str) -> Self {
+        if name == "model" {
+            return Self::Model;
+        }
+        let stem = name.split('[').next().unwrap_or(name).trim();
+        match stem {
+            _ if folds_to(stem, "model") => Self::LikeModel,
+            _ if LISTS.iter().any(|list| folds_to(stem, list)) => Self::List,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Whether the most lenient parsers take `text` for `name`: Go's fold two letters into ASCII.
+fn folds_to(text: &str, name: &str) -> bool {
+    let fold = |letter: char| match letter {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        _ => letter.to_ascii_lowercase(),
+    };
+    text.chars().map(fold).eq(name.chars())
 }

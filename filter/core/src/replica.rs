@@ -1,10 +1,14 @@
 //! The gateway's copy of what the control plane has published: applies a stream's responses to
 //! the store. Only the sync role owns one.
+//!
+//! What is refused keeps its last good state: the control plane sends the response again without
+//! it. Within a snapshot, whose end drops whatever it did not name, that takes a write: what is in
+//! force under a refused name is carried into the snapshot's generation.
 
 use latchkey_proto::discovery as wire;
 use wire::discovery_request::Kind;
 
-use crate::discovery::{Part, Position, Refusal, Update};
+use crate::discovery::{Part, Position, Refusal, Rejected, Resource, Update};
 use crate::layout::{self, Generation, Meta};
 use crate::snapshot::{AppId, UnixMs};
 use crate::store::{NotStored, Store};
@@ -16,6 +20,8 @@ pub struct Replica<S> {
     meta: Meta,
     /// Whether a snapshot has begun on this stream and not ended.
     in_snapshot: bool,
+    /// What was refused of a snapshot's beginning, until it comes again and opens its generation.
+    refused: Vec<Resource>,
 }
 
 /// What became of a response.
@@ -34,6 +40,7 @@ impl Verdict {
         let kind = match self {
             Self::Applied => Kind::Ack(wire::Ack { nonce }),
             Self::Refused(Refusal { error_detail, rejected }) => {
+                let rejected = rejected.into_iter().map(Into::into).collect();
                 Kind::Nack(wire::Nack { nonce, error_detail, rejected })
             }
         };
@@ -46,12 +53,13 @@ impl<S: Store> Replica<S> {
     pub fn resume(store: S, instance: u64) -> Self {
         let kept = store.get(layout::META).and_then(|value| Meta::decode(&value.bytes));
         let meta = kept.unwrap_or(Meta { instance, ..Meta::default() });
-        Self { store, meta, in_snapshot: false }
+        Self { store, meta, in_snapshot: false, refused: Vec::new() }
     }
 
     /// Begins a stream; the message is its first.
     pub fn hello(&mut self, gateway: &str) -> wire::DiscoveryRequest {
         self.in_snapshot = false;
+        self.refused.clear();
         let hello = wire::Hello {
             gateway: gateway.to_owned(),
             instance: format!("{:x}", self.meta.instance),
@@ -63,13 +71,17 @@ impl<S: Store> Replica<S> {
 
     /// Validates a response whole, then applies it.
     pub fn receive(&mut self, response: wire::DiscoveryResponse) -> Verdict {
+        let part = Part::try_from(response.part);
         let applied = Update::try_from(response).and_then(|update| {
             let generation = self.sequence(update.part)?;
             self.apply(update, generation).map_err(|error| Refusal::whole(error.to_string()))
         });
         match applied {
             Ok(()) => Verdict::Applied,
-            Err(refusal) => Verdict::Refused(refusal),
+            Err(refusal) => Verdict::Refused(match self.hold(part.ok(), &refusal.rejected) {
+                Ok(()) => refusal,
+                Err(error) => Refusal::whole(error.to_string()),
+            }),
         }
     }
 
@@ -116,6 +128,7 @@ impl<S: Store> Replica<S> {
         let Update { part, position, catalogue, apps, keys, removed_keys, removed_apps, newest } = update;
         if part == Part::SnapshotBegin {
             self.begin(generation)?;
+            self.refused.iter().try_for_each(|resource| self.carry(resource, generation))?;
         }
         self.reach(newest)?;
         let touched = catalogue.is_some() || !apps.is_empty() || !removed_apps.is_empty();
@@ -146,7 +159,53 @@ impl<S: Store> Replica<S> {
         }
         self.keep(meta)?;
         self.in_snapshot = matches!(part, Part::SnapshotBegin | Part::SnapshotPart);
+        self.refused.clear();
         Ok(())
+    }
+
+    /// Keeps in force what is held under the names that were refused.
+    fn hold(&mut self, part: Option<Part>, rejected: &[Rejected]) -> Result<(), NotStored> {
+        let mut resources = rejected.iter().map(|rejected| &rejected.resource);
+        match part {
+            Some(Part::SnapshotBegin) => self.refused.extend(resources.cloned()),
+            Some(Part::SnapshotPart | Part::SnapshotEnd) if self.in_snapshot => {
+                return resources.try_for_each(|resource| self.carry(resource, self.meta.started));
+            }
+            // Nothing is dropped by an increment, nor by what came out of sequence.
+            Some(_) | None => {}
+        }
+        Ok(())
+    }
+
+    /// Writes a resource again with this generation, if it is in force; never brings one back.
+    fn carry(&self, resource: &Resource, generation: Generation) -> Result<(), NotStored> {
+        let (name, carried) = match resource {
+            Resource::Catalogue => self.carried_resource(layout::CATALOGUE.to_owned(), generation),
+            Resource::App(id) => self.carried_resource(layout::app_name(*id), generation),
+            Resource::Key(hash) => {
+                let name = layout::key_name(hash);
+                let held = self.store.get(&name);
+                let held = held.and_then(|stored| layout::decode_key(&stored.bytes, hash));
+                let held = held.filter(|(written, _)| self.in_force(*written));
+                (name, held.map(|(_, record)| layout::encode_key(&record, generation)))
+            }
+            Resource::Nameless(_) => return Ok(()),
+        };
+        carried.map_or(Ok(()), |value| self.store.put(&name, &value))
+    }
+
+    fn carried_resource(&self, name: String, generation: Generation) -> (String, Option<Vec<u8>>) {
+        let held = self.store.get(&name);
+        let held = held.as_ref().and_then(|stored| layout::decode_resource(&stored.bytes));
+        let held = held.filter(|(written, _)| self.in_force(*written));
+        let carried = held.map(|(_, resource)| layout::encode_resource(generation, resource));
+        (name, carried)
+    }
+
+    /// Whether gates use what was written with this generation.
+    fn in_force(&self, written: Generation) -> bool {
+        let active = self.meta.active;
+        active > Generation(0) && written >= active
     }
 
     /// From here to the snapshot's end the store mixes two histories: no position describes it,

@@ -28,21 +28,20 @@ pub async fn measure(system: &System, changes: u64) -> anyhow::Result<Report> {
         all.push(change(system, key, "deactivate", 401).await?);
         all.push(change(system, key, "activate", 200).await?);
     }
-    let ms = |value: f64| format!("{value:.1} ms");
     let mut report = Report::new("A change of a key reaches a gateway that has many");
     report.note(&format!("changes with {} keys", system.stock.len()), all.len().to_string());
-    let sorts: [(&str, fn(&Change) -> Duration); 3] = [
-        ("commit to acknowledged", |change| change.acknowledged),
-        ("request to answer of the API", |change| change.answered),
-        ("request to in force at the gateway", |change| change.in_force),
-    ];
-    for (name, duration) in sorts {
-        let samples = || all.iter().map(|change| duration(change).as_secs_f64() * 1e3);
-        report.note(&format!("{name}, median"), ms(percentile(samples(), 50)));
-        report.note(&format!("{name}, longest"), ms(percentile(samples(), 100)));
-        report.at_most(&format!("{name}, 99th percentile"), percentile(samples(), 99), MOST_MS, ms);
-    }
+    describe(&mut report, "commit to acknowledged", all.iter().map(|change| change.acknowledged));
+    describe(&mut report, "request to answer of the API", all.iter().map(|change| change.answered));
+    describe(&mut report, "request to in force at the gateway", all.iter().map(|change| change.in_force));
     Ok(report)
+}
+
+fn describe(report: &mut Report, what: &str, durations: impl Iterator<Item = Duration> + Clone) {
+    let samples = || durations.clone().map(|duration| duration.as_secs_f64() * 1e3);
+    let ms = |value: f64| format!("{value:.1} ms");
+    report.note(&format!("{what}, median"), ms(percentile(samples(), 50)));
+    report.note(&format!("{what}, longest"), ms(percentile(samples(), 100)));
+    report.at_most(&format!("{what}, 99th percentile"), percentile(samples(), 99), MOST_MS, ms);
 }
 
 async fn change(system: &System, key: u64, action: &str, status: u16) -> anyhow::Result<Change> {

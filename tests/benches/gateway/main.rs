@@ -36,11 +36,14 @@ struct Arguments {
     #[arg(long, default_value_t = 1_000_000)]
     keys: u64,
     /// Turns of each Envoy.
-    #[arg(long, default_value_t = 11)]
+    #[arg(long, default_value_t = 60)]
     rounds: u64,
     /// Requests in a turn.
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 3_000)]
     requests: u64,
+    /// Requests before that.
+    #[arg(long, default_value_t = 20_000)]
+    warm_up: u64,
     /// Connections to an Envoy.
     #[arg(long, default_value_t = 8)]
     connections: usize,
@@ -69,7 +72,12 @@ impl Arguments {
     }
 
     fn course(&self) -> Course {
-        Course { rounds: self.rounds, requests: self.requests, connections: self.connections }
+        Course {
+            rounds: self.rounds,
+            warm_up: self.warm_up,
+            requests: self.requests,
+            connections: self.connections,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Envoys that take turns under the same load, so that what the machine does besides hits all alike.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::Duration;
 
 use latchkey_tests::stack::gateway::Gateway;
@@ -14,8 +15,10 @@ use crate::usage::Usage;
 /// How much load, and how often.
 #[derive(Clone, Copy, Debug)]
 pub struct Course {
-    /// Turns of each Envoy, after one to warm up.
+    /// Turns of each Envoy.
     pub rounds: u64,
+    /// Requests to each before that, until V8 has compiled what it finds hot.
+    pub warm_up: u64,
     /// Requests in a turn.
     pub requests: u64,
     /// Connections, each with one request at a time.
@@ -75,11 +78,11 @@ impl<'a> Contender<'a> {
         median(self.turns.iter().map(|turn| turn.cpu.div_duration_f64(turn.elapsed)))
     }
 
-    fn turn(&self, course: Course, round: u64) -> anyhow::Result<Turn> {
-        let first = round * course.requests;
+    /// A turn that sends the requests with these numbers.
+    fn turn(&self, course: Course, numbers: Range<u64>) -> anyhow::Result<Turn> {
+        let key = |number| self.stock.value(self.stock.draw(number));
         let before = self.usage.cpu()?;
-        let key = |draw| self.stock.value(self.stock.draw(draw));
-        let elapsed = load::send(self.address, course.connections, first..first + course.requests, &key)?;
+        let elapsed = load::send(self.address, course.connections, numbers, &key)?;
         Ok(Turn { cpu: self.usage.cpu()? - before, elapsed })
     }
 }
@@ -108,12 +111,14 @@ impl Turn {
 /// Runs the course: A B C, A B C, …
 pub fn run(course: Course, contenders: &mut [Contender<'_>]) -> anyhow::Result<()> {
     tokio::task::block_in_place(|| {
-        for round in 0..=course.rounds {
+        for contender in &*contenders {
+            contender.turn(course, 0..course.warm_up)?;
+        }
+        for round in 0..course.rounds {
+            let first = course.warm_up + round * course.requests;
             for contender in &mut *contenders {
-                let turn = contender.turn(course, round)?;
-                if round > 0 {
-                    contender.turns.push(turn);
-                }
+                let turn = contender.turn(course, first..first + course.requests)?;
+                contender.turns.push(turn);
             }
         }
         Ok(())

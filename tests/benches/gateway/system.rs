@@ -77,7 +77,7 @@ impl System {
 
 /// An Envoy's CPU time and memory.
 pub fn usage(gateway: &Gateway) -> anyhow::Result<Usage> {
-    Ok(Usage::of_process(gateway.id().with_context(|| format!("{} does not run", gateway.name()))?))
+    Ok(Usage::Process(gateway.id().with_context(|| format!("{} does not run", gateway.name()))?))
 }
 
 /// Where an Envoy listens.

@@ -6,13 +6,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-/// The length of a clock tick in `/proc`: 10 ms on every Linux.
-const TICK: Duration = Duration::from_millis(10);
-
-/// Fields of `stat`, counted after the name in parentheses.
-const USER_TICKS: usize = 11;
-const SYSTEM_TICKS: usize = 12;
-
 /// The memory of a process.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory {
@@ -22,35 +15,36 @@ pub struct Memory {
     pub peak: u64,
 }
 
-/// A running process or thread.
+/// A running process, or a thread.
 #[derive(Clone, Debug)]
-pub struct Usage(PathBuf);
+pub enum Usage {
+    /// All threads of the process with this id.
+    Process(u32),
+    /// A thread's folder in `/proc`.
+    Thread(PathBuf),
+}
 
 impl Usage {
-    /// Of a process, all threads together.
-    pub fn of_process(id: u32) -> Self {
-        Self(PathBuf::from(format!("/proc/{id}")))
-    }
-
     /// Of the calling thread alone.
     pub fn of_this_thread() -> anyhow::Result<Self> {
-        Ok(Self(Path::new("/proc").join(fs::read_link("/proc/thread-self")?)))
+        Ok(Self::Thread(Path::new("/proc").join(fs::read_link("/proc/thread-self")?)))
     }
 
-    /// CPU time used, in user and in system mode.
+    /// CPU time used, in user and in system mode. `schedstat` counts nanoseconds, where `stat`
+    /// counts ticks of 10 ms, but counts each thread by itself.
     pub fn cpu(&self) -> anyhow::Result<Duration> {
-        let stat = self.read("stat")?;
-        let (_, fields) = stat.rsplit_once(')').context("no name in stat")?;
-        let fields = fields.split_whitespace().collect::<Vec<_>>();
-        let ticks = |index: usize| -> anyhow::Result<u32> {
-            Ok(fields.get(index).context("stat is short")?.parse()?)
-        };
-        Ok(TICK * (ticks(USER_TICKS)? + ticks(SYSTEM_TICKS)?))
+        let mut total = Duration::ZERO;
+        for thread in &self.threads()? {
+            let schedstat = read(&thread.join("schedstat"))?;
+            let nanos = schedstat.split_whitespace().next().context("schedstat is empty")?;
+            total += Duration::from_nanos(nanos.parse()?);
+        }
+        Ok(total)
     }
 
     /// Resident memory.
     pub fn memory(&self) -> anyhow::Result<Memory> {
-        let status = self.read("status")?;
+        let status = read(&self.folder().join("status"))?;
         let bytes = |name: &str| -> anyhow::Result<u64> {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
             let kib =
@@ -60,8 +54,20 @@ impl Usage {
         Ok(Memory { now: bytes("VmRSS:")?, peak: bytes("VmHWM:")? })
     }
 
-    fn read(&self, file: &str) -> anyhow::Result<String> {
-        let path = self.0.join(file);
-        fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
+    fn folder(&self) -> PathBuf {
+        match self {
+            Self::Process(id) => PathBuf::from(format!("/proc/{id}")),
+            Self::Thread(folder) => folder.clone(),
+        }
     }
+
+    fn threads(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let Self::Process(_) = self else { return Ok(vec![self.folder()]) };
+        let threads = fs::read_dir(self.folder().join("task"))?;
+        Ok(threads.map(|thread| thread.map(|thread| thread.path())).collect::<Result<_, _>>()?)
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
 }

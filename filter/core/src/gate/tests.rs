@@ -40,7 +40,7 @@ fn run(store: &Memory, place: &Place, headers: &[Header], body: &[u8]) -> Outcom
     let view = View::new(store);
     match admit(Headers(headers), &view, place) {
         Admission::Reply(reply) => Outcome::Reply(reply),
-        Admission::NeedBody(admitted) => admitted.settle(body, &view),
+        Admission::NeedBody(admitted) => admitted.settle(body, &view, place),
     }
 }
 
@@ -188,6 +188,83 @@ fn a_body_that_cannot_be_read_is_refused_after_the_key() {
     assert_eq!(denied(ask(&store, key.expose(), CHAT, b"")), Code::KeyRevoked);
 }
 
+/// Refused once the body is there, after `update` came in the meantime.
+fn overtaken(update: wire::DiscoveryResponse) -> Code {
+    let store = Memory::default();
+    let mut replica = testing::synced(&store);
+    let view = View::new(&store);
+    let place = Place::at(1000, "192.0.2.1");
+    let bearer = format!("Bearer {}", testing::app_key().expose());
+    let headers = headers("POST", CHAT, &[("authorization", &bearer)]);
+    let Admission::NeedBody(admitted) = admit(Headers(&headers), &view, &place) else { panic!("answered") };
+    assert_eq!(replica.receive(update), Verdict::Applied);
+    denied(admitted.settle(BODY, &view, &place))
+}
+
+#[test]
+fn what_changes_while_a_body_is_on_its_way_counts() {
+    let key = |edit: fn(&mut wire::KeyRecord)| {
+        let mut key = testing::app_key_record();
+        edit(&mut key);
+        overtaken(wire::DiscoveryResponse { keys: vec![key], ..testing::increment() })
+    };
+    assert_eq!(key(|key| key.status = 3), Code::KeyRevoked);
+    assert_eq!(key(|key| key.status = 2), Code::KeyInactive);
+    assert_eq!(key(|key| key.expires_at_ms = 1000), Code::KeyExpired);
+    let app = |edit: fn(&mut wire::AppPolicy)| {
+        let mut app = testing::app();
+        edit(&mut app);
+        overtaken(wire::DiscoveryResponse { apps: vec![app], ..testing::increment() })
+    };
+    assert_eq!(app(|app| app.status = 3), Code::AppRevoked);
+    assert_eq!(app(|app| app.mode = 2), Code::NamedKeyRequired);
+    assert_eq!(app(|app| app.models = Some(testing::only(&["claude"]))), Code::ModelNotAllowed);
+    let elsewhere = || Some(wire::AddressList { ranges: vec!["203.0.113.0/24".into()] });
+    let mut moved = testing::app();
+    moved.addresses = elsewhere();
+    let moved = wire::DiscoveryResponse { apps: vec![moved], ..testing::increment() };
+    assert_eq!(overtaken(moved), Code::IpNotAllowed);
+    let removed_keys = vec![testing::app_key_record().hash];
+    let gone = wire::DiscoveryResponse { removed_keys, ..testing::increment() };
+    assert_eq!(overtaken(gone), Code::InvalidApiKey);
+    let catalogue = Some(wire::Catalogue::default());
+    let empty = wire::DiscoveryResponse { catalogue, ..testing::increment() };
+    assert_eq!(overtaken(empty), Code::ModelNotFound);
+}
+
+#[test]
+fn a_key_that_expires_while_the_body_is_on_its_way_is_refused() {
+    let store = with_key(|key| key.expires_at_ms = 2000);
+    let view = View::new(&store);
+    let bearer = format!("Bearer {}", testing::app_key().expose());
+    let headers = headers("POST", CHAT, &[("authorization", &bearer)]);
+    let admission = admit(Headers(&headers), &view, &Place::at(1999, ""));
+    let Admission::NeedBody(admitted) = admission else { panic!("answered") };
+    forwarded(admitted.settle(BODY, &view, &Place::at(1999, "")));
+    assert_eq!(denied(admitted.settle(BODY, &view, &Place::at(2000, ""))), Code::KeyExpired);
+}
+
+#[test]
+fn a_key_in_the_query_is_refused_and_not_looked_up() {
+    let store = gateway(testing::increment());
+    let key = testing::app_key();
+    for query in ["?key=sk-quilr-x", "?a=b&%73%6b-quilr%2dx=1", "?api_key=Bearer%20sk-quilr-"] {
+        for path in [CHAT, "/anthropic_messages/v1/messages"] {
+            let outcome = ask(&store, key.expose(), &format!("{path}{query}"), BODY);
+            assert_eq!(denied(outcome), Code::KeyInQuery, "{path}{query}");
+        }
+    }
+    forwarded(ask(&store, key.expose(), "/v1/chat/completions?a=sk-proj&b=%ff%", BODY));
+}
+
+#[test]
+fn models_to_fall_back_on_are_refused() {
+    let store = with_app(|app| app.models = Some(testing::only(&["gpt-4o"])));
+    let body = br#"{"model":"gpt-4o","models":["claude"],"messages":[]}"#;
+    let outcome = ask(&store, testing::app_key().expose(), CHAT, body);
+    assert_eq!(denied(outcome), Code::ModelListNotSupported);
+}
+
 #[test]
 fn a_form_may_name_its_model_too() {
     let store = gateway(testing::increment());
@@ -263,6 +340,10 @@ fn credentials_and_our_own_headers_never_reach_the_provider() {
         ("cookie", "a=b"),
         ("x-latchkey-cluster", "other"),
         ("x-latchkey-user", "root"),
+        ("openai-organization", "org-x"),
+        ("openai-project", "proj_x"),
+        ("x-forwarded-authorization", "Bearer sk-quilr-x"),
+        ("x-any", "1"),
         ("content-length", "32"),
         ("content-type", "application/json"),
     ];
@@ -284,6 +365,9 @@ fn credentials_and_our_own_headers_never_reach_the_provider() {
             ("x-api-key", None),
             ("cookie", None),
             ("x-latchkey-user", None),
+            ("openai-organization", None),
+            ("openai-project", None),
+            ("x-forwarded-authorization", None),
         ]
     );
 }

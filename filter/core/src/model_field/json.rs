@@ -3,13 +3,16 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{ModelField, model_required, resembles_model};
+use super::{Field, ModelField, model_required};
 use crate::denial::{Code, Denial};
 
 pub(super) fn find(body: &[u8]) -> Result<ModelField, Denial> {
     let parsed: Body<'_> = serde_json::from_slice(body).map_err(|error| malformed(body, &error))?;
     if parsed.ambiguous {
         return Err(Denial::new(Code::InvalidJson, "The body has more than one `model`."));
+    }
+    if parsed.lists_models {
+        return Err(Code::ModelListNotSupported.into());
     }
     let raw = parsed.model.ok_or_else(|| model_required("The body has no `model`."))?;
     let name: String =
@@ -38,12 +41,7 @@ fn malformed(body: &[u8], error: &serde_json::Error) -> Denial {
 struct Body<'a> {
     model: Option<&'a RawValue>,
     ambiguous: bool,
-}
-
-enum Field {
-    Model,
-    Resembling,
-    Other,
+    lists_models: bool,
 }
 
 impl<'de> Deserialize<'de> for Body<'de> {
@@ -68,19 +66,17 @@ impl<'de> Visitor<'de> for BodyVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Body<'de>, A::Error> {
-        let mut body = Body { model: None, ambiguous: false };
+        let mut body = Body { model: None, ambiguous: false, lists_models: false };
         while let Some(field) = map.next_key::<Field>()? {
             match field {
                 Field::Model => {
                     let value = map.next_value::<&RawValue>()?;
                     body.ambiguous |= body.model.replace(value).is_some();
                 }
-                Field::Resembling => {
+                Field::LikeModel | Field::List | Field::Other => {
                     map.next_value::<IgnoredAny>()?;
-                    body.ambiguous = true;
-                }
-                Field::Other => {
-                    map.next_value::<IgnoredAny>()?;
+                    body.ambiguous |= field == Field::LikeModel;
+                    body.lists_models |= field == Field::List;
                 }
             }
         }
@@ -98,11 +94,7 @@ impl Visitor<'_> for FieldVisitor {
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Field, E> {
-        Ok(match name {
-            "model" => Field::Model,
-            _ if resembles_model(name) => Field::Resembling,
-            _ => Field::Other,
-        })
+        Ok(Field::named(name))
     }
 }
 
@@ -141,9 +133,31 @@ mod tests {
             r#"{"model":"a","mod\u0065l":"b"}"#,
             r#"{"model":"a","MODEL":"b"}"#,
             r#"{"Model":"a"}"#,
+            r#"{"model":"a","Model[0]":"b"}"#,
+            r#"{"model":"a"," model":"b"}"#,
         ] {
             assert_eq!(code(body), Code::InvalidJson, "{body}");
         }
+    }
+
+    #[test]
+    fn a_list_of_further_models_is_refused_however_it_is_spelled() {
+        for name in [
+            "models",
+            "Models",
+            "models[]",
+            "model\u{17f}",
+            "fallbacks",
+            "FALLBACKS[0]",
+            "fallbac\u{212a}s",
+            "m\\u006fdels",
+        ] {
+            let body = format!(r#"{{"model":"gpt-4o","{name}":["claude"]}}"#);
+            assert_eq!(code(&body), Code::ModelListNotSupported, "{body}");
+        }
+        assert_eq!(code(r#"{"models":["a"]}"#), Code::ModelListNotSupported);
+        let inner = br#"{"model":"a","metadata":{"models":["b"]},"fallback":1,"modelsx":1}"#;
+        assert_eq!(find(inner).unwrap().name, "a");
     }
 
     #[test]
@@ -196,7 +210,7 @@ mod tests {
 
         #[test]
         fn agrees_with_a_full_parse(pairs in prop::collection::vec((".{0,6}", value()), 0..6), model in value(), upstream in ".{1,12}", pretty: bool) {
-            let mut object: Map<String, Value> = pairs.into_iter().filter(|(name, _)| !name.eq_ignore_ascii_case("model") && !name.starts_with("model[")).collect();
+            let mut object: Map<String, Value> = pairs.into_iter().filter(|(name, _)| Field::named(name) == Field::Other).collect();
             object.insert("model".into(), model.clone());
             let value = Value::Object(object);
             let body = if pretty { serde_json::to_vec_pretty(&value) } else { serde_json::to_vec(&value) }.unwrap();

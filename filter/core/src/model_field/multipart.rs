@@ -3,7 +3,7 @@
 
 use memchr::memmem;
 
-use super::{ModelField, model_required, resembles_model};
+use super::{Field, ModelField, model_required};
 use crate::denial::{Code, Denial};
 
 const MAX_BOUNDARY: usize = 70;
@@ -23,24 +23,34 @@ pub(super) fn boundary(content_type: &str) -> Option<String> {
 }
 
 pub(super) fn find(body: &[u8], boundary: &str) -> Result<ModelField, Denial> {
-    let field = scan(body, boundary).ok_or(Code::InvalidMultipart)?;
-    let field = field.ok_or_else(|| model_required("The form has no `model`."))?;
+    let form = scan(body, boundary).ok_or(Code::InvalidMultipart)?;
+    if form.lists_models {
+        return Err(Code::ModelListNotSupported.into());
+    }
+    let field = form.model.ok_or_else(|| model_required("The form has no `model`."))?;
     if field.name.is_empty() {
         return Err(model_required("`model` is empty."));
     }
     Ok(field)
 }
 
+/// All of a form that is looked at.
+#[derive(Default)]
+struct Form {
+    model: Option<ModelField>,
+    lists_models: bool,
+}
+
 /// None when the form is malformed or ambiguous.
-fn scan(body: &[u8], boundary: &str) -> Option<Option<ModelField>> {
+fn scan(body: &[u8], boundary: &str) -> Option<Form> {
     let delimiter = format!("--{boundary}");
     let separator = format!("\r\n{delimiter}");
     let separators = memmem::Finder::new(&separator);
-    let mut model = None;
+    let mut form = Form::default();
     let mut rest = body.strip_prefix(delimiter.as_bytes())?;
     loop {
         if let Some(epilogue) = rest.strip_prefix(b"--") {
-            return matches!(epilogue, b"" | b"\r\n").then_some(model);
+            return matches!(epilogue, b"" | b"\r\n").then_some(form);
         }
         rest = rest.strip_prefix(b"\r\n")?;
         let (head, content) = cut(rest, memmem::find(rest, b"\r\n\r\n")?, 4)?;
@@ -51,15 +61,17 @@ fn scan(body: &[u8], boundary: &str) -> Option<Option<ModelField>> {
         let (content, after) = cut(content, separators.find(content)?, separator.len())?;
         rest = after;
         let part = Part::read(head)?;
-        if resembles_model(&part.name) {
-            return None;
-        }
-        if part.name == "model" {
-            let name = str::from_utf8(content).ok()?.to_owned();
-            let end = start.checked_add(content.len())?;
-            if !part.plain || model.replace(ModelField { name, span: start..end }).is_some() {
-                return None;
+        match Field::named(&part.name) {
+            Field::Model => {
+                let name = str::from_utf8(content).ok()?.to_owned();
+                let end = start.checked_add(content.len())?;
+                if !part.plain || form.model.replace(ModelField { name, span: start..end }).is_some() {
+                    return None;
+                }
             }
+            Field::LikeModel => return None,
+            Field::List => form.lists_models = true,
+            Field::Other => {}
         }
     }
 }
@@ -208,6 +220,14 @@ mod tests {
         assert_eq!(code(&format!("{}{}", form(&[MODEL]), form(&[MODEL]))), Code::InvalidMultipart);
         assert_eq!(code(&form(&[MODEL]).replace("--b--\r\n", "")), Code::InvalidMultipart);
         assert_eq!(code(""), Code::InvalidMultipart);
+    }
+
+    #[test]
+    fn a_list_of_further_models_is_refused() {
+        for name in ["models", "Models", "models[]", "models[0]", "fallbacks", "Fallbacks[]"] {
+            let list = format!("Content-Disposition: form-data; name=\"{name}\"\r\n\r\nlarge");
+            assert_eq!(code(&form(&[MODEL, &list])), Code::ModelListNotSupported, "{name}");
+        }
     }
 
     #[test]
