@@ -26,6 +26,8 @@ pub async fn measure(few: &System, many: &mut System, starts: usize) -> anyhow::
     let elapsed = all.iter().map(|start| start.elapsed.as_secs_f64());
     report.note("start to ready, median", seconds(median(elapsed.clone())));
     report.at_most("start to ready, longest", elapsed.fold(0.0, f64::max), MOST_SECONDS, seconds);
+    let cpu = all.iter().map(|start| start.cpu.as_secs_f64());
+    report.note("CPU time of Envoy until then, median", seconds(median(cpu)));
     report.note("memory with few keys", megabytes(mb(few.cold.memory.now)));
     let most = |memory: fn(&crate::usage::Memory) -> u64| {
         all.iter().map(|start| mb(memory(&start.memory))).fold(0.0, f64::max)

@@ -36,6 +36,8 @@ pub struct System {
 pub struct ColdStart {
     /// From the start of the process to the first 200 of its readiness route.
     pub elapsed: Duration,
+    /// The CPU time that Envoy used meanwhile.
+    pub cpu: Duration,
     /// The process's memory after that.
     pub memory: Memory,
 }
@@ -92,5 +94,7 @@ async fn until_ready(gateway: &Gateway, begun: Instant) -> anyhow::Result<ColdSt
     })
     .await
     .with_context(|| gateway.log_end())?;
-    Ok(ColdStart { elapsed: begun.elapsed(), memory: usage(gateway)?.memory()? })
+    let elapsed = begun.elapsed();
+    let usage = usage(gateway)?;
+    Ok(ColdStart { elapsed, cpu: usage.cpu()?, memory: usage.memory()? })
 }
