@@ -5,16 +5,16 @@ use latchkey_core::settings::CredentialMode;
 use latchkey_core::status::Status;
 use latchkey_discovery::source::{Batch, From};
 use latchkey_proto::discovery as wire;
+use latchkey_proto::key::KeyHash;
 use prost::Message as _;
 use sqlx::Row as _;
-use sqlx::any::AnyRow;
 use uuid::Uuid;
 
-use super::Store;
 use super::apps::App;
 use super::models::Model;
 use super::providers::Provider;
-use super::row::{Columns as _, unfit};
+use super::row::unfit;
+use super::{Backend, Store};
 
 /// Where a read of many pages stands: after this revision and id. Rows come by revision, so that
 /// one that changes meanwhile is seen again, later.
@@ -30,6 +30,22 @@ pub enum Cursor {
 
 /// A batch is not made larger than about so many bytes.
 const LARGEST: usize = 1 << 20;
+
+/// The text of [`Store::key_rows`]: of each key revision, id, app, user, status, expiry, hash, retired
+/// hash and when that stops, with spaces between; `-` and 0 stand for none.
+macro_rules! key_lines {
+    ($hash:literal, $retired:literal) => {
+        concat!(
+            "SELECT STRING_AGG(line, '\n') AS lines FROM (SELECT revision || ' ' || id || ' ' || app_id || ' ' || ",
+            "COALESCE(user_id, '-') || ' ' || status || ' ' || COALESCE(expires_at, 0) || ' ' || ",
+            $hash,
+            " || ' ' || CASE WHEN retired_hash IS NULL THEN '-' ELSE ",
+            $retired,
+            " END || ' ' || COALESCE(retires_at, 0) AS line FROM keys WHERE (revision, id) > ($1, $2) ",
+            "ORDER BY revision, id LIMIT $3) AS page"
+        )
+    };
+}
 
 impl Store {
     /// One page of what changed: catalogue, apps, keys, then removals.
@@ -102,25 +118,35 @@ impl Store {
     }
 
     async fn push_keys(&self, page: &mut Page, revision: i64, id: String) -> sqlx::Result<Option<Cursor>> {
-        let rows = sqlx::query(
-            "SELECT id, app_id, user_id, status, expires_at, hash, retired_hash, retires_at, revision FROM keys
-             WHERE (revision, id) > ($1, $2) ORDER BY revision, id LIMIT $3",
-        )
-        .bind(revision)
-        .bind(id)
-        .bind(page.room())
-        .fetch_all(&self.pool)
-        .await?;
+        let rows = self.key_rows(revision, id, page.room()).await?;
         let whole = rows.len() < page.rows();
         let mut next = None;
-        for row in &rows {
-            push_records(row, page)?;
-            next = Some(Cursor::Keys(row.try_get("revision")?, row.try_get("id")?));
+        for row in rows {
+            push_records(&row, page);
+            next = Some(Cursor::Keys(row.revision, row.id.to_string()));
             if page.is_full() {
                 return Ok(next);
             }
         }
         Ok(next.filter(|_| !whole))
+    }
+
+    /// Keys by revision and id, after these.
+    ///
+    /// They come as one text, a line each: a million rows one by one would keep the driver busy for
+    /// most of a gateway's first snapshot.
+    async fn key_rows(&self, revision: i64, id: String, limit: i64) -> sqlx::Result<Vec<KeyRow>> {
+        let query = match self.backend {
+            Backend::Sqlite => key_lines!("HEX(hash)", "HEX(retired_hash)"),
+            Backend::Postgres => key_lines!("ENCODE(hash, 'hex')", "ENCODE(retired_hash, 'hex')"),
+        };
+        let row = sqlx::query(query).bind(revision).bind(id).bind(limit).fetch_one(&self.pool).await?;
+        let lines: Option<&str> = row.try_get("lines")?;
+        let read =
+            |line: &str| KeyRow::parse(line).ok_or_else(|| unfit("lines", "a key's row cannot be read"));
+        let mut rows = lines.unwrap_or_default().lines().map(read).collect::<sqlx::Result<Vec<_>>>()?;
+        rows.sort_unstable_by_key(|row| (row.revision, row.id));
+        Ok(rows)
     }
 
     async fn push_removals(
@@ -193,25 +219,67 @@ fn unreadable(id: Uuid) -> wire::AppPolicy {
     wire::AppPolicy { id: id.as_bytes().to_vec(), ..wire::AppPolicy::default() }
 }
 
-fn push_records(row: &AnyRow, page: &mut Page) -> sqlx::Result<()> {
+/// A key as gateways need it.
+struct KeyRow {
+    revision: i64,
+    id: Uuid,
+    app: Uuid,
+    user: Option<Uuid>,
+    status: Status,
+    expires_at: i64,
+    hash: KeyHash,
+    retired: Option<(KeyHash, i64)>,
+}
+
+impl KeyRow {
+    fn parse(line: &str) -> Option<Self> {
+        let mut fields = line.split(' ');
+        let mut next = || fields.next();
+        let row = Self {
+            revision: next()?.parse().ok()?,
+            id: next()?.parse().ok()?,
+            app: next()?.parse().ok()?,
+            user: match next()? {
+                "-" => None,
+                id => Some(id.parse().ok()?),
+            },
+            status: next()?.parse().ok()?,
+            expires_at: next()?.parse().ok()?,
+            hash: key_hash(next()?)?,
+            retired: match (next()?, next()?) {
+                ("-", _) => None,
+                (hash, at) => Some((key_hash(hash)?, at.parse().ok()?)),
+            },
+        };
+        fields.next().is_none().then_some(row)
+    }
+}
+
+/// A hash in hexadecimal.
+fn key_hash(hex: &str) -> Option<KeyHash> {
+    let (high, low) = hex.split_at_checked(32)?;
+    let half = |hex| u128::from_str_radix(hex, 16).map(u128::to_be_bytes).ok();
+    let bytes = [half(high)?, half(low)?].concat();
+    KeyHash::try_from(bytes.as_slice()).ok().filter(|_| low.len() == 32)
+}
+
+fn push_records(row: &KeyRow, page: &mut Page) {
     let current = wire::KeyRecord {
-        hash: row.try_get("hash")?,
-        key_id: row.uuid("id")?.as_bytes().to_vec(),
-        app_id: row.uuid("app_id")?.as_bytes().to_vec(),
-        user_id: row.optional_uuid("user_id")?.map(|id| id.as_bytes().to_vec()).unwrap_or_default(),
-        status: status(row.parsed("status")?).into(),
-        expires_at_ms: row.try_get::<Option<i64>, _>("expires_at")?.unwrap_or(0),
+        hash: row.hash.as_bytes().to_vec(),
+        key_id: row.id.as_bytes().to_vec(),
+        app_id: row.app.as_bytes().to_vec(),
+        user_id: row.user.map(|id| id.as_bytes().to_vec()).unwrap_or_default(),
+        status: status(row.status).into(),
+        expires_at_ms: row.expires_at,
         retires_at_ms: 0,
     };
-    if let Some(hash) = row.try_get("retired_hash")? {
-        let retires_at_ms = row.try_get("retires_at")?;
-        let retired = wire::KeyRecord { hash, retires_at_ms, ..current.clone() };
+    if let Some((hash, retires_at_ms)) = row.retired {
+        let retired = wire::KeyRecord { hash: hash.as_bytes().to_vec(), retires_at_ms, ..current.clone() };
         page.count(retired.encoded_len());
         page.batch.keys.push(retired);
     }
     page.count(current.encoded_len());
     page.batch.keys.push(current);
-    Ok(())
 }
 
 /// An app as gateways hold it.
