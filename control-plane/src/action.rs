@@ -7,6 +7,7 @@ pub mod providers;
 pub mod tokens;
 pub mod users;
 
+use latchkey_core::expiry::BadExpiry;
 use latchkey_core::invalid::{FieldError, Invalid};
 use latchkey_core::status::Final;
 use secrecy::SecretString;
@@ -73,6 +74,12 @@ impl Refusal {
 impl From<Invalid> for Refusal {
     fn from(invalid: Invalid) -> Self {
         Self::Invalid(invalid)
+    }
+}
+
+impl From<BadExpiry> for Refusal {
+    fn from(error: BadExpiry) -> Self {
+        Self::field("expires_at", error)
     }
 }
 

@@ -77,6 +77,21 @@ pub fn expiration(
     }
 }
 
+/// The expiration that an edit asks for, where a date of `Some(None)` is "never"; none leaves it.
+///
+/// # Errors
+/// As [`expiration`].
+pub fn edited(
+    at: Option<Option<Timestamp>>,
+    lifetime: Option<Lifetime>,
+    now: Timestamp,
+) -> Result<Option<Option<Timestamp>>, BadExpiry> {
+    match (at, lifetime) {
+        (None, None) => Ok(None),
+        (at, lifetime) => expiration(at.flatten(), lifetime, now).map(Some),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

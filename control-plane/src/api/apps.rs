@@ -51,8 +51,7 @@ pub async fn create(_: Admin, State(api): State<Api>, new: Creation<NewApp>) -> 
         Attempt::First(first) => first,
     };
     let now = api.world.now();
-    let expires_at =
-        expiration(new.expires_at, new.expires_in, now).map_err(|e| Refusal::field("expires_at", e))?;
+    let expires_at = expiration(new.expires_at, new.expires_in, now).map_err(Refusal::from)?;
     let settings = AppSettings {
         mode: new.mode,
         expires_at,

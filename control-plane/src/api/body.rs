@@ -3,7 +3,7 @@
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use bytes::Bytes;
 use latchkey_core::invalid::FieldError;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
@@ -102,11 +102,5 @@ impl From<PathRejection> for Problem {
 impl From<QueryRejection> for Problem {
     fn from(rejection: QueryRejection) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_query", rejection.body_text())
-    }
-}
-
-impl<T: serde::Serialize> IntoResponse for super::page::Page<T> {
-    fn into_response(self) -> Response {
-        axum::Json(self).into_response()
     }
 }

@@ -58,8 +58,7 @@ pub async fn create(
         Attempt::First(first) => first,
     };
     let now = api.world.now();
-    let expires_at =
-        expiration(new.expires_at, new.expires_in, now).map_err(|e| Refusal::field("expires_at", e))?;
+    let expires_at = expiration(new.expires_at, new.expires_in, now).map_err(Refusal::from)?;
     let new = keys::create::NewKey { user_id: new.user_id, name: new.name, expires_at };
     let issued = keys::create::create(&mut first.tx, api.context(), app, new).await?;
     first.created(&api, &KeyView::issued(&issued, now)).await

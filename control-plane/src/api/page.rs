@@ -1,6 +1,8 @@
 //! Lists, page by page.
 
+use axum::Json;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
@@ -18,6 +20,12 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Give it as `cursor` for the next page; null on the last.
     pub next_cursor: Option<String>,
+}
+
+impl<T: Serialize> IntoResponse for Page<T> {
+    fn into_response(self) -> Response {
+        Json(self).into_response()
+    }
 }
 
 /// Which page of a list.

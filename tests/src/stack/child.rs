@@ -67,6 +67,22 @@ impl Process {
         Ok(())
     }
 
+    /// Waits until `url` answers with a success.
+    ///
+    /// # Errors
+    /// When it ends, or has not within the limit; then with the end of its log.
+    pub async fn until_ready(&mut self, what: &str, url: &str, limit: Duration) -> anyhow::Result<()> {
+        let ready = wait::until(what, limit, async || {
+            let ready = reqwest::get(url).await.is_ok_and(|answer| answer.status().is_success());
+            Ok(match self.check() {
+                Err(ended) => Some(Err(ended)),
+                Ok(()) => ready.then_some(Ok(())),
+            })
+        });
+        let outcome = ready.await;
+        outcome.with_context(|| super::end_of(&self.log))?
+    }
+
     /// Asks it to end, and waits until it has; after 10 seconds it is killed.
     ///
     /// # Errors

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use sqlx::Connection as _;
 use tokio::process::Command;
 
 use super::child::{Output, Process};
 use super::port::Port;
-use super::{artifacts, end_of, wait};
+use super::{artifacts, end_of};
 
 const DATABASE: &str = "latchkey.db";
 
@@ -96,14 +96,7 @@ impl ControlPlane {
             Process::start("control plane", &program, &["serve".to_owned()], &self.variables, &output)?;
         let process = self.process.insert(process);
         let url = format!("http://{}/readyz", self.http.address());
-        let ready = wait::until("the control plane to be ready", Duration::from_secs(20), async || {
-            let ready = reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success());
-            Ok(match process.check() {
-                Err(ended) => Some(Err(ended)),
-                Ok(()) => ready.then_some(Ok(())),
-            })
-        });
-        ready.await.with_context(|| end_of(&self.dir.join("control-plane.log")))?
+        process.until_ready("the control plane to be ready", &url, Duration::from_secs(20)).await
     }
 
     /// Asks it to end, and waits until it has.

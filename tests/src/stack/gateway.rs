@@ -168,14 +168,7 @@ impl Gateway {
 
         let url = format!("http://{}/ready", self.admin.address());
         let what = format!("{} to listen", self.options.name);
-        let ready = wait::until(&what, Duration::from_secs(30), async || {
-            let ready = reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success());
-            Ok(match process.check() {
-                Err(ended) => Some(Err(ended)),
-                Ok(()) => ready.then_some(Ok(())),
-            })
-        });
-        ready.await.with_context(|| end_of(&self.dir.join("envoy.log")))?
+        process.until_ready(&what, &url, Duration::from_secs(30)).await
     }
 
     /// Asks it to end, and waits until it has.

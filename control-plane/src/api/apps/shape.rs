@@ -1,7 +1,7 @@
 //! How apps look from outside.
 
 use jiff::Timestamp;
-use latchkey_core::expiry::{Lifetime, expiration};
+use latchkey_core::expiry::{self, Lifetime};
 use latchkey_core::name::Name;
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::{AppSettings, CredentialMode};
@@ -237,13 +237,7 @@ impl EditApp {
     /// # Errors
     /// An expiration in the past, or two.
     pub fn apply(self, name: &mut Name, settings: &mut AppSettings, now: Timestamp) -> Result<(), Refusal> {
-        let set = |at: Option<Timestamp>, lifetime| {
-            expiration(at, lifetime, now).map_err(|error| Refusal::field("expires_at", error))
-        };
-        settings.expires_at = match (self.expires_at, self.expires_in) {
-            (None, None) => settings.expires_at,
-            (at, lifetime) => set(at.flatten(), lifetime)?,
-        };
+        replace(&mut settings.expires_at, expiry::edited(self.expires_at, self.expires_in, now)?);
         replace(name, self.name);
         replace(&mut settings.mode, self.mode);
         replace(&mut settings.allowed_providers, self.allowed_providers);

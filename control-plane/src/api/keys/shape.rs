@@ -1,7 +1,7 @@
 //! How named keys look from outside.
 
 use jiff::Timestamp;
-use latchkey_core::expiry::{Lifetime, expiration};
+use latchkey_core::expiry::{self, Lifetime};
 use latchkey_core::name::Name;
 use latchkey_core::status::Standing;
 use secrecy::ExposeSecret as _;
@@ -127,13 +127,7 @@ impl EditKey {
     /// # Errors
     /// An expiration in the past, or two.
     pub fn apply(self, now: Timestamp) -> Result<KeyEdit, Refusal> {
-        let set = |at: Option<Timestamp>, lifetime| {
-            expiration(at, lifetime, now).map_err(|error| Refusal::field("expires_at", error))
-        };
-        let expires_at = match (self.expires_at, self.expires_in) {
-            (None, None) => None,
-            (at, lifetime) => Some(set(at.flatten(), lifetime)?),
-        };
+        let expires_at = expiry::edited(self.expires_at, self.expires_in, now)?;
         Ok(KeyEdit { name: self.name, expires_at })
     }
 }
