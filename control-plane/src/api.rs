@@ -1,16 +1,21 @@
 //! The REST API under `/api/v1`.
 
+pub mod activity;
 pub mod apps;
 pub mod auth;
 pub mod body;
+pub mod events;
 pub mod gateways;
 pub mod idempotency;
 pub mod keys;
+pub mod logs;
+pub mod metrics;
 pub mod models;
 pub mod page;
 pub mod problem;
 pub mod propagation;
 pub mod providers;
+pub mod usage;
 pub mod users;
 
 use std::sync::Arc;
@@ -31,6 +36,7 @@ use utoipa_axum::routes;
 
 use crate::action::Context;
 use crate::gateways::Gateways;
+use crate::metrics::Metrics;
 use crate::seal::MasterKey;
 use crate::store::Store;
 use crate::world::World;
@@ -50,6 +56,8 @@ pub struct Api {
     pub gateways: Arc<Gateways>,
     /// How long a revocation waits for gateways.
     pub apply_wait: Duration,
+    /// What is measured.
+    pub metrics: Metrics,
 }
 
 impl Api {
@@ -104,7 +112,12 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(providers::read, providers::update, providers::delete))
         .routes(routes!(models::list, models::create))
         .routes(routes!(models::read, models::update, models::delete))
+        .routes(routes!(models::prices))
+        .routes(routes!(models::catalogue))
         .routes(routes!(gateways::list))
+        .routes(routes!(logs::list))
+        .routes(routes!(usage::read))
+        .routes(routes!(events::list))
 }
 
 /// The OpenAPI document.
@@ -122,6 +135,7 @@ pub fn router(api: Api) -> Router {
         .route("/api/openapi.json", get(|| async move { Json(document) }))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
+        .route("/metrics", get(metrics::scrape))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such path") })
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path has no such method")
@@ -129,6 +143,7 @@ pub fn router(api: Api) -> Router {
         .layer(DefaultBodyLimit::max(256 * 1024))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_secs(60)))
         .layer(CatchPanicLayer::custom(|_| Problem::internal().into_response()))
+        .layer(axum::middleware::from_fn_with_state(api.metrics.clone(), metrics::measure))
         .layer(SetResponseHeaderLayer::if_not_present(no_store.0, no_store.1))
         .layer(SetResponseHeaderLayer::if_not_present(no_sniff.0, no_sniff.1))
         .with_state(api)

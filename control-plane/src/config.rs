@@ -144,6 +144,9 @@ pub struct Serve {
     /// The certificate authorities that Envoy trusts for providers: a file on Envoy's machine.
     #[arg(long, env = "LATCHKEY_CA_BUNDLE", default_value = "/etc/ssl/certs/ca-certificates.crt")]
     pub ca_bundle: String,
+    /// Days that records of requests are kept; 0 keeps them all. Sums stay.
+    #[arg(long, env = "LATCHKEY_RECORD_RETENTION_DAYS", default_value_t = 90)]
+    pub record_retention_days: u32,
 }
 
 fn email(text: &str) -> Result<Email, String> {

@@ -104,6 +104,18 @@ impl Gateways {
         Ok(gateways)
     }
 
+    /// The gateways that are connected to this replica, and how many revisions each is behind.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn connected_here(&self) -> sqlx::Result<Vec<Gateway>> {
+        let head = self.store.head().await?.position.revision;
+        let connected = self.here().into_iter().filter(|gateway| gateway.connected);
+        Ok(connected
+            .map(|gateway| Gateway { lag: head.saturating_sub(gateway.revision), ..gateway })
+            .collect())
+    }
+
     /// Waits until every gateway has applied `revision`, at most for `wait`. Gives the names of
     /// those that have, and those that have not.
     pub async fn applied(

@@ -8,6 +8,8 @@ pub mod api;
 pub mod config;
 pub mod feed;
 pub mod gateways;
+pub mod ledger;
+pub mod metrics;
 pub mod seal;
 pub mod serve;
 pub mod store;

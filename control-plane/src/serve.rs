@@ -21,6 +21,9 @@ use crate::api::{self, Api};
 use crate::config::Serve;
 use crate::feed::Feed;
 use crate::gateways::Gateways;
+use crate::ledger::metrics::LedgerMetrics;
+use crate::ledger::{Ledger, retention};
+use crate::metrics::Metrics;
 use crate::seal::MasterKey;
 use crate::store::Store;
 use crate::tokens::GatewayTokens;
@@ -57,6 +60,8 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
         settings,
         stopping.clone(),
     );
+    let Ledger { server: ledger, book, streams: ledgers, stats } =
+        Ledger::new(store.clone(), world.clone(), Arc::clone(&tokens), stopping.clone());
     let ads =
         latchkey_discovery::ads::Server::new(Arc::clone(&feed), tokens, clusters.clone(), stopping.clone());
     let gateways = Arc::new(Gateways::new(registry, clusters, store.clone(), world.clone()));
@@ -66,11 +71,16 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
         master,
         gateways: Arc::clone(&gateways),
         apply_wait: Duration::from_millis(options.apply_wait_ms),
+        metrics: Metrics::new(),
     };
+
+    api.metrics.register(|registry| registry.register_collector(Box::new(LedgerMetrics(stats))));
 
     let mut jobs = JoinSet::new();
     jobs.spawn(async move { feed.follow().await });
     jobs.spawn(async move { gateways.share().await });
+    jobs.spawn(book.keep());
+    jobs.spawn(retention::keep_tidy(store.clone(), world.clone(), ledgers, options.record_retention_days));
     jobs.spawn(tidy(store.clone(), world));
 
     tracing::info!(http = %options.http_addr, grpc = %options.grpc_addr, tls = tls.is_some(), "serving");
@@ -84,6 +94,7 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
     let streams = server
         .add_service(discovery.into_service())
         .add_service(ads.into_service())
+        .add_service(ledger.into_service())
         .serve_with_incoming_shutdown(TcpListenerStream::new(grpc), stopped(stopping.clone()));
     let deadline = stopping.clone();
     let api = axum::serve(http, api::router(api)).with_graceful_shutdown(stopped(stopping));

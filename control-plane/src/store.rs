@@ -3,17 +3,24 @@
 //! One file per table, one function per query. Reads take a [`Store`], writes a [`Tx`]; whoever
 //! changes what gateways hold asks the [`Tx`] for its revision and stamps the rows with it.
 
+pub mod activity;
 pub mod apps;
+pub mod conditions;
+pub mod events;
 pub mod feed;
 pub mod gateways;
 pub mod history;
 pub mod idempotency;
 pub mod keys;
+pub mod ledger;
+pub mod logs;
 pub mod master_key;
 pub mod models;
+pub mod prices;
 pub mod providers;
 pub mod row;
 pub mod tokens;
+pub mod usage;
 pub mod users;
 
 use std::str::FromStr as _;
@@ -49,6 +56,7 @@ pub struct Store {
 /// A transaction that writes.
 pub struct Tx {
     inner: sqlx::Transaction<'static, sqlx::Any>,
+    backend: Backend,
     revision: Option<i64>,
     committed: Arc<Notify>,
 }
@@ -122,7 +130,7 @@ impl Store {
             Backend::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await?,
             Backend::Postgres => self.pool.begin().await?,
         };
-        Ok(Tx { inner, revision: None, committed: Arc::clone(&self.committed) })
+        Ok(Tx { inner, backend: self.backend, revision: None, committed: Arc::clone(&self.committed) })
     }
 
     /// Told after each commit that published something, by this process.
@@ -137,6 +145,12 @@ impl Store {
     /// It does not.
     pub async fn ping(&self) -> sqlx::Result<()> {
         sqlx::query("SELECT 1").execute(&self.pool).await.map(|_| ())
+    }
+
+    /// How many connections are open, and how many of them are idle.
+    #[must_use]
+    pub fn connections(&self) -> (u32, usize) {
+        (self.pool.size(), self.pool.num_idle())
     }
 
     /// Closes every connection.

@@ -22,6 +22,9 @@ pub struct Sync {
     pub control_plane_cluster: String,
     /// The gateway's name where Envoy has no node id.
     pub gateway: Option<String>,
+    /// For how many seconds this gateway keeps rate limits alone when the control plane is away; 600
+    /// if absent. After that, requests of limited keys are refused.
+    pub alone_seconds: Option<u32>,
 }
 
 /// Why a configuration is refused.
@@ -61,7 +64,14 @@ mod tests {
     fn both_roles_are_read() {
         assert_eq!(Configuration::parse(br#"{"role":"gate"}"#).unwrap(), Configuration::Gate {});
         let sync = Configuration::parse(br#"{"role":"sync","control_plane_cluster":"cp"}"#).unwrap();
-        assert_eq!(sync, Configuration::Sync(Sync { control_plane_cluster: "cp".into(), gateway: None }));
+        assert_eq!(
+            sync,
+            Configuration::Sync(Sync {
+                control_plane_cluster: "cp".into(),
+                gateway: None,
+                alone_seconds: None
+            })
+        );
     }
 
     #[test]

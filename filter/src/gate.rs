@@ -1,5 +1,6 @@
 //! One HTTP request at the gate.
 
+use std::cell::{Cell, RefCell};
 use std::mem;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -7,80 +8,182 @@ use std::rc::Rc;
 use latchkey_filter_core::address;
 use latchkey_filter_core::denial::{Code, Denial};
 use latchkey_filter_core::forward::Forward;
-use latchkey_filter_core::gate::{Admission, Admitted, Outcome, World, admit};
+use latchkey_filter_core::gate::{Admission, Admitted, Gate, Outcome, World, admit};
 use latchkey_filter_core::header::{Header, Headers};
+use latchkey_filter_core::metering::{Ending, Meter};
 use latchkey_filter_core::reply::{Attribution, Reply};
 use latchkey_filter_core::snapshot::UnixMs;
-use latchkey_filter_core::view::View;
+use latchkey_filter_core::usage::Passage;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType, Status};
 use uuid::fmt::Hyphenated;
 
 use crate::host::{self, attempt};
-use crate::shared_data::SharedData;
-
-/// One per plugin and thread.
-pub type SharedView = Rc<View<SharedData>>;
+use crate::worker::Worker;
 
 /// More than any body; the host gives what there is.
 const WHOLE: usize = 0x7fff_ffff;
 
-/// A request, from its headers until it is let go.
+/// How long a request waits for units, in milliseconds: longer than it takes to find that the control
+/// plane is away, so that what holds then decides.
+const PATIENCE_MS: i64 = 3_500;
+
+/// A request, from its headers to its end.
 pub struct Exchange {
-    view: SharedView,
-    state: State,
+    id: u32,
+    worker: Rc<Worker>,
+    request: Rc<RefCell<Request>>,
 }
 
+/// What is kept of a request.
+#[derive(Default)]
+pub struct Request {
+    state: State,
+    /// None until its key is known, and after its end.
+    meter: Option<Meter>,
+    /// Headers for the answer.
+    announced: Vec<(&'static str, String)>,
+}
+
+#[derive(Default)]
 enum State {
     /// The headers have not come, or the request has been answered or let go.
+    #[default]
     Idle,
     /// The body is being buffered.
-    Buffering { headers: Vec<Header>, admitted: Admitted },
+    Buffering(Box<Pending>),
+    /// It is whole, and waits for units.
+    Waiting(Box<Pending>, UnixMs),
 }
 
-/// The host, as the gate's rules ask it.
-struct Host;
+struct Pending {
+    headers: Vec<Header>,
+    admitted: Admitted,
+}
+
+/// The host, as the gate's rules ask it. It tells the time of one callback.
+#[derive(Default)]
+struct Host {
+    now: Cell<Option<UnixMs>>,
+}
 
 impl World for Host {
     fn now(&self) -> UnixMs {
-        host::now()
+        let now = self.now.get().unwrap_or_else(host::now);
+        self.now.set(Some(now));
+        now
     }
 
     fn client_address(&self) -> Option<IpAddr> {
-        let text = attempt("get_property", hostcalls::get_property(vec!["source", "address"]));
-        address::parse(&text.flatten()?)
+        client_address()
     }
 }
 
 impl Exchange {
-    pub fn new(view: SharedView) -> Self {
-        Self { view, state: State::Idle }
+    pub fn new(id: u32, worker: Rc<Worker>) -> Self {
+        Self { id, worker, request: Rc::default() }
     }
 
-    /// The request is whole: settle it.
-    fn settle(&mut self, body: &[u8]) -> Action {
-        let State::Buffering { headers, admitted } = mem::replace(&mut self.state, State::Idle) else {
-            return Action::Continue;
-        };
-        let outcome = match admitted.settle(body, &self.view, &Host) {
-            Outcome::Forward(forward) if edit(&forward, &headers).is_err() => {
-                admitted.refuse(&Denial::from(Code::InternalError))
-            }
-            outcome => outcome,
-        };
-        match outcome {
-            Outcome::Forward(_) => Action::Continue,
-            Outcome::Reply(reply) => answer(&reply),
+    fn settle_buffered(&self) -> Action {
+        let mut request = self.request.borrow_mut();
+        if !matches!(request.state, State::Buffering(_)) {
+            // Answered or let go already; or, where it waits, nothing more can come.
+            return if matches!(request.state, State::Waiting(..)) {
+                Action::Pause
+            } else {
+                Action::Continue
+            };
         }
+        let action = request.settle(&self.worker);
+        if matches!(request.state, State::Waiting(..)) {
+            drop(request);
+            self.worker.wait(self.id, &self.request);
+        }
+        action
     }
+}
 
-    fn settle_buffered(&mut self) -> Action {
-        if matches!(self.state, State::Idle) {
-            return Action::Continue;
-        }
+impl Request {
+    /// Decides on the whole request.
+    fn settle(&mut self, worker: &Worker) -> Action {
+        let (pending, since) = match mem::take(&mut self.state) {
+            State::Idle => return Action::Continue,
+            State::Buffering(pending) => (pending, None),
+            State::Waiting(pending, since) => (pending, Some(since)),
+        };
         let body = attempt("get_buffer", hostcalls::get_buffer(BufferType::HttpRequestBody, 0, WHOLE));
-        self.settle(&body.flatten().unwrap_or_default())
+        let body = body.flatten().unwrap_or_default();
+        let host = Host::default();
+        let gate = Gate { view: &worker.view, world: &host, has_room: worker.has_room() };
+        match pending.admitted.settle(&body, &gate) {
+            Outcome::Reply(reply) => self.answer(&reply, worker),
+            Outcome::Forward(forward) => self.forward(*forward, &pending, worker),
+            Outcome::Wait(demand) => {
+                let now = host.now();
+                let since = since.unwrap_or(now);
+                if now.0.saturating_sub(since.0) > PATIENCE_MS || !worker.demand(demand) {
+                    return self.refuse(&pending, Code::LeaseUnavailable, worker);
+                }
+                self.state = State::Waiting(pending, since);
+                Action::Pause
+            }
+        }
+    }
+
+    fn forward(&mut self, mut forward: Forward, pending: &Pending, worker: &Worker) -> Action {
+        let edited = edit(&forward, &pending.headers);
+        if let Some(demand) = forward.ahead.take() {
+            worker.demand(demand);
+        }
+        if edited.is_err() {
+            worker.give_back(forward.call);
+            return self.refuse(pending, Code::InternalError, worker);
+        }
+        self.announced = forward.announced;
+        if let Some(meter) = &mut self.meter {
+            meter.forwarded(forward.call);
+        }
+        Action::Continue
+    }
+
+    fn refuse(&mut self, pending: &Pending, code: Code, worker: &Worker) -> Action {
+        match pending.admitted.refuse(&Denial::from(code)) {
+            Outcome::Reply(reply) => self.answer(&reply, worker),
+            _ => Action::Pause,
+        }
+    }
+
+    /// Answers in the provider's place.
+    fn answer(&mut self, reply: &Reply, worker: &Worker) -> Action {
+        if let Some(meter) = &mut self.meter {
+            meter.refused(reply);
+        }
+        if let Some(code) = reply.code {
+            note("latchkey.code", code.as_str());
+            worker.refused(code);
+        }
+        let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_ref())).collect();
+        let sent = hostcalls::send_http_response(u32::from(reply.status), headers, Some(&reply.body));
+        attempt("send_http_response", sent);
+        Action::Pause
+    }
+
+    /// Tries again, where units may have come. Tells whether it still waits.
+    ///
+    /// The host must have been told that this request is meant.
+    pub fn retry(&mut self, worker: &Worker) -> bool {
+        if !matches!(self.state, State::Waiting(..)) {
+            return false;
+        }
+        let action = self.settle(worker);
+        if matches!(self.state, State::Waiting(..)) {
+            return true;
+        }
+        if action == Action::Continue {
+            attempt("resume_http_request", hostcalls::resume_http_request());
+        }
+        false
     }
 }
 
@@ -88,32 +191,122 @@ impl HttpContext for Exchange {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         let read = attempt("get_map", hostcalls::get_map_bytes(MapType::HttpRequestHeaders));
         let headers = read.unwrap_or_default();
-        match admit(Headers(&headers), &self.view, &Host) {
+        let host = Host::default();
+        let admission = admit(Headers(&headers), &self.worker.view, &host);
+        let mut request = self.request.borrow_mut();
+        match admission {
             Admission::Reply(reply) => {
-                reply.attribution.iter().for_each(attribute);
-                answer(&reply)
+                if let Some(attribution) = reply.attribution {
+                    request.meter = Some(meter(attribution, reply.endpoint, &headers, host.now()));
+                }
+                request.answer(&reply, &self.worker)
             }
             Admission::NeedBody(admitted) => {
-                attribute(&admitted.attribution);
-                self.state = State::Buffering { headers, admitted };
-                if end_of_stream { self.settle(&[]) } else { Action::Pause }
+                let endpoint = admitted.operation().name();
+                request.meter = Some(meter(admitted.attribution, endpoint, &headers, host.now()));
+                request.state = State::Buffering(Box::new(Pending { headers, admitted }));
+                drop(request);
+                if end_of_stream { self.settle_buffered() } else { Action::Pause }
             }
         }
     }
 
     fn on_http_request_body(&mut self, _: usize, end_of_stream: bool) -> Action {
-        match self.state {
-            State::Buffering { .. } if !end_of_stream => Action::Pause,
-            _ => self.settle_buffered(),
+        if !end_of_stream && matches!(self.request.borrow().state, State::Buffering(_)) {
+            return Action::Pause;
         }
+        self.settle_buffered()
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         self.settle_buffered()
     }
+
+    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        let mut request = self.request.borrow_mut();
+        // Envoy may have answered by itself what still waited: that is over.
+        request.state = State::Idle;
+        let announced = mem::take(&mut request.announced);
+        let Some(meter) = &mut request.meter else { return Action::Continue };
+        let status = response_header(":status").and_then(|status| status.parse().ok()).unwrap_or_default();
+        let reads = meter.answered(status, response_header("content-type").as_deref());
+        if reads && meter.hides_usage() {
+            // The body may become shorter.
+            let removed = hostcalls::set_map_value(MapType::HttpResponseHeaders, "content-length", None);
+            attempt("set_map_value", removed);
+        }
+        for (name, value) in announced {
+            let set = hostcalls::set_map_value(MapType::HttpResponseHeaders, name, Some(&value));
+            attempt("set_map_value", set);
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        let mut request = self.request.borrow_mut();
+        let Some(meter) = request.meter.as_mut().filter(|meter| meter.reads()) else {
+            return Action::Continue;
+        };
+        let chunk = match size {
+            0 => None,
+            _ => {
+                attempt("get_buffer", hostcalls::get_buffer(BufferType::HttpResponseBody, 0, size)).flatten()
+            }
+        };
+        let passage = meter.chunk(&chunk.unwrap_or_default(), end_of_stream, host::now);
+        if let Passage::Replaced(bytes) = passage {
+            attempt("set_buffer", hostcalls::set_buffer(BufferType::HttpResponseBody, 0, size, &bytes));
+        }
+        Action::Continue
+    }
+
+    fn on_log(&mut self) {
+        let mut request = self.request.borrow_mut();
+        request.state = State::Idle;
+        let Some(mut meter) = request.meter.take() else { return };
+        if !meter.has_status()
+            && let Some(status) = property_number(&["response", "code"])
+        {
+            meter.answered(u16::try_from(status).unwrap_or_default(), None);
+        }
+        meter.came_from(client_address());
+        let ending = if meter.needs_ending() { ending() } else { Ending::Answered };
+        self.worker.record(meter, ending);
+    }
 }
 
 impl Context for Exchange {}
+
+fn meter(attribution: Attribution, endpoint: &'static str, headers: &[Header], now: UnixMs) -> Meter {
+    attribute(&attribution);
+    Meter::new(attribution, endpoint, Headers(headers), now)
+}
+
+/// How an exchange ended whose answer tells nothing.
+fn ending() -> Ending {
+    let details = property_text(&["response", "code_details"]).unwrap_or_default();
+    let flags = property_number(&["response", "flags"]).unwrap_or_default();
+    Ending::read(&details, flags)
+}
+
+fn client_address() -> Option<IpAddr> {
+    address::parse(property_text(&["source", "address"])?.as_bytes())
+}
+
+fn property_text(path: &[&str]) -> Option<String> {
+    let bytes = attempt("get_property", hostcalls::get_property(path.to_vec())).flatten()?;
+    String::from_utf8(bytes).ok()
+}
+
+fn property_number(path: &[&str]) -> Option<u64> {
+    let bytes = attempt("get_property", hostcalls::get_property(path.to_vec())).flatten()?;
+    Some(u64::from_le_bytes(bytes.try_into().ok()?))
+}
+
+fn response_header(name: &str) -> Option<String> {
+    let value = hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, name);
+    String::from_utf8(attempt("get_map_value", value).flatten()?).ok()
+}
 
 /// Turns the client's request into the provider's, before it is let go.
 fn edit(forward: &Forward, headers: &[Header]) -> Result<(), Status> {
@@ -124,17 +317,6 @@ fn edit(forward: &Forward, headers: &[Header]) -> Result<(), Status> {
         hostcalls::set_buffer(BufferType::HttpRequestBody, 0, WHOLE, body)?;
     }
     Ok(())
-}
-
-/// Answers in the provider's place.
-fn answer(reply: &Reply) -> Action {
-    if let Some(code) = reply.code {
-        note("latchkey.code", code.as_str());
-    }
-    let sent =
-        hostcalls::send_http_response(u32::from(reply.status), reply.headers.clone(), Some(&reply.body));
-    attempt("send_http_response", sent);
-    Action::Pause
 }
 
 /// Tells Envoy's access log whose request it is.

@@ -19,9 +19,15 @@ mod shared_data;
 
 mod root;
 
+mod queue;
+
+mod worker;
+
 mod gate;
 
 mod sync;
+
+mod connection;
 
 mod upstream;
 

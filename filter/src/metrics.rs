@@ -1,12 +1,15 @@
-//! The sync role's metrics. Envoy shows them with the prefix `wasmcustom.`.
+//! What the two roles count. Envoy shows it with the prefix `wasmcustom.`.
 
+use std::collections::HashMap;
+
+use latchkey_filter_core::denial::Code;
 use latchkey_filter_core::snapshot::UnixMs;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
 
 use crate::host::attempt;
 
-/// Few, and defined once.
+/// The sync role's: few, and defined once.
 #[derive(Clone, Copy, Debug)]
 pub struct Metrics {
     applied: Option<u32>,
@@ -16,6 +19,14 @@ pub struct Metrics {
     generation: Option<u32>,
     revision: Option<u32>,
     heartbeat: Option<u32>,
+    ledger_connected: Option<u32>,
+    ledger_away: Option<u32>,
+}
+
+/// A worker's. Each is defined when it is first needed: at most one for each code.
+#[derive(Clone, Debug, Default)]
+pub struct GateMetrics {
+    counters: HashMap<&'static str, Option<u32>>,
 }
 
 impl Metrics {
@@ -30,6 +41,8 @@ impl Metrics {
             connected: define(MetricType::Gauge, "latchkey_discovery_connected"),
             revision: define(MetricType::Gauge, "latchkey_discovery_revision"),
             heartbeat: define(MetricType::Gauge, "latchkey_sync_heartbeat_seconds"),
+            ledger_connected: define(MetricType::Gauge, "latchkey_ledger_connected"),
+            ledger_away: define(MetricType::Gauge, "latchkey_ledger_away"),
         }
     }
 
@@ -56,9 +69,37 @@ impl Metrics {
         increment(self.ended);
     }
 
+    /// Whether the ledger's stream is open, and whether the control plane counts as away.
+    pub fn ledger(&self, connected: bool, away: bool) {
+        record(self.ledger_connected, connected.into());
+        record(self.ledger_away, away.into());
+    }
+
     /// When the sync role last lived, in Unix seconds.
     pub fn heartbeat(&self, now: UnixMs) {
         record(self.heartbeat, u64::try_from(now.0.div_euclid(1000)).unwrap_or_default());
+    }
+}
+
+impl GateMetrics {
+    /// One more request was refused.
+    pub fn refused(&mut self, code: Code) {
+        self.count(code.as_str(), || format!("latchkey_gate_refused_{}", code.as_str()));
+    }
+
+    /// One more request waits for units.
+    pub fn waits(&mut self) {
+        self.count("waits", || "latchkey_gate_requests_waited".to_owned());
+    }
+
+    /// One more record was dropped: the ring is full.
+    pub fn dropped(&mut self) {
+        self.count("dropped", || "latchkey_gate_records_dropped".to_owned());
+    }
+
+    fn count(&mut self, key: &'static str, name: impl FnOnce() -> String) {
+        let define = || attempt("define_metric", hostcalls::define_metric(MetricType::Counter, &name()));
+        increment(*self.counters.entry(key).or_insert_with(define));
     }
 }
 

@@ -2,16 +2,15 @@
 
 use std::rc::Rc;
 
-use latchkey_filter_core::view::View;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
 
 use crate::configuration::Configuration;
-use crate::gate::{Exchange, SharedView};
+use crate::gate::Exchange;
 use crate::host::attempt;
-use crate::shared_data::SharedData;
-use crate::sync::{Sync, TICK};
+use crate::sync::{self, Sync};
+use crate::worker::{self, Worker};
 
 /// The context of one plugin on one thread. Until it is configured it plays no role.
 #[derive(Default)]
@@ -20,7 +19,7 @@ pub struct Root {
 }
 
 enum Role {
-    Gate(SharedView),
+    Gate(Rc<Worker>),
     Sync(Box<Sync>),
 }
 
@@ -37,29 +36,39 @@ impl RootContext for Root {
     /// Runs first in a throwaway VM: nothing may be opened here.
     fn on_configure(&mut self, size: usize) -> bool {
         let read = attempt("get_buffer", hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size));
-        match Configuration::parse(&read.flatten().unwrap_or_default()) {
-            Ok(Configuration::Gate {}) => self.role = Some(Role::Gate(Rc::new(View::new(SharedData)))),
+        let (role, tick) = match Configuration::parse(&read.flatten().unwrap_or_default()) {
+            Ok(Configuration::Gate {}) => (Role::Gate(Rc::new(Worker::new())), worker::TICK),
             Ok(Configuration::Sync(configuration)) => {
-                self.role = Some(Role::Sync(Box::new(Sync::new(configuration))));
-                return attempt("set_tick_period", hostcalls::set_tick_period(TICK)).is_some();
+                (Role::Sync(Box::new(Sync::new(configuration))), sync::TICK)
             }
             Err(error) => {
                 log::error!("{error}");
                 return false;
             }
-        }
-        true
+        };
+        self.role = Some(role);
+        attempt("set_tick_period", hostcalls::set_tick_period(tick)).is_some()
     }
 
     fn on_tick(&mut self) {
-        if let Some(sync) = self.sync() {
-            sync.tick();
+        match &mut self.role {
+            Some(Role::Sync(sync)) => sync.tick(),
+            Some(Role::Gate(worker)) => worker.tick(),
+            None => {}
         }
     }
 
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+    fn on_queue_ready(&mut self, queue: u32) {
+        match &mut self.role {
+            Some(Role::Sync(sync)) => sync.wake(queue),
+            Some(Role::Gate(worker)) => worker.wake(queue),
+            None => {}
+        }
+    }
+
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
         match &self.role {
-            Some(Role::Gate(view)) => Some(Box::new(Exchange::new(Rc::clone(view)))),
+            Some(Role::Gate(worker)) => Some(Box::new(Exchange::new(id, Rc::clone(worker)))),
             Some(Role::Sync(_)) | None => None,
         }
     }

@@ -1,7 +1,8 @@
 //! The process's shared data as a store.
 
-use latchkey_filter_core::store::{NotStored, Store, Stored};
+use latchkey_filter_core::store::{NotStored, Store, Stored, Swap};
 use proxy_wasm::hostcalls;
+use proxy_wasm::types::Status;
 
 use crate::host::attempt;
 
@@ -18,5 +19,16 @@ impl Store for SharedData {
 
     fn put(&self, key: &str, value: &[u8]) -> Result<(), NotStored> {
         attempt("set_shared_data", hostcalls::set_shared_data(key, Some(value), None)).ok_or(NotStored)
+    }
+
+    fn swap(&self, key: &str, value: &[u8], write: u32) -> Swap {
+        match hostcalls::set_shared_data(key, Some(value), Some(write)) {
+            Ok(()) => Swap::Done,
+            Err(Status::CasMismatch) => Swap::Changed,
+            Err(status) => {
+                log::error!("set_shared_data: the host answers {status:?}");
+                Swap::Failed
+            }
+        }
     }
 }

@@ -1,36 +1,42 @@
-//! The sync role: keeps one discovery stream to the control plane open, and applies what it
-//! brings. It is the only writer of shared data.
+//! The sync role: keeps two streams to the control plane open. It applies what discovery brings,
+//! and trades usage for leases over the ledger. All that gates learn, they learn from shared data.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
 
-use latchkey_filter_core::backoff::Backoff;
+use latchkey_filter_core::account::OwnerId;
+use latchkey_filter_core::ledger::{self, Effect, Event, Ledger};
 use latchkey_filter_core::replica::{Replica, Verdict};
+use latchkey_filter_core::ring;
 use latchkey_proto::discovery as wire;
+use latchkey_proto::ledger as ledger_wire;
 use prost::Message as _;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::BufferType;
 
 use crate::configuration;
+use crate::connection::{Connection, Turn};
 use crate::host::{self, attempt};
 use crate::metrics::Metrics;
+use crate::queue::{self, Inbox, Outbox};
 use crate::shared_data::SharedData;
 use crate::upstream::GrpcService;
 
-const SERVICE: &str = "latchkey.discovery.v1.Discovery";
-const METHOD: &str = "Subscribe";
+pub use crate::connection::TICK;
 
 /// Where Envoy keeps its node id: in newer versions, and in older ones.
 const NODE_ID: [&[&str]; 2] = [&["xds", "node", "id"], &["node", "id"]];
 
-/// How often the role is woken. It measures time in these, so that a clock that jumps neither
-/// keeps it from connecting nor stops its heartbeat.
-pub const TICK: Duration = Duration::from_millis(100);
-
 /// Ticks between two heartbeats: one second.
 const BEAT: u64 = 10;
 
-/// A stream that has lived so many ticks was a success, even if it had nothing to bring.
-const SETTLED: u64 = 50;
+/// A worker that has not asked for so many ticks waits for nothing: its requests gave up before.
+const WAITS: u64 = 50;
+
+/// After so many milliseconds without an answer the control plane counts as away.
+const AWAY_AFTER_MS: u64 = 2_000;
+
+/// For how long rate limits then hold for this gateway alone, if nothing else is configured.
+const ALONE_SECONDS: u32 = 600;
 
 /// Before its first tick it has touched nothing but its configuration.
 pub struct Sync {
@@ -38,24 +44,25 @@ pub struct Sync {
     running: Option<Running>,
 }
 
+/// A worker that waits for units.
+struct Waiter {
+    outbox: Outbox,
+    /// The tick at which it last asked.
+    asked: u64,
+}
+
 struct Running {
     upstream: GrpcService,
     gateway: String,
     replica: Replica<SharedData>,
+    ledger: Ledger<SharedData>,
+    discovery_stream: Connection,
+    ledger_stream: Connection,
+    demands: Option<Inbox>,
+    /// Those that have asked for something lately.
+    workers: BTreeMap<u32, Waiter>,
     metrics: Metrics,
-    backoff: Backoff,
-    stream: Stream,
     ticks: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stream {
-    /// To be opened at this tick.
-    Closed { until: u64 },
-    /// Open since this tick, with the host's token.
-    Open { token: u32, since: u64 },
-    /// What came could not be read: to be cancelled outside of its own callback.
-    Broken { token: u32 },
 }
 
 impl Sync {
@@ -64,36 +71,44 @@ impl Sync {
     }
 
     pub fn tick(&mut self) {
-        let running = match &mut self.running {
-            Some(running) => running,
-            None => {
-                let Some(started) = Running::start(&self.configuration) else { return };
-                self.running.insert(started)
-            }
-        };
-        running.beat();
-        match running.stream {
-            Stream::Open { .. } => {}
-            Stream::Closed { until } if running.ticks < until => {}
-            Stream::Closed { .. } => running.open(),
-            Stream::Broken { token } => {
-                attempt("cancel_grpc_stream", hostcalls::cancel_grpc_stream(token));
-                running.retry();
-            }
+        if self.running.is_none() {
+            self.running = Running::start(&self.configuration);
+        }
+        if let Some(running) = &mut self.running {
+            running.tick();
         }
     }
 
-    /// The control plane has accepted the stream.
+    /// A gate has something to say.
+    pub fn wake(&mut self, queue: u32) {
+        let Some(running) = &mut self.running else { return };
+        let Some(inbox) = running.demands.filter(|inbox| inbox.is(queue)) else { return };
+        while let Some(message) = inbox.take() {
+            let Some((worker, notice)) = queue::read(&message) else { continue };
+            running.workers.entry(worker).or_insert_with(|| Waiter::new(worker)).asked = running.ticks;
+            running.note(Event::Notice(notice.to_vec()));
+        }
+    }
+
+    /// The control plane has accepted a stream.
     pub fn accepted(&mut self, token: u32) {
-        if let Some(running) = self.running.as_mut().filter(|running| running.stream.is_open(token)) {
+        if let Some(running) = self.running.as_mut().filter(|running| running.discovery_stream.is(token)) {
             running.metrics.connected();
         }
     }
 
     /// A message has come.
     pub fn receive(&mut self, token: u32, size: usize) {
-        if let Some(running) = self.running.as_mut().filter(|running| running.stream.is_open(token)) {
-            running.receive(token, size);
+        let Some(running) = &mut self.running else { return };
+        let read = || {
+            attempt("get_buffer", hostcalls::get_buffer(BufferType::GrpcReceiveBuffer, 0, size))
+                .flatten()
+                .unwrap_or_default()
+        };
+        if running.discovery_stream.is(token) {
+            running.discovered(&read());
+        } else if running.ledger_stream.is(token) {
+            running.answered(&read());
         }
     }
 
@@ -101,38 +116,65 @@ impl Sync {
     pub fn closed(&mut self, token: u32, status: u32) {
         attempt("close_grpc_stream", hostcalls::close_grpc_stream(token));
         let Some(running) = &mut self.running else { return };
-        match running.stream {
-            Stream::Open { token: open, since } if open == token => {
-                if running.ticks.saturating_sub(since) > SETTLED {
-                    running.backoff.succeed();
-                }
-            }
-            Stream::Broken { token: open } if open == token => {}
-            _ => return,
+        if running.discovery_stream.ended(token, status, running.ticks) {
+            running.metrics.disconnected();
+        } else if running.ledger_stream.ended(token, status, running.ticks) {
+            running.note(Event::Closed);
         }
-        log::warn!("the discovery stream has ended, grpc_status={status}");
-        running.retry();
     }
 }
 
-impl Stream {
-    fn is_open(self, token: u32) -> bool {
-        matches!(self, Self::Open { token: open, .. } if open == token)
+impl Waiter {
+    fn new(worker: u32) -> Self {
+        Self { outbox: Outbox::new(queue::grants(worker)), asked: 0 }
     }
 }
 
 impl Running {
     fn start(configuration: &configuration::Sync) -> Option<Self> {
         let upstream = GrpcService::new(&configuration.control_plane_cluster).ok()?;
+        let gateway = node_id().or_else(|| configuration.gateway.clone()).unwrap_or_default();
+        let replica = Replica::resume(SharedData, host::now_ns());
+        let alone = configuration.alone_seconds.unwrap_or(ALONE_SECONDS);
+        let config = ledger::Config {
+            gateway: gateway.clone(),
+            instance: replica.instance(),
+            ring_capacity: ring::CAPACITY,
+            away_after_ms: AWAY_AFTER_MS,
+            alone_for_ms: u64::from(alone).saturating_mul(1000),
+        };
+        // Where nobody has counted the workers yet, they wait for this.
+        attempt_to_count();
         Some(Self {
             upstream,
-            gateway: node_id().or_else(|| configuration.gateway.clone()).unwrap_or_default(),
-            replica: Replica::resume(SharedData, host::now_ns()),
+            gateway,
+            ledger: Ledger::resume(SharedData, config),
+            replica,
+            discovery_stream: Connection::new("latchkey.discovery.v1.Discovery", "Subscribe"),
+            ledger_stream: Connection::new("latchkey.ledger.v1.Ledger", "Exchange"),
+            demands: Inbox::register(queue::DEMANDS),
+            workers: BTreeMap::new(),
             metrics: Metrics::define(),
-            backoff: Backoff::default(),
-            stream: Stream::Closed { until: 0 },
             ticks: 0,
         })
+    }
+
+    fn tick(&mut self) {
+        self.beat();
+        match self.discovery_stream.tick(&self.upstream, self.ticks) {
+            Turn::Quiet => {}
+            Turn::Lost => self.metrics.disconnected(),
+            Turn::Opened => {
+                let hello = self.replica.hello(&self.gateway);
+                self.discovery_stream.send(&hello);
+            }
+        }
+        match self.ledger_stream.tick(&self.upstream, self.ticks) {
+            Turn::Quiet => {}
+            Turn::Lost => self.note(Event::Closed),
+            Turn::Opened => self.note(Event::Connected),
+        }
+        self.note(Event::Tick);
     }
 
     fn beat(&mut self) {
@@ -146,39 +188,41 @@ impl Running {
             log::error!("heartbeat: {error}");
         }
         self.metrics.heartbeat(now);
+        self.metrics.ledger(self.ledger_stream.is_open(), self.ledger.is_away());
     }
 
-    fn open(&mut self) {
-        let opened = hostcalls::open_grpc_stream(self.upstream.as_str(), SERVICE, METHOD, Vec::new());
-        let hello = self.replica.hello(&self.gateway);
-        match opened {
-            Ok(token) if send(token, &hello) => self.stream = Stream::Open { token, since: self.ticks },
-            Ok(token) => self.stream = Stream::Broken { token },
-            Err(_) => self.retry(),
+    /// Tells the ledger what has happened, and does what follows.
+    fn note(&mut self, event: Event) {
+        for effect in self.ledger.on(event, host::now().0) {
+            match effect {
+                Effect::Send(request) => self.ledger_stream.send(&request),
+                Effect::Wake => self.wake_workers(),
+                Effect::Log(line) => log::warn!("ledger: {line}"),
+            }
         }
     }
 
-    fn retry(&mut self) {
-        let wait = Duration::from_millis(self.backoff.fail(host::now_ns().rotate_right(10)));
-        let ticks = u64::try_from(wait.as_millis().div_ceil(TICK.as_millis())).unwrap_or(1);
-        self.stream = Stream::Closed { until: self.ticks.saturating_add(ticks) };
-        self.metrics.disconnected();
+    fn wake_workers(&mut self) {
+        let since = self.ticks.saturating_sub(WAITS);
+        self.workers.retain(|_, waiter| waiter.asked >= since);
+        for waiter in self.workers.values_mut() {
+            waiter.outbox.send(&[1]);
+        }
     }
 
-    fn receive(&mut self, token: u32, size: usize) {
-        let read = attempt("get_buffer", hostcalls::get_buffer(BufferType::GrpcReceiveBuffer, 0, size));
-        let bytes = read.flatten().unwrap_or_default();
-        let Ok(mut response) = wire::DiscoveryResponse::decode(bytes.as_slice()) else {
+    fn discovered(&mut self, bytes: &[u8]) {
+        let Ok(mut response) = wire::DiscoveryResponse::decode(bytes) else {
             log::error!("a discovery response cannot be decoded, bytes={}", bytes.len());
             self.metrics.rejected();
-            self.stream = Stream::Broken { token };
+            self.discovery_stream.give_up();
             return;
         };
         let nonce = std::mem::take(&mut response.nonce);
+        let stopped = stopped(&response);
         let verdict = self.replica.receive(response);
         match &verdict {
             Verdict::Applied => {
-                self.backoff.succeed();
+                self.discovery_stream.succeed();
                 self.metrics.applied(self.replica.revision(), self.replica.generation());
             }
             Verdict::Refused(refusal) => {
@@ -191,15 +235,39 @@ impl Running {
                 self.metrics.rejected();
             }
         }
-        if !send(token, &verdict.answer(nonce)) {
-            self.stream = Stream::Broken { token };
+        self.discovery_stream.send(&verdict.answer(nonce));
+        for owner in stopped {
+            self.note(Event::Revoked(owner));
+        }
+    }
+
+    fn answered(&mut self, bytes: &[u8]) {
+        match ledger_wire::LedgerResponse::decode(bytes) {
+            Ok(response) => {
+                self.ledger_stream.succeed();
+                self.note(Event::Response(response));
+            }
+            Err(_) => {
+                log::error!("a ledger response cannot be decoded, bytes={}", bytes.len());
+                self.ledger_stream.give_up();
+            }
         }
     }
 }
 
-fn send(token: u32, message: &wire::DiscoveryRequest) -> bool {
-    let sent = hostcalls::send_grpc_stream_message(token, Some(&message.encode_to_vec()), false);
-    attempt("send_grpc_stream_message", sent).is_some()
+/// Keys and apps that a response stops: what is leased for them goes back.
+fn stopped(response: &wire::DiscoveryResponse) -> Vec<OwnerId> {
+    let active = i32::from(wire::Status::Active);
+    let keys = response.keys.iter().filter(|key| key.status != active).map(|key| &key.key_id);
+    let apps = response.apps.iter().filter(|app| app.status != active).map(|app| &app.id);
+    let ids = keys.chain(apps).chain(&response.removed_apps);
+    ids.filter_map(|id| <[u8; 16]>::try_from(id.as_slice()).ok().map(OwnerId)).collect()
+}
+
+fn attempt_to_count() {
+    if ring::workers(&SharedData).is_err() {
+        log::error!("workers cannot be counted: no record will be kept");
+    }
 }
 
 fn node_id() -> Option<String> {

@@ -1,11 +1,19 @@
-//! What the filter and the control plane say to each other: the generated wire types, and the
-//! format of keys.
+//! What the filter and the control plane say to each other: the generated wire types, and what both
+//! sides must read alike: the format of keys, and how a window slides.
 
 pub mod key;
+pub mod window;
 
 /// The discovery stream, generated from `latchkey/discovery.proto`.
 #[expect(missing_docs, reason = "generated; the .proto file documents it")]
 #[cfg_attr(feature = "grpc", expect(clippy::allow_attributes, reason = "generated stubs carry their own"))]
 pub mod discovery {
     include!(concat!(env!("OUT_DIR"), "/latchkey.discovery.v1.rs"));
+}
+
+/// The ledger stream, generated from `latchkey/ledger.proto`.
+#[expect(missing_docs, reason = "generated; the .proto file documents it")]
+#[cfg_attr(feature = "grpc", expect(clippy::allow_attributes, reason = "generated stubs carry their own"))]
+pub mod ledger {
+    include!(concat!(env!("OUT_DIR"), "/latchkey.ledger.v1.rs"));
 }

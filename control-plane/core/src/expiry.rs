@@ -88,6 +88,7 @@ pub fn edited(
 ) -> Result<Option<Option<Timestamp>>, BadExpiry> {
     match (at, lifetime) {
         (None, None) => Ok(None),
+        (Some(_), Some(_)) => Err(BadExpiry::Both),
         (at, lifetime) => expiration(at.flatten(), lifetime, now).map(Some),
     }
 }
@@ -111,6 +112,11 @@ mod tests {
         assert_eq!(expiration(Some(NOW), None, NOW), Err(BadExpiry::Past));
         assert_eq!(expiration(Some(NOW), Some(Lifetime::Year), NOW), Err(BadExpiry::Both));
         assert_eq!(expiration(None, None, NOW), Ok(None));
+        assert_eq!(
+            edited(Some(None), Some(Lifetime::Year), NOW),
+            Err(BadExpiry::Both),
+            "never is an answer too"
+        );
         assert_eq!(Lifetime::Year.ends(Timestamp::MAX), Err(BadExpiry::TooFar));
     }
 }

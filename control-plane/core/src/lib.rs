@@ -3,12 +3,21 @@
 //! Pure: time and randomness are arguments, and nothing here can reach a database or a network.
 
 pub mod address;
+pub mod bucket;
+pub mod catalogue;
 pub mod expiry;
+pub mod grant;
 pub mod invalid;
+pub mod lease;
+pub mod limits;
+pub mod money;
 pub mod name;
+pub mod period;
 pub mod provider;
 pub mod role;
 pub mod rotation;
 pub mod selection;
+pub mod sequence;
 pub mod settings;
 pub mod status;
+pub mod threshold;

@@ -7,6 +7,8 @@ use utoipa::ToSchema;
 
 use crate::address;
 use crate::invalid::Invalid;
+use crate::limits::Limits;
+use crate::period;
 use crate::selection::Selection;
 
 /// Which credential opens an app at the gateway.
@@ -22,7 +24,7 @@ pub enum CredentialMode {
 
 /// An app's settings, as they are stored. Those of a newer version may hold more, of an older less:
 /// while replicas are upgraded one by one, each reads what the others write.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AppSettings {
     /// Which credential opens the app.
@@ -35,6 +37,14 @@ pub struct AppSettings {
     pub allowed_models: Selection,
     /// Ranges of client addresses; none for any.
     pub ip_allow_list: Option<Vec<String>>,
+    /// What all keys of the app may use together.
+    pub limits: Limits,
+    /// What each named key may use that has no limits of its own, within the app's.
+    pub named_key_limits: Limits,
+    /// Whose days, weeks and months budgets follow: an IANA name.
+    pub time_zone: String,
+    /// At which percentages of a budget an event is written, ascending.
+    pub alert_thresholds: Vec<u8>,
     /// Free JSON, kept with the app.
     pub metadata: Map<String, Value>,
     /// Labels.
@@ -47,8 +57,28 @@ pub struct AppSettings {
 const LARGEST_METADATA: usize = 16 * 1024;
 /// Most entries of any list.
 const MOST_ENTRIES: usize = 1000;
+const MOST_THRESHOLDS: usize = 20;
 const MOST_TAGS: usize = 50;
 const LONGEST_TAG: usize = 64;
+
+impl Default for AppSettings {
+    fn default() -> Self {
+        Self {
+            mode: CredentialMode::default(),
+            expires_at: None,
+            allowed_providers: Selection::default(),
+            allowed_models: Selection::default(),
+            ip_allow_list: None,
+            limits: Limits::default(),
+            named_key_limits: Limits::default(),
+            time_zone: "UTC".to_owned(),
+            alert_thresholds: vec![50, 80, 100],
+            metadata: Map::new(),
+            tags: Vec::new(),
+            keep_key_values: false,
+        }
+    }
+}
 
 impl AppSettings {
     /// The settings in their normal form.
@@ -72,6 +102,15 @@ impl AppSettings {
                 invalid.check(path, at_most(names.len(), MOST_ENTRIES));
             }
         }
+        self.limits.check("limits", &mut invalid);
+        self.named_key_limits.check("named_key_limits", &mut invalid);
+        if let Err(beyond) = self.named_key_limits.within("named_key_limits", &self.limits, "limits") {
+            invalid.0.extend(beyond.0);
+        }
+        invalid.check("time_zone", period::zone(&self.time_zone));
+        self.alert_thresholds.sort_unstable();
+        self.alert_thresholds.dedup();
+        invalid.check("alert_thresholds", percentages(&self.alert_thresholds));
         for (i, tag) in self.tags.iter().enumerate() {
             invalid.check(&format!("tags[{i}]"), plain_tag(tag));
         }
@@ -92,6 +131,13 @@ fn not_empty(ranges: &[String]) -> Result<(), String> {
         return Err("is empty, which would lock everyone out: use null for any address".to_owned());
     }
     at_most(ranges.len(), MOST_ENTRIES)
+}
+
+fn percentages(thresholds: &[u8]) -> Result<(), String> {
+    if thresholds.iter().all(|threshold| (1..=100).contains(threshold)) {
+        return at_most(thresholds.len(), MOST_THRESHOLDS);
+    }
+    Err("must be percentages from 1 to 100".to_owned())
 }
 
 fn at_most(count: usize, most: usize) -> Result<(), String> {

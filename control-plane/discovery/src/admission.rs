@@ -13,14 +13,18 @@ use crate::source::Authenticator;
 const RECHECK: Duration = Duration::from_secs(60);
 
 /// A stream's right to be open.
-pub(crate) struct Admission<A> {
+#[derive(Debug)]
+pub struct Admission<A> {
     authenticator: Arc<A>,
     token: SecretString,
 }
 
 impl<A: Authenticator> Admission<A> {
     /// Lets a request pass that carries a bearer token of a gateway.
-    pub(crate) async fn check(authenticator: &Arc<A>, metadata: &MetadataMap) -> Result<Self, Status> {
+    ///
+    /// # Errors
+    /// The status that refuses the stream.
+    pub async fn check(authenticator: &Arc<A>, metadata: &MetadataMap) -> Result<Self, Status> {
         let Some(token) = bearer(metadata) else {
             return Err(Status::unauthenticated("no gateway token: send `authorization: Bearer <token>`"));
         };
@@ -40,7 +44,7 @@ impl<A: Authenticator> Admission<A> {
     /// Resolves once the token is no longer admitted, with the status that ends the stream.
     ///
     /// While the token cannot be checked the stream stays: gateways outlive a database that is away.
-    pub(crate) async fn lost(self) -> Status {
+    pub async fn lost(self) -> Status {
         loop {
             tokio::time::sleep(RECHECK).await;
             match self.authenticator.admit(self.token.expose_secret()).await {

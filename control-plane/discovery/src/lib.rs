@@ -13,7 +13,7 @@ pub mod session;
 
 pub mod registry;
 
-mod admission;
+pub mod admission;
 
 pub mod server;
 

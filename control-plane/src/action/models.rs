@@ -1,5 +1,7 @@
 //! Models.
 
+use latchkey_core::catalogue::{self, Price};
+use latchkey_core::invalid::Invalid;
 use latchkey_core::name::ModelName;
 use uuid::Uuid;
 
@@ -9,19 +11,51 @@ use crate::store::models::Model;
 
 /// The most models there may be: gateways get them all in one message.
 const MOST_MODELS: i64 = 2000;
+/// The most tokens that anything of a model may be.
+const MOST_TOKENS: u64 = 1_000_000_000;
 
-/// Adds a model that `provider` offers.
+/// What a model is to be. What is none comes from the catalogue of well-known models; the inner none
+/// is for none at all.
+#[derive(Clone, Debug)]
+pub struct NewModel {
+    /// What clients ask for.
+    pub name: ModelName,
+    /// The provider's name.
+    pub provider: String,
+    /// What the provider calls it: the same by default.
+    pub upstream_name: Option<ModelName>,
+    /// Whether it can be called.
+    pub enabled: bool,
+    /// What it costs.
+    pub price: Option<Option<Price>>,
+    /// The most tokens of one answer.
+    pub max_output_tokens: Option<Option<u64>>,
+    /// The most tokens of input and output together.
+    pub context_window: Option<Option<u64>>,
+}
+
+/// What to change of a model; none leaves it.
+#[derive(Clone, Debug, Default)]
+pub struct ModelEdit {
+    /// What the provider calls it.
+    pub upstream_name: Option<ModelName>,
+    /// Whether it can be called.
+    pub enabled: Option<bool>,
+    /// What it costs; the inner none for no price.
+    pub price: Option<Option<Price>>,
+    /// The most tokens of one answer; the inner none for not known.
+    pub max_output_tokens: Option<Option<u64>>,
+    /// The most tokens of input and output together; the inner none for not known.
+    pub context_window: Option<Option<u64>>,
+}
+
+/// Adds a model that a provider offers.
 ///
 /// # Errors
-/// There is no such provider, or it already offers a model of this name.
-pub async fn create(
-    tx: &mut Tx,
-    context: Context<'_>,
-    name: ModelName,
-    provider: String,
-    upstream_name: Option<ModelName>,
-    enabled: bool,
-) -> Result<Model, Refusal> {
+/// There is no such provider, it already offers a model of this name, or a number is out of range.
+pub async fn create(tx: &mut Tx, context: Context<'_>, new: NewModel) -> Result<Model, Refusal> {
+    let NewModel { name, provider, upstream_name, enabled, price, max_output_tokens, context_window } = new;
+    check(price.flatten(), max_output_tokens.flatten(), context_window.flatten())?;
     if tx.provider(&provider).await?.is_none() {
         return Err(Refusal::field(
             "provider",
@@ -32,28 +66,58 @@ pub async fn create(
         return Err(Refusal::conflict("too_many_models", format!("{MOST_MODELS} models are all that fit")));
     }
     let upstream_name = upstream_name.unwrap_or_else(|| name.clone());
-    let created_at = context.world.now();
-    let model = Model { id: context.world.id(), name, provider, upstream_name, enabled, created_at };
+    let known = catalogue::find(upstream_name.as_str());
+    tx.catalogue_revision(context.world).await?;
+    let mut model = Model {
+        id: context.world.id(),
+        name,
+        provider,
+        upstream_name,
+        enabled,
+        price: None,
+        max_output_tokens: max_output_tokens.unwrap_or_else(|| known?.max_output_tokens),
+        context_window: context_window.unwrap_or_else(|| known?.context_window),
+        created_at: context.world.now(),
+    };
+    if let Some(price) = price.unwrap_or_else(|| Some(known?.price)) {
+        model.price = Some(tx.insert_price(&model, price, model.created_at).await?);
+    }
     tx.insert_model(&model)
         .await
         .map_err(|error| taken(error, "name", "this provider already offers a model of this name"))?;
-    tx.catalogue_revision(context.world).await?;
     Ok(model)
 }
 
-/// Writes a model's upstream name and whether it is enabled.
+/// Edits a model. Another price gets a version of its own; earlier ones stay, since what was charged
+/// names them.
 ///
 /// # Errors
-/// There is no such model.
-pub async fn update(tx: &mut Tx, context: Context<'_>, model: &Model) -> Result<(), Refusal> {
-    if !tx.update_model(model.id, &model.upstream_name, model.enabled).await? {
-        return Err(Refusal::NotFound("model"));
+/// There is no such model, or a number is out of range.
+pub async fn update(tx: &mut Tx, context: Context<'_>, id: Uuid, edit: ModelEdit) -> Result<Model, Refusal> {
+    let ModelEdit { upstream_name, enabled, price, max_output_tokens, context_window } = edit;
+    check(price.flatten(), max_output_tokens.flatten(), context_window.flatten())?;
+    let before = tx.model(id).await?.ok_or(Refusal::NotFound("model"))?;
+    let mut model = before.clone();
+    model.upstream_name = upstream_name.unwrap_or(model.upstream_name);
+    model.enabled = enabled.unwrap_or(model.enabled);
+    model.max_output_tokens = max_output_tokens.unwrap_or(model.max_output_tokens);
+    model.context_window = context_window.unwrap_or(model.context_window);
+    let price = price.unwrap_or(model.price.map(|charged| charged.price));
+    if model == before && price == before.price.map(|charged| charged.price) {
+        return Ok(model);
     }
     tx.catalogue_revision(context.world).await?;
-    Ok(())
+    if price != before.price.map(|charged| charged.price) {
+        model.price = match price {
+            None => None,
+            Some(price) => Some(tx.insert_price(&model, price, context.world.now()).await?),
+        };
+    }
+    tx.update_model(&model).await?;
+    Ok(model)
 }
 
-/// Removes a model.
+/// Removes a model. The prices that it had stay, for the records that name them.
 ///
 /// # Errors
 /// There is no such model.
@@ -63,4 +127,18 @@ pub async fn delete(tx: &mut Tx, context: Context<'_>, id: Uuid) -> Result<(), R
     }
     tx.catalogue_revision(context.world).await?;
     Ok(())
+}
+
+fn check(price: Option<Price>, output: Option<u64>, window: Option<u64>) -> Result<(), Invalid> {
+    let mut invalid = Invalid::default();
+    if let Some(price) = price {
+        price.check("price", &mut invalid);
+    }
+    for (path, tokens) in [("max_output_tokens", output), ("context_window", window)] {
+        if tokens.is_some_and(|tokens| !(1..=MOST_TOKENS).contains(&tokens)) {
+            let message = format!("must be 1 to {MOST_TOKENS}, or null where it is not known");
+            invalid.check::<(), _>(path, Err(message));
+        }
+    }
+    invalid.into_result()
 }

@@ -1,18 +1,18 @@
 //! `/api/v1/apps`
 
+mod edit;
 mod shape;
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
-use latchkey_core::expiry::expiration;
 use latchkey_core::rotation::Grace;
-use latchkey_core::settings::AppSettings;
 use latchkey_core::status::Switch;
 use secrecy::ExposeSecret as _;
 use uuid::Uuid;
 
 use super::Api;
+use super::activity::{Active, Activities, Owner};
 use super::auth::{Admin, Reader};
 use super::body::{Body, OptionalBody, Path, Query};
 use super::idempotency::{Attempt, Creation};
@@ -23,21 +23,24 @@ use crate::action::{Refusal, apps, keys};
 use crate::seal::Purpose;
 use crate::store::apps::{App, AppFilter};
 
-pub use shape::{AppKeyView, AppView, Deleted, EditApp, KeyValue, NewApp, Rotate, Rotated, Switched};
+pub use edit::{EditApp, NewApp};
+pub use shape::{AppKeyView, AppView, Deleted, KeyValue, Rotate, Rotated, Switched};
 
 /// Lists apps, oldest first.
 #[utoipa::path(get, path = "/api/v1/apps", tag = "apps", operation_id = "list_apps", params(PageQuery),
-    security(("token" = [])), responses((status = 200, body = Page<AppView>), (status = "4XX", body = Problem)))]
+    security(("token" = [])), responses((status = 200, body = Page<Active<AppView>>), (status = "4XX", body = Problem)))]
 pub async fn list(
     _: Reader,
     State(api): State<Api>,
     Query(query): Query<PageQuery>,
-) -> Result<Page<AppView>, Problem> {
+) -> Result<Page<Active<AppView>>, Problem> {
     let wanted = query.wanted()?;
     let filter = AppFilter { search: query.search.unwrap_or_default(), after: wanted.after };
     let rows = api.store.apps(&filter, wanted.rows()).await?;
     let now = api.world.now();
-    Ok(wanted.page(rows, |app| app.id, |app| AppView::new(app, now)))
+    let activities =
+        Activities::of_apps(&api.store, &rows.iter().map(owner).collect::<Vec<_>>(), now).await?;
+    Ok(wanted.page(rows, |app| app.id, |app| activities.with(app.id, AppView::new(app, now))))
 }
 
 /// Creates an app with its key, whose value is shown in this answer only.
@@ -51,29 +54,25 @@ pub async fn create(_: Admin, State(api): State<Api>, new: Creation<NewApp>) -> 
         Attempt::First(first) => first,
     };
     let now = api.world.now();
-    let expires_at = expiration(new.expires_at, new.expires_in, now).map_err(Refusal::from)?;
-    let settings = AppSettings {
-        mode: new.mode,
-        expires_at,
-        allowed_providers: new.allowed_providers,
-        allowed_models: new.allowed_models,
-        ip_allow_list: new.ip_allow_list,
-        metadata: new.metadata,
-        tags: new.tags,
-        keep_key_values: new.keep_key_values,
-    };
-    let (app, issued) = apps::create::create(&mut first.tx, api.context(), new.name, settings).await?;
+    let (name, settings) = new.settings(now)?;
+    let (app, issued) = apps::create::create(&mut first.tx, api.context(), name, settings).await?;
     let view = AppView { key: Some(AppKeyView::issued(&issued)), ..AppView::new(app, now) };
     first.created(&api, &view).await
 }
 
 /// Shows an app.
 #[utoipa::path(get, path = "/api/v1/apps/{id}", tag = "apps", operation_id = "read_app", params(("id" = Uuid, Path)),
-    security(("token" = [])), responses((status = 200, body = AppView), (status = "4XX", body = Problem)))]
-pub async fn read(_: Reader, State(api): State<Api>, Path(id): Path<Uuid>) -> Result<Json<AppView>, Problem> {
+    security(("token" = [])), responses((status = 200, body = Active<AppView>), (status = "4XX", body = Problem)))]
+pub async fn read(
+    _: Reader,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<Active<AppView>>, Problem> {
     let app = find(&api, id).await?;
     let key = api.store.app_key(id).await?.as_ref().map(AppKeyView::new);
-    Ok(Json(AppView { key, ..AppView::new(app, api.world.now()) }))
+    let now = api.world.now();
+    let activities = Activities::of_apps(&api.store, &[owner(&app)], now).await?;
+    Ok(Json(activities.with(id, AppView { key, ..AppView::new(app, now) })))
 }
 
 /// Edits an app. What is not named stays. When the mode's change replaced the app key, its new
@@ -190,6 +189,10 @@ pub(super) fn shown(api: &Api, id: Uuid, sealed: Option<Vec<u8>>) -> Result<Json
 
 pub(super) async fn find(api: &Api, id: Uuid) -> Result<App, Problem> {
     Ok(api.store.app(id).await?.ok_or(Refusal::NotFound("app"))?)
+}
+
+fn owner(app: &App) -> Owner<'_> {
+    Owner::new(app.id, &app.settings.limits, &app.settings)
 }
 
 async fn switch(api: &Api, id: Uuid, switch: Switch) -> Result<Json<Switched<AppView>>, Problem> {

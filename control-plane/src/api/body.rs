@@ -6,9 +6,12 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use latchkey_core::invalid::FieldError;
-use serde::de::{Deserialize, DeserializeOwned, Deserializer};
+use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
+
+/// Tells a field that is null from one that is missing.
+pub use latchkey_core::limits::nullable;
 
 /// A JSON body.
 #[derive(Clone, Debug)]
@@ -77,16 +80,6 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         Problem::new(StatusCode::BAD_REQUEST, "invalid_json", format!("the body is not valid JSON: {error}"))
     })?;
     Ok(value)
-}
-
-/// Tells a field that is `null` (some none) from one that is missing (none).
-///
-/// # Errors
-/// The value does not fit.
-pub fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    json: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::<T>::deserialize(json).map(Some)
 }
 
 impl From<PathRejection> for Problem {

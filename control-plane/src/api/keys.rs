@@ -6,11 +6,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use latchkey_core::expiry::expiration;
+use latchkey_core::limits::EditLimits;
 use latchkey_core::rotation::Grace;
 use latchkey_core::status::Switch;
 use uuid::Uuid;
 
 use super::Api;
+use super::activity::{Active, Activities, Owner};
 use super::apps::{self, KeyValue, Rotate, Rotated, Switched};
 use super::auth::{Admin, Reader};
 use super::body::{Body, OptionalBody, Path, Query};
@@ -19,6 +21,7 @@ use super::page::{Page, wanted};
 use super::problem::Problem;
 use super::propagation::key_resources;
 use crate::action::{Refusal, keys};
+use crate::store::apps::App;
 use crate::store::keys::{Key, KeyFilter};
 
 pub use shape::{EditKey, KeyQuery, KeyView, NewKey};
@@ -26,20 +29,22 @@ pub use shape::{EditKey, KeyQuery, KeyView, NewKey};
 /// Lists an app's named keys, oldest first.
 #[utoipa::path(get, path = "/api/v1/apps/{id}/keys", tag = "keys", operation_id = "list_keys",
     params(("id" = Uuid, Path), KeyQuery),
-    security(("token" = [])), responses((status = 200, body = Page<KeyView>), (status = "4XX", body = Problem)))]
+    security(("token" = [])), responses((status = 200, body = Page<Active<KeyView>>), (status = "4XX", body = Problem)))]
 pub async fn list(
     _: Reader,
     State(api): State<Api>,
     Path(app): Path<Uuid>,
     Query(query): Query<KeyQuery>,
-) -> Result<Page<KeyView>, Problem> {
+) -> Result<Page<Active<KeyView>>, Problem> {
     let wanted = wanted(query.cursor.as_deref(), query.limit, query.search.as_deref())?;
-    apps::find(&api, app).await?;
+    let app = apps::find(&api, app).await?;
     let search = query.search.unwrap_or_default();
     let filter = KeyFilter { search, user_id: query.user_id, after: wanted.after };
-    let rows = api.store.named_keys(app, &filter, wanted.rows()).await?;
+    let rows = api.store.named_keys(app.id, &filter, wanted.rows()).await?;
     let now = api.world.now();
-    Ok(wanted.page(rows, |key| key.id, |key| KeyView::new(&key, now)))
+    let owners: Vec<_> = rows.iter().map(|key| owner(key, &app)).collect();
+    let activities = Activities::of_keys(&api.store, &owners, now).await?;
+    Ok(wanted.page(rows, |key| key.id, |key| activities.with(key.id, KeyView::new(&key, now))))
 }
 
 /// Creates a named key, whose value is shown in this answer only (unless the app keeps values).
@@ -59,7 +64,8 @@ pub async fn create(
     };
     let now = api.world.now();
     let expires_at = expiration(new.expires_at, new.expires_in, now).map_err(Refusal::from)?;
-    let new = keys::create::NewKey { user_id: new.user_id, name: new.name, expires_at };
+    let limits = new.limits.map(EditLimits::alone);
+    let new = keys::create::NewKey { user_id: new.user_id, name: new.name, expires_at, limits };
     let issued = keys::create::create(&mut first.tx, api.context(), app, new).await?;
     first.created(&api, &KeyView::issued(&issued, now)).await
 }
@@ -67,14 +73,16 @@ pub async fn create(
 /// Shows a named key, without its value.
 #[utoipa::path(get, path = "/api/v1/apps/{id}/keys/{key}", tag = "keys", operation_id = "read_key",
     params(("id" = Uuid, Path), ("key" = Uuid, Path)),
-    security(("token" = [])), responses((status = 200, body = KeyView), (status = "4XX", body = Problem)))]
+    security(("token" = [])), responses((status = 200, body = Active<KeyView>), (status = "4XX", body = Problem)))]
 pub async fn read(
     _: Reader,
     State(api): State<Api>,
     Path((app, key)): Path<(Uuid, Uuid)>,
-) -> Result<Json<KeyView>, Problem> {
-    let key = find(&api, app, key).await?;
-    Ok(Json(KeyView::new(&key, api.world.now())))
+) -> Result<Json<Active<KeyView>>, Problem> {
+    let (app, key) = find(&api, app, key).await?;
+    let now = api.world.now();
+    let activities = Activities::of_keys(&api.store, &[owner(&key, &app)], now).await?;
+    Ok(Json(activities.with(key.id, KeyView::new(&key, now))))
 }
 
 /// Edits a named key. What is not named stays.
@@ -160,13 +168,18 @@ pub async fn value(
     State(api): State<Api>,
     Path((app, key)): Path<(Uuid, Uuid)>,
 ) -> Result<Json<KeyValue>, Problem> {
-    let key = find(&api, app, key).await?;
+    let (_, key) = find(&api, app, key).await?;
     apps::shown(&api, key.id, key.sealed_value)
 }
 
-async fn find(api: &Api, app: Uuid, key: Uuid) -> Result<Key, Problem> {
-    apps::find(api, app).await?;
-    Ok(api.store.named_key(app, key).await?.ok_or(Refusal::NotFound("key"))?)
+async fn find(api: &Api, app: Uuid, key: Uuid) -> Result<(App, Key), Problem> {
+    let app = apps::find(api, app).await?;
+    let key = api.store.named_key(app.id, key).await?.ok_or(Refusal::NotFound("key"))?;
+    Ok((app, key))
+}
+
+fn owner<'a>(key: &'a Key, app: &'a App) -> Owner<'a> {
+    Owner::new(key.id, key.limits.as_ref().unwrap_or(&app.settings.named_key_limits), &app.settings)
 }
 
 async fn switch(api: &Api, app: Uuid, key: Uuid, switch: Switch) -> Result<Json<Switched<KeyView>>, Problem> {

@@ -1,13 +1,12 @@
-//! `/api/v1/models`
+//! `/api/v1/models` and `/api/v1/catalogue`
+
+mod shape;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use jiff::Timestamp;
-use latchkey_core::name::{ModelName, Slug};
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use latchkey_core::catalogue::{self, Known};
 use uuid::Uuid;
 
 use super::Api;
@@ -17,67 +16,8 @@ use super::idempotency::{Attempt, Creation};
 use super::page::Page;
 use super::problem::Problem;
 use crate::action::{Refusal, models};
-use crate::store::models::Model;
 
-/// A model as one provider offers it.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct ModelView {
-    /// Opaque.
-    pub id: Uuid,
-    /// What clients ask for.
-    #[schema(value_type = String)]
-    pub name: ModelName,
-    /// The provider's name.
-    pub provider: String,
-    /// What the provider calls it.
-    #[schema(value_type = String)]
-    pub upstream_name: ModelName,
-    /// Whether it can be called.
-    pub enabled: bool,
-    /// When it was made.
-    #[schema(value_type = String, format = DateTime)]
-    pub created_at: Timestamp,
-}
-
-/// A model to add. Where several providers offer one model, the one added first serves it.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewModel {
-    /// What clients ask for.
-    #[schema(value_type = String)]
-    pub name: ModelName,
-    /// The provider's name.
-    #[schema(value_type = String)]
-    pub provider: Slug,
-    /// What the provider calls it: the same by default.
-    #[schema(value_type = Option<String>)]
-    pub upstream_name: Option<ModelName>,
-    /// Whether it can be called: true by default.
-    #[serde(default = "enabled")]
-    pub enabled: bool,
-}
-
-/// What to change of a model.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct EditModel {
-    /// What the provider calls it.
-    #[schema(value_type = Option<String>)]
-    pub upstream_name: Option<ModelName>,
-    /// Whether it can be called.
-    pub enabled: Option<bool>,
-}
-
-fn enabled() -> bool {
-    true
-}
-
-impl From<Model> for ModelView {
-    fn from(model: Model) -> Self {
-        let Model { id, name, provider, upstream_name, enabled, created_at } = model;
-        Self { id, name, provider, upstream_name, enabled, created_at }
-    }
-}
+pub use shape::{EditModel, ModelView, NewModel, NewPrice, PastPriceView, PriceView};
 
 /// Lists every model, oldest first.
 #[utoipa::path(get, path = "/api/v1/models", tag = "models", operation_id = "list_models",
@@ -97,9 +37,7 @@ pub async fn create(_: Admin, State(api): State<Api>, new: Creation<NewModel>) -
         Attempt::Replay(response) => return Ok(response),
         Attempt::First(first) => first,
     };
-    let NewModel { name, provider, upstream_name, enabled } = new;
-    let model =
-        models::create(&mut first.tx, api.context(), name, provider.into(), upstream_name, enabled).await?;
+    let model = models::create(&mut first.tx, api.context(), new.into()).await?;
     first.created(&api, &ModelView::from(model)).await
 }
 
@@ -126,10 +64,7 @@ pub async fn update(
     Body(edit): Body<EditModel>,
 ) -> Result<Json<ModelView>, Problem> {
     let mut tx = api.store.begin().await?;
-    let mut model = tx.model(id).await?.ok_or(Refusal::NotFound("model"))?;
-    model.upstream_name = edit.upstream_name.unwrap_or(model.upstream_name);
-    model.enabled = edit.enabled.unwrap_or(model.enabled);
-    models::update(&mut tx, api.context(), &model).await?;
+    let model = models::update(&mut tx, api.context(), id, edit.into()).await?;
     tx.commit().await?;
     Ok(Json(model.into()))
 }
@@ -143,4 +78,25 @@ pub async fn delete(_: Admin, State(api): State<Api>, Path(id): Path<Uuid>) -> R
     models::delete(&mut tx, api.context(), id).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lists every price that a model has or had, newest first.
+#[utoipa::path(get, path = "/api/v1/models/{id}/prices", tag = "models", operation_id = "list_model_prices",
+    params(("id" = Uuid, Path)),
+    security(("token" = [])), responses((status = 200, body = Page<PastPriceView>), (status = "4XX", body = Problem)))]
+pub async fn prices(
+    _: Reader,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+) -> Result<Page<PastPriceView>, Problem> {
+    api.store.model(id).await?.ok_or(Refusal::NotFound("model"))?;
+    let items = api.store.prices(id).await?.into_iter().map(PastPriceView::from).collect();
+    Ok(Page { items, next_cursor: None })
+}
+
+/// Lists the well-known models, whose prices are given to models that are created without one.
+#[utoipa::path(get, path = "/api/v1/catalogue", tag = "models", operation_id = "list_catalogue",
+    security(("token" = [])), responses((status = 200, body = Page<Known>), (status = "4XX", body = Problem)))]
+pub async fn catalogue(_: Reader) -> Page<Known> {
+    Page { items: catalogue::known().to_vec(), next_cursor: None }
 }

@@ -42,11 +42,39 @@ pub struct PageQuery {
     pub search: Option<String>,
 }
 
+/// What tells where on a list an item is.
+pub trait Place: Sized {
+    /// As bytes.
+    fn bytes(&self) -> Vec<u8>;
+    /// From bytes.
+    fn read(bytes: &[u8]) -> Option<Self>;
+}
+
+impl Place for Uuid {
+    fn bytes(&self) -> Vec<u8> {
+        self.as_bytes().to_vec()
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        Self::from_slice(bytes).ok()
+    }
+}
+
+impl Place for i64 {
+    fn bytes(&self) -> Vec<u8> {
+        self.to_be_bytes().to_vec()
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().map(Self::from_be_bytes).ok()
+    }
+}
+
 /// A page that was asked for.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted {
+pub struct Wanted<P = Uuid> {
     /// Those after this one.
-    pub after: Option<Uuid>,
+    pub after: Option<P>,
     /// How many.
     pub limit: u16,
 }
@@ -65,39 +93,44 @@ impl PageQuery {
 ///
 /// # Errors
 /// A cursor that is none, a limit out of range, or a search for what no name holds.
-pub fn wanted(cursor: Option<&str>, limit: Option<u16>, search: Option<&str>) -> Result<Wanted, Problem> {
-    let bad = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail);
+pub fn wanted<P: Place>(
+    cursor: Option<&str>,
+    limit: Option<u16>,
+    search: Option<&str>,
+) -> Result<Wanted<P>, Problem> {
     let limit = limit.unwrap_or(50);
     if !(1..=MOST).contains(&limit) {
-        return Err(bad("`limit` must be 1 to 200"));
+        return Err(bad_query("`limit` must be 1 to 200"));
     }
     if search.is_some_and(|search| search.len() > 200 || search.chars().any(char::is_control)) {
-        return Err(bad("`search` is longer than any name, or has a control character"));
+        return Err(bad_query("`search` is longer than any name, or has a control character"));
     }
-    let read = |text: &str| {
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        Uuid::from_slice(&bytes).ok()
-    };
+    let read = |text: &str| P::read(&URL_SAFE_NO_PAD.decode(text).ok()?);
     let after = match cursor {
         None => None,
-        Some(text) => Some(read(text).ok_or_else(|| bad("`cursor` is not one that a page gave"))?),
+        Some(text) => Some(read(text).ok_or_else(|| bad_query("`cursor` is not one that a page gave"))?),
     };
     Ok(Wanted { after, limit })
 }
 
-impl Wanted {
+/// A query that is refused.
+pub fn bad_query(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail)
+}
+
+impl<P: Place> Wanted<P> {
     /// How many rows to read: one more than the page holds, to know whether another follows.
     #[must_use]
-    pub fn rows(self) -> i64 {
+    pub fn rows(&self) -> i64 {
         i64::from(self.limit) + 1
     }
 
     /// The page made of those rows.
-    pub fn page<R, T>(self, mut rows: Vec<R>, id: impl Fn(&R) -> Uuid, show: impl FnMut(R) -> T) -> Page<T> {
+    pub fn page<R, T>(self, mut rows: Vec<R>, place: impl Fn(&R) -> P, show: impl FnMut(R) -> T) -> Page<T> {
         let more = rows.len() > usize::from(self.limit);
         rows.truncate(self.limit.into());
-        let last = rows.last().map(id).filter(|_| more);
-        let next_cursor = last.map(|id| URL_SAFE_NO_PAD.encode(id.as_bytes()));
+        let last = rows.last().map(place).filter(|_| more);
+        let next_cursor = last.map(|place| URL_SAFE_NO_PAD.encode(place.bytes()));
         Page { items: rows.into_iter().map(show).collect(), next_cursor }
     }
 }

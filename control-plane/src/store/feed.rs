@@ -1,7 +1,8 @@
 //! The database as the discovery servers read it.
 
-use latchkey_core::selection::Selection;
-use latchkey_core::settings::CredentialMode;
+mod convert;
+
+use latchkey_core::limits::Limits;
 use latchkey_core::status::Status;
 use latchkey_discovery::source::{Batch, From};
 use latchkey_proto::discovery as wire;
@@ -10,11 +11,9 @@ use prost::Message as _;
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::apps::App;
-use super::models::Model;
-use super::providers::Provider;
 use super::row::unfit;
 use super::{Backend, Store};
+use convert::{catalogue, limits, policy, status};
 
 /// Where a read of many pages stands: after this revision and id. Rows come by revision, so that
 /// one that changes meanwhile is seen again, later.
@@ -32,7 +31,7 @@ pub enum Cursor {
 const LARGEST: usize = 1 << 20;
 
 /// The text of [`Store::key_rows`]: of each key revision, id, app, user, status, expiry, hash, retired
-/// hash and when that stops, with spaces between; `-` and 0 stand for none.
+/// hash and when that stops, and limits, with spaces between; `-` and 0 stand for none.
 macro_rules! key_lines {
     ($hash:literal, $retired:literal) => {
         concat!(
@@ -41,8 +40,8 @@ macro_rules! key_lines {
             $hash,
             " || ' ' || CASE WHEN retired_hash IS NULL THEN '-' ELSE ",
             $retired,
-            " END || ' ' || COALESCE(retires_at, 0) AS line FROM keys WHERE (revision, id) > ($1, $2) ",
-            "ORDER BY revision, id LIMIT $3) AS page"
+            " END || ' ' || COALESCE(retires_at, 0) || ' ' || COALESCE(limits, '-') AS line FROM keys ",
+            "WHERE (revision, id) > ($1, $2) ORDER BY revision, id LIMIT $3) AS page"
         )
     };
 }
@@ -229,11 +228,12 @@ struct KeyRow {
     expires_at: i64,
     hash: KeyHash,
     retired: Option<(KeyHash, i64)>,
+    limits: Option<Limits>,
 }
 
 impl KeyRow {
     fn parse(line: &str) -> Option<Self> {
-        let mut fields = line.split(' ');
+        let mut fields = line.splitn(10, ' ');
         let mut next = || fields.next();
         let row = Self {
             revision: next()?.parse().ok()?,
@@ -250,8 +250,12 @@ impl KeyRow {
                 ("-", _) => None,
                 (hash, at) => Some((key_hash(hash)?, at.parse().ok()?)),
             },
+            limits: match next()? {
+                "-" => None,
+                json => Some(serde_json::from_str(json).ok()?),
+            },
         };
-        fields.next().is_none().then_some(row)
+        Some(row)
     }
 }
 
@@ -272,6 +276,7 @@ fn push_records(row: &KeyRow, page: &mut Page) {
         status: status(row.status).into(),
         expires_at_ms: row.expires_at,
         retires_at_ms: 0,
+        limits: row.limits.as_ref().map(limits),
     };
     if let Some((hash, retires_at_ms)) = row.retired {
         let retired = wire::KeyRecord { hash: hash.as_bytes().to_vec(), retires_at_ms, ..current.clone() };
@@ -280,75 +285,4 @@ fn push_records(row: &KeyRow, page: &mut Page) {
     }
     page.count(current.encoded_len());
     page.batch.keys.push(current);
-}
-
-/// An app as gateways hold it.
-fn policy(app: &App) -> wire::AppPolicy {
-    let settings = &app.settings;
-    wire::AppPolicy {
-        id: app.id.as_bytes().to_vec(),
-        name: app.name.as_str().to_owned(),
-        status: status(app.status).into(),
-        expires_at_ms: settings.expires_at.map_or(0, jiff::Timestamp::as_millisecond),
-        mode: match settings.mode {
-            CredentialMode::Shared => wire::CredentialMode::Shared,
-            CredentialMode::Named => wire::CredentialMode::Named,
-        }
-        .into(),
-        providers: Some(selection(&settings.allowed_providers)),
-        models: Some(selection(&settings.allowed_models)),
-        addresses: settings.ip_allow_list.clone().map(|ranges| wire::AddressList { ranges }),
-    }
-}
-
-fn status(status: Status) -> wire::Status {
-    match status {
-        Status::Active => wire::Status::Active,
-        Status::Inactive => wire::Status::Inactive,
-        Status::Revoked => wire::Status::Revoked,
-    }
-}
-
-fn selection(selection: &Selection) -> wire::Selection {
-    use wire::selection::Kind;
-    let kind = match selection {
-        Selection::All => Kind::All(wire::Everything {}),
-        Selection::None => Kind::None(wire::Nothing {}),
-        Selection::Only(names) => Kind::Only(wire::Names { names: names.clone() }),
-    };
-    wire::Selection { kind: Some(kind) }
-}
-
-/// The enabled providers and their enabled models.
-fn catalogue(providers: Vec<Provider>, models: Vec<Model>) -> wire::Catalogue {
-    use latchkey_core::provider::ProviderKind;
-    let providers: Vec<_> = providers.into_iter().filter(|provider| provider.enabled).collect();
-    let served = |model: &Model| {
-        model.enabled && providers.iter().any(|provider| provider.name.as_str() == model.provider)
-    };
-    let models = models.into_iter().filter(served).map(|model| wire::Model {
-        name: model.name.into(),
-        provider: model.provider,
-        upstream_name: model.upstream_name.into(),
-        created_at: model.created_at.as_second(),
-    });
-    wire::Catalogue {
-        models: models.collect(),
-        providers: providers
-            .iter()
-            .map(|provider| wire::Provider {
-                name: provider.name.as_str().to_owned(),
-                kind: match provider.kind {
-                    ProviderKind::Openai => wire::ProviderKind::Openai,
-                    ProviderKind::AzureOpenai => wire::ProviderKind::AzureOpenai,
-                    ProviderKind::Anthropic => wire::ProviderKind::Anthropic,
-                    ProviderKind::OpenaiCompatible => wire::ProviderKind::OpenaiCompatible,
-                }
-                .into(),
-                cluster: provider.cluster_name(),
-                authority: provider.url.authority.clone(),
-                path_prefix: provider.url.path_prefix.clone(),
-            })
-            .collect(),
-    }
 }

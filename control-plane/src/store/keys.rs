@@ -1,6 +1,7 @@
 //! App keys and named keys.
 
 use jiff::Timestamp;
+use latchkey_core::limits::Limits;
 use latchkey_core::name::Name;
 use latchkey_core::status::Status;
 use latchkey_proto::key::KeyHash;
@@ -26,6 +27,8 @@ pub struct Key {
     pub status: Status,
     /// When it stops; none for never.
     pub expires_at: Option<Timestamp>,
+    /// What it may use; none where the app's limits for named keys apply.
+    pub limits: Option<Limits>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When its secret was last replaced.
@@ -55,8 +58,8 @@ pub struct Retired {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, app_id, user_id, name, status, expires_at, created_at, rotated_at, revoked_at, hash, ",
-            "sealed_value, retired_hash, retires_at, revision FROM keys ",
+            "SELECT id, app_id, user_id, name, status, expires_at, limits, created_at, rotated_at, revoked_at, ",
+            "hash, sealed_value, retired_hash, retires_at, revision FROM keys ",
             $rest
         )
     };
@@ -71,6 +74,8 @@ impl TryFrom<AnyRow> for Key {
             (Some(hash), Some(at)) => Some(Retired { hash: key_hash("retired_hash", hash)?, at }),
             _ => None,
         };
+        let limits: Option<&str> = row.try_get("limits")?;
+        let limits = limits.map(serde_json::from_str).transpose().map_err(|error| unfit("limits", error))?;
         Ok(Self {
             id: row.uuid("id")?,
             app_id: row.uuid("app_id")?,
@@ -78,6 +83,7 @@ impl TryFrom<AnyRow> for Key {
             name: row.try_get::<String, _>("name")?.try_into().map_err(|error| unfit("name", error))?,
             status: row.parsed("status")?,
             expires_at: row.optional_time("expires_at")?,
+            limits,
             created_at: row.time("created_at")?,
             rotated_at: row.optional_time("rotated_at")?,
             revoked_at: row.optional_time("revoked_at")?,
@@ -183,8 +189,8 @@ impl Tx {
     /// The database is away.
     pub async fn insert_key(&mut self, key: &Key) -> sqlx::Result<()> {
         sqlx::query(
-            "INSERT INTO keys (id, app_id, user_id, name, status, expires_at, created_at, hash, sealed_value, revision)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            "INSERT INTO keys (id, app_id, user_id, name, status, expires_at, created_at, hash, sealed_value, revision,
+             limits) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         )
         .bind(key.id.to_string())
         .bind(key.app_id.to_string())
@@ -196,6 +202,7 @@ impl Tx {
         .bind(key.hash.as_bytes().to_vec())
         .bind(key.sealed_value.clone())
         .bind(key.revision)
+        .bind(key.limits.as_ref().map(json))
         .execute(&mut *self.inner)
         .await?;
         Ok(())
@@ -208,7 +215,8 @@ impl Tx {
     pub async fn update_key(&mut self, key: &Key) -> sqlx::Result<()> {
         sqlx::query(
             "UPDATE keys SET name = $1, status = $2, expires_at = $3, rotated_at = $4, revoked_at = $5, hash = $6,
-             sealed_value = $7, retired_hash = $8, retires_at = $9, revision = $10 WHERE id = $11",
+             sealed_value = $7, retired_hash = $8, retires_at = $9, revision = $10, limits = $11
+             WHERE id = $12",
         )
         .bind(key.name.as_str().to_owned())
         .bind(key.status.as_str())
@@ -220,6 +228,7 @@ impl Tx {
         .bind(key.retired.map(|retired| retired.hash.as_bytes().to_vec()))
         .bind(key.retired.map(|retired| retired.at.as_millisecond()))
         .bind(key.revision)
+        .bind(key.limits.as_ref().map(json))
         .bind(key.id.to_string())
         .execute(&mut *self.inner)
         .await?;
@@ -270,4 +279,8 @@ impl Tx {
 
 fn key_hash(column: &str, bytes: &[u8]) -> sqlx::Result<KeyHash> {
     KeyHash::try_from(bytes).map_err(|error| unfit(column, error))
+}
+
+fn json(limits: &Limits) -> String {
+    serde_json::to_string(limits).expect("limits are plain JSON")
 }

@@ -6,6 +6,7 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
+use super::prices::{Charged, charged};
 use super::row::{Columns as _, unfit};
 use super::{Store, Tx};
 
@@ -22,6 +23,12 @@ pub struct Model {
     pub upstream_name: ModelName,
     /// Whether it can be called.
     pub enabled: bool,
+    /// What it costs; none where that is not known.
+    pub price: Option<Charged>,
+    /// The most tokens of one answer.
+    pub max_output_tokens: Option<u64>,
+    /// The most tokens of input and output together.
+    pub context_window: Option<u64>,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -40,12 +47,25 @@ impl TryFrom<AnyRow> for Model {
             provider: row.try_get("provider")?,
             upstream_name: name("upstream_name")?,
             enabled: row.flag("enabled")?,
+            price: charged(&row)?,
+            max_output_tokens: row.optional_count("max_output_tokens")?,
+            context_window: row.optional_count("context_window")?,
             created_at: row.time("created_at")?,
         })
     }
 }
 
-const ONE: &str = "SELECT id, name, provider, upstream_name, enabled, created_at FROM models WHERE id = $1";
+/// A model's columns with its price's, and whatever follows.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT models.id, name, models.provider, upstream_name, enabled, price_version, input, cached_input, ",
+            "output, max_output_tokens, context_window, models.created_at FROM models ",
+            "LEFT JOIN prices ON version = price_version ",
+            $rest
+        )
+    };
+}
 
 impl Store {
     /// Every model, oldest first.
@@ -53,7 +73,7 @@ impl Store {
     /// # Errors
     /// The database is away.
     pub async fn models(&self) -> sqlx::Result<Vec<Model>> {
-        sqlx::query("SELECT id, name, provider, upstream_name, enabled, created_at FROM models ORDER BY id")
+        sqlx::query(select!("ORDER BY models.id"))
             .fetch_all(&self.pool)
             .await?
             .into_iter()
@@ -66,7 +86,7 @@ impl Store {
     /// # Errors
     /// The database is away.
     pub async fn model(&self, id: Uuid) -> sqlx::Result<Option<Model>> {
-        sqlx::query(ONE)
+        sqlx::query(select!("WHERE models.id = $1"))
             .bind(id.to_string())
             .fetch_optional(&self.pool)
             .await?
@@ -93,15 +113,16 @@ impl Tx {
     /// # Errors
     /// The database is away.
     pub async fn model(&mut self, id: Uuid) -> sqlx::Result<Option<Model>> {
-        sqlx::query(
-            "UPDATE models SET enabled = enabled WHERE id = $1
-             RETURNING id, name, provider, upstream_name, enabled, created_at",
-        )
-        .bind(id.to_string())
-        .fetch_optional(&mut *self.inner)
-        .await?
-        .map(Model::try_from)
-        .transpose()
+        sqlx::query("UPDATE models SET enabled = enabled WHERE id = $1")
+            .bind(id.to_string())
+            .execute(&mut *self.inner)
+            .await?;
+        sqlx::query(select!("WHERE models.id = $1"))
+            .bind(id.to_string())
+            .fetch_optional(&mut *self.inner)
+            .await?
+            .map(Model::try_from)
+            .transpose()
     }
 
     /// How many models there are.
@@ -121,8 +142,8 @@ impl Tx {
     /// The database is away.
     pub async fn insert_model(&mut self, model: &Model) -> sqlx::Result<()> {
         sqlx::query(
-            "INSERT INTO models (id, name, provider, upstream_name, enabled, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO models (id, name, provider, upstream_name, enabled, created_at, price_version,
+             max_output_tokens, context_window) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
         .bind(model.id.to_string())
         .bind(model.name.as_str().to_owned())
@@ -130,27 +151,31 @@ impl Tx {
         .bind(model.upstream_name.as_str().to_owned())
         .bind(i64::from(model.enabled))
         .bind(model.created_at.as_millisecond())
+        .bind(version(model)?)
+        .bind(number("max_output_tokens", model.max_output_tokens)?)
+        .bind(number("context_window", model.context_window)?)
         .execute(&mut *self.inner)
         .await?;
         Ok(())
     }
 
-    /// Writes a model's upstream name and whether it is enabled; false when there is none.
+    /// Writes everything of a model that can change; false when there is none.
     ///
     /// # Errors
     /// The database is away.
-    pub async fn update_model(
-        &mut self,
-        id: Uuid,
-        upstream_name: &ModelName,
-        enabled: bool,
-    ) -> sqlx::Result<bool> {
-        let done = sqlx::query("UPDATE models SET upstream_name = $1, enabled = $2 WHERE id = $3")
-            .bind(upstream_name.as_str().to_owned())
-            .bind(i64::from(enabled))
-            .bind(id.to_string())
-            .execute(&mut *self.inner)
-            .await?;
+    pub async fn update_model(&mut self, model: &Model) -> sqlx::Result<bool> {
+        let done = sqlx::query(
+            "UPDATE models SET upstream_name = $1, enabled = $2, price_version = $3, max_output_tokens = $4,
+             context_window = $5 WHERE id = $6",
+        )
+        .bind(model.upstream_name.as_str().to_owned())
+        .bind(i64::from(model.enabled))
+        .bind(version(model)?)
+        .bind(number("max_output_tokens", model.max_output_tokens)?)
+        .bind(number("context_window", model.context_window)?)
+        .bind(model.id.to_string())
+        .execute(&mut *self.inner)
+        .await?;
         Ok(done.rows_affected() > 0)
     }
 
@@ -177,4 +202,12 @@ impl Tx {
             .await?
             .try_get("models")
     }
+}
+
+fn version(model: &Model) -> sqlx::Result<Option<i64>> {
+    number("price_version", model.price.map(|charged| charged.version))
+}
+
+fn number(column: &str, number: Option<u64>) -> sqlx::Result<Option<i64>> {
+    number.map(|number| i64::try_from(number).map_err(|error| unfit(column, error))).transpose()
 }

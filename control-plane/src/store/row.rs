@@ -35,6 +35,16 @@ pub trait Columns {
     /// # Errors
     /// As [`Columns::uuid`].
     fn parsed<T: FromStr<Err: Display>>(&self, column: &str) -> sqlx::Result<T>;
+    /// A number that is not negative.
+    ///
+    /// # Errors
+    /// As [`Columns::uuid`].
+    fn count(&self, column: &str) -> sqlx::Result<u64>;
+    /// A number that is not negative, or null.
+    ///
+    /// # Errors
+    /// As [`Columns::uuid`].
+    fn optional_count(&self, column: &str) -> sqlx::Result<Option<u64>>;
     /// A flag stored as 0 or 1.
     ///
     /// # Errors
@@ -65,6 +75,16 @@ impl Columns for AnyRow {
     fn parsed<T: FromStr<Err: Display>>(&self, column: &str) -> sqlx::Result<T> {
         let text: &str = self.try_get(column)?;
         text.parse().map_err(|error| unfit(column, error))
+    }
+
+    fn count(&self, column: &str) -> sqlx::Result<u64> {
+        let number: i64 = self.try_get(column)?;
+        u64::try_from(number).map_err(|error| unfit(column, error))
+    }
+
+    fn optional_count(&self, column: &str) -> sqlx::Result<Option<u64>> {
+        let number: Option<i64> = self.try_get(column)?;
+        number.map(|number| u64::try_from(number).map_err(|error| unfit(column, error))).transpose()
     }
 
     fn flag(&self, column: &str) -> sqlx::Result<bool> {

@@ -98,6 +98,8 @@ on_both! {
         assert_eq!((&edited["tags"], &edited["expires_at"]), (&app["tags"], &app["expires_at"]));
         let edited = test.patch(&path, json!({"expires_at": null})).await.expect(StatusCode::OK);
         assert_eq!(edited["expires_at"], Value::Null);
+        let both = json!({"expires_at": null, "expires_in": "30d"});
+        assert_eq!(test.patch(&path, both).await.refused(422), pair("invalid", "expires_at"), "never is an answer too");
         assert_eq!(test.patch(&path, json!({"id": "x"})).await.refused(422), pair("invalid", "id"));
     }
 }

@@ -52,6 +52,8 @@ on_both! {
         let path = format!("{path}/{}", id(&key));
         let late = test.patch(&path, json!({"expires_in": "60d"})).await.refused(422);
         assert_eq!(late, pair("invalid", "expires_at"));
+        let both = test.patch(&path, json!({"expires_at": null, "expires_in": "30d"})).await.refused(422);
+        assert_eq!(both, pair("invalid", "expires_at"));
         let renamed = test.patch(&path, json!({"name": "desktop"})).await.expect(StatusCode::OK);
         assert_eq!((&renamed["name"], &renamed["expires_at"]), (&json!("desktop"), &Value::Null));
     }

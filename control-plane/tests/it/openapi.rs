@@ -16,5 +16,5 @@ fn every_operation_asks_for_a_token_and_documents_its_errors() {
             operations += 1;
         }
     }
-    assert!(operations >= 31, "only {operations} operations");
+    assert!(operations >= 36, "only {operations} operations");
 }

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use latchkey::action::tokens::{self, NewToken};
 use latchkey::api::{Api, router};
 use latchkey::gateways::Gateways;
+use latchkey::metrics::Metrics;
 use latchkey::seal::MasterKey;
 use latchkey::store::Store;
 use latchkey::world::{Clock, Entropy, World};
@@ -53,7 +54,7 @@ pub struct Test {
     pub clock: StoppedClock,
     pub api: Api,
     pub owner: String,
-    url: String,
+    pub url: String,
     _files: tempfile::TempDir,
 }
 
@@ -122,6 +123,7 @@ impl Test {
                 .unwrap(),
             gateways: Arc::new(gateways),
             apply_wait: Duration::from_millis(200),
+            metrics: Metrics::new(),
         };
         let mut test =
             Self { store, world, clock, api, owner: String::new(), url: url.to_owned(), _files: files };
@@ -130,7 +132,7 @@ impl Test {
     }
 
     /// Does what no action does.
-    async fn sql(&self, statements: &[String]) {
+    pub async fn sql(&self, statements: &[String]) {
         let mut connection = sqlx::AnyConnection::connect(&self.url).await.unwrap();
         for statement in statements {
             sqlx::query(sqlx::AssertSqlSafe(statement.as_str())).execute(&mut connection).await.unwrap();
@@ -141,6 +143,39 @@ impl Test {
     /// Makes an app's row unreadable.
     pub async fn damage_app(&self, id: &str) {
         self.sql(&[format!("UPDATE apps SET settings = 'damaged' WHERE id = '{id}'")]).await;
+    }
+
+    /// Writes a row as the ledger would: of `row`, and of what else the table needs.
+    pub async fn insert(&self, table: &str, row: Value) {
+        let mut columns = match table {
+            "records" => json!({
+                "at": START_MS, "request_id": "r", "gateway": "edge-1", "app_id": "", "key_id": "", "user_id": "",
+                "model": "", "served_model": "", "provider": "", "endpoint": "chat_completions", "status": 200,
+                "code": "", "input_tokens": 0, "cached_input_tokens": 0, "output_tokens": 0, "reasoning_tokens": 0,
+                "cost": 0, "price_version": 0, "settlement": "none", "latency_ms": 0, "streamed": 0,
+                "client_address": "", "conversation_id": "", "metadata": "{}"
+            }),
+            "usage_days" => json!({
+                "day": START_MS / 86_400_000, "app_id": "", "key_id": "", "user_id": "", "model": "", "provider": "",
+                "requests": 1, "denied": 0, "input_tokens": 0, "cached_input_tokens": 0, "output_tokens": 0,
+                "reasoning_tokens": 0, "cost": 0
+            }),
+            "leases" => json!({
+                "instance": "i", "gateway": "edge-1", "granted": 0, "used": 0, "returned": 0, "local": 0,
+                "expires_at": 0
+            }),
+            _ => json!({}),
+        };
+        let columns = columns.as_object_mut().unwrap();
+        columns.extend(row.as_object().unwrap().clone());
+        let names = columns.keys().cloned().collect::<Vec<_>>().join(", ");
+        let value = |value: &Value| match value {
+            Value::String(text) => format!("'{text}'"),
+            Value::Null => "NULL".to_owned(),
+            other => other.to_string(),
+        };
+        let values = columns.values().map(value).collect::<Vec<_>>().join(", ");
+        self.sql(&[format!("INSERT INTO {table} ({names}) VALUES ({values})")]).await;
     }
 
     /// Puts the database back to the revision before, as a failover to a late copy would.

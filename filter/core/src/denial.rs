@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::endpoint::Shape;
@@ -16,6 +17,29 @@ pub struct Denial {
     pub message: Cow<'static, str>,
     /// The methods that the path knows, where the method was wrong.
     pub allow: Option<&'static str>,
+    /// The limit that decided, where one did.
+    pub quota: Option<Box<Quota>>,
+}
+
+/// The limit that refused a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Quota {
+    /// `requests_per_minute`, `budget`, …, as the app's settings call it.
+    pub name: &'static str,
+    /// `app` or `key`.
+    pub owner: &'static str,
+    /// Requests, tokens or nano-USD.
+    pub limit: u64,
+    /// What is left of it.
+    pub remaining: u64,
+    /// When it begins anew, or has room again, in Unix seconds; none for never.
+    pub resets_at: Option<i64>,
+    /// When trying again may help; none where it does not.
+    #[serde(skip)]
+    pub retry_after_ms: Option<u32>,
+    /// The headers that tell how it stands.
+    #[serde(skip)]
+    pub headers: Vec<(&'static str, String)>,
 }
 
 /// A stable code. Each belongs to one rule and has one status.
@@ -27,6 +51,8 @@ pub enum Code {
     ModelRequired,
     ModelListNotSupported,
     EndpointNotSupported,
+    InputNotBounded,
+    MaxInputTokensExceeded,
     KeyInQuery,
     MissingApiKey,
     InvalidApiKey,
@@ -42,12 +68,19 @@ pub enum Code {
     IpNotAllowed,
     ModelNotAllowed,
     ProviderNotAllowed,
+    ModelNotPriced,
+    EndpointNotMetered,
     UnknownEndpoint,
     ModelNotFound,
     MethodNotAllowed,
+    RateLimitExceeded,
+    QuotaContended,
+    InsufficientQuota,
     InternalError,
     SnapshotNotReady,
     SyncStalled,
+    LeaseUnavailable,
+    LedgerFull,
 }
 
 /// What is fixed about a code.
@@ -64,12 +97,14 @@ const fn row(status: u16, name: &'static str, rule: &'static str, meaning: &'sta
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 35] = [
         Self::InvalidJson,
         Self::InvalidMultipart,
         Self::ModelRequired,
         Self::ModelListNotSupported,
         Self::EndpointNotSupported,
+        Self::InputNotBounded,
+        Self::MaxInputTokensExceeded,
         Self::KeyInQuery,
         Self::MissingApiKey,
         Self::InvalidApiKey,
@@ -85,12 +120,19 @@ impl Code {
         Self::IpNotAllowed,
         Self::ModelNotAllowed,
         Self::ProviderNotAllowed,
+        Self::ModelNotPriced,
+        Self::EndpointNotMetered,
         Self::UnknownEndpoint,
         Self::ModelNotFound,
         Self::MethodNotAllowed,
+        Self::RateLimitExceeded,
+        Self::QuotaContended,
+        Self::InsufficientQuota,
         Self::InternalError,
         Self::SnapshotNotReady,
         Self::SyncStalled,
+        Self::LeaseUnavailable,
+        Self::LedgerFull,
     ];
 
     /// The HTTP status.
@@ -120,17 +162,19 @@ impl Code {
     /// Whether the same request may succeed when it is sent again.
     #[must_use]
     pub fn may_be_retried(self) -> bool {
-        self.status() == 503
+        matches!(self, Self::RateLimitExceeded | Self::QuotaContended) || self.status() == 503
     }
 
     #[rustfmt::skip]
     const fn row(self) -> Row {
         match self {
-            Self::InvalidJson => row(400, "invalid_json", "request.body", "The body is not a JSON object, or has two models."),
+            Self::InvalidJson => row(400, "invalid_json", "request.body", "The body is not a JSON object, has a member twice, or one of a wrong type."),
             Self::InvalidMultipart => row(400, "invalid_multipart", "request.body", "The body is not a multipart form, or has two models."),
             Self::ModelRequired => row(400, "model_required", "request.model", "The request names no model."),
             Self::ModelListNotSupported => row(400, "model_list_not_supported", "request.model", "The request lists further models: name one, as model."),
             Self::EndpointNotSupported => row(400, "endpoint_not_supported", "provider.kind", "The model's provider does not serve this endpoint."),
+            Self::InputNotBounded => row(400, "input_not_bounded", "limits.tokens", "The request lets the provider read input that the gateway cannot see, so its tokens cannot be limited."),
+            Self::MaxInputTokensExceeded => row(400, "max_input_tokens_exceeded", "limits.max_input_tokens", "The request has more input tokens than one request may have."),
             Self::KeyInQuery => row(400, "key_in_query", "credential", "A key in a URL is logged everywhere: send it in a header, and rotate this one."),
             Self::MissingApiKey => row(401, "missing_api_key", "credential", "The request has no API key."),
             Self::InvalidApiKey => row(401, "invalid_api_key", "credential", "The API key is malformed or unknown."),
@@ -146,12 +190,19 @@ impl Code {
             Self::IpNotAllowed => row(403, "ip_not_allowed", "app.addresses", "The app may not be used from this address."),
             Self::ModelNotAllowed => row(403, "model_not_allowed", "app.models", "The app may not use this model."),
             Self::ProviderNotAllowed => row(403, "provider_not_allowed", "app.providers", "The app may not use any provider of this model."),
+            Self::ModelNotPriced => row(403, "model_not_priced", "limits.budget", "The app has a budget, and this model has no price: an admin can give it one."),
+            Self::EndpointNotMetered => row(403, "endpoint_not_metered", "limits.tokens", "The app limits tokens or money, and the use of this endpoint cannot be bounded."),
             Self::UnknownEndpoint => row(404, "unknown_endpoint", "endpoint", "The gateway does not serve this path."),
             Self::ModelNotFound => row(404, "model_not_found", "catalogue", "No enabled provider offers this model."),
             Self::MethodNotAllowed => row(405, "method_not_allowed", "endpoint", "The path does not take this method."),
+            Self::RateLimitExceeded => row(429, "rate_limit_exceeded", "limits.rate", "Too many requests or tokens within the window: wait and try again."),
+            Self::QuotaContended => row(429, "quota_contended", "limits.budget", "What is left is reserved by requests under way: try again when they are done."),
+            Self::InsufficientQuota => row(429, "insufficient_quota", "limits.budget", "The budget is spent, or has too little left for this request."),
             Self::InternalError => row(500, "internal_error", "gateway", "The gateway could not read or edit the request."),
             Self::SnapshotNotReady => row(503, "snapshot_not_ready", "snapshot", "The gateway has not yet been told what it needs to decide."),
             Self::SyncStalled => row(503, "sync_stalled", "heartbeat", "The gateway has stopped listening to the control plane."),
+            Self::LeaseUnavailable => row(503, "lease_unavailable", "limits.lease", "The gateway cannot ask the control plane whether the limit has room."),
+            Self::LedgerFull => row(503, "ledger_full", "ledger", "The gateway holds as many records as it can, and the control plane takes none."),
         }
     }
 }
@@ -159,32 +210,66 @@ impl Code {
 impl Denial {
     /// A refusal with a message of its own.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), allow: None }
+        Self { code, message: message.into(), allow: None, quota: None }
     }
 
     /// The answer to the client.
     #[must_use]
     pub fn reply(&self, shape: Shape) -> Reply {
         let status = self.code.status();
-        let mut headers = vec![("content-type", "application/json")];
-        if self.code.may_be_retried() {
-            headers.extend([("retry-after", "1"), ("retry-after-ms", "1000")]);
-        } else {
-            headers.push(("x-should-retry", "false"));
+        let mut headers: Vec<(&'static str, Cow<'static, str>)> =
+            vec![("content-type", "application/json".into())];
+        match self.retry_after_ms() {
+            Some(ms) => headers.extend([
+                ("retry-after", ms.div_ceil(1000).to_string().into()),
+                ("retry-after-ms", ms.to_string().into()),
+            ]),
+            None => headers.push(("x-should-retry", "false".into())),
         }
         if status == 401 {
-            headers.push(("www-authenticate", "Bearer"));
+            headers.push(("www-authenticate", "Bearer".into()));
         }
-        headers.extend(self.allow.map(|methods| ("allow", methods)));
+        headers.extend(self.allow.map(|methods| ("allow", methods.into())));
+        let standing = self.quota.iter().flat_map(|quota| &quota.headers);
+        headers.extend(standing.map(|(name, value)| (*name, value.clone().into())));
         let body = self.body(shape).to_string().into_bytes();
-        Reply { status, headers, body, code: Some(self.code), attribution: None }
+        Reply {
+            status,
+            headers,
+            body,
+            code: Some(self.code),
+            attribution: None,
+            endpoint: "",
+            model: String::new(),
+        }
+    }
+
+    /// When the same request may succeed; none where it will not.
+    fn retry_after_ms(&self) -> Option<u32> {
+        let usual = self.code.may_be_retried().then_some(1000);
+        self.quota.as_ref().map_or(usual, |quota| quota.retry_after_ms.filter(|_| usual.is_some()))
     }
 
     fn body(&self, shape: Shape) -> Value {
+        let mut body = self.error(shape);
+        if let (Some(quota), Some(error)) =
+            (&self.quota, body.get_mut("error").and_then(Value::as_object_mut))
+        {
+            error.insert("limit".to_owned(), json!(quota));
+        }
+        body
+    }
+
+    fn error(&self, shape: Shape) -> Value {
         let (code, rule, message) = (self.code.as_str(), self.code.rule(), &self.message);
         match shape {
             Shape::OpenAi => {
-                let kind = if self.code.status() < 500 { "invalid_request_error" } else { "server_error" };
+                let kind = match self.code {
+                    Code::InsufficientQuota | Code::QuotaContended => "insufficient_quota",
+                    Code::RateLimitExceeded => "rate_limit_error",
+                    code if code.status() < 500 => "invalid_request_error",
+                    _ => "server_error",
+                };
                 let param = matches!(self.code.rule(), "request.model" | "app.models" | "catalogue");
                 let param = param.then_some("model");
                 json!({"error": {"message": message, "type": kind, "param": param, "code": code, "rule": rule}})
@@ -194,6 +279,7 @@ impl Denial {
                     401 => "authentication_error",
                     403 => "permission_error",
                     404 => "not_found_error",
+                    429 => "rate_limit_error",
                     500.. => "api_error",
                     _ => "invalid_request_error",
                 };
@@ -224,7 +310,7 @@ mod tests {
     fn codes_are_all_listed_and_unlike() {
         let names: HashSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
         assert_eq!(names.len(), Code::ALL.len());
-        assert_eq!(Code::SyncStalled as usize + 1, Code::ALL.len());
+        assert_eq!(Code::LedgerFull as usize + 1, Code::ALL.len());
     }
 
     #[test]
@@ -246,10 +332,35 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_says_what_is_left_and_when_to_come_back() {
+        let quota = Quota {
+            name: "requests_per_minute",
+            owner: "app",
+            limit: 60,
+            remaining: 0,
+            resets_at: Some(1_700_000_060),
+            retry_after_ms: Some(2_400),
+            headers: vec![("x-ratelimit-limit-requests", "60".to_owned())],
+        };
+        let denial = Denial { quota: Some(Box::new(quota)), ..Code::RateLimitExceeded.into() };
+        let reply = denial.reply(Shape::OpenAi);
+        assert!(reply.headers.contains(&("retry-after", "3".into())));
+        assert!(reply.headers.contains(&("retry-after-ms", "2400".into())));
+        assert!(reply.headers.contains(&("x-ratelimit-limit-requests", "60".into())));
+        assert_eq!(
+            body(&denial, Shape::OpenAi)["error"]["limit"],
+            json!({"name": "requests_per_minute", "owner": "app", "limit": 60, "remaining": 0,
+                "resets_at": 1_700_000_060})
+        );
+        let spent = Denial { code: Code::InsufficientQuota, ..denial };
+        assert!(spent.reply(Shape::OpenAi).headers.contains(&("x-should-retry", "false".into())));
+    }
+
+    #[test]
     fn headers_say_whether_to_try_again() {
         let headers = |code| Denial::from(code).reply(Shape::OpenAi).headers;
-        assert!(headers(Code::SnapshotNotReady).contains(&("retry-after-ms", "1000")));
-        assert!(headers(Code::KeyExpired).contains(&("x-should-retry", "false")));
-        assert!(headers(Code::KeyExpired).contains(&("www-authenticate", "Bearer")));
+        assert!(headers(Code::SnapshotNotReady).contains(&("retry-after-ms", "1000".into())));
+        assert!(headers(Code::KeyExpired).contains(&("x-should-retry", "false".into())));
+        assert!(headers(Code::KeyExpired).contains(&("www-authenticate", "Bearer".into())));
     }
 }

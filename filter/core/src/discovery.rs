@@ -281,6 +281,7 @@ mod tests {
                 status,
                 expires_at_ms,
                 retires_at_ms,
+                limits: None,
             },
         );
         (

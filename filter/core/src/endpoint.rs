@@ -83,6 +83,44 @@ impl Operation {
         }
     }
 
+    /// What records call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ChatCompletions => "chat_completions",
+            Self::Completions => "completions",
+            Self::Embeddings => "embeddings",
+            Self::Responses => "responses",
+            Self::Moderations => "moderations",
+            Self::ImageGenerations => "image_generations",
+            Self::ImageEdits => "image_edits",
+            Self::ImageVariations => "image_variations",
+            Self::Speech => "speech",
+            Self::Transcriptions => "transcriptions",
+            Self::Translations => "translations",
+            Self::Messages => "messages",
+            Self::CountTokens => "count_tokens",
+        }
+    }
+
+    /// Whether its use is told in tokens, and can be bounded before.
+    #[must_use]
+    pub fn is_metered(self) -> bool {
+        self.has_output() || self == Self::Embeddings
+    }
+
+    /// Whether a model writes text for it.
+    #[must_use]
+    pub fn has_output(self) -> bool {
+        matches!(self, Self::ChatCompletions | Self::Completions | Self::Responses | Self::Messages)
+    }
+
+    /// Whether providers charge nothing for it.
+    #[must_use]
+    pub fn is_free(self) -> bool {
+        matches!(self, Self::Moderations | Self::CountTokens)
+    }
+
     /// Whose API it is.
     #[must_use]
     pub fn shape(self) -> Shape {
@@ -117,6 +155,16 @@ impl Shape {
 }
 
 impl Endpoint {
+    /// What records call it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Call(operation) => operation.name(),
+            Self::ListModels | Self::RetrieveModel(_) => "models",
+            Self::Ready => "ready",
+        }
+    }
+
     /// Reads a method and a path without its query.
     ///
     /// # Errors

@@ -6,9 +6,11 @@ use std::rc::Rc;
 use latchkey_proto::key::PREFIX;
 use memchr::memmem;
 
+use crate::account::Demand;
 use crate::credential;
 use crate::endpoint::Operation;
 use crate::header::Headers;
+use crate::metering::Call;
 use crate::snapshot::{Provider, ProviderKind};
 
 /// The header that the route reads the cluster from.
@@ -17,22 +19,33 @@ pub const CLUSTER_HEADER: &str = "x-latchkey-cluster";
 /// Headers for us alone begin so.
 const OWN_PREFIX: &str = "x-latchkey-";
 
-/// What a provider is never told, beside the API key. The last two choose whom it charges, and
+/// What a provider is never told, beside the API key. An encoded answer could not be read for its
+/// usage. The last two choose whom it charges, and
 /// there the operator's credential counts, not the client.
-const PRIVATE: [&str; 5] =
-    ["cookie", "proxy-authorization", "x-user-email", "openai-organization", "openai-project"];
+const PRIVATE: [&str; 6] = [
+    "accept-encoding",
+    "cookie",
+    "proxy-authorization",
+    "x-user-email",
+    "openai-organization",
+    "openai-project",
+];
 
 /// Where a request goes, and what it says there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Forward {
     /// Who serves it.
     pub provider: Rc<Provider>,
     /// The path there, with the query.
     pub path: String,
-    /// What the client has asked for.
-    pub model: String,
-    /// Replaces the body, where the provider has another name for the model.
+    /// Replaces the body, where the provider must be told something else than the client said.
     pub body: Option<Vec<u8>>,
+    /// What is asked, and what is held for it.
+    pub call: Call,
+    /// Headers for the answer: how the limits stand.
+    pub announced: Vec<(&'static str, String)>,
+    /// Leases run low: what to ask the sync role for.
+    pub ahead: Option<Demand>,
 }
 
 /// One change of the request's headers.
@@ -45,20 +58,14 @@ pub struct Edit<'a> {
 }
 
 impl Forward {
-    pub(crate) fn new(
-        provider: Rc<Provider>,
-        operation: Operation,
-        query: &str,
-        model: String,
-        body: Option<Vec<u8>>,
-    ) -> Self {
+    /// The path of an operation at a provider.
+    pub(crate) fn path(provider: &Provider, operation: Operation, query: &str) -> String {
         let prefix = &provider.path_prefix;
         let version = match provider.kind {
             ProviderKind::Anthropic if !prefix.ends_with("/v1") => "/v1",
             _ => "",
         };
-        let path = [prefix, version, "/", operation.upstream_path(), query].concat();
-        Self { provider, path, model, body }
+        [prefix, version, "/", operation.upstream_path(), query].concat()
     }
 
     /// What must change in the client's headers: no more than that, because each costs a host call.

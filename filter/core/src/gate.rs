@@ -9,16 +9,19 @@ use latchkey_proto::key::{KeyHash, PREFIX};
 use memchr::memmem;
 use percent_encoding::percent_decode_str;
 
+use crate::account::{self, Demand};
+use crate::body::{self, Body, Change, Format};
 use crate::credential;
 use crate::denial::{Code, Denial};
 use crate::endpoint::{Endpoint, Operation, Shape, split_query};
 use crate::forward::Forward;
 use crate::header::Headers;
-use crate::model_field::Format;
+use crate::metering::Call;
 use crate::model_list;
+use crate::quota::{self, Held, Plan, Taken};
 use crate::readiness;
 use crate::reply::{Attribution, Reply};
-use crate::snapshot::{AppPolicy, CredentialMode, KeyRecord, Status, UnixMs};
+use crate::snapshot::{AppPolicy, CredentialMode, KeyRecord, Offer, Status, UnixMs};
 use crate::store::Store;
 use crate::view::{Snapshot, View};
 
@@ -40,13 +43,26 @@ pub enum Admission {
     NeedBody(Admitted),
 }
 
+/// Where a request is decided.
+#[derive(Debug)]
+pub struct Gate<'a, S, W> {
+    /// What is known.
+    pub view: &'a View<S>,
+    /// The host.
+    pub world: &'a W,
+    /// Whether another request can be recorded.
+    pub has_room: bool,
+}
+
 /// What the body has decided.
 #[derive(Debug)]
 pub enum Outcome {
     /// The gateway answers by itself.
     Reply(Reply),
     /// The provider answers.
-    Forward(Forward),
+    Forward(Box<Forward>),
+    /// A lease is dry: the request waits until its demand is answered, and is then settled again.
+    Wait(Demand),
 }
 
 /// A request whose key is good; its body is still to come.
@@ -55,11 +71,24 @@ pub struct Admitted {
     operation: Operation,
     format: Format,
     query: String,
-    key: KeyHash,
-    app: Rc<AppPolicy>,
+    /// What was found when the headers came, and when that was.
+    found: Found,
+    at: UnixMs,
     /// Whose request it is.
     pub attribution: Attribution,
 }
+
+/// A key that opens its app.
+#[derive(Clone, Debug)]
+struct Found {
+    snapshot: Snapshot,
+    record: KeyRecord,
+    app: Rc<AppPolicy>,
+}
+
+/// For how long what was found is taken for the truth. A body mostly comes with its headers; looking
+/// everything up twice for it would double what the gate costs.
+const FRESH_MS: i64 = 5;
 
 /// Decides on a request's headers.
 pub fn admit<S: Store>(headers: Headers<'_>, view: &View<S>, world: &impl World) -> Admission {
@@ -77,58 +106,157 @@ pub fn admit<S: Store>(headers: Headers<'_>, view: &View<S>, world: &impl World)
         Ok(found) => found,
         Err(denial) => return Admission::Reply(denial.reply(shape)),
     };
-    let attribution = Attribution::from(&record);
+    let (attribution, asked) = (Attribution::from(&record), endpoint.name());
     let decided = authorize(snapshot, &record, view, world).and_then(|app| match endpoint {
         Endpoint::Call(operation) => {
             let format = Format::of(operation, headers)?;
-            let query = query.to_owned();
-            let key = record.hash;
-            Ok(Admission::NeedBody(Admitted { operation, format, query, key, app, attribution }))
+            let (query, at) = (query.to_owned(), world.now());
+            let found = Found { snapshot, record, app };
+            Ok(Admission::NeedBody(Admitted { operation, format, query, found, at, attribution }))
         }
         Endpoint::RetrieveModel(name) => {
             let model = model_list::retrieve(&view.catalogue(snapshot), &app, &name)?;
-            Ok(Admission::Reply(model.attributed(attribution)))
+            Ok(Admission::Reply(model.attributed(attribution, asked)))
         }
         Endpoint::ListModels | Endpoint::Ready => {
             let list = model_list::list(&view.catalogue(snapshot), &app);
-            Ok(Admission::Reply(list.attributed(attribution)))
+            Ok(Admission::Reply(list.attributed(attribution, asked)))
         }
     });
-    decided.unwrap_or_else(|denial| Admission::Reply(denial.reply(shape).attributed(attribution)))
+    decided.unwrap_or_else(|denial| Admission::Reply(denial.reply(shape).attributed(attribution, asked)))
 }
 
 impl Admitted {
+    /// What it asks for.
+    #[must_use]
+    pub fn operation(&self) -> Operation {
+        self.operation
+    }
+
     /// Decides on the whole body, and once more on the key: it may have been revoked while the
-    /// body was on its way.
-    pub fn settle<S: Store>(&self, body: &[u8], view: &View<S>, world: &impl World) -> Outcome {
-        match self.forward(body, view, world) {
-            Ok(forward) => Outcome::Forward(forward),
-            Err(denial) => self.refuse(&denial),
+    /// body was on its way. What the request needs of its limits is held for it from here on.
+    pub fn settle<S: Store>(&self, bytes: &[u8], gate: &Gate<'_, S, impl World>) -> Outcome {
+        let now = gate.world.now();
+        let read =
+            self.found(now, gate).and_then(|found| Ok((found, self.format.read(self.operation, bytes)?)));
+        let (found, body) = match read {
+            Ok(read) => read,
+            Err(denial) => return self.refuse(&denial),
+        };
+        match self.decide(bytes, &body, &found, now, gate) {
+            Ok(Decided::Forward(decided)) => Outcome::Forward(Box::new(decided.forward(self, body, now))),
+            Ok(Decided::Wait(demand)) => Outcome::Wait(demand),
+            Err(denial) => match self.refuse(&denial) {
+                Outcome::Reply(reply) => Outcome::Reply(Reply { model: body.model, ..reply }),
+                outcome => outcome,
+            },
         }
     }
 
     /// Refuses what had been admitted.
     #[must_use]
     pub fn refuse(&self, denial: &Denial) -> Outcome {
-        Outcome::Reply(denial.reply(self.operation.shape()).attributed(self.attribution))
+        let reply = denial.reply(self.operation.shape());
+        Outcome::Reply(reply.attributed(self.attribution, self.operation.name()))
     }
 
-    fn forward<S: Store>(&self, body: &[u8], view: &View<S>, world: &impl World) -> Result<Forward, Denial> {
-        let (snapshot, record) = look_up(&self.key, view)?;
-        let app = open(snapshot, &record, view, world)?;
-        if !Rc::ptr_eq(&app, &self.app) {
-            reach(&app, world)?;
+    fn decide<S: Store>(
+        &self,
+        bytes: &[u8],
+        body: &Body,
+        Found { snapshot, record, app }: &Found,
+        now: UnixMs,
+        gate: &Gate<'_, S, impl World>,
+    ) -> Result<Decided, Denial> {
+        let store = gate.view.store();
+        let catalogue = gate.view.catalogue(*snapshot);
+        let offer = model_list::choose(&catalogue, app, &body.model, self.operation)?;
+        let owners = quota::owners(app, record);
+        if !owners.is_empty() && !gate.has_room {
+            return Err(Code::LedgerFull.into());
         }
-        let field = self.format.find(body)?;
-        let catalogue = view.catalogue(snapshot);
-        let offer = model_list::choose(&catalogue, &app, &field.name, self.operation)?;
-        let body = if offer.upstream_name == field.name {
-            None
-        } else {
-            let replaced = self.format.replace(body, &field, &offer.upstream_name);
-            Some(replaced.ok_or(Code::InternalError)?)
+        let held =
+            match Plan::new(&owners, self.operation, &body.terms, offer)?.take(store, &owners, app, now)? {
+                Taken::Dry(demand) => return Ok(Decided::Wait(demand)),
+                Taken::Held(held) => *held,
+            };
+        match self.edit(bytes, body, offer, held.max_output) {
+            Ok(edited) => {
+                let is_limited = !owners.is_empty();
+                Ok(Decided::Forward(Box::new(Go { offer: offer.clone(), edited, held, is_limited })))
+            }
+            Err(denial) => {
+                account::cancel(store, held.reserved.reservation);
+                Err(denial)
+            }
+        }
+    }
+
+    /// The provider's body, where it differs from the client's.
+    fn edit(
+        &self,
+        bytes: &[u8],
+        body: &Body,
+        offer: &Offer,
+        max_output: Option<u64>,
+    ) -> Result<Option<Vec<u8>>, Denial> {
+        let member = body::max_output_member(self.operation, offer.provider.kind);
+        let limit = max_output.filter(|most| Some(*most) != body.terms.max_output);
+        let changes = [
+            (offer.upstream_name != body.model).then_some(Change::Model(&offer.upstream_name)),
+            limit.zip(member).map(|(tokens, member)| Change::MaxOutput { member, tokens }),
+            body.terms.must_ask_for_usage(self.operation).then_some(Change::IncludeUsage),
+        ];
+        let changes: Vec<_> = changes.into_iter().flatten().collect();
+        if changes.is_empty() {
+            return Ok(None);
+        }
+        body.edit(bytes, &changes).map(Some).ok_or_else(|| Code::InternalError.into())
+    }
+
+    /// The key and its app: as they were found, if that was just now, or as they are.
+    fn found<S: Store>(&self, now: UnixMs, gate: &Gate<'_, S, impl World>) -> Result<Cow<'_, Found>, Denial> {
+        if (0..=FRESH_MS).contains(&now.0.saturating_sub(self.at.0)) {
+            return Ok(Cow::Borrowed(&self.found));
+        }
+        let (snapshot, record) = look_up(&self.found.record.hash, gate.view)?;
+        let app = open(snapshot, &record, gate.view, gate.world)?;
+        if !Rc::ptr_eq(&app, &self.found.app) {
+            reach(&app, gate.world)?;
+        }
+        Ok(Cow::Owned(Found { snapshot, record, app }))
+    }
+}
+
+/// What a whole request comes to.
+enum Decided {
+    Forward(Box<Go>),
+    Wait(Demand),
+}
+
+/// A request that may go.
+struct Go {
+    offer: Offer,
+    edited: Option<Vec<u8>>,
+    held: Held,
+    is_limited: bool,
+}
+
+impl Go {
+    fn forward(self, admitted: &Admitted, body: Body, now: UnixMs) -> Forward {
+        let Self { offer, edited, held, is_limited } = self;
+        let path = Forward::path(&offer.provider, admitted.operation, &admitted.query);
+        let call = Call {
+            operation: admitted.operation,
+            model: body.model,
+            served_model: offer.upstream_name,
+            provider: offer.provider.name.clone(),
+            price: offer.price,
+            terms: body.terms,
+            reserved: is_limited.then_some(held.reserved),
         };
-        Ok(Forward::new(Rc::clone(&offer.provider), self.operation, &self.query, field.name, body))
+        let announced = quota::headers(&held.standings, now);
+        Forward { provider: offer.provider, path, body: edited, call, announced, ahead: held.ahead }
     }
 }
 

@@ -9,6 +9,13 @@
 //! | `c` | generation, catalogue as protobuf |
 //! | `a` + base64url of the app's id | generation, policy as protobuf |
 //! | `k` + base64url of the first 15 bytes of the hash | generation, record; see [`encode_key`] |
+//! | `l` + base64url of an owner's id | the owner's account; see [`crate::account`] |
+//! | `w` | how many worker VMs have begun |
+//! | `r` + worker + `.` + slot | a record in the worker's ring; see [`crate::ring`] |
+//! | `t` + worker | the last sequence of the worker that is acknowledged |
+//!
+//! Only the sync role creates names, but for the slots of a ring, which its worker does. Gates
+//! change accounts and `w`, by swapping what they have read.
 //!
 //! A key's record takes 88 bytes under a name of 21, which the host keeps without an allocation
 //! of its own: a million keys take about 200 MB of Envoy's memory.
@@ -20,10 +27,10 @@ use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
 use crate::discovery::Position;
-use crate::snapshot::{AppId, KeyId, KeyRecord, Status, UnixMs, UserId};
+use crate::snapshot::{AppId, Bucket, BucketKind, KeyId, KeyRecord, Limits, Status, UnixMs, UserId};
 
 /// The version of every format here.
-const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 
 /// Stands for the length of a tag where there is no position.
 const ABSENT: u8 = u8::MAX;
@@ -40,6 +47,9 @@ pub const HEARTBEAT: &str = "h";
 
 /// The name of the catalogue.
 pub const CATALOGUE: &str = "c";
+
+/// The name of the number of workers.
+pub const WORKERS: &str = "w";
 
 /// The number of a snapshot on this gateway, from 1; what it writes carries it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,11 +85,29 @@ pub fn app_name(id: AppId) -> String {
     name("a", id.0.as_bytes())
 }
 
-/// A key's record: version, generation, status, flags, key, app, user, expires, retires, and the
-/// rest of the hash.
+/// The name of an owner's account.
+#[must_use]
+pub fn account_name(owner: &[u8; 16]) -> String {
+    name("l", owner)
+}
+
+/// The name of a slot of a worker's ring.
+#[must_use]
+pub fn slot_name(worker: u32, slot: u32) -> String {
+    format!("r{worker}.{slot}")
+}
+
+/// The name of what is acknowledged of a worker's records.
+#[must_use]
+pub fn acknowledged_name(worker: u32) -> String {
+    format!("t{worker}")
+}
+
+/// A key's record: version, generation, status, flags (named 1, limits 2), key, app, user, expires,
+/// retires, the rest of the hash, and its limits, where it has some.
 #[must_use]
 pub fn encode_key(record: &KeyRecord, generation: Generation) -> Vec<u8> {
-    let KeyRecord { hash, key, app, user, status, expires, retires } = record;
+    let KeyRecord { hash, key, app, user, status, expires, retires, limits } = record;
     let mut bytes = Vec::with_capacity(88);
     bytes.push(VERSION);
     bytes.extend(generation.0.to_le_bytes());
@@ -88,13 +116,16 @@ pub fn encode_key(record: &KeyRecord, generation: Generation) -> Vec<u8> {
         Status::Inactive => 2,
         Status::Revoked => 3,
     });
-    bytes.push(u8::from(user.is_some()));
+    bytes.push(u8::from(user.is_some()) | u8::from(limits.is_some()) << 1);
     bytes.extend(key.0.as_bytes());
     bytes.extend(app.0.as_bytes());
     bytes.extend(user.map_or(Uuid::nil(), |user| user.0).as_bytes());
     bytes.extend(expires.map_or(0, |at| at.0).to_le_bytes());
     bytes.extend(retires.map_or(0, |at| at.0).to_le_bytes());
     bytes.extend(split(hash).1);
+    if let Some(limits) = limits {
+        put_limits(&mut bytes, limits);
+    }
     bytes
 }
 
@@ -109,9 +140,11 @@ pub fn decode_key(bytes: &[u8], hash: &KeyHash) -> Option<(Generation, KeyRecord
         3 => Status::Revoked,
         _ => return None,
     };
-    let named = match input.byte()? {
-        0 => false,
-        1 => true,
+    let (named, limited) = match input.byte()? {
+        0 => (false, false),
+        1 => (true, false),
+        2 => (false, true),
+        3 => (true, true),
         _ => return None,
     };
     let (key, app) = (KeyId(input.uuid()?), AppId(input.uuid()?));
@@ -119,7 +152,9 @@ pub fn decode_key(bytes: &[u8], hash: &KeyHash) -> Option<(Generation, KeyRecord
     let (expires, retires) = (input.moment()?, input.moment()?);
     let rest: [u8; REST_BYTES] = input.take()?;
     let same: bool = rest.ct_eq(split(hash).1).into();
-    let record = KeyRecord { hash: *hash, key, app, user: named.then_some(user), status, expires, retires };
+    let limits = if limited { Some(input.limits()?) } else { None };
+    let user = named.then_some(user);
+    let record = KeyRecord { hash: *hash, key, app, user, status, expires, retires, limits };
     (same && input.0.is_empty()).then_some((generation, record))
 }
 
@@ -184,23 +219,74 @@ impl Meta {
     }
 }
 
+/// Each bucket's kind and limit, behind their number, then the limits of a request; 0 for none.
+fn put_limits(bytes: &mut Vec<u8>, limits: &Limits) {
+    let Limits { buckets, max_input_tokens, max_output_tokens } = limits;
+    put_varint(bytes, u64::try_from(buckets.len()).unwrap_or_default());
+    for Bucket { kind, limit } in buckets {
+        put_kind(bytes, *kind);
+        put_varint(bytes, *limit);
+    }
+    put_varint(bytes, max_input_tokens.unwrap_or_default());
+    put_varint(bytes, max_output_tokens.unwrap_or_default());
+}
+
+pub(crate) fn put_kind(bytes: &mut Vec<u8>, kind: BucketKind) {
+    bytes.push(u8::try_from(kind.number()).unwrap_or_default());
+}
+
+/// Seven bits to a byte, the lowest first.
+pub(crate) fn put_varint(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
 /// What is left to read of a value.
-struct Input<'a>(&'a [u8]);
+pub(crate) struct Input<'a>(pub &'a [u8]);
 
 impl<'a> Input<'a> {
-    fn open(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn open(bytes: &'a [u8]) -> Option<Self> {
         let mut input = Self(bytes);
         (input.byte()? == VERSION).then_some(input)
     }
 
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(crate) fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (head, rest) = self.0.split_first_chunk::<N>()?;
         self.0 = rest;
         Some(*head)
     }
 
-    fn byte(&mut self) -> Option<u8> {
+    pub(crate) fn byte(&mut self) -> Option<u8> {
         self.take::<1>().map(|[byte]| byte)
+    }
+
+    pub(crate) fn kind(&mut self) -> Option<BucketKind> {
+        BucketKind::from_number(self.byte()?.into())
+    }
+
+    pub(crate) fn varint(&mut self) -> Option<u64> {
+        let mut number = 0_u64;
+        for shift in (0..u64::BITS).step_by(7) {
+            let byte = self.byte()?;
+            let bits = u64::from(byte & 0x7f);
+            number |= bits.checked_shl(shift).filter(|shifted| shifted >> shift == bits)?;
+            if byte & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn limits(&mut self) -> Option<Limits> {
+        let count = self.varint()?;
+        let buckets: Option<Vec<_>> =
+            (0..count).map(|_| Some(Bucket { kind: self.kind()?, limit: self.varint()? })).collect();
+        let of_request = |limit: u64| (limit != 0).then_some(limit);
+        let (buckets, input, output) = (buckets?, self.varint()?, self.varint()?);
+        Some(Limits { buckets, max_input_tokens: of_request(input), max_output_tokens: of_request(output) })
     }
 
     fn generation(&mut self) -> Option<Generation> {
@@ -248,8 +334,9 @@ mod tests {
     fn record() -> impl Strategy<Value = KeyRecord> {
         let status = prop_oneof![Just(Status::Active), Just(Status::Inactive), Just(Status::Revoked)];
         let moment = || prop::option::of((1..i64::MAX).prop_map(UnixMs));
-        (any::<[u8; 32]>(), any::<u128>(), any::<u128>(), any::<Option<u128>>(), status, moment(), moment())
-            .prop_map(|(hash, key, app, user, status, expires, retires)| KeyRecord {
+        let ids = (any::<u128>(), any::<u128>(), any::<Option<u128>>());
+        (any::<[u8; 32]>(), ids, status, moment(), moment(), prop::option::of(limits())).prop_map(
+            |(hash, (key, app, user), status, expires, retires, limits)| KeyRecord {
                 hash: hash.into(),
                 key: KeyId(Uuid::from_u128(key)),
                 app: AppId(Uuid::from_u128(app)),
@@ -257,7 +344,22 @@ mod tests {
                 status,
                 expires,
                 retires,
-            })
+                limits,
+            },
+        )
+    }
+
+    fn limits() -> impl Strategy<Value = Limits> {
+        let bucket =
+            (0..6_usize, 1..u64::MAX).prop_map(|(kind, limit)| Bucket { kind: BucketKind::ALL[kind], limit });
+        let of_request = || prop::option::of(1..u64::MAX);
+        (prop::collection::vec(bucket, 0..6), of_request(), of_request()).prop_map(
+            |(buckets, max_input_tokens, max_output_tokens)| Limits {
+                buckets,
+                max_input_tokens,
+                max_output_tokens,
+            },
+        )
     }
 
     fn points() -> impl Strategy<Value = [Option<Position>; 2]> {
@@ -269,7 +371,7 @@ mod tests {
     fn another_format_version_and_a_tombstone_read_as_absent() {
         let hash = KeyHash::of("x");
         let mut meta = Meta::default().encode();
-        meta[0] = 2;
+        meta[0] = 1;
         assert_eq!(Meta::decode(&meta), None);
         assert_eq!(Meta::decode(&[]), None);
         assert_eq!(decode_key(&[], &hash), None);
@@ -283,7 +385,8 @@ mod tests {
         #[test]
         fn key_records_read_back(record in record(), generation: u32) {
             let bytes = encode_key(&record, Generation(generation));
-            prop_assert!(bytes.len() == 88 && key_name(&record.hash).len() == 21);
+            prop_assert!((bytes.len() == 88) == record.limits.is_none());
+            prop_assert_eq!(key_name(&record.hash).len(), 21);
             prop_assert_eq!(decode_key(&bytes, &record.hash), Some((Generation(generation), record)));
         }
 

@@ -12,6 +12,10 @@
     )
 )]
 
+pub mod tokens;
+
+pub mod price;
+
 pub mod snapshot;
 
 pub mod discovery;
@@ -24,6 +28,14 @@ pub mod replica;
 
 pub mod view;
 
+pub mod account;
+
+pub mod record;
+
+pub mod ring;
+
+pub mod ledger;
+
 pub mod backoff;
 
 pub mod header;
@@ -34,7 +46,13 @@ pub mod credential;
 
 pub mod address;
 
-pub mod model_field;
+pub mod body;
+
+pub mod usage;
+
+pub mod metering;
+
+pub mod quota;
 
 pub mod gate;
 

@@ -62,11 +62,16 @@ impl<S: Store> Replica<S> {
         self.refused.clear();
         let hello = wire::Hello {
             gateway: gateway.to_owned(),
-            instance: format!("{:x}", self.meta.instance),
+            instance: self.instance(),
             position: self.meta.position.clone().map(Into::into),
             newest: self.meta.newest.clone().map(Into::into),
         };
         wire::DiscoveryRequest { kind: Some(Kind::Hello(hello)) }
+    }
+
+    /// Names this process to the control plane.
+    pub fn instance(&self) -> String {
+        format!("{:x}", self.meta.instance)
     }
 
     /// Validates a response whole, then applies it.

@@ -1,5 +1,7 @@
 //! An answer that the gateway gives by itself.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::denial::Code;
@@ -11,13 +13,17 @@ pub struct Reply {
     /// The HTTP status.
     pub status: u16,
     /// The headers beside it.
-    pub headers: Vec<(&'static str, &'static str)>,
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// JSON.
     pub body: Vec<u8>,
     /// Set on a denial.
     pub code: Option<Code>,
     /// Whose request it was, where the key was found.
     pub attribution: Option<Attribution>,
+    /// What records call what was asked; empty where the key was not found.
+    pub endpoint: &'static str,
+    /// The model that was asked for; empty where that was not read.
+    pub model: String,
 }
 
 /// Whose request it is, by the stored record.
@@ -35,15 +41,15 @@ impl Reply {
     /// 200 with `value` as JSON.
     #[must_use]
     pub fn ok(value: &impl Serialize) -> Self {
-        let headers = vec![("content-type", "application/json")];
+        let headers = vec![("content-type", "application/json".into())];
         let body = serde_json::to_vec(value).unwrap_or_default();
-        Self { status: 200, headers, body, code: None, attribution: None }
+        Self { status: 200, headers, body, code: None, attribution: None, endpoint: "", model: String::new() }
     }
 
     /// The same answer, attributed.
     #[must_use]
-    pub fn attributed(self, attribution: Attribution) -> Self {
-        Self { attribution: Some(attribution), ..self }
+    pub fn attributed(self, attribution: Attribution, endpoint: &'static str) -> Self {
+        Self { attribution: Some(attribution), endpoint, ..self }
     }
 }
 

@@ -3,6 +3,7 @@
 mod catalogue;
 mod glob;
 mod key;
+mod limits;
 mod policy;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use uuid::Uuid;
 pub use catalogue::{Catalogue, Offer, Provider, ProviderKind};
 pub use glob::Glob;
 pub use key::KeyRecord;
+pub use limits::{Bucket, BucketKind, Limits, Unit};
 pub use policy::{AppPolicy, CredentialMode, Selection};
 
 use latchkey_proto::discovery as wire;
@@ -65,6 +67,15 @@ pub enum Invalid {
     /// A name that is empty or has a control character.
     #[error("{0} is empty or has a control character")]
     Name(&'static str),
+    /// A limit of nothing.
+    #[error("{0} is 0")]
+    Zero(&'static str),
+    /// Two buckets of one kind, by its number on the wire.
+    #[error("limits.buckets has kind {0} twice")]
+    LimitedTwice(i32),
+    /// Limits of its own on a key that shares its app's.
+    #[error("limits are set on an app key")]
+    AppKeyLimits,
     /// An entry of the IP allow-list.
     #[error("addresses: `{0}` is neither an address nor a CIDR range")]
     Range(String),

@@ -11,6 +11,21 @@ pub trait Store {
     /// # Errors
     /// When the host refuses it.
     fn put(&self, key: &str, value: &[u8]) -> Result<(), NotStored>;
+
+    /// Replaces the value under `key`, if it is still the one that [`Stored::write`] came with.
+    /// Under a name that was never written it would create one: swap only what was read.
+    fn swap(&self, key: &str, value: &[u8], write: u32) -> Swap;
+}
+
+/// What became of a compare-and-swap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Swap {
+    /// The value is replaced.
+    Done,
+    /// Somebody was faster: read again.
+    Changed,
+    /// The host refuses it.
+    Failed,
 }
 
 /// A value as it was read.
@@ -18,7 +33,7 @@ pub trait Store {
 pub struct Stored {
     /// Not empty.
     pub bytes: Vec<u8>,
-    /// Another one after each write.
+    /// Another one after each write, and never 0.
     pub write: u32,
 }
 
@@ -34,5 +49,9 @@ impl<S: Store> Store for &S {
 
     fn put(&self, key: &str, value: &[u8]) -> Result<(), NotStored> {
         (**self).put(key, value)
+    }
+
+    fn swap(&self, key: &str, value: &[u8], write: u32) -> Swap {
+        (**self).swap(key, value, write)
     }
 }

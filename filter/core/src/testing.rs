@@ -1,31 +1,43 @@
 //! A store in memory, and a small world to test in.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use latchkey_proto::discovery as wire;
 use latchkey_proto::key::{AppKey, Claim, NamedKey};
 use uuid::Uuid;
 use wire::selection::Kind;
 
+use crate::account::{self, Account, Change, Granted, Line, NO_PERIOD, OwnerId, Told};
 use crate::discovery::Part;
 use crate::gate::World;
+use crate::price::NanoUsd;
+use crate::record::{Record, Settlement};
 use crate::replica::{Replica, Verdict};
-use crate::snapshot::{AppId, UnixMs};
-use crate::store::{NotStored, Store, Stored};
+use crate::snapshot::{AppId, BucketKind, KeyId, UnixMs};
+use crate::store::{NotStored, Store, Stored, Swap};
+use crate::tokens::Tokens;
 
 pub const APP: AppId = AppId(Uuid::from_u128(10));
 pub const USER: Uuid = Uuid::from_u128(11);
 pub const APP_KEY_ID: Uuid = Uuid::from_u128(12);
 pub const NAMED_KEY_ID: Uuid = Uuid::from_u128(13);
 
+/// Until when leases and refusals hold, in Unix milliseconds.
+pub const ANSWER_MS: i64 = 10_000;
+
 /// Shared data in memory.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Memory {
     values: RefCell<HashMap<String, Stored>>,
     writes: Cell<u32>,
+    /// What other threads do, each just before a swap.
+    intruders: RefCell<VecDeque<Intruder>>,
 }
+
+type Intruder = Box<dyn FnOnce(&Memory)>;
 
 impl Store for Memory {
     fn get(&self, key: &str) -> Option<Stored> {
@@ -38,18 +50,55 @@ impl Store for Memory {
         self.values.borrow_mut().insert(key.to_owned(), stored);
         Ok(())
     }
+
+    fn swap(&self, key: &str, value: &[u8], write: u32) -> Swap {
+        let intruder = self.intruders.borrow_mut().pop_front();
+        if let Some(intruder) = intruder {
+            intruder(self);
+        }
+        match self.values.borrow().get(key) {
+            Some(stored) if write != 0 && stored.write != write => return Swap::Changed,
+            _ => {}
+        }
+        self.put(key, value).map_or(Swap::Failed, |()| Swap::Done)
+    }
+}
+
+impl Store for Rc<Memory> {
+    fn get(&self, key: &str) -> Option<Stored> {
+        (**self).get(key)
+    }
+
+    fn put(&self, key: &str, value: &[u8]) -> Result<(), NotStored> {
+        (**self).put(key, value)
+    }
+
+    fn swap(&self, key: &str, value: &[u8], write: u32) -> Swap {
+        (**self).swap(key, value, write)
+    }
 }
 
 impl Memory {
+    /// Another thread does this between the read and the swap of whoever swaps next.
+    pub fn interrupt(&self, intruder: impl FnOnce(&Self) + 'static) {
+        self.intruders.borrow_mut().push_back(Box::new(intruder));
+    }
+
+    /// Nobody interrupts any more.
+    pub fn calm(&self) {
+        self.intruders.borrow_mut().clear();
+    }
+
     pub fn entries(&self) -> usize {
         self.values.borrow().len()
     }
 }
 
-/// A fixed time and place, which tell whether they were asked for.
+/// A fixed time and place, which tells whether it was asked for.
 pub struct Place {
     pub now: UnixMs,
     pub address: Option<IpAddr>,
+    /// For the address.
     pub asked: Cell<bool>,
 }
 
@@ -61,7 +110,6 @@ impl Place {
 
 impl World for Place {
     fn now(&self) -> UnixMs {
-        self.asked.set(true);
         self.now
     }
 
@@ -135,6 +183,7 @@ pub fn model(name: &str, provider: &str, upstream_name: &str) -> wire::Model {
         provider: provider.into(),
         upstream_name: upstream_name.into(),
         created_at: 7,
+        ..wire::Model::default()
     }
 }
 
@@ -180,4 +229,73 @@ pub fn synced(store: &Memory) -> Replica<&Memory> {
         assert_eq!(replica.receive(response), Verdict::Applied);
     }
     replica
+}
+
+/// What a request did that used nothing.
+pub fn record() -> Record {
+    Record {
+        at: UnixMs(1),
+        request_id: "r".into(),
+        app: APP,
+        key: KeyId(NAMED_KEY_ID),
+        user: None,
+        model: "gpt-4o".into(),
+        served_model: "gpt-4o".into(),
+        provider: "openai".into(),
+        endpoint: "chat_completions",
+        status: 200,
+        code: "",
+        tokens: Tokens::default(),
+        cost: NanoUsd(0),
+        price_version: 0,
+        settlement: Settlement::None,
+        latency_ms: 1,
+        first_token_ms: None,
+        streamed: false,
+        client_address: String::new(),
+        conversation_id: String::new(),
+        charges: Vec::new(),
+    }
+}
+
+/// Limits as the wire has them: buckets by kind.
+pub fn limits(buckets: &[(BucketKind, u64)]) -> wire::Limits {
+    let bucket = |&(kind, limit): &(BucketKind, u64)| wire::Bucket { kind: kind.number(), limit };
+    wire::Limits { buckets: buckets.iter().map(bucket).collect(), ..wire::Limits::default() }
+}
+
+/// The control plane's answer to the wish for `units`: that many more, or why there are none.
+pub fn answer(store: &Memory, owner: OwnerId, kind: BucketKind, limit: u64, units: u64, told: Told) {
+    if Account::read(store, owner).is_none() {
+        store.put(&owner.name(), &Account::default().encode()).unwrap();
+    }
+    let told = Told { limit, ..told };
+    let changed = Account::change(store, owner, |account| {
+        account.edit(kind, NO_PERIOD, |line| {
+            let total = line.granted + units;
+            line.grant(Granted { total, want: units, deadline_ms: ANSWER_MS, told }, 0);
+        });
+    });
+    assert_eq!(changed, Change::Done(()));
+}
+
+/// Units of a bucket.
+pub fn grant(store: &Memory, owner: OwnerId, kind: BucketKind, limit: u64, units: u64) {
+    let told = Told { verdict: account::Verdict::Granted, refused: u64::MAX, ..Told::default() };
+    answer(store, owner, kind, limit, units, told);
+}
+
+/// A refusal, whatever little is asked for.
+pub fn refuse(store: &Memory, owner: OwnerId, kind: BucketKind, limit: u64, verdict: account::Verdict) {
+    answer(store, owner, kind, limit, 0, refusal(verdict));
+}
+
+/// What the control plane says where it has nothing.
+pub fn refusal(verdict: account::Verdict) -> Told {
+    Told { verdict, refused: 1, fresh_until_ms: ANSWER_MS, retry_at_ms: ANSWER_MS, ..Told::default() }
+}
+
+/// How an owner's bucket stands here.
+pub fn line(store: &Memory, owner: OwnerId, kind: BucketKind) -> Line {
+    *Account::read(store, owner).unwrap().0.current(kind).unwrap()
 }

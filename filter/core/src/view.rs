@@ -46,6 +46,11 @@ impl<S: Store> View<S> {
         Self { store, apps: RefCell::default(), catalogue: RefCell::default() }
     }
 
+    /// What is read.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
     /// None until a first snapshot is complete.
     pub fn snapshot(&self) -> Option<Snapshot> {
         let meta = Meta::decode(&self.store.get(layout::META)?.bytes)?;

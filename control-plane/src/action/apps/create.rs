@@ -44,6 +44,7 @@ pub async fn create(
         name: app.name.clone(),
         status: Status::Active,
         expires_at: None,
+        limits: None,
         created_at: now,
         rotated_at: None,
         revoked_at: None,

@@ -1,6 +1,8 @@
 //! Creating a named key.
 
 use jiff::Timestamp;
+use latchkey_core::invalid::Invalid;
+use latchkey_core::limits::Limits;
 use latchkey_core::name::Name;
 use latchkey_core::settings::CredentialMode;
 use latchkey_core::status::{Standing, Status};
@@ -21,13 +23,15 @@ pub struct NewKey {
     pub name: Name,
     /// When it stops; none for never.
     pub expires_at: Option<Timestamp>,
+    /// What it may use; none where the app's limits for named keys are to apply.
+    pub limits: Option<Limits>,
 }
 
 /// Creates a named key of the app `app_id`.
 ///
 /// # Errors
 /// There is no such app or user, the app is not in named mode or no longer works, or the key
-/// would outlive its app.
+/// would exceed its app.
 pub async fn create(tx: &mut Tx, context: Context<'_>, app_id: Uuid, new: NewKey) -> Result<Issued, Refusal> {
     let app = tx.app(app_id).await?.ok_or(Refusal::NotFound("app"))?;
     let now = context.world.now();
@@ -40,7 +44,10 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, app_id: Uuid, new: NewKey
         Standing::Expired => return Err(Refusal::conflict("expired", "the app is expired: extend it first")),
         Standing::Active | Standing::Inactive => {}
     }
-    within_app(&app, new.expires_at)?;
+    expires_within(&app, new.expires_at)?;
+    if let Some(limits) = &new.limits {
+        limited_within(&app, limits)?;
+    }
     if !tx.has_user(new.user_id).await? {
         return Err(Refusal::field("user_id", "there is no user of this id"));
     }
@@ -54,6 +61,7 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, app_id: Uuid, new: NewKey
         name: new.name,
         status: Status::Active,
         expires_at: new.expires_at,
+        limits: new.limits,
         created_at: now,
         rotated_at: None,
         revoked_at: None,
@@ -67,11 +75,19 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, app_id: Uuid, new: NewKey
 }
 
 /// Refuses an expiration after the app's own: a child never exceeds its parent.
-pub(super) fn within_app(app: &App, expires_at: Option<Timestamp>) -> Result<(), Refusal> {
+pub(super) fn expires_within(app: &App, expires_at: Option<Timestamp>) -> Result<(), Refusal> {
     match (expires_at, app.settings.expires_at) {
         (Some(key), Some(app)) if key > app => {
             Err(Refusal::field("expires_at", format!("is after the app's own expiration, {app}")))
         }
         _ => Ok(()),
     }
+}
+
+/// Refuses limits that are wrong or beyond the app's own.
+pub(super) fn limited_within(app: &App, limits: &Limits) -> Result<(), Refusal> {
+    let mut invalid = Invalid::default();
+    limits.check("limits", &mut invalid);
+    invalid.into_result()?;
+    Ok(limits.within("limits", &app.settings.limits, "the app's limits")?)
 }

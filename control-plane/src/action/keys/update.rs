@@ -1,11 +1,12 @@
 //! Editing a named key.
 
 use jiff::Timestamp;
+use latchkey_core::limits::EditLimits;
 use latchkey_core::name::Name;
 use latchkey_core::status::{Final, Status};
 use uuid::Uuid;
 
-use super::create::within_app;
+use super::create::{expires_within, limited_within};
 use crate::action::{Context, Refusal};
 use crate::store::Tx;
 use crate::store::keys::Key;
@@ -17,12 +18,14 @@ pub struct KeyEdit {
     pub name: Option<Name>,
     /// When it stops; the inner none for never.
     pub expires_at: Option<Option<Timestamp>>,
+    /// What it may use, of what applied before; the inner none for the app's limits for named keys.
+    pub limits: Option<Option<EditLimits>>,
 }
 
 /// Edits a named key.
 ///
 /// # Errors
-/// There is no such key, it is revoked, or it would outlive its app.
+/// There is no such key, it is revoked, or it would exceed its app.
 pub async fn update(
     tx: &mut Tx,
     context: Context<'_>,
@@ -38,8 +41,15 @@ pub async fn update(
     let before = key.clone();
     key.name = edit.name.unwrap_or(key.name);
     if let Some(expires_at) = edit.expires_at {
-        within_app(&app, expires_at)?;
+        expires_within(&app, expires_at)?;
         key.expires_at = expires_at;
+    }
+    if let Some(edit) = edit.limits {
+        let before = key.limits.unwrap_or_else(|| app.settings.named_key_limits.clone());
+        key.limits = edit.map(|edit| edit.apply(before));
+        if let Some(limits) = &key.limits {
+            limited_within(&app, limits)?;
+        }
     }
     if key == before {
         return Ok(key);

@@ -1,7 +1,7 @@
 //! How apps look from outside.
 
 use jiff::Timestamp;
-use latchkey_core::expiry::{self, Lifetime};
+use latchkey_core::limits::Limits;
 use latchkey_core::name::Name;
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::{AppSettings, CredentialMode};
@@ -12,8 +12,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::action::{Issued, Refusal};
-use crate::api::body::nullable;
+use crate::action::Issued;
 use crate::api::propagation::Propagation;
 use crate::store::apps::App;
 use crate::store::keys::Key;
@@ -39,6 +38,14 @@ pub struct AppView {
     pub allowed_models: Selection,
     /// Ranges of client addresses; null for any.
     pub ip_allow_list: Option<Vec<String>>,
+    /// What all its keys may use together; what is absent is not limited.
+    pub limits: Limits,
+    /// What each named key may use that has no limits of its own.
+    pub named_key_limits: Limits,
+    /// Whose days, weeks and months budgets follow: an IANA name.
+    pub time_zone: String,
+    /// At which percentages of a budget an event is written.
+    pub alert_thresholds: Vec<u8>,
     /// Free JSON, kept with the app.
     #[schema(value_type = Object)]
     pub metadata: Map<String, Value>,
@@ -71,73 +78,6 @@ pub struct AppKeyView {
     /// When the replaced secret stops or stopped.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub old_secret_stops_at: Option<Timestamp>,
-}
-
-/// An app to create.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewApp {
-    /// What people see: 1 to 100 characters.
-    #[schema(value_type = String)]
-    pub name: Name,
-    /// Which credential opens it.
-    #[serde(default)]
-    pub mode: CredentialMode,
-    /// When it and its keys stop.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub expires_at: Option<Timestamp>,
-    /// The same, as a lifetime.
-    pub expires_in: Option<Lifetime>,
-    /// Names of providers.
-    #[serde(default)]
-    pub allowed_providers: Selection,
-    /// Names of models; `*` stands for any run of characters.
-    #[serde(default)]
-    pub allowed_models: Selection,
-    /// Addresses and CIDR ranges; null for any.
-    pub ip_allow_list: Option<Vec<String>>,
-    /// Free JSON, kept with the app.
-    #[serde(default)]
-    #[schema(value_type = Object)]
-    pub metadata: Map<String, Value>,
-    /// Labels.
-    #[serde(default)]
-    pub tags: Vec<String>,
-    /// Whether key values are kept, encrypted, to be seen again.
-    #[serde(default)]
-    pub keep_key_values: bool,
-}
-
-/// What to change of an app.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct EditApp {
-    /// What people see.
-    #[schema(value_type = Option<String>)]
-    pub name: Option<Name>,
-    /// Which credential opens it.
-    pub mode: Option<CredentialMode>,
-    /// When it and its keys stop; null for never.
-    #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub expires_at: Option<Option<Timestamp>>,
-    /// The same, as a lifetime from now.
-    pub expires_in: Option<Lifetime>,
-    /// Names of providers.
-    pub allowed_providers: Option<Selection>,
-    /// Names of models.
-    pub allowed_models: Option<Selection>,
-    /// Addresses and CIDR ranges; null for any.
-    #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<Vec<String>>)]
-    pub ip_allow_list: Option<Option<Vec<String>>>,
-    /// Free JSON; replaced as a whole.
-    #[schema(value_type = Option<Object>)]
-    pub metadata: Option<Map<String, Value>>,
-    /// Labels; replaced as a whole.
-    pub tags: Option<Vec<String>>,
-    /// Whether key values are kept. Turning it off forgets those that were.
-    pub keep_key_values: Option<bool>,
 }
 
 /// How to rotate.
@@ -193,6 +133,10 @@ impl AppView {
             allowed_providers,
             allowed_models,
             ip_allow_list,
+            limits,
+            named_key_limits,
+            time_zone,
+            alert_thresholds,
             metadata,
             tags,
             keep_key_values,
@@ -206,6 +150,10 @@ impl AppView {
             allowed_providers,
             allowed_models,
             ip_allow_list,
+            limits,
+            named_key_limits,
+            time_zone,
+            alert_thresholds,
             metadata,
             tags,
             keep_key_values,
@@ -228,30 +176,5 @@ impl AppKeyView {
     #[must_use]
     pub fn issued(issued: &Issued) -> Self {
         Self { value: Some(issued.value.expose_secret().to_owned()), ..Self::new(&issued.key) }
-    }
-}
-
-impl EditApp {
-    /// Makes the edit.
-    ///
-    /// # Errors
-    /// An expiration in the past, or two.
-    pub fn apply(self, name: &mut Name, settings: &mut AppSettings, now: Timestamp) -> Result<(), Refusal> {
-        replace(&mut settings.expires_at, expiry::edited(self.expires_at, self.expires_in, now)?);
-        replace(name, self.name);
-        replace(&mut settings.mode, self.mode);
-        replace(&mut settings.allowed_providers, self.allowed_providers);
-        replace(&mut settings.allowed_models, self.allowed_models);
-        replace(&mut settings.ip_allow_list, self.ip_allow_list);
-        replace(&mut settings.metadata, self.metadata);
-        replace(&mut settings.tags, self.tags);
-        replace(&mut settings.keep_key_values, self.keep_key_values);
-        Ok(())
-    }
-}
-
-fn replace<T>(field: &mut T, new: Option<T>) {
-    if let Some(new) = new {
-        *field = new;
     }
 }

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use latchkey_core::expiry::{self, Lifetime};
+use latchkey_core::limits::{EditLimits, Limits};
 use latchkey_core::name::Name;
 use latchkey_core::status::Standing;
 use secrecy::ExposeSecret as _;
@@ -31,6 +32,8 @@ pub struct KeyView {
     /// When it stops; null for never.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Timestamp>,
+    /// What it may use, within the app's limits; null where the app's `named_key_limits` apply.
+    pub limits: Option<Limits>,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -62,6 +65,8 @@ pub struct NewKey {
     pub expires_at: Option<Timestamp>,
     /// The same, as a lifetime.
     pub expires_in: Option<Lifetime>,
+    /// What it may use, within the app's limits and in the place of its `named_key_limits`.
+    pub limits: Option<EditLimits>,
 }
 
 /// What to change of a named key.
@@ -77,6 +82,11 @@ pub struct EditKey {
     pub expires_at: Option<Option<Timestamp>>,
     /// The same, as a lifetime from now.
     pub expires_in: Option<Lifetime>,
+    /// What it may use, within the app's limits: what is not named stays as it applies now. Null: the
+    /// app's `named_key_limits` apply.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<EditLimits>)]
+    pub limits: Option<Option<EditLimits>>,
 }
 
 /// Which of an app's named keys.
@@ -106,6 +116,7 @@ impl KeyView {
             name: key.name.clone(),
             status: key.status.standing(key.expires_at, now),
             expires_at: key.expires_at,
+            limits: key.limits.clone(),
             created_at: key.created_at,
             rotated_at: key.rotated_at,
             old_secret_stops_at: key.retired.map(|retired| retired.at),
@@ -128,6 +139,6 @@ impl EditKey {
     /// An expiration in the past, or two.
     pub fn apply(self, now: Timestamp) -> Result<KeyEdit, Refusal> {
         let expires_at = expiry::edited(self.expires_at, self.expires_in, now)?;
-        Ok(KeyEdit { name: self.name, expires_at })
+        Ok(KeyEdit { name: self.name, expires_at, limits: self.limits })
     }
 }

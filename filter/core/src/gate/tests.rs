@@ -6,6 +6,9 @@ use crate::header::Header;
 use crate::replica::Verdict;
 use crate::testing::{self, Memory, Place};
 
+#[path = "tests/limits.rs"]
+mod limits;
+
 const CHAT: &str = "/v1/chat/completions";
 const BODY: &[u8] = br#"{"model":"gpt-4o","messages":[]}"#;
 
@@ -40,8 +43,12 @@ fn run(store: &Memory, place: &Place, headers: &[Header], body: &[u8]) -> Outcom
     let view = View::new(store);
     match admit(Headers(headers), &view, place) {
         Admission::Reply(reply) => Outcome::Reply(reply),
-        Admission::NeedBody(admitted) => admitted.settle(body, &view, place),
+        Admission::NeedBody(admitted) => settle(&admitted, body, &view, place),
     }
+}
+
+fn settle(admitted: &Admitted, body: &[u8], view: &View<&Memory>, world: &Place) -> Outcome {
+    admitted.settle(body, &Gate { view, world, has_room: true })
 }
 
 fn ask(store: &Memory, key: &str, path: &str, body: &[u8]) -> Outcome {
@@ -51,8 +58,9 @@ fn ask(store: &Memory, key: &str, path: &str, body: &[u8]) -> Outcome {
 
 fn forwarded(outcome: Outcome) -> Forward {
     match outcome {
-        Outcome::Forward(forward) => forward,
+        Outcome::Forward(forward) => *forward,
         Outcome::Reply(reply) => panic!("{}", String::from_utf8_lossy(&reply.body)),
+        Outcome::Wait(demand) => panic!("waits for {demand:?}"),
     }
 }
 
@@ -84,7 +92,7 @@ fn a_good_key_reaches_the_provider() {
 }
 
 #[test]
-fn neither_clock_nor_address_is_asked_for_without_need() {
+fn the_address_is_not_asked_for_without_need() {
     let store = gateway(testing::increment());
     let place = Place::at(0, "192.0.2.1");
     let bearer = format!("Bearer {}", testing::app_key().expose());
@@ -165,7 +173,7 @@ fn the_first_allowed_provider_serves_under_its_own_name_for_the_model() {
         forwarded(ask(&store, testing::app_key().expose(), "/openai_compatible/embeddings?a=b", BODY));
     assert_eq!(forward.path, "/openai/v1/embeddings?a=b");
     assert_eq!(forward.body.as_deref(), Some(br#"{"model":"my-deployment","messages":[]}"#.as_slice()));
-    assert_eq!(forward.model, "gpt-4o");
+    assert_eq!(forward.call.model, "gpt-4o");
 }
 
 #[test]
@@ -198,7 +206,8 @@ fn overtaken(update: wire::DiscoveryResponse) -> Code {
     let headers = headers("POST", CHAT, &[("authorization", &bearer)]);
     let Admission::NeedBody(admitted) = admit(Headers(&headers), &view, &place) else { panic!("answered") };
     assert_eq!(replica.receive(update), Verdict::Applied);
-    denied(admitted.settle(BODY, &view, &place))
+    // Longer after the headers than what they found is taken for the truth.
+    denied(settle(&admitted, BODY, &view, &Place::at(1006, "192.0.2.1")))
 }
 
 #[test]
@@ -240,8 +249,8 @@ fn a_key_that_expires_while_the_body_is_on_its_way_is_refused() {
     let headers = headers("POST", CHAT, &[("authorization", &bearer)]);
     let admission = admit(Headers(&headers), &view, &Place::at(1999, ""));
     let Admission::NeedBody(admitted) = admission else { panic!("answered") };
-    forwarded(admitted.settle(BODY, &view, &Place::at(1999, "")));
-    assert_eq!(denied(admitted.settle(BODY, &view, &Place::at(2000, ""))), Code::KeyExpired);
+    forwarded(settle(&admitted, BODY, &view, &Place::at(1999, "")));
+    assert_eq!(denied(settle(&admitted, BODY, &view, &Place::at(2005, ""))), Code::KeyExpired);
 }
 
 #[test]
@@ -275,7 +284,7 @@ fn a_form_may_name_its_model_too() {
     ];
     let extra: Vec<_> = extra.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let at = |path| run(&store, &Place::at(0, ""), &headers("POST", path, &extra), form.as_bytes());
-    assert_eq!(forwarded(at("/v1/audio/transcriptions")).model, "gpt-4o");
+    assert_eq!(forwarded(at("/v1/audio/transcriptions")).call.model, "gpt-4o");
     assert_eq!(denied(at(CHAT)), Code::InvalidJson);
 }
 
@@ -318,7 +327,7 @@ fn ready_once_a_snapshot_is_complete_and_the_sync_role_lives() {
         b"",
     ) {
         Outcome::Reply(reply) => (reply.status, reply.code),
-        Outcome::Forward(_) => panic!("forwarded"),
+        Outcome::Forward(_) | Outcome::Wait(_) => panic!("forwarded"),
     };
     let store = Memory::default();
     assert_eq!(ready(&store, 0), (503, Some(Code::SnapshotNotReady)));

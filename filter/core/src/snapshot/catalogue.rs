@@ -4,6 +4,7 @@ use std::rc::Rc;
 use latchkey_proto::discovery as wire;
 
 use super::{Invalid, name};
+use crate::price::Price;
 
 /// The enabled models, and the providers that serve them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +23,12 @@ pub struct Offer {
     pub upstream_name: String,
     /// Unix seconds.
     pub created_at: i64,
+    /// None: unknown, and an app with a budget may not use it.
+    pub price: Option<Price>,
+    /// The most tokens of one answer, where that is known.
+    pub max_output_tokens: Option<u64>,
+    /// The most tokens of input and output together, where that is known.
+    pub context_window: Option<u64>,
 }
 
 /// Where a provider is reached, in values that may stand in headers.
@@ -79,7 +86,16 @@ impl TryFrom<wire::Catalogue> for Catalogue {
         }
         let mut read = Self::default();
         let mut seen = BTreeSet::new();
-        for wire::Model { name: model, provider, upstream_name, created_at } in models {
+        for offered in models {
+            let wire::Model {
+                name: model,
+                provider,
+                upstream_name,
+                created_at,
+                price,
+                max_output_tokens,
+                context_window,
+            } = offered;
             let model = name(model, "models.name")?;
             let upstream_name = name(upstream_name, "models.upstream_name")?;
             let Some(found) = by_name.get(&provider) else {
@@ -88,7 +104,15 @@ impl TryFrom<wire::Catalogue> for Catalogue {
             if !seen.insert((model.clone(), provider.clone())) {
                 return Err(Invalid::OfferedTwice { model, provider });
             }
-            read.add(model, Offer { provider: Rc::clone(found), upstream_name, created_at });
+            let offer = Offer {
+                provider: Rc::clone(found),
+                upstream_name,
+                created_at,
+                price: price.map(Price::from),
+                max_output_tokens: known(max_output_tokens),
+                context_window: known(context_window),
+            };
+            read.add(model, offer);
         }
         Ok(read)
     }
@@ -128,6 +152,18 @@ impl TryFrom<wire::Provider> for Provider {
         };
         Ok(Self { name, kind, cluster, authority, path_prefix })
     }
+}
+
+impl From<wire::Price> for Price {
+    fn from(price: wire::Price) -> Self {
+        let wire::Price { version, input, cached_input, output } = price;
+        Self { version, input, cached_input, output }
+    }
+}
+
+/// A number of which 0 means that it is unknown.
+fn known(tokens: u64) -> Option<u64> {
+    (tokens != 0).then_some(tokens)
 }
 
 /// Not empty, printable ASCII, no space: safe in a header and in a request line.

@@ -1,7 +1,7 @@
 use latchkey_proto::discovery as wire;
 use latchkey_proto::key::KeyHash;
 
-use super::{AppId, Invalid, KeyId, Status, UnixMs, UserId, id, moment};
+use super::{AppId, Invalid, KeyId, Limits, Status, UnixMs, UserId, id, moment};
 
 /// One secret that opens one key. A rotated key within its grace has two records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,13 +20,19 @@ pub struct KeyRecord {
     pub expires: Option<UnixMs>,
     /// From when on this secret, replaced by a rotation, is refused.
     pub retires: Option<UnixMs>,
+    /// What the key may use, in the place of the app's limits for named keys. Only on a named key.
+    pub limits: Option<Limits>,
 }
 
 impl TryFrom<wire::KeyRecord> for KeyRecord {
     type Error = Invalid;
 
     fn try_from(record: wire::KeyRecord) -> Result<Self, Invalid> {
-        let wire::KeyRecord { hash, key_id, app_id, user_id, status, expires_at_ms, retires_at_ms } = record;
+        let wire::KeyRecord { hash, key_id, app_id, user_id, status, expires_at_ms, retires_at_ms, limits } =
+            record;
+        if user_id.is_empty() && limits.is_some() {
+            return Err(Invalid::AppKeyLimits);
+        }
         Ok(Self {
             hash: KeyHash::try_from(hash.as_slice()).map_err(|_| Invalid::Length {
                 field: "hash",
@@ -42,6 +48,7 @@ impl TryFrom<wire::KeyRecord> for KeyRecord {
             status: Status::read(status, "status")?,
             expires: moment(expires_at_ms, "expires_at_ms")?,
             retires: moment(retires_at_ms, "retires_at_ms")?,
+            limits: limits.map(Limits::try_from).transpose()?,
         })
     }
 }

@@ -5,7 +5,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use latchkey_proto::discovery as wire;
 use wire::selection::Kind;
 
-use super::{AppId, Glob, Invalid, Status, UnixMs, id, moment, name};
+use super::{AppId, Glob, Invalid, KeyRecord, Limits, Status, UnixMs, id, moment, name};
 
 /// What an app's keys may do, ready to be applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,10 @@ pub struct AppPolicy {
     pub models: Selection<Vec<Glob>>,
     /// Where its keys may be used from; none: anywhere.
     pub addresses: Option<Vec<IpNet>>,
+    /// What all its keys may use together.
+    pub limits: Limits,
+    /// What each named key may use that has no limits of its own.
+    pub named_key_limits: Limits,
 }
 
 /// Which credentials open an app.
@@ -47,6 +51,12 @@ pub enum Selection<T> {
 }
 
 impl AppPolicy {
+    /// What a key of the app may use, beside what the app may; none for an app key.
+    #[must_use]
+    pub fn key_limits<'a>(&'a self, key: &'a KeyRecord) -> Option<&'a Limits> {
+        key.user.map(|_| key.limits.as_ref().unwrap_or(&self.named_key_limits))
+    }
+
     /// Whether the app may use the model of this name.
     #[must_use]
     pub fn allows_model(&self, name: &str) -> bool {
@@ -72,8 +82,18 @@ impl TryFrom<wire::AppPolicy> for AppPolicy {
     type Error = Invalid;
 
     fn try_from(policy: wire::AppPolicy) -> Result<Self, Invalid> {
-        let wire::AppPolicy { id: app, name: _, status, expires_at_ms, mode, providers, models, addresses } =
-            policy;
+        let wire::AppPolicy {
+            id: app,
+            name: _,
+            status,
+            expires_at_ms,
+            mode,
+            providers,
+            models,
+            addresses,
+            limits,
+            named_key_limits,
+        } = policy;
         Ok(Self {
             id: AppId(id(&app, "id")?),
             status: Status::read(status, "status")?,
@@ -88,6 +108,8 @@ impl TryFrom<wire::AppPolicy> for AppPolicy {
             addresses: addresses
                 .map(|list| list.ranges.iter().map(|range| parse(range)).collect())
                 .transpose()?,
+            limits: limits.map(Limits::try_from).transpose()?.unwrap_or_default(),
+            named_key_limits: named_key_limits.map(Limits::try_from).transpose()?.unwrap_or_default(),
         })
     }
 }

@@ -1,9 +1,12 @@
 //! A reader of forms that is stricter than any provider's: whatever two readers might take
 //! differently is refused.
 
+use std::ops::Range;
+
 use memchr::memmem;
 
-use super::{Field, ModelField, model_required};
+use super::member::Member;
+use super::model_required;
 use crate::denial::{Code, Denial};
 
 const MAX_BOUNDARY: usize = 70;
@@ -22,22 +25,23 @@ pub(super) fn boundary(content_type: &str) -> Option<String> {
     valid.then(|| boundary.to_owned())
 }
 
-pub(super) fn find(body: &[u8], boundary: &str) -> Result<ModelField, Denial> {
+/// The model and where its name stands.
+pub(super) fn find(body: &[u8], boundary: &str) -> Result<(String, Range<usize>), Denial> {
     let form = scan(body, boundary).ok_or(Code::InvalidMultipart)?;
     if form.lists_models {
         return Err(Code::ModelListNotSupported.into());
     }
-    let field = form.model.ok_or_else(|| model_required("The form has no `model`."))?;
-    if field.name.is_empty() {
+    let (model, span) = form.model.ok_or_else(|| model_required("The form has no `model`."))?;
+    if model.is_empty() {
         return Err(model_required("`model` is empty."));
     }
-    Ok(field)
+    Ok((model, span))
 }
 
 /// All of a form that is looked at.
 #[derive(Default)]
 struct Form {
-    model: Option<ModelField>,
+    model: Option<(String, Range<usize>)>,
     lists_models: bool,
 }
 
@@ -61,17 +65,17 @@ fn scan(body: &[u8], boundary: &str) -> Option<Form> {
         let (content, after) = cut(content, separators.find(content)?, separator.len())?;
         rest = after;
         let part = Part::read(head)?;
-        match Field::named(&part.name) {
-            Field::Model => {
+        match Member::named(&part.name) {
+            Member::Read("model") => {
                 let name = str::from_utf8(content).ok()?.to_owned();
                 let end = start.checked_add(content.len())?;
-                if !part.plain || form.model.replace(ModelField { name, span: start..end }).is_some() {
+                if !part.plain || form.model.replace((name, start..end)).is_some() {
                     return None;
                 }
             }
-            Field::LikeModel => return None,
-            Field::List => form.lists_models = true,
-            Field::Other => {}
+            Member::Like("model") => return None,
+            Member::List => form.lists_models = true,
+            _ => {}
         }
     }
 }
@@ -165,7 +169,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model_field::Format;
+    use crate::body::{Change, Format};
+    use crate::endpoint::Operation;
 
     const FILE: &str = "Content-Disposition: form-data; name=\"file\"; filename=\"a;b\\\".mp3\"\r\nContent-Type: audio/mpeg\r\n\r\nID3\r\n--not\r\n";
     const MODEL: &str = "Content-Disposition: form-data; name=\"model\"\r\n\r\nwhisper-1";
@@ -181,11 +186,12 @@ mod tests {
     #[test]
     fn the_model_is_found_between_files_and_can_be_replaced() {
         let body = form(&[FILE, MODEL]);
-        let field = find(body.as_bytes(), "b").unwrap();
-        assert_eq!(field.name, "whisper-1");
         let format = Format::Multipart { boundary: "b".into() };
-        let replaced = format.replace(body.as_bytes(), &field, "large").unwrap();
+        let read = format.read(Operation::Transcriptions, body.as_bytes()).unwrap();
+        assert_eq!((read.model.as_str(), read.terms.unbounded), ("whisper-1", Some("multipart")));
+        let replaced = read.edit(body.as_bytes(), &[Change::Model("large")]).unwrap();
         assert_eq!(String::from_utf8(replaced).unwrap(), body.replace("whisper-1", "large"));
+        assert_eq!(read.edit(body.as_bytes(), &[Change::IncludeUsage]), None);
     }
 
     #[test]
@@ -256,7 +262,7 @@ mod tests {
             let mut body = format!("--b\r\n{head}{before}\r\n--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n{model}\r\n--b\r\n{head}").into_bytes();
             body.extend(&after);
             body.extend(b"\r\n--b--\r\n");
-            prop_assert_eq!(find(&body, "b").unwrap().name, model);
+            prop_assert_eq!(find(&body, "b").unwrap().0, model);
         }
     }
 }

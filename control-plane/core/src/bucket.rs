@@ -1,0 +1,248 @@
+//! What a bucket is now: what was used of it for good, and what its leases hold.
+
+use std::collections::BTreeMap;
+
+use latchkey_proto::window::Window;
+
+use crate::lease::{Lease, PERIOD_TTL_MS, Told, WINDOW_TTL_MS};
+use crate::limits::{BucketKind, Reach};
+
+/// A bucket with the leases of it, by gateway process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    spent: Spent,
+    leases: BTreeMap<String, Lease>,
+}
+
+/// What was used for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Spent {
+    /// It leaves the window some day.
+    Window(Window),
+    /// It counts until the period ends.
+    Sum(u64),
+}
+
+impl BucketKind {
+    /// The span of its window; none for a budget, which has periods.
+    #[must_use]
+    pub fn span_ms(self) -> Option<u32> {
+        match self {
+            Self::RequestsPerMinute | Self::TokensPerMinute => Some(60_000),
+            Self::RequestsPerHour => Some(3_600_000),
+            Self::RequestsPerDay => Some(86_400_000),
+            Self::TokenBudget | Self::CostBudget => None,
+        }
+    }
+
+    /// Whether a request counts when it is admitted, and the gateway tells how many were. What
+    /// requests use of the other kinds is told by their records.
+    #[must_use]
+    pub fn counts_requests(self) -> bool {
+        matches!(self, Self::RequestsPerMinute | Self::RequestsPerHour | Self::RequestsPerDay)
+    }
+}
+
+impl Spent {
+    /// What is stored of a bucket: a sum, or the slots of a window.
+    #[must_use]
+    pub fn stored(kind: BucketKind, sum: u64, slots: Vec<(i64, u64)>) -> Self {
+        match kind.span_ms() {
+            Some(span_ms) => Self::Window(Window::with_slots(span_ms, slots)),
+            None => Self::Sum(sum),
+        }
+    }
+
+    /// Nothing yet.
+    #[must_use]
+    pub fn nothing(reach: Reach) -> Self {
+        match reach {
+            Reach::Sliding { span_ms } => Self::Window(Window::new(span_ms)),
+            Reach::Period(_) => Self::Sum(0),
+        }
+    }
+
+    fn add(&mut self, at_ms: i64, units: u64) {
+        match self {
+            Self::Window(window) => window.add(at_ms, units),
+            Self::Sum(sum) => *sum = sum.saturating_add(units),
+        }
+    }
+}
+
+impl Bucket {
+    /// The bucket as it is stored.
+    #[must_use]
+    pub fn new(spent: Spent, leases: BTreeMap<String, Lease>) -> Self {
+        Self { spent, leases }
+    }
+
+    /// What was used for good, as it is stored.
+    #[must_use]
+    pub fn spent(&self) -> &Spent {
+        &self.spent
+    }
+
+    /// The leases, by gateway process.
+    #[must_use]
+    pub fn leases(&self) -> &BTreeMap<String, Lease> {
+        &self.leases
+    }
+
+    /// What was used for good and counts at `now_ms`.
+    pub fn used(&mut self, now_ms: i64) -> u64 {
+        match &mut self.spent {
+            Spent::Window(window) => window.used(now_ms),
+            Spent::Sum(sum) => *sum,
+        }
+    }
+
+    /// What all leases hold.
+    #[must_use]
+    pub fn outstanding(&self) -> u64 {
+        self.leases.values().fold(0, |sum, lease| sum.saturating_add(lease.outstanding()))
+    }
+
+    /// When at most `most` will count, if nothing more is used; none where that is never.
+    pub fn falls_to(&mut self, now_ms: i64, most: u64) -> Option<i64> {
+        match &mut self.spent {
+            Spent::Window(window) => Some(window.falls_to(now_ms, most)),
+            Spent::Sum(sum) => (*sum <= most).then_some(now_ms),
+        }
+    }
+
+    /// How long a gateway may use what it is granted, in a bucket whose period ends then.
+    #[must_use]
+    pub fn ttl_ms(&self, now_ms: i64, ends_at_ms: Option<i64>) -> i64 {
+        match &self.spent {
+            Spent::Window(_) => WINDOW_TTL_MS,
+            Spent::Sum(_) => {
+                let left = ends_at_ms.map_or(PERIOD_TTL_MS, |end| end.saturating_sub(now_ms));
+                left.clamp(1, PERIOD_TTL_MS)
+            }
+        }
+    }
+
+    /// Ends the leases of a window that have run out: what they hold counts as used when they did.
+    /// Those of a period stay charged.
+    pub fn expire(&mut self, now_ms: i64) {
+        let Spent::Window(window) = &mut self.spent else { return };
+        // In the order of their ends: a window does not go back.
+        let mut over: Vec<_> =
+            self.leases.values_mut().filter(|lease| lease.expires_at_ms <= now_ms).collect();
+        over.sort_by_key(|lease| lease.expires_at_ms);
+        for lease in over {
+            let lost = lease.expire(now_ms);
+            window.add(lease.expires_at_ms, lost);
+        }
+    }
+
+    /// Learns what a gateway says. What it has used counts from now on, which is later than it was used.
+    pub fn learn(&mut self, process: &str, told: Told, now_ms: i64) {
+        self.expire(now_ms);
+        let ttl_ms = self.ttl_ms(now_ms, None);
+        let windowed = matches!(self.spent, Spent::Window(_));
+        // A gateway hands units of windows to itself, never money.
+        let told = if windowed { told } else { Told { used: 0, local: 0, ..told } };
+        let lease = match self.leases.get_mut(process) {
+            Some(lease) => lease,
+            None if told == Told::default() => return,
+            None => {
+                let lease =
+                    if windowed && told.granted > 0 { Lease::adopted(told) } else { Lease::default() };
+                self.leases.entry(process.to_owned()).or_insert(lease)
+            }
+        };
+        let new = lease.learn(told);
+        if lease.expired == 0 {
+            lease.renew(now_ms, ttl_ms);
+        }
+        self.spent.add(now_ms, new);
+    }
+
+    /// Applies what a record charges.
+    pub fn charge(&mut self, process: &str, units: u64, now_ms: i64) {
+        self.expire(now_ms);
+        let new = match self.leases.get_mut(process) {
+            Some(lease) => lease.spend(units),
+            None => units,
+        };
+        self.spent.add(now_ms, new);
+    }
+
+    /// Hands out `units` to a gateway; how long it may use all that it has, in a bucket whose period
+    /// ends then.
+    pub fn grant(&mut self, process: &str, units: u64, ends_at_ms: Option<i64>, now_ms: i64) -> i64 {
+        let lease = self.leases.entry(process.to_owned()).or_default();
+        lease.grant(units);
+        self.renew(process, ends_at_ms, now_ms)
+    }
+
+    /// Lets a gateway go on with what it has, for so long; 0 where its lease has run out.
+    pub fn renew(&mut self, process: &str, ends_at_ms: Option<i64>, now_ms: i64) -> i64 {
+        let ttl_ms = self.ttl_ms(now_ms, ends_at_ms);
+        match self.leases.get_mut(process) {
+            Some(lease) if lease.expired == 0 => lease.renew(now_ms, ttl_ms),
+            _ => return 0,
+        }
+        ttl_ms
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_767_225_600_000;
+
+    fn minute() -> Bucket {
+        Bucket::new(Spent::nothing(Reach::Sliding { span_ms: 60_000 }), BTreeMap::new())
+    }
+
+    fn budget() -> Bucket {
+        Bucket::new(Spent::nothing(Reach::Period(crate::period::Period::Total)), BTreeMap::new())
+    }
+
+    #[test]
+    fn the_lease_of_a_killed_gateway_counts_in_the_window_from_its_end() {
+        let mut bucket = minute();
+        bucket.grant("a", 10, None, NOW);
+        bucket.learn("a", Told { granted: 10, used: 4, ..Told::default() }, NOW + 1_000);
+        let end = NOW + 1_000 + WINDOW_TTL_MS + crate::lease::MARGIN_MS;
+        bucket.expire(end - 1);
+        assert_eq!((bucket.used(end - 1), bucket.outstanding()), (4, 6));
+        bucket.expire(end + 30_000);
+        assert_eq!((bucket.used(end + 30_000), bucket.outstanding()), (10, 0));
+        assert_eq!(bucket.used(end + 61_000 - 1_000), 6);
+        assert_eq!(bucket.used(end + 61_000), 0);
+    }
+
+    #[test]
+    fn what_a_killed_gateway_holds_of_a_budget_stays_charged() {
+        let mut bucket = budget();
+        bucket.grant("a", 10, None, NOW);
+        bucket.charge("a", 3, NOW);
+        bucket.expire(NOW + 1_000_000_000);
+        assert_eq!((bucket.used(NOW), bucket.outstanding()), (3, 7));
+        bucket.charge("a", 5, NOW + 1_000_000_000);
+        bucket.learn("a", Told { granted: 10, returned: 2, ..Told::default() }, NOW + 1_000_000_000);
+        assert_eq!((bucket.used(NOW), bucket.outstanding()), (8, 0), "it came back all the same");
+    }
+
+    #[test]
+    fn a_charge_beyond_what_was_handed_out_counts_in_full() {
+        let mut bucket = budget();
+        bucket.grant("a", 10, None, NOW);
+        bucket.charge("a", 12, NOW);
+        bucket.charge("stranger", 5, NOW);
+        assert_eq!((bucket.used(NOW), bucket.outstanding()), (17, 0));
+        assert_eq!(bucket.leases().len(), 1);
+    }
+
+    #[test]
+    fn the_end_of_the_period_ends_the_lease() {
+        assert_eq!(budget().ttl_ms(NOW, Some(NOW + 5_000)), 5_000);
+        assert_eq!(budget().ttl_ms(NOW, Some(NOW + 500_000)), PERIOD_TTL_MS);
+        assert_eq!(minute().ttl_ms(NOW, None), WINDOW_TTL_MS);
+    }
+}

@@ -1,0 +1,67 @@
+//! Which records of a worker were applied, so that each is applied once.
+
+/// How far the records of one worker of a gateway process were applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// The last one's sequence; 0 for none.
+    pub sequence: u64,
+    /// How many are missing.
+    pub dropped: u64,
+    /// How many of those the gateway has told of.
+    pub told: u64,
+}
+
+/// What a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The next one, after so many that are missing.
+    New {
+        /// Missing between it and the one before.
+        missing: u64,
+    },
+    /// Applied before.
+    Duplicate,
+}
+
+impl Applied {
+    /// Takes the record with this sequence.
+    pub fn take(&mut self, sequence: u64) -> Step {
+        let Some(ahead) = sequence.checked_sub(self.sequence).filter(|ahead| *ahead > 0) else {
+            return Step::Duplicate;
+        };
+        let missing = ahead.saturating_sub(1);
+        self.sequence = sequence;
+        self.dropped = self.dropped.saturating_add(missing);
+        Step::New { missing }
+    }
+
+    /// Learns how many records the gateway had to drop itself; how many of them are news.
+    pub fn tell(&mut self, dropped: u64) -> u64 {
+        let new = dropped.saturating_sub(self.told);
+        self.told = self.told.max(dropped);
+        self.dropped = self.dropped.saturating_add(new);
+        new
+    }
+
+    /// Notes that the record just taken cannot be read.
+    pub fn lose(&mut self) {
+        self.dropped = self.dropped.saturating_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_record_is_taken_once_and_gaps_are_counted() {
+        let mut applied = Applied::default();
+        let steps = [1, 2, 2, 1, 5, 3, 6].map(|sequence| applied.take(sequence));
+        let new = |missing| Step::New { missing };
+        let again = Step::Duplicate;
+        assert_eq!(steps, [new(0), new(0), again, again, new(2), again, new(0)]);
+        assert_eq!([applied.tell(3), applied.tell(3), applied.tell(4)], [3, 0, 1]);
+        assert_eq!(applied, Applied { sequence: 6, dropped: 6, told: 4 });
+        assert_eq!(Applied::default().take(0), Step::Duplicate);
+    }
+}

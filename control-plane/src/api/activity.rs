@@ -1,0 +1,210 @@
+//! How much an app or a key is used, and how much of each of its limits.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use latchkey_core::limits::{BucketKind, Limits, Reach};
+use latchkey_core::money::NanoUsd;
+use latchkey_core::period::{self, Period};
+use latchkey_core::settings::AppSettings;
+use latchkey_proto::window::Window;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::store::Store;
+use crate::store::activity::{Activity, BucketKey, Stock};
+
+/// An app or a key, and how much it is used.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Active<T> {
+    /// The app or key.
+    #[serde(flatten)]
+    pub item: T,
+    /// When it was last used; null for never.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_used_at: Option<Timestamp>,
+    /// Requests since it was made.
+    pub requests: u64,
+    /// How much of each limit is used.
+    pub usage: UsageOfLimits,
+}
+
+/// How much of each limit is used; what is absent is not limited.
+#[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
+pub struct UsageOfLimits {
+    /// Requests in the last 60 seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute: Option<UsageOf<u64>>,
+    /// Requests in the last hour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_hour: Option<UsageOf<u64>>,
+    /// Requests in the last 24 hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_day: Option<UsageOf<u64>>,
+    /// Tokens in the last 60 seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_per_minute: Option<UsageOf<u64>>,
+    /// Tokens in the current period.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_budget: Option<UsageOf<u64>>,
+    /// US dollars in the current period.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<UsageOf<NanoUsd>>,
+}
+
+/// How much of a limit is used.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct UsageOf<T> {
+    /// The most.
+    pub limit: T,
+    /// What was used.
+    pub used: T,
+    /// What gateways hold for requests under way and to come.
+    pub reserved: T,
+    /// What is neither used nor reserved.
+    pub remaining: T,
+    /// When a budget's period ends, or, if nothing more is used, a window is empty; null for never, and
+    /// for a window that is empty.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub resets_at: Option<Timestamp>,
+}
+
+/// Whose limits they are.
+#[derive(Clone, Debug)]
+pub struct Owner<'a> {
+    id: Uuid,
+    limits: &'a Limits,
+    zone: TimeZone,
+}
+
+/// How much some apps or keys are used.
+#[derive(Clone, Debug)]
+pub struct Activities {
+    activity: HashMap<Uuid, Activity>,
+    usage: HashMap<Uuid, UsageOfLimits>,
+}
+
+impl<'a> Owner<'a> {
+    /// The app or key `id` with its `limits`, of an app with these settings.
+    #[must_use]
+    pub fn new(id: Uuid, limits: &'a Limits, settings: &AppSettings) -> Self {
+        Self { id, limits, zone: period::zone(&settings.time_zone).unwrap_or(TimeZone::UTC) }
+    }
+}
+
+impl Activities {
+    /// Of these apps.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn of_apps(store: &Store, apps: &[Owner<'_>], now: Timestamp) -> sqlx::Result<Self> {
+        let activity = store.app_activity(&ids(apps)).await?;
+        Ok(Self { activity, usage: usage(store, apps, now).await? })
+    }
+
+    /// Of these named keys.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn of_keys(store: &Store, keys: &[Owner<'_>], now: Timestamp) -> sqlx::Result<Self> {
+        let activity = store.key_activity(&ids(keys)).await?;
+        Ok(Self { activity, usage: usage(store, keys, now).await? })
+    }
+
+    /// `item`, which is the app or key `id`, with its activity.
+    pub fn with<T>(&self, id: Uuid, item: T) -> Active<T> {
+        let Activity { requests, last_used_at } = self.activity.get(&id).copied().unwrap_or_default();
+        Active { item, last_used_at, requests, usage: self.usage.get(&id).copied().unwrap_or_default() }
+    }
+}
+
+fn ids(owners: &[Owner<'_>]) -> Vec<Uuid> {
+    owners.iter().map(|owner| owner.id).collect()
+}
+
+async fn usage(
+    store: &Store,
+    owners: &[Owner<'_>],
+    now: Timestamp,
+) -> sqlx::Result<HashMap<Uuid, UsageOfLimits>> {
+    let buckets = || owners.iter().flat_map(|owner| buckets(owner, now));
+    let stocks = store.stocks(&buckets().map(|bucket| bucket.key).collect::<Vec<_>>()).await?;
+    let mut usage = HashMap::<_, UsageOfLimits>::new();
+    for bucket in buckets() {
+        let stock = stocks.get(&bucket.key).cloned().unwrap_or_default();
+        usage.entry(bucket.key.owner).or_default().put(bucket.key.kind, bucket.usage(stock, now));
+    }
+    Ok(usage)
+}
+
+/// A bucket as it is at a moment.
+struct Current {
+    key: BucketKey,
+    limit: u64,
+    /// Of a window, in milliseconds; none for a period.
+    span_ms: Option<u32>,
+    /// When the period ends.
+    ends_at: Option<i64>,
+}
+
+fn buckets(owner: &Owner<'_>, now: Timestamp) -> impl Iterator<Item = Current> {
+    owner.limits.buckets().filter_map(move |(kind, limit, reach)| {
+        let (period, span_ms, ends_at) = match reach {
+            Reach::Sliding { span_ms } => (0, Some(span_ms), None),
+            Reach::Period(period) => {
+                let span = Period::at(period, now, &owner.zone)?;
+                (span.start_ms, None, span.end_ms)
+            }
+        };
+        Some(Current { key: BucketKey { owner: owner.id, kind, period }, limit, span_ms, ends_at })
+    })
+}
+
+impl Current {
+    fn usage(&self, stock: Stock, now: Timestamp) -> UsageOf<u64> {
+        let now = now.as_millisecond();
+        let (used, resets_at) = match self.span_ms {
+            None => (stock.used, self.ends_at),
+            Some(span_ms) => {
+                let mut window = Window::with_slots(span_ms, stock.slots);
+                let used = window.used(now);
+                (used, (used > 0).then(|| window.falls_to(now, 0)))
+            }
+        };
+        UsageOf {
+            limit: self.limit,
+            used,
+            reserved: stock.reserved,
+            remaining: self.limit.saturating_sub(used).saturating_sub(stock.reserved),
+            resets_at: resets_at.and_then(|ms| Timestamp::from_millisecond(ms).ok()),
+        }
+    }
+}
+
+impl UsageOfLimits {
+    fn put(&mut self, kind: BucketKind, usage: UsageOf<u64>) {
+        match kind {
+            BucketKind::RequestsPerMinute => self.requests_per_minute = Some(usage),
+            BucketKind::RequestsPerHour => self.requests_per_hour = Some(usage),
+            BucketKind::RequestsPerDay => self.requests_per_day = Some(usage),
+            BucketKind::TokensPerMinute => self.tokens_per_minute = Some(usage),
+            BucketKind::TokenBudget => self.token_budget = Some(usage),
+            BucketKind::CostBudget => self.budget = Some(usage.money()),
+        }
+    }
+}
+
+impl UsageOf<u64> {
+    fn money(self) -> UsageOf<NanoUsd> {
+        let Self { limit, used, reserved, remaining, resets_at } = self;
+        UsageOf {
+            limit: NanoUsd(limit),
+            used: NanoUsd(used),
+            reserved: NanoUsd(reserved),
+            remaining: NanoUsd(remaining),
+            resets_at,
+        }
+    }
+}

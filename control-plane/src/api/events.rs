@@ -1,0 +1,74 @@
+//! `/api/v1/events`
+
+use axum::extract::State;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::Api;
+use super::auth::Reader;
+use super::body::Query;
+use super::page::{Page, wanted};
+use super::problem::Problem;
+use crate::store::events::{Event, EventFilter};
+
+/// Something that happened.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct EventView {
+    /// Later events have higher ones.
+    pub id: i64,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// What: `quota.threshold` or `quota.exceeded`.
+    pub kind: String,
+    /// To which app.
+    pub app_id: Option<Uuid>,
+    /// To which named key; null for the app as a whole.
+    pub key_id: Option<Uuid>,
+    /// More about it, by kind.
+    #[schema(value_type = Object)]
+    pub data: Value,
+}
+
+/// Which events.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct EventQuery {
+    /// The `next_cursor` of the page before.
+    pub cursor: Option<String>,
+    /// Items on a page: 1 to 200, 50 by default.
+    #[param(minimum = 1, maximum = 200)]
+    pub limit: Option<u16>,
+    /// Only of this app.
+    pub app_id: Option<Uuid>,
+    /// Only of this named key.
+    pub key_id: Option<Uuid>,
+    /// Only of this kind.
+    pub kind: Option<String>,
+}
+
+impl From<Event> for EventView {
+    fn from(event: Event) -> Self {
+        let Event { id, at, kind, app_id, key_id, data } = event;
+        Self { id, at, kind, app_id, key_id, data }
+    }
+}
+
+/// Lists what happened, newest first.
+#[utoipa::path(get, path = "/api/v1/events", tag = "events", operation_id = "list_events", params(EventQuery),
+    security(("token" = [])), responses((status = 200, body = Page<EventView>), (status = "4XX", body = Problem)))]
+pub async fn list(
+    _: Reader,
+    State(api): State<Api>,
+    Query(query): Query<EventQuery>,
+) -> Result<Page<EventView>, Problem> {
+    let EventQuery { cursor, limit, app_id, key_id, kind } = query;
+    let wanted = wanted(cursor.as_deref(), limit, None)?;
+    let filter = EventFilter { app: app_id, key: key_id, kind, before: wanted.after };
+    let rows = api.store.events(&filter, wanted.rows()).await?;
+    Ok(wanted.page(rows, |event| event.id, EventView::from))
+}

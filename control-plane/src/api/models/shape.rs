@@ -1,0 +1,196 @@
+//! How models and prices look from outside.
+
+use jiff::Timestamp;
+use latchkey_core::catalogue::Price;
+use latchkey_core::money::NanoUsd;
+use latchkey_core::name::{ModelName, Slug};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::action::models::{self, ModelEdit};
+use crate::api::body::nullable;
+use crate::store::models::Model;
+use crate::store::prices::{Charged, PastPrice};
+
+/// A model as one provider offers it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ModelView {
+    /// Opaque.
+    pub id: Uuid,
+    /// What clients ask for.
+    #[schema(value_type = String)]
+    pub name: ModelName,
+    /// The provider's name.
+    pub provider: String,
+    /// What the provider calls it.
+    #[schema(value_type = String)]
+    pub upstream_name: ModelName,
+    /// Whether it can be called.
+    pub enabled: bool,
+    /// What it costs; null where that is not known.
+    pub price: Option<PriceView>,
+    /// The most tokens of one answer; null where that is not known.
+    pub max_output_tokens: Option<u64>,
+    /// The most tokens of input and output together; null where that is not known.
+    pub context_window: Option<u64>,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+}
+
+/// A model to add. Where several providers offer one model, the one added first serves it.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewModel {
+    /// What clients ask for.
+    #[schema(value_type = String)]
+    pub name: ModelName,
+    /// The provider's name.
+    #[schema(value_type = String)]
+    pub provider: Slug,
+    /// What the provider calls it: the same by default.
+    #[schema(value_type = Option<String>)]
+    pub upstream_name: Option<ModelName>,
+    /// Whether it can be called: true by default.
+    #[serde(default = "enabled")]
+    pub enabled: bool,
+    /// What it costs. Left out, a well-known model gets the price of the catalogue; null is for no
+    /// price, and then apps with a budget may not use it. A price may be 0.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<NewPrice>)]
+    pub price: Option<Option<NewPrice>>,
+    /// The most tokens of one answer; null where that is not known. Left out, as the catalogue has it.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<u64>, minimum = 1)]
+    pub max_output_tokens: Option<Option<u64>>,
+    /// The most tokens of input and output together; null where that is not known. Left out, as the
+    /// catalogue has it.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<u64>, minimum = 1)]
+    pub context_window: Option<Option<u64>>,
+}
+
+/// What to change of a model.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EditModel {
+    /// What the provider calls it.
+    #[schema(value_type = Option<String>)]
+    pub upstream_name: Option<ModelName>,
+    /// Whether it can be called.
+    pub enabled: Option<bool>,
+    /// What it costs from now on; null for no price. Earlier prices stay in its history.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<NewPrice>)]
+    pub price: Option<Option<NewPrice>>,
+    /// The most tokens of one answer; null where that is not known.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<u64>, minimum = 1)]
+    pub max_output_tokens: Option<Option<u64>>,
+    /// The most tokens of input and output together; null where that is not known.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<u64>, minimum = 1)]
+    pub context_window: Option<Option<u64>>,
+}
+
+/// What a million tokens cost, in US dollars.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewPrice {
+    /// Of input: `"2.50"`.
+    pub input: NanoUsd,
+    /// Of input that the provider had in its cache: as other input by default.
+    pub cached_input: Option<NanoUsd>,
+    /// Of output, with reasoning.
+    pub output: NanoUsd,
+}
+
+/// A price, as records name it.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct PriceView {
+    /// Its number in the history of all prices.
+    pub version: u64,
+    /// What a million tokens cost.
+    #[serde(flatten)]
+    pub price: Price,
+}
+
+/// A price that a model has or had.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct PastPriceView {
+    /// The price.
+    #[serde(flatten)]
+    pub price: PriceView,
+    /// Since when it was charged.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+}
+
+fn enabled() -> bool {
+    true
+}
+
+impl From<Model> for ModelView {
+    fn from(model: Model) -> Self {
+        let Model {
+            id,
+            name,
+            provider,
+            upstream_name,
+            enabled,
+            price,
+            max_output_tokens,
+            context_window,
+            created_at,
+        } = model;
+        let price = price.map(PriceView::from);
+        Self {
+            id,
+            name,
+            provider,
+            upstream_name,
+            enabled,
+            price,
+            max_output_tokens,
+            context_window,
+            created_at,
+        }
+    }
+}
+
+impl From<Charged> for PriceView {
+    fn from(Charged { version, price }: Charged) -> Self {
+        Self { version, price }
+    }
+}
+
+impl From<PastPrice> for PastPriceView {
+    fn from(PastPrice { charged, created_at }: PastPrice) -> Self {
+        Self { price: charged.into(), created_at }
+    }
+}
+
+impl From<NewPrice> for Price {
+    fn from(NewPrice { input, cached_input, output }: NewPrice) -> Self {
+        Self { input, cached_input: cached_input.unwrap_or(input), output }
+    }
+}
+
+impl From<NewModel> for models::NewModel {
+    fn from(new: NewModel) -> Self {
+        let NewModel { name, provider, upstream_name, enabled, price, max_output_tokens, context_window } =
+            new;
+        let price = price.map(|price| price.map(Price::from));
+        let provider = provider.into();
+        Self { name, provider, upstream_name, enabled, price, max_output_tokens, context_window }
+    }
+}
+
+impl From<EditModel> for ModelEdit {
+    fn from(edit: EditModel) -> Self {
+        let EditModel { upstream_name, enabled, price, max_output_tokens, context_window } = edit;
+        let price = price.map(|price| price.map(Price::from));
+        Self { upstream_name, enabled, price, max_output_tokens, context_window }
+    }
+}

@@ -1,0 +1,221 @@
+//! `/api/v1/usage`
+
+use axum::Json;
+use axum::extract::State;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan as _};
+use latchkey_core::money::NanoUsd;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::Api;
+use super::auth::Reader;
+use super::body::Query;
+use super::page::bad_query;
+use super::problem::Problem;
+use crate::store::usage::{Group, Sums, Usage, UsageFilter};
+
+/// The most groups in one answer.
+const MOST_GROUPS: u16 = 1000;
+
+const SECONDS_OF_A_DAY: i64 = 86_400;
+
+/// What requests did, summed.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct UsageView {
+    /// From this day on.
+    #[schema(value_type = String, format = Date)]
+    pub from: Date,
+    /// Up to this day, with it.
+    #[schema(value_type = String, format = Date)]
+    pub to: Date,
+    /// One for each group that has any: the newest day first, and the dearest first of each day. At
+    /// most 1000.
+    pub items: Vec<UsageItem>,
+    /// Whether there are more groups than fit: ask for fewer days or with a filter.
+    pub truncated: bool,
+    /// The sums of everything, whether it is in `items` or not.
+    pub totals: SumsView,
+}
+
+/// One group. It has what was grouped by, unless its requests had no such thing.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct UsageItem {
+    /// The day, in UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = Date)]
+    pub day: Option<Date>,
+    /// The app.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app_id: Option<Uuid>,
+    /// The app's name as it is now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app_name: Option<String>,
+    /// The user; absent for app keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<Uuid>,
+    /// The user's name as it is now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<String>,
+    /// The key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<Uuid>,
+    /// The key's name as it is now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_name: Option<String>,
+    /// The model, as clients ask for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The provider's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// The group's sums.
+    #[serde(flatten)]
+    pub sums: SumsView,
+}
+
+/// What requests did, together.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct SumsView {
+    /// How many there were.
+    pub requests: u64,
+    /// How many of them the gateway refused.
+    pub denied: u64,
+    /// Tokens of input, with those from the cache.
+    pub input_tokens: u64,
+    /// Tokens of input that providers had in their cache.
+    pub cached_input_tokens: u64,
+    /// Tokens of output, with those for reasoning.
+    pub output_tokens: u64,
+    /// Tokens of output for reasoning.
+    pub reasoning_tokens: u64,
+    /// What was charged, in US dollars.
+    pub cost: NanoUsd,
+}
+
+/// What to sum, and by what.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct UsageQuery {
+    /// Any of `day`, `app`, `user`, `key`, `model` and `provider`, with commas between. Left out: only
+    /// the totals.
+    pub group_by: Option<String>,
+    /// From this day on, in UTC: 29 days before the last by default.
+    #[param(value_type = Option<String>, format = Date)]
+    pub from: Option<Date>,
+    /// Up to this day, with it: today by default.
+    #[param(value_type = Option<String>, format = Date)]
+    pub to: Option<Date>,
+    /// Only of this app.
+    pub app_id: Option<Uuid>,
+    /// Only of this user.
+    pub user_id: Option<Uuid>,
+    /// Only with this key.
+    pub key_id: Option<Uuid>,
+    /// Only those that asked for this model.
+    pub model: Option<String>,
+    /// Only those that this provider served.
+    pub provider: Option<String>,
+}
+
+impl From<Usage> for UsageItem {
+    fn from(usage: Usage) -> Self {
+        let Usage { day, app, user, key, model, provider, sums } = usage;
+        Self {
+            day: day.and_then(date),
+            app_id: app.0,
+            app_name: app.1,
+            user_id: user.0,
+            user_name: user.1,
+            key_id: key.0,
+            key_name: key.1,
+            model,
+            provider,
+            sums: sums.into(),
+        }
+    }
+}
+
+impl From<Sums> for SumsView {
+    fn from(sums: Sums) -> Self {
+        let Sums {
+            requests,
+            denied,
+            input_tokens,
+            cached_input_tokens,
+            output_tokens,
+            reasoning_tokens,
+            cost,
+        } = sums;
+        Self { requests, denied, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, cost }
+    }
+}
+
+/// Sums what requests did. The sums outlive the logs.
+#[utoipa::path(get, path = "/api/v1/usage", tag = "usage", operation_id = "read_usage", params(UsageQuery),
+    security(("token" = [])), responses((status = 200, body = UsageView), (status = "4XX", body = Problem)))]
+pub async fn read(
+    _: Reader,
+    State(api): State<Api>,
+    Query(query): Query<UsageQuery>,
+) -> Result<Json<UsageView>, Problem> {
+    let UsageQuery { group_by, from, to, app_id, user_id, key_id, model, provider } = query;
+    let groups = groups(group_by.as_deref().unwrap_or_default())?;
+    let to = to.unwrap_or_else(|| api.world.now().to_zoned(TimeZone::UTC).date());
+    let from = from.or_else(|| to.checked_sub(29.days()).ok()).unwrap_or(to);
+    if from > to {
+        return Err(bad_query("`from` must not be after `to`"));
+    }
+    let filter = UsageFilter {
+        from: day(from)?,
+        to: day(to)?,
+        app: app_id,
+        user: user_id,
+        key: key_id,
+        model,
+        provider,
+    };
+    let most = usize::from(MOST_GROUPS);
+    let mut rows = match groups.as_slice() {
+        [] => Vec::new(),
+        groups => api.store.usage(groups, &filter, i64::from(MOST_GROUPS) + 1).await?,
+    };
+    let truncated = rows.len() > most;
+    rows.truncate(most);
+    let totals = api.store.total_usage(&filter).await?.into();
+    let items = rows.into_iter().map(UsageItem::from).collect();
+    Ok(Json(UsageView { from, to, items, truncated, totals }))
+}
+
+fn groups(text: &str) -> Result<Vec<Group>, Problem> {
+    let mut groups = text
+        .split(',')
+        .filter(|word| !word.is_empty())
+        .map(|word| match word {
+            "day" => Ok(Group::Day),
+            "app" => Ok(Group::App),
+            "user" => Ok(Group::User),
+            "key" => Ok(Group::Key),
+            "model" => Ok(Group::Model),
+            "provider" => Ok(Group::Provider),
+            _ => Err(bad_query("`group_by` takes `day`, `app`, `user`, `key`, `model` and `provider`")),
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    groups.sort_unstable();
+    groups.dedup();
+    Ok(groups)
+}
+
+/// Days since 1970.
+fn day(date: Date) -> Result<i64, Problem> {
+    let midnight = date.to_zoned(TimeZone::UTC).map_err(|_| bad_query("`from` or `to` is out of range"))?;
+    Ok(midnight.timestamp().as_second().div_euclid(SECONDS_OF_A_DAY))
+}
+
+fn date(day: i64) -> Option<Date> {
+    let midnight = Timestamp::from_second(day.checked_mul(SECONDS_OF_A_DAY)?).ok()?;
+    Some(midnight.to_zoned(TimeZone::UTC).date())
+}

@@ -1,0 +1,54 @@
+//! The ledger: usage comes in, leases go out.
+//!
+//! Each gateway process has a stream ([`server`]). One task, the [`book`], takes the reports of all of
+//! them and writes many in one transaction ([`page`]); only when that is committed are they answered.
+
+pub mod book;
+pub mod intake;
+pub mod metrics;
+pub mod owners;
+pub mod page;
+pub mod retention;
+pub mod server;
+pub mod stats;
+pub mod streams;
+
+use std::sync::Arc;
+
+use latchkey_discovery::source::Authenticator;
+use tokio::sync::{mpsc, watch};
+
+use self::book::Book;
+use self::server::Server;
+use self::stats::Stats;
+use self::streams::Streams;
+use crate::store::Store;
+use crate::world::World;
+
+/// The parts of a running ledger.
+#[derive(Debug)]
+pub struct Ledger<A> {
+    /// The gRPC service.
+    pub server: Server<A>,
+    /// The task that writes.
+    pub book: Book,
+    /// The gateways that are connected.
+    pub streams: Streams,
+    /// What is counted.
+    pub stats: Arc<Stats>,
+}
+
+/// How many reports may wait for the book.
+const QUEUE: usize = 1024;
+
+impl<A: Authenticator> Ledger<A> {
+    /// A ledger whose streams end once `stopping` holds true.
+    #[must_use]
+    pub fn new(store: Store, world: World, authenticator: Arc<A>, stopping: watch::Receiver<bool>) -> Self {
+        let (queue, reports) = mpsc::channel(QUEUE);
+        let (streams, stats) = (Streams::default(), Arc::new(Stats::default()));
+        let book = Book::new(store, world.clone(), streams.clone(), Arc::clone(&stats), reports);
+        let server = Server::new(authenticator, world, queue, streams.clone(), stopping);
+        Self { server, book, streams, stats }
+    }
+}

@@ -1,0 +1,294 @@
+//! What gateways send, read with care: a record that cannot be read costs itself alone, and numbers and
+//! texts are cut to what the database holds.
+
+use jiff::{SignedDuration, Timestamp};
+use latchkey_core::grant::Ask;
+use latchkey_core::lease::Told;
+use latchkey_core::limits::BucketKind;
+use latchkey_proto::ledger as wire;
+use uuid::Uuid;
+
+use crate::store::ledger::bucket::BucketKey;
+use crate::store::ledger::record::Record;
+
+/// A report, read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Its number on the stream.
+    pub id: u64,
+    /// Records, by worker.
+    pub batches: Vec<Batch>,
+    /// What it says of leases, and asks for.
+    pub leases: Vec<LeaseReport>,
+}
+
+/// Records of one worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Which worker.
+    pub worker: u32,
+    /// Its records, in order.
+    pub entries: Vec<Entry>,
+}
+
+/// A record with its place in the worker's sequence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// From 1.
+    pub sequence: u64,
+    /// How many the worker had to drop.
+    pub dropped: u64,
+    /// The record with what it charges, or what is wrong with it.
+    pub record: Result<(Box<Record>, Vec<Charge>), &'static str>,
+}
+
+/// Units that a request used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Charge {
+    /// Of which bucket.
+    pub bucket: BucketKey,
+    /// How many.
+    pub units: u64,
+}
+
+/// A lease of a report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseReport {
+    /// As it was named, for the answer.
+    pub named: wire::BucketId,
+    /// Of which bucket; none where the name cannot be read. The period is -1 where it is not known.
+    pub bucket: Option<BucketKey>,
+    /// What the gateway says.
+    pub told: Told,
+    /// What it asks for.
+    pub ask: Option<Ask>,
+}
+
+/// The most of any number of one request: sums of many still fit the database.
+const MOST: u64 = 1 << 50;
+/// The most of any number of a lease.
+const MOST_UNITS: u64 = 1 << 60;
+/// Longest text, in bytes.
+const LONGEST: usize = 256;
+/// How far a gateway's clock may be believed.
+const OLDEST: SignedDuration = SignedDuration::from_hours(30 * 24);
+const NEWEST: SignedDuration = SignedDuration::from_hours(1);
+
+/// Reads a report.
+#[must_use]
+pub fn report(report: wire::Report, now: Timestamp) -> Report {
+    let wire::Report { id, batches, leases } = report;
+    let batch = |wire::Batch { worker, records }| Batch {
+        worker,
+        entries: records.into_iter().map(|record| entry(record, now)).collect(),
+    };
+    Report {
+        id,
+        batches: batches.into_iter().map(batch).collect(),
+        leases: leases.into_iter().map(lease).collect(),
+    }
+}
+
+fn entry(record: wire::Record, now: Timestamp) -> Entry {
+    let (sequence, dropped) = (record.sequence, record.dropped.min(MOST));
+    if sequence > MOST {
+        return Entry { sequence: 0, dropped, record: Err("its sequence is absurd") };
+    }
+    let read = self::record(record, now).map(|(record, charges)| (Box::new(record), charges));
+    Entry { sequence, dropped, record: read }
+}
+
+fn record(record: wire::Record, now: Timestamp) -> Result<(Record, Vec<Charge>), &'static str> {
+    let settlement = settlement(record.settlement())?;
+    let wire::Record {
+        sequence: _,
+        dropped: _,
+        at_ms,
+        request_id,
+        app_id,
+        key_id,
+        user_id,
+        model,
+        served_model,
+        provider,
+        endpoint,
+        status,
+        code,
+        tokens,
+        cost_nano_usd,
+        price_version,
+        settlement: _,
+        latency_ms,
+        first_token_ms,
+        streamed,
+        client_address,
+        conversation_id,
+        charges,
+    } = record;
+    let tokens = tokens.unwrap_or_default();
+    let record = Record {
+        at_ms: believed(at_ms, now),
+        request_id: text(request_id),
+        app_id: uuid(&app_id).ok_or("its app is no UUID")?,
+        key_id: uuid(&key_id).ok_or("its key is no UUID")?,
+        user_id: match user_id.as_slice() {
+            [] => None,
+            id => Some(uuid(id).ok_or("its user is no UUID")?),
+        },
+        model: text(model),
+        served_model: text(served_model),
+        provider: text(provider),
+        endpoint: text(endpoint),
+        status: status.min(999),
+        code: text(code),
+        input_tokens: tokens.input.min(MOST),
+        cached_input_tokens: tokens.cached_input.min(MOST),
+        output_tokens: tokens.output.min(MOST),
+        reasoning_tokens: tokens.reasoning.min(MOST),
+        cost: cost_nano_usd.min(MOST),
+        price_version: price_version.min(MOST),
+        settlement,
+        latency_ms,
+        first_token_ms,
+        streamed,
+        client_address: text(client_address),
+        conversation_id: text(conversation_id),
+    };
+    let charges = charges.iter().map(charge).collect::<Option<Vec<_>>>().ok_or("a charge names no bucket")?;
+    Ok((record, charges))
+}
+
+fn charge(charge: &wire::Charge) -> Option<Charge> {
+    let bucket = charge.bucket.as_ref().and_then(bucket).filter(|bucket| bucket.period >= 0)?;
+    // Requests are counted by leases.
+    let units = if bucket.kind.counts_requests() { 0 } else { charge.amount.min(MOST) };
+    Some(Charge { bucket, units })
+}
+
+fn lease(lease: wire::Lease) -> LeaseReport {
+    let wire::Lease { bucket: named, granted, used, returned, local, want, least } = lease;
+    let named = named.unwrap_or_default();
+    let bucket = bucket(&named);
+    let told = Told {
+        granted: granted.min(MOST_UNITS),
+        used: if bucket.is_some_and(|bucket| bucket.kind.counts_requests()) {
+            used.min(MOST_UNITS)
+        } else {
+            0
+        },
+        returned: returned.min(MOST_UNITS),
+        local: local.min(MOST_UNITS),
+    };
+    let ask =
+        (want > 0).then(|| Ask { want: want.min(MOST_UNITS), least: least.clamp(1, want.min(MOST_UNITS)) });
+    LeaseReport { named, bucket, told, ask }
+}
+
+fn bucket(id: &wire::BucketId) -> Option<BucketKey> {
+    let kind = BucketKind::from_number(id.kind)?;
+    // A window has no period.
+    let period = if kind.span_ms().is_some() { 0 } else { id.period };
+    (period >= -1).then_some(BucketKey { owner: uuid(&id.owner)?, kind, period })
+}
+
+fn settlement(settlement: wire::Settlement) -> Result<&'static str, &'static str> {
+    match settlement {
+        wire::Settlement::None => Ok("none"),
+        wire::Settlement::Reported => Ok("reported"),
+        wire::Settlement::Estimated => Ok("estimated"),
+        wire::Settlement::Reserved => Ok("reserved"),
+        wire::Settlement::Unspecified => Err("it does not say how it was settled"),
+    }
+}
+
+fn uuid(bytes: &[u8]) -> Option<Uuid> {
+    Uuid::from_slice(bytes).ok()
+}
+
+/// The gateway's time, unless its clock is wrong.
+fn believed(at_ms: i64, now: Timestamp) -> i64 {
+    let moment = |at: Timestamp| at.as_millisecond();
+    let oldest = now.saturating_sub(OLDEST).map_or(0, moment);
+    let newest = now.saturating_add(NEWEST).map_or(i64::MAX, moment);
+    if (oldest..=newest).contains(&at_ms) { at_ms } else { now.as_millisecond() }
+}
+
+/// Cut, and without control characters: PostgreSQL refuses the one of number 0.
+fn text(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(LONGEST));
+    if text.contains(char::is_control) {
+        text.retain(|c| !c.is_control());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-01-01T00:00:00Z".parse().unwrap()
+    }
+
+    fn wire_record() -> wire::Record {
+        wire::Record {
+            sequence: 1,
+            at_ms: now().as_millisecond(),
+            app_id: vec![1; 16],
+            key_id: vec![2; 16],
+            settlement: wire::Settlement::Reported.into(),
+            ..wire::Record::default()
+        }
+    }
+
+    fn read(record: wire::Record) -> Result<Record, &'static str> {
+        super::record(record, now()).map(|(record, _)| record)
+    }
+
+    #[test]
+    fn absurd_numbers_and_texts_are_cut() {
+        let odd = wire::Record {
+            at_ms: i64::MAX,
+            model: "ä\0".repeat(1000),
+            status: u32::MAX,
+            cost_nano_usd: u64::MAX,
+            tokens: Some(wire::Tokens { input: u64::MAX, ..wire::Tokens::default() }),
+            ..wire_record()
+        };
+        let record = read(odd).unwrap();
+        assert_eq!(record.at_ms, now().as_millisecond());
+        assert!(record.model.len() <= LONGEST && record.model.chars().all(|c| c == 'ä'));
+        assert_eq!((record.status, record.cost, record.input_tokens), (999, MOST, MOST));
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_why() {
+        assert!(read(wire_record()).is_ok());
+        assert_eq!(read(wire::Record { app_id: vec![1], ..wire_record() }), Err("its app is no UUID"));
+        assert_eq!(read(wire::Record { user_id: vec![1], ..wire_record() }), Err("its user is no UUID"));
+        assert!(read(wire::Record { settlement: 99, ..wire_record() }).is_err());
+        let charges = vec![wire::Charge::default()];
+        assert!(read(wire::Record { charges, ..wire_record() }).is_err());
+        assert_eq!(entry(wire::Record { sequence: u64::MAX, ..wire_record() }, now()).sequence, 0);
+    }
+
+    #[test]
+    fn a_window_has_no_period_and_only_requests_are_told_by_leases() {
+        let named = |kind: i32, period| wire::BucketId { owner: vec![1; 16], kind, period };
+        let read = |kind, period| {
+            lease(wire::Lease {
+                bucket: Some(named(kind, period)),
+                used: 5,
+                want: 3,
+                ..wire::Lease::default()
+            })
+        };
+        let requests = read(1, 77);
+        assert_eq!((requests.bucket.unwrap().period, requests.told.used), (0, 5));
+        assert_eq!(requests.ask, Some(Ask { want: 3, least: 1 }));
+        let budget = read(6, 77);
+        assert_eq!((budget.bucket.unwrap().period, budget.told.used), (77, 0));
+        assert_eq!(read(9, 0).bucket, None);
+        assert_eq!(read(6, -2).bucket, None);
+    }
+}

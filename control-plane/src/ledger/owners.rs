@@ -1,0 +1,184 @@
+//! Who owns buckets, and what their limits are: read once, until something changes.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use latchkey_core::grant::Terms;
+use latchkey_core::limits::{BucketKind, Limits, Reach};
+use latchkey_core::period::{self, Period};
+use latchkey_core::settings::AppSettings;
+use latchkey_core::status::{Standing, Status};
+use uuid::Uuid;
+
+use crate::store::Tx;
+use crate::store::ledger::owner::{AppOwner, KeyOwner};
+
+/// An app or a named key.
+#[derive(Clone, Debug)]
+pub struct Owner {
+    /// The app that it is, or that it opens.
+    pub app_id: Uuid,
+    /// The named key that it is.
+    pub key_id: Option<Uuid>,
+    /// At which percentages of a budget an event is written.
+    pub thresholds: Vec<u8>,
+    /// The app's metadata, as JSON.
+    pub metadata: Arc<str>,
+    /// Status and expiry of the app, then of the key.
+    standings: Vec<(Status, Option<Timestamp>)>,
+    limits: Limits,
+    zone: TimeZone,
+}
+
+/// A limit, as it is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// The bucket's period.
+    pub period: i64,
+    /// How long the period is; none for a window.
+    pub per: Option<Period>,
+    /// How much, until when.
+    pub terms: Terms,
+}
+
+/// What is known of an id.
+#[derive(Clone, Debug)]
+pub enum Known {
+    /// An app or a named key.
+    Owner(Arc<Owner>),
+    /// There is no such thing.
+    Unknown,
+    /// There is, but its row cannot be read.
+    Unreadable,
+}
+
+/// What was read, as of one revision.
+#[derive(Debug, Default)]
+pub struct Owners {
+    tag: Vec<u8>,
+    known: HashMap<Uuid, Known>,
+}
+
+/// How many are kept.
+const MOST: usize = 200_000;
+
+impl Owner {
+    fn app(app: &AppOwner) -> Self {
+        let AppSettings { limits, .. } = &app.settings;
+        Self {
+            key_id: None,
+            standings: vec![(app.status, app.settings.expires_at)],
+            limits: limits.clone(),
+            ..Self::of(app)
+        }
+    }
+
+    fn key(key: KeyOwner, app: &AppOwner) -> Self {
+        Self {
+            key_id: Some(key.id),
+            standings: vec![(app.status, app.settings.expires_at), (key.status, key.expires_at)],
+            limits: key.limits.unwrap_or_else(|| app.settings.named_key_limits.clone()),
+            ..Self::of(app)
+        }
+    }
+
+    /// What an app's keys have in common with it.
+    fn of(app: &AppOwner) -> Self {
+        Self {
+            app_id: app.id,
+            key_id: None,
+            thresholds: app.settings.alert_thresholds.clone(),
+            metadata: serde_json::Value::Object(app.settings.metadata.clone()).to_string().into(),
+            standings: Vec::new(),
+            limits: Limits::default(),
+            zone: period::zone(&app.settings.time_zone).unwrap_or(TimeZone::UTC),
+        }
+    }
+
+    /// Whether its requests are served at all.
+    #[must_use]
+    pub fn is_active(&self, now: Timestamp) -> bool {
+        self.standings.iter().all(|(status, expires)| status.standing(*expires, now) == Standing::Active)
+    }
+
+    /// The limit of this kind in the period that holds `at`; none where there is no such limit.
+    #[must_use]
+    pub fn limit(&self, kind: BucketKind, at: Timestamp) -> Option<Limit> {
+        let (_, limit, reach) = self.limits.buckets().find(|(each, ..)| *each == kind)?;
+        match reach {
+            Reach::Sliding { .. } => {
+                Some(Limit { period: 0, per: None, terms: Terms { limit, ends_at_ms: None } })
+            }
+            Reach::Period(per) => {
+                let span = per.at(at, &self.zone)?;
+                let terms = Terms { limit, ends_at_ms: span.end_ms };
+                Some(Limit { period: span.start_ms, per: Some(per), terms })
+            }
+        }
+    }
+}
+
+impl Owners {
+    /// Reads those of `ids` that are not known, and all of them anew after a change.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn learn(&mut self, tx: &mut Tx, ids: BTreeSet<Uuid>) -> sqlx::Result<()> {
+        let tag = tx.newest_tag().await?;
+        if tag != self.tag || self.known.len() > MOST {
+            self.known.clear();
+            self.tag = tag;
+        }
+        let unknown: Vec<_> = ids.into_iter().filter(|id| !self.known.contains_key(id)).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let keys = tx.key_owners(&unknown).await?;
+        let parents = keys.iter().filter_map(|(_, key)| key.as_ref().ok()).map(|key| key.app_id);
+        let apps: BTreeSet<_> = unknown.iter().copied().chain(parents).collect();
+        let apps: Vec<_> = apps.into_iter().collect();
+        let apps: HashMap<_, _> = tx.app_owners(&apps).await?.into_iter().collect();
+        for id in &unknown {
+            self.known.insert(*id, Known::Unknown);
+        }
+        for (id, key) in keys {
+            let owner = key.ok().and_then(|key| {
+                let app = apps.get(&key.app_id)?.as_ref().ok()?;
+                Some(Owner::key(key, app))
+            });
+            self.insert(id, owner);
+        }
+        for (id, app) in &apps {
+            self.insert(*id, app.as_ref().ok().map(Owner::app));
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, id: Uuid, owner: Option<Owner>) {
+        let known = match owner {
+            Some(owner) => Known::Owner(Arc::new(owner)),
+            None => {
+                tracing::error!(%id, "the limits of an app or a key cannot be read");
+                Known::Unreadable
+            }
+        };
+        self.known.insert(id, known);
+    }
+
+    /// What is known of this id, which was learned.
+    #[must_use]
+    pub fn get(&self, id: Uuid) -> &Known {
+        self.known.get(&id).unwrap_or(&Known::Unknown)
+    }
+
+    /// The owner of this id, if it is one.
+    #[must_use]
+    pub fn owner(&self, id: Uuid) -> Option<&Arc<Owner>> {
+        match self.get(id) {
+            Known::Owner(owner) => Some(owner),
+            Known::Unknown | Known::Unreadable => None,
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Events of budgets, written in the transaction of the spend.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use latchkey_core::limits::BucketKind;
+use latchkey_core::money::NanoUsd;
+use latchkey_core::threshold::{as_good_as_spent, crossed, exceeded};
+use serde_json::{Value, json};
+
+use super::{Limit, Owner};
+use crate::store::ledger::bucket::BucketKey;
+use crate::store::ledger::event::QuotaEvent;
+
+/// The events of one transaction, each once.
+#[derive(Debug, Default)]
+pub(super) struct Alerts(BTreeMap<String, QuotaEvent>);
+
+impl Alerts {
+    /// Notes what a spend has crossed. Windows have no alerts.
+    pub(super) fn spent(&mut self, owner: &Arc<Owner>, key: BucketKey, before: u64, after: u64) {
+        let Some(limit) = budget(owner, key) else { return };
+        for percent in crossed(limit.terms.limit, &owner.thresholds, before, after) {
+            self.add("quota.threshold", owner, key, limit, after, Some(percent));
+        }
+        if exceeded(limit.terms.limit, before, after) {
+            self.add("quota.exceeded", owner, key, limit, after, None);
+        }
+    }
+
+    /// Notes that a budget is as good as spent: what is left is of no use to what asked for it.
+    pub(super) fn exhausted(&mut self, owner: &Arc<Owner>, key: BucketKey, used: u64) {
+        let Some(limit) = budget(owner, key) else { return };
+        if as_good_as_spent(limit.terms.limit, used) {
+            self.add("quota.exceeded", owner, key, limit, used, None);
+        }
+    }
+
+    pub(super) fn events(&mut self) -> Vec<QuotaEvent> {
+        std::mem::take(&mut self.0).into_values().collect()
+    }
+
+    fn add(
+        &mut self,
+        kind: &'static str,
+        owner: &Owner,
+        key: BucketKey,
+        limit: Limit,
+        used: u64,
+        percent: Option<u8>,
+    ) {
+        let BucketKey { owner: id, kind: bucket, period } = key;
+        let what = percent.map_or_else(|| "exceeded".to_owned(), |percent| format!("{percent:03}"));
+        let once = format!("{id}/{}/{period}/{what}", bucket.number());
+        let moment = |ms: i64| Timestamp::from_millisecond(ms).ok();
+        let mut data = json!({
+            "bucket": bucket,
+            "per": limit.per,
+            "limit": amount(bucket, limit.terms.limit),
+            "used": amount(bucket, used),
+            "period_start": if limit.terms.ends_at_ms.is_some() { moment(period) } else { None },
+            "period_end": limit.terms.ends_at_ms.and_then(moment),
+        });
+        if let (Some(percent), Value::Object(data)) = (percent, &mut data) {
+            data.insert("percent".to_owned(), percent.into());
+        }
+        let event = QuotaEvent { kind, app_id: owner.app_id, key_id: owner.key_id, data, once: once.clone() };
+        self.0.entry(once).or_insert(event);
+    }
+}
+
+/// The budget whose period this is, as it is limited now.
+fn budget(owner: &Owner, key: BucketKey) -> Option<Limit> {
+    if key.kind.span_ms().is_some() {
+        return None;
+    }
+    let begun = Timestamp::from_millisecond(key.period).ok()?;
+    owner.limit(key.kind, begun).filter(|limit| limit.period == key.period)
+}
+
+/// Money in US dollars, tokens as a number.
+fn amount(kind: BucketKind, units: u64) -> Value {
+    match kind {
+        BucketKind::CostBudget => NanoUsd(units).to_string().into(),
+        _ => units.into(),
+    }
+}

@@ -1,0 +1,55 @@
+//! Forgets old records in small batches, and leases that can no longer matter.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use super::streams::Streams;
+use crate::store::Store;
+use crate::world::World;
+
+/// How many records one statement removes, and how long it rests after each.
+const BATCH: i64 = 1_000;
+const REST: Duration = Duration::from_millis(100);
+
+/// Tidies the ledger every hour. Records older than `days` go, sums stay; 0 keeps all.
+pub async fn keep_tidy(store: Store, world: World, streams: Streams, days: u32) {
+    let mut hours = tokio::time::interval(Duration::from_secs(3600));
+    loop {
+        hours.tick().await;
+        if let Err(error) = tidy(&store, &world, &streams, days).await {
+            tracing::warn!(%error, "could not tidy the ledger");
+        }
+    }
+}
+
+/// Tidies once.
+///
+/// # Errors
+/// The database is away.
+pub async fn tidy(store: &Store, world: &World, streams: &Streams, days: u32) -> sqlx::Result<()> {
+    for instance in streams.instances() {
+        store.see_process(&instance, world.now()).await?;
+    }
+    let leases = store.forget_leases(world.now()).await?;
+    let windows = store.forget_windows(world.now()).await?;
+    let records = forget_records(store, world, days).await?;
+    if records + leases + windows > 0 {
+        tracing::info!(records, leases, windows, "old entries of the ledger removed");
+    }
+    Ok(())
+}
+
+async fn forget_records(store: &Store, world: &World, days: u32) -> sqlx::Result<u64> {
+    let age = SignedDuration::from_hours(i64::from(days) * 24);
+    let (Ok(before), 1..) = (world.now().checked_sub(age), days) else { return Ok(0) };
+    let mut removed = 0;
+    loop {
+        let batch = store.forget_records(before, BATCH).await?;
+        removed += batch;
+        if batch < BATCH.unsigned_abs() {
+            return Ok(removed);
+        }
+        tokio::time::sleep(REST).await;
+    }
+}

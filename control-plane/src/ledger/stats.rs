@@ -1,0 +1,95 @@
+//! What the ledger counts, for metrics.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use latchkey_proto::ledger::Verdict;
+
+/// Counters since the process began.
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// Records applied.
+    pub records: AtomicU64,
+    /// Records that had been applied before.
+    pub duplicates: AtomicU64,
+    /// Records that are missing or cannot be read.
+    pub dropped: AtomicU64,
+    /// Answers to what was asked for, by [`Verdict`]'s number.
+    pub grants: [AtomicU64; 5],
+    /// Transactions that were tried again.
+    pub retries: AtomicU64,
+    /// How long transactions took.
+    pub commits: Histogram,
+    /// How many reports each transaction held, in all.
+    pub reports: AtomicU64,
+}
+
+/// Durations, sorted into [`BOUNDS_MS`].
+#[derive(Debug, Default)]
+pub struct Histogram {
+    counts: [AtomicU64; BOUNDS_MS.len() + 1],
+    sum_us: AtomicU64,
+}
+
+/// The upper bounds of a histogram's buckets, in milliseconds; one more holds what is longer.
+pub const BOUNDS_MS: [u64; 10] = [1, 2, 5, 10, 20, 50, 100, 250, 1_000, 5_000];
+
+impl Stats {
+    /// Counts an answer.
+    pub fn count(&self, verdict: Verdict) {
+        let number = usize::try_from(i32::from(verdict)).unwrap_or(0);
+        if let Some(counter) = self.grants.get(number) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many answers had this verdict.
+    #[must_use]
+    pub fn granted(&self, verdict: Verdict) -> u64 {
+        let number = usize::try_from(i32::from(verdict)).unwrap_or(0);
+        self.grants.get(number).map_or(0, |counter| counter.load(Ordering::Relaxed))
+    }
+}
+
+impl Histogram {
+    /// Adds a duration.
+    pub fn observe(&self, duration: Duration) {
+        let place = BOUNDS_MS.iter().position(|bound| duration <= Duration::from_millis(*bound));
+        if let Some(counter) = self.counts.get(place.unwrap_or(BOUNDS_MS.len())) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        self.sum_us.fetch_add(us, Ordering::Relaxed);
+    }
+
+    /// How many durations were at most each of [`BOUNDS_MS`], and last how many there were.
+    #[must_use]
+    pub fn cumulative(&self) -> [u64; BOUNDS_MS.len() + 1] {
+        let mut sum = 0;
+        self.counts.each_ref().map(|count| {
+            sum += count.load(Ordering::Relaxed);
+            sum
+        })
+    }
+
+    /// All durations together, in seconds.
+    #[must_use]
+    pub fn sum_seconds(&self) -> f64 {
+        Duration::from_micros(self.sum_us.load(Ordering::Relaxed)).as_secs_f64()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_sorted_and_summed() {
+        let histogram = Histogram::default();
+        for ms in [1, 2, 3, 9_000] {
+            histogram.observe(Duration::from_millis(ms));
+        }
+        assert_eq!(histogram.cumulative(), [1, 2, 3, 3, 3, 3, 3, 3, 3, 3, 4]);
+        assert!((histogram.sum_seconds() - 9.006).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,158 @@
+//! How much keys and apps are used, and how much of what they may use.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use latchkey_core::limits::BucketKind;
+use serde::Serialize;
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+use uuid::Uuid;
+
+use super::row::{Columns as _, unfit};
+use super::{Backend, Store};
+
+/// How often something was used, and when last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// Requests since it was made.
+    pub requests: u64,
+    /// When the last one came.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// One bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BucketKey {
+    /// An app or a named key.
+    pub owner: Uuid,
+    /// What is used up.
+    pub kind: BucketKind,
+    /// When its period began, in Unix milliseconds; 0 for a window and for one that never ends.
+    pub period: i64,
+}
+
+/// What a bucket holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stock {
+    /// What was used for good in a period.
+    pub used: u64,
+    /// What was used for good in each slot of a window.
+    pub slots: Vec<(i64, u64)>,
+    /// What gateways were handed and have neither used nor given back.
+    pub reserved: u64,
+}
+
+#[derive(Serialize)]
+struct Wanted {
+    owner: String,
+    kind: i32,
+    period: i64,
+}
+
+macro_rules! stocks {
+    ($wanted:literal) => {
+        concat!(
+            "SELECT wanted.owner, wanted.kind, wanted.period, COALESCE(used, 0) AS used, COALESCE(slots, '') AS slots,
+             (SELECT CAST(COALESCE(SUM(CASE WHEN granted + local > leases.used + returned + expired
+                THEN granted + local - leases.used - returned - expired ELSE 0 END), 0) AS BIGINT) FROM leases
+              WHERE leases.owner = wanted.owner AND leases.kind = wanted.kind AND leases.period = wanted.period
+             ) AS reserved FROM ",
+            $wanted,
+            " LEFT JOIN buckets ON buckets.owner = wanted.owner AND buckets.kind = wanted.kind
+             AND buckets.period = wanted.period"
+        )
+    };
+}
+
+macro_rules! activity {
+    ($id:literal, $ids:literal) => {
+        concat!(
+            "SELECT ",
+            $id,
+            " AS id, CAST(SUM(requests) AS BIGINT) AS requests, MAX(last_used_at) AS last_used_at FROM key_usage WHERE ",
+            $id,
+            " IN (SELECT ",
+            $ids,
+            ") GROUP BY ",
+            $id
+        )
+    };
+}
+
+impl Store {
+    /// What these buckets hold; one that nothing was used of is empty.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn stocks(&self, wanted: &[BucketKey]) -> sqlx::Result<HashMap<BucketKey, Stock>> {
+        if wanted.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let wanted = wanted.iter().map(|BucketKey { owner, kind, period }| Wanted {
+            owner: owner.to_string(),
+            kind: kind.number(),
+            period: *period,
+        });
+        let query = match self.backend {
+            Backend::Sqlite => stocks!(
+                "(SELECT value ->> 'owner' AS owner, value ->> 'kind' AS kind, value ->> 'period' AS period
+                  FROM json_each($1)) AS wanted"
+            ),
+            Backend::Postgres => stocks!(
+                "jsonb_to_recordset(CAST($1 AS jsonb)) AS wanted (owner TEXT, kind BIGINT, period BIGINT)"
+            ),
+        };
+        let rows = sqlx::query(query).bind(json(&wanted.collect::<Vec<_>>())).fetch_all(&self.pool).await?;
+        rows.iter().map(stock).collect()
+    }
+
+    /// How much these keys were used; those that never were are missing.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn key_activity(&self, keys: &[Uuid]) -> sqlx::Result<HashMap<Uuid, Activity>> {
+        let query = match self.backend {
+            Backend::Sqlite => activity!("key_id", "value FROM json_each($1)"),
+            Backend::Postgres => activity!("key_id", "jsonb_array_elements_text(CAST($1 AS jsonb))"),
+        };
+        self.activity(query, keys).await
+    }
+
+    /// How much all keys of these apps were used; those that never were are missing.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn app_activity(&self, apps: &[Uuid]) -> sqlx::Result<HashMap<Uuid, Activity>> {
+        let query = match self.backend {
+            Backend::Sqlite => activity!("app_id", "value FROM json_each($1)"),
+            Backend::Postgres => activity!("app_id", "jsonb_array_elements_text(CAST($1 AS jsonb))"),
+        };
+        self.activity(query, apps).await
+    }
+
+    async fn activity(&self, query: &'static str, ids: &[Uuid]) -> sqlx::Result<HashMap<Uuid, Activity>> {
+        let ids: Vec<_> = ids.iter().map(Uuid::to_string).collect();
+        let rows = sqlx::query(query).bind(json(&ids)).fetch_all(&self.pool).await?;
+        let read = |row: &AnyRow| {
+            let requests = row.count("requests")?;
+            Ok((row.uuid("id")?, Activity { requests, last_used_at: row.optional_time("last_used_at")? }))
+        };
+        rows.iter().map(read).collect()
+    }
+}
+
+fn stock(row: &AnyRow) -> sqlx::Result<(BucketKey, Stock)> {
+    let kind = i32::try_from(row.try_get::<i64, _>("kind")?).ok().and_then(BucketKind::from_number);
+    let kind = kind.ok_or_else(|| unfit("kind", "there is no such kind of bucket"))?;
+    let slots = match row.try_get("slots")? {
+        "" => Vec::new(),
+        json => serde_json::from_str(json).map_err(|error| unfit("slots", error))?,
+    };
+    let key = BucketKey { owner: row.uuid("owner")?, kind, period: row.try_get("period")? };
+    Ok((key, Stock { used: row.count("used")?, slots, reserved: row.count("reserved")? }))
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("ids and numbers are plain JSON")
+}

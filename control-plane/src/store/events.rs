@@ -1,0 +1,80 @@
+//! What webhooks will tell.
+
+use jiff::Timestamp;
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+use uuid::Uuid;
+
+use super::Store;
+use super::conditions::Conditions;
+use super::row::{Columns as _, unfit};
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Later events have higher ones.
+    pub id: i64,
+    /// When.
+    pub at: Timestamp,
+    /// What: `quota.threshold`, ….
+    pub kind: String,
+    /// To which app.
+    pub app_id: Option<Uuid>,
+    /// To which key; none for the app as a whole.
+    pub key_id: Option<Uuid>,
+    /// More about it.
+    pub data: serde_json::Value,
+}
+
+/// Which events a list holds.
+#[derive(Clone, Debug, Default)]
+pub struct EventFilter {
+    /// Of this app.
+    pub app: Option<Uuid>,
+    /// Of this key.
+    pub key: Option<Uuid>,
+    /// Of this kind.
+    pub kind: Option<String>,
+    /// Those older than this one.
+    pub before: Option<i64>,
+}
+
+const PAGE: &str = "SELECT id, at, kind, NULLIF(app_id, '') AS app_id, NULLIF(key_id, '') AS key_id, data
+    FROM events {where} ORDER BY id DESC {limit}";
+
+impl Store {
+    /// Events, newest first.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn events(&self, filter: &EventFilter, limit: i64) -> sqlx::Result<Vec<Event>> {
+        let EventFilter { app, key, kind, before } = filter;
+        Conditions::default()
+            .text("app_id =", app.as_ref())
+            .text("key_id =", key.as_ref())
+            .text("kind =", kind.as_ref())
+            .number("id <", *before)
+            .query(PAGE, limit)
+            .fetch_all(&self.pool)
+            .await?
+            .into_iter()
+            .map(Event::try_from)
+            .collect()
+    }
+}
+
+impl TryFrom<AnyRow> for Event {
+    type Error = sqlx::Error;
+
+    fn try_from(row: AnyRow) -> sqlx::Result<Self> {
+        let data: &str = row.try_get("data")?;
+        Ok(Self {
+            id: row.try_get("id")?,
+            at: row.time("at")?,
+            kind: row.try_get("kind")?,
+            app_id: row.optional_uuid("app_id")?,
+            key_id: row.optional_uuid("key_id")?,
+            data: serde_json::from_str(data).map_err(|error| unfit("data", error))?,
+        })
+    }
+}

@@ -1,0 +1,108 @@
+//! From the control plane's types to the wire's.
+
+use latchkey_core::catalogue::Price;
+use latchkey_core::limits::{BucketKind, Limits};
+use latchkey_core::selection::Selection;
+use latchkey_core::settings::CredentialMode;
+use latchkey_core::status::Status;
+use latchkey_proto::discovery as wire;
+
+use crate::store::apps::App;
+use crate::store::models::Model;
+use crate::store::prices::Charged;
+use crate::store::providers::Provider;
+
+/// An app as gateways hold it.
+pub(super) fn policy(app: &App) -> wire::AppPolicy {
+    let settings = &app.settings;
+    wire::AppPolicy {
+        id: app.id.as_bytes().to_vec(),
+        name: app.name.as_str().to_owned(),
+        status: status(app.status).into(),
+        expires_at_ms: settings.expires_at.map_or(0, jiff::Timestamp::as_millisecond),
+        mode: match settings.mode {
+            CredentialMode::Shared => wire::CredentialMode::Shared,
+            CredentialMode::Named => wire::CredentialMode::Named,
+        }
+        .into(),
+        providers: Some(selection(&settings.allowed_providers)),
+        models: Some(selection(&settings.allowed_models)),
+        addresses: settings.ip_allow_list.clone().map(|ranges| wire::AddressList { ranges }),
+        limits: limits_if_any(&settings.limits),
+        named_key_limits: limits_if_any(&settings.named_key_limits),
+    }
+}
+
+fn limits_if_any(own: &Limits) -> Option<wire::Limits> {
+    (*own != Limits::default()).then(|| limits(own))
+}
+
+/// Limits as gateways hold them.
+pub(super) fn limits(limits: &Limits) -> wire::Limits {
+    let bucket = |(kind, limit, _): (BucketKind, u64, _)| wire::Bucket { kind: kind.number(), limit };
+    wire::Limits {
+        buckets: limits.buckets().map(bucket).collect(),
+        max_input_tokens: limits.max_input_tokens,
+        max_output_tokens: limits.max_output_tokens,
+    }
+}
+
+pub(super) fn status(status: Status) -> wire::Status {
+    match status {
+        Status::Active => wire::Status::Active,
+        Status::Inactive => wire::Status::Inactive,
+        Status::Revoked => wire::Status::Revoked,
+    }
+}
+
+fn selection(selection: &Selection) -> wire::Selection {
+    use wire::selection::Kind;
+    let kind = match selection {
+        Selection::All => Kind::All(wire::Everything {}),
+        Selection::None => Kind::None(wire::Nothing {}),
+        Selection::Only(names) => Kind::Only(wire::Names { names: names.clone() }),
+    };
+    wire::Selection { kind: Some(kind) }
+}
+
+/// The enabled providers and their enabled models.
+pub(super) fn catalogue(providers: Vec<Provider>, models: Vec<Model>) -> wire::Catalogue {
+    use latchkey_core::provider::ProviderKind;
+    let providers: Vec<_> = providers.into_iter().filter(|provider| provider.enabled).collect();
+    let served = |model: &Model| {
+        model.enabled && providers.iter().any(|provider| provider.name.as_str() == model.provider)
+    };
+    let models = models.into_iter().filter(served).map(|model| wire::Model {
+        name: model.name.into(),
+        provider: model.provider,
+        upstream_name: model.upstream_name.into(),
+        created_at: model.created_at.as_second(),
+        price: model.price.map(price),
+        max_output_tokens: model.max_output_tokens.unwrap_or(0),
+        context_window: model.context_window.unwrap_or(0),
+    });
+    wire::Catalogue {
+        models: models.collect(),
+        providers: providers
+            .iter()
+            .map(|provider| wire::Provider {
+                name: provider.name.as_str().to_owned(),
+                kind: match provider.kind {
+                    ProviderKind::Openai => wire::ProviderKind::Openai,
+                    ProviderKind::AzureOpenai => wire::ProviderKind::AzureOpenai,
+                    ProviderKind::Anthropic => wire::ProviderKind::Anthropic,
+                    ProviderKind::OpenaiCompatible => wire::ProviderKind::OpenaiCompatible,
+                }
+                .into(),
+                cluster: provider.cluster_name(),
+                authority: provider.url.authority.clone(),
+                path_prefix: provider.url.path_prefix.clone(),
+            })
+            .collect(),
+    }
+}
+
+fn price(charged: Charged) -> wire::Price {
+    let Charged { version, price: Price { input, cached_input, output } } = charged;
+    wire::Price { version, input: input.0, cached_input: cached_input.0, output: output.0 }
+}

@@ -1,0 +1,230 @@
+//! Buckets and their leases.
+//!
+//! A bucket is keyed by its owner, its kind and the start of its period, never by its limit: an edited
+//! limit finds what was used before. A budget that gets another `per` begins another period, and so
+//! another bucket.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use latchkey_core::bucket::{Bucket, Spent};
+use latchkey_core::lease::Lease;
+use latchkey_core::limits::BucketKind;
+use serde::Serialize;
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+use uuid::Uuid;
+
+use super::bulk::Column::{Number, Text};
+use super::bulk::{Bulk, Column};
+use super::{count, stored};
+use crate::store::Tx;
+use crate::store::row::{Columns as _, unfit};
+
+/// What a bucket is found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BucketKey {
+    /// An app, or a named key.
+    pub owner: Uuid,
+    /// What is counted.
+    pub kind: BucketKind,
+    /// When its period began, in Unix milliseconds; 0 for what has none.
+    pub period: i64,
+}
+
+/// A lease to write.
+#[derive(Clone, Debug)]
+pub struct LeaseRow {
+    /// Of which bucket.
+    pub bucket: BucketKey,
+    /// Of which process.
+    pub instance: String,
+    /// That process's name.
+    pub gateway: String,
+    /// How it stands.
+    pub lease: Lease,
+}
+
+#[derive(Serialize)]
+struct KeyRow {
+    owner: Uuid,
+    kind: i32,
+    period: i64,
+}
+
+#[derive(Serialize)]
+struct Row {
+    #[serde(flatten)]
+    key: KeyRow,
+    used: i64,
+    slots: String,
+}
+
+#[derive(Serialize)]
+struct WholeLease<'a> {
+    #[serde(flatten)]
+    key: KeyRow,
+    instance: &'a str,
+    gateway: &'a str,
+    granted: i64,
+    used: i64,
+    returned: i64,
+    local: i64,
+    expired: i64,
+    expires_at: i64,
+}
+
+const KEY: [Column; 3] = [Text("owner"), Number("kind"), Number("period")];
+
+const BUCKET: [Column; 5] = [KEY[0], KEY[1], KEY[2], Number("used"), Text("slots")];
+
+const LEASE: [Column; 11] = [
+    KEY[0],
+    KEY[1],
+    KEY[2],
+    Text("instance"),
+    Text("gateway"),
+    Number("granted"),
+    Number("used"),
+    Number("returned"),
+    Number("local"),
+    Number("expired"),
+    Number("expires_at"),
+];
+
+/// An update that changes nothing takes the row's lock.
+static LOCK: LazyLock<Bulk> = LazyLock::new(|| {
+    Bulk::new(
+        "INSERT INTO buckets ({columns}) {rows} ON CONFLICT (owner, kind, period) DO UPDATE SET used = buckets.used
+         RETURNING owner, kind, period, used, slots",
+        &BUCKET,
+    )
+});
+
+static WRITE: LazyLock<Bulk> = LazyLock::new(|| {
+    Bulk::new(
+        "INSERT INTO buckets ({columns}) {rows}
+         ON CONFLICT (owner, kind, period) DO UPDATE SET used = excluded.used, slots = excluded.slots",
+        &BUCKET,
+    )
+});
+
+static LEASES: LazyLock<Bulk> = LazyLock::new(|| {
+    Bulk::new(
+        "SELECT leases.owner, leases.kind, leases.period, instance, granted, used, returned, local, expired, expires_at
+         FROM ({rows}) AS wanted CROSS JOIN leases
+         WHERE leases.owner = wanted.owner AND leases.kind = wanted.kind AND leases.period = wanted.period",
+        &KEY,
+    )
+});
+
+static WRITE_LEASES: LazyLock<Bulk> = LazyLock::new(|| {
+    Bulk::new(
+        "INSERT INTO leases ({columns}) {rows}
+         ON CONFLICT (owner, kind, period, instance) DO UPDATE SET granted = excluded.granted,
+         used = excluded.used, returned = excluded.returned, local = excluded.local,
+         expired = excluded.expired, expires_at = excluded.expires_at",
+        &LEASE,
+    )
+});
+
+impl Tx {
+    /// The buckets of these keys, which are sorted, with all their leases. They are made where they were
+    /// missing, and locked until the transaction ends.
+    ///
+    /// # Errors
+    /// The database is away, or holds what does not fit.
+    pub async fn lock_buckets(
+        &mut self,
+        keys: &BTreeSet<BucketKey>,
+    ) -> sqlx::Result<BTreeMap<BucketKey, Bucket>> {
+        let fresh = |key: &BucketKey| Row { key: key.row(), used: 0, slots: "[]".to_owned() };
+        let rows: Vec<_> = keys.iter().map(fresh).collect();
+        let mut spent = BTreeMap::new();
+        for row in self.read(&LOCK, &rows).await? {
+            let key = key(&row)?;
+            let slots: &str = row.try_get("slots")?;
+            let slots = serde_json::from_str(slots).map_err(|error| unfit("slots", error))?;
+            spent.insert(key, Spent::stored(key.kind, count(row.try_get("used")?), slots));
+        }
+        // Read when the locks are held: whoever had them before has committed.
+        let mut leases = self.leases(keys).await?;
+        let whole = |(key, spent)| (key, Bucket::new(spent, leases.remove(&key).unwrap_or_default()));
+        Ok(spent.into_iter().map(whole).collect())
+    }
+
+    async fn leases(
+        &mut self,
+        keys: &BTreeSet<BucketKey>,
+    ) -> sqlx::Result<BTreeMap<BucketKey, BTreeMap<String, Lease>>> {
+        let rows: Vec<_> = keys.iter().map(BucketKey::row).collect();
+        let mut leases: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+        for row in self.read(&LEASES, &rows).await? {
+            let number = |column| row.try_get(column).map(count);
+            let lease = Lease {
+                granted: number("granted")?,
+                used: number("used")?,
+                returned: number("returned")?,
+                local: number("local")?,
+                expired: number("expired")?,
+                expires_at_ms: row.try_get("expires_at")?,
+            };
+            leases.entry(key(&row)?).or_default().insert(row.try_get("instance")?, lease);
+        }
+        Ok(leases)
+    }
+
+    /// Writes what was used for good; `used` is what counts now.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn write_buckets(&mut self, buckets: &[(BucketKey, &Bucket, u64)]) -> sqlx::Result<()> {
+        let row = |(key, bucket, used): &(BucketKey, &Bucket, u64)| {
+            let slots = match bucket.spent() {
+                Spent::Window(window) => serde_json::json!(window.slots()).to_string(),
+                Spent::Sum(_) => "[]".to_owned(),
+            };
+            Row { key: key.row(), used: stored(*used), slots }
+        };
+        self.write(&WRITE, &buckets.iter().map(row).collect::<Vec<_>>()).await
+    }
+
+    /// Writes leases of buckets that are locked.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn write_leases(&mut self, leases: &[LeaseRow]) -> sqlx::Result<()> {
+        self.write(&WRITE_LEASES, &leases.iter().map(whole).collect::<Vec<_>>()).await
+    }
+}
+
+fn whole(LeaseRow { bucket, instance, gateway, lease }: &LeaseRow) -> WholeLease<'_> {
+    let Lease { granted, used, returned, local, expired, expires_at_ms } = *lease;
+    WholeLease {
+        key: bucket.row(),
+        instance,
+        gateway,
+        granted: stored(granted),
+        used: stored(used),
+        returned: stored(returned),
+        local: stored(local),
+        expired: stored(expired),
+        expires_at: expires_at_ms,
+    }
+}
+
+impl BucketKey {
+    fn row(&self) -> KeyRow {
+        KeyRow { owner: self.owner, kind: self.kind.number(), period: self.period }
+    }
+}
+
+fn key(row: &AnyRow) -> sqlx::Result<BucketKey> {
+    let number: i64 = row.try_get("kind")?;
+    let kind = i32::try_from(number).ok().and_then(BucketKind::from_number);
+    Ok(BucketKey {
+        owner: row.uuid("owner")?,
+        kind: kind.ok_or_else(|| unfit("kind", "no kind of bucket has this number"))?,
+        period: row.try_get("period")?,
+    })
+}

@@ -1,0 +1,119 @@
+//! Apps and named keys, as owners of buckets.
+
+use std::sync::LazyLock;
+
+use jiff::Timestamp;
+use latchkey_core::limits::Limits;
+use latchkey_core::settings::AppSettings;
+use latchkey_core::status::Status;
+use serde::Serialize;
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+use uuid::Uuid;
+
+use super::bulk::Column::Text;
+use super::bulk::{Bulk, Column};
+use crate::store::Tx;
+use crate::store::row::{Columns as _, unfit};
+
+/// An app, deleted or not.
+#[derive(Clone, Debug)]
+pub struct AppOwner {
+    /// Which one.
+    pub id: Uuid,
+    /// Stored status; a deleted app is revoked.
+    pub status: Status,
+    /// What its keys may do.
+    pub settings: AppSettings,
+}
+
+/// A named key.
+#[derive(Clone, Debug)]
+pub struct KeyOwner {
+    /// Which one.
+    pub id: Uuid,
+    /// Of which app.
+    pub app_id: Uuid,
+    /// Stored status.
+    pub status: Status,
+    /// When it stops; none for never.
+    pub expires_at: Option<Timestamp>,
+    /// Its own limits; none where the app's for named keys apply.
+    pub limits: Option<Limits>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    id: Uuid,
+}
+
+const ID: [Column; 1] = [Text("id")];
+
+static APPS: LazyLock<Bulk> =
+    LazyLock::new(|| Bulk::new("SELECT id, status, settings FROM apps WHERE id IN ({rows})", &ID));
+
+static KEYS: LazyLock<Bulk> = LazyLock::new(|| {
+    Bulk::new(
+        "SELECT id, app_id, status, expires_at, limits FROM keys WHERE user_id IS NOT NULL AND id IN ({rows})",
+        &ID,
+    )
+});
+
+impl Tx {
+    /// The tag of the newest revision: another one means that owners may have changed.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn newest_tag(&mut self) -> sqlx::Result<Vec<u8>> {
+        sqlx::query("SELECT tag FROM head").fetch_one(&mut *self.inner).await?.try_get("tag")
+    }
+
+    /// Those of `ids` that are apps. One whose row cannot be read is an error of its own.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn app_owners(&mut self, ids: &[Uuid]) -> sqlx::Result<Vec<(Uuid, sqlx::Result<AppOwner>)>> {
+        let mut owners = Vec::new();
+        for row in self.read(&APPS, &rows(ids)).await? {
+            owners.push((row.uuid("id")?, app(&row)));
+        }
+        Ok(owners)
+    }
+
+    /// Those of `ids` that are named keys.
+    ///
+    /// # Errors
+    /// As [`Tx::app_owners`].
+    pub async fn key_owners(&mut self, ids: &[Uuid]) -> sqlx::Result<Vec<(Uuid, sqlx::Result<KeyOwner>)>> {
+        let mut owners = Vec::new();
+        for row in self.read(&KEYS, &rows(ids)).await? {
+            owners.push((row.uuid("id")?, key(&row)));
+        }
+        Ok(owners)
+    }
+}
+
+fn rows(ids: &[Uuid]) -> Vec<Row> {
+    ids.iter().map(|id| Row { id: *id }).collect()
+}
+
+fn app(row: &AnyRow) -> sqlx::Result<AppOwner> {
+    let settings: &str = row.try_get("settings")?;
+    Ok(AppOwner {
+        id: row.uuid("id")?,
+        status: row.parsed("status")?,
+        settings: serde_json::from_str(settings).map_err(|error| unfit("settings", error))?,
+    })
+}
+
+fn key(row: &AnyRow) -> sqlx::Result<KeyOwner> {
+    let limits: Option<&str> = row.try_get("limits")?;
+    let limits = limits.map(serde_json::from_str).transpose().map_err(|error| unfit("limits", error))?;
+    Ok(KeyOwner {
+        id: row.uuid("id")?,
+        app_id: row.uuid("app_id")?,
+        status: row.parsed("status")?,
+        expires_at: row.optional_time("expires_at")?,
+        limits,
+    })
+}

@@ -1,0 +1,125 @@
+//! What of the ledger is forgotten, and when.
+
+use jiff::{SignedDuration, Timestamp};
+use latchkey_core::limits::BucketKind;
+use latchkey_proto::window::Window;
+use sqlx::Row as _;
+
+use crate::store::Store;
+use crate::store::row::unfit;
+
+/// How long a gateway process that was not heard of may still come back.
+const GONE: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// When a period is over for certain: the longest has 31 days.
+const ENDED: SignedDuration = SignedDuration::from_hours(40 * 24);
+/// When nothing of a lease counts in a window any more: the longest has a day.
+const LEFT: SignedDuration = SignedDuration::from_hours(48);
+
+impl Store {
+    /// Removes at most `limit` records from before `before`; how many.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn forget_records(&self, before: Timestamp, limit: i64) -> sqlx::Result<u64> {
+        let done = sqlx::query(
+            "DELETE FROM records WHERE id IN (SELECT id FROM records WHERE at < $1 ORDER BY at LIMIT $2)",
+        )
+        .bind(before.as_millisecond())
+        .bind(limit)
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Notes that a gateway process is there, though it may have nothing to tell.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn see_process(&self, instance: &str, now: Timestamp) -> sqlx::Result<()> {
+        sqlx::query(
+            "UPDATE ledger_workers SET seen_at = $2 WHERE instance = $1
+             AND worker = (SELECT MIN(worker) FROM ledger_workers WHERE instance = $1)",
+        )
+        .bind(instance.to_owned())
+        .bind(now.as_millisecond())
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Removes the workers of processes that are gone, and leases that can no longer matter: of periods
+    /// that ended, of windows that moved on, and settled ones of processes that are gone.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn forget_leases(&self, now: Timestamp) -> sqlx::Result<u64> {
+        let ago = |age: SignedDuration| {
+            now.as_millisecond().saturating_sub(age.as_millis().try_into().unwrap_or(0))
+        };
+        sqlx::query(
+            "DELETE FROM ledger_workers WHERE instance IN
+             (SELECT instance FROM ledger_workers GROUP BY instance HAVING MAX(seen_at) < $1)",
+        )
+        .bind(ago(GONE))
+        .execute(&self.pool)
+        .await?;
+        let leases = sqlx::query(
+            "DELETE FROM leases WHERE kind <= 4 AND expires_at < $1 OR kind > 4 AND period > 0 AND period < $2
+             OR kind > 4 AND expires_at < $3 AND granted <= used + returned
+             AND instance NOT IN (SELECT instance FROM ledger_workers)",
+        )
+        .bind(ago(LEFT))
+        .bind(ago(ENDED))
+        .bind(ago(GONE))
+        .execute(&self.pool)
+        .await?;
+        let budgets = sqlx::query("DELETE FROM buckets WHERE kind > 4 AND period > 0 AND period < $1")
+            .bind(ago(ENDED))
+            .execute(&self.pool)
+            .await?;
+        Ok(leases.rows_affected() + budgets.rows_affected())
+    }
+
+    /// Removes windows in which nothing counts any more and of which nothing is leased.
+    ///
+    /// # Errors
+    /// The database is away, or holds what does not fit.
+    pub async fn forget_windows(&self, now: Timestamp) -> sqlx::Result<u64> {
+        let (mut after, mut removed) = (String::new(), 0);
+        loop {
+            let rows = sqlx::query(
+                "SELECT owner, kind, slots FROM buckets WHERE kind <= 4 AND owner > $1 AND NOT EXISTS
+                 (SELECT 1 FROM leases WHERE leases.owner = buckets.owner AND leases.kind = buckets.kind)
+                 ORDER BY owner LIMIT 1000",
+            )
+            .bind(after.clone())
+            .fetch_all(&self.pool)
+            .await?;
+            let Some(last) = rows.last() else { return Ok(removed) };
+            after = last.try_get("owner")?;
+            for row in &rows {
+                let (owner, kind, slots): (String, i64, String) =
+                    (row.try_get("owner")?, row.try_get("kind")?, row.try_get("slots")?);
+                if counts(kind, &slots, now)? {
+                    continue;
+                }
+                // As it was read: what was used meanwhile is not lost.
+                let done = sqlx::query("DELETE FROM buckets WHERE owner = $1 AND kind = $2 AND slots = $3")
+                    .bind(owner)
+                    .bind(kind)
+                    .bind(slots)
+                    .execute(&self.pool)
+                    .await?;
+                removed += done.rows_affected();
+            }
+        }
+    }
+}
+
+/// Whether something counts in a window with these slots.
+fn counts(kind: i64, slots: &str, now: Timestamp) -> sqlx::Result<bool> {
+    let kind = i32::try_from(kind).ok().and_then(BucketKind::from_number);
+    let Some(span_ms) = kind.and_then(BucketKind::span_ms) else { return Ok(true) };
+    let slots = serde_json::from_str(slots).map_err(|error| unfit("slots", error))?;
+    Ok(Window::with_slots(span_ms, slots).used(now.as_millisecond()) > 0)
+}

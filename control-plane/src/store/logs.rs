@@ -1,0 +1,189 @@
+//! What each request did.
+
+use jiff::Timestamp;
+use latchkey_core::money::NanoUsd;
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+use uuid::Uuid;
+
+use super::Store;
+use super::conditions::Conditions;
+use super::row::{Columns as _, unfit};
+
+/// One request. What it does not say is none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Log {
+    /// Later records have higher ones.
+    pub id: i64,
+    /// When the request came, by the gateway's clock.
+    pub at: Timestamp,
+    /// The gateway's id for it.
+    pub request_id: String,
+    /// The gateway's name.
+    pub gateway: String,
+    /// Whose request it was.
+    pub app: Option<Named>,
+    /// With which key.
+    pub key: Option<Named>,
+    /// By whom.
+    pub user: Option<Named>,
+    /// As the client asked.
+    pub model: Option<String>,
+    /// As the provider was asked.
+    pub served_model: Option<String>,
+    /// The provider's name.
+    pub provider: Option<String>,
+    /// Which API.
+    pub endpoint: Option<String>,
+    /// Of the answer that the client got; none when it left before.
+    pub status: Option<u64>,
+    /// Why the gateway refused.
+    pub code: Option<String>,
+    /// Tokens of input, with those from the cache.
+    pub input_tokens: u64,
+    /// Tokens of input that the provider had in its cache.
+    pub cached_input_tokens: u64,
+    /// Tokens of output, with those for reasoning.
+    pub output_tokens: u64,
+    /// Tokens of output for reasoning.
+    pub reasoning_tokens: u64,
+    /// What was charged.
+    pub cost: NanoUsd,
+    /// The price that it was charged at.
+    pub price_version: Option<u64>,
+    /// How tokens and cost were found.
+    pub settlement: String,
+    /// From the request's headers to the end.
+    pub latency_ms: u64,
+    /// To the first byte of the answer's body.
+    pub first_token_ms: Option<u64>,
+    /// Whether the answer was a stream.
+    pub streamed: bool,
+    /// The client's address.
+    pub client_address: Option<String>,
+    /// What the client called the conversation.
+    pub conversation_id: Option<String>,
+    /// The app's metadata at that time.
+    pub metadata: serde_json::Value,
+}
+
+/// Something that a record names; the name is none where it is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Its id.
+    pub id: Uuid,
+    /// What people see.
+    pub name: Option<String>,
+}
+
+/// Which records a list holds.
+#[derive(Clone, Debug, Default)]
+pub struct LogFilter {
+    /// Of this app.
+    pub app: Option<Uuid>,
+    /// With this key.
+    pub key: Option<Uuid>,
+    /// Of this user.
+    pub user: Option<Uuid>,
+    /// That asked for this model.
+    pub model: Option<String>,
+    /// That this provider served.
+    pub provider: Option<String>,
+    /// Answered with a status from the first to the second.
+    pub status: Option<(u16, u16)>,
+    /// Refused with this code.
+    pub code: Option<String>,
+    /// That came at this moment or later.
+    pub from: Option<Timestamp>,
+    /// That came before this moment.
+    pub to: Option<Timestamp>,
+    /// Those older than this one.
+    pub before: Option<i64>,
+}
+
+/// The page is cut before names are looked up.
+const PAGE: &str = "SELECT page.id, page.at, request_id, gateway, NULLIF(page.app_id, '') AS app_id,
+    NULLIF(page.key_id, '') AS key_id, NULLIF(page.user_id, '') AS user_id, apps.name AS app_name,
+    keys.name AS key_name, users.name AS user_name, NULLIF(model, '') AS model,
+    NULLIF(served_model, '') AS served_model, NULLIF(provider, '') AS provider, NULLIF(endpoint, '') AS endpoint,
+    NULLIF(page.status, 0) AS status, NULLIF(code, '') AS code, input_tokens, cached_input_tokens, output_tokens,
+    reasoning_tokens, cost, NULLIF(price_version, 0) AS price_version, settlement, latency_ms, first_token_ms,
+    streamed, NULLIF(client_address, '') AS client_address, NULLIF(conversation_id, '') AS conversation_id, metadata
+    FROM (SELECT * FROM records {where} ORDER BY id DESC {limit}) AS page
+    LEFT JOIN apps ON apps.id = page.app_id LEFT JOIN keys ON keys.id = page.key_id
+    LEFT JOIN users ON users.id = page.user_id ORDER BY page.id DESC";
+
+impl Store {
+    /// Records, newest first.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn logs(&self, filter: &LogFilter, limit: i64) -> sqlx::Result<Vec<Log>> {
+        let LogFilter { app, key, user, model, provider, status, code, from, to, before } = filter;
+        // Failures and refusals have partial indexes, which a query must name to be given them.
+        let failed = status.is_some_and(|(least, _)| least >= 400);
+        let at_least = if failed { "status >= 400 AND status >=" } else { "status >=" };
+        Conditions::default()
+            .text("app_id =", app.as_ref())
+            .text("key_id =", key.as_ref())
+            .text("user_id =", user.as_ref())
+            .text("model =", model.as_ref())
+            .text("provider =", provider.as_ref())
+            .number(at_least, status.map(|(least, _)| least.into()))
+            .number("status <=", status.map(|(_, most)| most.into()))
+            .text("code <> '' AND code =", code.as_ref())
+            .number("at >=", from.map(Timestamp::as_millisecond))
+            .number("at <", to.map(Timestamp::as_millisecond))
+            .number("id <", *before)
+            .query(PAGE, limit)
+            .fetch_all(&self.pool)
+            .await?
+            .into_iter()
+            .map(Log::try_from)
+            .collect()
+    }
+}
+
+impl TryFrom<AnyRow> for Log {
+    type Error = sqlx::Error;
+
+    fn try_from(row: AnyRow) -> sqlx::Result<Self> {
+        let named = |id, name| -> sqlx::Result<_> {
+            let Some(id) = row.optional_uuid(id)? else { return Ok(None) };
+            Ok(Some(Named { id, name: row.try_get(name)? }))
+        };
+        let metadata: &str = row.try_get("metadata")?;
+        let metadata = match metadata {
+            "" => serde_json::Value::Object(serde_json::Map::new()),
+            json => serde_json::from_str(json).map_err(|error| unfit("metadata", error))?,
+        };
+        Ok(Self {
+            id: row.try_get("id")?,
+            at: row.time("at")?,
+            request_id: row.try_get("request_id")?,
+            gateway: row.try_get("gateway")?,
+            app: named("app_id", "app_name")?,
+            key: named("key_id", "key_name")?,
+            user: named("user_id", "user_name")?,
+            model: row.try_get("model")?,
+            served_model: row.try_get("served_model")?,
+            provider: row.try_get("provider")?,
+            endpoint: row.try_get("endpoint")?,
+            status: row.optional_count("status")?,
+            code: row.try_get("code")?,
+            input_tokens: row.count("input_tokens")?,
+            cached_input_tokens: row.count("cached_input_tokens")?,
+            output_tokens: row.count("output_tokens")?,
+            reasoning_tokens: row.count("reasoning_tokens")?,
+            cost: NanoUsd(row.count("cost")?),
+            price_version: row.optional_count("price_version")?,
+            settlement: row.try_get("settlement")?,
+            latency_ms: row.count("latency_ms")?,
+            first_token_ms: row.optional_count("first_token_ms")?,
+            streamed: row.flag("streamed")?,
+            client_address: row.try_get("client_address")?,
+            conversation_id: row.try_get("conversation_id")?,
+            metadata,
+        })
+    }
+}

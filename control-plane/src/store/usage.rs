@@ -1,0 +1,199 @@
+//! Sums of what requests did, which outlive their records.
+
+use latchkey_core::money::NanoUsd;
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+use uuid::Uuid;
+
+use super::Store;
+use super::conditions::Conditions;
+use super::row::Columns as _;
+
+/// What sums are made by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// The day, in UTC.
+    Day,
+    /// The app.
+    App,
+    /// The user.
+    User,
+    /// The key.
+    Key,
+    /// The model, as clients ask for it.
+    Model,
+    /// The provider.
+    Provider,
+}
+
+/// Sums of one group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Days since 1970, where grouped by day.
+    pub day: Option<i64>,
+    /// The app's id and name, where grouped by app; and so on.
+    pub app: (Option<Uuid>, Option<String>),
+    /// The user.
+    pub user: (Option<Uuid>, Option<String>),
+    /// The key.
+    pub key: (Option<Uuid>, Option<String>),
+    /// The model.
+    pub model: Option<String>,
+    /// The provider's name.
+    pub provider: Option<String>,
+    /// The sums.
+    pub sums: Sums,
+}
+
+/// What requests did, together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// How many there were.
+    pub requests: u64,
+    /// How many of them the gateway refused.
+    pub denied: u64,
+    /// Tokens of input, with those from the cache.
+    pub input_tokens: u64,
+    /// Tokens of input that providers had in their cache.
+    pub cached_input_tokens: u64,
+    /// Tokens of output, with those for reasoning.
+    pub output_tokens: u64,
+    /// Tokens of output for reasoning.
+    pub reasoning_tokens: u64,
+    /// What was charged.
+    pub cost: NanoUsd,
+}
+
+/// What is summed.
+#[derive(Clone, Debug)]
+pub struct UsageFilter {
+    /// From this day on: days since 1970.
+    pub from: i64,
+    /// Up to this day, with it.
+    pub to: i64,
+    /// Of this app.
+    pub app: Option<Uuid>,
+    /// Of this user.
+    pub user: Option<Uuid>,
+    /// With this key.
+    pub key: Option<Uuid>,
+    /// Of this model.
+    pub model: Option<String>,
+    /// That this provider served.
+    pub provider: Option<String>,
+}
+
+const SUMS: &str = "CAST(COALESCE(SUM(requests), 0) AS BIGINT) AS requests,
+    CAST(COALESCE(SUM(denied), 0) AS BIGINT) AS denied,
+    CAST(COALESCE(SUM(input_tokens), 0) AS BIGINT) AS input_tokens,
+    CAST(COALESCE(SUM(cached_input_tokens), 0) AS BIGINT) AS cached_input_tokens,
+    CAST(COALESCE(SUM(output_tokens), 0) AS BIGINT) AS output_tokens,
+    CAST(COALESCE(SUM(reasoning_tokens), 0) AS BIGINT) AS reasoning_tokens,
+    CAST(COALESCE(SUM(cost), 0) AS BIGINT) AS cost FROM usage_days {where}";
+
+impl Group {
+    /// The column.
+    fn column(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::App => "app_id",
+            Self::User => "user_id",
+            Self::Key => "key_id",
+            Self::Model => "model",
+            Self::Provider => "provider",
+        }
+    }
+
+    /// What to show of the group, and where that is.
+    fn shown(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Day => ("day", ""),
+            Self::App => (
+                "NULLIF(sums.app_id, '') AS app_id, apps.name AS app_name",
+                "LEFT JOIN apps ON apps.id = sums.app_id",
+            ),
+            Self::User => (
+                "NULLIF(sums.user_id, '') AS user_id, users.name AS user_name",
+                "LEFT JOIN users ON users.id = sums.user_id",
+            ),
+            Self::Key => (
+                "NULLIF(sums.key_id, '') AS key_id, keys.name AS key_name",
+                "LEFT JOIN keys ON keys.id = sums.key_id",
+            ),
+            Self::Model => ("NULLIF(model, '') AS model", ""),
+            Self::Provider => ("NULLIF(provider, '') AS provider", ""),
+        }
+    }
+}
+
+impl Store {
+    /// The sums of each group: the newest day first, and the dearest first of each day.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn usage(
+        &self,
+        groups: &[Group],
+        filter: &UsageFilter,
+        limit: i64,
+    ) -> sqlx::Result<Vec<Usage>> {
+        let columns = groups.iter().map(|group| group.column()).collect::<Vec<_>>().join(", ");
+        let (shown, joins): (Vec<_>, Vec<_>) = groups.iter().map(|group| group.shown()).unzip();
+        let day = if groups.contains(&Group::Day) { "day DESC, " } else { "" };
+        let order = format!("ORDER BY {day}cost DESC, requests DESC, {columns}");
+        let query = format!(
+            "SELECT {shown}, requests, denied, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens,
+             cost FROM (SELECT {columns}, {SUMS} GROUP BY {columns} {order} {{limit}}) AS sums {joins} {order}",
+            shown = shown.join(", "),
+            joins = joins.join(" "),
+        );
+        let read = |row: &AnyRow| {
+            let mut usage = Usage { sums: sums(row)?, ..Usage::default() };
+            for group in groups {
+                match group {
+                    Group::Day => usage.day = row.try_get("day")?,
+                    Group::App => usage.app = (row.optional_uuid("app_id")?, row.try_get("app_name")?),
+                    Group::User => usage.user = (row.optional_uuid("user_id")?, row.try_get("user_name")?),
+                    Group::Key => usage.key = (row.optional_uuid("key_id")?, row.try_get("key_name")?),
+                    Group::Model => usage.model = row.try_get("model")?,
+                    Group::Provider => usage.provider = row.try_get("provider")?,
+                }
+            }
+            Ok(usage)
+        };
+        conditions(filter).query(&query, limit).fetch_all(&self.pool).await?.iter().map(read).collect()
+    }
+
+    /// The sums of all together.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn total_usage(&self, filter: &UsageFilter) -> sqlx::Result<Sums> {
+        let query = format!("SELECT {SUMS} {{limit}}");
+        sums(&conditions(filter).query(&query, 1).fetch_one(&self.pool).await?)
+    }
+}
+
+fn conditions(filter: &UsageFilter) -> Conditions {
+    let UsageFilter { from, to, app, user, key, model, provider } = filter;
+    Conditions::default()
+        .number("day >=", Some(*from))
+        .number("day <=", Some(*to))
+        .text("app_id =", app.as_ref())
+        .text("user_id =", user.as_ref())
+        .text("key_id =", key.as_ref())
+        .text("model =", model.as_ref())
+        .text("provider =", provider.as_ref())
+}
+
+fn sums(row: &AnyRow) -> sqlx::Result<Sums> {
+    Ok(Sums {
+        requests: row.count("requests")?,
+        denied: row.count("denied")?,
+        input_tokens: row.count("input_tokens")?,
+        cached_input_tokens: row.count("cached_input_tokens")?,
+        output_tokens: row.count("output_tokens")?,
+        reasoning_tokens: row.count("reasoning_tokens")?,
+        cost: NanoUsd(row.count("cost")?),
+    })
+}

@@ -1,0 +1,5 @@
+mod gateway;
+mod leases;
+mod records;
+mod speed;
+mod streams;

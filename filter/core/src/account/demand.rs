@@ -1,0 +1,72 @@
+use super::OwnerId;
+use crate::layout::{Input, VERSION, put_kind, put_varint};
+use crate::snapshot::BucketKind;
+
+/// What a gate tells the sync role, through its queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Units are missing.
+    Demand(Demand),
+    /// Records wait in a ring.
+    Records,
+}
+
+/// All that one request misses, so that one round trip is enough.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Demand {
+    /// At most one for each bucket of the request.
+    pub asks: Vec<Ask>,
+}
+
+/// The need of one bucket's units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Whose bucket.
+    pub owner: OwnerId,
+    /// Which one.
+    pub kind: BucketKind,
+    /// How many units are to be available, with those that are.
+    pub need: u64,
+    /// With fewer available the request cannot go; 0 where none waits.
+    pub least: u64,
+    /// The limit by the policy.
+    pub limit: u64,
+}
+
+const DEMAND: u8 = 1;
+const RECORDS: u8 = 2;
+
+impl Notice {
+    /// The queue's message.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let Self::Demand(demand) = self else { return vec![VERSION, RECORDS] };
+        let mut bytes = vec![VERSION, DEMAND];
+        for Ask { owner, kind, need, least, limit } in &demand.asks {
+            bytes.extend(owner.0);
+            put_kind(&mut bytes, *kind);
+            for number in [need, least, limit] {
+                put_varint(&mut bytes, *number);
+            }
+        }
+        bytes
+    }
+
+    /// What a queue's message says; none when this build cannot read it.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut input = Input::open(bytes)?;
+        match input.byte()? {
+            RECORDS => return Some(Self::Records),
+            DEMAND => {}
+            _ => return None,
+        }
+        let mut asks = Vec::new();
+        while !input.0.is_empty() {
+            let (owner, kind) = (OwnerId(input.take()?), input.kind()?);
+            let (need, least, limit) = (input.varint()?, input.varint()?, input.varint()?);
+            asks.push(Ask { owner, kind, need, least, limit });
+        }
+        Some(Self::Demand(Demand { asks }))
+    }
+}

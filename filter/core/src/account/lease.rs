@@ -1,0 +1,101 @@
+//! What the sync role does to a line.
+
+use super::{Line, Told, Verdict};
+
+/// Numbers of a line that the control plane is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// As the line has it.
+    pub granted: u64,
+    /// Of requests; 0 for tokens and cost, where records tell.
+    pub used: u64,
+    /// As the line has it.
+    pub returned: u64,
+    /// As the line has it.
+    pub local: u64,
+}
+
+/// What the control plane has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// All that was ever granted.
+    pub total: u64,
+    /// How many units were asked for.
+    pub want: u64,
+    /// Until when they may be used.
+    pub deadline_ms: i64,
+    /// The rest of the answer.
+    pub told: Told,
+}
+
+impl Line {
+    /// What the control plane is to know.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let used = if self.is_of_requests() { self.used } else { 0 };
+        Totals { granted: self.granted, used, returned: self.returned, local: self.local }
+    }
+
+    /// Whether requests are counted: at their admission, and for good.
+    #[must_use]
+    pub fn is_of_requests(&self) -> bool {
+        self.kind.unit() == crate::snapshot::Unit::Requests
+    }
+
+    /// Gives back what is not held; how much that was.
+    pub fn give_back(&mut self) -> u64 {
+        let unused = self.unused();
+        self.returned = self.returned.saturating_add(unused);
+        unused
+    }
+
+    /// Gives back what may not be used any more.
+    pub fn expire(&mut self, now_ms: i64) -> u64 {
+        if now_ms < self.deadline_ms { 0 } else { self.give_back() }
+    }
+
+    /// What requests under way hold of a lease that was over is none of the next one's units.
+    fn renew(&mut self, deadline_ms: i64, now_ms: i64) {
+        if now_ms >= self.deadline_ms {
+            self.lapses = self.lapses.saturating_add(1);
+        }
+        self.deadline_ms = self.deadline_ms.max(deadline_ms);
+    }
+
+    /// Frees units of a request; they go back if the lease that they came from is over.
+    pub(super) fn free(&mut self, amount: u64, lapses: u64) {
+        if self.lapses != lapses {
+            self.returned = self.returned.saturating_add(amount);
+        }
+    }
+
+    /// Takes over an answer. Of a window, more than was asked for comes from an answer that was
+    /// lost: nobody knows for how long it was meant, so it goes back.
+    pub fn grant(&mut self, granted: Granted, now_ms: i64) {
+        let Granted { total, want, deadline_ms, told } = granted;
+        self.expire(now_ms);
+        let fresh = total.saturating_sub(self.granted);
+        self.granted = self.granted.max(total);
+        if self.kind.span_ms().is_some() {
+            self.returned = self.returned.saturating_add(fresh.saturating_sub(want));
+        }
+        if told.verdict == Verdict::Granted {
+            self.renew(deadline_ms, now_ms);
+            self.lot = fresh;
+        }
+        self.asked_at_ms = 0;
+        self.told = told;
+    }
+
+    /// Hands out to this process what nobody else has allowed.
+    pub fn lend(&mut self, amount: u64, deadline_ms: i64, now_ms: i64) {
+        self.asked_at_ms = 0;
+        if amount == 0 {
+            return;
+        }
+        self.expire(now_ms);
+        self.local = self.local.saturating_add(amount);
+        self.renew(deadline_ms, now_ms);
+        self.lot = amount;
+    }
+}

@@ -1,0 +1,375 @@
+use super::{Account, Ask, Change, Demand, Line, MOST_TRIES, OwnerId, Verdict};
+use crate::price::{NanoUsd, Price};
+use crate::snapshot::{Bucket, BucketKind, Limits, Unit};
+use crate::store::{Store, Swap};
+
+/// What was asked for ahead is not asked for again so soon.
+const AHEAD_MS: i64 = 250;
+
+/// A lease that ends so soon is renewed ahead.
+const ENDING_MS: i64 = 1000;
+
+/// Whose limits a request must keep.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner<'a> {
+    /// An app or a named key.
+    pub id: OwnerId,
+    /// Those that apply to it.
+    pub limits: &'a Limits,
+}
+
+/// The most that a request may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Need {
+    /// No more than these.
+    pub input_tokens: u64,
+    /// As many as it may have where nothing is short.
+    pub output_wanted: u64,
+    /// With fewer it is of no use.
+    pub output_least: u64,
+    /// What they cost.
+    pub price: Option<Price>,
+}
+
+/// What became of the attempt to reserve.
+#[derive(Debug)]
+pub enum Reserve {
+    /// The request may go.
+    Reserved(Reserved),
+    /// Leases are too small, and the control plane has not said no: ask the sync role, and wait.
+    Dry(Demand),
+    /// There is nothing to wait for now.
+    Refused(Refusal),
+    /// The owner at this index has a cost budget, and the need has no price.
+    Unpriced(usize),
+    /// The host refuses to store.
+    Failed,
+}
+
+/// The request may go.
+#[derive(Debug)]
+pub struct Reserved {
+    /// To be settled or cancelled.
+    pub reservation: Reservation,
+    /// Leases run low: tell the sync role, and go on.
+    pub ahead: Option<Demand>,
+    /// How the limits stand now.
+    pub standings: Vec<Standing>,
+}
+
+/// What one request holds, until it is settled or cancelled; only once, as both consume it.
+#[derive(Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Reservation {
+    /// The most output tokens that it may have.
+    pub output_tokens: u64,
+    pub(super) held: Vec<Held>,
+}
+
+/// Units of one bucket that a request holds, or has used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Whose bucket.
+    pub owner: OwnerId,
+    /// Which one.
+    pub kind: BucketKind,
+    /// In which period.
+    pub period: i64,
+    /// How many units.
+    pub amount: u64,
+    /// How often the line's use had been reported by then.
+    pub reports: u64,
+    /// How often its lease had been over by then.
+    pub lapses: u64,
+}
+
+/// How a limit stands, as far as this process knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The index of its owner.
+    pub owner: usize,
+    /// Which one.
+    pub kind: BucketKind,
+    /// The limit.
+    pub limit: u64,
+    /// About how much of it is left.
+    pub remaining: u64,
+    /// When there is more again, in Unix milliseconds by the control plane's clock; 0 if unknown.
+    pub resets_at_ms: i64,
+}
+
+/// Why a request may not go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The limit that is reached.
+    pub standing: Standing,
+    /// Why.
+    pub reason: Reason,
+    /// In how many milliseconds another attempt may succeed; 0 for never.
+    pub retry_after_ms: u64,
+}
+
+/// Why a limit refuses a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The request alone needs more than the limit.
+    TooLarge,
+    /// All is used.
+    Exhausted,
+    /// Other requests hold what is left.
+    Contended,
+    /// The control plane does not answer, and the lease is spent.
+    Away,
+}
+
+/// One bucket of a request, and what is known of it.
+#[derive(Clone, Copy)]
+struct Entry {
+    owner: usize,
+    id: OwnerId,
+    bucket: Bucket,
+    line: Option<Line>,
+    available: u64,
+}
+
+/// Reserves the most that a request may use, of all its owners or of none. The output is lowered to
+/// what is there, where the control plane has said that there is no more.
+pub fn reserve(store: &impl Store, owners: &[Owner<'_>], need: &Need, now_ms: i64) -> Reserve {
+    for _ in 0..MOST_TRIES {
+        let accounts: Vec<_> = owners.iter().map(|owner| read(store, owner)).collect();
+        let entries = entries(owners, &accounts, now_ms);
+        let output = match need.decide(&entries, now_ms) {
+            Ok(output) => output,
+            Err(stop) => return stop,
+        };
+        let mut reserved = need.take(&entries, output, now_ms);
+        match hold(store, owners, accounts, &mut reserved, now_ms) {
+            Swap::Done => return Reserve::Reserved(reserved),
+            Swap::Changed => {}
+            Swap::Failed => break,
+        }
+    }
+    Reserve::Failed
+}
+
+/// How the limits of these owners stand, for an answer that needs no reservation.
+pub fn standings(store: &impl Store, owners: &[Owner<'_>], now_ms: i64) -> Vec<Standing> {
+    let accounts: Vec<_> = owners.iter().map(|owner| read(store, owner)).collect();
+    entries(owners, &accounts, now_ms).iter().map(|entry| entry.standing(0)).collect()
+}
+
+fn read(store: &impl Store, owner: &Owner<'_>) -> Option<(Account, u32)> {
+    if owner.limits.buckets.is_empty() { None } else { Account::read(store, owner.id) }
+}
+
+/// All buckets of the request, but for those that the control plane does not know.
+fn entries(owners: &[Owner<'_>], accounts: &[Option<(Account, u32)>], now_ms: i64) -> Vec<Entry> {
+    let mut entries = Vec::with_capacity(12);
+    for (index, (owner, account)) in owners.iter().zip(accounts).enumerate() {
+        for bucket in &owner.limits.buckets {
+            let line = account.as_ref().and_then(|(account, _)| account.current(bucket.kind)).copied();
+            let lifted =
+                |line: Line| line.told.verdict == Verdict::Unlimited && line.told.holds(now_ms, bucket.limit);
+            if line.is_some_and(lifted) {
+                continue;
+            }
+            let available = line.map_or(0, |line| line.available(now_ms));
+            entries.push(Entry { owner: index, id: owner.id, bucket: *bucket, line, available });
+        }
+    }
+    entries
+}
+
+/// Swaps all accounts, or none.
+fn hold(
+    store: &impl Store,
+    owners: &[Owner<'_>],
+    accounts: Vec<Option<(Account, u32)>>,
+    reserved: &mut Reserved,
+    now_ms: i64,
+) -> Swap {
+    let Reserved { reservation: Reservation { held, .. }, ahead, .. } = reserved;
+    for (index, (owner, account)) in owners.iter().zip(accounts).enumerate() {
+        let Some((mut account, write)) = account else { continue };
+        let mut is_touched = false;
+        for held in held.iter().filter(|held| held.owner == owner.id) {
+            let asked = ahead.iter().flat_map(|demand| &demand.asks);
+            let asked = asked.filter(|ask| ask.owner == owner.id && ask.kind == held.kind).count() > 0;
+            let Some(line) = account.line_mut(held.kind, held.period) else { continue };
+            let count = if line.is_of_requests() { &mut line.used } else { &mut line.held };
+            *count = count.saturating_add(held.amount);
+            line.asked_at_ms = if asked { now_ms } else { line.asked_at_ms };
+            is_touched = true;
+        }
+        if !is_touched {
+            continue;
+        }
+        match store.swap(&owner.id.name(), &account.encode(), write) {
+            Swap::Done => {}
+            stopped => {
+                for before in owners.iter().take(index) {
+                    release(store, before.id, held);
+                }
+                return stopped;
+            }
+        }
+    }
+    Swap::Done
+}
+
+/// Gives one owner's units back as if they had never been reserved. A request whose admission is
+/// reported stays counted.
+pub(super) fn release(store: &impl Store, owner: OwnerId, held: &[Held]) -> Change<()> {
+    Account::change(store, owner, |account| {
+        for held in held.iter().filter(|held| held.owner == owner) {
+            let Some(line) = account.line_mut(held.kind, held.period) else { continue };
+            if !line.is_of_requests() {
+                line.held = line.held.saturating_sub(held.amount);
+                line.free(held.amount, held.lapses);
+            } else if line.reports == held.reports {
+                line.used = line.used.saturating_sub(held.amount);
+                line.free(held.amount, held.lapses);
+            }
+        }
+    })
+}
+
+impl Need {
+    /// The output tokens that the request may have, or why it may not go.
+    fn decide(&self, entries: &[Entry], now_ms: i64) -> Result<u64, Reserve> {
+        if let Some(entry) = entries.iter().find(|entry| entry.unit() == Unit::Cost && self.price.is_none()) {
+            return Err(Reserve::Unpriced(entry.owner));
+        }
+        let least = self.output_least.min(self.output_wanted);
+        let mut output = self.output_wanted;
+        for entry in entries {
+            match self.covered(entry.unit(), entry.bucket.limit).filter(|most| *most >= least) {
+                Some(most) => output = output.min(most),
+                None => return Err(Reserve::Refused(entry.refusal(Reason::TooLarge, now_ms))),
+            }
+        }
+        for entry in entries {
+            let most = self.covered(entry.unit(), entry.available).filter(|most| *most >= least);
+            let lacks = self.amount(entry.unit(), output).saturating_sub(entry.available);
+            if let Some(most) = most.filter(|_| entry.gives_less_than(lacks, now_ms)) {
+                output = output.min(most);
+            }
+        }
+        let mut asks = Vec::new();
+        let mut refusal: Option<Refusal> = None;
+        for entry in entries {
+            let (need, least) = (self.amount(entry.unit(), output), self.amount(entry.unit(), least));
+            if need <= entry.available {
+                continue;
+            }
+            if let Some(reason) = entry.refuses(least.saturating_sub(entry.available), now_ms) {
+                let found = entry.refusal(reason, now_ms);
+                let is_longest = refusal.is_none_or(|known| found.retry_after_ms > known.retry_after_ms);
+                refusal = if is_longest { Some(found) } else { refusal };
+            }
+            let Entry { id: owner, bucket: Bucket { kind, limit }, .. } = *entry;
+            asks.push(Ask { owner, kind, need, least, limit });
+        }
+        match refusal {
+            Some(refusal) => Err(Reserve::Refused(refusal)),
+            None if asks.is_empty() => Ok(output),
+            None => Err(Reserve::Dry(Demand { asks })),
+        }
+    }
+
+    /// What the request takes of each bucket, all of which have it.
+    fn take(&self, entries: &[Entry], output: u64, now_ms: i64) -> Reserved {
+        let mut reserved = Reserved {
+            reservation: Reservation { output_tokens: output, held: Vec::with_capacity(entries.len()) },
+            ahead: None,
+            standings: Vec::with_capacity(entries.len()),
+        };
+        for entry in entries {
+            let amount = self.amount(entry.unit(), output);
+            reserved.standings.push(entry.standing(amount));
+            let Entry { id: owner, bucket: Bucket { kind, limit }, line: Some(line), .. } = *entry else {
+                continue;
+            };
+            let Line { period, reports, lapses, lot, .. } = line;
+            reserved.reservation.held.push(Held { owner, kind, period, amount, reports, lapses });
+            if entry.runs_low(amount, now_ms) {
+                let ask = Ask { owner, kind, need: lot.max(amount), least: 0, limit };
+                reserved.ahead.get_or_insert_default().asks.push(ask);
+            }
+        }
+        reserved
+    }
+
+    /// Units for the input and so much output.
+    fn amount(&self, unit: Unit, output: u64) -> u64 {
+        match unit {
+            Unit::Requests => 1,
+            Unit::Tokens => self.input_tokens.saturating_add(output),
+            Unit::Cost => self.price.map_or(0, |price| price.worst(self.input_tokens, output).0),
+        }
+    }
+
+    /// The most output for which so many units are enough.
+    fn covered(&self, unit: Unit, units: u64) -> Option<u64> {
+        match unit {
+            Unit::Requests => (units > 0).then_some(u64::MAX),
+            Unit::Tokens => units.checked_sub(self.input_tokens),
+            Unit::Cost => self.price?.output_within(NanoUsd(units), self.input_tokens),
+        }
+    }
+}
+
+impl Entry {
+    fn unit(&self) -> Unit {
+        self.bucket.kind.unit()
+    }
+
+    /// Whether the control plane has just said that so many units more are not to be had.
+    fn gives_less_than(&self, units: u64, now_ms: i64) -> bool {
+        let told = self.line.map(|line| line.told).unwrap_or_default();
+        told.holds(now_ms, self.bucket.limit) && units > told.remaining
+    }
+
+    /// Why asking for so many units more is of no use.
+    fn refuses(&self, units: u64, now_ms: i64) -> Option<Reason> {
+        let told = self.line.map(|line| line.told)?;
+        let reason = match told.verdict {
+            // What this gateway's own requests hold may come back.
+            Verdict::Exhausted if self.line.is_some_and(|line| line.held >= units) => Reason::Contended,
+            Verdict::Exhausted => Reason::Exhausted,
+            Verdict::Contended => Reason::Contended,
+            Verdict::Away => Reason::Away,
+            Verdict::Unknown | Verdict::Granted | Verdict::Unlimited => return None,
+        };
+        (units > 0 && units >= told.refused && told.holds(now_ms, self.bucket.limit)).then_some(reason)
+    }
+
+    fn refusal(&self, reason: Reason, now_ms: i64) -> Refusal {
+        let retry_at_ms = self.line.map_or(0, |line| line.told.retry_at_ms);
+        let retry_after_ms = match reason {
+            Reason::TooLarge => 0,
+            _ => u64::try_from(retry_at_ms.saturating_sub(now_ms)).unwrap_or_default().max(1),
+        };
+        Refusal { standing: self.standing(0), reason, retry_after_ms }
+    }
+
+    /// How the limit stands once so many units are taken.
+    fn standing(&self, amount: u64) -> Standing {
+        let Self { owner, bucket: Bucket { kind, limit }, line, available, .. } = *self;
+        let told = line.map(|line| line.told);
+        let free = told.map_or(limit, |told| told.remaining.min(limit));
+        let remaining = free.saturating_add(available).saturating_sub(amount).min(limit);
+        Standing { owner, kind, limit, remaining, resets_at_ms: told.map_or(0, |told| told.resets_at_ms) }
+    }
+
+    /// Whether, once so many units are taken, it is time to ask for more.
+    fn runs_low(&self, amount: u64, now_ms: i64) -> bool {
+        let Some(line) = self.line else { return false };
+        let left = self.available.saturating_sub(amount);
+        let is_low = left < line.lot.div_euclid(2);
+        let is_ending =
+            self.bucket.kind.span_ms().is_some() && line.deadline_ms.saturating_sub(now_ms) < ENDING_MS;
+        let was_asked = (0..AHEAD_MS).contains(&now_ms.saturating_sub(line.asked_at_ms));
+        (is_low || is_ending) && !was_asked && !line.told.holds(now_ms, self.bucket.limit)
+    }
+}

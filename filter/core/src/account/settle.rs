@@ -1,0 +1,94 @@
+use super::{Account, Held, OwnerId, Reservation, reserve::release};
+use crate::price::NanoUsd;
+use crate::snapshot::{BucketKind, Unit};
+use crate::store::Store;
+
+/// What a request has used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Actual {
+    /// Input and output.
+    pub tokens: u64,
+    /// What they cost.
+    pub cost: NanoUsd,
+}
+
+/// What a request has used of a bucket, for its record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Charge {
+    /// Whose bucket.
+    pub owner: OwnerId,
+    /// Which one.
+    pub kind: BucketKind,
+    /// The period in which it was reserved.
+    pub period: i64,
+    /// Tokens, or nano-USD.
+    pub amount: u64,
+}
+
+impl Reservation {
+    /// What it holds.
+    #[must_use]
+    pub fn held(&self) -> &[Held] {
+        &self.held
+    }
+
+    /// What is to be charged when nothing is known of what was used.
+    #[must_use]
+    pub fn most(&self) -> Actual {
+        let most =
+            |unit| self.held.iter().filter(|held| held.kind.unit() == unit).map(|held| held.amount).max();
+        Actual {
+            tokens: most(Unit::Tokens).unwrap_or_default(),
+            cost: NanoUsd(most(Unit::Cost).unwrap_or_default()),
+        }
+    }
+
+    /// Its owners that hold tokens or cost, each once.
+    fn owners(&self, counts: impl Fn(Unit) -> bool) -> Vec<OwnerId> {
+        let counted = self.held.iter().filter(|held| counts(held.kind.unit()));
+        let mut owners: Vec<_> = counted.map(|held| held.owner).collect();
+        owners.dedup();
+        owners
+    }
+}
+
+/// Turns what was reserved into what was used. The charges belong into the request's record: they
+/// are how the control plane learns of it.
+pub fn settle(store: &impl Store, reservation: Reservation, actual: Actual) -> Vec<Charge> {
+    for owner in reservation.owners(|unit| unit != Unit::Requests) {
+        Account::change(store, owner, |account| {
+            for held in reservation.held.iter().filter(|held| held.owner == owner) {
+                let Some(line) = account.line_mut(held.kind, held.period) else { continue };
+                if let Some(amount) = actual.of(held.kind) {
+                    line.held = line.held.saturating_sub(held.amount);
+                    line.used = line.used.saturating_add(amount);
+                    line.free(held.amount.saturating_sub(amount), held.lapses);
+                }
+            }
+        });
+    }
+    let charge = |held: &Held| {
+        let Held { owner, kind, period, .. } = *held;
+        let amount = actual.of(kind).filter(|amount| *amount > 0)?;
+        Some(Charge { owner, kind, period, amount })
+    };
+    reservation.held.iter().filter_map(charge).collect()
+}
+
+/// Takes back the reservation of a request that never left, and, unless it is already reported, its
+/// admission.
+pub fn cancel(store: &impl Store, reservation: Reservation) {
+    for owner in reservation.owners(|_| true) {
+        release(store, owner, &reservation.held);
+    }
+}
+
+impl Actual {
+    fn of(&self, kind: BucketKind) -> Option<u64> {
+        match kind.unit() {
+            Unit::Requests => None,
+            Unit::Tokens => Some(self.tokens),
+            Unit::Cost => Some(self.cost.0),
+        }
+    }
+}

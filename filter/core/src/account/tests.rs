@@ -1,0 +1,375 @@
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::price::{NanoUsd, Price};
+use crate::snapshot::{Bucket, Limits};
+use crate::testing::Memory;
+
+const APP: OwnerId = OwnerId([1; 16]);
+const KEY: OwnerId = OwnerId([2; 16]);
+const NOW: i64 = 1_700_000_000_000;
+const PRICE: Price = Price { version: 1, input: 1_000_000, cached_input: 500_000, output: 2_000_000 };
+
+fn limits(buckets: &[(BucketKind, u64)]) -> Limits {
+    let buckets = buckets.iter().map(|&(kind, limit)| Bucket { kind, limit }).collect();
+    Limits { buckets, ..Limits::default() }
+}
+
+fn need(input_tokens: u64, output_wanted: u64, output_least: u64) -> Need {
+    Need { input_tokens, output_wanted, output_least, price: Some(PRICE) }
+}
+
+/// Brings `total` units in all, as an answer to the wish for as many.
+fn grant(store: &Memory, owner: OwnerId, kind: BucketKind, total: u64, told: Told) {
+    if Account::read(store, owner).is_none() {
+        store.put(&owner.name(), &Account::default().encode()).unwrap();
+    }
+    let told = Told { limit: 1000, ..told };
+    let granted = Granted { total, want: total, deadline_ms: NOW + 10_000, told };
+    Account::change(store, owner, |account| account.edit(kind, 0, |line| line.grant(granted, NOW)));
+}
+
+fn granted() -> Told {
+    Told { verdict: Verdict::Granted, ..Told::default() }
+}
+
+fn refused(least: u64) -> Told {
+    let retry_at_ms = NOW + 700;
+    let verdict = Verdict::Exhausted;
+    Told { verdict, refused: least, retry_at_ms, fresh_until_ms: retry_at_ms, ..Told::default() }
+}
+
+fn line(store: &Memory, owner: OwnerId, kind: BucketKind) -> Line {
+    *Account::read(store, owner).unwrap().0.current(kind).unwrap()
+}
+
+#[test]
+fn all_that_is_missing_is_asked_for_at_once() {
+    use BucketKind::{CostBudget, RequestsPerMinute, TokensPerMinute};
+    let store = Memory::default();
+    let (app, key) =
+        (limits(&[(RequestsPerMinute, 1000), (CostBudget, 1000)]), limits(&[(TokensPerMinute, 1000)]));
+    let owners = [Owner { id: APP, limits: &app }, Owner { id: KEY, limits: &key }];
+    grant(&store, APP, RequestsPerMinute, 5, granted());
+    grant(&store, KEY, TokensPerMinute, 15, granted());
+    let Reserve::Dry(demand) = reserve(&store, &owners, &need(10, 20, 10), NOW) else { panic!() };
+    let asks: Vec<_> = demand.asks.iter().map(|ask| (ask.owner, ask.kind, ask.need, ask.least)).collect();
+    assert_eq!(asks, [(APP, CostBudget, 50, 30), (KEY, TokensPerMinute, 30, 20)]);
+    assert_eq!(line(&store, APP, RequestsPerMinute).used, 0);
+}
+
+#[test]
+fn output_is_lowered_only_after_a_no() {
+    let kind = BucketKind::TokensPerMinute;
+    let store = Memory::default();
+    let app = limits(&[(kind, 1000)]);
+    let owners = [Owner { id: APP, limits: &app }];
+    grant(&store, APP, kind, 50, granted());
+    assert!(matches!(reserve(&store, &owners, &need(10, 100, 20), NOW), Reserve::Dry(_)));
+    grant(&store, APP, kind, 50, refused(60));
+    let Reserve::Reserved(reserved) = reserve(&store, &owners, &need(10, 100, 20), NOW) else { panic!() };
+    assert_eq!(reserved.reservation.output_tokens, 40);
+    assert_eq!(reserved.reservation.most(), Actual { tokens: 50, cost: NanoUsd(0) });
+    cancel(&store, reserved.reservation);
+    assert_eq!(line(&store, APP, kind).available(NOW), 50);
+}
+
+#[test]
+fn a_no_holds_for_as_much_and_for_as_long_as_it_was_said() {
+    let kind = BucketKind::TokensPerMinute;
+    let store = Memory::default();
+    let app = limits(&[(kind, 1000)]);
+    let owners = [Owner { id: APP, limits: &app }];
+    grant(&store, APP, kind, 0, refused(60));
+    let Reserve::Refused(refusal) = reserve(&store, &owners, &need(50, 100, 10), NOW + 100) else { panic!() };
+    assert_eq!((refusal.reason, refusal.retry_after_ms), (Reason::Exhausted, 600));
+    assert!(matches!(reserve(&store, &owners, &need(40, 100, 10), NOW), Reserve::Dry(_)), "less may be had");
+    assert!(matches!(reserve(&store, &owners, &need(50, 100, 10), NOW + 700), Reserve::Dry(_)), "it is over");
+    let raised = limits(&[(kind, 2000)]);
+    let owners = [Owner { id: APP, limits: &raised }];
+    assert!(
+        matches!(reserve(&store, &owners, &need(50, 100, 10), NOW), Reserve::Dry(_)),
+        "the limit was raised"
+    );
+}
+
+#[test]
+fn what_the_limit_can_never_hold_is_not_waited_for() {
+    let store = Memory::default();
+    let app = limits(&[(BucketKind::CostBudget, 100)]);
+    let owners = [Owner { id: APP, limits: &app }];
+    let Reserve::Refused(refusal) = reserve(&store, &owners, &need(90, 100, 10), NOW) else { panic!() };
+    assert_eq!((refusal.reason, refusal.retry_after_ms), (Reason::TooLarge, 0));
+    let Reserve::Dry(demand) = reserve(&store, &owners, &need(50, 100, 10), NOW) else { panic!() };
+    assert_eq!((demand.asks[0].need, demand.asks[0].least), (100, 70), "no more than the limit");
+    let unpriced = Need { price: None, ..need(1, 1, 1) };
+    assert!(matches!(reserve(&store, &owners, &unpriced, NOW), Reserve::Unpriced(0)));
+}
+
+#[test]
+fn a_lifted_limit_holds_nobody() {
+    let store = Memory::default();
+    let app = limits(&[(BucketKind::RequestsPerDay, 1000)]);
+    let owners = [Owner { id: APP, limits: &app }];
+    let told = Told { verdict: Verdict::Unlimited, fresh_until_ms: NOW + 1000, ..Told::default() };
+    grant(&store, APP, BucketKind::RequestsPerDay, 0, told);
+    assert!(matches!(reserve(&store, &owners, &need(1, 1, 1), NOW), Reserve::Reserved(_)));
+    assert!(matches!(reserve(&store, &owners, &need(1, 1, 1), NOW + 1000), Reserve::Dry(_)));
+}
+
+#[test]
+fn a_low_lease_is_told_once() {
+    let kind = BucketKind::RequestsPerMinute;
+    let store = Memory::default();
+    let app = limits(&[(kind, 1000)]);
+    let owners = [Owner { id: APP, limits: &app }];
+    grant(&store, APP, kind, 4, granted());
+    let ahead = |now| match reserve(&store, &owners, &need(1, 1, 1), now) {
+        Reserve::Reserved(reserved) => reserved.ahead.map(|demand| demand.asks[0].need),
+        _ => panic!(),
+    };
+    assert_eq!([NOW, NOW, NOW, NOW + 1].map(ahead), [None, None, Some(4), None]);
+}
+
+#[test]
+fn an_admission_that_was_reported_stays_counted() {
+    let kind = BucketKind::RequestsPerMinute;
+    let store = Memory::default();
+    let app = limits(&[(kind, 1000)]);
+    let owners = [Owner { id: APP, limits: &app }];
+    grant(&store, APP, kind, 4, granted());
+    let admit = || match reserve(&store, &owners, &need(1, 1, 1), NOW) {
+        Reserve::Reserved(reserved) => reserved.reservation,
+        _ => panic!(),
+    };
+    let (first, second) = (admit(), admit());
+    cancel(&store, second);
+    assert_eq!(line(&store, APP, kind).used, 1);
+    Account::change(&store, APP, |account| account.edit(kind, 0, |line| line.reports += 1));
+    cancel(&store, first);
+    assert_eq!(line(&store, APP, kind).used, 1);
+}
+
+#[test]
+fn what_was_reserved_in_a_period_settles_in_it() {
+    let kind = BucketKind::CostBudget;
+    let store = Memory::default();
+    let app = limits(&[(kind, 1000)]);
+    let owners = [Owner { id: APP, limits: &app }];
+    grant(&store, APP, kind, 100, granted());
+    let Reserve::Reserved(reserved) = reserve(&store, &owners, &need(10, 10, 1), NOW) else { panic!() };
+    Account::change(&store, APP, |account| {
+        let granted = Granted { total: 100, want: 100, deadline_ms: i64::MAX, told: granted() };
+        account.edit(kind, NOW, |line| line.grant(granted, NOW));
+    });
+    let charges = settle(&store, reserved.reservation, Actual { tokens: 15, cost: NanoUsd(20) });
+    assert_eq!(charges, [Charge { owner: APP, kind, period: 0, amount: 20 }]);
+    assert_eq!(line(&store, APP, kind).used, 0);
+}
+
+#[test]
+fn what_outlives_its_lease_goes_back_and_not_into_the_next() {
+    let kind = BucketKind::TokensPerMinute;
+    let store = Memory::default();
+    let app = limits(&[(kind, 1000)]);
+    let owners = [Owner { id: APP, limits: &app }];
+    grant(&store, APP, kind, 100, granted());
+    let hold = || match reserve(&store, &owners, &need(10, 40, 40), NOW) {
+        Reserve::Reserved(reserved) => reserved.reservation,
+        _ => panic!(),
+    };
+    let (first, second) = (hold(), hold());
+    let granted = Granted { total: 120, want: 20, deadline_ms: NOW + 20_000, told: granted() };
+    Account::change(&store, APP, |account| account.edit(kind, 0, |line| line.grant(granted, NOW + 10_000)));
+    settle(&store, first, Actual { tokens: 30, ..Actual::default() });
+    cancel(&store, second);
+    let line = line(&store, APP, kind);
+    assert_eq!((line.returned, line.available(NOW + 10_000)), (70, 20));
+}
+
+/// One thing that one of the threads does.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Reserve { keyed: bool, input: u64, output: u64 },
+    Settle { index: usize, share: u64 },
+    Cancel { index: usize },
+    Grant { owner: bool, kind: usize, amount: u64, ttl_ms: i64 },
+    GiveBack { owner: bool },
+    Report,
+    Wait { ms: i64 },
+}
+
+/// What must be true, kept apart from the accounts.
+#[derive(Default)]
+struct Books {
+    now_ms: i64,
+    live: Vec<Reservation>,
+    /// Units for good, by owner and kind; of requests, those admitted.
+    used: BTreeMap<(OwnerId, BucketKind), u64>,
+}
+
+const KINDS: [BucketKind; 3] =
+    [BucketKind::RequestsPerMinute, BucketKind::TokensPerMinute, BucketKind::CostBudget];
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (any::<bool>(), 0..30_u64, 0..40_u64).prop_map(|(keyed, input, output)| Step::Reserve { keyed, input, output }),
+        2 => (0..8_usize, 0..=100_u64).prop_map(|(index, share)| Step::Settle { index, share }),
+        1 => (0..8_usize).prop_map(|index| Step::Cancel { index }),
+        4 => (any::<bool>(), 0..3_usize, 1..120_u64, 1..3000_i64)
+            .prop_map(|(owner, kind, amount, ttl_ms)| Step::Grant { owner, kind, amount, ttl_ms }),
+        1 => any::<bool>().prop_map(|owner| Step::GiveBack { owner }),
+        1 => Just(Step::Report),
+        1 => (0..2000_i64).prop_map(|ms| Step::Wait { ms }),
+    ]
+}
+
+fn carry_out(step: Step, store: &Memory, books: &RefCell<Books>) {
+    let now = NOW + books.borrow().now_ms;
+    let owner = |is_app: bool| if is_app { APP } else { KEY };
+    match step {
+        Step::Reserve { keyed, input, output } => {
+            let app = limits(&KINDS.map(|kind| (kind, 1000)));
+            let key = limits(&[(BucketKind::TokensPerMinute, 1000), (BucketKind::CostBudget, 1000)]);
+            let owners = [Owner { id: APP, limits: &app }, Owner { id: KEY, limits: &key }];
+            let owners = if keyed { &owners[..] } else { &owners[..1] };
+            if let Reserve::Reserved(reserved) = reserve(store, owners, &need(input, output, output / 2), now)
+            {
+                let mut books = books.borrow_mut();
+                for held in reserved.reservation.held() {
+                    if held.kind == BucketKind::RequestsPerMinute {
+                        *books.used.entry((held.owner, held.kind)).or_default() += 1;
+                    }
+                }
+                books.live.push(reserved.reservation);
+            }
+        }
+        Step::Settle { index, share } => {
+            let Some(reservation) = take(books, index) else { return };
+            let most = reservation.most();
+            let actual =
+                Actual { tokens: most.tokens * share / 100, cost: NanoUsd(most.cost.0 * share / 100) };
+            for charge in settle(store, reservation, actual) {
+                *books.borrow_mut().used.entry((charge.owner, charge.kind)).or_default() += charge.amount;
+            }
+        }
+        Step::Cancel { index } => {
+            let Some(reservation) = take(books, index) else { return };
+            let held: Vec<_> = reservation.held().to_vec();
+            let before = line_of(store, APP).map_or(0, |line| line.used);
+            cancel(store, reservation);
+            let after = line_of(store, APP).map_or(0, |line| line.used);
+            // Where other threads come between, the books cannot tell whether it was reported.
+            let taken = held.iter().filter(|held| held.kind == BucketKind::RequestsPerMinute).count() as u64;
+            let mut books = books.borrow_mut();
+            let used = books.used.entry((APP, BucketKind::RequestsPerMinute)).or_default();
+            *used = if after < before { used.saturating_sub(taken) } else { *used };
+        }
+        Step::Grant { owner: is_app, kind, amount, ttl_ms } => {
+            Account::change(store, owner(is_app), |account| {
+                account.edit(KINDS[kind], 0, |line| {
+                    let total = line.granted + amount;
+                    let told = Told { limit: 1000, ..granted() };
+                    line.grant(Granted { total, want: amount, deadline_ms: now + ttl_ms, told }, now);
+                });
+            });
+        }
+        Step::GiveBack { owner: is_app } => {
+            Account::change(store, owner(is_app), |account| {
+                account.lines.iter_mut().for_each(|line| {
+                    line.give_back();
+                });
+            });
+        }
+        Step::Report => {
+            Account::change(store, APP, |account| {
+                account.lines.iter_mut().for_each(|line| line.reports += 1)
+            });
+        }
+        Step::Wait { ms } => books.borrow_mut().now_ms += ms,
+    }
+}
+
+fn take(books: &RefCell<Books>, index: usize) -> Option<Reservation> {
+    let mut books = books.borrow_mut();
+    (index < books.live.len()).then(|| books.live.swap_remove(index))
+}
+
+fn line_of(store: &Memory, owner: OwnerId) -> Option<Line> {
+    Account::read(store, owner)?.0.current(BucketKind::RequestsPerMinute).copied()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2048))]
+
+    #[test]
+    fn accounts_agree_with_the_books_whoever_comes_between(
+        steps in prop::collection::vec((step(), any::<bool>()), 1..60)
+    ) {
+        let store = Memory::default();
+        let books = Rc::new(RefCell::new(Books::default()));
+        for owner in [APP, KEY] {
+            store.put(&owner.name(), &Account::default().encode()).unwrap();
+        }
+        let mut steps = steps.into_iter().peekable();
+        while let Some((step, _)) = steps.next() {
+            // Those marked happen between the read and the swap of the one before. A cancellation
+            // stays by itself, for the books' sake.
+            while let Some((intruder, _)) = steps.next_if(|(intruder, comes_between)| {
+                *comes_between && !matches!((step, intruder), (Step::Cancel { .. }, _) | (_, Step::Cancel { .. }))
+            }) {
+                let books = Rc::clone(&books);
+                store.interrupt(move |store| carry_out(intruder, store, &books));
+            }
+            carry_out(step, &store, &books);
+            store.calm();
+            let books = books.borrow();
+            for owner in [APP, KEY] {
+                for line in Account::read(&store, owner).unwrap().0.lines {
+                    let held: u64 = books.live.iter().flat_map(Reservation::held)
+                        .filter(|held| held.owner == owner && held.kind == line.kind && !line.is_of_requests())
+                        .map(|held| held.amount).sum();
+                    prop_assert_eq!(line.held, held);
+                    prop_assert_eq!(line.used, books.used.get(&(owner, line.kind)).copied().unwrap_or_default());
+                    prop_assert!(line.used + line.held + line.returned <= line.granted + line.local, "{:?}", line);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn accounts_and_notices_read_back(
+        numbers in prop::collection::vec((any::<[u64; 12]>(), any::<[i64; 6]>(), 0..6_usize), 0..7), owner: [u8; 16]
+    ) {
+        let lines = numbers.iter().map(|(n, m, kind)| Line {
+            kind: BucketKind::ALL[*kind], period: m[0], granted: n[0], used: n[1], held: n[2], returned: n[3],
+            local: n[4], deadline_ms: m[1], lot: n[5], reports: n[6], lapses: n[11], asked_at_ms: m[2],
+            told: Told {
+                verdict: [Verdict::Unknown, Verdict::Granted, Verdict::Exhausted, Verdict::Contended,
+                    Verdict::Unlimited, Verdict::Away][*kind],
+                limit: n[7], remaining: n[8], used: n[9], resets_at_ms: m[3], retry_at_ms: m[4],
+                fresh_until_ms: m[5], refused: n[10],
+
+            },
+        }).collect();
+        let account = Account { lines };
+        prop_assert_eq!(Account::decode(&account.encode()), Some(account));
+        let asks = numbers.iter().map(|(n, _, kind)| Ask {
+            owner: OwnerId(owner), kind: BucketKind::ALL[*kind], need: n[0], least: n[1], limit: n[2],
+        }).collect();
+        let notice = Notice::Demand(Demand { asks });
+        prop_assert_eq!(Notice::decode(&notice.encode()), Some(notice));
+        prop_assert_eq!(Notice::decode(&Notice::Records.encode()), Some(Notice::Records));
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes: Vec<u8>) {
+        let _ = (Account::decode(&bytes), Notice::decode(&bytes));
+        let versioned = [&[VERSION], bytes.as_slice()].concat();
+        let _ = (Account::decode(&versioned), Notice::decode(&versioned));
+    }
+}

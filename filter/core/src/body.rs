@@ -1,0 +1,91 @@
+//! What a request's body says that the gate needs, and the edits that the gate makes there. What
+//! two parsers may read differently is refused: a provider might serve another model, or write a
+//! longer answer, than the one that was allowed.
+
+mod cursor;
+mod edit;
+mod json;
+mod member;
+mod multipart;
+mod options;
+mod reach;
+mod terms;
+
+use std::ops::Range;
+
+use crate::denial::{Code, Denial};
+use crate::endpoint::Operation;
+use crate::header::Headers;
+
+pub use edit::{Change, max_output_member};
+pub use terms::Terms;
+
+/// How the body is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A JSON object.
+    Json,
+    /// A form with files.
+    Multipart {
+        /// What separates its parts.
+        boundary: String,
+    },
+}
+
+/// What a body says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body {
+    /// The model that it names.
+    pub model: String,
+    /// What it may cost.
+    pub terms: Terms,
+    layout: Layout,
+}
+
+/// Where that stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Layout {
+    Json(Box<json::Spans>),
+    Form { model: Range<usize> },
+}
+
+impl Format {
+    /// The format of an operation's body.
+    ///
+    /// # Errors
+    /// When it is a form whose boundary cannot be told.
+    pub fn of(operation: Operation, headers: Headers<'_>) -> Result<Self, Denial> {
+        if !operation.takes_multipart() {
+            return Ok(Self::Json);
+        }
+        match headers.all("content-type").next() {
+            Some(value) if multipart::is_form(value) => {
+                let boundary = headers.text("content-type").and_then(multipart::boundary);
+                let boundary = boundary.ok_or(Code::InvalidMultipart)?;
+                Ok(Self::Multipart { boundary })
+            }
+            _ => Ok(Self::Json),
+        }
+    }
+
+    /// Reads a whole body.
+    ///
+    /// # Errors
+    /// When it is malformed or ambiguous, or names no model.
+    pub fn read(&self, operation: Operation, body: &[u8]) -> Result<Body, Denial> {
+        match self {
+            Self::Json => json::read(operation, body),
+            Self::Multipart { boundary } => {
+                let (model, span) = multipart::find(body, boundary)?;
+                Ok(Body { model, terms: Terms::of_form(body), layout: Layout::Form { model: span } })
+            }
+        }
+    }
+}
+
+fn model_required(message: &'static str) -> Denial {
+    Denial::new(Code::ModelRequired, message)
+}
+
+#[cfg(test)]
+mod tests;

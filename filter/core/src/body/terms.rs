@@ -1,0 +1,100 @@
+//! What a request may cost, as far as its body tells.
+
+use super::reach::Reach;
+use crate::endpoint::Operation;
+
+/// What a request may cost, as far as its body tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The client asks for a stream.
+    pub stream: bool,
+    /// The client asks for the usage of a stream.
+    pub wants_usage: bool,
+    /// The most output tokens per choice that the client asks for. Where it names two limits, the
+    /// larger, because providers differ in which one they follow.
+    pub max_output: Option<u64>,
+    /// How many answers the provider writes, each up to the limit: at least 1.
+    pub choices: u64,
+    /// No provider reads more input tokens than these, unless it is `unbounded`. A token has at
+    /// least one byte of text; an image costs what the dearest provider charges for it.
+    pub input_bound: u64,
+    /// About how many input tokens a provider reads: see [`crate::usage::estimate`].
+    pub input_estimate: u64,
+    /// The first member that makes `input_bound` void: it lets the provider read what is not in
+    /// the body (or is compressed there, as in PDF), or work after it has answered.
+    pub unbounded: Option<&'static str>,
+}
+
+/// What providers add around a prompt: templates, system prompts, marks.
+const OVERHEAD: u64 = 256;
+
+/// What providers add where there are tools: Anthropic's prompt for them has up to 804 tokens.
+const TOOLS: u64 = 1_024;
+
+/// What a tool that the provider defines adds; Anthropic's computer use has 735 tokens.
+const DEFINED_TOOL: u64 = 1_024;
+
+/// The dearest image: `gpt-4o-mini` charges 2,833 tokens, and 5,667 for each of at most 8 tiles
+/// (an image is scaled to 2,048 by 768 pixels, in tiles of 512). Others charge a third at most.
+const IMAGE: u64 = 50_000;
+
+/// A usual image, of about 1,000 by 1,000 pixels.
+const USUAL_IMAGE: u64 = 1_000;
+
+/// Bytes of text in a usual token.
+const BYTES_PER_TOKEN: u64 = 4;
+
+/// Bytes of compressed sound or of an image in a usual token.
+const MEDIA_BYTES_PER_TOKEN: u64 = 1_000;
+
+impl Terms {
+    /// Of a form, whose files are not looked into.
+    pub(super) fn of_form(body: &[u8]) -> Self {
+        let bytes = count(body.len());
+        Self {
+            stream: false,
+            wants_usage: false,
+            max_output: None,
+            choices: 1,
+            input_bound: bytes.saturating_add(OVERHEAD),
+            input_estimate: bytes.div_ceil(MEDIA_BYTES_PER_TOKEN),
+            unbounded: Some("multipart"),
+        }
+    }
+
+    /// Of a JSON object with this reach; what the client asks for is still to be filled in.
+    pub(super) fn of_input(body: &[u8], reach: &Reach) -> Self {
+        let text = count(body.len()).saturating_sub(count(reach.image_bytes));
+        let tools = if reach.tools { TOOLS } else { 0 };
+        let bound = [
+            text,
+            OVERHEAD,
+            tools,
+            reach.defined_tools.saturating_mul(DEFINED_TOOL),
+            reach.images.saturating_mul(IMAGE),
+        ];
+        let read = text.saturating_sub(count(reach.audio_bytes)).div_ceil(BYTES_PER_TOKEN);
+        let heard = count(reach.audio_bytes).div_ceil(MEDIA_BYTES_PER_TOKEN);
+        let seen = reach.images.saturating_mul(USUAL_IMAGE);
+        Self {
+            stream: false,
+            wants_usage: false,
+            max_output: None,
+            choices: 1,
+            input_bound: bound.into_iter().fold(0, u64::saturating_add),
+            input_estimate: read.saturating_add(heard).saturating_add(seen),
+            unbounded: reach.outside,
+        }
+    }
+
+    /// Whether the gate must ask for the usage of a stream, and hide it from the client.
+    #[must_use]
+    pub fn must_ask_for_usage(&self, operation: Operation) -> bool {
+        let asks = matches!(operation, Operation::ChatCompletions | Operation::Completions);
+        asks && self.stream && !self.wants_usage
+    }
+}
+
+fn count(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,287 @@
+//! Requests of apps and keys that are limited.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::account::{Account, OwnerId};
+use crate::replica::Replica;
+use crate::snapshot::BucketKind;
+use crate::tokens::Tokens;
+
+const MINUTE: BucketKind = BucketKind::RequestsPerMinute;
+const TOKENS: BucketKind = BucketKind::TokensPerMinute;
+const BUDGET: BucketKind = BucketKind::CostBudget;
+
+/// Of the app.
+const OWNER: OwnerId = OwnerId(testing::APP.0.into_bytes());
+
+/// A dollar for a million tokens.
+const PRICE: wire::Price =
+    wire::Price { version: 3, input: 1_000_000_000, cached_input: 1_000_000_000, output: 1_000_000_000 };
+
+/// A gateway of an app with these limits, and of models with a price.
+fn limited(buckets: &[(BucketKind, u64)]) -> Memory {
+    let app = wire::AppPolicy { limits: Some(testing::limits(buckets)), ..testing::app() };
+    let mut catalogue = testing::catalogue();
+    catalogue.models.push(testing::model("gpt-image", "openai", "gpt-image"));
+    catalogue.models.iter_mut().for_each(|model| model.price = Some(PRICE));
+    catalogue.models.push(testing::model("free", "openai", "free"));
+    let catalogue = Some(catalogue);
+    gateway(wire::DiscoveryResponse { apps: vec![app], catalogue, ..testing::increment() })
+}
+
+fn waits(outcome: Outcome) -> Vec<(OwnerId, BucketKind, u64)> {
+    match outcome {
+        Outcome::Wait(demand) => demand.asks.iter().map(|ask| (ask.owner, ask.kind, ask.need)).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn reply(outcome: Outcome) -> Reply {
+    match outcome {
+        Outcome::Reply(reply) => reply,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn told(reply: &Reply, name: &str) -> Option<String> {
+    let found = reply.headers.iter().find(|(header, _)| *header == name);
+    found.map(|(_, value)| value.clone().into_owned())
+}
+
+fn limit_told(reply: &Reply) -> serde_json::Value {
+    serde_json::from_slice::<serde_json::Value>(&reply.body).unwrap()["error"]["limit"].clone()
+}
+
+#[test]
+fn a_request_within_its_limits_reserves_the_most_that_it_may_use() {
+    let store = limited(&[(MINUTE, 60), (TOKENS, 1000), (BUDGET, 2_000_000)]);
+    for (kind, limit, units) in [(MINUTE, 60, 10), (TOKENS, 1000, 800), (BUDGET, 2_000_000, 1_000_000)] {
+        testing::grant(&store, OWNER, kind, limit, units);
+    }
+    let body = br#"{"model":"gpt-4o","max_tokens":100}"#;
+    let input = body.len() as u64 + 256;
+    let forward = forwarded(ask(&store, testing::app_key().expose(), CHAT, body));
+    assert_eq!(forward.body, None, "as the client asked");
+    let most = Tokens { input, output: 100, ..Tokens::default() };
+    assert_eq!(forward.call.reserved.as_ref().and_then(|reserved| reserved.most), Some(most));
+    assert_eq!(forward.call.price.map(|price| price.version), Some(3));
+    assert_eq!(testing::line(&store, OWNER, MINUTE).used, 1);
+    assert_eq!(testing::line(&store, OWNER, TOKENS).held, input + 100);
+    assert_eq!(testing::line(&store, OWNER, BUDGET).held, (input + 100) * 1000);
+    let announced: BTreeMap<_, _> = forward.announced.into_iter().collect();
+    assert_eq!(announced["x-ratelimit-limit-requests"], "60");
+    assert_eq!(announced["x-ratelimit-remaining-requests"], "9");
+    assert_eq!(announced["x-ratelimit-remaining-tokens"], (700 - input).to_string());
+}
+
+#[test]
+fn a_request_without_limits_reserves_nothing() {
+    let store = limited(&[]);
+    let forward = forwarded(chat(&store));
+    assert!(forward.call.reserved.is_none() && forward.announced.is_empty() && forward.body.is_none());
+    assert_eq!(Account::read(&store, OWNER), None);
+}
+
+#[test]
+fn output_is_limited_in_the_words_of_each_provider() {
+    let edited = |path: &str, body: &str, providers: &[&str]| {
+        let store = limited(&[(TOKENS, 1000)]);
+        let app = wire::AppPolicy {
+            limits: Some(testing::limits(&[(TOKENS, 1000)])),
+            providers: Some(testing::only(providers)),
+            ..testing::app()
+        };
+        let update = wire::DiscoveryResponse { apps: vec![app], ..testing::increment() };
+        assert_eq!(Replica::resume(&store, 1).receive(update), Verdict::Applied);
+        testing::grant(&store, OWNER, TOKENS, 1000, 400);
+        testing::refuse(&store, OWNER, TOKENS, 1000, account::Verdict::Exhausted);
+        let forward = forwarded(ask(&store, testing::app_key().expose(), path, body.as_bytes()));
+        assert_eq!(testing::line(&store, OWNER, TOKENS).held, 400, "all that is left");
+        serde_json::from_slice::<serde_json::Value>(&forward.body.unwrap()).unwrap()
+    };
+    let gpt = r#"{"model":"gpt-4o"}"#;
+    let left = 400 - 256 - gpt.len();
+    assert_eq!(edited(CHAT, gpt, &["openai"])["max_completion_tokens"], left);
+    assert_eq!(edited(CHAT, gpt, &["azure"])["max_completion_tokens"], left);
+    assert_eq!(edited("/v1/completions", gpt, &["openai"])["max_tokens"], left);
+    assert_eq!(edited("/v1/responses", gpt, &["openai"])["max_output_tokens"], left);
+    let claude = r#"{"model":"claude"}"#;
+    assert_eq!(edited(CHAT, claude, &["anthropic"])["max_tokens"], left);
+    assert_eq!(edited("/anthropic_messages/v1/messages", claude, &["anthropic"])["max_tokens"], left);
+    let asked = r#"{"model":"gpt-4o","max_tokens":5000}"#;
+    let lowered = edited(CHAT, asked, &["openai"]);
+    assert_eq!(lowered["max_tokens"], 400 - 256 - asked.len());
+    assert_eq!(lowered.get("max_completion_tokens"), None, "the client has named the member");
+}
+
+#[test]
+fn a_dry_lease_is_waited_for() {
+    let store = limited(&[(MINUTE, 60), (TOKENS, 1000)]);
+    let body = br#"{"model":"gpt-4o","max_tokens":10}"#;
+    let view = View::new(&store);
+    let bearer = format!("Bearer {}", testing::app_key().expose());
+    let headers = headers("POST", CHAT, &[("authorization", &bearer)]);
+    let Admission::NeedBody(admitted) = admit(Headers(&headers), &view, &Place::at(1000, "")) else {
+        panic!("answered")
+    };
+    let at = |now| settle(&admitted, body, &view, &Place::at(now, ""));
+    let need = body.len() as u64 + 256 + 10;
+    assert_eq!(waits(at(1000)), [(OWNER, MINUTE, 1), (OWNER, TOKENS, need)]);
+    testing::grant(&store, OWNER, MINUTE, 60, 1);
+    assert_eq!(waits(at(1100)), [(OWNER, TOKENS, need)]);
+    assert_eq!(testing::line(&store, OWNER, MINUTE).used, 0, "all or nothing");
+    testing::grant(&store, OWNER, TOKENS, 1000, need);
+    forwarded(at(1200));
+    assert_eq!(testing::line(&store, OWNER, MINUTE).used, 1);
+    assert_eq!(waits(at(1300)), [(OWNER, MINUTE, 1), (OWNER, TOKENS, need)], "once only");
+}
+
+#[test]
+fn what_has_no_room_is_refused_with_its_code_and_its_headers() {
+    let refused = |kind, limit, verdict| {
+        let store = limited(&[(kind, limit)]);
+        testing::refuse(&store, OWNER, kind, limit, verdict);
+        reply(chat(&store))
+    };
+    let rate = refused(MINUTE, 60, account::Verdict::Exhausted);
+    assert_eq!((rate.status, rate.code), (429, Some(Code::RateLimitExceeded)));
+    assert_eq!(told(&rate, "retry-after-ms").as_deref(), Some("9000"));
+    assert_eq!(told(&rate, "retry-after").as_deref(), Some("9"));
+    assert_eq!(told(&rate, "x-ratelimit-remaining-requests").as_deref(), Some("0"));
+    assert_eq!(told(&rate, "x-should-retry"), None);
+    assert_eq!(limit_told(&rate)["name"], "requests_per_minute");
+    assert_eq!(limit_told(&rate)["owner"], "app");
+
+    let spent = refused(BUDGET, 1_000_000_000, account::Verdict::Exhausted);
+    assert_eq!((spent.status, spent.code), (429, Some(Code::InsufficientQuota)));
+    assert_eq!(told(&spent, "x-should-retry").as_deref(), Some("false"));
+    assert_eq!((told(&spent, "retry-after"), told(&spent, "retry-after-ms")), (None, None));
+    assert!(
+        String::from_utf8_lossy(&spent.body).contains("The app's budget is $1.00, of which $0.00 is left.")
+    );
+
+    let large = reply(chat(&limited(&[(BUDGET, 1000)])));
+    assert_eq!((large.status, large.code), (429, Some(Code::InsufficientQuota)));
+    assert_eq!(told(&large, "x-should-retry").as_deref(), Some("false"));
+
+    let contended = refused(BUDGET, 1_000_000_000, account::Verdict::Contended);
+    assert_eq!((contended.status, contended.code), (429, Some(Code::QuotaContended)));
+    assert_eq!(told(&contended, "retry-after-ms").as_deref(), Some("9000"));
+
+    let away = refused(BUDGET, 1_000_000_000, account::Verdict::Away);
+    assert_eq!((away.status, away.code), (503, Some(Code::LeaseUnavailable)));
+    assert_eq!(told(&away, "retry-after-ms").as_deref(), Some("9000"));
+}
+
+#[test]
+fn what_cannot_be_metered_is_refused_before_anything_is_taken() {
+    let store = limited(&[(MINUTE, 60), (BUDGET, 1_000_000_000)]);
+    testing::grant(&store, OWNER, MINUTE, 60, 60);
+    testing::grant(&store, OWNER, BUDGET, 1_000_000_000, 1_000_000_000);
+    let code = |path, body: &str| {
+        let reply = reply(ask(&store, testing::app_key().expose(), path, body.as_bytes()));
+        assert_eq!(told(&reply, "x-should-retry").as_deref(), Some("false"));
+        (reply.status, reply.code.unwrap())
+    };
+    assert_eq!(code(CHAT, r#"{"model":"free"}"#), (403, Code::ModelNotPriced));
+    assert_eq!(code("/v1/images/generations", r#"{"model":"gpt-image"}"#), (403, Code::EndpointNotMetered));
+    let outside = r#"{"model":"gpt-4o","previous_response_id":"resp_1"}"#;
+    assert_eq!(code("/v1/responses", outside), (400, Code::InputNotBounded));
+    assert_eq!(testing::line(&store, OWNER, MINUTE).used, 0);
+    assert_eq!(testing::line(&store, OWNER, BUDGET).held, 0);
+}
+
+#[test]
+fn input_out_of_sight_is_bounded_by_the_context_window() {
+    let store = limited(&[(TOKENS, 10_000)]);
+    let mut catalogue = testing::catalogue();
+    catalogue.models.iter_mut().for_each(|model| model.context_window = 2000);
+    let catalogue = Some(catalogue);
+    let update = wire::DiscoveryResponse { catalogue, ..testing::increment() };
+    assert_eq!(Replica::resume(&store, 1).receive(update), Verdict::Applied);
+    testing::grant(&store, OWNER, TOKENS, 10_000, 5000);
+    let body = br#"{"model":"gpt-4o","previous_response_id":"resp_1","max_output_tokens":50}"#;
+    forwarded(ask(&store, testing::app_key().expose(), "/v1/responses", body));
+    assert_eq!(testing::line(&store, OWNER, TOKENS).held, 2050);
+}
+
+#[test]
+fn one_request_has_only_so_much_input_and_output() {
+    let store = with_app(|app| {
+        let (max_input_tokens, max_output_tokens) = (Some(20), Some(30));
+        app.limits = Some(wire::Limits { max_input_tokens, max_output_tokens, ..wire::Limits::default() });
+    });
+    let body =
+        |text: &str, most: u64| format!("{{\"model\":\"gpt-4o\",\"a\":\"{text}\",\"max_tokens\":{most}}}");
+    let ask = |body: String| ask(&store, testing::app_key().expose(), CHAT, body.as_bytes());
+    assert_eq!(denied(ask(body(&"a".repeat(80), 5))), Code::MaxInputTokensExceeded);
+    assert_eq!(forwarded(ask(body("", 30))).body, None);
+    assert_eq!(forwarded(ask(body("", 31))).body, Some(body("", 30).into_bytes()));
+    let Some(edited) = forwarded(chat(&store)).body else { panic!("not limited") };
+    assert!(edited.starts_with(br#"{"max_completion_tokens":30,"#));
+}
+
+#[test]
+fn named_keys_have_limits_beside_their_apps() {
+    let key_id = OwnerId(testing::NAMED_KEY_ID.into_bytes());
+    let named = testing::named_key();
+    let chat = |store: &Memory| ask(store, named.expose(), CHAT, BODY);
+    let app = wire::AppPolicy {
+        limits: Some(testing::limits(&[(MINUTE, 60)])),
+        named_key_limits: Some(testing::limits(&[(MINUTE, 5)])),
+        ..testing::app()
+    };
+    let of = |keys: Vec<wire::KeyRecord>| {
+        gateway(wire::DiscoveryResponse { apps: vec![app.clone()], keys, ..testing::increment() })
+    };
+    let store = of(vec![]);
+    assert_eq!(waits(chat(&store)), [(OWNER, MINUTE, 1), (key_id, MINUTE, 1)]);
+    assert_eq!(
+        waits(ask(&store, testing::app_key().expose(), CHAT, BODY)),
+        [(OWNER, MINUTE, 1)],
+        "the app key has none of its own"
+    );
+    testing::grant(&store, OWNER, MINUTE, 60, 60);
+    testing::grant(&store, key_id, MINUTE, 5, 5);
+    let announced: BTreeMap<_, _> = forwarded(chat(&store)).announced.into_iter().collect();
+    assert_eq!(announced["x-ratelimit-limit-requests"], "5", "the tightest");
+    assert_eq!(announced["x-ratelimit-remaining-requests"], "4");
+    testing::answer(&store, key_id, MINUTE, 5, 0, testing::refusal(account::Verdict::Exhausted));
+    Account::change(&store, key_id, |account| account.lines.iter_mut().for_each(|line| line.used = 5));
+    let refused = reply(chat(&store));
+    assert_eq!(
+        (refused.code, &limit_told(&refused)["owner"]),
+        (Some(Code::RateLimitExceeded), &"key".into())
+    );
+    assert_eq!(testing::line(&store, OWNER, MINUTE).used, 1, "nothing is taken of the app");
+
+    let limits = Some(testing::limits(&[(TOKENS, 9000)]));
+    let store = of(vec![wire::KeyRecord { limits, ..testing::named_key_record() }]);
+    let asked = waits(chat(&store));
+    assert_eq!(
+        asked.iter().map(|ask| (ask.0, ask.1)).collect::<Vec<_>>(),
+        [(OWNER, MINUTE), (key_id, TOKENS)]
+    );
+}
+
+#[test]
+fn a_full_ring_refuses_those_that_are_limited() {
+    let full = |store: &Memory| {
+        let view = View::new(store);
+        let bearer = format!("Bearer {}", testing::app_key().expose());
+        let headers = headers("POST", CHAT, &[("authorization", &bearer)]);
+        let world = Place::at(1000, "");
+        let Admission::NeedBody(admitted) = admit(Headers(&headers), &view, &world) else {
+            panic!("answered")
+        };
+        admitted.settle(BODY, &Gate { view: &view, world: &world, has_room: false })
+    };
+    let store = limited(&[(MINUTE, 60)]);
+    testing::grant(&store, OWNER, MINUTE, 60, 60);
+    let refused = reply(full(&store));
+    assert_eq!((refused.status, refused.code), (503, Some(Code::LedgerFull)));
+    assert_eq!(told(&refused, "retry-after-ms").as_deref(), Some("1000"));
+    assert_eq!(testing::line(&store, OWNER, MINUTE).used, 0);
+    forwarded(full(&limited(&[])));
+}

@@ -1,0 +1,381 @@
+//! The sync role's end of the ledger stream: asks for units when gates run dry, brings them into
+//! their accounts, takes back what lies idle, and ships records until they are committed. Events in,
+//! effects out; what it must remember lies in the store.
+//!
+//! It knows the owners that demands have named lately, so that its work follows use. It measures
+//! waits in ticks, so that a clock that jumps neither hides an outage nor feigns one.
+
+mod alone;
+mod answer;
+mod report;
+mod watch;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use latchkey_proto::ledger as wire;
+use latchkey_proto::window::Window;
+use wire::ledger_request::Kind;
+
+use crate::account::{Account, Ask, Change, NO_PERIOD, Notice, OwnerId, Totals, Verdict};
+use crate::ring::{self, Reader};
+use crate::snapshot::BucketKind;
+use crate::store::Store;
+
+/// Between two ticks.
+pub const TICK_MS: u64 = 100;
+
+/// So many reports may be without an answer.
+const MOST_UNANSWERED: usize = 4;
+
+/// What a ledger is told once.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The name that admins see.
+    pub gateway: String,
+    /// Of this process, as on the discovery stream.
+    pub instance: String,
+    /// How many records a worker's ring has, the same as the workers were told.
+    pub ring_capacity: u32,
+    /// After so long without an answer the control plane is away.
+    pub away_after_ms: u64,
+    /// For so long, from then on, rate limits hold for this gateway alone.
+    pub alone_for_ms: u64,
+}
+
+/// What has happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A stream was opened; nothing was sent on it yet.
+    Connected,
+    /// The stream has ended, or could not be written to.
+    Closed,
+    /// The control plane speaks.
+    Response(wire::LedgerResponse),
+    /// A message from the queue of the gates; see [`Notice`].
+    Notice(Vec<u8>),
+    /// A key or an app is revoked, or gone.
+    Revoked(OwnerId),
+    /// [`TICK_MS`] have gone by.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Send it on the stream; where that fails, close it.
+    Send(wire::LedgerRequest),
+    /// Wake the workers: requests that wait shall try again.
+    Wake,
+    /// Tell the operator.
+    Log(String),
+}
+
+/// The state of the sync role's end.
+#[derive(Debug)]
+pub struct Ledger<S> {
+    store: S,
+    config: Config,
+    owners: BTreeMap<OwnerId, Known>,
+    /// Owners in the order in which they are looked at.
+    rounds: VecDeque<OwnerId>,
+    pending: BTreeMap<(OwnerId, BucketKind), Pending>,
+    /// Buckets of which an answer was lost: asking for one more tells what it said.
+    doubts: BTreeSet<(OwnerId, BucketKind)>,
+    /// Owners of whom the control plane may know older numbers.
+    dirty: BTreeSet<OwnerId>,
+    stream: Option<Stream>,
+    shippings: Vec<Shipping>,
+    ticks: u64,
+    /// Since when an answer is due.
+    silent_since: Option<u64>,
+    was_away: bool,
+    last_ms: i64,
+}
+
+/// An open stream.
+#[derive(Debug, Default)]
+struct Stream {
+    last_id: u64,
+    unanswered: VecDeque<Sent>,
+    /// A first report is due whatever there is to say: its answer shows that somebody is there.
+    is_proved: bool,
+}
+
+/// A report that has no answer yet.
+#[derive(Debug)]
+struct Sent {
+    id: u64,
+    at_ms: i64,
+    tick: u64,
+    asked: Vec<Asked>,
+    /// Workers, and the last sequence of each.
+    shipped: Vec<(u32, u64)>,
+}
+
+/// What a report has asked for.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    owner: OwnerId,
+    kind: BucketKind,
+    want: u64,
+    least: u64,
+}
+
+/// An owner whose units move.
+#[derive(Debug, Default)]
+struct Known {
+    tracks: BTreeMap<(BucketKind, i64), Track>,
+    /// The last report that spoke of it.
+    report: u64,
+}
+
+/// What is remembered of a line.
+#[derive(Debug, Default)]
+struct Track {
+    /// The numbers that this stream was told.
+    told: Option<Totals>,
+    /// An answer may have been lost: the next must be told apart from it.
+    is_unsure: bool,
+    /// Brought and taken, when it was looked at last.
+    level: (u64, u64),
+    quiet_since: u64,
+    /// When the rate was found, and what was taken by then.
+    base: (u64, u64),
+    /// About how many units a second were taken.
+    rate: u64,
+    /// What this gateway has lent itself.
+    alone: Option<Window>,
+}
+
+/// What requests wait for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pending {
+    /// The sum of what waiting requests need.
+    need: u64,
+    /// To be available though nobody waits.
+    ahead: u64,
+    /// The least of what a waiting request needs.
+    least: Option<u64>,
+    limit: u64,
+    /// Ask, even if there is enough.
+    is_doubted: bool,
+}
+
+/// A worker's records on their way.
+#[derive(Debug)]
+struct Shipping {
+    reader: Reader,
+    is_under_way: bool,
+    /// The last batch was as large as one may be.
+    has_more: bool,
+}
+
+impl<S: Store> Ledger<S> {
+    /// Takes up what the store holds.
+    pub fn resume(store: S, config: Config) -> Self {
+        Self {
+            store,
+            config,
+            owners: BTreeMap::new(),
+            rounds: VecDeque::new(),
+            pending: BTreeMap::new(),
+            doubts: BTreeSet::new(),
+            dirty: BTreeSet::new(),
+            stream: None,
+            shippings: Vec::new(),
+            ticks: 0,
+            silent_since: Some(0),
+            was_away: false,
+            last_ms: i64::MIN,
+        }
+    }
+
+    /// Takes note of an event.
+    pub fn on(&mut self, event: Event, now_ms: i64) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let mut ships = true;
+        match event {
+            Event::Connected => self.connect(&mut effects),
+            Event::Closed => self.close(),
+            Event::Response(response) => {
+                self.answer(response, now_ms, &mut effects);
+                ships = false;
+            }
+            Event::Notice(bytes) => self.note(&bytes, &mut effects),
+            Event::Revoked(owner) => self.take_back(owner, &mut effects),
+            Event::Tick => self.tick(now_ms, &mut effects),
+        }
+        if self.is_away() {
+            self.serve_alone(now_ms, &mut effects);
+        }
+        self.report(now_ms, ships, &mut effects);
+        wake_once(&mut effects);
+        effects
+    }
+
+    /// Whether the control plane does not answer: limits are kept without it.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.silent_for_ms() >= self.config.away_after_ms
+    }
+
+    /// How many owners have units that move.
+    #[must_use]
+    pub fn owners(&self) -> usize {
+        self.owners.len()
+    }
+
+    fn silent_for_ms(&self) -> u64 {
+        self.silent_since.map_or(0, |since| self.ticks.saturating_sub(since).saturating_mul(TICK_MS))
+    }
+
+    fn connect(&mut self, effects: &mut Vec<Effect>) {
+        self.close();
+        self.stream = Some(Stream::default());
+        let Config { gateway, instance, .. } = self.config.clone();
+        effects.push(send(Kind::Hello(wire::Hello { gateway, instance })));
+    }
+
+    /// What was sent may have been lost: all is told again, and shipped again.
+    fn close(&mut self) {
+        self.silent_since.get_or_insert(self.ticks);
+        let Some(stream) = self.stream.take() else { return };
+        for asked in stream.unanswered.iter().flat_map(|sent| &sent.asked) {
+            self.doubts.insert((asked.owner, asked.kind));
+            let known = self.owners.get_mut(&asked.owner);
+            if let Some(known) = known.filter(|_| asked.kind.span_ms().is_some()) {
+                known.tracks.entry((asked.kind, NO_PERIOD)).or_default().is_unsure = true;
+            }
+        }
+        for known in self.owners.values_mut() {
+            known.report = 0;
+            known.tracks.values_mut().for_each(|track| track.told = None);
+        }
+        self.dirty.extend(self.owners.keys());
+        for shipping in &mut self.shippings {
+            shipping.is_under_way = false;
+        }
+    }
+
+    fn note(&mut self, bytes: &[u8], effects: &mut Vec<Effect>) {
+        match Notice::decode(bytes) {
+            Some(Notice::Records) => {}
+            Some(Notice::Demand(demand)) => demand.asks.iter().for_each(|ask| self.ask(ask, effects)),
+            None => effects.push(Effect::Log("a notice of a gate cannot be read".to_owned())),
+        }
+    }
+
+    fn ask(&mut self, ask: &Ask, effects: &mut Vec<Effect>) {
+        let Ask { owner, kind, need, least, limit } = *ask;
+        if !self.learn(owner) {
+            return effects.push(Effect::Log("an account cannot be stored".to_owned()));
+        }
+        let pending = self.pending.entry((owner, kind)).or_default();
+        pending.limit = limit;
+        if least == 0 {
+            pending.ahead = pending.ahead.max(need);
+        } else {
+            pending.need = pending.need.saturating_add(need);
+            pending.least = Some(pending.least.map_or(least, |known| known.min(least)));
+        }
+    }
+
+    /// Has the owner among those that it knows, with an account.
+    fn learn(&mut self, owner: OwnerId) -> bool {
+        if self.owners.contains_key(&owner) {
+            return true;
+        }
+        let account = match Account::read(&self.store, owner) {
+            Some((account, _)) => account,
+            None if self.store.put(&owner.name(), &Account::default().encode()).is_ok() => Account::default(),
+            None => return false,
+        };
+        let known = self.owners.entry(owner).or_default();
+        for line in account.lines {
+            // What became of the last answer is not known here.
+            let track = Track { is_unsure: line.kind.span_ms().is_some(), ..Track::of(&line, self.ticks) };
+            known.tracks.insert((line.kind, line.period), track);
+            self.dirty.insert(owner);
+        }
+        self.rounds.push_back(owner);
+        true
+    }
+
+    /// Returns what an owner has left; requests under way settle as usual.
+    fn take_back(&mut self, owner: OwnerId, effects: &mut Vec<Effect>) {
+        if Account::read(&self.store, owner).is_none() {
+            return;
+        }
+        self.learn(owner);
+        self.pending.retain(|(asking, _), _| *asking != owner);
+        let given = Account::change(&self.store, owner, |account| {
+            for line in &mut account.lines {
+                line.give_back();
+            }
+        });
+        self.dirty.insert(owner);
+        if given != Change::Done(()) {
+            effects.push(Effect::Log("a lease cannot be returned".to_owned()));
+        }
+    }
+
+    fn tick(&mut self, now_ms: i64, effects: &mut Vec<Effect>) {
+        self.ticks = self.ticks.saturating_add(1);
+        self.count_workers(effects);
+        self.watch(now_ms, effects);
+        let is_away = self.is_away();
+        if is_away != self.was_away {
+            let text = if is_away {
+                "the control plane does not answer: rate limits hold for this gateway alone, budgets for what is leased"
+            } else {
+                "the control plane answers again: limits hold for all gateways together"
+            };
+            effects.push(Effect::Log(text.to_owned()));
+        }
+        self.was_away = is_away;
+    }
+
+    fn count_workers(&mut self, effects: &mut Vec<Effect>) {
+        let Ok(count) = ring::workers(&self.store) else {
+            return effects.push(Effect::Log("the number of workers cannot be stored".to_owned()));
+        };
+        let known = u32::try_from(self.shippings.len()).unwrap_or(u32::MAX);
+        for worker in known..count {
+            let reader = Reader::resume(&self.store, worker, self.config.ring_capacity);
+            self.shippings.push(Shipping { reader, is_under_way: false, has_more: false });
+        }
+    }
+}
+
+impl From<wire::Verdict> for Verdict {
+    fn from(verdict: wire::Verdict) -> Self {
+        match verdict {
+            wire::Verdict::Unspecified => Self::Unknown,
+            wire::Verdict::Granted => Self::Granted,
+            wire::Verdict::Exhausted => Self::Exhausted,
+            wire::Verdict::Contended => Self::Contended,
+            wire::Verdict::Unlimited => Self::Unlimited,
+        }
+    }
+}
+
+fn send(kind: Kind) -> Effect {
+    Effect::Send(wire::LedgerRequest { kind: Some(kind) })
+}
+
+/// One is enough, after everything else.
+fn wake_once(effects: &mut Vec<Effect>) {
+    let before = effects.len();
+    effects.retain(|effect| *effect != Effect::Wake);
+    if effects.len() < before {
+        effects.push(Effect::Wake);
+    }
+}
+
+#[cfg(test)]
+#[path = "ledger/tests.rs"]
+mod tests;
+
+#[cfg(test)]
+#[path = "ledger/simulation.rs"]
+mod simulation;

@@ -1,0 +1,141 @@
+//! What the control plane answers.
+
+use latchkey_proto::ledger as wire;
+
+use super::{Asked, Effect, Ledger, Sent};
+use crate::account::{Account, Change, Granted, Line, OwnerId, PERIOD_NOW, Told, Verdict};
+use crate::snapshot::BucketKind;
+use crate::store::Store;
+
+/// For so long nobody asks for more after fewer units came than were asked for.
+const PARTIAL_MS: i64 = 200;
+
+/// A refusal is believed for so long, however far the time is at which there will be more: a limit
+/// may be raised before.
+const REFUSED_MS: i64 = 30_000;
+
+/// For so long a limit counts as lifted that the control plane does not know.
+const LIFTED_MS: i64 = 1000;
+
+impl<S: Store> Ledger<S> {
+    pub(super) fn answer(&mut self, response: wire::LedgerResponse, now_ms: i64, effects: &mut Vec<Effect>) {
+        let wire::LedgerResponse { report, acknowledged, grants, recalls } = response;
+        let sent = self.take_sent(report);
+        for wire::Acknowledgement { worker, sequence } in acknowledged {
+            let reader = self.shippings.iter_mut().find(|shipping| shipping.reader.worker() == worker);
+            let stored = reader.map(|shipping| shipping.reader.acknowledge(&self.store, sequence));
+            if stored.is_some_and(|stored| stored.is_err()) {
+                effects.push(Effect::Log("an acknowledgement cannot be stored".to_owned()));
+            }
+        }
+        for (worker, last) in sent.iter().flat_map(|sent| &sent.shipped) {
+            let shipping = self.shippings.iter_mut().find(|shipping| shipping.reader.worker() == *worker);
+            let Some(shipping) = shipping else { continue };
+            shipping.is_under_way = false;
+            // What was not taken is sent again at the next tick, not at once.
+            shipping.has_more &= shipping.reader.acknowledged() >= *last;
+        }
+        for grant in grants {
+            self.grant(grant, sent.as_ref(), now_ms, effects);
+        }
+        if sent.is_some_and(|sent| !sent.asked.is_empty()) {
+            effects.push(Effect::Wake);
+        }
+        for recall in recalls {
+            if let Some((owner, kind)) = read_bucket(&recall) {
+                self.recall(owner, kind, recall.period);
+            }
+        }
+    }
+
+    /// The report that is answered; those before it will not be.
+    fn take_sent(&mut self, report: u64) -> Option<Sent> {
+        let stream = self.stream.as_mut()?;
+        let index = stream.unanswered.iter().position(|sent| sent.id == report)?;
+        let sent = stream.unanswered.remove(index);
+        self.silent_since = stream.unanswered.front().map(|oldest| oldest.tick);
+        sent
+    }
+
+    fn grant(&mut self, grant: wire::Grant, sent: Option<&Sent>, now_ms: i64, effects: &mut Vec<Effect>) {
+        let Some((owner, kind)) = grant.bucket.as_ref().and_then(read_bucket) else {
+            return effects.push(Effect::Log("a grant names no bucket".to_owned()));
+        };
+        let period = grant.bucket.as_ref().map_or(0, |bucket| bucket.period);
+        let asked = sent.and_then(|sent| {
+            let asked = sent.asked.iter().find(|asked| asked.owner == owner && asked.kind == kind)?;
+            Some((*asked, sent.at_ms))
+        });
+        if !self.learn(owner) {
+            return effects.push(Effect::Log("an account cannot be stored".to_owned()));
+        }
+        let changed = Account::change(&self.store, owner, |account| {
+            let period = match period {
+                PERIOD_NOW => account.current(kind).map_or(PERIOD_NOW, |line| line.period),
+                known => known,
+            };
+            account.edit(kind, period, |line| line.grant(read(&grant, asked, line, now_ms), now_ms));
+        });
+        if changed != Change::Done(()) {
+            effects.push(Effect::Log("a grant cannot be stored".to_owned()));
+        }
+        let ticks = self.ticks;
+        if let Some(known) = self.owners.get_mut(&owner) {
+            let track = known.tracks.entry((kind, period)).or_default();
+            // Who has granted it need not be told.
+            let told = track.told.get_or_insert_default();
+            told.granted = told.granted.max(grant.granted);
+            track.is_unsure &= asked.is_none();
+            track.quiet_since = ticks;
+        }
+        self.dirty.insert(owner);
+    }
+
+    fn recall(&mut self, owner: OwnerId, kind: BucketKind, period: i64) {
+        let changed = Account::change(&self.store, owner, |account| {
+            account.line_mut(kind, period).map(Line::give_back);
+        });
+        if changed == Change::Done(()) && self.learn(owner) {
+            self.dirty.insert(owner);
+        }
+    }
+}
+
+/// What a grant means for a line.
+fn read(grant: &wire::Grant, asked: Option<(Asked, i64)>, line: &Line, now_ms: i64) -> Granted {
+    let in_ms = |from: i64, ms: u32| from.saturating_add(ms.into());
+    let (want, least) = asked.map_or((0, 0), |(asked, _)| (asked.want, asked.least));
+    let deadline_ms = match (asked, line.kind.span_ms(), grant.ttl_ms) {
+        (None, _, _) => 0,
+        (Some(_), None, 0) if grant.resets_at_ms > 0 => grant.resets_at_ms,
+        (Some(_), None, 0) => i64::MAX,
+        (Some((_, sent_ms)), _, ttl_ms) => in_ms(sent_ms, ttl_ms),
+    };
+    let verdict = Verdict::from(grant.verdict());
+    let fresh = grant.granted.saturating_sub(line.granted);
+    let retry_at_ms = in_ms(now_ms, grant.retry_after_ms.max(1));
+    let (fresh_until_ms, refused) = match verdict {
+        Verdict::Granted if fresh < want => (now_ms.saturating_add(PARTIAL_MS), u64::MAX),
+        Verdict::Unknown | Verdict::Granted => (0, u64::MAX),
+        Verdict::Exhausted | Verdict::Contended | Verdict::Away => {
+            (retry_at_ms.min(now_ms.saturating_add(REFUSED_MS)), least)
+        }
+        Verdict::Unlimited => (now_ms.saturating_add(LIFTED_MS), u64::MAX),
+    };
+    let told = Told {
+        verdict,
+        limit: grant.limit,
+        remaining: grant.remaining,
+        used: grant.used,
+        resets_at_ms: grant.resets_at_ms,
+        retry_at_ms,
+        fresh_until_ms,
+        refused,
+    };
+    Granted { total: grant.granted, want, deadline_ms, told }
+}
+
+fn read_bucket(bucket: &wire::BucketId) -> Option<(OwnerId, BucketKind)> {
+    let owner = OwnerId(bucket.owner.as_slice().try_into().ok()?);
+    Some((owner, BucketKind::from_number(bucket.kind)?))
+}

@@ -1,0 +1,209 @@
+//! What is told to the control plane.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use latchkey_proto::ledger as wire;
+use prost::Message as _;
+use wire::ledger_request::Kind;
+
+use super::{Asked, Effect, Ledger, MOST_UNANSWERED, Pending, Sent, Track, send};
+use crate::account::{Account, Change, Line, NO_PERIOD, OwnerId, PERIOD_NOW, Totals};
+use crate::record::bucket_id;
+use crate::snapshot::BucketKind;
+use crate::store::Store;
+
+/// Owners of one report.
+const MOST_OWNERS: usize = 256;
+
+/// Records of one report.
+const MOST_RECORDS: usize = 500;
+const MOST_RECORD_BYTES: usize = 256 * 1024;
+
+/// One entry of a report, and what it is about.
+#[derive(Clone, Copy)]
+struct Entry {
+    kind: BucketKind,
+    period: i64,
+    totals: Totals,
+    want: u64,
+    least: u64,
+}
+
+impl<S: Store> Ledger<S> {
+    /// Sends what there is to say, as far as reports may be without an answer. Without `ships` only
+    /// rings that are known to hold more are read.
+    pub(super) fn report(&mut self, now_ms: i64, ships: bool, effects: &mut Vec<Effect>) {
+        let mut ships = ships;
+        loop {
+            let Some(stream) = &self.stream else { return };
+            if stream.unanswered.len() >= MOST_UNANSWERED {
+                return;
+            }
+            let is_probe = !stream.is_proved;
+            let id = stream.last_id.saturating_add(1);
+            let (leases, asked) = self.leases(id, now_ms, effects);
+            let batches = self.batches(ships);
+            ships = false;
+            if leases.is_empty() && batches.is_empty() && !is_probe {
+                return;
+            }
+            let last = |batch: &wire::Batch| Some((batch.worker, batch.records.last()?.sequence));
+            let shipped = batches.iter().filter_map(last).collect();
+            let sent = Sent { id, at_ms: now_ms, tick: self.ticks, asked, shipped };
+            self.silent_since.get_or_insert(self.ticks);
+            if let Some(stream) = &mut self.stream {
+                stream.last_id = id;
+                stream.is_proved = true;
+                stream.unanswered.push_back(sent);
+            }
+            effects.push(send(Kind::Report(wire::Report { id, batches, leases })));
+        }
+    }
+
+    fn leases(&mut self, id: u64, now_ms: i64, effects: &mut Vec<Effect>) -> (Vec<wire::Lease>, Vec<Asked>) {
+        let (mut leases, mut asked) = (Vec::new(), Vec::new());
+        for owner in self.owners_due() {
+            let mut pending = BTreeMap::new();
+            for kind in BucketKind::ALL {
+                let is_doubted = self.doubts.remove(&(owner, kind));
+                if let Some(asked) = self.pending.remove(&(owner, kind)) {
+                    pending.insert(kind, Pending { is_doubted, ..asked });
+                } else if is_doubted {
+                    pending.insert(kind, Pending { is_doubted, ..Pending::default() });
+                }
+            }
+            let Some(known) = self.owners.get_mut(&owner) else { continue };
+            let composed = Account::change(&self.store, owner, |account| {
+                entries(account, &known.tracks, &pending, now_ms)
+            });
+            let Change::Done((entries, is_served)) = composed else {
+                effects.push(Effect::Log("an account cannot be read or changed".to_owned()));
+                continue;
+            };
+            if is_served {
+                effects.push(Effect::Wake);
+            }
+            for Entry { kind, period, totals, want, least } in entries {
+                if period != PERIOD_NOW {
+                    known.tracks.entry((kind, period)).or_default().told = Some(totals);
+                }
+                if want > 0 {
+                    asked.push(Asked { owner, kind, want, least });
+                }
+                leases.push(lease(owner, kind, period, totals, want, least));
+            }
+            known.report = id;
+        }
+        (leases, asked)
+    }
+
+    /// Those who ask, and those whose numbers have changed; dirty no more.
+    fn owners_due(&mut self) -> Vec<OwnerId> {
+        let named = self.pending.keys().chain(&self.doubts).map(|(owner, _)| *owner);
+        let mut owners: Vec<_> = named.collect::<BTreeSet<_>>().into_iter().collect();
+        owners.truncate(MOST_OWNERS);
+        for owner in &owners {
+            self.dirty.remove(owner);
+        }
+        while owners.len() < MOST_OWNERS {
+            let Some(owner) = self.dirty.pop_first() else { break };
+            owners.push(owner);
+        }
+        owners
+    }
+
+    fn batches(&mut self, ships: bool) -> Vec<wire::Batch> {
+        let (mut records_left, mut bytes_left) = (MOST_RECORDS, MOST_RECORD_BYTES);
+        let mut batches = Vec::new();
+        for shipping in &mut self.shippings {
+            let is_due = ships || shipping.has_more;
+            if shipping.is_under_way || !is_due || records_left == 0 || bytes_left == 0 {
+                continue;
+            }
+            let records = shipping.reader.read(&self.store, records_left, bytes_left);
+            let bytes: usize =
+                records.iter().map(|record| record.encoded_len()).fold(0, usize::saturating_add);
+            records_left = records_left.saturating_sub(records.len());
+            bytes_left = bytes_left.saturating_sub(bytes);
+            shipping.has_more = records_left == 0 || bytes_left < MOST_RECORD_BYTES.div_euclid(4);
+            shipping.is_under_way = !records.is_empty();
+            if shipping.is_under_way {
+                batches.push(wire::Batch { worker: shipping.reader.worker(), records });
+            }
+        }
+        // Whose turn did not come goes first another time.
+        if !batches.is_empty() {
+            self.shippings.rotate_left(1);
+        }
+        batches
+    }
+}
+
+/// What the account has to tell and to ask; whether some who asked have what they need already.
+fn entries(
+    account: &mut Account,
+    tracks: &BTreeMap<(BucketKind, i64), Track>,
+    pending: &BTreeMap<BucketKind, Pending>,
+    now_ms: i64,
+) -> (Vec<Entry>, bool) {
+    let mut entries = Vec::new();
+    let mut is_served = false;
+    for line in &mut account.lines {
+        line.expire(now_ms);
+        let totals = line.totals();
+        let told = tracks.get(&(line.kind, line.period)).and_then(|track| track.told);
+        if told == Some(totals) || line.period == PERIOD_NOW {
+            continue;
+        }
+        if told.is_none_or(|told| told.used < totals.used) {
+            line.reports = line.reports.saturating_add(1);
+        }
+        entries.push(Entry { kind: line.kind, period: line.period, totals, want: 0, least: 0 });
+    }
+    for (kind, pending) in pending {
+        let is_window = kind.span_ms().is_some();
+        let line = account.current(*kind).filter(|line| is_window || now_ms < line.deadline_ms);
+        let track = line.and_then(|line| tracks.get(&(line.kind, line.period)));
+        let (want, least) = wanted(pending, line, track, now_ms);
+        if want == 0 {
+            is_served = true;
+            continue;
+        }
+        let unknown = if is_window { NO_PERIOD } else { PERIOD_NOW };
+        let period = line.map_or(unknown, |line| line.period);
+        let totals = line.map(Line::totals).unwrap_or_default();
+        entries.retain(|entry| (entry.kind, entry.period) != (*kind, period));
+        entries.push(Entry { kind: *kind, period, totals, want, least });
+    }
+    (entries, is_served)
+}
+
+/// How much to ask for, and the least of it: what waits, or twice what a second takes, beyond what
+/// there is.
+fn wanted(pending: &Pending, line: Option<&Line>, track: Option<&Track>, now_ms: i64) -> (u64, u64) {
+    let available = line.map_or(0, |line| line.available(now_ms));
+    let needed = pending.need.max(pending.ahead);
+    if needed <= available {
+        return if pending.is_doubted { (1, 1) } else { (0, 0) };
+    }
+    let least = pending.least.unwrap_or_default().saturating_sub(available).max(1);
+    // All or nothing tells apart what is new.
+    if track.is_some_and(|track| track.is_unsure) {
+        return (least, least);
+    }
+    let rate = track.zip(line).map_or(0, |(track, line)| track.rate_with(line));
+    let want = needed.max(rate.saturating_mul(2)).min(pending.limit).saturating_sub(available);
+    (want.max(least), least)
+}
+
+fn lease(
+    owner: OwnerId,
+    kind: BucketKind,
+    period: i64,
+    totals: Totals,
+    want: u64,
+    least: u64,
+) -> wire::Lease {
+    let Totals { granted, used, returned, local } = totals;
+    wire::Lease { bucket: Some(bucket_id(owner, kind, period)), granted, used, returned, local, want, least }
+}

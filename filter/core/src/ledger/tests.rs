@@ -1,0 +1,323 @@
+use super::*;
+use crate::account::{Actual, Need, Owner, PERIOD_NOW, Reserve, reserve, settle};
+use crate::snapshot::{Bucket, Limits};
+use crate::testing::Memory;
+
+const APP: OwnerId = OwnerId([1; 16]);
+const NOW: i64 = 1_700_000_000_000;
+
+pub(super) fn config() -> Config {
+    Config {
+        gateway: "gw".into(),
+        instance: "1".into(),
+        ring_capacity: 8,
+        away_after_ms: 2000,
+        alone_for_ms: 600_000,
+    }
+}
+
+fn limits(kind: BucketKind, limit: u64) -> Limits {
+    Limits { buckets: vec![Bucket { kind, limit }], ..Limits::default() }
+}
+
+fn need(input: u64, output: u64) -> Need {
+    Need { input_tokens: input, output_wanted: output, output_least: 1, price: None }
+}
+
+fn grant(kind: BucketKind, granted: u64, verdict: wire::Verdict) -> wire::Grant {
+    wire::Grant {
+        bucket: Some(crate::record::bucket_id(APP, kind, 0)),
+        granted,
+        verdict: verdict.into(),
+        ttl_ms: 10_000,
+        limit: 100,
+        ..wire::Grant::default()
+    }
+}
+
+fn reports(effects: &[Effect]) -> Vec<&wire::Report> {
+    let report = |effect| match effect {
+        &Effect::Send(wire::LedgerRequest { kind: Some(Kind::Report(ref report)) }) => Some(report),
+        _ => None,
+    };
+    effects.iter().filter_map(report).collect()
+}
+
+fn answer(report: u64, grants: Vec<wire::Grant>) -> Event {
+    Event::Response(wire::LedgerResponse { report, grants, ..wire::LedgerResponse::default() })
+}
+
+#[test]
+fn a_dry_request_asks_waits_and_goes() {
+    let store = Memory::default();
+    let mut ledger = Ledger::resume(&store, config());
+    let effects = ledger.on(Event::Connected, NOW);
+    assert!(matches!(&effects[0], Effect::Send(wire::LedgerRequest { kind: Some(Kind::Hello(_)) })));
+    assert_eq!(reports(&effects)[0].id, 1, "a probe");
+    let limits = limits(BucketKind::TokensPerMinute, 100);
+    let owners = [Owner { id: APP, limits: &limits }];
+    let Reserve::Dry(demand) = reserve(&store, &owners, &need(10, 20), NOW) else { panic!() };
+    let effects = ledger.on(Event::Notice(Notice::Demand(demand).encode()), NOW);
+    let lease = &reports(&effects)[0].leases[0];
+    assert_eq!((lease.want, lease.least), (30, 11));
+    let effects =
+        ledger.on(answer(2, vec![grant(BucketKind::TokensPerMinute, 30, wire::Verdict::Granted)]), NOW);
+    assert!(effects.contains(&Effect::Wake));
+    let Reserve::Reserved(reserved) = reserve(&store, &owners, &need(10, 20), NOW) else { panic!() };
+    assert_eq!(reserved.reservation.output_tokens, 20);
+    let charges = settle(&store, reserved.reservation, Actual { tokens: 25, ..Actual::default() });
+    assert_eq!(charges[0].amount, 25);
+    let (account, _) = Account::read(&store, APP).unwrap();
+    assert_eq!((account.lines[0].used, account.lines[0].held, account.lines[0].unused()), (25, 0, 5));
+}
+
+const TPM: BucketKind = BucketKind::TokensPerMinute;
+const RPM: BucketKind = BucketKind::RequestsPerMinute;
+const COST: BucketKind = BucketKind::CostBudget;
+
+fn demand(kind: BucketKind, need: u64, least: u64) -> Event {
+    let asks = vec![Ask { owner: APP, kind, need, least, limit: 100 }];
+    Event::Notice(Notice::Demand(crate::account::Demand { asks }).encode())
+}
+
+fn connected(store: &Memory) -> Ledger<&Memory> {
+    let mut ledger = Ledger::resume(store, config());
+    ledger.on(Event::Connected, NOW);
+    ledger.on(answer(1, vec![]), NOW);
+    ledger
+}
+
+/// A ledger whose app has been granted 30 units.
+fn supplied(store: &Memory, kind: BucketKind) -> Ledger<&Memory> {
+    let mut ledger = connected(store);
+    ledger.on(demand(kind, 30, 30), NOW);
+    ledger.on(answer(2, vec![grant(kind, 30, wire::Verdict::Granted)]), NOW);
+    ledger
+}
+
+fn tick(ledger: &mut Ledger<&Memory>, times: i64, from_ms: i64) -> Vec<Effect> {
+    (1..=times).flat_map(|tick| ledger.on(Event::Tick, from_ms + tick * 100)).collect()
+}
+
+fn only_line(store: &Memory) -> crate::account::Line {
+    let (account, _) = Account::read(&store, APP).unwrap();
+    assert_eq!(account.lines.len(), 1);
+    account.lines[0]
+}
+
+fn leases(effects: &[Effect]) -> Vec<(u64, u64, u64, u64)> {
+    let leases = reports(effects).into_iter().flat_map(|report| &report.leases);
+    leases.map(|lease| (lease.granted, lease.returned, lease.want, lease.least)).collect()
+}
+
+#[test]
+fn demands_that_wait_for_an_answer_are_put_together() {
+    let store = Memory::default();
+    let mut ledger = connected(&store);
+    for _ in 0..MOST_UNANSWERED {
+        assert_eq!(leases(&ledger.on(demand(TPM, 10, 5), NOW)), [(0, 0, 10, 5)]);
+    }
+    assert_eq!(ledger.on(demand(TPM, 10, 9), NOW), []);
+    assert_eq!(ledger.on(demand(TPM, 20, 7), NOW), []);
+    let effects = ledger.on(answer(2, vec![grant(TPM, 4, wire::Verdict::Granted)]), NOW);
+    assert_eq!(leases(&effects), [(4, 0, 26, 3)], "together 30, of which 4 are there");
+}
+
+#[test]
+fn an_answer_that_was_lost_is_told_apart() {
+    let store = Memory::default();
+    let mut ledger = connected(&store);
+    ledger.on(demand(TPM, 30, 10), NOW);
+    ledger.on(Event::Closed, NOW);
+    assert_eq!(leases(&ledger.on(Event::Connected, NOW)), [(0, 0, 1, 1)], "what did the answer say?");
+    ledger.on(demand(TPM, 30, 10), NOW);
+    ledger.on(answer(1, vec![grant(TPM, 31, wire::Verdict::Granted)]), NOW + 9000);
+    let line = only_line(&store);
+    assert_eq!(
+        (line.granted, line.returned, line.available(NOW + 9000)),
+        (31, 30, 1),
+        "nobody knows for how long"
+    );
+}
+
+#[test]
+fn after_a_lost_answer_all_or_nothing_is_asked_for() {
+    let store = Memory::default();
+    let mut ledger = supplied(&store, TPM);
+    ledger.on(demand(TPM, 60, 40), NOW);
+    ledger.on(Event::Closed, NOW);
+    ledger.on(demand(TPM, 60, 40), NOW);
+    assert_eq!(leases(&ledger.on(Event::Connected, NOW)), [(30, 0, 10, 10)]);
+}
+
+#[test]
+fn of_a_budget_what_an_answer_lost_is_used() {
+    let store = Memory::default();
+    let mut ledger = connected(&store);
+    ledger.on(demand(COST, 30, 10), NOW);
+    ledger.on(Event::Closed, NOW);
+    ledger.on(Event::Connected, NOW);
+    ledger.on(answer(1, vec![grant(COST, 31, wire::Verdict::Granted)]), NOW);
+    assert_eq!(only_line(&store).available(NOW), 31);
+}
+
+#[test]
+fn what_is_over_goes_back_before_more_comes() {
+    let store = Memory::default();
+    let mut ledger = supplied(&store, TPM);
+    ledger.on(demand(TPM, 40, 40), NOW + 5000);
+    ledger.on(answer(3, vec![grant(TPM, 40, wire::Verdict::Granted)]), NOW + 12_000);
+    let line = only_line(&store);
+    assert_eq!((line.returned, line.available(NOW + 12_000), line.deadline_ms), (30, 10, NOW + 15_000));
+}
+
+#[test]
+fn what_lies_idle_for_a_second_goes_back_and_its_owner_is_forgotten() {
+    let store = Memory::default();
+    let mut ledger = supplied(&store, COST);
+    tick(&mut ledger, 9, NOW);
+    assert_eq!(only_line(&store).available(NOW), 30);
+    let effects = tick(&mut ledger, 7, NOW + 900);
+    assert_eq!(leases(&effects), [(30, 30, 0, 0)]);
+    assert_eq!(only_line(&store).available(NOW), 0);
+    for report in 3..10 {
+        ledger.on(answer(report, vec![]), NOW);
+    }
+    tick(&mut ledger, 120, NOW + 2000);
+    assert_eq!(ledger.owners(), 0);
+    assert_eq!(only_line(&store).returned, 30, "the numbers stay: they only grow");
+}
+
+#[test]
+fn a_recall_and_a_revocation_take_what_is_not_held() {
+    let store = Memory::default();
+    let limits = limits(TPM, 100);
+    let owners = [Owner { id: APP, limits: &limits }];
+    for revoked in [false, true] {
+        let mut ledger = supplied(&store, TPM);
+        let Reserve::Reserved(reserved) = reserve(&store, &owners, &need(5, 5), NOW) else { panic!() };
+        let recalls = vec![crate::record::bucket_id(APP, TPM, 0)];
+        let recall = wire::LedgerResponse { recalls, ..wire::LedgerResponse::default() };
+        let effects = ledger.on(if revoked { Event::Revoked(APP) } else { Event::Response(recall) }, NOW);
+        assert_eq!(leases(&effects), [(30, 20, 0, 0)]);
+        settle(&store, reserved.reservation, Actual { tokens: 10, ..Actual::default() });
+        assert_eq!(only_line(&store).unused(), 0);
+        store.put(&APP.name(), &[]).unwrap();
+    }
+}
+
+#[test]
+fn records_are_shipped_until_they_are_acknowledged() {
+    let store = Memory::default();
+    let mut ledger = connected(&store);
+    tick(&mut ledger, 1, NOW);
+    let mut ring = ring::Ring::new(ring::take_worker(&store).unwrap(), 8);
+    let shipped = |effects: &[Effect]| -> Vec<(u32, Vec<u64>)> {
+        let batches = reports(effects).into_iter().flat_map(|report| &report.batches);
+        batches
+            .map(|batch| (batch.worker, batch.records.iter().map(|record| record.sequence).collect()))
+            .collect()
+    };
+    let acknowledge = |report, sequence| {
+        let acknowledged = vec![wire::Acknowledgement { worker: 0, sequence }];
+        Event::Response(wire::LedgerResponse { report, acknowledged, ..wire::LedgerResponse::default() })
+    };
+    ring.append(&store, crate::testing::record());
+    ring.append(&store, crate::testing::record());
+    assert_eq!(shipped(&tick(&mut ledger, 1, NOW)), [(0, vec![1, 2])]);
+    ring.append(&store, crate::testing::record());
+    assert_eq!(shipped(&tick(&mut ledger, 1, NOW)), [], "one batch at a time");
+    ledger.on(Event::Closed, NOW);
+    assert_eq!(shipped(&ledger.on(Event::Connected, NOW)), [(0, vec![1, 2, 3])]);
+    ledger.on(acknowledge(1, 2), NOW);
+    assert_eq!(shipped(&ledger.on(Event::Notice(Notice::Records.encode()), NOW)), [(0, vec![3])]);
+    ledger.on(acknowledge(2, 3), NOW);
+    assert_eq!(shipped(&tick(&mut ledger, 3, NOW)), []);
+    assert!(!ring.is_nearly_full(&store));
+}
+
+#[test]
+fn a_budgets_next_period_is_another_line_and_the_old_one_goes_when_it_is_settled() {
+    let store = Memory::default();
+    let limits = limits(COST, 100);
+    let owners = [Owner { id: APP, limits: &limits }];
+    let price = crate::price::Price { version: 1, input: 1_000_000, cached_input: 0, output: 1_000_000 };
+    let need = Need { price: Some(price), ..need(5, 5) };
+    let mut ledger = connected(&store);
+    let in_period = |period, granted| wire::Grant {
+        bucket: Some(crate::record::bucket_id(APP, COST, period)),
+        ttl_ms: 0,
+        resets_at_ms: period + 1000,
+        ..grant(COST, granted, wire::Verdict::Granted)
+    };
+    let effects = ledger.on(demand(COST, 10, 10), NOW);
+    assert_eq!(reports(&effects)[0].leases[0].bucket.as_ref().unwrap().period, PERIOD_NOW);
+    ledger.on(answer(2, vec![in_period(NOW, 10)]), NOW);
+    let Reserve::Reserved(reserved) = reserve(&store, &owners, &need, NOW) else { panic!() };
+    assert!(matches!(reserve(&store, &owners, &need, NOW + 1000), Reserve::Dry(_)));
+    ledger.on(demand(COST, 10, 10), NOW + 1000);
+    ledger.on(answer(3, vec![in_period(NOW + 1000, 10)]), NOW + 1000);
+    assert_eq!(Account::read(&store, APP).unwrap().0.lines.len(), 2);
+    let charges = settle(&store, reserved.reservation, Actual { tokens: 8, cost: crate::price::NanoUsd(8) });
+    assert_eq!((charges[0].period, charges[0].amount), (NOW, 8));
+    for report in 4..20 {
+        tick(&mut ledger, 1, NOW + 1000 + report * 100);
+        ledger.on(answer(report.unsigned_abs(), vec![]), NOW + 1000);
+    }
+    assert_eq!(only_line(&store).period, NOW + 1000);
+}
+
+#[test]
+fn alone_a_gateway_keeps_windows_by_itself_and_spends_no_budget() {
+    let store = Memory::default();
+    let limits = limits(RPM, 100);
+    let owners = [Owner { id: APP, limits: &limits }];
+    let mut ledger = connected(&store);
+    ledger.on(Event::Closed, NOW);
+    assert_eq!(ledger.on(demand(COST, 5, 5), NOW), [], "it may be back at once");
+    let effects = tick(&mut ledger, 20, NOW);
+    assert!(effects.contains(&Effect::Wake) && ledger.is_away());
+    assert_eq!(only_line(&store).told.verdict, Verdict::Away);
+    ledger.on(demand(RPM, 40, 1), NOW + 2000);
+    let admitted = (0..100)
+        .filter(|_| match reserve(&store, &owners, &need(1, 1), NOW + 2000) {
+            Reserve::Reserved(_) => true,
+            Reserve::Dry(asked) => {
+                ledger.on(Event::Notice(Notice::Demand(asked).encode()), NOW + 2000);
+                matches!(reserve(&store, &owners, &need(1, 1), NOW + 2000), Reserve::Reserved(_))
+            }
+            _ => false,
+        })
+        .count();
+    assert_eq!(admitted, 100);
+    ledger.on(demand(RPM, 1, 1), NOW + 2000);
+    let Reserve::Refused(refusal) = reserve(&store, &owners, &need(1, 1), NOW + 2001) else { panic!() };
+    assert_eq!(refusal.reason, crate::account::Reason::Exhausted);
+    assert!((59_000..=61_000).contains(&refusal.retry_after_ms), "{refusal:?}");
+    tick(&mut ledger, 6000, NOW + 3000);
+    ledger.on(demand(RPM, 1, 1), NOW + 700_000);
+    let Reserve::Refused(refusal) = reserve(&store, &owners, &need(1, 1), NOW + 700_000) else { panic!() };
+    assert_eq!(refusal.reason, crate::account::Reason::Away, "not for ever");
+}
+
+#[test]
+fn silence_on_an_open_stream_is_an_absence_too() {
+    let store = Memory::default();
+    let mut ledger = connected(&store);
+    ledger.on(demand(COST, 5, 5), NOW);
+    tick(&mut ledger, 19, NOW);
+    assert!(!ledger.is_away());
+    let effects = tick(&mut ledger, 1, NOW + 1900);
+    assert!(ledger.is_away() && effects.iter().any(|effect| matches!(effect, Effect::Log(_))));
+    ledger.on(answer(2, vec![]), NOW + 2000);
+    assert!(!ledger.is_away());
+}
+
+#[test]
+fn a_clock_that_goes_back_prolongs_no_lease() {
+    let store = Memory::default();
+    let mut ledger = supplied(&store, TPM);
+    tick(&mut ledger, 1, NOW);
+    ledger.on(Event::Tick, NOW - 60_000);
+    assert_eq!(only_line(&store).available(NOW - 60_000), 0);
+}

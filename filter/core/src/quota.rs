@@ -1,0 +1,240 @@
+//! Whether what limits an app and a key has room for a request, and how much of it the request takes.
+
+use crate::account::{self, Demand, Need, Owner, OwnerId, Reason, Refusal, Reserve, Standing};
+use crate::body::Terms;
+use crate::denial::{Code, Denial, Quota};
+use crate::endpoint::Operation;
+use crate::metering::Reserved;
+use crate::snapshot::{AppPolicy, BucketKind, KeyRecord, Limits, Offer, Unit, UnixMs};
+use crate::store::Store;
+use crate::tokens::Tokens;
+
+/// The output that is asked for where neither the client nor the catalogue bounds it.
+const USUAL_OUTPUT: u64 = 16_384;
+
+/// An answer that must be shorter than this, and than the client asked for, is not worth asking for.
+const LEAST_OUTPUT: u64 = 16;
+
+/// What a request will need, at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    need: Need,
+    /// Whether tokens or money are limited.
+    metered: bool,
+    /// How many answers are asked for at once.
+    choices: u64,
+    /// Whether the provider must be told how much it may write.
+    bounded: bool,
+}
+
+/// What became of a plan.
+#[derive(Debug)]
+pub enum Taken {
+    /// It is held for the request.
+    Held(Box<Held>),
+    /// To be asked for first.
+    Dry(Demand),
+}
+
+/// What a request may use.
+#[derive(Debug)]
+pub struct Held {
+    /// To be settled at its end.
+    pub reserved: Reserved,
+    /// How many tokens each answer may have; none: as the client asked.
+    pub max_output: Option<u64>,
+    /// What to ask for, so that later requests need not wait.
+    pub ahead: Option<Demand>,
+    /// How the limits stand.
+    pub standings: Vec<Standing>,
+}
+
+/// The limits of an app and of a named key, in this order.
+#[must_use]
+pub fn owners<'a>(app: &'a AppPolicy, key: &'a KeyRecord) -> Vec<Owner<'a>> {
+    let own = app.key_limits(key);
+    let of_key = own.map(|limits| Owner { id: OwnerId::from(key.key), limits });
+    let of_app = Owner { id: OwnerId::from(app.id), limits: &app.limits };
+    let limited = |owner: &Owner<'_>| *owner.limits != Limits::default();
+    [of_app].into_iter().chain(of_key).filter(limited).collect()
+}
+
+impl Plan {
+    /// What a request of these terms needs of an offer, within these limits.
+    ///
+    /// # Errors
+    /// When it has too much input, or what it may use cannot be bounded where that is limited.
+    pub fn new(
+        owners: &[Owner<'_>],
+        operation: Operation,
+        terms: &Terms,
+        offer: &Offer,
+    ) -> Result<Self, Denial> {
+        let limits = || owners.iter().map(|owner| owner.limits);
+        let least = |limit: fn(&Limits) -> Option<u64>| limits().filter_map(limit).min();
+        let has = |wanted: fn(BucketKind) -> bool| {
+            limits().any(|limits| limits.buckets.iter().any(|bucket| wanted(bucket.kind)))
+        };
+        if let Some(most) = least(|limits| limits.max_input_tokens)
+            && terms.input_estimate > most
+        {
+            let about = terms.input_estimate;
+            let message = format!("The request has about {about} input tokens; one request may have {most}.");
+            return Err(Denial::new(Code::MaxInputTokensExceeded, message));
+        }
+        let max_output = least(|limits| limits.max_output_tokens);
+        let metered = has(|kind| kind.unit() != Unit::Requests);
+        if operation.is_free() || !metered && (max_output.is_none() || !operation.has_output()) {
+            let need = Need { input_tokens: 0, output_wanted: 0, output_least: 0, price: None };
+            return Ok(Self { need, metered: false, choices: 1, bounded: false });
+        }
+        if !operation.is_metered() {
+            return Err(Code::EndpointNotMetered.into());
+        }
+        if offer.price.is_none() && has(|kind| kind.unit() == Unit::Cost) {
+            return Err(Code::ModelNotPriced.into());
+        }
+        let input_tokens = match (terms.unbounded, offer.context_window) {
+            (Some(member), None) if metered => {
+                let message = format!(
+                    "`{member}` lets the provider read input that the gateway cannot see, and the context \
+                     window of the model is not known here: its tokens cannot be limited."
+                );
+                return Err(Denial::new(Code::InputNotBounded, message));
+            }
+            (Some(_), window) => window.unwrap_or_default(),
+            (None, window) => terms.input_bound.min(window.unwrap_or(u64::MAX)),
+        };
+        let most = offer.max_output_tokens.unwrap_or(USUAL_OUTPUT).min(max_output.unwrap_or(u64::MAX));
+        let each = match terms.max_output {
+            _ if !operation.has_output() => 0,
+            Some(asked) => asked.min(most),
+            None => most,
+        };
+        let need = Need {
+            input_tokens,
+            output_wanted: each.saturating_mul(terms.choices),
+            output_least: each.min(LEAST_OUTPUT).saturating_mul(terms.choices),
+            price: offer.price,
+        };
+        Ok(Self { need, metered, choices: terms.choices, bounded: operation.has_output() })
+    }
+
+    /// Takes what the request needs.
+    ///
+    /// # Errors
+    /// When a limit has no room, and waiting a moment does not help.
+    pub fn take<S: Store>(
+        &self,
+        store: &S,
+        owners: &[Owner<'_>],
+        app: &AppPolicy,
+        now: UnixMs,
+    ) -> Result<Taken, Denial> {
+        match account::reserve(store, owners, &self.need, now.0) {
+            Reserve::Dry(demand) => Ok(Taken::Dry(demand)),
+            Reserve::Refused(refusal) => Err(denial(&refusal, owners, app, now)),
+            Reserve::Unpriced(_) => Err(Code::ModelNotPriced.into()),
+            Reserve::Failed => Err(Code::InternalError.into()),
+            Reserve::Reserved(account::Reserved { reservation, ahead, standings }) => {
+                let output = reservation.output_tokens;
+                let max_output = self.bounded.then(|| output.checked_div(self.choices)).flatten();
+                let input = self.need.input_tokens;
+                let most = self.metered.then(|| Tokens { input, output, ..Tokens::default() });
+                let reserved = Reserved { most, reservation };
+                Ok(Taken::Held(Box::new(Held { reserved, max_output, ahead, standings })))
+            }
+        }
+    }
+}
+
+/// What the client is told of a limit without room.
+fn denial(refusal: &Refusal, owners: &[Owner<'_>], app: &AppPolicy, now: UnixMs) -> Denial {
+    let Refusal { standing, reason, retry_after_ms } = *refusal;
+    let of_app = owners.get(standing.owner).is_some_and(|owner| owner.id == OwnerId::from(app.id));
+    let slides = standing.kind.span_ms().is_some();
+    let code = match reason {
+        Reason::Away => Code::LeaseUnavailable,
+        Reason::TooLarge => Code::InsufficientQuota,
+        Reason::Exhausted | Reason::Contended if slides => Code::RateLimitExceeded,
+        Reason::Exhausted => Code::InsufficientQuota,
+        Reason::Contended => Code::QuotaContended,
+    };
+    let retry_after_ms = match retry_after_ms {
+        0 => code.may_be_retried().then_some(1000),
+        ms => Some(u32::try_from(ms).unwrap_or(u32::MAX)),
+    };
+    let (name, owner) = (name(standing.kind), if of_app { "app" } else { "key" });
+    let message = match reason {
+        Reason::TooLarge => format!(
+            "The request alone may need more than the {owner}'s {name} of {}: shorten it, or lower max_tokens.",
+            shown(standing.kind, standing.limit)
+        ),
+        _ => format!(
+            "{} The {owner}'s {name} is {}, of which {} is left.",
+            code.meaning(),
+            shown(standing.kind, standing.limit),
+            shown(standing.kind, standing.remaining)
+        ),
+    };
+    let quota = Quota {
+        name,
+        owner,
+        limit: standing.limit,
+        remaining: standing.remaining,
+        resets_at: (standing.resets_at_ms > 0).then(|| standing.resets_at_ms.div_euclid(1000)),
+        retry_after_ms,
+        headers: headers(&[standing], now),
+    };
+    Denial { quota: Some(Box::new(quota)), ..Denial::new(code, message) }
+}
+
+/// The headers that tell how the limits of requests and of tokens stand: of each, the tightest.
+#[must_use]
+pub fn headers(standings: &[Standing], now: UnixMs) -> Vec<(&'static str, String)> {
+    const REQUESTS: [&str; 3] =
+        ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"];
+    const TOKENS: [&str; 3] =
+        ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"];
+    let mut headers = Vec::new();
+    for (unit, names) in [(Unit::Requests, REQUESTS), (Unit::Tokens, TOKENS)] {
+        let of_unit = standings.iter().filter(|standing| standing.kind.unit() == unit);
+        let Some(standing) = of_unit.min_by_key(|standing| standing.remaining) else { continue };
+        // Where something is used and no moment is known, all is there again after a whole window.
+        let span = standing.kind.span_ms().filter(|_| standing.remaining < standing.limit);
+        let wait = match standing.resets_at_ms.saturating_sub(now.0) {
+            ..=0 => span.map_or(0, i64::from),
+            wait => wait,
+        };
+        let values = [standing.limit.to_string(), standing.remaining.to_string(), format!("{wait}ms")];
+        headers.extend(names.into_iter().zip(values));
+    }
+    headers
+}
+
+/// What the app's settings call it.
+fn name(kind: BucketKind) -> &'static str {
+    match kind {
+        BucketKind::RequestsPerMinute => "requests_per_minute",
+        BucketKind::RequestsPerHour => "requests_per_hour",
+        BucketKind::RequestsPerDay => "requests_per_day",
+        BucketKind::TokensPerMinute => "tokens_per_minute",
+        BucketKind::TokenBudget => "token_budget",
+        BucketKind::CostBudget => "budget",
+    }
+}
+
+/// An amount for people.
+fn shown(kind: BucketKind, amount: u64) -> String {
+    if kind.unit() != Unit::Cost {
+        return amount.to_string();
+    }
+    let (dollars, rest) = (amount.div_euclid(1_000_000_000), amount.rem_euclid(1_000_000_000));
+    let fraction = format!("{rest:09}");
+    let fraction = fraction.trim_end_matches('0');
+    format!("${dollars}.{fraction:0<2}")
+}
+
+#[cfg(test)]
+#[path = "quota/tests.rs"]
+mod tests;

@@ -1,0 +1,284 @@
+use std::rc::Rc;
+
+use latchkey_proto::discovery as wire;
+
+use super::*;
+use crate::account::{Told, Verdict};
+use crate::denial::Code;
+use crate::price::Price;
+use crate::snapshot::{Bucket, KeyId, Provider, ProviderKind};
+use crate::testing::{self, Memory};
+use BucketKind::{CostBudget, RequestsPerHour, RequestsPerMinute, TokenBudget, TokensPerMinute};
+
+const OWNER: OwnerId = OwnerId([1; 16]);
+const NOW: UnixMs = UnixMs(1000);
+const PRICE: Price = Price { version: 1, input: 1_000_000, cached_input: 500_000, output: 2_000_000 };
+
+fn limits(buckets: &[(BucketKind, u64)]) -> Limits {
+    Limits::try_from(testing::limits(buckets)).unwrap()
+}
+
+fn terms() -> Terms {
+    Terms {
+        stream: false,
+        wants_usage: false,
+        max_output: Some(100),
+        choices: 1,
+        input_bound: 300,
+        input_estimate: 10,
+        unbounded: None,
+    }
+}
+
+fn offer() -> Offer {
+    let provider = Provider {
+        name: "openai".into(),
+        kind: ProviderKind::OpenAi,
+        cluster: "c".into(),
+        authority: "a".into(),
+        path_prefix: String::new(),
+    };
+    Offer {
+        provider: Rc::new(provider),
+        upstream_name: "gpt-4o".into(),
+        created_at: 0,
+        price: Some(PRICE),
+        max_output_tokens: None,
+        context_window: None,
+    }
+}
+
+fn plan(limits: &Limits, operation: Operation, terms: &Terms, offer: &Offer) -> Result<Plan, Denial> {
+    Plan::new(&[Owner { id: OWNER, limits }], operation, terms, offer)
+}
+
+fn refused(limits: &Limits, operation: Operation, terms: &Terms, offer: &Offer) -> Code {
+    plan(limits, operation, terms, offer).unwrap_err().code
+}
+
+/// Input, output wanted, output at least.
+fn need(limits: &Limits, terms: &Terms, offer: &Offer) -> [u64; 3] {
+    let Need { input_tokens, output_wanted, output_least, .. } =
+        plan(limits, Operation::ChatCompletions, terms, offer).unwrap().need;
+    [input_tokens, output_wanted, output_least]
+}
+
+fn take(store: &Memory, limits: &Limits, terms: &Terms) -> Result<Taken, Denial> {
+    let owners = [Owner { id: OWNER, limits }];
+    let app = AppPolicy::try_from(testing::app()).unwrap();
+    plan(limits, Operation::ChatCompletions, terms, &offer()).unwrap().take(store, &owners, &app, NOW)
+}
+
+fn held(taken: Result<Taken, Denial>) -> Held {
+    match taken.unwrap() {
+        Taken::Held(held) => *held,
+        Taken::Dry(demand) => panic!("{demand:?}"),
+    }
+}
+
+#[test]
+fn the_worst_case_is_bounded_by_client_model_and_limits() {
+    let metered = limits(&[(TokensPerMinute, 1000)]);
+    assert_eq!(need(&metered, &terms(), &offer()), [300, 100, 16]);
+    let silent = Terms { max_output: None, ..terms() };
+    assert_eq!(need(&metered, &silent, &offer()), [300, 16_384, 16]);
+    let small = Offer { max_output_tokens: Some(50), context_window: Some(200), ..offer() };
+    assert_eq!(need(&metered, &silent, &small), [200, 50, 16]);
+    assert_eq!(need(&metered, &terms(), &small), [200, 50, 16]);
+    let strict = Limits { max_output_tokens: Some(20), ..metered.clone() };
+    assert_eq!(need(&strict, &Terms { choices: 3, ..silent }, &small), [200, 60, 48]);
+    assert_eq!(need(&metered, &Terms { max_output: Some(4), ..terms() }, &small), [200, 4, 4]);
+    let embeddings = plan(&metered, Operation::Embeddings, &terms(), &offer()).unwrap();
+    assert_eq!((embeddings.need.input_tokens, embeddings.need.output_wanted), (300, 0));
+}
+
+#[test]
+fn a_request_that_only_counts_needs_no_bound() {
+    let counted = limits(&[(RequestsPerMinute, 5)]);
+    let unbounded = Terms { unbounded: Some("file_id"), ..terms() };
+    let unpriced = Offer { price: None, ..offer() };
+    let any = plan(&counted, Operation::ImageGenerations, &unbounded, &unpriced).unwrap();
+    assert_eq!((any.need.input_tokens, any.bounded), (0, false));
+    let store = Memory::default();
+    testing::grant(&store, OWNER, RequestsPerMinute, 5, 5);
+    let held = held(take(&store, &counted, &terms()));
+    assert_eq!((held.max_output, held.reserved.most), (None, None), "nothing is known of its tokens");
+    assert_eq!(testing::line(&store, OWNER, RequestsPerMinute).used, 1);
+}
+
+#[test]
+fn what_cannot_be_bounded_is_refused_where_it_is_limited() {
+    let tokens = limits(&[(TokensPerMinute, 1_000_000)]);
+    let budget = limits(&[(CostBudget, 1_000_000_000)]);
+    let chat = Operation::ChatCompletions;
+    let unpriced = Offer { price: None, ..offer() };
+    assert_eq!(refused(&budget, chat, &terms(), &unpriced), Code::ModelNotPriced);
+    assert!(plan(&tokens, chat, &terms(), &unpriced).is_ok(), "tokens have no price");
+    for limits in [&tokens, &budget] {
+        assert_eq!(
+            refused(limits, Operation::ImageGenerations, &terms(), &offer()),
+            Code::EndpointNotMetered
+        );
+        assert!(plan(limits, Operation::Moderations, &terms(), &unpriced).is_ok(), "it is free");
+        let outside = Terms { unbounded: Some("file_id"), ..terms() };
+        let denial = plan(limits, chat, &outside, &offer()).unwrap_err();
+        assert_eq!(denial.code, Code::InputNotBounded);
+        assert!(denial.message.contains("`file_id`"), "{}", denial.message);
+        let windowed = Offer { context_window: Some(128_000), ..offer() };
+        assert_eq!(need(limits, &outside, &windowed)[0], 128_000);
+    }
+}
+
+#[test]
+fn a_request_with_too_much_input_is_refused() {
+    let most = |most| Limits { max_input_tokens: Some(most), ..Limits::default() };
+    assert!(plan(&most(10), Operation::ChatCompletions, &terms(), &offer()).is_ok());
+    let denial = plan(&most(9), Operation::ChatCompletions, &terms(), &offer()).unwrap_err();
+    assert_eq!(denial.code, Code::MaxInputTokensExceeded);
+    assert_eq!(denial.message, "The request has about 10 input tokens; one request may have 9.");
+}
+
+#[test]
+fn the_stricter_of_two_owners_bounds_a_request() {
+    let (app, key) = (Some(50), Some(40));
+    let app = Limits { max_output_tokens: app, max_input_tokens: Some(100), ..Limits::default() };
+    let key = Limits { max_output_tokens: key, max_input_tokens: Some(9), ..Limits::default() };
+    let owners = [Owner { id: OWNER, limits: &app }, Owner { id: OwnerId([2; 16]), limits: &key }];
+    let plan = |terms: &Terms| Plan::new(&owners, Operation::ChatCompletions, terms, &offer());
+    assert_eq!(plan(&terms()).unwrap_err().code, Code::MaxInputTokensExceeded);
+    assert_eq!(plan(&Terms { input_estimate: 9, ..terms() }).unwrap().need.output_wanted, 40);
+}
+
+#[test]
+fn output_is_shared_among_the_answers_once_there_is_no_more() {
+    let store = Memory::default();
+    let metered = limits(&[(TokensPerMinute, 1000)]);
+    let three = Terms { choices: 3, ..terms() };
+    testing::grant(&store, OWNER, TokensPerMinute, 1000, 400);
+    assert!(matches!(take(&store, &metered, &three).unwrap(), Taken::Dry(_)), "more may be had");
+    testing::refuse(&store, OWNER, TokensPerMinute, 1000, Verdict::Exhausted);
+    let held = held(take(&store, &metered, &three));
+    assert_eq!(held.max_output, Some(33));
+    assert_eq!(held.reserved.most, Some(Tokens { input: 300, output: 100, ..Tokens::default() }));
+    assert_eq!(testing::line(&store, OWNER, TokensPerMinute).held, 400);
+}
+
+#[test]
+fn owners_are_those_that_limit_something() {
+    let (one, two, three) = ([(RequestsPerMinute, 1)], [(RequestsPerMinute, 2)], [(RequestsPerHour, 3)]);
+    let app = |own: &[_], of_keys: &[_]| {
+        let limits = Some(testing::limits(own));
+        let named_key_limits = Some(testing::limits(of_keys));
+        AppPolicy::try_from(wire::AppPolicy { limits, named_key_limits, ..testing::app() }).unwrap()
+    };
+    let key = |record: wire::KeyRecord| KeyRecord::try_from(record).unwrap();
+    let named = key(testing::named_key_record());
+    let parent = key(testing::app_key_record());
+    let overridden =
+        key(wire::KeyRecord { limits: Some(testing::limits(&three)), ..testing::named_key_record() });
+    let lifted = key(wire::KeyRecord { limits: Some(testing::limits(&[])), ..testing::named_key_record() });
+    let app_id = OwnerId::from(testing::APP);
+    let key_id = OwnerId::from(KeyId(testing::NAMED_KEY_ID));
+    let found = |app: &AppPolicy, key: &KeyRecord| -> Vec<(OwnerId, Vec<Bucket>)> {
+        owners(app, key).iter().map(|owner| (owner.id, owner.limits.buckets.clone())).collect()
+    };
+    let buckets = |all: &[_]| limits(all).buckets;
+    let both = app(&one, &two);
+    assert_eq!(found(&both, &named), [(app_id, buckets(&one)), (key_id, buckets(&two))]);
+    assert_eq!(found(&both, &overridden), [(app_id, buckets(&one)), (key_id, buckets(&three))]);
+    assert_eq!(found(&both, &lifted), [(app_id, buckets(&one))]);
+    assert_eq!(found(&both, &parent), [(app_id, buckets(&one))]);
+    assert_eq!(found(&app(&[], &two), &named), [(key_id, buckets(&two))]);
+    assert_eq!(found(&app(&[], &[]), &named), []);
+}
+
+#[test]
+fn each_reason_has_its_code() {
+    let code = |kind, verdict| {
+        let store = Memory::default();
+        testing::refuse(&store, OWNER, kind, 1_000_000, verdict);
+        take(&store, &limits(&[(kind, 1_000_000)]), &terms()).unwrap_err().code
+    };
+    for kind in [RequestsPerMinute, RequestsPerHour, TokensPerMinute] {
+        assert_eq!(code(kind, Verdict::Exhausted), Code::RateLimitExceeded);
+        assert_eq!(code(kind, Verdict::Contended), Code::RateLimitExceeded);
+        assert_eq!(code(kind, Verdict::Away), Code::LeaseUnavailable);
+    }
+    for kind in [TokenBudget, CostBudget] {
+        assert_eq!(code(kind, Verdict::Exhausted), Code::InsufficientQuota);
+        assert_eq!(code(kind, Verdict::Contended), Code::QuotaContended);
+        assert_eq!(code(kind, Verdict::Away), Code::LeaseUnavailable);
+    }
+    for kind in [TokensPerMinute, TokenBudget, CostBudget] {
+        let denial = take(&Memory::default(), &limits(&[(kind, 200)]), &terms()).unwrap_err();
+        assert_eq!(denial.code, Code::InsufficientQuota, "alone it is too large");
+        assert_eq!(denial.quota.unwrap().retry_after_ms, None);
+        assert!(denial.message.starts_with("The request alone may need more"), "{}", denial.message);
+    }
+}
+
+#[test]
+fn a_denial_tells_the_limit_and_when_to_come_back() {
+    let store = Memory::default();
+    let told = Told { resets_at_ms: 9_500, ..testing::refusal(Verdict::Exhausted) };
+    testing::answer(&store, OWNER, RequestsPerMinute, 60, 0, told);
+    let denial = take(&store, &limits(&[(RequestsPerMinute, 60)]), &terms()).unwrap_err();
+    assert_eq!(
+        denial.message,
+        "Too many requests or tokens within the window: wait and try again. The key's \
+         requests_per_minute is 60, of which 0 is left."
+    );
+    let quota = *denial.quota.unwrap();
+    assert_eq!((quota.name, quota.owner, quota.limit), ("requests_per_minute", "key", 60));
+    assert_eq!((quota.remaining, quota.resets_at, quota.retry_after_ms), (0, Some(9), Some(9_000)));
+    assert_eq!(
+        quota.headers,
+        [
+            ("x-ratelimit-limit-requests", "60".to_owned()),
+            ("x-ratelimit-remaining-requests", "0".to_owned()),
+            ("x-ratelimit-reset-requests", "8500ms".to_owned()),
+        ]
+    );
+}
+
+#[test]
+fn the_tightest_limit_is_announced() {
+    let standing =
+        |kind, limit, remaining, resets_at_ms| Standing { owner: 0, kind, limit, remaining, resets_at_ms };
+    let found = headers(
+        &[
+            standing(RequestsPerHour, 100, 7, 5000),
+            standing(RequestsPerMinute, 60, 8, 2000),
+            standing(CostBudget, 10, 0, 2000),
+            standing(TokensPerMinute, 500, 90, 500),
+            standing(TokenBudget, 9000, 100, 0),
+        ],
+        NOW,
+    );
+    let expected = [
+        ("x-ratelimit-limit-requests", "100"),
+        ("x-ratelimit-remaining-requests", "7"),
+        ("x-ratelimit-reset-requests", "4000ms"),
+        ("x-ratelimit-limit-tokens", "500"),
+        ("x-ratelimit-remaining-tokens", "90"),
+        ("x-ratelimit-reset-tokens", "60000ms"),
+    ];
+    assert_eq!(found, expected.map(|(name, value)| (name, value.to_owned())));
+    assert_eq!(headers(&[standing(CostBudget, 10, 0, 2000)], NOW), []);
+}
+
+#[test]
+fn money_is_shown_in_dollars() {
+    for (amount, text) in [
+        (0, "$0.00"),
+        (1, "$0.000000001"),
+        (10_000_000, "$0.01"),
+        (1_500_000_000, "$1.50"),
+        (12_345_000_000, "$12.345"),
+        (1_000_000_000_000, "$1000.00"),
+        (u64::MAX, "$18446744073.709551615"),
+    ] {
+        assert_eq!(shown(CostBudget, amount), text);
+        assert_eq!(shown(TokenBudget, amount), amount.to_string());
+    }
+}

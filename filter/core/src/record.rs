@@ -1,0 +1,171 @@
+//! What one request did, for the ledger. Never text of a prompt or an answer.
+
+use latchkey_proto::ledger as wire;
+
+use crate::account::{Charge, OwnerId};
+use crate::price::NanoUsd;
+use crate::snapshot::{AppId, BucketKind, KeyId, UnixMs, UserId};
+use crate::tokens::Tokens;
+
+/// The most bytes of a text: some of them a stranger has written.
+const MOST_BYTES: usize = 256;
+
+/// What one request did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// When the request came.
+    pub at: UnixMs,
+    /// The request's id.
+    pub request_id: String,
+    /// Whose request it was.
+    pub app: AppId,
+    /// With which key.
+    pub key: KeyId,
+    /// A named key's user.
+    pub user: Option<UserId>,
+    /// As the client asked; empty when it was refused before that was read.
+    pub model: String,
+    /// As the provider was asked; empty when it was not.
+    pub served_model: String,
+    /// The provider's name; empty when none was asked.
+    pub provider: String,
+    /// `chat_completions`, `responses`, `messages`, ….
+    pub endpoint: &'static str,
+    /// Of the answer that the client got; 0 when it left before.
+    pub status: u32,
+    /// Why the gateway refused; empty when it did not.
+    pub code: &'static str,
+    /// What was used.
+    pub tokens: Tokens,
+    /// What that costs.
+    pub cost: NanoUsd,
+    /// The price that was charged; 0 where the model has none.
+    pub price_version: u64,
+    /// How tokens and cost were found.
+    pub settlement: Settlement,
+    /// From the request's headers to the end.
+    pub latency_ms: u32,
+    /// To the first byte of the answer's body; none when none came.
+    pub first_token_ms: Option<u32>,
+    /// Whether the answer was a stream.
+    pub streamed: bool,
+    /// The client's address; empty when it is not known.
+    pub client_address: String,
+    /// The client's name for the conversation; empty when it gave none.
+    pub conversation_id: String,
+    /// What it used of token and cost buckets.
+    pub charges: Vec<Charge>,
+}
+
+/// How tokens and cost were found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// Nothing was used.
+    None,
+    /// The provider told.
+    Reported,
+    /// Counted by the gateway.
+    Estimated,
+    /// Nothing is known: what was reserved is charged.
+    Reserved,
+}
+
+impl From<Record> for wire::Record {
+    /// Its place in the ring is set when it gets there.
+    fn from(record: Record) -> Self {
+        let Record {
+            at,
+            request_id,
+            app,
+            key,
+            user,
+            model,
+            served_model,
+            provider,
+            endpoint,
+            status,
+            code,
+            tokens,
+            cost,
+            price_version,
+            settlement,
+            latency_ms,
+            first_token_ms,
+            streamed,
+            client_address,
+            conversation_id,
+            charges,
+        } = record;
+        Self {
+            sequence: 0,
+            at_ms: at.0,
+            request_id: bounded(request_id),
+            app_id: app.0.as_bytes().to_vec(),
+            key_id: key.0.as_bytes().to_vec(),
+            user_id: user.map(|user| user.0.as_bytes().to_vec()).unwrap_or_default(),
+            model: bounded(model),
+            served_model: bounded(served_model),
+            provider: bounded(provider),
+            endpoint: endpoint.to_owned(),
+            status,
+            code: code.to_owned(),
+            tokens: Some(tokens.into()),
+            cost_nano_usd: cost.0,
+            price_version,
+            settlement: wire::Settlement::from(settlement).into(),
+            latency_ms,
+            first_token_ms,
+            streamed,
+            client_address: bounded(client_address),
+            conversation_id: bounded(conversation_id),
+            charges: charges.into_iter().map(Into::into).collect(),
+            dropped: 0,
+        }
+    }
+}
+
+impl From<Charge> for wire::Charge {
+    fn from(Charge { owner, kind, period, amount }: Charge) -> Self {
+        Self { bucket: Some(bucket_id(owner, kind, period)), amount }
+    }
+}
+
+impl From<Tokens> for wire::Tokens {
+    fn from(Tokens { input, cached_input, output, reasoning }: Tokens) -> Self {
+        Self { input, cached_input, output, reasoning }
+    }
+}
+
+impl From<Settlement> for wire::Settlement {
+    fn from(settlement: Settlement) -> Self {
+        match settlement {
+            Settlement::None => Self::None,
+            Settlement::Reported => Self::Reported,
+            Settlement::Estimated => Self::Estimated,
+            Settlement::Reserved => Self::Reserved,
+        }
+    }
+}
+
+/// A bucket as the wire names it.
+pub(crate) fn bucket_id(owner: OwnerId, kind: BucketKind, period: i64) -> wire::BucketId {
+    wire::BucketId { owner: owner.0.to_vec(), kind: kind.number(), period }
+}
+
+/// The text, or as much of its beginning as is kept.
+fn bounded(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(MOST_BYTES));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        assert_eq!(bounded("é".repeat(200)), "é".repeat(128));
+        assert_eq!(bounded(format!("a{}", "é".repeat(200))).len(), 255);
+        assert_eq!(bounded("short".into()), "short");
+    }
+}

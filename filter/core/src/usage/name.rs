@@ -1,0 +1,85 @@
+//! The names in answers that matter.
+
+/// A member's name, as far as it matters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Name {
+    #[default]
+    Other,
+    Usage,
+    Type,
+    /// What holds generated text: at the top.
+    Choices,
+    Generated,
+    /// What holds usage: at the top.
+    Envelope,
+    /// A string that was not generated.
+    Fixed,
+    /// A container that repeats what was generated.
+    Muted,
+}
+
+/// Types of a stream's last event.
+pub(super) const ENDS: [&[u8]; 8] = [
+    b"message_stop",
+    b"response.completed",
+    b"response.incomplete",
+    b"response.failed",
+    b"image_generation.completed",
+    b"image_edit.completed",
+    b"transcript.text.done",
+    b"speech.audio.done",
+];
+
+impl Name {
+    pub(super) fn of(word: &[u8]) -> Self {
+        match word {
+            b"usage" => Self::Usage,
+            b"type" => Self::Type,
+            b"choices" => Self::Choices,
+            b"delta" | b"output" | b"content" => Self::Generated,
+            b"response" | b"message" => Self::Envelope,
+            b"id"
+            | b"object"
+            | b"role"
+            | b"status"
+            | b"call_id"
+            | b"item_id"
+            | b"model"
+            | b"signature"
+            | b"finish_reason"
+            | b"native_finish_reason"
+            | b"stop_reason"
+            | b"stop_sequence"
+            | b"encrypted_content"
+            | b"data"
+            | b"format" => Self::Fixed,
+            b"logprobs"
+            | b"annotations"
+            | b"citations"
+            | b"content_filter_results"
+            | b"reasoning_details" => Self::Muted,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The beginning of a string; longer than any that matters.
+#[derive(Debug, Default)]
+pub(super) struct Word {
+    bytes: [u8; 32],
+    length: usize,
+}
+
+impl Word {
+    pub(super) fn push(&mut self, text: &[u8]) {
+        for (slot, byte) in self.bytes.iter_mut().skip(self.length).zip(text) {
+            *slot = *byte;
+        }
+        self.length = self.length.saturating_add(text.len());
+    }
+
+    /// Empty when it was too long.
+    pub(super) fn spelled(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}

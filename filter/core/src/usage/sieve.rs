@@ -1,0 +1,93 @@
+//! Keeps one event from the client, and lets every other byte pass.
+
+use super::Passage;
+
+/// Of an event that may be hidden, at most so many bytes are kept back; a longer one passes.
+pub(super) const LIMIT: usize = 64 * 1024;
+
+/// What is kept back between chunks.
+#[derive(Debug, Default)]
+pub(super) struct Sieve {
+    held: Vec<u8>,
+    /// The event is known to pass.
+    passing: bool,
+    /// The event before was hidden, and its last line feed may still come.
+    hidden: bool,
+}
+
+/// A chunk in the sieve. Bytes before `start` are decided.
+pub(super) struct Cut<'a> {
+    sieve: Sieve,
+    chunk: &'a [u8],
+    start: usize,
+    /// What passes, once that is not the chunk as it is.
+    out: Option<Vec<u8>>,
+}
+
+impl<'a> Cut<'a> {
+    pub(super) fn new(sieve: Sieve, chunk: &'a [u8]) -> Self {
+        let out = (!sieve.held.is_empty()).then(Vec::new);
+        Self { sieve, chunk, start: 0, out }
+    }
+
+    /// What comes before `at` is part of no event.
+    pub(super) fn outside(&mut self, at: usize) {
+        self.sieve.hidden = false;
+        self.pass(at);
+    }
+
+    /// An event ends at `at`.
+    pub(super) fn end(&mut self, at: usize, hidden: bool) {
+        self.sieve.hidden = hidden && !self.sieve.passing;
+        self.sieve.passing = false;
+        if self.sieve.hidden { self.drop(at) } else { self.pass(at) }
+    }
+
+    /// The line feed of the event that has ended comes before `at`.
+    pub(super) fn end_rest(&mut self, at: usize) {
+        if self.sieve.hidden {
+            self.drop(at)
+        } else {
+            self.pass(at)
+        }
+        self.sieve.hidden = false;
+    }
+
+    /// The event that is under way passes.
+    pub(super) fn release(&mut self) {
+        self.sieve.passing = true;
+        self.pass(self.chunk.len());
+    }
+
+    pub(super) fn finish(mut self) -> (Sieve, Passage) {
+        let tail = self.chunk.len().saturating_sub(self.start);
+        if self.sieve.passing || self.sieve.held.len().saturating_add(tail) > LIMIT {
+            self.release();
+        } else if tail > 0 {
+            self.materialize();
+            self.sieve.held.extend_from_slice(self.chunk.get(self.start..).unwrap_or_default());
+        }
+        (self.sieve, self.out.map_or(Passage::Unchanged, Passage::Replaced))
+    }
+
+    fn pass(&mut self, at: usize) {
+        if let Some(out) = &mut self.out {
+            out.append(&mut self.sieve.held);
+            out.extend_from_slice(self.chunk.get(self.start..at).unwrap_or_default());
+        }
+        self.start = at;
+    }
+
+    fn drop(&mut self, at: usize) {
+        if at > self.start {
+            self.materialize();
+        }
+        self.sieve.held.clear();
+        self.start = at;
+    }
+
+    fn materialize(&mut self) {
+        let passed = self.chunk.get(..self.start).unwrap_or_default();
+        self.out.get_or_insert_with(|| passed.to_vec());
+    }
+}

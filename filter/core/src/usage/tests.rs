@@ -1,0 +1,380 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::endpoint::Operation::{ChatCompletions, Completions, Embeddings, Messages, Responses};
+
+const SSE: Option<&str> = Some("text/event-stream; charset=utf-8");
+const JSON: Option<&str> = Some("application/json");
+
+const CHAT: &str = concat!(
+    ": keep-alive\n\n",
+    "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"gpt-4o\",\"choices\":[],\"prompt_filter_results\":[{\"prompt_index\":0}],\"usage\":null}\n\n",
+    "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null},\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\n",
+    "data: {\"id\":\"chatcmpl-1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hel\\\"lo \"},\"logprobs\":{\"content\":[{\"token\":\"Hello\",\"bytes\":[1,2]}]},\"finish_reason\":null}],\"usage\":null}\n\n",
+    "data: {\"id\":\"chatcmpl-1\",\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"call_1\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},\"finish_reason\":null}],\"usage\":null}\n\n",
+    "data: {\"id\":\"chatcmpl-1\",\"choices\":[{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"stop\"}],\"usage\":null}\n\n",
+    "data: {\"id\":\"chatcmpl-1\",\"choices\":[],\"usage\":{\"prompt_tokens\":19,\"completion_tokens\":10,\"total_tokens\":29,\"prompt_tokens_details\":{\"cached_tokens\":4,\"audio_tokens\":0},\"completion_tokens_details\":{\"reasoning_tokens\":3}}}\n\n",
+    "data: [DONE]\n\n",
+);
+
+const COMPLETION: &str = concat!(
+    "data: {\"id\":\"cmpl-1\",\"object\":\"text_completion\",\"choices\":[{\"text\":\"ab\",\"index\":0,\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\n",
+    "data: {\"id\":\"cmpl-1\",\"object\":\"text_completion\",\"choices\":[{\"text\":\"cde\",\"index\":0,\"logprobs\":null,\"finish_reason\":\"length\"}],\"usage\":null}\n\n",
+    "data: {\"id\":\"cmpl-1\",\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":7,\"total_tokens\":12}}\n\n",
+    "data: [DONE]\n\n",
+);
+
+const RESPONSE: &str = concat!(
+    "event: response.created\n",
+    "data: {\"type\":\"response.created\",\"sequence_number\":0,\"response\":{\"id\":\"resp_1\",\"status\":\"in_progress\",\"instructions\":\"be\",\"output\":[],\"text\":{\"format\":{\"type\":\"text\"}},\"usage\":null}}\n\n",
+    "event: response.output_item.added\n",
+    "data: {\"type\":\"response.output_item.added\",\"item\":{\"id\":\"msg_1\",\"type\":\"message\",\"role\":\"assistant\",\"content\":[]}}\n\n",
+    "event: response.output_text.delta\n",
+    "data: {\"type\":\"response.output_text.delta\",\"item_id\":\"msg_1\",\"delta\":\"Hi\",\"logprobs\":[],\"obfuscation\":\"xyzxyz\"}\n\n",
+    "event: response.output_text.delta\n",
+    "data: {\"type\":\"response.output_text.delta\",\"item_id\":\"msg_1\",\"delta\":\" there\"}\n\n",
+    "event: response.output_text.done\n",
+    "data: {\"type\":\"response.output_text.done\",\"item_id\":\"msg_1\",\"text\":\"Hi there\"}\n\n",
+    "event: response.completed\n",
+    "data: {\"type\":\"response.completed\",\"response\":{\"id\":\"resp_1\",\"status\":\"completed\",\"output\":[{\"type\":\"message\",\"content\":[{\"type\":\"output_text\",\"text\":\"Hi there\"}]}],\"usage\":{\"input_tokens\":37,\"input_tokens_details\":{\"cached_tokens\":6},\"output_tokens\":11,\"output_tokens_details\":{\"reasoning_tokens\":2},\"total_tokens\":48},\"metadata\":{}}}\n\n",
+);
+
+const MESSAGE: &str = concat!(
+    "event: message_start\n",
+    "data: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"type\":\"message\",\"role\":\"assistant\",\"content\":[],\"model\":\"claude\",\"stop_reason\":null,\"usage\":{\"input_tokens\":25,\"cache_creation_input_tokens\":2,\"cache_read_input_tokens\":3,\"output_tokens\":1}}}\n\n",
+    "event: content_block_start\n",
+    "data: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n",
+    "event: ping\ndata: {\"type\": \"ping\"}\n\n",
+    "event: content_block_delta\n",
+    "data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"Hello\"}}\n\n",
+    "event: content_block_delta\n",
+    "data: {\"type\":\"content_block_delta\",\"index\":1,\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"{\\\"a\\\"\"}}\n\n",
+    "event: content_block_delta\n",
+    "data: {\"type\":\"content_block_delta\",\"index\":2,\"delta\":{\"type\":\"signature_delta\",\"signature\":\"EqQBCgIYAhIM\"}}\n\n",
+    "event: message_delta\n",
+    "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\",\"stop_sequence\":null},\"usage\":{\"output_tokens\":15}}\n\n",
+    "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+);
+
+fn tokens(input: u64, cached_input: u64, output: u64, reasoning: u64) -> Tokens {
+    Tokens { input, cached_input, output, reasoning }
+}
+
+/// What the client gets, and what was read.
+fn pass<'a>(mut reader: Reader, chunks: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, Reading) {
+    let mut passed = Vec::new();
+    for chunk in chunks {
+        match reader.chunk(chunk, false) {
+            Passage::Unchanged => passed.extend(chunk),
+            Passage::Replaced(bytes) => passed.extend(bytes),
+        }
+    }
+    match reader.chunk(&[], true) {
+        Passage::Unchanged => {}
+        Passage::Replaced(bytes) => passed.extend(bytes),
+    }
+    (passed, reader.finish())
+}
+
+fn read(operation: Operation, content_type: Option<&str>, answer: &str) -> Reading {
+    pass(Reader::new(operation, content_type, false), [answer.as_bytes()]).1
+}
+
+fn streams() -> [(Operation, &'static str, Reading); 4] {
+    let reading =
+        |usage, output_bytes, deltas| Reading { usage: Some(usage), complete: true, output_bytes, deltas };
+    [
+        (ChatCompletions, CHAT, reading(tokens(19, 4, 10, 3), 11, 2)),
+        (Completions, COMPLETION, reading(tokens(5, 0, 7, 0), 5, 2)),
+        (Responses, RESPONSE, reading(tokens(37, 6, 11, 2), 8, 2)),
+        (Messages, MESSAGE, reading(tokens(30, 3, 15, 0), 11, 2)),
+    ]
+}
+
+/// The stream as other servers write it.
+fn dialects(stream: &str) -> [String; 5] {
+    [
+        stream.to_owned(),
+        stream.replace('\n', "\r\n"),
+        stream.replace('\n', "\r"),
+        format!("\u{feff}{}", stream.replace("data: ", "data:")),
+        stream.replace(",\"usage\"", ",\ndata: \"usage\"").replace("\"id\":", "\"id\" : "),
+    ]
+}
+
+fn without_usage(stream: &str, event_end: &str) -> String {
+    let events = stream.split_inclusive(event_end);
+    events.filter(|event| !(event.contains("\"choices\":[],") && event.contains("prompt_tokens"))).collect()
+}
+
+#[test]
+fn a_stream_cut_at_any_byte_says_and_passes_the_same() {
+    for (operation, stream, expected) in streams() {
+        for stream in dialects(stream) {
+            for at in 0..=stream.len() {
+                let (before, after) = stream.as_bytes().split_at(at);
+                let (passed, reading) = pass(Reader::new(operation, SSE, false), [before, after]);
+                assert_eq!(reading, expected, "{operation:?} at {at}");
+                assert_eq!(passed, stream.as_bytes());
+            }
+            let bytes = stream.as_bytes().chunks(1);
+            assert_eq!(pass(Reader::new(operation, SSE, false), bytes).1, expected, "{operation:?}");
+        }
+    }
+}
+
+#[test]
+fn hiding_takes_out_exactly_the_usage_chunk() {
+    for (operation, stream, expected) in streams() {
+        for (end, at_end) in [("\n", "\n\n"), ("\r\n", "\r\n\r\n"), ("\r", "\r\r")] {
+            let stream = stream.replace('\n', end);
+            let hidden = without_usage(&stream, at_end);
+            assert_eq!(hidden == stream, matches!(operation, Responses | Messages));
+            for at in 0..=stream.len() {
+                let (before, after) = stream.as_bytes().split_at(at);
+                let (passed, reading) = pass(Reader::new(operation, SSE, true), [before, after]);
+                assert_eq!(String::from_utf8(passed).unwrap(), hidden, "{operation:?} {end:?} at {at}");
+                assert_eq!(reading, expected);
+            }
+            let (passed, reading) = pass(Reader::new(operation, SSE, true), stream.as_bytes().chunks(1));
+            assert_eq!((String::from_utf8(passed).unwrap(), reading), (hidden, expected));
+        }
+    }
+}
+
+#[test]
+fn while_hiding_whole_events_pass_at_once_and_unchanged() {
+    let mut reader = Reader::new(ChatCompletions, SSE, true);
+    for event in CHAT.split_inclusive("\n\n") {
+        let expected =
+            if event.contains("prompt_tokens") { Passage::Replaced(vec![]) } else { Passage::Unchanged };
+        assert_eq!(reader.chunk(event.as_bytes(), false), expected, "{event}");
+    }
+    assert_eq!(reader.chunk(&[], true), Passage::Unchanged);
+}
+
+#[test]
+fn while_hiding_an_event_with_choices_passes_before_its_end() {
+    let mut reader = Reader::new(ChatCompletions, SSE, true);
+    assert_eq!(reader.chunk(b": ping\n", false), Passage::Unchanged);
+    assert_eq!(reader.chunk(b"data: {\"choices\": [", false), Passage::Replaced(vec![]));
+    let passed = b"data: {\"choices\": [ {\"delta\":{\"content\":\"a".to_vec();
+    assert_eq!(reader.chunk(b" {\"delta\":{\"content\":\"a", false), Passage::Replaced(passed));
+    assert_eq!(reader.chunk(b"b\"}}]}\n\n", false), Passage::Unchanged);
+}
+
+#[test]
+fn what_is_kept_back_is_bounded_and_passes_at_the_end() {
+    let mut reader = Reader::new(ChatCompletions, SSE, true);
+    let start = b"data: {\"choices\":[],\"x\":\"";
+    assert_eq!(reader.chunk(start, true), Passage::Unchanged);
+
+    let mut reader = Reader::new(ChatCompletions, SSE, true);
+    assert_eq!(reader.chunk(start, false), Passage::Replaced(vec![]));
+    assert_eq!(reader.chunk(&vec![b'x'; sieve::LIMIT - start.len()], false), Passage::Replaced(vec![]));
+    let Passage::Replaced(passed) = reader.chunk(b"x", false) else { panic!("kept back") };
+    assert_eq!(passed.len(), sieve::LIMIT + 1);
+    let end = b"\",\"usage\":{\"prompt_tokens\":1}}\n\n";
+    assert_eq!(reader.chunk(end, false), Passage::Unchanged);
+    assert_eq!(reader.finish().usage, Some(tokens(1, 0, 0, 0)));
+}
+
+#[test]
+fn a_usage_chunk_that_ends_with_the_answer_is_hidden_too() {
+    let usage = b"data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}";
+    let mut reader = Reader::new(ChatCompletions, SSE, true);
+    assert_eq!(reader.chunk(usage, true), Passage::Replaced(vec![]));
+    assert_eq!(reader.finish().usage, Some(tokens(1, 0, 2, 0)));
+}
+
+#[test]
+fn documents_of_every_kind_are_read() {
+    let chat = r#"{"id":"chatcmpl-1","choices":[{"index":0,"message":{"role":"assistant","content":"Hello","refusal":null,"annotations":[]},"finish_reason":"stop"}],"usage":{"prompt_tokens":19,"completion_tokens":10,"total_tokens":29,"prompt_tokens_details":{"cached_tokens":4}}}"#;
+    let completion = r#"{"choices":[{"text":"abc","index":0}],"usage":{"prompt_tokens":5,"completion_tokens":7,"total_tokens":12}}"#;
+    let embeddings = r#"{"object":"list","data":[{"object":"embedding","embedding":[0.1,-2e-3],"index":0}],"model":"m","usage":{"prompt_tokens":8,"total_tokens":8}}"#;
+    let response = r#"{"id":"resp_1","object":"response","status":"completed","instructions":"usage","output":[{"type":"message","id":"msg_1","content":[{"type":"output_text","text":"Hi!","annotations":[{"title":"x"}]}]}],"usage":{"input_tokens":36,"input_tokens_details":{"cached_tokens":0},"output_tokens":87,"output_tokens_details":{"reasoning_tokens":64},"total_tokens":123},"metadata":{"usage":"no"}}"#;
+    let message = r#"{"id":"msg_1","type":"message","role":"assistant","content":[{"type":"text","text":"Hi!!"}],"stop_reason":"end_turn","usage":{"input_tokens":10,"cache_creation_input_tokens":0,"cache_read_input_tokens":5,"output_tokens":6}}"#;
+    for (operation, answer, usage, output_bytes) in [
+        (ChatCompletions, chat, tokens(19, 4, 10, 0), 5),
+        (Completions, completion, tokens(5, 0, 7, 0), 3),
+        (Embeddings, embeddings, tokens(8, 0, 0, 0), 0),
+        (Responses, response, tokens(36, 0, 87, 64), 3),
+        (Messages, message, tokens(15, 5, 6, 0), 4),
+    ] {
+        let expected = Reading { usage: Some(usage), complete: true, output_bytes, deltas: 0 };
+        let pretty: serde_json::Value = serde_json::from_str(answer).unwrap();
+        for answer in [answer.to_owned(), serde_json::to_string_pretty(&pretty).unwrap() + "\n"] {
+            for at in 0..=answer.len() {
+                let (before, after) = answer.as_bytes().split_at(at);
+                let (passed, reading) = pass(Reader::new(operation, JSON, true), [before, after]);
+                assert_eq!((reading, passed), (expected, answer.clone().into_bytes()), "{operation:?} {at}");
+            }
+            let cut = read(operation, JSON, answer.trim_end().strip_suffix('}').unwrap());
+            assert!(!cut.complete);
+        }
+    }
+}
+
+#[test]
+fn what_repeats_the_text_is_not_counted_twice() {
+    for (choices, expected) in [
+        (r#"{"logprobs":null},{"text":"abc"}"#, 3),
+        (r#"{"logprobs":{"content":[{"token":"abc"}]},"text":"abc"},{"text":"d"}"#, 4),
+        (r#"{"text":"abc","reasoning_details":[{"text":"abc"}]}"#, 3),
+        (r#"{"text":"a","finish_reason":"length","id":"12345"}"#, 1),
+    ] {
+        let answer = format!(r#"{{"choices":[{choices}]}}"#);
+        assert_eq!(read(ChatCompletions, JSON, &answer).output_bytes, expected, "{choices}");
+    }
+}
+
+#[test]
+fn only_the_answers_own_usage_counts() {
+    for answer in [
+        r#"{"metadata":{"usage":{"prompt_tokens":1}}}"#,
+        r#"{"choices":[{"usage":{"prompt_tokens":1}}]}"#,
+        r#"{"choices":[{"message":{"content":"\"usage\":{\"prompt_tokens\":1}"}}]}"#,
+        r#"{"usage":null}"#,
+        r#"{"usage":[{"prompt_tokens":1}]}"#,
+        r#"{"x\"usage":{"prompt_tokens":1}}"#,
+        r#"[{"usage":{"prompt_tokens":1}}]"#,
+        r#"{"usage":{"prompt_tokens":1"#,
+        r#"{"usage":{"prompt_tokens":1,}}"#,
+        "",
+    ] {
+        assert_eq!(read(ChatCompletions, JSON, answer).usage, None, "{answer}");
+    }
+    let usage = |padding| format!(r#"{{"usage":{{"prompt_tokens":1,"x":"{}"}}}}"#, "x".repeat(padding));
+    assert!(read(ChatCompletions, JSON, &usage(4_000)).usage.is_some());
+    assert!(read(ChatCompletions, JSON, &usage(4_096)).usage.is_none());
+    let deep =
+        format!(r#"{{"x":{}1{},"usage":{{"prompt_tokens":1}}}}"#, "[".repeat(9_000), "]".repeat(9_000));
+    assert!(read(ChatCompletions, JSON, &deep).usage.is_some());
+}
+
+#[test]
+fn usage_on_every_chunk_is_read_from_the_last_and_passes() {
+    let chunk = |n| {
+        format!(
+            "data: {{\"choices\":[{{\"delta\":{{\"content\":\"a\"}}}}],\"usage\":{{\"prompt_tokens\":3,\"completion_tokens\":{n}}}}}\n\n"
+        )
+    };
+    let stream = chunk(1) + &chunk(2);
+    let (passed, reading) = pass(Reader::new(ChatCompletions, SSE, true), [stream.as_bytes()]);
+    assert_eq!(passed, stream.as_bytes());
+    assert_eq!(
+        reading,
+        Reading { usage: Some(tokens(3, 0, 2, 0)), complete: false, output_bytes: 2, deltas: 2 }
+    );
+}
+
+#[test]
+fn every_end_of_a_response_is_an_end_and_a_cut_is_none() {
+    for (kind, complete) in
+        [("completed", true), ("incomplete", true), ("failed", true), ("in_progress", false)]
+    {
+        let event = format!(
+            "data: {{\"type\":\"response.{kind}\",\"response\":{{\"usage\":{{\"input_tokens\":1,\"output_tokens\":2}}}}}}\n\n"
+        );
+        let reading = read(Responses, SSE, &event);
+        assert_eq!((reading.complete, reading.usage), (complete, Some(tokens(1, 0, 2, 0))));
+    }
+    for (operation, stream, _) in streams() {
+        let last = stream.find("\"completion_tokens").or(stream.rfind("event: ")).unwrap();
+        assert!(!read(operation, SSE, &stream[..last]).complete, "{operation:?}");
+    }
+    let done = CHAT.strip_suffix("data: [DONE]\n\n").unwrap();
+    assert!(read(ChatCompletions, SSE, done).complete);
+    assert!(read(ChatCompletions, SSE, "data: [DONE]").complete);
+    assert!(!read(ChatCompletions, SSE, "data: [DON]\n\n").complete);
+}
+
+#[test]
+fn an_error_tells_nothing() {
+    let error = r#"{"error":{"message":"no","type":"invalid_request_error","param":null,"code":null}}"#;
+    let expected = Reading { complete: true, ..Reading::default() };
+    assert_eq!(read(ChatCompletions, JSON, error), expected);
+    assert_eq!(read(ChatCompletions, None, "upstream connect error"), Reading::default());
+}
+
+#[test]
+fn an_estimate_takes_the_larger_count() {
+    let body = br#"{"model":"a","messages":[{"role":"user","content":"Hello there"}]}"#;
+    let terms = crate::body::Format::Json.read(ChatCompletions, body).unwrap().terms;
+    let output =
+        |output_bytes, deltas| estimate(&Reading { output_bytes, deltas, ..Reading::default() }, &terms);
+    assert_eq!(output(41, 3), tokens(body.len().div_ceil(4) as u64, 0, 11, 0));
+    assert_eq!(output(41, 30).output, 30);
+    assert_eq!(output(0, 0).output, 0);
+    let start = MESSAGE.split_inclusive("\n\n").next().unwrap();
+    let delta = "data: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"0123456789\"}}\n\n";
+    let cut = read(Messages, SSE, &[start, delta].concat());
+    assert_eq!((cut.complete, cut.usage), (false, Some(tokens(30, 3, 1, 0))));
+    assert_eq!(estimate(&cut, &terms), tokens(30, 3, 3, 0));
+}
+
+/// Splits at random places.
+fn shred(bytes: &[u8], mut places: Vec<prop::sample::Index>) -> Vec<Vec<u8>> {
+    let mut ends: Vec<usize> = places.drain(..).map(|place| place.index(bytes.len() + 1)).collect();
+    ends.extend([0, bytes.len()]);
+    ends.sort_unstable();
+    ends.windows(2).map(|pair| bytes[pair[0]..pair[1]].to_vec()).collect()
+}
+
+fn noise() -> impl Strategy<Value = Vec<u8>> {
+    let words = prop::sample::select(vec![
+        "data: ",
+        "data:",
+        "{",
+        "}",
+        "[",
+        "]",
+        "\"usage\":",
+        "\"choices\":",
+        "\"prompt_tokens\":1",
+        ",",
+        "\n",
+        "\r",
+        "\n\n",
+        "\\",
+        "\"",
+        "[DONE]",
+        ":",
+        "\u{feff}",
+        "event: x",
+        "\"type\":\"message_stop\"",
+        "null",
+        "é",
+    ]);
+    let words = prop::collection::vec(words, 0..40).prop_map(|words| words.concat().into_bytes());
+    prop_oneof![words, any::<Vec<u8>>()]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
+    #[test]
+    fn chunks_do_not_matter(which in 0..4_usize, dialect in 0..5_usize, hide: bool, places: Vec<prop::sample::Index>) {
+        let (operation, stream, expected) = &streams()[which];
+        let stream = &dialects(stream)[dialect];
+        let chunks = shred(stream.as_bytes(), places);
+        let whole = pass(Reader::new(*operation, SSE, hide), [stream.as_bytes()]);
+        let parts = pass(Reader::new(*operation, SSE, hide), chunks.iter().map(Vec::as_slice));
+        prop_assert_eq!(&parts.1, expected);
+        prop_assert_eq!(parts, whole);
+    }
+
+    #[test]
+    fn no_bytes_panic_and_chunks_never_matter(
+        bytes in noise(), places: Vec<prop::sample::Index>, hide: bool, streamed: bool, anthropic: bool
+    ) {
+        let operation = if anthropic { Messages } else { ChatCompletions };
+        let reader = || Reader::new(operation, if streamed { SSE } else { JSON }, hide);
+        let whole = pass(reader(), [bytes.as_slice()]);
+        let chunks = shred(&bytes, places);
+        prop_assert_eq!(&pass(reader(), chunks.iter().map(Vec::as_slice)), &whole);
+        if !hide || !streamed {
+            prop_assert_eq!(whole.0, bytes);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! One gRPC stream to the control plane, kept open: opened at a tick, tried again with a growing wait.
+
+use std::time::Duration;
+
+use latchkey_filter_core::backoff::Backoff;
+use prost::Message;
+use proxy_wasm::hostcalls;
+
+use crate::host::{self, attempt};
+use crate::upstream::GrpcService;
+
+/// How often the sync role is woken. It measures time in these, so that a clock that jumps neither
+/// keeps it from connecting nor stops its heartbeat.
+pub const TICK: Duration = Duration::from_millis(100);
+
+/// A stream that has lived so many ticks was a success, even if it had nothing to bring.
+const SETTLED: u64 = 50;
+
+/// A stream's life, over all its attempts.
+pub struct Connection {
+    service: &'static str,
+    method: &'static str,
+    backoff: Backoff,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// To be opened at this tick.
+    Closed { until: u64 },
+    /// Open since this tick, with the host's token.
+    Open { token: u32, since: u64 },
+    /// What came could not be read: to be cancelled outside of its own callback.
+    Broken { token: u32 },
+}
+
+/// What a tick has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Nothing.
+    Quiet,
+    /// A stream was opened: the first message is due.
+    Opened,
+    /// A stream ended, or could not be opened.
+    Lost,
+}
+
+impl Connection {
+    pub fn new(service: &'static str, method: &'static str) -> Self {
+        Self { service, method, backoff: Backoff::default(), state: State::Closed { until: 0 } }
+    }
+
+    /// Opens or cancels what is due.
+    pub fn tick(&mut self, upstream: &GrpcService, ticks: u64) -> Turn {
+        match self.state {
+            State::Open { .. } => Turn::Quiet,
+            State::Closed { until } if ticks < until => Turn::Quiet,
+            State::Closed { .. } => {
+                let opened =
+                    hostcalls::open_grpc_stream(upstream.as_str(), self.service, self.method, Vec::new());
+                let Ok(token) = opened else {
+                    self.retry(ticks);
+                    return Turn::Lost;
+                };
+                self.state = State::Open { token, since: ticks };
+                Turn::Opened
+            }
+            State::Broken { token } => {
+                attempt("cancel_grpc_stream", hostcalls::cancel_grpc_stream(token));
+                self.retry(ticks);
+                Turn::Lost
+            }
+        }
+    }
+
+    /// Whether a stream is open, as far as is known.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open { .. })
+    }
+
+    /// Whether this stream is open under this token.
+    pub fn is(&self, token: u32) -> bool {
+        matches!(self.state, State::Open { token: open, .. } if open == token)
+    }
+
+    /// Sends a message; a stream that does not take it is given up.
+    pub fn send(&mut self, message: &impl Message) {
+        let State::Open { token, .. } = self.state else { return };
+        let sent = hostcalls::send_grpc_stream_message(token, Some(&message.encode_to_vec()), false);
+        if attempt("send_grpc_stream_message", sent).is_none() {
+            self.state = State::Broken { token };
+        }
+    }
+
+    /// It has brought something of use.
+    pub fn succeed(&mut self) {
+        self.backoff.succeed();
+    }
+
+    /// What it has brought cannot be read.
+    pub fn give_up(&mut self) {
+        if let State::Open { token, .. } = self.state {
+            self.state = State::Broken { token };
+        }
+    }
+
+    /// The host says that a stream has ended; its token was closed. Tells whether it was this one.
+    pub fn ended(&mut self, token: u32, status: u32, ticks: u64) -> bool {
+        match self.state {
+            State::Open { token: open, since } if open == token => {
+                if ticks.saturating_sub(since) > SETTLED {
+                    self.backoff.succeed();
+                }
+            }
+            State::Broken { token: open } if open == token => {}
+            _ => return false,
+        }
+        log::warn!("the stream {} has ended, grpc_status={status}", self.service);
+        self.retry(ticks);
+        true
+    }
+
+    fn retry(&mut self, ticks: u64) {
+        let wait = Duration::from_millis(self.backoff.fail(host::now_ns().rotate_right(10)));
+        let wait = u64::try_from(wait.as_millis().div_ceil(TICK.as_millis())).unwrap_or(1);
+        self.state = State::Closed { until: ticks.saturating_add(wait) };
+    }
+}

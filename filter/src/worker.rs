@@ -1,0 +1,124 @@
+//! What the requests of one worker thread share: the view of the store, the ring of records, the
+//! queues, and the list of those that wait for units.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use latchkey_filter_core::account::{self, Demand, Notice};
+use latchkey_filter_core::denial::Code;
+use latchkey_filter_core::metering::{Call, Ending, Meter};
+use latchkey_filter_core::ring::{self, Append, Ring};
+use latchkey_filter_core::view::View;
+use proxy_wasm::hostcalls;
+
+use crate::gate::Request;
+use crate::host;
+use crate::metrics::GateMetrics;
+use crate::queue::{self, Inbox, Outbox};
+use crate::shared_data::SharedData;
+
+/// How often a worker is woken: to look after requests that have waited too long.
+pub const TICK: Duration = Duration::from_millis(100);
+
+/// One per plugin and thread.
+pub struct Worker {
+    pub view: View<SharedData>,
+    /// None until the first tick, and while the sync role has not made a place for it.
+    ring: RefCell<Option<Ring>>,
+    number: Cell<Option<u32>>,
+    grants: Cell<Option<Inbox>>,
+    demands: RefCell<Outbox>,
+    waiting: RefCell<Vec<(u32, Weak<RefCell<Request>>)>>,
+    metrics: RefCell<GateMetrics>,
+}
+
+impl Worker {
+    pub fn new() -> Self {
+        Self {
+            view: View::new(SharedData),
+            ring: RefCell::default(),
+            number: Cell::default(),
+            grants: Cell::default(),
+            demands: RefCell::new(Outbox::new(queue::DEMANDS)),
+            waiting: RefCell::default(),
+            metrics: RefCell::default(),
+        }
+    }
+
+    /// Takes its place among the workers, once; then looks after those that wait.
+    pub fn tick(&self) {
+        self.join();
+        self.retry();
+    }
+
+    /// A queue has something for this thread.
+    pub fn wake(&self, queue: u32) {
+        let Some(inbox) = self.grants.get().filter(|inbox| inbox.is(queue)) else { return };
+        while inbox.take().is_some() {}
+        self.retry();
+    }
+
+    /// Asks the sync role for units. Tells whether it can be asked.
+    pub fn demand(&self, demand: Demand) -> bool {
+        let Some(number) = self.number.get() else { return false };
+        let notice = queue::from_worker(number, &Notice::Demand(demand).encode());
+        self.demands.borrow_mut().send(&notice)
+    }
+
+    /// A request waits for units.
+    pub fn wait(&self, id: u32, request: &Rc<RefCell<Request>>) {
+        self.waiting.borrow_mut().push((id, Rc::downgrade(request)));
+        self.metrics.borrow_mut().waits();
+    }
+
+    /// A request is refused.
+    pub fn refused(&self, code: Code) {
+        self.metrics.borrow_mut().refused(code);
+    }
+
+    /// Whether what a request uses can be recorded.
+    pub fn has_room(&self) -> bool {
+        self.join();
+        self.ring.borrow_mut().as_mut().is_some_and(|ring| !ring.is_nearly_full(&SharedData))
+    }
+
+    /// A request is over.
+    pub fn record(&self, meter: Meter, ending: Ending) {
+        self.join();
+        let record = meter.finish(&SharedData, ending, host::now());
+        let kept = self.ring.borrow_mut().as_mut().map(|ring| ring.append(&SharedData, record));
+        if kept != Some(Append::Appended) {
+            self.metrics.borrow_mut().dropped();
+        }
+    }
+
+    /// A request was not sent after all.
+    pub fn give_back(&self, call: Call) {
+        if let Some(reserved) = call.reserved {
+            account::cancel(&SharedData, reserved.reservation);
+        }
+    }
+
+    fn join(&self) {
+        if self.ring.borrow().is_some() {
+            return;
+        }
+        let Some(number) = ring::take_worker(&SharedData) else { return };
+        self.number.set(Some(number));
+        self.grants.set(Inbox::register(&queue::grants(number)));
+        *self.ring.borrow_mut() = Some(Ring::new(number, ring::CAPACITY));
+    }
+
+    /// Settles again those that wait, each in its own context.
+    fn retry(&self) {
+        // Taken before the loop: it borrows the list for a moment only, as each retry may need it.
+        let waiting = self.waiting.take();
+        for (id, request) in waiting {
+            let Some(alive) = request.upgrade() else { continue };
+            if hostcalls::set_effective_context(id).is_err() || alive.borrow_mut().retry(self) {
+                self.waiting.borrow_mut().push((id, request));
+            }
+        }
+    }
+}
