@@ -28,6 +28,7 @@ def attempt(model):
             "request_id": error.request_id,
             "retry_after": error.response.headers.get("retry-after"),
             "should_retry": error.response.headers.get("x-should-retry"),
+            "headers": dict(error.response.headers),
         }
     except openai.APIError as error:
         return {"class": type(error).__name__, "message": str(error)}

@@ -16,6 +16,7 @@
 //! # }
 //! ```
 
+pub mod load;
 pub mod provider;
 pub mod sdk;
 pub mod stack;

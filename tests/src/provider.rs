@@ -1,14 +1,17 @@
 //! A provider that behaves like OpenAI, and on `/v1/messages` like Anthropic.
 //!
 //! Its answers follow from the request alone. A token is four bytes of text, or what is left of
-//! them: the input is all messages' text, the output is what was answered.
+//! them: the input is all messages' text and at least one token, the output is what was answered.
+//! It honours `max_tokens`, `max_completion_tokens`, `max_output_tokens` and `n`.
 //!
 //! A request tells it how to behave, with the header `x-sample` or after a `+` in the model's name
 //! (`gpt-4o-mini+status=500`): see [`Behaviour`].
-//! `GET /sample/requests` tells what it has seen; `DELETE /sample/requests` forgets that.
+//! `GET /counts` tells what it bills, by model; `GET /sample/requests` tells what it has seen.
+//! `DELETE` on either forgets both.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
@@ -16,9 +19,11 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+
+use crate::stack::wait;
 
 mod behaviour;
 mod record;
@@ -36,11 +41,11 @@ mod moderations;
 mod responses;
 
 pub use behaviour::{Behaviour, Chunks};
-pub use record::{Counts, Seen};
+pub use record::{Billed, Counts, Seen};
 
 use answer::Ask;
-use record::Record;
-use reply::{Failure, Reply};
+use record::{Meter, Record};
+use reply::{Content, Failure, Reply};
 
 const BODY_LIMIT: usize = 64 << 20;
 
@@ -75,6 +80,7 @@ impl Provider {
         let record = Arc::new(Record::default());
         let shared = Shared { credential: credential.map(Arc::from), record: Arc::clone(&record) };
         let app = Router::new()
+            .route("/counts", get(counts).delete(forget))
             .route("/sample/requests", get(requests).delete(forget))
             .fallback(serve)
             .with_state(shared);
@@ -104,6 +110,17 @@ impl Provider {
         self.record.counts()
     }
 
+    /// What it bills, once every answer under way has ended.
+    ///
+    /// # Errors
+    /// When one has not after 20 seconds.
+    pub async fn settled(&self) -> anyhow::Result<Counts> {
+        wait::until("the provider's answers to end", Duration::from_secs(20), async || {
+            Ok(Some(self.counts()).filter(|counts| counts.under_way == 0))
+        })
+        .await
+    }
+
     /// Forgets what it has seen.
     pub fn forget(&self) {
         self.record.forget();
@@ -129,8 +146,17 @@ impl Dialect {
     }
 }
 
+async fn counts(State(shared): State<Shared>) -> Json<Value> {
+    Json(shown(&shared.record.counts()))
+}
+
+fn shown(counts: &Counts) -> Value {
+    let Counts { requests, under_way, models } = counts;
+    json!({ "requests": requests, "under_way": under_way, "models": models, "total": counts.total() })
+}
+
 async fn requests(State(shared): State<Shared>) -> Json<Value> {
-    Json(serde_json::json!({ "counts": shared.record.counts(), "requests": shared.record.requests() }))
+    Json(json!({ "counts": shown(&shared.record.counts()), "requests": shared.record.requests() }))
 }
 
 async fn forget(State(shared): State<Shared>) -> StatusCode {
@@ -156,15 +182,15 @@ async fn serve(State(shared): State<Shared>, request: Request) -> Response {
         Ok(read) => read,
         Err(failure) => return failure.into_response(dialect),
     };
+    let reply = match behaviour.status {
+        Some(status) => Err(Failure::asked(status)),
+        None => answer(&head.method, endpoint, &ask, &behaviour),
+    };
+    // It works, and bills, whether or not the client has the patience.
+    let meter = reply.as_ref().ok().and_then(|reply| shared.meter(&ask, reply));
     tokio::time::sleep(behaviour.slow).await;
-    if let Some(status) = behaviour.status {
-        return Failure::asked(status).into_response(dialect);
-    }
-    match answer(&head.method, endpoint, &ask, &behaviour) {
-        Ok(reply) => {
-            shared.record.count(reply.usage);
-            reply.into_response(&behaviour)
-        }
+    match reply {
+        Ok(reply) => reply.into_response(&behaviour, meter),
         Err(failure) => failure.into_response(dialect),
     }
 }
@@ -199,6 +225,14 @@ fn answer(method: &Method, endpoint: &str, ask: &Ask, behaviour: &Behaviour) -> 
 }
 
 impl Shared {
+    fn meter(&self, ask: &Ask, reply: &Reply) -> Option<Meter> {
+        let meter = self.record.meter(ask.model().ok()?, reply.usage);
+        if let Content::Json(_) = reply.content {
+            meter.generated(reply.usage.output);
+        }
+        Some(meter)
+    }
+
     fn accepts(&self, headers: &HeaderMap) -> bool {
         let Some(credential) = &self.credential else { return true };
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());

@@ -1,5 +1,6 @@
 //! The whole system, on ports of its own, in a directory of its own.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ pub mod wait;
 
 pub mod answer;
 pub mod api;
+pub mod ledger;
 
 use crate::provider::Provider;
 use api::Api;
@@ -60,6 +62,7 @@ pub struct Builder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Catalogue {
     Sample,
+    Priced,
     Empty,
 }
 
@@ -106,6 +109,13 @@ impl Builder {
         self
     }
 
+    /// Besides the usual models those of [`ledger`], with their prices.
+    #[must_use]
+    pub fn priced(mut self) -> Self {
+        self.catalogue = Catalogue::Priced;
+        self
+    }
+
     /// No provider and no model at the start.
     #[must_use]
     pub fn without_catalogue(mut self) -> Self {
@@ -149,10 +159,15 @@ impl Builder {
         let gateway_token = control_plane.token("gateways", "gateway").await?;
         control_plane.start().await?;
 
-        if self.catalogue == Catalogue::Sample {
+        if self.catalogue != Catalogue::Empty {
             api.create_provider(PROVIDER, "openai_compatible", &provider.url(), PROVIDER_CREDENTIAL).await?;
             for model in MODELS {
                 api.create_model(model, PROVIDER).await?;
+            }
+        }
+        if self.catalogue == Catalogue::Priced {
+            for model in [ledger::CHEAP, ledger::DEAR] {
+                api.create_priced_model(&model, PROVIDER).await?;
             }
         }
         let mut stack = Stack { provider, gateways: vec![], control_plane, api, gateway_token, dir };
@@ -199,6 +214,34 @@ impl Stack {
     /// The control plane, to be stopped, changed and started.
     pub fn control_plane(&mut self) -> &mut ControlPlane {
         &mut self.control_plane
+    }
+
+    /// Where gateways meet the control plane.
+    #[must_use]
+    pub fn grpc_address(&self) -> SocketAddr {
+        self.control_plane.grpc_address()
+    }
+
+    /// Kills the control plane and starts it over the same data, on the same ports.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn crash_control_plane(&mut self) -> anyhow::Result<()> {
+        self.control_plane.kill();
+        self.control_plane.start().await
+    }
+
+    /// Where the running gateways listen.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let running = self.gateways.iter().filter(|gateway| gateway.is_running());
+        running.map(Gateway::address).collect()
+    }
+
+    /// A token for one more gateway.
+    #[must_use]
+    pub fn gateway_token(&self) -> &str {
+        &self.gateway_token
     }
 
     /// The first gateway.

@@ -1,5 +1,6 @@
-//! The official OpenAI SDK through a real Envoy: only its base URL and its key are ours.
+//! The official SDKs of OpenAI and Anthropic through a real Envoy: only their base URL and key are ours.
 
+use latchkey_tests::provider::Provider;
 use latchkey_tests::stack::api::App;
 use latchkey_tests::stack::{MODELS, PROVIDER_CREDENTIAL, Stack};
 use reqwest::Method;
@@ -113,6 +114,54 @@ async fn responses() {
         seen["events"].as_array().and_then(|events| events.last()),
         Some(&json!("response.completed"))
     );
+}
+
+/// A provider of Anthropic's kind, whose model `name` takes messages.
+async fn with_anthropic(name: &str) -> (Stack, App, Provider) {
+    let (stack, app) = stack().await;
+    let anthropic = Provider::start(([127, 0, 0, 1], 0).into(), Some("sk-ant")).await.unwrap();
+    let url = anthropic.url();
+    let url = url.strip_suffix("/v1").unwrap();
+    stack.api().create_provider("anthropic", "anthropic", url, "sk-ant").await.unwrap();
+    stack.api().create_model(name, "anthropic").await.unwrap();
+    stack.until_synced().await.unwrap();
+    (stack, app, anthropic)
+}
+
+#[tokio::test]
+async fn messages() {
+    let (stack, app, anthropic) = with_anthropic("claude-test").await;
+    let seen = stack.gateway().sdk("messages.py", &app.key, &[("MODEL", "claude-test")]).await.unwrap();
+    let expected = json!({
+        "text": "You said: hello", "usage": [2, 4], "streamed": "You said: hello", "streamed_usage": [2, 4],
+        "call": { "name": "get_weather", "input": { "city": "sample" } }, "stop_reason": "tool_use",
+    });
+    assert_eq!(seen, expected);
+
+    let requests = anthropic.requests();
+    assert_eq!(requests.len(), 3);
+    for request in &requests {
+        assert_eq!(request.path, "/v1/messages");
+        assert_eq!(request.headers["x-api-key"], "sk-ant");
+        assert!(request.headers["anthropic-version"].starts_with("20"), "{request:?}");
+        assert_eq!(request.headers.values().find(|value| value.contains(&app.key)), None);
+    }
+    assert_eq!(stack.provider().requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_refused_message_is_an_error_of_anthropics() {
+    let (stack, app, anthropic) = with_anthropic("claude-test").await;
+    let seen = stack.gateway().sdk("messages_error.py", &app.key, &[("MODEL", "claude-9")]).await.unwrap();
+    assert_eq!(
+        (&seen["class"], &seen["type"]),
+        (&json!("NotFoundError"), &json!("not_found_error")),
+        "{seen}"
+    );
+    let seen = stack.gateway().sdk("messages_error.py", "sk-quilr-wrong", &[]).await.unwrap();
+    let expected = (&json!("AuthenticationError"), &json!("authentication_error"));
+    assert_eq!((&seen["class"], &seen["type"]), expected, "{seen}");
+    assert_eq!(anthropic.requests().len(), 0);
 }
 
 #[tokio::test]

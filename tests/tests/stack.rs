@@ -1,7 +1,8 @@
 //! The harness itself: what is stopped starts again in its place.
 
+use latchkey_tests::stack::ledger::LimitUsage;
 use latchkey_tests::stack::{Stack, postgres};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn processes_stop_and_start_in_place() {
@@ -51,4 +52,23 @@ async fn the_stack_runs_on_postgres() {
     let revoked = stack.api().act(&app.path(), "revoke").await.unwrap();
     assert_eq!(revoked["propagation"]["applied"], json!(["gateway-0"]));
     assert_eq!(stack.gateway().hello(&app.key).await.unwrap().status, 401);
+}
+
+#[tokio::test]
+async fn limits_prices_and_usage_are_written_and_read() {
+    let stack = Stack::builder().priced().gateways(0).start().await.unwrap();
+    let api = stack.api();
+    let limits = json!({ "requests_per_minute": 60, "budget": { "usd": "1.50", "per": "month" } });
+    let app = api.create_limited_app("limited", limits).await.unwrap();
+    let unused = |limit| LimitUsage { limit, used: 0, reserved: 0 };
+    assert_eq!(api.limit_usage(&app.path(), "requests_per_minute").await.unwrap(), unused(60));
+    assert_eq!(api.limit_usage(&app.path(), "budget").await.unwrap(), unused(1_500_000_000));
+    api.limit(&app, json!({ "requests_per_minute": null, "requests_per_day": 5 })).await.unwrap();
+    assert_eq!(api.limit_usage(&app.path(), "requests_per_day").await.unwrap(), unused(5));
+    assert!(api.limit_usage(&app.path(), "requests_per_minute").await.is_err());
+    assert!(api.limit_usage(&app.path(), "budget").await.is_ok(), "what is left out stays");
+
+    assert_eq!(api.records(&app, "status=4xx").await.unwrap().len(), 0);
+    assert_eq!(api.events(&app).await.unwrap(), Vec::<Value>::new());
+    assert_eq!(api.sums(&app, "").await.unwrap()["requests"], 0);
 }

@@ -13,39 +13,63 @@ use serde_json::json;
 /// The length of a request's body.
 const BODY_BYTES: usize = 1_400;
 
+/// What a body says that asks for a stream.
+pub const STREAMS: &[u8] = br#""stream":true"#;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// A JSON answer.
+    Whole,
+    /// Server-sent events.
+    Stream,
+}
+
+/// How long answers took.
+#[derive(Clone, Debug, Default)]
+pub struct Took {
+    /// All of them.
+    pub all: Duration,
+    /// Each, from the request to the first byte of its body.
+    pub first: Vec<Duration>,
+}
+
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Sends the requests with these numbers, `key(number)` in each, over `connections` connections;
-/// each connection waits for one answer before it sends the next request. Tells how long that took.
+/// each connection waits for one answer before it sends the next request.
 ///
 /// Fails at the first answer that is not 200.
 pub fn send(
     address: SocketAddr,
     connections: usize,
     numbers: Range<u64>,
+    ask: Ask,
     key: &(dyn Fn(u64) -> String + Sync),
-) -> anyhow::Result<Duration> {
+) -> anyhow::Result<Took> {
     let next = AtomicU64::new(numbers.start);
-    let body = body();
+    let body = body(ask);
     let begun = Instant::now();
-    thread::scope(|scope| {
-        let drive = || -> anyhow::Result<()> {
+    let first = thread::scope(|scope| {
+        let drive = || -> anyhow::Result<Vec<Duration>> {
             let mut connection = Connection::open(address)?;
+            let mut first = vec![];
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 if number >= numbers.end {
-                    return Ok(());
+                    return Ok(first);
                 }
-                connection.exchange(&key(number), &body)?;
+                first.push(connection.exchange(&key(number), &body)?);
             }
         };
         let drivers = (0..connections).map(|_| scope.spawn(drive)).collect::<Vec<_>>();
+        let drivers = drivers.into_iter();
         drivers
-            .into_iter()
-            .try_for_each(|driver| driver.join().unwrap_or_else(|_| bail!("a connection's thread died")))
+            .map(|driver| driver.join().unwrap_or_else(|_| bail!("a connection's thread died")))
+            .collect::<anyhow::Result<Vec<_>>>()
     })?;
-    Ok(begun.elapsed())
+    Ok(Took { all: begun.elapsed(), first: first.concat() })
 }
 
 struct Connection {
@@ -64,8 +88,8 @@ impl Connection {
         Ok(Self { stream, request: vec![], line: String::new(), answer: vec![] })
     }
 
-    /// Sends one request and reads its answer.
-    fn exchange(&mut self, key: &str, body: &str) -> anyhow::Result<()> {
+    /// Sends one request and reads its answer; tells when the first byte of its body came.
+    fn exchange(&mut self, key: &str, body: &str) -> anyhow::Result<Duration> {
         self.request.clear();
         // The headers of OpenAI's own SDK for Python.
         write!(
@@ -79,6 +103,7 @@ impl Connection {
              authorization: Bearer {key}\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         )?;
+        let begun = Instant::now();
         self.stream.get_mut().write_all(&self.request)?;
 
         let status = self.read_line()?.to_owned();
@@ -92,12 +117,35 @@ impl Connection {
                 length = Some(value.parse()?);
             }
         }
-        self.answer.resize(length.context("an answer without a length")?, 0);
-        self.stream.read_exact(&mut self.answer)?;
+        self.answer.clear();
+        self.stream.fill_buf().context("waiting for the body")?;
+        let first = begun.elapsed();
+        match length {
+            Some(length) => self.read(length)?,
+            None => self.read_chunks()?,
+        }
         if !status.starts_with("HTTP/1.1 200") {
             bail!("{status}: {}", String::from_utf8_lossy(&self.answer));
         }
-        Ok(())
+        Ok(first)
+    }
+
+    /// Adds so many bytes to the answer.
+    fn read(&mut self, length: usize) -> anyhow::Result<()> {
+        let begun = self.answer.len();
+        self.answer.resize(begun + length, 0);
+        Ok(self.stream.read_exact(&mut self.answer[begun..])?)
+    }
+
+    fn read_chunks(&mut self) -> anyhow::Result<()> {
+        loop {
+            let size = usize::from_str_radix(self.read_line()?, 16).context("an answer without a length")?;
+            self.read(size)?;
+            self.read_line()?;
+            if size == 0 {
+                return Ok(());
+            }
+        }
     }
 
     fn read_line(&mut self) -> anyhow::Result<&str> {
@@ -107,17 +155,21 @@ impl Connection {
     }
 }
 
-fn body() -> String {
+fn body(ask: Ask) -> String {
     let body = |prompt: &str| {
-        json!({
+        let mut body = json!({
             "messages": [
                 { "role": "system", "content": "You answer questions about the company's products." },
                 { "role": "user", "content": prompt },
             ],
             "model": "gpt-4o-mini",
             "temperature": 0.2,
-        })
-        .to_string()
+            "max_tokens": 1_000,
+        });
+        if ask == Ask::Stream {
+            body["stream"] = json!(true);
+        }
+        body.to_string()
     };
     let prompt = "Which of our plans includes \"single sign-on\", and since when?\n".repeat(BODY_BYTES / 40);
     let mut room = BODY_BYTES;

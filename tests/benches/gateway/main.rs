@@ -6,13 +6,19 @@
 use clap::{Parser, ValueEnum};
 
 use fixed::Fixed;
+use load::Ask;
 use race::Course;
 use system::System;
 
+mod active;
 mod changes;
+mod exchange;
 mod fixed;
+mod ingest;
+mod lease;
 mod load;
 mod lookups;
+mod metered;
 mod overhead;
 mod race;
 mod report;
@@ -53,6 +59,15 @@ struct Arguments {
     /// Changes of a key.
     #[arg(long, default_value_t = 300)]
     changes: u64,
+    /// Keys that are used at the same time.
+    #[arg(long, default_value_t = 100_000)]
+    active: u64,
+    /// Leases asked for.
+    #[arg(long, default_value_t = 3_000)]
+    leases: u64,
+    /// Records sent to the control plane.
+    #[arg(long, default_value_t = 300_000)]
+    records: u64,
     /// Said by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
@@ -64,6 +79,11 @@ enum Figure {
     Sync,
     Lookups,
     Changes,
+    Metered,
+    Stream,
+    Active,
+    Lease,
+    Ingest,
 }
 
 impl Arguments {
@@ -77,6 +97,7 @@ impl Arguments {
             warm_up: self.warm_up,
             requests: self.requests,
             connections: self.connections,
+            ask: Ask::Whole,
         }
     }
 }
@@ -85,14 +106,24 @@ impl Arguments {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let provider = Fixed::start("provider", fixed::COMPLETION)?;
-    let mut few = System::start(&provider, FEW).await?;
-    if arguments.wants(Figure::Overhead) {
-        overhead::measure(&mut few, &provider, arguments.course()).await?.print();
-    }
-    if arguments.only == [Figure::Overhead] {
+    keys(&arguments, &provider).await?;
+    usage(&arguments, &provider).await
+}
+
+/// What checking keys costs, few and many.
+async fn keys(arguments: &Arguments, provider: &Fixed) -> anyhow::Result<()> {
+    let many = [Figure::Sync, Figure::Lookups, Figure::Changes].map(|figure| arguments.wants(figure));
+    if !many.contains(&true) && !arguments.wants(Figure::Overhead) {
         return Ok(());
     }
-    let mut many = System::start(&provider, arguments.keys).await?;
+    let mut few = System::start(provider, FEW).await?;
+    if arguments.wants(Figure::Overhead) {
+        overhead::measure(&mut few, provider, arguments.course()).await?.print();
+    }
+    if !many.contains(&true) {
+        return Ok(());
+    }
+    let mut many = System::start(provider, arguments.keys).await?;
     if arguments.wants(Figure::Sync) {
         sync::measure(&few, &mut many, arguments.starts).await?.print();
     }
@@ -101,6 +132,31 @@ async fn main() -> anyhow::Result<()> {
     }
     if arguments.wants(Figure::Changes) {
         changes::measure(&many, arguments.changes).await?.print();
+    }
+    Ok(())
+}
+
+/// What measuring, limiting and recording requests costs.
+async fn usage(arguments: &Arguments, provider: &Fixed) -> anyhow::Result<()> {
+    if arguments.wants(Figure::Metered) || arguments.wants(Figure::Stream) {
+        let mut system = System::start_metered(provider, FEW).await?;
+        metered::add_plain(&mut system).await?;
+        if arguments.wants(Figure::Metered) {
+            metered::whole(&system, arguments.course())?.print();
+        }
+        if arguments.wants(Figure::Stream) {
+            metered::streamed(&system, arguments.course())?.print();
+        }
+    }
+    if arguments.wants(Figure::Active) {
+        let mut system = System::start_metered(provider, arguments.active).await?;
+        active::measure(&mut system, arguments.course()).await?.print();
+    }
+    if arguments.wants(Figure::Lease) {
+        lease::measure(arguments.leases).await?.print();
+    }
+    if arguments.wants(Figure::Ingest) {
+        ingest::measure(arguments.records).await?.print();
     }
     Ok(())
 }

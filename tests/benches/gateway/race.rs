@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use latchkey_tests::stack::gateway::Gateway;
 
-use crate::load;
+use crate::load::{self, Ask};
 use crate::statistics::median;
 use crate::stock::Stock;
 use crate::system;
@@ -23,6 +23,8 @@ pub struct Course {
     pub requests: u64,
     /// Connections, each with one request at a time.
     pub connections: usize,
+    /// What the requests ask for.
+    pub ask: Ask,
 }
 
 /// An Envoy, and the keys that it is called with.
@@ -30,6 +32,8 @@ pub struct Contender<'a> {
     address: SocketAddr,
     usage: Usage,
     stock: &'a Stock,
+    /// How many of the stock's keys it is called with.
+    keys: u64,
     turns: Vec<Turn>,
 }
 
@@ -38,6 +42,8 @@ pub struct Contender<'a> {
 struct Turn {
     cpu: Duration,
     elapsed: Duration,
+    /// The median of all requests.
+    first: Duration,
 }
 
 /// What is compared.
@@ -47,13 +53,20 @@ pub enum Measure {
     Cpu,
     /// Requests per second.
     Throughput,
+    /// From a request to the first byte of its answer's body, in microseconds.
+    FirstByte,
 }
 
 impl<'a> Contender<'a> {
     /// A running Envoy.
     pub fn new(gateway: &Gateway, stock: &'a Stock) -> anyhow::Result<Self> {
         let (address, usage) = (system::address(gateway)?, system::usage(gateway)?);
-        Ok(Self { address, usage, stock, turns: vec![] })
+        Ok(Self { address, usage, stock, keys: stock.len(), turns: vec![] })
+    }
+
+    /// The same, called with so many of the keys.
+    pub fn with_keys(self, keys: u64) -> Self {
+        Self { keys, ..self }
     }
 
     /// Its median.
@@ -80,10 +93,12 @@ impl<'a> Contender<'a> {
 
     /// A turn that sends the requests with these numbers.
     fn turn(&self, course: Course, numbers: Range<u64>) -> anyhow::Result<Turn> {
-        let key = |number| self.stock.value(self.stock.draw(number));
+        let key = |number| self.stock.value(self.stock.draw(number) % self.keys);
         let before = self.usage.cpu()?;
-        let elapsed = load::send(self.address, course.connections, numbers, &key)?;
-        Ok(Turn { cpu: self.usage.cpu()? - before, elapsed })
+        let took = load::send(self.address, course.connections, numbers, course.ask, &key)?;
+        let cpu = self.usage.cpu()? - before;
+        let first = median(took.first.iter().map(Duration::as_secs_f64));
+        Ok(Turn { cpu, elapsed: took.all, first: Duration::from_secs_f64(first.max(0.0)) })
     }
 }
 
@@ -104,6 +119,7 @@ impl Turn {
         match measure {
             Measure::Cpu => self.cpu.as_secs_f64() * 1e6 / requests,
             Measure::Throughput => requests / self.elapsed.as_secs_f64(),
+            Measure::FirstByte => self.first.as_secs_f64() * 1e6,
         }
     }
 }

@@ -48,6 +48,21 @@ impl Stock {
         Ok(stock)
     }
 
+    /// Gives every app, and every named key, limits of each kind that are never reached.
+    pub async fn limit(&self, stack: &Stack) -> anyhow::Result<()> {
+        let limits = json!({
+            "requests_per_minute": 1_000_000_000_u64, "requests_per_day": 1_000_000_000_000_u64,
+            "tokens_per_minute": 100_000_000_000_000_u64,
+            "token_budget": { "tokens": 100_000_000_000_000_u64, "per": "month" },
+            "budget": { "usd": "1000000000", "per": "month" },
+        });
+        for app in &self.apps {
+            let edit = json!({ "limits": limits, "named_key_limits": limits });
+            stack.api().edit(&format!("/api/v1/apps/{}", app.id), edit).await?;
+        }
+        Ok(())
+    }
+
     /// How many there are.
     pub fn len(&self) -> u64 {
         self.keys

@@ -57,6 +57,14 @@ impl System {
         Ok(Self { stack, stock, cold })
     }
 
+    /// The same, where every app and key has limits and a budget, and the model a price.
+    pub async fn start_metered(provider: &Fixed, keys: u64) -> anyhow::Result<Self> {
+        let system = Self::start(provider, keys).await?;
+        system.stock.limit(&system.stack).await?;
+        system.stack.until_synced().await?;
+        Ok(system)
+    }
+
     /// Stops the gateway, and starts it knowing nothing.
     pub async fn start_cold(&mut self) -> anyhow::Result<ColdStart> {
         let gateway = self.stack.gateway_mut();

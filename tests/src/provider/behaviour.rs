@@ -19,6 +19,12 @@ pub struct Behaviour {
     pub chunks: Chunks,
     /// `tokens=N`: answer with as many, where the request allows them.
     pub tokens: Option<u64>,
+    /// `reasoning=N`: think as many before that; they are output too, and not shown.
+    pub reasoning: u64,
+    /// `cached=N`: find as many of the input's tokens in the cache.
+    pub cached: u64,
+    /// `dense`: every byte of the input is a token, which is the worst that a tokenizer does.
+    pub dense: bool,
 }
 
 /// How an answer is cut into writes.
@@ -51,6 +57,9 @@ impl Behaviour {
                 "tiny-chunks" => self.chunks = Chunks::Tiny,
                 "huge-chunks" => self.chunks = Chunks::Huge,
                 "tokens" => self.tokens = Some(number()?.into()),
+                "reasoning" => self.reasoning = number()?.into(),
+                "cached" => self.cached = number()?.into(),
+                "dense" => self.dense = true,
                 _ => return Err(format!("the sample provider knows no behaviour {name:?}")),
             }
         }
@@ -69,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_list_is_read_in_order() {
-        let behaviour = Behaviour::default().told("slow=500, status=429,no-usage,cut=3,tiny-chunks,tokens=7");
+        let told = "slow=500, status=429,no-usage,cut=3,tiny-chunks,tokens=7,reasoning=2,cached=1,dense";
         let expected = Behaviour {
             slow: Duration::from_millis(500),
             pace: Duration::ZERO,
@@ -78,8 +87,11 @@ mod tests {
             cut: Some(3),
             chunks: Chunks::Tiny,
             tokens: Some(7),
+            reasoning: 2,
+            cached: 1,
+            dense: true,
         };
-        assert_eq!(behaviour, Ok(expected));
+        assert_eq!(Behaviour::default().told(told), Ok(expected));
     }
 
     #[test]

@@ -21,13 +21,16 @@ pub(super) fn answer(ask: &Ask, behaviour: &Behaviour) -> Result<Reply, Failure>
     }
     let (input, prompt) = conversation(messages);
     let turn = Turn::of(ask, messages, &prompt, behaviour);
-    let usage = Usage { input, output: turn.tokens() };
+    let choices = ask.choices();
+    let usage = input.billed(choices * turn.tokens(), choices * turn.reasoning(), behaviour);
     if ask.streams() {
         return Ok(Reply::events(stream(ask, model, &turn, usage, behaviour), usage));
     }
     let mut body = json!({
         "id": ask.id("chatcmpl-"), "object": "chat.completion", "created": CREATED, "model": model,
-        "choices": [{ "index": 0, "message": turn.message(), "logprobs": null, "finish_reason": turn.reason() }],
+        "choices": (0..choices).map(|index| {
+            json!({ "index": index, "message": turn.message(), "logprobs": null, "finish_reason": turn.reason() })
+        }).collect::<Vec<_>>(),
         "service_tier": "default", "system_fingerprint": "fp_sample",
     });
     if !behaviour.no_usage {
@@ -56,8 +59,15 @@ impl Turn {
 
     fn tokens(&self) -> u64 {
         match self {
-            Self::Says(text) => super::answer::tokens(&text.text),
+            Self::Says(text) => text.tokens(),
             Self::Calls(calls) => calls.iter().map(Call::tokens).sum(),
+        }
+    }
+
+    fn reasoning(&self) -> u64 {
+        match self {
+            Self::Says(text) => text.reasoning,
+            Self::Calls(_) => 0,
         }
     }
 
@@ -85,14 +95,17 @@ impl Turn {
         }
     }
 
-    /// The deltas between the first, which names the role, and the last, which is empty.
-    fn deltas(&self, behaviour: &Behaviour) -> Vec<Value> {
+    /// The deltas between the first, which names the role, and the last, which is empty; each with
+    /// the tokens shown up to its end.
+    fn deltas(&self, behaviour: &Behaviour) -> Vec<(Value, u64)> {
         match self {
             Self::Says(text) => {
-                text.pieces(behaviour).into_iter().map(|piece| json!({ "content": piece })).collect()
+                let pieces = text.pieces(behaviour).into_iter();
+                pieces.map(|(piece, shown)| (json!({ "content": piece }), shown)).collect()
             }
             Self::Calls(calls) => {
-                calls.iter().enumerate().flat_map(|(index, call)| deltas(index, call)).collect()
+                let deltas = calls.iter().enumerate().flat_map(|(index, call)| deltas(index, call));
+                deltas.map(|delta| (delta, self.tokens())).collect()
             }
         }
     }
@@ -120,14 +133,21 @@ fn stream(ask: &Ask, model: &str, turn: &Turn, usage: Usage, behaviour: &Behavio
         }
         Event::data(chunk)
     };
-    let choice = |delta: Value, reason: Option<&str>| {
-        chunk(json!([{ "index": 0, "delta": delta, "logprobs": null, "finish_reason": reason }]), Value::Null)
-    };
-
-    let content = if matches!(turn, Turn::Says(_)) { json!("") } else { Value::Null };
-    let mut events = vec![choice(json!({ "role": "assistant", "content": content, "refusal": null }), None)];
-    events.extend(turn.deltas(behaviour).into_iter().map(|delta| choice(delta, None)));
-    events.push(choice(json!({}), Some(turn.reason())));
+    let mut events = vec![];
+    for index in 0..ask.choices() {
+        let choice = |delta: Value, reason: Option<&str>| {
+            let choice = json!({ "index": index, "delta": delta, "logprobs": null, "finish_reason": reason });
+            chunk(json!([choice]), Value::Null)
+        };
+        // All is thought before the first word of the first choice.
+        let before = usage.reasoning + index * (turn.tokens() - turn.reasoning());
+        let content = if matches!(turn, Turn::Says(_)) { json!("") } else { Value::Null };
+        let role = json!({ "role": "assistant", "content": content, "refusal": null });
+        events.push(choice(role, None).having(before));
+        let deltas = turn.deltas(behaviour).into_iter();
+        events.extend(deltas.map(|(delta, shown)| choice(delta, None).having(before + shown)));
+        events.push(choice(json!({}), Some(turn.reason())));
+    }
     if with_usage && !behaviour.no_usage {
         events.push(chunk(json!([]), shown(usage)));
     }
@@ -139,11 +159,12 @@ fn call_id(index: usize) -> String {
     format!("call_sample_{index}")
 }
 
-fn shown(usage: Usage) -> Value {
+/// Usage as chat completions and the older completions tell it.
+pub(super) fn shown(usage: Usage) -> Value {
     json!({
         "prompt_tokens": usage.input, "completion_tokens": usage.output, "total_tokens": usage.input + usage.output,
-        "prompt_tokens_details": { "cached_tokens": 0, "audio_tokens": 0 },
-        "completion_tokens_details": { "reasoning_tokens": 0, "audio_tokens": 0,
+        "prompt_tokens_details": { "cached_tokens": usage.cached, "audio_tokens": 0 },
+        "completion_tokens_details": { "reasoning_tokens": usage.reasoning, "audio_tokens": 0,
             "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0 },
     })
 }

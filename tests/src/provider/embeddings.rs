@@ -6,9 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::answer::{Ask, tokens};
+use super::answer::{Ask, Input};
 use super::behaviour::Behaviour;
-use super::reply::{Failure, Reply, Usage};
+use super::reply::Usage;
+use super::reply::{Failure, Reply};
 
 const DIMENSIONS: u64 = 1536;
 const MOST_DIMENSIONS: u64 = 4096;
@@ -23,7 +24,8 @@ pub(super) fn answer(ask: &Ask, behaviour: &Behaviour) -> Result<Reply, Failure>
         let embedding = if as_base64 { json!(packed(&vector)) } else { json!(vector) };
         json!({ "object": "embedding", "index": index, "embedding": embedding })
     });
-    let usage = Usage { input: inputs.iter().map(|input| tokens(input)).sum(), output: 0 };
+    // No provider caches the input of embeddings, or says so.
+    let usage = Usage { cached: 0, ..said(&ask.0["input"]).billed(0, 0, behaviour) };
     let mut body = json!({ "object": "list", "model": model, "data": data.collect::<Vec<_>>() });
     if !behaviour.no_usage {
         body["usage"] = json!({ "prompt_tokens": usage.input, "total_tokens": usage.input });
@@ -45,6 +47,16 @@ fn inputs(input: &Value) -> Result<Vec<String>, Failure> {
         return Err(Failure::invalid("'input' must not be empty".to_owned()));
     }
     Ok(inputs)
+}
+
+/// The tokens of all inputs; a number is a token.
+fn said(input: &Value) -> Input {
+    match input {
+        Value::String(text) => Input::of(text),
+        Value::Number(_) => Input::counted(1),
+        Value::Array(items) => items.iter().map(said).sum(),
+        _ => Input::default(),
+    }
 }
 
 /// A vector of length one that only this input has.

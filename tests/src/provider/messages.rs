@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::answer::{Ask, Ends, Text, conversation, text_of, tokens};
+use super::answer::{Ask, Ends, Input, Text, conversation, text_of};
 use super::behaviour::Behaviour;
 use super::reply::{Event, Failure, Reply, Usage};
 use super::tools::{Call, Choice, Tool, calls};
@@ -20,14 +20,16 @@ pub(super) fn answer(ask: &Ask, behaviour: &Behaviour) -> Result<Reply, Failure>
     };
     let (input, prompt) = conversation(ask.list("messages"));
     let turn = Turn::of(ask, &prompt, limit, behaviour);
-    let usage = Usage { input: input + tokens(&text_of(&ask.0["system"])), output: turn.tokens() };
+    let input = input + Input::of(&text_of(&ask.0["system"]));
+    // Thinking is output that this API does not count by itself.
+    let usage = input.billed(turn.tokens(), 0, behaviour);
     if ask.streams() {
         return Ok(Reply::events(stream(ask, model, &turn, usage, behaviour), usage));
     }
     let blocks = turn.blocks().into_iter().map(|block| block.whole).collect::<Vec<_>>();
     let mut body = message(ask, model, json!(blocks), json!(turn.reason()));
     if !behaviour.no_usage {
-        body["usage"] = json!({ "input_tokens": usage.input, "output_tokens": usage.output });
+        body["usage"] = told(usage, usage.output);
     }
     Ok(Reply::json(body, usage))
 }
@@ -36,7 +38,8 @@ pub(super) fn answer(ask: &Ask, behaviour: &Behaviour) -> Result<Reply, Failure>
 struct Block {
     whole: Value,
     begun: Value,
-    deltas: Vec<Value>,
+    /// With the tokens of the block up to its end.
+    deltas: Vec<(Value, u64)>,
 }
 
 impl Turn {
@@ -57,7 +60,7 @@ impl Turn {
 
     fn tokens(&self) -> u64 {
         match self {
-            Self::Says(text) => tokens(&text.text),
+            Self::Says(text) => text.tokens(),
             Self::Calls(calls) => calls.iter().map(Call::tokens).sum(),
         }
     }
@@ -85,7 +88,9 @@ fn text_block(text: &Text) -> Block {
     Block {
         whole: json!({ "type": "text", "text": text.text }),
         begun: json!({ "type": "text", "text": "" }),
-        deltas: pieces.map(|piece| json!({ "type": "text_delta", "text": piece })).collect(),
+        deltas: pieces
+            .map(|(piece, shown)| (json!({ "type": "text_delta", "text": piece }), text.reasoning + shown))
+            .collect(),
     }
 }
 
@@ -95,7 +100,9 @@ fn tool_block(index: usize, call: &Call) -> Block {
     Block {
         whole: block(serde_json::from_str(&call.arguments).unwrap_or_default()),
         begun: block(json!({})),
-        deltas: pieces.map(|piece| json!({ "type": "input_json_delta", "partial_json": piece })).collect(),
+        deltas: pieces
+            .map(|piece| (json!({ "type": "input_json_delta", "partial_json": piece }), call.tokens()))
+            .collect(),
     }
 }
 
@@ -104,27 +111,38 @@ fn message(ask: &Ask, model: &str, content: Value, reason: Value) -> Value {
         "stop_reason": reason, "stop_sequence": null })
 }
 
+/// Usage as Anthropic tells it: what comes from the cache is not among the input tokens.
+fn told(usage: Usage, output: u64) -> Value {
+    json!({
+        "input_tokens": usage.input - usage.cached, "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": usage.cached, "output_tokens": output, "service_tier": "standard",
+    })
+}
+
 fn stream(ask: &Ask, model: &str, turn: &Turn, usage: Usage, behaviour: &Behaviour) -> Vec<Event> {
     let mut begin = message(ask, model, json!([]), Value::Null);
     let mut end =
         json!({ "type": "message_delta", "delta": { "stop_reason": turn.reason(), "stop_sequence": null } });
     if !behaviour.no_usage {
-        begin["usage"] = json!({ "input_tokens": usage.input, "output_tokens": 1 });
+        begin["usage"] = told(usage, 1);
         end["usage"] = json!({ "output_tokens": usage.output });
     }
     let mut events = vec![Event::typed(json!({ "type": "message_start", "message": begin }))];
+    let mut before = 0;
     for (index, block) in turn.blocks().into_iter().enumerate() {
         events.push(Event::typed(
             json!({ "type": "content_block_start", "index": index, "content_block": block.begun }),
         ));
         events.push(Event::typed(json!({ "type": "ping" })));
-        let deltas = block.deltas.into_iter();
-        events.extend(deltas.map(|delta| {
+        let tokens = block.deltas.last().map_or(0, |(_, tokens)| *tokens);
+        events.extend(block.deltas.into_iter().map(|(delta, tokens)| {
             Event::typed(json!({ "type": "content_block_delta", "index": index, "delta": delta }))
+                .having(before + tokens)
         }));
+        before += tokens;
         events.push(Event::typed(json!({ "type": "content_block_stop", "index": index })));
     }
-    events.push(Event::typed(end));
+    events.push(Event::typed(end).having(usage.output));
     events.push(Event::typed(json!({ "type": "message_stop" })));
     events
 }

@@ -1,7 +1,8 @@
 //! What the provider has seen, for tests to ask about.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::request::Parts;
 use serde::Serialize;
@@ -30,19 +31,57 @@ pub struct Seen {
 }
 
 /// How much has been seen and answered since the start, or since it was last forgotten.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Requests that have arrived.
     pub requests: u64,
-    /// Tokens of the requests that were answered.
+    /// Answers that are not yet given to their end.
+    pub under_way: u64,
+    /// What is billed for each model.
+    pub models: BTreeMap<String, Billed>,
+}
+
+/// What a provider bills: answers, however they ended. Of a stream that was cut, or that nobody
+/// read any more, the output up to there; of another answer, all of it, read or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Billed {
+    /// Requests that were answered, and not with a failure.
+    pub requests: u64,
+    /// Tokens of these requests, with those from the cache.
     pub input_tokens: u64,
-    /// Tokens of the answers, as if every one had been read to its end.
+    /// Of these, the ones from the cache.
+    pub cached_input_tokens: u64,
+    /// Tokens of the answers, with those for reasoning.
     pub output_tokens: u64,
+    /// Of these, the ones for reasoning.
+    pub reasoning_tokens: u64,
 }
 
 /// The record, shared by all requests.
 #[derive(Default)]
 pub(super) struct Record(Mutex<(VecDeque<Seen>, Counts)>);
+
+/// Counts one answer, until it is dropped.
+pub(super) struct Meter {
+    record: Arc<Record>,
+    model: String,
+    usage: Usage,
+    counted: AtomicU64,
+}
+
+impl Counts {
+    /// What is billed for all models.
+    #[must_use]
+    pub fn total(&self) -> Billed {
+        self.models.values().fold(Billed::default(), |sum, model| Billed {
+            requests: sum.requests + model.requests,
+            input_tokens: sum.input_tokens + model.input_tokens,
+            cached_input_tokens: sum.cached_input_tokens + model.cached_input_tokens,
+            output_tokens: sum.output_tokens + model.output_tokens,
+            reasoning_tokens: sum.reasoning_tokens + model.reasoning_tokens,
+        })
+    }
+}
 
 impl Seen {
     pub(super) fn new(head: &Parts, body: &Value, body_bytes: usize) -> Self {
@@ -74,10 +113,15 @@ impl Record {
         requests.push_back(seen);
     }
 
-    pub(super) fn count(&self, usage: Usage) {
+    /// Bills an answer's input, and meters its output.
+    pub(super) fn meter(self: &Arc<Self>, model: &str, usage: Usage) -> Meter {
         let (_, counts) = &mut *self.lock();
-        counts.input_tokens += usage.input;
-        counts.output_tokens += usage.output;
+        counts.under_way += 1;
+        let billed = counts.models.entry(model.to_owned()).or_default();
+        billed.requests += 1;
+        billed.input_tokens += usage.input;
+        billed.cached_input_tokens += usage.cached;
+        Meter { record: Arc::clone(self), model: model.to_owned(), usage, counted: AtomicU64::new(0) }
     }
 
     pub(super) fn requests(&self) -> Vec<Seen> {
@@ -85,14 +129,34 @@ impl Record {
     }
 
     pub(super) fn counts(&self) -> Counts {
-        self.lock().1
+        self.lock().1.clone()
     }
 
     pub(super) fn forget(&self) {
-        *self.lock() = Default::default();
+        let (requests, counts) = &mut *self.lock();
+        requests.clear();
+        *counts = Counts { under_way: counts.under_way, ..Counts::default() };
     }
 
     fn lock(&self) -> MutexGuard<'_, (VecDeque<Seen>, Counts)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Meter {
+    /// As many output tokens exist by now. What is thought comes before what is said.
+    pub(super) fn generated(&self, output: u64) {
+        let before = self.counted.fetch_max(output, Ordering::Relaxed);
+        let now = before.max(output);
+        let (_, counts) = &mut *self.record.lock();
+        let billed = counts.models.entry(self.model.clone()).or_default();
+        billed.output_tokens += now - before;
+        billed.reasoning_tokens += now.min(self.usage.reasoning) - before.min(self.usage.reasoning);
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.record.lock().1.under_way -= 1;
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::answer::{Ask, CREATED, Ends, Text, conversation, text_of, tokens};
+use super::answer::{Ask, CREATED, Ends, Input, Text, conversation, text_of};
 use super::behaviour::Behaviour;
 use super::reply::{Event, Failure, Reply, Usage};
 use super::tools::{Call, Choice, Tool, calls};
@@ -11,26 +11,31 @@ use super::tools::{Call, Choice, Tool, calls};
 struct Item {
     whole: Value,
     begun: Value,
-    between: Vec<Value>,
+    /// With the tokens shown up to their ends.
+    between: Vec<(Value, u64)>,
 }
 
 pub(super) fn answer(ask: &Ask, behaviour: &Behaviour) -> Result<Reply, Failure> {
     let model = ask.model()?;
     let (input, prompt) = match &ask.0["input"] {
-        Value::String(text) => (tokens(text), text.clone()),
+        Value::String(text) => (Input::of(text), text.clone()),
         _ => conversation(ask.list("input")),
     };
     let calls = called(ask, &prompt);
     let text = Text::answering(&prompt, ask.limit(&["max_output_tokens"]), behaviour);
     let says = calls.is_empty();
     let complete = !says || text.ends == Ends::Complete;
-    let output = if says { tokens(&text.text) } else { calls.iter().map(Call::tokens).sum() };
+    let (output, reasoning) = match says {
+        true => (text.tokens(), text.reasoning),
+        false => (calls.iter().map(Call::tokens).sum(), 0),
+    };
     let items = if says {
         vec![message(ask, &text, behaviour)]
     } else {
         calls.iter().enumerate().map(|(index, call)| function_call(index, call)).collect()
     };
-    let usage = Usage { input: input + tokens(&text_of(&ask.0["instructions"])), output };
+    let input = input + Input::of(&text_of(&ask.0["instructions"]));
+    let usage = input.billed(output, reasoning, behaviour);
 
     let whole = items.iter().map(|item| item.whole.clone()).collect::<Vec<_>>();
     let mut last = response(ask, model, if complete { "completed" } else { "incomplete" }, json!(whole));
@@ -43,7 +48,8 @@ pub(super) fn answer(ask: &Ask, behaviour: &Behaviour) -> Result<Reply, Failure>
     if !ask.streams() {
         return Ok(Reply::json(last, usage));
     }
-    Ok(Reply::events(stream(response(ask, model, "in_progress", json!([])), items, last), usage))
+    let begun = response(ask, model, "in_progress", json!([]));
+    Ok(Reply::events(stream(begun, items, last, usage), usage))
 }
 
 fn called(ask: &Ask, prompt: &str) -> Vec<Call> {
@@ -83,10 +89,11 @@ fn message(ask: &Ask, text: &Text, behaviour: &Behaviour) -> Item {
     let mut done = event("response.output_text.done", "text", json!(text.text));
     done["logprobs"] = json!([]);
 
-    let mut between = vec![event("response.content_part.added", "part", part(""))];
-    between.extend(text.pieces(behaviour).into_iter().map(delta));
-    between.push(done);
-    between.push(event("response.content_part.done", "part", part(&text.text)));
+    let mut between = vec![(event("response.content_part.added", "part", part("")), 0)];
+    between.extend(text.pieces(behaviour).into_iter().map(|(piece, shown)| (delta(piece), shown)));
+    let shown = text.tokens() - text.reasoning;
+    between.push((done, shown));
+    between.push((event("response.content_part.done", "part", part(&text.text)), shown));
     Item {
         whole: message(status, json!([part(&text.text)])),
         begun: message("in_progress", json!([])),
@@ -105,37 +112,40 @@ fn function_call(index: usize, call: &Call) -> Item {
     let mut between = call.pieces().into_iter().map(delta).collect::<Vec<_>>();
     between.push(json!({ "type": "response.function_call_arguments.done", "item_id": id, "name": call.name,
         "arguments": call.arguments }));
+    let between = between.into_iter().map(|event| (event, call.tokens())).collect();
     Item { whole: item("completed", &call.arguments), begun: item("in_progress", ""), between }
 }
 
-fn stream(begun: Value, items: Vec<Item>, last: Value) -> Vec<Event> {
+fn stream(begun: Value, items: Vec<Item>, last: Value, usage: Usage) -> Vec<Event> {
     let mut events = vec![
-        json!({ "type": "response.created", "response": begun }),
-        json!({ "type": "response.in_progress", "response": begun }),
+        (json!({ "type": "response.created", "response": begun }), 0),
+        (json!({ "type": "response.in_progress", "response": begun }), 0),
     ];
+    let mut before = usage.reasoning;
     for (index, item) in items.into_iter().enumerate() {
-        events
-            .push(json!({ "type": "response.output_item.added", "output_index": index, "item": item.begun }));
-        events.extend(item.between.into_iter().map(|mut event| {
+        let around = |kind: &str, item: Value| json!({ "type": format!("response.output_item.{kind}"), "output_index": index, "item": item });
+        let shown = item.between.last().map_or(0, |(_, shown)| *shown);
+        events.push((around("added", item.begun), before));
+        events.extend(item.between.into_iter().map(|(mut event, shown)| {
             event["output_index"] = json!(index);
-            event
+            (event, before + shown)
         }));
-        events
-            .push(json!({ "type": "response.output_item.done", "output_index": index, "item": item.whole }));
+        before += shown;
+        events.push((around("done", item.whole), before));
     }
     let end = if last["status"] == "completed" { "response.completed" } else { "response.incomplete" };
-    events.push(json!({ "type": end, "response": last }));
-    let numbered = events.into_iter().enumerate().map(|(number, mut event)| {
+    events.push((json!({ "type": end, "response": last }), usage.output));
+    let numbered = events.into_iter().enumerate().map(|(number, (mut event, generated))| {
         event["sequence_number"] = json!(number);
-        Event::typed(event)
+        Event::typed(event).having(generated)
     });
     numbered.collect()
 }
 
 fn shown(usage: Usage) -> Value {
     json!({
-        "input_tokens": usage.input, "input_tokens_details": { "cached_tokens": 0 },
-        "output_tokens": usage.output, "output_tokens_details": { "reasoning_tokens": 0 },
+        "input_tokens": usage.input, "input_tokens_details": { "cached_tokens": usage.cached },
+        "output_tokens": usage.output, "output_tokens_details": { "reasoning_tokens": usage.reasoning },
         "total_tokens": usage.input + usage.output,
     })
 }

@@ -1,5 +1,3 @@
-use serde_json::json;
-
 use super::*;
 
 async fn provider() -> Provider {
@@ -126,7 +124,9 @@ async fn the_credential_is_required_and_what_came_is_remembered() {
     assert_eq!(requests.len(), 3);
     assert_eq!(requests[2].headers["authorization"], "Bearer sk-provider");
     assert_eq!(requests[2].body["messages"][0]["content"], "hello");
-    assert_eq!(provider.counts(), Counts { requests: 3, input_tokens: 2, output_tokens: 4 });
+    let billed = Billed { requests: 1, input_tokens: 2, output_tokens: 4, ..Billed::default() };
+    let models = [("gpt-4o-mini".to_owned(), billed)].into();
+    assert_eq!(provider.counts(), Counts { requests: 3, under_way: 0, models });
     provider.forget();
     assert_eq!(provider.counts(), Counts::default());
 }
@@ -155,4 +155,103 @@ async fn the_other_endpoints_answer() {
         (&body["content"][0]["text"], &body["stop_reason"]),
         (&json!("You said: hi"), &json!("end_turn"))
     );
+}
+
+/// What is billed once every answer has ended.
+async fn billed(provider: &Provider) -> Billed {
+    provider.settled().await.unwrap().total()
+}
+
+fn tokens(input_tokens: u64, output_tokens: u64) -> Billed {
+    Billed { requests: 1, input_tokens, output_tokens, ..Billed::default() }
+}
+
+#[tokio::test]
+async fn each_endpoint_bills_what_its_usage_tells() {
+    let sample = "tokens=100,reasoning=7,cached=1";
+    let conversation = json!([{ "role": "user", "content": "hello" }]);
+    let asks = [
+        ("/chat/completions", json!({ "messages": conversation, "n": 3, "max_tokens": 50 })),
+        ("/completions", json!({ "prompt": ["one", "another"], "n": 2, "best_of": 3, "max_tokens": 20 })),
+        ("/responses", json!({ "input": "hello", "max_output_tokens": 30 })),
+        ("/messages", json!({ "messages": conversation, "max_tokens": 40 })),
+    ];
+    let expected = [(2, 150, 21), (3, 120, 42), (2, 30, 7), (2, 40, 0)];
+    for ((path, mut ask), (input, output, reasoning)) in asks.into_iter().zip(expected) {
+        let expected =
+            Billed { cached_input_tokens: 1, reasoning_tokens: reasoning, ..tokens(input, output) };
+        let provider = provider().await;
+        ask["model"] = json!("m");
+        let (status, text) = post(&provider, path, sample, ask.clone()).await;
+        assert_eq!((status, billed(&provider).await), (200, expected), "{path}: {text}");
+        let usage = &serde_json::from_str::<Value>(&text).unwrap()["usage"];
+        let told = |names: [&str; 2]| names.iter().find_map(|name| usage[name].as_u64());
+        assert_eq!(told(["completion_tokens", "output_tokens"]), Some(output), "{path}: {usage}");
+        let cached = usage["cache_read_input_tokens"].as_u64().unwrap_or(0);
+        assert_eq!(told(["prompt_tokens", "input_tokens"]).map(|told| told + cached), Some(input), "{path}");
+
+        for sample in [sample.to_owned(), format!("{sample},tiny-chunks"), format!("{sample},no-usage")] {
+            provider.forget();
+            ask["stream"] = json!(true);
+            post(&provider, path, &sample, ask.clone()).await;
+            assert_eq!(billed(&provider).await, expected, "{path} streamed, {sample}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_generated_up_to_a_cut_is_billed() {
+    let provider = provider().await;
+    let client = reqwest::Client::new();
+    let ask = client.post(provider.url() + "/chat/completions").bearer_auth("sk-provider");
+    let ask = ask.json(&streamed("hello"));
+    // The role, and `All work and no `: 16 bytes.
+    let cut = ask.try_clone().unwrap().header("x-sample", "tokens=100,reasoning=3,cut=5").send().await;
+    cut.unwrap().bytes().await.unwrap_err();
+    let expected = Billed { reasoning_tokens: 3, ..tokens(2, 3 + 4) };
+    assert_eq!(billed(&provider).await, expected);
+
+    provider.forget();
+    let mut left = ask.header("x-sample", "tokens=100,pace=20").send().await.unwrap();
+    left.chunk().await.unwrap();
+    drop(left);
+    let billed = billed(&provider).await;
+    assert_eq!((billed.requests, billed.input_tokens), (1, 2));
+    assert!(billed.output_tokens < 100, "{billed:?}");
+}
+
+#[tokio::test]
+async fn failures_are_not_billed() {
+    let provider = provider().await;
+    for sample in ["status=400", "status=429", "status=500"] {
+        post(&provider, "/chat/completions", sample, chat("hello")).await;
+    }
+    assert_eq!((billed(&provider).await, provider.counts().requests), (Billed::default(), 3));
+}
+
+#[tokio::test]
+async fn a_dense_input_is_a_token_per_byte() {
+    let provider = provider().await;
+    post(&provider, "/chat/completions", "dense,tokens=1", chat("schön")).await;
+    assert_eq!(billed(&provider).await, tokens(6, 1));
+    provider.forget();
+    let numbers = json!({ "model": "text-embedding-3-small", "input": [[1, 2, 3], [4]] });
+    post(&provider, "/embeddings", "", numbers).await;
+    assert_eq!(billed(&provider).await, tokens(4, 0));
+}
+
+#[tokio::test]
+async fn counts_are_read_and_forgotten_over_http() {
+    let provider = provider().await;
+    post(&provider, "/chat/completions", "", chat("hello")).await;
+    let url = provider.url().replace("/v1", "/counts");
+    let client = reqwest::Client::new();
+    let counts: Value = client.get(&url).send().await.unwrap().json().await.unwrap();
+    let billed = json!({ "requests": 1, "input_tokens": 2, "cached_input_tokens": 0, "output_tokens": 4,
+        "reasoning_tokens": 0 });
+    let expected =
+        json!({ "requests": 1, "under_way": 0, "models": { "gpt-4o-mini": billed }, "total": billed });
+    assert_eq!(counts, expected);
+    assert_eq!(client.delete(&url).send().await.unwrap().status(), 204);
+    assert_eq!(provider.counts(), Counts::default());
 }

@@ -135,6 +135,12 @@ impl Gateway {
         format!("http://{}", self.requests.address())
     }
 
+    /// The same, for a socket.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.requests.address()
+    }
+
     /// Its process id, while it runs.
     #[must_use]
     pub fn id(&self) -> Option<u32> {
@@ -281,7 +287,13 @@ impl Gateway {
     /// When the script fails.
     pub async fn sdk(&self, script: &str, key: &str, variables: &[(&str, &str)]) -> anyhow::Result<Value> {
         let base = self.url() + "/v1";
-        let own = [("OPENAI_BASE_URL", base.as_str()), ("OPENAI_API_KEY", key)];
+        let anthropic = self.url() + "/anthropic_messages";
+        let own = [
+            ("OPENAI_BASE_URL", base.as_str()),
+            ("OPENAI_API_KEY", key),
+            ("ANTHROPIC_BASE_URL", &anthropic),
+            ("ANTHROPIC_API_KEY", key),
+        ];
         sdk::run(script, &[&own, variables].concat()).await
     }
 
