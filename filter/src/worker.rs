@@ -26,7 +26,6 @@ pub struct Worker {
     pub view: View<SharedData>,
     /// None until the first tick, and while the sync role has not made a place for it.
     ring: RefCell<Option<Ring>>,
-    number: Cell<Option<u32>>,
     grants: Cell<Option<Inbox>>,
     demands: RefCell<Outbox>,
     waiting: RefCell<Vec<(u32, Weak<RefCell<Request>>)>>,
@@ -38,7 +37,6 @@ impl Worker {
         Self {
             view: View::new(SharedData),
             ring: RefCell::default(),
-            number: Cell::default(),
             grants: Cell::default(),
             demands: RefCell::new(Outbox::new(queue::DEMANDS)),
             waiting: RefCell::default(),
@@ -61,7 +59,7 @@ impl Worker {
 
     /// Asks the sync role for units. Tells whether it can be asked.
     pub fn demand(&self, demand: Demand) -> bool {
-        let Some(number) = self.number.get() else { return false };
+        let Some(number) = self.ring.borrow().as_ref().map(Ring::worker) else { return false };
         let notice = queue::from_worker(number, &Notice::Demand(demand).encode());
         self.demands.borrow_mut().send(&notice)
     }
@@ -105,7 +103,6 @@ impl Worker {
             return;
         }
         let Some(number) = ring::take_worker(&SharedData) else { return };
-        self.number.set(Some(number));
         self.grants.set(Inbox::register(&queue::grants(number)));
         *self.ring.borrow_mut() = Some(Ring::new(number, ring::CAPACITY));
     }

@@ -1,5 +1,4 @@
 mod gateway;
 mod leases;
 mod records;
-mod speed;
 mod streams;

@@ -80,6 +80,12 @@ impl Ring {
         Self { worker, capacity: capacity.max(1), written: 0, acknowledged: 0, dropped: 0 }
     }
 
+    /// Its worker's number.
+    #[must_use]
+    pub fn worker(&self) -> u32 {
+        self.worker
+    }
+
     /// Keeps a record.
     pub fn append(&mut self, store: &impl Store, record: Record) -> Append {
         let sequence = self.written.saturating_add(1);
@@ -203,7 +209,7 @@ fn encode_slot(record: &wire::Record) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(record.encoded_len().saturating_add(9));
     bytes.push(VERSION);
     bytes.extend(record.sequence.to_le_bytes());
-    bytes.extend(record.encode_to_vec());
+    record.encode_raw(&mut bytes);
     bytes
 }
 
