@@ -35,7 +35,7 @@ test: install build check ## Install what the tests need, and run them all
 bench: export LATCHKEY_BIN = $(TARGET)/release/latchkey
 bench: filter envoy ## Measure the gateway against a plain Envoy
 	cargo build --release --package latchkey
-	cargo bench --package latchkey-tests --bench gateway
+	tests/with-postgres.sh cargo bench --package latchkey-tests --bench gateway
 
 check: ## Check format, lints, licences, advisories and unused dependencies
 	cargo fmt --all --check

@@ -1,12 +1,14 @@
 //! What people do: one use case, one function, within one transaction that the caller commits.
 
 pub mod apps;
+pub mod audit;
 pub mod keys;
 pub mod models;
 pub mod providers;
 pub mod tokens;
 pub mod users;
 
+use latchkey_core::actor::Actor;
 use latchkey_core::expiry::BadExpiry;
 use latchkey_core::invalid::{FieldError, Invalid};
 use latchkey_core::status::Final;
@@ -16,13 +18,32 @@ use crate::seal::{MasterKey, Sealed};
 use crate::store::keys::Key;
 use crate::world::World;
 
-/// What every action is given.
+/// Who acts, and when: what actions are given that seal nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct By<'a> {
+    /// Who acts.
+    pub actor: &'a Actor,
+    /// Clock and randomness.
+    pub world: &'a World,
+}
+
+/// What other actions are given.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
+    /// Who acts.
+    pub actor: &'a Actor,
     /// Clock and randomness.
     pub world: &'a World,
     /// What stored secrets are sealed with.
     pub master: &'a MasterKey,
+}
+
+impl<'a> Context<'a> {
+    /// Without the master key.
+    #[must_use]
+    pub fn by(&self) -> By<'a> {
+        By { actor: self.actor, world: self.world }
+    }
 }
 
 /// A key with its value, which is shown now or never.

@@ -34,6 +34,8 @@ use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use latchkey_core::actor::Actor;
+
 use crate::action::Context;
 use crate::gateways::Gateways;
 use crate::metrics::Metrics;
@@ -63,8 +65,8 @@ pub struct Api {
 impl Api {
     /// What actions are given.
     #[must_use]
-    pub fn context(&self) -> Context<'_> {
-        Context { world: &self.world, master: &self.master }
+    pub fn context<'a>(&'a self, actor: &'a Actor) -> Context<'a> {
+        Context { actor, world: &self.world, master: &self.master }
     }
 }
 

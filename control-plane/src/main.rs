@@ -7,12 +7,14 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use jiff::SignedDuration;
 use latchkey::action;
+use latchkey::action::By;
 use latchkey::action::tokens::NewToken;
 use latchkey::config::{Admin, Cli, Command, Database, Serve, Token};
 use latchkey::seal::MasterKey;
 use latchkey::serve::serve;
 use latchkey::store::Store;
 use latchkey::world::World;
+use latchkey_core::actor::Actor;
 use latchkey_core::name::{Email, Name};
 use latchkey_core::role::Role;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -62,7 +64,9 @@ async fn run(command: Command) -> anyhow::Result<()> {
             let expires_at = expires_at.context("--expires-in-days lies too far in the future")?;
             let mut tx = store.begin().await?;
             let new = NewToken { name: name.into(), role, user_id: None, expires_at };
-            let token = action::tokens::create(&mut tx, &world, new).await?;
+            let actor = Actor::system("latchkey token create");
+            let by = By { actor: &actor, world: &world };
+            let token = action::tokens::create(&mut tx, by, new).await?;
             tx.commit().await?;
             println!("{}", token.expose_secret());
             Ok(())
@@ -125,7 +129,9 @@ async fn add_person(
         None => Name::try_from(email.as_str().chars().take(100).collect::<String>())?,
     };
     let mut tx = store.begin().await?;
-    let user = action::users::create(&mut tx, world, email, name.clone(), role).await;
+    let actor = Actor::system("latchkey admin create");
+    let by = By { actor: &actor, world };
+    let user = action::users::create(&mut tx, by, email, name.clone(), role).await;
     let user = user.map_err(|refusal| match refusal {
         action::Refusal::Invalid(invalid) => {
             anyhow::anyhow!("{}", invalid.0.first().map_or("", |error| &error.message))
@@ -133,7 +139,7 @@ async fn add_person(
         other => other.into(),
     })?;
     let new = NewToken { name: name.into(), role, user_id: Some(user.id), expires_at: None };
-    let token = action::tokens::create(&mut tx, world, new).await?;
+    let token = action::tokens::create(&mut tx, by, new).await?;
     tx.commit().await?;
     Ok(token)
 }

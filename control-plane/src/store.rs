@@ -5,6 +5,7 @@
 
 pub mod activity;
 pub mod apps;
+pub mod audit;
 pub mod conditions;
 pub mod events;
 pub mod feed;
@@ -58,6 +59,7 @@ pub struct Tx {
     inner: sqlx::Transaction<'static, sqlx::Any>,
     backend: Backend,
     revision: Option<i64>,
+    audit: Vec<audit::Entry>,
     committed: Arc<Notify>,
 }
 
@@ -130,7 +132,13 @@ impl Store {
             Backend::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await?,
             Backend::Postgres => self.pool.begin().await?,
         };
-        Ok(Tx { inner, backend: self.backend, revision: None, committed: Arc::clone(&self.committed) })
+        Ok(Tx {
+            inner,
+            backend: self.backend,
+            revision: None,
+            audit: Vec::new(),
+            committed: Arc::clone(&self.committed),
+        })
     }
 
     /// Told after each commit that published something, by this process.
@@ -160,11 +168,12 @@ impl Store {
 }
 
 impl Tx {
-    /// Makes all of it last, and wakes whoever feeds the gateways.
+    /// Makes all of it last, with what the audit log was told, and wakes whoever feeds the gateways.
     ///
     /// # Errors
     /// The commit failed; nothing was changed.
-    pub async fn commit(self) -> sqlx::Result<()> {
+    pub async fn commit(mut self) -> sqlx::Result<()> {
+        self.write_audit().await?;
         self.inner.commit().await?;
         if self.revision.is_some() {
             self.committed.notify_waiters();

@@ -2,11 +2,15 @@
 //!
 //! Pure: time and randomness are arguments, and nothing here can reach a database or a network.
 
+pub mod access;
+pub mod actor;
 pub mod address;
 pub mod bucket;
 pub mod catalogue;
+pub mod content;
 pub mod expiry;
 pub mod grant;
+pub mod identity;
 pub mod invalid;
 pub mod lease;
 pub mod limits;

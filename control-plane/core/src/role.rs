@@ -52,6 +52,13 @@ impl Role {
         }
     }
 
+    /// The role, but no more than what `most` permits: of a token, whose user may have been demoted.
+    #[must_use]
+    pub fn capped(self, most: Self) -> Self {
+        let rank = |role: Self| Self::ALL.iter().position(|other| *other == role);
+        if rank(self) < rank(most) { most } else { self }
+    }
+
     /// The role's word.
     #[must_use]
     pub fn as_str(self) -> &'static str {

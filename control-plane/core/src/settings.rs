@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use crate::access::SelfService;
 use crate::address;
+use crate::content::{CustomCategory, Prompt};
+use crate::identity::IdentitySettings;
 use crate::invalid::Invalid;
 use crate::limits::Limits;
 use crate::period;
@@ -51,6 +54,16 @@ pub struct AppSettings {
     pub tags: Vec<String>,
     /// Whether key values are kept, encrypted, so that they can be seen again.
     pub keep_key_values: bool,
+    /// What users may do by themselves.
+    pub self_service: SelfService,
+    /// How the user behind a request is learnt.
+    pub identity: IdentitySettings,
+    /// Whether requests without an `X-Conversation-Id` are refused.
+    pub require_conversation_id: bool,
+    /// Categories of content of its own.
+    pub custom_categories: Vec<CustomCategory>,
+    /// Prompts that it keeps.
+    pub prompts: Vec<Prompt>,
 }
 
 /// Largest metadata, in bytes of JSON.
@@ -76,6 +89,11 @@ impl Default for AppSettings {
             metadata: Map::new(),
             tags: Vec::new(),
             keep_key_values: false,
+            self_service: SelfService::default(),
+            identity: IdentitySettings::default(),
+            require_conversation_id: false,
+            custom_categories: Vec::new(),
+            prompts: Vec::new(),
         }
     }
 }

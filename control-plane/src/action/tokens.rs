@@ -8,10 +8,9 @@ use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::Refusal;
+use super::{By, Refusal};
 use crate::store::Tx;
 use crate::store::tokens::Token;
-use crate::world::World;
 
 /// What a token is for.
 #[derive(Clone, Debug)]
@@ -30,14 +29,14 @@ pub struct NewToken {
 ///
 /// # Errors
 /// The database failed.
-pub async fn create(tx: &mut Tx, world: &World, new: NewToken) -> Result<SecretString, Refusal> {
-    let value = format!("lk_{}", URL_SAFE_NO_PAD.encode(world.random::<32>()));
+pub async fn create(tx: &mut Tx, by: By<'_>, new: NewToken) -> Result<SecretString, Refusal> {
+    let value = format!("lk_{}", URL_SAFE_NO_PAD.encode(by.world.random::<32>()));
     let token = Token {
-        id: world.id(),
+        id: by.world.id(),
         name: new.name,
         role: new.role,
         user_id: new.user_id,
-        created_at: world.now(),
+        created_at: by.world.now(),
         expires_at: new.expires_at,
         revoked_at: None,
     };

@@ -6,6 +6,7 @@ mod shape;
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
+use latchkey_core::actor::Actor;
 use latchkey_core::rotation::Grace;
 use latchkey_core::status::Switch;
 use secrecy::ExposeSecret as _;
@@ -47,7 +48,11 @@ pub async fn list(
 #[utoipa::path(post, path = "/api/v1/apps", tag = "apps", operation_id = "create_app", request_body = NewApp,
     params(("Idempotency-Key" = Option<String>, Header)),
     security(("token" = [])), responses((status = 201, body = AppView), (status = "4XX", body = Problem)))]
-pub async fn create(_: Admin, State(api): State<Api>, new: Creation<NewApp>) -> Result<Response, Problem> {
+pub async fn create(
+    Admin(actor): Admin,
+    State(api): State<Api>,
+    new: Creation<NewApp>,
+) -> Result<Response, Problem> {
     let (new, attempt) = new.begin(&api).await?;
     let mut first = match attempt {
         Attempt::Replay(response) => return Ok(response),
@@ -55,7 +60,7 @@ pub async fn create(_: Admin, State(api): State<Api>, new: Creation<NewApp>) -> 
     };
     let now = api.world.now();
     let (name, settings) = new.settings(now)?;
-    let (app, issued) = apps::create::create(&mut first.tx, api.context(), name, settings).await?;
+    let (app, issued) = apps::create::create(&mut first.tx, api.context(&actor), name, settings).await?;
     let view = AppView { key: Some(AppKeyView::issued(&issued)), ..AppView::new(app, now) };
     first.created(&api, &view).await
 }
@@ -81,7 +86,7 @@ pub async fn read(
     params(("id" = Uuid, Path)), request_body = EditApp,
     security(("token" = [])), responses((status = 200, body = AppView), (status = "4XX", body = Problem)))]
 pub async fn update(
-    _: Admin,
+    Admin(actor): Admin,
     State(api): State<Api>,
     Path(id): Path<Uuid>,
     Body(edit): Body<EditApp>,
@@ -89,7 +94,7 @@ pub async fn update(
     let now = api.world.now();
     let mut tx = api.store.begin().await?;
     let edit = |name: &mut _, settings: &mut _| edit.apply(name, settings, now);
-    let (app, issued) = apps::update::update(&mut tx, api.context(), id, edit).await?;
+    let (app, issued) = apps::update::update(&mut tx, api.context(&actor), id, edit).await?;
     tx.commit().await?;
     Ok(Json(AppView { key: issued.as_ref().map(AppKeyView::issued), ..AppView::new(app, now) }))
 }
@@ -99,12 +104,12 @@ pub async fn update(
     params(("id" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = Deleted), (status = "4XX", body = Problem)))]
 pub async fn delete(
-    _: Admin,
+    Admin(actor): Admin,
     State(api): State<Api>,
     Path(id): Path<Uuid>,
 ) -> Result<Json<Deleted>, Problem> {
     let mut tx = api.store.begin().await?;
-    let revision = apps::delete::delete(&mut tx, api.context(), id).await?;
+    let revision = apps::delete::delete(&mut tx, api.context(&actor), id).await?;
     tx.commit().await?;
     Ok(Json(Deleted { propagation: api.propagate(revision, &app_resource(id)).await }))
 }
@@ -114,11 +119,11 @@ pub async fn delete(
     params(("id" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = Switched<AppView>), (status = "4XX", body = Problem)))]
 pub async fn activate(
-    _: Admin,
+    Admin(actor): Admin,
     State(api): State<Api>,
     Path(id): Path<Uuid>,
 ) -> Result<Json<Switched<AppView>>, Problem> {
-    switch(&api, id, Switch::Activate).await
+    switch(&api, &actor, id, Switch::Activate).await
 }
 
 /// Switches an app and all its keys off; answers when every connected gateway has applied it.
@@ -126,11 +131,11 @@ pub async fn activate(
     params(("id" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = Switched<AppView>), (status = "4XX", body = Problem)))]
 pub async fn deactivate(
-    _: Admin,
+    Admin(actor): Admin,
     State(api): State<Api>,
     Path(id): Path<Uuid>,
 ) -> Result<Json<Switched<AppView>>, Problem> {
-    switch(&api, id, Switch::Deactivate).await
+    switch(&api, &actor, id, Switch::Deactivate).await
 }
 
 /// Revokes an app and all its keys for good; answers when every connected gateway has applied it.
@@ -138,11 +143,11 @@ pub async fn deactivate(
     params(("id" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = Switched<AppView>), (status = "4XX", body = Problem)))]
 pub async fn revoke(
-    _: Admin,
+    Admin(actor): Admin,
     State(api): State<Api>,
     Path(id): Path<Uuid>,
 ) -> Result<Json<Switched<AppView>>, Problem> {
-    switch(&api, id, Switch::Revoke).await
+    switch(&api, &actor, id, Switch::Revoke).await
 }
 
 /// Replaces the app key's secret. The old one stops at once, or after the grace.
@@ -150,7 +155,7 @@ pub async fn revoke(
     params(("id" = Uuid, Path)), request_body = Option<Rotate>,
     security(("token" = [])), responses((status = 200, body = Rotated<AppKeyView>), (status = "4XX", body = Problem)))]
 pub async fn rotate(
-    _: Admin,
+    Admin(actor): Admin,
     State(api): State<Api>,
     Path(id): Path<Uuid>,
     OptionalBody(rotate): OptionalBody<Rotate>,
@@ -159,7 +164,7 @@ pub async fn rotate(
         Grace::seconds(rotate.grace_seconds).map_err(|error| Refusal::field("grace_seconds", error))?;
     let mut tx = api.store.begin().await?;
     let app = tx.app(id).await?.ok_or(Refusal::NotFound("app"))?;
-    let issued = keys::rotate::app_key(&mut tx, api.context(), &app, grace).await?;
+    let issued = keys::rotate::app_key(&mut tx, api.context(&actor), &app, grace).await?;
     tx.commit().await?;
     let propagation = api.propagate(issued.key.revision, &key_resources(&issued.key)).await;
     Ok(Json(Rotated { key: AppKeyView::issued(&issued), propagation }))
@@ -195,9 +200,14 @@ fn owner(app: &App) -> Owner<'_> {
     Owner::new(app.id, &app.settings.limits, &app.settings)
 }
 
-async fn switch(api: &Api, id: Uuid, switch: Switch) -> Result<Json<Switched<AppView>>, Problem> {
+async fn switch(
+    api: &Api,
+    actor: &Actor,
+    id: Uuid,
+    switch: Switch,
+) -> Result<Json<Switched<AppView>>, Problem> {
     let mut tx = api.store.begin().await?;
-    let app = apps::switch::switch(&mut tx, api.context(), id, switch).await?;
+    let app = apps::switch::switch(&mut tx, api.context(actor), id, switch).await?;
     tx.commit().await?;
     let propagation: Propagation = api.propagate(app.revision, &app_resource(id)).await;
     Ok(Json(Switched { item: AppView::new(app, api.world.now()), propagation }))

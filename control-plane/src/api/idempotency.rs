@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use super::Api;
-use super::auth::Actor;
+use super::auth::Anyone;
 use super::body::{self, Body};
 use super::problem::Problem;
 use crate::action::Refusal;
@@ -64,7 +64,7 @@ impl<T: DeserializeOwned> FromRequest<Api> for Creation<T> {
                 let detail = "Idempotency-Key must be 1 to 255 visible ASCII characters";
                 Problem::new(StatusCode::BAD_REQUEST, "invalid_idempotency_key", detail)
             })?;
-        let actor = Actor::from_request_parts(&mut parts, api).await?;
+        let actor = Anyone::from_request_parts(&mut parts, api).await?;
         let mut fingerprint = Sha256::new();
         fingerprint.update(parts.method.as_str());
         fingerprint.update([0]);
@@ -74,7 +74,7 @@ impl<T: DeserializeOwned> FromRequest<Api> for Creation<T> {
         fingerprint.update(&bytes);
         let Body(new) = Body::from_request(Request::from_parts(parts, bytes.into()), api).await?;
         let once = Once {
-            actor: actor.token.to_string(),
+            actor: actor.credential().to_string(),
             key: key.to_owned(),
             fingerprint: fingerprint.finalize().to_vec(),
         };

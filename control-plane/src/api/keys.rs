@@ -5,6 +5,7 @@ mod shape;
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
+use latchkey_core::actor::Actor;
 use latchkey_core::expiry::expiration;
 use latchkey_core::limits::EditLimits;
 use latchkey_core::rotation::Grace;
@@ -52,7 +53,7 @@ pub async fn list(
     params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)), request_body = NewKey,
     security(("token" = [])), responses((status = 201, body = KeyView), (status = "4XX", body = Problem)))]
 pub async fn create(
-    _: Admin,
+    Admin(actor): Admin,
     State(api): State<Api>,
     Path(app): Path<Uuid>,
     new: Creation<NewKey>,
@@ -66,7 +67,7 @@ pub async fn create(
     let expires_at = expiration(new.expires_at, new.expires_in, now).map_err(Refusal::from)?;
     let limits = new.limits.map(EditLimits::alone);
     let new = keys::create::NewKey { user_id: new.user_id, name: new.name, expires_at, limits };
-    let issued = keys::create::create(&mut first.tx, api.context(), app, new).await?;
+    let issued = keys::create::create(&mut first.tx, api.context(&actor), app, new).await?;
     first.created(&api, &KeyView::issued(&issued, now)).await
 }
 
@@ -90,7 +91,7 @@ pub async fn read(
     params(("id" = Uuid, Path), ("key" = Uuid, Path)), request_body = EditKey,
     security(("token" = [])), responses((status = 200, body = KeyView), (status = "4XX", body = Problem)))]
 pub async fn update(
-    _: Admin,
+    Admin(actor): Admin,
     State(api): State<Api>,
     Path((app, key)): Path<(Uuid, Uuid)>,
     Body(edit): Body<EditKey>,
@@ -98,7 +99,7 @@ pub async fn update(
     let now = api.world.now();
     let edit = edit.apply(now)?;
     let mut tx = api.store.begin().await?;
-    let key = keys::update::update(&mut tx, api.context(), app, key, edit).await?;
+    let key = keys::update::update(&mut tx, api.context(&actor), app, key, edit).await?;
     tx.commit().await?;
     Ok(Json(KeyView::new(&key, now)))
 }
@@ -108,11 +109,11 @@ pub async fn update(
     params(("id" = Uuid, Path), ("key" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = Switched<KeyView>), (status = "4XX", body = Problem)))]
 pub async fn activate(
-    _: Admin,
+    Admin(actor): Admin,
     State(api): State<Api>,
     Path((app, key)): Path<(Uuid, Uuid)>,
 ) -> Result<Json<Switched<KeyView>>, Problem> {
-    switch(&api, app, key, Switch::Activate).await
+    switch(&api, &actor, app, key, Switch::Activate).await
 }
 
 /// Switches a named key off; answers when every connected gateway has applied it.
@@ -120,11 +121,11 @@ pub async fn activate(
     operation_id = "deactivate_key", params(("id" = Uuid, Path), ("key" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = Switched<KeyView>), (status = "4XX", body = Problem)))]
 pub async fn deactivate(
-    _: Admin,
+    Admin(actor): Admin,
     State(api): State<Api>,
     Path((app, key)): Path<(Uuid, Uuid)>,
 ) -> Result<Json<Switched<KeyView>>, Problem> {
-    switch(&api, app, key, Switch::Deactivate).await
+    switch(&api, &actor, app, key, Switch::Deactivate).await
 }
 
 /// Revokes a named key for good; answers when every connected gateway has applied it.
@@ -132,11 +133,11 @@ pub async fn deactivate(
     params(("id" = Uuid, Path), ("key" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = Switched<KeyView>), (status = "4XX", body = Problem)))]
 pub async fn revoke(
-    _: Admin,
+    Admin(actor): Admin,
     State(api): State<Api>,
     Path((app, key)): Path<(Uuid, Uuid)>,
 ) -> Result<Json<Switched<KeyView>>, Problem> {
-    switch(&api, app, key, Switch::Revoke).await
+    switch(&api, &actor, app, key, Switch::Revoke).await
 }
 
 /// Replaces a named key's secret. The old one stops at once, or after the grace.
@@ -144,7 +145,7 @@ pub async fn revoke(
     params(("id" = Uuid, Path), ("key" = Uuid, Path)), request_body = Option<Rotate>,
     security(("token" = [])), responses((status = 200, body = Rotated<KeyView>), (status = "4XX", body = Problem)))]
 pub async fn rotate(
-    _: Admin,
+    Admin(actor): Admin,
     State(api): State<Api>,
     Path((app, key)): Path<(Uuid, Uuid)>,
     OptionalBody(rotate): OptionalBody<Rotate>,
@@ -153,7 +154,7 @@ pub async fn rotate(
         Grace::seconds(rotate.grace_seconds).map_err(|error| Refusal::field("grace_seconds", error))?;
     let mut tx = api.store.begin().await?;
     let app = tx.app(app).await?.ok_or(Refusal::NotFound("app"))?;
-    let issued = keys::rotate::named_key(&mut tx, api.context(), &app, key, grace).await?;
+    let issued = keys::rotate::named_key(&mut tx, api.context(&actor), &app, key, grace).await?;
     tx.commit().await?;
     let propagation = api.propagate(issued.key.revision, &key_resources(&issued.key)).await;
     Ok(Json(Rotated { key: KeyView::issued(&issued, api.world.now()), propagation }))
@@ -182,9 +183,15 @@ fn owner<'a>(key: &'a Key, app: &'a App) -> Owner<'a> {
     Owner::new(key.id, key.limits.as_ref().unwrap_or(&app.settings.named_key_limits), &app.settings)
 }
 
-async fn switch(api: &Api, app: Uuid, key: Uuid, switch: Switch) -> Result<Json<Switched<KeyView>>, Problem> {
+async fn switch(
+    api: &Api,
+    actor: &Actor,
+    app: Uuid,
+    key: Uuid,
+    switch: Switch,
+) -> Result<Json<Switched<KeyView>>, Problem> {
     let mut tx = api.store.begin().await?;
-    let key = keys::switch::switch(&mut tx, api.context(), app, key, switch).await?;
+    let key = keys::switch::switch(&mut tx, api.context(actor), app, key, switch).await?;
     tx.commit().await?;
     let propagation = api.propagate(key.revision, &key_resources(&key)).await;
     Ok(Json(Switched { item: KeyView::new(&key, api.world.now()), propagation }))

@@ -8,12 +8,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::Api;
-use super::auth::Actor;
+use super::auth::Anyone;
 use super::problem::Problem;
 use crate::metrics::Metrics;
 
 /// What is measured, as `OpenMetrics` text.
-pub async fn scrape(_: Actor, State(api): State<Api>) -> Result<Response, Problem> {
+pub async fn scrape(_: Anyone, State(api): State<Api>) -> Result<Response, Problem> {
     api.metrics.set_gateways(&api.gateways.connected_here().await?);
     api.metrics.set_connections(api.store.connections());
     let text = api.metrics.text().map_err(|error| {

@@ -31,13 +31,17 @@ pub async fn list(_: Reader, State(api): State<Api>) -> Result<Page<ModelView>, 
 #[utoipa::path(post, path = "/api/v1/models", tag = "models", operation_id = "create_model",
     request_body = NewModel, params(("Idempotency-Key" = Option<String>, Header)),
     security(("token" = [])), responses((status = 201, body = ModelView), (status = "4XX", body = Problem)))]
-pub async fn create(_: Admin, State(api): State<Api>, new: Creation<NewModel>) -> Result<Response, Problem> {
+pub async fn create(
+    Admin(actor): Admin,
+    State(api): State<Api>,
+    new: Creation<NewModel>,
+) -> Result<Response, Problem> {
     let (new, attempt) = new.begin(&api).await?;
     let mut first = match attempt {
         Attempt::Replay(response) => return Ok(response),
         Attempt::First(first) => first,
     };
-    let model = models::create(&mut first.tx, api.context(), new.into()).await?;
+    let model = models::create(&mut first.tx, api.context(&actor), new.into()).await?;
     first.created(&api, &ModelView::from(model)).await
 }
 
@@ -58,13 +62,13 @@ pub async fn read(
     params(("id" = Uuid, Path)), request_body = EditModel,
     security(("token" = [])), responses((status = 200, body = ModelView), (status = "4XX", body = Problem)))]
 pub async fn update(
-    _: Admin,
+    Admin(actor): Admin,
     State(api): State<Api>,
     Path(id): Path<Uuid>,
     Body(edit): Body<EditModel>,
 ) -> Result<Json<ModelView>, Problem> {
     let mut tx = api.store.begin().await?;
-    let model = models::update(&mut tx, api.context(), id, edit.into()).await?;
+    let model = models::update(&mut tx, api.context(&actor), id, edit.into()).await?;
     tx.commit().await?;
     Ok(Json(model.into()))
 }
@@ -73,9 +77,13 @@ pub async fn update(
 #[utoipa::path(delete, path = "/api/v1/models/{id}", tag = "models", operation_id = "delete_model",
     params(("id" = Uuid, Path)),
     security(("token" = [])), responses((status = 204), (status = "4XX", body = Problem)))]
-pub async fn delete(_: Admin, State(api): State<Api>, Path(id): Path<Uuid>) -> Result<StatusCode, Problem> {
+pub async fn delete(
+    Admin(actor): Admin,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+) -> Result<StatusCode, Problem> {
     let mut tx = api.store.begin().await?;
-    models::delete(&mut tx, api.context(), id).await?;
+    models::delete(&mut tx, api.context(&actor), id).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -121,7 +121,7 @@ pub async fn list(_: Reader, State(api): State<Api>) -> Result<Page<ProviderView
     request_body = NewProvider, params(("Idempotency-Key" = Option<String>, Header)),
     security(("token" = [])), responses((status = 201, body = ProviderView), (status = "4XX", body = Problem)))]
 pub async fn create(
-    _: Admin,
+    Admin(actor): Admin,
     State(api): State<Api>,
     new: Creation<NewProvider>,
 ) -> Result<Response, Problem> {
@@ -132,7 +132,7 @@ pub async fn create(
     };
     let NewProvider { name, kind, base_url, credential, cluster, enabled } = new;
     let new = providers::NewProvider { name, kind, base_url, credential, cluster, enabled };
-    let provider = providers::create(&mut first.tx, api.context(), new).await?;
+    let provider = providers::create(&mut first.tx, api.context(&actor), new).await?;
     first.created(&api, &ProviderView::from(provider)).await
 }
 
@@ -153,7 +153,7 @@ pub async fn read(
     params(("name" = String, Path)), request_body = EditProvider,
     security(("token" = [])), responses((status = 200, body = ProviderView), (status = "4XX", body = Problem)))]
 pub async fn update(
-    _: Admin,
+    Admin(actor): Admin,
     State(api): State<Api>,
     Path(name): Path<Slug>,
     Body(edit): Body<EditProvider>,
@@ -161,7 +161,7 @@ pub async fn update(
     let EditProvider { kind, base_url, credential, cluster, enabled } = edit;
     let edit = ProviderEdit { kind, base_url, credential, cluster, enabled };
     let mut tx = api.store.begin().await?;
-    let provider = providers::update(&mut tx, api.context(), name.as_str(), edit).await?;
+    let provider = providers::update(&mut tx, api.context(&actor), name.as_str(), edit).await?;
     tx.commit().await?;
     Ok(Json(provider.into()))
 }
@@ -170,9 +170,13 @@ pub async fn update(
 #[utoipa::path(delete, path = "/api/v1/providers/{name}", tag = "providers", operation_id = "delete_provider",
     params(("name" = String, Path)),
     security(("token" = [])), responses((status = 204), (status = "4XX", body = Problem)))]
-pub async fn delete(_: Admin, State(api): State<Api>, Path(name): Path<Slug>) -> Result<StatusCode, Problem> {
+pub async fn delete(
+    Admin(actor): Admin,
+    State(api): State<Api>,
+    Path(name): Path<Slug>,
+) -> Result<StatusCode, Problem> {
     let mut tx = api.store.begin().await?;
-    providers::delete(&mut tx, api.context(), name.as_str()).await?;
+    providers::delete(&mut tx, api.context(&actor), name.as_str()).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -58,7 +58,7 @@ fn user() -> Role {
 
 impl From<User> for UserView {
     fn from(user: User) -> Self {
-        let User { id, email, name, role, created_at } = user;
+        let User { id, email, name, role, created_at, deactivated_at: _ } = user;
         Self { id, email, name, role, created_at }
     }
 }
@@ -80,7 +80,11 @@ pub async fn list(
 #[utoipa::path(post, path = "/api/v1/users", tag = "users", operation_id = "create_user", request_body = NewUser,
     params(("Idempotency-Key" = Option<String>, Header)),
     security(("token" = [])), responses((status = 201, body = UserView), (status = "4XX", body = Problem)))]
-pub async fn create(_: Owner, State(api): State<Api>, new: Creation<NewUser>) -> Result<Response, Problem> {
+pub async fn create(
+    Owner(actor): Owner,
+    State(api): State<Api>,
+    new: Creation<NewUser>,
+) -> Result<Response, Problem> {
     let (new, attempt) = new.begin(&api).await?;
     let mut first = match attempt {
         Attempt::Replay(response) => return Ok(response),
@@ -89,7 +93,8 @@ pub async fn create(_: Owner, State(api): State<Api>, new: Creation<NewUser>) ->
     if new.role == Role::Gateway {
         return Err(Refusal::field("role", "is for tokens of gateways, not for people").into());
     }
-    let user = action::users::create(&mut first.tx, &api.world, new.email, new.name, new.role).await?;
+    let user =
+        action::users::create(&mut first.tx, api.context(&actor).by(), new.email, new.name, new.role).await?;
     first.created(&api, &UserView::from(user)).await
 }
 

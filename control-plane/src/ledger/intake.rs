@@ -124,6 +124,8 @@ fn record(record: wire::Record, now: Timestamp) -> Result<(Record, Vec<Charge>),
         client_address,
         conversation_id,
         charges,
+        identity: _,
+        identity_source: _,
     } = record;
     let tokens = tokens.unwrap_or_default();
     let record = Record {

@@ -23,6 +23,16 @@ pub struct User {
     pub role: Role,
     /// When the record was made.
     pub created_at: Timestamp,
+    /// Since when they may not sign in; none while they may.
+    pub deactivated_at: Option<Timestamp>,
+}
+
+impl User {
+    /// Whether they may sign in.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.deactivated_at.is_none()
+    }
 }
 
 impl TryFrom<AnyRow> for User {
@@ -36,6 +46,7 @@ impl TryFrom<AnyRow> for User {
             name: text("name")?.try_into().map_err(|error| unfit("name", error))?,
             role: row.parsed("role")?,
             created_at: row.time("created_at")?,
+            deactivated_at: row.optional_time("deactivated_at")?,
         })
     }
 }
@@ -46,7 +57,7 @@ impl Store {
     /// # Errors
     /// The database is away.
     pub async fn user(&self, id: Uuid) -> sqlx::Result<Option<User>> {
-        sqlx::query("SELECT id, email, name, role, created_at FROM users WHERE id = $1")
+        sqlx::query("SELECT id, email, name, role, created_at, deactivated_at FROM users WHERE id = $1")
             .bind(id.to_string())
             .fetch_optional(&self.pool)
             .await?
@@ -60,7 +71,7 @@ impl Store {
     /// The database is away.
     pub async fn users(&self, search: &str, after: Option<Uuid>, limit: i64) -> sqlx::Result<Vec<User>> {
         sqlx::query(
-            r"SELECT id, email, name, role, created_at FROM users
+            r"SELECT id, email, name, role, created_at, deactivated_at FROM users
               WHERE id > $1 AND (LOWER(name) LIKE $2 ESCAPE '\' OR email LIKE $2 ESCAPE '\')
               ORDER BY id LIMIT $3",
         )

@@ -1,6 +1,8 @@
 use axum::http::StatusCode;
 use jiff::SignedDuration;
+use latchkey::action::By;
 use latchkey::action::tokens::{self, NewToken};
+use latchkey_core::actor::Actor;
 use latchkey_core::role::Role;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
@@ -50,7 +52,7 @@ on_both! {
         let mut tx = test.store.begin().await.unwrap();
         let expires_at = Some(test.world.now() + SignedDuration::from_secs(60));
         let new = NewToken { name: "ci".to_owned(), role: Role::Admin, user_id: None, expires_at };
-        let token = tokens::create(&mut tx, &test.world, new).await.unwrap();
+        let token = tokens::create(&mut tx, By { actor: &Actor::system("test"), world: &test.world }, new).await.unwrap();
         tx.commit().await.unwrap();
         let status = async || {
             let mut request = test.request("GET", "/apps", None);
@@ -79,5 +81,18 @@ on_both! {
         assert!(!tx.revoke_token(found.id, test.world.now()).await.unwrap(), "once");
         tx.commit().await.unwrap();
         assert!(!tokens.admit(&token).await.unwrap());
+    }
+}
+
+on_both! {
+    async fn a_token_of_a_user_permits_no_more_than_its_user(test: Test) {
+        let user = test.user("carol@acme.com").await;
+        let token = test.token_of(&user).await;
+        let status = async || test.with(&token, "GET", "/apps", None).await.status;
+        assert_eq!(status().await, StatusCode::FORBIDDEN, "the token is an owner's, carol is a user");
+        test.sql(&[format!("UPDATE users SET role = 'auditor' WHERE id = '{user}'")]).await;
+        assert_eq!(status().await, StatusCode::OK);
+        test.sql(&[format!("UPDATE users SET deactivated_at = 1 WHERE id = '{user}'")]).await;
+        assert_eq!(status().await, StatusCode::UNAUTHORIZED);
     }
 }

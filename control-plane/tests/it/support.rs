@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use jiff::Timestamp;
+use latchkey::action::By;
 use latchkey::action::tokens::{self, NewToken};
 use latchkey::api::{Api, router};
 use latchkey::gateways::Gateways;
@@ -15,6 +16,7 @@ use latchkey::metrics::Metrics;
 use latchkey::seal::MasterKey;
 use latchkey::store::Store;
 use latchkey::world::{Clock, Entropy, World};
+use latchkey_core::actor::Actor;
 use latchkey_core::role::Role;
 use latchkey_discovery::ads::Statuses;
 use latchkey_discovery::registry::Registry;
@@ -190,9 +192,20 @@ impl Test {
 
     /// A new token of this role.
     pub async fn token(&self, role: Role) -> String {
+        self.new_token(role, None).await
+    }
+
+    /// A new token of the user with this id.
+    pub async fn token_of(&self, user: &str) -> String {
+        self.new_token(Role::Owner, Some(user.parse().unwrap())).await
+    }
+
+    async fn new_token(&self, role: Role, user_id: Option<uuid::Uuid>) -> String {
         let mut tx = self.store.begin().await.unwrap();
-        let new = NewToken { name: role.as_str().to_owned(), role, user_id: None, expires_at: None };
-        let token = tokens::create(&mut tx, &self.world, new).await.unwrap();
+        let new = NewToken { name: role.as_str().to_owned(), role, user_id, expires_at: None };
+        let token = tokens::create(&mut tx, By { actor: &Actor::system("test"), world: &self.world }, new)
+            .await
+            .unwrap();
         tx.commit().await.unwrap();
         token.expose_secret().to_owned()
     }
@@ -212,6 +225,13 @@ impl Test {
             .header("authorization", format!("Bearer {}", self.owner))
             .header("content-type", "application/json");
         request.body(body.map_or_else(Body::empty, |body| Body::from(body.to_string()))).unwrap()
+    }
+
+    /// Sends a request with this token in the place of the owner's.
+    pub async fn with(&self, token: &str, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let mut request = self.request(method, path, body.as_ref());
+        request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        self.send(request).await
     }
 
     pub async fn get(&self, path: &str) -> Answer {

@@ -61,6 +61,7 @@ pub enum Code {
     KeyExpired,
     KeyRevoked,
     KeyRotated,
+    KeySuspended,
     AppInactive,
     AppExpired,
     AppRevoked,
@@ -97,7 +98,7 @@ const fn row(status: u16, name: &'static str, rule: &'static str, meaning: &'sta
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::InvalidJson,
         Self::InvalidMultipart,
         Self::ModelRequired,
@@ -113,6 +114,7 @@ impl Code {
         Self::KeyExpired,
         Self::KeyRevoked,
         Self::KeyRotated,
+        Self::KeySuspended,
         Self::AppInactive,
         Self::AppExpired,
         Self::AppRevoked,
@@ -183,6 +185,12 @@ impl Code {
             Self::KeyExpired => row(401, "key_expired", "key.expiry", "The key has expired."),
             Self::KeyRevoked => row(401, "key_revoked", "key.status", "The key has been revoked."),
             Self::KeyRotated => row(401, "key_rotated", "key.rotation", "The key has been rotated and this is an old secret."),
+            Self::KeySuspended => row(
+                401,
+                "key_suspended",
+                "access",
+                "The key's user may not use this app for the time being.",
+            ),
             Self::AppInactive => row(401, "app_inactive", "app.status", "The key's app has been deactivated."),
             Self::AppExpired => row(401, "app_expired", "app.expiry", "The key's app has expired."),
             Self::AppRevoked => row(401, "app_revoked", "app.status", "The key's app has been revoked."),

@@ -308,6 +308,7 @@ fn open<S: Store>(
         Status::Active => {}
         Status::Inactive => return Err(Code::KeyInactive.into()),
         Status::Revoked => return Err(Code::KeyRevoked.into()),
+        Status::Suspended => return Err(Code::KeySuspended.into()),
     }
     if past(record.expires) {
         return Err(Code::KeyExpired.into());
@@ -318,7 +319,7 @@ fn open<S: Store>(
     let app = view.app(snapshot, record.app).ok_or(Code::SnapshotNotReady)?;
     match app.status {
         Status::Active => {}
-        Status::Inactive => return Err(Code::AppInactive.into()),
+        Status::Inactive | Status::Suspended => return Err(Code::AppInactive.into()),
         Status::Revoked => return Err(Code::AppRevoked.into()),
     }
     if past(app.expires) {

@@ -115,6 +115,7 @@ pub fn encode_key(record: &KeyRecord, generation: Generation) -> Vec<u8> {
         Status::Active => 1,
         Status::Inactive => 2,
         Status::Revoked => 3,
+        Status::Suspended => 4,
     });
     bytes.push(u8::from(user.is_some()) | u8::from(limits.is_some()) << 1);
     bytes.extend(key.0.as_bytes());
@@ -138,6 +139,7 @@ pub fn decode_key(bytes: &[u8], hash: &KeyHash) -> Option<(Generation, KeyRecord
         1 => Status::Active,
         2 => Status::Inactive,
         3 => Status::Revoked,
+        4 => Status::Suspended,
         _ => return None,
     };
     let (named, limited) = match input.byte()? {
@@ -332,7 +334,12 @@ mod tests {
     use super::*;
 
     fn record() -> impl Strategy<Value = KeyRecord> {
-        let status = prop_oneof![Just(Status::Active), Just(Status::Inactive), Just(Status::Revoked)];
+        let status = prop_oneof![
+            Just(Status::Active),
+            Just(Status::Inactive),
+            Just(Status::Revoked),
+            Just(Status::Suspended)
+        ];
         let moment = || prop::option::of((1..i64::MAX).prop_map(UnixMs));
         let ids = (any::<u128>(), any::<u128>(), any::<Option<u128>>());
         (any::<[u8; 32]>(), ids, status, moment(), moment(), prop::option::of(limits())).prop_map(

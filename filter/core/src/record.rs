@@ -120,6 +120,8 @@ impl From<Record> for wire::Record {
             conversation_id: bounded(conversation_id),
             charges: charges.into_iter().map(Into::into).collect(),
             dropped: 0,
+            identity: String::new(),
+            identity_source: wire::IdentitySource::None.into(),
         }
     }
 }

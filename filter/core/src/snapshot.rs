@@ -43,6 +43,8 @@ pub enum Status {
     Inactive,
     /// Switched off for good.
     Revoked,
+    /// Of a named key: its user may not use the app for the time being.
+    Suspended,
 }
 
 /// Why a resource on the wire is refused.
@@ -141,6 +143,7 @@ impl Status {
             Ok(wire::Status::Active) => Ok(Self::Active),
             Ok(wire::Status::Inactive) => Ok(Self::Inactive),
             Ok(wire::Status::Revoked) => Ok(Self::Revoked),
+            Ok(wire::Status::Suspended) => Ok(Self::Suspended),
             Ok(wire::Status::Unspecified) | Err(_) => Err(Invalid::Unset(field)),
         }
     }

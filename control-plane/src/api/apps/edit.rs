@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use latchkey_core::expiry::{self, Lifetime, expiration};
+use latchkey_core::identity::IdentitySettings;
 use latchkey_core::limits::{EditLimits, Limits};
 use latchkey_core::name::Name;
 use latchkey_core::selection::Selection;
@@ -56,6 +57,12 @@ pub struct NewApp {
     /// Whether key values are kept, encrypted, to be seen again.
     #[serde(default)]
     pub keep_key_values: bool,
+    /// How the user behind a request is learnt, where the key does not say.
+    #[serde(default)]
+    pub identity: IdentitySettings,
+    /// Whether requests without an `X-Conversation-Id` are refused.
+    #[serde(default)]
+    pub require_conversation_id: bool,
 }
 
 /// What to change of an app.
@@ -100,6 +107,10 @@ pub struct EditApp {
     pub tags: Option<Vec<String>>,
     /// Whether key values are kept. Turning it off forgets those that were.
     pub keep_key_values: Option<bool>,
+    /// How the user behind a request is learnt; replaced as a whole.
+    pub identity: Option<IdentitySettings>,
+    /// Whether requests without an `X-Conversation-Id` are refused.
+    pub require_conversation_id: Option<bool>,
 }
 
 impl NewApp {
@@ -123,6 +134,9 @@ impl NewApp {
             metadata: self.metadata,
             tags: self.tags,
             keep_key_values: self.keep_key_values,
+            identity: self.identity,
+            require_conversation_id: self.require_conversation_id,
+            ..default
         };
         Ok((self.name, settings))
     }
@@ -147,6 +161,8 @@ impl EditApp {
         replace(&mut settings.metadata, self.metadata);
         replace(&mut settings.tags, self.tags);
         replace(&mut settings.keep_key_values, self.keep_key_values);
+        replace(&mut settings.identity, self.identity);
+        replace(&mut settings.require_conversation_id, self.require_conversation_id);
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! How apps look from outside.
 
 use jiff::Timestamp;
+use latchkey_core::identity::IdentitySettings;
 use latchkey_core::limits::Limits;
 use latchkey_core::name::Name;
 use latchkey_core::selection::Selection;
@@ -53,6 +54,10 @@ pub struct AppView {
     pub tags: Vec<String>,
     /// Whether key values are kept, encrypted, to be seen again.
     pub keep_key_values: bool,
+    /// How the user behind a request is learnt, where the key does not say.
+    pub identity: IdentitySettings,
+    /// Whether requests without an `X-Conversation-Id` are refused.
+    pub require_conversation_id: bool,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -140,6 +145,11 @@ impl AppView {
             metadata,
             tags,
             keep_key_values,
+            self_service: _,
+            identity,
+            require_conversation_id,
+            custom_categories: _,
+            prompts: _,
         } = settings;
         Self {
             id,
@@ -157,6 +167,8 @@ impl AppView {
             metadata,
             tags,
             keep_key_values,
+            identity,
+            require_conversation_id,
             created_at,
             updated_at,
             key: None,

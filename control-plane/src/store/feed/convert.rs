@@ -30,6 +30,8 @@ pub(super) fn policy(app: &App) -> wire::AppPolicy {
         addresses: settings.ip_allow_list.clone().map(|ranges| wire::AddressList { ranges }),
         limits: limits_if_any(&settings.limits),
         named_key_limits: limits_if_any(&settings.named_key_limits),
+        identity: None,
+        conversation_required: settings.require_conversation_id,
     }
 }
 

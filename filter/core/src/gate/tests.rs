@@ -120,6 +120,7 @@ fn unknown_keys_are_refused_and_leave_no_trace() {
 fn keys_stop_by_status_expiry_and_rotation() {
     assert_eq!(denied(chat(&with_key(|key| key.status = 2))), Code::KeyInactive);
     assert_eq!(denied(chat(&with_key(|key| key.status = 3))), Code::KeyRevoked);
+    assert_eq!(denied(chat(&with_key(|key| key.status = 4))), Code::KeySuspended);
     assert_eq!(denied(chat(&with_key(|key| key.expires_at_ms = 1000))), Code::KeyExpired);
     assert_eq!(denied(chat(&with_key(|key| key.retires_at_ms = 1000))), Code::KeyRotated);
     forwarded(chat(&with_key(|key| (key.expires_at_ms, key.retires_at_ms) = (1001, 1001))));

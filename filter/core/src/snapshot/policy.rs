@@ -93,6 +93,8 @@ impl TryFrom<wire::AppPolicy> for AppPolicy {
             addresses,
             limits,
             named_key_limits,
+            identity: _,
+            conversation_required: _,
         } = policy;
         Ok(Self {
             id: AppId(id(&app, "id")?),

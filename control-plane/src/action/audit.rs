@@ -1,0 +1,52 @@
+//! What the audit log is told.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{By, Context};
+use crate::store::Tx;
+use crate::store::audit::Entry;
+
+/// Something that was done, as an action tells it.
+#[derive(Clone, Debug)]
+pub struct Done<'a> {
+    /// What was done: `key.revoked`, `group.member_removed`, ….
+    pub action: &'static str,
+    /// What kind of thing it was done to.
+    pub kind: &'static str,
+    /// The thing's id.
+    pub id: String,
+    /// What it is called.
+    pub name: &'a str,
+    /// The app that it is about.
+    pub app: Option<Uuid>,
+    /// More of it, an object without secrets.
+    pub data: Value,
+}
+
+impl By<'_> {
+    /// Adds what was done to the audit log, within the transaction that did it.
+    pub fn audit(&self, tx: &mut Tx, done: Done<'_>) {
+        let actor = self.actor;
+        tx.audit(Entry {
+            at: self.world.now(),
+            actor_kind: actor.kind().to_owned(),
+            actor_id: actor.id(),
+            actor_name: actor.name.clone(),
+            client_address: actor.address.map(|address| address.to_string()).unwrap_or_default(),
+            action: done.action.to_owned(),
+            subject_kind: done.kind.to_owned(),
+            subject_id: done.id,
+            subject_name: done.name.to_owned(),
+            app_id: done.app.map(|id| id.to_string()).unwrap_or_default(),
+            data: done.data.to_string(),
+        });
+    }
+}
+
+impl Context<'_> {
+    /// As [`By::audit`].
+    pub fn audit(&self, tx: &mut Tx, done: Done<'_>) {
+        self.by().audit(tx, done);
+    }
+}
