@@ -16,6 +16,7 @@ pub mod keys;
 pub mod ledger;
 pub mod logs;
 pub mod master_key;
+pub mod members;
 pub mod models;
 pub mod prices;
 pub mod providers;

@@ -82,3 +82,52 @@ pub struct SelfService {
     /// For how many days a named key that users make lasts at most; null for ever.
     pub longest_key_lifetime_days: Option<u32>,
 }
+
+/// A user, with the groups that they are in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The user.
+    pub user: Uuid,
+    /// Whether they may sign in. Who may not has no capability.
+    pub is_active: bool,
+    /// Their smart groups.
+    pub groups: BTreeSet<Uuid>,
+}
+
+impl Subjects {
+    /// Whether `member`, or a group of theirs, is among them.
+    #[must_use]
+    pub fn hold(&self, member: &Member) -> bool {
+        self.users.contains(&member.user) || !self.groups.is_disjoint(&member.groups)
+    }
+}
+
+impl Rule {
+    /// Whether the rule by itself gives its capability to `member`. Exceptions come first.
+    #[must_use]
+    pub fn grants(&self, member: &Member) -> bool {
+        !self.exceptions.hold(member)
+            && match self.mode {
+                AccessMode::Disabled => false,
+                AccessMode::Everyone => true,
+                AccessMode::Specific => self.allow.hold(member),
+            }
+    }
+}
+
+impl Access {
+    /// Whether `member` has `capability`. Who may ask for changes may see the app, unless excepted from
+    /// that by name; what is shown of an app counts only for those who may see it.
+    #[must_use]
+    pub fn grants(&self, capability: Capability, member: &Member) -> bool {
+        let may_ask = || self.settings_request.grants(member);
+        let sees = || self.viewer.grants(member) || (!self.viewer.exceptions.hold(member) && may_ask());
+        member.is_active
+            && match capability {
+                Capability::Viewer => sees(),
+                Capability::SettingsRequest => may_ask(),
+                Capability::KeyVisibility => sees() && self.key_visibility.grants(member),
+                Capability::AllLogs => sees() && self.all_logs.grants(member),
+            }
+    }
+}
