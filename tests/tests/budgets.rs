@@ -58,6 +58,24 @@ async fn settled(stack: &Stack, app: &App) -> u64 {
 }
 
 #[tokio::test]
+async fn a_budget_keeps_what_was_used_when_its_period_or_time_zone_changes() {
+    let (stack, app) = stack("0.10").await;
+    let edits = [
+        json!({ "limits": { "budget": { "usd": "0.10", "per": "total" } } }),
+        json!({ "limits": { "budget": { "usd": "0.10", "per": "month" } } }),
+        json!({ "time_zone": "Asia/Tokyo" }),
+    ];
+    for edit in edits {
+        assert_eq!(send(&stack, &call(&app, 2_000)).await.status, 200);
+        stack.api().edit(&app.path(), edit).await.unwrap();
+        stack.until_synced().await.unwrap();
+    }
+    spend(&stack, &app, 100).await;
+    let bill = billed(&stack).await;
+    assert!((DIME * 8 / 10..=DIME).contains(&bill), "{bill} of {DIME}");
+}
+
+#[tokio::test]
 async fn a_spent_budget_is_an_insufficient_quota() {
     let (stack, app) = stack("0.10").await;
     let refused = spend(&stack, &app, 100).await;

@@ -77,6 +77,11 @@ impl Bucket {
         Self { spent, leases }
     }
 
+    /// Counts what was used in this period before the bucket was made.
+    pub fn carry(&mut self, now_ms: i64, units: u64) {
+        self.spent.add(now_ms, units);
+    }
+
     /// What was used for good, as it is stored.
     #[must_use]
     pub fn spent(&self) -> &Spent {

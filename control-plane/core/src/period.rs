@@ -22,6 +22,9 @@ pub enum Period {
 /// One period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
+    /// What tells it from every other: when it began, plus 1 for a week and 2 for a month, since a day may
+    /// begin with them; 0 for [`Period::Total`].
+    pub id: i64,
     /// When it began, in Unix milliseconds; 0 for [`Period::Total`].
     pub start_ms: i64,
     /// When the next one begins; none for [`Period::Total`].
@@ -44,7 +47,7 @@ impl Period {
     #[must_use]
     pub fn at(self, now: Timestamp, zone: &TimeZone) -> Option<Span> {
         if self == Self::Total {
-            return Some(Span { start_ms: 0, end_ms: None });
+            return Some(Span { id: 0, start_ms: 0, end_ms: None });
         }
         let today = now
             .to_zoned(zone.clone())
@@ -65,8 +68,20 @@ impl Period {
         let start = zone.to_zoned(first.at(0, 0, 0, 0)).ok()?;
         let end = zone.to_zoned(first.checked_add(length).ok()?.at(0, 0, 0, 0)).ok()?;
         let ms = |at: jiff::Zoned| at.timestamp().as_millisecond();
-        Some(Span { start_ms: ms(start), end_ms: Some(ms(end)) })
+        let start_ms = ms(start);
+        let mark = match self {
+            Self::Total | Self::Day => 0,
+            Self::Week => 1,
+            Self::Month => 2,
+        };
+        Some(Span { id: start_ms.saturating_add(mark), start_ms, end_ms: Some(ms(end)) })
     }
+}
+
+/// When the period with this id began, in Unix milliseconds. All begin with a whole second.
+#[must_use]
+pub fn start_ms(id: i64) -> i64 {
+    id.saturating_sub(id.rem_euclid(1000))
 }
 
 /// The time zone of this IANA name.
@@ -106,8 +121,19 @@ mod tests {
         );
         assert_eq!(
             Period::Total.at(Timestamp::UNIX_EPOCH, &TimeZone::UTC),
-            Some(Span { start_ms: 0, end_ms: None })
+            Some(Span { id: 0, start_ms: 0, end_ms: None })
         );
+    }
+
+    #[test]
+    fn periods_that_begin_together_have_ids_of_their_own() {
+        let monday = "2026-06-01T12:00:00Z".parse().unwrap();
+        let spans =
+            [Period::Day, Period::Week, Period::Month].map(|per| per.at(monday, &TimeZone::UTC).unwrap());
+        let [day, week, month] = spans;
+        assert_eq!((week.start_ms, month.start_ms), (day.start_ms, day.start_ms));
+        assert_eq!(spans.map(|span| super::start_ms(span.id)), [day.start_ms; 3]);
+        assert!(day.id != week.id && week.id != month.id && day.id != month.id);
     }
 
     #[test]

@@ -155,7 +155,7 @@ fn buckets(owner: &Owner<'_>, now: Timestamp) -> impl Iterator<Item = Current> {
             Reach::Sliding { span_ms } => (0, Some(span_ms), None),
             Reach::Period(period) => {
                 let span = Period::at(period, now, &owner.zone)?;
-                (span.start_ms, None, span.end_ms)
+                (span.id, None, span.end_ms)
             }
         };
         Some(Current { key: BucketKey { owner: owner.id, kind, period }, limit, span_ms, ends_at })

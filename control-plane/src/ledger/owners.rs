@@ -26,6 +26,8 @@ pub struct Owner {
     pub thresholds: Vec<u8>,
     /// The app's metadata, as JSON.
     pub metadata: Arc<str>,
+    /// When its limits may have changed last.
+    pub changed_at: Timestamp,
     /// Status and expiry of the app, then of the key.
     standings: Vec<(Status, Option<Timestamp>)>,
     limits: Limits,
@@ -35,7 +37,7 @@ pub struct Owner {
 /// A limit, as it is now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// The bucket's period.
+    /// The id of the bucket's period.
     pub period: i64,
     /// How long the period is; none for a window.
     pub per: Option<Period>,
@@ -78,6 +80,7 @@ impl Owner {
     fn key(key: KeyOwner, app: &AppOwner) -> Self {
         Self {
             key_id: Some(key.id),
+            changed_at: key.changed_at.map_or(app.updated_at, |at| at.max(app.updated_at)),
             standings: vec![(app.status, app.settings.expires_at), (key.status, key.expires_at)],
             limits: key.limits.unwrap_or_else(|| app.settings.named_key_limits.clone()),
             ..Self::of(app)
@@ -90,6 +93,7 @@ impl Owner {
             app_id: app.id,
             key_id: None,
             thresholds: app.settings.alert_thresholds.clone(),
+            changed_at: app.updated_at,
             metadata: serde_json::Value::Object(app.settings.metadata.clone()).to_string().into(),
             standings: Vec::new(),
             limits: Limits::default(),
@@ -114,7 +118,7 @@ impl Owner {
             Reach::Period(per) => {
                 let span = per.at(at, &self.zone)?;
                 let terms = Terms { limit, ends_at_ms: span.end_ms };
-                Some(Limit { period: span.start_ms, per: Some(per), terms })
+                Some(Limit { period: span.id, per: Some(per), terms })
             }
         }
     }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::intake::{Batch, Charge, LeaseReport, Report};
 use super::owners::{Known, Limit, Owner, Owners};
 use crate::store::Tx;
-use crate::store::ledger::bucket::{BucketKey, LeaseRow};
+use crate::store::ledger::bucket::{BucketKey, LeaseRow, Locked};
 use crate::store::ledger::record::{Record, RecordRow};
 use crate::store::ledger::usage::Sums;
 use crate::store::ledger::worker::Worker;
@@ -68,7 +68,15 @@ pub async fn apply(
     owners.learn(tx, ids(reports, &news)).await?;
 
     let keys = buckets(reports, &news, owners, now);
-    let stored = tx.lock_buckets(&keys).await?;
+    let Locked { buckets: mut stored, fresh } = tx.lock_buckets(&keys).await?;
+    for key in fresh {
+        let (Some(owner), Some(bucket)) = (owners.owner(key.owner), stored.get_mut(&key)) else { continue };
+        // Who was not edited since the period began has used nothing of it.
+        if owner.changed_at.as_millisecond() >= key.period {
+            let used = tx.used_since(owner.app_id, owner.key_id, key, now.as_millisecond()).await?;
+            bucket.carry(now.as_millisecond(), used);
+        }
+    }
     let mut ledger = Leaves::new(stored, now);
     for ((sender, report), news) in reports.iter().zip(&news) {
         let answer = ledger.enter(sender, report, news, owners, &workers, &mut outcome.recalls);

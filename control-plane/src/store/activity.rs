@@ -28,7 +28,7 @@ pub struct BucketKey {
     pub owner: Uuid,
     /// What is used up.
     pub kind: BucketKind,
-    /// When its period began, in Unix milliseconds; 0 for a window and for one that never ends.
+    /// The id of its period; 0 for a window and for one that never ends.
     pub period: i64,
 }
 

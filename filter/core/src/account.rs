@@ -167,10 +167,22 @@ impl Account {
         Change::Failed
     }
 
-    /// The line of this kind whose period began last.
+    /// The line of this kind that the control plane named last: what is reserved comes of it.
     #[must_use]
     pub fn current(&self, kind: BucketKind) -> Option<&Line> {
-        self.lines.iter().filter(|line| line.kind == kind).max_by_key(|line| line.period)
+        self.lines.iter().rfind(|line| line.kind == kind)
+    }
+
+    /// Makes the line of this kind and period the current one: a new period has begun, or the limit has
+    /// got another.
+    pub fn turn_to(&mut self, kind: BucketKind, period: i64) {
+        let is_it = |line: &Line| line.kind == kind && line.period == period;
+        if self.current(kind).is_some_and(|line| !is_it(line))
+            && let Some(index) = self.lines.iter().position(is_it)
+        {
+            let line = self.lines.remove(index);
+            self.lines.push(line);
+        }
     }
 
     /// The line of this kind and period.

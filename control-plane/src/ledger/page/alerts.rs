@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use latchkey_core::limits::BucketKind;
 use latchkey_core::money::NanoUsd;
+use latchkey_core::period;
 use latchkey_core::threshold::{as_good_as_spent, crossed, exceeded};
 use serde_json::{Value, json};
 
@@ -59,7 +60,7 @@ impl Alerts {
             "per": limit.per,
             "limit": amount(bucket, limit.terms.limit),
             "used": amount(bucket, used),
-            "period_start": if limit.terms.ends_at_ms.is_some() { moment(period) } else { None },
+            "period_start": if limit.terms.ends_at_ms.is_some() { moment(period::start_ms(period)) } else { None },
             "period_end": limit.terms.ends_at_ms.and_then(moment),
         });
         if let (Some(percent), Value::Object(data)) = (percent, &mut data) {

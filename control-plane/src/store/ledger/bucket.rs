@@ -1,8 +1,8 @@
 //! Buckets and their leases.
 //!
-//! A bucket is keyed by its owner, its kind and the start of its period, never by its limit: an edited
-//! limit finds what was used before. A budget that gets another `per` begins another period, and so
-//! another bucket.
+//! A bucket is keyed by its owner, its kind and its period, never by its limit: an edited
+//! limit finds what was used before. A budget that gets another `per` or time zone has another period,
+//! and so another bucket: it begins with what was used since that period began.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use latchkey_core::bucket::{Bucket, Spent};
 use latchkey_core::lease::Lease;
 use latchkey_core::limits::BucketKind;
+use latchkey_core::period;
 use serde::Serialize;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
@@ -28,8 +29,17 @@ pub struct BucketKey {
     pub owner: Uuid,
     /// What is counted.
     pub kind: BucketKind,
-    /// When its period began, in Unix milliseconds; 0 for what has none.
+    /// The id of its period; 0 for what has none.
     pub period: i64,
+}
+
+/// Buckets that are locked.
+#[derive(Debug)]
+pub struct Locked {
+    /// What they hold.
+    pub buckets: BTreeMap<BucketKey, Bucket>,
+    /// Those of periods that were made just now.
+    pub fresh: Vec<BucketKey>,
 }
 
 /// A lease to write.
@@ -92,6 +102,9 @@ const LEASE: [Column; 11] = [
     Number("expires_at"),
 ];
 
+/// `used` of a row that this transaction has made and not yet written.
+const MADE: i64 = -1;
+
 /// An update that changes nothing takes the row's lock.
 static LOCK: LazyLock<Bulk> = LazyLock::new(|| {
     Bulk::new(
@@ -128,29 +141,88 @@ static WRITE_LEASES: LazyLock<Bulk> = LazyLock::new(|| {
     )
 });
 
+const DAY_MS: i64 = 86_400_000;
+
+/// The sum over an app's or a key's usage of whole days, and over its records before them.
+macro_rules! used_since {
+    ($amount:literal) => {
+        concat!(
+            "SELECT CAST((SELECT COALESCE(SUM(",
+            $amount,
+            "), 0) FROM usage_days WHERE app_id = $1 AND ($2 = '' OR key_id = $2) AND day >= $3)
+             + (SELECT COALESCE(SUM(",
+            $amount,
+            "), 0) FROM records WHERE at >= $4 AND at < $5 AND app_id = $1 AND ($2 = '' OR key_id = $2)) AS BIGINT)
+             AS units"
+        )
+    };
+}
+
 impl Tx {
     /// The buckets of these keys, which are sorted, with all their leases. They are made where they were
     /// missing, and locked until the transaction ends.
     ///
     /// # Errors
     /// The database is away, or holds what does not fit.
-    pub async fn lock_buckets(
-        &mut self,
-        keys: &BTreeSet<BucketKey>,
-    ) -> sqlx::Result<BTreeMap<BucketKey, Bucket>> {
-        let fresh = |key: &BucketKey| Row { key: key.row(), used: 0, slots: "[]".to_owned() };
-        let rows: Vec<_> = keys.iter().map(fresh).collect();
-        let mut spent = BTreeMap::new();
+    pub async fn lock_buckets(&mut self, keys: &BTreeSet<BucketKey>) -> sqlx::Result<Locked> {
+        let made = |key: &BucketKey| Row { key: key.row(), used: MADE, slots: "[]".to_owned() };
+        let rows: Vec<_> = keys.iter().map(made).collect();
+        let (mut spent, mut fresh) = (BTreeMap::new(), Vec::new());
         for row in self.read(&LOCK, &rows).await? {
             let key = key(&row)?;
             let slots: &str = row.try_get("slots")?;
             let slots = serde_json::from_str(slots).map_err(|error| unfit("slots", error))?;
-            spent.insert(key, Spent::stored(key.kind, count(row.try_get("used")?), slots));
+            let used: i64 = row.try_get("used")?;
+            if used == MADE && key.kind.span_ms().is_none() {
+                fresh.push(key);
+            }
+            spent.insert(key, Spent::stored(key.kind, count(used), slots));
         }
         // Read when the locks are held: whoever had them before has committed.
         let mut leases = self.leases(keys).await?;
         let whole = |(key, spent)| (key, Bucket::new(spent, leases.remove(&key).unwrap_or_default()));
-        Ok(spent.into_iter().map(whole).collect())
+        Ok(Locked { buckets: spent.into_iter().map(whole).collect(), fresh })
+    }
+
+    /// What was used of a budget since `key.period`, whatever the budget was then, by the records of its
+    /// owner; with what live leases of its other periods hold, since that may still be used.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn used_since(
+        &mut self,
+        app: Uuid,
+        named_key: Option<Uuid>,
+        key: BucketKey,
+        now_ms: i64,
+    ) -> sqlx::Result<u64> {
+        let used = match key.kind {
+            BucketKind::CostBudget => used_since!("cost"),
+            _ => used_since!("input_tokens + output_tokens"),
+        };
+        // Sums are by days of UTC: what comes before the first whole one is asked of the records.
+        let start = period::start_ms(key.period);
+        let first_day = start.div_euclid(DAY_MS) + i64::from(start % DAY_MS != 0);
+        let row = sqlx::query(used)
+            .bind(app.to_string())
+            .bind(named_key.map(|id| id.to_string()).unwrap_or_default())
+            .bind(first_day)
+            .bind(start)
+            .bind(first_day * DAY_MS)
+            .fetch_one(&mut *self.inner)
+            .await?;
+        let held = sqlx::query(
+            "SELECT CAST(COALESCE(SUM(granted + local - used - returned - expired), 0) AS BIGINT) AS units
+             FROM leases WHERE owner = $1 AND kind = $2 AND period <> $3 AND expires_at > $4
+             AND granted + local > used + returned + expired",
+        )
+        .bind(key.owner.to_string())
+        .bind(i64::from(key.kind.number()))
+        .bind(key.period)
+        .bind(now_ms)
+        .fetch_one(&mut *self.inner)
+        .await?;
+        Ok(count(row.try_get("units")?).saturating_add(count(held.try_get("units")?)))
     }
 
     async fn leases(

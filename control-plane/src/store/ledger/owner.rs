@@ -25,6 +25,8 @@ pub struct AppOwner {
     pub status: Status,
     /// What its keys may do.
     pub settings: AppSettings,
+    /// When that was last changed.
+    pub updated_at: Timestamp,
 }
 
 /// A named key.
@@ -40,6 +42,8 @@ pub struct KeyOwner {
     pub expires_at: Option<Timestamp>,
     /// Its own limits; none where the app's for named keys apply.
     pub limits: Option<Limits>,
+    /// When it was last changed; none where that was long ago.
+    pub changed_at: Option<Timestamp>,
 }
 
 #[derive(Serialize)]
@@ -49,12 +53,15 @@ struct Row {
 
 const ID: [Column; 1] = [Text("id")];
 
-static APPS: LazyLock<Bulk> =
-    LazyLock::new(|| Bulk::new("SELECT id, status, settings FROM apps WHERE id IN ({rows})", &ID));
+static APPS: LazyLock<Bulk> = LazyLock::new(|| {
+    Bulk::new("SELECT id, status, settings, updated_at FROM apps WHERE id IN ({rows})", &ID)
+});
 
 static KEYS: LazyLock<Bulk> = LazyLock::new(|| {
     Bulk::new(
-        "SELECT id, app_id, status, expires_at, limits FROM keys WHERE user_id IS NOT NULL AND id IN ({rows})",
+        "SELECT id, app_id, status, expires_at, limits, revisions.created_at AS changed_at FROM keys
+         LEFT JOIN revisions ON revisions.revision = keys.revision
+         WHERE user_id IS NOT NULL AND id IN ({rows})",
         &ID,
     )
 });
@@ -103,6 +110,7 @@ fn app(row: &AnyRow) -> sqlx::Result<AppOwner> {
         id: row.uuid("id")?,
         status: row.parsed("status")?,
         settings: serde_json::from_str(settings).map_err(|error| unfit("settings", error))?,
+        updated_at: row.time("updated_at")?,
     })
 }
 
@@ -115,5 +123,6 @@ fn key(row: &AnyRow) -> sqlx::Result<KeyOwner> {
         status: row.parsed("status")?,
         expires_at: row.optional_time("expires_at")?,
         limits,
+        changed_at: row.optional_time("changed_at")?,
     })
 }

@@ -189,6 +189,7 @@ pub async fn edit_settings(test: &Test, app: &Value, edit: impl FnOnce(&mut AppS
     let mut tx = test.store.begin().await.unwrap();
     let mut row = tx.app(id(app).parse().unwrap()).await.unwrap().unwrap();
     edit(&mut row.settings);
+    row.updated_at = test.world.now();
     row.revision = tx.revision(&test.world).await.unwrap();
     tx.update_app(&row).await.unwrap();
     tx.commit().await.unwrap();

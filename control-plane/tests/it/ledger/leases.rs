@@ -4,6 +4,7 @@ use latchkey_core::limits::BucketKind::{CostBudget, RequestsPerHour, RequestsPer
 use latchkey_core::limits::{Budget, TokenBudget};
 use latchkey_core::money::NanoUsd;
 use latchkey_core::period::Period;
+use latchkey_core::settings::AppSettings;
 use latchkey_proto::ledger::{BucketId, Lease, Verdict};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -220,5 +221,35 @@ on_both! {
         assert_eq!(verdict(&gateway.ask(of_key.clone()).await), Verdict::Granted);
         test.act(&format!("/apps/{}/keys/{}/revoke", id(&app), id(&key))).await.expect(axum::http::StatusCode::OK);
         assert_eq!(verdict(&gateway.ask(of_key).await), Verdict::Exhausted);
+    }
+}
+
+on_both! {
+    async fn a_budget_with_another_period_keeps_what_was_used_since_that_began(test: Test) {
+        let per = |per| move |app: &mut AppSettings| app.limits.budget = Some(Budget { usd: NanoUsd(1_000), per });
+        let app = app(&test, per(Period::Day)).await;
+        let plane = ControlPlane::start(&test).await;
+        let mut gateway = plane.gateway("a").await;
+        let mut spend = async |sequence, cost| {
+            let day = gateway.ask(wants(bucket(&app, CostBudget, -1), cost, cost)).await.bucket.unwrap();
+            let record = record(&test, &app, sequence, vec![(day, cost)]);
+            let record = latchkey_proto::ledger::Record { cost_nano_usd: cost, ..record };
+            assert_eq!(gateway.record(vec![record]).await, sequence);
+        };
+        spend(1, 300).await;
+        test.clock.advance(Duration::from_secs(30 * 3_600));
+        spend(2, 200).await;
+        let mut other = plane.gateway("b").await;
+        let mut used = async || other.ask(wants(bucket(&app, CostBudget, -1), 1, 1)).await.used;
+        assert_eq!(used().await, 200);
+        edit_settings(&test, &app, per(Period::Month)).await;
+        assert_eq!(used().await, 501, "with what the live lease of the day may still use");
+        edit_settings(&test, &app, |app| {
+            app.limits.budget = Some(Budget { usd: NanoUsd(1_000), per: Period::Day });
+            app.time_zone = "Asia/Tokyo".to_owned();
+        }).await;
+        assert_eq!(used().await, 202, "since 15:00 of the first of January in UTC");
+        edit_settings(&test, &app, per(Period::Total)).await;
+        assert_eq!(used().await, 503);
     }
 }

@@ -151,7 +151,7 @@ on_both! {
         let plane = ControlPlane::start(&test).await;
         let mut gateway = plane.gateway("a").await;
         let month = gateway.ask(wants(bucket(&key, CostBudget, -1), 950, 950)).await.bucket.unwrap();
-        assert_eq!(month.period, START_MS);
+        assert_eq!(latchkey_core::period::start_ms(month.period), START_MS);
         let of_key = Record { key_id: bytes(&key), ..record(&test, &app, 1, vec![(month.clone(), 950)]) };
         gateway.record(vec![of_key]).await;
         for _ in 0..2 {

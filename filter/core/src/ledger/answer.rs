@@ -75,6 +75,9 @@ impl<S: Store> Ledger<S> {
                 known => known,
             };
             account.edit(kind, period, |line| line.grant(read(&grant, asked, line, now_ms), now_ms));
+            if asked.is_some() {
+                account.turn_to(kind, period);
+            }
         });
         if changed != Change::Done(()) {
             effects.push(Effect::Log("a grant cannot be stored".to_owned()));

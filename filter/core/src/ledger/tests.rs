@@ -268,6 +268,31 @@ fn a_budgets_next_period_is_another_line_and_the_old_one_goes_when_it_is_settled
 }
 
 #[test]
+fn a_budget_that_gets_a_longer_period_is_taken_of_that_from_the_next_grant_on() {
+    let store = Memory::default();
+    let limits = limits(COST, 100);
+    let owners = [Owner { id: APP, limits: &limits }];
+    let price = crate::price::Price { version: 1, input: 1_000_000, cached_input: 0, output: 1_000_000 };
+    let need = Need { price: Some(price), ..need(5, 5) };
+    let mut ledger = connected(&store);
+    let in_period = |period, granted| wire::Grant {
+        bucket: Some(crate::record::bucket_id(APP, COST, period)),
+        resets_at_ms: NOW + 1000,
+        ..grant(COST, granted, wire::Verdict::Granted)
+    };
+    let (day, month) = (NOW, NOW - 1_000_000);
+    ledger.on(demand(COST, 10, 10), NOW);
+    ledger.on(answer(2, vec![in_period(day, 10)]), NOW);
+    assert!(matches!(reserve(&store, &owners, &need, NOW), Reserve::Reserved(_)));
+    assert!(matches!(reserve(&store, &owners, &need, NOW), Reserve::Dry(_)));
+    ledger.on(demand(COST, 10, 10), NOW);
+    ledger.on(answer(3, vec![in_period(month, 10)]), NOW);
+    let Reserve::Reserved(reserved) = reserve(&store, &owners, &need, NOW) else { panic!("the day is over") };
+    let charges = settle(&store, reserved.reservation, Actual { tokens: 8, cost: crate::price::NanoUsd(8) });
+    assert_eq!(charges[0].period, month);
+}
+
+#[test]
 fn alone_a_gateway_keeps_windows_by_itself_and_spends_no_budget() {
     let store = Memory::default();
     let limits = limits(RPM, 100);

@@ -61,7 +61,7 @@ impl<S: Store> Ledger<S> {
                 let track = known.tracks.get(&(line.kind, line.period));
                 let is_told = track.is_some_and(|track| track.told == Some(line.totals()));
                 let is_told = is_told || line.period == PERIOD_NOW;
-                let is_over = newest.current(line.kind).is_some_and(|newer| newer.period > line.period);
+                let is_over = newest.current(line.kind).is_some_and(|newer| newer.period != line.period);
                 !(is_over && is_told && line.held == 0 && line.unused() == 0 && !is_under_way)
             });
             account.clone()
