@@ -189,6 +189,19 @@ fn what_lies_idle_for_a_second_goes_back_and_its_owner_is_forgotten() {
 }
 
 #[test]
+fn what_lies_idle_is_kept_while_nobody_could_take_it() {
+    let store = Memory::default();
+    let mut ledger = supplied(&store, COST);
+    ledger.on(Event::Closed, NOW);
+    tick(&mut ledger, 40, NOW);
+    assert_eq!(only_line(&store).available(NOW + 4000), 30);
+    ledger.on(Event::Connected, NOW + 4000);
+    ledger.on(answer(1, vec![]), NOW + 4000);
+    tick(&mut ledger, 16, NOW + 4000);
+    assert_eq!(only_line(&store).returned, 30);
+}
+
+#[test]
 fn a_recall_and_a_revocation_take_what_is_not_held() {
     let store = Memory::default();
     let limits = limits(TPM, 100);

@@ -49,8 +49,11 @@ impl<S: Store> Ledger<S> {
         let looked = Account::change(&self.store, owner, |account| {
             for line in &mut account.lines {
                 let track = known.tracks.get(&(line.kind, line.period));
-                let is_idle =
-                    track.is_some_and(|track| track.is_idle(line, ticks)) && !asks(line) && !is_under_way;
+                // Without a stream nobody could take them, and they may be needed.
+                let is_idle = self.stream.is_some()
+                    && track.is_some_and(|track| track.is_idle(line, ticks))
+                    && !asks(line)
+                    && !is_under_way;
                 if is_idle || has_jumped && line.kind.span_ms().is_some() {
                     line.give_back();
                 }
