@@ -26,6 +26,12 @@ impl Grace {
         if seconds > LONGEST_GRACE_SECONDS { Err(TooLong) } else { Ok(Self(seconds)) }
     }
 
+    /// How long it is, in seconds.
+    #[must_use]
+    pub fn as_seconds(self) -> u32 {
+        self.0
+    }
+
     /// When a secret replaced at `now` stops.
     ///
     /// Without grace that is the beginning of time, so that no gateway's clock, however wrong, lets

@@ -1,11 +1,14 @@
 //! What the audit log is told.
 
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{By, Context};
 use crate::store::Tx;
+use crate::store::apps::App;
 use crate::store::audit::Entry;
+use crate::store::keys::Key;
 
 /// Something that was done, as an action tells it.
 #[derive(Clone, Debug)]
@@ -22,6 +25,32 @@ pub struct Done<'a> {
     pub app: Option<Uuid>,
     /// More of it, an object without secrets.
     pub data: Value,
+}
+
+impl<'a> Done<'a> {
+    /// To an app.
+    #[must_use]
+    pub fn to_app(action: &'static str, app: &'a App, data: Value) -> Self {
+        Self { action, kind: "app", id: app.id.to_string(), name: app.name.as_str(), app: Some(app.id), data }
+    }
+
+    /// To a key; `data` is an object, to which whose key it is is added.
+    #[must_use]
+    pub fn to_key(action: &'static str, key: &'a Key, mut data: Value) -> Self {
+        let whose = key.user_id.map_or(json!("app"), |_| json!("user"));
+        data["of"] = whose;
+        if let Some(user) = key.user_id {
+            data["user_id"] = json!(user);
+        }
+        Self {
+            action,
+            kind: "key",
+            id: key.id.to_string(),
+            name: key.name.as_str(),
+            app: Some(key.app_id),
+            data,
+        }
+    }
 }
 
 impl By<'_> {
@@ -48,5 +77,35 @@ impl Context<'_> {
     /// As [`By::audit`].
     pub fn audit(&self, tx: &mut Tx, done: Done<'_>) {
         self.by().audit(tx, done);
+    }
+}
+
+/// The paths at which two things differ, such as `limits.budget.usd`: names of fields, never values.
+/// Free JSON and lists are compared as a whole.
+#[must_use]
+pub fn changed(before: &impl Serialize, after: &impl Serialize) -> Vec<String> {
+    let value = |thing: Result<Value, _>| thing.unwrap_or_default();
+    let (before, after) = (value(serde_json::to_value(before)), value(serde_json::to_value(after)));
+    let mut paths = Vec::new();
+    differences("", &before, &after, &mut paths);
+    paths
+}
+
+fn differences(path: &str, before: &Value, after: &Value, paths: &mut Vec<String>) {
+    if before == after {
+        return;
+    }
+    let nothing = Map::new();
+    let (old, new) = match (before, after) {
+        (Value::Object(old), Value::Object(new)) if path != "metadata" => (old, new),
+        (Value::Object(old), Value::Null) if path != "metadata" && !old.is_empty() => (old, &nothing),
+        (Value::Null, Value::Object(new)) if path != "metadata" && !new.is_empty() => (&nothing, new),
+        _ => return paths.push(path.to_owned()),
+    };
+    let names = old.keys().chain(new.keys().filter(|name| !old.contains_key(*name)));
+    for name in names {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        let of = |values: &Map<String, Value>| values.get(name).cloned().unwrap_or_default();
+        differences(&path, &of(old), &of(new), paths);
     }
 }

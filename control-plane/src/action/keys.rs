@@ -3,5 +3,6 @@
 pub mod create;
 pub mod rotate;
 pub mod secret;
+pub mod show;
 pub mod switch;
 pub mod update;

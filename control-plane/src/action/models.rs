@@ -3,8 +3,10 @@
 use latchkey_core::catalogue::{self, Price};
 use latchkey_core::invalid::Invalid;
 use latchkey_core::name::ModelName;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::audit::{Done, changed};
 use super::{Context, Refusal, taken};
 use crate::store::Tx;
 use crate::store::models::Model;
@@ -85,6 +87,7 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, new: NewModel) -> Result<
     tx.insert_model(&model)
         .await
         .map_err(|error| taken(error, "name", "this provider already offers a model of this name"))?;
+    context.audit(tx, done("model.created", &model, json!({})));
     Ok(model)
 }
 
@@ -114,6 +117,8 @@ pub async fn update(tx: &mut Tx, context: Context<'_>, id: Uuid, edit: ModelEdit
         };
     }
     tx.update_model(&model).await?;
+    let paths = changed(&edited(&before), &edited(&model));
+    context.audit(tx, done("model.updated", &model, json!({ "changed": paths })));
     Ok(model)
 }
 
@@ -122,10 +127,12 @@ pub async fn update(tx: &mut Tx, context: Context<'_>, id: Uuid, edit: ModelEdit
 /// # Errors
 /// There is no such model.
 pub async fn delete(tx: &mut Tx, context: Context<'_>, id: Uuid) -> Result<(), Refusal> {
+    let model = tx.model(id).await?.ok_or(Refusal::NotFound("model"))?;
     if !tx.delete_model(id).await? {
         return Err(Refusal::NotFound("model"));
     }
     tx.catalogue_revision(context.world).await?;
+    context.audit(tx, done("model.deleted", &model, json!({})));
     Ok(())
 }
 
@@ -141,4 +148,20 @@ fn check(price: Option<Price>, output: Option<u64>, window: Option<u64>) -> Resu
         }
     }
     invalid.into_result()
+}
+
+fn done<'a>(action: &'static str, model: &'a Model, mut data: Value) -> Done<'a> {
+    data["provider"] = json!(model.provider);
+    Done { action, kind: "model", id: model.id.to_string(), name: model.name.as_str(), app: None, data }
+}
+
+/// What of a model can be edited.
+fn edited(model: &Model) -> Value {
+    json!({
+        "upstream_name": model.upstream_name,
+        "enabled": model.enabled,
+        "price": model.price.map(|charged| charged.price),
+        "max_output_tokens": model.max_output_tokens,
+        "context_window": model.context_window,
+    })
 }

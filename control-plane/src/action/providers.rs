@@ -5,7 +5,9 @@ use latchkey_core::name::Slug;
 use latchkey_core::provider::{BadUrl, BaseUrl, ProviderKind, is_credential};
 use latchkey_core::selection::Selection;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value, json};
 
+use super::audit::{Done, changed};
 use super::{Context, Refusal, taken};
 use crate::seal::Purpose;
 use crate::store::Tx;
@@ -65,6 +67,7 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, new: NewProvider) -> Resu
         .await
         .map_err(|error| taken(error, "name", "another provider has this name"))?;
     tx.catalogue_revision(context.world).await?;
+    context.audit(tx, done("provider.created", &provider, json!({ "kind": provider.kind })));
     Ok(provider)
 }
 
@@ -79,6 +82,7 @@ pub async fn update(
     edit: ProviderEdit,
 ) -> Result<Provider, Refusal> {
     let mut provider = tx.provider(name).await?.ok_or(Refusal::NotFound("provider"))?;
+    let before = edited(&provider);
     provider.kind = edit.kind.unwrap_or(provider.kind);
     provider.base_url = edit.base_url.unwrap_or(provider.base_url);
     provider.enabled = edit.enabled.unwrap_or(provider.enabled);
@@ -94,6 +98,8 @@ pub async fn update(
     provider.updated_at = context.world.now();
     tx.update_provider(&provider).await?;
     tx.catalogue_revision(context.world).await?;
+    let paths = changed(&before, &edited(&provider));
+    context.audit(tx, done("provider.updated", &provider, json!({ "changed": paths })));
     Ok(provider)
 }
 
@@ -102,7 +108,7 @@ pub async fn update(
 /// # Errors
 /// There is no such provider, or models or apps refer to it.
 pub async fn delete(tx: &mut Tx, context: Context<'_>, name: &str) -> Result<(), Refusal> {
-    tx.provider(name).await?.ok_or(Refusal::NotFound("provider"))?;
+    let provider = tx.provider(name).await?.ok_or(Refusal::NotFound("provider"))?;
     let models = tx.count_models_of(name).await?;
     if models > 0 {
         return Err(Refusal::conflict(
@@ -120,6 +126,7 @@ pub async fn delete(tx: &mut Tx, context: Context<'_>, name: &str) -> Result<(),
     }
     tx.delete_provider(name).await?;
     tx.catalogue_revision(context.world).await?;
+    context.audit(tx, done("provider.deleted", &provider, json!({})));
     Ok(())
 }
 
@@ -162,4 +169,20 @@ fn seal(context: Context<'_>, name: &Slug, credential: &SecretString) -> Vec<u8>
         Purpose::Credential(name.as_str()),
         credential.expose_secret().as_bytes(),
     )
+}
+
+fn done<'a>(action: &'static str, provider: &'a Provider, data: Value) -> Done<'a> {
+    let name = provider.name.as_str();
+    Done { action, kind: "provider", id: name.to_owned(), name, app: None, data }
+}
+
+/// What of a provider can be edited; the credential only as it is sealed, which is never the same twice.
+fn edited(provider: &Provider) -> Value {
+    json!({
+        "kind": provider.kind,
+        "base_url": provider.base_url,
+        "credential": provider.sealed_credential,
+        "cluster": provider.cluster,
+        "enabled": provider.enabled,
+    })
 }

@@ -5,9 +5,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use latchkey_core::role::Role;
 use secrecy::SecretString;
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use super::audit::Done;
 use super::{By, Refusal};
 use crate::store::Tx;
 use crate::store::tokens::Token;
@@ -41,6 +43,17 @@ pub async fn create(tx: &mut Tx, by: By<'_>, new: NewToken) -> Result<SecretStri
         revoked_at: None,
     };
     tx.insert_token(&token, &hash(&value)).await?;
+    by.audit(
+        tx,
+        Done {
+            action: "token.created",
+            kind: "token",
+            id: token.id.to_string(),
+            name: &token.name,
+            app: None,
+            data: json!({ "role": token.role, "user_id": token.user_id, "expires_at": token.expires_at }),
+        },
+    );
     Ok(value.into())
 }
 

@@ -9,7 +9,6 @@ use axum::response::Response;
 use latchkey_core::actor::Actor;
 use latchkey_core::rotation::Grace;
 use latchkey_core::status::Switch;
-use secrecy::ExposeSecret as _;
 use uuid::Uuid;
 
 use super::Api;
@@ -21,7 +20,6 @@ use super::page::{Page, PageQuery};
 use super::problem::Problem;
 use super::propagation::{Propagation, app_resource, key_resources};
 use crate::action::{Refusal, apps, keys};
-use crate::seal::Purpose;
 use crate::store::apps::{App, AppFilter};
 
 pub use edit::{EditApp, NewApp};
@@ -175,21 +173,14 @@ pub async fn rotate(
     params(("id" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = KeyValue), (status = "4XX", body = Problem)))]
 pub async fn value(
-    _: Admin,
+    Admin(actor): Admin,
     State(api): State<Api>,
     Path(id): Path<Uuid>,
 ) -> Result<Json<KeyValue>, Problem> {
-    let app = find(&api, id).await?;
-    let key = api.store.app_key(id).await?.ok_or(Refusal::NotFound("app"))?;
-    let sealed = key.sealed_value.filter(|_| app.settings.keep_key_values);
-    shown(&api, key.id, sealed)
-}
-
-pub(super) fn shown(api: &Api, id: Uuid, sealed: Option<Vec<u8>>) -> Result<Json<KeyValue>, Problem> {
-    let detail = "the value was shown once and not kept: rotate the key for a new one";
-    let sealed = sealed.ok_or_else(|| Refusal::conflict("value_not_kept", detail))?;
-    let value = api.master.open(Purpose::KeyValue(id), &sealed).map_err(Refusal::from)?;
-    Ok(Json(KeyValue { value: value.expose_secret().to_owned() }))
+    let mut tx = api.store.begin().await?;
+    let value = keys::show::app_key(&mut tx, api.context(&actor), id).await?;
+    tx.commit().await?;
+    Ok(Json(value.into()))
 }
 
 pub(super) async fn find(api: &Api, id: Uuid) -> Result<App, Problem> {

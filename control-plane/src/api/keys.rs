@@ -165,12 +165,14 @@ pub async fn rotate(
     params(("id" = Uuid, Path), ("key" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = KeyValue), (status = "4XX", body = Problem)))]
 pub async fn value(
-    _: Admin,
+    Admin(actor): Admin,
     State(api): State<Api>,
     Path((app, key)): Path<(Uuid, Uuid)>,
 ) -> Result<Json<KeyValue>, Problem> {
-    let (_, key) = find(&api, app, key).await?;
-    apps::shown(&api, key.id, key.sealed_value)
+    let mut tx = api.store.begin().await?;
+    let value = keys::show::named_key(&mut tx, api.context(&actor), app, key).await?;
+    tx.commit().await?;
+    Ok(Json(value.into()))
 }
 
 async fn find(api: &Api, app: Uuid, key: Uuid) -> Result<(App, Key), Problem> {

@@ -3,8 +3,10 @@
 use latchkey_core::name::Name;
 use latchkey_core::settings::AppSettings;
 use latchkey_core::status::Status;
+use serde_json::json;
 
 use super::{keeps_app_key, refuse_unknown_names};
+use crate::action::audit::Done;
 use crate::action::keys::secret;
 use crate::action::{Context, Issued, Refusal};
 use crate::store::Tx;
@@ -54,5 +56,7 @@ pub async fn create(
         revision,
     };
     tx.insert_key(&key).await?;
+    context.audit(tx, Done::to_app("app.created", &app, json!({ "mode": app.settings.mode })));
+    context.audit(tx, Done::to_key("key.created", &key, json!({})));
     Ok((app, Issued { key, value: minted.value }))
 }

@@ -1,7 +1,9 @@
 //! Deleting an app.
 
+use serde_json::json;
 use uuid::Uuid;
 
+use crate::action::audit::Done;
 use crate::action::{Context, Refusal};
 use crate::store::Tx;
 
@@ -16,5 +18,6 @@ pub async fn delete(tx: &mut Tx, context: Context<'_>, id: Uuid) -> Result<i64, 
     tx.mark_app_deleted(app.id, now, revision).await?;
     tx.revoke_keys_of(app.id, now, revision).await?;
     tx.remove_app(context.world, app.id).await?;
+    context.audit(tx, Done::to_app("app.deleted", &app, json!({})));
     Ok(revision)
 }

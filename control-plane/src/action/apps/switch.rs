@@ -1,8 +1,10 @@
 //! Activating, deactivating and revoking an app.
 
 use latchkey_core::status::{Status, Switch};
+use serde_json::json;
 use uuid::Uuid;
 
+use crate::action::audit::Done;
 use crate::action::{Context, Refusal};
 use crate::store::Tx;
 use crate::store::apps::App;
@@ -24,5 +26,11 @@ pub async fn switch(tx: &mut Tx, context: Context<'_>, id: Uuid, switch: Switch)
     if status == Status::Revoked {
         tx.revoke_keys_of(app.id, app.updated_at, app.revision).await?;
     }
+    let action = match switch {
+        Switch::Activate => "app.activated",
+        Switch::Deactivate => "app.deactivated",
+        Switch::Revoke => "app.revoked",
+    };
+    context.audit(tx, Done::to_app(action, &app, json!({})));
     Ok(app)
 }

@@ -4,9 +4,11 @@ use latchkey_core::name::Name;
 use latchkey_core::rotation::{Grace, LONGEST_GRACE_SECONDS};
 use latchkey_core::settings::{AppSettings, CredentialMode};
 use latchkey_core::status::{Final, Status};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{keeps_app_key, refuse_unknown_names};
+use crate::action::audit::{Done, changed};
 use crate::action::keys::rotate;
 use crate::action::{Context, Issued, Refusal};
 use crate::store::Tx;
@@ -39,6 +41,7 @@ pub async fn update(
     app.updated_at = context.world.now();
     app.revision = tx.revision(context.world).await?;
     tx.update_app(&app).await?;
+    audit(tx, context, &before, &app);
     if !app.settings.keep_key_values {
         tx.forget_named_values(app.id).await?;
     }
@@ -60,4 +63,17 @@ pub async fn update(
         _ => None,
     };
     Ok((app, issued))
+}
+
+/// Tells the audit log which settings were changed, not to what: the versions say that.
+fn audit(tx: &mut Tx, context: Context<'_>, before: &App, app: &App) {
+    let mut paths = changed(&before.settings, &app.settings);
+    if before.name != app.name {
+        paths.push("name".to_owned());
+    }
+    context.audit(tx, Done::to_app("app.updated", app, json!({ "changed": paths })));
+    let (from, to) = (before.settings.mode, app.settings.mode);
+    if from != to {
+        context.audit(tx, Done::to_app("app.mode_switched", app, json!({ "from": from, "to": to })));
+    }
 }

@@ -6,9 +6,11 @@ use latchkey_core::limits::Limits;
 use latchkey_core::name::Name;
 use latchkey_core::settings::CredentialMode;
 use latchkey_core::status::{Standing, Status};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::secret;
+use crate::action::audit::Done;
 use crate::action::{Context, Issued, Refusal};
 use crate::store::Tx;
 use crate::store::apps::App;
@@ -71,6 +73,8 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, app_id: Uuid, new: NewKey
         revision: tx.revision(context.world).await?,
     };
     tx.insert_key(&key).await?;
+    let expires = json!({ "expires_at": key.expires_at });
+    context.audit(tx, Done::to_key("key.created", &key, expires));
     Ok(Issued { key, value: minted.value })
 }
 

@@ -4,10 +4,12 @@
 
 use latchkey_core::rotation::Grace;
 use latchkey_core::status::{Final, Status};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::secret::{self, Minted};
 use crate::action::apps::keeps_app_key;
+use crate::action::audit::Done;
 use crate::action::{Context, Issued, Refusal};
 use crate::store::Tx;
 use crate::store::apps::App;
@@ -61,5 +63,7 @@ async fn replace(
     key.rotated_at = Some(now);
     key.revision = tx.revision(context.world).await?;
     tx.update_key(&key).await?;
+    let grace = json!({ "grace_seconds": grace.as_seconds() });
+    context.audit(tx, Done::to_key("key.rotated", &key, grace));
     Ok(Issued { key, value: minted.value })
 }

@@ -1,8 +1,10 @@
 //! Activating, deactivating and revoking a named key.
 
 use latchkey_core::status::{Status, Switch};
+use serde_json::json;
 use uuid::Uuid;
 
+use crate::action::audit::Done;
 use crate::action::{Context, Refusal};
 use crate::store::Tx;
 use crate::store::keys::Key;
@@ -31,5 +33,11 @@ pub async fn switch(
     }
     key.revision = tx.revision(context.world).await?;
     tx.update_key(&key).await?;
+    let action = match switch {
+        Switch::Activate => "key.activated",
+        Switch::Deactivate => "key.deactivated",
+        Switch::Revoke => "key.revoked",
+    };
+    context.audit(tx, Done::to_key(action, &key, json!({})));
     Ok(key)
 }

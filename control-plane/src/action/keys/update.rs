@@ -4,9 +4,11 @@ use jiff::Timestamp;
 use latchkey_core::limits::EditLimits;
 use latchkey_core::name::Name;
 use latchkey_core::status::{Final, Status};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::create::{expires_within, limited_within};
+use crate::action::audit::{Done, changed};
 use crate::action::{Context, Refusal};
 use crate::store::Tx;
 use crate::store::keys::Key;
@@ -56,5 +58,12 @@ pub async fn update(
     }
     key.revision = tx.revision(context.world).await?;
     tx.update_key(&key).await?;
+    let paths = changed(&edited(&before), &edited(&key));
+    context.audit(tx, Done::to_key("key.updated", &key, json!({ "changed": paths })));
     Ok(key)
+}
+
+/// What of a key can be edited.
+fn edited(key: &Key) -> Value {
+    json!({ "name": key.name, "expires_at": key.expires_at, "limits": key.limits })
 }

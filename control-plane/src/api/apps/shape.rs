@@ -7,7 +7,7 @@ use latchkey_core::name::Name;
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::{AppSettings, CredentialMode};
 use latchkey_core::status::Standing;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -125,6 +125,12 @@ pub struct Deleted {
 pub struct KeyValue {
     /// What the client presents.
     pub value: String,
+}
+
+impl From<SecretString> for KeyValue {
+    fn from(value: SecretString) -> Self {
+        Self { value: value.expose_secret().to_owned() }
+    }
 }
 
 impl AppView {
