@@ -2,6 +2,7 @@
 
 pub mod activity;
 pub mod apps;
+pub mod audit;
 pub mod auth;
 pub mod body;
 pub mod events;
@@ -120,6 +121,8 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(logs::list))
         .routes(routes!(usage::read))
         .routes(routes!(events::list))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::export))
 }
 
 /// The OpenAPI document.

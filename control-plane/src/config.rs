@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use jiff::Timestamp;
+use latchkey_core::chain::Anchor;
 use latchkey_core::name::{Email, Name};
 use latchkey_core::role::Role;
 use secrecy::SecretString;
@@ -34,6 +36,9 @@ pub enum Command {
     /// Manage API tokens.
     #[command(subcommand)]
     Token(Token),
+    /// Verify and export the audit log.
+    #[command(subcommand)]
+    Audit(Audit),
     /// Print the OpenAPI document.
     Openapi,
 }
@@ -102,6 +107,37 @@ pub enum Token {
         database: Database,
         /// The token's id, as `latchkey token list` shows it.
         id: Uuid,
+    },
+}
+
+/// Verify and export the audit log.
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// Check the whole chain, name the first entry that was changed, is missing or out of order, and print
+    /// the newest one's number and hash. Keep that elsewhere: with it, a later check also finds a log
+    /// that was written anew.
+    Verify {
+        /// Which database.
+        #[command(flatten)]
+        database: Database,
+        /// What an earlier check printed: `NUMBER:HASH`.
+        #[arg(long)]
+        anchor: Option<Anchor>,
+        /// Check an exported file instead of the database.
+        #[arg(long)]
+        file: Option<PathBuf>,
+    },
+    /// Print the log as lines of JSON, oldest first.
+    Export {
+        /// Which database.
+        #[command(flatten)]
+        database: Database,
+        /// Begin with the first entry at this moment or later: 2026-01-31T00:00:00Z.
+        #[arg(long)]
+        from: Option<Timestamp>,
+        /// End with the last entry before this moment.
+        #[arg(long)]
+        to: Option<Timestamp>,
     },
 }
 

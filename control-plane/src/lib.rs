@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod api;
+pub mod audit;
 pub mod config;
 pub mod feed;
 pub mod gateways;

@@ -1,15 +1,20 @@
 //! `latchkey`: the control plane's program.
 
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
+use std::pin::pin;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
+use futures::TryStreamExt as _;
 use jiff::SignedDuration;
 use latchkey::action;
 use latchkey::action::By;
 use latchkey::action::tokens::NewToken;
-use latchkey::config::{Admin, Cli, Command, Database, Serve, Token};
+use latchkey::audit::{self, Verdict};
+use latchkey::config::{Admin, Audit, Cli, Command, Database, Serve, Token};
 use latchkey::seal::MasterKey;
 use latchkey::serve::serve;
 use latchkey::store::Store;
@@ -92,6 +97,35 @@ async fn run(command: Command) -> anyhow::Result<()> {
             tx.commit().await?;
             println!("revoked: the API refuses it from now on, and open streams end within a minute");
             Ok(())
+        }
+        Command::Audit(Audit::Verify { database, anchor, file }) => {
+            let verdict = match file {
+                Some(file) => {
+                    let lines =
+                        BufReader::new(File::open(&file).context("could not open the export")?).lines();
+                    audit::verify_export(lines, anchor)?
+                }
+                None => audit::verify(&open(&database).await?, anchor).await?,
+            };
+            match verdict {
+                Verdict::Whole(newest) => {
+                    println!("the audit log is whole; keep its newest entry elsewhere, for `--anchor`:");
+                    println!("{newest}");
+                    Ok(())
+                }
+                Verdict::Broken { fault, reached } => {
+                    anyhow::bail!("the audit log is broken: {fault}; nothing is wrong up to {reached}")
+                }
+            }
+        }
+        Command::Audit(Audit::Export { database, from, to }) => {
+            let store = open(&database).await?;
+            let mut pages = pin!(audit::export(&store, from, to).await?);
+            let mut out = std::io::stdout().lock();
+            while let Some(lines) = pages.try_next().await? {
+                out.write_all(&lines)?;
+            }
+            Ok(out.flush()?)
         }
         Command::Openapi => {
             println!("{}", latchkey::api::openapi().to_pretty_json()?);

@@ -30,6 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use latchkey_core::chain::Entry;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;
 use sqlx::{AnyPool, ConnectOptions as _, Executor as _};
@@ -60,7 +61,7 @@ pub struct Tx {
     inner: sqlx::Transaction<'static, sqlx::Any>,
     backend: Backend,
     revision: Option<i64>,
-    audit: Vec<audit::Entry>,
+    audit: Vec<Entry>,
     committed: Arc<Notify>,
 }
 

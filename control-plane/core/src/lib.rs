@@ -7,6 +7,7 @@ pub mod actor;
 pub mod address;
 pub mod bucket;
 pub mod catalogue;
+pub mod chain;
 pub mod content;
 pub mod expiry;
 pub mod grant;

@@ -1,5 +1,6 @@
 //! What the audit log is told.
 
+use latchkey_core::chain::Entry;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -7,7 +8,6 @@ use uuid::Uuid;
 use super::{By, Context};
 use crate::store::Tx;
 use crate::store::apps::App;
-use crate::store::audit::Entry;
 use crate::store::keys::Key;
 
 /// Something that was done, as an action tells it.
@@ -58,7 +58,7 @@ impl By<'_> {
     pub fn audit(&self, tx: &mut Tx, done: Done<'_>) {
         let actor = self.actor;
         tx.audit(Entry {
-            at: self.world.now(),
+            at_ms: self.world.now().as_millisecond(),
             actor_kind: actor.kind().to_owned(),
             actor_id: actor.id(),
             actor_name: actor.name.clone(),

@@ -2,12 +2,14 @@
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use latchkey_core::invalid::FieldError;
 use serde::de::DeserializeOwned;
 
+use super::page::bad_query;
 use super::problem::Problem;
 
 /// Tells a field that is null from one that is missing.
@@ -27,9 +29,21 @@ pub struct OptionalBody<T>(pub T);
 pub struct Path<T>(pub T);
 
 /// The query's parameters.
-#[derive(Clone, Debug, FromRequestParts)]
-#[from_request(via(axum::extract::Query), rejection(Problem))]
+#[derive(Clone, Debug)]
 pub struct Query<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        // No text that is stored has this character, and PostgreSQL takes none that has.
+        if parts.uri.query().is_some_and(|query| query.contains("%00")) {
+            return Err(bad_query("there is a NUL character in it"));
+        }
+        let axum::extract::Query(query) = axum::extract::Query::from_request_parts(parts, state).await?;
+        Ok(Self(query))
+    }
+}
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;

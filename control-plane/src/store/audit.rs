@@ -1,79 +1,145 @@
 //! The audit log: entries in one hash chain.
 
 use jiff::Timestamp;
-use sha2::{Digest as _, Sha256};
+use latchkey_core::chain::{Entry, Hash, Head, Link};
 use sqlx::Row as _;
+use sqlx::any::AnyRow;
 
-use super::Tx;
+use super::conditions::Conditions;
+use super::row::unfit;
+use super::{Store, Tx};
 
-/// An entry, before it has a place in the chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// When.
-    pub at: Timestamp,
-    /// `user`, `token` or `system`.
-    pub actor_kind: String,
-    /// Of the user or the token; empty for the system.
-    pub actor_id: String,
-    /// What the actor was called then.
-    pub actor_name: String,
-    /// From where; empty where it is not known.
-    pub client_address: String,
-    /// What was done: `key.revoked`, `group.member_removed`, ….
-    pub action: String,
-    /// What kind of thing it was done to: `key`, `app`, `user`, ….
-    pub subject_kind: String,
-    /// Its id.
-    pub subject_id: String,
-    /// What it was called then.
-    pub subject_name: String,
-    /// The app that it is about; empty where it is about none.
-    pub app_id: String,
-    /// More of it as JSON, without secrets.
-    pub data: String,
+/// Which entries a list holds.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    /// About this app.
+    pub app: Option<String>,
+    /// By this user or token.
+    pub actor: Option<String>,
+    /// Done to this thing.
+    pub subject: Option<String>,
+    /// What was done.
+    pub action: Option<String>,
+    /// What was done begins with this.
+    pub action_prefix: Option<String>,
+    /// At this moment or later.
+    pub from: Option<Timestamp>,
+    /// Before this moment.
+    pub to: Option<Timestamp>,
+    /// Older than this one.
+    pub before: Option<i64>,
 }
 
-impl Entry {
-    /// The hash of the entry `number` that follows the one with the hash `previous`: SHA-256 over the
-    /// number, the time in Unix milliseconds (both 8 bytes, big-endian), `previous`, and each text with
-    /// its length in bytes (8 bytes, big-endian) before it, in the order of the columns.
-    #[must_use]
-    pub fn hash(&self, number: i64, previous: &[u8]) -> Vec<u8> {
-        let Self {
-            at,
-            actor_kind,
-            actor_id,
-            actor_name,
-            client_address,
-            action,
-            subject_kind,
-            subject_id,
-            subject_name,
-            app_id,
-            data,
-        } = self;
-        let mut hash = Sha256::new();
-        hash.update(number.to_be_bytes());
-        hash.update(at.as_millisecond().to_be_bytes());
-        hash.update(previous);
-        let texts = [
-            actor_kind,
-            actor_id,
-            actor_name,
-            client_address,
-            action,
-            subject_kind,
-            subject_id,
-            subject_name,
-            app_id,
-            data,
-        ];
-        for text in texts {
-            hash.update((text.len() as u64).to_be_bytes());
-            hash.update(text);
-        }
-        hash.finalize().to_vec()
+const PAGE: &str =
+    "SELECT number, at, actor_kind, actor_id, actor_name, client_address, action, subject_kind, subject_id,
+     subject_name, app_id, data, previous, hash FROM audit {where} ORDER BY number DESC {limit}";
+
+impl Store {
+    /// Entries, newest first.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn audit(&self, filter: &AuditFilter, limit: i64) -> sqlx::Result<Vec<Link>> {
+        let AuditFilter { app, actor, subject, action, action_prefix, from, to, before } = filter;
+        Conditions::default()
+            .text("app_id =", app.as_ref())
+            .text("actor_id =", actor.as_ref())
+            .text("subject_id =", subject.as_ref())
+            .text("action =", action.as_ref())
+            .prefix("action", action_prefix.as_ref())
+            .number("at >=", from.map(Timestamp::as_millisecond))
+            .number("at <", to.map(Timestamp::as_millisecond))
+            .number("number <", *before)
+            .query(PAGE, limit)
+            .fetch_all(&self.pool)
+            .await?
+            .iter()
+            .map(link)
+            .collect()
     }
+
+    /// Entries in the order of the chain, from the number `first` to `last`.
+    ///
+    /// # Errors
+    /// The database is away, or holds what is no entry.
+    pub async fn audit_chain(&self, first: i64, last: i64, limit: i64) -> sqlx::Result<Vec<Link>> {
+        sqlx::query(
+            "SELECT number, at, actor_kind, actor_id, actor_name, client_address, action, subject_kind, subject_id,
+             subject_name, app_id, data, previous, hash FROM audit
+             WHERE number >= $1 AND number <= $2 ORDER BY number LIMIT $3",
+        )
+        .bind(first)
+        .bind(last)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?
+        .iter()
+        .map(link)
+        .collect()
+    }
+
+    /// The end of the chain; none when its row is gone.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn audit_head(&self) -> sqlx::Result<Option<Head>> {
+        // One statement, so that an entry that is being added is in both or in neither.
+        let row = sqlx::query(
+            "SELECT number, hash, (SELECT COALESCE(MAX(number), 0) FROM audit) AS last FROM audit_head WHERE id = 1",
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        let head = |row: AnyRow| {
+            Ok(Head {
+                number: row.try_get("number")?,
+                hash: row.try_get("hash")?,
+                last: row.try_get("last")?,
+            })
+        };
+        row.map(head).transpose()
+    }
+
+    /// The numbers of the first entry at `from` or later, and of the last before `to`.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn audit_span(
+        &self,
+        from: Option<Timestamp>,
+        to: Option<Timestamp>,
+    ) -> sqlx::Result<Option<(i64, i64)>> {
+        let row = sqlx::query(
+            "SELECT (SELECT MIN(number) FROM audit WHERE at >= $1) AS first,
+             (SELECT MAX(number) FROM audit WHERE at < $2) AS last",
+        )
+        .bind(from.map_or(i64::MIN, Timestamp::as_millisecond))
+        .bind(to.map_or(i64::MAX, Timestamp::as_millisecond))
+        .fetch_one(&self.pool)
+        .await?;
+        let (first, last): (Option<i64>, Option<i64>) = (row.try_get("first")?, row.try_get("last")?);
+        Ok(first.zip(last))
+    }
+}
+
+fn link(row: &AnyRow) -> sqlx::Result<Link> {
+    Ok(Link {
+        number: row.try_get(0)?,
+        entry: Entry {
+            at_ms: row.try_get(1)?,
+            actor_kind: row.try_get(2)?,
+            actor_id: row.try_get(3)?,
+            actor_name: row.try_get(4)?,
+            client_address: row.try_get(5)?,
+            action: row.try_get(6)?,
+            subject_kind: row.try_get(7)?,
+            subject_id: row.try_get(8)?,
+            subject_name: row.try_get(9)?,
+            app_id: row.try_get(10)?,
+            data: row.try_get(11)?,
+        },
+        previous: row.try_get(12)?,
+        hash: row.try_get(13)?,
+    })
 }
 
 impl Tx {
@@ -96,14 +162,15 @@ impl Tx {
                 .fetch_one(&mut *self.inner)
                 .await?;
         let last: i64 = row.try_get("number")?;
-        let mut previous: Vec<u8> = row.try_get("hash")?;
+        let stored: &[u8] = row.try_get("hash")?;
+        let mut previous = Hash::try_from(stored).map_err(|error| unfit("hash", error))?;
         for (number, entry) in (last - added + 1..).zip(entries) {
-            let hash = entry.hash(number, &previous);
-            self.insert_audit(number, entry, previous, hash.clone()).await?;
+            let hash = entry.hash(number, previous);
+            self.insert_audit(number, entry, previous, hash).await?;
             previous = hash;
         }
         sqlx::query("UPDATE audit_head SET hash = $1 WHERE id = 1")
-            .bind(previous)
+            .bind(previous.0.to_vec())
             .execute(&mut *self.inner)
             .await?;
         Ok(())
@@ -113,8 +180,8 @@ impl Tx {
         &mut self,
         number: i64,
         entry: Entry,
-        previous: Vec<u8>,
-        hash: Vec<u8>,
+        previous: Hash,
+        hash: Hash,
     ) -> sqlx::Result<()> {
         sqlx::query(
             "INSERT INTO audit (number, at, actor_kind, actor_id, actor_name, client_address, action, subject_kind,
@@ -122,7 +189,7 @@ impl Tx {
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         )
         .bind(number)
-        .bind(entry.at.as_millisecond())
+        .bind(entry.at_ms)
         .bind(entry.actor_kind)
         .bind(entry.actor_id)
         .bind(entry.actor_name)
@@ -133,8 +200,8 @@ impl Tx {
         .bind(entry.subject_name)
         .bind(entry.app_id)
         .bind(entry.data)
-        .bind(previous)
-        .bind(hash)
+        .bind(previous.0.to_vec())
+        .bind(hash.0.to_vec())
         .execute(&mut *self.inner)
         .await?;
         Ok(())

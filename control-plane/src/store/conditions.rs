@@ -32,6 +32,17 @@ impl Conditions {
         self.with(condition, value.map(Value::Number))
     }
 
+    /// The text in `column` begins with this; none asks for nothing.
+    #[must_use]
+    pub fn prefix(mut self, column: &'static str, prefix: Option<impl ToString>) -> Self {
+        if let Some(prefix) = prefix {
+            self.values.push(Value::Text(prefix.to_string()));
+            let value = self.values.len();
+            let _ = write!(self.sql, " AND SUBSTR({column}, 1, LENGTH(${value})) = ${value}");
+        }
+        self
+    }
+
     fn with(mut self, condition: &'static str, value: Option<Value>) -> Self {
         if let Some(value) = value {
             self.values.push(value);

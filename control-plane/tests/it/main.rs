@@ -3,6 +3,7 @@
 mod support;
 
 mod apps;
+mod audit;
 mod auth;
 mod feed;
 mod gateways;
