@@ -1,7 +1,6 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use latchkey::api::router;
 use latchkey::audit::{Verdict, verify, verify_export};
 use latchkey_core::chain::{Anchor, Fault};
 use serde_json::{Value, json};
@@ -21,7 +20,7 @@ async fn actions(test: &Test, query: &str) -> Vec<String> {
 
 async fn export(test: &Test, query: &str) -> String {
     let request = test.request("GET", &format!("/audit/export{query}"), None);
-    let response = router(test.api.clone()).oneshot(request).await.unwrap();
+    let response = test.router().oneshot(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["content-type"], "application/x-ndjson");
     let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();

@@ -5,6 +5,7 @@ mod support;
 mod apps;
 mod audit;
 mod auth;
+mod authorization;
 mod feed;
 mod gateways;
 mod idempotency;

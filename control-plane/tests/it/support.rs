@@ -1,9 +1,10 @@
 //! A control plane without listeners, on a database of its own, with a clock that stands still.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
@@ -57,6 +58,8 @@ pub struct Test {
     pub api: Api,
     pub owner: String,
     pub url: String,
+    /// Made once, since its document is large.
+    router: OnceLock<Router>,
     _files: tempfile::TempDir,
 }
 
@@ -127,8 +130,16 @@ impl Test {
             apply_wait: Duration::from_millis(200),
             metrics: Metrics::new(),
         };
-        let mut test =
-            Self { store, world, clock, api, owner: String::new(), url: url.to_owned(), _files: files };
+        let mut test = Self {
+            store,
+            world,
+            clock,
+            api,
+            owner: String::new(),
+            url: url.to_owned(),
+            router: OnceLock::new(),
+            _files: files,
+        };
         test.owner = test.token(Role::Owner).await;
         test
     }
@@ -211,11 +222,25 @@ impl Test {
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
-        let response: Response = router(self.api.clone()).oneshot(request).await.unwrap();
+        let response: Response = self.router().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         let json = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
         Answer { status: parts.status, headers: parts.headers, json }
+    }
+
+    /// The service.
+    pub fn router(&self) -> Router {
+        self.router.get_or_init(|| router(self.api.clone())).clone()
+    }
+
+    /// The answer's status, and its code where it is a problem; the rest of it may be anything.
+    pub async fn status(&self, request: Request<Body>) -> (u16, String) {
+        let response: Response = self.router().oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let json: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        (status, json["code"].as_str().unwrap_or_default().to_owned())
     }
 
     pub fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Request<Body> {

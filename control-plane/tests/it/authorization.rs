@@ -1,0 +1,330 @@
+//! Who may call what: every route of the OpenAPI document, asked by every kind of caller.
+//!
+//! A new route needs one line in [`RULES`]; where its path names a new kind of thing, one in
+//! [`World::thing`]; and where `{}` would not get past its checks, one in [`body`].
+
+use std::collections::BTreeSet;
+
+use axum::body::Body;
+use axum::http::Request;
+use latchkey::action::apps::update;
+use latchkey::api::openapi;
+use latchkey_core::access::{AccessMode, Rule as Access, Subjects};
+use latchkey_core::actor::Actor;
+use latchkey_core::role::Role;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::{Test, id};
+
+/// Who is let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(dead_code, reason = "some rules have no route yet")]
+enum Rule {
+    /// Whoever asks, with or without a credential.
+    Public,
+    /// Whoever has a credential.
+    Anyone,
+    /// Users, whatever their role.
+    Person,
+    /// The user whose thing it is, or who was granted the app; to other users there is no such thing.
+    Mine,
+    /// Owners, admins and auditors.
+    Reader,
+    /// Owners and admins.
+    Admin,
+    /// Owners.
+    Owner,
+}
+use Rule::*;
+
+/// By operation id.
+const RULES: &[(&str, Rule)] = &[
+    // Apps.
+    ("list_apps", Reader),
+    ("create_app", Admin),
+    ("read_app", Reader),
+    ("update_app", Admin),
+    ("delete_app", Admin),
+    ("activate_app", Admin),
+    ("deactivate_app", Admin),
+    ("revoke_app", Admin),
+    ("rotate_app_key", Admin),
+    ("read_app_key_value", Admin),
+    // Named keys.
+    ("list_keys", Reader),
+    ("create_key", Admin),
+    ("read_key", Reader),
+    ("update_key", Admin),
+    ("activate_key", Admin),
+    ("deactivate_key", Admin),
+    ("revoke_key", Admin),
+    ("rotate_key", Admin),
+    ("read_key_value", Admin),
+    // People.
+    ("list_users", Reader),
+    ("create_user", Owner),
+    ("read_user", Reader),
+    // Providers and models.
+    ("list_providers", Reader),
+    ("create_provider", Admin),
+    ("read_provider", Reader),
+    ("update_provider", Admin),
+    ("delete_provider", Admin),
+    ("list_models", Reader),
+    ("create_model", Admin),
+    ("read_model", Reader),
+    ("update_model", Admin),
+    ("delete_model", Admin),
+    ("list_model_prices", Reader),
+    ("list_catalogue", Reader),
+    // What happened.
+    ("list_gateways", Reader),
+    ("list_logs", Reader),
+    ("read_usage", Reader),
+    ("list_events", Reader),
+    ("list_audit", Reader),
+    ("export_audit", Reader),
+    // A user's own: `/me` and what is below it. Routes about an app or a thing of a user are `Mine`.
+];
+
+/// What to send, where it takes more than `{}` to get past the checks of the body.
+fn body(operation: &str, things: &Things) -> Value {
+    match operation {
+        "create_app" => json!({"name": "Another"}),
+        "create_key" => json!({"user_id": things.alice, "name": "second"}),
+        "create_user" => json!({"email": "new@acme.com", "name": "new"}),
+        "create_provider" => {
+            json!({"name": "new", "kind": "openai", "base_url": "https://api.openai.com/v1"})
+        }
+        "create_model" => json!({"name": "gpt-4o-mini", "provider": "openai"}),
+        _ => json!({}),
+    }
+}
+
+/// Things that exist, so that a 404 for want of one is not taken for a refusal.
+struct Things {
+    app: String,
+    key: String,
+    model: String,
+    provider: &'static str,
+    alice: String,
+}
+
+impl Things {
+    async fn new(test: &Test, alice: &str) -> Self {
+        let app = test.app(json!({"mode": "named", "keep_key_values": true})).await;
+        grant(test, &id(&app), alice).await;
+        let body = json!({"user_id": alice, "name": "laptop"});
+        let key = test.post(&format!("/apps/{}/keys", id(&app)), body).await.expect(201.try_into().unwrap());
+        // A provider that a model or an app refers to is not deleted, so what is deleted is of its own.
+        let name = test.world.id().simple().to_string();
+        let model = json!({"name": name, "provider": "openai"});
+        let model = test.post("/models", model).await.expect(201.try_into().unwrap());
+        Self { app: id(&app), key: id(&key), model: id(&model), provider: "openai", alice: alice.to_owned() }
+    }
+
+    /// What stands in a path behind this word.
+    fn thing(&self, word: &str) -> &str {
+        match word {
+            "apps" => &self.app,
+            "keys" => &self.key,
+            "models" => &self.model,
+            "providers" => self.provider,
+            "users" => &self.alice,
+            other => panic!("a path names one of the `{other}`: say in `Things::thing` which exists"),
+        }
+    }
+
+    fn path(&self, template: &str) -> String {
+        let mut path = String::new();
+        let mut before = "";
+        for segment in template.split('/').skip(1) {
+            let part = if segment.starts_with('{') { self.thing(before) } else { segment };
+            path.push('/');
+            path.push_str(part);
+            before = segment;
+        }
+        path
+    }
+}
+
+/// Grants every capability of an app to one user.
+async fn grant(test: &Test, app: &str, user: &str) {
+    let user: Uuid = user.parse().unwrap();
+    let actor = Actor::system("test");
+    let only = || Access {
+        mode: AccessMode::Specific,
+        allow: Subjects { users: [user].into(), ..Subjects::default() },
+        ..Access::default()
+    };
+    let mut tx = test.store.begin().await.unwrap();
+    update::update(&mut tx, test.api.context(&actor), app.parse().unwrap(), |_, settings| {
+        let access = &mut settings.self_service.access;
+        (access.viewer, access.settings_request) = (only(), only());
+        (access.key_visibility, access.all_logs) = (only(), only());
+        Ok(())
+    })
+    .await
+    .unwrap();
+    tx.commit().await.unwrap();
+}
+
+/// Someone who asks.
+struct Caller {
+    name: String,
+    /// What follows `Authorization: Bearer`.
+    token: Option<String>,
+    role: Option<Role>,
+    /// For a user, whether the things are theirs.
+    person: Option<bool>,
+}
+
+async fn callers(test: &Test, alice: &str) -> Vec<Caller> {
+    let caller = |name: &str, token: Option<String>, role, person| Caller {
+        name: name.to_owned(),
+        token,
+        role,
+        person,
+    };
+    let mut callers = vec![
+        caller("nobody", None, None, None),
+        caller("garbage", Some("lk_garbage".to_owned()), None, None),
+        caller("an app key", Some("sk-quilr-garbage".to_owned()), None, None),
+    ];
+    for role in Role::ALL {
+        let token = test.token(role).await;
+        callers.push(caller(
+            &format!("a token of the role {}", role.as_str()),
+            Some(token),
+            Some(role),
+            None,
+        ));
+    }
+    for role in [Role::Owner, Role::Admin, Role::Auditor] {
+        let person = test.user(&format!("{}@acme.com", role.as_str())).await;
+        test.sql(&[format!("UPDATE users SET role = '{}' WHERE id = '{person}'", role.as_str())]).await;
+        let token = test.token_of(&person).await;
+        callers.push(caller(
+            &format!("a person who is {}", role.as_str()),
+            Some(token),
+            Some(role),
+            Some(false),
+        ));
+    }
+    let bob = test.user("bob@acme.com").await;
+    for (name, user, theirs) in
+        [("a user without any grant", bob.as_str(), false), ("the granted user", alice, true)]
+    {
+        let token = test.token_of(user).await;
+        callers.push(caller(name, Some(token), Some(Role::User), Some(theirs)));
+    }
+    callers
+}
+
+/// What a caller is told: a refusal by status and code, or none.
+fn refusal(rule: Rule, caller: &Caller) -> Option<(u16, &'static str)> {
+    const FORBIDDEN: Option<(u16, &str)> = Some((403, "forbidden"));
+    if rule == Public {
+        return None;
+    }
+    let Some(role) = caller.role else { return Some((401, "unauthorized")) };
+    let one_of = |roles: &[Role]| if roles.contains(&role) { None } else { FORBIDDEN };
+    match rule {
+        Public | Anyone => None,
+        Reader => one_of(&[Role::Owner, Role::Admin, Role::Auditor]),
+        Admin => one_of(&[Role::Owner, Role::Admin]),
+        Owner => one_of(&[Role::Owner]),
+        Person if caller.person.is_some() => None,
+        Mine if caller.person == Some(true) => None,
+        Mine if caller.person == Some(false) => Some((404, "not_found")),
+        Person | Mine => Some((403, "not_a_user")),
+    }
+}
+
+/// Whether an answer says that the caller may not.
+fn refused(status: u16, code: &str) -> bool {
+    matches!(status, 401 | 403 | 404) || matches!(code, "unauthorized" | "forbidden" | "not_a_user")
+}
+
+struct Operation {
+    id: String,
+    method: String,
+    path: String,
+}
+
+fn operations() -> Vec<Operation> {
+    let document = serde_json::to_value(openapi()).unwrap();
+    let mut operations = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let id = operation["operationId"].as_str().unwrap().to_owned();
+            operations.push(Operation { id, method: method.to_uppercase(), path: path.clone() });
+        }
+    }
+    operations
+}
+
+async fn call(test: &Test, operation: &Operation, things: &Things, caller: &Caller) -> (u16, String) {
+    let mut request = Request::builder().method(operation.method.as_str()).uri(things.path(&operation.path));
+    if let Some(token) = &caller.token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let body = match operation.method.as_str() {
+        "GET" => Body::empty(),
+        _ => Body::from(body(&operation.id, things).to_string()),
+    };
+    test.status(request.header("content-type", "application/json").body(body).unwrap()).await
+}
+
+#[test]
+fn every_route_has_a_rule_and_every_rule_a_route() {
+    let routes: BTreeSet<_> = operations().into_iter().map(|operation| operation.id).collect();
+    let rules: BTreeSet<_> = RULES.iter().map(|(operation, _)| (*operation).to_owned()).collect();
+    let (without, stale): (Vec<_>, Vec<_>) =
+        (routes.difference(&rules).collect(), rules.difference(&routes).collect());
+    assert!(without.is_empty(), "routes without a rule: {without:?}");
+    assert!(stale.is_empty(), "rules without a route: {stale:?}");
+    assert_eq!(rules.len(), RULES.len(), "an operation has two rules");
+}
+
+#[tokio::test]
+async fn each_caller_may_do_exactly_what_the_rules_say() {
+    let test = Test::sqlite().await;
+    test.catalogue().await;
+    let alice = test.user("alice@acme.com").await;
+    let callers = callers(&test, &alice).await;
+    let standing = Things::new(&test, &alice).await;
+    let mut wrong = Vec::new();
+    for operation in operations() {
+        let Some((_, rule)) = RULES.iter().find(|(id, _)| *id == operation.id) else { continue };
+        for caller in &callers {
+            let expected = refusal(*rule, caller);
+            let answer = if expected.is_some() || operation.method == "GET" {
+                let before = test.store.audit_head().await.unwrap();
+                let answer = call(&test, &operation, &standing, caller).await;
+                if expected.is_some() && before != test.store.audit_head().await.unwrap() {
+                    wrong.push(format!(
+                        "{} was refused, and yet did something: {}",
+                        caller.name, operation.id
+                    ));
+                }
+                answer
+            } else {
+                let things = Things::new(&test, &alice).await;
+                call(&test, &operation, &things, caller).await
+            };
+            let right = match expected {
+                Some((status, code)) => (answer.0, answer.1.as_str()) == (status, code),
+                None => !refused(answer.0, &answer.1) && answer.0 < 500,
+            };
+            if !right {
+                wrong.push(format!(
+                    "{} {} {}: {} is answered {answer:?}, where {rule:?} means {expected:?}",
+                    operation.id, operation.method, operation.path, caller.name
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
