@@ -18,6 +18,7 @@ pub mod propagation;
 pub mod providers;
 pub mod usage;
 pub mod users;
+pub mod versions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,6 +103,9 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(apps::revoke))
         .routes(routes!(apps::rotate))
         .routes(routes!(apps::value))
+        .routes(routes!(versions::list))
+        .routes(routes!(versions::read))
+        .routes(routes!(versions::rollback))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::read, keys::update))
         .routes(routes!(keys::activate))

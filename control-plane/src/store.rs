@@ -24,6 +24,7 @@ pub mod row;
 pub mod tokens;
 pub mod usage;
 pub mod users;
+pub mod versions;
 
 use std::str::FromStr as _;
 use std::sync::Arc;

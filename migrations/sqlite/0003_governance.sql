@@ -118,6 +118,11 @@ CREATE TABLE app_versions (
     PRIMARY KEY (app_id, number)
 ) STRICT;
 
+-- The first version of an app that is older than versions is what it is now.
+INSERT INTO app_versions (app_id, number, at, operation, actor_kind, actor_id, actor_name, name, settings, changed)
+    SELECT id, 1, updated_at, 'create', 'system', '', 'migration', name, settings, '[]' FROM apps
+    WHERE deleted_at IS NULL;
+
 CREATE TABLE change_requests (
     id TEXT PRIMARY KEY,
     app_id TEXT NOT NULL REFERENCES apps (id),

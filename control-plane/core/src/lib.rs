@@ -8,6 +8,7 @@ pub mod address;
 pub mod bucket;
 pub mod catalogue;
 pub mod chain;
+pub mod change;
 pub mod content;
 pub mod expiry;
 pub mod grant;

@@ -92,9 +92,9 @@ pub async fn update(
     let now = api.world.now();
     let mut tx = api.store.begin().await?;
     let edit = |name: &mut _, settings: &mut _| edit.apply(name, settings, now);
-    let (app, issued) = apps::update::update(&mut tx, api.context(&actor), id, edit).await?;
+    let saved = apps::update::update(&mut tx, api.context(&actor), id, edit).await?;
     tx.commit().await?;
-    Ok(Json(AppView { key: issued.as_ref().map(AppKeyView::issued), ..AppView::new(app, now) }))
+    Ok(Json(AppView::saved(saved, now)))
 }
 
 /// Deletes an app: it is hidden, and its keys are revoked. Their records stay.

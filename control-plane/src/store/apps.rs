@@ -224,6 +224,6 @@ impl Tx {
     }
 }
 
-fn json(settings: &AppSettings) -> String {
+pub(super) fn json(settings: &AppSettings) -> String {
     serde_json::to_string(settings).expect("settings are plain JSON")
 }

@@ -19,3 +19,4 @@ mod prices;
 mod providers;
 mod usage;
 mod users;
+mod versions;

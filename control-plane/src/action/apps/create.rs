@@ -1,5 +1,6 @@
 //! Creating an app, with its key.
 
+use latchkey_core::change::Operation;
 use latchkey_core::name::Name;
 use latchkey_core::settings::AppSettings;
 use latchkey_core::status::Status;
@@ -12,6 +13,7 @@ use crate::action::{Context, Issued, Refusal};
 use crate::store::Tx;
 use crate::store::apps::App;
 use crate::store::keys::Key;
+use crate::store::versions::NewVersion;
 
 /// Creates an app and its key.
 ///
@@ -37,6 +39,8 @@ pub async fn create(
         revision,
     };
     tx.insert_app(&app).await?;
+    let (operation, actor) = (Operation::Create, context.actor);
+    tx.insert_version(NewVersion { app: &app, operation, actor, change_request: None, changes: &[] }).await?;
     let id = context.world.id();
     let minted = secret::app_key(context, id, keeps_app_key(&app.settings));
     let key = Key {

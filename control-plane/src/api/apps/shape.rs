@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::action::Issued;
+use crate::action::apps::save::Saved;
 use crate::api::propagation::Propagation;
 use crate::store::apps::App;
 use crate::store::keys::Key;
@@ -179,6 +180,15 @@ impl AppView {
             updated_at,
             key: None,
         }
+    }
+}
+
+impl AppView {
+    /// The view of an app that was just written, with the value of its key where that was replaced.
+    #[must_use]
+    pub fn saved(saved: Saved, now: Timestamp) -> Self {
+        let Saved { app, issued, version: _ } = saved;
+        Self { key: issued.as_ref().map(AppKeyView::issued), ..Self::new(app, now) }
     }
 }
 

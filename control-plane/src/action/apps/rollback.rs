@@ -1,0 +1,34 @@
+//! Restoring an older configuration of an app.
+
+use latchkey_core::expiry::BadExpiry;
+use latchkey_core::status::{Final, Status};
+use uuid::Uuid;
+
+use super::save::{Origin, Saved, save};
+use crate::action::{Context, Refusal};
+use crate::store::Tx;
+
+/// Gives an app the name and settings of its version `number`, as a new version. The status of the app
+/// and of its keys stays, and so do groups and their members.
+///
+/// # Errors
+/// There is no such app, it is revoked, or the version is gone, the same as now, or no longer possible.
+pub async fn rollback(tx: &mut Tx, context: Context<'_>, id: Uuid, number: i64) -> Result<Saved, Refusal> {
+    let app = tx.app(id).await?.ok_or(Refusal::NotFound("app"))?;
+    if app.status == Status::Revoked {
+        return Err(Final.into());
+    }
+    let Some(version) = tx.version(id, number).await? else {
+        return Err(Refusal::conflict("version_gone", format!("this app has no version {number}")));
+    };
+    let expires_at = version.settings.expires_at;
+    if expires_at != app.settings.expires_at && expires_at.is_some_and(|at| at <= context.world.now()) {
+        return Err(BadExpiry::Past.into());
+    }
+    let saved = save(tx, context, app, version.name, version.settings, Origin::Rollback(number)).await?;
+    if saved.version.is_none() {
+        let detail = format!("the app is as it was in version {number}: there is nothing to change");
+        return Err(Refusal::conflict("nothing_to_roll_back", detail));
+    }
+    Ok(saved)
+}

@@ -1,0 +1,140 @@
+//! Writing an app's configuration: the one way to it, so that nothing can be forgotten.
+
+use latchkey_core::change::{Change, Configuration, Operation};
+use latchkey_core::name::Name;
+use latchkey_core::rotation::{Grace, LONGEST_GRACE_SECONDS};
+use latchkey_core::settings::{AppSettings, CredentialMode};
+use latchkey_core::status::{Final, Status};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{keeps_app_key, refuse_unknown_names, refuse_unknown_subjects};
+use crate::action::audit::Done;
+use crate::action::keys::rotate;
+use crate::action::{Context, Issued, Refusal};
+use crate::store::Tx;
+use crate::store::apps::App;
+use crate::store::versions::NewVersion;
+
+/// What a configuration is written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Somebody edits it.
+    Edit,
+    /// The version with this number is restored.
+    Rollback(i64),
+    /// This change request was approved.
+    Request(Uuid),
+}
+
+/// An app whose configuration was written.
+#[derive(Debug)]
+pub struct Saved {
+    /// As it is now.
+    pub app: App,
+    /// The app key, where it had to be replaced:
+    /// - from named to shared, since every named key contains the old one; that stops at once;
+    /// - from shared to named where its value was not kept, since named keys are made of it.
+    pub issued: Option<Issued>,
+    /// The new version; none where nothing differs, and so nothing was written.
+    pub version: Option<i64>,
+}
+
+/// Gives the app, which was read in this transaction, another name and other settings, as a version.
+///
+/// # Errors
+/// The app is revoked, or the settings are wrong or name what does not exist.
+pub async fn save(
+    tx: &mut Tx,
+    context: Context<'_>,
+    before: App,
+    name: Name,
+    settings: AppSettings,
+    origin: Origin,
+) -> Result<Saved, Refusal> {
+    if before.status == Status::Revoked {
+        return Err(Final.into());
+    }
+    let settings = settings.validated()?;
+    let now = Configuration::of(&name, &settings);
+    let changes = Configuration::of(&before.name, &before.settings).changes(&now);
+    if changes.is_empty() {
+        return Ok(Saved { app: before, issued: None, version: None });
+    }
+    refuse_unknown_names(tx, &settings).await?;
+    if changes.iter().any(|change| change.path.root() == "self_service") {
+        refuse_unknown_subjects(tx, &settings.self_service.access).await?;
+    }
+    let mode = before.settings.mode;
+    let app = App {
+        name,
+        settings,
+        updated_at: context.world.now(),
+        revision: tx.revision(context.world).await?,
+        ..before
+    };
+    tx.update_app(&app).await?;
+    let version = record(tx, context, &app, origin, &changes).await?;
+    if app.settings.mode != mode {
+        let data = json!({"from": mode, "to": app.settings.mode});
+        context.audit(tx, Done::to_app("app.mode_switched", &app, data));
+    }
+    let issued = keep_keys_in_step(tx, context, &app, mode).await?;
+    Ok(Saved { app, issued, version: Some(version) })
+}
+
+/// Adds the version, and tells the audit log.
+async fn record(
+    tx: &mut Tx,
+    context: Context<'_>,
+    app: &App,
+    origin: Origin,
+    changes: &[Change],
+) -> Result<i64, Refusal> {
+    let (operation, change_request, action) = match origin {
+        Origin::Edit => (Operation::of(changes), None, "app.updated"),
+        Origin::Request(id) => (Operation::of(changes), Some(id), "app.updated"),
+        Origin::Rollback(_) => (Operation::Rollback, None, "app.rolled_back"),
+    };
+    let new = NewVersion { app, operation, actor: context.actor, change_request, changes };
+    let version = tx.insert_version(new).await?;
+    let changed: Vec<_> = changes.iter().map(|change| &change.path).collect();
+    let mut data = json!({"version": version, "operation": operation, "changed": changed});
+    match origin {
+        Origin::Edit => {}
+        Origin::Request(id) => data["change_request_id"] = json!(id),
+        Origin::Rollback(to) => data["to"] = json!(to),
+    }
+    context.audit(tx, Done::to_app(action, app, data));
+    Ok(version)
+}
+
+/// Forgets the values that are no longer kept, and replaces the app key where the mode's change asks
+/// for it.
+async fn keep_keys_in_step(
+    tx: &mut Tx,
+    context: Context<'_>,
+    app: &App,
+    before: CredentialMode,
+) -> Result<Option<Issued>, Refusal> {
+    if !app.settings.keep_key_values {
+        tx.forget_named_values(app.id).await?;
+    }
+    if !keeps_app_key(&app.settings) {
+        tx.forget_app_key_value(app.id).await?;
+    }
+    match (before, app.settings.mode) {
+        (CredentialMode::Named, CredentialMode::Shared) => {
+            rotate::app_key(tx, context, app, Grace::NONE).await.map(Some)
+        }
+        (CredentialMode::Shared, CredentialMode::Named)
+            if tx.app_key(app.id).await?.sealed_value.is_none() =>
+        {
+            // The old one is refused for want of a name while the app stays in named mode.
+            let grace =
+                Grace::seconds(LONGEST_GRACE_SECONDS).map_err(|error| Refusal::field("mode", error))?;
+            rotate::app_key(tx, context, app, grace).await.map(Some)
+        }
+        _ => Ok(None),
+    }
+}

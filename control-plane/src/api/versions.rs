@@ -1,0 +1,80 @@
+//! `/api/v1/apps/{id}/versions`
+
+mod shape;
+
+use axum::Json;
+use axum::extract::State;
+use latchkey_core::change::Configuration;
+use uuid::Uuid;
+
+use super::Api;
+use super::apps::{AppView, find};
+use super::auth::{Admin, Reader};
+use super::body::{Path, Query};
+use super::page::{Page, wanted};
+use super::problem::Problem;
+use crate::action::{Refusal, apps};
+use crate::store::versions::Version;
+
+pub use shape::{Actor, FieldChange, RolledBack, VersionDetail, VersionPage, VersionQuery, VersionView};
+
+/// Lists the states that an app's configuration had, newest first.
+#[utoipa::path(get, path = "/api/v1/apps/{id}/versions", tag = "versions", operation_id = "list_versions",
+    params(("id" = Uuid, Path), VersionPage),
+    security(("token" = [])), responses((status = 200, body = Page<VersionView>), (status = "4XX", body = Problem)))]
+pub async fn list(
+    _: Reader,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+    Query(query): Query<VersionPage>,
+) -> Result<Page<VersionView>, Problem> {
+    let wanted = wanted(query.cursor.as_deref(), query.limit, None)?;
+    find(&api, id).await?;
+    let rows = api.store.versions(id, wanted.after, wanted.rows()).await?;
+    Ok(wanted.page(rows, |version| version.number, VersionView::from))
+}
+
+/// Shows a version: its settings, and what differs from the one before, or from any other. What looks
+/// like a secret is left out.
+#[utoipa::path(get, path = "/api/v1/apps/{id}/versions/{number}", tag = "versions", operation_id = "read_version",
+    params(("id" = Uuid, Path), ("number" = i64, Path, minimum = 1), VersionQuery),
+    security(("token" = [])), responses((status = 200, body = VersionDetail), (status = "4XX", body = Problem)))]
+pub async fn read(
+    _: Reader,
+    State(api): State<Api>,
+    Path((id, number)): Path<(Uuid, i64)>,
+    Query(query): Query<VersionQuery>,
+) -> Result<Json<VersionDetail>, Problem> {
+    find(&api, id).await?;
+    let version = version(&api, id, number).await?;
+    let other = match query.against {
+        None => api.store.version(id, number - 1).await?,
+        Some(other) => Some(self::version(&api, id, other).await?),
+    };
+    let of = |version: &Version| Configuration::of(&version.name, &version.settings);
+    let changes = other.as_ref().map(|other| of(other).changes(&of(&version))).unwrap_or_default();
+    let against = other.map(|other| other.head.number);
+    Ok(Json(VersionDetail::new(version, against, changes)))
+}
+
+/// Restores the configuration of a version at once, as a new version. Keys that were revoked stay so,
+/// and groups keep their members. When the mode's change replaced the app key, its new value is shown in
+/// this answer only.
+#[utoipa::path(post, path = "/api/v1/apps/{id}/versions/{number}/rollback", tag = "versions",
+    operation_id = "roll_back", params(("id" = Uuid, Path), ("number" = i64, Path, minimum = 1)),
+    security(("token" = [])), responses((status = 200, body = RolledBack), (status = "4XX", body = Problem)))]
+pub async fn rollback(
+    Admin(actor): Admin,
+    State(api): State<Api>,
+    Path((id, number)): Path<(Uuid, i64)>,
+) -> Result<Json<RolledBack>, Problem> {
+    let mut tx = api.store.begin().await?;
+    let saved = apps::rollback::rollback(&mut tx, api.context(&actor), id, number).await?;
+    tx.commit().await?;
+    let version = saved.version.unwrap_or_default();
+    Ok(Json(RolledBack { version, app: AppView::saved(saved, api.world.now()) }))
+}
+
+async fn version(api: &Api, id: Uuid, number: i64) -> Result<Version, Problem> {
+    Ok(api.store.version(id, number).await?.ok_or(Refusal::NotFound("version"))?)
+}

@@ -1,0 +1,189 @@
+//! Every state that an app's configuration had. Rows are never changed.
+
+use jiff::Timestamp;
+use latchkey_core::actor::Actor;
+use latchkey_core::change::{Change, Operation, Path};
+use latchkey_core::name::Name;
+use latchkey_core::settings::AppSettings;
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+use uuid::Uuid;
+
+use super::apps::{self, App};
+use super::conditions::Conditions;
+use super::row::{Columns as _, unfit};
+use super::{Store, Tx};
+
+/// What is told of a version in lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionHead {
+    /// From 1, per app.
+    pub number: i64,
+    /// When.
+    pub at: Timestamp,
+    /// What it came of.
+    pub operation: Operation,
+    /// `user`, `token` or `system`.
+    pub actor_kind: String,
+    /// Of the user or the token; empty for the system.
+    pub actor_id: String,
+    /// What the actor was called then.
+    pub actor_name: String,
+    /// The change request that it was made for.
+    pub change_request_id: Option<Uuid>,
+    /// What differs from the version before.
+    pub changed: Vec<Path>,
+}
+
+/// A version with the state that it keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// What is told of it.
+    pub head: VersionHead,
+    /// The app's name then.
+    pub name: Name,
+    /// Its settings then.
+    pub settings: AppSettings,
+}
+
+/// A version to add.
+#[derive(Clone, Copy, Debug)]
+pub struct NewVersion<'a> {
+    /// The app as it is from now on.
+    pub app: &'a App,
+    /// What made it so.
+    pub operation: Operation,
+    /// Who did.
+    pub actor: &'a Actor,
+    /// For which change request.
+    pub change_request: Option<Uuid>,
+    /// What differs from the version before.
+    pub changes: &'a [Change],
+}
+
+impl TryFrom<&AnyRow> for VersionHead {
+    type Error = sqlx::Error;
+
+    fn try_from(row: &AnyRow) -> sqlx::Result<Self> {
+        let changed: &str = row.try_get("changed")?;
+        Ok(Self {
+            number: row.try_get("number")?,
+            at: row.time("at")?,
+            operation: row.parsed("operation")?,
+            actor_kind: row.try_get("actor_kind")?,
+            actor_id: row.try_get("actor_id")?,
+            actor_name: row.try_get("actor_name")?,
+            change_request_id: row.optional_uuid("change_request_id")?,
+            changed: serde_json::from_str(changed).map_err(|error| unfit("changed", error))?,
+        })
+    }
+}
+
+impl TryFrom<AnyRow> for Version {
+    type Error = sqlx::Error;
+
+    fn try_from(row: AnyRow) -> sqlx::Result<Self> {
+        let settings: &str = row.try_get("settings")?;
+        Ok(Self {
+            head: VersionHead::try_from(&row)?,
+            name: row.try_get::<String, _>("name")?.try_into().map_err(|error| unfit("name", error))?,
+            settings: serde_json::from_str(settings).map_err(|error| unfit("settings", error))?,
+        })
+    }
+}
+
+const HEADS: &str =
+    "SELECT number, at, operation, actor_kind, actor_id, actor_name, change_request_id, changed
+    FROM app_versions {where} ORDER BY number DESC {limit}";
+const ONE: &str =
+    "SELECT number, at, operation, actor_kind, actor_id, actor_name, change_request_id, changed, name,
+    settings FROM app_versions WHERE app_id = $1 AND number = $2";
+const NEWEST: &str = "SELECT COALESCE(MAX(number), 0) AS number FROM app_versions WHERE app_id = $1";
+
+impl Store {
+    /// Versions of an app, newest first: those before `before`.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn versions(
+        &self,
+        app: Uuid,
+        before: Option<i64>,
+        limit: i64,
+    ) -> sqlx::Result<Vec<VersionHead>> {
+        Conditions::default()
+            .text("app_id =", Some(app))
+            .number("number <", before)
+            .query(HEADS, limit)
+            .fetch_all(&self.pool)
+            .await?
+            .iter()
+            .map(VersionHead::try_from)
+            .collect()
+    }
+
+    /// One version of an app.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn version(&self, app: Uuid, number: i64) -> sqlx::Result<Option<Version>> {
+        let row = sqlx::query(ONE).bind(app.to_string()).bind(number).fetch_optional(&self.pool).await?;
+        row.map(Version::try_from).transpose()
+    }
+
+    /// The number of an app's newest version; 0 where there is none.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn newest_version(&self, app: Uuid) -> sqlx::Result<i64> {
+        sqlx::query(NEWEST).bind(app.to_string()).fetch_one(&self.pool).await?.try_get("number")
+    }
+}
+
+impl Tx {
+    /// One version of an app.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn version(&mut self, app: Uuid, number: i64) -> sqlx::Result<Option<Version>> {
+        let row =
+            sqlx::query(ONE).bind(app.to_string()).bind(number).fetch_optional(&mut *self.inner).await?;
+        row.map(Version::try_from).transpose()
+    }
+
+    /// The number of an app's newest version; 0 where there is none.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn newest_version(&mut self, app: Uuid) -> sqlx::Result<i64> {
+        sqlx::query(NEWEST).bind(app.to_string()).fetch_one(&mut *self.inner).await?.try_get("number")
+    }
+
+    /// Adds the next version of an app, whose row the transaction holds, and gives its number.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn insert_version(&mut self, new: NewVersion<'_>) -> sqlx::Result<i64> {
+        let NewVersion { app, operation, actor, change_request, changes } = new;
+        let number = self.newest_version(app.id).await? + 1;
+        let changed: Vec<_> = changes.iter().map(|change| &change.path).collect();
+        sqlx::query(
+            "INSERT INTO app_versions (app_id, number, at, operation, actor_kind, actor_id, actor_name,
+             change_request_id, name, settings, changed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        )
+        .bind(app.id.to_string())
+        .bind(number)
+        .bind(app.updated_at.as_millisecond())
+        .bind(operation.as_str())
+        .bind(actor.kind())
+        .bind(actor.id())
+        .bind(actor.name.clone())
+        .bind(change_request.map(|id| id.to_string()))
+        .bind(app.name.as_str().to_owned())
+        .bind(apps::json(&app.settings))
+        .bind(serde_json::to_string(&changed).expect("paths are plain JSON"))
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(number)
+    }
+}
