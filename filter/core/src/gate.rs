@@ -92,6 +92,25 @@ const FRESH_MS: i64 = 5;
 
 /// Decides on a request's headers.
 pub fn admit<S: Store>(headers: Headers<'_>, view: &View<S>, world: &impl World) -> Admission {
+    decide(headers, view, world, || Ok(credential::find(headers)?.hash()))
+}
+
+/// Decides on a request that carries the key with this hash, whatever its headers say.
+pub fn admit_key<S: Store>(
+    hash: KeyHash,
+    headers: Headers<'_>,
+    view: &View<S>,
+    world: &impl World,
+) -> Admission {
+    decide(headers, view, world, || Ok(hash))
+}
+
+fn decide<S: Store>(
+    headers: Headers<'_>,
+    view: &View<S>,
+    world: &impl World,
+    find: impl FnOnce() -> Result<KeyHash, Denial>,
+) -> Admission {
     let (path, query) = split_query(headers.text(":path").unwrap_or_default());
     let shape = Shape::of(path);
     let endpoint = match Endpoint::parse(headers.text(":method").unwrap_or_default(), path) {
@@ -102,7 +121,7 @@ pub fn admit<S: Store>(headers: Headers<'_>, view: &View<S>, world: &impl World)
     if has_key(query) {
         return Admission::Reply(Denial::from(Code::KeyInQuery).reply(shape));
     }
-    let (snapshot, record) = match authenticate(headers, view) {
+    let (snapshot, record) = match authenticate(view, find) {
         Ok(found) => found,
         Err(denial) => return Admission::Reply(denial.reply(shape)),
     };
@@ -261,10 +280,12 @@ impl Go {
 }
 
 /// Finds the record of the request's key.
-fn authenticate<S: Store>(headers: Headers<'_>, view: &View<S>) -> Result<(Snapshot, KeyRecord), Denial> {
+fn authenticate<S: Store>(
+    view: &View<S>,
+    find: impl FnOnce() -> Result<KeyHash, Denial>,
+) -> Result<(Snapshot, KeyRecord), Denial> {
     let snapshot = view.snapshot().ok_or(Code::SnapshotNotReady)?;
-    let key = credential::find(headers)?;
-    Ok((snapshot, record(snapshot, &key.hash(), view)?))
+    Ok((snapshot, record(snapshot, &find()?, view)?))
 }
 
 /// Finds the record again, as it is now.

@@ -22,6 +22,8 @@ pub mod discovery;
 
 pub mod store;
 
+pub mod memory;
+
 pub mod layout;
 
 pub mod replica;

@@ -1,7 +1,7 @@
 //! A store in memory, and a small world to test in.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -13,6 +13,7 @@ use wire::selection::Kind;
 use crate::account::{self, Account, Change, Granted, Line, NO_PERIOD, OwnerId, Told};
 use crate::discovery::Part;
 use crate::gate::World;
+use crate::memory;
 use crate::price::NanoUsd;
 use crate::record::{Record, Settlement};
 use crate::replica::{Replica, Verdict};
@@ -31,8 +32,7 @@ pub const ANSWER_MS: i64 = 10_000;
 /// Shared data in memory.
 #[derive(Default)]
 pub struct Memory {
-    values: RefCell<HashMap<String, Stored>>,
-    writes: Cell<u32>,
+    inner: memory::Memory,
     /// What other threads do, each just before a swap.
     intruders: RefCell<VecDeque<Intruder>>,
 }
@@ -41,14 +41,11 @@ type Intruder = Box<dyn FnOnce(&Memory)>;
 
 impl Store for Memory {
     fn get(&self, key: &str) -> Option<Stored> {
-        self.values.borrow().get(key).filter(|stored| !stored.bytes.is_empty()).cloned()
+        self.inner.get(key)
     }
 
     fn put(&self, key: &str, value: &[u8]) -> Result<(), NotStored> {
-        self.writes.set(self.writes.get() + 1);
-        let stored = Stored { bytes: value.to_vec(), write: self.writes.get() };
-        self.values.borrow_mut().insert(key.to_owned(), stored);
-        Ok(())
+        self.inner.put(key, value)
     }
 
     fn swap(&self, key: &str, value: &[u8], write: u32) -> Swap {
@@ -56,11 +53,7 @@ impl Store for Memory {
         if let Some(intruder) = intruder {
             intruder(self);
         }
-        match self.values.borrow().get(key) {
-            Some(stored) if write != 0 && stored.write != write => return Swap::Changed,
-            _ => {}
-        }
-        self.put(key, value).map_or(Swap::Failed, |()| Swap::Done)
+        self.inner.swap(key, value, write)
     }
 }
 
@@ -90,7 +83,7 @@ impl Memory {
     }
 
     pub fn entries(&self) -> usize {
-        self.values.borrow().len()
+        self.inner.entries()
     }
 }
 
