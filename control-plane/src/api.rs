@@ -6,6 +6,7 @@ pub mod audit;
 pub mod auth;
 pub mod body;
 pub mod events;
+pub mod explain;
 pub mod gateways;
 pub mod idempotency;
 pub mod keys;
@@ -106,6 +107,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(versions::list))
         .routes(routes!(versions::read))
         .routes(routes!(versions::rollback))
+        .routes(routes!(explain::explain))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::read, keys::update))
         .routes(routes!(keys::activate))

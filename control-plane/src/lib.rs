@@ -7,6 +7,7 @@ pub mod action;
 pub mod api;
 pub mod audit;
 pub mod config;
+pub mod explain;
 pub mod feed;
 pub mod gateways;
 pub mod ledger;

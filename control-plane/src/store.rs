@@ -135,13 +135,30 @@ impl Store {
             Backend::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await?,
             Backend::Postgres => self.pool.begin().await?,
         };
-        Ok(Tx {
+        Ok(self.tx(inner))
+    }
+
+    /// Begins a transaction that only reads, and sees the database as it is at one moment. It holds up
+    /// nobody, and nothing is to be committed.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn snapshot(&self) -> sqlx::Result<Tx> {
+        let begin = match self.backend {
+            Backend::Sqlite => "BEGIN",
+            Backend::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        };
+        Ok(self.tx(self.pool.begin_with(begin).await?))
+    }
+
+    fn tx(&self, inner: sqlx::Transaction<'static, sqlx::Any>) -> Tx {
+        Tx {
             inner,
             backend: self.backend,
             revision: None,
             audit: Vec::new(),
             committed: Arc::clone(&self.committed),
-        })
+        }
     }
 
     /// Told after each commit that published something, by this process.

@@ -19,8 +19,10 @@ use crate::store::ledger::usage::Sums;
 use crate::store::ledger::worker::Worker;
 
 mod alerts;
+mod rehearsal;
 
 use self::alerts::Alerts;
+pub use self::rehearsal::Rehearsal;
 
 /// Whose report it is.
 #[derive(Clone, Debug)]

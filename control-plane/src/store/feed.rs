@@ -9,8 +9,10 @@ use latchkey_proto::discovery as wire;
 use latchkey_proto::key::KeyHash;
 use prost::Message as _;
 use sqlx::Row as _;
+use sqlx::any::AnyRow;
 use uuid::Uuid;
 
+use super::apps::App;
 use super::row::unfit;
 use super::{Backend, Store};
 use convert::{catalogue, limits, policy, status};
@@ -33,7 +35,7 @@ const LARGEST: usize = 1 << 20;
 /// The text of [`Store::key_rows`]: of each key revision, id, app, user, status, expiry, hash, retired
 /// hash and when that stops, and limits, with spaces between; `-` and 0 stand for none.
 macro_rules! key_lines {
-    ($hash:literal, $retired:literal) => {
+    ($hash:literal, $retired:literal, $which:literal) => {
         concat!(
             "SELECT STRING_AGG(line, '\n') AS lines FROM (SELECT revision || ' ' || id || ' ' || app_id || ' ' || ",
             "COALESCE(user_id, '-') || ' ' || status || ' ' || COALESCE(expires_at, 0) || ' ' || ",
@@ -41,7 +43,8 @@ macro_rules! key_lines {
             " || ' ' || CASE WHEN retired_hash IS NULL THEN '-' ELSE ",
             $retired,
             " END || ' ' || COALESCE(retires_at, 0) || ' ' || COALESCE(limits, '-') AS line FROM keys ",
-            "WHERE (revision, id) > ($1, $2) ORDER BY revision, id LIMIT $3) AS page"
+            $which,
+            ") AS page"
         )
     };
 }
@@ -136,16 +139,44 @@ impl Store {
     /// most of a gateway's first snapshot.
     async fn key_rows(&self, revision: i64, id: String, limit: i64) -> sqlx::Result<Vec<KeyRow>> {
         let query = match self.backend {
-            Backend::Sqlite => key_lines!("HEX(hash)", "HEX(retired_hash)"),
-            Backend::Postgres => key_lines!("ENCODE(hash, 'hex')", "ENCODE(retired_hash, 'hex')"),
+            Backend::Sqlite => key_lines!(
+                "HEX(hash)",
+                "HEX(retired_hash)",
+                "WHERE (revision, id) > ($1, $2) ORDER BY revision, id LIMIT $3"
+            ),
+            Backend::Postgres => key_lines!(
+                "ENCODE(hash, 'hex')",
+                "ENCODE(retired_hash, 'hex')",
+                "WHERE (revision, id) > ($1, $2) ORDER BY revision, id LIMIT $3"
+            ),
         };
         let row = sqlx::query(query).bind(revision).bind(id).bind(limit).fetch_one(&self.pool).await?;
-        let lines: Option<&str> = row.try_get("lines")?;
-        let read =
-            |line: &str| KeyRow::parse(line).ok_or_else(|| unfit("lines", "a key's row cannot be read"));
-        let mut rows = lines.unwrap_or_default().lines().map(read).collect::<sqlx::Result<Vec<_>>>()?;
+        let mut rows = key_rows(&row)?;
         rows.sort_unstable_by_key(|row| (row.revision, row.id));
         Ok(rows)
+    }
+
+    /// What gateways hold of an app and one of its keys, with the catalogue. The record of the key's
+    /// current secret comes last.
+    ///
+    /// # Errors
+    /// The database is away, or holds what does not fit.
+    pub async fn held(&self, app: &App, key: Uuid) -> sqlx::Result<Batch<Cursor>> {
+        let query = match self.backend {
+            Backend::Sqlite => key_lines!("HEX(hash)", "HEX(retired_hash)", "WHERE id = $1 AND app_id = $2"),
+            Backend::Postgres => key_lines!(
+                "ENCODE(hash, 'hex')",
+                "ENCODE(retired_hash, 'hex')",
+                "WHERE id = $1 AND app_id = $2"
+            ),
+        };
+        let query = sqlx::query(query).bind(key.to_string()).bind(app.id.to_string());
+        let row = query.fetch_one(&self.pool).await?;
+        let mut page = Page { batch: Batch::default(), resources: 0, bytes: 0, limit: usize::MAX };
+        key_rows(&row)?.iter().for_each(|row| push_records(row, &mut page));
+        page.batch.apps.push(policy(app));
+        page.batch.catalogue = Some(catalogue(self.providers().await?, self.models().await?));
+        Ok(page.batch)
     }
 
     async fn push_removals(
@@ -257,6 +288,13 @@ impl KeyRow {
         };
         Some(row)
     }
+}
+
+/// The rows of one text of lines.
+fn key_rows(row: &AnyRow) -> sqlx::Result<Vec<KeyRow>> {
+    let lines: Option<&str> = row.try_get("lines")?;
+    let read = |line: &str| KeyRow::parse(line).ok_or_else(|| unfit("lines", "a key's row cannot be read"));
+    lines.unwrap_or_default().lines().map(read).collect()
 }
 
 /// A hash in hexadecimal.

@@ -213,7 +213,8 @@ pub fn headers(standings: &[Standing], now: UnixMs) -> Vec<(&'static str, String
 }
 
 /// What the app's settings call it.
-fn name(kind: BucketKind) -> &'static str {
+#[must_use]
+pub fn name(kind: BucketKind) -> &'static str {
     match kind {
         BucketKind::RequestsPerMinute => "requests_per_minute",
         BucketKind::RequestsPerHour => "requests_per_hour",

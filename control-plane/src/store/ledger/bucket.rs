@@ -114,6 +114,14 @@ static LOCK: LazyLock<Bulk> = LazyLock::new(|| {
     )
 });
 
+static READ: LazyLock<Bulk> = LazyLock::new(|| {
+    Bulk::new(
+        "SELECT buckets.owner, buckets.kind, buckets.period, used, slots FROM ({rows}) AS wanted CROSS JOIN buckets
+         WHERE buckets.owner = wanted.owner AND buckets.kind = wanted.kind AND buckets.period = wanted.period",
+        &KEY,
+    )
+});
+
 static WRITE: LazyLock<Bulk> = LazyLock::new(|| {
     Bulk::new(
         "INSERT INTO buckets ({columns}) {rows}
@@ -167,21 +175,41 @@ impl Tx {
     pub async fn lock_buckets(&mut self, keys: &BTreeSet<BucketKey>) -> sqlx::Result<Locked> {
         let made = |key: &BucketKey| Row { key: key.row(), used: MADE, slots: "[]".to_owned() };
         let rows: Vec<_> = keys.iter().map(made).collect();
-        let (mut spent, mut fresh) = (BTreeMap::new(), Vec::new());
+        let (mut known, mut fresh) = (Vec::new(), Vec::new());
         for row in self.read(&LOCK, &rows).await? {
-            let key = key(&row)?;
-            let slots: &str = row.try_get("slots")?;
-            let slots = serde_json::from_str(slots).map_err(|error| unfit("slots", error))?;
-            let used: i64 = row.try_get("used")?;
-            if used == MADE && key.kind.span_ms().is_none() {
+            let (key, spent) = spent(&row)?;
+            if row.try_get::<i64, _>("used")? == MADE && key.kind.span_ms().is_none() {
                 fresh.push(key);
             }
-            spent.insert(key, Spent::stored(key.kind, count(used), slots));
+            known.push((key, spent));
         }
         // Read when the locks are held: whoever had them before has committed.
+        Ok(Locked { buckets: self.whole(keys, known).await?, fresh })
+    }
+
+    /// The buckets of these keys, with all their leases, as they are in a transaction that only reads.
+    ///
+    /// # Errors
+    /// The database is away, or holds what does not fit.
+    pub async fn buckets(&mut self, keys: &BTreeSet<BucketKey>) -> sqlx::Result<BTreeMap<BucketKey, Bucket>> {
+        let rows: Vec<_> = keys.iter().map(BucketKey::row).collect();
+        let mut known: BTreeMap<_, _> =
+            keys.iter().map(|key| (*key, Spent::stored(key.kind, 0, Vec::new()))).collect();
+        for row in self.read(&READ, &rows).await? {
+            let (key, spent) = spent(&row)?;
+            known.insert(key, spent);
+        }
+        self.whole(keys, known.into_iter().collect()).await
+    }
+
+    async fn whole(
+        &mut self,
+        keys: &BTreeSet<BucketKey>,
+        spent: Vec<(BucketKey, Spent)>,
+    ) -> sqlx::Result<BTreeMap<BucketKey, Bucket>> {
         let mut leases = self.leases(keys).await?;
         let whole = |(key, spent)| (key, Bucket::new(spent, leases.remove(&key).unwrap_or_default()));
-        Ok(Locked { buckets: spent.into_iter().map(whole).collect(), fresh })
+        Ok(spent.into_iter().map(whole).collect())
     }
 
     /// What was used of a budget since `key.period`, whatever the budget was then, by the records of its
@@ -289,6 +317,13 @@ impl BucketKey {
     fn row(&self) -> KeyRow {
         KeyRow { owner: self.owner, kind: self.kind.number(), period: self.period }
     }
+}
+
+fn spent(row: &AnyRow) -> sqlx::Result<(BucketKey, Spent)> {
+    let key = key(row)?;
+    let slots: &str = row.try_get("slots")?;
+    let slots = serde_json::from_str(slots).map_err(|error| unfit("slots", error))?;
+    Ok((key, Spent::stored(key.kind, count(row.try_get("used")?), slots)))
 }
 
 fn key(row: &AnyRow) -> sqlx::Result<BucketKey> {

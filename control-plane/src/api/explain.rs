@@ -1,0 +1,52 @@
+//! `/api/v1/apps/{id}/explain`
+
+mod shape;
+
+use std::collections::BTreeSet;
+
+use axum::Json;
+use axum::extract::State;
+use uuid::Uuid;
+
+use super::Api;
+use super::apps::find;
+use super::auth::Reader;
+use super::body::{Body, Path};
+use super::problem::Problem;
+use crate::action::Refusal;
+use crate::explain;
+use crate::ledger::page::Rehearsal;
+
+pub use shape::{Explain, Explanation};
+
+/// Explains what gateways would do with a request of this app, and why. It asks the gate's own code,
+/// for a gateway that holds what the control plane has published and no units of any limit yet.
+/// Nothing is sent, changed or reserved.
+#[utoipa::path(post, path = "/api/v1/apps/{id}/explain", tag = "apps", operation_id = "explain_request",
+    params(("id" = Uuid, Path)), request_body = Explain,
+    security(("token" = [])), responses((status = 200, body = Explanation), (status = "4XX", body = Problem)))]
+pub async fn explain(
+    _: Reader,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+    Body(asked): Body<Explain>,
+) -> Result<Json<Explanation>, Problem> {
+    let app = find(&api, id).await?;
+    let key = match asked.key_id {
+        Some(key) => api.store.named_key(id, key).await?,
+        None => None,
+    };
+    let key = match (key, api.store.app_key(id).await?) {
+        (Some(named), _) => named,
+        (None, Some(own)) if asked.key_id.is_none_or(|asked| asked == own.id) => own,
+        _ => return Err(Refusal::field("key_id", "the app has no key of this id").into()),
+    };
+    let question = asked.question(key.hash, api.world.now())?;
+    let held = api.store.held(&app, key.id).await?;
+    let mut snapshot = api.store.snapshot().await?;
+    let limits = Rehearsal::open(&mut snapshot, BTreeSet::from([id, key.id]), question.at).await?;
+    drop(snapshot);
+    let answer = explain::explain(held, limits, &question)
+        .map_err(|refused| Refusal::conflict("refused_by_gateways", refused.to_string()))?;
+    Ok(Json(Explanation::new(app.id, key.id, &question, answer)))
+}

@@ -1,0 +1,266 @@
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use latchkey_core::invalid::FieldError;
+use latchkey_filter_core::account::{Held, OwnerId};
+use latchkey_filter_core::body::max_output_member;
+use latchkey_filter_core::endpoint::{Endpoint, Operation, Shape, split_query};
+use latchkey_filter_core::forward::Forward;
+use latchkey_filter_core::quota;
+use latchkey_filter_core::reply::Reply;
+use latchkey_filter_core::snapshot::{AppId, ProviderKind};
+use latchkey_proto::key::KeyHash;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::api::problem::Problem;
+use crate::explain::{Answer, Question};
+
+/// A request that nobody sends. It carries the key's current secret.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Explain {
+    /// A key of the app; null for the app's own.
+    pub key_id: Option<Uuid>,
+    /// Which API, as logs call it: `chat_completions`, `responses`, …, or `models`. Null for
+    /// `chat_completions`, or for what `path` says.
+    pub endpoint: Option<String>,
+    /// The path with its query, in the place of `endpoint`.
+    pub path: Option<String>,
+    /// The method; null for the one that the path takes.
+    pub method: Option<String>,
+    /// The model of a short request.
+    pub model: Option<String>,
+    /// How many tokens the answer to a short request may have; null where it does not say.
+    pub max_tokens: Option<u64>,
+    /// The body, in the place of a short request.
+    #[schema(value_type = Option<Object>)]
+    pub body: Option<Box<RawValue>>,
+    /// The client's address. Null: it cannot be told, and no allow-list holds it.
+    #[schema(value_type = Option<String>)]
+    pub address: Option<IpAddr>,
+    /// When the request comes; null for now. Limits are taken for as much used as they are now.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub at: Option<Timestamp>,
+}
+
+/// What a gateway would do with a request.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Explanation {
+    /// Whether it serves the request.
+    pub allowed: bool,
+    /// Of its answer; null where the provider answers.
+    pub status: Option<u16>,
+    /// Why it refuses, for programs; null where it does not. So with the next two.
+    pub code: Option<&'static str>,
+    /// The rule that decides.
+    pub rule: Option<&'static str>,
+    /// Why it refuses, for people.
+    pub message: Option<String>,
+    /// What the client gets; null where the provider answers.
+    pub answer: Option<AnswerView>,
+    /// What the provider gets; null where the gateway answers.
+    pub forward: Option<ForwardView>,
+    /// What the request would hold of each limit until it is over.
+    pub reserved: Vec<ReservedView>,
+    /// The key that was asked about.
+    pub key_id: Uuid,
+    /// The moment that was asked about.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+}
+
+/// An answer of the gateway's own.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct AnswerView {
+    /// Its headers.
+    pub headers: BTreeMap<&'static str, String>,
+    /// Its body.
+    #[schema(value_type = Object)]
+    pub body: Value,
+}
+
+/// Where a request goes.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ForwardView {
+    /// The model, as the client asks for it.
+    pub model: String,
+    /// The model, as the provider is asked for it.
+    pub served_model: String,
+    /// The provider's name.
+    pub provider: String,
+    /// The host that the provider is asked as.
+    pub authority: String,
+    /// The path there.
+    pub path: String,
+    /// How many tokens each answer may have; null where the gateway does not bound it.
+    pub max_output_tokens: Option<u64>,
+    /// The version of the price that it is charged at; null where the model has none.
+    pub price_version: Option<u64>,
+    /// The headers that the gateway adds to the answer.
+    pub headers: BTreeMap<&'static str, String>,
+}
+
+/// Units of a limit.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ReservedView {
+    /// `app` or `key`.
+    pub owner: &'static str,
+    /// The limit, as the settings call it.
+    pub name: &'static str,
+    /// Requests, tokens or nano-USD.
+    pub amount: u64,
+}
+
+impl Explain {
+    /// The request, which carries the key with this hash.
+    ///
+    /// # Errors
+    /// Fields that do not go together.
+    pub fn question(&self, key: KeyHash, now: Timestamp) -> Result<Question, Problem> {
+        let path = self.path()?;
+        let (bare, _) = split_query(&path);
+        let taken = Endpoint::parse("POST", bare).err().and_then(|denial| denial.allow).unwrap_or("POST");
+        let method = self.method.as_deref().unwrap_or(taken);
+        let body = self.body(Endpoint::parse(method, bare).ok())?;
+        let header = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
+        let headers = vec![
+            header(":method", method),
+            header(":path", &path),
+            header("content-type", "application/json"),
+        ];
+        Ok(Question { key, headers, body, address: self.address, at: self.at.unwrap_or(now) })
+    }
+
+    fn path(&self) -> Result<Cow<'_, str>, Problem> {
+        let name = match (self.path.as_deref(), self.endpoint.as_deref()) {
+            (Some(_), Some(_)) => return Err(wrong("endpoint", "give `path` or `endpoint`, not both")),
+            (Some(path), None) if path.starts_with('/') => return Ok(path.into()),
+            (Some(_), None) => return Err(wrong("path", "begin it with `/`")),
+            (None, Some("models")) => return Ok("/v1/models".into()),
+            (None, name) => name.unwrap_or("chat_completions"),
+        };
+        let operation = Operation::ALL.into_iter().find(|operation| operation.name() == name);
+        let operation = operation.ok_or_else(|| {
+            let names: Vec<_> = Operation::ALL.iter().map(|operation| operation.name()).collect();
+            wrong("endpoint", &format!("must be one of {} or models", names.join(", ")))
+        })?;
+        let prefix = match operation.shape() {
+            Shape::OpenAi => "/v1/",
+            Shape::Anthropic => "/anthropic_messages/v1/",
+        };
+        Ok(format!("{prefix}{}", operation.upstream_path()).into())
+    }
+
+    fn body(&self, endpoint: Option<Endpoint>) -> Result<Vec<u8>, Problem> {
+        if let Some(body) = &self.body {
+            return match (&self.model, self.max_tokens) {
+                (None, None) => Ok(body.get().as_bytes().to_vec()),
+                (Some(_), _) => Err(wrong("model", "the body names it")),
+                (None, Some(_)) => Err(wrong("max_tokens", "the body says it")),
+            };
+        }
+        let Some(Endpoint::Call(operation)) = endpoint else { return Ok(Vec::new()) };
+        let mut body = short(operation);
+        body.extend(self.model.as_ref().map(|model| ("model".to_owned(), json!(model))));
+        if let Some(tokens) = self.max_tokens {
+            let member = max_output_member(operation, ProviderKind::OpenAiCompatible);
+            let member = member.ok_or_else(|| wrong("max_tokens", "the endpoint has no such limit"))?;
+            body.insert(member.to_owned(), json!(tokens));
+        }
+        Ok(Value::Object(body).to_string().into_bytes())
+    }
+}
+
+/// A short request, but for its model.
+fn short(operation: Operation) -> Map<String, Value> {
+    let body = match operation {
+        Operation::ChatCompletions | Operation::Messages | Operation::CountTokens => {
+            json!({"messages": [{"role": "user", "content": "Hello"}]})
+        }
+        Operation::Embeddings | Operation::Responses | Operation::Moderations | Operation::Speech => {
+            json!({"input": "Hello"})
+        }
+        Operation::Completions | Operation::ImageGenerations => json!({"prompt": "Hello"}),
+        Operation::ImageEdits
+        | Operation::ImageVariations
+        | Operation::Transcriptions
+        | Operation::Translations => json!({}),
+    };
+    body.as_object().cloned().unwrap_or_default()
+}
+
+fn wrong(path: &str, message: &str) -> Problem {
+    Problem::invalid(FieldError::new(path, message).into())
+}
+
+impl Explanation {
+    /// What became of `question`, which carried the key with this id.
+    #[must_use]
+    pub fn new(app_id: Uuid, key_id: Uuid, question: &Question, answer: Answer) -> Self {
+        let undecided = Self {
+            allowed: true,
+            status: None,
+            code: None,
+            rule: None,
+            message: None,
+            answer: None,
+            forward: None,
+            reserved: Vec::new(),
+            key_id,
+            at: question.at,
+        };
+        match answer {
+            Answer::Reply(reply) => Self::reply(undecided, reply),
+            Answer::Forward(forward) => {
+                let held = forward.call.reserved.iter().flat_map(|reserved| reserved.reservation.held());
+                let reserved = held.map(|held| ReservedView::new(held, app_id)).collect();
+                Self { reserved, forward: Some(ForwardView::from(*forward)), ..undecided }
+            }
+        }
+    }
+
+    fn reply(undecided: Self, reply: Reply) -> Self {
+        let Reply { status, headers, body, code, .. } = reply;
+        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let headers = headers.into_iter().map(|(name, value)| (name, value.into_owned())).collect();
+        Self {
+            allowed: code.is_none(),
+            status: Some(status),
+            code: code.map(|code| code.as_str()),
+            rule: code.map(|code| code.rule()),
+            message: body["error"]["message"].as_str().map(ToOwned::to_owned),
+            answer: Some(AnswerView { headers, body }),
+            ..undecided
+        }
+    }
+}
+
+impl ReservedView {
+    fn new(held: &Held, app_id: Uuid) -> Self {
+        let of_app = held.owner == OwnerId::from(AppId(app_id));
+        Self { owner: if of_app { "app" } else { "key" }, name: quota::name(held.kind), amount: held.amount }
+    }
+}
+
+impl From<Forward> for ForwardView {
+    fn from(forward: Forward) -> Self {
+        let Forward { provider, path, call, announced, .. } = forward;
+        let output = call.reserved.as_ref().map_or(0, |reserved| reserved.reservation.output_tokens);
+        Self {
+            model: call.model,
+            served_model: call.served_model,
+            provider: call.provider,
+            authority: provider.authority.clone(),
+            path,
+            max_output_tokens: output.checked_div(call.terms.choices).filter(|tokens| *tokens > 0),
+            price_version: call.price.map(|price| price.version),
+            headers: announced.into_iter().collect(),
+        }
+    }
+}

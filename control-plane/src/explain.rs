@@ -1,0 +1,163 @@
+//! What the gate would decide, asked of the gate itself: a gateway in memory that holds what the feed
+//! sends and has no lease yet, and whose ledger stream a rehearsal of the book answers.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use latchkey_discovery::source::Batch;
+use latchkey_filter_core::account::{Demand, Notice};
+use latchkey_filter_core::denial::Code;
+use latchkey_filter_core::discovery::Part;
+use latchkey_filter_core::forward::Forward;
+use latchkey_filter_core::gate::{self, Admission, Admitted, Gate, Outcome, World as _};
+use latchkey_filter_core::header::{Header, Headers};
+use latchkey_filter_core::ledger::{Config, Effect, Event, Ledger};
+use latchkey_filter_core::memory::Memory;
+use latchkey_filter_core::replica::{Replica, Verdict};
+use latchkey_filter_core::reply::Reply;
+use latchkey_filter_core::snapshot::UnixMs;
+use latchkey_filter_core::view::View;
+use latchkey_proto::discovery as wire;
+use latchkey_proto::key::KeyHash;
+use latchkey_proto::ledger::ledger_request::Kind;
+
+use crate::ledger::page::Rehearsal;
+use crate::store::feed::Cursor;
+
+/// A request that nobody sent.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The key that it carries, by the hash of its secret.
+    pub key: KeyHash,
+    /// Its headers with the pseudo-headers, but for the key.
+    pub headers: Vec<Header>,
+    /// Its body.
+    pub body: Vec<u8>,
+    /// The client's address; none where it cannot be told.
+    pub address: Option<IpAddr>,
+    /// When it comes.
+    pub at: Timestamp,
+}
+
+/// What a gateway would do.
+#[derive(Debug)]
+pub enum Answer {
+    /// Answer by itself.
+    Reply(Reply),
+    /// Let the provider answer.
+    Forward(Box<Forward>),
+}
+
+/// Gateways refuse what they would have to hold, and keep what they held before.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("gateways refuse it: {0}")]
+pub struct Refused(String);
+
+/// Each answer of the book has units, or says that there are none; slices of a budget shrink, but a
+/// request is served with what it needs at least.
+const MOST_ROUNDS: usize = 1000;
+
+/// Decides about a request by what gateways `held` and the limits' rest.
+///
+/// # Errors
+/// What they are to hold is refused by gateways.
+pub fn explain(held: Batch<Cursor>, mut limits: Rehearsal, question: &Question) -> Result<Answer, Refused> {
+    let Question { key, headers, body, .. } = question;
+    let store = Memory::default();
+    hold(&store, held, question)?;
+    let view = View::new(&store);
+    let admitted = match gate::admit_key(*key, Headers(headers), &view, question) {
+        Admission::Reply(reply) => return Ok(Answer::Reply(reply)),
+        Admission::NeedBody(admitted) => admitted,
+    };
+    let gate = Gate { view: &view, world: question, has_room: true };
+    let mut sync = Sync::connect(&store, &mut limits, question.at);
+    Ok(settle(&admitted, body, &gate, &mut sync))
+}
+
+fn settle(
+    admitted: &Admitted,
+    body: &[u8],
+    gate: &Gate<'_, &Memory, Question>,
+    sync: &mut Sync<'_>,
+) -> Answer {
+    let mut rounds = 0;
+    loop {
+        rounds += 1;
+        let outcome = match rounds {
+            ..=MOST_ROUNDS => admitted.settle(body, gate),
+            _ => admitted.refuse(&Code::LeaseUnavailable.into()),
+        };
+        match outcome {
+            Outcome::Forward(forward) => return Answer::Forward(forward),
+            Outcome::Reply(reply) => return Answer::Reply(reply),
+            Outcome::Wait(demand) => sync.ask(demand),
+        }
+    }
+}
+
+/// Brings what gateways hold into the store, as the discovery stream does.
+fn hold(store: &Memory, held: Batch<Cursor>, question: &Question) -> Result<(), Refused> {
+    let mut replica = Replica::resume(store, 0);
+    let Batch { catalogue, apps, keys, .. } = held;
+    let position = Some(wire::Position { revision: 1, tag: Vec::new() });
+    let part =
+        |part: Part| wire::DiscoveryResponse { part: part.into(), ..wire::DiscoveryResponse::default() };
+    let end = wire::DiscoveryResponse { catalogue, apps, keys, position, ..part(Part::SnapshotEnd) };
+    for response in [part(Part::SnapshotBegin), end] {
+        if let Verdict::Refused(refusal) = replica.receive(response) {
+            let rejected: Vec<_> = refusal.rejected.iter().map(ToString::to_string).collect();
+            return Err(Refused([vec![refusal.error_detail], rejected].concat().join(" ").trim().to_owned()));
+        }
+    }
+    replica.beat(question.now()).map_err(|error| Refused(error.to_string()))
+}
+
+impl gate::World for Question {
+    fn now(&self) -> UnixMs {
+        UnixMs(self.at.as_millisecond())
+    }
+
+    fn client_address(&self) -> Option<IpAddr> {
+        self.address.map(|address| address.to_canonical())
+    }
+}
+
+/// The sync role, whose stream ends at the rehearsal.
+struct Sync<'a> {
+    ledger: Ledger<&'a Memory>,
+    limits: &'a mut Rehearsal,
+    now_ms: i64,
+}
+
+impl<'a> Sync<'a> {
+    fn connect(store: &'a Memory, limits: &'a mut Rehearsal, at: Timestamp) -> Self {
+        let config = Config {
+            gateway: "rehearsal".to_owned(),
+            instance: "rehearsal".to_owned(),
+            ring_capacity: 1,
+            away_after_ms: u64::MAX,
+            alone_for_ms: 0,
+        };
+        let ledger = Ledger::resume(store, config);
+        let mut sync = Self { ledger, limits, now_ms: at.as_millisecond() };
+        sync.on(Event::Connected);
+        sync
+    }
+
+    fn ask(&mut self, demand: Demand) {
+        self.on(Event::Notice(Notice::Demand(demand).encode()));
+    }
+
+    fn on(&mut self, event: Event) {
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            for effect in self.ledger.on(event, self.now_ms) {
+                let Effect::Send(request) = effect else { continue };
+                if let Some(Kind::Report(report)) = request.kind {
+                    events.push(Event::Response(self.limits.answer(report)));
+                }
+            }
+        }
+    }
+}
