@@ -80,7 +80,7 @@ on_both! {
         assert_eq!(story.collect::<Vec<_>>(), [
             r#"app.created Support Bot: {"mode":"shared"}"#,
             r#"key.created Support Bot: {"of":"app"}"#,
-            r#"app.updated Help Bot: {"changed":["limits.budget.per","limits.budget.usd","limits.requests_per_minute","metadata","mode","name"]}"#,
+            r#"app.updated Help Bot: {"changed":["limits.budget","limits.requests_per_minute","metadata.secret","mode","name"],"operation":"update_config","version":2}"#,
             r#"app.mode_switched Help Bot: {"from":"shared","to":"named"}"#,
             r#"key.created Alice local dev: {"expires_at":null,"of":"user"}"#,
             r#"key.updated desk: {"changed":["limits.requests_per_minute","name"],"of":"user"}"#,

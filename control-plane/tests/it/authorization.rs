@@ -51,6 +51,10 @@ const RULES: &[(&str, Rule)] = &[
     ("revoke_app", Admin),
     ("rotate_app_key", Admin),
     ("read_app_key_value", Admin),
+    ("list_versions", Reader),
+    ("read_version", Reader),
+    ("roll_back", Admin),
+    ("explain_request", Reader),
     // Named keys.
     ("list_keys", Reader),
     ("create_key", Admin),
@@ -132,6 +136,7 @@ impl Things {
             "models" => &self.model,
             "providers" => self.provider,
             "users" => &self.alice,
+            "versions" => "1",
             other => panic!("a path names one of the `{other}`: say in `Things::thing` which exists"),
         }
     }

@@ -1,4 +1,4 @@
-mod gateway;
+pub mod gateway;
 mod leases;
 mod records;
 mod streams;

@@ -6,6 +6,7 @@ mod apps;
 mod audit;
 mod auth;
 mod authorization;
+mod explain;
 mod feed;
 mod gateways;
 mod idempotency;
