@@ -5,6 +5,7 @@
 //! their replica stopped.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use jiff::{SignedDuration, Timestamp};
@@ -27,6 +28,8 @@ const REMEMBERED: SignedDuration = SignedDuration::from_secs(60);
 const STALE: SignedDuration = SignedDuration::from_secs(10);
 /// How often a replica that is alone writes, for its next start.
 const REMINDER: Duration = Duration::from_secs(10);
+/// For how long a look at the connected gateways waits for the database.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How often a waiting revocation asks what other replicas know.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -76,6 +79,8 @@ pub struct Gateways {
     store: Store,
     world: World,
     replica: String,
+    /// The newest revision that a look at the connected gateways has found.
+    head: AtomicU64,
 }
 
 impl Gateways {
@@ -83,7 +88,7 @@ impl Gateways {
     #[must_use]
     pub fn new(registry: Registry, clusters: Statuses, store: Store, world: World) -> Self {
         let replica = world.id().to_string();
-        Self { registry, clusters, store, world, replica }
+        Self { registry, clusters, store, world, replica, head: AtomicU64::new(0) }
     }
 
     /// Every gateway, by name.
@@ -104,16 +109,17 @@ impl Gateways {
         Ok(gateways)
     }
 
-    /// The gateways that are connected to this replica, and how many revisions each is behind.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn connected_here(&self) -> sqlx::Result<Vec<Gateway>> {
-        let head = self.store.head().await?.position.revision;
-        let connected = self.here().into_iter().filter(|gateway| gateway.connected);
-        Ok(connected
-            .map(|gateway| Gateway { lag: head.saturating_sub(gateway.revision), ..gateway })
-            .collect())
+    /// The gateways that are connected to this replica, and how many revisions each is behind: the newest
+    /// of those known here, where the database does not answer. Whether it does.
+    pub async fn connected_here(&self) -> (Vec<Gateway>, bool) {
+        let here: Vec<_> = self.here().into_iter().filter(|gateway| gateway.connected).collect();
+        let asked = tokio::time::timeout(PATIENCE, self.store.head()).await;
+        let answered = asked.ok().and_then(Result::ok).map(|head| head.position.revision);
+        let held = here.iter().map(|gateway| gateway.revision).max().unwrap_or_default();
+        let known = answered.unwrap_or_else(|| self.head.load(Ordering::Relaxed).max(held));
+        self.head.store(known, Ordering::Relaxed);
+        let late = |gateway: Gateway| Gateway { lag: known.saturating_sub(gateway.revision), ..gateway };
+        (here.into_iter().map(late).collect(), answered.is_some())
     }
 
     /// Waits until every gateway has applied `revision`, at most for `wait`. Gives the names of

@@ -1,9 +1,11 @@
 //! What Prometheus may know of this process.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -27,9 +29,26 @@ pub struct Metrics {
     gateways: Gauge,
     lag: Family<GatewayLabels, Gauge>,
     rejected: Family<GatewayLabels, Gauge>,
+    database_up: Gauge,
     connections: Gauge,
     idle_connections: Gauge,
+    /// When tokens were last let in, by their hash, and when they expire.
+    scrapers: Arc<Mutex<HashMap<[u8; 32], Scraper>>>,
 }
+
+/// Who has read the metrics.
+#[derive(Clone, Copy)]
+struct Scraper {
+    seen_at: Timestamp,
+    expires_at: Option<Timestamp>,
+}
+
+/// While the database is away, whoever was let in so lately is let in again. A token cannot be revoked
+/// meanwhile: that takes the database.
+const REMEMBERED: SignedDuration = SignedDuration::from_mins(5);
+
+/// How many are remembered.
+const MOST_SCRAPERS: usize = 100;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -67,8 +86,10 @@ impl Metrics {
             gateways: Gauge::default(),
             lag: Family::default(),
             rejected: Family::default(),
+            database_up: Gauge::default(),
             connections: Gauge::default(),
             idle_connections: Gauge::default(),
+            scrapers: Arc::default(),
         };
         metrics.register(|registry| {
             let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
@@ -93,6 +114,11 @@ impl Metrics {
                 "latchkey_gateway_rejected_resources",
                 "Keys, apps and catalogues that a gateway refuses",
                 metrics.rejected.clone(),
+            );
+            registry.register(
+                "latchkey_database_up",
+                "Whether the database answers: 1 or 0",
+                metrics.database_up.clone(),
             );
             registry.register(
                 "latchkey_database_connections",
@@ -133,6 +159,36 @@ impl Metrics {
         }
     }
 
+    /// Notes whether the database answers.
+    pub fn set_database_up(&self, up: bool) {
+        self.database_up.set(up.into());
+    }
+
+    /// Remembers a token that the database knows.
+    pub fn let_in(&self, token: [u8; 32], expires_at: Option<Timestamp>, now: Timestamp) {
+        let mut scrapers = self.scrapers.lock().unwrap_or_else(PoisonError::into_inner);
+        scrapers.retain(|_, scraper| scraper.holds(now));
+        if scrapers.len() < MOST_SCRAPERS || scrapers.contains_key(&token) {
+            scrapers.insert(token, Scraper { seen_at: now, expires_at });
+        }
+    }
+
+    /// Whether a token was let in lately, and so may be again without the database.
+    #[must_use]
+    pub fn remembers(&self, token: &[u8; 32], now: Timestamp) -> bool {
+        let mut scrapers = self.scrapers.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(scraper) = scrapers.get_mut(token).filter(|scraper| scraper.holds(now)) else {
+            return false;
+        };
+        scraper.seen_at = now;
+        true
+    }
+
+    /// Forgets a token that the database refuses.
+    pub fn forget(&self, token: &[u8; 32]) {
+        self.scrapers.lock().unwrap_or_else(PoisonError::into_inner).remove(token);
+    }
+
     /// Notes how many connections to the database are open, and idle.
     pub fn set_connections(&self, (open, idle): (u32, usize)) {
         self.connections.set(open.into());
@@ -152,6 +208,12 @@ impl Metrics {
     /// A panic elsewhere leaves no metric half registered.
     fn registry(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Scraper {
+    fn holds(self, now: Timestamp) -> bool {
+        now.duration_since(self.seen_at) <= REMEMBERED && self.expires_at.is_none_or(|at| now < at)
     }
 }
 

@@ -64,6 +64,38 @@ on_both! {
 }
 
 on_both! {
+    async fn what_is_known_without_the_database_is_told_without_it(test: Test) {
+        let token = test.token(Role::Gateway).await;
+        let stranger = test.token(Role::Gateway).await;
+        let up = |text: &str| text.lines().any(|line| line == "latchkey_database_up 1");
+        assert!(up(&scrape(&test, Some(&token)).await.1));
+        test.store.close().await;
+        for _ in 0..3 {
+            test.clock.advance(Duration::from_secs(200));
+            let (status, text) = scrape(&test, Some(&token)).await;
+            assert_eq!(status, StatusCode::OK, "{text}");
+            assert!(text.lines().any(|line| line == "latchkey_database_up 0"), "{text}");
+            assert!(text.contains("latchkey_http_requests_total"), "{text}");
+        }
+        assert!(scrape(&test, Some(&stranger)).await.0.is_server_error(), "nobody knows who that is");
+        assert_eq!(scrape(&test, None).await.0, StatusCode::UNAUTHORIZED);
+        test.clock.advance(Duration::from_secs(301));
+        assert!(scrape(&test, Some(&token)).await.0.is_server_error(), "too long ago");
+    }
+}
+
+on_both! {
+    async fn a_token_that_was_revoked_before_the_outage_is_not_let_in(test: Test) {
+        let token = test.token(Role::Gateway).await;
+        assert_eq!(scrape(&test, Some(&token)).await.0, StatusCode::OK);
+        test.sql(&["UPDATE tokens SET revoked_at = 1 WHERE role = 'gateway'".to_owned()]).await;
+        assert_eq!(scrape(&test, Some(&token)).await.0, StatusCode::UNAUTHORIZED);
+        test.store.close().await;
+        assert!(scrape(&test, Some(&token)).await.0.is_server_error());
+    }
+}
+
+on_both! {
     /// The dashboard beside Envoy's configuration asks for nothing that is not measured.
     async fn the_dashboard_asks_for_metrics_that_exist(test: Test) {
         test.get("/apps").await.expect(StatusCode::OK);
