@@ -187,3 +187,16 @@ INSERT INTO audit_head (id, number, hash) VALUES (1, 0, decode(repeat('00', 32),
 ALTER TABLE records ADD COLUMN identity TEXT NOT NULL DEFAULT '';
 -- `none`, `key`, `jwt` or `header`.
 ALTER TABLE records ADD COLUMN identity_source TEXT NOT NULL DEFAULT 'none';
+
+-- The sums that a user's requests have.
+CREATE INDEX usage_days_by_user ON usage_days (user_id, app_id, day);
+
+-- Of all keys of an app, since it was made.
+CREATE TABLE app_usage (
+    app_id TEXT PRIMARY KEY,
+    requests BIGINT NOT NULL,
+    last_used_at BIGINT NOT NULL
+);
+INSERT INTO app_usage (app_id, requests, last_used_at)
+    SELECT app_id, SUM(requests), MAX(last_used_at) FROM key_usage GROUP BY app_id;
+DROP INDEX key_usage_by_app;

@@ -66,16 +66,17 @@ macro_rules! stocks {
 }
 
 macro_rules! activity {
-    ($id:literal, $ids:literal) => {
+    ($table:literal, $id:literal, $ids:literal) => {
         concat!(
             "SELECT ",
             $id,
-            " AS id, CAST(SUM(requests) AS BIGINT) AS requests, MAX(last_used_at) AS last_used_at FROM key_usage WHERE ",
+            " AS id, requests, last_used_at FROM ",
+            $table,
+            " WHERE ",
             $id,
             " IN (SELECT ",
             $ids,
-            ") GROUP BY ",
-            $id
+            ")"
         )
     };
 }
@@ -113,8 +114,10 @@ impl Store {
     /// The database is away.
     pub async fn key_activity(&self, keys: &[Uuid]) -> sqlx::Result<HashMap<Uuid, Activity>> {
         let query = match self.backend {
-            Backend::Sqlite => activity!("key_id", "value FROM json_each($1)"),
-            Backend::Postgres => activity!("key_id", "jsonb_array_elements_text(CAST($1 AS jsonb))"),
+            Backend::Sqlite => activity!("key_usage", "key_id", "value FROM json_each($1)"),
+            Backend::Postgres => {
+                activity!("key_usage", "key_id", "jsonb_array_elements_text(CAST($1 AS jsonb))")
+            }
         };
         self.activity(query, keys).await
     }
@@ -125,8 +128,10 @@ impl Store {
     /// The database is away.
     pub async fn app_activity(&self, apps: &[Uuid]) -> sqlx::Result<HashMap<Uuid, Activity>> {
         let query = match self.backend {
-            Backend::Sqlite => activity!("app_id", "value FROM json_each($1)"),
-            Backend::Postgres => activity!("app_id", "jsonb_array_elements_text(CAST($1 AS jsonb))"),
+            Backend::Sqlite => activity!("app_usage", "app_id", "value FROM json_each($1)"),
+            Backend::Postgres => {
+                activity!("app_usage", "app_id", "jsonb_array_elements_text(CAST($1 AS jsonb))")
+            }
         };
         self.activity(query, apps).await
     }

@@ -171,10 +171,9 @@ on_both! {
         test.insert("leases", lease("b", 6, today, 100, 300, 0)).await;
         test.insert("leases", lease("a", 1, 0, 10, 4, 0)).await;
         test.insert("leases", lease("a", 5, 0, 900, 0, 0)).await;
-        for (key, app, requests, at) in [(id(&key), id(&app), 3, START_MS), ("other".into(), id(&app), 4, START_MS - 5)] {
-            let row = json!({"key_id": key, "app_id": app, "requests": requests, "last_used_at": at});
-            test.insert("key_usage", row).await;
-        }
+        let of_key = json!({"key_id": id(&key), "app_id": id(&app), "requests": 3, "last_used_at": START_MS});
+        test.insert("key_usage", of_key).await;
+        test.insert("app_usage", json!({"app_id": id(&app), "requests": 7, "last_used_at": START_MS})).await;
         let read = test.get(&format!("/apps/{owner}")).await.expect(StatusCode::OK);
         assert_eq!((&read["requests"], &read["last_used_at"]), (&json!(7), &json!("2026-01-01T00:00:00Z")));
         let usage = json!({

@@ -35,10 +35,9 @@ pub struct Usage {
     cost: u64,
 }
 
-/// How a key was used.
+/// How an app or a key was used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyUsage {
-    app_id: Uuid,
+pub struct Activity {
     requests: u64,
     last_used_at_ms: i64,
 }
@@ -47,7 +46,9 @@ pub struct KeyUsage {
 #[derive(Clone, Debug, Default)]
 pub struct Sums {
     days: BTreeMap<UsageKey, Usage>,
-    keys: BTreeMap<Uuid, KeyUsage>,
+    apps: BTreeMap<Uuid, Activity>,
+    /// With the app that each opens.
+    keys: BTreeMap<Uuid, (Uuid, Activity)>,
 }
 
 const DAY_MS: i64 = 86_400_000;
@@ -73,10 +74,22 @@ impl Sums {
         add(&mut sum.output_tokens, record.output_tokens);
         add(&mut sum.reasoning_tokens, record.reasoning_tokens);
         add(&mut sum.cost, record.cost);
-        let unused = KeyUsage { app_id: record.app_id, requests: 0, last_used_at_ms: i64::MIN };
-        let key = self.keys.entry(record.key_id).or_insert(unused);
-        key.requests = key.requests.saturating_add(1);
-        key.last_used_at_ms = key.last_used_at_ms.max(record.at_ms);
+        self.apps.entry(record.app_id).or_default().add(record);
+        let unused = (record.app_id, Activity::default());
+        self.keys.entry(record.key_id).or_insert(unused).1.add(record);
+    }
+}
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self { requests: 0, last_used_at_ms: i64::MIN }
+    }
+}
+
+impl Activity {
+    fn add(&mut self, record: &Record) {
+        self.requests = self.requests.saturating_add(1);
+        self.last_used_at_ms = self.last_used_at_ms.max(record.at_ms);
     }
 }
 
@@ -98,11 +111,17 @@ struct DayRow<'a> {
 }
 
 #[derive(Serialize)]
-struct KeyRow {
-    key_id: Uuid,
+struct AppRow {
     app_id: Uuid,
     requests: i64,
     last_used_at: i64,
+}
+
+#[derive(Serialize)]
+struct KeyRow {
+    key_id: Uuid,
+    #[serde(flatten)]
+    app: AppRow,
 }
 
 const DAY: [Column; 13] = [
@@ -136,6 +155,16 @@ static ADD_DAYS: LazyLock<Bulk> = LazyLock::new(|| {
     )
 });
 
+static ADD_APPS: LazyLock<Bulk> = LazyLock::new(|| {
+    Bulk::new(
+        "INSERT INTO app_usage ({columns}) {rows}
+         ON CONFLICT (app_id) DO UPDATE SET requests = app_usage.requests + excluded.requests,
+         last_used_at = CASE WHEN excluded.last_used_at > app_usage.last_used_at
+         THEN excluded.last_used_at ELSE app_usage.last_used_at END",
+        &[Text("app_id"), Number("requests"), Number("last_used_at")],
+    )
+});
+
 static ADD_KEYS: LazyLock<Bulk> = LazyLock::new(|| {
     Bulk::new(
         "INSERT INTO key_usage ({columns}) {rows}
@@ -153,11 +182,15 @@ impl Tx {
     /// The database is away.
     pub async fn add_usage(&mut self, sums: &Sums) -> sqlx::Result<()> {
         self.write(&ADD_DAYS, &sums.days.iter().map(day).collect::<Vec<_>>()).await?;
-        let key = |(key_id, usage): (&Uuid, &KeyUsage)| KeyRow {
+        let app = |(app_id, activity): (&Uuid, &Activity)| AppRow {
+            app_id: *app_id,
+            requests: stored(activity.requests),
+            last_used_at: activity.last_used_at_ms,
+        };
+        self.write(&ADD_APPS, &sums.apps.iter().map(app).collect::<Vec<_>>()).await?;
+        let key = |(key_id, (app_id, activity)): (&Uuid, &(Uuid, Activity))| KeyRow {
             key_id: *key_id,
-            app_id: usage.app_id,
-            requests: stored(usage.requests),
-            last_used_at: usage.last_used_at_ms,
+            app: app((app_id, activity)),
         };
         self.write(&ADD_KEYS, &sums.keys.iter().map(key).collect::<Vec<_>>()).await
     }

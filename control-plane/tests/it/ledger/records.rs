@@ -46,6 +46,7 @@ on_both! {
         assert_eq!(number(&test, "SELECT COUNT(*) FROM records").await, 4);
         assert_eq!(number(&test, "SELECT SUM(requests) FROM usage_days").await, 4);
         assert_eq!(number(&test, "SELECT SUM(requests) FROM key_usage").await, 4);
+        assert_eq!(number(&test, "SELECT requests FROM app_usage").await, 4);
         assert_eq!(number(&test, "SELECT used FROM leases").await, 35);
     }
 }
@@ -95,6 +96,8 @@ on_both! {
         assert_eq!(texts(&test, sums).await, [format!("{} gpt-4o 1 0 10 20 42", day - 1), format!("{day}  1 1 0 0 0")]);
         assert_eq!(number(&test, "SELECT last_used_at FROM key_usage").await, START_MS);
         assert_eq!(number(&test, "SELECT requests FROM key_usage").await, 2);
+        assert_eq!(number(&test, "SELECT last_used_at FROM app_usage").await, START_MS);
+        assert_eq!(number(&test, "SELECT requests FROM app_usage").await, 2);
     }
 }
 
