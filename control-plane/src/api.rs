@@ -17,6 +17,7 @@ pub mod page;
 pub mod problem;
 pub mod propagation;
 pub mod providers;
+pub mod scope;
 pub mod usage;
 pub mod users;
 pub mod versions;
@@ -129,6 +130,10 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(events::list))
         .routes(routes!(audit::list))
         .routes(routes!(audit::export))
+        .routes(routes!(logs::list_mine))
+        .routes(routes!(logs::list_of_my_app))
+        .routes(routes!(usage::read_mine))
+        .routes(routes!(usage::read_of_my_app))
 }
 
 /// The OpenAPI document.

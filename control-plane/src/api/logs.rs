@@ -11,10 +11,11 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::Api;
-use super::auth::Reader;
-use super::body::Query;
+use super::auth::{Person, Reader};
+use super::body::{Path, Query};
 use super::page::{Page, wanted};
 use super::problem::Problem;
+use crate::store::conditions::Scope;
 use crate::store::logs::{Log, LogFilter, Named};
 
 /// What one request did. Never text of a prompt or an answer.
@@ -229,9 +230,42 @@ pub async fn list(
     State(api): State<Api>,
     Query(query): Query<LogQuery>,
 ) -> Result<Page<LogView>, Problem> {
+    page(&api, Scope::Everything, query).await
+}
+
+/// Lists what one's own requests did, newest first, in the apps that one may see; of an app whose
+/// requests one may all see, asked for by `app_id`, everyone's.
+#[utoipa::path(get, path = "/api/v1/me/logs", tag = "me", operation_id = "list_my_logs", params(LogQuery),
+    security(("token" = [])), responses((status = 200, body = Page<LogView>), (status = "4XX", body = Problem)))]
+pub async fn list_mine(
+    person: Person,
+    State(api): State<Api>,
+    Query(query): Query<LogQuery>,
+) -> Result<Page<LogView>, Problem> {
+    let scope = api.scope(&person, query.app_id).await?;
+    page(&api, scope, query).await
+}
+
+/// Lists what requests of an app did, newest first: everyone's where one may see them all, and
+/// otherwise one's own.
+#[utoipa::path(get, path = "/api/v1/me/apps/{id}/logs", tag = "me", operation_id = "list_my_app_logs",
+    params(("id" = Uuid, Path), LogQuery),
+    security(("token" = [])), responses((status = 200, body = Page<LogView>), (status = "4XX", body = Problem)))]
+pub async fn list_of_my_app(
+    person: Person,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+    Query(query): Query<LogQuery>,
+) -> Result<Page<LogView>, Problem> {
+    let scope = api.scope_of_app(&person, id).await?;
+    page(&api, scope, query).await
+}
+
+async fn page(api: &Api, scope: Scope, query: LogQuery) -> Result<Page<LogView>, Problem> {
     let LogQuery { cursor, limit, app_id, key_id, user_id, model, provider, status, code, from, to } = query;
     let wanted = wanted(cursor.as_deref(), limit, None)?;
     let filter = LogFilter {
+        scope,
         app: app_id,
         key: key_id,
         user: user_id,

@@ -11,10 +11,11 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::Api;
-use super::auth::Reader;
-use super::body::Query;
+use super::auth::{Person, Reader};
+use super::body::{Path, Query};
 use super::page::bad_query;
 use super::problem::Problem;
+use crate::store::conditions::Scope;
 use crate::store::usage::{Group, Sums, Usage, UsageFilter};
 
 /// The most groups in one answer.
@@ -162,6 +163,37 @@ pub async fn read(
     State(api): State<Api>,
     Query(query): Query<UsageQuery>,
 ) -> Result<Json<UsageView>, Problem> {
+    sum(&api, Scope::Everything, query).await
+}
+
+/// Sums what one's own requests did, in the apps that one may see; of an app whose requests one may
+/// all see, asked for by `app_id`, everyone's.
+#[utoipa::path(get, path = "/api/v1/me/usage", tag = "me", operation_id = "read_my_usage", params(UsageQuery),
+    security(("token" = [])), responses((status = 200, body = UsageView), (status = "4XX", body = Problem)))]
+pub async fn read_mine(
+    person: Person,
+    State(api): State<Api>,
+    Query(query): Query<UsageQuery>,
+) -> Result<Json<UsageView>, Problem> {
+    let scope = api.scope(&person, query.app_id).await?;
+    sum(&api, scope, query).await
+}
+
+/// Sums what requests of an app did: everyone's where one may see them all, and otherwise one's own.
+#[utoipa::path(get, path = "/api/v1/me/apps/{id}/usage", tag = "me", operation_id = "read_my_app_usage",
+    params(("id" = Uuid, Path), UsageQuery),
+    security(("token" = [])), responses((status = 200, body = UsageView), (status = "4XX", body = Problem)))]
+pub async fn read_of_my_app(
+    person: Person,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+    Query(query): Query<UsageQuery>,
+) -> Result<Json<UsageView>, Problem> {
+    let scope = api.scope_of_app(&person, id).await?;
+    sum(&api, scope, query).await
+}
+
+async fn sum(api: &Api, scope: Scope, query: UsageQuery) -> Result<Json<UsageView>, Problem> {
     let UsageQuery { group_by, from, to, app_id, user_id, key_id, model, provider } = query;
     let groups = groups(group_by.as_deref().unwrap_or_default())?;
     let to = to.unwrap_or_else(|| api.world.now().to_zoned(TimeZone::UTC).date());
@@ -170,6 +202,7 @@ pub async fn read(
         return Err(bad_query("`from` must not be after `to`"));
     }
     let filter = UsageFilter {
+        scope,
         from: day(from)?,
         to: day(to)?,
         app: app_id,

@@ -104,6 +104,26 @@ impl Store {
         .collect()
     }
 
+    /// The apps that this user has made requests of, unless they were deleted. One whose row cannot be
+    /// read is left out.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn apps_used_by(&self, user: Uuid) -> sqlx::Result<Vec<App>> {
+        let rows = sqlx::query(
+            "SELECT id, name, status, settings, created_at, updated_at, revision FROM apps
+             WHERE deleted_at IS NULL AND id IN (SELECT app_id FROM usage_days WHERE user_id = $1) ORDER BY id",
+        )
+        .bind(user.to_string())
+        .fetch_all(&self.pool)
+        .await?;
+        let read = |row: AnyRow| {
+            let app = App::try_from(row);
+            app.inspect_err(|error| tracing::error!(%error, "an app's row cannot be read")).ok()
+        };
+        Ok(rows.into_iter().filter_map(read).collect())
+    }
+
     /// Apps by revision and id, after these, for gateways.
     ///
     /// # Errors

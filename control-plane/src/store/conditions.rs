@@ -5,6 +5,23 @@ use std::fmt::Write as _;
 use sqlx::any::AnyArguments;
 use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe};
+use uuid::Uuid;
+
+/// Whose requests may be seen. What is read of requests names one: there is no default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Everyone's, in all apps.
+    Everything,
+    /// Everyone's, in one app.
+    App(Uuid),
+    /// A user's own, in these apps.
+    Own {
+        /// The user.
+        user: Uuid,
+        /// The apps that they may see.
+        apps: Vec<Uuid>,
+    },
+}
 
 /// What rows must be, and the values that this names.
 #[derive(Debug, Default)]
@@ -20,6 +37,29 @@ enum Value {
 }
 
 impl Conditions {
+    /// What rows of requests must be to be seen, by their `user_id` and `app_id`.
+    #[must_use]
+    pub fn within(scope: &Scope) -> Self {
+        let any = Self::default();
+        match scope {
+            Scope::Everything => any,
+            Scope::App(app) => any.text("app_id =", Some(app)),
+            Scope::Own { user, apps } => any.text("user_id =", Some(user)).among("app_id", apps),
+        }
+    }
+
+    /// The column is one of these; none are none.
+    fn among(mut self, column: &'static str, values: &[Uuid]) -> Self {
+        let first = self.values.len() + 1;
+        self.values.extend(values.iter().map(|value| Value::Text(value.to_string())));
+        let names: Vec<_> = (first..=self.values.len()).map(|number| format!("${number}")).collect();
+        self.sql.push_str(&match names.as_slice() {
+            [] => " AND FALSE".to_owned(),
+            names => format!(" AND {column} IN ({})", names.join(", ")),
+        });
+        self
+    }
+
     /// `condition` is SQL up to the value, as in `app_id =`; none asks for nothing.
     #[must_use]
     pub fn text(self, condition: &'static str, value: Option<impl ToString>) -> Self {

@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 use uuid::Uuid;
 
 use super::Store;
-use super::conditions::Conditions;
+use super::conditions::{Conditions, Scope};
 use super::row::{Columns as _, unfit};
 
 /// One request. What it does not say is none.
@@ -77,8 +77,10 @@ pub struct Named {
 }
 
 /// Which records a list holds.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct LogFilter {
+    /// Of what the reader may see.
+    pub scope: Scope,
     /// Of this app.
     pub app: Option<Uuid>,
     /// With this key.
@@ -119,11 +121,11 @@ impl Store {
     /// # Errors
     /// The database is away.
     pub async fn logs(&self, filter: &LogFilter, limit: i64) -> sqlx::Result<Vec<Log>> {
-        let LogFilter { app, key, user, model, provider, status, code, from, to, before } = filter;
+        let LogFilter { scope, app, key, user, model, provider, status, code, from, to, before } = filter;
         // Failures and refusals have partial indexes, which a query must name to be given them.
         let failed = status.is_some_and(|(least, _)| least >= 400);
         let at_least = if failed { "status >= 400 AND status >=" } else { "status >=" };
-        Conditions::default()
+        Conditions::within(scope)
             .text("app_id =", app.as_ref())
             .text("key_id =", key.as_ref())
             .text("user_id =", user.as_ref())

@@ -6,7 +6,7 @@ use sqlx::any::AnyRow;
 use uuid::Uuid;
 
 use super::Store;
-use super::conditions::Conditions;
+use super::conditions::{Conditions, Scope};
 use super::row::Columns as _;
 
 /// What sums are made by.
@@ -67,6 +67,8 @@ pub struct Sums {
 /// What is summed.
 #[derive(Clone, Debug)]
 pub struct UsageFilter {
+    /// Of what the reader may see.
+    pub scope: Scope,
     /// From this day on: days since 1970.
     pub from: i64,
     /// Up to this day, with it.
@@ -175,8 +177,8 @@ impl Store {
 }
 
 fn conditions(filter: &UsageFilter) -> Conditions {
-    let UsageFilter { from, to, app, user, key, model, provider } = filter;
-    Conditions::default()
+    let UsageFilter { scope, from, to, app, user, key, model, provider } = filter;
+    Conditions::within(scope)
         .number("day >=", Some(*from))
         .number("day <=", Some(*to))
         .text("app_id =", app.as_ref())

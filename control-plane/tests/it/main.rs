@@ -18,6 +18,7 @@ mod metrics;
 mod openapi;
 mod prices;
 mod providers;
+mod scope;
 mod usage;
 mod users;
 mod versions;

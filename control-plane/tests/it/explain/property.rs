@@ -168,7 +168,8 @@ impl Case {
         }
         tx.update_app(&app).await.unwrap();
         tx.commit().await.unwrap();
-        test.sql(&["DELETE FROM buckets".to_owned(), "DELETE FROM leases".to_owned()]).await;
+        let mut rows =
+            vec!["BEGIN".to_owned(), "DELETE FROM buckets".to_owned(), "DELETE FROM leases".to_owned()];
         let owners = [(&subject.app, &self.limits), (&subject.key, &self.key_limits)];
         let buckets = owners
             .into_iter()
@@ -185,19 +186,18 @@ impl Case {
                 None => "[]".to_owned(),
             };
             let (owner, kind) = (id(owner), kind.number());
-            test.insert(
-                "buckets",
-                json!({"owner": owner, "kind": kind, "period": period, "used": units(used), "slots": slots}),
-            )
-            .await;
             let granted = units(leased).min(limit - units(used));
-            test.insert(
-                "leases",
-                json!({"owner": owner, "kind": kind, "period": period, "instance": "other",
-                "granted": granted, "expires_at": now.as_millisecond() + 15_000}),
-            )
-            .await;
+            let ends = now.as_millisecond() + 15_000;
+            rows.push(format!(
+                "INSERT INTO buckets VALUES ('{owner}', {kind}, {period}, {}, '{slots}')",
+                units(used)
+            ));
+            rows.push(format!(
+                "INSERT INTO leases VALUES ('{owner}', {kind}, {period}, 'other', 'edge-2', {granted}, 0, 0, 0, 0, {ends})"
+            ));
         }
+        rows.push("COMMIT".to_owned());
+        test.sql(&rows).await;
     }
 
     fn question(&self, subject: &Subject, at: Timestamp) -> Value {
@@ -290,7 +290,7 @@ on_both! {
         let own = subject.app["key"]["value"].as_str().unwrap();
         let mut runner = TestRunner::default();
         let mut seen = std::collections::BTreeMap::<String, usize>::new();
-        for round in 0..160 {
+        for round in 0..100 {
             let case = case().new_tree(&mut runner).unwrap().current();
             case.lay(&test, &subject).await;
             let at = test.world.now() + Duration::from_secs(case.later);
@@ -311,8 +311,6 @@ on_both! {
             *seen.entry(explained["code"].as_str().unwrap_or("allowed").to_owned()).or_default() += 1;
             assert_eq!(told(explained, &lowered), done, "{case:#?}");
         }
-        for expected in ["allowed", "key_inactive", "rate_limit_exceeded", "insufficient_quota", "ip_not_allowed"] {
-            assert!(seen.contains_key(expected), "no {expected} in {seen:?}");
-        }
+        assert!(seen.len() >= 8 && seen.contains_key("allowed"), "the cases are too much alike: {seen:?}");
     }
 }
