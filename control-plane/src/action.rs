@@ -2,6 +2,8 @@
 
 pub mod apps;
 pub mod audit;
+pub mod change_requests;
+pub mod content;
 pub mod keys;
 pub mod models;
 pub mod providers;
@@ -69,6 +71,14 @@ pub enum Refusal {
         /// For people.
         detail: String,
     },
+    /// It is not theirs to do, though they may know of it: a stable code, and what it takes.
+    #[error("{detail}")]
+    Forbidden {
+        /// Stable, for programs.
+        code: &'static str,
+        /// For people.
+        detail: String,
+    },
     /// Fields that are wrong.
     #[error("{} fields are wrong", .0.0.len())]
     Invalid(Invalid),
@@ -84,6 +94,16 @@ impl Refusal {
     /// A conflict.
     pub fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
         Self::Conflict { code, detail: detail.into() }
+    }
+
+    /// The same, where the fields are those of the member `outer` of what was sent.
+    #[must_use]
+    pub fn within(self, outer: &str) -> Self {
+        let Self::Invalid(Invalid(mut errors)) = self else { return self };
+        for FieldError { path, .. } in &mut errors {
+            *path = if path.is_empty() { outer.to_owned() } else { format!("{outer}.{path}") };
+        }
+        Self::Invalid(Invalid(errors))
     }
 
     /// One wrong field.

@@ -5,6 +5,8 @@ pub mod apps;
 pub mod audit;
 pub mod auth;
 pub mod body;
+pub mod change_requests;
+pub mod content;
 pub mod events;
 pub mod explain;
 pub mod gateways;
@@ -109,6 +111,18 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(versions::read))
         .routes(routes!(versions::rollback))
         .routes(routes!(explain::explain))
+        .routes(routes!(content::categories, content::set_categories))
+        .routes(routes!(content::prompts, content::create_prompt))
+        .routes(routes!(content::prompt, content::delete_prompt))
+        .routes(routes!(change_requests::list))
+        .routes(routes!(change_requests::of_app))
+        .routes(routes!(change_requests::read))
+        .routes(routes!(change_requests::approve))
+        .routes(routes!(change_requests::reject))
+        .routes(routes!(change_requests::mine::submit))
+        .routes(routes!(change_requests::mine::list))
+        .routes(routes!(change_requests::mine::read))
+        .routes(routes!(change_requests::mine::withdraw))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::read, keys::update))
         .routes(routes!(keys::activate))

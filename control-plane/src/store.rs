@@ -6,6 +6,7 @@
 pub mod activity;
 pub mod apps;
 pub mod audit;
+pub mod change_requests;
 pub mod conditions;
 pub mod events;
 pub mod feed;
@@ -188,6 +189,14 @@ impl Store {
 }
 
 impl Tx {
+    /// Leaves everything as it was.
+    ///
+    /// # Errors
+    /// The database is away; then, too, nothing was changed.
+    pub async fn abandon(self) -> sqlx::Result<()> {
+        self.inner.rollback().await
+    }
+
     /// Makes all of it last, with what the audit log was told, and wakes whoever feeds the gateways.
     ///
     /// # Errors

@@ -1,13 +1,18 @@
 //! What an app keeps for its guardrails and its users: categories of its own, and prompts.
 
+use std::collections::BTreeSet;
+
+use regex::RegexBuilder;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use crate::invalid::Invalid;
 
 /// A category of content that an app's guardrails look for besides the built-in ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CustomCategory {
-    /// Unique in the app.
+    /// Unique in the app, in any case: 1 to 100 characters.
     pub name: String,
     /// What people see.
     #[serde(default)]
@@ -27,8 +32,202 @@ pub struct CustomCategory {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Prompt {
-    /// Unique in the app.
+    /// Unique in the app, in any case: 1 to 100 characters.
     pub name: String,
-    /// The text.
+    /// The text: 1 to 32768 characters.
     pub text: String,
+}
+
+const MOST_CATEGORIES: usize = 50;
+const MOST_KEYWORDS: usize = 500;
+const MOST_EXAMPLES: usize = 50;
+/// Of all categories together, since each is compiled.
+const MOST_PATTERNS: usize = 100;
+const MOST_PROMPTS: usize = 100;
+const LONGEST_NAME: usize = 100;
+const LONGEST_DESCRIPTION: usize = 500;
+const LONGEST_KEYWORD: usize = 100;
+const LONGEST_PATTERN: usize = 500;
+const LONGEST_EXAMPLE: usize = 2000;
+const LONGEST_PROMPT: usize = 32 * 1024;
+/// Bytes of all categories, and of all prompts.
+const LARGEST: usize = 200 * 1024;
+/// Bytes that a pattern may take when compiled.
+const LARGEST_COMPILED: usize = 1 << 20;
+
+impl CustomCategory {
+    fn check(&self, path: &str, invalid: &mut Invalid) {
+        invalid.check(&format!("{path}.name"), named(&self.name));
+        if self.description.chars().count() > LONGEST_DESCRIPTION {
+            let message = format!("must be at most {LONGEST_DESCRIPTION} characters");
+            invalid.check::<(), _>(&format!("{path}.description"), Err(message));
+        }
+        let lists = [
+            ("keywords", &self.keywords, MOST_KEYWORDS, LONGEST_KEYWORD),
+            ("patterns", &self.patterns, MOST_PATTERNS, LONGEST_PATTERN),
+            ("examples", &self.examples, MOST_EXAMPLES, LONGEST_EXAMPLE),
+        ];
+        for (list, texts, most, longest) in lists {
+            invalid.check(&format!("{path}.{list}"), at_most(texts.len(), most));
+            for (i, text) in texts.iter().enumerate().take(most) {
+                invalid.check(&format!("{path}.{list}[{i}]"), long(text, longest));
+            }
+        }
+        for (i, pattern) in self.patterns.iter().enumerate().take(MOST_PATTERNS) {
+            invalid.check(&format!("{path}.patterns[{i}]"), compiles(pattern));
+        }
+        if self.keywords.is_empty() && self.patterns.is_empty() && self.examples.is_empty() {
+            let message = "would find nothing: give keywords, patterns or examples";
+            invalid.check::<(), _>(path, Err(message));
+        }
+    }
+
+    fn size(&self) -> usize {
+        let lists = [&self.keywords, &self.patterns, &self.examples];
+        let texts = lists.into_iter().flatten().map(String::len).sum::<usize>();
+        self.name.len() + self.description.len() + texts
+    }
+}
+
+impl Prompt {
+    /// Notes what is wrong with the prompt at `path`, which ends in a dot unless it is empty.
+    pub fn check(&self, path: &str, invalid: &mut Invalid) {
+        invalid.check(&format!("{path}name"), named(&self.name));
+        invalid.check(&format!("{path}text"), long(&self.text, LONGEST_PROMPT));
+    }
+}
+
+/// Notes what is wrong with an app's categories.
+pub fn check_categories(path: &str, categories: &[CustomCategory], invalid: &mut Invalid) {
+    let patterns: usize = categories.iter().map(|category| category.patterns.len()).sum();
+    if patterns > MOST_PATTERNS {
+        let message = format!("have {patterns} patterns together; at most {MOST_PATTERNS} fit");
+        invalid.check::<(), _>(path, Err(message));
+        return;
+    }
+    invalid.check(path, at_most(categories.len(), MOST_CATEGORIES));
+    invalid.check(path, fits(categories.iter().map(CustomCategory::size).sum()));
+    for (i, category) in categories.iter().enumerate().take(MOST_CATEGORIES) {
+        category.check(&format!("{path}[{i}]"), invalid);
+    }
+    unique(path, categories.iter().map(|category| category.name.as_str()), invalid);
+}
+
+/// Notes what is wrong with an app's prompts.
+pub fn check_prompts(path: &str, prompts: &[Prompt], invalid: &mut Invalid) {
+    invalid.check(path, at_most(prompts.len(), MOST_PROMPTS));
+    invalid.check(path, fits(prompts.iter().map(|prompt| prompt.name.len() + prompt.text.len()).sum()));
+    for (i, prompt) in prompts.iter().enumerate().take(MOST_PROMPTS) {
+        prompt.check(&format!("{path}[{i}]."), invalid);
+    }
+    unique(path, prompts.iter().map(|prompt| prompt.name.as_str()), invalid);
+}
+
+fn unique<'a>(path: &str, names: impl Iterator<Item = &'a str>, invalid: &mut Invalid) {
+    let mut seen = BTreeSet::new();
+    for (i, name) in names.enumerate() {
+        if !seen.insert(name.to_lowercase()) {
+            let message = format!("another one here is called `{name}`");
+            invalid.check::<(), _>(&format!("{path}[{i}].name"), Err(message));
+        }
+    }
+}
+
+fn named(name: &str) -> Result<(), String> {
+    let fits = name.trim() == name && !name.chars().any(char::is_control);
+    if fits && (1..=LONGEST_NAME).contains(&name.chars().count()) {
+        return Ok(());
+    }
+    Err(format!("must be 1 to {LONGEST_NAME} characters, without control characters or outer spaces"))
+}
+
+fn long(text: &str, longest: usize) -> Result<(), String> {
+    if (1..=longest).contains(&text.chars().count()) {
+        return Ok(());
+    }
+    Err(format!("must be 1 to {longest} characters"))
+}
+
+fn compiles(pattern: &str) -> Result<(), String> {
+    if pattern.len() > 4 * LONGEST_PATTERN {
+        return Ok(());
+    }
+    let built = RegexBuilder::new(pattern).size_limit(LARGEST_COMPILED).build();
+    let regex = built.map_err(|error| format!("is no regular expression that can be used: {error}"))?;
+    if regex.is_match("") {
+        return Err(
+            "matches everything, since it matches nothing at all: ask for at least one character".to_owned()
+        );
+    }
+    Ok(())
+}
+
+fn at_most(count: usize, most: usize) -> Result<(), String> {
+    if count > most { Err(format!("has {count} entries; at most {most} fit")) } else { Ok(()) }
+}
+
+fn fits(size: usize) -> Result<(), String> {
+    if size > LARGEST { Err(format!("is {size} bytes; at most {LARGEST} are kept")) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn category(name: &str) -> CustomCategory {
+        CustomCategory {
+            name: name.to_owned(),
+            description: String::new(),
+            keywords: vec!["orion".into()],
+            patterns: vec![r"PRJ-\d{4}".into()],
+            examples: Vec::new(),
+        }
+    }
+
+    fn refused(categories: &[CustomCategory]) -> Vec<String> {
+        let mut invalid = Invalid::default();
+        check_categories("c", categories, &mut invalid);
+        invalid.0.into_iter().map(|error| error.path).collect()
+    }
+
+    fn with(edit: impl FnOnce(&mut CustomCategory)) -> Vec<String> {
+        let mut category = category("Projects");
+        edit(&mut category);
+        refused(&[category])
+    }
+
+    #[test]
+    fn a_category_is_bounded_and_its_patterns_compile() {
+        assert!(with(|_| ()).is_empty());
+        assert_eq!(with(|category| category.patterns.push("(".into())), ["c[0].patterns[1]"]);
+        assert_eq!(with(|category| category.patterns.push(r"\w{1000}{1000}".into())), ["c[0].patterns[1]"]);
+        assert_eq!(with(|category| category.patterns.push("x*".into())), ["c[0].patterns[1]"]);
+        assert_eq!(with(|category| category.patterns.push("x".repeat(501))), ["c[0].patterns[1]"]);
+        assert_eq!(with(|category| category.keywords.push(String::new())), ["c[0].keywords[1]"]);
+        assert_eq!(with(|category| category.name = " x".into()), ["c[0].name"]);
+        assert_eq!(with(|category| category.patterns = vec!["x".into(); 101]), ["c"]);
+        let empty = |category: &mut CustomCategory| {
+            category.keywords.clear();
+            category.patterns.clear();
+        };
+        assert_eq!(with(empty), ["c[0]"]);
+    }
+
+    #[test]
+    fn names_are_unique_in_any_case() {
+        assert_eq!(refused(&[category("A"), category("b"), category("a")]), ["c[2].name"]);
+        let prompt = |name: &str| Prompt { name: name.to_owned(), text: "x".to_owned() };
+        let mut invalid = Invalid::default();
+        check_prompts("p", &[prompt("a"), prompt("A"), prompt("")], &mut invalid);
+        let paths: Vec<_> = invalid.0.iter().map(|error| error.path.as_str()).collect();
+        assert_eq!(paths, ["p[2].name", "p[1].name"]);
+    }
+
+    #[test]
+    fn prompts_are_bounded_together() {
+        let prompt = |i: usize| Prompt { name: format!("p{i}"), text: "x".repeat(LONGEST_PROMPT) };
+        let mut invalid = Invalid::default();
+        check_prompts("p", &(0..7).map(prompt).collect::<Vec<_>>(), &mut invalid);
+        assert_eq!(invalid.0[0].path, "p");
+    }
 }

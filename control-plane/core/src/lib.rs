@@ -9,6 +9,7 @@ pub mod bucket;
 pub mod catalogue;
 pub mod chain;
 pub mod change;
+pub mod change_request;
 pub mod content;
 pub mod expiry;
 pub mod grant;

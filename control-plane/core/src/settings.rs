@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::access::SelfService;
 use crate::address;
-use crate::content::{CustomCategory, Prompt};
+use crate::content::{self, CustomCategory, Prompt};
 use crate::identity::IdentitySettings;
 use crate::invalid::Invalid;
 use crate::limits::Limits;
@@ -133,6 +133,10 @@ impl AppSettings {
             invalid.check(&format!("tags[{i}]"), plain_tag(tag));
         }
         invalid.check("tags", at_most(self.tags.len(), MOST_TAGS));
+        content::check_categories("custom_categories", &self.custom_categories, &mut invalid);
+        content::check_prompts("prompts", &self.prompts, &mut invalid);
+        self.custom_categories.sort_by(|a, b| a.name.cmp(&b.name));
+        self.prompts.sort_by(|a, b| a.name.cmp(&b.name));
         let size = Value::Object(self.metadata.clone()).to_string().len();
         if size > LARGEST_METADATA {
             invalid.check::<(), _>(

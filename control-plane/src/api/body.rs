@@ -8,9 +8,11 @@ use axum::response::IntoResponse;
 use bytes::Bytes;
 use latchkey_core::invalid::FieldError;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::page::bad_query;
 use super::problem::Problem;
+use crate::action::Refusal;
 
 /// Tells a field that is null from one that is missing.
 pub use latchkey_core::limits::nullable;
@@ -94,6 +96,15 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         Problem::new(StatusCode::BAD_REQUEST, "invalid_json", format!("the body is not valid JSON: {error}"))
     })?;
     Ok(value)
+}
+
+/// Reads a part of a body that was kept as JSON, which is at `outer` in it; an error names the field.
+pub(super) fn part<T: DeserializeOwned>(outer: &str, json: &Value) -> Result<T, Refusal> {
+    serde_path_to_error::deserialize(json).map_err(|error| {
+        let path = error.path().to_string();
+        let path = if path == "." { outer.to_owned() } else { format!("{outer}.{path}") };
+        Refusal::field(&path, error.into_inner())
+    })
 }
 
 impl From<PathRejection> for Problem {

@@ -22,7 +22,7 @@ pub struct EventView {
     /// When.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
-    /// What: `quota.threshold` or `quota.exceeded`.
+    /// What: `quota.threshold`, `quota.exceeded`, `change_request.submitted`, ….
     pub kind: String,
     /// To which app.
     pub app_id: Option<Uuid>,

@@ -57,6 +57,7 @@ impl From<Refusal> for Problem {
         match refusal {
             Refusal::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "not_found", detail),
             Refusal::Conflict { code, .. } => Self::new(StatusCode::CONFLICT, code, detail),
+            Refusal::Forbidden { code, .. } => Self::new(StatusCode::FORBIDDEN, code, detail),
             Refusal::Invalid(invalid) => Self::invalid(invalid),
             Refusal::Sealed(error) => {
                 tracing::error!(%error, "a stored secret does not open");

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::intake::{Batch, Charge, LeaseReport, Report};
 use super::owners::{Known, Limit, Owner, Owners};
 use crate::store::Tx;
-use crate::store::ledger::bucket::{BucketKey, LeaseRow, Locked};
+use crate::store::ledger::bucket::{BucketKey, Found, LeaseRow};
 use crate::store::ledger::record::{Record, RecordRow};
 use crate::store::ledger::usage::Sums;
 use crate::store::ledger::worker::Worker;
@@ -70,15 +70,8 @@ pub async fn apply(
     owners.learn(tx, ids(reports, &news)).await?;
 
     let keys = buckets(reports, &news, owners, now);
-    let Locked { buckets: mut stored, fresh } = tx.lock_buckets(&keys).await?;
-    for key in fresh {
-        let (Some(owner), Some(bucket)) = (owners.owner(key.owner), stored.get_mut(&key)) else { continue };
-        // Who was not edited since the period began has used nothing of it.
-        if owner.changed_at.as_millisecond() >= key.period {
-            let used = tx.used_since(owner.app_id, owner.key_id, key, now.as_millisecond()).await?;
-            bucket.carry(now.as_millisecond(), used);
-        }
-    }
+    let found = tx.lock_buckets(&keys).await?;
+    let stored = begin(tx, owners, found, now).await?;
     let mut ledger = Leaves::new(stored, now);
     for ((sender, report), news) in reports.iter().zip(&news) {
         let answer = ledger.enter(sender, report, news, owners, &workers, &mut outcome.recalls);
@@ -89,6 +82,24 @@ pub async fn apply(
     tx.insert_quota_events(&ledger.alerts.events(), now).await?;
     tx.write_workers(&workers).await?;
     Ok(outcome)
+}
+
+/// Lets buckets that were not there begin with what was used in their period before: whose limits were
+/// edited since it began may have used something of it. Who was not has used nothing.
+async fn begin(
+    tx: &mut Tx,
+    owners: &Owners,
+    Found { mut buckets, fresh }: Found,
+    now: Timestamp,
+) -> sqlx::Result<BTreeMap<BucketKey, Bucket>> {
+    for key in fresh {
+        let (Some(owner), Some(bucket)) = (owners.owner(key.owner), buckets.get_mut(&key)) else { continue };
+        if owner.changed_at.as_millisecond() >= key.period {
+            let used = tx.used_since(owner.app_id, owner.key_id, key, now.as_millisecond()).await?;
+            bucket.carry(now.as_millisecond(), used);
+        }
+    }
+    Ok(buckets)
 }
 
 fn workers(reports: &[(&Sender, &Report)]) -> BTreeMap<Worker, String> {

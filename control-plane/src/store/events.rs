@@ -5,9 +5,9 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
-use super::Store;
 use super::conditions::Conditions;
 use super::row::{Columns as _, unfit};
+use super::{Store, Tx};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,21 @@ pub struct Event {
     pub key_id: Option<Uuid>,
     /// More about it.
     pub data: serde_json::Value,
+}
+
+/// An event of an app to add.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    /// When.
+    pub at: Timestamp,
+    /// What: `change_request.approved`, ….
+    pub kind: String,
+    /// To which app.
+    pub app_id: Uuid,
+    /// More about it, without secrets.
+    pub data: serde_json::Value,
+    /// The same for what is the same event, which is told once.
+    pub once: String,
 }
 
 /// Which events a list holds.
@@ -60,6 +75,27 @@ impl Store {
             .into_iter()
             .map(Event::try_from)
             .collect()
+    }
+}
+
+impl Tx {
+    /// Adds an event, unless it was told before.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn insert_event(&mut self, event: NewEvent) -> sqlx::Result<()> {
+        sqlx::query(
+            "INSERT INTO events (at, kind, app_id, key_id, data, once) VALUES ($1, $2, $3, '', $4, $5)
+             ON CONFLICT (once) DO NOTHING",
+        )
+        .bind(event.at.as_millisecond())
+        .bind(event.kind)
+        .bind(event.app_id.to_string())
+        .bind(event.data.to_string())
+        .bind(event.once)
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(())
     }
 }
 

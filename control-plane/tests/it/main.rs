@@ -6,6 +6,8 @@ mod apps;
 mod audit;
 mod auth;
 mod authorization;
+mod change_requests;
+mod content;
 mod explain;
 mod feed;
 mod gateways;

@@ -153,6 +153,14 @@ impl Test {
         connection.close().await.unwrap();
     }
 
+    /// The texts of a query's only column.
+    pub async fn column(&self, query: &str) -> Vec<String> {
+        let mut connection = sqlx::AnyConnection::connect(&self.url).await.unwrap();
+        let rows = sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_all(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        rows
+    }
+
     /// Makes an app's row unreadable.
     pub async fn damage_app(&self, id: &str) {
         self.sql(&[format!("UPDATE apps SET settings = 'damaged' WHERE id = '{id}'")]).await;

@@ -1,6 +1,5 @@
 //! Restoring an older configuration of an app.
 
-use latchkey_core::expiry::BadExpiry;
 use latchkey_core::status::{Final, Status};
 use uuid::Uuid;
 
@@ -21,10 +20,6 @@ pub async fn rollback(tx: &mut Tx, context: Context<'_>, id: Uuid, number: i64) 
     let Some(version) = tx.version(id, number).await? else {
         return Err(Refusal::conflict("version_gone", format!("this app has no version {number}")));
     };
-    let expires_at = version.settings.expires_at;
-    if expires_at != app.settings.expires_at && expires_at.is_some_and(|at| at <= context.world.now()) {
-        return Err(BadExpiry::Past.into());
-    }
     let saved = save(tx, context, app, version.name, version.settings, Origin::Rollback(number)).await?;
     if saved.version.is_none() {
         let detail = format!("the app is as it was in version {number}: there is nothing to change");

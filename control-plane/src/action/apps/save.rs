@@ -1,6 +1,7 @@
 //! Writing an app's configuration: the one way to it, so that nothing can be forgotten.
 
 use latchkey_core::change::{Change, Configuration, Operation};
+use latchkey_core::expiry::BadExpiry;
 use latchkey_core::name::Name;
 use latchkey_core::rotation::{Grace, LONGEST_GRACE_SECONDS};
 use latchkey_core::settings::{AppSettings, CredentialMode};
@@ -10,11 +11,13 @@ use uuid::Uuid;
 
 use super::{keeps_app_key, refuse_unknown_names, refuse_unknown_subjects};
 use crate::action::audit::Done;
+use crate::action::change_requests;
 use crate::action::keys::rotate;
 use crate::action::{Context, Issued, Refusal};
 use crate::store::Tx;
 use crate::store::apps::App;
 use crate::store::versions::NewVersion;
+use crate::world::World;
 
 /// What a configuration is written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,10 +64,7 @@ pub async fn save(
     if changes.is_empty() {
         return Ok(Saved { app: before, issued: None, version: None });
     }
-    refuse_unknown_names(tx, &settings).await?;
-    if changes.iter().any(|change| change.path.root() == "self_service") {
-        refuse_unknown_subjects(tx, &settings.self_service.access).await?;
-    }
+    refuse_impossible(tx, context.world, &before, &settings).await?;
     let mode = before.settings.mode;
     let app = App {
         name,
@@ -79,8 +79,31 @@ pub async fn save(
         let data = json!({"from": mode, "to": app.settings.mode});
         context.audit(tx, Done::to_app("app.mode_switched", &app, data));
     }
+    change_requests::outdate(tx, context.by(), &app, version, &changes, &now).await?;
     let issued = keep_keys_in_step(tx, context, &app, mode).await?;
     Ok(Saved { app, issued, version: Some(version) })
+}
+
+/// Refuses settings, right in themselves, that cannot be given to the app now: they name what does not
+/// exist, or end it in the past.
+///
+/// # Errors
+/// Which they are.
+pub(in crate::action) async fn refuse_impossible(
+    tx: &mut Tx,
+    world: &World,
+    before: &App,
+    settings: &AppSettings,
+) -> Result<(), Refusal> {
+    let ended = settings.expires_at.is_some_and(|at| at <= world.now());
+    if ended && settings.expires_at != before.settings.expires_at {
+        return Err(BadExpiry::Past.into());
+    }
+    refuse_unknown_names(tx, settings).await?;
+    if settings.self_service.access != before.settings.self_service.access {
+        refuse_unknown_subjects(tx, &settings.self_service.access).await?;
+    }
+    Ok(())
 }
 
 /// Adds the version, and tells the audit log.

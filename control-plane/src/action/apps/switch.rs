@@ -5,6 +5,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::action::audit::Done;
+use crate::action::change_requests::outdate_all;
 use crate::action::{Context, Refusal};
 use crate::store::Tx;
 use crate::store::apps::App;
@@ -25,6 +26,7 @@ pub async fn switch(tx: &mut Tx, context: Context<'_>, id: Uuid, switch: Switch)
     tx.update_app(&app).await?;
     if status == Status::Revoked {
         tx.revoke_keys_of(app.id, app.updated_at, app.revision).await?;
+        outdate_all(tx, context.by(), &app, "the app was revoked").await?;
     }
     let action = match switch {
         Switch::Activate => "app.activated",

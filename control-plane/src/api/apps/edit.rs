@@ -66,7 +66,7 @@ pub struct NewApp {
 }
 
 /// What to change of an app.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EditApp {
     /// What people see.

@@ -5,7 +5,7 @@ use latchkey_core::limits::BucketKind;
 use latchkey_proto::ledger as wire;
 use uuid::Uuid;
 
-use super::{Leaves, News, Sender, current};
+use super::{Leaves, News, Sender, begin, current};
 use crate::ledger::intake;
 use crate::ledger::owners::Owners;
 use crate::store::Tx;
@@ -32,7 +32,8 @@ impl Rehearsal {
             BucketKind::ALL.into_iter().map(|kind| BucketKey { owner: *owner, kind, period: 0 })
         });
         let keys = named.filter_map(|bucket| Some(current(&owners, bucket, now)?.0)).collect();
-        let leaves = Leaves::new(tx.buckets(&keys).await?, now);
+        let found = tx.buckets(&keys).await?;
+        let leaves = Leaves::new(begin(tx, &owners, found, now).await?, now);
         // No process calls itself so: theirs are numbers.
         let sender = Sender { gateway: "rehearsal".to_owned(), instance: "rehearsal".to_owned() };
         Ok(Self { owners, leaves, sender, now })

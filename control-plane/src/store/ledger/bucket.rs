@@ -33,12 +33,12 @@ pub struct BucketKey {
     pub period: i64,
 }
 
-/// Buckets that are locked.
+/// Buckets as they were found.
 #[derive(Debug)]
-pub struct Locked {
+pub struct Found {
     /// What they hold.
     pub buckets: BTreeMap<BucketKey, Bucket>,
-    /// Those of periods that were made just now.
+    /// Those of periods that were not there.
     pub fresh: Vec<BucketKey>,
 }
 
@@ -172,7 +172,7 @@ impl Tx {
     ///
     /// # Errors
     /// The database is away, or holds what does not fit.
-    pub async fn lock_buckets(&mut self, keys: &BTreeSet<BucketKey>) -> sqlx::Result<Locked> {
+    pub async fn lock_buckets(&mut self, keys: &BTreeSet<BucketKey>) -> sqlx::Result<Found> {
         let made = |key: &BucketKey| Row { key: key.row(), used: MADE, slots: "[]".to_owned() };
         let rows: Vec<_> = keys.iter().map(made).collect();
         let (mut known, mut fresh) = (Vec::new(), Vec::new());
@@ -184,22 +184,26 @@ impl Tx {
             known.push((key, spent));
         }
         // Read when the locks are held: whoever had them before has committed.
-        Ok(Locked { buckets: self.whole(keys, known).await?, fresh })
+        Ok(Found { buckets: self.whole(keys, known).await?, fresh })
     }
 
     /// The buckets of these keys, with all their leases, as they are in a transaction that only reads.
     ///
     /// # Errors
     /// The database is away, or holds what does not fit.
-    pub async fn buckets(&mut self, keys: &BTreeSet<BucketKey>) -> sqlx::Result<BTreeMap<BucketKey, Bucket>> {
+    pub async fn buckets(&mut self, keys: &BTreeSet<BucketKey>) -> sqlx::Result<Found> {
         let rows: Vec<_> = keys.iter().map(BucketKey::row).collect();
-        let mut known: BTreeMap<_, _> =
-            keys.iter().map(|key| (*key, Spent::stored(key.kind, 0, Vec::new()))).collect();
+        let mut known = BTreeMap::new();
         for row in self.read(&READ, &rows).await? {
             let (key, spent) = spent(&row)?;
             known.insert(key, spent);
         }
-        self.whole(keys, known.into_iter().collect()).await
+        let fresh = keys.iter().filter(|key| !known.contains_key(key) && key.kind.span_ms().is_none());
+        let fresh: Vec<_> = fresh.copied().collect();
+        for key in keys {
+            known.entry(*key).or_insert_with(|| Spent::stored(key.kind, 0, Vec::new()));
+        }
+        Ok(Found { buckets: self.whole(keys, known.into_iter().collect()).await?, fresh })
     }
 
     async fn whole(

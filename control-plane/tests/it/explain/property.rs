@@ -178,7 +178,7 @@ impl Case {
             let zone = jiff::tz::TimeZone::UTC;
             let period = match reach {
                 latchkey_core::limits::Reach::Sliding { .. } => 0,
-                latchkey_core::limits::Reach::Period(period) => period.at(now, &zone).unwrap().start_ms,
+                latchkey_core::limits::Reach::Period(period) => period.at(now, &zone).unwrap().id,
             };
             let units = |percent: &u64| limit * percent / 100;
             let slots = match kind.span_ms() {

@@ -1,0 +1,80 @@
+//! An app's own categories of content, and its prompts.
+
+use latchkey_core::content::{CustomCategory, Prompt};
+use latchkey_core::invalid::Invalid;
+use latchkey_core::settings::AppSettings;
+use uuid::Uuid;
+
+use super::apps::save::Saved;
+use super::apps::update::update;
+use super::{Context, Refusal};
+use crate::store::Tx;
+
+/// What is done to an app's prompts.
+#[derive(Clone, Debug)]
+pub enum PromptEdit {
+    /// Add this one.
+    Create(Prompt),
+    /// Remove the one of this name.
+    Delete(String),
+}
+
+/// Replaces an app's categories.
+///
+/// # Errors
+/// There is no such app, it is revoked, or a category is wrong.
+pub async fn set_categories(
+    tx: &mut Tx,
+    context: Context<'_>,
+    app: Uuid,
+    categories: Vec<CustomCategory>,
+) -> Result<Saved, Refusal> {
+    let edit = |_: &mut _, settings: &mut AppSettings| {
+        settings.custom_categories = categories;
+        Ok(())
+    };
+    update(tx, context, app, edit).await
+}
+
+/// Adds or removes a prompt of an app.
+///
+/// # Errors
+/// There is no such app or prompt, the app is revoked, or the prompt is wrong.
+pub async fn edit_prompts(
+    tx: &mut Tx,
+    context: Context<'_>,
+    app: Uuid,
+    edit: PromptEdit,
+) -> Result<Saved, Refusal> {
+    update(tx, context, app, |_, settings| edit.apply(settings)).await
+}
+
+impl PromptEdit {
+    /// Makes the edit.
+    ///
+    /// # Errors
+    /// The new prompt is wrong or its name is taken, or there is none to remove.
+    pub fn apply(self, settings: &mut AppSettings) -> Result<(), Refusal> {
+        match self {
+            Self::Create(prompt) => {
+                let mut invalid = Invalid::default();
+                prompt.check("", &mut invalid);
+                let same = |other: &Prompt| other.name.to_lowercase() == prompt.name.to_lowercase();
+                if settings.prompts.iter().any(same) {
+                    let message = "another prompt of the app has this name: delete that first";
+                    invalid.check::<(), _>("name", Err(message));
+                }
+                invalid.into_result()?;
+                settings.prompts.push(prompt);
+            }
+            Self::Delete(name) => {
+                let before = settings.prompts.len();
+                settings.prompts.retain(|prompt| prompt.name != name);
+                if settings.prompts.len() == before {
+                    return Err(Refusal::NotFound("prompt"));
+                }
+            }
+        }
+        Ok(())
+    }
+}

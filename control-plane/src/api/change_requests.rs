@@ -1,0 +1,133 @@
+//! `/api/v1/change-requests`, `/api/v1/apps/{id}/change-requests`
+
+mod edit;
+pub mod mine;
+mod shape;
+
+use axum::Json;
+use axum::extract::State;
+use uuid::Uuid;
+
+use super::Api;
+use super::apps::find;
+use super::auth::{Admin, Reader};
+use super::body::{Body, OptionalBody, Path, Query};
+use super::page::wanted;
+use super::problem::Problem;
+use crate::action::Refusal;
+use crate::action::change_requests::approve::{self, Approval};
+use crate::action::change_requests::reject;
+use crate::store::change_requests::{ChangeRequest, RequestFilter};
+
+pub use edit::{AskConfig, AskIdentity, AskPrompt, AskTags, RequestedEdit};
+pub use shape::{
+    AppRequestQuery, Approve, ChangeRequestDetail, ChangeRequestList, ChangeRequestView, FieldNow, Named,
+    NewChangeRequest, Reject, RequestQuery, Requester,
+};
+
+/// Lists the change requests for all apps, newest first.
+#[utoipa::path(get, path = "/api/v1/change-requests", tag = "change requests", operation_id = "list_change_requests",
+    params(RequestQuery),
+    security(("token" = [])), responses((status = 200, body = ChangeRequestList), (status = "4XX", body = Problem)))]
+pub async fn list(
+    _: Reader,
+    State(api): State<Api>,
+    Query(query): Query<RequestQuery>,
+) -> Result<Json<ChangeRequestList>, Problem> {
+    let RequestQuery { cursor, limit, app_id, user_id, kind, status } = query;
+    let filter = RequestFilter { app: app_id, user: user_id, kind, status, before: None };
+    page(&api, cursor.as_deref(), limit, filter).await
+}
+
+/// Lists the change requests for an app, newest first.
+#[utoipa::path(get, path = "/api/v1/apps/{id}/change-requests", tag = "change requests",
+    operation_id = "list_change_requests_of_app", params(("id" = Uuid, Path), AppRequestQuery),
+    security(("token" = [])), responses((status = 200, body = ChangeRequestList), (status = "4XX", body = Problem)))]
+pub async fn of_app(
+    _: Reader,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+    Query(query): Query<AppRequestQuery>,
+) -> Result<Json<ChangeRequestList>, Problem> {
+    find(&api, id).await?;
+    let AppRequestQuery { cursor, limit, user_id, kind, status } = query;
+    let filter = RequestFilter { app: Some(id), user: user_id, kind, status, before: None };
+    page(&api, cursor.as_deref(), limit, filter).await
+}
+
+/// Shows a change request, with what its fields were then and are now.
+#[utoipa::path(get, path = "/api/v1/change-requests/{id}", tag = "change requests",
+    operation_id = "read_change_request", params(("id" = Uuid, Path)),
+    security(("token" = [])), responses((status = 200, body = ChangeRequestDetail), (status = "4XX", body = Problem)))]
+pub async fn read(
+    _: Reader,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<ChangeRequestDetail>, Problem> {
+    let request = request(&api, id).await?;
+    let app = api.store.app(request.app_id).await?;
+    let version = api.store.newest_version(request.app_id).await?;
+    Ok(Json(ChangeRequestDetail::new(request, app.as_ref(), version)))
+}
+
+/// Approves a change request: it is applied at once, on top of what the app is now. The answer's status
+/// says what came of it: `approved`, or `failed` or `stale` with the cause in the comment.
+#[utoipa::path(post, path = "/api/v1/change-requests/{id}/approve", tag = "change requests",
+    operation_id = "approve_change_request", params(("id" = Uuid, Path)), request_body = Approve,
+    security(("token" = [])), responses((status = 200, body = ChangeRequestView), (status = "4XX", body = Problem)))]
+pub async fn approve(
+    Admin(actor): Admin,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+    OptionalBody(body): OptionalBody<Approve>,
+) -> Result<Json<ChangeRequestView>, Problem> {
+    let context = api.context(&actor);
+    let mut tx = api.store.begin().await?;
+    match approve::approve(&mut tx, context, id, &body.comment).await? {
+        Approval::Decided => tx.commit().await?,
+        Approval::Impossible(cause) => {
+            tx.abandon().await?;
+            let mut tx = api.store.begin().await?;
+            approve::fail(&mut tx, context, id, &cause).await?;
+            tx.commit().await?;
+        }
+    }
+    Ok(Json(request(&api, id).await?.into()))
+}
+
+/// Rejects a change request, for a reason that the requester sees.
+#[utoipa::path(post, path = "/api/v1/change-requests/{id}/reject", tag = "change requests",
+    operation_id = "reject_change_request", params(("id" = Uuid, Path)), request_body = Reject,
+    security(("token" = [])), responses((status = 200, body = ChangeRequestView), (status = "4XX", body = Problem)))]
+pub async fn reject(
+    Admin(actor): Admin,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+    Body(body): Body<Reject>,
+) -> Result<Json<ChangeRequestView>, Problem> {
+    let mut tx = api.store.begin().await?;
+    reject::reject(&mut tx, api.context(&actor).by(), id, &body.reason).await?;
+    tx.commit().await?;
+    Ok(Json(request(&api, id).await?.into()))
+}
+
+async fn request(api: &Api, id: Uuid) -> Result<ChangeRequest, Problem> {
+    Ok(api.store.change_request(id).await?.ok_or(Refusal::NotFound("change request"))?)
+}
+
+/// A page of requests, with how many of them are pending, whichever status was asked for.
+async fn page(
+    api: &Api,
+    cursor: Option<&str>,
+    limit: Option<u16>,
+    filter: RequestFilter,
+) -> Result<Json<ChangeRequestList>, Problem> {
+    let wanted = wanted(cursor, limit, None)?;
+    let pending =
+        RequestFilter { status: Some(latchkey_core::change_request::Status::Pending), ..filter.clone() };
+    let filter = RequestFilter { before: wanted.after, ..filter };
+    let rows = api.store.change_requests(&filter, wanted.rows()).await?;
+    let pending = api.store.count_change_requests(&pending).await?;
+    let page = wanted.page(rows, |request| request.id, ChangeRequestView::from);
+    Ok(Json(ChangeRequestList { items: page.items, next_cursor: page.next_cursor, pending }))
+}

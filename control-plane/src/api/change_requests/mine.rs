@@ -1,0 +1,90 @@
+//! `/api/v1/me/change-requests`, `/api/v1/me/apps/{id}/change-requests`
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use uuid::Uuid;
+
+use super::edit::Asked;
+use super::page;
+use super::shape::{ChangeRequestList, ChangeRequestView, MyRequestQuery, NewChangeRequest};
+use crate::action::Refusal;
+use crate::action::change_requests::submit::{self, NewRequest};
+use crate::action::change_requests::withdraw;
+use crate::api::Api;
+use crate::api::auth::Person;
+use crate::api::body::{Path, Query};
+use crate::api::idempotency::{Attempt, Creation};
+use crate::api::problem::Problem;
+use crate::store::change_requests::{ChangeRequest, RequestFilter};
+
+/// Asks for a change of an app's configuration. It must be possible now; an admin decides on it.
+#[utoipa::path(post, path = "/api/v1/me/apps/{id}/change-requests", tag = "me", operation_id = "submit_change_request",
+    params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)), request_body = NewChangeRequest,
+    security(("token" = [])), responses((status = 201, body = ChangeRequestView), (status = "4XX", body = Problem)))]
+pub async fn submit(
+    Person { actor, user }: Person,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+    new: Creation<NewChangeRequest>,
+) -> Result<Response, Problem> {
+    let (new, attempt) = new.begin(&api).await?;
+    let mut first = match attempt {
+        Attempt::Replay(response) => return Ok(response),
+        Attempt::First(first) => first,
+    };
+    let NewChangeRequest { kind, edit, reason } = new;
+    let asked = Asked::parse(kind, &edit)?;
+    let now = api.world.now();
+    let apply = |name: &mut _, settings: &mut _| asked.apply(name, settings, now);
+    let by = api.context(&actor).by();
+    let new = NewRequest { kind, edit, reason };
+    let request = submit::submit(&mut first.tx, by, &user, id, new, apply).await?;
+    first.created(&api, &ChangeRequestView::from(request)).await
+}
+
+/// Lists one's own change requests, newest first.
+#[utoipa::path(get, path = "/api/v1/me/change-requests", tag = "me", operation_id = "list_my_change_requests",
+    params(MyRequestQuery),
+    security(("token" = [])), responses((status = 200, body = ChangeRequestList), (status = "4XX", body = Problem)))]
+pub async fn list(
+    Person { user, .. }: Person,
+    State(api): State<Api>,
+    Query(query): Query<MyRequestQuery>,
+) -> Result<Json<ChangeRequestList>, Problem> {
+    let MyRequestQuery { cursor, limit, app_id, status } = query;
+    let filter = RequestFilter { app: app_id, user: Some(user.id), kind: None, status, before: None };
+    page(&api, cursor.as_deref(), limit, filter).await
+}
+
+/// Shows a change request of one's own.
+#[utoipa::path(get, path = "/api/v1/me/change-requests/{id}", tag = "me", operation_id = "read_my_change_request",
+    params(("id" = Uuid, Path)),
+    security(("token" = [])), responses((status = 200, body = ChangeRequestView), (status = "4XX", body = Problem)))]
+pub async fn read(
+    Person { user, .. }: Person,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<ChangeRequestView>, Problem> {
+    Ok(Json(own(&api, user.id, id).await?.into()))
+}
+
+/// Takes a pending change request of one's own back.
+#[utoipa::path(post, path = "/api/v1/me/change-requests/{id}/withdraw", tag = "me",
+    operation_id = "withdraw_change_request", params(("id" = Uuid, Path)),
+    security(("token" = [])), responses((status = 200, body = ChangeRequestView), (status = "4XX", body = Problem)))]
+pub async fn withdraw(
+    Person { actor, user }: Person,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<ChangeRequestView>, Problem> {
+    let mut tx = api.store.begin().await?;
+    withdraw::withdraw(&mut tx, api.context(&actor).by(), user.id, id).await?;
+    tx.commit().await?;
+    Ok(Json(own(&api, user.id, id).await?.into()))
+}
+
+async fn own(api: &Api, user: Uuid, id: Uuid) -> Result<ChangeRequest, Problem> {
+    let request = api.store.change_request(id).await?.filter(|request| request.user_id == user);
+    Ok(request.ok_or(Refusal::NotFound("change request"))?)
+}
