@@ -8,6 +8,7 @@ use crate::change::{Change, Configuration};
 /// What is to be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ChangeRequestKind)]
 pub enum Kind {
     /// Limits, models and the like.
     UpdateConfig,
@@ -24,6 +25,7 @@ pub enum Kind {
 /// How far a request has come. All but `pending` are final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ChangeRequestStatus)]
 pub enum Status {
     /// Nobody has decided.
     Pending,

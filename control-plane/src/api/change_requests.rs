@@ -6,6 +6,7 @@ mod shape;
 
 use axum::Json;
 use axum::extract::State;
+use latchkey_core::change_request::Status;
 use uuid::Uuid;
 
 use super::Api;
@@ -21,8 +22,8 @@ use crate::store::change_requests::{ChangeRequest, RequestFilter};
 
 pub use edit::{AskConfig, AskIdentity, AskPrompt, AskTags, RequestedEdit};
 pub use shape::{
-    AppRequestQuery, Approve, ChangeRequestDetail, ChangeRequestList, ChangeRequestView, FieldNow, Named,
-    NewChangeRequest, Reject, RequestQuery, Requester,
+    AppRequestQuery, ApproveChange, ChangeRequestDetail, ChangeRequestList, ChangeRequestView, FieldNow,
+    NewChangeRequest, RejectChange, RequestQuery, RequestedApp, Requester,
 };
 
 /// Lists the change requests for all apps, newest first.
@@ -73,13 +74,13 @@ pub async fn read(
 /// Approves a change request: it is applied at once, on top of what the app is now. The answer's status
 /// says what came of it: `approved`, or `failed` or `stale` with the cause in the comment.
 #[utoipa::path(post, path = "/api/v1/change-requests/{id}/approve", tag = "change requests",
-    operation_id = "approve_change_request", params(("id" = Uuid, Path)), request_body = Approve,
+    operation_id = "approve_change_request", params(("id" = Uuid, Path)), request_body = ApproveChange,
     security(("token" = [])), responses((status = 200, body = ChangeRequestView), (status = "4XX", body = Problem)))]
 pub async fn approve(
     Admin(actor): Admin,
     State(api): State<Api>,
     Path(id): Path<Uuid>,
-    OptionalBody(body): OptionalBody<Approve>,
+    OptionalBody(body): OptionalBody<ApproveChange>,
 ) -> Result<Json<ChangeRequestView>, Problem> {
     let context = api.context(&actor);
     let mut tx = api.store.begin().await?;
@@ -97,13 +98,13 @@ pub async fn approve(
 
 /// Rejects a change request, for a reason that the requester sees.
 #[utoipa::path(post, path = "/api/v1/change-requests/{id}/reject", tag = "change requests",
-    operation_id = "reject_change_request", params(("id" = Uuid, Path)), request_body = Reject,
+    operation_id = "reject_change_request", params(("id" = Uuid, Path)), request_body = RejectChange,
     security(("token" = [])), responses((status = 200, body = ChangeRequestView), (status = "4XX", body = Problem)))]
 pub async fn reject(
     Admin(actor): Admin,
     State(api): State<Api>,
     Path(id): Path<Uuid>,
-    Body(body): Body<Reject>,
+    Body(body): Body<RejectChange>,
 ) -> Result<Json<ChangeRequestView>, Problem> {
     let mut tx = api.store.begin().await?;
     reject::reject(&mut tx, api.context(&actor).by(), id, &body.reason).await?;
@@ -123,8 +124,7 @@ async fn page(
     filter: RequestFilter,
 ) -> Result<Json<ChangeRequestList>, Problem> {
     let wanted = wanted(cursor, limit, None)?;
-    let pending =
-        RequestFilter { status: Some(latchkey_core::change_request::Status::Pending), ..filter.clone() };
+    let pending = RequestFilter { status: Some(Status::Pending), ..filter.clone() };
     let filter = RequestFilter { before: wanted.after, ..filter };
     let rows = api.store.change_requests(&filter, wanted.rows()).await?;
     let pending = api.store.count_change_requests(&pending).await?;

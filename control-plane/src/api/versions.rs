@@ -16,7 +16,9 @@ use super::problem::Problem;
 use crate::action::{Refusal, apps};
 use crate::store::versions::Version;
 
-pub use shape::{Actor, FieldChange, RolledBack, VersionDetail, VersionPage, VersionQuery, VersionView};
+pub use shape::{
+    FieldChange, RolledBack, VersionActor, VersionDetail, VersionPage, VersionQuery, VersionView,
+};
 
 /// Lists the states that an app's configuration had, newest first.
 #[utoipa::path(get, path = "/api/v1/apps/{id}/versions", tag = "versions", operation_id = "list_versions",

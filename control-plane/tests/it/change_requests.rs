@@ -9,6 +9,7 @@ use crate::support::{Answer, Test, id, on_both, pair};
 use crate::versions::edit;
 
 /// An app of which everyone may ask for changes, and a user with their token.
+#[derive(Clone)]
 struct Desk {
     app: String,
     path: String,
@@ -158,7 +159,7 @@ on_both! {
         let asked = desk.ask(&test, "update_config", json!({"time_zone": "Europe/Berlin"})).await;
         let second = id(&asked.expect(StatusCode::CREATED));
         let bob = test.user("bob@acme.com").await;
-        let bobs = Desk { token: test.token_of(&bob).await, alice: bob.clone(), ..Desk { path: desk.path.clone(), app: desk.app.clone(), alice: String::new(), token: String::new() } };
+        let bobs = Desk { token: test.token_of(&bob).await, ..desk.clone() };
         test.clock.advance(std::time::Duration::from_millis(1));
         let third = bobs.ask_tags(&test, &["b"]).await;
         reject(&test, &first).await.expect(StatusCode::OK);

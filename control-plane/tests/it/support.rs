@@ -97,11 +97,20 @@ impl Entropy for Randomness {
 impl Test {
     pub async fn sqlite() -> Self {
         let files = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", files.path().join("test.db").display());
-        Self::on(&url, files).await
+        Self::on(&Self::sqlite_url(&files), files).await
     }
 
     pub async fn postgres() -> Self {
+        Self::on(&Self::postgres_url().await, tempfile::tempdir().unwrap()).await
+    }
+
+    /// Of a database that does not exist yet.
+    pub fn sqlite_url(files: &tempfile::TempDir) -> String {
+        format!("sqlite://{}?mode=rwc", files.path().join("test.db").display())
+    }
+
+    /// Of a new, empty database.
+    pub async fn postgres_url() -> String {
         let server = std::env::var("LATCHKEY_TEST_POSTGRES_URL")
             .expect("LATCHKEY_TEST_POSTGRES_URL names a server: run the tests with `make test`");
         let name = format!("test_{}", World::system().id().simple());
@@ -111,11 +120,11 @@ impl Test {
         sqlx::query(create).execute(&mut admin).await.unwrap();
         let (head, query) = server.split_once('?').map_or((server.as_str(), None), |(a, b)| (a, Some(b)));
         let base = head.rsplit_once('/').unwrap().0;
-        let url = format!("{base}/{name}{}", query.map(|query| format!("?{query}")).unwrap_or_default());
-        Self::on(&url, tempfile::tempdir().unwrap()).await
+        format!("{base}/{name}{}", query.map(|query| format!("?{query}")).unwrap_or_default())
     }
 
-    async fn on(url: &str, files: tempfile::TempDir) -> Self {
+    /// On this database, which may be older.
+    pub async fn on(url: &str, files: tempfile::TempDir) -> Self {
         let store = Store::open(url).await.unwrap();
         store.migrate().await.unwrap();
         let clock = StoppedClock(Arc::new(AtomicI64::new(START_MS)));

@@ -249,3 +249,49 @@ on_both! {
         assert_eq!(test.with(&user, "GET", &format!("{path}/versions"), None).await.refused(403).0, "forbidden");
     }
 }
+
+mod an_app_that_is_older_than_versions_has_its_first_one {
+    use sqlx::Connection as _;
+    use sqlx::migrate::Migrator;
+
+    use super::*;
+
+    static SQLITE: Migrator = sqlx::migrate!("../migrations/sqlite");
+    static POSTGRES: Migrator = sqlx::migrate!("../migrations/postgres");
+
+    async fn run(url: String, migrator: &Migrator, files: tempfile::TempDir) {
+        sqlx::any::install_default_drivers();
+        let mut connection = sqlx::AnyConnection::connect(&url).await.unwrap();
+        migrator.run_to(2, &mut connection).await.unwrap();
+        let app = "01890000-0000-7000-8000-000000000001";
+        sqlx::query(sqlx::AssertSqlSafe(format!(
+            r#"INSERT INTO apps (id, name, status, settings, created_at, updated_at, revision)
+               VALUES ('{app}', 'Old', 'active', '{{"tags": ["a"]}}', 1, 2000, 1)"#
+        )))
+        .execute(&mut connection)
+        .await
+        .unwrap();
+        connection.close().await.unwrap();
+        let test = Test::on(&url, files).await;
+        let path = format!("/apps/{app}");
+        let first = test.get(&format!("{path}/versions/1")).await.expect(StatusCode::OK);
+        assert_eq!((&first["operation"], &first["at"]), (&json!("create"), &json!("1970-01-01T00:00:02Z")));
+        assert_eq!(first["actor"], json!({"kind": "system", "id": null, "name": "migration"}));
+        assert_eq!(first["settings"]["tags"], json!(["a"]));
+        edit(&test, app, |settings| settings.tags.clear()).await;
+        let second = test.get(&format!("{path}/versions/2")).await.expect(StatusCode::OK);
+        assert_eq!(second["changes"], json!([{"path": "tags", "before": ["a"], "after": []}]));
+        assert_eq!(roll_back(&test, &path, 1).await["app"]["tags"], json!(["a"]));
+    }
+
+    #[tokio::test]
+    async fn sqlite() {
+        let files = tempfile::tempdir().unwrap();
+        run(Test::sqlite_url(&files), &SQLITE, files).await;
+    }
+
+    #[tokio::test]
+    async fn postgres() {
+        run(Test::postgres_url().await, &POSTGRES, tempfile::tempdir().unwrap()).await;
+    }
+}

@@ -8,6 +8,7 @@ use super::Change;
 /// What a version came of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = VersionOperation)]
 pub enum Operation {
     /// The app was created.
     Create,

@@ -5,7 +5,7 @@ use latchkey_core::change::Configuration;
 use latchkey_core::change_request::{Kind, Status};
 use latchkey_core::name::Name;
 use latchkey_core::settings::AppSettings;
-use latchkey_core::status::Final;
+use latchkey_core::status::{self, Final};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -52,7 +52,7 @@ pub async fn submit(
         let detail = "you may see this app, but not ask for changes of it".to_owned();
         return Err(Refusal::Forbidden { code: "no_settings_request", detail });
     }
-    if app.status == latchkey_core::status::Status::Revoked {
+    if app.status == status::Status::Revoked {
         return Err(Final.into());
     }
     given("reason", &new.reason)?;

@@ -1,7 +1,7 @@
 //! How change requests look from outside.
 
 use jiff::Timestamp;
-use latchkey_core::change::{Configuration, Path, redacted};
+use latchkey_core::change::{Change, Configuration, Path, redacted};
 use latchkey_core::change_request::{Kind, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -29,7 +29,7 @@ pub struct NewChangeRequest {
 /// An approval.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Approve {
+pub struct ApproveChange {
     /// What the requester is told: at most 2000 characters.
     pub comment: String,
 }
@@ -37,7 +37,7 @@ pub struct Approve {
 /// A rejection.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Reject {
+pub struct RejectChange {
     /// What the requester is told: 1 to 2000 characters.
     pub reason: String,
 }
@@ -109,7 +109,7 @@ pub struct ChangeRequestList {
 
 /// The app of a change request.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct Named {
+pub struct RequestedApp {
     /// Opaque.
     pub id: Uuid,
     /// What it is called now.
@@ -131,7 +131,7 @@ pub struct ChangeRequestView {
     /// Opaque.
     pub id: Uuid,
     /// For which app.
-    pub app: Named,
+    pub app: RequestedApp,
     /// Who asks.
     pub requester: Requester,
     /// What is to be changed.
@@ -205,7 +205,7 @@ impl From<ChangeRequest> for ChangeRequestView {
         } = request;
         Self {
             id,
-            app: Named { id: app_id, name: app_name },
+            app: RequestedApp { id: app_id, name: app_name },
             requester: Requester { id: user_id, email: user_email },
             kind,
             status,
@@ -226,7 +226,7 @@ impl ChangeRequestDetail {
     #[must_use]
     pub fn new(request: ChangeRequest, app: Option<&App>, newest_version: i64) -> Self {
         let now = app.map(|app| Configuration::of(&app.name, &app.settings));
-        let field = |change: &latchkey_core::change::Change| {
+        let field = |change: &Change| {
             let now = now.as_ref()?;
             let path = change.path.clone();
             let value = now.at(&path).map(|value| redacted(&path, value.clone()));

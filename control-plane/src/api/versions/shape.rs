@@ -34,7 +34,7 @@ pub struct VersionQuery {
 
 /// Who did something.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Actor {
+pub struct VersionActor {
     /// `user`, `token` (of nobody) or `system`.
     pub kind: String,
     /// Of the user or the token; null for the system.
@@ -54,7 +54,7 @@ pub struct VersionView {
     /// What it came of.
     pub operation: Operation,
     /// Who made it.
-    pub actor: Actor,
+    pub actor: VersionActor,
     /// The change request that was approved with it.
     pub change_request_id: Option<Uuid>,
     /// The fields that differ from the version before: `limits.requests_per_minute`.
@@ -118,7 +118,7 @@ impl From<VersionHead> for VersionView {
             changed,
         } = head;
         let id = Some(actor_id).filter(|id| !id.is_empty());
-        let actor = Actor { kind: actor_kind, id, name: actor_name };
+        let actor = VersionActor { kind: actor_kind, id, name: actor_name };
         Self { number, at, operation, actor, change_request_id, changed }
     }
 }
