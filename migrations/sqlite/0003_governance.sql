@@ -188,8 +188,12 @@ ALTER TABLE records ADD COLUMN identity TEXT NOT NULL DEFAULT '';
 -- `none`, `key`, `jwt` or `header`.
 ALTER TABLE records ADD COLUMN identity_source TEXT NOT NULL DEFAULT 'none';
 
--- The sums that a user's requests have.
+-- The sums that a user's requests have, and a key's.
 CREATE INDEX usage_days_by_user ON usage_days (user_id, app_id, day);
+CREATE INDEX usage_days_by_key ON usage_days (key_id, day);
+
+-- Fewer still than those that failed.
+CREATE INDEX records_broken ON records (id) WHERE status >= 500;
 
 -- Of all keys of an app, since it was made.
 CREATE TABLE app_usage (

@@ -123,8 +123,11 @@ impl Store {
     pub async fn logs(&self, filter: &LogFilter, limit: i64) -> sqlx::Result<Vec<Log>> {
         let LogFilter { scope, app, key, user, model, provider, status, code, from, to, before } = filter;
         // Failures and refusals have partial indexes, which a query must name to be given them.
-        let failed = status.is_some_and(|(least, _)| least >= 400);
-        let at_least = if failed { "status >= 400 AND status >=" } else { "status >=" };
+        let at_least = match status {
+            Some((500.., _)) => "status >= 500 AND status >=",
+            Some((400.., _)) => "status >= 400 AND status >=",
+            _ => "status >=",
+        };
         Conditions::within(scope)
             .text("app_id =", app.as_ref())
             .text("key_id =", key.as_ref())
