@@ -55,7 +55,7 @@ pub struct Refused(String);
 
 /// Each answer of the book has units, or says that there are none; slices of a budget shrink, but a
 /// request is served with what it needs at least.
-const MOST_ROUNDS: usize = 1000;
+const MOST_ROUNDS: usize = 200;
 
 /// Decides about a request by what gateways `held` and the limits' rest.
 ///

@@ -44,7 +44,7 @@ pub struct Explain {
     /// The client's address. Null: it cannot be told, and no allow-list holds it.
     #[schema(value_type = Option<String>)]
     pub address: Option<IpAddr>,
-    /// When the request comes; null for now. Limits are taken for as much used as they are now.
+    /// When the request comes; null for now. Nothing is taken to be used or changed until then.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub at: Option<Timestamp>,
 }
