@@ -196,14 +196,14 @@ impl HttpContext for Exchange {
         let mut request = self.request.borrow_mut();
         match admission {
             Admission::Reply(reply) => {
-                if let Some(attribution) = reply.attribution {
+                if let Some(attribution) = reply.attribution.clone() {
                     request.meter = Some(meter(attribution, reply.endpoint, &headers, host.now()));
                 }
                 request.answer(&reply, &self.worker)
             }
             Admission::NeedBody(admitted) => {
                 let endpoint = admitted.operation().name();
-                request.meter = Some(meter(admitted.attribution, endpoint, &headers, host.now()));
+                request.meter = Some(meter(admitted.attribution.clone(), endpoint, &headers, host.now()));
                 request.state = State::Buffering(Box::new(Pending { headers, admitted }));
                 drop(request);
                 if end_of_stream { self.settle_buffered() } else { Action::Pause }
@@ -321,12 +321,15 @@ fn edit(forward: &Forward, headers: &[Header]) -> Result<(), Status> {
 
 /// Tells Envoy's access log whose request it is.
 fn attribute(attribution: &Attribution) {
-    let Attribution { app, key, user } = attribution;
+    let Attribution { app, key, user, identity } = attribution;
     let mut text = [0; Hyphenated::LENGTH];
     note("latchkey.app", app.0.as_hyphenated().encode_lower(&mut text));
     note("latchkey.key", key.0.as_hyphenated().encode_lower(&mut text));
     if let Some(user) = user {
         note("latchkey.user", user.0.as_hyphenated().encode_lower(&mut text));
+    }
+    if let Some(email) = identity.email() {
+        note("latchkey.user", email);
     }
 }
 

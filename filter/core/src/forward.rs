@@ -7,9 +7,11 @@ use latchkey_proto::key::PREFIX;
 use memchr::memmem;
 
 use crate::account::Demand;
+use crate::conversation;
 use crate::credential;
 use crate::endpoint::Operation;
 use crate::header::Headers;
+use crate::identity;
 use crate::metering::Call;
 use crate::snapshot::{Provider, ProviderKind};
 
@@ -22,11 +24,13 @@ const OWN_PREFIX: &str = "x-latchkey-";
 /// What a provider is never told, beside the API key. An encoded answer could not be read for its
 /// usage. The last two choose whom it charges, and
 /// there the operator's credential counts, not the client.
-const PRIVATE: [&str; 6] = [
+const PRIVATE: [&str; 8] = [
     "accept-encoding",
     "cookie",
     "proxy-authorization",
-    "x-user-email",
+    identity::EMAIL_HEADER,
+    identity::TOKEN_HEADER,
+    conversation::HEADER,
     "openai-organization",
     "openai-project",
 ];

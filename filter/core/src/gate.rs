@@ -1,5 +1,5 @@
-//! What becomes of a request: endpoint, snapshot, credential, key, app, address, and once the
-//! body is there, model and provider. The first rule that fails decides.
+//! What becomes of a request: endpoint, snapshot, credential, key, app, address, identity, and once
+//! the body is there, model and provider. The first rule that fails decides.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -11,11 +11,13 @@ use percent_encoding::percent_decode_str;
 
 use crate::account::{self, Demand};
 use crate::body::{self, Body, Change, Format};
+use crate::conversation;
 use crate::credential;
 use crate::denial::{Code, Denial};
 use crate::endpoint::{Endpoint, Operation, Shape, split_query};
 use crate::forward::Forward;
 use crate::header::Headers;
+use crate::identity::identify;
 use crate::metering::Call;
 use crate::model_list;
 use crate::quota::{self, Held, Plan, Taken};
@@ -125,9 +127,15 @@ fn decide<S: Store>(
         Ok(found) => found,
         Err(denial) => return Admission::Reply(denial.reply(shape)),
     };
-    let (attribution, asked) = (Attribution::from(&record), endpoint.name());
-    let decided = authorize(snapshot, &record, view, world).and_then(|app| match endpoint {
+    let (mut attribution, asked) = (Attribution::from(&record), endpoint.name());
+    let decided = authorize(snapshot, &record, view, world).and_then(|app| {
+        attribution.identity = identify(headers, &app, &record, view.verified(), world)?;
+        Ok(app)
+    });
+    let decided = decided.and_then(|app| match endpoint {
         Endpoint::Call(operation) => {
+            conversation::check(headers, &app)?;
+            let attribution = attribution.clone();
             let format = Format::of(operation, headers)?;
             let (query, at) = (query.to_owned(), world.now());
             let found = Found { snapshot, record, app };
@@ -135,11 +143,11 @@ fn decide<S: Store>(
         }
         Endpoint::RetrieveModel(name) => {
             let model = model_list::retrieve(&view.catalogue(snapshot), &app, &name)?;
-            Ok(Admission::Reply(model.attributed(attribution, asked)))
+            Ok(Admission::Reply(model.attributed(attribution.clone(), asked)))
         }
         Endpoint::ListModels | Endpoint::Ready => {
             let list = model_list::list(&view.catalogue(snapshot), &app);
-            Ok(Admission::Reply(list.attributed(attribution, asked)))
+            Ok(Admission::Reply(list.attributed(attribution.clone(), asked)))
         }
     });
     decided.unwrap_or_else(|denial| Admission::Reply(denial.reply(shape).attributed(attribution, asked)))
@@ -176,7 +184,7 @@ impl Admitted {
     #[must_use]
     pub fn refuse(&self, denial: &Denial) -> Outcome {
         let reply = denial.reply(self.operation.shape());
-        Outcome::Reply(reply.attributed(self.attribution, self.operation.name()))
+        Outcome::Reply(reply.attributed(self.attribution.clone(), self.operation.name()))
     }
 
     fn decide<S: Store>(

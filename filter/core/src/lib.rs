@@ -48,6 +48,10 @@ pub mod credential;
 
 pub mod address;
 
+pub mod identity;
+
+pub mod conversation;
+
 pub mod body;
 
 pub mod usage;

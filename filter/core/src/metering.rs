@@ -6,6 +6,7 @@ use latchkey_proto::key::PREFIX;
 
 use crate::account::{self, Actual, Reservation};
 use crate::body::Terms;
+use crate::conversation;
 use crate::denial::Code;
 use crate::endpoint::Operation;
 use crate::header::Headers;
@@ -16,9 +17,6 @@ use crate::snapshot::UnixMs;
 use crate::store::Store;
 use crate::tokens::Tokens;
 use crate::usage::{self, Passage, Reader, Reading};
-
-/// The longest conversation id that is recorded.
-const LONGEST_CONVERSATION: usize = 128;
 
 /// The longest request id that is recorded.
 const LONGEST_REQUEST_ID: usize = 128;
@@ -108,15 +106,13 @@ impl Meter {
         // Whoever puts a key there shall not find it in the records.
         let fits = |text: &str, most: usize| text.len() <= most && !text.contains(PREFIX);
         let short = |name, most| headers.text(name).filter(|text| fits(text, most)).unwrap_or_default();
-        let conversation = short("x-conversation-id", LONGEST_CONVERSATION);
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        let is_plain = conversation.chars().all(plain);
+        let conversation = conversation::id(headers).ok().flatten().unwrap_or_default();
         Self {
             started,
             attribution,
             endpoint,
             request_id: short("x-request-id", LONGEST_REQUEST_ID).to_owned(),
-            conversation_id: if is_plain { conversation.to_owned() } else { String::new() },
+            conversation_id: conversation.to_owned(),
             client_address: None,
             code: None,
             model: String::new(),
@@ -196,13 +192,14 @@ impl Meter {
     pub fn finish<S: Store>(self, store: &S, ending: Ending, now: UnixMs) -> Record {
         let reading = self.reader.as_ref().map(Reader::finish);
         let since = |at: UnixMs| u32::try_from(at.0.saturating_sub(self.started.0)).unwrap_or_default();
-        let Attribution { app, key, user } = self.attribution;
+        let Attribution { app, key, user, identity } = self.attribution;
         let mut record = Record {
             at: self.started,
             request_id: self.request_id,
             app,
             key,
             user,
+            identity,
             model: self.model,
             served_model: String::new(),
             provider: String::new(),

@@ -3,6 +3,7 @@
 use latchkey_proto::ledger as wire;
 
 use crate::account::{Charge, OwnerId};
+use crate::identity::Identity;
 use crate::price::NanoUsd;
 use crate::snapshot::{AppId, BucketKind, KeyId, UnixMs, UserId};
 use crate::tokens::Tokens;
@@ -23,6 +24,8 @@ pub struct Record {
     pub key: KeyId,
     /// A named key's user.
     pub user: Option<UserId>,
+    /// How it is known who sent it.
+    pub identity: Identity,
     /// As the client asked; empty when it was refused before that was read.
     pub model: String,
     /// As the provider was asked; empty when it was not.
@@ -79,6 +82,7 @@ impl From<Record> for wire::Record {
             app,
             key,
             user,
+            identity,
             model,
             served_model,
             provider,
@@ -120,8 +124,8 @@ impl From<Record> for wire::Record {
             conversation_id: bounded(conversation_id),
             charges: charges.into_iter().map(Into::into).collect(),
             dropped: 0,
-            identity: String::new(),
-            identity_source: wire::IdentitySource::None.into(),
+            identity: identity.email().map(|email| bounded(email.to_owned())).unwrap_or_default(),
+            identity_source: identity.source().into(),
         }
     }
 }

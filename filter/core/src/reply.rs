@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::denial::Code;
+use crate::identity::Identity;
 use crate::snapshot::{AppId, KeyId, KeyRecord, UserId};
 
 /// What is sent to the client instead of forwarding its request.
@@ -26,8 +27,8 @@ pub struct Reply {
     pub model: String,
 }
 
-/// Whose request it is, by the stored record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whose request it is: by the stored record, and by what the app accepts of the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attribution {
     /// The app.
     pub app: AppId,
@@ -35,6 +36,8 @@ pub struct Attribution {
     pub key: KeyId,
     /// A named key's user.
     pub user: Option<UserId>,
+    /// How it is known who sent it.
+    pub identity: Identity,
 }
 
 impl Reply {
@@ -55,6 +58,6 @@ impl Reply {
 
 impl From<&KeyRecord> for Attribution {
     fn from(record: &KeyRecord) -> Self {
-        Self { app: record.app, key: record.key, user: record.user }
+        Self { app: record.app, key: record.key, user: record.user, identity: Identity::of(record) }
     }
 }

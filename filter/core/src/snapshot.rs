@@ -78,6 +78,9 @@ pub enum Invalid {
     /// Limits of its own on a key that shares its app's.
     #[error("limits are set on an app key")]
     AppKeyLimits,
+    /// A key for JWTs that is malformed, weak, or of an unknown algorithm; by its kid.
+    #[error("identity.jwt.keys: the key `{0}` cannot be used")]
+    JwtKey(String),
     /// An entry of the IP allow-list.
     #[error("addresses: `{0}` is neither an address nor a CIDR range")]
     Range(String),

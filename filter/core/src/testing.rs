@@ -13,6 +13,7 @@ use wire::selection::Kind;
 use crate::account::{self, Account, Change, Granted, Line, NO_PERIOD, OwnerId, Told};
 use crate::discovery::Part;
 use crate::gate::World;
+use crate::identity::Identity;
 use crate::memory;
 use crate::price::NanoUsd;
 use crate::record::{Record, Settlement};
@@ -232,6 +233,7 @@ pub fn record() -> Record {
         app: APP,
         key: KeyId(NAMED_KEY_ID),
         user: None,
+        identity: Identity::Unknown,
         model: "gpt-4o".into(),
         served_model: "gpt-4o".into(),
         provider: "openai".into(),

@@ -8,6 +8,7 @@ use latchkey_proto::discovery as wire;
 use latchkey_proto::key::KeyHash;
 use prost::Message as _;
 
+use crate::identity::Verified;
 use crate::layout::{self, Generation, Meta};
 use crate::snapshot::{AppId, AppPolicy, Catalogue, KeyRecord, UnixMs};
 use crate::store::Store;
@@ -21,6 +22,7 @@ pub struct View<S> {
     store: S,
     apps: RefCell<HashMap<AppId, Parsed<AppPolicy>>>,
     catalogue: RefCell<Option<Parsed<Catalogue>>>,
+    verified: Verified,
 }
 
 /// A complete snapshot is in force. Taken once per request.
@@ -43,12 +45,17 @@ struct Parsed<T> {
 impl<S: Store> View<S> {
     /// Reads `store`.
     pub fn new(store: S) -> Self {
-        Self { store, apps: RefCell::default(), catalogue: RefCell::default() }
+        Self { store, apps: RefCell::default(), catalogue: RefCell::default(), verified: Verified::default() }
     }
 
     /// What is read.
     pub fn store(&self) -> &S {
         &self.store
+    }
+
+    /// Tokens that were verified.
+    pub fn verified(&self) -> &Verified {
+        &self.verified
     }
 
     /// None until a first snapshot is complete.

@@ -5,13 +5,18 @@ use crate::account::{self, Charge, Need, Owner, OwnerId, Reserve};
 use crate::denial::Denial;
 use crate::endpoint::Shape;
 use crate::header::Header;
+use crate::identity::Identity;
 use crate::snapshot::{BucketKind, KeyId, Limits};
 use crate::testing::{self, Memory};
 use BucketKind::{CostBudget, RequestsPerMinute, TokensPerMinute};
 
 const OWNER: OwnerId = OwnerId([1; 16]);
-const ATTRIBUTION: Attribution =
-    Attribution { app: testing::APP, key: KeyId(testing::APP_KEY_ID), user: None };
+const ATTRIBUTION: Attribution = Attribution {
+    app: testing::APP,
+    key: KeyId(testing::APP_KEY_ID),
+    user: None,
+    identity: Identity::Unknown,
+};
 const PRICE: Price = Price { version: 7, input: 1_000_000, cached_input: 500_000, output: 2_000_000 };
 const LIMIT: u64 = 10_000;
 

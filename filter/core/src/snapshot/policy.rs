@@ -5,6 +5,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use latchkey_proto::discovery as wire;
 use wire::selection::Kind;
 
+use crate::identity::IdentityPolicy;
+
 use super::{AppId, Glob, Invalid, KeyRecord, Limits, Status, UnixMs, id, moment, name};
 
 /// What an app's keys may do, ready to be applied.
@@ -28,6 +30,10 @@ pub struct AppPolicy {
     pub limits: Limits,
     /// What each named key may use that has no limits of its own.
     pub named_key_limits: Limits,
+    /// How the user behind a request is learnt where the key does not say; none: not at all.
+    pub identity: Option<IdentityPolicy>,
+    /// Whether calls without an `X-Conversation-Id` are refused.
+    pub conversation_required: bool,
 }
 
 /// Which credentials open an app.
@@ -93,8 +99,8 @@ impl TryFrom<wire::AppPolicy> for AppPolicy {
             addresses,
             limits,
             named_key_limits,
-            identity: _,
-            conversation_required: _,
+            identity,
+            conversation_required,
         } = policy;
         Ok(Self {
             id: AppId(id(&app, "id")?),
@@ -112,6 +118,8 @@ impl TryFrom<wire::AppPolicy> for AppPolicy {
                 .transpose()?,
             limits: limits.map(Limits::try_from).transpose()?.unwrap_or_default(),
             named_key_limits: named_key_limits.map(Limits::try_from).transpose()?.unwrap_or_default(),
+            identity: identity.map(IdentityPolicy::try_from).transpose()?,
+            conversation_required,
         })
     }
 }

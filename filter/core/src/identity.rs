@@ -1,0 +1,151 @@
+//! Who is behind a request. A named key says so by itself; on an app key the app may believe a JWT or a
+//! header.
+
+mod email;
+#[cfg(test)]
+mod issuer;
+mod jwt;
+mod key;
+mod policy;
+mod rsa;
+mod verified;
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use latchkey_proto::ledger as wire;
+
+use crate::denial::{Code, Denial};
+use crate::gate::World;
+use crate::header::Headers;
+use crate::snapshot::{AppPolicy, KeyRecord};
+
+pub use jwt::Refused;
+pub use policy::{IdentityPolicy, JwtKey, JwtPolicy};
+pub use verified::Verified;
+
+/// The header with a user's e-mail address.
+pub const EMAIL_HEADER: &str = "x-user-email";
+
+/// The header with a user's JWT.
+pub const TOKEN_HEADER: &str = "x-user-token";
+
+/// How it is known who sent a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Identity {
+    /// It is not.
+    #[default]
+    Unknown,
+    /// By the record of a named key.
+    Key,
+    /// The request claims it, and the app accepts that.
+    Claimed {
+        /// In lower case.
+        email: Rc<str>,
+        /// What claims it.
+        by: Claim,
+    },
+}
+
+/// What claims an identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// A JWT that was verified.
+    Jwt,
+    /// A header that the app believes.
+    Header,
+}
+
+impl Identity {
+    /// What a key's record alone says.
+    #[must_use]
+    pub fn of(key: &KeyRecord) -> Self {
+        key.user.map_or(Self::Unknown, |_| Self::Key)
+    }
+
+    /// The address that was claimed.
+    #[must_use]
+    pub fn email(&self) -> Option<&str> {
+        match self {
+            Self::Claimed { email, .. } => Some(email),
+            Self::Unknown | Self::Key => None,
+        }
+    }
+
+    /// As records tell it.
+    #[must_use]
+    pub fn source(&self) -> wire::IdentitySource {
+        match self {
+            Self::Unknown => wire::IdentitySource::None,
+            Self::Key => wire::IdentitySource::Key,
+            Self::Claimed { by: Claim::Jwt, .. } => wire::IdentitySource::Jwt,
+            Self::Claimed { by: Claim::Header, .. } => wire::IdentitySource::Header,
+        }
+    }
+}
+
+/// Finds who sent a request with this key of this app.
+///
+/// # Errors
+/// When what it claims is wrong or not accepted, or when it claims nothing and the app wants that.
+pub fn identify(
+    headers: Headers<'_>,
+    app: &Rc<AppPolicy>,
+    key: &KeyRecord,
+    verified: &Verified,
+    world: &impl World,
+) -> Result<Identity, Denial> {
+    let by_key = Identity::of(key);
+    let (Identity::Unknown, Some(policy)) = (&by_key, &app.identity) else { return Ok(by_key) };
+    let token = policy.jwt.as_ref().map(|_| once(headers, TOKEN_HEADER)).transpose()?.flatten();
+    let named = if policy.header { once(headers, EMAIL_HEADER)? } else { None };
+    let named = named.map(plausible).transpose()?;
+    let identity = match (&policy.jwt, token) {
+        (Some(jwt), Some(token)) => {
+            let email = verified.email(token, app, jwt, world.now())?;
+            if named.is_some_and(|named| *named != *email) {
+                return Err(invalid("`X-User-Email` and `X-User-Token` name different users."));
+            }
+            Identity::Claimed { email, by: Claim::Jwt }
+        }
+        _ => named
+            .map_or(Identity::Unknown, |email| Identity::Claimed { email: email.into(), by: Claim::Header }),
+    };
+    match identity.email() {
+        Some(email) if !policy.accepts(email) => Err(Code::IdentityNotAllowed.into()),
+        None if policy.enforce => Err(required(policy)),
+        _ => Ok(identity),
+    }
+}
+
+/// The value of a header that may be there once; an empty one counts as absent.
+fn once<'a>(headers: Headers<'a>, name: &'static str) -> Result<Option<&'a [u8]>, Denial> {
+    let mut values = headers.all(name);
+    let value = values.next().map(<[u8]>::trim_ascii).filter(|value| !value.is_empty());
+    if values.next().is_some() {
+        return Err(invalid(format!("The request has the header `{name}` more than once.")));
+    }
+    Ok(value)
+}
+
+fn plausible(value: &[u8]) -> Result<String, Denial> {
+    let email = str::from_utf8(value).ok().and_then(email::normal);
+    email.ok_or_else(|| invalid("`X-User-Email` is not one e-mail address."))
+}
+
+fn invalid(message: impl Into<Cow<'static, str>>) -> Denial {
+    Denial::new(Code::InvalidIdentity, message)
+}
+
+fn required(policy: &IdentityPolicy) -> Denial {
+    let how = match (&policy.jwt, policy.header) {
+        (Some(_), false) => "a JWT in `X-User-Token`",
+        (None, _) => "an e-mail address in `X-User-Email`",
+        (Some(_), true) => "a JWT in `X-User-Token`, or an e-mail address in `X-User-Email`",
+    };
+    Denial::new(Code::IdentityRequired, format!("The app wants to know who sends a request: send {how}."))
+}
+
+#[cfg(test)]
+#[path = "identity/tests.rs"]
+mod tests;

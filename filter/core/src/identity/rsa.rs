@@ -1,0 +1,81 @@
+//! RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017, 8.2.2). Verification alone: it has no secret to leak.
+
+use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
+use crypto_bigint::{BoxedUint, Odd};
+use pkcs1::RsaPublicKeyRef;
+use sha2::{Digest as _, Sha256};
+
+/// Shorter moduli are too weak, longer ones too slow.
+const BITS: std::ops::RangeInclusive<u32> = 2048..=8192;
+
+/// Longer public exponents are not in use.
+const LONGEST_EXPONENT: usize = 4;
+
+/// The DER of a `DigestInfo` with SHA-256, up to the digest.
+const DIGEST_INFO: [u8; 19] = [
+    0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00,
+    0x04, 0x20,
+];
+
+/// A public key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RsaKey {
+    modulus: BoxedMontyParams,
+    exponent: BoxedUint,
+    /// The modulus's length in bytes, which a signature has too.
+    length: usize,
+}
+
+impl RsaKey {
+    /// Reads PKCS #1's `RSAPublicKey`; none where that is malformed or not fit for use.
+    pub(super) fn from_der(der: &[u8]) -> Option<Self> {
+        let RsaPublicKeyRef { modulus, public_exponent } = RsaPublicKeyRef::try_from(der).ok()?;
+        let (modulus, exponent) = (modulus.as_bytes(), public_exponent.as_bytes());
+        let is_odd = exponent.last().is_some_and(|last| last & 1 == 1);
+        if exponent.len() > LONGEST_EXPONENT || !is_odd || exponent == [1] {
+            return None;
+        }
+        let number = BoxedUint::from_be_slice_vartime(modulus);
+        if !BITS.contains(&number.bits_vartime()) {
+            return None;
+        }
+        let odd: Option<Odd<_>> = Odd::new(number).into();
+        Some(Self {
+            modulus: BoxedMontyParams::new_vartime(odd?),
+            exponent: BoxedUint::from_be_slice_vartime(exponent),
+            length: modulus.len(),
+        })
+    }
+
+    /// Whether `signature` is of `message`.
+    pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        if signature.len() != self.length {
+            return false;
+        }
+        let modulus = self.modulus.modulus();
+        let Ok(signature) = BoxedUint::from_be_slice(signature, modulus.bits_precision()) else {
+            return false;
+        };
+        if signature >= **modulus {
+            return false;
+        }
+        let power = BoxedMontyForm::new(signature, &self.modulus).pow(&self.exponent).retrieve();
+        *power.to_be_bytes() == *self.encode(message, modulus.bits_precision())
+    }
+
+    /// EMSA-PKCS1-v1_5, with zeros before it to fill `bits`.
+    fn encode(&self, message: &[u8], bits: u32) -> Vec<u8> {
+        let digest = Sha256::digest(message);
+        let zeros = usize::try_from(bits.div_ceil(8)).unwrap_or_default().saturating_sub(self.length);
+        // 0x00 0x01 before the padding and 0x00 after it.
+        let tail = DIGEST_INFO.len().saturating_add(digest.len()).saturating_add(3);
+        let padding = self.length.saturating_sub(tail);
+        let mut encoded = vec![0; zeros];
+        encoded.extend([0, 1]);
+        encoded.extend(std::iter::repeat_n(0xff, padding));
+        encoded.push(0);
+        encoded.extend(DIGEST_INFO);
+        encoded.extend(digest);
+        encoded
+    }
+}
