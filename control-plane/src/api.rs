@@ -11,6 +11,7 @@ pub mod events;
 pub mod explain;
 pub mod gateways;
 pub mod idempotency;
+pub mod jwks;
 pub mod keys;
 pub mod logs;
 pub mod metrics;
@@ -138,6 +139,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(models::read, models::update, models::delete))
         .routes(routes!(models::prices))
         .routes(routes!(models::catalogue))
+        .routes(routes!(jwks::list))
         .routes(routes!(gateways::list))
         .routes(routes!(logs::list))
         .routes(routes!(usage::read))

@@ -180,6 +180,9 @@ pub struct Serve {
     /// The certificate authorities that Envoy trusts for providers: a file on Envoy's machine.
     #[arg(long, env = "LATCHKEY_CA_BUNDLE", default_value = "/etc/ssl/certs/ca-certificates.crt")]
     pub ca_bundle: String,
+    /// Ask private networks for the JWK sets that apps name. Link-local addresses are never asked.
+    #[arg(long, env = "LATCHKEY_JWKS_ALLOW_PRIVATE", default_value_t = false, num_args = 0..=1, default_missing_value = "true")]
+    pub jwks_allow_private: bool,
     /// Days that records of requests are kept; 0 keeps them all. Sums stay.
     #[arg(long, env = "LATCHKEY_RECORD_RETENTION_DAYS", default_value_t = 90)]
     pub record_retention_days: u32,

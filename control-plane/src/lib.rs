@@ -10,6 +10,7 @@ pub mod config;
 pub mod explain;
 pub mod feed;
 pub mod gateways;
+pub mod jwks;
 pub mod ledger;
 pub mod metrics;
 pub mod seal;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::SignedDuration;
+use latchkey_core::identity::reach::Reach;
 use latchkey_discovery::ads::Statuses;
 use latchkey_discovery::registry::Registry;
 use latchkey_discovery::session::Settings;
@@ -21,6 +22,8 @@ use crate::api::{self, Api};
 use crate::config::Serve;
 use crate::feed::Feed;
 use crate::gateways::Gateways;
+use crate::jwks::Jwks;
+use crate::jwks::fetch::Fetcher;
 use crate::ledger::metrics::LedgerMetrics;
 use crate::ledger::{Ledger, retention};
 use crate::metrics::Metrics;
@@ -76,7 +79,15 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
 
     api.metrics.register(|registry| registry.register_collector(Box::new(LedgerMetrics(stats))));
 
+    let reach = Reach {
+        private: options.jwks_allow_private,
+        // Development: whoever serves others names a host, or says so.
+        loopback: options.jwks_allow_private || options.http_addr.ip().is_loopback(),
+    };
+    let jwks = Jwks::new(store.clone(), world.clone(), Fetcher::new(reach)?);
+
     let mut jobs = JoinSet::new();
+    jobs.spawn(async move { jwks.keep().await });
     jobs.spawn(async move { feed.follow().await });
     jobs.spawn(async move { gateways.share().await });
     jobs.spawn(book.keep());

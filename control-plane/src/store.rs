@@ -13,6 +13,7 @@ pub mod feed;
 pub mod gateways;
 pub mod history;
 pub mod idempotency;
+pub mod jwks;
 pub mod keys;
 pub mod ledger;
 pub mod logs;

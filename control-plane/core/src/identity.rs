@@ -1,7 +1,16 @@
 //! Who is behind a request made with a shared key.
 
+pub mod jwk;
+pub mod key;
+pub mod pem;
+pub mod reach;
+
 use serde::{Deserialize, Serialize};
+use url::Host;
 use utoipa::ToSchema;
+
+use crate::invalid::Invalid;
+use crate::settings::CredentialMode;
 
 /// How the gateway learns the user behind a request, where the key does not say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -47,3 +56,106 @@ pub enum JwtKeys {
 fn email() -> String {
     "email".to_owned()
 }
+
+/// Most entries of any list.
+const MOST_ENTRIES: usize = 100;
+/// Longest entry of any list, in bytes.
+const LONGEST_ENTRY: usize = 512;
+
+impl IdentitySettings {
+    /// The URL that the keys come from, if they come from one.
+    #[must_use]
+    pub fn jwks_url(&self) -> Option<&str> {
+        match &self.jwt.as_ref()?.keys {
+            JwtKeys::JwksUrl(url) => Some(url),
+            JwtKeys::Pem(_) => None,
+        }
+    }
+
+    /// The settings in their normal form, at `path` of an app of this mode.
+    #[must_use]
+    pub(crate) fn normal(mut self, path: &str, mode: CredentialMode, invalid: &mut Invalid) -> Self {
+        if self == Self::default() {
+            return self;
+        }
+        if mode == CredentialMode::Named {
+            let why = "has no effect in named mode, where each key says who uses it: leave it out, or use shared mode";
+            invalid.check::<(), _>(path, Err(why));
+        }
+        let learns = self.header || self.jwt.is_some();
+        let idle = |what: bool| {
+            if what && !learns { Err("has no effect without `header` or `jwt`") } else { Ok(()) }
+        };
+        invalid.check(&format!("{path}.enforce"), idle(self.enforce));
+        invalid.check(&format!("{path}.allowed_domains"), idle(self.allowed_domains.is_some()));
+        self.allowed_domains =
+            list(self.allowed_domains, &format!("{path}.allowed_domains"), domain, invalid);
+        self.jwt = self.jwt.map(|jwt| jwt.normal(&format!("{path}.jwt"), invalid));
+        self
+    }
+}
+
+impl JwtSettings {
+    fn normal(self, path: &str, invalid: &mut Invalid) -> Self {
+        let keys = match &self.keys {
+            JwtKeys::JwksUrl(url) => invalid
+                .check(&format!("{path}.keys.jwks_url"), reach::jwks_url(url))
+                .map(|url| JwtKeys::JwksUrl(url.into())),
+            JwtKeys::Pem(text) => invalid
+                .check(&format!("{path}.keys.pem"), pem::read(text))
+                .map(|_| JwtKeys::Pem(text.trim().to_owned())),
+        };
+        invalid.check(&format!("{path}.email_claim"), entry(&self.email_claim));
+        Self {
+            keys: keys.unwrap_or(self.keys),
+            issuers: list(self.issuers, &format!("{path}.issuers"), entry, invalid),
+            parties: list(self.parties, &format!("{path}.parties"), entry, invalid),
+            email_claim: self.email_claim,
+        }
+    }
+}
+
+/// A list without repetitions, each entry in its normal form.
+fn list(
+    list: Option<Vec<String>>,
+    path: &str,
+    normal: impl Fn(&str) -> Result<String, String>,
+    invalid: &mut Invalid,
+) -> Option<Vec<String>> {
+    let list = list?;
+    let size = match list.len() {
+        0 => Err("is empty, which would refuse everyone: use null for any".to_owned()),
+        1..=MOST_ENTRIES => Ok(()),
+        count => Err(format!("has {count} entries; at most {MOST_ENTRIES} fit")),
+    };
+    invalid.check(path, size);
+    let mut normalized = Vec::new();
+    for (i, text) in list.iter().enumerate() {
+        match invalid.check(&format!("{path}[{i}]"), normal(text)) {
+            Some(entry) if !normalized.contains(&entry) => normalized.push(entry),
+            _ => {}
+        }
+    }
+    Some(normalized)
+}
+
+fn entry(text: &str) -> Result<String, String> {
+    if (1..=LONGEST_ENTRY).contains(&text.len()) && !text.contains(char::is_control) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("must be 1 to {LONGEST_ENTRY} bytes without control characters"))
+}
+
+/// A domain in lower case, and in ASCII.
+fn domain(text: &str) -> Result<String, String> {
+    let is_label =
+        |label: &str| !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    match Host::parse(text.trim()) {
+        Ok(Host::Domain(domain)) if domain.split('.').all(is_label) => Ok(domain),
+        _ => Err("must be a domain such as acme.com, without `@` or `*`".to_owned()),
+    }
+}
+
+#[cfg(test)]
+#[path = "identity/tests.rs"]
+mod tests;

@@ -125,6 +125,7 @@ impl AppSettings {
         if let Err(beyond) = self.named_key_limits.within("named_key_limits", &self.limits, "limits") {
             invalid.0.extend(beyond.0);
         }
+        self.identity = self.identity.normal("identity", self.mode, &mut invalid);
         invalid.check("time_zone", period::zone(&self.time_zone));
         self.alert_thresholds.sort_unstable();
         self.alert_thresholds.dedup();

@@ -79,6 +79,10 @@ pub struct LogView {
     pub client_address: Option<String>,
     /// What the client called the conversation.
     pub conversation_id: Option<String>,
+    /// The e-mail address that the request claimed, and the app accepted.
+    pub identity: Option<String>,
+    /// How it is known who sent it: `none` (it is not), `key` (a named key), `jwt` or `header`.
+    pub identity_source: String,
     /// The app's metadata at that time.
     #[schema(value_type = Object)]
     pub metadata: Value,
@@ -100,6 +104,8 @@ pub struct LogQuery {
     pub key_id: Option<Uuid>,
     /// Only of this user.
     pub user_id: Option<Uuid>,
+    /// Only those that claimed this e-mail address.
+    pub identity: Option<String>,
     /// Only those that asked for this model.
     pub model: Option<String>,
     /// Only those that this provider served.
@@ -179,6 +185,8 @@ impl From<Log> for LogView {
             streamed,
             client_address,
             conversation_id,
+            identity,
+            identity_source,
             metadata,
         } = log;
         let (app_id, app_name) = parts(app);
@@ -213,6 +221,8 @@ impl From<Log> for LogView {
             streamed,
             client_address,
             conversation_id,
+            identity,
+            identity_source,
             metadata,
         }
     }
@@ -262,13 +272,27 @@ pub async fn list_of_my_app(
 }
 
 async fn page(api: &Api, scope: Scope, query: LogQuery) -> Result<Page<LogView>, Problem> {
-    let LogQuery { cursor, limit, app_id, key_id, user_id, model, provider, status, code, from, to } = query;
+    let LogQuery {
+        cursor,
+        limit,
+        app_id,
+        key_id,
+        user_id,
+        identity,
+        model,
+        provider,
+        status,
+        code,
+        from,
+        to,
+    } = query;
     let wanted = wanted(cursor.as_deref(), limit, None)?;
     let filter = LogFilter {
         scope,
         app: app_id,
         key: key_id,
         user: user_id,
+        identity: identity.map(|email| email.to_lowercase()),
         model,
         provider,
         status: status.map(|statuses| (statuses.least, statuses.most)),

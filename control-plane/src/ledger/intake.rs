@@ -100,6 +100,7 @@ fn entry(record: wire::Record, now: Timestamp) -> Entry {
 
 fn record(record: wire::Record, now: Timestamp) -> Result<(Record, Vec<Charge>), &'static str> {
     let settlement = settlement(record.settlement())?;
+    let identity_source = source(record.identity_source());
     let wire::Record {
         sequence: _,
         dropped: _,
@@ -124,7 +125,7 @@ fn record(record: wire::Record, now: Timestamp) -> Result<(Record, Vec<Charge>),
         client_address,
         conversation_id,
         charges,
-        identity: _,
+        identity,
         identity_source: _,
     } = record;
     let tokens = tokens.unwrap_or_default();
@@ -155,6 +156,8 @@ fn record(record: wire::Record, now: Timestamp) -> Result<(Record, Vec<Charge>),
         streamed,
         client_address: text(client_address),
         conversation_id: text(conversation_id),
+        identity: text(identity).to_lowercase(),
+        identity_source,
     };
     let charges = charges.iter().map(charge).collect::<Option<Vec<_>>>().ok_or("a charge names no bucket")?;
     Ok((record, charges))
@@ -200,6 +203,15 @@ fn settlement(settlement: wire::Settlement) -> Result<&'static str, &'static str
         wire::Settlement::Estimated => Ok("estimated"),
         wire::Settlement::Reserved => Ok("reserved"),
         wire::Settlement::Unspecified => Err("it does not say how it was settled"),
+    }
+}
+
+fn source(source: wire::IdentitySource) -> &'static str {
+    match source {
+        wire::IdentitySource::None => "none",
+        wire::IdentitySource::Key => "key",
+        wire::IdentitySource::Jwt => "jwt",
+        wire::IdentitySource::Header => "header",
     }
 }
 

@@ -1,6 +1,6 @@
 //! One transaction of the book: some reports are applied to what the database holds, and answered.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use latchkey_core::bucket::Bucket;
@@ -369,13 +369,16 @@ async fn write_records(
     reports: &[(&Sender, &Report)],
     news: &[News<'_>],
 ) -> sqlx::Result<()> {
+    let users = claimed_users(tx, news).await?;
     let (mut rows, mut sums) = (Vec::new(), Sums::default());
     for ((sender, _), news) in reports.iter().zip(news) {
         for (record, _) in &news.records {
-            sums.add(record);
+            let user_id = record.user_id.or_else(|| users.get(&record.identity).copied());
+            sums.add(record, user_id);
             let metadata = owners.owner(record.app_id).map(|owner| owner.metadata.clone());
             rows.push(RecordRow {
                 record,
+                user_id,
                 gateway: &sender.gateway,
                 metadata: metadata.unwrap_or_else(|| "{}".into()),
             });
@@ -383,4 +386,12 @@ async fn write_records(
     }
     tx.insert_records(&rows).await?;
     tx.add_usage(&sums).await
+}
+
+/// Those who have the addresses that records claim.
+async fn claimed_users(tx: &mut Tx, news: &[News<'_>]) -> sqlx::Result<HashMap<String, Uuid>> {
+    let records = news.iter().flat_map(|news| &news.records).map(|(record, _)| record);
+    let claims = records.filter(|record| record.user_id.is_none() && !record.identity.is_empty());
+    let emails: BTreeSet<_> = claims.map(|record| record.identity.as_str()).collect();
+    tx.users_by_email(&emails).await
 }

@@ -189,7 +189,7 @@ impl Tx {
         .bind(app.revision)
         .execute(&mut *self.inner)
         .await?;
-        Ok(())
+        self.want_keys_of(app).await
     }
 
     /// Writes an app's name, status and settings.
@@ -208,7 +208,14 @@ impl Tx {
         .bind(app.id.to_string())
         .execute(&mut *self.inner)
         .await?;
-        Ok(())
+        self.want_keys_of(app).await
+    }
+
+    async fn want_keys_of(&mut self, app: &App) -> sqlx::Result<()> {
+        match app.settings.identity.jwks_url() {
+            Some(url) => self.want_jwk_set(url).await,
+            None => Ok(()),
+        }
     }
 
     /// Marks an app as deleted; its record stays.

@@ -2,6 +2,8 @@
 
 mod convert;
 
+use std::collections::BTreeMap;
+
 use latchkey_core::limits::Limits;
 use latchkey_core::status::Status;
 use latchkey_discovery::source::{Batch, From};
@@ -106,10 +108,16 @@ impl Store {
     async fn push_apps(&self, page: &mut Page, revision: i64, id: String) -> sqlx::Result<Option<Cursor>> {
         let rows = self.apps_changed(revision, &id, page.room()).await?;
         let whole = rows.len() < page.rows();
+        let names_a_set = |app: &App| app.settings.identity.jwks_url().is_some();
+        // Read after the apps: whatever changes later comes with a revision of its own.
+        let sets = match rows.iter().filter_map(|row| row.app.as_ref().ok()).any(names_a_set) {
+            true => self.jwk_keys().await?,
+            false => BTreeMap::new(),
+        };
         let mut next = None;
         for row in rows {
             next = Some(Cursor::Apps(row.revision, row.id.to_string()));
-            let policy = row.app.as_ref().map_or_else(|_| unreadable(row.id), policy);
+            let policy = row.app.as_ref().map_or_else(|_| unreadable(row.id), |app| policy(app, &sets));
             page.count(policy.encoded_len());
             page.batch.apps.push(policy);
             if page.is_full() {

@@ -7,6 +7,7 @@ pub mod bucket;
 mod bulk;
 pub mod event;
 pub mod owner;
+pub mod person;
 pub mod record;
 pub mod retention;
 pub mod usage;

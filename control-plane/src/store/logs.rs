@@ -63,6 +63,10 @@ pub struct Log {
     pub client_address: Option<String>,
     /// What the client called the conversation.
     pub conversation_id: Option<String>,
+    /// The e-mail address that it claimed.
+    pub identity: Option<String>,
+    /// How it is known who sent it.
+    pub identity_source: String,
     /// The app's metadata at that time.
     pub metadata: serde_json::Value,
 }
@@ -87,6 +91,8 @@ pub struct LogFilter {
     pub key: Option<Uuid>,
     /// Of this user.
     pub user: Option<Uuid>,
+    /// That claimed this e-mail address, in lower case.
+    pub identity: Option<String>,
     /// That asked for this model.
     pub model: Option<String>,
     /// That this provider served.
@@ -110,7 +116,8 @@ const PAGE: &str = "SELECT page.id, page.at, request_id, gateway, NULLIF(page.ap
     NULLIF(served_model, '') AS served_model, NULLIF(provider, '') AS provider, NULLIF(endpoint, '') AS endpoint,
     NULLIF(page.status, 0) AS status, NULLIF(code, '') AS code, input_tokens, cached_input_tokens, output_tokens,
     reasoning_tokens, cost, NULLIF(price_version, 0) AS price_version, settlement, latency_ms, first_token_ms,
-    streamed, NULLIF(client_address, '') AS client_address, NULLIF(conversation_id, '') AS conversation_id, metadata
+    streamed, NULLIF(client_address, '') AS client_address, NULLIF(conversation_id, '') AS conversation_id,
+    NULLIF(identity, '') AS identity, identity_source, metadata
     FROM (SELECT * FROM records {where} ORDER BY id DESC {limit}) AS page
     LEFT JOIN apps ON apps.id = page.app_id LEFT JOIN keys ON keys.id = page.key_id
     LEFT JOIN users ON users.id = page.user_id ORDER BY page.id DESC";
@@ -121,7 +128,8 @@ impl Store {
     /// # Errors
     /// The database is away.
     pub async fn logs(&self, filter: &LogFilter, limit: i64) -> sqlx::Result<Vec<Log>> {
-        let LogFilter { scope, app, key, user, model, provider, status, code, from, to, before } = filter;
+        let LogFilter { scope, app, key, user, identity, model, provider, status, code, from, to, before } =
+            filter;
         // Failures and refusals have partial indexes, which a query must name to be given them.
         let at_least = match status {
             Some((500.., _)) => "status >= 500 AND status >=",
@@ -132,6 +140,7 @@ impl Store {
             .text("app_id =", app.as_ref())
             .text("key_id =", key.as_ref())
             .text("user_id =", user.as_ref())
+            .text("identity =", identity.as_ref())
             .text("model =", model.as_ref())
             .text("provider =", provider.as_ref())
             .number(at_least, status.map(|(least, _)| least.into()))
@@ -188,6 +197,8 @@ impl TryFrom<AnyRow> for Log {
             streamed: row.flag("streamed")?,
             client_address: row.try_get("client_address")?,
             conversation_id: row.try_get("conversation_id")?,
+            identity: row.try_get("identity")?,
+            identity_source: row.try_get("identity_source")?,
             metadata,
         })
     }

@@ -1,6 +1,10 @@
 //! From the control plane's types to the wire's.
 
+use std::collections::BTreeMap;
+
 use latchkey_core::catalogue::Price;
+use latchkey_core::identity::key::{Algorithm, PublicKey};
+use latchkey_core::identity::{IdentitySettings, JwtKeys, JwtSettings, pem};
 use latchkey_core::limits::{BucketKind, Limits};
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::CredentialMode;
@@ -12,8 +16,8 @@ use crate::store::models::Model;
 use crate::store::prices::Charged;
 use crate::store::providers::Provider;
 
-/// An app as gateways hold it.
-pub(super) fn policy(app: &App) -> wire::AppPolicy {
+/// An app as gateways hold it, with the keys of the JWK set that it names.
+pub(super) fn policy(app: &App, sets: &BTreeMap<String, Vec<PublicKey>>) -> wire::AppPolicy {
     let settings = &app.settings;
     wire::AppPolicy {
         id: app.id.as_bytes().to_vec(),
@@ -30,9 +34,35 @@ pub(super) fn policy(app: &App) -> wire::AppPolicy {
         addresses: settings.ip_allow_list.clone().map(|ranges| wire::AddressList { ranges }),
         limits: limits_if_any(&settings.limits),
         named_key_limits: limits_if_any(&settings.named_key_limits),
-        identity: None,
+        identity: identity(&settings.identity, sets),
         conversation_required: settings.require_conversation_id,
     }
+}
+
+fn identity(settings: &IdentitySettings, sets: &BTreeMap<String, Vec<PublicKey>>) -> Option<wire::Identity> {
+    let IdentitySettings { header, enforce, allowed_domains, jwt } = settings;
+    let learns = *header || *enforce || jwt.is_some();
+    let jwt = jwt.as_ref().map(|JwtSettings { keys, issuers, parties, email_claim }| wire::Jwt {
+        keys: match keys {
+            JwtKeys::JwksUrl(url) => sets.get(url).into_iter().flatten().map(jwt_key).collect(),
+            // It was read when it was written. Without a key every token is refused.
+            JwtKeys::Pem(text) => pem::read(text).iter().flatten().map(jwt_key).collect(),
+        },
+        issuers: issuers.clone().map(|names| wire::Names { names }),
+        parties: parties.clone().map(|names| wire::Names { names }),
+        email_claim: email_claim.clone(),
+    });
+    let domains = allowed_domains.clone().map(|names| wire::Names { names });
+    learns.then_some(wire::Identity { header: *header, enforce: *enforce, domains, jwt })
+}
+
+fn jwt_key(PublicKey { kid, algorithm, bytes }: &PublicKey) -> wire::JwtKey {
+    let algorithm = match algorithm {
+        Algorithm::Rs256 => wire::JwtAlgorithm::Rs256,
+        Algorithm::Es256 => wire::JwtAlgorithm::Es256,
+        Algorithm::EdDsa => wire::JwtAlgorithm::Eddsa,
+    };
+    wire::JwtKey { kid: kid.clone(), algorithm: algorithm.into(), key: bytes.clone() }
 }
 
 fn limits_if_any(own: &Limits) -> Option<wire::Limits> {

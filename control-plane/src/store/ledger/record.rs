@@ -59,6 +59,10 @@ pub struct Record {
     pub client_address: String,
     /// Of which conversation it is a part.
     pub conversation_id: String,
+    /// The e-mail address that it claimed, in lower case; empty when it claimed none.
+    pub identity: String,
+    /// `none`, `key`, `jwt` or `header`.
+    pub identity_source: &'static str,
 }
 
 /// A record to insert.
@@ -66,6 +70,8 @@ pub struct Record {
 pub struct RecordRow<'a> {
     /// What the request did.
     pub record: &'a Record,
+    /// Whose it is: by the key, or by the address that it claimed.
+    pub user_id: Option<Uuid>,
     /// Which gateway says so.
     pub gateway: &'a str,
     /// The app's metadata, as JSON.
@@ -98,10 +104,12 @@ struct Row<'a> {
     streamed: u8,
     client_address: &'a str,
     conversation_id: &'a str,
+    identity: &'a str,
+    identity_source: &'a str,
     metadata: &'a str,
 }
 
-const COLUMNS: [Column; 25] = [
+const COLUMNS: [Column; 27] = [
     Number("at"),
     Text("request_id"),
     Text("gateway"),
@@ -126,6 +134,8 @@ const COLUMNS: [Column; 25] = [
     Number("streamed"),
     Text("client_address"),
     Text("conversation_id"),
+    Text("identity"),
+    Text("identity_source"),
     Text("metadata"),
 ];
 
@@ -143,14 +153,14 @@ impl Tx {
     }
 }
 
-fn row<'a>(RecordRow { record, gateway, metadata }: &'a RecordRow<'_>) -> Row<'a> {
+fn row<'a>(RecordRow { record, user_id, gateway, metadata }: &'a RecordRow<'_>) -> Row<'a> {
     Row {
         at: record.at_ms,
         request_id: &record.request_id,
         gateway,
         app_id: record.app_id,
         key_id: record.key_id,
-        user_id: record.user_id.map(|id| id.to_string()).unwrap_or_default(),
+        user_id: user_id.map(|id| id.to_string()).unwrap_or_default(),
         model: &record.model,
         served_model: &record.served_model,
         provider: &record.provider,
@@ -169,6 +179,8 @@ fn row<'a>(RecordRow { record, gateway, metadata }: &'a RecordRow<'_>) -> Row<'a
         streamed: u8::from(record.streamed),
         client_address: &record.client_address,
         conversation_id: &record.conversation_id,
+        identity: &record.identity,
+        identity_source: record.identity_source,
         metadata,
     }
 }

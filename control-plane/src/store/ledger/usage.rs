@@ -54,16 +54,16 @@ pub struct Sums {
 const DAY_MS: i64 = 86_400_000;
 
 impl Sums {
-    /// Adds a record. The model is named only where a provider was asked: what clients invent would make
+    /// Adds a record of this user's. The model is named only where a provider was asked: what clients invent would make
     /// a sum of its own each time.
-    pub fn add(&mut self, record: &Record) {
+    pub fn add(&mut self, record: &Record, user_id: Option<Uuid>) {
         let key = UsageKey {
             day: record.at_ms.div_euclid(DAY_MS),
             app_id: record.app_id,
             key_id: record.key_id,
             model: if record.served_model.is_empty() { String::new() } else { record.model.clone() },
             provider: record.provider.clone(),
-            user_id: record.user_id,
+            user_id,
         };
         let sum = self.days.entry(key).or_default();
         let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);

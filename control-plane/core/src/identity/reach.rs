@@ -1,0 +1,205 @@
+//! Which addresses the control plane asks for JWK sets. An admin names the URL; what answers must not be
+//! the control plane's own neighbourhood by accident, and never a cloud's metadata.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use url::{Host, Url};
+
+/// What may be asked, beside the public network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Private networks.
+    pub private: bool,
+    /// This machine.
+    pub loopback: bool,
+}
+
+/// Why an address is not asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OutOfReach {
+    /// Link-local addresses and metadata services are not asked, whatever is set.
+    #[error("{0} is a link-local or otherwise special address, which is never asked")]
+    Special(IpAddr),
+    /// A private network.
+    #[error("{0} is a private address: set LATCHKEY_JWKS_ALLOW_PRIVATE=true to ask it")]
+    Private(IpAddr),
+}
+
+/// The metadata services of clouds, outside of link-local ranges.
+const METADATA: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+];
+
+impl Reach {
+    /// Allows an address, or says why not.
+    ///
+    /// # Errors
+    /// As said.
+    pub fn check(self, address: IpAddr) -> Result<(), OutOfReach> {
+        let inner = embedded(address);
+        let special = METADATA.contains(&inner)
+            || match inner {
+                IpAddr::V4(v4) => {
+                    v4.is_link_local() || v4.is_multicast() || v4.is_broadcast() || v4.octets()[0] == 0
+                }
+                IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.is_multicast() || v6.is_unspecified(),
+            };
+        if special {
+            return Err(OutOfReach::Special(address));
+        }
+        let allowed = if inner.is_loopback() { self.loopback } else { self.private || !is_private(inner) };
+        if allowed { Ok(()) } else { Err(OutOfReach::Private(address)) }
+    }
+}
+
+/// The IPv4 address within an IPv6 one: mapped, compatible, NAT64 or 6to4.
+fn embedded(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address else { return address };
+    let [a, b, c, d, e, f, g, h] = v6.segments();
+    let v4 = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)));
+    match [a, b, c, d, e, f] {
+        [0, 0, 0, 0, 0, 0xffff] | [0x64, 0xff9b, 0, 0, 0, 0] => v4(g, h),
+        [0, 0, 0, 0, 0, 0] if g != 0 => v4(g, h),
+        [0x2002, high, low, ..] => v4(high, low),
+        _ => address,
+    }
+}
+
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            let shared = a == 100 && b & 0xc0 == 64;
+            let special = (a, b, c) == (192, 0, 0) || a == 198 && b & 0xfe == 18 || a >= 240;
+            v4.is_private() || shared || special || v4.is_documentation()
+        }
+        IpAddr::V6(v6) => {
+            let first = v6.segments()[0];
+            v6.is_unique_local() || first & 0xffc0 == 0xfec0 || (first, v6.segments()[1]) == (0x2001, 0xdb8)
+        }
+    }
+}
+
+/// The URL of a JWK set in its normal form: with `https`, or with `http` on this machine.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn jwks_url(text: &str) -> Result<Url, String> {
+    let wrong = |why: &str| Err(why.to_owned());
+    if text.len() > 2048 {
+        return wrong("is longer than 2048 bytes");
+    }
+    let Ok(url) = Url::parse(text.trim()) else { return wrong("is not a URL") };
+    let Some(host) = url.host() else { return wrong("names no host") };
+    let here = match host {
+        Host::Domain(name) => name == "localhost",
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+    };
+    match url.scheme() {
+        "https" => {}
+        "http" if here => {}
+        "http" => return wrong("must begin with https://: whoever is between could send keys of their own"),
+        _ => return wrong("must begin with https://"),
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return wrong("must not hold a user name or a password");
+    }
+    if url.fragment().is_some() {
+        return wrong("must not have a fragment");
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(address: &str, private: bool, loopback: bool) -> bool {
+        Reach { private, loopback }.check(address.parse().unwrap()).is_ok()
+    }
+
+    #[test]
+    fn public_addresses_are_asked() {
+        for address in ["8.8.8.8", "2606:4700::1111", "172.32.0.1", "100.128.0.1", "::ffff:8.8.8.8"] {
+            assert!(check(address, false, false), "{address}");
+        }
+    }
+
+    #[test]
+    fn private_ones_only_where_that_is_said() {
+        for address in [
+            "10.0.0.1",
+            "172.16.0.1",
+            "192.168.1.1",
+            "100.64.0.1",
+            "fd00::1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::a00:1",
+            "2002:a00:1::",
+            "::10.0.0.1",
+            "198.18.0.1",
+        ] {
+            assert!(!check(address, false, true), "{address}");
+            assert!(check(address, true, false), "{address}");
+        }
+        for address in ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1"] {
+            assert!(!check(address, true, false), "{address}");
+            assert!(check(address, false, true), "{address}");
+        }
+    }
+
+    #[test]
+    fn link_local_and_metadata_addresses_never() {
+        for address in [
+            "169.254.169.254",
+            "169.254.0.1",
+            "fe80::1",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "2002:a9fe:a9fe::",
+            "::169.254.169.254",
+            "100.100.100.200",
+            "fd00:ec2::254",
+            "0.0.0.0",
+            "0.1.2.3",
+            "::",
+            "224.0.0.1",
+            "ff02::1",
+            "255.255.255.255",
+        ] {
+            assert!(!check(address, true, true), "{address}");
+        }
+    }
+
+    #[test]
+    fn urls_are_encrypted_or_on_this_machine() {
+        for good in [
+            "https://id.acme.com/keys?x=1",
+            "http://localhost:8000/jwks",
+            "http://127.0.0.1/",
+            "http://[::1]:1/",
+        ] {
+            assert!(jwks_url(good).is_ok(), "{good}");
+        }
+        assert_eq!(jwks_url(" https://ID.acme.com ").unwrap().as_str(), "https://id.acme.com/");
+        for bad in [
+            "",
+            "id.acme.com",
+            "http://id.acme.com/",
+            "http://10.0.0.1/",
+            "http://localhost.evil.org/",
+            "file:///etc/passwd",
+            "ftp://id.acme.com/",
+            "https://user@id.acme.com/",
+            "https://id.acme.com/#x",
+            "https://",
+            "javascript:alert(1)",
+            "http://127.0.0.1.evil.org/",
+            "gopher://127.0.0.1/",
+        ] {
+            assert!(jwks_url(bad).is_err(), "{bad}");
+        }
+    }
+}

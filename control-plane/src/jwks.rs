@@ -1,0 +1,179 @@
+//! Keeps the JWK sets that apps name: fetched every few minutes, and soon after an app names a new one.
+//! While a source is away its last good keys stay in force.
+
+pub mod fetch;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt as _};
+use jiff::SignedDuration;
+use latchkey_core::actor::Actor;
+use latchkey_core::identity::jwk;
+use latchkey_core::identity::key::PublicKey;
+use serde_json::json;
+
+use crate::action::By;
+use crate::action::audit::Done;
+use crate::store::Store;
+use crate::store::jwks::JwkSet;
+use crate::world::World;
+use fetch::{Answer, Fetcher};
+
+/// How often it is looked whether a set is due.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often a set is fetched whose source does not say.
+const USUAL: Duration = Duration::from_secs(300);
+/// What a source may say instead.
+const SOONEST: Duration = Duration::from_secs(60);
+const LATEST: Duration = Duration::from_secs(900);
+/// When a set is tried again that could not be fetched.
+const RETRY: Duration = Duration::from_secs(30);
+/// How many are fetched at once.
+const AT_ONCE: usize = 8;
+
+/// The job that keeps the sets.
+pub struct Jwks {
+    store: Store,
+    world: World,
+    fetcher: Fetcher,
+    said: Mutex<BTreeMap<String, Said>>,
+}
+
+/// What a source said beside its keys.
+#[derive(Clone, Debug)]
+struct Said {
+    etag: Option<String>,
+    fresh_for: Duration,
+}
+
+impl Jwks {
+    /// A job that has done nothing yet.
+    #[must_use]
+    pub fn new(store: Store, world: World, fetcher: Fetcher) -> Self {
+        Self { store, world, fetcher, said: Mutex::default() }
+    }
+
+    /// Fetches what is due, for as long as the process runs.
+    pub async fn keep(&self) {
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            if let Err(error) = self.refresh().await {
+                tracing::warn!(%error, "could not look after the JWK sets");
+            }
+        }
+    }
+
+    /// Fetches what is due, once.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn refresh(&self) -> sqlx::Result<()> {
+        let due: Vec<_> = self.store.jwk_sets().await?.into_iter().filter(|set| self.is_due(set)).collect();
+        if due.is_empty() {
+            return Ok(());
+        }
+        let used = self.tidy(&due).await?;
+        let due = due.into_iter().filter(|set| used.contains(&set.url));
+        let mut fetched = stream::iter(due.map(|set| self.fetch(set))).buffer_unordered(AT_ONCE);
+        while let Some(outcome) = fetched.next().await {
+            outcome?;
+        }
+        Ok(())
+    }
+
+    fn is_due(&self, set: &JwkSet) -> bool {
+        let usual = self.said(&set.url).map_or(USUAL, |said| said.fresh_for);
+        let interval = if set.error.is_empty() { usual } else { RETRY };
+        let age = self.world.now().duration_since(set.tried_at);
+        // A clock that was set back does not keep it from being due.
+        age.is_negative() || age >= SignedDuration::try_from(interval).unwrap_or(SignedDuration::MAX)
+    }
+
+    /// The URLs that apps name. Those of `due` that none does are forgotten; those that are not known are
+    /// noted.
+    async fn tidy(&self, due: &[JwkSet]) -> sqlx::Result<BTreeSet<String>> {
+        let mut tx = self.store.begin().await?;
+        let used: BTreeSet<_> = tx.apps_with_jwk_sets().await?.into_keys().collect();
+        for url in &used {
+            tx.want_jwk_set(url).await?;
+        }
+        for set in due.iter().filter(|set| !used.contains(&set.url)) {
+            tx.forget_jwk_set(&set.url).await?;
+            self.lock().remove(&set.url);
+        }
+        tx.commit().await?;
+        Ok(used)
+    }
+
+    async fn fetch(&self, set: JwkSet) -> sqlx::Result<()> {
+        let etag = self.said(&set.url).and_then(|said| said.etag).filter(|_| !set.keys.is_empty());
+        let answer = self.fetcher.fetch(&set.url, etag.as_deref()).await;
+        let read =
+            answer.map_err(|failed| failed.to_string()).and_then(|Answer { body, etag, fresh_for }| {
+                let keys = body.map(|body| jwk::read(&body)).transpose().map_err(|bad| bad.to_string())?;
+                let fresh_for = fresh_for.map_or(USUAL, |told| told.clamp(SOONEST, LATEST));
+                Ok((keys, Said { etag, fresh_for }))
+            });
+        match read {
+            Ok((keys, said)) => {
+                self.lock().insert(set.url.clone(), said);
+                self.keep_keys(&set.url, keys).await
+            }
+            Err(error) => {
+                if error != set.error {
+                    tracing::warn!(
+                        url = set.url,
+                        error,
+                        "a JWK set could not be fetched; its last keys stay"
+                    );
+                }
+                self.store.jwk_set_tried(&set.url, self.world.now(), &error).await
+            }
+        }
+    }
+
+    /// Stores what was fetched (none: it is as it was), and has gateways be sent what changed.
+    async fn keep_keys(&self, url: &str, keys: Option<Vec<PublicKey>>) -> sqlx::Result<()> {
+        let now = self.world.now();
+        let mut tx = self.store.begin().await?;
+        let Some(set) = tx.jwk_set(url).await? else { return Ok(()) };
+        let new = JwkSet {
+            keys: keys.unwrap_or_else(|| set.keys.clone()),
+            url: set.url,
+            fetched_at: Some(now),
+            tried_at: now,
+            error: String::new(),
+        };
+        tx.write_jwk_set(&new).await?;
+        if new.keys != set.keys {
+            // Taken before the apps are read, so that none is missed that is written at the same time.
+            let revision = tx.revision(&self.world).await?;
+            let apps = tx.apps_with_jwk_sets().await?.remove(url).unwrap_or_default();
+            tx.publish_apps(&apps, revision).await?;
+            let by = By { actor: &Actor::system("jwks"), world: &self.world };
+            let names = |keys: &[PublicKey]| keys.iter().map(|key| key.kid.clone()).collect::<Vec<_>>();
+            by.audit(&mut tx, Done {
+                action: "jwks.changed",
+                kind: "jwks",
+                id: url.to_owned(),
+                name: url,
+                app: None,
+                data: json!({"keys_before": names(&set.keys), "keys_after": names(&new.keys), "apps": apps.len()}),
+            });
+            tracing::info!(url, keys = new.keys.len(), apps = apps.len(), "a JWK set has changed");
+        }
+        tx.commit().await
+    }
+
+    fn said(&self, url: &str) -> Option<Said> {
+        self.lock().get(url).cloned()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Said>> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

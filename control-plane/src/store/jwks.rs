@@ -1,0 +1,175 @@
+//! The JWK sets that apps name, as they were last fetched.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use latchkey_core::identity::key::PublicKey;
+use latchkey_core::settings::AppSettings;
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+use uuid::Uuid;
+
+use super::row::{Columns as _, unfit};
+use super::{Store, Tx};
+
+/// A JWK set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwkSet {
+    /// Where it is published.
+    pub url: String,
+    /// Its keys, of the last answer that was good.
+    pub keys: Vec<PublicKey>,
+    /// When that was; none before the first.
+    pub fetched_at: Option<Timestamp>,
+    /// When it was last asked for, for good or bad.
+    pub tried_at: Timestamp,
+    /// Why that failed; empty when it did not.
+    pub error: String,
+}
+
+impl TryFrom<AnyRow> for JwkSet {
+    type Error = sqlx::Error;
+
+    fn try_from(row: AnyRow) -> sqlx::Result<Self> {
+        let keys: &str = row.try_get("keys")?;
+        Ok(Self {
+            url: row.try_get("url")?,
+            keys: serde_json::from_str(keys).map_err(|error| unfit("keys", error))?,
+            fetched_at: row.optional_time("fetched_at")?,
+            tried_at: row.time("tried_at")?,
+            error: row.try_get("error")?,
+        })
+    }
+}
+
+/// Settings that name a JWK set.
+const NAMES_A_SET: &str = r#"%"jwks_url":%"#;
+
+impl Store {
+    /// Every JWK set, by its URL.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn jwk_sets(&self) -> sqlx::Result<Vec<JwkSet>> {
+        sqlx::query("SELECT url, keys, fetched_at, tried_at, error FROM jwks ORDER BY url")
+            .fetch_all(&self.pool)
+            .await?
+            .into_iter()
+            .map(JwkSet::try_from)
+            .collect()
+    }
+
+    /// The keys of every JWK set.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn jwk_keys(&self) -> sqlx::Result<BTreeMap<String, Vec<PublicKey>>> {
+        Ok(self.jwk_sets().await?.into_iter().map(|set| (set.url, set.keys)).collect())
+    }
+
+    /// Notes that the set was asked for at `at`, and why that failed; what is held of it stays.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn jwk_set_tried(&self, url: &str, at: Timestamp, error: &str) -> sqlx::Result<()> {
+        sqlx::query("UPDATE jwks SET tried_at = $1, error = $2 WHERE url = $3")
+            .bind(at.as_millisecond())
+            .bind(error.to_owned())
+            .bind(url.to_owned())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+}
+
+impl Tx {
+    /// Notes that an app names this set: it is fetched soon, if it was not.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn want_jwk_set(&mut self, url: &str) -> sqlx::Result<()> {
+        sqlx::query(
+            "INSERT INTO jwks (url, keys, tried_at, error) VALUES ($1, '[]', 0, '') ON CONFLICT (url) DO NOTHING",
+        )
+        .bind(url.to_owned())
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(())
+    }
+
+    /// The set of this URL; on PostgreSQL locked until the transaction ends.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn jwk_set(&mut self, url: &str) -> sqlx::Result<Option<JwkSet>> {
+        sqlx::query(
+            "UPDATE jwks SET url = url WHERE url = $1 RETURNING url, keys, fetched_at, tried_at, error",
+        )
+        .bind(url.to_owned())
+        .fetch_optional(&mut *self.inner)
+        .await?
+        .map(JwkSet::try_from)
+        .transpose()
+    }
+
+    /// Writes what was fetched.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn write_jwk_set(&mut self, set: &JwkSet) -> sqlx::Result<()> {
+        sqlx::query("UPDATE jwks SET keys = $1, fetched_at = $2, tried_at = $3, error = $4 WHERE url = $5")
+            .bind(serde_json::to_string(&set.keys).map_err(|error| sqlx::Error::Encode(error.into()))?)
+            .bind(set.fetched_at.map(Timestamp::as_millisecond))
+            .bind(set.tried_at.as_millisecond())
+            .bind(set.error.clone())
+            .bind(set.url.clone())
+            .execute(&mut *self.inner)
+            .await?;
+        Ok(())
+    }
+
+    /// Forgets a set that no app names.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn forget_jwk_set(&mut self, url: &str) -> sqlx::Result<()> {
+        let query = sqlx::query("DELETE FROM jwks WHERE url = $1").bind(url.to_owned());
+        query.execute(&mut *self.inner).await?;
+        Ok(())
+    }
+
+    /// The apps that name JWK sets, by the URL. One whose settings cannot be read is left out.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn apps_with_jwk_sets(&mut self) -> sqlx::Result<BTreeMap<String, Vec<Uuid>>> {
+        let rows = sqlx::query("SELECT id, settings FROM apps WHERE deleted_at IS NULL AND settings LIKE $1")
+            .bind(NAMES_A_SET)
+            .fetch_all(&mut *self.inner)
+            .await?;
+        let mut apps = BTreeMap::<String, Vec<Uuid>>::new();
+        for row in rows {
+            let settings: &str = row.try_get("settings")?;
+            let Ok(settings) = serde_json::from_str::<AppSettings>(settings) else { continue };
+            if let Some(url) = settings.identity.jwks_url() {
+                apps.entry(url.to_owned()).or_default().push(row.uuid("id")?);
+            }
+        }
+        Ok(apps)
+    }
+
+    /// Has gateways be sent these apps again.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn publish_apps(&mut self, ids: &[Uuid], revision: i64) -> sqlx::Result<()> {
+        for id in ids {
+            sqlx::query("UPDATE apps SET revision = $1 WHERE id = $2")
+                .bind(revision)
+                .bind(id.to_string())
+                .execute(&mut *self.inner)
+                .await?;
+        }
+        Ok(())
+    }
+}
