@@ -20,7 +20,8 @@ on_both! {
             "model": "gpt-4o", "served_model": "gpt-4o-2024-08-06", "provider": "openai", "status": 200,
             "input_tokens": 10, "cached_input_tokens": 4, "output_tokens": 20, "reasoning_tokens": 5,
             "cost": 225_000, "price_version": 3, "settlement": "reported", "latency_ms": 900, "first_token_ms": 80,
-            "streamed": 1, "client_address": "10.0.0.1", "conversation_id": "c-1", "metadata": "{\"team\":\"a\"}"
+            "streamed": 1, "client_address": "10.0.0.1", "conversation_id": "c-1", "identity": "al@acme.com",
+            "identity_source": "jwt", "metadata": "{\"team\":\"a\"}"
         })).await;
         test.insert("records", json!({"request_id": "r2", "status": 0, "endpoint": ""})).await;
         let page = test.get("/logs").await.expect(StatusCode::OK);
@@ -39,7 +40,7 @@ on_both! {
             "input_tokens": 10, "cached_input_tokens": 4, "output_tokens": 20, "reasoning_tokens": 5,
             "cost": "0.000225", "price_version": 3, "settlement": "reported", "latency_ms": 900,
             "first_token_ms": 80, "streamed": true, "client_address": "10.0.0.1", "conversation_id": "c-1",
-            "metadata": {"team": "a"}
+            "identity": "al@acme.com", "identity_source": "jwt", "metadata": {"team": "a"}
         }));
         for absent in ["app_id", "app_name", "user_name", "model", "endpoint", "status", "price_version",
             "first_token_ms", "client_address"] {
@@ -58,7 +59,7 @@ on_both! {
             ("r4", 3000, &b, "gpt-4o", "openai", 500, ""),
         ] {
             test.insert("records", json!({"request_id": request, "at": START_MS + at, "app_id": app, "key_id": app,
-                "user_id": app, "model": model, "provider": provider, "status": status, "code": code})).await;
+                "user_id": app, "identity": format!("{}@acme.com", request), "model": model, "provider": provider, "status": status, "code": code})).await;
         }
         for (query, requests) in [
             (String::new(), vec!["r4", "r3", "r2", "r1"]),
@@ -66,6 +67,7 @@ on_both! {
             (format!("?key_id={b}"), vec!["r4", "r3"]),
             (format!("?user_id={b}&model=gpt-4o"), vec!["r4"]),
             ("?model=claude".into(), vec!["r3"]),
+            ("?identity=R2@acme.com".into(), vec!["r2"]),
             ("?provider=openai&status=200".into(), vec!["r1"]),
             ("?status=4xx".into(), vec!["r3", "r2"]),
             ("?status=429".into(), vec!["r2"]),

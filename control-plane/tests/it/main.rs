@@ -12,6 +12,7 @@ mod explain;
 mod feed;
 mod gateways;
 mod idempotency;
+mod identity;
 mod keys;
 mod ledger;
 mod limits;

@@ -68,6 +68,8 @@ pub struct Record {
     pub streamed: bool,
     pub client_address: String,
     pub conversation_id: Option<String>,
+    pub identity: Option<String>,
+    pub identity_source: String,
     pub metadata: Value,
 }
 

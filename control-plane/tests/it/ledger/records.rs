@@ -67,6 +67,8 @@ on_both! {
             streamed: true,
             client_address: "10.0.0.1".to_owned(),
             conversation_id: "c-1".to_owned(),
+            identity: "Alice@acme.com".to_owned(),
+            identity_source: 2,
             ..record(&test, &app, 1, vec![])
         };
         let refused = Record {
@@ -82,11 +84,11 @@ on_both! {
             || ' ' || served_model || ' ' || provider || ' ' || endpoint || ' ' || status || ' ' || code || ' ' || input_tokens || ' ' ||
             cached_input_tokens || ' ' || output_tokens || ' ' || reasoning_tokens || ' ' || cost || ' ' || price_version || ' ' ||
             settlement || ' ' || latency_ms || ' ' || first_token_ms || ' ' || streamed || ' ' || client_address || ' ' ||
-            conversation_id || ' ' || metadata";
+            conversation_id || ' ' || identity || ' ' || identity_source || ' ' || metadata";
         let rows = texts(&test, &format!("SELECT {columns} FROM records WHERE first_token_ms IS NOT NULL")).await;
         let expected = format!(
             "{} request-1 gateway-a {} {} 07070707-0707-0707-0707-070707070707 gpt-4o gpt-4o openai chat_completions 200  10 4 20 5 42 3 \
-             reported 900 100 1 10.0.0.1 c-1 {{\"team\":\"ä\"}}",
+             reported 900 100 1 10.0.0.1 c-1 alice@acme.com jwt {{\"team\":\"ä\"}}",
             START_MS - 1_000, id(&app), id(&app["key"]),
         );
         assert_eq!(rows, [expected]);
@@ -212,5 +214,33 @@ on_both! {
         let acknowledged: Vec<_> = answer.acknowledged.iter().map(|each| (each.worker, each.sequence)).collect();
         assert_eq!(acknowledged, [(0, 300), (1, 2), (2, 0)]);
         assert_eq!(number(&test, "SELECT COUNT(*) FROM records").await, 302);
+    }
+}
+
+on_both! {
+    async fn a_record_is_of_the_user_who_has_the_address_that_it_claims(test: Test) {
+        let app = app(&test, |_| {}).await;
+        let alice = test.user("alice@acme.com").await;
+        let plane = ControlPlane::start(&test).await;
+        let mut gateway = plane.gateway("a").await;
+        let claims = |sequence, email: &str, source: i32| Record {
+            identity: email.to_owned(), identity_source: source, ..record(&test, &app, sequence, vec![])
+        };
+        let records = vec![
+            claims(1, "alice@acme.com", 2),
+            claims(2, "ALICE@acme.com", 3),
+            claims(3, "stranger@acme.com", 3),
+            claims(4, "", 0),
+            // What the key says counts.
+            Record { user_id: vec![7; 16], ..claims(5, "alice@acme.com", 1) },
+            claims(6, "' OR 1=1 --@acme.com", 99),
+        ];
+        assert_eq!(gateway.record(records).await, 6);
+        let users = texts(&test, "SELECT user_id FROM records ORDER BY id").await;
+        assert_eq!(users, [&alice, &alice, "", "", "07070707-0707-0707-0707-070707070707", ""]);
+        let sources = texts(&test, "SELECT identity_source FROM records ORDER BY id").await;
+        assert_eq!(sources, ["jwt", "header", "header", "none", "key", "none"]);
+        let sum = format!("SELECT requests FROM usage_days WHERE user_id = '{alice}'");
+        assert_eq!(number(&test, &sum).await, 2);
     }
 }

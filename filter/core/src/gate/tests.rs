@@ -157,6 +157,80 @@ fn an_address_outside_the_allow_list_is_refused() {
     assert_eq!(denied(run(&ranges(&["0.0.0.0/0"]), &unknown, &headers, BODY)), Code::IpNotAllowed);
 }
 
+/// A call with the app key and further headers.
+fn call(store: &Memory, path: &str, extra: &[(&str, &str)]) -> Outcome {
+    let bearer = format!("Bearer {}", testing::app_key().expose());
+    let headers = headers("POST", path, &[&[("authorization", bearer.as_str())], extra].concat());
+    run(store, &Place::at(1000, "192.0.2.1"), &headers, BODY)
+}
+
+#[test]
+fn headers_of_the_user_and_the_conversation_never_reach_a_provider() {
+    let claims =
+        [("x-user-email", "a@acme.com"), ("x-user-token", "x"), ("x-conversation-id", "c"), ("x-kept", "y")];
+    let store = gateway(testing::increment());
+    let forward = forwarded(call(&store, CHAT, &claims));
+    let headers = headers("POST", CHAT, &claims);
+    let removed: Vec<_> = forward
+        .edits(Headers(&headers))
+        .into_iter()
+        .filter(|edit| edit.value.is_none())
+        .map(|edit| edit.name)
+        .collect();
+    assert_eq!(removed, ["x-user-email", "x-user-token", "x-conversation-id"]);
+}
+
+#[test]
+fn a_conversation_is_asked_for_where_the_app_wants_it() {
+    let with = |store: &Memory, id: &str| call(store, CHAT, &[("x-conversation-id", id)]);
+    let store = with_app(|app| app.conversation_required = true);
+    assert_eq!(denied(call(&store, CHAT, &[])), Code::ConversationIdRequired);
+    assert_eq!(denied(with(&store, "a b")), Code::InvalidConversationId);
+    forwarded(with(&store, "chat-7"));
+    let Outcome::Reply(list) = run(
+        &store,
+        &Place::at(1000, "192.0.2.1"),
+        &headers("GET", "/v1/models", &[("x-api-key", testing::app_key().expose())]),
+        b"",
+    ) else {
+        panic!("a list of models is answered");
+    };
+    assert_eq!(list.status, 200, "it is no part of a conversation");
+    let store = gateway(testing::increment());
+    forwarded(with(&store, "a b"));
+}
+
+#[test]
+fn who_it_is_comes_after_the_address_and_before_the_body() {
+    let identity = wire::Identity { header: true, enforce: true, ..wire::Identity::default() };
+    let store = with_app(|app| app.identity = Some(identity.clone()));
+    assert_eq!(denied(call(&store, CHAT, &[])), Code::IdentityRequired);
+    let Outcome::Reply(list) = run(
+        &store,
+        &Place::at(1000, "192.0.2.1"),
+        &headers("GET", "/v1/models", &[("x-api-key", testing::app_key().expose())]),
+        b"",
+    ) else {
+        panic!("a list of models is answered");
+    };
+    assert_eq!(list.code, Some(Code::IdentityRequired), "it tells what the app may use");
+    let bearer = format!("Bearer {}", testing::app_key().expose());
+    let claims = headers("POST", CHAT, &[("authorization", &bearer), ("x-user-email", "Al@acme.com")]);
+    let Outcome::Reply(reply) = run(&store, &Place::at(1000, "192.0.2.1"), &claims, b"{}") else {
+        panic!("no model is named");
+    };
+    assert_eq!(
+        reply.attribution.unwrap().identity.email(),
+        Some("al@acme.com"),
+        "refusals are attributed too"
+    );
+    let store = with_app(|app| {
+        app.identity = Some(identity);
+        app.addresses = Some(wire::AddressList { ranges: vec!["10.0.0.0/8".into()] });
+    });
+    assert_eq!(denied(call(&store, CHAT, &[])), Code::IpNotAllowed);
+}
+
 #[test]
 fn models_are_refused_by_the_first_rule_that_excludes_them() {
     let store = with_app(|app| app.models = Some(testing::only(&["gpt-*"])));
