@@ -4,6 +4,7 @@ mod convert;
 
 use std::collections::BTreeMap;
 
+use latchkey_core::identity::key::PublicKey;
 use latchkey_core::limits::Limits;
 use latchkey_core::status::Status;
 use latchkey_discovery::source::{Batch, From};
@@ -108,12 +109,8 @@ impl Store {
     async fn push_apps(&self, page: &mut Page, revision: i64, id: String) -> sqlx::Result<Option<Cursor>> {
         let rows = self.apps_changed(revision, &id, page.room()).await?;
         let whole = rows.len() < page.rows();
-        let names_a_set = |app: &App| app.settings.identity.jwks_url().is_some();
         // Read after the apps: whatever changes later comes with a revision of its own.
-        let sets = match rows.iter().filter_map(|row| row.app.as_ref().ok()).any(names_a_set) {
-            true => self.jwk_keys().await?,
-            false => BTreeMap::new(),
-        };
+        let sets = self.key_sets(rows.iter().filter_map(|row| row.app.as_ref().ok())).await?;
         let mut next = None;
         for row in rows {
             next = Some(Cursor::Apps(row.revision, row.id.to_string()));
@@ -125,6 +122,17 @@ impl Store {
             }
         }
         Ok(next.filter(|_| !whole))
+    }
+
+    /// The JWK sets, where one of these apps names one.
+    async fn key_sets<'a>(
+        &self,
+        mut apps: impl Iterator<Item = &'a App>,
+    ) -> sqlx::Result<BTreeMap<String, Vec<PublicKey>>> {
+        if apps.any(|app| app.settings.identity.jwks_url().is_some()) {
+            return self.jwk_keys().await;
+        }
+        Ok(BTreeMap::new())
     }
 
     async fn push_keys(&self, page: &mut Page, revision: i64, id: String) -> sqlx::Result<Option<Cursor>> {
@@ -182,7 +190,8 @@ impl Store {
         let row = query.fetch_one(&self.pool).await?;
         let mut page = Page { batch: Batch::default(), resources: 0, bytes: 0, limit: usize::MAX };
         key_rows(&row)?.iter().for_each(|row| push_records(row, &mut page));
-        page.batch.apps.push(policy(app));
+        let sets = self.key_sets(std::iter::once(app)).await?;
+        page.batch.apps.push(policy(app, &sets));
         page.batch.catalogue = Some(catalogue(self.providers().await?, self.models().await?));
         Ok(page.batch)
     }
