@@ -59,6 +59,12 @@ impl Role {
         if rank(self) < rank(most) { most } else { self }
     }
 
+    /// Whether a person with the role `own` may give this one to a token: never a gateway's.
+    #[must_use]
+    pub fn within(self, own: Self) -> bool {
+        self != Self::Gateway && self.capped(own) == self
+    }
+
     /// The role's word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -73,6 +79,9 @@ impl Role {
 }
 
 impl Permission {
+    /// Every permission.
+    pub const ALL: [Self; 4] = [Self::GatewayRead, Self::GatewayUpdate, Self::MembersUpdate, Self::Stream];
+
     /// The permission's name, as errors give it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -105,5 +114,17 @@ mod tests {
         assert_eq!(permitted(Permission::GatewayUpdate), [Role::Owner, Role::Admin]);
         assert_eq!(permitted(Permission::MembersUpdate), [Role::Owner]);
         assert_eq!(permitted(Permission::Stream), [Role::Gateway]);
+    }
+
+    #[test]
+    fn a_token_has_no_role_beyond_that_of_its_maker() {
+        for own in Role::ALL {
+            for given in Role::ALL {
+                let more = Permission::ALL.into_iter().any(|each| given.permits(each) && !own.permits(each));
+                assert!(!given.within(own) || !more, "{given:?} by {own:?}");
+            }
+            assert!(!Role::Gateway.within(own), "a gateway's token by {own:?}");
+        }
+        assert!(Role::Owner.within(Role::Owner) && Role::User.within(Role::Owner));
     }
 }
