@@ -4,12 +4,17 @@ pub mod apps;
 pub mod audit;
 pub mod change_requests;
 pub mod content;
+pub mod invitations;
 pub mod keys;
 pub mod models;
+pub mod passwords;
 pub mod providers;
+pub mod sessions;
+pub mod sign_in;
 pub mod tokens;
 pub mod users;
 
+use jiff::SignedDuration;
 use latchkey_core::actor::Actor;
 use latchkey_core::expiry::BadExpiry;
 use latchkey_core::invalid::{FieldError, Invalid};
@@ -17,6 +22,7 @@ use latchkey_core::status::Final;
 use secrecy::SecretString;
 
 use crate::seal::{MasterKey, Sealed};
+use crate::sign_in::passwords::Busy;
 use crate::store::keys::Key;
 use crate::world::World;
 
@@ -82,6 +88,36 @@ pub enum Refusal {
     /// Fields that are wrong.
     #[error("{} fields are wrong", .0.0.len())]
     Invalid(Invalid),
+    /// Who it is was not shown: a stable code, and what to do.
+    #[error("{detail}")]
+    Unrecognised {
+        /// Stable, for programs.
+        code: &'static str,
+        /// For people.
+        detail: String,
+    },
+    /// They are known, and may not: a stable code, and what to do.
+    #[error("{detail}")]
+    Forbidden {
+        /// Stable, for programs.
+        code: &'static str,
+        /// For people.
+        detail: String,
+    },
+    /// Too many attempts.
+    #[error("there were too many failed attempts: try again in {} seconds", seconds(*.wait))]
+    TooMany {
+        /// Until the next may be made.
+        wait: SignedDuration,
+    },
+    /// What it takes is away: a stable code, and what to do.
+    #[error("{detail}")]
+    Unavailable {
+        /// Stable, for programs.
+        code: &'static str,
+        /// For people.
+        detail: String,
+    },
     /// A stored secret does not open.
     #[error(transparent)]
     Sealed(#[from] Sealed),
@@ -109,6 +145,17 @@ impl Refusal {
     /// One wrong field.
     pub fn field(path: &str, message: impl ToString) -> Self {
         Self::Invalid(FieldError::new(path, message).into())
+    }
+}
+
+/// In whole seconds, rounded up.
+pub fn seconds(wait: SignedDuration) -> i64 {
+    wait.as_secs() + i64::from(wait.subsec_nanos() > 0)
+}
+
+impl From<Busy> for Refusal {
+    fn from(busy: Busy) -> Self {
+        Self::Unavailable { code: "busy", detail: busy.to_string() }
     }
 }
 

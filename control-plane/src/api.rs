@@ -1,5 +1,6 @@
 //! The REST API under `/api/v1`.
 
+pub mod account;
 pub mod activity;
 pub mod apps;
 pub mod audit;
@@ -16,11 +17,14 @@ pub mod keys;
 pub mod logs;
 pub mod metrics;
 pub mod models;
+pub mod oidc;
 pub mod page;
 pub mod problem;
 pub mod propagation;
 pub mod providers;
 pub mod scope;
+pub mod sign_in;
+pub mod tokens;
 pub mod usage;
 pub mod users;
 pub mod versions;
@@ -47,6 +51,8 @@ use crate::action::Context;
 use crate::gateways::Gateways;
 use crate::metrics::Metrics;
 use crate::seal::MasterKey;
+use crate::sign_in::SignIn;
+use crate::sign_in::oidc::CALLBACK;
 use crate::store::Store;
 use crate::world::World;
 
@@ -67,6 +73,8 @@ pub struct Api {
     pub apply_wait: Duration,
     /// What is measured.
     pub metrics: Metrics,
+    /// How people come in.
+    pub sign_in: Arc<SignIn>,
 }
 
 impl Api {
@@ -132,7 +140,23 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(keys::rotate))
         .routes(routes!(keys::value))
         .routes(routes!(users::list, users::create))
-        .routes(routes!(users::read))
+        .routes(routes!(users::read, users::update))
+        .routes(routes!(users::deactivate))
+        .routes(routes!(users::reactivate))
+        .routes(routes!(users::invite))
+        .routes(routes!(users::sessions))
+        .routes(routes!(users::end_sessions))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(sign_in::sign_in))
+        .routes(routes!(sign_in::sign_out))
+        .routes(routes!(sign_in::accept))
+        .routes(routes!(account::me))
+        .routes(routes!(account::password))
+        .routes(routes!(account::sessions))
+        .routes(routes!(account::end_session))
+        .routes(routes!(account::tokens, account::create_token))
+        .routes(routes!(account::revoke_token))
         .routes(routes!(providers::list, providers::create))
         .routes(routes!(providers::read, providers::update, providers::delete))
         .routes(routes!(models::list, models::create))
@@ -165,6 +189,8 @@ pub fn router(api: Api) -> Router {
     let no_sniff = (HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
     routes
         .route("/api/openapi.json", get(|| async move { Json(document) }))
+        .route("/auth/oidc", get(oidc::begin))
+        .route(CALLBACK, get(oidc::finish))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics::scrape))

@@ -3,13 +3,20 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use jiff::Timestamp;
+use ipnet::IpNet;
+use jiff::{SignedDuration, Timestamp};
 use latchkey_core::chain::Anchor;
+use latchkey_core::client::TrustedProxies;
 use latchkey_core::name::{Email, Name};
 use latchkey_core::role::Role;
 use secrecy::SecretString;
 use uuid::Uuid;
+
+use crate::sign_in::oidc::Settings;
+use crate::sign_in::{self, Lasting, PublicUrl, SignIn};
+use crate::world::World;
 
 /// Self-service API keys for an LLM gateway: the control plane.
 #[derive(Debug, Parser)]
@@ -73,6 +80,18 @@ pub enum Admin {
         /// owner, admin or auditor.
         #[arg(long, default_value = "admin")]
         role: Role,
+    },
+    /// Make a new invitation for a user, and print its link once: for an owner who is locked out.
+    Invite {
+        /// Which database.
+        #[command(flatten)]
+        database: Database,
+        /// Their e-mail address.
+        #[arg(long, value_parser = email)]
+        email: Email,
+        /// Where browsers find this Latchkey.
+        #[arg(long, env = "LATCHKEY_PUBLIC_URL", default_value = "http://127.0.0.1:8080")]
+        public_url: PublicUrl,
     },
 }
 
@@ -186,6 +205,123 @@ pub struct Serve {
     /// Days that records of requests are kept; 0 keeps them all. Sums stay.
     #[arg(long, env = "LATCHKEY_RECORD_RETENTION_DAYS", default_value_t = 90)]
     pub record_retention_days: u32,
+    /// Where browsers find this Latchkey; LATCHKEY_HTTP_ADDR by default.
+    #[arg(long, env = "LATCHKEY_PUBLIC_URL")]
+    pub public_url: Option<PublicUrl>,
+    /// The proxies whose X-Forwarded-For is believed: addresses and CIDR ranges.
+    #[arg(long, env = "LATCHKEY_TRUSTED_PROXIES", value_delimiter = ',', value_parser = range)]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Minutes after which an unused session ends.
+    #[arg(long, env = "LATCHKEY_SESSION_IDLE_MINUTES", default_value_t = 12 * 60, value_parser = clap::value_parser!(u32).range(1..))]
+    pub session_idle_minutes: u32,
+    /// Hours after which a session ends at the latest.
+    #[arg(long, env = "LATCHKEY_SESSION_HOURS", default_value_t = 7 * 24, value_parser = clap::value_parser!(u32).range(1..))]
+    pub session_hours: u32,
+    /// The OpenID provider.
+    #[command(flatten)]
+    pub oidc: Oidc,
+}
+
+/// The OpenID provider; without an issuer there is none.
+#[derive(Clone, Debug, Args)]
+pub struct Oidc {
+    /// Its URL, as its metadata has it.
+    #[arg(long, env = "LATCHKEY_OIDC_ISSUER", requires = "oidc_client_id")]
+    pub oidc_issuer: Option<String>,
+    /// What it calls this Latchkey.
+    #[arg(long, env = "LATCHKEY_OIDC_CLIENT_ID", requires = "oidc_issuer")]
+    pub oidc_client_id: Option<String>,
+    /// By which it knows this Latchkey.
+    #[arg(long, env = "LATCHKEY_OIDC_CLIENT_SECRET", hide_env_values = true, conflicts_with = "oidc_client_secret_file")]
+    pub oidc_client_secret: Option<SecretString>,
+    /// The file with the same.
+    #[arg(long, env = "LATCHKEY_OIDC_CLIENT_SECRET_FILE")]
+    pub oidc_client_secret_file: Option<PathBuf>,
+    /// What is asked for.
+    #[arg(long, env = "LATCHKEY_OIDC_SCOPES", default_value = "openid email profile", value_delimiter = ' ')]
+    pub oidc_scopes: Vec<String>,
+    /// The claim that names a person's groups, for smart groups that a claim fills.
+    #[arg(long, env = "LATCHKEY_OIDC_GROUPS_CLAIM")]
+    pub oidc_groups_claim: Option<String>,
+    /// The e-mail domains that may sign in; all by default.
+    #[arg(long, env = "LATCHKEY_OIDC_EMAIL_DOMAINS", value_delimiter = ',')]
+    pub oidc_email_domains: Vec<String>,
+    /// Whether people who are not known yet become users.
+    #[arg(long, env = "LATCHKEY_OIDC_CREATE_USERS", default_value_t = true, action = clap::ArgAction::Set)]
+    pub oidc_create_users: bool,
+}
+
+impl Oidc {
+    /// The provider's settings, where there is one.
+    ///
+    /// # Errors
+    /// An issuer that is no URL, or a secret's file that cannot be read.
+    pub fn settings(self) -> anyhow::Result<Option<Settings>> {
+        let (Some(issuer), Some(client_id)) = (self.oidc_issuer, self.oidc_client_id) else { return Ok(None) };
+        url::Url::parse(&issuer).context("LATCHKEY_OIDC_ISSUER is no URL")?;
+        let client_secret = match (self.oidc_client_secret, self.oidc_client_secret_file) {
+            (Some(secret), _) => Some(secret),
+            (None, Some(path)) => {
+                let text = std::fs::read_to_string(&path);
+                let text = text.with_context(|| format!("could not read {}", path.display()))?;
+                Some(text.trim().into())
+            }
+            (None, None) => None,
+        };
+        Ok(Some(Settings {
+            issuer,
+            client_id,
+            client_secret,
+            scopes: self.oidc_scopes.into_iter().filter(|scope| !scope.is_empty()).collect(),
+            groups_claim: self.oidc_groups_claim,
+            domains: self.oidc_email_domains,
+            create_users: self.oidc_create_users,
+        }))
+    }
+}
+
+impl Serve {
+    /// Where browsers find this Latchkey.
+    ///
+    /// # Errors
+    /// None is known: an address is always a URL.
+    pub fn public_url(&self) -> anyhow::Result<PublicUrl> {
+        match &self.public_url {
+            Some(url) => Ok(url.clone()),
+            None => format!("http://{}", self.http_addr).parse().map_err(anyhow::Error::msg),
+        }
+    }
+
+    /// How people come in.
+    ///
+    /// # Errors
+    /// A public URL that would send sessions over the network in plaintext, or a provider's
+    /// settings that do not hold.
+    pub fn sign_in(&self, world: &World) -> anyhow::Result<SignIn> {
+        let public_url = self.public_url()?;
+        if !public_url.is_secure() && !public_url.is_loopback() && !self.allow_plaintext {
+            anyhow::bail!(
+                "LATCHKEY_PUBLIC_URL={} would send sessions in plaintext over the network: use https, or set \
+                 LATCHKEY_ALLOW_PLAINTEXT=true where something else encrypts",
+                public_url.origin()
+            );
+        }
+        let oidc = self.oidc.clone().settings()?.map(sign_in::oidc::Oidc::new).transpose()?;
+        Ok(SignIn {
+            trusted: TrustedProxies(self.trusted_proxies.clone()),
+            lasting: Lasting {
+                idle: SignedDuration::from_mins(self.session_idle_minutes.into()),
+                longest: SignedDuration::from_hours(self.session_hours.into()),
+            },
+            oidc,
+            ..SignIn::new(public_url, world)
+        })
+    }
+}
+
+fn range(text: &str) -> Result<IpNet, String> {
+    let range = latchkey_core::address::range(text).map_err(|error| error.to_string())?;
+    range.parse().map_err(|_| "is no range".to_owned())
 }
 
 fn email(text: &str) -> Result<Email, String> {

@@ -12,6 +12,7 @@ use futures::TryStreamExt as _;
 use jiff::SignedDuration;
 use latchkey::action;
 use latchkey::action::By;
+use latchkey::action::invitations::Invitation;
 use latchkey::action::tokens::NewToken;
 use latchkey::audit::{self, Verdict};
 use latchkey::config::{Admin, Audit, Cli, Command, Database, Serve, Token};
@@ -23,6 +24,7 @@ use latchkey_core::actor::Actor;
 use latchkey_core::name::{Email, Name};
 use latchkey_core::role::Role;
 use secrecy::{ExposeSecret as _, SecretString};
+use uuid::Uuid;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -58,8 +60,16 @@ async fn run(command: Command) -> anyhow::Result<()> {
                 anyhow::bail!("the role must be owner, admin or auditor");
             }
             let store = open(&database).await?;
-            let token = add_person(&store, &world, email, name, role).await?;
+            let (_, token) = add_person(&store, &world, email, name, role).await?;
             println!("{}", token.expose_secret());
+            Ok(())
+        }
+        Command::Admin(Admin::Invite { database, email, public_url }) => {
+            let store = open(&database).await?;
+            let account = store.account_at(&email).await?;
+            let user = account.with_context(|| format!("there is no user {email}"))?.user;
+            let actor = Actor::system("latchkey admin invite");
+            println!("{}", public_url.at(&invite(&store, &world, &actor, user.id).await?.path()));
             Ok(())
         }
         Command::Token(Token::Create { database, name, role, expires_in_days }) => {
@@ -91,9 +101,9 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Token(Token::Revoke { database, id }) => {
             let store = open(&database).await?;
             let mut tx = store.begin().await?;
-            if !tx.revoke_token(id, world.now()).await? {
-                anyhow::bail!("there is no live token of this id: see `latchkey token list`");
-            }
+            let actor = Actor::system("latchkey token revoke");
+            let revoked = action::tokens::revoke(&mut tx, By { actor: &actor, world: &world }, id, None).await;
+            revoked.context("see `latchkey token list`")?;
             tx.commit().await?;
             println!("revoked: the API refuses it from now on, and open streams end within a minute");
             Ok(())
@@ -143,9 +153,12 @@ async fn start(options: Serve, world: World) -> anyhow::Result<()> {
     master.belong_to(&store, &world).await?;
     if store.count_users(Role::Owner).await? == 0 {
         let email = options.owner_email.clone();
-        let token = add_person(&store, &world, email.clone(), None, Role::Owner).await?;
-        println!("First start: {email} owns this Latchkey.");
-        println!("Sign in to the API with this token, which is shown only now:");
+        let (user, token) = add_person(&store, &world, email.clone(), None, Role::Owner).await?;
+        let link = sign_in_link(&options, &store, &world, user).await?;
+        println!("First start: {email} owns this Latchkey. Shown only now:");
+        println!("Set a password, within 72 hours, to sign in to the portal:");
+        println!("  {link}");
+        println!("Sign in to the API with this token:");
         println!("  Authorization: Bearer {}", token.expose_secret());
     }
     serve(options, store, master, world).await
@@ -157,11 +170,8 @@ async fn add_person(
     email: Email,
     name: Option<Name>,
     role: Role,
-) -> anyhow::Result<SecretString> {
-    let name = match name {
-        Some(name) => name,
-        None => Name::try_from(email.as_str().chars().take(100).collect::<String>())?,
-    };
+) -> anyhow::Result<(Uuid, SecretString)> {
+    let name = name.unwrap_or_else(|| Name::of(&email));
     let mut tx = store.begin().await?;
     let actor = Actor::system("latchkey admin create");
     let by = By { actor: &actor, world };
@@ -175,7 +185,24 @@ async fn add_person(
     let new = NewToken { name: name.into(), role, user_id: Some(user.id), expires_at: None };
     let token = action::tokens::create(&mut tx, by, new).await?;
     tx.commit().await?;
-    Ok(token)
+    Ok((user.id, token))
+}
+
+async fn sign_in_link(
+    options: &Serve,
+    store: &Store,
+    world: &World,
+    user: Uuid,
+) -> anyhow::Result<String> {
+    let actor = Actor::system("first start");
+    Ok(options.public_url()?.at(&invite(store, world, &actor, user).await?.path()))
+}
+
+async fn invite(store: &Store, world: &World, actor: &Actor, user: Uuid) -> anyhow::Result<Invitation> {
+    let mut tx = store.begin().await?;
+    let invitation = action::invitations::create(&mut tx, By { actor, world }, user).await?;
+    tx.commit().await?;
+    Ok(invitation)
 }
 
 /// Opens the database and brings its schema up to date.

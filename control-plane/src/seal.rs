@@ -38,6 +38,8 @@ pub enum Purpose<'a> {
     Check,
     /// The answer kept for an actor's requests with an idempotency key.
     Answer(&'a str, &'a str),
+    /// A sign-in by OpenID Connect that is under way, in its browser's cookie.
+    SignIn,
 }
 
 /// A sealed value that does not open: another master key, another purpose, or damage.
@@ -133,6 +135,7 @@ impl fmt::Display for Purpose<'_> {
             Self::Credential(provider) => write!(f, "credential/{provider}"),
             Self::Check => f.write_str("check"),
             Self::Answer(actor, key) => write!(f, "answer/{actor}/{key}"),
+            Self::SignIn => f.write_str("sign-in"),
         }
     }
 }

@@ -47,6 +47,7 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
     let tls = identity(&options).await?;
     refuse_plaintext("LATCHKEY_HTTP_ADDR", options.http_addr, options.allow_plaintext)?;
     refuse_plaintext("LATCHKEY_GRPC_ADDR", options.grpc_addr, options.allow_plaintext || tls.is_some())?;
+    let sign_in = Arc::new(options.sign_in(&world)?);
     let http = listen(options.http_addr).await?;
     let grpc = listen(options.grpc_addr).await?;
 
@@ -75,6 +76,7 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
         gateways: Arc::clone(&gateways),
         apply_wait: Duration::from_millis(options.apply_wait_ms),
         metrics: Metrics::new(),
+        sign_in,
     };
 
     api.metrics.register(|registry| registry.register_collector(Box::new(LedgerMetrics(stats))));
@@ -108,7 +110,7 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
         .add_service(ledger.into_service())
         .serve_with_incoming_shutdown(TcpListenerStream::new(grpc), stopped(stopping.clone()));
     let deadline = stopping.clone();
-    let api = axum::serve(http, api::router(api)).with_graceful_shutdown(stopped(stopping));
+    let api = axum::serve(http, api::router(api).into_make_service_with_connect_info::<SocketAddr>()).with_graceful_shutdown(stopped(stopping));
     let signals = async {
         wait_for_signal().await?;
         tracing::info!("stopping");
@@ -179,6 +181,7 @@ async fn tidy(store: Store, world: World) {
         let yesterday = world.now().saturating_sub(SignedDuration::from_hours(24));
         let done = async {
             store.forget_answers(yesterday.unwrap_or(jiff::Timestamp::UNIX_EPOCH)).await?;
+            store.forget_sign_ins(world.now()).await?;
             store.forget_revisions(KEPT_REVISIONS).await
         };
         if let Err(error) = done.await {

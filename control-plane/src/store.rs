@@ -3,6 +3,7 @@
 //! One file per table, one function per query. Reads take a [`Store`], writes a [`Tx`]; whoever
 //! changes what gateways hold asks the [`Tx`] for its revision and stamps the rows with it.
 
+pub mod accounts;
 pub mod activity;
 pub mod apps;
 pub mod audit;
@@ -14,6 +15,8 @@ pub mod gateways;
 pub mod history;
 pub mod idempotency;
 pub mod jwks;
+pub mod identities;
+pub mod invitations;
 pub mod keys;
 pub mod ledger;
 pub mod logs;
@@ -23,6 +26,8 @@ pub mod models;
 pub mod prices;
 pub mod providers;
 pub mod row;
+pub mod sessions;
+pub mod sign_in_failures;
 pub mod tokens;
 pub mod usage;
 pub mod users;

@@ -32,6 +32,14 @@ pub struct NewToken {
 /// # Errors
 /// The database failed.
 pub async fn create(tx: &mut Tx, by: By<'_>, new: NewToken) -> Result<SecretString, Refusal> {
+    issue(tx, by, new).await.map(|(_, value)| value)
+}
+
+/// Makes a token, and gives its record too.
+///
+/// # Errors
+/// The database failed.
+pub async fn issue(tx: &mut Tx, by: By<'_>, new: NewToken) -> Result<(Token, SecretString), Refusal> {
     let value = format!("lk_{}", URL_SAFE_NO_PAD.encode(by.world.random::<32>()));
     let token = Token {
         id: by.world.id(),
@@ -43,22 +51,54 @@ pub async fn create(tx: &mut Tx, by: By<'_>, new: NewToken) -> Result<SecretStri
         revoked_at: None,
     };
     tx.insert_token(&token, &hash(&value)).await?;
-    by.audit(
-        tx,
-        Done {
-            action: "token.created",
-            kind: "token",
-            id: token.id.to_string(),
-            name: &token.name,
-            app: None,
-            data: json!({ "role": token.role, "user_id": token.user_id, "expires_at": token.expires_at }),
-        },
-    );
-    Ok(value.into())
+    by.audit(tx, done("token.created", &token));
+    Ok((token, value.into()))
+}
+
+/// Makes a token, whose role is no more than that of whoever makes it.
+///
+/// # Errors
+/// The role is beyond theirs, or a gateway's and of a user; there is no such user.
+pub async fn grant(tx: &mut Tx, by: By<'_>, new: NewToken) -> Result<(Token, SecretString), Refusal> {
+    let own = by.actor.role;
+    if new.role == Role::Gateway && new.user_id.is_some() {
+        return Err(Refusal::field("role", "is for gateways: a token of a user cannot have it"));
+    }
+    if new.role == Role::Gateway && own != Role::Owner {
+        return Err(Refusal::field("role", "is for gateways, whose tokens only an owner makes"));
+    }
+    if new.role != Role::Gateway && !new.role.within(own) {
+        return Err(Refusal::field("role", format!("is beyond yours, which is {}", own.as_str())));
+    }
+    if let Some(user) = new.user_id
+        && !tx.has_user(user).await?
+    {
+        return Err(Refusal::field("user_id", "there is no such user"));
+    }
+    issue(tx, by, new).await
+}
+
+/// Revokes a token for good: of `owner`, or, with none, anyone's.
+///
+/// # Errors
+/// There is no live token of this id, or it is someone else's.
+pub async fn revoke(tx: &mut Tx, by: By<'_>, id: Uuid, owner: Option<Uuid>) -> Result<Token, Refusal> {
+    let token = tx.token(id).await?.filter(|token| owner.is_none() || token.user_id == owner);
+    let mut token = token.ok_or(Refusal::NotFound("token"))?;
+    if tx.revoke_token(id, by.world.now()).await? {
+        token.revoked_at = Some(by.world.now());
+        by.audit(tx, done("token.revoked", &token));
+    }
+    Ok(token)
 }
 
 /// What a token is found by.
 #[must_use]
 pub fn hash(value: &str) -> [u8; 32] {
     Sha256::digest(value.as_bytes()).into()
+}
+
+fn done<'a>(action: &'static str, token: &'a Token) -> Done<'a> {
+    let data = json!({ "role": token.role, "user_id": token.user_id, "expires_at": token.expires_at });
+    Done { action, kind: "token", id: token.id.to_string(), name: &token.name, app: None, data }
 }

@@ -2,12 +2,22 @@
 
 use latchkey_core::name::{Email, Name};
 use latchkey_core::role::Role;
-use serde_json::json;
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::audit::Done;
-use super::{By, Refusal, taken};
+use super::{By, Refusal, sessions, taken};
 use crate::store::Tx;
 use crate::store::users::User;
+
+/// What to change of a user; none leaves it.
+#[derive(Clone, Debug, Default)]
+pub struct UserEdit {
+    /// What others see.
+    pub name: Option<Name>,
+    /// What they may do.
+    pub role: Option<Role>,
+}
 
 /// Adds a user.
 ///
@@ -17,16 +27,84 @@ pub async fn create(tx: &mut Tx, by: By<'_>, email: Email, name: Name, role: Rol
     let user =
         User { id: by.world.id(), email, name, role, created_at: by.world.now(), deactivated_at: None };
     tx.insert_user(&user).await.map_err(|error| taken(error, "email", "another user has this address"))?;
-    by.audit(
-        tx,
-        Done {
-            action: "user.created",
-            kind: "user",
-            id: user.id.to_string(),
-            name: user.email.as_str(),
-            app: None,
-            data: json!({ "role": user.role }),
-        },
-    );
+    by.audit(tx, Done { action: "user.created", ..done(&user, json!({ "role": role })) });
     Ok(user)
+}
+
+/// Changes a user's name or role. A role counts from the next request on, also for the sessions and
+/// tokens that they have.
+///
+/// # Errors
+/// There is no such user, or no owner would be left.
+pub async fn update(tx: &mut Tx, by: By<'_>, id: Uuid, edit: UserEdit) -> Result<User, Refusal> {
+    let owners = tx.active_owners().await?;
+    let before = tx.user_to_change(id).await?.ok_or(Refusal::NotFound("user"))?;
+    let mut user = before.clone();
+    user.name = edit.name.unwrap_or(user.name);
+    user.role = edit.role.unwrap_or(user.role);
+    if user == before {
+        return Ok(user);
+    }
+    if user.role != Role::Owner {
+        spare_last_owner(&owners, id)?;
+    }
+    tx.update_user(id, &user.name, user.role).await?;
+    if user.role != before.role {
+        let data = json!({ "from": before.role, "to": user.role });
+        by.audit(tx, Done { action: "user.role_changed", ..done(&user, data) });
+    }
+    if user.name != before.name {
+        let data = json!({ "from": before.name, "to": user.name });
+        by.audit(tx, Done { action: "user.renamed", ..done(&user, data) });
+    }
+    Ok(user)
+}
+
+/// Deactivates a user: their sessions end, their tokens stop, their invitations are gone, and they
+/// cannot sign in. Everything that must follow belongs here.
+///
+/// # Errors
+/// There is no such user, or no owner would be left.
+pub async fn deactivate(tx: &mut Tx, by: By<'_>, id: Uuid) -> Result<User, Refusal> {
+    let owners = tx.active_owners().await?;
+    let mut user = tx.user_to_change(id).await?.ok_or(Refusal::NotFound("user"))?;
+    if !user.is_active() {
+        return Ok(user);
+    }
+    spare_last_owner(&owners, id)?;
+    user.deactivated_at = Some(by.world.now());
+    tx.set_deactivated(id, user.deactivated_at).await?;
+    tx.remove_invitations(id).await?;
+    sessions::end_all(tx, by, &user, None).await?;
+    by.audit(tx, Done { action: "user.deactivated", ..done(&user, json!({})) });
+    Ok(user)
+}
+
+/// Reactivates a user: they may sign in again, and their tokens work again. Sessions do not come
+/// back.
+///
+/// # Errors
+/// There is no such user.
+pub async fn reactivate(tx: &mut Tx, by: By<'_>, id: Uuid) -> Result<User, Refusal> {
+    let mut user = tx.user_to_change(id).await?.ok_or(Refusal::NotFound("user"))?;
+    if user.is_active() {
+        return Ok(user);
+    }
+    user.deactivated_at = None;
+    tx.set_deactivated(id, None).await?;
+    by.audit(tx, Done { action: "user.reactivated", ..done(&user, json!({})) });
+    Ok(user)
+}
+
+/// Something that was done to a user, with the action still to be named.
+pub(super) fn done(user: &User, data: Value) -> Done<'_> {
+    Done { action: "", kind: "user", id: user.id.to_string(), name: user.email.as_str(), app: None, data }
+}
+
+fn spare_last_owner(owners: &[Uuid], id: Uuid) -> Result<(), Refusal> {
+    if owners == [id] {
+        let detail = "this is the last active owner: make someone else an owner first";
+        return Err(Refusal::conflict("last_owner", detail));
+    }
+    Ok(())
 }

@@ -1,17 +1,31 @@
 //! Who asks. A handler's signature is its guard: [`Anyone`] is known, [`Person`] is a user, [`Reader`] sees,
-//! [`Admin`] changes, [`Owner`] manages people.
+//! [`Admin`] changes, [`Owner`] manages people; [`Browser`] is for pages.
+//!
+//! A bearer token counts before a session's cookie. With a cookie, whatever changes something must
+//! carry the session's CSRF token, in a header here and in a field of a page's form.
+
+use std::net::IpAddr;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use jiff::{SignedDuration, Timestamp};
 use latchkey_core::actor::{Actor, Credential};
 use latchkey_core::role::Permission;
+use secrecy::ExposeSecret as _;
+use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
 use super::Api;
 use super::problem::Problem;
+use crate::action::sessions::Visitor;
 use crate::action::tokens;
+use crate::sign_in::{self, Cookie};
+use crate::store::sessions::Session;
 use crate::store::users::User;
+
+/// Where requests by cookie carry the CSRF token.
+const CSRF_HEADER: &str = "x-csrf-token";
 
 /// Whoever sent the request.
 #[derive(Clone, Debug)]
@@ -38,6 +52,18 @@ pub struct Admin(pub Actor);
 #[derive(Clone, Debug)]
 pub struct Owner(pub Actor);
 
+/// A person with a session, as pages see them. Cross-site requests that change something are
+/// refused; a form must still be asked whether it [confirms](Browser::confirms).
+#[derive(Clone, Debug)]
+pub struct Browser {
+    /// Who acts.
+    pub actor: Actor,
+    /// The user.
+    pub user: User,
+    /// What forms carry in a hidden field, and scripts in `X-CSRF-Token`.
+    pub csrf: String,
+}
+
 /// Who was recognised.
 struct Recognised {
     actor: Actor,
@@ -46,17 +72,22 @@ struct Recognised {
 
 impl Recognised {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let address = api.sign_in.client(parts);
         let Some(header) = parts.headers.get(header::AUTHORIZATION) else {
-            return Err(unauthorized("send an API token: `Authorization: Bearer lk_…`"));
+            let Browser { actor, user, csrf } = Browser::from_request_parts(parts, api).await?;
+            if !parts.method.is_safe() && !confirms(parts.headers.get(CSRF_HEADER), &csrf) {
+                return Err(forged("send the `csrf_token` of GET /api/v1/me in the header `X-CSRF-Token`"));
+            }
+            return Ok(Self { actor, user: Some(user) });
         };
         let token = header.to_str().ok().and_then(|text| text.split_once(' '));
         let Some((_, token)) = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) else {
             return Err(unauthorized("the Authorization header must read `Bearer lk_…`"));
         };
-        Self::by_token(token.trim(), api).await
+        Self::by_token(token.trim(), address, api).await
     }
 
-    async fn by_token(value: &str, api: &Api) -> Result<Self, Problem> {
+    async fn by_token(value: &str, address: Option<IpAddr>, api: &Api) -> Result<Self, Problem> {
         let refused = || unauthorized("this API token is unknown, expired or revoked");
         let token = api.store.token(&tokens::hash(value), api.world.now()).await?.ok_or_else(refused)?;
         let user = match token.user_id {
@@ -68,9 +99,59 @@ impl Recognised {
             user: token.user_id,
             name: user.as_ref().map_or(token.name, |user| user.email.as_str().to_owned()),
             role: user.as_ref().map_or(token.role, |user| token.role.capped(user.role)),
-            address: None,
+            address,
         };
         Ok(Self { actor, user })
+    }
+}
+
+impl FromRequestParts<Api> for Browser {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let cookie = api.sign_in.cookie(Cookie::Session, &parts.headers);
+        let cookie = cookie.ok_or_else(|| unauthorized("sign in, or send an API token: `Bearer lk_…`"))?;
+        if !parts.method.is_safe() && api.sign_in.is_cross_site(&parts.headers) {
+            return Err(forged("the browser says that another site's page sent this"));
+        }
+        let over = || unauthorized("this session is over: sign in again");
+        let (now, hash) = (api.world.now(), tokens::hash(cookie.expose_secret()));
+        let session = api.store.session(&hash, api.sign_in.live(now)).await?.ok_or_else(over)?;
+        let user = api.store.user(session.user_id).await?.filter(User::is_active).ok_or_else(over)?;
+        see(api, &session).await;
+        let visitor = Visitor { address: api.sign_in.client(parts), user_agent: String::new() };
+        let actor = visitor.known(&user, session.id);
+        Ok(Self { actor, user, csrf: sign_in::csrf_token(&cookie) })
+    }
+}
+
+impl Browser {
+    /// Whether a form's field is this session's CSRF token.
+    #[must_use]
+    pub fn confirms(&self, field: &str) -> bool {
+        field.as_bytes().ct_eq(self.csrf.as_bytes()).into()
+    }
+}
+
+fn confirms(header: Option<&HeaderValue>, csrf: &str) -> bool {
+    header.is_some_and(|header| header.as_bytes().ct_eq(csrf.as_bytes()).into())
+}
+
+/// Notes that a session is in use, at most once a minute; that it cannot be noted now is no reason
+/// to refuse a request.
+async fn see(api: &Api, session: &Session) {
+    let now = api.world.now();
+    let a_minute_ago = now.checked_sub(SignedDuration::from_mins(1)).unwrap_or(Timestamp::MIN);
+    if session.seen_at > a_minute_ago {
+        return;
+    }
+    let seen = async {
+        let mut tx = api.store.begin().await?;
+        tx.see_session(session.id, now, a_minute_ago).await?;
+        tx.commit().await
+    };
+    if let Err(error) = seen.await {
+        tracing::warn!(%error, "could not note that a session is in use");
     }
 }
 
@@ -115,6 +196,18 @@ impl Anyone {
 
 fn unauthorized(detail: &str) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+}
+
+fn forged(detail: &str) -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "csrf", detail)
+}
+
+/// Refuses what another site's page sent, where no session could show that.
+pub(super) fn from_our_site(headers: &HeaderMap, api: &Api) -> Result<(), Problem> {
+    if api.sign_in.is_cross_site(headers) {
+        return Err(forged("the browser says that another site's page sent this"));
+    }
+    Ok(())
 }
 
 macro_rules! guards {

@@ -6,7 +6,7 @@ use latchkey_core::invalid::{FieldError, Invalid};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::action::Refusal;
+use crate::action::{Refusal, seconds};
 
 /// What went wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -22,6 +22,9 @@ pub struct Problem {
     /// The fields that are wrong, where fields are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    /// After how many seconds to try again, as the header `retry-after` says.
+    #[serde(skip)]
+    pub retry_after: Option<i64>,
 }
 
 impl Problem {
@@ -33,6 +36,7 @@ impl Problem {
             code: code.to_owned(),
             detail: detail.into(),
             errors: Vec::new(),
+            retry_after: None,
         }
     }
 
@@ -59,6 +63,13 @@ impl From<Refusal> for Problem {
             Refusal::Conflict { code, .. } => Self::new(StatusCode::CONFLICT, code, detail),
             Refusal::Forbidden { code, .. } => Self::new(StatusCode::FORBIDDEN, code, detail),
             Refusal::Invalid(invalid) => Self::invalid(invalid),
+            Refusal::Unrecognised { code, .. } => Self::new(StatusCode::UNAUTHORIZED, code, detail),
+            Refusal::Forbidden { code, .. } => Self::new(StatusCode::FORBIDDEN, code, detail),
+            Refusal::TooMany { wait } => Self {
+                retry_after: Some(seconds(wait)),
+                ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", detail)
+            },
+            Refusal::Unavailable { code, .. } => Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail),
             Refusal::Sealed(error) => {
                 tracing::error!(%error, "a stored secret does not open");
                 Self::internal()
@@ -102,8 +113,9 @@ impl IntoResponse for Problem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let unavailable = status == StatusCode::SERVICE_UNAVAILABLE;
+        if let Some(seconds) = self.retry_after.or(unavailable.then_some(1)) {
+            headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response
     }

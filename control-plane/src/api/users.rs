@@ -2,21 +2,26 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::Timestamp;
 use latchkey_core::name::{Email, Name};
 use latchkey_core::role::Role;
+use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Api;
+use super::account::{Ended, SessionView};
 use super::auth::{Owner, Reader};
-use super::body::{Path, Query};
+use super::body::{Body, Path, Query};
 use super::idempotency::{Attempt, Creation};
 use super::page::{Page, PageQuery};
 use super::problem::Problem;
+use crate::action::users::UserEdit;
 use crate::action::{self, Refusal};
+use crate::store::accounts::Account;
 use crate::store::users::User;
 
 /// A person.
@@ -35,6 +40,23 @@ pub struct UserView {
     /// When the record was made.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
+    /// Whether they may sign in.
+    pub active: bool,
+    /// Since when they may not; null while they may.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub deactivated_at: Option<Timestamp>,
+    /// How they can sign in; empty while they cannot: an invitation sets a password.
+    pub sign_in_methods: Vec<SignInWay>,
+}
+
+/// A way to sign in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SignInWay {
+    /// With a password of this Latchkey.
+    Password,
+    /// At the OpenID provider.
+    Oidc,
 }
 
 /// A person to add.
@@ -52,14 +74,42 @@ pub struct NewUser {
     pub role: Role,
 }
 
+/// What to change of a user. What is not named stays.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EditUser {
+    /// What others see: 1 to 100 characters.
+    #[schema(value_type = Option<String>)]
+    pub name: Option<Name>,
+    /// What they may do. The last active owner stays one.
+    pub role: Option<Role>,
+}
+
+/// An invitation, shown in this answer only.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct InvitationView {
+    /// Give it to the user, over a channel that reaches only them.
+    pub link: String,
+    /// What the link carries, for `POST /api/v1/auth/invitation`.
+    pub token: String,
+    /// Until when it can be used.
+    #[schema(value_type = String, format = DateTime)]
+    pub expires_at: Timestamp,
+}
+
 fn user() -> Role {
     Role::User
 }
 
-impl From<User> for UserView {
-    fn from(user: User) -> Self {
-        let User { id, email, name, role, created_at, deactivated_at: _ } = user;
-        Self { id, email, name, role, created_at }
+impl From<Account> for UserView {
+    fn from(account: Account) -> Self {
+        let Account { user, password_hash, has_identity } = account;
+        let User { id, email, name, role, created_at, deactivated_at } = user;
+        let password = password_hash.is_some().then_some(SignInWay::Password);
+        let oidc = has_identity.then_some(SignInWay::Oidc);
+        let sign_in_methods = password.into_iter().chain(oidc).collect();
+        let active = deactivated_at.is_none();
+        Self { id, email, name, role, created_at, active, deactivated_at, sign_in_methods }
     }
 }
 
@@ -72,8 +122,8 @@ pub async fn list(
     Query(query): Query<PageQuery>,
 ) -> Result<Page<UserView>, Problem> {
     let wanted = query.wanted()?;
-    let rows = api.store.users(&query.search.unwrap_or_default(), wanted.after, wanted.rows()).await?;
-    Ok(wanted.page(rows, |user| user.id, UserView::from))
+    let rows = api.store.accounts(&query.search.unwrap_or_default(), wanted.after, wanted.rows()).await?;
+    Ok(wanted.page(rows, |account| account.user.id, UserView::from))
 }
 
 /// Adds a user.
@@ -90,12 +140,11 @@ pub async fn create(
         Attempt::Replay(response) => return Ok(response),
         Attempt::First(first) => first,
     };
-    if new.role == Role::Gateway {
-        return Err(Refusal::field("role", "is for tokens of gateways, not for people").into());
-    }
+    of_a_person(Some(new.role))?;
     let user =
         action::users::create(&mut first.tx, api.context(&actor).by(), new.email, new.name, new.role).await?;
-    first.created(&api, &UserView::from(user)).await
+    let account = Account { user, password_hash: None, has_identity: false };
+    first.created(&api, &UserView::from(account)).await
 }
 
 /// Shows a user.
@@ -107,5 +156,114 @@ pub async fn read(
     State(api): State<Api>,
     Path(id): Path<Uuid>,
 ) -> Result<Json<UserView>, Problem> {
-    Ok(Json(api.store.user(id).await?.ok_or(Refusal::NotFound("user"))?.into()))
+    view(&api, id).await
+}
+
+/// Changes a user's name or role. The role counts from the next request on.
+#[utoipa::path(patch, path = "/api/v1/users/{id}", tag = "users", operation_id = "update_user",
+    params(("id" = Uuid, Path)), request_body = EditUser,
+    security(("token" = [])), responses((status = 200, body = UserView), (status = "4XX", body = Problem)))]
+pub async fn update(
+    Owner(actor): Owner,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+    Body(edit): Body<EditUser>,
+) -> Result<Json<UserView>, Problem> {
+    of_a_person(edit.role)?;
+    let mut tx = api.store.begin().await?;
+    let edit = UserEdit { name: edit.name, role: edit.role };
+    action::users::update(&mut tx, api.context(&actor).by(), id, edit).await?;
+    tx.commit().await?;
+    view(&api, id).await
+}
+
+/// Deactivates a user: their sessions end, their tokens stop, and they cannot sign in.
+#[utoipa::path(post, path = "/api/v1/users/{id}/deactivate", tag = "users", operation_id = "deactivate_user",
+    params(("id" = Uuid, Path)),
+    security(("token" = [])), responses((status = 200, body = UserView), (status = "4XX", body = Problem)))]
+pub async fn deactivate(
+    Owner(actor): Owner,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<UserView>, Problem> {
+    let mut tx = api.store.begin().await?;
+    action::users::deactivate(&mut tx, api.context(&actor).by(), id).await?;
+    tx.commit().await?;
+    view(&api, id).await
+}
+
+/// Lets a user sign in again; their tokens work again, their sessions do not come back.
+#[utoipa::path(post, path = "/api/v1/users/{id}/reactivate", tag = "users", operation_id = "reactivate_user",
+    params(("id" = Uuid, Path)),
+    security(("token" = [])), responses((status = 200, body = UserView), (status = "4XX", body = Problem)))]
+pub async fn reactivate(
+    Owner(actor): Owner,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<UserView>, Problem> {
+    let mut tx = api.store.begin().await?;
+    action::users::reactivate(&mut tx, api.context(&actor).by(), id).await?;
+    tx.commit().await?;
+    view(&api, id).await
+}
+
+/// Makes a link by which a user sets a password, once, within 72 hours. An earlier one stops.
+#[utoipa::path(post, path = "/api/v1/users/{id}/invite", tag = "users", operation_id = "invite_user",
+    params(("id" = Uuid, Path)),
+    security(("token" = [])), responses((status = 201, body = InvitationView), (status = "4XX", body = Problem)))]
+pub async fn invite(
+    Owner(actor): Owner,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+) -> Result<(StatusCode, Json<InvitationView>), Problem> {
+    let mut tx = api.store.begin().await?;
+    let invitation = action::invitations::create(&mut tx, api.context(&actor).by(), id).await?;
+    tx.commit().await?;
+    let link = api.sign_in.public_url.at(&invitation.path());
+    let token = invitation.token.expose_secret().to_owned();
+    Ok((StatusCode::CREATED, Json(InvitationView { link, token, expires_at: invitation.expires_at })))
+}
+
+/// Lists where a user is signed in, the latest sign-in first.
+#[utoipa::path(get, path = "/api/v1/users/{id}/sessions", tag = "users", operation_id = "list_user_sessions",
+    params(("id" = Uuid, Path)),
+    security(("token" = [])), responses((status = 200, body = Page<SessionView>), (status = "4XX", body = Problem)))]
+pub async fn sessions(
+    Owner(actor): Owner,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+) -> Result<Page<SessionView>, Problem> {
+    let user = find(&api, id).await?;
+    SessionView::list(&api, &actor, user.id).await
+}
+
+/// Signs a user out everywhere.
+#[utoipa::path(post, path = "/api/v1/users/{id}/sessions/end", tag = "users", operation_id = "end_user_sessions",
+    params(("id" = Uuid, Path)),
+    security(("token" = [])), responses((status = 200, body = Ended), (status = "4XX", body = Problem)))]
+pub async fn end_sessions(
+    Owner(actor): Owner,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<Ended>, Problem> {
+    let user = find(&api, id).await?;
+    let mut tx = api.store.begin().await?;
+    let sessions = action::sessions::end_all(&mut tx, api.context(&actor).by(), &user, None).await?;
+    tx.commit().await?;
+    Ok(Json(Ended { sessions }))
+}
+
+async fn find(api: &Api, id: Uuid) -> Result<User, Problem> {
+    Ok(api.store.user(id).await?.ok_or(Refusal::NotFound("user"))?)
+}
+
+async fn view(api: &Api, id: Uuid) -> Result<Json<UserView>, Problem> {
+    Ok(Json(api.store.account(id).await?.ok_or(Refusal::NotFound("user"))?.into()))
+}
+
+fn of_a_person(role: Option<Role>) -> Result<(), Refusal> {
+    if role == Some(Role::Gateway) {
+        return Err(Refusal::field("role", "is for tokens of gateways, not for people"));
+    }
+    Ok(())
 }

@@ -80,7 +80,50 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Tokens, of this user or of everyone, whose name holds `search`, by id, after `after`.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn tokens_of(
+        &self,
+        user: Option<Uuid>,
+        search: &str,
+        after: Option<Uuid>,
+        limit: i64,
+    ) -> sqlx::Result<Vec<Token>> {
+        sqlx::query(
+            r"SELECT id, name, role, user_id, created_at, expires_at, revoked_at FROM tokens
+              WHERE id > $1 AND ($2 = '' OR user_id = $2) AND LOWER(name) LIKE $3 ESCAPE '\' ORDER BY id LIMIT $4",
+        )
+        .bind(after.map(|id| id.to_string()).unwrap_or_default())
+        .bind(user.map(|id| id.to_string()).unwrap_or_default())
+        .bind(super::containing(search))
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?
+        .into_iter()
+        .map(Token::try_from)
+        .collect()
+    }
+}
+
 impl Tx {
+    /// The token with this id.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn token(&mut self, id: Uuid) -> sqlx::Result<Option<Token>> {
+        sqlx::query(
+            "SELECT id, name, role, user_id, created_at, expires_at, revoked_at FROM tokens WHERE id = $1",
+        )
+        .bind(id.to_string())
+        .fetch_optional(&mut *self.inner)
+        .await?
+        .map(Token::try_from)
+        .transpose()
+    }
+
     /// Revokes a token; false when there is no live one of this id.
     ///
     /// # Errors

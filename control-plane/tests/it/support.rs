@@ -15,6 +15,7 @@ use latchkey::api::{Api, router};
 use latchkey::gateways::Gateways;
 use latchkey::metrics::Metrics;
 use latchkey::seal::MasterKey;
+use latchkey::sign_in::SignIn;
 use latchkey::store::Store;
 use latchkey::world::{Clock, Entropy, World};
 use latchkey_core::actor::Actor;
@@ -138,6 +139,7 @@ impl Test {
             gateways: Arc::new(gateways),
             apply_wait: Duration::from_millis(200),
             metrics: Metrics::new(),
+            sign_in: Arc::new(SignIn::new("http://127.0.0.1:8080".parse().unwrap(), &world)),
         };
         let mut test = Self {
             store,

@@ -1,0 +1,218 @@
+//! Signing in: by password, by invitation, and by the OpenID provider.
+
+pub mod attempt;
+mod claim;
+
+use latchkey_core::name::{Email, Name};
+use latchkey_core::role::Role;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::audit::Done;
+use super::sessions::{self, Begun, Visitor};
+use super::{By, Refusal, invitations, passwords, taken, users};
+use crate::sign_in::SignIn;
+use crate::sign_in::oidc::{Profile, Settings};
+use crate::store::sessions::Method;
+use crate::store::users::User;
+use crate::store::{Store, Tx};
+use crate::world::World;
+use attempt::Attempt;
+
+/// Where someone comes in: each way takes transactions of its own, because what failed is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Door<'a> {
+    /// The database.
+    pub store: &'a Store,
+    /// Clock and randomness.
+    pub world: &'a World,
+    /// How people come in.
+    pub sign_in: &'a SignIn,
+    /// Who wants to.
+    pub visitor: &'a Visitor,
+}
+
+/// Signs in by e-mail address and password. Whether there is such a user, and whether they have a
+/// password, changes neither the answer nor its time.
+///
+/// # Errors
+/// It is another password or no user's address, or there were too many attempts.
+pub async fn by_password(door: Door<'_>, email: &str, password: SecretString) -> Result<Begun, Refusal> {
+    let attempt = Attempt::admit(door, email).await?;
+    let account = match Email::try_from(email.to_owned()) {
+        Ok(email) => door.store.account_at(&email).await?,
+        Err(_) => None,
+    };
+    let active = account.as_ref().filter(|account| account.user.is_active());
+    let hash = active.and_then(|account| account.password_hash.clone());
+    let right = door.sign_in.passwords.verify(hash.clone(), password).await?;
+    let mut tx = door.store.begin().await?;
+    let user = match &account {
+        Some(account) => tx.user_to_change(account.user.id).await?.filter(User::is_active),
+        None => None,
+    };
+    if let (true, Some(user)) = (right, user)
+        && unchanged(tx.password_hash(user.id).await?, hash)
+    {
+        attempt.succeeded(&mut tx).await?;
+        return begin(door, tx, user, Method::Password).await;
+    }
+    let user = account.as_ref().map(|account| &account.user);
+    let reason = match user {
+        Some(user) if user.is_active() => "wrong_password",
+        Some(_) => "deactivated",
+        None => "unknown_user",
+    };
+    sessions::failed(&mut tx, door.world, door.visitor, user, reason);
+    tx.commit().await?;
+    let detail = "the e-mail address or the password is wrong".to_owned();
+    Err(Refusal::Unrecognised { code: "wrong_credentials", detail })
+}
+
+/// Sets the password that an invitation is for, ends all earlier sessions, and signs in.
+///
+/// # Errors
+/// The invitation cannot be used, or the password is refused, which leaves the invitation as it is.
+pub async fn by_invitation(door: Door<'_>, token: &SecretString, password: SecretString) -> Result<Begun, Refusal> {
+    let hash = super::tokens::hash(token.expose_secret());
+    let now = door.world.now();
+    let invited = door.store.invited(&hash, now).await?.ok_or_else(invitations::unusable)?;
+    let user = door.store.user(invited).await?.filter(User::is_active).ok_or_else(invitations::unusable)?;
+    passwords::fit(&password, &user, "password")?;
+    let password = door.sign_in.passwords.hash(door.world, password).await?;
+    let mut tx = door.store.begin().await?;
+    let user = tx.user_to_change(user.id).await?.filter(User::is_active);
+    let user = user.ok_or_else(invitations::unusable)?;
+    if tx.use_invitation(&hash, now).await? != Some(user.id) {
+        return Err(invitations::unusable());
+    }
+    attempt::forget(&mut tx, user.email.as_str()).await?;
+    let actor = door.visitor.known(&user, Uuid::nil());
+    let by = By { actor: &actor, world: door.world };
+    passwords::set(&mut tx, by, &user, password, None).await?;
+    begin(door, tx, user, Method::Invitation).await
+}
+
+/// Signs in whom the OpenID provider vouches for: the user linked to that identity, else the one
+/// with the verified address, who is linked then, else a new one.
+///
+/// # Errors
+/// There is no such user and none is made, they are deactivated, or their address is not verified.
+pub async fn by_oidc(door: Door<'_>, settings: &Settings, profile: Profile) -> Result<Begun, Refusal> {
+    let mut tx = door.store.begin().await?;
+    match recognise(&mut tx, door, settings, &profile).await? {
+        Ok(user) => {
+            if let Some(values) = &profile.groups {
+                let actor = door.visitor.known(&user, Uuid::nil());
+                claim::follow(&mut tx, By { actor: &actor, world: door.world }, &user, values).await?;
+            }
+            begin(door, tx, user, Method::Oidc).await
+        }
+        Err(Failure { code, detail, user }) => {
+            sessions::failed(&mut tx, door.world, door.visitor, user.as_ref(), code);
+            tx.commit().await?;
+            Err(Refusal::Forbidden { code, detail: detail.to_owned() })
+        }
+    }
+}
+
+/// Why someone whom the provider vouches for does not come in.
+struct Failure {
+    code: &'static str,
+    detail: &'static str,
+    user: Option<User>,
+}
+
+impl Failure {
+    fn new(code: &'static str, detail: &'static str) -> Self {
+        Self { code, detail, user: None }
+    }
+}
+
+async fn recognise(
+    tx: &mut Tx,
+    door: Door<'_>,
+    settings: &Settings,
+    profile: &Profile,
+) -> Result<Result<User, Failure>, Refusal> {
+    if !allowed(settings, profile.email.as_ref()) {
+        let detail = "people with this e-mail address do not sign in here: ask an owner";
+        return Ok(Err(Failure::new("domain_not_allowed", detail)));
+    }
+    let linked = tx.user_of_identity(&profile.identity).await?;
+    let user = match linked {
+        Some(id) => tx.user_to_change(id).await?.ok_or(Refusal::NotFound("user"))?,
+        None => match meet(tx, door, settings, profile).await? {
+            Ok(user) => user,
+            Err(failure) => return Ok(Err(failure)),
+        },
+    };
+    if !user.is_active() {
+        let detail = "this account is deactivated: ask an owner";
+        return Ok(Err(Failure { user: Some(user), ..Failure::new("deactivated", detail) }));
+    }
+    if linked.is_none() {
+        link(tx, door, &user, profile).await?;
+    }
+    Ok(Ok(user))
+}
+
+/// Finds or makes the user of someone who was never here.
+async fn meet(
+    tx: &mut Tx,
+    door: Door<'_>,
+    settings: &Settings,
+    profile: &Profile,
+) -> Result<Result<User, Failure>, Refusal> {
+    let Some(email) = &profile.email else {
+        let detail = "the OpenID provider does not say that your e-mail address is verified: have it verified there";
+        return Ok(Err(Failure::new("email_not_verified", detail)));
+    };
+    if let Some(id) = tx.user_at(email).await? {
+        let user = tx.user_to_change(id).await?.ok_or(Refusal::NotFound("user"))?;
+        // An address may be given to another person some day; an account may not.
+        if tx.has_identity(user.id, &profile.identity.issuer).await? {
+            let detail = "this e-mail address belongs to someone else's account here: ask an owner";
+            return Ok(Err(Failure { user: Some(user), ..Failure::new("already_linked", detail) }));
+        }
+        return Ok(Ok(user));
+    }
+    if !settings.create_users {
+        let detail = "there is no account for you here yet: ask an owner";
+        return Ok(Err(Failure::new("unknown_user", detail)));
+    }
+    let shown = profile.name.as_deref().map(str::trim).unwrap_or_default().to_owned();
+    let name = Name::try_from(shown).unwrap_or_else(|_| Name::of(email));
+    let actor = door.visitor.stranger();
+    let by = By { actor: &actor, world: door.world };
+    Ok(Ok(users::create(tx, by, email.clone(), name, Role::User).await?))
+}
+
+async fn link(tx: &mut Tx, door: Door<'_>, user: &User, profile: &Profile) -> Result<(), Refusal> {
+    let identity = &profile.identity;
+    let linked = tx.insert_identity(identity, user.id, door.world.now()).await;
+    linked.map_err(|error| taken(error, "subject", "another sign-in came first: try again"))?;
+    let actor = door.visitor.known(user, Uuid::nil());
+    let by = By { actor: &actor, world: door.world };
+    let data = json!({ "issuer": identity.issuer, "subject": identity.subject });
+    by.audit(tx, Done { action: "user.linked", ..users::done(user, data) });
+    Ok(())
+}
+
+fn allowed(settings: &Settings, email: Option<&Email>) -> bool {
+    let domain = email.and_then(|email| email.as_str().split_once('@')).map(|(_, domain)| domain);
+    settings.domains.is_empty()
+        || settings.domains.iter().any(|allowed| domain.is_some_and(|domain| allowed.eq_ignore_ascii_case(domain)))
+}
+
+async fn begin(door: Door<'_>, mut tx: Tx, user: User, method: Method) -> Result<Begun, Refusal> {
+    let lasting = door.sign_in.lasting;
+    let begun = sessions::begin(&mut tx, door.world, door.visitor, lasting, user, method).await?;
+    tx.commit().await?;
+    Ok(begun)
+}
+
+fn unchanged(now: Option<SecretString>, verified: Option<SecretString>) -> bool {
+    now.as_ref().map(|hash| hash.expose_secret()) == verified.as_ref().map(|hash| hash.expose_secret())
+}

@@ -1,0 +1,176 @@
+//! `/api/v1/tokens`: API tokens, for automation and of users.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use jiff::Timestamp;
+use latchkey_core::actor::Actor;
+use latchkey_core::expiry::{Lifetime, expiration};
+use latchkey_core::name::Name;
+use latchkey_core::role::Role;
+use secrecy::ExposeSecret as _;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::Api;
+use super::auth::Owner;
+use super::body::{Path, Query};
+use super::idempotency::{Attempt, Creation};
+use super::page::{Page, PageQuery};
+use super::problem::Problem;
+use crate::action::Refusal;
+use crate::action::tokens::{self, NewToken};
+use crate::store::tokens::Token;
+
+/// An API token.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct TokenView {
+    /// Opaque.
+    pub id: Uuid,
+    /// What people see.
+    pub name: String,
+    /// What it may do; if it is a user's, no more than they may.
+    pub role: Role,
+    /// Whose it is; null for automation.
+    pub user_id: Option<Uuid>,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When it stops; null for never.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub revoked_at: Option<Timestamp>,
+    /// What the client presents; only where it was just made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+}
+
+/// A token to make, for automation or for a user.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateToken {
+    /// What people see: 1 to 100 characters.
+    #[schema(value_type = String)]
+    pub name: Name,
+    /// What it may do: no more than whoever makes it. `gateway` is for an Envoy.
+    pub role: Role,
+    /// Whose it is; null for automation. It stops when they are deactivated.
+    #[serde(default)]
+    pub user_id: Option<Uuid>,
+    /// For how long it works.
+    #[serde(default)]
+    pub expires_in: Option<Lifetime>,
+    /// Or until when.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(default)]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A token of one's own to make.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewOwnToken {
+    /// What people see: 1 to 100 characters.
+    #[schema(value_type = String)]
+    pub name: Name,
+    /// What it may do: as much as the credential that makes it, by default.
+    #[serde(default)]
+    pub role: Option<Role>,
+    /// For how long it works.
+    #[serde(default)]
+    pub expires_in: Option<Lifetime>,
+    /// Or until when.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(default)]
+    pub expires_at: Option<Timestamp>,
+}
+
+impl From<Token> for TokenView {
+    fn from(token: Token) -> Self {
+        let Token { id, name, role, user_id, created_at, expires_at, revoked_at } = token;
+        Self { id, name, role, user_id, created_at, expires_at, revoked_at, value: None }
+    }
+}
+
+/// Lists every API token, oldest first, without values.
+#[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens", operation_id = "list_tokens", params(PageQuery),
+    security(("token" = [])), responses((status = 200, body = Page<TokenView>), (status = "4XX", body = Problem)))]
+pub async fn list(
+    _: Owner,
+    State(api): State<Api>,
+    Query(query): Query<PageQuery>,
+) -> Result<Page<TokenView>, Problem> {
+    list_of(&api, None, query).await
+}
+
+/// Makes an API token, whose value is shown in this answer only.
+#[utoipa::path(post, path = "/api/v1/tokens", tag = "tokens", operation_id = "create_token",
+    request_body = CreateToken, params(("Idempotency-Key" = Option<String>, Header)),
+    security(("token" = [])), responses((status = 201, body = TokenView), (status = "4XX", body = Problem)))]
+pub async fn create(
+    Owner(actor): Owner,
+    State(api): State<Api>,
+    new: Creation<CreateToken>,
+) -> Result<Response, Problem> {
+    let now = api.world.now();
+    create_from(&api, &actor, new, |new: CreateToken| {
+        let CreateToken { name, role, user_id, expires_in, expires_at } = new;
+        Ok(NewToken { name: name.into(), role, user_id, expires_at: expiration(expires_at, expires_in, now)? })
+    })
+    .await
+}
+
+/// Revokes an API token for good. Streams that a gateway opened with it end within a minute.
+#[utoipa::path(delete, path = "/api/v1/tokens/{id}", tag = "tokens", operation_id = "revoke_token",
+    params(("id" = Uuid, Path)),
+    security(("token" = [])), responses((status = 200, body = TokenView), (status = "4XX", body = Problem)))]
+pub async fn revoke(
+    Owner(actor): Owner,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<TokenView>, Problem> {
+    revoke_of(&api, &actor, id, None).await
+}
+
+pub(super) async fn list_of(
+    api: &Api,
+    user: Option<Uuid>,
+    query: PageQuery,
+) -> Result<Page<TokenView>, Problem> {
+    let wanted = query.wanted()?;
+    let search = query.search.unwrap_or_default();
+    let rows = api.store.tokens_of(user, &search, wanted.after, wanted.rows()).await?;
+    Ok(wanted.page(rows, |token| token.id, TokenView::from))
+}
+
+pub(super) async fn create_from<T: DeserializeOwned>(
+    api: &Api,
+    actor: &Actor,
+    new: Creation<T>,
+    read: impl FnOnce(T) -> Result<NewToken, Refusal>,
+) -> Result<Response, Problem> {
+    let (new, attempt) = new.begin(api).await?;
+    let mut first = match attempt {
+        Attempt::Replay(response) => return Ok(response),
+        Attempt::First(first) => first,
+    };
+    let (token, value) = tokens::grant(&mut first.tx, api.context(actor).by(), read(new)?).await?;
+    let value = Some(value.expose_secret().to_owned());
+    first.created(api, &TokenView { value, ..TokenView::from(token) }).await
+}
+
+pub(super) async fn revoke_of(
+    api: &Api,
+    actor: &Actor,
+    id: Uuid,
+    owner: Option<Uuid>,
+) -> Result<Json<TokenView>, Problem> {
+    let mut tx = api.store.begin().await?;
+    let token = tokens::revoke(&mut tx, api.context(actor).by(), id, owner).await?;
+    tx.commit().await?;
+    Ok(Json(token.into()))
+}

@@ -1,0 +1,120 @@
+//! Requests that the control plane makes itself: short, small, encrypted, and without redirects.
+
+use std::fmt;
+use std::pin::Pin;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::http::{Request, Response, Uri};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The largest answer, in bytes.
+const LARGEST: usize = 1024 * 1024;
+
+/// A client.
+#[derive(Clone)]
+pub struct Outbound(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    /// It would go over the network in plaintext.
+    #[error("{0} would be asked in plaintext: use https")]
+    Plaintext(String),
+    /// No answer in time.
+    #[error("no answer within {} seconds", PATIENCE.as_secs())]
+    Late,
+    /// No connection.
+    #[error("no connection")]
+    Unreachable(#[source] hyper_util::client::legacy::Error),
+    /// An answer that broke off or is too large.
+    #[error("the answer could not be read: {0}")]
+    Unreadable(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Outbound {
+    /// Trusts the certificate authorities of this machine.
+    ///
+    /// # Errors
+    /// There are none.
+    pub fn new() -> anyhow::Result<Self> {
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_connect_timeout(Some(PATIENCE));
+        let https = HttpsConnectorBuilder::new()
+            .with_native_roots()
+            .context("this machine has no certificate authorities: install ca-certificates")?
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(http);
+        Ok(Self(Client::builder(TokioExecutor::new()).build(https)))
+    }
+
+    /// Sends a request and reads the answer whole, whatever its status.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub async fn send(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, Failed> {
+        if !is_private(request.uri()) {
+            return Err(Failed::Plaintext(request.uri().host().unwrap_or_default().to_owned()));
+        }
+        let exchange = async {
+            let response = self.0.request(request.map(|body| Full::new(body.into()))).await;
+            let (parts, body) = response.map_err(Failed::Unreachable)?.into_parts();
+            let body = Limited::new(body, LARGEST).collect().await.map_err(Failed::Unreadable)?;
+            Ok(Response::from_parts(parts, body.to_bytes().into()))
+        };
+        tokio::time::timeout(PATIENCE, exchange).await.unwrap_or(Err(Failed::Late))
+    }
+}
+
+impl<'c> openidconnect::AsyncHttpClient<'c> for Outbound {
+    type Error = Failed;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Vec<u8>>, Failed>> + Send + 'c>>;
+
+    fn call(&'c self, request: Request<Vec<u8>>) -> Self::Future {
+        Box::pin(self.send(request))
+    }
+}
+
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Outbound")
+    }
+}
+
+/// Whether nobody between can read along: encrypted, or on this machine.
+fn is_private(uri: &Uri) -> bool {
+    let is_here = |host: &str| {
+        let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+        address.map_or(host == "localhost", |address| address.is_loopback())
+    };
+    uri.scheme_str() == Some("https") || uri.host().is_some_and(is_here)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plaintext_stays_on_this_machine() {
+        for (uri, private) in [
+            ("https://id.example.com/x", true),
+            ("http://127.0.0.1:1/x", true),
+            ("http://[::1]:1/x", true),
+            ("http://localhost/x", true),
+            ("http://id.example.com/x", false),
+            ("http://localhost.example.com/x", false),
+            ("http://10.0.0.1/x", false),
+        ] {
+            assert_eq!(is_private(&uri.parse().unwrap()), private, "{uri}");
+        }
+    }
+}

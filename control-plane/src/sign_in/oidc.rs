@@ -1,0 +1,377 @@
+//! Sign-in by OpenID Connect: authorization code with PKCE, state and nonce.
+
+mod provider;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::{SignedDuration, Timestamp};
+use latchkey_core::local_path::LocalPath;
+use latchkey_core::name::Email;
+use openidconnect::core::{
+    CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreErrorResponseType, CoreGenderClaim,
+    CoreJsonWebKey, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreProviderMetadata,
+    CoreRevocableToken, CoreRevocationErrorResponse, CoreTokenIntrospectionResponse, CoreTokenType,
+};
+use openidconnect::{
+    AdditionalClaims, AuthorizationCode, Client, ClientId, ClientSecret, CsrfToken, EmptyExtraTokenFields,
+    EndUserEmail, EndUserName, EndpointMaybeSet, EndpointNotSet, EndpointSet, IdTokenClaims, IdTokenFields, LocalizedClaim, Nonce, OAuth2TokenResponse as _, PkceCodeChallenge,
+    PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope, StandardErrorResponse,
+    StandardTokenResponse, TokenResponse as _, UserInfoClaims, UserInfoError,
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use subtle::ConstantTimeEq as _;
+use url::Url;
+
+use super::{PublicUrl, secret};
+use crate::action::Refusal;
+use crate::outbound::Outbound;
+use crate::seal::{MasterKey, Purpose};
+use crate::store::identities::Identity;
+use crate::world::World;
+use provider::Provider;
+
+/// How long a sign-in may take.
+pub const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
+
+/// The path that the provider sends browsers back to.
+pub const CALLBACK: &str = "/auth/oidc/callback";
+
+/// The OpenID provider.
+#[derive(Debug)]
+pub struct Oidc {
+    settings: Settings,
+    http: Outbound,
+    provider: Provider,
+}
+
+/// What is configured of the provider.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Its URL, as its metadata has it.
+    pub issuer: String,
+    /// What it calls us.
+    pub client_id: String,
+    /// By which it knows us.
+    pub client_secret: Option<SecretString>,
+    /// What we ask for.
+    pub scopes: Vec<String>,
+    /// The claim that names the groups of a person.
+    pub groups_claim: Option<String>,
+    /// The e-mail domains that may sign in; empty for all.
+    pub domains: Vec<String>,
+    /// Whether people who are not known yet become users.
+    pub create_users: bool,
+}
+
+/// A browser on its way to the provider.
+#[derive(Debug)]
+pub struct Departure {
+    /// Where it goes.
+    pub to: Url,
+    /// The value of its cookie, by which it is known when it comes back.
+    pub pending: SecretString,
+}
+
+/// What the provider sends back through the browser.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Callback {
+    code: Option<SecretString>,
+    state: Option<String>,
+    iss: Option<String>,
+    error: Option<String>,
+}
+
+/// Someone whom the provider vouches for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// Who they are to the provider.
+    pub identity: Identity,
+    /// Their address, where the provider has verified it.
+    pub email: Option<Email>,
+    /// What they are called.
+    pub name: Option<String>,
+    /// The values of the groups claim; none where no such claim is configured.
+    pub groups: Option<Vec<String>>,
+}
+
+/// A sign-in under way, sealed in its browser's cookie.
+#[derive(Serialize, Deserialize)]
+struct Pending {
+    state: String,
+    nonce: String,
+    verifier: String,
+    return_to: String,
+    expires_at_ms: i64,
+}
+
+/// Every claim, of which we pick some.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct Claims {
+    #[serde(flatten)]
+    all: Map<String, Value>,
+}
+
+impl AdditionalClaims for Claims {}
+
+type Fields = IdTokenFields<
+    Claims,
+    EmptyExtraTokenFields,
+    CoreGenderClaim,
+    CoreJweContentEncryptionAlgorithm,
+    CoreJwsSigningAlgorithm,
+>;
+type Tokens = StandardTokenResponse<Fields, CoreTokenType>;
+type Party = Client<
+    Claims,
+    CoreAuthDisplay,
+    CoreGenderClaim,
+    CoreJweContentEncryptionAlgorithm,
+    CoreJsonWebKey,
+    CoreAuthPrompt,
+    StandardErrorResponse<CoreErrorResponseType>,
+    Tokens,
+    CoreTokenIntrospectionResponse,
+    CoreRevocableToken,
+    CoreRevocationErrorResponse,
+    EndpointSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointMaybeSet,
+    EndpointMaybeSet,
+>;
+
+/// What ID tokens may be signed with: never with our own secret, never with nothing.
+const ALGORITHMS: [CoreJwsSigningAlgorithm; 9] = [
+    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
+    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha384,
+    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha512,
+    CoreJwsSigningAlgorithm::RsaSsaPssSha256,
+    CoreJwsSigningAlgorithm::RsaSsaPssSha384,
+    CoreJwsSigningAlgorithm::RsaSsaPssSha512,
+    CoreJwsSigningAlgorithm::EcdsaP256Sha256,
+    CoreJwsSigningAlgorithm::EcdsaP384Sha384,
+    CoreJwsSigningAlgorithm::EdDsa,
+];
+
+impl Oidc {
+    /// Asks the provider nothing yet.
+    ///
+    /// # Errors
+    /// This machine has no certificate authorities.
+    pub fn new(settings: Settings) -> anyhow::Result<Self> {
+        Ok(Self { settings, http: Outbound::new()?, provider: Provider::default() })
+    }
+
+    /// What is configured.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Sends a browser to the provider.
+    ///
+    /// # Errors
+    /// The provider is away.
+    pub async fn begin(
+        &self,
+        world: &World,
+        master: &MasterKey,
+        public_url: &PublicUrl,
+        return_to: &LocalPath,
+    ) -> Result<Departure, Refusal> {
+        let party = self.party(world, public_url).await?;
+        let random = || secret(world).expose_secret().to_owned();
+        let pending = Pending {
+            state: random(),
+            nonce: random(),
+            verifier: random(),
+            return_to: return_to.as_str().to_owned(),
+            expires_at_ms: world.now().as_millisecond() + PATIENCE.as_secs() * 1000,
+        };
+        let challenge =
+            PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(pending.verifier.clone()));
+        let (state, nonce) = (pending.state.clone(), pending.nonce.clone());
+        let scopes = self.settings.scopes.iter().filter(|scope| *scope != "openid");
+        let (to, _, _) = party
+            .authorize_url(
+                CoreAuthenticationFlow::AuthorizationCode,
+                move || CsrfToken::new(state),
+                move || Nonce::new(nonce),
+            )
+            .add_scopes(scopes.map(|scope| Scope::new(scope.clone())))
+            .set_pkce_challenge(challenge)
+            .url();
+        Ok(Departure { to, pending: pending.seal(world, master) })
+    }
+
+    /// Receives a browser that comes back, and says who it is and where it was going.
+    ///
+    /// # Errors
+    /// It is not the browser that left, the provider refused, is away, or says what does not hold.
+    pub async fn finish(
+        &self,
+        world: &World,
+        master: &MasterKey,
+        public_url: &PublicUrl,
+        pending: Option<SecretString>,
+        callback: Callback,
+    ) -> Result<(Profile, LocalPath), Refusal> {
+        let pending = pending.and_then(|pending| Pending::open(&pending, master, world.now()));
+        let pending = pending.ok_or_else(begin_again)?;
+        let state = callback.state.unwrap_or_default();
+        if !bool::from(state.as_bytes().ct_eq(pending.state.as_bytes())) {
+            return Err(begin_again());
+        }
+        if callback.iss.is_some_and(|issuer| issuer != self.settings.issuer) {
+            return Err(refused("the answer comes from another provider"));
+        }
+        if let Some(error) = callback.error {
+            tracing::info!(error = %error.escape_debug(), "the OpenID provider refused a sign-in");
+            return Err(refused("the OpenID provider did not sign you in"));
+        }
+        let code = callback.code.ok_or_else(begin_again)?;
+        let tokens = self.tokens(world, public_url, &code, &pending).await?;
+        let profile = self.profile(world, public_url, &tokens, Nonce::new(pending.nonce)).await?;
+        Ok((profile, LocalPath::try_from(pending.return_to.as_str()).unwrap_or_else(|_| LocalPath::home())))
+    }
+
+    async fn tokens(
+        &self,
+        world: &World,
+        public_url: &PublicUrl,
+        code: &SecretString,
+        pending: &Pending,
+    ) -> Result<Tokens, Refusal> {
+        let party = self.party(world, public_url).await?;
+        let exchange = party
+            .exchange_code(AuthorizationCode::new(code.expose_secret().to_owned()))
+            .map_err(|error| away(&error))?
+            .set_pkce_verifier(PkceCodeVerifier::new(pending.verifier.clone()));
+        exchange.request_async(&self.http).await.map_err(|error| match error {
+            RequestTokenError::ServerResponse(answer) => {
+                tracing::info!(error = %answer.error().as_ref(), "the OpenID provider refused a code");
+                refused("the OpenID provider refused the code, which works once")
+            }
+            error => away(&error),
+        })
+    }
+
+    async fn profile(
+        &self,
+        world: &World,
+        public_url: &PublicUrl,
+        tokens: &Tokens,
+        nonce: Nonce,
+    ) -> Result<Profile, Refusal> {
+        let token = tokens.id_token().ok_or_else(|| refused("the OpenID provider sent no ID token"))?;
+        let verified = |party: Party| {
+            let verifier = party.id_token_verifier().set_allowed_algs(ALGORITHMS);
+            token.claims(&verifier, &nonce).cloned()
+        };
+        let mut claims = verified(self.party(world, public_url).await?);
+        if claims.is_err() && self.provider.may_have_new_keys(world.now()).await {
+            claims = verified(self.party(world, public_url).await?);
+        }
+        let claims: IdTokenClaims<Claims, CoreGenderClaim> = claims.map_err(|error| {
+            tracing::warn!(%error, "an ID token does not hold");
+            refused("the OpenID provider's ID token does not hold")
+        })?;
+        let subject = claims.subject().clone();
+        if subject.chars().any(char::is_control) {
+            return Err(refused("the OpenID provider's name for you is no text"));
+        }
+        let identity = Identity { issuer: self.settings.issuer.clone(), subject: subject.to_string() };
+        let mut profile = self.read(identity, claims.additional_claims(), Standard::new(claims.email(), claims.email_verified(), claims.name()));
+        let lacks_groups = profile.groups.as_ref().is_some_and(Vec::is_empty);
+        let party = self.party(world, public_url).await?;
+        if (profile.email.is_none() || lacks_groups || profile.name.is_none())
+            && let Ok(request) = party.user_info(tokens.access_token().clone(), Some(subject))
+        {
+                let info: UserInfoClaims<Claims, CoreGenderClaim> =
+                request.request_async(&self.http).await.map_err(|error| match error {
+                    UserInfoError::ClaimsVerification(_) => refused("the OpenID provider names someone else"),
+                    error => away(&error),
+                })?;
+            let more = self.read(profile.identity.clone(), info.additional_claims(), Standard::new(info.email(), info.email_verified(), info.name()));
+            profile.email = profile.email.or(more.email);
+            profile.name = profile.name.or(more.name);
+            profile.groups = profile.groups.filter(|groups| !groups.is_empty()).or(more.groups);
+        }
+        Ok(profile)
+    }
+
+    fn read(&self, identity: Identity, claims: &Claims, standard: Standard) -> Profile {
+        let groups = self.settings.groups_claim.as_ref().map(|claim| match claims.all.get(claim) {
+            Some(Value::Array(values)) => values.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            Some(Value::String(value)) => vec![value.clone()],
+            _ => Vec::new(),
+        });
+        Profile { identity, email: standard.email, name: standard.name, groups }
+    }
+
+    async fn party(&self, world: &World, public_url: &PublicUrl) -> Result<Party, Refusal> {
+        let metadata = self.provider.metadata(&self.settings.issuer, &self.http, world.now()).await;
+        let metadata: CoreProviderMetadata = metadata.map_err(|error| away(&*error))?;
+        let secret = self.settings.client_secret.as_ref();
+        let secret = secret.map(|secret| ClientSecret::new(secret.expose_secret().to_owned()));
+        let id = ClientId::new(self.settings.client_id.clone());
+        let redirect = RedirectUrl::new(public_url.at(CALLBACK)).map_err(|error| away(&error))?;
+        Ok(Party::from_provider_metadata(metadata, id, secret).set_redirect_uri(redirect))
+    }
+}
+
+impl Pending {
+    fn seal(&self, world: &World, master: &MasterKey) -> SecretString {
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        URL_SAFE_NO_PAD.encode(master.seal(world, Purpose::SignIn, &json)).into()
+    }
+
+    fn open(cookie: &SecretString, master: &MasterKey, now: Timestamp) -> Option<Self> {
+        let sealed = URL_SAFE_NO_PAD.decode(cookie.expose_secret()).ok()?;
+        let json = master.open(Purpose::SignIn, &sealed).ok()?;
+        let pending: Self = serde_json::from_str(json.expose_secret()).ok()?;
+        (pending.expires_at_ms > now.as_millisecond()).then_some(pending)
+    }
+}
+
+/// The standard claims that we read.
+struct Standard {
+    email: Option<Email>,
+    name: Option<String>,
+}
+
+impl Standard {
+    /// An address counts only where the provider has verified it.
+    fn new(
+        email: Option<&EndUserEmail>,
+        email_verified: Option<bool>,
+        name: Option<&LocalizedClaim<EndUserName>>,
+    ) -> Self {
+        let email = email.filter(|_| email_verified == Some(true));
+        Self {
+            email: email.and_then(|email| Email::try_from(email.to_string()).ok()),
+            name: name.and_then(|name| name.get(None)).map(|name| name.to_string()),
+        }
+    }
+}
+
+fn refused(detail: &str) -> Refusal {
+    Refusal::Unrecognised { code: "sign_in_refused", detail: format!("{detail}: begin again at the sign-in page") }
+}
+
+fn begin_again() -> Refusal {
+    let detail = "this sign-in was not begun in this browser, took too long, or is over: begin again at the sign-in page";
+    Refusal::Unrecognised { code: "sign_in_expired", detail: detail.to_owned() }
+}
+
+/// The log says why; the answer does not.
+fn away(error: &(dyn std::error::Error + 'static)) -> Refusal {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let cause = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    tracing::warn!(cause, "the OpenID provider is away or answers what it should not");
+    let detail = "the OpenID provider does not answer as it should: try again in a moment";
+    Refusal::Unavailable { code: "identity_provider_unavailable", detail: detail.to_owned() }
+}
