@@ -6,6 +6,7 @@ export LATCHKEY_BIN ?= $(TARGET)/debug/latchkey
 export LATCHKEY_WASM ?= $(TARGET)/wasm/wasm32-unknown-unknown/wasm/latchkey_filter.wasm
 export LATCHKEY_ENVOY ?= $(TARGET)/envoy/envoy
 export LATCHKEY_PYTHON ?= $(TARGET)/venv/bin/python
+export LATCHKEY_OIDC_PROVIDER ?= $(TARGET)/oidc/server.mjs
 
 .DEFAULT_GOAL := help
 .PHONY: help build filter envoy install up test bench check fmt

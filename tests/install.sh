@@ -22,6 +22,8 @@ cargo_install() {
 packages=()
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql)
 python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
+command -v node >/dev/null || packages+=(nodejs)
+command -v npm >/dev/null || packages+=(npm)
 [[ ${#packages[@]} == 0 ]] || apt_install "${packages[@]}"
 
 venv=$target/venv
@@ -31,6 +33,16 @@ if ! cmp -s tests/sdk/requirements.txt "$venv/requirements.txt"; then
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r tests/sdk/requirements.txt
   cp tests/sdk/requirements.txt "$venv/requirements.txt"
 fi
+
+oidc=$target/oidc
+if ! cmp -s tests/oidc/package-lock.json "$oidc/installed.json"; then
+  echo "installing into $oidc: oidc-provider, an OpenID provider, from npm"
+  mkdir -p "$oidc"
+  cp tests/oidc/package.json tests/oidc/package-lock.json "$oidc/"
+  npm ci --prefix "$oidc" --silent --no-audit --no-fund
+  cp tests/oidc/package-lock.json "$oidc/installed.json"
+fi
+cp tests/oidc/server.mjs "$oidc/"
 
 cargo_install cargo-nextest 0.9.143
 cargo_install cargo-deny 0.20.2

@@ -232,7 +232,12 @@ pub struct Oidc {
     #[arg(long, env = "LATCHKEY_OIDC_CLIENT_ID", requires = "oidc_issuer")]
     pub oidc_client_id: Option<String>,
     /// By which it knows this Latchkey.
-    #[arg(long, env = "LATCHKEY_OIDC_CLIENT_SECRET", hide_env_values = true, conflicts_with = "oidc_client_secret_file")]
+    #[arg(
+        long,
+        env = "LATCHKEY_OIDC_CLIENT_SECRET",
+        hide_env_values = true,
+        conflicts_with = "oidc_client_secret_file"
+    )]
     pub oidc_client_secret: Option<SecretString>,
     /// The file with the same.
     #[arg(long, env = "LATCHKEY_OIDC_CLIENT_SECRET_FILE")]
@@ -257,7 +262,9 @@ impl Oidc {
     /// # Errors
     /// An issuer that is no URL, or a secret's file that cannot be read.
     pub fn settings(self) -> anyhow::Result<Option<Settings>> {
-        let (Some(issuer), Some(client_id)) = (self.oidc_issuer, self.oidc_client_id) else { return Ok(None) };
+        let (Some(issuer), Some(client_id)) = (self.oidc_issuer, self.oidc_client_id) else {
+            return Ok(None);
+        };
         url::Url::parse(&issuer).context("LATCHKEY_OIDC_ISSUER is no URL")?;
         let client_secret = match (self.oidc_client_secret, self.oidc_client_secret_file) {
             (Some(secret), _) => Some(secret),

@@ -102,7 +102,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
             let store = open(&database).await?;
             let mut tx = store.begin().await?;
             let actor = Actor::system("latchkey token revoke");
-            let revoked = action::tokens::revoke(&mut tx, By { actor: &actor, world: &world }, id, None).await;
+            let revoked =
+                action::tokens::revoke(&mut tx, By { actor: &actor, world: &world }, id, None).await;
             revoked.context("see `latchkey token list`")?;
             tx.commit().await?;
             println!("revoked: the API refuses it from now on, and open streams end within a minute");
@@ -188,12 +189,7 @@ async fn add_person(
     Ok((user.id, token))
 }
 
-async fn sign_in_link(
-    options: &Serve,
-    store: &Store,
-    world: &World,
-    user: Uuid,
-) -> anyhow::Result<String> {
+async fn sign_in_link(options: &Serve, store: &Store, world: &World, user: Uuid) -> anyhow::Result<String> {
     let actor = Actor::system("first start");
     Ok(options.public_url()?.at(&invite(store, world, &actor, user).await?.path()))
 }

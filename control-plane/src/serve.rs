@@ -110,7 +110,8 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
         .add_service(ledger.into_service())
         .serve_with_incoming_shutdown(TcpListenerStream::new(grpc), stopped(stopping.clone()));
     let deadline = stopping.clone();
-    let api = axum::serve(http, api::router(api).into_make_service_with_connect_info::<SocketAddr>()).with_graceful_shutdown(stopped(stopping));
+    let api = axum::serve(http, api::router(api).into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(stopped(stopping));
     let signals = async {
         wait_for_signal().await?;
         tracing::info!("stopping");

@@ -75,8 +75,7 @@ pub fn check(text: &str, email: &Email, name: &Name) -> Result<(), Weak> {
 /// Whether each character follows the one before it, up or down, as in `1234567890`.
 fn is_run(text: &str) -> bool {
     let digits = text.chars().filter_map(|c| c.to_digit(10)).collect::<Vec<_>>();
-    let runs =
-        |step: u32| digits.windows(2).all(|pair| matches!(pair, [a, b] if (a + step) % 10 == *b));
+    let runs = |step: u32| digits.windows(2).all(|pair| matches!(pair, [a, b] if (a + step) % 10 == *b));
     digits.len() == text.chars().count() && (runs(1) || runs(9))
 }
 
@@ -91,7 +90,8 @@ mod tests {
 
     #[test]
     fn long_and_unforeseen_passwords_pass() {
-        for good in ["correct horse battery", "Tr0ub4dor&3-xkcd", "ünïcödé-wörter-7", &"a1b2c3d4".repeat(16)] {
+        for good in ["correct horse battery", "Tr0ub4dor&3-xkcd", "ünïcödé-wörter-7", &"a1b2c3d4".repeat(16)]
+        {
             assert_eq!(alice(good), Ok(()), "{good}");
         }
     }

@@ -51,5 +51,8 @@ pub async fn create(tx: &mut Tx, by: By<'_>, user: Uuid) -> Result<Invitation, R
 
 /// The refusal of an invitation, which does not say why it cannot be used.
 pub(super) fn unusable() -> Refusal {
-    Refusal::field("token", "is no invitation, or one that was used, replaced or is over: ask an owner for a new one")
+    Refusal::field(
+        "token",
+        "is no invitation, or one that was used, replaced or is over: ask an owner for a new one",
+    )
 }

@@ -74,7 +74,11 @@ pub async fn by_password(door: Door<'_>, email: &str, password: SecretString) ->
 ///
 /// # Errors
 /// The invitation cannot be used, or the password is refused, which leaves the invitation as it is.
-pub async fn by_invitation(door: Door<'_>, token: &SecretString, password: SecretString) -> Result<Begun, Refusal> {
+pub async fn by_invitation(
+    door: Door<'_>,
+    token: &SecretString,
+    password: SecretString,
+) -> Result<Begun, Refusal> {
     let hash = super::tokens::hash(token.expose_secret());
     let now = door.world.now();
     let invited = door.store.invited(&hash, now).await?.ok_or_else(invitations::unusable)?;
@@ -166,7 +170,8 @@ async fn meet(
     profile: &Profile,
 ) -> Result<Result<User, Failure>, Refusal> {
     let Some(email) = &profile.email else {
-        let detail = "the OpenID provider does not say that your e-mail address is verified: have it verified there";
+        let detail =
+            "the OpenID provider does not say that your e-mail address is verified: have it verified there";
         return Ok(Err(Failure::new("email_not_verified", detail)));
     };
     if let Some(id) = tx.user_at(email).await? {
@@ -203,7 +208,10 @@ async fn link(tx: &mut Tx, door: Door<'_>, user: &User, profile: &Profile) -> Re
 fn allowed(settings: &Settings, email: Option<&Email>) -> bool {
     let domain = email.and_then(|email| email.as_str().split_once('@')).map(|(_, domain)| domain);
     settings.domains.is_empty()
-        || settings.domains.iter().any(|allowed| domain.is_some_and(|domain| allowed.eq_ignore_ascii_case(domain)))
+        || settings
+            .domains
+            .iter()
+            .any(|allowed| domain.is_some_and(|domain| allowed.eq_ignore_ascii_case(domain)))
 }
 
 async fn begin(door: Door<'_>, mut tx: Tx, user: User, method: Method) -> Result<Begun, Refusal> {

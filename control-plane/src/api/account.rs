@@ -107,8 +107,16 @@ impl SessionView {
         let sessions = api.store.sessions_of(user, api.sign_in.live(api.world.now())).await?;
         let view = |session: Session| {
             let current = actor.credential == Credential::Session(session.id);
-            let Session { id, user_id: _, method, user_agent, client_address, created_at, seen_at, expires_at } =
-                session;
+            let Session {
+                id,
+                user_id: _,
+                method,
+                user_agent,
+                client_address,
+                created_at,
+                seen_at,
+                expires_at,
+            } = session;
             let client_address = Some(client_address).filter(|address| !address.is_empty());
             Self { id, current, method, user_agent, client_address, created_at, seen_at, expires_at }
         };

@@ -63,7 +63,10 @@ pub async fn finish(
 
 fn configured(api: &Api) -> Result<&Oidc, Problem> {
     let detail = "no OpenID provider is configured: sign in with a password, or set LATCHKEY_OIDC_ISSUER";
-    api.sign_in.oidc.as_ref().ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "oidc_not_configured", detail))
+    api.sign_in
+        .oidc
+        .as_ref()
+        .ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "oidc_not_configured", detail))
 }
 
 /// Codes and states stay out of `Referer`.

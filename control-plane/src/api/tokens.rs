@@ -119,7 +119,12 @@ pub async fn create(
     let now = api.world.now();
     create_from(&api, &actor, new, |new: CreateToken| {
         let CreateToken { name, role, user_id, expires_in, expires_at } = new;
-        Ok(NewToken { name: name.into(), role, user_id, expires_at: expiration(expires_at, expires_in, now)? })
+        Ok(NewToken {
+            name: name.into(),
+            role,
+            user_id,
+            expires_at: expiration(expires_at, expires_in, now)?,
+        })
     })
     .await
 }

@@ -14,9 +14,10 @@ use openidconnect::core::{
 };
 use openidconnect::{
     AdditionalClaims, AuthorizationCode, Client, ClientId, ClientSecret, CsrfToken, EmptyExtraTokenFields,
-    EndUserEmail, EndUserName, EndpointMaybeSet, EndpointNotSet, EndpointSet, IdTokenClaims, IdTokenFields, LocalizedClaim, Nonce, OAuth2TokenResponse as _, PkceCodeChallenge,
-    PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope, StandardErrorResponse,
-    StandardTokenResponse, TokenResponse as _, UserInfoClaims, UserInfoError,
+    EndUserEmail, EndUserName, EndpointMaybeSet, EndpointNotSet, EndpointSet, IdTokenClaims, IdTokenFields,
+    LocalizedClaim, Nonce, OAuth2TokenResponse as _, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl,
+    RequestTokenError, Scope, StandardErrorResponse, StandardTokenResponse, TokenResponse as _,
+    UserInfoClaims, UserInfoError,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
@@ -284,18 +285,26 @@ impl Oidc {
             return Err(refused("the OpenID provider's name for you is no text"));
         }
         let identity = Identity { issuer: self.settings.issuer.clone(), subject: subject.to_string() };
-        let mut profile = self.read(identity, claims.additional_claims(), Standard::new(claims.email(), claims.email_verified(), claims.name()));
+        let mut profile = self.read(
+            identity,
+            claims.additional_claims(),
+            Standard::new(claims.email(), claims.email_verified(), claims.name()),
+        );
         let lacks_groups = profile.groups.as_ref().is_some_and(Vec::is_empty);
         let party = self.party(world, public_url).await?;
         if (profile.email.is_none() || lacks_groups || profile.name.is_none())
             && let Ok(request) = party.user_info(tokens.access_token().clone(), Some(subject))
         {
-                let info: UserInfoClaims<Claims, CoreGenderClaim> =
+            let info: UserInfoClaims<Claims, CoreGenderClaim> =
                 request.request_async(&self.http).await.map_err(|error| match error {
                     UserInfoError::ClaimsVerification(_) => refused("the OpenID provider names someone else"),
                     error => away(&error),
                 })?;
-            let more = self.read(profile.identity.clone(), info.additional_claims(), Standard::new(info.email(), info.email_verified(), info.name()));
+            let more = self.read(
+                profile.identity.clone(),
+                info.additional_claims(),
+                Standard::new(info.email(), info.email_verified(), info.name()),
+            );
             profile.email = profile.email.or(more.email);
             profile.name = profile.name.or(more.name);
             profile.groups = profile.groups.filter(|groups| !groups.is_empty()).or(more.groups);
@@ -305,7 +314,9 @@ impl Oidc {
 
     fn read(&self, identity: Identity, claims: &Claims, standard: Standard) -> Profile {
         let groups = self.settings.groups_claim.as_ref().map(|claim| match claims.all.get(claim) {
-            Some(Value::Array(values)) => values.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            Some(Value::Array(values)) => {
+                values.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+            }
             Some(Value::String(value)) => vec![value.clone()],
             _ => Vec::new(),
         });
@@ -359,7 +370,10 @@ impl Standard {
 }
 
 fn refused(detail: &str) -> Refusal {
-    Refusal::Unrecognised { code: "sign_in_refused", detail: format!("{detail}: begin again at the sign-in page") }
+    Refusal::Unrecognised {
+        code: "sign_in_refused",
+        detail: format!("{detail}: begin again at the sign-in page"),
+    }
 }
 
 fn begin_again() -> Refusal {

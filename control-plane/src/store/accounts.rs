@@ -161,15 +161,13 @@ impl Tx {
     /// # Errors
     /// The database is away.
     pub async fn active_owners(&mut self) -> sqlx::Result<Vec<Uuid>> {
-        sqlx::query(
-            "UPDATE users SET role = role WHERE role = $1 AND deactivated_at IS NULL RETURNING id",
-        )
-        .bind(Role::Owner.as_str())
-        .fetch_all(&mut *self.inner)
-        .await?
-        .iter()
-        .map(|row| row.uuid("id"))
-        .collect()
+        sqlx::query("UPDATE users SET role = role WHERE role = $1 AND deactivated_at IS NULL RETURNING id")
+            .bind(Role::Owner.as_str())
+            .fetch_all(&mut *self.inner)
+            .await?
+            .iter()
+            .map(|row| row.uuid("id"))
+            .collect()
     }
 
     /// Changes a user's name and role.

@@ -12,15 +12,13 @@ impl Store {
     /// # Errors
     /// The database is away.
     pub async fn invited(&self, hash: &[u8; 32], now: Timestamp) -> sqlx::Result<Option<Uuid>> {
-        sqlx::query(
-            "SELECT user_id FROM invitations WHERE hash = $1 AND used_at IS NULL AND expires_at > $2",
-        )
-        .bind(hash.to_vec())
-        .bind(now.as_millisecond())
-        .fetch_optional(&self.pool)
-        .await?
-        .map(|row| row.uuid("user_id"))
-        .transpose()
+        sqlx::query("SELECT user_id FROM invitations WHERE hash = $1 AND used_at IS NULL AND expires_at > $2")
+            .bind(hash.to_vec())
+            .bind(now.as_millisecond())
+            .fetch_optional(&self.pool)
+            .await?
+            .map(|row| row.uuid("user_id"))
+            .transpose()
     }
 }
 

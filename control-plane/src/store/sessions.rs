@@ -233,12 +233,7 @@ impl Tx {
     ///
     /// # Errors
     /// The database is away.
-    pub async fn end_sessions(
-        &mut self,
-        user: Uuid,
-        kept: Option<Uuid>,
-        at: Timestamp,
-    ) -> sqlx::Result<u64> {
+    pub async fn end_sessions(&mut self, user: Uuid, kept: Option<Uuid>, at: Timestamp) -> sqlx::Result<u64> {
         let done = sqlx::query(
             "UPDATE sessions SET ended_at = $1
              WHERE user_id = $2 AND id <> $3 AND ended_at IS NULL AND expires_at > $1",

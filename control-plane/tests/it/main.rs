@@ -19,6 +19,7 @@ mod limits;
 mod logs;
 mod metrics;
 mod openapi;
+mod people;
 mod prices;
 mod providers;
 mod scope;

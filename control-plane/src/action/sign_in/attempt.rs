@@ -77,7 +77,8 @@ pub async fn forget(tx: &mut Tx, email: &str) -> Result<(), Refusal> {
 fn subject(email: &str, from: &str) -> String {
     use std::fmt::Write as _;
 
-    let hash = Sha256::new().chain_update(email.to_lowercase()).chain_update([0]).chain_update(from).finalize();
+    let hash =
+        Sha256::new().chain_update(email.to_lowercase()).chain_update([0]).chain_update(from).finalize();
     hash.iter().fold("account:".to_owned(), |mut text, byte| {
         // Writing into a string does not fail.
         let _ = write!(text, "{byte:02x}");
