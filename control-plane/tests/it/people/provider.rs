@@ -1,7 +1,7 @@
 //! A certified OpenID provider on this machine, and a browser that goes through its pages.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
 use axum::http::{Request, StatusCode, header};
@@ -18,6 +18,8 @@ const REDIRECT: &str = "http://127.0.0.1:8080/auth/oidc/callback";
 /// The running provider; it ends with the test.
 pub struct Provider {
     process: Child,
+    // The provider ends when it cannot write.
+    _output: BufReader<ChildStdout>,
     pub issuer: String,
 }
 
@@ -38,9 +40,10 @@ impl Provider {
             .spawn()
             .expect("node is installed: see tests/install.sh");
         let mut issuer = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut issuer).unwrap();
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        output.read_line(&mut issuer).unwrap();
         assert!(!issuer.is_empty(), "{script} did not start: see tests/install.sh");
-        Self { process, issuer: issuer.trim().to_owned() }
+        Self { process, _output: output, issuer: issuer.trim().to_owned() }
     }
 
     pub fn settings(&self) -> Settings {

@@ -139,6 +139,7 @@ on_both! {
         test.local("alice@acme.com").await;
         test.local("bob@acme.com").await;
         let here = Browser::sign_in(&test, "192.0.2.1", "alice@acme.com").await;
+        test.clock.advance(Duration::from_secs(1));
         let mut there = Browser::at("192.0.2.2").with("user-agent", &format!("Mozilla/5.0 {}", "x".repeat(300)));
         there.signed_in(there.try_sign_in(&test, "alice@acme.com", PASSWORD).await);
         let bob = Browser::sign_in(&test, "192.0.2.3", "bob@acme.com").await;
@@ -184,6 +185,7 @@ on_both! {
         let mut test: Test = mut_test;
         test.local("alice@acme.com").await;
         let from = async |test: &Test, peer: &'static str| {
+            test.clock.advance(Duration::from_secs(1));
             let browser = Browser::at(peer).with("x-forwarded-for", "1.1.1.1, 203.0.113.9");
             let mut browser = browser;
             browser.signed_in(browser.try_sign_in(test, "alice@acme.com", PASSWORD).await);
