@@ -96,14 +96,6 @@ pub enum Refusal {
         /// For people.
         detail: String,
     },
-    /// They are known, and may not: a stable code, and what to do.
-    #[error("{detail}")]
-    Forbidden {
-        /// Stable, for programs.
-        code: &'static str,
-        /// For people.
-        detail: String,
-    },
     /// Too many attempts.
     #[error("there were too many failed attempts: try again in {} seconds", seconds(*.wait))]
     TooMany {

@@ -61,7 +61,6 @@ impl From<Refusal> for Problem {
         match refusal {
             Refusal::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "not_found", detail),
             Refusal::Conflict { code, .. } => Self::new(StatusCode::CONFLICT, code, detail),
-            Refusal::Forbidden { code, .. } => Self::new(StatusCode::FORBIDDEN, code, detail),
             Refusal::Invalid(invalid) => Self::invalid(invalid),
             Refusal::Unrecognised { code, .. } => Self::new(StatusCode::UNAUTHORIZED, code, detail),
             Refusal::Forbidden { code, .. } => Self::new(StatusCode::FORBIDDEN, code, detail),

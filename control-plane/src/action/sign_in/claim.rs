@@ -15,7 +15,7 @@ use crate::store::users::User;
 /// The database failed.
 pub async fn follow(tx: &mut Tx, by: By<'_>, user: &User, values: &[String]) -> Result<(), Refusal> {
     for group in tx.claimed_groups(user.id).await? {
-        let named = values.iter().any(|value| *value == group.claim);
+        let named = !group.claim.is_empty() && values.contains(&group.claim);
         let action = match (named, group.member, group.by_claim) {
             (true, false, _) => {
                 tx.insert_claimed_member(group.id, user.id, by.world.now()).await?;
