@@ -23,6 +23,8 @@ use fetch::{Answer, Fetcher};
 
 /// How often it is looked whether a set is due.
 const LOOK: Duration = Duration::from_secs(1);
+/// At how many looks it is checked that what apps name is known.
+const TIDY_EACH: u32 = 60;
 /// How often a set is fetched whose source does not say.
 const USUAL: Duration = Duration::from_secs(300);
 /// What a source may say instead.
@@ -59,9 +61,15 @@ impl Jwks {
     pub async fn keep(&self) {
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
+        for look in 0_u32.. {
             looks.tick().await;
-            if let Err(error) = self.refresh().await {
+            let looked = async {
+                if look.is_multiple_of(TIDY_EACH) {
+                    self.tidy(&[]).await?;
+                }
+                self.refresh().await
+            };
+            if let Err(error) = looked.await {
                 tracing::warn!(%error, "could not look after the JWK sets");
             }
         }
@@ -150,7 +158,9 @@ impl Jwks {
         };
         tx.write_jwk_set(&new).await?;
         if new.keys != set.keys {
-            // Taken before the apps are read, so that none is missed that is written at the same time.
+            let apps = tx.apps_with_jwk_sets().await?.remove(url).unwrap_or_default();
+            tx.lock_apps(&apps).await?;
+            // The apps are read again, so that none is missed that was written meanwhile.
             let revision = tx.revision(&self.world).await?;
             let apps = tx.apps_with_jwk_sets().await?.remove(url).unwrap_or_default();
             tx.publish_apps(&apps, revision).await?;

@@ -86,10 +86,13 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
         // Development: whoever serves others names a host, or says so.
         loopback: options.jwks_allow_private || options.http_addr.ip().is_loopback(),
     };
-    let jwks = Jwks::new(store.clone(), world.clone(), Fetcher::new(reach)?);
+    let fetcher = Fetcher::new(reach);
 
     let mut jobs = JoinSet::new();
-    jobs.spawn(async move { jwks.keep().await });
+    match fetcher.map(|fetcher| Jwks::new(store.clone(), world.clone(), fetcher)) {
+        Ok(jwks) => drop(jobs.spawn(async move { jwks.keep().await })),
+        Err(error) => tracing::warn!(error = format!("{error:#}"), "JWK sets are not fetched"),
+    }
     jobs.spawn(async move { feed.follow().await });
     jobs.spawn(async move { gateways.share().await });
     jobs.spawn(book.keep());

@@ -88,8 +88,11 @@ impl Tx {
     /// # Errors
     /// The database is away.
     pub async fn want_jwk_set(&mut self, url: &str) -> sqlx::Result<()> {
+        // Whether it is there is read first: an insert that meets a row which another transaction writes
+        // would wait for it, and that one for the app.
         sqlx::query(
-            "INSERT INTO jwks (url, keys, tried_at, error) VALUES ($1, '[]', 0, '') ON CONFLICT (url) DO NOTHING",
+            "INSERT INTO jwks (url, keys, tried_at, error) SELECT $1, '[]', 0, ''
+             WHERE NOT EXISTS (SELECT 1 FROM jwks WHERE url = $1) ON CONFLICT (url) DO NOTHING",
         )
         .bind(url.to_owned())
         .execute(&mut *self.inner)
@@ -143,10 +146,12 @@ impl Tx {
     /// # Errors
     /// The database is away.
     pub async fn apps_with_jwk_sets(&mut self) -> sqlx::Result<BTreeMap<String, Vec<Uuid>>> {
-        let rows = sqlx::query("SELECT id, settings FROM apps WHERE deleted_at IS NULL AND settings LIKE $1")
-            .bind(NAMES_A_SET)
-            .fetch_all(&mut *self.inner)
-            .await?;
+        let rows = sqlx::query(
+            "SELECT id, settings FROM apps WHERE deleted_at IS NULL AND settings LIKE $1 ORDER BY id",
+        )
+        .bind(NAMES_A_SET)
+        .fetch_all(&mut *self.inner)
+        .await?;
         let mut apps = BTreeMap::<String, Vec<Uuid>>::new();
         for row in rows {
             let settings: &str = row.try_get("settings")?;
@@ -156,6 +161,19 @@ impl Tx {
             }
         }
         Ok(apps)
+    }
+
+    /// Locks these apps on PostgreSQL. Whoever changes an app locks it before the transaction takes its
+    /// revision, and so must whoever changes several.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn lock_apps(&mut self, ids: &[Uuid]) -> sqlx::Result<()> {
+        for id in ids {
+            let query = sqlx::query("UPDATE apps SET revision = revision WHERE id = $1").bind(id.to_string());
+            query.execute(&mut *self.inner).await?;
+        }
+        Ok(())
     }
 
     /// Has gateways be sent these apps again.
