@@ -27,11 +27,13 @@ command -v npm >/dev/null || packages+=(npm)
 [[ ${#packages[@]} == 0 ]] || apt_install "${packages[@]}"
 
 venv=$target/venv
-if ! cmp -s tests/sdk/requirements.txt "$venv/requirements.txt"; then
-  echo "installing into $venv: $(tr '\n' ' ' <tests/sdk/requirements.txt)"
+wanted=$(cat tests/sdk/requirements.txt tests/api/requirements.txt)
+if [[ $wanted != "$(cat "$venv/requirements.txt" 2>/dev/null)" ]]; then
+  echo "installing into $venv: $(tr '\n' ' ' <<<"$wanted")"
   python3 -m venv --clear "$venv"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r tests/sdk/requirements.txt
-  cp tests/sdk/requirements.txt "$venv/requirements.txt"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+    -r tests/sdk/requirements.txt -r tests/api/requirements.txt
+  echo "$wanted" >"$venv/requirements.txt"
 fi
 
 oidc=$target/oidc

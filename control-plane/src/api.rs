@@ -8,6 +8,7 @@ pub mod auth;
 pub mod body;
 pub mod change_requests;
 pub mod content;
+pub mod document;
 pub mod events;
 pub mod explain;
 pub mod gateways;
@@ -179,12 +180,15 @@ fn routes() -> OpenApiRouter<Api> {
 /// The OpenAPI document.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    routes().to_openapi()
+    let mut document = routes().to_openapi();
+    document::finish(&mut document);
+    document
 }
 
 /// The whole HTTP service.
 pub fn router(api: Api) -> Router {
-    let (routes, document) = routes().split_for_parts();
+    let (routes, mut document) = routes().split_for_parts();
+    document::finish(&mut document);
     let no_store = (HeaderName::from_static("cache-control"), HeaderValue::from_static("no-store"));
     let no_sniff = (HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
     routes

@@ -21,7 +21,7 @@ pub use latchkey_core::limits::nullable;
 #[derive(Clone, Debug)]
 pub struct Body<T>(pub T);
 
-/// A JSON body that may be missing altogether.
+/// A JSON body that may be null, or missing altogether.
 #[derive(Clone, Debug)]
 pub struct OptionalBody<T>(pub T);
 
@@ -68,7 +68,10 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalB
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let bytes = bytes(request, state).await?;
-        if bytes.is_empty() { Ok(Self(T::default())) } else { parse(&bytes).map(Self) }
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        Ok(Self(parse::<Option<T>>(&bytes)?.unwrap_or_default()))
     }
 }
 
@@ -82,6 +85,10 @@ pub(super) async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result
 
 /// Reads JSON; an error names the field.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // Else the values of an array would be taken for the fields, in their order.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(Problem::invalid(FieldError::new("", "must be an object, not an array").into()));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();

@@ -59,11 +59,10 @@ impl<T: DeserializeOwned> FromRequest<Api> for Creation<T> {
             let Body(new) = Body::from_request(Request::from_parts(parts, rest), api).await?;
             return Ok(Self { new, once: None });
         };
-        let key =
-            key.to_str().ok().filter(|key| (1..=LONGEST_KEY).contains(&key.len())).ok_or_else(|| {
-                let detail = "Idempotency-Key must be 1 to 255 visible ASCII characters";
-                Problem::new(StatusCode::BAD_REQUEST, "invalid_idempotency_key", detail)
-            })?;
+        let key = key.to_str().ok().filter(|key| is_key(key)).ok_or_else(|| {
+            let detail = "Idempotency-Key must be 1 to 255 printable ASCII characters";
+            Problem::new(StatusCode::BAD_REQUEST, "invalid_idempotency_key", detail)
+        })?;
         let actor = Anyone::from_request_parts(&mut parts, api).await?;
         let mut fingerprint = Sha256::new();
         fingerprint.update(parts.method.as_str());
@@ -121,6 +120,10 @@ impl First {
         tx.commit().await?;
         Ok(json(StatusCode::CREATED, body))
     }
+}
+
+fn is_key(key: &str) -> bool {
+    (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|c| matches!(c, b' '..=b'~'))
 }
 
 fn in_flight(error: sqlx::Error) -> Problem {

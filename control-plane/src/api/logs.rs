@@ -111,7 +111,7 @@ pub struct LogQuery {
     /// Only those that this provider served.
     pub provider: Option<String>,
     /// Only with this status: `429`, or `4xx` for a class.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^[1-5](xx|[0-9]{2})$")]
     pub status: Option<Statuses>,
     /// Only those refused with this code.
     pub code: Option<String>,

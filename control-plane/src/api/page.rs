@@ -39,6 +39,7 @@ pub struct PageQuery {
     #[param(minimum = 1, maximum = 200)]
     pub limit: Option<u16>,
     /// Only items whose name holds this, in any case.
+    #[param(max_length = 200)]
     pub search: Option<String>,
 }
 

@@ -25,7 +25,6 @@ use crate::store::providers::Provider;
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ProviderView {
     /// Unique; it cannot be changed.
-    #[schema(value_type = String)]
     pub name: Slug,
     /// Whose protocol it speaks.
     pub kind: ProviderKind,
@@ -52,7 +51,6 @@ pub struct ProviderView {
 #[serde(deny_unknown_fields)]
 pub struct NewProvider {
     /// Unique: lower-case letters, digits, `-` and `_`.
-    #[schema(value_type = String)]
     pub name: Slug,
     /// Whose protocol it speaks.
     pub kind: ProviderKind,

@@ -103,6 +103,7 @@ pub struct SumsView {
 pub struct UsageQuery {
     /// Any of `day`, `app`, `user`, `key`, `model` and `provider`, with commas between. Left out: only
     /// the totals.
+    #[param(pattern = "^((day|app|user|key|model|provider)(,(day|app|user|key|model|provider))*)?$")]
     pub group_by: Option<String>,
     /// From this day on, in UTC: 29 days before the last by default.
     #[param(value_type = Option<String>, format = Date)]

@@ -30,10 +30,8 @@ pub struct UserView {
     /// Opaque.
     pub id: Uuid,
     /// Unique.
-    #[schema(value_type = String)]
     pub email: Email,
     /// What others see.
-    #[schema(value_type = String)]
     pub name: Name,
     /// What they may do.
     pub role: Role,
@@ -64,10 +62,8 @@ pub enum SignInWay {
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
     /// Unique.
-    #[schema(value_type = String)]
     pub email: Email,
     /// What others see: 1 to 100 characters.
-    #[schema(value_type = String)]
     pub name: Name,
     /// What they may do: `user` by default.
     #[serde(default = "user")]

@@ -19,7 +19,6 @@ use crate::api::body::nullable;
 #[serde(deny_unknown_fields)]
 pub struct NewApp {
     /// What people see: 1 to 100 characters.
-    #[schema(value_type = String)]
     pub name: Name,
     /// Which credential opens it.
     #[serde(default)]
@@ -70,7 +69,6 @@ pub struct NewApp {
 #[serde(deny_unknown_fields)]
 pub struct EditApp {
     /// What people see.
-    #[schema(value_type = Option<String>)]
     pub name: Option<Name>,
     /// Which credential opens it.
     pub mode: Option<CredentialMode>,

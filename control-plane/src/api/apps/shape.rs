@@ -25,7 +25,6 @@ pub struct AppView {
     /// Opaque.
     pub id: Uuid,
     /// What people see.
-    #[schema(value_type = String)]
     pub name: Name,
     /// Whether it works.
     pub status: Standing,

@@ -25,7 +25,6 @@ pub struct KeyView {
     /// Whose it is.
     pub user_id: Option<Uuid>,
     /// What people see.
-    #[schema(value_type = String)]
     pub name: Name,
     /// Whether it works, as far as the key itself goes; its app may be switched off.
     pub status: Standing,
@@ -58,7 +57,6 @@ pub struct NewKey {
     /// Whose it is to be.
     pub user_id: Uuid,
     /// What people see: 1 to 100 characters.
-    #[schema(value_type = String)]
     pub name: Name,
     /// When it stops.
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -74,7 +72,6 @@ pub struct NewKey {
 #[serde(deny_unknown_fields)]
 pub struct EditKey {
     /// What people see.
-    #[schema(value_type = Option<String>)]
     pub name: Option<Name>,
     /// When it stops; null for never.
     #[serde(default, deserialize_with = "nullable")]

@@ -19,12 +19,10 @@ pub struct ModelView {
     /// Opaque.
     pub id: Uuid,
     /// What clients ask for.
-    #[schema(value_type = String)]
     pub name: ModelName,
     /// The provider's name.
     pub provider: String,
     /// What the provider calls it.
-    #[schema(value_type = String)]
     pub upstream_name: ModelName,
     /// Whether it can be called.
     pub enabled: bool,
@@ -44,13 +42,10 @@ pub struct ModelView {
 #[serde(deny_unknown_fields)]
 pub struct NewModel {
     /// What clients ask for.
-    #[schema(value_type = String)]
     pub name: ModelName,
     /// The provider's name.
-    #[schema(value_type = String)]
     pub provider: Slug,
     /// What the provider calls it: the same by default.
-    #[schema(value_type = Option<String>)]
     pub upstream_name: Option<ModelName>,
     /// Whether it can be called: true by default.
     #[serde(default = "enabled")]
@@ -76,7 +71,6 @@ pub struct NewModel {
 #[serde(deny_unknown_fields)]
 pub struct EditModel {
     /// What the provider calls it.
-    #[schema(value_type = Option<String>)]
     pub upstream_name: Option<ModelName>,
     /// Whether it can be called.
     pub enabled: Option<bool>,
