@@ -1,7 +1,7 @@
 //! Who may call what: every route of the OpenAPI document, asked by every kind of caller.
 //!
 //! A new route needs one line in [`RULES`]; where its path names a new kind of thing, one in
-//! [`World::thing`]; and where `{}` would not get past its checks, one in [`body`].
+//! [`Things::thing`]; and where `{}` would not get past its checks, one in [`body`].
 
 use std::collections::BTreeSet;
 

@@ -6,6 +6,7 @@ mod apps;
 mod audit;
 mod auth;
 mod authorization;
+mod body;
 mod change_requests;
 mod content;
 mod explain;
