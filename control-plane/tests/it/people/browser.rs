@@ -41,7 +41,7 @@ impl Browser {
         for (name, value) in &self.headers {
             headers.insert(*name, value.parse().unwrap());
         }
-        let peer: SocketAddr = format!("{}:4711", self.from).parse().unwrap();
+        let peer = SocketAddr::new(self.from.parse().unwrap(), 4711);
         request.extensions_mut().insert(ConnectInfo(peer));
         test.send(request).await
     }

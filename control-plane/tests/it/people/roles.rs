@@ -1,9 +1,14 @@
+use std::time::Duration;
+
 use axum::http::StatusCode;
+use latchkey::action::users::{self, UserEdit};
+use latchkey::action::{By, Refusal};
+use latchkey_core::actor::Actor;
 use latchkey_core::role::Role;
 use serde_json::json;
 
 use super::browser::{Browser, PASSWORD};
-use crate::support::{on_both, pair};
+use crate::support::{Test, on_both, pair};
 
 on_both! {
     async fn the_last_active_owner_stays_one(test: Test) {
@@ -22,25 +27,28 @@ on_both! {
     }
 }
 
-on_both! {
-    async fn two_owners_who_demote_each_other_leave_one(test: Test) {
-        let mut owners = Vec::new();
-        for email in ["one@acme.com", "two@acme.com"] {
-            let id = test.user(email).await;
-            test.patch(&format!("/users/{id}"), json!({"role": "owner"})).await.expect(StatusCode::OK);
-            owners.push((id.clone(), test.token_of(&id).await));
-        }
-        let demote = async |id: &str, token: &str| {
-            test.with(token, "PATCH", &format!("/users/{id}"), Some(json!({"role": "user"}))).await.status
-        };
-        let deactivate = async |id: &str, token: &str| {
-            test.with(token, "POST", &format!("/users/{id}/deactivate"), None).await.status
-        };
-        let ((one, ones), (two, twos)) = (&owners[0], &owners[1]);
-        let (first, second) = tokio::join!(demote(two, ones), deactivate(one, twos));
-        assert_ne!(first.is_success(), second.is_success(), "{first} {second}");
-        assert_eq!(test.store.count_users(Role::Owner).await.unwrap(), if first.is_success() { 1 } else { 2 });
+#[tokio::test]
+async fn two_owners_demoted_at_once_leave_one() {
+    let test = Test::postgres().await;
+    let mut owners = Vec::new();
+    for email in ["one@acme.com", "two@acme.com"] {
+        let id = test.user(email).await;
+        test.patch(&format!("/users/{id}"), json!({"role": "owner"})).await.expect(StatusCode::OK);
+        owners.push(id.parse().unwrap());
     }
+    let actor = Actor::system("test");
+    let by = By { actor: &actor, world: &test.world };
+    let mut first = test.store.begin().await.unwrap();
+    let edit = UserEdit { role: Some(Role::User), ..UserEdit::default() };
+    users::update(&mut first, by, owners[0], edit).await.unwrap();
+    let mut tx = test.store.begin().await.unwrap();
+    let mut second = std::pin::pin!(users::deactivate(&mut tx, by, owners[1]));
+    // The second must wait for the first; that it does not come is what is waited for.
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut second).await;
+    assert!(early.is_err(), "{early:?}");
+    first.commit().await.unwrap();
+    let refusal = second.await.unwrap_err();
+    assert!(matches!(refusal, Refusal::Conflict { code: "last_owner", .. }), "{refusal:?}");
 }
 
 on_both! {
