@@ -1,10 +1,24 @@
 //! Who may do what with an app in the self-service portal.
 
+mod reason;
+
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+use crate::invalid::Invalid;
+
+pub use reason::{Reason, Via};
+
+/// The most people, or groups, on one list.
+const MOST_SUBJECTS: usize = 1000;
+const MOST_KEYS_PER_USER: u32 = 1000;
+const LONGEST_LIFETIME_DAYS: u32 = 3650;
 
 /// What can be granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -94,40 +108,84 @@ pub struct Member {
     pub groups: BTreeSet<Uuid>,
 }
 
-impl Subjects {
-    /// Whether `member`, or a group of theirs, is among them.
-    #[must_use]
-    pub fn hold(&self, member: &Member) -> bool {
-        self.users.contains(&member.user) || !self.groups.is_disjoint(&member.groups)
-    }
-}
+impl Capability {
+    /// Every capability.
+    pub const ALL: [Self; 4] = [Self::Viewer, Self::SettingsRequest, Self::KeyVisibility, Self::AllLogs];
 
-impl Rule {
-    /// Whether the rule by itself gives its capability to `member`. Exceptions come first.
+    /// The capability's word.
     #[must_use]
-    pub fn grants(&self, member: &Member) -> bool {
-        !self.exceptions.hold(member)
-            && match self.mode {
-                AccessMode::Disabled => false,
-                AccessMode::Everyone => true,
-                AccessMode::Specific => self.allow.hold(member),
-            }
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::SettingsRequest => "settings_request",
+            Self::KeyVisibility => "key_visibility",
+            Self::AllLogs => "all_logs",
+        }
     }
 }
 
 impl Access {
-    /// Whether `member` has `capability`. Who may ask for changes may see the app, unless excepted from
-    /// that by name; what is shown of an app counts only for those who may see it.
+    /// The rule of a capability.
+    #[must_use]
+    pub fn rule(&self, capability: Capability) -> &Rule {
+        match capability {
+            Capability::Viewer => &self.viewer,
+            Capability::SettingsRequest => &self.settings_request,
+            Capability::KeyVisibility => &self.key_visibility,
+            Capability::AllLogs => &self.all_logs,
+        }
+    }
+
+    /// Whether `member` has `capability`.
     #[must_use]
     pub fn grants(&self, capability: Capability, member: &Member) -> bool {
-        let may_ask = || self.settings_request.grants(member);
-        let sees = || self.viewer.grants(member) || (!self.viewer.exceptions.hold(member) && may_ask());
-        member.is_active
-            && match capability {
-                Capability::Viewer => sees(),
-                Capability::SettingsRequest => may_ask(),
-                Capability::KeyVisibility => sees() && self.key_visibility.grants(member),
-                Capability::AllLogs => sees() && self.all_logs.grants(member),
+        self.explain(capability, member).is_granted()
+    }
+
+    /// The capabilities that `member` has.
+    #[must_use]
+    pub fn granted(&self, member: &Member) -> Vec<Capability> {
+        Capability::ALL.into_iter().filter(|capability| self.grants(*capability, member)).collect()
+    }
+}
+
+impl SelfService {
+    /// Whether the keys of `member` stop: they may not see the app, and it suspends keys then.
+    #[must_use]
+    pub fn suspends(&self, member: &Member) -> bool {
+        self.suspend_keys_on_lost_access && !self.access.grants(Capability::Viewer, member)
+    }
+
+    /// Notes every number that is out of range and every list that is too long; `path` is where these
+    /// settings are.
+    pub fn check(&self, path: &str, invalid: &mut Invalid) {
+        for capability in Capability::ALL {
+            let rule = self.access.rule(capability);
+            for (list, subjects) in [("allow", &rule.allow), ("exceptions", &rule.exceptions)] {
+                for (kind, ids) in [("users", &subjects.users), ("groups", &subjects.groups)] {
+                    let path = format!("{path}.access.{}.{list}.{kind}", capability.as_str());
+                    invalid.check(&path, short_enough(ids.len()));
+                }
             }
+        }
+        let numbers = [
+            ("most_keys_per_user", self.most_keys_per_user, MOST_KEYS_PER_USER),
+            ("longest_key_lifetime_days", self.longest_key_lifetime_days, LONGEST_LIFETIME_DAYS),
+        ];
+        for (name, number, most) in numbers {
+            if number.is_some_and(|number| !(1..=most).contains(&number)) {
+                let message = format!("must be 1 to {most}, or null for no such limit");
+                invalid.check::<(), _>(&format!("{path}.{name}"), Err(message));
+            }
+        }
+    }
+}
+
+fn short_enough(entries: usize) -> Result<(), String> {
+    match entries {
+        0..=MOST_SUBJECTS => Ok(()),
+        _ => {
+            Err(format!("has {entries} entries; at most {MOST_SUBJECTS} fit: put people into a smart group"))
+        }
     }
 }

@@ -12,6 +12,7 @@ pub mod change;
 pub mod change_request;
 pub mod client;
 pub mod content;
+pub mod delegation;
 pub mod expiry;
 pub mod grant;
 pub mod identity;

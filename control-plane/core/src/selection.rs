@@ -21,6 +21,30 @@ pub enum Selection {
     Only(Vec<String>),
 }
 
+impl Selection {
+    /// Whether it holds `name`; in a list, `*` stands for any run of characters.
+    #[must_use]
+    pub fn holds(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::None => false,
+            Self::Only(patterns) => patterns.iter().any(|pattern| matches(pattern, name)),
+        }
+    }
+}
+
+/// Whether the whole of `name` is as `pattern` says.
+fn matches(pattern: &str, name: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(mut name) = name.strip_prefix(head) else { return false };
+    let (middle, tail) = rest.rsplit_once('*').unwrap_or(("", rest));
+    for part in middle.split('*') {
+        let Some((_, after)) = name.split_once(part) else { return false };
+        name = after;
+    }
+    name.ends_with(tail)
+}
+
 impl Serialize for Selection {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -101,6 +125,22 @@ mod tests {
     fn words_and_lists_read_back() {
         for json in [r#""all""#, r#""none""#, r#"["gpt-4o","claude-*"]"#] {
             assert_eq!(serde_json::to_string(&read(json).unwrap()).unwrap(), json);
+        }
+    }
+
+    #[test]
+    fn a_star_stands_for_any_run_of_characters() {
+        let holds = |pattern: &str, name: &str| Selection::Only(vec![pattern.to_owned()]).holds(name);
+        assert!(Selection::All.holds("x") && !Selection::None.holds("x"));
+        for (pattern, name) in
+            [("gpt-*", "gpt-"), ("*-mini*", "gpt-4o-mini-2024"), ("a*b*c", "a1b2b3c"), ("*", "x")]
+        {
+            assert!(holds(pattern, name), "{pattern} {name}");
+        }
+        for (pattern, name) in
+            [("gpt-*", "xgpt-4o"), ("gpt-4o", "gpt-4o-mini"), ("a*a", "a"), ("a*b*b", "ab")]
+        {
+            assert!(!holds(pattern, name), "{pattern} {name}");
         }
     }
 
