@@ -1,14 +1,18 @@
 //! What people do: one use case, one function, within one transaction that the caller commits.
 
+pub mod access;
 pub mod apps;
 pub mod audit;
 pub mod change_requests;
 pub mod content;
+pub mod groups;
 pub mod invitations;
 pub mod keys;
 pub mod models;
+pub mod my_keys;
 pub mod passwords;
 pub mod providers;
+pub mod self_service;
 pub mod sessions;
 pub mod sign_in;
 pub mod tokens;
@@ -16,6 +20,7 @@ pub mod users;
 
 use jiff::SignedDuration;
 use latchkey_core::actor::Actor;
+use latchkey_core::delegation::Excess;
 use latchkey_core::expiry::BadExpiry;
 use latchkey_core::invalid::{FieldError, Invalid};
 use latchkey_core::status::Final;
@@ -160,6 +165,18 @@ impl From<Invalid> for Refusal {
 impl From<BadExpiry> for Refusal {
     fn from(error: BadExpiry) -> Self {
         Self::field("expires_at", error)
+    }
+}
+
+impl From<Excess> for Refusal {
+    fn from(excess: Excess) -> Self {
+        match excess {
+            Excess::Fields(invalid) => Self::Invalid(invalid),
+            Excess::TooMany(most) => Self::conflict(
+                "too_many_keys",
+                format!("one user may have {most} keys of this app that are not revoked: revoke one first"),
+            ),
+        }
     }
 }
 

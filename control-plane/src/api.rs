@@ -1,5 +1,6 @@
 //! The REST API under `/api/v1`.
 
+pub mod access;
 pub mod account;
 pub mod activity;
 pub mod apps;
@@ -12,18 +13,22 @@ pub mod document;
 pub mod events;
 pub mod explain;
 pub mod gateways;
+pub mod groups;
 pub mod idempotency;
 pub mod jwks;
 pub mod keys;
 pub mod logs;
 pub mod metrics;
 pub mod models;
+pub mod my_apps;
+pub mod my_keys;
 pub mod oidc;
 pub mod page;
 pub mod problem;
 pub mod propagation;
 pub mod providers;
 pub mod scope;
+pub mod self_service;
 pub mod sign_in;
 pub mod tokens;
 pub mod usage;
@@ -140,6 +145,23 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(keys::revoke))
         .routes(routes!(keys::rotate))
         .routes(routes!(keys::value))
+        .routes(routes!(self_service::read, self_service::update))
+        .routes(routes!(self_service::preview))
+        .routes(routes!(access::explain))
+        .routes(routes!(access::people))
+        .routes(routes!(groups::list, groups::create))
+        .routes(routes!(groups::read, groups::update, groups::delete))
+        .routes(routes!(groups::members, groups::add_members))
+        .routes(routes!(groups::add_member, groups::remove_member))
+        .routes(routes!(groups::uses))
+        .routes(routes!(my_apps::list))
+        .routes(routes!(my_apps::read))
+        .routes(routes!(my_apps::value))
+        .routes(routes!(my_keys::list, my_keys::create))
+        .routes(routes!(my_keys::read, my_keys::update))
+        .routes(routes!(my_keys::rotate))
+        .routes(routes!(my_keys::revoke))
+        .routes(routes!(my_keys::value))
         .routes(routes!(users::list, users::create))
         .routes(routes!(users::read, users::update))
         .routes(routes!(users::deactivate))

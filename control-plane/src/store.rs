@@ -3,6 +3,16 @@
 //! One file per table, one function per query. Reads take a [`Store`], writes a [`Tx`]; whoever
 //! changes what gateways hold asks the [`Tx`] for its revision and stamps the rows with it.
 
+/// The values of the JSON array that is the parameter `$n`, as a list.
+macro_rules! in_list {
+    (sqlite, $n:literal) => {
+        concat!("(SELECT value FROM json_each(", $n, "))")
+    };
+    (postgres, $n:literal) => {
+        concat!("(SELECT jsonb_array_elements_text(CAST(", $n, " AS jsonb)))")
+    };
+}
+
 pub mod accounts;
 pub mod activity;
 pub mod apps;
@@ -12,6 +22,8 @@ pub mod conditions;
 pub mod events;
 pub mod feed;
 pub mod gateways;
+pub mod group_members;
+pub mod groups;
 pub mod history;
 pub mod idempotency;
 pub mod identities;
@@ -28,6 +40,8 @@ pub mod providers;
 pub mod row;
 pub mod sessions;
 pub mod sign_in_failures;
+pub mod subjects;
+pub mod suspension;
 pub mod tokens;
 pub mod usage;
 pub mod users;
@@ -43,6 +57,7 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;
 use sqlx::{AnyPool, ConnectOptions as _, Executor as _};
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 static SQLITE: Migrator = sqlx::migrate!("../migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("../migrations/postgres");
@@ -228,4 +243,10 @@ fn containing(search: &str) -> String {
         pattern.push(c);
     }
     pattern + "%"
+}
+
+/// Ids as the parameter of a statement with a list of them.
+fn json<'a>(ids: impl IntoIterator<Item = &'a Uuid>) -> sqlx::Result<String> {
+    let ids: Vec<_> = ids.into_iter().collect();
+    serde_json::to_string(&ids).map_err(|error| sqlx::Error::Encode(error.into()))
 }

@@ -1,7 +1,6 @@
 //! Signing in: by password, by invitation, and by the OpenID provider.
 
 pub mod attempt;
-mod claim;
 
 use latchkey_core::name::{Email, Name};
 use latchkey_core::role::Role;
@@ -11,7 +10,7 @@ use uuid::Uuid;
 
 use super::audit::Done;
 use super::sessions::{self, Begun, Visitor};
-use super::{By, Refusal, invitations, passwords, taken, users};
+use super::{By, Refusal, groups, invitations, passwords, taken, users};
 use crate::sign_in::SignIn;
 use crate::sign_in::oidc::{Profile, Settings};
 use crate::store::sessions::Method;
@@ -109,7 +108,8 @@ pub async fn by_oidc(door: Door<'_>, settings: &Settings, profile: Profile) -> R
         Ok(user) => {
             if let Some(values) = &profile.groups {
                 let actor = door.visitor.known(&user, Uuid::nil());
-                claim::follow(&mut tx, By { actor: &actor, world: door.world }, &user, values).await?;
+                groups::replace_claimed(&mut tx, By { actor: &actor, world: door.world }, user.id, values)
+                    .await?;
             }
             begin(door, tx, user, Method::Oidc).await
         }

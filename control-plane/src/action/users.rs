@@ -5,6 +5,7 @@ use latchkey_core::role::Role;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::access::{self, Scope};
 use super::audit::Done;
 use super::{By, Refusal, sessions, taken};
 use crate::store::Tx;
@@ -76,6 +77,7 @@ pub async fn deactivate(tx: &mut Tx, by: By<'_>, id: Uuid) -> Result<User, Refus
     tx.set_deactivated(id, user.deactivated_at).await?;
     tx.remove_invitations(id).await?;
     sessions::end_all(tx, by, &user, None).await?;
+    access::refresh(tx, by, Scope::Users(&[id])).await?;
     by.audit(tx, Done { action: "user.deactivated", ..done(&user, json!({})) });
     Ok(user)
 }
@@ -92,6 +94,7 @@ pub async fn reactivate(tx: &mut Tx, by: By<'_>, id: Uuid) -> Result<User, Refus
     }
     user.deactivated_at = None;
     tx.set_deactivated(id, None).await?;
+    access::refresh(tx, by, Scope::Users(&[id])).await?;
     by.audit(tx, Done { action: "user.reactivated", ..done(&user, json!({})) });
     Ok(user)
 }

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use latchkey_core::actor::Actor;
-use latchkey_core::expiry::expiration;
+use latchkey_core::expiry;
 use latchkey_core::limits::EditLimits;
 use latchkey_core::rotation::Grace;
 use latchkey_core::status::Switch;
@@ -64,7 +64,7 @@ pub async fn create(
         Attempt::First(first) => first,
     };
     let now = api.world.now();
-    let expires_at = expiration(new.expires_at, new.expires_in, now).map_err(Refusal::from)?;
+    let expires_at = expiry::edited(new.expires_at.map(Some), new.expires_in, now).map_err(Refusal::from)?;
     let limits = new.limits.map(EditLimits::alone);
     let new = keys::create::NewKey { user_id: new.user_id, name: new.name, expires_at, limits };
     let issued = keys::create::create(&mut first.tx, api.context(&actor), app, new).await?;
@@ -181,7 +181,7 @@ async fn find(api: &Api, app: Uuid, key: Uuid) -> Result<(App, Key), Problem> {
     Ok((app, key))
 }
 
-fn owner<'a>(key: &'a Key, app: &'a App) -> Owner<'a> {
+pub(super) fn owner<'a>(key: &'a Key, app: &'a App) -> Owner<'a> {
     Owner::new(key.id, key.limits.as_ref().unwrap_or(&app.settings.named_key_limits), &app.settings)
 }
 

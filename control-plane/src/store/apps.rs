@@ -124,6 +124,40 @@ impl Store {
         Ok(rows.into_iter().filter_map(read).collect())
     }
 
+    /// Apps that may come into question for this user, by age, oldest first: those whose viewer or settings
+    /// request rule is for everyone, or names the user or a group of theirs. Exceptions are not looked at.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn apps_that_may_be_seen(
+        &self,
+        user: Uuid,
+        filter: &AppFilter,
+        limit: i64,
+    ) -> sqlx::Result<Vec<App>> {
+        sqlx::query(
+            r"SELECT id, name, status, settings, created_at, updated_at, revision FROM apps
+              WHERE deleted_at IS NULL AND id > $1 AND LOWER(name) LIKE $2 ESCAPE '\' AND id IN (
+                SELECT app_id FROM app_subjects WHERE kind = 'everyone'
+                  AND capability IN ('viewer', 'settings_request')
+                UNION SELECT app_id FROM app_subjects WHERE kind = 'user' AND subject = $3 AND list = 'allow'
+                  AND capability IN ('viewer', 'settings_request')
+                UNION SELECT app_id FROM app_subjects JOIN group_members ON group_id = subject
+                  WHERE kind = 'group' AND user_id = $3 AND list = 'allow'
+                  AND capability IN ('viewer', 'settings_request'))
+              ORDER BY id LIMIT $4",
+        )
+        .bind(filter.after.map(|id| id.to_string()).unwrap_or_default())
+        .bind(super::containing(&filter.search))
+        .bind(user.to_string())
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?
+        .into_iter()
+        .map(App::try_from)
+        .collect()
+    }
+
     /// Apps by revision and id, after these, for gateways.
     ///
     /// # Errors
@@ -189,7 +223,7 @@ impl Tx {
         .bind(app.revision)
         .execute(&mut *self.inner)
         .await?;
-        self.want_keys_of(app).await
+        self.index(app).await
     }
 
     /// Writes an app's name, status and settings.
@@ -208,10 +242,12 @@ impl Tx {
         .bind(app.id.to_string())
         .execute(&mut *self.inner)
         .await?;
-        self.want_keys_of(app).await
+        self.index(app).await
     }
 
-    async fn want_keys_of(&mut self, app: &App) -> sqlx::Result<()> {
+    /// Keeps in step what is found by an app's settings.
+    async fn index(&mut self, app: &App) -> sqlx::Result<()> {
+        self.put_subjects(app.id, &app.settings.self_service.access).await?;
         match app.settings.identity.jwks_url() {
             Some(url) => self.want_jwk_set(url).await,
             None => Ok(()),
@@ -229,7 +265,7 @@ impl Tx {
             .bind(id.to_string())
             .execute(&mut *self.inner)
             .await?;
-        Ok(())
+        self.forget_subjects(id).await
     }
 
     /// The settings of every app that is not deleted, with its name: for what must stay referable.

@@ -36,12 +36,14 @@ pub enum Cursor {
 const LARGEST: usize = 1 << 20;
 
 /// The text of [`Store::key_rows`]: of each key revision, id, app, user, status, expiry, hash, retired
-/// hash and when that stops, and limits, with spaces between; `-` and 0 stand for none.
+/// hash and when that stops, and limits, with spaces between; `-` and 0 stand for none. The status of an
+/// active key that is suspended is `suspended`.
 macro_rules! key_lines {
     ($hash:literal, $retired:literal, $which:literal) => {
         concat!(
             "SELECT STRING_AGG(line, '\n') AS lines FROM (SELECT revision || ' ' || id || ' ' || app_id || ' ' || ",
-            "COALESCE(user_id, '-') || ' ' || status || ' ' || COALESCE(expires_at, 0) || ' ' || ",
+            "COALESCE(user_id, '-') || ' ' || CASE WHEN suspended = 1 AND status = 'active' THEN 'suspended' ELSE status ",
+            "END || ' ' || COALESCE(expires_at, 0) || ' ' || ",
             $hash,
             " || ' ' || CASE WHEN retired_hash IS NULL THEN '-' ELSE ",
             $retired,
@@ -272,7 +274,7 @@ struct KeyRow {
     id: Uuid,
     app: Uuid,
     user: Option<Uuid>,
-    status: Status,
+    status: wire::Status,
     expires_at: i64,
     hash: KeyHash,
     retired: Option<(KeyHash, i64)>,
@@ -291,7 +293,10 @@ impl KeyRow {
                 "-" => None,
                 id => Some(id.parse().ok()?),
             },
-            status: next()?.parse().ok()?,
+            status: match next()? {
+                "suspended" => wire::Status::Suspended,
+                word => status(word.parse::<Status>().ok()?),
+            },
             expires_at: next()?.parse().ok()?,
             hash: key_hash(next()?)?,
             retired: match (next()?, next()?) {
@@ -328,7 +333,7 @@ fn push_records(row: &KeyRow, page: &mut Page) {
         key_id: row.id.as_bytes().to_vec(),
         app_id: row.app.as_bytes().to_vec(),
         user_id: row.user.map(|id| id.as_bytes().to_vec()).unwrap_or_default(),
-        status: status(row.status).into(),
+        status: row.status.into(),
         expires_at_ms: row.expires_at,
         retires_at_ms: 0,
         limits: row.limits.as_ref().map(limits),

@@ -1,6 +1,9 @@
 //! App keys and named keys.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
+use latchkey_core::delegation::Terms;
 use latchkey_core::limits::Limits;
 use latchkey_core::name::Name;
 use latchkey_core::status::Status;
@@ -41,8 +44,19 @@ pub struct Key {
     pub sealed_value: Option<Vec<u8>>,
     /// The secret that the last rotation replaced.
     pub retired: Option<Retired>,
+    /// Whether it stops while its user may not see the app. Written by
+    /// [`write_suspended`](Tx::write_suspended), and when the key is made.
+    pub suspended: bool,
     /// The revision of its last change.
     pub revision: i64,
+}
+
+impl Key {
+    /// What it has of its app.
+    #[must_use]
+    pub fn terms(&self) -> Terms {
+        Terms { created_at: self.created_at, expires_at: self.expires_at, limits: self.limits.clone() }
+    }
 }
 
 /// A secret that was replaced.
@@ -59,7 +73,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, app_id, user_id, name, status, expires_at, limits, created_at, rotated_at, revoked_at, ",
-            "hash, sealed_value, retired_hash, retires_at, revision FROM keys ",
+            "hash, sealed_value, retired_hash, retires_at, suspended, revision FROM keys ",
             $rest
         )
     };
@@ -90,6 +104,7 @@ impl TryFrom<AnyRow> for Key {
             hash: key_hash("hash", row.try_get("hash")?)?,
             sealed_value: row.try_get("sealed_value")?,
             retired,
+            suspended: row.flag("suspended")?,
             revision: row.try_get("revision")?,
         })
     }
@@ -156,7 +171,39 @@ impl Store {
     }
 }
 
+impl Store {
+    /// How many named keys that are not revoked this user has, by app.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn count_keys_of(&self, user: Uuid) -> sqlx::Result<HashMap<Uuid, u64>> {
+        let rows = sqlx::query(
+            "SELECT app_id, COUNT(*) AS held FROM keys WHERE user_id = $1 AND status <> 'revoked' GROUP BY app_id",
+        )
+        .bind(user.to_string())
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|row| Ok((row.uuid("app_id")?, row.count("held")?))).collect()
+    }
+}
+
 impl Tx {
+    /// How many named keys of an app that are not revoked this user has. Who is to add one holds the app's
+    /// lock, so that two additions count one after the other.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn count_keys(&mut self, app: Uuid, user: Uuid) -> sqlx::Result<u64> {
+        sqlx::query(
+            "SELECT COUNT(*) AS held FROM keys WHERE user_id = $1 AND app_id = $2 AND status <> 'revoked'",
+        )
+        .bind(user.to_string())
+        .bind(app.to_string())
+        .fetch_one(&mut *self.inner)
+        .await?
+        .count("held")
+    }
+
     /// A named key of an app.
     ///
     /// # Errors
@@ -190,7 +237,7 @@ impl Tx {
     pub async fn insert_key(&mut self, key: &Key) -> sqlx::Result<()> {
         sqlx::query(
             "INSERT INTO keys (id, app_id, user_id, name, status, expires_at, created_at, hash, sealed_value, revision,
-             limits) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+             limits, suspended) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         )
         .bind(key.id.to_string())
         .bind(key.app_id.to_string())
@@ -203,12 +250,13 @@ impl Tx {
         .bind(key.sealed_value.clone())
         .bind(key.revision)
         .bind(key.limits.as_ref().map(json))
+        .bind(i64::from(key.suspended))
         .execute(&mut *self.inner)
         .await?;
         Ok(())
     }
 
-    /// Writes everything of a key that can change.
+    /// Writes everything of a key that can be changed for it alone.
     ///
     /// # Errors
     /// The database is away.

@@ -4,10 +4,9 @@
 //! lock each other out: workers, buckets, leases, sums, events.
 
 pub mod bucket;
-mod bulk;
+pub(super) mod bulk;
 pub mod event;
 pub mod owner;
-pub mod person;
 pub mod record;
 pub mod retention;
 pub mod usage;

@@ -57,6 +57,7 @@ pub async fn create(
         hash: minted.hash,
         sealed_value: minted.sealed_value,
         retired: None,
+        suspended: false,
         revision,
     };
     tx.insert_key(&key).await?;

@@ -1,5 +1,6 @@
 //! Writing an app's configuration: the one way to it, so that nothing can be forgotten.
 
+use latchkey_core::access::SelfService;
 use latchkey_core::change::{Change, Configuration, Operation};
 use latchkey_core::expiry::BadExpiry;
 use latchkey_core::name::Name;
@@ -10,6 +11,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{keeps_app_key, refuse_unknown_names, refuse_unknown_subjects};
+use crate::action::access::{self, Scope};
 use crate::action::audit::Done;
 use crate::action::change_requests;
 use crate::action::keys::rotate;
@@ -65,7 +67,7 @@ pub async fn save(
         return Ok(Saved { app: before, issued: None, version: None });
     }
     refuse_impossible(tx, context.world, &before, &settings).await?;
-    let mode = before.settings.mode;
+    let (mode, before_service) = (before.settings.mode, before.settings.self_service.clone());
     let app = App {
         name,
         settings,
@@ -80,6 +82,12 @@ pub async fn save(
         context.audit(tx, Done::to_app("app.mode_switched", &app, data));
     }
     change_requests::outdate(tx, context.by(), &app, version, &changes, &now).await?;
+    let suspends = |service: &SelfService| service.suspend_keys_on_lost_access;
+    if before_service != app.settings.self_service
+        && (suspends(&before_service) || suspends(&app.settings.self_service))
+    {
+        access::refresh(tx, context.by(), Scope::App(app.id)).await?;
+    }
     let issued = keep_keys_in_step(tx, context, &app, mode).await?;
     Ok(Saved { app, issued, version: Some(version) })
 }

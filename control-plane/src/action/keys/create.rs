@@ -1,7 +1,7 @@
 //! Creating a named key.
 
 use jiff::Timestamp;
-use latchkey_core::invalid::Invalid;
+use latchkey_core::delegation::{self, Grant, Terms};
 use latchkey_core::limits::Limits;
 use latchkey_core::name::Name;
 use latchkey_core::settings::CredentialMode;
@@ -13,7 +13,6 @@ use super::secret;
 use crate::action::audit::Done;
 use crate::action::{Context, Issued, Refusal};
 use crate::store::Tx;
-use crate::store::apps::App;
 use crate::store::keys::Key;
 
 /// What a named key is to be.
@@ -23,8 +22,8 @@ pub struct NewKey {
     pub user_id: Uuid,
     /// What people see.
     pub name: Name,
-    /// When it stops; none for never.
-    pub expires_at: Option<Timestamp>,
+    /// When it stops, the inner none for never; none where nobody asks: then as late as the app lets it.
+    pub expires_at: Option<Option<Timestamp>>,
     /// What it may use; none where the app's limits for named keys are to apply.
     pub limits: Option<Limits>,
 }
@@ -46,52 +45,41 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, app_id: Uuid, new: NewKey
         Standing::Expired => return Err(Refusal::conflict("expired", "the app is expired: extend it first")),
         Standing::Active | Standing::Inactive => {}
     }
-    expires_within(&app, new.expires_at)?;
-    if let Some(limits) = &new.limits {
-        limited_within(&app, limits)?;
-    }
-    if !tx.has_user(new.user_id).await? {
+    let expires_at = new.expires_at.unwrap_or_else(|| delegation::default_expiry(&app.settings, now));
+    let terms = Terms { created_at: now, expires_at, limits: new.limits };
+    let held = u32::try_from(tx.count_keys(app.id, new.user_id).await?).unwrap_or(u32::MAX);
+    delegation::check(&app.settings, &terms, Grant::New { held })?;
+    // Taken before the groups are read: who changes them takes it too, so that one waits for the other.
+    let revision = tx.revision(context.world).await?;
+    let Some(member) = tx.member(new.user_id).await? else {
         return Err(Refusal::field("user_id", "there is no user of this id"));
+    };
+    if !member.is_active {
+        return Err(Refusal::field("user_id", "this user is deactivated: reactivate them first"));
     }
     let parent = tx.app_key(app.id).await?;
     let id = context.world.id();
     let minted = secret::named_key(context, &parent, new.user_id, id, app.settings.keep_key_values)?;
+    let Terms { created_at, expires_at, limits } = terms;
     let key = Key {
         id,
         app_id: app.id,
         user_id: Some(new.user_id),
         name: new.name,
         status: Status::Active,
-        expires_at: new.expires_at,
-        limits: new.limits,
-        created_at: now,
+        expires_at,
+        limits,
+        created_at,
         rotated_at: None,
         revoked_at: None,
         hash: minted.hash,
         sealed_value: minted.sealed_value,
         retired: None,
-        revision: tx.revision(context.world).await?,
+        suspended: app.settings.self_service.suspends(&member),
+        revision,
     };
     tx.insert_key(&key).await?;
     let expires = json!({ "expires_at": key.expires_at });
     context.audit(tx, Done::to_key("key.created", &key, expires));
     Ok(Issued { key, value: minted.value })
-}
-
-/// Refuses an expiration after the app's own: a child never exceeds its parent.
-pub(super) fn expires_within(app: &App, expires_at: Option<Timestamp>) -> Result<(), Refusal> {
-    match (expires_at, app.settings.expires_at) {
-        (Some(key), Some(app)) if key > app => {
-            Err(Refusal::field("expires_at", format!("is after the app's own expiration, {app}")))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Refuses limits that are wrong or beyond the app's own.
-pub(super) fn limited_within(app: &App, limits: &Limits) -> Result<(), Refusal> {
-    let mut invalid = Invalid::default();
-    limits.check("limits", &mut invalid);
-    invalid.into_result()?;
-    Ok(limits.within("limits", &app.settings.limits, "the app's limits")?)
 }

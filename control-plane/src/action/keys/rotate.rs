@@ -2,6 +2,7 @@
 //!
 //! At most two secrets open one key. Rotating again within the grace ends the older one at once.
 
+use latchkey_core::delegation::{self, Grant};
 use latchkey_core::rotation::Grace;
 use latchkey_core::status::{Final, Status};
 use serde_json::json;
@@ -28,7 +29,7 @@ pub async fn app_key(tx: &mut Tx, context: Context<'_>, app: &App, grace: Grace)
 /// Replaces a named key's secret.
 ///
 /// # Errors
-/// There is no such key, or it is revoked.
+/// There is no such key, it is revoked, or it would outlive what its app allows.
 pub async fn named_key(
     tx: &mut Tx,
     context: Context<'_>,
@@ -38,6 +39,9 @@ pub async fn named_key(
 ) -> Result<Issued, Refusal> {
     let key = tx.named_key(app.id, id).await?.ok_or(Refusal::NotFound("key"))?;
     let user = key.user_id.ok_or(Refusal::NotFound("key"))?;
+    if key.status != Status::Revoked {
+        delegation::check(&app.settings, &key.terms(), Grant::Renew)?;
+    }
     let parent = tx.app_key(app.id).await?;
     let minted = secret::named_key(context, &parent, user, key.id, app.settings.keep_key_values)?;
     replace(tx, context, key, minted, grace).await

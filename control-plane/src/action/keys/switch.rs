@@ -1,5 +1,6 @@
 //! Activating, deactivating and revoking a named key.
 
+use latchkey_core::delegation::{self, Grant};
 use latchkey_core::status::{Status, Switch};
 use serde_json::json;
 use uuid::Uuid;
@@ -12,7 +13,7 @@ use crate::store::keys::Key;
 /// Switches a named key. A revoked one keeps its record, not its value.
 ///
 /// # Errors
-/// There is no such key, or it is revoked and would come back.
+/// There is no such key, it is revoked and would come back, or it would outlive what its app allows.
 pub async fn switch(
     tx: &mut Tx,
     context: Context<'_>,
@@ -25,6 +26,9 @@ pub async fn switch(
     let status = key.status.after(switch)?;
     if status == key.status {
         return Ok(key);
+    }
+    if status == Status::Active {
+        delegation::check(&app.settings, &key.terms(), Grant::Renew)?;
     }
     key.status = status;
     if status == Status::Revoked {

@@ -1,13 +1,13 @@
 //! Editing a named key.
 
 use jiff::Timestamp;
+use latchkey_core::delegation::{self, Grant};
 use latchkey_core::limits::EditLimits;
 use latchkey_core::name::Name;
 use latchkey_core::status::{Final, Status};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::create::{expires_within, limited_within};
 use crate::action::audit::{Done, changed};
 use crate::action::{Context, Refusal};
 use crate::store::Tx;
@@ -42,17 +42,12 @@ pub async fn update(
     }
     let before = key.clone();
     key.name = edit.name.unwrap_or(key.name);
-    if let Some(expires_at) = edit.expires_at {
-        expires_within(&app, expires_at)?;
-        key.expires_at = expires_at;
-    }
+    key.expires_at = edit.expires_at.unwrap_or(key.expires_at);
     if let Some(edit) = edit.limits {
         let before = key.limits.unwrap_or_else(|| app.settings.named_key_limits.clone());
         key.limits = edit.map(|edit| edit.apply(before));
-        if let Some(limits) = &key.limits {
-            limited_within(&app, limits)?;
-        }
     }
+    delegation::check(&app.settings, &key.terms(), Grant::Edit(&before.terms()))?;
     if key == before {
         return Ok(key);
     }

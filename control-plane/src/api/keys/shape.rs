@@ -28,6 +28,8 @@ pub struct KeyView {
     pub name: Name,
     /// Whether it works, as far as the key itself goes; its app may be switched off.
     pub status: Standing,
+    /// Whether it stops while its user may not see the app, as the app's self-service settings say.
+    pub suspended: bool,
     /// When it stops; null for never.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Timestamp>,
@@ -58,7 +60,8 @@ pub struct NewKey {
     pub user_id: Uuid,
     /// What people see: 1 to 100 characters.
     pub name: Name,
-    /// When it stops.
+    /// When it stops. Left out, with `expires_in` too: never, or as late as the app's longest lifetime of
+    /// keys lets it.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Timestamp>,
     /// The same, as a lifetime.
@@ -112,6 +115,7 @@ impl KeyView {
             user_id: key.user_id,
             name: key.name.clone(),
             status: key.status.standing(key.expires_at, now),
+            suspended: key.suspended,
             expires_at: key.expires_at,
             limits: key.limits.clone(),
             created_at: key.created_at,

@@ -9,13 +9,13 @@ use crate::store::{Backend, Tx};
 
 /// A column of the rows.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Column {
+pub(in crate::store) enum Column {
     Text(&'static str),
     Number(&'static str),
 }
 
 /// One statement, for each database.
-pub(super) struct Bulk {
+pub(in crate::store) struct Bulk {
     sqlite: String,
     postgres: String,
 }
@@ -38,7 +38,7 @@ impl Column {
 impl Bulk {
     /// A statement whose `{columns}` stands for the names of the rows' columns, and `{rows}` for a query
     /// that gives the rows in their order.
-    pub(super) fn new(template: &str, columns: &[Column]) -> Self {
+    pub(in crate::store) fn new(template: &str, columns: &[Column]) -> Self {
         let list = |text: fn(Column) -> String| {
             columns.iter().map(|column| text(*column)).collect::<Vec<_>>().join(", ")
         };
@@ -63,7 +63,11 @@ impl Bulk {
 
 impl Tx {
     /// Runs a statement on these rows.
-    pub(super) async fn write(&mut self, bulk: &'static Bulk, rows: &[impl Serialize]) -> sqlx::Result<()> {
+    pub(in crate::store) async fn write(
+        &mut self,
+        bulk: &'static Bulk,
+        rows: &[impl Serialize],
+    ) -> sqlx::Result<()> {
         if !rows.is_empty() {
             let query = sqlx::query(bulk.text(self.backend)).bind(json(rows)?);
             query.execute(&mut *self.inner).await?;
@@ -72,7 +76,7 @@ impl Tx {
     }
 
     /// Runs a statement on these rows; what it gives.
-    pub(super) async fn read(
+    pub(in crate::store) async fn read(
         &mut self,
         bulk: &'static Bulk,
         rows: &[impl Serialize],

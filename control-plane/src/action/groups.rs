@@ -1,0 +1,160 @@
+//! Smart groups.
+
+mod members;
+
+use latchkey_core::invalid::Invalid;
+use latchkey_core::name::Name;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::access::{Refreshed, Scope, refresh};
+use super::audit::Done;
+use super::{By, Refusal, taken};
+use crate::store::Tx;
+use crate::store::groups::Group;
+use crate::store::subjects::Use;
+
+pub use members::{Added, NewMembers, add, remove, replace_claimed};
+
+const LONGEST_DESCRIPTION: usize = 500;
+const LONGEST_CLAIM: usize = 200;
+
+/// What a group is to be.
+#[derive(Clone, Debug)]
+pub struct NewGroup {
+    /// Unique, whatever the case.
+    pub name: Name,
+    /// For people.
+    pub description: String,
+    /// The value of the groups claim that fills it at sign-in.
+    pub claim: Option<String>,
+}
+
+/// What to change of a group; none leaves it.
+#[derive(Clone, Debug, Default)]
+pub struct GroupEdit {
+    /// Unique, whatever the case.
+    pub name: Option<Name>,
+    /// For people.
+    pub description: Option<String>,
+    /// The value of the groups claim that fills it; the inner none for none. Whoever is in the group by
+    /// the claim that it had leaves it.
+    pub claim: Option<Option<String>>,
+}
+
+/// Makes a group.
+///
+/// # Errors
+/// A field is wrong, or another group has this name or claim.
+pub async fn create(tx: &mut Tx, by: By<'_>, new: NewGroup) -> Result<Group, Refusal> {
+    let NewGroup { name, description, claim } = new;
+    let now = by.world.now();
+    let group =
+        Group { id: by.world.id(), name, description, claim, created_at: now, updated_at: now, members: 0 };
+    check(tx, &group).await?;
+    tx.insert_group(&group).await.map_err(|error| taken(error, "name", NAME_TAKEN))?;
+    let data = json!({ "description": group.description, "claim": group.claim });
+    audit(tx, by, &group, "group.created", data);
+    Ok(group)
+}
+
+/// Edits a group.
+///
+/// # Errors
+/// There is no such group, a field is wrong, or another group has this name or claim.
+pub async fn update(
+    tx: &mut Tx,
+    by: By<'_>,
+    id: Uuid,
+    edit: GroupEdit,
+) -> Result<(Group, Refreshed), Refusal> {
+    let mut group = find(tx, id).await?;
+    let before = group.clone();
+    group.name = edit.name.unwrap_or(group.name);
+    group.description = edit.description.unwrap_or(group.description);
+    group.claim = edit.claim.unwrap_or(group.claim);
+    if group == before {
+        return Ok((group, Refreshed::default()));
+    }
+    check(tx, &group).await?;
+    group.updated_at = by.world.now();
+    tx.update_group(&group).await.map_err(|error| taken(error, "name", NAME_TAKEN))?;
+    let mut refreshed = Refreshed::default();
+    let mut left = Vec::new();
+    if group.claim != before.claim {
+        left = tx.remove_claimed_members(id).await?;
+        group.members = group.members.saturating_sub(left.len() as u64);
+        refreshed = refresh(tx, by, Scope::Group(id, &left)).await?;
+    }
+    let shape =
+        |group: &Group| json!({ "name": group.name, "description": group.description, "claim": group.claim });
+    let data = json!({ "before": shape(&before), "after": shape(&group), "left": left, "keys": refreshed });
+    audit(tx, by, &group, "group.updated", data);
+    Ok((group, refreshed))
+}
+
+/// Deletes a group that no app names.
+///
+/// # Errors
+/// There is no such group, or apps name it.
+pub async fn delete(tx: &mut Tx, by: By<'_>, id: Uuid) -> Result<(), Refusal> {
+    let group = find(tx, id).await?;
+    // Who names a group in an app's settings takes it before looking for the group.
+    tx.revision(by.world).await?;
+    let uses = tx.group_uses(id, SHOWN_USES + 1).await?;
+    if !uses.is_empty() {
+        return Err(Refusal::conflict("group_in_use", in_use(&group, &uses)));
+    }
+    tx.delete_group(id).await?;
+    audit(tx, by, &group, "group.deleted", json!({ "members": group.members }));
+    Ok(())
+}
+
+const NAME_TAKEN: &str = "another group has this name (upper and lower case are the same)";
+const SHOWN_USES: i64 = 5;
+
+fn in_use(group: &Group, uses: &[Use]) -> String {
+    let shown = uses.iter().take(SHOWN_USES as usize).map(|one| {
+        let lists = one.lists.iter().map(|(capability, list)| format!("{} {list}", capability.as_str()));
+        format!("{} ({})", one.name, lists.collect::<Vec<_>>().join(", "))
+    });
+    let shown = shown.collect::<Vec<_>>().join("; ");
+    let more = if uses.len() > SHOWN_USES as usize { "; and more" } else { "" };
+    format!("apps name the group {}: {shown}{more}. Take it off their lists first", group.name)
+}
+
+async fn find(tx: &mut Tx, id: Uuid) -> Result<Group, Refusal> {
+    tx.group(id).await?.ok_or(Refusal::NotFound("group"))
+}
+
+async fn check(tx: &mut Tx, group: &Group) -> Result<(), Refusal> {
+    let mut invalid = Invalid::default();
+    let long = group.description.chars().count() > LONGEST_DESCRIPTION;
+    if long || group.description.chars().any(|c| c.is_control() && c != '\n') {
+        let message = format!("must be at most {LONGEST_DESCRIPTION} characters, without control characters");
+        invalid.check::<(), _>("description", Err(message));
+    }
+    if let Some(claim) = &group.claim
+        && (!(1..=LONGEST_CLAIM).contains(&claim.chars().count()) || claim.chars().any(char::is_control))
+    {
+        let message = format!(
+            "must be 1 to {LONGEST_CLAIM} characters without control characters, or null for no claim"
+        );
+        invalid.check::<(), _>("claim", Err(message));
+    }
+    invalid.into_result()?;
+    let (name, claim) = tx.group_clashes(&group.name, group.claim.as_deref(), group.id).await?;
+    let mut invalid = Invalid::default();
+    if name {
+        invalid.check::<(), _>("name", Err(NAME_TAKEN));
+    }
+    if claim {
+        invalid.check::<(), _>("claim", Err("another group is filled by this claim"));
+    }
+    Ok(invalid.into_result()?)
+}
+
+fn audit(tx: &mut Tx, by: By<'_>, group: &Group, action: &'static str, data: serde_json::Value) {
+    let (id, name) = (group.id.to_string(), group.name.as_str());
+    by.audit(tx, Done { action, kind: "group", id, name, app: None, data });
+}

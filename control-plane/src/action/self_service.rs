@@ -1,0 +1,73 @@
+//! What users may do with an app by themselves.
+
+use latchkey_core::access::SelfService;
+use latchkey_core::invalid::{FieldError, Invalid};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::apps::save::Saved;
+use super::audit::Done;
+use super::{Context, Refusal, apps};
+use crate::store::Tx;
+use crate::store::apps::App;
+
+/// Whom an edit names, with the field's path.
+#[derive(Clone, Debug, Default)]
+pub struct Named {
+    /// Ids of users.
+    pub users: Vec<(String, Uuid)>,
+    /// Ids of smart groups.
+    pub groups: Vec<(String, Uuid)>,
+}
+
+/// Edits an app's self-service settings. Whom `edit` names must exist.
+///
+/// # Errors
+/// There is no such app, it is revoked, or a field is wrong.
+pub async fn update(
+    tx: &mut Tx,
+    context: Context<'_>,
+    id: Uuid,
+    named: &Named,
+    edit: impl FnOnce(&mut SelfService) + Send,
+) -> Result<App, Refusal> {
+    let before = tx.app(id).await?.ok_or(Refusal::NotFound("app"))?.settings.self_service;
+    // Who deletes a group takes it too, so that one waits for the other.
+    tx.revision(context.world).await?;
+    refuse_unknown(tx, named).await?;
+    let edit = |_: &mut _, settings: &mut latchkey_core::settings::AppSettings| {
+        edit(&mut settings.self_service);
+        Ok(())
+    };
+    let Saved { app, .. } = apps::update::update(tx, context, id, edit).await?;
+    let after = &app.settings.self_service;
+    if *after != before {
+        let data = json!({ "before": before, "after": after });
+        let (action, name) = ("app.self_service_updated", app.name.as_str());
+        context
+            .audit(tx, Done { action, kind: "app", id: app.id.to_string(), name, app: Some(app.id), data });
+    }
+    Ok(app)
+}
+
+/// Refuses people and groups that do not exist.
+///
+/// # Errors
+/// Every one of them, by its path.
+pub async fn refuse_unknown(tx: &mut Tx, named: &Named) -> Result<(), Refusal> {
+    let ids = |named: &[(String, Uuid)]| named.iter().map(|(_, id)| *id).collect::<Vec<_>>();
+    let users = tx.users_among(&ids(&named.users)).await?;
+    let groups = tx.groups_among(&ids(&named.groups)).await?;
+    let mut invalid = Invalid::default();
+    for (path, id) in &named.users {
+        if !users.contains_key(id) {
+            invalid.0.push(FieldError::new(path, "there is no user of this id"));
+        }
+    }
+    for (path, id) in &named.groups {
+        if !groups.contains(id) {
+            invalid.0.push(FieldError::new(path, "there is no group of this id"));
+        }
+    }
+    Ok(invalid.into_result()?)
+}

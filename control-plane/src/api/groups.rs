@@ -1,0 +1,196 @@
+//! `/api/v1/groups`: smart groups.
+
+mod shape;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use uuid::Uuid;
+
+use super::Api;
+use super::auth::{Admin, Reader};
+use super::body::{Body, Path, Query};
+use super::idempotency::{Attempt, Creation};
+use super::page::{Page, PageQuery};
+use super::problem::Problem;
+use crate::action::access::Refreshed;
+use crate::action::{Refusal, groups};
+use crate::store::Tx;
+use crate::store::group_members::GroupMember;
+use crate::store::groups::Group;
+use crate::store::subjects::Use;
+
+pub use shape::{
+    AddMembers, EditGroup, GroupMemberView, GroupUse, GroupView, MembersAdded, MembersChanged, NewGroup,
+};
+
+/// Lists smart groups, oldest first.
+#[utoipa::path(get, path = "/api/v1/groups", tag = "groups", operation_id = "list_groups", params(PageQuery),
+    security(("token" = [])), responses((status = 200, body = Page<GroupView>), (status = "4XX", body = Problem)))]
+pub async fn list(
+    _: Reader,
+    State(api): State<Api>,
+    Query(query): Query<PageQuery>,
+) -> Result<Page<GroupView>, Problem> {
+    let wanted = query.wanted()?;
+    let rows = api.store.groups(&query.search.unwrap_or_default(), wanted.after, wanted.rows()).await?;
+    Ok(wanted.page(rows, |group| group.id, GroupView::from))
+}
+
+/// Creates a smart group.
+#[utoipa::path(post, path = "/api/v1/groups", tag = "groups", operation_id = "create_group",
+    request_body = NewGroup, params(("Idempotency-Key" = Option<String>, Header)),
+    security(("token" = [])), responses((status = 201, body = GroupView), (status = "4XX", body = Problem)))]
+pub async fn create(
+    Admin(actor): Admin,
+    State(api): State<Api>,
+    new: Creation<NewGroup>,
+) -> Result<Response, Problem> {
+    let (new, attempt) = new.begin(&api).await?;
+    let mut first = match attempt {
+        Attempt::Replay(response) => return Ok(response),
+        Attempt::First(first) => first,
+    };
+    let group = groups::create(&mut first.tx, api.context(&actor).by(), new.into()).await?;
+    first.created(&api, &GroupView::from(group)).await
+}
+
+/// Shows a smart group.
+#[utoipa::path(get, path = "/api/v1/groups/{id}", tag = "groups", operation_id = "read_group",
+    params(("id" = Uuid, Path)),
+    security(("token" = [])), responses((status = 200, body = GroupView), (status = "4XX", body = Problem)))]
+pub async fn read(
+    _: Reader,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<GroupView>, Problem> {
+    Ok(Json(find(&api, id).await?.into()))
+}
+
+/// Edits a smart group. What is not named stays. With another claim, or none, whoever is in it by the
+/// one that it had leaves it.
+#[utoipa::path(patch, path = "/api/v1/groups/{id}", tag = "groups", operation_id = "update_group",
+    params(("id" = Uuid, Path)), request_body = EditGroup,
+    security(("token" = [])), responses((status = 200, body = GroupView), (status = "4XX", body = Problem)))]
+pub async fn update(
+    Admin(actor): Admin,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+    Body(edit): Body<EditGroup>,
+) -> Result<Json<GroupView>, Problem> {
+    let mut tx = api.store.begin().await?;
+    let (group, _) = groups::update(&mut tx, api.context(&actor).by(), id, edit.into()).await?;
+    tx.commit().await?;
+    Ok(Json(group.into()))
+}
+
+/// Deletes a smart group. One that apps name is refused with `group_in_use`, which says where.
+#[utoipa::path(delete, path = "/api/v1/groups/{id}", tag = "groups", operation_id = "delete_group",
+    params(("id" = Uuid, Path)),
+    security(("token" = [])), responses((status = 204), (status = "4XX", body = Problem)))]
+pub async fn delete(
+    Admin(actor): Admin,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+) -> Result<StatusCode, Problem> {
+    let mut tx = api.store.begin().await?;
+    groups::delete(&mut tx, api.context(&actor).by(), id).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lists a smart group's members, oldest user first.
+#[utoipa::path(get, path = "/api/v1/groups/{id}/members", tag = "groups", operation_id = "list_group_members",
+    params(("id" = Uuid, Path), PageQuery), security(("token" = [])),
+    responses((status = 200, body = Page<GroupMemberView>), (status = "4XX", body = Problem)))]
+pub async fn members(
+    _: Reader,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+    Query(query): Query<PageQuery>,
+) -> Result<Page<GroupMemberView>, Problem> {
+    let wanted = query.wanted()?;
+    find(&api, id).await?;
+    let search = query.search.unwrap_or_default();
+    let rows = api.store.group_members(id, &search, wanted.after, wanted.rows()).await?;
+    Ok(wanted.page(rows, |member: &GroupMember| member.user.id, GroupMemberView::from))
+}
+
+/// Adds people to a smart group, by id or by address: all of them, or none when one is unknown. Answers
+/// when the connected gateways know of keys that work again, or have stopped.
+#[utoipa::path(post, path = "/api/v1/groups/{id}/members", tag = "groups", operation_id = "add_group_members",
+    params(("id" = Uuid, Path)), request_body = AddMembers,
+    security(("token" = [])), responses((status = 200, body = MembersAdded), (status = "4XX", body = Problem)))]
+pub async fn add_members(
+    Admin(actor): Admin,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+    Body(new): Body<AddMembers>,
+) -> Result<Json<MembersAdded>, Problem> {
+    let mut tx = api.store.begin().await?;
+    let added = groups::add(&mut tx, api.context(&actor).by(), id, new.into()).await?;
+    let change = committed(&api, tx, added.keys).await?;
+    Ok(Json(MembersAdded { added: added.added, change }))
+}
+
+/// Adds a user to a smart group; one who is in it already stays.
+#[utoipa::path(put, path = "/api/v1/groups/{id}/members/{user}", tag = "groups",
+    operation_id = "add_group_member", params(("id" = Uuid, Path), ("user" = Uuid, Path)),
+    security(("token" = [])), responses((status = 200, body = MembersAdded), (status = "4XX", body = Problem)))]
+pub async fn add_member(
+    Admin(actor): Admin,
+    State(api): State<Api>,
+    Path((id, user)): Path<(Uuid, Uuid)>,
+) -> Result<Json<MembersAdded>, Problem> {
+    let mut tx = api.store.begin().await?;
+    let new = groups::NewMembers { users: vec![user], emails: vec![] };
+    let added = groups::add(&mut tx, api.context(&actor).by(), id, new).await?;
+    let change = committed(&api, tx, added.keys).await?;
+    Ok(Json(MembersAdded { added: added.added, change }))
+}
+
+/// Takes a user out of a smart group, with effect on every app at once. Answers when the connected
+/// gateways know of the keys that stopped. Who is in it by claim comes back at the next sign-in, as long
+/// as the claim says so.
+#[utoipa::path(delete, path = "/api/v1/groups/{id}/members/{user}", tag = "groups",
+    operation_id = "remove_group_member", params(("id" = Uuid, Path), ("user" = Uuid, Path)),
+    security(("token" = [])), responses((status = 200, body = MembersChanged), (status = "4XX", body = Problem)))]
+pub async fn remove_member(
+    Admin(actor): Admin,
+    State(api): State<Api>,
+    Path((id, user)): Path<(Uuid, Uuid)>,
+) -> Result<Json<MembersChanged>, Problem> {
+    let mut tx = api.store.begin().await?;
+    let keys = groups::remove(&mut tx, api.context(&actor).by(), id, user).await?;
+    Ok(Json(committed(&api, tx, keys).await?))
+}
+
+/// Lists the apps that name a smart group, and on which lists.
+#[utoipa::path(get, path = "/api/v1/groups/{id}/uses", tag = "groups", operation_id = "list_group_uses",
+    params(("id" = Uuid, Path), PageQuery),
+    security(("token" = [])), responses((status = 200, body = Page<GroupUse>), (status = "4XX", body = Problem)))]
+pub async fn uses(
+    _: Reader,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+    Query(query): Query<PageQuery>,
+) -> Result<Page<GroupUse>, Problem> {
+    let wanted = query.wanted()?;
+    find(&api, id).await?;
+    let search = query.search.unwrap_or_default();
+    let rows = api.store.group_uses(id, &search, wanted.after, wanted.rows()).await?;
+    Ok(wanted.page(rows, |one: &Use| one.app, GroupUse::from))
+}
+
+async fn find(api: &Api, id: Uuid) -> Result<Group, Problem> {
+    Ok(api.store.group(id).await?.ok_or(Refusal::NotFound("group"))?)
+}
+
+/// Commits a change of members; where keys changed, waits for the gateways.
+async fn committed(api: &Api, mut tx: Tx, keys: Refreshed) -> Result<MembersChanged, Problem> {
+    let revision = tx.revision(&api.world).await?;
+    tx.commit().await?;
+    let propagation = if keys.is_any() { Some(api.propagate(revision, &[]).await) } else { None };
+    Ok(MembersChanged { keys, propagation })
+}

@@ -1,0 +1,89 @@
+//! `/api/v1/apps/{id}/self-service`: who may do what with an app by themselves.
+
+mod shape;
+
+use axum::Json;
+use axum::extract::State;
+use latchkey_core::access::{SelfService, Subjects};
+use uuid::Uuid;
+
+use super::Api;
+use super::access::{PeopleQuery, PersonAccess, people_of};
+use super::apps;
+use super::auth::{Admin, Reader};
+use super::body::{Body, Path, Query};
+use super::page::Page;
+use super::problem::Problem;
+use crate::action::{Refusal, self_service};
+
+pub use shape::{EditAccess, EditSelfService, NewRule, NewSubjects, SelfServiceView};
+
+/// Shows an app's self-service settings.
+#[utoipa::path(get, path = "/api/v1/apps/{id}/self-service", tag = "self-service",
+    operation_id = "read_self_service", params(("id" = Uuid, Path)), security(("token" = [])),
+    responses((status = 200, body = SelfServiceView), (status = "4XX", body = Problem)))]
+pub async fn read(
+    _: Reader,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<SelfServiceView>, Problem> {
+    let app = apps::find(&api, id).await?;
+    view(&api, &app.settings.self_service).await
+}
+
+/// Edits an app's self-service settings. What is not named stays; a capability's rule is replaced as a
+/// whole. Lists are kept in every mode, so that switching a mode back loses nothing: `allow` counts in
+/// the mode `specific` only, `exceptions` in all.
+#[utoipa::path(patch, path = "/api/v1/apps/{id}/self-service", tag = "self-service",
+    operation_id = "update_self_service", params(("id" = Uuid, Path)), request_body = EditSelfService,
+    security(("token" = [])),
+    responses((status = 200, body = SelfServiceView), (status = "4XX", body = Problem)))]
+pub async fn update(
+    Admin(actor): Admin,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+    Body(edit): Body<EditSelfService>,
+) -> Result<Json<SelfServiceView>, Problem> {
+    let mut tx = api.store.begin().await?;
+    let named = edit.named();
+    let edit = |settings: &mut _| edit.apply(settings);
+    let app = self_service::update(&mut tx, api.context(&actor), id, &named, edit).await?;
+    tx.commit().await?;
+    view(&api, &app.settings.self_service).await
+}
+
+/// Lists who would have a capability of an app if its self-service settings were edited like this.
+/// Nothing is changed.
+#[utoipa::path(post, path = "/api/v1/apps/{id}/self-service/preview", tag = "self-service",
+    operation_id = "preview_self_service", params(("id" = Uuid, Path), PeopleQuery),
+    request_body = EditSelfService, security(("token" = [])),
+    responses((status = 200, body = Page<PersonAccess>), (status = "4XX", body = Problem)))]
+pub async fn preview(
+    _: Admin,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+    Query(query): Query<PeopleQuery>,
+    Body(edit): Body<EditSelfService>,
+) -> Result<Page<PersonAccess>, Problem> {
+    let mut app = apps::find(&api, id).await?;
+    let named = edit.named();
+    edit.apply(&mut app.settings.self_service);
+    app.settings = app.settings.validated().map_err(Refusal::from)?;
+    let mut tx = api.store.begin().await?;
+    self_service::refuse_unknown(&mut tx, &named).await?;
+    drop(tx);
+    people_of(&api, &app, query).await
+}
+
+async fn view(api: &Api, settings: &SelfService) -> Result<Json<SelfServiceView>, Problem> {
+    let mut all = Subjects::default();
+    for capability in latchkey_core::access::Capability::ALL {
+        let rule = settings.access.rule(capability);
+        for list in [&rule.allow, &rule.exceptions] {
+            all.users.extend(&list.users);
+            all.groups.extend(&list.groups);
+        }
+    }
+    let names = api.store.names(&all).await?;
+    Ok(Json(SelfServiceView::new(settings, &names)))
+}
