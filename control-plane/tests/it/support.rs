@@ -320,6 +320,30 @@ impl Test {
         self.post(&format!("/apps/{}/keys", id(app)), body).await.expect(StatusCode::CREATED)
     }
 
+    /// A smart group's id.
+    pub async fn group(&self, name: &str, users: &[&str]) -> String {
+        let group = id(&self.post("/groups", json!({"name": name})).await.expect(StatusCode::CREATED));
+        if !users.is_empty() {
+            let members = json!({"users": users});
+            self.post(&format!("/groups/{group}/members"), members).await.expect(StatusCode::OK);
+        }
+        group
+    }
+
+    /// Edits an app's self-service settings.
+    pub async fn self_service(&self, app: &Value, edit: Value) {
+        self.patch(&format!("/apps/{}/self-service", id(app)), edit).await.expect(StatusCode::OK);
+    }
+
+    /// What the audit log says was done to the thing with this id, in order.
+    pub async fn audited(&self, id: &str) -> Vec<String> {
+        let mut connection = sqlx::AnyConnection::connect(&self.url).await.unwrap();
+        let select = format!("SELECT action FROM audit WHERE subject_id = '{id}' ORDER BY number");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(select)).fetch_all(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        rows.iter().map(|row| sqlx::Row::get(row, "action")).collect()
+    }
+
     /// A provider `openai` with the model `gpt-4o`.
     pub async fn catalogue(&self) {
         let provider = json!({"name": "openai", "kind": "openai", "base_url": "https://api.openai.com/v1"});
