@@ -156,14 +156,14 @@ impl SelfService {
         self.suspend_keys_on_lost_access && !self.access.grants(Capability::Viewer, member)
     }
 
-    /// Notes every number that is out of range and every list that is too long; `path` is where these
-    /// settings are.
-    pub fn check(&self, path: &str, invalid: &mut Invalid) {
+    /// Notes every number that is out of range and every list that is too long; `prefix` comes before each
+    /// path.
+    pub fn check(&self, prefix: &str, invalid: &mut Invalid) {
         for capability in Capability::ALL {
             let rule = self.access.rule(capability);
             for (list, subjects) in [("allow", &rule.allow), ("exceptions", &rule.exceptions)] {
                 for (kind, ids) in [("users", &subjects.users), ("groups", &subjects.groups)] {
-                    let path = format!("{path}.access.{}.{list}.{kind}", capability.as_str());
+                    let path = format!("{prefix}access.{}.{list}.{kind}", capability.as_str());
                     invalid.check(&path, short_enough(ids.len()));
                 }
             }
@@ -175,7 +175,7 @@ impl SelfService {
         for (name, number, most) in numbers {
             if number.is_some_and(|number| !(1..=most).contains(&number)) {
                 let message = format!("must be 1 to {most}, or null for no such limit");
-                invalid.check::<(), _>(&format!("{path}.{name}"), Err(message));
+                invalid.check::<(), _>(&format!("{prefix}{name}"), Err(message));
             }
         }
     }

@@ -126,7 +126,7 @@ impl AppSettings {
             invalid.0.extend(beyond.0);
         }
         self.identity = self.identity.normal("identity", self.mode, &mut invalid);
-        self.self_service.check("self_service", &mut invalid);
+        self.self_service.check("self_service.", &mut invalid);
         invalid.check("time_zone", period::zone(&self.time_zone));
         self.alert_thresholds.sort_unstable();
         self.alert_thresholds.dedup();

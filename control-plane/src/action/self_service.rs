@@ -2,6 +2,8 @@
 
 use latchkey_core::access::SelfService;
 use latchkey_core::invalid::{FieldError, Invalid};
+use latchkey_core::name::Name;
+use latchkey_core::settings::AppSettings;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -35,9 +37,9 @@ pub async fn update(
     // Who deletes a group takes it too, so that one waits for the other.
     tx.revision(context.world).await?;
     refuse_unknown(tx, named).await?;
-    let edit = |_: &mut _, settings: &mut latchkey_core::settings::AppSettings| {
+    let edit = |_: &mut Name, settings: &mut AppSettings| {
         edit(&mut settings.self_service);
-        Ok(())
+        check(&settings.self_service)
     };
     let Saved { app, .. } = apps::update::update(tx, context, id, edit).await?;
     let after = &app.settings.self_service;
@@ -48,6 +50,16 @@ pub async fn update(
             .audit(tx, Done { action, kind: "app", id: app.id.to_string(), name, app: Some(app.id), data });
     }
     Ok(app)
+}
+
+/// Refuses settings that are out of range.
+///
+/// # Errors
+/// Every field that is, by its path in these settings.
+pub fn check(settings: &SelfService) -> Result<(), Refusal> {
+    let mut invalid = Invalid::default();
+    settings.check("", &mut invalid);
+    Ok(invalid.into_result()?)
 }
 
 /// Refuses people and groups that do not exist.

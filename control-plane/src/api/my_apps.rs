@@ -16,7 +16,7 @@ use super::body::{Path, Query};
 use super::page::{Page, PageQuery};
 use super::problem::Problem;
 use crate::action::{Refusal, keys, my_keys};
-use crate::store::apps::AppFilter;
+use crate::store::apps::{App, AppFilter};
 
 pub use shape::{MyApp, MyAppDetails, MyAppKey, MyModel, MyProvider};
 
@@ -38,9 +38,7 @@ pub async fn list(
         let rows = api.store.apps_that_may_be_seen(user.id, &filter, wanted.rows()).await?;
         let last = (rows.len() as i64) < wanted.rows();
         filter.after = rows.last().map(|app| app.id).or(filter.after);
-        let sees = |app: &crate::store::apps::App| {
-            app.settings.self_service.access.grants(Capability::Viewer, &member)
-        };
+        let sees = |app: &App| app.settings.self_service.access.grants(Capability::Viewer, &member);
         seen.extend(rows.into_iter().filter(sees));
         if last {
             break;
@@ -48,9 +46,7 @@ pub async fn list(
     }
     let held = api.store.count_keys_of(user.id).await?;
     let now = api.world.now();
-    let show = |app: crate::store::apps::App| {
-        MyApp::new(&app, &member, held.get(&app.id).copied().unwrap_or_default(), now)
-    };
+    let show = |app: App| MyApp::new(&app, &member, held.get(&app.id).copied().unwrap_or_default(), now);
     Ok(wanted.page(seen, |app| app.id, show))
 }
 

@@ -4,7 +4,7 @@ mod shape;
 
 use axum::Json;
 use axum::extract::State;
-use latchkey_core::access::{SelfService, Subjects};
+use latchkey_core::access::{Capability, SelfService, Subjects};
 use uuid::Uuid;
 
 use super::Api;
@@ -14,7 +14,7 @@ use super::auth::{Admin, Reader};
 use super::body::{Body, Path, Query};
 use super::page::Page;
 use super::problem::Problem;
-use crate::action::{Refusal, self_service};
+use crate::action::self_service;
 
 pub use shape::{EditAccess, EditSelfService, NewRule, NewSubjects, SelfServiceView};
 
@@ -68,7 +68,7 @@ pub async fn preview(
     let mut app = apps::find(&api, id).await?;
     let named = edit.named();
     edit.apply(&mut app.settings.self_service);
-    app.settings = app.settings.validated().map_err(Refusal::from)?;
+    self_service::check(&app.settings.self_service)?;
     let mut tx = api.store.begin().await?;
     self_service::refuse_unknown(&mut tx, &named).await?;
     drop(tx);
@@ -77,7 +77,7 @@ pub async fn preview(
 
 async fn view(api: &Api, settings: &SelfService) -> Result<Json<SelfServiceView>, Problem> {
     let mut all = Subjects::default();
-    for capability in latchkey_core::access::Capability::ALL {
+    for capability in Capability::ALL {
         let rule = settings.access.rule(capability);
         for list in [&rule.allow, &rule.exceptions] {
             all.users.extend(&list.users);

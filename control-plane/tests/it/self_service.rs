@@ -49,8 +49,8 @@ on_both! {
         assert_eq!(paths, ["access.viewer.allow.users[1]", "access.all_logs.exceptions.groups[0]"]);
         refused.refused(422);
         for (bad, path_of_it) in [
-            (json!({"most_keys_per_user": 0}), "self_service.most_keys_per_user"),
-            (json!({"longest_key_lifetime_days": 4000}), "self_service.longest_key_lifetime_days"),
+            (json!({"most_keys_per_user": 0}), "most_keys_per_user"),
+            (json!({"longest_key_lifetime_days": 4000}), "longest_key_lifetime_days"),
             (json!({"access": {"viewer": {"allow": {}}}}), "access.viewer"),
             (json!({"access": {"viewer": {"mode": "anyone"}}}), "access.viewer.mode"),
             (json!({"acess": {}}), "acess"),

@@ -261,7 +261,7 @@ fn numbers_out_of_range_and_endless_lists_are_refused() {
     };
     service.access.viewer.allow.users = (0..1001).map(Uuid::from_u128).collect();
     let mut invalid = Invalid::default();
-    service.check("s", &mut invalid);
+    service.check("s.", &mut invalid);
     let paths: Vec<_> = invalid.0.iter().map(|error| error.path.as_str()).collect();
     assert_eq!(paths, ["s.access.viewer.allow.users", "s.most_keys_per_user", "s.longest_key_lifetime_days"]);
 }
