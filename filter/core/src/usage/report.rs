@@ -30,13 +30,13 @@ impl Report {
             Self::Whole(last) => *last = whole(&object).or(*last),
             Self::Parts { told, input, cache_read, cache_written, output } => {
                 let parts = [
-                    (input, "/input_tokens"),
-                    (cache_read, "/cache_read_input_tokens"),
-                    (cache_written, "/cache_creation_input_tokens"),
-                    (output, "/output_tokens"),
+                    (input, "input_tokens"),
+                    (cache_read, "cache_read_input_tokens"),
+                    (cache_written, "cache_creation_input_tokens"),
+                    (output, "output_tokens"),
                 ];
                 for (part, name) in parts {
-                    if let Some(count) = count(&object, &[name]) {
+                    if let Some(count) = count(&object, &[&[name]]) {
                         *part = count.max(*part);
                         *told = true;
                     }
@@ -60,20 +60,20 @@ impl Report {
 
 /// A total above the sum is output: some servers leave reasoning out of their output.
 fn whole(object: &Value) -> Option<Tokens> {
-    let input = count(object, &["/prompt_tokens", "/input_tokens"]);
-    let output = count(object, &["/completion_tokens", "/output_tokens"]);
-    let total = count(object, &["/total_tokens"]);
+    let input = count(object, &[&["prompt_tokens"], &["input_tokens"]]);
+    let output = count(object, &[&["completion_tokens"], &["output_tokens"]]);
+    let total = count(object, &[&["total_tokens"]]);
     let input = input.or_else(|| Some(total?.saturating_sub(output.unwrap_or(0))));
     let input = input.or(output.map(|_| 0))?;
     let output = output.unwrap_or(0).max(total.unwrap_or(0).saturating_sub(input));
-    let cached = [
-        "/prompt_tokens_details/cached_tokens",
-        "/input_tokens_details/cached_tokens",
-        "/prompt_cache_hit_tokens",
-        "/cached_tokens",
+    let cached: [&[&str]; 4] = [
+        &["prompt_tokens_details", "cached_tokens"],
+        &["input_tokens_details", "cached_tokens"],
+        &["prompt_cache_hit_tokens"],
+        &["cached_tokens"],
     ];
-    let reasoning =
-        ["/completion_tokens_details/reasoning_tokens", "/output_tokens_details/reasoning_tokens"];
+    let reasoning: [&[&str]; 2] =
+        [&["completion_tokens_details", "reasoning_tokens"], &["output_tokens_details", "reasoning_tokens"]];
     Some(Tokens {
         input,
         cached_input: count(object, &cached).unwrap_or(0).min(input),
@@ -82,9 +82,9 @@ fn whole(object: &Value) -> Option<Tokens> {
     })
 }
 
-/// The first of these that is a count.
-fn count(object: &Value, pointers: &[&str]) -> Option<u64> {
-    pointers.iter().find_map(|pointer| object.pointer(pointer)?.as_u64())
+/// The first of these, each a way through nested objects, that leads to a count.
+fn count(object: &Value, ways: &[&[&str]]) -> Option<u64> {
+    ways.iter().find_map(|way| way.iter().try_fold(object, |value, name| value.get(name))?.as_u64())
 }
 
 #[cfg(test)]
