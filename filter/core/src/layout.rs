@@ -30,7 +30,7 @@ use crate::discovery::Position;
 use crate::snapshot::{AppId, Bucket, BucketKind, KeyId, KeyRecord, Limits, Status, UnixMs, UserId};
 
 /// The version of every format here.
-pub(crate) const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 3;
 
 /// Stands for the length of a tag where there is no position.
 const ABSENT: u8 = u8::MAX;
