@@ -55,6 +55,33 @@ const RULES: &[(&str, Rule)] = &[
     ("read_version", Reader),
     ("roll_back", Admin),
     ("explain_request", Reader),
+    ("read_custom_categories", Reader),
+    ("set_custom_categories", Admin),
+    ("list_prompts", Reader),
+    ("create_prompt", Admin),
+    ("read_prompt", Reader),
+    ("delete_prompt", Admin),
+    // Who may do what with an app.
+    ("read_self_service", Reader),
+    ("update_self_service", Admin),
+    ("preview_self_service", Admin),
+    ("explain_access", Reader),
+    ("list_people_with_access", Reader),
+    ("list_groups", Reader),
+    ("create_group", Admin),
+    ("read_group", Reader),
+    ("update_group", Admin),
+    ("delete_group", Admin),
+    ("list_group_members", Reader),
+    ("add_group_members", Admin),
+    ("add_group_member", Admin),
+    ("remove_group_member", Admin),
+    ("list_group_uses", Reader),
+    ("list_change_requests", Reader),
+    ("list_change_requests_of_app", Reader),
+    ("read_change_request", Reader),
+    ("approve_change_request", Admin),
+    ("reject_change_request", Admin),
     // Named keys.
     ("list_keys", Reader),
     ("create_key", Admin),
@@ -69,6 +96,18 @@ const RULES: &[(&str, Rule)] = &[
     ("list_users", Reader),
     ("create_user", Owner),
     ("read_user", Reader),
+    ("update_user", Owner),
+    ("deactivate_user", Owner),
+    ("reactivate_user", Owner),
+    ("invite_user", Owner),
+    ("list_user_sessions", Owner),
+    ("end_user_sessions", Owner),
+    ("list_tokens", Owner),
+    ("create_token", Owner),
+    ("revoke_token", Owner),
+    ("sign_in", Public),
+    ("accept_invitation", Public),
+    ("sign_out", Person),
     // Providers and models.
     ("list_providers", Reader),
     ("create_provider", Admin),
@@ -84,12 +123,38 @@ const RULES: &[(&str, Rule)] = &[
     ("list_catalogue", Reader),
     // What happened.
     ("list_gateways", Reader),
+    ("list_jwk_sets", Reader),
     ("list_logs", Reader),
     ("read_usage", Reader),
     ("list_events", Reader),
     ("list_audit", Reader),
     ("export_audit", Reader),
     // A user's own: `/me` and what is below it. Routes about an app or a thing of a user are `Mine`.
+    ("read_me", Person),
+    ("change_password", Person),
+    ("list_my_sessions", Person),
+    ("end_my_session", Mine),
+    ("list_my_tokens", Person),
+    ("create_my_token", Person),
+    ("revoke_my_token", Mine),
+    ("list_my_apps", Person),
+    ("read_my_app", Mine),
+    ("read_my_app_key_value", Mine),
+    ("list_my_keys", Mine),
+    ("create_my_key", Mine),
+    ("read_my_key", Mine),
+    ("update_my_key", Mine),
+    ("rotate_my_key", Mine),
+    ("revoke_my_key", Mine),
+    ("read_my_key_value", Mine),
+    ("list_my_logs", Person),
+    ("read_my_usage", Person),
+    ("list_my_app_logs", Mine),
+    ("read_my_app_usage", Mine),
+    ("submit_change_request", Mine),
+    ("list_my_change_requests", Person),
+    ("read_my_change_request", Mine),
+    ("withdraw_change_request", Mine),
 ];
 
 /// What to send, where it takes more than `{}` to get past the checks of the body.
@@ -97,6 +162,10 @@ fn body(operation: &str, things: &Things) -> Value {
     match operation {
         "create_app" => json!({"name": "Another"}),
         "create_key" => json!({"user_id": things.alice, "name": "second"}),
+        "submit_change_request" => {
+            json!({"kind": "set_tags", "edit": {"tags": ["red"]}, "reason": "why not"})
+        }
+        "create_my_key" | "update_my_key" => json!({"name": "another"}),
         "create_user" => json!({"email": "new@acme.com", "name": "new"}),
         "create_provider" => {
             json!({"name": "new", "kind": "openai", "base_url": "https://api.openai.com/v1"})
@@ -113,6 +182,12 @@ struct Things {
     model: String,
     provider: &'static str,
     alice: String,
+    /// Someone else, in `group`.
+    user: String,
+    group: String,
+    request: String,
+    session: String,
+    token: String,
 }
 
 impl Things {
@@ -125,7 +200,37 @@ impl Things {
         let name = test.world.id().simple().to_string();
         let model = json!({"name": name, "provider": "openai"});
         let model = test.post("/models", model).await.expect(201.try_into().unwrap());
-        Self { app: id(&app), key: id(&key), model: id(&model), provider: "openai", alice: alice.to_owned() }
+        let user = test.user(&format!("{name}@acme.com")).await;
+        let group = test.group(&name, &[&user]).await;
+        test.post(&format!("/apps/{}/prompts", id(&app)), json!({"name": "hello", "text": "Hi"}))
+            .await
+            .expect(201.try_into().unwrap());
+        let own = test.token_of(alice).await;
+        let mine = async |path: &str, body: Value| {
+            test.with(&own, "POST", path, Some(body)).await.expect(201.try_into().unwrap())
+        };
+        let wish = json!({"kind": "set_tags", "edit": {"tags": ["blue"]}, "reason": "why not"});
+        let request = mine(&format!("/me/apps/{}/change-requests", id(&app)), wish).await;
+        let token = mine("/me/tokens", json!({"name": "laptop"})).await;
+        let session = test.world.id().to_string();
+        test.sql(&[format!(
+            "INSERT INTO sessions VALUES ('{session}', '{alice}', randomblob(32), 'password', '', '', {0}, {0}, {1}, NULL)",
+            crate::support::START_MS,
+            crate::support::START_MS + 1_000_000
+        )])
+        .await;
+        Self {
+            app: id(&app),
+            key: id(&key),
+            model: id(&model),
+            provider: "openai",
+            alice: alice.to_owned(),
+            user,
+            group,
+            request: id(&request),
+            session,
+            token: id(&token),
+        }
     }
 
     /// What stands in a path behind this word.
@@ -135,7 +240,12 @@ impl Things {
             "keys" => &self.key,
             "models" => &self.model,
             "providers" => self.provider,
-            "users" => &self.alice,
+            "users" | "members" => &self.user,
+            "groups" => &self.group,
+            "change-requests" => &self.request,
+            "sessions" => &self.session,
+            "tokens" => &self.token,
+            "prompts" => "hello",
             "versions" => "1",
             other => panic!("a path names one of the `{other}`: say in `Things::thing` which exists"),
         }

@@ -166,7 +166,7 @@ on_both! {
         test.delete(&format!("{path}/{alice}")).await.expect(StatusCode::OK);
         test.patch(&format!("/groups/{group}"), json!({"name": "builders"})).await.expect(StatusCode::OK);
         test.delete(&format!("/groups/{group}")).await;
-        let actions = test.audited(&group).await;
+        let actions = test.audited_of(&group).await;
         assert_eq!(actions, [
             "group.created", "group.member_added", "group.member_added", "group.member_removed", "group.updated",
             "group.deleted",

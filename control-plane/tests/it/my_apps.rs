@@ -115,7 +115,7 @@ on_both! {
         test.self_service(&app, json!({"access": {"viewer": {"mode": "everyone"}}})).await;
         let path = format!("/me/apps/{}", id(&app));
         let value = format!("{path}/key/value");
-        assert_eq!(test.with(&token, "GET", &value, None).await.refused(403).0, "forbidden");
+        assert_eq!(test.with(&token, "GET", &value, None).await.refused(403).0, "no_key_visibility");
         let details = test.with(&token, "GET", &path, None).await.expect(StatusCode::OK);
         assert_eq!((&details["values_visible"], &details["key"]["rotated_at"]), (&json!(false), &Value::Null));
         assert!(!details.to_string().contains("sk-quilr"), "{details}");
@@ -123,7 +123,7 @@ on_both! {
         test.self_service(&app, json!({"access": {"key_visibility": {"mode": "everyone"}}})).await;
         let shown = test.with(&token, "GET", &value, None).await.expect(StatusCode::OK);
         assert_eq!(shown["value"], app["key"]["value"]);
-        assert!(test.audited(app["key"]["id"].as_str().unwrap()).await.contains(&"key.value_shown".to_owned()));
+        assert!(test.audited_of(app["key"]["id"].as_str().unwrap()).await.contains(&"key.value_shown".to_owned()));
         test.patch(&format!("/apps/{}", id(&app)), json!({"keep_key_values": false})).await.expect(StatusCode::OK);
         assert_eq!(test.with(&token, "GET", &value, None).await.refused(409).0, "value_not_kept");
         test.patch(&format!("/apps/{}", id(&app)), json!({"mode": "named"})).await.expect(StatusCode::OK);

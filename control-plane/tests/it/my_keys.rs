@@ -83,11 +83,11 @@ on_both! {
         let (app, alice, token, path) = granted(&test, json!({"keep_key_values": true}), json!({})).await;
         let key = test.with(&token, "POST", &path, Some(json!({"name": "laptop"}))).await.expect(StatusCode::CREATED);
         let value = format!("{path}/{}/value", id(&key));
-        assert_eq!(test.with(&token, "GET", &value, None).await.refused(403).0, "forbidden");
+        assert_eq!(test.with(&token, "GET", &value, None).await.refused(403).0, "no_key_visibility");
         test.self_service(&app, json!({"access": {"key_visibility": {"mode": "specific", "allow": {"users": [alice]}}}})).await;
         let shown = test.with(&token, "GET", &value, None).await.expect(StatusCode::OK);
         assert_eq!(shown["value"], key["value"]);
-        assert!(test.audited(&id(&key)).await.contains(&"key.value_shown".to_owned()));
+        assert!(test.audited_of(&id(&key)).await.contains(&"key.value_shown".to_owned()));
     }
 }
 

@@ -159,7 +159,7 @@ on_both! {
         test.patch(&path, json!({"name": "x"})).await.expect(StatusCode::OK);
         let read = test.get(&format!("{path}/self-service")).await.expect(StatusCode::OK);
         assert_eq!(read["access"]["viewer"]["mode"], "everyone");
-        assert_eq!(test.audited(&id(&app)).await.iter().filter(|action| *action == "app.self_service_updated").count(), 1);
+        assert_eq!(test.audited_of(&id(&app)).await.iter().filter(|action| *action == "app.self_service_updated").count(), 1);
         test.act(&format!("{path}/revoke")).await.expect(StatusCode::OK);
         let refused = test.patch(&format!("{path}/self-service"), json!({"most_keys_per_user": 1})).await;
         assert_eq!(refused.refused(409).0, "revoked");

@@ -248,6 +248,11 @@ impl Test {
         Answer { status: parts.status, headers: parts.headers, json }
     }
 
+    /// Serves what `api` is now.
+    pub fn renew_router(&mut self) {
+        self.router = OnceLock::new();
+    }
+
     /// The service.
     pub fn router(&self) -> Router {
         self.router.get_or_init(|| router(self.api.clone())).clone()
@@ -336,7 +341,7 @@ impl Test {
     }
 
     /// What the audit log says was done to the thing with this id, in order.
-    pub async fn audited(&self, id: &str) -> Vec<String> {
+    pub async fn audited_of(&self, id: &str) -> Vec<String> {
         let mut connection = sqlx::AnyConnection::connect(&self.url).await.unwrap();
         let select = format!("SELECT action FROM audit WHERE subject_id = '{id}' ORDER BY number");
         let rows = sqlx::query(sqlx::AssertSqlSafe(select)).fetch_all(&mut connection).await.unwrap();

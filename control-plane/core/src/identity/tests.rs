@@ -141,7 +141,7 @@ fn private_keys_and_nonsense_are_refused_and_never_quoted() {
 fn rsa_keys_are_neither_short_nor_odd_ones_out() {
     let modulus = |bits: usize| {
         let mut bytes = vec![0xff; bits.div_ceil(8)];
-        bytes[0] = if bits % 8 == 0 { 0xff } else { (1 << (bits % 8)) - 1 };
+        bytes[0] = if bits.is_multiple_of(8) { 0xff } else { (1 << (bits % 8)) - 1 };
         bytes
     };
     let three = [3].as_slice();

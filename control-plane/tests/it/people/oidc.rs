@@ -22,7 +22,7 @@ impl Test {
         browser.get(self, "/me").await.expect(StatusCode::OK)
     }
 
-    async fn group(&self, id: &str, name: &str, claim: &str) {
+    async fn claimed_group(&self, id: &str, name: &str, claim: &str) {
         self.sql(&[format!(
             "INSERT INTO groups (id, name, folded_name, description, claim, created_at, updated_at)
              VALUES ('{id}', '{name}', '{name}', '', {claim}, 0, 0)"
@@ -144,9 +144,9 @@ on_both! {
     async fn the_groups_claim_is_followed_at_each_sign_in(test: Test) {
         let (test, _provider) = test.with_provider().await;
         let ids = [1, 2, 3].map(|digit| format!("00000000-0000-0000-0000-00000000000{digit}"));
-        test.group(&ids[0], "engineering", "'eng'").await;
-        test.group(&ids[1], "operations", "'ops'").await;
-        test.group(&ids[2], "friends", "NULL").await;
+        test.claimed_group(&ids[0], "engineering", "'eng'").await;
+        test.claimed_group(&ids[1], "operations", "'ops'").await;
+        test.claimed_group(&ids[2], "friends", "NULL").await;
         let groups = async |claim: &str| {
             let (browser, _) = test.sign_in_as(&format!("{ALICE}{claim}")).await;
             test.me(&browser).await["groups"].clone()

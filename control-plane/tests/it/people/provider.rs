@@ -71,6 +71,7 @@ impl Test {
         let usual = SignIn::new("http://127.0.0.1:8080".parse().unwrap(), &self.world);
         let oidc = Some(Oidc::new(settings).unwrap());
         self.api.sign_in = Arc::new(SignIn { oidc, ..usual });
+        self.renew_router();
     }
 
     /// Asks for a path outside the API.

@@ -102,6 +102,7 @@ on_both! {
         let lasting = Lasting { idle: SignedDuration::from_mins(5), longest: SignedDuration::from_mins(8) };
         let usual = SignIn::new("https://latchkey.example.com".parse().unwrap(), &test.world);
         test.api.sign_in = Arc::new(SignIn { lasting, ..usual });
+        test.renew_router();
         test.local("alice@acme.com").await;
         let answer = Browser::at("192.0.2.1").try_sign_in(&test, "alice@acme.com", PASSWORD).await;
         let cookie = set_cookie(&answer.headers);
@@ -196,6 +197,7 @@ on_both! {
         let usual = SignIn::new("http://127.0.0.1:8080".parse().unwrap(), &test.world);
         let trusted = TrustedProxies(vec!["10.0.0.0/8".parse().unwrap()]);
         test.api.sign_in = Arc::new(SignIn { trusted, ..usual });
+        test.renew_router();
         assert_eq!(from(&test, "10.0.0.1").await, "203.0.113.9");
         assert_eq!(from(&test, "192.0.2.1").await, "192.0.2.1");
         let started = test.audited("session.started").await;
