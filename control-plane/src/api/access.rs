@@ -18,18 +18,18 @@ use crate::store::apps::App;
 use crate::store::members::Among;
 use crate::store::subjects::Names;
 
-pub use shape::{AccessQuery, Decision, Explanation, GroupRef, PeopleQuery, PersonAccess, PersonRef};
+pub use shape::{AccessExplanation, AccessQuery, Decision, GroupRef, PeopleQuery, PersonAccess, PersonRef};
 
 /// Explains what a user may do with an app: each capability, or one.
 #[utoipa::path(get, path = "/api/v1/apps/{id}/access", tag = "self-service", operation_id = "explain_access",
     params(("id" = Uuid, Path), AccessQuery),
-    security(("token" = [])), responses((status = 200, body = Explanation), (status = "4XX", body = Problem)))]
+    security(("token" = [])), responses((status = 200, body = AccessExplanation), (status = "4XX", body = Problem)))]
 pub async fn explain(
     _: Reader,
     State(api): State<Api>,
     Path(id): Path<Uuid>,
     Query(query): Query<AccessQuery>,
-) -> Result<Json<Explanation>, Problem> {
+) -> Result<Json<AccessExplanation>, Problem> {
     let app = apps::find(&api, id).await?;
     let unknown = || Refusal::field("user_id", "there is no user of this id");
     let user = api.store.user(query.user_id).await?.ok_or_else(unknown)?;
@@ -37,7 +37,7 @@ pub async fn explain(
     let names = group_names(&api, &app.settings.self_service.access).await?;
     let asked = Capability::ALL.into_iter().filter(|one| query.capability.is_none_or(|asked| asked == *one));
     let decisions = asked.map(|capability| Decision::new(capability, &app, &user, &member, &names)).collect();
-    Ok(Json(Explanation { user: user.into(), decisions }))
+    Ok(Json(AccessExplanation { user: user.into(), decisions }))
 }
 
 /// Lists who has a capability of an app: `viewer`, unless another is asked for.

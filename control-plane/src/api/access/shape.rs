@@ -47,7 +47,7 @@ pub struct Decision {
 
 /// What a user may do with an app, and why.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct Explanation {
+pub struct AccessExplanation {
     /// Who.
     pub user: PersonRef,
     /// What was decided.

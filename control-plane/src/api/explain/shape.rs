@@ -21,6 +21,9 @@ use uuid::Uuid;
 use crate::api::problem::Problem;
 use crate::explain::{Answer, Question};
 
+/// No model's answer has more.
+const MOST_TOKENS: u64 = 1_000_000_000;
+
 /// A request that nobody sends. It carries the key's current secret.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -37,6 +40,7 @@ pub struct Explain {
     /// The model of a short request.
     pub model: Option<String>,
     /// How many tokens the answer to a short request may have; null where it does not say.
+    #[schema(maximum = 1_000_000_000)]
     pub max_tokens: Option<u64>,
     /// The body, in the place of a short request.
     #[schema(value_type = Option<Object>)]
@@ -123,6 +127,9 @@ impl Explain {
     /// # Errors
     /// Fields that do not go together.
     pub fn question(&self, key: KeyHash, now: Timestamp) -> Result<Question, Problem> {
+        if self.max_tokens.is_some_and(|tokens| tokens > MOST_TOKENS) {
+            return Err(wrong("max_tokens", &format!("must be at most {MOST_TOKENS}")));
+        }
         let path = self.path()?;
         let (bare, _) = split_query(&path);
         let taken = Endpoint::parse("POST", bare).err().and_then(|denial| denial.allow).unwrap_or("POST");
