@@ -43,7 +43,7 @@ pub struct Explain {
     #[schema(maximum = 1_000_000_000)]
     pub max_tokens: Option<u64>,
     /// The body, in the place of a short request.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Value)]
     pub body: Option<Box<RawValue>>,
     /// The client's address. Null: it cannot be told, and no allow-list holds it.
     #[schema(value_type = Option<String>)]
