@@ -309,7 +309,8 @@ async fn records_wait_for_a_control_plane_that_is_away() {
 #[tokio::test]
 async fn logs_are_filtered() {
     let (stack, app) = stack().await;
-    send(&stack, &Call::chat(&app.key, CHEAP.name, 10, "")).await;
+    // Workers ship their records each on its own, so the second waits for the first's.
+    recorded(&stack, &app, &Call::chat(&app.key, CHEAP.name, 10, "")).await;
     send(&stack, &Call::chat(&app.key, "test/none", 10, "")).await;
     let all = stack.api().until_recorded(&app, 2).await.unwrap();
     assert_eq!(all[0].code.as_deref(), Some("model_not_found"), "newest first");
