@@ -60,6 +60,8 @@ use crate::seal::MasterKey;
 use crate::sign_in::SignIn;
 use crate::sign_in::oidc::CALLBACK;
 use crate::store::Store;
+use crate::web;
+use crate::web::fault;
 use crate::world::World;
 
 use problem::Problem;
@@ -81,6 +83,8 @@ pub struct Api {
     pub metrics: Metrics,
     /// How people come in.
     pub sign_in: Arc<SignIn>,
+    /// Where clients find the gateway: without a path, as in `https://llm.example.com`.
+    pub gateway_url: Arc<str>,
 }
 
 impl Api {
@@ -220,6 +224,7 @@ pub fn router(api: Api) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics::scrape))
+        .merge(web::routes())
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such path") })
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path has no such method")
@@ -227,6 +232,7 @@ pub fn router(api: Api) -> Router {
         .layer(DefaultBodyLimit::max(256 * 1024))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_secs(60)))
         .layer(CatchPanicLayer::custom(|_| Problem::internal().into_response()))
+        .layer(axum::middleware::from_fn_with_state(api.clone(), fault::pages))
         .layer(axum::middleware::from_fn_with_state(api.metrics.clone(), metrics::measure))
         .layer(SetResponseHeaderLayer::if_not_present(no_store.0, no_store.1))
         .layer(SetResponseHeaderLayer::if_not_present(no_sniff.0, no_sniff.1))

@@ -208,6 +208,9 @@ pub struct Serve {
     /// Where browsers find this Latchkey; LATCHKEY_HTTP_ADDR by default.
     #[arg(long, env = "LATCHKEY_PUBLIC_URL")]
     pub public_url: Option<PublicUrl>,
+    /// Where clients find the gateway, as pages say it and the playground calls it.
+    #[arg(long, env = "LATCHKEY_GATEWAY_URL", default_value = "http://127.0.0.1:10000")]
+    pub gateway_url: PublicUrl,
     /// The proxies whose X-Forwarded-For is believed: addresses and CIDR ranges.
     #[arg(long, env = "LATCHKEY_TRUSTED_PROXIES", value_delimiter = ',', value_parser = range)]
     pub trusted_proxies: Vec<IpNet>,

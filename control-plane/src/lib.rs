@@ -19,4 +19,5 @@ pub mod serve;
 pub mod sign_in;
 pub mod store;
 pub mod tokens;
+pub mod web;
 pub mod world;

@@ -77,6 +77,7 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
         apply_wait: Duration::from_millis(options.apply_wait_ms),
         metrics: Metrics::new(),
         sign_in,
+        gateway_url: options.gateway_url.origin().into(),
     };
 
     api.metrics.register(|registry| registry.register_collector(Box::new(LedgerMetrics(stats))));

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use jiff::{SignedDuration, Timestamp};
 use latchkey_core::actor::{Actor, Credential};
 use latchkey_core::role::Permission;
@@ -53,7 +53,7 @@ pub struct Admin(pub Actor);
 pub struct Owner(pub Actor);
 
 /// A person with a session, as pages see them. Cross-site requests that change something are
-/// refused; a form must still be asked whether it [confirms](Browser::confirms).
+/// refused; a form must still carry the session's CSRF token.
 #[derive(Clone, Debug)]
 pub struct Browser {
     /// Who acts.
@@ -75,7 +75,8 @@ impl Recognised {
         let address = api.sign_in.client(parts);
         let Some(header) = parts.headers.get(header::AUTHORIZATION) else {
             let Browser { actor, user, csrf } = Browser::from_request_parts(parts, api).await?;
-            if !parts.method.is_safe() && !confirms(parts.headers.get(CSRF_HEADER), &csrf) {
+            let sent = parts.headers.get(CSRF_HEADER);
+            if !parts.method.is_safe() && !sent.is_some_and(|sent| confirms(sent.as_bytes(), &csrf)) {
                 return Err(forged("send the `csrf_token` of GET /api/v1/me in the header `X-CSRF-Token`"));
             }
             return Ok(Self { actor, user: Some(user) });
@@ -125,16 +126,9 @@ impl FromRequestParts<Api> for Browser {
     }
 }
 
-impl Browser {
-    /// Whether a form's field is this session's CSRF token.
-    #[must_use]
-    pub fn confirms(&self, field: &str) -> bool {
-        field.as_bytes().ct_eq(self.csrf.as_bytes()).into()
-    }
-}
-
-fn confirms(header: Option<&HeaderValue>, csrf: &str) -> bool {
-    header.is_some_and(|header| header.as_bytes().ct_eq(csrf.as_bytes()).into())
+/// Whether what was sent along is the session's CSRF token.
+pub(crate) fn confirms(sent: &[u8], csrf: &str) -> bool {
+    sent.ct_eq(csrf.as_bytes()).into()
 }
 
 /// Notes that a session is in use, at most once a minute; that it cannot be noted now is no reason
@@ -212,11 +206,19 @@ pub(super) fn from_our_site(headers: &HeaderMap, api: &Api) -> Result<(), Proble
 
 macro_rules! guards {
     ($($guard:ident, $permission:ident;)*) => {$(
+        impl TryFrom<Anyone> for $guard {
+            type Error = Problem;
+
+            fn try_from(anyone: Anyone) -> Result<Self, Problem> {
+                anyone.permitted(Permission::$permission).map(Self)
+            }
+        }
+
         impl FromRequestParts<Api> for $guard {
             type Rejection = Problem;
 
             async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-                Anyone::from_request_parts(parts, api).await?.permitted(Permission::$permission).map(Self)
+                Anyone::from_request_parts(parts, api).await?.try_into()
             }
         }
     )*};

@@ -82,6 +82,18 @@ impl<T: DeserializeOwned> FromRequest<Api> for Creation<T> {
 }
 
 impl<T> Creation<T> {
+    /// What a page's form creates: `key` names the attempt, `path` and `said` what was sent.
+    #[must_use]
+    pub fn of_form(new: T, sender: &Anyone, key: &str, path: &str, said: &[u8]) -> Self {
+        let fingerprint = Sha256::new().chain_update(path).chain_update([0]).chain_update(said);
+        let once = Once {
+            actor: sender.credential().to_string(),
+            key: key.to_owned(),
+            fingerprint: fingerprint.finalize().to_vec(),
+        };
+        Self { new, once: Some(once).filter(|once| is_key(&once.key)) }
+    }
+
     /// Begins the creation.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ impl<T: Serialize> IntoResponse for Page<T> {
 }
 
 /// Which page of a list.
-#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct PageQuery {
@@ -81,6 +81,12 @@ pub struct Wanted<P = Uuid> {
 }
 
 impl PageQuery {
+    /// The first page, as long as one can be.
+    #[must_use]
+    pub fn most() -> Self {
+        Self { limit: Some(MOST), ..Self::default() }
+    }
+
     /// The page that was asked for.
     ///
     /// # Errors

@@ -116,6 +116,7 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after.or(unavailable.then_some(1)) {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
+        response.extensions_mut().insert(self);
         response
     }
 }

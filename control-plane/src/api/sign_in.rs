@@ -102,17 +102,17 @@ impl axum::extract::FromRequestParts<Api> for Stranger {
     }
 }
 
-pub(super) fn visitor(address: Option<IpAddr>, headers: &HeaderMap) -> Visitor {
+pub(crate) fn visitor(address: Option<IpAddr>, headers: &HeaderMap) -> Visitor {
     let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
     Visitor { address, user_agent: user_agent.unwrap_or_default().to_owned() }
 }
 
-pub(super) fn door<'a>(api: &'a Api, visitor: &'a Visitor) -> Door<'a> {
+pub(crate) fn door<'a>(api: &'a Api, visitor: &'a Visitor) -> Door<'a> {
     Door { store: &api.store, world: &api.world, sign_in: &api.sign_in, visitor }
 }
 
 /// The cookie of a session that was begun.
-pub(super) fn session_cookie(api: &Api, begun: &Begun) -> HeaderValue {
+pub(crate) fn session_cookie(api: &Api, begun: &Begun) -> HeaderValue {
     api.sign_in.set_cookie(Cookie::Session, &begun.cookie, begun.lasting)
 }
 

@@ -33,3 +33,4 @@ mod suspension;
 mod usage;
 mod users;
 mod versions;
+mod web;

@@ -140,6 +140,7 @@ impl Test {
             apply_wait: Duration::from_millis(200),
             metrics: Metrics::new(),
             sign_in: Arc::new(SignIn::new("http://127.0.0.1:8080".parse().unwrap(), &world)),
+            gateway_url: "http://127.0.0.1:10000".into(),
         };
         let mut test = Self {
             store,

@@ -1,0 +1,278 @@
+//! Forms: what is typed is read as the JSON that the API takes, by the API's own names of fields, so that its
+//! errors find their fields again.
+
+mod kind;
+
+use std::collections::BTreeMap;
+
+use axum::extract::{FromRequest, FromRequestParts as _, Request};
+use axum::http::StatusCode;
+use latchkey_core::invalid::{FieldError, Invalid};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use url::form_urlencoded;
+
+use super::frame::Visit;
+use crate::api::Api;
+use crate::api::body;
+use crate::api::idempotency::Creation;
+use crate::api::problem::Problem;
+
+pub use kind::Kind;
+
+/// A field: its path in the API's JSON, and how it is typed.
+pub type Field = (&'static str, Kind);
+
+/// What was typed into a form.
+#[derive(Clone, Debug, Default)]
+pub struct Typed(Vec<(String, String)>);
+
+/// A form that somebody who is signed in sent from a page of ours: without the session's token in its field
+/// `csrf` there is none.
+#[derive(Clone, Debug)]
+pub struct Posted {
+    /// Who sent it.
+    pub visit: Visit,
+    /// What was typed.
+    pub typed: Typed,
+}
+
+/// A form to show: what its fields hold, and what is wrong with them.
+#[derive(Clone, Debug, Default)]
+pub struct Form {
+    values: BTreeMap<String, String>,
+    /// Every field that is wrong.
+    pub errors: Vec<FieldError>,
+    /// What is wrong, where that is no field.
+    pub problem: Option<String>,
+}
+
+impl FromRequest<Api> for Typed {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        let bytes = body::bytes(request, api).await?;
+        let typed: Vec<_> = form_urlencoded::parse(&bytes).into_owned().collect();
+        if typed.iter().any(|(name, value)| name.contains('\0') || value.contains('\0')) {
+            let detail = "there is a NUL character in a field";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_form", detail));
+        }
+        Ok(Self(typed))
+    }
+}
+
+impl FromRequest<Api> for Posted {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        let (mut parts, rest) = request.into_parts();
+        let visit = Visit::from_request_parts(&mut parts, api).await?;
+        let typed = Typed::from_request(Request::from_parts(parts, rest), api).await?;
+        if !visit.confirms(typed.text("csrf")) {
+            let detail =
+                "this form belongs to another session, or to none: open the page again and send it anew";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "csrf", detail));
+        }
+        Ok(Self { visit, typed })
+    }
+}
+
+impl Typed {
+    /// What was typed into a field, without the blanks around it; empty where it is not there.
+    #[must_use]
+    pub fn text(&self, name: &str) -> &str {
+        self.raw(name).trim()
+    }
+
+    /// The same with its blanks, as passwords have it.
+    #[must_use]
+    pub fn raw(&self, name: &str) -> &str {
+        let typed = self.0.iter().find(|(key, _)| key == name);
+        typed.map_or("", |(_, value)| value)
+    }
+
+    /// What was chosen of a field that may be chosen several times.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether the field is there: a box that was ticked, a button that was pressed.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.all(name).next().is_some()
+    }
+
+    /// The JSON of these fields.
+    ///
+    /// # Errors
+    /// What was typed is not of the field's kind.
+    pub fn json(&self, fields: &[Field]) -> Result<Value, Problem> {
+        let mut json = Value::Object(serde_json::Map::new());
+        let mut wrong = Invalid::default();
+        for (path, kind) in fields {
+            if let Some(value) = wrong.check(path, kind.read(self, path)) {
+                place(&mut json, path, value);
+            }
+        }
+        wrong.into_result().map_err(Problem::invalid)?;
+        Ok(json)
+    }
+
+    /// What these fields say, as the API takes it.
+    ///
+    /// # Errors
+    /// What was typed is not of the field's kind, or is refused.
+    pub fn read<T: DeserializeOwned>(&self, fields: &[Field]) -> Result<T, Problem> {
+        let json = self.json(fields)?;
+        serde_path_to_error::deserialize(&json).map_err(|error| {
+            let path = error.path().to_string();
+            Problem::invalid(FieldError::new(path, error.into_inner()).into())
+        })
+    }
+
+    /// The form as it was typed.
+    #[must_use]
+    pub fn form(&self) -> Form {
+        let mut values = BTreeMap::<String, String>::new();
+        for (name, value) in self.0.iter().filter(|(name, _)| name != "csrf") {
+            values
+                .entry(name.clone())
+                .and_modify(|all| *all = format!("{all}, {value}"))
+                .or_insert(value.clone());
+        }
+        Form { values, ..Form::default() }
+    }
+}
+
+impl Posted {
+    /// A creation of what these fields say, which the form's field `once` names.
+    ///
+    /// # Errors
+    /// What was typed is not of the field's kind, or is refused.
+    pub fn creation<T: DeserializeOwned>(&self, fields: &[Field]) -> Result<Creation<T>, Problem> {
+        let new = self.typed.read(fields)?;
+        let said = serde_json::to_vec(&self.typed.json(fields)?).unwrap_or_default();
+        let Visit { path, .. } = &self.visit;
+        Ok(Creation::of_form(new, &self.visit.anyone(), self.typed.text("once"), path, &said))
+    }
+
+    /// The form again, with what is wrong with it.
+    ///
+    /// # Errors
+    /// The problem, where it is not about what was typed.
+    pub fn refused(&self, problem: Problem) -> Result<Form, Problem> {
+        self.typed.form().refused(problem)
+    }
+}
+
+impl Form {
+    /// Filled with what is there now.
+    #[must_use]
+    pub fn of(now: &impl Serialize) -> Self {
+        let mut form = Self::default();
+        flatten("", &serde_json::to_value(now).unwrap_or_default(), &mut form.values);
+        form
+    }
+
+    /// With this value in a field.
+    #[must_use]
+    pub fn with(mut self, path: &str, value: impl Into<String>) -> Self {
+        self.values.insert(path.to_owned(), value.into());
+        self
+    }
+
+    /// With what is wrong with it.
+    ///
+    /// # Errors
+    /// The problem, where it is not about what was typed.
+    pub fn refused(mut self, problem: Problem) -> Result<Self, Problem> {
+        if !matches!(problem.status, 400 | 409 | 422 | 429) {
+            return Err(problem);
+        }
+        self.problem = Some(problem.detail).filter(|_| problem.errors.is_empty());
+        self.errors = problem.errors;
+        Ok(self)
+    }
+
+    /// What a field holds.
+    #[must_use]
+    pub fn value(&self, path: &str) -> &str {
+        self.values.get(path).map_or("", String::as_str)
+    }
+
+    /// Whether a field holds this, alone or among others.
+    #[must_use]
+    pub fn holds(&self, path: &str, option: &str) -> bool {
+        self.value(path).split(", ").any(|value| value == option)
+    }
+
+    /// Whether a box is ticked.
+    #[must_use]
+    pub fn ticked(&self, path: &str) -> bool {
+        !matches!(self.value(path), "" | "false")
+    }
+
+    /// Which of `all`, `none` and `only` a selection is; all where nothing is chosen.
+    #[must_use]
+    pub fn selection(&self, path: &str) -> &str {
+        match self.value(path) {
+            "" | "all" => "all",
+            "none" => "none",
+            _ => "only",
+        }
+    }
+
+    /// What is wrong with a field.
+    #[must_use]
+    pub fn error(&self, path: &str) -> Option<&str> {
+        let within = |error: &&FieldError| {
+            let rest = error.path.strip_prefix(path);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('[') || rest == ".only")
+        };
+        self.errors.iter().find(within).map(|error| error.message.as_str())
+    }
+
+    /// Whether anything is wrong.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.problem.is_some() || !self.errors.is_empty()
+    }
+}
+
+/// Puts a value at a path such as `limits.budget`.
+fn place(json: &mut Value, path: &str, value: Value) {
+    let place = path.split('.').fold(json, |outer, name| {
+        if !outer.is_object() {
+            *outer = Value::Object(serde_json::Map::new());
+        }
+        &mut outer[name]
+    });
+    *place = value;
+}
+
+/// Values by their paths. A list is also under `path.only`, and an object is also there as JSON.
+fn flatten(path: &str, json: &Value, values: &mut BTreeMap<String, String>) {
+    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    let text = match json {
+        Value::Null => return,
+        Value::String(text) => text.clone(),
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                flatten(&below(name), value, values);
+            }
+            serde_json::to_string_pretty(json).unwrap_or_default()
+        }
+        Value::Array(items) => {
+            let plain = |item: &Value| item.as_str().map_or_else(|| item.to_string(), str::to_owned);
+            let list = items.iter().map(plain).collect::<Vec<_>>().join(", ");
+            values.insert(below("only"), list.clone());
+            list
+        }
+        other => other.to_string(),
+    };
+    values.insert(path.to_owned(), text);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,98 @@
+//! How fields are typed, and what JSON they are.
+
+use serde_json::{Value, json};
+
+use super::Typed;
+
+/// How a field is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A text.
+    Text,
+    /// A text, or null where nothing is typed.
+    Optional,
+    /// A whole number, or null where nothing is typed.
+    Number,
+    /// A box: true where it is ticked.
+    Flag,
+    /// Texts, each on a line of its own or after a comma.
+    List,
+    /// The same, or null where there is none.
+    OptionalList,
+    /// Whole numbers, each after a comma.
+    Numbers,
+    /// What was ticked of several boxes of one name.
+    Choices,
+    /// `all`, `none`, or `only` with what stands in the field `….only`.
+    Selection,
+    /// An object, written as JSON; empty where nothing is typed.
+    Json,
+    /// US dollars in `….usd` for the time in `….per`; null where there are no dollars.
+    Budget,
+    /// Tokens in `….tokens` for the time in `….per`; null where there are no tokens.
+    TokenBudget,
+}
+
+impl Kind {
+    /// The JSON of what was typed into the field at `path`.
+    pub(super) fn read(self, typed: &Typed, path: &str) -> Result<Value, String> {
+        let text = typed.text(path);
+        let of = |name: &str| typed.text(&format!("{path}.{name}")).to_owned();
+        Ok(match self {
+            Self::Text => json!(text),
+            Self::Optional => json!(Some(text).filter(|text| !text.is_empty())),
+            Self::Number => number(text)?,
+            Self::Flag => json!(typed.has(path)),
+            Self::List => json!(list(text)),
+            Self::OptionalList => json!(Some(list(text)).filter(|list| !list.is_empty())),
+            Self::Numbers => Value::Array(list(text).into_iter().map(number).collect::<Result<_, _>>()?),
+            Self::Choices => json!(typed.all(path).collect::<Vec<_>>()),
+            Self::Selection => match text {
+                "all" | "none" => json!(text),
+                "" => json!("all"),
+                _ => selected(&of("only"))?,
+            },
+            Self::Json => object(text)?,
+            Self::Budget => match of("usd") {
+                usd if usd.is_empty() => Value::Null,
+                usd => json!({ "usd": usd.trim_start_matches('$').replace(',', ""), "per": of("per") }),
+            },
+            Self::TokenBudget => match number(&of("tokens"))? {
+                Value::Null => Value::Null,
+                tokens => json!({ "tokens": tokens, "per": of("per") }),
+            },
+        })
+    }
+}
+
+fn list(text: &str) -> Vec<&str> {
+    text.split(['\n', ',']).map(str::trim).filter(|item| !item.is_empty()).collect()
+}
+
+fn number(text: &str) -> Result<Value, String> {
+    let digits = text.replace([',', ' ', '_'], "");
+    if digits.is_empty() {
+        return Ok(Value::Null);
+    }
+    digits.parse::<u64>().map(Value::from).map_err(|_| "must be a whole number, such as 60".to_owned())
+}
+
+fn selected(text: &str) -> Result<Value, String> {
+    let names = list(text);
+    if names.is_empty() {
+        return Err("name at least one, or choose all or none".to_owned());
+    }
+    Ok(json!(names))
+}
+
+fn object(text: &str) -> Result<Value, String> {
+    if text.is_empty() {
+        return Ok(json!({}));
+    }
+    let json: Value = serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?;
+    if json.is_object() {
+        Ok(json)
+    } else {
+        Err("must be an object, such as {\"team\": \"backend\"}".to_owned())
+    }
+}

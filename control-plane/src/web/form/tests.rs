@@ -1,0 +1,97 @@
+use serde_json::json;
+
+use super::*;
+
+fn typed(pairs: &[(&str, &str)]) -> Typed {
+    Typed(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+}
+
+#[test]
+fn what_is_typed_becomes_the_apis_json() {
+    let typed = typed(&[
+        ("name", " Support Bot "),
+        ("limits.requests_per_minute", "1,000"),
+        ("limits.tokens_per_minute", ""),
+        ("limits.budget.usd", "$12.50"),
+        ("limits.budget.per", "month"),
+        ("limits.token_budget.tokens", ""),
+        ("limits.token_budget.per", "day"),
+        ("allowed_models", "only"),
+        ("allowed_models.only", "gpt-4o, claude-*"),
+        ("allowed_providers", "none"),
+        ("ip_allow_list", ""),
+        ("alert_thresholds", "50, 80"),
+        ("metadata", "{\"team\": \"a\"}"),
+        ("keep_key_values", "on"),
+    ]);
+    let fields = [
+        ("name", Kind::Text),
+        ("limits.requests_per_minute", Kind::Number),
+        ("limits.tokens_per_minute", Kind::Number),
+        ("limits.budget", Kind::Budget),
+        ("limits.token_budget", Kind::TokenBudget),
+        ("allowed_models", Kind::Selection),
+        ("allowed_providers", Kind::Selection),
+        ("ip_allow_list", Kind::OptionalList),
+        ("alert_thresholds", Kind::Numbers),
+        ("metadata", Kind::Json),
+        ("keep_key_values", Kind::Flag),
+        ("require_conversation_id", Kind::Flag),
+    ];
+    assert_eq!(
+        typed.json(&fields).unwrap(),
+        json!({
+            "name": "Support Bot",
+            "limits": {
+                "requests_per_minute": 1000,
+                "tokens_per_minute": null,
+                "budget": { "usd": "12.50", "per": "month" },
+                "token_budget": null,
+            },
+            "allowed_models": ["gpt-4o", "claude-*"],
+            "allowed_providers": "none",
+            "ip_allow_list": null,
+            "alert_thresholds": [50, 80],
+            "metadata": { "team": "a" },
+            "keep_key_values": true,
+            "require_conversation_id": false,
+        })
+    );
+}
+
+#[test]
+fn what_cannot_be_read_names_its_field_and_keeps_what_was_typed() {
+    let typed = typed(&[("name", "x"), ("limits.requests_per_minute", "many"), ("metadata", "[1]")]);
+    let fields = [("limits.requests_per_minute", Kind::Number), ("metadata", Kind::Json)];
+    let problem = typed.json(&fields).unwrap_err();
+    let form = typed.form().refused(problem).unwrap();
+    assert_eq!(form.value("limits.requests_per_minute"), "many");
+    assert_eq!(form.error("limits.requests_per_minute"), Some("must be a whole number, such as 60"));
+    assert_eq!(form.error("metadata"), Some("must be an object, such as {\"team\": \"backend\"}"));
+    assert_eq!(form.error("name"), None);
+}
+
+#[test]
+fn a_form_shows_what_is_there_now() {
+    let now = json!({
+        "name": "Support Bot",
+        "allowed_models": ["a", "b"],
+        "allowed_providers": "all",
+        "limits": { "budget": { "usd": "1.00", "per": "day" } },
+        "keep_key_values": false,
+        "expires_at": null,
+    });
+    let form = Form::of(&now);
+    assert_eq!(form.value("limits.budget.usd"), "1.00");
+    assert_eq!((form.selection("allowed_models"), form.value("allowed_models.only")), ("only", "a, b"));
+    assert_eq!(form.selection("allowed_providers"), "all");
+    assert!(!form.ticked("keep_key_values") && form.value("expires_at").is_empty());
+}
+
+#[test]
+fn an_error_of_an_item_is_shown_at_its_list() {
+    let problem = Problem::invalid(FieldError::new("ip_allow_list[1]", "is no address").into());
+    let form = Form::default().refused(problem).unwrap();
+    assert_eq!(form.error("ip_allow_list"), Some("is no address"));
+    assert_eq!(form.error("ip"), None);
+}

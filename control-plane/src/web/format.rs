@@ -1,0 +1,199 @@
+//! Values as people read them.
+
+use std::borrow::Borrow;
+use std::fmt::{self, Display, Formatter};
+
+use askama::filters::HtmlSafe;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use latchkey_core::money::NanoUsd;
+
+/// A moment, in somebody's zone.
+#[derive(Clone, Debug)]
+pub struct Time {
+    at: Timestamp,
+    shown: String,
+    exact: String,
+}
+
+/// A moment, told by its distance.
+#[derive(Clone, Debug)]
+pub struct Ago(Result<Time, &'static str>);
+
+impl Time {
+    /// `at`, in this zone.
+    #[must_use]
+    pub fn new(at: Timestamp, zone: &TimeZone) -> Self {
+        let zoned = at.to_zoned(zone.clone());
+        Self {
+            at,
+            shown: zoned.strftime("%-d %b %Y, %H:%M").to_string(),
+            exact: zoned.strftime("%Y-%m-%d %H:%M:%S%.3f %Z").to_string(),
+        }
+    }
+}
+
+impl Display for Time {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { at, shown, exact } = self;
+        write!(f, "<time datetime=\"{at}\" title=\"{exact}\">{shown}</time>")
+    }
+}
+
+// A timestamp, digits, and names of months and zones: nothing that HTML reads as its own.
+impl HtmlSafe for Time {}
+
+impl Ago {
+    /// `at`, seen from `now`.
+    #[must_use]
+    pub fn new(at: Timestamp, now: Timestamp, zone: &TimeZone) -> Self {
+        let time = Time::new(at, zone);
+        let seconds = now.as_second().saturating_sub(at.as_second());
+        let shown = match (span(seconds.unsigned_abs()), seconds) {
+            (None, ..0) => "in a moment".to_owned(),
+            (None, _) => "just now".to_owned(),
+            (Some(span), ..0) => format!("in {span}"),
+            (Some(span), _) => format!("{span} ago"),
+        };
+        Self(Ok(Time { shown, ..time }))
+    }
+
+    /// No moment, in these words.
+    #[must_use]
+    pub fn none(words: &'static str) -> Self {
+        Self(Err(words))
+    }
+}
+
+impl Display for Ago {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Ok(time) => time.fmt(f),
+            Err(words) => f.write_str(words),
+        }
+    }
+}
+
+impl HtmlSafe for Ago {}
+
+/// Seconds, roughly; nothing below a minute.
+fn span(seconds: u64) -> Option<String> {
+    let (count, unit) = match seconds {
+        ..60 => return None,
+        60..3_600 => (seconds / 60, "minute"),
+        3_600..86_400 => (seconds / 3_600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    Some(if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") })
+}
+
+/// A whole number, as templates have it.
+pub trait Whole {
+    /// The number.
+    fn whole(&self) -> u64;
+}
+
+impl Whole for u64 {
+    fn whole(&self) -> u64 {
+        *self
+    }
+}
+
+impl Whole for u32 {
+    fn whole(&self) -> u64 {
+        (*self).into()
+    }
+}
+
+impl Whole for usize {
+    fn whole(&self) -> u64 {
+        *self as u64
+    }
+}
+
+impl<T: Whole> Whole for &T {
+    fn whole(&self) -> u64 {
+        (**self).whole()
+    }
+}
+
+/// A count with its thousands set apart: `12,345`.
+#[must_use]
+pub fn count(number: impl Whole) -> String {
+    let digits = number.whole().to_string();
+    let mut shown = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
+/// `1 key`, `2 keys`.
+#[must_use]
+pub fn plural(number: impl Whole, one: &str) -> String {
+    let number = number.whole();
+    if number == 1 { format!("1 {one}") } else { format!("{} {one}s", count(number)) }
+}
+
+/// Money: two decimals, or as many as a small amount needs to be seen.
+#[must_use]
+pub fn usd(amount: impl Borrow<NanoUsd>) -> String {
+    let NanoUsd(nano) = *amount.borrow();
+    let (whole, rest) = (nano / 1_000_000_000, nano % 1_000_000_000);
+    if whole > 0 || rest == 0 || rest >= 10_000_000 {
+        let cents = rest.saturating_add(5_000_000) / 10_000_000;
+        return format!("${}.{:02}", count(whole + cents / 100), cents % 100);
+    }
+    let decimals = format!("{rest:09}");
+    let zeros = decimals.bytes().take_while(|digit| *digit == b'0').count();
+    format!("$0.{}", &decimals[..(zeros + 2).min(9)])
+}
+
+/// Milliseconds: `80 ms`, `1.2 s`.
+#[must_use]
+pub fn milliseconds(ms: impl Whole) -> String {
+    let ms = ms.whole();
+    if ms < 1_000 { format!("{ms} ms") } else { format!("{}.{} s", ms / 1_000, ms % 1_000 / 100) }
+}
+
+/// A word of the API as a person says it: `rate_limit` is `rate limit`.
+#[must_use]
+pub fn words(name: &str) -> String {
+    name.replace('_', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_have_their_thousands_set_apart() {
+        let shown = [0_u64, 999, 1_000, 12_345, 1_234_567].map(count);
+        assert_eq!(shown, ["0", "999", "1,000", "12,345", "1,234,567"]);
+    }
+
+    #[test]
+    fn small_amounts_of_money_are_not_nothing() {
+        let shown =
+            [0, 1, 123_000, 9_999_999, 10_000_000, 999_999_999, 1_234_567_000_000].map(|n| usd(NanoUsd(n)));
+        assert_eq!(shown, ["$0.00", "$0.000000001", "$0.00012", "$0.0099", "$0.01", "$1.00", "$1,234.57"]);
+    }
+
+    #[test]
+    fn moments_are_told_by_their_distance() {
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        let told = |at: &str| {
+            let Ago(Ok(Time { shown, .. })) = Ago::new(at.parse().unwrap(), now, &TimeZone::UTC) else {
+                panic!("a moment has a time")
+            };
+            shown
+        };
+        assert_eq!(told("2026-11-22T11:59:30Z"), "just now");
+        assert_eq!(told("2026-11-22T11:58:59Z"), "1 minute ago");
+        assert_eq!(told("2026-11-22T09:00:00Z"), "3 hours ago");
+        assert_eq!(told("2026-11-24T12:00:00Z"), "in 2 days");
+    }
+}

@@ -1,0 +1,258 @@
+//! What is around every page: who is here, where they can go, what was just done, and in which zone times are.
+
+mod navigation;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use latchkey_core::actor::Actor;
+use latchkey_core::role::Permission;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use uuid::Uuid;
+
+use super::format::{Ago, Time};
+use crate::api::Api;
+use crate::api::auth::{Admin, Anyone, Browser, Owner, Person, Reader, confirms};
+use crate::api::problem::Problem;
+use crate::store::users::User;
+use crate::world::World;
+
+pub use navigation::{Link, Section};
+
+/// What was just done, for the next page to say; its text is escaped there, since a browser brings it.
+const FLASH: &str = "latchkey-flash";
+/// The viewer's IANA time zone, as the script learnt it.
+const ZONE: &str = "latchkey-zone";
+
+/// Somebody who is signed in, at a page.
+#[derive(Clone, Debug)]
+pub struct Visit {
+    /// Who acts.
+    pub actor: Actor,
+    /// The user.
+    pub user: User,
+    /// What every form carries in the hidden field `csrf`.
+    pub csrf: String,
+    /// The path that was asked for.
+    pub path: String,
+    glance: Glance,
+}
+
+/// What a browser brings for the frame.
+#[derive(Clone, Debug)]
+struct Glance {
+    zone: TimeZone,
+    flash: Option<String>,
+    once: Uuid,
+    now: Timestamp,
+}
+
+/// The frame of a page.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// The page's name.
+    pub title: String,
+    /// Who is here; nobody where one signs in.
+    pub visitor: Option<Visitor>,
+    /// What was just done.
+    pub flash: Option<String>,
+    /// What a creation on this page is called, so that sending it twice creates once.
+    pub once: Uuid,
+    path: String,
+    zone: TimeZone,
+    now: Timestamp,
+}
+
+/// Somebody who is here, as the frame shows them.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    /// Their name.
+    pub name: String,
+    /// Where they can go.
+    pub sections: Vec<Section>,
+    /// What every form carries in the hidden field `csrf`.
+    pub csrf: String,
+    /// Whether they may change the configuration.
+    pub admin: bool,
+    /// Whether they may manage people.
+    pub owner: bool,
+}
+
+impl FromRequestParts<Api> for Visit {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let Browser { actor, user, csrf } = Browser::from_request_parts(parts, api).await?;
+        let glance = Glance::new(&parts.headers, &api.world);
+        Ok(Self { actor, user, csrf, path: parts.uri.path().to_owned(), glance })
+    }
+}
+
+impl Glance {
+    fn new(headers: &HeaderMap, world: &World) -> Self {
+        let zone = cookie(headers, ZONE).and_then(|name| TimeZone::get(&name).ok());
+        Self {
+            zone: zone.unwrap_or(TimeZone::UTC),
+            flash: cookie(headers, FLASH),
+            once: world.id(),
+            now: world.now(),
+        }
+    }
+}
+
+impl Visit {
+    /// The frame of a page with this title.
+    #[must_use]
+    pub fn frame(&self, title: impl Into<String>) -> Frame {
+        let Glance { zone, flash, once, now } = self.glance.clone();
+        let permits = |permission| self.actor.role.permits(permission);
+        let visitor = Visitor {
+            name: self.user.name.to_string(),
+            sections: navigation::sections(self.actor.role),
+            csrf: self.csrf.clone(),
+            admin: permits(Permission::GatewayUpdate),
+            owner: permits(Permission::MembersUpdate),
+        };
+        let (title, path) = (title.into(), self.path.clone());
+        Frame { title, visitor: Some(visitor), flash, once, path, zone, now }
+    }
+
+    /// Whether a form's field is this session's CSRF token.
+    #[must_use]
+    pub fn confirms(&self, field: &str) -> bool {
+        confirms(field.as_bytes(), &self.csrf)
+    }
+
+    /// As the API knows whoever is signed in.
+    #[must_use]
+    pub fn anyone(&self) -> Anyone {
+        Anyone(self.actor.clone())
+    }
+
+    /// As the API knows a person.
+    #[must_use]
+    pub fn person(&self) -> Person {
+        Person { actor: self.actor.clone(), user: self.user.clone() }
+    }
+
+    /// As the API knows those who may see the configuration.
+    ///
+    /// # Errors
+    /// They may not.
+    pub fn reader(&self) -> Result<Reader, Problem> {
+        self.anyone().try_into()
+    }
+
+    /// As the API knows those who may change the configuration.
+    ///
+    /// # Errors
+    /// They may not.
+    pub fn admin(&self) -> Result<Admin, Problem> {
+        self.anyone().try_into()
+    }
+
+    /// As the API knows those who may manage people.
+    ///
+    /// # Errors
+    /// They may not.
+    pub fn owner(&self) -> Result<Owner, Problem> {
+        self.anyone().try_into()
+    }
+}
+
+impl Frame {
+    /// The frame of a page for somebody who has not signed in.
+    #[must_use]
+    pub fn outside(title: &str, headers: &HeaderMap, world: &World) -> Self {
+        let Glance { zone, flash, once, now } = Glance::new(headers, world);
+        Self { title: title.to_owned(), visitor: None, flash, once, path: String::new(), zone, now }
+    }
+
+    /// Whether a link of the navigation leads to this page, or to what it is a part of.
+    #[must_use]
+    pub fn is_at(&self, link: &Link) -> bool {
+        let rest = self.path.strip_prefix(link.to);
+        rest.is_some_and(|rest| rest.is_empty() || (rest.starts_with('/') && !link.exact))
+    }
+
+    /// Whether this is the page at `path`.
+    #[must_use]
+    pub fn is(&self, path: &str) -> bool {
+        self.path == path
+    }
+
+    /// The token that every form carries in the hidden field `csrf`.
+    #[must_use]
+    pub fn csrf(&self) -> &str {
+        self.visitor.as_ref().map_or("", |visitor| &visitor.csrf)
+    }
+
+    /// Whether who is here may change the configuration.
+    #[must_use]
+    pub fn admin(&self) -> bool {
+        self.visitor.as_ref().is_some_and(|visitor| visitor.admin)
+    }
+
+    /// Whether who is here may manage people.
+    #[must_use]
+    pub fn owner(&self) -> bool {
+        self.visitor.as_ref().is_some_and(|visitor| visitor.owner)
+    }
+
+    /// A moment in the viewer's zone, with the exact one on hover.
+    #[must_use]
+    pub fn time(&self, at: &Timestamp) -> Time {
+        Time::new(*at, &self.zone)
+    }
+
+    /// How long ago, or in how long, with the exact moment on hover.
+    #[must_use]
+    pub fn ago(&self, at: &Timestamp) -> Ago {
+        Ago::new(*at, self.now, &self.zone)
+    }
+
+    /// The same of a moment that may be missing: `none` then.
+    #[must_use]
+    pub fn ago_or(&self, at: &Option<Timestamp>, none: &'static str) -> Ago {
+        at.as_ref().map_or(Ago::none(none), |at| self.ago(at))
+    }
+
+    /// The viewer's zone, by name.
+    #[must_use]
+    pub fn zone(&self) -> &str {
+        self.zone.iana_name().unwrap_or("UTC")
+    }
+}
+
+/// Leads the browser to another page of ours.
+#[must_use]
+pub fn redirect(to: &str) -> Response {
+    let Ok(to) = HeaderValue::try_from(to) else { return Problem::internal().into_response() };
+    (StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response()
+}
+
+/// The same, and the page there says what was done.
+#[must_use]
+pub fn done(to: &str, what: &str) -> Response {
+    let text = utf8_percent_encode(what, NON_ALPHANUMERIC);
+    let cookie = format!("{FLASH}={text}; Path=/; Max-Age=60; HttpOnly; SameSite=Lax");
+    (AppendHeaders([(header::SET_COOKIE, cookie)]), redirect(to)).into_response()
+}
+
+/// Forgets what was done once a page has said it.
+pub(super) fn forget_flash(headers: &HeaderMap, response: &mut Response) {
+    let shown = cookie(headers, FLASH).is_some() && !response.status().is_redirection();
+    if shown && let Ok(cookie) = HeaderValue::try_from(format!("{FLASH}=; Path=/; Max-Age=0")) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+}
+
+fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    let lines = headers.get_all(header::COOKIE).into_iter().filter_map(|line| line.to_str().ok());
+    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let (_, value) = pairs.find(|(key, _)| *key == name)?;
+    Some(percent_decode_str(value).decode_utf8().ok()?.into_owned())
+}

@@ -1,0 +1,5 @@
+//! The pages, as a browser without a script sees them.
+
+mod groups;
+mod sign_in;
+mod visitor;
