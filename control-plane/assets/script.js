@@ -68,3 +68,68 @@ for (const form of document.querySelectorAll("form[method=post]:not([data-live])
 addEventListener("pageshow", () => {
   for (const form of document.forms) delete form.dataset.sent;
 });
+
+// The playground shows an answer as it comes.
+const live = document.querySelector("form[data-live]");
+if (live) {
+  const make = (name, text, parent) => {
+    const element = parent.appendChild(document.createElement(name));
+    element.textContent = text;
+    return element;
+  };
+  // The text of a chunk of a stream, or of an answer that came whole.
+  const said = (json) => json.choices?.[0]?.delta?.content ?? json.choices?.[0]?.message?.content ?? json.error?.message ?? "";
+  live.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const place = document.getElementById("outcome");
+    place.replaceChildren();
+    make("h2", "Answer", place);
+    const status = make("p", "Sending…", place);
+    const text = make("pre", "", place);
+    text.className = "answer";
+    const button = live.querySelector("button");
+    button.disabled = true;
+    try {
+      const body = new URLSearchParams(new FormData(live));
+      const response = await fetch(live.dataset.live, { method: "POST", body });
+      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+      let head, rest = "", raw = "";
+      const line = (words) => {
+        const data = words.startsWith("data:") ? words.slice(5).trim() : words;
+        try { text.textContent += said(JSON.parse(data)); } catch { /* a comment, or the end of the stream */ }
+      };
+      for (let part = await reader.read(); !part.done; part = await reader.read()) {
+        rest += part.value;
+        if (head) raw += part.value;
+        const lines = rest.split("\n");
+        rest = lines.pop();
+        for (const words of lines) {
+          if (head) { line(words); continue; }
+          head = JSON.parse(words);
+          if (head.problem) throw new Error(head.problem);
+          raw = [...lines.slice(1), rest].join("\n");
+          status.textContent = "";
+          const badge = make("span", head.status, status);
+          badge.className = `badge ${head.status < 400 ? "good" : "bad"}`;
+        }
+      }
+      line(rest);
+      const details = make("details", "", place);
+      make("summary", "Headers and body", details);
+      const facts = make("dl", "", details);
+      facts.className = "facts";
+      for (const [name, value] of head.headers) {
+        make("dt", name, facts);
+        make("dd", value, facts);
+      }
+      make("pre", raw, details).tabIndex = 0;
+      const record = await fetch(`/admin/playground/record?request_id=${encodeURIComponent(head.request_id)}`);
+      // Our own page's part, escaped where it was made.
+      if (record.ok) place.append(...new DOMParser().parseFromString(await record.text(), "text/html").body.children);
+    } catch (error) {
+      status.textContent = error.message;
+      status.className = "error";
+    }
+    button.disabled = false;
+  });
+}

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::body::Body;
 use axum::http::{Request, Response, Uri};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -57,17 +58,25 @@ impl Outbound {
         Ok(Self(Client::builder(TokioExecutor::new()).build(https)))
     }
 
+    /// Sends a request, and gives the answer as it begins, whatever its status and however long that takes.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub async fn open(&self, request: Request<Vec<u8>>) -> Result<Response<Body>, Failed> {
+        if !is_private(request.uri()) {
+            return Err(Failed::Plaintext(request.uri().host().unwrap_or_default().to_owned()));
+        }
+        let response = self.0.request(request.map(|body| Full::new(body.into()))).await;
+        Ok(response.map_err(Failed::Unreachable)?.map(Body::new))
+    }
+
     /// Sends a request and reads the answer whole, whatever its status.
     ///
     /// # Errors
     /// [`Failed`].
     pub async fn send(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, Failed> {
-        if !is_private(request.uri()) {
-            return Err(Failed::Plaintext(request.uri().host().unwrap_or_default().to_owned()));
-        }
         let exchange = async {
-            let response = self.0.request(request.map(|body| Full::new(body.into()))).await;
-            let (parts, body) = response.map_err(Failed::Unreachable)?.into_parts();
+            let (parts, body) = self.open(request).await?.into_parts();
             let body = Limited::new(body, LARGEST).collect().await.map_err(Failed::Unreadable)?;
             Ok(Response::from_parts(parts, body.to_bytes().into()))
         };

@@ -89,7 +89,7 @@ pub struct LogView {
 }
 
 /// Which requests.
-#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct LogQuery {
@@ -98,6 +98,8 @@ pub struct LogQuery {
     /// Items on a page: 1 to 200, 50 by default.
     #[param(minimum = 1, maximum = 200)]
     pub limit: Option<u16>,
+    /// Only the one whose answer had this `x-request-id`; quick with `app_id` or `from`.
+    pub request_id: Option<String>,
     /// Only of this app.
     pub app_id: Option<Uuid>,
     /// Only with this key.
@@ -275,6 +277,7 @@ async fn page(api: &Api, scope: Scope, query: LogQuery) -> Result<Page<LogView>,
     let LogQuery {
         cursor,
         limit,
+        request_id,
         app_id,
         key_id,
         user_id,
@@ -289,6 +292,7 @@ async fn page(api: &Api, scope: Scope, query: LogQuery) -> Result<Page<LogView>,
     let wanted = wanted(cursor.as_deref(), limit, None)?;
     let filter = LogFilter {
         scope,
+        request_id,
         app: app_id,
         key: key_id,
         user: user_id,

@@ -85,6 +85,8 @@ pub struct Named {
 pub struct LogFilter {
     /// Of what the reader may see.
     pub scope: Scope,
+    /// With this id.
+    pub request_id: Option<String>,
     /// Of this app.
     pub app: Option<Uuid>,
     /// With this key.
@@ -128,8 +130,21 @@ impl Store {
     /// # Errors
     /// The database is away.
     pub async fn logs(&self, filter: &LogFilter, limit: i64) -> sqlx::Result<Vec<Log>> {
-        let LogFilter { scope, app, key, user, identity, model, provider, status, code, from, to, before } =
-            filter;
+        let LogFilter {
+            scope,
+            request_id,
+            app,
+            key,
+            user,
+            identity,
+            model,
+            provider,
+            status,
+            code,
+            from,
+            to,
+            before,
+        } = filter;
         // Failures and refusals have partial indexes, which a query must name to be given them.
         let at_least = match status {
             Some((500.., _)) => "status >= 500 AND status >=",
@@ -137,6 +152,7 @@ impl Store {
             _ => "status >=",
         };
         Conditions::within(scope)
+            .text("request_id =", request_id.as_ref())
             .text("app_id =", app.as_ref())
             .text("key_id =", key.as_ref())
             .text("user_id =", user.as_ref())

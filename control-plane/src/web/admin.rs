@@ -1,6 +1,7 @@
 //! The console: for those who run the gateway.
 
 pub mod groups;
+pub mod playground;
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -16,4 +17,7 @@ pub fn routes() -> Router<Api> {
         .route("/admin/groups/{id}/delete", post(groups::delete))
         .route("/admin/groups/{id}/members", post(groups::add))
         .route("/admin/groups/{id}/members/{user}/remove", post(groups::remove))
+        .route("/admin/playground", get(playground::page).post(playground::send))
+        .route("/admin/playground/live", post(playground::live))
+        .route("/admin/playground/record", get(playground::record))
 }

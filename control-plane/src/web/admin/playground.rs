@@ -1,0 +1,181 @@
+//! The playground: one call of the gateway, as any client makes it, and all that is known of it afterwards.
+
+mod call;
+mod live;
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use jiff::{SignedDuration, Timestamp};
+use latchkey_core::invalid::FieldError;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::api::Api;
+use crate::api::apps::{self, AppView};
+use crate::api::body::{Body, Path, Query};
+use crate::api::explain::{Explain, Explanation, explain};
+use crate::api::logs::{self, LogQuery, LogView};
+use crate::api::models;
+use crate::api::page::PageQuery;
+use crate::api::problem::Problem;
+use crate::web::form::{Form, Posted, Typed};
+use crate::web::format;
+use crate::web::frame::{Frame, Visit};
+use crate::web::html;
+use call::{Answer, Call};
+
+pub use live::live;
+
+/// How long a record is waited for: gateways ship them within a second.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+#[derive(Template)]
+#[template(path = "admin/playground.html")]
+struct PlaygroundPage {
+    frame: Frame,
+    form: Form,
+    apps: Vec<AppView>,
+    models: Vec<String>,
+    gateway: String,
+    outcome: Option<Outcome>,
+}
+
+/// What came of a call.
+#[derive(Clone, Debug)]
+struct Outcome {
+    answer: Answer,
+    known: Known,
+}
+
+/// What is known of a request besides its answer.
+#[derive(Clone, Debug, Template)]
+#[template(path = "admin/playground_record.html")]
+struct Known {
+    frame: Frame,
+    record: Option<LogView>,
+    explanation: Option<Explanation>,
+}
+
+/// Which app to begin with.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Begin {
+    app: Option<Uuid>,
+}
+
+/// Which request to tell of.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    request_id: String,
+}
+
+/// Asks what to call.
+pub async fn page(
+    visit: Visit,
+    State(api): State<Api>,
+    Query(Begin { app }): Query<Begin>,
+) -> Result<Response, Problem> {
+    let form = Form::default().with("message", "Say hello in one sentence.").with("max_tokens", "200");
+    let form = app.map_or(form.clone(), |app| form.with("app", app.to_string()));
+    show(&visit, &api, form, None).await
+}
+
+/// Calls the gateway, and shows the whole answer.
+pub async fn send(State(api): State<Api>, posted: Posted) -> Result<Response, Problem> {
+    let attempt = async {
+        let call = call(&api, &posted, false).await?;
+        call.send(&api.gateway_url).await
+    };
+    match attempt.await {
+        Ok(answer) => {
+            let known = known(&posted.visit, &api, &answer.request_id).await?;
+            show(&posted.visit, &api, posted.typed.form(), Some(Outcome { answer, known })).await
+        }
+        Err(problem) => {
+            let page = show(&posted.visit, &api, posted.refused(problem)?, None).await?;
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+        }
+    }
+}
+
+/// Tells what is known of a request, as a part of the page.
+pub async fn record(
+    visit: Visit,
+    State(api): State<Api>,
+    Query(Wanted { request_id }): Query<Wanted>,
+) -> Result<Response, Problem> {
+    html(&known(&visit, &api, &request_id).await?)
+}
+
+/// The call that a form asks for.
+async fn call(api: &Api, posted: &Posted, streamed: bool) -> Result<Call, Problem> {
+    let typed: &Typed = &posted.typed;
+    let admin = posted.visit.admin()?;
+    let key = match (typed.text("key"), typed.text("app").parse::<Uuid>()) {
+        ("", Ok(app)) => apps::value(admin, State(api.clone()), Path(app)).await?.0.value,
+        ("", Err(_)) => {
+            return Err(Problem::invalid(FieldError::new("app", "pick an app, or paste a key below").into()));
+        }
+        (key, _) => key.to_owned(),
+    };
+    Call::new(key, typed, streamed)
+}
+
+async fn known(visit: &Visit, api: &Api, request_id: &str) -> Result<Known, Problem> {
+    let record = recorded(visit, api, request_id).await?;
+    let frame = visit.frame("Playground");
+    let (Some(log), true) = (&record, record.as_ref().is_some_and(|log| log.code.is_some())) else {
+        return Ok(Known { frame, record, explanation: None });
+    };
+    let asked = Explain {
+        key_id: log.key_id,
+        model: log.model.clone(),
+        address: log.client_address.as_ref().and_then(|address| address.parse().ok()),
+        ..Explain::default()
+    };
+    let explanation = match log.app_id {
+        Some(app) => explain(visit.reader()?, State(api.clone()), Path(app), Body(asked)).await.ok(),
+        None => None,
+    };
+    Ok(Known { frame, record, explanation: explanation.map(|explained| explained.0) })
+}
+
+/// The record of a request, once its gateway has told of it.
+async fn recorded(visit: &Visit, api: &Api, request_id: &str) -> Result<Option<LogView>, Problem> {
+    let now = api.world.now();
+    let from = now.checked_sub(SignedDuration::from_mins(10)).unwrap_or(Timestamp::MIN);
+    let query = LogQuery { request_id: Some(request_id.to_owned()), from: Some(from), ..LogQuery::default() };
+    let begun = tokio::time::Instant::now();
+    loop {
+        let found = logs::list(visit.reader()?, State(api.clone()), Query(query.clone())).await?;
+        if let Some(record) = found.items.into_iter().next() {
+            return Ok(Some(record));
+        }
+        if request_id.is_empty() || begun.elapsed() > PATIENCE {
+            return Ok(None);
+        }
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+}
+
+async fn show(visit: &Visit, api: &Api, form: Form, outcome: Option<Outcome>) -> Result<Response, Problem> {
+    visit.admin()?;
+    let apps = apps::list(visit.reader()?, State(api.clone()), Query(PageQuery::most())).await?.items;
+    let mut models: Vec<String> = api_models(visit, api).await?;
+    models.dedup();
+    let frame = visit.frame("Playground");
+    let apps = apps.into_iter().map(|app| app.item).collect();
+    html(&PlaygroundPage { frame, form, apps, models, gateway: api.gateway_url.to_string(), outcome })
+}
+
+async fn api_models(visit: &Visit, api: &Api) -> Result<Vec<String>, Problem> {
+    let listed = models::list(visit.reader()?, State(api.clone())).await?;
+    let mut names: Vec<_> = listed.items.into_iter().map(|model| model.name.to_string()).collect();
+    names.sort();
+    Ok(names)
+}
