@@ -14,7 +14,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::store::Store;
-use crate::store::activity::{Activity, BucketKey, Stock};
+use crate::store::activity::{Activity, Stock};
+use crate::store::ledger::bucket::BucketKey;
 
 /// An app or a key, and how much it is used.
 #[derive(Clone, Debug, Serialize, ToSchema)]

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use latchkey_core::limits::BucketKind;
 use serde::Serialize;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
+use super::ledger::bucket::BucketKey;
 use super::row::{Columns as _, unfit};
 use super::{Backend, Store};
 
@@ -21,17 +21,6 @@ pub struct Activity {
     pub last_used_at: Option<Timestamp>,
 }
 
-/// One bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct BucketKey {
-    /// An app or a named key.
-    pub owner: Uuid,
-    /// What is used up.
-    pub kind: BucketKind,
-    /// The id of its period; 0 for a window and for one that never ends.
-    pub period: i64,
-}
-
 /// What a bucket holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stock {
@@ -41,13 +30,6 @@ pub struct Stock {
     pub slots: Vec<(i64, u64)>,
     /// What gateways were handed and have neither used nor given back.
     pub reserved: u64,
-}
-
-#[derive(Serialize)]
-struct Wanted {
-    owner: String,
-    kind: i32,
-    period: i64,
 }
 
 macro_rules! stocks {
@@ -90,11 +72,6 @@ impl Store {
         if wanted.is_empty() {
             return Ok(HashMap::new());
         }
-        let wanted = wanted.iter().map(|BucketKey { owner, kind, period }| Wanted {
-            owner: owner.to_string(),
-            kind: kind.number(),
-            period: *period,
-        });
         let query = match self.backend {
             Backend::Sqlite => stocks!(
                 "(SELECT value ->> 'owner' AS owner, value ->> 'kind' AS kind, value ->> 'period' AS period
@@ -104,7 +81,8 @@ impl Store {
                 "jsonb_to_recordset(CAST($1 AS jsonb)) AS wanted (owner TEXT, kind BIGINT, period BIGINT)"
             ),
         };
-        let rows = sqlx::query(query).bind(json(&wanted.collect::<Vec<_>>())).fetch_all(&self.pool).await?;
+        let wanted: Vec<_> = wanted.iter().map(BucketKey::row).collect();
+        let rows = sqlx::query(query).bind(json(&wanted)).fetch_all(&self.pool).await?;
         rows.iter().map(stock).collect()
     }
 
@@ -148,14 +126,11 @@ impl Store {
 }
 
 fn stock(row: &AnyRow) -> sqlx::Result<(BucketKey, Stock)> {
-    let kind = i32::try_from(row.try_get::<i64, _>("kind")?).ok().and_then(BucketKind::from_number);
-    let kind = kind.ok_or_else(|| unfit("kind", "there is no such kind of bucket"))?;
     let slots = match row.try_get("slots")? {
         "" => Vec::new(),
         json => serde_json::from_str(json).map_err(|error| unfit("slots", error))?,
     };
-    let key = BucketKey { owner: row.uuid("owner")?, kind, period: row.try_get("period")? };
-    Ok((key, Stock { used: row.count("used")?, slots, reserved: row.count("reserved")? }))
+    Ok((BucketKey::try_from(row)?, Stock { used: row.count("used")?, slots, reserved: row.count("reserved")? }))
 }
 
 fn json(value: &impl Serialize) -> String {

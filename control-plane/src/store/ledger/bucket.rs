@@ -55,8 +55,9 @@ pub struct LeaseRow {
     pub lease: Lease,
 }
 
+/// The same, as columns.
 #[derive(Serialize)]
-struct KeyRow {
+pub(in crate::store) struct KeyRow {
     owner: Uuid,
     kind: i32,
     period: i64,
@@ -273,7 +274,7 @@ impl Tx {
                 expired: number("expired")?,
                 expires_at_ms: row.try_get("expires_at")?,
             };
-            leases.entry(key(&row)?).or_default().insert(row.try_get("instance")?, lease);
+            leases.entry(BucketKey::try_from(&row)?).or_default().insert(row.try_get("instance")?, lease);
         }
         Ok(leases)
     }
@@ -318,24 +319,28 @@ fn whole(LeaseRow { bucket, instance, gateway, lease }: &LeaseRow) -> WholeLease
 }
 
 impl BucketKey {
-    fn row(&self) -> KeyRow {
+    pub(in crate::store) fn row(&self) -> KeyRow {
         KeyRow { owner: self.owner, kind: self.kind.number(), period: self.period }
     }
 }
 
+impl TryFrom<&AnyRow> for BucketKey {
+    type Error = sqlx::Error;
+
+    fn try_from(row: &AnyRow) -> sqlx::Result<Self> {
+        let number: i64 = row.try_get("kind")?;
+        let kind = i32::try_from(number).ok().and_then(BucketKind::from_number);
+        Ok(Self {
+            owner: row.uuid("owner")?,
+            kind: kind.ok_or_else(|| unfit("kind", "no kind of bucket has this number"))?,
+            period: row.try_get("period")?,
+        })
+    }
+}
+
 fn spent(row: &AnyRow) -> sqlx::Result<(BucketKey, Spent)> {
-    let key = key(row)?;
+    let key = BucketKey::try_from(row)?;
     let slots: &str = row.try_get("slots")?;
     let slots = serde_json::from_str(slots).map_err(|error| unfit("slots", error))?;
     Ok((key, Spent::stored(key.kind, count(row.try_get("used")?), slots)))
-}
-
-fn key(row: &AnyRow) -> sqlx::Result<BucketKey> {
-    let number: i64 = row.try_get("kind")?;
-    let kind = i32::try_from(number).ok().and_then(BucketKind::from_number);
-    Ok(BucketKey {
-        owner: row.uuid("owner")?,
-        kind: kind.ok_or_else(|| unfit("kind", "no kind of bucket has this number"))?,
-        period: row.try_get("period")?,
-    })
 }
