@@ -24,8 +24,8 @@ use latchkey_proto::ledger::ledger_request::Kind;
 use crate::ledger::page::Rehearsal;
 use crate::store::feed::Cursor;
 
-/// A request that nobody sent.
-#[derive(Clone, Debug)]
+/// A request that nobody sent. Its headers may hold a user's token, so it cannot be printed.
+#[derive(Clone)]
 pub struct Question {
     /// The key that it carries, by the hash of its secret.
     pub key: KeyHash,

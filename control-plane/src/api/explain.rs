@@ -1,5 +1,6 @@
 //! `/api/v1/apps/{id}/explain`
 
+mod headers;
 mod shape;
 
 use std::collections::BTreeSet;

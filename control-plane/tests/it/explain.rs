@@ -1,6 +1,7 @@
 //! What the control plane says that gateways would do, beside what they do.
 
 mod gateway;
+mod identity;
 mod property;
 
 use std::time::Duration;

@@ -12,12 +12,14 @@ use latchkey_filter_core::quota;
 use latchkey_filter_core::reply::Reply;
 use latchkey_filter_core::snapshot::{AppId, ProviderKind};
 use latchkey_proto::key::KeyHash;
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::headers;
 use crate::api::problem::Problem;
 use crate::explain::{Answer, Question};
 
@@ -45,6 +47,10 @@ pub struct Explain {
     /// The body, in the place of a short request.
     #[schema(value_type = Value)]
     pub body: Option<Box<RawValue>>,
+    /// What it says of who sends it: `x-user-email`, `x-user-token` (a JWT) and `x-conversation-id`.
+    #[schema(value_type = BTreeMap<String, String>, default = json!({}),
+        example = json!({"x-user-email": "alice@example.com"}))]
+    pub headers: BTreeMap<String, SecretString>,
     /// The client's address. Null: it cannot be told, and no allow-list holds it.
     #[schema(value_type = Option<String>)]
     pub address: Option<IpAddr>,
@@ -136,11 +142,12 @@ impl Explain {
         let method = self.method.as_deref().unwrap_or(taken);
         let body = self.body(Endpoint::parse(method, bare).ok())?;
         let header = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
-        let headers = vec![
+        let mut headers = vec![
             header(":method", method),
             header(":path", &path),
             header("content-type", "application/json"),
         ];
+        headers.extend(headers::read(&self.headers)?);
         Ok(Question { key, headers, body, address: self.address, at: self.at.unwrap_or(now) })
     }
 

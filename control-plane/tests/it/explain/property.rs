@@ -1,8 +1,10 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use latchkey::api::explain::Explain;
 use latchkey::explain::Question;
+use latchkey_core::identity::{IdentitySettings, JwtKeys, JwtSettings};
 use latchkey_core::limits::{Budget, Limits, TokenBudget};
 use latchkey_core::money::NanoUsd;
 use latchkey_core::period::Period;
@@ -14,10 +16,12 @@ use latchkey_filter_core::gate::Outcome;
 use latchkey_filter_core::reply::Reply;
 use latchkey_proto::key::KeyHash;
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
+use proptest::sample::select;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
 use super::gateway::{Place, decide};
+use super::identity::{jwt as jwt_of, pem, signer};
 use super::*;
 use crate::ledger::gateway::ControlPlane;
 
@@ -33,11 +37,20 @@ struct Case {
     /// Of the app, then of the key: status, and in how many seconds it expires.
     standings: [(Status, Option<i64>); 2],
     is_named: bool,
+    claims: Claims,
     request: Request,
     /// Of each bucket of the app, then of the key: how many percent are used, and leased to another gateway.
     used: Vec<(u64, u64)>,
     /// In how many seconds the request comes.
     later: u64,
+}
+
+/// What the app believes of headers, and what the request says in them.
+#[derive(Clone, Debug)]
+struct Claims {
+    identity: IdentitySettings,
+    conversation_required: bool,
+    headers: BTreeMap<&'static str, String>,
 }
 
 #[derive(Clone, Debug)]
@@ -76,6 +89,36 @@ fn limits() -> impl Strategy<Value = Limits> {
     )
 }
 
+fn claims() -> impl Strategy<Value = Claims> {
+    let jwt = JwtSettings {
+        keys: JwtKeys::Pem(pem(&signer(1))),
+        issuers: None,
+        parties: None,
+        email_claim: "email".to_owned(),
+    };
+    let jwt = prop_oneof![1 => Just(None), 1 => Just(Some(jwt))];
+    let domains = prop_oneof![3 => Just(None), 1 => Just(Some(vec!["acme.com".to_owned()]))];
+    let believed =
+        (any::<bool>(), any::<bool>(), domains, jwt).prop_map(|(header, enforce, allowed_domains, jwt)| {
+            IdentitySettings { header, enforce, allowed_domains, jwt }
+        });
+    let identity = prop_oneof![1 => Just(IdentitySettings::default()), 1 => believed];
+    let token = |seed| jwt_of(&signer(seed), i64::from(u32::MAX));
+    let said = [
+        ("x-user-email", vec!["alice@acme.com".to_owned(), "eve@example.com".to_owned(), "eve".to_owned()]),
+        ("x-user-token", vec![token(1), token(2), "x".to_owned()]),
+        ("x-conversation-id", vec!["chat-7".to_owned(), "a b".to_owned(), String::new()]),
+    ];
+    let said = said.map(|(name, values)| {
+        prop_oneof![1 => Just(None), 1 => select(values).prop_map(move |value| Some((name, value)))]
+    });
+    (identity, prop::bool::weighted(0.2), said).prop_map(|(identity, conversation_required, said)| Claims {
+        identity,
+        conversation_required,
+        headers: said.into_iter().flatten().collect(),
+    })
+}
+
 fn case() -> impl Strategy<Value = Case> {
     let mode = prop_oneof![Just(CredentialMode::Shared), Just(CredentialMode::Named)];
     let only = |names: &[&str]| Selection::Only(names.iter().map(|name| (*name).to_owned()).collect());
@@ -110,11 +153,12 @@ fn case() -> impl Strategy<Value = Case> {
     let used = prop::collection::vec((share.clone(), share), 12);
     let later = prop_oneof![6 => Just(0), 2 => 1..120_u64, 1 => Just(7200), 1 => Just(3 * 86_400)];
     let settings = (mode, models, providers, addresses, limits(), limits());
-    (settings, [status(), status()], any::<bool>(), request, used, later).prop_map(
+    (settings, [status(), status()], any::<bool>(), claims(), request, used, later).prop_map(
         |(
             (mode, models, providers, addresses, limits, key_limits),
             standings,
             is_named,
+            claims,
             request,
             used,
             later,
@@ -127,6 +171,7 @@ fn case() -> impl Strategy<Value = Case> {
             key_limits,
             standings,
             is_named,
+            claims,
             request,
             used,
             later,
@@ -157,6 +202,8 @@ impl Case {
         app.settings.allowed_models = self.models.clone();
         app.settings.allowed_providers = self.providers.clone();
         app.settings.ip_allow_list.clone_from(&self.addresses);
+        app.settings.identity = self.claims.identity.clone();
+        app.settings.require_conversation_id = self.claims.conversation_required;
         app.settings.limits = self.limits.clone();
         app.settings.named_key_limits = self.key_limits.clone();
         app.revision = tx.revision(&test.world).await.unwrap();
@@ -208,7 +255,7 @@ impl Case {
         json!({
             "key_id": if self.is_named { &subject.key["id"] } else { &subject.app["key"]["id"] },
             "path": path, "model": model, "max_tokens": max_tokens.filter(|_| has_output),
-            "address": address, "at": at.to_string(),
+            "address": address, "at": at.to_string(), "headers": self.claims.headers,
         })
     }
 }
@@ -289,7 +336,7 @@ on_both! {
         let control_plane = ControlPlane::start(&test).await;
         let own = subject.app["key"]["value"].as_str().unwrap();
         let mut runner = TestRunner::default();
-        let mut seen = std::collections::BTreeMap::<String, usize>::new();
+        let mut seen = BTreeMap::<String, usize>::new();
         for round in 0..100 {
             let case = case().new_tree(&mut runner).unwrap().current();
             case.lay(&test, &subject).await;
@@ -311,6 +358,6 @@ on_both! {
             *seen.entry(explained["code"].as_str().unwrap_or("allowed").to_owned()).or_default() += 1;
             assert_eq!(told(explained, &lowered), done, "{case:#?}");
         }
-        assert!(seen.len() >= 8 && seen.contains_key("allowed"), "the cases are too much alike: {seen:?}");
+        assert!(seen.len() >= 12 && seen.contains_key("allowed"), "the cases are too much alike: {seen:?}");
     }
 }
