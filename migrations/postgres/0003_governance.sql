@@ -31,6 +31,9 @@ CREATE TABLE sessions (
 );
 CREATE INDEX sessions_by_user ON sessions (user_id);
 
+-- The user who made it, whoever it is of; null where the command line did, or nobody noted it.
+ALTER TABLE tokens ADD COLUMN created_by TEXT REFERENCES users (id);
+
 -- Links by which a user sets a password, once.
 CREATE TABLE invitations (
     id TEXT PRIMARY KEY,

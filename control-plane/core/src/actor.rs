@@ -13,6 +13,9 @@ pub struct Actor {
     pub credential: Credential,
     /// The user whose credential it is; none for automation.
     pub user: Option<Uuid>,
+    /// The user who made the token, or the token that made it, and so on: whoever saw its value first.
+    /// None for a session, and where nobody noted it.
+    pub maker: Option<Uuid>,
     /// The user's e-mail address, or the token's name.
     pub name: String,
     /// What they may do now.
@@ -39,6 +42,7 @@ impl Actor {
         Self {
             credential: Credential::System,
             user: None,
+            maker: None,
             name: name.to_owned(),
             role: Role::Owner,
             address: None,
@@ -53,6 +57,12 @@ impl Actor {
             (None, Credential::System) => "system",
             (None, _) => "token",
         }
+    }
+
+    /// Whether a user may be behind what is done.
+    #[must_use]
+    pub fn may_be(&self, user: Uuid) -> bool {
+        [self.user, self.maker].contains(&Some(user))
     }
 
     /// The id of the user, or of the token; empty for the system.

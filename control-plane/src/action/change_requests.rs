@@ -6,6 +6,7 @@ pub mod reject;
 pub mod submit;
 pub mod withdraw;
 
+use latchkey_core::actor::Actor;
 use latchkey_core::change_request::Status;
 use serde_json::json;
 
@@ -72,6 +73,17 @@ async fn tell(
 
 fn not_pending() -> Refusal {
     Refusal::conflict("not_pending", "this request is no longer pending: see its status")
+}
+
+/// Refuses those who asked, also with a token that they made for someone or something else.
+fn refuse_own(actor: &Actor, request: &ChangeRequest, instead: &str) -> Result<(), Refusal> {
+    if !actor.may_be(request.user_id) {
+        return Ok(());
+    }
+    let whose =
+        if actor.user == Some(request.user_id) { "your own" } else { "of the user who made your token" };
+    let detail = format!("this request is {whose}: {instead}");
+    Err(Refusal::Forbidden { code: "own_request", detail })
 }
 
 fn pending(request: ChangeRequest) -> Result<ChangeRequest, Refusal> {

@@ -55,6 +55,7 @@ impl Visitor {
         Actor {
             credential: Credential::Session(session),
             user: Some(user.id),
+            maker: None,
             name: user.email.as_str().to_owned(),
             role: user.role,
             address: self.address,

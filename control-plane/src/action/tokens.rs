@@ -46,6 +46,7 @@ pub async fn issue(tx: &mut Tx, by: By<'_>, new: NewToken) -> Result<(Token, Sec
         name: new.name,
         role: new.role,
         user_id: new.user_id,
+        created_by: by.actor.maker.or(by.actor.user),
         created_at: by.world.now(),
         expires_at: new.expires_at,
         revoked_at: None,

@@ -98,6 +98,7 @@ impl Recognised {
         let actor = Actor {
             credential: Credential::Token(token.id),
             user: token.user_id,
+            maker: token.created_by,
             name: user.as_ref().map_or(token.name, |user| user.email.as_str().to_owned()),
             role: user.as_ref().map_or(token.role, |user| token.role.capped(user.role)),
             address,

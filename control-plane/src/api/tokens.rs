@@ -35,6 +35,9 @@ pub struct TokenView {
     pub role: Role,
     /// Whose it is; null for automation.
     pub user_id: Option<Uuid>,
+    /// The user who made it, or who made the token that did; null where the command line did. They are
+    /// behind what it does: it approves no change that they asked for.
+    pub created_by: Option<Uuid>,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -91,8 +94,8 @@ pub struct NewOwnToken {
 
 impl From<Token> for TokenView {
     fn from(token: Token) -> Self {
-        let Token { id, name, role, user_id, created_at, expires_at, revoked_at } = token;
-        Self { id, name, role, user_id, created_at, expires_at, revoked_at, value: None }
+        let Token { id, name, role, user_id, created_by, created_at, expires_at, revoked_at } = token;
+        Self { id, name, role, user_id, created_by, created_at, expires_at, revoked_at, value: None }
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Token {
     pub role: Role,
     /// Whose it is; none for automation.
     pub user_id: Option<Uuid>,
+    /// The user who made it; none where the command line did.
+    pub created_by: Option<Uuid>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it stops; none for never.
@@ -37,6 +39,7 @@ impl TryFrom<AnyRow> for Token {
             name: row.try_get("name")?,
             role: row.parsed("role")?,
             user_id: row.optional_uuid("user_id")?,
+            created_by: row.optional_uuid("created_by")?,
             created_at: row.time("created_at")?,
             expires_at: row.optional_time("expires_at")?,
             revoked_at: row.optional_time("revoked_at")?,
@@ -51,7 +54,7 @@ impl Store {
     /// The database is away.
     pub async fn token(&self, hash: &[u8; 32], now: Timestamp) -> sqlx::Result<Option<Token>> {
         sqlx::query(
-            "SELECT id, name, role, user_id, created_at, expires_at, revoked_at FROM tokens
+            "SELECT id, name, role, user_id, created_by, created_at, expires_at, revoked_at FROM tokens
              WHERE hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
         )
         .bind(hash.to_vec())
@@ -70,7 +73,7 @@ impl Store {
     /// The database is away.
     pub async fn tokens(&self) -> sqlx::Result<Vec<Token>> {
         sqlx::query(
-            "SELECT id, name, role, user_id, created_at, expires_at, revoked_at FROM tokens ORDER BY id",
+            "SELECT id, name, role, user_id, created_by, created_at, expires_at, revoked_at FROM tokens ORDER BY id",
         )
         .fetch_all(&self.pool)
         .await?
@@ -93,7 +96,7 @@ impl Store {
         limit: i64,
     ) -> sqlx::Result<Vec<Token>> {
         sqlx::query(
-            r"SELECT id, name, role, user_id, created_at, expires_at, revoked_at FROM tokens
+            r"SELECT id, name, role, user_id, created_by, created_at, expires_at, revoked_at FROM tokens
               WHERE id > $1 AND ($2 = '' OR user_id = $2) AND LOWER(name) LIKE $3 ESCAPE '\' ORDER BY id LIMIT $4",
         )
         .bind(after.map(|id| id.to_string()).unwrap_or_default())
@@ -115,7 +118,7 @@ impl Tx {
     /// The database is away.
     pub async fn token(&mut self, id: Uuid) -> sqlx::Result<Option<Token>> {
         sqlx::query(
-            "SELECT id, name, role, user_id, created_at, expires_at, revoked_at FROM tokens WHERE id = $1",
+            "SELECT id, name, role, user_id, created_by, created_at, expires_at, revoked_at FROM tokens WHERE id = $1",
         )
         .bind(id.to_string())
         .fetch_optional(&mut *self.inner)
@@ -143,14 +146,15 @@ impl Tx {
     /// The database is away.
     pub async fn insert_token(&mut self, token: &Token, hash: &[u8; 32]) -> sqlx::Result<()> {
         sqlx::query(
-            "INSERT INTO tokens (id, name, hash, role, user_id, created_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO tokens (id, name, hash, role, user_id, created_by, created_at, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(token.id.to_string())
         .bind(token.name.clone())
         .bind(hash.to_vec())
         .bind(token.role.as_str())
         .bind(token.user_id.map(|id| id.to_string()))
+        .bind(token.created_by.map(|id| id.to_string()))
         .bind(token.created_at.as_millisecond())
         .bind(token.expires_at.map(Timestamp::as_millisecond))
         .execute(&mut *self.inner)

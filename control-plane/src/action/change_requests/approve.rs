@@ -5,7 +5,7 @@ use latchkey_core::change::Configuration;
 use latchkey_core::change_request::Status;
 use uuid::Uuid;
 
-use super::{bounded, decide, pending};
+use super::{bounded, decide, pending, refuse_own};
 use crate::action::apps::save::{Origin, save};
 use crate::action::{Context, Refusal};
 use crate::store::Tx;
@@ -25,8 +25,8 @@ pub enum Approval {
 /// Approves a request and applies it.
 ///
 /// # Errors
-/// There is no such request, it is not pending, the approver is the requester, or the requester may no
-/// longer ask for changes.
+/// There is no such request, it is not pending, the approver is the requester or has a token that the
+/// requester made, or the requester may no longer ask for changes.
 pub async fn approve(
     tx: &mut Tx,
     context: Context<'_>,
@@ -35,10 +35,7 @@ pub async fn approve(
 ) -> Result<Approval, Refusal> {
     bounded("comment", comment)?;
     let request = tx.change_request(id).await?.ok_or(Refusal::NotFound("change request"))?;
-    if context.actor.user == Some(request.user_id) {
-        let detail = "this request is your own: another admin decides on it; you may withdraw it";
-        return Err(Refusal::Forbidden { code: "own_request", detail: detail.to_owned() });
-    }
+    refuse_own(context.actor, &request, "another admin decides on it; you may withdraw it")?;
     let request = pending(request)?;
     let Some(app) = tx.app(request.app_id).await? else {
         return Ok(Approval::Impossible("the app was deleted".to_owned()));

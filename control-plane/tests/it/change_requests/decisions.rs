@@ -25,6 +25,37 @@ on_both! {
 }
 
 on_both! {
+    async fn a_requester_approving_with_a_token_that_they_made_for_nobody_or_another(test: Test) {
+        let desk = Desk::new(&test, json!({})).await;
+        test.sql(&[format!("UPDATE users SET role = 'owner' WHERE id = '{}'", desk.alice)]).await;
+        let path = desk.ask_tags(&test, &["x"]).await;
+        let bob = test.user("bob@acme.com").await;
+        test.sql(&[format!("UPDATE users SET role = 'admin' WHERE id = '{bob}'")]).await;
+        let make = async |by: &str, role: &str, user: Option<&str>| {
+            let body = json!({"name": "x", "role": role, "user_id": user});
+            let token = test.with(by, "POST", "/tokens", Some(body)).await.expect(StatusCode::CREATED);
+            assert_eq!(token["created_by"], json!(desk.alice));
+            token["value"].as_str().unwrap().to_owned()
+        };
+        let automation = make(&desk.token, "owner", None).await;
+        let made_by_it = make(&automation, "admin", None).await;
+        let bobs = make(&desk.token, "admin", Some(&bob)).await;
+        let own = test.with(&bobs, "POST", "/me/tokens", Some(json!({"name": "y"}))).await;
+        let bobs_second = own.expect(StatusCode::CREATED)["value"].as_str().unwrap().to_owned();
+        for token in [automation, made_by_it, bobs, bobs_second] {
+            let approval = test.with(&token, "POST", &format!("{path}/approve"), None).await;
+            assert_eq!(approval.refused(403).0, "own_request");
+            let rejection = Some(json!({"reason": "no"}));
+            let rejection = test.with(&token, "POST", &format!("{path}/reject"), rejection).await;
+            assert_eq!(rejection.refused(403).0, "own_request");
+        }
+        assert_eq!(status(&test, &path).await, "pending");
+        let bob_himself = test.token_of(&bob).await;
+        test.with(&bob_himself, "POST", &format!("{path}/approve"), None).await.expect(StatusCode::OK);
+    }
+}
+
+on_both! {
     /// Named in issue 4.
     async fn a_rejected_request_applied_by_a_retry(test: Test) {
         let desk = Desk::new(&test, json!({})).await;
