@@ -7,6 +7,7 @@ use latchkey_proto::discovery::Status;
 use latchkey_proto::key::KeyHash;
 use serde_json::{Value, json};
 
+use crate::people::browser::Browser;
 use crate::support::{Test, id, on_both};
 
 struct Scene {
@@ -68,6 +69,62 @@ on_both! {
         assert_eq!(back["keys"], json!({"suspended": 0, "resumed": 1}));
         assert!(!scene.suspended(&test).await);
         assert_eq!(told(&test, between, &scene.key["value"]).await, Some(Status::Active.into()));
+    }
+}
+
+on_both! {
+    /// Named in issue 4.
+    async fn a_user_removed_from_a_group_while_holding_a_session_a_page_and_a_key(test: Test) {
+        let alice = test.local("alice@acme.com").await;
+        let group = test.group("engineering", &[&alice]).await;
+        let browser = Browser::sign_in(&test, "192.0.2.1", "alice@acme.com").await;
+        let mut held = Vec::new();
+        for suspends in [true, false] {
+            let app = test.app(json!({"mode": "named"})).await;
+            test.self_service(&app, json!({
+                "access": {"viewer": {"mode": "specific", "allow": {"groups": [group]}}},
+                "suspend_keys_on_lost_access": suspends,
+            })).await;
+            let own = format!("/me/apps/{}", id(&app));
+            let key = browser.post(&test, &format!("{own}/keys"), json!({"name": "laptop"})).await;
+            held.push((own, key.expect(StatusCode::CREATED)["value"].clone()));
+        }
+        let before = revision(&test).await;
+        let left = test.delete(&format!("/groups/{group}/members/{alice}")).await.expect(StatusCode::OK);
+        assert_eq!(left["keys"], json!({"suspended": 1, "resumed": 0}));
+
+        assert_eq!(told(&test, before, &held[0].1).await, Some(Status::Suspended.into()), "the key stops");
+        assert_eq!(told(&test, before, &held[1].1).await, None, "that of the app that lets keys live does not");
+        assert_eq!(browser.get(&test, "/me/apps").await.expect(StatusCode::OK)["items"], json!([]));
+        for (own, _) in &held {
+            for path in [own.clone(), format!("{own}/keys"), format!("{own}/logs"), format!("{own}/usage")] {
+                assert_eq!(browser.get(&test, &path).await.refused(404).0, "not_found", "{path}");
+            }
+            let another = browser.post(&test, &format!("{own}/keys"), json!({"name": "another"})).await;
+            assert_eq!(another.refused(404).0, "not_found", "the page's token makes no key");
+        }
+        let me = browser.get(&test, "/me").await.expect(StatusCode::OK);
+        assert_eq!((&me["groups"], me["csrf_token"].as_str()), (&json!([]), browser.csrf.as_deref()));
+        let token = browser.post(&test, "/me/tokens", json!({"name": "ci"})).await;
+        token.expect(StatusCode::CREATED);
+    }
+}
+
+on_both! {
+    async fn a_deactivated_users_keys_stop_and_work_again_with_them(test: Test) {
+        let scene = scene(&test).await;
+        let lenient = test.app(json!({"mode": "named"})).await;
+        let body = json!({"user_id": scene.alice, "name": "other"});
+        let lasting = test.post(&format!("/apps/{}/keys", id(&lenient)), body).await.expect(StatusCode::CREATED);
+        for (action, status, suspended) in
+            [("deactivate", Status::Suspended, true), ("reactivate", Status::Active, false)]
+        {
+            let before = revision(&test).await;
+            test.act(&format!("/users/{}/{action}", scene.alice)).await.expect(StatusCode::OK);
+            assert_eq!(scene.suspended(&test).await, suspended, "{action}");
+            assert_eq!(told(&test, before, &scene.key["value"]).await, Some(status.into()), "{action}");
+            assert_eq!(told(&test, before, &lasting["value"]).await, None, "that app does not suspend keys");
+        }
     }
 }
 
