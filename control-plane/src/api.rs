@@ -46,8 +46,7 @@ use axum::{Json, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::{Modify, OpenApi};
+use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -102,19 +101,9 @@ impl Api {
         description = "Self-service API keys for an LLM gateway. Errors are problem details (RFC 9457) with a \
                        stable `code`. Creations take an `Idempotency-Key`. Lists are paged by `cursor`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
-    ),
-    modifiers(&Bearer)
+    )
 )]
 struct Document;
-
-struct Bearer;
-
-impl Modify for Bearer {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
-        document.components.get_or_insert_default().add_security_scheme("token", scheme);
-    }
-}
 
 /// Every route, with its documentation.
 fn routes() -> OpenApiRouter<Api> {
@@ -171,6 +160,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(users::deactivate))
         .routes(routes!(users::reactivate))
         .routes(routes!(users::invite))
+        .routes(routes!(users::unlink))
         .routes(routes!(users::sessions))
         .routes(routes!(users::end_sessions))
         .routes(routes!(tokens::list, tokens::create))

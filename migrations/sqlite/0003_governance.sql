@@ -7,11 +7,12 @@ ALTER TABLE users ADD COLUMN password_changed_at INTEGER;
 
 -- Who a user is to an OpenID provider.
 CREATE TABLE identities (
+    id TEXT PRIMARY KEY,
     issuer TEXT NOT NULL,
     subject TEXT NOT NULL,
     user_id TEXT NOT NULL REFERENCES users (id),
     created_at INTEGER NOT NULL,
-    PRIMARY KEY (issuer, subject)
+    UNIQUE (issuer, subject)
 ) STRICT;
 CREATE INDEX identities_by_user ON identities (user_id);
 

@@ -13,6 +13,7 @@ use super::sessions::{self, Begun, Visitor};
 use super::{By, Refusal, groups, invitations, passwords, taken, users};
 use crate::sign_in::SignIn;
 use crate::sign_in::oidc::{Profile, Settings};
+use crate::store::identities::Link;
 use crate::store::sessions::Method;
 use crate::store::users::User;
 use crate::store::{Store, Tx};
@@ -196,7 +197,8 @@ async fn meet(
 
 async fn link(tx: &mut Tx, door: Door<'_>, user: &User, profile: &Profile) -> Result<(), Refusal> {
     let identity = &profile.identity;
-    let linked = tx.insert_identity(identity, user.id, door.world.now()).await;
+    let link = Link { id: door.world.id(), identity: identity.clone(), created_at: door.world.now() };
+    let linked = tx.insert_link(user.id, &link).await;
     linked.map_err(|error| taken(error, "subject", "another sign-in came first: try again"))?;
     let actor = door.visitor.known(user, Uuid::nil());
     let by = By { actor: &actor, world: door.world };

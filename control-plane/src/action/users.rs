@@ -9,6 +9,7 @@ use super::access::{self, Scope};
 use super::audit::Done;
 use super::{By, Refusal, sessions, taken};
 use crate::store::Tx;
+use crate::store::identities::Identity;
 use crate::store::users::User;
 
 /// What to change of a user; none leaves it.
@@ -97,6 +98,22 @@ pub async fn reactivate(tx: &mut Tx, by: By<'_>, id: Uuid) -> Result<User, Refus
     access::refresh(tx, by, Scope::Users(&[id])).await?;
     by.audit(tx, Done { action: "user.reactivated", ..done(&user, json!({})) });
     Ok(user)
+}
+
+/// Forgets who a user is to an OpenID provider, and signs them out everywhere: whoever came in so is out.
+/// Who has the user's address there, verified, is linked at the next sign-in.
+///
+/// # Errors
+/// There is no such user, or they have no such identity.
+pub async fn unlink(tx: &mut Tx, by: By<'_>, id: Uuid, identity: Uuid) -> Result<(), Refusal> {
+    // In the order of a sign-in, so that one waits for the other.
+    let link = tx.remove_link(id, identity).await?;
+    let user = tx.user_to_change(id).await?.ok_or(Refusal::NotFound("user"))?;
+    let Identity { issuer, subject } = link.ok_or(Refusal::NotFound("identity"))?.identity;
+    sessions::end_all(tx, by, &user, None).await?;
+    let data = json!({ "issuer": issuer, "subject": subject });
+    by.audit(tx, Done { action: "user.unlinked", ..done(&user, data) });
+    Ok(())
 }
 
 /// Something that was done to a user, with the action still to be named.

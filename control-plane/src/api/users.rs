@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::Timestamp;
 use latchkey_core::name::{Email, Name};
-use latchkey_core::role::Role;
+use latchkey_core::role::{Permission, Role};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -22,6 +22,7 @@ use super::problem::Problem;
 use crate::action::users::UserEdit;
 use crate::action::{self, Refusal};
 use crate::store::accounts::Account;
+use crate::store::identities::{Identity, Link};
 use crate::store::users::User;
 
 /// A person.
@@ -55,6 +56,30 @@ pub enum SignInWay {
     Password,
     /// At the OpenID provider.
     Oidc,
+}
+
+/// A person, with who they are elsewhere.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct UserDetail {
+    /// The person.
+    #[serde(flatten)]
+    pub user: UserView,
+    /// Who they are to OpenID providers, the oldest first; null for those who may not manage people.
+    pub identities: Option<Vec<IdentityView>>,
+}
+
+/// Someone as an OpenID provider knows them.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct IdentityView {
+    /// Opaque.
+    pub id: Uuid,
+    /// The provider.
+    pub issuer: String,
+    /// Its name for them.
+    pub subject: String,
+    /// Since when they are linked.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
 }
 
 /// A person to add.
@@ -109,6 +134,13 @@ impl From<Account> for UserView {
     }
 }
 
+impl From<Link> for IdentityView {
+    fn from(link: Link) -> Self {
+        let Link { id, identity: Identity { issuer, subject }, created_at } = link;
+        Self { id, issuer, subject, created_at }
+    }
+}
+
 /// Lists users, oldest first.
 #[utoipa::path(get, path = "/api/v1/users", tag = "users", operation_id = "list_users", params(PageQuery),
     security(("token" = [])), responses((status = 200, body = Page<UserView>), (status = "4XX", body = Problem)))]
@@ -146,13 +178,34 @@ pub async fn create(
 /// Shows a user.
 #[utoipa::path(get, path = "/api/v1/users/{id}", tag = "users", operation_id = "read_user",
     params(("id" = Uuid, Path)),
-    security(("token" = [])), responses((status = 200, body = UserView), (status = "4XX", body = Problem)))]
+    security(("token" = [])), responses((status = 200, body = UserDetail), (status = "4XX", body = Problem)))]
 pub async fn read(
-    _: Reader,
+    Reader(actor): Reader,
     State(api): State<Api>,
     Path(id): Path<Uuid>,
-) -> Result<Json<UserView>, Problem> {
-    view(&api, id).await
+) -> Result<Json<UserDetail>, Problem> {
+    let Json(user) = view(&api, id).await?;
+    let identities = match actor.role.permits(Permission::MembersUpdate) {
+        true => Some(api.store.links(id).await?.into_iter().map(IdentityView::from).collect()),
+        false => None,
+    };
+    Ok(Json(UserDetail { user, identities }))
+}
+
+/// Forgets who a user is to an OpenID provider, and signs them out everywhere. Who has the user's address
+/// there, verified, is linked at the next sign-in.
+#[utoipa::path(delete, path = "/api/v1/users/{id}/identities/{identity}", tag = "users",
+    operation_id = "unlink_user", params(("id" = Uuid, Path), ("identity" = Uuid, Path)),
+    security(("token" = [])), responses((status = 204), (status = "4XX", body = Problem)))]
+pub async fn unlink(
+    Owner(actor): Owner,
+    State(api): State<Api>,
+    Path((id, identity)): Path<(Uuid, Uuid)>,
+) -> Result<StatusCode, Problem> {
+    let mut tx = api.store.begin().await?;
+    action::users::unlink(&mut tx, api.context(&actor).by(), id, identity).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Changes a user's name or role. The role counts from the next request on.

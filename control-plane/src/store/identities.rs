@@ -1,10 +1,12 @@
 //! Who users are to OpenID providers.
 
 use jiff::Timestamp;
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
 use uuid::Uuid;
 
-use super::Tx;
 use super::row::Columns as _;
+use super::{Store, Tx};
 
 /// Someone as an OpenID provider knows them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,19 +17,58 @@ pub struct Identity {
     pub subject: String,
 }
 
+/// What a user is known as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Opaque.
+    pub id: Uuid,
+    /// To whom, and how.
+    pub identity: Identity,
+    /// Since when.
+    pub created_at: Timestamp,
+}
+
+impl TryFrom<AnyRow> for Link {
+    type Error = sqlx::Error;
+
+    fn try_from(row: AnyRow) -> sqlx::Result<Self> {
+        let identity = Identity { issuer: row.try_get("issuer")?, subject: row.try_get("subject")? };
+        Ok(Self { id: row.uuid("id")?, identity, created_at: row.time("created_at")? })
+    }
+}
+
+impl Store {
+    /// What a user is known as, the oldest first.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn links(&self, user: Uuid) -> sqlx::Result<Vec<Link>> {
+        sqlx::query("SELECT id, issuer, subject, created_at FROM identities WHERE user_id = $1 ORDER BY id")
+            .bind(user.to_string())
+            .fetch_all(&self.pool)
+            .await?
+            .into_iter()
+            .map(Link::try_from)
+            .collect()
+    }
+}
+
 impl Tx {
-    /// The user who is this.
+    /// The user who is this, and stays it until the transaction ends.
     ///
     /// # Errors
     /// The database is away.
     pub async fn user_of_identity(&mut self, identity: &Identity) -> sqlx::Result<Option<Uuid>> {
-        sqlx::query("SELECT user_id FROM identities WHERE issuer = $1 AND subject = $2")
-            .bind(identity.issuer.clone())
-            .bind(identity.subject.clone())
-            .fetch_optional(&mut *self.inner)
-            .await?
-            .map(|row| row.uuid("user_id"))
-            .transpose()
+        // The update that changes nothing locks the row, on both databases.
+        sqlx::query(
+            "UPDATE identities SET user_id = user_id WHERE issuer = $1 AND subject = $2 RETURNING user_id",
+        )
+        .bind(identity.issuer.clone())
+        .bind(identity.subject.clone())
+        .fetch_optional(&mut *self.inner)
+        .await?
+        .map(|row| row.uuid("user_id"))
+        .transpose()
     }
 
     /// Whether the user is somebody to this provider.
@@ -47,19 +88,33 @@ impl Tx {
     ///
     /// # Errors
     /// The database is away.
-    pub async fn insert_identity(
-        &mut self,
-        identity: &Identity,
-        user: Uuid,
-        now: Timestamp,
-    ) -> sqlx::Result<()> {
-        sqlx::query("INSERT INTO identities (issuer, subject, user_id, created_at) VALUES ($1, $2, $3, $4)")
-            .bind(identity.issuer.clone())
-            .bind(identity.subject.clone())
-            .bind(user.to_string())
-            .bind(now.as_millisecond())
-            .execute(&mut *self.inner)
-            .await?;
+    pub async fn insert_link(&mut self, user: Uuid, link: &Link) -> sqlx::Result<()> {
+        sqlx::query(
+            "INSERT INTO identities (id, issuer, subject, user_id, created_at) VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(link.id.to_string())
+        .bind(link.identity.issuer.clone())
+        .bind(link.identity.subject.clone())
+        .bind(user.to_string())
+        .bind(link.created_at.as_millisecond())
+        .execute(&mut *self.inner)
+        .await?;
         Ok(())
+    }
+
+    /// Removes a link of a user; none where they have none of this id.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn remove_link(&mut self, user: Uuid, id: Uuid) -> sqlx::Result<Option<Link>> {
+        sqlx::query(
+            "DELETE FROM identities WHERE user_id = $1 AND id = $2 RETURNING id, issuer, subject, created_at",
+        )
+        .bind(user.to_string())
+        .bind(id.to_string())
+        .fetch_optional(&mut *self.inner)
+        .await?
+        .map(Link::try_from)
+        .transpose()
     }
 }

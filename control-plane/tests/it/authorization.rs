@@ -100,6 +100,7 @@ const RULES: &[(&str, Rule)] = &[
     ("deactivate_user", Owner),
     ("reactivate_user", Owner),
     ("invite_user", Owner),
+    ("unlink_user", Owner),
     ("list_user_sessions", Owner),
     ("end_user_sessions", Owner),
     ("list_tokens", Owner),
@@ -188,6 +189,7 @@ struct Things {
     request: String,
     session: String,
     token: String,
+    identity: String,
 }
 
 impl Things {
@@ -212,12 +214,15 @@ impl Things {
         let wish = json!({"kind": "set_tags", "edit": {"tags": ["blue"]}, "reason": "why not"});
         let request = mine(&format!("/me/apps/{}/change-requests", id(&app)), wish).await;
         let token = mine("/me/tokens", json!({"name": "laptop"})).await;
-        let session = test.world.id().to_string();
-        test.sql(&[format!(
-            "INSERT INTO sessions VALUES ('{session}', '{alice}', randomblob(32), 'password', '', '', {0}, {0}, {1}, NULL)",
-            crate::support::START_MS,
-            crate::support::START_MS + 1_000_000
-        )])
+        let (session, identity) = (test.world.id().to_string(), test.world.id().to_string());
+        test.sql(&[
+            format!(
+                "INSERT INTO sessions VALUES ('{session}', '{alice}', randomblob(32), 'password', '', '', {0}, {0}, {1}, NULL)",
+                crate::support::START_MS,
+                crate::support::START_MS + 1_000_000
+            ),
+            format!("INSERT INTO identities VALUES ('{identity}', 'https://id.acme.com', '{identity}', '{user}', 0)"),
+        ])
         .await;
         Self {
             app: id(&app),
@@ -230,6 +235,7 @@ impl Things {
             request: id(&request),
             session,
             token: id(&token),
+            identity,
         }
     }
 
@@ -245,6 +251,7 @@ impl Things {
             "change-requests" => &self.request,
             "sessions" => &self.session,
             "tokens" => &self.token,
+            "identities" => &self.identity,
             "prompts" => "hello",
             "versions" => "1",
             other => panic!("a path names one of the `{other}`: say in `Things::thing` which exists"),

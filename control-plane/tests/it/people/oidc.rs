@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use latchkey::sign_in::oidc::Settings;
+use latchkey_core::role::Role;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -71,6 +72,34 @@ on_both! {
         let (_, answer) = test.sign_in_as("sub=2&email=alice@acme.com&email_verified=true").await;
         refused(answer, 403, "already_linked");
         assert_eq!(test.audited("session.failed").await.len(), 4);
+    }
+}
+
+on_both! {
+    async fn an_owner_unlinks_a_user_and_whoever_came_in_so_is_out(test: Test) {
+        let (test, _provider) = test.with_provider().await;
+        let (browser, _) = test.sign_in_as(ALICE).await;
+        let id = test.me(&browser).await["user"]["id"].as_str().unwrap().to_owned();
+        let path = format!("/users/{id}");
+        let shown = test.get(&path).await.expect(StatusCode::OK);
+        assert_eq!((&shown["email"], &shown["identities"][0]["subject"]), (&json!("alice@acme.com"), &json!("1")));
+        let admin = test.token(Role::Admin).await;
+        let to_admin = test.with(&admin, "GET", &path, None).await.expect(StatusCode::OK);
+        assert_eq!(to_admin["identities"], json!(null));
+        let link = format!("/identities/{}", shown["identities"][0]["id"].as_str().unwrap());
+        let bob = test.user("bob@acme.com").await;
+        assert_eq!(test.delete(&format!("/users/{bob}{link}")).await.refused(404).0, "not_found");
+        assert_eq!(test.with(&admin, "DELETE", &format!("{path}{link}"), None).await.refused(403).0, "forbidden");
+        test.me(&browser).await;
+        test.delete(&format!("{path}{link}")).await.expect(StatusCode::NO_CONTENT);
+        assert_eq!(browser.get(&test, "/me").await.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(test.delete(&format!("{path}{link}")).await.refused(404).0, "not_found");
+        assert_eq!(test.get(&path).await.expect(StatusCode::OK)["identities"], json!([]));
+        let (_, answer) = test.sign_in_as("sub=1&email=new@acme.com").await;
+        refused(answer, 403, "email_not_verified");
+        let (renewed, _) = test.sign_in_as("sub=2&email=alice@acme.com&email_verified=true").await;
+        assert_eq!(test.me(&renewed).await["user"]["id"], id, "linked by the address");
+        assert_eq!(test.audited("user.unlinked").await, ["user.unlinked owner  alice@acme.com"]);
     }
 }
 
