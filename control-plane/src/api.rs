@@ -95,14 +95,12 @@ impl Api {
 }
 
 #[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "Latchkey",
-        description = "Self-service API keys for an LLM gateway. Errors are problem details (RFC 9457) with a \
+#[openapi(info(
+    title = "Latchkey",
+    description = "Self-service API keys for an LLM gateway. Errors are problem details (RFC 9457) with a \
                        stable `code`. Creations take an `Idempotency-Key`. Lists are paged by `cursor`.",
-        license(name = "Apache-2.0", identifier = "Apache-2.0")
-    )
-)]
+    license(name = "Apache-2.0", identifier = "Apache-2.0")
+))]
 struct Document;
 
 /// Every route, with its documentation.

@@ -2,11 +2,29 @@
 
 use utoipa::openapi::path::{Operation, Parameter, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::{Content, OpenApi, RefOr, Response};
 
-/// Problems have a content type of their own, and an `Idempotency-Key` has a length.
+const TOKEN: &str = "An API token: `lk_…`. It counts before a session's cookie.";
+const SESSION: &str = "The cookie of a browser that has signed in; over plain HTTP it is called `latchkey`. \
+                       Whatever changes something must also send the session's CSRF token, which is the \
+                       `csrf_token` of `GET /api/v1/me`, in the header `X-CSRF-Token`.";
+
+/// Who may use a token may use a session, problems have a content type of their own, and an
+/// `Idempotency-Key` has a length.
 pub fn finish(document: &mut OpenApi) {
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(TOKEN)).build();
+    let cookie = ApiKey::Cookie(ApiKeyValue::with_description("__Host-latchkey", SESSION));
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("token", SecurityScheme::Http(bearer));
+    components.add_security_scheme("session", SecurityScheme::ApiKey(cookie));
+    let by = |scheme| SecurityRequirement::new(scheme, [""; 0]);
     for operation in document.paths.paths.values_mut().flat_map(operations) {
+        if let Some(ways) = operation.security.as_mut().filter(|ways| ways.contains(&by("token"))) {
+            ways.push(by("session"));
+        }
         for response in operation.responses.responses.values_mut() {
             if let RefOr::T(response) = response {
                 mark_problem(response);
