@@ -13,6 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::ledger::page::Rehearsal;
 use crate::store::Store;
 use crate::store::activity::{Activity, Stock};
 use crate::store::ledger::bucket::BucketKey;
@@ -102,7 +103,7 @@ impl Activities {
     /// The database is away.
     pub async fn of_apps(store: &Store, apps: &[Owner<'_>], now: Timestamp) -> sqlx::Result<Self> {
         let activity = store.app_activity(&ids(apps)).await?;
-        Ok(Self { activity, usage: usage(store, apps, now).await? })
+        Ok(Self { usage: usage(store, apps, &activity, now).await?, activity })
     }
 
     /// Of these named keys.
@@ -111,7 +112,7 @@ impl Activities {
     /// The database is away.
     pub async fn of_keys(store: &Store, keys: &[Owner<'_>], now: Timestamp) -> sqlx::Result<Self> {
         let activity = store.key_activity(&ids(keys)).await?;
-        Ok(Self { activity, usage: usage(store, keys, now).await? })
+        Ok(Self { usage: usage(store, keys, &activity, now).await?, activity })
     }
 
     /// `item`, which is the app or key `id`, with its activity.
@@ -128,10 +129,23 @@ fn ids(owners: &[Owner<'_>]) -> Vec<Uuid> {
 async fn usage(
     store: &Store,
     owners: &[Owner<'_>],
+    activity: &HashMap<Uuid, Activity>,
     now: Timestamp,
 ) -> sqlx::Result<HashMap<Uuid, UsageOfLimits>> {
     let buckets = || owners.iter().flat_map(|owner| buckets(owner, now));
-    let stocks = store.stocks(&buckets().map(|bucket| bucket.key).collect::<Vec<_>>()).await?;
+    let mut stocks = store.stocks(&buckets().map(|bucket| bucket.key).collect::<Vec<_>>()).await?;
+    // Whoever was never used has used nothing of them.
+    let fresh = stocks.iter_mut().filter(|(key, stock)| {
+        stock.used.is_none() && key.kind.span_ms().is_none() && activity.contains_key(&key.owner)
+    });
+    let mut fresh: Vec<_> = fresh.collect();
+    if !fresh.is_empty() {
+        let owners = fresh.iter().map(|(key, _)| key.owner).collect();
+        let mut book = Rehearsal::open(&mut store.snapshot().await?, owners, now).await?;
+        for (key, stock) in &mut fresh {
+            stock.used = Some(book.used(key));
+        }
+    }
     let mut usage = HashMap::<_, UsageOfLimits>::new();
     for bucket in buckets() {
         let stock = stocks.get(&bucket.key).cloned().unwrap_or_default();
@@ -167,7 +181,7 @@ impl Current {
     fn usage(&self, stock: Stock, now: Timestamp) -> UsageOf<u64> {
         let now = now.as_millisecond();
         let (used, resets_at) = match self.span_ms {
-            None => (stock.used, self.ends_at),
+            None => (stock.used.unwrap_or(0), self.ends_at),
             Some(span_ms) => {
                 let mut window = Window::with_slots(span_ms, stock.slots);
                 let used = window.used(now);

@@ -24,8 +24,8 @@ pub struct Activity {
 /// What a bucket holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stock {
-    /// What was used for good in a period.
-    pub used: u64,
+    /// What was used for good in a period; none where the book has not begun with it.
+    pub used: Option<u64>,
     /// What was used for good in each slot of a window.
     pub slots: Vec<(i64, u64)>,
     /// What gateways were handed and have neither used nor given back.
@@ -35,7 +35,7 @@ pub struct Stock {
 macro_rules! stocks {
     ($wanted:literal) => {
         concat!(
-            "SELECT wanted.owner, wanted.kind, wanted.period, COALESCE(used, 0) AS used, COALESCE(slots, '') AS slots,
+            "SELECT wanted.owner, wanted.kind, wanted.period, used, COALESCE(slots, '') AS slots,
              (SELECT CAST(COALESCE(SUM(CASE WHEN granted + local > leases.used + returned + expired
                 THEN granted + local - leases.used - returned - expired ELSE 0 END), 0) AS BIGINT) FROM leases
               WHERE leases.owner = wanted.owner AND leases.kind = wanted.kind AND leases.period = wanted.period
@@ -130,7 +130,10 @@ fn stock(row: &AnyRow) -> sqlx::Result<(BucketKey, Stock)> {
         "" => Vec::new(),
         json => serde_json::from_str(json).map_err(|error| unfit("slots", error))?,
     };
-    Ok((BucketKey::try_from(row)?, Stock { used: row.count("used")?, slots, reserved: row.count("reserved")? }))
+    Ok((
+        BucketKey::try_from(row)?,
+        Stock { used: row.optional_count("used")?, slots, reserved: row.count("reserved")? },
+    ))
 }
 
 fn json(value: &impl Serialize) -> String {

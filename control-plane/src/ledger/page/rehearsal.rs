@@ -39,6 +39,12 @@ impl Rehearsal {
         Ok(Self { owners, leaves, sender, now })
     }
 
+    /// How much of a bucket is used, also where the book has not begun with it.
+    pub fn used(&mut self, bucket: &BucketKey) -> u64 {
+        let now_ms = self.leaves.now_ms;
+        self.leaves.buckets.get_mut(bucket).map_or(0, |bucket| bucket.used(now_ms))
+    }
+
     /// Answers a report.
     pub fn answer(&mut self, report: wire::Report) -> wire::LedgerResponse {
         let report = intake::report(report, self.now);

@@ -241,13 +241,19 @@ on_both! {
         spend(2, 200).await;
         let mut other = plane.gateway("b").await;
         let mut used = async || other.ask(wants(bucket(&app, CostBudget, -1), 1, 1)).await.used;
+        let shown = async || {
+            let read = test.get(&format!("/apps/{}", id(&app))).await.expect(axum::http::StatusCode::OK);
+            read["usage"]["budget"]["used"].clone()
+        };
         assert_eq!(used().await, 200);
         edit_settings(&test, &app, per(Period::Month)).await;
+        assert_eq!(shown().await, "0.000000501", "before anyone asks");
         assert_eq!(used().await, 501, "with what the live lease of the day may still use");
         edit_settings(&test, &app, |app| {
             app.limits.budget = Some(Budget { usd: NanoUsd(1_000), per: Period::Day });
             app.time_zone = "Asia/Tokyo".to_owned();
         }).await;
+        assert_eq!(shown().await, "0.000000202");
         assert_eq!(used().await, 202, "since 15:00 of the first of January in UTC");
         edit_settings(&test, &app, per(Period::Total)).await;
         assert_eq!(used().await, 503);
