@@ -1,6 +1,7 @@
 //! What the filter and the control plane say to each other: the generated wire types, and what both
-//! sides must read alike: the format of keys, and how a window slides.
+//! sides must read alike: the format of keys, what limits count, and how a window slides.
 
+pub mod bucket;
 pub mod key;
 pub mod window;
 

@@ -23,26 +23,6 @@ pub enum Spent {
     Sum(u64),
 }
 
-impl BucketKind {
-    /// The span of its window; none for a budget, which has periods.
-    #[must_use]
-    pub fn span_ms(self) -> Option<u32> {
-        match self {
-            Self::RequestsPerMinute | Self::TokensPerMinute => Some(60_000),
-            Self::RequestsPerHour => Some(3_600_000),
-            Self::RequestsPerDay => Some(86_400_000),
-            Self::TokenBudget | Self::CostBudget => None,
-        }
-    }
-
-    /// Whether a request counts when it is admitted, and the gateway tells how many were. What
-    /// requests use of the other kinds is told by their records.
-    #[must_use]
-    pub fn counts_requests(self) -> bool {
-        matches!(self, Self::RequestsPerMinute | Self::RequestsPerHour | Self::RequestsPerDay)
-    }
-}
-
 impl Spent {
     /// What is stored of a bucket: a sum, or the slots of a window.
     #[must_use]

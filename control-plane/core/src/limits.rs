@@ -12,6 +12,8 @@ use crate::invalid::Invalid;
 use crate::money::NanoUsd;
 use crate::period::Period;
 
+pub use latchkey_proto::bucket::{BucketKind, Unit};
+
 pub use edit::{EditLimits, nullable};
 
 /// What may be used; what is absent is not limited. As with settings, those that a newer version
@@ -65,24 +67,6 @@ pub struct Budget {
     pub per: Period,
 }
 
-/// Something that is used up; the numbers are those of the wire's `BucketKind`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum BucketKind {
-    /// Of [`Limits::requests_per_minute`].
-    RequestsPerMinute = 1,
-    /// Of [`Limits::requests_per_hour`].
-    RequestsPerHour = 2,
-    /// Of [`Limits::requests_per_day`].
-    RequestsPerDay = 3,
-    /// Of [`Limits::tokens_per_minute`].
-    TokensPerMinute = 4,
-    /// Of [`Limits::token_budget`].
-    TokenBudget = 5,
-    /// Of [`Limits::budget`], in nano-USD.
-    CostBudget = 6,
-}
-
 /// How the use of a bucket ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
@@ -97,30 +81,6 @@ pub enum Reach {
 
 /// The most of any limit: what a database's integer holds, with room for sums.
 const MOST: u64 = 1_000_000_000_000_000;
-
-impl BucketKind {
-    /// Every kind.
-    pub const ALL: [Self; 6] = [
-        Self::RequestsPerMinute,
-        Self::RequestsPerHour,
-        Self::RequestsPerDay,
-        Self::TokensPerMinute,
-        Self::TokenBudget,
-        Self::CostBudget,
-    ];
-
-    /// The number on the wire and in the database.
-    #[must_use]
-    pub fn number(self) -> i32 {
-        self as i32
-    }
-
-    /// The kind of this number.
-    #[must_use]
-    pub fn from_number(number: i32) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.number() == number)
-    }
-}
 
 impl Limits {
     /// The buckets that these limits make: their kinds, their limits in units, and their reach.

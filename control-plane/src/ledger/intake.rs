@@ -4,7 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 use latchkey_core::grant::Ask;
 use latchkey_core::lease::Told;
-use latchkey_core::limits::BucketKind;
+use latchkey_core::limits::{BucketKind, Unit};
 use latchkey_proto::ledger as wire;
 use uuid::Uuid;
 
@@ -166,7 +166,7 @@ fn record(record: wire::Record, now: Timestamp) -> Result<(Record, Vec<Charge>),
 fn charge(charge: &wire::Charge) -> Option<Charge> {
     let bucket = charge.bucket.as_ref().and_then(bucket).filter(|bucket| bucket.period >= 0)?;
     // Requests are counted by leases.
-    let units = if bucket.kind.counts_requests() { 0 } else { charge.amount.min(MOST) };
+    let units = if bucket.kind.unit() == Unit::Requests { 0 } else { charge.amount.min(MOST) };
     Some(Charge { bucket, units })
 }
 
@@ -176,7 +176,7 @@ fn lease(lease: wire::Lease) -> LeaseReport {
     let bucket = bucket(&named);
     let told = Told {
         granted: granted.min(MOST_UNITS),
-        used: if bucket.is_some_and(|bucket| bucket.kind.counts_requests()) {
+        used: if bucket.is_some_and(|bucket| bucket.kind.unit() == Unit::Requests) {
             used.min(MOST_UNITS)
         } else {
             0

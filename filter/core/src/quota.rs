@@ -216,12 +216,8 @@ pub fn headers(standings: &[Standing], now: UnixMs) -> Vec<(&'static str, String
 #[must_use]
 pub fn name(kind: BucketKind) -> &'static str {
     match kind {
-        BucketKind::RequestsPerMinute => "requests_per_minute",
-        BucketKind::RequestsPerHour => "requests_per_hour",
-        BucketKind::RequestsPerDay => "requests_per_day",
-        BucketKind::TokensPerMinute => "tokens_per_minute",
-        BucketKind::TokenBudget => "token_budget",
         BucketKind::CostBudget => "budget",
+        other => other.name(),
     }
 }
 

@@ -13,7 +13,8 @@ use uuid::Uuid;
 pub use catalogue::{Catalogue, Offer, Provider, ProviderKind};
 pub use glob::Glob;
 pub use key::KeyRecord;
-pub use limits::{Bucket, BucketKind, Limits, Unit};
+pub use latchkey_proto::bucket::{BucketKind, Unit};
+pub use limits::{Bucket, Limits};
 pub use policy::{AppPolicy, CredentialMode, Selection};
 
 use latchkey_proto::discovery as wire;

@@ -56,7 +56,7 @@ impl Alerts {
         let once = format!("{id}/{}/{period}/{what}", bucket.number());
         let moment = |ms: i64| Timestamp::from_millisecond(ms).ok();
         let mut data = json!({
-            "bucket": bucket,
+            "bucket": bucket.name(),
             "per": limit.per,
             "limit": amount(bucket, limit.terms.limit),
             "used": amount(bucket, used),

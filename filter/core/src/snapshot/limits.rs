@@ -1,3 +1,4 @@
+use latchkey_proto::bucket::BucketKind;
 use latchkey_proto::discovery as wire;
 
 use super::Invalid;
@@ -20,79 +21,6 @@ pub struct Bucket {
     pub kind: BucketKind,
     /// At least 1.
     pub limit: u64,
-}
-
-/// What a bucket counts, and for how long. The numbers are those of the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum BucketKind {
-    /// In any 60 seconds.
-    RequestsPerMinute = 1,
-    /// In any hour.
-    RequestsPerHour = 2,
-    /// In any 24 hours.
-    RequestsPerDay = 3,
-    /// Input and output, in any 60 seconds.
-    TokensPerMinute = 4,
-    /// Input and output, in a period.
-    TokenBudget = 5,
-    /// Nano-USD, in a period.
-    CostBudget = 6,
-}
-
-/// What a bucket counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    /// Requests, when they are admitted.
-    Requests,
-    /// Tokens of input and output, when they are settled.
-    Tokens,
-    /// Nano-USD, when they are settled.
-    Cost,
-}
-
-impl BucketKind {
-    /// Every kind.
-    pub const ALL: [Self; 6] = [
-        Self::RequestsPerMinute,
-        Self::RequestsPerHour,
-        Self::RequestsPerDay,
-        Self::TokensPerMinute,
-        Self::TokenBudget,
-        Self::CostBudget,
-    ];
-
-    /// The number on the wire.
-    #[must_use]
-    pub fn number(self) -> i32 {
-        self as i32
-    }
-
-    /// The kind of this number.
-    #[must_use]
-    pub fn from_number(number: i32) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.number() == number)
-    }
-
-    /// What is counted.
-    #[must_use]
-    pub fn unit(self) -> Unit {
-        match self {
-            Self::RequestsPerMinute | Self::RequestsPerHour | Self::RequestsPerDay => Unit::Requests,
-            Self::TokensPerMinute | Self::TokenBudget => Unit::Tokens,
-            Self::CostBudget => Unit::Cost,
-        }
-    }
-
-    /// How many milliseconds a use counts, where the window slides; none for periods.
-    #[must_use]
-    pub fn span_ms(self) -> Option<u32> {
-        match self {
-            Self::RequestsPerMinute | Self::TokensPerMinute => Some(60_000),
-            Self::RequestsPerHour => Some(3_600_000),
-            Self::RequestsPerDay => Some(86_400_000),
-            Self::TokenBudget | Self::CostBudget => None,
-        }
-    }
 }
 
 impl TryFrom<wire::Limits> for Limits {
@@ -140,18 +68,5 @@ mod tests {
         assert_eq!(read(&[(6, 0)]).unwrap_err(), "limits.buckets.limit is 0");
         let none = wire::Limits { max_output_tokens: Some(0), ..wire::Limits::default() };
         assert_eq!(Limits::try_from(none).unwrap_err().to_string(), "limits.max_output_tokens is 0");
-    }
-
-    #[test]
-    fn kinds_are_those_of_the_wire() {
-        for kind in BucketKind::ALL {
-            let on_the_wire = wire::BucketKind::try_from(kind.number()).unwrap();
-            assert_eq!(
-                on_the_wire.as_str_name().replace("BUCKET_KIND_", "").replace('_', "").to_lowercase(),
-                format!("{kind:?}").to_lowercase()
-            );
-            let bucket = Bucket { kind, limit: 3 };
-            assert_eq!(read(&[(kind.number(), 3)]).unwrap().buckets, [bucket]);
-        }
     }
 }
