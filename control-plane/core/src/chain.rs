@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 pub use hash::{Hash, NotAHash};
 
 /// An entry, before it has a place in the chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// When, in Unix milliseconds.
     pub at_ms: i64,
