@@ -1,25 +1,23 @@
 //! A fleet of gateways and one control plane, by thousands of random schedules: messages are late or
 //! lost, streams break, gateways stop and die. Limits hold, and no record is lost or told twice.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::rc::Rc;
+use std::collections::{BTreeMap, BTreeSet};
 
 use latchkey_proto::ledger as wire;
-use latchkey_proto::window::Window;
-use wire::ledger_request::Kind;
 
-use super::tests::config;
 use super::*;
-use crate::account::{Account, Actual, Need, Owner, OwnerId, Reservation, Reserve, cancel, reserve, settle};
-use crate::price::{NanoUsd, Price};
-use crate::record::Record;
-use crate::ring::{Append, Ring, take_worker};
+use crate::account::{Need, Owner, OwnerId, Reserve, cancel, reserve};
+use crate::price::Price;
 use crate::snapshot::{Bucket, BucketKind, Limits, Unit};
-use crate::testing::{self, Memory};
 
+#[path = "simulation/gateway.rs"]
+mod gateway;
+#[path = "simulation/network.rs"]
+mod network;
 #[path = "simulation/server.rs"]
 mod server;
 
+use gateway::{Gateway, Live};
 use server::Server;
 
 const START: i64 = 1_700_000_000_000;
@@ -47,30 +45,6 @@ impl Random {
     }
 }
 
-/// A request under way.
-struct Live {
-    reservation: Reservation,
-    at_ms: i64,
-    worker: usize,
-}
-
-struct Gateway {
-    instance: u64,
-    /// Its clock is wrong by so much.
-    skew_ms: i64,
-    store: Rc<Memory>,
-    ledger: Ledger<Rc<Memory>>,
-    rings: Vec<Ring>,
-    live: Vec<Live>,
-    is_connected: bool,
-    streams: u32,
-    up: VecDeque<wire::Report>,
-    down: VecDeque<wire::LedgerResponse>,
-    notices: VecDeque<Vec<u8>>,
-    ticked_ms: i64,
-    appended: BTreeSet<String>,
-}
-
 struct World {
     random: Random,
     now_ms: i64,
@@ -88,69 +62,6 @@ struct World {
     instances: u64,
     requests: u64,
     refused: u64,
-}
-
-impl Gateway {
-    fn new(instance: u64, skew_ms: i64, now_ms: i64) -> Self {
-        let store = Rc::<Memory>::default();
-        let ledger =
-            Ledger::resume(Rc::clone(&store), Config { alone_for_ms: 0, away_after_ms: 3000, ..config() });
-        let mut gateway = Self {
-            instance,
-            skew_ms,
-            store,
-            ledger,
-            rings: Vec::new(),
-            live: Vec::new(),
-            is_connected: false,
-            streams: 0,
-            up: VecDeque::new(),
-            down: VecDeque::new(),
-            notices: VecDeque::new(),
-            ticked_ms: now_ms,
-            appended: BTreeSet::new(),
-        };
-        gateway.on(Event::Tick, now_ms);
-        gateway.rings = (0..2).map(|_| Ring::new(take_worker(&gateway.store).unwrap(), 8)).collect();
-        gateway
-    }
-
-    fn on(&mut self, event: Event, now_ms: i64) {
-        for effect in self.ledger.on(event, now_ms + self.skew_ms) {
-            match effect {
-                Effect::Send(wire::LedgerRequest { kind: Some(Kind::Report(report)) }) => {
-                    self.up.push_back(report)
-                }
-                Effect::Send(_) | Effect::Wake | Effect::Log(_) => {}
-            }
-        }
-    }
-
-    /// What its accounts hold, or have left.
-    fn left(&self) -> u64 {
-        let accounts = [APP, KEY].map(|owner| Account::read(&self.store, owner));
-        let lines = accounts.iter().flatten().flat_map(|(account, _)| &account.lines);
-        lines.map(|line| line.held + line.unused()).sum()
-    }
-
-    fn finish(
-        &mut self,
-        index: usize,
-        share: u64,
-        admitted: &mut Vec<((OwnerId, BucketKind, i64), i64, u64)>,
-        id: String,
-    ) {
-        let Live { reservation, at_ms, worker } = self.live.swap_remove(index);
-        let most = reservation.most();
-        let actual = Actual { tokens: most.tokens * share / 100, cost: NanoUsd(most.cost.0 * share / 100) };
-        let charges = settle(&self.store, reservation, actual);
-        admitted.extend(
-            charges.iter().map(|charge| ((charge.owner, charge.kind, charge.period), at_ms, charge.amount)),
-        );
-        let record = Record { request_id: id.clone(), charges, ..testing::record() };
-        assert_eq!(self.rings[worker].append(&self.store, record), Append::Appended);
-        self.appended.insert(id);
-    }
 }
 
 impl World {
@@ -341,131 +252,6 @@ impl World {
             self.requests += 1;
             gateway.finish(live, share, &mut self.admitted, format!("{}", self.requests));
         }
-    }
-
-    /// Delivers one message, in one of the directions.
-    fn carry(&mut self, index: usize) {
-        let gateway = &mut self.gateways[index];
-        if !gateway.is_connected {
-            return;
-        }
-        if self.random.one_in(2)
-            && let Some(response) = gateway.down.pop_front()
-        {
-            return gateway.on(Event::Response(response), self.now_ms);
-        }
-        if let Some(report) = gateway.up.pop_front() {
-            let response = self.server.answer(gateway.instance, report, self.now_ms, &mut self.random);
-            gateway.down.push_back(response);
-        }
-        for (instance, bucket) in std::mem::take(&mut self.server.recalls) {
-            let recall = wire::LedgerResponse { recalls: vec![bucket], ..wire::LedgerResponse::default() };
-            let to =
-                self.gateways.iter_mut().find(|gateway| gateway.instance == instance && gateway.is_connected);
-            to.into_iter().for_each(|gateway| gateway.down.push_back(recall.clone()));
-        }
-    }
-
-    /// What the server has not read yet may still reach it later; what it has answered is lost.
-    fn cut(&mut self, index: usize) {
-        let gateway = &mut self.gateways[index];
-        if !gateway.is_connected {
-            return;
-        }
-        gateway.is_connected = false;
-        let left = gateway.up.drain(..).map(|report| (gateway.instance, gateway.streams, report));
-        let left: Vec<_> = left.take(self.random.below(4) as usize).collect();
-        self.strays.extend(left);
-        gateway.down.clear();
-        gateway.on(Event::Closed, self.now_ms);
-    }
-
-    fn reconnect(&mut self, index: usize) {
-        let gateway = &mut self.gateways[index];
-        if !gateway.is_connected {
-            gateway.is_connected = true;
-            gateway.streams += 1;
-            gateway.up.clear();
-            gateway.on(Event::Connected, self.now_ms);
-        }
-    }
-
-    fn stray(&mut self) {
-        if !self.strays.is_empty() {
-            let (instance, stream, report) = self.strays.remove(0);
-            let asks = report.leases.iter().any(|lease| lease.want > 0);
-            let is_back =
-                self.gateways.iter().any(|gateway| gateway.instance == instance && gateway.streams > stream);
-            if asks && is_back {
-                self.misled.insert(instance);
-            }
-            self.server.answer(instance, report, self.now_ms, &mut self.random);
-        }
-    }
-
-    /// The process dies: what was under way may have used all that was reserved.
-    fn kill(&mut self, index: usize) {
-        if self.random.one_in(2) {
-            return;
-        }
-        self.cut(index);
-        let started = self.start();
-        let died = std::mem::replace(&mut self.gateways[index], started);
-        for live in died.live {
-            let held = live.reservation.held().iter().filter(|held| held.kind.unit() != Unit::Requests);
-            self.admitted
-                .extend(held.map(|held| ((held.owner, held.kind, held.period), live.at_ms, held.amount)));
-        }
-    }
-
-    fn pass(&mut self, ms: i64) {
-        self.now_ms += ms;
-        for gateway in &mut self.gateways {
-            // A process that was stopped for long has missed its ticks.
-            let due = ((self.now_ms - gateway.ticked_ms) / 100).min(15);
-            for _ in 0..due {
-                gateway.on(Event::Tick, self.now_ms);
-                gateway.ticked_ms = self.now_ms;
-            }
-        }
-    }
-
-    /// Everything comes to its end.
-    fn heal(&mut self) {
-        while !self.strays.is_empty() {
-            self.stray();
-        }
-        for round in 0..40 {
-            for index in 0..self.gateways.len() {
-                self.reconnect(index);
-                while !self.gateways[index].live.is_empty() && round == 0 {
-                    self.end(index);
-                    // Rings are small.
-                    for _ in 0..8 {
-                        self.carry(index);
-                    }
-                    self.pass(100);
-                }
-                for _ in 0..4 {
-                    self.carry(index);
-                }
-            }
-            self.pass(100);
-            if round > 10 && self.is_quiet() {
-                return;
-            }
-        }
-    }
-
-    /// Whether nothing is under way, and nothing left.
-    fn is_quiet(&self) -> bool {
-        self.gateways.iter().all(|gateway| {
-            gateway.up.is_empty()
-                && gateway.left() == 0
-                && gateway.appended.is_subset(&self.server.records)
-                && (self.misled.contains(&gateway.instance)
-                    || self.server.outstanding_of(gateway.instance, self.now_ms) == 0)
-        })
     }
 
     fn check(&self, seed: u64) {

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{BucketKind, OwnerId, Random, Window, wire};
+use latchkey_proto::ledger as wire;
+use latchkey_proto::window::Window;
+
+use super::{BucketKind, OwnerId, Random};
 
 /// A gateway adds to the time of its lease what it took to ask; the server adds this to be sure.
 const MARGIN_MS: i64 = 500;
