@@ -130,6 +130,12 @@ on_both! {
         assert_eq!(admin.refused(409).0, "too_many_keys", "the same check for admins");
         test.with(&token, "POST", &format!("{path}/{}/revoke", created[0]), None).await.expect(StatusCode::OK);
         create("e".to_owned()).await.expect(StatusCode::CREATED);
+        let bob = test.user("bob@acme.com").await;
+        let path = format!("/apps/{}/keys", id(&app));
+        let for_bob = |name: &str| test.post(&path, json!({"user_id": bob, "name": name}));
+        let (a, b, c, d) = tokio::join!(for_bob("a"), for_bob("b"), for_bob("c"), for_bob("d"));
+        let made = [a, b, c, d].into_iter().filter(|answer| answer.status == StatusCode::CREATED).count();
+        assert_eq!(made, 2, "however admins hurry");
     }
 }
 
