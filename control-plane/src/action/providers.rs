@@ -82,7 +82,7 @@ pub async fn update(
     edit: ProviderEdit,
 ) -> Result<Provider, Refusal> {
     let mut provider = tx.provider(name).await?.ok_or(Refusal::NotFound("provider"))?;
-    let before = edited(&provider);
+    let before = provider.clone();
     provider.kind = edit.kind.unwrap_or(provider.kind);
     provider.base_url = edit.base_url.unwrap_or(provider.base_url);
     provider.enabled = edit.enabled.unwrap_or(provider.enabled);
@@ -95,10 +95,13 @@ pub async fn update(
     if provider.cluster.is_some() && provider.sealed_credential.is_some() {
         return Err(Refusal::field("credential", CLUSTER_BRINGS_CREDENTIAL));
     }
+    if provider == before {
+        return Ok(provider);
+    }
     provider.updated_at = context.world.now();
     tx.update_provider(&provider).await?;
     tx.catalogue_revision(context.world).await?;
-    let paths = changed(&before, &edited(&provider));
+    let paths = changed(&edited(&before), &edited(&provider));
     context.audit(tx, done("provider.updated", &provider, json!({ "changed": paths })));
     Ok(provider)
 }

@@ -4,11 +4,9 @@ use latchkey_core::access::SelfService;
 use latchkey_core::invalid::{FieldError, Invalid};
 use latchkey_core::name::Name;
 use latchkey_core::settings::AppSettings;
-use serde_json::json;
 use uuid::Uuid;
 
 use super::apps::save::Saved;
-use super::audit::Done;
 use super::{Context, Refusal, apps};
 use crate::store::Tx;
 use crate::store::apps::App;
@@ -33,7 +31,6 @@ pub async fn update(
     named: &Named,
     edit: impl FnOnce(&mut SelfService) + Send,
 ) -> Result<App, Refusal> {
-    let before = tx.app(id).await?.ok_or(Refusal::NotFound("app"))?.settings.self_service;
     // Who deletes a group takes it too, so that one waits for the other.
     tx.revision(context.world).await?;
     refuse_unknown(tx, named).await?;
@@ -42,13 +39,6 @@ pub async fn update(
         check(&settings.self_service)
     };
     let Saved { app, .. } = apps::update::update(tx, context, id, edit).await?;
-    let after = &app.settings.self_service;
-    if *after != before {
-        let data = json!({ "before": before, "after": after });
-        let (action, name) = ("app.self_service_updated", app.name.as_str());
-        context
-            .audit(tx, Done { action, kind: "app", id: app.id.to_string(), name, app: Some(app.id), data });
-    }
     Ok(app)
 }
 

@@ -15,6 +15,8 @@ on_both! {
         assert!(![created, read, list].iter().any(|shown| shown.to_string().contains("sk-secret-1")));
         let edited = test.patch("/providers/openai", json!({"credential": null})).await.expect(StatusCode::OK);
         assert_eq!(edited["has_credential"], false);
+        test.patch("/providers/openai", json!({"kind": "openai", "credential": null})).await.expect(StatusCode::OK);
+        assert_eq!(test.audited_of("openai").await, ["provider.created", "provider.updated"], "nothing differed");
     }
 }
 

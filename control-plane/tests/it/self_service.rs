@@ -159,7 +159,12 @@ on_both! {
         test.patch(&path, json!({"name": "x"})).await.expect(StatusCode::OK);
         let read = test.get(&format!("{path}/self-service")).await.expect(StatusCode::OK);
         assert_eq!(read["access"]["viewer"]["mode"], "everyone");
-        assert_eq!(test.audited_of(&id(&app)).await.iter().filter(|action| *action == "app.self_service_updated").count(), 1);
+        assert_eq!(test.audited_of(&id(&app)).await, ["app.created", "app.self_service_updated", "app.updated"]);
+        let told = test.column("SELECT data FROM audit WHERE action = 'app.self_service_updated'").await;
+        let told: serde_json::Value = serde_json::from_str(&told[0]).unwrap();
+        assert_eq!((&told["version"], &told["changes"]), (&json!(2), &json!([
+            {"path": "self_service.access.viewer.mode", "before": "disabled", "after": "everyone"},
+        ])));
         test.act(&format!("{path}/revoke")).await.expect(StatusCode::OK);
         let refused = test.patch(&format!("{path}/self-service"), json!({"most_keys_per_user": 1})).await;
         assert_eq!(refused.refused(409).0, "revoked");

@@ -122,10 +122,10 @@ async fn record(
     origin: Origin,
     changes: &[Change],
 ) -> Result<i64, Refusal> {
-    let (operation, change_request, action) = match origin {
-        Origin::Edit => (Operation::of(changes), None, "app.updated"),
-        Origin::Request(id) => (Operation::of(changes), Some(id), "app.updated"),
-        Origin::Rollback(_) => (Operation::Rollback, None, "app.rolled_back"),
+    let (operation, change_request) = match origin {
+        Origin::Edit => (Operation::of(changes), None),
+        Origin::Request(id) => (Operation::of(changes), Some(id)),
+        Origin::Rollback(_) => (Operation::Rollback, None),
     };
     let new = NewVersion { app, operation, actor: context.actor, change_request, changes };
     let version = tx.insert_version(new).await?;
@@ -135,6 +135,15 @@ async fn record(
         Origin::Edit => {}
         Origin::Request(id) => data["change_request_id"] = json!(id),
         Origin::Rollback(to) => data["to"] = json!(to),
+    }
+    let action = match operation {
+        Operation::Rollback => "app.rolled_back",
+        Operation::SelfService => "app.self_service_updated",
+        _ => "app.updated",
+    };
+    if operation == Operation::SelfService {
+        // Who was granted what, and who no longer is.
+        data["changes"] = json!(changes);
     }
     context.audit(tx, Done::to_app(action, app, data));
     Ok(version)
