@@ -7,7 +7,6 @@ pub mod save;
 pub mod switch;
 pub mod update;
 
-use latchkey_core::access::Access;
 use latchkey_core::invalid::{FieldError, Invalid};
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::{AppSettings, CredentialMode};
@@ -33,36 +32,6 @@ async fn refuse_unknown_names(tx: &mut Tx, settings: &AppSettings) -> Result<(),
                 let message =
                     format!("there is no model `{name}`: create it first, or use a pattern with `*`");
                 invalid.0.push(FieldError::new(format!("allowed_models[{i}]"), message));
-            }
-        }
-    }
-    invalid.into_result().map_err(Refusal::from)
-}
-
-/// Refuses people and groups that do not exist.
-async fn refuse_unknown_subjects(tx: &mut Tx, access: &Access) -> Result<(), Refusal> {
-    let mut invalid = Invalid::default();
-    let Access { viewer, settings_request, key_visibility, all_logs } = access;
-    let rules = [
-        ("viewer", viewer),
-        ("settings_request", settings_request),
-        ("key_visibility", key_visibility),
-        ("all_logs", all_logs),
-    ];
-    for (capability, rule) in rules {
-        for (list, subjects) in [("allow", &rule.allow), ("exceptions", &rule.exceptions)] {
-            let path = format!("self_service.access.{capability}.{list}");
-            for (i, id) in subjects.users.iter().enumerate() {
-                if !tx.has_user(*id).await? {
-                    let message = format!("there is no user {id}");
-                    invalid.0.push(FieldError::new(format!("{path}.users[{i}]"), message));
-                }
-            }
-            for (i, id) in subjects.groups.iter().enumerate() {
-                if !tx.has_group(*id).await? {
-                    let message = format!("there is no group {id}");
-                    invalid.0.push(FieldError::new(format!("{path}.groups[{i}]"), message));
-                }
             }
         }
     }

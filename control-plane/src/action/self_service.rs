@@ -1,6 +1,6 @@
 //! What users may do with an app by themselves.
 
-use latchkey_core::access::SelfService;
+use latchkey_core::access::{Access, SelfService};
 use latchkey_core::invalid::{FieldError, Invalid};
 use latchkey_core::name::Name;
 use latchkey_core::settings::AppSettings;
@@ -18,6 +18,40 @@ pub struct Named {
     pub users: Vec<(String, Uuid)>,
     /// Ids of smart groups.
     pub groups: Vec<(String, Uuid)>,
+}
+
+impl Named {
+    /// Whom the rules at `path` name.
+    #[must_use]
+    pub fn by(access: &Access, path: &str) -> Self {
+        let Access { viewer, settings_request, key_visibility, all_logs } = access;
+        let rules = [
+            ("viewer", viewer),
+            ("settings_request", settings_request),
+            ("key_visibility", key_visibility),
+            ("all_logs", all_logs),
+        ];
+        let mut named = Self::default();
+        for (capability, rule) in rules {
+            for (list, subjects) in [("allow", &rule.allow), ("exceptions", &rule.exceptions)] {
+                let path = format!("{path}.{capability}.{list}");
+                named.add(&path, subjects.users.iter().copied(), subjects.groups.iter().copied());
+            }
+        }
+        named
+    }
+
+    /// Adds those of the list at `path`.
+    pub fn add(
+        &mut self,
+        path: &str,
+        users: impl IntoIterator<Item = Uuid>,
+        groups: impl IntoIterator<Item = Uuid>,
+    ) {
+        let each = |kind: &str, (i, id): (usize, Uuid)| (format!("{path}.{kind}[{i}]"), id);
+        self.users.extend(users.into_iter().enumerate().map(|user| each("users", user)));
+        self.groups.extend(groups.into_iter().enumerate().map(|group| each("groups", group)));
+    }
 }
 
 /// Edits an app's self-service settings. Whom `edit` names must exist.

@@ -124,20 +124,6 @@ impl Tx {
     }
 }
 
-impl Tx {
-    /// Whether there is a smart group with this id.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn has_group(&mut self, id: Uuid) -> sqlx::Result<bool> {
-        let row = sqlx::query("SELECT id FROM groups WHERE id = $1")
-            .bind(id.to_string())
-            .fetch_optional(&mut *self.inner)
-            .await?;
-        Ok(row.is_some())
-    }
-}
-
 fn member(user: Uuid, rows: &[AnyRow]) -> sqlx::Result<Option<Member>> {
     let Some(first) = rows.first() else { return Ok(None) };
     let is_active = first.optional_time("deactivated_at")?.is_none();

@@ -10,11 +10,12 @@ use latchkey_core::status::{Final, Status};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{keeps_app_key, refuse_unknown_names, refuse_unknown_subjects};
+use super::{keeps_app_key, refuse_unknown_names};
 use crate::action::access::{self, Scope};
 use crate::action::audit::Done;
 use crate::action::change_requests;
 use crate::action::keys::rotate;
+use crate::action::self_service::{Named, refuse_unknown};
 use crate::action::{Context, Issued, Refusal};
 use crate::store::Tx;
 use crate::store::apps::App;
@@ -109,7 +110,7 @@ pub(in crate::action) async fn refuse_impossible(
     }
     refuse_unknown_names(tx, settings).await?;
     if settings.self_service.access != before.settings.self_service.access {
-        refuse_unknown_subjects(tx, &settings.self_service.access).await?;
+        refuse_unknown(tx, &Named::by(&settings.self_service.access, "self_service.access")).await?;
     }
     Ok(())
 }

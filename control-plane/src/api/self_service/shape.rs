@@ -157,13 +157,8 @@ impl EditSelfService {
         for (capability, rule) in rules {
             let Some(rule) = rule else { continue };
             for (list, subjects) in [("allow", &rule.allow), ("exceptions", &rule.exceptions)] {
-                let with_paths = |kind: &str, ids: &[Uuid]| {
-                    let path =
-                        |(i, id): (usize, &Uuid)| (format!("access.{capability}.{list}.{kind}[{i}]"), *id);
-                    ids.iter().enumerate().map(path).collect::<Vec<_>>()
-                };
-                named.users.extend(with_paths("users", &subjects.users));
-                named.groups.extend(with_paths("groups", &subjects.groups));
+                let path = format!("access.{capability}.{list}");
+                named.add(&path, subjects.users.iter().copied(), subjects.groups.iter().copied());
             }
         }
         named
