@@ -101,6 +101,14 @@ impl Configuration {
     }
 }
 
+/// Where two things differ, as versions tell it of configurations: names of fields, never values.
+#[must_use]
+pub fn changed(before: &Value, after: &Value) -> Vec<Path> {
+    let mut changes = Vec::new();
+    compare(&mut Vec::new(), Some(before), Some(after), &mut changes);
+    changes.into_iter().map(|change| change.path).collect()
+}
+
 impl Change {
     /// The change, with what looks like a secret taken out.
     #[must_use]

@@ -1,8 +1,7 @@
 //! What the audit log is told.
 
 use latchkey_core::chain::Entry;
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{By, Context};
@@ -77,35 +76,5 @@ impl Context<'_> {
     /// As [`By::audit`].
     pub fn audit(&self, tx: &mut Tx, done: Done<'_>) {
         self.by().audit(tx, done);
-    }
-}
-
-/// The paths at which two things differ, such as `limits.budget.usd`: names of fields, never values.
-/// Free JSON and lists are compared as a whole.
-#[must_use]
-pub fn changed(before: &impl Serialize, after: &impl Serialize) -> Vec<String> {
-    let value = |thing: Result<Value, _>| thing.unwrap_or_default();
-    let (before, after) = (value(serde_json::to_value(before)), value(serde_json::to_value(after)));
-    let mut paths = Vec::new();
-    differences("", &before, &after, &mut paths);
-    paths
-}
-
-fn differences(path: &str, before: &Value, after: &Value, paths: &mut Vec<String>) {
-    if before == after {
-        return;
-    }
-    let nothing = Map::new();
-    let (old, new) = match (before, after) {
-        (Value::Object(old), Value::Object(new)) if path != "metadata" => (old, new),
-        (Value::Object(old), Value::Null) if path != "metadata" && !old.is_empty() => (old, &nothing),
-        (Value::Null, Value::Object(new)) if path != "metadata" && !new.is_empty() => (&nothing, new),
-        _ => return paths.push(path.to_owned()),
-    };
-    let names = old.keys().chain(new.keys().filter(|name| !old.contains_key(*name)));
-    for name in names {
-        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-        let of = |values: &Map<String, Value>| values.get(name).cloned().unwrap_or_default();
-        differences(&path, &of(old), &of(new), paths);
     }
 }

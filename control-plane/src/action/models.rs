@@ -1,12 +1,13 @@
 //! Models.
 
 use latchkey_core::catalogue::{self, Price};
+use latchkey_core::change::changed;
 use latchkey_core::invalid::Invalid;
 use latchkey_core::name::ModelName;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::audit::{Done, changed};
+use super::audit::Done;
 use super::{Context, Refusal, taken};
 use crate::store::Tx;
 use crate::store::models::Model;

@@ -1,5 +1,6 @@
 //! Providers.
 
+use latchkey_core::change::changed;
 use latchkey_core::invalid::Invalid;
 use latchkey_core::name::Slug;
 use latchkey_core::provider::{BadUrl, BaseUrl, ProviderKind, is_credential};
@@ -7,7 +8,7 @@ use latchkey_core::selection::Selection;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
-use super::audit::{Done, changed};
+use super::audit::Done;
 use super::{Context, Refusal, taken};
 use crate::seal::Purpose;
 use crate::store::Tx;

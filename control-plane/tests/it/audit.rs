@@ -83,7 +83,7 @@ on_both! {
             r#"app.updated Help Bot: {"changed":["limits.budget","limits.requests_per_minute","metadata.secret","mode","name"],"operation":"update_config","version":2}"#,
             r#"app.mode_switched Help Bot: {"from":"shared","to":"named"}"#,
             r#"key.created Alice local dev: {"expires_at":null,"of":"user"}"#,
-            r#"key.updated desk: {"changed":["limits.requests_per_minute","name"],"of":"user"}"#,
+            r#"key.updated desk: {"changed":["limits","name"],"of":"user"}"#,
             r#"key.value_shown desk: {"of":"user"}"#,
             r#"key.value_shown Support Bot: {"of":"app"}"#,
             r#"key.rotated desk: {"grace_seconds":60,"of":"user"}"#,

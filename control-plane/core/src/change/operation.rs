@@ -88,7 +88,7 @@ impl std::str::FromStr for Operation {
     type Err = NotAnOperation;
 
     fn from_str(word: &str) -> Result<Self, NotAnOperation> {
-        let all = Self::ALL.into_iter();
-        all.into_iter().find(|known| known.as_str() == word).ok_or_else(|| NotAnOperation(word.to_owned()))
+        let mut all = Self::ALL.into_iter();
+        all.find(|known| known.as_str() == word).ok_or_else(|| NotAnOperation(word.to_owned()))
     }
 }

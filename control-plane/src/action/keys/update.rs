@@ -1,6 +1,7 @@
 //! Editing a named key.
 
 use jiff::Timestamp;
+use latchkey_core::change::changed;
 use latchkey_core::delegation::{self, Grant};
 use latchkey_core::limits::EditLimits;
 use latchkey_core::name::Name;
@@ -8,7 +9,7 @@ use latchkey_core::status::{Final, Status};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::action::audit::{Done, changed};
+use crate::action::audit::Done;
 use crate::action::{Context, Refusal};
 use crate::store::Tx;
 use crate::store::keys::Key;
