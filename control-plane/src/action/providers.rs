@@ -113,6 +113,8 @@ pub async fn update(
 /// There is no such provider, or models or apps refer to it.
 pub async fn delete(tx: &mut Tx, context: Context<'_>, name: &str) -> Result<(), Refusal> {
     let provider = tx.provider(name).await?.ok_or(Refusal::NotFound("provider"))?;
+    // Who refers to it takes a revision too, so that one waits for the other.
+    tx.catalogue_revision(context.world).await?;
     let models = tx.count_models_of(name).await?;
     if models > 0 {
         return Err(Refusal::conflict(
@@ -129,7 +131,6 @@ pub async fn delete(tx: &mut Tx, context: Context<'_>, name: &str) -> Result<(),
         return Err(Refusal::conflict("in_use", format!("these apps allow it by name: {}", apps.join(", "))));
     }
     tx.delete_provider(name).await?;
-    tx.catalogue_revision(context.world).await?;
     context.audit(tx, done("provider.deleted", &provider, json!({})));
     Ok(())
 }

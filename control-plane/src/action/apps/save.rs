@@ -67,15 +67,11 @@ pub async fn save(
     if changes.is_empty() {
         return Ok(Saved { app: before, issued: None, version: None });
     }
+    // Who deletes what the settings name takes it too, so that one waits for the other.
+    let revision = tx.revision(context.world).await?;
     refuse_impossible(tx, context.world, &before, &settings).await?;
     let (mode, before_service) = (before.settings.mode, before.settings.self_service.clone());
-    let app = App {
-        name,
-        settings,
-        updated_at: context.world.now(),
-        revision: tx.revision(context.world).await?,
-        ..before
-    };
+    let app = App { name, settings, updated_at: context.world.now(), revision, ..before };
     tx.update_app(&app).await?;
     let version = record(tx, context, &app, origin, &changes).await?;
     if app.settings.mode != mode {
