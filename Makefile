@@ -7,6 +7,7 @@ export LATCHKEY_WASM ?= $(TARGET)/wasm/wasm32-unknown-unknown/wasm/latchkey_filt
 export LATCHKEY_ENVOY ?= $(TARGET)/envoy/envoy
 export LATCHKEY_PYTHON ?= $(TARGET)/venv/bin/python
 export LATCHKEY_OIDC_PROVIDER ?= $(TARGET)/oidc/server.mjs
+export LATCHKEY_AXE ?= $(TARGET)/axe/node_modules/axe-core/axe.min.js
 
 .DEFAULT_GOAL := help
 .PHONY: help build filter envoy install up test bench check fmt
@@ -34,7 +35,7 @@ test: install build check ## Install what the tests need, and run them all
 	tests/with-postgres.sh cargo nextest run --workspace
 
 bench: export LATCHKEY_BIN = $(TARGET)/release/latchkey
-bench: filter envoy ## Measure the gateway against a plain Envoy
+bench: filter envoy ## Measure the gateway against a plain Envoy, and the pages of the portal
 	cargo build --release --package latchkey
 	tests/with-postgres.sh cargo bench --package latchkey-tests --bench gateway
 

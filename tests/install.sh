@@ -24,27 +24,32 @@ compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresq
 python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
 command -v node >/dev/null || packages+=(nodejs)
 command -v npm >/dev/null || packages+=(npm)
+command -v chromium >/dev/null || packages+=(chromium)
 [[ ${#packages[@]} == 0 ]] || apt_install "${packages[@]}"
 
 venv=$target/venv
-wanted=$(cat tests/sdk/requirements.txt tests/api/requirements.txt)
+requirements=(tests/{sdk,api,portal}/requirements.txt)
+wanted=$(cat "${requirements[@]}")
 if [[ $wanted != "$(cat "$venv/requirements.txt" 2>/dev/null)" ]]; then
   echo "installing into $venv: $(tr '\n' ' ' <<<"$wanted")"
   python3 -m venv --clear "$venv"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-    -r tests/sdk/requirements.txt -r tests/api/requirements.txt
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${requirements[@]/#/--requirement=}"
   echo "$wanted" >"$venv/requirements.txt"
 fi
 
-oidc=$target/oidc
-if ! cmp -s tests/oidc/package-lock.json "$oidc/installed.json"; then
-  echo "installing into $oidc: oidc-provider, an OpenID provider, from npm"
-  mkdir -p "$oidc"
-  cp tests/oidc/package.json tests/oidc/package-lock.json "$oidc/"
-  npm ci --prefix "$oidc" --silent --no-audit --no-fund
-  cp tests/oidc/package-lock.json "$oidc/installed.json"
-fi
-cp tests/oidc/server.mjs "$oidc/"
+npm_install() {
+  local folder=$target/$1
+  cmp -s "tests/$1/package-lock.json" "$folder/installed.json" && return
+  echo "installing into $folder: $2, from npm"
+  mkdir -p "$folder"
+  cp "tests/$1/package.json" "tests/$1/package-lock.json" "$folder/"
+  npm ci --prefix "$folder" --silent --no-audit --no-fund
+  cp "tests/$1/package-lock.json" "$folder/installed.json"
+}
+
+npm_install oidc 'oidc-provider, an OpenID provider'
+cp tests/oidc/server.mjs "$target/oidc/"
+npm_install axe 'axe-core, an accessibility checker'
 
 cargo_install cargo-nextest 0.9.143
 cargo_install cargo-deny 0.20.2

@@ -17,6 +17,7 @@
 //! ```
 
 pub mod load;
+pub mod portal;
 pub mod provider;
-pub mod sdk;
+pub mod python;
 pub mod stack;

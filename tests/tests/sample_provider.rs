@@ -1,7 +1,7 @@
 //! The official SDKs take the sample provider for the real thing.
 
 use latchkey_tests::provider::Provider;
-use latchkey_tests::sdk;
+use latchkey_tests::python;
 use serde_json::{Value, json};
 
 const KEY: &str = "sk-provider";
@@ -14,7 +14,7 @@ async fn openai(script: &str, variables: &[(&str, &str)]) -> Value {
     let provider = provider().await;
     let url = provider.url();
     let own = [("OPENAI_BASE_URL", url.as_str()), ("OPENAI_API_KEY", KEY)];
-    sdk::run(script, &[&own, variables].concat()).await.unwrap()
+    python::run(&format!("sdk/{script}"), &[&own, variables].concat()).await.unwrap()
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn messages_like_anthropic() {
     let url = provider.url();
     let base = url.strip_suffix("/v1").unwrap();
     let seen =
-        sdk::run("messages.py", &[("ANTHROPIC_BASE_URL", base), ("ANTHROPIC_API_KEY", KEY)]).await.unwrap();
+        python::run("sdk/messages.py", &[("ANTHROPIC_BASE_URL", base), ("ANTHROPIC_API_KEY", KEY)]).await.unwrap();
     let expected = json!({
         "text": "You said: hello", "usage": [2, 4], "streamed": "You said: hello", "streamed_usage": [2, 4],
         "call": { "name": "get_weather", "input": { "city": "sample" } }, "stop_reason": "tool_use",

@@ -20,6 +20,7 @@ mod load;
 mod lookups;
 mod metered;
 mod overhead;
+mod pages;
 mod race;
 mod report;
 mod statistics;
@@ -68,6 +69,12 @@ struct Arguments {
     /// Records sent to the control plane.
     #[arg(long, default_value_t = 300_000)]
     records: u64,
+    /// Apps that the portal shows.
+    #[arg(long, default_value_t = 1_000)]
+    shown_apps: u64,
+    /// Records that the portal shows.
+    #[arg(long, default_value_t = 1_000_000)]
+    shown_records: u64,
     /// Said by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
@@ -84,6 +91,7 @@ enum Figure {
     Active,
     Lease,
     Ingest,
+    Pages,
 }
 
 impl Arguments {
@@ -136,7 +144,7 @@ async fn keys(arguments: &Arguments, provider: &Fixed) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What measuring, limiting and recording requests costs.
+/// What measuring, limiting and recording requests costs, and looking at it.
 async fn usage(arguments: &Arguments, provider: &Fixed) -> anyhow::Result<()> {
     if arguments.wants(Figure::Metered) || arguments.wants(Figure::Stream) {
         let mut system = System::start_metered(provider, FEW).await?;
@@ -157,6 +165,9 @@ async fn usage(arguments: &Arguments, provider: &Fixed) -> anyhow::Result<()> {
     }
     if arguments.wants(Figure::Ingest) {
         ingest::measure(arguments.records).await?.print();
+    }
+    if arguments.wants(Figure::Pages) {
+        pages::measure(arguments.shown_apps, arguments.shown_records).await?.print();
     }
     Ok(())
 }

@@ -65,6 +65,18 @@ impl Api {
         Self { token: token.to_owned(), ..self.clone() }
     }
 
+    /// Where it is; the portal is there too.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What it is asked with.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     /// Reads a resource.
     ///
     /// # Errors

@@ -34,7 +34,7 @@ pub fn envoy() -> anyhow::Result<PathBuf> {
     locate("LATCHKEY_ENVOY", "envoy/envoy")
 }
 
-/// The Python that has the official SDKs: `LATCHKEY_PYTHON`.
+/// The Python that has the official SDKs and drives the browser: `LATCHKEY_PYTHON`.
 ///
 /// # Errors
 /// When it was not installed.
@@ -42,8 +42,21 @@ pub fn python() -> anyhow::Result<PathBuf> {
     locate("LATCHKEY_PYTHON", "venv/bin/python")
 }
 
+/// The accessibility checker: `LATCHKEY_AXE`.
+///
+/// # Errors
+/// When it was not installed.
+pub fn axe() -> anyhow::Result<PathBuf> {
+    locate("LATCHKEY_AXE", "axe/node_modules/axe-core/axe.min.js")
+}
+
+/// Where builds and tests leave what they make.
+#[must_use]
+pub fn target() -> PathBuf {
+    root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
+}
+
 fn locate(variable: &str, default: &str) -> anyhow::Result<PathBuf> {
-    let target = || root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()));
     let path = std::env::var_os(variable).map_or_else(|| target().join(default), |path| root().join(path));
     ensure!(path.exists(), "{} is not there: run `make build`, or set {variable}", path.display());
     Ok(path)

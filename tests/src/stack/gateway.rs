@@ -16,7 +16,7 @@ use super::answer::Answer;
 use super::child::{Output, Process};
 use super::port::Port;
 use super::{artifacts, end_of, text, wait};
-use crate::sdk;
+use crate::python;
 
 /// What an Envoy is started with.
 #[derive(Clone, Debug)]
@@ -294,7 +294,7 @@ impl Gateway {
             ("ANTHROPIC_BASE_URL", &anthropic),
             ("ANTHROPIC_API_KEY", key),
         ];
-        sdk::run(script, &[&own, variables].concat()).await
+        python::run(&format!("sdk/{script}"), &[&own, variables].concat()).await
     }
 
     /// What Envoy's admin interface says at a path.

@@ -1,4 +1,4 @@
-//! Runs the scripts in `tests/sdk`, which use the official SDKs as anyone would.
+//! Runs Python scripts of this folder, with what `tests/install.sh` has installed.
 
 use std::process::Stdio;
 
@@ -9,12 +9,12 @@ use tokio::process::Command;
 use crate::stack::artifacts;
 
 /// Runs a script and reads the JSON that it prints last. The variables are added to its
-/// environment: `OPENAI_BASE_URL` and `OPENAI_API_KEY` are what it needs.
+/// environment.
 ///
 /// # Errors
 /// When the script fails; then with what it wrote to its standard error.
 pub async fn run(script: &str, variables: &[(&str, &str)]) -> anyhow::Result<Value> {
-    let path = artifacts::root().join("tests/sdk").join(script);
+    let path = artifacts::root().join("tests").join(script);
     let output = Command::new(artifacts::python()?)
         .arg(&path)
         .envs(variables.iter().copied())
