@@ -25,9 +25,12 @@ document.addEventListener('securitypolicyviolation', (event) =>
 BYTES = """() => [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
   .reduce((sum, entry) => sum + entry.decodedBodySize, 0)"""
 
-TOO_WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] :
-  [...document.querySelectorAll('body *')].filter((element) => element.getBoundingClientRect().right > innerWidth)
-    .slice(0, 3).map((element) => element.outerHTML.slice(0, 120))"""
+TOO_WIDE = """() => {
+  const beyond = (element) => element.getBoundingClientRect().right > innerWidth;
+  const inmost = (element) => beyond(element) && ![...element.children].some(beyond);
+  return document.documentElement.scrollWidth <= innerWidth ? [] :
+    [...document.querySelectorAll('body *')].filter(inmost).slice(0, 3).map((element) => element.outerHTML.slice(0, 120));
+}"""
 
 AUDIT = """(rules) => axe.run({ runOnly: rules, resultTypes: ['violations'], preload: false }).then(({ violations }) =>
   violations.flatMap(({ id, nodes }) => nodes.slice(0, 3).map((node) =>

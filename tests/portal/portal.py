@@ -1,6 +1,7 @@
 """People with browsers, and the system that they use. A story is a script that begins with `story()`."""
 
 import os
+import re
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import httpx
 from openai import OpenAI
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 PORTAL = os.environ["LATCHKEY_PORTAL_URL"]
 GATEWAY = os.environ["LATCHKEY_GATEWAY_URL"]
@@ -95,7 +96,8 @@ class Latchkey:
 
     def stranger(self, **options) -> Page:
         """A page of a browser of its own, signed in as nobody. Whatever goes wrong in it fails the story."""
-        context = self.browser.new_context(base_url=PORTAL, locale="en-GB", timezone_id="Europe/Paris", **options)
+        usual = {"locale": "en-GB", "timezone_id": "Europe/Paris", "reduced_motion": "reduce"}
+        context = self.browser.new_context(base_url=PORTAL, **usual | options)
         context.set_default_timeout(PATIENCE_MS)
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         self._listen(context)
@@ -113,19 +115,25 @@ class Latchkey:
         return OpenAI(base_url=f"{GATEWAY}/v1", api_key=key, max_retries=0)
 
     def _listen(self, context: BrowserContext):
-        context.on("console", lambda message: message.type == "error" and self._complain(message.text, message.page))
+        context.on("console", self._hear)
         context.on("weberror", lambda error: self._complain(str(error.error), error.page))
 
+    def _hear(self, message: ConsoleMessage):
+        # A page that refuses something has the status of a refusal.
+        refusal = message.page and message.location["url"] == message.page.url
+        if message.type == "error" and not refusal:
+            self._complain(message.text, message.page)
+
     def _complain(self, text: str, page: Page | None):
-        self.complaints.append(f"{text} (at {page.url if page else 'a page that was closed'}: {self.step})")
+        self.complaints.append(f"{text} (at {page.url if page else 'a page that was closed'}, where {self.step})")
 
 
 def sign_in(page: Page, person: Person):
     """Fills the form that is on the page."""
-    page.get_by_label("Email").fill(person.email)
+    page.get_by_label("E-mail address").fill(person.email)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in", exact=True).click()
-    expect(page).not_to_have_url(lambda url: "/sign-in" in url)
+    expect(page).not_to_have_url(re.compile("/sign-in"))
 
 
 @contextmanager

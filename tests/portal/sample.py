@@ -207,7 +207,7 @@ def _month(database: str, people: dict[str, Person], apps: dict[str, dict]):
     sums, records = [], []
     for name, scale in {"Support Bot": 900, "Data Platform": 2_400, "Checkout Assistant": 120, "Meeting Notes": 40}.items():
         app = apps[name]
-        for back in range(30):
+        for back in range(1, 31):
             weekend = 0.3 if (now // DAY_MS - back) % 7 in (2, 3) else 1
             for model, input_tokens, nano_usd in [("gpt-4o-mini", 800, 150), ("gpt-4o", 450, 2_500)]:
                 for user in users if app["mode"] == "named" else [""]:
