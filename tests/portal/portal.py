@@ -3,12 +3,14 @@
 import os
 import re
 import sys
+import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from openai import OpenAI
+from openai import APIStatusError, OpenAI
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 PORTAL = os.environ["LATCHKEY_PORTAL_URL"]
@@ -87,6 +89,14 @@ class Latchkey:
         Api({}).post("/auth/invitation", {"token": token, "password": PASSWORD})
         return Person(user["id"], name, email)
 
+    def app(self, name: str, **settings) -> dict:
+        """An app that may use everything."""
+        return self.api.post("/apps", {"name": name, "allowed_models": "all", "allowed_providers": "all"} | settings)
+
+    def grant(self, app: dict, **access):
+        """Gives capabilities of an app."""
+        self.api.patch(f"/apps/{app['id']}/self-service", {"access": access})
+
     def acts_as(self, person: Person) -> Api:
         """The API as somebody uses it who has signed in."""
         api = Api({})
@@ -113,6 +123,35 @@ class Latchkey:
     def client(self, key: str) -> OpenAI:
         """The official SDK: only base URL and key are ours."""
         return OpenAI(base_url=f"{GATEWAY}/v1", api_key=key, max_retries=0)
+
+    def says_hello(self, key: str) -> str:
+        """What the gateway answers to the official SDK."""
+        message = {"role": "user", "content": "hello"}
+        completion = self.client(key).chat.completions.create(model="gpt-4o-mini", messages=[message])
+        return completion.choices[0].message.content
+
+    def refusal(self, key: str) -> tuple[int, str]:
+        """How the gateway refuses a key: status and code."""
+        try:
+            return 200, self.says_hello(key)
+        except APIStatusError as refused:
+            return refused.status_code, refused.code
+
+    def until_answered(self, key: str, status: int):
+        """Waits until the gateway answers a key so."""
+        self.until(f"the gateway to answer {status}", lambda: self.refusal(key)[0] == status)
+
+    def until_recorded(self, app: dict, count: int):
+        """Waits until an app has so many records."""
+        recorded = lambda: len(self.api.get("/logs", app_id=app["id"])["items"]) >= count
+        self.until(f"{count} records", recorded)
+
+    def until(self, what: str, holds: Callable[[], bool]):
+        """Asks again and again."""
+        end = time.monotonic() + PATIENCE_MS / 1000
+        while not holds():
+            assert time.monotonic() < end, f"waited for {what}"
+            time.sleep(0.02)
 
     def _listen(self, context: BrowserContext):
         context.on("console", self._hear)

@@ -1,0 +1,70 @@
+"""Alice asks for changes; Ada decides. One goes stale meanwhile, and is asked for again."""
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from portal import story
+
+with story() as latchkey:
+    app = latchkey.app("Support Bot", mode="named", limits={"requests_per_minute": 60}, tags=["beta"])
+    latchkey.grant(app, settings_request={"mode": "everyone"})
+    alice = latchkey.at_home(latchkey.person("Alice"))
+    ada = latchkey.at_home(latchkey.person("Ada", "admin"))
+
+    def asks_for(page: Page, requests_per_minute: str, reason: str):
+        page.goto(f"/apps/{app['id']}/request/update_config")
+        page.locator("[name='limits.requests_per_minute']").fill(requests_per_minute)
+        page.get_by_role("button", name="Preview").click()
+        sends(page, requests_per_minute, reason)
+
+    def sends(page: Page, requests_per_minute: str, reason: str):
+        expect(page.get_by_role("row", name=re.compile("limits.requests_per_minute"))).to_contain_text(requests_per_minute)
+        page.get_by_label("Why you want it").fill(reason)
+        page.get_by_role("button", name="Send request").click()
+
+    def limit() -> int:
+        return latchkey.api.get(f"/apps/{app['id']}")["limits"]["requests_per_minute"]
+
+    latchkey.tells("Alice opens the form from her app, and sees what it would change before she sends it")
+    alice.get_by_role("link", name="Support Bot").click()
+    alice.get_by_role("link", name="limits and access", exact=False).first.click()
+    asks_for(alice, "120", "The launch on Monday")
+    expect(alice.get_by_role("main")).to_contain_text("pending")
+    assert limit() == 60
+
+    latchkey.tells("Ada finds it, and approves it")
+    ada.goto("/admin/requests")
+    ada.get_by_role("row", name=re.compile("Support Bot")).get_by_role("link").first.click()
+    expect(ada.get_by_role("main")).to_contain_text("The launch on Monday")
+    ada.get_by_role("button", name="Approve").click()
+    expect(ada.get_by_role("status")).to_be_visible()
+    assert limit() == 120
+
+    latchkey.tells("Alice sees it under her requests")
+    alice.goto("/requests")
+    expect(alice.get_by_role("row", name=re.compile("Support Bot"))).to_contain_text("approved")
+
+    latchkey.tells("she asks for more; an admin changes the same limit first, and hers goes stale")
+    asks_for(alice, "240", "It was a success")
+    latchkey.api.patch(f"/apps/{app['id']}", {"limits": {"requests_per_minute": 90}})
+    alice.reload()
+    expect(alice.get_by_role("main")).to_contain_text("stale")
+
+    latchkey.tells("she asks again, on top of what is now")
+    alice.get_by_role("link", name="Ask again").click()
+    alice.get_by_role("button", name="Preview").click()
+    sends(alice, "240", "As before")
+
+    latchkey.tells("Ada rejects it, which needs a reason")
+    ada.goto("/admin/requests")
+    ada.get_by_role("row", name=re.compile("pending")).get_by_role("link").first.click()
+    ada.get_by_text("Reject…").click()
+    ada.get_by_label("Reason").fill("90 is what we can pay for")
+    ada.get_by_role("button", name="Reject").last.click()
+    expect(ada.get_by_role("status")).to_be_visible()
+    alice.goto("/requests")
+    rejected = alice.get_by_role("row", name=re.compile("rejected"))
+    expect(rejected).to_contain_text("90 is what we can pay for")
+    assert limit() == 90
+print("{}")
