@@ -22,6 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// The models of the real provider, called `openai/…` here.
 const OPENAI_MODELS: [&str; 4] = ["gpt-4o-mini", "gpt-4o", "gpt-4.1-mini", "text-embedding-3-small"];
 const USER: &str = "dev@example.com";
+const OWNER: &str = "owner@localhost";
 const APP: &str = "sample";
 const FLOOD_LIMIT: u32 = 10_000;
 
@@ -63,6 +64,8 @@ struct System {
 struct Known {
     admin_token: String,
     sample_key: String,
+    /// Of the owner and of the sample user, at the portal.
+    password: String,
 }
 
 #[tokio::main]
@@ -100,6 +103,9 @@ async fn start(arguments: &Arguments, dir: &Path) -> anyhow::Result<System> {
     if let Some(url) = &arguments.database_url {
         control_plane.set_variable("DATABASE_URL", url);
     }
+    let gateway_url = format!("http://127.0.0.1:{}", arguments.gateway_port);
+    control_plane.set_variable("LATCHKEY_GATEWAY_URL", &gateway_url);
+    control_plane.set_variable("LATCHKEY_OWNER_EMAIL", OWNER);
     println!("Starting the control plane.");
     control_plane.start().await?;
 
@@ -128,6 +134,7 @@ async fn start(arguments: &Arguments, dir: &Path) -> anyhow::Result<System> {
         known.sample_key = sample_key(&api).await?;
         gateway.until_status(&known.sample_key, 200).await?;
     }
+    known.password = passwords(&api, &known.password).await?;
     known.write(&dir.join("dev.env"), &gateway.url(), &control_plane.url())?;
     known.print(&gateway.url(), &control_plane.url());
     Ok(System { provider, control_plane, gateway })
@@ -179,9 +186,39 @@ async fn sample_key(api: &Api) -> anyhow::Result<String> {
     };
     let app = match listed(api, &format!("/api/v1/apps?search={APP}"), "name", APP).await? {
         Some(app) => App { id: id(&app)?, key: String::new(), key_id: String::new() },
-        None => api.create_app(json!({ "name": APP, "mode": "named" })).await?,
+        None => {
+            let app = api.create_app(json!({ "name": APP, "mode": "named" })).await?;
+            let everyone = json!({ "access": { "viewer": { "mode": "everyone" } } });
+            let path = format!("/api/v1/apps/{}/self-service", app.id);
+            api.send(Method::PATCH, &path, Some(everyone)).await?.ok()?;
+            app
+        }
     };
     Ok(api.create_key(&app, &user, "made by make up").await?.value)
+}
+
+/// The password by which the owner and the sample user sign in to the portal: the one that is known already,
+/// or a new one.
+async fn passwords(api: &Api, known: &str) -> anyhow::Result<String> {
+    let credentials = |password: &str| json!({ "email": OWNER, "password": password });
+    if !known.is_empty() && api.post("/api/v1/auth/sign-in", credentials(known)).await?.status == 200 {
+        return Ok(known.to_owned());
+    }
+    let mut password = String::new();
+    for email in [OWNER, USER] {
+        let user = listed(api, &format!("/api/v1/users?search={email}"), "email", email).await?;
+        let path =
+            format!("/api/v1/users/{}/invite", id(&user.with_context(|| format!("no user {email}"))?)?);
+        let invitation = api.post(&path, json!({})).await?.ok()?;
+        let token = invitation["token"].as_str().context("an invitation without a token")?;
+        if password.is_empty() {
+            // As random as the invitation itself, which is used up by it.
+            password = token.to_owned();
+        }
+        let body = json!({ "token": token, "password": password });
+        api.post("/api/v1/auth/invitation", body).await?.ok()?;
+    }
+    Ok(password)
 }
 
 async fn is_listed(api: &Api, path: &str, field: &str, value: &str) -> anyhow::Result<bool> {
@@ -219,28 +256,36 @@ impl Known {
             let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
             line.unwrap_or_default().to_owned()
         };
-        Self { admin_token: value("LATCHKEY_ADMIN_TOKEN"), sample_key: value("LATCHKEY_SAMPLE_KEY") }
+        Self {
+            admin_token: value("LATCHKEY_ADMIN_TOKEN"),
+            sample_key: value("LATCHKEY_SAMPLE_KEY"),
+            password: value("LATCHKEY_PASSWORD"),
+        }
     }
 
     fn write(&self, path: &Path, gateway: &str, api: &str) -> anyhow::Result<()> {
-        let Self { admin_token, sample_key } = self;
+        let Self { admin_token, sample_key, password } = self;
         let text = format!(
-            "LATCHKEY_GATEWAY_URL={gateway}\nLATCHKEY_API_URL={api}\n\
+            "LATCHKEY_GATEWAY_URL={gateway}\nLATCHKEY_API_URL={api}\nLATCHKEY_PASSWORD={password}\n\
              LATCHKEY_ADMIN_TOKEN={admin_token}\nLATCHKEY_SAMPLE_KEY={sample_key}\n"
         );
         write_secret(path, &text)
     }
 
     fn print(&self, gateway: &str, api: &str) {
-        let Self { admin_token, sample_key } = self;
+        let Self { admin_token, sample_key, password } = self;
         println!(
             "
 Latchkey is up. Ctrl-C stops it.
 
+  portal       {api}
+  sign in      {OWNER} (an owner) or {USER} (a user)
+  password     {password}
+
   gateway      {gateway}/v1
-  API          {api}/api/v1
-  sign in      Authorization: Bearer {admin_token}
   sample key   {sample_key}
+  API          {api}/api/v1
+  API token    Authorization: Bearer {admin_token}
 
 Try it:
 
