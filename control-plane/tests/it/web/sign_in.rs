@@ -1,5 +1,5 @@
 use super::visitor::{TYPED, Visitor};
-use crate::support::{Test, on_both};
+use crate::support::on_both;
 
 on_both! {
 async fn whoever_is_not_signed_in_is_led_there_and_back(test: Test) {
