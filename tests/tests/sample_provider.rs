@@ -91,8 +91,9 @@ async fn messages_like_anthropic() {
     let provider = provider().await;
     let url = provider.url();
     let base = url.strip_suffix("/v1").unwrap();
-    let seen =
-        python::run("sdk/messages.py", &[("ANTHROPIC_BASE_URL", base), ("ANTHROPIC_API_KEY", KEY)]).await.unwrap();
+    let seen = python::run("sdk/messages.py", &[("ANTHROPIC_BASE_URL", base), ("ANTHROPIC_API_KEY", KEY)])
+        .await
+        .unwrap();
     let expected = json!({
         "text": "You said: hello", "usage": [2, 4], "streamed": "You said: hello", "streamed_usage": [2, 4],
         "call": { "name": "get_weather", "input": { "city": "sample" } }, "stop_reason": "tool_use",

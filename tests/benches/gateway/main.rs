@@ -14,6 +14,7 @@ mod active;
 mod changes;
 mod exchange;
 mod fixed;
+mod governance;
 mod ingest;
 mod lease;
 mod load;
@@ -91,6 +92,7 @@ enum Figure {
     Active,
     Lease,
     Ingest,
+    Governance,
     Pages,
 }
 
@@ -165,6 +167,9 @@ async fn usage(arguments: &Arguments, provider: &Fixed) -> anyhow::Result<()> {
     }
     if arguments.wants(Figure::Ingest) {
         ingest::measure(arguments.records).await?.print();
+    }
+    if arguments.wants(Figure::Governance) {
+        governance::measure().await?.print();
     }
     if arguments.wants(Figure::Pages) {
         pages::measure(arguments.shown_apps, arguments.shown_records).await?.print();

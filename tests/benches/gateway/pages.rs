@@ -24,7 +24,8 @@ const REQUESTS: usize = 20;
 pub async fn measure(apps: u64, records: u64) -> anyhow::Result<Report> {
     let mut stack = Stack::builder().gateways(0).start().await?;
     let visitors = company::fill(&mut stack, apps, records).await?;
-    let mut report = Report::new("Pages of the portal, on SQLite: half of the requests, 99 % of them, and the weight");
+    let mut report =
+        Report::new("Pages of the portal, on SQLite: half of the requests, 99 % of them, and the weight");
     report.note("apps", apps.to_string());
     report.note("records", records.to_string());
     for visitor in visitors {
@@ -32,9 +33,16 @@ pub async fn measure(apps: u64, records: u64) -> anyhow::Result<Report> {
         for (kind, page) in browser.walk(visitor.start).await? {
             let title = format!("{}: {kind}", visitor.name);
             let times = || page.times_ms.iter().copied();
-            let whole = format!("{:.1} ms, {:.1} ms, {:.0} kB", median(times()), percentile(times(), 99), page.bytes / 1e3);
+            let whole = format!(
+                "{:.1} ms, {:.1} ms, {:.0} kB",
+                median(times()),
+                percentile(times(), 99),
+                page.bytes / 1e3
+            );
             let worst = f64::max(percentile(times(), 99) / MOST_MS, page.bytes / MOST_BYTES);
-            report.at_most(&title, worst, 1.0, |share| if share == 1.0 { "50 ms, 100 kB".to_owned() } else { whole.clone() });
+            report.at_most(&title, worst, 1.0, |share| {
+                if share == 1.0 { "50 ms, 100 kB".to_owned() } else { whole.clone() }
+            });
         }
     }
     Ok(report)
@@ -62,14 +70,16 @@ impl Browser {
         let request = client.post(format!("{url}/api/v1/auth/sign-in")).header(header::ORIGIN, &url);
         let answer = request.json(&json!({ "email": visitor.email, "password": PASSWORD })).send().await?;
         let answer = answer.error_for_status()?;
-        let cookie = answer.headers().get(header::SET_COOKIE).context("signing in sets a cookie")?.to_str()?;
+        let cookie =
+            answer.headers().get(header::SET_COOKIE).context("signing in sets a cookie")?.to_str()?;
         let cookie = cookie.split(';').next().unwrap_or_default().to_owned();
         Ok(Self { url, cookie, client })
     }
 
     /// Each kind of page, with the first page of it that is found.
     async fn walk(&self, start: &str) -> anyhow::Result<Vec<(String, Page)>> {
-        let (mut waiting, mut known, mut found) = (VecDeque::from([start.to_owned()]), BTreeSet::new(), vec![]);
+        let (mut waiting, mut known, mut found) =
+            (VecDeque::from([start.to_owned()]), BTreeSet::new(), vec![]);
         while let Some(path) = waiting.pop_front() {
             let kind = kind(&path);
             if !known.insert(kind.clone()) {
@@ -92,7 +102,8 @@ impl Browser {
             self.page(path).await?;
             times_ms.push(begun.elapsed().as_secs_f64() * 1e3);
         }
-        let (parts, links) = targets(&html).into_iter().partition::<Vec<_>, _>(|path| path.starts_with("/assets/"));
+        let (parts, links) =
+            targets(&html).into_iter().partition::<Vec<_>, _>(|path| path.starts_with("/assets/"));
         let mut bytes = html.len();
         for part in parts {
             bytes += self.client.get(self.url.clone() + &part).send().await?.bytes().await?.len();
@@ -114,7 +125,8 @@ impl Browser {
 /// The same for all pages that one handler makes in one way: ids are `*`, and queries only names.
 fn kind(path: &str) -> String {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let is_id = |part: &str| part.len() == 36 || (!part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_id =
+        |part: &str| part.len() == 36 || (!part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
     let parts = path.split('/').map(|part| if is_id(part) { "*" } else { part });
     let names = query.split('&').filter_map(|pair| pair.split('=').next()).filter(|name| !name.is_empty());
     let query = names.collect::<BTreeSet<_>>().into_iter().map(|name| format!("?{name}")).collect::<String>();
@@ -125,5 +137,8 @@ fn kind(path: &str) -> String {
 fn targets(html: &str) -> BTreeSet<String> {
     let values = ["href=\"", "src=\""].map(|attribute| html.split(attribute).skip(1));
     let values = values.into_iter().flatten().filter_map(|rest| rest.split(['"', '#']).next());
-    values.filter(|value| value.starts_with('/')).map(|value| value.replace("&amp;", "&").replace("&#38;", "&")).collect()
+    values
+        .filter(|value| value.starts_with('/'))
+        .map(|value| value.replace("&amp;", "&").replace("&#38;", "&"))
+        .collect()
 }

@@ -29,7 +29,8 @@ pub async fn fill(stack: &mut Stack, apps: u64, records: u64) -> anyhow::Result<
     let closed = stack.api().create_app(json!({ "name": "app-0", "limits": limits() })).await?;
     let open = json!({ "name": "app-1", "mode": "named", "limits": limits(), "named_key_limits": limits() });
     let open = stack.api().create_app(open).await?;
-    let everyone = json!({ "access": { "viewer": { "mode": "everyone" }, "settings_request": { "mode": "everyone" } } });
+    let everyone =
+        json!({ "access": { "viewer": { "mode": "everyone" }, "settings_request": { "mode": "everyone" } } });
     stack.api().edit(&format!("{}/self-service", open.path()), everyone).await?;
 
     stack.control_plane().stop().await?;
@@ -59,7 +60,9 @@ async fn person(api: &Api, visitor: &Visitor, role: &str) -> anyhow::Result<Stri
 
 /// What fills the tables, in order. App `n` is a copy of one of two: few are open to everyone.
 fn statements(closed: &str, open: &str, user: &str, apps: u64, records: u64) -> Vec<(&'static str, String)> {
-    let count = |most: u64| format!("WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < {most})");
+    let count = |most: u64| {
+        format!("WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < {most})")
+    };
     let id = |kind: u8, number: &str| format!("printf('0190000{kind}-0000-7000-8000-%012x', {number})");
     let like = format!("CASE WHEN i <= {GRANTED} THEN '{open}' ELSE '{closed}' END");
     let (app, key, named, person) = (id(1, "i"), id(2, "i"), id(3, "i"), id(4, "i"));
