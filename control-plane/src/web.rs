@@ -11,6 +11,7 @@ pub mod format;
 pub mod frame;
 pub mod list;
 pub mod sign_in;
+pub mod snippets;
 
 use axum::Router;
 use axum::extract::State;
