@@ -108,6 +108,7 @@ fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(apps::list, apps::create))
         .routes(routes!(apps::read, apps::update, apps::delete))
+        .routes(routes!(apps::propagation))
         .routes(routes!(apps::activate))
         .routes(routes!(apps::deactivate))
         .routes(routes!(apps::revoke))

@@ -16,27 +16,43 @@ use super::activity::{Active, Activities, Owner};
 use super::auth::{Admin, Reader};
 use super::body::{Body, OptionalBody, Path, Query};
 use super::idempotency::{Attempt, Creation};
-use super::page::{Page, PageQuery};
+use super::page::{Page, wanted};
 use super::problem::Problem;
 use super::propagation::{Propagation, app_resource, key_resources};
 use crate::action::{Refusal, apps, keys};
 use crate::store::apps::{App, AppFilter};
 
 pub use edit::{EditApp, NewApp};
-pub use shape::{AppKeyView, AppView, Deleted, KeyValue, Rotate, Rotated, Switched};
+pub use shape::{AppKeyView, AppQuery, AppView, Deleted, KeyValue, Rotate, Rotated, Switched};
 
-/// Lists apps, oldest first.
-#[utoipa::path(get, path = "/api/v1/apps", tag = "apps", operation_id = "list_apps", params(PageQuery),
+/// How many apps are looked at together.
+const BATCH: i64 = 200;
+
+/// Lists apps, oldest first unless another order is asked for.
+#[utoipa::path(get, path = "/api/v1/apps", tag = "apps", operation_id = "list_apps", params(AppQuery),
     security(("token" = [])), responses((status = 200, body = Page<Active<AppView>>), (status = "4XX", body = Problem)))]
 pub async fn list(
     _: Reader,
     State(api): State<Api>,
-    Query(query): Query<PageQuery>,
+    Query(query): Query<AppQuery>,
 ) -> Result<Page<Active<AppView>>, Problem> {
-    let wanted = query.wanted()?;
-    let filter = AppFilter { search: query.search.unwrap_or_default(), after: wanted.after };
-    let rows = api.store.apps(&filter, wanted.rows()).await?;
-    let now = api.world.now();
+    let wanted = wanted(query.cursor.as_deref(), query.limit, query.search.as_deref())?;
+    let mut filter = AppFilter { search: query.search.unwrap_or_default(), after: wanted.after };
+    let (order, now) = (query.sort.unwrap_or_default(), api.world.now());
+    let mut rows = Vec::new();
+    // Whether an app has expired is not stored, so apps are read until the page is full.
+    while rows.len() < usize::from(wanted.limit) + 1 {
+        let limit = if query.status.is_some() { BATCH } else { wanted.rows() };
+        let batch = api.store.apps(&filter, order, limit).await?;
+        let last = (batch.len() as i64) < limit;
+        filter.after = batch.last().map(|app| app.id).or(filter.after);
+        let standing = |app: &App| app.status.standing(app.settings.expires_at, now);
+        rows.extend(batch.into_iter().filter(|app| query.status.is_none_or(|asked| standing(app) == asked)));
+        if last {
+            break;
+        }
+    }
+    rows.truncate(usize::from(wanted.limit) + 1);
     let activities =
         Activities::of_apps(&api.store, &rows.iter().map(owner).collect::<Vec<_>>(), now).await?;
     Ok(wanted.page(rows, |app| app.id, |app| activities.with(app.id, AppView::new(app, now))))
@@ -76,6 +92,24 @@ pub async fn read(
     let now = api.world.now();
     let activities = Activities::of_apps(&api.store, &[owner(&app)], now).await?;
     Ok(Json(activities.with(id, AppView { key, ..AppView::new(app, now) })))
+}
+
+/// Waits, for a bounded time, until every connected gateway has applied the app and its key as they are now.
+#[utoipa::path(get, path = "/api/v1/apps/{id}/propagation", tag = "apps", operation_id = "read_app_propagation",
+    params(("id" = Uuid, Path)),
+    security(("token" = [])), responses((status = 200, body = Propagation), (status = "4XX", body = Problem)))]
+pub async fn propagation(
+    _: Reader,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<Propagation>, Problem> {
+    let app = find(&api, id).await?;
+    let (mut revision, mut resources) = (app.revision, app_resource(id));
+    if let Some(key) = api.store.app_key(id).await? {
+        revision = revision.max(key.revision);
+        resources.extend(key_resources(&key));
+    }
+    Ok(Json(api.propagate(revision, &resources).await))
 }
 
 /// Edits an app. What is not named stays. When the mode's change replaced the app key, its new

@@ -4,8 +4,10 @@ use jiff::Timestamp;
 use latchkey_core::name::Name;
 use latchkey_core::settings::AppSettings;
 use latchkey_core::status::Status;
+use serde::Deserialize;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::row::{Columns as _, unfit};
@@ -67,6 +69,58 @@ pub struct AppFilter {
     pub after: Option<Uuid>,
 }
 
+/// In which order apps are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AppOrder {
+    /// By age, the oldest first.
+    #[default]
+    Oldest,
+    /// By age, the newest first.
+    Newest,
+    /// By name.
+    Name,
+    /// By last use, the latest first.
+    LastUsed,
+    /// By requests, the most first.
+    Requests,
+}
+
+/// Apps in one order: by a column, and by age where that is the same.
+macro_rules! apps_by {
+    ($column:literal, $after:literal, $direction:literal) => {
+        concat!(
+            "SELECT id, name, status, settings, created_at, updated_at, revision FROM apps
+             LEFT JOIN app_usage ON app_id = id
+             WHERE deleted_at IS NULL AND LOWER(name) LIKE $2 ESCAPE '\\' AND ($1 = '' OR (",
+            $column,
+            ", id) ",
+            $after,
+            " (SELECT ",
+            $column,
+            ", id FROM apps LEFT JOIN app_usage ON app_id = id WHERE id = $1)) ORDER BY ",
+            $column,
+            $direction,
+            ", id",
+            $direction,
+            " LIMIT $3"
+        )
+    };
+}
+
+impl AppOrder {
+    /// `$1`: the id that the page before ended with, or nothing.
+    fn query(self) -> &'static str {
+        match self {
+            Self::Oldest => apps_by!("id", ">", ""),
+            Self::Newest => apps_by!("id", "<", " DESC"),
+            Self::Name => apps_by!("LOWER(name)", ">", ""),
+            Self::LastUsed => apps_by!("COALESCE(last_used_at, 0)", "<", " DESC"),
+            Self::Requests => apps_by!("COALESCE(requests, 0)", "<", " DESC"),
+        }
+    }
+}
+
 impl Store {
     /// The app with this id, unless it was deleted.
     ///
@@ -84,24 +138,20 @@ impl Store {
         .transpose()
     }
 
-    /// Apps by age, oldest first.
+    /// Apps in this order.
     ///
     /// # Errors
     /// The database is away.
-    pub async fn apps(&self, filter: &AppFilter, limit: i64) -> sqlx::Result<Vec<App>> {
-        sqlx::query(
-            r"SELECT id, name, status, settings, created_at, updated_at, revision FROM apps
-              WHERE deleted_at IS NULL AND id > $1 AND LOWER(name) LIKE $2 ESCAPE '\'
-              ORDER BY id LIMIT $3",
-        )
-        .bind(filter.after.map(|id| id.to_string()).unwrap_or_default())
-        .bind(super::containing(&filter.search))
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?
-        .into_iter()
-        .map(App::try_from)
-        .collect()
+    pub async fn apps(&self, filter: &AppFilter, order: AppOrder, limit: i64) -> sqlx::Result<Vec<App>> {
+        sqlx::query(order.query())
+            .bind(filter.after.map(|id| id.to_string()).unwrap_or_default())
+            .bind(super::containing(&filter.search))
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await?
+            .into_iter()
+            .map(App::try_from)
+            .collect()
     }
 
     /// The apps that this user has made requests of, unless they were deleted. One whose row cannot be

@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use latchkey_proto::key::Key;
 use serde_json::{Value, json};
 
+use crate::gateways;
 use crate::support::{id, on_both, pair};
 
 on_both! {
@@ -58,6 +59,58 @@ on_both! {
         assert_eq!(test.get("/apps?limit=0").await.refused(400).0, "invalid_query");
         assert_eq!(test.get("/apps?cursor=x").await.refused(400).0, "invalid_query");
         assert_eq!(test.get("/apps?serach=x").await.refused(400).0, "invalid_query");
+    }
+}
+
+on_both! {
+    async fn every_order_and_status_holds_each_app_once_page_by_page(test: Test) {
+        let mut made = Vec::new();
+        for (i, name) in ["beta", "Alpha", "alpha", "delta", "gamma"].into_iter().enumerate() {
+            let app = test.app(json!({"name": name, "expires_in": if i == 3 { "30d" } else { "never" }})).await;
+            made.push(id(&app));
+            test.clock.advance(Duration::from_secs(1));
+        }
+        for (app, requests, last) in [(0, 5, 100), (1, 9, 50), (4, 5, 300)] {
+            test.insert("app_usage", json!({"app_id": made[app], "requests": requests, "last_used_at": last})).await;
+        }
+        test.act(&format!("/apps/{}/deactivate", made[0])).await.expect(StatusCode::OK);
+        test.clock.advance(Duration::from_secs(40 * 86_400));
+        let listed = async |query: &str| {
+            let (mut seen, mut path) = (Vec::new(), format!("/apps?limit=2&{query}"));
+            loop {
+                let page = test.get(&path).await.expect(StatusCode::OK);
+                let place = |app: &Value| made.iter().position(|one| *one == app["id"]).unwrap();
+                seen.extend(page["items"].as_array().unwrap().iter().map(place));
+                let Some(cursor) = page["next_cursor"].as_str() else { break seen };
+                path = format!("/apps?limit=2&{query}&cursor={cursor}");
+            }
+        };
+        assert_eq!(listed("sort=oldest").await, [0, 1, 2, 3, 4]);
+        assert_eq!(listed("sort=newest").await, [4, 3, 2, 1, 0]);
+        assert_eq!(listed("sort=name").await, [1, 2, 0, 3, 4]);
+        assert_eq!(listed("sort=last_used").await, [4, 0, 1, 3, 2]);
+        assert_eq!(listed("sort=requests").await, [1, 4, 0, 3, 2]);
+        assert_eq!(listed("sort=newest&status=active").await, [4, 2, 1]);
+        assert_eq!(listed("status=expired").await, [3]);
+        assert_eq!(listed("status=inactive&search=b").await, [0]);
+        assert_eq!(listed("status=revoked").await, [0_usize; 0]);
+        assert_eq!(test.get("/apps?sort=luck").await.refused(400).0, "invalid_query");
+    }
+}
+
+on_both! {
+    async fn who_has_applied_an_app_as_it_is_now_is_told(test: Test) {
+        let app = test.app(json!({})).await;
+        let path = format!("/apps/{}/propagation", id(&app));
+        let told = test.get(&path).await.expect(StatusCode::OK);
+        assert_eq!((&told["complete"], &told["applied"]), (&json!(true), &json!([])));
+        let revision = told["revision"].as_u64().unwrap();
+        let states = [("new", revision), ("old", revision - 1)]
+            .map(|(name, revision)| gateways::json(&gateways::gateway(name, revision)));
+        gateways::write(&test, &states).await;
+        let told = test.get(&path).await.expect(StatusCode::OK);
+        assert_eq!((&told["complete"], &told["applied"]), (&json!(false), &json!(["new"])));
+        assert_eq!(told["pending"][0]["gateway"], "old");
     }
 }
 

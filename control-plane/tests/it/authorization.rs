@@ -44,6 +44,7 @@ const RULES: &[(&str, Rule)] = &[
     ("list_apps", Reader),
     ("create_app", Admin),
     ("read_app", Reader),
+    ("read_app_propagation", Reader),
     ("update_app", Admin),
     ("delete_app", Admin),
     ("activate_app", Admin),

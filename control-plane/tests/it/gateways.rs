@@ -7,7 +7,7 @@ use latchkey::store::gateways::GatewayStream;
 use crate::support::{Test, on_both};
 
 /// What another replica writes of a gateway.
-fn gateway(name: &str, revision: u64) -> Gateway {
+pub fn gateway(name: &str, revision: u64) -> Gateway {
     let epoch = jiff::Timestamp::UNIX_EPOCH;
     Gateway {
         name: name.to_owned(),
@@ -24,7 +24,7 @@ fn gateway(name: &str, revision: u64) -> Gateway {
     }
 }
 
-async fn write(test: &Test, states: &[String]) {
+pub async fn write(test: &Test, states: &[String]) {
     let row = |(state, stream): (&String, i64)| GatewayStream {
         replica: "another".to_owned(),
         stream,
@@ -36,7 +36,7 @@ async fn write(test: &Test, states: &[String]) {
     test.store.write_streams("another", &rows, SignedDuration::from_secs(60)).await.unwrap();
 }
 
-fn json(gateway: &Gateway) -> String {
+pub fn json(gateway: &Gateway) -> String {
     serde_json::to_string(gateway).unwrap()
 }
 

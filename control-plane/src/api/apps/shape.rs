@@ -10,14 +10,33 @@ use latchkey_core::status::Standing;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::action::Issued;
 use crate::action::apps::save::Saved;
 use crate::api::propagation::Propagation;
-use crate::store::apps::App;
+use crate::store::apps::{App, AppOrder};
 use crate::store::keys::Key;
+
+/// Which apps.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct AppQuery {
+    /// The `next_cursor` of the page before.
+    pub cursor: Option<String>,
+    /// Items on a page: 1 to 200, 50 by default.
+    #[param(minimum = 1, maximum = 200)]
+    pub limit: Option<u16>,
+    /// Only apps whose name holds this, in any case.
+    #[param(max_length = 200)]
+    pub search: Option<String>,
+    /// Only apps that are so now.
+    pub status: Option<Standing>,
+    /// In which order: `oldest` by default.
+    pub sort: Option<AppOrder>,
+}
 
 /// An app.
 #[derive(Clone, Debug, Serialize, ToSchema)]
