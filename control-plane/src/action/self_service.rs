@@ -1,8 +1,10 @@
 //! What users may do with an app by themselves.
 
+use std::collections::{BTreeSet, HashMap};
+
 use latchkey_core::access::{Access, SelfService};
 use latchkey_core::invalid::{FieldError, Invalid};
-use latchkey_core::name::Name;
+use latchkey_core::name::{Email, Name};
 use latchkey_core::settings::AppSettings;
 use uuid::Uuid;
 
@@ -52,6 +54,64 @@ impl Named {
         self.users.extend(users.into_iter().enumerate().map(|user| each("users", user)));
         self.groups.extend(groups.into_iter().enumerate().map(|group| each("groups", group)));
     }
+}
+
+/// People and groups as people name them, with the field's path.
+#[derive(Clone, Debug, Default)]
+pub struct Called {
+    /// Addresses of users.
+    pub emails: Vec<(String, Email)>,
+    /// Names of smart groups, in any case.
+    pub groups: Vec<(String, Name)>,
+}
+
+/// Whom addresses and names mean.
+#[derive(Clone, Debug, Default)]
+pub struct Meant {
+    users: HashMap<String, Uuid>,
+    groups: HashMap<String, Uuid>,
+}
+
+impl Meant {
+    /// The user with this address.
+    #[must_use]
+    pub fn user(&self, email: &Email) -> Option<Uuid> {
+        self.users.get(email.as_str()).copied()
+    }
+
+    /// The group of this name.
+    #[must_use]
+    pub fn group(&self, name: &Name) -> Option<Uuid> {
+        self.groups.get(&name.as_str().to_lowercase()).copied()
+    }
+}
+
+/// Finds people and groups by what they are called.
+///
+/// # Errors
+/// Every one that there is none of, by its path.
+pub async fn meant(tx: &mut Tx, called: &Called) -> Result<Meant, Refusal> {
+    let emails: BTreeSet<_> = called.emails.iter().map(|(_, email)| email.as_str().to_owned()).collect();
+    let names: BTreeSet<_> = called.groups.iter().map(|(_, name)| name.as_str().to_lowercase()).collect();
+    let users = if emails.is_empty() { HashMap::new() } else { tx.users_by_email(&emails).await? };
+    let groups = if names.is_empty() { HashMap::new() } else { tx.groups_by_name(&names).await? };
+    let meant = Meant { users, groups };
+    let mut invalid = Invalid::default();
+    for (path, email) in &called.emails {
+        if meant.user(email).is_none() {
+            let message = format!("there is no user with the address {}", email.as_str());
+            invalid.0.push(FieldError::new(path, message));
+        }
+    }
+    for (path, name) in &called.groups {
+        if meant.group(name).is_none() {
+            invalid
+                .0
+                .push(FieldError::new(path, format!("there is no smart group called {}", name.as_str())));
+        }
+    }
+    invalid.into_result()?;
+    Ok(meant)
 }
 
 /// Edits an app's self-service settings. Whom `edit` names must exist.

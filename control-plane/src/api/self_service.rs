@@ -16,7 +16,7 @@ use super::page::Page;
 use super::problem::Problem;
 use crate::action::self_service;
 
-pub use shape::{EditAccess, EditSelfService, NewRule, NewSubjects, SelfServiceView};
+pub use shape::{EditAccess, EditSelfService, NewRule, NewSubjects, RuleView, SelfServiceView};
 
 /// Shows an app's self-service settings.
 #[utoipa::path(get, path = "/api/v1/apps/{id}/self-service", tag = "self-service",
@@ -45,6 +45,8 @@ pub async fn update(
     Body(edit): Body<EditSelfService>,
 ) -> Result<Json<SelfServiceView>, Problem> {
     let mut tx = api.store.begin().await?;
+    let meant = self_service::meant(&mut tx, &edit.called()).await?;
+    let edit = edit.meaning(&meant);
     let named = edit.named();
     let edit = |settings: &mut _| edit.apply(settings);
     let app = self_service::update(&mut tx, api.context(&actor), id, &named, edit).await?;
@@ -66,10 +68,12 @@ pub async fn preview(
     Body(edit): Body<EditSelfService>,
 ) -> Result<Page<PersonAccess>, Problem> {
     let mut app = apps::find(&api, id).await?;
+    let mut tx = api.store.begin().await?;
+    let meant = self_service::meant(&mut tx, &edit.called()).await?;
+    let edit = edit.meaning(&meant);
     let named = edit.named();
     edit.apply(&mut app.settings.self_service);
     self_service::check(&app.settings.self_service)?;
-    let mut tx = api.store.begin().await?;
     self_service::refuse_unknown(&mut tx, &named).await?;
     drop(tx);
     people_of(&api, &app, query).await

@@ -75,6 +75,14 @@ static IDS_BY_EMAIL: LazyLock<Bulk> = LazyLock::new(|| {
     Bulk::new(template, &[Column::Text("text")])
 });
 
+static GROUPS_BY_NAME: LazyLock<Bulk> = LazyLock::new(|| {
+    Bulk::new(
+        "SELECT groups.id, groups.folded_name FROM ({rows}) AS given
+         JOIN groups ON groups.folded_name = given.text",
+        &[Column::Text("text")],
+    )
+});
+
 impl Source {
     fn as_str(self) -> &'static str {
         match self {
@@ -140,6 +148,16 @@ impl Tx {
         let rows = emails.iter().map(|email| Text { text: email.as_ref().to_owned() });
         let found = self.read(&IDS_BY_EMAIL, &rows.collect::<Vec<_>>()).await?;
         found.iter().map(|row| Ok((row.try_get("email")?, row.uuid("id")?))).collect()
+    }
+
+    /// The groups with these names, which are in lower case.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn groups_by_name(&mut self, names: &BTreeSet<String>) -> sqlx::Result<HashMap<String, Uuid>> {
+        let rows = names.iter().map(|name| Text { text: name.clone() });
+        let found = self.read(&GROUPS_BY_NAME, &rows.collect::<Vec<_>>()).await?;
+        found.iter().map(|row| Ok((row.try_get("folded_name")?, row.uuid("id")?))).collect()
     }
 
     /// Adds users to a group; those for whom that changed something.

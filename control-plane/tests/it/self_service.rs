@@ -36,6 +36,26 @@ on_both! {
 }
 
 on_both! {
+    async fn people_and_groups_are_named_by_address_and_name_too(test: Test) {
+        let (alice, bob) = (test.user("alice@acme.com").await, test.user("bob@acme.com").await);
+        let group = group_of(&test, "Engineering", &[&bob]).await;
+        let path = format!("/apps/{}/self-service", id(&test.app(json!({})).await));
+        let edit = |email: &str, name: &str| json!({"access": {"viewer": {
+            "mode": "specific", "allow": {"emails": [email], "group_names": [name]}
+        }}});
+        let saved = test.patch(&path, edit("Alice@Acme.com", "ENGINEERING")).await.expect(StatusCode::OK);
+        let allow = &saved["access"]["viewer"]["allow"];
+        assert_eq!((&allow["users"][0]["id"], &allow["groups"][0]["id"]), (&json!(alice), &json!(group)));
+        let unknown = test.patch(&path, edit("nobody@acme.com", "engineering")).await;
+        assert_eq!(unknown.refused(422), pair("invalid", "access.viewer.allow.emails[0]"));
+        let unknown = test.post(&format!("{path}/preview"), edit("alice@acme.com", "sales")).await;
+        assert_eq!(unknown.refused(422), pair("invalid", "access.viewer.allow.group_names[0]"));
+        let shown = test.post(&format!("{path}/preview"), edit("alice@acme.com", "engineering")).await.expect(StatusCode::OK);
+        assert_eq!(people(&shown), ["alice@acme.com", "bob@acme.com"]);
+    }
+}
+
+on_both! {
     async fn unknown_people_and_groups_are_refused_by_their_paths(test: Test) {
         let app = test.app(json!({})).await;
         let path = format!("/apps/{}/self-service", id(&app));

@@ -1,11 +1,12 @@
 //! How self-service settings look from outside.
 
 use latchkey_core::access::{AccessMode, Rule, SelfService, Subjects};
+use latchkey_core::name::{Email, Name};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::action::self_service::Named;
+use crate::action::self_service::{Called, Meant, Named};
 use crate::api::access::{GroupRef, PersonRef};
 use crate::api::body::nullable;
 use crate::store::subjects::Names;
@@ -104,14 +105,20 @@ pub struct NewRule {
     pub exceptions: NewSubjects,
 }
 
-/// People and smart groups, by id: at most 1000 of each.
+/// People and smart groups, by id or by what they are called: at most 1000 of each.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct NewSubjects {
     /// Ids of users.
     pub users: Vec<Uuid>,
+    /// Addresses of users.
+    #[schema(value_type = Vec<String>)]
+    pub emails: Vec<Email>,
     /// Ids of smart groups.
     pub groups: Vec<Uuid>,
+    /// Names of smart groups, in any case.
+    #[schema(value_type = Vec<String>)]
+    pub group_names: Vec<Name>,
 }
 
 impl SelfServiceView {
@@ -143,25 +150,39 @@ impl SelfServiceView {
 }
 
 impl EditSelfService {
-    /// Whom it names, with the paths.
+    /// Whom it names by id, with the paths.
     #[must_use]
     pub fn named(&self) -> Named {
-        let EditAccess { viewer, settings_request, key_visibility, all_logs } = &self.access;
-        let rules = [
-            ("viewer", viewer),
-            ("settings_request", settings_request),
-            ("key_visibility", key_visibility),
-            ("all_logs", all_logs),
-        ];
         let mut named = Named::default();
-        for (capability, rule) in rules {
-            let Some(rule) = rule else { continue };
-            for (list, subjects) in [("allow", &rule.allow), ("exceptions", &rule.exceptions)] {
-                let path = format!("access.{capability}.{list}");
-                named.add(&path, subjects.users.iter().copied(), subjects.groups.iter().copied());
-            }
+        for (list, subjects) in self.access.lists() {
+            named.add(&list, subjects.users.iter().copied(), subjects.groups.iter().copied());
         }
         named
+    }
+
+    /// Whom it names by what they are called, with the paths.
+    #[must_use]
+    pub fn called(&self) -> Called {
+        let mut called = Called::default();
+        for (list, subjects) in self.access.lists() {
+            called.emails.extend(with_paths(&list, "emails", &subjects.emails));
+            called.groups.extend(with_paths(&list, "group_names", &subjects.group_names));
+        }
+        called
+    }
+
+    /// The same edit, by ids only.
+    #[must_use]
+    pub fn meaning(mut self, meant: &Meant) -> Self {
+        let EditAccess { viewer, settings_request, key_visibility, all_logs } = &mut self.access;
+        for rule in [viewer, settings_request, key_visibility, all_logs].into_iter().flatten() {
+            for NewSubjects { users, emails, groups, group_names } in [&mut rule.allow, &mut rule.exceptions]
+            {
+                users.extend(std::mem::take(emails).iter().filter_map(|email| meant.user(email)));
+                groups.extend(std::mem::take(group_names).iter().filter_map(|name| meant.group(name)));
+            }
+        }
+        self
     }
 
     /// Makes the edit.
@@ -188,6 +209,31 @@ impl EditSelfService {
     }
 }
 
+impl EditAccess {
+    /// Every list that is replaced, with its path.
+    fn lists(&self) -> impl Iterator<Item = (String, &NewSubjects)> {
+        let Self { viewer, settings_request, key_visibility, all_logs } = self;
+        let rules = [
+            ("viewer", viewer),
+            ("settings_request", settings_request),
+            ("key_visibility", key_visibility),
+            ("all_logs", all_logs),
+        ];
+        rules.into_iter().filter_map(|(capability, rule)| Some((capability, rule.as_ref()?))).flat_map(
+            |(capability, rule)| {
+                [("allow", &rule.allow), ("exceptions", &rule.exceptions)]
+                    .map(|(list, subjects)| (format!("access.{capability}.{list}"), subjects))
+            },
+        )
+    }
+}
+
+/// The items of a list, each with its path.
+fn with_paths<T: Clone>(list: &str, kind: &str, items: &[T]) -> Vec<(String, T)> {
+    let path = |(i, item): (usize, &T)| (format!("{list}.{kind}[{i}]"), item.clone());
+    items.iter().enumerate().map(path).collect()
+}
+
 impl From<NewRule> for Rule {
     fn from(NewRule { mode, allow, exceptions }: NewRule) -> Self {
         Self { mode, allow: allow.into(), exceptions: exceptions.into() }
@@ -195,7 +241,8 @@ impl From<NewRule> for Rule {
 }
 
 impl From<NewSubjects> for Subjects {
-    fn from(NewSubjects { users, groups }: NewSubjects) -> Self {
+    /// Of those that are named by id.
+    fn from(NewSubjects { users, groups, emails: _, group_names: _ }: NewSubjects) -> Self {
         Self { users: users.into_iter().collect(), groups: groups.into_iter().collect() }
     }
 }
