@@ -5,6 +5,7 @@ mod shape;
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
+use latchkey_core::access::Subjects;
 use latchkey_core::actor::Actor;
 use latchkey_core::expiry;
 use latchkey_core::limits::EditLimits;
@@ -24,6 +25,7 @@ use super::propagation::key_resources;
 use crate::action::{Refusal, keys};
 use crate::store::apps::App;
 use crate::store::keys::{Key, KeyFilter};
+use crate::store::subjects::Names;
 
 pub use shape::{EditKey, KeyQuery, KeyView, NewKey};
 
@@ -45,7 +47,8 @@ pub async fn list(
     let now = api.world.now();
     let owners: Vec<_> = rows.iter().map(|key| owner(key, &app)).collect();
     let activities = Activities::of_keys(&api.store, &owners, now).await?;
-    Ok(wanted.page(rows, |key| key.id, |key| activities.with(key.id, KeyView::new(&key, now))))
+    let names = names(&api, &rows).await?;
+    Ok(wanted.page(rows, |key| key.id, |key| activities.with(key.id, KeyView::new(&key, now).of(&names))))
 }
 
 /// Creates a named key, whose value is shown in this answer only (unless the app keeps values).
@@ -83,7 +86,8 @@ pub async fn read(
     let (app, key) = find(&api, app, key).await?;
     let now = api.world.now();
     let activities = Activities::of_keys(&api.store, &[owner(&key, &app)], now).await?;
-    Ok(Json(activities.with(key.id, KeyView::new(&key, now))))
+    let names = names(&api, std::slice::from_ref(&key)).await?;
+    Ok(Json(activities.with(key.id, KeyView::new(&key, now).of(&names))))
 }
 
 /// Edits a named key. What is not named stays.
@@ -179,6 +183,12 @@ async fn find(api: &Api, app: Uuid, key: Uuid) -> Result<(App, Key), Problem> {
     let app = apps::find(api, app).await?;
     let key = api.store.named_key(app.id, key).await?.ok_or(Refusal::NotFound("key"))?;
     Ok((app, key))
+}
+
+/// Who the keys' users are.
+async fn names(api: &Api, keys: &[Key]) -> Result<Names, Problem> {
+    let users = keys.iter().filter_map(|key| key.user_id).collect();
+    Ok(api.store.names(&Subjects { users, ..Subjects::default() }).await?)
 }
 
 pub(super) fn owner<'a>(key: &'a Key, app: &'a App) -> Owner<'a> {

@@ -12,8 +12,10 @@ use uuid::Uuid;
 
 use crate::action::keys::update::KeyEdit;
 use crate::action::{Issued, Refusal};
+use crate::api::access::PersonRef;
 use crate::api::body::nullable;
 use crate::store::keys::Key;
+use crate::store::subjects::Names;
 
 /// A user's key for one app.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -24,6 +26,9 @@ pub struct KeyView {
     pub app_id: Uuid,
     /// Whose it is.
     pub user_id: Option<Uuid>,
+    /// Who that is; for admins only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<PersonRef>,
     /// What people see.
     pub name: Name,
     /// Whether it works, as far as the key itself goes; its app may be switched off.
@@ -113,6 +118,7 @@ impl KeyView {
             id: key.id,
             app_id: key.app_id,
             user_id: key.user_id,
+            user: None,
             name: key.name.clone(),
             status: key.status.standing(key.expires_at, now),
             suspended: key.suspended,
@@ -124,6 +130,12 @@ impl KeyView {
             revoked_at: key.revoked_at,
             value: None,
         }
+    }
+
+    /// The same, with who its user is.
+    #[must_use]
+    pub fn of(self, names: &Names) -> Self {
+        Self { user: self.user_id.map(|id| PersonRef::new(id, names)), ..self }
     }
 
     /// The view of a key that was just made.
