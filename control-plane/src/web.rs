@@ -10,6 +10,7 @@ pub mod form;
 pub mod format;
 pub mod frame;
 pub mod list;
+pub mod meters;
 pub mod sign_in;
 pub mod snippets;
 

@@ -24,6 +24,21 @@ pub use kind::Kind;
 /// A field: its path in the API's JSON, and how it is typed.
 pub type Field = (&'static str, Kind);
 
+/// When a key is to stop: a lifetime chosen in the field `expires_in`, or the day in `expires_at`. Neither leaves
+/// it as it is.
+#[must_use]
+pub fn expiry(typed: &Typed) -> &'static [Field] {
+    const LIFETIME: &[Field] = &[("expires_in", Kind::Text)];
+    const DAY: &[Field] = &[("expires_at", Kind::Day)];
+    const BOTH: &[Field] = &[("expires_in", Kind::Text), ("expires_at", Kind::Day)];
+    match (typed.text("expires_in"), typed.text("expires_at")) {
+        ("", "") => &[],
+        ("" | "day", _) => DAY,
+        (_, "") => LIFETIME,
+        _ => BOTH,
+    }
+}
+
 /// What was typed into a form.
 #[derive(Clone, Debug, Default)]
 pub struct Typed(Vec<(String, String)>);
@@ -103,6 +118,14 @@ impl Typed {
         self.all(name).next().is_some()
     }
 
+    /// With this in a field, whatever was typed there.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.0.retain(|(key, _)| key != name);
+        self.0.push((name.to_owned(), value.into()));
+        self
+    }
+
     /// The JSON of these fields.
     ///
     /// # Errors
@@ -180,6 +203,18 @@ impl Form {
     pub fn with(mut self, path: &str, value: impl Into<String>) -> Self {
         self.values.insert(path.to_owned(), value.into());
         self
+    }
+
+    /// These fields as they were typed, and beside them what is there now.
+    #[must_use]
+    pub fn beside(mut self, mut now: Self, fields: &[Field]) -> Self {
+        let within = |name: &str, path: &str| {
+            let rest = name.strip_prefix(path);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        now.values.retain(|name, _| !fields.iter().any(|(path, _)| within(name, path)));
+        now.values.append(&mut self.values);
+        now
     }
 
     /// With what is wrong with it.

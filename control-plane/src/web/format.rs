@@ -6,7 +6,12 @@ use std::fmt::{self, Display, Formatter};
 use askama::filters::HtmlSafe;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use latchkey_core::change_request;
 use latchkey_core::money::NanoUsd;
+use latchkey_core::status::Standing;
+use serde_json::Value;
+
+use crate::api::propagation::{Pending, Propagation};
 
 /// A moment, in somebody's zone.
 #[derive(Clone, Debug)]
@@ -159,6 +164,82 @@ pub fn milliseconds(ms: impl Whole) -> String {
     if ms < 1_000 { format!("{ms} ms") } else { format!("{}.{} s", ms / 1_000, ms % 1_000 / 100) }
 }
 
+/// How far a change has come: `on 6 of 6 gateways in 80 ms`, with those that have not applied it, and why.
+#[must_use]
+pub fn propagated(propagation: &Propagation) -> String {
+    let Propagation { applied, pending, elapsed_ms, .. } = propagation;
+    let (done, all) = (applied.len(), applied.len() + pending.len());
+    if all == 0 {
+        return "(no gateway is connected; each applies it when it connects)".to_owned();
+    }
+    let took = milliseconds(elapsed_ms);
+    let sum = format!("on {} of {} in {took}", count(done), plural(all, "gateway"));
+    if pending.is_empty() {
+        return sum;
+    }
+    let late: Vec<_> =
+        pending.iter().map(|Pending { gateway, reason }| format!("{gateway} ({reason})")).collect();
+    format!("{sum}; not yet on {}", late.join(", "))
+}
+
+/// A setting's value, as JSON has it.
+#[must_use]
+pub fn setting(value: &Option<Value>) -> String {
+    match value {
+        None => "–".to_owned(),
+        Some(Value::Null) => "not set".to_owned(),
+        Some(Value::Bool(flag)) => if *flag { "yes" } else { "no" }.to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(items)) if items.is_empty() => "none".to_owned(),
+        Some(Value::Array(items)) if items.iter().all(Value::is_string) => {
+            items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n")
+        }
+        Some(Value::Number(number)) => number.as_u64().map_or_else(|| number.to_string(), count),
+        Some(other) => serde_json::to_string_pretty(other).unwrap_or_default(),
+    }
+}
+
+/// Whether an app or a key works, as a badge.
+#[derive(Clone, Copy, Debug)]
+pub struct Badge {
+    class: &'static str,
+    word: &'static str,
+}
+
+impl Display for Badge {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { class, word } = self;
+        write!(f, "<span class=\"badge{class}\">{word}</span>")
+    }
+}
+
+impl HtmlSafe for Badge {}
+
+/// Whether an app or a key works.
+#[must_use]
+pub fn standing(standing: &Standing) -> Badge {
+    let (class, word) = match standing {
+        Standing::Active => (" good", "active"),
+        Standing::Inactive => ("", "inactive"),
+        Standing::Expired => (" warn", "expired"),
+        Standing::Revoked => (" bad", "revoked"),
+    };
+    Badge { class, word }
+}
+
+/// How far a change request has come, as a badge.
+#[must_use]
+pub fn progress(status: &change_request::Status) -> Badge {
+    use change_request::Status;
+    let class = match status {
+        Status::Pending => " warn",
+        Status::Approved => " good",
+        Status::Rejected | Status::Failed => " bad",
+        Status::Stale | Status::Withdrawn => "",
+    };
+    Badge { class, word: status.as_str() }
+}
+
 /// A word of the API as a person says it: `rate_limit` is `rate limit`.
 #[must_use]
 pub fn words(name: &str) -> String {
@@ -180,6 +261,24 @@ mod tests {
         let shown =
             [0, 1, 123_000, 9_999_999, 10_000_000, 999_999_999, 1_234_567_000_000].map(|n| usd(NanoUsd(n)));
         assert_eq!(shown, ["$0.00", "$0.000000001", "$0.00012", "$0.0099", "$0.01", "$1.00", "$1,234.57"]);
+    }
+
+    #[test]
+    fn who_has_not_applied_a_change_is_named() {
+        let told = |applied: &[&str], pending: Vec<Pending>| {
+            let applied = applied.iter().map(|name| (*name).to_owned()).collect();
+            propagated(&Propagation {
+                revision: 7,
+                complete: pending.is_empty(),
+                applied,
+                pending,
+                elapsed_ms: 80,
+            })
+        };
+        assert_eq!(told(&["a", "b"], vec![]), "on 2 of 2 gateways in 80 ms");
+        let late = Pending { gateway: "eu-1".into(), reason: "not connected".into() };
+        assert_eq!(told(&["a"], vec![late]), "on 1 of 2 gateways in 80 ms; not yet on eu-1 (not connected)");
+        assert!(told(&[], vec![]).starts_with("(no gateway is connected"));
     }
 
     #[test]

@@ -1,10 +1,14 @@
 //! Lists, page by page, and what was created.
 
 use axum::body::to_bytes;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use axum::response::Response;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
-use url::form_urlencoded::Serializer;
+use url::form_urlencoded::{self, Serializer};
 
+use crate::api::body::Query;
 use crate::api::problem::Problem;
 
 /// The way to a list's next page, where there is one.
@@ -29,6 +33,28 @@ impl Next {
         query.append_pair("cursor", cursor?);
         Some(Self(format!("{path}?{}", query.finish())))
     }
+}
+
+/// The query of a list's filters, of which those that are empty are not there.
+#[derive(Clone, Debug)]
+pub struct Filter<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Filter<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let mut filled = parts.clone();
+        filled.uri =
+            filled_in(parts.uri.query().unwrap_or_default()).parse().map_err(|_| Problem::internal())?;
+        let Query(query) = Query::from_request_parts(&mut filled, state).await?;
+        Ok(Self(query))
+    }
+}
+
+/// A query without what is empty.
+fn filled_in(query: &str) -> String {
+    let typed = form_urlencoded::parse(query.as_bytes()).filter(|(_, value)| !value.is_empty());
+    format!("/?{}", Serializer::new(String::new()).extend_pairs(typed).finish())
 }
 
 /// What the API answered to a creation.

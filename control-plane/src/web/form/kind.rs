@@ -1,5 +1,8 @@
 //! How fields are typed, and what JSON they are.
 
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::Typed;
@@ -25,6 +28,11 @@ pub enum Kind {
     Choices,
     /// `all`, `none`, or `only` with what stands in the field `….only`.
     Selection,
+    /// Boxes of one name, each on or off, of which `….shown` names all: `all` where every one is ticked, so
+    /// that what is added later is on, too.
+    Switches,
+    /// A day, at whose end (in UTC) it is over.
+    Day,
     /// An object, written as JSON; empty where nothing is typed.
     Json,
     /// US dollars in `….usd` for the time in `….per`; null where there are no dollars.
@@ -52,6 +60,16 @@ impl Kind {
                 "" => json!("all"),
                 _ => selected(&of("only"))?,
             },
+            Self::Switches => {
+                let on: Vec<_> = typed.all(path).collect();
+                let off = typed.all(&format!("{path}.shown")).any(|name| !on.contains(&name));
+                match (on.is_empty(), off) {
+                    (_, false) => json!("all"),
+                    (true, true) => json!("none"),
+                    (false, true) => json!(on),
+                }
+            }
+            Self::Day => json!(end_of(text)?.to_string()),
             Self::Json => object(text)?,
             Self::Budget => match of("usd") {
                 usd if usd.is_empty() => Value::Null,
@@ -75,6 +93,13 @@ fn number(text: &str) -> Result<Value, String> {
         return Ok(Value::Null);
     }
     digits.parse::<u64>().map(Value::from).map_err(|_| "must be a whole number, such as 60".to_owned())
+}
+
+/// The end of a day in UTC.
+fn end_of(text: &str) -> Result<Timestamp, String> {
+    let day: Date = text.parse().map_err(|_| "name the last day, such as 2027-01-31".to_owned())?;
+    let end = day.tomorrow().and_then(|next| next.to_zoned(TimeZone::UTC));
+    end.map(|end| end.timestamp()).map_err(|_| "lies too far in the future".to_owned())
 }
 
 fn selected(text: &str) -> Result<Value, String> {

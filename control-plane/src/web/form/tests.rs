@@ -60,6 +60,35 @@ fn what_is_typed_becomes_the_apis_json() {
 }
 
 #[test]
+fn switches_that_are_all_on_restrict_nothing() {
+    let read = |on: &[&str]| {
+        let shown = ["openai", "anthropic"].map(|name| ("allowed_providers.shown", name));
+        let on: Vec<_> = on.iter().map(|name| ("allowed_providers", *name)).chain(shown).collect();
+        typed(&on).json(&[("allowed_providers", Kind::Switches)]).unwrap()["allowed_providers"].clone()
+    };
+    assert_eq!(read(&["openai", "anthropic"]), json!("all"));
+    assert_eq!(read(&["openai"]), json!(["openai"]));
+    assert_eq!(read(&[]), json!("none"));
+}
+
+#[test]
+fn a_key_stops_after_a_lifetime_or_at_the_end_of_a_day() {
+    let read = |lifetime, day| {
+        let typed = typed(&[("expires_in", lifetime), ("expires_at", day)]);
+        typed.json(expiry(&typed)).map_err(|problem| problem.detail)
+    };
+    assert_eq!(read("90d", ""), Ok(json!({ "expires_in": "90d" })));
+    assert_eq!(read("day", "2027-01-31"), Ok(json!({ "expires_at": "2027-02-01T00:00:00Z" })));
+    assert_eq!(read("", ""), Ok(json!({})));
+    assert_eq!(
+        read("30d", "2027-01-31"),
+        Ok(json!({ "expires_in": "30d", "expires_at": "2027-02-01T00:00:00Z" })),
+        "the API refuses two answers"
+    );
+    assert!(read("day", "").unwrap_err().contains("name the last day"));
+}
+
+#[test]
 fn what_cannot_be_read_names_its_field_and_keeps_what_was_typed() {
     let typed = typed(&[("name", "x"), ("limits.requests_per_minute", "many"), ("metadata", "[1]")]);
     let fields = [("limits.requests_per_minute", Kind::Number), ("metadata", Kind::Json)];
@@ -94,4 +123,13 @@ fn an_error_of_an_item_is_shown_at_its_list() {
     let form = Form::default().refused(problem).unwrap();
     assert_eq!(form.error("ip_allow_list"), Some("is no address"));
     assert_eq!(form.error("ip"), None);
+}
+
+#[test]
+fn a_box_that_was_unticked_stays_so_beside_what_is_there() {
+    let now = Form::of(&json!({ "name": "a", "keep_key_values": true, "identity": { "header": true } }));
+    let fields = [("name", Kind::Text), ("keep_key_values", Kind::Flag)];
+    let form = typed(&[("name", "b")]).form().beside(now, &fields);
+    assert_eq!(form.value("name"), "b");
+    assert!(!form.ticked("keep_key_values") && form.ticked("identity.header"));
 }
