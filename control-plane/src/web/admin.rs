@@ -1,7 +1,9 @@
 //! The console: for those who run the gateway.
 
+pub mod apps;
 pub mod groups;
 pub mod playground;
+pub mod requests;
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -11,6 +13,8 @@ use crate::api::Api;
 /// Every page of the console.
 pub fn routes() -> Router<Api> {
     Router::new()
+        .merge(apps::routes())
+        .merge(requests::routes())
         .route("/admin/groups", get(groups::list).post(groups::create))
         .route("/admin/groups/new", get(groups::new))
         .route("/admin/groups/{id}", get(groups::page).post(groups::update))

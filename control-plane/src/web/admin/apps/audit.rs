@@ -1,0 +1,134 @@
+//! An app's versions, what differs between them, and its change requests.
+
+use askama::Template;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use latchkey_core::status::Standing;
+use uuid::Uuid;
+
+use super::secret;
+use super::tabs::Tabs;
+use crate::api::Api;
+use crate::api::apps::{self, AppView};
+use crate::api::body::{Path, Query};
+use crate::api::change_requests::{self, AppRequestQuery, ChangeRequestList};
+use crate::api::page::Page;
+use crate::api::problem::Problem;
+use crate::api::versions::{self, VersionDetail, VersionPage, VersionQuery, VersionView};
+use crate::web::form::{Form, Posted};
+use crate::web::format;
+use crate::web::frame::{Frame, Visit, done};
+use crate::web::html;
+use crate::web::list::{Filter, More, Next};
+
+/// How many change requests stand beside the versions.
+const RECENT: u16 = 10;
+
+#[derive(Template)]
+#[template(path = "admin/versions.html")]
+struct VersionsPage {
+    frame: Frame,
+    tabs: Tabs,
+    versions: Page<VersionView>,
+    more: More,
+    requests: ChangeRequestList,
+}
+
+#[derive(Template)]
+#[template(path = "admin/version.html")]
+struct VersionDetailPage {
+    frame: Frame,
+    tabs: Tabs,
+    number: i64,
+    right: String,
+    version: VersionDetail,
+    /// All of its settings, as JSON.
+    settings: String,
+    newest: i64,
+    revoked: bool,
+    form: Form,
+}
+
+/// Lists the versions.
+pub async fn list(
+    visit: Visit,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+    Filter(query): Filter<VersionPage>,
+) -> Result<Response, Problem> {
+    let app = app(&visit, &api, id).await?;
+    let versions = versions::list(visit.reader()?, State(api.clone()), Path(id), Query(query)).await?;
+    let recent =
+        AppRequestQuery { cursor: None, limit: Some(RECENT), user_id: None, kind: None, status: None };
+    let requests = change_requests::of_app(visit.reader()?, State(api), Path(id), Query(recent)).await?.0;
+    let more = Next::new(&format!("/admin/apps/{id}/audit"), &[], versions.next_cursor.as_deref());
+    let frame = visit.frame(format!("{}: audit", app.name));
+    html(&VersionsPage { frame, tabs: Tabs::of(&app, "audit"), versions, more, requests })
+}
+
+/// Shows what a version changed.
+pub async fn version(
+    visit: Visit,
+    State(api): State<Api>,
+    Path(ids): Path<(Uuid, i64)>,
+    Filter(query): Filter<VersionQuery>,
+) -> Result<Response, Problem> {
+    show(&visit, &api, ids, query, Form::default()).await
+}
+
+/// Gives the app the settings of a version again.
+pub async fn rollback(
+    State(api): State<Api>,
+    Path(ids): Path<(Uuid, i64)>,
+    posted: Posted,
+) -> Result<Response, Problem> {
+    let (id, number) = ids;
+    match versions::rollback(posted.visit.admin()?, State(api.clone()), Path(ids)).await {
+        Ok(Json(versions::RolledBack { app: AppView { key: Some(key), .. }, .. })) => {
+            let app = app(&posted.visit, &api, id).await?;
+            let reached = apps::propagation(posted.visit.reader()?, State(api.clone()), Path(id)).await?.0;
+            let value = key.value.unwrap_or_default();
+            secret::app(&posted.visit, &api, &app, "New app key", value, Some(reached)).await
+        }
+        Ok(Json(made)) => {
+            let what = format!("Rolled back to v{number}: this is v{}.", made.version);
+            Ok(done(&format!("/admin/apps/{id}/audit"), &what))
+        }
+        Err(problem) => {
+            let form = posted.refused(problem)?;
+            let page = show(&posted.visit, &api, ids, VersionQuery { against: None }, form).await?;
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+        }
+    }
+}
+
+async fn show(
+    visit: &Visit,
+    api: &Api,
+    (id, number): (Uuid, i64),
+    query: VersionQuery,
+    form: Form,
+) -> Result<Response, Problem> {
+    let state = || State(api.clone());
+    let app = app(visit, api, id).await?;
+    let newest = VersionPage { cursor: None, limit: Some(1) };
+    let newest = versions::list(visit.reader()?, state(), Path(id), Query(newest)).await?.items;
+    let version = versions::read(visit.reader()?, state(), Path((id, number)), Query(query)).await?.0;
+    html(&VersionDetailPage {
+        frame: visit.frame(format!("{}: v{number}", app.name)),
+        tabs: Tabs::of(&app, "audit"),
+        number,
+        right: format!("v{number}"),
+        settings: format::setting(&Some(version.settings.clone())),
+        version,
+        newest: newest.first().map_or(number, |version| version.number),
+        revoked: app.status == Standing::Revoked,
+        form,
+    })
+}
+
+async fn app(visit: &Visit, api: &Api, id: Uuid) -> Result<AppView, Problem> {
+    Ok(apps::read(visit.reader()?, State(api.clone()), Path(id)).await?.0.item)
+}

@@ -1,0 +1,63 @@
+//! The Create API Key dialog.
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use uuid::Uuid;
+
+use super::{fields, secret};
+use crate::api::Api;
+use crate::api::apps;
+use crate::api::body::Path;
+use crate::api::problem::Problem;
+use crate::web::form::{Form, Posted};
+use crate::web::frame::{Frame, Visit};
+use crate::web::html;
+use crate::web::list::created;
+
+#[derive(Template)]
+#[template(path = "admin/app_new.html")]
+struct NewAppPage {
+    frame: Frame,
+    form: Form,
+    providers: Vec<String>,
+}
+
+/// Asks for a new one.
+pub async fn new(visit: Visit, State(api): State<Api>) -> Result<Response, Problem> {
+    visit.admin()?;
+    let providers = fields::providers(&visit, &api).await?;
+    let form = Form::default()
+        .with("mode", "shared")
+        .with("expires_in", "never")
+        .with("alert_thresholds", "50, 80, 100")
+        .with("time_zone", "UTC")
+        .with("limits.budget.per", "month")
+        .with("limits.token_budget.per", "month")
+        .with("allowed_providers", providers.join(", "));
+    html(&NewAppPage { frame: visit.frame("Create API key"), form, providers })
+}
+
+/// Creates it, and shows its key.
+pub async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, Problem> {
+    let admin = posted.visit.admin()?;
+    let attempt = async {
+        let creation = posted.creation(&fields::new(&posted.typed))?;
+        created(apps::create(admin, State(api.clone()), creation).await?).await
+    };
+    let made = match attempt.await {
+        Ok(made) => made,
+        Err(problem) => {
+            let form = posted.refused(problem)?;
+            let providers = fields::providers(&posted.visit, &api).await?;
+            let page = html(&NewAppPage { frame: posted.visit.frame("Create API key"), form, providers })?;
+            return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
+        }
+    };
+    let id: Uuid = serde_json::from_value(made["id"].clone()).map_err(|_| Problem::internal())?;
+    let value = made["key"]["value"].as_str().unwrap_or_default().to_owned();
+    let app = apps::read(posted.visit.reader()?, State(api.clone()), Path(id)).await?.0.item;
+    let propagation = apps::propagation(posted.visit.reader()?, State(api.clone()), Path(id)).await?.0;
+    secret::app(&posted.visit, &api, &app, "API key created", value, Some(propagation)).await
+}

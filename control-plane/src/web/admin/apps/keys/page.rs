@@ -1,0 +1,104 @@
+//! One named key.
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::own_limits;
+use crate::api::Api;
+use crate::api::activity::Active;
+use crate::api::apps::AppView;
+use crate::api::body::{Body, Path};
+use crate::api::keys::{self, KeyView};
+use crate::api::problem::Problem;
+use crate::web::admin::apps::tabs::Tabs;
+use crate::web::form::{Field, Form, Kind, Posted, expiry};
+use crate::web::format;
+use crate::web::frame::{Frame, Visit, done};
+use crate::web::html;
+use crate::web::meters::{Meter, meters};
+
+#[derive(Template)]
+#[template(path = "admin/key.html")]
+struct KeyPage {
+    frame: Frame,
+    tabs: Tabs,
+    path: String,
+    key: Active<KeyView>,
+    /// Whether values are kept, to be seen again.
+    keeps: bool,
+    old_secret_until: Option<Timestamp>,
+    meters: Vec<Meter>,
+    form: Form,
+}
+
+/// Shows it.
+pub async fn page(
+    visit: Visit,
+    State(api): State<Api>,
+    Path(ids): Path<(Uuid, Uuid)>,
+) -> Result<Response, Problem> {
+    show(&visit, &api, ids, None).await
+}
+
+/// Edits it.
+pub async fn update(
+    State(api): State<Api>,
+    Path(ids): Path<(Uuid, Uuid)>,
+    posted: Posted,
+) -> Result<Response, Problem> {
+    let name: &[Field] = &[("name", Kind::Text)];
+    let fields = [name, own_limits(&posted.typed), expiry(&posted.typed)].concat();
+    let admin = posted.visit.admin()?;
+    let saved = async {
+        let edit = Body(posted.typed.read(&fields)?);
+        keys::update(admin, State(api.clone()), Path(ids), edit).await
+    };
+    match saved.await {
+        Ok(_) => Ok(done(&format!("/admin/apps/{}/keys/{}", ids.0, ids.1), "Saved.")),
+        Err(problem) => again(&posted, &api, ids, problem).await,
+    }
+}
+
+/// The page once more, with what was typed and why it was refused.
+pub async fn again(
+    posted: &Posted,
+    api: &Api,
+    ids: (Uuid, Uuid),
+    problem: Problem,
+) -> Result<Response, Problem> {
+    let page = show(&posted.visit, api, ids, Some((posted, problem))).await?;
+    Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+}
+
+async fn show(
+    visit: &Visit,
+    api: &Api,
+    ids: (Uuid, Uuid),
+    refused: Option<(&Posted, Problem)>,
+) -> Result<Response, Problem> {
+    let app: AppView = super::app(visit, api, ids.0).await?;
+    let key = keys::read(visit.reader()?, State(api.clone()), Path(ids)).await?.0;
+    let own = if key.item.limits.is_some() { "true" } else { "" };
+    let now = Form::of(&key.item).with("own_limits", own).with("expires_at", "");
+    let form = match refused {
+        None => now,
+        // An action's form holds none of these fields.
+        Some((posted, problem)) if !posted.typed.has("name") => now.refused(problem)?,
+        Some((posted, problem)) => posted.refused(problem)?,
+    };
+    let until = key.item.old_secret_stops_at.filter(|until| *until > api.world.now());
+    html(&KeyPage {
+        frame: visit.frame(format!("{}: {}", app.name, key.item.name)),
+        tabs: Tabs::of(&app, "keys"),
+        path: format!("/admin/apps/{}/keys/{}", ids.0, ids.1),
+        keeps: app.keep_key_values,
+        old_secret_until: until,
+        meters: meters(&key.usage),
+        key,
+        form,
+    })
+}

@@ -1,0 +1,107 @@
+//! An app's settings.
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::fields;
+use super::tabs::Tabs;
+use crate::api::Api;
+use crate::api::activity::Active;
+use crate::api::apps::{self, AppView};
+use crate::api::body::{Body, Path};
+use crate::api::problem::Problem;
+use crate::web::form::{Field, Form, Posted};
+use crate::web::format;
+use crate::web::frame::{Frame, Visit, done};
+use crate::web::html;
+use crate::web::meters::{Meter, meters};
+
+#[derive(Template)]
+#[template(path = "admin/app.html")]
+struct AppPage {
+    frame: Frame,
+    tabs: Tabs,
+    app: Active<AppView>,
+    /// Until when the secret that was replaced still works.
+    old_secret_until: Option<Timestamp>,
+    meters: Vec<Meter>,
+    providers: Vec<String>,
+    form: Form,
+}
+
+/// Shows it.
+pub async fn page(visit: Visit, State(api): State<Api>, Path(id): Path<Uuid>) -> Result<Response, Problem> {
+    show(&visit, &api, id, None).await
+}
+
+/// Edits its settings.
+pub async fn update(
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+    posted: Posted,
+) -> Result<Response, Problem> {
+    let app = apps::read(posted.visit.reader()?, State(api.clone()), Path(id)).await?.0.item;
+    save(&api, id, &posted, &fields::settings(&posted.typed, &app)).await
+}
+
+/// Edits how the user behind a request is learnt.
+pub async fn identity(
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+    posted: Posted,
+) -> Result<Response, Problem> {
+    save(&api, id, &posted, &fields::identity(&posted.typed)).await
+}
+
+async fn save(api: &Api, id: Uuid, posted: &Posted, fields: &[Field]) -> Result<Response, Problem> {
+    let admin = posted.visit.admin()?;
+    let saved = async {
+        let edit = Body(posted.typed.read(fields)?);
+        apps::update(admin, State(api.clone()), Path(id), edit).await
+    };
+    match saved.await {
+        Ok(_) => Ok(done(&format!("/admin/apps/{id}"), "Saved.")),
+        Err(problem) => again(posted, api, id, fields, problem).await,
+    }
+}
+
+/// The page once more, with what was typed and why it was refused.
+pub async fn again(
+    posted: &Posted,
+    api: &Api,
+    id: Uuid,
+    fields: &[Field],
+    problem: Problem,
+) -> Result<Response, Problem> {
+    let page = show(&posted.visit, api, id, Some((posted, fields, problem))).await?;
+    Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+}
+
+async fn show(
+    visit: &Visit,
+    api: &Api,
+    id: Uuid,
+    refused: Option<(&Posted, &[Field], Problem)>,
+) -> Result<Response, Problem> {
+    let app = apps::read(visit.reader()?, State(api.clone()), Path(id)).await?.0;
+    let providers = fields::providers(visit, api).await?;
+    let now = fields::filled(&app.item, &providers);
+    let form = match refused {
+        None => now,
+        Some((posted, fields, problem)) => posted.typed.form().beside(now, fields).refused(problem)?,
+    };
+    let until = app.item.key.as_ref().and_then(|key| key.old_secret_stops_at);
+    html(&AppPage {
+        frame: visit.frame(app.item.name.as_str()),
+        tabs: Tabs::of(&app.item, "settings"),
+        old_secret_until: until.filter(|until| *until > api.world.now()),
+        meters: meters(&app.usage),
+        app,
+        providers,
+        form,
+    })
+}

@@ -1,0 +1,94 @@
+//! A key's value, shown where it was just made, and which gateways know it.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use uuid::Uuid;
+
+use super::tabs::Tabs;
+use crate::api::apps::{self, AppView};
+use crate::api::body::Path;
+use crate::api::problem::Problem;
+use crate::api::propagation::Propagation;
+use crate::api::{Api, models};
+use crate::web::format;
+use crate::web::frame::{Frame, Visit};
+use crate::web::html;
+use crate::web::snippets::Snippets;
+
+#[derive(Template)]
+#[template(path = "admin/app_secret.html")]
+struct SecretPage {
+    frame: Frame,
+    tabs: Tabs,
+    heading: &'static str,
+    /// Where the key's own page is.
+    to: String,
+    value: String,
+    keeps: bool,
+    /// Missing where the gateway refuses this key alone.
+    snippets: Option<Snippets>,
+    propagation: Option<Propagation>,
+}
+
+#[derive(Template)]
+#[template(path = "admin/app_gateways.html")]
+struct GatewaysPage {
+    frame: Frame,
+    tabs: Tabs,
+    propagation: Option<Propagation>,
+}
+
+/// Shows the value of an app's key, once.
+pub async fn app(
+    visit: &Visit,
+    api: &Api,
+    app: &AppView,
+    heading: &'static str,
+    value: String,
+    propagation: Option<Propagation>,
+) -> Result<Response, Problem> {
+    let (tabs, to) = (Tabs::of(app, ""), format!("/admin/apps/{}", app.id));
+    let snippets = if tabs.named { None } else { Some(snippets(visit, api, app, &value).await?) };
+    let keeps = app.keep_key_values;
+    html(&SecretPage { frame: visit.frame(heading), tabs, heading, to, value, keeps, snippets, propagation })
+}
+
+/// Shows the value of a named key, whose page is at `to`, once.
+pub async fn named(
+    visit: &Visit,
+    api: &Api,
+    app: &AppView,
+    heading: &'static str,
+    to: &str,
+    value: String,
+    propagation: Option<Propagation>,
+) -> Result<Response, Problem> {
+    let snippets = Some(snippets(visit, api, app, &value).await?);
+    let (tabs, keeps, to) = (Tabs::of(app, ""), app.keep_key_values, to.to_owned());
+    html(&SecretPage { frame: visit.frame(heading), tabs, heading, to, value, keeps, snippets, propagation })
+}
+
+/// Says which gateways have applied the app and its key as they are now.
+pub async fn gateways(
+    visit: Visit,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+) -> Result<Response, Problem> {
+    let app = apps::read(visit.reader()?, State(api.clone()), Path(id)).await?.0.item;
+    let propagation = Some(apps::propagation(visit.reader()?, State(api), Path(id)).await?.0);
+    let frame = visit.frame(format!("{}: gateways", app.name));
+    html(&GatewaysPage { frame, tabs: Tabs::of(&app, ""), propagation })
+}
+
+/// With a model that the app may call, if there is any.
+async fn snippets(visit: &Visit, api: &Api, app: &AppView, value: &str) -> Result<Snippets, Problem> {
+    let models = models::list(visit.reader()?, State(api.clone())).await?.items;
+    let callable = |model: &&models::ModelView| {
+        model.enabled
+            && app.allowed_models.holds(model.name.as_str())
+            && app.allowed_providers.holds(&model.provider)
+    };
+    let model = models.iter().find(callable).map(|model| model.name.as_str());
+    Ok(Snippets::new(&api.gateway_url, Some(value), model))
+}
