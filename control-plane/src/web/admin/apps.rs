@@ -54,6 +54,9 @@ pub fn routes() -> Router<Api> {
         .merge(keys::routes())
 }
 
+/// How many stand on a page: each has a meter for each of its limits.
+const ROWS: u16 = 30;
+
 #[derive(Template)]
 #[template(path = "admin/apps.html")]
 struct AppsPage {
@@ -83,7 +86,7 @@ pub async fn list(
     let AppsQuery { cursor, search, status, sort } = query;
     let asked = AppQuery {
         cursor,
-        limit: None,
+        limit: Some(ROWS),
         search: Some(search.clone()),
         status: word("status", &status)?,
         sort: word("sort", &sort)?,
