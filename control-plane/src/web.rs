@@ -5,6 +5,7 @@
 pub mod account;
 pub mod admin;
 pub mod assets;
+pub mod chart;
 pub mod fault;
 pub mod form;
 pub mod format;

@@ -1,0 +1,178 @@
+//! Charts: bars as inline SVG, and a table behind them for those who would rather read.
+
+use std::fmt::Display;
+
+use askama::Template;
+use askama::filters::HtmlSafe;
+use jiff::civil::Date;
+
+use crate::api::usage::{SumsView, UsageView};
+
+/// How high the tallest bar is; bars are as wide as a step less its gap.
+const HEIGHT: u64 = 1000;
+/// What a bar is at least, so that little is not taken for nothing.
+const LEAST: u64 = 15;
+const STEP: usize = 10;
+
+/// Bars beside each other, under a title. In a template it writes itself: `{{ chart }}`.
+#[derive(Clone, Debug, Template)]
+#[template(path = "chart.html")]
+pub struct Chart {
+    title: String,
+    bars: Vec<Bar>,
+    peak: u64,
+}
+
+/// A bar, and what it stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bar {
+    /// What it is of: a day, a name.
+    pub label: String,
+    /// How high it is.
+    pub value: u64,
+    /// The value as people read it: `$1.20`.
+    pub shown: String,
+}
+
+/// Where a bar is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    x: usize,
+    y: u64,
+    height: u64,
+}
+
+// The template escapes what it is given.
+impl HtmlSafe for Chart {}
+
+impl Chart {
+    /// Of these bars.
+    #[must_use]
+    pub fn new(title: impl Into<String>, bars: Vec<Bar>) -> Self {
+        let peak = bars.iter().map(|bar| bar.value).max().unwrap_or_default();
+        Self { title: title.into(), bars, peak }
+    }
+
+    /// One bar for each day of a usage that is grouped by day, with those on which nothing was used.
+    #[must_use]
+    pub fn by_day(
+        title: impl Into<String>,
+        usage: &UsageView,
+        value: impl Fn(&SumsView) -> u64,
+        shown: impl Fn(u64) -> String,
+    ) -> Self {
+        let of = |day: Date| {
+            let items = usage.items.iter().filter(|item| item.day == Some(day));
+            items.map(|item| value(&item.sums)).fold(0, u64::saturating_add)
+        };
+        let days = usage.from.series(jiff::Span::new().days(1)).take_while(|day| *day <= usage.to);
+        let bar = |day: Date| {
+            let value = of(day);
+            Bar { label: day.strftime("%-d %b %Y").to_string(), value, shown: shown(value) }
+        };
+        Self::new(title, days.map(bar).collect())
+    }
+
+    fn width(&self) -> usize {
+        self.bars.len().saturating_mul(STEP)
+    }
+
+    /// The bars, and where each is.
+    fn drawn(&self) -> impl Iterator<Item = (Place, &Bar)> {
+        self.bars.iter().enumerate().map(|(index, bar)| {
+            let share = u128::from(bar.value) * u128::from(HEIGHT) / u128::from(self.peak.max(1));
+            let least = if bar.value == 0 { 0 } else { LEAST };
+            let height = u64::try_from(share).unwrap_or(HEIGHT).max(least);
+            (Place { x: index * STEP + 1, y: HEIGHT - height, height }, bar)
+        })
+    }
+
+    fn first(&self) -> Option<&impl Display> {
+        self.bars.first().map(|bar| &bar.label)
+    }
+
+    fn last(&self) -> Option<&impl Display> {
+        self.bars.last().filter(|_| self.bars.len() > 1).map(|bar| &bar.label)
+    }
+
+    fn highest(&self) -> Option<&Bar> {
+        self.bars.iter().find(|bar| bar.value == self.peak && bar.value > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use scraper::{Html, Selector};
+
+    use super::*;
+
+    fn bar(label: &str, value: u64) -> Bar {
+        Bar { label: label.to_owned(), value, shown: format!("{value} tokens") }
+    }
+
+    fn attributes(chart: &Chart, name: &str) -> Vec<String> {
+        let html = Html::parse_fragment(&chart.to_string());
+        let bars = Selector::parse("rect.bar").unwrap();
+        html.select(&bars).filter_map(|bar| bar.value().attr(name)).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn bars_are_as_high_as_their_share_of_the_highest() {
+        let chart = Chart::new("Tokens", vec![bar("a", 50), bar("b", 0), bar("c", 200), bar("d", 1)]);
+        assert_eq!(attributes(&chart, "height"), ["250", "0", "1000", "15"]);
+        assert_eq!(attributes(&chart, "y"), ["750", "1000", "0", "985"]);
+        assert_eq!(attributes(&chart, "x"), ["1", "11", "21", "31"]);
+    }
+
+    #[test]
+    fn nothing_at_all_is_a_chart_without_height() {
+        assert_eq!(attributes(&Chart::new("Tokens", vec![bar("a", 0)]), "height"), ["0"]);
+        assert!(attributes(&Chart::new("Tokens", Vec::new()), "height").is_empty());
+    }
+
+    #[test]
+    fn the_table_behind_says_the_same_and_labels_are_escaped() {
+        let text = Chart::new("Cost", vec![bar("<b>", 5), bar("gpt", u64::MAX)]).to_string();
+        let html = Html::parse_fragment(&text);
+        let cells = Selector::parse("details td, details tbody th").unwrap();
+        let cells: Vec<String> = html.select(&cells).map(|cell| cell.text().collect()).collect();
+        assert_eq!(cells, ["<b>", "5 tokens", "gpt", "18446744073709551615 tokens"]);
+        assert!(!text.contains("<b>"));
+    }
+
+    #[test]
+    fn every_day_has_its_bar() {
+        let day = |text: &str| text.parse::<Date>().unwrap();
+        let sums = |requests| SumsView {
+            requests,
+            denied: 0,
+            input_tokens: 0,
+            cached_input_tokens: 0,
+            output_tokens: 0,
+            reasoning_tokens: 0,
+            cost: latchkey_core::money::NanoUsd(0),
+        };
+        let item = |at: &str, requests| crate::api::usage::UsageItem {
+            day: Some(day(at)),
+            app_id: None,
+            app_name: None,
+            user_id: None,
+            user_name: None,
+            key_id: None,
+            key_name: None,
+            model: None,
+            provider: None,
+            sums: sums(requests),
+        };
+        let usage = UsageView {
+            from: day("2026-10-31"),
+            to: day("2026-11-02"),
+            items: vec![item("2026-11-02", 4), item("2026-10-31", 2)],
+            truncated: false,
+            totals: sums(6),
+        };
+        let chart = Chart::by_day("Requests", &usage, |sums| sums.requests, |value| value.to_string());
+        let bars: Vec<_> = chart.bars.iter().map(|bar| (bar.label.as_str(), bar.value)).collect();
+        assert_eq!(bars, [("31 Oct 2026", 2), ("1 Nov 2026", 0), ("2 Nov 2026", 4)]);
+    }
+}
