@@ -162,6 +162,8 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(users::unlink))
         .routes(routes!(users::sessions))
         .routes(routes!(users::end_sessions))
+        .routes(routes!(users::keys))
+        .routes(routes!(users::groups))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(sign_in::sign_in))

@@ -36,6 +36,8 @@ pub fn routes() -> Router<Api> {
         .route("/account", get(account::page))
         .route("/account/password", post(account::password))
         .route("/account/sessions/{id}/end", post(account::end_session))
+        .route("/account/tokens", post(account::create_token))
+        .route("/account/tokens/{id}/revoke", post(account::revoke_token))
         .merge(admin::routes())
         .route("/assets/{name}", get(assets::serve))
 }

@@ -26,8 +26,12 @@ pub struct EventView {
     pub kind: String,
     /// To which app.
     pub app_id: Option<Uuid>,
+    /// The app's name as it is now.
+    pub app_name: Option<String>,
     /// To which named key; null for the app as a whole.
     pub key_id: Option<Uuid>,
+    /// The key's name as it is now.
+    pub key_name: Option<String>,
     /// More about it, by kind.
     #[schema(value_type = Object)]
     pub data: Value,
@@ -53,8 +57,8 @@ pub struct EventQuery {
 
 impl From<Event> for EventView {
     fn from(event: Event) -> Self {
-        let Event { id, at, kind, app_id, key_id, data } = event;
-        Self { id, at, kind, app_id, key_id, data }
+        let Event { id, at, kind, app_id, app_name, key_id, key_name, data } = event;
+        Self { id, at, kind, app_id, app_name, key_id, key_name, data }
     }
 }
 

@@ -33,7 +33,7 @@ pub struct UsageView {
     #[schema(value_type = String, format = Date)]
     pub to: Date,
     /// One for each group that has any: the newest day first, and the dearest first of each day. At
-    /// most 1000.
+    /// most as many as were asked for.
     pub items: Vec<UsageItem>,
     /// Whether there are more groups than fit: ask for fewer days or with a filter.
     pub truncated: bool,
@@ -97,7 +97,7 @@ pub struct SumsView {
 }
 
 /// What to sum, and by what.
-#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct UsageQuery {
@@ -121,6 +121,9 @@ pub struct UsageQuery {
     pub model: Option<String>,
     /// Only those that this provider served.
     pub provider: Option<String>,
+    /// Groups in the answer: 1 to 1000, 1000 by default.
+    #[param(minimum = 1, maximum = 1000)]
+    pub limit: Option<u16>,
 }
 
 impl From<Usage> for UsageItem {
@@ -195,7 +198,11 @@ pub async fn read_of_my_app(
 }
 
 async fn sum(api: &Api, scope: Scope, query: UsageQuery) -> Result<Json<UsageView>, Problem> {
-    let UsageQuery { group_by, from, to, app_id, user_id, key_id, model, provider } = query;
+    let UsageQuery { group_by, from, to, app_id, user_id, key_id, model, provider, limit } = query;
+    let most = limit.unwrap_or(MOST_GROUPS);
+    if !(1..=MOST_GROUPS).contains(&most) {
+        return Err(bad_query("`limit` must be 1 to 1000"));
+    }
     let groups = groups(group_by.as_deref().unwrap_or_default())?;
     let to = to.unwrap_or_else(|| api.world.now().to_zoned(TimeZone::UTC).date());
     let from = from.or_else(|| to.checked_sub(29.days()).ok()).unwrap_or(to);
@@ -212,13 +219,12 @@ async fn sum(api: &Api, scope: Scope, query: UsageQuery) -> Result<Json<UsageVie
         model,
         provider,
     };
-    let most = usize::from(MOST_GROUPS);
     let mut rows = match groups.as_slice() {
         [] => Vec::new(),
-        groups => api.store.usage(groups, &filter, i64::from(MOST_GROUPS) + 1).await?,
+        groups => api.store.usage(groups, &filter, i64::from(most) + 1).await?,
     };
-    let truncated = rows.len() > most;
-    rows.truncate(most);
+    let truncated = rows.len() > usize::from(most);
+    rows.truncate(most.into());
     let totals = api.store.total_usage(&filter).await?.into();
     let items = rows.into_iter().map(UsageItem::from).collect();
     Ok(Json(UsageView { from, to, items, truncated, totals }))

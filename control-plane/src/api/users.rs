@@ -17,12 +17,14 @@ use super::account::{Ended, SessionView};
 use super::auth::{Owner, Reader};
 use super::body::{Body, Path, Query};
 use super::idempotency::{Attempt, Creation};
+use super::keys::KeyView;
 use super::page::{Page, PageQuery};
 use super::problem::Problem;
 use crate::action::users::UserEdit;
 use crate::action::{self, Refusal};
 use crate::store::accounts::Account;
 use crate::store::identities::{Identity, Link};
+use crate::store::keys::Key;
 use crate::store::users::User;
 
 /// A person.
@@ -118,8 +120,38 @@ pub struct InvitationView {
     pub expires_at: Timestamp,
 }
 
+/// A named key of a user, and its app.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct UserKey {
+    /// The key.
+    #[serde(flatten)]
+    pub key: KeyView,
+    /// What its app is called now.
+    pub app_name: String,
+}
+
+/// A smart group that a user is in.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct UserGroup {
+    /// Opaque.
+    pub id: Uuid,
+    /// What it is called.
+    pub name: String,
+}
+
 fn user() -> Role {
     Role::User
+}
+
+impl SignInWay {
+    /// As people say it.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Oidc => "company account",
+        }
+    }
 }
 
 impl From<Account> for UserView {
@@ -284,6 +316,40 @@ pub async fn sessions(
 ) -> Result<Page<SessionView>, Problem> {
     let user = find(&api, id).await?;
     SessionView::list(&api, &actor, user.id).await
+}
+
+/// Lists a user's named keys of every app, oldest first, without their values.
+#[utoipa::path(get, path = "/api/v1/users/{id}/keys", tag = "users", operation_id = "list_user_keys",
+    params(("id" = Uuid, Path), PageQuery),
+    security(("token" = [])), responses((status = 200, body = Page<UserKey>), (status = "4XX", body = Problem)))]
+pub async fn keys(
+    _: Reader,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+    Query(query): Query<PageQuery>,
+) -> Result<Page<UserKey>, Problem> {
+    let wanted = query.wanted()?;
+    let user = find(&api, id).await?;
+    let search = query.search.unwrap_or_default();
+    let rows = api.store.keys_of_user(user.id, &search, wanted.after, wanted.rows()).await?;
+    let now = api.world.now();
+    let view = |(key, app_name): (Key, String)| UserKey { key: KeyView::new(&key, now), app_name };
+    Ok(wanted.page(rows, |(key, _)| key.id, view))
+}
+
+/// Lists the smart groups that a user is in, by name.
+#[utoipa::path(get, path = "/api/v1/users/{id}/groups", tag = "users", operation_id = "list_user_groups",
+    params(("id" = Uuid, Path)),
+    security(("token" = [])), responses((status = 200, body = Page<UserGroup>), (status = "4XX", body = Problem)))]
+pub async fn groups(
+    _: Reader,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+) -> Result<Page<UserGroup>, Problem> {
+    let user = find(&api, id).await?;
+    let groups = api.store.groups_of(user.id).await?;
+    let items = groups.into_iter().map(|(id, name)| UserGroup { id, name }).collect();
+    Ok(Page { items, next_cursor: None })
 }
 
 /// Signs a user out everywhere.

@@ -94,6 +94,23 @@ impl Store {
         .collect()
     }
 
+    /// The ids and names of the groups that a user is in, in their order.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn groups_of(&self, user: Uuid) -> sqlx::Result<Vec<(Uuid, String)>> {
+        sqlx::query(
+            "SELECT groups.id, groups.name FROM groups JOIN group_members ON group_members.group_id = groups.id
+             WHERE group_members.user_id = $1 ORDER BY groups.folded_name",
+        )
+        .bind(user.to_string())
+        .fetch_all(&self.pool)
+        .await?
+        .iter()
+        .map(|row| Ok((row.uuid("id")?, row.try_get("name")?)))
+        .collect()
+    }
+
     /// The names of the groups that a user is in, in their order.
     ///
     /// # Errors

@@ -20,8 +20,12 @@ pub struct Event {
     pub kind: String,
     /// To which app.
     pub app_id: Option<Uuid>,
+    /// The app's name as it is now.
+    pub app_name: Option<String>,
     /// To which key; none for the app as a whole.
     pub key_id: Option<Uuid>,
+    /// The key's name as it is now.
+    pub key_name: Option<String>,
     /// More about it.
     pub data: serde_json::Value,
 }
@@ -54,8 +58,12 @@ pub struct EventFilter {
     pub before: Option<i64>,
 }
 
-const PAGE: &str = "SELECT id, at, kind, NULLIF(app_id, '') AS app_id, NULLIF(key_id, '') AS key_id, data
-    FROM events {where} ORDER BY id DESC {limit}";
+/// The page is cut before names are looked up.
+const PAGE: &str =
+    "SELECT page.id, page.at, page.kind, NULLIF(page.app_id, '') AS app_id, apps.name AS app_name,
+    NULLIF(page.key_id, '') AS key_id, keys.name AS key_name, page.data
+    FROM (SELECT * FROM events {where} ORDER BY id DESC {limit}) AS page
+    LEFT JOIN apps ON apps.id = page.app_id LEFT JOIN keys ON keys.id = page.key_id ORDER BY page.id DESC";
 
 impl Store {
     /// Events, newest first.
@@ -109,7 +117,9 @@ impl TryFrom<AnyRow> for Event {
             at: row.time("at")?,
             kind: row.try_get("kind")?,
             app_id: row.optional_uuid("app_id")?,
+            app_name: row.try_get("app_name")?,
             key_id: row.optional_uuid("key_id")?,
+            key_name: row.try_get("key_name")?,
             data: serde_json::from_str(data).map_err(|error| unfit("data", error))?,
         })
     }

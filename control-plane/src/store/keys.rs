@@ -172,6 +172,38 @@ impl Store {
 }
 
 impl Store {
+    /// A user's named keys whose name holds `search`, oldest first, after `after`, each with its app's name.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn keys_of_user(
+        &self,
+        user: Uuid,
+        search: &str,
+        after: Option<Uuid>,
+        limit: i64,
+    ) -> sqlx::Result<Vec<(Key, String)>> {
+        sqlx::query(
+            r"SELECT keys.id, keys.app_id, keys.user_id, keys.name, keys.status, keys.expires_at, keys.limits,
+             keys.created_at, keys.rotated_at, keys.revoked_at, keys.hash, keys.sealed_value, keys.retired_hash,
+             keys.retires_at, keys.suspended, keys.revision, apps.name AS app_name
+             FROM keys JOIN apps ON apps.id = keys.app_id
+             WHERE keys.user_id = $1 AND keys.id > $2 AND LOWER(keys.name) LIKE $3 ESCAPE '\' ORDER BY keys.id LIMIT $4",
+        )
+        .bind(user.to_string())
+        .bind(after.map(|id| id.to_string()).unwrap_or_default())
+        .bind(super::containing(search))
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?
+        .into_iter()
+        .map(|row| {
+            let app = row.try_get("app_name")?;
+            Ok((Key::try_from(row)?, app))
+        })
+        .collect()
+    }
+
     /// How many named keys that are not revoked this user has, by app.
     ///
     /// # Errors

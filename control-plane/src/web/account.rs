@@ -1,18 +1,23 @@
-//! One's own account: password, sessions.
+//! One's own account: password, sessions, API tokens.
 
 use askama::Template;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use latchkey_core::role::Role;
 use uuid::Uuid;
 
-use super::form::{Form, Posted};
+use super::admin::tokens::{LIFETIMES, made};
+use super::form::{Field, Form, Kind, Posted};
 use super::frame::{Frame, Visit, done};
 use super::html;
+use super::list::{More, Next, created};
 use crate::api::Api;
 use crate::api::account::{self, ChangePassword, Me, SessionView};
-use crate::api::body::{Body, Path};
+use crate::api::body::{Body, Path, Query};
+use crate::api::page::{Page, PageQuery};
 use crate::api::problem::Problem;
+use crate::api::tokens::TokenView;
 
 #[derive(Template)]
 #[template(path = "account.html")]
@@ -21,11 +26,23 @@ struct AccountPage {
     me: Me,
     sessions: Vec<SessionView>,
     form: Form,
+    tokens: Page<TokenView>,
+    /// Roles that a token of theirs may have.
+    roles: Vec<Role>,
+    token: Form,
+    more: More,
 }
 
+/// What a token of one's own is made of.
+const TOKEN: &[Field] = &[("name", Kind::Text), ("role", Kind::Text), ("expires_in", Kind::Text)];
+
 /// Shows it.
-pub async fn page(visit: Visit, State(api): State<Api>) -> Result<Response, Problem> {
-    show(&visit, &api, Form::default()).await
+pub async fn page(
+    visit: Visit,
+    State(api): State<Api>,
+    Query(query): Query<PageQuery>,
+) -> Result<Response, Problem> {
+    show(&visit, &api, query, Form::default(), Form::default()).await
 }
 
 /// Changes the password.
@@ -41,7 +58,8 @@ pub async fn password(
         Err(problem) => {
             // What was typed is secret, and is not shown again.
             let form = Form::default().refused(Problem { status: problem.status.max(422), ..problem })?;
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, show(&posted.visit, &api, form).await?).into_response())
+            let page = show(&posted.visit, &api, PageQuery::default(), form, Form::default()).await?;
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
         }
     }
 }
@@ -56,8 +74,45 @@ pub async fn end_session(
     Ok(done("/account", "That session is ended."))
 }
 
-async fn show(visit: &Visit, api: &Api, form: Form) -> Result<Response, Problem> {
+/// Makes an API token of one's own, and shows its value.
+pub async fn create_token(State(api): State<Api>, posted: Posted) -> Result<Response, Problem> {
+    let attempt = async {
+        let creation = posted.creation(TOKEN)?;
+        created(account::create_token(posted.visit.person(), State(api.clone()), creation).await?).await
+    };
+    match attempt.await {
+        Ok(token) => made(posted.visit.frame("New API token"), "/account", &token),
+        Err(problem) => {
+            let token = posted.refused(problem)?;
+            let page = show(&posted.visit, &api, PageQuery::default(), Form::default(), token).await?;
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+        }
+    }
+}
+
+/// Revokes one of one's own API tokens.
+pub async fn revoke_token(
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+    posted: Posted,
+) -> Result<Response, Problem> {
+    let token = account::revoke_token(posted.visit.person(), State(api), Path(id)).await?.0;
+    Ok(done("/account", &format!("The token {} is revoked: it stopped at once.", token.name)))
+}
+
+async fn show(
+    visit: &Visit,
+    api: &Api,
+    query: PageQuery,
+    form: Form,
+    token: Form,
+) -> Result<Response, Problem> {
     let me = Me::read(api, &visit.actor, None).await?;
     let sessions = account::sessions(visit.person(), State(api.clone())).await?.items;
-    html(&AccountPage { frame: visit.frame("My account"), me, sessions, form })
+    let tokens = account::tokens(visit.person(), State(api.clone()), Query(query)).await?;
+    let more = Next::new("/account", &[], tokens.next_cursor.as_deref());
+    let mut roles: Vec<_> = Role::ALL.into_iter().filter(|role| role.within(visit.actor.role)).collect();
+    roles.reverse();
+    let frame = visit.frame("My account");
+    html(&AccountPage { frame, me, sessions, form, tokens, roles, token, more })
 }

@@ -1,9 +1,20 @@
 //! The console: for those who run the gateway.
 
 pub mod apps;
-pub mod groups;
 pub mod playground;
 pub mod requests;
+pub mod audit;
+pub mod events;
+pub mod gateways;
+pub mod groups;
+pub mod logs;
+pub mod models;
+mod named;
+pub mod overview;
+pub mod providers;
+pub mod tokens;
+pub mod usage;
+pub mod users;
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -15,6 +26,30 @@ pub fn routes() -> Router<Api> {
     Router::new()
         .merge(apps::routes())
         .merge(requests::routes())
+        .route("/admin", get(overview::page))
+        .route("/admin/logs", get(logs::list))
+        .route("/admin/usage", get(usage::page))
+        .route("/admin/events", get(events::list))
+        .route("/admin/users", get(users::list).post(users::create))
+        .route("/admin/users/new", get(users::new))
+        .route("/admin/users/{id}", get(users::page).post(users::update))
+        .route("/admin/users/{id}/invite", post(users::invite))
+        .route("/admin/users/{id}/deactivate", post(users::deactivate))
+        .route("/admin/users/{id}/reactivate", post(users::reactivate))
+        .route("/admin/users/{id}/sessions/end", post(users::end_sessions))
+        .route("/admin/providers", get(providers::list).post(providers::create))
+        .route("/admin/providers/new", get(providers::new))
+        .route("/admin/providers/{name}", get(providers::page).post(providers::update))
+        .route("/admin/providers/{name}/switch", post(providers::switch))
+        .route("/admin/providers/{name}/delete", post(providers::delete))
+        .route("/admin/models", get(models::list).post(models::create))
+        .route("/admin/models/new", get(models::new))
+        .route("/admin/models/{id}", get(models::page).post(models::update))
+        .route("/admin/models/{id}/delete", post(models::delete))
+        .route("/admin/gateways", get(gateways::list))
+        .route("/admin/tokens", get(tokens::list).post(tokens::create))
+        .route("/admin/tokens/{id}/revoke", post(tokens::revoke))
+        .route("/admin/audit", get(audit::list))
         .route("/admin/groups", get(groups::list).post(groups::create))
         .route("/admin/groups/new", get(groups::new))
         .route("/admin/groups/{id}", get(groups::page).post(groups::update))

@@ -13,6 +13,8 @@ const HEIGHT: u64 = 1000;
 /// What a bar is at least, so that little is not taken for nothing.
 const LEAST: u64 = 15;
 const STEP: usize = 10;
+/// How many bars of days there are; of a longer time, each is of several days.
+const MOST_DAYS: usize = 62;
 
 /// Bars beside each other, under a title. In a template it writes itself: `{{ chart }}`.
 #[derive(Clone, Debug, Template)]
@@ -61,16 +63,23 @@ impl Chart {
         value: impl Fn(&SumsView) -> u64,
         shown: impl Fn(u64) -> String,
     ) -> Self {
-        let of = |day: Date| {
-            let items = usage.items.iter().filter(|item| item.day == Some(day));
+        let of = |day: &Date| {
+            let items = usage.items.iter().filter(|item| item.day.as_ref() == Some(day));
             items.map(|item| value(&item.sums)).fold(0, u64::saturating_add)
         };
         let days = usage.from.series(jiff::Span::new().days(1)).take_while(|day| *day <= usage.to);
-        let bar = |day: Date| {
-            let value = of(day);
-            Bar { label: day.strftime("%-d %b %Y").to_string(), value, shown: shown(value) }
+        let days: Vec<Date> = days.collect();
+        let bar = |days: &[Date]| {
+            let value = days.iter().map(of).fold(0, u64::saturating_add);
+            let word = |day: &Date| day.strftime("%-d %b %Y").to_string();
+            let label = match days {
+                [first, .., last] => format!("{} to {}", word(first), word(last)),
+                _ => days.iter().map(word).collect(),
+            };
+            Bar { label, value, shown: shown(value) }
         };
-        Self::new(title, days.map(bar).collect())
+        let together = days.len().div_ceil(MOST_DAYS).max(1);
+        Self::new(title, days.chunks(together).map(bar).collect())
     }
 
     fn width(&self) -> usize {
@@ -140,10 +149,8 @@ mod tests {
         assert!(!text.contains("<b>"));
     }
 
-    #[test]
-    fn every_day_has_its_bar() {
-        let day = |text: &str| text.parse::<Date>().unwrap();
-        let sums = |requests| SumsView {
+    fn sums(requests: u64) -> SumsView {
+        SumsView {
             requests,
             denied: 0,
             input_tokens: 0,
@@ -151,8 +158,12 @@ mod tests {
             output_tokens: 0,
             reasoning_tokens: 0,
             cost: latchkey_core::money::NanoUsd(0),
-        };
-        let item = |at: &str, requests| crate::api::usage::UsageItem {
+        }
+    }
+
+    fn bars(from: &str, to: &str, items: &[(&str, u64)]) -> Vec<(String, u64)> {
+        let day = |text: &str| text.parse::<Date>().unwrap();
+        let item = |(at, requests): &(&str, u64)| crate::api::usage::UsageItem {
             day: Some(day(at)),
             app_id: None,
             app_name: None,
@@ -162,17 +173,32 @@ mod tests {
             key_name: None,
             model: None,
             provider: None,
-            sums: sums(requests),
+            sums: sums(*requests),
         };
         let usage = UsageView {
-            from: day("2026-10-31"),
-            to: day("2026-11-02"),
-            items: vec![item("2026-11-02", 4), item("2026-10-31", 2)],
+            from: day(from),
+            to: day(to),
+            items: items.iter().map(item).collect(),
             truncated: false,
-            totals: sums(6),
+            totals: sums(0),
         };
         let chart = Chart::by_day("Requests", &usage, |sums| sums.requests, |value| value.to_string());
-        let bars: Vec<_> = chart.bars.iter().map(|bar| (bar.label.as_str(), bar.value)).collect();
-        assert_eq!(bars, [("31 Oct 2026", 2), ("1 Nov 2026", 0), ("2 Nov 2026", 4)]);
+        chart.bars.into_iter().map(|bar| (bar.label, bar.value)).collect()
+    }
+
+    #[test]
+    fn every_day_has_its_bar() {
+        let shown = bars("2026-10-31", "2026-11-02", &[("2026-11-02", 4), ("2026-10-31", 2)]);
+        let expected = [("31 Oct 2026", 2), ("1 Nov 2026", 0), ("2 Nov 2026", 4)];
+        assert_eq!(shown, expected.map(|(label, value)| (label.to_owned(), value)));
+    }
+
+    #[test]
+    fn a_long_time_has_bars_of_several_days() {
+        let shown =
+            bars("2026-01-01", "2026-12-31", &[("2026-01-01", 1), ("2026-01-06", 2), ("2026-12-31", 4)]);
+        assert_eq!(shown.len(), 61);
+        assert_eq!(shown[0], ("1 Jan 2026 to 6 Jan 2026".to_owned(), 3));
+        assert_eq!(shown[60], ("27 Dec 2026 to 31 Dec 2026".to_owned(), 4));
     }
 }

@@ -5,8 +5,9 @@ mod kind;
 
 use std::collections::BTreeMap;
 
-use axum::extract::{FromRequest, FromRequestParts as _, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use latchkey_core::invalid::{FieldError, Invalid};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -67,13 +68,19 @@ impl FromRequest<Api> for Typed {
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
-        let bytes = body::bytes(request, api).await?;
-        let typed: Vec<_> = form_urlencoded::parse(&bytes).into_owned().collect();
-        if typed.iter().any(|(name, value)| name.contains('\0') || value.contains('\0')) {
-            let detail = "there is a NUL character in a field";
-            return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_form", detail));
-        }
-        Ok(Self(typed))
+        Self::parse(&body::bytes(request, api).await?)
+    }
+}
+
+/// What a form that was sent by GET asks to see: a list's filters.
+#[derive(Clone, Debug, Default)]
+pub struct Asked(pub Typed);
+
+impl FromRequestParts<Api> for Asked {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
+        Typed::parse(parts.uri.query().unwrap_or_default().as_bytes()).map(Self)
     }
 }
 
@@ -94,6 +101,23 @@ impl FromRequest<Api> for Posted {
 }
 
 impl Typed {
+    fn parse(text: &[u8]) -> Result<Self, Problem> {
+        let typed: Vec<_> = form_urlencoded::parse(text).into_owned().collect();
+        if typed.iter().any(|(name, value)| name.contains('\0') || value.contains('\0')) {
+            let detail = "there is a NUL character in a field";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_form", detail));
+        }
+        Ok(Self(typed))
+    }
+
+    /// The same, with this in a field.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.0.retain(|(key, _)| key != name);
+        self.0.push((name.to_owned(), value.into()));
+        self
+    }
+
     /// What was typed into a field, without the blanks around it; empty where it is not there.
     #[must_use]
     pub fn text(&self, name: &str) -> &str {
@@ -228,6 +252,12 @@ impl Form {
         self.problem = Some(problem.detail).filter(|_| problem.errors.is_empty());
         self.errors = problem.errors;
         Ok(self)
+    }
+
+    /// With what is wrong with another form of the same page, which has none of these fields.
+    #[must_use]
+    pub fn wrong_as(self, other: Self) -> Self {
+        Self { values: self.values, ..other }
     }
 
     /// What a field holds.

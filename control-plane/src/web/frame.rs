@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use latchkey_core::actor::Actor;
 use latchkey_core::role::Permission;
@@ -120,6 +121,26 @@ impl Visit {
         Frame { title, visitor: Some(visitor), flash, once, path, zone, now }
     }
 
+    /// A moment that was typed: with its offset, or as the viewer's clock has it, as in `2026-11-22T10:00`; a
+    /// day is its beginning.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn moment(&self, typed: &str) -> Result<Timestamp, &'static str> {
+        if let Ok(at) = typed.parse::<Timestamp>() {
+            return Ok(at);
+        }
+        let civil = typed.parse::<DateTime>().map_err(|_| "must be a time, such as 2026-11-22T10:00")?;
+        let zoned = civil.to_zoned(self.glance.zone.clone());
+        Ok(zoned.map_err(|_| "is out of range")?.timestamp())
+    }
+
+    /// Now, by the clock that pages tell distances by.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.glance.now
+    }
+
     /// Whether a form's field is this session's CSRF token.
     #[must_use]
     pub fn confirms(&self, field: &str) -> bool {
@@ -218,6 +239,12 @@ impl Frame {
     #[must_use]
     pub fn ago_or(&self, at: &Option<Timestamp>, none: &'static str) -> Ago {
         at.as_ref().map_or(Ago::none(none), |at| self.ago(at))
+    }
+
+    /// Whether a moment has passed; one that is missing never does.
+    #[must_use]
+    pub fn over(&self, at: &Option<Timestamp>) -> bool {
+        at.is_some_and(|at| at <= self.now)
     }
 
     /// The viewer's zone, by name.

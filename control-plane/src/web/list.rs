@@ -3,12 +3,14 @@
 use axum::body::to_bytes;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::form_urlencoded::{self, Serializer};
 
 use crate::api::body::Query;
+use super::form::{Form, Typed};
 use crate::api::problem::Problem;
 
 /// The way to a list's next page, where there is one.
@@ -32,6 +34,28 @@ impl Next {
         query.extend_pairs(filter.iter().filter(|(_, value)| !value.is_empty()));
         query.append_pair("cursor", cursor?);
         Some(Self(format!("{path}?{}", query.finish())))
+    }
+
+    /// The same of a list whose filters are these fields of what was asked.
+    #[must_use]
+    pub fn of(path: &str, asked: &Typed, fields: &[&str], cursor: Option<&str>) -> More {
+        let filter: Vec<_> = fields.iter().map(|name| (*name, asked.text(name))).collect();
+        Self::new(path, &filter, cursor)
+    }
+}
+
+/// A list that is filtered by what was asked: its status, its filters as a form, and what it holds; none
+/// where a filter is wrong, which stands in the form.
+///
+/// # Errors
+/// The problem, where it is not about the filters.
+pub fn filtered<T: Default>(form: Form, found: Result<T, Problem>) -> Result<(StatusCode, Form, T), Problem> {
+    match found {
+        Ok(found) => Ok((StatusCode::OK, form, found)),
+        Err(problem) => {
+            let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
+            Ok((status, form.refused(problem)?, T::default()))
+        }
     }
 }
 

@@ -104,6 +104,8 @@ const RULES: &[(&str, Rule)] = &[
     ("unlink_user", Owner),
     ("list_user_sessions", Owner),
     ("end_user_sessions", Owner),
+    ("list_user_keys", Reader),
+    ("list_user_groups", Reader),
     ("list_tokens", Owner),
     ("create_token", Owner),
     ("revoke_token", Owner),

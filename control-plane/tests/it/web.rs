@@ -2,5 +2,10 @@
 
 mod apps;
 mod groups;
+mod models;
+mod providers;
 mod sign_in;
+mod tokens;
+mod users;
 mod visitor;
+mod watch;

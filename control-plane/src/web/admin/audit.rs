@@ -1,0 +1,142 @@
+//! The audit log of everything.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+
+use super::named;
+use crate::api::Api;
+use crate::api::audit::{self, AuditQuery, AuditView};
+use crate::api::body::Query;
+use crate::api::page::Page;
+use crate::api::problem::Problem;
+use crate::web::form::{Asked, Field, Form, Kind, Typed};
+use crate::web::frame::{Frame, Visit};
+use crate::web::html;
+use crate::web::list::{More, Next, filtered};
+
+const FILTERS: &[Field] = &[
+    ("app_id", Kind::Optional),
+    ("actor_id", Kind::Optional),
+    ("subject_id", Kind::Optional),
+    ("action", Kind::Optional),
+    ("from", Kind::Optional),
+    ("to", Kind::Optional),
+    ("cursor", Kind::Optional),
+];
+/// The filters that the next page keeps.
+const KEPT: &[&str] = &["app_id", "actor_id", "subject_id", "action", "from", "to"];
+
+/// What one can look for: everything done to a kind of thing, or one thing that was done.
+const ACTIONS: &[&str] = &[
+    "app.",
+    "change_request.",
+    "group.",
+    "invitation.",
+    "key.",
+    "model.",
+    "password.",
+    "provider.",
+    "session.",
+    "token.",
+    "user.",
+    "app.created",
+    "app.deleted",
+    "app.revoked",
+    "app.rolled_back",
+    "app.self_service_updated",
+    "app.updated",
+    "group.member_added",
+    "group.member_removed",
+    "key.created",
+    "key.revoked",
+    "key.rotated",
+    "key.value_shown",
+    "model.updated",
+    "provider.updated",
+    "session.failed",
+    "session.started",
+    "token.created",
+    "user.created",
+    "user.deactivated",
+    "user.role_changed",
+];
+
+#[derive(Template)]
+#[template(path = "admin/audit.html")]
+struct AuditPage {
+    frame: Frame,
+    entries: Vec<Entry>,
+    more: More,
+    form: Form,
+    filtered: bool,
+    /// The filters' times, for the export.
+    export: String,
+}
+
+/// An entry, and where it leads.
+struct Entry {
+    done: AuditView,
+    /// The page of what it was done to.
+    subject: Option<String>,
+    data: String,
+}
+
+/// Lists what was done.
+pub async fn list(visit: Visit, State(api): State<Api>, Asked(asked): Asked) -> Result<Response, Problem> {
+    visit.reader()?;
+    let mut form = asked.form();
+    let found = async {
+        let asked = named::ids(&visit, &api, &asked, &mut form, ("app_id", "actor_id")).await?;
+        let query: AuditQuery = named::moments(&visit, asked, &["from", "to"])?.read(FILTERS)?;
+        audit::list(visit.reader()?, State(api.clone()), Query(query)).await
+    };
+    let found = found.await;
+    let (status, form, Page { items, next_cursor }) = filtered(form, found)?;
+    let more = Next::of("/admin/audit", &asked, KEPT, next_cursor.as_deref());
+    let filtered = KEPT.iter().any(|name| !asked.text(name).is_empty());
+    let (entries, export) = (items.into_iter().map(Entry::from).collect(), export(&visit, &asked));
+    let page = html(&AuditPage { frame: visit.frame("Audit log"), entries, more, form, filtered, export })?;
+    Ok((status, page).into_response())
+}
+
+/// The export of the same time.
+fn export(visit: &Visit, asked: &Typed) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    for name in ["from", "to"] {
+        if let Ok(at) = visit.moment(asked.text(name)) {
+            query.append_pair(name, &at.to_string());
+        }
+    }
+    match query.finish() {
+        query if query.is_empty() => "/api/v1/audit/export".to_owned(),
+        query => format!("/api/v1/audit/export?{query}"),
+    }
+}
+
+impl From<AuditView> for Entry {
+    fn from(done: AuditView) -> Self {
+        let id = &done.subject_id;
+        let subject = match (done.subject_kind.as_str(), &done.app_id) {
+            ("app", _) => Some(format!("/admin/apps/{id}")),
+            ("key", Some(app)) if done.data["user_id"].is_string() => {
+                Some(format!("/admin/apps/{app}/keys/{id}"))
+            }
+            ("key", Some(app)) => Some(format!("/admin/apps/{app}")),
+            ("group", _) => Some(format!("/admin/groups/{id}")),
+            ("user", _) => Some(format!("/admin/users/{id}")),
+            ("provider", _) => Some(format!("/admin/providers/{id}")),
+            ("model", _) => Some(format!("/admin/models/{id}")),
+            ("change_request", _) => Some(format!("/admin/requests/{id}")),
+            _ => None,
+        };
+        let said = done.data.as_object().is_some_and(|data| !data.is_empty());
+        let data = if said { pretty(&done.data) } else { String::new() };
+        Self { subject, data, done }
+    }
+}
+
+fn pretty(data: &Value) -> String {
+    serde_json::to_string_pretty(data).unwrap_or_default()
+}

@@ -1,0 +1,154 @@
+//! Events: budgets that fill up, requests for changes.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+
+use super::named;
+use crate::api::Api;
+use crate::api::body::Query;
+use crate::api::events::{self, EventQuery, EventView};
+use crate::api::page::Page;
+use crate::api::problem::Problem;
+use crate::web::form::{Asked, Field, Form, Kind};
+use crate::web::format::words;
+use crate::web::frame::{Frame, Visit};
+use crate::web::html;
+use crate::web::list::{More, Next, filtered};
+
+const FILTERS: &[Field] = &[
+    ("app_id", Kind::Optional),
+    ("key_id", Kind::Optional),
+    ("kind", Kind::Optional),
+    ("cursor", Kind::Optional),
+];
+
+const KINDS: &[(&str, &str)] = &[
+    ("", "any"),
+    ("quota.threshold", "quota.threshold"),
+    ("quota.exceeded", "quota.exceeded"),
+    ("change_request.submitted", "change_request.submitted"),
+    ("change_request.approved", "change_request.approved"),
+    ("change_request.rejected", "change_request.rejected"),
+    ("change_request.failed", "change_request.failed"),
+    ("change_request.stale", "change_request.stale"),
+    ("change_request.withdrawn", "change_request.withdrawn"),
+];
+
+#[derive(Template)]
+#[template(path = "admin/events.html")]
+struct EventsPage {
+    frame: Frame,
+    events: Vec<Told>,
+    more: More,
+    form: Form,
+    filtered: bool,
+}
+
+/// An event, as people read it.
+struct Told {
+    event: EventView,
+    what: String,
+    /// The change request that it is about.
+    request: Option<String>,
+    class: &'static str,
+}
+
+/// Lists them.
+pub async fn list(visit: Visit, State(api): State<Api>, Asked(asked): Asked) -> Result<Response, Problem> {
+    visit.reader()?;
+    let mut form = asked.form();
+    let found = async {
+        let asked = named::ids(&visit, &api, &asked, &mut form, ("app_id", "user_id")).await?;
+        let query: EventQuery = asked.read(FILTERS)?;
+        events::list(visit.reader()?, State(api.clone()), Query(query)).await
+    };
+    let found = found.await;
+    let (status, form, Page { items, next_cursor }) = filtered(form, found)?;
+    let fields = ["app_id", "key_id", "kind"];
+    let more = Next::of("/admin/events", &asked, &fields, next_cursor.as_deref());
+    let filtered = fields.iter().any(|name| !asked.text(name).is_empty());
+    let events = items.into_iter().map(Told::from).collect();
+    let page = html(&EventsPage { frame: visit.frame("Events"), events, more, form, filtered })?;
+    Ok((status, page).into_response())
+}
+
+impl From<EventView> for Told {
+    fn from(event: EventView) -> Self {
+        let data = &event.data;
+        let what = match event.kind.as_str() {
+            "quota.threshold" => format!("{} % of {}", text(&data["percent"]), quota(data)),
+            "quota.exceeded" => format!("Nothing is left of {}", quota(data)),
+            kind if kind.starts_with("change_request.") => format!(
+                "{} by {}: {}",
+                words(&text(&data["kind"])),
+                text(&data["requester"]),
+                text(&data["reason"])
+            ),
+            _ => pairs(data),
+        };
+        let request = data["change_request_id"].as_str().map(str::to_owned);
+        let class = match event.kind.as_str() {
+            "quota.exceeded" | "change_request.failed" => " bad",
+            "quota.threshold" | "change_request.stale" | "change_request.rejected" => " warn",
+            "change_request.approved" => " good",
+            _ => "",
+        };
+        Self { what, request, class, event }
+    }
+}
+
+/// `the budget of $10 per month: $8.12 used`.
+fn quota(data: &Value) -> String {
+    let (bucket, unit) = match data["bucket"].as_str() {
+        Some("cost_budget") => ("budget", "$"),
+        Some("token_budget") => ("token budget", ""),
+        _ => ("limit", ""),
+    };
+    let per = match data["per"].as_str() {
+        None | Some("total") => "in total".to_owned(),
+        Some(per) => format!("per {per}"),
+    };
+    let (limit, used) = (text(&data["limit"]), text(&data["used"]));
+    format!("the {bucket} of {unit}{limit} {per}: {unit}{used} used")
+}
+
+fn pairs(data: &Value) -> String {
+    let pairs = data.as_object().into_iter().flatten();
+    pairs.map(|(name, value)| format!("{}: {}", words(name), text(value))).collect::<Vec<_>>().join(", ")
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn events_are_told_in_words() {
+        let event = |kind: &str, data| EventView {
+            id: 1,
+            at: jiff::Timestamp::UNIX_EPOCH,
+            kind: kind.to_owned(),
+            app_id: None,
+            app_name: None,
+            key_id: None,
+            key_name: None,
+            data,
+        };
+        let budget =
+            json!({"bucket": "cost_budget", "per": "month", "limit": "10", "used": "8.12", "percent": 80});
+        let told = Told::from(event("quota.threshold", budget));
+        assert_eq!(told.what, "80 % of the budget of $10 per month: $8.12 used");
+        let tokens = json!({"bucket": "token_budget", "per": "total", "limit": 500, "used": 501});
+        let told = Told::from(event("quota.exceeded", tokens));
+        assert_eq!(told.what, "Nothing is left of the token budget of 500 in total: 501 used");
+        let told = Told::from(event("key.created", json!({"key_name": "laptop"})));
+        assert_eq!(told.what, "key name: laptop");
+    }
+}

@@ -1,0 +1,28 @@
+//! Gateways: the Envoys that are connected, and how to connect one.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+
+use crate::api::problem::Problem;
+use crate::api::{Api, gateways};
+use crate::gateways::Gateway;
+use crate::web::format;
+use crate::web::frame::{Frame, Visit};
+use crate::web::html;
+
+#[derive(Template)]
+#[template(path = "admin/gateways.html")]
+struct GatewaysPage {
+    frame: Frame,
+    gateways: Vec<Gateway>,
+    /// Where clients find them.
+    url: String,
+}
+
+/// Lists them.
+pub async fn list(visit: Visit, State(api): State<Api>) -> Result<Response, Problem> {
+    let url = api.gateway_url.to_string();
+    let gateways = gateways::list(visit.reader()?, State(api)).await?.items;
+    html(&GatewaysPage { frame: visit.frame("Gateways"), gateways, url })
+}

@@ -1,0 +1,168 @@
+//! Models and what they cost.
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use latchkey_core::catalogue::Known;
+use uuid::Uuid;
+
+use crate::api::Api;
+use crate::api::body::{Body, Path};
+use crate::api::models::{self, ModelView, PastPriceView};
+use crate::api::problem::Problem;
+use crate::api::providers::{self, ProviderView};
+use crate::web::form::{Asked, Field, Form, Kind, Posted, Typed};
+use crate::web::format;
+use crate::web::frame::{Frame, Visit, done};
+use crate::web::html;
+use crate::web::list::created;
+
+const PRICE: &[Field] =
+    &[("price.input", Kind::Text), ("price.cached_input", Kind::Optional), ("price.output", Kind::Text)];
+/// No price: null.
+const NO_PRICE: Field = ("price", Kind::Optional);
+const SIZES: &[Field] = &[("max_output_tokens", Kind::Number), ("context_window", Kind::Number)];
+
+/// What a new model costs.
+const PRICED: &[(&str, &str, &str)] = &[
+    ("catalogue", "As the catalogue of well-known models says", "Without a price where it is not in there."),
+    ("own", "As typed below", ""),
+    ("none", "No price", "Apps with a budget may not use it."),
+];
+
+#[derive(Template)]
+#[template(path = "admin/models.html")]
+struct ModelsPage {
+    frame: Frame,
+    models: Vec<ModelView>,
+    providers: Vec<ProviderView>,
+}
+
+#[derive(Template)]
+#[template(path = "admin/model_new.html")]
+struct NewModelPage {
+    frame: Frame,
+    providers: Vec<ProviderView>,
+    known: &'static [Known],
+    form: Form,
+}
+
+#[derive(Template)]
+#[template(path = "admin/model.html")]
+struct ModelPage {
+    frame: Frame,
+    model: ModelView,
+    prices: Vec<PastPriceView>,
+    form: Form,
+}
+
+/// Lists them.
+pub async fn list(visit: Visit, State(api): State<Api>) -> Result<Response, Problem> {
+    let models = models::list(visit.reader()?, State(api.clone())).await?.items;
+    let providers = providers::list(visit.reader()?, State(api)).await?.items;
+    html(&ModelsPage { frame: visit.frame("Models and prices"), models, providers })
+}
+
+/// Asks for a new one; `name` and `provider` may be chosen already.
+pub async fn new(visit: Visit, State(api): State<Api>, Asked(asked): Asked) -> Result<Response, Problem> {
+    visit.admin()?;
+    ask(&visit, &api, asked.with("enabled", "true").with("priced", "catalogue").form()).await
+}
+
+/// Creates it.
+pub async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, Problem> {
+    let attempt = async {
+        let creation = posted.creation(&new_fields(&posted.typed))?;
+        created(models::create(posted.visit.admin()?, State(api.clone()), creation).await?).await
+    };
+    match attempt.await {
+        Ok(model) => Ok(done(
+            &format!("/admin/models/{}", model["id"].as_str().unwrap_or_default()),
+            "The model is created.",
+        )),
+        Err(problem) => {
+            let page = ask(&posted.visit, &api, posted.refused(problem)?).await?;
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+        }
+    }
+}
+
+/// Shows one.
+pub async fn page(visit: Visit, State(api): State<Api>, Path(id): Path<Uuid>) -> Result<Response, Problem> {
+    show(&visit, &api, id, None).await
+}
+
+/// Edits it.
+pub async fn update(
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+    posted: Posted,
+) -> Result<Response, Problem> {
+    let edited = async {
+        let edit = Body(posted.typed.read(&edit_fields(&posted.typed))?);
+        models::update(posted.visit.admin()?, State(api.clone()), Path(id), edit).await
+    };
+    match edited.await {
+        Ok(_) => Ok(done(&format!("/admin/models/{id}"), "Saved; gateways are told.")),
+        Err(problem) => again(&posted, &api, id, problem).await,
+    }
+}
+
+/// Deletes it.
+pub async fn delete(
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+    posted: Posted,
+) -> Result<Response, Problem> {
+    match models::delete(posted.visit.admin()?, State(api.clone()), Path(id)).await {
+        Ok(_) => Ok(done("/admin/models", "The model is deleted. Records keep what it cost.")),
+        Err(problem) => again(&posted, &api, id, problem).await,
+    }
+}
+
+/// What is left empty is as the catalogue has it.
+fn new_fields(typed: &Typed) -> Vec<Field> {
+    let mut fields = vec![("name", Kind::Text), ("provider", Kind::Text), ("enabled", Kind::Flag)];
+    fields.push(("upstream_name", Kind::Optional));
+    match typed.text("priced") {
+        "own" => fields.extend(PRICE),
+        "none" => fields.push(NO_PRICE),
+        _ => {}
+    }
+    fields.extend(SIZES.iter().filter(|(name, _)| !typed.text(name).is_empty()));
+    fields
+}
+
+/// What is left empty is not known.
+fn edit_fields(typed: &Typed) -> Vec<Field> {
+    let mut fields = vec![("upstream_name", Kind::Text), ("enabled", Kind::Flag)];
+    fields.extend(SIZES);
+    match typed.has("unpriced") {
+        true => fields.push(NO_PRICE),
+        false => fields.extend(PRICE),
+    }
+    fields
+}
+
+async fn ask(visit: &Visit, api: &Api, form: Form) -> Result<Response, Problem> {
+    let providers = providers::list(visit.reader()?, State(api.clone())).await?.items;
+    let known = latchkey_core::catalogue::known();
+    html(&NewModelPage { frame: visit.frame("New model"), providers, known, form })
+}
+
+async fn again(posted: &Posted, api: &Api, id: Uuid, problem: Problem) -> Result<Response, Problem> {
+    let form = posted.refused(problem)?;
+    let page = show(&posted.visit, api, id, Some(form)).await?;
+    Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+}
+
+async fn show(visit: &Visit, api: &Api, id: Uuid, form: Option<Form>) -> Result<Response, Problem> {
+    let model = models::read(visit.reader()?, State(api.clone()), Path(id)).await?.0;
+    let prices = models::prices(visit.reader()?, State(api.clone()), Path(id)).await?.items;
+    let form = form.unwrap_or_else(|| {
+        let form = Form::of(&model);
+        if model.price.is_none() { form.with("unpriced", "true") } else { form }
+    });
+    html(&ModelPage { frame: visit.frame(model.name.as_str()), model, prices, form })
+}

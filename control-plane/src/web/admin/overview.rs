@@ -1,0 +1,96 @@
+//! The overview: how things are, at a glance.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use jiff::ToSpan as _;
+use jiff::tz::TimeZone;
+use latchkey_core::change_request::Status;
+
+use super::usage::{Row, charts, row};
+use crate::api::body::Query;
+use crate::api::change_requests::{self, ChangeRequestList, RequestQuery};
+use crate::api::problem::Problem;
+use crate::api::usage::{self, SumsView, UsageQuery, UsageView};
+use crate::api::{Api, gateways};
+use crate::gateways::Gateway;
+use crate::web::chart::Chart;
+use crate::web::format;
+use crate::web::frame::{Frame, Visit};
+use crate::web::html;
+
+/// How many days it is about, with today.
+const DAYS: i64 = 14;
+/// How many of the dearest, and of the newest, are named.
+const FEW: u16 = 5;
+
+#[derive(Template)]
+#[template(path = "admin/overview.html")]
+struct OverviewPage {
+    frame: Frame,
+    totals: SumsView,
+    charts: Vec<Chart>,
+    tops: Vec<Top>,
+    pending: ChangeRequestList,
+    gateways: Vec<Gateway>,
+}
+
+/// Whose requests cost most.
+struct Top {
+    title: &'static str,
+    /// What usage is grouped by.
+    by: &'static str,
+    rows: Vec<Row>,
+}
+
+impl Top {
+    /// The share of a row in the dearest one's cost, in percent.
+    fn share(&self, row: &Row) -> u64 {
+        let most = self.rows.iter().map(|row| row.sums.cost.0).max().unwrap_or_default().max(1);
+        u64::try_from(u128::from(row.sums.cost.0) * 100 / u128::from(most)).unwrap_or_default()
+    }
+}
+
+/// Shows it.
+pub async fn page(visit: Visit, State(api): State<Api>) -> Result<Response, Problem> {
+    visit.reader()?;
+    let top = async |title, by| {
+        let rows = sums(&visit, &api, by, Some(FEW)).await?.items.into_iter();
+        Ok::<_, Problem>(Top { title, by, rows: rows.map(|item| row(item, by)).collect() })
+    };
+    let pending = async {
+        let newest = RequestQuery {
+            status: Some(Status::Pending),
+            limit: Some(FEW),
+            cursor: None,
+            app_id: None,
+            user_id: None,
+            kind: None,
+        };
+        Ok(change_requests::list(visit.reader()?, State(api.clone()), Query(newest)).await?.0)
+    };
+    let gateways = async { gateways::list(visit.reader()?, State(api.clone())).await };
+    let (days, apps, users, models, pending, gateways) = tokio::try_join!(
+        sums(&visit, &api, "day", None),
+        top("Apps by cost", "app"),
+        top("Users by cost", "user"),
+        top("Models by cost", "model"),
+        pending,
+        gateways,
+    )?;
+    html(&OverviewPage {
+        frame: visit.frame("Overview"),
+        totals: days.totals,
+        charts: charts(&days),
+        tops: vec![apps, users, models],
+        pending,
+        gateways: gateways.items,
+    })
+}
+
+async fn sums(visit: &Visit, api: &Api, by: &str, limit: Option<u16>) -> Result<UsageView, Problem> {
+    let today = visit.now().to_zoned(TimeZone::UTC).date();
+    let from = today.checked_sub((DAYS - 1).days()).ok();
+    let query = UsageQuery { group_by: Some(by.to_owned()), from, limit, ..UsageQuery::default() };
+    Ok(usage::read(visit.reader()?, State(api.clone()), Query(query)).await?.0)
+}

@@ -1,0 +1,171 @@
+//! Usage, by whatever sums are made by.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use latchkey_core::money::NanoUsd;
+use url::form_urlencoded::Serializer;
+
+use super::named;
+use crate::api::body::Query;
+use crate::api::problem::Problem;
+use crate::api::usage::{self, SumsView, UsageItem, UsageQuery, UsageView};
+use crate::api::{Api, providers};
+use crate::web::chart::Chart;
+use crate::web::form::{Asked, Field, Form, Kind, Typed};
+use crate::web::format;
+use crate::web::frame::{Frame, Visit};
+use crate::web::html;
+use crate::web::list::filtered;
+
+const FILTERS: &[Field] = &[
+    ("from", Kind::Optional),
+    ("to", Kind::Optional),
+    ("app_id", Kind::Optional),
+    ("user_id", Kind::Optional),
+    ("key_id", Kind::Optional),
+    ("model", Kind::Optional),
+    ("provider", Kind::Optional),
+];
+
+/// What sums are made by, and how that is said.
+const BY: &[(&str, &str)] = &[
+    ("day", "Day"),
+    ("app", "App"),
+    ("user", "User"),
+    ("app,key", "Key"),
+    ("model", "Model"),
+    ("provider", "Provider"),
+];
+
+/// Rows of a table: the dearest.
+const ROWS: u16 = 100;
+
+#[derive(Template)]
+#[template(path = "admin/usage.html")]
+struct UsagePage {
+    frame: Frame,
+    found: Option<Found>,
+    providers: Vec<(String, String)>,
+    /// Each way to group, its words, its page and whether it is this one.
+    tabs: Vec<(String, &'static str, bool)>,
+    by: String,
+    words: &'static str,
+    form: Form,
+}
+
+/// What was found.
+struct Found {
+    days: UsageView,
+    charts: Vec<Chart>,
+    rows: Vec<Row>,
+    truncated: bool,
+}
+
+/// A group, and where it leads.
+pub struct Row {
+    /// What it is called.
+    pub label: String,
+    /// Its page.
+    pub link: Option<String>,
+    /// What its requests did.
+    pub sums: SumsView,
+}
+
+/// Shows it.
+pub async fn page(visit: Visit, State(api): State<Api>, Asked(asked): Asked) -> Result<Response, Problem> {
+    let reader = visit.reader()?;
+    let chosen = BY.iter().find(|(by, _)| *by == asked.text("by"));
+    let (by, words) = chosen.copied().unwrap_or(BY[0]);
+    let mut form = asked.form();
+    let found = async {
+        let asked = named::ids(&visit, &api, &asked, &mut form, ("app_id", "user_id")).await?;
+        let query: UsageQuery = asked.read(FILTERS)?;
+        find(&visit, &api, query, by).await.map(Some)
+    };
+    let found = found.await;
+    let (status, form, found) = filtered(form, found)?;
+    let form = match &found {
+        Some(found) => form.with("from", found.days.from.to_string()).with("to", found.days.to.to_string()),
+        None => form,
+    };
+    let known = providers::list(reader, State(api)).await?.items.into_iter();
+    let known = known.map(|provider| (provider.name.to_string(), provider.name.to_string()));
+    let providers = std::iter::once((String::new(), "any".to_owned())).chain(known).collect();
+    let tabs = BY.iter().map(|(to, words)| (tab(&asked, to), *words, *to == by)).collect();
+    let (frame, by) = (visit.frame("Usage"), by.to_owned());
+    let page = html(&UsagePage { frame, found, providers, tabs, by, words, form })?;
+    Ok((status, page).into_response())
+}
+
+async fn find(visit: &Visit, api: &Api, query: UsageQuery, by: &str) -> Result<Found, Problem> {
+    let sum = async |group_by: &str, limit| {
+        let query = UsageQuery { group_by: Some(group_by.to_owned()), limit, ..query.clone() };
+        Ok::<_, Problem>(usage::read(visit.reader()?, State(api.clone()), Query(query)).await?.0)
+    };
+    let days = sum("day", None).await?;
+    let (items, truncated) = match by {
+        "day" => (days.items.clone(), days.truncated),
+        by => {
+            let groups = sum(by, Some(ROWS)).await?;
+            (groups.items, groups.truncated)
+        }
+    };
+    let rows = items.into_iter().take(ROWS.into()).map(|item| row(item, by)).collect();
+    Ok(Found { charts: charts(&days), days, rows, truncated })
+}
+
+/// The charts of sums by day.
+pub fn charts(days: &UsageView) -> Vec<Chart> {
+    let tokens = |sums: &SumsView| sums.input_tokens.saturating_add(sums.output_tokens);
+    vec![
+        Chart::by_day("Requests", days, |sums| sums.requests, |count| format::plural(count, "request")),
+        Chart::by_day("Cost", days, |sums| sums.cost.0, |nanos| format::usd(NanoUsd(nanos))),
+        Chart::by_day("Tokens", days, tokens, |count| format::plural(count, "token")),
+        Chart::by_day("Denials", days, |sums| sums.denied, |count| format::plural(count, "denial")),
+    ]
+}
+
+/// A group of sums that were made by `by`.
+pub fn row(item: UsageItem, by: &str) -> Row {
+    let UsageItem { day, app_id, app_name, user_id, user_name, key_id, key_name, model, provider, sums } =
+        item;
+    let or_id = |name: Option<String>, id: &dyn std::fmt::Display| name.unwrap_or_else(|| id.to_string());
+    let (label, link) = match by {
+        "day" => (day.map(|day| day.strftime("%a, %-d %b %Y").to_string()), None),
+        "app" => (app_id.map(|id| or_id(app_name, &id)), app_id.map(|id| format!("/admin/apps/{id}"))),
+        "user" => (user_id.map(|id| or_id(user_name, &id)), user_id.map(|id| format!("/admin/users/{id}"))),
+        "app,key" => {
+            let app = app_name.map(|name| format!("{name} / ")).unwrap_or_default();
+            let label = key_id.map(|id| format!("{app}{}", or_id(key_name, &id)));
+            (label, key_id.map(|id| format!("/admin/logs?key_id={id}")))
+        }
+        "provider" => {
+            let link = provider.as_ref().map(|name| format!("/admin/providers/{name}"));
+            (provider, link)
+        }
+        _ => {
+            let query = |model: &String| Serializer::new(String::new()).append_pair("model", model).finish();
+            let link = model.as_ref().map(|model| format!("/admin/logs?{}", query(model)));
+            (model, link)
+        }
+    };
+    let none = match by {
+        "user" => "app keys, of no user",
+        "model" | "provider" => "refused before a provider was asked",
+        _ => "none",
+    };
+    Row { label: label.unwrap_or_else(|| none.to_owned()), link, sums }
+}
+
+/// The page with the same filters, by something else.
+fn tab(asked: &Typed, by: &str) -> String {
+    let mut query = Serializer::new(String::new());
+    query.append_pair("by", by);
+    for (name, _) in FILTERS {
+        if !asked.text(name).is_empty() {
+            query.append_pair(name, asked.text(name));
+        }
+    }
+    format!("/admin/usage?{}", query.finish())
+}

@@ -1,0 +1,173 @@
+//! What has happened: overview, logs, usage, events, audit log, gateways.
+
+use serde_json::{Value, json};
+
+use super::visitor::Visitor;
+use crate::support::{START_MS, Test, id, on_both};
+
+/// An app whose key was used: by a named key of a user, and refused once.
+async fn used(test: &Test) -> (Value, Value) {
+    let app = test.app(json!({"mode": "named"})).await;
+    let key = test.named_key(&app).await;
+    let of = |more: Value| {
+        let mut row = json!({"app_id": app["id"], "key_id": key["id"], "user_id": key["user_id"],
+            "model": "gpt-4o", "provider": "openai"});
+        row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        row
+    };
+    test.insert("records", of(json!({"request_id": "first", "cost": 1_500_000_000, "input_tokens": 1200})))
+        .await;
+    let refused = json!({"request_id": "second", "status": 429, "code": "rate_limit_exceeded",
+        "model": "<b>", "at": START_MS + 60_000, "metadata": r#"{"team": "blue"}"#});
+    test.insert("records", of(refused)).await;
+    let day = START_MS / 86_400_000;
+    test.insert("usage_days", of(json!({"day": day, "requests": 4, "denied": 1, "cost": 1_500_000_000})))
+        .await;
+    test.insert("usage_days", of(json!({"day": day - 13, "requests": 2, "cost": 500_000_000}))).await;
+    test.insert("usage_days", of(json!({"day": day - 14, "requests": 900, "cost": 900}))).await;
+    (app, key)
+}
+
+on_both! {
+async fn the_overview_sums_fourteen_days_and_leads_on(test: Test) {
+    let mut boss = Visitor::owner(&test).await;
+    let page = boss.open("/").await;
+    assert_eq!((page.status, page.at.as_str(), page.all("h1")), (200, "/admin", vec!["Overview".to_owned()]));
+    assert!(page.main().contains("No request in 14 days") && page.main().contains("No Envoy is connected"));
+    let (app, key) = used(&test).await;
+    let page = boss.open("/admin").await;
+    assert_eq!(page.all(".figures dd"), ["6", "$2.00", "0", "0", "1"]);
+    assert_eq!(page.all("figure.chart:first-of-type rect.bar").len() % 14, 0, "a bar for each day");
+    let user = format!("/admin/users/{}", key["user_id"].as_str().unwrap());
+    for link in [format!("/admin/apps/{}", id(&app)), user, "/admin/logs?model=gpt-4o".to_owned()] {
+        assert_eq!(page.all(&format!("a[href='{link}']")).len(), 1, "{link}");
+    }
+}
+}
+
+on_both! {
+async fn logs_are_filtered_by_names_and_lead_to_what_they_are_about(test: Test) {
+    let (app, key) = used(&test).await;
+    let mut eve = Visitor::with_role(&test, "eve@acme.com", "auditor").await;
+    let page = eve.open("/admin/logs?app_id=support+bot&status=2xx").await;
+    assert_eq!((page.status, page.all("table.logs > tbody > tr").len()), (200, 1), "{}", page.main());
+    assert!(page.main().contains("first") && page.main().contains("1,200"));
+    let named = format!("/admin/apps/{}/keys/{}", id(&app), id(&key));
+    assert_eq!(page.all(&format!("a[href='{named}']")), ["Alice local dev"]);
+    let page = eve.open(&format!("/admin/logs?key_id={}&code=rate_limit_exceeded", id(&key))).await;
+    assert!(page.text.contains("&lt;b&gt;") || page.text.contains("&#60;b&#62;"), "what clients send is text");
+    assert!(page.main().contains(r#"{"team":"blue"}"#) && !page.main().contains("first"), "{}", page.main());
+    // The viewer's clock is an hour ahead.
+    eve.cookies.push(("latchkey-zone".to_owned(), "Etc%2FGMT-1".to_owned()));
+    let page = eve.open("/admin/logs?from=2026-01-01T01:01").await;
+    assert!(page.main().contains("second") && !page.main().contains("first"), "{}", page.main());
+    assert!(page.main().contains("1 Jan 2026, 01:01"), "{}", page.main());
+    for (wrong, field) in
+        [("app_id=none", "app_id"), ("user_id=nobody", "user_id"), ("status=9", "status"), ("from=soon", "from")]
+    {
+        let page = eve.open(&format!("/admin/logs?{wrong}&model=gpt-4o")).await;
+        assert_eq!((page.status, page.all(&format!("#{field}-error")).len()), (422, 1), "{wrong}: {}", page.main());
+        assert_eq!(page.attribute("#model", "value").as_deref(), Some("gpt-4o"), "what was typed is kept");
+    }
+    let mut alice = Visitor::signed_in(&test, "alice@acme.com").await;
+    for path in ["/admin", "/admin/logs", "/admin/usage", "/admin/events", "/admin/audit", "/admin/gateways"] {
+        assert_eq!(alice.open(path).await.status, 403, "{path}");
+        assert_eq!(eve.open(path).await.status, 200, "{path}");
+    }
+}
+}
+
+on_both! {
+async fn logs_are_paged_and_the_filters_stay(test: Test) {
+    for number in 0..30 {
+        let model = if number % 10 == 0 { "rare" } else { "gpt-4o" };
+        test.insert("records", json!({"request_id": format!("r{number}"), "model": model})).await;
+    }
+    let mut boss = Visitor::owner(&test).await;
+    let page = boss.open("/admin/logs?model=gpt-4o").await;
+    assert_eq!(page.all("table.logs > tbody > tr").len(), 25);
+    let next = page.attribute("a[rel=next]", "href").unwrap();
+    assert!(next.starts_with("/admin/logs?model=gpt-4o&cursor="), "{next}");
+    let page = boss.open(&next).await;
+    assert_eq!((page.all("table.logs > tbody > tr").len(), page.all("a[rel=next]").len()), (2, 0));
+}
+}
+
+on_both! {
+async fn usage_is_grouped_and_filtered(test: Test) {
+    let (app, _) = used(&test).await;
+    let mut boss = Visitor::owner(&test).await;
+    let page = boss.open("/admin/usage?by=app").await;
+    assert_eq!(page.all(".figures dd")[0], "906", "{}", page.main());
+    assert_eq!(page.all(&format!(".scroll a[href='/admin/apps/{}']", id(&app))), ["Support Bot"]);
+    let page = boss.open("/admin/usage?by=app,key&from=2026-01-01&to=2026-01-01&app_id=Support+Bot").await;
+    assert_eq!(page.all(".figures dd")[0], "4");
+    assert!(page.main().contains("Support Bot / Alice local dev"), "{}", page.main());
+    let tab = page.attribute(".tabs a", "href").unwrap();
+    assert_eq!(tab, "/admin/usage?by=day&from=2026-01-01&to=2026-01-01&app_id=Support+Bot");
+    let page = boss.open("/admin/usage?from=2026-01-02&to=2026-01-01").await;
+    assert_eq!((page.status, page.all("[role=alert]").len()), (400, 1), "{}", page.main());
+    assert_eq!(boss.open("/admin/usage?model=none").await.all(".empty h2"), ["Nothing was used in that time"]);
+}
+}
+
+on_both! {
+async fn events_are_told_in_words_and_lead_to_the_key(test: Test) {
+    let (app, key) = used(&test).await;
+    let data = r#"{"bucket": "cost_budget", "per": "month", "limit": "10", "used": "8", "percent": 80}"#;
+    let event = json!({"at": START_MS, "kind": "quota.threshold", "app_id": app["id"], "key_id": key["id"],
+        "data": data, "once": "a"});
+    test.insert("events", event).await;
+    let mut boss = Visitor::owner(&test).await;
+    let page = boss.open("/admin/events?app_id=Support+Bot&kind=quota.threshold").await;
+    assert!(page.main().contains("80 % of the budget of $10 per month: $8 used"), "{}", page.main());
+    let named = format!("/admin/apps/{}/keys/{}", id(&app), id(&key));
+    assert_eq!(page.all(&format!("a[href='{named}']")), ["Alice local dev"]);
+    let api = test.get("/events").await.json;
+    assert_eq!((&api["items"][0]["app_name"], &api["items"][0]["key_name"]), (&json!("Support Bot"), &json!("Alice local dev")));
+    assert_eq!(boss.open("/admin/events?kind=quota.exceeded").await.all(".empty h2"), ["No such event"]);
+}
+}
+
+on_both! {
+async fn the_audit_log_is_filtered_and_leads_to_what_was_done_to(test: Test) {
+    let mut boss = Visitor::owner(&test).await;
+    let page = boss.open("/admin/groups/new").await;
+    let group = boss.submit(&page, "/admin/groups", &[("name", "engineering")]).await.at;
+    let page = boss.open("/admin/audit?action=group.&actor_id=boss@acme.com&from=2025-12-31T00:00").await;
+    assert_eq!((page.status, page.all(".scroll tbody > tr").len()), (200, 1), "{}", page.main());
+    assert_eq!(page.all(&format!("a[href='{group}']")), ["engineering"]);
+    let export = page.attribute("a[download]", "href").unwrap();
+    assert_eq!(export, "/api/v1/audit/export?from=2025-12-31T00%3A00%3A00Z");
+    let page = boss.open("/admin/audit?action=nonsense").await;
+    assert_eq!((page.status, page.all("[role=alert]").len()), (400, 1), "{}", page.main());
+    let lines = boss.open(&export).await;
+    assert_eq!(lines.headers["content-type"], "application/x-ndjson");
+    assert!(lines.text.lines().last().unwrap().contains("group.created"));
+}
+}
+
+on_both! {
+async fn gateways_of_other_replicas_are_shown_with_what_they_refuse(test: Test) {
+    let state = json!({"name": "edge-eu-1", "instance": "p1", "connected": true, "connected_at": "2026-01-01T00:00:00Z",
+        "disconnected_at": null, "revision": 0, "acknowledged_at": "2026-01-01T00:00:00Z", "lag": 0,
+        "last_error": "no such <kind>", "cluster_error": null,
+        "rejected": [{"resource": "app/1", "reason": "unknown mode"}]});
+    let row = latchkey::store::gateways::GatewayStream {
+        replica: "another".to_owned(),
+        stream: 0,
+        gateway: "edge-eu-1".to_owned(),
+        state: state.to_string(),
+        age: jiff::SignedDuration::ZERO,
+    };
+    test.store.write_streams("another", &[row], jiff::SignedDuration::from_secs(60)).await.unwrap();
+    test.app(json!({})).await;
+    let mut boss = Visitor::owner(&test).await;
+    let page = boss.open("/admin/gateways").await;
+    let text = page.main();
+    for part in ["edge-eu-1", "refuses something", "1 revision", "no such <kind>", "unknown mode", "Connect an Envoy"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(boss.open("/admin").await.main().contains("refuses something"));
+}
+}
