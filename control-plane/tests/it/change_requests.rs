@@ -186,6 +186,7 @@ on_both! {
         for (method, rest) in [("GET", ""), ("POST", "/withdraw")] {
             let others = test.with(&desk.token, method, &format!("/me{third}{rest}"), None).await;
             assert_eq!(others.refused(404).0, "not_found", "another's request is none");
+            assert_eq!(status(&test, &third).await, "pending");
         }
         assert_eq!(test.with(&desk.token, "GET", &third, None).await.refused(403).0, "forbidden");
     }

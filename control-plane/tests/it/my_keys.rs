@@ -96,11 +96,14 @@ on_both! {
         let (app, _, token, path) = granted(&test, json!({}), json!({})).await;
         let body = || Some(json!({"name": "laptop"}));
         let admin = format!("/apps/{}", id(&app));
+        let key = test.with(&token, "POST", &path, body()).await.expect(StatusCode::CREATED);
+        let rotation = format!("{path}/{}/rotate", id(&key));
         test.patch(&admin, json!({"mode": "shared"})).await.expect(StatusCode::OK);
         assert_eq!(test.with(&token, "POST", &path, body()).await.refused(409).0, "not_in_named_mode");
         test.patch(&admin, json!({"mode": "named"})).await.expect(StatusCode::OK);
         test.act(&format!("{admin}/deactivate")).await.expect(StatusCode::OK);
         assert_eq!(test.with(&token, "POST", &path, body()).await.refused(409).0, "inactive");
+        assert_eq!(test.with(&token, "POST", &rotation, None).await.refused(409).0, "inactive");
         test.act(&format!("{admin}/activate")).await.expect(StatusCode::OK);
         test.patch(&admin, json!({"expires_in": "30d"})).await.expect(StatusCode::OK);
         test.clock.advance(Duration::from_secs(31 * 86_400));
