@@ -155,8 +155,8 @@ on_both! {
         let owner = id(&app);
         for (kind, period, used, slots) in [
             (1, 0, 0, format!("[[{},5],[{},7]]", START_MS / 1000 - 62, START_MS / 1000 - 30)),
-            (6, today, 2_500_000_000_i64, String::new()),
-            (6, today - 86_400_000, 9_000_000_000, String::new()),
+            (6, today, 2_500_000_000_i64, "[]".to_owned()),
+            (6, today - 86_400_000, 9_000_000_000, "[]".to_owned()),
         ] {
             let row = json!({"owner": owner, "kind": kind, "period": period, "used": used, "slots": slots});
             test.insert("buckets", row).await;
