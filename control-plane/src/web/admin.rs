@@ -1,8 +1,6 @@
 //! The console: for those who run the gateway.
 
 pub mod apps;
-pub mod playground;
-pub mod requests;
 pub mod audit;
 pub mod events;
 pub mod gateways;
@@ -11,7 +9,9 @@ pub mod logs;
 pub mod models;
 mod named;
 pub mod overview;
+pub mod playground;
 pub mod providers;
+pub mod requests;
 pub mod tokens;
 pub mod usage;
 pub mod users;
@@ -37,6 +37,7 @@ pub fn routes() -> Router<Api> {
         .route("/admin/users/{id}/deactivate", post(users::deactivate))
         .route("/admin/users/{id}/reactivate", post(users::reactivate))
         .route("/admin/users/{id}/sessions/end", post(users::end_sessions))
+        .route("/admin/users/{id}/identities/{identity}/unlink", post(users::unlink))
         .route("/admin/providers", get(providers::list).post(providers::create))
         .route("/admin/providers/new", get(providers::new))
         .route("/admin/providers/{name}", get(providers::page).post(providers::update))

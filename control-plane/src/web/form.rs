@@ -142,14 +142,6 @@ impl Typed {
         self.all(name).next().is_some()
     }
 
-    /// With this in a field, whatever was typed there.
-    #[must_use]
-    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.0.retain(|(key, _)| key != name);
-        self.0.push((name.to_owned(), value.into()));
-        self
-    }
-
     /// The JSON of these fields.
     ///
     /// # Errors

@@ -2,15 +2,15 @@
 
 use axum::body::to_bytes;
 use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::Response;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::form_urlencoded::{self, Serializer};
 
-use crate::api::body::Query;
 use super::form::{Form, Typed};
+use crate::api::body::Query;
 use crate::api::problem::Problem;
 
 /// The way to a list's next page, where there is one.

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::action::Issued;
 use crate::action::apps::save::Saved;
+use crate::api::page::PageQuery;
 use crate::api::propagation::Propagation;
 use crate::store::apps::{App, AppOrder};
 use crate::store::keys::Key;
@@ -36,6 +37,14 @@ pub struct AppQuery {
     pub status: Option<Standing>,
     /// In which order: `oldest` by default.
     pub sort: Option<AppOrder>,
+}
+
+impl AppQuery {
+    /// The first page, as long as one can be.
+    #[must_use]
+    pub fn most() -> Self {
+        Self { limit: PageQuery::most().limit, ..Self::default() }
+    }
 }
 
 /// An app.

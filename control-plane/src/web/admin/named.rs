@@ -6,6 +6,7 @@ use latchkey_core::invalid::{FieldError, Invalid};
 use uuid::Uuid;
 
 use crate::api::Api;
+use crate::api::apps::AppQuery;
 use crate::api::body::{Path, Query};
 use crate::api::page::PageQuery;
 use crate::api::problem::Problem;
@@ -68,7 +69,7 @@ pub async fn user(
     }
     if let Ok(id) = text.parse::<Uuid>() {
         let found = users::read(visit.reader()?, State(api.clone()), Path(id)).await;
-        let name = found.map_or_else(|_| id.to_string(), |user| user.0.email.to_string());
+        let name = found.map_or_else(|_| id.to_string(), |user| user.0.user.email.to_string());
         return Ok(Some((id.to_string(), name)));
     }
     let found = users::list(visit.reader()?, State(api.clone()), Query(search(text))).await?;
@@ -87,7 +88,8 @@ async fn app(visit: &Visit, api: &Api, field: &str, text: &str) -> Result<Option
         let name = found.map_or_else(|_| id.to_string(), |app| app.0.item.name.to_string());
         return Ok(Some((id.to_string(), name)));
     }
-    let found = apps::list(visit.reader()?, State(api.clone()), Query(search(text))).await?;
+    let called = AppQuery { search: Some(text.to_owned()), ..AppQuery::most() };
+    let found = apps::list(visit.reader()?, State(api.clone()), Query(called)).await?;
     let name = text.to_lowercase();
     let mut found = found.items.into_iter().filter(|app| app.item.name.as_str().to_lowercase() == name);
     let app = found.next().ok_or_else(|| unknown(field, "no app has this name"))?;

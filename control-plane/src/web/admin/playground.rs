@@ -15,12 +15,11 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::api::Api;
-use crate::api::apps::{self, AppView};
+use crate::api::apps::{self, AppQuery, AppView};
 use crate::api::body::{Body, Path, Query};
 use crate::api::explain::{Explain, Explanation, explain};
 use crate::api::logs::{self, LogQuery, LogView};
 use crate::api::models;
-use crate::api::page::PageQuery;
 use crate::api::problem::Problem;
 use crate::web::form::{Form, Posted, Typed};
 use crate::web::format;
@@ -165,7 +164,7 @@ async fn recorded(visit: &Visit, api: &Api, request_id: &str) -> Result<Option<L
 
 async fn show(visit: &Visit, api: &Api, form: Form, outcome: Option<Outcome>) -> Result<Response, Problem> {
     visit.admin()?;
-    let apps = apps::list(visit.reader()?, State(api.clone()), Query(PageQuery::most())).await?.items;
+    let apps = apps::list(visit.reader()?, State(api.clone()), Query(AppQuery::most())).await?.items;
     let mut models: Vec<String> = api_models(visit, api).await?;
     models.dedup();
     let frame = visit.frame("Playground");

@@ -124,7 +124,7 @@ async fn show(visit: &Visit, api: &Api, query: PageQuery, form: Form) -> Result<
     for id in tokens.items.iter().filter_map(|token| token.user_id) {
         if let std::collections::btree_map::Entry::Vacant(unknown) = people.entry(id) {
             let user = users::read(visit.reader()?, State(api.clone()), Path(id)).await?;
-            unknown.insert(user.0.email.to_string());
+            unknown.insert(user.0.user.email.to_string());
         }
     }
     let more = Next::new("/admin/tokens", &[("search", &search)], tokens.next_cursor.as_deref());

@@ -12,7 +12,7 @@ use crate::api::account::SessionView;
 use crate::api::body::{Body, Path, Query};
 use crate::api::page::{Page, PageQuery};
 use crate::api::problem::Problem;
-use crate::api::users::{self, InvitationView, UserGroup, UserKey, UserView};
+use crate::api::users::{self, IdentityView, InvitationView, UserDetail, UserGroup, UserKey, UserView};
 use crate::web::form::{Field, Form, Kind, Posted};
 use crate::web::format::plural;
 use crate::web::frame::{Frame, Visit, done};
@@ -60,6 +60,8 @@ struct InvitedPage {
 struct UserPage {
     frame: Frame,
     user: UserView,
+    /// For owners.
+    identities: Option<Vec<IdentityView>>,
     groups: Vec<UserGroup>,
     keys: Page<UserKey>,
     /// For owners.
@@ -177,10 +179,20 @@ pub async fn end_sessions(
     Ok(done(&format!("/admin/users/{id}"), &what))
 }
 
+/// Unlinks them from an account at an OpenID provider.
+pub async fn unlink(
+    State(api): State<Api>,
+    Path((id, identity)): Path<(Uuid, Uuid)>,
+    posted: Posted,
+) -> Result<Response, Problem> {
+    users::unlink(posted.visit.owner()?, State(api), Path((id, identity))).await?;
+    Ok(done(&format!("/admin/users/{id}"), "Unlinked."))
+}
+
 async fn invited(visit: &Visit, api: &Api, id: Uuid) -> Result<Response, Problem> {
     let (_, invitation) = users::invite(visit.owner()?, State(api.clone()), Path(id)).await?;
     let user = users::read(visit.reader()?, State(api.clone()), Path(id)).await?.0;
-    let (frame, name) = (visit.frame("Invitation"), user.name.to_string());
+    let (frame, name) = (visit.frame("Invitation"), user.user.name.to_string());
     html(&InvitedPage { frame, id, name, invitation: invitation.0 })
 }
 
@@ -198,7 +210,8 @@ async fn show(
     form: Option<Form>,
 ) -> Result<Response, Problem> {
     let state = || State(api.clone());
-    let user = users::read(visit.reader()?, state(), Path(id)).await?.0;
+    let detail = users::read(visit.reader()?, state(), Path(id)).await?.0;
+    let UserDetail { user, identities } = detail;
     let groups = users::groups(visit.reader()?, state(), Path(id)).await?.items;
     let keys = users::keys(visit.reader()?, state(), Path(id), Query(query)).await?;
     let sessions = match visit.owner() {
@@ -213,5 +226,5 @@ async fn show(
         None => Form::of(&user),
     };
     let frame = visit.frame(user.name.as_str());
-    html(&UserPage { frame, user, groups, keys, sessions, more, form })
+    html(&UserPage { frame, user, identities, groups, keys, sessions, more, form })
 }
