@@ -117,11 +117,11 @@ pub fn sees_values(app: &App, member: &Member) -> Result<(), Refusal> {
     Err(Refusal::Forbidden { code: "no_key_visibility", detail: detail.to_owned() })
 }
 
-/// The app, locked, if this user may view it. The revision is taken before its rules and their groups are
-/// read, as [`refresh`](super::access::refresh) says.
+/// The app, locked, if this user may view it. The revision is taken before their groups are read, as
+/// [`refresh`](super::access::refresh) says, and after the app's lock, as everywhere.
 async fn locked(tx: &mut Tx, context: Context<'_>, user: Uuid, app: Uuid) -> Result<App, Refusal> {
-    tx.revision(context.world).await?;
     let app = tx.app(app).await?.ok_or(Refusal::NotFound("app"))?;
+    tx.revision(context.world).await?;
     let member = tx.member(user).await?.ok_or(Refusal::NotFound("app"))?;
     seen_by(app, member).map(|(app, _)| app)
 }

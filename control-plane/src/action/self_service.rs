@@ -125,6 +125,8 @@ pub async fn update(
     named: &Named,
     edit: impl FnOnce(&mut SelfService) + Send,
 ) -> Result<App, Refusal> {
+    // Locked before the head, as by every edit.
+    tx.app(id).await?.ok_or(Refusal::NotFound("app"))?;
     // Who deletes a group takes it too, so that one waits for the other.
     tx.revision(context.world).await?;
     refuse_unknown(tx, named).await?;

@@ -34,9 +34,6 @@ pub struct NewKey {
 /// There is no such app or user, the app is not in named mode or no longer works, or the key
 /// would exceed its app.
 pub async fn create(tx: &mut Tx, context: Context<'_>, app_id: Uuid, new: NewKey) -> Result<Issued, Refusal> {
-    // Before the user's keys and groups are read: whoever adds or changes them takes it too, so that one
-    // waits for the other.
-    let revision = tx.revision(context.world).await?;
     let app = tx.app(app_id).await?.ok_or(Refusal::NotFound("app"))?;
     let now = context.world.now();
     if app.settings.mode != CredentialMode::Named {
@@ -52,6 +49,8 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, app_id: Uuid, new: NewKey
     let terms = Terms { created_at: now, expires_at, limits: new.limits };
     let held = u32::try_from(tx.count_keys(app.id, new.user_id).await?).unwrap_or(u32::MAX);
     delegation::check(&app.settings, &terms, Grant::New { held })?;
+    // Taken before the groups are read: who changes them takes it too, so that one waits for the other.
+    let revision = tx.revision(context.world).await?;
     let Some(member) = tx.member(new.user_id).await? else {
         return Err(Refusal::field("user_id", "there is no user of this id"));
     };
