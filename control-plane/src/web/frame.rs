@@ -88,7 +88,15 @@ impl FromRequestParts<Api> for Visit {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let Browser { actor, user, csrf } = Browser::from_request_parts(parts, api).await?;
         let glance = Glance::new(&parts.headers, &api.world);
-        Ok(Self { actor, user, csrf, path: parts.uri.path().to_owned(), glance })
+        let visit = Self { actor, user, csrf, path: parts.uri.path().to_owned(), glance };
+        // Whatever a page of the console asks besides.
+        if visit.path == "/admin" || visit.path.starts_with("/admin/") {
+            let _reader = visit.reader()?;
+            if !parts.method.is_safe() {
+                let _admin = visit.admin()?;
+            }
+        }
+        Ok(visit)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The pages, as a browser without a script sees them.
 
 mod apps;
+mod authorization;
 mod groups;
 mod models;
 mod providers;

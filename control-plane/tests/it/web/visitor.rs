@@ -93,7 +93,13 @@ impl<'a> Visitor<'a> {
         }
     }
 
-    async fn send(&mut self, method: &str, path: &str, body: Option<String>) -> Shown {
+    /// Asks with an empty form but for these fields, and tells the status.
+    pub async fn ask(&mut self, method: &str, path: &str, fields: &[(String, String)]) -> u16 {
+        let body = Serializer::new(String::new()).extend_pairs(fields).finish();
+        self.send(method, path, Some(body).filter(|_| method == "POST")).await.status
+    }
+
+    pub async fn send(&mut self, method: &str, path: &str, body: Option<String>) -> Shown {
         let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let mut request = Request::builder()
             .method(method)
