@@ -126,6 +126,8 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(change_requests::read))
         .routes(routes!(change_requests::approve))
         .routes(routes!(change_requests::reject))
+        .routes(routes!(change_requests::draft::settings))
+        .routes(routes!(change_requests::draft::preview))
         .routes(routes!(change_requests::mine::submit))
         .routes(routes!(change_requests::mine::list))
         .routes(routes!(change_requests::mine::read))

@@ -1,5 +1,6 @@
 //! `/api/v1/change-requests`, `/api/v1/apps/{id}/change-requests`
 
+pub mod draft;
 mod edit;
 pub mod mine;
 mod shape;
@@ -20,10 +21,11 @@ use crate::action::change_requests::approve::{self, Approval};
 use crate::action::change_requests::reject;
 use crate::store::change_requests::{ChangeRequest, RequestFilter};
 
+pub use draft::{ChangePreview, MyAppSettings, NewPreview, SettingsQuery};
 pub use edit::{AskConfig, AskIdentity, AskPrompt, AskTags, RequestedEdit};
 pub use shape::{
     AppRequestQuery, ApproveChange, ChangeRequestDetail, ChangeRequestList, ChangeRequestView, FieldNow,
-    NewChangeRequest, RejectChange, RequestQuery, RequestedApp, Requester,
+    MyRequestQuery, NewChangeRequest, RejectChange, RequestQuery, RequestedApp, Requester,
 };
 
 /// Lists the change requests for all apps, newest first.

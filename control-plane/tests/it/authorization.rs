@@ -155,6 +155,8 @@ const RULES: &[(&str, Rule)] = &[
     ("read_my_usage", Person),
     ("list_my_app_logs", Mine),
     ("read_my_app_usage", Mine),
+    ("read_my_app_settings", Mine),
+    ("preview_change_request", Mine),
     ("submit_change_request", Mine),
     ("list_my_change_requests", Person),
     ("read_my_change_request", Mine),
@@ -166,6 +168,7 @@ fn body(operation: &str, things: &Things) -> Value {
     match operation {
         "create_app" => json!({"name": "Another"}),
         "create_key" => json!({"user_id": things.alice, "name": "second"}),
+        "preview_change_request" => json!({"kind": "set_tags", "edit": {"tags": ["red"]}}),
         "submit_change_request" => {
             json!({"kind": "set_tags", "edit": {"tags": ["red"]}, "reason": "why not"})
         }

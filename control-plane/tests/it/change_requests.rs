@@ -1,4 +1,5 @@
 mod decisions;
+mod draft;
 mod staleness;
 
 use axum::http::StatusCode;

@@ -1,7 +1,7 @@
 //! Asking for a change.
 
-use latchkey_core::access::Capability;
-use latchkey_core::change::Configuration;
+use latchkey_core::access::{Capability, Member};
+use latchkey_core::change::{Change, Configuration};
 use latchkey_core::change_request::{Kind, Status};
 use latchkey_core::name::Name;
 use latchkey_core::settings::AppSettings;
@@ -13,8 +13,10 @@ use super::{given, tell};
 use crate::action::apps::save::refuse_impossible;
 use crate::action::{By, Refusal};
 use crate::store::Tx;
+use crate::store::apps::App;
 use crate::store::change_requests::ChangeRequest;
 use crate::store::users::User;
+use crate::world::World;
 
 /// A request to submit.
 #[derive(Clone, Debug)]
@@ -25,15 +27,76 @@ pub struct NewRequest {
     pub edit: Value,
     /// Why.
     pub reason: String,
+    /// The version of the app that it is meant for; none for whichever is the newest.
+    pub base_version: Option<i64>,
+}
+
+/// What a request would ask for, if it were submitted.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// The app as it is.
+    pub app: App,
+    /// Its newest version.
+    pub base_version: i64,
+    /// Each field that the request touches; at least one.
+    pub changes: Vec<Change>,
 }
 
 const MOST_PENDING: usize = 20;
 
-/// Submits a request of `user` for what `edit` makes of an app's settings. It must be possible now, as an
-/// edit of an admin would be.
+/// Refuses who may not ask for changes of an app.
+///
+/// # Errors
+/// They do not see the app, or may not ask.
+pub fn refuse_without_access(app: &App, member: &Member) -> Result<(), Refusal> {
+    let access = &app.settings.self_service.access;
+    if !access.grants(Capability::Viewer, member) {
+        return Err(Refusal::NotFound("app"));
+    }
+    if !access.grants(Capability::SettingsRequest, member) {
+        let detail = "you may see this app, but not ask for changes of it".to_owned();
+        return Err(Refusal::Forbidden { code: "no_settings_request", detail });
+    }
+    Ok(())
+}
+
+/// What a request of the user with this id would ask for, of which `edit` is what it makes of the app's
+/// settings. It must be possible now, as an edit of an admin would be.
 ///
 /// # Errors
 /// The user does not see the app or may not ask for changes, or the edit is wrong or changes nothing.
+pub async fn draft(
+    tx: &mut Tx,
+    world: &World,
+    user: Uuid,
+    app: Uuid,
+    kind: Kind,
+    edit: impl FnOnce(&mut Name, &mut AppSettings) -> Result<(), Refusal> + Send,
+) -> Result<Draft, Refusal> {
+    let member = tx.member(user).await?.ok_or(Refusal::NotFound("app"))?;
+    let app = tx.app(app).await?.ok_or(Refusal::NotFound("app"))?;
+    refuse_without_access(&app, &member)?;
+    if app.status == status::Status::Revoked {
+        return Err(Final.into());
+    }
+    let (mut name, mut settings) = (app.name.clone(), app.settings.clone());
+    edit(&mut name, &mut settings).map_err(|refusal| refusal.within("edit"))?;
+    let settings = settings.validated().map_err(|invalid| Refusal::from(invalid).within("edit"))?;
+    let wanted = Configuration::of(&app.name, &settings);
+    let changes = kind.only(Configuration::of(&app.name, &app.settings).changes(&wanted));
+    if changes.is_empty() {
+        return Err(Refusal::field("edit", "would change nothing: the app is so already"));
+    }
+    refuse_impossible(tx, world, &app, &settings).await.map_err(|refusal| refusal.within("edit"))?;
+    let base_version = tx.newest_version(app.id).await?;
+    Ok(Draft { app, base_version, changes })
+}
+
+/// Submits a request of `user` for what `edit` makes of an app's settings.
+///
+/// # Errors
+/// As [`draft`], or no reason is given, the app is no longer at the version that the request is meant
+/// for, or too many requests of the user wait already.
 pub async fn submit(
     tx: &mut Tx,
     by: By<'_>,
@@ -42,33 +105,16 @@ pub async fn submit(
     new: NewRequest,
     edit: impl FnOnce(&mut Name, &mut AppSettings) -> Result<(), Refusal> + Send,
 ) -> Result<ChangeRequest, Refusal> {
-    let member = tx.member(user.id).await?.ok_or(Refusal::NotFound("app"))?;
-    let app = tx.app(app).await?.ok_or(Refusal::NotFound("app"))?;
-    let access = &app.settings.self_service.access;
-    if !access.grants(Capability::Viewer, &member) {
-        return Err(Refusal::NotFound("app"));
-    }
-    if !access.grants(Capability::SettingsRequest, &member) {
-        let detail = "you may see this app, but not ask for changes of it".to_owned();
-        return Err(Refusal::Forbidden { code: "no_settings_request", detail });
-    }
-    if app.status == status::Status::Revoked {
-        return Err(Final.into());
-    }
+    let Draft { app, base_version, changes } = draft(tx, by.world, user.id, app, new.kind, edit).await?;
     given("reason", &new.reason)?;
+    if new.base_version.is_some_and(|base| base != base_version) {
+        let detail = format!("the app was changed meanwhile, to version {base_version}: look at it again");
+        return Err(Refusal::conflict("changed_meanwhile", detail));
+    }
     if tx.pending_requests(app.id, Some(user.id)).await?.len() >= MOST_PENDING {
         let detail = format!("you have {MOST_PENDING} pending requests for this app: withdraw one first");
         return Err(Refusal::conflict("too_many_pending", detail));
     }
-    let (mut name, mut settings) = (app.name.clone(), app.settings.clone());
-    edit(&mut name, &mut settings).map_err(|refusal| refusal.within("edit"))?;
-    let settings = settings.validated().map_err(|invalid| Refusal::from(invalid).within("edit"))?;
-    let wanted = Configuration::of(&app.name, &settings);
-    let changes = new.kind.only(Configuration::of(&app.name, &app.settings).changes(&wanted));
-    if changes.is_empty() {
-        return Err(Refusal::field("edit", "would change nothing: the app is so already"));
-    }
-    refuse_impossible(tx, by.world, &app, &settings).await.map_err(|refusal| refusal.within("edit"))?;
     let request = ChangeRequest {
         id: by.world.id(),
         app_id: app.id,
@@ -78,7 +124,7 @@ pub async fn submit(
         kind: new.kind,
         status: Status::Pending,
         reason: new.reason,
-        base_version: tx.newest_version(app.id).await?,
+        base_version,
         changes,
         created_at: by.world.now(),
         decided_at: None,

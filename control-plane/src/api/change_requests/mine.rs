@@ -33,12 +33,12 @@ pub async fn submit(
         Attempt::Replay(response) => return Ok(response),
         Attempt::First(first) => first,
     };
-    let NewChangeRequest { kind, edit, reason } = new;
+    let NewChangeRequest { kind, edit, reason, base_version } = new;
     let asked = Asked::parse(kind, &edit)?;
     let now = api.world.now();
     let apply = |name: &mut _, settings: &mut _| asked.apply(name, settings, now);
     let by = api.context(&actor).by();
-    let new = NewRequest { kind, edit, reason };
+    let new = NewRequest { kind, edit, reason, base_version };
     let request = submit::submit(&mut first.tx, by, &user, id, new, apply).await?;
     first.created(&api, &ChangeRequestView::from(request)).await
 }
@@ -84,7 +84,8 @@ pub async fn withdraw(
     Ok(Json(own(&api, user.id, id).await?.into()))
 }
 
-async fn own(api: &Api, user: Uuid, id: Uuid) -> Result<ChangeRequest, Problem> {
+/// A request of this user's; another's is not there for them.
+pub(super) async fn own(api: &Api, user: Uuid, id: Uuid) -> Result<ChangeRequest, Problem> {
     let request = api.store.change_request(id).await?.filter(|request| request.user_id == user);
     Ok(request.ok_or(Refusal::NotFound("change request"))?)
 }

@@ -24,6 +24,9 @@ pub struct NewChangeRequest {
     pub edit: Value,
     /// Why: 1 to 2000 characters.
     pub reason: String,
+    /// The version of the app that it is meant for, as its preview has it: with another it is refused.
+    /// Left out, it is meant for whichever is the newest.
+    pub base_version: Option<i64>,
 }
 
 /// An approval.
