@@ -12,6 +12,7 @@ pub mod format;
 pub mod frame;
 pub mod list;
 pub mod meters;
+pub mod my;
 pub mod sign_in;
 pub mod snippets;
 
@@ -39,6 +40,7 @@ pub fn routes() -> Router<Api> {
         .route("/account/tokens", post(account::create_token))
         .route("/account/tokens/{id}/revoke", post(account::revoke_token))
         .merge(admin::routes())
+        .merge(my::routes())
         .route("/assets/{name}", get(assets::serve))
 }
 

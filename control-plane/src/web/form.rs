@@ -136,6 +136,11 @@ impl Typed {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// Everything that was typed, by field.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Whether the field is there: a box that was ticked, a button that was pressed.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {

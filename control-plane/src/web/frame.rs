@@ -255,6 +255,12 @@ impl Frame {
         at.is_some_and(|at| at <= self.now)
     }
 
+    /// The moment that a date and time is in the viewer's zone; none beyond what a clock can show.
+    #[must_use]
+    pub fn moment(&self, at: DateTime) -> Option<Timestamp> {
+        Some(at.to_zoned(self.zone.clone()).ok()?.timestamp())
+    }
+
     /// The viewer's zone, by name.
     #[must_use]
     pub fn zone(&self) -> &str {

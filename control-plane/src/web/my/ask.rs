@@ -1,0 +1,216 @@
+//! Asking for a change of an app's settings: a form, what it would change, and then the request.
+
+mod categories;
+mod edit;
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use latchkey_core::change_request::Kind as Asked;
+use latchkey_core::settings::CredentialMode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::apps::{asked, read};
+use super::diff::{Row, rows};
+use crate::api::Api;
+use crate::api::body::{Body, Path, Query};
+use crate::api::change_requests::draft;
+use crate::api::change_requests::mine;
+use crate::api::change_requests::{
+    ChangePreview, MyAppSettings, NewChangeRequest, NewPreview, SettingsQuery,
+};
+use crate::api::idempotency::Creation;
+use crate::api::my_apps::MyAppDetails;
+use crate::api::problem::Problem;
+use crate::web::form::{Form, Posted, Typed};
+use crate::web::frame::{Frame, Visit, done};
+use crate::web::html;
+use crate::web::list::created;
+
+/// Fields of the forms' own, which say nothing of the change.
+const STEPS: [&str; 5] = ["csrf", "once", "step", "reason", "base_version"];
+
+/// Limits that are plain numbers: the field, what people read, and the unit.
+const LIMITS: [(&str, &str, &str); 6] = [
+    ("requests_per_minute", "Requests per minute", "requests"),
+    ("requests_per_hour", "Requests per hour", "requests"),
+    ("requests_per_day", "Requests per day", "requests"),
+    ("tokens_per_minute", "Tokens per minute", "tokens"),
+    ("max_input_tokens", "Input of a request", "tokens"),
+    ("max_output_tokens", "Output of a request", "tokens"),
+];
+
+/// The periods of budgets.
+const PERIODS: &[(&str, &str)] =
+    &[("month", "per month"), ("week", "per week"), ("day", "per day"), ("total", "in all")];
+
+/// Where the keys of JWTs come from.
+const KEYS: &[(&str, &str)] =
+    &[("none", "JWTs are not looked at"), ("jwks_url", "A JWK set at a URL"), ("pem", "Public keys in PEM")];
+
+#[derive(Template)]
+#[template(path = "my/ask.html")]
+struct AskPage {
+    frame: Frame,
+    app: MyAppDetails,
+    kind: Asked,
+    now: MyAppSettings,
+    /// The paths of the categories that the form has room for.
+    categories: Vec<String>,
+    form: Form,
+}
+
+#[derive(Template)]
+#[template(path = "my/ask_preview.html")]
+struct PreviewPage {
+    frame: Frame,
+    app: MyAppDetails,
+    kind: Asked,
+    base_version: i64,
+    rows: Vec<Row>,
+    was: &'static str,
+    wish: &'static str,
+    /// What was typed on the page before.
+    typed: Vec<(String, String)>,
+    form: Form,
+}
+
+/// What a form begins with.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Beginning {
+    /// What this request of one's own asked for.
+    again: Option<Uuid>,
+}
+
+/// Asks what is to be changed.
+pub async fn page(
+    visit: Visit,
+    State(api): State<Api>,
+    Path((id, kind)): Path<(Uuid, Asked)>,
+    Query(Beginning { again }): Query<Beginning>,
+) -> Result<Response, Problem> {
+    let query = Query(SettingsQuery { change_request: again });
+    let wanted = draft::settings(visit.person(), State(api.clone()), Path(id), query).await?.0;
+    let mut form = edit::form(kind, &wanted);
+    if let (Asked::PromptStore, Some(again)) = (kind, again) {
+        let request = mine::read(visit.person(), State(api.clone()), Path(again)).await?.0;
+        form = edit::prompt_form(&request.changes);
+    }
+    show(&visit, &api, (id, kind), form).await
+}
+
+/// Shows what would change, or sends the request.
+pub async fn send(
+    State(api): State<Api>,
+    Path(place): Path<(Uuid, Asked)>,
+    posted: Posted,
+) -> Result<Response, Problem> {
+    match posted.typed.text("step") {
+        "send" => submit(&api, place, &posted).await,
+        "edit" => show(&posted.visit, &api, place, edit::again(place.1, &posted.typed)).await,
+        _ => match preview(&api, place, &posted).await {
+            Ok(preview) => confirm(&api, place, &posted, preview, Form::default()).await,
+            Err(problem) => mend(&api, place, &posted, problem).await,
+        },
+    }
+}
+
+async fn submit(api: &Api, (id, kind): (Uuid, Asked), posted: &Posted) -> Result<Response, Problem> {
+    let Posted { visit, typed } = posted;
+    let sent = async {
+        let edit = edit(api, (id, kind), posted).await?;
+        let reason = typed.text("reason").to_owned();
+        // What was shown is what is asked for: a version that is none was never shown.
+        let base_version = typed.text("base_version").parse().unwrap_or_default();
+        let said = json!([edit, reason, base_version]).to_string();
+        let new = NewChangeRequest { kind, edit, reason, base_version: Some(base_version) };
+        let creation =
+            Creation::of_form(new, &visit.anyone(), typed.text("once"), &visit.path, said.as_bytes());
+        created(mine::submit(visit.person(), State(api.clone()), Path(id), creation).await?).await
+    };
+    let problem = match sent.await {
+        Ok(request) => {
+            let to = format!("/requests/{}", request["id"].as_str().unwrap_or_default());
+            return Ok(done(&to, "Your request is sent. An admin decides on it."));
+        }
+        Err(problem) => problem,
+    };
+    match preview(api, (id, kind), posted).await {
+        Ok(preview) => {
+            let form = Form::default().with("reason", typed.raw("reason")).refused(problem)?;
+            let page = confirm(api, (id, kind), posted, preview, form).await?;
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+        }
+        Err(problem) => mend(api, (id, kind), posted, problem).await,
+    }
+}
+
+/// The edit that was typed.
+async fn edit(api: &Api, (id, kind): (Uuid, Asked), posted: &Posted) -> Result<Value, Problem> {
+    let Posted { visit, typed } = posted;
+    let app = read(visit, api, id).await?;
+    let now = Query(SettingsQuery::default());
+    let now = draft::settings(visit.person(), State(api.clone()), Path(id), now).await?.0;
+    edit::read(kind, app.app.mode, typed, &now)
+}
+
+async fn preview(api: &Api, (id, kind): (Uuid, Asked), posted: &Posted) -> Result<ChangePreview, Problem> {
+    let edit = edit(api, (id, kind), posted).await?;
+    let new = Body(NewPreview { kind, edit });
+    Ok(draft::preview(posted.visit.person(), State(api.clone()), Path(id), new).await?.0)
+}
+
+/// The form again, with what is wrong with it.
+async fn mend(
+    api: &Api,
+    (id, kind): (Uuid, Asked),
+    posted: &Posted,
+    mut problem: Problem,
+) -> Result<Response, Problem> {
+    for error in &mut problem.errors {
+        let own = error.path.strip_prefix("edit").map(|rest| rest.trim_start_matches('.').to_owned());
+        error.path = own.unwrap_or_else(|| error.path.clone());
+    }
+    let form = edit::again(kind, &posted.typed).refused(problem)?;
+    let page = show(&posted.visit, api, (id, kind), form).await?;
+    Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+}
+
+async fn show(visit: &Visit, api: &Api, (id, kind): (Uuid, Asked), form: Form) -> Result<Response, Problem> {
+    let app = read(visit, api, id).await?;
+    let now = Query(SettingsQuery::default());
+    let now = draft::settings(visit.person(), State(api.clone()), Path(id), now).await?.0;
+    let frame = visit.frame(format!("Request a change: {}", asked(&kind)));
+    let categories = categories::paths(&form);
+    html(&AskPage { frame, app, kind, now, categories, form })
+}
+
+async fn confirm(
+    api: &Api,
+    (id, kind): (Uuid, Asked),
+    Posted { visit, typed }: &Posted,
+    ChangePreview { base_version, changes }: ChangePreview,
+    form: Form,
+) -> Result<Response, Problem> {
+    let app = read(visit, api, id).await?;
+    html(&PreviewPage {
+        frame: visit.frame(format!("Preview: {}", asked(&kind))),
+        app,
+        kind,
+        base_version,
+        rows: rows(&changes),
+        was: "Now",
+        wish: "Your wish",
+        typed: kept(typed),
+        form,
+    })
+}
+
+fn kept(typed: &Typed) -> Vec<(String, String)> {
+    let kept = typed.pairs().filter(|(name, _)| !STEPS.contains(name));
+    kept.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}

@@ -1,0 +1,64 @@
+//! Custom categories as a form has them: one block of fields each, with room for another.
+
+use latchkey_core::content::CustomCategory;
+
+use crate::web::form::{Form, Typed};
+
+/// The most blocks of fields: as many as an app may have categories.
+const MOST: usize = 50;
+const FIELDS: [&str; 5] = ["name", "description", "keywords", "patterns", "examples"];
+
+/// The form that shows these.
+pub(super) fn form(categories: &[CustomCategory]) -> Form {
+    categories.iter().enumerate().fold(Form::default(), |form, (i, category)| {
+        let CustomCategory { name, description, keywords, patterns, examples } = category;
+        let at = |field: &str| format!("{}.{field}", path(i));
+        form.with(&at("name"), name)
+            .with(&at("description"), description)
+            .with(&at("keywords"), keywords.join("\n"))
+            .with(&at("patterns"), patterns.join("\n"))
+            .with(&at("examples"), examples.join("\n"))
+    })
+}
+
+/// Where the form has categories, or room for one: all that it holds, and one more.
+pub(super) fn paths(form: &Form) -> Vec<String> {
+    let held =
+        |i: &usize| FIELDS.iter().any(|field| !form.value(&format!("{}.{field}", path(*i))).is_empty());
+    let last = (0..MOST).rev().find(held).map_or(0, |last| last + 1);
+    (0..=last).take(MOST).map(path).collect()
+}
+
+/// What was typed, without the blocks that are to be removed or are empty. Patterns hold commas, so each is
+/// a line.
+pub(super) fn read(typed: &Typed) -> Vec<CustomCategory> {
+    (0..MOST).filter_map(|i| block(typed, &path(i))).collect()
+}
+
+fn block(typed: &Typed, path: &str) -> Option<CustomCategory> {
+    let text = |field: &str| typed.text(&format!("{path}.{field}")).to_owned();
+    let lines = |field: &str| {
+        let text = text(field);
+        text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect::<Vec<_>>()
+    };
+    let category = CustomCategory {
+        name: text("name"),
+        description: text("description"),
+        keywords: lines("keywords"),
+        patterns: lines("patterns"),
+        examples: lines("examples"),
+    };
+    let empty = CustomCategory {
+        name: String::new(),
+        description: String::new(),
+        keywords: Vec::new(),
+        patterns: Vec::new(),
+        examples: Vec::new(),
+    };
+    let removed = typed.has(&format!("{path}.remove"));
+    Some(category).filter(|category| *category != empty && !removed)
+}
+
+fn path(i: usize) -> String {
+    format!("custom_categories[{i}]")
+}

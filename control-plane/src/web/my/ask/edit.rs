@@ -1,0 +1,177 @@
+//! The edits that the forms are typed for, by kind.
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use latchkey_core::change_request::Kind as Asked;
+use latchkey_core::invalid::FieldError;
+use latchkey_core::settings::CredentialMode;
+use serde_json::{Value, json};
+
+use super::categories;
+use crate::api::change_requests::MyAppSettings;
+use crate::api::problem::Problem;
+use crate::api::versions::FieldChange;
+use crate::web::form::{Field, Form, Kind, Typed};
+
+const CONFIG: &[Field] = &[
+    ("allowed_models", Kind::Selection),
+    ("allowed_providers", Kind::Selection),
+    ("ip_allow_list", Kind::OptionalList),
+    ("limits.requests_per_minute", Kind::Number),
+    ("limits.requests_per_hour", Kind::Number),
+    ("limits.requests_per_day", Kind::Number),
+    ("limits.tokens_per_minute", Kind::Number),
+    ("limits.token_budget", Kind::TokenBudget),
+    ("limits.budget", Kind::Budget),
+    ("limits.max_input_tokens", Kind::Number),
+    ("limits.max_output_tokens", Kind::Number),
+    ("time_zone", Kind::Text),
+    ("alert_thresholds", Kind::Numbers),
+    ("require_conversation_id", Kind::Flag),
+];
+
+/// Only in named mode.
+const NAMED: &[Field] = &[
+    ("named_key_limits.requests_per_minute", Kind::Number),
+    ("named_key_limits.requests_per_hour", Kind::Number),
+    ("named_key_limits.requests_per_day", Kind::Number),
+    ("named_key_limits.tokens_per_minute", Kind::Number),
+    ("named_key_limits.token_budget", Kind::TokenBudget),
+    ("named_key_limits.budget", Kind::Budget),
+    ("named_key_limits.max_input_tokens", Kind::Number),
+    ("named_key_limits.max_output_tokens", Kind::Number),
+];
+
+const IDENTITY: &[Field] = &[
+    ("identity.header", Kind::Flag),
+    ("identity.enforce", Kind::Flag),
+    ("identity.allowed_domains", Kind::OptionalList),
+];
+
+const JWT: &[Field] = &[
+    ("identity.jwt.issuers", Kind::OptionalList),
+    ("identity.jwt.parties", Kind::OptionalList),
+    ("identity.jwt.email_claim", Kind::Text),
+];
+
+/// The form that shows `now`.
+pub(super) fn form(kind: Asked, now: &MyAppSettings) -> Form {
+    let form = Form::of(now);
+    match kind {
+        Asked::UpdateConfig => {
+            let ranges = now.ip_allow_list.as_ref().map(|ranges| ranges.join("\n")).unwrap_or_default();
+            form.with("ip_allow_list", ranges).with("expires_at", last_day(now))
+        }
+        Asked::JwtAuthSettings => {
+            let keys = match &now.identity.jwt {
+                None => "none",
+                Some(_) if now.identity.jwks_url().is_some() => "jwks_url",
+                Some(_) => "pem",
+            };
+            let form = form.with("keys", keys);
+            if now.identity.jwt.is_some() { form } else { form.with("identity.jwt.email_claim", "email") }
+        }
+        Asked::CustomCategories => categories::form(&now.custom_categories),
+        Asked::SetTags | Asked::PromptStore => form,
+    }
+}
+
+/// The form of a prompt that was asked for before.
+pub(super) fn prompt_form(changes: &[FieldChange]) -> Form {
+    let Some(change) = changes.first() else { return Form::default() };
+    let name = change.path.segments().get(1).cloned().unwrap_or_default();
+    match &change.after {
+        Some(prompt) => Form::default()
+            .with("create.name", name)
+            .with("create.text", prompt["text"].as_str().unwrap_or_default()),
+        None => Form::default().with("delete", name),
+    }
+}
+
+/// The form as it was typed.
+pub(super) fn again(kind: Asked, typed: &Typed) -> Form {
+    match kind {
+        Asked::CustomCategories => categories::form(&categories::read(typed)),
+        _ => typed.form(),
+    }
+}
+
+/// The edit that was typed, of an app that is `now` so.
+///
+/// # Errors
+/// What was typed is not of a field's kind.
+pub(super) fn read(
+    kind: Asked,
+    mode: CredentialMode,
+    typed: &Typed,
+    now: &MyAppSettings,
+) -> Result<Value, Problem> {
+    match kind {
+        Asked::UpdateConfig => config(mode, typed, now),
+        Asked::SetTags => typed.json(&[("tags", Kind::List)]),
+        Asked::JwtAuthSettings => identity(typed),
+        Asked::CustomCategories => Ok(json!({ "custom_categories": categories::read(typed) })),
+        Asked::PromptStore if typed.text("action") == "delete" => typed.json(&[("delete", Kind::Text)]),
+        Asked::PromptStore => typed.json(&[("create.name", Kind::Text), ("create.text", Kind::Text)]),
+    }
+}
+
+fn config(mode: CredentialMode, typed: &Typed, now: &MyAppSettings) -> Result<Value, Problem> {
+    let mut fields = CONFIG.to_vec();
+    if mode == CredentialMode::Named {
+        fields.extend(NAMED);
+    }
+    let mut edit = typed.json(&fields)?;
+    // The moment is told by its day: where that stays, so does the moment.
+    let day = typed.text("expires_at");
+    if day != last_day(now) {
+        let wrong = || {
+            let message = "must be a day, such as 2026-12-31";
+            Problem::invalid(FieldError::new("expires_at", message).into())
+        };
+        edit["expires_at"] = match day {
+            "" => Value::Null,
+            day => json!(end_of(day.parse().map_err(|_| wrong())?).ok_or_else(wrong)?),
+        };
+    }
+    Ok(edit)
+}
+
+fn identity(typed: &Typed) -> Result<Value, Problem> {
+    let keys = match typed.text("keys") {
+        "jwks_url" => ("identity.jwt.keys.jwks_url", Kind::Text),
+        "pem" => ("identity.jwt.keys.pem", Kind::Text),
+        _ => {
+            let mut edit = typed.json(IDENTITY)?;
+            edit["identity"]["jwt"] = Value::Null;
+            return Ok(edit);
+        }
+    };
+    typed.json(&[IDENTITY, JWT, &[keys]].concat())
+}
+
+/// The last day, in UTC, on which the app works; empty for ever.
+fn last_day(now: &MyAppSettings) -> String {
+    let last = |at: Timestamp| at.checked_sub(SignedDuration::from_millis(1)).ok();
+    let last = now.expires_at.and_then(last);
+    last.map(|at| at.to_zoned(TimeZone::UTC).date().to_string()).unwrap_or_default()
+}
+
+/// When a day ends, in UTC.
+fn end_of(day: Date) -> Option<Timestamp> {
+    Some(day.tomorrow().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_last_day_reads_back() {
+        let end = end_of("2026-12-31".parse().unwrap()).unwrap();
+        assert_eq!(end.to_string(), "2027-01-01T00:00:00Z");
+        let settings = serde_json::from_value(json!({ "expires_at": end })).unwrap();
+        assert_eq!(last_day(&MyAppSettings::new(1, settings)), "2026-12-31");
+    }
+}

@@ -1,0 +1,62 @@
+//! The Findings tab of an app: what guardrails found in requests.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use jiff::Timestamp;
+use latchkey_core::access::Capability;
+use uuid::Uuid;
+
+use super::apps::{grants, read};
+use crate::api::Api;
+use crate::api::body::Path;
+use crate::api::my_apps::MyAppDetails;
+use crate::api::problem::Problem;
+use crate::store::conditions::Scope;
+use crate::web::format;
+use crate::web::frame::{Frame, Visit};
+use crate::web::html;
+
+/// Something that a guardrail found; never the value itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// When the request came.
+    pub at: Timestamp,
+    /// As the client got it in `x-request-id`.
+    pub request_id: String,
+    /// Whose request it was; none for an app key.
+    pub user_name: Option<String>,
+    /// What was found: `pii`, `secrets`, ….
+    pub category: String,
+    /// What was done: `blocked`, `monitored`, `anonymized` or `normal`.
+    pub action: String,
+    /// Where: `request` or `response`.
+    pub direction: String,
+    /// How many times.
+    pub count: u64,
+    /// The place, with what was found masked.
+    pub excerpt: String,
+}
+
+#[derive(Template)]
+#[template(path = "my/findings.html")]
+struct FindingsPage {
+    frame: Frame,
+    app: MyAppDetails,
+    /// Whether everyone's are shown.
+    all: bool,
+    findings: Vec<Finding>,
+}
+
+/// Shows them.
+pub async fn page(visit: Visit, State(api): State<Api>, Path(id): Path<Uuid>) -> Result<Response, Problem> {
+    let app = read(&visit, &api, id).await?;
+    let findings = found(&api.scope_of_app(&visit.person(), id).await?);
+    let frame = visit.frame(format!("{}: Findings", app.app.name.as_str()));
+    html(&FindingsPage { frame, all: grants(&app, Capability::AllLogs), app, findings })
+}
+
+/// The findings in these requests, newest first: none, since no guardrail looks for anything yet.
+fn found(_: &Scope) -> Vec<Finding> {
+    Vec::new()
+}

@@ -1,0 +1,105 @@
+use serde_json::json;
+
+use super::visitor::Visitor;
+use crate::support::{START_MS, Test, id, on_both};
+
+/// An app in named mode that everyone may see, with a request of Alice's and two of Bob's.
+async fn used<'a>(test: &'a Test) -> (Visitor<'a>, serde_json::Value) {
+    let app = test.app(json!({"mode": "named"})).await;
+    test.self_service(&app, json!({"access": {"viewer": {"mode": "everyone"}}})).await;
+    let visitor = Visitor::signed_in(test, "alice@acme.com").await;
+    let users = test.get("/users?search=alice").await.json;
+    let (alice, bob) = (id(&users["items"][0]), test.user("bob@acme.com").await);
+    for (i, (request, user, model, status, code)) in [
+        ("r-alice", &alice, "gpt-4o", 200, ""),
+        ("r-bob", &bob, "gpt-4o", 200, ""),
+        ("r-bob-2", &bob, "claude", 429, "rate_limited"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let key = test.world.id().to_string();
+        let ids = json!({"app_id": app["id"], "user_id": user, "key_id": key});
+        let mut record = json!({"at": START_MS - 60_000 * (i as i64 + 1), "request_id": request, "model": model, "status": status,
+            "code": code, "input_tokens": 1234, "cost": 225_000, "settlement": "reported", "latency_ms": 900,
+            "first_token_ms": 80, "client_address": "10.0.0.1", "conversation_id": "c-1", "metadata": "{\"team\":\"a\"}"});
+        let mut day = json!({"model": model, "requests": 7, "cost": 225_000});
+        for row in [&mut record, &mut day] {
+            row.as_object_mut().unwrap().extend(ids.as_object().unwrap().clone());
+        }
+        test.insert("records", record).await;
+        test.insert("usage_days", day).await;
+    }
+    (visitor, app)
+}
+
+on_both! {
+async fn the_logs_are_ones_own_and_with_all_logs_everyones(test: Test) {
+    let (mut alice, app) = used(&test).await;
+    let path = format!("/apps/{}/logs", id(&app));
+    let page = alice.open(&path).await;
+    assert_eq!(page.status, 200, "{}", page.main());
+    assert_eq!(page.all(".logs > tbody details code"), ["r-alice", "{\"team\":\"a\"}"]);
+    let details = page.all("details dl").remove(0);
+    for told in ["r-alice", "chat completions", "1,234 in", "$0.000225, as the provider reported", "900 ms in all, 80 ms to the first token", "10.0.0.1", "c-1"] {
+        assert!(details.contains(told), "{told}: {details}");
+    }
+    assert_eq!(page.all(".figures dd")[0], "7");
+    assert_eq!(page.all("figure.chart figcaption span:first-child"), ["Requests", "Cost"]);
+    test.self_service(&app, json!({"access": {"all_logs": {"mode": "everyone"}}})).await;
+    let page = alice.open(&path).await;
+    assert_eq!(page.all(".logs > tbody details dd:nth-of-type(1)"), ["r-bob-2", "r-bob", "r-alice"]);
+    assert_eq!(page.all(".figures dd")[0], "21");
+    assert!(page.main().contains("bob@acme.com"));
+}
+}
+
+on_both! {
+async fn logs_are_filtered_and_a_wrong_filter_is_marked(test: Test) {
+    let (mut alice, app) = used(&test).await;
+    test.self_service(&app, json!({"access": {"all_logs": {"mode": "everyone"}}})).await;
+    let path = format!("/apps/{}/logs", id(&app));
+    for (query, requests) in [
+        ("?time=1h&from=&to=&model=&status=&code=", vec!["r-bob-2", "r-bob", "r-alice"]),
+        ("?model=claude", vec!["r-bob-2"]),
+        ("?status=2xx", vec!["r-bob", "r-alice"]),
+        ("?code=rate_limited", vec!["r-bob-2"]),
+        ("?from=2025-12-31T23:58&to=2025-12-31T23:59", vec!["r-bob"]),
+        ("?model=none", vec![]),
+    ] {
+        let page = alice.open(&format!("{path}{query}")).await;
+        assert_eq!(page.all(".logs > tbody details dd:nth-of-type(1)"), requests, "{query}");
+    }
+    assert!(alice.open(&format!("{path}?model=none")).await.main().contains("No request fits"));
+    alice.cookies.push(("latchkey-zone".into(), "Europe%2FBerlin".into()));
+    let page = alice.open(&format!("{path}?from=2026-01-01T00:58&to=2026-01-01T00:59")).await;
+    assert_eq!(page.all(".logs > tbody details dd:nth-of-type(1)"), ["r-bob"], "times are the viewer's");
+    let page = alice.open(&format!("{path}?status=abc&from=yesterday&model=gpt-4o")).await;
+    assert_eq!((page.all("#status-error").len(), page.all("#from-error").len()), (1, 1));
+    assert_eq!(page.attribute("#model", "value").as_deref(), Some("gpt-4o"), "what was typed is kept");
+    assert!(page.all(".logs").is_empty());
+}
+}
+
+on_both! {
+async fn logs_go_on_with_their_filter(test: Test) {
+    let (mut alice, app) = used(&test).await;
+    let user = test.column("SELECT user_id FROM records WHERE request_id = 'r-alice'").await.remove(0);
+    for i in 0..26 {
+        test.insert("records", json!({"request_id": format!("n{i}"), "app_id": app["id"], "user_id": user, "model": "a b"})).await;
+    }
+    let page = alice.open(&format!("/apps/{}/logs?model=a+b", id(&app))).await;
+    assert_eq!(page.all(".logs details").len(), 25);
+    let page = alice.open(&page.attribute(".more a", "href").unwrap()).await;
+    assert_eq!(page.all(".logs details dd:nth-of-type(1)"), ["n0"]);
+    assert!(page.all(".more a").is_empty());
+}
+}
+
+on_both! {
+async fn nothing_is_found_yet_and_the_page_says_so(test: Test) {
+    let (mut alice, app) = used(&test).await;
+    let page = alice.open(&format!("/apps/{}/findings", id(&app))).await;
+    assert_eq!((page.status, page.all("h3")), (200, vec!["Nothing is looked for yet".to_owned()]));
+}
+}
