@@ -2,7 +2,7 @@ use axum::http::StatusCode;
 use serde_json::json;
 
 use super::visitor::Visitor;
-use crate::support::{Test, on_both};
+use crate::support::on_both;
 
 on_both! {
 async fn a_well_known_model_is_added_with_its_price_which_then_changes(test: Test) {

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::visitor::Visitor;
-use crate::support::{Test, id, on_both};
+use crate::support::{id, on_both};
 
 const EVERYONE: &str = "everyone";
 

@@ -1,5 +1,5 @@
 use super::visitor::Visitor;
-use crate::support::{Test, on_both};
+use crate::support::on_both;
 
 on_both! {
 async fn a_provider_is_made_edited_and_deleted(test: Test) {

@@ -1,5 +1,5 @@
 use super::visitor::Visitor;
-use crate::support::{Test, on_both};
+use crate::support::on_both;
 
 on_both! {
 async fn a_gateways_token_is_shown_once_and_revoked(test: Test) {

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::visitor::{TYPED, Visitor};
-use crate::support::{Test, id, on_both};
+use crate::support::{id, on_both};
 
 on_both! {
 async fn an_owner_invites_somebody_who_then_signs_in(test: Test) {
