@@ -157,6 +157,17 @@ impl Builder {
         }
         let api = Api::new(&control_plane.url(), &control_plane.token("tests", "owner").await?);
         let gateway_token = control_plane.token("gateways", "gateway").await?;
+        let options = |index| {
+            Options::new(&format!("{}-{index}", self.name), control_plane.grpc_address(), &gateway_token)
+                .trusted_hops(self.trusted_hops)
+                .concurrency(self.concurrency)
+        };
+        let mut gateways = (0..self.gateways)
+            .map(|index| Gateway::new(dir.path(), options(index)))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        if let Some(first) = gateways.first() {
+            control_plane.set_variable("LATCHKEY_GATEWAY_URL", &first.url());
+        }
         control_plane.start().await?;
 
         if self.catalogue != Catalogue::Empty {
@@ -170,15 +181,8 @@ impl Builder {
                 api.create_priced_model(&model, PROVIDER).await?;
             }
         }
-        let mut stack = Stack { provider, gateways: vec![], control_plane, api, gateway_token, dir };
-        for index in 0..self.gateways {
-            let options = stack
-                .options(&format!("{}-{index}", self.name))
-                .trusted_hops(self.trusted_hops)
-                .concurrency(self.concurrency);
-            stack.gateways.push(Gateway::new(stack.dir.path(), options)?);
-        }
-        try_join_all(stack.gateways.iter_mut().map(Gateway::start)).await?;
+        try_join_all(gateways.iter_mut().map(Gateway::start)).await?;
+        let stack = Stack { provider, gateways, control_plane, api, gateway_token, dir };
         stack.until_synced().await?;
         Ok(stack)
     }

@@ -1,10 +1,64 @@
-//! The portal and the admin console in a real Chromium. Each test tells one story of `tests/portal`.
+//! The portal and the admin console in a real Chromium. Each test tells a story of `tests/portal`.
 
-use latchkey_tests::portal::tell;
+use latchkey_tests::portal;
 use latchkey_tests::stack::Stack;
 
-#[tokio::test]
-async fn first_picture() {
+async fn tell(script: &str, variables: &[(&str, &str)]) {
     let stack = Stack::start().await.unwrap();
-    tell("first_picture.py", &stack).await.unwrap();
+    portal::tell_with(script, &stack, variables).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_first_picture() {
+    tell("first_picture.py", &[]).await;
+}
+
+#[tokio::test]
+async fn somebody_arrives_and_leaves_and_comes_back() {
+    tell("arrival.py", &[]).await;
+}
+
+#[tokio::test]
+async fn a_user_lives_with_keys() {
+    tell("keys.py", &[("SCRIPTS", "on")]).await;
+}
+
+#[tokio::test]
+async fn a_user_lives_with_keys_without_scripts() {
+    tell("keys.py", &[("SCRIPTS", "off")]).await;
+}
+
+#[tokio::test]
+async fn a_form_sent_twice_creates_once_and_no_value_is_shown_again() {
+    tell("once.py", &[]).await;
+}
+
+#[tokio::test]
+async fn changes_are_asked_for_and_decided() {
+    tell("change_requests.py", &[]).await;
+}
+
+#[tokio::test]
+async fn access_goes_and_comes_back() {
+    tell("access.py", &[]).await;
+}
+
+#[tokio::test]
+async fn an_admin_uses_every_page() {
+    tell("console.py", &[]).await;
+}
+
+#[tokio::test]
+async fn every_page_of_an_owner_is_as_it_should_be() {
+    tell("crawl.py", &[("ROLE", "owner")]).await;
+}
+
+#[tokio::test]
+async fn every_page_of_an_auditor_is_as_it_should_be() {
+    tell("crawl.py", &[("ROLE", "auditor")]).await;
+}
+
+#[tokio::test]
+async fn every_page_of_a_user_is_as_it_should_be() {
+    tell("crawl.py", &[("ROLE", "user")]).await;
 }
