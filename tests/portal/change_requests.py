@@ -37,7 +37,7 @@ with story() as latchkey:
     ada.goto("/admin/requests")
     ada.get_by_role("row", name=re.compile("Support Bot")).get_by_role("link").first.click()
     expect(ada.get_by_role("main")).to_contain_text("The launch on Monday")
-    ada.get_by_role("button", name="Approve").click()
+    ada.get_by_role("button", name="Approve and apply").click()
     expect(ada.get_by_role("status")).to_be_visible()
     assert limit() == 120
 
@@ -58,10 +58,11 @@ with story() as latchkey:
 
     latchkey.tells("Ada rejects it, which needs a reason")
     ada.goto("/admin/requests")
-    ada.get_by_role("row", name=re.compile("pending")).get_by_role("link").first.click()
-    ada.get_by_text("Reject…").click()
+    ada.get_by_role("row", name=re.compile("pending", re.I)).get_by_role("link").first.click()
+    ada.get_by_role("button", name="Reject").click()
+    expect(ada.get_by_label("Reason")).to_have_attribute("aria-invalid", "true")
     ada.get_by_label("Reason").fill("90 is what we can pay for")
-    ada.get_by_role("button", name="Reject").last.click()
+    ada.get_by_role("button", name="Reject").click()
     expect(ada.get_by_role("status")).to_be_visible()
     alice.goto("/requests")
     rejected = alice.get_by_role("row", name=re.compile("rejected"))

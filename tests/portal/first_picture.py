@@ -30,10 +30,10 @@ with story() as latchkey:
 
     latchkey.tells("she lets engineering view it")
     ada.get_by_role("link", name="Grant people access").click()
-    viewer = ada.get_by_role("group", name="Viewer")
-    viewer.get_by_label("Specific").check()
-    viewer.get_by_label("Allowed groups").select_option("engineering")
-    ada.get_by_role("button", name="Save").click()
+    viewer = ada.get_by_role("region", name="Viewer access")
+    viewer.get_by_label("Who").select_option("specific")
+    viewer.get_by_label("Allowed smart groups").fill("engineering")
+    ada.get_by_role("button", name="Save", exact=True).click()
     expect(ada.get_by_role("status")).to_be_visible()
 
     latchkey.tells("Alice signs in, and sees Support Bot and nothing else")

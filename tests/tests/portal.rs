@@ -44,8 +44,23 @@ async fn access_goes_and_comes_back() {
 }
 
 #[tokio::test]
-async fn an_admin_uses_every_page() {
+async fn an_admin_runs_an_app() {
     tell("console.py", &[]).await;
+}
+
+#[tokio::test]
+async fn an_owner_manages_people() {
+    tell("people.py", &[]).await;
+}
+
+#[tokio::test]
+async fn an_admin_fills_the_catalogue() {
+    tell("catalogue.py", &[]).await;
+}
+
+#[tokio::test]
+async fn a_key_is_tried_in_the_playground() {
+    tell("playground.py", &[]).await;
 }
 
 #[tokio::test]
