@@ -54,6 +54,7 @@ for (const box of document.querySelectorAll("[data-tabs]")) {
     list.append(tab);
   });
   box.prepend(list);
+  box.classList.add("made");
   const wrong = panels.findIndex((panel) => panel.querySelector("[aria-invalid=true]"));
   show(Math.max(wrong, 0));
 }

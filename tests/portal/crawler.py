@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from playwright.sync_api import Page
 
@@ -30,7 +30,9 @@ class Crawler:
             self.links[path] = answer.status
             seen = self.kinds.setdefault(kind(path), [])
             is_page = answer.ok and "text/html" in answer.headers["content-type"]
-            if is_page and len(seen) < self.of_a_kind:
+            if answer.url != PORTAL + path:
+                waiting.append(answer.url.removeprefix(PORTAL))
+            elif is_page and len(seen) < self.of_a_kind:
                 seen.append(path)
                 yield path
                 waiting += self._links()
@@ -42,8 +44,5 @@ class Crawler:
 
 
 def kind(path: str) -> str:
-    """The same for all pages that one template makes: ids are `*`, and queries only names."""
-    parts = urlsplit(path)
-    shape = re.sub(r"(?<=/)([0-9a-f-]{36}|\d+)(?=/|$)", "*", parts.path)
-    names = sorted(name for name, _ in parse_qsl(parts.query))
-    return "?".join([shape, *names])
+    """The same for all pages that one template makes: ids are `*`, and what is asked of a list does not count."""
+    return re.sub(r"(?<=/)([0-9a-f-]{36}|\d+)(?=/|$)", "*", urlsplit(path).path)
