@@ -5,6 +5,8 @@ mod keys;
 mod requests;
 mod self_service;
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
@@ -66,7 +68,7 @@ on_both! {
         let apps = test.get("/apps").await.expect(StatusCode::OK);
         assert_eq!(apps["items"].as_array().unwrap().len(), 1);
         let app = &apps["items"][0];
-        assert_eq!(app["limits"]["budget"], json!({"usd": "12.50", "per": "week"}));
+        assert_eq!(app["limits"]["budget"], json!({"usd": "12.5", "per": "week"}));
         assert_eq!(app["limits"]["requests_per_minute"], 1000);
         assert_eq!(app["expires_at"], "2026-04-01T00:00:00Z");
         assert_eq!((&app["allowed_providers"], &app["allowed_models"]), (&json!("all"), &json!(["gpt-4o"])));
@@ -109,6 +111,7 @@ on_both! {
     async fn the_list_is_searched_filtered_and_sorted(test: Test) {
         for name in ["beta", "Alpha", "gamma"] {
             test.app(json!({"name": name})).await;
+            test.clock.advance(Duration::from_secs(1));
         }
         let off = test.app(json!({"name": "delta"})).await;
         test.act(&format!("/apps/{}/deactivate", id(&off))).await.expect(StatusCode::OK);

@@ -5,6 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use latchkey_core::settings::CredentialMode;
 use latchkey_core::status::Standing;
 use uuid::Uuid;
 
@@ -86,7 +87,10 @@ pub async fn rollback(
 ) -> Result<Response, Problem> {
     let (id, number) = ids;
     match versions::rollback(posted.visit.admin()?, State(api.clone()), Path(ids)).await {
-        Ok(Json(versions::RolledBack { app: AppView { key: Some(key), .. }, .. })) => {
+        Ok(Json(versions::RolledBack {
+            app: AppView { key: Some(key), mode: CredentialMode::Shared, .. },
+            ..
+        })) => {
             let app = app(&posted.visit, &api, id).await?;
             let reached = apps::propagation(posted.visit.reader()?, State(api.clone()), Path(id)).await?.0;
             let value = key.value.unwrap_or_default();

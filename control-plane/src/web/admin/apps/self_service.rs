@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use latchkey_core::access::Capability;
+use latchkey_core::settings::CredentialMode;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -146,7 +147,8 @@ pub async fn mode(State(api): State<Api>, Path(id): Path<Uuid>, posted: Posted) 
         apps::update(admin, State(api.clone()), Path(id), edit).await
     };
     match saved.await {
-        Ok(Json(AppView { key: Some(key), .. })) => {
+        // In named mode nobody needs the app key that named keys are made of.
+        Ok(Json(AppView { key: Some(key), mode: CredentialMode::Shared, .. })) => {
             let app = apps::read(posted.visit.reader()?, State(api.clone()), Path(id)).await?.0.item;
             let reached = apps::propagation(posted.visit.reader()?, State(api.clone()), Path(id)).await?.0;
             let value = key.value.unwrap_or_default();

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use serde_json::json;
 
@@ -7,7 +9,9 @@ use crate::web::visitor::Visitor;
 
 on_both! {
     async fn access_is_granted_to_people_and_groups_by_what_they_are_called(test: Test) {
-        let (alice, bob) = (test.user("alice@acme.com").await, test.user("bob@acme.com").await);
+        let alice = test.user("alice@acme.com").await;
+        test.clock.advance(Duration::from_secs(1));
+        let bob = test.user("bob@acme.com").await;
         let group = test.group("Engineering", &[&bob]).await;
         let app = test.app(json!({})).await;
         let path = format!("/admin/apps/{}/self-service", id(&app));
@@ -71,7 +75,7 @@ on_both! {
         let edit = json!({"identity": {"header": false}});
         test.patch(&format!("/apps/{}", id(&app)), edit).await.expect(StatusCode::OK);
         let page = boss.submit(&page, &format!("{path}/mode"), &[("mode", "named")]).await;
-        assert_eq!(flash(&page), "Saved.");
+        assert_eq!(flash(&page), "Saved.", "{}", page.main());
         assert!(page.main().contains("rotates the app key"), "the warning is there");
         let shown = boss.submit(&page, &format!("{path}/mode"), &[("mode", "shared")]).await;
         assert_eq!(shown.all("h1"), ["New app key"], "{}", shown.main());
