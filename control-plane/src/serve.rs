@@ -78,6 +78,7 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
         metrics: Metrics::new(),
         sign_in,
         gateway_url: options.gateway_url.origin().into(),
+        recent: Arc::default(),
     };
 
     api.metrics.register(|registry| registry.register_collector(Box::new(LedgerMetrics(stats))));

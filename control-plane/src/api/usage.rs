@@ -197,37 +197,66 @@ pub async fn read_of_my_app(
     sum(&api, scope, query).await
 }
 
+/// The dearest groups of everyone's requests alone, without the sums of everything.
+///
+/// # Errors
+/// The query is refused, or the database is away.
+pub(crate) async fn dearest(_: Reader, api: &Api, query: UsageQuery) -> Result<Vec<UsageItem>, Problem> {
+    let (rows, _) = Asked::new(api, Scope::Everything, query)?.rows(api).await?;
+    Ok(rows.into_iter().map(UsageItem::from).collect())
+}
+
 async fn sum(api: &Api, scope: Scope, query: UsageQuery) -> Result<Json<UsageView>, Problem> {
-    let UsageQuery { group_by, from, to, app_id, user_id, key_id, model, provider, limit } = query;
-    let most = limit.unwrap_or(MOST_GROUPS);
-    if !(1..=MOST_GROUPS).contains(&most) {
-        return Err(bad_query("`limit` must be 1 to 1000"));
-    }
-    let groups = groups(group_by.as_deref().unwrap_or_default())?;
-    let to = to.unwrap_or_else(|| api.world.now().to_zoned(TimeZone::UTC).date());
-    let from = from.or_else(|| to.checked_sub(29.days()).ok()).unwrap_or(to);
-    if from > to {
-        return Err(bad_query("`from` must not be after `to`"));
-    }
-    let filter = UsageFilter {
-        scope,
-        from: day(from)?,
-        to: day(to)?,
-        app: app_id,
-        user: user_id,
-        key: key_id,
-        model,
-        provider,
+    let asked = Asked::new(api, scope, query)?;
+    let (rows, truncated) = asked.rows(api).await?;
+    // Of all groups the sums are those of everything.
+    let totals = match truncated || asked.groups.is_empty() {
+        true => api.store.total_usage(&asked.filter).await?,
+        false => rows.iter().map(|row| row.sums).sum(),
     };
-    let mut rows = match groups.as_slice() {
-        [] => Vec::new(),
-        groups => api.store.usage(groups, &filter, i64::from(most) + 1).await?,
-    };
-    let truncated = rows.len() > usize::from(most);
-    rows.truncate(most.into());
-    let totals = api.store.total_usage(&filter).await?.into();
+    let Asked { from, to, .. } = asked;
     let items = rows.into_iter().map(UsageItem::from).collect();
-    Ok(Json(UsageView { from, to, items, truncated, totals }))
+    Ok(Json(UsageView { from, to, items, truncated, totals: totals.into() }))
+}
+
+/// A query that was read.
+struct Asked {
+    from: Date,
+    to: Date,
+    groups: Vec<Group>,
+    most: u16,
+    filter: UsageFilter,
+}
+
+impl Asked {
+    fn new(api: &Api, scope: Scope, query: UsageQuery) -> Result<Self, Problem> {
+        let UsageQuery { group_by, from, to, app_id, user_id, key_id, model, provider, limit } = query;
+        let most = limit.unwrap_or(MOST_GROUPS);
+        if !(1..=MOST_GROUPS).contains(&most) {
+            return Err(bad_query("`limit` must be 1 to 1000"));
+        }
+        let groups = groups(group_by.as_deref().unwrap_or_default())?;
+        let to = to.unwrap_or_else(|| api.world.now().to_zoned(TimeZone::UTC).date());
+        let from = from.or_else(|| to.checked_sub(29.days()).ok()).unwrap_or(to);
+        if from > to {
+            return Err(bad_query("`from` must not be after `to`"));
+        }
+        let (first, last) = (day(from)?, day(to)?);
+        let (app, user, key) = (app_id, user_id, key_id);
+        let filter = UsageFilter { scope, from: first, to: last, app, user, key, model, provider };
+        Ok(Self { from, to, groups, most, filter })
+    }
+
+    /// The groups, and whether there are more than were asked for.
+    async fn rows(&self, api: &Api) -> Result<(Vec<Usage>, bool), Problem> {
+        let mut rows = match self.groups.as_slice() {
+            [] => Vec::new(),
+            groups => api.store.usage(groups, &self.filter, i64::from(self.most) + 1).await?,
+        };
+        let truncated = rows.len() > usize::from(self.most);
+        rows.truncate(self.most.into());
+        Ok((rows, truncated))
+    }
 }
 
 fn groups(text: &str) -> Result<Vec<Group>, Problem> {

@@ -85,6 +85,21 @@ pub struct UsageFilter {
     pub provider: Option<String>,
 }
 
+impl std::iter::Sum for Sums {
+    fn sum<I: Iterator<Item = Self>>(sums: I) -> Self {
+        let add = |a: u64, b: u64| a.saturating_add(b);
+        sums.fold(Self::default(), |all, one| Self {
+            requests: add(all.requests, one.requests),
+            denied: add(all.denied, one.denied),
+            input_tokens: add(all.input_tokens, one.input_tokens),
+            cached_input_tokens: add(all.cached_input_tokens, one.cached_input_tokens),
+            output_tokens: add(all.output_tokens, one.output_tokens),
+            reasoning_tokens: add(all.reasoning_tokens, one.reasoning_tokens),
+            cost: NanoUsd(add(all.cost.0, one.cost.0)),
+        })
+    }
+}
+
 const SUMS: &str = "CAST(COALESCE(SUM(requests), 0) AS BIGINT) AS requests,
     CAST(COALESCE(SUM(denied), 0) AS BIGINT) AS denied,
     CAST(COALESCE(SUM(input_tokens), 0) AS BIGINT) AS input_tokens,

@@ -1,17 +1,20 @@
 //! The overview: how things are, at a glance.
 
+mod recent;
+
+use std::sync::Arc;
+
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use jiff::ToSpan as _;
-use jiff::tz::TimeZone;
+use jiff::Timestamp;
 use latchkey_core::change_request::Status;
 
 use super::usage::{Row, charts, row};
 use crate::api::body::Query;
 use crate::api::change_requests::{self, ChangeRequestList, RequestQuery};
 use crate::api::problem::Problem;
-use crate::api::usage::{self, SumsView, UsageQuery, UsageView};
+use crate::api::usage::SumsView;
 use crate::api::{Api, gateways};
 use crate::gateways::Gateway;
 use crate::web::chart::Chart;
@@ -19,15 +22,17 @@ use crate::web::format;
 use crate::web::frame::{Frame, Visit};
 use crate::web::html;
 
-/// How many days it is about, with today.
-const DAYS: i64 = 14;
-/// How many of the dearest, and of the newest, are named.
+pub use recent::Recent;
+
+/// How many of the newest change requests are named.
 const FEW: u16 = 5;
 
 #[derive(Template)]
 #[template(path = "admin/overview.html")]
 struct OverviewPage {
     frame: Frame,
+    /// When the sums were made.
+    at: Timestamp,
     totals: SumsView,
     charts: Vec<Chart>,
     tops: Vec<Top>,
@@ -53,11 +58,7 @@ impl Top {
 
 /// Shows it.
 pub async fn page(visit: Visit, State(api): State<Api>) -> Result<Response, Problem> {
-    visit.reader()?;
-    let top = async |title, by| {
-        let rows = sums(&visit, &api, by, Some(FEW)).await?.items.into_iter();
-        Ok::<_, Problem>(Top { title, by, rows: rows.map(|item| row(item, by)).collect() })
-    };
+    let reader = visit.reader()?;
     let pending = async {
         let newest = RequestQuery {
             status: Some(Status::Pending),
@@ -70,27 +71,20 @@ pub async fn page(visit: Visit, State(api): State<Api>) -> Result<Response, Prob
         Ok(change_requests::list(visit.reader()?, State(api.clone()), Query(newest)).await?.0)
     };
     let gateways = async { gateways::list(visit.reader()?, State(api.clone())).await };
-    let (days, apps, users, models, pending, gateways) = tokio::try_join!(
-        sums(&visit, &api, "day", None),
-        top("Apps by cost", "app"),
-        top("Users by cost", "user"),
-        top("Models by cost", "model"),
-        pending,
-        gateways,
-    )?;
+    let sums = Arc::clone(&api.recent).sums(reader, &api);
+    let ((at, sums), pending, gateways) = tokio::try_join!(sums, pending, gateways)?;
+    let top = |(title, by, items): &recent::Dearest| Top {
+        title,
+        by,
+        rows: items.iter().map(|item| row(item.clone(), by)).collect(),
+    };
     html(&OverviewPage {
         frame: visit.frame("Overview"),
-        totals: days.totals,
-        charts: charts(&days),
-        tops: vec![apps, users, models],
+        at,
+        totals: sums.days.totals,
+        charts: charts(&sums.days),
+        tops: sums.tops.iter().map(top).collect(),
         pending,
         gateways: gateways.items,
     })
-}
-
-async fn sums(visit: &Visit, api: &Api, by: &str, limit: Option<u16>) -> Result<UsageView, Problem> {
-    let today = visit.now().to_zoned(TimeZone::UTC).date();
-    let from = today.checked_sub((DAYS - 1).days()).ok();
-    let query = UsageQuery { group_by: Some(by.to_owned()), from, limit, ..UsageQuery::default() };
-    Ok(usage::read(visit.reader()?, State(api.clone()), Query(query)).await?.0)
 }
