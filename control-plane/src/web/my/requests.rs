@@ -6,7 +6,6 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use latchkey_core::access::Capability;
 use latchkey_core::change_request::Status;
-use serde::Deserialize;
 use uuid::Uuid;
 
 use super::apps::{asked, grants, read};
@@ -14,13 +13,12 @@ use super::diff::{Row, rows};
 use crate::api::Api;
 use crate::api::body::{Path, Query};
 use crate::api::change_requests::{ChangeRequestList, ChangeRequestView, MyRequestQuery, mine};
-use crate::api::page::bad_query;
 use crate::api::problem::Problem;
 use crate::web::form::{Form, Posted};
 use crate::web::format;
 use crate::web::frame::{Frame, Visit, done};
 use crate::web::html;
-use crate::web::list::{More, Next};
+use crate::web::list::{Filter, More, Next};
 
 /// What the list can be narrowed to.
 const STATUSES: [(&str, &str); 7] = [
@@ -32,14 +30,6 @@ const STATUSES: [(&str, &str); 7] = [
     ("stale", "stale"),
     ("withdrawn", "withdrawn"),
 ];
-
-/// Which requests, as the form has it.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Filter {
-    cursor: Option<String>,
-    status: String,
-}
 
 #[derive(Template)]
 #[template(path = "my/requests.html")]
@@ -72,13 +62,11 @@ struct RequestPage {
 pub async fn list(
     visit: Visit,
     State(api): State<Api>,
-    Query(Filter { cursor, status }): Query<Filter>,
+    Filter(query): Filter<MyRequestQuery>,
 ) -> Result<Response, Problem> {
-    let wanted = Some(status.as_str()).filter(|status| !status.is_empty()).map(str::parse).transpose();
-    let wanted = wanted.map_err(|error| bad_query(format!("`status`: {error}")))?;
-    let query = MyRequestQuery { cursor, limit: None, app_id: None, status: wanted };
+    let status = query.status.map_or("", Status::as_str);
     let requests = mine::list(visit.person(), State(api), Query(query)).await?.0;
-    let more = Next::new("/requests", &[("status", &status)], requests.next_cursor.as_deref());
+    let more = Next::new("/requests", &[("status", status)], requests.next_cursor.as_deref());
     html(&RequestsPage {
         frame: visit.frame("My change requests"),
         form: Form::default().with("status", status),

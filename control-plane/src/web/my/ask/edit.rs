@@ -1,10 +1,8 @@
 //! The edits that the forms are typed for, by kind.
 
-use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use latchkey_core::change_request::Kind as Asked;
-use latchkey_core::invalid::FieldError;
 use latchkey_core::settings::CredentialMode;
 use serde_json::{Value, json};
 
@@ -124,16 +122,10 @@ fn config(mode: CredentialMode, typed: &Typed, now: &MyAppSettings) -> Result<Va
     }
     let mut edit = typed.json(&fields)?;
     // The moment is told by its day: where that stays, so does the moment.
-    let day = typed.text("expires_at");
-    if day != last_day(now) {
-        let wrong = || {
-            let message = "must be a day, such as 2026-12-31";
-            Problem::invalid(FieldError::new("expires_at", message).into())
-        };
-        edit["expires_at"] = match day {
-            "" => Value::Null,
-            day => json!(end_of(day.parse().map_err(|_| wrong())?).ok_or_else(wrong)?),
-        };
+    match typed.text("expires_at") {
+        day if day == last_day(now) => {}
+        "" => edit["expires_at"] = Value::Null,
+        _ => edit["expires_at"] = typed.json(&[("expires_at", Kind::Day)])?["expires_at"].take(),
     }
     Ok(edit)
 }
@@ -158,20 +150,18 @@ fn last_day(now: &MyAppSettings) -> String {
     last.map(|at| at.to_zoned(TimeZone::UTC).date().to_string()).unwrap_or_default()
 }
 
-/// When a day ends, in UTC.
-fn end_of(day: Date) -> Option<Timestamp> {
-    Some(day.tomorrow().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_last_day_reads_back() {
-        let end = end_of("2026-12-31".parse().unwrap()).unwrap();
-        assert_eq!(end.to_string(), "2027-01-01T00:00:00Z");
-        let settings = serde_json::from_value(json!({ "expires_at": end })).unwrap();
-        assert_eq!(last_day(&MyAppSettings::new(1, settings)), "2026-12-31");
+    fn a_last_day_ends_with_the_moment() {
+        let last = |at: &str| {
+            let settings = serde_json::from_value(json!({ "expires_at": at })).unwrap();
+            last_day(&MyAppSettings::new(1, settings))
+        };
+        assert_eq!(last("2027-01-01T00:00:00Z"), "2026-12-31");
+        assert_eq!(last("2026-12-31T00:00:01Z"), "2026-12-31");
+        assert_eq!(last_day(&MyAppSettings::new(1, latchkey_core::settings::AppSettings::default())), "");
     }
 }
