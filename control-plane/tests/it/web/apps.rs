@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::visitor::{Shown, Visitor};
 use crate::gateways;
-use crate::support::{id, on_both};
+use crate::support::{Test, id, on_both};
 
 /// Two gateways: one that has applied everything that is to come, and one that is behind.
 async fn two_gateways(test: &Test) {

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::visitor::{Shown, Visitor};
-use crate::support::{id, on_both};
+use crate::support::{Test, id, on_both};
 
 /// An app in named mode that everyone may see, and its page's path.
 async fn named(test: &Test, settings: Value, self_service: Value) -> (Value, String) {

@@ -2,7 +2,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::visitor::{Shown, Visitor};
-use crate::support::{id, on_both};
+use crate::support::{Test, id, on_both};
 
 /// An app of which everyone may ask for changes, Alice, and the path of her requests.
 async fn desk<'a>(test: &'a Test, settings: Value) -> (Visitor<'a>, Value, String) {
