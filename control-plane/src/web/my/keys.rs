@@ -87,9 +87,8 @@ pub async fn create(
     match attempt.await {
         Ok(key) => {
             let text = |member: &str| key[member].as_str().unwrap_or_default().to_owned();
-            let note = "Copy the value now: it is shown here, and then no more.".to_owned();
             let title = format!("{} is created", text("name"));
-            show_value(&posted.visit, &api, (id, &text("id")), title, text("value"), note).await
+            show_value(&posted.visit, &api, (id, &text("id")), title, text("value"), String::new()).await
         }
         Err(problem) => {
             let page = ask(&posted.visit, &api, id, posted.refused(problem)?).await?;
@@ -143,9 +142,7 @@ pub async fn rotate(
         None => "is refused".to_owned(),
     };
     let how_far = propagated(&rotated.propagation);
-    let note = format!(
-        "Copy the new value now: it is shown here, and then no more. It works {how_far}; the old one {old}."
-    );
+    let note = format!("It works {how_far}; the old value {old}.");
     let KeyView { id, name, value, .. } = rotated.key;
     let title = format!("{} is rotated", name.as_str());
     show_value(&posted.visit, &api, (ids.0, &id.to_string()), title, value.unwrap_or_default(), note).await
@@ -176,9 +173,8 @@ pub async fn value(
     let key = my_keys::read(visit.person(), state.clone(), Path(ids)).await?.0.item;
     match my_keys::value(visit.person(), state, Path(ids)).await {
         Ok(value) => {
-            let note = "This app keeps its keys' values, and lets you see yours.".to_owned();
             let title = format!("The value of {}", key.name.as_str());
-            show_value(visit, &api, (ids.0, &ids.1.to_string()), title, value.0.value, note).await
+            show_value(visit, &api, (ids.0, &ids.1.to_string()), title, value.0.value, String::new()).await
         }
         Err(problem) => again(&posted, &api, ids, problem).await,
     }
@@ -238,5 +234,11 @@ async fn show_value(
     let next = format!("/apps/{app}/keys/{key}");
     let app = read(visit, api, app).await?;
     let snippets = snippets(api, &app, Some(&value));
+    let again = if app.values_visible {
+        "You can see it again on the key's page."
+    } else {
+        "Copy it now: it is shown here, and then no more."
+    };
+    let note = format!("{again} {note}");
     html(&ValuePage { frame: visit.frame(title), app, note, value, snippets, next })
 }

@@ -43,6 +43,7 @@ async fn a_new_key_is_shown_once_with_what_to_paste(test: Test) {
             assert!(snippet.contains(part), "{part}: {snippet}");
         }
     }
+    assert!(page.main().contains("shown here, and then no more"));
     assert_eq!(page.headers["cache-control"], "no-store");
     let twice = alice.submit(&form, &format!("{path}/keys"), &fields).await;
     assert_eq!(twice.all("#value"), [value.clone()], "sent twice, created once");
@@ -86,7 +87,7 @@ async fn a_key_is_renamed_rotated_and_revoked(test: Test) {
     assert_eq!((page.all(".flash"), page.all("h1")), (vec!["Renamed.".to_owned()], vec!["desktop".to_owned()]));
     let rotated = alice.submit(&page, &format!("{key}/rotate"), &[("grace_seconds", "3600")]).await;
     assert_eq!((rotated.status, rotated.all("h1")), (200, vec!["desktop is rotated".to_owned()]));
-    assert!(rotated.main().contains("the old one still works for 1 hour"), "{}", rotated.main());
+    assert!(rotated.main().contains("the old value still works for 1 hour"), "{}", rotated.main());
     assert_ne!(rotated.all("#value"), first.all("#value"));
     let page = alice.open(&key).await;
     assert!(page.main().contains("The old value works until 1 Jan 2026, 01:00"), "{}", page.main());
@@ -106,6 +107,7 @@ async fn a_value_is_shown_again_where_it_may_be(test: Test) {
     let (app, path) = named(&test, json!({"keep_key_values": true}), visible).await;
     let mut alice = Visitor::signed_in(&test, "alice@acme.com").await;
     let (created, key) = create(&mut alice, &path, "laptop").await;
+    assert!(created.main().contains("You can see it again"));
     let page = alice.open(&key).await;
     let shown = alice.submit(&page, &format!("{key}/value"), &[]).await;
     assert_eq!((shown.status, shown.all("#value")), (200, created.all("#value")));
