@@ -149,6 +149,7 @@ async fn a_stale_request_is_asked_for_again_on_top_of_what_is_new(test: Test) {
     let page = alice.open("/requests").await;
     assert_eq!((page.all("tbody .badge"), page.all("tbody td:last-child")), (vec!["stale".into()], vec!["version 3 of the app changed `limits.requests_per_day`".into()]));
     let stale = alice.open(&sent.at).await;
+    test.clock.advance(std::time::Duration::from_millis(1));
     assert!(stale.main().contains("The app changed meanwhile"), "{}", stale.main());
     let again = alice.open(&stale.attribute("section a.button", "href").unwrap()).await;
     assert_eq!(again.attribute("#limits\\.requests_per_day", "value").as_deref(), Some("50"));
