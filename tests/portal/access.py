@@ -40,7 +40,7 @@ with story() as latchkey:
 
     latchkey.tells("Ada revokes the key, and sees which gateways have applied it")
     ada.goto(f"/admin/apps/{app['id']}/keys")
-    ada.get_by_role("link", name="laptop").click()
+    ada.get_by_role("link", name="laptop", exact=True).click()
     ada.get_by_text("Revoke…").click()
     ada.get_by_role("button", name="Revoke laptop").click()
     expect(ada.get_by_role("status")).to_contain_text("1 of 1 gateway")

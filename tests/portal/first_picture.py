@@ -21,7 +21,7 @@ with story() as latchkey:
 
     latchkey.tells("she creates the app Support Bot, with named keys")
     ada.get_by_role("link", name="API keys").click()
-    ada.get_by_role("link", name="Create API key").click()
+    ada.get_by_role("link", name="Create API key").first.click()
     ada.get_by_label("Key name").fill("Support Bot")
     ada.get_by_label("Named keys", exact=True).check()
     ada.get_by_role("button", name="Create").click()
@@ -30,7 +30,7 @@ with story() as latchkey:
 
     latchkey.tells("she lets engineering view it")
     ada.get_by_role("link", name="Grant people access").click()
-    viewer = ada.get_by_role("region", name="Viewer access")
+    viewer = ada.get_by_role("group", name="Viewer access")
     viewer.get_by_label("Who").select_option("specific")
     viewer.get_by_label("Allowed smart groups").fill("engineering")
     ada.get_by_role("button", name="Save", exact=True).click()

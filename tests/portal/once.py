@@ -1,8 +1,6 @@
 """A form that is sent twice creates once, and a value that was shown is not shown again."""
 
-import re
-
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Error, Page, expect
 
 from portal import story
 
@@ -18,6 +16,13 @@ with story() as latchkey:
     def ask(page: Page, name: str):
         page.goto(f"/apps/{app['id']}/keys/new")
         page.get_by_label("Name").fill(name)
+
+    def goes_back(page: Page):
+        try:
+            page.go_back()
+        except Error as error:
+            # The browser has kept nothing of an answer to a form, and asks whether to send it again.
+            assert "ERR_CACHE_MISS" in error.message, error
 
     for scripts in [True, False]:
         name = "with scripts" if scripts else "without scripts"
@@ -39,6 +44,6 @@ with story() as latchkey:
         page.get_by_role("button", name="Sign out").click()
         expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
         for _ in range(3):
-            page.go_back()
-            expect(page.get_by_role("main")).not_to_contain_text(re.compile("sk-quilr-[^…]"))
+            goes_back(page)
+            expect(page.locator("body")).not_to_contain_text(value)
 print("{}")

@@ -28,7 +28,7 @@ with story() as latchkey:
     expect(his.get_by_role("heading", name="No apps yet")).to_be_visible()
     expect(his.get_by_role("link", name="API keys")).to_have_count(0)
     his.goto("/admin/users")
-    expect(his.get_by_role("main")).to_contain_text("forbidden")
+    expect(his.get_by_role("heading", name="Not allowed")).to_be_visible()
 
     latchkey.tells("Grace makes him an auditor: he sees, and changes nothing")
     grace.reload()

@@ -1,6 +1,5 @@
 """A company that has used Latchkey for a month: every page has something to show."""
 
-import json
 import math
 import os
 import random
@@ -52,7 +51,7 @@ def fill(latchkey: Latchkey) -> Sample:
     _calls(latchkey, keys)
     _change_requests(latchkey, people, apps)
     if database := os.environ.get("LATCHKEY_DATABASE"):
-        _month(database, people, apps)
+        _month(latchkey, database, apps)
     return Sample(people, apps, groups)
 
 
@@ -199,37 +198,47 @@ def _change_requests(latchkey: Latchkey, people: dict[str, Person], apps: dict[s
     )
 
 
-def _month(database: str, people: dict[str, Person], apps: dict[str, dict]):
+def _month(latchkey: Latchkey, database: str, apps: dict[str, dict]):
     """Sums of the last thirty days, and records of the last two, past the API: it has no past."""
     chance = random.Random(1)
     now = time.time_ns() // 1_000_000
-    users = [people[name].id for name in ["user", "bob", "carol"]]
-    sums, records = [], []
+    days, counts, records = [], [], []
     for name, scale in {"Support Bot": 900, "Data Platform": 2_400, "Checkout Assistant": 120, "Meeting Notes": 40}.items():
         app = apps[name]
-        for back in range(1, 31):
-            weekend = 0.3 if (now // DAY_MS - back) % 7 in (2, 3) else 1
-            for model, input_tokens, nano_usd in [("gpt-4o-mini", 800, 150), ("gpt-4o", 450, 2_500)]:
-                for user in users if app["mode"] == "named" else [""]:
-                    wave = 1 + 0.4 * math.sin(back / 3)
-                    count = int(scale * weekend * wave * chance.uniform(0.6, 1.2) * (1 if model == "gpt-4o-mini" else 0.2))
-                    tokens = count * input_tokens
-                    cost = tokens * nano_usd + tokens // 4 * nano_usd * 4
-                    sums.append(
-                        (now // DAY_MS - back, app["id"], app["key"]["id"], user, model, "sample", count, count // 40)
-                        + (tokens, tokens // 5, tokens // 4, 0, cost)
+        named = latchkey.api.get(f"/apps/{app['id']}/keys")["items"]
+        keys = [(key["id"], key["user"]["id"]) for key in named] or [(app["key"]["id"], "")]
+        for key, user in keys:
+            total = 0
+            for back in range(1, 31):
+                weekend = 0.3 if (now // DAY_MS - back) % 7 in (2, 3) else 1
+                for model, share, nano_usd in [("gpt-4o-mini", 1, 150), ("gpt-4o", 0.2, 2_500)]:
+                    count = int(scale * share * weekend * (1 + 0.4 * math.sin(back / 3)) * chance.uniform(0.6, 1.2))
+                    tokens, total = count * 600, total + count
+                    days.append(
+                        (now // DAY_MS - back, app["id"], key, user, model, "sample", count, count // 40)
+                        + (tokens, tokens // 5, tokens // 4, 0, tokens * nano_usd * 2)
                     )
+            counts.append((key, app["id"], total, now - chance.randrange(DAY_MS)))
         for _ in range(60):
-            user = chance.choice(users) if app["mode"] == "named" else ""
+            key, user = chance.choice(keys)
             status, code = chance.choice([(200, "")] * 8 + [(429, "rate_limit_exceeded"), (403, "model_not_allowed")])
-            good = status == 200
-            at, model = now - chance.randrange(2 * DAY_MS), chance.choice(["gpt-4o-mini", "gpt-4o"])
+            good, model = status == 200, chance.choice(["gpt-4o-mini", "gpt-4o"])
             records.append(
-                (at, str(uuid.uuid4()), "gateway-0", app["id"], app["key"]["id"], user, model, model)
+                (now - chance.randrange(2 * DAY_MS), str(uuid.uuid4()), "gateway-0", app["id"], key, user, model, model)
                 + ("sample", "chat_completions", status, code, 800 * good, 0, 210 * good, 0, 246_000 * good, 1)
                 + ("reported" if good else "none", chance.randrange(200, 2_500) if good else 1, 230 if good else None)
-                + (1, "10.1.2.3", "", json.dumps({}), "", "key" if user else "none")
+                + (1, "10.1.2.3", "", "{}", "", "key" if user else "none")
             )
     with sqlite3.connect(database, timeout=30) as connection:
-        connection.executemany(f"INSERT INTO usage_days VALUES ({', '.join('?' * 13)})", sums)
+        connection.executemany(f"INSERT INTO usage_days VALUES ({', '.join('?' * 13)})", days)
         connection.executemany(f"INSERT INTO records VALUES (NULL, {', '.join('?' * 27)})", sorted(records))
+        connection.executemany(
+            "INSERT INTO key_usage (key_id, app_id, requests, last_used_at) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (key_id) DO UPDATE SET requests = key_usage.requests + excluded.requests",
+            counts,
+        )
+        connection.executemany(
+            "INSERT INTO app_usage (app_id, requests, last_used_at) VALUES (?, ?, ?)"
+            " ON CONFLICT (app_id) DO UPDATE SET requests = app_usage.requests + excluded.requests",
+            [(app, requests, at) for _, app, requests, at in counts],
+        )
