@@ -28,7 +28,7 @@ with story() as latchkey:
     page.get_by_role("link", name="Data Platform", exact=True).click()
 
     latchkey.tells("she types nonsense, which is kept and marked, and changes nothing")
-    page.get_by_label("Requests/min").first.fill("a few")
+    page.get_by_role("textbox", name="Requests/min").first.fill("a few")
     page.get_by_role("button", name="Save settings").click()
     wrong = page.locator("[name='limits.requests_per_minute']")
     expect(wrong).to_have_value("a few")
@@ -57,7 +57,7 @@ with story() as latchkey:
     page.goto(f"/admin/apps/{app['id']}")
     page.get_by_role("button", name="Deactivate").click()
     expect(page.get_by_role("status")).to_contain_text("1 of 1 gateway")
-    assert latchkey.refusal(key) == (401, "key_inactive")
+    assert latchkey.refusal(key) == (401, "app_inactive")
     page.get_by_role("button", name="Activate").click()
     expect(page.get_by_role("status")).to_contain_text("1 of 1 gateway")
     assert latchkey.refusal(key)[0] == 200
@@ -75,5 +75,5 @@ with story() as latchkey:
     page.get_by_text("Revoke…").click()
     page.get_by_role("button", name="Revoke Data Platform").click()
     expect(page.get_by_role("status")).to_contain_text("1 of 1 gateway")
-    assert [latchkey.refusal(value) for value in [key, renewed]] == [(401, "key_revoked")] * 2
+    assert [latchkey.refusal(value) for value in [key, renewed]] == [(401, "app_revoked")] * 2
 print("{}")

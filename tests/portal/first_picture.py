@@ -32,6 +32,7 @@ with story() as latchkey:
     ada.get_by_role("link", name="Grant people access").click()
     viewer = ada.get_by_role("group", name="Viewer access")
     viewer.get_by_label("Who").select_option("specific")
+    viewer.get_by_text("Viewer access: people and smart groups").click()
     viewer.get_by_label("Allowed smart groups").fill("engineering")
     ada.get_by_role("button", name="Save", exact=True).click()
     expect(ada.get_by_role("status")).to_be_visible()

@@ -120,6 +120,7 @@ def _apps(latchkey: Latchkey, people: dict[str, Person], groups: dict[str, str])
         "Checkout Assistant": {"viewer": {"mode": "everyone"}, "key_visibility": {"mode": "everyone"}},
         "Data Platform": {
             "viewer": {"mode": "specific", "allow": engineering},
+            "settings_request": {"mode": "specific", "allow": engineering},
             "key_visibility": {"mode": "specific", "allow": engineering},
             "all_logs": {"mode": "everyone"},
         },
