@@ -75,5 +75,5 @@ with story() as latchkey:
     page.get_by_text("Revoke…").click()
     page.get_by_role("button", name="Revoke Data Platform").click()
     expect(page.get_by_role("status")).to_contain_text("1 of 1 gateway")
-    assert [latchkey.refusal(value) for value in [key, renewed]] == [(401, "app_revoked")] * 2
+    assert [latchkey.refusal(value) for value in [key, renewed]] == [(401, "key_revoked")] * 2
 print("{}")

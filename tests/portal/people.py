@@ -42,11 +42,11 @@ with story() as latchkey:
 
     latchkey.tells("Bob changes his password, which needs the one that he has")
     his.get_by_role("banner").get_by_role("link", name="Bob").click()
-    his.get_by_label("Current password").fill("not this one")
+    his.get_by_label("Password until now").fill("not this one")
     his.get_by_label("New password").fill("another long password")
     his.get_by_role("button", name="Change password").click()
     expect(his.get_by_role("alert")).to_be_visible()
-    his.get_by_label("Current password").fill(PASSWORD)
+    his.get_by_label("Password until now").fill(PASSWORD)
     his.get_by_label("New password").fill("another long password")
     his.get_by_role("button", name="Change password").click()
     expect(his.get_by_role("status")).to_contain_text("Your password is changed")
@@ -69,5 +69,5 @@ with story() as latchkey:
 
     latchkey.tells("all of it is in the audit log")
     grace.get_by_role("link", name="Audit log").click()
-    expect(grace.get_by_role("row", name=re.compile("user.deactivated")).first).to_contain_text("Bob")
+    expect(grace.get_by_role("row", name=re.compile("user.deactivated")).first).to_contain_text("bob@acme.com")
 print("{}")
