@@ -136,6 +136,18 @@ pub fn count(number: impl Whole) -> String {
     shown
 }
 
+/// A count for a glance: `98.2M` where it has more than six digits.
+#[must_use]
+pub fn short(number: impl Whole) -> String {
+    let number = number.whole();
+    let (unit, word) = match number {
+        ..1_000_000 => return count(number),
+        ..1_000_000_000 => (1_000_000, "M"),
+        _ => (1_000_000_000, "B"),
+    };
+    format!("{}.{}{word}", count(number / unit), number % unit / (unit / 10))
+}
+
 /// `1 key`, `2 keys`.
 #[must_use]
 pub fn plural(number: impl Whole, one: &str) -> String {
@@ -254,6 +266,12 @@ mod tests {
     fn counts_have_their_thousands_set_apart() {
         let shown = [0_u64, 999, 1_000, 12_345, 1_234_567].map(count);
         assert_eq!(shown, ["0", "999", "1,000", "12,345", "1,234,567"]);
+    }
+
+    #[test]
+    fn large_counts_are_short_at_a_glance() {
+        let shown = [999_999_u64, 1_000_000, 98_214_300, 1_250_000_000].map(short);
+        assert_eq!(shown, ["999,999", "1.0M", "98.2M", "1.2B"]);
     }
 
     #[test]

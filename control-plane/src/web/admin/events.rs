@@ -12,7 +12,7 @@ use crate::api::events::{self, EventQuery, EventView};
 use crate::api::page::Page;
 use crate::api::problem::Problem;
 use crate::web::form::{Asked, Field, Form, Kind};
-use crate::web::format::words;
+use crate::web::format::{count, words};
 use crate::web::frame::{Frame, Visit};
 use crate::web::html;
 use crate::web::list::{More, Next, filtered};
@@ -120,6 +120,9 @@ fn pairs(data: &Value) -> String {
 }
 
 fn text(value: &Value) -> String {
+    if let Some(number) = value.as_u64() {
+        return count(number);
+    }
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
@@ -145,9 +148,9 @@ mod tests {
             json!({"bucket": "cost_budget", "per": "month", "limit": "10", "used": "8.12", "percent": 80});
         let told = Told::from(event("quota.threshold", budget));
         assert_eq!(told.what, "80 % of the budget of $10 per month: $8.12 used");
-        let tokens = json!({"bucket": "token_budget", "per": "total", "limit": 500, "used": 501});
+        let tokens = json!({"bucket": "token_budget", "per": "total", "limit": 5_000, "used": 5_010});
         let told = Told::from(event("quota.exceeded", tokens));
-        assert_eq!(told.what, "Nothing is left of the token budget of 500 in total: 501 used");
+        assert_eq!(told.what, "Nothing is left of the token budget of 5,000 in total: 5,010 used");
         let told = Told::from(event("key.created", json!({"key_name": "laptop"})));
         assert_eq!(told.what, "key name: laptop");
     }
