@@ -73,8 +73,9 @@ pub async fn new(visit: Visit, State(api): State<Api>, Asked(asked): Asked) -> R
 /// Creates it.
 pub async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, Problem> {
     let attempt = async {
+        let admin = posted.visit.admin()?;
         let creation = posted.creation(&new_fields(&posted.typed))?;
-        created(models::create(posted.visit.admin()?, State(api.clone()), creation).await?).await
+        created(models::create(admin, State(api.clone()), creation).await?).await
     };
     match attempt.await {
         Ok(model) => Ok(done(
@@ -100,8 +101,9 @@ pub async fn update(
     posted: Posted,
 ) -> Result<Response, Problem> {
     let edited = async {
+        let admin = posted.visit.admin()?;
         let edit = Body(posted.typed.read(&edit_fields(&posted.typed))?);
-        models::update(posted.visit.admin()?, State(api.clone()), Path(id), edit).await
+        models::update(admin, State(api.clone()), Path(id), edit).await
     };
     match edited.await {
         Ok(_) => Ok(done(&format!("/admin/models/{id}"), "Saved; gateways are told.")),

@@ -74,8 +74,9 @@ pub async fn new(visit: Visit) -> Result<Response, Problem> {
 /// Creates it.
 pub async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, Problem> {
     let attempt = async {
+        let admin = posted.visit.admin()?;
         let creation = posted.creation(NEW)?;
-        created(providers::create(posted.visit.admin()?, State(api), creation).await?).await
+        created(providers::create(admin, State(api), creation).await?).await
     };
     match attempt.await {
         Ok(provider) => {
@@ -145,8 +146,9 @@ async fn edit(
     what: &str,
 ) -> Result<Response, Problem> {
     let edited = async {
+        let admin = posted.visit.admin()?;
         let edit = Body(posted.typed.read(fields)?);
-        providers::update(posted.visit.admin()?, State(api.clone()), Path(name.clone()), edit).await
+        providers::update(admin, State(api.clone()), Path(name.clone()), edit).await
     };
     match edited.await {
         Ok(_) => Ok(done(&format!("/admin/providers/{}", name.as_str()), what)),

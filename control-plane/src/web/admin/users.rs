@@ -91,8 +91,9 @@ pub async fn new(visit: Visit) -> Result<Response, Problem> {
 /// Creates one, and shows the invitation.
 pub async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, Problem> {
     let attempt = async {
+        let owner = posted.visit.owner()?;
         let creation = posted.creation(NEW)?;
-        created(users::create(posted.visit.owner()?, State(api.clone()), creation).await?).await
+        created(users::create(owner, State(api.clone()), creation).await?).await
     };
     match attempt.await {
         Ok(user) => {
@@ -136,8 +137,9 @@ pub async fn update(
     posted: Posted,
 ) -> Result<Response, Problem> {
     let edited = async {
+        let owner = posted.visit.owner()?;
         let edit = Body(posted.typed.read(EDIT)?);
-        users::update(posted.visit.owner()?, State(api.clone()), Path(id), edit).await
+        users::update(owner, State(api.clone()), Path(id), edit).await
     };
     match edited.await {
         Ok(_) => Ok(done(&format!("/admin/users/{id}"), "Saved. The role counts from now on.")),
