@@ -13,7 +13,7 @@ use crate::support::on_both;
 const OWNERS: &[&str] = &["/admin/users", "/admin/tokens"];
 
 /// Pages of the console that auditors do not see, since there is nothing for them to do.
-const CHANGING: &[&str] = &["/new", "/admin/playground", "/admin/playground/record", "/admin/tokens"];
+const CHANGING: &[&str] = &["/new", "/admin/playground", "/admin/tokens"];
 
 /// A page, and how it is asked for.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ fn routes() -> Vec<Route> {
 fn fill(part: &str) -> String {
     match part {
         "{number}" | "{version}" => "1".to_owned(),
-        "{kind}" => "tags".to_owned(),
+        "{kind}" => "set_tags".to_owned(),
         _ if part.starts_with('{') => Uuid::nil().to_string(),
         _ => part.to_owned(),
     }
