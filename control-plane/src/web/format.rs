@@ -169,6 +169,15 @@ pub fn usd(amount: impl Borrow<NanoUsd>) -> String {
     format!("$0.{}", &decimals[..(zeros + 2).min(9)])
 }
 
+/// A price as it is, with cents at least: `$0.075`, `$10.00`.
+#[must_use]
+pub fn price(amount: &NanoUsd) -> String {
+    let exact = amount.to_string();
+    let decimals = exact.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+    let point = if decimals == 0 { "." } else { "" };
+    format!("${exact}{point}{}", "0".repeat(2_usize.saturating_sub(decimals)))
+}
+
 /// Milliseconds: `80 ms`, `1.2 s`.
 #[must_use]
 pub fn milliseconds(ms: impl Whole) -> String {
@@ -266,6 +275,12 @@ mod tests {
     fn counts_have_their_thousands_set_apart() {
         let shown = [0_u64, 999, 1_000, 12_345, 1_234_567].map(count);
         assert_eq!(shown, ["0", "999", "1,000", "12,345", "1,234,567"]);
+    }
+
+    #[test]
+    fn prices_are_not_rounded() {
+        let shown = [75_000_000, 10_000_000_000, 2_500_000_000, 0, 1].map(|nano| price(&NanoUsd(nano)));
+        assert_eq!(shown, ["$0.075", "$10.00", "$2.50", "$0.00", "$0.000000001"]);
     }
 
     #[test]

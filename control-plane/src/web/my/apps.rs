@@ -139,14 +139,6 @@ fn chats(models: &[MyModel]) -> Option<&str> {
     names().find(|name| !OTHERS.iter().any(|other| name.contains(other))).or_else(|| names().next())
 }
 
-/// A price as it is, with cents at least: `$0.075`, `$10.00`.
-fn price(amount: &NanoUsd) -> String {
-    let exact = amount.to_string();
-    let decimals = exact.split_once('.').map_or(0, |(_, decimals)| decimals.len());
-    let point = if decimals == 0 { "." } else { "" };
-    format!("${exact}{point}{}", "0".repeat(2_usize.saturating_sub(decimals)))
-}
-
 /// What 1,000 tokens of input and 500 of output cost.
 fn example(price: &Price) -> NanoUsd {
     let of = |NanoUsd(million): NanoUsd, tokens: u128| u128::from(million) * tokens;
@@ -208,12 +200,6 @@ mod tests {
             output: NanoUsd(10_000_000_000),
         };
         assert_eq!(example(&price), NanoUsd(2_500_000 + 5_000_000));
-    }
-
-    #[test]
-    fn prices_are_not_rounded() {
-        let shown = [75_000_000, 10_000_000_000, 2_500_000_000, 0, 1].map(|nano| price(&NanoUsd(nano)));
-        assert_eq!(shown, ["$0.075", "$10.00", "$2.50", "$0.00", "$0.000000001"]);
     }
 
     #[test]
