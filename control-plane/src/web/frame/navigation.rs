@@ -46,9 +46,12 @@ const CONFIGURE: &[Link] = &[
     link("/admin/providers", "Providers"),
     link("/admin/models", "Models and prices"),
     link("/admin/gateways", "Gateways"),
-    link("/admin/tokens", "API tokens"),
     link("/admin/audit", "Audit log"),
+    link("/admin/tokens", "API tokens"),
 ];
+
+/// The same without what only owners see.
+const CONFIGURE_BUT_TOKENS: &[Link] = CONFIGURE.split_at(4).0;
 
 const TRY: &[Link] = &[link("/admin/playground", "Playground")];
 
@@ -58,10 +61,12 @@ pub fn sections(role: Role) -> Vec<Section> {
     if !role.permits(Permission::GatewayRead) {
         return vec![mine];
     }
+    let owner = role.permits(Permission::MembersUpdate);
+    let configure = if owner { CONFIGURE } else { CONFIGURE_BUT_TOKENS };
     let mut sections = vec![
         Section { name: "Watch", links: WATCH },
         Section { name: "Manage", links: MANAGE },
-        Section { name: "Gateway", links: CONFIGURE },
+        Section { name: "Gateway", links: configure },
     ];
     if role.permits(Permission::GatewayUpdate) {
         sections.push(Section { name: "Try", links: TRY });
