@@ -66,7 +66,18 @@ fn statements(closed: &str, open: &str, user: &str, apps: u64, records: u64) -> 
     let id = |kind: u8, number: &str| format!("printf('0190000{kind}-0000-7000-8000-%012x', {number})");
     let like = format!("CASE WHEN i <= {GRANTED} THEN '{open}' ELSE '{closed}' END");
     let (app, key, named, person) = (id(1, "i"), id(2, "i"), id(3, "i"), id(4, "i"));
-    let used_by = id(1, &format!("2 + i % ({apps} - 1)"));
+    // Key `k` is of the app and the user that follow from its number; record `i` is of key `k`.
+    let of_key = |k: &str| {
+        let user = format!(
+            "CASE WHEN {k} % 10 = 0 THEN '{user}' ELSE {} END",
+            id(4, &format!("2 + {k} % ({USERS} - 1)"))
+        );
+        (id(1, &format!("2 + {k} % ({apps} - 1)")), user)
+    };
+    let (keys_app, keys_user) = of_key("i");
+    let used = format!("(2 + i % ({apps} * {KEYS_OF_AN_APP} - 1))");
+    let (used_app, used_user) = of_key(&used);
+    let used_key = id(3, &used);
     vec![
         ("users", format!(
             "{} INSERT INTO users (id, email, name, role, created_at)
@@ -88,21 +99,21 @@ fn statements(closed: &str, open: &str, user: &str, apps: u64, records: u64) -> 
              SELECT {key}, {app}, 'app key', 'active', 1700000000000, randomblob(32), 1 FROM n", count(apps))),
         ("named keys", format!(
             "{} INSERT INTO keys (id, app_id, user_id, name, status, created_at, hash, revision)
-             SELECT {named}, {}, CASE WHEN i % 10 = 0 THEN '{user}' ELSE {} END, 'key-' || i, 'active',
+             SELECT {named}, {keys_app}, {keys_user}, 'key-' || i, 'active',
                 1700000000000, randomblob(32), 1 FROM n",
-            count(apps * KEYS_OF_AN_APP), id(1, &format!("2 + i % ({apps} - 1)")), id(4, &format!("2 + i % ({USERS} - 1)")))),
+            count(apps * KEYS_OF_AN_APP))),
         ("records", format!(
             "{} INSERT INTO records (at, request_id, gateway, app_id, key_id, user_id, model, served_model, provider,
                 endpoint, status, code, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, cost,
                 price_version, settlement, latency_ms, first_token_ms, streamed, client_address, conversation_id,
                 metadata, identity_source)
              SELECT CAST(unixepoch() AS INTEGER) * 1000 - ({records} - i) * (30 * 86400000 / {records}),
-                printf('%032x', i), 'gateway-0', {used_by}, {}, CASE WHEN i % 10 = 0 THEN '{user}' ELSE {} END,
+                printf('%032x', i), 'gateway-0', {used_app}, {used_key}, {used_user},
                 CASE i % 3 WHEN 0 THEN 'gpt-4o' ELSE 'gpt-4o-mini' END, 'gpt-4o-mini-2024-07-18', 'sample',
                 'chat_completions', CASE WHEN i % 40 = 0 THEN 429 WHEN i % 997 = 0 THEN 502 ELSE 200 END,
                 CASE WHEN i % 40 = 0 THEN 'rate_limit_exceeded' ELSE '' END, 319, 0, 10, 0, 53850, 1, 'reported',
                 200 + i % 900, 230, i % 2, '192.0.2.7', '', '{{}}', 'key' FROM n",
-            count(records), id(3, &format!("2 + i % ({apps} * {KEYS_OF_AN_APP} - 1)")), id(4, &format!("2 + i % ({USERS} - 1)")))),
+            count(records))),
         ("sums", "INSERT INTO usage_days SELECT at / 86400000, app_id, key_id, user_id, model, provider, COUNT(*),
              SUM(code <> ''), SUM(input_tokens), SUM(cached_input_tokens), SUM(output_tokens), SUM(reasoning_tokens),
              SUM(cost) FROM records GROUP BY 1, 2, 3, 4, 5, 6".to_owned()),
