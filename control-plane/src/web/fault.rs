@@ -1,13 +1,13 @@
 //! Problems, as pages that help.
 
 use askama::Template;
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts as _, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::frame::{Frame, forget_flash, redirect};
+use super::frame::{Frame, Visit, forget_flash, redirect};
 use super::html;
 use crate::api::Api;
 use crate::api::problem::Problem;
@@ -24,15 +24,17 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// The one place where pages' problems are answered: whoever must sign in is led there and back, all else is
-/// said in words. The API's own paths answer as they do.
+/// said in words. The API's own paths answer as they do, and so does every path to a program.
 pub async fn pages(State(api): State<Api>, request: Request, next: Next) -> Response {
     let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers().clone());
     let mut response = next.run(request).await;
     if is_for_programs(uri.path()) {
         return response;
     }
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        let mut page = answer(&api, &method, &uri, &headers, problem);
+    if is_for_people(&headers)
+        && let Some(problem) = response.extensions_mut().remove::<Problem>()
+    {
+        let mut page = answer(&api, &method, &uri, &headers, problem).await;
         let cookies = response.headers().get_all(header::SET_COOKIE).into_iter().cloned();
         page.headers_mut().extend(cookies.map(|cookie| (header::SET_COOKIE, cookie)));
         response = page;
@@ -51,12 +53,19 @@ pub async fn pages(State(api): State<Api>, request: Request, next: Next) -> Resp
     response
 }
 
+/// Browsers ask for HTML.
+fn is_for_people(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT).and_then(|accepted| accepted.to_str().ok());
+    accepted.is_some_and(|accepted| accepted.contains("text/html"))
+}
+
 fn is_for_programs(path: &str) -> bool {
     ["/api/", "/metrics", "/healthz", "/readyz", "/assets/"].iter().any(|prefix| path.starts_with(prefix))
 }
 
-fn answer(api: &Api, method: &Method, uri: &Uri, headers: &HeaderMap, problem: Problem) -> Response {
-    if problem.status == StatusCode::UNAUTHORIZED.as_u16() && uri.path() != "/sign-in" {
+async fn answer(api: &Api, method: &Method, uri: &Uri, headers: &HeaderMap, problem: Problem) -> Response {
+    let signing_in = uri.path() == "/sign-in" || uri.path().starts_with("/auth/");
+    if problem.status == StatusCode::UNAUTHORIZED.as_u16() && !signing_in {
         let wanted = uri.path_and_query().map(|wanted| wanted.as_str()).filter(|_| method.is_safe());
         let wanted = wanted.filter(|wanted| *wanted != "/");
         let back =
@@ -71,9 +80,19 @@ fn answer(api: &Api, method: &Method, uri: &Uri, headers: &HeaderMap, problem: P
         _ if status.is_server_error() => "Something went wrong",
         _ => "That did not work",
     };
-    let frame = Frame::outside(title, headers, &api.world);
+    let frame = frame(api, title, headers).await;
     match html(&FaultPage { frame, problem }) {
         Ok(page) => (status, page).into_response(),
         Err(problem) => problem.into_response(),
+    }
+}
+
+/// The frame of whoever is signed in, with their ways on; else that of a stranger.
+async fn frame(api: &Api, title: &str, headers: &HeaderMap) -> Frame {
+    let mut request = axum::http::Request::new(());
+    request.headers_mut().clone_from(headers);
+    match Visit::from_request_parts(&mut request.into_parts().0, api).await {
+        Ok(visit) => visit.frame(title),
+        Err(_) => Frame::outside(title, headers, &api.world),
     }
 }

@@ -128,7 +128,7 @@ pub fn count(number: impl Whole) -> String {
     let digits = number.whole().to_string();
     let mut shown = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             shown.push(',');
         }
         shown.push(digit);
@@ -142,7 +142,7 @@ pub fn short(number: impl Whole) -> String {
     let number = number.whole();
     let (unit, word) = match number {
         ..1_000_000 => return count(number),
-        ..1_000_000_000 => (1_000_000, "M"),
+        1_000_000..1_000_000_000 => (1_000_000, "M"),
         _ => (1_000_000_000, "B"),
     };
     format!("{}.{}{word}", count(number / unit), number % unit / (unit / 10))

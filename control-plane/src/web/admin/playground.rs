@@ -21,6 +21,7 @@ use crate::api::explain::{Explain, Explanation, explain};
 use crate::api::logs::{self, LogQuery, LogView};
 use crate::api::models;
 use crate::api::problem::Problem;
+use crate::store::apps::AppOrder;
 use crate::web::form::{Form, Posted, Typed};
 use crate::web::format;
 use crate::web::frame::{Frame, Visit};
@@ -164,17 +165,30 @@ async fn recorded(visit: &Visit, api: &Api, request_id: &str) -> Result<Option<L
 
 async fn show(visit: &Visit, api: &Api, form: Form, outcome: Option<Outcome>) -> Result<Response, Problem> {
     visit.admin()?;
-    let apps = apps::list(visit.reader()?, State(api.clone()), Query(AppQuery::most())).await?.items;
-    let mut models: Vec<String> = api_models(visit, api).await?;
-    models.dedup();
+    let models = models(visit, api).await?;
+    let apps = apps(visit, api, &form).await?;
     let frame = visit.frame("Playground");
-    let apps = apps.into_iter().map(|app| app.item).collect();
     html(&PlaygroundPage { frame, form, apps, models, gateway: api.gateway_url.to_string(), outcome })
 }
 
-async fn api_models(visit: &Visit, api: &Api) -> Result<Vec<String>, Problem> {
+/// The apps that were used last, and the one that is picked.
+async fn apps(visit: &Visit, api: &Api, form: &Form) -> Result<Vec<AppView>, Problem> {
+    let query = AppQuery { sort: Some(AppOrder::LastUsed), ..AppQuery::default() };
+    let listed = apps::list(visit.reader()?, State(api.clone()), Query(query)).await?;
+    let mut apps: Vec<_> = listed.items.into_iter().map(|app| app.item).collect();
+    if let Ok(picked) = form.value("app").parse::<Uuid>()
+        && apps.iter().all(|app| app.id != picked)
+    {
+        let app = apps::read(visit.reader()?, State(api.clone()), Path(picked)).await?;
+        apps.push(app.0.item);
+    }
+    Ok(apps)
+}
+
+async fn models(visit: &Visit, api: &Api) -> Result<Vec<String>, Problem> {
     let listed = models::list(visit.reader()?, State(api.clone())).await?;
     let mut names: Vec<_> = listed.items.into_iter().map(|model| model.name.to_string()).collect();
     names.sort();
+    names.dedup();
     Ok(names)
 }

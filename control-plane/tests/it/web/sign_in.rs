@@ -56,6 +56,7 @@ async fn what_is_not_there_is_a_page_that_helps(test: Test) {
     let mut alice = Visitor::signed_in(&test, "alice@acme.com").await;
     let page = alice.open("/nowhere").await;
     assert_eq!((page.status, page.all("h1")), (404, vec!["Not found".to_owned()]));
+    assert_eq!(page.all("nav li"), ["My apps", "My change requests"], "the ways on are there");
     let page = alice.open("/admin/groups").await;
     assert_eq!((page.status, page.all("h1")), (403, vec!["Not allowed".to_owned()]));
 }

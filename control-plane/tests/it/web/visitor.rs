@@ -105,6 +105,7 @@ impl<'a> Visitor<'a> {
             .method(method)
             .uri(path)
             .header("host", "127.0.0.1:8080")
+            .header("accept", "text/html")
             .header("content-type", "application/x-www-form-urlencoded")
             .header("cookie", cookies.join("; "))
             .body(Body::from(body.unwrap_or_default()))
