@@ -12,8 +12,8 @@ use latchkey_core::lease::Lease;
 use latchkey_core::limits::BucketKind;
 use latchkey_core::period;
 use serde::Serialize;
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
 use super::bulk::Column::{Number, Text};
@@ -152,21 +152,6 @@ static WRITE_LEASES: LazyLock<Bulk> = LazyLock::new(|| {
 
 const DAY_MS: i64 = 86_400_000;
 
-/// The sum over an app's or a key's usage of whole days, and over its records before them.
-macro_rules! used_since {
-    ($amount:literal) => {
-        concat!(
-            "SELECT CAST((SELECT COALESCE(SUM(",
-            $amount,
-            "), 0) FROM usage_days WHERE app_id = $1 AND ($2 = '' OR key_id = $2) AND day >= $3)
-             + (SELECT COALESCE(SUM(",
-            $amount,
-            "), 0) FROM records WHERE at >= $4 AND at < $5 AND app_id = $1 AND ($2 = '' OR key_id = $2)) AS BIGINT)
-             AS units"
-        )
-    };
-}
-
 impl Tx {
     /// The buckets of these keys, which are sorted, with all their leases. They are made where they were
     /// missing, and locked until the transaction ends.
@@ -229,21 +214,27 @@ impl Tx {
         key: BucketKey,
         now_ms: i64,
     ) -> sqlx::Result<u64> {
-        let used = match key.kind {
-            BucketKind::CostBudget => used_since!("cost"),
-            _ => used_since!("input_tokens + output_tokens"),
+        let amount = match key.kind {
+            BucketKind::CostBudget => "cost",
+            _ => "input_tokens + output_tokens",
         };
-        // Sums are by days of UTC: what comes before the first whole one is asked of the records.
+        // Each finds its index.
+        let column = if named_key.is_some() { "key_id" } else { "app_id" };
+        let sum = |of: &str| {
+            let sum = format!("SELECT CAST(COALESCE(SUM({amount}), 0) AS BIGINT) AS units FROM {of}");
+            sqlx::query(AssertSqlSafe(sum.replace("{column}", column)))
+        };
+        let id = named_key.unwrap_or(app).to_string();
         let start = period::start_ms(key.period);
         let first_day = start.div_euclid(DAY_MS) + i64::from(start % DAY_MS != 0);
-        let row = sqlx::query(used)
-            .bind(app.to_string())
-            .bind(named_key.map(|id| id.to_string()).unwrap_or_default())
-            .bind(first_day)
-            .bind(start)
-            .bind(first_day * DAY_MS)
-            .fetch_one(&mut *self.inner)
-            .await?;
+        let whole = sum("usage_days WHERE {column} = $1 AND day >= $2").bind(id.clone()).bind(first_day);
+        let mut used = count(whole.fetch_one(&mut *self.inner).await?.try_get("units")?);
+        // Sums are by days of UTC: what comes before the first whole one is asked of the records.
+        if start < first_day * DAY_MS {
+            let before = sum("records WHERE {column} = $1 AND at >= $2 AND at < $3");
+            let before = before.bind(id).bind(start).bind(first_day * DAY_MS);
+            used = used.saturating_add(count(before.fetch_one(&mut *self.inner).await?.try_get("units")?));
+        }
         let held = sqlx::query(
             "SELECT CAST(COALESCE(SUM(granted + local - used - returned - expired), 0) AS BIGINT) AS units
              FROM leases WHERE owner = $1 AND kind = $2 AND period <> $3 AND expires_at > $4
@@ -255,7 +246,7 @@ impl Tx {
         .bind(now_ms)
         .fetch_one(&mut *self.inner)
         .await?;
-        Ok(count(row.try_get("units")?).saturating_add(count(held.try_get("units")?)))
+        Ok(used.saturating_add(count(held.try_get("units")?)))
     }
 
     async fn leases(

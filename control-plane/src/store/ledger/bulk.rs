@@ -46,8 +46,9 @@ impl Bulk {
         let values = list(|column| format!("value ->> '{0}' AS {0}", column.name()));
         let definitions = list(Column::definition);
         let template = template.replace("{columns}", &names);
-        // Without a condition SQLite takes ON CONFLICT for that of a join.
-        let sqlite = format!("SELECT {values} FROM json_each($1) WHERE TRUE");
+        // Without a condition SQLite takes ON CONFLICT for that of a join; without a limit it writes each row
+        // out as JSON again for each of its columns.
+        let sqlite = format!("SELECT {values} FROM (SELECT value FROM json_each($1) LIMIT -1) WHERE TRUE");
         let postgres =
             format!("SELECT {names} FROM json_to_recordset(CAST($1 AS JSON)) AS given({definitions})");
         Self { sqlite: template.replace("{rows}", &sqlite), postgres: template.replace("{rows}", &postgres) }
@@ -102,7 +103,8 @@ mod tests {
         let bulk = Bulk::new("INSERT INTO t ({columns}) {rows}", &[Column::Text("a"), Column::Number("b")]);
         assert_eq!(
             bulk.sqlite,
-            "INSERT INTO t (a, b) SELECT value ->> 'a' AS a, value ->> 'b' AS b FROM json_each($1) WHERE TRUE"
+            "INSERT INTO t (a, b) SELECT value ->> 'a' AS a, value ->> 'b' AS b \
+             FROM (SELECT value FROM json_each($1) LIMIT -1) WHERE TRUE"
         );
         assert_eq!(
             bulk.postgres,
