@@ -321,7 +321,7 @@ fn edit(forward: &Forward, headers: &[Header]) -> Result<(), Status> {
 
 /// Tells Envoy's access log whose request it is.
 fn attribute(attribution: &Attribution) {
-    let Attribution { app, key, user, identity } = attribution;
+    let Attribution { app, key, user, identity, old_secret: _ } = attribution;
     let mut text = [0; Hyphenated::LENGTH];
     note("latchkey.app", app.0.as_hyphenated().encode_lower(&mut text));
     note("latchkey.key", key.0.as_hyphenated().encode_lower(&mut text));

@@ -152,6 +152,17 @@ async fn rotating_with_grace_lets_both_work_until_it_ends() {
     let ended = stack.gateway().until_status(&app.key, 401).await.unwrap();
     assert_eq!(denial(&ended), (401, "key_rotated", "key.rotation"));
     assert_eq!(stack.gateway().hello(&new).await.unwrap().status, 200);
+
+    wait::until("the old secret's last use is told", Duration::from_secs(20), async || {
+        let told = stack.api().get(&app.path()).await?.ok()?;
+        Ok(told["old_secret_used_at"].as_str().map(drop))
+    })
+    .await
+    .unwrap();
+    let old = stack.api().records(&app, "old_secret=true").await.unwrap();
+    assert!(old.iter().any(|record| record.status == Some(200)), "while it worked");
+    let new = stack.api().records(&app, "old_secret=false").await.unwrap();
+    assert!(!new.is_empty() && new.iter().all(|record| record.status == Some(200)));
 }
 
 #[tokio::test]

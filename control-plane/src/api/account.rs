@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
 use jiff::Timestamp;
 use latchkey_core::actor::{Actor, Credential};
 use latchkey_core::role::{Permission, Role};
@@ -15,7 +14,7 @@ use uuid::Uuid;
 use super::Api;
 use super::auth::Person;
 use super::body::{Body, Path, Query};
-use super::idempotency::Creation;
+use super::idempotency::{Answered, Creation};
 use super::page::{Page, PageQuery};
 use super::problem::Problem;
 use super::sign_in::{door, visitor};
@@ -197,8 +196,8 @@ pub async fn tokens(
 pub async fn create_token(
     Person { actor, user }: Person,
     State(api): State<Api>,
-    new: Creation<NewOwnToken>,
-) -> Result<Response, Problem> {
+    new: Creation<Body<NewOwnToken>>,
+) -> Result<Answered, Problem> {
     let now = api.world.now();
     tokens::create_from(&api, &actor, new, |new: NewOwnToken| {
         let NewOwnToken { name, role, expires_in, expires_at } = new;

@@ -27,6 +27,9 @@ pub struct Active<T> {
     /// When it was last used; null for never.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_used_at: Option<Timestamp>,
+    /// When a secret that was replaced was last sent, of the key or of the app's own key; null for never.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub old_secret_used_at: Option<Timestamp>,
     /// Requests since it was made.
     pub requests: u64,
     /// How much of each limit is used.
@@ -117,8 +120,15 @@ impl Activities {
 
     /// `item`, which is the app or key `id`, with its activity.
     pub fn with<T>(&self, id: Uuid, item: T) -> Active<T> {
-        let Activity { requests, last_used_at } = self.activity.get(&id).copied().unwrap_or_default();
-        Active { item, last_used_at, requests, usage: self.usage.get(&id).copied().unwrap_or_default() }
+        let Activity { requests, last_used_at, old_secret_used_at } =
+            self.activity.get(&id).copied().unwrap_or_default();
+        Active {
+            item,
+            last_used_at,
+            old_secret_used_at,
+            requests,
+            usage: self.usage.get(&id).copied().unwrap_or_default(),
+        }
     }
 }
 

@@ -5,9 +5,8 @@ mod shape;
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::Response;
+use axum::http::StatusCode;
 use latchkey_core::actor::Actor;
-use latchkey_core::rotation::Grace;
 use latchkey_core::status::Switch;
 use uuid::Uuid;
 
@@ -15,7 +14,7 @@ use super::Api;
 use super::activity::{Active, Activities, Owner};
 use super::auth::{Admin, Reader};
 use super::body::{Body, OptionalBody, Path, Query};
-use super::idempotency::{Attempt, Creation};
+use super::idempotency::{Answered, Creation};
 use super::page::{Page, wanted};
 use super::problem::Problem;
 use super::propagation::{Propagation, app_resource, key_resources};
@@ -23,6 +22,7 @@ use crate::action::{Refusal, apps, keys};
 use crate::store::apps::{App, AppFilter};
 
 pub use edit::{EditApp, NewApp};
+pub(crate) use shape::Made;
 pub use shape::{AppKeyView, AppQuery, AppView, Deleted, KeyValue, Rotate, Rotated, Switched};
 
 /// How many apps are looked at together.
@@ -65,18 +65,16 @@ pub async fn list(
 pub async fn create(
     Admin(actor): Admin,
     State(api): State<Api>,
-    new: Creation<NewApp>,
-) -> Result<Response, Problem> {
-    let (new, attempt) = new.begin(&api).await?;
-    let mut first = match attempt {
-        Attempt::Replay(response) => return Ok(response),
-        Attempt::First(first) => first,
-    };
-    let now = api.world.now();
-    let (name, settings) = new.settings(now)?;
-    let (app, issued) = apps::create::create(&mut first.tx, api.context(&actor), name, settings).await?;
-    let view = AppView { key: Some(AppKeyView::issued(&issued)), ..AppView::new(app, now) };
-    first.created(&api, &view).await
+    new: Creation<Body<NewApp>>,
+) -> Result<Answered, Problem> {
+    new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
+        let now = api.world.now();
+        let (name, settings) = new.settings(now)?;
+        let (app, issued) = apps::create::create(tx, api.context(&actor), name, settings).await?;
+        let view = AppView { key: Some(AppKeyView::issued(&issued)), ..AppView::new(app, now) };
+        Ok(view)
+    })
+    .await
 }
 
 /// Shows an app.
@@ -184,22 +182,22 @@ pub async fn revoke(
 
 /// Replaces the app key's secret. The old one stops at once, or after the grace.
 #[utoipa::path(post, path = "/api/v1/apps/{id}/key/rotate", tag = "apps", operation_id = "rotate_app_key",
-    params(("id" = Uuid, Path)), request_body = Option<Rotate>,
+    params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)), request_body = Option<Rotate>,
     security(("token" = [])), responses((status = 200, body = Rotated<AppKeyView>), (status = "4XX", body = Problem)))]
 pub async fn rotate(
     Admin(actor): Admin,
     State(api): State<Api>,
     Path(id): Path<Uuid>,
-    OptionalBody(rotate): OptionalBody<Rotate>,
-) -> Result<Json<Rotated<AppKeyView>>, Problem> {
-    let grace =
-        Grace::seconds(rotate.grace_seconds).map_err(|error| Refusal::field("grace_seconds", error))?;
-    let mut tx = api.store.begin().await?;
-    let app = tx.app(id).await?.ok_or(Refusal::NotFound("app"))?;
-    let issued = keys::rotate::app_key(&mut tx, api.context(&actor), &app, grace).await?;
-    tx.commit().await?;
-    let propagation = api.propagate(issued.key.revision, &key_resources(&issued.key)).await;
-    Ok(Json(Rotated { key: AppKeyView::issued(&issued), propagation }))
+    rotate: Creation<OptionalBody<Rotate>>,
+) -> Result<Answered, Problem> {
+    let rotated = rotate.once(&api, StatusCode::OK, async |tx, OptionalBody(rotate)| {
+        let app = tx.app(id).await?.ok_or(Refusal::NotFound("app"))?;
+        let issued = keys::rotate::app_key(tx, api.context(&actor), &app, rotate.grace()?).await?;
+        Ok(Made { key: AppKeyView::issued(&issued) })
+    });
+    let rotated = rotated.await?;
+    let key = api.store.app_key(id).await?.ok_or(Refusal::NotFound("key"))?;
+    rotated.with("propagation", &api.propagate(key.revision, &key_resources(&key)).await)
 }
 
 /// Shows the app key's value again, where the app keeps values.
@@ -217,7 +215,7 @@ pub async fn value(
     Ok(Json(value.into()))
 }
 
-pub(super) async fn find(api: &Api, id: Uuid) -> Result<App, Problem> {
+pub(crate) async fn find(api: &Api, id: Uuid) -> Result<App, Problem> {
     Ok(api.store.app(id).await?.ok_or(Refusal::NotFound("app"))?)
 }
 

@@ -25,6 +25,10 @@ pub struct Body<T>(pub T);
 #[derive(Clone, Debug)]
 pub struct OptionalBody<T>(pub T);
 
+/// No body: what comes as one is not looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct NoBody;
+
 /// The path's parameters.
 #[derive(Clone, Debug, FromRequestParts)]
 #[from_request(via(axum::extract::Path), rejection(Problem))]
@@ -72,6 +76,14 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalB
             return Ok(Self(T::default()));
         }
         Ok(Self(parse::<Option<T>>(&bytes)?.unwrap_or_default()))
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for NoBody {
+    type Rejection = Problem;
+
+    async fn from_request(_: Request, _: &S) -> Result<Self, Problem> {
+        Ok(Self)
     }
 }
 

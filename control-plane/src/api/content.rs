@@ -5,7 +5,6 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
 use latchkey_core::content::{CustomCategory, Prompt};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -15,7 +14,7 @@ use super::Api;
 use super::apps::find;
 use super::auth::{Admin, Reader};
 use super::body::{Body, Path};
-use super::idempotency::{Attempt, Creation};
+use super::idempotency::{Answered, Creation};
 use super::page::Page;
 use super::problem::Problem;
 use crate::action::Refusal;
@@ -79,16 +78,14 @@ pub async fn create_prompt(
     Admin(actor): Admin,
     State(api): State<Api>,
     Path(id): Path<Uuid>,
-    new: Creation<Prompt>,
-) -> Result<Response, Problem> {
-    let (new, attempt) = new.begin(&api).await?;
-    let mut first = match attempt {
-        Attempt::Replay(response) => return Ok(response),
-        Attempt::First(first) => first,
-    };
-    let edit = PromptEdit::Create(new.clone());
-    content::edit_prompts(&mut first.tx, api.context(&actor), id, edit).await?;
-    first.created(&api, &new).await
+    new: Creation<Body<Prompt>>,
+) -> Result<Answered, Problem> {
+    new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
+        let edit = PromptEdit::Create(new.clone());
+        content::edit_prompts(tx, api.context(&actor), id, edit).await?;
+        Ok(new)
+    })
+    .await
 }
 
 /// Shows a prompt of an app.

@@ -5,13 +5,12 @@ mod shape;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
 use uuid::Uuid;
 
 use super::Api;
 use super::auth::{Admin, Reader};
 use super::body::{Body, Path, Query};
-use super::idempotency::{Attempt, Creation};
+use super::idempotency::{Answered, Creation};
 use super::page::{Page, PageQuery};
 use super::problem::Problem;
 use crate::action::access::Refreshed;
@@ -45,15 +44,13 @@ pub async fn list(
 pub async fn create(
     Admin(actor): Admin,
     State(api): State<Api>,
-    new: Creation<NewGroup>,
-) -> Result<Response, Problem> {
-    let (new, attempt) = new.begin(&api).await?;
-    let mut first = match attempt {
-        Attempt::Replay(response) => return Ok(response),
-        Attempt::First(first) => first,
-    };
-    let group = groups::create(&mut first.tx, api.context(&actor).by(), new.into()).await?;
-    first.created(&api, &GroupView::from(group)).await
+    new: Creation<Body<NewGroup>>,
+) -> Result<Answered, Problem> {
+    new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
+        let group = groups::create(tx, api.context(&actor).by(), new.into()).await?;
+        Ok(GroupView::from(group))
+    })
+    .await
 }
 
 /// Shows a smart group.

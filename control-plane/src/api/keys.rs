@@ -4,21 +4,20 @@ mod shape;
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::Response;
+use axum::http::StatusCode;
 use latchkey_core::access::Subjects;
 use latchkey_core::actor::Actor;
 use latchkey_core::expiry;
 use latchkey_core::limits::EditLimits;
-use latchkey_core::rotation::Grace;
 use latchkey_core::status::Switch;
 use uuid::Uuid;
 
 use super::Api;
 use super::activity::{Active, Activities, Owner};
-use super::apps::{self, KeyValue, Rotate, Rotated, Switched};
+use super::apps::{self, KeyValue, Made, Rotate, Rotated, Switched};
 use super::auth::{Admin, Reader};
 use super::body::{Body, OptionalBody, Path, Query};
-use super::idempotency::{Attempt, Creation};
+use super::idempotency::{Answered, Creation};
 use super::page::{Page, wanted};
 use super::problem::Problem;
 use super::propagation::key_resources;
@@ -59,19 +58,18 @@ pub async fn create(
     Admin(actor): Admin,
     State(api): State<Api>,
     Path(app): Path<Uuid>,
-    new: Creation<NewKey>,
-) -> Result<Response, Problem> {
-    let (new, attempt) = new.begin(&api).await?;
-    let mut first = match attempt {
-        Attempt::Replay(response) => return Ok(response),
-        Attempt::First(first) => first,
-    };
-    let now = api.world.now();
-    let expires_at = expiry::edited(new.expires_at.map(Some), new.expires_in, now).map_err(Refusal::from)?;
-    let limits = new.limits.map(EditLimits::alone);
-    let new = keys::create::NewKey { user_id: new.user_id, name: new.name, expires_at, limits };
-    let issued = keys::create::create(&mut first.tx, api.context(&actor), app, new).await?;
-    first.created(&api, &KeyView::issued(&issued, now)).await
+    new: Creation<Body<NewKey>>,
+) -> Result<Answered, Problem> {
+    new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
+        let now = api.world.now();
+        let expires_at =
+            expiry::edited(new.expires_at.map(Some), new.expires_in, now).map_err(Refusal::from)?;
+        let limits = new.limits.map(EditLimits::alone);
+        let new = keys::create::NewKey { user_id: new.user_id, name: new.name, expires_at, limits };
+        let issued = keys::create::create(tx, api.context(&actor), app, new).await?;
+        Ok(KeyView::issued(&issued, now))
+    })
+    .await
 }
 
 /// Shows a named key, without its value.
@@ -146,22 +144,22 @@ pub async fn revoke(
 
 /// Replaces a named key's secret. The old one stops at once, or after the grace.
 #[utoipa::path(post, path = "/api/v1/apps/{id}/keys/{key}/rotate", tag = "keys", operation_id = "rotate_key",
-    params(("id" = Uuid, Path), ("key" = Uuid, Path)), request_body = Option<Rotate>,
+    params(("id" = Uuid, Path), ("key" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = Option<Rotate>,
     security(("token" = [])), responses((status = 200, body = Rotated<KeyView>), (status = "4XX", body = Problem)))]
 pub async fn rotate(
     Admin(actor): Admin,
     State(api): State<Api>,
     Path((app, key)): Path<(Uuid, Uuid)>,
-    OptionalBody(rotate): OptionalBody<Rotate>,
-) -> Result<Json<Rotated<KeyView>>, Problem> {
-    let grace =
-        Grace::seconds(rotate.grace_seconds).map_err(|error| Refusal::field("grace_seconds", error))?;
-    let mut tx = api.store.begin().await?;
-    let app = tx.app(app).await?.ok_or(Refusal::NotFound("app"))?;
-    let issued = keys::rotate::named_key(&mut tx, api.context(&actor), &app, key, grace).await?;
-    tx.commit().await?;
-    let propagation = api.propagate(issued.key.revision, &key_resources(&issued.key)).await;
-    Ok(Json(Rotated { key: KeyView::issued(&issued, api.world.now()), propagation }))
+    rotate: Creation<OptionalBody<Rotate>>,
+) -> Result<Answered, Problem> {
+    let rotated = rotate.once(&api, StatusCode::OK, async |tx, OptionalBody(rotate)| {
+        let app = tx.app(app).await?.ok_or(Refusal::NotFound("app"))?;
+        let issued = keys::rotate::named_key(tx, api.context(&actor), &app, key, rotate.grace()?).await?;
+        Ok(Made { key: KeyView::issued(&issued, api.world.now()) })
+    });
+    let (rotated, (_, key)) = (rotated.await?, find(&api, app, key).await?);
+    rotated.with("propagation", &api.propagate(key.revision, &key_resources(&key)).await)
 }
 
 /// Shows a named key's value again, where the app keeps values.

@@ -83,6 +83,8 @@ pub struct LogView {
     pub identity: Option<String>,
     /// How it is known who sent it: `none` (it is not), `key` (a named key), `jwt` or `header`.
     pub identity_source: String,
+    /// Whether it came with a secret that was replaced.
+    pub old_secret: bool,
     /// The app's metadata at that time.
     #[schema(value_type = Object)]
     pub metadata: Value,
@@ -117,6 +119,8 @@ pub struct LogQuery {
     pub status: Option<Statuses>,
     /// Only those refused with this code.
     pub code: Option<String>,
+    /// Only those with a secret that was replaced, or only the others.
+    pub old_secret: Option<bool>,
     /// Only those that came at this moment or later.
     #[param(value_type = Option<String>, format = DateTime)]
     pub from: Option<Timestamp>,
@@ -189,6 +193,7 @@ impl From<Log> for LogView {
             conversation_id,
             identity,
             identity_source,
+            old_secret,
             metadata,
         } = log;
         let (app_id, app_name) = parts(app);
@@ -225,6 +230,7 @@ impl From<Log> for LogView {
             conversation_id,
             identity,
             identity_source,
+            old_secret,
             metadata,
         }
     }
@@ -286,6 +292,7 @@ async fn page(api: &Api, scope: Scope, query: LogQuery) -> Result<Page<LogView>,
         provider,
         status,
         code,
+        old_secret,
         from,
         to,
     } = query;
@@ -301,6 +308,7 @@ async fn page(api: &Api, scope: Scope, query: LogQuery) -> Result<Page<LogView>,
         provider,
         status: status.map(|statuses| (statuses.least, statuses.most)),
         code,
+        old_secret,
         from,
         to,
         before: wanted.after,

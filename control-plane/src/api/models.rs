@@ -5,14 +5,13 @@ mod shape;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
 use latchkey_core::catalogue::{self, Known};
 use uuid::Uuid;
 
 use super::Api;
 use super::auth::{Admin, Reader};
 use super::body::{Body, Path};
-use super::idempotency::{Attempt, Creation};
+use super::idempotency::{Answered, Creation};
 use super::page::Page;
 use super::problem::Problem;
 use crate::action::{Refusal, models};
@@ -34,15 +33,13 @@ pub async fn list(_: Reader, State(api): State<Api>) -> Result<Page<ModelView>, 
 pub async fn create(
     Admin(actor): Admin,
     State(api): State<Api>,
-    new: Creation<NewModel>,
-) -> Result<Response, Problem> {
-    let (new, attempt) = new.begin(&api).await?;
-    let mut first = match attempt {
-        Attempt::Replay(response) => return Ok(response),
-        Attempt::First(first) => first,
-    };
-    let model = models::create(&mut first.tx, api.context(&actor), new.into()).await?;
-    first.created(&api, &ModelView::from(model)).await
+    new: Creation<Body<NewModel>>,
+) -> Result<Answered, Problem> {
+    new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
+        let model = models::create(tx, api.context(&actor), new.into()).await?;
+        Ok(ModelView::from(model))
+    })
+    .await
 }
 
 /// Shows a model.

@@ -2,21 +2,20 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::Response;
+use axum::http::StatusCode;
 use jiff::Timestamp;
 use latchkey_core::expiry::{self, Lifetime};
 use latchkey_core::name::Name;
-use latchkey_core::rotation::Grace;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Api;
 use super::activity::{Active, Activities};
-use super::apps::{KeyValue, Rotate, Rotated, Switched};
+use super::apps::{KeyValue, Made, Rotate, Rotated, Switched};
 use super::auth::Person;
 use super::body::{Body, OptionalBody, Path, Query};
-use super::idempotency::{Attempt, Creation};
+use super::idempotency::{Answered, Creation};
 use super::keys::{KeyView, owner};
 use super::page::{Page, PageQuery};
 use super::problem::Problem;
@@ -79,18 +78,17 @@ pub async fn create(
     Person { actor, user }: Person,
     State(api): State<Api>,
     Path(app): Path<Uuid>,
-    new: Creation<NewOwnKey>,
-) -> Result<Response, Problem> {
-    let (new, attempt) = new.begin(&api).await?;
-    let mut first = match attempt {
-        Attempt::Replay(response) => return Ok(response),
-        Attempt::First(first) => first,
-    };
-    let now = api.world.now();
-    let expires_at = expiry::edited(new.expires_at.map(Some), new.expires_in, now).map_err(Refusal::from)?;
-    let new = my_keys::NewOwnKey { name: new.name, expires_at };
-    let issued = my_keys::create(&mut first.tx, api.context(&actor), user.id, app, new).await?;
-    first.created(&api, &KeyView::issued(&issued, now)).await
+    new: Creation<Body<NewOwnKey>>,
+) -> Result<Answered, Problem> {
+    new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
+        let now = api.world.now();
+        let expires_at =
+            expiry::edited(new.expires_at.map(Some), new.expires_in, now).map_err(Refusal::from)?;
+        let new = my_keys::NewOwnKey { name: new.name, expires_at };
+        let issued = my_keys::create(tx, api.context(&actor), user.id, app, new).await?;
+        Ok(KeyView::issued(&issued, now))
+    })
+    .await
 }
 
 /// Shows a key of the user's, without its value.
@@ -127,21 +125,22 @@ pub async fn update(
 
 /// Replaces the secret of a key of the user's. The old one stops at once, or after the grace.
 #[utoipa::path(post, path = "/api/v1/me/apps/{id}/keys/{key}/rotate", tag = "me", operation_id = "rotate_my_key",
-    params(("id" = Uuid, Path), ("key" = Uuid, Path)), request_body = Option<Rotate>,
+    params(("id" = Uuid, Path), ("key" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = Option<Rotate>,
     security(("token" = [])), responses((status = 200, body = Rotated<KeyView>), (status = "4XX", body = Problem)))]
 pub async fn rotate(
     Person { actor, user }: Person,
     State(api): State<Api>,
     Path(ids): Path<(Uuid, Uuid)>,
-    OptionalBody(rotate): OptionalBody<Rotate>,
-) -> Result<Json<Rotated<KeyView>>, Problem> {
-    let grace =
-        Grace::seconds(rotate.grace_seconds).map_err(|error| Refusal::field("grace_seconds", error))?;
-    let mut tx = api.store.begin().await?;
-    let issued = my_keys::rotate(&mut tx, api.context(&actor), user.id, ids, grace).await?;
-    tx.commit().await?;
-    let propagation = api.propagate(issued.key.revision, &key_resources(&issued.key)).await;
-    Ok(Json(Rotated { key: KeyView::issued(&issued, api.world.now()), propagation }))
+    rotate: Creation<OptionalBody<Rotate>>,
+) -> Result<Answered, Problem> {
+    let rotated = rotate.once(&api, StatusCode::OK, async |tx, OptionalBody(rotate)| {
+        let issued = my_keys::rotate(tx, api.context(&actor), user.id, ids, rotate.grace()?).await?;
+        Ok(Made { key: KeyView::issued(&issued, api.world.now()) })
+    });
+    let rotated = rotated.await?;
+    let key = api.store.named_key(ids.0, ids.1).await?.ok_or(Refusal::NotFound("key"))?;
+    rotated.with("propagation", &api.propagate(key.revision, &key_resources(&key)).await)
 }
 
 /// Revokes a key of the user's for good; answers when every connected gateway has applied it.

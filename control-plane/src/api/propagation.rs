@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use latchkey_proto::key::KeyHash;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -11,7 +11,7 @@ use super::Api;
 use crate::store::keys::Key;
 
 /// How far a change has come.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct Propagation {
     /// The change's revision.
     pub revision: i64,
@@ -26,7 +26,7 @@ pub struct Propagation {
 }
 
 /// A gateway that has not applied a change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 pub struct Pending {
     /// Its name.
     pub gateway: String,

@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
 use jiff::Timestamp;
 use latchkey_core::name::Slug;
 use latchkey_core::provider::ProviderKind;
@@ -14,7 +13,7 @@ use utoipa::ToSchema;
 use super::Api;
 use super::auth::{Admin, Reader};
 use super::body::{Body, Path, nullable};
-use super::idempotency::{Attempt, Creation};
+use super::idempotency::{Answered, Creation};
 use super::page::Page;
 use super::problem::Problem;
 use crate::action::Refusal;
@@ -121,17 +120,15 @@ pub async fn list(_: Reader, State(api): State<Api>) -> Result<Page<ProviderView
 pub async fn create(
     Admin(actor): Admin,
     State(api): State<Api>,
-    new: Creation<NewProvider>,
-) -> Result<Response, Problem> {
-    let (new, attempt) = new.begin(&api).await?;
-    let mut first = match attempt {
-        Attempt::Replay(response) => return Ok(response),
-        Attempt::First(first) => first,
-    };
-    let NewProvider { name, kind, base_url, credential, cluster, enabled } = new;
-    let new = providers::NewProvider { name, kind, base_url, credential, cluster, enabled };
-    let provider = providers::create(&mut first.tx, api.context(&actor), new).await?;
-    first.created(&api, &ProviderView::from(provider)).await
+    new: Creation<Body<NewProvider>>,
+) -> Result<Answered, Problem> {
+    new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
+        let NewProvider { name, kind, base_url, credential, cluster, enabled } = new;
+        let new = providers::NewProvider { name, kind, base_url, credential, cluster, enabled };
+        let provider = providers::create(tx, api.context(&actor), new).await?;
+        Ok(ProviderView::from(provider))
+    })
+    .await
 }
 
 /// Shows a provider, without its credential.

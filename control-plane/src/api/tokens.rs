@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::Response;
+use axum::http::StatusCode;
 use jiff::Timestamp;
 use latchkey_core::actor::Actor;
 use latchkey_core::expiry::{Lifetime, expiration};
@@ -16,8 +16,8 @@ use uuid::Uuid;
 
 use super::Api;
 use super::auth::Owner;
-use super::body::{Path, Query};
-use super::idempotency::{Attempt, Creation};
+use super::body::{Body, Path, Query};
+use super::idempotency::{Answered, Creation};
 use super::page::{Page, PageQuery};
 use super::problem::Problem;
 use crate::action::Refusal;
@@ -117,8 +117,8 @@ pub async fn list(
 pub async fn create(
     Owner(actor): Owner,
     State(api): State<Api>,
-    new: Creation<CreateToken>,
-) -> Result<Response, Problem> {
+    new: Creation<Body<CreateToken>>,
+) -> Result<Answered, Problem> {
     let now = api.world.now();
     create_from(&api, &actor, new, |new: CreateToken| {
         let CreateToken { name, role, user_id, expires_in, expires_at } = new;
@@ -158,17 +158,15 @@ pub(super) async fn list_of(
 pub(super) async fn create_from<T: DeserializeOwned>(
     api: &Api,
     actor: &Actor,
-    new: Creation<T>,
+    new: Creation<Body<T>>,
     read: impl FnOnce(T) -> Result<NewToken, Refusal>,
-) -> Result<Response, Problem> {
-    let (new, attempt) = new.begin(api).await?;
-    let mut first = match attempt {
-        Attempt::Replay(response) => return Ok(response),
-        Attempt::First(first) => first,
-    };
-    let (token, value) = tokens::grant(&mut first.tx, api.context(actor).by(), read(new)?).await?;
-    let value = Some(value.expose_secret().to_owned());
-    first.created(api, &TokenView { value, ..TokenView::from(token) }).await
+) -> Result<Answered, Problem> {
+    new.once(api, StatusCode::CREATED, async |tx, Body(new)| {
+        let (token, value) = tokens::grant(tx, api.context(actor).by(), read(new)?).await?;
+        let value = Some(value.expose_secret().to_owned());
+        Ok(TokenView { value, ..TokenView::from(token) })
+    })
+    .await
 }
 
 pub(super) async fn revoke_of(

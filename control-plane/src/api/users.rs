@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
 use jiff::Timestamp;
 use latchkey_core::name::{Email, Name};
 use latchkey_core::role::{Permission, Role};
@@ -15,8 +14,8 @@ use uuid::Uuid;
 use super::Api;
 use super::account::{Ended, SessionView};
 use super::auth::{Owner, Reader};
-use super::body::{Body, Path, Query};
-use super::idempotency::{Attempt, Creation};
+use super::body::{Body, NoBody, Path, Query};
+use super::idempotency::{Answered, Creation};
 use super::keys::KeyView;
 use super::page::{Page, PageQuery};
 use super::problem::Problem;
@@ -109,7 +108,7 @@ pub struct EditUser {
 }
 
 /// An invitation, shown in this answer only.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct InvitationView {
     /// Give it to the user, over a channel that reaches only them.
     pub link: String,
@@ -193,18 +192,15 @@ pub async fn list(
 pub async fn create(
     Owner(actor): Owner,
     State(api): State<Api>,
-    new: Creation<NewUser>,
-) -> Result<Response, Problem> {
-    let (new, attempt) = new.begin(&api).await?;
-    let mut first = match attempt {
-        Attempt::Replay(response) => return Ok(response),
-        Attempt::First(first) => first,
-    };
-    of_a_person(Some(new.role))?;
-    let user =
-        action::users::create(&mut first.tx, api.context(&actor).by(), new.email, new.name, new.role).await?;
-    let account = Account { user, password_hash: None, has_identity: false };
-    first.created(&api, &UserView::from(account)).await
+    new: Creation<Body<NewUser>>,
+) -> Result<Answered, Problem> {
+    new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
+        of_a_person(Some(new.role))?;
+        let user = action::users::create(tx, api.context(&actor).by(), new.email, new.name, new.role).await?;
+        let account = Account { user, password_hash: None, has_identity: false };
+        Ok(UserView::from(account))
+    })
+    .await
 }
 
 /// Shows a user.
@@ -290,19 +286,21 @@ pub async fn reactivate(
 
 /// Makes a link by which a user sets a password, once, within 72 hours. An earlier one stops.
 #[utoipa::path(post, path = "/api/v1/users/{id}/invite", tag = "users", operation_id = "invite_user",
-    params(("id" = Uuid, Path)),
+    params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)),
     security(("token" = [])), responses((status = 201, body = InvitationView), (status = "4XX", body = Problem)))]
 pub async fn invite(
     Owner(actor): Owner,
     State(api): State<Api>,
     Path(id): Path<Uuid>,
-) -> Result<(StatusCode, Json<InvitationView>), Problem> {
-    let mut tx = api.store.begin().await?;
-    let invitation = action::invitations::create(&mut tx, api.context(&actor).by(), id).await?;
-    tx.commit().await?;
-    let link = api.sign_in.public_url.at(&invitation.path());
-    let token = invitation.token.expose_secret().to_owned();
-    Ok((StatusCode::CREATED, Json(InvitationView { link, token, expires_at: invitation.expires_at })))
+    new: Creation<NoBody>,
+) -> Result<Answered, Problem> {
+    new.once(&api, StatusCode::CREATED, async |tx, NoBody| {
+        let invitation = action::invitations::create(tx, api.context(&actor).by(), id).await?;
+        let link = api.sign_in.public_url.at(&invitation.path());
+        let token = invitation.token.expose_secret().to_owned();
+        Ok(InvitationView { link, token, expires_at: invitation.expires_at })
+    })
+    .await
 }
 
 /// Lists where a user is signed in, the latest sign-in first.

@@ -127,6 +127,7 @@ fn record(record: wire::Record, now: Timestamp) -> Result<(Record, Vec<Charge>),
         charges,
         identity,
         identity_source: _,
+        old_secret,
     } = record;
     let tokens = tokens.unwrap_or_default();
     let record = Record {
@@ -158,6 +159,7 @@ fn record(record: wire::Record, now: Timestamp) -> Result<(Record, Vec<Charge>),
         conversation_id: text(conversation_id),
         identity: text(identity).to_lowercase(),
         identity_source,
+        old_secret,
     };
     let charges = charges.iter().map(charge).collect::<Option<Vec<_>>>().ok_or("a charge names no bucket")?;
     Ok((record, charges))

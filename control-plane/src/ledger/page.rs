@@ -78,9 +78,10 @@ pub async fn apply(
         outcome.answers.push(answer);
     }
     ledger.write(tx, reports).await?;
-    write_records(tx, owners, reports, &news).await?;
+    let sums = write_records(tx, owners, reports, &news).await?;
     tx.insert_quota_events(&ledger.alerts.events(), now).await?;
     tx.write_workers(&workers).await?;
+    tx.add_sums(&sums).await?;
     Ok(outcome)
 }
 
@@ -368,7 +369,7 @@ async fn write_records(
     owners: &Owners,
     reports: &[(&Sender, &Report)],
     news: &[News<'_>],
-) -> sqlx::Result<()> {
+) -> sqlx::Result<Sums> {
     let users = claimed_users(tx, news).await?;
     let (mut rows, mut sums) = (Vec::new(), Sums::default());
     for ((sender, _), news) in reports.iter().zip(news) {
@@ -385,7 +386,8 @@ async fn write_records(
         }
     }
     tx.insert_records(&rows).await?;
-    tx.add_usage(&sums).await
+    tx.add_usage(&sums).await?;
+    Ok(sums)
 }
 
 /// Those who have the addresses that records claim.

@@ -19,6 +19,8 @@ pub struct Activity {
     pub requests: u64,
     /// When the last one came.
     pub last_used_at: Option<Timestamp>,
+    /// When the last one came with a secret that was replaced; of an app, of its own key.
+    pub old_secret_used_at: Option<Timestamp>,
 }
 
 /// What a bucket holds.
@@ -52,7 +54,7 @@ macro_rules! activity {
         concat!(
             "SELECT ",
             $id,
-            " AS id, requests, last_used_at FROM ",
+            " AS id, requests, last_used_at, NULLIF(old_secret_used_at, 0) AS old_secret_used_at FROM ",
             $table,
             " WHERE ",
             $id,
@@ -118,8 +120,12 @@ impl Store {
         let ids: Vec<_> = ids.iter().map(Uuid::to_string).collect();
         let rows = sqlx::query(query).bind(json(&ids)).fetch_all(&self.pool).await?;
         let read = |row: &AnyRow| {
-            let requests = row.count("requests")?;
-            Ok((row.uuid("id")?, Activity { requests, last_used_at: row.optional_time("last_used_at")? }))
+            let activity = Activity {
+                requests: row.count("requests")?,
+                last_used_at: row.optional_time("last_used_at")?,
+                old_secret_used_at: row.optional_time("old_secret_used_at")?,
+            };
+            Ok((row.uuid("id")?, activity))
         };
         rows.iter().map(read).collect()
     }

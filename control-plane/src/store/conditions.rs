@@ -44,7 +44,11 @@ impl Conditions {
         match scope {
             Scope::Everything => any,
             Scope::App(app) => any.text("app_id =", Some(app)),
-            Scope::Own { user, apps } => any.text("user_id =", Some(user)).among("app_id", apps),
+            Scope::Own { user, apps } => match apps.as_slice() {
+                // One app has a partial index, which a query must name to be given it.
+                [app] => any.text("user_id <> '' AND user_id =", Some(user)).text("app_id =", Some(app)),
+                apps => any.text("user_id =", Some(user)).among("app_id", apps),
+            },
         }
     }
 

@@ -67,6 +67,8 @@ pub struct Log {
     pub identity: Option<String>,
     /// How it is known who sent it.
     pub identity_source: String,
+    /// Whether it came with a secret that was replaced.
+    pub old_secret: bool,
     /// The app's metadata at that time.
     pub metadata: serde_json::Value,
 }
@@ -103,6 +105,8 @@ pub struct LogFilter {
     pub status: Option<(u16, u16)>,
     /// Refused with this code.
     pub code: Option<String>,
+    /// With a secret that was replaced, or not.
+    pub old_secret: Option<bool>,
     /// That came at this moment or later.
     pub from: Option<Timestamp>,
     /// That came before this moment.
@@ -119,7 +123,7 @@ const PAGE: &str = "SELECT page.id, page.at, request_id, gateway, NULLIF(page.ap
     NULLIF(page.status, 0) AS status, NULLIF(code, '') AS code, input_tokens, cached_input_tokens, output_tokens,
     reasoning_tokens, cost, NULLIF(price_version, 0) AS price_version, settlement, latency_ms, first_token_ms,
     streamed, NULLIF(client_address, '') AS client_address, NULLIF(conversation_id, '') AS conversation_id,
-    NULLIF(identity, '') AS identity, identity_source, metadata
+    NULLIF(identity, '') AS identity, identity_source, old_secret, metadata
     FROM (SELECT * FROM records {where} ORDER BY id DESC {limit}) AS page
     LEFT JOIN apps ON apps.id = page.app_id LEFT JOIN keys ON keys.id = page.key_id
     LEFT JOIN users ON users.id = page.user_id ORDER BY page.id DESC";
@@ -141,6 +145,7 @@ impl Store {
             provider,
             status,
             code,
+            old_secret,
             from,
             to,
             before,
@@ -162,6 +167,7 @@ impl Store {
             .number(at_least, status.map(|(least, _)| least.into()))
             .number("status <=", status.map(|(_, most)| most.into()))
             .text("code <> '' AND code =", code.as_ref())
+            .number("old_secret =", old_secret.map(i64::from))
             .number("at >=", from.map(Timestamp::as_millisecond))
             .number("at <", to.map(Timestamp::as_millisecond))
             .number("id <", *before)
@@ -215,6 +221,7 @@ impl TryFrom<AnyRow> for Log {
             conversation_id: row.try_get("conversation_id")?,
             identity: row.try_get("identity")?,
             identity_source: row.try_get("identity_source")?,
+            old_secret: row.flag("old_secret")?,
             metadata,
         })
     }

@@ -1,5 +1,7 @@
 //! Sums of what requests did, which outlive their records.
 
+use std::collections::BTreeSet;
+
 use latchkey_core::money::NanoUsd;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
@@ -106,7 +108,21 @@ const SUMS: &str = "CAST(COALESCE(SUM(requests), 0) AS BIGINT) AS requests,
     CAST(COALESCE(SUM(cached_input_tokens), 0) AS BIGINT) AS cached_input_tokens,
     CAST(COALESCE(SUM(output_tokens), 0) AS BIGINT) AS output_tokens,
     CAST(COALESCE(SUM(reasoning_tokens), 0) AS BIGINT) AS reasoning_tokens,
-    CAST(COALESCE(SUM(cost), 0) AS BIGINT) AS cost FROM usage_days {where}";
+    CAST(COALESCE(SUM(cost), 0) AS BIGINT) AS cost";
+
+/// The sums by one thing alone, as rows like those of `usage_days`.
+macro_rules! alone {
+    ($dimension:literal, $column:literal) => {
+        concat!(
+            "(SELECT day, value AS ",
+            $column,
+            ", requests, denied, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, cost
+              FROM usage_sums WHERE dimension = '",
+            $dimension,
+            "') AS alone"
+        )
+    };
+}
 
 impl Group {
     /// The column.
@@ -160,7 +176,9 @@ impl Store {
         let order = format!("ORDER BY {day}cost DESC, requests DESC, {columns}");
         let query = format!(
             "SELECT {shown}, requests, denied, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens,
-             cost FROM (SELECT {columns}, {SUMS} GROUP BY {columns} {order} {{limit}}) AS sums {joins} {order}",
+             cost FROM (SELECT {columns}, {SUMS} FROM {source} {{where}} GROUP BY {columns} {order} {{limit}}) AS sums
+             {joins} {order}",
+            source = source(groups, filter),
             shown = shown.join(", "),
             joins = joins.join(" "),
         );
@@ -186,8 +204,30 @@ impl Store {
     /// # Errors
     /// The database is away.
     pub async fn total_usage(&self, filter: &UsageFilter) -> sqlx::Result<Sums> {
-        let query = format!("SELECT {SUMS} {{limit}}");
+        let query = format!("SELECT {SUMS} FROM {} {{where}} {{limit}}", source(&[], filter));
         sums(&conditions(filter).query(&query, 1).fetch_one(&self.pool).await?)
+    }
+}
+
+/// Where these sums are found by the fewest rows.
+fn source(groups: &[Group], filter: &UsageFilter) -> &'static str {
+    const EACH: &str = "usage_days";
+    let UsageFilter { scope, from: _, to: _, app, user, key, model, provider } = filter;
+    // What is of one app, user or key has an index there.
+    if *scope != Scope::Everything || app.is_some() || user.is_some() || key.is_some() {
+        return EACH;
+    }
+    let asked = groups.iter().copied().filter(|group| *group != Group::Day);
+    let filtered = [(model, Group::Model), (provider, Group::Provider)].into_iter();
+    let filtered = filtered.filter_map(|(value, group)| value.as_ref().map(|_| group));
+    let asked: BTreeSet<_> = asked.chain(filtered).collect();
+    match asked.into_iter().collect::<Vec<_>>().as_slice() {
+        // Providers are the fewest.
+        [] | [Group::Provider] => alone!("provider", "provider"),
+        [Group::App] => alone!("app", "app_id"),
+        [Group::User] => alone!("user", "user_id"),
+        [Group::Model] => alone!("model", "model"),
+        _ => EACH,
     }
 }
 

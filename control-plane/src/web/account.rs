@@ -11,7 +11,7 @@ use super::admin::tokens::{LIFETIMES, made};
 use super::form::{Field, Form, Kind, Posted};
 use super::frame::{Frame, Visit, done};
 use super::html;
-use super::list::{More, Next, created};
+use super::list::{More, Next};
 use crate::api::Api;
 use crate::api::account::{self, ChangePassword, Me, SessionView};
 use crate::api::body::{Body, Path, Query};
@@ -77,8 +77,8 @@ pub async fn end_session(
 /// Makes an API token of one's own, and shows its value.
 pub async fn create_token(State(api): State<Api>, posted: Posted) -> Result<Response, Problem> {
     let attempt = async {
-        let creation = posted.creation(TOKEN)?;
-        created(account::create_token(posted.visit.person(), State(api.clone()), creation).await?).await
+        let creation = posted.creation(TOKEN, Body)?;
+        account::create_token(posted.visit.person(), State(api.clone()), creation).await?.told()
     };
     match attempt.await {
         Ok(token) => made(posted.visit.frame("New API token"), "/account", &token),

@@ -1,6 +1,7 @@
 //! Forms: what is typed is read as the JSON that the API takes, by the API's own names of fields, so that its
 //! errors find their fields again.
 
+pub mod app;
 mod kind;
 
 use std::collections::BTreeMap;
@@ -168,11 +169,7 @@ impl Typed {
     /// # Errors
     /// What was typed is not of the field's kind, or is refused.
     pub fn read<T: DeserializeOwned>(&self, fields: &[Field]) -> Result<T, Problem> {
-        let json = self.json(fields)?;
-        serde_path_to_error::deserialize(&json).map_err(|error| {
-            let path = error.path().to_string();
-            Problem::invalid(FieldError::new(path, error.into_inner()).into())
-        })
+        taken(&self.json(fields)?)
     }
 
     /// The form as it was typed.
@@ -194,11 +191,21 @@ impl Posted {
     ///
     /// # Errors
     /// What was typed is not of the field's kind, or is refused.
-    pub fn creation<T: DeserializeOwned>(&self, fields: &[Field]) -> Result<Creation<T>, Problem> {
-        let new = self.typed.read(fields)?;
-        let said = serde_json::to_vec(&self.typed.json(fields)?).unwrap_or_default();
-        let Visit { path, .. } = &self.visit;
-        Ok(Creation::of_form(new, &self.visit.anyone(), self.typed.text("once"), path, &said))
+    pub fn creation<T: DeserializeOwned, B>(
+        &self,
+        fields: &[Field],
+        body: fn(T) -> B,
+    ) -> Result<Creation<B>, Problem> {
+        let json = self.typed.json(fields)?;
+        Ok(self.once(body(taken(&json)?), "", &json.to_string()))
+    }
+
+    /// A creation of this, by a form that creates several things: `part` tells them apart, and `said` is
+    /// what was typed of it.
+    pub fn once<B>(&self, new: B, part: &str, said: &str) -> Creation<B> {
+        let once = self.typed.text("once");
+        let key = if once.is_empty() { String::new() } else { format!("{once}{part}") };
+        Creation::of_form(new, &self.visit.anyone(), &key, &self.visit.path, said.as_bytes())
     }
 
     /// The form again, with what is wrong with it.
@@ -246,7 +253,15 @@ impl Form {
         if !matches!(problem.status, 400 | 409 | 422 | 429) {
             return Err(problem);
         }
-        self.problem = Some(problem.detail).filter(|_| problem.errors.is_empty());
+        let detail = match &*problem.code {
+            "idempotency_key_reused" => {
+                "this form was sent before, with something else in it: look at what became of it, and send this again"
+                    .to_owned()
+            }
+            "idempotency_key_in_use" => "this form is being sent already: try again".to_owned(),
+            _ => problem.detail,
+        };
+        self.problem = Some(detail).filter(|_| problem.errors.is_empty());
         self.errors = problem.errors;
         Ok(self)
     }
@@ -300,6 +315,14 @@ impl Form {
     pub fn is_refused(&self) -> bool {
         self.problem.is_some() || !self.errors.is_empty()
     }
+}
+
+/// What JSON says, as the API takes it; an error names the field.
+fn taken<T: DeserializeOwned>(json: &Value) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(json).map_err(|error| {
+        let path = error.path().to_string();
+        Problem::invalid(FieldError::new(path, error.into_inner()).into())
+    })
 }
 
 /// Puts a value at a path such as `limits.budget`.

@@ -1,12 +1,9 @@
-//! Lists, page by page, and what was created.
+//! Lists, page by page.
 
-use axum::body::to_bytes;
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::response::Response;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use url::form_urlencoded::{self, Serializer};
 
 use super::form::{Form, Typed};
@@ -79,13 +76,4 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Filter<T> {
 fn filled_in(query: &str) -> String {
     let typed = form_urlencoded::parse(query.as_bytes()).filter(|(_, value)| !value.is_empty());
     format!("/?{}", Serializer::new(String::new()).extend_pairs(typed).finish())
-}
-
-/// What the API answered to a creation.
-///
-/// # Errors
-/// It did not answer with JSON.
-pub async fn created(response: Response) -> Result<Value, Problem> {
-    let bytes = to_bytes(response.into_body(), usize::MAX).await.map_err(|_| Problem::internal())?;
-    serde_json::from_slice(&bytes).map_err(|_| Problem::internal())
 }

@@ -23,6 +23,36 @@ on_both! {
 }
 
 on_both! {
+    async fn a_rotation_sent_twice_rotates_once(test: Test) {
+        let app = test.app(json!({"mode": "named"})).await;
+        let key = test.named_key(&app).await;
+        let app = app["id"].as_str().unwrap();
+        let ours = format!("/apps/{app}/keys/{}/rotate", key["id"].as_str().unwrap());
+        for (path, name) in [(format!("/apps/{app}/key/rotate"), "a"), (ours, "b")] {
+            let hour = json!({"grace_seconds": 3600});
+            let first = post_once(&test, &path, name, hour.clone()).await.expect(StatusCode::OK);
+            let second = post_once(&test, &path, name, hour).await;
+            assert_eq!(second.headers["idempotency-replayed"], "true", "{path}");
+            let second = second.expect(StatusCode::OK);
+            assert_eq!(first["key"], second["key"], "{path}");
+            assert_eq!(second["propagation"]["complete"], true, "it says again how far that has come");
+            let other = post_once(&test, &path, &format!("{name}-2"), json!({})).await.expect(StatusCode::OK);
+            assert_ne!(first["key"]["value"], other["key"]["value"], "{path}");
+        }
+    }
+}
+
+on_both! {
+    async fn an_invitation_sent_twice_is_made_once(test: Test) {
+        let user = test.user("alice@acme.com").await;
+        let path = format!("/users/{user}/invite");
+        let first = post_once(&test, &path, "a", json!({})).await.expect(StatusCode::CREATED);
+        assert_eq!(first, post_once(&test, &path, "a", json!({})).await.expect(StatusCode::CREATED));
+        assert_ne!(first["link"], test.act(&path).await.expect(StatusCode::CREATED)["link"]);
+    }
+}
+
+on_both! {
     async fn a_key_used_for_something_else_is_refused(test: Test) {
         post_once(&test, "/apps", "a", json!({"name": "x"})).await.expect(StatusCode::CREATED);
         let refused = post_once(&test, "/apps", "a", json!({"name": "y"})).await.refused(422);

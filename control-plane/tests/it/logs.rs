@@ -21,7 +21,7 @@ on_both! {
             "input_tokens": 10, "cached_input_tokens": 4, "output_tokens": 20, "reasoning_tokens": 5,
             "cost": 225_000, "price_version": 3, "settlement": "reported", "latency_ms": 900, "first_token_ms": 80,
             "streamed": 1, "client_address": "10.0.0.1", "conversation_id": "c-1", "identity": "al@acme.com",
-            "identity_source": "jwt", "metadata": "{\"team\":\"a\"}"
+            "identity_source": "jwt", "old_secret": 1, "metadata": "{\"team\":\"a\"}"
         })).await;
         test.insert("records", json!({"request_id": "r2", "status": 0, "endpoint": ""})).await;
         let page = test.get("/logs").await.expect(StatusCode::OK);
@@ -40,7 +40,7 @@ on_both! {
             "input_tokens": 10, "cached_input_tokens": 4, "output_tokens": 20, "reasoning_tokens": 5,
             "cost": "0.000225", "price_version": 3, "settlement": "reported", "latency_ms": 900,
             "first_token_ms": 80, "streamed": true, "client_address": "10.0.0.1", "conversation_id": "c-1",
-            "identity": "al@acme.com", "identity_source": "jwt", "metadata": {"team": "a"}
+            "identity": "al@acme.com", "identity_source": "jwt", "old_secret": true, "metadata": {"team": "a"}
         }));
         for absent in ["app_id", "app_name", "user_name", "model", "endpoint", "status", "price_version",
             "first_token_ms", "client_address"] {
@@ -59,7 +59,7 @@ on_both! {
             ("r4", 3000, &b, "gpt-4o", "openai", 500, ""),
         ] {
             test.insert("records", json!({"request_id": request, "at": START_MS + at, "app_id": app, "key_id": app,
-                "user_id": app, "identity": format!("{}@acme.com", request), "model": model, "provider": provider, "status": status, "code": code})).await;
+                "user_id": app, "identity": format!("{}@acme.com", request), "model": model, "provider": provider, "status": status, "code": code, "old_secret": u8::from(request == "r2")})).await;
         }
         for (query, requests) in [
             (String::new(), vec!["r4", "r3", "r2", "r1"]),
@@ -72,6 +72,8 @@ on_both! {
             ("?status=4xx".into(), vec!["r3", "r2"]),
             ("?status=429".into(), vec!["r2"]),
             ("?code=model_not_found".into(), vec!["r3"]),
+            ("?old_secret=true".into(), vec!["r2"]),
+            ("?old_secret=false".into(), vec!["r4", "r3", "r1"]),
             ("?from=2026-01-01T00:00:01Z&to=2026-01-01T00:00:03Z".into(), vec!["r3", "r2"]),
             (format!("?app_id={a}&from=2026-01-01T00:00:01Z"), vec!["r2"]),
             ("?model=%27+OR+1%3D1".into(), vec![]),

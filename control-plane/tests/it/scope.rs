@@ -39,6 +39,7 @@ async fn request(test: &Test, name: &str, app: &str, user: &str, model: &str) {
          DO UPDATE SET requests = usage_days.requests + 1"
     )])
     .await;
+    test.sum_up().await;
 }
 
 /// The names of the requests that the pages of a list hold, newest first.

@@ -50,6 +50,10 @@ macro_rules! on_both {
 pub(crate) use on_both;
 
 /// 2026-01-01T00:00:00Z
+/// Of what there are sums over all apps, and by which column.
+const SUMMED: [(&str, &str); 4] =
+    [("app", "app_id"), ("user", "user_id"), ("model", "model"), ("provider", "provider")];
+
 pub const START_MS: i64 = 1_767_225_600_000;
 
 pub struct Test {
@@ -210,6 +214,22 @@ impl Test {
         };
         let values = columns.values().map(value).collect::<Vec<_>>().join(", ");
         self.sql(&[format!("INSERT INTO {table} ({names}) VALUES ({values})")]).await;
+        if table == "usage_days" {
+            self.sum_up().await;
+        }
+    }
+
+    /// Makes the sums over all apps of those by day and key.
+    pub async fn sum_up(&self) {
+        let mut statements = vec!["DELETE FROM usage_sums".to_owned()];
+        for (dimension, column) in SUMMED {
+            statements.push(format!(
+                "INSERT INTO usage_sums SELECT '{dimension}', day, {column}, SUM(requests), SUM(denied),
+                 SUM(input_tokens), SUM(cached_input_tokens), SUM(output_tokens), SUM(reasoning_tokens), SUM(cost)
+                 FROM usage_days GROUP BY day, {column}"
+            ));
+        }
+        self.sql(&statements).await;
     }
 
     /// Puts the database back to the revision before, as a failover to a late copy would.

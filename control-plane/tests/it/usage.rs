@@ -68,6 +68,7 @@ on_both! {
         let rows: Vec<_> = (0..1001).map(|i| format!(
             "INSERT INTO usage_days VALUES ({TODAY}, '', '', '', 'm{i}', '', 1, 0, 0, 0, 0, 0, {i})")).collect();
         test.sql(&rows).await;
+        test.sum_up().await;
         let by_model = usage(&test, "?group_by=model").await;
         assert_eq!((by_model["items"].as_array().unwrap().len(), &by_model["truncated"]), (1000, &json!(true)));
         assert_eq!((&by_model["items"][0]["model"], &by_model["totals"]["requests"]), (&json!("m1000"), &json!(1001)));

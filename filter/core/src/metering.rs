@@ -192,7 +192,7 @@ impl Meter {
     pub fn finish<S: Store>(self, store: &S, ending: Ending, now: UnixMs) -> Record {
         let reading = self.reader.as_ref().map(Reader::finish);
         let since = |at: UnixMs| u32::try_from(at.0.saturating_sub(self.started.0)).unwrap_or_default();
-        let Attribution { app, key, user, identity } = self.attribution;
+        let Attribution { app, key, user, identity, old_secret } = self.attribution;
         let mut record = Record {
             at: self.started,
             request_id: self.request_id,
@@ -216,6 +216,7 @@ impl Meter {
             client_address: self.client_address.map(|address| address.to_string()).unwrap_or_default(),
             conversation_id: self.conversation_id,
             charges: vec![],
+            old_secret,
         };
         if let Some(call) = self.call {
             (record.settlement, record.tokens) = call.settle(reading.as_ref(), ending);

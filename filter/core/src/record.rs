@@ -58,6 +58,8 @@ pub struct Record {
     pub conversation_id: String,
     /// What it used of token and cost buckets.
     pub charges: Vec<Charge>,
+    /// Whether it came with a secret that was replaced.
+    pub old_secret: bool,
 }
 
 /// How tokens and cost were found.
@@ -99,6 +101,7 @@ impl From<Record> for wire::Record {
             client_address,
             conversation_id,
             charges,
+            old_secret,
         } = record;
         Self {
             sequence: 0,
@@ -126,6 +129,7 @@ impl From<Record> for wire::Record {
             dropped: 0,
             identity: identity.email().map(|email| bounded(email.to_owned())).unwrap_or_default(),
             identity_source: identity.source().into(),
+            old_secret,
         }
     }
 }

@@ -38,6 +38,8 @@ pub struct Attribution {
     pub user: Option<UserId>,
     /// How it is known who sent it.
     pub identity: Identity,
+    /// Whether the key came with a secret that was replaced.
+    pub old_secret: bool,
 }
 
 impl Reply {
@@ -58,6 +60,12 @@ impl Reply {
 
 impl From<&KeyRecord> for Attribution {
     fn from(record: &KeyRecord) -> Self {
-        Self { app: record.app, key: record.key, user: record.user, identity: Identity::of(record) }
+        Self {
+            app: record.app,
+            key: record.key,
+            user: record.user,
+            identity: Identity::of(record),
+            old_secret: record.retires.is_some(),
+        }
     }
 }

@@ -250,6 +250,7 @@ pub fn record() -> Record {
         client_address: String::new(),
         conversation_id: String::new(),
         charges: Vec::new(),
+        old_secret: false,
     }
 }
 

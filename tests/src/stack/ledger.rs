@@ -70,6 +70,7 @@ pub struct Record {
     pub conversation_id: Option<String>,
     pub identity: Option<String>,
     pub identity_source: String,
+    pub old_secret: bool,
     pub metadata: Value,
 }
 

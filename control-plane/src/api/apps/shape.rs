@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use latchkey_core::identity::IdentitySettings;
 use latchkey_core::limits::Limits;
 use latchkey_core::name::Name;
+use latchkey_core::rotation::Grace;
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::{AppSettings, CredentialMode};
 use latchkey_core::status::Standing;
@@ -13,8 +14,8 @@ use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::action::Issued;
 use crate::action::apps::save::Saved;
+use crate::action::{Issued, Refusal};
 use crate::api::page::PageQuery;
 use crate::api::propagation::Propagation;
 use crate::store::apps::{App, AppOrder};
@@ -122,8 +123,24 @@ pub struct Rotate {
     pub grace_seconds: u32,
 }
 
-/// A key with its new secret, and how far that has come.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+impl Rotate {
+    /// How long the old secret works on.
+    ///
+    /// # Errors
+    /// Longer than it may.
+    pub(crate) fn grace(self) -> Result<Grace, Refusal> {
+        Grace::seconds(self.grace_seconds).map_err(|error| Refusal::field("grace_seconds", error))
+    }
+}
+
+/// A key with its new secret.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Made<K> {
+    pub key: K,
+}
+
+/// The same, and how far the secret has come.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct Rotated<K> {
     /// The key.
     pub key: K,
@@ -149,7 +166,7 @@ pub struct Deleted {
 }
 
 /// A key's value.
-#[derive(Clone, Serialize, ToSchema)]
+#[derive(Clone, Deserialize, Serialize, ToSchema)]
 pub struct KeyValue {
     /// What the client presents.
     pub value: String,

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::Response;
+use axum::http::StatusCode;
 use uuid::Uuid;
 
 use super::edit::Asked;
@@ -13,8 +13,8 @@ use crate::action::change_requests::submit::{self, NewRequest};
 use crate::action::change_requests::withdraw;
 use crate::api::Api;
 use crate::api::auth::Person;
-use crate::api::body::{Path, Query};
-use crate::api::idempotency::{Attempt, Creation};
+use crate::api::body::{Body, Path, Query};
+use crate::api::idempotency::{Answered, Creation};
 use crate::api::problem::Problem;
 use crate::store::change_requests::{ChangeRequest, RequestFilter};
 
@@ -26,21 +26,19 @@ pub async fn submit(
     Person { actor, user }: Person,
     State(api): State<Api>,
     Path(id): Path<Uuid>,
-    new: Creation<NewChangeRequest>,
-) -> Result<Response, Problem> {
-    let (new, attempt) = new.begin(&api).await?;
-    let mut first = match attempt {
-        Attempt::Replay(response) => return Ok(response),
-        Attempt::First(first) => first,
-    };
-    let NewChangeRequest { kind, edit, reason, base_version } = new;
-    let asked = Asked::parse(kind, &edit)?;
-    let now = api.world.now();
-    let apply = |name: &mut _, settings: &mut _| asked.apply(name, settings, now);
-    let by = api.context(&actor).by();
-    let new = NewRequest { kind, edit, reason, base_version };
-    let request = submit::submit(&mut first.tx, by, &user, id, new, apply).await?;
-    first.created(&api, &ChangeRequestView::from(request)).await
+    new: Creation<Body<NewChangeRequest>>,
+) -> Result<Answered, Problem> {
+    new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
+        let NewChangeRequest { kind, edit, reason, base_version } = new;
+        let asked = Asked::parse(kind, &edit)?;
+        let now = api.world.now();
+        let apply = |name: &mut _, settings: &mut _| asked.apply(name, settings, now);
+        let by = api.context(&actor).by();
+        let new = NewRequest { kind, edit, reason, base_version };
+        let request = submit::submit(tx, by, &user, id, new, apply).await?;
+        Ok(ChangeRequestView::from(request))
+    })
+    .await
 }
 
 /// Lists one's own change requests, newest first.

@@ -140,7 +140,7 @@ impl MyAppDetails {
         providers: &[Provider],
         models: Vec<Model>,
     ) -> Self {
-        let Active { item, requests, usage, last_used_at: _ } = active;
+        let Active { item, requests, usage, last_used_at: _, old_secret_used_at: _ } = active;
         let settings = app.settings;
         let grants = |capability| settings.self_service.access.grants(capability, member);
         let providers: Vec<_> = providers

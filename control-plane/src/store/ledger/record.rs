@@ -63,6 +63,8 @@ pub struct Record {
     pub identity: String,
     /// `none`, `key`, `jwt` or `header`.
     pub identity_source: &'static str,
+    /// Whether it came with a secret that was replaced.
+    pub old_secret: bool,
 }
 
 /// A record to insert.
@@ -106,10 +108,11 @@ struct Row<'a> {
     conversation_id: &'a str,
     identity: &'a str,
     identity_source: &'a str,
+    old_secret: u8,
     metadata: &'a str,
 }
 
-const COLUMNS: [Column; 27] = [
+const COLUMNS: [Column; 28] = [
     Number("at"),
     Text("request_id"),
     Text("gateway"),
@@ -136,6 +139,7 @@ const COLUMNS: [Column; 27] = [
     Text("conversation_id"),
     Text("identity"),
     Text("identity_source"),
+    Number("old_secret"),
     Text("metadata"),
 ];
 
@@ -181,6 +185,7 @@ fn row<'a>(RecordRow { record, user_id, gateway, metadata }: &'a RecordRow<'_>) 
         conversation_id: &record.conversation_id,
         identity: &record.identity,
         identity_source: record.identity_source,
+        old_secret: u8::from(record.old_secret),
         metadata,
     }
 }

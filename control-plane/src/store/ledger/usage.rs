@@ -23,6 +23,15 @@ pub struct UsageKey {
     user_id: Option<Uuid>,
 }
 
+/// What sums are kept of over all apps, besides those of each key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Dimension {
+    App,
+    User,
+    Model,
+    Provider,
+}
+
 /// The sum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -35,11 +44,26 @@ pub struct Usage {
     cost: u64,
 }
 
+impl Usage {
+    fn add(&mut self, more: Self) {
+        let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
+        add(&mut self.requests, more.requests);
+        add(&mut self.denied, more.denied);
+        add(&mut self.input_tokens, more.input_tokens);
+        add(&mut self.cached_input_tokens, more.cached_input_tokens);
+        add(&mut self.output_tokens, more.output_tokens);
+        add(&mut self.reasoning_tokens, more.reasoning_tokens);
+        add(&mut self.cost, more.cost);
+    }
+}
+
 /// How an app or a key was used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Activity {
     requests: u64,
     last_used_at_ms: i64,
+    /// 0 for never.
+    old_secret_used_at_ms: i64,
 }
 
 /// Sums of some records.
@@ -65,31 +89,65 @@ impl Sums {
             provider: record.provider.clone(),
             user_id,
         };
-        let sum = self.days.entry(key).or_default();
-        let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
-        add(&mut sum.requests, 1);
-        add(&mut sum.denied, u64::from(!record.code.is_empty()));
-        add(&mut sum.input_tokens, record.input_tokens);
-        add(&mut sum.cached_input_tokens, record.cached_input_tokens);
-        add(&mut sum.output_tokens, record.output_tokens);
-        add(&mut sum.reasoning_tokens, record.reasoning_tokens);
-        add(&mut sum.cost, record.cost);
-        self.apps.entry(record.app_id).or_default().add(record);
+        self.days.entry(key).or_default().add(Usage {
+            requests: 1,
+            denied: u64::from(!record.code.is_empty()),
+            input_tokens: record.input_tokens,
+            cached_input_tokens: record.cached_input_tokens,
+            output_tokens: record.output_tokens,
+            reasoning_tokens: record.reasoning_tokens,
+            cost: record.cost,
+        });
+        // An app's own key is nobody's.
+        let own = record.old_secret && record.user_id.is_none();
+        self.apps.entry(record.app_id).or_default().add(record, own);
         let unused = (record.app_id, Activity::default());
-        self.keys.entry(record.key_id).or_insert(unused).1.add(record);
+        self.keys.entry(record.key_id).or_insert(unused).1.add(record, record.old_secret);
+    }
+}
+
+impl Sums {
+    /// The same by one thing alone, sorted, for the locks.
+    fn alone(&self) -> BTreeMap<(Dimension, i64, String), Usage> {
+        let mut alone = BTreeMap::<_, Usage>::new();
+        for (key, usage) in &self.days {
+            for (dimension, value) in [
+                (Dimension::App, key.app_id.to_string()),
+                (Dimension::User, user(key)),
+                (Dimension::Model, key.model.clone()),
+                (Dimension::Provider, key.provider.clone()),
+            ] {
+                alone.entry((dimension, key.day, value)).or_default().add(*usage);
+            }
+        }
+        alone
+    }
+}
+
+impl Dimension {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::User => "user",
+            Self::Model => "model",
+            Self::Provider => "provider",
+        }
     }
 }
 
 impl Default for Activity {
     fn default() -> Self {
-        Self { requests: 0, last_used_at_ms: i64::MIN }
+        Self { requests: 0, last_used_at_ms: i64::MIN, old_secret_used_at_ms: 0 }
     }
 }
 
 impl Activity {
-    fn add(&mut self, record: &Record) {
+    fn add(&mut self, record: &Record, old_secret: bool) {
         self.requests = self.requests.saturating_add(1);
         self.last_used_at_ms = self.last_used_at_ms.max(record.at_ms);
+        if old_secret {
+            self.old_secret_used_at_ms = self.old_secret_used_at_ms.max(record.at_ms);
+        }
     }
 }
 
@@ -101,6 +159,21 @@ struct DayRow<'a> {
     user_id: String,
     model: &'a str,
     provider: &'a str,
+    #[serde(flatten)]
+    sums: SumsRow,
+}
+
+#[derive(Serialize)]
+struct AloneRow<'a> {
+    dimension: &'static str,
+    day: i64,
+    value: &'a str,
+    #[serde(flatten)]
+    sums: SumsRow,
+}
+
+#[derive(Serialize)]
+struct SumsRow {
     requests: i64,
     denied: i64,
     input_tokens: i64,
@@ -115,6 +188,7 @@ struct AppRow {
     app_id: Uuid,
     requests: i64,
     last_used_at: i64,
+    old_secret_used_at: i64,
 }
 
 #[derive(Serialize)]
@@ -131,6 +205,29 @@ const DAY: [Column; 13] = [
     Text("user_id"),
     Text("model"),
     Text("provider"),
+    SUMS[0],
+    SUMS[1],
+    SUMS[2],
+    SUMS[3],
+    SUMS[4],
+    SUMS[5],
+    SUMS[6],
+];
+
+const ALONE: [Column; 10] = [
+    Text("dimension"),
+    Number("day"),
+    Text("value"),
+    SUMS[0],
+    SUMS[1],
+    SUMS[2],
+    SUMS[3],
+    SUMS[4],
+    SUMS[5],
+    SUMS[6],
+];
+
+const SUMS: [Column; 7] = [
     Number("requests"),
     Number("denied"),
     Number("input_tokens"),
@@ -140,28 +237,49 @@ const DAY: [Column; 13] = [
     Number("cost"),
 ];
 
+/// Adds sums to a table's rows of the same key.
+macro_rules! add_sums {
+    ($table:literal, $key:literal) => {
+        concat!(
+            "INSERT INTO ",
+            $table,
+            " ({columns}) {rows} ON CONFLICT (",
+            $key,
+            ") DO UPDATE SET requests = ",
+            $table,
+            ".requests + excluded.requests, denied = ",
+            $table,
+            ".denied + excluded.denied, input_tokens = ",
+            $table,
+            ".input_tokens + excluded.input_tokens, cached_input_tokens = ",
+            $table,
+            ".cached_input_tokens + excluded.cached_input_tokens, output_tokens = ",
+            $table,
+            ".output_tokens + excluded.output_tokens, reasoning_tokens = ",
+            $table,
+            ".reasoning_tokens + excluded.reasoning_tokens, cost = ",
+            $table,
+            ".cost + excluded.cost"
+        )
+    };
+}
+
 static ADD_DAYS: LazyLock<Bulk> = LazyLock::new(|| {
-    Bulk::new(
-        "INSERT INTO usage_days ({columns}) {rows}
-         ON CONFLICT (day, app_id, key_id, model, provider, user_id) DO UPDATE SET
-         requests = usage_days.requests + excluded.requests,
-         denied = usage_days.denied + excluded.denied,
-         input_tokens = usage_days.input_tokens + excluded.input_tokens,
-         cached_input_tokens = usage_days.cached_input_tokens + excluded.cached_input_tokens,
-         output_tokens = usage_days.output_tokens + excluded.output_tokens,
-         reasoning_tokens = usage_days.reasoning_tokens + excluded.reasoning_tokens,
-         cost = usage_days.cost + excluded.cost",
-        &DAY,
-    )
+    Bulk::new(add_sums!("usage_days", "day, app_id, key_id, model, provider, user_id"), &DAY)
 });
+
+static ADD_ALONE: LazyLock<Bulk> =
+    LazyLock::new(|| Bulk::new(add_sums!("usage_sums", "dimension, day, value"), &ALONE));
 
 static ADD_APPS: LazyLock<Bulk> = LazyLock::new(|| {
     Bulk::new(
         "INSERT INTO app_usage ({columns}) {rows}
          ON CONFLICT (app_id) DO UPDATE SET requests = app_usage.requests + excluded.requests,
          last_used_at = CASE WHEN excluded.last_used_at > app_usage.last_used_at
-         THEN excluded.last_used_at ELSE app_usage.last_used_at END",
-        &[Text("app_id"), Number("requests"), Number("last_used_at")],
+         THEN excluded.last_used_at ELSE app_usage.last_used_at END,
+         old_secret_used_at = CASE WHEN excluded.old_secret_used_at > app_usage.old_secret_used_at
+         THEN excluded.old_secret_used_at ELSE app_usage.old_secret_used_at END",
+        &[Text("app_id"), Number("requests"), Number("last_used_at"), Number("old_secret_used_at")],
     )
 });
 
@@ -170,8 +288,16 @@ static ADD_KEYS: LazyLock<Bulk> = LazyLock::new(|| {
         "INSERT INTO key_usage ({columns}) {rows}
          ON CONFLICT (key_id) DO UPDATE SET requests = key_usage.requests + excluded.requests,
          last_used_at = CASE WHEN excluded.last_used_at > key_usage.last_used_at
-         THEN excluded.last_used_at ELSE key_usage.last_used_at END",
-        &[Text("key_id"), Text("app_id"), Number("requests"), Number("last_used_at")],
+         THEN excluded.last_used_at ELSE key_usage.last_used_at END,
+         old_secret_used_at = CASE WHEN excluded.old_secret_used_at > key_usage.old_secret_used_at
+         THEN excluded.old_secret_used_at ELSE key_usage.old_secret_used_at END",
+        &[
+            Text("key_id"),
+            Text("app_id"),
+            Number("requests"),
+            Number("last_used_at"),
+            Number("old_secret_used_at"),
+        ],
     )
 });
 
@@ -186,6 +312,7 @@ impl Tx {
             app_id: *app_id,
             requests: stored(activity.requests),
             last_used_at: activity.last_used_at_ms,
+            old_secret_used_at: activity.old_secret_used_at_ms,
         };
         self.write(&ADD_APPS, &sums.apps.iter().map(app).collect::<Vec<_>>()).await?;
         let key = |(key_id, (app_id, activity)): (&Uuid, &(Uuid, Activity))| KeyRow {
@@ -194,6 +321,16 @@ impl Tx {
         };
         self.write(&ADD_KEYS, &sums.keys.iter().map(key).collect::<Vec<_>>()).await
     }
+
+    /// Adds to the sums over all apps. Every transaction of a ledger locks the same few rows of them: it
+    /// is to be the last statement.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn add_sums(&mut self, sums: &Sums) -> sqlx::Result<()> {
+        let alone = sums.alone();
+        self.write(&ADD_ALONE, &alone.iter().map(alone_row).collect::<Vec<_>>()).await
+    }
 }
 
 fn day<'a>((key, sum): (&'a UsageKey, &Usage)) -> DayRow<'a> {
@@ -201,15 +338,32 @@ fn day<'a>((key, sum): (&'a UsageKey, &Usage)) -> DayRow<'a> {
         day: key.day,
         app_id: key.app_id,
         key_id: key.key_id,
-        user_id: key.user_id.map(|id| id.to_string()).unwrap_or_default(),
+        user_id: user(key),
         model: &key.model,
         provider: &key.provider,
-        requests: stored(sum.requests),
-        denied: stored(sum.denied),
-        input_tokens: stored(sum.input_tokens),
-        cached_input_tokens: stored(sum.cached_input_tokens),
-        output_tokens: stored(sum.output_tokens),
-        reasoning_tokens: stored(sum.reasoning_tokens),
-        cost: stored(sum.cost),
+        sums: sum.row(),
+    }
+}
+
+fn alone_row<'a>(((dimension, day, value), usage): (&'a (Dimension, i64, String), &Usage)) -> AloneRow<'a> {
+    AloneRow { dimension: dimension.as_str(), day: *day, value, sums: usage.row() }
+}
+
+/// Empty for none.
+fn user(key: &UsageKey) -> String {
+    key.user_id.map(|id| id.to_string()).unwrap_or_default()
+}
+
+impl Usage {
+    fn row(&self) -> SumsRow {
+        SumsRow {
+            requests: stored(self.requests),
+            denied: stored(self.denied),
+            input_tokens: stored(self.input_tokens),
+            cached_input_tokens: stored(self.cached_input_tokens),
+            output_tokens: stored(self.output_tokens),
+            reasoning_tokens: stored(self.reasoning_tokens),
+            cost: stored(self.cost),
+        }
     }
 }

@@ -4,6 +4,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::api::Api;
@@ -15,7 +16,7 @@ use crate::web::form::{Field, Form, Kind, Posted};
 use crate::web::format::{self, plural};
 use crate::web::frame::{Frame, Visit, done};
 use crate::web::html;
-use crate::web::list::{More, Next, created};
+use crate::web::list::{More, Next};
 
 const GROUP: &[Field] = &[("name", Kind::Text), ("description", Kind::Text), ("claim", Kind::Optional)];
 
@@ -67,8 +68,8 @@ pub async fn new(visit: Visit) -> Result<Response, Problem> {
 /// Creates it.
 pub async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, Problem> {
     let attempt = async {
-        let creation = posted.creation(GROUP)?;
-        created(groups::create(posted.visit.admin()?, State(api), creation).await?).await
+        let creation = posted.creation(GROUP, Body)?;
+        groups::create(posted.visit.admin()?, State(api), creation).await?.told::<Value>()
     };
     match attempt.await {
         Ok(group) => Ok(done(

@@ -25,13 +25,25 @@ const FILTERS: &[Field] = &[
     ("provider", Kind::Optional),
     ("status", Kind::Optional),
     ("code", Kind::Optional),
+    ("old_secret", Kind::Only),
     ("from", Kind::Optional),
     ("to", Kind::Optional),
     ("cursor", Kind::Optional),
 ];
 /// The filters that the next page keeps.
-const KEPT: &[&str] =
-    &["app_id", "key_id", "user_id", "identity", "model", "provider", "status", "code", "from", "to"];
+const KEPT: &[&str] = &[
+    "app_id",
+    "key_id",
+    "user_id",
+    "identity",
+    "model",
+    "provider",
+    "status",
+    "code",
+    "old_secret",
+    "from",
+    "to",
+];
 /// As many as are read at a glance, with all that each has to tell.
 const ROWS: u16 = 25;
 

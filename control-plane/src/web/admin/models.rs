@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use latchkey_core::catalogue::Known;
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::api::Api;
@@ -16,7 +17,6 @@ use crate::web::form::{Asked, Field, Form, Kind, Posted, Typed};
 use crate::web::format;
 use crate::web::frame::{Frame, Visit, done};
 use crate::web::html;
-use crate::web::list::created;
 
 const PRICE: &[Field] =
     &[("price.input", Kind::Text), ("price.cached_input", Kind::Optional), ("price.output", Kind::Text)];
@@ -74,8 +74,8 @@ pub async fn new(visit: Visit, State(api): State<Api>, Asked(asked): Asked) -> R
 pub async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, Problem> {
     let attempt = async {
         let admin = posted.visit.admin()?;
-        let creation = posted.creation(&new_fields(&posted.typed))?;
-        created(models::create(admin, State(api.clone()), creation).await?).await
+        let creation = posted.creation(&new_fields(&posted.typed), Body)?;
+        models::create(admin, State(api.clone()), creation).await?.told::<Value>()
     };
     match attempt.await {
         Ok(model) => Ok(done(

@@ -15,13 +15,13 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::api::Api;
-use crate::api::apps::{self, AppQuery, AppView};
+use crate::api::apps::{self, find};
 use crate::api::body::{Body, Path, Query};
 use crate::api::explain::{Explain, Explanation, explain};
 use crate::api::logs::{self, LogQuery, LogView};
 use crate::api::models;
 use crate::api::problem::Problem;
-use crate::store::apps::AppOrder;
+use crate::store::apps::{App, AppFilter, AppOrder};
 use crate::web::form::{Form, Posted, Typed};
 use crate::web::format;
 use crate::web::frame::{Frame, Visit};
@@ -29,6 +29,9 @@ use crate::web::html;
 use call::{Answer, Call};
 
 pub use live::live;
+
+/// Apps to pick from.
+const APPS: i64 = 50;
 
 /// How long a record is waited for: gateways ship them within a second.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -38,7 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 struct PlaygroundPage {
     frame: Frame,
     form: Form,
-    apps: Vec<AppView>,
+    apps: Vec<App>,
     models: Vec<String>,
     gateway: String,
     outcome: Option<Outcome>,
@@ -166,21 +169,18 @@ async fn recorded(visit: &Visit, api: &Api, request_id: &str) -> Result<Option<L
 async fn show(visit: &Visit, api: &Api, form: Form, outcome: Option<Outcome>) -> Result<Response, Problem> {
     visit.admin()?;
     let models = models(visit, api).await?;
-    let apps = apps(visit, api, &form).await?;
+    let apps = apps(api, &form).await?;
     let frame = visit.frame("Playground");
     html(&PlaygroundPage { frame, form, apps, models, gateway: api.gateway_url.to_string(), outcome })
 }
 
 /// The apps that were used last, and the one that is picked.
-async fn apps(visit: &Visit, api: &Api, form: &Form) -> Result<Vec<AppView>, Problem> {
-    let query = AppQuery { sort: Some(AppOrder::LastUsed), ..AppQuery::default() };
-    let listed = apps::list(visit.reader()?, State(api.clone()), Query(query)).await?;
-    let mut apps: Vec<_> = listed.items.into_iter().map(|app| app.item).collect();
+async fn apps(api: &Api, form: &Form) -> Result<Vec<App>, Problem> {
+    let mut apps = api.store.apps(&AppFilter::default(), AppOrder::LastUsed, APPS).await?;
     if let Ok(picked) = form.value("app").parse::<Uuid>()
         && apps.iter().all(|app| app.id != picked)
     {
-        let app = apps::read(visit.reader()?, State(api.clone()), Path(picked)).await?;
-        apps.push(app.0.item);
+        apps.push(find(api, picked).await?);
     }
     Ok(apps)
 }

@@ -14,7 +14,6 @@ use crate::api::{Api, models};
 use crate::web::form::{Field, Form, Kind, Posted};
 use crate::web::frame::{Frame, Visit, done};
 use crate::web::html;
-use crate::web::list::created;
 
 const NEW: &[Field] = &[
     ("name", Kind::Text),
@@ -75,8 +74,8 @@ pub async fn new(visit: Visit) -> Result<Response, Problem> {
 pub async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, Problem> {
     let attempt = async {
         let admin = posted.visit.admin()?;
-        let creation = posted.creation(NEW)?;
-        created(providers::create(admin, State(api), creation).await?).await
+        let creation = posted.creation(NEW, Body)?;
+        providers::create(admin, State(api), creation).await?.told::<serde_json::Value>()
     };
     match attempt.await {
         Ok(provider) => {

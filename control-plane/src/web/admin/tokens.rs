@@ -11,7 +11,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::named;
-use crate::api::body::{Path, Query};
+use crate::api::body::{Body, Path, Query};
 use crate::api::page::{Page, PageQuery};
 use crate::api::problem::Problem;
 use crate::api::tokens::{self, TokenView};
@@ -19,7 +19,7 @@ use crate::api::{Api, users};
 use crate::web::form::{Field, Form, Kind, Posted};
 use crate::web::frame::{Frame, Visit, done};
 use crate::web::html;
-use crate::web::list::{More, Next, created};
+use crate::web::list::{More, Next};
 
 /// What a token is made of.
 const TOKEN: &[Field] =
@@ -80,8 +80,8 @@ pub async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, 
         let owner = posted.visit.owner()?;
         let whose = named::user(&posted.visit, &api, "user_id", posted.typed.text("user_id")).await?;
         let typed = posted.typed.clone().with("user_id", whose.unwrap_or_default().0);
-        let creation = Posted { typed, ..posted.clone() }.creation(TOKEN)?;
-        created(tokens::create(owner, State(api.clone()), creation).await?).await
+        let creation = Posted { typed, ..posted.clone() }.creation(TOKEN, Body)?;
+        tokens::create(owner, State(api.clone()), creation).await?.told()
     };
     match attempt.await {
         Ok(token) => made(posted.visit.frame("New API token"), "/admin/tokens", &token),

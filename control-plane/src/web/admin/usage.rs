@@ -33,10 +33,12 @@ const BY: &[(&str, &str)] = &[
     ("day", "Day"),
     ("app", "App"),
     ("user", "User"),
-    ("app,key", "Key"),
+    (KEYS, "Key"),
     ("model", "Model"),
     ("provider", "Provider"),
 ];
+
+const KEYS: &str = "app,key";
 
 /// Rows of a table: the dearest.
 const ROWS: u16 = 100;
@@ -58,8 +60,15 @@ struct UsagePage {
 struct Found {
     days: UsageView,
     charts: Vec<Chart>,
-    rows: Vec<Row>,
-    truncated: bool,
+    groups: Groups,
+}
+
+/// What a table of groups shows.
+enum Groups {
+    /// The dearest, and whether there are more.
+    Dearest(Vec<Row>, bool),
+    /// Nothing: keys are told apart within an app, or those of a user.
+    OfNoOne,
 }
 
 /// A group, and where it leads.
@@ -104,7 +113,9 @@ async fn find(visit: &Visit, api: &Api, query: UsageQuery, by: &str) -> Result<F
         Ok::<_, Problem>(usage::read(visit.reader()?, State(api.clone()), Query(query)).await?.0)
     };
     let days = sum("day", None).await?;
+    let of_no_one = query.app_id.or(query.user_id).or(query.key_id).is_none();
     let (items, truncated) = match by {
+        KEYS if of_no_one => return Ok(Found { charts: charts(&days), days, groups: Groups::OfNoOne }),
         "day" => (days.items.clone(), days.truncated),
         by => {
             let groups = sum(by, Some(ROWS)).await?;
@@ -112,7 +123,7 @@ async fn find(visit: &Visit, api: &Api, query: UsageQuery, by: &str) -> Result<F
         }
     };
     let rows = items.into_iter().take(ROWS.into()).map(|item| row(item, by)).collect();
-    Ok(Found { charts: charts(&days), days, rows, truncated })
+    Ok(Found { charts: charts(&days), days, groups: Groups::Dearest(rows, truncated) })
 }
 
 /// The charts of sums by day.
@@ -135,7 +146,7 @@ pub fn row(item: UsageItem, by: &str) -> Row {
         "day" => (day.map(|day| day.strftime("%a, %-d %b %Y").to_string()), None),
         "app" => (app_id.map(|id| or_id(app_name, &id)), app_id.map(|id| format!("/admin/apps/{id}"))),
         "user" => (user_id.map(|id| or_id(user_name, &id)), user_id.map(|id| format!("/admin/users/{id}"))),
-        "app,key" => {
+        KEYS => {
             let app = app_name.map(|name| format!("{name} / ")).unwrap_or_default();
             let label = key_id.map(|id| format!("{app}{}", or_id(key_name, &id)));
             (label, key_id.map(|id| format!("/admin/logs?key_id={id}")))

@@ -5,11 +5,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use latchkey_core::status::Standing;
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::api::Api;
 use crate::api::account::SessionView;
-use crate::api::body::{Body, Path, Query};
+use crate::api::body::{Body, NoBody, Path, Query};
 use crate::api::page::{Page, PageQuery};
 use crate::api::problem::Problem;
 use crate::api::users::{self, IdentityView, InvitationView, UserDetail, UserGroup, UserKey, UserView};
@@ -17,7 +18,7 @@ use crate::web::form::{Field, Form, Kind, Posted};
 use crate::web::format::plural;
 use crate::web::frame::{Frame, Visit, done};
 use crate::web::html;
-use crate::web::list::{More, Next, created};
+use crate::web::list::{More, Next};
 
 const NEW: &[Field] = &[("email", Kind::Text), ("name", Kind::Text), ("role", Kind::Text)];
 const EDIT: &[Field] = &[("name", Kind::Text), ("role", Kind::Text)];
@@ -92,13 +93,13 @@ pub async fn new(visit: Visit) -> Result<Response, Problem> {
 pub async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, Problem> {
     let attempt = async {
         let owner = posted.visit.owner()?;
-        let creation = posted.creation(NEW)?;
-        created(users::create(owner, State(api.clone()), creation).await?).await
+        let creation = posted.creation(NEW, Body)?;
+        users::create(owner, State(api.clone()), creation).await?.told::<Value>()
     };
     match attempt.await {
         Ok(user) => {
             let id = user["id"].as_str().and_then(|id| id.parse().ok()).ok_or_else(Problem::internal)?;
-            invited(&posted.visit, &api, id).await
+            invited(&posted, &api, id).await
         }
         Err(problem) => {
             let form = posted.refused(problem)?;
@@ -114,7 +115,7 @@ pub async fn invite(
     Path(id): Path<Uuid>,
     posted: Posted,
 ) -> Result<Response, Problem> {
-    match invited(&posted.visit, &api, id).await {
+    match invited(&posted, &api, id).await {
         Ok(page) => Ok(page),
         Err(problem) => again(&posted, &api, id, problem).await,
     }
@@ -191,11 +192,13 @@ pub async fn unlink(
     Ok(done(&format!("/admin/users/{id}"), "Unlinked."))
 }
 
-async fn invited(visit: &Visit, api: &Api, id: Uuid) -> Result<Response, Problem> {
-    let (_, invitation) = users::invite(visit.owner()?, State(api.clone()), Path(id)).await?;
+async fn invited(posted: &Posted, api: &Api, id: Uuid) -> Result<Response, Problem> {
+    let visit = &posted.visit;
+    let new = posted.once(NoBody, "/invitation", "");
+    let invitation = users::invite(visit.owner()?, State(api.clone()), Path(id), new).await?.told()?;
     let user = users::read(visit.reader()?, State(api.clone()), Path(id)).await?.0;
     let (frame, name) = (visit.frame("Invitation"), user.user.name.to_string());
-    html(&InvitedPage { frame, id, name, invitation: invitation.0 })
+    html(&InvitedPage { frame, id, name, invitation })
 }
 
 async fn again(posted: &Posted, api: &Api, id: Uuid, problem: Problem) -> Result<Response, Problem> {

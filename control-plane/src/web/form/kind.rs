@@ -18,6 +18,8 @@ pub enum Kind {
     Number,
     /// A box: true where it is ticked.
     Flag,
+    /// A box that narrows a list: true where it is ticked, or null.
+    Only,
     /// Texts, each on a line of its own or after a comma.
     List,
     /// The same, or null where there is none.
@@ -51,6 +53,7 @@ impl Kind {
             Self::Optional => json!(Some(text).filter(|text| !text.is_empty())),
             Self::Number => number(text)?,
             Self::Flag => json!(typed.has(path)),
+            Self::Only => json!(typed.has(path).then_some(true)),
             Self::List => json!(list(text)),
             Self::OptionalList => json!(Some(list(text)).filter(|list| !list.is_empty())),
             Self::Numbers => Value::Array(list(text).into_iter().map(number).collect::<Result<_, _>>()?),

@@ -22,13 +22,11 @@ use crate::api::change_requests::mine;
 use crate::api::change_requests::{
     ChangePreview, MyAppSettings, NewChangeRequest, NewPreview, SettingsQuery,
 };
-use crate::api::idempotency::Creation;
 use crate::api::my_apps::MyAppDetails;
 use crate::api::problem::Problem;
 use crate::web::form::{Form, Posted, Typed};
 use crate::web::frame::{Frame, Visit, done};
 use crate::web::html;
-use crate::web::list::created;
 
 /// Fields of the forms' own, which say nothing of the change.
 const STEPS: [&str; 5] = ["csrf", "once", "step", "reason", "base_version"];
@@ -128,9 +126,8 @@ async fn submit(api: &Api, (id, kind): (Uuid, Asked), posted: &Posted) -> Result
         let base_version = typed.text("base_version").parse().unwrap_or_default();
         let said = json!([edit, reason, base_version]).to_string();
         let new = NewChangeRequest { kind, edit, reason, base_version: Some(base_version) };
-        let creation =
-            Creation::of_form(new, &visit.anyone(), typed.text("once"), &visit.path, said.as_bytes());
-        created(mine::submit(visit.person(), State(api.clone()), Path(id), creation).await?).await
+        let creation = posted.once(Body(new), "", &said);
+        mine::submit(visit.person(), State(api.clone()), Path(id), creation).await?.told::<Value>()
     };
     let problem = match sent.await {
         Ok(request) => {

@@ -6,27 +6,27 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use latchkey_core::settings::CredentialMode;
 use latchkey_core::status::Standing;
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::apps::{ValuePage, read, snippets};
 use super::limits::{Line, Meter, meters, of_a_request};
 use crate::api::Api;
 use crate::api::activity::Active;
-use crate::api::apps::Rotate;
+use crate::api::apps::{Rotate, Rotated};
 use crate::api::body::{Body, OptionalBody, Path};
 use crate::api::keys::KeyView;
 use crate::api::my_apps::MyAppDetails;
 use crate::api::my_keys;
 use crate::api::problem::Problem;
+use crate::web::form::app::ROTATE;
 use crate::web::form::{Field, Form, Kind, Posted};
 use crate::web::format::{self, plural, propagated};
 use crate::web::frame::{Frame, Visit, done};
 use crate::web::html;
-use crate::web::list::created;
 
 const NEW: &[Field] = &[("name", Kind::Text), ("expires_in", Kind::Optional)];
 const NAME: &[Field] = &[("name", Kind::Text)];
-const ROTATE: &[Field] = &[("grace_seconds", Kind::Number)];
 
 /// How long a new key may last: the API's word, its days, and what people read.
 const LIFETIMES: [(&str, u32, &str); 5] = [
@@ -68,6 +68,14 @@ struct KeyPage {
     form: Form,
 }
 
+/// A key whose value was just made.
+#[derive(Deserialize)]
+struct Secret {
+    id: Uuid,
+    name: String,
+    value: String,
+}
+
 /// Asks for a new one.
 pub async fn new(visit: Visit, State(api): State<Api>, Path(id): Path<Uuid>) -> Result<Response, Problem> {
     ask(&visit, &api, id, Form::default()).await
@@ -80,15 +88,14 @@ pub async fn create(
     posted: Posted,
 ) -> Result<Response, Problem> {
     let attempt = async {
-        let creation = posted.creation(NEW)?;
+        let creation = posted.creation(NEW, Body)?;
         let person = posted.visit.person();
-        created(my_keys::create(person, State(api.clone()), Path(id), creation).await?).await
+        my_keys::create(person, State(api.clone()), Path(id), creation).await?.told()
     };
     match attempt.await {
-        Ok(key) => {
-            let text = |member: &str| key[member].as_str().unwrap_or_default().to_owned();
-            let title = format!("{} is created", text("name"));
-            show_value(&posted.visit, &api, (id, &text("id")), title, text("value"), String::new()).await
+        Ok(Secret { id: key, name, value }) => {
+            let title = format!("{name} is created");
+            show_value(&posted.visit, &api, (id, key), title, value, String::new()).await
         }
         Err(problem) => {
             let page = ask(&posted.visit, &api, id, posted.refused(problem)?).await?;
@@ -129,11 +136,11 @@ pub async fn rotate(
     posted: Posted,
 ) -> Result<Response, Problem> {
     let rotated = async {
-        let rotate: Rotate = posted.typed.read(ROTATE)?;
-        my_keys::rotate(posted.visit.person(), State(api.clone()), Path(ids), OptionalBody(rotate)).await
+        let rotate = posted.creation::<Rotate, _>(ROTATE, OptionalBody)?;
+        my_keys::rotate(posted.visit.person(), State(api.clone()), Path(ids), rotate).await?.told()
     };
-    let rotated = match rotated.await {
-        Ok(rotated) => rotated.0,
+    let rotated: Rotated<Secret> = match rotated.await {
+        Ok(rotated) => rotated,
         Err(problem) => return again(&posted, &api, ids, problem).await,
     };
     let grace = posted.typed.text("grace_seconds");
@@ -143,9 +150,9 @@ pub async fn rotate(
     };
     let how_far = propagated(&rotated.propagation);
     let note = format!("It works {how_far}; the old value {old}.");
-    let KeyView { id, name, value, .. } = rotated.key;
-    let title = format!("{} is rotated", name.as_str());
-    show_value(&posted.visit, &api, (ids.0, &id.to_string()), title, value.unwrap_or_default(), note).await
+    let Secret { id, name, value } = rotated.key;
+    let title = format!("{name} is rotated");
+    show_value(&posted.visit, &api, (ids.0, id), title, value, note).await
 }
 
 /// Revokes it for good.
@@ -174,7 +181,7 @@ pub async fn value(
     match my_keys::value(visit.person(), state, Path(ids)).await {
         Ok(value) => {
             let title = format!("The value of {}", key.name.as_str());
-            show_value(visit, &api, (ids.0, &ids.1.to_string()), title, value.0.value, String::new()).await
+            show_value(visit, &api, (ids.0, ids.1), title, value.0.value, String::new()).await
         }
         Err(problem) => again(&posted, &api, ids, problem).await,
     }
@@ -226,7 +233,7 @@ async fn again(posted: &Posted, api: &Api, ids: (Uuid, Uuid), problem: Problem) 
 async fn show_value(
     visit: &Visit,
     api: &Api,
-    (app, key): (Uuid, &str),
+    (app, key): (Uuid, Uuid),
     title: String,
     value: String,
     note: String,

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::visitor::{Shown, Visitor};
 use crate::gateways;
-use crate::support::{Test, id, on_both};
+use crate::support::{START_MS, Test, id, on_both};
 
 /// Two gateways: one that has applied everything that is to come, and one that is behind.
 async fn two_gateways(test: &Test) {
@@ -205,8 +205,22 @@ on_both! {
         let rotated = boss.submit(&page, &format!("{path}/rotate"), &[("grace_seconds", "86400")]).await;
         assert_eq!((rotated.status, rotated.all("h1")), (200, vec!["Secret rotated".to_owned()]));
         assert_ne!(rotated.all("#value"), value);
+        let twice = boss.submit(&page, &format!("{path}/rotate"), &[("grace_seconds", "86400")]).await;
+        assert_eq!(twice.all("#value"), rotated.all("#value"), "sent twice, rotated once");
         let page = boss.open(&path).await;
-        assert!(page.main().contains("still works, and stops in 1 day"), "{}", page.main());
+        assert!(page.main().contains("stops in 1 day ; not sent since the rotation"), "{}", page.main());
+        let sent = json!({"app_id": app["id"], "requests": 1, "last_used_at": START_MS, "old_secret_used_at": START_MS});
+        test.insert("app_usage", sent).await;
+        let page = boss.open(&path).await;
+        assert!(page.main().contains("stops in 1 day ; last sent just now"), "{}", page.main());
+        let (path_of_logs, key) = (page.attribute("dd a[href*=old_secret]", "href").unwrap(), &app["key"]);
+        assert_eq!(path_of_logs, format!("/admin/logs?app_id={}&key_id={}&old_secret=true", id(&app), id(key)));
+        test.insert("records", json!({"request_id": "with-the-old", "app_id": app["id"], "key_id": key["id"], "old_secret": 1})).await;
+        test.insert("records", json!({"request_id": "with-the-new", "app_id": app["id"], "key_id": key["id"]})).await;
+        let logs = boss.open(&path_of_logs).await;
+        assert!(logs.main().contains("with-the-old") && !logs.main().contains("with-the-new"), "{}", logs.main());
+        assert!(logs.attribute("#old_secret", "checked").is_some());
+        let page = boss.open(&path).await;
         let refused = boss.submit(&page, &format!("{path}/rotate"), &[("grace_seconds", "9999999")]).await;
         assert_eq!((refused.status, refused.all("#grace_seconds-error").len()), (422, 1));
 

@@ -89,6 +89,11 @@ async fn a_key_is_renamed_rotated_and_revoked(test: Test) {
     assert_eq!((rotated.status, rotated.all("h1")), (200, vec!["desktop is rotated".to_owned()]));
     assert!(rotated.main().contains("the old value still works for 1 hour"), "{}", rotated.main());
     assert_ne!(rotated.all("#value"), first.all("#value"));
+    let twice = alice.submit(&page, &format!("{key}/rotate"), &[("grace_seconds", "3600")]).await;
+    assert_eq!(twice.all("#value"), rotated.all("#value"), "sent twice, rotated once");
+    let other = alice.submit(&page, &format!("{key}/rotate"), &[("grace_seconds", "0")]).await;
+    assert_eq!(other.status, 422);
+    assert!(other.all("[role=alert]")[0].contains("was sent before"), "{:?}", other.all("[role=alert]"));
     let page = alice.open(&key).await;
     assert!(page.main().contains("The old value works until 1 Jan 2026, 01:00"), "{}", page.main());
     let too_long = alice.submit(&page, &format!("{key}/rotate"), &[("grace_seconds", "9999999")]).await;

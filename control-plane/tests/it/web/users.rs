@@ -11,9 +11,11 @@ async fn an_owner_invites_somebody_who_then_signs_in(test: Test) {
     let page = boss.submit(&page, "/admin/users", &wrong).await;
     assert_eq!((page.status, page.all("#name-error").len()), (422, 1), "{}", page.main());
     assert_eq!(page.attribute("#email", "value").as_deref(), Some("alice@acme.com"), "what was typed is kept");
-    let page = boss.submit(&page, "/admin/users", &[("name", "Alice")]).await;
-    assert_eq!((page.status, page.all("h1")), (200, vec!["Invitation for Alice".to_owned()]));
-    let link = page.all("#value").remove(0);
+    let invited = boss.submit(&page, "/admin/users", &[("name", "Alice")]).await;
+    assert_eq!((invited.status, invited.all("h1")), (200, vec!["Invitation for Alice".to_owned()]));
+    let twice = boss.submit(&page, "/admin/users", &[("name", "Alice")]).await;
+    assert_eq!(twice.all("#value"), invited.all("#value"), "sent twice, invited once");
+    let link = invited.all("#value").remove(0);
 
     let mut alice = Visitor::new(&test);
     let page = alice.open("/invitation").await;

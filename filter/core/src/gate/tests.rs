@@ -127,6 +127,25 @@ fn keys_stop_by_status_expiry_and_rotation() {
 }
 
 #[test]
+fn a_replaced_secret_is_told_apart_while_it_works_and_afterwards() {
+    let of = |edit: fn(&mut wire::KeyRecord)| {
+        let (store, place) = (with_key(edit), Place::at(1000, "192.0.2.1"));
+        let bearer = format!("Bearer {}", testing::app_key().expose());
+        match admit(
+            Headers(&headers("POST", CHAT, &[("authorization", &bearer)])),
+            &View::new(&store),
+            &place,
+        ) {
+            Admission::NeedBody(admitted) => admitted.attribution.old_secret,
+            Admission::Reply(reply) => reply.attribution.unwrap().old_secret,
+        }
+    };
+    assert!(!of(|_| {}));
+    assert!(of(|key| key.retires_at_ms = 1001));
+    assert!(of(|key| key.retires_at_ms = 1000));
+}
+
+#[test]
 fn apps_stop_by_status_and_expiry() {
     assert_eq!(denied(chat(&with_app(|app| app.status = 2))), Code::AppInactive);
     assert_eq!(denied(chat(&with_app(|app| app.status = 3))), Code::AppRevoked);

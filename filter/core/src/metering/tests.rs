@@ -16,6 +16,7 @@ const ATTRIBUTION: Attribution = Attribution {
     key: KeyId(testing::APP_KEY_ID),
     user: None,
     identity: Identity::Unknown,
+    old_secret: false,
 };
 const PRICE: Price = Price { version: 7, input: 1_000_000, cached_input: 500_000, output: 2_000_000 };
 const LIMIT: u64 = 10_000;

@@ -1,6 +1,7 @@
 //! A company that has used Latchkey a lot, written straight into the database.
 
 use anyhow::Context as _;
+use latchkey_proto::discovery::BucketKind;
 use latchkey_tests::stack::Stack;
 use latchkey_tests::stack::api::Api;
 use serde_json::{Value, json};
@@ -56,6 +57,25 @@ async fn person(api: &Api, visitor: &Visitor, role: &str) -> anyhow::Result<Stri
     let body = json!({ "token": invitation["token"], "password": PASSWORD });
     api.post("/api/v1/auth/invitation", body).await?.ok()?;
     Ok(id)
+}
+
+/// The sums by one thing alone.
+fn alone(dimension: &str, column: &str) -> String {
+    format!(
+        "INSERT INTO usage_sums SELECT '{dimension}', day, {column}, SUM(requests), SUM(denied), SUM(input_tokens),
+         SUM(cached_input_tokens), SUM(output_tokens), SUM(reasoning_tokens), SUM(cost)
+         FROM usage_days GROUP BY day, {column}"
+    )
+}
+
+/// What was used of the month's budgets.
+fn budgets(owner: &str) -> String {
+    format!(
+        "INSERT INTO buckets SELECT {owner}, {kind}, CAST(unixepoch('now', 'start of month') AS INTEGER) * 1000 + 2,
+         SUM(cost), '[]' FROM usage_days WHERE day >= CAST(unixepoch('now', 'start of month') AS INTEGER) / 86400
+         GROUP BY {owner}",
+        kind = i32::from(BucketKind::CostBudget)
+    )
 }
 
 /// What fills the tables, in order. App `n` is a copy of one of two: few are open to everyone.
@@ -117,6 +137,12 @@ fn statements(closed: &str, open: &str, user: &str, apps: u64, records: u64) -> 
         ("sums", "INSERT INTO usage_days SELECT at / 86400000, app_id, key_id, user_id, model, provider, COUNT(*),
              SUM(code <> ''), SUM(input_tokens), SUM(cached_input_tokens), SUM(output_tokens), SUM(reasoning_tokens),
              SUM(cost) FROM records GROUP BY 1, 2, 3, 4, 5, 6".to_owned()),
+        ("sums of apps by day", alone("app", "app_id")),
+        ("sums of users by day", alone("user", "user_id")),
+        ("sums of models by day", alone("model", "model")),
+        ("sums of providers by day", alone("provider", "provider")),
+        ("budgets of apps", budgets("app_id")),
+        ("budgets of keys", budgets("key_id")),
         ("sums of keys", "INSERT INTO key_usage (key_id, app_id, requests, last_used_at)
              SELECT key_id, MAX(app_id), COUNT(*), MAX(at) FROM records GROUP BY key_id".to_owned()),
         ("sums of apps", "INSERT INTO app_usage (app_id, requests, last_used_at)

@@ -10,7 +10,8 @@ use crate::api::Api;
 use crate::api::apps::{self, AppView, KeyValue, Rotate, Rotated, Switched};
 use crate::api::body::{OptionalBody, Path};
 use crate::api::problem::Problem;
-use crate::web::form::{Kind, Posted};
+use crate::web::form::Posted;
+use crate::web::form::app::ROTATE;
 use crate::web::format::propagated;
 use crate::web::frame::done;
 
@@ -67,13 +68,13 @@ pub async fn rotate(
 ) -> Result<Response, Problem> {
     let admin = posted.visit.admin()?;
     let rotated = async {
-        let rotate: Rotate = posted.typed.read(&[("grace_seconds", Kind::Number)])?;
-        apps::rotate(admin, State(api.clone()), Path(id), OptionalBody(rotate)).await
+        let rotate = posted.creation::<Rotate, _>(ROTATE, OptionalBody)?;
+        apps::rotate(admin, State(api.clone()), Path(id), rotate).await?.told()
     };
     match rotated.await {
-        Ok(Json(Rotated { key, propagation })) => {
+        Ok(told) => {
             let app = read(&posted, &api, id).await?;
-            let value = key.value.unwrap_or_default();
+            let Rotated { key: KeyValue { value }, propagation } = told;
             secret::app(&posted.visit, &api, &app, "Secret rotated", value, Some(propagation)).await
         }
         Err(problem) => page::again(&posted, &api, id, &[], problem).await,

@@ -4,17 +4,17 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{fields, secret};
 use crate::api::Api;
 use crate::api::apps;
-use crate::api::body::Path;
+use crate::api::body::{Body, Path};
 use crate::api::problem::Problem;
 use crate::web::form::{Form, Posted};
 use crate::web::frame::{Frame, Visit};
 use crate::web::html;
-use crate::web::list::created;
 
 #[derive(Template)]
 #[template(path = "admin/app_new.html")]
@@ -43,8 +43,8 @@ pub async fn new(visit: Visit, State(api): State<Api>) -> Result<Response, Probl
 pub async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, Problem> {
     let admin = posted.visit.admin()?;
     let attempt = async {
-        let creation = posted.creation(&fields::new(&posted.typed))?;
-        created(apps::create(admin, State(api.clone()), creation).await?).await
+        let creation = posted.creation(&fields::new(&posted.typed), Body)?;
+        apps::create(admin, State(api.clone()), creation).await?.told::<Value>()
     };
     let made = match attempt.await {
         Ok(made) => made,

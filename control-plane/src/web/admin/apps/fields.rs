@@ -6,6 +6,7 @@ use crate::api::Api;
 use crate::api::apps::AppView;
 use crate::api::problem::Problem;
 use crate::api::providers;
+use crate::web::form::app::{IDENTITY, JWT, LIMITS, NAMED_KEY_LIMITS};
 use crate::web::form::{Field, Form, Kind, Typed, expiry};
 use crate::web::frame::Visit;
 
@@ -18,22 +19,6 @@ const SETTINGS: &[Field] = &[
     ("metadata", Kind::Json),
     ("tags", Kind::List),
     ("keep_key_values", Kind::Flag),
-    ("limits.requests_per_minute", Kind::Number),
-    ("limits.requests_per_hour", Kind::Number),
-    ("limits.requests_per_day", Kind::Number),
-    ("limits.tokens_per_minute", Kind::Number),
-    ("limits.token_budget", Kind::TokenBudget),
-    ("limits.budget", Kind::Budget),
-    ("limits.max_input_tokens", Kind::Number),
-    ("limits.max_output_tokens", Kind::Number),
-    ("named_key_limits.requests_per_minute", Kind::Number),
-    ("named_key_limits.requests_per_hour", Kind::Number),
-    ("named_key_limits.requests_per_day", Kind::Number),
-    ("named_key_limits.tokens_per_minute", Kind::Number),
-    ("named_key_limits.token_budget", Kind::TokenBudget),
-    ("named_key_limits.budget", Kind::Budget),
-    ("named_key_limits.max_input_tokens", Kind::Number),
-    ("named_key_limits.max_output_tokens", Kind::Number),
 ];
 
 /// Of a new app.
@@ -43,7 +28,7 @@ pub fn new(typed: &Typed) -> Vec<Field> {
         ("require_conversation_id", Kind::Flag),
         ("allowed_providers", Kind::Switches),
     ];
-    [SETTINGS, &own, expiry(typed)].concat()
+    [SETTINGS, LIMITS, NAMED_KEY_LIMITS, &own, expiry(typed)].concat()
 }
 
 /// Of an app's settings. The providers are left out where no switch was turned, so that names with a `*`
@@ -55,28 +40,18 @@ pub fn settings(typed: &Typed, app: &AppView) -> Vec<Field> {
         true => &[("allowed_providers", Kind::Switches)],
         false => &[],
     };
-    [SETTINGS, providers, expiry(typed)].concat()
+    [SETTINGS, LIMITS, NAMED_KEY_LIMITS, providers, expiry(typed)].concat()
 }
 
 /// Of how the user behind a request is learnt.
 pub fn identity(typed: &Typed) -> Vec<Field> {
-    const COMMON: &[Field] = &[
-        ("require_conversation_id", Kind::Flag),
-        ("identity.header", Kind::Flag),
-        ("identity.enforce", Kind::Flag),
-        ("identity.allowed_domains", Kind::OptionalList),
-    ];
-    const JWT: &[Field] = &[
-        ("identity.jwt.issuers", Kind::OptionalList),
-        ("identity.jwt.parties", Kind::OptionalList),
-        ("identity.jwt.email_claim", Kind::Text),
-    ];
+    const CONVERSATION: &[Field] = &[("require_conversation_id", Kind::Flag)];
     let keys: &[Field] = match typed.text("identity.jwt.from") {
         "jwks_url" => &[("identity.jwt.keys.jwks_url", Kind::Text)],
         "pem" => &[("identity.jwt.keys.pem", Kind::Text)],
-        _ => return COMMON.to_vec(),
+        _ => return [CONVERSATION, IDENTITY].concat(),
     };
-    [COMMON, keys, JWT].concat()
+    [CONVERSATION, IDENTITY, keys, JWT].concat()
 }
 
 /// The form of an app's settings as they are now.

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::tabs::Tabs;
@@ -16,7 +17,7 @@ use super::{people, secret};
 use crate::api::Api;
 use crate::api::activity::Active;
 use crate::api::apps::{self, AppView};
-use crate::api::body::{Path, Query};
+use crate::api::body::{Body, Path, Query};
 use crate::api::keys::{self, KeyQuery, KeyView};
 use crate::api::page::Page;
 use crate::api::problem::Problem;
@@ -24,7 +25,7 @@ use crate::web::form::{Field, Form, Kind, Posted, Typed, expiry};
 use crate::web::format;
 use crate::web::frame::{Frame, Visit};
 use crate::web::html;
-use crate::web::list::{Filter, More, Next, created};
+use crate::web::list::{Filter, More, Next};
 
 const LIMITS: &[Field] = &[
     ("limits.requests_per_minute", Kind::Number),
@@ -105,8 +106,9 @@ pub async fn create(
         let user = people::at(&posted.visit, &api, "email", posted.typed.text("email")).await?;
         posted.typed = posted.typed.clone().with("user_id", user.to_string());
         let base: &[Field] = &[("user_id", Kind::Text), ("name", Kind::Text)];
-        let creation = posted.creation(&[base, own_limits(&posted.typed), expiry(&posted.typed)].concat())?;
-        created(keys::create(admin, State(api.clone()), Path(id), creation).await?).await
+        let creation =
+            posted.creation(&[base, own_limits(&posted.typed), expiry(&posted.typed)].concat(), Body)?;
+        keys::create(admin, State(api.clone()), Path(id), creation).await?.told::<Value>()
     };
     match attempt.await {
         Ok(made) => {

@@ -4,10 +4,10 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::fields;
+use super::secret::OldSecret;
 use super::tabs::Tabs;
 use crate::api::Api;
 use crate::api::activity::Active;
@@ -27,7 +27,7 @@ struct AppPage {
     tabs: Tabs,
     app: Active<AppView>,
     /// Until when the secret that was replaced still works.
-    old_secret_until: Option<Timestamp>,
+    old_secret: Option<OldSecret>,
     meters: Vec<Meter>,
     providers: Vec<String>,
     form: Form,
@@ -94,11 +94,14 @@ async fn show(
         None => now,
         Some((posted, fields, problem)) => posted.typed.form().beside(now, fields).refused(problem)?,
     };
-    let until = app.item.key.as_ref().and_then(|key| key.old_secret_stops_at);
+    let old_secret = app.item.key.as_ref().and_then(|key| {
+        let whole = (key.rotated_at, key.old_secret_stops_at, app.old_secret_used_at);
+        OldSecret::of((id, key.id), whole, api.world.now())
+    });
     html(&AppPage {
         frame: visit.frame(app.item.name.as_str()),
         tabs: Tabs::of(&app.item, "settings"),
-        old_secret_until: until.filter(|until| *until > api.world.now()),
+        old_secret,
         meters: meters(&app.usage),
         app,
         providers,

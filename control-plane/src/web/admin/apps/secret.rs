@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::tabs::Tabs;
@@ -37,6 +38,33 @@ struct GatewaysPage {
     frame: Frame,
     tabs: Tabs,
     propagation: Option<Propagation>,
+}
+
+/// A secret that was replaced.
+pub struct OldSecret {
+    /// Until when it works; none where it has stopped.
+    pub until: Option<Timestamp>,
+    /// When it was last sent since.
+    pub sent_at: Option<Timestamp>,
+    /// The page of the requests that came with one.
+    pub logs: String,
+}
+
+impl OldSecret {
+    /// Of the key `id` of an app, where it was rotated: when that was, when its old secret stops, and when
+    /// one was last sent.
+    pub fn of(
+        (app, id): (Uuid, Uuid),
+        (rotated_at, stops_at, sent_at): (Option<Timestamp>, Option<Timestamp>, Option<Timestamp>),
+        now: Timestamp,
+    ) -> Option<Self> {
+        let rotated_at = rotated_at?;
+        Some(Self {
+            until: stops_at.filter(|at| *at > now),
+            sent_at: sent_at.filter(|at| *at >= rotated_at),
+            logs: format!("/admin/logs?app_id={app}&key_id={id}&old_secret=true"),
+        })
+    }
 }
 
 /// Shows the value of an app's key, once.

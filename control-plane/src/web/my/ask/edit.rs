@@ -10,47 +10,19 @@ use super::categories;
 use crate::api::change_requests::MyAppSettings;
 use crate::api::problem::Problem;
 use crate::api::versions::FieldChange;
+use crate::web::form::app::{IDENTITY, JWT, LIMITS, NAMED_KEY_LIMITS};
 use crate::web::form::{Field, Form, Kind, Typed};
 
-const CONFIG: &[Field] = &[
+const ALLOWED: &[Field] = &[
     ("allowed_models", Kind::Selection),
     ("allowed_providers", Kind::Selection),
     ("ip_allow_list", Kind::OptionalList),
-    ("limits.requests_per_minute", Kind::Number),
-    ("limits.requests_per_hour", Kind::Number),
-    ("limits.requests_per_day", Kind::Number),
-    ("limits.tokens_per_minute", Kind::Number),
-    ("limits.token_budget", Kind::TokenBudget),
-    ("limits.budget", Kind::Budget),
-    ("limits.max_input_tokens", Kind::Number),
-    ("limits.max_output_tokens", Kind::Number),
+];
+
+const CONFIG: &[Field] = &[
     ("time_zone", Kind::Text),
     ("alert_thresholds", Kind::Numbers),
     ("require_conversation_id", Kind::Flag),
-];
-
-/// Only in named mode.
-const NAMED: &[Field] = &[
-    ("named_key_limits.requests_per_minute", Kind::Number),
-    ("named_key_limits.requests_per_hour", Kind::Number),
-    ("named_key_limits.requests_per_day", Kind::Number),
-    ("named_key_limits.tokens_per_minute", Kind::Number),
-    ("named_key_limits.token_budget", Kind::TokenBudget),
-    ("named_key_limits.budget", Kind::Budget),
-    ("named_key_limits.max_input_tokens", Kind::Number),
-    ("named_key_limits.max_output_tokens", Kind::Number),
-];
-
-const IDENTITY: &[Field] = &[
-    ("identity.header", Kind::Flag),
-    ("identity.enforce", Kind::Flag),
-    ("identity.allowed_domains", Kind::OptionalList),
-];
-
-const JWT: &[Field] = &[
-    ("identity.jwt.issuers", Kind::OptionalList),
-    ("identity.jwt.parties", Kind::OptionalList),
-    ("identity.jwt.email_claim", Kind::Text),
 ];
 
 /// The form that shows `now`.
@@ -116,10 +88,8 @@ pub(super) fn read(
 }
 
 fn config(mode: CredentialMode, typed: &Typed, now: &MyAppSettings) -> Result<Value, Problem> {
-    let mut fields = CONFIG.to_vec();
-    if mode == CredentialMode::Named {
-        fields.extend(NAMED);
-    }
+    let named = if mode == CredentialMode::Named { NAMED_KEY_LIMITS } else { &[] };
+    let fields = [ALLOWED, LIMITS, CONFIG, named].concat();
     let mut edit = typed.json(&fields)?;
     // The moment is told by its day: where that stays, so does the moment.
     match typed.text("expires_at") {

@@ -48,6 +48,8 @@ on_both! {
         two_gateways(&test).await;
         let rotated = boss.submit(&page, &format!("{own}/rotate"), &[]).await;
         assert_ne!(rotated.all("#value"), [value.as_str()]);
+        let twice = boss.submit(&page, &format!("{own}/rotate"), &[]).await;
+        assert_eq!(twice.all("#value"), rotated.all("#value"), "sent twice, rotated once");
         let page = boss.submit(&page, &format!("{own}/deactivate"), &[]).await;
         assert_eq!(page.all("h1 .badge"), ["inactive"]);
         let page = boss.submit(&page, &format!("{own}/revoke"), &[]).await;

@@ -12,7 +12,8 @@ use crate::api::body::{OptionalBody, Path};
 use crate::api::keys::{self, KeyView};
 use crate::api::problem::Problem;
 use crate::web::admin::apps::secret;
-use crate::web::form::{Kind, Posted};
+use crate::web::form::Posted;
+use crate::web::form::app::ROTATE;
 use crate::web::format::propagated;
 use crate::web::frame::done;
 
@@ -54,13 +55,13 @@ pub async fn rotate(
 ) -> Result<Response, Problem> {
     let admin = posted.visit.admin()?;
     let rotated = async {
-        let rotate: Rotate = posted.typed.read(&[("grace_seconds", Kind::Number)])?;
-        keys::rotate(admin, State(api.clone()), Path(ids), OptionalBody(rotate)).await
+        let rotate = posted.creation::<Rotate, _>(ROTATE, OptionalBody)?;
+        keys::rotate(admin, State(api.clone()), Path(ids), rotate).await?.told()
     };
     match rotated.await {
-        Ok(Json(Rotated { key, propagation })) => {
+        Ok(told) => {
             let app = super::app(&posted.visit, &api, ids.0).await?;
-            let value = key.value.unwrap_or_default();
+            let Rotated { key: KeyValue { value }, propagation } = told;
             secret::named(&posted.visit, &api, &app, "Secret rotated", &at(ids), value, Some(propagation))
                 .await
         }

@@ -4,7 +4,6 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::own_limits;
@@ -14,6 +13,7 @@ use crate::api::apps::AppView;
 use crate::api::body::{Body, Path};
 use crate::api::keys::{self, KeyView};
 use crate::api::problem::Problem;
+use crate::web::admin::apps::secret::OldSecret;
 use crate::web::admin::apps::tabs::Tabs;
 use crate::web::form::{Field, Form, Kind, Posted, expiry};
 use crate::web::format;
@@ -30,7 +30,7 @@ struct KeyPage {
     key: Active<KeyView>,
     /// Whether values are kept, to be seen again.
     keeps: bool,
-    old_secret_until: Option<Timestamp>,
+    old_secret: Option<OldSecret>,
     meters: Vec<Meter>,
     form: Form,
 }
@@ -90,13 +90,13 @@ async fn show(
         Some((posted, problem)) if !posted.typed.has("name") => now.refused(problem)?,
         Some((posted, problem)) => posted.refused(problem)?,
     };
-    let until = key.item.old_secret_stops_at.filter(|until| *until > api.world.now());
+    let whole = (key.item.rotated_at, key.item.old_secret_stops_at, key.old_secret_used_at);
     html(&KeyPage {
         frame: visit.frame(format!("{}: {}", app.name, key.item.name)),
         tabs: Tabs::of(&app, "keys"),
         path: format!("/admin/apps/{}/keys/{}", ids.0, ids.1),
         keeps: app.keep_key_values,
-        old_secret_until: until,
+        old_secret: OldSecret::of(ids, whole, api.world.now()),
         meters: meters(&key.usage),
         key,
         form,

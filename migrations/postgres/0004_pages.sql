@@ -1,0 +1,40 @@
+-- The sums of `usage_days` by one thing alone, since pages show them over all apps: `app`, `user`, `model` or
+-- `provider`, whose id or name is `value`.
+CREATE TABLE usage_sums (
+    dimension TEXT NOT NULL,
+    day BIGINT NOT NULL,
+    value TEXT NOT NULL,
+    requests BIGINT NOT NULL,
+    denied BIGINT NOT NULL,
+    input_tokens BIGINT NOT NULL,
+    cached_input_tokens BIGINT NOT NULL,
+    output_tokens BIGINT NOT NULL,
+    reasoning_tokens BIGINT NOT NULL,
+    cost BIGINT NOT NULL,
+    PRIMARY KEY (dimension, day, value)
+);
+INSERT INTO usage_sums
+    SELECT 'app', day, app_id, SUM(requests), SUM(denied), SUM(input_tokens), SUM(cached_input_tokens),
+        SUM(output_tokens), SUM(reasoning_tokens), SUM(cost)
+    FROM usage_days GROUP BY day, app_id;
+INSERT INTO usage_sums
+    SELECT 'user', day, user_id, SUM(requests), SUM(denied), SUM(input_tokens), SUM(cached_input_tokens),
+        SUM(output_tokens), SUM(reasoning_tokens), SUM(cost)
+    FROM usage_days GROUP BY day, user_id;
+INSERT INTO usage_sums
+    SELECT 'model', day, model, SUM(requests), SUM(denied), SUM(input_tokens), SUM(cached_input_tokens),
+        SUM(output_tokens), SUM(reasoning_tokens), SUM(cost)
+    FROM usage_days GROUP BY day, model;
+INSERT INTO usage_sums
+    SELECT 'provider', day, provider, SUM(requests), SUM(denied), SUM(input_tokens), SUM(cached_input_tokens),
+        SUM(output_tokens), SUM(reasoning_tokens), SUM(cost)
+    FROM usage_days GROUP BY day, provider;
+
+-- Whether the request came with a secret that was replaced.
+ALTER TABLE records ADD COLUMN old_secret BIGINT NOT NULL DEFAULT 0;
+-- When the last such request came: 0 for never. Of an app: of its own key.
+ALTER TABLE key_usage ADD COLUMN old_secret_used_at BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE app_usage ADD COLUMN old_secret_used_at BIGINT NOT NULL DEFAULT 0;
+
+-- What somebody did in one app; records of apps' own keys are of no user.
+CREATE INDEX records_by_app_and_user ON records (app_id, user_id, id) WHERE user_id <> '';
