@@ -60,7 +60,6 @@ use crate::sign_in::SignIn;
 use crate::sign_in::oidc::CALLBACK;
 use crate::store::Store;
 use crate::web;
-use crate::web::admin::overview::Recent;
 use crate::web::fault;
 use crate::world::World;
 
@@ -85,8 +84,6 @@ pub struct Api {
     pub sign_in: Arc<SignIn>,
     /// Where clients find the gateway: without a path, as in `https://llm.example.com`.
     pub gateway_url: Arc<str>,
-    /// The overview's last sums.
-    pub recent: Arc<Recent>,
 }
 
 impl Api {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::serve::ListenerExt as _;
 use jiff::SignedDuration;
 use latchkey_core::identity::reach::Reach;
 use latchkey_discovery::ads::Statuses;
@@ -15,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 
 use crate::api::{self, Api};
@@ -78,7 +79,6 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
         metrics: Metrics::new(),
         sign_in,
         gateway_url: options.gateway_url.origin().into(),
-        recent: Arc::default(),
     };
 
     api.metrics.register(|registry| registry.register_collector(Box::new(LedgerMetrics(stats))));
@@ -113,8 +113,13 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
         .add_service(discovery.into_service())
         .add_service(ads.into_service())
         .add_service(ledger.into_service())
-        .serve_with_incoming_shutdown(TcpListenerStream::new(grpc), stopped(stopping.clone()));
+        .serve_with_incoming_shutdown(at_once(grpc), stopped(stopping.clone()));
     let deadline = stopping.clone();
+    let http = http.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "small answers of a connection may be late");
+        }
+    });
     let api = axum::serve(http, api::router(api).into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(stopped(stopping));
     let signals = async {
@@ -165,6 +170,12 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("could not listen on {address}"))
 }
 
+/// Connections whose small messages do not wait for the peer to acknowledge those before: that takes up to
+/// 40 ms, and a change is a small message.
+fn at_once(listener: TcpListener) -> TcpIncoming {
+    TcpIncoming::from(listener).with_nodelay(Some(true))
+}
+
 async fn stopped(mut stopping: watch::Receiver<bool>) {
     // An error means that the sender is gone, which is a stop as well.
     let _ = stopping.wait_for(|stop| *stop).await;
@@ -193,5 +204,21 @@ async fn tidy(store: Store, world: World) {
         if let Err(error) = done.await {
             tracing::warn!(%error, "could not tidy the database");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_stream::StreamExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn small_messages_to_gateways_do_not_wait() {
+        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut incoming = at_once(listener);
+        let _gateway = tokio::net::TcpStream::connect(address).await.unwrap();
+        assert!(incoming.next().await.unwrap().unwrap().nodelay().unwrap());
     }
 }

@@ -1,9 +1,12 @@
--- The sums of `usage_days` by one thing alone, since pages show them over all apps: `app`, `user`, `model` or
--- `provider`, whose id or name is `value`.
+-- The sums of `usage_days` by fewer things, since pages show them over all apps: by model and provider of
+-- `all`; of each `app` or `user`, whose id is `value`; and of each by model and provider, too (`app_model`,
+-- `user_model`). What a sum is not by is empty.
 CREATE TABLE usage_sums (
     dimension TEXT NOT NULL,
     day INTEGER NOT NULL,
     value TEXT NOT NULL,
+    model TEXT NOT NULL,
+    provider TEXT NOT NULL,
     requests INTEGER NOT NULL,
     denied INTEGER NOT NULL,
     input_tokens INTEGER NOT NULL,
@@ -11,24 +14,28 @@ CREATE TABLE usage_sums (
     output_tokens INTEGER NOT NULL,
     reasoning_tokens INTEGER NOT NULL,
     cost INTEGER NOT NULL,
-    PRIMARY KEY (dimension, day, value)
+    PRIMARY KEY (dimension, day, value, model, provider)
 ) STRICT, WITHOUT ROWID;
 INSERT INTO usage_sums
-    SELECT 'app', day, app_id, SUM(requests), SUM(denied), SUM(input_tokens), SUM(cached_input_tokens),
+    SELECT 'all', day, '', model, provider, SUM(requests), SUM(denied), SUM(input_tokens), SUM(cached_input_tokens),
+        SUM(output_tokens), SUM(reasoning_tokens), SUM(cost)
+    FROM usage_days GROUP BY day, model, provider;
+INSERT INTO usage_sums
+    SELECT 'app', day, app_id, '', '', SUM(requests), SUM(denied), SUM(input_tokens), SUM(cached_input_tokens),
         SUM(output_tokens), SUM(reasoning_tokens), SUM(cost)
     FROM usage_days GROUP BY day, app_id;
 INSERT INTO usage_sums
-    SELECT 'user', day, user_id, SUM(requests), SUM(denied), SUM(input_tokens), SUM(cached_input_tokens),
+    SELECT 'user', day, user_id, '', '', SUM(requests), SUM(denied), SUM(input_tokens), SUM(cached_input_tokens),
         SUM(output_tokens), SUM(reasoning_tokens), SUM(cost)
     FROM usage_days GROUP BY day, user_id;
 INSERT INTO usage_sums
-    SELECT 'model', day, model, SUM(requests), SUM(denied), SUM(input_tokens), SUM(cached_input_tokens),
+    SELECT 'app_model', day, app_id, model, provider, SUM(requests), SUM(denied), SUM(input_tokens), SUM(cached_input_tokens),
         SUM(output_tokens), SUM(reasoning_tokens), SUM(cost)
-    FROM usage_days GROUP BY day, model;
+    FROM usage_days GROUP BY day, app_id, model, provider;
 INSERT INTO usage_sums
-    SELECT 'provider', day, provider, SUM(requests), SUM(denied), SUM(input_tokens), SUM(cached_input_tokens),
+    SELECT 'user_model', day, user_id, model, provider, SUM(requests), SUM(denied), SUM(input_tokens), SUM(cached_input_tokens),
         SUM(output_tokens), SUM(reasoning_tokens), SUM(cost)
-    FROM usage_days GROUP BY day, provider;
+    FROM usage_days GROUP BY day, user_id, model, provider;
 
 -- Whether the request came with a secret that was replaced.
 ALTER TABLE records ADD COLUMN old_secret INTEGER NOT NULL DEFAULT 0;

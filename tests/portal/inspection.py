@@ -56,10 +56,27 @@ def faults(page: Page, path: str) -> list[str]:
         page.emulate_media(color_scheme="light")
         page.goto(path)
         found += [f"at {width} px: {fault}" for fault in _steadiness(page)]
-        for scheme, rules in [("light", RULES), ("dark", DARK_RULES)] if width in AUDITED else []:
-            page.emulate_media(color_scheme=scheme)
-            found += [f"at {width} px, {scheme}: {fault}" for fault in page.evaluate(AUDIT, rules)]
+        found += _looks(page, width)
     return found + _outline(page)
+
+
+def standing_faults(page: Page) -> list[str]:
+    """The same of what a form was answered with, which has no address."""
+    found = [f"breaks its policy: {breach}" for breach in page.evaluate("breaches")]
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": HEIGHT})
+        found += _looks(page, width)
+    return found + _outline(page)
+
+
+def _looks(page: Page, width: int) -> list[str]:
+    """What is wrong with how it looks, with everything unfolded that can be."""
+    page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+    found = [f"at {width} px: is too wide: {element}" for element in page.evaluate(TOO_WIDE)]
+    for scheme, rules in [("light", RULES), ("dark", DARK_RULES)] if width in AUDITED else []:
+        page.emulate_media(color_scheme=scheme)
+        found += [f"at {width} px, {scheme}: {fault}" for fault in page.evaluate(AUDIT, rules)]
+    return found
 
 
 def _steadiness(page: Page) -> list[str]:

@@ -19,6 +19,14 @@ GROUPS = {
     "contractors": "People of other companies, for as long as they are with us",
 }
 DAY_MS = 86_400_000
+# By what there are sums over all apps, and what their columns are.
+SUMMED = {
+    "all": "'' AS value, model, provider",
+    "app": "app_id AS value, '' AS model, '' AS provider",
+    "user": "user_id AS value, '' AS model, '' AS provider",
+    "app_model": "app_id AS value, model, provider",
+    "user_model": "user_id AS value, model, provider",
+}
 
 
 @dataclass
@@ -228,11 +236,19 @@ def _month(latchkey: Latchkey, database: str, apps: dict[str, dict]):
                 (now - chance.randrange(2 * DAY_MS), str(uuid.uuid4()), "gateway-0", app["id"], key, user, model, model)
                 + ("sample", "chat_completions", status, code, 800 * good, 0, 210 * good, 0, 246_000 * good, 1)
                 + ("reported" if good else "none", chance.randrange(200, 2_500) if good else 1, 230 if good else None)
-                + (1, "10.1.2.3", "", "{}", "", "key" if user else "none")
+                + (1, "10.1.2.3", "", "{}", "", "key" if user else "none", 0)
             )
     with sqlite3.connect(database, timeout=30) as connection:
         connection.executemany(f"INSERT INTO usage_days VALUES ({', '.join('?' * 13)})", days)
-        connection.executemany(f"INSERT INTO records VALUES (NULL, {', '.join('?' * 27)})", sorted(records))
+        connection.execute("DELETE FROM usage_sums")
+        for dimension, columns in SUMMED.items():
+            connection.execute(
+                f"INSERT INTO usage_sums SELECT '{dimension}', day, value, model, provider, SUM(requests), SUM(denied),"
+                " SUM(input_tokens), SUM(cached_input_tokens), SUM(output_tokens), SUM(reasoning_tokens), SUM(cost)"
+                f" FROM (SELECT day, {columns}, requests, denied, input_tokens, cached_input_tokens, output_tokens,"
+                " reasoning_tokens, cost FROM usage_days) GROUP BY day, value, model, provider"
+            )
+        connection.executemany(f"INSERT INTO records VALUES (NULL, {', '.join('?' * 28)})", sorted(records))
         connection.executemany(
             "INSERT INTO key_usage (key_id, app_id, requests, last_used_at) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (key_id) DO UPDATE SET requests = key_usage.requests + excluded.requests",

@@ -17,6 +17,7 @@
 //! ```
 
 pub mod load;
+pub mod openid;
 pub mod portal;
 pub mod provider;
 pub mod python;

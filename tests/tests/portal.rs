@@ -1,5 +1,6 @@
 //! The portal and the admin console in a real Chromium. Each test tells a story of `tests/portal`.
 
+use latchkey_tests::openid::OpenIdProvider;
 use latchkey_tests::portal;
 use latchkey_tests::stack::Stack;
 
@@ -16,6 +17,13 @@ async fn the_first_picture() {
 #[tokio::test]
 async fn somebody_arrives_and_leaves_and_comes_back() {
     tell("arrival.py", &[]).await;
+}
+
+#[tokio::test]
+async fn somebody_signs_in_with_their_company_account() {
+    let mut stack = Stack::start().await.unwrap();
+    let _provider = OpenIdProvider::serve(&mut stack).await.unwrap();
+    portal::tell("company.py", &stack).await.unwrap();
 }
 
 #[tokio::test]
@@ -61,6 +69,11 @@ async fn an_admin_fills_the_catalogue() {
 #[tokio::test]
 async fn a_key_is_tried_in_the_playground() {
     tell("playground.py", &[]).await;
+}
+
+#[tokio::test]
+async fn what_forms_are_answered_with_is_as_it_should_be() {
+    tell("answers.py", &[]).await;
 }
 
 #[tokio::test]

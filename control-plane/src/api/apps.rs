@@ -71,8 +71,7 @@ pub async fn create(
         let now = api.world.now();
         let (name, settings) = new.settings(now)?;
         let (app, issued) = apps::create::create(tx, api.context(&actor), name, settings).await?;
-        let view = AppView { key: Some(AppKeyView::issued(&issued)), ..AppView::new(app, now) };
-        Ok(view)
+        Ok(AppView { key: Some(AppKeyView::issued(&issued)), ..AppView::new(app, now) })
     })
     .await
 }

@@ -1,7 +1,5 @@
 //! Sums of what requests did, which outlive their records.
 
-use std::collections::BTreeSet;
-
 use latchkey_core::money::NanoUsd;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
@@ -110,16 +108,16 @@ const SUMS: &str = "CAST(COALESCE(SUM(requests), 0) AS BIGINT) AS requests,
     CAST(COALESCE(SUM(reasoning_tokens), 0) AS BIGINT) AS reasoning_tokens,
     CAST(COALESCE(SUM(cost), 0) AS BIGINT) AS cost";
 
-/// The sums by one thing alone, as rows like those of `usage_days`.
-macro_rules! alone {
+/// The sums by fewer things, as rows like those of `usage_days`.
+macro_rules! broad {
     ($dimension:literal, $column:literal) => {
         concat!(
             "(SELECT day, value AS ",
             $column,
-            ", requests, denied, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, cost
-              FROM usage_sums WHERE dimension = '",
+            ", model, provider, requests, denied, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens,
+              cost FROM usage_sums WHERE dimension = '",
             $dimension,
-            "') AS alone"
+            "') AS broad"
         )
     };
 }
@@ -217,17 +215,16 @@ fn source(groups: &[Group], filter: &UsageFilter) -> &'static str {
     if *scope != Scope::Everything || app.is_some() || user.is_some() || key.is_some() {
         return EACH;
     }
-    let asked = groups.iter().copied().filter(|group| *group != Group::Day);
-    let filtered = [(model, Group::Model), (provider, Group::Provider)].into_iter();
-    let filtered = filtered.filter_map(|(value, group)| value.as_ref().map(|_| group));
-    let asked: BTreeSet<_> = asked.chain(filtered).collect();
-    match asked.into_iter().collect::<Vec<_>>().as_slice() {
-        // Providers are the fewest.
-        [] | [Group::Provider] => alone!("provider", "provider"),
-        [Group::App] => alone!("app", "app_id"),
-        [Group::User] => alone!("user", "user_id"),
-        [Group::Model] => alone!("model", "model"),
-        _ => EACH,
+    let by = |group| groups.contains(&group);
+    let by_model = by(Group::Model) || by(Group::Provider) || model.is_some() || provider.is_some();
+    match (by(Group::App), by(Group::User), by_model) {
+        _ if by(Group::Key) => EACH,
+        (true, true, _) => EACH,
+        (false, false, _) => broad!("all", "of_all"),
+        (true, false, false) => broad!("app", "app_id"),
+        (true, false, true) => broad!("app_model", "app_id"),
+        (false, true, false) => broad!("user", "user_id"),
+        (false, true, true) => broad!("user_model", "user_id"),
     }
 }
 

@@ -50,9 +50,14 @@ macro_rules! on_both {
 pub(crate) use on_both;
 
 /// 2026-01-01T00:00:00Z
-/// Of what there are sums over all apps, and by which column.
-const SUMMED: [(&str, &str); 4] =
-    [("app", "app_id"), ("user", "user_id"), ("model", "model"), ("provider", "provider")];
+/// By what there are sums over all apps, and what their columns are.
+const SUMMED: [(&str, &str); 5] = [
+    ("all", "'' AS value, model, provider"),
+    ("app", "app_id AS value, '' AS model, '' AS provider"),
+    ("user", "user_id AS value, '' AS model, '' AS provider"),
+    ("app_model", "app_id AS value, model, provider"),
+    ("user_model", "user_id AS value, model, provider"),
+];
 
 pub const START_MS: i64 = 1_767_225_600_000;
 
@@ -145,7 +150,6 @@ impl Test {
             metrics: Metrics::new(),
             sign_in: Arc::new(SignIn::new("http://127.0.0.1:8080".parse().unwrap(), &world)),
             gateway_url: "http://127.0.0.1:10000".into(),
-            recent: Arc::default(),
         };
         let mut test = Self {
             store,
@@ -222,11 +226,12 @@ impl Test {
     /// Makes the sums over all apps of those by day and key.
     pub async fn sum_up(&self) {
         let mut statements = vec!["DELETE FROM usage_sums".to_owned()];
-        for (dimension, column) in SUMMED {
+        for (dimension, columns) in SUMMED {
             statements.push(format!(
-                "INSERT INTO usage_sums SELECT '{dimension}', day, {column}, SUM(requests), SUM(denied),
+                "INSERT INTO usage_sums SELECT '{dimension}', day, value, model, provider, SUM(requests), SUM(denied),
                  SUM(input_tokens), SUM(cached_input_tokens), SUM(output_tokens), SUM(reasoning_tokens), SUM(cost)
-                 FROM usage_days GROUP BY day, {column}"
+                 FROM (SELECT day, {columns}, requests, denied, input_tokens, cached_input_tokens, output_tokens,
+                       reasoning_tokens, cost FROM usage_days) AS each_sum GROUP BY day, value, model, provider"
             ));
         }
         self.sql(&statements).await;

@@ -63,6 +63,78 @@ on_both! {
     }
 }
 
+const GROUPS: [&str; 6] = ["day", "app", "user", "key", "model", "provider"];
+
+/// What a sum is of, in the order of `GROUPS`.
+type Of = [String; 6];
+
+/// Sums of each combination of a few of everything, by a prime of its own, so that no two groups look alike.
+fn combinations(test: &Test) -> Vec<(Of, u64)> {
+    let ids: Vec<_> = (0..4).map(|_| test.world.id().to_string()).collect();
+    let mut rows = Vec::new();
+    for number in 0..96_usize {
+        let (app, user, model) =
+            (&ids[number % 2], ["", &ids[2], &ids[3]][number / 2 % 3], ["", "a", "b"][number / 6 % 3]);
+        let provider = if model.is_empty() { "" } else { ["p", "q"][number / 18 % 2] };
+        let key = format!("{}{}", &app[..35], number / 2 % 3);
+        let day = (TODAY - i64::try_from(number / 36).unwrap()).to_string();
+        rows.push((
+            [day, app.clone(), user.to_owned(), key, model.to_owned(), provider.to_owned()],
+            1000 + number as u64 * 7,
+        ));
+    }
+    rows.sort();
+    rows.dedup_by(|a, b| a.0 == b.0);
+    rows
+}
+
+on_both! {
+    /// Whichever table answers: each way to group, under each filter, gives what adding up gives.
+    async fn every_way_to_sum_agrees_with_a_naive_one(test: Test) {
+        let rows = combinations(&test);
+        let inserts: Vec<_> = rows.iter().map(|([day, app, user, key, model, provider], requests)| format!(
+            "INSERT INTO usage_days VALUES ({day}, '{app}', '{key}', '{user}', '{model}', '{provider}', {requests},
+             0, 0, 0, 0, 0, 0)")).collect();
+        test.sql(&inserts).await;
+        test.sum_up().await;
+        let filters = [None, Some(1), Some(2), Some(3), Some(4), Some(5)];
+        let names = ["", "app_id", "user_id", "key_id", "model", "provider"];
+        for (groups, filter) in (0..64_usize).flat_map(|groups| filters.map(|filter| (groups, filter))) {
+            let by: Vec<_> = (0..6).filter(|at| groups >> at & 1 == 1).collect();
+            let wanted = filter.map(|at| (at, rows[rows.len() - 1].0[at].clone()));
+            let mut expected = std::collections::BTreeMap::<Vec<String>, u64>::new();
+            for (of, requests) in &rows {
+                if wanted.as_ref().is_none_or(|(at, value)| of[*at] == *value) {
+                    *expected.entry(by.iter().map(|at| of[*at].clone()).collect()).or_default() += requests;
+                }
+            }
+            let mut query = format!("?group_by={}", by.iter().map(|at| GROUPS[*at]).collect::<Vec<_>>().join(","));
+            if let Some((at, value)) = &wanted {
+                query += &format!("&{}={value}", names[*at]);
+            }
+            let answer = usage(&test, &query).await;
+            assert_eq!(answer["totals"]["requests"], expected.values().sum::<u64>(), "{query}");
+            let found = answer["items"].as_array().unwrap().iter().map(|item| {
+                let of = by.iter().map(|at| match *at {
+                    0 => item["day"].as_str().map(|day| days_of(day).to_string()),
+                    at => item[names[at]].as_str().map(str::to_owned),
+                });
+                (of.map(Option::unwrap_or_default).collect(), item["requests"].as_u64().unwrap())
+            });
+            let found: std::collections::BTreeMap<Vec<String>, u64> = found.collect();
+            if !by.is_empty() {
+                assert_eq!(found, expected, "{query}");
+            }
+        }
+    }
+}
+
+/// Days since 1970.
+fn days_of(day: &str) -> i64 {
+    let day: jiff::civil::Date = day.parse().unwrap();
+    (day - jiff::civil::date(1970, 1, 1)).get_days().into()
+}
+
 on_both! {
     async fn more_groups_than_fit_are_cut_and_totals_are_not(test: Test) {
         let rows: Vec<_> = (0..1001).map(|i| format!(

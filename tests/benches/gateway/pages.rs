@@ -30,7 +30,7 @@ pub async fn measure(apps: u64, records: u64) -> anyhow::Result<Report> {
     report.note("records", records.to_string());
     for visitor in visitors {
         let browser = Browser::open(&stack, &visitor).await?;
-        for (kind, page) in browser.walk(visitor.start).await? {
+        for (kind, page) in browser.walk(visitor.starts).await? {
             let title = format!("{}: {kind}", visitor.name);
             let times = || page.times_ms.iter().copied();
             let whole = format!(
@@ -77,9 +77,9 @@ impl Browser {
     }
 
     /// Each kind of page, with the first page of it that is found.
-    async fn walk(&self, start: &str) -> anyhow::Result<Vec<(String, Page)>> {
-        let (mut waiting, mut known, mut found) =
-            (VecDeque::from([start.to_owned()]), BTreeSet::new(), vec![]);
+    async fn walk(&self, starts: &[&str]) -> anyhow::Result<Vec<(String, Page)>> {
+        let mut waiting: VecDeque<_> = starts.iter().map(|path| (*path).to_owned()).collect();
+        let (mut known, mut found) = (BTreeSet::new(), vec![]);
         while let Some(path) = waiting.pop_front() {
             let kind = kind(&path);
             if !known.insert(kind.clone()) {
@@ -122,13 +122,18 @@ impl Browser {
     }
 }
 
-/// The same for all pages that one handler makes in one way: ids are `*`, and queries only names.
+/// The same for all pages that one handler makes in one way: ids are `*`, and queries only names, but for
+/// what a list is made by.
 fn kind(path: &str) -> String {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let is_id =
         |part: &str| part.len() == 36 || (!part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
     let parts = path.split('/').map(|part| if is_id(part) { "*" } else { part });
-    let names = query.split('&').filter_map(|pair| pair.split('=').next()).filter(|name| !name.is_empty());
+    let names = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, _)) if name != "by" => name,
+        _ => pair,
+    });
+    let names = names.filter(|name| !name.is_empty());
     let query = names.collect::<BTreeSet<_>>().into_iter().map(|name| format!("?{name}")).collect::<String>();
     parts.collect::<Vec<_>>().join("/") + &query
 }

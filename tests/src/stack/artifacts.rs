@@ -50,6 +50,14 @@ pub fn axe() -> anyhow::Result<PathBuf> {
     locate("LATCHKEY_AXE", "axe/node_modules/axe-core/axe.min.js")
 }
 
+/// The OpenID provider: `LATCHKEY_OIDC_PROVIDER`.
+///
+/// # Errors
+/// When it was not installed.
+pub fn openid_provider() -> anyhow::Result<PathBuf> {
+    locate("LATCHKEY_OIDC_PROVIDER", "oidc/server.mjs")
+}
+
 /// Where builds and tests leave what they make.
 #[must_use]
 pub fn target() -> PathBuf {

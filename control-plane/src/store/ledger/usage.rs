@@ -23,13 +23,24 @@ pub struct UsageKey {
     user_id: Option<Uuid>,
 }
 
-/// What sums are kept of over all apps, besides those of each key.
+/// By what sums are kept besides those of each key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Dimension {
+    All,
     App,
     User,
-    Model,
-    Provider,
+    AppModel,
+    UserModel,
+}
+
+/// Of what such a sum is; what it is not by is empty.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct BroadKey {
+    dimension: Dimension,
+    day: i64,
+    value: String,
+    model: String,
+    provider: String,
 }
 
 /// The sum.
@@ -107,30 +118,41 @@ impl Sums {
 }
 
 impl Sums {
-    /// The same by one thing alone, sorted, for the locks.
-    fn alone(&self) -> BTreeMap<(Dimension, i64, String), Usage> {
-        let mut alone = BTreeMap::<_, Usage>::new();
+    /// The same by fewer things, sorted, for the locks.
+    fn broad(&self) -> BTreeMap<BroadKey, Usage> {
+        let mut broad = BTreeMap::<_, Usage>::new();
         for (key, usage) in &self.days {
-            for (dimension, value) in [
-                (Dimension::App, key.app_id.to_string()),
-                (Dimension::User, user(key)),
-                (Dimension::Model, key.model.clone()),
-                (Dimension::Provider, key.provider.clone()),
-            ] {
-                alone.entry((dimension, key.day, value)).or_default().add(*usage);
+            for dimension in Dimension::ALL {
+                broad.entry(dimension.of(key)).or_default().add(*usage);
             }
         }
-        alone
+        broad
     }
 }
 
 impl Dimension {
+    const ALL: [Self; 5] = [Self::All, Self::App, Self::User, Self::AppModel, Self::UserModel];
+
+    fn of(self, key: &UsageKey) -> BroadKey {
+        let value = match self {
+            Self::All => String::new(),
+            Self::App | Self::AppModel => key.app_id.to_string(),
+            Self::User | Self::UserModel => user(key),
+        };
+        let (model, provider) = match self {
+            Self::App | Self::User => (String::new(), String::new()),
+            Self::All | Self::AppModel | Self::UserModel => (key.model.clone(), key.provider.clone()),
+        };
+        BroadKey { dimension: self, day: key.day, value, model, provider }
+    }
+
     fn as_str(self) -> &'static str {
         match self {
+            Self::All => "all",
             Self::App => "app",
             Self::User => "user",
-            Self::Model => "model",
-            Self::Provider => "provider",
+            Self::AppModel => "app_model",
+            Self::UserModel => "user_model",
         }
     }
 }
@@ -164,10 +186,12 @@ struct DayRow<'a> {
 }
 
 #[derive(Serialize)]
-struct AloneRow<'a> {
+struct BroadRow<'a> {
     dimension: &'static str,
     day: i64,
     value: &'a str,
+    model: &'a str,
+    provider: &'a str,
     #[serde(flatten)]
     sums: SumsRow,
 }
@@ -214,10 +238,12 @@ const DAY: [Column; 13] = [
     SUMS[6],
 ];
 
-const ALONE: [Column; 10] = [
+const BROAD: [Column; 12] = [
     Text("dimension"),
     Number("day"),
     Text("value"),
+    Text("model"),
+    Text("provider"),
     SUMS[0],
     SUMS[1],
     SUMS[2],
@@ -268,8 +294,8 @@ static ADD_DAYS: LazyLock<Bulk> = LazyLock::new(|| {
     Bulk::new(add_sums!("usage_days", "day, app_id, key_id, model, provider, user_id"), &DAY)
 });
 
-static ADD_ALONE: LazyLock<Bulk> =
-    LazyLock::new(|| Bulk::new(add_sums!("usage_sums", "dimension, day, value"), &ALONE));
+static ADD_BROAD: LazyLock<Bulk> =
+    LazyLock::new(|| Bulk::new(add_sums!("usage_sums", "dimension, day, value, model, provider"), &BROAD));
 
 static ADD_APPS: LazyLock<Bulk> = LazyLock::new(|| {
     Bulk::new(
@@ -328,8 +354,7 @@ impl Tx {
     /// # Errors
     /// The database is away.
     pub async fn add_sums(&mut self, sums: &Sums) -> sqlx::Result<()> {
-        let alone = sums.alone();
-        self.write(&ADD_ALONE, &alone.iter().map(alone_row).collect::<Vec<_>>()).await
+        self.write(&ADD_BROAD, &sums.broad().iter().map(broad).collect::<Vec<_>>()).await
     }
 }
 
@@ -345,8 +370,9 @@ fn day<'a>((key, sum): (&'a UsageKey, &Usage)) -> DayRow<'a> {
     }
 }
 
-fn alone_row<'a>(((dimension, day, value), usage): (&'a (Dimension, i64, String), &Usage)) -> AloneRow<'a> {
-    AloneRow { dimension: dimension.as_str(), day: *day, value, sums: usage.row() }
+fn broad<'a>((key, usage): (&'a BroadKey, &Usage)) -> BroadRow<'a> {
+    let BroadKey { dimension, day, value, model, provider } = key;
+    BroadRow { dimension: dimension.as_str(), day: *day, value, model, provider, sums: usage.row() }
 }
 
 /// Empty for none.

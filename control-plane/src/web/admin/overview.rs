@@ -1,20 +1,17 @@
 //! The overview: how things are, at a glance.
 
-mod recent;
-
-use std::sync::Arc;
-
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use jiff::Timestamp;
+use jiff::ToSpan as _;
+use jiff::tz::TimeZone;
 use latchkey_core::change_request::Status;
 
 use super::usage::{Row, charts, row};
 use crate::api::body::Query;
 use crate::api::change_requests::{self, ChangeRequestList, RequestQuery};
 use crate::api::problem::Problem;
-use crate::api::usage::SumsView;
+use crate::api::usage::{self, SumsView, UsageQuery};
 use crate::api::{Api, gateways};
 use crate::gateways::Gateway;
 use crate::web::chart::Chart;
@@ -22,17 +19,15 @@ use crate::web::format;
 use crate::web::frame::{Frame, Visit};
 use crate::web::html;
 
-pub use recent::Recent;
-
-/// How many of the newest change requests are named.
+/// How many days are summed, with today.
+const DAYS: i64 = 14;
+/// How many of the dearest, and of the newest change requests, are named.
 const FEW: u16 = 5;
 
 #[derive(Template)]
 #[template(path = "admin/overview.html")]
 struct OverviewPage {
     frame: Frame,
-    /// When the sums were made.
-    at: Timestamp,
     totals: SumsView,
     charts: Vec<Chart>,
     tops: Vec<Top>,
@@ -71,19 +66,27 @@ pub async fn page(visit: Visit, State(api): State<Api>) -> Result<Response, Prob
         Ok(change_requests::list(visit.reader()?, State(api.clone()), Query(newest)).await?.0)
     };
     let gateways = async { gateways::list(visit.reader()?, State(api.clone())).await };
-    let sums = Arc::clone(&api.recent).sums(reader, &api);
-    let ((at, sums), pending, gateways) = tokio::try_join!(sums, pending, gateways)?;
-    let top = |(title, by, items): &recent::Dearest| Top {
-        title,
-        by,
-        rows: items.iter().map(|item| row(item.clone(), by)).collect(),
+    let from = api.world.now().to_zoned(TimeZone::UTC).date().checked_sub((DAYS - 1).days()).ok();
+    let query = |by: &str| UsageQuery { group_by: Some(by.to_owned()), from, ..UsageQuery::default() };
+    let days = usage::read(reader, State(api.clone()), Query(query("day")));
+    let top = async |title, by| {
+        let few = UsageQuery { limit: Some(FEW), ..query(by) };
+        let items = usage::dearest(visit.reader()?, &api, few).await?;
+        Ok(Top { title, by, rows: items.into_iter().map(|item| row(item, by)).collect() })
     };
+    let (days, apps, users, models, pending, gateways) = tokio::try_join!(
+        days,
+        top("Apps by cost", "app"),
+        top("Users by cost", "user"),
+        top("Models by cost", "model"),
+        pending,
+        gateways
+    )?;
     html(&OverviewPage {
         frame: visit.frame("Overview"),
-        at,
-        totals: sums.days.totals,
-        charts: charts(&sums.days),
-        tops: sums.tops.iter().map(top).collect(),
+        totals: days.totals,
+        charts: charts(&days),
+        tops: vec![apps, users, models],
         pending,
         gateways: gateways.items,
     })

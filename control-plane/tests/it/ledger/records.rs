@@ -110,13 +110,13 @@ on_both! {
 
 /// The ledger has kept them as they are when they are made of those by day and key.
 async fn expect_sums_over_all_apps(test: &Test) {
-    let sums = "SELECT dimension || ' ' || day || ' ' || value || ' ' || requests || ' ' || denied || ' ' || input_tokens
+    let sums = "SELECT dimension || ' ' || day || ' ' || value || ' ' || model || ' ' || provider || ' ' || requests || ' ' || denied || ' ' || input_tokens
         || ' ' || cached_input_tokens || ' ' || output_tokens || ' ' || reasoning_tokens || ' ' || cost
-        FROM usage_sums ORDER BY dimension, day, value";
+        FROM usage_sums ORDER BY dimension, day, value, model, provider";
     let kept = texts(test, sums).await;
     test.sum_up().await;
     assert_eq!(kept, texts(test, sums).await);
-    assert!(kept.len() >= 4, "{kept:?}");
+    assert!(kept.len() >= 5, "{kept:?}");
 }
 
 on_both! {

@@ -17,11 +17,15 @@ const KEYS_OF_AN_APP: u64 = 10;
 pub struct Visitor {
     pub name: &'static str,
     pub email: &'static str,
-    pub start: &'static str,
+    pub starts: &'static [&'static str],
 }
 
-const OWNER: Visitor = Visitor { name: "owner", email: "owner@example.com", start: "/admin" };
-const USER: Visitor = Visitor { name: "user", email: "user@example.com", start: "/apps" };
+const OWNER: Visitor = Visitor {
+    name: "owner",
+    email: "owner@example.com",
+    starts: &["/admin", "/admin/usage?by=app&model=gpt-4o-mini", "/admin/usage?by=user&provider=sample"],
+};
+const USER: Visitor = Visitor { name: "user", email: "user@example.com", starts: &["/apps"] };
 
 /// Makes the company, and tells as whom to look at it.
 pub async fn fill(stack: &mut Stack, apps: u64, records: u64) -> anyhow::Result<[Visitor; 2]> {
@@ -59,12 +63,12 @@ async fn person(api: &Api, visitor: &Visitor, role: &str) -> anyhow::Result<Stri
     Ok(id)
 }
 
-/// The sums by one thing alone.
-fn alone(dimension: &str, column: &str) -> String {
+/// The sums by fewer things; empty for what they are not by.
+fn broad(dimension: &str, [value, model, provider]: [&str; 3]) -> String {
     format!(
-        "INSERT INTO usage_sums SELECT '{dimension}', day, {column}, SUM(requests), SUM(denied), SUM(input_tokens),
-         SUM(cached_input_tokens), SUM(output_tokens), SUM(reasoning_tokens), SUM(cost)
-         FROM usage_days GROUP BY day, {column}"
+        "INSERT INTO usage_sums SELECT '{dimension}', day, {value} AS value, {model} AS of_model, {provider} AS of_provider,
+         SUM(requests), SUM(denied), SUM(input_tokens), SUM(cached_input_tokens), SUM(output_tokens),
+         SUM(reasoning_tokens), SUM(cost) FROM usage_days GROUP BY day, value, of_model, of_provider"
     )
 }
 
@@ -129,7 +133,7 @@ fn statements(closed: &str, open: &str, user: &str, apps: u64, records: u64) -> 
                 metadata, identity_source)
              SELECT CAST(unixepoch() AS INTEGER) * 1000 - ({records} - i) * (30 * 86400000 / {records}),
                 printf('%032x', i), 'gateway-0', {used_app}, {used_key}, {used_user},
-                CASE i % 3 WHEN 0 THEN 'gpt-4o' ELSE 'gpt-4o-mini' END, 'gpt-4o-mini-2024-07-18', 'sample',
+                CASE i / 7 % 3 WHEN 0 THEN 'gpt-4o' ELSE 'gpt-4o-mini' END, 'gpt-4o-mini-2024-07-18', 'sample',
                 'chat_completions', CASE WHEN i % 40 = 0 THEN 429 WHEN i % 997 = 0 THEN 502 ELSE 200 END,
                 CASE WHEN i % 40 = 0 THEN 'rate_limit_exceeded' ELSE '' END, 319, 0, 10, 0, 53850, 1, 'reported',
                 200 + i % 900, 230, i % 2, '192.0.2.7', '', '{{}}', 'key' FROM n",
@@ -137,10 +141,11 @@ fn statements(closed: &str, open: &str, user: &str, apps: u64, records: u64) -> 
         ("sums", "INSERT INTO usage_days SELECT at / 86400000, app_id, key_id, user_id, model, provider, COUNT(*),
              SUM(code <> ''), SUM(input_tokens), SUM(cached_input_tokens), SUM(output_tokens), SUM(reasoning_tokens),
              SUM(cost) FROM records GROUP BY 1, 2, 3, 4, 5, 6".to_owned()),
-        ("sums of apps by day", alone("app", "app_id")),
-        ("sums of users by day", alone("user", "user_id")),
-        ("sums of models by day", alone("model", "model")),
-        ("sums of providers by day", alone("provider", "provider")),
+        ("broad sums", broad("all", ["''", "model", "provider"])),
+        ("broad sums of apps", broad("app", ["app_id", "''", "''"])),
+        ("broad sums of users", broad("user", ["user_id", "''", "''"])),
+        ("broad sums of apps by model", broad("app_model", ["app_id", "model", "provider"])),
+        ("broad sums of users by model", broad("user_model", ["user_id", "model", "provider"])),
         ("budgets of apps", budgets("app_id")),
         ("budgets of keys", budgets("key_id")),
         ("sums of keys", "INSERT INTO key_usage (key_id, app_id, requests, last_used_at)
