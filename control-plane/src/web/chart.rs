@@ -23,6 +23,8 @@ pub struct Chart {
     title: String,
     bars: Vec<Bar>,
     peak: u64,
+    /// Whether high bars are bad news.
+    bad: bool,
 }
 
 /// A bar, and what it stands for.
@@ -52,7 +54,13 @@ impl Chart {
     #[must_use]
     pub fn new(title: impl Into<String>, bars: Vec<Bar>) -> Self {
         let peak = bars.iter().map(|bar| bar.value).max().unwrap_or_default();
-        Self { title: title.into(), bars, peak }
+        Self { title: title.into(), bars, peak, bad: false }
+    }
+
+    /// The same of what should be low.
+    #[must_use]
+    pub fn bad(self) -> Self {
+        Self { bad: true, ..self }
     }
 
     /// One bar for each day of a usage that is grouped by day, with those on which nothing was used.

@@ -133,7 +133,7 @@ pub fn charts(days: &UsageView) -> Vec<Chart> {
         Chart::by_day("Requests", days, |sums| sums.requests, |count| format::plural(count, "request")),
         Chart::by_day("Cost", days, |sums| sums.cost.0, |nanos| format::usd(NanoUsd(nanos))),
         Chart::by_day("Tokens", days, tokens, |count| format::plural(count, "token")),
-        Chart::by_day("Denials", days, |sums| sums.denied, |count| format::plural(count, "denial")),
+        Chart::by_day("Denials", days, |sums| sums.denied, |count| format::plural(count, "denial")).bad(),
     ]
 }
 
