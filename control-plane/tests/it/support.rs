@@ -49,7 +49,6 @@ macro_rules! on_both {
 }
 pub(crate) use on_both;
 
-/// 2026-01-01T00:00:00Z
 /// By what there are sums over all apps, and what their columns are.
 const SUMMED: [(&str, &str); 5] = [
     ("all", "'' AS value, model, provider"),
@@ -59,6 +58,7 @@ const SUMMED: [(&str, &str); 5] = [
     ("user_model", "user_id AS value, model, provider"),
 ];
 
+/// 2026-01-01T00:00:00Z
 pub const START_MS: i64 = 1_767_225_600_000;
 
 pub struct Test {

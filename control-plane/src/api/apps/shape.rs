@@ -140,7 +140,7 @@ pub(crate) struct Made<K> {
 }
 
 /// The same, and how far the secret has come.
-#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 pub struct Rotated<K> {
     /// The key.
     pub key: K,

@@ -115,9 +115,7 @@ impl Sums {
         let unused = (record.app_id, Activity::default());
         self.keys.entry(record.key_id).or_insert(unused).1.add(record, record.old_secret);
     }
-}
 
-impl Sums {
     /// The same by fewer things, sorted, for the locks.
     fn broad(&self) -> BTreeMap<BroadKey, Usage> {
         let mut broad = BTreeMap::<_, Usage>::new();
@@ -297,35 +295,40 @@ static ADD_DAYS: LazyLock<Bulk> = LazyLock::new(|| {
 static ADD_BROAD: LazyLock<Bulk> =
     LazyLock::new(|| Bulk::new(add_sums!("usage_sums", "dimension, day, value, model, provider"), &BROAD));
 
-static ADD_APPS: LazyLock<Bulk> = LazyLock::new(|| {
-    Bulk::new(
-        "INSERT INTO app_usage ({columns}) {rows}
-         ON CONFLICT (app_id) DO UPDATE SET requests = app_usage.requests + excluded.requests,
-         last_used_at = CASE WHEN excluded.last_used_at > app_usage.last_used_at
-         THEN excluded.last_used_at ELSE app_usage.last_used_at END,
-         old_secret_used_at = CASE WHEN excluded.old_secret_used_at > app_usage.old_secret_used_at
-         THEN excluded.old_secret_used_at ELSE app_usage.old_secret_used_at END",
-        &[Text("app_id"), Number("requests"), Number("last_used_at"), Number("old_secret_used_at")],
-    )
-});
+/// Adds requests to a table's rows of the same key, and keeps the later moments.
+macro_rules! add_activity {
+    ($table:literal, $key:literal) => {
+        concat!(
+            "INSERT INTO ",
+            $table,
+            " ({columns}) {rows} ON CONFLICT (",
+            $key,
+            ") DO UPDATE SET requests = ",
+            $table,
+            ".requests + excluded.requests, last_used_at = CASE WHEN excluded.last_used_at > ",
+            $table,
+            ".last_used_at THEN excluded.last_used_at ELSE ",
+            $table,
+            ".last_used_at END, old_secret_used_at = CASE WHEN excluded.old_secret_used_at > ",
+            $table,
+            ".old_secret_used_at THEN excluded.old_secret_used_at ELSE ",
+            $table,
+            ".old_secret_used_at END"
+        )
+    };
+}
 
-static ADD_KEYS: LazyLock<Bulk> = LazyLock::new(|| {
-    Bulk::new(
-        "INSERT INTO key_usage ({columns}) {rows}
-         ON CONFLICT (key_id) DO UPDATE SET requests = key_usage.requests + excluded.requests,
-         last_used_at = CASE WHEN excluded.last_used_at > key_usage.last_used_at
-         THEN excluded.last_used_at ELSE key_usage.last_used_at END,
-         old_secret_used_at = CASE WHEN excluded.old_secret_used_at > key_usage.old_secret_used_at
-         THEN excluded.old_secret_used_at ELSE key_usage.old_secret_used_at END",
-        &[
-            Text("key_id"),
-            Text("app_id"),
-            Number("requests"),
-            Number("last_used_at"),
-            Number("old_secret_used_at"),
-        ],
-    )
-});
+const APP_ACTIVITY: [Column; 4] =
+    [Text("app_id"), Number("requests"), Number("last_used_at"), Number("old_secret_used_at")];
+
+const KEY_ACTIVITY: [Column; 5] =
+    [Text("key_id"), APP_ACTIVITY[0], APP_ACTIVITY[1], APP_ACTIVITY[2], APP_ACTIVITY[3]];
+
+static ADD_APPS: LazyLock<Bulk> =
+    LazyLock::new(|| Bulk::new(add_activity!("app_usage", "app_id"), &APP_ACTIVITY));
+
+static ADD_KEYS: LazyLock<Bulk> =
+    LazyLock::new(|| Bulk::new(add_activity!("key_usage", "key_id"), &KEY_ACTIVITY));
 
 impl Tx {
     /// Adds to the sums.

@@ -5,29 +5,27 @@ use super::{Field, Kind};
 /// How a key is rotated.
 pub const ROTATE: &[Field] = &[("grace_seconds", Kind::Number)];
 
-/// What all keys of an app may use together.
-pub const LIMITS: &[Field] = &[
-    ("limits.requests_per_minute", Kind::Number),
-    ("limits.requests_per_hour", Kind::Number),
-    ("limits.requests_per_day", Kind::Number),
-    ("limits.tokens_per_minute", Kind::Number),
-    ("limits.token_budget", Kind::TokenBudget),
-    ("limits.budget", Kind::Budget),
-    ("limits.max_input_tokens", Kind::Number),
-    ("limits.max_output_tokens", Kind::Number),
-];
+/// The fields of limits at a path.
+macro_rules! limits {
+    ($at:literal) => {
+        &[
+            (concat!($at, ".requests_per_minute"), Kind::Number),
+            (concat!($at, ".requests_per_hour"), Kind::Number),
+            (concat!($at, ".requests_per_day"), Kind::Number),
+            (concat!($at, ".tokens_per_minute"), Kind::Number),
+            (concat!($at, ".token_budget"), Kind::TokenBudget),
+            (concat!($at, ".budget"), Kind::Budget),
+            (concat!($at, ".max_input_tokens"), Kind::Number),
+            (concat!($at, ".max_output_tokens"), Kind::Number),
+        ]
+    };
+}
+
+/// What all keys of an app may use together, or one that has limits of its own.
+pub const LIMITS: &[Field] = limits!("limits");
 
 /// What each named key may use.
-pub const NAMED_KEY_LIMITS: &[Field] = &[
-    ("named_key_limits.requests_per_minute", Kind::Number),
-    ("named_key_limits.requests_per_hour", Kind::Number),
-    ("named_key_limits.requests_per_day", Kind::Number),
-    ("named_key_limits.tokens_per_minute", Kind::Number),
-    ("named_key_limits.token_budget", Kind::TokenBudget),
-    ("named_key_limits.budget", Kind::Budget),
-    ("named_key_limits.max_input_tokens", Kind::Number),
-    ("named_key_limits.max_output_tokens", Kind::Number),
-];
+pub const NAMED_KEY_LIMITS: &[Field] = limits!("named_key_limits");
 
 /// How the user behind a request is learnt, but for JWTs.
 pub const IDENTITY: &[Field] = &[

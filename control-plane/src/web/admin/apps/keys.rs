@@ -21,22 +21,12 @@ use crate::api::body::{Body, Path, Query};
 use crate::api::keys::{self, KeyQuery, KeyView};
 use crate::api::page::Page;
 use crate::api::problem::Problem;
+use crate::web::form::app::LIMITS;
 use crate::web::form::{Field, Form, Kind, Posted, Typed, expiry};
 use crate::web::format;
 use crate::web::frame::{Frame, Visit};
 use crate::web::html;
 use crate::web::list::{Filter, More, Next};
-
-const LIMITS: &[Field] = &[
-    ("limits.requests_per_minute", Kind::Number),
-    ("limits.requests_per_hour", Kind::Number),
-    ("limits.requests_per_day", Kind::Number),
-    ("limits.tokens_per_minute", Kind::Number),
-    ("limits.token_budget", Kind::TokenBudget),
-    ("limits.budget", Kind::Budget),
-    ("limits.max_input_tokens", Kind::Number),
-    ("limits.max_output_tokens", Kind::Number),
-];
 
 /// The pages of an app's named keys.
 pub fn routes() -> Router<Api> {

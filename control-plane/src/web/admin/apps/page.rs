@@ -95,8 +95,8 @@ async fn show(
         Some((posted, fields, problem)) => posted.typed.form().beside(now, fields).refused(problem)?,
     };
     let old_secret = app.item.key.as_ref().and_then(|key| {
-        let whole = (key.rotated_at, key.old_secret_stops_at, app.old_secret_used_at);
-        OldSecret::of((id, key.id), whole, api.world.now())
+        let moments = (key.rotated_at, key.old_secret_stops_at, app.old_secret_used_at);
+        OldSecret::of((id, key.id), moments, api.world.now())
     });
     html(&AppPage {
         frame: visit.frame(app.item.name.as_str()),

@@ -90,13 +90,13 @@ async fn show(
         Some((posted, problem)) if !posted.typed.has("name") => now.refused(problem)?,
         Some((posted, problem)) => posted.refused(problem)?,
     };
-    let whole = (key.item.rotated_at, key.item.old_secret_stops_at, key.old_secret_used_at);
+    let moments = (key.item.rotated_at, key.item.old_secret_stops_at, key.old_secret_used_at);
     html(&KeyPage {
         frame: visit.frame(format!("{}: {}", app.name, key.item.name)),
         tabs: Tabs::of(&app, "keys"),
         path: format!("/admin/apps/{}/keys/{}", ids.0, ids.1),
         keeps: app.keep_key_values,
-        old_secret: OldSecret::of(ids, whole, api.world.now()),
+        old_secret: OldSecret::of(ids, moments, api.world.now()),
         meters: meters(&key.usage),
         key,
         form,
