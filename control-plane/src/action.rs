@@ -8,6 +8,7 @@ pub mod content;
 pub mod groups;
 pub mod invitations;
 pub mod keys;
+pub mod mcp_servers;
 pub mod models;
 pub mod my_keys;
 pub mod passwords;
@@ -16,6 +17,7 @@ pub mod self_service;
 pub mod sessions;
 pub mod sign_in;
 pub mod tokens;
+mod upstream;
 pub mod users;
 
 use jiff::SignedDuration;

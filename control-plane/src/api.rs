@@ -18,6 +18,7 @@ pub mod idempotency;
 pub mod jwks;
 pub mod keys;
 pub mod logs;
+pub mod mcp_servers;
 pub mod metrics;
 pub mod models;
 pub mod my_apps;
@@ -179,6 +180,8 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(account::revoke_token))
         .routes(routes!(providers::list, providers::create))
         .routes(routes!(providers::read, providers::update, providers::delete))
+        .routes(routes!(mcp_servers::list, mcp_servers::create))
+        .routes(routes!(mcp_servers::read, mcp_servers::update, mcp_servers::delete))
         .routes(routes!(models::list, models::create))
         .routes(routes!(models::read, models::update, models::delete))
         .routes(routes!(models::prices))

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use latchkey_core::provider::{BaseUrl, ProviderKind};
 use latchkey_discovery::source::{Batch, Credential, From, Position, ProviderCluster, Source, Transport};
 use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
 
-use crate::seal::{MasterKey, Purpose};
+use crate::seal::{MasterKey, Purpose, Sealed};
 use crate::store::feed::Cursor;
+use crate::store::mcp_servers::McpServer;
 use crate::store::providers::Provider;
 use crate::store::{Backend, Store};
 
@@ -85,41 +87,57 @@ impl Feed {
         Ok(())
     }
 
-    /// A provider whose credential does not open is left out: the others, and all keys, go on.
+    /// Whoever's credential does not open is left out: the others, and all keys, go on.
     async fn read_clusters(&self) -> sqlx::Result<Arc<[ProviderCluster]>> {
-        let providers = self.store.providers().await?;
-        let managed = providers.into_iter().filter(|provider| provider.enabled && provider.cluster.is_none());
-        let open = |provider| {
-            self.cluster(provider)
-                .inspect_err(|error| tracing::error!(error = format!("{error:#}"), "a provider is left out"))
-                .ok()
-        };
-        Ok(managed.filter_map(open).collect())
+        let providers = self.store.providers().await?.into_iter();
+        let providers = providers.filter(|provider| provider.enabled && provider.cluster.is_none());
+        let servers = self.store.mcp_servers().await?.into_iter();
+        let servers = servers.filter(|server| server.enabled && server.cluster.is_none());
+        let clusters = providers.map(|it| self.of_provider(it)).chain(servers.map(|it| self.of_server(it)));
+        let left_out = |error: &anyhow::Error| tracing::error!("left out: {error:#}");
+        Ok(clusters.filter_map(|cluster| cluster.inspect_err(left_out).ok()).collect())
     }
 
-    fn cluster(&self, provider: Provider) -> anyhow::Result<ProviderCluster> {
-        let name = provider.cluster_name();
+    fn of_provider(&self, provider: Provider) -> anyhow::Result<ProviderCluster> {
+        let (name, kind) = (provider.cluster_name(), provider.kind);
         let purpose = Purpose::Credential(provider.name.as_str());
-        let open = |sealed: &Vec<u8>| -> anyhow::Result<Credential> {
-            let credential = self.master.open(purpose, sealed)?;
-            Ok(Credential {
-                header: provider.kind.credential_header().to_owned(),
-                value: provider.kind.credential_value(credential.expose_secret()).into(),
-            })
-        };
-        let credential = provider.sealed_credential.as_ref().map(open).transpose();
+        let credential = self.unseal(purpose, provider.sealed_credential.as_deref(), kind);
         let credential =
             credential.with_context(|| format!("the credential of provider `{}`", provider.name))?;
-        Ok(ProviderCluster {
-            name,
-            host: provider.url.host,
-            port: provider.url.port,
-            transport: match provider.url.tls {
-                true => Transport::Tls { ca_path: Some(self.ca_bundle.clone()) },
-                false => Transport::Plaintext,
-            },
-            credential,
-        })
+        Ok(self.cluster(name, provider.url, credential))
+    }
+
+    /// Its credential travels as OpenAI's does: a bearer token.
+    fn of_server(&self, server: McpServer) -> anyhow::Result<ProviderCluster> {
+        let name = server.cluster_name();
+        let purpose = Purpose::McpCredential(server.name.as_str());
+        let credential =
+            self.unseal(purpose, server.sealed_credential.as_deref(), ProviderKind::OpenaiCompatible);
+        let credential =
+            credential.with_context(|| format!("the credential of MCP server `{}`", server.name))?;
+        Ok(self.cluster(name, server.parts, credential))
+    }
+
+    fn unseal(
+        &self,
+        purpose: Purpose<'_>,
+        sealed: Option<&[u8]>,
+        kind: ProviderKind,
+    ) -> Result<Option<Credential>, Sealed> {
+        let Some(sealed) = sealed else { return Ok(None) };
+        let credential = self.master.open(purpose, sealed)?;
+        Ok(Some(Credential {
+            header: kind.credential_header().to_owned(),
+            value: kind.credential_value(credential.expose_secret()).into(),
+        }))
+    }
+
+    fn cluster(&self, name: String, url: BaseUrl, credential: Option<Credential>) -> ProviderCluster {
+        let transport = match url.tls {
+            true => Transport::Tls { ca_path: Some(self.ca_bundle.clone()) },
+            false => Transport::Plaintext,
+        };
+        ProviderCluster { name, host: url.host, port: url.port, transport, credential }
     }
 }
 

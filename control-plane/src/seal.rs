@@ -34,6 +34,8 @@ pub enum Purpose<'a> {
     KeyValue(Uuid),
     /// The credential of the provider of this name.
     Credential(&'a str),
+    /// The credential of the MCP server of this name.
+    McpCredential(&'a str),
     /// By which another master key is noticed.
     Check,
     /// The answer kept for an actor's requests with an idempotency key.
@@ -133,6 +135,7 @@ impl fmt::Display for Purpose<'_> {
         match self {
             Self::KeyValue(id) => write!(f, "key/{id}"),
             Self::Credential(provider) => write!(f, "credential/{provider}"),
+            Self::McpCredential(server) => write!(f, "mcp-credential/{server}"),
             Self::Check => f.write_str("check"),
             Self::Answer(actor, key) => write!(f, "answer/{actor}/{key}"),
             Self::SignIn => f.write_str("sign-in"),

@@ -33,6 +33,7 @@ pub mod keys;
 pub mod ledger;
 pub mod logs;
 pub mod master_key;
+pub mod mcp_servers;
 pub mod members;
 pub mod models;
 pub mod prices;

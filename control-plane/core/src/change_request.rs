@@ -64,6 +64,7 @@ impl Kind {
                 "expires_at",
                 "ip_allow_list",
                 "limits",
+                "mcp_scope",
                 "named_key_limits",
                 "require_conversation_id",
                 "time_zone",

@@ -20,6 +20,7 @@ pub mod invalid;
 pub mod lease;
 pub mod limits;
 pub mod local_path;
+pub mod mcp;
 pub mod money;
 pub mod name;
 pub mod password;

@@ -31,6 +31,8 @@ pub struct BaseUrl {
     pub authority: String,
     /// The path with a leading and without a trailing slash, or empty.
     pub path_prefix: String,
+    /// The path as it was given: `/` at least.
+    pub path: String,
 }
 
 /// Why a base URL is refused.
@@ -117,6 +119,7 @@ impl std::str::FromStr for BaseUrl {
             port: url.port_or_known_default().ok_or(BadUrl::NotHttp)?,
             authority: url.authority().to_owned(),
             path_prefix: url.path().trim_end_matches('/').to_owned(),
+            path: url.path().to_owned(),
         })
     }
 }
@@ -137,6 +140,7 @@ mod tests {
         assert!(url.tls);
         assert_eq!((url.host.as_str(), url.port), ("api.openai.com", 443));
         assert_eq!((url.authority.as_str(), url.path_prefix.as_str()), ("api.openai.com", "/v1"));
+        assert_eq!(url.path, "/v1/");
         let url: BaseUrl = "http://[::1]:9000".parse().unwrap();
         assert!(!url.tls);
         assert_eq!((url.host.as_str(), url.port), ("::1", 9000));

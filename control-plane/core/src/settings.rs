@@ -11,6 +11,7 @@ use crate::content::{self, CustomCategory, Prompt};
 use crate::identity::IdentitySettings;
 use crate::invalid::Invalid;
 use crate::limits::Limits;
+use crate::mcp;
 use crate::period;
 use crate::selection::Selection;
 
@@ -38,6 +39,8 @@ pub struct AppSettings {
     pub allowed_providers: Selection,
     /// Names of models; `*` stands for any run of characters.
     pub allowed_models: Selection,
+    /// MCP servers by name, and single tools as `server/tool`, in which `*` stands for any run of characters.
+    pub mcp_scope: Selection,
     /// Ranges of client addresses; none for any.
     pub ip_allow_list: Option<Vec<String>>,
     /// What all keys of the app may use together.
@@ -81,6 +84,7 @@ impl Default for AppSettings {
             expires_at: None,
             allowed_providers: Selection::default(),
             allowed_models: Selection::default(),
+            mcp_scope: Selection::default(),
             ip_allow_list: None,
             limits: Limits::default(),
             named_key_limits: Limits::default(),
@@ -113,13 +117,17 @@ impl AppSettings {
                 ranges.iter().enumerate().filter_map(normal).collect()
             });
         }
-        for (path, selection) in
-            [("allowed_models", &self.allowed_models), ("allowed_providers", &self.allowed_providers)]
-        {
+        let selections = [
+            ("allowed_models", &self.allowed_models),
+            ("allowed_providers", &self.allowed_providers),
+            ("mcp_scope", &self.mcp_scope),
+        ];
+        for (path, selection) in selections {
             if let Selection::Only(names) = selection {
                 invalid.check(path, at_most(names.len(), MOST_ENTRIES));
             }
         }
+        mcp::check("mcp_scope", &self.mcp_scope, &mut invalid);
         self.limits.check("limits", &mut invalid);
         self.named_key_limits.check("named_key_limits", &mut invalid);
         if let Err(beyond) = self.named_key_limits.within("named_key_limits", &self.limits, "limits") {

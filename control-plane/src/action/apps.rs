@@ -8,14 +8,15 @@ pub mod switch;
 pub mod update;
 
 use latchkey_core::invalid::{FieldError, Invalid};
+use latchkey_core::mcp;
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::{AppSettings, CredentialMode};
 
 use super::Refusal;
 use crate::store::Tx;
 
-/// Refuses names of providers and models that would have no effect. A model with a `*` is taken
-/// as it is: it may match what comes later.
+/// Refuses names of providers, models and MCP servers that would have no effect. A model with a `*` is
+/// taken as it is: it may match what comes later. So is a tool: only its server knows it.
 async fn refuse_unknown_names(tx: &mut Tx, settings: &AppSettings) -> Result<(), Refusal> {
     let mut invalid = Invalid::default();
     if let Selection::Only(names) = &settings.allowed_providers {
@@ -32,6 +33,15 @@ async fn refuse_unknown_names(tx: &mut Tx, settings: &AppSettings) -> Result<(),
                 let message =
                     format!("there is no model `{name}`: create it first, or use a pattern with `*`");
                 invalid.0.push(FieldError::new(format!("allowed_models[{i}]"), message));
+            }
+        }
+    }
+    if let Selection::Only(entries) = &settings.mcp_scope {
+        for (i, text) in entries.iter().enumerate() {
+            let (server, _) = mcp::entry(text);
+            if tx.mcp_server(server).await?.is_none() {
+                let message = format!("there is no MCP server `{server}`: create it first");
+                invalid.0.push(FieldError::new(format!("mcp_scope[{i}]"), message));
             }
         }
     }

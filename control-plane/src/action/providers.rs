@@ -1,14 +1,14 @@
 //! Providers.
 
 use latchkey_core::change::changed;
-use latchkey_core::invalid::Invalid;
 use latchkey_core::name::Slug;
-use latchkey_core::provider::{BadUrl, BaseUrl, ProviderKind, is_credential};
+use latchkey_core::provider::ProviderKind;
 use latchkey_core::selection::Selection;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 use super::audit::Done;
+use super::upstream::{self, CLUSTER_BRINGS_CREDENTIAL};
 use super::{Context, Refusal, taken};
 use crate::seal::Purpose;
 use crate::store::Tx;
@@ -51,7 +51,7 @@ pub struct ProviderEdit {
 /// # Errors
 /// Fields that are wrong, or a name that is taken.
 pub async fn create(tx: &mut Tx, context: Context<'_>, new: NewProvider) -> Result<Provider, Refusal> {
-    let url = check(&new.base_url, new.credential.as_ref(), new.cluster.as_deref())?;
+    let url = upstream::check(("base_url", &new.base_url), new.credential.as_ref(), new.cluster.as_deref())?;
     let now = context.world.now();
     let provider = Provider {
         sealed_credential: new.credential.map(|credential| seal(context, &new.name, &credential)),
@@ -89,7 +89,8 @@ pub async fn update(
     provider.enabled = edit.enabled.unwrap_or(provider.enabled);
     provider.cluster = edit.cluster.unwrap_or(provider.cluster);
     let credential = edit.credential.as_ref().and_then(Option::as_ref);
-    provider.url = check(&provider.base_url, credential, provider.cluster.as_deref())?;
+    provider.url =
+        upstream::check(("base_url", &provider.base_url), credential, provider.cluster.as_deref())?;
     if let Some(credential) = edit.credential {
         provider.sealed_credential = credential.map(|credential| seal(context, &provider.name, &credential));
     }
@@ -133,39 +134,6 @@ pub async fn delete(tx: &mut Tx, context: Context<'_>, name: &str) -> Result<(),
     tx.delete_provider(name).await?;
     context.audit(tx, done("provider.deleted", &provider, json!({})));
     Ok(())
-}
-
-const CLUSTER_BRINGS_CREDENTIAL: &str =
-    "would have no effect: with `cluster`, your own Envoy configuration brings the credential";
-
-fn check(
-    base_url: &str,
-    credential: Option<&SecretString>,
-    cluster: Option<&str>,
-) -> Result<BaseUrl, Refusal> {
-    let mut invalid = Invalid::default();
-    let url = invalid.check::<_, BadUrl>("base_url", base_url.parse());
-    if credential.is_some_and(|credential| !is_credential(credential.expose_secret())) {
-        invalid
-            .check::<(), _>("credential", Err("must be 1 to 4096 visible ASCII characters without spaces"));
-    }
-    if credential.is_some() && cluster.is_some() {
-        invalid.check::<(), _>("credential", Err(CLUSTER_BRINGS_CREDENTIAL));
-    }
-    if cluster.is_some_and(|name| name.starts_with("latchkey")) {
-        let message =
-            "names that begin with `latchkey` are Latchkey's own: leave it out to have a cluster made";
-        invalid.check::<(), _>("cluster", Err(message));
-    }
-    if cluster
-        .is_some_and(|name| !(1..=200).contains(&name.len()) || !name.bytes().all(|c| c.is_ascii_graphic()))
-    {
-        invalid.check::<(), _>(
-            "cluster",
-            Err("must be the name of an Envoy cluster: 1 to 200 visible characters"),
-        );
-    }
-    url.filter(|_| invalid.0.is_empty()).ok_or(Refusal::Invalid(invalid))
 }
 
 fn seal(context: Context<'_>, name: &Slug, credential: &SecretString) -> Vec<u8> {

@@ -65,13 +65,14 @@ pub async fn read(
     let owner = Owner::new(app.id, &app.settings.limits, &app.settings);
     let activities = Activities::of_apps(&api.store, &[owner], now).await?;
     let (providers, models) = (api.store.providers().await?, api.store.models().await?);
+    let servers = api.store.mcp_servers().await?;
     let key = match app.settings.mode {
         CredentialMode::Shared => api.store.app_key(id).await?,
         CredentialMode::Named => None,
     };
     let summary = MyApp::new(&app, &member, held, now);
     let active = activities.with(app.id, summary);
-    Ok(Json(MyAppDetails::new(active, app, &member, key, &providers, models)))
+    Ok(Json(MyAppDetails::new(active, app, &member, key, &providers, models, servers)))
 }
 
 /// Shows the app key's value, which the users of an app in shared mode share: with key visibility, and

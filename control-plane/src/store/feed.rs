@@ -101,7 +101,8 @@ impl Store {
 
     async fn push_catalogue(&self, page: &mut Page, first: i64) -> sqlx::Result<()> {
         if self.head().await?.catalogue_revision >= first {
-            let catalogue = catalogue(self.providers().await?, self.models().await?);
+            let catalogue =
+                catalogue(self.providers().await?, self.models().await?, self.mcp_servers().await?);
             page.count(catalogue.encoded_len());
             page.batch.catalogue = Some(catalogue);
         }
@@ -194,7 +195,8 @@ impl Store {
         key_rows(&row)?.iter().for_each(|row| push_records(row, &mut page));
         let sets = self.key_sets(std::iter::once(app)).await?;
         page.batch.apps.push(policy(app, &sets));
-        page.batch.catalogue = Some(catalogue(self.providers().await?, self.models().await?));
+        page.batch.catalogue =
+            Some(catalogue(self.providers().await?, self.models().await?, self.mcp_servers().await?));
         Ok(page.batch)
     }
 

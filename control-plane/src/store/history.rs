@@ -14,7 +14,7 @@ use crate::world::World;
 pub struct Head {
     /// The newest revision and its tag.
     pub position: Position,
-    /// The newest revision that touched a provider or a model.
+    /// The newest revision that touched a provider, a model or an MCP server.
     pub catalogue_revision: i64,
 }
 
@@ -85,7 +85,7 @@ impl Tx {
         Ok(revision)
     }
 
-    /// The revision of this transaction, which touches a provider or a model.
+    /// The revision of this transaction, which touches a provider, a model or an MCP server.
     ///
     /// # Errors
     /// The database is away.

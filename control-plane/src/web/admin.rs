@@ -6,6 +6,7 @@ pub mod events;
 pub mod gateways;
 pub mod groups;
 pub mod logs;
+pub mod mcp_servers;
 pub mod models;
 mod named;
 pub mod overview;
@@ -43,6 +44,11 @@ pub fn routes() -> Router<Api> {
         .route("/admin/providers/{name}", get(providers::page).post(providers::update))
         .route("/admin/providers/{name}/switch", post(providers::switch))
         .route("/admin/providers/{name}/delete", post(providers::delete))
+        .route("/admin/mcp-servers", get(mcp_servers::list).post(mcp_servers::create))
+        .route("/admin/mcp-servers/new", get(mcp_servers::new))
+        .route("/admin/mcp-servers/{name}", get(mcp_servers::page).post(mcp_servers::update))
+        .route("/admin/mcp-servers/{name}/switch", post(mcp_servers::switch))
+        .route("/admin/mcp-servers/{name}/delete", post(mcp_servers::delete))
         .route("/admin/models", get(models::list).post(models::create))
         .route("/admin/models/new", get(models::new))
         .route("/admin/models/{id}", get(models::page).post(models::update))

@@ -112,12 +112,17 @@ const RULES: &[(&str, Rule)] = &[
     ("sign_in", Public),
     ("accept_invitation", Public),
     ("sign_out", Person),
-    // Providers and models.
+    // Providers, MCP servers and models.
     ("list_providers", Reader),
     ("create_provider", Admin),
     ("read_provider", Reader),
     ("update_provider", Admin),
     ("delete_provider", Admin),
+    ("list_mcp_servers", Reader),
+    ("create_mcp_server", Admin),
+    ("read_mcp_server", Reader),
+    ("update_mcp_server", Admin),
+    ("delete_mcp_server", Admin),
     ("list_models", Reader),
     ("create_model", Admin),
     ("read_model", Reader),
@@ -177,6 +182,7 @@ fn body(operation: &str, things: &Things) -> Value {
         "create_provider" => {
             json!({"name": "new", "kind": "openai", "base_url": "https://api.openai.com/v1"})
         }
+        "create_mcp_server" => json!({"name": "new", "url": "https://mcp.acme.com/mcp"}),
         "create_model" => json!({"name": "gpt-4o-mini", "provider": "openai"}),
         _ => json!({}),
     }
@@ -188,6 +194,7 @@ struct Things {
     key: String,
     model: String,
     provider: &'static str,
+    server: String,
     alice: String,
     /// Someone else, in `group`.
     user: String,
@@ -208,6 +215,8 @@ impl Things {
         let name = test.world.id().simple().to_string();
         let model = json!({"name": name, "provider": "openai"});
         let model = test.post("/models", model).await.expect(201.try_into().unwrap());
+        let server = json!({"name": name, "url": "https://mcp.acme.com/mcp"});
+        test.post("/mcp-servers", server).await.expect(201.try_into().unwrap());
         let user = test.user(&format!("{name}@acme.com")).await;
         let group = test.group(&name, &[&user]).await;
         test.post(&format!("/apps/{}/prompts", id(&app)), json!({"name": "hello", "text": "Hi"}))
@@ -235,6 +244,7 @@ impl Things {
             key: id(&key),
             model: id(&model),
             provider: "openai",
+            server: name,
             alice: alice.to_owned(),
             user,
             group,
@@ -252,6 +262,7 @@ impl Things {
             "keys" => &self.key,
             "models" => &self.model,
             "providers" => self.provider,
+            "mcp-servers" => &self.server,
             "users" | "members" => &self.user,
             "groups" => &self.group,
             "change-requests" => &self.request,

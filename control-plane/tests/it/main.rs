@@ -20,6 +20,7 @@ mod keys;
 mod ledger;
 mod limits;
 mod logs;
+mod mcp_servers;
 mod metrics;
 mod my_apps;
 mod my_keys;

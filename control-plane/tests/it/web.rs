@@ -3,6 +3,7 @@
 mod apps;
 mod authorization;
 mod groups;
+mod mcp_servers;
 mod models;
 mod my_apps;
 mod my_keys;

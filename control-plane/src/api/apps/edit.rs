@@ -34,6 +34,9 @@ pub struct NewApp {
     /// Names of models; `*` stands for any run of characters.
     #[serde(default)]
     pub allowed_models: Selection,
+    /// MCP servers by name, and single tools as `server/tool`; `*` in a tool stands for any run of characters.
+    #[serde(default)]
+    pub mcp_scope: Selection,
     /// Addresses and CIDR ranges; null for any.
     pub ip_allow_list: Option<Vec<String>>,
     /// What all its keys may use together.
@@ -82,6 +85,8 @@ pub struct EditApp {
     pub allowed_providers: Option<Selection>,
     /// Names of models.
     pub allowed_models: Option<Selection>,
+    /// MCP servers by name, and single tools as `server/tool`.
+    pub mcp_scope: Option<Selection>,
     /// Addresses and CIDR ranges; null for any.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<Vec<String>>)]
@@ -124,6 +129,7 @@ impl NewApp {
             expires_at,
             allowed_providers: self.allowed_providers,
             allowed_models: self.allowed_models,
+            mcp_scope: self.mcp_scope,
             ip_allow_list: self.ip_allow_list,
             limits: self.limits.alone(),
             named_key_limits: self.named_key_limits.alone(),
@@ -151,6 +157,7 @@ impl EditApp {
         replace(&mut settings.mode, self.mode);
         replace(&mut settings.allowed_providers, self.allowed_providers);
         replace(&mut settings.allowed_models, self.allowed_models);
+        replace(&mut settings.mcp_scope, self.mcp_scope);
         replace(&mut settings.ip_allow_list, self.ip_allow_list);
         merge(&mut settings.limits, self.limits);
         merge(&mut settings.named_key_limits, self.named_key_limits);

@@ -66,6 +66,8 @@ pub struct AppView {
     pub allowed_providers: Selection,
     /// Names of models; `*` stands for any run of characters.
     pub allowed_models: Selection,
+    /// MCP servers by name, and single tools as `server/tool`; `*` in a tool stands for any run of characters.
+    pub mcp_scope: Selection,
     /// Ranges of client addresses; null for any.
     pub ip_allow_list: Option<Vec<String>>,
     /// What all its keys may use together; what is absent is not limited.
@@ -188,6 +190,7 @@ impl AppView {
             expires_at,
             allowed_providers,
             allowed_models,
+            mcp_scope,
             ip_allow_list,
             limits,
             named_key_limits,
@@ -210,6 +213,7 @@ impl AppView {
             expires_at,
             allowed_providers,
             allowed_models,
+            mcp_scope,
             ip_allow_list,
             limits,
             named_key_limits,

@@ -38,6 +38,8 @@ pub struct MyAppSettings {
     pub allowed_providers: Selection,
     /// Names of models; `*` stands for any run of characters.
     pub allowed_models: Selection,
+    /// MCP servers by name, and single tools as `server/tool`; `*` in a tool stands for any run of characters.
+    pub mcp_scope: Selection,
     /// Ranges of client addresses; null for any.
     pub ip_allow_list: Option<Vec<String>>,
     /// What all its keys may use together; what is absent is not limited.
@@ -145,6 +147,7 @@ impl MyAppSettings {
             expires_at: settings.expires_at,
             allowed_providers: settings.allowed_providers,
             allowed_models: settings.allowed_models,
+            mcp_scope: settings.mcp_scope,
             ip_allow_list: settings.ip_allow_list,
             limits: settings.limits,
             named_key_limits: settings.named_key_limits,

@@ -50,6 +50,8 @@ pub struct AskConfig {
     pub allowed_providers: Option<Selection>,
     /// Names of models.
     pub allowed_models: Option<Selection>,
+    /// MCP servers by name, and single tools as `server/tool`.
+    pub mcp_scope: Option<Selection>,
     /// Addresses and CIDR ranges; null for any.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<Vec<String>>)]
@@ -153,6 +155,7 @@ impl From<AskConfig> for EditApp {
             expires_in,
             allowed_providers,
             allowed_models,
+            mcp_scope,
             ip_allow_list,
             limits,
             named_key_limits,
@@ -165,6 +168,7 @@ impl From<AskConfig> for EditApp {
             expires_in,
             allowed_providers,
             allowed_models,
+            mcp_scope,
             ip_allow_list,
             limits,
             named_key_limits,

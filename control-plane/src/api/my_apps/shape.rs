@@ -4,8 +4,10 @@
 use jiff::Timestamp;
 use latchkey_core::access::{Capability, Member};
 use latchkey_core::limits::Limits;
+use latchkey_core::mcp;
 use latchkey_core::name::{ModelName, Name, Slug};
 use latchkey_core::provider::ProviderKind;
+use latchkey_core::selection::Selection;
 use latchkey_core::settings::{AppSettings, CredentialMode};
 use latchkey_core::status::Standing;
 use serde::Serialize;
@@ -16,6 +18,7 @@ use crate::api::activity::{Active, UsageOfLimits};
 use crate::api::models::PriceView;
 use crate::store::apps::App;
 use crate::store::keys::Key;
+use crate::store::mcp_servers::McpServer;
 use crate::store::models::Model;
 use crate::store::providers::Provider;
 
@@ -52,6 +55,8 @@ pub struct MyAppDetails {
     pub providers: Vec<MyProvider>,
     /// The models that it may use, with what they cost.
     pub models: Vec<MyModel>,
+    /// The MCP servers that it may use, of which the gateway serves each under `/mcp/<name>`.
+    pub mcp_servers: Vec<MyMcpServer>,
     /// What all its keys may use together; what is absent is not limited.
     pub limits: Limits,
     /// What each named key may use that has no limits of its own.
@@ -94,6 +99,16 @@ pub struct MyProvider {
     pub name: Slug,
     /// Whose protocol it speaks.
     pub kind: ProviderKind,
+}
+
+/// An MCP server.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct MyMcpServer {
+    /// Its name.
+    #[schema(value_type = String)]
+    pub name: Slug,
+    /// The tools of it that the app may use, in which `*` stands for any run of characters; null for all.
+    pub tools: Option<Vec<String>>,
 }
 
 /// A model, as the provider offers it that serves it for this app.
@@ -139,6 +154,7 @@ impl MyAppDetails {
         key: Option<Key>,
         providers: &[Provider],
         models: Vec<Model>,
+        servers: Vec<McpServer>,
     ) -> Self {
         let Active { item, requests, usage, last_used_at: _, old_secret_used_at: _ } = active;
         let settings = app.settings;
@@ -151,6 +167,7 @@ impl MyAppDetails {
         Self {
             models: served(&settings, &providers, models),
             providers,
+            mcp_servers: reached(&settings.mcp_scope, servers),
             usage,
             requests: Some(requests).filter(|_| grants(Capability::AllLogs)),
             values_visible: settings.keep_key_values && grants(Capability::KeyVisibility),
@@ -168,6 +185,15 @@ impl MyAppDetails {
             require_conversation_id: settings.require_conversation_id,
         }
     }
+}
+
+/// The MCP servers that a scope holds, with its tools where it holds some only.
+fn reached(scope: &Selection, servers: Vec<McpServer>) -> Vec<MyMcpServer> {
+    let reached = servers.into_iter().filter(|server| server.enabled);
+    let reached = reached.filter(|server| mcp::reaches(scope, server.name.as_str()));
+    reached
+        .map(|server| MyMcpServer { tools: mcp::tools(scope, server.name.as_str()), name: server.name })
+        .collect()
 }
 
 /// The models that an app may use of these providers. Of several that offer one model, the first serves it.

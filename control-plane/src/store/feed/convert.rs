@@ -12,6 +12,7 @@ use latchkey_core::status::Status;
 use latchkey_proto::discovery as wire;
 
 use crate::store::apps::App;
+use crate::store::mcp_servers::McpServer;
 use crate::store::models::Model;
 use crate::store::prices::Charged;
 use crate::store::providers::Provider;
@@ -36,6 +37,7 @@ pub(super) fn policy(app: &App, sets: &BTreeMap<String, Vec<PublicKey>>) -> wire
         named_key_limits: limits_if_any(&settings.named_key_limits),
         identity: identity(&settings.identity, sets),
         conversation_required: settings.require_conversation_id,
+        mcp: Some(selection(&settings.mcp_scope)),
     }
 }
 
@@ -97,8 +99,12 @@ fn selection(selection: &Selection) -> wire::Selection {
     wire::Selection { kind: Some(kind) }
 }
 
-/// The enabled providers and their enabled models.
-pub(super) fn catalogue(providers: Vec<Provider>, models: Vec<Model>) -> wire::Catalogue {
+/// The enabled providers and their enabled models, and the enabled MCP servers.
+pub(super) fn catalogue(
+    providers: Vec<Provider>,
+    models: Vec<Model>,
+    servers: Vec<McpServer>,
+) -> wire::Catalogue {
     use latchkey_core::provider::ProviderKind;
     let providers: Vec<_> = providers.into_iter().filter(|provider| provider.enabled).collect();
     let served = |model: &Model| {
@@ -114,6 +120,7 @@ pub(super) fn catalogue(providers: Vec<Provider>, models: Vec<Model>) -> wire::C
         context_window: model.context_window.unwrap_or(0),
     });
     wire::Catalogue {
+        mcp_servers: servers.into_iter().filter(|server| server.enabled).map(mcp_server).collect(),
         models: models.collect(),
         providers: providers
             .iter()
@@ -132,6 +139,12 @@ pub(super) fn catalogue(providers: Vec<Provider>, models: Vec<Model>) -> wire::C
             })
             .collect(),
     }
+}
+
+fn mcp_server(server: McpServer) -> wire::McpServer {
+    let cluster = server.cluster_name();
+    let McpServer { name, parts, .. } = server;
+    wire::McpServer { name: name.into(), cluster, authority: parts.authority, path: parts.path }
 }
 
 fn price(charged: Charged) -> wire::Price {

@@ -44,6 +44,7 @@ const MANAGE: &[Link] = &[
 
 const CONFIGURE: &[Link] = &[
     link("/admin/providers", "Providers"),
+    link("/admin/mcp-servers", "MCP servers"),
     link("/admin/models", "Models and prices"),
     link("/admin/gateways", "Gateways"),
     link("/admin/audit", "Audit log"),
@@ -51,7 +52,7 @@ const CONFIGURE: &[Link] = &[
 ];
 
 /// The same without what only owners see.
-const CONFIGURE_BUT_TOKENS: &[Link] = CONFIGURE.split_at(4).0;
+const CONFIGURE_BUT_TOKENS: &[Link] = CONFIGURE.split_at(CONFIGURE.len() - 1).0;
 
 const TRY: &[Link] = &[link("/admin/playground", "Playground")];
 

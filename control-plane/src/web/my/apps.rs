@@ -42,6 +42,7 @@ struct AppPage {
     frame: Frame,
     app: MyAppDetails,
     base_url: String,
+    gateway_url: String,
     meters: Vec<Meter>,
     request_limits: Vec<Line>,
     key_limits: Vec<Line>,
@@ -95,6 +96,7 @@ pub async fn page(
     html(&AppPage {
         frame: visit.frame(app.app.name.as_str()),
         base_url: snippets(&api, &app, None).base_url,
+        gateway_url: api.gateway_url.to_string(),
         meters: meters(&app.limits, &app.usage),
         request_limits: limits::of_a_request(&app.limits),
         key_limits: limits::lines(&app.named_key_limits),

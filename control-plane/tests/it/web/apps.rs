@@ -37,7 +37,7 @@ on_both! {
         let mut boss = Visitor::owner(&test).await;
         assert!(boss.open("/admin/apps").await.main().contains("No API keys yet"));
         let page = boss.open("/admin/apps/new").await;
-        assert!(page.main().contains("MCP servers come with a later version"));
+        assert!(page.main().contains("No MCP server is attached"));
         let form = [
             ("name", "Support Bot"),
             ("mode", "shared"),

@@ -76,7 +76,7 @@ impl TryFrom<wire::Catalogue> for Catalogue {
     type Error = Invalid;
 
     fn try_from(catalogue: wire::Catalogue) -> Result<Self, Invalid> {
-        let wire::Catalogue { providers, models } = catalogue;
+        let wire::Catalogue { providers, models, .. } = catalogue;
         let mut by_name = BTreeMap::new();
         for provider in providers {
             let provider = Rc::new(Provider::try_from(provider)?);

@@ -101,6 +101,7 @@ impl TryFrom<wire::AppPolicy> for AppPolicy {
             named_key_limits,
             identity,
             conversation_required,
+            mcp: _,
         } = policy;
         Ok(Self {
             id: AppId(id(&app, "id")?),

@@ -22,12 +22,14 @@ struct NewAppPage {
     frame: Frame,
     form: Form,
     providers: Vec<String>,
+    mcp_servers: Vec<String>,
 }
 
 /// Asks for a new one.
 pub async fn new(visit: Visit, State(api): State<Api>) -> Result<Response, Problem> {
     visit.admin()?;
     let providers = fields::providers(&visit, &api).await?;
+    let mcp_servers = fields::servers(&visit, &api).await?;
     let form = Form::default()
         .with("mode", "shared")
         .with("expires_in", "never")
@@ -36,7 +38,7 @@ pub async fn new(visit: Visit, State(api): State<Api>) -> Result<Response, Probl
         .with("limits.budget.per", "month")
         .with("limits.token_budget.per", "month")
         .with("allowed_providers", providers.join(", "));
-    html(&NewAppPage { frame: visit.frame("Create API key"), form, providers })
+    html(&NewAppPage { frame: visit.frame("Create API key"), form, providers, mcp_servers })
 }
 
 /// Creates it, and shows its key.
@@ -51,7 +53,13 @@ pub async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, 
         Err(problem) => {
             let form = posted.refused(problem)?;
             let providers = fields::providers(&posted.visit, &api).await?;
-            let page = html(&NewAppPage { frame: posted.visit.frame("Create API key"), form, providers })?;
+            let mcp_servers = fields::servers(&posted.visit, &api).await?;
+            let page = html(&NewAppPage {
+                frame: posted.visit.frame("Create API key"),
+                form,
+                providers,
+                mcp_servers,
+            })?;
             return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
         }
     };

@@ -4,6 +4,7 @@ use axum::extract::State;
 
 use crate::api::Api;
 use crate::api::apps::AppView;
+use crate::api::mcp_servers;
 use crate::api::problem::Problem;
 use crate::api::providers;
 use crate::web::form::app::{IDENTITY, JWT, LIMITS, NAMED_KEY_LIMITS};
@@ -13,6 +14,7 @@ use crate::web::frame::Visit;
 const SETTINGS: &[Field] = &[
     ("name", Kind::Text),
     ("allowed_models", Kind::Selection),
+    ("mcp_scope", Kind::Selection),
     ("ip_allow_list", Kind::OptionalList),
     ("time_zone", Kind::Text),
     ("alert_thresholds", Kind::Numbers),
@@ -66,6 +68,15 @@ pub fn filled(app: &AppView, providers: &[String]) -> Form {
     let form = Form::of(app).with("allowed_providers", on.join(", ")).with("identity.jwt.from", from);
     // The moment stays as it is unless another is chosen.
     form.with("expires_at", "")
+}
+
+/// The names of all MCP servers.
+///
+/// # Errors
+/// The visitor may not see them, or the database is away.
+pub async fn servers(visit: &Visit, api: &Api) -> Result<Vec<String>, Problem> {
+    let page = mcp_servers::list(visit.reader()?, State(api.clone())).await?;
+    Ok(page.items.into_iter().map(|server| server.name.to_string()).collect())
 }
 
 /// The names of all providers.

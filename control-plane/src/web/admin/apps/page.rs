@@ -30,6 +30,7 @@ struct AppPage {
     old_secret: Option<OldSecret>,
     meters: Vec<Meter>,
     providers: Vec<String>,
+    mcp_servers: Vec<String>,
     form: Form,
 }
 
@@ -105,6 +106,7 @@ async fn show(
         meters: meters(&app.usage),
         app,
         providers,
+        mcp_servers: fields::servers(visit, api).await?,
         form,
     })
 }

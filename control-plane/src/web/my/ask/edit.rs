@@ -15,6 +15,7 @@ use crate::web::form::{Field, Form, Kind, Typed};
 
 const ALLOWED: &[Field] = &[
     ("allowed_models", Kind::Selection),
+    ("mcp_scope", Kind::Selection),
     ("allowed_providers", Kind::Selection),
     ("ip_allow_list", Kind::OptionalList),
 ];
