@@ -50,6 +50,7 @@ npm_install() {
 npm_install oidc 'oidc-provider, an OpenID provider'
 cp tests/oidc/server.mjs "$target/oidc/"
 npm_install axe 'axe-core, an accessibility checker'
+npm_install mcp 'server-everything, an MCP server'
 
 cargo_install cargo-nextest 0.9.143
 cargo_install cargo-deny 0.20.2

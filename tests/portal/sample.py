@@ -82,6 +82,16 @@ def _prices(latchkey: Latchkey):
         latchkey.api.patch(f"/models/{found[0]['id']}", {"price": price, "max_output_tokens": 16_384})
 
 
+def _mcp_servers(latchkey: Latchkey):
+    """Nobody calls them: the pages show them."""
+    servers = {
+        "github": {"url": "https://mcp.acme.com/github/mcp", "credential": "ghp-sample"},
+        "files": {"url": "https://mcp.acme.com/files/mcp"},
+    }
+    for name, server in servers.items():
+        latchkey.api.post("/mcp-servers", {"name": name, **server})
+
+
 def _apps(latchkey: Latchkey, people: dict[str, Person], groups: dict[str, str]) -> dict[str, dict]:
     everything = {"allowed_providers": "all", "allowed_models": "all"}
     wanted = {
@@ -95,6 +105,7 @@ def _apps(latchkey: Latchkey, people: dict[str, Person], groups: dict[str, str])
                 "max_output_tokens": 4_096,
             },
             "named_key_limits": {"requests_per_minute": 60, "budget": {"usd": "25", "per": "month"}},
+            "mcp_scope": ["files", "github/search_*"],
             "tags": ["production", "customer-facing"],
             "metadata": {"team": "support", "cost_centre": 4711},
         },

@@ -17,6 +17,7 @@
 //! ```
 
 pub mod load;
+pub mod mcp;
 pub mod openid;
 pub mod portal;
 pub mod provider;

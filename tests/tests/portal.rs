@@ -1,5 +1,6 @@
 //! The portal and the admin console in a real Chromium. Each test tells a story of `tests/portal`.
 
+use latchkey_tests::mcp::McpServer;
 use latchkey_tests::openid::OpenIdProvider;
 use latchkey_tests::portal;
 use latchkey_tests::stack::Stack;
@@ -64,6 +65,12 @@ async fn an_owner_manages_people() {
 #[tokio::test]
 async fn an_admin_fills_the_catalogue() {
     tell("catalogue.py", &[]).await;
+}
+
+#[tokio::test]
+async fn an_admin_attaches_an_mcp_server() {
+    let server = McpServer::telling().await.unwrap();
+    tell("mcp_servers.py", &[("MCP_SERVER_URL", server.url())]).await;
 }
 
 #[tokio::test]

@@ -45,9 +45,10 @@ impl Answer {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    /// The `code` of an error in OpenAI's shape; empty when it is none.
+    /// The `code` of an error in OpenAI's shape, or in JSON-RPC's; empty when it is none.
     #[must_use]
     pub fn code(&self) -> &str {
-        self.body["error"]["code"].as_str().unwrap_or_default()
+        let error = &self.body["error"];
+        error["code"].as_str().or_else(|| error["data"]["code"].as_str()).unwrap_or_default()
     }
 }

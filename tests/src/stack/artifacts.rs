@@ -58,6 +58,15 @@ pub fn openid_provider() -> anyhow::Result<PathBuf> {
     locate("LATCHKEY_OIDC_PROVIDER", "oidc/server.mjs")
 }
 
+/// The MCP project's own test server: `LATCHKEY_MCP_SERVER`.
+///
+/// # Errors
+/// When it was not installed.
+pub fn mcp_server() -> anyhow::Result<PathBuf> {
+    let server = "mcp/node_modules/@modelcontextprotocol/server-everything/dist/index.js";
+    locate("LATCHKEY_MCP_SERVER", server)
+}
+
 /// Where builds and tests leave what they make.
 #[must_use]
 pub fn target() -> PathBuf {

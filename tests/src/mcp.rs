@@ -1,0 +1,67 @@
+//! Real MCP servers: the one that the MCP project tests clients with, and one made with its SDK, whose
+//! tools tell how they were called.
+
+use std::process::Stdio;
+
+use anyhow::{Context as _, ensure};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::stack::artifacts;
+use crate::stack::port::Port;
+
+/// A running server; it ends when it is dropped.
+#[derive(Debug)]
+pub struct McpServer {
+    url: String,
+    _process: Child,
+    _port: Option<Port>,
+}
+
+impl McpServer {
+    /// Starts the server whose tools are `headers`, `add` and `drop_table`. It speaks the newest version of
+    /// the protocol, and older ones.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn telling() -> anyhow::Result<Self> {
+        let script = artifacts::root().join("tests/mcp/server.py");
+        let mut command = Command::new(artifacts::python()?);
+        command.arg(script).env("PYTHONDONTWRITEBYTECODE", "1").stderr(Stdio::null());
+        let mut process = spawn(command.stdout(Stdio::piped()))?;
+        let url = first_line(process.stdout.take().context("its output is piped")?).await?;
+        Ok(Self { url, _process: process, _port: None })
+    }
+
+    /// Starts the MCP project's own test server, of the protocol's versions with sessions.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn everything() -> anyhow::Result<Self> {
+        let port = Port::free()?;
+        let mut command = Command::new("node");
+        command.arg(artifacts::mcp_server()?).arg("streamableHttp").env("PORT", port.number().to_string());
+        // It logs each request to the other.
+        let mut process = spawn(command.stdout(Stdio::null()).stderr(Stdio::piped()))?;
+        first_line(process.stderr.take().context("its errors are piped")?).await?;
+        Ok(Self { url: format!("http://{}/mcp", port.address()), _process: process, _port: Some(port) })
+    }
+
+    /// Of its endpoint.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+fn spawn(command: &mut Command) -> anyhow::Result<Child> {
+    command.stdin(Stdio::null()).kill_on_drop(true).spawn().with_context(|| format!("running {command:?}"))
+}
+
+/// What it says once it listens.
+async fn first_line(output: impl AsyncRead + Unpin) -> anyhow::Result<String> {
+    let mut line = String::new();
+    BufReader::new(output).read_line(&mut line).await?;
+    ensure!(!line.is_empty(), "an MCP server did not start: run `make install`");
+    Ok(line.trim().to_owned())
+}
