@@ -1,6 +1,7 @@
 //! What becomes of a request: endpoint, snapshot, credential, key, app, address, identity, and once
 //! the body is there, model and provider, or MCP server and tool. The first rule that fails decides.
 
+mod call;
 mod mcp;
 
 use std::borrow::Cow;
@@ -11,8 +12,8 @@ use latchkey_proto::key::{KeyHash, PREFIX};
 use memchr::memmem;
 use percent_encoding::percent_decode_str;
 
-use crate::account::{self, Demand};
-use crate::body::{self, Body, Change, Format};
+use crate::account::Demand;
+use crate::body::Format;
 use crate::conversation;
 use crate::credential;
 use crate::denial::{Code, Denial};
@@ -21,12 +22,10 @@ use crate::forward::Forward;
 use crate::header::Headers;
 use crate::identity::identify;
 use crate::mcp::is_below;
-use crate::metering::{Call, ModelCall};
 use crate::model_list;
-use crate::quota::{self, Held, Plan, Taken};
 use crate::readiness;
 use crate::reply::{Attribution, Reply};
-use crate::snapshot::{AppPolicy, CredentialMode, KeyRecord, Offer, Status, UnixMs};
+use crate::snapshot::{AppPolicy, CredentialMode, KeyRecord, Status, UnixMs};
 use crate::store::Store;
 use crate::view::{Snapshot, View};
 
@@ -125,9 +124,8 @@ fn decide<S: Store>(
     find: impl FnOnce() -> Result<KeyHash, Denial>,
 ) -> Admission {
     let (path, query) = split_query(headers.text(":path").unwrap_or_default());
-    let refused = |denial: Denial| match is_below(path) {
-        true => denial.rpc_reply(None),
-        false => denial.reply(Shape::of(path)),
+    let refused = |denial: Denial| {
+        if is_below(path) { denial.rpc_reply(None) } else { denial.reply(Shape::of(path)) }
     };
     let endpoint = match Endpoint::parse(headers.text(":method").unwrap_or_default(), path) {
         Ok(Endpoint::Ready) => return Admission::Reply(readiness::answer(view, world)),
@@ -141,7 +139,7 @@ fn decide<S: Store>(
         Ok(found) => found,
         Err(denial) => return Admission::Reply(refused(denial)),
     };
-    let (mut attribution, name_of_it) = (Attribution::from(&record), endpoint.name());
+    let (mut attribution, called) = (Attribution::from(&record), endpoint.name());
     let decided = authorize(snapshot, &record, view, world).and_then(|app| {
         attribution.identity = identify(headers, &app, &record, view.verified(), world)?;
         Ok(app)
@@ -158,18 +156,18 @@ fn decide<S: Store>(
             }
             Endpoint::RetrieveModel(name) => {
                 let model = model_list::retrieve(&view.catalogue(snapshot), &app, &name)?;
-                return Ok(Admission::Reply(model.attributed(attribution.clone(), name_of_it)));
+                return Ok(Admission::Reply(model.attributed(attribution.clone(), called)));
             }
             Endpoint::ListModels | Endpoint::Ready => {
                 let list = model_list::list(&view.catalogue(snapshot), &app);
-                return Ok(Admission::Reply(list.attributed(attribution.clone(), name_of_it)));
+                return Ok(Admission::Reply(list.attributed(attribution.clone(), called)));
             }
         };
         let (query, at) = (query.to_owned(), world.now());
         let found = Found { snapshot, record, app };
         Ok(Admission::NeedBody(Admitted { asked, query, found, at, attribution: attribution.clone() }))
     });
-    decided.unwrap_or_else(|denial| Admission::Reply(refused(denial).attributed(attribution, name_of_it)))
+    decided.unwrap_or_else(|denial| Admission::Reply(refused(denial).attributed(attribution, called)))
 }
 
 impl Admitted {
@@ -191,31 +189,6 @@ impl Admitted {
         }
     }
 
-    fn settle_call<S: Store>(
-        &self,
-        operation: Operation,
-        format: &Format,
-        bytes: &[u8],
-        gate: &Gate<'_, S, impl World>,
-    ) -> Outcome {
-        let now = gate.world.now();
-        let read = self.found(now, gate).and_then(|found| Ok((found, format.read(operation, bytes)?)));
-        let (found, body) = match read {
-            Ok(read) => read,
-            Err(denial) => return self.refuse(&denial),
-        };
-        match self.decide(operation, bytes, &body, &found, now, gate) {
-            Ok(Decided::Forward(decided)) => {
-                Outcome::Forward(Box::new(decided.forward(operation, &self.query, body, now)))
-            }
-            Ok(Decided::Wait(demand)) => Outcome::Wait(demand),
-            Err(denial) => match self.refuse(&denial) {
-                Outcome::Reply(reply) => Outcome::Reply(Reply { model: body.model, ..reply }),
-                outcome => outcome,
-            },
-        }
-    }
-
     /// Refuses what had been admitted.
     #[must_use]
     pub fn refuse(&self, denial: &Denial) -> Outcome {
@@ -224,38 +197,6 @@ impl Admitted {
             Asked::Mcp(asked) => denial.rpc_reply(asked.id()),
         };
         Outcome::Reply(reply.attributed(self.attribution.clone(), self.endpoint()))
-    }
-
-    fn decide<S: Store>(
-        &self,
-        operation: Operation,
-        bytes: &[u8],
-        body: &Body,
-        Found { snapshot, record, app }: &Found,
-        now: UnixMs,
-        gate: &Gate<'_, S, impl World>,
-    ) -> Result<Decided, Denial> {
-        let store = gate.view.store();
-        let catalogue = gate.view.catalogue(*snapshot);
-        let offer = model_list::choose(&catalogue, app, &body.model, operation)?;
-        let owners = quota::owners(app, record);
-        if !owners.is_empty() && !gate.has_room {
-            return Err(Code::LedgerFull.into());
-        }
-        let held = match Plan::new(&owners, operation, &body.terms, offer)?.take(store, &owners, app, now)? {
-            Taken::Dry(demand) => return Ok(Decided::Wait(demand)),
-            Taken::Held(held) => *held,
-        };
-        match edit(operation, bytes, body, offer, held.max_output) {
-            Ok(edited) => {
-                let is_limited = !owners.is_empty();
-                Ok(Decided::Forward(Box::new(Go { offer: offer.clone(), edited, held, is_limited })))
-            }
-            Err(denial) => {
-                account::cancel(store, held.reserved.reservation);
-                Err(denial)
-            }
-        }
     }
 
     /// The key and its app: as they were found, if that was just now, or as they are.
@@ -270,60 +211,6 @@ impl Admitted {
         }
         Ok(Cow::Owned(Found { snapshot, record, app }))
     }
-}
-
-/// What a whole request comes to.
-enum Decided {
-    Forward(Box<Go>),
-    Wait(Demand),
-}
-
-/// A request that may go.
-struct Go {
-    offer: Offer,
-    edited: Option<Vec<u8>>,
-    held: Held,
-    is_limited: bool,
-}
-
-impl Go {
-    fn forward(self, operation: Operation, query: &str, body: Body, now: UnixMs) -> Forward {
-        let Self { offer, edited, held, is_limited } = self;
-        let path = Forward::path(&offer.provider, operation, query);
-        let call = Call::Model(ModelCall {
-            operation,
-            model: body.model,
-            served_model: offer.upstream_name,
-            provider: offer.provider,
-            price: offer.price,
-            terms: body.terms,
-            reserved: is_limited.then_some(held.reserved),
-        });
-        let announced = quota::headers(&held.standings, now);
-        Forward { path, body: edited, call, announced, ahead: held.ahead, listing: None }
-    }
-}
-
-/// The provider's body, where it differs from the client's.
-fn edit(
-    operation: Operation,
-    bytes: &[u8],
-    body: &Body,
-    offer: &Offer,
-    max_output: Option<u64>,
-) -> Result<Option<Vec<u8>>, Denial> {
-    let member = body::max_output_member(operation, offer.provider.kind);
-    let limit = max_output.filter(|most| Some(*most) != body.terms.max_output);
-    let changes = [
-        (offer.upstream_name != body.model).then_some(Change::Model(&offer.upstream_name)),
-        limit.zip(member).map(|(tokens, member)| Change::MaxOutput { member, tokens }),
-        body.terms.must_ask_for_usage(operation).then_some(Change::IncludeUsage),
-    ];
-    let changes: Vec<_> = changes.into_iter().flatten().collect();
-    if changes.is_empty() {
-        return Ok(None);
-    }
-    body.edit(bytes, &changes).map(Some).ok_or_else(|| Code::InternalError.into())
 }
 
 /// Finds the record of the request's key.

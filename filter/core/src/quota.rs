@@ -153,32 +153,25 @@ impl Plan {
     }
 }
 
-/// Takes one request of what limits requests; what limits tokens and money is left alone. None where
-/// nothing limits requests.
+/// The limits of requests alone, of an app and of a named key, in this order.
+#[must_use]
+pub fn request_limits(app: &AppPolicy, key: &KeyRecord) -> Vec<(OwnerId, Limits)> {
+    let counted = owners(app, key).into_iter().map(|owner| (owner.id, owner.limits.of_requests()));
+    counted.filter(|(_, limits)| !limits.buckets.is_empty()).collect()
+}
+
+/// Takes one request of these limits; what limits tokens and money is left alone.
 ///
 /// # Errors
-/// When a limit has no room, and waiting a moment does not help; or when there is no room for a record.
+/// When a limit has no room, and waiting a moment does not help.
 pub fn take_request<S: Store>(
     store: &S,
+    limits: &[(OwnerId, Limits)],
     app: &AppPolicy,
-    key: &KeyRecord,
     now: UnixMs,
-    has_room: bool,
-) -> Result<Option<Taken>, Denial> {
-    let counted: Vec<_> =
-        owners(app, key).into_iter().map(|owner| (owner.id, owner.limits.of_requests())).collect();
-    let owners: Vec<_> = counted
-        .iter()
-        .filter(|(_, limits)| !limits.buckets.is_empty())
-        .map(|(id, limits)| Owner { id: *id, limits })
-        .collect();
-    if owners.is_empty() {
-        return Ok(None);
-    }
-    if !has_room {
-        return Err(Code::LedgerFull.into());
-    }
-    Plan::of_requests().take(store, &owners, app, now).map(Some)
+) -> Result<Taken, Denial> {
+    let owners: Vec<_> = limits.iter().map(|(id, limits)| Owner { id: *id, limits }).collect();
+    Plan::of_requests().take(store, &owners, app, now)
 }
 
 /// What the client is told of a limit without room.

@@ -13,7 +13,7 @@ use crate::mcp::{Asks, Listing, Message, Target};
 use crate::metering::{Call, McpCall};
 use crate::quota::{self, Held, Taken};
 use crate::reply::Reply;
-use crate::snapshot::{AppPolicy, McpServer, UnixMs};
+use crate::snapshot::{AppPolicy, KeyRecord, McpServer, UnixMs};
 use crate::store::Store;
 
 /// What is asked of an MCP server.
@@ -89,31 +89,47 @@ impl Admitted {
             return Err(Code::McpServerNotAllowed.into());
         }
         let message = read.as_ref().map_err(Clone::clone)?.as_ref();
-        if let Some(message) = message {
-            may_ask(message, server, app)?;
-        }
         // What opens a stream or ends a session is no request of the app's: its messages are.
-        let taken = match message {
-            Some(_) => quota::take_request(gate.view.store(), app, record, now, gate.has_room)?,
+        let held = match message {
+            Some(message) => {
+                may_ask(message, server, app)?;
+                match count(app, record, now, gate)? {
+                    Some(Taken::Dry(demand)) => return Ok(Decided::Wait(demand)),
+                    Some(Taken::Held(held)) => Some(*held),
+                    None => None,
+                }
+            }
             None => None,
         };
-        let held = match taken {
-            Some(Taken::Dry(demand)) => return Ok(Decided::Wait(demand)),
-            Some(Taken::Held(held)) => Some(*held),
-            None => None,
-        };
-        let path = [&server.path, &*self.query].concat();
-        let listing = listing(message, server, app);
         let (reserved, announced, ahead) = match held {
             Some(Held { reserved, standings, ahead, .. }) => {
                 (Some(reserved), quota::headers(&standings, now), ahead)
             }
             None => (None, Vec::new(), None),
         };
+        let path = [&server.path, &*self.query].concat();
+        let listing = listing(message, server, app);
         let tool = asked.tool(message);
         let call = Call::Mcp(McpCall { server: Rc::clone(server), tool, reserved });
         Ok(Decided::Forward(Box::new(Forward { path, body: None, call, announced, ahead, listing })))
     }
+}
+
+/// Takes one request of what limits requests; none where nothing does.
+fn count<S: Store>(
+    app: &AppPolicy,
+    key: &KeyRecord,
+    now: UnixMs,
+    gate: &Gate<'_, S, impl World>,
+) -> Result<Option<Taken>, Denial> {
+    let limits = quota::request_limits(app, key);
+    if limits.is_empty() {
+        return Ok(None);
+    }
+    if !gate.has_room {
+        return Err(Code::LedgerFull.into());
+    }
+    quota::take_request(gate.view.store(), &limits, app, now).map(Some)
 }
 
 /// Decides whether the app may send a message to a server that it may use.

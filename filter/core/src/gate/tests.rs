@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::header::Header;
-use crate::metering::McpCall;
+use crate::metering::{Call, McpCall, ModelCall};
 use crate::replica::Verdict;
 use crate::testing::{self, Memory, Place};
 

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::body::{Object, Unread};
 use crate::denial::{Code, Denial};
 
-/// The longest name of a tool, in bytes. Records keep no more of it.
+/// The longest name of a tool, in bytes; MCP wants no more than 128 characters. It goes into records.
 const LONGEST_TOOL: usize = 200;
 
 /// A message, as far as the gate looks at it.
@@ -56,8 +56,11 @@ impl Message {
         };
         let method: String =
             serde_json::from_str(method.get()).map_err(|_| invalid("`method` is not a string."))?;
+        if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(invalid("`method` is no method's name: it is empty, or not printable ASCII."));
+        }
         // However a lenient server may spell the methods that count.
-        let asks = match method.trim().to_ascii_lowercase().as_str() {
+        let asks = match method.to_ascii_lowercase().as_str() {
             "tools/call" => Asks::CallTool(tool(object.get("params"))?),
             "tools/list" => Asks::ListTools,
             _ => Asks::Other,
@@ -153,7 +156,7 @@ mod tests {
     fn a_tool_is_named_however_it_is_written() {
         for call in [
             r#"{"jsonrpc":"2.0","id":1,"m\u0065thod":"tools\/c\u0061ll","params":{"na\u006de":"\u0078"}}"#,
-            r#"{"jsonrpc":"2.0","id":1,"method":" Tools/CALL ","params":{"name":"x"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"Tools/CALL","params":{"name":"x"}}"#,
             r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"x"}}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":{},"method":"tools/call","params":{"name":"x"}}"#,
         ] {
@@ -199,6 +202,10 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":true,"method":"ping"}"#,
             r#"{"jsonrpc":"2.0","id":"\ud800","method":"ping"}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":7}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":""}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call\u0000","params":{"name":"x"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":" tools/call","params":{"name":"x"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"toolſ/call","params":{"name":"x"}}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":[]}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{}}"#,

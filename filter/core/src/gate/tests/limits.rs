@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::account::{Account, OwnerId};
+use crate::account::{self, Account, OwnerId};
 use crate::replica::Replica;
 use crate::snapshot::BucketKind;
 use crate::tokens::Tokens;
