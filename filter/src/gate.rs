@@ -10,6 +10,7 @@ use latchkey_filter_core::denial::{Code, Denial};
 use latchkey_filter_core::forward::Forward;
 use latchkey_filter_core::gate::{Admission, Admitted, Gate, Outcome, World, admit};
 use latchkey_filter_core::header::{Header, Headers};
+use latchkey_filter_core::mcp::{Form, Listing};
 use latchkey_filter_core::metering::{Ending, Meter};
 use latchkey_filter_core::reply::{Attribution, Reply};
 use latchkey_filter_core::snapshot::UnixMs;
@@ -44,6 +45,8 @@ pub struct Request {
     meter: Option<Meter>,
     /// Headers for the answer.
     announced: Vec<(&'static str, String)>,
+    /// Of an answer that is held back until its end, since the client may see a part of it only.
+    listing: Option<Box<Listing>>,
 }
 
 #[derive(Default)]
@@ -141,6 +144,7 @@ impl Request {
             return self.refuse(pending, Code::InternalError, worker);
         }
         self.announced = forward.announced;
+        self.listing = forward.listing;
         if let Some(meter) = &mut self.meter {
             meter.forwarded(forward.call);
         }
@@ -167,6 +171,39 @@ impl Request {
         let sent = hostcalls::send_http_response(u32::from(reply.status), headers, Some(&reply.body));
         attempt("send_http_response", sent);
         Action::Pause
+    }
+
+    /// The headers of an answer that is held back have come: says there what will become of it.
+    fn hold_back(&mut self) {
+        let Some(listing) = &mut self.listing else { return };
+        let set = |name, value| {
+            let set = hostcalls::set_map_value(MapType::HttpResponseHeaders, name, value);
+            attempt("set_map_value", set);
+        };
+        let (kind, encoding) = (response_header("content-type"), response_header("content-encoding"));
+        set("content-length", None);
+        if listing.answered(kind.as_deref(), encoding.as_deref()) == Form::Unreadable {
+            set("content-type", Some("application/json"));
+            set("content-encoding", None);
+        }
+    }
+
+    /// The whole of an answer is there, if it was held back: lets go what the client may see.
+    fn let_go(&mut self) -> Action {
+        let Some(listing) = self.listing.take() else { return Action::Continue };
+        let held = attempt("get_buffer", hostcalls::get_buffer(BufferType::HttpResponseBody, 0, WHOLE));
+        let body = match held {
+            Some(Some(body)) => body,
+            Some(None) => return Action::Continue,
+            // Held back for good: better no answer than the whole list.
+            None => return Action::Pause,
+        };
+        let shown = listing.filter(&body);
+        let set = hostcalls::set_buffer(BufferType::HttpResponseBody, 0, WHOLE, &shown);
+        match attempt("set_buffer", set) {
+            Some(()) => Action::Continue,
+            None => Action::Pause,
+        }
     }
 
     /// Tries again, where units may have come. Tells whether it still waits.
@@ -202,7 +239,7 @@ impl HttpContext for Exchange {
                 request.answer(&reply, &self.worker)
             }
             Admission::NeedBody(admitted) => {
-                let endpoint = admitted.operation().name();
+                let endpoint = admitted.endpoint();
                 request.meter = Some(meter(admitted.attribution.clone(), endpoint, &headers, host.now()));
                 request.state = State::Buffering(Box::new(Pending { headers, admitted }));
                 drop(request);
@@ -222,7 +259,7 @@ impl HttpContext for Exchange {
         self.settle_buffered()
     }
 
-    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+    fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         let mut request = self.request.borrow_mut();
         // Envoy may have answered by itself what still waited: that is over.
         request.state = State::Idle;
@@ -239,11 +276,17 @@ impl HttpContext for Exchange {
             let set = hostcalls::set_map_value(MapType::HttpResponseHeaders, name, Some(&value));
             attempt("set_map_value", set);
         }
+        if !end_of_stream {
+            request.hold_back();
+        }
         Action::Continue
     }
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         let mut request = self.request.borrow_mut();
+        if request.listing.is_some() {
+            return if end_of_stream { request.let_go() } else { Action::Pause };
+        }
         let Some(meter) = request.meter.as_mut().filter(|meter| meter.reads()) else {
             return Action::Continue;
         };
@@ -258,6 +301,10 @@ impl HttpContext for Exchange {
             attempt("set_buffer", hostcalls::set_buffer(BufferType::HttpResponseBody, 0, size, &bytes));
         }
         Action::Continue
+    }
+
+    fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        self.request.borrow_mut().let_go()
     }
 
     fn on_log(&mut self) {

@@ -93,7 +93,7 @@ impl Worker {
 
     /// A request was not sent after all.
     pub fn give_back(&self, call: Call) {
-        if let Some(reserved) = call.reserved {
+        if let Some(reserved) = call.into_reserved() {
             account::cancel(&SharedData, reserved.reservation);
         }
     }

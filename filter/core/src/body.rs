@@ -7,6 +7,7 @@ mod edit;
 mod json;
 mod member;
 mod multipart;
+mod object;
 mod options;
 mod reach;
 mod terms;
@@ -16,6 +17,9 @@ use std::ops::Range;
 use crate::denial::{Code, Denial};
 use crate::endpoint::Operation;
 use crate::header::Headers;
+
+pub(crate) use json::span;
+pub(crate) use object::{Object, Unread};
 
 pub use edit::{Change, max_output_member};
 pub use terms::Terms;

@@ -1,5 +1,7 @@
 //! Why a request is refused, in the shape that the client's SDK expects.
 
+mod rpc;
+
 use std::borrow::Cow;
 
 use serde::Serialize;
@@ -48,6 +50,7 @@ pub struct Quota {
 pub enum Code {
     InvalidJson,
     InvalidMultipart,
+    InvalidMcpMessage,
     ModelRequired,
     ModelListNotSupported,
     EndpointNotSupported,
@@ -75,10 +78,13 @@ pub enum Code {
     IdentityNotAllowed,
     ModelNotAllowed,
     ProviderNotAllowed,
+    McpServerNotAllowed,
+    McpToolNotAllowed,
     ModelNotPriced,
     EndpointNotMetered,
     UnknownEndpoint,
     ModelNotFound,
+    McpServerNotFound,
     MethodNotAllowed,
     RateLimitExceeded,
     QuotaContended,
@@ -104,9 +110,10 @@ const fn row(status: u16, name: &'static str, rule: &'static str, meaning: &'sta
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 46] = [
         Self::InvalidJson,
         Self::InvalidMultipart,
+        Self::InvalidMcpMessage,
         Self::ModelRequired,
         Self::ModelListNotSupported,
         Self::EndpointNotSupported,
@@ -134,10 +141,13 @@ impl Code {
         Self::IdentityNotAllowed,
         Self::ModelNotAllowed,
         Self::ProviderNotAllowed,
+        Self::McpServerNotAllowed,
+        Self::McpToolNotAllowed,
         Self::ModelNotPriced,
         Self::EndpointNotMetered,
         Self::UnknownEndpoint,
         Self::ModelNotFound,
+        Self::McpServerNotFound,
         Self::MethodNotAllowed,
         Self::RateLimitExceeded,
         Self::QuotaContended,
@@ -184,6 +194,7 @@ impl Code {
         match self {
             Self::InvalidJson => row(400, "invalid_json", "request.body", "The body is not a JSON object, has a member twice, or one of a wrong type."),
             Self::InvalidMultipart => row(400, "invalid_multipart", "request.body", "The body is not a multipart form, or has two models."),
+            Self::InvalidMcpMessage => row(400, "invalid_mcp_message", "request.body", "The body is not one JSON-RPC message, or has a member twice, or one of a wrong type."),
             Self::ModelRequired => row(400, "model_required", "request.model", "The request names no model."),
             Self::ModelListNotSupported => row(400, "model_list_not_supported", "request.model", "The request lists further models: name one, as model."),
             Self::EndpointNotSupported => row(400, "endpoint_not_supported", "provider.kind", "The model's provider does not serve this endpoint."),
@@ -216,10 +227,13 @@ impl Code {
             Self::IdentityNotAllowed => row(403, "identity_not_allowed", "app.identity", "The user is of a domain that the app does not accept."),
             Self::ModelNotAllowed => row(403, "model_not_allowed", "app.models", "The app may not use this model."),
             Self::ProviderNotAllowed => row(403, "provider_not_allowed", "app.providers", "The app may not use any provider of this model."),
+            Self::McpServerNotAllowed => row(403, "mcp_server_not_allowed", "app.mcp", "The app may not use this MCP server."),
+            Self::McpToolNotAllowed => row(403, "mcp_tool_not_allowed", "app.mcp", "The app may not use this tool of the MCP server."),
             Self::ModelNotPriced => row(403, "model_not_priced", "limits.budget", "The app has a budget, and this model has no price: an admin can give it one."),
             Self::EndpointNotMetered => row(403, "endpoint_not_metered", "limits.tokens", "The app limits tokens or money, and the use of this endpoint cannot be bounded."),
             Self::UnknownEndpoint => row(404, "unknown_endpoint", "endpoint", "The gateway does not serve this path."),
             Self::ModelNotFound => row(404, "model_not_found", "catalogue", "No enabled provider offers this model."),
+            Self::McpServerNotFound => row(404, "mcp_server_not_found", "catalogue", "No enabled MCP server has this name."),
             Self::MethodNotAllowed => row(405, "method_not_allowed", "endpoint", "The path does not take this method."),
             Self::RateLimitExceeded => row(429, "rate_limit_exceeded", "limits.rate", "Too many requests or tokens within the window: wait and try again."),
             Self::QuotaContended => row(429, "quota_contended", "limits.budget", "What is left is reserved by requests under way: try again when they are done."),
@@ -242,6 +256,10 @@ impl Denial {
     /// The answer to the client.
     #[must_use]
     pub fn reply(&self, shape: Shape) -> Reply {
+        self.reply_with(self.body(shape).to_string().into_bytes())
+    }
+
+    fn reply_with(&self, body: Vec<u8>) -> Reply {
         let status = self.code.status();
         let mut headers: Vec<(&'static str, Cow<'static, str>)> =
             vec![("content-type", "application/json".into())];
@@ -258,7 +276,6 @@ impl Denial {
         headers.extend(self.allow.map(|methods| ("allow", methods.into())));
         let standing = self.quota.iter().flat_map(|quota| &quota.headers);
         headers.extend(standing.map(|(name, value)| (*name, value.clone().into())));
-        let body = self.body(shape).to_string().into_bytes();
         Reply {
             status,
             headers,

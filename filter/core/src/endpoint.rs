@@ -3,12 +3,15 @@
 use percent_encoding::percent_decode_str;
 
 use crate::denial::{Code, Denial};
+use crate::mcp;
 
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// A provider's answer.
     Call(Operation),
+    /// Something of an MCP server.
+    Mcp(mcp::Target),
     /// The models that the key may call.
     ListModels,
     /// One of them.
@@ -160,6 +163,7 @@ impl Endpoint {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Call(operation) => operation.name(),
+            Self::Mcp(_) => mcp::ENDPOINT,
             Self::ListModels | Self::RetrieveModel(_) => "models",
             Self::Ready => "ready",
         }
@@ -170,12 +174,14 @@ impl Endpoint {
     /// # Errors
     /// 404 for an unknown path, 405 for a method that the path does not take.
     pub fn parse(method: &str, path: &str) -> Result<Self, Denial> {
+        if let Some(server) = mcp::server_at(path) {
+            let verb = mcp::Verb::parse(method).ok_or_else(|| not_allowed(mcp::Verb::ALLOWED))?;
+            return Ok(Self::Mcp(mcp::Target { server: server.to_owned(), verb }));
+        }
         let endpoint = Self::at(path).ok_or(Code::UnknownEndpoint)?;
         let expected = endpoint.method();
         if method != expected {
-            let mut denial = Denial::from(Code::MethodNotAllowed);
-            denial.allow = Some(expected);
-            return Err(denial);
+            return Err(not_allowed(expected));
         }
         Ok(endpoint)
     }
@@ -200,12 +206,17 @@ impl Endpoint {
         }
     }
 
+    /// The one method that it takes; MCP servers take more.
     fn method(&self) -> &'static str {
         match self {
-            Self::Call(_) => "POST",
+            Self::Call(_) | Self::Mcp(_) => "POST",
             Self::ListModels | Self::RetrieveModel(_) | Self::Ready => "GET",
         }
     }
+}
+
+fn not_allowed(methods: &'static str) -> Denial {
+    Denial { allow: Some(methods), ..Code::MethodNotAllowed.into() }
 }
 
 /// A path, and its query with the question mark, or nothing.
@@ -273,6 +284,34 @@ mod tests {
     }
 
     #[test]
+    fn an_mcp_server_is_one_plain_segment_and_takes_three_methods() {
+        for (method, verb) in
+            [("POST", mcp::Verb::Post), ("GET", mcp::Verb::Get), ("DELETE", mcp::Verb::Delete)]
+        {
+            let target = mcp::Target { server: "git-hub_2".into(), verb };
+            assert_eq!(Endpoint::parse(method, "/mcp/git-hub_2"), Ok(Endpoint::Mcp(target)));
+        }
+        for method in ["PUT", "HEAD", "OPTIONS", "post", ""] {
+            let denial = Endpoint::parse(method, "/mcp/github").unwrap_err();
+            assert_eq!((denial.code, denial.allow), (Code::MethodNotAllowed, Some("GET, POST, DELETE")));
+        }
+        for path in [
+            "/mcp",
+            "/mcp/",
+            "/mcp/github/",
+            "/mcp/github/x",
+            "/mcp//github",
+            "/mcp/git%68ub",
+            "/mcp/Github",
+            "/mcp/..",
+            "/mcpx/github",
+            "/v1/mcp/github",
+        ] {
+            assert_eq!(code("POST", path), Code::UnknownEndpoint, "{path}");
+        }
+    }
+
+    #[test]
     fn the_error_shape_follows_the_path() {
         assert_eq!(Shape::of("/anthropic_messages/v1/x"), Shape::Anthropic);
         assert_eq!(Shape::of("/anthropic_messagesx"), Shape::OpenAi);
@@ -280,7 +319,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_path_panics(method in "GET|POST|PUT", path: String) {
+        fn no_path_panics(method in "GET|POST|PUT", path in "(/mcp/)?\\PC*") {
             let _ = Endpoint::parse(&method, &path);
             let (head, query) = split_query(&path);
             prop_assert_eq!(format!("{head}{query}"), path);

@@ -1,7 +1,6 @@
-//! A request on its way to a provider.
+//! A request on its way to a provider or an MCP server.
 
 use std::borrow::Cow;
-use std::rc::Rc;
 
 use latchkey_proto::key::PREFIX;
 use memchr::memmem;
@@ -12,6 +11,7 @@ use crate::credential;
 use crate::endpoint::Operation;
 use crate::header::Headers;
 use crate::identity;
+use crate::mcp::Listing;
 use crate::metering::Call;
 use crate::snapshot::{Provider, ProviderKind};
 
@@ -38,18 +38,18 @@ const PRIVATE: [&str; 8] = [
 /// Where a request goes, and what it says there.
 #[derive(Debug)]
 pub struct Forward {
-    /// Who serves it.
-    pub provider: Rc<Provider>,
     /// The path there, with the query.
     pub path: String,
     /// Replaces the body, where the provider must be told something else than the client said.
     pub body: Option<Vec<u8>>,
-    /// What is asked, and what is held for it.
+    /// What is asked, of whom, and what is held for it.
     pub call: Call,
     /// Headers for the answer: how the limits stand.
     pub announced: Vec<(&'static str, String)>,
     /// Leases run low: what to ask the sync role for.
     pub ahead: Option<Demand>,
+    /// Of an answer that the client may see a part of only: which part.
+    pub listing: Option<Box<Listing>>,
 }
 
 /// One change of the request's headers.
@@ -77,8 +77,8 @@ impl Forward {
     pub fn edits<'a>(&'a self, headers: Headers<'a>) -> Vec<Edit<'a>> {
         let mut edits: Vec<Edit<'a>> = [
             (":path", self.path.as_str()),
-            (":authority", &self.provider.authority),
-            (CLUSTER_HEADER, &self.provider.cluster),
+            (":authority", self.call.authority()),
+            (CLUSTER_HEADER, self.call.cluster()),
         ]
         .into_iter()
         .filter(|(name, value)| headers.text(name) != Some(value))

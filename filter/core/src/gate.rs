@@ -1,5 +1,8 @@
 //! What becomes of a request: endpoint, snapshot, credential, key, app, address, identity, and once
-//! the body is there, model and provider. The first rule that fails decides.
+//! the body is there, model and provider, or MCP server and tool. The first rule that fails decides.
+
+mod call;
+mod mcp;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -9,8 +12,8 @@ use latchkey_proto::key::{KeyHash, PREFIX};
 use memchr::memmem;
 use percent_encoding::percent_decode_str;
 
-use crate::account::{self, Demand};
-use crate::body::{self, Body, Change, Format};
+use crate::account::Demand;
+use crate::body::Format;
 use crate::conversation;
 use crate::credential;
 use crate::denial::{Code, Denial};
@@ -18,12 +21,11 @@ use crate::endpoint::{Endpoint, Operation, Shape, split_query};
 use crate::forward::Forward;
 use crate::header::Headers;
 use crate::identity::identify;
-use crate::metering::Call;
+use crate::mcp::is_below;
 use crate::model_list;
-use crate::quota::{self, Held, Plan, Taken};
 use crate::readiness;
 use crate::reply::{Attribution, Reply};
-use crate::snapshot::{AppPolicy, CredentialMode, KeyRecord, Offer, Status, UnixMs};
+use crate::snapshot::{AppPolicy, CredentialMode, KeyRecord, Status, UnixMs};
 use crate::store::Store;
 use crate::view::{Snapshot, View};
 
@@ -61,7 +63,7 @@ pub struct Gate<'a, S, W> {
 pub enum Outcome {
     /// The gateway answers by itself.
     Reply(Reply),
-    /// The provider answers.
+    /// The provider, or the MCP server, answers.
     Forward(Box<Forward>),
     /// A lease is dry: the request waits until its demand is answered, and is then settled again.
     Wait(Demand),
@@ -70,14 +72,22 @@ pub enum Outcome {
 /// A request whose key is good; its body is still to come.
 #[derive(Debug)]
 pub struct Admitted {
-    operation: Operation,
-    format: Format,
+    asked: Asked,
     query: String,
     /// What was found when the headers came, and when that was.
     found: Found,
     at: UnixMs,
     /// Whose request it is.
     pub attribution: Attribution,
+}
+
+/// What is asked for, as far as the headers say.
+#[derive(Debug)]
+enum Asked {
+    /// A model's answer.
+    Model(Operation, Format),
+    /// Something of an MCP server.
+    Mcp(mcp::Asked),
 }
 
 /// A key that opens its app.
@@ -114,131 +124,79 @@ fn decide<S: Store>(
     find: impl FnOnce() -> Result<KeyHash, Denial>,
 ) -> Admission {
     let (path, query) = split_query(headers.text(":path").unwrap_or_default());
-    let shape = Shape::of(path);
+    let refused = |denial: Denial| {
+        if is_below(path) { denial.rpc_reply(None) } else { denial.reply(Shape::of(path)) }
+    };
     let endpoint = match Endpoint::parse(headers.text(":method").unwrap_or_default(), path) {
         Ok(Endpoint::Ready) => return Admission::Reply(readiness::answer(view, world)),
         Ok(endpoint) => endpoint,
-        Err(denial) => return Admission::Reply(denial.reply(shape)),
+        Err(denial) => return Admission::Reply(refused(denial)),
     };
     if has_key(query) {
-        return Admission::Reply(Denial::from(Code::KeyInQuery).reply(shape));
+        return Admission::Reply(refused(Code::KeyInQuery.into()));
     }
     let (snapshot, record) = match authenticate(view, find) {
         Ok(found) => found,
-        Err(denial) => return Admission::Reply(denial.reply(shape)),
+        Err(denial) => return Admission::Reply(refused(denial)),
     };
-    let (mut attribution, asked) = (Attribution::from(&record), endpoint.name());
+    let (mut attribution, called) = (Attribution::from(&record), endpoint.name());
     let decided = authorize(snapshot, &record, view, world).and_then(|app| {
         attribution.identity = identify(headers, &app, &record, view.verified(), world)?;
         Ok(app)
     });
-    let decided = decided.and_then(|app| match endpoint {
-        Endpoint::Call(operation) => {
-            conversation::check(headers, &app)?;
-            let attribution = attribution.clone();
-            let format = Format::of(operation, headers)?;
-            let (query, at) = (query.to_owned(), world.now());
-            let found = Found { snapshot, record, app };
-            Ok(Admission::NeedBody(Admitted { operation, format, query, found, at, attribution }))
-        }
-        Endpoint::RetrieveModel(name) => {
-            let model = model_list::retrieve(&view.catalogue(snapshot), &app, &name)?;
-            Ok(Admission::Reply(model.attributed(attribution.clone(), asked)))
-        }
-        Endpoint::ListModels | Endpoint::Ready => {
-            let list = model_list::list(&view.catalogue(snapshot), &app);
-            Ok(Admission::Reply(list.attributed(attribution.clone(), asked)))
-        }
+    let decided = decided.and_then(|app| {
+        let asked = match endpoint {
+            Endpoint::Call(operation) => {
+                conversation::check(headers, &app)?;
+                Asked::Model(operation, Format::of(operation, headers)?)
+            }
+            Endpoint::Mcp(target) => {
+                conversation::check(headers, &app)?;
+                Asked::Mcp(mcp::Asked::new(target, headers))
+            }
+            Endpoint::RetrieveModel(name) => {
+                let model = model_list::retrieve(&view.catalogue(snapshot), &app, &name)?;
+                return Ok(Admission::Reply(model.attributed(attribution.clone(), called)));
+            }
+            Endpoint::ListModels | Endpoint::Ready => {
+                let list = model_list::list(&view.catalogue(snapshot), &app);
+                return Ok(Admission::Reply(list.attributed(attribution.clone(), called)));
+            }
+        };
+        let (query, at) = (query.to_owned(), world.now());
+        let found = Found { snapshot, record, app };
+        Ok(Admission::NeedBody(Admitted { asked, query, found, at, attribution: attribution.clone() }))
     });
-    decided.unwrap_or_else(|denial| Admission::Reply(denial.reply(shape).attributed(attribution, asked)))
+    decided.unwrap_or_else(|denial| Admission::Reply(refused(denial).attributed(attribution, called)))
 }
 
 impl Admitted {
-    /// What it asks for.
+    /// What records call what it asks for.
     #[must_use]
-    pub fn operation(&self) -> Operation {
-        self.operation
+    pub fn endpoint(&self) -> &'static str {
+        match &self.asked {
+            Asked::Model(operation, _) => operation.name(),
+            Asked::Mcp(_) => crate::mcp::ENDPOINT,
+        }
     }
 
     /// Decides on the whole body, and once more on the key: it may have been revoked while the
     /// body was on its way. What the request needs of its limits is held for it from here on.
     pub fn settle<S: Store>(&self, bytes: &[u8], gate: &Gate<'_, S, impl World>) -> Outcome {
-        let now = gate.world.now();
-        let read =
-            self.found(now, gate).and_then(|found| Ok((found, self.format.read(self.operation, bytes)?)));
-        let (found, body) = match read {
-            Ok(read) => read,
-            Err(denial) => return self.refuse(&denial),
-        };
-        match self.decide(bytes, &body, &found, now, gate) {
-            Ok(Decided::Forward(decided)) => Outcome::Forward(Box::new(decided.forward(self, body, now))),
-            Ok(Decided::Wait(demand)) => Outcome::Wait(demand),
-            Err(denial) => match self.refuse(&denial) {
-                Outcome::Reply(reply) => Outcome::Reply(Reply { model: body.model, ..reply }),
-                outcome => outcome,
-            },
+        match &self.asked {
+            Asked::Model(operation, format) => self.settle_call(*operation, format, bytes, gate),
+            Asked::Mcp(asked) => self.settle_mcp(asked, bytes, gate),
         }
     }
 
     /// Refuses what had been admitted.
     #[must_use]
     pub fn refuse(&self, denial: &Denial) -> Outcome {
-        let reply = denial.reply(self.operation.shape());
-        Outcome::Reply(reply.attributed(self.attribution.clone(), self.operation.name()))
-    }
-
-    fn decide<S: Store>(
-        &self,
-        bytes: &[u8],
-        body: &Body,
-        Found { snapshot, record, app }: &Found,
-        now: UnixMs,
-        gate: &Gate<'_, S, impl World>,
-    ) -> Result<Decided, Denial> {
-        let store = gate.view.store();
-        let catalogue = gate.view.catalogue(*snapshot);
-        let offer = model_list::choose(&catalogue, app, &body.model, self.operation)?;
-        let owners = quota::owners(app, record);
-        if !owners.is_empty() && !gate.has_room {
-            return Err(Code::LedgerFull.into());
-        }
-        let held =
-            match Plan::new(&owners, self.operation, &body.terms, offer)?.take(store, &owners, app, now)? {
-                Taken::Dry(demand) => return Ok(Decided::Wait(demand)),
-                Taken::Held(held) => *held,
-            };
-        match self.edit(bytes, body, offer, held.max_output) {
-            Ok(edited) => {
-                let is_limited = !owners.is_empty();
-                Ok(Decided::Forward(Box::new(Go { offer: offer.clone(), edited, held, is_limited })))
-            }
-            Err(denial) => {
-                account::cancel(store, held.reserved.reservation);
-                Err(denial)
-            }
-        }
-    }
-
-    /// The provider's body, where it differs from the client's.
-    fn edit(
-        &self,
-        bytes: &[u8],
-        body: &Body,
-        offer: &Offer,
-        max_output: Option<u64>,
-    ) -> Result<Option<Vec<u8>>, Denial> {
-        let member = body::max_output_member(self.operation, offer.provider.kind);
-        let limit = max_output.filter(|most| Some(*most) != body.terms.max_output);
-        let changes = [
-            (offer.upstream_name != body.model).then_some(Change::Model(&offer.upstream_name)),
-            limit.zip(member).map(|(tokens, member)| Change::MaxOutput { member, tokens }),
-            body.terms.must_ask_for_usage(self.operation).then_some(Change::IncludeUsage),
-        ];
-        let changes: Vec<_> = changes.into_iter().flatten().collect();
-        if changes.is_empty() {
-            return Ok(None);
-        }
-        body.edit(bytes, &changes).map(Some).ok_or_else(|| Code::InternalError.into())
+        let reply = match &self.asked {
+            Asked::Model(operation, _) => denial.reply(operation.shape()),
+            Asked::Mcp(asked) => denial.rpc_reply(asked.id()),
+        };
+        Outcome::Reply(reply.attributed(self.attribution.clone(), self.endpoint()))
     }
 
     /// The key and its app: as they were found, if that was just now, or as they are.
@@ -252,38 +210,6 @@ impl Admitted {
             reach(&app, gate.world)?;
         }
         Ok(Cow::Owned(Found { snapshot, record, app }))
-    }
-}
-
-/// What a whole request comes to.
-enum Decided {
-    Forward(Box<Go>),
-    Wait(Demand),
-}
-
-/// A request that may go.
-struct Go {
-    offer: Offer,
-    edited: Option<Vec<u8>>,
-    held: Held,
-    is_limited: bool,
-}
-
-impl Go {
-    fn forward(self, admitted: &Admitted, body: Body, now: UnixMs) -> Forward {
-        let Self { offer, edited, held, is_limited } = self;
-        let path = Forward::path(&offer.provider, admitted.operation, &admitted.query);
-        let call = Call {
-            operation: admitted.operation,
-            model: body.model,
-            served_model: offer.upstream_name,
-            provider: offer.provider.name.clone(),
-            price: offer.price,
-            terms: body.terms,
-            reserved: is_limited.then_some(held.reserved),
-        };
-        let announced = quota::headers(&held.standings, now);
-        Forward { provider: offer.provider, path, body: edited, call, announced, ahead: held.ahead }
     }
 }
 

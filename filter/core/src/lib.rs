@@ -56,6 +56,8 @@ pub mod body;
 
 pub mod usage;
 
+pub mod mcp;
+
 pub mod metering;
 
 pub mod quota;

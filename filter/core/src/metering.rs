@@ -1,22 +1,23 @@
 //! What one request uses: from what was reserved for it to its record.
 
+mod call;
+
 use std::net::IpAddr;
 
 use latchkey_proto::key::PREFIX;
 
-use crate::account::{self, Actual, Reservation};
-use crate::body::Terms;
 use crate::conversation;
 use crate::denial::Code;
-use crate::endpoint::Operation;
 use crate::header::Headers;
-use crate::price::{NanoUsd, Price};
+use crate::price::NanoUsd;
 use crate::record::{Record, Settlement};
 use crate::reply::{Attribution, Reply};
 use crate::snapshot::UnixMs;
 use crate::store::Store;
 use crate::tokens::Tokens;
-use crate::usage::{self, Passage, Reader, Reading};
+use crate::usage::{Passage, Reader, is_event_stream};
+
+pub use call::{Call, McpCall, ModelCall, Reserved};
 
 /// The longest request id that is recorded.
 const LONGEST_REQUEST_ID: usize = 128;
@@ -37,34 +38,8 @@ pub struct Meter {
     first_byte: Option<UnixMs>,
     call: Option<Call>,
     reader: Option<Reader>,
-}
-
-/// What was asked of a provider, and on which terms.
-#[derive(Debug)]
-pub struct Call {
-    /// What it does.
-    pub operation: Operation,
-    /// What the client asked for.
-    pub model: String,
-    /// What the provider was asked for.
-    pub served_model: String,
-    /// Who serves it.
-    pub provider: String,
-    /// What the model costs, where that is known.
-    pub price: Option<Price>,
-    /// What the client's body says.
-    pub terms: Terms,
-    /// The most that it can use, and what that was taken from; none where nothing limits it.
-    pub reserved: Option<Reserved>,
-}
-
-/// What is held for a request until its end.
-#[derive(Debug)]
-pub struct Reserved {
-    /// The most tokens that it can use; none where only requests are limited.
-    pub most: Option<Tokens>,
-    /// Where they were taken from.
-    pub reservation: Reservation,
+    /// The answer is a stream of an MCP server's messages.
+    streamed: bool,
 }
 
 /// How an exchange with a provider ended, as far as the host can tell.
@@ -120,6 +95,7 @@ impl Meter {
             first_byte: None,
             call: None,
             reader: None,
+            streamed: false,
         }
     }
 
@@ -140,7 +116,7 @@ impl Meter {
         self.model.clone_from(&reply.model);
     }
 
-    /// The request goes to a provider.
+    /// The request goes to a provider, or to an MCP server.
     pub fn forwarded(&mut self, call: Call) {
         self.call = Some(call);
     }
@@ -148,11 +124,13 @@ impl Meter {
     /// The answer's headers have come. Tells whether its body is to be read.
     pub fn answered(&mut self, status: u16, content_type: Option<&str>) -> bool {
         self.status = status;
-        self.reader = self
-            .call
-            .as_ref()
-            .filter(|_| (200..300).contains(&status))
-            .map(|call| Reader::new(call.operation, content_type, call.hides_usage()));
+        match &self.call {
+            Some(Call::Model(call)) if (200..300).contains(&status) => {
+                self.reader = Some(Reader::new(call.operation, content_type, call.hides_usage()));
+            }
+            Some(Call::Mcp(_)) => self.streamed = content_type.is_some_and(is_event_stream),
+            _ => self.reader = None,
+        }
         self.reader.is_some()
     }
 
@@ -173,7 +151,7 @@ impl Meter {
     /// Whether the answer's body may lose bytes on its way.
     #[must_use]
     pub fn hides_usage(&self) -> bool {
-        self.call.as_ref().is_some_and(Call::hides_usage)
+        matches!(&self.call, Some(Call::Model(call)) if call.hides_usage())
     }
 
     /// Whether the answer's headers have come.
@@ -185,7 +163,7 @@ impl Meter {
     /// Whether its end needs an [`Ending`]: the answer itself does not tell.
     #[must_use]
     pub fn needs_ending(&self) -> bool {
-        self.call.is_some() && self.reader.is_none()
+        matches!(self.call, Some(Call::Model(_))) && self.reader.is_none()
     }
 
     /// The request is over: settles what was reserved, once, and gives the record.
@@ -218,89 +196,15 @@ impl Meter {
             charges: vec![],
             old_secret,
         };
-        if let Some(call) = self.call {
-            (record.settlement, record.tokens) = call.settle(reading.as_ref(), ending);
-            record.cost = call.price.map_or(NanoUsd(0), |price| price.cost(&record.tokens));
-            record.price_version = call.price.map_or(0, |price| price.version);
-            record.first_token_ms = self.first_byte.map(since);
-            record.streamed = call.terms.stream;
-            record.model = call.model;
-            record.served_model = call.served_model;
-            record.provider = call.provider;
-            if let Some(reserved) = call.reserved {
-                let tokens = record.tokens.input.saturating_add(record.tokens.output);
-                let actual = Actual { tokens, cost: record.cost };
-                record.charges = account::settle(store, reserved.reservation, actual);
+        match self.call {
+            Some(Call::Model(call)) => {
+                record.first_token_ms = self.first_byte.map(since);
+                call.finish(&mut record, reading.as_ref(), ending, store);
             }
+            Some(Call::Mcp(call)) => call.finish(&mut record, self.streamed, store),
+            None => {}
         }
         record
-    }
-}
-
-impl Call {
-    /// Whether the usage chunk was asked for by the gateway, not by the client.
-    fn hides_usage(&self) -> bool {
-        self.terms.must_ask_for_usage(self.operation)
-    }
-
-    /// The most that was reserved, where tokens or money are limited.
-    fn most(&self) -> Option<Tokens> {
-        self.reserved.as_ref().and_then(|reserved| reserved.most)
-    }
-
-    /// What it used, and how that is known.
-    fn settle(&self, reading: Option<&Reading>, ending: Ending) -> (Settlement, Tokens) {
-        let nothing = (Settlement::None, Tokens::default());
-        if self.operation.is_free() {
-            return nothing;
-        }
-        let Some(reading) = reading else {
-            return match (ending, self.most()) {
-                (Ending::Answered | Ending::NeverSent, _) => nothing,
-                (Ending::Unknown, _) if !self.operation.is_metered() => nothing,
-                (Ending::Unknown, Some(most)) => (Settlement::Reserved, most),
-                (Ending::Unknown, None) => self.unlimited(),
-            };
-        };
-        match (&reading.usage, self.most()) {
-            (Some(usage), _) if reading.complete => (Settlement::Reported, *usage),
-            // A stream that was cut: what it told so far, and what came.
-            (Some(usage), _) => {
-                let counted = self.estimate(reading);
-                let output = usage.output.max(counted.output);
-                (Settlement::Estimated, Tokens { output, ..*usage })
-            }
-            (None, _) if !self.operation.is_metered() => nothing,
-            // A document that was cut was written to its end, and nobody knows how long it is.
-            (None, Some(most)) if !reading.complete && !self.terms.stream => (Settlement::Reserved, most),
-            (None, None) if !reading.complete && !self.terms.stream => self.unlimited(),
-            (None, _) => (Settlement::Estimated, self.estimate(reading)),
-        }
-    }
-
-    /// What nobody limits, and nobody knows: at most what the client asked for.
-    fn unlimited(&self) -> (Settlement, Tokens) {
-        let counted = self.estimate(&Reading::default());
-        match self.terms.max_output.filter(|_| self.operation.has_output()) {
-            Some(most) => {
-                let output = most.saturating_mul(self.terms.choices);
-                (Settlement::Reserved, Tokens { output, ..counted })
-            }
-            None => (Settlement::Estimated, counted),
-        }
-    }
-
-    /// Counted by the gateway, and never more than was reserved.
-    fn estimate(&self, reading: &Reading) -> Tokens {
-        let counted = usage::estimate(reading, &self.terms);
-        match self.most() {
-            Some(most) => Tokens {
-                input: counted.input.min(most.input),
-                output: counted.output.min(most.output),
-                ..counted
-            },
-            None => counted,
-        }
     }
 }
 

@@ -85,8 +85,7 @@ impl Plan {
         let max_output = least(|limits| limits.max_output_tokens);
         let metered = has(|kind| kind.unit() != Unit::Requests);
         if operation.is_free() || !metered && (max_output.is_none() || !operation.has_output()) {
-            let need = Need { input_tokens: 0, output_wanted: 0, output_least: 0, price: None };
-            return Ok(Self { need, metered: false, choices: 1, bounded: false });
+            return Ok(Self::of_requests());
         }
         if !operation.is_metered() {
             return Err(Code::EndpointNotMetered.into());
@@ -120,6 +119,12 @@ impl Plan {
         Ok(Self { need, metered, choices: terms.choices, bounded: operation.has_output() })
     }
 
+    /// One request, of which tokens and money are not counted.
+    const fn of_requests() -> Self {
+        let need = Need { input_tokens: 0, output_wanted: 0, output_least: 0, price: None };
+        Self { need, metered: false, choices: 1, bounded: false }
+    }
+
     /// Takes what the request needs.
     ///
     /// # Errors
@@ -146,6 +151,27 @@ impl Plan {
             }
         }
     }
+}
+
+/// The limits of requests alone, of an app and of a named key, in this order.
+#[must_use]
+pub fn request_limits(app: &AppPolicy, key: &KeyRecord) -> Vec<(OwnerId, Limits)> {
+    let counted = owners(app, key).into_iter().map(|owner| (owner.id, owner.limits.of_requests()));
+    counted.filter(|(_, limits)| !limits.buckets.is_empty()).collect()
+}
+
+/// Takes one request of these limits; what limits tokens and money is left alone.
+///
+/// # Errors
+/// When a limit has no room, and waiting a moment does not help.
+pub fn take_request<S: Store>(
+    store: &S,
+    limits: &[(OwnerId, Limits)],
+    app: &AppPolicy,
+    now: UnixMs,
+) -> Result<Taken, Denial> {
+    let owners: Vec<_> = limits.iter().map(|(id, limits)| Owner { id: *id, limits }).collect();
+    Plan::of_requests().take(store, &owners, app, now)
 }
 
 /// What the client is told of a limit without room.

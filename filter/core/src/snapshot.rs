@@ -4,6 +4,7 @@ mod catalogue;
 mod glob;
 mod key;
 mod limits;
+mod mcp;
 mod policy;
 
 use std::fmt;
@@ -15,6 +16,7 @@ pub use glob::Glob;
 pub use key::KeyRecord;
 pub use latchkey_proto::bucket::{BucketKind, Unit};
 pub use limits::{Bucket, Limits};
+pub use mcp::{McpEntry, McpServer};
 pub use policy::{AppPolicy, CredentialMode, Selection};
 
 use latchkey_proto::discovery as wire;
@@ -104,6 +106,17 @@ pub enum Invalid {
         /// The provider that it names.
         provider: String,
     },
+    /// An MCP server's field that cannot be sent on.
+    #[error("MCP server `{server}`: {field} is malformed")]
+    McpServer {
+        /// The server's name.
+        server: String,
+        /// The field's name on the wire.
+        field: &'static str,
+    },
+    /// Two MCP servers of one name.
+    #[error("two MCP servers are named `{0}`")]
+    TwoMcpServers(String),
     /// A model that one provider offers twice.
     #[error("provider `{provider}` offers model `{model}` twice")]
     OfferedTwice {

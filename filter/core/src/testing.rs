@@ -181,6 +181,15 @@ pub fn model(name: &str, provider: &str, upstream_name: &str) -> wire::Model {
     }
 }
 
+pub fn mcp_server(name: &str) -> wire::McpServer {
+    wire::McpServer {
+        name: name.into(),
+        cluster: format!("mcp-{name}"),
+        authority: format!("{name}.example"),
+        path: "/api/mcp".into(),
+    }
+}
+
 pub fn catalogue() -> wire::Catalogue {
     wire::Catalogue {
         providers: vec![
@@ -193,6 +202,7 @@ pub fn catalogue() -> wire::Catalogue {
             model("gpt-4o", "azure", "my-deployment"),
             model("claude", "anthropic", "claude-4"),
         ],
+        mcp_servers: vec![mcp_server("github"), mcp_server("docs")],
     }
 }
 

@@ -155,7 +155,9 @@ pub fn estimate(reading: &Reading, terms: &Terms) -> Tokens {
     Tokens { output: told.output.max(counted), ..told }
 }
 
-fn is_event_stream(content_type: &str) -> bool {
+/// Whether an answer of this content type is a stream of events.
+#[must_use]
+pub fn is_event_stream(content_type: &str) -> bool {
     let kind = content_type.split(';').next().unwrap_or_default();
     kind.trim().eq_ignore_ascii_case("text/event-stream")
 }

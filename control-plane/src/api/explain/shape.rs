@@ -8,6 +8,8 @@ use latchkey_filter_core::account::{Held, OwnerId};
 use latchkey_filter_core::body::max_output_member;
 use latchkey_filter_core::endpoint::{Endpoint, Operation, Shape, split_query};
 use latchkey_filter_core::forward::Forward;
+use latchkey_filter_core::mcp::{self, Verb};
+use latchkey_filter_core::metering::Call;
 use latchkey_filter_core::quota;
 use latchkey_filter_core::reply::Reply;
 use latchkey_filter_core::snapshot::{AppId, ProviderKind};
@@ -39,7 +41,7 @@ pub struct Explain {
     pub path: Option<String>,
     /// The method; null for the one that the path takes.
     pub method: Option<String>,
-    /// The model of a short request.
+    /// The model of a short request; the tool, where `path` is an MCP server's.
     pub model: Option<String>,
     /// How many tokens the answer to a short request may have; null where it does not say.
     #[schema(maximum = 1_000_000_000)]
@@ -98,11 +100,11 @@ pub struct AnswerView {
 /// Where a request goes.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ForwardView {
-    /// The model, as the client asks for it.
+    /// The model, as the client asks for it; of a call of an MCP server's tool, `server/tool`.
     pub model: String,
-    /// The model, as the provider is asked for it.
+    /// The model, as the provider is asked for it; empty for an MCP server.
     pub served_model: String,
-    /// The provider's name.
+    /// The provider's name; of an MCP server, `mcp/` and its name.
     pub provider: String,
     /// The host that the provider is asked as.
     pub authority: String,
@@ -179,7 +181,11 @@ impl Explain {
                 (None, Some(_)) => Err(wrong("max_tokens", "the body says it")),
             };
         }
-        let Some(Endpoint::Call(operation)) = endpoint else { return Ok(Vec::new()) };
+        let operation = match endpoint {
+            Some(Endpoint::Call(operation)) => operation,
+            Some(Endpoint::Mcp(target)) if target.verb == Verb::Post => return Ok(self.message()),
+            _ => return Ok(Vec::new()),
+        };
         let mut body = short(operation);
         body.extend(self.model.as_ref().map(|model| ("model".to_owned(), json!(model))));
         if let Some(tokens) = self.max_tokens {
@@ -213,6 +219,17 @@ fn wrong(path: &str, message: &str) -> Problem {
     Problem::invalid(FieldError::new(path, message).into())
 }
 
+impl Explain {
+    /// A short message to an MCP server: a call of the tool, where one is named.
+    fn message(&self) -> Vec<u8> {
+        let (method, params) = match &self.model {
+            Some(tool) => ("tools/call", json!({"name": tool, "arguments": {}})),
+            None => ("tools/list", json!({})),
+        };
+        json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string().into_bytes()
+    }
+}
+
 impl Explanation {
     /// What became of `question`, which carried the key with this id.
     #[must_use]
@@ -232,7 +249,8 @@ impl Explanation {
         match answer {
             Answer::Reply(reply) => Self::reply(undecided, reply),
             Answer::Forward(forward) => {
-                let held = forward.call.reserved.iter().flat_map(|reserved| reserved.reservation.held());
+                let held =
+                    forward.call.reserved().into_iter().flat_map(|reserved| reserved.reservation.held());
                 let reserved = held.map(|held| ReservedView::new(held, app_id)).collect();
                 Self { reserved, forward: Some(ForwardView::from(*forward)), ..undecided }
             }
@@ -264,17 +282,30 @@ impl ReservedView {
 
 impl From<Forward> for ForwardView {
     fn from(forward: Forward) -> Self {
-        let Forward { provider, path, call, announced, .. } = forward;
-        let output = call.reserved.as_ref().map_or(0, |reserved| reserved.reservation.output_tokens);
-        Self {
-            model: call.model,
-            served_model: call.served_model,
-            provider: call.provider,
-            authority: provider.authority.clone(),
-            path,
-            max_output_tokens: output.checked_div(call.terms.choices).filter(|tokens| *tokens > 0),
-            price_version: call.price.map(|price| price.version),
-            headers: announced.into_iter().collect(),
+        let Forward { path, call, announced, .. } = forward;
+        let (authority, headers) = (call.authority().to_owned(), announced.into_iter().collect());
+        let output = call.reserved().map_or(0, |reserved| reserved.reservation.output_tokens);
+        match call {
+            Call::Model(call) => Self {
+                model: call.model,
+                served_model: call.served_model,
+                provider: call.provider.name.clone(),
+                authority,
+                path,
+                max_output_tokens: output.checked_div(call.terms.choices).filter(|tokens| *tokens > 0),
+                price_version: call.price.map(|price| price.version),
+                headers,
+            },
+            Call::Mcp(call) => Self {
+                provider: format!("{}/{}", mcp::ENDPOINT, call.server.name),
+                model: call.tool,
+                served_model: String::new(),
+                authority,
+                path,
+                max_output_tokens: None,
+                price_version: None,
+                headers,
+            },
         }
     }
 }

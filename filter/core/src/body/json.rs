@@ -151,7 +151,7 @@ impl<'a> Members<'a> {
 }
 
 /// Where a part of a text stands in it.
-pub(super) fn span(text: &str, part: &str) -> Option<Range<usize>> {
+pub(crate) fn span(text: &str, part: &str) -> Option<Range<usize>> {
     let start = part.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
     Some(start..start.checked_add(part.len())?)
 }

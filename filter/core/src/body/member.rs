@@ -66,6 +66,16 @@ pub(super) fn among(text: &str, names: &[&'static str]) -> Option<&'static str> 
     names.iter().find(|name| **name == text || !plain && folds_to(text, name)).copied()
 }
 
+/// The same for the name of a member, of which some parsers read no more than what comes before a
+/// bracket.
+pub(super) fn among_members(text: &str, names: &[&'static str]) -> Option<&'static str> {
+    if is_plain(text) {
+        return names.iter().find(|name| **name == text).copied();
+    }
+    let stem = text.split('[').next().unwrap_or(text).trim();
+    names.iter().find(|name| folds_to(stem, name)).copied()
+}
+
 /// Whether no parser takes it for another name.
 fn is_plain(name: &str) -> bool {
     name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))

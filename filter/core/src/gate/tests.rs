@@ -3,11 +3,14 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::header::Header;
+use crate::metering::{Call, McpCall, ModelCall};
 use crate::replica::Verdict;
 use crate::testing::{self, Memory, Place};
 
 #[path = "tests/limits.rs"]
 mod limits;
+#[path = "tests/mcp.rs"]
+mod mcp;
 
 const CHAT: &str = "/v1/chat/completions";
 const BODY: &[u8] = br#"{"model":"gpt-4o","messages":[]}"#;
@@ -64,6 +67,13 @@ fn forwarded(outcome: Outcome) -> Forward {
     }
 }
 
+fn model_call(forward: &Forward) -> &ModelCall {
+    match &forward.call {
+        Call::Model(call) => call,
+        Call::Mcp(call) => panic!("{call:?}"),
+    }
+}
+
 fn denied(outcome: Outcome) -> Code {
     match outcome {
         Outcome::Reply(Reply { code: Some(code), .. }) => code,
@@ -85,8 +95,8 @@ fn a_good_key_reaches_the_provider() {
     let store = gateway(testing::increment());
     let forward = forwarded(chat(&store));
     assert_eq!(forward.path, "/v1/chat/completions");
-    assert_eq!(forward.provider.authority, "openai.example");
-    assert_eq!(forward.provider.cluster, "provider-openai");
+    assert_eq!(forward.call.authority(), "openai.example");
+    assert_eq!(forward.call.cluster(), "provider-openai");
     assert_eq!(forward.body, None);
     forwarded(ask(&store, testing::named_key().expose(), CHAT, BODY));
 }
@@ -267,7 +277,7 @@ fn the_first_allowed_provider_serves_under_its_own_name_for_the_model() {
         forwarded(ask(&store, testing::app_key().expose(), "/openai_compatible/embeddings?a=b", BODY));
     assert_eq!(forward.path, "/openai/v1/embeddings?a=b");
     assert_eq!(forward.body.as_deref(), Some(br#"{"model":"my-deployment","messages":[]}"#.as_slice()));
-    assert_eq!(forward.call.model, "gpt-4o");
+    assert_eq!(model_call(&forward).model, "gpt-4o");
 }
 
 #[test]
@@ -378,7 +388,7 @@ fn a_form_may_name_its_model_too() {
     ];
     let extra: Vec<_> = extra.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let at = |path| run(&store, &Place::at(0, ""), &headers("POST", path, &extra), form.as_bytes());
-    assert_eq!(forwarded(at("/v1/audio/transcriptions")).call.model, "gpt-4o");
+    assert_eq!(model_call(&forwarded(at("/v1/audio/transcriptions"))).model, "gpt-4o");
     assert_eq!(denied(at(CHAT)), Code::InvalidJson);
 }
 

@@ -1,13 +1,18 @@
+use std::rc::Rc;
+
 use latchkey_proto::key::PREFIX;
 
 use super::*;
 use crate::account::{self, Charge, Need, Owner, OwnerId, Reserve};
+use crate::body::Terms;
 use crate::denial::Denial;
-use crate::endpoint::Shape;
+use crate::endpoint::{Operation, Shape};
 use crate::header::Header;
 use crate::identity::Identity;
-use crate::snapshot::{BucketKind, KeyId, Limits};
+use crate::price::Price;
+use crate::snapshot::{BucketKind, KeyId, Limits, McpServer, Provider};
 use crate::testing::{self, Memory};
+use crate::tokens::Tokens;
 use BucketKind::{CostBudget, RequestsPerMinute, TokensPerMinute};
 
 const OWNER: OwnerId = OwnerId([1; 16]);
@@ -57,6 +62,7 @@ fn call(store: &Memory, operation: Operation, stream: bool, kinds: &[BucketKind]
     let owners = [Owner { id: OWNER, limits: &limits }];
     let Reserve::Reserved(taken) = account::reserve(store, &owners, &need, 1000) else { panic!("refused") };
     let most = kinds.iter().any(|kind| *kind != RequestsPerMinute).then_some(MOST);
+    let provider = Provider::try_from(testing::provider("azure", 2, "/openai/v1")).unwrap();
     let terms = Terms {
         stream,
         wants_usage: false,
@@ -66,15 +72,15 @@ fn call(store: &Memory, operation: Operation, stream: bool, kinds: &[BucketKind]
         input_estimate: 80,
         unbounded: None,
     };
-    Call {
+    Call::Model(ModelCall {
         operation,
         model: "gpt-4o".into(),
         served_model: "my-deployment".into(),
-        provider: "azure".into(),
+        provider: Rc::new(provider),
         price: Some(PRICE),
         terms,
         reserved: (!kinds.is_empty()).then_some(Reserved { most, reservation: taken.reservation }),
-    }
+    })
 }
 
 /// How an answer goes: its status, its type, its chunks.
@@ -248,6 +254,41 @@ fn a_refusal_is_recorded_with_its_code() {
     let record = meter.finish(&Memory::default(), Ending::Answered, UnixMs(1001));
     assert_eq!((record.status, record.code, record.model.as_str()), (429, "rate_limit_exceeded", ""));
     assert_eq!((record.settlement, record.charges.len()), (Settlement::None, 0));
+}
+
+#[test]
+fn a_message_to_an_mcp_server_is_recorded_and_uses_one_request() {
+    let message = |store: &Memory, tool: &str, answer: Option<(u16, &str)>| {
+        let server = Rc::new(McpServer::try_from(testing::mcp_server("github")).unwrap());
+        let reserved = call(store, Operation::Moderations, false, &[RequestsPerMinute]).into_reserved();
+        let mut meter = Meter::new(ATTRIBUTION, "mcp", Headers(&[]), UnixMs(1000));
+        meter.forwarded(Call::Mcp(McpCall { server, tool: tool.to_owned(), reserved }));
+        if let Some((status, kind)) = answer {
+            assert!(!meter.answered(status, Some(kind)), "its answer is not read");
+        }
+        assert!(!meter.needs_ending() && !meter.hides_usage() && !meter.reads());
+        meter.finish(store, Ending::Unknown, UnixMs(1900))
+    };
+    let store = Memory::default();
+    let expected = Record {
+        at: UnixMs(1000),
+        request_id: String::new(),
+        key: ATTRIBUTION.key,
+        model: "github/get_me".into(),
+        served_model: String::new(),
+        provider: "mcp/github".into(),
+        endpoint: "mcp",
+        streamed: true,
+        latency_ms: 900,
+        ..testing::record()
+    };
+    assert_eq!(message(&store, "github/get_me", Some((200, SSE))), expected);
+    assert_eq!(testing::line(&store, OWNER, RequestsPerMinute).used, 1);
+    let lost = message(&store, "", None);
+    assert_eq!((lost.status, lost.model.as_str(), lost.streamed), (0, "", false));
+    assert_eq!((lost.settlement, lost.charges.len()), (Settlement::None, 0));
+    assert_eq!(testing::line(&store, OWNER, RequestsPerMinute).used, 2, "it was sent");
+    assert!(!message(&store, "", Some((200, JSON))).streamed);
 }
 
 #[test]

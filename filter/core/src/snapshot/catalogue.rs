@@ -3,15 +3,16 @@ use std::rc::Rc;
 
 use latchkey_proto::discovery as wire;
 
-use super::{Invalid, name};
+use super::{Invalid, McpServer, name};
 use crate::price::Price;
 
-/// The enabled models, and the providers that serve them.
+/// The enabled models with the providers that serve them, and the MCP servers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalogue {
     /// In the order in which they came.
     names: Vec<String>,
     offers: BTreeMap<String, Vec<Offer>>,
+    mcp_servers: BTreeMap<String, Rc<McpServer>>,
 }
 
 /// A model as one provider serves it.
@@ -66,6 +67,12 @@ impl Catalogue {
         self.offers.get(model).map_or(&[], Vec::as_slice)
     }
 
+    /// The MCP server of this name.
+    #[must_use]
+    pub fn mcp_server(&self, name: &str) -> Option<&Rc<McpServer>> {
+        self.mcp_servers.get(name)
+    }
+
     /// Every model with its offers, in the order in which they came.
     pub fn models(&self) -> impl Iterator<Item = (&str, &[Offer])> {
         self.names.iter().map(|name| (name.as_str(), self.offers(name)))
@@ -76,7 +83,7 @@ impl TryFrom<wire::Catalogue> for Catalogue {
     type Error = Invalid;
 
     fn try_from(catalogue: wire::Catalogue) -> Result<Self, Invalid> {
-        let wire::Catalogue { providers, models, .. } = catalogue;
+        let wire::Catalogue { providers, models, mcp_servers } = catalogue;
         let mut by_name = BTreeMap::new();
         for provider in providers {
             let provider = Rc::new(Provider::try_from(provider)?);
@@ -114,6 +121,12 @@ impl TryFrom<wire::Catalogue> for Catalogue {
             };
             read.add(model, offer);
         }
+        for server in mcp_servers {
+            let server = Rc::new(McpServer::try_from(server)?);
+            if let Some(twin) = read.mcp_servers.insert(server.name.clone(), server) {
+                return Err(Invalid::TwoMcpServers(twin.name.clone()));
+            }
+        }
         Ok(read)
     }
 }
@@ -137,7 +150,7 @@ impl TryFrom<wire::Provider> for Provider {
         if !is_token(&cluster) {
             return Err(malformed("cluster"));
         }
-        if !is_token(&authority) || authority.contains(['/', '?', '#', '@']) {
+        if !is_authority(&authority) {
             return Err(malformed("authority"));
         }
         if !is_path_prefix(&path_prefix) {
@@ -166,8 +179,13 @@ fn known(tokens: u64) -> Option<u64> {
     (tokens != 0).then_some(tokens)
 }
 
+/// A host, and perhaps a port.
+pub(super) fn is_authority(text: &str) -> bool {
+    is_token(text) && !text.contains(['/', '?', '#', '@'])
+}
+
 /// Not empty, printable ASCII, no space: safe in a header and in a request line.
-fn is_token(text: &str) -> bool {
+pub(super) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
@@ -216,6 +234,10 @@ mod tests {
             "provider `openai` offers model `gpt-4o` twice"
         );
         assert_eq!(refused(|c| c.providers.push(c.providers[0].clone())), "two providers are named `openai`");
+        assert_eq!(
+            refused(|c| c.mcp_servers.push(c.mcp_servers[0].clone())),
+            "two MCP servers are named `github`"
+        );
         assert_eq!(
             refused(|c| c.models[0].upstream_name.clear()),
             "models.upstream_name is empty or has a control character"

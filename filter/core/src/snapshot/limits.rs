@@ -1,4 +1,4 @@
-use latchkey_proto::bucket::BucketKind;
+use latchkey_proto::bucket::{BucketKind, Unit};
 use latchkey_proto::discovery as wire;
 
 use super::Invalid;
@@ -21,6 +21,15 @@ pub struct Bucket {
     pub kind: BucketKind,
     /// At least 1.
     pub limit: u64,
+}
+
+impl Limits {
+    /// Those of requests alone.
+    #[must_use]
+    pub fn of_requests(&self) -> Self {
+        let counted = self.buckets.iter().filter(|bucket| bucket.kind.unit() == Unit::Requests);
+        Self { buckets: counted.copied().collect(), ..Self::default() }
+    }
 }
 
 impl TryFrom<wire::Limits> for Limits {

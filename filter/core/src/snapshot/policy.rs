@@ -7,7 +7,7 @@ use wire::selection::Kind;
 
 use crate::identity::IdentityPolicy;
 
-use super::{AppId, Glob, Invalid, KeyRecord, Limits, Status, UnixMs, id, moment, name};
+use super::{AppId, Glob, Invalid, KeyRecord, Limits, McpEntry, Status, UnixMs, id, moment, name};
 
 /// What an app's keys may do, ready to be applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct AppPolicy {
     pub providers: Selection<BTreeSet<String>>,
     /// The models that it may use.
     pub models: Selection<Vec<Glob>>,
+    /// The MCP servers and tools that it may use.
+    pub mcp: Selection<Vec<McpEntry>>,
     /// Where its keys may be used from; none: anywhere.
     pub addresses: Option<Vec<IpNet>>,
     /// What all its keys may use together.
@@ -84,6 +86,40 @@ impl AppPolicy {
     }
 }
 
+impl AppPolicy {
+    /// Whether the app may use the MCP server of this name, or some of it.
+    #[must_use]
+    pub fn allows_mcp_server(&self, name: &str) -> bool {
+        match &self.mcp {
+            Selection::All => true,
+            Selection::None => false,
+            Selection::Only(entries) => entries.iter().any(|entry| entry.is_of(name)),
+        }
+    }
+
+    /// Whether the app may call this tool of an MCP server.
+    #[must_use]
+    pub fn allows_mcp_tool(&self, server: &str, tool: &str) -> bool {
+        match &self.mcp {
+            Selection::All => true,
+            Selection::None => false,
+            Selection::Only(entries) => entries.iter().any(|entry| entry.is_of(server) && entry.allows(tool)),
+        }
+    }
+
+    /// Whether there may be tools of this MCP server that the app may not call.
+    #[must_use]
+    pub fn restricts_mcp_tools(&self, server: &str) -> bool {
+        match &self.mcp {
+            Selection::All => false,
+            Selection::None => true,
+            Selection::Only(entries) => {
+                !entries.iter().any(|entry| entry.is_of(server) && !entry.is_partial())
+            }
+        }
+    }
+}
+
 impl TryFrom<wire::AppPolicy> for AppPolicy {
     type Error = Invalid;
 
@@ -101,7 +137,7 @@ impl TryFrom<wire::AppPolicy> for AppPolicy {
             named_key_limits,
             identity,
             conversation_required,
-            mcp: _,
+            mcp,
         } = policy;
         Ok(Self {
             id: AppId(id(&app, "id")?),
@@ -114,6 +150,10 @@ impl TryFrom<wire::AppPolicy> for AppPolicy {
             },
             providers: select(providers, "providers", |names| names.into_iter().collect())?,
             models: select(models, "models", |names| names.iter().map(|name| Glob::new(name)).collect())?,
+            mcp: match mcp {
+                None => Selection::None,
+                some => select(some, "mcp", |names| names.iter().map(|name| McpEntry::new(name)).collect())?,
+            },
             addresses: addresses
                 .map(|list| list.ranges.iter().map(|range| parse(range)).collect())
                 .transpose()?,
@@ -185,6 +225,32 @@ mod tests {
         let mut app = testing::app();
         app.models = Some(testing::only(&[]));
         assert!(!AppPolicy::try_from(app).unwrap().allows_model("gpt-4o"));
+    }
+
+    #[test]
+    fn mcp_is_nothing_unless_it_is_allowed() {
+        let of = |mcp| AppPolicy::try_from(wire::AppPolicy { mcp, ..testing::app() });
+        assert_eq!(of(None).unwrap().mcp, Selection::None);
+        let kindless = of(Some(wire::Selection { kind: None })).unwrap_err().to_string();
+        assert_eq!(kindless, "mcp is not set, or not to a known value");
+        let none = of(None).unwrap();
+        assert!(!none.allows_mcp_server("github") && !none.allows_mcp_tool("github", "get_me"));
+        let all = of(Some(testing::all())).unwrap();
+        assert!(all.allows_mcp_server("x") && all.allows_mcp_tool("x", "y") && !all.restricts_mcp_tools("x"));
+    }
+
+    #[test]
+    fn mcp_servers_are_allowed_whole_or_by_tools() {
+        let mcp = Some(testing::only(&["docs", "github/get_*", "github/list", "both/x", "both"]));
+        let app = AppPolicy::try_from(wire::AppPolicy { mcp, ..testing::app() }).unwrap();
+        for (server, restricted) in [("docs", false), ("github", true), ("both", false)] {
+            assert!(app.allows_mcp_server(server), "{server}");
+            assert_eq!(app.restricts_mcp_tools(server), restricted, "{server}");
+        }
+        assert!(app.allows_mcp_tool("docs", "any") && app.allows_mcp_tool("both", "y"));
+        assert!(app.allows_mcp_tool("github", "get_me") && app.allows_mcp_tool("github", "list"));
+        assert!(!app.allows_mcp_tool("github", "delete") && !app.allows_mcp_tool("github", "list_all"));
+        assert!(!app.allows_mcp_server("doc") && !app.allows_mcp_tool("doc", "any"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::account::{Account, OwnerId};
+use crate::account::{self, Account, OwnerId};
 use crate::replica::Replica;
 use crate::snapshot::BucketKind;
 use crate::tokens::Tokens;
@@ -64,8 +64,8 @@ fn a_request_within_its_limits_reserves_the_most_that_it_may_use() {
     let forward = forwarded(ask(&store, testing::app_key().expose(), CHAT, body));
     assert_eq!(forward.body, None, "as the client asked");
     let most = Tokens { input, output: 100, ..Tokens::default() };
-    assert_eq!(forward.call.reserved.as_ref().and_then(|reserved| reserved.most), Some(most));
-    assert_eq!(forward.call.price.map(|price| price.version), Some(3));
+    assert_eq!(forward.call.reserved().and_then(|reserved| reserved.most), Some(most));
+    assert_eq!(model_call(&forward).price.map(|price| price.version), Some(3));
     assert_eq!(testing::line(&store, OWNER, MINUTE).used, 1);
     assert_eq!(testing::line(&store, OWNER, TOKENS).held, input + 100);
     assert_eq!(testing::line(&store, OWNER, BUDGET).held, (input + 100) * 1000);
@@ -79,7 +79,7 @@ fn a_request_within_its_limits_reserves_the_most_that_it_may_use() {
 fn a_request_without_limits_reserves_nothing() {
     let store = limited(&[]);
     let forward = forwarded(chat(&store));
-    assert!(forward.call.reserved.is_none() && forward.announced.is_empty() && forward.body.is_none());
+    assert!(forward.call.reserved().is_none() && forward.announced.is_empty() && forward.body.is_none());
     assert_eq!(Account::read(&store, OWNER), None);
 }
 

@@ -1,0 +1,127 @@
+//! A request for a model's answer, once its body is there.
+
+use super::{Admitted, Found, Gate, Outcome, World};
+use crate::account::{self, Demand};
+use crate::body::{self, Body, Change, Format};
+use crate::denial::{Code, Denial};
+use crate::endpoint::Operation;
+use crate::forward::Forward;
+use crate::metering::{Call, ModelCall};
+use crate::model_list;
+use crate::quota::{self, Held, Plan, Taken};
+use crate::reply::Reply;
+use crate::snapshot::{Offer, UnixMs};
+use crate::store::Store;
+
+/// What a whole request comes to.
+enum Decided {
+    Forward(Box<Go>),
+    Wait(Demand),
+}
+
+/// A request that may go.
+struct Go {
+    offer: Offer,
+    edited: Option<Vec<u8>>,
+    held: Held,
+    is_limited: bool,
+}
+
+impl Go {
+    fn forward(self, operation: Operation, query: &str, body: Body, now: UnixMs) -> Forward {
+        let Self { offer, edited, held, is_limited } = self;
+        let path = Forward::path(&offer.provider, operation, query);
+        let call = Call::Model(ModelCall {
+            operation,
+            model: body.model,
+            served_model: offer.upstream_name,
+            provider: offer.provider,
+            price: offer.price,
+            terms: body.terms,
+            reserved: is_limited.then_some(held.reserved),
+        });
+        let announced = quota::headers(&held.standings, now);
+        Forward { path, body: edited, call, announced, ahead: held.ahead, listing: None }
+    }
+}
+
+impl Admitted {
+    pub(super) fn settle_call<S: Store>(
+        &self,
+        operation: Operation,
+        format: &Format,
+        bytes: &[u8],
+        gate: &Gate<'_, S, impl World>,
+    ) -> Outcome {
+        let now = gate.world.now();
+        let read = self.found(now, gate).and_then(|found| Ok((found, format.read(operation, bytes)?)));
+        let (found, body) = match read {
+            Ok(read) => read,
+            Err(denial) => return self.refuse(&denial),
+        };
+        match self.decide_call(operation, bytes, &body, &found, now, gate) {
+            Ok(Decided::Forward(decided)) => {
+                Outcome::Forward(Box::new(decided.forward(operation, &self.query, body, now)))
+            }
+            Ok(Decided::Wait(demand)) => Outcome::Wait(demand),
+            Err(denial) => match self.refuse(&denial) {
+                Outcome::Reply(reply) => Outcome::Reply(Reply { model: body.model, ..reply }),
+                outcome => outcome,
+            },
+        }
+    }
+
+    fn decide_call<S: Store>(
+        &self,
+        operation: Operation,
+        bytes: &[u8],
+        body: &Body,
+        Found { snapshot, record, app }: &Found,
+        now: UnixMs,
+        gate: &Gate<'_, S, impl World>,
+    ) -> Result<Decided, Denial> {
+        let store = gate.view.store();
+        let catalogue = gate.view.catalogue(*snapshot);
+        let offer = model_list::choose(&catalogue, app, &body.model, operation)?;
+        let owners = quota::owners(app, record);
+        if !owners.is_empty() && !gate.has_room {
+            return Err(Code::LedgerFull.into());
+        }
+        let held = match Plan::new(&owners, operation, &body.terms, offer)?.take(store, &owners, app, now)? {
+            Taken::Dry(demand) => return Ok(Decided::Wait(demand)),
+            Taken::Held(held) => *held,
+        };
+        match edit(operation, bytes, body, offer, held.max_output) {
+            Ok(edited) => {
+                let is_limited = !owners.is_empty();
+                Ok(Decided::Forward(Box::new(Go { offer: offer.clone(), edited, held, is_limited })))
+            }
+            Err(denial) => {
+                account::cancel(store, held.reserved.reservation);
+                Err(denial)
+            }
+        }
+    }
+}
+
+/// The provider's body, where it differs from the client's.
+fn edit(
+    operation: Operation,
+    bytes: &[u8],
+    body: &Body,
+    offer: &Offer,
+    max_output: Option<u64>,
+) -> Result<Option<Vec<u8>>, Denial> {
+    let member = body::max_output_member(operation, offer.provider.kind);
+    let limit = max_output.filter(|most| Some(*most) != body.terms.max_output);
+    let changes = [
+        (offer.upstream_name != body.model).then_some(Change::Model(&offer.upstream_name)),
+        limit.zip(member).map(|(tokens, member)| Change::MaxOutput { member, tokens }),
+        body.terms.must_ask_for_usage(operation).then_some(Change::IncludeUsage),
+    ];
+    let changes: Vec<_> = changes.into_iter().flatten().collect();
+    if changes.is_empty() {
+        return Ok(None);
+    }
+    body.edit(bytes, &changes).map(Some).ok_or_else(|| Code::InternalError.into())
+}

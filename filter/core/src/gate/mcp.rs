@@ -1,0 +1,154 @@
+//! A request for an MCP server, once its body is there.
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+use serde_json::value::RawValue;
+
+use super::{Admitted, Found, Gate, Outcome, World};
+use crate::account::Demand;
+use crate::denial::{Code, Denial};
+use crate::forward::Forward;
+use crate::header::Headers;
+use crate::mcp::{Asks, Listing, Message, Mirror, Target};
+use crate::metering::{Call, McpCall};
+use crate::quota::{self, Held, Taken};
+use crate::reply::Reply;
+use crate::snapshot::{AppPolicy, KeyRecord, McpServer, UnixMs};
+use crate::store::Store;
+
+/// What is asked of an MCP server.
+#[derive(Debug)]
+pub(super) struct Asked {
+    target: Target,
+    mirror: Mirror,
+    /// Of the message, once it was read.
+    id: OnceCell<Box<RawValue>>,
+}
+
+/// What a whole request comes to.
+enum Decided {
+    Forward(Box<Forward>),
+    Wait(Demand),
+}
+
+impl Asked {
+    pub(super) fn new(target: Target, headers: Headers<'_>) -> Self {
+        Self { target, mirror: Mirror::of(headers), id: OnceCell::new() }
+    }
+
+    /// The request's id, where it is known.
+    pub(super) fn id(&self) -> Option<&RawValue> {
+        self.id.get().map(|id| &**id)
+    }
+
+    /// What records call the tool that is called: `server/tool`, or nothing.
+    fn tool(&self, message: Option<&Message>) -> String {
+        match message.map(|message| &message.asks) {
+            Some(Asks::CallTool(tool)) => [&self.target.server, "/", tool].concat(),
+            _ => String::new(),
+        }
+    }
+}
+
+impl Admitted {
+    pub(super) fn settle_mcp<S: Store>(
+        &self,
+        asked: &Asked,
+        bytes: &[u8],
+        gate: &Gate<'_, S, impl World>,
+    ) -> Outcome {
+        let now = gate.world.now();
+        let read = asked.target.read(bytes);
+        let message = read.as_ref().ok().and_then(Option::as_ref);
+        if let Some(id) = message.and_then(|message| message.id.as_ref()) {
+            asked.id.get_or_init(|| id.clone());
+        }
+        let tool = asked.tool(message);
+        let decided =
+            self.found(now, gate).and_then(|found| self.decide_mcp(asked, &read, &found, now, gate));
+        match decided {
+            Ok(Decided::Forward(forward)) => Outcome::Forward(forward),
+            Ok(Decided::Wait(demand)) => Outcome::Wait(demand),
+            Err(denial) => match self.refuse(&denial) {
+                Outcome::Reply(reply) => Outcome::Reply(Reply { model: tool, ..reply }),
+                outcome => outcome,
+            },
+        }
+    }
+
+    fn decide_mcp<S: Store>(
+        &self,
+        asked: &Asked,
+        read: &Result<Option<Message>, Denial>,
+        Found { snapshot, record, app }: &Found,
+        now: UnixMs,
+        gate: &Gate<'_, S, impl World>,
+    ) -> Result<Decided, Denial> {
+        let catalogue = gate.view.catalogue(*snapshot);
+        let server = catalogue.mcp_server(&asked.target.server).ok_or(Code::McpServerNotFound)?;
+        if !app.allows_mcp_server(&server.name) {
+            return Err(Code::McpServerNotAllowed.into());
+        }
+        let message = read.as_ref().map_err(Clone::clone)?.as_ref();
+        asked.mirror.check(message)?;
+        // What opens a stream or ends a session is no request of the app's: its messages are.
+        let held = match message {
+            Some(message) => {
+                may_ask(message, server, app)?;
+                match count(app, record, now, gate)? {
+                    Some(Taken::Dry(demand)) => return Ok(Decided::Wait(demand)),
+                    Some(Taken::Held(held)) => Some(*held),
+                    None => None,
+                }
+            }
+            None => None,
+        };
+        let (reserved, announced, ahead) = match held {
+            Some(Held { reserved, standings, ahead, .. }) => {
+                (Some(reserved), quota::headers(&standings, now), ahead)
+            }
+            None => (None, Vec::new(), None),
+        };
+        let path = [&server.path, &*self.query].concat();
+        let listing = listing(message, server, app);
+        let tool = asked.tool(message);
+        let call = Call::Mcp(McpCall { server: Rc::clone(server), tool, reserved });
+        Ok(Decided::Forward(Box::new(Forward { path, body: None, call, announced, ahead, listing })))
+    }
+}
+
+/// Takes one request of what limits requests; none where nothing does.
+fn count<S: Store>(
+    app: &AppPolicy,
+    key: &KeyRecord,
+    now: UnixMs,
+    gate: &Gate<'_, S, impl World>,
+) -> Result<Option<Taken>, Denial> {
+    let limits = quota::request_limits(app, key);
+    if limits.is_empty() {
+        return Ok(None);
+    }
+    if !gate.has_room {
+        return Err(Code::LedgerFull.into());
+    }
+    quota::take_request(gate.view.store(), &limits, app, now).map(Some)
+}
+
+/// Decides whether the app may send a message to a server that it may use.
+fn may_ask(message: &Message, server: &McpServer, app: &AppPolicy) -> Result<(), Denial> {
+    match &message.asks {
+        Asks::CallTool(tool) if !app.allows_mcp_tool(&server.name, tool) => {
+            let message = format!("The app may not use the tool `{tool}` of this MCP server.");
+            Err(Denial::new(Code::McpToolNotAllowed, message))
+        }
+        Asks::CallTool(_) | Asks::ListTools | Asks::Other => Ok(()),
+    }
+}
+
+/// What of the answer the app may see, where that is not all.
+fn listing(message: Option<&Message>, server: &Rc<McpServer>, app: &Rc<AppPolicy>) -> Option<Box<Listing>> {
+    let message = message.filter(|message| message.asks == Asks::ListTools)?;
+    let is_partial = app.restricts_mcp_tools(&server.name);
+    is_partial.then(|| Box::new(Listing::new(Rc::clone(app), Rc::clone(server), message.id.clone())))
+}

@@ -1,0 +1,437 @@
+//! Requests for MCP servers.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::account::{self, OwnerId};
+use crate::snapshot::BucketKind;
+
+const PATH: &str = "/mcp/github";
+const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
+const PING: &str = r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#;
+
+/// Of the app.
+const OWNER: OwnerId = OwnerId(testing::APP.0.into_bytes());
+
+fn tool(name: &str) -> String {
+    json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": name}}).to_string()
+}
+
+/// A gateway of an app that may use these.
+fn allowed(entries: &[&str]) -> Memory {
+    with_app(|app| app.mcp = Some(testing::only(entries)))
+}
+
+fn send(store: &Memory, method: &str, path: &str, body: &str) -> Outcome {
+    let bearer = format!("Bearer {}", testing::app_key().expose());
+    let headers = headers(method, path, &[("authorization", &bearer)]);
+    run(store, &Place::at(1000, "192.0.2.1"), &headers, body.as_bytes())
+}
+
+fn post(store: &Memory, body: &str) -> Outcome {
+    send(store, "POST", PATH, body)
+}
+
+fn refused(outcome: Outcome) -> (Reply, Value) {
+    let Outcome::Reply(reply) = outcome else { panic!("{outcome:?}") };
+    let body = serde_json::from_slice(&reply.body).unwrap();
+    (reply, body)
+}
+
+/// The status, the stable code, the rule, the number and the id of a refusal.
+fn told(outcome: Outcome) -> (u16, String, String, i64, Value) {
+    let (reply, body) = refused(outcome);
+    let error = &body["error"];
+    assert_eq!(body["jsonrpc"], "2.0");
+    assert!(error["message"].is_string());
+    let text = |name: &str| error["data"][name].as_str().unwrap().to_owned();
+    (reply.status, text("code"), text("rule"), error["code"].as_i64().unwrap(), body["id"].clone())
+}
+
+fn mcp_call(forward: &Forward) -> &McpCall {
+    match &forward.call {
+        Call::Mcp(call) => call,
+        Call::Model(call) => panic!("{call:?}"),
+    }
+}
+
+#[test]
+fn messages_streams_and_ends_of_sessions_reach_the_server() {
+    let store = with_app(|app| app.mcp = Some(testing::all()));
+    for (method, body) in [("POST", PING), ("POST", LIST), ("GET", ""), ("DELETE", "")] {
+        let forward = forwarded(send(&store, method, "/mcp/github?a=b", body));
+        assert_eq!(forward.path, "/api/mcp?a=b");
+        assert_eq!(forward.call.authority(), "github.example");
+        assert_eq!(forward.call.cluster(), "mcp-github");
+        assert!(forward.body.is_none() && forward.listing.is_none() && forward.announced.is_empty());
+        assert_eq!((mcp_call(&forward).tool.as_str(), forward.call.reserved().is_none()), ("", true));
+    }
+    assert_eq!(mcp_call(&forwarded(post(&store, &tool("get_me")))).tool, "github/get_me");
+}
+
+#[test]
+fn the_rules_of_keys_and_apps_come_first_and_answer_in_json_rpcs_shape() {
+    let code = |store: &Memory| told(send(store, "POST", "/mcp/nowhere", "nonsense"));
+    let server =
+        |number: u16, code: &str, rule: &str| (number, code.into(), rule.into(), -32000, Value::Null);
+    let revoked = with_key(|key| key.status = 3);
+    assert_eq!(code(&revoked), server(401, "key_revoked", "key.status"));
+    let expired = with_app(|app| app.expires_at_ms = 1000);
+    assert_eq!(code(&expired), server(401, "app_expired", "app.expiry"));
+    let elsewhere =
+        with_app(|app| app.addresses = Some(wire::AddressList { ranges: vec!["10.0.0.0/8".into()] }));
+    assert_eq!(code(&elsewhere), server(403, "ip_not_allowed", "app.addresses"));
+    assert_eq!(code(&Memory::default()), server(503, "snapshot_not_ready", "snapshot"));
+    let talk = with_app(|app| app.conversation_required = true);
+    let form = |status: u16, code: &str, rule: &str| (status, code.into(), rule.into(), -32600, Value::Null);
+    assert_eq!(code(&talk), form(400, "conversation_id_required", "app.conversation"));
+    let identity = wire::Identity { header: true, enforce: true, ..wire::Identity::default() };
+    let unknown = with_app(|app| app.identity = Some(identity));
+    assert_eq!(code(&unknown), server(401, "identity_required", "app.identity"));
+    let store = allowed(&["github"]);
+    let nobody = run(&store, &Place::at(0, ""), &headers("POST", PATH, &[]), b"");
+    assert_eq!(told(nobody), server(401, "missing_api_key", "credential"));
+    let query = send(&store, "POST", "/mcp/github?key=sk-quilr-x", PING);
+    assert_eq!(told(query), form(400, "key_in_query", "credential"));
+    assert_eq!(told(send(&store, "POST", "/mcp/a/b", PING)), form(404, "unknown_endpoint", "endpoint"));
+    assert_eq!(told(send(&store, "PUT", PATH, PING)), form(405, "method_not_allowed", "endpoint"));
+    let (reply, _) = refused(send(&store, "PUT", PATH, PING));
+    assert!(reply.headers.contains(&("allow", "GET, POST, DELETE".into())));
+}
+
+#[test]
+fn servers_are_refused_that_are_not_there_or_not_allowed() {
+    let store = allowed(&["github", "gone"]);
+    let missing = (404, "mcp_server_not_found".into(), "catalogue".into(), -32000);
+    let (status, code, rule, number, id) = told(send(&store, "POST", "/mcp/gone", PING));
+    assert_eq!(((status, code, rule, number), id), (missing, "p".into()));
+    let denied = (403, "mcp_server_not_allowed".to_owned(), "app.mcp".to_owned(), -32000);
+    for (method, body, id) in [
+        ("POST", PING, json!("p")),
+        ("POST", "nonsense", Value::Null),
+        ("GET", "", Value::Null),
+        ("DELETE", "", Value::Null),
+    ] {
+        let (status, code, rule, number, told) = told(send(&store, method, "/mcp/docs", body));
+        assert_eq!(((status, code, rule, number), told), (denied.clone(), id), "{method}");
+    }
+    let nothing = gateway(testing::increment());
+    assert_eq!(self::denied(post(&nothing, PING)), Code::McpServerNotAllowed, "nothing set is nothing");
+    assert_eq!(self::denied(post(&allowed(&["docs/x"]), PING)), Code::McpServerNotAllowed);
+}
+
+#[test]
+fn tools_are_refused_that_are_not_allowed() {
+    let store = allowed(&["github/get_*", "docs"]);
+    assert_eq!(mcp_call(&forwarded(post(&store, &tool("get_me")))).tool, "github/get_me");
+    forwarded(post(&store, PING));
+    let (reply, body) = refused(post(&store, &tool("delete_repo")));
+    assert_eq!((reply.status, reply.code), (403, Some(Code::McpToolNotAllowed)));
+    assert_eq!(
+        body,
+        json!({"jsonrpc": "2.0", "id": 7, "error": {"code": -32000,
+            "message": "The app may not use the tool `delete_repo` of this MCP server.",
+            "data": {"code": "mcp_tool_not_allowed", "rule": "app.mcp"}}})
+    );
+    assert_eq!((reply.endpoint, reply.model.as_str()), ("mcp", "github/delete_repo"), "for its record");
+    assert_eq!(reply.attribution.map(|by| by.app), Some(testing::APP));
+    let notified = r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"delete_repo"}}"#;
+    assert_eq!(denied(post(&store, notified)), Code::McpToolNotAllowed);
+    forwarded(send(&store, "POST", "/mcp/docs", &tool("delete_repo")));
+}
+
+#[test]
+fn a_body_that_is_not_one_message_is_refused() {
+    let store = allowed(&["github"]);
+    let form = |number, code: &str| (400, code.to_owned(), "request.body".to_owned(), number, Value::Null);
+    assert_eq!(told(post(&store, "{")), form(-32700, "invalid_json"));
+    assert_eq!(told(post(&store, "")), form(-32700, "invalid_json"));
+    for body in [
+        format!("[{PING}]"),
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping","meth\u006fd":"tools/call"}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","na\u006de":"b"}}"#.to_owned(),
+    ] {
+        assert_eq!(told(post(&store, &body)), form(-32600, "invalid_mcp_message"), "{body}");
+    }
+    for method in ["GET", "DELETE"] {
+        assert_eq!(told(send(&store, method, PATH, PING)), form(-32600, "invalid_mcp_message"));
+    }
+}
+
+#[test]
+fn a_list_of_tools_is_cut_where_the_app_may_use_some_only() {
+    let listing = |entries: &[&str], body: &str| forwarded(post(&allowed(entries), body)).listing;
+    assert!(listing(&["github/get_*"], LIST).is_some());
+    assert!(listing(&["github/get_*"], r#"{"jsonrpc":"2.0","method":"tools/list"}"#).is_some());
+    assert!(listing(&["github/get_*"], PING).is_none());
+    assert!(listing(&["github"], LIST).is_none() && listing(&["github/*"], LIST).is_none());
+    let mut listing = listing(&["github/get_*"], LIST).unwrap();
+    listing.answered(Some("application/json"), None);
+    let shown =
+        listing.filter(br#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"get_me"},{"name":"rm"}]}}"#);
+    assert_eq!(shown, br#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"get_me"}]}}"#);
+}
+
+#[test]
+fn the_transports_headers_pass_and_credentials_do_not() {
+    let store = allowed(&["github"]);
+    let extra = [
+        ("authorization", "Bearer x"),
+        ("cookie", "a=b"),
+        ("x-user-email", "a@acme.com"),
+        ("x-conversation-id", "c"),
+        ("x-latchkey-cluster", "other"),
+        ("mcp-session-id", "s"),
+        ("mcp-protocol-version", "2025-06-18"),
+        ("last-event-id", "9"),
+        ("accept", "application/json, text/event-stream"),
+        ("accept-encoding", "gzip"),
+        ("content-type", "application/json"),
+        ("content-length", "7"),
+    ];
+    let headers = headers("POST", PATH, &extra);
+    let forward = forwarded(post(&store, PING));
+    let edits: Vec<_> = forward
+        .edits(Headers(&headers))
+        .into_iter()
+        .map(|edit| (edit.name, edit.value.map(String::from)))
+        .collect();
+    let set = |value: &str| Some(value.to_owned());
+    assert_eq!(
+        edits,
+        [
+            (":path", set("/api/mcp")),
+            (":authority", set("github.example")),
+            ("x-latchkey-cluster", set("mcp-github")),
+            ("authorization", None),
+            ("cookie", None),
+            ("x-user-email", None),
+            ("x-conversation-id", None),
+            ("accept-encoding", None),
+        ]
+    );
+}
+
+/// A gateway of an app with these limits, and no price anywhere.
+fn limited(buckets: &[(BucketKind, u64)]) -> Memory {
+    with_app(|app| {
+        app.mcp = Some(testing::all());
+        let limits = testing::limits(buckets);
+        app.limits = Some(wire::Limits { max_input_tokens: Some(1), max_output_tokens: Some(1), ..limits });
+    })
+}
+
+#[test]
+fn a_message_is_one_request_and_neither_tokens_nor_money() {
+    let kinds = [
+        BucketKind::RequestsPerMinute,
+        BucketKind::TokensPerMinute,
+        BucketKind::TokenBudget,
+        BucketKind::CostBudget,
+    ];
+    let store = limited(&kinds.map(|kind| (kind, 60)));
+    testing::grant(&store, OWNER, BucketKind::RequestsPerMinute, 60, 10);
+    for kind in [BucketKind::TokensPerMinute, BucketKind::TokenBudget, BucketKind::CostBudget] {
+        testing::refuse(&store, OWNER, kind, 60, account::Verdict::Exhausted);
+    }
+    for body in [tool("x").as_str(), r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#] {
+        let forward = forwarded(post(&store, body));
+        let reserved = forward.call.reserved().unwrap();
+        assert_eq!(reserved.most, None);
+        let held: Vec<_> = reserved.reservation.held().iter().map(|held| (held.kind, held.amount)).collect();
+        assert_eq!(held, [(BucketKind::RequestsPerMinute, 1)]);
+        assert!(forward.announced.iter().any(|(name, _)| *name == "x-ratelimit-remaining-requests"));
+        assert!(forward.announced.iter().all(|(name, _)| !name.ends_with("-tokens")));
+    }
+    assert_eq!(testing::line(&store, OWNER, BucketKind::RequestsPerMinute).used, 2);
+    for method in ["GET", "DELETE"] {
+        assert!(forwarded(send(&store, method, PATH, "")).call.reserved().is_none());
+    }
+    assert_eq!(testing::line(&store, OWNER, BucketKind::RequestsPerMinute).used, 2);
+    let free = limited(&[(BucketKind::CostBudget, 1)]);
+    assert!(forwarded(post(&free, &tool("x"))).call.reserved().is_none());
+}
+
+#[test]
+fn a_dry_lease_is_waited_for() {
+    let store = limited(&[(BucketKind::RequestsPerMinute, 60), (BucketKind::CostBudget, 1)]);
+    let view = View::new(&store);
+    let bearer = format!("Bearer {}", testing::app_key().expose());
+    let headers = headers("POST", PATH, &[("authorization", &bearer)]);
+    let Admission::NeedBody(admitted) = admit(Headers(&headers), &view, &Place::at(1000, "")) else {
+        panic!("answered")
+    };
+    assert_eq!(admitted.endpoint(), "mcp");
+    let at = |now| settle(&admitted, PING.as_bytes(), &view, &Place::at(now, ""));
+    let Outcome::Wait(demand) = at(1000) else { panic!("goes") };
+    let asked: Vec<_> = demand.asks.iter().map(|ask| (ask.owner, ask.kind, ask.need)).collect();
+    assert_eq!(asked, [(OWNER, BucketKind::RequestsPerMinute, 1)]);
+    let (late, body) = refused(admitted.refuse(&Code::LeaseUnavailable.into()));
+    assert_eq!((late.status, &body["id"]), (503, &json!("p")), "the message was read by then");
+    testing::grant(&store, OWNER, BucketKind::RequestsPerMinute, 60, 1);
+    forwarded(at(1100));
+    assert!(matches!(at(1200), Outcome::Wait(_)));
+}
+
+#[test]
+fn a_limit_of_requests_without_room_refuses() {
+    let store = limited(&[(BucketKind::RequestsPerMinute, 60)]);
+    testing::refuse(&store, OWNER, BucketKind::RequestsPerMinute, 60, account::Verdict::Exhausted);
+    let (reply, body) = refused(post(&store, PING));
+    assert_eq!((reply.status, reply.code), (429, Some(Code::RateLimitExceeded)));
+    assert!(reply.headers.contains(&("retry-after-ms", "9000".into())));
+    assert_eq!(body["error"]["data"]["limit"]["name"], "requests_per_minute");
+    assert_eq!(body["error"]["data"]["limit"]["owner"], "app");
+}
+
+#[test]
+fn named_keys_have_limits_of_requests_beside_their_apps() {
+    let named = testing::named_key();
+    let store = with_app(|app| {
+        app.mcp = Some(testing::all());
+        app.named_key_limits =
+            Some(testing::limits(&[(BucketKind::TokensPerMinute, 9), (BucketKind::RequestsPerDay, 9)]));
+    });
+    let Outcome::Wait(demand) = ask(&store, named.expose(), PATH, PING.as_bytes()) else { panic!("goes") };
+    let key = OwnerId(testing::NAMED_KEY_ID.into_bytes());
+    let asked: Vec<_> = demand.asks.iter().map(|ask| (ask.owner, ask.kind)).collect();
+    assert_eq!(asked, [(key, BucketKind::RequestsPerDay)]);
+}
+
+#[test]
+fn a_full_ring_refuses_those_whose_requests_are_limited() {
+    let full = |store: &Memory| {
+        let view = View::new(store);
+        let bearer = format!("Bearer {}", testing::app_key().expose());
+        let headers = headers("POST", PATH, &[("authorization", &bearer)]);
+        let world = Place::at(1000, "");
+        let Admission::NeedBody(admitted) = admit(Headers(&headers), &view, &world) else {
+            panic!("answered")
+        };
+        admitted.settle(PING.as_bytes(), &Gate { view: &view, world: &world, has_room: false })
+    };
+    assert_eq!(denied(full(&limited(&[(BucketKind::RequestsPerDay, 9)]))), Code::LedgerFull);
+    forwarded(full(&limited(&[])));
+}
+
+#[test]
+fn what_changes_while_a_message_is_on_its_way_counts() {
+    let store = Memory::default();
+    let mut replica = testing::synced(&store);
+    let allow = |entries: &[&str]| {
+        let app = wire::AppPolicy { mcp: Some(testing::only(entries)), ..testing::app() };
+        wire::DiscoveryResponse { apps: vec![app], ..testing::increment() }
+    };
+    assert_eq!(replica.receive(allow(&["github"])), Verdict::Applied);
+    let view = View::new(&store);
+    let bearer = format!("Bearer {}", testing::app_key().expose());
+    let headers = headers("POST", PATH, &[("authorization", &bearer)]);
+    let Admission::NeedBody(admitted) = admit(Headers(&headers), &view, &Place::at(1000, "")) else {
+        panic!("answered")
+    };
+    assert_eq!(replica.receive(allow(&["github/y"])), Verdict::Applied);
+    let late = settle(&admitted, tool("x").as_bytes(), &view, &Place::at(1006, ""));
+    assert_eq!(denied(late), Code::McpToolNotAllowed);
+}
+
+/// Strings with the same meaning, however they are written.
+fn spelled(text: &'static str) -> impl Strategy<Value = String> {
+    prop::collection::vec(any::<bool>(), text.len()).prop_map(move |escaped| {
+        let letter = |(letter, escaped): (char, bool)| match escaped {
+            true => format!("\\u{:04x}", u32::from(letter)),
+            false => letter.to_string(),
+        };
+        let letters: String = text.chars().zip(escaped).map(letter).collect();
+        format!("\"{letters}\"")
+    })
+}
+
+/// Members as a confused or a malicious client may write them.
+fn members() -> impl Strategy<Value = String> {
+    let name = || prop_oneof![spelled("allowed"), spelled("secret"), Just("7".to_owned())];
+    let of_params = (prop_oneof![4 => spelled("name"), 1 => spelled("Name"), 1 => spelled("x")], name());
+    let params = prop::collection::vec(of_params, 0..3).prop_map(|members| {
+        let members: Vec<_> = members.iter().map(|(name, value)| format!("{name} :{value}")).collect();
+        format!("{{{}}}", members.join(","))
+    });
+    let method = prop_oneof![3 => spelled("tools/call"), 1 => spelled("ping"), 1 => spelled("tools/list")];
+    let member = prop_oneof![
+        3 => (spelled("method"), method),
+        4 => (spelled("params"), params),
+        1 => (spelled("Method"), spelled("tools/call")),
+        2 => (spelled("id"), Just("1".to_owned())),
+        1 => (spelled("x"), Just(r#"{"method":"ping","params":{"name":"allowed"}}"#.to_owned())),
+    ];
+    prop::collection::vec(member, 0..5).prop_map(|members| {
+        let members: Vec<_> = members.iter().map(|(name, value)| format!(",\n{name}: {value}")).collect();
+        format!("{{\"jsonrpc\":\"2.0\"{}}}", members.concat())
+    })
+}
+
+/// Every tool that some parser may take the body to call: of all its members, all that match.
+fn may_call(body: &str) -> Vec<String> {
+    struct All(Vec<(String, Value)>);
+    impl<'de> serde::Deserialize<'de> for All {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Members;
+            impl<'de> serde::de::Visitor<'de> for Members {
+                type Value = All;
+                fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str("an object")
+                }
+                fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<All, A::Error> {
+                    let mut all = Vec::new();
+                    while let Some((name, value)) =
+                        map.next_entry::<String, Box<serde_json::value::RawValue>>()?
+                    {
+                        all.push((name, Value::String(value.get().to_owned())));
+                    }
+                    Ok(All(all))
+                }
+            }
+            deserializer.deserialize_map(Members)
+        }
+    }
+    let all = |text: &str, wanted: &str| -> Vec<String> {
+        let All(members) = serde_json::from_str(text).unwrap();
+        let matching = members.into_iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        matching.map(|(_, value)| value.as_str().unwrap().to_owned()).collect()
+    };
+    let text = |value: &String| serde_json::from_str::<String>(value).ok();
+    if !all(body, "method").iter().filter_map(text).any(|method| method == "tools/call") {
+        return vec![];
+    }
+    let named = all(body, "params").into_iter().flat_map(|params| all(&params, "name"));
+    named.collect::<Vec<_>>().iter().filter_map(text).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    #[test]
+    fn a_tool_that_is_not_allowed_never_passes(body in members()) {
+        let store = allowed(&["github/allowed"]);
+        match post(&store, &body) {
+            Outcome::Forward(forward) => {
+                let called = may_call(&body);
+                prop_assert!(called.iter().all(|tool| tool == "allowed"), "{body}: {called:?}");
+                let expected = if called.is_empty() { "" } else { "github/allowed" };
+                prop_assert_eq!(&mcp_call(&forward).tool, expected);
+            }
+            Outcome::Reply(reply) => prop_assert!(matches!(reply.status, 400 | 403)),
+            Outcome::Wait(demand) => panic!("{demand:?}"),
+        }
+    }
+
+    #[test]
+    fn no_message_and_no_path_panics(
+        path in "/mcp(/[a-z%/.?]{0,8})?",
+        method in "GET|POST|DELETE|PUT",
+        body in prop_oneof![any::<Vec<u8>>(), "[\\[{\"a:,}\\]\\\\u]*".prop_map(String::into_bytes), members().prop_map(String::into_bytes)],
+    ) {
+        let store = allowed(&["github"]);
+        let bearer = format!("Bearer {}", testing::app_key().expose());
+        let headers = headers(&method, &path, &[("authorization", &bearer)]);
+        let _ = run(&store, &Place::at(1000, ""), &headers, &body);
+    }
+}

@@ -1,0 +1,157 @@
+use latchkey_proto::discovery as wire;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::testing;
+
+fn listing(form: Form) -> Listing {
+    let mcp = Some(testing::only(&["github/get_*", "docs"]));
+    let app = AppPolicy::try_from(wire::AppPolicy { mcp, ..testing::app() }).unwrap();
+    let server = McpServer::try_from(testing::mcp_server("github")).unwrap();
+    let id = RawValue::from_string("\"q\"".to_owned()).unwrap();
+    Listing { form, ..Listing::new(Rc::new(app), Rc::new(server), Some(id)) }
+}
+
+fn filter(form: Form, body: &str) -> String {
+    String::from_utf8(listing(form).filter(body.as_bytes())).unwrap()
+}
+
+fn is_error(message: &str) -> bool {
+    let message: Value = serde_json::from_str(message).unwrap();
+    message["id"] == "q" && message["error"]["data"]["code"] == "internal_error"
+}
+
+#[test]
+fn only_tools_that_may_be_called_are_shown_and_each_as_it_was() {
+    let body = r#" {"jsonrpc":"2.0", "id":1,"result":{ "tools" : [ {"name":"rm"},
+        {"name":"get_me", "inputSchema":{"a": 1e2}} , {"na\u006de":"get\u005fit"} ,{"title":"get_x"}, 7],"nextCursor":"n"} }"#;
+    assert_eq!(
+        filter(Form::Json, body),
+        r#" {"jsonrpc":"2.0", "id":1,"result":{ "tools" : [{"name":"get_me", "inputSchema":{"a": 1e2}},{"na\u006de":"get\u005fit"}],"nextCursor":"n"} }"#
+    );
+    let none = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"rm"}]}}"#;
+    assert_eq!(filter(Form::Json, none), r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}"#);
+}
+
+#[test]
+fn what_lists_no_other_tools_stays_byte_for_byte() {
+    for body in [
+        "",
+        r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[ {"name":"get_me"} ]}}"#,
+        r#" {"jsonrpc":"2.0","id":1,"error":{"code":-32001,"message":"Session not found"}}"#,
+        r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"tools":[{"name":"rm"}]}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+        r#"{"type":"error","error":{"code":"provider_timeout"}}"#,
+    ] {
+        assert_eq!(filter(Form::Json, body), body);
+        let stream = format!(": hi\r\nid: 1\r\n\r\nevent: message\r\ndata: {body}\r\n\r\n");
+        assert_eq!(filter(Form::Events, &stream), stream);
+    }
+}
+
+#[test]
+fn a_stream_loses_the_tools_and_nothing_else() {
+    let progress = "event: message\r\nid: 1\r\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\"}\r\n\r\n";
+    let list = "id: 2\r\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":\r\ndata:{\"tools\":[{\"name\":\"rm\"},\r\nretry: 5\r\ndata: {\"name\":\r\ndata: \"get_me\"}]}}\r\n\r\n";
+    let cut = "id: 2\r\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":\r\ndata: {\"tools\":[{\"name\":\r\ndata: \"get_me\"}]}}\r\nretry: 5\r\n\r\n";
+    let stream = format!("\u{feff}id: 0\r\ndata:\r\n\r\n{progress}{list}: end\r\n\r\n");
+    let expected = format!("\u{feff}id: 0\r\ndata:\r\n\r\n{progress}{cut}: end\r\n\r\n");
+    assert_eq!(filter(Form::Events, &stream), expected);
+    for end in ["\n", "\r"] {
+        assert_eq!(
+            filter(Form::Events, &stream.replace("\r\n", end)),
+            expected.replace("\r\n", end),
+            "{end:?}"
+        );
+    }
+    let open = "data: {\"result\":{\"tools\":[{\"name\":\"rm\"}]}}";
+    assert_eq!(filter(Form::Events, open), "data: {\"result\":{\"tools\":[]}}\n", "its end is missing");
+    let marked = "\u{feff}data: {\"result\":{\"tools\":[{\"name\":\"rm\"}]}}\n\n";
+    assert_eq!(filter(Form::Events, marked), "\u{feff}data: {\"result\":{\"tools\":[]}}\n\n");
+}
+
+#[test]
+fn what_cannot_be_read_becomes_an_error() {
+    for body in [
+        "nonsense",
+        r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"rm"}]}"#,
+        r#"[{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"rm"}]}}]"#,
+        r#"{"result":{},"result":{"tools":[{"name":"rm"}]}}"#,
+        r#"{"result":{},"r\u0065sult":{"tools":[{"name":"rm"}]}}"#,
+        r#"{"Result":{"tools":[{"name":"rm"}]}}"#,
+        r#"{"result":{"tools":[],"Tools":[{"name":"rm"}]}}"#,
+        r#"{"result":{"tools":[],"tools":[{"name":"rm"}]}}"#,
+        r#"{"result":{"tools":{"name":"rm"}}}"#,
+        r#"{"result":[{"tools":[{"name":"rm"}]}]}"#,
+    ] {
+        assert!(is_error(&filter(Form::Json, body)), "{body}");
+        let told = filter(Form::Events, &format!("data: {{}}\n\ndata: {body}\n\n"));
+        let told = told.strip_prefix("data: ").and_then(|told| told.strip_suffix("\n\n"));
+        assert!(is_error(told.unwrap()), "{body}");
+        assert!(is_error(&filter(Form::Unreadable, body)), "{body}");
+    }
+    let bytes = listing(Form::Json).filter(b"\xff");
+    assert!(is_error(str::from_utf8(&bytes).unwrap()));
+    let twice = r#"{"result":{"tools":[{"name":"get_me","name":"rm"},{"name":"get_me","NAME":"rm"}]}}"#;
+    assert_eq!(filter(Form::Json, twice), r#"{"result":{"tools":[]}}"#);
+}
+
+#[test]
+fn only_plain_json_and_event_streams_can_be_read() {
+    let mut listing = listing(Form::Json);
+    let mut form = |kind, encoding| listing.answered(kind, encoding);
+    assert_eq!(form(Some("application/json; charset=utf-8"), None), Form::Json);
+    assert_eq!(form(Some("Text/Event-Stream;charset=utf-8"), Some("identity")), Form::Events);
+    assert_eq!(form(Some("application/json"), Some("gzip")), Form::Unreadable);
+    assert_eq!(form(Some("text/event-stream"), Some("br")), Form::Unreadable);
+    assert_eq!(form(Some("text/plain"), None), Form::Unreadable);
+    assert_eq!(form(None, None), Form::Unreadable);
+}
+
+/// Every string in a value.
+fn strings(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::String(text) => found.push(text.clone()),
+        Value::Array(values) => values.iter().for_each(|value| strings(value, found)),
+        Value::Object(members) => members.values().for_each(|value| strings(value, found)),
+        _ => {}
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2048))]
+
+    #[test]
+    fn no_answer_panics(
+        body in prop_oneof![any::<Vec<u8>>(), "(data|:| |\n|\r|\\{|\\}|\\[|\\]|\"|tools|result|name|rm|,)*".prop_map(String::into_bytes)],
+    ) {
+        for form in [Form::Json, Form::Events, Form::Unreadable] {
+            let _ = listing(form).filter(&body);
+        }
+    }
+
+    #[test]
+    fn exactly_the_tools_that_may_be_called_are_shown(
+        names in prop::collection::vec("get_[a-c]|rm_[a-c]|\"\\\\|é\u{2028}", 0..6),
+        pretty: bool,
+        end in "\n|\r\n|\r",
+    ) {
+        let tools: Vec<_> = names.iter().map(|name| json!({"name": name, "n": 1})).collect();
+        let message = json!({"jsonrpc": "2.0", "id": 1, "result": {"tools": tools}});
+        let text = if pretty { serde_json::to_string_pretty(&message).unwrap() } else { message.to_string() };
+        let shown: Vec<_> = names.iter().filter(|name| name.starts_with("get_")).cloned().collect();
+        let read = |text: &str| {
+            let message: Value = serde_json::from_str(text).unwrap();
+            let mut found = Vec::new();
+            strings(&message["result"], &mut found);
+            found
+        };
+        prop_assert_eq!(read(&filter(Form::Json, &text)), shown.clone());
+        let stream: String = text.split('\n').map(|line| format!("data: {line}{end}")).chain([end.clone()]).collect();
+        let filtered = filter(Form::Events, &stream);
+        let data: Vec<_> = crate::mcp::events::events(&filtered).filter_map(|event| event.data).collect();
+        prop_assert_eq!(data.len(), 1);
+        prop_assert_eq!(read(&data[0]), shown);
+    }
+}

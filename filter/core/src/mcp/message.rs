@@ -1,0 +1,225 @@
+//! One JSON-RPC message of a client. What two parsers may read differently is refused: the server
+//! might call another tool than the one that was allowed.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use crate::body::{Object, Unread};
+use crate::denial::{Code, Denial};
+
+/// The longest name of a tool, in bytes; MCP wants no more than 128 characters. It goes into records.
+const LONGEST_TOOL: usize = 200;
+
+/// A message, as far as the gate looks at it.
+#[derive(Debug)]
+pub struct Message {
+    /// As the client wrote it: a string or a number. None on a notification.
+    pub id: Option<Box<RawValue>>,
+    /// None on an answer.
+    pub method: Option<String>,
+    /// What it asks for.
+    pub asks: Asks,
+}
+
+/// What a message asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// That this tool be called.
+    CallTool(String),
+    /// Which tools there are.
+    ListTools,
+    /// Something else, or it is an answer.
+    Other,
+}
+
+impl Message {
+    /// Reads a whole body.
+    ///
+    /// # Errors
+    /// When it is not one message, or an ambiguous one.
+    pub fn read(body: &[u8]) -> Result<Self, Denial> {
+        if body.is_empty() {
+            return Err(malformed("The body is empty."));
+        }
+        let text =
+            str::from_utf8(body).map_err(|_| malformed("The body is not valid JSON: it is not UTF-8."))?;
+        let names = ["jsonrpc", "id", "method", "params", "result", "error"];
+        let object = Object::read(text, names).map_err(|unread| unreadable(&unread, text))?;
+        if object.string("jsonrpc").as_deref() != Some("2.0") {
+            return Err(invalid("The body is not a message of JSON-RPC: its `jsonrpc` is not \"2.0\"."));
+        }
+        let id = id(object.get("id"))?;
+        let Some(method) = object.get("method") else {
+            if object.get("result").is_none() && object.get("error").is_none() {
+                return Err(invalid("The message has neither `method` nor `result` nor `error`."));
+            }
+            return Ok(Self { id, method: None, asks: Asks::Other });
+        };
+        let method: String =
+            serde_json::from_str(method.get()).map_err(|_| invalid("`method` is not a string."))?;
+        if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(invalid("`method` is no method's name: it is empty, or not printable ASCII."));
+        }
+        // However a lenient server may spell the methods that count.
+        let asks = match method.to_ascii_lowercase().as_str() {
+            "tools/call" => Asks::CallTool(tool(object.get("params"))?),
+            "tools/list" => Asks::ListTools,
+            _ => Asks::Other,
+        };
+        Ok(Self { id, method: Some(method), asks })
+    }
+}
+
+fn id(value: Option<&RawValue>) -> Result<Option<Box<RawValue>>, Denial> {
+    let Some(value) = value.filter(|value| value.get() != "null") else { return Ok(None) };
+    let is_good = match value.get().bytes().next() {
+        Some(b'"') => serde_json::from_str::<String>(value.get()).is_ok(),
+        Some(b'-' | b'0'..=b'9') => true,
+        _ => false,
+    };
+    if is_good { Ok(Some(value.to_owned())) } else { Err(invalid("`id` is neither a string nor a number.")) }
+}
+
+/// The name of the tool that is called.
+fn tool(params: Option<&RawValue>) -> Result<String, Denial> {
+    let text = params.ok_or_else(|| invalid("The call of a tool has no `params`."))?.get();
+    let params = Object::read(text, ["name"]).map_err(|unread| match unread {
+        Unread::Ambiguous(_) => invalid("`params` has more than one `name`."),
+        _ => invalid("`params` is not an object."),
+    })?;
+    let name = params.get("name").ok_or_else(|| invalid("The call of a tool has no `params.name`."))?;
+    let name: String =
+        serde_json::from_str(name.get()).map_err(|_| invalid("`params.name` is not a string."))?;
+    if name.is_empty() || name.len() > LONGEST_TOOL || name.chars().any(char::is_control) {
+        return Err(invalid(format!(
+            "`params.name` is no tool's: it is empty, has a control character, or is longer than \
+             {LONGEST_TOOL} bytes."
+        )));
+    }
+    Ok(name)
+}
+
+fn unreadable(unread: &Unread, text: &str) -> Denial {
+    match unread {
+        Unread::Malformed(line, column) => {
+            malformed(format!("The body is not valid JSON: line {line}, column {column}."))
+        }
+        Unread::NotAnObject if text.trim_start().starts_with('[') => {
+            invalid("The body is a list. Send one message per request: the gateway takes no batches.")
+        }
+        Unread::NotAnObject => invalid("The body is not a JSON object."),
+        Unread::Ambiguous(name) => invalid(format!("The message has more than one `{name}`.")),
+    }
+}
+
+fn malformed(message: impl Into<Cow<'static, str>>) -> Denial {
+    Denial::new(Code::InvalidJson, message)
+}
+
+fn invalid(message: impl Into<Cow<'static, str>>) -> Denial {
+    Denial::new(Code::InvalidMcpMessage, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> (Option<String>, Asks) {
+        let Message { id, asks, .. } = Message::read(text.as_bytes()).unwrap();
+        (id.map(|id| id.get().to_owned()), asks)
+    }
+
+    fn refused(text: &str) -> Code {
+        Message::read(text.as_bytes()).unwrap_err().code
+    }
+
+    #[test]
+    fn requests_notifications_and_answers_are_read() {
+        let call = r#"{"jsonrpc":"2.0","id":"a\u0062","method":"tools/call","params":{"name":"x","arguments":{"name":"y"}}}"#;
+        assert_eq!(read(call), (Some(r#""a\u0062""#.into()), Asks::CallTool("x".into())));
+        let list = r#"{"jsonrpc":"2.0","id":-1.5e3,"method":"tools/list"}"#;
+        assert_eq!(read(list), (Some("-1.5e3".into()), Asks::ListTools));
+        for other in [
+            r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#,
+            r#"{"jsonrpc":"2.0","id":null,"method":"ping","params":[]}"#,
+        ] {
+            assert_eq!(read(other), (None, Asks::Other), "{other}");
+        }
+        for answer in [
+            r#"{"jsonrpc":"2.0","id":1,"result":{"method":"tools/call"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"m"}}"#,
+        ] {
+            assert_eq!(read(answer), (Some("1".into()), Asks::Other), "{answer}");
+        }
+    }
+
+    #[test]
+    fn a_tool_is_named_however_it_is_written() {
+        for call in [
+            r#"{"jsonrpc":"2.0","id":1,"m\u0065thod":"tools\/c\u0061ll","params":{"na\u006de":"\u0078"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"Tools/CALL","params":{"name":"x"}}"#,
+            r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"x"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{},"method":"tools/call","params":{"name":"x"}}"#,
+        ] {
+            assert_eq!(read(call).1, Asks::CallTool("x".into()), "{call}");
+        }
+    }
+
+    #[test]
+    fn what_two_parsers_may_read_differently_is_refused() {
+        for twice in [
+            r#""method":"ping","method":"tools/call","params":{"name":"x"}"#,
+            r#""method":"ping","meth\u006fd":"tools/call","params":{"name":"x"}"#,
+            r#""method":"ping","Method":"tools/call","params":{"name":"x"}"#,
+            r#""Method":"tools/call","params":{"name":"x"}"#,
+            r#""method":"tools/call","params":{"name":"x"},"params":{"name":"y"}"#,
+            r#""method":"tools/call","params":{"name":"x"},"PARAMS":{"name":"y"}"#,
+            r#""method":"tools/call","params":{"name":"x","name":"y"}"#,
+            r#""method":"tools/call","params":{"name":"x","na\u006de":"y"}"#,
+            r#""method":"tools/call","params":{"name":"x","Name":"y"}"#,
+            r#""method":"ping","id":2"#,
+        ] {
+            let text = format!("{{\"jsonrpc\":\"2.0\",\"id\":1,{twice}}}");
+            assert_eq!(refused(&text), Code::InvalidMcpMessage, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_message_is_refused() {
+        for text in ["", " ", "{", "{}x", "\u{feff}{}", r#"{"a":}"#] {
+            assert_eq!(refused(text), Code::InvalidJson, "{text}");
+        }
+        assert_eq!(Message::read(b"\xff{}").unwrap_err().code, Code::InvalidJson);
+        let batch = Message::read(br#" [{"jsonrpc":"2.0","method":"tools/call","params":{"name":"x"}}]"#);
+        assert!(batch.unwrap_err().message.contains("no batches"));
+        for text in [
+            "1",
+            "{}",
+            r#"{"jsonrpc":"2.0","id":1}"#,
+            r#"{"id":1,"method":"ping"}"#,
+            r#"{"jsonrpc":2.0,"id":1,"method":"ping"}"#,
+            r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":true,"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":"\ud800","method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":7}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":""}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call\u0000","params":{"name":"x"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":" tools/call","params":{"name":"x"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"toolſ/call","params":{"name":"x"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":[]}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":null}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":""}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a\u0000"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"\ud800"}}"#,
+        ] {
+            assert_eq!(refused(text), Code::InvalidMcpMessage, "{text}");
+        }
+        let long = "x".repeat(LONGEST_TOOL + 1);
+        let text = format!(r#"{{"jsonrpc":"2.0","method":"tools/call","params":{{"name":"{long}"}}}}"#);
+        assert_eq!(refused(&text), Code::InvalidMcpMessage);
+    }
+}
