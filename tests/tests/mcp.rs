@@ -141,7 +141,7 @@ async fn sessions_and_streams_of_the_mcp_projects_own_server_pass() {
     );
     stack.api().act(&app.path(), "revoke").await.unwrap();
     let refused = send(&stack, "everything", &app.key, &ping()).await;
-    assert_eq!((refused.status, refused.code()), (401, "app_revoked"), "{}", refused.text);
+    assert_eq!((refused.status, refused.code()), (401, "key_revoked"), "{}", refused.text);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ pub mod groups;
 pub mod logs;
 pub mod mcp_servers;
 pub mod models;
-mod named;
+pub mod named;
 pub mod overview;
 pub mod playground;
 pub mod providers;

@@ -5,11 +5,11 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
 use super::named;
+use crate::api::Api;
 use crate::api::body::Query;
 use crate::api::logs::{self, LogQuery, LogView};
 use crate::api::page::Page;
 use crate::api::problem::Problem;
-use crate::api::{Api, providers};
 use crate::web::form::{Asked, Field, Form, Kind};
 use crate::web::format;
 use crate::web::frame::{Frame, Visit};
@@ -60,7 +60,7 @@ struct LogsPage {
 
 /// Lists them.
 pub async fn list(visit: Visit, State(api): State<Api>, Asked(asked): Asked) -> Result<Response, Problem> {
-    let reader = visit.reader()?;
+    visit.reader()?;
     let mut form = asked.form();
     let found = async {
         let asked = named::ids(&visit, &api, &asked, &mut form, ("app_id", "user_id")).await?;
@@ -72,9 +72,7 @@ pub async fn list(visit: Visit, State(api): State<Api>, Asked(asked): Asked) -> 
     let (status, form, Page { items: logs, next_cursor }) = filtered(form, found)?;
     let more = Next::of("/admin/logs", &asked, KEPT, next_cursor.as_deref());
     let filtered = KEPT.iter().any(|name| !asked.text(name).is_empty());
-    let known = providers::list(reader, State(api)).await?.items.into_iter();
-    let known = known.map(|provider| (provider.name.to_string(), provider.name.to_string()));
-    let providers = std::iter::once((String::new(), "any".to_owned())).chain(known).collect();
+    let providers = named::providers(&visit, &api).await?;
     let frame = visit.frame("Logs");
     let page = html(&LogsPage { frame, logs, providers, more, form, filtered })?;
     Ok((status, page).into_response())

@@ -10,9 +10,12 @@ use crate::api::apps::AppQuery;
 use crate::api::body::{Path, Query};
 use crate::api::page::PageQuery;
 use crate::api::problem::Problem;
-use crate::api::{apps, users};
+use crate::api::{apps, mcp_servers, providers, users};
 use crate::web::form::{Form, Typed};
 use crate::web::frame::Visit;
+
+/// Before the names of MCP servers in records.
+const MCP: &str = "mcp/";
 
 /// What was asked, with ids where the fields name an app or a user; the form shows them by name.
 ///
@@ -35,6 +38,27 @@ pub async fn ids(
         *form = std::mem::take(form).with(user_field, name);
     }
     Ok(read)
+}
+
+/// Who may have answered, as records call them, for a filter: providers and MCP servers, after any.
+///
+/// # Errors
+/// The visitor may not see them, or the database is away.
+pub async fn providers(visit: &Visit, api: &Api) -> Result<Vec<(String, String)>, Problem> {
+    let providers = providers::list(visit.reader()?, State(api.clone())).await?.items.into_iter();
+    let providers = providers.map(|provider| provider.name.to_string());
+    let servers = mcp_servers::list(visit.reader()?, State(api.clone())).await?.items.into_iter();
+    let servers = servers.map(|server| format!("{MCP}{}", server.name));
+    let known = providers.chain(servers).map(|name| (name.clone(), name));
+    Ok(std::iter::once((String::new(), "any".to_owned())).chain(known).collect())
+}
+
+/// The page of who answered, as records call them.
+pub fn provider_page(name: impl AsRef<str>) -> String {
+    match name.as_ref().split_once(MCP) {
+        Some(("", server)) => format!("/admin/mcp-servers/{server}"),
+        _ => format!("/admin/providers/{}", name.as_ref()),
+    }
 }
 
 /// What was asked, with moments where these fields have times of the viewer's clock.

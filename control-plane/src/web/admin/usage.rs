@@ -7,10 +7,10 @@ use latchkey_core::money::NanoUsd;
 use url::form_urlencoded::Serializer;
 
 use super::named;
+use crate::api::Api;
 use crate::api::body::Query;
 use crate::api::problem::Problem;
 use crate::api::usage::{self, SumsView, UsageItem, UsageQuery, UsageView};
-use crate::api::{Api, providers};
 use crate::web::chart::Chart;
 use crate::web::form::{Asked, Field, Form, Kind, Typed};
 use crate::web::format;
@@ -83,7 +83,7 @@ pub struct Row {
 
 /// Shows it.
 pub async fn page(visit: Visit, State(api): State<Api>, Asked(asked): Asked) -> Result<Response, Problem> {
-    let reader = visit.reader()?;
+    visit.reader()?;
     let chosen = BY.iter().find(|(by, _)| *by == asked.text("by"));
     let (by, words) = chosen.copied().unwrap_or(BY[0]);
     let mut form = asked.form();
@@ -98,9 +98,7 @@ pub async fn page(visit: Visit, State(api): State<Api>, Asked(asked): Asked) -> 
         Some(found) => form.with("from", found.days.from.to_string()).with("to", found.days.to.to_string()),
         None => form,
     };
-    let known = providers::list(reader, State(api)).await?.items.into_iter();
-    let known = known.map(|provider| (provider.name.to_string(), provider.name.to_string()));
-    let providers = std::iter::once((String::new(), "any".to_owned())).chain(known).collect();
+    let providers = named::providers(&visit, &api).await?;
     let tabs = BY.iter().map(|(to, words)| (tab(&asked, to), *words, *to == by)).collect();
     let (frame, by) = (visit.frame("Usage"), by.to_owned());
     let page = html(&UsagePage { frame, found, providers, tabs, by, words, form })?;
@@ -152,7 +150,7 @@ pub fn row(item: UsageItem, by: &str) -> Row {
             (label, key_id.map(|id| format!("/admin/logs?key_id={id}")))
         }
         "provider" => {
-            let link = provider.as_ref().map(|name| format!("/admin/providers/{name}"));
+            let link = provider.as_deref().map(named::provider_page);
             (provider, link)
         }
         _ => {
