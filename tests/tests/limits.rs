@@ -123,7 +123,7 @@ async fn an_hour_and_a_day_are_limits_too() {
 async fn what_one_gateway_leaves_another_may_use() {
     let (stack, app) = stack(2, json!({ "requests_per_minute": 20 })).await;
     assert_eq!(admitted(&calls(&stack, 0, &app.key, 5).await), 5);
-    wait::until("idle leases to be returned", Duration::from_secs(10), async || {
+    wait::until("idle leases to be returned", Duration::from_secs(60), async || {
         let usage = stack.api().limit_usage(&app.path(), "requests_per_minute").await?;
         Ok((usage.used == 5 && usage.reserved == 0).then_some(()))
     })

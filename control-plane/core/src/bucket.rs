@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use latchkey_proto::window::Window;
 
-use crate::lease::{Lease, PERIOD_TTL_MS, Told, WINDOW_TTL_MS};
+use crate::grant::Terms;
+use crate::lease::{FEW_PART, FEW_TTL_MS, Lease, PERIOD_TTL_MS, Told, WINDOW_TTL_MS};
 use crate::limits::{BucketKind, Reach};
 
 /// A bucket with the leases of it, by gateway process.
@@ -96,9 +97,8 @@ impl Bucket {
         }
     }
 
-    /// How long a gateway may use what it is granted, in a bucket whose period ends then.
-    #[must_use]
-    pub fn ttl_ms(&self, now_ms: i64, ends_at_ms: Option<i64>) -> i64 {
+    /// How long a gateway may use what it has, in a bucket whose period ends then: at least so long.
+    fn ttl_ms(&self, now_ms: i64, ends_at_ms: Option<i64>) -> i64 {
         match &self.spent {
             Spent::Window(_) => WINDOW_TTL_MS,
             Spent::Sum(_) => {
@@ -155,12 +155,19 @@ impl Bucket {
         self.spent.add(now_ms, new);
     }
 
-    /// Hands out `units` to a gateway; how long it may use all that it has, in a bucket whose period
-    /// ends then.
-    pub fn grant(&mut self, process: &str, units: u64, ends_at_ms: Option<i64>, now_ms: i64) -> i64 {
+    /// Hands out `units` to a gateway; how long it may use all that it has, which is longer where that
+    /// is little of a window.
+    pub fn grant(&mut self, process: &str, units: u64, terms: Terms, now_ms: i64) -> i64 {
+        let ttl_ms = self.ttl_ms(now_ms, terms.ends_at_ms);
         let lease = self.leases.entry(process.to_owned()).or_default();
         lease.grant(units);
-        self.renew(process, ends_at_ms, now_ms)
+        let is_few = lease.outstanding() <= terms.limit / FEW_PART;
+        let ttl_ms = match &self.spent {
+            Spent::Window(_) if is_few => FEW_TTL_MS,
+            Spent::Window(_) | Spent::Sum(_) => ttl_ms,
+        };
+        lease.renew(now_ms, ttl_ms);
+        ttl_ms
     }
 
     /// Lets a gateway go on with what it has, for so long; 0 where its lease has run out.
@@ -179,6 +186,7 @@ mod tests {
     use super::*;
 
     const NOW: i64 = 1_767_225_600_000;
+    const TERMS: Terms = Terms { limit: 100, ends_at_ms: None };
 
     fn minute() -> Bucket {
         Bucket::new(Spent::nothing(Reach::Sliding { span_ms: 60_000 }), BTreeMap::new())
@@ -191,7 +199,7 @@ mod tests {
     #[test]
     fn the_lease_of_a_killed_gateway_counts_in_the_window_from_its_end() {
         let mut bucket = minute();
-        bucket.grant("a", 10, None, NOW);
+        bucket.grant("a", 10, TERMS, NOW);
         bucket.learn("a", Told { granted: 10, used: 4, ..Told::default() }, NOW + 1_000);
         let end = NOW + 1_000 + WINDOW_TTL_MS + crate::lease::MARGIN_MS;
         bucket.expire(end - 1);
@@ -203,9 +211,40 @@ mod tests {
     }
 
     #[test]
+    fn a_few_units_of_a_killed_gateway_count_in_the_window_a_minute_later() {
+        let mut bucket = minute();
+        bucket.grant("a", 6, TERMS, NOW);
+        bucket.learn("a", Told { granted: 6, used: 2, ..Told::default() }, NOW + 1_000);
+        let end = NOW + FEW_TTL_MS + crate::lease::MARGIN_MS;
+        bucket.expire(end - 1);
+        assert_eq!((bucket.used(NOW + 1_000), bucket.outstanding()), (2, 4), "it may still use them");
+        bucket.expire(end);
+        assert_eq!((bucket.used(end), bucket.outstanding()), (4, 0), "the first two have left the window");
+        assert_eq!((bucket.used(end + 60_000 - 1_000), bucket.used(end + 61_000)), (4, 0));
+    }
+
+    #[test]
+    fn a_lease_is_longer_while_it_is_little_of_the_limit() {
+        let mut bucket = minute();
+        let expires = |bucket: &Bucket, process: &str| bucket.leases()[process].expires_at_ms - NOW;
+        assert_eq!(bucket.grant("a", 6, TERMS, NOW), FEW_TTL_MS);
+        assert_eq!(expires(&bucket, "a"), 65_000);
+        assert_eq!(bucket.grant("a", 1, TERMS, NOW + 1_000), WINDOW_TTL_MS, "together they are many");
+        assert_eq!(bucket.renew("a", None, NOW + 2_000), WINDOW_TTL_MS, "nothing was granted");
+        bucket.learn("a", Told { granted: 7, used: 1, ..Told::default() }, NOW + 3_000);
+        assert_eq!(expires(&bucket, "a"), 65_000, "but what was promised is kept");
+        assert_eq!(bucket.grant("a", 0, TERMS, NOW + 4_000), FEW_TTL_MS, "what is used counts no more");
+        assert_eq!(expires(&bucket, "a"), 69_000);
+        let small = Terms { limit: 15, ..TERMS };
+        assert_eq!(bucket.grant("b", 1, small, NOW), WINDOW_TTL_MS, "of a small limit one is not little");
+        let ending = Terms { limit: 1_000, ends_at_ms: Some(NOW + 5_000) };
+        assert_eq!(budget().grant("a", 1, ending, NOW), 5_000, "a period ends when it ends");
+    }
+
+    #[test]
     fn what_a_killed_gateway_holds_of_a_budget_stays_charged() {
         let mut bucket = budget();
-        bucket.grant("a", 10, None, NOW);
+        bucket.grant("a", 10, TERMS, NOW);
         bucket.charge("a", 3, NOW);
         bucket.expire(NOW + 1_000_000_000);
         assert_eq!((bucket.used(NOW), bucket.outstanding()), (3, 7));
@@ -217,7 +256,7 @@ mod tests {
     #[test]
     fn a_charge_beyond_what_was_handed_out_counts_in_full() {
         let mut bucket = budget();
-        bucket.grant("a", 10, None, NOW);
+        bucket.grant("a", 10, TERMS, NOW);
         bucket.charge("a", 12, NOW);
         bucket.charge("stranger", 5, NOW);
         assert_eq!((bucket.used(NOW), bucket.outstanding()), (17, 0));

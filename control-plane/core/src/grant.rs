@@ -83,7 +83,7 @@ pub fn decide(bucket: &mut Bucket, terms: Terms, asker: &str, ask: Ask, now_ms: 
             Spent::Sum(_) => share.min(terms.limit / BUDGET_SLICES),
         };
         let units = want.min(share.max(least));
-        let ttl_ms = bucket.grant(asker, units, terms.ends_at_ms, now_ms);
+        let ttl_ms = bucket.grant(asker, units, terms, now_ms);
         let (verdict, remaining) = (Verdict::Granted(units), free.saturating_sub(units));
         return Decision { verdict, remaining, used, resets_at_ms, retry_after_ms: 0, ttl_ms };
     }

@@ -13,7 +13,7 @@ use crate::layout::{self, Input, VERSION, put_kind};
 use crate::snapshot::{AppId, BucketKind, KeyId};
 use crate::store::{Store, Swap};
 
-pub use demand::{Ask, Demand, Notice};
+pub use demand::{Ask, Demand, Notice, cushion};
 pub use lease::{Granted, Totals};
 pub use reserve::{
     Held, Need, Owner, Reason, Refusal, Reservation, Reserve, Reserved, Standing, reserve, standings,

@@ -76,8 +76,8 @@ pub struct Ledger<S> {
     store: S,
     config: Config,
     owners: BTreeMap<OwnerId, Known>,
-    /// Owners in the order in which they are looked at.
-    rounds: VecDeque<OwnerId>,
+    /// When each owner is looked at next, in ticks.
+    looks: BTreeSet<(u64, OwnerId)>,
     pending: BTreeMap<(OwnerId, BucketKind), Pending>,
     /// Buckets of which an answer was lost: asking for one more tells what it said.
     doubts: BTreeSet<(OwnerId, BucketKind)>,
@@ -127,6 +127,10 @@ struct Known {
     tracks: BTreeMap<(BucketKind, i64), Track>,
     /// The last report that spoke of it.
     report: u64,
+    /// When something was last heard of it, in ticks.
+    moved: u64,
+    /// When it is looked at next, in ticks.
+    due: u64,
 }
 
 /// What is remembered of a line.
@@ -177,7 +181,7 @@ impl<S: Store> Ledger<S> {
             store,
             config,
             owners: BTreeMap::new(),
-            rounds: VecDeque::new(),
+            looks: BTreeSet::new(),
             pending: BTreeMap::new(),
             doubts: BTreeSet::new(),
             dirty: BTreeSet::new(),
@@ -232,6 +236,7 @@ impl<S: Store> Ledger<S> {
     fn connect(&mut self, effects: &mut Vec<Effect>) {
         self.close();
         self.stream = Some(Stream::default());
+        self.look_at_all();
         let Config { gateway, instance, .. } = self.config.clone();
         effects.push(send(Kind::Hello(wire::Hello { gateway, instance })));
     }
@@ -270,6 +275,7 @@ impl<S: Store> Ledger<S> {
         if !self.learn(owner) {
             return effects.push(Effect::Log("an account cannot be stored".to_owned()));
         }
+        self.touch(owner);
         let pending = self.pending.entry((owner, kind)).or_default();
         pending.limit = limit;
         if least == 0 {
@@ -297,7 +303,8 @@ impl<S: Store> Ledger<S> {
             known.tracks.insert((line.kind, line.period), track);
             self.dirty.insert(owner);
         }
-        self.rounds.push_back(owner);
+        known.due = u64::MAX;
+        self.touch(owner);
         true
     }
 
@@ -307,6 +314,7 @@ impl<S: Store> Ledger<S> {
             return;
         }
         self.learn(owner);
+        self.touch(owner);
         self.pending.retain(|(asking, _), _| *asking != owner);
         let given = Account::change(&self.store, owner, |account| {
             for line in &mut account.lines {

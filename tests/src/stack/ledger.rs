@@ -232,7 +232,8 @@ impl Api {
         wanted: impl Fn(LimitUsage) -> bool,
     ) -> anyhow::Result<LimitUsage> {
         let what = format!("the usage of {limit} to be as wanted");
-        wait::until(&what, Duration::from_secs(30), async || {
+        // A few units lie idle for half a minute.
+        wait::until(&what, Duration::from_secs(60), async || {
             let usage = self.limit_usage(path, limit).await?;
             ensure!(wanted(usage), "it is {usage:?}");
             Ok(Some(usage))

@@ -33,8 +33,24 @@ pub struct Ask {
     pub limit: u64,
 }
 
+/// A cushion is worth so many times what a request needs.
+const CUSHION: u64 = 4;
+
 const DEMAND: u8 = 1;
 const RECORDS: u8 = 2;
+
+/// How much there is to be of a limit after requests that need so much, though nothing is known of
+/// how many come: so that a key that pauses need not ask for each. Never more than a few units.
+#[must_use]
+pub fn cushion(kind: BucketKind, need: u64, limit: u64) -> u64 {
+    need.saturating_mul(CUSHION).min(few(kind, limit))
+}
+
+/// So much of it is few, and may lie idle for a while. Of a budget that is less: what a gateway takes
+/// to its grave stays charged until the period ends.
+pub(super) fn few(kind: BucketKind, of: u64) -> u64 {
+    of.div_euclid(if kind.span_ms().is_some() { 16 } else { 64 })
+}
 
 impl Notice {
     /// The queue's message.

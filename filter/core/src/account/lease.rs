@@ -1,6 +1,6 @@
 //! What the sync role does to a line.
 
-use super::{Line, Told, Verdict};
+use super::{Line, Told, Verdict, demand::few};
 
 /// Numbers of a line that the control plane is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +40,13 @@ impl Line {
     #[must_use]
     pub fn is_of_requests(&self) -> bool {
         self.kind.unit() == crate::snapshot::Unit::Requests
+    }
+
+    /// Whether what is left here is little of what the fleet has left with it, by the last answer.
+    #[must_use]
+    pub fn has_few(&self) -> bool {
+        let unused = self.unused();
+        unused <= few(self.kind, self.told.remaining.saturating_add(unused))
     }
 
     /// Gives back what is not held; how much that was.

@@ -1,4 +1,4 @@
-use super::{Account, Ask, Change, Demand, Line, MOST_TRIES, OwnerId, Verdict};
+use super::{Account, Ask, Change, Demand, Line, MOST_TRIES, OwnerId, Verdict, cushion};
 use crate::price::{NanoUsd, Price};
 use crate::snapshot::{Bucket, BucketKind, Limits, Unit};
 use crate::store::{Store, Swap};
@@ -293,7 +293,8 @@ impl Need {
             let Line { period, reports, lapses, lot, .. } = line;
             reserved.reservation.held.push(Held { owner, kind, period, amount, reports, lapses });
             if entry.runs_low(amount, now_ms) {
-                let ask = Ask { owner, kind, need: lot.max(amount), least: 0, limit };
+                let need = lot.max(amount).max(cushion(kind, amount, limit));
+                let ask = Ask { owner, kind, need, least: 0, limit };
                 reserved.ahead.get_or_insert_default().asks.push(ask);
             }
         }

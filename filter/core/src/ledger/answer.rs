@@ -1,5 +1,7 @@
 //! What the control plane answers.
 
+use std::collections::BTreeMap;
+
 use latchkey_proto::ledger as wire;
 
 use super::{Asked, Effect, Ledger, Sent};
@@ -16,6 +18,15 @@ const REFUSED_MS: i64 = 30_000;
 
 /// For so long a limit counts as lifted that the control plane does not know.
 const LIFTED_MS: i64 = 1000;
+
+/// A grant, and what it answers.
+struct Brought {
+    kind: BucketKind,
+    period: i64,
+    grant: wire::Grant,
+    /// What was asked for, and when.
+    asked: Option<(Asked, i64)>,
+}
 
 impl<S: Store> Ledger<S> {
     pub(super) fn answer(&mut self, response: wire::LedgerResponse, now_ms: i64, effects: &mut Vec<Effect>) {
@@ -35,8 +46,15 @@ impl<S: Store> Ledger<S> {
             // What was not taken is sent again at the next tick, not at once.
             shipping.has_more &= shipping.reader.acknowledged() >= *last;
         }
+        let mut by_owner = BTreeMap::<_, Vec<_>>::new();
         for grant in grants {
-            self.grant(grant, sent.as_ref(), now_ms, effects);
+            match Brought::read(grant, sent.as_ref()) {
+                Some((owner, brought)) => by_owner.entry(owner).or_default().push(brought),
+                None => effects.push(Effect::Log("a grant names no bucket".to_owned())),
+            }
+        }
+        for (owner, brought) in by_owner {
+            self.grant(owner, &brought, now_ms, effects);
         }
         if sent.is_some_and(|sent| !sent.asked.is_empty()) {
             effects.push(Effect::Wake);
@@ -57,41 +75,30 @@ impl<S: Store> Ledger<S> {
         sent
     }
 
-    fn grant(&mut self, grant: wire::Grant, sent: Option<&Sent>, now_ms: i64, effects: &mut Vec<Effect>) {
-        let Some((owner, kind)) = grant.bucket.as_ref().and_then(read_bucket) else {
-            return effects.push(Effect::Log("a grant names no bucket".to_owned()));
-        };
-        let period = grant.bucket.as_ref().map_or(0, |bucket| bucket.period);
-        let asked = sent.and_then(|sent| {
-            let asked = sent.asked.iter().find(|asked| asked.owner == owner && asked.kind == kind)?;
-            Some((*asked, sent.at_ms))
-        });
+    /// Brings what the owner is granted into its account, at once.
+    fn grant(&mut self, owner: OwnerId, brought: &[Brought], now_ms: i64, effects: &mut Vec<Effect>) {
         if !self.learn(owner) {
             return effects.push(Effect::Log("an account cannot be stored".to_owned()));
         }
         let changed = Account::change(&self.store, owner, |account| {
-            let period = match period {
-                PERIOD_NOW => account.current(kind).map_or(PERIOD_NOW, |line| line.period),
-                known => known,
-            };
-            account.edit(kind, period, |line| line.grant(read(&grant, asked, line, now_ms), now_ms));
-            if asked.is_some() {
-                account.turn_to(kind, period);
-            }
+            brought.iter().for_each(|brought| brought.enter(account, now_ms));
         });
         if changed != Change::Done(()) {
             effects.push(Effect::Log("a grant cannot be stored".to_owned()));
         }
         let ticks = self.ticks;
         if let Some(known) = self.owners.get_mut(&owner) {
-            let track = known.tracks.entry((kind, period)).or_default();
-            // Who has granted it need not be told.
-            let told = track.told.get_or_insert_default();
-            told.granted = told.granted.max(grant.granted);
-            track.is_unsure &= asked.is_none();
-            track.quiet_since = ticks;
+            for Brought { kind, period, asked, grant } in brought {
+                let track = known.tracks.entry((*kind, *period)).or_default();
+                // Who has granted it need not be told.
+                let told = track.told.get_or_insert_default();
+                told.granted = told.granted.max(grant.granted);
+                track.is_unsure &= asked.is_none();
+                track.quiet_since = ticks;
+            }
         }
         self.dirty.insert(owner);
+        self.touch(owner);
     }
 
     fn recall(&mut self, owner: OwnerId, kind: BucketKind, period: i64) {
@@ -100,6 +107,32 @@ impl<S: Store> Ledger<S> {
         });
         if changed == Change::Done(()) && self.learn(owner) {
             self.dirty.insert(owner);
+            self.touch(owner);
+        }
+    }
+}
+
+impl Brought {
+    /// Whose it is; none where it names no bucket.
+    fn read(grant: wire::Grant, sent: Option<&Sent>) -> Option<(OwnerId, Self)> {
+        let bucket = grant.bucket.as_ref()?;
+        let ((owner, kind), period) = (read_bucket(bucket)?, bucket.period);
+        let asked = sent.and_then(|sent| {
+            let asked = sent.asked.iter().find(|asked| asked.owner == owner && asked.kind == kind)?;
+            Some((*asked, sent.at_ms))
+        });
+        Some((owner, Self { kind, period, grant, asked }))
+    }
+
+    fn enter(&self, account: &mut Account, now_ms: i64) {
+        let Self { kind, period, ref grant, asked } = *self;
+        let period = match period {
+            PERIOD_NOW => account.current(kind).map_or(PERIOD_NOW, |line| line.period),
+            known => known,
+        };
+        account.edit(kind, period, |line| line.grant(read(grant, asked, line, now_ms), now_ms));
+        if asked.is_some() {
+            account.turn_to(kind, period);
         }
     }
 }

@@ -7,7 +7,7 @@ use prost::Message as _;
 use wire::ledger_request::Kind;
 
 use super::{Asked, Effect, Ledger, MOST_UNANSWERED, Pending, Sent, Track, send};
-use crate::account::{Account, Change, Line, NO_PERIOD, OwnerId, PERIOD_NOW, Totals};
+use crate::account::{Account, Change, Line, NO_PERIOD, OwnerId, PERIOD_NOW, Totals, cushion};
 use crate::record::bucket_id;
 use crate::snapshot::BucketKind;
 use crate::store::Store;
@@ -131,6 +131,13 @@ impl<S: Store> Ledger<S> {
                 batches.push(wire::Batch { worker: shipping.reader.worker(), records });
             }
         }
+        for record in batches.iter().flat_map(|batch| &batch.records) {
+            for owner in [&record.app_id, &record.key_id] {
+                if let Ok(owner) = owner.as_slice().try_into() {
+                    self.touch(OwnerId(owner));
+                }
+            }
+        }
         // Whose turn did not come goes first another time.
         if !batches.is_empty() {
             self.shippings.rotate_left(1);
@@ -164,7 +171,7 @@ fn entries(
         let is_window = kind.span_ms().is_some();
         let line = account.current(*kind).filter(|line| is_window || now_ms < line.deadline_ms);
         let track = line.and_then(|line| tracks.get(&(line.kind, line.period)));
-        let (want, least) = wanted(pending, line, track, now_ms);
+        let (want, least) = wanted(*kind, pending, line, track, now_ms);
         if want == 0 {
             is_served = true;
             continue;
@@ -178,9 +185,15 @@ fn entries(
     (entries, is_served)
 }
 
-/// How much to ask for, and the least of it: what waits, or twice what a second takes, beyond what
-/// there is.
-fn wanted(pending: &Pending, line: Option<&Line>, track: Option<&Track>, now_ms: i64) -> (u64, u64) {
+/// How much to ask for, and the least of it: what waits, or twice what a second takes, or a cushion
+/// for the requests after it, beyond what there is.
+fn wanted(
+    kind: BucketKind,
+    pending: &Pending,
+    line: Option<&Line>,
+    track: Option<&Track>,
+    now_ms: i64,
+) -> (u64, u64) {
     let available = line.map_or(0, |line| line.available(now_ms));
     let needed = pending.need.max(pending.ahead);
     if needed <= available {
@@ -188,11 +201,14 @@ fn wanted(pending: &Pending, line: Option<&Line>, track: Option<&Track>, now_ms:
     }
     let least = pending.least.unwrap_or_default().saturating_sub(available).max(1);
     // All or nothing tells apart what is new.
-    if track.is_some_and(|track| track.is_unsure) {
+    let is_unsure = pending.is_doubted && kind.span_ms().is_some();
+    if is_unsure || track.is_some_and(|track| track.is_unsure) {
         return (least, least);
     }
     let rate = track.zip(line).map_or(0, |(track, line)| track.rate_with(line));
-    let want = needed.max(rate.saturating_mul(2)).min(pending.limit).saturating_sub(available);
+    let cushion = cushion(kind, pending.need, pending.limit);
+    let ready = needed.max(rate.saturating_mul(2)).max(cushion).min(pending.limit);
+    let want = ready.saturating_sub(available);
     (want.max(least), least)
 }
 

@@ -62,6 +62,8 @@ struct World {
     instances: u64,
     requests: u64,
     refused: u64,
+    /// Requests that found units after a pause in which nobody asked for any.
+    kept: u64,
 }
 
 impl World {
@@ -75,21 +77,23 @@ impl World {
             ..Limits::default()
         };
         let is_greedy = seed % 2 == 1;
+        // In some, limits have room for more than what is needed.
+        let room = if random.one_in(3) { 10 } else { 1 };
         let limits = if is_greedy {
             [
-                of(&[(BucketKind::RequestsPerMinute, 3 + random.below(8))]),
-                of(&[(BucketKind::TokensPerMinute, 100 + random.below(300))]),
+                of(&[(BucketKind::RequestsPerMinute, (3 + random.below(8)) * room)]),
+                of(&[(BucketKind::TokensPerMinute, (100 + random.below(300)) * room)]),
             ]
         } else {
             [
                 of(&[
-                    (BucketKind::RequestsPerMinute, 5 + random.below(30)),
-                    (BucketKind::TokensPerMinute, 300 + random.below(2000)),
-                    (BucketKind::CostBudget, 500 + random.below(5000)),
+                    (BucketKind::RequestsPerMinute, (5 + random.below(30)) * room),
+                    (BucketKind::TokensPerMinute, (300 + random.below(2000)) * room),
+                    (BucketKind::CostBudget, (500 + random.below(5000)) * room),
                 ]),
                 of(&[
-                    (BucketKind::RequestsPerMinute, 3 + random.below(30)),
-                    (BucketKind::TokenBudget, 400 + random.below(3000)),
+                    (BucketKind::RequestsPerMinute, (3 + random.below(30)) * room),
+                    (BucketKind::TokenBudget, (400 + random.below(3000)) * room),
                 ]),
             ]
         };
@@ -110,6 +114,7 @@ impl World {
             instances: 0,
             requests: 0,
             refused: 0,
+            kept: 0,
         };
         for _ in 0..2 + world.random.below(2) {
             let gateway = world.start();
@@ -213,7 +218,9 @@ impl World {
         };
         match reserve(&gateway.store, owners, &need, self.now_ms + gateway.skew_ms) {
             Reserve::Reserved(reserved) => {
+                self.kept += u64::from(self.now_ms - gateway.asked_ms > 2_000);
                 if let Some(demand) = reserved.ahead {
+                    gateway.asked_ms = self.now_ms;
                     gateway.notices.push_back(Notice::Demand(demand).encode());
                 }
                 let reservation = reserved.reservation;
@@ -226,6 +233,7 @@ impl World {
                 gateway.live.push(Live { reservation, at_ms: self.now_ms, worker });
             }
             Reserve::Dry(demand) => {
+                gateway.asked_ms = self.now_ms;
                 gateway.notices.push_back(Notice::Demand(demand).encode());
                 is_dry = true;
             }
@@ -284,7 +292,7 @@ impl World {
 }
 
 fn run(seeds: std::ops::Range<u64>) {
-    let (mut requests, mut refused) = (0, 0);
+    let (mut requests, mut refused, mut kept, mut cushions) = (0, 0, 0, 0);
     let schedules = seeds.end - seeds.start;
     for seed in seeds {
         let mut world = World::new(seed);
@@ -295,8 +303,14 @@ fn run(seeds: std::ops::Range<u64>) {
         world.check(seed);
         requests += world.requests;
         refused += world.refused;
+        kept += world.kept;
+        cushions += world.server.cushions;
     }
     assert!(requests > 4 * schedules && refused > schedules, "{requests} requests, {refused} refused");
+    assert!(
+        cushions > schedules && kept > schedules / 5,
+        "{cushions} cushions, {kept} requests found units kept"
+    );
 }
 
 #[test]

@@ -3,6 +3,9 @@ use crate::account::{Actual, Need, Owner, PERIOD_NOW, Reserve, reserve, settle};
 use crate::snapshot::{Bucket, Limits};
 use crate::testing::Memory;
 
+#[path = "tests/pauses.rs"]
+mod pauses;
+
 const APP: OwnerId = OwnerId([1; 16]);
 const NOW: i64 = 1_700_000_000_000;
 

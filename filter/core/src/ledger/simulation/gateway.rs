@@ -38,6 +38,8 @@ pub struct Gateway {
     pub down: VecDeque<wire::LedgerResponse>,
     pub notices: VecDeque<Vec<u8>>,
     pub ticked_ms: i64,
+    /// When a gate asked for units, for the last time.
+    pub asked_ms: i64,
     pub appended: BTreeSet<String>,
 }
 
@@ -59,6 +61,7 @@ impl Gateway {
             down: VecDeque::new(),
             notices: VecDeque::new(),
             ticked_ms: now_ms,
+            asked_ms: now_ms,
             appended: BTreeSet::new(),
         };
         gateway.on(Event::Tick, now_ms);

@@ -99,7 +99,7 @@ impl World {
         while !self.strays.is_empty() {
             self.stray();
         }
-        for round in 0..40 {
+        for round in 0..80 {
             for index in 0..self.gateways.len() {
                 self.reconnect(index);
                 while !self.gateways[index].live.is_empty() && round == 0 {
@@ -114,7 +114,8 @@ impl World {
                     self.carry(index);
                 }
             }
-            self.pass(100);
+            // A few units may lie idle for long.
+            self.pass(if round > 10 { 1000 } else { 100 });
             if round > 10 && self.is_quiet() {
                 return;
             }

@@ -10,6 +10,9 @@ use super::{BucketKind, OwnerId, Random};
 /// A gateway adds to the time of its lease what it took to ask; the server adds this to be sure.
 const MARGIN_MS: i64 = 500;
 pub const TTL_MS: u32 = 8_000;
+/// Where a gateway holds at most a part of the limit.
+pub const FEW_TTL_MS: u32 = 40_000;
+pub const FEW_PART: u64 = 16;
 pub const PERIOD_MS: i64 = 97_000;
 
 type Bucket = (OwnerId, BucketKind, i64);
@@ -34,6 +37,8 @@ pub struct Server {
     sequences: BTreeMap<(u64, u32), u64>,
     pub records: BTreeSet<String>,
     pub recalls: Vec<(u64, wire::BucketId)>,
+    /// Grants of more than was needed that may be kept for long.
+    pub cushions: u64,
 }
 
 impl Row {
@@ -159,9 +164,12 @@ impl Server {
         if most >= least {
             let amount = least + random.below(most - least + 1);
             row.granted += amount;
-            row.expires_at_ms = now_ms + i64::from(TTL_MS) + MARGIN_MS;
+            let is_few = row.outstanding() <= limit / FEW_PART;
+            let ttl_ms = if is_few { FEW_TTL_MS } else { TTL_MS };
+            self.cushions += u64::from(is_few && amount > least);
+            row.expires_at_ms = row.expires_at_ms.max(now_ms + i64::from(ttl_ms) + MARGIN_MS);
             grant.remaining -= amount;
-            grant.ttl_ms = if kind.span_ms().is_some() { TTL_MS } else { 0 };
+            grant.ttl_ms = if kind.span_ms().is_some() { ttl_ms } else { 0 };
             grant.verdict = wire::Verdict::Granted.into();
         } else if held > 0 {
             grant.verdict = wire::Verdict::Contended.into();
