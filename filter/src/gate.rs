@@ -55,14 +55,14 @@ enum State {
     #[default]
     Idle,
     /// The body is being buffered.
-    Buffering(Box<Pending>),
+    Buffering(Pending),
     /// It is whole, and waits for units.
-    Waiting(Box<Pending>, UnixMs),
+    Waiting(Pending, UnixMs),
 }
 
 struct Pending {
     headers: Vec<Header>,
-    admitted: Admitted,
+    admitted: Box<Admitted>,
 }
 
 /// The host, as the gate's rules ask it. It tells the time of one callback.
@@ -241,7 +241,7 @@ impl HttpContext for Exchange {
             Admission::NeedBody(admitted) => {
                 let endpoint = admitted.endpoint();
                 request.meter = Some(meter(admitted.attribution.clone(), endpoint, &headers, host.now()));
-                request.state = State::Buffering(Box::new(Pending { headers, admitted }));
+                request.state = State::Buffering(Pending { headers, admitted });
                 drop(request);
                 if end_of_stream { self.settle_buffered() } else { Action::Pause }
             }

@@ -182,7 +182,7 @@ impl<S: Source> Stream<S> {
                 self.work =
                     Some(async move { source.read(from, cursor, limit).await.map(Event::Read) }.boxed());
             }
-            Effect::Send(response) => self.answers.try_send(Ok(response)).map_err(|_| Over)?,
+            Effect::Send(response) => self.answers.try_send(Ok(*response)).map_err(|_| Over)?,
             Effect::Close(status) => {
                 tracing::warn!(stream = self.id, reason = status.message(), "discovery stream closed");
                 self.end(status);

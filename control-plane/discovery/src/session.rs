@@ -87,7 +87,7 @@ pub enum Effect<C> {
     /// Read a batch; there is never more than one to read.
     Read(From, Option<C>),
     /// Send a response to the gateway.
-    Send(DiscoveryResponse),
+    Send(Box<DiscoveryResponse>),
     /// End the stream; nothing follows.
     Close(Status),
 }
@@ -370,7 +370,7 @@ impl<C> Session<C> {
         if let Some(position) = completes {
             self.progress.sent = position.revision;
         }
-        self.effects.push(Effect::Send(response.clone()));
+        self.effects.push(Effect::Send(Box::new(response.clone())));
         self.unanswered.push_back(Unanswered { response, completes });
     }
 

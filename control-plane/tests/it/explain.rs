@@ -108,6 +108,33 @@ on_both! {
 }
 
 on_both! {
+    async fn a_message_to_an_mcp_server_is_explained_by_its_tool(test: Test) {
+        let server = json!({"name": "files", "url": "https://mcp.acme.com/files/"});
+        test.post("/mcp-servers", server).await.expect(StatusCode::CREATED);
+        let limits = json!({"requests_per_minute": 10, "budget": {"usd": "1", "per": "month"}});
+        let app = test.app(json!({"mcp_scope": ["files/read"], "limits": limits})).await;
+        let explained = explain(&test, &app, json!({"path": "/mcp/files", "model": "read"})).await;
+        let forward = &explained["forward"];
+        assert_eq!((&forward["model"], &forward["provider"], &forward["path"]),
+            (&json!("files/read"), &json!("mcp/files"), &json!("/files/")), "{explained:#}");
+        assert_eq!(explained["reserved"], json!([{"owner": "app", "name": "requests_per_minute", "amount": 1}]));
+        assert_eq!(code(&test, &app, json!({"path": "/mcp/files", "model": "drop"})).await, "mcp_tool_not_allowed");
+        assert_eq!(code(&test, &app, json!({"path": "/mcp/other"})).await, "mcp_server_not_found");
+        assert_eq!(explain(&test, &app, json!({"path": "/mcp/files", "method": "DELETE"})).await["allowed"], true);
+    }
+}
+
+on_both! {
+    async fn what_costs_nothing_is_not_stopped_by_a_budget(test: Test) {
+        test.catalogue().await;
+        let limits = json!({"budget": {"usd": "1", "per": "month"}, "tokens_per_minute": 100});
+        let app = test.app(json!({"limits": limits})).await;
+        let explained = explain(&test, &app, json!({"endpoint": "moderations", "model": "gpt-4o"})).await;
+        assert_eq!(explained["allowed"], true, "{explained:#}");
+    }
+}
+
+on_both! {
     async fn a_key_that_will_have_expired_is_refused_then(test: Test) {
         let (app, key) = named(&test).await;
         let edit = json!({"expires_at": "2026-01-02T00:00:00Z"});

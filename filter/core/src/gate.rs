@@ -44,7 +44,7 @@ pub enum Admission {
     /// The gateway answers by itself.
     Reply(Reply),
     /// The body decides.
-    NeedBody(Admitted),
+    NeedBody(Box<Admitted>),
 }
 
 /// Where a request is decided.
@@ -165,7 +165,13 @@ fn decide<S: Store>(
         };
         let (query, at) = (query.to_owned(), world.now());
         let found = Found { snapshot, record, app };
-        Ok(Admission::NeedBody(Admitted { asked, query, found, at, attribution: attribution.clone() }))
+        Ok(Admission::NeedBody(Box::new(Admitted {
+            asked,
+            query,
+            found,
+            at,
+            attribution: attribution.clone(),
+        })))
     });
     decided.unwrap_or_else(|denial| Admission::Reply(refused(denial).attributed(attribution, called)))
 }

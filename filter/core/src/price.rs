@@ -23,6 +23,9 @@ pub struct Price {
 const PER: u128 = 1_000_000;
 
 impl Price {
+    /// Of what providers charge nothing for.
+    pub const NOTHING: Self = Self { version: 0, input: 0, cached_input: 0, output: 0 };
+
     /// What these tokens cost, rounded up once.
     #[must_use]
     pub fn cost(&self, tokens: &Tokens) -> NanoUsd {

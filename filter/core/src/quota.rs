@@ -5,6 +5,7 @@ use crate::body::Terms;
 use crate::denial::{Code, Denial, Quota};
 use crate::endpoint::Operation;
 use crate::metering::Reserved;
+use crate::price::Price;
 use crate::snapshot::{AppPolicy, BucketKind, KeyRecord, Limits, Offer, Unit, UnixMs};
 use crate::store::Store;
 use crate::tokens::Tokens;
@@ -121,7 +122,8 @@ impl Plan {
 
     /// One request, of which tokens and money are not counted.
     const fn of_requests() -> Self {
-        let need = Need { input_tokens: 0, output_wanted: 0, output_least: 0, price: None };
+        let price = Some(Price::NOTHING);
+        let need = Need { input_tokens: 0, output_wanted: 0, output_least: 0, price };
         Self { need, metered: false, choices: 1, bounded: false }
     }
 

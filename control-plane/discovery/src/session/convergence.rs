@@ -230,7 +230,7 @@ impl Fleet {
                     self.tell(Event::Resumable(resumable));
                 }
                 Effect::Read(from, cursor) => assert!(self.read.replace((from, cursor)).is_none()),
-                Effect::Send(response) => self.downstream.push_back(response),
+                Effect::Send(response) => self.downstream.push_back(*response),
                 Effect::Close(status) => {
                     assert_eq!(status.code(), tonic::Code::Unavailable, "{status}");
                     return self.reconnect();

@@ -86,14 +86,14 @@ impl Talk {
 
 fn only_response(effects: Vec<Effect<u32>>) -> DiscoveryResponse {
     match <[_; 1]>::try_from(effects) {
-        Ok([Effect::Send(response)]) => response,
+        Ok([Effect::Send(response)]) => *response,
         other => panic!("not one response: {other:?}"),
     }
 }
 
 fn sent_and_read(effects: Vec<Effect<u32>>) -> (DiscoveryResponse, Option<u32>) {
     match <[_; 2]>::try_from(effects) {
-        Ok([Effect::Send(response), Effect::Read(_, cursor)]) => (response, cursor),
+        Ok([Effect::Send(response), Effect::Read(_, cursor)]) => (*response, cursor),
         other => panic!("not a response and a read: {other:?}"),
     }
 }

@@ -13,6 +13,7 @@ use latchkey_core::settings::CredentialMode;
 use latchkey_core::status::Status;
 use latchkey_filter_core::forward::Forward;
 use latchkey_filter_core::gate::Outcome;
+use latchkey_filter_core::metering::Call;
 use latchkey_filter_core::reply::Reply;
 use latchkey_proto::key::KeyHash;
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
@@ -271,7 +272,8 @@ fn shown(outcome: Outcome) -> Value {
                 "answer": {"headers": headers, "body": body}, "forward": null, "reserved": []})
         }
         Outcome::Forward(forward) => {
-            let Forward { provider, path, call, announced, body, .. } = *forward;
+            let Forward { path, call, announced, body, .. } = *forward;
+            let Call::Model(call) = call else { panic!("no MCP server was asked: {call:?}") };
             let headers: serde_json::Map<_, _> =
                 announced.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
             let held = call.reserved.iter().flat_map(|reserved| reserved.reservation.held());
@@ -284,8 +286,8 @@ fn shown(outcome: Outcome) -> Value {
                     .find_map(|name| body[name].as_u64())
             });
             json!({"allowed": true, "status": null, "code": null, "answer": null, "reserved": reserved,
-                "forward": {"model": call.model, "served_model": call.served_model, "provider": call.provider,
-                    "authority": provider.authority, "path": path, "headers": headers,
+                "forward": {"model": call.model, "served_model": call.served_model, "provider": call.provider.name,
+                    "authority": call.provider.authority, "path": path, "headers": headers,
                     "price_version": call.price.map(|price| price.version)}, "lowered": lowered})
         }
         Outcome::Wait(demand) => panic!("still waits for {demand:?}"),
