@@ -90,3 +90,4 @@ with story() as latchkey:
     expect(ada.get_by_role("status")).to_contain_text("Saved")
     page.reload()
     expect(page.get_by_role("region", name="MCP servers")).to_have_count(0)
+print("{}")

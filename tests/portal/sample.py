@@ -54,6 +54,7 @@ def fill(latchkey: Latchkey) -> Sample:
     latchkey.api.post(f"/users/{leaver.id}/deactivate")
     groups = _groups(latchkey, people)
     _prices(latchkey)
+    _mcp_servers(latchkey)
     apps = _apps(latchkey, people, groups)
     keys = _keys(latchkey, people, apps)
     _calls(latchkey, keys)
