@@ -26,9 +26,13 @@ pub fn reaches(scope: &Selection, server: &str) -> bool {
 /// The tools of a server that a scope holds; none where that is all of them.
 #[must_use]
 pub fn tools(scope: &Selection, server: &str) -> Option<Vec<String>> {
-    let Selection::Only(entries) = scope else { return None };
+    let entries = match scope {
+        Selection::All => return None,
+        Selection::None => return Some(Vec::new()),
+        Selection::Only(entries) => entries,
+    };
     let of_server = entries.iter().map(|text| entry(text)).filter(|(name, _)| *name == server);
-    of_server.map(|(_, tool)| tool.map(str::to_owned)).collect()
+    of_server.map(|(_, tool)| tool.filter(|tool| *tool != "*").map(str::to_owned)).collect()
 }
 
 /// Notes each entry that is neither `server` nor `server/tool`.
@@ -77,6 +81,8 @@ mod tests {
         assert_eq!(tools(&scope, "files"), Some(vec!["read_*".to_owned()]));
         assert_eq!(tools(&scope, "github"), None);
         assert_eq!(tools(&only(&["files/read", "files"]), "files"), None, "the whole server is named, too");
+        assert_eq!(tools(&only(&["files/*"]), "files"), None);
+        assert_eq!(tools(&Selection::None, "files"), Some(vec![]));
     }
 
     #[test]

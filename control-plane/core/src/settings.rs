@@ -40,6 +40,8 @@ pub struct AppSettings {
     /// Names of models; `*` stands for any run of characters.
     pub allowed_models: Selection,
     /// MCP servers by name, and single tools as `server/tool`, in which `*` stands for any run of characters.
+    /// Stored settings without one are of a version that knew no MCP: they hold none.
+    #[serde(default = "no_mcp")]
     pub mcp_scope: Selection,
     /// Ranges of client addresses; none for any.
     pub ip_allow_list: Option<Vec<String>>,
@@ -76,6 +78,10 @@ const MOST_ENTRIES: usize = 1000;
 const MOST_THRESHOLDS: usize = 20;
 const MOST_TAGS: usize = 50;
 const LONGEST_TAG: usize = 64;
+
+fn no_mcp() -> Selection {
+    Selection::None
+}
 
 impl Default for AppSettings {
     fn default() -> Self {
@@ -206,6 +212,14 @@ mod tests {
         let empty = AppSettings { ip_allow_list: Some(vec![]), ..AppSettings::default() };
         assert_eq!(empty.validated().unwrap_err().0[0].path, "ip_allow_list");
         assert_eq!(AppSettings::default().validated().unwrap().ip_allow_list, None);
+    }
+
+    #[test]
+    fn settings_of_a_version_that_knew_no_mcp_hold_none() {
+        let mut stored = serde_json::to_value(AppSettings::default()).unwrap();
+        assert_eq!(stored.as_object_mut().unwrap().remove("mcp_scope"), Some("all".into()));
+        let read: AppSettings = serde_json::from_value(stored).unwrap();
+        assert_eq!(read, AppSettings { mcp_scope: Selection::None, ..AppSettings::default() });
     }
 
     #[test]

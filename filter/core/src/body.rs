@@ -53,12 +53,38 @@ enum Layout {
     Form { model: Range<usize> },
 }
 
+/// What a client is told whose body is encoded.
+pub(crate) const ENCODED: &str = "The body must be UTF-8, and not encoded: send no `content-encoding`, and one `content-type` at most, \
+     without another charset.";
+
+/// Whether a body is what its bytes say. Whoever decodes it by other headers reads another one than the
+/// gate does.
+pub(crate) fn is_plain(headers: Headers<'_>) -> bool {
+    let is_identity = |value: &[u8]| value.trim_ascii().eq_ignore_ascii_case(b"identity");
+    let mut types = headers.all("content-type");
+    let is_utf8 = types.next().is_none_or(is_utf8) && types.next().is_none();
+    is_utf8 && headers.all("content-encoding").all(is_identity)
+}
+
+/// Whether a content type has no charset but UTF-8.
+fn is_utf8(content_type: &[u8]) -> bool {
+    content_type.split(|byte| *byte == b';').skip(1).all(|parameter| {
+        let parameter = parameter.trim_ascii().to_ascii_lowercase();
+        let Some(rest) = parameter.strip_prefix(b"charset") else { return true };
+        let value = rest.trim_ascii_start().strip_prefix(b"=").map(<[u8]>::trim_ascii);
+        matches!(value, Some(b"utf-8" | b"utf8" | b"\"utf-8\"" | b"\"utf8\""))
+    })
+}
+
 impl Format {
     /// The format of an operation's body.
     ///
     /// # Errors
     /// When it is a form whose boundary cannot be told.
     pub fn of(operation: Operation, headers: Headers<'_>) -> Result<Self, Denial> {
+        if !is_plain(headers) {
+            return Err(Denial::new(Code::InvalidJson, ENCODED));
+        }
         if !operation.takes_multipart() {
             return Ok(Self::Json);
         }

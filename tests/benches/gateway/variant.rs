@@ -34,7 +34,9 @@ impl Variant<'_> {
         let gateway = fs::read_to_string(artifacts::root().join("envoy/envoy.yaml"))?;
         let text = replace_block(&gateway, "- name: latchkey.gate", &self.filter())?;
         let text = replace_block(&text, "bootstrap_extensions:", "")?;
-        let text = replace_line(&text, "cluster_header: x-latchkey-cluster", &format!("cluster: {cluster}"))?;
+        let by_gate = "cluster_header: x-latchkey-cluster";
+        ensure!(text.contains(by_gate), "envoy.yaml has no line `{by_gate}`; the benchmark needs one");
+        let text = text.replace(by_gate, &format!("cluster: {cluster}"));
         // The cluster is not there yet when the route is read.
         let text = replace_line(&text, "virtual_hosts:", "validate_clusters: false\nvirtual_hosts:")?;
         let text = replace_line(&text, "clusters:", &format!("clusters:\n{}", self.cluster()))?;

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{Admitted, Found, Gate, Outcome, World};
 use crate::account::Demand;
+use crate::body;
 use crate::denial::{Code, Denial};
 use crate::forward::Forward;
 use crate::header::Headers;
@@ -22,9 +23,15 @@ use crate::store::Store;
 pub(super) struct Asked {
     target: Target,
     mirror: Mirror,
+    /// Whether the body is what its bytes say.
+    is_plain: bool,
     /// Of the message, once it was read.
     id: OnceCell<Box<RawValue>>,
 }
+
+/// What an app is told that may use some tools of a server, and asks for something else.
+const BEYOND_TOOLS: &str =
+    "The app may use some tools of this MCP server, and neither its resources nor its prompts.";
 
 /// What a whole request comes to.
 enum Decided {
@@ -34,7 +41,7 @@ enum Decided {
 
 impl Asked {
     pub(super) fn new(target: Target, headers: Headers<'_>) -> Self {
-        Self { target, mirror: Mirror::of(headers), id: OnceCell::new() }
+        Self { target, mirror: Mirror::of(headers), is_plain: body::is_plain(headers), id: OnceCell::new() }
     }
 
     /// The request's id, where it is known.
@@ -91,17 +98,16 @@ impl Admitted {
             return Err(Code::McpServerNotAllowed.into());
         }
         let message = read.as_ref().map_err(Clone::clone)?.as_ref();
+        if !asked.is_plain {
+            return Err(Denial::new(Code::InvalidMcpMessage, body::ENCODED));
+        }
         asked.mirror.check(message)?;
-        // What opens a stream or ends a session is no request of the app's: its messages are.
-        let held = match message {
-            Some(message) => {
-                may_ask(message, server, app)?;
-                match count(app, record, now, gate)? {
-                    Some(Taken::Dry(demand)) => return Ok(Decided::Wait(demand)),
-                    Some(Taken::Held(held)) => Some(*held),
-                    None => None,
-                }
-            }
+        if let Some(message) = message {
+            may_ask(message, server, app)?;
+        }
+        let held = match count(app, record, now, gate)? {
+            Some(Taken::Dry(demand)) => return Ok(Decided::Wait(demand)),
+            Some(Taken::Held(held)) => Some(*held),
             None => None,
         };
         let (reserved, announced, ahead) = match held {
@@ -141,6 +147,9 @@ fn may_ask(message: &Message, server: &McpServer, app: &AppPolicy) -> Result<(),
         Asks::CallTool(tool) if !app.allows_mcp_tool(&server.name, tool) => {
             let message = format!("The app may not use the tool `{tool}` of this MCP server.");
             Err(Denial::new(Code::McpToolNotAllowed, message))
+        }
+        Asks::Other if app.restricts_mcp_tools(&server.name) && message.is_beyond_tools() => {
+            Err(Denial::new(Code::McpToolNotAllowed, BEYOND_TOOLS))
         }
         Asks::CallTool(_) | Asks::ListTools | Asks::Other => Ok(()),
     }

@@ -194,6 +194,15 @@ fn call(store: &Memory, path: &str, extra: &[(&str, &str)]) -> Outcome {
 }
 
 #[test]
+fn a_body_that_a_provider_might_decode_otherwise_is_refused() {
+    let store = gateway(testing::increment());
+    let sent = |extra: &[(&str, &str)]| matches!(call(&store, CHAT, extra), Outcome::Forward(_));
+    assert!(sent(&[("content-type", "application/json; charset=utf-8")]));
+    assert!(!sent(&[("content-type", "application/json; charset=utf-7")]));
+    assert!(!sent(&[("content-encoding", "gzip")]));
+}
+
+#[test]
 fn headers_of_the_user_and_the_conversation_never_reach_a_provider() {
     let claims =
         [("x-user-email", "a@acme.com"), ("x-user-token", "x"), ("x-conversation-id", "c"), ("x-kept", "y")];

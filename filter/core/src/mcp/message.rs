@@ -71,6 +71,15 @@ impl Message {
     }
 }
 
+impl Message {
+    /// Whether it asks for what a server has beside its tools: resources and prompts.
+    #[must_use]
+    pub fn is_beyond_tools(&self) -> bool {
+        let method = self.method.as_deref().unwrap_or_default().to_ascii_lowercase();
+        ["resources/", "prompts/", "completion/"].iter().any(|family| method.starts_with(family))
+    }
+}
+
 fn id(value: Option<&RawValue>) -> Result<Option<Box<RawValue>>, Denial> {
     let Some(value) = value.filter(|value| value.get() != "null") else { return Ok(None) };
     let is_good = match value.get().bytes().next() {

@@ -222,7 +222,7 @@ fn limited(buckets: &[(BucketKind, u64)]) -> Memory {
 }
 
 #[test]
-fn a_message_is_one_request_and_neither_tokens_nor_money() {
+fn a_request_is_one_and_neither_tokens_nor_money() {
     let kinds = [
         BucketKind::RequestsPerMinute,
         BucketKind::TokensPerMinute,
@@ -245,11 +245,59 @@ fn a_message_is_one_request_and_neither_tokens_nor_money() {
     }
     assert_eq!(testing::line(&store, OWNER, BucketKind::RequestsPerMinute).used, 2);
     for method in ["GET", "DELETE"] {
-        assert!(forwarded(send(&store, method, PATH, "")).call.reserved().is_none());
+        assert!(forwarded(send(&store, method, PATH, "")).call.reserved().is_some());
     }
-    assert_eq!(testing::line(&store, OWNER, BucketKind::RequestsPerMinute).used, 2);
+    assert_eq!(testing::line(&store, OWNER, BucketKind::RequestsPerMinute).used, 4);
     let free = limited(&[(BucketKind::CostBudget, 1)]);
     assert!(forwarded(post(&free, &tool("x"))).call.reserved().is_none());
+}
+
+#[test]
+fn a_body_that_a_server_might_decode_otherwise_is_refused() {
+    let bearer = format!("Bearer {}", testing::app_key().expose());
+    let sent = |extra: &[(&str, &str)]| {
+        let all = [&[("authorization", bearer.as_str())][..], extra].concat();
+        let store = allowed(&["github/add"]);
+        let headers = headers("POST", PATH, &all);
+        matches!(
+            run(&store, &Place::at(1000, "192.0.2.1"), &headers, tool("add").as_bytes()),
+            Outcome::Forward(_)
+        )
+    };
+    for plain in [
+        &[][..],
+        &[("content-type", "application/json")],
+        &[("content-type", "application/json; charset=UTF-8")],
+        &[("content-type", "application/json;charset=\"utf8\""), ("content-encoding", "identity")],
+    ] {
+        assert!(sent(plain), "{plain:?}");
+    }
+    for other in [
+        &[("content-type", "application/json; charset=utf-7")][..],
+        &[("content-type", "application/json; x=y; Charset = utf-16le")],
+        &[("content-type", "application/json; charset*=utf-8''utf-7")],
+        &[("content-type", "application/json"), ("content-type", "application/json; charset=utf-7")],
+        &[("content-encoding", "gzip")],
+        &[("content-encoding", "identity"), ("content-encoding", "br")],
+    ] {
+        assert!(!sent(other), "{other:?}");
+    }
+}
+
+#[test]
+fn an_app_of_some_tools_gets_neither_resources_nor_prompts() {
+    let ask = |entries: &[&str], method: &str| {
+        let body =
+            json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": {"uri": "a://b"}}).to_string();
+        matches!(post(&allowed(entries), &body), Outcome::Forward(_))
+    };
+    for method in ["resources/read", "Resources/list", "prompts/get", "completion/complete"] {
+        assert!(ask(&["github"], method), "{method}");
+        assert!(!ask(&["github/add"], method), "{method}");
+    }
+    for method in ["initialize", "ping", "server/discover", "notifications/cancelled", "logging/setLevel"] {
+        assert!(ask(&["github/add"], method), "{method}");
+    }
 }
 
 #[test]
@@ -425,13 +473,14 @@ proptest! {
 
     #[test]
     fn no_message_and_no_path_panics(
-        path in "/mcp(/[a-z%/.?]{0,8})?",
+        path in prop_oneof![3 => Just(PATH.to_owned()), 1 => "/mcp(/[a-z%/.?]{0,8})?"],
+        (header, value) in ("mcp-method|mcp-name|content-type|content-encoding", "[ -~]{0,20}"),
         method in "GET|POST|DELETE|PUT",
         body in prop_oneof![any::<Vec<u8>>(), "[\\[{\"a:,}\\]\\\\u]*".prop_map(String::into_bytes), members().prop_map(String::into_bytes)],
     ) {
-        let store = allowed(&["github"]);
+        let store = allowed(&["github/allowed"]);
         let bearer = format!("Bearer {}", testing::app_key().expose());
-        let headers = headers(&method, &path, &[("authorization", &bearer)]);
+        let headers = headers(&method, &path, &[("authorization", &bearer), (&header, &value)]);
         let _ = run(&store, &Place::at(1000, ""), &headers, &body);
     }
 }
