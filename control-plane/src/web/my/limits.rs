@@ -19,7 +19,7 @@ pub struct Meter {
     pub limit: String,
     /// What was used.
     pub used: String,
-    /// What gateways hold for requests under way; none where that is nothing.
+    /// What gateways hold for requests under way and to come; none where that is nothing.
     pub reserved: Option<String>,
     /// What is left.
     pub remaining: String,
