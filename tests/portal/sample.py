@@ -26,6 +26,8 @@ SUMMED = {
     "user": "user_id AS value, '' AS model, '' AS provider",
     "app_model": "app_id AS value, model, provider",
     "user_model": "user_id AS value, model, provider",
+    "app_provider": "app_id AS value, '' AS model, provider",
+    "user_provider": "user_id AS value, '' AS model, provider",
 }
 
 

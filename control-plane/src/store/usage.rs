@@ -216,15 +216,18 @@ fn source(groups: &[Group], filter: &UsageFilter) -> &'static str {
         return EACH;
     }
     let by = |group| groups.contains(&group);
-    let by_model = by(Group::Model) || by(Group::Provider) || model.is_some() || provider.is_some();
-    match (by(Group::App), by(Group::User), by_model) {
+    let by_model = by(Group::Model) || model.is_some();
+    let by_provider = by(Group::Provider) || provider.is_some();
+    match (by(Group::App), by(Group::User)) {
         _ if by(Group::Key) => EACH,
-        (true, true, _) => EACH,
-        (false, false, _) => broad!("all", "of_all"),
-        (true, false, false) => broad!("app", "app_id"),
-        (true, false, true) => broad!("app_model", "app_id"),
-        (false, true, false) => broad!("user", "user_id"),
-        (false, true, true) => broad!("user_model", "user_id"),
+        (true, true) => EACH,
+        (false, false) => broad!("all", "of_all"),
+        (true, false) if by_model => broad!("app_model", "app_id"),
+        (true, false) if by_provider => broad!("app_provider", "app_id"),
+        (true, false) => broad!("app", "app_id"),
+        (false, true) if by_model => broad!("user_model", "user_id"),
+        (false, true) if by_provider => broad!("user_provider", "user_id"),
+        (false, true) => broad!("user", "user_id"),
     }
 }
 

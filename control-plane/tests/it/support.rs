@@ -50,12 +50,14 @@ macro_rules! on_both {
 pub(crate) use on_both;
 
 /// By what there are sums over all apps, and what their columns are.
-const SUMMED: [(&str, &str); 5] = [
+const SUMMED: [(&str, &str); 7] = [
     ("all", "'' AS value, model, provider"),
     ("app", "app_id AS value, '' AS model, '' AS provider"),
     ("user", "user_id AS value, '' AS model, '' AS provider"),
     ("app_model", "app_id AS value, model, provider"),
     ("user_model", "user_id AS value, model, provider"),
+    ("app_provider", "app_id AS value, '' AS model, provider"),
+    ("user_provider", "user_id AS value, '' AS model, provider"),
 ];
 
 /// 2026-01-01T00:00:00Z

@@ -31,6 +31,8 @@ enum Dimension {
     User,
     AppModel,
     UserModel,
+    AppProvider,
+    UserProvider,
 }
 
 /// Of what such a sum is; what it is not by is empty.
@@ -129,16 +131,25 @@ impl Sums {
 }
 
 impl Dimension {
-    const ALL: [Self; 5] = [Self::All, Self::App, Self::User, Self::AppModel, Self::UserModel];
+    const ALL: [Self; 7] = [
+        Self::All,
+        Self::App,
+        Self::User,
+        Self::AppModel,
+        Self::UserModel,
+        Self::AppProvider,
+        Self::UserProvider,
+    ];
 
     fn of(self, key: &UsageKey) -> BroadKey {
         let value = match self {
             Self::All => String::new(),
-            Self::App | Self::AppModel => key.app_id.to_string(),
-            Self::User | Self::UserModel => user(key),
+            Self::App | Self::AppModel | Self::AppProvider => key.app_id.to_string(),
+            Self::User | Self::UserModel | Self::UserProvider => user(key),
         };
         let (model, provider) = match self {
             Self::App | Self::User => (String::new(), String::new()),
+            Self::AppProvider | Self::UserProvider => (String::new(), key.provider.clone()),
             Self::All | Self::AppModel | Self::UserModel => (key.model.clone(), key.provider.clone()),
         };
         BroadKey { dimension: self, day: key.day, value, model, provider }
@@ -151,6 +162,8 @@ impl Dimension {
             Self::User => "user",
             Self::AppModel => "app_model",
             Self::UserModel => "user_model",
+            Self::AppProvider => "app_provider",
+            Self::UserProvider => "user_provider",
         }
     }
 }

@@ -146,6 +146,8 @@ fn statements(closed: &str, open: &str, user: &str, apps: u64, records: u64) -> 
         ("broad sums of users", broad("user", ["user_id", "''", "''"])),
         ("broad sums of apps by model", broad("app_model", ["app_id", "model", "provider"])),
         ("broad sums of users by model", broad("user_model", ["user_id", "model", "provider"])),
+        ("broad sums of apps by provider", broad("app_provider", ["app_id", "''", "provider"])),
+        ("broad sums of users by provider", broad("user_provider", ["user_id", "''", "provider"])),
         ("budgets of apps", budgets("app_id")),
         ("budgets of keys", budgets("key_id")),
         ("sums of keys", "INSERT INTO key_usage (key_id, app_id, requests, last_used_at)
