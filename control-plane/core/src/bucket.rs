@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use latchkey_proto::window::Window;
+use latchkey_proto::window::{FEW_PART, Window};
 
 use crate::grant::Terms;
-use crate::lease::{FEW_PART, FEW_TTL_MS, Lease, PERIOD_TTL_MS, Told, WINDOW_TTL_MS};
+use crate::lease::{FEW_TTL_MS, Lease, PERIOD_TTL_MS, Told, WINDOW_TTL_MS};
 use crate::limits::{BucketKind, Reach};
 
 /// A bucket with the leases of it, by gateway process.

@@ -8,8 +8,6 @@ pub const WINDOW_TTL_MS: i64 = 10_000;
 /// The same, where the gateway holds few of them: a key that pauses need not ask for each request, and
 /// what counts as used when that gateway is killed is little.
 pub const FEW_TTL_MS: i64 = 60_000;
-/// At most such a part of the limit is few.
-pub const FEW_PART: u64 = 16;
 /// How long those of a period may be used before the gateway must report again.
 pub const PERIOD_TTL_MS: i64 = 60_000;
 /// How much longer they are held here, for clocks that do not run alike.

@@ -99,10 +99,13 @@ impl Store {
         Ok(Batch { next, newest, ..page.batch })
     }
 
+    async fn wire_catalogue(&self) -> sqlx::Result<wire::Catalogue> {
+        Ok(catalogue(self.providers().await?, self.models().await?, self.mcp_servers().await?))
+    }
+
     async fn push_catalogue(&self, page: &mut Page, first: i64) -> sqlx::Result<()> {
         if self.head().await?.catalogue_revision >= first {
-            let catalogue =
-                catalogue(self.providers().await?, self.models().await?, self.mcp_servers().await?);
+            let catalogue = self.wire_catalogue().await?;
             page.count(catalogue.encoded_len());
             page.batch.catalogue = Some(catalogue);
         }
@@ -195,8 +198,7 @@ impl Store {
         key_rows(&row)?.iter().for_each(|row| push_records(row, &mut page));
         let sets = self.key_sets(std::iter::once(app)).await?;
         page.batch.apps.push(policy(app, &sets));
-        page.batch.catalogue =
-            Some(catalogue(self.providers().await?, self.models().await?, self.mcp_servers().await?));
+        page.batch.catalogue = Some(self.wire_catalogue().await?);
         Ok(page.batch)
     }
 

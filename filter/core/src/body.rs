@@ -54,8 +54,8 @@ enum Layout {
 }
 
 /// What a client is told whose body is encoded.
-pub(crate) const ENCODED: &str = "The body must be UTF-8, and not encoded: send no `content-encoding`, and one `content-type` at most, \
-     without another charset.";
+pub(crate) const ENCODED: &str = "The body must be UTF-8, and not encoded: send no `content-encoding`, and one \
+     `content-type` at most, without another charset.";
 
 /// Whether a body is what its bytes say. Whoever decodes it by other headers reads another one than the
 /// gate does.

@@ -15,6 +15,9 @@ pub use mirror::Mirror;
 /// What records call the endpoint.
 pub const ENDPOINT: &str = "mcp";
 
+/// What the names of servers begin with where records say who served.
+pub const PROVIDER_PREFIX: &str = "mcp/";
+
 /// Which server a request is for, and what it does there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {

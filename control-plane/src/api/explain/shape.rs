@@ -8,7 +8,7 @@ use latchkey_filter_core::account::{Held, OwnerId};
 use latchkey_filter_core::body::max_output_member;
 use latchkey_filter_core::endpoint::{Endpoint, Operation, Shape, split_query};
 use latchkey_filter_core::forward::Forward;
-use latchkey_filter_core::mcp::{self, Verb};
+use latchkey_filter_core::mcp::Verb;
 use latchkey_filter_core::metering::Call;
 use latchkey_filter_core::quota;
 use latchkey_filter_core::reply::Reply;
@@ -195,6 +195,15 @@ impl Explain {
         }
         Ok(Value::Object(body).to_string().into_bytes())
     }
+
+    /// A short message to an MCP server: a call of the tool, where one is named.
+    fn message(&self) -> Vec<u8> {
+        let (method, params) = match &self.model {
+            Some(tool) => ("tools/call", json!({"name": tool, "arguments": {}})),
+            None => ("tools/list", json!({})),
+        };
+        json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string().into_bytes()
+    }
 }
 
 /// A short request, but for its model.
@@ -217,17 +226,6 @@ fn short(operation: Operation) -> Map<String, Value> {
 
 fn wrong(path: &str, message: &str) -> Problem {
     Problem::invalid(FieldError::new(path, message).into())
-}
-
-impl Explain {
-    /// A short message to an MCP server: a call of the tool, where one is named.
-    fn message(&self) -> Vec<u8> {
-        let (method, params) = match &self.model {
-            Some(tool) => ("tools/call", json!({"name": tool, "arguments": {}})),
-            None => ("tools/list", json!({})),
-        };
-        json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string().into_bytes()
-    }
 }
 
 impl Explanation {
@@ -297,7 +295,7 @@ impl From<Forward> for ForwardView {
                 headers,
             },
             Call::Mcp(call) => Self {
-                provider: format!("{}/{}", mcp::ENDPOINT, call.server.name),
+                provider: call.server.provider(),
                 model: call.tool,
                 served_model: String::new(),
                 authority,

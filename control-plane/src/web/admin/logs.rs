@@ -72,7 +72,7 @@ pub async fn list(visit: Visit, State(api): State<Api>, Asked(asked): Asked) -> 
     let (status, form, Page { items: logs, next_cursor }) = filtered(form, found)?;
     let more = Next::of("/admin/logs", &asked, KEPT, next_cursor.as_deref());
     let filtered = KEPT.iter().any(|name| !asked.text(name).is_empty());
-    let providers = named::providers(&visit, &api).await?;
+    let providers = named::answerers(&visit, &api).await?;
     let frame = visit.frame("Logs");
     let page = html(&LogsPage { frame, logs, providers, more, form, filtered })?;
     Ok((status, page).into_response())

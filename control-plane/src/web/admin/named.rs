@@ -3,6 +3,7 @@
 
 use axum::extract::State;
 use latchkey_core::invalid::{FieldError, Invalid};
+use latchkey_filter_core::mcp::PROVIDER_PREFIX;
 use uuid::Uuid;
 
 use crate::api::Api;
@@ -13,9 +14,6 @@ use crate::api::problem::Problem;
 use crate::api::{apps, mcp_servers, providers, users};
 use crate::web::form::{Form, Typed};
 use crate::web::frame::Visit;
-
-/// Before the names of MCP servers in records.
-const MCP: &str = "mcp/";
 
 /// What was asked, with ids where the fields name an app or a user; the form shows them by name.
 ///
@@ -44,18 +42,33 @@ pub async fn ids(
 ///
 /// # Errors
 /// The visitor may not see them, or the database is away.
-pub async fn providers(visit: &Visit, api: &Api) -> Result<Vec<(String, String)>, Problem> {
-    let providers = providers::list(visit.reader()?, State(api.clone())).await?.items.into_iter();
-    let providers = providers.map(|provider| provider.name.to_string());
-    let servers = mcp_servers::list(visit.reader()?, State(api.clone())).await?.items.into_iter();
-    let servers = servers.map(|server| format!("{MCP}{}", server.name));
-    let known = providers.chain(servers).map(|name| (name.clone(), name));
+pub async fn answerers(visit: &Visit, api: &Api) -> Result<Vec<(String, String)>, Problem> {
+    let servers = servers(visit, api).await?.into_iter().map(|name| format!("{PROVIDER_PREFIX}{name}"));
+    let known = providers(visit, api).await?.into_iter().chain(servers).map(|name| (name.clone(), name));
     Ok(std::iter::once((String::new(), "any".to_owned())).chain(known).collect())
+}
+
+/// The names of all MCP servers.
+///
+/// # Errors
+/// The visitor may not see them, or the database is away.
+pub async fn servers(visit: &Visit, api: &Api) -> Result<Vec<String>, Problem> {
+    let page = mcp_servers::list(visit.reader()?, State(api.clone())).await?;
+    Ok(page.items.into_iter().map(|server| server.name.to_string()).collect())
+}
+
+/// The names of all providers.
+///
+/// # Errors
+/// The visitor may not see them, or the database is away.
+pub async fn providers(visit: &Visit, api: &Api) -> Result<Vec<String>, Problem> {
+    let page = providers::list(visit.reader()?, State(api.clone())).await?;
+    Ok(page.items.into_iter().map(|provider| provider.name.to_string()).collect())
 }
 
 /// The page of who answered, as records call them.
 pub fn provider_page(name: impl AsRef<str>) -> String {
-    match name.as_ref().split_once(MCP) {
+    match name.as_ref().split_once(PROVIDER_PREFIX) {
         Some(("", server)) => format!("/admin/mcp-servers/{server}"),
         _ => format!("/admin/providers/{}", name.as_ref()),
     }

@@ -98,7 +98,7 @@ pub async fn page(visit: Visit, State(api): State<Api>, Asked(asked): Asked) -> 
         Some(found) => form.with("from", found.days.from.to_string()).with("to", found.days.to.to_string()),
         None => form,
     };
-    let providers = named::providers(&visit, &api).await?;
+    let providers = named::answerers(&visit, &api).await?;
     let tabs = BY.iter().map(|(to, words)| (tab(&asked, to), *words, *to == by)).collect();
     let (frame, by) = (visit.frame("Usage"), by.to_owned());
     let page = html(&UsagePage { frame, found, providers, tabs, by, words, form })?;

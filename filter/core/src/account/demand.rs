@@ -1,3 +1,5 @@
+use latchkey_proto::window::FEW_PART;
+
 use super::OwnerId;
 use crate::layout::{Input, VERSION, put_kind, put_varint};
 use crate::snapshot::BucketKind;
@@ -49,7 +51,7 @@ pub fn cushion(kind: BucketKind, need: u64, limit: u64) -> u64 {
 /// So much of it is few, and may lie idle for a while. Of a budget that is less: what a gateway takes
 /// to its grave stays charged until the period ends.
 pub(super) fn few(kind: BucketKind, of: u64) -> u64 {
-    of.div_euclid(if kind.span_ms().is_some() { 16 } else { 64 })
+    of.div_euclid(if kind.span_ms().is_some() { FEW_PART } else { 64 })
 }
 
 impl Notice {

@@ -71,14 +71,13 @@ impl Admitted {
         if let Some(id) = message.and_then(|message| message.id.as_ref()) {
             asked.id.get_or_init(|| id.clone());
         }
-        let tool = asked.tool(message);
         let decided =
             self.found(now, gate).and_then(|found| self.decide_mcp(asked, &read, &found, now, gate));
         match decided {
             Ok(Decided::Forward(forward)) => Outcome::Forward(forward),
             Ok(Decided::Wait(demand)) => Outcome::Wait(demand),
             Err(denial) => match self.refuse(&denial) {
-                Outcome::Reply(reply) => Outcome::Reply(Reply { model: tool, ..reply }),
+                Outcome::Reply(reply) => Outcome::Reply(Reply { model: asked.tool(message), ..reply }),
                 outcome => outcome,
             },
         }

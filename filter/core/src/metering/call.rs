@@ -101,7 +101,7 @@ impl McpCall {
     /// Notes what it was, and settles what was reserved: it has used nothing else.
     pub(super) fn finish<S: Store>(self, record: &mut Record, streamed: bool, store: &S) {
         record.streamed = streamed;
-        record.provider = ["mcp/", &self.server.name].concat();
+        record.provider = self.server.provider();
         record.model = self.tool;
         if let Some(reserved) = self.reserved {
             let actual = Actual { tokens: 0, cost: NanoUsd(0) };

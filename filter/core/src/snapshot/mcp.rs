@@ -2,6 +2,7 @@ use latchkey_proto::discovery as wire;
 
 use super::catalogue::{is_authority, is_token};
 use super::{Glob, Invalid, name};
+use crate::mcp::PROVIDER_PREFIX;
 
 /// An MCP server, in values that may stand in headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,12 @@ pub struct McpEntry {
 }
 
 impl McpServer {
+    /// What records call it, as who served.
+    #[must_use]
+    pub fn provider(&self) -> String {
+        [PROVIDER_PREFIX, &self.name].concat()
+    }
+
     /// Whether a server can have this name: lower case letters, digits, hyphens and underscores.
     #[must_use]
     pub fn is_name(text: &str) -> bool {

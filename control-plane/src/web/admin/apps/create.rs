@@ -12,6 +12,7 @@ use crate::api::Api;
 use crate::api::apps;
 use crate::api::body::{Body, Path};
 use crate::api::problem::Problem;
+use crate::web::admin::named;
 use crate::web::form::{Form, Posted};
 use crate::web::frame::{Frame, Visit};
 use crate::web::html;
@@ -28,8 +29,8 @@ struct NewAppPage {
 /// Asks for a new one.
 pub async fn new(visit: Visit, State(api): State<Api>) -> Result<Response, Problem> {
     visit.admin()?;
-    let providers = fields::providers(&visit, &api).await?;
-    let mcp_servers = fields::servers(&visit, &api).await?;
+    let providers = named::providers(&visit, &api).await?;
+    let mcp_servers = named::servers(&visit, &api).await?;
     let form = Form::default()
         .with("mode", "shared")
         .with("expires_in", "never")
@@ -52,8 +53,8 @@ pub async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, 
         Ok(made) => made,
         Err(problem) => {
             let form = posted.refused(problem)?;
-            let providers = fields::providers(&posted.visit, &api).await?;
-            let mcp_servers = fields::servers(&posted.visit, &api).await?;
+            let providers = named::providers(&posted.visit, &api).await?;
+            let mcp_servers = named::servers(&posted.visit, &api).await?;
             let page = html(&NewAppPage {
                 frame: posted.visit.frame("Create API key"),
                 form,

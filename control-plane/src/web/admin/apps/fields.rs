@@ -1,15 +1,8 @@
 //! The fields of an app's forms.
 
-use axum::extract::State;
-
-use crate::api::Api;
 use crate::api::apps::AppView;
-use crate::api::mcp_servers;
-use crate::api::problem::Problem;
-use crate::api::providers;
 use crate::web::form::app::{IDENTITY, JWT, LIMITS, NAMED_KEY_LIMITS};
 use crate::web::form::{Field, Form, Kind, Typed, expiry};
-use crate::web::frame::Visit;
 
 const SETTINGS: &[Field] = &[
     ("name", Kind::Text),
@@ -68,22 +61,4 @@ pub fn filled(app: &AppView, providers: &[String]) -> Form {
     let form = Form::of(app).with("allowed_providers", on.join(", ")).with("identity.jwt.from", from);
     // The moment stays as it is unless another is chosen.
     form.with("expires_at", "")
-}
-
-/// The names of all MCP servers.
-///
-/// # Errors
-/// The visitor may not see them, or the database is away.
-pub async fn servers(visit: &Visit, api: &Api) -> Result<Vec<String>, Problem> {
-    let page = mcp_servers::list(visit.reader()?, State(api.clone())).await?;
-    Ok(page.items.into_iter().map(|server| server.name.to_string()).collect())
-}
-
-/// The names of all providers.
-///
-/// # Errors
-/// The visitor may not see them, or the database is away.
-pub async fn providers(visit: &Visit, api: &Api) -> Result<Vec<String>, Problem> {
-    let page = providers::list(visit.reader()?, State(api.clone())).await?;
-    Ok(page.items.into_iter().map(|provider| provider.name.to_string()).collect())
 }

@@ -14,6 +14,7 @@ use crate::api::activity::Active;
 use crate::api::apps::{self, AppView};
 use crate::api::body::{Body, Path};
 use crate::api::problem::Problem;
+use crate::web::admin::named;
 use crate::web::form::{Field, Form, Posted};
 use crate::web::format;
 use crate::web::frame::{Frame, Visit, done};
@@ -89,7 +90,7 @@ async fn show(
     refused: Option<(&Posted, &[Field], Problem)>,
 ) -> Result<Response, Problem> {
     let app = apps::read(visit.reader()?, State(api.clone()), Path(id)).await?.0;
-    let providers = fields::providers(visit, api).await?;
+    let providers = named::providers(visit, api).await?;
     let now = fields::filled(&app.item, &providers);
     let form = match refused {
         None => now,
@@ -106,7 +107,7 @@ async fn show(
         meters: meters(&app.usage),
         app,
         providers,
-        mcp_servers: fields::servers(visit, api).await?,
+        mcp_servers: named::servers(visit, api).await?,
         form,
     })
 }
