@@ -6,8 +6,8 @@
 /// a window is up to one slot longer than its span: never less is counted than was used.
 const SLOTS: i64 = 60;
 
-/// At most such a part of a window is few: a gateway that has so little of it may keep it for longer, and
-/// asks for no larger cushion.
+/// At most such a part of a limit is few: where gateways have so little of it, they may keep it for
+/// longer, and none asks for a larger cushion.
 pub const FEW_PART: u64 = 16;
 
 /// Use within a window, in slots of a sixtieth of its span.

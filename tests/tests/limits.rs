@@ -210,6 +210,17 @@ async fn an_edit_neither_resets_nor_loses_what_is_used() {
 }
 
 #[tokio::test]
+async fn a_lowered_limit_holds_at_once_though_more_was_leased() {
+    let (stack, app) = stack(1, json!({ "requests_per_minute": 1_600 })).await;
+    assert_eq!(admitted(&calls(&stack, 0, &app.key, 3).await), 3);
+    let usage = stack.api().limit_usage(&app.path(), "requests_per_minute").await.unwrap();
+    assert!(usage.reserved >= 5, "too little is leased to show anything: {}", usage.reserved);
+    stack.api().limit(&app, json!({ "requests_per_minute": 4 })).await.unwrap();
+    stack.until_synced().await.unwrap();
+    assert_eq!(admitted(&calls(&stack, 0, &app.key, 5).await), 1);
+}
+
+#[tokio::test]
 async fn a_gateway_alone_goes_on_with_the_full_limit() {
     let (mut stack, app) = stack(1, json!({ "requests_per_minute": 20 })).await;
     assert_eq!(admitted(&calls(&stack, 0, &app.key, 2).await), 2);

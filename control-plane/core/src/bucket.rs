@@ -101,10 +101,7 @@ impl Bucket {
     fn ttl_ms(&self, now_ms: i64, ends_at_ms: Option<i64>) -> i64 {
         match &self.spent {
             Spent::Window(_) => WINDOW_TTL_MS,
-            Spent::Sum(_) => {
-                let left = ends_at_ms.map_or(PERIOD_TTL_MS, |end| end.saturating_sub(now_ms));
-                left.clamp(1, PERIOD_TTL_MS)
-            }
+            Spent::Sum(_) => within(PERIOD_TTL_MS, now_ms, ends_at_ms),
         }
     }
 
@@ -155,18 +152,15 @@ impl Bucket {
         self.spent.add(now_ms, new);
     }
 
-    /// Hands out `units` to a gateway; how long it may use all that it has, which is longer where that
-    /// is little of a window.
+    /// Hands out `units` to a gateway; how long it may use all that it has, which is longer where what
+    /// all gateways have is little of the limit.
     pub fn grant(&mut self, process: &str, units: u64, terms: Terms, now_ms: i64) -> i64 {
-        let ttl_ms = self.ttl_ms(now_ms, terms.ends_at_ms);
-        let lease = self.leases.entry(process.to_owned()).or_default();
-        lease.grant(units);
-        let is_few = lease.outstanding() <= terms.limit / FEW_PART;
-        let ttl_ms = match &self.spent {
-            Spent::Window(_) if is_few => FEW_TTL_MS,
-            Spent::Window(_) | Spent::Sum(_) => ttl_ms,
+        self.leases.entry(process.to_owned()).or_default().grant(units);
+        let ttl_ms = match self.outstanding() <= terms.limit / FEW_PART {
+            true => within(FEW_TTL_MS, now_ms, terms.ends_at_ms),
+            false => self.ttl_ms(now_ms, terms.ends_at_ms),
         };
-        lease.renew(now_ms, ttl_ms);
+        self.leases.entry(process.to_owned()).or_default().renew(now_ms, ttl_ms);
         ttl_ms
     }
 
@@ -179,6 +173,11 @@ impl Bucket {
         }
         ttl_ms
     }
+}
+
+/// So long, or until the period ends.
+fn within(ttl_ms: i64, now_ms: i64, ends_at_ms: Option<i64>) -> i64 {
+    ends_at_ms.map_or(ttl_ms, |end| end.saturating_sub(now_ms)).clamp(1, ttl_ms)
 }
 
 #[cfg(test)]
@@ -211,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_units_of_a_killed_gateway_count_in_the_window_a_minute_later() {
+    fn a_few_units_of_a_killed_gateway_count_in_the_window_ten_minutes_later() {
         let mut bucket = minute();
         bucket.grant("a", 6, TERMS, NOW);
         bucket.learn("a", Told { granted: 6, used: 2, ..Told::default() }, NOW + 1_000);
@@ -228,15 +227,19 @@ mod tests {
         let mut bucket = minute();
         let expires = |bucket: &Bucket, process: &str| bucket.leases()[process].expires_at_ms - NOW;
         assert_eq!(bucket.grant("a", 6, TERMS, NOW), FEW_TTL_MS);
-        assert_eq!(expires(&bucket, "a"), 65_000);
+        assert_eq!(expires(&bucket, "a"), 605_000);
         assert_eq!(bucket.grant("a", 1, TERMS, NOW + 1_000), WINDOW_TTL_MS, "together they are many");
         assert_eq!(bucket.renew("a", None, NOW + 2_000), WINDOW_TTL_MS, "nothing was granted");
         bucket.learn("a", Told { granted: 7, used: 1, ..Told::default() }, NOW + 3_000);
-        assert_eq!(expires(&bucket, "a"), 65_000, "but what was promised is kept");
+        assert_eq!(expires(&bucket, "a"), 605_000, "but what was promised is kept");
+        assert_eq!(bucket.grant("b", 1, TERMS, NOW + 3_000), WINDOW_TTL_MS, "what others have counts, too");
+        bucket.learn("b", Told { granted: 1, used: 1, ..Told::default() }, NOW + 3_000);
         assert_eq!(bucket.grant("a", 0, TERMS, NOW + 4_000), FEW_TTL_MS, "what is used counts no more");
-        assert_eq!(expires(&bucket, "a"), 69_000);
+        assert_eq!(expires(&bucket, "a"), 609_000);
         let small = Terms { limit: 15, ..TERMS };
-        assert_eq!(bucket.grant("b", 1, small, NOW), WINDOW_TTL_MS, "of a small limit one is not little");
+        assert_eq!(minute().grant("b", 1, small, NOW), WINDOW_TTL_MS, "of a small limit one is not little");
+        assert_eq!(budget().grant("a", 6, TERMS, NOW), FEW_TTL_MS);
+        assert_eq!(budget().grant("a", 7, TERMS, NOW), PERIOD_TTL_MS);
         let ending = Terms { limit: 1_000, ends_at_ms: Some(NOW + 5_000) };
         assert_eq!(budget().grant("a", 1, ending, NOW), 5_000, "a period ends when it ends");
     }

@@ -5,9 +5,9 @@
 
 /// How long units of a window may be used, from the moment at which the gateway sent its report.
 pub const WINDOW_TTL_MS: i64 = 10_000;
-/// The same, where the gateway holds few of them: a key that pauses need not ask for each request, and
-/// what counts as used when that gateway is killed is little.
-pub const FEW_TTL_MS: i64 = 60_000;
+/// How long units of either may be used where all gateways hold few of them: a key that pauses need not
+/// ask for each request, and what counts as used when a gateway is killed is little.
+pub const FEW_TTL_MS: i64 = 600_000;
 /// How long those of a period may be used before the gateway must report again.
 pub const PERIOD_TTL_MS: i64 = 60_000;
 /// How much longer they are held here, for clocks that do not run alike.

@@ -81,7 +81,7 @@ pub struct Line {
 pub struct Told {
     /// Whether there was something.
     pub verdict: Verdict,
-    /// The limit as the control plane knows it.
+    /// The limit of who asked, or else as the control plane knows it.
     pub limit: u64,
     /// What is neither used nor leased, over all gateways.
     pub remaining: u64,
@@ -89,7 +89,7 @@ pub struct Told {
     pub used: u64,
     /// When there is room again, or the period ends; 0 for never.
     pub resets_at_ms: i64,
-    /// When asking again may help.
+    /// When asking again may help; of a grant, when it came.
     pub retry_at_ms: i64,
     /// Until when the verdict holds here without asking again.
     pub fresh_until_ms: i64,
@@ -250,7 +250,19 @@ impl Line {
         }
     }
 
-    /// What may be reserved.
+    /// What may be reserved of a bucket that has this limit: nothing of what was leased under a higher one.
+    #[must_use]
+    pub fn available_within(&self, limit: u64, now_ms: i64) -> u64 {
+        if self.is_within(limit) { self.available(now_ms) } else { 0 }
+    }
+
+    /// Whether it was leased under this limit, or a lower one.
+    #[must_use]
+    pub fn is_within(&self, limit: u64) -> bool {
+        self.told.limit <= limit
+    }
+
+    /// What may be used until the deadline.
     #[must_use]
     pub fn available(&self, now_ms: i64) -> u64 {
         if now_ms < self.deadline_ms { self.unused() } else { 0 }

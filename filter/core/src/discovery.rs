@@ -305,7 +305,7 @@ mod tests {
             && key.key_id.len() == 16
             && key.app_id.len() == 16
             && [0, 16].contains(&key.user_id.len())
-            && (1..=3).contains(&key.status)
+            && (1..=4).contains(&key.status)
             && key.expires_at_ms >= 0
             && key.retires_at_ms >= 0
     }

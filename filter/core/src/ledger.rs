@@ -119,6 +119,7 @@ struct Asked {
     kind: BucketKind,
     want: u64,
     least: u64,
+    limit: u64,
 }
 
 /// An owner whose units move.

@@ -232,8 +232,7 @@ impl Api {
         wanted: impl Fn(LimitUsage) -> bool,
     ) -> anyhow::Result<LimitUsage> {
         let what = format!("the usage of {limit} to be as wanted");
-        // A few units lie idle for half a minute.
-        wait::until(&what, Duration::from_secs(60), async || {
+        wait::until(&what, Duration::from_secs(30), async || {
             let usage = self.limit_usage(path, limit).await?;
             ensure!(wanted(usage), "it is {usage:?}");
             Ok(Some(usage))

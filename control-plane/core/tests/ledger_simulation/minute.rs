@@ -178,7 +178,7 @@ impl Fleet {
             self.step(Op::Deliver(0))?;
         }
         // A lease of few units, and then the window.
-        self.now_ms += 130_000 + self.behind_ms;
+        self.now_ms += 670_000 + self.behind_ms;
         let now_ms = self.now_ms - self.behind_ms;
         self.bucket.expire(now_ms + self.behind_ms);
         let at_ms = now_ms + self.behind_ms;

@@ -36,7 +36,7 @@ pub struct Ask {
 }
 
 /// A cushion is worth so many times what a request needs.
-const CUSHION: u64 = 4;
+const CUSHION: u64 = 16;
 
 const DEMAND: u8 = 1;
 const RECORDS: u8 = 2;

@@ -56,6 +56,13 @@ impl Line {
         unused
     }
 
+    /// Gives back what was leased under a higher limit than the one that is asked for now.
+    pub fn heed(&mut self, limit: u64) {
+        if !self.is_within(limit) {
+            self.give_back();
+        }
+    }
+
     /// Gives back what may not be used any more.
     pub fn expire(&mut self, now_ms: i64) -> u64 {
         if now_ms < self.deadline_ms { 0 } else { self.give_back() }

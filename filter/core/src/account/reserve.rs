@@ -6,7 +6,7 @@ use crate::store::{Store, Swap};
 /// What was asked for ahead is not asked for again so soon.
 const AHEAD_MS: i64 = 250;
 
-/// A lease that ends so soon is renewed ahead.
+/// A lease that ends so soon is renewed ahead; a long one, when a third of its time is left.
 const ENDING_MS: i64 = 1000;
 
 /// Whose limits a request must keep.
@@ -173,7 +173,7 @@ fn entries(owners: &[Owner<'_>], accounts: &[Option<(Account, u32)>], now_ms: i6
             if line.is_some_and(lifted) {
                 continue;
             }
-            let available = line.map_or(0, |line| line.available(now_ms));
+            let available = line.map_or(0, |line| line.available_within(bucket.limit, now_ms));
             entries.push(Entry { owner: index, id: owner.id, bucket: *bucket, line, available });
         }
     }
@@ -368,8 +368,8 @@ impl Entry {
         let Some(line) = self.line else { return false };
         let left = self.available.saturating_sub(amount);
         let is_low = left < line.lot.div_euclid(2);
-        let is_ending =
-            self.bucket.kind.span_ms().is_some() && line.deadline_ms.saturating_sub(now_ms) < ENDING_MS;
+        let whole_ms = line.deadline_ms.saturating_sub(line.told.retry_at_ms);
+        let is_ending = line.deadline_ms.saturating_sub(now_ms) < ENDING_MS.max(whole_ms.div_euclid(3));
         let was_asked = (0..AHEAD_MS).contains(&now_ms.saturating_sub(line.asked_at_ms));
         (is_low || is_ending) && !was_asked && !line.told.holds(now_ms, self.bucket.limit)
     }

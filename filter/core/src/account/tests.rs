@@ -34,7 +34,7 @@ fn grant(store: &Memory, owner: OwnerId, kind: BucketKind, total: u64, told: Tol
 }
 
 fn granted() -> Told {
-    Told { verdict: Verdict::Granted, ..Told::default() }
+    Told { verdict: Verdict::Granted, retry_at_ms: NOW, ..Told::default() }
 }
 
 fn refused(least: u64) -> Told {
@@ -132,7 +132,37 @@ fn a_low_lease_is_told_once() {
         Reserve::Reserved(reserved) => reserved.ahead.map(|demand| demand.asks[0].need),
         _ => panic!(),
     };
-    assert_eq!([NOW, NOW, NOW, NOW + 1].map(ahead), [None, None, Some(4), None]);
+    assert_eq!([NOW, NOW, NOW, NOW + 1].map(ahead), [None, None, Some(16), None]);
+}
+
+#[test]
+fn a_lease_is_renewed_ahead_when_a_third_of_its_time_is_left() {
+    for kind in [BucketKind::RequestsPerMinute, BucketKind::TokenBudget] {
+        let store = Memory::default();
+        let app = limits(&[(kind, 1000)]);
+        let owners = [Owner { id: APP, limits: &app }];
+        grant(&store, APP, kind, 100, granted());
+        let ahead = |now| match reserve(&store, &owners, &need(1, 0, 0), now) {
+            Reserve::Reserved(reserved) => reserved.ahead.is_some(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!([NOW + 6_600, NOW + 6_700].map(ahead), [false, true], "{kind:?}");
+    }
+}
+
+#[test]
+fn what_was_leased_under_a_higher_limit_is_not_used() {
+    let kind = BucketKind::RequestsPerMinute;
+    let store = Memory::default();
+    grant(&store, APP, kind, 100, granted());
+    let reserve = |limit| {
+        let app = limits(&[(kind, limit)]);
+        reserve(&store, &[Owner { id: APP, limits: &app }], &need(1, 1, 1), NOW)
+    };
+    assert!(matches!(reserve(1000), Reserve::Reserved(_)));
+    assert!(matches!(reserve(2000), Reserve::Reserved(_)), "a raised limit takes nothing away");
+    let Reserve::Dry(demand) = reserve(999) else { panic!("the limit was lowered") };
+    assert_eq!((demand.asks[0].need, demand.asks[0].limit), (1, 999));
 }
 
 #[test]

@@ -34,8 +34,9 @@ impl<S: Store> Ledger<S> {
         let track = known.tracks.entry((kind, NO_PERIOD)).or_default();
         let window = track.alone.get_or_insert_with(|| {
             // What the last lease still allows is a part of the limit.
-            let left = Account::read(&self.store, owner)
-                .and_then(|(account, _)| Some(account.current(kind)?.available(now_ms)));
+            let left = Account::read(&self.store, owner).and_then(|(account, _)| {
+                Some(account.current(kind)?.available_within(pending.limit, now_ms))
+            });
             let mut window = Window::new(span_ms);
             window.add(now_ms, left.unwrap_or_default());
             window
@@ -55,6 +56,7 @@ impl<S: Store> Ledger<S> {
             let unknown = if kind.span_ms().is_some() { NO_PERIOD } else { PERIOD_NOW };
             let period = account.current(kind).map_or(unknown, |line| line.period);
             account.edit(kind, period, |line| {
+                line.heed(pending.limit);
                 line.asked_at_ms = 0;
                 line.told = Told {
                     verdict: Verdict::Away,
@@ -73,6 +75,7 @@ impl<S: Store> Ledger<S> {
 /// How much is lent: what is needed, or nothing if that is less than the least.
 fn lend(line: &mut Line, pending: Pending, window: &mut Window, now_ms: i64) -> u64 {
     let Pending { need, ahead, least, limit, .. } = pending;
+    line.heed(limit);
     let available = line.available(now_ms);
     let least = least.unwrap_or_default().saturating_sub(available);
     let used = window.used(now_ms);

@@ -141,6 +141,8 @@ impl Brought {
 fn read(grant: &wire::Grant, asked: Option<(Asked, i64)>, line: &Line, now_ms: i64) -> Granted {
     let in_ms = |from: i64, ms: u32| from.saturating_add(ms.into());
     let (want, least) = asked.map_or((0, 0), |(asked, _)| (asked.want, asked.least));
+    // Doubts ask without one.
+    let limit = asked.map(|(asked, _)| asked.limit).filter(|limit| *limit > 0).unwrap_or(grant.limit);
     let deadline_ms = match (asked, line.kind.span_ms(), grant.ttl_ms) {
         (None, _, _) => 0,
         (Some(_), None, 0) if grant.resets_at_ms > 0 => grant.resets_at_ms,
@@ -160,7 +162,7 @@ fn read(grant: &wire::Grant, asked: Option<(Asked, i64)>, line: &Line, now_ms: i
     };
     let told = Told {
         verdict,
-        limit: grant.limit,
+        limit,
         remaining: grant.remaining,
         used: grant.used,
         resets_at_ms: grant.resets_at_ms,

@@ -27,6 +27,8 @@ struct Entry {
     totals: Totals,
     want: u64,
     least: u64,
+    /// By the policy of who asks.
+    limit: u64,
 }
 
 impl<S: Store> Ledger<S> {
@@ -83,12 +85,12 @@ impl<S: Store> Ledger<S> {
             if is_served {
                 effects.push(Effect::Wake);
             }
-            for Entry { kind, period, totals, want, least } in entries {
+            for Entry { kind, period, totals, want, least, limit } in entries {
                 if period != PERIOD_NOW {
                     known.tracks.entry((kind, period)).or_default().told = Some(totals);
                 }
                 if want > 0 {
-                    asked.push(Asked { owner, kind, want, least });
+                    asked.push(Asked { owner, kind, want, least, limit });
                 }
                 leases.push(lease(owner, kind, period, totals, want, least));
             }
@@ -157,6 +159,10 @@ fn entries(
     let mut is_served = false;
     for line in &mut account.lines {
         line.expire(now_ms);
+        // Where nobody asks, nobody has said what the limit is.
+        if let Some(pending) = pending.get(&line.kind).filter(|pending| pending.limit > 0) {
+            line.heed(pending.limit);
+        }
         let totals = line.totals();
         let told = tracks.get(&(line.kind, line.period)).and_then(|track| track.told);
         if told == Some(totals) || line.period == PERIOD_NOW {
@@ -165,7 +171,7 @@ fn entries(
         if told.is_none_or(|told| told.used < totals.used) {
             line.reports = line.reports.saturating_add(1);
         }
-        entries.push(Entry { kind: line.kind, period: line.period, totals, want: 0, least: 0 });
+        entries.push(Entry { kind: line.kind, period: line.period, totals, want: 0, least: 0, limit: 0 });
     }
     for (kind, pending) in pending {
         let is_window = kind.span_ms().is_some();
@@ -180,7 +186,7 @@ fn entries(
         let period = line.map_or(unknown, |line| line.period);
         let totals = line.map(Line::totals).unwrap_or_default();
         entries.retain(|entry| (entry.kind, entry.period) != (*kind, period));
-        entries.push(Entry { kind: *kind, period, totals, want, least });
+        entries.push(Entry { kind: *kind, period, totals, want, least, limit: pending.limit });
     }
     (entries, is_served)
 }

@@ -204,7 +204,11 @@ impl World {
     fn request(&mut self, index: usize) {
         let gateway = &mut self.gateways[index];
         let worker = self.random.below(2) as usize;
-        if gateway.rings[worker].is_nearly_full(&gateway.store) || gateway.live.len() > 5 {
+        let ring = &mut gateway.rings[worker];
+        // Each that is let go needs a slot at its end.
+        let is_full =
+            ring.is_nearly_full(&gateway.store) || ring.waiting() as usize + gateway.live.len() >= 8;
+        if is_full || gateway.live.len() > 5 {
             return;
         }
         let mut is_dry = false;

@@ -223,6 +223,40 @@ fn a_recall_and_a_revocation_take_what_is_not_held() {
 }
 
 #[test]
+fn a_lowered_limit_takes_back_what_was_leased_before() {
+    let ask = |kind, limit| {
+        let asks = vec![Ask { owner: APP, kind, need: 1, least: 1, limit }];
+        Event::Notice(Notice::Demand(crate::account::Demand { asks }).encode())
+    };
+    for (kind, want) in [(RPM, 3), (TPM, 3), (COST, 1)] {
+        let store = Memory::default();
+        let mut ledger = supplied(&store, kind);
+        assert_eq!(leases(&ledger.on(ask(kind, 100), NOW)), [], "{kind:?}: there is enough");
+        assert_eq!(leases(&ledger.on(ask(kind, 50), NOW)), [(30, 30, want, 1)], "{kind:?}");
+        let granted = grant(kind, 31, wire::Verdict::Granted);
+        ledger.on(answer(3, vec![wire::Grant { limit: 70, ..granted }]), NOW);
+        let line = only_line(&store);
+        assert_eq!((line.unused(), line.told.limit), (1, 50), "{kind:?}: of who asked");
+    }
+}
+
+#[test]
+fn alone_a_gateway_heeds_a_lowered_limit() {
+    for kind in [RPM, COST] {
+        let store = Memory::default();
+        let mut ledger = supplied(&store, kind);
+        ledger.on(Event::Closed, NOW);
+        tick(&mut ledger, 25, NOW);
+        assert!(ledger.is_away());
+        let asks = vec![Ask { owner: APP, kind, need: 5, least: 5, limit: 10 }];
+        ledger.on(Event::Notice(Notice::Demand(crate::account::Demand { asks }).encode()), NOW + 2_500);
+        let line = only_line(&store);
+        let lent = if kind == RPM { 5 } else { 0 };
+        assert_eq!((line.returned, line.available(NOW + 2_500)), (30, lent), "{kind:?}");
+    }
+}
+
+#[test]
 fn records_are_shipped_until_they_are_acknowledged() {
     let store = Memory::default();
     let mut ledger = connected(&store);

@@ -10,8 +10,12 @@ use crate::store::Store;
 /// An owner of whom something was heard is looked at so many ticks later.
 const ROUND: u64 = 5;
 
+/// One that has been quiet is looked at after so many times as long, if nothing is under way: whatever
+/// else a request does, its record is heard of.
+const SLACK: u64 = 8;
+
 /// Each is looked at once in so many ticks, however quiet.
-const RAREST: u64 = 300;
+const RAREST: u64 = 600;
 
 /// So many are looked at in one tick; the others in the next ones.
 const MOST_LOOKS: usize = 1000;
@@ -26,7 +30,7 @@ const SECOND: u64 = 10;
 const IDLE: u64 = 10;
 
 /// The same, where they are few: who pauses shall not have to ask for each request.
-const FEW_IDLE: u64 = 300;
+const FEW_IDLE: u64 = 3000;
 
 /// An owner of whom nothing has moved for so many ticks is forgotten.
 const FORGOTTEN: u64 = 100;
@@ -150,7 +154,9 @@ impl Known {
     /// forgotten. `gives_back` tells whether somebody could take idle units.
     fn next_look(&self, account: &Account, gives_back: bool, ticks: u64, now_ms: i64) -> u64 {
         let quiet = ticks.saturating_sub(self.moved);
-        let mut next = ticks.saturating_add(quiet.clamp(ROUND, RAREST));
+        let is_held = account.lines.iter().any(|line| line.held > 0);
+        let slack = if is_held { 1 } else { SLACK };
+        let mut next = ticks.saturating_add(quiet.saturating_mul(slack).clamp(ROUND, RAREST));
         let mut forgotten = ticks;
         for line in &account.lines {
             let quiet_since = self.tracks.get(&(line.kind, line.period)).map_or(0, |track| track.quiet_since);

@@ -99,7 +99,7 @@ impl World {
         while !self.strays.is_empty() {
             self.stray();
         }
-        for round in 0..80 {
+        for round in 0..160 {
             for index in 0..self.gateways.len() {
                 self.reconnect(index);
                 while !self.gateways[index].live.is_empty() && round == 0 {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use latchkey_proto::ledger as wire;
-use latchkey_proto::window::Window;
+use latchkey_proto::window::{FEW_PART, Window};
 
 use super::{BucketKind, OwnerId, Random};
 
@@ -12,7 +12,6 @@ const MARGIN_MS: i64 = 500;
 pub const TTL_MS: u32 = 8_000;
 /// Where a gateway holds at most a part of the limit.
 pub const FEW_TTL_MS: u32 = 40_000;
-pub const FEW_PART: u64 = 16;
 pub const PERIOD_MS: i64 = 97_000;
 
 type Bucket = (OwnerId, BucketKind, i64);
@@ -169,7 +168,8 @@ impl Server {
             self.cushions += u64::from(is_few && amount > least);
             row.expires_at_ms = row.expires_at_ms.max(now_ms + i64::from(ttl_ms) + MARGIN_MS);
             grant.remaining -= amount;
-            grant.ttl_ms = if kind.span_ms().is_some() { ttl_ms } else { 0 };
+            let left_ms = period + PERIOD_MS - now_ms;
+            grant.ttl_ms = if period > 0 { ttl_ms.min(left_ms as u32) } else { ttl_ms };
             grant.verdict = wire::Verdict::Granted.into();
         } else if held > 0 {
             grant.verdict = wire::Verdict::Contended.into();
