@@ -224,7 +224,7 @@ impl Api {
     /// Waits until the usage of a limit is as wanted, and gives it.
     ///
     /// # Errors
-    /// When it is not after 30 seconds; then as it is.
+    /// When it is not after five and a half minutes; then as it is.
     pub async fn until_used(
         &self,
         path: &str,
@@ -232,7 +232,8 @@ impl Api {
         wanted: impl Fn(LimitUsage) -> bool,
     ) -> anyhow::Result<LimitUsage> {
         let what = format!("the usage of {limit} to be as wanted");
-        wait::until(&what, Duration::from_secs(30), async || {
+        // A few units may lie idle for five minutes.
+        wait::until(&what, Duration::from_secs(330), async || {
             let usage = self.limit_usage(path, limit).await?;
             ensure!(wanted(usage), "it is {usage:?}");
             Ok(Some(usage))
