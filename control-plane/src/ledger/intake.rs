@@ -128,6 +128,7 @@ fn record(record: wire::Record, now: Timestamp) -> Result<(Record, Vec<Charge>),
         identity,
         identity_source: _,
         old_secret,
+        service_tier: _,
     } = record;
     let tokens = tokens.unwrap_or_default();
     let record = Record {

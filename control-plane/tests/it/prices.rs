@@ -29,7 +29,7 @@ on_both! {
         assert_eq!(model["price"], json!({"version": 1, "input": "0.0375", "cached_input": "0.0375", "output": "0.6"}));
         assert_eq!((&model["max_output_tokens"], &model["context_window"]), (&json!(100), &json!(1000)));
         let path = format!("/models/{}", id(&model));
-        let wire = Price { version: 1, input: 37_500_000, cached_input: 37_500_000, output: 600_000_000 };
+        let wire = Price { version: 1, input: 37_500_000, cached_input: 37_500_000, output: 600_000_000, ..Price::default() };
         let model = sent(&test).await;
         assert_eq!((model.price, model.max_output_tokens, model.context_window), (Some(wire), 100, 1000));
         test.clock.advance(std::time::Duration::from_secs(60));

@@ -81,6 +81,7 @@ pub enum Code {
     McpServerNotAllowed,
     McpToolNotAllowed,
     ModelNotPriced,
+    ServiceTierNotPriced,
     EndpointNotMetered,
     UnknownEndpoint,
     ModelNotFound,
@@ -110,7 +111,7 @@ const fn row(status: u16, name: &'static str, rule: &'static str, meaning: &'sta
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 47] = [
         Self::InvalidJson,
         Self::InvalidMultipart,
         Self::InvalidMcpMessage,
@@ -144,6 +145,7 @@ impl Code {
         Self::McpServerNotAllowed,
         Self::McpToolNotAllowed,
         Self::ModelNotPriced,
+        Self::ServiceTierNotPriced,
         Self::EndpointNotMetered,
         Self::UnknownEndpoint,
         Self::ModelNotFound,
@@ -230,6 +232,7 @@ impl Code {
             Self::McpServerNotAllowed => row(403, "mcp_server_not_allowed", "app.mcp", "The app may not use this MCP server."),
             Self::McpToolNotAllowed => row(403, "mcp_tool_not_allowed", "app.mcp", "The app may not use this tool of the MCP server."),
             Self::ModelNotPriced => row(403, "model_not_priced", "limits.budget", "The app has a budget, and this model has no price: an admin can give it one."),
+            Self::ServiceTierNotPriced => row(400, "service_tier_not_priced", "limits.budget", "The app has a budget, and the model has no price for the tier that the request asks for."),
             Self::EndpointNotMetered => row(403, "endpoint_not_metered", "limits.tokens", "The app limits tokens or money, and the use of this endpoint cannot be bounded."),
             Self::UnknownEndpoint => row(404, "unknown_endpoint", "endpoint", "The gateway does not serve this path."),
             Self::ModelNotFound => row(404, "model_not_found", "catalogue", "No enabled provider offers this model."),

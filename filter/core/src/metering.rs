@@ -195,6 +195,7 @@ impl Meter {
             conversation_id: self.conversation_id,
             charges: vec![],
             old_secret,
+            service_tier: String::new(),
         };
         match self.call {
             Some(Call::Model(call)) => {

@@ -1,62 +1,153 @@
-//! What tokens cost.
+//! What tokens cost: before a request the most that a vendor may bill for it, after it what was billed.
+
+mod ceiling;
+mod tier;
 
 use crate::tokens::Tokens;
+
+pub use ceiling::Ceiling;
+pub use tier::{Served, TierChoice, Unpriced};
 
 /// A billionth of a US dollar.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NanoUsd(pub u64);
 
-/// What a model costs, in nano-USD per million tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a model costs.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Price {
     /// Its number in the control plane's history of prices.
     pub version: u64,
+    /// Of the standard tier.
+    pub standard: RateCard,
+    /// Of the other tiers that have a price.
+    pub tiers: Vec<Tier>,
+}
+
+/// What a tier costs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tier {
+    /// As `service_tier` names it in lower case, or `member=value` for another member of the body.
+    pub name: String,
+    /// What it costs.
+    pub card: RateCard,
+}
+
+/// What one tier charges, by the length of the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateCard {
+    /// As long as the input is not long.
+    pub rates: Rates,
+    /// For a whole request with a long input.
+    pub long_context: Option<LongContext>,
+}
+
+/// What a whole request with a long input costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LongContext {
+    /// An input of more tokens is long.
+    pub above: u64,
+    /// What it costs.
+    pub rates: Rates,
+}
+
+/// In nano-USD per million tokens. Each token of input has one of its four rates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rates {
     /// Of the prompt.
     pub input: u64,
     /// Of what the provider had of the prompt in its cache.
     pub cached_input: u64,
+    /// Of what the provider wrote of the prompt to its cache, for some minutes.
+    pub cache_write_5m: u64,
+    /// Of what the provider wrote of the prompt to its cache, for an hour or longer.
+    pub cache_write_1h: u64,
     /// Of the answer.
     pub output: u64,
 }
 
-/// Tokens that a price is for.
+/// Tokens that a rate is for.
 const PER: u128 = 1_000_000;
 
 impl Price {
-    /// Of what providers charge nothing for.
-    pub const NOTHING: Self = Self { version: 0, input: 0, cached_input: 0, output: 0 };
-
-    /// What these tokens cost, rounded up once.
+    /// What the answer costs that was served so; none where that tier has no price.
     #[must_use]
-    pub fn cost(&self, tokens: &Tokens) -> NanoUsd {
-        let cached = tokens.cached_input.min(tokens.input);
-        let fresh = tokens.input.saturating_sub(cached);
-        let input = product(fresh, self.input).saturating_add(product(cached, self.cached_input));
-        round_up(input.saturating_add(product(tokens.output, self.output)))
+    pub fn cost(&self, tokens: &Tokens, choice: &TierChoice, served: &Served) -> Option<NanoUsd> {
+        let cards = tier::billed(self, choice, served)?;
+        cards.into_iter().map(|card| card.cost(tokens)).max()
     }
 
-    /// The most that so many tokens can cost, whatever of them was cached.
+    /// The most that these tokens cost in any tier that has a price.
     #[must_use]
-    pub fn worst(&self, input_tokens: u64, output_tokens: u64) -> NanoUsd {
-        round_up(self.dearest_input(input_tokens).saturating_add(product(output_tokens, self.output)))
+    pub fn dearest(&self, tokens: &Tokens) -> NanoUsd {
+        let tiers = self.tiers.iter().map(|tier| tier.card.cost(tokens));
+        tiers.fold(self.standard.cost(tokens), NanoUsd::max)
     }
 
-    /// The most output tokens of which the worst cost stays within `money`; none where the input
-    /// alone does not.
+    /// The most that so many tokens may cost, whatever became of them.
     #[must_use]
-    pub fn output_within(&self, money: NanoUsd, input_tokens: u64) -> Option<u64> {
-        let left = u128::from(money.0).saturating_mul(PER).checked_sub(self.dearest_input(input_tokens))?;
-        let output = left.checked_div(self.output.into()).unwrap_or(u64::MAX.into());
-        Some(u64::try_from(output).unwrap_or(u64::MAX))
+    pub fn worst(&self, tokens: &Tokens, choice: &TierChoice) -> NanoUsd {
+        let worst = self.ceiling(choice).map(|ceiling| ceiling.worst(tokens.input, tokens.output));
+        worst.unwrap_or_else(|_| self.dearest(tokens))
     }
 
-    fn dearest_input(&self, tokens: u64) -> u128 {
-        product(tokens, self.input.max(self.cached_input))
+    /// The most that a request may be billed at that chooses so.
+    ///
+    /// # Errors
+    /// When it chooses a tier that has no price.
+    pub fn ceiling(&self, choice: &TierChoice) -> Result<Ceiling, Unpriced> {
+        Ok(Ceiling::over(&tier::possible(self, choice)?, choice.long_cache))
+    }
+
+    fn tier(&self, name: &str) -> Option<&RateCard> {
+        self.tiers.iter().find(|tier| tier.name == name).map(|tier| &tier.card)
     }
 }
 
-fn product(tokens: u64, price: u64) -> u128 {
-    u128::from(tokens).saturating_mul(price.into())
+impl RateCard {
+    /// What these tokens cost, rounded up once.
+    #[must_use]
+    pub fn cost(&self, tokens: &Tokens) -> NanoUsd {
+        match self.long_context {
+            Some(LongContext { above, rates }) if tokens.input > above => rates.cost(tokens),
+            _ => self.rates.cost(tokens),
+        }
+    }
+}
+
+impl Rates {
+    /// The rates that hold where no others are known for writing to the cache: the dearest that any vendor
+    /// has, OpenAI's five quarters of `input` and, for a day, twice that.
+    #[must_use]
+    pub fn without_writes(input: u64, cached_input: u64, output: u64) -> Self {
+        let cache_write_5m = input.saturating_add(input.div_ceil(4));
+        let cache_write_1h = cache_write_5m.saturating_mul(2);
+        Self { input, cached_input, cache_write_5m, cache_write_1h, output }
+    }
+
+    fn cost(&self, tokens: &Tokens) -> NanoUsd {
+        // Should the parts be more than the whole, the dear ones count.
+        let mut rest = tokens.input;
+        let mut take = |part: u64| {
+            let taken = part.min(rest);
+            rest = rest.saturating_sub(taken);
+            taken
+        };
+        let written_1h = take(tokens.cache_write_1h);
+        let written_5m = take(tokens.cache_write_5m);
+        let cached = take(tokens.cached_input);
+        let parts = [
+            product(written_1h, self.cache_write_1h),
+            product(written_5m, self.cache_write_5m),
+            product(cached, self.cached_input),
+            product(rest, self.input),
+            product(tokens.output, self.output),
+        ];
+        round_up(parts.into_iter().fold(0, u128::saturating_add))
+    }
+}
+
+fn product(tokens: u64, rate: u64) -> u128 {
+    u128::from(tokens).saturating_mul(rate.into())
 }
 
 fn round_up(millionths: u128) -> NanoUsd {
@@ -64,72 +155,4 @@ fn round_up(millionths: u128) -> NanoUsd {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn price() -> impl Strategy<Value = Price> {
-        let per_million = || prop_oneof![Just(0), 1..100_u64, 0..200_000_000_000_u64];
-        (per_million(), per_million(), per_million()).prop_map(|(input, cached_input, output)| Price {
-            version: 1,
-            input,
-            cached_input,
-            output,
-        })
-    }
-
-    fn tokens() -> impl Strategy<Value = Tokens> {
-        let count = || prop_oneof![0..10_u64, 0..10_000_000_u64];
-        (count(), count(), count()).prop_map(|(input, cached_input, output)| Tokens {
-            input,
-            cached_input: cached_input.min(input),
-            output,
-            reasoning: 0,
-        })
-    }
-
-    #[test]
-    fn cached_tokens_have_their_price_and_the_sum_is_rounded_up_once() {
-        let price =
-            Price { version: 1, input: 2_500_000_000, cached_input: 1_250_000_000, output: 10_000_000_000 };
-        let tokens = Tokens { input: 1000, cached_input: 400, output: 10, reasoning: 5 };
-        assert_eq!(price.cost(&tokens), NanoUsd(1_500_000 + 500_000 + 100_000));
-        let cheap = Price { version: 1, input: 1, cached_input: 1, output: 1 };
-        assert_eq!(cheap.cost(&tokens), NanoUsd(1));
-        assert_eq!(cheap.cost(&Tokens::default()), NanoUsd(0));
-        assert_eq!(cheap.worst(u64::MAX, u64::MAX), NanoUsd(36_893_488_147_420));
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2048))]
-
-        #[test]
-        fn more_never_costs_less(price in price(), tokens in tokens(), input in 0..1000_u64, output in 0..1000_u64) {
-            let more = Tokens { input: tokens.input + input, output: tokens.output + output, ..tokens };
-            prop_assert!(price.cost(&more) >= price.cost(&tokens));
-        }
-
-        #[test]
-        fn the_worst_covers_all_within(
-            price in price(), tokens in tokens(), input in 0..1000_u64, output in 0..1000_u64
-        ) {
-            prop_assert!(price.worst(tokens.input + input, tokens.output + output) >= price.cost(&tokens));
-        }
-
-        #[test]
-        fn so_much_output_fits_and_not_one_token_more(
-            price in price(), money in prop_oneof![0..1000_u64, 0..u64::MAX / 2], input in 0..1_000_000_u64
-        ) {
-            let money = NanoUsd(money);
-            match price.output_within(money, input) {
-                None => prop_assert!(price.worst(input, 0) > money),
-                Some(u64::MAX) => prop_assert!(price.worst(input, u64::MAX) <= money),
-                Some(most) => {
-                    prop_assert!(price.worst(input, most) <= money);
-                    prop_assert!(price.worst(input, most + 1) > money);
-                }
-            }
-        }
-    }
-}
+mod tests;

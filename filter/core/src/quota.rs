@@ -5,8 +5,8 @@ use crate::body::Terms;
 use crate::denial::{Code, Denial, Quota};
 use crate::endpoint::Operation;
 use crate::metering::Reserved;
-use crate::price::Price;
-use crate::snapshot::{AppPolicy, BucketKind, KeyRecord, Limits, Offer, Unit, UnixMs};
+use crate::price::{Ceiling, Unpriced};
+use crate::snapshot::{AppPolicy, BucketKind, KeyRecord, Limits, Offer, ProviderKind, Unit, UnixMs};
 use crate::store::Store;
 use crate::tokens::Tokens;
 
@@ -91,9 +91,11 @@ impl Plan {
         if !operation.is_metered() {
             return Err(Code::EndpointNotMetered.into());
         }
-        if offer.price.is_none() && has(|kind| kind.unit() == Unit::Cost) {
-            return Err(Code::ModelNotPriced.into());
-        }
+        let price = match &offer.price {
+            _ if !has(|kind| kind.unit() == Unit::Cost) => None,
+            None => return Err(Code::ModelNotPriced.into()),
+            Some(price) => Some(price.ceiling(&terms.tier).map_err(tier_not_priced)?),
+        };
         let input_tokens = match (terms.unbounded, offer.context_window) {
             (Some(member), None) if metered => {
                 let message = format!(
@@ -102,8 +104,8 @@ impl Plan {
                 );
                 return Err(Denial::new(Code::InputNotBounded, message));
             }
-            (Some(_), window) => window.unwrap_or_default(),
-            (None, window) => terms.input_bound.min(window.unwrap_or(u64::MAX)),
+            (Some(_), window) => window.unwrap_or_default().max(input_bound(terms, offer)),
+            (None, _) => input_bound(terms, offer),
         };
         let most = offer.max_output_tokens.unwrap_or(USUAL_OUTPUT).min(max_output.unwrap_or(u64::MAX));
         let each = match terms.max_output {
@@ -115,14 +117,14 @@ impl Plan {
             input_tokens,
             output_wanted: each.saturating_mul(terms.choices),
             output_least: each.min(LEAST_OUTPUT).saturating_mul(terms.choices),
-            price: offer.price,
+            price,
         };
         Ok(Self { need, metered, choices: terms.choices, bounded: operation.has_output() })
     }
 
     /// One request, of which tokens and money are not counted.
     const fn of_requests() -> Self {
-        let price = Some(Price::NOTHING);
+        let price = Some(Ceiling::NOTHING);
         let need = Need { input_tokens: 0, output_wanted: 0, output_least: 0, price };
         Self { need, metered: false, choices: 1, bounded: false }
     }
@@ -174,6 +176,24 @@ pub fn take_request<S: Store>(
 ) -> Result<Taken, Denial> {
     let owners: Vec<_> = limits.iter().map(|(id, limits)| Owner { id: *id, limits }).collect();
     Plan::of_requests().take(store, &owners, app, now)
+}
+
+/// The most input tokens that the body alone may be billed as. Vendors refuse what is beyond the window
+/// of their own models; who serves others' may take it, and bill it. What is surely beyond it is not
+/// bounded by it either: whoever takes it has another window.
+fn input_bound(terms: &Terms, offer: &Offer) -> u64 {
+    use ProviderKind::{Anthropic, AzureOpenAi, OpenAi};
+    let refuses = matches!(offer.provider.kind, OpenAi | AzureOpenAi | Anthropic);
+    let window = offer.context_window.filter(|window| refuses && terms.input_estimate <= *window);
+    terms.input_bound.min(window.unwrap_or(u64::MAX))
+}
+
+fn tier_not_priced(Unpriced { member, tier }: Unpriced) -> Denial {
+    let message = format!(
+        "`{member}` asks for the tier `{tier}`, for which this model has no price: leave `{member}` out, or ask \
+         an admin to add the tier to the model's price."
+    );
+    Denial::new(Code::ServiceTierNotPriced, message)
 }
 
 /// What the client is told of a limit without room.

@@ -60,6 +60,8 @@ pub struct Record {
     pub charges: Vec<Charge>,
     /// Whether it came with a secret that was replaced.
     pub old_secret: bool,
+    /// The tier that served it, as far as that is known: see [`crate::price::Served::record`].
+    pub service_tier: String,
 }
 
 /// How tokens and cost were found.
@@ -102,6 +104,7 @@ impl From<Record> for wire::Record {
             conversation_id,
             charges,
             old_secret,
+            service_tier,
         } = record;
         Self {
             sequence: 0,
@@ -130,6 +133,7 @@ impl From<Record> for wire::Record {
             identity: identity.email().map(|email| bounded(email.to_owned())).unwrap_or_default(),
             identity_source: identity.source().into(),
             old_secret,
+            service_tier: bounded(service_tier),
         }
     }
 }
@@ -141,8 +145,9 @@ impl From<Charge> for wire::Charge {
 }
 
 impl From<Tokens> for wire::Tokens {
-    fn from(Tokens { input, cached_input, output, reasoning }: Tokens) -> Self {
-        Self { input, cached_input, output, reasoning }
+    fn from(tokens: Tokens) -> Self {
+        let Tokens { input, cached_input, cache_write_5m, cache_write_1h, output, reasoning } = tokens;
+        Self { input, cached_input, output, reasoning, cache_write_5m, cache_write_1h }
     }
 }
 

@@ -15,12 +15,23 @@ use crate::discovery::Part;
 use crate::gate::World;
 use crate::identity::Identity;
 use crate::memory;
-use crate::price::NanoUsd;
+use crate::price::{Ceiling, NanoUsd, Price, RateCard, Rates, TierChoice};
 use crate::record::{Record, Settlement};
 use crate::replica::{Replica, Verdict};
 use crate::snapshot::{AppId, BucketKind, KeyId, UnixMs};
 use crate::store::{NotStored, Store, Stored, Swap};
 use crate::tokens::Tokens;
+
+/// A price with one tier, which charges nothing more for writing to the cache.
+pub const fn price(version: u64, input: u64, cached_input: u64, output: u64) -> Price {
+    let rates = Rates { input, cached_input, cache_write_5m: input, cache_write_1h: input, output };
+    Price { version, standard: RateCard { rates, long_context: None }, tiers: vec![] }
+}
+
+/// The most that a request costs that leaves the tier open.
+pub fn ceiling(price: &Price) -> Ceiling {
+    price.ceiling(&TierChoice::default()).unwrap()
+}
 
 pub const APP: AppId = AppId(Uuid::from_u128(10));
 pub const USER: Uuid = Uuid::from_u128(11);
@@ -261,6 +272,7 @@ pub fn record() -> Record {
         conversation_id: String::new(),
         charges: Vec::new(),
         old_secret: false,
+        service_tier: String::new(),
     }
 }
 

@@ -10,6 +10,7 @@ mod sieve;
 
 use crate::body::Terms;
 use crate::endpoint::{Operation, Shape};
+use crate::price::Served;
 use crate::tokens::Tokens;
 
 use document::Document;
@@ -41,10 +42,12 @@ pub enum Passage {
 }
 
 /// What was read of an answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
     /// What the provider says that it used.
     pub usage: Option<Tokens>,
+    /// The tier that served it, as far as the answer says.
+    pub served: Served,
     /// The answer came to its own end: the JSON document closed, or the stream told its end by
     /// `[DONE]`, a usage chunk without choices, or an event of a type that comes last.
     pub complete: bool,
@@ -118,6 +121,7 @@ impl Reader {
         let open = self.streamed && self.document.has_text();
         Reading {
             usage: self.report.tokens(),
+            served: Served::default(),
             complete: self.complete,
             output_bytes: self.output_bytes.saturating_add(self.document.text_bytes()),
             deltas: self.deltas.saturating_add(u64::from(open)),

@@ -81,7 +81,7 @@ fn sample(app: &App, bucket: BucketId) -> anyhow::Result<Record> {
         provider: "sample".to_owned(),
         endpoint: "chat_completions".to_owned(),
         status: 200,
-        tokens: Some(Tokens { input: 319, cached_input: 0, output: 10, reasoning: 0 }),
+        tokens: Some(Tokens { input: 319, output: 10, ..Tokens::default() }),
         cost_nano_usd: COST,
         price_version: 1,
         settlement: Settlement::Reported.into(),

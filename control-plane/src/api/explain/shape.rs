@@ -291,7 +291,7 @@ impl From<Forward> for ForwardView {
                 authority,
                 path,
                 max_output_tokens: output.checked_div(call.terms.choices).filter(|tokens| *tokens > 0),
-                price_version: call.price.map(|price| price.version),
+                price_version: call.price.as_ref().map(|price| price.version),
                 headers,
             },
             Call::Mcp(call) => Self {

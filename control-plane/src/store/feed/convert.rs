@@ -149,5 +149,11 @@ fn mcp_server(server: McpServer) -> wire::McpServer {
 
 fn price(charged: Charged) -> wire::Price {
     let Charged { version, price: Price { input, cached_input, output } } = charged;
-    wire::Price { version, input: input.0, cached_input: cached_input.0, output: output.0 }
+    wire::Price {
+        version,
+        input: input.0,
+        cached_input: cached_input.0,
+        output: output.0,
+        ..wire::Price::default()
+    }
 }

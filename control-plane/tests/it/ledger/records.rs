@@ -60,7 +60,7 @@ on_both! {
         let whole = Record {
             at_ms: START_MS - 1_000,
             user_id: vec![7; 16],
-            tokens: Some(Tokens { input: 10, cached_input: 4, output: 20, reasoning: 5 }),
+            tokens: Some(Tokens { input: 10, cached_input: 4, output: 20, reasoning: 5, ..Tokens::default() }),
             cost_nano_usd: 42,
             price_version: 3,
             latency_ms: 900,

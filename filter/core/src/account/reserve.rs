@@ -1,5 +1,5 @@
 use super::{Account, Ask, Change, Demand, Line, MOST_TRIES, OwnerId, Verdict, cushion};
-use crate::price::{NanoUsd, Price};
+use crate::price::{Ceiling, NanoUsd};
 use crate::snapshot::{Bucket, BucketKind, Limits, Unit};
 use crate::store::{Store, Swap};
 
@@ -27,8 +27,8 @@ pub struct Need {
     pub output_wanted: u64,
     /// With fewer it is of no use.
     pub output_least: u64,
-    /// What they cost.
-    pub price: Option<Price>,
+    /// The most that they cost, where that is known.
+    pub price: Option<Ceiling>,
 }
 
 /// What became of the attempt to reserve.

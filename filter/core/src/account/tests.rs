@@ -7,12 +7,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::price::{NanoUsd, Price};
 use crate::snapshot::{Bucket, Limits};
-use crate::testing::Memory;
+use crate::testing::{self, Memory};
 
 const APP: OwnerId = OwnerId([1; 16]);
 const KEY: OwnerId = OwnerId([2; 16]);
 const NOW: i64 = 1_700_000_000_000;
-const PRICE: Price = Price { version: 1, input: 1_000_000, cached_input: 500_000, output: 2_000_000 };
+const PRICE: Price = testing::price(1, 1_000_000, 500_000, 2_000_000);
 
 fn limits(buckets: &[(BucketKind, u64)]) -> Limits {
     let buckets = buckets.iter().map(|&(kind, limit)| Bucket { kind, limit }).collect();
@@ -20,7 +20,7 @@ fn limits(buckets: &[(BucketKind, u64)]) -> Limits {
 }
 
 fn need(input_tokens: u64, output_wanted: u64, output_least: u64) -> Need {
-    Need { input_tokens, output_wanted, output_least, price: Some(PRICE) }
+    Need { input_tokens, output_wanted, output_least, price: Some(testing::ceiling(&PRICE)) }
 }
 
 /// Brings `total` units in all, as an answer to the wish for as many.

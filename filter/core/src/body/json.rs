@@ -9,9 +9,11 @@ use serde_json::value::RawValue;
 use super::member::{Member, READ};
 use super::options::{Include, Options};
 use super::reach::Reach;
+use super::terms::names_hours;
 use super::{Body, Layout, Terms, model_required};
 use crate::denial::{Code, Denial};
 use crate::endpoint::Operation;
+use crate::price::TierChoice;
 
 /// Where the members stand that may be edited.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +51,7 @@ pub(super) fn read(operation: Operation, body: &[u8]) -> Result<Body, Denial> {
     let limits = members.limits(operation, text)?;
     let options = Options::read(members.get("stream_options"), text)?;
     let mut terms = Terms::of_input(body, &Reach::read(operation, |name| members.get(name)));
+    terms.tier = members.tier(body);
     terms.stream = members.flag("stream")?;
     terms.wants_usage = matches!(options, Options::Object { include: Include::Asked, .. });
     terms.max_output = limits.iter().flatten().filter_map(|limit| limit.tokens).max();
@@ -118,6 +121,20 @@ impl<'a> Members<'a> {
         };
         let number = raw.parse().map_err(|_| invalid(format!("`{name}` is not a whole number from 0.")))?;
         Ok(Some(number))
+    }
+
+    /// What is no text names a tier that has no price.
+    fn tier(&self, body: &[u8]) -> TierChoice {
+        let said = |name| {
+            let raw = self.get(name).filter(|raw| *raw != "null")?;
+            Some(serde_json::from_str(raw).unwrap_or_else(|_| "not a string".to_owned()))
+        };
+        TierChoice {
+            service_tier: said("service_tier"),
+            speed: said("speed"),
+            inference_geo: said("inference_geo"),
+            long_cache: names_hours(body),
+        }
     }
 
     fn limits(&self, operation: Operation, body: &str) -> Result<[Option<Limit>; 2], Denial> {

@@ -1,7 +1,7 @@
 //! The names of members that count, however a lenient parser may spell them.
 
 /// The members at a body's top that the gate reads. Each may stand there once.
-pub(super) const READ: [&str; 25] = [
+pub(super) const READ: [&str; 28] = [
     "model",
     "stream",
     "stream_options",
@@ -27,6 +27,9 @@ pub(super) const READ: [&str; 25] = [
     "file_id",
     "file_ids",
     "file_url",
+    "service_tier",
+    "speed",
+    "inference_geo",
 ];
 
 /// Where providers that resell others' models look for further ones.

@@ -1,7 +1,10 @@
 //! What a request may cost, as far as its body tells.
 
+use memchr::memmem;
+
 use super::reach::Reach;
 use crate::endpoint::Operation;
+use crate::price::TierChoice;
 
 /// What a request may cost, as far as its body tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub struct Terms {
     /// The first member that makes `input_bound` void: it lets the provider read what is not in
     /// the body (or is compressed there, as in PDF), or work after it has answered.
     pub unbounded: Option<&'static str>,
+    /// Which tiers may serve it.
+    pub tier: TierChoice,
 }
 
 /// What providers add around a prompt: templates, system prompts, marks.
@@ -59,6 +64,7 @@ impl Terms {
             input_bound: bytes.saturating_add(OVERHEAD),
             input_estimate: bytes.div_ceil(MEDIA_BYTES_PER_TOKEN),
             unbounded: Some("multipart"),
+            tier: TierChoice::default(),
         }
     }
 
@@ -84,6 +90,7 @@ impl Terms {
             input_bound: bound.into_iter().fold(0, u64::saturating_add),
             input_estimate: read.saturating_add(heard).saturating_add(seen),
             unbounded: reach.outside,
+            tier: TierChoice::default(),
         }
     }
 
@@ -93,6 +100,20 @@ impl Terms {
         let asks = matches!(operation, Operation::ChatCompletions | Operation::Completions);
         asks && self.stream && !self.wants_usage
     }
+}
+
+/// Whether a string of a JSON body may be a number of hours, as `ttl` and `prompt_cache_retention` say
+/// them: no vendor keeps what it caches for so long without being asked to. A quote within a string is
+/// escaped, so that no text looks like one.
+pub(super) fn names_hours(body: &[u8]) -> bool {
+    let is_number = |byte: &u8| matches!(byte, b'0'..=b'9' | b'\\' | b'u');
+    [r#"h""#, r#"\u0068""#].iter().any(|end| {
+        memmem::find_iter(body, end.as_bytes()).any(|at| {
+            let before = body.get(..at).unwrap_or_default();
+            let rest = before.iter().rev().find(|byte| !is_number(byte));
+            rest == Some(&b'"')
+        })
+    })
 }
 
 fn count(bytes: usize) -> u64 {

@@ -3,6 +3,7 @@ use serde_json::{Map, Value, json};
 
 use super::member::{Member, READ};
 use super::*;
+use crate::price::TierChoice;
 use crate::snapshot::ProviderKind;
 
 const CHAT: Operation = Operation::ChatCompletions;
@@ -142,6 +143,42 @@ fn terms_are_read_for_each_operation() {
     for (prompt, choices) in [("[1,2]", 1), ("[[1],[2]]", 2), ("\"a\"", 1), ("[]", 1), ("null", 1)] {
         let body = format!(r#"{{"model":"a","prompt":{prompt},"n":0}}"#);
         assert_eq!(read_as(Operation::Completions, &body).unwrap().terms.choices, choices, "{prompt}");
+    }
+}
+
+#[test]
+fn what_chooses_a_tier_is_read() {
+    let choice = |body: &str| find(body.as_bytes()).unwrap().terms.tier;
+    let said = |text: &str| Some(text.to_owned());
+    let silent = TierChoice::default();
+    assert_eq!(choice(r#"{"model":"a","metadata":{"speed":"fast"}}"#), silent);
+    assert_eq!(choice(r#"{"model":"a","service_tier":null,"speed":null}"#), silent);
+    assert_eq!(
+        choice(r#"{"service_ti\u0065r":"prior\u0069ty","speed":"fast","inference_geo":"us","model":"a"}"#),
+        TierChoice {
+            service_tier: said("priority"),
+            speed: said("fast"),
+            inference_geo: said("us"),
+            long_cache: false
+        }
+    );
+    assert_eq!(choice(r#"{"model":"a","speed":2}"#).speed, said("not a string"));
+    assert_eq!(code(r#"{"model":"a","Speed":"fast"}"#), Code::InvalidJson);
+}
+
+#[test]
+fn a_cache_that_is_kept_for_hours_is_found_wherever_it_is_asked_for() {
+    let kept = |ttl: &str| {
+        let body = format!(
+            r#"{{"model":"a","messages":[{{"content":[{{"cache_control":{{"type":"ephemeral","ttl":{ttl}}}}}]}}]}}"#
+        );
+        find(body.as_bytes()).unwrap().terms.tier.long_cache
+    };
+    for ttl in [r#""1h""#, r#""24h""#, r#""\u0031h""#, r#""1\u0068""#, r#""2\u0034\u0068""#] {
+        assert!(kept(ttl), "{ttl}");
+    }
+    for ttl in [r#""5m""#, r#""30m""#, "3600", r#""with \"1h\" in it""#, r#""path""#, r#""in 1h""#] {
+        assert!(!kept(ttl), "{ttl}");
     }
 }
 

@@ -9,6 +9,7 @@ use super::*;
 use crate::account::{Need, Owner, OwnerId, Reserve, cancel, reserve};
 use crate::price::Price;
 use crate::snapshot::{Bucket, BucketKind, Limits, Unit};
+use crate::testing;
 
 #[path = "simulation/gateway.rs"]
 mod gateway;
@@ -23,7 +24,7 @@ use server::Server;
 const START: i64 = 1_700_000_000_000;
 const APP: OwnerId = OwnerId([1; 16]);
 const KEY: OwnerId = OwnerId([2; 16]);
-const PRICE: Price = Price { version: 1, input: 1_000_000, cached_input: 500_000, output: 3_000_000 };
+const PRICE: Price = testing::price(1, 1_000_000, 500_000, 3_000_000);
 
 /// Xorshift: the same schedule for the same seed.
 pub struct Random(u64);
@@ -218,7 +219,7 @@ impl World {
             input_tokens: if self.is_greedy { 1 } else { self.random.below(40) },
             output_wanted: 10 + self.random.below(100),
             output_least: self.random.below(10),
-            price: Some(PRICE),
+            price: Some(testing::ceiling(&PRICE)),
         };
         match reserve(&gateway.store, owners, &need, self.now_ms + gateway.skew_ms) {
             Reserve::Reserved(reserved) => {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::account::{Actual, Need, Owner, PERIOD_NOW, Reserve, reserve, settle};
 use crate::snapshot::{Bucket, Limits};
-use crate::testing::Memory;
+use crate::testing::{self, Memory};
 
 #[path = "tests/pauses.rs"]
 mod pauses;
@@ -291,8 +291,8 @@ fn a_budgets_next_period_is_another_line_and_the_old_one_goes_when_it_is_settled
     let store = Memory::default();
     let limits = limits(COST, 100);
     let owners = [Owner { id: APP, limits: &limits }];
-    let price = crate::price::Price { version: 1, input: 1_000_000, cached_input: 0, output: 1_000_000 };
-    let need = Need { price: Some(price), ..need(5, 5) };
+    let price = testing::price(1, 1_000_000, 0, 1_000_000);
+    let need = Need { price: Some(testing::ceiling(&price)), ..need(5, 5) };
     let mut ledger = connected(&store);
     let in_period = |period, granted| wire::Grant {
         bucket: Some(crate::record::bucket_id(APP, COST, period)),
@@ -322,8 +322,8 @@ fn a_budget_that_gets_a_longer_period_is_taken_of_that_from_the_next_grant_on() 
     let store = Memory::default();
     let limits = limits(COST, 100);
     let owners = [Owner { id: APP, limits: &limits }];
-    let price = crate::price::Price { version: 1, input: 1_000_000, cached_input: 0, output: 1_000_000 };
-    let need = Need { price: Some(price), ..need(5, 5) };
+    let price = testing::price(1, 1_000_000, 0, 1_000_000);
+    let need = Need { price: Some(testing::ceiling(&price)), ..need(5, 5) };
     let mut ledger = connected(&store);
     let in_period = |period, granted| wire::Grant {
         bucket: Some(crate::record::bucket_id(APP, COST, period)),

@@ -3,8 +3,8 @@ use std::rc::Rc;
 use super::Ending;
 use crate::account::{self, Actual, Reservation};
 use crate::body::Terms;
-use crate::endpoint::Operation;
-use crate::price::{NanoUsd, Price};
+use crate::endpoint::{Operation, Shape};
+use crate::price::{NanoUsd, Price, Served};
 use crate::record::{Record, Settlement};
 use crate::snapshot::{McpServer, Provider};
 use crate::store::Store;
@@ -32,7 +32,7 @@ pub struct ModelCall {
     /// Who serves it.
     pub provider: Rc<Provider>,
     /// What the model costs, where that is known.
-    pub price: Option<Price>,
+    pub price: Option<Rc<Price>>,
     /// What the client's body says.
     pub terms: Terms,
     /// The most that it can use, and what that was taken from; none where nothing limits it.
@@ -120,8 +120,15 @@ impl ModelCall {
         store: &S,
     ) {
         (record.settlement, record.tokens) = self.settle(reading, ending);
-        record.cost = self.price.map_or(NanoUsd(0), |price| price.cost(&record.tokens));
-        record.price_version = self.price.map_or(0, |price| price.version);
+        if self.terms.tier.long_cache && self.operation.shape() == Shape::OpenAi {
+            // An answer in this shape does not say for how long what it wrote is kept.
+            let written = std::mem::take(&mut record.tokens.cache_write_5m);
+            record.tokens.cache_write_1h = record.tokens.cache_write_1h.saturating_add(written);
+        }
+        let served = reading.map(|reading| reading.served.clone()).unwrap_or_default();
+        record.cost = self.bill(&record.tokens, &served, &mut record.settlement);
+        record.price_version = self.price.as_ref().map_or(0, |price| price.version);
+        record.service_tier = served.record(&self.terms.tier);
         record.streamed = self.terms.stream;
         record.model = self.model;
         record.served_model = self.served_model;
@@ -130,6 +137,24 @@ impl ModelCall {
             let tokens = record.tokens.input.saturating_add(record.tokens.output);
             let actual = Actual { tokens, cost: record.cost };
             record.charges = account::settle(store, reserved.reservation, actual);
+        }
+    }
+
+    /// What the use costs, by the tier that served it. Where that is not known, what was reserved is
+    /// charged; where nothing was, the most that it can have cost.
+    fn bill(&self, tokens: &Tokens, served: &Served, settlement: &mut Settlement) -> NanoUsd {
+        let Some(price) = &self.price else { return NanoUsd(0) };
+        let reserved = self.reserved.as_ref().map(|reserved| reserved.reservation.most().cost);
+        let reserved = reserved.filter(|cost| *cost > NanoUsd(0));
+        match *settlement {
+            Settlement::None => NanoUsd(0),
+            Settlement::Reserved => reserved.unwrap_or_else(|| price.worst(tokens, &self.terms.tier)),
+            Settlement::Reported | Settlement::Estimated => {
+                price.cost(tokens, &self.terms.tier, served).unwrap_or_else(|| {
+                    *settlement = Settlement::Reserved;
+                    reserved.unwrap_or_default().max(price.dearest(tokens))
+                })
+            }
         }
     }
 

@@ -9,10 +9,11 @@ use crate::denial::Denial;
 use crate::endpoint::{Operation, Shape};
 use crate::header::Header;
 use crate::identity::Identity;
-use crate::price::Price;
+use crate::price::{Price, RateCard, Rates, Served, Tier, TierChoice};
 use crate::snapshot::{BucketKind, KeyId, Limits, McpServer, Provider};
 use crate::testing::{self, Memory};
 use crate::tokens::Tokens;
+use crate::usage::Reading;
 use BucketKind::{CostBudget, RequestsPerMinute, TokensPerMinute};
 
 const OWNER: OwnerId = OwnerId([1; 16]);
@@ -23,11 +24,12 @@ const ATTRIBUTION: Attribution = Attribution {
     identity: Identity::Unknown,
     old_secret: false,
 };
-const PRICE: Price = Price { version: 7, input: 1_000_000, cached_input: 500_000, output: 2_000_000 };
+const PRICE: Price = testing::price(7, 1_000_000, 500_000, 2_000_000);
 const LIMIT: u64 = 10_000;
 
 /// The most that the calls here may use.
-const MOST: Tokens = Tokens { input: 300, cached_input: 0, output: 20, reasoning: 0 };
+const MOST: Tokens =
+    Tokens { input: 300, cached_input: 0, cache_write_5m: 0, cache_write_1h: 0, output: 20, reasoning: 0 };
 
 const JSON: &str = "application/json";
 const SSE: &str = "text/event-stream";
@@ -43,7 +45,7 @@ fn meter(extra: &[(&str, &str)]) -> Meter {
 }
 
 fn tokens(input: u64, cached_input: u64, output: u64) -> Tokens {
-    Tokens { input, cached_input, output, reasoning: 0 }
+    Tokens { input, cached_input, output, ..Tokens::default() }
 }
 
 /// A call which holds the most that it may use of these kinds.
@@ -57,7 +59,7 @@ fn call(store: &Memory, operation: Operation, stream: bool, kinds: &[BucketKind]
         input_tokens: MOST.input,
         output_wanted: MOST.output,
         output_least: MOST.output,
-        price: Some(PRICE),
+        price: Some(testing::ceiling(&PRICE)),
     };
     let owners = [Owner { id: OWNER, limits: &limits }];
     let Reserve::Reserved(taken) = account::reserve(store, &owners, &need, 1000) else { panic!("refused") };
@@ -71,13 +73,14 @@ fn call(store: &Memory, operation: Operation, stream: bool, kinds: &[BucketKind]
         input_bound: MOST.input,
         input_estimate: 80,
         unbounded: None,
+        tier: TierChoice::default(),
     };
     Call::Model(ModelCall {
         operation,
         model: "gpt-4o".into(),
         served_model: "my-deployment".into(),
         provider: Rc::new(provider),
-        price: Some(PRICE),
+        price: Some(Rc::new(PRICE)),
         terms,
         reserved: (!kinds.is_empty()).then_some(Reserved { most, reservation: taken.reservation }),
     })
@@ -106,7 +109,7 @@ fn settled(stream: bool, answer: Option<Answer<'_>>, ending: Ending) -> (Settlem
     let kinds = [RequestsPerMinute, TokensPerMinute, CostBudget];
     let record = record(&store, call(&store, Operation::ChatCompletions, stream, &kinds), answer, ending);
     let Record { tokens, cost, charges, settlement, .. } = record;
-    assert_eq!(cost, PRICE.cost(&tokens));
+    assert_eq!(cost, PRICE.standard.cost(&tokens));
     let charge = |kind, amount| Charge { owner: OWNER, kind, period: 0, amount };
     let used = tokens.input + tokens.output;
     let expected = [charge(TokensPerMinute, used), charge(CostBudget, cost.0)];
@@ -184,7 +187,7 @@ fn without_a_limit_of_tokens_a_call_is_recorded_all_the_same() {
         let chat = |stream| call(&store, Operation::ChatCompletions, stream, kinds);
         let seen = |record: Record| {
             assert_eq!(record.charges, []);
-            assert_eq!(record.cost, PRICE.cost(&record.tokens));
+            assert_eq!(record.cost, PRICE.standard.cost(&record.tokens));
             (record.settlement, record.tokens)
         };
         let cut = record(&store, chat(true), Some((200, SSE, &[DELTA, DELTA])), Ending::Answered);
@@ -192,6 +195,69 @@ fn without_a_limit_of_tokens_a_call_is_recorded_all_the_same() {
         let lost = record(&store, chat(false), None, Ending::Unknown);
         assert_eq!(seen(lost), (Settlement::Estimated, tokens(80, 0, 0)));
     }
+}
+
+/// What a chat costs that asks for this tier and says so of its usage; what it has charged is the same.
+fn billed(price: Price, tier: &str, kinds: &[BucketKind], reading: &Reading) -> (Settlement, NanoUsd) {
+    let store = Memory::default();
+    let Call::Model(mut call) = call(&store, Operation::ChatCompletions, false, kinds) else { panic!() };
+    call.price = Some(Rc::new(price));
+    call.terms.tier.service_tier = Some(tier.to_owned());
+    let mut record = testing::record();
+    call.finish(&mut record, Some(reading), Ending::Answered, &store);
+    let of_money: Vec<_> = record.charges.iter().filter(|charge| charge.kind == CostBudget).collect();
+    assert!(of_money.iter().all(|charge| charge.amount == record.cost.0), "{record:?}");
+    (record.settlement, record.cost)
+}
+
+fn served(tier: &str, usage: Tokens) -> Reading {
+    let service_tier = Some(tier.to_owned()).filter(|tier| !tier.is_empty());
+    let served = Served { service_tier, ..Served::default() };
+    Reading { usage: Some(usage), served, complete: true, ..Reading::default() }
+}
+
+#[test]
+fn the_tier_that_served_decides_what_is_charged() {
+    let rates = Rates { input: 4_000_000, output: 8_000_000, ..PRICE.standard.rates };
+    let card = RateCard { rates, ..PRICE.standard };
+    let price = || Price { tiers: vec![Tier { name: "priority".into(), card }], ..PRICE };
+    let usage = tokens(100, 0, 9);
+    let cost = |asked, told| billed(price(), asked, &[CostBudget], &served(told, usage));
+    let (standard, dear) = (NanoUsd(118), NanoUsd(472));
+    assert_eq!(cost("auto", "default"), (Settlement::Reported, standard));
+    assert_eq!(cost("auto", "priority"), (Settlement::Reported, dear));
+    assert_eq!(cost("priority", ""), (Settlement::Reported, dear), "it is not said otherwise");
+    assert_eq!(cost("priority", "default"), (Settlement::Reported, standard));
+}
+
+#[test]
+fn a_tier_without_a_price_costs_what_was_reserved() {
+    let most = testing::ceiling(&PRICE).worst(MOST.input, MOST.output);
+    let answer = served("scale", tokens(100, 0, 9));
+    assert_eq!(billed(PRICE, "auto", &[CostBudget], &answer), (Settlement::Reserved, most));
+    let beyond = served("scale", tokens(1000, 0, 9));
+    assert_eq!(billed(PRICE, "auto", &[CostBudget], &beyond), (Settlement::Reserved, NanoUsd(1018)));
+    let unlimited = billed(PRICE, "auto", &[RequestsPerMinute], &answer);
+    assert_eq!(unlimited, (Settlement::Reserved, NanoUsd(118)), "the dearest that is known");
+}
+
+#[test]
+fn what_is_written_to_a_long_cache_costs_more_though_the_answer_does_not_say_so() {
+    let rates = Rates { cache_write_5m: 3_000_000, cache_write_1h: 5_000_000, ..PRICE.standard.rates };
+    let price = Price { standard: RateCard { rates, ..PRICE.standard }, ..PRICE };
+    let written = Tokens { cache_write_5m: 50, ..tokens(100, 0, 0) };
+    let cost = |operation, long_cache| {
+        let store = Memory::default();
+        let Call::Model(mut call) = call(&store, operation, false, &[]) else { panic!() };
+        call.price = Some(Rc::new(price.clone()));
+        call.terms.tier.long_cache = long_cache;
+        let mut record = testing::record();
+        call.finish(&mut record, Some(&served("", written)), Ending::Answered, &store);
+        record.cost.0
+    };
+    assert_eq!(cost(Operation::ChatCompletions, false), 50 + 150);
+    assert_eq!(cost(Operation::ChatCompletions, true), 50 + 250);
+    assert_eq!(cost(Operation::Messages, true), 50 + 150, "Anthropic says which is which");
 }
 
 #[test]

@@ -5,14 +5,14 @@ use latchkey_proto::discovery as wire;
 use super::*;
 use crate::account::{Told, Verdict};
 use crate::denial::Code;
-use crate::price::Price;
+use crate::price::{LongContext, NanoUsd, Price, RateCard, Rates, Tier, TierChoice};
 use crate::snapshot::{Bucket, KeyId, Provider, ProviderKind};
 use crate::testing::{self, Memory};
 use BucketKind::{CostBudget, RequestsPerHour, RequestsPerMinute, TokenBudget, TokensPerMinute};
 
 const OWNER: OwnerId = OwnerId([1; 16]);
 const NOW: UnixMs = UnixMs(1000);
-const PRICE: Price = Price { version: 1, input: 1_000_000, cached_input: 500_000, output: 2_000_000 };
+const PRICE: Price = testing::price(1, 1_000_000, 500_000, 2_000_000);
 
 fn limits(buckets: &[(BucketKind, u64)]) -> Limits {
     Limits::try_from(testing::limits(buckets)).unwrap()
@@ -27,6 +27,7 @@ fn terms() -> Terms {
         input_bound: 300,
         input_estimate: 10,
         unbounded: None,
+        tier: TierChoice::default(),
     }
 }
 
@@ -42,7 +43,7 @@ fn offer() -> Offer {
         provider: Rc::new(provider),
         upstream_name: "gpt-4o".into(),
         created_at: 0,
-        price: Some(PRICE),
+        price: Some(Rc::new(PRICE)),
         max_output_tokens: None,
         context_window: None,
     }
@@ -127,6 +128,69 @@ fn what_cannot_be_bounded_is_refused_where_it_is_limited() {
         let windowed = Offer { context_window: Some(128_000), ..offer() };
         assert_eq!(need(limits, &outside, &windowed)[0], 128_000);
     }
+}
+
+#[test]
+fn the_window_bounds_a_prompt_only_where_a_longer_one_cannot_be_billed() {
+    let budget = limits(&[(CostBudget, 1_000_000_000)]);
+    let offer = |kind| Offer {
+        provider: Rc::new(Provider { kind, ..(*offer().provider).clone() }),
+        context_window: Some(1000),
+        ..offer()
+    };
+    let input = |kind, input_bound, input_estimate, unbounded| {
+        need(&budget, &Terms { input_bound, input_estimate, unbounded, ..terms() }, &offer(kind))[0]
+    };
+    for vendor in [ProviderKind::OpenAi, ProviderKind::AzureOpenAi, ProviderKind::Anthropic] {
+        assert_eq!(input(vendor, 4000, 1000, None), 1000, "it is refused or fits");
+        assert_eq!(input(vendor, 4004, 1001, None), 4004, "it is not the vendor that takes it");
+        assert_eq!(input(vendor, 4004, 1001, Some("file_id")), 4004);
+    }
+    let anyone = ProviderKind::OpenAiCompatible;
+    assert_eq!(input(anyone, 4000, 1000, None), 4000);
+    assert_eq!(input(anyone, 999, 249, None), 999);
+    assert_eq!(input(anyone, 999, 249, Some("file_id")), 1000);
+    assert_eq!(input(anyone, 4000, 1000, Some("file_id")), 4000);
+}
+
+#[test]
+fn a_long_prompt_is_reserved_at_the_long_rate() {
+    let long =
+        Rates { input: 2_000_000, cached_input: 0, cache_write_5m: 0, cache_write_1h: 0, output: 3_000_000 };
+    let card = RateCard { long_context: Some(LongContext { above: 300, rates: long }), ..PRICE.standard };
+    let offer = Offer { price: Some(Rc::new(Price { standard: card, ..PRICE })), ..offer() };
+    let budget = limits(&[(CostBudget, 1_000_000)]);
+    let worst = |input_bound| {
+        let terms = Terms { input_bound, ..terms() };
+        let need = plan(&budget, Operation::ChatCompletions, &terms, &offer).unwrap().need;
+        need.price.unwrap().worst(need.input_tokens, need.output_wanted)
+    };
+    assert_eq!(worst(300), NanoUsd(300 + 200));
+    assert_eq!(worst(301), NanoUsd(602 + 300));
+}
+
+#[test]
+fn a_tier_without_a_price_is_refused_by_name_where_money_is_limited() {
+    let asks = |tier: &str| {
+        let tier = TierChoice { service_tier: Some(tier.to_owned()), ..TierChoice::default() };
+        Terms { tier, ..terms() }
+    };
+    let budget = limits(&[(CostBudget, 1_000_000)]);
+    let chat = Operation::ChatCompletions;
+    let denial = plan(&budget, chat, &asks("priority"), &offer()).unwrap_err();
+    assert_eq!(denial.code, Code::ServiceTierNotPriced);
+    for part in ["`service_tier`", "`priority`", "leave"] {
+        assert!(denial.message.contains(part), "{}", denial.message);
+    }
+    for tier in ["auto", "default"] {
+        assert!(plan(&budget, chat, &asks(tier), &offer()).is_ok(), "{tier}");
+    }
+    let tokens = limits(&[(TokensPerMinute, 1000)]);
+    assert!(plan(&tokens, chat, &asks("priority"), &offer()).is_ok(), "money is not limited");
+    let priority = Tier { name: "priority".into(), card: PRICE.standard };
+    let price = Price { tiers: vec![priority], ..PRICE };
+    let priced = Offer { price: Some(Rc::new(price)), ..offer() };
+    assert!(plan(&budget, chat, &asks("priority"), &priced).is_ok());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use latchkey_proto::discovery as wire;
 
 use super::{Invalid, McpServer, name};
-use crate::price::Price;
+use crate::price::{LongContext, Price, RateCard, Rates, Tier};
 
 /// The enabled models with the providers that serve them, and the MCP servers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct Offer {
     /// Unix seconds.
     pub created_at: i64,
     /// None: unknown, and an app with a budget may not use it.
-    pub price: Option<Price>,
+    pub price: Option<Rc<Price>>,
     /// The most tokens of one answer, where that is known.
     pub max_output_tokens: Option<u64>,
     /// The most tokens of input and output together, where that is known.
@@ -115,7 +115,7 @@ impl TryFrom<wire::Catalogue> for Catalogue {
                 provider: Rc::clone(found),
                 upstream_name,
                 created_at,
-                price: price.map(Price::from),
+                price: price.map(Price::try_from).transpose()?.map(Rc::new),
                 max_output_tokens: known(max_output_tokens),
                 context_window: known(context_window),
             };
@@ -167,10 +167,58 @@ impl TryFrom<wire::Provider> for Provider {
     }
 }
 
-impl From<wire::Price> for Price {
-    fn from(price: wire::Price) -> Self {
-        let wire::Price { version, input, cached_input, output } = price;
-        Self { version, input, cached_input, output }
+impl TryFrom<wire::Price> for Price {
+    type Error = Invalid;
+
+    fn try_from(price: wire::Price) -> Result<Self, Invalid> {
+        let wire::Price {
+            version,
+            input,
+            cached_input,
+            output,
+            cache_write_5m,
+            cache_write_1h,
+            long_context,
+            tiers,
+        } = price;
+        let unknown = Rates::without_writes(input, cached_input, output);
+        let rates = Rates {
+            cache_write_5m: cache_write_5m.unwrap_or(unknown.cache_write_5m),
+            cache_write_1h: cache_write_1h.unwrap_or(unknown.cache_write_1h),
+            ..unknown
+        };
+        let long_context = long_context.map(LongContext::try_from).transpose()?;
+        let tiers = tiers.into_iter().map(Tier::try_from).collect::<Result<_, _>>()?;
+        Ok(Self { version, standard: RateCard { rates, long_context }, tiers })
+    }
+}
+
+impl TryFrom<wire::ServiceTier> for Tier {
+    type Error = Invalid;
+
+    fn try_from(tier: wire::ServiceTier) -> Result<Self, Invalid> {
+        let wire::ServiceTier { name: tier_name, rates, long_context } = tier;
+        let name = name(tier_name, "price.tiers.name")?;
+        let rates = rates.ok_or(Invalid::Unset("price.tiers.rates"))?.into();
+        let long_context = long_context.map(LongContext::try_from).transpose()?;
+        Ok(Self { name, card: RateCard { rates, long_context } })
+    }
+}
+
+impl TryFrom<wire::LongContext> for LongContext {
+    type Error = Invalid;
+
+    fn try_from(long: wire::LongContext) -> Result<Self, Invalid> {
+        let wire::LongContext { above, rates } = long;
+        let rates = rates.ok_or(Invalid::Unset("price.long_context.rates"))?.into();
+        Ok(Self { above, rates })
+    }
+}
+
+impl From<wire::Rates> for Rates {
+    fn from(rates: wire::Rates) -> Self {
+        let wire::Rates { input, cached_input, cache_write_5m, cache_write_1h, output } = rates;
+        Self { input, cached_input, cache_write_5m, cache_write_1h, output }
     }
 }
 

@@ -52,7 +52,7 @@ impl Report {
                 input: input.saturating_add(*cache_read).saturating_add(*cache_written),
                 cached_input: *cache_read,
                 output: *output,
-                reasoning: 0,
+                ..Tokens::default()
             }),
         }
     }
@@ -79,6 +79,7 @@ fn whole(object: &Value) -> Option<Tokens> {
         cached_input: count(object, &cached).unwrap_or(0).min(input),
         output,
         reasoning: count(object, &reasoning).unwrap_or(0).min(output),
+        ..Tokens::default()
     })
 }
 

@@ -16,8 +16,16 @@ const BUDGET: BucketKind = BucketKind::CostBudget;
 const OWNER: OwnerId = OwnerId(testing::APP.0.into_bytes());
 
 /// A dollar for a million tokens.
-const PRICE: wire::Price =
-    wire::Price { version: 3, input: 1_000_000_000, cached_input: 1_000_000_000, output: 1_000_000_000 };
+const PRICE: wire::Price = wire::Price {
+    version: 3,
+    input: 1_000_000_000,
+    cached_input: 1_000_000_000,
+    output: 1_000_000_000,
+    cache_write_5m: Some(1_000_000_000),
+    cache_write_1h: Some(1_000_000_000),
+    long_context: None,
+    tiers: vec![],
+};
 
 /// A gateway of an app with these limits, and of models with a price.
 fn limited(buckets: &[(BucketKind, u64)]) -> Memory {
@@ -65,7 +73,7 @@ fn a_request_within_its_limits_reserves_the_most_that_it_may_use() {
     assert_eq!(forward.body, None, "as the client asked");
     let most = Tokens { input, output: 100, ..Tokens::default() };
     assert_eq!(forward.call.reserved().and_then(|reserved| reserved.most), Some(most));
-    assert_eq!(model_call(&forward).price.map(|price| price.version), Some(3));
+    assert_eq!(model_call(&forward).price.as_ref().map(|price| price.version), Some(3));
     assert_eq!(testing::line(&store, OWNER, MINUTE).used, 1);
     assert_eq!(testing::line(&store, OWNER, TOKENS).held, input + 100);
     assert_eq!(testing::line(&store, OWNER, BUDGET).held, (input + 100) * 1000);

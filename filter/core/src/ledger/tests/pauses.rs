@@ -6,7 +6,7 @@ use super::*;
 use crate::price::{NanoUsd, Price};
 use crate::store::{NotStored, Stored, Swap};
 
-const PRICE: Price = Price { version: 1, input: 1_000_000, cached_input: 0, output: 1_000_000 };
+const PRICE: Price = testing::price(1, 1_000_000, 0, 1_000_000);
 
 /// How much longer than it says the control plane holds a lease.
 const MARGIN_MS: i64 = 5_000;
@@ -110,7 +110,7 @@ impl<'a> Pair<'a> {
     fn request(&mut self) {
         let limits = self.limits.clone();
         let owners = [Owner { id: APP, limits: &limits }];
-        let need = Need { price: Some(PRICE), ..need(10, 90) };
+        let need = Need { price: Some(testing::ceiling(&PRICE)), ..need(10, 90) };
         let reserved = loop {
             match reserve(&self.store, &owners, &need, self.now_ms) {
                 Reserve::Reserved(reserved) => break reserved,

@@ -1,0 +1,159 @@
+//! Which tier serves a request. A vendor lets the body choose (`service_tier`, Anthropic's `speed` and
+//! `inference_geo`), and its answer says what became of that.
+
+use super::{Price, RateCard};
+
+/// What of a body chooses what its tokens cost.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TierChoice {
+    /// `service_tier`.
+    pub service_tier: Option<String>,
+    /// `speed`.
+    pub speed: Option<String>,
+    /// `inference_geo`.
+    pub inference_geo: Option<String>,
+    /// Whether it may ask for a cache that is kept for an hour or longer.
+    pub long_cache: bool,
+}
+
+/// What an answer says of the tier that served it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Served {
+    /// `service_tier`.
+    pub service_tier: Option<String>,
+    /// `speed`.
+    pub speed: Option<String>,
+    /// `inference_geo`.
+    pub inference_geo: Option<String>,
+}
+
+/// A tier that has no price.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unpriced {
+    /// The member of the body that chooses it.
+    pub member: &'static str,
+    /// Its name in a price.
+    pub tier: String,
+}
+
+/// The members that choose, in this order.
+const MEMBERS: [&str; 3] = ["service_tier", "speed", "inference_geo"];
+
+/// What a record holds of a tier's name.
+const LONGEST: usize = 64;
+
+/// What a member says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Said {
+    /// Nothing, or that the provider shall choose.
+    Nothing,
+    /// What costs no more than usual.
+    Standard,
+    /// A tier with a price of its own, by its name in a price.
+    Tier(String),
+}
+
+impl Said {
+    fn read(member: &str, value: Option<&str>) -> Self {
+        let Some(value) = value.map(str::to_ascii_lowercase) else { return Self::Nothing };
+        match (member, value.as_str()) {
+            ("service_tier", "auto") => Self::Nothing,
+            ("service_tier", "default" | "standard" | "standard_only" | "on_demand")
+            | ("speed", "standard")
+            | ("inference_geo", "global" | "not_available") => Self::Standard,
+            ("service_tier", _) => Self::Tier(value),
+            (member, _) => Self::Tier(format!("{member}={value}")),
+        }
+    }
+
+    fn tier(self) -> Option<String> {
+        match self {
+            Self::Tier(name) => Some(name),
+            Self::Nothing | Self::Standard => None,
+        }
+    }
+}
+
+impl TierChoice {
+    fn said(&self) -> [Said; 3] {
+        let Self { service_tier, speed, inference_geo, long_cache: _ } = self;
+        read([service_tier, speed, inference_geo])
+    }
+}
+
+impl Served {
+    fn said(&self) -> [Said; 3] {
+        let Self { service_tier, speed, inference_geo } = self;
+        read([service_tier, speed, inference_geo])
+    }
+
+    /// The tier that served, for a record: as the answer says, or else as the body asked.
+    #[must_use]
+    pub fn record(&self, choice: &TierChoice) -> String {
+        let told = self.said().into_iter().zip(choice.said());
+        let named: Vec<_> = told
+            .filter_map(|(told, asked)| match told {
+                Said::Nothing => asked.tier(),
+                told => told.tier(),
+            })
+            .collect();
+        let name = match named.is_empty() {
+            true => self.service_tier.as_deref().unwrap_or_default().to_ascii_lowercase(),
+            false => named.join(","),
+        };
+        let is_name = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.' | b'=' | b',');
+        match name.len() <= LONGEST && name.bytes().all(is_name) {
+            true => name,
+            false => "unknown".to_owned(),
+        }
+    }
+}
+
+/// All that may be billed to a request that chooses so.
+pub(super) fn possible<'p>(price: &'p Price, choice: &TierChoice) -> Result<Vec<&'p RateCard>, Unpriced> {
+    let said = choice.said();
+    let mut cards = vec![&price.standard];
+    if said.first() == Some(&Said::Nothing) {
+        // A project's settings may say anything.
+        cards.extend(price.tiers.iter().filter(|tier| !tier.name.contains('=')).map(|tier| &tier.card));
+    }
+    let mut chosen = MEMBERS.into_iter().zip(said).filter_map(|(member, said)| Some((member, said.tier()?)));
+    if let Some((member, tier)) = chosen.next() {
+        let card = price.tier(&tier);
+        cards.push(card.ok_or(Unpriced { member, tier })?);
+    }
+    match chosen.next() {
+        // Two of them may multiply.
+        Some((member, tier)) => Err(Unpriced { member, tier }),
+        None => Ok(cards),
+    }
+}
+
+/// What may have been billed to an answer; none where that has no price. What was asked for and the
+/// answer says nothing of may have been served or not.
+pub(super) fn billed<'p>(
+    price: &'p Price,
+    choice: &TierChoice,
+    served: &Served,
+) -> Option<Vec<&'p RateCard>> {
+    let (mut told, mut asked) = (vec![], vec![]);
+    for (said, choice) in served.said().into_iter().zip(choice.said()) {
+        match said {
+            Said::Nothing => asked.extend(choice.tier()),
+            said => told.extend(said.tier()),
+        }
+    }
+    let mut cards = asked.iter().map(|name| price.tier(name)).collect::<Option<Vec<_>>>()?;
+    match (told.as_slice(), cards.len()) {
+        ([], 0 | 1) => cards.push(&price.standard),
+        ([name], 0) => cards.push(price.tier(name)?),
+        // Two of them may multiply.
+        _ => return None,
+    }
+    Some(cards)
+}
+
+fn read(values: [&Option<String>; 3]) -> [Said; 3] {
+    let mut members = MEMBERS.into_iter();
+    values.map(|value| Said::read(members.next().unwrap_or_default(), value.as_deref()))
+}
