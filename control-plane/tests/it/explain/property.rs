@@ -288,7 +288,7 @@ fn shown(outcome: Outcome) -> Value {
             json!({"allowed": true, "status": null, "code": null, "answer": null, "reserved": reserved,
                 "forward": {"model": call.model, "served_model": call.served_model, "provider": call.provider.name,
                     "authority": call.provider.authority, "path": path, "headers": headers,
-                    "price_version": call.price.map(|price| price.version)}, "lowered": lowered})
+                    "price_version": call.price.as_ref().map(|price| price.version)}, "lowered": lowered})
         }
         Outcome::Wait(demand) => panic!("still waits for {demand:?}"),
     }
