@@ -6,6 +6,7 @@ use regex::RegexBuilder;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::hidden;
 use crate::invalid::Invalid;
 
 /// A category of content that an app's guardrails look for besides the built-in ones.
@@ -134,6 +135,9 @@ fn unique<'a>(path: &str, names: impl Iterator<Item = &'a str>, invalid: &mut In
 }
 
 fn named(name: &str) -> Result<(), String> {
+    if let Some(hidden) = hidden::find(name) {
+        return Err(format!("must not hold the character {hidden}, which nobody sees"));
+    }
     let fits = name.trim() == name && !name.chars().any(char::is_control);
     if fits && (1..=LONGEST_NAME).contains(&name.chars().count()) {
         return Ok(());

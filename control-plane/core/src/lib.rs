@@ -15,6 +15,7 @@ pub mod content;
 pub mod delegation;
 pub mod expiry;
 pub mod grant;
+pub mod hidden;
 pub mod identity;
 pub mod invalid;
 pub mod lease;

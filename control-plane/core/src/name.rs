@@ -5,11 +5,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::hidden::{self, Hidden};
+
 /// The longest name, in characters.
 const LONGEST: usize = 100;
 
-/// The name of an app or a key: what admins see in logs and lists. 1 to 100 characters, no
-/// control characters, no space at either end.
+/// The name of an app, a key, a person or a group: what people see in lists. 1 to 100 characters, no control
+/// characters, none that nobody sees, no space at either end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schema(value_type = String, min_length = 1, max_length = 100, pattern = "^[^\\s\\u0000-\\u001f\\u007f-\\u009f]([^\\u0000-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f])?$")]
@@ -40,6 +42,9 @@ pub enum NotAName {
     /// Not a [`Name`].
     #[error("must be 1 to {LONGEST} characters, without control characters or outer spaces")]
     Name,
+    /// A [`Name`] or an [`Email`] with a character that nobody sees.
+    #[error("must not hold the character {0}, which nobody sees")]
+    Hidden(Hidden),
     /// Not a [`Slug`].
     #[error("must be 1 to 63 lower-case letters, digits, `-` or `_`, beginning with a letter or digit")]
     Slug,
@@ -83,8 +88,10 @@ macro_rules! names {
             type Error = NotAName;
 
             fn try_from(text: String) -> Result<Self, NotAName> {
-                let text = $normal(text);
-                if $holds(&text) { Ok(Self(text)) } else { Err(NotAName::$error) }
+                match hidden::find(&text) {
+                    Some(hidden) => Err(NotAName::Hidden(hidden)),
+                    None => Self::stored(text),
+                }
             }
         }
 
@@ -95,6 +102,15 @@ macro_rules! names {
         }
 
         impl $type {
+            /// One that is stored already, maybe of a time when hidden characters were taken.
+            ///
+            /// # Errors
+            /// It is none even so.
+            pub fn stored(text: String) -> Result<Self, NotAName> {
+                let text = $normal(text);
+                if $holds(&text) { Ok(Self(text)) } else { Err(NotAName::$error) }
+            }
+
             /// The text.
             #[must_use]
             pub fn as_str(&self) -> &str {
@@ -140,6 +156,19 @@ mod tests {
         for bad in ["", " x", "x ", "a\nb", &"x".repeat(101)] {
             assert_eq!(name(bad), Err(NotAName::Name), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn names_hold_nothing_that_nobody_sees_and_say_what() {
+        let refused = name("Support\u{202e}toB").unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "must not hold the character U+202E (right-to-left override), which nobody sees"
+        );
+        assert!(Name::stored("Support\u{202e}toB".to_owned()).is_ok(), "what is there stays readable");
+        assert!(name("👩🏽\u{200d}💻").is_ok());
+        let email = Email::try_from("a\u{200b}lice@acme.com".to_owned());
+        assert_eq!(email, Err(NotAName::Hidden(Hidden('\u{200b}'))));
     }
 
     #[test]

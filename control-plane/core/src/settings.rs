@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use crate::access::SelfService;
 use crate::address;
 use crate::content::{self, CustomCategory, Prompt};
+use crate::hidden;
 use crate::identity::IdentitySettings;
 use crate::invalid::Invalid;
 use crate::limits::Limits;
@@ -183,6 +184,9 @@ fn at_most(count: usize, most: usize) -> Result<(), String> {
 }
 
 fn plain_tag(tag: &str) -> Result<(), String> {
+    if let Some(hidden) = hidden::find(tag) {
+        return Err(format!("must not hold the character {hidden}, which nobody sees"));
+    }
     let fits = (1..=LONGEST_TAG).contains(&tag.chars().count()) && !tag.chars().any(char::is_control);
     if fits {
         Ok(())

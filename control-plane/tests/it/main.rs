@@ -24,6 +24,7 @@ mod mcp_servers;
 mod metrics;
 mod my_apps;
 mod my_keys;
+mod names;
 mod openapi;
 mod people;
 mod prices;
