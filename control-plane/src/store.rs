@@ -39,6 +39,7 @@ pub mod models;
 pub mod prices;
 pub mod providers;
 pub mod row;
+mod search_texts;
 pub mod sessions;
 pub mod sign_in_failures;
 pub mod subjects;
@@ -54,6 +55,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use latchkey_core::chain::Entry;
+use latchkey_core::search::folded;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;
 use sqlx::{AnyPool, ConnectOptions as _, Executor as _};
@@ -140,7 +142,8 @@ impl Store {
             Backend::Sqlite => &SQLITE,
             Backend::Postgres => &POSTGRES,
         };
-        migrator.run(&self.pool).await.context("could not migrate the database")
+        migrator.run(&self.pool).await.context("could not migrate the database")?;
+        self.fill_search_texts().await.context("could not make the names that are there searchable")
     }
 
     /// Which database this is.
@@ -234,10 +237,10 @@ impl Tx {
     }
 }
 
-/// The `LIKE` pattern, escaped with a backslash, for lower-case text that holds `search`.
+/// The `LIKE` pattern, escaped with a backslash, for folded text that holds `search`.
 fn containing(search: &str) -> String {
     let mut pattern = String::from("%");
-    for c in search.to_lowercase().chars() {
+    for c in folded(search).chars() {
         if matches!(c, '%' | '_' | '\\') {
             pattern.push('\\');
         }

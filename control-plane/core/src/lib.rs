@@ -29,6 +29,7 @@ pub mod period;
 pub mod provider;
 pub mod role;
 pub mod rotation;
+pub mod search;
 pub mod selection;
 pub mod sequence;
 pub mod settings;

@@ -50,7 +50,7 @@ pub async fn update(tx: &mut Tx, by: By<'_>, id: Uuid, edit: UserEdit) -> Result
     if user.role != Role::Owner {
         spare_last_owner(&owners, id)?;
     }
-    tx.update_user(id, &user.name, user.role).await?;
+    tx.update_user(&user).await?;
     if user.role != before.role {
         let data = json!({ "from": before.role, "to": user.role });
         by.audit(tx, Done { action: "user.role_changed", ..done(&user, data) });

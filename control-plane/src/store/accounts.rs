@@ -1,7 +1,7 @@
 //! Users with the ways in which they sign in.
 
 use jiff::Timestamp;
-use latchkey_core::name::{Email, Name};
+use latchkey_core::name::Email;
 use latchkey_core::role::Role;
 use secrecy::SecretString;
 use sqlx::Row as _;
@@ -9,7 +9,7 @@ use sqlx::any::AnyRow;
 use uuid::Uuid;
 
 use super::row::Columns as _;
-use super::users::User;
+use super::users::{User, search_text};
 use super::{Store, Tx};
 
 /// A user with the ways in which they sign in.
@@ -81,7 +81,7 @@ impl Store {
         sqlx::query(
             r"SELECT id, email, name, role, created_at, deactivated_at, password_hash,
               (SELECT COUNT(*) FROM identities WHERE user_id = users.id) AS identities FROM users
-              WHERE id > $1 AND (LOWER(name) LIKE $2 ESCAPE '\' OR email LIKE $2 ESCAPE '\')
+              WHERE id > $1 AND search_text LIKE $2 ESCAPE '\'
               ORDER BY id LIMIT $3",
         )
         .bind(after.map(|id| id.to_string()).unwrap_or_default())
@@ -191,11 +191,12 @@ impl Tx {
     ///
     /// # Errors
     /// The database is away.
-    pub async fn update_user(&mut self, id: Uuid, name: &Name, role: Role) -> sqlx::Result<()> {
-        sqlx::query("UPDATE users SET name = $1, role = $2 WHERE id = $3")
-            .bind(name.as_str().to_owned())
-            .bind(role.as_str())
-            .bind(id.to_string())
+    pub async fn update_user(&mut self, user: &User) -> sqlx::Result<()> {
+        sqlx::query("UPDATE users SET name = $1, role = $2, search_text = $3 WHERE id = $4")
+            .bind(user.name.as_str().to_owned())
+            .bind(user.role.as_str())
+            .bind(search_text(user.name.as_str(), user.email.as_str()))
+            .bind(user.id.to_string())
             .execute(&mut *self.inner)
             .await?;
         Ok(())

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use latchkey_core::name::Name;
+use latchkey_core::search::folded;
 use latchkey_core::settings::AppSettings;
 use latchkey_core::status::Status;
 use serde::Deserialize;
@@ -39,7 +40,7 @@ impl TryFrom<AnyRow> for App {
         let settings: &str = row.try_get("settings")?;
         Ok(Self {
             id: row.uuid("id")?,
-            name: row.try_get::<String, _>("name")?.try_into().map_err(|error| unfit("name", error))?,
+            name: Name::stored(row.try_get("name")?).map_err(|error| unfit("name", error))?,
             status: row.parsed("status")?,
             settings: serde_json::from_str(settings).map_err(|error| unfit("settings", error))?,
             created_at: row.time("created_at")?,
@@ -92,7 +93,7 @@ macro_rules! apps_by {
         concat!(
             "SELECT id, name, status, settings, created_at, updated_at, revision FROM apps
              LEFT JOIN app_usage ON app_id = id
-             WHERE deleted_at IS NULL AND LOWER(name) LIKE $2 ESCAPE '\\' AND ($1 = '' OR (",
+             WHERE deleted_at IS NULL AND search_text LIKE $2 ESCAPE '\\' AND ($1 = '' OR (",
             $column,
             ", id) ",
             $after,
@@ -114,7 +115,7 @@ impl AppOrder {
         match self {
             Self::Oldest => apps_by!("id", ">", ""),
             Self::Newest => apps_by!("id", "<", " DESC"),
-            Self::Name => apps_by!("LOWER(name)", ">", ""),
+            Self::Name => apps_by!("search_text", ">", ""),
             Self::LastUsed => apps_by!("COALESCE(last_used_at, 0)", "<", " DESC"),
             Self::Requests => apps_by!("COALESCE(requests, 0)", "<", " DESC"),
         }
@@ -187,7 +188,7 @@ impl Store {
     ) -> sqlx::Result<Vec<App>> {
         sqlx::query(
             r"SELECT id, name, status, settings, created_at, updated_at, revision FROM apps
-              WHERE deleted_at IS NULL AND id > $1 AND LOWER(name) LIKE $2 ESCAPE '\' AND id IN (
+              WHERE deleted_at IS NULL AND id > $1 AND search_text LIKE $2 ESCAPE '\' AND id IN (
                 SELECT app_id FROM app_subjects WHERE kind = 'everyone'
                   AND capability IN ('viewer', 'settings_request')
                 UNION SELECT app_id FROM app_subjects WHERE kind = 'user' AND subject = $3 AND list = 'allow'
@@ -261,8 +262,8 @@ impl Tx {
     /// The database is away.
     pub async fn insert_app(&mut self, app: &App) -> sqlx::Result<()> {
         sqlx::query(
-            "INSERT INTO apps (id, name, status, settings, created_at, updated_at, revision)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO apps (id, name, status, settings, created_at, updated_at, revision, search_text)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(app.id.to_string())
         .bind(app.name.as_str().to_owned())
@@ -271,6 +272,7 @@ impl Tx {
         .bind(app.created_at.as_millisecond())
         .bind(app.updated_at.as_millisecond())
         .bind(app.revision)
+        .bind(folded(app.name.as_str()))
         .execute(&mut *self.inner)
         .await?;
         self.index(app).await
@@ -282,13 +284,15 @@ impl Tx {
     /// The database is away.
     pub async fn update_app(&mut self, app: &App) -> sqlx::Result<()> {
         sqlx::query(
-            "UPDATE apps SET name = $1, status = $2, settings = $3, updated_at = $4, revision = $5 WHERE id = $6",
+            "UPDATE apps SET name = $1, status = $2, settings = $3, updated_at = $4, revision = $5,
+             search_text = $6 WHERE id = $7",
         )
         .bind(app.name.as_str().to_owned())
         .bind(app.status.as_str())
         .bind(json(&app.settings))
         .bind(app.updated_at.as_millisecond())
         .bind(app.revision)
+        .bind(folded(app.name.as_str()))
         .bind(app.id.to_string())
         .execute(&mut *self.inner)
         .await?;

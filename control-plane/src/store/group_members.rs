@@ -107,7 +107,7 @@ impl Store {
         sqlx::query(
             r"SELECT id, email, name, role, created_at, deactivated_at, source, added_at
               FROM group_members JOIN users ON users.id = user_id
-              WHERE group_id = $1 AND user_id > $2 AND (LOWER(name) LIKE $3 ESCAPE '\' OR email LIKE $3 ESCAPE '\')
+              WHERE group_id = $1 AND user_id > $2 AND search_text LIKE $3 ESCAPE '\'
               ORDER BY user_id LIMIT $4",
         )
         .bind(group.to_string())
@@ -118,7 +118,8 @@ impl Store {
         .await?
         .into_iter()
         .map(|row| {
-            let source = if row.try_get::<&str, _>("source")? == "claim" { Source::Claim } else { Source::Admin };
+            let source =
+                if row.try_get::<&str, _>("source")? == "claim" { Source::Claim } else { Source::Admin };
             let added_at = row.time("added_at")?;
             Ok(GroupMember { user: User::try_from(row)?, source, added_at })
         })

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use latchkey_core::name::Name;
+use latchkey_core::search;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
@@ -45,7 +46,7 @@ impl TryFrom<AnyRow> for Group {
     fn try_from(row: AnyRow) -> sqlx::Result<Self> {
         Ok(Self {
             id: row.uuid("id")?,
-            name: row.try_get::<String, _>("name")?.try_into().map_err(|error| unfit("name", error))?,
+            name: Name::stored(row.try_get("name")?).map_err(|error| unfit("name", error))?,
             description: row.try_get("description")?,
             claim: row.try_get("claim")?,
             created_at: row.time("created_at")?,
@@ -74,7 +75,7 @@ impl Store {
     /// # Errors
     /// The database is away.
     pub async fn groups(&self, search: &str, after: Option<Uuid>, limit: i64) -> sqlx::Result<Vec<Group>> {
-        sqlx::query(select!(r"WHERE id > $1 AND folded_name LIKE $2 ESCAPE '\' ORDER BY id LIMIT $3"))
+        sqlx::query(select!(r"WHERE id > $1 AND search_text LIKE $2 ESCAPE '\' ORDER BY id LIMIT $3"))
             .bind(after.map(|id| id.to_string()).unwrap_or_default())
             .bind(super::containing(search))
             .bind(limit)
@@ -110,8 +111,8 @@ impl Tx {
     /// The database is away.
     pub async fn insert_group(&mut self, group: &Group) -> sqlx::Result<()> {
         sqlx::query(
-            "INSERT INTO groups (id, name, folded_name, description, claim, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO groups (id, name, folded_name, description, claim, created_at, updated_at, search_text)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(group.id.to_string())
         .bind(group.name.as_str().to_owned())
@@ -120,6 +121,7 @@ impl Tx {
         .bind(group.claim.clone())
         .bind(group.created_at.as_millisecond())
         .bind(group.updated_at.as_millisecond())
+        .bind(search::folded(group.name.as_str()))
         .execute(&mut *self.inner)
         .await?;
         Ok(())
@@ -131,14 +133,15 @@ impl Tx {
     /// The database is away.
     pub async fn update_group(&mut self, group: &Group) -> sqlx::Result<()> {
         sqlx::query(
-            "UPDATE groups SET name = $1, folded_name = $2, description = $3, claim = $4, updated_at = $5
-             WHERE id = $6",
+            "UPDATE groups SET name = $1, folded_name = $2, description = $3, claim = $4, updated_at = $5,
+             search_text = $6 WHERE id = $7",
         )
         .bind(group.name.as_str().to_owned())
         .bind(folded(&group.name))
         .bind(group.description.clone())
         .bind(group.claim.clone())
         .bind(group.updated_at.as_millisecond())
+        .bind(search::folded(group.name.as_str()))
         .bind(group.id.to_string())
         .execute(&mut *self.inner)
         .await?;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use latchkey_core::delegation::Terms;
 use latchkey_core::limits::Limits;
 use latchkey_core::name::Name;
+use latchkey_core::search::folded;
 use latchkey_core::status::Status;
 use latchkey_proto::key::KeyHash;
 use sqlx::Row as _;
@@ -94,7 +95,7 @@ impl TryFrom<AnyRow> for Key {
             id: row.uuid("id")?,
             app_id: row.uuid("app_id")?,
             user_id: row.optional_uuid("user_id")?,
-            name: row.try_get::<String, _>("name")?.try_into().map_err(|error| unfit("name", error))?,
+            name: Name::stored(row.try_get("name")?).map_err(|error| unfit("name", error))?,
             status: row.parsed("status")?,
             expires_at: row.optional_time("expires_at")?,
             limits,
@@ -155,7 +156,7 @@ impl Store {
     /// The database is away.
     pub async fn named_keys(&self, app: Uuid, filter: &KeyFilter, limit: i64) -> sqlx::Result<Vec<Key>> {
         sqlx::query(select!(
-            r"WHERE app_id = $1 AND user_id IS NOT NULL AND id > $2 AND LOWER(name) LIKE $3 ESCAPE '\'
+            r"WHERE app_id = $1 AND user_id IS NOT NULL AND id > $2 AND search_text LIKE $3 ESCAPE '\'
               AND ($4 = '' OR user_id = $4) ORDER BY id LIMIT $5"
         ))
         .bind(app.to_string())
@@ -188,7 +189,7 @@ impl Store {
              keys.created_at, keys.rotated_at, keys.revoked_at, keys.hash, keys.sealed_value, keys.retired_hash,
              keys.retires_at, keys.suspended, keys.revision, apps.name AS app_name
              FROM keys JOIN apps ON apps.id = keys.app_id
-             WHERE keys.user_id = $1 AND keys.id > $2 AND LOWER(keys.name) LIKE $3 ESCAPE '\' ORDER BY keys.id LIMIT $4",
+             WHERE keys.user_id = $1 AND keys.id > $2 AND keys.search_text LIKE $3 ESCAPE '\' ORDER BY keys.id LIMIT $4",
         )
         .bind(user.to_string())
         .bind(after.map(|id| id.to_string()).unwrap_or_default())
@@ -269,7 +270,8 @@ impl Tx {
     pub async fn insert_key(&mut self, key: &Key) -> sqlx::Result<()> {
         sqlx::query(
             "INSERT INTO keys (id, app_id, user_id, name, status, expires_at, created_at, hash, sealed_value, revision,
-             limits, suspended) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+             limits, suspended, search_text)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         )
         .bind(key.id.to_string())
         .bind(key.app_id.to_string())
@@ -283,6 +285,7 @@ impl Tx {
         .bind(key.revision)
         .bind(key.limits.as_ref().map(json))
         .bind(i64::from(key.suspended))
+        .bind(folded(key.name.as_str()))
         .execute(&mut *self.inner)
         .await?;
         Ok(())
@@ -295,8 +298,8 @@ impl Tx {
     pub async fn update_key(&mut self, key: &Key) -> sqlx::Result<()> {
         sqlx::query(
             "UPDATE keys SET name = $1, status = $2, expires_at = $3, rotated_at = $4, revoked_at = $5, hash = $6,
-             sealed_value = $7, retired_hash = $8, retires_at = $9, revision = $10, limits = $11
-             WHERE id = $12",
+             sealed_value = $7, retired_hash = $8, retires_at = $9, revision = $10, limits = $11,
+             search_text = $12 WHERE id = $13",
         )
         .bind(key.name.as_str().to_owned())
         .bind(key.status.as_str())
@@ -309,6 +312,7 @@ impl Tx {
         .bind(key.retired.map(|retired| retired.at.as_millisecond()))
         .bind(key.revision)
         .bind(key.limits.as_ref().map(json))
+        .bind(folded(key.name.as_str()))
         .bind(key.id.to_string())
         .execute(&mut *self.inner)
         .await?;

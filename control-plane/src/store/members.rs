@@ -34,7 +34,7 @@ macro_rules! people {
             r"SELECT id, email, name, role, created_at, deactivated_at,
               (SELECT STRING_AGG(group_id, ' ') FROM group_members WHERE user_id = users.id) AS groups
               FROM users WHERE id > $1 AND deactivated_at IS NULL
-              AND (LOWER(name) LIKE $5 ESCAPE '\' OR email LIKE $5 ESCAPE '\')
+              AND search_text LIKE $5 ESCAPE '\'
               AND ($4 = 1 OR id IN ",
             in_list!($backend, "$2"),
             " OR id IN (SELECT user_id FROM group_members WHERE group_id IN ",

@@ -56,7 +56,7 @@ static GROUPS: LazyLock<Bulk> = LazyLock::new(|| {
 const USES: &str = r"SELECT apps.id, apps.name, STRING_AGG(capability || ' ' || list, ',') AS lists
                     FROM app_subjects JOIN apps ON apps.id = app_id
                     WHERE kind = 'group' AND subject = $1 AND deleted_at IS NULL AND apps.id > $2
-                    AND LOWER(apps.name) LIKE $3 ESCAPE '\' GROUP BY apps.id, apps.name ORDER BY apps.id LIMIT $4";
+                    AND apps.search_text LIKE $3 ESCAPE '\' GROUP BY apps.id, apps.name ORDER BY apps.id LIMIT $4";
 
 impl Store {
     /// The apps that name a group and whose name holds `search`, oldest first, after `after`.

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use latchkey_core::role::Role;
+use latchkey_core::search::folded;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
@@ -97,7 +98,7 @@ impl Store {
     ) -> sqlx::Result<Vec<Token>> {
         sqlx::query(
             r"SELECT id, name, role, user_id, created_by, created_at, expires_at, revoked_at FROM tokens
-              WHERE id > $1 AND ($2 = '' OR user_id = $2) AND LOWER(name) LIKE $3 ESCAPE '\' ORDER BY id LIMIT $4",
+              WHERE id > $1 AND ($2 = '' OR user_id = $2) AND search_text LIKE $3 ESCAPE '\' ORDER BY id LIMIT $4",
         )
         .bind(after.map(|id| id.to_string()).unwrap_or_default())
         .bind(user.map(|id| id.to_string()).unwrap_or_default())
@@ -146,8 +147,8 @@ impl Tx {
     /// The database is away.
     pub async fn insert_token(&mut self, token: &Token, hash: &[u8; 32]) -> sqlx::Result<()> {
         sqlx::query(
-            "INSERT INTO tokens (id, name, hash, role, user_id, created_by, created_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "INSERT INTO tokens (id, name, hash, role, user_id, created_by, created_at, expires_at, search_text)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
         .bind(token.id.to_string())
         .bind(token.name.clone())
@@ -157,6 +158,7 @@ impl Tx {
         .bind(token.created_by.map(|id| id.to_string()))
         .bind(token.created_at.as_millisecond())
         .bind(token.expires_at.map(Timestamp::as_millisecond))
+        .bind(folded(&token.name))
         .execute(&mut *self.inner)
         .await?;
         Ok(())

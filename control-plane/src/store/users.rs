@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use latchkey_core::name::{Email, Name};
 use latchkey_core::role::Role;
+use latchkey_core::search::folded;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
@@ -35,6 +36,11 @@ impl User {
     }
 }
 
+/// What a user is found by: a search holds no line break, and so is within the one or the other.
+pub(super) fn search_text(name: &str, email: &str) -> String {
+    folded(name) + "\n" + &folded(email)
+}
+
 impl TryFrom<AnyRow> for User {
     type Error = sqlx::Error;
 
@@ -42,8 +48,8 @@ impl TryFrom<AnyRow> for User {
         let text = |column| row.try_get::<String, _>(column);
         Ok(Self {
             id: row.uuid("id")?,
-            email: text("email")?.try_into().map_err(|error| unfit("email", error))?,
-            name: text("name")?.try_into().map_err(|error| unfit("name", error))?,
+            email: Email::stored(text("email")?).map_err(|error| unfit("email", error))?,
+            name: Name::stored(text("name")?).map_err(|error| unfit("name", error))?,
             role: row.parsed("role")?,
             created_at: row.time("created_at")?,
             deactivated_at: row.optional_time("deactivated_at")?,
@@ -72,7 +78,7 @@ impl Store {
     pub async fn users(&self, search: &str, after: Option<Uuid>, limit: i64) -> sqlx::Result<Vec<User>> {
         sqlx::query(
             r"SELECT id, email, name, role, created_at, deactivated_at FROM users
-              WHERE id > $1 AND (LOWER(name) LIKE $2 ESCAPE '\' OR email LIKE $2 ESCAPE '\')
+              WHERE id > $1 AND search_text LIKE $2 ESCAPE '\'
               ORDER BY id LIMIT $3",
         )
         .bind(after.map(|id| id.to_string()).unwrap_or_default())
@@ -104,12 +110,13 @@ impl Tx {
     /// # Errors
     /// The database is away.
     pub async fn insert_user(&mut self, user: &User) -> sqlx::Result<()> {
-        sqlx::query("INSERT INTO users (id, email, name, role, created_at) VALUES ($1, $2, $3, $4, $5)")
+        sqlx::query("INSERT INTO users (id, email, name, role, created_at, search_text) VALUES ($1, $2, $3, $4, $5, $6)")
             .bind(user.id.to_string())
             .bind(user.email.as_str().to_owned())
             .bind(user.name.as_str().to_owned())
             .bind(user.role.as_str())
             .bind(user.created_at.as_millisecond())
+            .bind(search_text(user.name.as_str(), user.email.as_str()))
             .execute(&mut *self.inner)
             .await?;
         Ok(())

@@ -86,7 +86,7 @@ impl TryFrom<AnyRow> for Version {
         let settings: &str = row.try_get("settings")?;
         Ok(Self {
             head: VersionHead::try_from(&row)?,
-            name: row.try_get::<String, _>("name")?.try_into().map_err(|error| unfit("name", error))?,
+            name: Name::stored(row.try_get("name")?).map_err(|error| unfit("name", error))?,
             settings: serde_json::from_str(settings).map_err(|error| unfit("settings", error))?,
         })
     }

@@ -30,6 +30,7 @@ mod people;
 mod prices;
 mod providers;
 mod scope;
+mod search;
 mod self_service;
 mod suspension;
 mod usage;

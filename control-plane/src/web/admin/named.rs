@@ -3,6 +3,7 @@
 
 use axum::extract::State;
 use latchkey_core::invalid::{FieldError, Invalid};
+use latchkey_core::search::folded;
 use latchkey_filter_core::mcp::PROVIDER_PREFIX;
 use uuid::Uuid;
 
@@ -127,8 +128,8 @@ async fn app(visit: &Visit, api: &Api, field: &str, text: &str) -> Result<Option
     }
     let called = AppQuery { search: Some(text.to_owned()), ..AppQuery::most() };
     let found = apps::list(visit.reader()?, State(api.clone()), Query(called)).await?;
-    let name = text.to_lowercase();
-    let mut found = found.items.into_iter().filter(|app| app.item.name.as_str().to_lowercase() == name);
+    let name = folded(text);
+    let mut found = found.items.into_iter().filter(|app| folded(app.item.name.as_str()) == name);
     let app = found.next().ok_or_else(|| unknown(field, "no app has this name"))?;
     if found.next().is_some() {
         return Err(unknown(field, "several apps have this name: open one of them, and its logs from there"));
