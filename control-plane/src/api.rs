@@ -15,6 +15,7 @@ pub mod explain;
 pub mod gateways;
 pub mod groups;
 pub mod idempotency;
+pub mod identities;
 pub mod jwks;
 pub mod keys;
 pub mod logs;
@@ -163,6 +164,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(users::reactivate))
         .routes(routes!(users::invite))
         .routes(routes!(users::unlink))
+        .routes(routes!(identities::unlink_all))
         .routes(routes!(users::sessions))
         .routes(routes!(users::end_sessions))
         .routes(routes!(users::keys))

@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use latchkey_core::chain::Anchor;
 use latchkey_core::client::TrustedProxies;
 use latchkey_core::name::{Email, Name};
+use latchkey_core::profile::issuer::is_shared;
 use latchkey_core::role::Role;
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -92,6 +93,16 @@ pub enum Admin {
         /// Where browsers find this Latchkey.
         #[arg(long, env = "LATCHKEY_PUBLIC_URL", default_value = "http://127.0.0.1:8080")]
         public_url: PublicUrl,
+    },
+    /// Forget who users are to an OpenID provider, as after a new client registration there: whoever has their
+    /// address there, verified, is linked at the next sign-in.
+    Unlink {
+        /// Which database.
+        #[command(flatten)]
+        database: Database,
+        /// The provider, exactly as the users' identities have it.
+        #[arg(long, env = "LATCHKEY_OIDC_ISSUER")]
+        issuer: String,
     },
 }
 
@@ -248,7 +259,8 @@ pub struct Oidc {
     /// What is asked for.
     #[arg(long, env = "LATCHKEY_OIDC_SCOPES", default_value = "openid email profile", value_delimiter = ' ')]
     pub oidc_scopes: Vec<String>,
-    /// The claim that names a person's groups, for smart groups that a claim fills.
+    /// The claim that names a person's groups, for smart groups that a claim fills. Dots lead inwards:
+    /// `realm_access.roles`.
     #[arg(long, env = "LATCHKEY_OIDC_GROUPS_CLAIM")]
     pub oidc_groups_claim: Option<String>,
     /// The e-mail domains that may sign in; all by default.
@@ -257,6 +269,10 @@ pub struct Oidc {
     /// Whether people who are not known yet become users.
     #[arg(long, env = "LATCHKEY_OIDC_CREATE_USERS", default_value_t = true, action = clap::ArgAction::Set)]
     pub oidc_create_users: bool,
+    /// Vouch for the provider's e-mail addresses: one counts as verified unless the provider says that it is
+    /// not. Only for a provider where nobody but your company gives out addresses, such as one tenant of Entra.
+    #[arg(long, env = "LATCHKEY_OIDC_TRUST_EMAIL", default_value_t = false, num_args = 0..=1, default_missing_value = "true")]
+    pub oidc_trust_email: bool,
 }
 
 impl Oidc {
@@ -268,7 +284,15 @@ impl Oidc {
         let (Some(issuer), Some(client_id)) = (self.oidc_issuer, self.oidc_client_id) else {
             return Ok(None);
         };
-        url::Url::parse(&issuer).context("LATCHKEY_OIDC_ISSUER is no URL")?;
+        let url = url::Url::parse(&issuer).context("LATCHKEY_OIDC_ISSUER is no URL")?;
+        if self.oidc_trust_email && is_shared(&url) {
+            anyhow::bail!(
+                "LATCHKEY_OIDC_TRUST_EMAIL=true cannot go with LATCHKEY_OIDC_ISSUER={issuer}: accounts of other \
+                 companies come from it, and their addresses may be anybody's. Use an issuer of your company \
+                 alone, such as https://login.microsoftonline.com/<your tenant's id>/v2.0, or leave the setting \
+                 out"
+            );
+        }
         let client_secret = match (self.oidc_client_secret, self.oidc_client_secret_file) {
             (Some(secret), _) => Some(secret),
             (None, Some(path)) => {
@@ -283,9 +307,10 @@ impl Oidc {
             client_id,
             client_secret,
             scopes: self.oidc_scopes.into_iter().filter(|scope| !scope.is_empty()).collect(),
-            groups_claim: self.oidc_groups_claim,
+            groups_claim: self.oidc_groups_claim.filter(|claim| !claim.is_empty()),
             domains: self.oidc_email_domains,
             create_users: self.oidc_create_users,
+            trust_email: self.oidc_trust_email,
         }))
     }
 }
@@ -340,4 +365,29 @@ fn email(text: &str) -> Result<Email, String> {
 
 fn name(text: &str) -> Result<Name, String> {
     Name::try_from(text.to_owned()).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(options: &[&str]) -> anyhow::Result<Settings> {
+        let known = ["latchkey", "serve", "--oidc-client-id", "c"].iter().chain(options);
+        let Command::Serve(serve) = Cli::try_parse_from(known)?.command else { unreachable!() };
+        Ok(serve.oidc.settings()?.unwrap())
+    }
+
+    #[test]
+    fn addresses_of_a_shared_provider_are_not_vouched_for() {
+        let of = |issuer: &str, trust: &[&str]| settings(&[&["--oidc-issuer", issuer], trust].concat());
+        let microsoft = |tenant: &str| format!("https://login.microsoftonline.com/{tenant}/v2.0");
+        for tenant in ["common", "organizations", "consumers", "9188040d-6c67-4c5b-b112-36a304b66dad"] {
+            assert!(!of(&microsoft(tenant), &[]).unwrap().trust_email);
+            let refused = of(&microsoft(tenant), &["--oidc-trust-email"]).unwrap_err().to_string();
+            assert!(refused.contains("LATCHKEY_OIDC_TRUST_EMAIL"), "{refused}");
+        }
+        let own = microsoft("72f988bf-86f1-41af-91ab-2d7cd011db47");
+        assert!(of(&own, &["--oidc-trust-email=true"]).unwrap().trust_email);
+        assert!(!of(&own, &["--oidc-trust-email=false"]).unwrap().trust_email);
+    }
 }

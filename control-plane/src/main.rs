@@ -72,6 +72,18 @@ async fn run(command: Command) -> anyhow::Result<()> {
             println!("{}", public_url.at(&invite(&store, &world, &actor, user.id).await?.path()));
             Ok(())
         }
+        Command::Admin(Admin::Unlink { database, issuer }) => {
+            let store = open(&database).await?;
+            let mut tx = store.begin().await?;
+            let actor = Actor::system("latchkey admin unlink");
+            let by = By { actor: &actor, world: &world };
+            let users = action::users::unlink_all(&mut tx, by, &issuer).await.map_err(said)?;
+            tx.commit().await?;
+            println!(
+                "unlinked {users} users: each is linked anew at the next sign-in with a verified address"
+            );
+            Ok(())
+        }
         Command::Token(Token::Create { database, name, role, expires_in_days }) => {
             let store = open(&database).await?;
             let lifetime = expires_in_days.map(|days| SignedDuration::from_hours(i64::from(days) * 24));
@@ -177,16 +189,21 @@ async fn add_person(
     let actor = Actor::system("latchkey admin create");
     let by = By { actor: &actor, world };
     let user = action::users::create(&mut tx, by, email, name.clone(), role).await;
-    let user = user.map_err(|refusal| match refusal {
-        action::Refusal::Invalid(invalid) => {
-            anyhow::anyhow!("{}", invalid.0.first().map_or("", |error| &error.message))
-        }
-        other => other.into(),
-    })?;
+    let user = user.map_err(said)?;
     let new = NewToken { name: name.into(), role, user_id: Some(user.id), expires_at: None };
     let token = action::tokens::create(&mut tx, by, new).await?;
     tx.commit().await?;
     Ok((user.id, token))
+}
+
+/// A refusal, as the command line says it.
+fn said(refusal: action::Refusal) -> anyhow::Error {
+    match refusal {
+        action::Refusal::Invalid(invalid) => {
+            anyhow::anyhow!("{}", invalid.0.first().map_or("", |error| &error.message))
+        }
+        other => other.into(),
+    }
 }
 
 async fn sign_in_link(options: &Serve, store: &Store, world: &World, user: Uuid) -> anyhow::Result<String> {

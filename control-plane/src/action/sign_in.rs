@@ -3,6 +3,7 @@
 pub mod attempt;
 
 use latchkey_core::name::{Email, Name};
+use latchkey_core::profile::address::Doubt;
 use latchkey_core::role::Role;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
@@ -40,7 +41,7 @@ pub struct Door<'a> {
 /// It is another password or no user's address, or there were too many attempts.
 pub async fn by_password(door: Door<'_>, email: &str, password: SecretString) -> Result<Begun, Refusal> {
     let attempt = Attempt::admit(door, email).await?;
-    let account = match Email::try_from(email.to_owned()) {
+    let account = match Email::stored(email.to_owned()) {
         Ok(email) => door.store.account_at(&email).await?,
         Err(_) => None,
     };
@@ -107,11 +108,7 @@ pub async fn by_oidc(door: Door<'_>, settings: &Settings, profile: Profile) -> R
     let mut tx = door.store.begin().await?;
     match recognise(&mut tx, door, settings, &profile).await? {
         Ok(user) => {
-            if let Some(values) = &profile.groups {
-                let actor = door.visitor.known(&user, Uuid::nil());
-                groups::replace_claimed(&mut tx, By { actor: &actor, world: door.world }, user.id, values)
-                    .await?;
-            }
+            follow_groups(&mut tx, door, settings, &user, &profile).await?;
             begin(door, tx, user, Method::Oidc).await
         }
         Err(Failure { code, detail, user }) => {
@@ -120,6 +117,34 @@ pub async fn by_oidc(door: Door<'_>, settings: &Settings, profile: Profile) -> R
             Err(Refusal::Forbidden { code, detail: detail.to_owned() })
         }
     }
+}
+
+/// Follows what the provider states of the user's groups. Where it states nothing they stay as they are.
+async fn follow_groups(
+    tx: &mut Tx,
+    door: Door<'_>,
+    settings: &Settings,
+    user: &User,
+    profile: &Profile,
+) -> Result<(), Refusal> {
+    let actor = door.visitor.known(user, Uuid::nil());
+    let by = By { actor: &actor, world: door.world };
+    match &profile.groups {
+        None => {}
+        Some(Ok(stated)) => drop(groups::replace_claimed(tx, by, user.id, stated).await?),
+        Some(Err(why)) => {
+            let claim = settings.groups_claim.as_deref().unwrap_or_default();
+            tracing::warn!(
+                user = user.email.as_str(),
+                claim,
+                reason = why.as_str(),
+                "the OpenID provider does not state a user's groups ({why}): they stay as they are"
+            );
+            let data = json!({ "claim": claim, "reason": why.as_str() });
+            by.audit(tx, Done { action: "user.groups_unstated", ..users::done(user, data) });
+        }
+    }
+    Ok(())
 }
 
 /// Why someone whom the provider vouches for does not come in.
@@ -135,15 +160,41 @@ impl Failure {
     }
 }
 
+impl From<Doubt> for Failure {
+    fn from(doubt: Doubt) -> Self {
+        match doubt {
+            Doubt::Absent => Self::new(
+                "email_missing",
+                "the sign-in provider sent no e-mail address for you, and people are known by theirs here: ask \
+                 an owner to have the provider send the claim `email`",
+            ),
+            Doubt::Unreadable => Self::new(
+                "email_invalid",
+                "what the sign-in provider sent as your e-mail address is not one: ask an owner to have it \
+                 corrected at the provider",
+            ),
+            Doubt::Unsaid => Self::new(
+                "email_not_verified",
+                "the sign-in provider does not say whether your e-mail address is verified: ask an owner, who \
+                 can vouch for the provider's addresses with LATCHKEY_OIDC_TRUST_EMAIL",
+            ),
+            Doubt::Denied => Self::new(
+                "email_not_verified",
+                "the sign-in provider says that your e-mail address is not verified: have it verified there, \
+                 then sign in again",
+            ),
+        }
+    }
+}
+
 async fn recognise(
     tx: &mut Tx,
     door: Door<'_>,
     settings: &Settings,
     profile: &Profile,
 ) -> Result<Result<User, Failure>, Refusal> {
-    if !allowed(settings, profile.email.as_ref()) {
-        let detail = "people with this e-mail address do not sign in here: ask an owner";
-        return Ok(Err(Failure::new("domain_not_allowed", detail)));
+    if let Err(failure) = check_domain(settings, profile) {
+        return Ok(Err(failure));
     }
     let linked = tx.user_of_identity(&profile.identity).await?;
     let user = match linked {
@@ -170,16 +221,17 @@ async fn meet(
     settings: &Settings,
     profile: &Profile,
 ) -> Result<Result<User, Failure>, Refusal> {
-    let Some(email) = &profile.email else {
-        let detail =
-            "the OpenID provider does not say that your e-mail address is verified: have it verified there";
-        return Ok(Err(Failure::new("email_not_verified", detail)));
+    let email = match &profile.address {
+        Ok(email) => email,
+        Err(doubt) => return Ok(Err((*doubt).into())),
     };
     if let Some(id) = tx.user_at(email).await? {
         let user = tx.user_to_change(id).await?.ok_or(Refusal::NotFound("user"))?;
         // An address may be given to another person some day; an account may not.
         if tx.has_identity(user.id, &profile.identity.issuer).await? {
-            let detail = "this e-mail address belongs to someone else's account here: ask an owner";
+            let detail = "the account here with your e-mail address is linked to someone else at the sign-in \
+                          provider. If you are the same person, and only the provider's name for you is new, ask \
+                          an owner to unlink the account: your next sign-in then links it again";
             return Ok(Err(Failure { user: Some(user), ..Failure::new("already_linked", detail) }));
         }
         return Ok(Ok(user));
@@ -207,13 +259,18 @@ async fn link(tx: &mut Tx, door: Door<'_>, user: &User, profile: &Profile) -> Re
     Ok(())
 }
 
-fn allowed(settings: &Settings, email: Option<&Email>) -> bool {
-    let domain = email.and_then(|email| email.as_str().split_once('@')).map(|(_, domain)| domain);
-    settings.domains.is_empty()
-        || settings
-            .domains
-            .iter()
-            .any(|allowed| domain.is_some_and(|domain| allowed.eq_ignore_ascii_case(domain)))
+/// Only an address that can be relied on shows that someone is of an accepted domain.
+fn check_domain(settings: &Settings, profile: &Profile) -> Result<(), Failure> {
+    if settings.domains.is_empty() {
+        return Ok(());
+    }
+    let email = profile.address.as_ref().map_err(|doubt| Failure::from(*doubt))?;
+    let domain = email.as_str().split_once('@').map_or("", |(_, domain)| domain);
+    if settings.domains.iter().any(|allowed| allowed.eq_ignore_ascii_case(domain)) {
+        return Ok(());
+    }
+    let detail = "people with this e-mail address do not sign in here: ask an owner";
+    Err(Failure::new("domain_not_allowed", detail))
 }
 
 async fn begin(door: Door<'_>, mut tx: Tx, user: User, method: Method) -> Result<Begun, Refusal> {

@@ -1,5 +1,8 @@
 //! People.
 
+use std::collections::BTreeMap;
+
+use latchkey_core::actor::Credential;
 use latchkey_core::name::{Email, Name};
 use latchkey_core::role::Role;
 use serde_json::{Value, json};
@@ -114,6 +117,35 @@ pub async fn unlink(tx: &mut Tx, by: By<'_>, id: Uuid, identity: Uuid) -> Result
     let data = json!({ "issuer": issuer, "subject": subject });
     by.audit(tx, Done { action: "user.unlinked", ..done(&user, data) });
     Ok(())
+}
+
+/// Forgets who everybody is to an OpenID provider, and signs them out everywhere, but for the session that
+/// asks for it; says how many users there were.
+///
+/// # Errors
+/// Nobody is linked to this provider.
+pub async fn unlink_all(tx: &mut Tx, by: By<'_>, issuer: &str) -> Result<u64, Refusal> {
+    let mut subjects = BTreeMap::<Uuid, Vec<String>>::new();
+    for (user, link) in tx.remove_links(issuer).await? {
+        subjects.entry(user).or_default().push(link.identity.subject);
+    }
+    if subjects.is_empty() {
+        let known = tx.issuers().await?;
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let message = format!("nobody is linked to this provider; those that people are linked to: {known}");
+        return Err(Refusal::field("issuer", message));
+    }
+    let kept = match by.actor.credential {
+        Credential::Session(id) => Some(id),
+        _ => None,
+    };
+    for (id, subjects) in &subjects {
+        let user = tx.user_to_change(*id).await?.ok_or(Refusal::NotFound("user"))?;
+        sessions::end_all(tx, by, &user, kept).await?;
+        let data = json!({ "issuer": issuer, "subjects": subjects });
+        by.audit(tx, Done { action: "user.unlinked", ..done(&user, data) });
+    }
+    Ok(subjects.len() as u64)
 }
 
 /// Something that was done to a user, with the action still to be named.

@@ -1,27 +1,25 @@
 //! Sign-in by OpenID Connect: authorization code with PKCE, state and nonce.
 
+mod profile;
 mod provider;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 use latchkey_core::local_path::LocalPath;
-use latchkey_core::name::Email;
 use openidconnect::core::{
     CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreErrorResponseType, CoreGenderClaim,
     CoreJsonWebKey, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreProviderMetadata,
     CoreRevocableToken, CoreRevocationErrorResponse, CoreTokenIntrospectionResponse, CoreTokenType,
 };
 use openidconnect::{
-    AdditionalClaims, AuthorizationCode, Client, ClientId, ClientSecret, CsrfToken, EmptyExtraTokenFields,
-    EndUserEmail, EndUserName, EndpointMaybeSet, EndpointNotSet, EndpointSet, IdTokenClaims, IdTokenFields,
-    LocalizedClaim, Nonce, OAuth2TokenResponse as _, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl,
-    RequestTokenError, Scope, StandardErrorResponse, StandardTokenResponse, TokenResponse as _,
-    UserInfoClaims, UserInfoError,
+    AuthorizationCode, Client, ClientId, ClientSecret, CsrfToken, EmptyExtraTokenFields, EndpointMaybeSet,
+    EndpointNotSet, EndpointSet, IdTokenClaims, IdTokenFields, Nonce, OAuth2TokenResponse as _,
+    PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope, StandardErrorResponse,
+    StandardTokenResponse, SubjectIdentifier, TokenResponse as _, UserInfoClaims, UserInfoError,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use subtle::ConstantTimeEq as _;
 use url::Url;
 
@@ -31,7 +29,10 @@ use crate::outbound::Outbound;
 use crate::seal::{MasterKey, Purpose};
 use crate::store::identities::Identity;
 use crate::world::World;
+use profile::{Claims, Said};
 use provider::Provider;
+
+pub use profile::Profile;
 
 /// How long a sign-in may take.
 pub const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
@@ -64,6 +65,8 @@ pub struct Settings {
     pub domains: Vec<String>,
     /// Whether people who are not known yet become users.
     pub create_users: bool,
+    /// Whether an address counts as verified of which the provider does not say whether it is.
+    pub trust_email: bool,
 }
 
 /// A browser on its way to the provider.
@@ -84,19 +87,6 @@ pub struct Callback {
     error: Option<String>,
 }
 
-/// Someone whom the provider vouches for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Profile {
-    /// Who they are to the provider.
-    pub identity: Identity,
-    /// Their address, where the provider has verified it.
-    pub email: Option<Email>,
-    /// What they are called.
-    pub name: Option<String>,
-    /// The values of the groups claim; none where no such claim is configured.
-    pub groups: Option<Vec<String>>,
-}
-
 /// A sign-in under way, sealed in its browser's cookie.
 #[derive(Serialize, Deserialize)]
 struct Pending {
@@ -106,15 +96,6 @@ struct Pending {
     return_to: String,
     expires_at_ms: i64,
 }
-
-/// Every claim, of which we pick some.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-struct Claims {
-    #[serde(flatten)]
-    all: Map<String, Value>,
-}
-
-impl AdditionalClaims for Claims {}
 
 type Fields = IdTokenFields<
     Claims,
@@ -285,42 +266,39 @@ impl Oidc {
             return Err(refused("the OpenID provider's name for you is no text"));
         }
         let identity = Identity { issuer: self.settings.issuer.clone(), subject: subject.to_string() };
-        let mut profile = self.read(
-            identity,
-            claims.additional_claims(),
-            Standard::new(claims.email(), claims.email_verified(), claims.name()),
-        );
-        let lacks_groups = profile.groups.as_ref().is_some_and(Vec::is_empty);
-        let party = self.party(world, public_url).await?;
-        if (profile.email.is_none() || lacks_groups || profile.name.is_none())
-            && let Ok(request) = party.user_info(tokens.access_token().clone(), Some(subject))
-        {
-            let info: UserInfoClaims<Claims, CoreGenderClaim> =
-                request.request_async(&self.http).await.map_err(|error| match error {
-                    UserInfoError::ClaimsVerification(_) => refused("the OpenID provider names someone else"),
-                    error => away(&error),
-                })?;
-            let more = self.read(
-                profile.identity.clone(),
-                info.additional_claims(),
-                Standard::new(info.email(), info.email_verified(), info.name()),
-            );
-            profile.email = profile.email.or(more.email);
-            profile.name = profile.name.or(more.name);
-            profile.groups = profile.groups.filter(|groups| !groups.is_empty()).or(more.groups);
-        }
-        Ok(profile)
+        let claim = self.settings.groups_claim.as_deref();
+        let said = Said::in_token(&claims, claim);
+        let said = if said.is_settled() {
+            said
+        } else {
+            match self.userinfo(world, public_url, tokens, subject).await {
+                Ok(None) => said,
+                Ok(Some(info)) => said.or(Said::in_userinfo(&info, claim)),
+                // Names and groups are no reason to turn somebody away.
+                Err(Refusal::Unavailable { .. }) if said.address.is_settled() => said,
+                Err(refusal) => return Err(refusal),
+            }
+        };
+        Ok(said.profile(identity, self.settings.trust_email))
     }
 
-    fn read(&self, identity: Identity, claims: &Claims, standard: Standard) -> Profile {
-        let groups = self.settings.groups_claim.as_ref().map(|claim| match claims.all.get(claim) {
-            Some(Value::Array(values)) => {
-                values.iter().filter_map(Value::as_str).map(str::to_owned).collect()
-            }
-            Some(Value::String(value)) => vec![value.clone()],
-            _ => Vec::new(),
-        });
-        Profile { identity, email: standard.email, name: standard.name, groups }
+    /// What the provider says of this person beside the ID token; none where it has no such endpoint.
+    async fn userinfo(
+        &self,
+        world: &World,
+        public_url: &PublicUrl,
+        tokens: &Tokens,
+        subject: SubjectIdentifier,
+    ) -> Result<Option<UserInfoClaims<Claims, CoreGenderClaim>>, Refusal> {
+        let party = self.party(world, public_url).await?;
+        let Ok(request) = party.user_info(tokens.access_token().clone(), Some(subject)) else {
+            return Ok(None);
+        };
+        let info = request.request_async(&self.http).await.map_err(|error| match error {
+            UserInfoError::ClaimsVerification(_) => refused("the OpenID provider names someone else"),
+            error => away(&error),
+        })?;
+        Ok(Some(info))
     }
 
     async fn party(&self, world: &World, public_url: &PublicUrl) -> Result<Party, Refusal> {
@@ -345,27 +323,6 @@ impl Pending {
         let json = master.open(Purpose::SignIn, &sealed).ok()?;
         let pending: Self = serde_json::from_str(json.expose_secret()).ok()?;
         (pending.expires_at_ms > now.as_millisecond()).then_some(pending)
-    }
-}
-
-/// The standard claims that we read.
-struct Standard {
-    email: Option<Email>,
-    name: Option<String>,
-}
-
-impl Standard {
-    /// An address counts only where the provider has verified it.
-    fn new(
-        email: Option<&EndUserEmail>,
-        email_verified: Option<bool>,
-        name: Option<&LocalizedClaim<EndUserName>>,
-    ) -> Self {
-        let email = email.filter(|_| email_verified == Some(true));
-        Self {
-            email: email.and_then(|email| Email::try_from(email.to_string()).ok()),
-            name: name.and_then(|name| name.get(None)).map(|name| name.to_string()),
-        }
     }
 }
 

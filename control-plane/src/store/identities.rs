@@ -102,6 +102,35 @@ impl Tx {
         Ok(())
     }
 
+    /// Removes all links to this provider; whose they were, and what.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn remove_links(&mut self, issuer: &str) -> sqlx::Result<Vec<(Uuid, Link)>> {
+        sqlx::query(
+            "DELETE FROM identities WHERE issuer = $1 RETURNING id, issuer, subject, user_id, created_at",
+        )
+        .bind(issuer.to_owned())
+        .fetch_all(&mut *self.inner)
+        .await?
+        .into_iter()
+        .map(|row| Ok((row.uuid("user_id")?, Link::try_from(row)?)))
+        .collect()
+    }
+
+    /// The providers that users are linked to.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn issuers(&mut self) -> sqlx::Result<Vec<String>> {
+        sqlx::query("SELECT DISTINCT issuer FROM identities ORDER BY issuer LIMIT 10")
+            .fetch_all(&mut *self.inner)
+            .await?
+            .iter()
+            .map(|row| row.try_get("issuer"))
+            .collect()
+    }
+
     /// Removes a link of a user; none where they have none of this id.
     ///
     /// # Errors

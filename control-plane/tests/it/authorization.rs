@@ -102,6 +102,7 @@ const RULES: &[(&str, Rule)] = &[
     ("reactivate_user", Owner),
     ("invite_user", Owner),
     ("unlink_user", Owner),
+    ("unlink_users", Owner),
     ("list_user_sessions", Owner),
     ("end_user_sessions", Owner),
     ("list_user_keys", Reader),

@@ -124,6 +124,7 @@ on_both! {
     async fn a_claim_fills_its_group_at_sign_in_and_empties_it_when_it_goes(test: Test) {
         use latchkey::action::{By, groups};
         use latchkey_core::actor::Actor;
+        use latchkey_core::profile::groups::Stated;
 
         let by_claim = test.post("/groups", json!({"name": "engineering", "claim": "eng"})).await;
         let by_claim = id(&by_claim.expect(StatusCode::CREATED));
@@ -131,7 +132,7 @@ on_both! {
         let other = id(&other.expect(StatusCode::CREATED));
         let alice = test.user("alice@acme.com").await;
         let sign_in = async |claims: &[&str]| {
-            let claims: Vec<_> = claims.iter().map(|claim| (*claim).to_owned()).collect();
+            let claims = Stated::Names(claims.iter().map(|claim| (*claim).to_owned()).collect());
             let actor = Actor::system("test");
             let mut tx = test.store.begin().await.unwrap();
             let by = By { actor: &actor, world: &test.world };

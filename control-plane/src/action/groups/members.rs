@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use latchkey_core::invalid::{FieldError, Invalid};
 use latchkey_core::name::Email;
+use latchkey_core::profile::groups::Stated;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -68,8 +69,8 @@ pub async fn remove(tx: &mut Tx, by: By<'_>, id: Uuid, user: Uuid) -> Result<Ref
     Ok(keys)
 }
 
-/// Puts a user into the groups that their claim names, at sign-in, and takes them out of those that it no
-/// longer does. Where an admin has added them by hand they stay.
+/// Puts a user into the groups that their provider states, at sign-in, and takes them out of those that it
+/// no longer does. Where an admin has added them by hand they stay.
 ///
 /// # Errors
 /// The database failed.
@@ -77,11 +78,13 @@ pub async fn replace_claimed(
     tx: &mut Tx,
     by: By<'_>,
     user: Uuid,
-    claims: &[String],
+    stated: &Stated,
 ) -> Result<Refreshed, Refusal> {
     let mut changed = false;
-    for (id, claim, held) in tx.claimed_groups(user).await? {
-        let wanted = claims.contains(&claim);
+    let groups = tx.claimed_groups(user).await?;
+    let wanted = stated.among(&groups.iter().map(|(_, claim, _)| claim.as_str()).collect());
+    for (id, claim, held) in &groups {
+        let (id, held, wanted) = (*id, *held, wanted.contains(claim.as_str()));
         let action = match (held, wanted) {
             (false, true) => {
                 let added = tx.add_group_members(id, &[user], Source::Claim, by.world.now()).await?;

@@ -62,9 +62,13 @@ on_both! {
     async fn a_user_is_linked_by_a_verified_address_only(test: Test) {
         let (test, _provider) = test.with_provider().await;
         let alice = test.user("alice@acme.com").await;
-        for unverified in ["sub=9&email=alice@acme.com&email_verified=false", "sub=9&email=alice@acme.com", "sub=9"] {
+        for (unverified, code) in [
+            ("sub=9&email=alice@acme.com&email_verified=false", "email_not_verified"),
+            ("sub=9&email=alice@acme.com", "email_not_verified"),
+            ("sub=9", "email_missing"),
+        ] {
             let (browser, answer) = test.sign_in_as(unverified).await;
-            refused(answer, 403, "email_not_verified");
+            refused(answer, 403, code);
             assert_eq!(browser.get(&test, "/me").await.status, StatusCode::UNAUTHORIZED);
         }
         let (browser, _) = test.sign_in_as(ALICE).await;
@@ -223,7 +227,7 @@ on_both! {
         refused(test.sign_in_as(ALICE).await.1, 403, "domain_not_allowed");
         let bob = "sub=2&email=bob@example.com&email_verified=true";
         assert_eq!(test.sign_in_as(bob).await.1.status, StatusCode::SEE_OTHER);
-        refused(test.sign_in_as("sub=3&email=eve@example.com").await.1, 403, "domain_not_allowed");
+        refused(test.sign_in_as("sub=3&email=eve@example.com").await.1, 403, "email_not_verified");
     }
 }
 

@@ -55,6 +55,7 @@ impl Provider {
             groups_claim: Some("groups".to_owned()),
             domains: Vec::new(),
             create_users: true,
+            trust_email: false,
         }
     }
 }
