@@ -1,5 +1,6 @@
 //! How people come in: what sessions, passwords and the OpenID provider need, and the cookies.
 
+pub mod forwarders;
 pub mod oidc;
 pub mod passwords;
 
@@ -19,6 +20,7 @@ use url::Url;
 
 use crate::store::sessions::Live;
 use crate::world::World;
+use forwarders::Forwarders;
 use oidc::Oidc;
 use passwords::Passwords;
 
@@ -29,6 +31,8 @@ pub struct SignIn {
     pub public_url: PublicUrl,
     /// The proxies that say from where a request comes.
     pub trusted: TrustedProxies,
+    /// Those that say so too, and are not trusted.
+    pub forwarders: Forwarders,
     /// How long sessions last.
     pub lasting: Lasting,
     /// What checks passwords.
@@ -118,6 +122,7 @@ impl SignIn {
         Self {
             public_url,
             trusted: TrustedProxies::default(),
+            forwarders: Forwarders::default(),
             lasting: Lasting::default(),
             passwords: Passwords::new(world),
             oidc: None,
@@ -137,6 +142,9 @@ impl SignIn {
         let lines = parts.headers.get_all("x-forwarded-for").into_iter();
         // A line that is no text hides what is before it.
         let hops = lines.flat_map(|line| line.to_str().unwrap_or("?").split(',')).collect::<Vec<_>>();
+        if !hops.is_empty() && !self.trusted.trusts(peer.ip().to_canonical()) {
+            self.forwarders.note(peer.ip().to_canonical());
+        }
         Some(self.trusted.client(peer.ip(), hops.into_iter()))
     }
 

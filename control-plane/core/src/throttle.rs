@@ -5,16 +5,19 @@ use jiff::{SignedDuration, Timestamp};
 /// Failures are forgotten when none came for so long.
 pub const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_mins(60);
 
-/// The longest delay: what a stranger can hold someone up for.
+/// The longest delay.
 pub const LONGEST: SignedDuration = SignedDuration::from_mins(2);
 
 /// What failures are counted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counted {
-    /// An account.
-    Account,
+    /// One who tries, from one address, at one account.
+    Guesser,
     /// A client address, behind which there may be many people.
     Address,
+    /// An account, tried from anywhere: many addresses are no way around. NIST SP 800-63B (5.2.2) allows 100
+    /// failures.
+    Account,
 }
 
 impl Counted {
@@ -22,8 +25,9 @@ impl Counted {
     #[must_use]
     pub fn free(self) -> u32 {
         match self {
-            Self::Account => 5,
+            Self::Guesser => 5,
             Self::Address => 20,
+            Self::Account => 100,
         }
     }
 
@@ -37,7 +41,7 @@ impl Counted {
     }
 }
 
-/// The failures of one account or address.
+/// The failures of a guesser, an address or an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failures {
     /// How many.
@@ -72,10 +76,11 @@ mod tests {
 
     #[test]
     fn the_delay_doubles_up_to_minutes() {
-        let delays = (4..16).map(|failures| Counted::Account.delay(failures).as_secs()).collect::<Vec<_>>();
+        let delays = (4..16).map(|failures| Counted::Guesser.delay(failures).as_secs()).collect::<Vec<_>>();
         assert_eq!(delays, [0, 0, 1, 2, 4, 8, 16, 32, 64, 120, 120, 120]);
         assert_eq!(Counted::Account.delay(u32::MAX), LONGEST);
         assert_eq!(Counted::Address.delay(20), SignedDuration::ZERO);
+        assert_eq!(Counted::Account.delay(100), SignedDuration::ZERO);
     }
 
     proptest! {
@@ -89,7 +94,7 @@ mod tests {
                     continue;
                 }
                 guesses += 1;
-                let after = Failures::more(before, Counted::Account, now);
+                let after = Failures::more(before, Counted::Guesser, now);
                 prop_assert!(after.wait(now).unwrap_or_default() <= LONGEST);
                 before = Some(after);
             }

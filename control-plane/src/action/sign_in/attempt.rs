@@ -17,20 +17,23 @@ const REMEMBERED: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// An attempt that was admitted, and counted as failed.
 #[derive(Debug)]
 pub struct Attempt {
-    account: String,
+    guesser: String,
     address: Option<String>,
+    /// None where the account's user signed in from this address before.
+    account: Option<String>,
 }
 
 impl Attempt {
-    /// Admits an attempt at the account with this address, or holds it up. Failures of strangers do
-    /// not hold up who comes from where the account's user signed in before.
+    /// Admits an attempt at the account with this address, or holds it up: whoever guesses, not the account,
+    /// unless it is tried from very many addresses. Even that does not hold up who comes from where the
+    /// account's user signed in before.
     ///
     /// # Errors
     /// It has to wait.
     pub async fn admit(door: Door<'_>, email: &str) -> Result<Self, Refusal> {
         let now = door.world.now();
         let address = door.visitor.address;
-        let known = match (address, Email::try_from(email.to_owned())) {
+        let known = match (address, Email::stored(email.to_owned())) {
             (Some(address), Ok(email)) => {
                 let since = now.checked_sub(REMEMBERED).unwrap_or(jiff::Timestamp::MIN);
                 door.store.was_here(&email, &address.to_string(), since).await?
@@ -38,15 +41,18 @@ impl Attempt {
             _ => false,
         };
         let from = address.map(|address| client::network(address).to_string());
-        let account = match &from {
-            Some(from) if known => subject(email, from),
-            _ => subject(email, ""),
+        let attempt = Self {
+            guesser: subject(email, from.as_deref().unwrap_or("unknown")),
+            account: (!known).then(|| subject(email, "")),
+            address: from.map(|network| format!("address:{network}")),
         };
-        let attempt = Self { account, address: from.map(|network| format!("address:{network}")) };
         let mut tx = door.store.begin().await?;
-        count(&mut tx, &attempt.account, Counted::Account, now).await?;
+        count(&mut tx, &attempt.guesser, Counted::Guesser, now).await?;
         if let Some(address) = &attempt.address {
             count(&mut tx, address, Counted::Address, now).await?;
+        }
+        if let Some(account) = &attempt.account {
+            count(&mut tx, account, Counted::Account, now).await?;
         }
         tx.commit().await?;
         Ok(attempt)
@@ -57,9 +63,12 @@ impl Attempt {
     /// # Errors
     /// The database failed.
     pub async fn succeeded(self, tx: &mut Tx) -> Result<(), Refusal> {
-        tx.forget_sign_in_failures(&self.account).await?;
+        tx.forget_sign_in_failures(&self.guesser).await?;
         if let Some(address) = &self.address {
             tx.take_back_sign_in_failure(address).await?;
+        }
+        if let Some(account) = &self.account {
+            tx.forget_sign_in_failures(account).await?;
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! The overview: how things are, at a glance.
 
+use std::net::IpAddr;
+
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
@@ -33,6 +35,8 @@ struct OverviewPage {
     tops: Vec<Top>,
     pending: ChangeRequestList,
     gateways: Vec<Gateway>,
+    /// Peers that look like proxies, and are not trusted.
+    forwarders: Vec<IpAddr>,
 }
 
 /// Whose requests cost most.
@@ -89,5 +93,6 @@ pub async fn page(visit: Visit, State(api): State<Api>) -> Result<Response, Prob
         tops: vec![apps, users, models],
         pending,
         gateways: gateways.items,
+        forwarders: api.sign_in.forwarders.seen(),
     })
 }

@@ -15,6 +15,7 @@ on_both! {
             Browser::at("192.0.2.1").post(&test, "/auth/invitation", json!({"token": token, "password": password})).await
         };
         assert_eq!(accept(token, "alice@acme.com").await.refused(422), pair("invalid", "password"));
+        assert_eq!(accept(token, "passwordpassword").await.refused(422), pair("invalid", "password"));
         assert_eq!(accept("unknown", PASSWORD).await.refused(422), pair("invalid", "token"));
         let me = accept(token, PASSWORD).await.expect(StatusCode::OK);
         assert_eq!(me["user"]["email"], "alice@acme.com");
