@@ -38,6 +38,11 @@ pub struct JwtSettings {
     /// Accepted values of `azp`, or where that is absent of `client_id`; null for any.
     #[serde(default)]
     pub parties: Option<Vec<String>>,
+    /// Accepted values of `aud`, of which one is enough; null for any, so that every token of the issuer will
+    /// do, also one that was made for another service.
+    // Versions that do not know it read stored settings that do not use it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audiences: Option<Vec<String>>,
     /// The claim with the e-mail address.
     #[serde(default = "email")]
     pub email_claim: String,
@@ -110,6 +115,7 @@ impl JwtSettings {
             keys: keys.unwrap_or(self.keys),
             issuers: list(self.issuers, &format!("{path}.issuers"), entry, invalid),
             parties: list(self.parties, &format!("{path}.parties"), entry, invalid),
+            audiences: list(self.audiences, &format!("{path}.audiences"), entry, invalid),
             email_claim: self.email_claim,
         }
     }

@@ -158,6 +158,7 @@ fn any_settings() -> impl Strategy<Value = AppSettings> {
                 keys: if url { JwtKeys::JwksUrl("u".into()) } else { JwtKeys::Pem("p".into()) },
                 issuers,
                 parties: None,
+                audiences: None,
                 email_claim: "email".into(),
             })
         });

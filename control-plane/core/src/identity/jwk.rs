@@ -13,15 +13,27 @@ pub const MOST_KEYS: usize = 50;
 /// The longest name of a key, in bytes.
 const LONGEST_KID: usize = 256;
 
+/// How much of a key's name is shown, in characters.
+const LONGEST_SHOWN: usize = 64;
+
 /// Why a set is of no use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadSet {
     /// Something else.
     #[error("the answer is not a JWK set: a JSON object with `keys`")]
     Malformed,
-    /// Nothing that could verify a JWT.
-    #[error("the set has no key that verifies RS256, ES256 or EdDSA signatures")]
-    NoKey,
+    /// Nothing that could verify a JWT; with what is wrong with keys that might have.
+    #[error("the set has no key that verifies RS256, ES256 or EdDSA signatures{}", listed(.0))]
+    NoKey(Vec<String>),
+}
+
+/// A set, as far as it is of use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwkSet {
+    /// What verifies signatures that gateways know.
+    pub keys: Vec<PublicKey>,
+    /// Which keys would, and are refused: the name of each, and why.
+    pub unfit: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -47,15 +59,29 @@ struct Jwk {
     d: Option<Value>,
 }
 
-/// Reads a set: its public keys that verify signatures which gateways know. Others are passed over.
+/// Reads a set: its public keys that verify signatures which gateways know. Keys of other kinds are passed
+/// over, and those that are no good are named.
 ///
 /// # Errors
 /// It is no set, or has no such key.
-pub fn read(json: &[u8]) -> Result<Vec<PublicKey>, BadSet> {
+pub fn read(json: &[u8]) -> Result<JwkSet, BadSet> {
     let Set { keys } = serde_json::from_slice(json).map_err(|_| BadSet::Malformed)?;
-    let jwks = keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
-    let keys: Vec<_> = jwks.filter_map(|jwk| jwk.public_key().ok()).take(MOST_KEYS).collect();
-    if keys.is_empty() { Err(BadSet::NoKey) } else { Ok(keys) }
+    let mut set = JwkSet { keys: Vec::new(), unfit: Vec::new() };
+    for jwk in keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok()) {
+        match jwk.public_key() {
+            Ok(key) if set.keys.len() < MOST_KEYS => set.keys.push(key),
+            Err(unfit) if unfit != Unfit::Kind && set.unfit.len() < MOST_KEYS => {
+                let kid: String = jwk.kid.chars().take(LONGEST_SHOWN).flat_map(char::escape_debug).collect();
+                set.unfit.push(format!("`{kid}`: {unfit}"));
+            }
+            _ => {}
+        }
+    }
+    if set.keys.is_empty() { Err(BadSet::NoKey(set.unfit)) } else { Ok(set) }
+}
+
+fn listed(unfit: &[String]) -> String {
+    if unfit.is_empty() { String::new() } else { format!(" ({})", unfit.join(", ")) }
 }
 
 impl Jwk {

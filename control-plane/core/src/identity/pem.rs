@@ -67,6 +67,13 @@ pub fn read(text: &str) -> Result<Vec<PublicKey>, BadPem> {
     blocks.iter().zip(1..).map(|(block, number)| key(block, number)).collect()
 }
 
+/// The keys of a stored text: without those that a later version no longer takes.
+#[must_use]
+pub fn usable(text: &str) -> Vec<PublicKey> {
+    let blocks = pem::parse_many(text).unwrap_or_default();
+    blocks.iter().zip(1..).filter_map(|(block, number)| key(block, number).ok()).collect()
+}
+
 fn key(block: &pem::Pem, number: usize) -> Result<PublicKey, BadPem> {
     let malformed = |_: Error| Unfit::Malformed;
     let der = block.contents();

@@ -1,3 +1,5 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -51,7 +53,7 @@ fn changed(mut key: Value, name: &str, value: impl Into<Value>) -> Value {
 }
 
 fn set(keys: &[Value]) -> Result<Vec<PublicKey>, BadSet> {
-    jwk::read(json!({"keys": keys}).to_string().as_bytes())
+    jwk::read(json!({"keys": keys}).to_string().as_bytes()).map(|set| set.keys)
 }
 
 #[test]
@@ -89,7 +91,7 @@ fn keys_of_other_kinds_and_uses_are_passed_over() {
         json!("key"),
         json!(null),
     ] {
-        assert_eq!(set(std::slice::from_ref(&other)), Err(BadSet::NoKey), "{other}");
+        assert!(matches!(set(std::slice::from_ref(&other)), Err(BadSet::NoKey(_))), "{other}");
         assert_eq!(set(&[other, ed()]).unwrap().len(), 1);
     }
 }
@@ -103,10 +105,26 @@ fn sets_are_bounded_and_what_is_none_is_refused() {
 }
 
 #[test]
+fn a_key_that_is_no_good_is_named_and_the_others_are_taken() {
+    let long = URL_SAFE_NO_PAD.encode(vec![0xff; 1024]);
+    let long = changed(changed(rsa(), "n", long), "kid", "big\u{202e}\n");
+    let encryption = changed(changed(rsa(), "use", "enc"), "kid", "enc");
+    let read = jwk::read(json!({"keys": [&long, &encryption, &ed()]}).to_string().as_bytes()).unwrap();
+    assert_eq!(
+        (read.keys.len(), read.unfit),
+        (1, vec![r"`big\u{202e}\n`: an RSA key may have at most 4096 bits".to_owned()])
+    );
+    let alone = set(&[long]).unwrap_err().to_string();
+    assert!(alone.ends_with(r"(`big\u{202e}\n`: an RSA key may have at most 4096 bits)"), "{alone}");
+}
+
+#[test]
 fn a_certificate_stands_for_its_key() {
     let key = pem::read(P256).unwrap();
     assert_eq!(pem::read(CERTIFICATE).unwrap(), key);
     assert_eq!(pem::read(&format!("{CERTIFICATE}\n\n{P256}\n")).unwrap().len(), 2);
+    assert_eq!(pem::usable(&format!("{P384}\n{P256}\n")), key);
+    assert_eq!(pem::usable("nonsense"), []);
     assert_eq!((key[0].algorithm, key[0].bytes.len(), key[0].kid.as_str()), (Algorithm::Es256, 65, ""));
     let rsa = ::pem::encode(&::pem::Pem::new("RSA PUBLIC KEY", set(&[rsa()]).unwrap()[0].bytes.clone()));
     assert_eq!(pem::read(&rsa).unwrap()[0].bytes, set(&[self::rsa()]).unwrap()[0].bytes);
@@ -147,8 +165,9 @@ fn rsa_keys_are_neither_short_nor_odd_ones_out() {
     let three = [3].as_slice();
     assert_eq!(PublicKey::rsa(&modulus(2047), three), Err(Unfit::Short));
     assert!(PublicKey::rsa(&modulus(2048), three).is_ok());
-    assert!(PublicKey::rsa(&modulus(8192), &[0, 1, 0, 1]).is_ok());
-    assert_eq!(PublicKey::rsa(&modulus(8193), three), Err(Unfit::Long));
+    assert!(PublicKey::rsa(&modulus(4096), &[0, 1, 0, 1]).is_ok());
+    assert_eq!(PublicKey::rsa(&modulus(4097), three), Err(Unfit::Long));
+    assert_eq!(PublicKey::rsa(&modulus(8192), three), Err(Unfit::Long));
     assert_eq!(PublicKey::rsa(&[], three), Err(Unfit::Malformed));
     for exponent in [&[][..], &[1], &[2], &[1, 0, 0, 0, 1]] {
         assert_eq!(PublicKey::rsa(&modulus(2048), exponent), Err(Unfit::Exponent), "{exponent:?}");
@@ -172,13 +191,14 @@ fn check_in(mode: CredentialMode, identity: Value) -> Result<IdentitySettings, V
 fn settings_are_stored_in_their_normal_form() {
     let stored = check(json!({
         "header": true, "enforce": true, "allowed_domains": ["ACME.com", "acme.com", "b\u{fc}cher.example"],
-        "jwt": {"keys": {"jwks_url": "https://ID.acme.com"}, "issuers": ["a", "a"], "parties": ["p"]}
+        "jwt": {"keys": {"jwks_url": "https://ID.acme.com"}, "issuers": ["a", "a"], "parties": ["p"], "audiences": ["g", "g"]}
     }));
     let stored = stored.unwrap();
     assert_eq!(stored.allowed_domains.as_ref().unwrap(), &["acme.com", "xn--bcher-kva.example"]);
     assert_eq!(stored.jwks_url(), Some("https://id.acme.com/"));
     let jwt = stored.jwt.clone().unwrap();
     assert_eq!((jwt.issuers.unwrap().len(), jwt.email_claim.as_str()), (1, "email"));
+    assert_eq!(jwt.audiences.unwrap(), ["g"]);
     assert_eq!(check(serde_json::to_value(&stored).unwrap()), Ok(stored));
     assert_eq!(check(json!({})), Ok(IdentitySettings::default()));
     assert_eq!(check_in(CredentialMode::Named, json!({})), Ok(IdentitySettings::default()));
@@ -207,8 +227,8 @@ fn settings_without_effect_and_wrong_ones_are_refused_by_their_path() {
                 .collect(),
         ),
         (
-            jwt(json!({"keys": url, "issuers": [], "parties": []})),
-            vec!["identity.jwt.issuers", "identity.jwt.parties"],
+            jwt(json!({"keys": url, "issuers": [], "parties": [], "audiences": []})),
+            vec!["identity.jwt.issuers", "identity.jwt.parties", "identity.jwt.audiences"],
         ),
         (
             jwt(json!({"keys": url, "issuers": [""], "email_claim": ""})),

@@ -14,7 +14,7 @@ use crate::api::problem::Problem;
 const NAMES: [&str; 3] = [identity::EMAIL_HEADER, identity::TOKEN_HEADER, conversation::HEADER];
 
 /// Above what any of them may be, in bytes, so that a gateway's own bounds decide.
-const LONGEST: usize = 16 * 1024;
+const LONGEST: usize = 40 * 1024;
 
 /// The headers as a gateway would get them.
 ///

@@ -44,15 +44,16 @@ pub(super) fn policy(app: &App, sets: &BTreeMap<String, Vec<PublicKey>>) -> wire
 fn identity(settings: &IdentitySettings, sets: &BTreeMap<String, Vec<PublicKey>>) -> Option<wire::Identity> {
     let IdentitySettings { header, enforce, allowed_domains, jwt } = settings;
     let learns = *header || *enforce || jwt.is_some();
-    let jwt = jwt.as_ref().map(|JwtSettings { keys, issuers, parties, email_claim }| wire::Jwt {
+    let jwt = jwt.as_ref().map(|JwtSettings { keys, issuers, parties, audiences, email_claim }| wire::Jwt {
         keys: match keys {
             JwtKeys::JwksUrl(url) => sets.get(url).into_iter().flatten().map(jwt_key).collect(),
             // It was read when it was written. Without a key every token is refused.
-            JwtKeys::Pem(text) => pem::read(text).iter().flatten().map(jwt_key).collect(),
+            JwtKeys::Pem(text) => pem::usable(text).iter().map(jwt_key).collect(),
         },
         issuers: issuers.clone().map(|names| wire::Names { names }),
         parties: parties.clone().map(|names| wire::Names { names }),
         email_claim: email_claim.clone(),
+        audiences: audiences.clone().map(|names| wire::Names { names }),
     });
     let domains = allowed_domains.clone().map(|names| wire::Names { names });
     learns.then_some(wire::Identity { header: *header, enforce: *enforce, domains, jwt })

@@ -38,5 +38,6 @@ pub const IDENTITY: &[Field] = &[
 pub const JWT: &[Field] = &[
     ("identity.jwt.issuers", Kind::OptionalList),
     ("identity.jwt.parties", Kind::OptionalList),
+    ("identity.jwt.audiences", Kind::OptionalList),
     ("identity.jwt.email_claim", Kind::Text),
 ];

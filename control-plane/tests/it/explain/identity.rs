@@ -66,8 +66,8 @@ on_both! {
         let mut later = ask(&good);
         later["at"] = json!("2026-01-01T00:02:00Z");
         assert_eq!(explain(&test, &app, later).await["message"], "The user token is refused: it has expired.");
-        let long = explain(&test, &app, ask(&"x".repeat(9000))).await;
-        assert_eq!(long["message"], "The user token is refused: it is longer than 8192 bytes.");
+        let long = explain(&test, &app, ask(&"x".repeat(33_000))).await;
+        assert_eq!(long["message"], "The user token is refused: it is longer than 32768 bytes.");
         let logged = test.column("SELECT data FROM audit").await;
         assert!(!logged.iter().any(|data| data.contains(&good)));
     }
@@ -91,7 +91,7 @@ on_both! {
         for (headers, field) in [
             (json!({"authorization": "Bearer sk"}), "headers.authorization"),
             (json!({"x-user-email": "a\nb"}), "headers.x-user-email"),
-            (json!({"x-user-token": "x".repeat(17_000)}), "headers.x-user-token"),
+            (json!({"x-user-token": "x".repeat(41_000)}), "headers.x-user-token"),
             (json!({"x-user-token": 7}), "headers.x-user-token"),
             (json!([]), "headers"),
         ] {

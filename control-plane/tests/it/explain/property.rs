@@ -95,6 +95,7 @@ fn claims() -> impl Strategy<Value = Claims> {
         keys: JwtKeys::Pem(pem(&signer(1))),
         issuers: None,
         parties: None,
+        audiences: None,
         email_claim: "email".to_owned(),
     };
     let jwt = prop_oneof![1 => Just(None), 1 => Just(Some(jwt))];

@@ -13,8 +13,8 @@ use super::key::Algorithm;
 use super::policy::JwtPolicy;
 use crate::snapshot::UnixMs;
 
-/// The longest token that is read, in bytes.
-const LONGEST: usize = 8 * 1024;
+/// The longest token that is read, in bytes: as long as Envoy lets headers be.
+const LONGEST: usize = 32 * 1024;
 
 /// How far the issuer's clock may be from ours.
 const LEEWAY_MS: i64 = 60_000;
@@ -70,12 +70,39 @@ pub enum Refused {
     /// Issued to another.
     #[error("the app does not accept the party that it was issued to")]
     Party,
+    /// Made for others.
+    #[error("it is not for an audience that the app accepts")]
+    Audience,
     /// It names nobody.
     #[error("it has no plausible e-mail address")]
     Email,
     /// The issuer does not know whether the address is the user's.
     #[error("its e-mail address is not verified")]
     Unverified,
+}
+
+impl Refused {
+    /// Whether it took a signature's time to find out, and stays so under the same policy.
+    pub(super) fn is_worth_remembering(self) -> bool {
+        match self {
+            Self::Signature
+            | Self::Claims
+            | Self::Endless
+            | Self::Expired
+            | Self::Issuer
+            | Self::Party
+            | Self::Audience
+            | Self::Email
+            | Self::Unverified => true,
+            Self::TooLong
+            | Self::Malformed
+            | Self::Header
+            | Self::Algorithm
+            | Self::Critical
+            | Self::UnknownKey
+            | Self::Early => false,
+        }
+    }
 }
 
 /// Verifies a token, and reads who it is of. Nothing of it is believed before its signature.
@@ -91,6 +118,7 @@ pub(super) fn verify(token: &[u8], policy: &JwtPolicy, now: UnixMs) -> Result<Cl
     let claims: Object = serde_json::from_slice(&claims).map_err(|_| Refused::Claims)?;
     let until = claims.check_times(now)?;
     claims.check_parties(policy)?;
+    claims.check_audience(policy)?;
     Ok(Claims { email: claims.email(&policy.email_claim)?, until })
 }
 
@@ -162,6 +190,18 @@ impl Object {
             return Err(Refused::Party);
         }
         Ok(())
+    }
+
+    /// A token is for whoever `aud` names, one or several: one of them must be accepted (RFC 7519, 4.1.3).
+    fn check_audience(&self, policy: &JwtPolicy) -> Result<(), Refused> {
+        let Some(accepted) = &policy.audiences else { return Ok(()) };
+        let named = match self.0.get("aud") {
+            None => return Err(Refused::Audience),
+            Some(Value::Array(values)) => values.iter().map(Value::as_str).collect::<Option<Vec<_>>>(),
+            Some(value) => value.as_str().map(|name| vec![name]),
+        };
+        let named = named.ok_or(Refused::Claims)?;
+        if named.iter().any(|name| accepted.contains(*name)) { Ok(()) } else { Err(Refused::Audience) }
     }
 
     fn email(&self, claim: &str) -> Result<String, Refused> {

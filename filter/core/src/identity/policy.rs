@@ -6,6 +6,7 @@ use latchkey_proto::discovery as wire;
 
 use super::email;
 use super::key::{Algorithm, PublicKey};
+use super::rsa;
 use crate::snapshot::Invalid;
 
 /// What an app believes of a request's headers.
@@ -30,6 +31,8 @@ pub struct JwtPolicy {
     pub issuers: Option<BTreeSet<String>>,
     /// Accepted values of `azp`, or where that is absent of `client_id`; none: any.
     pub parties: Option<BTreeSet<String>>,
+    /// Accepted values of `aud`, of which one is enough; none: any.
+    pub audiences: Option<BTreeSet<String>>,
     /// The claim with the e-mail address.
     pub email_claim: String,
 }
@@ -75,27 +78,31 @@ impl TryFrom<wire::Jwt> for JwtPolicy {
     type Error = Invalid;
 
     fn try_from(jwt: wire::Jwt) -> Result<Self, Invalid> {
-        let wire::Jwt { keys, issuers, parties, email_claim } = jwt;
+        let wire::Jwt { keys, issuers, parties, email_claim, audiences } = jwt;
         if email_claim.is_empty() {
             return Err(Invalid::Unset("identity.jwt.email_claim"));
         }
         Ok(Self {
-            keys: keys.into_iter().map(JwtKey::try_from).collect::<Result<_, _>>()?,
+            keys: keys.into_iter().filter_map(JwtKey::read).collect::<Result<_, _>>()?,
             issuers: names(issuers),
             parties: names(parties),
+            audiences: names(audiences),
             email_claim,
         })
     }
 }
 
-impl TryFrom<wire::JwtKey> for JwtKey {
-    type Error = Invalid;
-
-    fn try_from(key: wire::JwtKey) -> Result<Self, Invalid> {
+impl JwtKey {
+    /// Reads a key as the wire has it; none where it is too long to be used. An older control plane sends such
+    /// a key, and the app's others go on.
+    fn read(key: wire::JwtKey) -> Option<Result<Self, Invalid>> {
         let algorithm = key.algorithm();
         let wire::JwtKey { kid, algorithm: _, key } = key;
-        let key = PublicKey::read(algorithm, &key).ok_or_else(|| Invalid::JwtKey(kid.clone()))?;
-        Ok(Self { kid: Some(kid).filter(|kid| !kid.is_empty()), key })
+        if algorithm == wire::JwtAlgorithm::Rs256 && rsa::is_too_long(&key) {
+            return None;
+        }
+        let key = PublicKey::read(algorithm, &key).ok_or_else(|| Invalid::JwtKey(kid.clone()));
+        Some(key.map(|key| Self { kid: Some(kid).filter(|kid| !kid.is_empty()), key }))
     }
 }
 

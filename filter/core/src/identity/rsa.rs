@@ -5,8 +5,9 @@ use crypto_bigint::{BoxedUint, Odd};
 use pkcs1::RsaPublicKeyRef;
 use sha2::{Digest as _, Sha256};
 
-/// Shorter moduli are too weak, longer ones too slow.
-const BITS: std::ops::RangeInclusive<u32> = 2048..=8192;
+/// Shorter moduli are too weak. Longer ones are too slow: what it takes to refuse a signature grows with the
+/// square of their length.
+const BITS: std::ops::RangeInclusive<u32> = 2048..=4096;
 
 /// Longer public exponents are not in use.
 const LONGEST_EXPONENT: usize = 4;
@@ -24,6 +25,13 @@ pub struct RsaKey {
     exponent: BoxedUint,
     /// The modulus's length in bytes, which a signature has too.
     length: usize,
+}
+
+/// Whether this is PKCS #1's `RSAPublicKey` with a modulus that is too long.
+pub(super) fn is_too_long(der: &[u8]) -> bool {
+    RsaPublicKeyRef::try_from(der).is_ok_and(|key| {
+        BoxedUint::from_be_slice_vartime(key.modulus.as_bytes()).bits_vartime() > *BITS.end()
+    })
 }
 
 impl RsaKey {

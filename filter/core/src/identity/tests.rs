@@ -18,7 +18,7 @@ fn names(names: &[&str]) -> Option<wire::Names> {
 
 fn jwt(keys: Vec<wire::JwtKey>) -> wire::Jwt {
     let (issuers, parties) = (names(&["https://id.acme.com"]), names(&["chat", "cli"]));
-    wire::Jwt { keys, issuers, parties, email_claim: "email".to_owned() }
+    wire::Jwt { keys, issuers, parties, email_claim: "email".to_owned(), audiences: None }
 }
 
 fn by_header() -> wire::Identity {
@@ -200,6 +200,55 @@ fn issuer_and_party_must_be_accepted_where_the_app_says_so() {
 }
 
 #[test]
+fn one_audience_must_be_accepted_where_the_app_says_so() {
+    let signer = Signer::ec(1);
+    let only = wire::Jwt { audiences: names(&["gw", "gw2"]), ..jwt(vec![signer.public("k")]) };
+    let gate = Gate::new(wire::Identity { jwt: Some(only), ..wire::Identity::default() });
+    for good in [json!("gw"), json!(["gw"]), json!(["wiki", "gw2"])] {
+        gate.ask(&[(TOKEN_HEADER, &signer.issue(&with(json!({"aud": good}))))]).unwrap();
+    }
+    let refused = |aud| gate.refused(&signer.issue(&with(json!({"aud": aud}))));
+    for other in [
+        json!("wiki"),
+        json!(["account", "wiki"]),
+        json!([]),
+        json!("GW"),
+        json!("gw,gw2"),
+        json!(""),
+        json!(null),
+    ] {
+        assert_eq!(refused(other.clone()), "it is not for an audience that the app accepts.", "{other}");
+    }
+    for odd in [json!(7), json!({"gw": true}), json!(["gw", 7])] {
+        assert!(refused(odd.clone()).contains("of a wrong type"), "{odd}");
+    }
+    let id_token = signer.issue(&with(json!({"aud": "wiki", "typ": "ID"})));
+    assert_eq!(gate.refused(&id_token), "it is not for an audience that the app accepts.");
+    let any = Gate::new(by_jwt(&signer));
+    any.ask(&[(TOKEN_HEADER, &id_token)]).unwrap();
+}
+
+#[test]
+fn tokens_of_people_in_many_groups_are_read_up_to_what_envoy_takes() {
+    let signer = Signer::ec(1);
+    let gate = Gate::new(by_jwt(&signer));
+    let groups = |count: usize| {
+        let groups: Vec<_> = (0..count).map(|n| format!("00000000-0000-0000-0000-{n:012}")).collect();
+        signer.issue(&with(json!({"groups": groups})))
+    };
+    for count in [160, 400, 600] {
+        let token = groups(count);
+        assert_eq!(
+            gate.ask(&[(TOKEN_HEADER, &token)]),
+            claimed("alice@acme.com", Claim::Jwt),
+            "{}",
+            token.len()
+        );
+    }
+    assert_eq!(gate.refused(&groups(700)), "it is longer than 32768 bytes.");
+}
+
+#[test]
 fn the_address_is_in_the_claim_that_the_app_names_and_verified() {
     let signer = Signer::ec(1);
     let gate = Gate::new(by_jwt(&signer));
@@ -258,12 +307,64 @@ fn what_is_kept_of_tokens_is_bounded_and_those_in_use_stay() {
     let signer = Signer::ed(1);
     let gate = Gate::new(by_jwt(&signer));
     let used = signer.issue(&alice());
-    for number in 0..1000 {
+    for number in 0..3000 {
         gate.ask(&[(TOKEN_HEADER, &used)]).unwrap();
         gate.ask(&[(TOKEN_HEADER, &signer.issue(&with(json!({"jti": number}))))]).unwrap();
-        assert!(gate.verified.len() <= 256, "{}", gate.verified.len());
+        assert!(gate.verified.len() <= 2048, "{}", gate.verified.len());
     }
     let kept = gate.verified.len();
     gate.ask(&[(TOKEN_HEADER, &used)]).unwrap();
     assert_eq!(gate.verified.len(), kept);
+}
+
+#[test]
+fn what_is_refused_is_remembered_apart_until_the_policy_changes() {
+    let signer = Signer::ed(1);
+    let mut gate = Gate::new(by_jwt(&signer));
+    let used = signer.issue(&alice());
+    gate.ask(&[(TOKEN_HEADER, &used)]).unwrap();
+    let forged = Signer::ed(2).issue(&alice());
+    for _ in 0..2 {
+        assert_eq!(gate.refused(&forged), "its signature is wrong.");
+        assert_eq!(gate.refused(&signer.issue(&with(json!({"exp": NOW - 100})))), "it has expired.");
+    }
+    assert_eq!((gate.verified.len(), gate.verified.refusals()), (1, 2));
+    for number in 0..3000 {
+        gate.refused(&Signer::ed(2).issue(&with(json!({"jti": number}))));
+        assert!(gate.verified.refusals() <= 2048, "{}", gate.verified.refusals());
+    }
+    assert_eq!(gate.verified.len(), 1, "those in use are not pushed out");
+    let other = Gate::new(by_jwt(&Signer::ed(2)));
+    gate.app = other.app;
+    gate.ask(&[(TOKEN_HEADER, &forged)]).unwrap();
+}
+
+#[test]
+fn what_may_change_by_itself_is_not_remembered() {
+    let signer = Signer::ed(1);
+    let mut gate = Gate::new(by_jwt(&signer));
+    let early = signer.issue(&with(json!({"nbf": NOW + 100})));
+    assert_eq!(gate.refused(&early), "it is not valid yet.");
+    gate.refused("x");
+    assert_eq!(gate.verified.refusals(), 0);
+    gate.place = Place::at((NOW + 40) * 1000, "192.0.2.1");
+    gate.ask(&[(TOKEN_HEADER, &early)]).unwrap();
+}
+
+#[test]
+fn an_rsa_key_that_is_too_long_is_passed_over_and_others_go_on() {
+    let mut long = Signer::rsa().public("long");
+    // Another length of the modulus: SEQUENCE { INTEGER of 1,025 bytes, INTEGER 65537 }.
+    let modulus = [&[0, 0xc1][..], &[0x55; 1022], &[0x57]].concat();
+    let integer = [&[0x02, 0x82, 0x04, 0x01][..], &modulus].concat();
+    let body = [&integer[..], &[0x02, 0x03, 1, 0, 1]].concat();
+    let length = u16::try_from(body.len()).unwrap().to_be_bytes();
+    long.key = [&[0x30, 0x82, length[0], length[1]][..], &body].concat();
+    assert!(super::rsa::is_too_long(&long.key));
+    let signer = Signer::ec(1);
+    let policy = jwt(vec![long, signer.public("k")]);
+    let gate = Gate::new(wire::Identity { jwt: Some(policy), ..wire::Identity::default() });
+    gate.ask(&[(TOKEN_HEADER, &signer.issue(&alice()))]).unwrap();
+    let token = Signer::rsa().sign(r#"{"alg":"RS256","kid":"long"}"#, &alice().to_string());
+    assert_eq!(gate.refused(&token), "the app has no key of its kid and algorithm.");
 }

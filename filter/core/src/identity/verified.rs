@@ -1,4 +1,4 @@
-//! Tokens that were verified: a signature is paid for once.
+//! Tokens that were looked at: a signature is paid for once, whether it holds or not.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -7,34 +7,45 @@ use std::rc::{Rc, Weak};
 
 use sha2::{Digest as _, Sha256};
 
-use super::jwt;
+use super::jwt::{self, Refused};
 use super::policy::JwtPolicy;
 use crate::denial::{Code, Denial};
 use crate::snapshot::{AppPolicy, UnixMs};
 
-/// How many of each age are kept: twice that in all.
-const KEPT: usize = 128;
+/// How many of each age are kept: twice that of those that hold, and as many of others. The longest entry has
+/// less than 512 bytes, however long its token is, so all of them together have less than 2 MiB.
+const KEPT: usize = 1024;
 
 /// What was verified by one VM, for as long as the token and the app's policy last.
 #[derive(Debug, Default)]
-pub struct Verified(RefCell<Ages>);
+pub struct Verified {
+    held: RefCell<Ages<Rc<str>>>,
+    /// Apart, so that made-up tokens do not push out those in use.
+    refused: RefCell<Ages<Refused>>,
+}
 
 /// When the young are too many they become the old, and the old are forgotten but for those in use.
-#[derive(Debug, Default)]
-struct Ages {
-    young: HashMap<Digest, Entry>,
-    old: HashMap<Digest, Entry>,
+#[derive(Debug)]
+struct Ages<T> {
+    young: HashMap<Digest, Entry<T>>,
+    old: HashMap<Digest, Entry<T>>,
 }
 
 /// Of the app's id and the token.
 type Digest = [u8; 32];
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct Entry<T> {
     /// It holds its place in memory, so that no later policy can be mistaken for this one.
     policy: Weak<AppPolicy>,
-    email: Rc<str>,
+    outcome: T,
     until: UnixMs,
+}
+
+impl<T> Default for Ages<T> {
+    fn default() -> Self {
+        Self { young: HashMap::new(), old: HashMap::new() }
+    }
 }
 
 impl Verified {
@@ -51,49 +62,75 @@ impl Verified {
     ) -> Result<Rc<str>, Denial> {
         let token = bare(token);
         let digest = digest(app, token);
-        if let Some(entry) = self.0.borrow_mut().take(&digest, app, now) {
-            return Ok(entry);
+        if let Some(email) = self.held.borrow_mut().take(&digest, app, now) {
+            return Ok(email);
         }
-        let claims = jwt::verify(token, policy, now).map_err(|refused| {
-            Denial::new(Code::InvalidUserToken, format!("The user token is refused: {refused}."))
-        })?;
-        let email: Rc<str> = claims.email.into();
-        let entry = Entry { policy: Rc::downgrade(app), email: Rc::clone(&email), until: claims.until };
-        self.0.borrow_mut().put(digest, entry);
-        Ok(email)
+        if let Some(refused) = self.refused.borrow_mut().take(&digest, app, now) {
+            return Err(denial(refused));
+        }
+        match jwt::verify(token, policy, now) {
+            Ok(claims) => {
+                let email: Rc<str> = claims.email.into();
+                self.held.borrow_mut().put(digest, Entry::new(app, Rc::clone(&email), claims.until));
+                Ok(email)
+            }
+            Err(refused) => {
+                if refused.is_worth_remembering() {
+                    self.refused.borrow_mut().put(digest, Entry::new(app, refused, UnixMs(i64::MAX)));
+                }
+                Err(denial(refused))
+            }
+        }
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        let ages = self.0.borrow();
-        ages.young.len() + ages.old.len()
+        self.held.borrow().len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn refusals(&self) -> usize {
+        self.refused.borrow().len()
     }
 }
 
-impl Ages {
-    fn take(&mut self, digest: &Digest, app: &Rc<AppPolicy>, now: UnixMs) -> Option<Rc<str>> {
+impl<T: Clone> Ages<T> {
+    fn take(&mut self, digest: &Digest, app: &Rc<AppPolicy>, now: UnixMs) -> Option<T> {
         if let Some(entry) = self.young.get(digest) {
-            return entry.email_for(app, now);
+            return entry.outcome_for(app, now);
         }
         let entry = self.old.remove(digest)?;
-        let email = entry.email_for(app, now)?;
+        let outcome = entry.outcome_for(app, now)?;
         self.put(*digest, entry);
-        Some(email)
+        Some(outcome)
     }
 
-    fn put(&mut self, digest: Digest, entry: Entry) {
+    fn put(&mut self, digest: Digest, entry: Entry<T>) {
         if self.young.len() >= KEPT {
             self.old = mem::take(&mut self.young);
         }
         self.young.insert(digest, entry);
     }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
 }
 
-impl Entry {
-    fn email_for(&self, app: &Rc<AppPolicy>, now: UnixMs) -> Option<Rc<str>> {
-        let holds = now < self.until && self.policy.as_ptr() == Rc::as_ptr(app);
-        holds.then(|| Rc::clone(&self.email))
+impl<T: Clone> Entry<T> {
+    fn new(app: &Rc<AppPolicy>, outcome: T, until: UnixMs) -> Self {
+        Self { policy: Rc::downgrade(app), outcome, until }
     }
+
+    fn outcome_for(&self, app: &Rc<AppPolicy>, now: UnixMs) -> Option<T> {
+        let holds = now < self.until && self.policy.as_ptr() == Rc::as_ptr(app);
+        holds.then(|| self.outcome.clone())
+    }
+}
+
+fn denial(refused: Refused) -> Denial {
+    Denial::new(Code::InvalidUserToken, format!("The user token is refused: {refused}."))
 }
 
 /// Without the scheme, where there is one.
