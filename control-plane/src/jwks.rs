@@ -1,7 +1,9 @@
-//! Keeps the JWK sets that apps name: fetched every few minutes, and soon after an app names a new one.
-//! While a source is away its last good keys stay in force.
+//! Keeps the JWK sets that apps name: fetched every few minutes, soon after an app names a new one, and soon
+//! after a gateway refused a token, which may be signed with a new key. While a source is away its last good
+//! keys stay in force.
 
 pub mod fetch;
+pub mod suspects;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -20,6 +22,7 @@ use crate::store::Store;
 use crate::store::jwks::JwkSet;
 use crate::world::World;
 use fetch::{Answer, Fetcher};
+use suspects::Suspects;
 
 /// How often it is looked whether a set is due.
 const LOOK: Duration = Duration::from_secs(1);
@@ -32,6 +35,8 @@ const SOONEST: Duration = Duration::from_secs(60);
 const LATEST: Duration = Duration::from_secs(900);
 /// When a set is tried again that could not be fetched.
 const RETRY: Duration = Duration::from_secs(30);
+/// How often a set is fetched out of turn at most, whatever tokens are made up.
+const SUSPECTED: SignedDuration = SignedDuration::from_secs(30);
 /// How many are fetched at once.
 const AT_ONCE: usize = 8;
 
@@ -40,6 +45,7 @@ pub struct Jwks {
     store: Store,
     world: World,
     fetcher: Fetcher,
+    suspects: Suspects,
     said: Mutex<BTreeMap<String, Said>>,
 }
 
@@ -48,13 +54,15 @@ pub struct Jwks {
 struct Said {
     etag: Option<String>,
     fresh_for: Duration,
+    /// Keys that are refused, and why.
+    unfit: Vec<String>,
 }
 
 impl Jwks {
     /// A job that has done nothing yet.
     #[must_use]
-    pub fn new(store: Store, world: World, fetcher: Fetcher) -> Self {
-        Self { store, world, fetcher, said: Mutex::default() }
+    pub fn new(store: Store, world: World, fetcher: Fetcher, suspects: Suspects) -> Self {
+        Self { store, world, fetcher, suspects, said: Mutex::default() }
     }
 
     /// Fetches what is due, for as long as the process runs.
@@ -80,7 +88,10 @@ impl Jwks {
     /// # Errors
     /// The database is away.
     pub async fn refresh(&self) -> sqlx::Result<()> {
-        let due: Vec<_> = self.store.jwk_sets().await?.into_iter().filter(|set| self.is_due(set)).collect();
+        let sets = self.store.jwk_sets().await?;
+        let suspected = self.suspected(&sets).await?;
+        let is_due = |set: &JwkSet| suspected.contains(&set.url) || self.is_due(set);
+        let due: Vec<_> = sets.into_iter().filter(is_due).collect();
         if due.is_empty() {
             return Ok(());
         }
@@ -91,6 +102,28 @@ impl Jwks {
             outcome?;
         }
         Ok(())
+    }
+
+    /// The sets to be fetched out of turn: of apps that refused tokens, unless that was done a moment ago.
+    /// Then it is done when the moment is over.
+    async fn suspected(&self, sets: &[JwkSet]) -> sqlx::Result<BTreeSet<String>> {
+        let now = self.world.now();
+        let mut suspected = BTreeSet::new();
+        for id in self.suspects.take() {
+            let app = self.store.app(id).await?;
+            let url = app.as_ref().and_then(|app| app.settings.identity.jwks_url());
+            let Some(set) = url.and_then(|url| sets.iter().find(|set| set.url == url)) else { continue };
+            let age = now.duration_since(set.suspected_at);
+            if suspected.contains(&set.url) {
+                continue;
+            }
+            if !age.is_negative() && age < SUSPECTED {
+                self.suspects.add([id]);
+            } else if self.store.suspect_jwk_set(set, now).await? {
+                suspected.insert(set.url.clone());
+            }
+        }
+        Ok(suspected)
     }
 
     fn is_due(&self, set: &JwkSet) -> bool {
@@ -122,13 +155,22 @@ impl Jwks {
         let answer = self.fetcher.fetch(&set.url, etag.as_deref()).await;
         let read =
             answer.map_err(|failed| failed.to_string()).and_then(|Answer { body, etag, fresh_for }| {
-                let keys = body.map(|body| jwk::read(&body)).transpose().map_err(|bad| bad.to_string())?;
+                let read = body.map(|body| jwk::read(&body)).transpose().map_err(|bad| bad.to_string())?;
+                let (keys, unfit) = match read {
+                    Some(jwk::JwkSet { keys, unfit }) => (Some(keys), unfit),
+                    None => (None, self.said(&set.url).map(|said| said.unfit).unwrap_or_default()),
+                };
                 let fresh_for = fresh_for.map_or(USUAL, |told| told.clamp(SOONEST, LATEST));
-                Ok((keys, Said { etag, fresh_for }))
+                Ok((keys, Said { etag, fresh_for, unfit }))
             });
         match read {
             Ok((keys, said)) => {
-                self.lock().insert(set.url.clone(), said);
+                let unfit = said.unfit.clone();
+                let before = self.lock().insert(set.url.clone(), said);
+                if !unfit.is_empty() && before.is_none_or(|before| before.unfit != unfit) {
+                    let keys = unfit.join(", ");
+                    tracing::warn!(url = set.url, keys, "keys of a JWK set are not used");
+                }
                 self.keep_keys(&set.url, keys).await
             }
             Err(error) => {
@@ -155,6 +197,7 @@ impl Jwks {
             fetched_at: Some(now),
             tried_at: now,
             error: String::new(),
+            suspected_at: set.suspected_at,
         };
         tx.write_jwk_set(&new).await?;
         if new.keys != set.keys {

@@ -22,6 +22,7 @@ use self::book::Book;
 use self::server::Server;
 use self::stats::Stats;
 use self::streams::Streams;
+use crate::jwks::suspects::Suspects;
 use crate::store::Store;
 use crate::world::World;
 
@@ -36,6 +37,8 @@ pub struct Ledger<A> {
     pub streams: Streams,
     /// What is counted.
     pub stats: Arc<Stats>,
+    /// Apps that refused users' tokens.
+    pub suspects: Suspects,
 }
 
 /// How many reports may wait for the book.
@@ -48,7 +51,8 @@ impl<A: Authenticator> Ledger<A> {
         let (queue, reports) = mpsc::channel(QUEUE);
         let (streams, stats) = (Streams::default(), Arc::new(Stats::default()));
         let book = Book::new(store, world.clone(), streams.clone(), Arc::clone(&stats), reports);
-        let server = Server::new(authenticator, world, queue, streams.clone(), stopping);
-        Self { server, book, streams, stats }
+        let suspects = Suspects::default();
+        let server = Server::new(authenticator, world, queue, streams.clone(), suspects.clone(), stopping);
+        Self { server, book, streams, stats, suspects }
     }
 }

@@ -65,7 +65,7 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
         settings,
         stopping.clone(),
     );
-    let Ledger { server: ledger, book, streams: ledgers, stats } =
+    let Ledger { server: ledger, book, streams: ledgers, stats, suspects } =
         Ledger::new(store.clone(), world.clone(), Arc::clone(&tokens), stopping.clone());
     let ads =
         latchkey_discovery::ads::Server::new(Arc::clone(&feed), tokens, clusters.clone(), stopping.clone());
@@ -85,13 +85,14 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
 
     let reach = Reach {
         private: options.jwks_allow_private,
-        // Development: whoever serves others names a host, or says so.
-        loopback: options.jwks_allow_private || options.http_addr.ip().is_loopback(),
+        // Development: whoever serves others is found under a name, though it may listen behind a proxy here.
+        loopback: options.jwks_allow_private
+            || (options.http_addr.ip().is_loopback() && api.sign_in.public_url.is_loopback()),
     };
     let fetcher = Fetcher::new(reach);
 
     let mut jobs = JoinSet::new();
-    match fetcher.map(|fetcher| Jwks::new(store.clone(), world.clone(), fetcher)) {
+    match fetcher.map(|fetcher| Jwks::new(store.clone(), world.clone(), fetcher, suspects)) {
         Ok(jwks) => drop(jobs.spawn(async move { jwks.keep().await })),
         Err(error) => tracing::warn!(error = format!("{error:#}"), "JWK sets are not fetched"),
     }

@@ -33,7 +33,7 @@ pub struct JwkSetView {
 
 impl From<JwkSet> for JwkSetView {
     fn from(set: JwkSet) -> Self {
-        let JwkSet { url, keys, fetched_at, tried_at, error } = set;
+        let JwkSet { url, keys, fetched_at, tried_at, error, suspected_at: _ } = set;
         let kid = |key: PublicKey| Some(key.kid).filter(|kid| !kid.is_empty());
         Self {
             url,

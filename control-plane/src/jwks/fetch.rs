@@ -105,6 +105,8 @@ impl Fetcher {
         }
         let mut request = Request::get(url.as_str())
             .header(header::ACCEPT, "application/json, application/jwk-set+json")
+            // A copy on the way may be older than the key that is missing.
+            .header(header::CACHE_CONTROL, "no-cache")
             .header(header::USER_AGENT, "latchkey");
         if let Some(etag) = etag {
             request = request.header(header::IF_NONE_MATCH, etag);

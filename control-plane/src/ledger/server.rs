@@ -20,6 +20,7 @@ use super::book::Waiting;
 use super::intake;
 use super::page::Sender;
 use super::streams::{self, Answers, Outgoing, Streams, WINDOW};
+use crate::jwks::suspects::Suspects;
 use crate::world::World;
 
 /// The largest message taken from a gateway: a few thousand records.
@@ -36,6 +37,7 @@ pub struct Server<A> {
     world: World,
     queue: mpsc::Sender<Waiting>,
     listed: Streams,
+    suspects: Suspects,
     stopping: watch::Receiver<bool>,
     opened: AtomicU64,
 }
@@ -46,6 +48,7 @@ struct Exchange {
     world: World,
     queue: mpsc::Sender<Waiting>,
     listed: Streams,
+    suspects: Suspects,
     answers: Answers,
     places: Arc<Semaphore>,
 }
@@ -56,9 +59,10 @@ impl<A: Authenticator> Server<A> {
         world: World,
         queue: mpsc::Sender<Waiting>,
         listed: Streams,
+        suspects: Suspects,
         stopping: watch::Receiver<bool>,
     ) -> Self {
-        Self { authenticator, world, queue, listed, stopping, opened: AtomicU64::new(1) }
+        Self { authenticator, world, queue, listed, suspects, stopping, opened: AtomicU64::new(1) }
     }
 
     /// The gRPC service, with its message limits.
@@ -83,6 +87,7 @@ impl<A: Authenticator> Ledger for Server<A> {
             world: self.world.clone(),
             queue: self.queue.clone(),
             listed: self.listed.clone(),
+            suspects: self.suspects.clone(),
             answers,
             places: Arc::new(Semaphore::new(WINDOW)),
         };
@@ -134,12 +139,9 @@ impl Exchange {
             };
             // Closed never: it is this stream's own.
             let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return Ok(()) };
-            let waiting = Waiting {
-                sender: sender.clone(),
-                report: intake::report(report, self.world.now()),
-                answers: self.answers.clone(),
-                place,
-            };
+            let report = intake::report(report, self.world.now());
+            self.suspects.note(&report);
+            let waiting = Waiting { sender: sender.clone(), report, answers: self.answers.clone(), place };
             if self.queue.send(waiting).await.is_err() {
                 return Err(Status::unavailable("the control plane is stopping"));
             }

@@ -25,6 +25,8 @@ pub struct JwkSet {
     pub tried_at: Timestamp,
     /// Why that failed; empty when it did not.
     pub error: String,
+    /// When it was last fetched out of turn, because a token was refused.
+    pub suspected_at: Timestamp,
 }
 
 impl TryFrom<AnyRow> for JwkSet {
@@ -38,6 +40,7 @@ impl TryFrom<AnyRow> for JwkSet {
             fetched_at: row.optional_time("fetched_at")?,
             tried_at: row.time("tried_at")?,
             error: row.try_get("error")?,
+            suspected_at: row.time("suspected_at")?,
         })
     }
 }
@@ -51,7 +54,7 @@ impl Store {
     /// # Errors
     /// The database is away.
     pub async fn jwk_sets(&self) -> sqlx::Result<Vec<JwkSet>> {
-        sqlx::query("SELECT url, keys, fetched_at, tried_at, error FROM jwks ORDER BY url")
+        sqlx::query("SELECT url, keys, fetched_at, tried_at, error, suspected_at FROM jwks ORDER BY url")
             .fetch_all(&self.pool)
             .await?
             .into_iter()
@@ -65,6 +68,20 @@ impl Store {
     /// The database is away.
     pub async fn jwk_keys(&self) -> sqlx::Result<BTreeMap<String, Vec<PublicKey>>> {
         Ok(self.jwk_sets().await?.into_iter().map(|set| (set.url, set.keys)).collect())
+    }
+
+    /// Notes that the set is fetched out of turn at `at`; false where another control plane came first.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn suspect_jwk_set(&self, set: &JwkSet, at: Timestamp) -> sqlx::Result<bool> {
+        let done = sqlx::query("UPDATE jwks SET suspected_at = $1 WHERE url = $2 AND suspected_at = $3")
+            .bind(at.as_millisecond())
+            .bind(set.url.clone())
+            .bind(set.suspected_at.as_millisecond())
+            .execute(&self.pool)
+            .await?;
+        Ok(done.rows_affected() > 0)
     }
 
     /// Notes that the set was asked for at `at`, and why that failed; what is held of it stays.
@@ -106,7 +123,8 @@ impl Tx {
     /// The database is away.
     pub async fn jwk_set(&mut self, url: &str) -> sqlx::Result<Option<JwkSet>> {
         sqlx::query(
-            "UPDATE jwks SET url = url WHERE url = $1 RETURNING url, keys, fetched_at, tried_at, error",
+            "UPDATE jwks SET url = url WHERE url = $1
+             RETURNING url, keys, fetched_at, tried_at, error, suspected_at",
         )
         .bind(url.to_owned())
         .fetch_optional(&mut *self.inner)

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use latchkey::jwks::Jwks;
 use latchkey::jwks::fetch::{Failed, Fetcher};
+use latchkey::jwks::suspects::Suspects;
 use latchkey_core::identity::reach::Reach;
 use latchkey_core::role::Role;
 use latchkey_discovery::source::From;
@@ -91,7 +92,11 @@ fn set(kids: &[&str]) -> Value {
 }
 
 fn job(test: &Test) -> Jwks {
-    Jwks::new(test.store.clone(), test.world.clone(), Fetcher::new(LOOPBACK).unwrap())
+    job_with(test, Suspects::default())
+}
+
+fn job_with(test: &Test, suspects: Suspects) -> Jwks {
+    Jwks::new(test.store.clone(), test.world.clone(), Fetcher::new(LOOPBACK).unwrap(), suspects)
 }
 
 fn by_jwks(url: &str) -> Value {
@@ -122,7 +127,7 @@ on_both! {
         let identity = json!({
             "header": true, "enforce": true, "allowed_domains": ["ACME.com"],
             "jwt": {"keys": {"pem": "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n"},
-                "issuers": ["https://id.acme.com"], "parties": ["chat"], "email_claim": "upn"}
+                "issuers": ["https://id.acme.com"], "parties": ["chat"], "audiences": ["gw"], "email_claim": "upn"}
         });
         let app = test.app(json!({"identity": identity, "require_conversation_id": true})).await;
         assert_eq!(app["identity"]["allowed_domains"], json!(["acme.com"]));
@@ -132,7 +137,8 @@ on_both! {
             panic!("{:?}", policy.identity)
         };
         assert_eq!(domains.names, ["acme.com"]);
-        let Jwt { keys, issuers, parties, email_claim } = jwt;
+        let Jwt { keys, issuers, parties, email_claim, audiences } = jwt;
+        assert_eq!(audiences.unwrap().names, ["gw"]);
         assert_eq!((keys.len(), keys[0].key.len(), keys[0].algorithm), (1, 32, 3));
         assert_eq!((issuers.unwrap().names, parties.unwrap().names), (vec!["https://id.acme.com".to_owned()], vec!["chat".to_owned()]));
         assert_eq!(email_claim, "upn");
@@ -242,6 +248,42 @@ on_both! {
         let set = sets(&test).await[0].clone();
         assert_eq!((&set["keys"], &set["fetched_at"], &set["error"]), (&json!(1), &json!("2026-01-01T00:10:00Z"), &Value::Null));
         assert_eq!(kids(&test, &app).await, ["one"]);
+    }
+}
+
+on_both! {
+    async fn a_refused_token_has_the_set_fetched_soon_and_not_more_often_whatever_is_made_up(test: Test) {
+        let (source, url) = Source::start().await;
+        source.keys(&["k1"]);
+        let app = test.app(by_jwks(&url)).await;
+        let other = test.app(by_jwks(&url)).await;
+        let plain = test.app(json!({})).await;
+        let suspects = Suspects::default();
+        let jwks = job_with(&test, suspects.clone());
+        jwks.refresh().await.unwrap();
+        source.keys(&["k2"]);
+        test.clock.advance(Duration::from_secs(1));
+        jwks.refresh().await.unwrap();
+        assert_eq!((source.asked(), kids(&test, &app).await), (1, vec!["k1".to_owned()]));
+        let refused = || suspects.add([&app, &other, &plain].map(|app| id(app).parse().unwrap()));
+        refused();
+        jwks.refresh().await.unwrap();
+        assert_eq!((source.asked(), kids(&test, &app).await), (2, vec!["k2".to_owned()]), "the old key is gone");
+        // Made-up tokens, many a second, for five minutes.
+        for _ in 0..300 {
+            test.clock.advance(Duration::from_secs(1));
+            refused();
+            jwks.refresh().await.unwrap();
+        }
+        assert_eq!(source.asked(), 12, "once in 30 seconds");
+        source.keys(&["k3"]);
+        refused();
+        for _ in 0..31 {
+            test.clock.advance(Duration::from_secs(1));
+            jwks.refresh().await.unwrap();
+        }
+        assert_eq!(kids(&test, &app).await, ["k3"], "one token is enough, also within the pause");
+        assert_eq!(source.asked(), 13);
     }
 }
 

@@ -1,5 +1,6 @@
 //! An identity provider: keys, tokens, and a JWK set.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -22,6 +23,7 @@ pub enum Signer {
 pub struct Issuer {
     pub url: String,
     set: Arc<Mutex<Value>>,
+    asked: Arc<AtomicUsize>,
 }
 
 pub fn encode(bytes: impl AsRef<[u8]>) -> String {
@@ -117,12 +119,22 @@ pub fn claims(email: &str, changes: Value) -> Value {
 impl Issuer {
     pub async fn start(keys: &[Value]) -> Self {
         let set = Arc::new(Mutex::new(json!({ "keys": keys })));
-        let published = Arc::clone(&set);
-        let routes = Router::new().fallback(async move || published.lock().unwrap().to_string());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let (published, counted) = (Arc::clone(&set), Arc::clone(&asked));
+        let answer = async move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            ([("cache-control", "public, max-age=86400")], published.lock().unwrap().to_string())
+        };
+        let routes = Router::new().fallback(answer);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/jwks", listener.local_addr().unwrap());
         tokio::spawn(async { axum::serve(listener, routes).await });
-        Self { url, set }
+        Self { url, set, asked }
+    }
+
+    /// How often it was asked for its keys.
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
     }
 
     pub fn publish(&self, keys: &[Value]) {
