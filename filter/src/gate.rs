@@ -10,7 +10,7 @@ use latchkey_filter_core::denial::{Code, Denial};
 use latchkey_filter_core::forward::Forward;
 use latchkey_filter_core::gate::{Admission, Admitted, Gate, Outcome, World, admit};
 use latchkey_filter_core::header::{Header, Headers};
-use latchkey_filter_core::mcp::{Form, Listing};
+use latchkey_filter_core::mcp::{self, Form, Relay};
 use latchkey_filter_core::metering::{Ending, Meter};
 use latchkey_filter_core::reply::{Attribution, Reply};
 use latchkey_filter_core::snapshot::UnixMs;
@@ -45,8 +45,8 @@ pub struct Request {
     meter: Option<Meter>,
     /// Headers for the answer.
     announced: Vec<(&'static str, String)>,
-    /// Of an answer that is held back until its end, since the client may see a part of it only.
-    listing: Option<Box<Listing>>,
+    /// Of an MCP server's answer: how it is passed on.
+    relay: Option<Box<Relay>>,
 }
 
 #[derive(Default)]
@@ -144,7 +144,7 @@ impl Request {
             return self.refuse(pending, Code::InternalError, worker);
         }
         self.announced = forward.announced;
-        self.listing = forward.listing;
+        self.relay = forward.relay;
         if let Some(meter) = &mut self.meter {
             meter.forwarded(forward.call);
         }
@@ -173,34 +173,51 @@ impl Request {
         Action::Pause
     }
 
-    /// The headers of an answer that is held back have come: says there what will become of it.
-    fn hold_back(&mut self) {
-        let Some(listing) = &mut self.listing else { return };
-        let set = |name, value| {
+    /// The headers of an MCP server's answer have come: rewrites what is the gateway's own affair, and says
+    /// there what will become of the body.
+    fn relay_headers(&mut self, status: u16, end_of_stream: bool) {
+        let Some(relay) = &mut self.relay else { return };
+        let set = |name: &str, value: Option<&str>| {
             let set = hostcalls::set_map_value(MapType::HttpResponseHeaders, name, value);
             attempt("set_map_value", set);
         };
+        if let Some(session) = response_header(mcp::SESSION_HEADER) {
+            let sealed = relay.binding.seal(&session);
+            set(mcp::SESSION_HEADER, sealed.as_deref());
+        }
+        if response_header("www-authenticate").is_some() {
+            set("www-authenticate", None);
+        }
+        let Some(listing) = &mut relay.listing else { return };
+        if end_of_stream {
+            relay.listing = None;
+            return;
+        }
         let (kind, encoding) = (response_header("content-type"), response_header("content-encoding"));
-        set("content-length", None);
-        if listing.answered(kind.as_deref(), encoding.as_deref()) == Form::Unreadable {
+        let form = listing.answered(status, kind.as_deref(), encoding.as_deref());
+        if form != Form::Plain {
+            set("content-length", None);
+        }
+        if form == Form::Unreadable {
             set("content-type", Some("application/json"));
             set("content-encoding", None);
         }
     }
 
-    /// The whole of an answer is there, if it was held back: lets go what the client may see.
-    fn let_go(&mut self) -> Action {
-        let Some(listing) = self.listing.take() else { return Action::Continue };
-        let held = attempt("get_buffer", hostcalls::get_buffer(BufferType::HttpResponseBody, 0, WHOLE));
-        let body = match held {
-            Some(Some(body)) => body,
-            Some(None) => return Action::Continue,
-            // Held back for good: better no answer than the whole list.
-            None => return Action::Pause,
+    /// Some of an MCP server's answer has come, of which the client may see a part. It is all of it so far,
+    /// where the last time nothing was let go.
+    fn relay_body(&mut self, size: usize, last: bool) -> Action {
+        let Some(listing) = self.relay.as_mut().and_then(|relay| relay.listing.as_mut()) else {
+            return Action::Continue;
         };
-        let shown = listing.filter(&body);
-        let set = hostcalls::set_buffer(BufferType::HttpResponseBody, 0, WHOLE, &shown);
-        match attempt("set_buffer", set) {
+        if listing.waits(size, last) {
+            return Action::Pause;
+        }
+        let read = attempt("get_buffer", hostcalls::get_buffer(BufferType::HttpResponseBody, 0, WHOLE));
+        // Held back for good where it cannot be read or replaced: better no answer than the whole list.
+        let Some(body) = read else { return Action::Pause };
+        let shown = listing.pass(&body.unwrap_or_default(), last);
+        match attempt("set_buffer", hostcalls::set_buffer(BufferType::HttpResponseBody, 0, WHOLE, &shown)) {
             Some(()) => Action::Continue,
             None => Action::Pause,
         }
@@ -276,16 +293,14 @@ impl HttpContext for Exchange {
             let set = hostcalls::set_map_value(MapType::HttpResponseHeaders, name, Some(&value));
             attempt("set_map_value", set);
         }
-        if !end_of_stream {
-            request.hold_back();
-        }
+        request.relay_headers(status, end_of_stream);
         Action::Continue
     }
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         let mut request = self.request.borrow_mut();
-        if request.listing.is_some() {
-            return if end_of_stream { request.let_go() } else { Action::Pause };
+        if request.relay.is_some() {
+            return request.relay_body(size, end_of_stream);
         }
         let Some(meter) = request.meter.as_mut().filter(|meter| meter.reads()) else {
             return Action::Continue;
@@ -304,7 +319,13 @@ impl HttpContext for Exchange {
     }
 
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
-        self.request.borrow_mut().let_go()
+        let mut request = self.request.borrow_mut();
+        let listing = request.relay.as_ref().and_then(|relay| relay.listing.as_ref());
+        // Of what is not kept until its end nothing is left.
+        if listing.is_some_and(|listing| listing.waits(0, false)) {
+            return request.relay_body(0, true);
+        }
+        Action::Continue
     }
 
     fn on_log(&mut self) {

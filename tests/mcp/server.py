@@ -27,6 +27,12 @@ def drop_table(name: str) -> str:
     return f"dropped {name}"
 
 
+@server.tool(name="recherche_données")
+def search(texte: str) -> str:
+    """A tool whose name does not fit into a header as it is."""
+    return f"trouvé: {texte}"
+
+
 if __name__ == "__main__":
     listener = socket.create_server(("127.0.0.1", 0))
     print(f"http://127.0.0.1:{listener.getsockname()[1]}/mcp", flush=True)

@@ -1,6 +1,8 @@
 //! Real MCP servers: the one that the MCP project tests clients with, and one made with its SDK, whose
 //! tools tell how they were called.
 
+pub mod scripted;
+
 use std::process::Stdio;
 
 use anyhow::{Context as _, ensure};

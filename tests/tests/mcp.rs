@@ -9,17 +9,26 @@ use latchkey_tests::stack::{Stack, wait};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+#[path = "mcp/streams.rs"]
+mod streams;
+
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Attaches a server, by this name.
 async fn attach(stack: &Stack, name: &str, server: &McpServer, credential: Option<&str>) {
-    let body = json!({ "name": name, "url": server.url(), "credential": credential });
+    attach_url(stack, name, server.url(), credential).await;
+}
+
+async fn attach_url(stack: &Stack, name: &str, url: &str, credential: Option<&str>) {
+    let body = json!({ "name": name, "url": url, "credential": credential });
     stack.api().post("/api/v1/mcp-servers", body).await.unwrap().ok().unwrap();
 }
 
 /// An app with these settings, once the gateway serves it the MCP server of this name.
 async fn app(stack: &Stack, server: &str, mut settings: Value) -> App {
-    settings["name"] = json!("agent");
+    if settings["name"].is_null() {
+        settings["name"] = json!("agent");
+    }
     let app = stack.api().create_app(settings).await.unwrap();
     wait::until("the gateway to serve the MCP server", PATIENCE, async || {
         let answer = send(stack, server, &app.key, &ping()).await;
@@ -64,7 +73,11 @@ async fn the_sdk_lists_and_calls_tools_and_the_server_sees_the_gateways_credenti
     let app = app(&stack, "tell", json!({})).await;
     for mode in ["auto", "legacy"] {
         let seen = session(&stack, "tell", &app.key, &[("TOOL", "headers"), ("MCP_MODE", mode)]).await;
-        assert_eq!(seen["tools"], json!(["add", "drop_table", "headers"]), "{mode}: {seen}");
+        assert_eq!(
+            seen["tools"],
+            json!(["add", "drop_table", "headers", "recherche_données"]),
+            "{mode}: {seen}"
+        );
         let headers: Value = serde_json::from_str(seen["content"][0].as_str().unwrap()).unwrap();
         assert_eq!(headers["authorization"], "Bearer server-secret", "{mode}");
         assert!(!headers.to_string().contains(&app.key), "the server never learns the key: {headers}");
@@ -92,6 +105,13 @@ async fn a_key_sees_and_calls_the_tools_of_its_scope_alone() {
         assert_eq!(seen["tools"], json!(["add", "headers"]), "{mode}: {seen}");
         assert_eq!(seen["error"]["data"]["code"], "mcp_tool_not_allowed", "{mode}: {seen}");
     }
+    let path = format!("/api/v1/logs?app_id={}&provider=mcp/tell&model=tell/drop_table", app.id);
+    wait::until("the record of the refusal", PATIENCE, async || {
+        let logs = stack.api().get(&path).await?.ok()?;
+        Ok((logs["items"][0]["code"] == "mcp_tool_not_allowed").then_some(()))
+    })
+    .await
+    .unwrap();
     let refused = send(&stack, "tell", &app.key, &call("drop_table")).await;
     assert_eq!((refused.status, &refused.body["id"]), (403, &json!("call-7")), "{}", refused.text);
     assert_eq!(refused.body["error"]["data"]["rule"], "app.mcp");
@@ -118,6 +138,22 @@ async fn a_key_sees_and_calls_the_tools_of_its_scope_alone() {
     })
     .await
     .unwrap();
+}
+
+#[tokio::test]
+async fn a_tool_whose_name_is_not_ascii_is_called_by_the_sdk() {
+    let server = McpServer::telling().await.unwrap();
+    let stack = Stack::start().await.unwrap();
+    attach(&stack, "tell", &server, None).await;
+    let app = app(&stack, "tell", json!({ "mcp_scope": ["tell/recherche_*"] })).await;
+    for mode in ["auto", "legacy"] {
+        let variables =
+            [("TOOL", "recherche_données"), ("ARGUMENTS", r#"{"texte":"été"}"#), ("MCP_MODE", mode)];
+        let seen = session(&stack, "tell", &app.key, &variables).await;
+        assert_eq!(seen["content"], json!(["trouvé: été"]), "{mode}: {seen}");
+        assert_eq!(seen["tools"], json!(["recherche_données"]), "{mode}: {seen}");
+        assert_eq!(seen["version"] == "2026-07-28", mode == "auto", "{seen}");
+    }
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use crate::endpoint::Operation;
 use crate::header::Headers;
 
 pub(crate) use json::span;
+pub(crate) use member::may_be_member;
 pub(crate) use object::{Object, Unread};
 
 pub use edit::{Change, max_output_member};

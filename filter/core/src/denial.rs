@@ -1,5 +1,6 @@
 //! Why a request is refused, in the shape that the client's SDK expects.
 
+mod oauth;
 mod rpc;
 
 use std::borrow::Cow;
@@ -51,6 +52,7 @@ pub enum Code {
     InvalidJson,
     InvalidMultipart,
     InvalidMcpMessage,
+    McpHeaderMismatch,
     ModelRequired,
     ModelListNotSupported,
     EndpointNotSupported,
@@ -86,6 +88,7 @@ pub enum Code {
     UnknownEndpoint,
     ModelNotFound,
     McpServerNotFound,
+    McpSessionNotFound,
     MethodNotAllowed,
     RateLimitExceeded,
     QuotaContended,
@@ -111,10 +114,11 @@ const fn row(status: u16, name: &'static str, rule: &'static str, meaning: &'sta
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 49] = [
         Self::InvalidJson,
         Self::InvalidMultipart,
         Self::InvalidMcpMessage,
+        Self::McpHeaderMismatch,
         Self::ModelRequired,
         Self::ModelListNotSupported,
         Self::EndpointNotSupported,
@@ -150,6 +154,7 @@ impl Code {
         Self::UnknownEndpoint,
         Self::ModelNotFound,
         Self::McpServerNotFound,
+        Self::McpSessionNotFound,
         Self::MethodNotAllowed,
         Self::RateLimitExceeded,
         Self::QuotaContended,
@@ -197,6 +202,7 @@ impl Code {
             Self::InvalidJson => row(400, "invalid_json", "request.body", "The body is not a JSON object, has a member twice, or one of a wrong type."),
             Self::InvalidMultipart => row(400, "invalid_multipart", "request.body", "The body is not a multipart form, or has two models."),
             Self::InvalidMcpMessage => row(400, "invalid_mcp_message", "request.body", "The body is not one JSON-RPC message, or has a member twice, or one of a wrong type."),
+            Self::McpHeaderMismatch => row(400, "mcp_header_mismatch", "request.headers", "A header that repeats a part of the MCP message says something else, or cannot be decoded."),
             Self::ModelRequired => row(400, "model_required", "request.model", "The request names no model."),
             Self::ModelListNotSupported => row(400, "model_list_not_supported", "request.model", "The request lists further models: name one, as model."),
             Self::EndpointNotSupported => row(400, "endpoint_not_supported", "provider.kind", "The model's provider does not serve this endpoint."),
@@ -230,13 +236,14 @@ impl Code {
             Self::ModelNotAllowed => row(403, "model_not_allowed", "app.models", "The app may not use this model."),
             Self::ProviderNotAllowed => row(403, "provider_not_allowed", "app.providers", "The app may not use any provider of this model."),
             Self::McpServerNotAllowed => row(403, "mcp_server_not_allowed", "app.mcp", "The app may not use this MCP server."),
-            Self::McpToolNotAllowed => row(403, "mcp_tool_not_allowed", "app.mcp", "The app may not use this tool of the MCP server."),
+            Self::McpToolNotAllowed => row(403, "mcp_tool_not_allowed", "app.mcp", "The app may not use this tool or method of the MCP server."),
             Self::ModelNotPriced => row(403, "model_not_priced", "limits.budget", "The app has a budget, and this model has no price: an admin can give it one."),
             Self::ServiceTierNotPriced => row(400, "service_tier_not_priced", "limits.budget", "The app has a budget, and the model has no price for the tier that the request asks for."),
             Self::EndpointNotMetered => row(403, "endpoint_not_metered", "limits.tokens", "The app limits tokens or money, and the use of this endpoint cannot be bounded."),
             Self::UnknownEndpoint => row(404, "unknown_endpoint", "endpoint", "The gateway does not serve this path."),
             Self::ModelNotFound => row(404, "model_not_found", "catalogue", "No enabled provider offers this model."),
             Self::McpServerNotFound => row(404, "mcp_server_not_found", "catalogue", "No enabled MCP server has this name."),
+            Self::McpSessionNotFound => row(404, "mcp_session_not_found", "request.session", "The MCP session is over, or another key opened it: open a new one."),
             Self::MethodNotAllowed => row(405, "method_not_allowed", "endpoint", "The path does not take this method."),
             Self::RateLimitExceeded => row(429, "rate_limit_exceeded", "limits.rate", "Too many requests or tokens within the window: wait and try again."),
             Self::QuotaContended => row(429, "quota_contended", "limits.budget", "What is left is reserved by requests under way: try again when they are done."),
@@ -287,6 +294,7 @@ impl Denial {
             attribution: None,
             endpoint: "",
             model: String::new(),
+            provider: String::new(),
         }
     }
 

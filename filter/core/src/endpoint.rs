@@ -178,7 +178,7 @@ impl Endpoint {
             let verb = mcp::Verb::parse(method).ok_or_else(|| not_allowed(mcp::Verb::ALLOWED))?;
             return Ok(Self::Mcp(mcp::Target { server: server.to_owned(), verb }));
         }
-        let endpoint = Self::at(path).ok_or(Code::UnknownEndpoint)?;
+        let endpoint = Self::at(path).ok_or_else(|| unknown(path))?;
         let expected = endpoint.method();
         if method != expected {
             return Err(not_allowed(expected));
@@ -213,6 +213,22 @@ impl Endpoint {
             Self::ListModels | Self::RetrieveModel(_) | Self::Ready => "GET",
         }
     }
+}
+
+fn unknown(path: &str) -> Denial {
+    if is_oauth(path) { Denial::new(Code::UnknownEndpoint, NO_OAUTH) } else { Code::UnknownEndpoint.into() }
+}
+
+/// What somebody reads whose client was refused, and who then tried to sign in.
+const NO_OAUTH: &str = "This gateway has no OAuth sign-in. It takes an API key, sent as `Authorization: Bearer`. If \
+     a client comes here by itself, its API key is missing, wrong, expired or revoked: check the key.";
+
+/// Whether a client looks there for an authorization server: some do when their key is refused. The paths
+/// are those of RFC 8414, RFC 9728 and OpenID Connect, below any path, and the protocol of MCP's defaults.
+#[must_use]
+pub fn is_oauth(path: &str) -> bool {
+    path.split('/').any(|segment| segment == ".well-known")
+        || matches!(path, "/register" | "/authorize" | "/token")
 }
 
 fn not_allowed(methods: &'static str) -> Denial {

@@ -11,7 +11,7 @@ use crate::credential;
 use crate::endpoint::Operation;
 use crate::header::Headers;
 use crate::identity;
-use crate::mcp::Listing;
+use crate::mcp::{self, Relay};
 use crate::metering::Call;
 use crate::snapshot::{Provider, ProviderKind};
 
@@ -48,8 +48,10 @@ pub struct Forward {
     pub announced: Vec<(&'static str, String)>,
     /// Leases run low: what to ask the sync role for.
     pub ahead: Option<Demand>,
-    /// Of an answer that the client may see a part of only: which part.
-    pub listing: Option<Box<Listing>>,
+    /// Of an MCP server's answer: how it is passed on.
+    pub relay: Option<Box<Relay>>,
+    /// The MCP server's id of the session that the request is for.
+    pub session: Option<String>,
 }
 
 /// One change of the request's headers.
@@ -84,6 +86,9 @@ impl Forward {
         .filter(|(name, value)| headers.text(name) != Some(value))
         .map(|(name, value)| Edit { name, value: Some(Cow::Borrowed(value)) })
         .collect();
+        if let Some(session) = &self.session {
+            edits.push(Edit { name: mcp::SESSION_HEADER, value: Some(Cow::Borrowed(session)) });
+        }
         if let Some(body) = &self.body
             && headers.all("content-length").next().is_some()
         {

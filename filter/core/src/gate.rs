@@ -17,7 +17,7 @@ use crate::body::Format;
 use crate::conversation;
 use crate::credential;
 use crate::denial::{Code, Denial};
-use crate::endpoint::{Endpoint, Operation, Shape, split_query};
+use crate::endpoint::{Endpoint, Operation, Shape, is_oauth, split_query};
 use crate::forward::Forward;
 use crate::header::Headers;
 use crate::identity::identify;
@@ -124,8 +124,10 @@ fn decide<S: Store>(
     find: impl FnOnce() -> Result<KeyHash, Denial>,
 ) -> Admission {
     let (path, query) = split_query(headers.text(":path").unwrap_or_default());
-    let refused = |denial: Denial| {
-        if is_below(path) { denial.rpc_reply(None) } else { denial.reply(Shape::of(path)) }
+    let refused = |denial: Denial| match path {
+        path if is_oauth(path) => denial.oauth_reply(),
+        path if is_below(path) => denial.rpc_reply(None),
+        path => denial.reply(Shape::of(path)),
     };
     let endpoint = match Endpoint::parse(headers.text(":method").unwrap_or_default(), path) {
         Ok(Endpoint::Ready) => return Admission::Reply(readiness::answer(view, world)),
@@ -140,6 +142,13 @@ fn decide<S: Store>(
         Err(denial) => return Admission::Reply(refused(denial)),
     };
     let (mut attribution, called) = (Attribution::from(&record), endpoint.name());
+    let provider = match &endpoint {
+        Endpoint::Mcp(target) => {
+            view.catalogue(snapshot).mcp_server(&target.server).map(|server| server.provider())
+        }
+        _ => None,
+    };
+    let provider = provider.unwrap_or_default();
     let decided = authorize(snapshot, &record, view, world).and_then(|app| {
         attribution.identity = identify(headers, &app, &record, view.verified(), world)?;
         Ok(app)
@@ -152,7 +161,7 @@ fn decide<S: Store>(
             }
             Endpoint::Mcp(target) => {
                 conversation::check(headers, &app)?;
-                Asked::Mcp(mcp::Asked::new(target, headers))
+                Asked::Mcp(mcp::Asked::new(target, provider.clone(), headers))
             }
             Endpoint::RetrieveModel(name) => {
                 let model = model_list::retrieve(&view.catalogue(snapshot), &app, &name)?;
@@ -173,7 +182,9 @@ fn decide<S: Store>(
             attribution: attribution.clone(),
         })))
     });
-    decided.unwrap_or_else(|denial| Admission::Reply(refused(denial).attributed(attribution, called)))
+    decided.unwrap_or_else(|denial| {
+        Admission::Reply(Reply { provider, ..refused(denial).attributed(attribution, called) })
+    })
 }
 
 impl Admitted {
@@ -200,7 +211,9 @@ impl Admitted {
     pub fn refuse(&self, denial: &Denial) -> Outcome {
         let reply = match &self.asked {
             Asked::Model(operation, _) => denial.reply(operation.shape()),
-            Asked::Mcp(asked) => denial.rpc_reply(asked.id()),
+            Asked::Mcp(asked) => {
+                Reply { provider: asked.provider().to_owned(), ..denial.rpc_reply(asked.id()) }
+            }
         };
         Outcome::Reply(reply.attributed(self.attribution.clone(), self.endpoint()))
     }

@@ -1,9 +1,12 @@
 //! MCP servers (Model Context Protocol, streamable HTTP), each under one path: `/mcp/<server>`.
 
+mod cut;
 mod events;
 mod listing;
 mod message;
+mod method;
 mod mirror;
+mod session;
 
 use crate::denial::{Code, Denial};
 use crate::snapshot::McpServer;
@@ -11,12 +14,22 @@ use crate::snapshot::McpServer;
 pub use listing::{Form, Listing};
 pub use message::{Asks, Message};
 pub use mirror::Mirror;
+pub use session::{Binding, HEADER as SESSION_HEADER};
 
 /// What records call the endpoint.
 pub const ENDPOINT: &str = "mcp";
 
 /// What the names of servers begin with where records say who served.
 pub const PROVIDER_PREFIX: &str = "mcp/";
+
+/// How a server's answer is passed on.
+#[derive(Debug)]
+pub struct Relay {
+    /// By whom a session that it opens is opened.
+    pub binding: Binding,
+    /// What of it the client may see, where that is not all.
+    pub listing: Option<Listing>,
+}
 
 /// Which server a request is for, and what it does there.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -34,6 +34,8 @@ pub struct Meter {
     code: Option<Code>,
     /// What a refused request asked for.
     model: String,
+    /// Who would have served it.
+    provider: String,
     status: u16,
     first_byte: Option<UnixMs>,
     call: Option<Call>,
@@ -91,6 +93,7 @@ impl Meter {
             client_address: None,
             code: None,
             model: String::new(),
+            provider: String::new(),
             status: 0,
             first_byte: None,
             call: None,
@@ -114,6 +117,7 @@ impl Meter {
     pub fn refused(&mut self, reply: &Reply) {
         self.code = reply.code;
         self.model.clone_from(&reply.model);
+        self.provider.clone_from(&reply.provider);
     }
 
     /// The request goes to a provider, or to an MCP server.
@@ -180,7 +184,7 @@ impl Meter {
             identity,
             model: self.model,
             served_model: String::new(),
-            provider: String::new(),
+            provider: self.provider,
             endpoint: self.endpoint,
             status: self.status.into(),
             code: self.code.map(Code::as_str).unwrap_or_default(),

@@ -25,6 +25,8 @@ pub struct Reply {
     pub endpoint: &'static str,
     /// The model that was asked for; empty where that was not read.
     pub model: String,
+    /// Who would have served it, as records call them; empty where that is not known.
+    pub provider: String,
 }
 
 /// Whose request it is: by the stored record, and by what the app accepts of the request.
@@ -48,7 +50,16 @@ impl Reply {
     pub fn ok(value: &impl Serialize) -> Self {
         let headers = vec![("content-type", "application/json".into())];
         let body = serde_json::to_vec(value).unwrap_or_default();
-        Self { status: 200, headers, body, code: None, attribution: None, endpoint: "", model: String::new() }
+        Self {
+            status: 200,
+            headers,
+            body,
+            code: None,
+            attribution: None,
+            endpoint: "",
+            model: String::new(),
+            provider: String::new(),
+        }
     }
 
     /// The same answer, attributed.

@@ -79,6 +79,11 @@ pub(super) fn among_members(text: &str, names: &[&'static str]) -> Option<&'stat
     names.iter().find(|name| folds_to(stem, name)).copied()
 }
 
+/// Whether the most lenient parser takes a member's name for `name`.
+pub(crate) fn may_be_member(text: &str, name: &'static str) -> bool {
+    among_members(text, &[name]).is_some()
+}
+
 /// Whether no parser takes it for another name.
 fn is_plain(name: &str) -> bool {
     name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))

@@ -9,6 +9,10 @@ use crate::reply::Reply;
 
 const PARSE_ERROR: i32 = -32_700;
 const INVALID_REQUEST: i32 = -32_600;
+/// The protocol's own, for headers that say something else than the message.
+const HEADER_MISMATCH: i32 = -32_020;
+/// What the protocol's SDKs say of a session that is not there.
+const SESSION_NOT_FOUND: i32 = -32_001;
 /// The first of those that JSON-RPC leaves to servers.
 const SERVER_ERROR: i32 = -32_000;
 
@@ -26,6 +30,8 @@ impl Code {
     pub fn rpc_number(self) -> i32 {
         match self {
             Self::InvalidJson => PARSE_ERROR,
+            Self::McpHeaderMismatch => HEADER_MISMATCH,
+            Self::McpSessionNotFound => SESSION_NOT_FOUND,
             code if matches!(code.status(), 400 | 405) || code == Self::UnknownEndpoint => INVALID_REQUEST,
             _ => SERVER_ERROR,
         }
@@ -100,6 +106,8 @@ mod tests {
         {
             assert_eq!(code.rpc_number(), -32600, "{code:?}");
         }
+        assert_eq!(Code::McpHeaderMismatch.rpc_number(), -32020);
+        assert_eq!(Code::McpSessionNotFound.rpc_number(), -32001);
         for code in [Code::MissingApiKey, Code::McpServerNotFound, Code::McpToolNotAllowed, Code::LedgerFull]
         {
             assert_eq!(code.rpc_number(), -32000, "{code:?}");

@@ -41,7 +41,7 @@ impl Go {
             reserved: is_limited.then_some(held.reserved),
         });
         let announced = quota::headers(&held.standings, now);
-        Forward { path, body: edited, call, announced, ahead: held.ahead, listing: None }
+        Forward { path, body: edited, call, announced, ahead: held.ahead, relay: None, session: None }
     }
 }
 

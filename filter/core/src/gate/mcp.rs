@@ -11,7 +11,7 @@ use crate::body;
 use crate::denial::{Code, Denial};
 use crate::forward::Forward;
 use crate::header::Headers;
-use crate::mcp::{Asks, Listing, Message, Mirror, Target};
+use crate::mcp::{self, Asks, Binding, Listing, Message, Mirror, Relay, Target};
 use crate::metering::{Call, McpCall};
 use crate::quota::{self, Held, Taken};
 use crate::reply::Reply;
@@ -23,15 +23,15 @@ use crate::store::Store;
 pub(super) struct Asked {
     target: Target,
     mirror: Mirror,
+    /// What records call the server; empty where there is none of this name.
+    provider: String,
+    /// What the client calls its session, each time that it does.
+    sessions: Vec<Vec<u8>>,
     /// Whether the body is what its bytes say.
     is_plain: bool,
     /// Of the message, once it was read.
     id: OnceCell<Box<RawValue>>,
 }
-
-/// What an app is told that may use some tools of a server, and asks for something else.
-const BEYOND_TOOLS: &str =
-    "The app may use some tools of this MCP server, and neither its resources nor its prompts.";
 
 /// What a whole request comes to.
 enum Decided {
@@ -40,13 +40,34 @@ enum Decided {
 }
 
 impl Asked {
-    pub(super) fn new(target: Target, headers: Headers<'_>) -> Self {
-        Self { target, mirror: Mirror::of(headers), is_plain: body::is_plain(headers), id: OnceCell::new() }
+    pub(super) fn new(target: Target, provider: String, headers: Headers<'_>) -> Self {
+        Self {
+            target,
+            provider,
+            mirror: Mirror::of(headers),
+            sessions: headers.all(mcp::SESSION_HEADER).map(<[u8]>::to_vec).collect(),
+            is_plain: body::is_plain(headers),
+            id: OnceCell::new(),
+        }
+    }
+
+    /// What records call the server.
+    pub(super) fn provider(&self) -> &str {
+        &self.provider
     }
 
     /// The request's id, where it is known.
     pub(super) fn id(&self) -> Option<&RawValue> {
         self.id.get().map(|id| &**id)
+    }
+
+    /// The server's id of the session that it is for.
+    fn session(&self, binding: &Binding) -> Result<Option<String>, Denial> {
+        match &*self.sessions {
+            [] => Ok(None),
+            [session] => binding.open(session).map(Some).ok_or_else(|| Code::McpSessionNotFound.into()),
+            _ => Err(Denial::new(Code::InvalidMcpMessage, "`Mcp-Session-Id` is there more than once.")),
+        }
     }
 
     /// What records call the tool that is called: `server/tool`, or nothing.
@@ -104,6 +125,8 @@ impl Admitted {
         if let Some(message) = message {
             may_ask(message, server, app)?;
         }
+        let binding = Binding::new(record.hash, &server.name);
+        let session = asked.session(&binding)?;
         let held = match count(app, record, now, gate)? {
             Some(Taken::Dry(demand)) => return Ok(Decided::Wait(demand)),
             Some(Taken::Held(held)) => Some(*held),
@@ -117,9 +140,10 @@ impl Admitted {
         };
         let path = [&server.path, &*self.query].concat();
         let listing = listing(message, server, app);
+        let relay = Some(Box::new(Relay { binding, listing }));
         let tool = asked.tool(message);
         let call = Call::Mcp(McpCall { server: Rc::clone(server), tool, reserved });
-        Ok(Decided::Forward(Box::new(Forward { path, body: None, call, announced, ahead, listing })))
+        Ok(Decided::Forward(Box::new(Forward { path, body: None, call, announced, ahead, relay, session })))
     }
 }
 
@@ -142,21 +166,25 @@ fn count<S: Store>(
 
 /// Decides whether the app may send a message to a server that it may use.
 fn may_ask(message: &Message, server: &McpServer, app: &AppPolicy) -> Result<(), Denial> {
-    match &message.asks {
-        Asks::CallTool(tool) if !app.allows_mcp_tool(&server.name, tool) => {
-            let message = format!("The app may not use the tool `{tool}` of this MCP server.");
-            Err(Denial::new(Code::McpToolNotAllowed, message))
-        }
-        Asks::Other if app.restricts_mcp_tools(&server.name) && message.is_beyond_tools() => {
-            Err(Denial::new(Code::McpToolNotAllowed, BEYOND_TOOLS))
-        }
-        Asks::CallTool(_) | Asks::ListTools | Asks::Other => Ok(()),
+    if !app.restricts_mcp_tools(&server.name) {
+        return Ok(());
     }
+    let told = match (&message.asks, message.method.as_deref()) {
+        (Asks::CallTool(tool), _) if !app.allows_mcp_tool(&server.name, tool) => {
+            format!("The app may not use the tool `{tool}` of this MCP server.")
+        }
+        (_, Some(method)) if !message.is_open() => format!(
+            "The app may use some tools of this MCP server only, and not its resources, prompts or tasks: \
+             the method `{method}` is not for it."
+        ),
+        _ => return Ok(()),
+    };
+    Err(Denial::new(Code::McpToolNotAllowed, told))
 }
 
 /// What of the answer the app may see, where that is not all.
-fn listing(message: Option<&Message>, server: &Rc<McpServer>, app: &Rc<AppPolicy>) -> Option<Box<Listing>> {
-    let message = message.filter(|message| message.asks == Asks::ListTools)?;
+fn listing(message: Option<&Message>, server: &Rc<McpServer>, app: &Rc<AppPolicy>) -> Option<Listing> {
+    let id = message.filter(|message| message.method.is_some()).and_then(|message| message.id.clone());
     let is_partial = app.restricts_mcp_tools(&server.name);
-    is_partial.then(|| Box::new(Listing::new(Rc::clone(app), Rc::clone(server), message.id.clone())))
+    is_partial.then(|| Listing::new(Rc::clone(app), Rc::clone(server), id))
 }

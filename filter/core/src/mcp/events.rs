@@ -1,4 +1,4 @@
-//! A whole event stream without its byte order mark, cut into its events as WHATWG's HTML defines them.
+//! An event stream without its byte order mark, cut into its events as WHATWG's HTML defines them.
 
 /// One event, or the rest of the stream after the last.
 #[derive(Debug, PartialEq, Eq)]
@@ -86,6 +86,67 @@ fn value(line: &str) -> Option<&str> {
     Some(value.strip_prefix(' ').unwrap_or(value))
 }
 
+/// Cuts a stream into whole events, however it arrives.
+#[derive(Debug, Default)]
+pub(super) struct Splitter {
+    /// What came of an event that is not whole.
+    held: Vec<u8>,
+    at: Line,
+}
+
+/// Where in its line the next byte stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Line {
+    #[default]
+    Start,
+    /// After a carriage return that has ended a line: a line feed belongs to it.
+    Return,
+    Inside,
+}
+
+impl Splitter {
+    /// The next event that `rest` completes, and what comes after it. Else all is held.
+    pub(super) fn next<'a>(&mut self, rest: &'a [u8]) -> Option<(Vec<u8>, &'a [u8])> {
+        for (at, byte) in rest.iter().enumerate() {
+            let (before, is_new) = (self.at, self.held.is_empty() && at == 0);
+            self.at = match byte {
+                b'\r' => Line::Return,
+                b'\n' => Line::Start,
+                _ => Line::Inside,
+            };
+            let ends = match (before, byte) {
+                // The rest of the line end that has ended the event before.
+                (Line::Return, b'\n') => is_new,
+                (Line::Start | Line::Return, b'\n' | b'\r') => true,
+                _ => false,
+            };
+            if !ends {
+                continue;
+            }
+            let mut end = at.saturating_add(1);
+            if *byte == b'\r' && rest.get(end) == Some(&b'\n') {
+                self.at = Line::Start;
+                end = end.saturating_add(1);
+            }
+            let (event, after) = rest.split_at_checked(end)?;
+            self.held.extend_from_slice(event);
+            return Some((std::mem::take(&mut self.held), after));
+        }
+        self.held.extend_from_slice(rest);
+        None
+    }
+
+    /// How much is held.
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Gives what is held: the stream has ended, or it is too much.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.held)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -112,8 +173,54 @@ mod tests {
         assert_eq!(event("data: a").with_data("x"), "data: x\n");
     }
 
+    /// What a splitter gives that gets the stream in these parts.
+    fn split(parts: &[&[u8]]) -> Vec<Vec<u8>> {
+        let (mut splitter, mut out) = (Splitter::default(), Vec::new());
+        for part in parts {
+            let mut rest = *part;
+            while let Some((event, after)) = splitter.next(rest) {
+                out.push(event);
+                rest = after;
+            }
+        }
+        out.extend(Some(splitter.take()).filter(|rest| !rest.is_empty()));
+        out
+    }
+
+    #[test]
+    fn an_event_is_whole_as_soon_as_its_empty_line_begins_to_end() {
+        let split = |text: &str| {
+            let mut splitter = Splitter::default();
+            splitter.next(text.as_bytes()).map(|(event, rest)| (event.len(), rest.len()))
+        };
+        assert_eq!(split("data: a\n\n"), Some((9, 0)));
+        assert_eq!(split("data: a\r\n\r"), Some((10, 0)));
+        assert_eq!(split("data: a\r\n\r\n: b"), Some((11, 3)));
+        assert_eq!(split("data: a\r\n"), None);
+        assert_eq!(split("data: a\n: b"), None);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(1024))]
+
+        #[test]
+        fn events_are_the_same_however_the_stream_arrives(
+            stream in "(data|id|:|a| |\n|\r){0,40}",
+            cuts in prop::collection::vec(0_usize..60, 0..4),
+        ) {
+            let whole: Vec<Vec<u8>> = events(&stream).map(|event| event.text.into()).collect();
+            prop_assert_eq!(split(&[stream.as_bytes()]), whole.clone());
+            let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.min(stream.len())).chain([0, stream.len()]).collect();
+            cuts.sort_unstable();
+            let parts: Vec<_> = cuts.windows(2).map(|pair| &stream.as_bytes()[pair[0]..pair[1]]).collect();
+            let given = split(&parts);
+            prop_assert_eq!(given.concat(), stream.as_bytes());
+            let data = |events: &[Vec<u8>]| -> Vec<_> {
+                let texts = events.iter().map(|event| str::from_utf8(event).unwrap());
+                texts.flat_map(|text| super::events(text).collect::<Vec<_>>()).filter_map(|event| event.data).collect()
+            };
+            prop_assert_eq!(data(&given), data(&whole));
+        }
 
         #[test]
         fn no_byte_is_lost(stream in "(data|id|:|a|é| |\n|\r)*") {

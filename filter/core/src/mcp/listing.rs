@@ -1,12 +1,12 @@
-//! The answer to `tools/list` for an app that may use some tools only: it shows those. What cannot be
-//! read becomes an error, never the whole list.
+//! The answers of an MCP server to an app that may use some of its tools only: they list those. What
+//! cannot be read becomes an error, never a list.
 
 use std::rc::Rc;
 
 use serde_json::value::RawValue;
 
-use super::events::events;
-use crate::body::{Object, span};
+use super::cut::cut;
+use super::events::{Event, Splitter, events};
 use crate::denial::{Code, Denial};
 use crate::snapshot::{AppPolicy, McpServer};
 use crate::usage::is_event_stream;
@@ -14,113 +14,180 @@ use crate::usage::is_event_stream;
 /// The byte order mark that an event stream may begin with.
 const MARK: &str = "\u{feff}";
 
-/// What of an answer the client may see.
+/// The longest answer in JSON, and the longest event of a stream, in bytes. It is kept until it is whole.
+pub const LONGEST: usize = 8 << 20;
+
+/// What of an answer the client may see, as it arrives.
 #[derive(Debug)]
 pub struct Listing {
     app: Rc<AppPolicy>,
     server: Rc<McpServer>,
-    /// Of the request.
+    /// Of the request; none where an answer to it is not known to be here.
     id: Option<Box<RawValue>>,
     form: Form,
+    events: Splitter,
+    at: At,
 }
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// One message.
+    /// One message, or a batch. It is kept until its end.
     Json,
-    /// A stream of events, whose data are messages.
+    /// A stream of events, whose data are messages. Each passes when it is whole.
     Events,
     /// It cannot be read: an error takes its place, as [`Form::Json`].
     Unreadable,
+    /// It tells of an error, and is not a message: it passes.
+    Plain,
+}
+
+/// How far an answer has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    Start,
+    Inside,
+    /// In an event that is too long.
+    TooLong,
+    /// The client has got all that it gets.
+    Done,
 }
 
 /// It is not known which tools a message lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Unreadable;
+pub(super) struct Unreadable;
 
 impl Listing {
     /// Of an answer to the request of this id, for an app that may use a part of the server.
     #[must_use]
     pub fn new(app: Rc<AppPolicy>, server: Rc<McpServer>, id: Option<Box<RawValue>>) -> Self {
-        Self { app, server, id, form: Form::Unreadable }
+        Self { app, server, id, form: Form::Unreadable, events: Splitter::default(), at: At::Start }
     }
 
-    /// The answer's headers have come: its `content-type` and `content-encoding`.
-    pub fn answered(&mut self, content_type: Option<&str>, encoding: Option<&str>) -> Form {
+    /// The answer's headers have come: its status, `content-type` and `content-encoding`.
+    pub fn answered(&mut self, status: u16, content_type: Option<&str>, encoding: Option<&str>) -> Form {
         let is_plain = encoding.is_none_or(|encoding| encoding.trim().eq_ignore_ascii_case("identity"));
         self.form = match content_type {
-            Some(kind) if is_plain && is_json(kind) => Form::Json,
-            Some(kind) if is_plain && is_event_stream(kind) => Form::Events,
+            _ if !is_plain => Form::Unreadable,
+            Some(kind) if is_json(kind) => Form::Json,
+            Some(kind) if is_event_stream(kind) => Form::Events,
+            _ if status >= 400 => Form::Plain,
             _ => Form::Unreadable,
         };
         self.form
     }
 
-    /// What the client gets in the place of the whole answer.
+    /// Whether so many bytes of the body are kept until there are more.
     #[must_use]
-    pub fn filter(&self, body: &[u8]) -> Vec<u8> {
-        if body.is_empty() {
-            return Vec::new();
-        }
-        let text = str::from_utf8(body).map_err(|_| Unreadable);
-        let filtered = match self.form {
-            Form::Json => text.and_then(|text| Ok(self.message(text)?.unwrap_or_else(|| text.to_owned()))),
-            Form::Events => text.and_then(|text| self.stream(text)),
-            Form::Unreadable => Err(Unreadable),
-        };
-        filtered.unwrap_or_else(|Unreadable| self.error()).into_bytes()
+    pub fn waits(&self, bytes: usize, last: bool) -> bool {
+        self.form == Form::Json && !last && self.at == At::Start && bytes <= LONGEST
     }
 
-    fn stream(&self, text: &str) -> Result<String, Unreadable> {
-        let (mark, stream) =
-            text.split_at_checked(MARK.len()).filter(|(mark, _)| *mark == MARK).unwrap_or(("", text));
-        let mut out = String::with_capacity(text.len());
-        out.push_str(mark);
-        for event in events(stream) {
-            // An event without a message may be there to give the stream an id.
-            let data = event.data.as_deref().filter(|data| !data.is_empty());
-            match data.map(|data| self.message(data)).transpose()?.flatten() {
-                Some(message) => out.push_str(&event.with_data(&message)),
-                None => out.push_str(event.text),
+    /// What the client gets in the place of these bytes: of the whole body, where it had to wait.
+    pub fn pass(&mut self, bytes: &[u8], last: bool) -> Vec<u8> {
+        match self.form {
+            Form::Plain => bytes.to_vec(),
+            Form::Events => self.stream(bytes, last),
+            Form::Json | Form::Unreadable if bytes.is_empty() || self.at == At::Done => Vec::new(),
+            Form::Json | Form::Unreadable => {
+                self.at = At::Done;
+                self.document(bytes).into_bytes()
             }
         }
-        Ok(out)
+    }
+
+    fn document(&self, body: &[u8]) -> String {
+        if body.len() > LONGEST {
+            return self.error(&too_long());
+        }
+        let text = str::from_utf8(body).ok().filter(|_| self.form == Form::Json).ok_or(Unreadable);
+        let shown = text.and_then(|text| Ok(self.message(text)?.unwrap_or_else(|| text.to_owned())));
+        shown.unwrap_or_else(|Unreadable| self.error(&unreadable()))
+    }
+
+    fn stream(&mut self, bytes: &[u8], last: bool) -> Vec<u8> {
+        let (mut out, mut rest) = (Vec::with_capacity(bytes.len()), bytes);
+        while let Some((event, after)) = self.events.next(rest) {
+            rest = after;
+            match self.at {
+                At::TooLong => self.at = At::Inside,
+                _ => out.extend(self.event(&event)),
+            }
+        }
+        if last && self.at != At::TooLong {
+            let event = self.events.take();
+            out.extend(self.event(&event));
+        }
+        if self.events.held() > LONGEST {
+            self.events.take();
+            if self.at != At::TooLong {
+                out.extend(self.in_place(&too_long()));
+            }
+            self.at = At::TooLong;
+        } else if self.at == At::TooLong {
+            // Of what is too long its end alone matters.
+            self.events.take();
+        }
+        out
+    }
+
+    /// A whole event, or what a stream ends with.
+    fn event(&mut self, event: &[u8]) -> Vec<u8> {
+        if event.is_empty() {
+            return Vec::new();
+        }
+        let is_first = std::mem::replace(&mut self.at, At::Inside) == At::Start;
+        let Ok(text) = str::from_utf8(event) else { return self.in_place(&unreadable()) };
+        let (mark, text) = match text.split_at_checked(MARK.len()) {
+            Some((MARK, text)) if is_first => (MARK, text),
+            _ => ("", text),
+        };
+        let mut out = mark.to_owned();
+        for event in events(text) {
+            match self.data(&event) {
+                Ok(None) => out.push_str(event.text),
+                Ok(Some(data)) => out.push_str(&event.with_data(&data)),
+                Err(Unreadable) => return self.in_place(&unreadable()),
+            }
+        }
+        out.into_bytes()
+    }
+
+    /// An event without a message may be there to give the stream an id.
+    fn data(&self, event: &Event<'_>) -> Result<Option<String>, Unreadable> {
+        let data = event.data.as_deref().filter(|data| !data.is_empty());
+        data.map_or(Ok(None), |data| self.message(data))
     }
 
     /// The message without the tools that the app may not use; none where it has none of them.
     fn message(&self, text: &str) -> Result<Option<String>, Unreadable> {
-        let names = ["jsonrpc", "id", "method", "params", "result", "error"];
-        let message = Object::read(text, names).map_err(|_| Unreadable)?;
-        let Some(result) = message.get("result") else { return Ok(None) };
-        let result = Object::read(result.get(), ["tools"]).map_err(|_| Unreadable)?;
-        let Some(tools) = result.get("tools") else { return Ok(None) };
-        let listed: Vec<&RawValue> = serde_json::from_str(tools.get()).map_err(|_| Unreadable)?;
-        let shown: Vec<_> =
-            listed.iter().map(|tool| tool.get()).filter(|tool| self.may_be_shown(tool)).collect();
-        if shown.len() == listed.len() {
-            return Ok(None);
-        }
-        let at = span(text, tools.get()).ok_or(Unreadable)?;
-        let (before, after) =
-            (text.get(..at.start).ok_or(Unreadable)?, text.get(at.end..).ok_or(Unreadable)?);
-        Ok(Some([before, "[", &shown.join(","), "]", after].concat()))
+        cut(text, &|tool| self.app.allows_mcp_tool(&self.server.name, tool))
     }
 
-    /// One whose name cannot be told is not.
-    fn may_be_shown(&self, tool: &str) -> bool {
-        let name = Object::read(tool, ["name"]).ok().and_then(|tool| tool.string("name"));
-        name.is_some_and(|name| self.app.allows_mcp_tool(&self.server.name, &name))
-    }
-
-    fn error(&self) -> String {
-        let message = "The gateway could not read which tools the MCP server lists.";
-        let error = Denial::new(Code::InternalError, message).rpc_error(self.id.as_deref());
-        match self.form {
-            Form::Events => format!("data: {error}\n\n"),
-            Form::Json | Form::Unreadable => error,
+    /// What stands in the place of an event: an error, where there is a request that it can be of.
+    fn in_place(&self, denial: &Denial) -> Vec<u8> {
+        match &self.id {
+            Some(_) => format!("data: {}\n\n", self.error(denial)).into_bytes(),
+            None => format!(": {}\n\n", denial.message).into_bytes(),
         }
     }
+
+    fn error(&self, denial: &Denial) -> String {
+        denial.rpc_error(self.id.as_deref())
+    }
+}
+
+fn unreadable() -> Denial {
+    Denial::new(Code::InternalError, "The gateway could not read which tools the MCP server lists.")
+}
+
+fn too_long() -> Denial {
+    let message = format!(
+        "The MCP server's answer is longer than {} MiB. The gateway reads no more than that for an app that may \
+         use some of the server's tools only.",
+        LONGEST >> 20
+    );
+    Denial::new(Code::InternalError, message)
 }
 
 fn is_json(content_type: &str) -> bool {

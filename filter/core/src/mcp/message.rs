@@ -5,11 +5,16 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use super::method;
+use super::mirror::Repeated;
 use crate::body::{Object, Unread};
 use crate::denial::{Code, Denial};
 
 /// The longest name of a tool, in bytes; MCP wants no more than 128 characters. It goes into records.
 const LONGEST_TOOL: usize = 200;
+
+/// The longest name of a method, in bytes. It is told back.
+const LONGEST_METHOD: usize = 128;
 
 /// A message, as far as the gate looks at it.
 #[derive(Debug)]
@@ -20,6 +25,10 @@ pub struct Message {
     pub method: Option<String>,
     /// What it asks for.
     pub asks: Asks,
+    /// What headers repeat.
+    pub(super) repeated: Repeated,
+    /// Whether it asks to hear of resources.
+    pub(super) subscribes: bool,
 }
 
 /// What a message asks for.
@@ -54,29 +63,27 @@ impl Message {
             if object.get("result").is_none() && object.get("error").is_none() {
                 return Err(invalid("The message has neither `method` nor `result` nor `error`."));
             }
-            return Ok(Self { id, method: None, asks: Asks::Other });
+            let repeated = Repeated::default();
+            return Ok(Self { id, method: None, asks: Asks::Other, repeated, subscribes: false });
         };
         let method: String =
             serde_json::from_str(method.get()).map_err(|_| invalid("`method` is not a string."))?;
-        if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(invalid("`method` is no method's name: it is empty, or not printable ASCII."));
+        let is_name = (1..=LONGEST_METHOD).contains(&method.len());
+        if !is_name || !method.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(invalid(format!(
+                "`method` is no method's name: it is empty, not printable ASCII, or longer than {LONGEST_METHOD} bytes."
+            )));
         }
         // However a lenient server may spell the methods that count.
+        let params = object.get("params");
         let asks = match method.to_ascii_lowercase().as_str() {
-            "tools/call" => Asks::CallTool(tool(object.get("params"))?),
+            "tools/call" => Asks::CallTool(tool(params)?),
             "tools/list" => Asks::ListTools,
             _ => Asks::Other,
         };
-        Ok(Self { id, method: Some(method), asks })
-    }
-}
-
-impl Message {
-    /// Whether it asks for what a server has beside its tools: resources and prompts.
-    #[must_use]
-    pub fn is_beyond_tools(&self) -> bool {
-        let method = self.method.as_deref().unwrap_or_default().to_ascii_lowercase();
-        ["resources/", "prompts/", "completion/"].iter().any(|family| method.starts_with(family))
+        let repeated = Repeated::read(&method, params);
+        let subscribes = method == "subscriptions/listen" && method::subscribes(params.map(RawValue::get));
+        Ok(Self { id, method: Some(method), asks, repeated, subscribes })
     }
 }
 

@@ -63,7 +63,10 @@ fn messages_streams_and_ends_of_sessions_reach_the_server() {
         assert_eq!(forward.path, "/api/mcp?a=b");
         assert_eq!(forward.call.authority(), "github.example");
         assert_eq!(forward.call.cluster(), "mcp-github");
-        assert!(forward.body.is_none() && forward.listing.is_none() && forward.announced.is_empty());
+        assert!(forward.body.is_none() && forward.announced.is_empty());
+        assert!(
+            forward.relay.as_ref().is_some_and(|relay| relay.listing.is_none()) && forward.session.is_none()
+        );
         assert_eq!((mcp_call(&forward).tool.as_str(), forward.call.reserved().is_none()), ("", true));
     }
     assert_eq!(mcp_call(&forwarded(post(&store, &tool("get_me")))).tool, "github/get_me");
@@ -159,17 +162,82 @@ fn a_body_that_is_not_one_message_is_refused() {
 }
 
 #[test]
-fn a_list_of_tools_is_cut_where_the_app_may_use_some_only() {
-    let listing = |entries: &[&str], body: &str| forwarded(post(&allowed(entries), body)).listing;
-    assert!(listing(&["github/get_*"], LIST).is_some());
-    assert!(listing(&["github/get_*"], r#"{"jsonrpc":"2.0","method":"tools/list"}"#).is_some());
-    assert!(listing(&["github/get_*"], PING).is_none());
-    assert!(listing(&["github"], LIST).is_none() && listing(&["github/*"], LIST).is_none());
-    let mut listing = listing(&["github/get_*"], LIST).unwrap();
-    listing.answered(Some("application/json"), None);
-    let shown =
-        listing.filter(br#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"get_me"},{"name":"rm"}]}}"#);
+fn every_answer_is_cut_where_the_app_may_use_some_tools_only() {
+    let listing = |entries: &[&str], method: &str, body: &str| {
+        forwarded(send(&allowed(entries), method, PATH, body)).relay.and_then(|relay| relay.listing)
+    };
+    let answer = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+    let notified = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+    for (method, body) in
+        [("POST", LIST), ("POST", PING), ("POST", answer), ("POST", notified), ("GET", ""), ("DELETE", "")]
+    {
+        assert!(listing(&["github/get_*"], method, body).is_some(), "{method} {body}");
+        assert!(listing(&["github"], method, body).is_none(), "{method} {body}");
+        assert!(listing(&["github/*"], method, body).is_none(), "{method} {body}");
+    }
+    let mut listing = listing(&["github/get_*"], "POST", LIST).unwrap();
+    listing.answered(200, Some("application/json"), None);
+    let list = br#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"get_me"},{"name":"rm"}]}}"#;
+    let shown = listing.pass(list, true);
     assert_eq!(shown, br#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"get_me"}]}}"#);
+}
+
+#[test]
+fn a_session_is_its_keys() {
+    let store = with_app(|app| app.mcp = Some(testing::all()));
+    let ask = |key: &str, path: &str, session: &str| {
+        let bearer = format!("Bearer {key}");
+        let headers = headers("DELETE", path, &[("authorization", &bearer), ("mcp-session-id", session)]);
+        run(&store, &Place::at(1000, "192.0.2.1"), &headers, b"")
+    };
+    let (app, named) = (testing::app_key(), testing::named_key());
+    let opened = forwarded(post(&store, PING)).relay.unwrap().binding.seal("s-1").unwrap();
+    let forward = forwarded(ask(app.expose(), PATH, &opened));
+    assert_eq!(forward.session.as_deref(), Some("s-1"));
+    let sent = headers("DELETE", PATH, &[("mcp-session-id", &opened)]);
+    let edits = forward.edits(Headers(&sent));
+    assert!(edits.iter().any(|edit| edit.name == "mcp-session-id" && edit.value.as_deref() == Some("s-1")));
+    for (key, path, session) in [
+        (named.expose(), PATH, opened.as_str()),
+        (app.expose(), "/mcp/docs", &opened),
+        (app.expose(), PATH, "s-1"),
+        (app.expose(), PATH, ""),
+    ] {
+        let (status, code, rule, number, _) = told(ask(key, path, session));
+        let expected = (404, "mcp_session_not_found".into(), "request.session".into(), -32001);
+        assert_eq!((status, code, rule, number), expected, "{path} {session}");
+    }
+}
+
+#[test]
+fn a_header_that_says_something_else_is_the_protocols_error() {
+    let store = allowed(&["github/recherche_*"]);
+    let bearer = format!("Bearer {}", testing::app_key().expose());
+    let sent = |name: &str, tool: &str| {
+        let headers = headers("POST", PATH, &[("authorization", &bearer), ("mcp-name", name)]);
+        run(&store, &Place::at(1000, "192.0.2.1"), &headers, self::tool(tool).as_bytes())
+    };
+    forwarded(sent("=?base64?cmVjaGVyY2hlX2Rvbm7DqWVz?=", "recherche_données"));
+    assert_eq!(denied(sent("=?base64?w5xiZXItU3VjaGU=?=", "Über-Suche")), Code::McpToolNotAllowed);
+    for name in ["=?base64?w5xiZXItU3VjaGU=?=", "=?base64?cmVjaGVyY2hl*?="] {
+        let (status, code, _, number, id) = told(sent(name, "recherche_données"));
+        assert_eq!(
+            (status, code.as_str(), number, id),
+            (400, "mcp_header_mismatch", -32020, json!(7)),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_refusals_record_names_the_server() {
+    let store = allowed(&["github/get_*", "gone"]);
+    let provider = |outcome| refused(outcome).0.provider;
+    assert_eq!(provider(post(&store, &tool("rm"))), "mcp/github");
+    assert_eq!(provider(post(&store, "nonsense")), "mcp/github");
+    assert_eq!(provider(send(&store, "POST", "/mcp/docs", PING)), "mcp/docs", "which it may not use");
+    assert_eq!(provider(send(&store, "POST", "/mcp/gone", PING)), "", "there is none");
+    assert_eq!(provider(post(&with_key(|key| key.status = 3), PING)), "mcp/github");
 }
 
 #[test]
@@ -181,7 +249,6 @@ fn the_transports_headers_pass_and_credentials_do_not() {
         ("x-user-email", "a@acme.com"),
         ("x-conversation-id", "c"),
         ("x-latchkey-cluster", "other"),
-        ("mcp-session-id", "s"),
         ("mcp-protocol-version", "2025-06-18"),
         ("last-event-id", "9"),
         ("accept", "application/json, text/event-stream"),
@@ -297,6 +364,13 @@ fn an_app_of_some_tools_gets_neither_resources_nor_prompts() {
     }
     for method in ["initialize", "ping", "server/discover", "notifications/cancelled", "logging/setLevel"] {
         assert!(ask(&["github/add"], method), "{method}");
+    }
+    for method in ["tasks/list", "tasks/result", "tools/call/", "x/y", "Tools/List"] {
+        assert!(ask(&["github"], method), "{method}");
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": {}}).to_string();
+        let (_, told) = refused(post(&allowed(&["github/add"]), &body));
+        assert_eq!(told["error"]["data"]["code"], "mcp_tool_not_allowed", "{method}");
+        assert!(told["error"]["message"].as_str().unwrap().contains(&format!("`{method}`")), "{told}");
     }
 }
 

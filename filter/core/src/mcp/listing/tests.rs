@@ -13,8 +13,13 @@ fn listing(form: Form) -> Listing {
     Listing { form, ..Listing::new(Rc::new(app), Rc::new(server), Some(id)) }
 }
 
+/// One that a stream of the server's messages is read by: it answers no request.
+fn unasked() -> Listing {
+    Listing { id: None, ..listing(Form::Events) }
+}
+
 fn filter(form: Form, body: &str) -> String {
-    String::from_utf8(listing(form).filter(body.as_bytes())).unwrap()
+    String::from_utf8(listing(form).pass(body.as_bytes(), true)).unwrap()
 }
 
 fn is_error(message: &str) -> bool {
@@ -40,7 +45,7 @@ fn what_lists_no_other_tools_stays_byte_for_byte() {
         "",
         r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[ {"name":"get_me"} ]}}"#,
         r#" {"jsonrpc":"2.0","id":1,"error":{"code":-32001,"message":"Session not found"}}"#,
-        r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"tools":[{"name":"rm"}]}}"#,
+        r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"tool":{"name":"rm"}}}"#,
         r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
         r#"{"type":"error","error":{"code":"provider_timeout"}}"#,
     ] {
@@ -76,37 +81,78 @@ fn what_cannot_be_read_becomes_an_error() {
     for body in [
         "nonsense",
         r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"rm"}]}"#,
-        r#"[{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"rm"}]}}]"#,
-        r#"{"result":{},"result":{"tools":[{"name":"rm"}]}}"#,
-        r#"{"result":{},"r\u0065sult":{"tools":[{"name":"rm"}]}}"#,
-        r#"{"Result":{"tools":[{"name":"rm"}]}}"#,
-        r#"{"result":{"tools":[],"Tools":[{"name":"rm"}]}}"#,
-        r#"{"result":{"tools":[],"tools":[{"name":"rm"}]}}"#,
         r#"{"result":{"tools":{"name":"rm"}}}"#,
-        r#"{"result":[{"tools":[{"name":"rm"}]}]}"#,
+        r#"{"result":{"tools":[],"Tools":{"name":"rm"}}}"#,
     ] {
         assert!(is_error(&filter(Form::Json, body)), "{body}");
-        let told = filter(Form::Events, &format!("data: {{}}\n\ndata: {body}\n\n"));
+        let told = filter(Form::Events, &format!("data: {body}\n\n"));
         let told = told.strip_prefix("data: ").and_then(|told| told.strip_suffix("\n\n"));
         assert!(is_error(told.unwrap()), "{body}");
         assert!(is_error(&filter(Form::Unreadable, body)), "{body}");
+        let told = String::from_utf8(unasked().pass(format!("data: {body}\n\n").as_bytes(), false)).unwrap();
+        assert!(told.starts_with(": The gateway could not read") && told.ends_with("\n\n"), "{told}");
     }
-    let bytes = listing(Form::Json).filter(b"\xff");
+    let bytes = listing(Form::Json).pass(b"\xff", true);
     assert!(is_error(str::from_utf8(&bytes).unwrap()));
-    let twice = r#"{"result":{"tools":[{"name":"get_me","name":"rm"},{"name":"get_me","NAME":"rm"}]}}"#;
-    assert_eq!(filter(Form::Json, twice), r#"{"result":{"tools":[]}}"#);
+}
+
+#[test]
+fn an_event_passes_when_it_is_whole() {
+    let mut listing = listing(Form::Events);
+    let mut pass = |text: &str| String::from_utf8(listing.pass(text.as_bytes(), false)).unwrap();
+    let note = "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\"}\n\n";
+    assert_eq!(pass(note), note);
+    assert_eq!(pass("data: {\"id\":1,\"result\":{\"tools\":[{\"name\":\"rm\"},"), "");
+    let rest = "{\"name\":\"get_me\"}]}}\n\n: pi";
+    assert_eq!(pass(rest), "data: {\"id\":1,\"result\":{\"tools\":[{\"name\":\"get_me\"}]}}\n\n");
+    assert_eq!(pass("ng\n\n"), ": ping\n\n");
+}
+
+#[test]
+fn a_document_waits_for_its_end_and_not_beyond_the_longest() {
+    let mut listing = listing(Form::Json);
+    assert!(listing.waits(LONGEST, false) && !listing.waits(LONGEST, true));
+    assert!(!listing.waits(LONGEST + 1, false));
+    let told = listing.pass(&vec![b' '; LONGEST + 1], false);
+    assert!(is_error(str::from_utf8(&told).unwrap()));
+    assert!(!listing.waits(1, false));
+    assert_eq!(listing.pass(b"{}", true), b"", "the rest of it");
+    let mut unreadable = super::tests::listing(Form::Unreadable);
+    assert!(!unreadable.waits(1, false));
+    assert!(is_error(str::from_utf8(&unreadable.pass(b"x", false)).unwrap()));
+    assert_eq!(unreadable.pass(b"x", true), b"");
+}
+
+#[test]
+fn an_event_that_is_too_long_becomes_an_error_and_the_stream_goes_on() {
+    for (mut listing, answers) in [(listing(Form::Events), true), (unasked(), false)] {
+        let mut out = listing.pass(b"data: {}\n\ndata: \"", false);
+        for _ in 0..5 {
+            out.extend(listing.pass(&vec![b'x'; LONGEST / 2], false));
+        }
+        out.extend(listing.pass(b"\"\n\ndata: {}\n\n", true));
+        let out = String::from_utf8(out).unwrap();
+        let told = out.strip_prefix("data: {}\n\n").and_then(|out| out.strip_suffix("data: {}\n\n")).unwrap();
+        assert_eq!(told.starts_with("data: "), answers, "{told}");
+        if let Some(told) = told.strip_prefix("data: ") {
+            assert!(is_error(told), "{told}");
+        }
+    }
 }
 
 #[test]
 fn only_plain_json_and_event_streams_can_be_read() {
     let mut listing = listing(Form::Json);
-    let mut form = |kind, encoding| listing.answered(kind, encoding);
-    assert_eq!(form(Some("application/json; charset=utf-8"), None), Form::Json);
-    assert_eq!(form(Some("Text/Event-Stream;charset=utf-8"), Some("identity")), Form::Events);
-    assert_eq!(form(Some("application/json"), Some("gzip")), Form::Unreadable);
-    assert_eq!(form(Some("text/event-stream"), Some("br")), Form::Unreadable);
-    assert_eq!(form(Some("text/plain"), None), Form::Unreadable);
-    assert_eq!(form(None, None), Form::Unreadable);
+    let mut form = |status, kind, encoding| listing.answered(status, kind, encoding);
+    assert_eq!(form(200, Some("application/json; charset=utf-8"), None), Form::Json);
+    assert_eq!(form(400, Some("application/json"), None), Form::Json);
+    assert_eq!(form(200, Some("Text/Event-Stream;charset=utf-8"), Some("identity")), Form::Events);
+    assert_eq!(form(200, Some("application/json"), Some("gzip")), Form::Unreadable);
+    assert_eq!(form(404, Some("text/event-stream"), Some("br")), Form::Unreadable);
+    assert_eq!(form(200, Some("text/plain"), None), Form::Unreadable);
+    assert_eq!(form(200, None, None), Form::Unreadable);
+    assert_eq!(form(404, Some("text/plain"), None), Form::Plain);
+    assert_eq!(listing.pass(b"Session not found", true), b"Session not found");
 }
 
 /// Every string in a value.
@@ -127,7 +173,7 @@ proptest! {
         body in prop_oneof![any::<Vec<u8>>(), "(data|:| |\n|\r|\\{|\\}|\\[|\\]|\"|tools|result|name|rm|,)*".prop_map(String::into_bytes)],
     ) {
         for form in [Form::Json, Form::Events, Form::Unreadable] {
-            let _ = listing(form).filter(&body);
+            let _ = listing(form).pass(&body, true);
         }
     }
 
@@ -136,6 +182,7 @@ proptest! {
         names in prop::collection::vec("get_[a-c]|rm_[a-c]|\"\\\\|é\u{2028}", 0..6),
         pretty: bool,
         end in "\n|\r\n|\r",
+        cut: prop::sample::Index,
     ) {
         let tools: Vec<_> = names.iter().map(|name| json!({"name": name, "n": 1})).collect();
         let message = json!({"jsonrpc": "2.0", "id": 1, "result": {"tools": tools}});
@@ -153,5 +200,9 @@ proptest! {
         let data: Vec<_> = crate::mcp::events::events(&filtered).filter_map(|event| event.data).collect();
         prop_assert_eq!(data.len(), 1);
         prop_assert_eq!(read(&data[0]), shown);
+        let mut listing = listing(Form::Events);
+        let (first, second) = stream.as_bytes().split_at(cut.index(stream.len() + 1));
+        let parts = [listing.pass(first, false), listing.pass(second, true)].concat();
+        prop_assert_eq!(String::from_utf8(parts).unwrap(), filtered);
     }
 }

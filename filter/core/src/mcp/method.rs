@@ -1,0 +1,101 @@
+//! The methods of the protocol that an app may use which may use some tools of a server only.
+
+use super::Message;
+use super::cut::Members;
+
+/// Of all versions of the protocol: what opens a session or tells of the server, tools, and what clients
+/// notify servers of. Not: resources, prompts and their completion; tasks, which any key of the app could
+/// have started; and what is not known.
+const OPEN: [&str; 11] = [
+    "initialize",
+    "server/discover",
+    "ping",
+    "tools/list",
+    "tools/call",
+    "logging/setLevel",
+    "subscriptions/listen",
+    "notifications/initialized",
+    "notifications/cancelled",
+    "notifications/progress",
+    "notifications/roots/list_changed",
+];
+
+impl Message {
+    /// Whether an app that may use some tools only may send it: it has one of these methods, spelled just
+    /// so, or is an answer to the server.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.method.as_deref().is_none_or(|method| OPEN.contains(&method)) && !self.subscribes
+    }
+}
+
+/// Whether the `params` of `subscriptions/listen` name resources to hear of.
+pub(super) fn subscribes(params: Option<&str>) -> bool {
+    let Some(params) = params else { return false };
+    let Ok(Members(params)) = serde_json::from_str(params) else { return true };
+    params.iter().filter(|(name, _)| name.eq_ignore_ascii_case("notifications")).any(|(_, wanted)| {
+        let Ok(Members(wanted)) = serde_json::from_str(wanted.get()) else { return true };
+        let is_subscription = |name: &str| name.to_ascii_lowercase().contains("subscription");
+        wanted.iter().any(|(name, value)| is_subscription(name) && !matches!(value.get(), "null" | "[]"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_open(method: &str, params: &str) -> bool {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
+        Message::read(body.as_bytes()).unwrap().is_open()
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_open() {
+        for method in OPEN {
+            assert!(is_open(method, r#"{"name":"x"}"#), "{method}");
+        }
+        for method in [
+            "tasks/list",
+            "tasks/get",
+            "tasks/result",
+            "tasks/cancel",
+            "tasks/update",
+            "tools/call/",
+            "x/y",
+            "resources/read",
+            "resources/subscribe",
+            "prompts/get",
+            "completion/complete",
+            "Tools/List",
+            "Tools/Call",
+            "notifications/",
+            "notifications/x",
+            "initialize/",
+            "sampling/createMessage",
+        ] {
+            assert!(!is_open(method, r#"{"name":"x"}"#), "{method}");
+        }
+        let answer = Message::read(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#).unwrap();
+        assert!(answer.is_open());
+    }
+
+    #[test]
+    fn resources_are_not_listened_to() {
+        let listen = |wanted: &str| is_open("subscriptions/listen", wanted);
+        for wanted in [
+            "{}",
+            r#"{"notifications":{"toolsListChanged":true,"resourcesListChanged":true}}"#,
+            r#"{"notifications":{"resourceSubscriptions":[]}}"#,
+        ] {
+            assert!(listen(wanted), "{wanted}");
+        }
+        for wanted in [
+            r#"{"notifications":{"resourceSubscriptions":["file:///a"]}}"#,
+            r#"{"notifications":{"resourceSubscriptions":["a"],"resourceSubscriptions":[]}}"#,
+            r#"{"notifications":[]}"#,
+            "[]",
+        ] {
+            assert!(!listen(wanted), "{wanted}");
+        }
+    }
+}
