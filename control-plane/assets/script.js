@@ -59,6 +59,20 @@ for (const box of document.querySelectorAll("[data-tabs]")) {
   show(Math.max(wrong, 0));
 }
 
+// What is typed into a field chooses the option that it belongs to: data-chooses="field=option" on it, or
+// around it.
+for (const part of document.querySelectorAll("[data-chooses]")) {
+  const [name, option] = part.dataset.chooses.split("=");
+  part.addEventListener("input", ({ target }) => {
+    if (!target.value.trim()) return;
+    for (const choice of target.form.querySelectorAll(`[name="${name}"]`)) {
+      if (choice.type === "radio") choice.checked = choice.value === option;
+      else if (choice.type === "checkbox") choice.checked = option === "on";
+      else choice.value = option;
+    }
+  });
+}
+
 // A form is sent once, however often its button is pressed.
 for (const form of document.querySelectorAll("form[method=post]:not([data-live])")) {
   form.addEventListener("submit", (event) => {

@@ -165,6 +165,39 @@ impl AppSettings {
     }
 }
 
+impl AppSettings {
+    /// The same of settings that were `before`, where nothing new is set that would change nothing: it would
+    /// look as if it did. What was there may stay.
+    ///
+    /// # Errors
+    /// Every field that is wrong.
+    pub fn validated_over(self, before: &Self) -> Result<Self, Invalid> {
+        let mut invalid = Invalid::default();
+        let limits = [&self.limits, &self.named_key_limits];
+        let has_budget = limits.iter().any(|limits| limits.budget.is_some());
+        // A named key may have a budget of its own.
+        let has_period = has_budget
+            || self.mode == CredentialMode::Named
+            || limits.iter().any(|limits| limits.token_budget.is_some());
+        if self.alert_thresholds != before.alert_thresholds && !has_budget {
+            let why = "have no effect without a budget: set one, or leave the thresholds as they were";
+            invalid.check::<(), _>("alert_thresholds", Err(why));
+        }
+        if self.time_zone != before.time_zone && !has_period {
+            let why = "has no effect without a budget: set one, or leave the time zone as it was";
+            invalid.check::<(), _>("time_zone", Err(why));
+        }
+        match self.validated() {
+            Ok(settings) => invalid.into_result().map(|()| settings),
+            Err(Invalid(mut wrong)) => {
+                invalid.0.retain(|error| wrong.iter().all(|known| known.path != error.path));
+                wrong.append(&mut invalid.0);
+                Err(Invalid(wrong))
+            }
+        }
+    }
+}
+
 fn not_empty(ranges: &[String]) -> Result<(), String> {
     if ranges.is_empty() {
         return Err("is empty, which would lock everyone out: use null for any address".to_owned());
@@ -224,6 +257,30 @@ mod tests {
         assert_eq!(stored.as_object_mut().unwrap().remove("mcp_scope"), Some("all".into()));
         let read: AppSettings = serde_json::from_value(stored).unwrap();
         assert_eq!(read, AppSettings { mcp_scope: Selection::None, ..AppSettings::default() });
+    }
+
+    #[test]
+    fn what_would_change_nothing_is_refused_where_it_is_new() {
+        let default = AppSettings::default();
+        let odd = AppSettings {
+            alert_thresholds: vec![70],
+            time_zone: "Europe/Berlin".to_owned(),
+            ..AppSettings::default()
+        };
+        let paths = |settings: &AppSettings, before: &AppSettings| -> Vec<String> {
+            let checked = settings.clone().validated_over(before);
+            checked.err().into_iter().flat_map(|Invalid(errors)| errors).map(|error| error.path).collect()
+        };
+        assert_eq!(paths(&odd, &default), ["alert_thresholds", "time_zone"]);
+        assert_eq!(paths(&odd, &odd), [""; 0], "it was there before");
+        let budget = serde_json::from_value(serde_json::json!({"usd": "1", "per": "day"})).unwrap();
+        let limits = Limits { budget: Some(budget), ..Limits::default() };
+        assert_eq!(paths(&AppSettings { limits, ..odd.clone() }, &default), [""; 0]);
+        let named = AppSettings { mode: CredentialMode::Named, ..odd };
+        assert_eq!(paths(&named, &default), ["alert_thresholds"]);
+        let wrong =
+            AppSettings { time_zone: "Mars".to_owned(), tags: vec![String::new()], ..default.clone() };
+        assert_eq!(paths(&wrong, &default), ["time_zone", "tags[0]"], "all at once, each once");
     }
 
     #[test]

@@ -1,15 +1,19 @@
 //! Forms: what is typed is read as the JSON that the API takes, by the API's own names of fields, so that its
 //! errors find their fields again.
+//!
+//! Nothing that was typed is dropped: what no field of the form takes, as things are chosen there, is refused
+//! by its name.
 
 pub mod app;
 mod kind;
+mod unused;
 
 use std::collections::BTreeMap;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use latchkey_core::invalid::{FieldError, Invalid};
+use latchkey_core::invalid::FieldError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -31,19 +35,21 @@ pub type Field = (&'static str, Kind);
 #[must_use]
 pub fn expiry(typed: &Typed) -> &'static [Field] {
     const LIFETIME: &[Field] = &[("expires_in", Kind::Text)];
-    const DAY: &[Field] = &[("expires_at", Kind::Day)];
-    const BOTH: &[Field] = &[("expires_in", Kind::Text), ("expires_at", Kind::Day)];
+    const DAY: &[Field] = &[("expires_in", Kind::Aside), ("expires_at", Kind::Day)];
     match (typed.text("expires_in"), typed.text("expires_at")) {
         ("", "") => &[],
         ("" | "day", _) => DAY,
-        (_, "") => LIFETIME,
-        _ => BOTH,
+        _ => LIFETIME,
     }
 }
 
 /// What was typed into a form.
 #[derive(Clone, Debug, Default)]
-pub struct Typed(Vec<(String, String)>);
+pub struct Typed {
+    said: Vec<(String, String)>,
+    /// What the form's fields held when it was shown: what stands there still was not typed.
+    shown: BTreeMap<String, String>,
+}
 
 /// A form that somebody who is signed in sent from a page of ours: without the session's token in its field
 /// `csrf` there is none.
@@ -108,14 +114,21 @@ impl Typed {
             let detail = "there is a NUL character in a field";
             return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_form", detail));
         }
-        Ok(Self(typed))
+        Ok(Self { said: typed, shown: BTreeMap::new() })
     }
 
     /// The same, with this in a field.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.0.retain(|(key, _)| key != name);
-        self.0.push((name.to_owned(), value.into()));
+        self.said.retain(|(key, _)| key != name);
+        self.said.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// The same, of a form that was shown filled like this.
+    #[must_use]
+    pub fn over(mut self, shown: Form) -> Self {
+        self.shown = shown.values;
         self
     }
 
@@ -128,18 +141,18 @@ impl Typed {
     /// The same with its blanks, as passwords have it.
     #[must_use]
     pub fn raw(&self, name: &str) -> &str {
-        let typed = self.0.iter().find(|(key, _)| key == name);
+        let typed = self.said.iter().find(|(key, _)| key == name);
         typed.map_or("", |(_, value)| value)
     }
 
     /// What was chosen of a field that may be chosen several times.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.said.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// Everything that was typed, by field.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.said.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// Whether the field is there: a box that was ticked, a button that was pressed.
@@ -148,14 +161,14 @@ impl Typed {
         self.all(name).next().is_some()
     }
 
-    /// The JSON of these fields.
+    /// The JSON of these fields, which are all that the form has as things are chosen there.
     ///
     /// # Errors
-    /// What was typed is not of the field's kind.
+    /// What was typed is not of the field's kind, or is of no field.
     pub fn json(&self, fields: &[Field]) -> Result<Value, Problem> {
         let mut json = Value::Object(serde_json::Map::new());
-        let mut wrong = Invalid::default();
-        for (path, kind) in fields {
+        let mut wrong = self.unused(fields);
+        for (path, kind) in fields.iter().filter(|(_, kind)| *kind != Kind::Aside) {
             if let Some(value) = wrong.check(path, kind.read(self, path)) {
                 place(&mut json, path, value);
             }
@@ -176,7 +189,7 @@ impl Typed {
     #[must_use]
     pub fn form(&self) -> Form {
         let mut values = BTreeMap::<String, String>::new();
-        for (name, value) in self.0.iter().filter(|(name, _)| name != "csrf") {
+        for (name, value) in self.said.iter().filter(|(name, _)| name != "csrf") {
             values
                 .entry(name.clone())
                 .and_modify(|all| *all = format!("{all}, {value}"))

@@ -154,7 +154,7 @@ on_both! {
 
 on_both! {
     async fn lists_filter_and_count_what_is_pending(test: Test) {
-        let desk = Desk::new(&test, json!({})).await;
+        let desk = Desk::new(&test, json!({"limits": {"budget": {"usd": "9", "per": "month"}}})).await;
         let first = desk.ask_tags(&test, &["a"]).await;
         test.clock.advance(std::time::Duration::from_millis(1));
         let asked = desk.ask(&test, "update_config", json!({"time_zone": "Europe/Berlin"})).await;

@@ -49,6 +49,10 @@ on_both! {
             (json!({"limits": {"budget": {"usd": "1"}}}), "limits.budget"),
             (json!({"limits": {"token_budget": {"tokens": 0, "per": "day"}}}), "limits.token_budget.tokens"),
             (json!({"time_zone": "Berlin"}), "time_zone"),
+            (json!({"time_zone": "Europe/Berlin"}), "time_zone"),
+            (json!({"time_zone": "Europe/Berlin", "limits": {"requests_per_day": 5}}), "time_zone"),
+            (json!({"alert_thresholds": [70]}), "alert_thresholds"),
+            (json!({"alert_thresholds": [70], "limits": {"token_budget": {"tokens": 5, "per": "day"}}}), "alert_thresholds"),
             (json!({"alert_thresholds": [50, 101]}), "alert_thresholds"),
             (json!({"alert_thresholds": [300]}), "alert_thresholds[0]"),
             (

@@ -12,6 +12,7 @@ mod my_requests;
 mod providers;
 mod sign_in;
 mod tokens;
+mod typed;
 mod users;
 mod visitor;
 mod watch;

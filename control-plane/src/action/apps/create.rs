@@ -25,7 +25,7 @@ pub async fn create(
     name: Name,
     settings: AppSettings,
 ) -> Result<(App, Issued), Refusal> {
-    let settings = settings.validated()?;
+    let settings = settings.validated_over(&AppSettings::default())?;
     refuse_unknown_names(tx, &settings).await?;
     let now = context.world.now();
     let revision = tx.revision(context.world).await?;

@@ -61,7 +61,11 @@ pub async fn save(
     if before.status == Status::Revoked {
         return Err(Final.into());
     }
-    let settings = settings.validated()?;
+    // An older version may hold what has no effect.
+    let settings = match origin {
+        Origin::Edit => settings.validated_over(&before.settings)?,
+        Origin::Rollback(_) | Origin::Request(_) => settings.validated()?,
+    };
     let now = Configuration::of(&name, &settings);
     let changes = Configuration::of(&before.name, &before.settings).changes(&now);
     if changes.is_empty() {

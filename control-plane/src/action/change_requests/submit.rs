@@ -81,7 +81,8 @@ pub async fn draft(
     }
     let (mut name, mut settings) = (app.name.clone(), app.settings.clone());
     edit(&mut name, &mut settings).map_err(|refusal| refusal.within("edit"))?;
-    let settings = settings.validated().map_err(|invalid| Refusal::from(invalid).within("edit"))?;
+    let settings = settings.validated_over(&app.settings);
+    let settings = settings.map_err(|invalid| Refusal::from(invalid).within("edit"))?;
     let wanted = Configuration::of(&app.name, &settings);
     let changes = kind.only(Configuration::of(&app.name, &app.settings).changes(&wanted));
     if changes.is_empty() {

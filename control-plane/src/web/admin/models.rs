@@ -102,7 +102,9 @@ pub async fn update(
 ) -> Result<Response, Problem> {
     let edited = async {
         let admin = posted.visit.admin()?;
-        let edit = Body(posted.typed.read(&edit_fields(&posted.typed))?);
+        let now = models::read(posted.visit.reader()?, State(api.clone()), Path(id)).await?.0;
+        let typed = posted.typed.clone().over(Form::of(&now));
+        let edit = Body(typed.read(&edit_fields(&typed))?);
         models::update(admin, State(api.clone()), Path(id), edit).await
     };
     match edited.await {
@@ -126,7 +128,7 @@ pub async fn delete(
 /// What is left empty is as the catalogue has it.
 fn new_fields(typed: &Typed) -> Vec<Field> {
     let mut fields = vec![("name", Kind::Text), ("provider", Kind::Text), ("enabled", Kind::Flag)];
-    fields.push(("upstream_name", Kind::Optional));
+    fields.extend([("upstream_name", Kind::Optional), ("priced", Kind::Aside)]);
     match typed.text("priced") {
         "own" => fields.extend(PRICE),
         "none" => fields.push(NO_PRICE),
@@ -138,7 +140,7 @@ fn new_fields(typed: &Typed) -> Vec<Field> {
 
 /// What is left empty is not known.
 fn edit_fields(typed: &Typed) -> Vec<Field> {
-    let mut fields = vec![("upstream_name", Kind::Text), ("enabled", Kind::Flag)];
+    let mut fields = vec![("upstream_name", Kind::Text), ("enabled", Kind::Flag), ("unpriced", Kind::Aside)];
     fields.extend(SIZES);
     match typed.has("unpriced") {
         true => fields.push(NO_PRICE),

@@ -104,10 +104,11 @@ pub async fn update(
     Path(name): Path<Slug>,
     posted: Posted,
 ) -> Result<Response, Problem> {
-    let typed = !posted.typed.text("credential").is_empty();
     let mut fields = EDIT.to_vec();
-    if typed || posted.typed.has("forget_credential") {
-        fields.push(CREDENTIAL);
+    match (posted.typed.text("credential").is_empty(), posted.typed.has("forget_credential")) {
+        (true, false) => {}
+        (true, true) => fields.extend([CREDENTIAL, ("forget_credential", Kind::Aside)]),
+        (false, _) => fields.push(CREDENTIAL),
     }
     edit(&api, name, &posted, &fields, "Saved.").await
 }

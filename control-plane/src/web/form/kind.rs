@@ -12,6 +12,8 @@ use super::Typed;
 pub enum Kind {
     /// A text.
     Text,
+    /// The page itself looks at it: it decides which other fields there are, and is none of the API's.
+    Aside,
     /// A text, or null where nothing is typed.
     Optional,
     /// A whole number, or null where nothing is typed.
@@ -49,7 +51,7 @@ impl Kind {
         let text = typed.text(path);
         let of = |name: &str| typed.text(&format!("{path}.{name}")).to_owned();
         Ok(match self {
-            Self::Text => json!(text),
+            Self::Text | Self::Aside => json!(text),
             Self::Optional => json!(Some(text).filter(|text| !text.is_empty())),
             Self::Number => number(text)?,
             Self::Flag => json!(typed.has(path)),
@@ -60,13 +62,14 @@ impl Kind {
             Self::Choices => json!(typed.all(path).collect::<Vec<_>>()),
             Self::Selection => match text {
                 "all" | "none" => json!(text),
-                "" => json!("all"),
+                "" if of("only").is_empty() => json!("all"),
                 _ => selected(&of("only"))?,
             },
             Self::Switches => {
-                let on: Vec<_> = typed.all(path).collect();
-                let off = typed.all(&format!("{path}.shown")).any(|name| !on.contains(&name));
-                match (on.is_empty(), off) {
+                let (on, field) = (typed.all(path).collect::<Vec<_>>(), format!("{path}.shown"));
+                let shown: Vec<_> = typed.all(&field).collect();
+                let off = shown.iter().any(|name| !on.contains(name));
+                match (on.is_empty(), off || on.iter().any(|name| !shown.contains(name))) {
                     (_, false) => json!("all"),
                     (true, true) => json!("none"),
                     (false, true) => json!(on),

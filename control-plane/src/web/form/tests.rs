@@ -3,7 +3,8 @@ use serde_json::json;
 use super::*;
 
 fn typed(pairs: &[(&str, &str)]) -> Typed {
-    Typed(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    let said = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Typed { said, ..Typed::default() }
 }
 
 #[test]
@@ -80,11 +81,12 @@ fn a_key_stops_after_a_lifetime_or_at_the_end_of_a_day() {
     assert_eq!(read("90d", ""), Ok(json!({ "expires_in": "90d" })));
     assert_eq!(read("day", "2027-01-31"), Ok(json!({ "expires_at": "2027-02-01T00:00:00Z" })));
     assert_eq!(read("", ""), Ok(json!({})));
-    assert_eq!(
-        read("30d", "2027-01-31"),
-        Ok(json!({ "expires_in": "30d", "expires_at": "2027-02-01T00:00:00Z" })),
-        "the API refuses two answers"
-    );
+    assert_eq!(read("", "2027-01-31"), Ok(json!({ "expires_at": "2027-02-01T00:00:00Z" })));
+    for lifetime in ["never", "30d"] {
+        let typed = typed(&[("expires_in", lifetime), ("expires_at", "2027-01-31")]);
+        let problem = typed.json(expiry(&typed)).unwrap_err();
+        assert_eq!(problem.errors[0].path, "expires_at", "a day beside a lifetime");
+    }
     assert!(read("day", "").unwrap_err().contains("name the last day"));
 }
 

@@ -127,7 +127,7 @@ on_both! {
     /// A request is approved if and only if no admin touched a field of it meanwhile. Then the app has what
     /// was asked for, and everything else as the admins left it.
     async fn random_edits_between_submission_and_approval(test: Test) {
-        let desk = Desk::new(&test, json!({})).await;
+        let desk = Desk::new(&test, json!({"limits": {"budget": {"usd": "9", "per": "month"}}})).await;
         let mut runner = TestRunner::deterministic();
         let cases = (any_fields(), prop::collection::vec(any_fields(), 0..3));
         let (mut approved, mut stale) = (0, 0);

@@ -33,14 +33,15 @@ pub fn settings(typed: &Typed, app: &AppView) -> Vec<Field> {
         |name: &str| app.allowed_providers.holds(name) != typed.all("allowed_providers").any(|on| on == name);
     let providers: &[Field] = match typed.all("allowed_providers.shown").any(turned) {
         true => &[("allowed_providers", Kind::Switches)],
-        false => &[],
+        false => &[("allowed_providers", Kind::Aside), ("allowed_providers.shown", Kind::Aside)],
     };
     [SETTINGS, LIMITS, NAMED_KEY_LIMITS, providers, expiry(typed)].concat()
 }
 
 /// Of how the user behind a request is learnt.
 pub fn identity(typed: &Typed) -> Vec<Field> {
-    const CONVERSATION: &[Field] = &[("require_conversation_id", Kind::Flag)];
+    const CONVERSATION: &[Field] =
+        &[("require_conversation_id", Kind::Flag), ("identity.jwt.from", Kind::Aside)];
     let keys: &[Field] = match typed.text("identity.jwt.from") {
         "jwks_url" => &[("identity.jwt.keys.jwks_url", Kind::Text)],
         "pem" => &[("identity.jwt.keys.pem", Kind::Text)],

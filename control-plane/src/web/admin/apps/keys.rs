@@ -95,9 +95,11 @@ pub async fn create(
     let attempt = async {
         let user = people::at(&posted.visit, &api, "email", posted.typed.text("email")).await?;
         posted.typed = posted.typed.clone().with("user_id", user.to_string());
-        let base: &[Field] = &[("user_id", Kind::Text), ("name", Kind::Text)];
-        let creation =
-            posted.creation(&[base, own_limits(&posted.typed), expiry(&posted.typed)].concat(), Body)?;
+        let base: &[Field] = &[("user_id", Kind::Text), ("email", Kind::Aside), ("name", Kind::Text)];
+        let creation = posted.creation(
+            &[base, &[OWN_LIMITS], own_limits(&posted.typed), expiry(&posted.typed)].concat(),
+            Body,
+        )?;
         keys::create(admin, State(api.clone()), Path(id), creation).await?.told::<Value>()
     };
     match attempt.await {
@@ -123,6 +125,9 @@ fn own_limits(typed: &Typed) -> &'static [Field] {
     const NONE: &[Field] = &[("limits", Kind::Optional)];
     if typed.has("own_limits") { LIMITS } else { NONE }
 }
+
+/// Which says whether a key has limits of its own.
+const OWN_LIMITS: Field = ("own_limits", Kind::Aside);
 
 async fn app(visit: &Visit, api: &Api, id: Uuid) -> Result<AppView, Problem> {
     Ok(apps::read(visit.reader()?, State(api.clone()), Path(id)).await?.0.item)

@@ -62,7 +62,9 @@ pub async fn identity(
 async fn save(api: &Api, id: Uuid, posted: &Posted, fields: &[Field]) -> Result<Response, Problem> {
     let admin = posted.visit.admin()?;
     let saved = async {
-        let edit = Body(posted.typed.read(fields)?);
+        let app = apps::read(posted.visit.reader()?, State(api.clone()), Path(id)).await?.0.item;
+        let shown = fields::filled(&app, &[]);
+        let edit = Body(posted.typed.clone().over(shown).read(fields)?);
         apps::update(admin, State(api.clone()), Path(id), edit).await
     };
     match saved.await {

@@ -13,6 +13,15 @@ use crate::api::versions::FieldChange;
 use crate::web::form::app::{IDENTITY, JWT, LIMITS, NAMED_KEY_LIMITS};
 use crate::web::form::{Field, Form, Kind, Typed};
 
+/// Fields of the forms' own, which say nothing of the change.
+const STEPS: &[Field] = &[("step", Kind::Aside), ("reason", Kind::Aside), ("base_version", Kind::Aside)];
+
+/// Whether a prompt is made or deleted.
+const ACTION: Field = ("action", Kind::Aside);
+
+/// Where the keys of JWTs come from.
+const KEYS: &[Field] = &[("keys", Kind::Aside)];
+
 const ALLOWED: &[Field] = &[
     ("allowed_models", Kind::Selection),
     ("mcp_scope", Kind::Selection),
@@ -78,27 +87,27 @@ pub(super) fn read(
     typed: &Typed,
     now: &MyAppSettings,
 ) -> Result<Value, Problem> {
+    let typed = &typed.clone().over(form(kind, now));
+    let json = |fields: &[Field]| typed.json(&[STEPS, fields].concat());
     match kind {
         Asked::UpdateConfig => config(mode, typed, now),
-        Asked::SetTags => typed.json(&[("tags", Kind::List)]),
+        Asked::SetTags => json(&[("tags", Kind::List)]),
         Asked::JwtAuthSettings => identity(typed),
         Asked::CustomCategories => Ok(json!({ "custom_categories": categories::read(typed) })),
-        Asked::PromptStore if typed.text("action") == "delete" => typed.json(&[("delete", Kind::Text)]),
-        Asked::PromptStore => typed.json(&[("create.name", Kind::Text), ("create.text", Kind::Text)]),
+        Asked::PromptStore if typed.text("action") == "delete" => json(&[("delete", Kind::Text), ACTION]),
+        Asked::PromptStore => json(&[("create.name", Kind::Text), ("create.text", Kind::Text), ACTION]),
     }
 }
 
 fn config(mode: CredentialMode, typed: &Typed, now: &MyAppSettings) -> Result<Value, Problem> {
     let named = if mode == CredentialMode::Named { NAMED_KEY_LIMITS } else { &[] };
-    let fields = [ALLOWED, LIMITS, CONFIG, named].concat();
-    let mut edit = typed.json(&fields)?;
     // The moment is told by its day: where that stays, so does the moment.
-    match typed.text("expires_at") {
-        day if day == last_day(now) => {}
-        "" => edit["expires_at"] = Value::Null,
-        _ => edit["expires_at"] = typed.json(&[("expires_at", Kind::Day)])?["expires_at"].take(),
-    }
-    Ok(edit)
+    let last: Field = match typed.text("expires_at") {
+        day if day == last_day(now) => ("expires_at", Kind::Aside),
+        "" => ("expires_at", Kind::Optional),
+        _ => ("expires_at", Kind::Day),
+    };
+    typed.json(&[STEPS, ALLOWED, LIMITS, CONFIG, named, &[last]].concat())
 }
 
 fn identity(typed: &Typed) -> Result<Value, Problem> {
@@ -106,12 +115,12 @@ fn identity(typed: &Typed) -> Result<Value, Problem> {
         "jwks_url" => ("identity.jwt.keys.jwks_url", Kind::Text),
         "pem" => ("identity.jwt.keys.pem", Kind::Text),
         _ => {
-            let mut edit = typed.json(IDENTITY)?;
+            let mut edit = typed.json(&[STEPS, KEYS, IDENTITY].concat())?;
             edit["identity"]["jwt"] = Value::Null;
             return Ok(edit);
         }
     };
-    typed.json(&[IDENTITY, JWT, &[keys]].concat())
+    typed.json(&[STEPS, KEYS, IDENTITY, JWT, &[keys]].concat())
 }
 
 /// The last day, in UTC, on which the app works; empty for ever.

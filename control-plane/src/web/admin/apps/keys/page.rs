@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
-use super::own_limits;
+use super::{OWN_LIMITS, own_limits};
 use crate::api::Api;
 use crate::api::activity::Active;
 use crate::api::apps::AppView;
@@ -50,11 +50,12 @@ pub async fn update(
     Path(ids): Path<(Uuid, Uuid)>,
     posted: Posted,
 ) -> Result<Response, Problem> {
-    let name: &[Field] = &[("name", Kind::Text)];
+    let name: &[Field] = &[("name", Kind::Text), OWN_LIMITS];
     let fields = [name, own_limits(&posted.typed), expiry(&posted.typed)].concat();
     let admin = posted.visit.admin()?;
     let saved = async {
-        let edit = Body(posted.typed.read(&fields)?);
+        let key = keys::read(posted.visit.reader()?, State(api.clone()), Path(ids)).await?.0;
+        let edit = Body(posted.typed.clone().over(Form::of(&key.item)).read(&fields)?);
         keys::update(admin, State(api.clone()), Path(ids), edit).await
     };
     match saved.await {

@@ -1,0 +1,165 @@
+//! What was typed, and would have no effect as things are chosen beside it.
+
+use latchkey_core::invalid::{FieldError, Invalid};
+
+use super::{Field, Kind, Typed};
+
+/// Fields that every form may have.
+const OWN: [&str; 2] = ["csrf", "once"];
+
+const NO_EFFECT: &str =
+    "has no effect with what is chosen in this form: empty it, or choose what it belongs to";
+
+impl Kind {
+    /// The fields of a form that this one is typed into, beside the one at its path.
+    fn parts(self) -> &'static [&'static str] {
+        match self {
+            Self::Selection => &["only"],
+            Self::Switches => &["shown"],
+            Self::Budget => &["usd", "per"],
+            Self::TokenBudget => &["tokens", "per"],
+            _ => &[],
+        }
+    }
+
+    /// Whether several values of one field make one.
+    fn is_plural(self) -> bool {
+        matches!(self, Self::Choices | Self::Switches)
+    }
+}
+
+impl Typed {
+    /// Everything that none of these fields takes, each by its name.
+    pub(super) fn unused(&self, fields: &[Field]) -> Invalid {
+        let mut wrong = Invalid::default();
+        for (name, value) in self.pairs() {
+            let known = wrong.0.iter().any(|error| error.path == name);
+            if !known && let Some(refusal) = self.refusal(name, value, fields) {
+                wrong.0.push(FieldError::new(name, refusal));
+            }
+        }
+        for (path, kind) in fields {
+            if let Some(refusal) = self.contradiction(path, *kind) {
+                wrong.0.push(FieldError::new(*path, refusal));
+            }
+        }
+        wrong
+    }
+
+    fn refusal(&self, name: &str, value: &str, fields: &[Field]) -> Option<&'static str> {
+        if value.trim().is_empty() || OWN.contains(&name) {
+            return None;
+        }
+        match fields.iter().find(|(path, kind)| takes(*kind, path, name)) {
+            Some((_, kind)) if !kind.is_plural() && self.all(name).any(|other| other != value) => {
+                Some("is there twice, with two values")
+            }
+            Some(_) => None,
+            None if self.is_as_shown(name) || self.is_period_of_nothing(name) => None,
+            None => Some(NO_EFFECT),
+        }
+    }
+
+    /// A list beside an answer that needs none.
+    fn contradiction(&self, path: &str, kind: Kind) -> Option<&'static str> {
+        let only = format!("{path}.only");
+        let is_list = kind == Kind::Selection && !self.text(&only).is_empty() && !self.is_as_shown(&only);
+        match self.text(path) {
+            "all" if is_list => Some(
+                "\u{201c}All\u{201d} is chosen, and names are typed: choose \u{201c}Only these\u{201d}, or empty the list",
+            ),
+            "none" if is_list => Some(
+                "\u{201c}None\u{201d} is chosen, and names are typed: choose \u{201c}Only these\u{201d}, or empty the list",
+            ),
+            _ => None,
+        }
+    }
+
+    fn is_as_shown(&self, name: &str) -> bool {
+        let plain = |text: &str| text.replace("\r\n", "\n").trim().to_owned();
+        self.shown.get(name).is_some_and(|shown| plain(shown) == plain(self.raw(name)))
+    }
+
+    /// A period is always chosen, and says nothing without an amount.
+    fn is_period_of_nothing(&self, name: &str) -> bool {
+        let budget = name.strip_suffix(".per");
+        budget.is_some_and(|path| {
+            ["usd", "tokens"].iter().all(|amount| self.text(&format!("{path}.{amount}")).is_empty())
+        })
+    }
+}
+
+fn takes(kind: Kind, path: &str, name: &str) -> bool {
+    match name.strip_prefix(path) {
+        Some("") => true,
+        Some(rest) => rest.strip_prefix('.').is_some_and(|part| kind.parts().contains(&part)),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::Form;
+    use super::*;
+
+    const FIELDS: &[Field] = &[
+        ("name", Kind::Text),
+        ("models", Kind::Selection),
+        ("budget", Kind::Budget),
+        ("from", Kind::Aside),
+        ("tags", Kind::Choices),
+    ];
+
+    fn typed(pairs: &[(&str, &str)]) -> Typed {
+        pairs.iter().fold(Typed::default(), |mut typed, (name, value)| {
+            typed.said.push(((*name).to_owned(), (*value).to_owned()));
+            typed
+        })
+    }
+
+    fn unused(pairs: &[(&str, &str)]) -> Vec<String> {
+        typed(pairs).unused(FIELDS).0.into_iter().map(|error| error.path).collect()
+    }
+
+    #[test]
+    fn what_no_field_takes_is_refused_by_name() {
+        assert_eq!(
+            unused(&[("csrf", "x"), ("once", "y"), ("name", "a"), ("from", "url"), ("url", " ")]),
+            [""; 0]
+        );
+        assert_eq!(unused(&[("url", "https://a"), ("price.input", "1")]), ["url", "price.input"]);
+        assert_eq!(unused(&[("limits.budget.per", "month"), ("budget.per", "month")]), [""; 0]);
+        assert_eq!(
+            unused(&[("limits.budget.per", "month"), ("limits.budget.usd", "1")]),
+            ["limits.budget.per", "limits.budget.usd"]
+        );
+    }
+
+    #[test]
+    fn a_field_says_one_thing() {
+        assert_eq!(unused(&[("name", "a"), ("name", "b"), ("tags", "a"), ("tags", "b")]), ["name"]);
+        assert_eq!(unused(&[("name", "a"), ("name", "a")]), [""; 0]);
+    }
+
+    #[test]
+    fn names_beside_all_or_none_contradict_it() {
+        for chosen in ["all", "none"] {
+            assert_eq!(unused(&[("models", chosen), ("models.only", "gpt-4o")]), ["models"]);
+            assert_eq!(unused(&[("models", chosen), ("models.only", "")]), [""; 0]);
+        }
+        assert_eq!(unused(&[("models", "only"), ("models.only", "gpt-4o")]), [""; 0]);
+        let read = |pairs: &[(&str, &str)]| typed(pairs).json(FIELDS).map(|json| json["models"].clone()).ok();
+        assert_eq!(read(&[("models.only", "gpt-4o")]), Some(json!(["gpt-4o"])), "typing chooses");
+        assert_eq!(read(&[("models", "all"), ("models.only", "gpt-4o")]), None);
+    }
+
+    #[test]
+    fn what_stands_there_as_it_was_shown_was_not_typed() {
+        let now = || Form::of(&json!({ "models": ["a", "b"], "keys": { "pem": "x\ny" } }));
+        let unused = |pairs: &[(&str, &str)]| typed(pairs).over(now()).unused(FIELDS).0.len();
+        assert_eq!(unused(&[("models", "all"), ("models.only", "a, b"), ("keys.pem", "x\r\ny")]), 0);
+        assert_eq!(unused(&[("models", "all"), ("models.only", "a, c"), ("keys.pem", "z")]), 2);
+    }
+}
