@@ -6,6 +6,7 @@ pub mod scripted;
 use std::process::Stdio;
 
 use anyhow::{Context as _, ensure};
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 
@@ -54,6 +55,20 @@ impl McpServer {
     pub fn url(&self) -> &str {
         &self.url
     }
+}
+
+/// What the official TypeScript SDK comes to, as a client that is ready to sign in with OAuth: the tools, or
+/// the error that its user reads.
+///
+/// # Errors
+/// When it cannot be run.
+pub async fn signing_in(url: &str, key: &str) -> anyhow::Result<Value> {
+    let script = artifacts::root().join("tests/mcp/sign_in.mjs");
+    let mut command = Command::new("node");
+    command.arg(script).env("MCP_SERVER", artifacts::mcp_server()?).env("MCP_URL", url).env("KEY", key);
+    let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    serde_json::from_slice(&output.stdout).with_context(|| format!("sign_in.mjs printed no JSON: {errors}"))
 }
 
 fn spawn(command: &mut Command) -> anyhow::Result<Child> {

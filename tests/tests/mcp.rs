@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use latchkey_tests::mcp::McpServer;
+use latchkey_tests::mcp::{McpServer, signing_in};
 use latchkey_tests::stack::answer::Answer;
 use latchkey_tests::stack::api::App;
 use latchkey_tests::stack::{Stack, wait};
@@ -178,6 +178,23 @@ async fn sessions_and_streams_of_the_mcp_projects_own_server_pass() {
     stack.api().act(&app.path(), "revoke").await.unwrap();
     let refused = send(&stack, "everything", &app.key, &ping()).await;
     assert_eq!((refused.status, refused.code()), (401, "key_revoked"), "{}", refused.text);
+}
+
+#[tokio::test]
+async fn somebody_whose_client_would_sign_in_reads_of_their_key() {
+    let server = McpServer::telling().await.unwrap();
+    let stack = Stack::start().await.unwrap();
+    attach(&stack, "tell", &server, None).await;
+    let app = app(&stack, "tell", json!({ "mcp_scope": ["tell/add"] })).await;
+    let url = format!("{}/mcp/tell", stack.gateway().url());
+    let told = signing_in(&url, &app.key).await.unwrap();
+    assert_eq!(told, json!({ "tools": ["add"] }));
+    stack.api().act(&app.path(), "revoke").await.unwrap();
+    for key in [app.key.as_str(), "sk-nothing"] {
+        let told = signing_in(&url, key).await.unwrap();
+        let error = told["error"].as_str().unwrap();
+        assert!(error.contains("API key is missing, wrong, expired or revoked"), "{told}");
+    }
 }
 
 #[tokio::test]
