@@ -48,7 +48,7 @@ pub struct Script {
     pub status: u16,
     /// The headers.
     pub headers: BTreeMap<String, String>,
-    /// The body, in parts that are sent one by one.
+    /// The body, in parts that are sent one by one. What is too long for a header is written as `█`: 64 KiB.
     pub parts: Vec<String>,
     /// How often the last but one part is sent.
     pub repeated: usize,
@@ -104,9 +104,10 @@ impl Script {
             builder = builder.header(name, value);
         }
         let repeated = self.parts.len().checked_sub(2);
-        let parts = self.parts.into_iter().enumerate().flat_map(move |(at, part)| {
-            std::iter::repeat_n(part, if Some(at) == repeated { self.repeated } else { 1 })
-        });
+        let long = "x".repeat(64 << 10);
+        let parts = self.parts.into_iter().map(move |part| part.replace('█', &long)).enumerate().flat_map(
+            move |(at, part)| std::iter::repeat_n(part, if Some(at) == repeated { self.repeated } else { 1 }),
+        );
         // One by one, so that the client may get them apart from each other.
         let parts = stream::iter(parts).then(|part| async move {
             tokio::task::yield_now().await;

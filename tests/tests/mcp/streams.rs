@@ -137,16 +137,15 @@ async fn no_stream_and_no_answer_lists_other_tools() {
 async fn a_list_longer_than_what_the_gateway_reads_is_an_error() {
     let place = Place::start().await;
     let request = message(1, "tools/list");
-    let tool = format!(r#"{{"name":"read_a","description":"{}"}},"#, "x".repeat(64 << 10));
+    let tool = r#"{"name":"read_a","description":"█"},"#;
     let (head, tail) = (r#"{"jsonrpc":"2.0","id":1,"result":{"tools":["#, r#"{"name":"drop_b"}]}}"#);
-    let long = Script { repeated: 320, ..Script::of("application/json", &[head, &tool, tail]) };
+    let long = Script { repeated: 320, ..Script::of("application/json", &[head, tool, tail]) };
     let told = place.whole(&place.partial, Method::POST, Some(&request), &long).await;
     assert_eq!((told.status, &told.body["id"]), (200, &json!(1)), "{:.300}", told.text);
     assert!(told.body["error"]["message"].as_str().unwrap().contains("longer than"), "{:.300}", told.text);
     let head = format!("data: {head}");
     let tail = format!("{tail}\n\n: more\n\n");
-    let long =
-        Script { repeated: 320, open: true, ..Script::of("text/event-stream", &[&head, &tool, &tail]) };
+    let long = Script { repeated: 320, open: true, ..Script::of("text/event-stream", &[&head, tool, &tail]) };
     let told = until(place.send(&place.partial, Method::POST, Some(&request), &long).await, ": more").await;
     let data = told.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
     let error: Value = serde_json::from_str(data).unwrap();
@@ -161,7 +160,7 @@ async fn a_list_longer_than_what_the_gateway_reads_is_an_error() {
         repeated: 20,
         ..Script::of(
             "application/json",
-            &[r#"{"jsonrpc":"2.0","id":1,"result":{"tools":["#, &tool, r#"{"name":"drop_b"}]}}"#],
+            &[r#"{"jsonrpc":"2.0","id":1,"result":{"tools":["#, tool, r#"{"name":"drop_b"}]}}"#],
         )
     };
     let told = place.whole(&place.partial, Method::POST, Some(&request), &short).await;
@@ -223,7 +222,8 @@ async fn a_session_is_refused_to_every_other_key() {
         let told = use_it(&place.partial, method.clone(), &session).await;
         assert_eq!(told.status, 200, "{method}: {}", told.text);
         let last = place.server.seen().pop().unwrap();
-        assert_eq!((last.method, &*last.headers["mcp-session-id"]), (method.clone(), "s-1"));
+        let sent = last.headers["mcp-session-id"].to_str().unwrap();
+        assert_eq!((&last.method, sent), (&method, "s-1"));
         for (app, session) in [(&place.whole, &*session), (&place.partial, "s-1"), (&place.partial, "s-2.x")]
         {
             let told = use_it(app, method.clone(), session).await;
