@@ -14,8 +14,11 @@ use crate::usage::is_event_stream;
 /// The byte order mark that an event stream may begin with.
 const MARK: &str = "\u{feff}";
 
-/// The longest answer in JSON, and the longest event of a stream, in bytes. It is kept until it is whole.
-pub const LONGEST: usize = 8 << 20;
+/// The longest answer in JSON, and the longest event of a stream, in MiB. It is kept until it is whole.
+const LONGEST_MIB: usize = 8;
+
+/// The same in bytes.
+const LONGEST: usize = LONGEST_MIB << 20;
 
 /// What of an answer the client may see, as it arrives.
 #[derive(Debug)]
@@ -183,9 +186,8 @@ fn unreadable() -> Denial {
 
 fn too_long() -> Denial {
     let message = format!(
-        "The MCP server's answer is longer than {} MiB. The gateway reads no more than that for an app that may \
-         use some of the server's tools only.",
-        LONGEST >> 20
+        "The MCP server's answer is longer than {LONGEST_MIB} MiB. The gateway reads no more than that for an app \
+         that may use some of the server's tools only."
     );
     Denial::new(Code::InternalError, message)
 }
