@@ -1,69 +1,48 @@
-//! What models cost, and the well-known ones to begin with.
+//! The well-known models, and what they cost.
 
-use serde::Serialize;
-use utoipa::ToSchema;
+mod table;
 
-use crate::invalid::Invalid;
 use crate::money::NanoUsd;
+use crate::price::{LongContext, Multiplier, Price, Rates, Tier};
 
-/// What a million tokens cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Price {
-    /// US dollars per million tokens of input.
-    pub input: NanoUsd,
-    /// The same for input that the provider had in its cache.
-    pub cached_input: NanoUsd,
-    /// US dollars per million tokens of output, with those of reasoning.
-    pub output: NanoUsd,
-}
+pub use table::AS_OF;
 
 /// A model that needs no price typed in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
     /// What its vendor calls it.
     pub name: &'static str,
     /// Who makes it.
     pub vendor: &'static str,
-    /// What it costs, in US dollars per million tokens.
-    pub price: Price,
-    /// The most tokens of one answer; null where there is none.
+    rates: Rates,
+    long_context: Option<LongContext>,
+    tiers: &'static [(&'static str, Tier)],
+    /// The most tokens of one answer; none where there is none.
     pub max_output_tokens: Option<u64>,
-    /// The most tokens of input and output together that cost this.
+    /// The most tokens of input and output together.
     pub context_window: Option<u64>,
 }
 
-/// The most that a million tokens may cost: a dollar each.
-const DEAREST: NanoUsd = NanoUsd(1_000_000_000_000_000);
-
-impl Price {
-    /// Notes every part that is too large; `path` is where the price is.
-    pub fn check(&self, path: &str, invalid: &mut Invalid) {
-        for (name, part) in
-            [("input", self.input), ("cached_input", self.cached_input), ("output", self.output)]
-        {
-            if part > DEAREST {
-                let message = format!("must be at most {DEAREST} US dollars per million tokens");
-                invalid.check::<(), _>(&format!("{path}.{name}"), Err(message));
-            }
-        }
-        // The worst case is reserved at the price of input.
-        if self.cached_input > self.input {
-            let message = format!("must be at most the price of `{path}.input`, {}", self.input);
-            invalid.check::<(), _>(&format!("{path}.cached_input"), Err(message));
-        }
+impl Known {
+    /// What it costs.
+    #[must_use]
+    pub fn price(&self) -> Price {
+        let Self { rates, long_context, tiers, .. } = *self;
+        let tiers = tiers.iter().map(|(name, tier)| ((*name).to_owned(), *tier)).collect();
+        Price { rates, long_context, tiers }
     }
 }
 
 /// Every well-known model.
 #[must_use]
 pub fn known() -> &'static [Known] {
-    KNOWN
+    table::KNOWN
 }
 
 /// The well-known model that a provider calls `name`: exactly, or with a date or `-latest` after it.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Known> {
-    let exactly = |name: &str| KNOWN.iter().find(|known| known.name == name);
+    let exactly = |name: &str| known().iter().find(|known| known.name == name);
     exactly(name).or_else(|| exactly(undated(name)?))
 }
 
@@ -79,20 +58,33 @@ fn undated(name: &str) -> Option<&str> {
     })
 }
 
-const fn model(
-    name: &'static str,
-    vendor: &'static str,
-    [input, cached_input, output]: [&str; 3],
-    max_output_tokens: u64,
-    context_window: u64,
-) -> Known {
-    Known {
-        name,
-        vendor,
-        price: Price { input: usd(input), cached_input: usd(cached_input), output: usd(output) },
-        max_output_tokens: if max_output_tokens == 0 { None } else { Some(max_output_tokens) },
-        context_window: Some(context_window),
+/// Rates of input, cached input and output, of whoever asks nothing more for writing to its cache.
+const fn plain([input, cached_input, output]: [&str; 3]) -> Rates {
+    let input = usd(input);
+    Rates {
+        input,
+        cached_input: usd(cached_input),
+        cache_write_5m: input,
+        cache_write_1h: input,
+        output: usd(output),
     }
+}
+
+/// The same, with so many quarters of the input's rate for writing to the cache.
+const fn writing(rates: Rates, [quarters_5m, quarters_1h]: [u64; 2]) -> Rates {
+    let cache_write_5m = NanoUsd((rates.input.0 * quarters_5m).div_ceil(4));
+    let cache_write_1h = NanoUsd((rates.input.0 * quarters_1h).div_ceil(4));
+    Rates { cache_write_5m, cache_write_1h, ..rates }
+}
+
+/// A tier that costs so many thousandths of the standard one.
+const fn times(thousandths: u64) -> Tier {
+    Tier::Multiplied { multiplier: Multiplier::thousandths(thousandths) }
+}
+
+/// A tier with rates of its own.
+const fn own(rates: [&str; 3]) -> Tier {
+    Tier::Own(plain(rates))
 }
 
 /// Reads a price of the table; one that is none does not compile.
@@ -119,86 +111,14 @@ const fn usd(text: &str) -> NanoUsd {
     NanoUsd(nanos * 10_u64.pow(9 - places))
 }
 
-const OPENAI: &str = "OpenAI";
-const ANTHROPIC: &str = "Anthropic";
-const GOOGLE: &str = "Google";
-const MISTRAL: &str = "Mistral";
-const DEEPSEEK: &str = "DeepSeek";
-const XAI: &str = "xAI";
-const COHERE: &str = "Cohere";
-
-/// Input, cached input and output in US dollars per million tokens, the most tokens of an answer, and
-/// the context window, at the standard (not batch, not priority) prices of July 2026.
-///
-/// Sources: the vendors' public pages (openai.com/api/pricing, docs.claude.com/en/docs/about-claude/pricing,
-/// ai.google.dev/pricing, mistral.ai/pricing, api-docs.deepseek.com/quick_start/pricing, docs.x.ai/docs/models,
-/// cohere.com/pricing), by public lists of them. Where a vendor charges more beyond some length of the
-/// input, the window ends there, so that what is reserved is always enough. A vendor without a price for
-/// cached input charges it as input. Prices change: those that are typed in win.
-#[rustfmt::skip]
-const KNOWN: &[Known] = &[
-    model("gpt-5.5", OPENAI, ["5", "0.5", "30"], 128_000, 272_000),
-    model("gpt-5.4", OPENAI, ["2.5", "0.25", "15"], 128_000, 272_000),
-    model("gpt-5.4-mini", OPENAI, ["0.75", "0.075", "4.5"], 128_000, 400_000),
-    model("gpt-5.4-nano", OPENAI, ["0.2", "0.02", "1.25"], 128_000, 400_000),
-    model("gpt-5.2", OPENAI, ["1.75", "0.175", "14"], 128_000, 400_000),
-    model("gpt-5.1", OPENAI, ["1.25", "0.125", "10"], 128_000, 400_000),
-    model("gpt-5", OPENAI, ["1.25", "0.125", "10"], 128_000, 400_000),
-    model("gpt-5-mini", OPENAI, ["0.25", "0.025", "2"], 128_000, 400_000),
-    model("gpt-5-nano", OPENAI, ["0.05", "0.005", "0.4"], 128_000, 400_000),
-    model("gpt-4.1", OPENAI, ["2", "0.5", "8"], 32_768, 1_047_576),
-    model("gpt-4.1-mini", OPENAI, ["0.4", "0.1", "1.6"], 32_768, 1_047_576),
-    model("gpt-4.1-nano", OPENAI, ["0.1", "0.025", "0.4"], 32_768, 1_047_576),
-    model("gpt-4o", OPENAI, ["2.5", "1.25", "10"], 16_384, 128_000),
-    model("gpt-4o-2024-05-13", OPENAI, ["5", "5", "15"], 4_096, 128_000),
-    model("gpt-4o-mini", OPENAI, ["0.15", "0.075", "0.6"], 16_384, 128_000),
-    model("gpt-4-turbo", OPENAI, ["10", "10", "30"], 4_096, 128_000),
-    model("gpt-4", OPENAI, ["30", "30", "60"], 8_192, 8_192),
-    model("gpt-3.5-turbo", OPENAI, ["0.5", "0.5", "1.5"], 4_096, 16_385),
-    model("gpt-3.5-turbo-instruct", OPENAI, ["1.5", "1.5", "2"], 4_096, 4_096),
-    model("o1", OPENAI, ["15", "7.5", "60"], 100_000, 200_000),
-    model("o3", OPENAI, ["2", "0.5", "8"], 100_000, 200_000),
-    model("o3-mini", OPENAI, ["1.1", "0.55", "4.4"], 100_000, 200_000),
-    model("o4-mini", OPENAI, ["1.1", "0.275", "4.4"], 100_000, 200_000),
-    model("text-embedding-3-small", OPENAI, ["0.02", "0.02", "0"], 0, 8_192),
-    model("text-embedding-3-large", OPENAI, ["0.13", "0.13", "0"], 0, 8_192),
-    model("text-embedding-ada-002", OPENAI, ["0.1", "0.1", "0"], 0, 8_192),
-    model("claude-opus-4-7", ANTHROPIC, ["5", "0.5", "25"], 128_000, 200_000),
-    model("claude-opus-4-6", ANTHROPIC, ["5", "0.5", "25"], 128_000, 200_000),
-    model("claude-opus-4-5", ANTHROPIC, ["5", "0.5", "25"], 64_000, 200_000),
-    model("claude-opus-4-1", ANTHROPIC, ["15", "1.5", "75"], 32_000, 200_000),
-    model("claude-opus-4", ANTHROPIC, ["15", "1.5", "75"], 32_000, 200_000),
-    model("claude-sonnet-4-6", ANTHROPIC, ["3", "0.3", "15"], 64_000, 200_000),
-    model("claude-sonnet-4-5", ANTHROPIC, ["3", "0.3", "15"], 64_000, 200_000),
-    model("claude-sonnet-4", ANTHROPIC, ["3", "0.3", "15"], 64_000, 200_000),
-    model("claude-haiku-4-5", ANTHROPIC, ["1", "0.1", "5"], 64_000, 200_000),
-    model("claude-3-7-sonnet", ANTHROPIC, ["3", "0.3", "15"], 64_000, 200_000),
-    model("claude-3-5-sonnet", ANTHROPIC, ["3", "0.3", "15"], 8_192, 200_000),
-    model("claude-3-5-haiku", ANTHROPIC, ["0.8", "0.08", "4"], 8_192, 200_000),
-    model("claude-3-opus", ANTHROPIC, ["15", "1.5", "75"], 4_096, 200_000),
-    model("claude-3-haiku", ANTHROPIC, ["0.25", "0.03", "1.25"], 4_096, 200_000),
-    model("gemini-2.5-pro", GOOGLE, ["1.25", "0.125", "10"], 65_536, 200_000),
-    model("gemini-2.5-flash", GOOGLE, ["0.3", "0.03", "2.5"], 65_536, 1_114_112),
-    model("gemini-2.5-flash-lite", GOOGLE, ["0.1", "0.01", "0.4"], 65_536, 1_114_112),
-    model("gemini-2.0-flash", GOOGLE, ["0.1", "0.025", "0.4"], 8_192, 1_056_768),
-    model("mistral-large-2411", MISTRAL, ["2", "2", "6"], 131_072, 131_072),
-    model("mistral-medium-2508", MISTRAL, ["0.4", "0.4", "2"], 131_072, 131_072),
-    model("mistral-small-2506", MISTRAL, ["0.1", "0.1", "0.3"], 131_072, 131_072),
-    model("codestral-2508", MISTRAL, ["0.3", "0.3", "0.9"], 256_000, 256_000),
-    model("deepseek-chat", DEEPSEEK, ["0.28", "0.028", "0.42"], 8_192, 131_072),
-    model("deepseek-reasoner", DEEPSEEK, ["0.28", "0.028", "0.42"], 65_536, 131_072),
-    model("grok-3", XAI, ["3", "0.75", "15"], 131_072, 131_072),
-    model("grok-3-mini", XAI, ["0.3", "0.075", "0.5"], 131_072, 131_072),
-    model("command-a-03-2025", COHERE, ["2.5", "2.5", "10"], 8_000, 256_000),
-    model("command-r-plus-08-2024", COHERE, ["2.5", "2.5", "10"], 4_000, 128_000),
-    model("command-r-08-2024", COHERE, ["0.15", "0.15", "0.6"], 4_000, 128_000),
-];
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::invalid::Invalid;
+    use crate::price::{Biller, Draft};
+    use crate::provider::ProviderKind;
 
     #[test]
     fn the_table_reads_as_prices_and_names_each_model_once() {
@@ -208,10 +128,44 @@ mod tests {
         assert_eq!(names.len(), known().len());
         for model in known() {
             let mut invalid = Invalid::default();
-            model.price.check(model.name, &mut invalid);
+            model.price().check(model.name, &mut invalid);
             assert_eq!(invalid, Invalid::default());
             assert!(model.max_output_tokens <= model.context_window, "{}", model.name);
+            let border = model.long_context.map(|long| long.above);
+            assert!(border < model.context_window, "{}", model.name);
         }
+        assert!(AS_OF.parse::<jiff::civil::Date>().is_ok());
+    }
+
+    #[test]
+    fn writing_to_the_cache_is_never_cheaper_than_where_nothing_is_known_and_never_dearer() {
+        for model in known() {
+            let rates = model.rates;
+            let [dear_5m, dear_1h] = Rates::dearest_writes(rates.input, Biller::of(kind(model), model.name));
+            assert!(rates.cache_write_5m <= dear_5m && rates.cache_write_1h <= dear_1h, "{}", model.name);
+        }
+        let writes = |name| find(name).unwrap().price().rates.named()[2..4].to_vec();
+        let usd =
+            |a: &str, b: &str| vec![("cache_write_5m", super::usd(a)), ("cache_write_1h", super::usd(b))];
+        assert_eq!(writes("gpt-5.6"), usd("5", "10"));
+        assert_eq!(writes("gpt-5.4"), usd("2.5", "2.5"));
+        assert_eq!(writes("claude-opus-4-6"), usd("6.25", "10"));
+    }
+
+    fn kind(model: &Known) -> ProviderKind {
+        if model.vendor == "Anthropic" { ProviderKind::Anthropic } else { ProviderKind::Openai }
+    }
+
+    /// A price that is typed in for a well-known model has the long rates and tiers of the catalogue.
+    #[test]
+    fn a_price_of_ones_own_is_as_dear_in_proportion() {
+        let known = find("gpt-5.4").unwrap().price();
+        let own: Draft =
+            serde_json::from_str(r#"{"input": "5", "cached_input": "0.5", "output": "30"}"#).unwrap();
+        let own = own.complete(Some(&known), Biller::Others, "price").unwrap();
+        let long = own.long_context.unwrap();
+        assert_eq!((long.above, long.rates.input, long.rates.output), (272_000, usd("10"), usd("45")));
+        assert_eq!(own.tiers.keys().collect::<Vec<_>>(), ["flex", "priority"]);
     }
 
     #[test]
@@ -228,14 +182,5 @@ mod tests {
         {
             assert_eq!(name(other), None, "{other}");
         }
-    }
-
-    #[test]
-    fn a_price_beyond_reason_is_refused() {
-        let mut invalid = Invalid::default();
-        let price = Price { input: NanoUsd(1), cached_input: NanoUsd(2), output: NanoUsd(DEAREST.0 + 1) };
-        price.check("price", &mut invalid);
-        let paths: Vec<_> = invalid.0.iter().map(|error| error.path.as_str()).collect();
-        assert_eq!(paths, ["price.output", "price.cached_input"]);
     }
 }

@@ -26,6 +26,7 @@ pub mod money;
 pub mod name;
 pub mod password;
 pub mod period;
+pub mod price;
 pub mod profile;
 pub mod provider;
 pub mod role;

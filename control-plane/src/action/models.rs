@@ -1,9 +1,11 @@
 //! Models.
 
-use latchkey_core::catalogue::{self, Price};
+use latchkey_core::catalogue;
 use latchkey_core::change::changed;
 use latchkey_core::invalid::Invalid;
 use latchkey_core::name::ModelName;
+use latchkey_core::price::{Biller, Draft, Price};
+use latchkey_core::provider::ProviderKind;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -30,7 +32,7 @@ pub struct NewModel {
     /// Whether it can be called.
     pub enabled: bool,
     /// What it costs.
-    pub price: Option<Option<Price>>,
+    pub price: Option<Option<Draft>>,
     /// The most tokens of one answer.
     pub max_output_tokens: Option<Option<u64>>,
     /// The most tokens of input and output together.
@@ -45,7 +47,7 @@ pub struct ModelEdit {
     /// Whether it can be called.
     pub enabled: Option<bool>,
     /// What it costs; the inner none for no price.
-    pub price: Option<Option<Price>>,
+    pub price: Option<Option<Draft>>,
     /// The most tokens of one answer; the inner none for not known.
     pub max_output_tokens: Option<Option<u64>>,
     /// The most tokens of input and output together; the inner none for not known.
@@ -58,18 +60,21 @@ pub struct ModelEdit {
 /// There is no such provider, it already offers a model of this name, or a number is out of range.
 pub async fn create(tx: &mut Tx, context: Context<'_>, new: NewModel) -> Result<Model, Refusal> {
     let NewModel { name, provider, upstream_name, enabled, price, max_output_tokens, context_window } = new;
-    check(price.flatten(), max_output_tokens.flatten(), context_window.flatten())?;
-    if tx.provider(&provider).await?.is_none() {
-        return Err(Refusal::field(
-            "provider",
-            format!("there is no provider `{provider}`: create it first"),
-        ));
-    }
+    let sizes = check(max_output_tokens.flatten(), context_window.flatten());
+    let Some(kind) = tx.provider(&provider).await?.map(|provider| provider.kind) else {
+        let message = format!("there is no provider `{provider}`: create it first");
+        return Err(Refusal::field("provider", message));
+    };
     if tx.count_models().await? >= MOST_MODELS {
         return Err(Refusal::conflict("too_many_models", format!("{MOST_MODELS} models are all that fit")));
     }
     let upstream_name = upstream_name.unwrap_or_else(|| name.clone());
     let known = catalogue::find(upstream_name.as_str());
+    let price = match price {
+        Some(draft) => draft.map(|draft| complete(draft, None, kind, &upstream_name)),
+        None => known.map(|known| Ok(known.price())),
+    };
+    let price = both(price.transpose(), sizes)?;
     tx.catalogue_revision(context.world).await?;
     let mut model = Model {
         id: context.world.id(),
@@ -82,7 +87,7 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, new: NewModel) -> Result<
         context_window: context_window.unwrap_or_else(|| known?.context_window),
         created_at: context.world.now(),
     };
-    if let Some(price) = price.unwrap_or_else(|| Some(known?.price)) {
+    if let Some(price) = price {
         model.price = Some(tx.insert_price(&model, price, model.created_at).await?);
     }
     tx.insert_model(&model)
@@ -99,19 +104,28 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, new: NewModel) -> Result<
 /// There is no such model, or a number is out of range.
 pub async fn update(tx: &mut Tx, context: Context<'_>, id: Uuid, edit: ModelEdit) -> Result<Model, Refusal> {
     let ModelEdit { upstream_name, enabled, price, max_output_tokens, context_window } = edit;
-    check(price.flatten(), max_output_tokens.flatten(), context_window.flatten())?;
+    let sizes = check(max_output_tokens.flatten(), context_window.flatten());
     let before = tx.model(id).await?.ok_or(Refusal::NotFound("model"))?;
     let mut model = before.clone();
     model.upstream_name = upstream_name.unwrap_or(model.upstream_name);
     model.enabled = enabled.unwrap_or(model.enabled);
     model.max_output_tokens = max_output_tokens.unwrap_or(model.max_output_tokens);
     model.context_window = context_window.unwrap_or(model.context_window);
-    let price = price.unwrap_or(model.price.map(|charged| charged.price));
-    if model == before && price == before.price.map(|charged| charged.price) {
+    let old = before.price.as_ref().map(|charged| &charged.price);
+    let price = match price {
+        None => Ok(old.cloned()),
+        Some(None) => Ok(None),
+        Some(Some(draft)) => {
+            let provider = tx.provider(&model.provider).await?.ok_or(Refusal::NotFound("provider"))?;
+            complete(draft, old, provider.kind, &model.upstream_name).map(Some)
+        }
+    };
+    let price = both(price, sizes)?;
+    if model == before && price.as_ref() == old {
         return Ok(model);
     }
     tx.catalogue_revision(context.world).await?;
-    if price != before.price.map(|charged| charged.price) {
+    if price.as_ref() != old {
         model.price = match price {
             None => None,
             Some(price) => Some(tx.insert_price(&model, price, context.world.now()).await?),
@@ -137,11 +151,31 @@ pub async fn delete(tx: &mut Tx, context: Context<'_>, id: Uuid) -> Result<(), R
     Ok(())
 }
 
-fn check(price: Option<Price>, output: Option<u64>, window: Option<u64>) -> Result<(), Invalid> {
-    let mut invalid = Invalid::default();
-    if let Some(price) = price {
-        price.check("price", &mut invalid);
+/// A whole price: what is left out is as in the one that it replaces, or in the catalogue.
+fn complete(
+    draft: Draft,
+    old: Option<&Price>,
+    kind: ProviderKind,
+    upstream_name: &ModelName,
+) -> Result<Price, Invalid> {
+    let name = upstream_name.as_str();
+    let known = catalogue::find(name).map(catalogue::Known::price);
+    draft.complete(old.or(known.as_ref()), Biller::of(kind, name), "price")
+}
+
+/// The value, or all that is wrong with it and beside it.
+fn both<T>(value: Result<T, Invalid>, beside: Result<(), Invalid>) -> Result<T, Invalid> {
+    match (value, beside) {
+        (Err(Invalid(mut wrong)), Err(Invalid(more))) => {
+            wrong.extend(more);
+            Err(Invalid(wrong))
+        }
+        (value, beside) => beside.and(value),
     }
+}
+
+fn check(output: Option<u64>, window: Option<u64>) -> Result<(), Invalid> {
+    let mut invalid = Invalid::default();
     for (path, tokens) in [("max_output_tokens", output), ("context_window", window)] {
         if tokens.is_some_and(|tokens| !(1..=MOST_TOKENS).contains(&tokens)) {
             let message = format!("must be 1 to {MOST_TOKENS}, or null where it is not known");
@@ -161,7 +195,7 @@ fn edited(model: &Model) -> Value {
     json!({
         "upstream_name": model.upstream_name,
         "enabled": model.enabled,
-        "price": model.price.map(|charged| charged.price),
+        "price": model.price.as_ref().map(|charged| &charged.price),
         "max_output_tokens": model.max_output_tokens,
         "context_window": model.context_window,
     })

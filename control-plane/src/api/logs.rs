@@ -62,6 +62,10 @@ pub struct LogView {
     pub output_tokens: u64,
     /// Tokens of output for reasoning.
     pub reasoning_tokens: u64,
+    /// Tokens of input that the provider wrote to its cache, for some minutes.
+    pub cache_write_5m_tokens: u64,
+    /// Tokens of input that the provider wrote to its cache, for an hour or longer.
+    pub cache_write_1h_tokens: u64,
     /// What was charged, in US dollars.
     pub cost: NanoUsd,
     /// The version of the price that it was charged at; null where there was none.
@@ -85,6 +89,9 @@ pub struct LogView {
     pub identity_source: String,
     /// Whether it came with a secret that was replaced.
     pub old_secret: bool,
+    /// The tier that served it, as the answer said, or else the one that the request asked for:
+    /// `priority`, `speed=fast`. Null where neither says.
+    pub service_tier: Option<String>,
     /// The app's metadata at that time.
     #[schema(value_type = Object)]
     pub metadata: Value,
@@ -121,6 +128,8 @@ pub struct LogQuery {
     pub code: Option<String>,
     /// Only those with a secret that was replaced, or only the others.
     pub old_secret: Option<bool>,
+    /// Only those that this tier served.
+    pub service_tier: Option<String>,
     /// Only those that came at this moment or later.
     #[param(value_type = Option<String>, format = DateTime)]
     pub from: Option<Timestamp>,
@@ -183,6 +192,8 @@ impl From<Log> for LogView {
             cached_input_tokens,
             output_tokens,
             reasoning_tokens,
+            cache_write_5m_tokens,
+            cache_write_1h_tokens,
             cost,
             price_version,
             settlement,
@@ -194,6 +205,7 @@ impl From<Log> for LogView {
             identity,
             identity_source,
             old_secret,
+            service_tier,
             metadata,
         } = log;
         let (app_id, app_name) = parts(app);
@@ -220,6 +232,8 @@ impl From<Log> for LogView {
             cached_input_tokens,
             output_tokens,
             reasoning_tokens,
+            cache_write_5m_tokens,
+            cache_write_1h_tokens,
             cost,
             price_version,
             settlement,
@@ -231,6 +245,7 @@ impl From<Log> for LogView {
             identity,
             identity_source,
             old_secret,
+            service_tier,
             metadata,
         }
     }
@@ -293,6 +308,7 @@ async fn page(api: &Api, scope: Scope, query: LogQuery) -> Result<Page<LogView>,
         status,
         code,
         old_secret,
+        service_tier,
         from,
         to,
     } = query;
@@ -309,6 +325,7 @@ async fn page(api: &Api, scope: Scope, query: LogQuery) -> Result<Page<LogView>,
         status: status.map(|statuses| (statuses.least, statuses.most)),
         code,
         old_secret,
+        service_tier,
         from,
         to,
         before: wanted.after,

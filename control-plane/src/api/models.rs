@@ -5,7 +5,7 @@ mod shape;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use latchkey_core::catalogue::{self, Known};
+use latchkey_core::catalogue;
 use uuid::Uuid;
 
 use super::Api;
@@ -16,7 +16,7 @@ use super::page::Page;
 use super::problem::Problem;
 use crate::action::{Refusal, models};
 
-pub use shape::{EditModel, ModelView, NewModel, NewPrice, PastPriceView, PriceView};
+pub use shape::{EditModel, KnownView, ModelView, NewModel, PastPriceView, PriceView};
 
 /// Lists every model, oldest first.
 #[utoipa::path(get, path = "/api/v1/models", tag = "models", operation_id = "list_models",
@@ -101,7 +101,7 @@ pub async fn prices(
 
 /// Lists the well-known models, whose prices are given to models that are created without one.
 #[utoipa::path(get, path = "/api/v1/catalogue", tag = "models", operation_id = "list_catalogue",
-    security(("token" = [])), responses((status = 200, body = Page<Known>), (status = "4XX", body = Problem)))]
-pub async fn catalogue(_: Reader) -> Page<Known> {
-    Page { items: catalogue::known().to_vec(), next_cursor: None }
+    security(("token" = [])), responses((status = 200, body = Page<KnownView>), (status = "4XX", body = Problem)))]
+pub async fn catalogue(_: Reader) -> Page<KnownView> {
+    Page { items: catalogue::known().iter().map(KnownView::from).collect(), next_cursor: None }
 }

@@ -128,7 +128,7 @@ fn record(record: wire::Record, now: Timestamp) -> Result<(Record, Vec<Charge>),
         identity,
         identity_source: _,
         old_secret,
-        service_tier: _,
+        service_tier,
     } = record;
     let tokens = tokens.unwrap_or_default();
     let record = Record {
@@ -150,6 +150,8 @@ fn record(record: wire::Record, now: Timestamp) -> Result<(Record, Vec<Charge>),
         cached_input_tokens: tokens.cached_input.min(MOST),
         output_tokens: tokens.output.min(MOST),
         reasoning_tokens: tokens.reasoning.min(MOST),
+        cache_write_5m_tokens: tokens.cache_write_5m.min(MOST),
+        cache_write_1h_tokens: tokens.cache_write_1h.min(MOST),
         cost: cost_nano_usd.min(MOST),
         price_version: price_version.min(MOST),
         settlement,
@@ -161,6 +163,7 @@ fn record(record: wire::Record, now: Timestamp) -> Result<(Record, Vec<Charge>),
         identity: text(identity).to_lowercase(),
         identity_source,
         old_secret,
+        service_tier: text(service_tier),
     };
     let charges = charges.iter().map(charge).collect::<Option<Vec<_>>>().ok_or("a charge names no bucket")?;
     Ok((record, charges))

@@ -47,6 +47,10 @@ pub struct Log {
     pub output_tokens: u64,
     /// Tokens of output for reasoning.
     pub reasoning_tokens: u64,
+    /// Tokens of input that the provider wrote to its cache, for some minutes.
+    pub cache_write_5m_tokens: u64,
+    /// The same for an hour or longer.
+    pub cache_write_1h_tokens: u64,
     /// What was charged.
     pub cost: NanoUsd,
     /// The price that it was charged at.
@@ -69,6 +73,8 @@ pub struct Log {
     pub identity_source: String,
     /// Whether it came with a secret that was replaced.
     pub old_secret: bool,
+    /// The tier that served it, or else the one that it asked for.
+    pub service_tier: Option<String>,
     /// The app's metadata at that time.
     pub metadata: serde_json::Value,
 }
@@ -107,6 +113,8 @@ pub struct LogFilter {
     pub code: Option<String>,
     /// With a secret that was replaced, or not.
     pub old_secret: Option<bool>,
+    /// That this tier served.
+    pub service_tier: Option<String>,
     /// That came at this moment or later.
     pub from: Option<Timestamp>,
     /// That came before this moment.
@@ -121,9 +129,10 @@ const PAGE: &str = "SELECT page.id, page.at, request_id, gateway, NULLIF(page.ap
     keys.name AS key_name, users.name AS user_name, NULLIF(model, '') AS model,
     NULLIF(served_model, '') AS served_model, NULLIF(provider, '') AS provider, NULLIF(endpoint, '') AS endpoint,
     NULLIF(page.status, 0) AS status, NULLIF(code, '') AS code, input_tokens, cached_input_tokens, output_tokens,
-    reasoning_tokens, cost, NULLIF(price_version, 0) AS price_version, settlement, latency_ms, first_token_ms,
+    reasoning_tokens, cache_write_5m_tokens, cache_write_1h_tokens, cost, NULLIF(price_version, 0) AS price_version, settlement, latency_ms, first_token_ms,
     streamed, NULLIF(client_address, '') AS client_address, NULLIF(conversation_id, '') AS conversation_id,
-    NULLIF(identity, '') AS identity, identity_source, old_secret, metadata
+    NULLIF(identity, '') AS identity, identity_source, old_secret,
+    NULLIF(service_tier, '') AS service_tier, metadata
     FROM (SELECT * FROM records {where} ORDER BY id DESC {limit}) AS page
     LEFT JOIN apps ON apps.id = page.app_id LEFT JOIN keys ON keys.id = page.key_id
     LEFT JOIN users ON users.id = page.user_id ORDER BY page.id DESC";
@@ -146,6 +155,7 @@ impl Store {
             status,
             code,
             old_secret,
+            service_tier,
             from,
             to,
             before,
@@ -168,6 +178,7 @@ impl Store {
             .number("status <=", status.map(|(_, most)| most.into()))
             .text("code <> '' AND code =", code.as_ref())
             .number("old_secret =", old_secret.map(i64::from))
+            .text("service_tier =", service_tier.as_ref())
             .number("at >=", from.map(Timestamp::as_millisecond))
             .number("at <", to.map(Timestamp::as_millisecond))
             .number("id <", *before)
@@ -211,6 +222,8 @@ impl TryFrom<AnyRow> for Log {
             cached_input_tokens: row.count("cached_input_tokens")?,
             output_tokens: row.count("output_tokens")?,
             reasoning_tokens: row.count("reasoning_tokens")?,
+            cache_write_5m_tokens: row.count("cache_write_5m_tokens")?,
+            cache_write_1h_tokens: row.count("cache_write_1h_tokens")?,
             cost: NanoUsd(row.count("cost")?),
             price_version: row.optional_count("price_version")?,
             settlement: row.try_get("settlement")?,
@@ -222,6 +235,7 @@ impl TryFrom<AnyRow> for Log {
             identity: row.try_get("identity")?,
             identity_source: row.try_get("identity_source")?,
             old_secret: row.flag("old_secret")?,
+            service_tier: row.try_get("service_tier")?,
             metadata,
         })
     }

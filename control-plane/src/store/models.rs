@@ -6,7 +6,7 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
-use super::prices::{Charged, charged};
+use super::prices::{self, Charged, charged};
 use super::row::{Columns as _, unfit};
 use super::{Store, Tx};
 
@@ -59,8 +59,9 @@ impl TryFrom<AnyRow> for Model {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT models.id, name, models.provider, upstream_name, enabled, price_version, input, cached_input, ",
-            "output, max_output_tokens, context_window, models.created_at FROM models ",
+            "SELECT models.id, name, models.provider, upstream_name, enabled, price_version, ",
+            prices::columns!(),
+            ", max_output_tokens, context_window, models.created_at FROM models ",
             "LEFT JOIN prices ON version = price_version ",
             $rest
         )
@@ -205,7 +206,7 @@ impl Tx {
 }
 
 fn version(model: &Model) -> sqlx::Result<Option<i64>> {
-    number("price_version", model.price.map(|charged| charged.version))
+    number("price_version", model.price.as_ref().map(|charged| charged.version))
 }
 
 fn number(column: &str, number: Option<u64>) -> sqlx::Result<Option<i64>> {

@@ -1,8 +1,8 @@
 //! Prices: every one that a model ever had. What was charged names a version, so rows never change.
 
 use jiff::Timestamp;
-use latchkey_core::catalogue::Price;
 use latchkey_core::money::NanoUsd;
+use latchkey_core::price::{LongContext, Price, Rates};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use super::row::{Columns as _, unfit};
 use super::{Store, Tx};
 
 /// A price with the version that records of it carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Charged {
     /// One history for all models; from 1.
     pub version: u64,
@@ -21,7 +21,7 @@ pub struct Charged {
 }
 
 /// A price, and since when it was charged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PastPrice {
     /// The price.
     pub charged: Charged,
@@ -29,16 +29,26 @@ pub struct PastPrice {
     pub created_at: Timestamp,
 }
 
+/// The columns of a price's amounts, in the order of `Rates::named`.
+macro_rules! columns {
+    () => {
+        "input, cached_input, cache_write_5m, cache_write_1h, output, long_above, long_input, long_cached_input, \
+         long_cache_write_5m, long_cache_write_1h, long_output, tiers"
+    };
+}
+pub(super) use columns;
+
 impl Store {
     /// Every price that a model had, newest first.
     ///
     /// # Errors
     /// The database is away.
     pub async fn prices(&self, model: Uuid) -> sqlx::Result<Vec<PastPrice>> {
-        sqlx::query(
-            "SELECT version AS price_version, input, cached_input, output, created_at FROM prices
-             WHERE model_id = $1 ORDER BY version DESC",
-        )
+        sqlx::query(concat!(
+            "SELECT version AS price_version, ",
+            columns!(),
+            ", created_at FROM prices WHERE model_id = $1 ORDER BY version DESC"
+        ))
         .bind(model.to_string())
         .fetch_all(&self.pool)
         .await?
@@ -63,32 +73,56 @@ impl Tx {
         price: Price,
         now: Timestamp,
     ) -> sqlx::Result<Charged> {
-        let row = sqlx::query(
-            "INSERT INTO prices (version, model_id, model, provider, input, cached_input, output, created_at)
-             SELECT COALESCE(MAX(version), 0) + 1, $1, $2, $3, $4, $5, $6, $7 FROM prices
-             RETURNING version",
-        )
+        let tiers = serde_json::to_string(&price.tiers).map_err(|error| unfit("tiers", error))?;
+        let mut query = sqlx::query(concat!(
+            "INSERT INTO prices (version, model_id, model, provider, created_at, ",
+            columns!(),
+            ") SELECT COALESCE(MAX(version), 0) + 1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
+             $16 FROM prices RETURNING version"
+        ))
         .bind(model.id.to_string())
         .bind(model.name.as_str().to_owned())
         .bind(model.provider.clone())
-        .bind(nanos(price.input)?)
-        .bind(nanos(price.cached_input)?)
-        .bind(nanos(price.output)?)
-        .bind(now.as_millisecond())
-        .fetch_one(&mut *self.inner)
-        .await?;
+        .bind(now.as_millisecond());
+        for (_, rate) in price.rates.named() {
+            query = query.bind(nanos(rate)?);
+        }
+        let long = price.long_context;
+        let above = long.map(|long| i64::try_from(long.above)).transpose();
+        query = query.bind(above.map_err(|error| unfit("long_above", error))?);
+        for index in 0..price.rates.named().len() {
+            let rate = long.and_then(|long| long.rates.named().get(index).map(|(_, rate)| *rate));
+            query = query.bind(rate.map(nanos).transpose()?);
+        }
+        let row = query.bind(tiers).fetch_one(&mut *self.inner).await?;
         let version: i64 = row.try_get("version")?;
         Ok(Charged { version: u64::try_from(version).map_err(|error| unfit("version", error))?, price })
     }
 }
 
-/// The price in the columns `price_version`, `input`, `cached_input` and `output`, unless they are null.
+/// The price in the columns `price_version` and those of `columns!`, unless the version is null.
 pub(super) fn charged(row: &AnyRow) -> sqlx::Result<Option<Charged>> {
     let Some(version) = row.optional_count("price_version")? else { return Ok(None) };
-    let nanos = |column| row.count(column).map(NanoUsd);
-    let price =
-        Price { input: nanos("input")?, cached_input: nanos("cached_input")?, output: nanos("output")? };
+    let long_context = match row.optional_count("long_above")? {
+        Some(above) => Some(LongContext { above, rates: rates(row, "long_")? }),
+        None => None,
+    };
+    let tiers: &str = row.try_get("tiers")?;
+    let tiers = serde_json::from_str(tiers).map_err(|error| unfit("tiers", error))?;
+    let price = Price { rates: rates(row, "")?, long_context, tiers };
     Ok(Some(Charged { version, price }))
+}
+
+/// The rates in the columns that begin so.
+fn rates(row: &AnyRow, prefix: &str) -> sqlx::Result<Rates> {
+    let nanos = |column| row.count(&format!("{prefix}{column}")).map(NanoUsd);
+    Ok(Rates {
+        input: nanos("input")?,
+        cached_input: nanos("cached_input")?,
+        cache_write_5m: nanos("cache_write_5m")?,
+        cache_write_1h: nanos("cache_write_1h")?,
+        output: nanos("output")?,
+    })
 }
 
 fn nanos(amount: NanoUsd) -> sqlx::Result<i64> {

@@ -318,7 +318,10 @@ impl Form {
     pub fn error(&self, path: &str) -> Option<&str> {
         let within = |error: &&FieldError| {
             let rest = error.path.strip_prefix(path);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('[') || rest == ".only")
+            let of_tier = |rest: &str| path == "price.tiers" && rest.starts_with('.');
+            rest.is_some_and(|rest| {
+                rest.is_empty() || rest.starts_with('[') || rest == ".only" || of_tier(rest)
+            })
         };
         self.errors.iter().find(within).map(|error| error.message.as_str())
     }

@@ -130,7 +130,7 @@ on_both! {
             r#"provider.created openai: {"kind":"openai"}"#,
             r#"model.created gpt-4o: {"provider":"openai"}"#,
             r#"provider.updated openai: {"changed":["credential","enabled"]}"#,
-            r#"model.updated gpt-4o: {"changed":["price.cached_input","price.input","price.output"],"provider":"openai"}"#,
+            r#"model.updated gpt-4o: {"changed":["price.cache_write_1h","price.cache_write_5m","price.cached_input","price.input","price.output"],"provider":"openai"}"#,
             r#"model.deleted gpt-4o: {"provider":"openai"}"#,
             r#"provider.deleted openai: {}"#,
             r#"user.created alice@acme.com: {"role":"user"}"#,

@@ -19,6 +19,7 @@ on_both! {
             "at": START_MS + 1, "request_id": "r1", "app_id": app["id"], "key_id": key["id"], "user_id": key["user_id"],
             "model": "gpt-4o", "served_model": "gpt-4o-2024-08-06", "provider": "openai", "status": 200,
             "input_tokens": 10, "cached_input_tokens": 4, "output_tokens": 20, "reasoning_tokens": 5,
+            "cache_write_5m_tokens": 3, "cache_write_1h_tokens": 2, "service_tier": "priority",
             "cost": 225_000, "price_version": 3, "settlement": "reported", "latency_ms": 900, "first_token_ms": 80,
             "streamed": 1, "client_address": "10.0.0.1", "conversation_id": "c-1", "identity": "al@acme.com",
             "identity_source": "jwt", "old_secret": 1, "metadata": "{\"team\":\"a\"}"
@@ -38,12 +39,14 @@ on_both! {
             "model": "gpt-4o", "served_model": "gpt-4o-2024-08-06", "provider": "openai",
             "endpoint": "chat_completions", "status": 200, "code": null,
             "input_tokens": 10, "cached_input_tokens": 4, "output_tokens": 20, "reasoning_tokens": 5,
+            "cache_write_5m_tokens": 3, "cache_write_1h_tokens": 2, "service_tier": "priority",
             "cost": "0.000225", "price_version": 3, "settlement": "reported", "latency_ms": 900,
             "first_token_ms": 80, "streamed": true, "client_address": "10.0.0.1", "conversation_id": "c-1",
             "identity": "al@acme.com", "identity_source": "jwt", "old_secret": true, "metadata": {"team": "a"}
         }));
+        assert_eq!(found(&test, "?service_tier=priority").await, ["r1"]);
         for absent in ["app_id", "app_name", "user_name", "model", "endpoint", "status", "price_version",
-            "first_token_ms", "client_address"] {
+            "first_token_ms", "client_address", "service_tier"] {
             assert_eq!(logs[0][absent], Value::Null, "{absent}");
         }
     }

@@ -1,9 +1,9 @@
 //! How models and prices look from outside.
 
 use jiff::Timestamp;
-use latchkey_core::catalogue::Price;
-use latchkey_core::money::NanoUsd;
+use latchkey_core::catalogue::{AS_OF, Known};
 use latchkey_core::name::{ModelName, Slug};
+use latchkey_core::price::{Draft, Price};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -53,8 +53,8 @@ pub struct NewModel {
     /// What it costs. Left out, a well-known model gets the price of the catalogue; null is for no
     /// price, and then apps with a budget may not use it. A price may be 0.
     #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<NewPrice>)]
-    pub price: Option<Option<NewPrice>>,
+    #[schema(value_type = Option<Draft>)]
+    pub price: Option<Option<Draft>>,
     /// The most tokens of one answer; null where that is not known. Left out, as the catalogue has it.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<u64>, minimum = 1)]
@@ -76,8 +76,8 @@ pub struct EditModel {
     pub enabled: Option<bool>,
     /// What it costs from now on; null for no price. Earlier prices stay in its history.
     #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<NewPrice>)]
-    pub price: Option<Option<NewPrice>>,
+    #[schema(value_type = Option<Draft>)]
+    pub price: Option<Option<Draft>>,
     /// The most tokens of one answer; null where that is not known.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<u64>, minimum = 1)]
@@ -88,20 +88,8 @@ pub struct EditModel {
     pub context_window: Option<Option<u64>>,
 }
 
-/// What a million tokens cost, in US dollars.
-#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewPrice {
-    /// Of input: `"2.50"`.
-    pub input: NanoUsd,
-    /// Of input that the provider had in its cache: as other input by default.
-    pub cached_input: Option<NanoUsd>,
-    /// Of output, with reasoning.
-    pub output: NanoUsd,
-}
-
 /// A price, as records name it.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct PriceView {
     /// Its number in the history of all prices.
     pub version: u64,
@@ -110,8 +98,26 @@ pub struct PriceView {
     pub price: Price,
 }
 
+/// A model that needs no price typed in.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct KnownView {
+    /// What its vendor calls it.
+    pub name: &'static str,
+    /// Who makes it.
+    pub vendor: &'static str,
+    /// What it costs.
+    pub price: Price,
+    /// The most tokens of one answer; null where there is none.
+    pub max_output_tokens: Option<u64>,
+    /// The most tokens of input and output together.
+    pub context_window: Option<u64>,
+    /// The day on which this was read from its vendor's lists.
+    #[schema(value_type = String, format = Date)]
+    pub as_of: &'static str,
+}
+
 /// A price that a model has or had.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct PastPriceView {
     /// The price.
     #[serde(flatten)]
@@ -165,9 +171,10 @@ impl From<PastPrice> for PastPriceView {
     }
 }
 
-impl From<NewPrice> for Price {
-    fn from(NewPrice { input, cached_input, output }: NewPrice) -> Self {
-        Self { input, cached_input: cached_input.unwrap_or(input), output }
+impl From<&Known> for KnownView {
+    fn from(known: &Known) -> Self {
+        let Known { name, vendor, max_output_tokens, context_window, .. } = *known;
+        Self { name, vendor, price: known.price(), max_output_tokens, context_window, as_of: AS_OF }
     }
 }
 
@@ -175,7 +182,6 @@ impl From<NewModel> for models::NewModel {
     fn from(new: NewModel) -> Self {
         let NewModel { name, provider, upstream_name, enabled, price, max_output_tokens, context_window } =
             new;
-        let price = price.map(|price| price.map(Price::from));
         let provider = provider.into();
         Self { name, provider, upstream_name, enabled, price, max_output_tokens, context_window }
     }
@@ -184,7 +190,6 @@ impl From<NewModel> for models::NewModel {
 impl From<EditModel> for ModelEdit {
     fn from(edit: EditModel) -> Self {
         let EditModel { upstream_name, enabled, price, max_output_tokens, context_window } = edit;
-        let price = price.map(|price| price.map(Price::from));
         Self { upstream_name, enabled, price, max_output_tokens, context_window }
     }
 }

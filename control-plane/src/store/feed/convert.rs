@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use latchkey_core::catalogue::Price;
 use latchkey_core::identity::key::{Algorithm, PublicKey};
 use latchkey_core::identity::{IdentitySettings, JwtKeys, JwtSettings, pem};
 use latchkey_core::limits::{BucketKind, Limits};
+use latchkey_core::price::{LongContext, Price, Rates};
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::CredentialMode;
 use latchkey_core::status::Status;
@@ -149,12 +149,37 @@ fn mcp_server(server: McpServer) -> wire::McpServer {
 }
 
 fn price(charged: Charged) -> wire::Price {
-    let Charged { version, price: Price { input, cached_input, output } } = charged;
+    let Charged { version, price } = charged;
+    let Price { rates: standard, long_context: long, .. } = price;
+    let Rates { input, cached_input, cache_write_5m, cache_write_1h, output } = standard;
+    let tier = |(name, own, long): (&str, Rates, Option<LongContext>)| wire::ServiceTier {
+        name: name.to_owned(),
+        rates: Some(rates(own)),
+        long_context: long.map(long_context),
+    };
     wire::Price {
         version,
         input: input.0,
         cached_input: cached_input.0,
         output: output.0,
-        ..wire::Price::default()
+        cache_write_5m: Some(cache_write_5m.0),
+        cache_write_1h: Some(cache_write_1h.0),
+        long_context: long.map(long_context),
+        tiers: price.cards().map(tier).collect(),
+    }
+}
+
+fn long_context(LongContext { above, rates: long }: LongContext) -> wire::LongContext {
+    wire::LongContext { above, rates: Some(rates(long)) }
+}
+
+fn rates(rates: Rates) -> wire::Rates {
+    let Rates { input, cached_input, cache_write_5m, cache_write_1h, output } = rates;
+    wire::Rates {
+        input: input.0,
+        cached_input: cached_input.0,
+        cache_write_5m: cache_write_5m.0,
+        cache_write_1h: cache_write_1h.0,
+        output: output.0,
     }
 }

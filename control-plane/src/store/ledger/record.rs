@@ -43,6 +43,10 @@ pub struct Record {
     pub output_tokens: u64,
     /// For reasoning.
     pub reasoning_tokens: u64,
+    /// Written to the provider's cache, for some minutes.
+    pub cache_write_5m_tokens: u64,
+    /// Written to the provider's cache, for an hour or longer.
+    pub cache_write_1h_tokens: u64,
     /// In nano-USD.
     pub cost: u64,
     /// 0 where the model has no price.
@@ -65,6 +69,8 @@ pub struct Record {
     pub identity_source: &'static str,
     /// Whether it came with a secret that was replaced.
     pub old_secret: bool,
+    /// The tier that served it; empty where nobody said.
+    pub service_tier: String,
 }
 
 /// A record to insert.
@@ -98,6 +104,8 @@ struct Row<'a> {
     cached_input_tokens: i64,
     output_tokens: i64,
     reasoning_tokens: i64,
+    cache_write_5m_tokens: i64,
+    cache_write_1h_tokens: i64,
     cost: i64,
     price_version: i64,
     settlement: &'a str,
@@ -109,10 +117,11 @@ struct Row<'a> {
     identity: &'a str,
     identity_source: &'a str,
     old_secret: u8,
+    service_tier: &'a str,
     metadata: &'a str,
 }
 
-const COLUMNS: [Column; 28] = [
+const COLUMNS: [Column; 31] = [
     Number("at"),
     Text("request_id"),
     Text("gateway"),
@@ -129,6 +138,8 @@ const COLUMNS: [Column; 28] = [
     Number("cached_input_tokens"),
     Number("output_tokens"),
     Number("reasoning_tokens"),
+    Number("cache_write_5m_tokens"),
+    Number("cache_write_1h_tokens"),
     Number("cost"),
     Number("price_version"),
     Text("settlement"),
@@ -140,6 +151,7 @@ const COLUMNS: [Column; 28] = [
     Text("identity"),
     Text("identity_source"),
     Number("old_secret"),
+    Text("service_tier"),
     Text("metadata"),
 ];
 
@@ -175,6 +187,8 @@ fn row<'a>(RecordRow { record, user_id, gateway, metadata }: &'a RecordRow<'_>) 
         cached_input_tokens: stored(record.cached_input_tokens),
         output_tokens: stored(record.output_tokens),
         reasoning_tokens: stored(record.reasoning_tokens),
+        cache_write_5m_tokens: stored(record.cache_write_5m_tokens),
+        cache_write_1h_tokens: stored(record.cache_write_1h_tokens),
         cost: stored(record.cost),
         price_version: stored(record.price_version),
         settlement: record.settlement,
@@ -186,6 +200,7 @@ fn row<'a>(RecordRow { record, user_id, gateway, metadata }: &'a RecordRow<'_>) 
         identity: &record.identity,
         identity_source: record.identity_source,
         old_secret: u8::from(record.old_secret),
+        service_tier: &record.service_tier,
         metadata,
     }
 }

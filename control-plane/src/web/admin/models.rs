@@ -4,13 +4,14 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use latchkey_core::catalogue::Known;
+use latchkey_core::catalogue::AS_OF;
+use latchkey_core::price::{Price, Tier};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::api::Api;
 use crate::api::body::{Body, Path};
-use crate::api::models::{self, ModelView, PastPriceView};
+use crate::api::models::{self, KnownView, ModelView, PastPriceView};
 use crate::api::problem::Problem;
 use crate::api::providers::{self, ProviderView};
 use crate::web::form::{Asked, Field, Form, Kind, Posted, Typed};
@@ -18,8 +19,24 @@ use crate::web::format;
 use crate::web::frame::{Frame, Visit, done};
 use crate::web::html;
 
-const PRICE: &[Field] =
-    &[("price.input", Kind::Text), ("price.cached_input", Kind::Optional), ("price.output", Kind::Text)];
+const PRICE: &[Field] = &[
+    ("price.input", Kind::Text),
+    ("price.cached_input", Kind::Optional),
+    ("price.cache_write_5m", Kind::Optional),
+    ("price.cache_write_1h", Kind::Optional),
+    ("price.output", Kind::Text),
+];
+const LONG_CONTEXT: &[Field] = &[
+    ("price.long_context.above", Kind::Number),
+    ("price.long_context.input", Kind::Text),
+    ("price.long_context.cached_input", Kind::Optional),
+    ("price.long_context.cache_write_5m", Kind::Optional),
+    ("price.long_context.cache_write_1h", Kind::Optional),
+    ("price.long_context.output", Kind::Text),
+];
+/// A long input costs no more: null.
+const NO_LONG_CONTEXT: Field = ("price.long_context", Kind::Optional);
+const TIERS: Field = ("price.tiers", Kind::Tiers);
 /// No price: null.
 const NO_PRICE: Field = ("price", Kind::Optional);
 const SIZES: &[Field] = &[("max_output_tokens", Kind::Number), ("context_window", Kind::Number)];
@@ -44,7 +61,8 @@ struct ModelsPage {
 struct NewModelPage {
     frame: Frame,
     providers: Vec<ProviderView>,
-    known: &'static [Known],
+    known: Vec<KnownView>,
+    as_of: &'static str,
     form: Form,
 }
 
@@ -103,7 +121,7 @@ pub async fn update(
     let edited = async {
         let admin = posted.visit.admin()?;
         let now = models::read(posted.visit.reader()?, State(api.clone()), Path(id)).await?.0;
-        let typed = posted.typed.clone().over(Form::of(&now));
+        let typed = posted.typed.clone().over(filled(&now));
         let edit = Body(typed.read(&edit_fields(&typed))?);
         models::update(admin, State(api.clone()), Path(id), edit).await
     };
@@ -130,7 +148,11 @@ fn new_fields(typed: &Typed) -> Vec<Field> {
     let mut fields = vec![("name", Kind::Text), ("provider", Kind::Text), ("enabled", Kind::Flag)];
     fields.extend([("upstream_name", Kind::Optional), ("priced", Kind::Aside)]);
     match typed.text("priced") {
-        "own" => fields.extend(PRICE),
+        "own" => {
+            fields.extend(PRICE);
+            fields.extend(LONG_CONTEXT.iter().filter(|_| has_long_context(typed)));
+            fields.extend(Some(TIERS).filter(|(name, _)| !typed.text(name).is_empty()));
+        }
         "none" => fields.push(NO_PRICE),
         _ => {}
     }
@@ -144,15 +166,46 @@ fn edit_fields(typed: &Typed) -> Vec<Field> {
     fields.extend(SIZES);
     match typed.has("unpriced") {
         true => fields.push(NO_PRICE),
-        false => fields.extend(PRICE),
+        false => {
+            fields.extend(PRICE);
+            match has_long_context(typed) {
+                true => fields.extend(LONG_CONTEXT),
+                false => fields.push(NO_LONG_CONTEXT),
+            }
+            fields.push(TIERS);
+        }
     }
     fields
 }
 
+fn has_long_context(typed: &Typed) -> bool {
+    LONG_CONTEXT.iter().any(|(name, _)| !typed.text(name).is_empty())
+}
+
+/// The form of a model as it is.
+fn filled(model: &ModelView) -> Form {
+    match &model.price {
+        None => Form::of(model).with("unpriced", "true"),
+        Some(now) => Form::of(model).with("price.tiers", lines(&now.price)),
+    }
+}
+
+/// The tiers of a price as they are typed.
+fn lines(price: &Price) -> String {
+    let line = |(name, tier): (&String, &Tier)| match tier {
+        Tier::Multiplied { multiplier } => format!("{name} {multiplier}"),
+        Tier::Own(rates) => {
+            let rates = rates.named().map(|(rate, amount)| format!("{rate} {amount}"));
+            format!("{name} {}", rates.join(" "))
+        }
+    };
+    price.tiers.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
 async fn ask(visit: &Visit, api: &Api, form: Form) -> Result<Response, Problem> {
     let providers = providers::list(visit.reader()?, State(api.clone())).await?.items;
-    let known = latchkey_core::catalogue::known();
-    html(&NewModelPage { frame: visit.frame("New model"), providers, known, form })
+    let known = latchkey_core::catalogue::known().iter().map(KnownView::from).collect();
+    html(&NewModelPage { frame: visit.frame("New model"), providers, known, as_of: AS_OF, form })
 }
 
 async fn again(posted: &Posted, api: &Api, id: Uuid, problem: Problem) -> Result<Response, Problem> {
@@ -164,9 +217,6 @@ async fn again(posted: &Posted, api: &Api, id: Uuid, problem: Problem) -> Result
 async fn show(visit: &Visit, api: &Api, id: Uuid, form: Option<Form>) -> Result<Response, Problem> {
     let model = models::read(visit.reader()?, State(api.clone()), Path(id)).await?.0;
     let prices = models::prices(visit.reader()?, State(api.clone()), Path(id)).await?.items;
-    let form = form.unwrap_or_else(|| {
-        let form = Form::of(&model);
-        if model.price.is_none() { form.with("unpriced", "true") } else { form }
-    });
+    let form = form.unwrap_or_else(|| filled(&model));
     html(&ModelPage { frame: visit.frame(model.name.as_str()), model, prices, form })
 }

@@ -37,6 +37,8 @@ pub enum Kind {
     Switches,
     /// A day, at whose end (in UTC) it is over.
     Day,
+    /// Service tiers, each on a line of its own: `priority 2`, or `flex input 1.25 output 7.5`.
+    Tiers,
     /// An object, written as JSON; empty where nothing is typed.
     Json,
     /// US dollars in `….usd` for the time in `….per`; null where there are no dollars.
@@ -76,6 +78,7 @@ impl Kind {
                 }
             }
             Self::Day => json!(end_of(text)?.to_string()),
+            Self::Tiers => tiers(text)?,
             Self::Json => object(text)?,
             Self::Budget => match of("usd") {
                 usd if usd.is_empty() => Value::Null,
@@ -114,6 +117,32 @@ fn selected(text: &str) -> Result<Value, String> {
         return Err("name at least one, or choose all or none".to_owned());
     }
     Ok(json!(names))
+}
+
+fn tiers(text: &str) -> Result<Value, String> {
+    let mut tiers = serde_json::Map::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let between = |c: char| c.is_whitespace() || matches!(c, ',' | ':');
+        let mut words = line.split(between).filter(|word| !word.is_empty());
+        let name = words.next().unwrap_or_default();
+        let tier = match words.collect::<Vec<_>>().as_slice() {
+            [times] => json!({ "multiplier": times }),
+            prices if !prices.is_empty() && prices.len().is_multiple_of(2) => {
+                let pairs = prices.chunks(2).filter_map(|pair| Some((*pair.first()?, *pair.get(1)?)));
+                pairs.map(|(name, price)| (name.to_owned(), json!(price))).collect()
+            }
+            _ => {
+                return Err(format!(
+                    "`{line}` is no tier: write its name and how many times the standard price it is, as in \
+                     \"priority 2\", or its own prices, as in \"flex input 1.25 output 7.5\""
+                ));
+            }
+        };
+        if tiers.insert(name.to_owned(), tier).is_some() {
+            return Err(format!("`{name}` is there twice"));
+        }
+    }
+    Ok(Value::Object(tiers))
 }
 
 fn object(text: &str) -> Result<Value, String> {

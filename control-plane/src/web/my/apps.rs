@@ -4,9 +4,9 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use latchkey_core::access::Capability;
-use latchkey_core::catalogue::Price;
 use latchkey_core::change_request::Kind;
 use latchkey_core::money::NanoUsd;
+use latchkey_core::price::Price;
 use latchkey_core::settings::CredentialMode;
 use latchkey_core::status::Standing;
 use uuid::Uuid;
@@ -144,7 +144,7 @@ fn chats(models: &[MyModel]) -> Option<&str> {
 /// What 1,000 tokens of input and 500 of output cost.
 fn example(price: &Price) -> NanoUsd {
     let of = |NanoUsd(million): NanoUsd, tokens: u128| u128::from(million) * tokens;
-    let nano = (of(price.input, 1000) + of(price.output, 500)).div_ceil(1_000_000);
+    let nano = (of(price.rates.input, 1000) + of(price.rates.output, 500)).div_ceil(1_000_000);
     NanoUsd(u64::try_from(nano).unwrap_or(u64::MAX))
 }
 
@@ -192,15 +192,20 @@ fn kinds(app: &MyAppDetails) -> Vec<Kind> {
 
 #[cfg(test)]
 mod tests {
+    use latchkey_core::price::Rates;
+
     use super::*;
 
     #[test]
     fn an_example_costs_what_its_tokens_cost() {
-        let price = Price {
+        let rates = Rates {
             input: NanoUsd(2_500_000_000),
             cached_input: NanoUsd(0),
+            cache_write_5m: NanoUsd(2_500_000_000),
+            cache_write_1h: NanoUsd(2_500_000_000),
             output: NanoUsd(10_000_000_000),
         };
+        let price = Price { rates, long_context: None, tiers: [].into() };
         assert_eq!(example(&price), NanoUsd(2_500_000 + 5_000_000));
     }
 

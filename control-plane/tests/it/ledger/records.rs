@@ -60,7 +60,7 @@ on_both! {
         let whole = Record {
             at_ms: START_MS - 1_000,
             user_id: vec![7; 16],
-            tokens: Some(Tokens { input: 10, cached_input: 4, output: 20, reasoning: 5, ..Tokens::default() }),
+            tokens: Some(Tokens { input: 10, cached_input: 4, output: 20, reasoning: 5, cache_write_5m: 3, cache_write_1h: 2 }),
             cost_nano_usd: 42,
             price_version: 3,
             latency_ms: 900,
@@ -71,6 +71,7 @@ on_both! {
             identity: "Alice@acme.com".to_owned(),
             identity_source: 2,
             old_secret: true,
+            service_tier: "priority".to_owned(),
             ..record(&test, &app, 1, vec![])
         };
         let refused = Record {
@@ -94,6 +95,8 @@ on_both! {
             START_MS - 1_000, id(&app), id(&app["key"]),
         );
         assert_eq!(rows, [expected]);
+        let cached = "SELECT cache_write_5m_tokens || ' ' || cache_write_1h_tokens || ' ' || service_tier FROM records ORDER BY id";
+        assert_eq!(texts(&test, cached).await, ["3 2 priority", "0 0 "]);
         let sums = "SELECT day || ' ' || model || ' ' || requests || ' ' || denied || ' ' || input_tokens || ' ' || output_tokens
             || ' ' || cost FROM usage_days ORDER BY day, model";
         let day = START_MS / 86_400_000;

@@ -49,3 +49,45 @@ async fn a_model_of_ones_own_has_the_price_that_was_typed(test: Test) {
     assert!(page.main().contains("128,000 tokens"));
 }
 }
+
+on_both! {
+async fn long_inputs_and_tiers_are_typed_and_shown_and_nothing_typed_is_dropped(test: Test) {
+    test.catalogue().await;
+    let mut boss = Visitor::owner(&test).await;
+    let page = boss.open("/admin/models/new").await;
+    let price = [("name", "house-model"), ("price.input", "4"), ("price.output", "20")];
+    let page = boss.submit(&page, "/admin/models", &price).await;
+    assert_eq!((page.status, page.all("[id='price.input-error']").len()), (422, 1), "the catalogue's price was chosen");
+    let more = [("priced", "own"), ("price.cache_write_5m", "5"), ("price.long_context.above", "272,000"),
+        ("price.long_context.input", "8"), ("price.long_context.output", "30"), ("price.tiers", "priority twice\nflex")];
+    let page = boss.submit(&page, "/admin/models", &more).await;
+    assert_eq!((page.status, page.all("[id='price.tiers-error']").len()), (422, 1), "{}", page.main());
+    let tiers = [("price.tiers", "priority 2\nflex: input 2, output 10")];
+    let page = boss.submit(&page, "/admin/models", &tiers).await;
+    assert_eq!((page.status, page.all("h1")), (200, vec!["house-model".to_owned()]), "{}", page.main());
+    let path = page.at.clone();
+    for shown in ["$5.00", "for an hour $10.00", "Above 272,000 tokens", "priority", "$40.00"] {
+        assert!(page.main().contains(shown), "{shown}: {}", page.main());
+    }
+    let value = |id: &str| page.attribute(&format!("[id='{id}']"), "value");
+    assert_eq!(value("price.long_context.above").as_deref(), Some("272000"));
+    assert_eq!(value("price.long_context.cached_input").as_deref(), Some("8"));
+    let lines = "flex input 2 cached_input 2 cache_write_5m 2.5 cache_write_1h 5 output 10\npriority 2";
+    assert_eq!(page.all("[id='price.tiers']"), [lines]);
+
+    // As it is shown it is saved, and what is emptied is taken away.
+    let page = boss.submit(&page, &path, &[]).await;
+    assert_eq!((page.status, page.all("tbody tr").len()), (200, 1), "no new version: {}", page.main());
+    let page = boss.submit(&page, &path, &[("price.tiers", "default 2")]).await;
+    assert_eq!((page.status, page.all("[id='price.tiers-error']").len()), (422, 1), "{}", page.main());
+    let emptied = ["above", "input", "cached_input", "cache_write_5m", "cache_write_1h", "output"]
+        .map(|rate| format!("price.long_context.{rate}"));
+    let mut fields: Vec<_> = emptied.iter().map(|name| (name.as_str(), "")).collect();
+    fields.push(("price.tiers", ""));
+    let page = boss.submit(&page, &path, &fields).await;
+    assert_eq!((page.status, page.all("tbody tr").len()), (200, 2), "{}", page.main());
+    let model = &test.get("/models").await.expect(StatusCode::OK)["items"];
+    let model = model.as_array().unwrap().iter().find(|model| model["name"] == "house-model").unwrap().clone();
+    assert_eq!((&model["price"]["long_context"], &model["price"]["tiers"]), (&json!(null), &json!({})));
+}
+}

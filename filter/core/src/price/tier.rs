@@ -39,6 +39,9 @@ pub struct Unpriced {
 /// The members that choose, in this order.
 const MEMBERS: [&str; 3] = ["service_tier", "speed", "inference_geo"];
 
+/// Tiers that nobody is served who has not asked for them.
+const ASKED_FOR: [&str; 3] = ["batch", "flex", "ultrafast"];
+
 /// What a record holds of a tier's name.
 const LONGEST: usize = 64;
 
@@ -114,8 +117,9 @@ pub(super) fn possible<'p>(price: &'p Price, choice: &TierChoice) -> Result<Vec<
     let said = choice.said();
     let mut cards = vec![&price.standard];
     if said.first() == Some(&Said::Nothing) {
-        // A project's settings may say anything.
-        cards.extend(price.tiers.iter().filter(|tier| !tier.name.contains('=')).map(|tier| &tier.card));
+        // A project's settings may choose.
+        let may_serve = |name: &str| !name.contains('=') && !ASKED_FOR.contains(&name);
+        cards.extend(price.tiers.iter().filter(|tier| may_serve(&tier.name)).map(|tier| &tier.card));
     }
     let mut chosen = MEMBERS.into_iter().zip(said).filter_map(|(member, said)| Some((member, said.tier()?)));
     if let Some((member, tier)) = chosen.next() {
