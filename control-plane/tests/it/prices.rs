@@ -222,17 +222,31 @@ mod prices_from_before_are_completed {
         connection.close().await.unwrap();
         let test = Test::on(&url, files).await;
         let models = test.get("/models").await.expect(StatusCode::OK);
-        let seen: Vec<_> = models["items"].as_array().unwrap().iter().map(|model| {
-            json!([model["price"]["version"], model["price"]["cache_write_5m"], model["price"]["cache_write_1h"],
-                model["price"]["long_context"], model["price"]["tiers"], model["context_window"]])
-        }).collect();
+        let seen: Vec<_> = models["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|model| {
+                json!([
+                    model["price"]["version"],
+                    model["price"]["cache_write_5m"],
+                    model["price"]["cache_write_1h"],
+                    model["price"]["long_context"],
+                    model["price"]["tiers"],
+                    model["context_window"]
+                ])
+            })
+            .collect();
         let long = json!({"above": 272_000, "input": "5", "cached_input": "0.5", "cache_write_5m": "6.25",
             "cache_write_1h": "12.5", "output": "22.5"});
-        assert_eq!(seen, [
-            json!([1, "3.125000002", "6.250000003", null, {}, 400_000]),
-            json!([2, "6.25", "10", null, {}, 1_000_000]),
-            json!([3, "3.125", "6.25", long, {}, 1_050_000]),
-        ]);
+        assert_eq!(
+            seen,
+            [
+                json!([1, "3.125000002", "6.250000003", null, {}, 400_000]),
+                json!([2, "6.25", "10", null, {}, 1_000_000]),
+                json!([3, "3.125", "6.25", long, {}, 1_050_000]),
+            ]
+        );
     }
 
     #[tokio::test]
