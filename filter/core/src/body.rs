@@ -4,13 +4,16 @@
 
 mod cursor;
 mod edit;
+mod effect;
 mod json;
 mod member;
 mod multipart;
+mod number;
 mod object;
 mod options;
 mod reach;
 mod terms;
+mod thinking;
 
 use std::ops::Range;
 
@@ -23,7 +26,7 @@ pub(crate) use member::may_be_member;
 pub(crate) use object::{Object, Unread};
 
 pub use edit::{Change, max_output_member};
-pub use terms::Terms;
+pub use terms::{Doubts, Terms};
 
 /// How the body is written.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,6 +20,8 @@ pub struct Denial {
     pub message: Cow<'static, str>,
     /// The methods that the path knows, where the method was wrong.
     pub allow: Option<&'static str>,
+    /// The member of the body that was wrong, where one was.
+    pub param: Option<Cow<'static, str>>,
     /// The limit that decided, where one did.
     pub quota: Option<Box<Quota>>,
 }
@@ -55,9 +57,11 @@ pub enum Code {
     McpHeaderMismatch,
     ModelRequired,
     ModelListNotSupported,
+    InvalidParameter,
     EndpointNotSupported,
     InputNotBounded,
     MaxInputTokensExceeded,
+    MaxOutputTokensExceeded,
     KeyInQuery,
     ConversationIdRequired,
     InvalidConversationId,
@@ -121,9 +125,11 @@ impl Code {
         Self::McpHeaderMismatch,
         Self::ModelRequired,
         Self::ModelListNotSupported,
+        Self::InvalidParameter,
         Self::EndpointNotSupported,
         Self::InputNotBounded,
         Self::MaxInputTokensExceeded,
+        Self::MaxOutputTokensExceeded,
         Self::KeyInQuery,
         Self::ConversationIdRequired,
         Self::InvalidConversationId,
@@ -205,9 +211,11 @@ impl Code {
             Self::McpHeaderMismatch => row(400, "mcp_header_mismatch", "request.headers", "A header that repeats a part of the MCP message says something else, or cannot be decoded."),
             Self::ModelRequired => row(400, "model_required", "request.model", "The request names no model."),
             Self::ModelListNotSupported => row(400, "model_list_not_supported", "request.model", "The request lists further models: name one, as model."),
+            Self::InvalidParameter => row(400, "invalid_parameter", "request.body", "A member that limits the answer has a value to which the gateway cannot hold the provider; the message names it."),
             Self::EndpointNotSupported => row(400, "endpoint_not_supported", "provider.kind", "The model's provider does not serve this endpoint."),
-            Self::InputNotBounded => row(400, "input_not_bounded", "limits.tokens", "The request lets the provider read input that the gateway cannot see, so its tokens cannot be limited."),
+            Self::InputNotBounded => row(400, "input_not_bounded", "limits.tokens", "The request lets the provider read or do what the gateway cannot see, so its tokens and cost cannot be limited; the message names the member."),
             Self::MaxInputTokensExceeded => row(400, "max_input_tokens_exceeded", "limits.max_input_tokens", "The request has more input tokens than one request may have."),
+            Self::MaxOutputTokensExceeded => row(400, "max_output_tokens_exceeded", "limits.max_output_tokens", "The request thinks for longer than one answer may be."),
             Self::KeyInQuery => row(400, "key_in_query", "credential", "A key in a URL is logged everywhere: send it in a header, and rotate this one."),
             Self::ConversationIdRequired => row(400, "conversation_id_required", "app.conversation", "The app wants each call to name its conversation in X-Conversation-Id."),
             Self::InvalidConversationId => row(400, "invalid_conversation_id", "app.conversation", "X-Conversation-Id is not one id of 1 to 128 letters, digits, hyphens, underscores and dots."),
@@ -260,7 +268,7 @@ impl Code {
 impl Denial {
     /// A refusal with a message of its own.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), allow: None, quota: None }
+        Self { code, message: message.into(), allow: None, param: None, quota: None }
     }
 
     /// The answer to the client.
@@ -325,7 +333,7 @@ impl Denial {
                     _ => "server_error",
                 };
                 let param = matches!(self.code.rule(), "request.model" | "app.models" | "catalogue");
-                let param = param.then_some("model");
+                let param = self.param.as_deref().or(param.then_some("model"));
                 json!({"error": {"message": message, "type": kind, "param": param, "code": code, "rule": rule}})
             }
             Shape::Anthropic => {

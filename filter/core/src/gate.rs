@@ -74,6 +74,8 @@ pub enum Outcome {
 pub struct Admitted {
     asked: Asked,
     query: String,
+    /// Whether the model may think between tool calls, with a budget for the whole turn.
+    interleaved: bool,
     /// What was found when the headers came, and when that was.
     found: Found,
     at: UnixMs,
@@ -173,10 +175,12 @@ fn decide<S: Store>(
             }
         };
         let (query, at) = (query.to_owned(), world.now());
+        let interleaved = thinks_between_calls(headers);
         let found = Found { snapshot, record, app };
         Ok(Admission::NeedBody(Box::new(Admitted {
             asked,
             query,
+            interleaved,
             found,
             at,
             attribution: attribution.clone(),
@@ -230,6 +234,11 @@ impl Admitted {
         }
         Ok(Cow::Owned(Found { snapshot, record, app }))
     }
+}
+
+/// Whether Anthropic's beta of interleaved thinking is asked for.
+fn thinks_between_calls(headers: Headers<'_>) -> bool {
+    headers.all("anthropic-beta").any(|value| memmem::find(value, b"interleaved-thinking").is_some())
 }
 
 /// Finds the record of the request's key.

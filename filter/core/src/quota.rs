@@ -91,6 +91,12 @@ impl Plan {
         if !operation.is_metered() {
             return Err(Code::EndpointNotMetered.into());
         }
+        if let Some(doubt) = terms.doubts.output.as_deref().filter(|_| operation.has_output()) {
+            return Err(doubt.clone());
+        }
+        if let Some(doubt) = terms.doubts.cost.as_deref().filter(|_| metered) {
+            return Err(doubt.clone());
+        }
         let price = match &offer.price {
             _ if !has(|kind| kind.unit() == Unit::Cost) => None,
             None => return Err(Code::ModelNotPriced.into()),
@@ -100,9 +106,13 @@ impl Plan {
             (Some(member), None) if metered => {
                 let message = format!(
                     "`{member}` lets the provider read input that the gateway cannot see, and the context \
-                     window of the model is not known here: its tokens cannot be limited."
+                     window of the model is not known here: its tokens cannot be limited. Leave it out, or \
+                     have an admin give the model its context window."
                 );
-                return Err(Denial::new(Code::InputNotBounded, message));
+                return Err(Denial {
+                    param: Some(member.into()),
+                    ..Denial::new(Code::InputNotBounded, message)
+                });
             }
             (Some(_), window) => window.unwrap_or_default().max(input_bound(terms, offer)),
             (None, _) => input_bound(terms, offer),
@@ -110,16 +120,32 @@ impl Plan {
         let most = offer.max_output_tokens.unwrap_or(USUAL_OUTPUT).min(max_output.unwrap_or(u64::MAX));
         let each = match terms.max_output {
             _ if !operation.has_output() => 0,
+            // Anthropic writes nothing then. It is not told another limit, and the output is reserved for
+            // servers that speak its API and read 0 otherwise.
+            Some(0) | None => most,
             Some(asked) => asked.min(most),
-            None => most,
         };
+        let least = terms.doubts.least_output.unwrap_or(LEAST_OUTPUT);
+        if let Some(limit) = max_output.filter(|limit| *limit < least && terms.doubts.least_output.is_some())
+        {
+            let message = format!(
+                "The request has a thinking budget, and the provider wants at least {least} output tokens then; \
+                 one request may have {limit}: turn thinking off."
+            );
+            return Err(Denial::new(Code::MaxOutputTokensExceeded, message));
+        }
         let need = Need {
             input_tokens,
             output_wanted: each.saturating_mul(terms.choices),
-            output_least: each.min(LEAST_OUTPUT).saturating_mul(terms.choices),
+            output_least: each.min(least).saturating_mul(terms.choices),
             price,
         };
-        Ok(Self { need, metered, choices: terms.choices, bounded: operation.has_output() })
+        Ok(Self {
+            need,
+            metered,
+            choices: terms.choices,
+            bounded: operation.has_output() && terms.max_output != Some(0),
+        })
     }
 
     /// One request, of which tokens and money are not counted.

@@ -1,11 +1,14 @@
 //! The gate's edits of a body: every other byte stays as it is.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use serde_json::to_vec;
 
 use super::json::Spans;
+use super::number::Number;
 use super::options::{Include, Options};
+use super::thinking::Budget;
 use super::{Body, Layout};
 use crate::endpoint::Operation;
 use crate::snapshot::ProviderKind;
@@ -15,8 +18,8 @@ use crate::snapshot::ProviderKind;
 pub enum Change<'a> {
     /// Names another model.
     Model(&'a str),
-    /// Limits the output of each choice, in whichever members the client has used. What the
-    /// client has limited to less stays.
+    /// Limits the output of each choice, in whichever members the client has used, and keeps what
+    /// is meant for thinking below it. What the client has limited to less stays.
     MaxOutput {
         /// The member that is added where the client has used none: see [`max_output_member`].
         member: &'static str,
@@ -47,7 +50,7 @@ impl Body {
     /// The edited body; none when `bytes` is not the body that was read, or when it is a form and
     /// a change is not of the model.
     #[must_use]
-    pub fn edit(&self, bytes: &[u8], changes: &[Change<'_>]) -> Option<Vec<u8>> {
+    pub fn edit<'b>(&self, bytes: &'b [u8], changes: &[Change<'_>]) -> Option<Cow<'b, [u8]>> {
         let mut splices = Vec::new();
         for change in changes {
             match (&self.layout, change) {
@@ -60,26 +63,60 @@ impl Body {
                 }
                 (Layout::Json(spans), Change::MaxOutput { member, tokens }) => {
                     limit(spans, member, *tokens, &mut splices);
+                    think(spans, *tokens, self.terms.max_output, &mut splices);
                 }
                 (Layout::Json(spans), Change::IncludeUsage) => splices.extend(include_usage(spans)),
             }
         }
-        splice(bytes, splices)
+        if splices.is_empty() {
+            return Some(Cow::Borrowed(bytes));
+        }
+        splice(bytes, splices).map(Cow::Owned)
+    }
+
+    /// The same body from a client that lets the model think between tool calls: with tools, a
+    /// budget of thinking that is no less than the limit of the output is for the whole turn, and stays.
+    #[must_use]
+    pub fn interleaved(mut self) -> Self {
+        if let Layout::Json(spans) = &mut self.layout
+            && spans.tools
+        {
+            let limit = self.terms.max_output.unwrap_or(u64::MAX);
+            spans.budgets.retain(|budget| budget.tokens < limit);
+            self.terms.doubts.least_output = spans.budgets.iter().filter_map(Budget::least_output).max();
+        }
+        self
     }
 }
 
 fn limit(spans: &Spans, member: &str, tokens: u64, splices: &mut Vec<Splice>) {
-    let before = splices.len();
+    let mut is_limited = false;
     for limit in spans.limits.iter().flatten() {
-        let lowered = limit.tokens.map(|asked| asked.min(tokens));
-        splices.extend(lowered.map(|tokens| (limit.span.clone(), tokens.to_string().into_bytes())));
+        let most = match limit.number {
+            Number::Whole(asked) => asked.min(tokens),
+            Number::Endless => tokens,
+            Number::Null | Number::Other => continue,
+        };
+        is_limited = true;
+        if !limit.plain || limit.number.whole() != Some(most) {
+            splices.push((limit.span.clone(), most.to_string().into_bytes()));
+        }
     }
-    if splices.len() > before {
+    if is_limited {
         return;
     }
     match spans.limits.iter().flatten().find(|limit| limit.name == member) {
         Some(null) => splices.push((null.span.clone(), tokens.to_string().into_bytes())),
         None => splices.push((spans.inside.clone(), format!("\"{member}\":{tokens},").into_bytes())),
+    }
+}
+
+fn think(spans: &Spans, tokens: u64, asked: Option<u64>, splices: &mut Vec<Splice>) {
+    let limit = asked.map_or(tokens, |asked| asked.min(tokens));
+    for budget in &spans.budgets {
+        if let Some(lowered) = budget.below(limit, asked) {
+            splices.push((budget.span.clone(), lowered.to_string().into_bytes()));
+        }
     }
 }
 

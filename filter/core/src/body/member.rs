@@ -1,7 +1,7 @@
 //! The names of members that count, however a lenient parser may spell them.
 
 /// The members at a body's top that the gate reads. Each may stand there once.
-pub(super) const READ: [&str; 28] = [
+pub(super) const READ: [&str; 22] = [
     "model",
     "stream",
     "stream_options",
@@ -14,29 +14,23 @@ pub(super) const READ: [&str; 28] = [
     "input",
     "prompt",
     "tools",
-    "previous_response_id",
-    "conversation",
-    "background",
-    "web_search_options",
-    "search_parameters",
-    "data_sources",
-    "plugins",
-    "container",
     "context_management",
-    "mcp_servers",
-    "file_id",
-    "file_ids",
-    "file_url",
     "service_tier",
     "speed",
     "inference_geo",
+    "thinking",
+    "reasoning",
+    "thinking_budget",
+    "thinking_budget_tokens",
+    "thinking_token_budget",
+    "reasoning_budget",
 ];
 
 /// Where providers that resell others' models look for further ones.
 const LISTS: [&str; 2] = ["models", "fallbacks"];
 
 /// What a member at the body's top means, by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Member {
     /// One of [`READ`].
     Read(&'static str),
@@ -44,7 +38,10 @@ pub(super) enum Member {
     Like(&'static str),
     /// One of [`LISTS`], or what a lenient parser takes for it.
     List,
-    Other,
+    /// Known to cost nothing beyond its bytes.
+    Harmless,
+    /// Another member, by its name.
+    Other(Box<str>),
 }
 
 impl Member {
@@ -56,11 +53,59 @@ impl Member {
         if LISTS.iter().any(|list| folds_to(stem, list)) {
             return Self::List;
         }
-        if is_plain(name) {
-            return Self::Other;
+        if is_harmless(name) {
+            return Self::Harmless;
         }
-        READ.iter().find(|known| folds_to(stem, known)).map_or(Self::Other, |known| Self::Like(known))
+        let like = if is_plain(name) { None } else { READ.iter().find(|known| folds_to(stem, known)) };
+        like.map_or_else(|| Self::Other(name.into()), |known| Self::Like(known))
     }
+}
+
+/// Members of OpenAI's and Anthropic's APIs, and of servers that speak them, that are whole in the body
+/// and cost no more than its bytes and the output that is limited: for instance settings of sampling.
+#[rustfmt::skip]
+fn is_harmless(name: &str) -> bool {
+    matches!(
+        name,
+        // OpenAI's, of chat, completions, embeddings and responses.
+        "dimensions" | "echo" | "encoding_format" | "frequency_penalty" | "function_call" | "functions"
+            | "include" | "instructions" | "logit_bias" | "logprobs" | "max_tool_calls" | "metadata"
+            | "moderation" | "parallel_tool_calls" | "presence_penalty" | "prompt_cache_key"
+            | "prompt_cache_options" | "prompt_cache_retention" | "reasoning_effort" | "response_format"
+            | "safety_identifier" | "seed" | "stop" | "store" | "suffix" | "temperature"
+            | "text" | "tool_choice" | "top_logprobs" | "top_p" | "truncation" | "user" | "verbosity"
+            // What Codex adds.
+            | "client_metadata"
+            // Anthropic's.
+            | "anthropic_beta" | "anthropic_version" | "cache_control" | "diagnostics"
+            | "fallback_credit_token" | "output_config" | "output_format" | "stop_sequences" | "system"
+            | "top_k" | "user_profile_id"
+            // Azure, Mistral, DeepSeek, Groq, Qwen, GLM, OpenRouter, Together, Fireworks.
+            | "context_length_exceeded_behavior" | "disable_tool_validation" | "do_sample"
+            | "document_image_limit" | "document_page_limit" | "enable_thinking" | "include_reasoning"
+            | "incremental_output" | "prompt_mode" | "prompt_truncate_len" | "random_seed"
+            | "reasoning_format" | "reasoning_split" | "request_id" | "result_format" | "safe_prompt"
+            | "safety_settings" | "session_id" | "tool_stream" | "top_a" | "trace" | "transforms" | "usage"
+            | "user_id" | "user_security_context" | "vl_high_resolution_images"
+            // vLLM, SGLang, llama.cpp, LM Studio, Ollama, TGI.
+            | "add_generation_prompt" | "add_special_tokens" | "allowed_token_ids" | "bad_words"
+            | "cache_prompt" | "cache_salt" | "continue_final_message" | "detokenize" | "dry_allowed_length"
+            | "dry_base" | "dry_multiplier" | "dry_penalty_last_n" | "dry_sequence_breakers"
+            | "dynatemp_exponent" | "dynatemp_range" | "ebnf" | "frequency_penalty_range" | "grammar"
+            | "guided_choice" | "guided_decoding_backend" | "guided_grammar" | "guided_json"
+            | "guided_regex" | "guided_whitespace_pattern" | "id_slot" | "ignore_eos"
+            | "include_stop_str_in_output" | "json_schema" | "keep_alive" | "length_penalty" | "min_keep"
+            | "min_p" | "min_tokens" | "mirostat" | "mirostat_eta" | "mirostat_tau" | "n_probs"
+            | "no_stop_trim" | "parse_tool_calls" | "priority" | "prompt_logprobs" | "regex"
+            | "repeat_last_n" | "repeat_penalty" | "repetition_penalty" | "return_progress"
+            | "return_token_ids" | "return_tokens_as_token_ids" | "samplers" | "separate_reasoning"
+            | "skip_special_tokens" | "spaces_between_special_tokens" | "stop_regex" | "stop_token_ids"
+            | "stream_reasoning" | "structured_outputs" | "tfs_z" | "timings_per_token"
+            | "truncate_prompt_tokens" | "ttl" | "typical_p" | "xtc_probability" | "xtc_threshold"
+            // Embeddings of Cohere, Jina, Voyage, Mistral, Nvidia.
+            | "embedding_type" | "embedding_types" | "input_type" | "late_chunking" | "normalized"
+            | "output_dimension" | "output_dtype" | "task" | "task_type" | "truncate"
+    )
 }
 
 /// The one of `names` that the most lenient parser takes `text` for.

@@ -190,7 +190,7 @@ mod tests {
         let read = format.read(Operation::Transcriptions, body.as_bytes()).unwrap();
         assert_eq!((read.model.as_str(), read.terms.unbounded), ("whisper-1", Some("multipart")));
         let replaced = read.edit(body.as_bytes(), &[Change::Model("large")]).unwrap();
-        assert_eq!(String::from_utf8(replaced).unwrap(), body.replace("whisper-1", "large"));
+        assert_eq!(String::from_utf8(replaced.into_owned()).unwrap(), body.replace("whisper-1", "large"));
         assert_eq!(read.edit(body.as_bytes(), &[Change::IncludeUsage]), None);
     }
 

@@ -5,15 +5,19 @@
 mod known;
 
 use super::cursor::Cursor;
+use super::effect::{hosted_tool, refusal, says_nothing, unreadable};
 use super::member::among;
+use crate::denial::Denial;
 use crate::endpoint::{Operation, Shape};
-use known::{ANTHROPIC_TOOLS, LOOKED_AT, OPENAI_TOOLS, OUTSIDE, OUTSIDE_PARTS, WHOLE_ITEMS};
+use known::{ITEMS_WITH_TOOLS, LOOKED_AT, OUTSIDE_PARTS, Runner, WHOLE_ITEMS, is_known_part};
 
 /// What a provider may read because of a body.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Reach {
-    /// The first member that makes it read something else.
+    /// The first member that makes it read something else, within the model's context window.
     pub outside: Option<&'static str>,
+    /// Why nothing bounds what it reads or does.
+    pub unbounded: Option<Box<Denial>>,
     /// How many images are inline.
     pub images: u64,
     /// How many bytes of the body they are.
@@ -24,31 +28,36 @@ pub(super) struct Reach {
     pub tools: bool,
     /// How many tools the provider defines and the client runs.
     pub defined_tools: u64,
+    /// Whether the provider searches the tools in the body, and reads all of it again after each search.
+    pub searches_tools: bool,
 }
 
-/// How deep tool results may nest.
+/// How deep tool results and tools may nest.
 const MAX_NESTING: u8 = 8;
 
 impl Reach {
     /// Of a body whose members are valid JSON.
     pub(super) fn read<'a>(operation: Operation, member: impl Fn(&str) -> Option<&'a str>) -> Self {
         let mut reach = Self::default();
-        for name in OUTSIDE {
-            reach.walk(member(name), |walk| walk.outside(name));
-        }
         // Compaction reads the context once more. An escape might spell it.
         if member("context_management").is_some_and(|edits| edits.contains("compact") || edits.contains('\\'))
         {
-            reach.leaves("context_management");
+            reach
+                .exceeds("context_management", "compaction reads and writes once more than the request says");
         }
         if operation == Operation::Responses {
-            reach.walk(member("prompt"), |walk| walk.outside("prompt"));
+            if member("prompt").is_some_and(|prompt| !says_nothing(prompt)) {
+                reach.exceeds(
+                    "prompt",
+                    "a stored prompt may bring input and tools that the gateway cannot see",
+                );
+            }
             reach.walk(member("input"), |walk| walk.items());
         } else {
             reach.walk(member("input"), |walk| walk.content(0));
         }
         reach.walk(member("messages"), |walk| walk.messages());
-        reach.walk(member("tools"), |walk| walk.tools(operation.shape()));
+        reach.walk(member("tools"), |walk| walk.tools(operation.shape(), 0));
         reach
     }
 
@@ -56,9 +65,17 @@ impl Reach {
         if let Some(value) = value {
             let whole = visit(&mut Walk { at: Cursor(value), reach: self });
             if whole.is_none() {
-                self.leaves("an unreadable member");
+                self.is_unreadable("an unreadable member");
             }
         }
+    }
+
+    fn is_unreadable(&mut self, what: &str) {
+        self.unbounded.get_or_insert_with(|| Box::new(unreadable(what)));
+    }
+
+    fn exceeds(&mut self, name: &str, why: &str) {
+        self.unbounded.get_or_insert_with(|| Box::new(refusal(name, why)));
     }
 
     fn leaves(&mut self, name: &'static str) {
@@ -112,7 +129,15 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn part(&mut self, nesting: u8) -> Option<()> {
-        self.members(|walk, name| walk.part_member(name, nesting))
+        let mut kind = None;
+        self.members(|walk, name| match name {
+            "type" => walk.text(&mut kind),
+            name => walk.part_member(name, nesting),
+        })?;
+        if kind.is_some_and(|kind| !is_known_part(kind)) {
+            self.reach.leaves("content");
+        }
+        Some(())
     }
 
     fn part_member(&mut self, name: &'static str, nesting: u8) -> Option<()> {
@@ -204,73 +229,107 @@ impl<'a> Walk<'a, '_> {
 
     fn items(&mut self) -> Option<()> {
         self.elements(|walk| {
-            let (mut kind, mut role, mut sealed) = (None, None, None);
+            let (mut kind, mut role, mut sealed, mut id, mut tools) = (None, None, None, None, None);
             let object = walk.at.peek()? == b'{';
             walk.members(|walk, name| match name {
                 "type" => walk.text(&mut kind),
                 "role" => walk.text(&mut role),
                 "encrypted_content" => walk.text(&mut sealed),
+                "id" => walk.text(&mut id),
+                "tools" => walk.later(&mut tools),
                 name => walk.part_member(name, 0),
             })?;
             let whole = match kind {
-                Some("reasoning") => sealed.is_some(),
+                Some("reasoning") => sealed.is_some() || id.is_none(),
                 Some(kind) => WHOLE_ITEMS.contains(&kind),
                 None => role.is_some(),
             };
             if object && !whole {
                 walk.reach.leaves("input");
             }
-            Some(())
+            let brings_tools = kind.is_some_and(|kind| ITEMS_WITH_TOOLS.contains(&kind));
+            match tools.filter(|_| brings_tools) {
+                Some(tools) => walk.inside(tools).tools(Shape::OpenAi, 0),
+                None => Some(()),
+            }
         })
     }
 
-    fn tools(&mut self, shape: Shape) -> Option<()> {
+    fn tools(&mut self, shape: Shape, nesting: u8) -> Option<()> {
         self.elements(|walk| {
-            let mut kind = None;
+            let (mut kind, mut execution, mut environment, mut tools) = (None, None, None, None);
             walk.members(|walk, name| match name {
                 "type" => walk.text(&mut kind),
+                "execution" => walk.text(&mut execution),
+                "environment" => walk.members(|walk, name| match name {
+                    "type" => walk.text(&mut environment),
+                    _ => walk.at.skip(),
+                }),
+                "tools" => walk.later(&mut tools),
                 _ => walk.at.skip(),
             })?;
-            let defined = match (shape, kind) {
-                (Shape::Anthropic, None | Some("custom")) => Some(false),
-                (Shape::Anthropic, Some(kind)) => {
-                    ANTHROPIC_TOOLS.iter().any(|tool| kind.starts_with(tool)).then_some(true)
-                }
-                (Shape::OpenAi, kind) => {
-                    OPENAI_TOOLS.iter().find(|(tool, _)| Some(*tool) == kind).map(|(_, defined)| *defined)
-                }
-            };
             walk.reach.tools = true;
-            match defined {
-                Some(true) => walk.reach.defined_tools = walk.reach.defined_tools.saturating_add(1),
-                Some(false) => {}
-                None => walk.reach.leaves("tools"),
+            let runner = match shape {
+                Shape::Anthropic => Runner::of_anthropic(kind),
+                Shape::OpenAi => Runner::of_openai(kind, execution, environment),
+            };
+            match (runner, tools) {
+                (Runner::Client, _) | (Runner::Namespace, None) => {}
+                (Runner::Defined(tools), _) => {
+                    walk.reach.defined_tools = walk.reach.defined_tools.saturating_add(tools);
+                }
+                (Runner::Search, _) => walk.reach.searches_tools = true,
+                (Runner::Namespace, Some(tools)) if nesting < MAX_NESTING => {
+                    return walk.inside(tools).tools(shape, nesting.saturating_add(1));
+                }
+                (Runner::Namespace | Runner::Provider, _) => {
+                    walk.reach.unbounded.get_or_insert_with(|| Box::new(hosted_tool(kind)));
+                }
             }
             Some(())
         })
     }
 
+    /// A walk over a value that was skipped.
+    fn inside(&mut self, value: &'a str) -> Walk<'a, '_> {
+        Walk { at: Cursor(value), reach: self.reach }
+    }
+
     /// A value that reaches outside, unless it says that it does not.
     fn outside(&mut self, name: &'static str) -> Option<()> {
-        self.at.peek()?;
-        let before = self.at.0;
-        self.at.skip()?;
-        let value = before.get(..before.len().checked_sub(self.at.0.len())?)?;
-        let list = value.strip_prefix('[').and_then(|value| value.strip_suffix(']'));
-        let harmless = matches!(value, "null" | "false") || list.is_some_and(|list| list.trim().is_empty());
-        if !harmless {
+        if !says_nothing(self.value()?) {
             self.reach.leaves(name);
         }
         Some(())
     }
 
-    /// A string, as it is written. A second one of the same name is no longer to be trusted.
+    /// A value as it is written.
+    fn value(&mut self) -> Option<&'a str> {
+        self.at.peek()?;
+        let before = self.at.0;
+        self.at.skip()?;
+        before.get(..before.len().checked_sub(self.at.0.len())?)
+    }
+
+    /// A string, as it is written.
     fn text(&mut self, slot: &mut Option<&'a str>) -> Option<()> {
         if self.at.peek()? != b'"' {
             return self.at.skip();
         }
-        if slot.replace(self.at.string()?).is_some() {
-            self.reach.leaves("a repeated member");
+        let text = self.at.string()?;
+        self.only(slot, text)
+    }
+
+    /// A value that is walked over once the others are known.
+    fn later(&mut self, slot: &mut Option<&'a str>) -> Option<()> {
+        let value = self.value()?;
+        self.only(slot, value)
+    }
+
+    /// A second one of the same name is no longer to be trusted.
+    fn only(&mut self, slot: &mut Option<&'a str>, value: &'a str) -> Option<()> {
+        if slot.replace(value).is_some() {
+            self.reach.is_unreadable("a repeated member");
         }
         Some(())
     }
@@ -284,7 +343,7 @@ impl<'a> Walk<'a, '_> {
         while self.at.peek()? != b'}' {
             let name = self.at.string()?;
             if name.contains('\\') {
-                self.reach.leaves("an escaped name");
+                self.reach.is_unreadable("an escaped name");
             }
             if self.at.peek()? != b':' {
                 return None;

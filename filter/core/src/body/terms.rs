@@ -3,6 +3,7 @@
 use memchr::memmem;
 
 use super::reach::Reach;
+use crate::denial::Denial;
 use crate::endpoint::Operation;
 use crate::price::TierChoice;
 
@@ -13,8 +14,9 @@ pub struct Terms {
     pub stream: bool,
     /// The client asks for the usage of a stream.
     pub wants_usage: bool,
-    /// The most output tokens per choice that the client asks for. Where it names two limits, the
-    /// larger, because providers differ in which one they follow.
+    /// The most output tokens per choice that the client asks for; none: as many as there may be. Where
+    /// it names two limits, the larger, because providers differ in which one they follow. 0 is
+    /// Anthropic's way to fill the prompt cache.
     pub max_output: Option<u64>,
     /// How many answers the provider writes, each up to the limit: at least 1.
     pub choices: u64,
@@ -24,10 +26,24 @@ pub struct Terms {
     /// About how many input tokens a provider reads: see [`crate::usage::estimate`].
     pub input_estimate: u64,
     /// The first member that makes `input_bound` void: it lets the provider read what is not in
-    /// the body (or is compressed there, as in PDF), or work after it has answered.
+    /// the body (or is compressed there, as in PDF), or work after it has answered. The model's
+    /// context window still bounds it.
     pub unbounded: Option<&'static str>,
     /// Which tiers may serve it.
     pub tier: TierChoice,
+    /// What stands in the way of limits.
+    pub doubts: Doubts,
+}
+
+/// What stands in the way of limits, as far as the body tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Doubts {
+    /// Why the output of an answer cannot be limited.
+    pub output: Option<Box<Denial>>,
+    /// Why the tokens and the cost of the request cannot be bounded.
+    pub cost: Option<Box<Denial>>,
+    /// The shortest answer that the provider accepts to be limited to, where it thinks within a budget.
+    pub least_output: Option<u64>,
 }
 
 /// What providers add around a prompt: templates, system prompts, marks.
@@ -38,6 +54,9 @@ const TOOLS: u64 = 1_024;
 
 /// What a tool that the provider defines adds; Anthropic's computer use has 735 tokens.
 const DEFINED_TOOL: u64 = 1_024;
+
+/// How often a request may be read whose tools the provider searches: after each search once more.
+const SEARCH_READS: u64 = 4;
 
 /// The dearest image: `gpt-4o-mini` charges 2,833 tokens, and 5,667 for each of at most 8 tiles
 /// (an image is scaled to 2,048 by 768 pixels, in tiles of 512). Others charge a third at most.
@@ -65,11 +84,12 @@ impl Terms {
             input_estimate: bytes.div_ceil(MEDIA_BYTES_PER_TOKEN),
             unbounded: Some("multipart"),
             tier: TierChoice::default(),
+            doubts: Doubts::default(),
         }
     }
 
     /// Of a JSON object with this reach; what the client asks for is still to be filled in.
-    pub(super) fn of_input(body: &[u8], reach: &Reach) -> Self {
+    pub(super) fn of_input(body: &[u8], reach: Reach) -> Self {
         let text = count(body.len()).saturating_sub(count(reach.image_bytes));
         let tools = if reach.tools { TOOLS } else { 0 };
         let bound = [
@@ -82,15 +102,17 @@ impl Terms {
         let read = text.saturating_sub(count(reach.audio_bytes)).div_ceil(BYTES_PER_TOKEN);
         let heard = count(reach.audio_bytes).div_ceil(MEDIA_BYTES_PER_TOKEN);
         let seen = reach.images.saturating_mul(USUAL_IMAGE);
+        let reads = if reach.searches_tools { SEARCH_READS } else { 1 };
         Self {
             stream: false,
             wants_usage: false,
             max_output: None,
             choices: 1,
-            input_bound: bound.into_iter().fold(0, u64::saturating_add),
+            input_bound: bound.into_iter().fold(0, u64::saturating_add).saturating_mul(reads),
             input_estimate: read.saturating_add(heard).saturating_add(seen),
             unbounded: reach.outside,
             tier: TierChoice::default(),
+            doubts: Doubts { cost: reach.unbounded, ..Doubts::default() },
         }
     }
 

@@ -26,7 +26,7 @@ fn message(operation: Operation, body: &str) -> String {
 
 fn edited(operation: Operation, body: &str, changes: &[Change<'_>]) -> String {
     let edited = read_as(operation, body).unwrap().edit(body.as_bytes(), changes).unwrap();
-    String::from_utf8(edited).unwrap()
+    String::from_utf8(edited.into_owned()).unwrap()
 }
 
 #[test]
@@ -188,16 +188,10 @@ fn what_has_the_wrong_type_is_refused_by_name() {
         (r#""stream":1"#, "`stream` is not true or false."),
         (r#""stream_options":[]"#, "`stream_options` is not an object."),
         (r#""stream_options":{"include_usage":1}"#, "`stream_options.include_usage` is not true or false."),
-        (r#""max_tokens":-1"#, "`max_tokens` is not a whole number from 0."),
-        (r#""max_tokens":1.5"#, "`max_tokens` is not a whole number from 0."),
-        (r#""max_completion_tokens":"9""#, "`max_completion_tokens` is not a whole number from 0."),
-        (r#""n":99999999999999999999"#, "`n` is not a whole number from 0."),
-        (r#""best_of":{}"#, "`best_of` is not a whole number from 0."),
     ] {
         let body = format!(r#"{{"model":"a",{member}}}"#);
         assert_eq!(message(CHAT, &body), expected);
     }
-    assert!(read_as(Operation::Embeddings, r#"{"model":"a","n":"x"}"#).is_ok());
 }
 
 #[test]
@@ -308,7 +302,8 @@ fn limit() -> impl Strategy<Value = Option<Value>> {
 }
 
 fn nested() -> impl Strategy<Value = Option<(&'static str, Value)>> {
-    let name = prop::sample::select(vec!["messages", "input", "tools", "prompt", "container", "plugins"]);
+    let name =
+        prop::sample::select(vec!["messages", "input", "tools", "prompt", "context_management", "documents"]);
     prop::option::of((name, value()))
 }
 
@@ -340,7 +335,7 @@ proptest! {
         pairs in prop::collection::vec((".{0,6}", value()), 0..6),
         model in value(), upstream in ".{1,12}", pretty: bool
     ) {
-        let unread = |name: &str| Member::named(name) == Member::Other;
+        let unread = |name: &str| matches!(Member::named(name), Member::Other(_) | Member::Harmless);
         let mut object: Map<String, Value> = pairs.into_iter().filter(|(name, _)| unread(name)).collect();
         object.insert("model".into(), model.clone());
         let value = Value::Object(object);
@@ -363,7 +358,7 @@ proptest! {
         pairs in prop::collection::vec((".{0,6}", value()), 0..4), nested in nested(), options in options(),
         small in limit(), large in limit(), tokens: u64, pretty: bool, openai: bool
     ) {
-        let unread = |name: &str| Member::named(name) == Member::Other;
+        let unread = |name: &str| matches!(Member::named(name), Member::Other(_) | Member::Harmless);
         let mut object: Map<String, Value> = pairs.into_iter().filter(|(name, _)| unread(name)).collect();
         object.insert("model".into(), json!("gpt-4o"));
         object.extend(nested.map(|(name, value)| (name.to_owned(), value)));
@@ -375,7 +370,8 @@ proptest! {
         let read = find(&body).unwrap();
         let most = ["max_tokens", "max_completion_tokens"].iter().filter_map(|name| value[*name].as_u64()).max();
         prop_assert_eq!(read.terms.max_output, most);
-        prop_assert_ne!(read.terms.unbounded, Some("an unreadable member"));
+        let cost = read.terms.doubts.cost.as_ref();
+        prop_assert!(cost.is_none_or(|denial| !denial.message.contains("an unreadable member")));
         let member = if openai { "max_completion_tokens" } else { "max_tokens" };
         let changes = [Change::Model("other"), Change::MaxOutput { member, tokens }, Change::IncludeUsage];
         let edited = read.edit(&body, &changes).unwrap();
@@ -393,3 +389,6 @@ proptest! {
         }
     }
 }
+
+#[path = "tests/limited.rs"]
+mod limited;

@@ -1,5 +1,7 @@
 //! A request for a model's answer, once its body is there.
 
+use std::borrow::Cow;
+
 use super::{Admitted, Found, Gate, Outcome, World};
 use crate::account::{self, Demand};
 use crate::body::{self, Body, Change, Format};
@@ -54,7 +56,7 @@ impl Admitted {
         gate: &Gate<'_, S, impl World>,
     ) -> Outcome {
         let now = gate.world.now();
-        let read = self.found(now, gate).and_then(|found| Ok((found, format.read(operation, bytes)?)));
+        let read = self.found(now, gate).and_then(|found| Ok((found, self.read(operation, format, bytes)?)));
         let (found, body) = match read {
             Ok(read) => read,
             Err(denial) => return self.refuse(&denial),
@@ -69,6 +71,11 @@ impl Admitted {
                 outcome => outcome,
             },
         }
+    }
+
+    fn read(&self, operation: Operation, format: &Format, bytes: &[u8]) -> Result<Body, Denial> {
+        let body = format.read(operation, bytes)?;
+        Ok(if self.interleaved { body.interleaved() } else { body })
     }
 
     fn decide_call<S: Store>(
@@ -113,15 +120,17 @@ fn edit(
     max_output: Option<u64>,
 ) -> Result<Option<Vec<u8>>, Denial> {
     let member = body::max_output_member(operation, offer.provider.kind);
-    let limit = max_output.filter(|most| Some(*most) != body.terms.max_output);
     let changes = [
         (offer.upstream_name != body.model).then_some(Change::Model(&offer.upstream_name)),
-        limit.zip(member).map(|(tokens, member)| Change::MaxOutput { member, tokens }),
+        max_output.zip(member).map(|(tokens, member)| Change::MaxOutput { member, tokens }),
         body.terms.must_ask_for_usage(operation).then_some(Change::IncludeUsage),
     ];
     let changes: Vec<_> = changes.into_iter().flatten().collect();
     if changes.is_empty() {
         return Ok(None);
     }
-    body.edit(bytes, &changes).map(Some).ok_or_else(|| Code::InternalError.into())
+    match body.edit(bytes, &changes).ok_or(Code::InternalError)? {
+        Cow::Borrowed(_) => Ok(None),
+        Cow::Owned(edited) => Ok(Some(edited)),
+    }
 }

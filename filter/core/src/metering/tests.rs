@@ -4,7 +4,7 @@ use latchkey_proto::key::PREFIX;
 
 use super::*;
 use crate::account::{self, Charge, Need, Owner, OwnerId, Reserve};
-use crate::body::Terms;
+use crate::body::{Doubts, Terms};
 use crate::denial::Denial;
 use crate::endpoint::{Operation, Shape};
 use crate::header::Header;
@@ -74,6 +74,7 @@ fn call(store: &Memory, operation: Operation, stream: bool, kinds: &[BucketKind]
         input_estimate: 80,
         unbounded: None,
         tier: TierChoice::default(),
+        doubts: Doubts::default(),
     };
     Call::Model(ModelCall {
         operation,

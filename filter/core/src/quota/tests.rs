@@ -4,6 +4,7 @@ use latchkey_proto::discovery as wire;
 
 use super::*;
 use crate::account::{Told, Verdict};
+use crate::body::Doubts;
 use crate::denial::Code;
 use crate::price::{LongContext, NanoUsd, Price, RateCard, Rates, Tier, TierChoice};
 use crate::snapshot::{Bucket, KeyId, Provider, ProviderKind};
@@ -28,6 +29,7 @@ fn terms() -> Terms {
         input_estimate: 10,
         unbounded: None,
         tier: TierChoice::default(),
+        doubts: Doubts::default(),
     }
 }
 
@@ -191,6 +193,54 @@ fn a_tier_without_a_price_is_refused_by_name_where_money_is_limited() {
     let price = Price { tiers: vec![priority], ..PRICE };
     let priced = Offer { price: Some(Rc::new(price)), ..offer() };
     assert!(plan(&budget, chat, &asks("priority"), &priced).is_ok());
+}
+
+#[test]
+fn what_stands_in_the_way_of_a_limit_is_refused_where_there_is_one() {
+    let doubt = |code| Some(Box::new(Denial::from(code)));
+    let output = Doubts { output: doubt(Code::InvalidParameter), ..Doubts::default() };
+    let cost = Doubts { cost: doubt(Code::InputNotBounded), ..Doubts::default() };
+    let chat = Operation::ChatCompletions;
+    let (output, cost) = (Terms { doubts: output, ..terms() }, Terms { doubts: cost, ..terms() });
+    for limits in [limits(&[(TokensPerMinute, 1_000_000)]), limits(&[(CostBudget, 1_000_000_000)])] {
+        assert_eq!(refused(&limits, chat, &output, &offer()), Code::InvalidParameter);
+        assert_eq!(refused(&limits, chat, &cost, &offer()), Code::InputNotBounded);
+        assert!(plan(&limits, Operation::Embeddings, &output, &offer()).is_ok(), "it has no output");
+    }
+    let short = Limits { max_output_tokens: Some(50), ..Limits::default() };
+    assert_eq!(refused(&short, chat, &output, &offer()), Code::InvalidParameter);
+    assert!(plan(&short, chat, &cost, &offer()).is_ok());
+    let counted = limits(&[(RequestsPerMinute, 5)]);
+    assert!(plan(&counted, chat, &output, &offer()).is_ok() && plan(&counted, chat, &cost, &offer()).is_ok());
+}
+
+#[test]
+fn a_limit_of_zero_fills_the_cache_and_is_left_alone() {
+    let zero = Terms { max_output: Some(0), ..terms() };
+    let metered = limits(&[(TokensPerMinute, 100_000)]);
+    let plan = plan(&metered, Operation::Messages, &zero, &offer()).unwrap();
+    assert_eq!((plan.need.output_wanted, plan.need.output_least, plan.bounded), (16_384, 16, false));
+}
+
+#[test]
+fn a_thinking_budget_needs_room_for_thinking() {
+    let thinking = Terms {
+        max_output: Some(32_000),
+        doubts: Doubts { least_output: Some(1_025), ..Doubts::default() },
+        ..terms()
+    };
+    let large = Offer { max_output_tokens: Some(64_000), ..offer() };
+    let metered = limits(&[(TokensPerMinute, 100_000)]);
+    assert_eq!(need(&metered, &thinking, &large), [300, 32_000, 1_025]);
+    let most = |most| Limits { max_output_tokens: Some(most), ..Limits::default() };
+    assert!(plan(&most(1_025), Operation::Messages, &thinking, &large).is_ok());
+    let denial = plan(&most(1_024), Operation::Messages, &thinking, &large).unwrap_err();
+    assert_eq!(denial.code, Code::MaxOutputTokensExceeded);
+    assert!(
+        denial.message.contains("at least 1025") && denial.message.contains("1024"),
+        "{}",
+        denial.message
+    );
 }
 
 #[test]

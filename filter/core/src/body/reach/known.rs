@@ -1,21 +1,5 @@
 //! The names that the walk knows.
 
-/// Members at the top that reach outside, unless they are null, false or an empty list.
-pub(super) const OUTSIDE: [&str; 12] = [
-    "previous_response_id",
-    "conversation",
-    "background",
-    "web_search_options",
-    "search_parameters",
-    "data_sources",
-    "plugins",
-    "container",
-    "mcp_servers",
-    "file_id",
-    "file_ids",
-    "file_url",
-];
-
 /// Parts of a message that reach outside. Files are among them even when they are inline: a page
 /// of PDF costs thousands of tokens and may have few bytes.
 pub(super) const OUTSIDE_PARTS: [&str; 11] = [
@@ -33,8 +17,12 @@ pub(super) const OUTSIDE_PARTS: [&str; 11] = [
 ];
 
 /// The other members of messages, parts and items that are looked at.
-pub(super) const LOOKED_AT: [&str; 12] = [
+pub(super) const LOOKED_AT: [&str; 16] = [
     "type",
+    "id",
+    "tools",
+    "execution",
+    "environment",
     "role",
     "content",
     "output",
@@ -48,9 +36,30 @@ pub(super) const LOOKED_AT: [&str; 12] = [
     "encrypted_content",
 ];
 
+/// Types of parts that are whole in the body, or whose own members tell where they reach.
+#[rustfmt::skip]
+pub(super) fn is_known_part(kind: &str) -> bool {
+    matches!(
+        kind,
+        // OpenAI's.
+        "text" | "image_url" | "input_audio" | "file" | "refusal" | "input_text" | "output_text"
+            | "input_image" | "input_file" | "summary_text" | "reasoning_text" | "computer_screenshot"
+            | "encrypted_content" | "reasoning" | "audio_url" | "video_url" | "message"
+            // Anthropic's. What its tools have found comes back encrypted, and whole.
+            | "image" | "document" | "search_result" | "thinking" | "redacted_thinking" | "tool_use"
+            | "tool_result" | "tool_reference" | "server_tool_use" | "web_search_tool_result"
+            | "web_search_result" | "web_fetch_tool_result" | "web_fetch_result"
+            | "code_execution_tool_result" | "code_execution_result" | "bash_code_execution_tool_result"
+            | "bash_code_execution_result" | "text_editor_code_execution_tool_result"
+            | "tool_search_tool_result" | "tool_search_tool_search_result" | "mcp_tool_use"
+            | "mcp_tool_result" | "compaction" | "tool_addition" | "tool_removal" | "fallback" | "content"
+            | "base64" | "url"
+    )
+}
+
 /// Items of a response's input that are whole in the body. Others are looked up by their id, or
-/// stand for what a hosted tool has found. Reasoning is whole where it is there encrypted.
-pub(super) const WHOLE_ITEMS: [&str; 15] = [
+/// stand for what a hosted tool has found. Reasoning is whole where it is there encrypted, or has no id.
+pub(super) const WHOLE_ITEMS: [&str; 23] = [
     "message",
     "function_call",
     "function_call_output",
@@ -64,19 +73,61 @@ pub(super) const WHOLE_ITEMS: [&str; 15] = [
     "apply_patch_call_output",
     "computer_call",
     "computer_call_output",
+    "additional_tools",
+    "tool_search_call",
+    "tool_search_output",
+    "program",
+    "program_output",
+    "mcp_list_tools",
+    "mcp_call",
+    "mcp_approval_request",
     "mcp_approval_response",
     "compaction",
 ];
 
-/// Tools that clients run, of OpenAI's APIs: true where the provider defines them.
-pub(super) const OPENAI_TOOLS: [(&str, bool); 6] = [
-    ("function", false),
-    ("custom", false),
-    ("local_shell", true),
-    ("apply_patch", true),
-    ("computer", true),
-    ("computer_use_preview", true),
-];
+/// Items that bring tools along.
+pub(super) const ITEMS_WITH_TOOLS: [&str; 2] = ["additional_tools", "tool_search_output"];
 
-/// The same of Anthropic's, without their dates.
-pub(super) const ANTHROPIC_TOOLS: [&str; 4] = ["bash_", "text_editor_", "computer_", "memory_"];
+/// Who runs a tool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Runner {
+    /// The client, which has described it.
+    Client,
+    /// The client. The provider describes it, in about as many tools as this.
+    Defined(u64),
+    /// The tools inside it.
+    Namespace,
+    /// The provider, among the tools in the body.
+    Search,
+    /// The provider.
+    Provider,
+}
+
+impl Runner {
+    /// Of a tool of OpenAI's APIs.
+    pub(super) fn of_openai(kind: Option<&str>, execution: Option<&str>, environment: Option<&str>) -> Self {
+        match kind {
+            Some("function" | "custom") => Self::Client,
+            Some("local_shell" | "apply_patch" | "computer" | "computer_use_preview") => Self::Defined(1),
+            Some("shell") if environment == Some("local") => Self::Defined(1),
+            Some("namespace") => Self::Namespace,
+            Some("tool_search") if execution == Some("client") => Self::Client,
+            Some("tool_search") => Self::Search,
+            _ => Self::Provider,
+        }
+    }
+
+    /// Of a tool of Anthropic's API, whose types end in dates.
+    pub(super) fn of_anthropic(kind: Option<&str>) -> Self {
+        const TOOLS: [&str; 4] = ["bash_20", "text_editor_20", "computer_20", "memory_20"];
+        const TOOLSETS: [&str; 2] = ["browser_toolset_20", "computer_toolset_20"];
+        let is_one_of =
+            |names: &[&str]| kind.is_some_and(|kind| names.iter().any(|name| kind.starts_with(name)));
+        match kind {
+            None | Some("custom") => Self::Client,
+            _ if is_one_of(&TOOLS) => Self::Defined(1),
+            _ if is_one_of(&TOOLSETS) => Self::Defined(8),
+            _ => Self::Provider,
+        }
+    }
+}

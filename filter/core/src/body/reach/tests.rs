@@ -6,8 +6,10 @@ fn read(operation: Operation, members: &str) -> Body {
     Format::Json.read(operation, body.as_bytes()).unwrap()
 }
 
-fn outside(operation: Operation, members: &str) -> Option<&'static str> {
-    read(operation, members).terms.unbounded
+/// The member that reaches outside, and if nothing bounds it, what the client is told of it.
+fn outside(operation: Operation, members: &str) -> Option<String> {
+    let terms = read(operation, members).terms;
+    terms.doubts.cost.map(|denial| denial.message.into_owned()).or(terms.unbounded.map(str::to_owned))
 }
 
 fn message(parts: &str) -> String {
@@ -32,8 +34,17 @@ fn ordinary_requests_are_bounded() {
         (Responses, r#""input":[{"role":"user","content":[{"type":"input_image","image_url":"data:image/jpeg;base64,AA","file_id":null}]},
             {"type":"message","role":"assistant","id":"msg_1","content":[{"type":"output_text","text":"x","annotations":[]}]},
             {"type":"function_call","call_id":"c","name":"f","arguments":"{}"},{"type":"function_call_output","call_id":"c","output":"{\"file_id\":1}"},
-            {"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"AAAA"}],
+            {"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"AAAA"},
+            {"type":"reasoning","summary":[],"content":[{"type":"reasoning_text","text":"x"}]}],
             "tools":[{"type":"function","name":"f","parameters":{}},{"type":"custom","name":"g"}]"#.to_owned()),
+        (Responses, r#""input":[{"type":"additional_tools","role":"developer","tools":[
+                {"type":"namespace","name":"functions","tools":[{"type":"custom","name":"exec"},{"type":"function","name":"wait","parameters":{}}]}]},
+            {"type":"tool_search_call","call_id":"c1","arguments":{"query":"x"}},{"type":"tool_search_output","call_id":"c1","tools":[]},
+            {"type":"mcp_list_tools","server_label":"s","tools":[{"name":"f","input_schema":{}}]},{"type":"mcp_call","name":"f","output":"x"},
+            {"type":"program","code":"x"},{"type":"program_output","result":"x"}],
+            "tools":[{"type":"namespace","name":"n","tools":[{"type":"function","name":"read"}]},{"type":"namespace","name":"empty"},
+            {"type":"tool_search","execution":"client","parameters":{}},{"type":"tool_search"},{"type":"shell","environment":{"type":"local"}},
+            {"type":"apply_patch"},{"type":"local_shell"}]"#.to_owned()),
         (Messages, message(r#"{"type":"image","source":{"type":"base64","media_type":"image/png","data":"AAAA"}}"#)),
         (Messages, message(r#"{"type":"document","source":{"data":"text","type":"text","media_type":"text/plain"},"title":"t"}"#)),
         (Messages, message(r#"{"type":"tool_use","id":"t","name":"f","input":{"file_id":"x","source":{"type":"url"},"url":"http://x"}}"#)),
@@ -74,7 +85,24 @@ fn what_is_read_from_elsewhere_is_named() {
         (Responses, r#""tools":[{"type":"web_search_preview"}]"#.to_owned(), "tools"),
         (Responses, r#""tools":[{"type":"function"},{"type":"file_search"}]"#.to_owned(), "tools"),
         (Responses, r#""tools":[{"type":"code_interpreter"}]"#.to_owned(), "tools"),
-        (Responses, r#""tools":[{"type":"mcp"}]"#.to_owned(), "tools"),
+        (Responses, r#""tools":[{"type":"mcp"}]"#.to_owned(), "`mcp`"),
+        (Responses, r#""tools":[{"type":"web_search"}]"#.to_owned(), "web_search = \"disabled\""),
+        (Responses, r#""tools":[{"type":"image_generation"}]"#.to_owned(), "`image_generation`"),
+        (Responses, r#""tools":[{"type":"programmatic_tool_calling"}]"#.to_owned(), "`programmatic_tool_calling`"),
+        (Responses, r#""tools":[{"type":"shell","environment":{"type":"container_auto"}}]"#.to_owned(), "`shell`"),
+        (Responses, r#""tools":[{"type":"namespace","tools":[{"type":"function"},{"type":"web_search"}]}]"#.to_owned(), "`web_search`"),
+        (Responses, r#""tools":[{"tools":[{"type":"namespace","tools":[{"type":"mcp"}]}],"type":"namespace"}]"#.to_owned(), "`mcp`"),
+        (Responses, r#""input":[{"tools":[{"type":"file_search"}],"type":"additional_tools"}]"#.to_owned(), "`file_search`"),
+        (Responses, r#""input":[{"type":"tool_search_output","tools":[{"type":"code_interpreter"}]}]"#.to_owned(), "`code_interpreter`"),
+        (Responses, r#""tools":[{"type":"function","type":"web_search"}]"#.to_owned(), "a repeated member"),
+        (Responses, r#""tools":[{"type":"\u0066unction"}]"#.to_owned(), "a tool of an unknown type"),
+        (ChatCompletions, r#""tools":[{"type":"builtin_function","function":{"name":"$web_search"}}]"#.to_owned(), "`builtin_function`"),
+        (ChatCompletions, message(r#"{"type":"memory_reference","reference":"m_1"}"#), "content"),
+        (Messages, r#""tools":[{"type":"web_fetch_20260318"}]"#.to_owned(), "`web_fetch_20260318`"),
+        (Messages, r#""tools":[{"type":"code_execution_20250825"}]"#.to_owned(), "`code_execution_20250825`"),
+        (Messages, r#""tools":[{"type":"tool_search_tool_bm25_20251119"}]"#.to_owned(), "`tool_search_tool_bm25_20251119`"),
+        (Messages, r#""tools":[{"type":"advisor_20260301"}]"#.to_owned(), "`advisor_20260301`"),
+        (Messages, r#""tools":[{"type":"mcp_toolset"}]"#.to_owned(), "`mcp_toolset`"),
         (Messages, message(r#"{"type":"image","source":{"type":"url","url":"https://x"}}"#), "source"),
         (Messages, message(r#"{"type":"image","source":{"type":"file","file_id":"f"}}"#), "file_id"),
         (Messages, message(r#"{"type":"document","source":{"type":"base64","media_type":"application/pdf","data":"AA"}}"#), "source"),
@@ -86,7 +114,8 @@ fn what_is_read_from_elsewhere_is_named() {
         (Messages, r#""container":"c_1""#.to_owned(), "container"),
         (Messages, r#""mcp_servers":[{"type":"url","url":"https://x"}]"#.to_owned(), "mcp_servers"),
     ] {
-        assert_eq!(outside(operation, &members), Some(expected), "{operation:?} {members}");
+        let found = outside(operation, &members).unwrap_or_else(|| panic!("{operation:?} {members} is bounded"));
+        assert!(found.contains(expected), "{operation:?} {members}: {found}");
     }
 }
 
@@ -133,5 +162,6 @@ fn tools_cost_what_providers_write_around_them() {
     let bound = |members: &str| read(Messages, members).terms.input_bound - members.len() as u64;
     let plain = bound(r#""tools":[]"#);
     assert_eq!(bound(r#""tools":[{"name":"f"}]"#) - plain, 1_024);
-    assert_eq!(bound(r#""tools":[{"name":"f"},{"type":"bash_1"}]"#) - plain, 2_048);
+    assert_eq!(bound(r#""tools":[{"name":"f"},{"type":"bash_20250124"}]"#) - plain, 2_048);
+    assert_eq!(bound(r#""tools":[{"type":"browser_toolset_20260801"}]"#) - plain, 9 * 1_024);
 }
