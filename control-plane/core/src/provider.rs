@@ -18,6 +18,81 @@ pub enum ProviderKind {
     OpenaiCompatible,
 }
 
+/// Under which name a limit of a chat's output is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputLimit {
+    /// `max_tokens`.
+    MaxTokens,
+    /// `max_completion_tokens`.
+    MaxCompletionTokens,
+}
+
+/// How a provider or a model wants to be asked, where it differs from what its kind suggests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Dialect {
+    /// Under which name it takes a limit of a chat's output.
+    pub output_limit: Option<OutputLimit>,
+    /// Whether it takes `stream_options`.
+    pub stream_options: Option<bool>,
+}
+
+/// What to change of a dialect; none leaves it, the inner none is for what the kind suggests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DialectEdit {
+    /// Under which name it takes a limit of a chat's output.
+    pub output_limit: Option<Option<OutputLimit>>,
+    /// Whether it takes `stream_options`.
+    pub stream_options: Option<Option<bool>>,
+}
+
+impl OutputLimit {
+    /// The member's name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MaxTokens => "max_tokens",
+            Self::MaxCompletionTokens => "max_completion_tokens",
+        }
+    }
+}
+
+/// A word in the database that is no name of a limit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no name of a limit of output")]
+pub struct NotALimit(String);
+
+impl std::str::FromStr for OutputLimit {
+    type Err = NotALimit;
+
+    fn from_str(word: &str) -> Result<Self, NotALimit> {
+        let known = [Self::MaxTokens, Self::MaxCompletionTokens];
+        known.into_iter().find(|limit| limit.as_str() == word).ok_or_else(|| NotALimit(word.to_owned()))
+    }
+}
+
+impl Dialect {
+    /// A model's dialect, where `self` is its own and `provider` its provider's.
+    #[must_use]
+    pub fn of_model(self, provider: Self) -> Self {
+        Self {
+            output_limit: self.output_limit.or(provider.output_limit),
+            stream_options: self.stream_options.or(provider.stream_options),
+        }
+    }
+}
+
+impl DialectEdit {
+    /// The dialect after the edit.
+    #[must_use]
+    pub fn of(self, before: Dialect) -> Dialect {
+        Dialect {
+            output_limit: self.output_limit.unwrap_or(before.output_limit),
+            stream_options: self.stream_options.unwrap_or(before.stream_options),
+        }
+    }
+}
+
 /// A provider's base URL, taken apart: `https://api.openai.com/v1`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl {

@@ -5,7 +5,7 @@ use latchkey_core::change::changed;
 use latchkey_core::invalid::Invalid;
 use latchkey_core::name::ModelName;
 use latchkey_core::price::{Biller, Draft, Price};
-use latchkey_core::provider::ProviderKind;
+use latchkey_core::provider::{Dialect, DialectEdit, ProviderKind};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -37,6 +37,8 @@ pub struct NewModel {
     pub max_output_tokens: Option<Option<u64>>,
     /// The most tokens of input and output together.
     pub context_window: Option<Option<u64>>,
+    /// How it wants to be asked, where that differs from its provider.
+    pub dialect: Dialect,
 }
 
 /// What to change of a model; none leaves it.
@@ -52,6 +54,8 @@ pub struct ModelEdit {
     pub max_output_tokens: Option<Option<u64>>,
     /// The most tokens of input and output together; the inner none for not known.
     pub context_window: Option<Option<u64>>,
+    /// How it wants to be asked, where that differs from its provider.
+    pub dialect: DialectEdit,
 }
 
 /// Adds a model that a provider offers.
@@ -59,7 +63,16 @@ pub struct ModelEdit {
 /// # Errors
 /// There is no such provider, it already offers a model of this name, or a number is out of range.
 pub async fn create(tx: &mut Tx, context: Context<'_>, new: NewModel) -> Result<Model, Refusal> {
-    let NewModel { name, provider, upstream_name, enabled, price, max_output_tokens, context_window } = new;
+    let NewModel {
+        name,
+        provider,
+        upstream_name,
+        enabled,
+        price,
+        max_output_tokens,
+        context_window,
+        dialect,
+    } = new;
     let sizes = check(max_output_tokens.flatten(), context_window.flatten());
     let Some(kind) = tx.provider(&provider).await?.map(|provider| provider.kind) else {
         let message = format!("there is no provider `{provider}`: create it first");
@@ -85,6 +98,7 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, new: NewModel) -> Result<
         price: None,
         max_output_tokens: max_output_tokens.unwrap_or_else(|| known?.max_output_tokens),
         context_window: context_window.unwrap_or_else(|| known?.context_window),
+        dialect,
         created_at: context.world.now(),
     };
     if let Some(price) = price {
@@ -103,7 +117,7 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, new: NewModel) -> Result<
 /// # Errors
 /// There is no such model, or a number is out of range.
 pub async fn update(tx: &mut Tx, context: Context<'_>, id: Uuid, edit: ModelEdit) -> Result<Model, Refusal> {
-    let ModelEdit { upstream_name, enabled, price, max_output_tokens, context_window } = edit;
+    let ModelEdit { upstream_name, enabled, price, max_output_tokens, context_window, dialect } = edit;
     let sizes = check(max_output_tokens.flatten(), context_window.flatten());
     let before = tx.model(id).await?.ok_or(Refusal::NotFound("model"))?;
     let mut model = before.clone();
@@ -111,6 +125,7 @@ pub async fn update(tx: &mut Tx, context: Context<'_>, id: Uuid, edit: ModelEdit
     model.enabled = enabled.unwrap_or(model.enabled);
     model.max_output_tokens = max_output_tokens.unwrap_or(model.max_output_tokens);
     model.context_window = context_window.unwrap_or(model.context_window);
+    model.dialect = dialect.of(model.dialect);
     let old = before.price.as_ref().map(|charged| &charged.price);
     let price = match price {
         None => Ok(old.cloned()),
@@ -198,5 +213,7 @@ fn edited(model: &Model) -> Value {
         "price": model.price.as_ref().map(|charged| &charged.price),
         "max_output_tokens": model.max_output_tokens,
         "context_window": model.context_window,
+        "output_limit": model.dialect.output_limit,
+        "stream_options": model.dialect.stream_options,
     })
 }

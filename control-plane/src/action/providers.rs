@@ -2,7 +2,7 @@
 
 use latchkey_core::change::changed;
 use latchkey_core::name::Slug;
-use latchkey_core::provider::ProviderKind;
+use latchkey_core::provider::{Dialect, DialectEdit, ProviderKind};
 use latchkey_core::selection::Selection;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
@@ -27,6 +27,8 @@ pub struct NewProvider {
     pub credential: Option<SecretString>,
     /// An existing Envoy cluster's name; none has Latchkey run one.
     pub cluster: Option<String>,
+    /// How it wants to be asked.
+    pub dialect: Dialect,
     /// Whether its models can be called.
     pub enabled: bool,
 }
@@ -42,6 +44,8 @@ pub struct ProviderEdit {
     pub credential: Option<Option<SecretString>>,
     /// An existing Envoy cluster's name; the inner none has Latchkey run one.
     pub cluster: Option<Option<String>>,
+    /// How it wants to be asked.
+    pub dialect: DialectEdit,
     /// Whether its models can be called.
     pub enabled: Option<bool>,
 }
@@ -60,6 +64,7 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, new: NewProvider) -> Resu
         base_url: new.base_url,
         url,
         cluster: new.cluster,
+        dialect: new.dialect,
         enabled: new.enabled,
         created_at: now,
         updated_at: now,
@@ -88,6 +93,7 @@ pub async fn update(
     provider.base_url = edit.base_url.unwrap_or(provider.base_url);
     provider.enabled = edit.enabled.unwrap_or(provider.enabled);
     provider.cluster = edit.cluster.unwrap_or(provider.cluster);
+    provider.dialect = edit.dialect.of(provider.dialect);
     let credential = edit.credential.as_ref().and_then(Option::as_ref);
     provider.url =
         upstream::check(("base_url", &provider.base_url), credential, provider.cluster.as_deref())?;
@@ -156,6 +162,8 @@ fn edited(provider: &Provider) -> Value {
         "base_url": provider.base_url,
         "credential": provider.sealed_credential,
         "cluster": provider.cluster,
+        "output_limit": provider.dialect.output_limit,
+        "stream_options": provider.dialect.stream_options,
         "enabled": provider.enabled,
     })
 }

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use latchkey_core::name::Slug;
-use latchkey_core::provider::ProviderKind;
+use latchkey_core::provider::{Dialect, DialectEdit, OutputLimit, ProviderKind};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -35,6 +35,12 @@ pub struct ProviderView {
     pub cluster: String,
     /// Whether Latchkey runs that cluster; otherwise your own Envoy configuration does.
     pub managed_cluster: bool,
+    /// Under which name it takes a limit of a chat's output; null: as its kind, which is `max_completion_tokens`
+    /// for OpenAI and Azure OpenAI and `max_tokens` for others. Where it is set, a limit under the other name is
+    /// renamed wherever the gateway limits the output.
+    pub output_limit: Option<OutputLimit>,
+    /// Whether it takes `stream_options`, by which the usage of a stream is asked for; null: it does.
+    pub stream_options: Option<bool>,
     /// Whether its models can be called.
     pub enabled: bool,
     /// When it was made.
@@ -60,6 +66,12 @@ pub struct NewProvider {
     pub credential: Option<SecretString>,
     /// The name of a cluster that your own Envoy configuration brings, with its credential.
     pub cluster: Option<String>,
+    /// Under which name it takes a limit of a chat's output; null: as its kind, which is `max_completion_tokens`
+    /// for OpenAI and Azure OpenAI and `max_tokens` for others. Where it is set, a limit under the other name is
+    /// renamed wherever the gateway limits the output.
+    pub output_limit: Option<OutputLimit>,
+    /// Whether it takes `stream_options`, by which the usage of a stream is asked for; null: it does.
+    pub stream_options: Option<bool>,
     /// Whether its models can be called: true by default.
     #[serde(default = "enabled")]
     pub enabled: bool,
@@ -81,6 +93,16 @@ pub struct EditProvider {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>)]
     pub cluster: Option<Option<String>>,
+    /// Under which name it takes a limit of a chat's output; null: as its kind, which is `max_completion_tokens`
+    /// for OpenAI and Azure OpenAI and `max_tokens` for others. Where it is set, a limit under the other name is
+    /// renamed wherever the gateway limits the output.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<OutputLimit>)]
+    pub output_limit: Option<Option<OutputLimit>>,
+    /// Whether it takes `stream_options`, by which the usage of a stream is asked for; null: it does.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<bool>)]
+    pub stream_options: Option<Option<bool>>,
     /// Whether its models can be called.
     pub enabled: Option<bool>,
 }
@@ -98,6 +120,8 @@ impl From<Provider> for ProviderView {
             name: provider.name,
             kind: provider.kind,
             base_url: provider.base_url,
+            output_limit: provider.dialect.output_limit,
+            stream_options: provider.dialect.stream_options,
             enabled: provider.enabled,
             created_at: provider.created_at,
             updated_at: provider.updated_at,
@@ -123,8 +147,10 @@ pub async fn create(
     new: Creation<Body<NewProvider>>,
 ) -> Result<Answered, Problem> {
     new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
-        let NewProvider { name, kind, base_url, credential, cluster, enabled } = new;
-        let new = providers::NewProvider { name, kind, base_url, credential, cluster, enabled };
+        let NewProvider { name, kind, base_url, credential, cluster, output_limit, stream_options, enabled } =
+            new;
+        let dialect = Dialect { output_limit, stream_options };
+        let new = providers::NewProvider { name, kind, base_url, credential, cluster, dialect, enabled };
         let provider = providers::create(tx, api.context(&actor), new).await?;
         Ok(ProviderView::from(provider))
     })
@@ -153,8 +179,9 @@ pub async fn update(
     Path(name): Path<Slug>,
     Body(edit): Body<EditProvider>,
 ) -> Result<Json<ProviderView>, Problem> {
-    let EditProvider { kind, base_url, credential, cluster, enabled } = edit;
-    let edit = ProviderEdit { kind, base_url, credential, cluster, enabled };
+    let EditProvider { kind, base_url, credential, cluster, output_limit, stream_options, enabled } = edit;
+    let dialect = DialectEdit { output_limit, stream_options };
+    let edit = ProviderEdit { kind, base_url, credential, cluster, dialect, enabled };
     let mut tx = api.store.begin().await?;
     let provider = providers::update(&mut tx, api.context(&actor), name.as_str(), edit).await?;
     tx.commit().await?;

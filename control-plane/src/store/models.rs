@@ -2,12 +2,13 @@
 
 use jiff::Timestamp;
 use latchkey_core::name::ModelName;
+use latchkey_core::provider::{Dialect, OutputLimit};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
 use super::prices::{self, Charged, charged};
-use super::row::{Columns as _, unfit};
+use super::row::{Columns as _, dialect, unfit};
 use super::{Store, Tx};
 
 /// A model as one provider offers it.
@@ -29,6 +30,8 @@ pub struct Model {
     pub max_output_tokens: Option<u64>,
     /// The most tokens of input and output together.
     pub context_window: Option<u64>,
+    /// How it wants to be asked, where that differs from its provider.
+    pub dialect: Dialect,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -50,6 +53,7 @@ impl TryFrom<AnyRow> for Model {
             price: charged(&row)?,
             max_output_tokens: row.optional_count("max_output_tokens")?,
             context_window: row.optional_count("context_window")?,
+            dialect: dialect(&row)?,
             created_at: row.time("created_at")?,
         })
     }
@@ -61,7 +65,7 @@ macro_rules! select {
         concat!(
             "SELECT models.id, name, models.provider, upstream_name, enabled, price_version, ",
             prices::columns!(),
-            ", max_output_tokens, context_window, models.created_at FROM models ",
+            ", max_output_tokens, context_window, output_limit, stream_options, models.created_at FROM models ",
             "LEFT JOIN prices ON version = price_version ",
             $rest
         )
@@ -144,7 +148,8 @@ impl Tx {
     pub async fn insert_model(&mut self, model: &Model) -> sqlx::Result<()> {
         sqlx::query(
             "INSERT INTO models (id, name, provider, upstream_name, enabled, created_at, price_version,
-             max_output_tokens, context_window) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+             max_output_tokens, context_window, output_limit, stream_options)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         )
         .bind(model.id.to_string())
         .bind(model.name.as_str().to_owned())
@@ -155,6 +160,8 @@ impl Tx {
         .bind(version(model)?)
         .bind(number("max_output_tokens", model.max_output_tokens)?)
         .bind(number("context_window", model.context_window)?)
+        .bind(model.dialect.output_limit.map(OutputLimit::as_str))
+        .bind(model.dialect.stream_options.map(i64::from))
         .execute(&mut *self.inner)
         .await?;
         Ok(())
@@ -167,13 +174,15 @@ impl Tx {
     pub async fn update_model(&mut self, model: &Model) -> sqlx::Result<bool> {
         let done = sqlx::query(
             "UPDATE models SET upstream_name = $1, enabled = $2, price_version = $3, max_output_tokens = $4,
-             context_window = $5 WHERE id = $6",
+             context_window = $5, output_limit = $6, stream_options = $7 WHERE id = $8",
         )
         .bind(model.upstream_name.as_str().to_owned())
         .bind(i64::from(model.enabled))
         .bind(version(model)?)
         .bind(number("max_output_tokens", model.max_output_tokens)?)
         .bind(number("context_window", model.context_window)?)
+        .bind(model.dialect.output_limit.map(OutputLimit::as_str))
+        .bind(model.dialect.stream_options.map(i64::from))
         .bind(model.id.to_string())
         .execute(&mut *self.inner)
         .await?;

@@ -2,11 +2,11 @@
 
 use jiff::Timestamp;
 use latchkey_core::name::Slug;
-use latchkey_core::provider::{BaseUrl, ProviderKind};
+use latchkey_core::provider::{BaseUrl, Dialect, OutputLimit, ProviderKind};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use super::row::{Columns as _, unfit};
+use super::row::{Columns as _, dialect, unfit};
 use super::{Store, Tx};
 
 /// A provider.
@@ -24,6 +24,8 @@ pub struct Provider {
     pub sealed_credential: Option<Vec<u8>>,
     /// An existing Envoy cluster's name; none where Latchkey runs one.
     pub cluster: Option<String>,
+    /// How it wants to be asked.
+    pub dialect: Dialect,
     /// Whether its models can be called.
     pub enabled: bool,
     /// When it was made.
@@ -51,6 +53,7 @@ impl TryFrom<AnyRow> for Provider {
             url: row.parsed("base_url")?,
             sealed_credential: row.try_get("sealed_credential")?,
             cluster: row.try_get("cluster")?,
+            dialect: dialect(&row)?,
             enabled: row.flag("enabled")?,
             created_at: row.time("created_at")?,
             updated_at: row.time("updated_at")?,
@@ -58,10 +61,12 @@ impl TryFrom<AnyRow> for Provider {
     }
 }
 
-const ALL: &str = "SELECT name, kind, base_url, sealed_credential, cluster, enabled, created_at, updated_at
-                   FROM providers ORDER BY created_at, name";
-const ONE: &str = "SELECT name, kind, base_url, sealed_credential, cluster, enabled, created_at, updated_at
-                   FROM providers WHERE name = $1";
+const ALL: &str =
+    "SELECT name, kind, base_url, sealed_credential, cluster, output_limit, stream_options, enabled,
+                   created_at, updated_at FROM providers ORDER BY created_at, name";
+const ONE: &str =
+    "SELECT name, kind, base_url, sealed_credential, cluster, output_limit, stream_options, enabled,
+                   created_at, updated_at FROM providers WHERE name = $1";
 
 impl Store {
     /// Every provider, oldest first.
@@ -90,7 +95,8 @@ impl Tx {
     pub async fn provider(&mut self, name: &str) -> sqlx::Result<Option<Provider>> {
         sqlx::query(
             "UPDATE providers SET enabled = enabled WHERE name = $1
-             RETURNING name, kind, base_url, sealed_credential, cluster, enabled, created_at, updated_at",
+             RETURNING name, kind, base_url, sealed_credential, cluster, output_limit, stream_options, enabled,
+             created_at, updated_at",
         )
         .bind(name.to_owned())
         .fetch_optional(&mut *self.inner)
@@ -105,8 +111,8 @@ impl Tx {
     /// The database is away.
     pub async fn insert_provider(&mut self, provider: &Provider) -> sqlx::Result<()> {
         sqlx::query(
-            "INSERT INTO providers (name, kind, base_url, sealed_credential, cluster, enabled, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "INSERT INTO providers (name, kind, base_url, sealed_credential, cluster, enabled, created_at, updated_at,
+             output_limit, stream_options) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         )
         .bind(provider.name.as_str().to_owned())
         .bind(provider.kind.as_str())
@@ -116,6 +122,8 @@ impl Tx {
         .bind(i64::from(provider.enabled))
         .bind(provider.created_at.as_millisecond())
         .bind(provider.updated_at.as_millisecond())
+        .bind(provider.dialect.output_limit.map(OutputLimit::as_str))
+        .bind(provider.dialect.stream_options.map(i64::from))
         .execute(&mut *self.inner)
         .await?;
         Ok(())
@@ -128,7 +136,7 @@ impl Tx {
     pub async fn update_provider(&mut self, provider: &Provider) -> sqlx::Result<()> {
         sqlx::query(
             "UPDATE providers SET kind = $1, base_url = $2, sealed_credential = $3, cluster = $4, enabled = $5,
-             updated_at = $6 WHERE name = $7",
+             updated_at = $6, output_limit = $7, stream_options = $8 WHERE name = $9",
         )
         .bind(provider.kind.as_str())
         .bind(provider.base_url.clone())
@@ -136,6 +144,8 @@ impl Tx {
         .bind(provider.cluster.clone())
         .bind(i64::from(provider.enabled))
         .bind(provider.updated_at.as_millisecond())
+        .bind(provider.dialect.output_limit.map(OutputLimit::as_str))
+        .bind(provider.dialect.stream_options.map(i64::from))
         .bind(provider.name.as_str().to_owned())
         .execute(&mut *self.inner)
         .await?;

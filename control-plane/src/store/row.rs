@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use latchkey_core::provider::Dialect;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
@@ -50,6 +51,14 @@ pub trait Columns {
     /// # Errors
     /// As [`Columns::uuid`].
     fn flag(&self, column: &str) -> sqlx::Result<bool>;
+}
+
+/// How a provider or a model wants to be asked.
+pub fn dialect(row: &AnyRow) -> sqlx::Result<Dialect> {
+    let output_limit: Option<&str> = row.try_get("output_limit")?;
+    let output_limit =
+        output_limit.map(str::parse).transpose().map_err(|error| unfit("output_limit", error))?;
+    Ok(Dialect { output_limit, stream_options: row.optional_count("stream_options")?.map(|flag| flag != 0) })
 }
 
 impl Columns for AnyRow {

@@ -1,4 +1,6 @@
 use axum::http::StatusCode;
+use latchkey_discovery::source::From;
+use latchkey_proto::discovery::OutputLimit;
 use serde_json::{Value, json};
 
 use crate::support::{id, on_both, pair};
@@ -75,5 +77,43 @@ on_both! {
         test.patch(&path, edit).await.expect(StatusCode::OK);
         let read = test.get(&path).await.expect(StatusCode::OK);
         assert_eq!((&read["upstream_name"], &read["enabled"]), (&json!("gpt-4o-2024-08-06"), &json!(false)));
+    }
+}
+
+on_both! {
+    async fn a_model_wants_to_be_asked_as_its_provider_unless_it_says_otherwise(test: Test) {
+        test.catalogue().await;
+        let sent = async || {
+            let page = test.store.page(From::Everything, None, 100).await.unwrap();
+            let model = page.catalogue.unwrap().models.remove(0);
+            (model.output_limit(), model.refuses_stream_options)
+        };
+        let models = test.get("/models").await.expect(StatusCode::OK);
+        let model = format!("/models/{}", id(&models["items"][0]));
+        let provider = format!("/providers/{}", models["items"][0]["provider"].as_str().unwrap());
+        assert_eq!(sent().await, (OutputLimit::Unspecified, false));
+
+        let edit = json!({"output_limit": "max_completion_tokens", "stream_options": false});
+        let edited = test.patch(&provider, edit).await.expect(StatusCode::OK);
+        assert_eq!(edited["output_limit"], "max_completion_tokens");
+        assert_eq!((edited["stream_options"].clone(), sent().await), (json!(false), (OutputLimit::MaxCompletionTokens, true)));
+
+        let edit = json!({"output_limit": "max_tokens", "stream_options": true});
+        test.patch(&model, edit).await.expect(StatusCode::OK);
+        assert_eq!(sent().await, (OutputLimit::MaxTokens, false));
+        let edited = test.patch(&model, json!({"output_limit": null})).await.expect(StatusCode::OK);
+        assert_eq!((&edited["output_limit"], &edited["stream_options"]), (&Value::Null, &json!(true)), "what is not named stays");
+        assert_eq!(sent().await, (OutputLimit::MaxCompletionTokens, false));
+
+        for (path, field) in [(&model, "output_limit"), (&provider, "output_limit"), (&provider, "stream_options")] {
+            assert_eq!(test.patch(path, json!({field: "n_predict"})).await.refused(422), pair("invalid", field));
+        }
+        let new = json!({"name": "b", "provider": models["items"][0]["provider"], "stream_options": false, "output_limit": "max_tokens"});
+        let created = test.post("/models", new).await.expect(StatusCode::CREATED);
+        let read = test.get(&format!("/models/{}", id(&created))).await.expect(StatusCode::OK);
+        assert_eq!((&read["output_limit"], &read["stream_options"]), (&json!("max_tokens"), &json!(false)));
+        let new = json!({"name": "strict", "kind": "openai_compatible", "base_url": "https://x.com/v1", "stream_options": false});
+        let created = test.post("/providers", new).await.expect(StatusCode::CREATED);
+        assert_eq!((&created["output_limit"], &created["stream_options"]), (&Value::Null, &json!(false)));
     }
 }

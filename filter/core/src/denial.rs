@@ -211,7 +211,7 @@ impl Code {
             Self::McpHeaderMismatch => row(400, "mcp_header_mismatch", "request.headers", "A header that repeats a part of the MCP message says something else, or cannot be decoded."),
             Self::ModelRequired => row(400, "model_required", "request.model", "The request names no model."),
             Self::ModelListNotSupported => row(400, "model_list_not_supported", "request.model", "The request lists further models: name one, as model."),
-            Self::InvalidParameter => row(400, "invalid_parameter", "request.body", "A member that limits the answer has a value to which the gateway cannot hold the provider; the message names it."),
+            Self::InvalidParameter => row(400, "invalid_parameter", "request.body", "A member or a parameter has a value that the gateway cannot work with; the message names it."),
             Self::EndpointNotSupported => row(400, "endpoint_not_supported", "provider.kind", "The model's provider does not serve this endpoint."),
             Self::InputNotBounded => row(400, "input_not_bounded", "limits.tokens", "The request lets the provider read or do what the gateway cannot see, so its tokens and cost cannot be limited; the message names the member."),
             Self::MaxInputTokensExceeded => row(400, "max_input_tokens_exceeded", "limits.max_input_tokens", "The request has more input tokens than one request may have."),

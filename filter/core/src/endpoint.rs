@@ -12,10 +12,10 @@ pub enum Endpoint {
     Call(Operation),
     /// Something of an MCP server.
     Mcp(mcp::Target),
-    /// The models that the key may call.
-    ListModels,
+    /// The models that the key may call through an API.
+    ListModels(Shape),
     /// One of them.
-    RetrieveModel(String),
+    RetrieveModel(Shape, String),
     /// Whether the gateway can decide.
     Ready,
 }
@@ -164,7 +164,7 @@ impl Endpoint {
         match self {
             Self::Call(operation) => operation.name(),
             Self::Mcp(_) => mcp::ENDPOINT,
-            Self::ListModels | Self::RetrieveModel(_) => "models",
+            Self::ListModels(_) | Self::RetrieveModel(..) => "models",
             Self::Ready => "ready",
         }
     }
@@ -190,19 +190,21 @@ impl Endpoint {
         if path == "/latchkey/ready" {
             return Some(Self::Ready);
         }
-        if let Some(rest) = path.strip_prefix("/anthropic_messages/v1/") {
-            return Operation::find(rest, Shape::Anthropic).map(Self::Call);
-        }
-        let rest = ["/openai_compatible/v1/", "/openai_compatible/", "/v1/"]
-            .iter()
-            .find_map(|prefix| path.strip_prefix(prefix))?;
+        const PREFIXES: [(&str, Shape); 4] = [
+            ("/anthropic_messages/v1/", Shape::Anthropic),
+            ("/openai_compatible/v1/", Shape::OpenAi),
+            ("/openai_compatible/", Shape::OpenAi),
+            ("/v1/", Shape::OpenAi),
+        ];
+        let found = |(prefix, shape): &(&str, Shape)| Some((path.strip_prefix(prefix)?, *shape));
+        let (rest, shape) = PREFIXES.iter().find_map(found)?;
         match rest.strip_prefix("models") {
-            Some("") => Some(Self::ListModels),
+            Some("") => Some(Self::ListModels(shape)),
             Some(id) => {
                 let id = percent_decode_str(id.strip_prefix('/')?).decode_utf8().ok()?;
-                (!id.is_empty()).then(|| Self::RetrieveModel(id.into_owned()))
+                (!id.is_empty()).then(|| Self::RetrieveModel(shape, id.into_owned()))
             }
-            None => Operation::find(rest, Shape::OpenAi).map(Self::Call),
+            None => Operation::find(rest, shape).map(Self::Call),
         }
     }
 
@@ -210,7 +212,7 @@ impl Endpoint {
     fn method(&self) -> &'static str {
         match self {
             Self::Call(_) | Self::Mcp(_) => "POST",
-            Self::ListModels | Self::RetrieveModel(_) | Self::Ready => "GET",
+            Self::ListModels(_) | Self::RetrieveModel(..) | Self::Ready => "GET",
         }
     }
 }
@@ -267,11 +269,17 @@ mod tests {
 
     #[test]
     fn model_names_may_have_slashes_and_escapes() {
-        assert_eq!(Endpoint::parse("GET", "/v1/models"), Ok(Endpoint::ListModels));
-        assert_eq!(
-            Endpoint::parse("GET", "/v1/models/org/model%3A7b"),
-            Ok(Endpoint::RetrieveModel("org/model:7b".into()))
-        );
+        for (prefix, shape) in [
+            ("/v1", Shape::OpenAi),
+            ("/openai_compatible", Shape::OpenAi),
+            ("/openai_compatible/v1", Shape::OpenAi),
+            ("/anthropic_messages/v1", Shape::Anthropic),
+        ] {
+            let list = Endpoint::parse("GET", &format!("{prefix}/models"));
+            assert_eq!(list, Ok(Endpoint::ListModels(shape)));
+            let one = Endpoint::parse("GET", &format!("{prefix}/models/org/model%3A7b"));
+            assert_eq!(one, Ok(Endpoint::RetrieveModel(shape, "org/model:7b".into())));
+        }
     }
 
     #[test]

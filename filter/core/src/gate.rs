@@ -165,12 +165,12 @@ fn decide<S: Store>(
                 conversation::check(headers, &app)?;
                 Asked::Mcp(mcp::Asked::new(target, provider.clone(), headers))
             }
-            Endpoint::RetrieveModel(name) => {
-                let model = model_list::retrieve(&view.catalogue(snapshot), &app, &name)?;
+            Endpoint::RetrieveModel(shape, name) => {
+                let model = model_list::retrieve(&view.catalogue(snapshot), &app, shape, &name)?;
                 return Ok(Admission::Reply(model.attributed(attribution.clone(), called)));
             }
-            Endpoint::ListModels | Endpoint::Ready => {
-                let list = model_list::list(&view.catalogue(snapshot), &app);
+            Endpoint::ListModels(_) | Endpoint::Ready => {
+                let list = model_list::list(&view.catalogue(snapshot), &app, Shape::of(path), query)?;
                 return Ok(Admission::Reply(list.attributed(attribution.clone(), called)));
             }
         };

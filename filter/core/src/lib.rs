@@ -67,6 +67,7 @@ pub mod gate;
 pub mod forward;
 
 pub mod model_list;
+mod model_page;
 
 pub mod readiness;
 

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::denial::{Code, Denial};
 use crate::endpoint::{Operation, Shape};
+use crate::model_page;
 use crate::reply::Reply;
 use crate::snapshot::{AppPolicy, Catalogue, Offer, ProviderKind};
 
@@ -21,24 +22,44 @@ struct Model<'a> {
     owned_by: &'a str,
 }
 
-/// OpenAI's list of what the app may call.
-#[must_use]
-pub fn list(catalogue: &Catalogue, app: &AppPolicy) -> Reply {
-    let data = catalogue
+/// The list of what the app may call: all of it for OpenAI's clients, and for Anthropic's a page of what
+/// speaks their API.
+///
+/// # Errors
+/// When the query asks for a page that there is not.
+pub fn list(catalogue: &Catalogue, app: &AppPolicy, shape: Shape, query: &str) -> Result<Reply, Denial> {
+    let models = catalogue
         .models()
         .filter(|(name, _)| app.allows_model(name))
-        .filter_map(|(name, offers)| Some(Model::new(name, allowed(offers, app).next()?)))
-        .collect();
-    Reply::ok(&List { object: "list", data })
+        .filter_map(|(name, offers)| Some((name, allowed(offers, app).find(|offer| lists(offer, shape))?)));
+    match shape {
+        Shape::OpenAi => {
+            let data = models.map(|(name, offer)| Model::new(name, offer)).collect();
+            Ok(Reply::ok(&List { object: "list", data }))
+        }
+        Shape::Anthropic => model_page::page(models.collect(), query),
+    }
 }
 
 /// One model of that list.
 ///
 /// # Errors
 /// When nobody offers it, or the app may not call it.
-pub fn retrieve(catalogue: &Catalogue, app: &AppPolicy, name: &str) -> Result<Reply, Denial> {
-    let offer = usable(catalogue, app, name)?.next().ok_or(Code::ProviderNotAllowed)?;
-    Ok(Reply::ok(&Model::new(name, offer)))
+pub fn retrieve(catalogue: &Catalogue, app: &AppPolicy, shape: Shape, name: &str) -> Result<Reply, Denial> {
+    let mut offers = usable(catalogue, app, name)?.peekable();
+    offers.peek().ok_or(Code::ProviderNotAllowed)?;
+    let offer = offers.find(|offer| lists(offer, shape)).ok_or_else(|| {
+        Denial::new(Code::ModelNotFound, "No provider of this model speaks Anthropic's API.")
+    })?;
+    Ok(match shape {
+        Shape::OpenAi => Reply::ok(&Model::new(name, offer)),
+        Shape::Anthropic => model_page::one(name, offer),
+    })
+}
+
+/// Whether an offer is listed by the API of this shape.
+fn lists(offer: &Offer, shape: Shape) -> bool {
+    shape == Shape::OpenAi || serves(offer.provider.kind, Operation::Messages)
 }
 
 /// The first offer that the app may use and that serves the operation.

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use latchkey_core::catalogue::{AS_OF, Known};
 use latchkey_core::name::{ModelName, Slug};
 use latchkey_core::price::{Draft, Price};
+use latchkey_core::provider::{Dialect, DialectEdit, OutputLimit};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -32,6 +33,10 @@ pub struct ModelView {
     pub max_output_tokens: Option<u64>,
     /// The most tokens of input and output together; null where that is not known.
     pub context_window: Option<u64>,
+    /// Under which name it takes a limit of a chat's output; null: as its provider.
+    pub output_limit: Option<OutputLimit>,
+    /// Whether it takes `stream_options`, by which the usage of a stream is asked for; null: as its provider.
+    pub stream_options: Option<bool>,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -64,6 +69,10 @@ pub struct NewModel {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<u64>, minimum = 1)]
     pub context_window: Option<Option<u64>>,
+    /// Under which name it takes a limit of a chat's output; null: as its provider.
+    pub output_limit: Option<OutputLimit>,
+    /// Whether it takes `stream_options`, by which the usage of a stream is asked for; null: as its provider.
+    pub stream_options: Option<bool>,
 }
 
 /// What to change of a model.
@@ -86,6 +95,14 @@ pub struct EditModel {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<u64>, minimum = 1)]
     pub context_window: Option<Option<u64>>,
+    /// Under which name it takes a limit of a chat's output; null: as its provider.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<OutputLimit>)]
+    pub output_limit: Option<Option<OutputLimit>>,
+    /// Whether it takes `stream_options`, by which the usage of a stream is asked for; null: as its provider.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<bool>)]
+    pub stream_options: Option<Option<bool>>,
 }
 
 /// A price, as records name it.
@@ -142,6 +159,7 @@ impl From<Model> for ModelView {
             price,
             max_output_tokens,
             context_window,
+            dialect: Dialect { output_limit, stream_options },
             created_at,
         } = model;
         let price = price.map(PriceView::from);
@@ -154,6 +172,8 @@ impl From<Model> for ModelView {
             price,
             max_output_tokens,
             context_window,
+            output_limit,
+            stream_options,
             created_at,
         }
     }
@@ -180,16 +200,35 @@ impl From<&Known> for KnownView {
 
 impl From<NewModel> for models::NewModel {
     fn from(new: NewModel) -> Self {
-        let NewModel { name, provider, upstream_name, enabled, price, max_output_tokens, context_window } =
-            new;
+        let NewModel {
+            name,
+            provider,
+            upstream_name,
+            enabled,
+            price,
+            max_output_tokens,
+            context_window,
+            output_limit,
+            stream_options,
+        } = new;
         let provider = provider.into();
-        Self { name, provider, upstream_name, enabled, price, max_output_tokens, context_window }
+        let dialect = Dialect { output_limit, stream_options };
+        Self { name, provider, upstream_name, enabled, price, max_output_tokens, context_window, dialect }
     }
 }
 
 impl From<EditModel> for ModelEdit {
     fn from(edit: EditModel) -> Self {
-        let EditModel { upstream_name, enabled, price, max_output_tokens, context_window } = edit;
-        Self { upstream_name, enabled, price, max_output_tokens, context_window }
+        let EditModel {
+            upstream_name,
+            enabled,
+            price,
+            max_output_tokens,
+            context_window,
+            output_limit,
+            stream_options,
+        } = edit;
+        let dialect = DialectEdit { output_limit, stream_options };
+        Self { upstream_name, enabled, price, max_output_tokens, context_window, dialect }
     }
 }

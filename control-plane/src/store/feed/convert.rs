@@ -106,12 +106,24 @@ pub(super) fn catalogue(
     models: Vec<Model>,
     servers: Vec<McpServer>,
 ) -> wire::Catalogue {
-    use latchkey_core::provider::ProviderKind;
+    use latchkey_core::provider::{OutputLimit, ProviderKind};
     let providers: Vec<_> = providers.into_iter().filter(|provider| provider.enabled).collect();
     let served = |model: &Model| {
         model.enabled && providers.iter().any(|provider| provider.name.as_str() == model.provider)
     };
+    let of_provider = |name: &str| providers.iter().find(|provider| provider.name.as_str() == name);
+    let dialect = |model: &Model| {
+        let provider = of_provider(&model.provider).map(|provider| provider.dialect).unwrap_or_default();
+        model.dialect.of_model(provider)
+    };
     let models = models.into_iter().filter(served).map(|model| wire::Model {
+        output_limit: match dialect(&model).output_limit {
+            None => wire::OutputLimit::Unspecified,
+            Some(OutputLimit::MaxTokens) => wire::OutputLimit::MaxTokens,
+            Some(OutputLimit::MaxCompletionTokens) => wire::OutputLimit::MaxCompletionTokens,
+        }
+        .into(),
+        refuses_stream_options: dialect(&model).stream_options == Some(false),
         name: model.name.into(),
         provider: model.provider,
         upstream_name: model.upstream_name.into(),

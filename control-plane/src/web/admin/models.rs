@@ -9,6 +9,7 @@ use latchkey_core::price::{Price, Tier};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::providers::{OUTPUT_LIMITS, STREAM_OPTIONS};
 use crate::api::Api;
 use crate::api::body::{Body, Path};
 use crate::api::models::{self, KnownView, ModelView, PastPriceView};
@@ -39,6 +40,7 @@ const NO_LONG_CONTEXT: Field = ("price.long_context", Kind::Optional);
 const TIERS: Field = ("price.tiers", Kind::Tiers);
 /// No price: null.
 const NO_PRICE: Field = ("price", Kind::Optional);
+const DIALECT: &[Field] = &[("output_limit", Kind::Optional), ("stream_options", Kind::Choice)];
 const SIZES: &[Field] = &[("max_output_tokens", Kind::Number), ("context_window", Kind::Number)];
 
 /// What a new model costs.
@@ -156,6 +158,7 @@ fn new_fields(typed: &Typed) -> Vec<Field> {
         "none" => fields.push(NO_PRICE),
         _ => {}
     }
+    fields.extend(DIALECT);
     fields.extend(SIZES.iter().filter(|(name, _)| !typed.text(name).is_empty()));
     fields
 }
@@ -164,6 +167,7 @@ fn new_fields(typed: &Typed) -> Vec<Field> {
 fn edit_fields(typed: &Typed) -> Vec<Field> {
     let mut fields = vec![("upstream_name", Kind::Text), ("enabled", Kind::Flag), ("unpriced", Kind::Aside)];
     fields.extend(SIZES);
+    fields.extend(DIALECT);
     match typed.has("unpriced") {
         true => fields.push(NO_PRICE),
         false => {

@@ -21,11 +21,27 @@ const NEW: &[Field] = &[
     ("base_url", Kind::Text),
     ("credential", Kind::Optional),
     ("cluster", Kind::Optional),
+    ("output_limit", Kind::Optional),
+    ("stream_options", Kind::Choice),
     ("enabled", Kind::Flag),
 ];
-const EDIT: &[Field] =
-    &[("kind", Kind::Text), ("base_url", Kind::Text), ("cluster", Kind::Optional), ("enabled", Kind::Flag)];
+const EDIT: &[Field] = &[
+    ("kind", Kind::Text),
+    ("base_url", Kind::Text),
+    ("cluster", Kind::Optional),
+    ("output_limit", Kind::Optional),
+    ("stream_options", Kind::Choice),
+    ("enabled", Kind::Flag),
+];
 const CREDENTIAL: Field = ("credential", Kind::Optional);
+
+/// Under which name a limit of a chat's output is sent.
+pub(super) const OUTPUT_LIMITS: &[(&str, &str)] =
+    &[("", "Default"), ("max_tokens", "max_tokens"), ("max_completion_tokens", "max_completion_tokens")];
+
+/// Whether the usage of streams is asked for.
+pub(super) const STREAM_OPTIONS: &[(&str, &str)] =
+    &[("", "Default"), ("true", "Supported"), ("false", "Not supported")];
 
 const KINDS: &[(&str, &str)] = &[
     ("openai", "OpenAI"),

@@ -20,6 +20,8 @@ pub enum Kind {
     Number,
     /// A box: true where it is ticked.
     Flag,
+    /// One of two choices, `true` or `false`, or null where neither is chosen.
+    Choice,
     /// A box that narrows a list: true where it is ticked, or null.
     Only,
     /// Texts, each on a line of its own or after a comma.
@@ -57,6 +59,11 @@ impl Kind {
             Self::Optional => json!(Some(text).filter(|text| !text.is_empty())),
             Self::Number => number(text)?,
             Self::Flag => json!(typed.has(path)),
+            Self::Choice => match text {
+                "" => Value::Null,
+                "true" | "false" => json!(text == "true"),
+                _ => return Err("must be yes or no".to_owned()),
+            },
             Self::Only => json!(typed.has(path).then_some(true)),
             Self::List => json!(list(text)),
             Self::OptionalList => json!(Some(list(text)).filter(|list| !list.is_empty())),

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use memchr::memrchr;
 use serde_json::to_vec;
 
-use super::json::Spans;
+use super::json::{Limit, Spans};
 use super::number::Number;
 use super::options::{Include, Options};
 use super::thinking::Budget;
@@ -22,6 +23,14 @@ pub enum Change<'a> {
     /// is meant for thinking below it. What the client has limited to less stays.
     MaxOutput {
         /// The member that is added where the client has used none: see [`max_output_member`].
+        member: &'static str,
+        /// The limit.
+        tokens: u64,
+    },
+    /// The same for a model that takes the limit under this name alone: what the client has written
+    /// under another is renamed.
+    OnlyMaxOutput {
+        /// The member.
         member: &'static str,
         /// The limit.
         tokens: u64,
@@ -64,6 +73,11 @@ impl Body {
                 (Layout::Json(spans), Change::MaxOutput { member, tokens }) => {
                     limit(spans, member, *tokens, &mut splices);
                     think(spans, *tokens, self.terms.max_output, &mut splices);
+                }
+                (Layout::Json(spans), Change::OnlyMaxOutput { member, tokens }) => {
+                    limit(spans, member, *tokens, &mut splices);
+                    think(spans, *tokens, self.terms.max_output, &mut splices);
+                    rename(spans, bytes, member, &mut splices);
                 }
                 (Layout::Json(spans), Change::IncludeUsage) => splices.extend(include_usage(spans)),
             }
@@ -109,6 +123,38 @@ fn limit(spans: &Spans, member: &str, tokens: u64, splices: &mut Vec<Splice>) {
         Some(null) => splices.push((null.span.clone(), tokens.to_string().into_bytes())),
         None => splices.push((spans.inside.clone(), format!("\"{member}\":{tokens},").into_bytes())),
     }
+}
+
+/// Gives the one limit that the client has set its name, unless it has that name already. A `null` of
+/// that name becomes the limit, and the other the `null`.
+fn rename(spans: &Spans, bytes: &[u8], member: &str, splices: &mut Vec<Splice>) {
+    let limits = || spans.limits.iter().flatten();
+    let is_set = |limit: &&Limit| limit.number != Number::Null;
+    let named = limits().find(|limit| limit.name == member);
+    let Some(other) = limits().filter(is_set).find(|limit| limit.name != member) else { return };
+    match named {
+        None => splices.extend(key(bytes, other).map(|key| (key, format!("\"{member}\"").into_bytes()))),
+        Some(null) if null.number == Number::Null => {
+            let written = splices.iter_mut().find(|(span, _)| *span == other.span);
+            let value = match written {
+                Some((_, value)) => std::mem::replace(value, b"null".to_vec()),
+                None => {
+                    splices.push((other.span.clone(), b"null".to_vec()));
+                    bytes.get(other.span.clone()).unwrap_or_default().to_vec()
+                }
+            };
+            splices.push((null.span.clone(), value));
+        }
+        Some(_) => {}
+    }
+}
+
+/// Where the name of a member stands, with its quotes, before its value.
+fn key(bytes: &[u8], limit: &Limit) -> Option<Range<usize>> {
+    let before = bytes.get(..limit.span.start)?;
+    let end = memrchr(b'"', before)?;
+    let start = memrchr(b'"', before.get(..end)?)?;
+    Some(start..end.checked_add(1)?)
 }
 
 fn think(spans: &Spans, tokens: u64, asked: Option<u64>, splices: &mut Vec<Splice>) {

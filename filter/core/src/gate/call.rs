@@ -119,11 +119,15 @@ fn edit(
     offer: &Offer,
     max_output: Option<u64>,
 ) -> Result<Option<Vec<u8>>, Denial> {
-    let member = body::max_output_member(operation, offer.provider.kind);
+    let only = offer.output_limit.filter(|_| operation == Operation::ChatCompletions);
+    let member = only.or(body::max_output_member(operation, offer.provider.kind));
     let changes = [
         (offer.upstream_name != body.model).then_some(Change::Model(&offer.upstream_name)),
-        max_output.zip(member).map(|(tokens, member)| Change::MaxOutput { member, tokens }),
-        body.terms.must_ask_for_usage(operation).then_some(Change::IncludeUsage),
+        max_output.zip(member).map(|(tokens, member)| match only {
+            Some(_) => Change::OnlyMaxOutput { member, tokens },
+            None => Change::MaxOutput { member, tokens },
+        }),
+        (offer.stream_options && body.terms.must_ask_for_usage(operation)).then_some(Change::IncludeUsage),
     ];
     let changes: Vec<_> = changes.into_iter().flatten().collect();
     if changes.is_empty() {

@@ -422,6 +422,26 @@ fn models_are_listed_once_and_only_those_that_may_be_called() {
 }
 
 #[test]
+fn anthropics_clients_are_shown_what_speaks_their_api() {
+    let extra = [("x-api-key", testing::app_key().expose().to_owned())];
+    let get = |path: &str| {
+        let extra: Vec<_> = extra.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        run(&with_app(|_| ()), &Place::at(0, ""), &headers("GET", path, &extra), b"")
+    };
+    let Outcome::Reply(reply) = get("/anthropic_messages/v1/models?limit=1000") else { panic!("forwarded") };
+    assert_eq!((reply.status, reply.endpoint), (200, "models"));
+    assert_eq!(
+        String::from_utf8(reply.body).unwrap(),
+        r#"{"data":[{"type":"model","id":"claude","display_name":"claude","created_at":"1970-01-01T00:00:07Z","max_input_tokens":null,"max_tokens":null}],"has_more":false,"first_id":"claude","last_id":"claude"}"#
+    );
+    let Outcome::Reply(reply) = get("/anthropic_messages/v1/models/claude") else { panic!("forwarded") };
+    assert!(reply.status == 200 && reply.body.starts_with(br#"{"type":"model","id":"claude""#));
+    assert_eq!(denied(get("/anthropic_messages/v1/models/gpt-4o")), Code::ModelNotFound);
+    let Outcome::Reply(reply) = get("/anthropic_messages/v1/models/none") else { panic!("forwarded") };
+    assert!(reply.status == 404 && reply.body.starts_with(br#"{"error":{"code":"model_not_found""#));
+}
+
+#[test]
 fn denials_are_attributed_once_the_key_is_known() {
     let bearer = format!("Bearer {}", testing::named_key().expose());
     let store = with_app(|app| app.status = 2);

@@ -48,6 +48,8 @@ fn offer() -> Offer {
         price: Some(Rc::new(PRICE)),
         max_output_tokens: None,
         context_window: None,
+        output_limit: None,
+        stream_options: true,
     }
 }
 

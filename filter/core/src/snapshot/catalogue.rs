@@ -30,6 +30,10 @@ pub struct Offer {
     pub max_output_tokens: Option<u64>,
     /// The most tokens of input and output together, where that is known.
     pub context_window: Option<u64>,
+    /// The only name under which it takes a limit of a chat's output; none: what its provider's kind takes.
+    pub output_limit: Option<&'static str>,
+    /// Whether its provider takes `stream_options`.
+    pub stream_options: bool,
 }
 
 /// Where a provider is reached, in values that may stand in headers.
@@ -102,6 +106,8 @@ impl TryFrom<wire::Catalogue> for Catalogue {
                 price,
                 max_output_tokens,
                 context_window,
+                output_limit,
+                refuses_stream_options,
             } = offered;
             let model = name(model, "models.name")?;
             let upstream_name = name(upstream_name, "models.upstream_name")?;
@@ -118,6 +124,12 @@ impl TryFrom<wire::Catalogue> for Catalogue {
                 price: price.map(Price::try_from).transpose()?.map(Rc::new),
                 max_output_tokens: known(max_output_tokens),
                 context_window: known(context_window),
+                output_limit: match wire::OutputLimit::try_from(output_limit) {
+                    Ok(wire::OutputLimit::MaxTokens) => Some("max_tokens"),
+                    Ok(wire::OutputLimit::MaxCompletionTokens) => Some("max_completion_tokens"),
+                    Ok(wire::OutputLimit::Unspecified) | Err(_) => None,
+                },
+                stream_options: !refuses_stream_options,
             };
             read.add(model, offer);
         }

@@ -303,6 +303,35 @@ fn interleaved_thinking_with_tools_may_exceed_the_limit() {
     assert_eq!(limited("", 20_000), (1_999, Some(1_025)), "nothing interleaves without tools");
 }
 
+#[test]
+fn a_limit_is_renamed_where_the_model_takes_one_name_alone() {
+    let only = |body: &str| {
+        edited(CHAT, body, &[Change::OnlyMaxOutput { member: "max_completion_tokens", tokens: 7 }])
+    };
+    for (body, expected) in [
+        (r#"{"model":"a"}"#, r#"{"max_completion_tokens":7,"model":"a"}"#),
+        (r#"{"model":"a", "max_tokens" : 5}"#, r#"{"model":"a", "max_completion_tokens" : 5}"#),
+        (r#"{"model":"a","max_tok\u0065ns":50}"#, r#"{"model":"a","max_completion_tokens":7}"#),
+        (r#"{"model":"a","max_tokens":-1}"#, r#"{"model":"a","max_completion_tokens":7}"#),
+        (r#"{"model":"a","max_completion_tokens":50}"#, r#"{"model":"a","max_completion_tokens":7}"#),
+        (r#"{"model":"a","max_completion_tokens":null}"#, r#"{"model":"a","max_completion_tokens":7}"#),
+        (
+            r#"{"max_completion_tokens":null,"model":"a","max_tokens":5}"#,
+            r#"{"max_completion_tokens":5,"model":"a","max_tokens":null}"#,
+        ),
+        (
+            r#"{"max_completion_tokens":null,"model":"a","max_tokens":50}"#,
+            r#"{"max_completion_tokens":7,"model":"a","max_tokens":null}"#,
+        ),
+        (
+            r#"{"max_completion_tokens":5,"model":"a","max_tokens":50}"#,
+            r#"{"max_completion_tokens":5,"model":"a","max_tokens":7}"#,
+        ),
+    ] {
+        assert_eq!(only(body), expected, "{body}");
+    }
+}
+
 fn number() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<u64>().prop_map(|number| number.to_string()),
