@@ -9,6 +9,7 @@ export LATCHKEY_PYTHON ?= $(TARGET)/venv/bin/python
 export LATCHKEY_OIDC_PROVIDER ?= $(TARGET)/oidc/server.mjs
 export LATCHKEY_AXE ?= $(TARGET)/axe/node_modules/axe-core/axe.min.js
 export LATCHKEY_MCP_SERVER ?= $(TARGET)/mcp/node_modules/@modelcontextprotocol/server-everything/dist/index.js
+export LATCHKEY_AGENTS ?= $(TARGET)/agents
 
 .DEFAULT_GOAL := help
 .PHONY: help build filter envoy install up test bench check fmt

@@ -47,6 +47,8 @@ npm_install() {
   cp "tests/$1/package-lock.json" "$folder/installed.json"
 }
 
+npm_install agents 'Codex CLI and Claude Code, as people run them'
+node "$target/agents/node_modules/@anthropic-ai/claude-code/install.cjs"
 npm_install oidc 'oidc-provider, an OpenID provider'
 cp tests/oidc/server.mjs "$target/oidc/"
 npm_install axe 'axe-core, an accessibility checker'

@@ -119,7 +119,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(versions::list))
         .routes(routes!(versions::read))
         .routes(routes!(versions::rollback))
-        .routes(routes!(explain::explain))
+        .merge(OpenApiRouter::new().routes(routes!(explain::explain)).layer(DefaultBodyLimit::max(EXPLAINED)))
         .routes(routes!(content::categories, content::set_categories))
         .routes(routes!(content::prompts, content::create_prompt))
         .routes(routes!(content::prompt, content::delete_prompt))
@@ -209,6 +209,11 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     document
 }
 
+/// The largest body that is read, but for requests that are to be explained.
+const LARGEST: usize = 256 << 10;
+/// What is explained may be as large as what gateways take, 16 MiB, and has its question around it.
+const EXPLAINED: usize = 17 << 20;
+
 /// The whole HTTP service.
 pub fn router(api: Api) -> Router {
     let (routes, mut document) = routes().split_for_parts();
@@ -227,7 +232,7 @@ pub fn router(api: Api) -> Router {
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path has no such method")
         })
-        .layer(DefaultBodyLimit::max(256 * 1024))
+        .layer(DefaultBodyLimit::max(LARGEST))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_secs(60)))
         .layer(CatchPanicLayer::custom(|_| Problem::internal().into_response()))
         .layer(axum::middleware::from_fn_with_state(api.clone(), fault::pages))

@@ -16,6 +16,7 @@
 //! # }
 //! ```
 
+pub mod agents;
 pub mod load;
 pub mod mcp;
 pub mod openid;

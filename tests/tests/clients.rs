@@ -283,3 +283,42 @@ async fn a_thinking_budget_is_lowered_with_the_output_or_the_request_is_refused(
     let found = (&seen["max_tokens"], &seen["reasoning"]["max_tokens"], &seen["thinking_budget"]);
     assert_eq!(found, (&json!(8_000), &json!(4_000), &json!(4_000)));
 }
+
+#[tokio::test]
+async fn a_provider_or_model_is_asked_as_it_wants_to_be() {
+    let clients = Clients::start().await;
+    let api = clients.stack.api();
+    let provider = format!("/api/v1/providers/{PROVIDER}");
+    let streamed = chat(r#""stream":true"#);
+    let seen = clients.seen(&clients.free, CHAT, &streamed).await;
+    assert_eq!(seen["stream_options"]["include_usage"], true);
+    api.edit(&provider, json!({ "stream_options": false, "output_limit": "max_completion_tokens" }))
+        .await
+        .unwrap();
+    clients.stack.until_synced().await.unwrap();
+    for app in [&clients.free, &clients.budgeted] {
+        let seen = clients.seen(app, CHAT, &streamed).await;
+        assert_eq!(seen["stream_options"], Value::Null, "{seen}");
+    }
+    let seen = clients.seen(&clients.budgeted, CHAT, &chat(r#""temperature":0"#)).await;
+    assert_eq!((&seen["max_completion_tokens"], &seen["max_tokens"]), (&json!(32_000), &Value::Null));
+    let seen = clients.seen(&clients.budgeted, CHAT, &chat(r#""max_tokens":7"#)).await;
+    assert_eq!(
+        (&seen["max_completion_tokens"], &seen["max_tokens"]),
+        (&json!(7), &Value::Null),
+        "it is renamed"
+    );
+    let seen = clients.seen(&clients.free, CHAT, &chat(r#""max_tokens":7"#)).await;
+    assert_eq!(seen["max_tokens"], 7, "without limits nothing is edited");
+
+    let models = api.get("/api/v1/models").await.unwrap().ok().unwrap();
+    let model = models["items"].as_array().unwrap().iter().find(|model| model["name"] == MODEL).unwrap();
+    let model = format!("/api/v1/models/{}", model["id"].as_str().unwrap());
+    api.edit(&model, json!({ "stream_options": true, "output_limit": "max_tokens" })).await.unwrap();
+    clients.stack.until_synced().await.unwrap();
+    let seen = clients.seen(&clients.budgeted, CHAT, &streamed).await;
+    assert_eq!(
+        (&seen["stream_options"]["include_usage"], &seen["max_tokens"]),
+        (&json!(true), &json!(32_000))
+    );
+}

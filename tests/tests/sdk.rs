@@ -150,6 +150,19 @@ async fn messages() {
 }
 
 #[tokio::test]
+async fn models_of_anthropics_api() {
+    let (stack, app, _anthropic) = with_anthropic("claude-test").await;
+    stack.api().create_model("org/claude-2", "anthropic").await.unwrap();
+    stack.until_synced().await.unwrap();
+    let seen = stack.gateway().sdk("messages_models.py", &app.key, &[]).await.unwrap();
+    let both = json!(["claude-test", "org/claude-2"]);
+    let one = json!({ "id": "claude-test", "type": "model", "display_name": "claude-test" });
+    let expected = json!({ "listed": both, "has_more": false, "paged": both, "one": one, "created": true,
+        "missing": "model_not_found" });
+    assert_eq!(seen, expected, "what OpenAI's API serves is not listed");
+}
+
+#[tokio::test]
 async fn a_refused_message_is_an_error_of_anthropics() {
     let (stack, app, anthropic) = with_anthropic("claude-test").await;
     let seen = stack.gateway().sdk("messages_error.py", &app.key, &[("MODEL", "claude-9")]).await.unwrap();

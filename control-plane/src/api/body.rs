@@ -90,7 +90,8 @@ impl<S: Send + Sync> FromRequest<S> for NoBody {
 /// The whole body.
 pub(crate) async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     Bytes::from_request(request, state).await.map_err(|rejection| {
-        let detail = "the body could not be read whole, or is larger than 256 KiB";
+        let detail =
+            "the body could not be read whole, or is too large: 256 KiB are taken, and 17 MiB by `explain`";
         Problem::new(rejection.into_response().status(), "body_unreadable", detail)
     })
 }

@@ -39,6 +39,22 @@ async fn spend(test: &Test, app: &Value, kind: i32, period: i64, used: u64, slot
 }
 
 on_both! {
+    async fn a_request_as_large_as_gateways_take_is_explained(test: Test) {
+        test.catalogue().await;
+        let app = test.app(json!({"limits": {"max_input_tokens": 1_000_000}})).await;
+        let body = |bytes: usize| {
+            json!({"body": {"model": "gpt-4o", "messages": [{"role": "user", "content": "a".repeat(bytes)}]}})
+        };
+        assert_eq!(explain(&test, &app, body(300 << 10)).await["allowed"], true);
+        assert_eq!(code(&test, &app, body(16 << 20)).await, "max_input_tokens_exceeded");
+        let path = format!("/apps/{}/explain", id(&app));
+        assert_eq!(test.post(&path, body(18 << 20)).await.refused(413).0, "body_unreadable");
+        let large = json!({"name": "a".repeat(300 << 10)});
+        assert_eq!(test.post("/apps", large).await.refused(413).0, "body_unreadable", "others take less");
+    }
+}
+
+on_both! {
     async fn a_good_request_goes_to_the_provider_that_the_gate_chooses(test: Test) {
         test.catalogue().await;
         let limits = json!({"requests_per_minute": 10, "tokens_per_minute": 10_000, "max_output_tokens": 50});

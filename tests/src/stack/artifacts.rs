@@ -50,6 +50,14 @@ pub fn axe() -> anyhow::Result<PathBuf> {
     locate("LATCHKEY_AXE", "axe/node_modules/axe-core/axe.min.js")
 }
 
+/// The folder of the coding agents' commands: `LATCHKEY_AGENTS`.
+///
+/// # Errors
+/// When they were not installed.
+pub fn agents() -> anyhow::Result<PathBuf> {
+    Ok(locate("LATCHKEY_AGENTS", "agents")?.join("node_modules/.bin"))
+}
+
 /// The OpenID provider: `LATCHKEY_OIDC_PROVIDER`.
 ///
 /// # Errors

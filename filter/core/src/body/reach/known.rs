@@ -59,8 +59,9 @@ pub(super) fn is_known_part(kind: &str) -> bool {
 
 /// Items of a response's input that are whole in the body. Others are looked up by their id, or
 /// stand for what a hosted tool has found. Reasoning is whole where it is there encrypted, or has no id.
-pub(super) const WHOLE_ITEMS: [&str; 23] = [
+pub(super) const WHOLE_ITEMS: [&str; 25] = [
     "message",
+    "agent_message",
     "function_call",
     "function_call_output",
     "custom_tool_call",
@@ -83,6 +84,7 @@ pub(super) const WHOLE_ITEMS: [&str; 23] = [
     "mcp_approval_request",
     "mcp_approval_response",
     "compaction",
+    "context_compaction",
 ];
 
 /// Items that bring tools along.
