@@ -54,6 +54,9 @@ pub trait Columns {
 }
 
 /// How a provider or a model wants to be asked.
+///
+/// # Errors
+/// The columns are missing or hold something else.
 pub fn dialect(row: &AnyRow) -> sqlx::Result<Dialect> {
     let output_limit: Option<&str> = row.try_get("output_limit")?;
     let output_limit =
