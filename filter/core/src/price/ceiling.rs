@@ -4,13 +4,19 @@ use super::{NanoUsd, PER, RateCard, Rates, product, round_up};
 /// cache or goes there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ceiling {
+    /// For fewer than [`LEAST_CACHED`] input tokens.
+    tiny: Most,
     short: Most,
     /// For more input tokens than these.
     long: Option<(u64, Most)>,
 }
 
+/// No vendor writes a shorter prompt to its cache: Anthropic none of fewer tokens than these, OpenAI and
+/// Google none of fewer than 1,024.
+const LEAST_CACHED: u64 = 512;
+
 /// In nano-USD per million tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Most {
     input: u64,
     output: u64,
@@ -18,18 +24,19 @@ struct Most {
 
 impl Ceiling {
     /// Of what costs nothing.
-    pub const NOTHING: Self = Self { short: Most { input: 0, output: 0 }, long: None };
+    pub const NOTHING: Self = Self { tiny: Most::NOTHING, short: Most::NOTHING, long: None };
 
     /// The most of any of these; `long_cache`: the request may write to a cache that is kept for an hour or longer.
     pub(super) fn over(cards: &[&RateCard], long_cache: bool) -> Self {
         let most = |rates: &Rates| Most::of(rates, long_cache);
-        let short = cards.iter().map(|card| most(&card.rates)).fold(Most::default(), Most::max);
+        let tiny = cards.iter().map(|card| Most::uncached(&card.rates)).fold(Most::NOTHING, Most::max);
+        let short = cards.iter().map(|card| most(&card.rates)).fold(Most::NOTHING, Most::max);
         let long_contexts = || cards.iter().filter_map(|card| card.long_context);
         let long = long_contexts()
             .map(|long| long.above)
             .min()
             .map(|above| (above, long_contexts().map(|long| most(&long.rates)).fold(short, Most::max)));
-        Self { short, long }
+        Self { tiny, short, long }
     }
 
     /// The most that so many tokens can cost.
@@ -54,16 +61,25 @@ impl Ceiling {
     fn within(&self, input_tokens: u64) -> Most {
         match self.long {
             Some((above, long)) if input_tokens > above => long,
+            _ if input_tokens < LEAST_CACHED => self.tiny,
             _ => self.short,
         }
     }
 }
 
 impl Most {
+    const NOTHING: Self = Self { input: 0, output: 0 };
+
+    /// Of what may be written to a cache.
     fn of(rates: &Rates, long_cache: bool) -> Self {
-        let Rates { input, cached_input, cache_write_5m, cache_write_1h, output } = *rates;
-        let kept = if long_cache { cache_write_1h } else { 0 };
-        Self { input: input.max(cached_input).max(cache_write_5m).max(kept), output }
+        let kept = if long_cache { rates.cache_write_1h } else { 0 };
+        let Self { input, output } = Self::uncached(rates);
+        Self { input: input.max(rates.cache_write_5m).max(kept), output }
+    }
+
+    /// Of what is not written to any.
+    fn uncached(rates: &Rates) -> Self {
+        Self { input: rates.input.max(rates.cached_input), output: rates.output }
     }
 
     fn max(self, other: Self) -> Self {

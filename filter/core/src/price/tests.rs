@@ -153,6 +153,13 @@ fn an_open_choice_is_as_dear_as_the_dearest_tier_that_may_serve_it() {
 }
 
 #[test]
+fn a_prompt_that_is_too_short_for_a_cache_pays_for_none() {
+    let ceiling = dear().ceiling(&asks("default", "")).unwrap();
+    assert_eq!(ceiling.worst(511, 0), NanoUsd(511 * 5_000));
+    assert_eq!(ceiling.worst(512, 0), NanoUsd(512 * 6_250));
+}
+
+#[test]
 fn a_tier_without_a_price_is_named_with_its_member() {
     let unpriced = |choice: &TierChoice| {
         let Unpriced { member, tier } = dear().ceiling(choice).unwrap_err();
@@ -209,9 +216,10 @@ proptest! {
         price in price(), tokens in tokens(), choice in choice(), served in served(), input in 0..1000_u64,
         output in 0..1000_u64
     ) {
-        let tokens = match choice.long_cache {
-            true => tokens,
-            false => Tokens { cache_write_1h: 0, ..tokens },
+        let tokens = match (choice.long_cache, tokens.input + input) {
+            (_, ..512) => Tokens { cache_write_5m: 0, cache_write_1h: 0, ..tokens },
+            (true, _) => tokens,
+            (false, _) => Tokens { cache_write_1h: 0, ..tokens },
         };
         let Ok(ceiling) = price.ceiling(&choice) else { return Ok(()) };
         let worst = ceiling.worst(tokens.input + input, tokens.output + output);
