@@ -118,7 +118,7 @@ const fn row(status: u16, name: &'static str, rule: &'static str, meaning: &'sta
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 51] = [
         Self::InvalidJson,
         Self::InvalidMultipart,
         Self::InvalidMcpMessage,
