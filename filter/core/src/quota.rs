@@ -219,7 +219,7 @@ fn tier_not_priced(Unpriced { member, tier }: Unpriced) -> Denial {
         "`{member}` asks for the tier `{tier}`, for which this model has no price: leave `{member}` out, or ask \
          an admin to add the tier to the model's price."
     );
-    Denial::new(Code::ServiceTierNotPriced, message)
+    Denial { param: Some(member.into()), ..Denial::new(Code::ServiceTierNotPriced, message) }
 }
 
 /// What the client is told of a limit without room.
