@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
-use crate::source::Authenticator;
+use crate::source::{Authenticator, Claim};
 
 /// How often the token of an open stream is checked again.
 const RECHECK: Duration = Duration::from_secs(60);
@@ -41,10 +41,30 @@ impl<A: Authenticator> Admission<A> {
         }
     }
 
+    /// Lets a stream go on whose peer says that it is this gateway.
+    ///
+    /// # Errors
+    /// The status that ends the stream: the token is another gateway's, or that cannot be told.
+    pub async fn claim(&self, gateway: &str) -> Result<(), Status> {
+        match self.authenticator.claim(self.token.expose_secret(), gateway).await {
+            Ok(Claim::Granted) => Ok(()),
+            Ok(Claim::BoundTo(bound)) => {
+                tracing::warn!(gateway, bound, "gateway refused: its token is bound to another name");
+                let what =
+                    "the gateway token is bound to another gateway: give each Envoy a token of its own";
+                Err(Status::permission_denied(what))
+            }
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "gateway token cannot be checked");
+                Err(Status::unavailable("the gateway token cannot be checked now"))
+            }
+        }
+    }
+
     /// Resolves once the token is no longer admitted, with the status that ends the stream.
     ///
     /// While the token cannot be checked the stream stays: gateways outlive a database that is away.
-    pub async fn lost(self) -> Status {
+    pub async fn lost(&self) -> Status {
         loop {
             tokio::time::sleep(RECHECK).await;
             match self.authenticator.admit(self.token.expose_secret()).await {

@@ -1,7 +1,6 @@
 //! Envoy's aggregated discovery service, state of the world: provider clusters (CDS) and their
 //! credentials (SDS).
 
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -86,7 +85,7 @@ impl<S: Source, A: Authenticator> AggregatedDiscoveryService for Server<S, A> {
             self.source.clusters(),
             self.statuses.clone(),
             self.stopping.clone(),
-            admission.lost(),
+            admission,
         );
         tokio::spawn(stream);
         Ok(Response::new(ReceiverStream::new(responses)))
@@ -103,22 +102,33 @@ impl<S: Source, A: Authenticator> AggregatedDiscoveryService for Server<S, A> {
     }
 }
 
-async fn serve(
+/// The node says who it is in its first request, and may in others.
+async fn claim<A: Authenticator>(admission: &Admission<A>, request: &DiscoveryRequest) -> Result<(), Status> {
+    match &request.node {
+        Some(node) if !node.id.is_empty() => admission.claim(&node.id).await,
+        _ => Ok(()),
+    }
+}
+
+async fn serve<A: Authenticator>(
     mut requests: Streaming<DiscoveryRequest>,
     answers: mpsc::Sender<Result<DiscoveryResponse, Status>>,
     mut subscriptions: Subscriptions,
     mut clusters: watch::Receiver<Arc<[ProviderCluster]>>,
     statuses: Statuses,
     mut stopping: watch::Receiver<bool>,
-    lost: impl Future<Output = Status> + Send,
+    admission: Admission<A>,
 ) {
-    let mut lost = std::pin::pin!(lost);
+    let mut lost = std::pin::pin!(admission.lost());
     let listing = statuses.connect();
     loop {
         let known = Arc::clone(&clusters.borrow_and_update());
         let responses = tokio::select! {
             message = requests.message() => match message {
-                Ok(Some(request)) => subscriptions.hear(request, &known),
+                Ok(Some(request)) => match claim(&admission, &request).await {
+                    Ok(()) => subscriptions.hear(request, &known),
+                    Err(status) => Err(status),
+                },
                 Ok(None) => break,
                 Err(status) => Err(status),
             },

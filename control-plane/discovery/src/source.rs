@@ -86,6 +86,19 @@ pub trait Source: Send + Sync + 'static {
 pub trait Authenticator: Send + Sync + 'static {
     /// Whether the bearer token opens the gateways' streams. Asked again while they are open.
     fn admit(&self, token: &str) -> impl Future<Output = anyhow::Result<bool>> + Send;
+
+    /// Whether whoever holds the token is the gateway of this name. A token that is bound to none yet is
+    /// bound to this one.
+    fn claim(&self, token: &str, gateway: &str) -> impl Future<Output = anyhow::Result<Claim>> + Send;
+}
+
+/// What a claim to be a gateway comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It is.
+    Granted,
+    /// The token is bound to another, of this name.
+    BoundTo(String),
 }
 
 impl<C> Default for Batch<C> {

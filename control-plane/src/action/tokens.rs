@@ -14,6 +14,9 @@ use super::{By, Refusal};
 use crate::store::Tx;
 use crate::store::tokens::Token;
 
+/// What a token is bound to that every gateway may use.
+pub const ANY_GATEWAY: &str = "*";
+
 /// What a token is for.
 #[derive(Clone, Debug)]
 pub struct NewToken {
@@ -25,6 +28,8 @@ pub struct NewToken {
     pub user_id: Option<Uuid>,
     /// When it stops; none for never.
     pub expires_at: Option<Timestamp>,
+    /// The gateway that it is bound to, [`ANY_GATEWAY`], or none for the first that uses it.
+    pub gateway: Option<String>,
 }
 
 /// Makes a token; its value is not kept.
@@ -50,6 +55,7 @@ pub async fn issue(tx: &mut Tx, by: By<'_>, new: NewToken) -> Result<(Token, Sec
         created_at: by.world.now(),
         expires_at: new.expires_at,
         revoked_at: None,
+        gateway: new.gateway,
     };
     tx.insert_token(&token, &hash(&value)).await?;
     by.audit(tx, done("token.created", &token));
@@ -65,6 +71,7 @@ pub async fn grant(tx: &mut Tx, by: By<'_>, new: NewToken) -> Result<(Token, Sec
     if new.role == Role::Gateway && new.user_id.is_some() {
         return Err(Refusal::field("role", "is for gateways: a token of a user cannot have it"));
     }
+    check_gateway(new.role, new.gateway.as_deref())?;
     if new.role == Role::Gateway && own != Role::Owner {
         return Err(Refusal::field("role", "is for gateways, whose tokens only an owner makes"));
     }
@@ -93,6 +100,40 @@ pub async fn revoke(tx: &mut Tx, by: By<'_>, id: Uuid, owner: Option<Uuid>) -> R
     Ok(token)
 }
 
+/// Binds a gateway's token to another gateway, to any, or to the next that uses it.
+///
+/// # Errors
+/// There is no live token of this id, or it is no gateway's.
+pub async fn bind(tx: &mut Tx, by: By<'_>, id: Uuid, gateway: Option<String>) -> Result<Token, Refusal> {
+    let token = tx.token(id).await?.filter(|token| token.revoked_at.is_none());
+    let mut token = token.ok_or(Refusal::NotFound("token"))?;
+    if token.role != Role::Gateway {
+        return Err(Refusal::conflict(
+            "not_a_gateway_token",
+            "only a token of the role gateway is bound to one",
+        ));
+    }
+    check_gateway(token.role, gateway.as_deref())?;
+    tx.set_token_gateway(id, gateway.as_deref()).await?;
+    token.gateway = gateway;
+    by.audit(tx, done("token.bound", &token));
+    Ok(token)
+}
+
+fn check_gateway(role: Role, gateway: Option<&str>) -> Result<(), Refusal> {
+    let Some(gateway) = gateway else { return Ok(()) };
+    if role != Role::Gateway {
+        return Err(Refusal::field("gateway", "is for tokens of the role gateway"));
+    }
+    if !(1..=256).contains(&gateway.len()) || gateway.contains(char::is_control) {
+        return Err(Refusal::field(
+            "gateway",
+            "must be a gateway's name of 1 to 256 bytes, or * for any gateway",
+        ));
+    }
+    Ok(())
+}
+
 /// What a token is found by.
 #[must_use]
 pub fn hash(value: &str) -> [u8; 32] {
@@ -100,6 +141,9 @@ pub fn hash(value: &str) -> [u8; 32] {
 }
 
 fn done<'a>(action: &'static str, token: &'a Token) -> Done<'a> {
-    let data = json!({ "role": token.role, "user_id": token.user_id, "expires_at": token.expires_at });
+    let mut data = json!({ "role": token.role, "user_id": token.user_id, "expires_at": token.expires_at });
+    if let Some(gateway) = &token.gateway {
+        data["gateway"] = json!(gateway);
+    }
     Done { action, kind: "token", id: token.id.to_string(), name: &token.name, app: None, data }
 }

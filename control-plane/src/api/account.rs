@@ -203,7 +203,7 @@ pub async fn create_token(
         let NewOwnToken { name, role, expires_in, expires_at } = new;
         let expires_at = latchkey_core::expiry::expiration(expires_at, expires_in, now)?;
         let role = role.unwrap_or(actor.role);
-        Ok(NewToken { name: name.into(), role, user_id: Some(user.id), expires_at })
+        Ok(NewToken { name: name.into(), role, user_id: Some(user.id), expires_at, gateway: None })
     })
     .await
 }

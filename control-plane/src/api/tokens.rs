@@ -47,6 +47,8 @@ pub struct TokenView {
     /// When it was revoked.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub revoked_at: Option<Timestamp>,
+    /// Of a token for gateways: the one that it is bound to, `*` for any; null before its first use.
+    pub gateway: Option<String>,
     /// What the client presents; only where it was just made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
@@ -71,6 +73,18 @@ pub struct CreateToken {
     #[schema(value_type = Option<String>, format = DateTime)]
     #[serde(default)]
     pub expires_at: Option<Timestamp>,
+    /// With the role `gateway`: the gateway's name that it is for, or `*` where several Envoys share it. The
+    /// first that uses it by default.
+    #[serde(default)]
+    pub gateway: Option<String>,
+}
+
+/// Which gateway a token is for.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BindToken {
+    /// Its name, `*` for any, or null for the next that uses it.
+    pub gateway: Option<String>,
 }
 
 /// A token of one's own to make.
@@ -94,8 +108,9 @@ pub struct NewOwnToken {
 
 impl From<Token> for TokenView {
     fn from(token: Token) -> Self {
-        let Token { id, name, role, user_id, created_by, created_at, expires_at, revoked_at } = token;
-        Self { id, name, role, user_id, created_by, created_at, expires_at, revoked_at, value: None }
+        let Token { id, name, role, user_id, created_by, created_at, expires_at, revoked_at, gateway } =
+            token;
+        Self { id, name, role, user_id, created_by, created_at, expires_at, revoked_at, gateway, value: None }
     }
 }
 
@@ -121,15 +136,32 @@ pub async fn create(
 ) -> Result<Answered, Problem> {
     let now = api.world.now();
     create_from(&api, &actor, new, |new: CreateToken| {
-        let CreateToken { name, role, user_id, expires_in, expires_at } = new;
+        let CreateToken { name, role, user_id, expires_in, expires_at, gateway } = new;
         Ok(NewToken {
             name: name.into(),
             role,
             user_id,
             expires_at: expiration(expires_at, expires_in, now)?,
+            gateway,
         })
     })
     .await
+}
+
+/// Binds a gateway's token to another gateway. Streams that are open stay.
+#[utoipa::path(put, path = "/api/v1/tokens/{id}/gateway", tag = "tokens", operation_id = "bind_token",
+    params(("id" = Uuid, Path)), request_body = BindToken,
+    security(("token" = [])), responses((status = 200, body = TokenView), (status = "4XX", body = Problem)))]
+pub async fn bind(
+    Owner(actor): Owner,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+    Body(BindToken { gateway }): Body<BindToken>,
+) -> Result<Json<TokenView>, Problem> {
+    let mut tx = api.store.begin().await?;
+    let token = tokens::bind(&mut tx, api.context(&actor).by(), id, gateway).await?;
+    tx.commit().await?;
+    Ok(Json(token.into()))
 }
 
 /// Revokes an API token for good. Streams that a gateway opened with it end within a minute.

@@ -1,6 +1,5 @@
 //! The `Ledger` service: one task for each stream, which reads reports and hands them to the book.
 
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -91,7 +90,7 @@ impl<A: Authenticator> Ledger for Server<A> {
             answers,
             places: Arc::new(Semaphore::new(WINDOW)),
         };
-        tokio::spawn(stream.run(request.into_inner(), admission.lost(), self.stopping.clone()));
+        tokio::spawn(stream.run(request.into_inner(), admission, self.stopping.clone()));
         // What a report took up is free once its answer has been taken.
         let messages = ReceiverStream::new(responses).map(|outgoing| outgoing.message);
         Ok(Response::new(Box::pin(messages)))
@@ -99,17 +98,17 @@ impl<A: Authenticator> Ledger for Server<A> {
 }
 
 impl Exchange {
-    async fn run(
+    async fn run<A: Authenticator>(
         self,
         requests: Streaming<LedgerRequest>,
-        lost: impl Future<Output = Status> + Send,
+        admission: Admission<A>,
         mut stopping: watch::Receiver<bool>,
     ) {
         let answers = self.answers.clone();
         let id = self.id;
         let end = tokio::select! {
-            end = self.serve(requests) => end,
-            status = lost => Err(status),
+            end = self.serve(requests, &admission) => end,
+            status = admission.lost() => Err(status),
             // An error means that the sender is gone, which is a stop as well.
             _ = stopping.wait_for(|stopping| *stopping) => {
                 Err(Status::unavailable("the control plane is stopping"))
@@ -124,13 +123,19 @@ impl Exchange {
         tracing::info!(stream = id, "ledger stream ended");
     }
 
-    async fn serve(self, mut requests: Streaming<LedgerRequest>) -> Result<(), Status> {
+    async fn serve<A: Authenticator>(
+        self,
+        mut requests: Streaming<LedgerRequest>,
+        admission: &Admission<A>,
+    ) -> Result<(), Status> {
         let late = |_| Status::deadline_exceeded("no Hello came");
         let Some(first) = tokio::time::timeout(GREETING, requests.message()).await.map_err(late)?? else {
             return Ok(());
         };
         let sender = sender(first)?;
         let Sender { gateway, instance } = &sender;
+        // What is charged is charged by the gateway that it says it is.
+        admission.claim(gateway).await?;
         tracing::info!(stream = self.id, gateway, instance, "gateway connected to the ledger");
         let _listed = self.listed.list(instance, self.id, self.answers.clone());
         while let Some(request) = requests.message().await? {

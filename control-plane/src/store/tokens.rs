@@ -28,6 +28,8 @@ pub struct Token {
     pub expires_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+    /// The gateway that it is bound to, of one for gateways; none before its first use.
+    pub gateway: Option<String>,
 }
 
 impl TryFrom<AnyRow> for Token {
@@ -44,6 +46,7 @@ impl TryFrom<AnyRow> for Token {
             created_at: row.time("created_at")?,
             expires_at: row.optional_time("expires_at")?,
             revoked_at: row.optional_time("revoked_at")?,
+            gateway: row.try_get("gateway")?,
         })
     }
 }
@@ -55,7 +58,7 @@ impl Store {
     /// The database is away.
     pub async fn token(&self, hash: &[u8; 32], now: Timestamp) -> sqlx::Result<Option<Token>> {
         sqlx::query(
-            "SELECT id, name, role, user_id, created_by, created_at, expires_at, revoked_at FROM tokens
+            "SELECT id, name, role, user_id, created_by, created_at, expires_at, revoked_at, gateway FROM tokens
              WHERE hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
         )
         .bind(hash.to_vec())
@@ -68,13 +71,26 @@ impl Store {
 }
 
 impl Store {
+    /// Binds a token to a gateway, unless it is bound already.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn bind_token(&self, hash: &[u8; 32], gateway: &str) -> sqlx::Result<()> {
+        sqlx::query("UPDATE tokens SET gateway = $1 WHERE hash = $2 AND gateway IS NULL")
+            .bind(gateway.to_owned())
+            .bind(hash.to_vec())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
     /// Every token, oldest first.
     ///
     /// # Errors
     /// The database is away.
     pub async fn tokens(&self) -> sqlx::Result<Vec<Token>> {
         sqlx::query(
-            "SELECT id, name, role, user_id, created_by, created_at, expires_at, revoked_at FROM tokens ORDER BY id",
+            "SELECT id, name, role, user_id, created_by, created_at, expires_at, revoked_at, gateway FROM tokens ORDER BY id",
         )
         .fetch_all(&self.pool)
         .await?
@@ -97,7 +113,7 @@ impl Store {
         limit: i64,
     ) -> sqlx::Result<Vec<Token>> {
         sqlx::query(
-            r"SELECT id, name, role, user_id, created_by, created_at, expires_at, revoked_at FROM tokens
+            r"SELECT id, name, role, user_id, created_by, created_at, expires_at, revoked_at, gateway FROM tokens
               WHERE id > $1 AND ($2 = '' OR user_id = $2) AND search_text LIKE $3 ESCAPE '\' ORDER BY id LIMIT $4",
         )
         .bind(after.map(|id| id.to_string()).unwrap_or_default())
@@ -119,7 +135,7 @@ impl Tx {
     /// The database is away.
     pub async fn token(&mut self, id: Uuid) -> sqlx::Result<Option<Token>> {
         sqlx::query(
-            "SELECT id, name, role, user_id, created_by, created_at, expires_at, revoked_at FROM tokens WHERE id = $1",
+            "SELECT id, name, role, user_id, created_by, created_at, expires_at, revoked_at, gateway FROM tokens WHERE id = $1",
         )
         .bind(id.to_string())
         .fetch_optional(&mut *self.inner)
@@ -141,14 +157,27 @@ impl Tx {
         Ok(done.rows_affected() > 0)
     }
 
+    /// Binds a token to a gateway, or to the next that uses it.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn set_token_gateway(&mut self, id: Uuid, gateway: Option<&str>) -> sqlx::Result<()> {
+        sqlx::query("UPDATE tokens SET gateway = $1 WHERE id = $2")
+            .bind(gateway.map(str::to_owned))
+            .bind(id.to_string())
+            .execute(&mut *self.inner)
+            .await?;
+        Ok(())
+    }
+
     /// Adds a token.
     ///
     /// # Errors
     /// The database is away.
     pub async fn insert_token(&mut self, token: &Token, hash: &[u8; 32]) -> sqlx::Result<()> {
         sqlx::query(
-            "INSERT INTO tokens (id, name, hash, role, user_id, created_by, created_at, expires_at, search_text)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            "INSERT INTO tokens (id, name, hash, role, user_id, created_by, created_at, expires_at, search_text, gateway)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         )
         .bind(token.id.to_string())
         .bind(token.name.clone())
@@ -159,6 +188,7 @@ impl Tx {
         .bind(token.created_at.as_millisecond())
         .bind(token.expires_at.map(Timestamp::as_millisecond))
         .bind(folded(&token.name))
+        .bind(token.gateway.clone())
         .execute(&mut *self.inner)
         .await?;
         Ok(())

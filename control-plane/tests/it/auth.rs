@@ -51,7 +51,7 @@ on_both! {
     async fn an_expired_token_stops(test: Test) {
         let mut tx = test.store.begin().await.unwrap();
         let expires_at = Some(test.world.now() + SignedDuration::from_secs(60));
-        let new = NewToken { name: "ci".to_owned(), role: Role::Admin, user_id: None, expires_at };
+        let new = NewToken { name: "ci".to_owned(), role: Role::Admin, user_id: None, expires_at, gateway: None };
         let token = tokens::create(&mut tx, By { actor: &Actor::system("test"), world: &test.world }, new).await.unwrap();
         tx.commit().await.unwrap();
         let status = async || {

@@ -22,8 +22,13 @@ use crate::web::html;
 use crate::web::list::{More, Next};
 
 /// What a token is made of.
-const TOKEN: &[Field] =
-    &[("name", Kind::Text), ("role", Kind::Text), ("user_id", Kind::Optional), ("expires_in", Kind::Text)];
+const TOKEN: &[Field] = &[
+    ("name", Kind::Text),
+    ("role", Kind::Text),
+    ("user_id", Kind::Optional),
+    ("gateway", Kind::Optional),
+    ("expires_in", Kind::Text),
+];
 
 /// How long tokens live.
 pub const LIFETIMES: &[(&str, &str)] = &[
@@ -105,6 +110,17 @@ pub async fn revoke(
         _ => "The token is revoked: it stopped at once.",
     };
     Ok(done("/admin/tokens", what))
+}
+
+/// Binds a gateway's to the next that uses it.
+pub async fn unbind(
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+    posted: Posted,
+) -> Result<Response, Problem> {
+    let next = Body(tokens::BindToken { gateway: None });
+    let token = tokens::bind(posted.visit.owner()?, State(api), Path(id), next).await?.0;
+    Ok(done("/admin/tokens", &format!("{} is bound to the next gateway that uses it.", token.name)))
 }
 
 /// The page of a token that was just made.
