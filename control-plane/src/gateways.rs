@@ -1,45 +1,51 @@
-//! The connected gateways, on every replica of the control plane.
+//! The gateways, on every replica of the control plane.
 //!
-//! Each replica knows its own streams, and writes what it knows into the database. So a revocation
-//! waits for all gateways, whoever feeds them, and also for those that have not come back yet since
-//! their replica stopped.
+//! Each replica knows its own streams, and writes what it knows into the database before it serves a
+//! gateway. So a revocation waits for all gateways, whoever feeds or has fed them, and also for those that
+//! have not come back yet since their replica stopped.
 
-use std::collections::BTreeMap;
+mod seen;
+mod share;
+
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use latchkey_discovery::ads::{AdsStatus, Statuses};
-use latchkey_discovery::registry::{self, Registry};
+use latchkey_discovery::registry::{self, Propagation, Reason, Registry};
+use latchkey_discovery::source::Position;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
+use crate::action::audit::Done;
+use crate::action::{By, Refusal};
 use crate::api::propagation::Pending;
-use crate::store::gateways::GatewayStream;
-use crate::store::{Backend, Store};
+use crate::store::{Backend, Store, Tx};
 use crate::world::World;
+use seen::Seen;
+use share::Watch;
 
-/// How often a replica writes its streams though nothing has changed.
-const HEARTBEAT: Duration = Duration::from_secs(2);
-/// For how long a stream that its replica has not written again still counts.
-const REMEMBERED: SignedDuration = SignedDuration::from_secs(60);
-/// When a replica that has not written is taken for gone.
-const STALE: SignedDuration = SignedDuration::from_secs(10);
-/// How often a replica that is alone writes, for its next start.
-const REMINDER: Duration = Duration::from_secs(10);
+/// For how long a gateway is awaited that has no stream, unless told otherwise.
+pub const GONE_AFTER: Duration = Duration::from_secs(600);
 /// For how long a look at the connected gateways waits for the database.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How often a waiting revocation asks what other replicas know.
-const POLL: Duration = Duration::from_millis(20);
+/// A gateway that has been away for longer than it takes to come back is not expected at any moment.
+const RETURN: Duration = Duration::from_secs(6);
 
 /// A gateway, as one stream knows it.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Gateway {
     /// Envoy's node id.
     pub name: String,
     /// New with each Envoy process.
     pub instance: String,
+    /// Whether changes wait for it.
+    #[serde(default, skip_deserializing)]
+    pub status: GatewayStatus,
     /// Whether its stream is open.
     pub connected: bool,
     /// Since when it is connected, or was.
@@ -63,13 +69,35 @@ pub struct Gateway {
     pub rejected: Vec<RejectedResource>,
 }
 
+/// Whether changes wait for a gateway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GatewayStatus {
+    /// Its stream is open.
+    Connected,
+    /// It has no stream. Its Envoy may go on with what it had, so changes are pending for it.
+    #[default]
+    Disconnected,
+    /// It has had none for so long that changes no longer wait for it.
+    Gone,
+}
+
 /// Something that a gateway refuses.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RejectedResource {
     /// `key/<hash>`, `app/<id>` or `catalogue`.
     pub resource: String,
     /// The gateway's reason.
     pub reason: String,
+}
+
+/// Whom a change waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Await {
+    /// Every gateway that is not gone: what is taken away is taken away everywhere.
+    All,
+    /// Those that are connected, or may be on their way back: what is new works where clients are let in.
+    Reachable,
 }
 
 /// Every gateway.
@@ -79,234 +107,177 @@ pub struct Gateways {
     store: Store,
     world: World,
     replica: String,
+    gone_after: Duration,
+    /// What only watching tells.
+    watch: Mutex<Watch>,
     /// The newest revision that a look at the connected gateways has found.
     head: AtomicU64,
 }
 
 impl Gateways {
-    /// Those in `registry` and `clusters`, and those that other replicas write into `store`.
+    /// Those in `registry` and `clusters`, and those that other replicas write into `store`. One without a
+    /// stream is gone `gone_after` that was first seen.
     #[must_use]
-    pub fn new(registry: Registry, clusters: Statuses, store: Store, world: World) -> Self {
+    pub fn new(
+        registry: Registry,
+        clusters: Statuses,
+        store: Store,
+        world: World,
+        gone_after: Duration,
+    ) -> Self {
         let replica = world.id().to_string();
-        Self { registry, clusters, store, world, replica, head: AtomicU64::new(0) }
+        let (watch, head) = (Mutex::default(), AtomicU64::new(0));
+        Self { registry, clusters, store, world, replica, gone_after, watch, head }
     }
 
-    /// Every gateway, by name.
+    /// Every gateway, by name: of several streams with one name an open one, or else the newest.
     ///
     /// # Errors
     /// The database is away.
     pub async fn list(&self) -> sqlx::Result<Vec<Gateway>> {
         let head = self.store.head().await?.position.revision;
-        let mut gateways = self.here();
-        for stream in self.elsewhere().await? {
-            let read = serde_json::from_str::<Gateway>(&stream.state).ok();
-            gateways.extend(read.filter(|gateway| gateways.iter().all(|here| here.name != gateway.name)));
-        }
+        let mut gateways: Vec<_> = self.seen().await?.into_iter().filter_map(Seen::shown).collect();
+        let rank = |gateway: &Gateway| (gateway.connected, gateway.connected_at);
+        gateways.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| rank(b).cmp(&rank(a))));
+        gateways.dedup_by(|late, first| late.name == first.name);
         for gateway in &mut gateways {
             gateway.lag = head.saturating_sub(gateway.revision);
+            gateway.cluster_error =
+                gateway.cluster_error.take().or_else(|| self.cluster_error(&gateway.name));
         }
-        gateways.sort_by(|a, b| (&a.name, b.connected_at).cmp(&(&b.name, a.connected_at)));
         Ok(gateways)
     }
 
     /// The gateways that are connected to this replica, and how many revisions each is behind: the newest
     /// of those known here, where the database does not answer. Whether it does.
     pub async fn connected_here(&self) -> (Vec<Gateway>, bool) {
-        let here: Vec<_> = self.here().into_iter().filter(|gateway| gateway.connected).collect();
+        let here = self.registry.gateways().into_iter().map(Gateway::from);
+        let here: Vec<_> = here.filter(|gateway| gateway.connected).collect();
         let asked = tokio::time::timeout(PATIENCE, self.store.head()).await;
         let answered = asked.ok().and_then(Result::ok).map(|head| head.position.revision);
         let held = here.iter().map(|gateway| gateway.revision).max().unwrap_or_default();
         let known = answered.unwrap_or_else(|| self.head.load(Ordering::Relaxed).max(held));
         self.head.store(known, Ordering::Relaxed);
-        let late = |gateway: Gateway| Gateway { lag: known.saturating_sub(gateway.revision), ..gateway };
+        let late = |gateway: Gateway| Gateway {
+            lag: known.saturating_sub(gateway.revision),
+            cluster_error: self.cluster_error(&gateway.name),
+            ..gateway
+        };
         (here.into_iter().map(late).collect(), answered.is_some())
     }
 
-    /// Waits until every gateway has applied `revision`, at most for `wait`. Gives the names of
-    /// those that have, and those that have not.
+    /// Waits until every gateway that is awaited has applied `revision`, at most for `wait`. Gives the names
+    /// of those that have, and of all that have not and are not gone.
+    ///
+    /// It is told by what is known at one moment after the revision was committed: a gateway that
+    /// connects later is recorded before it is served, and so reads what was committed.
     pub async fn applied(
         &self,
         revision: i64,
         resources: &[String],
         wait: Duration,
+        whom: Await,
     ) -> (Vec<String>, Vec<Pending>) {
         let Ok(revision) = u64::try_from(revision) else { return Default::default() };
-        let (here, elsewhere) = tokio::join!(
-            self.registry.applied(revision, resources, wait),
-            self.applied_elsewhere(revision, resources, wait),
-        );
-        let (mut applied, mut pending) = elsewhere;
-        applied.extend(here.applied.into_iter().map(|gateway| gateway.name));
-        let late = |gateway: registry::Pending| Pending { gateway: gateway.name, reason: gateway.reason };
-        // One that left this replica and has applied on another has not disconnected.
-        let moved = |late: &Pending| late.reason == "disconnected" && applied.contains(&late.gateway);
-        pending.extend(here.pending.into_iter().map(late).filter(|late| !moved(late)));
-        applied.sort();
-        applied.dedup();
-        pending.sort_by(|a, b| a.gateway.cmp(&b.gateway));
-        (applied, pending)
-    }
-
-    /// The gateways that other replicas feed or have fed, but for those that are connected here.
-    async fn applied_elsewhere(
-        &self,
-        revision: u64,
-        resources: &[String],
-        wait: Duration,
-    ) -> (Vec<String>, Vec<Pending>) {
         let deadline = Instant::now() + wait;
-        let mut awaited = BTreeMap::new();
-        loop {
-            match self.elsewhere().await {
-                Ok(streams) => self.look(&mut awaited, streams, revision, resources),
-                Err(error) => {
-                    let reason = format!("could not ask the other replicas: {error}");
-                    return (Vec::new(), vec![Pending { gateway: "other replicas".to_owned(), reason }]);
-                }
-            }
-            let done = awaited.values().all(|state| !matches!(state, Awaited::Pending(_)));
-            if done || Instant::now() >= deadline {
-                return outcome(awaited);
-            }
-            tokio::time::sleep(POLL).await;
-        }
-    }
-
-    /// Notes what `streams` tell of the gateways awaited. The first look decides who is awaited; one
-    /// that is no longer there afterwards has not applied.
-    fn look(
-        &self,
-        awaited: &mut BTreeMap<Process, Awaited>,
-        streams: Vec<GatewayStream>,
-        revision: u64,
-        resources: &[String],
-    ) {
-        let first = awaited.is_empty();
-        for state in awaited.values_mut() {
-            if let Awaited::Pending(reason) = state {
-                "disconnected".clone_into(reason);
-            }
-        }
-        let here = self.streams();
-        let now = self.world.now();
-        for stream in streams {
-            // A replica of another version may write what this one cannot read.
-            let Ok(gateway) = serde_json::from_str::<Gateway>(&stream.state) else {
-                let reason = "its replica of the control plane is of another version".to_owned();
-                awaited.insert((stream.gateway, stream.replica), Awaited::Pending(reason));
-                continue;
-            };
-            let process = (gateway.name.clone(), gateway.instance.clone());
-            let known = awaited.get(&process);
-            let gone = gateway.disconnected_at.is_some_and(|at| now.duration_since(at) > REMEMBERED);
-            if matches!(known, Some(Awaited::Applied)) || known.is_none() && (!first || gone) {
-                continue;
-            }
-            // The same process is connected here now, or the one that came after it.
-            let over = !gateway.connected || stream.age > STALE || self.store.backend() == Backend::Sqlite;
-            let moved = here.iter().any(|other| {
-                other.connected && other.name == gateway.name && (over || other.instance == gateway.instance)
-            });
-            let state = if moved { Awaited::Here } else { standing(&gateway, revision, resources) };
-            awaited.insert(process, state);
-        }
-    }
-
-    /// Writes this replica's streams for the others to see: at each change, and now and then.
-    pub async fn share(&self) {
         let mut changed = self.registry.changed();
-        let (mut written, mut at) = (Vec::new(), None::<Instant>);
-        loop {
-            let streams = self.streams();
-            let due = at.is_none_or(|at| at.elapsed() >= REMINDER);
-            if due || self.rows_differ(&written, &streams) {
-                match self.write(&streams).await {
-                    Ok(()) => (written, at) = (streams, Some(Instant::now())),
-                    Err(error) => tracing::warn!(%error, "could not write which gateways are connected here"),
-                }
-            }
-            // A change or the heartbeat, whichever comes first.
-            let _ = tokio::time::timeout(HEARTBEAT, changed.changed()).await;
-        }
-    }
-
-    /// On SQLite there are no others to see an acknowledgement: only who is connected counts, for
-    /// the next start.
-    fn rows_differ(&self, written: &[Gateway], now: &[Gateway]) -> bool {
-        match self.store.backend() {
-            Backend::Postgres => true,
-            Backend::Sqlite => {
-                let who = |gateway: &Gateway| (gateway.instance.clone(), gateway.connected);
-                !written.iter().map(who).eq(now.iter().map(who))
-            }
-        }
-    }
-
-    async fn write(&self, streams: &[Gateway]) -> sqlx::Result<()> {
-        let rows = streams.iter().zip(0..).map(|(gateway, stream)| GatewayStream {
-            replica: self.replica.clone(),
-            stream,
-            gateway: gateway.name.clone(),
-            state: serde_json::to_string(&gateway).unwrap_or_default(),
-            age: SignedDuration::ZERO,
-        });
-        self.store.write_streams(&self.replica, &rows.collect::<Vec<_>>(), REMEMBERED).await
-    }
-
-    /// The gateways as admins see them: of several streams with one name the newest.
-    fn here(&self) -> Vec<Gateway> {
-        let clusters = self.clusters.all();
-        let view = |gateway: registry::Gateway| {
-            let status = clusters.iter().rfind(|status| status.node == gateway.name);
-            let error = |status: &AdsStatus| {
-                status.clusters.last_error.clone().or_else(|| status.secrets.last_error.clone())
-            };
-            Gateway { cluster_error: status.and_then(error), ..Gateway::from(gateway) }
+        let poll = match self.store.backend() {
+            Backend::Sqlite => Duration::from_millis(200),
+            // What other replicas write.
+            Backend::Postgres => Duration::from_millis(20),
         };
-        self.registry.gateways().into_iter().map(view).collect()
-    }
-
-    /// Every stream: of two Envoys with one name, both must apply.
-    fn streams(&self) -> Vec<Gateway> {
-        self.registry.streams().into_iter().map(|stream| Gateway::from(stream.gateway)).collect()
-    }
-
-    async fn elsewhere(&self) -> sqlx::Result<Vec<GatewayStream>> {
-        self.store.streams_elsewhere(&self.replica, REMEMBERED).await
-    }
-}
-
-/// A gateway of another replica, while a revocation waits for it.
-enum Awaited {
-    Applied,
-    Pending(String),
-    /// It is connected here, where the registry awaits it.
-    Here,
-}
-
-/// A gateway's name and process.
-type Process = (String, String);
-
-fn standing(gateway: &Gateway, revision: u64, resources: &[String]) -> Awaited {
-    let rejected = gateway.rejected.iter().find(|rejected| resources.contains(&rejected.resource));
-    match rejected {
-        Some(rejected) => Awaited::Pending(format!("refused: {}", rejected.reason)),
-        None if !gateway.connected => Awaited::Pending("disconnected".to_owned()),
-        None if gateway.revision >= revision => Awaited::Applied,
-        None => Awaited::Pending("not acknowledged yet".to_owned()),
-    }
-}
-
-fn outcome(awaited: BTreeMap<Process, Awaited>) -> (Vec<String>, Vec<Pending>) {
-    let (mut applied, mut pending) = (Vec::new(), Vec::new());
-    for ((gateway, _), state) in awaited {
-        match state {
-            Awaited::Applied => applied.push(gateway),
-            Awaited::Pending(reason) => pending.push(Pending { gateway, reason }),
-            Awaited::Here => {}
+        loop {
+            changed.mark_unchanged();
+            let look = tokio::time::timeout(PATIENCE.max(wait), self.look(revision, resources, whom));
+            let look = look.await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+            let now = Instant::now();
+            match look {
+                Ok(Look { applied, pending, over }) if over || now >= deadline => return (applied, pending),
+                Err(error) if now >= deadline => {
+                    let reason = format!("the control plane could not ask which gateways there are: {error}");
+                    return (Vec::new(), vec![Pending { gateway: "unknown".to_owned(), reason }]);
+                }
+                Ok(_) | Err(_) => {}
+            }
+            // A change here, or elsewhere, whichever comes first.
+            let _ = tokio::time::timeout_at(deadline.min(now + poll), changed.changed()).await;
         }
     }
-    (applied, pending)
+
+    /// How all gateways stand now.
+    async fn look(&self, revision: u64, resources: &[String], whom: Await) -> sqlx::Result<Look> {
+        let seen = self.seen().await?;
+        let mut foreign = BTreeSet::new();
+        for position in seen.iter().filter(|seen| seen.open && !seen.here).filter_map(Seen::position) {
+            if position.revision >= revision && self.store.was(&position).await? {
+                foreign.insert((position.revision, position.tag));
+            }
+        }
+        let counts = |at: &Position| foreign.contains(&(at.revision, at.tag));
+        let returning =
+            |name: &str| seen.iter().any(|seen| seen.gateway == name && !seen.open && seen.away < RETURN);
+        let sightings = seen.iter().filter_map(|seen| seen.sighting(counts));
+        let Propagation { applied, pending } = registry::propagation(sightings, revision, resources);
+        let over = pending.iter().all(|late| match late.reason {
+            Reason::NotYet => false,
+            Reason::Disconnected => whom == Await::Reachable && !returning(&late.name),
+            Reason::Refused(_) => true,
+        });
+        let mut pending: Vec<_> = pending
+            .into_iter()
+            .map(|late| Pending { gateway: late.name, reason: late.reason.to_string() })
+            .collect();
+        // A replica of another version may write what this one cannot read.
+        let unread = seen.iter().filter(|seen| seen.state.is_none() && !seen.gone);
+        let other = "its replica of the control plane is of another version";
+        let before = pending.len();
+        pending
+            .extend(unread.map(|seen| Pending { gateway: seen.gateway.clone(), reason: other.to_owned() }));
+        Ok(Look { applied, over: over && pending.len() == before, pending })
+    }
+
+    /// Forgets a gateway that an admin knows to be gone for good: changes no longer wait for it.
+    ///
+    /// # Errors
+    /// There is no such gateway, or it is connected.
+    pub async fn forget(&self, tx: &mut Tx, by: By<'_>, name: &str) -> Result<(), Refusal> {
+        let seen = self.seen().await?;
+        let ended: Vec<_> = seen.iter().filter(|seen| seen.gateway == name).collect();
+        if ended.is_empty() {
+            return Err(Refusal::NotFound("gateway"));
+        }
+        if ended.iter().any(|seen| seen.open) {
+            let detail = "this gateway is connected: stop its Envoy first, or revoke its token";
+            return Err(Refusal::conflict("gateway_connected", detail));
+        }
+        for seen in &ended {
+            tx.forget_gateway_stream(&seen.row()).await?;
+        }
+        let data = json!({ "processes": ended.len() });
+        let id = name.to_owned();
+        by.audit(tx, Done { action: "gateway.forgotten", kind: "gateway", id, name, app: None, data });
+        Ok(())
+    }
+
+    fn cluster_error(&self, name: &str) -> Option<String> {
+        let error = |status: &AdsStatus| {
+            status.clusters.last_error.clone().or_else(|| status.secrets.last_error.clone())
+        };
+        self.clusters.all().iter().rfind(|status| status.node == name).and_then(error)
+    }
+
+    /// A panic elsewhere leaves nothing half written.
+    fn watch(&self) -> MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How all gateways stand at a moment.
+struct Look {
+    applied: Vec<String>,
+    pending: Vec<Pending>,
+    /// Whether there is nobody left to wait for.
+    over: bool,
 }
 
 impl From<registry::Gateway> for Gateway {
@@ -314,10 +285,12 @@ impl From<registry::Gateway> for Gateway {
         let registry::Gateway { name, instance, connected_at, disconnected_at, progress, acknowledged_at } =
             gateway;
         let rejected = |(resource, reason)| RejectedResource { resource, reason };
+        let connected = disconnected_at.is_none();
         Self {
             name,
             instance,
-            connected: disconnected_at.is_none(),
+            status: if connected { GatewayStatus::Connected } else { GatewayStatus::Disconnected },
+            connected,
             connected_at: timestamp(connected_at),
             disconnected_at: disconnected_at.map(timestamp),
             revision: progress.acknowledged,

@@ -1,6 +1,6 @@
 //! What is known of each gateway: what admins see, and what proves that a revocation is applied.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::session::{Greeting, Progress};
-pub use propagation::{Applied, Pending, Propagation};
+pub use propagation::{Pending, Propagation, Reason, Sighting, propagation};
 
 mod propagation;
 
@@ -16,10 +16,10 @@ mod propagation;
 mod tests;
 
 /// How long a gateway stays listed after it disconnected.
-const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+pub const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long a gateway that disconnected is awaited by [`Registry::applied`].
-pub const AWAITED: Duration = Duration::from_secs(60);
+/// For how long a stream waits until its gateway is recorded.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// All gateways of one control-plane process. Clones share their content.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +31,8 @@ pub struct Registry {
 struct Shared {
     streams: Mutex<Streams>,
     changes: watch::Sender<u64>,
+    /// Up to which change all is recorded where it outlives this process; none where nobody records.
+    recorded: watch::Sender<Option<u64>>,
 }
 
 /// By id: later streams have higher ones.
@@ -40,6 +42,8 @@ type Streams = BTreeMap<u64, Known>;
 #[derive(Debug)]
 struct Known {
     gateway: Gateway,
+    /// Whether another process of the gateway's name was seen connected at the same time.
+    shares_name: bool,
     /// `None` while the stream is open.
     ended: Option<Instant>,
     /// Unchanged as long as the stream's revisions mean anything.
@@ -70,6 +74,10 @@ pub struct Stream {
     pub id: u64,
     /// The gateway, as this stream shows it.
     pub gateway: Gateway,
+    /// Whether what it acknowledges counts: not once it has ended, or its history was replaced.
+    pub open: bool,
+    /// Whether another process of the gateway's name was seen connected at the same time.
+    pub shares_name: bool,
 }
 
 /// A gateway's open stream; dropping it marks the gateway as disconnected.
@@ -79,7 +87,21 @@ pub struct Connection {
     shared: Arc<Shared>,
 }
 
+/// The gateway could not be recorded.
+#[derive(Debug, thiserror::Error)]
+#[error("the gateway could not be recorded within {PATIENCE:?}")]
+pub struct Unrecorded;
+
 impl Registry {
+    /// A registry whose gateways are served only once they are recorded: whoever records them says so by
+    /// [`Registry::recorded_up_to`].
+    #[must_use]
+    pub fn recorded() -> Self {
+        let registry = Self::default();
+        registry.shared.recorded.send_replace(Some(0));
+        registry
+    }
+
     /// The gateways by name: of several streams with one name the newest, whatever its state.
     #[must_use]
     pub fn gateways(&self) -> Vec<Gateway> {
@@ -91,11 +113,25 @@ impl Registry {
     }
 
     /// Every stream known, oldest first: all that are open, and of each process that has left the
-    /// last one, until it comes back, another process of its name replaces it, or a day has passed.
+    /// last one, until it comes back, another process of its name replaces it, it is forgotten, or a day
+    /// has passed.
     #[must_use]
     pub fn streams(&self) -> Vec<Stream> {
         let streams = self.shared.streams();
-        streams.iter().map(|(id, known)| Stream { id: *id, gateway: known.gateway.clone() }).collect()
+        let stream = |(id, known): (&u64, &Known)| Stream {
+            id: *id,
+            gateway: known.gateway.clone(),
+            open: known.is_open(),
+            shares_name: known.shares_name,
+        };
+        streams.iter().map(stream).collect()
+    }
+
+    /// How far the gateways of this process are with `revision`, of which `resources` (names as in
+    /// [`crate::resource`]) are a part.
+    #[must_use]
+    pub fn propagation(&self, revision: u64, resources: &[String]) -> Propagation {
+        propagation(self.streams().into_iter().map(Sighting::from), revision, resources)
     }
 
     /// Counts changes: of who is connected, what is acknowledged, what is refused.
@@ -104,43 +140,50 @@ impl Registry {
         self.shared.changes.subscribe()
     }
 
-    /// Waits until every gateway that is connected now, or was within [`AWAITED`], has applied
-    /// `revision` with all of `resources` (names as in [`crate::resource`]), at most as long as `wait`.
-    ///
-    /// Every stream counts, also those that share a name, and only while it is open. A gateway that
-    /// is disconnected is pending, for its Envoy may live on with what it had, unless the same
-    /// process comes back and applies, or another process of its name has connected since: the old
-    /// one was restarted, and the new one counts in its place.
-    pub async fn applied(&self, revision: u64, resources: &[String], wait: Duration) -> Propagation {
-        let began = Instant::now();
-        let mut changed = self.changed();
-        let mut propagation = propagation::Watch::new(&self.shared.streams(), revision, resources);
-        loop {
-            changed.mark_unchanged();
-            if propagation.look(&self.shared.streams(), began.elapsed()) {
-                break;
-            }
-            if !matches!(tokio::time::timeout_at(began + wait, changed.changed()).await, Ok(Ok(()))) {
-                break;
+    /// Notes that all is recorded up to this change.
+    pub fn recorded_up_to(&self, change: u64) {
+        self.shared.recorded.send_replace(Some(change));
+    }
+
+    /// Notes that processes of these names are connected elsewhere at the same time, by name and instance:
+    /// from now on none of them stands for another.
+    pub fn share_names(&self, elsewhere: &BTreeSet<(String, String)>) {
+        let mut changed = false;
+        for known in self.shared.streams().values_mut().filter(|known| known.ended.is_none()) {
+            let Gateway { name, instance, .. } = &known.gateway;
+            let mut others = elsewhere.iter().filter(|(other, _)| other == name);
+            if !known.shares_name && others.any(|(_, other)| other != instance) {
+                known.shares_name = true;
+                changed = true;
             }
         }
-        propagation.outcome()
+        if changed {
+            self.shared.announce();
+        }
+    }
+
+    /// Forgets these streams, of those that have ended.
+    pub fn forget(&self, forgotten: &BTreeSet<u64>) {
+        self.shared.streams().retain(|id, known| known.ended.is_none() || !forgotten.contains(id));
     }
 
     /// Lists a gateway as connected. `stream` grows with each stream; `history` changes when the
     /// revisions that the stream reports no longer mean anything.
-    pub(crate) fn connect(
-        &self,
-        stream: u64,
-        greeting: Greeting,
-        history: watch::Receiver<u64>,
-    ) -> Connection {
+    pub fn connect(&self, stream: u64, greeting: Greeting, history: watch::Receiver<u64>) -> Connection {
         let Greeting { gateway: name, instance } = greeting;
         let mut streams = self.shared.streams();
-        let new_process = !streams.values().any(|known| known.is_of(&name, &instance));
+        let mut shares_name = false;
+        for known in streams.values_mut().filter(|known| known.gateway.name == name) {
+            if known.ended.is_none() && known.gateway.instance != instance {
+                (known.shares_name, shares_name) = (true, true);
+            }
+            shares_name |= known.shares_name && known.gateway.instance == instance;
+        }
         streams.retain(|_, known| {
-            let replaced = known.gateway.name == name && (new_process || known.gateway.instance == instance);
-            known.ended.is_none_or(|at| at.elapsed() < KEPT && !replaced)
+            let Known { gateway, shares_name: shared, .. } = known;
+            let returned = gateway.name == name && gateway.instance == instance;
+            let replaced = gateway.name == name && !*shared && !shares_name;
+            known.ended.is_none_or(|at| at.elapsed() < KEPT && !returned && !replaced)
         });
         let gateway = Gateway {
             name,
@@ -150,7 +193,7 @@ impl Registry {
             progress: Progress::default(),
             acknowledged_at: None,
         };
-        streams.insert(stream, Known { gateway, ended: None, history });
+        streams.insert(stream, Known { gateway, shares_name, ended: None, history });
         drop(streams);
         self.shared.announce();
         Connection { stream, shared: Arc::clone(&self.shared) }
@@ -158,8 +201,21 @@ impl Registry {
 }
 
 impl Connection {
+    /// Resolves once the gateway is recorded, so that a control plane that is started later awaits it:
+    /// before that it is not served.
+    pub(crate) fn recorded(&self) -> impl Future<Output = Result<(), Unrecorded>> + Send + 'static {
+        let change = *self.shared.changes.borrow();
+        let mut recorded = self.shared.recorded.subscribe();
+        async move {
+            let done = recorded.wait_for(|up_to| up_to.is_none_or(|up_to| up_to >= change));
+            let waited = tokio::time::timeout(PATIENCE, done).await;
+            // An error within is a registry that is gone, with whoever recorded it.
+            waited.ok().and_then(Result::ok).map(drop).ok_or(Unrecorded)
+        }
+    }
+
     /// Takes over how far the gateway is.
-    pub(crate) fn report(&self, progress: &Progress) {
+    pub fn report(&self, progress: &Progress) {
         let mut streams = self.shared.streams();
         let Some(Known { gateway, .. }) = streams.get_mut(&self.stream) else { return };
         if gateway.progress == *progress {
@@ -185,10 +241,6 @@ impl Drop for Connection {
 }
 
 impl Known {
-    fn is_of(&self, name: &str, instance: &str) -> bool {
-        self.gateway.name == name && self.gateway.instance == instance
-    }
-
     /// Whether what it acknowledges counts. A stream whose history was replaced is about to end.
     fn is_open(&self) -> bool {
         self.ended.is_none() && !self.history.has_changed().is_ok_and(|changed| changed)

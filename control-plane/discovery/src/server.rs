@@ -4,7 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures::future::{BoxFuture, FutureExt as _};
+use futures::future::{BoxFuture, FutureExt as _, TryFutureExt as _};
+use latchkey_proto::discovery::discovery_request::Kind;
 use latchkey_proto::discovery::discovery_server::{Discovery, DiscoveryServer};
 use latchkey_proto::discovery::{DiscoveryRequest, DiscoveryResponse};
 use tokio::sync::{mpsc, watch};
@@ -13,7 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::admission::Admission;
-use crate::registry::{Connection, Registry};
+use crate::registry::{Connection, Registry, Unrecorded};
 use crate::session::{Effect, Event, Greeting, Session, Settings};
 use crate::source::{Authenticator, Position, Source};
 
@@ -46,6 +47,8 @@ struct Stream<S: Source> {
     /// A lookup or a read under way; never more than one.
     work: Option<BoxFuture<'static, anyhow::Result<Event<S::Cursor>>>>,
     connection: Option<Connection>,
+    /// Until the gateway is recorded it is not served.
+    recorded: Option<BoxFuture<'static, Result<(), Unrecorded>>>,
 }
 
 /// The stream is over.
@@ -96,22 +99,22 @@ impl<S: Source, A: Authenticator> Discovery for Server<S, A> {
             answers,
             work: None,
             connection: None,
+            recorded: None,
         };
-        let (stopping, lost) = (self.stopping.clone(), admission.lost());
-        tokio::spawn(stream.run(request.into_inner(), head, stopping, lost));
+        tokio::spawn(stream.run(request.into_inner(), head, self.stopping.clone(), admission));
         Ok(Response::new(ReceiverStream::new(responses)))
     }
 }
 
 impl<S: Source> Stream<S> {
-    async fn run(
+    async fn run<A: Authenticator>(
         mut self,
         mut requests: Streaming<DiscoveryRequest>,
         mut head: watch::Receiver<Position>,
         mut stopping: watch::Receiver<bool>,
-        lost: impl Future<Output = Status> + Send,
+        admission: Admission<A>,
     ) {
-        let mut lost = std::pin::pin!(lost);
+        let mut lost = std::pin::pin!(admission.lost());
         loop {
             let deadline = self.session.deadline().map(Instant::from_std);
             let event = tokio::select! {
@@ -129,7 +132,7 @@ impl<S: Source> Stream<S> {
                 done = work(&mut self.work) => match done {
                     Ok(event) => event,
                     Err(error) => {
-                        tracing::error!(error = format!("{error:#}"), "discovery cannot read its source");
+                        tracing::error!(error = format!("{error:#}"), "discovery cannot serve a gateway now");
                         self.end(Status::unavailable("the control plane cannot read its data now"));
                         break;
                     }
@@ -145,6 +148,12 @@ impl<S: Source> Stream<S> {
                 }
                 () = self.answers.closed() => break,
             };
+            if let Event::Message(DiscoveryRequest { kind: Some(Kind::Hello(hello)) }) = &event
+                && let Err(status) = admission.claim(&hello.gateway).await
+            {
+                self.end(status);
+                break;
+            }
             // Whatever else has happened: nothing is heard or sent across histories.
             let replaced = self.history.has_changed().is_ok_and(|changed| changed);
             let event = if replaced { Event::HistoryReplaced } else { event };
@@ -165,22 +174,22 @@ impl<S: Source> Stream<S> {
             Effect::Welcome(greeting) => {
                 let Greeting { gateway, instance } = &greeting;
                 tracing::info!(stream = self.id, gateway, instance, "gateway connected");
-                self.connection = Some(self.registry.connect(self.id, greeting, self.history.clone()));
+                let connection = self.registry.connect(self.id, greeting, self.history.clone());
+                self.recorded = Some(connection.recorded().boxed());
+                self.connection = Some(connection);
             }
             Effect::CheckResume([position, newest]) => {
                 let source = Arc::clone(&self.source);
-                let known = async move {
+                self.begin(async move {
                     Ok(Event::Resumable(
                         source.can_resume(&position).await? && source.can_resume(&newest).await?,
                     ))
-                };
-                self.work = Some(known.boxed());
+                });
             }
             Effect::Read(from, cursor) => {
                 let source = Arc::clone(&self.source);
                 let limit = self.session.settings().batch;
-                self.work =
-                    Some(async move { source.read(from, cursor, limit).await.map(Event::Read) }.boxed());
+                self.begin(async move { source.read(from, cursor, limit).await.map(Event::Read) });
             }
             Effect::Send(response) => self.answers.try_send(Ok(*response)).map_err(|_| Over)?,
             Effect::Close(status) => {
@@ -190,6 +199,14 @@ impl<S: Source> Stream<S> {
             }
         }
         Ok(())
+    }
+
+    /// Nothing is looked up or read, and so nothing is sent, before the gateway is recorded.
+    fn begin(&mut self, work: impl Future<Output = anyhow::Result<Event<S::Cursor>>> + Send + 'static) {
+        self.work = Some(match self.recorded.take() {
+            Some(recorded) => recorded.map_err(anyhow::Error::new).and_then(|()| work).boxed(),
+            None => work.boxed(),
+        });
     }
 
     /// A gateway that has left needs no farewell.

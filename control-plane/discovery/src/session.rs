@@ -106,6 +106,8 @@ pub struct Greeting {
 pub struct Progress {
     /// Everything up to this revision is applied, but for what is quarantined. 0: nothing yet.
     pub acknowledged: u64,
+    /// That revision's tag, which tells the history that it is of.
+    pub tag: [u8; 16],
     /// Everything up to this revision is sent.
     pub sent: u64,
     /// What the last NACK said.
@@ -247,7 +249,7 @@ impl<C> Session<C> {
             return self.begin_snapshot();
         }
         self.phase = Phase::Serving(position);
-        self.progress.acknowledged = position.revision;
+        self.reach(position);
         self.progress.sent = position.revision;
     }
 
@@ -293,8 +295,14 @@ impl<C> Session<C> {
             }
         }
         if let Some(position) = answered.completes {
-            self.progress.acknowledged = position.revision;
+            self.reach(position);
         }
+    }
+
+    /// Everything up to there is applied.
+    fn reach(&mut self, Position { revision, tag }: Position) {
+        self.progress.acknowledged = revision;
+        self.progress.tag = tag;
     }
 
     fn refuse(&mut self, refused: Unanswered, nack: Nack, now: Instant) {

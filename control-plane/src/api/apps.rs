@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use latchkey_core::actor::Actor;
 use latchkey_core::status::Switch;
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::Api;
@@ -19,11 +20,12 @@ use super::page::{Page, wanted};
 use super::problem::Problem;
 use super::propagation::{Propagation, app_resource, key_resources};
 use crate::action::{Refusal, apps, keys};
+use crate::gateways::Await;
 use crate::store::apps::{App, AppFilter};
 
 pub use edit::{EditApp, NewApp};
 pub(crate) use shape::Made;
-pub use shape::{AppKeyView, AppQuery, AppView, Deleted, KeyValue, Rotate, Rotated, Switched};
+pub use shape::{AppKeyView, AppQuery, AppView, Created, Deleted, KeyValue, Rotate, Rotated, Switched};
 
 /// How many apps are looked at together.
 const BATCH: i64 = 200;
@@ -58,22 +60,26 @@ pub async fn list(
     Ok(wanted.page(rows, |app| app.id, |app| activities.with(app.id, AppView::new(app, now))))
 }
 
-/// Creates an app with its key, whose value is shown in this answer only.
+/// Creates an app with its key, whose value is shown in this answer only; answers when the gateways know it.
 #[utoipa::path(post, path = "/api/v1/apps", tag = "apps", operation_id = "create_app", request_body = NewApp,
     params(("Idempotency-Key" = Option<String>, Header)),
-    security(("token" = [])), responses((status = 201, body = AppView), (status = "4XX", body = Problem)))]
+    security(("token" = [])), responses((status = 201, body = Created<AppView>), (status = "4XX", body = Problem)))]
 pub async fn create(
     Admin(actor): Admin,
     State(api): State<Api>,
     new: Creation<Body<NewApp>>,
 ) -> Result<Answered, Problem> {
-    new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
+    let made = new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
         let now = api.world.now();
         let (name, settings) = new.settings(now)?;
         let (app, issued) = apps::create::create(tx, api.context(&actor), name, settings).await?;
         Ok(AppView { key: Some(AppKeyView::issued(&issued)), ..AppView::new(app, now) })
-    })
-    .await
+    });
+    let made = made.await?;
+    // It has its app's revision.
+    let MadeApp { id } = made.told()?;
+    let key = api.store.app_key(id).await;
+    made.with("propagation", &api.reached(key, Await::Reachable).await)
 }
 
 /// Shows an app.
@@ -195,8 +201,8 @@ pub async fn rotate(
         Ok(Made { key: AppKeyView::issued(&issued) })
     });
     let rotated = rotated.await?;
-    let key = api.store.app_key(id).await?.ok_or(Refusal::NotFound("key"))?;
-    rotated.with("propagation", &api.propagate(key.revision, &key_resources(&key)).await)
+    let key = api.store.app_key(id).await;
+    rotated.with("propagation", &api.reached(key, Await::All).await)
 }
 
 /// Shows the app key's value again, where the app keeps values.
@@ -212,6 +218,12 @@ pub async fn value(
     let value = keys::show::app_key(&mut tx, api.context(&actor), id).await?;
     tx.commit().await?;
     Ok(Json(value.into()))
+}
+
+/// What tells an app that was made from others.
+#[derive(Deserialize)]
+struct MadeApp {
+    id: Uuid,
 }
 
 pub(crate) async fn find(api: &Api, id: Uuid) -> Result<App, Problem> {
@@ -231,6 +243,6 @@ async fn switch(
     let mut tx = api.store.begin().await?;
     let app = apps::switch::switch(&mut tx, api.context(actor), id, switch).await?;
     tx.commit().await?;
-    let propagation: Propagation = api.propagate(app.revision, &app_resource(id)).await;
+    let propagation = api.switched(switch, app.revision, &app_resource(id)).await;
     Ok(Json(Switched { item: AppView::new(app, api.world.now()), propagation }))
 }

@@ -10,11 +10,12 @@ use latchkey_core::actor::Actor;
 use latchkey_core::expiry;
 use latchkey_core::limits::EditLimits;
 use latchkey_core::status::Switch;
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::Api;
 use super::activity::{Active, Activities, Owner};
-use super::apps::{self, KeyValue, Made, Rotate, Rotated, Switched};
+use super::apps::{self, Created, KeyValue, Made, Rotate, Rotated, Switched};
 use super::auth::{Admin, Reader};
 use super::body::{Body, OptionalBody, Path, Query};
 use super::idempotency::{Answered, Creation};
@@ -22,6 +23,7 @@ use super::page::{Page, wanted};
 use super::problem::Problem;
 use super::propagation::key_resources;
 use crate::action::{Refusal, keys};
+use crate::gateways::Await;
 use crate::store::apps::App;
 use crate::store::keys::{Key, KeyFilter};
 use crate::store::subjects::Names;
@@ -50,17 +52,18 @@ pub async fn list(
     Ok(wanted.page(rows, |key| key.id, |key| activities.with(key.id, KeyView::new(&key, now).of(&names))))
 }
 
-/// Creates a named key, whose value is shown in this answer only (unless the app keeps values).
+/// Creates a named key, whose value is shown in this answer only (unless the app keeps values); answers when
+/// the gateways know it.
 #[utoipa::path(post, path = "/api/v1/apps/{id}/keys", tag = "keys", operation_id = "create_key",
     params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)), request_body = NewKey,
-    security(("token" = [])), responses((status = 201, body = KeyView), (status = "4XX", body = Problem)))]
+    security(("token" = [])), responses((status = 201, body = Created<KeyView>), (status = "4XX", body = Problem)))]
 pub async fn create(
     Admin(actor): Admin,
     State(api): State<Api>,
     Path(app): Path<Uuid>,
     new: Creation<Body<NewKey>>,
 ) -> Result<Answered, Problem> {
-    new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
+    let made = new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
         let now = api.world.now();
         let expires_at =
             expiry::edited(new.expires_at.map(Some), new.expires_in, now).map_err(Refusal::from)?;
@@ -68,8 +71,8 @@ pub async fn create(
         let new = keys::create::NewKey { user_id: new.user_id, name: new.name, expires_at, limits };
         let issued = keys::create::create(tx, api.context(&actor), app, new).await?;
         Ok(KeyView::issued(&issued, now))
-    })
-    .await
+    });
+    introduced(&api, app, made.await?).await
 }
 
 /// Shows a named key, without its value.
@@ -158,8 +161,9 @@ pub async fn rotate(
         let issued = keys::rotate::named_key(tx, api.context(&actor), &app, key, rotate.grace()?).await?;
         Ok(Made { key: KeyView::issued(&issued, api.world.now()) })
     });
-    let (rotated, (_, key)) = (rotated.await?, find(&api, app, key).await?);
-    rotated.with("propagation", &api.propagate(key.revision, &key_resources(&key)).await)
+    let rotated = rotated.await?;
+    let key = api.store.named_key(app, key).await;
+    rotated.with("propagation", &api.reached(key, Await::All).await)
 }
 
 /// Shows a named key's value again, where the app keeps values.
@@ -183,6 +187,19 @@ async fn find(api: &Api, app: Uuid, key: Uuid) -> Result<(App, Key), Problem> {
     Ok((app, key))
 }
 
+/// Adds how far a named key that was made has come.
+pub(super) async fn introduced(api: &Api, app: Uuid, made: Answered) -> Result<Answered, Problem> {
+    let MadeKey { id } = made.told()?;
+    let key = api.store.named_key(app, id).await;
+    made.with("propagation", &api.reached(key, Await::Reachable).await)
+}
+
+/// What tells a key that was made from others.
+#[derive(Deserialize)]
+struct MadeKey {
+    id: Uuid,
+}
+
 /// Who the keys' users are.
 async fn names(api: &Api, keys: &[Key]) -> Result<Names, Problem> {
     let users = keys.iter().filter_map(|key| key.user_id).collect();
@@ -203,6 +220,6 @@ async fn switch(
     let mut tx = api.store.begin().await?;
     let key = keys::switch::switch(&mut tx, api.context(actor), app, key, switch).await?;
     tx.commit().await?;
-    let propagation = api.propagate(key.revision, &key_resources(&key)).await;
+    let propagation = api.switched(switch, key.revision, &key_resources(&key)).await;
     Ok(Json(Switched { item: KeyView::new(&key, api.world.now()), propagation }))
 }

@@ -12,15 +12,16 @@ use uuid::Uuid;
 
 use super::Api;
 use super::activity::{Active, Activities};
-use super::apps::{KeyValue, Made, Rotate, Rotated, Switched};
+use super::apps::{Created, KeyValue, Made, Rotate, Rotated, Switched};
 use super::auth::Person;
 use super::body::{Body, OptionalBody, Path, Query};
 use super::idempotency::{Answered, Creation};
-use super::keys::{KeyView, owner};
+use super::keys::{KeyView, introduced, owner};
 use super::page::{Page, PageQuery};
 use super::problem::Problem;
 use super::propagation::key_resources;
 use crate::action::{Refusal, keys, my_keys};
+use crate::gateways::Await;
 use crate::store::apps::App;
 use crate::store::keys::{Key, KeyFilter};
 
@@ -73,22 +74,22 @@ pub async fn list(
 /// visibility where the app keeps values.
 #[utoipa::path(post, path = "/api/v1/me/apps/{id}/keys", tag = "me", operation_id = "create_my_key",
     params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)), request_body = NewOwnKey,
-    security(("token" = [])), responses((status = 201, body = KeyView), (status = "4XX", body = Problem)))]
+    security(("token" = [])), responses((status = 201, body = Created<KeyView>), (status = "4XX", body = Problem)))]
 pub async fn create(
     Person { actor, user }: Person,
     State(api): State<Api>,
     Path(app): Path<Uuid>,
     new: Creation<Body<NewOwnKey>>,
 ) -> Result<Answered, Problem> {
-    new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
+    let made = new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
         let now = api.world.now();
         let expires_at =
             expiry::edited(new.expires_at.map(Some), new.expires_in, now).map_err(Refusal::from)?;
         let new = my_keys::NewOwnKey { name: new.name, expires_at };
         let issued = my_keys::create(tx, api.context(&actor), user.id, app, new).await?;
         Ok(KeyView::issued(&issued, now))
-    })
-    .await
+    });
+    introduced(&api, app, made.await?).await
 }
 
 /// Shows a key of the user's, without its value.
@@ -139,8 +140,8 @@ pub async fn rotate(
         Ok(Made { key: KeyView::issued(&issued, api.world.now()) })
     });
     let rotated = rotated.await?;
-    let key = api.store.named_key(ids.0, ids.1).await?.ok_or(Refusal::NotFound("key"))?;
-    rotated.with("propagation", &api.propagate(key.revision, &key_resources(&key)).await)
+    let key = api.store.named_key(ids.0, ids.1).await;
+    rotated.with("propagation", &api.reached(key, Await::All).await)
 }
 
 /// Revokes a key of the user's for good; answers when every connected gateway has applied it.

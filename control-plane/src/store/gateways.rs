@@ -4,7 +4,7 @@
 use jiff::SignedDuration;
 use sqlx::Row as _;
 
-use super::{Backend, Store};
+use super::{Backend, Store, Tx};
 
 /// One stream of one replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,22 +22,16 @@ pub struct GatewayStream {
 }
 
 impl Store {
-    /// Streams that some replica wrote within the last `age`, but for `replica`'s own.
+    /// The streams of all replicas, whether open, ended, or of a replica that is no more.
     ///
     /// # Errors
     /// The database is away.
-    pub async fn streams_elsewhere(
-        &self,
-        replica: &str,
-        age: SignedDuration,
-    ) -> sqlx::Result<Vec<GatewayStream>> {
+    pub async fn gateway_streams(&self) -> sqlx::Result<Vec<GatewayStream>> {
         let now = self.database_ms().await?;
         let rows = sqlx::query(
             "SELECT replica, stream, gateway, state, seen_at FROM gateway_streams
-             WHERE replica <> $1 AND seen_at >= $2 ORDER BY gateway, seen_at DESC, replica, stream",
+             ORDER BY gateway, seen_at DESC, replica, stream",
         )
-        .bind(replica.to_owned())
-        .bind(now - clamp(age))
         .fetch_all(&self.pool)
         .await?;
         rows.into_iter()
@@ -53,36 +47,30 @@ impl Store {
             .collect()
     }
 
-    /// Writes all of a replica's streams, and forgets those that it no longer has and whatever no
-    /// replica has written for `age`.
+    /// Shows that a replica lives: writes those of its streams that have `changed`, and of other replicas'
+    /// their state alone; forgets some.
     ///
     /// # Errors
     /// The database is away.
-    pub async fn write_streams(
+    pub async fn write_gateway_streams(
         &self,
         replica: &str,
-        streams: &[GatewayStream],
-        age: SignedDuration,
+        changed: &[GatewayStream],
+        forgotten: &[GatewayStream],
     ) -> sqlx::Result<()> {
         let now = self.database_ms().await?;
         let mut tx = self.begin().await?;
-        sqlx::query("DELETE FROM gateway_streams WHERE replica = $1 OR seen_at < $2")
-            .bind(replica.to_owned())
-            .bind(now - clamp(age))
-            .execute(&mut *tx.inner)
-            .await?;
-        for stream in streams {
-            sqlx::query(
-                "INSERT INTO gateway_streams (replica, stream, gateway, seen_at, state) VALUES ($1, $2, $3, $4, $5)",
-            )
-            .bind(stream.replica.clone())
-            .bind(stream.stream)
-            .bind(stream.gateway.clone())
-            .bind(now)
-            .bind(stream.state.clone())
-            .execute(&mut *tx.inner)
-            .await?;
+        for stream in changed {
+            tx.write_gateway_stream(stream, (stream.replica == replica).then_some(now)).await?;
         }
+        for stream in forgotten {
+            tx.forget_gateway_stream(stream).await?;
+        }
+        sqlx::query("UPDATE gateway_streams SET seen_at = $1 WHERE replica = $2")
+            .bind(now)
+            .bind(replica.to_owned())
+            .execute(&mut *tx.inner)
+            .await?;
         tx.commit().await
     }
 
@@ -96,6 +84,38 @@ impl Store {
     }
 }
 
-fn clamp(age: SignedDuration) -> i64 {
-    i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
+impl Tx {
+    /// Forgets a stream.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn forget_gateway_stream(&mut self, stream: &GatewayStream) -> sqlx::Result<()> {
+        sqlx::query("DELETE FROM gateway_streams WHERE replica = $1 AND stream = $2")
+            .bind(stream.replica.clone())
+            .bind(stream.stream)
+            .execute(&mut *self.inner)
+            .await?;
+        Ok(())
+    }
+
+    /// Writes a stream as seen now; without a time only the state of one that is there.
+    async fn write_gateway_stream(&mut self, stream: &GatewayStream, now: Option<i64>) -> sqlx::Result<()> {
+        let query = match now {
+            Some(now) => sqlx::query(
+                "INSERT INTO gateway_streams (replica, stream, gateway, state, seen_at) VALUES ($1, $2, $3, $4, $5)
+                 ON CONFLICT (replica, stream) DO UPDATE SET
+                 gateway = excluded.gateway, state = excluded.state, seen_at = excluded.seen_at",
+            )
+            .bind(stream.replica.clone())
+            .bind(stream.stream)
+            .bind(stream.gateway.clone())
+            .bind(stream.state.clone())
+            .bind(now),
+            None => sqlx::query("UPDATE gateway_streams SET state = $1 WHERE replica = $2 AND stream = $3")
+                .bind(stream.state.clone())
+                .bind(stream.replica.clone())
+                .bind(stream.stream),
+        };
+        query.execute(&mut *self.inner).await.map(drop)
+    }
 }

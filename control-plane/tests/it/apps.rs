@@ -4,7 +4,6 @@ use axum::http::StatusCode;
 use latchkey_proto::key::Key;
 use serde_json::{Value, json};
 
-use crate::gateways;
 use crate::support::{id, on_both, pair};
 
 on_both! {
@@ -105,9 +104,7 @@ on_both! {
         let told = test.get(&path).await.expect(StatusCode::OK);
         assert_eq!((&told["complete"], &told["applied"]), (&json!(true), &json!([])));
         let revision = told["revision"].as_u64().unwrap();
-        let states = [("new", revision), ("old", revision - 1)]
-            .map(|(name, revision)| gateways::json(&gateways::gateway(name, revision)));
-        gateways::write(&test, &states).await;
+        let _gateways = [test.gateway("new", revision), test.gateway("old", revision - 1)];
         let told = test.get(&path).await.expect(StatusCode::OK);
         assert_eq!((&told["complete"], &told["applied"]), (&json!(false), &json!(["new"])));
         assert_eq!(told["pending"][0]["gateway"], "old");

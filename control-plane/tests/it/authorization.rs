@@ -110,6 +110,7 @@ const RULES: &[(&str, Rule)] = &[
     ("list_tokens", Owner),
     ("create_token", Owner),
     ("revoke_token", Owner),
+    ("bind_token", Owner),
     ("sign_in", Public),
     ("accept_invitation", Public),
     ("sign_out", Person),
@@ -133,6 +134,7 @@ const RULES: &[(&str, Rule)] = &[
     ("list_catalogue", Reader),
     // What happened.
     ("list_gateways", Reader),
+    ("forget_gateway", Admin),
     ("list_jwk_sets", Reader),
     ("list_logs", Reader),
     ("read_usage", Reader),
@@ -223,6 +225,7 @@ impl Things {
         test.post(&format!("/apps/{}/prompts", id(&app)), json!({"name": "hello", "text": "Hi"}))
             .await
             .expect(201.try_into().unwrap());
+        drop(test.gateway("edge-1", 0));
         let own = test.token_of(alice).await;
         let mine = async |path: &str, body: Value| {
             test.with(&own, "POST", path, Some(body)).await.expect(201.try_into().unwrap())
@@ -272,6 +275,7 @@ impl Things {
             "identities" => &self.identity,
             "prompts" => "hello",
             "versions" => "1",
+            "gateways" => "edge-1",
             other => panic!("a path names one of the `{other}`: say in `Things::thing` which exists"),
         }
     }

@@ -1,111 +1,321 @@
 use std::time::Duration;
 
-use jiff::SignedDuration;
-use latchkey::gateways::{Gateway, RejectedResource};
-use latchkey::store::gateways::GatewayStream;
+use axum::http::StatusCode;
+use latchkey::gateways::Await;
+use latchkey_core::role::Role;
+use latchkey_discovery::session::Progress;
+use latchkey_discovery::source::Position;
+use serde_json::{Value, json};
 
-use crate::support::{Test, on_both};
+use crate::support::{Test, id, on_both};
 
-/// What another replica writes of a gateway.
-pub fn gateway(name: &str, revision: u64) -> Gateway {
-    let epoch = jiff::Timestamp::UNIX_EPOCH;
-    Gateway {
-        name: name.to_owned(),
-        instance: format!("{name}-process"),
-        connected: true,
-        connected_at: epoch,
-        disconnected_at: None,
-        revision,
-        acknowledged_at: None,
-        lag: 0,
-        last_error: None,
-        cluster_error: None,
-        rejected: Vec::new(),
-    }
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+type Pending = Vec<(String, String)>;
+
+/// Names of those that have applied this revision, and those that have not with the reason.
+async fn applied(test: &Test, revision: i64, wait: Duration) -> (Vec<String>, Pending) {
+    awaited(test, revision, wait, Await::All).await
 }
 
-pub async fn write(test: &Test, states: &[String]) {
-    let row = |(state, stream): (&String, i64)| GatewayStream {
-        replica: "another".to_owned(),
-        stream,
-        gateway: format!("gateway-{stream}"),
-        state: state.clone(),
-        age: SignedDuration::ZERO,
-    };
-    let rows: Vec<_> = states.iter().zip(0..).map(row).collect();
-    test.store.write_streams("another", &rows, SignedDuration::from_secs(60)).await.unwrap();
-}
-
-pub fn json(gateway: &Gateway) -> String {
-    serde_json::to_string(gateway).unwrap()
-}
-
-/// Names of those that have applied revision 5, and those that have not with the reason.
-async fn applied(test: &Test, wait_ms: u64) -> (Vec<String>, Vec<(String, String)>) {
+async fn awaited(test: &Test, revision: i64, wait: Duration, whom: Await) -> (Vec<String>, Pending) {
     let resources = ["app/a".to_owned()];
-    let (applied, pending) = test.api.gateways.applied(5, &resources, Duration::from_millis(wait_ms)).await;
+    let (applied, pending) = test.api.gateways.applied(revision, &resources, wait, whom).await;
     (applied, pending.into_iter().map(|pending| (pending.gateway, pending.reason)).collect())
 }
 
-fn late(gateway: &str, reason: &str) -> (Vec<String>, Vec<(String, String)>) {
+fn late(gateway: &str, reason: &str) -> (Vec<String>, Pending) {
     (Vec::new(), vec![(gateway.to_owned(), reason.to_owned())])
 }
 
+fn done(gateways: &[&str]) -> (Vec<String>, Pending) {
+    (gateways.iter().map(|name| (*name).to_owned()).collect(), Vec::new())
+}
+
+/// Where history stands, after some changes.
+async fn head(test: &Test) -> (i64, Position) {
+    test.app(json!({})).await;
+    let position = test.store.head().await.unwrap().position;
+    (i64::try_from(position.revision).unwrap(), position)
+}
+
+fn up_to(at: Position) -> Progress {
+    Progress { acknowledged: at.revision, sent: at.revision, tag: at.tag, ..Progress::default() }
+}
+
+/// One look of the control plane at its gateways, this long after the last.
+async fn look(test: &Test, passed: Duration) {
+    test.api.gateways.keep(passed).await.unwrap();
+}
+
+async fn shown(test: &Test) -> Vec<(String, String)> {
+    let list = test.get("/gateways").await.expect(StatusCode::OK);
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let rows = list["items"].as_array().unwrap().iter();
+    rows.map(|gateway| (text(&gateway["name"]), text(&gateway["status"]))).collect()
+}
+
+async fn rows(test: &Test) -> Vec<String> {
+    test.column("SELECT gateway FROM gateway_streams ORDER BY gateway").await
+}
+
 on_both! {
-    async fn a_gateway_of_another_replica_is_awaited(test: Test) {
-        write(&test, &[json(&gateway("gw", 4))]).await;
-        assert_eq!(applied(&test, 50).await, late("gw", "not acknowledged yet"));
-        let (answer, ()) = tokio::join!(applied(&test, 10_000), async {
+    /// A control plane that is killed, or one of two replicas, says nothing of its gateways.
+    async fn a_gateway_of_a_control_plane_that_was_killed_is_awaited_until_it_has_acknowledged(test: Test) {
+        let (before, _) = head(&test).await;
+        let gateway = test.gateway("gw", before as u64);
+        look(&test, Duration::ZERO).await;
+        let second = test.another().await;
+        // Nothing of `test` runs any more, though its row may look alive for some seconds.
+        let (revision, at) = head(&second).await;
+        let (named, pending) = applied(&second, revision, Duration::ZERO).await;
+        assert_eq!((named.len(), pending.len(), pending[0].0.as_str()), (0, 1, "gw"));
+        let back = second.connect("gw", "gw-process", before as u64);
+        assert_eq!(applied(&second, revision, Duration::ZERO).await, late("gw", "not acknowledged yet"));
+        look(&second, Duration::ZERO).await;
+        assert_eq!(applied(&second, revision, Duration::ZERO).await, late("gw", "not acknowledged yet"));
+        let (answer, ()) = tokio::join!(applied(&second, revision, MINUTE), async {
             tokio::time::sleep(Duration::from_millis(50)).await;
-            write(&test, &[json(&gateway("gw", 5))]).await;
+            back.report(&up_to(at));
         });
-        assert_eq!(answer, (vec!["gw".to_owned()], Vec::new()));
+        assert_eq!(answer, done(&["gw"]));
+        drop(gateway);
     }
 }
 
 on_both! {
-    async fn one_that_vanishes_while_it_is_awaited_has_not_applied(test: Test) {
-        write(&test, &[json(&gateway("gw", 4))]).await;
-        let (answer, ()) = tokio::join!(applied(&test, 300), async {
+    async fn a_gateway_that_never_comes_back_is_awaited_for_ten_minutes_of_watching(test: Test) {
+        let (revision, _) = head(&test).await;
+        drop(test.gateway("gw", 0));
+        look(&test, Duration::ZERO).await;
+        // Whatever the clocks say, and whoever is started anew, meanwhile.
+        test.clock.advance(60 * MINUTE);
+        let second = test.another().await;
+        for watching in [&test, &second] {
+            look(watching, Duration::ZERO).await;
+            look(watching, 10 * MINUTE - SECOND).await;
+            assert_eq!(applied(watching, revision, Duration::ZERO).await, late("gw", "disconnected"));
+        }
+        assert_eq!(shown(&second).await, [("gw".to_owned(), "disconnected".to_owned())]);
+        look(&second, 2 * SECOND).await;
+        assert_eq!(applied(&second, revision, Duration::ZERO).await, done(&[]));
+        assert_eq!(shown(&second).await, [("gw".to_owned(), "gone".to_owned())]);
+        let third = test.another().await;
+        assert_eq!(applied(&third, revision, Duration::ZERO).await, done(&[]), "that is known from now on");
+        let _back = third.gateway("gw", 0);
+        assert_eq!(applied(&third, revision, Duration::ZERO).await, late("gw", "not acknowledged yet"));
+        assert_eq!(shown(&third).await, [("gw".to_owned(), "connected".to_owned())]);
+    }
+}
+
+on_both! {
+    async fn a_gateway_that_an_admin_forgets_is_not_awaited(test: Test) {
+        let (revision, _) = head(&test).await;
+        test.delete("/gateways/gw").await.refused(404);
+        let gateway = test.gateway("gw", 0);
+        look(&test, Duration::ZERO).await;
+        assert_eq!(test.delete("/gateways/gw").await.refused(409).0, "gateway_connected");
+        drop(gateway);
+        look(&test, Duration::ZERO).await;
+        let auditor = test.token(Role::Auditor).await;
+        test.with(&auditor, "DELETE", "/gateways/gw", None).await.refused(403);
+        assert_eq!(applied(&test, revision, Duration::ZERO).await, late("gw", "disconnected"));
+        let second = test.another().await;
+        assert_eq!(second.delete("/gateways/gw").await.status, StatusCode::NO_CONTENT);
+        for replica in [&second, &test] {
+            assert_eq!(applied(replica, revision, Duration::ZERO).await, done(&[]));
+            look(replica, Duration::ZERO).await;
+            assert_eq!(applied(replica, revision, Duration::ZERO).await, done(&[]));
+        }
+        assert_eq!((shown(&test).await, rows(&test).await), (vec![], vec![]));
+        assert_eq!(test.audited_of("gw").await, ["gateway.forgotten"]);
+    }
+}
+
+on_both! {
+    async fn a_restarted_envoy_counts_in_place_of_the_one_before(test: Test) {
+        let (revision, at) = head(&test).await;
+        drop(test.connect("gw", "first", 0));
+        look(&test, Duration::ZERO).await;
+        let second = test.another().await;
+        if second.store.backend() == latchkey::store::Backend::Postgres {
+            // Until its replica is known to be dead, the first may live beside the second.
+            return;
+        }
+        let new = second.connect("gw", "second", 0);
+        assert_eq!(applied(&second, revision, Duration::ZERO).await, late("gw", "not acknowledged yet"));
+        new.report(&up_to(at));
+        assert_eq!(applied(&second, revision, Duration::ZERO).await, done(&["gw"]));
+        look(&second, Duration::ZERO).await;
+        assert_eq!(rows(&second).await, ["gw"]);
+    }
+}
+
+on_both! {
+    async fn two_envoys_of_one_name_are_both_awaited_after_a_restart(test: Test) {
+        let (revision, at) = head(&test).await;
+        let _both = [test.connect("gw", "first", at.revision), test.connect("gw", "second", at.revision)];
+        look(&test, Duration::ZERO).await;
+        let second = test.another().await;
+        let back = second.connect("gw", "second", 0);
+        back.report(&up_to(at));
+        look(&second, Duration::ZERO).await;
+        let (named, pending) = applied(&second, revision + 1, Duration::ZERO).await;
+        assert_eq!((named.len(), pending.len()), (0, 1), "{pending:?}");
+        back.report(&up_to(Position { revision: at.revision + 1, ..at }));
+        let (named, pending) = applied(&second, revision + 1, Duration::ZERO).await;
+        assert_eq!((named.len(), pending.len()), (0, 1), "the first has not come back: {pending:?}");
+    }
+}
+
+on_both! {
+    async fn what_is_new_waits_for_those_that_are_connected_and_not_for_those_that_are_away(test: Test) {
+        let (revision, at) = head(&test).await;
+        let gateway = test.gateway("gw", 0);
+        drop(test.gateway("away", 0));
+        look(&test, Duration::ZERO).await;
+        look(&test, 7 * SECOND).await;
+        let (answer, ()) = tokio::join!(awaited(&test, revision, MINUTE, Await::Reachable), async {
             tokio::time::sleep(Duration::from_millis(50)).await;
-            write(&test, &[]).await;
+            gateway.report(&up_to(at));
         });
-        assert_eq!(answer, late("gw", "disconnected"));
+        assert_eq!(answer, (vec!["gw".to_owned()], vec![("away".to_owned(), "disconnected".to_owned())]));
+        let app = test.app(json!({"mode": "named"})).await;
+        assert_eq!(app["propagation"]["complete"], false);
+        let key = test.named_key(&app).await;
+        assert_eq!(key["propagation"]["pending"].as_array().unwrap().len(), 2, "{key}");
+        let revision = key["propagation"]["revision"].as_u64().unwrap();
+        gateway.report(&Progress { acknowledged: revision + 100, ..up_to(at) });
+        let key = test.named_key(&app).await;
+        assert_eq!(key["propagation"]["applied"], json!(["gw"]));
+        let path = format!("/apps/{}/keys/{}", id(&app), id(&key));
+        test.act(&format!("{path}/deactivate")).await.expect(StatusCode::OK);
+        let on = test.act(&format!("{path}/activate")).await.expect(StatusCode::OK);
+        assert_eq!(on["propagation"]["applied"], json!(["gw"]));
     }
 }
 
 on_both! {
-    async fn one_that_disconnected_lately_is_named_and_one_long_gone_is_not(test: Test) {
-        let ago = |seconds| Some(test.world.now() - SignedDuration::from_secs(seconds));
-        let gone = |seconds| Gateway { connected: false, disconnected_at: ago(seconds), ..gateway("gw", 4) };
-        write(&test, &[json(&gone(10))]).await;
-        assert_eq!(applied(&test, 50).await, late("gw", "disconnected"));
-        write(&test, &[json(&gone(100))]).await;
-        assert_eq!(applied(&test, 50).await, (Vec::new(), Vec::new()));
+    async fn the_time_that_a_change_took_is_that_since_the_request_came(test: Test) {
+        let app = test.app(json!({})).await;
+        // Somebody else writes meanwhile.
+        let mut other = test.store.begin().await.unwrap();
+        other.revision(&test.world).await.unwrap();
+        let (revoked, ()) = tokio::join!(test.act(&format!("/apps/{}/revoke", id(&app))), async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            other.commit().await.unwrap();
+        });
+        let propagation = &revoked.expect(StatusCode::OK)["propagation"];
+        assert!(propagation["elapsed_ms"].as_u64().unwrap() >= 290, "{propagation}");
     }
 }
 
-on_both! {
-    async fn one_that_refuses_the_resource_is_named_though_it_is_further(test: Test) {
-        let rejected = vec![RejectedResource { resource: "app/a".to_owned(), reason: "odd".to_owned() }];
-        write(&test, &[json(&Gateway { rejected, ..gateway("gw", 9) })]).await;
-        assert_eq!(applied(&test, 50).await, late("gw", "refused: odd"));
+/// Another replica that lives; only PostgreSQL has several.
+async fn replicas() -> (Test, Test) {
+    let test = Test::postgres().await;
+    let other = test.another().await;
+    (test, other)
+}
+
+#[tokio::test]
+async fn a_gateway_of_another_replica_is_awaited() {
+    let (test, other) = replicas().await;
+    let (revision, at) = head(&test).await;
+    let gateway = other.gateway("gw", 0);
+    look(&other, Duration::ZERO).await;
+    assert_eq!(applied(&test, revision, Duration::ZERO).await, late("gw", "not acknowledged yet"));
+    let (answer, ()) = tokio::join!(applied(&test, revision, MINUTE), async {
+        gateway.report(&up_to(at));
+        look(&other, Duration::ZERO).await;
+    });
+    assert_eq!(answer, done(&["gw"]));
+}
+
+#[tokio::test]
+async fn a_gateway_that_moves_to_another_replica_is_awaited_there() {
+    let (test, other) = replicas().await;
+    let (revision, at) = head(&test).await;
+    drop(test.gateway("gw", 0));
+    look(&test, Duration::ZERO).await;
+    let back = other.gateway("gw", 0);
+    look(&other, Duration::ZERO).await;
+    for replica in [&test, &other] {
+        assert_eq!(applied(replica, revision, Duration::ZERO).await, late("gw", "not acknowledged yet"));
     }
+    back.report(&up_to(at));
+    look(&other, Duration::ZERO).await;
+    look(&test, Duration::ZERO).await;
+    for replica in [&test, &other] {
+        assert_eq!(applied(replica, revision, Duration::ZERO).await, done(&["gw"]));
+    }
+    assert_eq!(rows(&test).await, ["gw"]);
+}
+
+#[tokio::test]
+async fn what_a_replica_says_of_another_history_is_no_proof() {
+    let (test, other) = replicas().await;
+    let (revision, at) = head(&test).await;
+    let gateway = other.gateway("gw", 0);
+    gateway.report(&up_to(Position { tag: [7; 16], ..at }));
+    look(&other, Duration::ZERO).await;
+    assert_eq!(applied(&test, revision, Duration::ZERO).await, late("gw", "not acknowledged yet"));
+}
+
+#[tokio::test]
+async fn one_that_refuses_the_resource_elsewhere_is_named() {
+    let (test, other) = replicas().await;
+    let (revision, at) = head(&test).await;
+    let quarantined = [("app/a".to_owned(), "odd".to_owned())].into();
+    other.gateway("gone", 0);
+    let gateway = other.gateway("gw", 0);
+    gateway.report(&Progress { quarantined, ..up_to(at) });
+    look(&other, Duration::ZERO).await;
+    let (_, pending) = applied(&test, revision, Duration::ZERO).await;
+    assert!(pending.contains(&("gw".to_owned(), "refused: odd".to_owned())), "{pending:?}");
+}
+
+#[tokio::test]
+async fn names_that_two_replicas_see_at_once_stand_for_nobody_else() {
+    let (test, other) = replicas().await;
+    let (revision, at) = head(&test).await;
+    let first = test.connect("gw", "first", 0);
+    let second = other.connect("gw", "second", 0);
+    for replica in [&test, &other, &test] {
+        look(replica, Duration::ZERO).await;
+    }
+    drop((first, second));
+    look(&test, Duration::ZERO).await;
+    look(&other, Duration::ZERO).await;
+    let third = other.connect("gw", "third", 0);
+    third.report(&up_to(at));
+    look(&other, Duration::ZERO).await;
+    assert_eq!(applied(&other, revision, Duration::ZERO).await, late("gw", "disconnected"));
 }
 
 on_both! {
     async fn a_row_that_cannot_be_read_is_no_proof(test: Test) {
-        write(&test, &["{\"name\":\"gw\"}".to_owned()]).await;
+        let (revision, _) = head(&test).await;
+        test.sql(&["INSERT INTO gateway_streams (replica, stream, gateway, seen_at, state)
+                    VALUES ('another', 1, 'gw', 0, '{\"name\":\"gw\"}')".to_owned()]).await;
         let reason = "its replica of the control plane is of another version";
-        assert_eq!(applied(&test, 50).await, late("gateway-0", reason));
+        assert_eq!(applied(&test, revision, Duration::ZERO).await, late("gw", reason));
+        look(&test, 10 * MINUTE).await;
+        look(&test, SECOND).await;
+        assert_eq!(applied(&test, revision, Duration::ZERO).await, done(&[]));
     }
 }
 
 on_both! {
-    async fn two_processes_of_one_name_both_count(test: Test) {
-        let other = Gateway { instance: "second".to_owned(), ..gateway("gw", 4) };
-        write(&test, &[json(&gateway("gw", 5)), json(&other)]).await;
-        let (applied, pending) = applied(&test, 50).await;
-        assert_eq!((applied.len(), pending.len()), (1, 1));
+    async fn what_the_version_before_this_one_has_written_is_awaited(test: Test) {
+        let (revision, _) = head(&test).await;
+        let state = json!({"name": "gw", "instance": "p1", "connected": true, "connected_at": "2026-01-01T00:00:00Z",
+            "disconnected_at": null, "revision": 999, "acknowledged_at": null, "lag": 0,
+            "last_error": null, "cluster_error": null, "rejected": []});
+        test.sql(&[format!("INSERT INTO gateway_streams (replica, stream, gateway, seen_at, state)
+                            VALUES ('another', 1, 'gw', 0, '{state}')")]).await;
+        assert_eq!(applied(&test, revision, Duration::ZERO).await, late("gw", "disconnected"));
+        let _back = test.connect("gw", "p1", revision as u64);
+        assert_eq!(applied(&test, revision, Duration::ZERO).await, done(&["gw"]));
     }
 }

@@ -1,26 +1,17 @@
 //! Which gateways have applied a revision.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::fmt;
 
-use super::{AWAITED, Gateway, Known, Streams};
+use super::{Gateway, Stream};
 
 /// Who has applied a revision, and who has not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Propagation {
-    /// By name.
-    pub applied: Vec<Applied>,
+    /// Names, in order.
+    pub applied: Vec<String>,
     /// By name.
     pub pending: Vec<Pending>,
-}
-
-/// A gateway that has applied the revision.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Applied {
-    /// The gateway.
-    pub name: String,
-    /// How long after the question it was seen to have.
-    pub elapsed: Duration,
 }
 
 /// A gateway that has not applied the revision.
@@ -28,118 +19,108 @@ pub struct Applied {
 pub struct Pending {
     /// The gateway.
     pub name: String,
-    /// Why: `not acknowledged yet`, `disconnected`, or `refused: …`.
-    pub reason: String,
+    /// Why.
+    pub reason: Reason,
 }
 
-/// The streams that one question is about.
-#[derive(Debug)]
-pub(super) struct Watch<'a> {
-    revision: u64,
-    resources: &'a [String],
-    awaited: BTreeMap<u64, Awaited>,
-}
-
-#[derive(Debug)]
-struct Awaited {
-    name: String,
-    instance: String,
-    standing: Standing,
-}
-
-#[derive(Debug)]
-enum Standing {
-    /// Seen on the stream `by`; it counts while that is open.
-    Applied {
-        by: u64,
-        after: Duration,
-    },
-    Refused(String),
+/// Why a gateway has not applied a revision. The worst comes last.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// It is connected.
     NotYet,
+    /// It has no stream, and may live on with what it had.
     Disconnected,
+    /// It refuses a resource, and says why.
+    Refused(String),
 }
 
-impl<'a> Watch<'a> {
-    pub(super) fn new(streams: &Streams, revision: u64, resources: &'a [String]) -> Self {
-        let awaited = streams
-            .iter()
-            .filter(|(_, known)| known.ended.is_none_or(|at| at.elapsed() < AWAITED))
-            .map(|(stream, Known { gateway: Gateway { name, instance, .. }, .. })| {
-                let standing = Standing::NotYet;
-                (*stream, Awaited { name: name.clone(), instance: instance.clone(), standing })
-            })
-            .collect();
-        Self { revision, resources, awaited }
-    }
+/// A gateway's process, as one of its streams on some replica shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sighting {
+    /// The gateway's name.
+    pub name: String,
+    /// Its process.
+    pub instance: String,
+    /// Whether the stream is open, and what it acknowledges counts.
+    pub open: bool,
+    /// The revision up to which everything is applied.
+    pub acknowledged: u64,
+    /// What it refuses, by resource name, with its reasons.
+    pub rejected: BTreeMap<String, String>,
+    /// Whether another process of its name was seen connected at the same time: then no process stands
+    /// for another.
+    pub shares_name: bool,
+    /// Whether it has been away for so long that nobody waits for it.
+    pub gone: bool,
+}
 
-    /// Notes how everyone stands; whether there is nothing left to wait for.
-    pub(super) fn look(&mut self, streams: &Streams, elapsed: Duration) -> bool {
-        for (stream, awaited) in &mut self.awaited {
-            if let Standing::Applied { by, .. } = &awaited.standing
-                && streams.get(by).is_some_and(Known::is_open)
-            {
-                continue;
-            }
-            awaited.standing = match awaited.served_by(*stream, streams) {
-                Some((by, gateway)) => obstacle(gateway, self.revision, self.resources)
-                    .unwrap_or(Standing::Applied { by, after: elapsed }),
-                None => Standing::Disconnected,
-            };
-        }
-        let settled =
-            |awaited: &Awaited| matches!(awaited.standing, Standing::Applied { .. } | Standing::Refused(_));
-        self.awaited.values().all(settled)
+/// How far `revision`, of which `resources` are a part, has come on those that were seen.
+///
+/// Every process counts by its open streams, on whichever replica. One that has none is pending, for its
+/// Envoy may live on with what it had, unless it is gone, or another process of its name has connected
+/// since: then its Envoy was restarted, and that process counts in its place.
+pub fn propagation(
+    sightings: impl IntoIterator<Item = Sighting>,
+    revision: u64,
+    resources: &[String],
+) -> Propagation {
+    let mut names: BTreeMap<String, BTreeMap<String, Vec<Sighting>>> = BTreeMap::new();
+    for sighting in sightings {
+        let processes = names.entry(sighting.name.clone()).or_default();
+        processes.entry(sighting.instance.clone()).or_default().push(sighting);
     }
+    let mut propagation = Propagation::default();
+    for (name, processes) in names {
+        let replaced = |process: &[Sighting]| {
+            let successor = |other: &Sighting| other.open && !other.shares_name;
+            !process.iter().any(|it| it.open || it.shares_name) && processes.values().flatten().any(successor)
+        };
+        let awaited =
+            processes.values().filter(|process| !process.iter().all(|it| it.gone) && !replaced(process));
+        let obstacles: Vec<_> = awaited.map(|process| obstacle(process, revision, resources)).collect();
+        match obstacles.iter().flatten().max() {
+            Some(reason) => propagation.pending.push(Pending { name, reason: reason.clone() }),
+            None if obstacles.is_empty() => {}
+            None => propagation.applied.push(name),
+        }
+    }
+    propagation
+}
 
-    /// One entry per name: applied when all of its streams have, after the slowest of them.
-    pub(super) fn outcome(self) -> Propagation {
-        let mut by_name: BTreeMap<String, Result<Duration, String>> = BTreeMap::new();
-        for Awaited { name, standing, .. } in self.awaited.into_values() {
-            let result = match standing {
-                Standing::Applied { after, .. } => Ok(after),
-                Standing::Refused(reason) => Err(format!("refused: {reason}")),
-                Standing::Disconnected => Err("disconnected".to_owned()),
-                Standing::NotYet => Err("not acknowledged yet".to_owned()),
-            };
-            let entry = by_name.entry(name).or_insert(Ok(Duration::ZERO));
-            *entry = match (std::mem::replace(entry, Ok(Duration::ZERO)), result) {
-                (Ok(one), Ok(other)) => Ok(one.max(other)),
-                (Err(reason), _) | (Ok(_), Err(reason)) => Err(reason),
-            };
+/// Why a process has not applied the revision; `None` when it has: one of its streams proves that.
+fn obstacle(process: &[Sighting], revision: u64, resources: &[String]) -> Option<Reason> {
+    let mut reasons = Vec::new();
+    for Sighting { acknowledged, rejected, .. } in process.iter().filter(|it| it.open) {
+        match resources.iter().find_map(|name| rejected.get(name)) {
+            _ if *acknowledged < revision => reasons.push(Reason::NotYet),
+            Some(why) => reasons.push(Reason::Refused(why.clone())),
+            None => return None,
         }
-        let mut propagation = Propagation::default();
-        for (name, result) in by_name {
-            match result {
-                Ok(elapsed) => propagation.applied.push(Applied { name, elapsed }),
-                Err(reason) => propagation.pending.push(Pending { name, reason }),
-            }
+    }
+    Some(reasons.into_iter().max().unwrap_or(Reason::Disconnected))
+}
+
+impl From<Stream> for Sighting {
+    fn from(stream: Stream) -> Self {
+        let Stream { gateway: Gateway { name, instance, progress, .. }, open, shares_name, .. } = stream;
+        Self {
+            name,
+            instance,
+            open,
+            acknowledged: progress.acknowledged,
+            rejected: progress.quarantined,
+            shares_name,
+            gone: false,
         }
-        propagation
     }
 }
 
-impl Awaited {
-    /// The open stream that speaks for the awaited one: itself, one that its process opened since,
-    /// or the newest of its name once another process has replaced it.
-    fn served_by<'s>(&self, stream: u64, streams: &'s Streams) -> Option<(u64, &'s Gateway)> {
-        let own = streams.get(&stream).filter(|known| known.is_open()).map(|known| (stream, known));
-        let is_same = |known: &Known| known.is_of(&self.name, &self.instance);
-        let mut later = streams.range(stream + 1..).map(|(id, known)| (*id, known));
-        let successor = later.clone().rfind(|(_, known)| is_same(known) && known.is_open());
-        // A process that has left is known until another one replaces it.
-        let replaced = !streams.values().any(is_same);
-        let replacement = later.rfind(|(_, known)| replaced && known.gateway.name == self.name);
-        own.or(successor)
-            .or(replacement.filter(|(_, known)| known.is_open()))
-            .map(|(id, known)| (id, &known.gateway))
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotYet => f.write_str("not acknowledged yet"),
+            Self::Disconnected => f.write_str("disconnected"),
+            Self::Refused(why) => write!(f, "refused: {why}"),
+        }
     }
-}
-
-/// Why a gateway has not applied the revision; `None` when it has.
-fn obstacle(gateway: &Gateway, revision: u64, resources: &[String]) -> Option<Standing> {
-    if gateway.progress.acknowledged < revision {
-        return Some(Standing::NotYet);
-    }
-    let reason = resources.iter().find_map(|name| gateway.progress.quarantined.get(name))?;
-    Some(Standing::Refused(reason.clone()))
 }

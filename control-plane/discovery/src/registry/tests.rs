@@ -1,7 +1,5 @@
 use super::*;
 
-const A_WHILE: Duration = Duration::from_secs(5);
-
 fn connect(registry: &Registry, stream: u64, name: &str, instance: &str) -> Connection {
     connect_in(&watch::Sender::new(0), registry, stream, name, instance)
 }
@@ -26,197 +24,172 @@ fn refusing(revision: u64, resource: &str) -> Progress {
     Progress { quarantined, ..applied_up_to(revision) }
 }
 
-fn applied(propagation: &Propagation) -> Vec<&str> {
-    propagation.applied.iter().map(|gateway| gateway.name.as_str()).collect()
+/// Who has applied revision 7, and who has not.
+fn seven(registry: &Registry) -> (Vec<String>, Vec<(String, String)>) {
+    told(registry.propagation(7, &[]))
 }
 
-fn pending(propagation: &Propagation) -> Vec<(&str, &str)> {
-    propagation.pending.iter().map(|gateway| (gateway.name.as_str(), gateway.reason.as_str())).collect()
+fn told(propagation: Propagation) -> (Vec<String>, Vec<(String, String)>) {
+    let Propagation { applied, pending } = propagation;
+    (applied, pending.into_iter().map(|late| (late.name, late.reason.to_string())).collect())
 }
 
-#[tokio::test(start_paused = true)]
-async fn answers_as_soon_as_all_have_applied() {
+fn applied(names: &[&str]) -> (Vec<String>, Vec<(String, String)>) {
+    (names.iter().map(|name| (*name).to_owned()).collect(), Vec::new())
+}
+
+fn pending(name: &str, reason: &str) -> (Vec<String>, Vec<(String, String)>) {
+    (Vec::new(), vec![(name.to_owned(), reason.to_owned())])
+}
+
+#[test]
+fn those_that_have_applied_a_revision_are_named_and_those_that_have_not() {
     let registry = Registry::default();
     let one = connect(&registry, 1, "gw-1", "a");
     let two = connect(&registry, 2, "gw-2", "b");
     one.report(&applied_up_to(7));
-    let began = Instant::now();
-    let (propagation, ()) = tokio::join!(registry.applied(7, &[], A_WHILE), async {
-        tokio::time::advance(Duration::from_millis(80)).await;
-        two.report(&applied_up_to(8));
-    });
-    assert_eq!(applied(&propagation), ["gw-1", "gw-2"]);
-    assert_eq!(propagation.applied[0].elapsed, Duration::ZERO);
-    assert_eq!(propagation.applied[1].elapsed, Duration::from_millis(80));
-    assert_eq!(began.elapsed(), Duration::from_millis(80));
+    assert_eq!(
+        seven(&registry),
+        (vec!["gw-1".to_owned()], vec![("gw-2".to_owned(), "not acknowledged yet".to_owned())])
+    );
+    two.report(&applied_up_to(8));
+    assert_eq!(seven(&registry), applied(&["gw-1", "gw-2"]));
 }
 
-#[tokio::test(start_paused = true)]
-async fn names_who_has_not_after_the_wait() {
-    let registry = Registry::default();
-    let _slow = connect(&registry, 1, "gw-1", "a");
-    let propagation = registry.applied(7, &[], A_WHILE).await;
-    assert_eq!(pending(&propagation), [("gw-1", "not acknowledged yet")]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_gateway_that_disconnects_is_pending() {
-    let registry = Registry::default();
-    let leaving = connect(&registry, 1, "gw-1", "a");
-    let (propagation, ()) = tokio::join!(registry.applied(7, &[], A_WHILE), async { drop(leaving) });
-    assert_eq!(pending(&propagation), [("gw-1", "disconnected")]);
-    assert!(registry.gateways()[0].disconnected_at.is_some());
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_same_process_may_come_back_and_apply() {
-    let registry = Registry::default();
-    let leaving = connect(&registry, 1, "gw-1", "a");
-    let (propagation, _back) = tokio::join!(registry.applied(7, &[], A_WHILE), async {
-        drop(leaving);
-        let back = connect(&registry, 2, "gw-1", "a");
-        back.report(&applied_up_to(7));
-        back
-    });
-    assert_eq!(applied(&propagation), ["gw-1"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn another_process_of_the_same_name_proves_nothing_for_the_first() {
-    let registry = Registry::default();
-    let leaving = connect(&registry, 1, "gw-1", "a");
-    let other = connect(&registry, 2, "gw-1", "b");
-    other.report(&applied_up_to(7));
-    let (propagation, ()) = tokio::join!(registry.applied(7, &[], A_WHILE), async { drop(leaving) });
-    assert_eq!(pending(&propagation), [("gw-1", "disconnected")]);
-    drop(other);
-    let back = connect(&registry, 3, "gw-1", "b");
-    back.report(&applied_up_to(7));
-    let propagation = registry.applied(7, &[], A_WHILE).await;
-    assert_eq!(pending(&propagation), [("gw-1", "disconnected")], "it was there before the first left");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_process_that_was_restarted_counts_in_place_of_the_old_one() {
-    let registry = Registry::default();
-    let leaving = connect(&registry, 1, "gw-1", "a");
-    let (propagation, new) = tokio::join!(registry.applied(7, &[], A_WHILE), async {
-        drop(leaving);
-        connect(&registry, 2, "gw-1", "b")
-    });
-    assert_eq!(pending(&propagation), [("gw-1", "not acknowledged yet")]);
-    let (propagation, ()) =
-        tokio::join!(registry.applied(7, &[], A_WHILE), async { new.report(&applied_up_to(7)) });
-    assert_eq!(applied(&propagation), ["gw-1"]);
-    assert_eq!(pending(&propagation), []);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_gateway_is_awaited_for_a_minute_after_it_disconnected() {
+#[test]
+fn a_gateway_that_disconnects_is_pending_though_it_had_applied() {
     let registry = Registry::default();
     let leaving = connect(&registry, 1, "gw-1", "a");
     leaving.report(&applied_up_to(7));
     drop(leaving);
-    tokio::time::advance(AWAITED - A_WHILE - Duration::from_secs(1)).await;
-    let propagation = registry.applied(7, &[], A_WHILE).await;
-    assert_eq!(pending(&propagation), [("gw-1", "disconnected")]);
-    tokio::time::advance(Duration::from_secs(1)).await;
-    assert_eq!(registry.applied(7, &[], A_WHILE).await, Propagation::default());
-    assert_eq!(registry.gateways().len(), 1, "but it is still shown");
+    assert_eq!(seven(&registry), pending("gw-1", "disconnected"));
+    assert!(registry.gateways()[0].disconnected_at.is_some());
 }
 
-#[tokio::test(start_paused = true)]
-async fn between_two_streams_a_gateway_is_awaited() {
+#[test]
+fn a_gateway_that_is_back_counts_once_it_has_acknowledged() {
     let registry = Registry::default();
     drop(connect(&registry, 1, "gw-1", "a"));
-    let (propagation, _back) = tokio::join!(registry.applied(7, &[], A_WHILE), async {
-        tokio::time::advance(Duration::from_millis(200)).await;
-        let back = connect(&registry, 2, "gw-1", "a");
-        back.report(&applied_up_to(7));
-        back
-    });
-    assert_eq!(applied(&propagation), ["gw-1"]);
-    assert_eq!(propagation.applied[0].elapsed, Duration::from_millis(200));
+    let back = connect(&registry, 2, "gw-1", "a");
+    assert_eq!(seven(&registry), pending("gw-1", "not acknowledged yet"));
+    back.report(&applied_up_to(7));
+    assert_eq!(seven(&registry), applied(&["gw-1"]));
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_an_ended_stream_acknowledged_does_not_count() {
+#[test]
+fn another_process_of_the_same_name_proves_nothing_for_the_first() {
     let registry = Registry::default();
     let leaving = connect(&registry, 1, "gw-1", "a");
-    let slow = connect(&registry, 2, "gw-2", "b");
-    leaving.report(&applied_up_to(7));
-    let (propagation, back) = tokio::join!(registry.applied(7, &[], A_WHILE), async {
-        tokio::task::yield_now().await;
-        drop(leaving);
-        slow.report(&applied_up_to(7));
-        connect(&registry, 3, "gw-1", "a")
-    });
-    assert_eq!(applied(&propagation), ["gw-2"]);
-    assert_eq!(pending(&propagation), [("gw-1", "not acknowledged yet")]);
+    let other = connect(&registry, 2, "gw-1", "b");
+    other.report(&applied_up_to(7));
+    drop(leaving);
+    assert_eq!(seven(&registry), pending("gw-1", "disconnected"));
+    drop(other);
+    let back = connect(&registry, 3, "gw-1", "b");
     back.report(&applied_up_to(7));
-    assert_eq!(applied(&registry.applied(7, &[], A_WHILE).await), ["gw-1", "gw-2"]);
+    assert_eq!(seven(&registry), pending("gw-1", "disconnected"), "it was there before the first left");
+    let third = connect(&registry, 4, "gw-1", "c");
+    third.report(&applied_up_to(7));
+    assert_eq!(seven(&registry), pending("gw-1", "disconnected"), "nor does one that came later");
 }
 
-#[tokio::test(start_paused = true)]
-async fn nothing_counts_that_was_acknowledged_in_another_history() {
+#[test]
+fn a_process_that_was_restarted_counts_in_place_of_the_old_one() {
+    let registry = Registry::default();
+    drop(connect(&registry, 1, "gw-1", "a"));
+    let new = connect(&registry, 2, "gw-1", "b");
+    assert_eq!(seven(&registry), pending("gw-1", "not acknowledged yet"));
+    new.report(&applied_up_to(7));
+    assert_eq!(seven(&registry), applied(&["gw-1"]));
+}
+
+#[test]
+fn names_that_are_shared_with_gateways_elsewhere_stand_for_nobody_else() {
+    let registry = Registry::default();
+    let one = connect(&registry, 1, "gw-1", "a");
+    let elsewhere = |instance: &str| BTreeSet::from([("gw-1".to_owned(), instance.to_owned())]);
+    registry.share_names(&elsewhere("a"));
+    assert!(!registry.streams()[0].shares_name, "the same process, on its way from one replica to another");
+    registry.share_names(&elsewhere("b"));
+    drop(one);
+    let new = connect(&registry, 2, "gw-1", "c");
+    new.report(&applied_up_to(7));
+    assert_eq!(seven(&registry), pending("gw-1", "disconnected"));
+}
+
+#[test]
+fn nothing_counts_that_was_acknowledged_in_another_history() {
     let (registry, history) = (Registry::default(), watch::Sender::new(0));
     let stream = connect_in(&history, &registry, 1, "gw-1", "a");
     stream.report(&applied_up_to(100));
     history.send_modify(|count| *count += 1);
-    let propagation = registry.applied(91, &[], A_WHILE).await;
-    assert_eq!(pending(&propagation), [("gw-1", "disconnected")], "its end is only a moment away");
+    assert_eq!(seven(&registry), pending("gw-1", "disconnected"), "its end is only a moment away");
     drop(stream);
     let back = connect_in(&history, &registry, 2, "gw-1", "a");
     back.report(&applied_up_to(91));
-    assert_eq!(applied(&registry.applied(91, &[], A_WHILE).await), ["gw-1"]);
+    assert_eq!(seven(&registry), applied(&["gw-1"]));
 }
 
-#[tokio::test(start_paused = true)]
-async fn of_two_streams_with_one_name_the_newest_is_shown_and_both_must_apply() {
+#[test]
+fn of_two_streams_with_one_name_the_newest_is_shown_and_both_must_apply() {
     let registry = Registry::default();
     let _old = connect(&registry, 1, "gw-1", "a");
     let new = connect(&registry, 2, "gw-1", "b");
     new.report(&applied_up_to(7));
     let shown = registry.gateways();
     assert_eq!(shown.iter().map(|gateway| gateway.instance.as_str()).collect::<Vec<_>>(), ["b"]);
-    let propagation = registry.applied(7, &[], A_WHILE).await;
-    assert_eq!(pending(&propagation), [("gw-1", "not acknowledged yet")]);
+    assert_eq!(seven(&registry), pending("gw-1", "not acknowledged yet"));
 }
 
-#[tokio::test(start_paused = true)]
-async fn all_streams_are_told_apart() {
+#[test]
+fn all_streams_are_told_apart() {
     let registry = Registry::default();
     let seen = || -> Vec<_> {
-        let streams = registry.streams().into_iter();
-        streams.map(|it| (it.id, it.gateway.instance, it.gateway.disconnected_at.is_none())).collect()
+        registry.streams().into_iter().map(|it| (it.id, it.gateway.instance, it.open)).collect()
     };
     let one = connect(&registry, 1, "gw-1", "a");
-    let two = connect(&registry, 2, "gw-1", "b");
     drop(one);
-    assert_eq!(seen(), [(1, "a".to_owned(), false), (2, "b".to_owned(), true)]);
+    let two = connect(&registry, 2, "gw-1", "b");
+    assert_eq!(seen(), [(2, "b".to_owned(), true)], "restarted");
     let _three = connect(&registry, 3, "gw-1", "a");
-    assert_eq!(seen(), [(2, "b".to_owned(), true), (3, "a".to_owned(), true)]);
     drop(two);
-    let _four = connect(&registry, 4, "gw-1", "c");
-    assert_eq!(seen(), [(3, "a".to_owned(), true), (4, "c".to_owned(), true)]);
+    assert_eq!(seen(), [(2, "b".to_owned(), false), (3, "a".to_owned(), true)], "there at the same time");
+    let _four = connect(&registry, 4, "gw-1", "b");
+    assert_eq!(seen(), [(3, "a".to_owned(), true), (4, "b".to_owned(), true)], "back");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_refused_resource_is_not_applied_and_not_waited_for() {
+#[test]
+fn what_is_forgotten_is_awaited_no_more_unless_it_is_connected() {
+    let registry = Registry::default();
+    drop(connect(&registry, 1, "gw-1", "a"));
+    let _two = connect(&registry, 2, "gw-2", "b");
+    registry.forget(&BTreeSet::from([1, 2]));
+    assert_eq!(seven(&registry), pending("gw-2", "not acknowledged yet"));
+}
+
+#[test]
+fn a_refused_resource_is_not_applied() {
     let registry = Registry::default();
     let gateway = connect(&registry, 1, "gw-1", "a");
     gateway.report(&refusing(7, "key/01"));
-    let began = Instant::now();
-    let propagation = registry.applied(7, &["key/01".to_owned()], A_WHILE).await;
-    assert_eq!(pending(&propagation), [("gw-1", "refused: bad status")]);
-    assert_eq!(began.elapsed(), Duration::ZERO);
-    let other = registry.applied(7, &["key/02".to_owned()], A_WHILE).await;
-    assert_eq!(applied(&other), ["gw-1"]);
+    let of = |resource: &str| told(registry.propagation(7, &[resource.to_owned()]));
+    assert_eq!(of("key/01"), pending("gw-1", "refused: bad status"));
+    assert_eq!(of("key/02"), applied(&["gw-1"]));
 }
 
-#[tokio::test]
-async fn with_no_gateway_there_is_nothing_to_wait_for() {
-    assert_eq!(Registry::default().applied(7, &[], A_WHILE).await, Propagation::default());
+#[test]
+fn a_process_that_moved_to_another_replica_counts_by_either_of_its_streams() {
+    let hanging = Sighting { name: "gw-1".into(), instance: "a".into(), open: true, ..Sighting::default() };
+    let moved = Sighting { acknowledged: 7, ..hanging.clone() };
+    assert_eq!(told(propagation([hanging, moved], 7, &[])), applied(&["gw-1"]));
+}
+
+#[test]
+fn one_that_is_gone_is_in_neither_list() {
+    let gone = Sighting { name: "gw-1".into(), instance: "a".into(), gone: true, ..Sighting::default() };
+    let away = Sighting { gone: false, ..gone.clone() };
+    assert_eq!(told(propagation([gone.clone()], 7, &[])), applied(&[]));
+    assert_eq!(told(propagation([gone, away], 7, &[])), pending("gw-1", "disconnected"), "seen again since");
 }
 
 #[tokio::test]

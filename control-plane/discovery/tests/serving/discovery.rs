@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use latchkey_discovery::registry::{Pending, Reason, Registry};
 use latchkey_discovery::resource;
 use latchkey_proto::discovery::discovery_client::DiscoveryClient;
 use latchkey_proto::discovery::discovery_request::Kind;
@@ -8,8 +9,6 @@ use latchkey_proto::key::KeyHash;
 use tonic::Code;
 
 use crate::support::{ControlPlane, Memory, Verdict, with_token};
-
-const A_WHILE: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn a_new_gateway_gets_everything_then_what_changes() {
@@ -67,8 +66,8 @@ async fn a_history_replaced_under_an_open_stream_ends_it_and_a_new_one_brings_ev
 
     // Higher revisions, so that the head alone does not give it away.
     control_plane.source.replace(2, 7..=9);
-    let proof = control_plane.registry.applied(1, &[], Duration::ZERO).await;
-    assert_eq!(proof.pending[0].reason, "disconnected", "revision 1 is another one now");
+    let proof = control_plane.registry.propagation(1, &[]);
+    assert_eq!(proof.pending[0].reason, Reason::Disconnected, "revision 1 is another one now");
     let status = gateway.receive().await.unwrap_err();
     assert_eq!(
         (status.code(), status.message()),
@@ -77,9 +76,10 @@ async fn a_history_replaced_under_an_open_stream_ends_it_and_a_new_one_brings_ev
     control_plane.until(|registry| registry.gateways()[0].disconnected_at.is_some()).await;
     let mut gateway = control_plane.connect("gw-1", gateway.position).await;
     assert_eq!(gateway.apply().await, (Part::SnapshotBegin, vec![7, 8, 9]));
-    let (proof, _) = tokio::join!(control_plane.registry.applied(3, &[], A_WHILE), gateway.apply());
-    assert_eq!(proof.pending, []);
-    assert_eq!(proof.applied.len(), 1);
+    assert_eq!(control_plane.registry.propagation(3, &[]).pending[0].reason, Reason::NotYet);
+    gateway.apply().await;
+    control_plane.until(|registry| registry.propagation(3, &[]).applied == ["gw-1"]).await;
+    assert_eq!(control_plane.registry.propagation(3, &[]).pending, []);
 }
 
 #[tokio::test]
@@ -99,14 +99,34 @@ async fn a_revocation_is_proven_by_three_gateways() {
     control_plane
         .until(|registry| registry.gateways()[..2].iter().all(|it| it.progress.acknowledged == revision))
         .await;
-    let propagation = control_plane.registry.applied(revision, &[], Duration::ZERO).await;
-    assert_eq!(propagation.applied.len(), 2);
-    assert_eq!(propagation.pending[0].name, "gw-3");
-    assert_eq!(propagation.pending[0].reason, "not acknowledged yet");
-    let (propagation, _) =
-        tokio::join!(control_plane.registry.applied(revision, &[], A_WHILE), fleet[2].apply());
-    assert_eq!(propagation.applied.len(), 3);
-    assert_eq!(propagation.pending, []);
+    let propagation = control_plane.registry.propagation(revision, &[]);
+    assert_eq!(propagation.applied, ["gw-1", "gw-2"]);
+    assert_eq!(propagation.pending, [Pending { name: "gw-3".to_owned(), reason: Reason::NotYet }]);
+    fleet[2].apply().await;
+    control_plane.until(|registry| registry.propagation(revision, &[]).applied.len() == 3).await;
+    assert_eq!(control_plane.registry.propagation(revision, &[]).pending, []);
+}
+
+#[tokio::test]
+async fn a_gateway_is_served_once_it_is_recorded() {
+    let control_plane = ControlPlane::recording(Registry::recorded()).await;
+    control_plane.source.write(1);
+    let mut gateway = control_plane.connect("gw-1", None).await;
+    control_plane.until(|registry| !registry.gateways().is_empty()).await;
+    let early = tokio::time::timeout(Duration::from_millis(50), gateway.receive()).await;
+    assert!(early.is_err(), "nothing came yet: {early:?}");
+    control_plane.registry.recorded_up_to(*control_plane.registry.changed().borrow());
+    assert_eq!(gateway.apply().await, (Part::SnapshotBegin, vec![1]));
+}
+
+#[tokio::test]
+async fn a_gateway_that_cannot_be_recorded_is_sent_away() {
+    let control_plane = ControlPlane::recording(Registry::recorded()).await;
+    let mut gateway = control_plane.connect("gw-1", None).await;
+    control_plane.until(|registry| !registry.gateways().is_empty()).await;
+    tokio::time::pause();
+    let status = gateway.receive().await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status}");
 }
 
 #[tokio::test]
@@ -120,8 +140,10 @@ async fn a_refused_key_is_shown_and_the_rest_is_applied() {
     let name = resource::key(&KeyHash::from([1; 32]));
     gateway.reject(&refused, name.clone()).await;
     assert_eq!(gateway.apply().await, (Part::Increment, vec![]));
-    let propagation = control_plane.registry.applied(revision, std::slice::from_ref(&name), A_WHILE).await;
-    assert_eq!(propagation.pending[0].reason, "refused: no status");
+    let name_of = std::slice::from_ref(&name);
+    control_plane.until(|registry| registry.gateways()[0].progress.acknowledged == revision).await;
+    let propagation = control_plane.registry.propagation(revision, name_of);
+    assert_eq!(propagation.pending[0].reason.to_string(), "refused: no status");
     let shown = &control_plane.registry.gateways()[0].progress;
     assert_eq!(shown.quarantined[&name], "no status");
     assert_eq!(shown.last_error, Some(format!("{name}: no status")));
@@ -146,6 +168,14 @@ async fn a_wrong_token_or_none_opens_nothing() {
             DiscoveryClient::new(control_plane.channel.clone()).subscribe(request).await.unwrap_err();
         assert_eq!(status.code(), Code::Unauthenticated);
     }
+    assert!(control_plane.registry.gateways().is_empty());
+}
+
+#[tokio::test]
+async fn a_token_of_another_gateway_shows_and_brings_nothing() {
+    let control_plane = ControlPlane::start().await;
+    let mut gateway = control_plane.connect("taken", None).await;
+    assert_eq!(gateway.receive().await.unwrap_err().code(), Code::PermissionDenied);
     assert!(control_plane.registry.gateways().is_empty());
 }
 

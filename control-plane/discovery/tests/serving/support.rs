@@ -9,7 +9,7 @@ use latchkey_discovery::ads::{self, Statuses};
 use latchkey_discovery::registry::Registry;
 use latchkey_discovery::server::Server;
 use latchkey_discovery::session::Settings;
-use latchkey_discovery::source::{Authenticator, Batch, From, Position, ProviderCluster, Source};
+use latchkey_discovery::source::{Authenticator, Batch, Claim, From, Position, ProviderCluster, Source};
 use latchkey_proto::discovery::discovery_client::DiscoveryClient;
 use latchkey_proto::discovery::discovery_request::Kind;
 use latchkey_proto::discovery::{
@@ -161,6 +161,13 @@ impl Authenticator for Token {
             Verdict::Unknown => anyhow::bail!("the database is away"),
         }
     }
+
+    async fn claim(&self, _: &str, gateway: &str) -> anyhow::Result<Claim> {
+        match gateway {
+            "taken" => Ok(Claim::BoundTo("gw-1".to_owned())),
+            _ => Ok(Claim::Granted),
+        }
+    }
 }
 
 impl Token {
@@ -179,10 +186,17 @@ impl ControlPlane {
     }
 
     pub(crate) async fn with(source: Memory) -> Self {
+        Self::of(source, Registry::default()).await
+    }
+
+    pub(crate) async fn recording(registry: Registry) -> Self {
+        Self::of(Memory::new(1), registry).await
+    }
+
+    async fn of(source: Memory, registry: Registry) -> Self {
         let source = Arc::new(source);
         let token = Arc::new(Token { verdict: Mutex::new(Verdict::Admitted), checks: AtomicU32::new(0) });
-        let (registry, statuses, stop) =
-            (Registry::default(), Statuses::default(), watch::Sender::new(false));
+        let (statuses, stop) = (Statuses::default(), watch::Sender::new(false));
         let settings = Settings { batch: 10, ..Settings::default() };
         let discovery =
             Server::new(source.clone(), token.clone(), registry.clone(), settings, stop.subscribe());

@@ -150,6 +150,16 @@ pub struct Rotated<K> {
     pub propagation: Propagation,
 }
 
+/// What was made, and how far it has come.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+pub struct Created<T> {
+    /// The app or key.
+    #[serde(flatten)]
+    pub item: T,
+    /// Which gateways know it.
+    pub propagation: Propagation,
+}
+
 /// What was switched, and how far that has come.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Switched<T> {

@@ -4,11 +4,13 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
+use crate::api::body::Path;
 use crate::api::problem::Problem;
 use crate::api::{Api, gateways};
 use crate::gateways::Gateway;
+use crate::web::form::Posted;
 use crate::web::format;
-use crate::web::frame::{Frame, Visit};
+use crate::web::frame::{Frame, Visit, done};
 use crate::web::html;
 
 #[derive(Template)]
@@ -25,4 +27,11 @@ pub async fn list(visit: Visit, State(api): State<Api>) -> Result<Response, Prob
     let url = api.gateway_url.to_string();
     let gateways = gateways::list(visit.reader()?, State(api)).await?.items;
     html(&GatewaysPage { frame: visit.frame("Gateways"), gateways, url })
+}
+
+/// Forgets one that is gone for good.
+pub async fn forget(State(api): State<Api>, posted: Posted) -> Result<Response, Problem> {
+    let name = posted.typed.text("name").to_owned();
+    gateways::forget(posted.visit.admin()?, State(api), Path(name.clone())).await?;
+    Ok(done("/admin/gateways", &format!("{name} is forgotten: changes no longer wait for it.")))
 }

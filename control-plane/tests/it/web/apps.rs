@@ -8,17 +8,15 @@ mod self_service;
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use latchkey_discovery::registry::Connection;
 use serde_json::{Value, json};
 
 use super::visitor::{Shown, Visitor};
-use crate::gateways;
 use crate::support::{START_MS, Test, id, on_both};
 
 /// Two gateways: one that has applied everything that is to come, and one that is behind.
-async fn two_gateways(test: &Test) {
-    let states = [("eu-1", 1_000_000), ("eu-2", 0)]
-        .map(|(name, revision)| gateways::json(&gateways::gateway(name, revision)));
-    gateways::write(test, &states).await;
+fn two_gateways(test: &Test) -> [Connection; 2] {
+    [test.gateway("eu-1", 1_000_000), test.gateway("eu-2", 0)]
 }
 
 async fn read(test: &Test, id: &str) -> Value {
@@ -33,7 +31,7 @@ fn flash(page: &Shown) -> String {
 on_both! {
     async fn a_key_is_created_from_the_dialog_and_shown_once(test: Test) {
         test.catalogue().await;
-        two_gateways(&test).await;
+        let _gateways = two_gateways(&test);
         let mut boss = Visitor::owner(&test).await;
         assert!(boss.open("/admin/apps").await.main().contains("No API keys yet"));
         let page = boss.open("/admin/apps/new").await;
@@ -189,7 +187,7 @@ on_both! {
 
 on_both! {
     async fn an_app_is_switched_rotated_revoked_and_deleted(test: Test) {
-        two_gateways(&test).await;
+        let _gateways = two_gateways(&test);
         let app = test.app(json!({"keep_key_values": true})).await;
         let path = format!("/admin/apps/{}", id(&app));
         let mut boss = Visitor::owner(&test).await;

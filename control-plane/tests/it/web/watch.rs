@@ -1,5 +1,6 @@
 //! What has happened: overview, logs, usage, events, audit log, gateways.
 
+use latchkey_discovery::session::Progress;
 use serde_json::{Value, json};
 
 use super::visitor::Visitor;
@@ -148,19 +149,13 @@ async fn the_audit_log_is_filtered_and_leads_to_what_was_done_to(test: Test) {
 }
 
 on_both! {
-async fn gateways_of_other_replicas_are_shown_with_what_they_refuse(test: Test) {
-    let state = json!({"name": "edge-eu-1", "instance": "p1", "connected": true, "connected_at": "2026-01-01T00:00:00Z",
-        "disconnected_at": null, "revision": 0, "acknowledged_at": "2026-01-01T00:00:00Z", "lag": 0,
-        "last_error": "no such <kind>", "cluster_error": null,
-        "rejected": [{"resource": "app/1", "reason": "unknown mode"}]});
-    let row = latchkey::store::gateways::GatewayStream {
-        replica: "another".to_owned(),
-        stream: 0,
-        gateway: "edge-eu-1".to_owned(),
-        state: state.to_string(),
-        age: jiff::SignedDuration::ZERO,
-    };
-    test.store.write_streams("another", &[row], jiff::SignedDuration::from_secs(60)).await.unwrap();
+async fn gateways_are_shown_with_what_they_refuse(test: Test) {
+    let gateway = test.gateway("edge-eu-1", 0);
+    gateway.report(&Progress {
+        last_error: Some("no such <kind>".to_owned()),
+        quarantined: [("app/1".to_owned(), "unknown mode".to_owned())].into(),
+        ..Progress::default()
+    });
     test.app(json!({})).await;
     let mut boss = Visitor::owner(&test).await;
     let page = boss.open("/admin/gateways").await;

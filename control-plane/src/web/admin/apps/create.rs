@@ -67,6 +67,6 @@ pub async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, 
     let id: Uuid = serde_json::from_value(made["id"].clone()).map_err(|_| Problem::internal())?;
     let value = made["key"]["value"].as_str().unwrap_or_default().to_owned();
     let app = apps::read(posted.visit.reader()?, State(api.clone()), Path(id)).await?.0.item;
-    let propagation = apps::propagation(posted.visit.reader()?, State(api.clone()), Path(id)).await?.0;
-    secret::app(&posted.visit, &api, &app, "API key created", value, Some(propagation)).await
+    let propagation = serde_json::from_value(made["propagation"].clone()).ok();
+    secret::app(&posted.visit, &api, &app, "API key created", value, propagation).await
 }

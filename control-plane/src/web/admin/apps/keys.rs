@@ -106,7 +106,8 @@ pub async fn create(
         Ok(made) => {
             let value = made["value"].as_str().unwrap_or_default().to_owned();
             let to = format!("/admin/apps/{id}/keys/{}", made["id"].as_str().unwrap_or_default());
-            secret::named(&posted.visit, &api, &app, "Named key created", &to, value, None).await
+            let reached = serde_json::from_value(made["propagation"].clone()).ok();
+            secret::named(&posted.visit, &api, &app, "Named key created", &to, value, reached).await
         }
         Err(problem) => {
             let form = posted.refused(problem)?;
