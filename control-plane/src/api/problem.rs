@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::action::{Refusal, seconds};
+use crate::store::fault::Fault;
 
 /// What went wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -47,6 +48,24 @@ impl Problem {
         Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail) }
     }
 
+    /// The database does not do its work for now.
+    #[must_use]
+    pub fn unavailable(fault: Fault) -> Self {
+        let detail = match fault {
+            Fault::DiskFull => format!("{fault}: nothing was changed. Free some space, then try again"),
+            Fault::ReadOnly => format!("{fault}: nothing was changed. Make it writable, then try again"),
+            Fault::InputOutput => {
+                format!("{fault}: nothing was changed. The server's log says more; try again")
+            }
+            Fault::Busy => format!("{fault}: nothing was changed, try again"),
+            // What is lost is perhaps only the answer to a commit.
+            Fault::Away => {
+                format!("{fault}: try again, where it makes something with the same Idempotency-Key")
+            }
+        };
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", detail)
+    }
+
     /// A fault of ours; the log says which.
     #[must_use]
     pub fn internal() -> Self {
@@ -80,18 +99,9 @@ impl From<Refusal> for Problem {
 
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
-        let busy = match &error {
-            sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) => true,
-            // SQLITE_BUSY and its extended codes, PostgreSQL's serialization failure and deadlock.
-            sqlx::Error::Database(database) => {
-                database.code().is_some_and(|code| matches!(&*code, "5" | "261" | "517" | "40001" | "40P01"))
-            }
-            _ => false,
-        };
-        if busy {
-            tracing::warn!(%error, "the database is busy or away");
-            let detail = "the database is busy or away; nothing was changed, try again";
-            return Self::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", detail);
+        if let Some(fault) = Fault::of(&error) {
+            tracing::warn!(%error, "{fault}");
+            return Self::unavailable(fault);
         }
         if error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation) {
             let detail = "what it refers to was removed, or something came to refer to it: look again";

@@ -75,6 +75,8 @@ pub struct Log {
     pub old_secret: bool,
     /// The tier that served it, or else the one that it asked for.
     pub service_tier: Option<String>,
+    /// How many requests like it, one after the other, it stands for.
+    pub repeats: u64,
     /// The app's metadata at that time.
     pub metadata: serde_json::Value,
 }
@@ -132,7 +134,7 @@ const PAGE: &str = "SELECT page.id, page.at, request_id, gateway, NULLIF(page.ap
     reasoning_tokens, cache_write_5m_tokens, cache_write_1h_tokens, cost, NULLIF(price_version, 0) AS price_version, settlement, latency_ms, first_token_ms,
     streamed, NULLIF(client_address, '') AS client_address, NULLIF(conversation_id, '') AS conversation_id,
     NULLIF(identity, '') AS identity, identity_source, old_secret,
-    NULLIF(service_tier, '') AS service_tier, metadata
+    NULLIF(service_tier, '') AS service_tier, repeats, metadata
     FROM (SELECT * FROM records {where} ORDER BY id DESC {limit}) AS page
     LEFT JOIN apps ON apps.id = page.app_id LEFT JOIN keys ON keys.id = page.key_id
     LEFT JOIN users ON users.id = page.user_id ORDER BY page.id DESC";
@@ -236,6 +238,7 @@ impl TryFrom<AnyRow> for Log {
             identity_source: row.try_get("identity_source")?,
             old_secret: row.flag("old_secret")?,
             service_tier: row.try_get("service_tier")?,
+            repeats: row.count("repeats")?,
             metadata,
         })
     }

@@ -32,6 +32,7 @@ mod providers;
 mod scope;
 mod search;
 mod self_service;
+mod storage;
 mod suspension;
 mod usage;
 mod users;

@@ -71,6 +71,8 @@ pub struct Record {
     pub old_secret: bool,
     /// The tier that served it; empty where nobody said.
     pub service_tier: String,
+    /// How many requests like it, one after the other, it stands for.
+    pub repeats: u64,
 }
 
 /// A record to insert.
@@ -118,10 +120,11 @@ struct Row<'a> {
     identity_source: &'a str,
     old_secret: u8,
     service_tier: &'a str,
+    repeats: i64,
     metadata: &'a str,
 }
 
-const COLUMNS: [Column; 31] = [
+const COLUMNS: [Column; 32] = [
     Number("at"),
     Text("request_id"),
     Text("gateway"),
@@ -152,6 +155,7 @@ const COLUMNS: [Column; 31] = [
     Text("identity_source"),
     Number("old_secret"),
     Text("service_tier"),
+    Number("repeats"),
     Text("metadata"),
 ];
 
@@ -201,6 +205,7 @@ fn row<'a>(RecordRow { record, user_id, gateway, metadata }: &'a RecordRow<'_>) 
         identity_source: record.identity_source,
         old_secret: u8::from(record.old_secret),
         service_tier: &record.service_tier,
+        repeats: stored(record.repeats),
         metadata,
     }
 }

@@ -103,8 +103,8 @@ impl Sums {
             user_id,
         };
         self.days.entry(key).or_default().add(Usage {
-            requests: 1,
-            denied: u64::from(!record.code.is_empty()),
+            requests: record.repeats,
+            denied: if record.code.is_empty() { 0 } else { record.repeats },
             input_tokens: record.input_tokens,
             cached_input_tokens: record.cached_input_tokens,
             output_tokens: record.output_tokens,
@@ -176,7 +176,7 @@ impl Default for Activity {
 
 impl Activity {
     fn add(&mut self, record: &Record, old_secret: bool) {
-        self.requests = self.requests.saturating_add(1);
+        self.requests = self.requests.saturating_add(record.repeats);
         self.last_used_at_ms = self.last_used_at_ms.max(record.at_ms);
         if old_secret {
             self.old_secret_used_at_ms = self.old_secret_used_at_ms.max(record.at_ms);
