@@ -61,6 +61,7 @@ use crate::seal::MasterKey;
 use crate::sign_in::SignIn;
 use crate::sign_in::oidc::CALLBACK;
 use crate::store::Store;
+use crate::store::fault::Fault;
 use crate::web;
 use crate::web::fault;
 use crate::world::World;
@@ -171,6 +172,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(users::groups))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
+        .routes(routes!(tokens::bind))
         .routes(routes!(sign_in::sign_in))
         .routes(routes!(sign_in::sign_out))
         .routes(routes!(sign_in::accept))
@@ -190,6 +192,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(models::catalogue))
         .routes(routes!(jwks::list))
         .routes(routes!(gateways::list))
+        .routes(routes!(gateways::forget))
         .routes(routes!(logs::list))
         .routes(routes!(usage::read))
         .routes(routes!(events::list))
@@ -239,13 +242,16 @@ pub fn router(api: Api) -> Router {
         .layer(axum::middleware::from_fn_with_state(api.metrics.clone(), metrics::measure))
         .layer(SetResponseHeaderLayer::if_not_present(no_store.0, no_store.1))
         .layer(SetResponseHeaderLayer::if_not_present(no_sniff.0, no_sniff.1))
+        .layer(axum::middleware::from_fn(propagation::timed))
         .with_state(api)
 }
 
 async fn ready(State(api): State<Api>) -> Result<&'static str, Problem> {
-    api.store.ping().await.map_err(|error| {
-        tracing::warn!(%error, "not ready: the database does not answer");
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", "the database does not answer")
+    api.store.writes().await.map_err(|error| {
+        let reason =
+            Fault::of(&error).map_or_else(|| "the database fails".to_owned(), |fault| fault.to_string());
+        tracing::warn!(%error, "not ready: {reason}");
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", reason)
     })?;
     Ok("ready\n")
 }

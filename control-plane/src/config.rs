@@ -19,6 +19,9 @@ use crate::sign_in::oidc::Settings;
 use crate::sign_in::{self, Lasting, PublicUrl, SignIn};
 use crate::world::World;
 
+/// Where the API listens unless it is said.
+const HTTP_ADDR: &str = "127.0.0.1:8080";
+
 /// Self-service API keys for an LLM gateway: the control plane.
 #[derive(Debug, Parser)]
 #[command(name = "latchkey", version, about)]
@@ -90,9 +93,12 @@ pub enum Admin {
         /// Their e-mail address.
         #[arg(long, value_parser = email)]
         email: Email,
-        /// Where browsers find this Latchkey.
-        #[arg(long, env = "LATCHKEY_PUBLIC_URL", default_value = "http://127.0.0.1:8080")]
-        public_url: PublicUrl,
+        /// Where browsers find this Latchkey; LATCHKEY_HTTP_ADDR by default.
+        #[arg(long, env = "LATCHKEY_PUBLIC_URL")]
+        public_url: Option<PublicUrl>,
+        /// Where the API listens.
+        #[arg(long, env = "LATCHKEY_HTTP_ADDR", default_value = HTTP_ADDR)]
+        http_addr: SocketAddr,
     },
     /// Forget who users are to an OpenID provider, as after a new client registration there: whoever has their
     /// address there, verified, is linked at the next sign-in.
@@ -123,6 +129,10 @@ pub enum Token {
         /// Days until it stops; never by default.
         #[arg(long)]
         expires_in_days: Option<u32>,
+        /// With the role gateway: the gateway's name that it is for, or `*` where several Envoys share it. The
+        /// first that uses it by default.
+        #[arg(long)]
+        gateway: Option<String>,
     },
     /// List the tokens, oldest first, without their values.
     List {
@@ -178,7 +188,7 @@ pub struct Serve {
     #[command(flatten)]
     pub database: Database,
     /// Where the API listens.
-    #[arg(long, env = "LATCHKEY_HTTP_ADDR", default_value = "127.0.0.1:8080")]
+    #[arg(long, env = "LATCHKEY_HTTP_ADDR", default_value = HTTP_ADDR)]
     pub http_addr: SocketAddr,
     /// Where the gateways' streams listen.
     #[arg(long, env = "LATCHKEY_GRPC_ADDR", default_value = "127.0.0.1:8081")]
@@ -204,6 +214,10 @@ pub struct Serve {
     /// Milliseconds a gateway may take to acknowledge before its stream is closed.
     #[arg(long, env = "LATCHKEY_ACK_TIMEOUT_MS", default_value_t = 10_000)]
     pub ack_timeout_ms: u64,
+    /// Seconds after which changes no longer wait for a gateway that has disconnected. Its Envoy may go on with
+    /// what it had, so a revocation names it as pending until then.
+    #[arg(long, env = "LATCHKEY_GATEWAY_GONE_SECONDS", default_value_t = 600)]
+    pub gateway_gone_seconds: u32,
     /// Milliseconds a revocation waits for the gateways at most.
     #[arg(long, env = "LATCHKEY_APPLY_WAIT_MS", default_value_t = 2_000)]
     pub apply_wait_ms: u64,
@@ -321,10 +335,7 @@ impl Serve {
     /// # Errors
     /// None is known: an address is always a URL.
     pub fn public_url(&self) -> anyhow::Result<PublicUrl> {
-        match &self.public_url {
-            Some(url) => Ok(url.clone()),
-            None => format!("http://{}", self.http_addr).parse().map_err(anyhow::Error::msg),
-        }
+        public_url(self.public_url.as_ref(), self.http_addr)
     }
 
     /// How people come in.
@@ -351,6 +362,17 @@ impl Serve {
             oidc,
             ..SignIn::new(public_url, world)
         })
+    }
+}
+
+/// Where browsers find this Latchkey, unless it is said: where it listens.
+///
+/// # Errors
+/// None is known: an address is always a URL.
+pub fn public_url(configured: Option<&PublicUrl>, http_addr: SocketAddr) -> anyhow::Result<PublicUrl> {
+    match configured {
+        Some(url) => Ok(url.clone()),
+        None => format!("http://{http_addr}").parse().map_err(anyhow::Error::msg),
     }
 }
 

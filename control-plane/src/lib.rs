@@ -12,6 +12,7 @@ pub mod feed;
 pub mod gateways;
 pub mod jwks;
 pub mod ledger;
+pub mod listen;
 pub mod metrics;
 pub mod outbound;
 pub mod seal;

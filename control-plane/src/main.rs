@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::pin::pin;
 use std::process::ExitCode;
@@ -15,10 +16,10 @@ use latchkey::action::By;
 use latchkey::action::invitations::Invitation;
 use latchkey::action::tokens::NewToken;
 use latchkey::audit::{self, Verdict};
-use latchkey::config::{Admin, Audit, Cli, Command, Database, Serve, Token};
+use latchkey::config::{self, Admin, Audit, Cli, Command, Database, Serve, Token};
 use latchkey::seal::MasterKey;
 use latchkey::serve::serve;
-use latchkey::store::Store;
+use latchkey::store::{Store, Tx};
 use latchkey::world::World;
 use latchkey_core::actor::Actor;
 use latchkey_core::name::{Email, Name};
@@ -60,15 +61,16 @@ async fn run(command: Command) -> anyhow::Result<()> {
                 anyhow::bail!("the role must be owner, admin or auditor");
             }
             let store = open(&database).await?;
-            let (_, token) = add_person(&store, &world, email, name, role).await?;
+            let token = add_person(&store, &world, email, name, role).await?;
             println!("{}", token.expose_secret());
             Ok(())
         }
-        Command::Admin(Admin::Invite { database, email, public_url }) => {
+        Command::Admin(Admin::Invite { database, email, public_url, http_addr }) => {
             let store = open(&database).await?;
             let account = store.account_at(&email).await?;
             let user = account.with_context(|| format!("there is no user {email}"))?.user;
             let actor = Actor::system("latchkey admin invite");
+            let public_url = config::public_url(public_url.as_ref(), http_addr)?;
             println!("{}", public_url.at(&invite(&store, &world, &actor, user.id).await?.path()));
             Ok(())
         }
@@ -84,13 +86,16 @@ async fn run(command: Command) -> anyhow::Result<()> {
             );
             Ok(())
         }
-        Command::Token(Token::Create { database, name, role, expires_in_days }) => {
+        Command::Token(Token::Create { database, name, role, expires_in_days, gateway }) => {
+            if gateway.is_some() && role != Role::Gateway {
+                anyhow::bail!("--gateway is for tokens of the role gateway");
+            }
             let store = open(&database).await?;
             let lifetime = expires_in_days.map(|days| SignedDuration::from_hours(i64::from(days) * 24));
             let expires_at = lifetime.map(|lifetime| world.now().checked_add(lifetime)).transpose();
             let expires_at = expires_at.context("--expires-in-days lies too far in the future")?;
             let mut tx = store.begin().await?;
-            let new = NewToken { name: name.into(), role, user_id: None, expires_at };
+            let new = NewToken { name: name.into(), role, user_id: None, expires_at, gateway };
             let actor = Actor::system("latchkey token create");
             let by = By { actor: &actor, world: &world };
             let token = action::tokens::create(&mut tx, by, new).await?;
@@ -106,7 +111,12 @@ async fn run(command: Command) -> anyhow::Result<()> {
                     (None, Some(at)) => format!("until {at}"),
                     (None, None) => "never expires".to_owned(),
                 };
-                println!("{}  {:8}  {}  {ends}", token.id, token.role.as_str(), token.name);
+                let bound = match (token.role, &token.gateway) {
+                    (Role::Gateway, Some(gateway)) => format!("  gateway {gateway}"),
+                    (Role::Gateway, None) => "  not used yet".to_owned(),
+                    _ => String::new(),
+                };
+                println!("{}  {:8}  {}  {ends}{bound}", token.id, token.role.as_str(), token.name);
             }
             Ok(())
         }
@@ -166,13 +176,24 @@ async fn start(options: Serve, world: World) -> anyhow::Result<()> {
     master.belong_to(&store, &world).await?;
     if store.count_users(Role::Owner).await? == 0 {
         let email = options.owner_email.clone();
-        let (user, token) = add_person(&store, &world, email.clone(), None, Role::Owner).await?;
-        let link = sign_in_link(&options, &store, &world, user).await?;
-        println!("First start: {email} owns this Latchkey. Shown only now:");
-        println!("Set a password, within 72 hours, to sign in to the portal:");
-        println!("  {link}");
-        println!("Sign in to the API with this token:");
-        println!("  Authorization: Bearer {}", token.expose_secret());
+        let mut tx = store.begin().await?;
+        let actor = Actor::system("first start");
+        let name = Name::of(&email);
+        let user =
+            add_user(&mut tx, By { actor: &actor, world: &world }, email.clone(), name, Role::Owner).await?;
+        tx.commit().await?;
+        let invitation = invite(&store, &world, &actor, user).await?;
+        let link = options.public_url()?.at(&invitation.path());
+        println!("First start: {email} owns this Latchkey.");
+        // Whoever reads the log must not become its owner.
+        let file = options.master_key_file.with_file_name("owner-invitation");
+        match write_private(&file, &link) {
+            Ok(()) => println!("Open the link in {} within 72 hours to set a password.", file.display()),
+            Err(error) => {
+                println!("The link that sets a password could not be kept ({error:#}).");
+                println!("`latchkey admin invite --email {email}` prints another.");
+            }
+        }
     }
     serve(options, store, master, world).await
 }
@@ -183,17 +204,21 @@ async fn add_person(
     email: Email,
     name: Option<Name>,
     role: Role,
-) -> anyhow::Result<(Uuid, SecretString)> {
+) -> anyhow::Result<SecretString> {
     let name = name.unwrap_or_else(|| Name::of(&email));
     let mut tx = store.begin().await?;
     let actor = Actor::system("latchkey admin create");
     let by = By { actor: &actor, world };
-    let user = action::users::create(&mut tx, by, email, name.clone(), role).await;
-    let user = user.map_err(said)?;
-    let new = NewToken { name: name.into(), role, user_id: Some(user.id), expires_at: None };
+    let user = add_user(&mut tx, by, email, name.clone(), role).await?;
+    let new = NewToken { name: name.into(), role, user_id: Some(user), expires_at: None, gateway: None };
     let token = action::tokens::create(&mut tx, by, new).await?;
     tx.commit().await?;
-    Ok((user.id, token))
+    Ok(token)
+}
+
+async fn add_user(tx: &mut Tx, by: By<'_>, email: Email, name: Name, role: Role) -> anyhow::Result<Uuid> {
+    let user = action::users::create(tx, by, email, name, role).await;
+    Ok(user.map_err(said)?.id)
 }
 
 /// A refusal, as the command line says it.
@@ -206,9 +231,22 @@ fn said(refusal: action::Refusal) -> anyhow::Error {
     }
 }
 
-async fn sign_in_link(options: &Serve, store: &Store, world: &World, user: Uuid) -> anyhow::Result<String> {
-    let actor = Actor::system("first start");
-    Ok(options.public_url()?.at(&invite(store, world, &actor, user).await?.path()))
+/// Writes a line that only this user reads.
+fn write_private(path: &Path, line: &str) -> anyhow::Result<()> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).with_context(|| format!("could not create {}", folder.display()))?;
+    }
+    // Not into a file that others may have opened.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("could not replace {}", path.display()));
+        }
+        _ => {}
+    }
+    let mut options = File::options();
+    let file = options.write(true).create_new(true).mode(0o600).open(path);
+    file.and_then(|mut file| writeln!(file, "{line}"))
+        .with_context(|| format!("could not write {}", path.display()))
 }
 
 async fn invite(store: &Store, world: &World, actor: &Actor, user: Uuid) -> anyhow::Result<Invitation> {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::serve::ListenerExt as _;
 use jiff::SignedDuration;
 use latchkey_core::identity::reach::Reach;
 use latchkey_discovery::ads::Statuses;
@@ -16,7 +15,6 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 
 use crate::api::{self, Api};
@@ -27,6 +25,8 @@ use crate::jwks::Jwks;
 use crate::jwks::fetch::Fetcher;
 use crate::ledger::metrics::LedgerMetrics;
 use crate::ledger::{Ledger, retention};
+use crate::listen::crowd::Crowd;
+use crate::listen::{self, Bounds};
 use crate::metrics::Metrics;
 use crate::seal::MasterKey;
 use crate::store::Store;
@@ -55,7 +55,7 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
     let feed = Arc::new(Feed::open(store.clone(), master.clone(), options.ca_bundle).await?);
     let (stop, stopping) = watch::channel(false);
     let ack_timeout = Duration::from_millis(options.ack_timeout_ms);
-    let (registry, clusters) = (Registry::default(), Statuses::default());
+    let (registry, clusters) = (Registry::recorded(), Statuses::default());
     let tokens = Arc::new(GatewayTokens::new(store.clone(), world.clone()));
     let settings = Settings { ack_timeout, ..Settings::default() };
     let discovery = latchkey_discovery::server::Server::new(
@@ -69,7 +69,9 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
         Ledger::new(store.clone(), world.clone(), Arc::clone(&tokens), stopping.clone());
     let ads =
         latchkey_discovery::ads::Server::new(Arc::clone(&feed), tokens, clusters.clone(), stopping.clone());
-    let gateways = Arc::new(Gateways::new(registry, clusters, store.clone(), world.clone()));
+    let gone_after = Duration::from_secs(options.gateway_gone_seconds.into());
+    let gateways = Gateways::new(registry, clusters, store.clone(), world.clone(), gone_after);
+    let gateways = Arc::new(gateways);
     let api = Api {
         store: store.clone(),
         world: world.clone(),
@@ -105,24 +107,22 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
     tracing::info!(http = %options.http_addr, grpc = %options.grpc_addr, tls = tls.is_some(), "serving");
     let mut server = Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(5)));
+        .http2_keepalive_timeout(Some(Duration::from_secs(5)))
+        .layer(listen::streams::Admit);
     if let Some(identity) = tls {
         server =
             server.tls_config(ServerTlsConfig::new().identity(identity)).context("the TLS certificate")?;
     }
+    let bounds = Bounds::of_this_process();
+    let grpc = listen::streams::incoming(grpc, Crowd::new(bounds.streams), listen::streams::OPENING);
     let streams = server
         .add_service(discovery.into_service())
         .add_service(ads.into_service())
         .add_service(ledger.into_service())
-        .serve_with_incoming_shutdown(at_once(grpc), stopped(stopping.clone()));
+        .serve_with_incoming_shutdown(grpc, stopped(stopping.clone()));
     let deadline = stopping.clone();
-    let http = http.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "small answers of a connection may be late");
-        }
-    });
-    let api = axum::serve(http, api::router(api).into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(stopped(stopping));
+    let api =
+        listen::http::serve(http, api::router(api), Crowd::new(bounds.http), listen::http::HEAD, stopping);
     let signals = async {
         wait_for_signal().await?;
         tracing::info!("stopping");
@@ -132,7 +132,10 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
     let servers = async {
         tokio::try_join!(
             async { streams.await.context("the gateways' streams") },
-            async { api.await.context("the API") },
+            async {
+                api.await;
+                Ok(())
+            },
             signals,
         )
         .map(|_| ())
@@ -171,12 +174,6 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("could not listen on {address}"))
 }
 
-/// Connections whose small messages do not wait for the peer to acknowledge those before: that takes up to
-/// 40 ms, and a change is a small message.
-fn at_once(listener: TcpListener) -> TcpIncoming {
-    TcpIncoming::from(listener).with_nodelay(Some(true))
-}
-
 async fn stopped(mut stopping: watch::Receiver<bool>) {
     // An error means that the sender is gone, which is a stop as well.
     let _ = stopping.wait_for(|stop| *stop).await;
@@ -205,21 +202,5 @@ async fn tidy(store: Store, world: World) {
         if let Err(error) = done.await {
             tracing::warn!(%error, "could not tidy the database");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio_stream::StreamExt as _;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn small_messages_to_gateways_do_not_wait() {
-        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut incoming = at_once(listener);
-        let _gateway = tokio::net::TcpStream::connect(address).await.unwrap();
-        assert!(incoming.next().await.unwrap().unwrap().nodelay().unwrap());
     }
 }

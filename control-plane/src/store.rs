@@ -20,10 +20,12 @@ pub mod audit;
 pub mod change_requests;
 pub mod conditions;
 pub mod events;
+pub mod fault;
 pub mod feed;
 pub mod gateways;
 pub mod group_members;
 pub mod groups;
+pub mod health;
 pub mod history;
 pub mod idempotency;
 pub mod identities;
@@ -45,6 +47,7 @@ pub mod sign_in_failures;
 pub mod subjects;
 pub mod suspension;
 pub mod tokens;
+mod transaction;
 pub mod usage;
 pub mod users;
 pub mod versions;
@@ -61,6 +64,9 @@ use sqlx::migrate::Migrator;
 use sqlx::{AnyPool, ConnectOptions as _, Executor as _};
 use tokio::sync::Notify;
 use uuid::Uuid;
+
+use health::Health;
+use transaction::Transaction;
 
 static SQLITE: Migrator = sqlx::migrate!("../migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("../migrations/postgres");
@@ -80,11 +86,12 @@ pub struct Store {
     pool: AnyPool,
     backend: Backend,
     committed: Arc<Notify>,
+    health: Arc<Health>,
 }
 
 /// A transaction that writes.
 pub struct Tx {
-    inner: sqlx::Transaction<'static, sqlx::Any>,
+    inner: Transaction,
     backend: Backend,
     revision: Option<i64>,
     audit: Vec<Entry>,
@@ -130,7 +137,7 @@ impl Store {
             .connect_with(options)
             .await
             .context("could not open the database")?;
-        Ok(Self { pool, backend, committed: Arc::new(Notify::new()) })
+        Ok(Self { pool, backend, committed: Arc::new(Notify::new()), health: Arc::default() })
     }
 
     /// Brings the schema up to date.
@@ -157,11 +164,11 @@ impl Store {
     /// # Errors
     /// The database is busy or away.
     pub async fn begin(&self) -> sqlx::Result<Tx> {
-        let inner = match self.backend {
-            Backend::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await?,
-            Backend::Postgres => self.pool.begin().await?,
+        let begin = match self.backend {
+            Backend::Sqlite => "BEGIN IMMEDIATE",
+            Backend::Postgres => "BEGIN",
         };
-        Ok(self.tx(inner))
+        Ok(self.tx(Transaction::begin(&self.pool, begin).await?))
     }
 
     /// Begins a transaction that only reads, and sees the database as it is at one moment. It holds up
@@ -174,10 +181,10 @@ impl Store {
             Backend::Sqlite => "BEGIN",
             Backend::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         };
-        Ok(self.tx(self.pool.begin_with(begin).await?))
+        Ok(self.tx(Transaction::begin(&self.pool, begin).await?))
     }
 
-    fn tx(&self, inner: sqlx::Transaction<'static, sqlx::Any>) -> Tx {
+    fn tx(&self, inner: Transaction) -> Tx {
         Tx {
             inner,
             backend: self.backend,
@@ -191,14 +198,6 @@ impl Store {
     #[must_use]
     pub fn committed(&self) -> Arc<Notify> {
         Arc::clone(&self.committed)
-    }
-
-    /// Whether the database answers.
-    ///
-    /// # Errors
-    /// It does not.
-    pub async fn ping(&self) -> sqlx::Result<()> {
-        sqlx::query("SELECT 1").execute(&self.pool).await.map(|_| ())
     }
 
     /// How many connections are open, and how many of them are idle.

@@ -1,6 +1,6 @@
 //! A control plane without listeners, on a database of its own, with a clock that stands still.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use latchkey::action::By;
 use latchkey::action::tokens::{self, NewToken};
 use latchkey::api::{Api, router};
-use latchkey::gateways::Gateways;
+use latchkey::gateways::{GONE_AFTER, Gateways};
 use latchkey::metrics::Metrics;
 use latchkey::seal::MasterKey;
 use latchkey::sign_in::SignIn;
@@ -21,7 +21,8 @@ use latchkey::world::{Clock, Entropy, World};
 use latchkey_core::actor::Actor;
 use latchkey_core::role::Role;
 use latchkey_discovery::ads::Statuses;
-use latchkey_discovery::registry::Registry;
+use latchkey_discovery::registry::{Connection, Registry};
+use latchkey_discovery::session::{Greeting, Progress};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sqlx::Connection as _;
@@ -68,6 +69,7 @@ pub struct Test {
     pub world: World,
     pub clock: StoppedClock,
     pub api: Api,
+    pub registry: Registry,
     pub owner: String,
     pub url: String,
     /// Made once, since its document is large.
@@ -141,7 +143,8 @@ impl Test {
         store.migrate().await.unwrap();
         let clock = StoppedClock(Arc::new(AtomicI64::new(START_MS)));
         let world = World::new(clock.clone(), Randomness);
-        let gateways = Gateways::new(Registry::default(), Statuses::default(), store.clone(), world.clone());
+        let (registry, statuses) = (Registry::default(), Statuses::default());
+        let gateways = Gateways::new(registry.clone(), statuses, store.clone(), world.clone(), GONE_AFTER);
         let api = Api {
             store: store.clone(),
             world: world.clone(),
@@ -158,6 +161,7 @@ impl Test {
             world,
             clock,
             api,
+            registry,
             owner: String::new(),
             url: url.to_owned(),
             router: OnceLock::new(),
@@ -165,6 +169,26 @@ impl Test {
         };
         test.owner = test.token(Role::Owner).await;
         test
+    }
+
+    /// The stream of a gateway's process to this control plane; it has applied all up to `revision`.
+    pub fn connect(&self, name: &str, instance: &str, revision: u64) -> Connection {
+        static STREAMS: AtomicU64 = AtomicU64::new(1);
+        let stream = STREAMS.fetch_add(1, Ordering::SeqCst);
+        let greeting = Greeting { gateway: name.to_owned(), instance: instance.to_owned() };
+        let connection = self.registry.connect(stream, greeting, tokio::sync::watch::channel(0).1);
+        connection.report(&Progress { acknowledged: revision, sent: revision, ..Progress::default() });
+        connection
+    }
+
+    /// A gateway with a stream to this control plane; it has applied all up to `revision`.
+    pub fn gateway(&self, name: &str, revision: u64) -> Connection {
+        self.connect(name, &format!("{name}-process"), revision)
+    }
+
+    /// Another control plane over the same database: a replica, or the same one after a restart.
+    pub async fn another(&self) -> Self {
+        Self::on(&self.url, tempfile::tempdir().unwrap()).await
     }
 
     /// Does what no action does.
@@ -261,7 +285,7 @@ impl Test {
 
     async fn new_token(&self, role: Role, user_id: Option<uuid::Uuid>) -> String {
         let mut tx = self.store.begin().await.unwrap();
-        let new = NewToken { name: role.as_str().to_owned(), role, user_id, expires_at: None };
+        let new = NewToken { name: role.as_str().to_owned(), role, user_id, expires_at: None, gateway: None };
         let token = tokens::create(&mut tx, By { actor: &Actor::system("test"), world: &self.world }, new)
             .await
             .unwrap();

@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use super::child::{Output, Process};
 use super::port::Port;
-use super::{artifacts, end_of};
+use super::{artifacts, end_of, text};
 
 const DATABASE: &str = "latchkey.db";
 
@@ -23,6 +23,7 @@ pub struct ControlPlane {
     http: Port,
     grpc: Port,
     variables: Vec<(String, String)>,
+    descriptors: Option<u32>,
     process: Option<Process>,
 }
 
@@ -37,7 +38,18 @@ impl ControlPlane {
             ("LATCHKEY_MASTER_KEY_FILE", dir.join("master.key").display().to_string()),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value)).to_vec();
-        Self { dir: dir.to_path_buf(), http, grpc, variables, process: None }
+        Self { dir: dir.to_path_buf(), http, grpc, variables, descriptors: None, process: None }
+    }
+
+    /// Lets it have at most so many file descriptors, from its next start on.
+    pub fn limit_descriptors(&mut self, most: u32) {
+        self.descriptors = Some(most);
+    }
+
+    /// Its process id, while it runs.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
     }
 
     /// Changes its environment, from its next start on.
@@ -75,12 +87,14 @@ impl ControlPlane {
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     }
 
-    /// Creates a token: `owner`, `admin`, `auditor` or `gateway`.
+    /// Creates a token: `owner`, `admin`, `auditor` or `gateway`, which any gateway may use.
     ///
     /// # Errors
     /// When the command fails.
     pub async fn token(&self, name: &str, role: &str) -> anyhow::Result<String> {
-        let token = self.command(&["token", "create", "--name", name, "--role", role]).await?;
+        let any: &[&str] = if role == "gateway" { &["--gateway", "*"] } else { &[] };
+        let token =
+            self.command(&[&["token", "create", "--name", name, "--role", role], any].concat()).await?;
         ensure!(!token.is_empty() && !token.contains(char::is_whitespace), "no token was printed: {token}");
         Ok(token)
     }
@@ -91,9 +105,14 @@ impl ControlPlane {
     /// When it ends, or is not ready after 20 seconds.
     pub async fn start(&mut self) -> anyhow::Result<()> {
         let output = Output { out: self.log(), err: self.log() };
-        let program = artifacts::control_plane()?;
+        // A file that may not grow is then an error of the one who writes it.
+        let mut arguments = vec!["--ignore-signal=XFSZ".to_owned()];
+        if let Some(most) = self.descriptors {
+            arguments.extend(["prlimit".to_owned(), format!("--nofile={most}:{most}")]);
+        }
+        arguments.extend([text(&artifacts::control_plane()?), "serve".to_owned()]);
         let process =
-            Process::start("control plane", &program, &["serve".to_owned()], &self.variables, &output)?;
+            Process::start("control plane", Path::new("env"), &arguments, &self.variables, &output)?;
         let process = self.process.insert(process);
         let url = format!("http://{}/readyz", self.http.address());
         process.until_ready("the control plane to be ready", &url, Duration::from_secs(20)).await
