@@ -8,6 +8,7 @@ use std::time::Duration;
 use latchkey_filter_core::account::{self, Demand, Notice};
 use latchkey_filter_core::denial::Code;
 use latchkey_filter_core::metering::{Call, Ending, Meter};
+use latchkey_filter_core::refusals::Refusals;
 use latchkey_filter_core::ring::{self, Append, Ring};
 use latchkey_filter_core::view::View;
 use proxy_wasm::hostcalls;
@@ -26,6 +27,7 @@ pub struct Worker {
     pub view: View<SharedData>,
     /// None until the first tick, and while the sync role has not made a place for it.
     ring: RefCell<Option<Ring>>,
+    refusals: RefCell<Refusals>,
     grants: Cell<Option<Inbox>>,
     demands: RefCell<Outbox>,
     waiting: RefCell<Vec<(u32, Weak<RefCell<Request>>)>>,
@@ -37,6 +39,7 @@ impl Worker {
         Self {
             view: View::new(SharedData),
             ring: RefCell::default(),
+            refusals: RefCell::default(),
             grants: Cell::default(),
             demands: RefCell::new(Outbox::new(queue::DEMANDS)),
             waiting: RefCell::default(),
@@ -47,6 +50,7 @@ impl Worker {
     /// Takes its place among the workers, once; then looks after those that wait.
     pub fn tick(&self) {
         self.join();
+        self.tell_refusals();
         self.retry();
     }
 
@@ -85,10 +89,30 @@ impl Worker {
     pub fn record(&self, meter: Meter, ending: Ending) {
         self.join();
         let record = meter.finish(&SharedData, ending, host::now());
+        let room = self.has_room_for_refusals();
+        let Some(record) = self.refusals.borrow_mut().take(record, room) else { return };
         let kept = self.ring.borrow_mut().as_mut().map(|ring| ring.append(&SharedData, record));
         if kept != Some(Append::Appended) {
             self.metrics.borrow_mut().dropped();
         }
+    }
+
+    /// Keeps what was counted of refusals, as far as it may be kept.
+    fn tell_refusals(&self) {
+        if !self.has_room_for_refusals() {
+            return;
+        }
+        for (record, repeats) in self.refusals.borrow_mut().due(host::now()) {
+            let mut ring = self.ring.borrow_mut();
+            let kept = ring.as_mut().map(|ring| ring.append_repeated(&SharedData, record, repeats));
+            if kept != Some(Append::Appended) {
+                self.metrics.borrow_mut().dropped();
+            }
+        }
+    }
+
+    fn has_room_for_refusals(&self) -> bool {
+        self.ring.borrow_mut().as_mut().is_some_and(|ring| ring.has_room_for_refusals(&SharedData))
     }
 
     /// A request was not sent after all.

@@ -288,3 +288,73 @@ async fn what_a_provider_tells_the_operator_does_not_reach_the_client() {
         assert_eq!(answer.header(name), "", "{name}");
     }
 }
+
+#[tokio::test]
+async fn a_gateways_token_is_of_the_first_that_uses_it() {
+    let mut stack = Stack::start().await.unwrap();
+    let created =
+        stack.api().post("/api/v1/tokens", json!({ "name": "edge", "role": "gateway" })).await.unwrap();
+    let token = created.ok().unwrap();
+    assert_eq!(token["gateway"], serde_json::Value::Null);
+    let value = token["value"].as_str().unwrap().to_owned();
+    let options = stack.options("edge-1").token(&value);
+    stack.add_gateway(options).await.unwrap();
+    stack.until_synced().await.unwrap();
+    let list = stack.api().get("/api/v1/tokens").await.unwrap().ok().unwrap();
+    let bound = list["items"].as_array().unwrap().iter().find(|it| it["id"] == token["id"]).unwrap();
+    assert_eq!(bound["gateway"], "edge-1");
+    // With the name of another gateway, whose state would be shown and who would be charged.
+    let app = stack.api().create_app(json!({ "name": "any" })).await.unwrap();
+    let options = stack.options("edge-2").token(&value);
+    let impostor = stack.add_gateway(options).await.unwrap();
+    let refused =
+        async || Ok((impostor.stat("wasmcustom.latchkey_discovery_streams_ended").await? > 1).then_some(()));
+    wait::until("the impostor to have been refused twice", Duration::from_secs(20), refused).await.unwrap();
+    assert_eq!(impostor.hello(&app.key).await.unwrap().status, 503);
+    assert!(stack.api().gateway("edge-2").await.unwrap().is_none());
+    // An owner may give it to that one.
+    let path = format!("/api/v1/tokens/{}/gateway", token["id"].as_str().unwrap());
+    let body = json!({ "gateway": "edge-2" });
+    stack.api().send(reqwest::Method::PUT, &path, Some(body)).await.unwrap().ok().unwrap();
+    stack.gateways()[2].until_status(&app.key, 200).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dead_key_that_is_tried_again_and_again_costs_others_nothing() {
+    let stack = Stack::builder().priced().start().await.unwrap();
+    let dead = stack.api().create_app(json!({ "name": "dead" })).await.unwrap();
+    let limited =
+        stack.api().create_limited_app("limited", json!({ "requests_per_minute": 1000 })).await.unwrap();
+    stack.gateway().until_status(&limited.key, 200).await.unwrap();
+    stack.api().act(&dead.path(), "revoke").await.unwrap();
+    let client = reqwest::Client::new();
+    let knock = async || {
+        let url = stack.gateway().url() + "/v1/models";
+        let mut refused = 0_u64;
+        for _ in 0..500 {
+            let answer = client.get(&url).bearer_auth(&dead.key).send().await.unwrap();
+            refused += u64::from(answer.status() == 401);
+        }
+        refused
+    };
+    let knocks: u64 = futures::future::join_all((0..20).map(|_| knock())).await.into_iter().sum();
+    assert_eq!(knocks, 10_000);
+    assert_eq!(stack.gateway().hello(&limited.key).await.unwrap().status, 200, "the ring has room");
+    let records = wait::until("every refusal to be counted", Duration::from_secs(60), async || {
+        let records = stack.api().records(&dead, "").await?;
+        let sum: u64 = records.iter().map(|record| record.repeats).sum();
+        anyhow::ensure!(sum <= knocks, "{sum} of {knocks}");
+        Ok((sum == knocks).then_some(records))
+    });
+    let records = records.await.unwrap();
+    assert!(records.len() < 200, "{} records", records.len());
+    assert_eq!(stack.gateway().stat("wasmcustom.latchkey_gate_records_dropped").await.unwrap(), 0);
+    let usage = stack
+        .api()
+        .get(&format!("/api/v1/usage?group_by=app&app_id={}", dead.id))
+        .await
+        .unwrap()
+        .ok()
+        .unwrap();
+    assert_eq!(usage["items"][0]["denied"], knocks, "{usage}");
+}

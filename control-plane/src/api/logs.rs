@@ -92,6 +92,9 @@ pub struct LogView {
     /// The tier that served it, as the answer said, or else the one that the request asked for:
     /// `priority`, `speed=fast`. Null where neither says.
     pub service_tier: Option<String>,
+    /// How many requests it stands for: refusals of one key that repeat are counted together, and the texts are
+    /// those of the last. 1 for every other.
+    pub repeats: u64,
     /// The app's metadata at that time.
     #[schema(value_type = Object)]
     pub metadata: Value,
@@ -206,6 +209,7 @@ impl From<Log> for LogView {
             identity_source,
             old_secret,
             service_tier,
+            repeats,
             metadata,
         } = log;
         let (app_id, app_name) = parts(app);
@@ -246,6 +250,7 @@ impl From<Log> for LogView {
             identity_source,
             old_secret,
             service_tier,
+            repeats,
             metadata,
         }
     }

@@ -129,6 +129,7 @@ fn record(record: wire::Record, now: Timestamp) -> Result<(Record, Vec<Charge>),
         identity_source: _,
         old_secret,
         service_tier,
+        repeats,
     } = record;
     let tokens = tokens.unwrap_or_default();
     let record = Record {
@@ -164,6 +165,7 @@ fn record(record: wire::Record, now: Timestamp) -> Result<(Record, Vec<Charge>),
         identity_source,
         old_secret,
         service_tier: text(service_tier),
+        repeats: repeats.clamp(1, MOST),
     };
     let charges = charges.iter().map(charge).collect::<Option<Vec<_>>>().ok_or("a charge names no bucket")?;
     Ok((record, charges))

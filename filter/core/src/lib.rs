@@ -36,6 +36,8 @@ pub mod record;
 
 pub mod ring;
 
+pub mod refusals;
+
 pub mod ledger;
 
 pub mod backoff;

@@ -134,6 +134,7 @@ impl From<Record> for wire::Record {
             identity_source: identity.source().into(),
             old_secret,
             service_tier: bounded(service_tier),
+            repeats: 0,
         }
     }
 }

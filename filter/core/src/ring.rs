@@ -88,6 +88,11 @@ impl Ring {
 
     /// Keeps a record.
     pub fn append(&mut self, store: &impl Store, record: Record) -> Append {
+        self.append_repeated(store, record, 1)
+    }
+
+    /// Keeps a record that stands for so many requests like it.
+    pub fn append_repeated(&mut self, store: &impl Store, record: Record, repeats: u64) -> Append {
         let sequence = self.written.saturating_add(1);
         if self.is_full() {
             self.look(store);
@@ -95,6 +100,7 @@ impl Ring {
         let mut record = wire::Record::from(record);
         record.sequence = sequence;
         record.dropped = self.dropped;
+        record.repeats = repeats;
         let name = layout::slot_name(self.worker, slot(sequence, self.capacity));
         if self.is_full() || store.put(&name, &encode_slot(&record)).is_err() {
             self.dropped = self.dropped.saturating_add(1);
@@ -111,6 +117,15 @@ impl Ring {
             self.look(store);
         }
         self.waiting() >= most
+    }
+
+    /// Whether half of the slots are free: refusals leave the others to requests that use something.
+    pub fn has_room_for_refusals(&mut self, store: &impl Store) -> bool {
+        let most = u64::from(self.capacity).div_euclid(2);
+        if self.waiting() >= most {
+            self.look(store);
+        }
+        self.waiting() < most
     }
 
     /// How many records were dropped.

@@ -71,6 +71,7 @@ pub struct Record {
     pub identity: Option<String>,
     pub identity_source: String,
     pub old_secret: bool,
+    pub repeats: u64,
     pub metadata: Value,
 }
 

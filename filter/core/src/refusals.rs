@@ -1,0 +1,185 @@
+//! Refusals that repeat: one key, again and again refused with one code, makes a few records a minute, whatever
+//! its rate. Beyond those they are counted, and told now and then as one record that says how many it stands for.
+//!
+//! Nothing is lost where the ring has no room for refusals: they are counted until it has.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use uuid::Uuid;
+
+use crate::identity::Identity;
+use crate::record::{Record, Settlement};
+use crate::snapshot::UnixMs;
+
+/// How many of a minute have a record of their own.
+pub const EACH: u32 = 8;
+
+/// For how long they are counted until that is told.
+const PAUSE_MS: i64 = 10_000;
+
+/// How many keys and codes are told apart. Beyond that each refusal has a record of its own.
+const MOST: usize = 1_024;
+
+/// The refusals of one worker.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    /// By app, key and code.
+    repeated: BTreeMap<(Uuid, Uuid, &'static str), Repeated>,
+}
+
+/// Refusals of one key with one code.
+#[derive(Debug)]
+struct Repeated {
+    /// In minutes.
+    minute: i64,
+    /// How many of this minute have records of their own.
+    told: u32,
+    counted: Option<Counted>,
+}
+
+/// Those that are not told yet.
+#[derive(Debug)]
+struct Counted {
+    since: UnixMs,
+    last: Record,
+    count: u64,
+}
+
+impl Refusals {
+    /// Gives a record back that is to be kept as it is, or counts it. `room` is whether refusals may be kept.
+    pub fn take(&mut self, record: Record, room: bool) -> Option<Record> {
+        if !is_refusal(&record) {
+            return Some(record);
+        }
+        let minute = record.at.0.div_euclid(60_000);
+        let crowded = self.repeated.len() >= MOST;
+        let repeated = match self.repeated.entry((record.app.0, record.key.0, record.code)) {
+            Entry::Vacant(_) if crowded && room => return Some(record),
+            Entry::Vacant(new) => new.insert(Repeated { minute, told: 0, counted: None }),
+            Entry::Occupied(known) => known.into_mut(),
+        };
+        if repeated.minute != minute {
+            (repeated.minute, repeated.told) = (minute, 0);
+        }
+        if room && repeated.counted.is_none() && repeated.told < EACH {
+            repeated.told = repeated.told.saturating_add(1);
+            return Some(record);
+        }
+        repeated.count(record);
+        None
+    }
+
+    /// What was counted for long enough, as the last of each with how many it stands for.
+    pub fn due(&mut self, now: UnixMs) -> Vec<(Record, u64)> {
+        let mut due = Vec::new();
+        for repeated in self.repeated.values_mut() {
+            // A clock that went back tells nothing of how long it has been.
+            let over =
+                |counted: &mut Counted| !(0..PAUSE_MS).contains(&now.0.saturating_sub(counted.since.0));
+            due.extend(repeated.counted.take_if(over).map(|counted| (counted.last, counted.count)));
+        }
+        let minute = now.0.div_euclid(60_000);
+        self.repeated.retain(|_, repeated| repeated.counted.is_some() || repeated.minute == minute);
+        due
+    }
+}
+
+impl Repeated {
+    fn count(&mut self, record: Record) {
+        let Some(counted) = &mut self.counted else {
+            self.counted = Some(Counted { since: record.at, last: record, count: 1 });
+            return;
+        };
+        let same = counted.last.identity == record.identity;
+        counted.last = record;
+        counted.count = counted.count.saturating_add(1);
+        if !same {
+            // They are not all of one person.
+            counted.last.identity = Identity::Unknown;
+        }
+    }
+}
+
+/// Whether the gateway refused by itself, and nothing was used.
+fn is_refusal(record: &Record) -> bool {
+    !record.code.is_empty()
+        && record.settlement == Settlement::None
+        && record.charges.is_empty()
+        && record.provider.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn refused(at_ms: i64, code: &'static str) -> Record {
+        Record { code, at: UnixMs(at_ms), provider: String::new(), ..testing::record() }
+    }
+
+    #[test]
+    fn a_few_have_records_of_their_own_and_the_rest_are_counted() {
+        let mut refusals = Refusals::default();
+        let kept = (0..1_000).filter_map(|n| refusals.take(refused(n, "key_revoked"), true)).count();
+        assert_eq!(kept, 8);
+        assert_eq!(refusals.due(UnixMs(9_000)), []);
+        let due = refusals.due(UnixMs(10_100));
+        let [(last, count)] = due.as_slice() else { panic!("{due:?}") };
+        assert_eq!((last.at, *count), (UnixMs(999), 992));
+        assert_eq!(refusals.due(UnixMs(20_000)), []);
+        assert!(refusals.take(refused(61_000, "key_revoked"), true).is_some(), "another minute");
+    }
+
+    #[test]
+    fn keys_and_codes_are_told_apart_and_what_was_used_is_never_counted() {
+        let mut refusals = Refusals::default();
+        for n in 0..100 {
+            refusals.take(refused(n, "key_revoked"), true);
+        }
+        assert!(refusals.take(refused(100, "rate_limit_exceeded"), true).is_some());
+        for n in 0..100 {
+            assert!(refusals.take(refused(n, ""), true).is_some());
+            let asked = Record { provider: "openai".into(), ..refused(n, "key_revoked") };
+            assert!(refusals.take(asked, false).is_some());
+        }
+    }
+
+    #[test]
+    fn without_room_all_are_counted_and_none_is_lost() {
+        let mut refusals = Refusals::default();
+        assert!((0..50).all(|n| refusals.take(refused(n, "key_revoked"), false).is_none()));
+        assert!(refusals.take(refused(51, "key_revoked"), true).is_none(), "in order");
+        assert_eq!(refusals.due(UnixMs(11_000)).iter().map(|(_, count)| count).sum::<u64>(), 51);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_does_not_keep_them() {
+        let mut refusals = Refusals::default();
+        refusals.take(refused(1_000_000, "key_revoked"), false);
+        assert_eq!(refusals.due(UnixMs(5)).len(), 1);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_refusal_is_told_once(
+            steps in proptest::collection::vec((0..4_usize, 0..30_000_i64, proptest::bool::ANY), 0..300)
+        ) {
+            const CODES: [&str; 3] = ["key_revoked", "key_expired", "rate_limit_exceeded"];
+            let mut refusals = Refusals::default();
+            let (mut now, mut sent, mut told) = (0, 0_u64, 0_u64);
+            for (step, passed, room) in steps {
+                now += passed;
+                match CODES.get(step) {
+                    Some(code) => {
+                        sent += 1;
+                        told += u64::from(refusals.take(refused(now, code), room).is_some());
+                    }
+                    None => told += refusals.due(UnixMs(now)).iter().map(|(_, count)| count).sum::<u64>(),
+                }
+            }
+            told += refusals.due(UnixMs(now + PAUSE_MS)).iter().map(|(_, count)| count).sum::<u64>();
+            proptest::prop_assert_eq!(sent, told);
+        }
+    }
+}
