@@ -161,7 +161,11 @@ impl HttpBody for Received {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         match frame {
-            None => drop(self.turn.take().map(|turn| turn.begin())),
+            None => {
+                if let Some(turn) = self.turn.take() {
+                    turn.begin();
+                }
+            }
             Some(_) => self.look(),
         }
         Poll::Ready(frame)
