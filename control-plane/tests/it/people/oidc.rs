@@ -52,6 +52,8 @@ on_both! {
         assert_eq!(test.audited("user.").await, [
             "user.created sign-in  alice@acme.com",
             "user.linked alice@acme.com  alice@acme.com",
+            "user.groups_unstated alice@acme.com  alice@acme.com absent",
+            "user.groups_unstated alice@acme.com  alice@acme.com absent",
         ]);
         assert_eq!(test.audited("session.").await.len(), 2);
         drop(provider);

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::issuer::{NOW, Signer, alice, unsigned, with};
+use super::verified::KEPT;
 use super::*;
 use crate::header::Header;
 use crate::testing::{self, Place};
@@ -307,10 +308,10 @@ fn what_is_kept_of_tokens_is_bounded_and_those_in_use_stay() {
     let signer = Signer::ed(1);
     let gate = Gate::new(by_jwt(&signer));
     let used = signer.issue(&alice());
-    for number in 0..3000 {
+    for number in 0..4 * KEPT {
         gate.ask(&[(TOKEN_HEADER, &used)]).unwrap();
         gate.ask(&[(TOKEN_HEADER, &signer.issue(&with(json!({"jti": number}))))]).unwrap();
-        assert!(gate.verified.len() <= 2048, "{}", gate.verified.len());
+        assert!(gate.verified.len() <= 2 * KEPT, "{}", gate.verified.len());
     }
     let kept = gate.verified.len();
     gate.ask(&[(TOKEN_HEADER, &used)]).unwrap();
@@ -329,9 +330,9 @@ fn what_is_refused_is_remembered_apart_until_the_policy_changes() {
         assert_eq!(gate.refused(&signer.issue(&with(json!({"exp": NOW - 100})))), "it has expired.");
     }
     assert_eq!((gate.verified.len(), gate.verified.refusals()), (1, 2));
-    for number in 0..3000 {
+    for number in 0..3 * KEPT {
         gate.refused(&Signer::ed(2).issue(&with(json!({"jti": number}))));
-        assert!(gate.verified.refusals() <= 2048, "{}", gate.verified.refusals());
+        assert!(gate.verified.refusals() <= 2 * KEPT, "{}", gate.verified.refusals());
     }
     assert_eq!(gate.verified.len(), 1, "those in use are not pushed out");
     let other = Gate::new(by_jwt(&Signer::ed(2)));

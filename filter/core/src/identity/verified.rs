@@ -14,7 +14,7 @@ use crate::snapshot::{AppPolicy, UnixMs};
 
 /// How many of each age are kept: twice that of those that hold, and as many of others. The longest entry has
 /// less than 512 bytes, however long its token is, so all of them together have less than 2 MiB.
-const KEPT: usize = 1024;
+pub(super) const KEPT: usize = if cfg!(test) { 64 } else { 1024 };
 
 /// What was verified by one VM, for as long as the token and the app's policy last.
 #[derive(Debug, Default)]
