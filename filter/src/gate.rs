@@ -14,7 +14,7 @@ use latchkey_filter_core::mcp::{self, Form, Relay};
 use latchkey_filter_core::metering::{Ending, Meter};
 use latchkey_filter_core::reply::{Attribution, Reply};
 use latchkey_filter_core::snapshot::UnixMs;
-use latchkey_filter_core::usage::Passage;
+use latchkey_filter_core::usage::{Head, Passage};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType, Status};
@@ -283,7 +283,9 @@ impl HttpContext for Exchange {
         let announced = mem::take(&mut request.announced);
         let Some(meter) = &mut request.meter else { return Action::Continue };
         let status = response_header(":status").and_then(|status| status.parse().ok()).unwrap_or_default();
-        let reads = meter.answered(status, response_header("content-type").as_deref());
+        let (kind, encoding) = (response_header("content-type"), response_header("content-encoding"));
+        let head = Head { content_type: kind.as_deref(), content_encoding: encoding.as_deref() };
+        let reads = meter.answered(status, head);
         if reads && meter.hides_usage() {
             // The body may become shorter.
             let removed = hostcalls::set_map_value(MapType::HttpResponseHeaders, "content-length", None);
@@ -320,6 +322,10 @@ impl HttpContext for Exchange {
 
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
         let mut request = self.request.borrow_mut();
+        if let Some(meter) = request.meter.as_mut().filter(|meter| meter.reads()) {
+            // Bytes can no longer be added: what is still kept back is no whole event, or the usage chunk.
+            let _ = meter.chunk(&[], true, host::now);
+        }
         let listing = request.relay.as_ref().and_then(|relay| relay.listing.as_ref());
         // Of what is not kept until its end nothing is left.
         if listing.is_some_and(|listing| listing.waits(0, false)) {
@@ -335,7 +341,7 @@ impl HttpContext for Exchange {
         if !meter.has_status()
             && let Some(status) = property_number(&["response", "code"])
         {
-            meter.answered(u16::try_from(status).unwrap_or_default(), None);
+            meter.answered(u16::try_from(status).unwrap_or_default(), Head::default());
         }
         meter.came_from(client_address());
         let ending = if meter.needs_ending() { ending() } else { Ending::Answered };
