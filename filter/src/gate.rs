@@ -13,8 +13,10 @@ use latchkey_filter_core::header::{Header, Headers};
 use latchkey_filter_core::mcp::{self, Form, Relay};
 use latchkey_filter_core::metering::{Ending, Meter};
 use latchkey_filter_core::reply::{Attribution, Reply};
+use latchkey_filter_core::secret::without_keys;
 use latchkey_filter_core::snapshot::UnixMs;
-use latchkey_filter_core::usage::{Head, Passage};
+use latchkey_filter_core::usage::Passage;
+use latchkey_filter_core::withheld;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType, Status};
@@ -282,10 +284,17 @@ impl HttpContext for Exchange {
         request.state = State::Idle;
         let announced = mem::take(&mut request.announced);
         let Some(meter) = &mut request.meter else { return Action::Continue };
-        let status = response_header(":status").and_then(|status| status.parse().ok()).unwrap_or_default();
-        let (kind, encoding) = (response_header("content-type"), response_header("content-encoding"));
-        let head = Head { content_type: kind.as_deref(), content_encoding: encoding.as_deref() };
-        let reads = meter.answered(status, head);
+        let headers = attempt("get_map", hostcalls::get_map_bytes(MapType::HttpResponseHeaders));
+        let headers = headers.unwrap_or_default();
+        let status = Headers(&headers).text(":status").and_then(|status| status.parse().ok());
+        let status = status.unwrap_or_default();
+        if let Some(redirect) = meter.redirect(status, Headers(&headers)) {
+            note("latchkey.location", &redirect.location);
+            request.relay = None;
+            return request.answer(&redirect.reply, &self.worker);
+        }
+        withhold(meter, &headers);
+        let reads = meter.answered(status, Headers(&headers).text("content-type"));
         if reads && meter.hides_usage() {
             // The body may become shorter.
             let removed = hostcalls::set_map_value(MapType::HttpResponseHeaders, "content-length", None);
@@ -322,10 +331,6 @@ impl HttpContext for Exchange {
 
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
         let mut request = self.request.borrow_mut();
-        if let Some(meter) = request.meter.as_mut().filter(|meter| meter.reads()) {
-            // Bytes can no longer be added: what is still kept back is no whole event, or the usage chunk.
-            let _ = meter.chunk(&[], true, host::now);
-        }
         let listing = request.relay.as_ref().and_then(|relay| relay.listing.as_ref());
         // Of what is not kept until its end nothing is left.
         if listing.is_some_and(|listing| listing.waits(0, false)) {
@@ -341,7 +346,7 @@ impl HttpContext for Exchange {
         if !meter.has_status()
             && let Some(status) = property_number(&["response", "code"])
         {
-            meter.answered(u16::try_from(status).unwrap_or_default(), Head::default());
+            meter.answered(u16::try_from(status).unwrap_or_default(), None);
         }
         meter.came_from(client_address());
         let ending = if meter.needs_ending() { ending() } else { Ending::Answered };
@@ -382,6 +387,14 @@ fn response_header(name: &str) -> Option<String> {
     String::from_utf8(attempt("get_map_value", value).flatten()?).ok()
 }
 
+/// Takes out of an answer what its client is not told.
+fn withhold(meter: &Meter, headers: &[Header]) {
+    let Some(call) = meter.call() else { return };
+    for name in withheld::from_clients(Headers(headers), call.authority()) {
+        attempt("set_map_value", hostcalls::set_map_value(MapType::HttpResponseHeaders, name, None));
+    }
+}
+
 /// Turns the client's request into the provider's, before it is let go.
 fn edit(forward: &Forward, headers: &[Header]) -> Result<(), Status> {
     for edit in forward.edits(Headers(headers)) {
@@ -407,7 +420,8 @@ fn attribute(attribution: &Attribution) {
     }
 }
 
-/// Sets `wasm.<name>` in the request's filter state.
+/// Sets `wasm.<name>` in the request's filter state, which the access log shows.
 fn note(name: &str, value: &str) {
+    let value = without_keys(value);
     attempt("set_property", hostcalls::set_property(vec![name], Some(value.as_bytes())));
 }

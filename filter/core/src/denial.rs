@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::endpoint::Shape;
 use crate::reply::Reply;
+use crate::secret::without_keys;
 
 /// A refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +99,7 @@ pub enum Code {
     QuotaContended,
     InsufficientQuota,
     InternalError,
+    UpstreamRedirected,
     SnapshotNotReady,
     SyncStalled,
     LeaseUnavailable,
@@ -118,7 +120,7 @@ const fn row(status: u16, name: &'static str, rule: &'static str, meaning: &'sta
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 51] = [
+    pub const ALL: [Self; 52] = [
         Self::InvalidJson,
         Self::InvalidMultipart,
         Self::InvalidMcpMessage,
@@ -166,6 +168,7 @@ impl Code {
         Self::QuotaContended,
         Self::InsufficientQuota,
         Self::InternalError,
+        Self::UpstreamRedirected,
         Self::SnapshotNotReady,
         Self::SyncStalled,
         Self::LeaseUnavailable,
@@ -257,6 +260,7 @@ impl Code {
             Self::QuotaContended => row(429, "quota_contended", "limits.budget", "What is left is reserved by requests under way: try again when they are done."),
             Self::InsufficientQuota => row(429, "insufficient_quota", "limits.budget", "The budget is spent, or has too little left for this request."),
             Self::InternalError => row(500, "internal_error", "gateway", "The gateway could not read or edit the request."),
+            Self::UpstreamRedirected => row(502, "upstream_redirected", "upstream", "The provider or MCP server redirects elsewhere instead of answering, and the gateway does not follow: an admin must register the URL that it redirects to."),
             Self::SnapshotNotReady => row(503, "snapshot_not_ready", "snapshot", "The gateway has not yet been told what it needs to decide."),
             Self::SyncStalled => row(503, "sync_stalled", "heartbeat", "The gateway has stopped listening to the control plane."),
             Self::LeaseUnavailable => row(503, "lease_unavailable", "limits.lease", "The gateway cannot ask the control plane whether the limit has room."),
@@ -323,7 +327,7 @@ impl Denial {
     }
 
     fn error(&self, shape: Shape) -> Value {
-        let (code, rule, message) = (self.code.as_str(), self.code.rule(), &self.message);
+        let (code, rule, message) = (self.code.as_str(), self.code.rule(), without_keys(&self.message));
         match shape {
             Shape::OpenAi => {
                 let kind = match self.code {

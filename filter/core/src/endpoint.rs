@@ -179,9 +179,9 @@ impl Endpoint {
             return Ok(Self::Mcp(mcp::Target { server: server.to_owned(), verb }));
         }
         let endpoint = Self::at(path).ok_or_else(|| unknown(path))?;
-        let expected = endpoint.method();
-        if method != expected {
-            return Err(not_allowed(expected));
+        let allowed = endpoint.methods();
+        if !allowed.split(", ").any(|known| known == method) {
+            return Err(not_allowed(allowed));
         }
         Ok(endpoint)
     }
@@ -208,17 +208,31 @@ impl Endpoint {
         }
     }
 
-    /// The one method that it takes; MCP servers take more.
-    fn method(&self) -> &'static str {
+    /// The methods that it takes.
+    fn methods(&self) -> &'static str {
         match self {
-            Self::Call(_) | Self::Mcp(_) => "POST",
-            Self::ListModels(_) | Self::RetrieveModel(..) | Self::Ready => "GET",
+            Self::Call(_) => "POST",
+            Self::Mcp(_) => mcp::Verb::ALLOWED,
+            Self::ListModels(_) | Self::RetrieveModel(..) => "GET",
+            // Load balancers ask for as little as they can.
+            Self::Ready => "GET, HEAD",
         }
     }
 }
 
+/// No endpoint. Where the path is nearly one, the message names that.
 fn unknown(path: &str) -> Denial {
-    if is_oauth(path) { Denial::new(Code::UnknownEndpoint, NO_OAUTH) } else { Code::UnknownEndpoint.into() }
+    if is_oauth(path) {
+        return Denial::new(Code::UnknownEndpoint, NO_OAUTH);
+    }
+    let meant = match path.strip_prefix("/mcp/").and_then(|rest| rest.split('/').next()) {
+        Some(server) => ["/mcp/", server].concat(),
+        None => path.trim_end_matches('/').to_owned(),
+    };
+    if meant == path || Endpoint::at(&meant).is_none() && mcp::server_at(&meant).is_none() {
+        return Code::UnknownEndpoint.into();
+    }
+    Denial::new(Code::UnknownEndpoint, format!("The gateway does not serve this path. Did you mean {meant}?"))
 }
 
 /// What somebody reads whose client was refused, and who then tried to sign in.
@@ -305,6 +319,34 @@ mod tests {
         let denial = Endpoint::parse("GET", "/v1/chat/completions").unwrap_err();
         assert_eq!((denial.code, denial.allow), (Code::MethodNotAllowed, Some("POST")));
         assert_eq!(Endpoint::parse("POST", "/v1/models").unwrap_err().allow, Some("GET"));
+    }
+
+    #[test]
+    fn a_path_that_is_nearly_served_is_told_the_right_one() {
+        for (path, meant) in [
+            ("/mcp/github/", Some("/mcp/github")),
+            ("/mcp/github/x/y", Some("/mcp/github")),
+            ("/v1/chat/completions/", Some("/v1/chat/completions")),
+            ("/anthropic_messages/v1/messages//", Some("/anthropic_messages/v1/messages")),
+            ("/mcp/", None),
+            ("/mcp/Git Hub/", None),
+            ("/v1/files/", None),
+            ("/", None),
+        ] {
+            let denial = Endpoint::parse("POST", path).unwrap_err();
+            assert_eq!(denial.code, Code::UnknownEndpoint);
+            let told =
+                denial.message.rsplit_once("Did you mean ").map(|(_, meant)| meant.trim_end_matches('?'));
+            assert_eq!(told, meant, "{path}");
+        }
+    }
+
+    #[test]
+    fn readiness_may_be_asked_for_without_its_body() {
+        for method in ["GET", "HEAD"] {
+            assert_eq!(Endpoint::parse(method, "/latchkey/ready"), Ok(Endpoint::Ready));
+        }
+        assert_eq!(Endpoint::parse("POST", "/latchkey/ready").unwrap_err().allow, Some("GET, HEAD"));
     }
 
     #[test]

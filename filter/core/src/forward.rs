@@ -2,38 +2,19 @@
 
 use std::borrow::Cow;
 
-use latchkey_proto::key::PREFIX;
-use memchr::memmem;
-
 use crate::account::Demand;
-use crate::conversation;
-use crate::credential;
 use crate::endpoint::Operation;
 use crate::header::Headers;
-use crate::identity;
 use crate::mcp::{self, Relay};
 use crate::metering::Call;
 use crate::snapshot::{Provider, ProviderKind};
+use crate::withheld;
 
 /// The header that the route reads the cluster from.
 pub const CLUSTER_HEADER: &str = "x-latchkey-cluster";
 
-/// Headers for us alone begin so.
-const OWN_PREFIX: &str = "x-latchkey-";
-
-/// What a provider is never told, beside the API key. An encoded answer could not be read for its
-/// usage. The last two choose whom it charges, and
-/// there the operator's credential counts, not the client.
-const PRIVATE: [&str; 8] = [
-    "accept-encoding",
-    "cookie",
-    "proxy-authorization",
-    identity::EMAIL_HEADER,
-    identity::TOKEN_HEADER,
-    conversation::HEADER,
-    "openai-organization",
-    "openai-project",
-];
+/// The header by which a route with another idle timeout is found.
+pub const IDLE_TIMEOUT_HEADER: &str = "x-latchkey-idle-timeout";
 
 /// Where a request goes, and what it says there.
 #[derive(Debug)]
@@ -89,25 +70,22 @@ impl Forward {
         if let Some(session) = &self.session {
             edits.push(Edit { name: mcp::SESSION_HEADER, value: Some(Cow::Borrowed(session)) });
         }
+        let idle_timeout = self.call.idle_timeout();
+        edits.extend(
+            idle_timeout.map(|it| Edit { name: IDLE_TIMEOUT_HEADER, value: Some(Cow::Borrowed(it)) }),
+        );
         if let Some(body) = &self.body
             && headers.all("content-length").next().is_some()
         {
             let value = Some(Cow::Owned(body.len().to_string()));
             edits.push(Edit { name: "content-length", value });
         }
-        let key = memmem::Finder::new(PREFIX);
-        for (name, value) in headers.0 {
-            let withheld = is_withheld(name) || !name.starts_with(':') && key.find(value).is_some();
-            if withheld && edits.iter().all(|edit| edit.name != name) {
+        for header in headers.0.iter().filter(|header| withheld::from_providers(header)) {
+            let name = header.0.as_str();
+            if name != CLUSTER_HEADER && edits.iter().all(|edit| edit.name != name) {
                 edits.push(Edit { name, value: None });
             }
         }
         edits
     }
-}
-
-fn is_withheld(name: &str) -> bool {
-    credential::HEADERS.contains(&name)
-        || PRIVATE.contains(&name)
-        || name.starts_with(OWN_PREFIX) && name != CLUSTER_HEADER
 }

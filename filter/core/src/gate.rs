@@ -8,9 +8,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use latchkey_proto::key::{KeyHash, PREFIX};
-use memchr::memmem;
-use percent_encoding::percent_decode_str;
+use latchkey_proto::key::KeyHash;
 
 use crate::account::Demand;
 use crate::body::Format;
@@ -25,6 +23,7 @@ use crate::mcp::is_below;
 use crate::model_list;
 use crate::readiness;
 use crate::reply::{Attribution, Reply};
+use crate::secret::holds_key;
 use crate::snapshot::{AppPolicy, CredentialMode, KeyRecord, Status, UnixMs};
 use crate::store::Store;
 use crate::view::{Snapshot, View};
@@ -131,14 +130,14 @@ fn decide<S: Store>(
         path if is_below(path) => denial.rpc_reply(None),
         path => denial.reply(Shape::of(path)),
     };
+    if [path, query].into_iter().any(holds_key) {
+        return Admission::Reply(refused(Code::KeyInQuery.into()));
+    }
     let endpoint = match Endpoint::parse(headers.text(":method").unwrap_or_default(), path) {
         Ok(Endpoint::Ready) => return Admission::Reply(readiness::answer(view, world)),
         Ok(endpoint) => endpoint,
         Err(denial) => return Admission::Reply(refused(denial)),
     };
-    if has_key(query) {
-        return Admission::Reply(refused(Code::KeyInQuery.into()));
-    }
     let (snapshot, record) = match authenticate(view, find) {
         Ok(found) => found,
         Err(denial) => return Admission::Reply(refused(denial)),
@@ -260,11 +259,6 @@ fn record<S: Store>(snapshot: Snapshot, hash: &KeyHash, view: &View<S>) -> Resul
     view.key(snapshot, hash).ok_or_else(|| {
         Denial::new(Code::InvalidApiKey, "The API key is well-formed, but it is not known here.")
     })
-}
-
-/// Whether a query holds one of our keys, percent-encoded or not.
-fn has_key(query: &str) -> bool {
-    !query.is_empty() && memmem::find(&Cow::from(percent_decode_str(query)), PREFIX.as_bytes()).is_some()
 }
 
 /// Decides whether the key opens its app, now and from here.

@@ -44,6 +44,8 @@ pub mod backoff;
 
 pub mod header;
 
+pub mod secret;
+
 pub mod endpoint;
 
 pub mod credential;
@@ -67,6 +69,10 @@ pub mod quota;
 pub mod gate;
 
 pub mod forward;
+
+pub mod withheld;
+
+pub mod redirect;
 
 pub mod model_list;
 mod model_page;

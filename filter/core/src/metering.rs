@@ -1,22 +1,20 @@
 //! What one request uses: from what was reserved for it to its record.
 
 mod call;
-mod settle;
 
 use std::net::IpAddr;
-
-use latchkey_proto::key::PREFIX;
 
 use crate::conversation;
 use crate::denial::Code;
 use crate::header::Headers;
 use crate::price::NanoUsd;
 use crate::record::{Record, Settlement};
+use crate::redirect::Redirect;
 use crate::reply::{Attribution, Reply};
 use crate::snapshot::UnixMs;
 use crate::store::Store;
 use crate::tokens::Tokens;
-use crate::usage::{Head, Passage, Reader, is_event_stream};
+use crate::usage::{Passage, Reader, is_event_stream};
 
 pub use call::{Call, McpCall, ModelCall, Reserved};
 
@@ -43,6 +41,7 @@ pub struct Meter {
     reader: Option<Reader>,
     /// The answer is a stream of an MCP server's messages.
     streamed: bool,
+    redirected: bool,
 }
 
 /// How an exchange with a provider ended, as far as the host can tell.
@@ -59,6 +58,9 @@ pub enum Ending {
 /// Envoy's response flags that say that nothing was sent: UH, UF, UO, NR, NC, OM and DF.
 const NEVER_SENT: u64 = 0x2 | 0x20 | 0x80 | 0x100 | 0x100_0000 | 0x200_0000 | 0x400_0000;
 
+/// How Envoy's details begin where the provider's address is one that clusters do not connect to.
+const OUT_OF_REACH: &str = "rbac_access_denied_matched_policy";
+
 impl Ending {
     /// Reads Envoy's `response.code_details` and `response.flags`.
     #[must_use]
@@ -66,6 +68,7 @@ impl Ending {
         match details {
             "via_upstream" | "provider_credential_rejected" => Self::Answered,
             "failed_to_inject_credential" => Self::NeverSent,
+            _ if details.starts_with(OUT_OF_REACH) => Self::NeverSent,
             _ if flags & NEVER_SENT != 0 => Self::NeverSent,
             _ => Self::Unknown,
         }
@@ -81,15 +84,13 @@ impl Meter {
         headers: Headers<'_>,
         started: UnixMs,
     ) -> Self {
-        // Whoever puts a key there shall not find it in the records.
-        let fits = |text: &str, most: usize| text.len() <= most && !text.contains(PREFIX);
-        let short = |name, most| headers.text(name).filter(|text| fits(text, most)).unwrap_or_default();
+        let id = headers.text("x-request-id").filter(|id| id.len() <= LONGEST_REQUEST_ID);
         let conversation = conversation::id(headers).ok().flatten().unwrap_or_default();
         Self {
             started,
             attribution,
             endpoint,
-            request_id: short("x-request-id", LONGEST_REQUEST_ID).to_owned(),
+            request_id: id.unwrap_or_default().to_owned(),
             conversation_id: conversation.to_owned(),
             client_address: None,
             code: None,
@@ -100,6 +101,7 @@ impl Meter {
             call: None,
             reader: None,
             streamed: false,
+            redirected: false,
         }
     }
 
@@ -126,14 +128,29 @@ impl Meter {
         self.call = Some(call);
     }
 
+    /// What is done with the answer, whose headers have come, where it redirects: it did no work.
+    pub fn redirect(&mut self, status: u16, headers: Headers<'_>) -> Option<Redirect> {
+        let redirect = Redirect::of(status, headers, self.call.as_ref()?)?;
+        self.redirected = true;
+        self.status = redirect.reply.status;
+        self.code = redirect.reply.code;
+        Some(redirect)
+    }
+
+    /// Who answers; none where the gateway does by itself.
+    #[must_use]
+    pub fn call(&self) -> Option<&Call> {
+        self.call.as_ref()
+    }
+
     /// The answer's headers have come. Tells whether its body is to be read.
-    pub fn answered(&mut self, status: u16, head: Head<'_>) -> bool {
+    pub fn answered(&mut self, status: u16, content_type: Option<&str>) -> bool {
         self.status = status;
         match &self.call {
             Some(Call::Model(call)) if (200..300).contains(&status) => {
-                self.reader = Some(Reader::new(call.asked(), head));
+                self.reader = Some(Reader::new(call.operation, content_type, call.hides_usage()));
             }
-            Some(Call::Mcp(_)) => self.streamed = head.content_type.is_some_and(is_event_stream),
+            Some(Call::Mcp(_)) => self.streamed = content_type.is_some_and(is_event_stream),
             _ => self.reader = None,
         }
         self.reader.is_some()
@@ -168,7 +185,7 @@ impl Meter {
     /// Whether its end needs an [`Ending`]: the answer itself does not tell.
     #[must_use]
     pub fn needs_ending(&self) -> bool {
-        matches!(self.call, Some(Call::Model(_))) && self.reader.is_none()
+        matches!(self.call, Some(Call::Model(_))) && self.reader.is_none() && !self.redirected
     }
 
     /// The request is over: settles what was reserved, once, and gives the record.
@@ -193,7 +210,6 @@ impl Meter {
             cost: NanoUsd(0),
             price_version: 0,
             settlement: Settlement::None,
-            settlement_reason: None,
             latency_ms: since(now),
             first_token_ms: None,
             streamed: false,
@@ -214,9 +230,6 @@ impl Meter {
         record
     }
 }
-
-#[cfg(test)]
-mod oracle;
 
 #[cfg(test)]
 #[path = "metering/tests.rs"]

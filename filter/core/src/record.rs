@@ -5,9 +5,9 @@ use latchkey_proto::ledger as wire;
 use crate::account::{Charge, OwnerId};
 use crate::identity::Identity;
 use crate::price::NanoUsd;
+use crate::secret::without_keys;
 use crate::snapshot::{AppId, BucketKind, KeyId, UnixMs, UserId};
 use crate::tokens::Tokens;
-use crate::usage::Doubt;
 
 /// The most bytes of a text: some of them a stranger has written.
 const MOST_BYTES: usize = 256;
@@ -47,8 +47,6 @@ pub struct Record {
     pub price_version: u64,
     /// How tokens and cost were found.
     pub settlement: Settlement,
-    /// Why the provider's own figures were not taken, or not taken for all; none where they were.
-    pub settlement_reason: Option<SettlementReason>,
     /// From the request's headers to the end.
     pub latency_ms: u32,
     /// To the first byte of the answer's body; none when none came.
@@ -74,43 +72,10 @@ pub enum Settlement {
     None,
     /// The provider told.
     Reported,
-    /// About what was used, at least. Only where neither tokens nor money are limited.
+    /// Counted by the gateway.
     Estimated,
-    /// Something is not known: what was reserved is charged.
+    /// Nothing is known: what was reserved is charged.
     Reserved,
-}
-
-/// Why the provider's own figures were not taken, or not taken for all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SettlementReason {
-    /// The answer ended before its usage.
-    AnswerCut,
-    /// Nobody knows whether the provider answered.
-    AnswerUnknown,
-    /// The answer is encoded.
-    AnswerUnreadable,
-    /// The answer tells no usage.
-    UsageMissing,
-    /// The usage leaves something out.
-    UsagePartial,
-    /// The usage contradicts itself, or has parts that nobody knows.
-    UsageUnclear,
-    /// The usage is beyond what can have been.
-    UsageImplausible,
-    /// The tier that served has no price.
-    TierNotPriced,
-}
-
-impl From<Doubt> for SettlementReason {
-    fn from(doubt: Doubt) -> Self {
-        match doubt {
-            Doubt::Cut => Self::AnswerCut,
-            Doubt::Unreadable => Self::AnswerUnreadable,
-            Doubt::Missing => Self::UsageMissing,
-            Doubt::Partial => Self::UsagePartial,
-            Doubt::Unclear => Self::UsageUnclear,
-        }
-    }
 }
 
 impl From<Record> for wire::Record {
@@ -133,7 +98,6 @@ impl From<Record> for wire::Record {
             cost,
             price_version,
             settlement,
-            settlement_reason,
             latency_ms,
             first_token_ms,
             streamed,
@@ -146,13 +110,13 @@ impl From<Record> for wire::Record {
         Self {
             sequence: 0,
             at_ms: at.0,
-            request_id: bounded(request_id),
+            request_id: kept(&request_id),
             app_id: app.0.as_bytes().to_vec(),
             key_id: key.0.as_bytes().to_vec(),
             user_id: user.map(|user| user.0.as_bytes().to_vec()).unwrap_or_default(),
-            model: bounded(model),
-            served_model: bounded(served_model),
-            provider: bounded(provider),
+            model: kept(&model),
+            served_model: kept(&served_model),
+            provider: kept(&provider),
             endpoint: endpoint.to_owned(),
             status,
             code: code.to_owned(),
@@ -163,17 +127,15 @@ impl From<Record> for wire::Record {
             latency_ms,
             first_token_ms,
             streamed,
-            client_address: bounded(client_address),
-            conversation_id: bounded(conversation_id),
+            client_address: kept(&client_address),
+            conversation_id: kept(&conversation_id),
             charges: charges.into_iter().map(Into::into).collect(),
             dropped: 0,
-            identity: identity.email().map(|email| bounded(email.to_owned())).unwrap_or_default(),
+            identity: identity.email().map(kept).unwrap_or_default(),
             identity_source: identity.source().into(),
             old_secret,
-            service_tier: bounded(service_tier),
+            service_tier: kept(&service_tier),
             repeats: 0,
-            settlement_reason: settlement_reason
-                .map_or(0, |reason| wire::SettlementReason::from(reason).into()),
         }
     }
 }
@@ -202,28 +164,14 @@ impl From<Settlement> for wire::Settlement {
     }
 }
 
-impl From<SettlementReason> for wire::SettlementReason {
-    fn from(reason: SettlementReason) -> Self {
-        match reason {
-            SettlementReason::AnswerCut => Self::AnswerCut,
-            SettlementReason::AnswerUnknown => Self::AnswerUnknown,
-            SettlementReason::AnswerUnreadable => Self::AnswerUnreadable,
-            SettlementReason::UsageMissing => Self::UsageMissing,
-            SettlementReason::UsagePartial => Self::UsagePartial,
-            SettlementReason::UsageUnclear => Self::UsageUnclear,
-            SettlementReason::UsageImplausible => Self::UsageImplausible,
-            SettlementReason::TierNotPriced => Self::TierNotPriced,
-        }
-    }
-}
-
 /// A bucket as the wire names it.
 pub(crate) fn bucket_id(owner: OwnerId, kind: BucketKind, period: i64) -> wire::BucketId {
     wire::BucketId { owner: owner.0.to_vec(), kind: kind.number(), period }
 }
 
-/// The text, or as much of its beginning as is kept.
-fn bounded(mut text: String) -> String {
+/// The text without keys, or as much of its beginning as is kept.
+fn kept(text: &str) -> String {
+    let mut text = without_keys(text).into_owned();
     text.truncate(text.floor_char_boundary(MOST_BYTES));
     text
 }
@@ -234,8 +182,15 @@ mod tests {
 
     #[test]
     fn a_long_text_is_cut_between_characters() {
-        assert_eq!(bounded("é".repeat(200)), "é".repeat(128));
-        assert_eq!(bounded(format!("a{}", "é".repeat(200))).len(), 255);
-        assert_eq!(bounded("short".into()), "short");
+        assert_eq!(kept(&"é".repeat(200)), "é".repeat(128));
+        assert_eq!(kept(&format!("a{}", "é".repeat(200))).len(), 255);
+        assert_eq!(kept("short"), "short");
+    }
+
+    #[test]
+    fn no_key_is_kept_wherever_it_stands() {
+        assert_eq!(kept("files/sk-quilr-AbC"), "files/[key]");
+        let beyond = format!("{}sk-quilr-AbC", "x".repeat(MOST_BYTES - 3));
+        assert!(!kept(&beyond).contains("sk-"), "what is cut is no part of a key");
     }
 }

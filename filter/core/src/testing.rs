@@ -179,6 +179,7 @@ pub fn provider(name: &str, kind: i32, path_prefix: &str) -> wire::Provider {
         cluster: format!("provider-{name}"),
         authority: format!("{name}.example"),
         path_prefix: path_prefix.into(),
+        ..wire::Provider::default()
     }
 }
 
@@ -265,7 +266,6 @@ pub fn record() -> Record {
         cost: NanoUsd(0),
         price_version: 0,
         settlement: Settlement::None,
-        settlement_reason: None,
         latency_ms: 1,
         first_token_ms: None,
         streamed: false,

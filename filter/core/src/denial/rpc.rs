@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Code, Denial};
 use crate::reply::Reply;
+use crate::secret::without_keys;
 
 const PARSE_ERROR: i32 = -32_700;
 const INVALID_REQUEST: i32 = -32_600;
@@ -52,7 +53,8 @@ impl Denial {
         if let (Some(quota), Some(data)) = (&self.quota, data.as_object_mut()) {
             data.insert("limit".to_owned(), json!(quota));
         }
-        let error = json!({"code": self.code.rpc_number(), "message": self.message, "data": data});
+        let error =
+            json!({"code": self.code.rpc_number(), "message": without_keys(&self.message), "data": data});
         serde_json::to_string(&Message { jsonrpc: "2.0", id, error }).unwrap_or_default()
     }
 }

@@ -39,7 +39,6 @@ impl Go {
             served_model: offer.upstream_name,
             provider: offer.provider,
             price: offer.price,
-            context_window: offer.context_window,
             terms: body.terms,
             reserved: is_limited.then_some(held.reserved),
         });

@@ -40,6 +40,7 @@ fn offer() -> Offer {
         cluster: "c".into(),
         authority: "a".into(),
         path_prefix: String::new(),
+        idle_timeout: None,
     };
     Offer {
         provider: Rc::new(provider),

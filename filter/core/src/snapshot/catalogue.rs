@@ -49,6 +49,8 @@ pub struct Provider {
     pub authority: String,
     /// The path of its base URL: `/v1`, or empty.
     pub path_prefix: String,
+    /// For how many seconds an answer may be silent, in digits; none for the gateway's own limit.
+    pub idle_timeout: Option<String>,
 }
 
 /// Which API a provider speaks.
@@ -156,7 +158,14 @@ impl TryFrom<wire::Provider> for Provider {
     type Error = Invalid;
 
     fn try_from(provider: wire::Provider) -> Result<Self, Invalid> {
-        let wire::Provider { name: provider_name, kind, cluster, authority, path_prefix } = provider;
+        let wire::Provider {
+            name: provider_name,
+            kind,
+            cluster,
+            authority,
+            path_prefix,
+            idle_timeout_seconds,
+        } = provider;
         let name = name(provider_name, "providers.name")?;
         let malformed = |field| Invalid::Provider { provider: name.clone(), field };
         if !is_token(&cluster) {
@@ -175,7 +184,8 @@ impl TryFrom<wire::Provider> for Provider {
             Ok(wire::ProviderKind::OpenaiCompatible) => ProviderKind::OpenAiCompatible,
             Ok(wire::ProviderKind::Unspecified) | Err(_) => return Err(malformed("kind")),
         };
-        Ok(Self { name, kind, cluster, authority, path_prefix })
+        let idle_timeout = (idle_timeout_seconds != 0).then(|| idle_timeout_seconds.to_string());
+        Ok(Self { name, kind, cluster, authority, path_prefix, idle_timeout })
     }
 }
 
