@@ -23,5 +23,5 @@ pub mod openid;
 pub mod portal;
 pub mod provider;
 pub mod python;
-pub mod raw;
 pub mod stack;
+pub mod upstream;

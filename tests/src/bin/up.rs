@@ -38,9 +38,6 @@ struct Arguments {
     /// Where Envoy meets the control plane.
     #[arg(long, env = "LATCHKEY_GRPC_PORT", default_value_t = 8081)]
     grpc_port: u16,
-    /// Envoy's own admin interface.
-    #[arg(long, env = "LATCHKEY_ENVOY_ADMIN_PORT", default_value_t = 9901)]
-    envoy_admin_port: u16,
     /// The sample provider.
     #[arg(long, env = "LATCHKEY_PROVIDER_PORT", default_value_t = 9100)]
     provider_port: u16,
@@ -122,7 +119,7 @@ async fn start(arguments: &Arguments, dir: &Path) -> anyhow::Result<System> {
     println!("Starting Envoy.");
     let token = fs::read_to_string(&gateway_token)?;
     let options = Options::new("gateway", control_plane.grpc_address(), &token)
-        .ports(arguments.gateway_port, arguments.envoy_admin_port)
+        .port(arguments.gateway_port)
         .flood_limit(FLOOD_LIMIT)
         .concurrency(2);
     let mut gateway = Gateway::new(dir, options)?;
@@ -304,7 +301,6 @@ impl Arguments {
             ("LATCHKEY_GATEWAY_PORT", self.gateway_port),
             ("LATCHKEY_API_PORT", self.api_port),
             ("LATCHKEY_GRPC_PORT", self.grpc_port),
-            ("LATCHKEY_ENVOY_ADMIN_PORT", self.envoy_admin_port),
             ("LATCHKEY_PROVIDER_PORT", self.provider_port),
         ];
         for (variable, port) in ports {

@@ -71,9 +71,15 @@ impl Process {
     ///
     /// # Errors
     /// When it ends, or has not within the limit; then with the end of its log.
-    pub async fn until_ready(&mut self, what: &str, url: &str, limit: Duration) -> anyhow::Result<()> {
+    pub async fn until_ready(
+        &mut self,
+        what: &str,
+        client: &reqwest::Client,
+        url: &str,
+        limit: Duration,
+    ) -> anyhow::Result<()> {
         let ready = wait::until(what, limit, async || {
-            let ready = reqwest::get(url).await.is_ok_and(|answer| answer.status().is_success());
+            let ready = client.get(url).send().await.is_ok_and(|answer| answer.status().is_success());
             Ok(match self.check() {
                 Err(ended) => Some(Err(ended)),
                 Ok(()) => ready.then_some(Ok(())),

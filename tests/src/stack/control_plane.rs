@@ -36,6 +36,8 @@ impl ControlPlane {
             ("LATCHKEY_HTTP_ADDR", http.address().to_string()),
             ("LATCHKEY_GRPC_ADDR", grpc.address().to_string()),
             ("LATCHKEY_MASTER_KEY_FILE", dir.join("master.key").display().to_string()),
+            // The sample provider and the MCP servers of tests run on this machine.
+            ("LATCHKEY_UPSTREAM_ALLOW", "127.0.0.0/8,::1".to_owned()),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value)).to_vec();
         Self { dir: dir.to_path_buf(), http, grpc, variables, descriptors: None, process: None }
@@ -115,7 +117,8 @@ impl ControlPlane {
             Process::start("control plane", Path::new("env"), &arguments, &self.variables, &output)?;
         let process = self.process.insert(process);
         let url = format!("http://{}/readyz", self.http.address());
-        process.until_ready("the control plane to be ready", &url, Duration::from_secs(20)).await
+        let client = reqwest::Client::new();
+        process.until_ready("the control plane to be ready", &client, &url, Duration::from_secs(20)).await
     }
 
     /// Asks it to end, and waits until it has.

@@ -28,7 +28,8 @@ pub struct Options {
     trusted_hops: u32,
     flood_limit: u32,
     config: Option<PathBuf>,
-    ports: Option<(u16, u16)>,
+    port: Option<u16>,
+    cors_origins: String,
 }
 
 impl Options {
@@ -43,7 +44,8 @@ impl Options {
             trusted_hops: 0,
             flood_limit: 1_000_000,
             config: None,
-            ports: None,
+            port: None,
+            cors_origins: "none".to_owned(),
         }
     }
 
@@ -89,10 +91,17 @@ impl Options {
         self
     }
 
-    /// Fixed ports for requests and for Envoy's own admin interface.
+    /// A fixed port for requests.
     #[must_use]
-    pub fn ports(mut self, requests: u16, admin: u16) -> Self {
-        self.ports = Some((requests, admin));
+    pub fn port(mut self, requests: u16) -> Self {
+        self.port = Some(requests);
+        self
+    }
+
+    /// A regular expression of the origins whose pages may read answers.
+    #[must_use]
+    pub fn cors_origins(mut self, origins: &str) -> Self {
+        origins.clone_into(&mut self.cors_origins);
         self
     }
 }
@@ -103,10 +112,14 @@ pub struct Gateway {
     options: Options,
     dir: PathBuf,
     requests: Port,
-    admin: Port,
     process: Option<Process>,
     client: Client,
+    /// Speaks to Envoy's admin interface, on a socket in `dir`.
+    admin: Client,
 }
+
+/// Where Envoy's admin interface listens, in a gateway's folder.
+const ADMIN_SOCKET: &str = "admin.sock";
 
 impl Gateway {
     /// A gateway that keeps its files in a folder of `dir`, not yet started.
@@ -116,11 +129,9 @@ impl Gateway {
     pub fn new(dir: &Path, options: Options) -> anyhow::Result<Self> {
         let dir = dir.join(&options.name);
         fs::create_dir_all(&dir)?;
-        let (requests, admin) = match options.ports {
-            Some((requests, admin)) => (Port::fixed(requests), Port::fixed(admin)),
-            None => (Port::free()?, Port::free()?),
-        };
-        Ok(Self { options, dir, requests, admin, process: None, client: Client::new() })
+        let requests = options.port.map_or_else(Port::free, |port| Ok(Port::fixed(port)))?;
+        let admin = Client::builder().unix_socket(dir.join(ADMIN_SOCKET)).build()?;
+        Ok(Self { options, dir, requests, process: None, client: Client::new(), admin })
     }
 
     /// Its node id.
@@ -172,9 +183,8 @@ impl Gateway {
         let process = Process::start(&self.options.name, &artifacts::envoy()?, &arguments, &[], &output)?;
         let process = self.process.insert(process);
 
-        let url = format!("http://{}/ready", self.admin.address());
         let what = format!("{} to listen", self.options.name);
-        process.until_ready(&what, &url, Duration::from_secs(30)).await
+        process.until_ready(&what, &self.admin, "http://envoy/ready", Duration::from_secs(30)).await
     }
 
     /// Asks it to end, and waits until it has.
@@ -302,7 +312,7 @@ impl Gateway {
     /// # Errors
     /// When there is no answer.
     pub async fn admin(&self, path: &str) -> anyhow::Result<Answer> {
-        Answer::read(self.client.get(format!("http://{}{path}", self.admin.address())).send().await?).await
+        Answer::read(self.admin.get(format!("http://envoy{path}")).send().await?).await
     }
 
     /// A counter or a gauge of Envoy's; 0 when it has none of that name.
@@ -365,7 +375,8 @@ impl Gateway {
             &[
                 ("LISTEN_ADDRESS", self.requests.address().ip().to_string()),
                 ("LISTEN_PORT", self.requests.number().to_string()),
-                ("ADMIN_PORT", self.admin.number().to_string()),
+                ("ADMIN_SOCKET", text(&self.dir.join(ADMIN_SOCKET))),
+                ("CORS_ORIGINS", self.options.cors_origins.clone()),
                 ("TRUSTED_HOPS", self.options.trusted_hops.to_string()),
                 ("FLOOD_LIMIT", self.options.flood_limit.to_string()),
                 ("FILTER_WASM", text(&artifacts::filter()?)),
