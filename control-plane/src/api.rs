@@ -33,6 +33,7 @@ pub mod scope;
 pub mod self_service;
 pub mod sign_in;
 pub mod tokens;
+mod upstream;
 pub mod usage;
 pub mod users;
 pub mod versions;
@@ -53,6 +54,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use latchkey_core::actor::Actor;
+use latchkey_core::upstream::Opened;
 
 use crate::action::Context;
 use crate::gateways::Gateways;
@@ -87,6 +89,8 @@ pub struct Api {
     pub sign_in: Arc<SignIn>,
     /// Where clients find the gateway: without a path, as in `https://llm.example.com`.
     pub gateway_url: Arc<str>,
+    /// The private addresses at which providers and MCP servers may be.
+    pub opened: Arc<Opened>,
 }
 
 impl Api {

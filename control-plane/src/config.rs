@@ -12,6 +12,7 @@ use latchkey_core::client::TrustedProxies;
 use latchkey_core::name::{Email, Name};
 use latchkey_core::profile::issuer::is_shared;
 use latchkey_core::role::Role;
+use latchkey_core::upstream::Open;
 use secrecy::SecretString;
 use uuid::Uuid;
 
@@ -224,6 +225,10 @@ pub struct Serve {
     /// The certificate authorities that Envoy trusts for providers: a file on Envoy's machine.
     #[arg(long, env = "LATCHKEY_CA_BUNDLE", default_value = "/etc/ssl/certs/ca-certificates.crt")]
     pub ca_bundle: String,
+    /// Private addresses at which providers and MCP servers may be: addresses, CIDR ranges and names of hosts.
+    /// Link-local addresses and metadata services never.
+    #[arg(long, env = "LATCHKEY_UPSTREAM_ALLOW", value_delimiter = ',', value_parser = open)]
+    pub upstream_allow: Vec<Open>,
     /// Ask private networks for the JWK sets that apps name. Link-local addresses are never asked.
     #[arg(long, env = "LATCHKEY_JWKS_ALLOW_PRIVATE", default_value_t = false, num_args = 0..=1, default_missing_value = "true")]
     pub jwks_allow_private: bool,
@@ -374,6 +379,10 @@ pub fn public_url(configured: Option<&PublicUrl>, http_addr: SocketAddr) -> anyh
         Some(url) => Ok(url.clone()),
         None => format!("http://{http_addr}").parse().map_err(anyhow::Error::msg),
     }
+}
+
+fn open(text: &str) -> Result<Open, String> {
+    text.parse()
 }
 
 fn range(text: &str) -> Result<IpNet, String> {

@@ -4,8 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use ipnet::IpNet;
 use latchkey_core::provider::{BaseUrl, ProviderKind};
-use latchkey_discovery::source::{Batch, Credential, From, Position, ProviderCluster, Source, Transport};
+use latchkey_core::upstream::{Opened, PRIVATE, SPECIAL, forms};
+use latchkey_discovery::source::{
+    Batch, Credential, From, Position, ProviderCluster, Reach, Source, Transport,
+};
 use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
 
@@ -20,6 +24,7 @@ pub struct Feed {
     store: Store,
     master: MasterKey,
     ca_bundle: String,
+    opened: Opened,
     head: watch::Sender<Position>,
     history: watch::Sender<u64>,
     clusters: watch::Sender<Arc<[ProviderCluster]>>,
@@ -30,12 +35,18 @@ impl Feed {
     ///
     /// # Errors
     /// The database is away.
-    pub async fn open(store: Store, master: MasterKey, ca_bundle: String) -> anyhow::Result<Self> {
+    pub async fn open(
+        store: Store,
+        master: MasterKey,
+        ca_bundle: String,
+        opened: Opened,
+    ) -> anyhow::Result<Self> {
         let head = store.head().await.context("could not read the history's head")?;
         let feed = Self {
             store,
             master,
             ca_bundle,
+            opened,
             head: watch::Sender::new(head.position),
             history: watch::Sender::new(0),
             clusters: watch::Sender::new(Arc::default()),
@@ -137,7 +148,21 @@ impl Feed {
             true => Transport::Tls { ca_path: Some(self.ca_bundle.clone()) },
             false => Transport::Plaintext,
         };
-        ProviderCluster { name, host: url.host, port: url.port, transport, credential }
+        let reach = self.reach(&url.host);
+        ProviderCluster { name, host: url.host, port: url.port, transport, credential, reach }
+    }
+
+    /// Where Envoy may not find this host.
+    fn reach(&self, host: &str) -> Reach {
+        let all = |ranges: &[IpNet]| ranges.iter().flat_map(|range| forms(*range)).collect();
+        match self.opened.opens(host) {
+            true => Reach { never: all(&SPECIAL), ..Reach::default() },
+            false => Reach {
+                never: all(&SPECIAL),
+                closed: all(&PRIVATE),
+                opened: self.opened.ranges().flat_map(forms).collect(),
+            },
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use jiff::SignedDuration;
 use latchkey_core::identity::reach::Reach;
+use latchkey_core::upstream::Opened;
 use latchkey_discovery::ads::Statuses;
 use latchkey_discovery::registry::Registry;
 use latchkey_discovery::session::Settings;
@@ -52,7 +53,10 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
     let http = listen(options.http_addr).await?;
     let grpc = listen(options.grpc_addr).await?;
 
-    let feed = Arc::new(Feed::open(store.clone(), master.clone(), options.ca_bundle).await?);
+    let opened = Arc::new(Opened::new(options.upstream_allow));
+    let feed = Feed::open(store.clone(), master.clone(), options.ca_bundle, (*opened).clone()).await?;
+    let feed = Arc::new(feed);
+    warn_of_upstreams(&store, &opened).await?;
     let (stop, stopping) = watch::channel(false);
     let ack_timeout = Duration::from_millis(options.ack_timeout_ms);
     let (registry, clusters) = (Registry::recorded(), Statuses::default());
@@ -81,6 +85,7 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
         metrics: Metrics::new(),
         sign_in,
         gateway_url: options.gateway_url.origin().into(),
+        opened,
     };
 
     api.metrics.register(|registry| registry.register_collector(Box::new(LedgerMetrics(stats))));
@@ -134,7 +139,7 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
             async { streams.await.context("the gateways' streams") },
             async {
                 api.await;
-                anyhow::Ok(())
+                Ok(())
             },
             signals,
         )
@@ -168,6 +173,22 @@ fn refuse_plaintext(setting: &str, address: SocketAddr, allowed: bool) -> anyhow
          LATCHKEY_GRPC_TLS_KEY for the gateways' streams, put a TLS proxy before the API, and set \
          LATCHKEY_ALLOW_PLAINTEXT=true where something else encrypts"
     )
+}
+
+/// Says of which providers and MCP servers no more is to be had: they are there since before this was asked.
+async fn warn_of_upstreams(store: &Store, opened: &Opened) -> anyhow::Result<()> {
+    let providers = store.providers().await?.into_iter();
+    let providers = providers.filter(|it| it.enabled && it.cluster.is_none());
+    let providers = providers.map(|it| ("provider", it.name, it.url.host));
+    let servers = store.mcp_servers().await?.into_iter();
+    let servers = servers.filter(|it| it.enabled && it.cluster.is_none());
+    let servers = servers.map(|it| ("MCP server", it.name, it.parts.host));
+    for (kind, name, host) in providers.chain(servers) {
+        if let Err(reason) = opened.check(&host) {
+            tracing::error!(%name, %reason, "gateways refuse the requests for a {kind}");
+        }
+    }
+    Ok(())
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {

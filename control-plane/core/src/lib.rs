@@ -38,3 +38,4 @@ pub mod settings;
 pub mod status;
 pub mod threshold;
 pub mod throttle;
+pub mod upstream;

@@ -199,6 +199,21 @@ impl std::str::FromStr for BaseUrl {
     }
 }
 
+/// For how many seconds an answer may be silent: Envoy has a route for each of these. The third is its own limit.
+pub const IDLE_TIMEOUTS: [u32; 6] = [60, 300, 600, 1200, 1800, 3600];
+
+/// Checks for how long a provider may be silent.
+///
+/// # Errors
+/// Says what it may be.
+pub fn check_idle_timeout(seconds: u32) -> Result<(), String> {
+    if IDLE_TIMEOUTS.contains(&seconds) {
+        return Ok(());
+    }
+    let all = IDLE_TIMEOUTS.map(|seconds| seconds.to_string()).join(", ");
+    Err(format!("must be one of {all}"))
+}
+
 /// Whether `credential` can stand in a header: visible ASCII, no spaces, at most 4 kB.
 #[must_use]
 pub fn is_credential(credential: &str) -> bool {
@@ -208,6 +223,13 @@ pub fn is_credential(credential: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_idle_timeout_is_one_that_envoy_has_a_route_for() {
+        assert_eq!(check_idle_timeout(1800), Ok(()));
+        assert_eq!(check_idle_timeout(1801), Err("must be one of 60, 300, 600, 1200, 1800, 3600".into()));
+        assert!(check_idle_timeout(0).is_err());
+    }
 
     #[test]
     fn a_base_url_is_taken_apart() {

@@ -2,7 +2,7 @@
 
 use latchkey_core::change::changed;
 use latchkey_core::name::Slug;
-use latchkey_core::provider::{Dialect, DialectEdit, ProviderKind};
+use latchkey_core::provider::{self, Dialect, DialectEdit, ProviderKind};
 use latchkey_core::selection::Selection;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
@@ -31,6 +31,8 @@ pub struct NewProvider {
     pub dialect: Dialect,
     /// Whether its models can be called.
     pub enabled: bool,
+    /// For how long an answer may be silent; none for the gateway's own limit.
+    pub idle_timeout_seconds: Option<u32>,
 }
 
 /// What to change of a provider; none leaves it.
@@ -48,6 +50,8 @@ pub struct ProviderEdit {
     pub dialect: DialectEdit,
     /// Whether its models can be called.
     pub enabled: Option<bool>,
+    /// For how long an answer may be silent; the inner none for the gateway's own limit.
+    pub idle_timeout_seconds: Option<Option<u32>>,
 }
 
 /// Adds a provider.
@@ -56,6 +60,7 @@ pub struct ProviderEdit {
 /// Fields that are wrong, or a name that is taken.
 pub async fn create(tx: &mut Tx, context: Context<'_>, new: NewProvider) -> Result<Provider, Refusal> {
     let url = upstream::check(("base_url", &new.base_url), new.credential.as_ref(), new.cluster.as_deref())?;
+    check_idle_timeout(new.idle_timeout_seconds)?;
     let now = context.world.now();
     let provider = Provider {
         sealed_credential: new.credential.map(|credential| seal(context, &new.name, &credential)),
@@ -66,6 +71,7 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, new: NewProvider) -> Resu
         cluster: new.cluster,
         dialect: new.dialect,
         enabled: new.enabled,
+        idle_timeout_seconds: new.idle_timeout_seconds,
         created_at: now,
         updated_at: now,
     };
@@ -94,6 +100,8 @@ pub async fn update(
     provider.enabled = edit.enabled.unwrap_or(provider.enabled);
     provider.cluster = edit.cluster.unwrap_or(provider.cluster);
     provider.dialect = edit.dialect.of(provider.dialect);
+    provider.idle_timeout_seconds = edit.idle_timeout_seconds.unwrap_or(provider.idle_timeout_seconds);
+    check_idle_timeout(provider.idle_timeout_seconds)?;
     let credential = edit.credential.as_ref().and_then(Option::as_ref);
     provider.url =
         upstream::check(("base_url", &provider.base_url), credential, provider.cluster.as_deref())?;
@@ -142,6 +150,11 @@ pub async fn delete(tx: &mut Tx, context: Context<'_>, name: &str) -> Result<(),
     Ok(())
 }
 
+fn check_idle_timeout(seconds: Option<u32>) -> Result<(), Refusal> {
+    let checked = seconds.map_or(Ok(()), provider::check_idle_timeout);
+    checked.map_err(|reason| Refusal::field("idle_timeout_seconds", reason))
+}
+
 fn seal(context: Context<'_>, name: &Slug, credential: &SecretString) -> Vec<u8> {
     context.master.seal(
         context.world,
@@ -165,5 +178,6 @@ fn edited(provider: &Provider) -> Value {
         "output_limit": provider.dialect.output_limit,
         "stream_options": provider.dialect.stream_options,
         "enabled": provider.enabled,
+        "idle_timeout_seconds": provider.idle_timeout_seconds,
     })
 }

@@ -15,6 +15,7 @@ use super::body::{Body, Path, nullable};
 use super::idempotency::{Answered, Creation};
 use super::page::Page;
 use super::problem::Problem;
+use super::upstream;
 use crate::action::Refusal;
 use crate::action::mcp_servers::{self, McpServerEdit};
 use crate::store::mcp_servers::McpServer;
@@ -34,6 +35,9 @@ pub struct McpServerView {
     pub managed_cluster: bool,
     /// Whether it can be called.
     pub enabled: bool,
+    /// Why gateways refuse to connect to it: it is at a private address that LATCHKEY_UPSTREAM_ALLOW does not
+    /// open. Null where they do connect, as far as the URL tells.
+    pub out_of_reach: Option<String>,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -82,9 +86,10 @@ fn enabled() -> bool {
     true
 }
 
-impl From<McpServer> for McpServerView {
-    fn from(server: McpServer) -> Self {
+impl McpServerView {
+    fn of(api: &Api, server: McpServer) -> Self {
         Self {
+            out_of_reach: upstream::out_of_reach(api, &server.parts, server.cluster.as_deref()),
             cluster: server.cluster_name(),
             managed_cluster: server.cluster.is_none(),
             has_credential: server.sealed_credential.is_some(),
@@ -101,7 +106,7 @@ impl From<McpServer> for McpServerView {
 #[utoipa::path(get, path = "/api/v1/mcp-servers", tag = "mcp-servers", operation_id = "list_mcp_servers",
     security(("token" = [])), responses((status = 200, body = Page<McpServerView>), (status = "4XX", body = Problem)))]
 pub async fn list(_: Reader, State(api): State<Api>) -> Result<Page<McpServerView>, Problem> {
-    let items = api.store.mcp_servers().await?.into_iter().map(McpServerView::from).collect();
+    let items = api.store.mcp_servers().await?.into_iter().map(|it| McpServerView::of(&api, it)).collect();
     Ok(Page { items, next_cursor: None })
 }
 
@@ -114,11 +119,14 @@ pub async fn create(
     State(api): State<Api>,
     new: Creation<Body<NewMcpServer>>,
 ) -> Result<Answered, Problem> {
+    if new.new.0.cluster.is_none() {
+        upstream::check(&api, "url", &new.new.0.url).await?;
+    }
     new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
         let NewMcpServer { name, url, credential, cluster, enabled } = new;
         let new = mcp_servers::NewMcpServer { name, url, credential, cluster, enabled };
         let server = mcp_servers::create(tx, api.context(&actor), new).await?;
-        Ok(McpServerView::from(server))
+        Ok(McpServerView::of(&api, server))
     })
     .await
 }
@@ -132,7 +140,8 @@ pub async fn read(
     State(api): State<Api>,
     Path(name): Path<Slug>,
 ) -> Result<Json<McpServerView>, Problem> {
-    Ok(Json(api.store.mcp_server(name.as_str()).await?.ok_or(Refusal::NotFound("MCP server"))?.into()))
+    let server = api.store.mcp_server(name.as_str()).await?.ok_or(Refusal::NotFound("MCP server"))?;
+    Ok(Json(McpServerView::of(&api, server)))
 }
 
 /// Edits an MCP server. What is not named stays.
@@ -145,12 +154,23 @@ pub async fn update(
     Path(name): Path<Slug>,
     Body(edit): Body<EditMcpServer>,
 ) -> Result<Json<McpServerView>, Problem> {
+    check_reach(&api, &name, &edit).await?;
     let EditMcpServer { url, credential, cluster, enabled } = edit;
     let edit = McpServerEdit { url, credential, cluster, enabled };
     let mut tx = api.store.begin().await?;
     let server = mcp_servers::update(&mut tx, api.context(&actor), name.as_str(), edit).await?;
     tx.commit().await?;
-    Ok(Json(server.into()))
+    Ok(Json(McpServerView::of(&api, server)))
+}
+
+/// Refuses to send gateways where they do not go. What is only switched off or given another credential stays
+/// where it is.
+async fn check_reach(api: &Api, name: &Slug, edit: &EditMcpServer) -> Result<(), Problem> {
+    let Some(now) = api.store.mcp_server(name.as_str()).await? else { return Ok(()) };
+    let cluster = edit.cluster.clone().unwrap_or_else(|| now.cluster.clone());
+    let url = edit.url.as_ref().unwrap_or(&now.url);
+    let is_moved = *url != now.url || cluster != now.cluster || edit.enabled == Some(true) && !now.enabled;
+    if is_moved && cluster.is_none() { upstream::check(api, "url", url).await } else { Ok(()) }
 }
 
 /// Removes an MCP server that no app's scope names.

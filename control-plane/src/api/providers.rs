@@ -16,6 +16,7 @@ use super::body::{Body, Path, nullable};
 use super::idempotency::{Answered, Creation};
 use super::page::Page;
 use super::problem::Problem;
+use super::upstream;
 use crate::action::Refusal;
 use crate::action::providers::{self, ProviderEdit};
 use crate::store::providers::Provider;
@@ -43,6 +44,12 @@ pub struct ProviderView {
     pub stream_options: Option<bool>,
     /// Whether its models can be called.
     pub enabled: bool,
+    /// For how many seconds an answer may be silent before the gateway gives it up; null for the gateway's own
+    /// limit, which is 600.
+    pub idle_timeout_seconds: Option<u32>,
+    /// Why gateways refuse to connect to it: it is at a private address that LATCHKEY_UPSTREAM_ALLOW does not
+    /// open. Null where they do connect, as far as the URL tells.
+    pub out_of_reach: Option<String>,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -75,6 +82,9 @@ pub struct NewProvider {
     /// Whether its models can be called: true by default.
     #[serde(default = "enabled")]
     pub enabled: bool,
+    /// For how many seconds an answer may be silent: 60, 300, 600, 1200, 1800 or 3600. Null for the gateway's
+    /// own limit, which is 600.
+    pub idle_timeout_seconds: Option<u32>,
 }
 
 /// What to change of a provider.
@@ -105,15 +115,21 @@ pub struct EditProvider {
     pub stream_options: Option<Option<bool>>,
     /// Whether its models can be called.
     pub enabled: Option<bool>,
+    /// For how many seconds an answer may be silent: 60, 300, 600, 1200, 1800 or 3600. Null for the gateway's
+    /// own limit, which is 600.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<u32>)]
+    pub idle_timeout_seconds: Option<Option<u32>>,
 }
 
 fn enabled() -> bool {
     true
 }
 
-impl From<Provider> for ProviderView {
-    fn from(provider: Provider) -> Self {
+impl ProviderView {
+    fn of(api: &Api, provider: Provider) -> Self {
         Self {
+            out_of_reach: upstream::out_of_reach(api, &provider.url, provider.cluster.as_deref()),
             cluster: provider.cluster_name(),
             managed_cluster: provider.cluster.is_none(),
             has_credential: provider.sealed_credential.is_some(),
@@ -123,6 +139,7 @@ impl From<Provider> for ProviderView {
             output_limit: provider.dialect.output_limit,
             stream_options: provider.dialect.stream_options,
             enabled: provider.enabled,
+            idle_timeout_seconds: provider.idle_timeout_seconds,
             created_at: provider.created_at,
             updated_at: provider.updated_at,
         }
@@ -133,7 +150,7 @@ impl From<Provider> for ProviderView {
 #[utoipa::path(get, path = "/api/v1/providers", tag = "providers", operation_id = "list_providers",
     security(("token" = [])), responses((status = 200, body = Page<ProviderView>), (status = "4XX", body = Problem)))]
 pub async fn list(_: Reader, State(api): State<Api>) -> Result<Page<ProviderView>, Problem> {
-    let items = api.store.providers().await?.into_iter().map(ProviderView::from).collect();
+    let items = api.store.providers().await?.into_iter().map(|it| ProviderView::of(&api, it)).collect();
     Ok(Page { items, next_cursor: None })
 }
 
@@ -146,13 +163,34 @@ pub async fn create(
     State(api): State<Api>,
     new: Creation<Body<NewProvider>>,
 ) -> Result<Answered, Problem> {
+    if new.new.0.cluster.is_none() {
+        upstream::check(&api, "base_url", &new.new.0.base_url).await?;
+    }
     new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
-        let NewProvider { name, kind, base_url, credential, cluster, output_limit, stream_options, enabled } =
-            new;
+        let NewProvider {
+            name,
+            kind,
+            base_url,
+            credential,
+            cluster,
+            output_limit,
+            stream_options,
+            enabled,
+            idle_timeout_seconds,
+        } = new;
         let dialect = Dialect { output_limit, stream_options };
-        let new = providers::NewProvider { name, kind, base_url, credential, cluster, dialect, enabled };
+        let new = providers::NewProvider {
+            name,
+            kind,
+            base_url,
+            credential,
+            cluster,
+            dialect,
+            enabled,
+            idle_timeout_seconds,
+        };
         let provider = providers::create(tx, api.context(&actor), new).await?;
-        Ok(ProviderView::from(provider))
+        Ok(ProviderView::of(&api, provider))
     })
     .await
 }
@@ -166,7 +204,8 @@ pub async fn read(
     State(api): State<Api>,
     Path(name): Path<Slug>,
 ) -> Result<Json<ProviderView>, Problem> {
-    Ok(Json(api.store.provider(name.as_str()).await?.ok_or(Refusal::NotFound("provider"))?.into()))
+    let provider = api.store.provider(name.as_str()).await?.ok_or(Refusal::NotFound("provider"))?;
+    Ok(Json(ProviderView::of(&api, provider)))
 }
 
 /// Edits a provider. What is not named stays.
@@ -179,13 +218,34 @@ pub async fn update(
     Path(name): Path<Slug>,
     Body(edit): Body<EditProvider>,
 ) -> Result<Json<ProviderView>, Problem> {
-    let EditProvider { kind, base_url, credential, cluster, output_limit, stream_options, enabled } = edit;
+    check_reach(&api, &name, &edit).await?;
+    let EditProvider {
+        kind,
+        base_url,
+        credential,
+        cluster,
+        output_limit,
+        stream_options,
+        enabled,
+        idle_timeout_seconds,
+    } = edit;
     let dialect = DialectEdit { output_limit, stream_options };
-    let edit = ProviderEdit { kind, base_url, credential, cluster, dialect, enabled };
+    let edit = ProviderEdit { kind, base_url, credential, cluster, dialect, enabled, idle_timeout_seconds };
     let mut tx = api.store.begin().await?;
     let provider = providers::update(&mut tx, api.context(&actor), name.as_str(), edit).await?;
     tx.commit().await?;
-    Ok(Json(provider.into()))
+    Ok(Json(ProviderView::of(&api, provider)))
+}
+
+/// Refuses to send gateways where they do not go. What is only renamed, switched off or given another
+/// credential stays where it is.
+async fn check_reach(api: &Api, name: &Slug, edit: &EditProvider) -> Result<(), Problem> {
+    let Some(now) = api.store.provider(name.as_str()).await? else { return Ok(()) };
+    let cluster = edit.cluster.clone().unwrap_or_else(|| now.cluster.clone());
+    let url = edit.base_url.as_ref().unwrap_or(&now.base_url);
+    let is_moved =
+        *url != now.base_url || cluster != now.cluster || edit.enabled == Some(true) && !now.enabled;
+    if is_moved && cluster.is_none() { upstream::check(api, "base_url", url).await } else { Ok(()) }
 }
 
 /// Removes a provider that no model and no app refers to.

@@ -28,6 +28,8 @@ pub struct Provider {
     pub dialect: Dialect,
     /// Whether its models can be called.
     pub enabled: bool,
+    /// For how long an answer may be silent; none for the gateway's own limit.
+    pub idle_timeout_seconds: Option<u32>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -55,6 +57,9 @@ impl TryFrom<AnyRow> for Provider {
             cluster: row.try_get("cluster")?,
             dialect: dialect(&row)?,
             enabled: row.flag("enabled")?,
+            idle_timeout_seconds: row
+                .optional_count("idle_timeout_seconds")?
+                .and_then(|it| it.try_into().ok()),
             created_at: row.time("created_at")?,
             updated_at: row.time("updated_at")?,
         })
@@ -63,10 +68,10 @@ impl TryFrom<AnyRow> for Provider {
 
 const ALL: &str =
     "SELECT name, kind, base_url, sealed_credential, cluster, output_limit, stream_options, enabled,
-                   created_at, updated_at FROM providers ORDER BY created_at, name";
+                   created_at, updated_at, idle_timeout_seconds FROM providers ORDER BY created_at, name";
 const ONE: &str =
     "SELECT name, kind, base_url, sealed_credential, cluster, output_limit, stream_options, enabled,
-                   created_at, updated_at FROM providers WHERE name = $1";
+                   created_at, updated_at, idle_timeout_seconds FROM providers WHERE name = $1";
 
 impl Store {
     /// Every provider, oldest first.
@@ -96,7 +101,7 @@ impl Tx {
         sqlx::query(
             "UPDATE providers SET enabled = enabled WHERE name = $1
              RETURNING name, kind, base_url, sealed_credential, cluster, output_limit, stream_options, enabled,
-             created_at, updated_at",
+             created_at, updated_at, idle_timeout_seconds",
         )
         .bind(name.to_owned())
         .fetch_optional(&mut *self.inner)
@@ -112,7 +117,8 @@ impl Tx {
     pub async fn insert_provider(&mut self, provider: &Provider) -> sqlx::Result<()> {
         sqlx::query(
             "INSERT INTO providers (name, kind, base_url, sealed_credential, cluster, enabled, created_at, updated_at,
-             output_limit, stream_options) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+             output_limit, stream_options, idle_timeout_seconds)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         )
         .bind(provider.name.as_str().to_owned())
         .bind(provider.kind.as_str())
@@ -124,6 +130,7 @@ impl Tx {
         .bind(provider.updated_at.as_millisecond())
         .bind(provider.dialect.output_limit.map(OutputLimit::as_str))
         .bind(provider.dialect.stream_options.map(i64::from))
+        .bind(provider.idle_timeout_seconds.map(i64::from))
         .execute(&mut *self.inner)
         .await?;
         Ok(())
@@ -136,7 +143,7 @@ impl Tx {
     pub async fn update_provider(&mut self, provider: &Provider) -> sqlx::Result<()> {
         sqlx::query(
             "UPDATE providers SET kind = $1, base_url = $2, sealed_credential = $3, cluster = $4, enabled = $5,
-             updated_at = $6, output_limit = $7, stream_options = $8 WHERE name = $9",
+             updated_at = $6, output_limit = $7, stream_options = $8, idle_timeout_seconds = $9 WHERE name = $10",
         )
         .bind(provider.kind.as_str())
         .bind(provider.base_url.clone())
@@ -146,6 +153,7 @@ impl Tx {
         .bind(provider.updated_at.as_millisecond())
         .bind(provider.dialect.output_limit.map(OutputLimit::as_str))
         .bind(provider.dialect.stream_options.map(i64::from))
+        .bind(provider.idle_timeout_seconds.map(i64::from))
         .bind(provider.name.as_str().to_owned())
         .execute(&mut *self.inner)
         .await?;

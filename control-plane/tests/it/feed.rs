@@ -216,7 +216,7 @@ on_both! {
         use latchkey_discovery::source::Source as _;
 
         test.app(json!({})).await;
-        let feed = Feed::open(test.store.clone(), test.api.master.clone(), String::new()).await.unwrap();
+        let feed = Feed::open(test.store.clone(), test.api.master.clone(), String::new(), Default::default()).await.unwrap();
         let (history, mut catalogue) = (feed.history(), 0);
         test.app(json!({})).await;
         feed.publish(&mut catalogue).await.unwrap();
@@ -240,7 +240,7 @@ on_both! {
         let other = latchkey::seal::MasterKey::parse(&other).unwrap();
         assert!(other.belong_to(&test.store, &test.world).await.is_ok(), "the first start decides");
         assert!(test.api.master.belong_to(&test.store, &test.world).await.is_err());
-        let feed = Feed::open(test.store.clone(), other, String::new()).await.unwrap();
+        let feed = Feed::open(test.store.clone(), other, String::new(), Default::default()).await.unwrap();
         let names: Vec<_> = feed.clusters().borrow().iter().map(|cluster| cluster.name.clone()).collect();
         assert_eq!(names, ["latchkey/good"]);
     }

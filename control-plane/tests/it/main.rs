@@ -29,6 +29,7 @@ mod openapi;
 mod people;
 mod prices;
 mod providers;
+mod reach;
 mod scope;
 mod search;
 mod self_service;

@@ -105,7 +105,7 @@ on_both! {
         test.post("/providers", provider).await.expect(StatusCode::CREATED);
         let own = json!({"name": "mesh", "url": "http://mesh/mcp", "cluster": "outbound"});
         test.post("/mcp-servers", own).await.expect(StatusCode::CREATED);
-        let feed = Feed::open(test.store.clone(), test.api.master.clone(), String::new()).await.unwrap();
+        let feed = Feed::open(test.store.clone(), test.api.master.clone(), String::new(), Default::default()).await.unwrap();
         let clusters = feed.clusters().borrow().clone();
         let shown = clusters.iter().map(|cluster| {
             let credential = cluster.credential.as_ref().unwrap();

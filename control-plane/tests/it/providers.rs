@@ -41,6 +41,35 @@ on_both! {
 }
 
 on_both! {
+    async fn a_provider_may_be_silent_for_as_long_as_envoy_has_a_route_for(test: Test) {
+        test.catalogue().await;
+        let read = test.get("/providers/openai").await.expect(StatusCode::OK);
+        assert_eq!(read["idle_timeout_seconds"], Value::Null);
+        for wrong in [0, 601, 7200] {
+            let edit = test.patch("/providers/openai", json!({"idle_timeout_seconds": wrong})).await;
+            assert!(edit.json["errors"][0]["message"].as_str().unwrap().contains("1800"), "{}", edit.json);
+            assert_eq!(edit.refused(422), pair("invalid", "idle_timeout_seconds"));
+        }
+        let told = async || {
+            let all = test.store.page(latchkey_discovery::source::From::Everything, None, 100).await.unwrap();
+            all.catalogue.unwrap().providers[0].idle_timeout_seconds
+        };
+        assert_eq!(told().await, 0);
+        let edited = test.patch("/providers/openai", json!({"idle_timeout_seconds": 1800})).await.expect(StatusCode::OK);
+        assert_eq!((&edited["idle_timeout_seconds"], told().await), (&json!(1800), 1800));
+        test.patch("/providers/openai", json!({"enabled": true})).await.expect(StatusCode::OK);
+        assert_eq!(told().await, 1800, "what is not named stays");
+        test.patch("/providers/openai", json!({"idle_timeout_seconds": null})).await.expect(StatusCode::OK);
+        assert_eq!(told().await, 0);
+        let body = json!({
+            "name": "slow", "kind": "openai", "base_url": "https://slow.example/v1", "idle_timeout_seconds": 3600,
+        });
+        let created = test.post("/providers", body).await.expect(StatusCode::CREATED);
+        assert_eq!(created["idle_timeout_seconds"], 3600);
+    }
+}
+
+on_both! {
     async fn an_existing_cluster_is_named_instead(test: Test) {
         let body = json!({"name": "mesh", "kind": "openai", "base_url": "http://openai.mesh", "cluster": "outbound"});
         let created = test.post("/providers", body).await.expect(StatusCode::CREATED);

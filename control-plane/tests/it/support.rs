@@ -155,6 +155,7 @@ impl Test {
             metrics: Metrics::new(),
             sign_in: Arc::new(SignIn::new("http://127.0.0.1:8080".parse().unwrap(), &world)),
             gateway_url: "http://127.0.0.1:10000".into(),
+            opened: Arc::default(),
         };
         let mut test = Self {
             store,

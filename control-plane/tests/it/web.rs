@@ -14,5 +14,5 @@ mod sign_in;
 mod tokens;
 mod typed;
 mod users;
-mod visitor;
+pub mod visitor;
 mod watch;

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use envoy_types::pb::envoy::config::cluster::v3::circuit_breakers::Thresholds;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, CustomClusterType};
 use envoy_types::pb::envoy::config::cluster::v3::{CircuitBreakers, Cluster};
@@ -45,6 +47,8 @@ use secrecy::SecretString;
 
 use super::secret;
 
+mod reach;
+
 #[cfg(test)]
 mod tests;
 
@@ -73,6 +77,19 @@ pub struct ProviderCluster {
     pub transport: Transport,
     /// Put on every request by Envoy, instead of whatever the client sent.
     pub credential: Option<Credential>,
+    /// The addresses to which Envoy does not connect, whatever the host's name resolves to.
+    pub reach: Reach,
+}
+
+/// Where a provider may not be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Closed, whatever is opened.
+    pub never: Vec<IpNet>,
+    /// Closed, where they are not opened.
+    pub closed: Vec<IpNet>,
+    /// What is opened of those.
+    pub opened: Vec<IpNet>,
 }
 
 /// How a provider is spoken to.
@@ -128,12 +145,13 @@ pub(super) fn cluster(provider: &ProviderCluster) -> Cluster {
     }
 }
 
-/// One logical host: a new answer from DNS leaves open connections alone.
+/// Each address is a host of its own, since it is the selected host's address that is looked at: of a host
+/// with several, Envoy would look at the first and may connect to another.
 fn dns() -> DnsCluster {
     DnsCluster {
         respect_dns_ttl: true,
-        dns_lookup_family: DnsLookupFamily::All.into(),
-        all_addresses_in_single_endpoint: true,
+        dns_lookup_family: DnsLookupFamily::V4Preferred.into(),
+        all_addresses_in_single_endpoint: false,
         ..DnsCluster::default()
     }
 }
@@ -211,6 +229,7 @@ fn http(provider: &ProviderCluster) -> HttpProtocolOptions {
             ..AutoHttpConfig::default()
         }),
     };
+    let reach = reach::filter(&provider.reach);
     let injector = provider.credential.as_ref().map(|credential| injector(provider, credential));
     let codec = filter("envoy.filters.http.upstream_codec", pack_any(UpstreamCodec {}));
     HttpProtocolOptions {
@@ -219,7 +238,7 @@ fn http(provider: &ProviderCluster) -> HttpProtocolOptions {
             ..CommonHttpOptions::default()
         }),
         upstream_protocol_options: Some(protocol),
-        http_filters: injector.into_iter().chain([codec]).collect(),
+        http_filters: reach.into_iter().chain(injector).chain([codec]).collect(),
         ..HttpProtocolOptions::default()
     }
 }

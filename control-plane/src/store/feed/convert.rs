@@ -149,6 +149,7 @@ pub(super) fn catalogue(
                 cluster: provider.cluster_name(),
                 authority: provider.url.authority.clone(),
                 path_prefix: provider.url.path_prefix.clone(),
+                idle_timeout_seconds: provider.idle_timeout_seconds.unwrap_or_default(),
             })
             .collect(),
     }

@@ -23,6 +23,7 @@ const NEW: &[Field] = &[
     ("cluster", Kind::Optional),
     ("output_limit", Kind::Optional),
     ("stream_options", Kind::Choice),
+    ("idle_timeout_seconds", Kind::Number),
     ("enabled", Kind::Flag),
 ];
 const EDIT: &[Field] = &[
@@ -31,6 +32,7 @@ const EDIT: &[Field] = &[
     ("cluster", Kind::Optional),
     ("output_limit", Kind::Optional),
     ("stream_options", Kind::Choice),
+    ("idle_timeout_seconds", Kind::Number),
     ("enabled", Kind::Flag),
 ];
 const CREDENTIAL: Field = ("credential", Kind::Optional);
@@ -48,6 +50,16 @@ const KINDS: &[(&str, &str)] = &[
     ("azure_openai", "Azure OpenAI"),
     ("anthropic", "Anthropic"),
     ("openai_compatible", "anything that answers as OpenAI does"),
+];
+
+const IDLE_TIMEOUTS: &[(&str, &str)] = &[
+    ("", "10 minutes, as the gateway is configured"),
+    ("60", "1 minute"),
+    ("300", "5 minutes"),
+    ("600", "10 minutes"),
+    ("1200", "20 minutes"),
+    ("1800", "30 minutes"),
+    ("3600", "1 hour"),
 ];
 
 #[derive(Template)]

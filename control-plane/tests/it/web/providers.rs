@@ -10,10 +10,16 @@ async fn a_provider_is_made_edited_and_deleted(test: Test) {
     let page = boss.submit(&page, "/admin/providers", &wrong).await;
     assert_eq!((page.status, page.all("#base_url-error").len()), (422, 1), "{}", page.main());
     assert!(!page.text.contains("sk-provider-secret"), "a credential is not shown again");
-    let right = [("base_url", "https://api.openai.com/v1"), ("credential", "sk-provider-secret")];
+    let right = [
+        ("base_url", "https://api.openai.com/v1"),
+        ("credential", "sk-provider-secret"),
+        ("idle_timeout_seconds", "1800"),
+    ];
     let page = boss.submit(&page, "/admin/providers", &right).await;
     assert_eq!((page.status, page.at.as_str()), (200, "/admin/providers/openai"), "{}", page.main());
     assert!(page.main().contains("stored, encrypted") && !page.text.contains("sk-provider-secret"));
+
+    assert!(page.main().contains("30 min"), "{}", page.main());
 
     // Nothing was typed: the credential stays.
     let page = boss.submit(&page, "/admin/providers/openai", &[("base_url", "https://eu.openai.com/v1")]).await;

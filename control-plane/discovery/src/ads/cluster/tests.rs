@@ -9,6 +9,7 @@ fn provider(host: &str, transport: Transport, credential: Option<Credential>) ->
         port: 443,
         transport,
         credential,
+        reach: Reach::default(),
     }
 }
 
@@ -66,4 +67,16 @@ fn a_credential_is_injected_before_the_codec_and_is_not_in_the_cluster() {
 fn without_a_credential_nothing_is_injected() {
     let without = provider("localhost", Transport::Plaintext, None);
     assert_eq!(filters(&without), ["envoy.filters.http.upstream_codec"]);
+}
+
+#[test]
+fn an_address_is_looked_at_before_anything_is_sent() {
+    let mut closed = provider("models.acme.com", Transport::Plaintext, None);
+    let range = |text: &str| text.parse().unwrap();
+    closed.reach.never = vec![range("169.254.0.0/16")];
+    closed.reach.closed = vec![range("127.0.0.0/8"), range("10.0.0.0/8")];
+    closed.reach.opened = vec![range("127.0.0.1/32")];
+    assert_eq!(filters(&closed), ["envoy.filters.http.upstream_rbac", "envoy.filters.http.upstream_codec"]);
+    let dns = dns();
+    assert!(!dns.all_addresses_in_single_endpoint, "each address is looked at");
 }
