@@ -25,6 +25,7 @@ python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
 command -v node >/dev/null || packages+=(nodejs)
 command -v npm >/dev/null || packages+=(npm)
 command -v chromium >/dev/null || packages+=(chromium)
+command -v openssl >/dev/null || packages+=(openssl)
 [[ ${#packages[@]} == 0 ]] || apt_install "${packages[@]}"
 
 venv=$target/venv

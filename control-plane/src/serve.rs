@@ -139,7 +139,7 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
             async { streams.await.context("the gateways' streams") },
             async {
                 api.await;
-                Ok(())
+                anyhow::Ok(())
             },
             signals,
         )

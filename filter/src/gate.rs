@@ -15,7 +15,7 @@ use latchkey_filter_core::metering::{Ending, Meter};
 use latchkey_filter_core::reply::{Attribution, Reply};
 use latchkey_filter_core::secret::without_keys;
 use latchkey_filter_core::snapshot::UnixMs;
-use latchkey_filter_core::usage::Passage;
+use latchkey_filter_core::usage::{Head, Passage};
 use latchkey_filter_core::withheld;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
@@ -294,7 +294,11 @@ impl HttpContext for Exchange {
             return request.answer(&redirect.reply, &self.worker);
         }
         withhold(meter, &headers);
-        let reads = meter.answered(status, Headers(&headers).text("content-type"));
+        let head = Head {
+            content_type: Headers(&headers).text("content-type"),
+            content_encoding: Headers(&headers).text("content-encoding"),
+        };
+        let reads = meter.answered(status, head);
         if reads && meter.hides_usage() {
             // The body may become shorter.
             let removed = hostcalls::set_map_value(MapType::HttpResponseHeaders, "content-length", None);
@@ -331,6 +335,10 @@ impl HttpContext for Exchange {
 
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
         let mut request = self.request.borrow_mut();
+        if let Some(meter) = request.meter.as_mut().filter(|meter| meter.reads()) {
+            // Bytes can no longer be added: what is still kept back is no whole event, or the usage chunk.
+            let _ = meter.chunk(&[], true, host::now);
+        }
         let listing = request.relay.as_ref().and_then(|relay| relay.listing.as_ref());
         // Of what is not kept until its end nothing is left.
         if listing.is_some_and(|listing| listing.waits(0, false)) {
@@ -346,7 +354,7 @@ impl HttpContext for Exchange {
         if !meter.has_status()
             && let Some(status) = property_number(&["response", "code"])
         {
-            meter.answered(u16::try_from(status).unwrap_or_default(), None);
+            meter.answered(u16::try_from(status).unwrap_or_default(), Head::default());
         }
         meter.came_from(client_address());
         let ending = if meter.needs_ending() { ending() } else { Ending::Answered };

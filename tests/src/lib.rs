@@ -23,5 +23,6 @@ pub mod openid;
 pub mod portal;
 pub mod provider;
 pub mod python;
+pub mod raw;
 pub mod stack;
 pub mod upstream;

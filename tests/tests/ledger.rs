@@ -161,7 +161,7 @@ async fn chunks_are_passed_on_at_once() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_a_stream_is_charged_an_estimate() {
+async fn without_limits_a_client_that_leaves_a_stream_is_charged_an_estimate() {
     let (stack, app) = stack().await;
     let call = Call::chat(&app.key, CHEAP.name, 1_000, "tokens=1000,pace=20").streamed();
     let (outcome, record) = recorded(&stack, &app, &call.leaving(Leaves::AfterBytes(3_000))).await;
@@ -172,7 +172,7 @@ async fn a_client_that_leaves_a_stream_is_charged_an_estimate() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_cut_is_charged_an_estimate() {
+async fn without_limits_a_stream_that_is_cut_is_charged_an_estimate() {
     let (stack, app) = stack().await;
     let call = Call::chat(&app.key, CHEAP.name, 100, "tokens=100,cut=10").streamed();
     let (outcome, record) = recorded(&stack, &app, &call).await;
@@ -184,7 +184,7 @@ async fn a_stream_that_is_cut_is_charged_an_estimate() {
 }
 
 #[tokio::test]
-async fn an_answer_that_tells_no_usage_is_charged_an_estimate() {
+async fn without_limits_an_answer_that_tells_no_usage_is_charged_an_estimate() {
     let (stack, app) = stack().await;
     let (_, record) =
         recorded(&stack, &app, &Call::chat(&app.key, CHEAP.name, 100, "tokens=50,no-usage")).await;
@@ -193,13 +193,15 @@ async fn an_answer_that_tells_no_usage_is_charged_an_estimate() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_before_the_answer_is_charged_what_was_reserved() {
+async fn without_limits_a_client_that_leaves_before_the_answer_is_recorded_with_a_floor() {
     let (stack, app) = stack().await;
     let call = Call::chat(&app.key, CHEAP.name, 70, "tokens=50,slow=60000");
     let (outcome, record) =
         recorded(&stack, &app, &call.leaving(Leaves::After(Duration::from_secs(1)))).await;
     assert_eq!((outcome.status, record.status.unwrap_or(0)), (0, 0));
-    assert_eq!((record.settlement.as_str(), record.output_tokens), ("reserved", 70), "{record:?}");
+    let reason = record.settlement_reason.as_deref();
+    assert_eq!((record.settlement.as_str(), reason), ("estimated", Some("answer_unknown")), "{record:?}");
+    assert_eq!(record.output_tokens, 0, "{record:?}");
 }
 
 #[tokio::test]

@@ -70,9 +70,14 @@ pub struct LogView {
     pub cost: NanoUsd,
     /// The version of the price that it was charged at; null where there was none.
     pub price_version: Option<u64>,
-    /// How tokens and cost were found: `none` (nothing was used), `reported` by the provider,
-    /// `estimated` by the gateway, or `reserved` (nothing is known: what was reserved is charged).
+    /// How tokens and cost were found: `none` (nothing was used), `reported` by the provider, `reserved`
+    /// (something is not known: what was reserved is charged), or, where neither tokens nor money are
+    /// limited, `estimated` by the gateway: a floor, since more may have been used.
     pub settlement: String,
+    /// Why the provider's own figures were not taken, or not taken for all: `answer_cut`, `answer_unknown`,
+    /// `answer_unreadable`, `usage_missing`, `usage_partial`, `usage_unclear`,
+    /// `usage_implausible` or `tier_not_priced`; null where they were.
+    pub settlement_reason: Option<String>,
     /// From the request's headers to the end.
     pub latency_ms: u64,
     /// To the first byte of the answer's body; null where none came.
@@ -200,6 +205,7 @@ impl From<Log> for LogView {
             cost,
             price_version,
             settlement,
+            settlement_reason,
             latency_ms,
             first_token_ms,
             streamed,
@@ -241,6 +247,7 @@ impl From<Log> for LogView {
             cost,
             price_version,
             settlement,
+            settlement_reason,
             latency_ms,
             first_token_ms,
             streamed,

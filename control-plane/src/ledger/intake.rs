@@ -100,6 +100,7 @@ fn entry(record: wire::Record, now: Timestamp) -> Entry {
 
 fn record(record: wire::Record, now: Timestamp) -> Result<(Record, Vec<Charge>), &'static str> {
     let settlement = settlement(record.settlement())?;
+    let settlement_reason = reason(record.settlement_reason());
     let identity_source = source(record.identity_source());
     let wire::Record {
         sequence: _,
@@ -119,6 +120,7 @@ fn record(record: wire::Record, now: Timestamp) -> Result<(Record, Vec<Charge>),
         cost_nano_usd,
         price_version,
         settlement: _,
+        settlement_reason: _,
         latency_ms,
         first_token_ms,
         streamed,
@@ -156,6 +158,7 @@ fn record(record: wire::Record, now: Timestamp) -> Result<(Record, Vec<Charge>),
         cost: cost_nano_usd.min(MOST),
         price_version: price_version.min(MOST),
         settlement,
+        settlement_reason,
         latency_ms,
         first_token_ms,
         streamed,
@@ -211,6 +214,21 @@ fn settlement(settlement: wire::Settlement) -> Result<&'static str, &'static str
         wire::Settlement::Estimated => Ok("estimated"),
         wire::Settlement::Reserved => Ok("reserved"),
         wire::Settlement::Unspecified => Err("it does not say how it was settled"),
+    }
+}
+
+/// Empty where there is none, or one that a newer gateway knows.
+fn reason(reason: wire::SettlementReason) -> &'static str {
+    match reason {
+        wire::SettlementReason::Unspecified => "",
+        wire::SettlementReason::AnswerCut => "answer_cut",
+        wire::SettlementReason::AnswerUnknown => "answer_unknown",
+        wire::SettlementReason::AnswerUnreadable => "answer_unreadable",
+        wire::SettlementReason::UsageMissing => "usage_missing",
+        wire::SettlementReason::UsagePartial => "usage_partial",
+        wire::SettlementReason::UsageUnclear => "usage_unclear",
+        wire::SettlementReason::UsageImplausible => "usage_implausible",
+        wire::SettlementReason::TierNotPriced => "tier_not_priced",
     }
 }
 

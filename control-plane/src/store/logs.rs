@@ -57,6 +57,8 @@ pub struct Log {
     pub price_version: Option<u64>,
     /// How tokens and cost were found.
     pub settlement: String,
+    /// Why the provider's own figures were not taken, or not taken for all.
+    pub settlement_reason: Option<String>,
     /// From the request's headers to the end.
     pub latency_ms: u64,
     /// To the first byte of the answer's body.
@@ -131,7 +133,8 @@ const PAGE: &str = "SELECT page.id, page.at, request_id, gateway, NULLIF(page.ap
     keys.name AS key_name, users.name AS user_name, NULLIF(model, '') AS model,
     NULLIF(served_model, '') AS served_model, NULLIF(provider, '') AS provider, NULLIF(endpoint, '') AS endpoint,
     NULLIF(page.status, 0) AS status, NULLIF(code, '') AS code, input_tokens, cached_input_tokens, output_tokens,
-    reasoning_tokens, cache_write_5m_tokens, cache_write_1h_tokens, cost, NULLIF(price_version, 0) AS price_version, settlement, latency_ms, first_token_ms,
+    reasoning_tokens, cache_write_5m_tokens, cache_write_1h_tokens, cost, NULLIF(price_version, 0) AS price_version,
+    settlement, NULLIF(settlement_reason, '') AS settlement_reason, latency_ms, first_token_ms,
     streamed, NULLIF(client_address, '') AS client_address, NULLIF(conversation_id, '') AS conversation_id,
     NULLIF(identity, '') AS identity, identity_source, old_secret,
     NULLIF(service_tier, '') AS service_tier, repeats, metadata
@@ -229,6 +232,7 @@ impl TryFrom<AnyRow> for Log {
             cost: NanoUsd(row.count("cost")?),
             price_version: row.optional_count("price_version")?,
             settlement: row.try_get("settlement")?,
+            settlement_reason: row.try_get("settlement_reason")?,
             latency_ms: row.count("latency_ms")?,
             first_token_ms: row.optional_count("first_token_ms")?,
             streamed: row.flag("streamed")?,

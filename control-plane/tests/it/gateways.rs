@@ -98,6 +98,8 @@ on_both! {
             assert_eq!(applied(watching, revision, Duration::ZERO).await, late("gw", "disconnected"));
         }
         assert_eq!(shown(&second).await, [("gw".to_owned(), "disconnected".to_owned())]);
+        // The first is no more: until then it would watch its own.
+        test.sql(&["UPDATE gateway_streams SET seen_at = 0".to_owned()]).await;
         look(&second, 2 * SECOND).await;
         assert_eq!(applied(&second, revision, Duration::ZERO).await, done(&[]));
         assert_eq!(shown(&second).await, [("gw".to_owned(), "gone".to_owned())]);

@@ -20,8 +20,8 @@ on_both! {
             "model": "gpt-4o", "served_model": "gpt-4o-2024-08-06", "provider": "openai", "status": 200,
             "input_tokens": 10, "cached_input_tokens": 4, "output_tokens": 20, "reasoning_tokens": 5,
             "cache_write_5m_tokens": 3, "cache_write_1h_tokens": 2, "service_tier": "priority",
-            "cost": 225_000, "price_version": 3, "settlement": "reported", "latency_ms": 900, "first_token_ms": 80,
-            "streamed": 1, "client_address": "10.0.0.1", "conversation_id": "c-1", "identity": "al@acme.com",
+            "cost": 225_000, "price_version": 3, "settlement": "reserved", "settlement_reason": "answer_cut",
+            "latency_ms": 900, "first_token_ms": 80, "streamed": 1, "client_address": "10.0.0.1", "conversation_id": "c-1", "identity": "al@acme.com",
             "identity_source": "jwt", "old_secret": 1, "metadata": "{\"team\":\"a\"}"
         })).await;
         test.insert("records", json!({"request_id": "r2", "status": 0, "endpoint": ""})).await;
@@ -40,13 +40,13 @@ on_both! {
             "endpoint": "chat_completions", "status": 200, "code": null,
             "input_tokens": 10, "cached_input_tokens": 4, "output_tokens": 20, "reasoning_tokens": 5,
             "cache_write_5m_tokens": 3, "cache_write_1h_tokens": 2, "service_tier": "priority",
-            "cost": "0.000225", "price_version": 3, "settlement": "reported", "latency_ms": 900,
-            "first_token_ms": 80, "streamed": true, "client_address": "10.0.0.1", "conversation_id": "c-1",
+            "cost": "0.000225", "price_version": 3, "settlement": "reserved",
+            "settlement_reason": "answer_cut", "latency_ms": 900, "first_token_ms": 80, "streamed": true, "client_address": "10.0.0.1", "conversation_id": "c-1",
             "identity": "al@acme.com", "identity_source": "jwt", "old_secret": true, "metadata": {"team": "a"}
         }));
         assert_eq!(found(&test, "?service_tier=priority").await, ["r1"]);
         for absent in ["app_id", "app_name", "user_name", "model", "endpoint", "status", "price_version",
-            "first_token_ms", "client_address", "service_tier"] {
+            "settlement_reason", "first_token_ms", "client_address", "service_tier"] {
             assert_eq!(logs[0][absent], Value::Null, "{absent}");
         }
     }

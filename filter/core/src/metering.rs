@@ -1,6 +1,7 @@
 //! What one request uses: from what was reserved for it to its record.
 
 mod call;
+mod settle;
 
 use std::net::IpAddr;
 
@@ -14,7 +15,7 @@ use crate::reply::{Attribution, Reply};
 use crate::snapshot::UnixMs;
 use crate::store::Store;
 use crate::tokens::Tokens;
-use crate::usage::{Passage, Reader, is_event_stream};
+use crate::usage::{Head, Passage, Reader, is_event_stream};
 
 pub use call::{Call, McpCall, ModelCall, Reserved};
 
@@ -144,13 +145,13 @@ impl Meter {
     }
 
     /// The answer's headers have come. Tells whether its body is to be read.
-    pub fn answered(&mut self, status: u16, content_type: Option<&str>) -> bool {
+    pub fn answered(&mut self, status: u16, head: Head<'_>) -> bool {
         self.status = status;
         match &self.call {
             Some(Call::Model(call)) if (200..300).contains(&status) => {
-                self.reader = Some(Reader::new(call.operation, content_type, call.hides_usage()));
+                self.reader = Some(Reader::new(call.asked(), head));
             }
-            Some(Call::Mcp(_)) => self.streamed = content_type.is_some_and(is_event_stream),
+            Some(Call::Mcp(_)) => self.streamed = head.content_type.is_some_and(is_event_stream),
             _ => self.reader = None,
         }
         self.reader.is_some()
@@ -210,6 +211,7 @@ impl Meter {
             cost: NanoUsd(0),
             price_version: 0,
             settlement: Settlement::None,
+            settlement_reason: None,
             latency_ms: since(now),
             first_token_ms: None,
             streamed: false,
@@ -230,6 +232,9 @@ impl Meter {
         record
     }
 }
+
+#[cfg(test)]
+mod oracle;
 
 #[cfg(test)]
 #[path = "metering/tests.rs"]

@@ -8,6 +8,7 @@ use crate::price::NanoUsd;
 use crate::secret::without_keys;
 use crate::snapshot::{AppId, BucketKind, KeyId, UnixMs, UserId};
 use crate::tokens::Tokens;
+use crate::usage::Doubt;
 
 /// The most bytes of a text: some of them a stranger has written.
 const MOST_BYTES: usize = 256;
@@ -47,6 +48,8 @@ pub struct Record {
     pub price_version: u64,
     /// How tokens and cost were found.
     pub settlement: Settlement,
+    /// Why the provider's own figures were not taken, or not taken for all; none where they were.
+    pub settlement_reason: Option<SettlementReason>,
     /// From the request's headers to the end.
     pub latency_ms: u32,
     /// To the first byte of the answer's body; none when none came.
@@ -72,10 +75,43 @@ pub enum Settlement {
     None,
     /// The provider told.
     Reported,
-    /// Counted by the gateway.
+    /// About what was used, at least. Only where neither tokens nor money are limited.
     Estimated,
-    /// Nothing is known: what was reserved is charged.
+    /// Something is not known: what was reserved is charged.
     Reserved,
+}
+
+/// Why the provider's own figures were not taken, or not taken for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettlementReason {
+    /// The answer ended before its usage.
+    AnswerCut,
+    /// Nobody knows whether the provider answered.
+    AnswerUnknown,
+    /// The answer is encoded.
+    AnswerUnreadable,
+    /// The answer tells no usage.
+    UsageMissing,
+    /// The usage leaves something out.
+    UsagePartial,
+    /// The usage contradicts itself, or has parts that nobody knows.
+    UsageUnclear,
+    /// The usage is beyond what can have been.
+    UsageImplausible,
+    /// The tier that served has no price.
+    TierNotPriced,
+}
+
+impl From<Doubt> for SettlementReason {
+    fn from(doubt: Doubt) -> Self {
+        match doubt {
+            Doubt::Cut => Self::AnswerCut,
+            Doubt::Unreadable => Self::AnswerUnreadable,
+            Doubt::Missing => Self::UsageMissing,
+            Doubt::Partial => Self::UsagePartial,
+            Doubt::Unclear => Self::UsageUnclear,
+        }
+    }
 }
 
 impl From<Record> for wire::Record {
@@ -98,6 +134,7 @@ impl From<Record> for wire::Record {
             cost,
             price_version,
             settlement,
+            settlement_reason,
             latency_ms,
             first_token_ms,
             streamed,
@@ -136,6 +173,8 @@ impl From<Record> for wire::Record {
             old_secret,
             service_tier: kept(&service_tier),
             repeats: 0,
+            settlement_reason: settlement_reason
+                .map_or(0, |reason| wire::SettlementReason::from(reason).into()),
         }
     }
 }
@@ -160,6 +199,21 @@ impl From<Settlement> for wire::Settlement {
             Settlement::Reported => Self::Reported,
             Settlement::Estimated => Self::Estimated,
             Settlement::Reserved => Self::Reserved,
+        }
+    }
+}
+
+impl From<SettlementReason> for wire::SettlementReason {
+    fn from(reason: SettlementReason) -> Self {
+        match reason {
+            SettlementReason::AnswerCut => Self::AnswerCut,
+            SettlementReason::AnswerUnknown => Self::AnswerUnknown,
+            SettlementReason::AnswerUnreadable => Self::AnswerUnreadable,
+            SettlementReason::UsageMissing => Self::UsageMissing,
+            SettlementReason::UsagePartial => Self::UsagePartial,
+            SettlementReason::UsageUnclear => Self::UsageUnclear,
+            SettlementReason::UsageImplausible => Self::UsageImplausible,
+            SettlementReason::TierNotPriced => Self::TierNotPriced,
         }
     }
 }

@@ -266,6 +266,7 @@ pub fn record() -> Record {
         cost: NanoUsd(0),
         price_version: 0,
         settlement: Settlement::None,
+        settlement_reason: None,
         latency_ms: 1,
         first_token_ms: None,
         streamed: false,

@@ -63,6 +63,7 @@ pub struct Record {
     pub cost: String,
     pub price_version: Option<u64>,
     pub settlement: String,
+    pub settlement_reason: Option<String>,
     pub latency_ms: u64,
     pub first_token_ms: Option<u64>,
     pub streamed: bool,

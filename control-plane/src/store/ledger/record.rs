@@ -53,6 +53,8 @@ pub struct Record {
     pub price_version: u64,
     /// `none`, `reported`, `estimated` or `reserved`.
     pub settlement: &'static str,
+    /// Why the provider's own figures were not taken, or not taken for all; empty where they were.
+    pub settlement_reason: &'static str,
     /// From the request's headers to the end.
     pub latency_ms: u32,
     /// To the first byte of the answer's body.
@@ -111,6 +113,7 @@ struct Row<'a> {
     cost: i64,
     price_version: i64,
     settlement: &'a str,
+    settlement_reason: &'a str,
     latency_ms: u32,
     first_token_ms: Option<u32>,
     streamed: u8,
@@ -124,7 +127,7 @@ struct Row<'a> {
     metadata: &'a str,
 }
 
-const COLUMNS: [Column; 32] = [
+const COLUMNS: [Column; 33] = [
     Number("at"),
     Text("request_id"),
     Text("gateway"),
@@ -146,6 +149,7 @@ const COLUMNS: [Column; 32] = [
     Number("cost"),
     Number("price_version"),
     Text("settlement"),
+    Text("settlement_reason"),
     Number("latency_ms"),
     Number("first_token_ms"),
     Number("streamed"),
@@ -196,6 +200,7 @@ fn row<'a>(RecordRow { record, user_id, gateway, metadata }: &'a RecordRow<'_>) 
         cost: stored(record.cost),
         price_version: stored(record.price_version),
         settlement: record.settlement,
+        settlement_reason: record.settlement_reason,
         latency_ms: record.latency_ms,
         first_token_ms: record.first_token_ms,
         streamed: u8::from(record.streamed),

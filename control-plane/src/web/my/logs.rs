@@ -179,9 +179,24 @@ fn badge(status: &Option<u64>) -> &'static str {
 fn settled(settlement: &str) -> &'static str {
     match settlement {
         "reported" => "as the provider reported",
-        "estimated" => "estimated by the gateway, since the provider's report did not come",
-        "reserved" => "charged what was reserved, since nothing is known of it",
+        "estimated" => "at least: an estimate by the gateway",
+        "reserved" => "what was reserved for the request",
         _ => "nothing was used",
+    }
+}
+
+/// Why the provider's own figures were not taken, or not taken for all.
+pub fn doubt(reason: &str) -> &'static str {
+    match reason {
+        "answer_cut" => "the answer ended before its usage was known",
+        "answer_unknown" => "it is not known whether the provider answered",
+        "answer_unreadable" => "the answer was encoded, so its usage could not be read",
+        "usage_missing" => "the answer told no usage",
+        "usage_partial" => "the usage in the answer was incomplete",
+        "usage_unclear" => "the usage in the answer contradicts itself, or has parts that are not known",
+        "usage_implausible" => "the usage in the answer is beyond what is possible",
+        "tier_not_priced" => "the service tier that answered has no price",
+        _ => "the provider's usage was not taken as it is",
     }
 }
 

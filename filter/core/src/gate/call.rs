@@ -39,6 +39,7 @@ impl Go {
             served_model: offer.upstream_name,
             provider: offer.provider,
             price: offer.price,
+            context_window: offer.context_window,
             terms: body.terms,
             reserved: is_limited.then_some(held.reserved),
         });

@@ -1,15 +1,16 @@
 use std::rc::Rc;
 
 use super::Ending;
+use super::settle::Settled;
 use crate::account::{self, Actual, Reservation};
 use crate::body::Terms;
-use crate::endpoint::{Operation, Shape};
-use crate::price::{NanoUsd, Price, Served};
-use crate::record::{Record, Settlement};
+use crate::endpoint::Operation;
+use crate::price::{NanoUsd, Price};
+use crate::record::Record;
 use crate::snapshot::{McpServer, Provider};
 use crate::store::Store;
 use crate::tokens::Tokens;
-use crate::usage::{self, Reading};
+use crate::usage::{Asked, Reading};
 
 /// What was asked, and of whom.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub struct ModelCall {
     pub provider: Rc<Provider>,
     /// What the model costs, where that is known.
     pub price: Option<Rc<Price>>,
+    /// The most tokens that the model reads and writes at once, where that is known.
+    pub context_window: Option<u64>,
     /// What the client's body says.
     pub terms: Terms,
     /// The most that it can use, and what that was taken from; none where nothing limits it.
@@ -128,15 +131,11 @@ impl ModelCall {
         ending: Ending,
         store: &S,
     ) {
-        (record.settlement, record.tokens) = self.settle(reading, ending);
-        if self.terms.tier.long_cache && self.operation.shape() == Shape::OpenAi {
-            // An answer in this shape does not say for how long what it wrote is kept.
-            let written = std::mem::take(&mut record.tokens.cache_write_5m);
-            record.tokens.cache_write_1h = record.tokens.cache_write_1h.saturating_add(written);
-        }
-        let served = reading.map(|reading| reading.served.clone()).unwrap_or_default();
-        record.cost = self.bill(&record.tokens, &served, &mut record.settlement);
+        let Settled { settlement, reason, tokens, cost } = self.settle(reading, ending);
+        (record.settlement, record.settlement_reason) = (settlement, reason);
+        (record.tokens, record.cost) = (tokens, cost);
         record.price_version = self.price.as_ref().map_or(0, |price| price.version);
+        let served = reading.map(|reading| reading.served.clone()).unwrap_or_default();
         record.service_tier = served.record(&self.terms.tier);
         record.streamed = self.terms.stream;
         record.model = self.model;
@@ -149,86 +148,14 @@ impl ModelCall {
         }
     }
 
-    /// What the use costs, by the tier that served it. Where that is not known, what was reserved is
-    /// charged; where nothing was, the most that it can have cost.
-    fn bill(&self, tokens: &Tokens, served: &Served, settlement: &mut Settlement) -> NanoUsd {
-        let Some(price) = &self.price else { return NanoUsd(0) };
-        let reserved = self.reserved.as_ref().map(|reserved| reserved.reservation.most().cost);
-        let reserved = reserved.filter(|cost| *cost > NanoUsd(0));
-        match *settlement {
-            Settlement::None => NanoUsd(0),
-            Settlement::Reserved => reserved.unwrap_or_else(|| price.worst(tokens, &self.terms.tier)),
-            Settlement::Reported | Settlement::Estimated => {
-                price.cost(tokens, &self.terms.tier, served).unwrap_or_else(|| {
-                    *settlement = Settlement::Reserved;
-                    reserved.unwrap_or_default().max(price.dearest(tokens))
-                })
-            }
-        }
+    /// What of it the reader of its answer must know.
+    pub(super) fn asked(&self) -> Asked {
+        let long_cache = self.terms.tier.long_cache;
+        Asked { operation: self.operation, hides_usage: self.hides_usage(), long_cache }
     }
 
     /// Whether the usage chunk was asked for by the gateway, not by the client.
     pub(super) fn hides_usage(&self) -> bool {
         self.terms.must_ask_for_usage(self.operation)
-    }
-
-    /// The most that was reserved, where tokens or money are limited.
-    fn most(&self) -> Option<Tokens> {
-        self.reserved.as_ref().and_then(|reserved| reserved.most)
-    }
-
-    /// What it used, and how that is known.
-    fn settle(&self, reading: Option<&Reading>, ending: Ending) -> (Settlement, Tokens) {
-        let nothing = (Settlement::None, Tokens::default());
-        if self.operation.is_free() {
-            return nothing;
-        }
-        let Some(reading) = reading else {
-            return match (ending, self.most()) {
-                (Ending::Answered | Ending::NeverSent, _) => nothing,
-                (Ending::Unknown, _) if !self.operation.is_metered() => nothing,
-                (Ending::Unknown, Some(most)) => (Settlement::Reserved, most),
-                (Ending::Unknown, None) => self.unlimited(),
-            };
-        };
-        match (&reading.usage, self.most()) {
-            (Some(usage), _) if reading.complete => (Settlement::Reported, *usage),
-            // A stream that was cut: what it told so far, and what came.
-            (Some(usage), _) => {
-                let counted = self.estimate(reading);
-                let output = usage.output.max(counted.output);
-                (Settlement::Estimated, Tokens { output, ..*usage })
-            }
-            (None, _) if !self.operation.is_metered() => nothing,
-            // A document that was cut was written to its end, and nobody knows how long it is.
-            (None, Some(most)) if !reading.complete && !self.terms.stream => (Settlement::Reserved, most),
-            (None, None) if !reading.complete && !self.terms.stream => self.unlimited(),
-            (None, _) => (Settlement::Estimated, self.estimate(reading)),
-        }
-    }
-
-    /// What nobody limits, and nobody knows: at most what the client asked for.
-    fn unlimited(&self) -> (Settlement, Tokens) {
-        let counted = self.estimate(&Reading::default());
-        match self.terms.max_output.filter(|_| self.operation.has_output()) {
-            Some(most) => {
-                let output = most.saturating_mul(self.terms.choices);
-                (Settlement::Reserved, Tokens { output, ..counted })
-            }
-            None => (Settlement::Estimated, counted),
-        }
-    }
-
-    /// Counted by the gateway, and never more than was reserved.
-    fn estimate(&self, reading: &Reading) -> Tokens {
-        let counted = usage::estimate(reading, &self.terms);
-        match self.most() {
-            Some(most) => Tokens {
-                input: counted.input.min(most.input),
-                output: counted.output.min(most.output),
-                ..counted
-            },
-            None => counted,
-        }
     }
 }

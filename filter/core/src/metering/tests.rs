@@ -1,3 +1,6 @@
+#[path = "proof.rs"]
+mod proof;
+
 use std::rc::Rc;
 
 use latchkey_proto::key::PREFIX;
@@ -10,11 +13,13 @@ use crate::endpoint::{Operation, Shape};
 use crate::header::Header;
 use crate::identity::Identity;
 use crate::price::{Price, RateCard, Rates, Served, Tier, TierChoice};
+use crate::record::SettlementReason;
 use crate::snapshot::{BucketKind, KeyId, Limits, McpServer, Provider};
 use crate::testing::{self, Memory};
 use crate::tokens::Tokens;
 use crate::usage::Reading;
 use BucketKind::{CostBudget, RequestsPerMinute, TokensPerMinute};
+use SettlementReason::*;
 
 const OWNER: OwnerId = OwnerId([1; 16]);
 const ATTRIBUTION: Attribution = Attribution {
@@ -26,6 +31,7 @@ const ATTRIBUTION: Attribution = Attribution {
 };
 const PRICE: Price = testing::price(7, 1_000_000, 500_000, 2_000_000);
 const LIMIT: u64 = 10_000;
+const WINDOW: u64 = 2_000;
 
 /// The most that the calls here may use.
 const MOST: Tokens =
@@ -35,6 +41,10 @@ const JSON: &str = "application/json";
 const SSE: &str = "text/event-stream";
 const USAGE: &str =
     r#""usage":{"prompt_tokens":100,"completion_tokens":9,"prompt_tokens_details":{"cached_tokens":40}}"#;
+
+fn labelled(content_type: &str) -> Head<'_> {
+    Head { content_type: Some(content_type), content_encoding: None }
+}
 
 fn headers(extra: &[(&str, &str)]) -> Vec<Header> {
     extra.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect()
@@ -82,6 +92,7 @@ fn call(store: &Memory, operation: Operation, stream: bool, kinds: &[BucketKind]
         served_model: "my-deployment".into(),
         provider: Rc::new(provider),
         price: Some(Rc::new(PRICE)),
+        context_window: Some(WINDOW),
         terms,
         reserved: (!kinds.is_empty()).then_some(Reserved { most, reservation: taken.reservation }),
     })
@@ -95,7 +106,7 @@ fn record(store: &Memory, call: Call, answer: Option<Answer<'_>>, ending: Ending
     let mut meter = meter(&[]);
     meter.forwarded(call);
     if let Some((status, content_type, chunks)) = answer {
-        meter.answered(status, Some(content_type));
+        meter.answered(status, labelled(content_type));
         for chunk in chunks {
             let _ = meter.chunk(chunk.as_bytes(), false, || UnixMs(1250));
         }
@@ -103,13 +114,12 @@ fn record(store: &Memory, call: Call, answer: Option<Answer<'_>>, ending: Ending
     meter.finish(store, ending, UnixMs(1900))
 }
 
-/// The same for a chat with a budget and a limit of tokens; what it has charged is what it tells, and
+/// The same for a call with a budget and a limit of tokens; what it has charged is what it tells, and
 /// nothing is held any more.
-fn settled(stream: bool, answer: Option<Answer<'_>>, ending: Ending) -> (Settlement, Tokens) {
+fn charged(call: impl FnOnce(&Memory) -> Call, answer: Option<Answer<'_>>, ending: Ending) -> Charged {
     let store = Memory::default();
-    let kinds = [RequestsPerMinute, TokensPerMinute, CostBudget];
-    let record = record(&store, call(&store, Operation::ChatCompletions, stream, &kinds), answer, ending);
-    let Record { tokens, cost, charges, settlement, .. } = record;
+    let record = record(&store, call(&store), answer, ending);
+    let Record { tokens, cost, charges, settlement, settlement_reason, .. } = record;
     assert_eq!(cost, PRICE.standard.cost(&tokens));
     let charge = |kind, amount| Charge { owner: OWNER, kind, period: 0, amount };
     let used = tokens.input + tokens.output;
@@ -119,61 +129,163 @@ fn settled(stream: bool, answer: Option<Answer<'_>>, ending: Ending) -> (Settlem
         let line = testing::line(&store, OWNER, kind);
         assert_eq!((line.used, line.held), (amount, 0), "{kind:?}");
     }
-    (settlement, tokens)
+    (settlement, settlement_reason, tokens)
 }
 
-fn document(body: &str) -> (Settlement, Tokens) {
+type Charged = (Settlement, Option<SettlementReason>, Tokens);
+
+const LIMITED: [BucketKind; 3] = [RequestsPerMinute, TokensPerMinute, CostBudget];
+
+fn settled(stream: bool, answer: Option<Answer<'_>>, ending: Ending) -> Charged {
+    charged(|store| call(store, Operation::ChatCompletions, stream, &LIMITED), answer, ending)
+}
+
+fn document(body: &str) -> Charged {
     settled(false, Some((200, JSON, &[body])), Ending::Answered)
 }
 
-fn stream(chunks: &[&str]) -> (Settlement, Tokens) {
+fn stream(chunks: &[&str]) -> Charged {
     settled(true, Some((200, SSE, chunks)), Ending::Answered)
 }
 
+fn reserved(reason: SettlementReason) -> Charged {
+    (Settlement::Reserved, Some(reason), MOST)
+}
+
 const DELTA: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n";
+const DONE: &str = "data: [DONE]\n\n";
 
 #[test]
 fn what_the_provider_reports_counts() {
-    let told = (Settlement::Reported, tokens(100, 40, 9));
+    let told = (Settlement::Reported, None, tokens(100, 40, 9));
     assert_eq!(document(&format!("{{\"choices\":[],{USAGE}}}")), told);
     let usage = format!("data: {{\"choices\":[],{USAGE}}}\n\n");
-    assert_eq!(stream(&[DELTA, &usage, "data: [DONE]\n\n"]), told);
+    assert_eq!(stream(&[DELTA, &usage, DONE]), told);
     let more = document(r#"{"usage":{"prompt_tokens":500,"completion_tokens":30}}"#);
-    assert_eq!(more, (Settlement::Reported, tokens(500, 0, 30)), "even above what was reserved");
+    assert_eq!(more, (Settlement::Reported, None, tokens(500, 0, 30)), "even above what was reserved");
 }
 
 #[test]
-fn a_stream_that_was_cut_is_estimated_within_what_was_reserved() {
-    assert_eq!(stream(&[]), (Settlement::Estimated, tokens(80, 0, 0)));
-    assert_eq!(stream(&[DELTA, DELTA, DELTA]), (Settlement::Estimated, tokens(80, 0, 3)));
-    assert_eq!(stream(&[DELTA; 50]), (Settlement::Estimated, tokens(80, 0, MOST.output)));
+fn a_stream_that_was_cut_costs_what_was_reserved() {
+    let cut = reserved(AnswerCut);
+    assert_eq!(stream(&[]), cut);
+    assert_eq!(stream(&[DELTA; 3]), cut);
+    assert_eq!(stream(&[DELTA; 50]), cut);
     let part = format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{}}}}],{USAGE}}}\n\n");
-    assert_eq!(stream(&[&part]), (Settlement::Estimated, tokens(100, 40, 9)), "it has told a part");
-    let chunks = [part.as_str()].into_iter().chain([DELTA; 12]).collect::<Vec<_>>();
-    assert_eq!(stream(&chunks), (Settlement::Estimated, tokens(100, 40, 12)), "and more came");
+    assert_eq!(stream(&[&part]), cut, "it has told a part");
+    let more = part.replace(":9", ":90");
+    let told = Tokens { output: 90, ..MOST };
+    assert_eq!(stream(&[&more]), (Settlement::Reserved, Some(AnswerCut), told), "and more than was reserved");
 }
 
 #[test]
-fn a_whole_answer_without_usage_is_estimated() {
+fn a_whole_answer_without_usage_costs_what_was_reserved() {
     let body = r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"12345678"}}]}"#;
-    assert_eq!(document(body), (Settlement::Estimated, tokens(80, 0, 2)));
+    assert_eq!(document(body), reserved(UsageMissing));
+    assert_eq!(stream(&[DELTA, DONE]), reserved(UsageMissing));
+}
+
+#[test]
+fn a_report_that_says_a_part_costs_what_was_reserved() {
+    for usage in [
+        r#""usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}"#,
+        r#""usage":{"prompt_tokens":9}"#,
+        r#""usage":{"completion_tokens":9}"#,
+    ] {
+        let usage = format!("data: {{\"choices\":[],{usage}}}\n\n");
+        assert_eq!(stream(&[DELTA, &usage, DONE]), reserved(UsagePartial), "{usage}");
+    }
+}
+
+#[test]
+fn what_cannot_have_been_is_not_believed() {
+    let usage = |input: u64, output: u64| {
+        document(&format!("{{\"usage\":{{\"prompt_tokens\":{input},\"completion_tokens\":{output}}}}}"))
+    };
+    let most = 10 * WINDOW;
+    assert_eq!(usage(most, most), (Settlement::Reported, None, tokens(most, 0, most)));
+    for (input, output) in [(most + 1, 1), (1, most + 1), (1 << 63, 1), (1, u64::MAX)] {
+        assert_eq!(usage(input, output), reserved(UsageImplausible), "{input} {output}");
+    }
+}
+
+#[test]
+fn a_total_that_nothing_explains_costs_no_less_than_it_can_mean() {
+    let usage = |total: u64| {
+        let usage = format!("\"prompt_tokens\":100,\"completion_tokens\":9,\"total_tokens\":{total}");
+        document(&format!("{{\"usage\":{{{usage}}}}}"))
+    };
+    assert_eq!(usage(115), (Settlement::Reported, Some(UsageUnclear), tokens(100, 0, 15)));
+    assert_eq!(usage(300), reserved(UsageUnclear), "more than it may have written");
+}
+
+#[test]
+fn anthropics_input_is_told_for_good() {
+    let message = |unbounded: Option<&'static str>, input: u64| {
+        let start = format!(
+            "data: {{\"type\":\"message_start\",\"message\":{{\"usage\":{{\"input_tokens\":{input},\
+             \"cache_read_input_tokens\":40,\"output_tokens\":1,\"service_tier\":\"standard\"}}}}}}\n\n"
+        );
+        let asked = |store: &Memory| {
+            let mut call = call(store, Operation::Messages, true, &LIMITED);
+            let Call::Model(model) = &mut call else { panic!("no model's call") };
+            model.terms.unbounded = unbounded;
+            model.provider = Rc::new(Provider::try_from(testing::provider("anthropic", 3, "")).unwrap());
+            call
+        };
+        charged(asked, Some((200, SSE, &[&start, DELTA])), Ending::Answered)
+    };
+    let told = (Settlement::Reserved, Some(AnswerCut), tokens(100, 40, MOST.output));
+    assert_eq!(message(None, 60), told);
+    assert_eq!(message(Some("tools"), 60), reserved(AnswerCut), "it may still grow");
+    let asked = |store: &Memory| call(store, Operation::Messages, true, &LIMITED);
+    let start = "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":1}}}\n\n";
+    let placeholder = charged(asked, Some((200, SSE, &[start])), Ending::Answered);
+    assert_eq!(placeholder, reserved(AnswerCut));
+}
+
+#[test]
+fn usage_for_each_of_several_choices_is_unclear() {
+    let asked = |store: &Memory| {
+        let mut call = call(store, Operation::ChatCompletions, true, &LIMITED);
+        let Call::Model(model) = &mut call else { panic!("no model's call") };
+        model.terms.choices = 2;
+        call
+    };
+    let chunk = format!("data: {{\"choices\":[{{\"index\":0,{USAGE}}}]}}\n\n");
+    let one = stream(&[DELTA, &chunk, DONE]);
+    assert_eq!(one, (Settlement::Reported, None, tokens(100, 40, 9)));
+    let several = charged(asked, Some((200, SSE, &[DELTA, &chunk, DONE])), Ending::Answered);
+    assert_eq!(several, reserved(UsageUnclear));
+}
+
+#[test]
+fn an_encoded_answer_costs_what_was_reserved() {
+    let store = Memory::default();
+    let mut meter = meter(&[]);
+    meter.forwarded(call(&store, Operation::ChatCompletions, false, &LIMITED));
+    meter.answered(200, Head { content_type: Some(JSON), content_encoding: Some("gzip") });
+    let _ = meter.chunk(format!("{{{USAGE}}}").as_bytes(), true, || UnixMs(1250));
+    let record = meter.finish(&store, Ending::Answered, UnixMs(1900));
+    let found = (record.settlement, record.settlement_reason, record.tokens);
+    assert_eq!(found, reserved(AnswerUnreadable));
 }
 
 #[test]
 fn a_document_that_was_cut_costs_what_was_reserved() {
-    assert_eq!(document(r#"{"choices":[{"index":0,"message":{"content":"12"#), (Settlement::Reserved, MOST));
-    assert_eq!(document(""), (Settlement::Reserved, MOST));
+    assert_eq!(document(r#"{"choices":[{"index":0,"message":{"content":"12"#), reserved(AnswerCut));
+    assert_eq!(document(""), reserved(AnswerCut));
 }
 
 #[test]
 fn a_call_of_which_nobody_knows_costs_what_was_reserved() {
-    assert_eq!(settled(false, None, Ending::Unknown), (Settlement::Reserved, MOST));
-    assert_eq!(settled(true, Some((504, JSON, &["{}"])), Ending::Unknown), (Settlement::Reserved, MOST));
+    assert_eq!(settled(false, None, Ending::Unknown), reserved(AnswerUnknown));
+    assert_eq!(settled(true, Some((504, JSON, &["{}"])), Ending::Unknown), reserved(AnswerUnknown));
 }
 
 #[test]
 fn a_providers_error_and_a_call_that_was_never_sent_cost_nothing() {
-    let nothing = (Settlement::None, Tokens::default());
+    let nothing = (Settlement::None, None, Tokens::default());
     let error: Answer<'_> = (500, JSON, &["{\"error\":{}}"]);
     assert_eq!(settled(true, Some(error), Ending::Answered), nothing);
     assert_eq!(settled(false, Some((429, JSON, &[])), Ending::Answered), nothing);
@@ -189,12 +301,19 @@ fn without_a_limit_of_tokens_a_call_is_recorded_all_the_same() {
         let seen = |record: Record| {
             assert_eq!(record.charges, []);
             assert_eq!(record.cost, PRICE.standard.cost(&record.tokens));
-            (record.settlement, record.tokens)
+            (record.settlement, record.settlement_reason, record.tokens)
         };
+        let least = |reason, tokens| (Settlement::Estimated, Some(reason), tokens);
         let cut = record(&store, chat(true), Some((200, SSE, &[DELTA, DELTA])), Ending::Answered);
-        assert_eq!(seen(cut), (Settlement::Estimated, tokens(80, 0, 2)));
+        assert_eq!(seen(cut), least(AnswerCut, tokens(80, 0, 2)));
         let lost = record(&store, chat(false), None, Ending::Unknown);
-        assert_eq!(seen(lost), (Settlement::Estimated, tokens(80, 0, 0)));
+        assert_eq!(seen(lost), least(AnswerUnknown, tokens(80, 0, 0)));
+        let absurd = r#"{"usage":{"prompt_tokens":1e30,"completion_tokens":1}}"#;
+        let absurd = record(&store, chat(false), Some((200, JSON, &[absurd])), Ending::Answered);
+        assert_eq!(seen(absurd), least(UsageImplausible, tokens(80, 0, 0)));
+        let unclear = r#"{"usage":{"prompt_tokens":9,"completion_tokens":1,"total_tokens":12}}"#;
+        let unclear = record(&store, chat(false), Some((200, JSON, &[unclear])), Ending::Answered);
+        assert_eq!(seen(unclear), least(UsageUnclear, tokens(9, 0, 1)));
     }
 }
 
@@ -214,7 +333,7 @@ fn billed(price: Price, tier: &str, kinds: &[BucketKind], reading: &Reading) -> 
 fn served(tier: &str, usage: Tokens) -> Reading {
     let service_tier = Some(tier.to_owned()).filter(|tier| !tier.is_empty());
     let served = Served { service_tier, ..Served::default() };
-    Reading { usage: Some(usage), served, complete: true, ..Reading::default() }
+    Reading { told: usage, served, ..Reading::default() }
 }
 
 #[test]
@@ -239,21 +358,23 @@ fn a_tier_without_a_price_costs_what_was_reserved() {
     let beyond = served("scale", tokens(1000, 0, 9));
     assert_eq!(billed(PRICE, "auto", &[CostBudget], &beyond), (Settlement::Reserved, NanoUsd(1018)));
     let unlimited = billed(PRICE, "auto", &[RequestsPerMinute], &answer);
-    assert_eq!(unlimited, (Settlement::Reserved, NanoUsd(118)), "the dearest that is known");
+    assert_eq!(unlimited, (Settlement::Estimated, NanoUsd(118)), "the dearest that is known");
 }
 
 #[test]
 fn what_is_written_to_a_long_cache_costs_more_though_the_answer_does_not_say_so() {
     let rates = Rates { cache_write_5m: 3_000_000, cache_write_1h: 5_000_000, ..PRICE.standard.rates };
     let price = Price { standard: RateCard { rates, ..PRICE.standard }, ..PRICE };
-    let written = Tokens { cache_write_5m: 50, ..tokens(100, 0, 0) };
+    let openai = r#"{"usage":{"prompt_tokens":100,"completion_tokens":0,"prompt_tokens_details":{"cache_write_tokens":50}}}"#;
+    let anthropic = r#"{"usage":{"input_tokens":50,"output_tokens":0,"cache_creation_input_tokens":50,"cache_creation":{"ephemeral_5m_input_tokens":50}}}"#;
     let cost = |operation, long_cache| {
         let store = Memory::default();
         let Call::Model(mut call) = call(&store, operation, false, &[]) else { panic!() };
         call.price = Some(Rc::new(price.clone()));
         call.terms.tier.long_cache = long_cache;
-        let mut record = testing::record();
-        call.finish(&mut record, Some(&served("", written)), Ending::Answered, &store);
+        let body = if operation == Operation::Messages { anthropic } else { openai };
+        let record = record(&store, Call::Model(call), Some((200, JSON, &[body])), Ending::Answered);
+        assert_eq!(record.tokens.input, 100);
         record.cost.0
     };
     assert_eq!(cost(Operation::ChatCompletions, false), 50 + 150);
@@ -288,7 +409,7 @@ fn a_record_tells_what_was_asked_and_how_it_went() {
     meter.came_from("2001:db8::1".parse().ok());
     meter.forwarded(call);
     assert!(meter.needs_ending() && !meter.has_status() && meter.hides_usage());
-    assert!(meter.answered(200, Some(SSE)) && !meter.needs_ending() && meter.has_status());
+    assert!(meter.answered(200, labelled(SSE)) && !meter.needs_ending() && meter.has_status());
     for (chunk, at) in chunks.into_iter().zip([1100, 1250, 1300]) {
         let _ = meter.chunk(chunk.as_bytes(), false, || UnixMs(at));
     }
@@ -302,6 +423,7 @@ fn a_record_tells_what_was_asked_and_how_it_went() {
         cost: NanoUsd(82),
         price_version: 7,
         settlement: Settlement::Estimated,
+        settlement_reason: Some(UsageMissing),
         latency_ms: 900,
         first_token_ms: Some(250),
         streamed: true,
@@ -316,7 +438,7 @@ fn a_record_tells_what_was_asked_and_how_it_went() {
 fn a_refusal_is_recorded_with_its_code() {
     let mut meter = meter(&[]);
     meter.refused(&Denial::from(Code::RateLimitExceeded).reply(Shape::OpenAi));
-    assert!(!meter.answered(429, Some(JSON)));
+    assert!(!meter.answered(429, labelled(JSON)));
     assert!(!meter.needs_ending());
     let record = meter.finish(&Memory::default(), Ending::Answered, UnixMs(1001));
     assert_eq!((record.status, record.code, record.model.as_str()), (429, "rate_limit_exceeded", ""));
@@ -331,7 +453,7 @@ fn a_message_to_an_mcp_server_is_recorded_and_uses_one_request() {
         let mut meter = Meter::new(ATTRIBUTION, "mcp", Headers(&[]), UnixMs(1000));
         meter.forwarded(Call::Mcp(McpCall { server, tool: tool.to_owned(), reserved }));
         if let Some((status, kind)) = answer {
-            assert!(!meter.answered(status, Some(kind)), "its answer is not read");
+            assert!(!meter.answered(status, labelled(kind)), "its answer is not read");
         }
         assert!(!meter.needs_ending() && !meter.hides_usage() && !meter.reads());
         meter.finish(store, Ending::Unknown, UnixMs(1900))

@@ -1,15 +1,18 @@
-//! A JSON document that comes in pieces: its usage object is kept, its generated text counted, and
+//! A JSON document that comes in pieces: its usage objects are kept, its generated text counted, and
 //! the rest skipped. Memory is bounded. It is no validator: what it does not understand it skips.
 
 use memchr::memchr2;
 
 use super::name::{ENDS, Name, Word};
 
-/// A longer usage object is not read.
-const MAX_USAGE: usize = 4 * 1024;
+/// A longer usage object is not read, and said to be lost.
+pub(super) const MAX_USAGE: usize = 1024 * 1024;
 
 /// Deeper strings mean nothing. One bit for each level.
 const MAX_DEPTH: u32 = 60;
+
+/// Names are known down to here: no usage object has a deeper one.
+const MAX_NAMED: usize = 4;
 
 /// One document under way.
 #[derive(Debug, Default)]
@@ -20,9 +23,8 @@ pub(super) struct Document {
     objects: u64,
     /// The next string is a name.
     naming: bool,
-    /// The name at the top, the one below it, and the latest.
-    top: Name,
-    second: Name,
+    /// The latest name at each depth from 1, and the latest of all.
+    path: [Name; MAX_NAMED],
     latest: Name,
     word: Word,
     /// The depth of a container whose strings are not counted; 0 for none.
@@ -31,10 +33,29 @@ pub(super) struct Document {
     /// The depth of the usage object that is under way.
     within_usage: Option<u32>,
     usage_ready: bool,
+    place: Place,
+    /// There is a usage object at the top.
     has_usage: bool,
+    has_error: bool,
     choices: Choices,
     ends: bool,
     text_bytes: u64,
+    /// Something was generated whose length says nothing.
+    opaque: bool,
+    tier: Option<Word>,
+    /// It may hold usage that was not seen: a name in another spelling, a longer object, or a second
+    /// document behind it.
+    obscure: bool,
+}
+
+/// Where a usage object stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Where the APIs put it.
+    #[default]
+    Usual,
+    /// Where some servers put it: within a choice, or among their own members.
+    Unusual,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,7 +79,9 @@ enum At {
 enum Use {
     Name,
     Type,
+    Tier,
     Generated,
+    Opaque,
     Nothing,
 }
 
@@ -82,10 +105,11 @@ impl Document {
         *self = Self { usage, ..Self::default() };
     }
 
-    /// Reads until the end of a usage object or of the bytes; how many it has read.
+    /// Reads until the end of a usage object, of the document, or of the bytes; how many it has read.
     pub(super) fn read(&mut self, bytes: &[u8]) -> usize {
         let mut rest = bytes;
-        while !rest.is_empty() && !self.usage_ready {
+        let closed = self.is_closed();
+        while !rest.is_empty() && !self.usage_ready && self.is_closed() == closed {
             let before = self.within_usage.is_some();
             let (taken, after) = rest.split_at_checked(self.step(rest)).unwrap_or((rest, &[]));
             if before || self.within_usage.is_some() || self.usage_ready {
@@ -103,27 +127,51 @@ impl Document {
             .filter(|usage| !usage.is_empty())
     }
 
+    /// Where that usage object stood.
+    pub(super) fn place(&self) -> Place {
+        self.place
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.at == At::Closed
     }
 
-    /// It is `[DONE]`, or an event that comes last or right before that.
+    /// It is `[DONE]`, or an event that comes last.
     pub(super) fn ends_stream(&self) -> bool {
-        self.at == At::Done(DONE.len()) || self.ends && self.is_closed() || self.is_usage_chunk()
+        self.at == At::Done(DONE.len()) || self.ends && self.is_closed()
     }
 
     /// It is the chunk that `include_usage` asks for.
     pub(super) fn is_usage_chunk(&self) -> bool {
-        self.is_closed() && self.choices == Choices::Empty && self.has_usage
+        self.is_closed() && self.may_be_usage_chunk() && self.has_usage
     }
 
-    /// It is not that chunk, whatever comes.
-    pub(super) fn has_choices(&self) -> bool {
-        self.choices == Choices::Filled
+    /// It may still become that chunk.
+    pub(super) fn may_be_usage_chunk(&self) -> bool {
+        match self.at {
+            At::Done(_) | At::Lost => false,
+            At::Closed if !self.has_usage => false,
+            _ => self.choices != Choices::Filled && !self.has_error,
+        }
+    }
+
+    /// Something was generated.
+    pub(super) fn has_output(&self) -> bool {
+        self.text_bytes > 0 || self.opaque
     }
 
     pub(super) fn has_text(&self) -> bool {
         self.text_bytes > 0
+    }
+
+    /// It may hold usage that was not seen.
+    pub(super) fn is_obscure(&self) -> bool {
+        self.obscure
+    }
+
+    /// The tier that served.
+    pub(super) fn tier(&self) -> Option<Word> {
+        self.tier
     }
 
     pub(super) fn text_bytes(&self) -> u64 {
@@ -172,11 +220,17 @@ impl Document {
                 text.len().saturating_add(usize::from(end.is_some()))
             }
             At::Escape(used) => {
+                // Nobody escapes the names that matter, but every parser reads them so.
+                self.obscure |= used == Use::Name && self.depth as usize <= MAX_NAMED;
                 self.spell(used, &[byte]);
                 self.at = At::Text(used);
                 1
             }
-            At::Closed | At::Lost => rest.len(),
+            At::Closed => {
+                self.obscure |= rest.iter().any(|byte| !byte.is_ascii_whitespace());
+                rest.len()
+            }
+            At::Lost => rest.len(),
         }
     }
 
@@ -207,14 +261,11 @@ impl Document {
 
     fn open(&mut self, byte: u8) {
         let object = byte == b'{';
-        let usage = match self.depth {
-            1 => self.top == Name::Usage,
-            2 => self.top == Name::Envelope && self.second == Name::Usage && self.in_object(),
-            _ => false,
-        };
-        if self.depth == 1 && self.top == Name::Choices && !object {
+        let place = if object { self.usage_place() } else { None };
+        if self.depth == 1 && self.top() == Name::Choices && !object {
             self.choices = Choices::Opened;
         }
+        self.has_error |= self.depth == 1 && self.top() == Name::Error;
         if self.muted == 0 && self.latest == Name::Muted {
             self.muted = self.depth.saturating_add(1);
         }
@@ -223,11 +274,29 @@ impl Document {
             let bit = self.bit();
             self.objects = if object { self.objects | bit } else { self.objects & !bit };
         }
+        self.name_at(self.depth, Name::Other);
         self.naming = object;
-        if usage && object && self.within_usage.is_none() {
+        if let Some(place) = place {
             self.usage.clear();
             self.within_usage = Some(self.depth);
+            self.place = place;
             self.has_usage |= self.depth == 2;
+        }
+    }
+
+    /// Where the object that begins here stands, if it is a usage object.
+    fn usage_place(&self) -> Option<Place> {
+        if self.within_usage.is_some() || !self.in_object() {
+            return None;
+        }
+        match (self.depth, self.path) {
+            (1, [Name::Usage, ..]) => Some(Place::Usual),
+            (1, [Name::UsageMetadata, ..]) => Some(Place::Unusual),
+            (2, [Name::Envelope, Name::Usage, ..]) => Some(Place::Usual),
+            (2, [Name::Groq | Name::Delta, Name::Usage, ..])
+            | (3, [Name::Choices, _, Name::Usage, _])
+            | (4, [Name::Choices, _, Name::Delta | Name::Envelope, Name::Usage]) => Some(Place::Unusual),
+            _ => None,
         }
     }
 
@@ -248,13 +317,16 @@ impl Document {
     }
 
     fn next_use(&self) -> Use {
-        let generated = matches!(self.top, Name::Choices | Name::Generated)
+        let generated = matches!(self.top(), Name::Choices | Name::Delta | Name::Generated)
             && self.muted == 0
-            && !matches!(self.latest, Name::Fixed | Name::Type);
-        match self.depth {
-            depth if depth > MAX_DEPTH => Use::Nothing,
+            && self.within_usage.is_none()
+            && !matches!(self.latest, Name::Fixed | Name::Type | Name::ServiceTier);
+        match (self.depth, self.path) {
+            (depth, _) if depth > MAX_DEPTH => Use::Nothing,
             _ if self.naming => Use::Name,
-            1 if self.top == Name::Type => Use::Type,
+            (1, [Name::Type, ..]) => Use::Type,
+            (1, [Name::ServiceTier, ..]) | (2, [Name::Envelope, Name::ServiceTier, ..]) => Use::Tier,
+            _ if generated && self.latest == Name::Opaque => Use::Opaque,
             _ if generated => Use::Generated,
             _ => Use::Nothing,
         }
@@ -262,28 +334,39 @@ impl Document {
 
     fn spell(&mut self, used: Use, text: &[u8]) {
         match used {
-            Use::Name | Use::Type => self.word.push(text),
+            Use::Name | Use::Type | Use::Tier => self.word.push(text),
             Use::Generated => {
                 let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
                 self.text_bytes = self.text_bytes.saturating_add(bytes);
             }
+            Use::Opaque => self.opaque |= !text.is_empty(),
             Use::Nothing => {}
         }
     }
 
     fn close_text(&mut self, used: Use) {
         self.at = At::Between;
+        let word = self.word.spelled();
         match used {
             Use::Name => {
-                self.latest = Name::of(self.word.spelled());
-                match self.depth {
-                    1 => (self.top, self.second) = (self.latest, Name::Other),
-                    2 => self.second = self.latest,
-                    _ => {}
-                }
+                self.latest = Name::of(word);
+                self.name_at(self.depth, self.latest);
             }
-            Use::Type => self.ends = ENDS.contains(&self.word.spelled()),
-            Use::Generated | Use::Nothing => {}
+            Use::Type => self.ends = ENDS.contains(&word),
+            Use::Tier => self.tier = Some(self.word),
+            Use::Generated | Use::Opaque | Use::Nothing => {}
+        }
+    }
+
+    fn top(&self) -> Name {
+        let [top, ..] = self.path;
+        top
+    }
+
+    fn name_at(&mut self, depth: u32, name: Name) {
+        let slot = (depth as usize).checked_sub(1).and_then(|at| self.path.get_mut(at));
+        if let Some(slot) = slot {
+            *slot = name;
         }
     }
 
@@ -293,6 +376,7 @@ impl Document {
             _ => {
                 self.usage.clear();
                 self.within_usage = None;
+                self.obscure = true;
             }
         }
     }

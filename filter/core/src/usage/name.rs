@@ -6,14 +6,24 @@ pub(super) enum Name {
     #[default]
     Other,
     Usage,
+    /// Gemini's usage: at the top.
+    UsageMetadata,
+    /// Groq's own members: at the top.
+    Groq,
     Type,
+    ServiceTier,
+    /// What stands in the place of an answer: at the top.
+    Error,
     /// What holds generated text: at the top.
     Choices,
+    Delta,
     Generated,
     /// What holds usage: at the top.
     Envelope,
     /// A string that was not generated.
     Fixed,
+    /// A string that was generated, but whose length says nothing: sound, encrypted reasoning.
+    Opaque,
     /// A container that repeats what was generated.
     Muted,
 }
@@ -34,9 +44,14 @@ impl Name {
     pub(super) fn of(word: &[u8]) -> Self {
         match word {
             b"usage" => Self::Usage,
+            b"usageMetadata" | b"usage_metadata" => Self::UsageMetadata,
+            b"x_groq" => Self::Groq,
             b"type" => Self::Type,
+            b"service_tier" => Self::ServiceTier,
+            b"error" => Self::Error,
             b"choices" => Self::Choices,
-            b"delta" | b"output" | b"content" => Self::Generated,
+            b"delta" => Self::Delta,
+            b"output" | b"content" | b"content_block" => Self::Generated,
             b"response" | b"message" => Self::Envelope,
             b"id"
             | b"object"
@@ -45,14 +60,12 @@ impl Name {
             | b"call_id"
             | b"item_id"
             | b"model"
-            | b"signature"
             | b"finish_reason"
             | b"native_finish_reason"
             | b"stop_reason"
             | b"stop_sequence"
-            | b"encrypted_content"
-            | b"data"
             | b"format" => Self::Fixed,
+            b"signature" | b"encrypted_content" | b"data" => Self::Opaque,
             b"logprobs"
             | b"annotations"
             | b"citations"
@@ -63,8 +76,11 @@ impl Name {
     }
 }
 
+/// A tier that has no price, whatever it is called.
+pub(super) const UNKNOWN: &str = "unknown";
+
 /// The beginning of a string; longer than any that matters.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Word {
     bytes: [u8; 32],
     length: usize,
@@ -81,5 +97,11 @@ impl Word {
     /// Empty when it was too long.
     pub(super) fn spelled(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
+    }
+
+    /// What nobody knows when it was too long.
+    pub(super) fn text(&self) -> String {
+        let text = str::from_utf8(self.spelled()).unwrap_or_default();
+        if text.is_empty() { UNKNOWN.to_owned() } else { text.to_owned() }
     }
 }

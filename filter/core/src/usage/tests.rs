@@ -3,8 +3,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::endpoint::Operation::{ChatCompletions, Completions, Embeddings, Messages, Responses};
 
-const SSE: Option<&str> = Some("text/event-stream; charset=utf-8");
-const JSON: Option<&str> = Some("application/json");
+const SSE: Head<'_> = labelled("text/event-stream; charset=utf-8");
+const JSON: Head<'_> = labelled("application/json");
+
+const fn labelled(content_type: &str) -> Head<'_> {
+    Head { content_type: Some(content_type), content_encoding: None }
+}
 
 const CHAT: &str = concat!(
     ": keep-alive\n\n",
@@ -60,6 +64,10 @@ fn tokens(input: u64, cached_input: u64, output: u64, reasoning: u64) -> Tokens 
     Tokens { input, cached_input, output, reasoning, ..Tokens::default() }
 }
 
+fn reader(operation: Operation, head: Head<'_>, hides_usage: bool) -> Reader {
+    Reader::new(Asked { operation, hides_usage, long_cache: false }, head)
+}
+
 /// What the client gets, and what was read.
 fn pass<'a>(mut reader: Reader, chunks: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, Reading) {
     let mut passed = Vec::new();
@@ -76,23 +84,18 @@ fn pass<'a>(mut reader: Reader, chunks: impl IntoIterator<Item = &'a [u8]>) -> (
     (passed, reader.finish())
 }
 
-fn read(operation: Operation, content_type: Option<&str>, answer: &str) -> Reading {
-    pass(Reader::new(operation, content_type, false), [answer.as_bytes()]).1
+fn read(operation: Operation, head: Head<'_>, answer: &str) -> Reading {
+    pass(reader(operation, head, false), [answer.as_bytes()]).1
 }
 
 fn streams() -> [(Operation, &'static str, Reading); 4] {
-    let reading = |usage, output_bytes, deltas| Reading {
-        usage: Some(usage),
-        complete: true,
-        output_bytes,
-        deltas,
-        ..Reading::default()
-    };
+    let reading = |told, output_bytes, deltas| Reading { told, output_bytes, deltas, ..Reading::default() };
+    let message = Reading { input_told: true, ..reading(tokens(30, 3, 15, 0), 11, 2) };
     [
         (ChatCompletions, CHAT, reading(tokens(19, 4, 10, 3), 11, 2)),
         (Completions, COMPLETION, reading(tokens(5, 0, 7, 0), 5, 2)),
         (Responses, RESPONSE, reading(tokens(37, 6, 11, 2), 8, 2)),
-        (Messages, MESSAGE, reading(tokens(30, 3, 15, 0), 11, 2)),
+        (Messages, MESSAGE, message),
     ]
 }
 
@@ -102,7 +105,7 @@ fn dialects(stream: &str) -> [String; 5] {
         stream.to_owned(),
         stream.replace('\n', "\r\n"),
         stream.replace('\n', "\r"),
-        format!("\u{feff}{}", stream.replace("data: ", "data:")),
+        format!("\u{feff}\n {}", stream.replace("data: ", "data:")),
         stream.replace(",\"usage\"", ",\ndata: \"usage\"").replace("\"id\":", "\"id\" : "),
     ]
 }
@@ -118,12 +121,12 @@ fn a_stream_cut_at_any_byte_says_and_passes_the_same() {
         for stream in dialects(stream) {
             for at in 0..=stream.len() {
                 let (before, after) = stream.as_bytes().split_at(at);
-                let (passed, reading) = pass(Reader::new(operation, SSE, false), [before, after]);
+                let (passed, reading) = pass(reader(operation, SSE, false), [before, after]);
                 assert_eq!(reading, expected, "{operation:?} at {at}");
                 assert_eq!(passed, stream.as_bytes());
             }
             let bytes = stream.as_bytes().chunks(1);
-            assert_eq!(pass(Reader::new(operation, SSE, false), bytes).1, expected, "{operation:?}");
+            assert_eq!(pass(reader(operation, SSE, false), bytes).1, expected, "{operation:?}");
         }
     }
 }
@@ -137,11 +140,11 @@ fn hiding_takes_out_exactly_the_usage_chunk() {
             assert_eq!(hidden == stream, matches!(operation, Responses | Messages));
             for at in 0..=stream.len() {
                 let (before, after) = stream.as_bytes().split_at(at);
-                let (passed, reading) = pass(Reader::new(operation, SSE, true), [before, after]);
+                let (passed, reading) = pass(reader(operation, SSE, true), [before, after]);
                 assert_eq!(String::from_utf8(passed).unwrap(), hidden, "{operation:?} {end:?} at {at}");
                 assert_eq!(reading, expected);
             }
-            let (passed, reading) = pass(Reader::new(operation, SSE, true), stream.as_bytes().chunks(1));
+            let (passed, reading) = pass(reader(operation, SSE, true), stream.as_bytes().chunks(1));
             assert_eq!((String::from_utf8(passed).unwrap(), &reading), (hidden, &expected));
         }
     }
@@ -149,47 +152,47 @@ fn hiding_takes_out_exactly_the_usage_chunk() {
 
 #[test]
 fn while_hiding_whole_events_pass_at_once_and_unchanged() {
-    let mut reader = Reader::new(ChatCompletions, SSE, true);
+    let mut reading = reader(ChatCompletions, SSE, true);
     for event in CHAT.split_inclusive("\n\n") {
         let expected =
             if event.contains("prompt_tokens") { Passage::Replaced(vec![]) } else { Passage::Unchanged };
-        assert_eq!(reader.chunk(event.as_bytes(), false), expected, "{event}");
+        assert_eq!(reading.chunk(event.as_bytes(), false), expected, "{event}");
     }
-    assert_eq!(reader.chunk(&[], true), Passage::Unchanged);
+    assert_eq!(reading.chunk(&[], true), Passage::Unchanged);
 }
 
 #[test]
 fn while_hiding_an_event_with_choices_passes_before_its_end() {
-    let mut reader = Reader::new(ChatCompletions, SSE, true);
-    assert_eq!(reader.chunk(b": ping\n", false), Passage::Unchanged);
-    assert_eq!(reader.chunk(b"data: {\"choices\": [", false), Passage::Replaced(vec![]));
+    let mut reading = reader(ChatCompletions, SSE, true);
+    assert_eq!(reading.chunk(b": ping\n", false), Passage::Unchanged);
+    assert_eq!(reading.chunk(b"data: {\"choices\": [", false), Passage::Replaced(vec![]));
     let passed = b"data: {\"choices\": [ {\"delta\":{\"content\":\"a".to_vec();
-    assert_eq!(reader.chunk(b" {\"delta\":{\"content\":\"a", false), Passage::Replaced(passed));
-    assert_eq!(reader.chunk(b"b\"}}]}\n\n", false), Passage::Unchanged);
+    assert_eq!(reading.chunk(b" {\"delta\":{\"content\":\"a", false), Passage::Replaced(passed));
+    assert_eq!(reading.chunk(b"b\"}}]}\n\n", false), Passage::Unchanged);
 }
 
 #[test]
 fn what_is_kept_back_is_bounded_and_passes_at_the_end() {
-    let mut reader = Reader::new(ChatCompletions, SSE, true);
+    let mut reading = reader(ChatCompletions, SSE, true);
     let start = b"data: {\"choices\":[],\"x\":\"";
-    assert_eq!(reader.chunk(start, true), Passage::Unchanged);
+    assert_eq!(reading.chunk(start, true), Passage::Unchanged);
 
-    let mut reader = Reader::new(ChatCompletions, SSE, true);
-    assert_eq!(reader.chunk(start, false), Passage::Replaced(vec![]));
-    assert_eq!(reader.chunk(&vec![b'x'; sieve::LIMIT - start.len()], false), Passage::Replaced(vec![]));
-    let Passage::Replaced(passed) = reader.chunk(b"x", false) else { panic!("kept back") };
+    let mut reading = reader(ChatCompletions, SSE, true);
+    assert_eq!(reading.chunk(start, false), Passage::Replaced(vec![]));
+    assert_eq!(reading.chunk(&vec![b'x'; sieve::LIMIT - start.len()], false), Passage::Replaced(vec![]));
+    let Passage::Replaced(passed) = reading.chunk(b"x", false) else { panic!("kept back") };
     assert_eq!(passed.len(), sieve::LIMIT + 1);
     let end = b"\",\"usage\":{\"prompt_tokens\":1}}\n\n";
-    assert_eq!(reader.chunk(end, false), Passage::Unchanged);
-    assert_eq!(reader.finish().usage, Some(tokens(1, 0, 0, 0)));
+    assert_eq!(reading.chunk(end, false), Passage::Unchanged);
+    assert_eq!(reading.finish().told, tokens(1, 0, 0, 0));
 }
 
 #[test]
 fn a_usage_chunk_that_ends_with_the_answer_is_hidden_too() {
     let usage = b"data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}";
-    let mut reader = Reader::new(ChatCompletions, SSE, true);
-    assert_eq!(reader.chunk(usage, true), Passage::Replaced(vec![]));
-    assert_eq!(reader.finish().usage, Some(tokens(1, 0, 2, 0)));
+    let mut reading = reader(ChatCompletions, SSE, true);
+    assert_eq!(reading.chunk(usage, true), Passage::Replaced(vec![]));
+    assert_eq!(reading.finish().told, tokens(1, 0, 2, 0));
 }
 
 #[test]
@@ -206,12 +209,13 @@ fn documents_of_every_kind_are_read() {
         (Responses, response, tokens(36, 0, 87, 64), 3),
         (Messages, message, tokens(15, 5, 6, 0), 4),
     ] {
-        let expected = Reading { usage: Some(usage), complete: true, output_bytes, ..Reading::default() };
+        let input_told = operation == Messages;
+        let expected = Reading { told: usage, output_bytes, input_told, ..Reading::default() };
         let pretty: serde_json::Value = serde_json::from_str(answer).unwrap();
         for answer in [answer.to_owned(), serde_json::to_string_pretty(&pretty).unwrap() + "\n"] {
             for at in 0..=answer.len() {
                 let (before, after) = answer.as_bytes().split_at(at);
-                let (passed, reading) = pass(Reader::new(operation, JSON, true), [before, after]);
+                let (passed, reading) = pass(reader(operation, JSON, true), [before, after]);
                 assert_eq!(
                     (&reading, passed),
                     (&expected, answer.clone().into_bytes()),
@@ -219,7 +223,7 @@ fn documents_of_every_kind_are_read() {
                 );
             }
             let cut = read(operation, JSON, answer.trim_end().strip_suffix('}').unwrap());
-            assert!(!cut.complete);
+            assert_eq!(cut.doubt, Some(Doubt::Cut));
         }
     }
 }
@@ -241,7 +245,9 @@ fn what_repeats_the_text_is_not_counted_twice() {
 fn only_the_answers_own_usage_counts() {
     for answer in [
         r#"{"metadata":{"usage":{"prompt_tokens":1}}}"#,
-        r#"{"choices":[{"usage":{"prompt_tokens":1}}]}"#,
+        r#"{"choices":[{"message":{"x":{"usage":{"prompt_tokens":1}}}}]}"#,
+        r#"{"choices":{"usage":{"prompt_tokens":1}}}"#,
+        r#"{"response":{"metadata":{"usage":{"prompt_tokens":1}}}}"#,
         r#"{"choices":[{"message":{"content":"\"usage\":{\"prompt_tokens\":1}"}}]}"#,
         r#"{"usage":null}"#,
         r#"{"usage":[{"prompt_tokens":1}]}"#,
@@ -251,59 +257,216 @@ fn only_the_answers_own_usage_counts() {
         r#"{"usage":{"prompt_tokens":1,}}"#,
         "",
     ] {
-        assert_eq!(read(ChatCompletions, JSON, answer).usage, None, "{answer}");
+        assert_eq!(read(ChatCompletions, JSON, answer).told, Tokens::default(), "{answer}");
     }
-    let usage = |padding| format!(r#"{{"usage":{{"prompt_tokens":1,"x":"{}"}}}}"#, "x".repeat(padding));
-    assert!(read(ChatCompletions, JSON, &usage(4_000)).usage.is_some());
-    assert!(read(ChatCompletions, JSON, &usage(4_096)).usage.is_none());
     let deep =
         format!(r#"{{"x":{}1{},"usage":{{"prompt_tokens":1}}}}"#, "[".repeat(9_000), "]".repeat(9_000));
-    assert!(read(ChatCompletions, JSON, &deep).usage.is_some());
+    assert_eq!(read(ChatCompletions, JSON, &deep).told, tokens(1, 0, 0, 0));
 }
 
 #[test]
-fn usage_on_every_chunk_is_read_from_the_last_and_passes() {
-    let chunk = |n| {
-        format!(
-            "data: {{\"choices\":[{{\"delta\":{{\"content\":\"a\"}}}}],\"usage\":{{\"prompt_tokens\":3,\"completion_tokens\":{n}}}}}\n\n"
-        )
+fn the_size_of_a_usage_object_is_no_reason_to_lose_it() {
+    let usage = |padding| {
+        let usage = r#""usage":{"prompt_tokens":7,"completion_tokens":1"#;
+        format!(r#"{{"choices":[],{usage},"x":"{}"}}}}"#, "x".repeat(padding))
     };
-    let stream = chunk(1) + &chunk(2);
-    let (passed, reading) = pass(Reader::new(ChatCompletions, SSE, true), [stream.as_bytes()]);
+    let told = |padding| {
+        let reading = read(ChatCompletions, JSON, &usage(padding));
+        (reading.told.input, reading.doubt)
+    };
+    assert_eq!(told(60_000), (7, None));
+    assert_eq!(told(document::MAX_USAGE - 100), (7, None));
+    assert_eq!(told(document::MAX_USAGE), (0, Some(Doubt::Unclear)), "but for one that nobody sends");
+    let events = format!("data: {}\n\ndata: [DONE]\n\n", usage(60_000));
+    let (passed, reading) = pass(reader(ChatCompletions, SSE, true), events.as_bytes().chunks(1_000));
+    assert_eq!((reading.told.input, reading.doubt), (7, None));
+    assert_eq!(String::from_utf8(passed).unwrap(), "data: [DONE]\n\n");
+}
+
+#[test]
+fn usage_in_unusual_places_is_read_and_never_twice() {
+    let usage =
+        r#""usage":{"prompt_tokens":1200,"completion_tokens":300,"total_tokens":1500,"cached_tokens":1024}"#;
+    let done = "data: [DONE]\n\n";
+    let delta = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"ok\"}}]}\n\n";
+    let usual = format!("data: {{\"choices\":[],{usage}}}\n\n");
+    for last in [
+        format!("{{\"choices\":[{{\"index\":0,\"delta\":{{}},\"finish_reason\":\"stop\",{usage}}}]}}"),
+        format!("{{\"choices\":[{{\"index\":0,\"delta\":{{{usage}}}}}]}}"),
+        format!("{{\"choices\":[{{\"index\":0,\"message\":{{{usage}}}}}]}}"),
+        format!("{{\"choices\":[{{\"index\":0,\"delta\":{{}}}}],\"x_groq\":{{\"id\":\"r\",{usage}}}}}"),
+        "{\"choices\":[{\"delta\":{}}],\"usageMetadata\":{\"promptTokenCount\":1200,\"candidatesTokenCount\":300,\"cachedContentTokenCount\":1024,\"totalTokenCount\":1500}}".to_owned(),
+    ] {
+        let last = format!("data: {last}\n\n");
+        for stream in [[delta, &last, done].concat(), [delta, &last, &usual, done].concat()] {
+            let reading = read(ChatCompletions, SSE, &stream);
+            assert_eq!((reading.told, reading.doubt), (tokens(1_200, 1_024, 300, 0), None), "{stream}");
+        }
+    }
+    let groq = format!("{{\"choices\":[{{\"message\":{{\"content\":\"ok\"}}}}],\"x_groq\":{{{usage}}}}}");
+    assert_eq!(read(ChatCompletions, JSON, &groq).told, tokens(1_200, 1_024, 300, 0));
+}
+
+fn chunk(delta: &str, usage: &str) -> String {
+    let usage = if usage.is_empty() { String::new() } else { format!(",\"usage\":{{{usage}}}") };
+    format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{delta}\"}}}}]{usage}}}\n\n")
+}
+
+fn counts(input: u64, output: u64) -> String {
+    format!("\"prompt_tokens\":{input},\"completion_tokens\":{output}")
+}
+
+const DONE: &str = "data: [DONE]\n\n";
+
+#[test]
+fn usage_on_every_chunk_is_read_from_the_last_and_passes() {
+    let stream = chunk("a", &counts(3, 1)) + &chunk("b", &counts(3, 2));
+    let (passed, reading) = pass(reader(ChatCompletions, SSE, true), [stream.as_bytes()]);
     assert_eq!(passed, stream.as_bytes());
-    assert_eq!(
-        reading,
-        Reading { usage: Some(tokens(3, 0, 2, 0)), output_bytes: 2, deltas: 2, ..Reading::default() }
-    );
+    assert_eq!((reading.told, reading.doubt), (tokens(3, 0, 2, 0), Some(Doubt::Cut)));
+    assert_eq!(read(ChatCompletions, SSE, &(stream + DONE)).doubt, None);
 }
 
 #[test]
 fn every_end_of_a_response_is_an_end_and_a_cut_is_none() {
-    for (kind, complete) in
-        [("completed", true), ("incomplete", true), ("failed", true), ("in_progress", false)]
+    for (kind, doubt) in
+        [("completed", None), ("incomplete", None), ("failed", None), ("in_progress", Some(Doubt::Cut))]
     {
         let event = format!(
             "data: {{\"type\":\"response.{kind}\",\"response\":{{\"usage\":{{\"input_tokens\":1,\"output_tokens\":2}}}}}}\n\n"
         );
         let reading = read(Responses, SSE, &event);
-        assert_eq!((reading.complete, reading.usage), (complete, Some(tokens(1, 0, 2, 0))));
+        assert_eq!((reading.doubt, reading.told), (doubt, tokens(1, 0, 2, 0)));
     }
     for (operation, stream, _) in streams() {
         let last = stream.find("\"completion_tokens").or(stream.rfind("event: ")).unwrap();
-        assert!(!read(operation, SSE, &stream[..last]).complete, "{operation:?}");
+        assert_eq!(read(operation, SSE, &stream[..last]).doubt, Some(Doubt::Cut), "{operation:?}");
     }
-    let done = CHAT.strip_suffix("data: [DONE]\n\n").unwrap();
-    assert!(read(ChatCompletions, SSE, done).complete);
-    assert!(read(ChatCompletions, SSE, "data: [DONE]").complete);
-    assert!(!read(ChatCompletions, SSE, "data: [DON]\n\n").complete);
+    let done = CHAT.strip_suffix(DONE).unwrap();
+    assert_eq!(read(ChatCompletions, SSE, done).doubt, None);
+    assert_eq!(read(ChatCompletions, SSE, "data: [DONE]").doubt, Some(Doubt::Missing));
+    assert_eq!(read(ChatCompletions, SSE, "data: [DON]\n\n").doubt, Some(Doubt::Cut));
+}
+
+#[test]
+fn what_comes_after_a_usage_that_looked_like_the_last_was_not_told_by_it() {
+    let early = format!("data: {{\"choices\":[],\"usage\":{{{}}}}}\n\n", counts(9, 1));
+    let reading = |stream: &[&str]| read(ChatCompletions, SSE, &stream.concat());
+    assert_eq!(reading(&[&early]).doubt, None);
+    let text = chunk("abc", "");
+    assert_eq!(reading(&[&early, &text]).doubt, Some(Doubt::Cut));
+    assert_eq!(reading(&[&early, &text, DONE]).doubt, Some(Doubt::Partial));
+    let placeholder = format!("data: {{\"choices\":[],\"usage\":{{{}}}}}\n\n", counts(0, 0));
+    assert_eq!(reading(&[&early, &text, &placeholder, DONE]).doubt, Some(Doubt::Partial));
+    let input = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9}}\n\n";
+    assert_eq!(reading(&[&early, &text, input, DONE]).doubt, Some(Doubt::Partial));
+    assert_eq!(reading(&[&early, &text, &early, DONE]).doubt, None);
+}
+
+#[test]
+fn a_placeholder_does_not_take_back_what_was_told() {
+    let usage = |counts: &str| format!("data: {{\"choices\":[],\"usage\":{counts}}}\n\n");
+    let told = usage(&format!("{{{}}}", counts(700, 90)));
+    for last in ["{}", "null", "{\"prompt_tokens\":0,\"completion_tokens\":0,\"total_tokens\":0}"] {
+        let reading =
+            read(ChatCompletions, SSE, &[chunk("abc", ""), told.clone(), usage(last), DONE.into()].concat());
+        assert_eq!((reading.told, reading.doubt), (tokens(700, 0, 90, 0), None), "{last}");
+    }
+}
+
+#[test]
+fn zeros_beside_text_are_no_report() {
+    let document = |content: &str, usage: &str| {
+        let answer = format!("{{\"choices\":[{{\"message\":{{{content}}}}}],\"usage\":{{{usage}}}}}");
+        read(ChatCompletions, JSON, &answer).doubt
+    };
+    let text = "\"content\":\"Hello\"";
+    let doubtful = Some(Doubt::Partial);
+    assert_eq!(document(text, &counts(9, 2)), None);
+    assert_eq!(document(text, &counts(0, 0)), doubtful);
+    assert_eq!(document(text, &counts(9, 0)), doubtful);
+    assert_eq!(document(text, &counts(0, 2)), doubtful, "every request has input");
+    assert_eq!(document(text, "\"prompt_tokens\":9"), doubtful);
+    assert_eq!(document(text, "\"prompt_tokens\":9,\"total_tokens\":9"), doubtful);
+    assert_eq!(document(text, "\"prompt_tokens\":9,\"total_tokens\":12"), None);
+    assert_eq!(document(text, "\"completion_tokens\":9"), doubtful);
+    assert_eq!(document("\"content\":\"\"", &counts(9, 0)), None);
+    assert_eq!(document("\"audio\":{\"data\":\"UklGR\"}", &counts(9, 0)), doubtful);
+    let long = format!("\"content\":\"{}\"", "a".repeat(3_000));
+    assert_eq!(document(&long, &counts(9, 2)), doubtful, "no token is so long");
+    assert_eq!(document(&long, &counts(9, 3)), None);
+}
+
+#[test]
+fn the_first_bytes_tell_what_is_read_whatever_the_label() {
+    let labels =
+        ["application/json", "text/plain; charset=utf-8", "application/octet-stream", "text/event-stream"];
+    let heads = labels.map(labelled).into_iter().chain([Head::default()]);
+    for head in heads {
+        for (operation, stream, expected) in streams() {
+            for stream in dialects(stream) {
+                let hidden = pass(reader(operation, SSE, true), [stream.as_bytes()]).0;
+                for chunks in [1, 3, stream.len()] {
+                    let (passed, reading) =
+                        pass(reader(operation, head, true), stream.as_bytes().chunks(chunks));
+                    assert_eq!(reading, expected, "{operation:?} {head:?}");
+                    assert_eq!(String::from_utf8_lossy(&passed), String::from_utf8_lossy(&hidden));
+                }
+            }
+        }
+        let document = format!("\n {{\"choices\":[],\"usage\":{{{}}}}}\n", counts(9, 1));
+        let (passed, reading) = pass(reader(ChatCompletions, head, true), document.as_bytes().chunks(2));
+        assert_eq!((passed, reading.told, reading.doubt), (document.into_bytes(), tokens(9, 0, 1, 0), None));
+    }
+}
+
+#[test]
+fn lines_of_json_are_read_like_events_and_what_is_neither_tells_nothing() {
+    let lines = |last: &str| {
+        let line = "{\"choices\":[{\"delta\":{\"content\":\"ab\"}}]}\n";
+        read(ChatCompletions, labelled("application/x-ndjson"), &[line, line, last].concat())
+    };
+    let last = lines(&format!("{{\"choices\":[],\"usage\":{{{}}}}}\n", counts(9, 4)));
+    assert_eq!((last.told, last.doubt, last.output_bytes), (tokens(9, 0, 4, 0), None, 4));
+    assert_eq!(lines("").doubt, Some(Doubt::Cut));
+    let usage = format!("{{\"usage\":{{{}}}}}", counts(1, 1));
+    let more = format!("data: {{\"usage\":{{{}}}}}\n\n", counts(500, 500));
+    assert_eq!(read(ChatCompletions, JSON, &format!("{usage}\n{more}")).doubt, Some(Doubt::Unclear));
+    assert_eq!(read(ChatCompletions, JSON, &format!("{usage}x")).doubt, Some(Doubt::Unclear));
+    let escaped = format!("{{\"usage\":{{{}}},\"\\u0075sage\":{{{}}}}}", counts(1, 1), counts(5, 5));
+    assert_eq!(read(ChatCompletions, JSON, &escaped).doubt, Some(Doubt::Unclear));
+    assert_eq!(read(ChatCompletions, JSON, &format!("[{usage}]")).doubt, Some(Doubt::Cut));
+}
+
+#[test]
+fn what_is_encoded_is_not_read() {
+    let usage = format!("{{\"usage\":{{{}}}}}", counts(1, 1));
+    let doubt = |encoding| {
+        let head = Head { content_encoding: Some(encoding), ..JSON };
+        read(ChatCompletions, head, &usage).doubt
+    };
+    assert_eq!(["gzip", "br", "x", "identity, gzip"].map(doubt), [Some(Doubt::Unreadable); 4]);
+    assert_eq!(["identity", "Identity", "", " "].map(doubt), [None; 4]);
+    let head = Head { content_encoding: Some("gzip"), ..SSE };
+    let (passed, _) = pass(reader(ChatCompletions, head, true), CHAT.as_bytes().chunks(7));
+    assert_eq!(passed, CHAT.as_bytes());
+}
+
+#[test]
+fn an_event_that_cannot_be_the_usage_chunk_is_not_kept_back() {
+    for event in ["data: [DONE]\n", "data: {\"error\":{\"message\":\"no", "data: {\"x\":1}\n", "data: none"] {
+        let mut reading = reader(ChatCompletions, SSE, true);
+        assert_eq!(reading.chunk(b"data: {}\n\n", false), Passage::Unchanged);
+        assert_eq!(reading.chunk(event.as_bytes(), false), Passage::Unchanged, "{event}");
+    }
 }
 
 #[test]
 fn an_error_tells_nothing() {
     let error = r#"{"error":{"message":"no","type":"invalid_request_error","param":null,"code":null}}"#;
-    let expected = Reading { complete: true, ..Reading::default() };
-    assert_eq!(read(ChatCompletions, JSON, error), expected);
-    assert_eq!(read(ChatCompletions, None, "upstream connect error"), Reading::default());
+    let doubt = |doubt| Reading { doubt: Some(doubt), ..Reading::default() };
+    assert_eq!(read(ChatCompletions, JSON, error), doubt(Doubt::Missing));
+    assert_eq!(read(ChatCompletions, Head::default(), "upstream connect error"), doubt(Doubt::Cut));
 }
 
 #[test]
@@ -318,7 +481,7 @@ fn an_estimate_takes_the_larger_count() {
     let start = MESSAGE.split_inclusive("\n\n").next().unwrap();
     let delta = "data: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"0123456789\"}}\n\n";
     let cut = read(Messages, SSE, &[start, delta].concat());
-    assert_eq!((cut.complete, cut.usage), (false, Some(tokens(30, 3, 1, 0))));
+    assert_eq!((cut.doubt, cut.input_told, cut.told), (Some(Doubt::Cut), true, tokens(30, 3, 1, 0)));
     assert_eq!(estimate(&cut, &terms), tokens(30, 3, 3, 0));
 }
 
@@ -367,8 +530,8 @@ proptest! {
         let (operation, stream, expected) = &streams()[which];
         let stream = &dialects(stream)[dialect];
         let chunks = shred(stream.as_bytes(), places);
-        let whole = pass(Reader::new(*operation, SSE, hide), [stream.as_bytes()]);
-        let parts = pass(Reader::new(*operation, SSE, hide), chunks.iter().map(Vec::as_slice));
+        let whole = pass(reader(*operation, SSE, hide), [stream.as_bytes()]);
+        let parts = pass(reader(*operation, SSE, hide), chunks.iter().map(Vec::as_slice));
         prop_assert_eq!(&parts.1, expected);
         prop_assert_eq!(parts, whole);
     }
@@ -378,10 +541,10 @@ proptest! {
         bytes in noise(), places: Vec<prop::sample::Index>, hide: bool, streamed: bool, anthropic: bool
     ) {
         let operation = if anthropic { Messages } else { ChatCompletions };
-        let reader = || Reader::new(operation, if streamed { SSE } else { JSON }, hide);
-        let whole = pass(reader(), [bytes.as_slice()]);
+        let new = || reader(operation, if streamed { SSE } else { JSON }, hide);
+        let whole = pass(new(), [bytes.as_slice()]);
         let chunks = shred(&bytes, places);
-        prop_assert_eq!(&pass(reader(), chunks.iter().map(Vec::as_slice)), &whole);
+        prop_assert_eq!(&pass(new(), chunks.iter().map(Vec::as_slice)), &whole);
         if !hide || !streamed {
             prop_assert_eq!(whole.0, bytes);
         }

@@ -1,0 +1,107 @@
+//! What form an answer's body has. Its first bytes decide, not what it is labelled: a proxy before
+//! the provider may label every answer JSON, and clients read by what they asked for.
+
+/// The form of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// One JSON document, or several in a row.
+    Document,
+    /// A stream of events.
+    Events,
+    /// Compressed, or encoded otherwise.
+    Unreadable,
+}
+
+/// What an event stream begins with, after a byte order mark and white space.
+const EVENTS: [&[u8]; 5] = [b"data:", b"event:", b"id:", b"retry:", b":"];
+
+const MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+
+/// The longest beginning that does not decide yet, and one byte.
+const LONGEST: usize = 6;
+
+/// The beginning of a body whose form is not known yet.
+#[derive(Debug, Default)]
+pub(super) struct Beginning {
+    mark: usize,
+    word: [u8; LONGEST],
+    length: usize,
+}
+
+/// What a byte of the beginning tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hint {
+    /// Nothing: it is white space, or part of a byte order mark.
+    Blank,
+    /// It is part of a word that may become either.
+    Undecided,
+    /// The form; none where only the label can tell.
+    Decided(Option<Form>),
+}
+
+impl Beginning {
+    /// Reads the next byte.
+    pub(super) fn push(&mut self, byte: u8) -> Hint {
+        if self.length == 0 {
+            if MARK.get(self.mark) == Some(&byte) {
+                self.mark = self.mark.saturating_add(1);
+                return Hint::Blank;
+            }
+            if byte.is_ascii_whitespace() {
+                return Hint::Blank;
+            }
+        }
+        if let Some(slot) = self.word.get_mut(self.length) {
+            *slot = byte;
+            self.length = self.length.saturating_add(1);
+        }
+        let word = self.word();
+        match byte {
+            b'{' | b'[' if word.len() == 1 => Hint::Decided(Some(Form::Document)),
+            _ if EVENTS.contains(&word) => Hint::Decided(Some(Form::Events)),
+            _ if EVENTS.iter().any(|begin| begin.starts_with(word)) => Hint::Undecided,
+            _ => Hint::Decided(None),
+        }
+    }
+
+    /// The word so far.
+    pub(super) fn word(&self) -> &[u8] {
+        self.word.get(..self.length).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The form, and how many bytes it took.
+    fn form(body: &str) -> Option<(Option<Form>, usize)> {
+        let mut beginning = Beginning::default();
+        body.bytes().zip(1..).find_map(|(byte, count)| match beginning.push(byte) {
+            Hint::Decided(form) => Some((form, count)),
+            Hint::Blank | Hint::Undecided => None,
+        })
+    }
+
+    #[test]
+    fn the_first_word_decides() {
+        for (body, expected) in [
+            ("data: {", Some((Some(Form::Events), 5))),
+            ("\u{feff} \r\n\n\tdata:", Some((Some(Form::Events), 13))),
+            (": ping", Some((Some(Form::Events), 1))),
+            ("event: x", Some((Some(Form::Events), 6))),
+            ("id:1", Some((Some(Form::Events), 3))),
+            ("retry: 5", Some((Some(Form::Events), 6))),
+            ("\n {\"a\":1}", Some((Some(Form::Document), 3))),
+            ("[DONE]", Some((Some(Form::Document), 1))),
+            ("date: x", Some((None, 4))),
+            ("data x", Some((None, 5))),
+            ("i", None),
+            ("", None),
+            ("\u{feff}\n", None),
+            ("upstream connect error", Some((None, 1))),
+        ] {
+            assert_eq!(form(body), expected, "{body:?}");
+        }
+    }
+}
