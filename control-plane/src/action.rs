@@ -5,6 +5,7 @@ pub mod apps;
 pub mod audit;
 pub mod change_requests;
 pub mod content;
+pub mod gateways;
 pub mod groups;
 pub mod invitations;
 pub mod keys;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use latchkey_discovery::source::Batch;
-use latchkey_filter_core::account::{Demand, Notice};
+use latchkey_filter_core::account::{Demand, Notice, Patience};
 use latchkey_filter_core::denial::Code;
 use latchkey_filter_core::discovery::Part;
 use latchkey_filter_core::forward::Forward;
@@ -56,6 +56,8 @@ pub struct Refused(String);
 /// Each answer of the book has units, or says that there are none; slices of a budget shrink, but a
 /// request is served with what it needs at least.
 const MOST_ROUNDS: usize = 200;
+/// In these a request waits for all that it may have; then it takes what there is.
+const PATIENT_ROUNDS: usize = 100;
 
 /// Decides about a request by what gateways `held` and the limits' rest.
 ///
@@ -70,22 +72,25 @@ pub fn explain(held: Batch<Cursor>, mut limits: Rehearsal, question: &Question) 
         Admission::Reply(reply) => return Ok(Answer::Reply(reply)),
         Admission::NeedBody(admitted) => admitted,
     };
-    let gate = Gate { view: &view, world: question, has_room: true };
     let mut sync = Sync::connect(&store, &mut limits, question.at);
-    Ok(settle(&admitted, body, &gate, &mut sync))
+    Ok(settle(&admitted, body, &view, question, &mut sync))
 }
 
+/// No time passes: what others hold now decides, as it does once a request has waited for it in vain.
 fn settle(
     admitted: &Admitted,
     body: &[u8],
-    gate: &Gate<'_, &Memory, Question>,
+    view: &View<&Memory>,
+    world: &Question,
     sync: &mut Sync<'_>,
 ) -> Answer {
     let mut rounds = 0;
     loop {
         rounds += 1;
+        let patience = if rounds <= PATIENT_ROUNDS { Patience::Whole } else { Patience::Over };
+        let gate = Gate { view, world, has_room: true, patience };
         let outcome = match rounds {
-            ..=MOST_ROUNDS => admitted.settle(body, gate),
+            ..=MOST_ROUNDS => admitted.settle(body, &gate),
             _ => admitted.refuse(&Code::LeaseUnavailable.into()),
         };
         match outcome {

@@ -148,6 +148,15 @@ impl Gateways {
         Ok(gateways)
     }
 
+    /// The processes that are connected to any replica.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn instances(&self) -> sqlx::Result<Vec<String>> {
+        let open = self.seen().await?.into_iter().filter(|seen| seen.open);
+        Ok(open.filter_map(|seen| Some(seen.state?.gateway.instance)).collect())
+    }
+
     /// The gateways that are connected to this replica, and how many revisions each is behind: the newest
     /// of those known here, where the database does not answer. Whether it does.
     pub async fn connected_here(&self) -> (Vec<Gateway>, bool) {

@@ -4,10 +4,12 @@
 //! them and writes many in one transaction ([`page`]); only when that is committed are they answered.
 
 pub mod book;
+pub mod calibration;
 pub mod intake;
 pub mod metrics;
 pub mod owners;
 pub mod page;
+pub mod presence;
 pub mod retention;
 pub mod server;
 pub mod stats;
@@ -19,6 +21,7 @@ use latchkey_discovery::source::Authenticator;
 use tokio::sync::{mpsc, watch};
 
 use self::book::Book;
+use self::presence::Presence;
 use self::server::Server;
 use self::stats::Stats;
 use self::streams::Streams;
@@ -35,6 +38,8 @@ pub struct Ledger<A> {
     pub book: Book,
     /// The gateways that are connected.
     pub streams: Streams,
+    /// Who may still give back what it holds.
+    pub presence: Presence,
     /// What is counted.
     pub stats: Arc<Stats>,
     /// Apps that refused users' tokens.
@@ -49,10 +54,11 @@ impl<A: Authenticator> Ledger<A> {
     #[must_use]
     pub fn new(store: Store, world: World, authenticator: Arc<A>, stopping: watch::Receiver<bool>) -> Self {
         let (queue, reports) = mpsc::channel(QUEUE);
-        let (streams, stats) = (Streams::default(), Arc::new(Stats::default()));
-        let book = Book::new(store, world.clone(), streams.clone(), Arc::clone(&stats), reports);
-        let suspects = Suspects::default();
+        let (streams, presence) = (Streams::default(), Presence::default());
+        let (stats, suspects) = (Arc::new(Stats::default()), Suspects::default());
+        let book =
+            Book::new(store, world.clone(), streams.clone(), presence.clone(), Arc::clone(&stats), reports);
         let server = Server::new(authenticator, world, queue, streams.clone(), suspects.clone(), stopping);
-        Self { server, book, streams, stats, suspects }
+        Self { server, book, streams, presence, stats, suspects }
     }
 }

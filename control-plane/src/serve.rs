@@ -25,7 +25,7 @@ use crate::gateways::Gateways;
 use crate::jwks::Jwks;
 use crate::jwks::fetch::Fetcher;
 use crate::ledger::metrics::LedgerMetrics;
-use crate::ledger::{Ledger, retention};
+use crate::ledger::{Ledger, calibration, retention};
 use crate::listen::crowd::Crowd;
 use crate::listen::{self, Bounds};
 use crate::metrics::Metrics;
@@ -69,7 +69,7 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
         settings,
         stopping.clone(),
     );
-    let Ledger { server: ledger, book, streams: ledgers, stats, suspects } =
+    let Ledger { server: ledger, book, streams: ledgers, presence, stats, suspects } =
         Ledger::new(store.clone(), world.clone(), Arc::clone(&tokens), stopping.clone());
     let ads =
         latchkey_discovery::ads::Server::new(Arc::clone(&feed), tokens, clusters.clone(), stopping.clone());
@@ -104,8 +104,10 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
         Err(error) => tracing::warn!(error = format!("{error:#}"), "JWK sets are not fetched"),
     }
     jobs.spawn(async move { feed.follow().await });
+    jobs.spawn(presence.follow(ledgers.clone(), Arc::clone(&gateways)));
     jobs.spawn(async move { gateways.share().await });
     jobs.spawn(book.keep());
+    jobs.spawn(calibration::keep_calibrated(store.clone(), world.clone()));
     jobs.spawn(retention::keep_tidy(store.clone(), world.clone(), ledgers, options.record_retention_days));
     jobs.spawn(tidy(store.clone(), world));
 

@@ -5,6 +5,7 @@ use std::mem;
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use latchkey_filter_core::account::{PATIENCE_MS, Patience};
 use latchkey_filter_core::address;
 use latchkey_filter_core::denial::{Code, Denial};
 use latchkey_filter_core::forward::Forward;
@@ -28,9 +29,9 @@ use crate::worker::Worker;
 /// More than any body; the host gives what there is.
 const WHOLE: usize = 0x7fff_ffff;
 
-/// How long a request waits for units, in milliseconds: longer than it takes to find that the control
-/// plane is away, so that what holds then decides.
-const PATIENCE_MS: i64 = 3_500;
+/// For so long a request waits for an answer of the control plane: some longer than it waits for units
+/// that others hold.
+const LONGEST_WAIT_MS: i64 = PATIENCE_MS + 1_000;
 
 /// A request, from its headers to its end.
 pub struct Exchange {
@@ -83,6 +84,10 @@ impl World for Host {
     fn client_address(&self) -> Option<IpAddr> {
         client_address()
     }
+
+    fn random(&self) -> u64 {
+        host::random()
+    }
 }
 
 impl Exchange {
@@ -120,17 +125,17 @@ impl Request {
         let body = attempt("get_buffer", hostcalls::get_buffer(BufferType::HttpRequestBody, 0, WHOLE));
         let body = body.flatten().unwrap_or_default();
         let host = Host::default();
-        let gate = Gate { view: &worker.view, world: &host, has_room: worker.has_room() };
+        let waited_ms = since.map_or(0, |since| host.now().0.saturating_sub(since.0));
+        let patience = Patience::after(waited_ms);
+        let gate = Gate { view: &worker.view, world: &host, has_room: worker.has_room(), patience };
         match pending.admitted.settle(&body, &gate) {
             Outcome::Reply(reply) => self.answer(&reply, worker),
             Outcome::Forward(forward) => self.forward(*forward, &pending, worker),
             Outcome::Wait(demand) => {
-                let now = host.now();
-                let since = since.unwrap_or(now);
-                if now.0.saturating_sub(since.0) > PATIENCE_MS || !worker.demand(demand) {
+                if waited_ms > LONGEST_WAIT_MS || !worker.demand(demand) {
                     return self.refuse(&pending, Code::LeaseUnavailable, worker);
                 }
-                self.state = State::Waiting(pending, since);
+                self.state = State::Waiting(pending, since.unwrap_or_else(|| host.now()));
                 Action::Pause
             }
         }

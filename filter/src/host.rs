@@ -38,6 +38,12 @@ pub fn now() -> UnixMs {
     UnixMs(i64::try_from(now_ns().div_euclid(1_000_000)).ok().filter(|ms| *ms > 0).unwrap_or(i64::MAX))
 }
 
+/// A number that nobody can guess exactly; not for secrets.
+pub fn random() -> u64 {
+    let mixed = now_ns().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed ^ mixed.wrapping_shr(29)
+}
+
 /// What the host gives, or nothing; `what` names the call in the log.
 pub fn attempt<T>(what: &str, called: Result<T, Status>) -> Option<T> {
     called.inspect_err(|status| log::error!("{what}: the host answers {status:?}")).ok()

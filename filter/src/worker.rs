@@ -61,8 +61,11 @@ impl Worker {
         self.retry();
     }
 
-    /// Asks the sync role for units. Tells whether it can be asked.
+    /// Asks the sync role for units, if there is something to ask for. Tells whether it can be asked.
     pub fn demand(&self, demand: Demand) -> bool {
+        if demand.asks.is_empty() {
+            return true;
+        }
         let Some(number) = self.ring.borrow().as_ref().map(Ring::worker) else { return false };
         let notice = queue::from_worker(number, &Notice::Demand(demand).encode());
         self.demands.borrow_mut().send(&notice)

@@ -89,10 +89,17 @@ impl Bucket {
         self.leases.values().fold(0, |sum, lease| sum.saturating_add(lease.outstanding()))
     }
 
-    /// When at most `most` will count, if nothing more is used; none where that is never.
-    pub fn falls_to(&mut self, now_ms: i64, most: u64) -> Option<i64> {
-        match &mut self.spent {
-            Spent::Window(window) => Some(window.falls_to(now_ms, most)),
+    /// When at most `most` will count, if besides what is used only this is: so many units at a moment.
+    /// None where that is never.
+    #[must_use]
+    pub fn falls_to(&self, now_ms: i64, most: u64, mut pending: Vec<(i64, u64)>) -> Option<i64> {
+        match &self.spent {
+            Spent::Window(window) => {
+                let mut window = window.clone();
+                pending.sort_unstable();
+                pending.into_iter().for_each(|(at_ms, units)| window.add(at_ms, units));
+                Some(window.falls_to(now_ms, most))
+            }
             Spent::Sum(sum) => (*sum <= most).then_some(now_ms),
         }
     }
@@ -150,6 +157,12 @@ impl Bucket {
             None => units,
         };
         self.spent.add(now_ms, new);
+    }
+
+    /// Counts as used what a process holds that will not come back.
+    pub fn write_off(&mut self, process: &str, now_ms: i64) {
+        let lost = self.leases.get_mut(process).map_or(0, Lease::write_off);
+        self.spent.add(now_ms, lost);
     }
 
     /// Hands out `units` to a gateway; how long it may use all that it has, which is longer where what
@@ -254,6 +267,19 @@ mod tests {
         bucket.charge("a", 5, NOW + 1_000_000_000);
         bucket.learn("a", Told { granted: 10, returned: 2, ..Told::default() }, NOW + 1_000_000_000);
         assert_eq!((bucket.used(NOW), bucket.outstanding()), (8, 0), "it came back all the same");
+    }
+
+    #[test]
+    fn what_is_written_off_is_used_and_is_not_charged_again() {
+        let mut bucket = budget();
+        bucket.grant("a", 10, TERMS, NOW);
+        bucket.charge("a", 3, NOW);
+        bucket.write_off("a", NOW);
+        bucket.write_off("a", NOW);
+        assert_eq!((bucket.used(NOW), bucket.outstanding()), (10, 0));
+        bucket.charge("a", 5, NOW);
+        bucket.learn("a", Told { granted: 10, returned: 2, ..Told::default() }, NOW);
+        assert_eq!((bucket.used(NOW), bucket.outstanding()), (10, 0), "it was not gone after all");
     }
 
     #[test]

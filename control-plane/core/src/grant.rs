@@ -17,8 +17,14 @@ pub struct Terms {
 pub struct Ask {
     /// How many further units.
     pub want: u64,
-    /// Fewer are of no use.
+    /// Fewer are of no use now.
     pub least: u64,
+    /// Fewer are of no use at all; at most `least`.
+    pub floor: u64,
+    /// Nobody waits for them.
+    pub ahead: bool,
+    /// Others wait for units of the bucket, or did a moment ago.
+    pub others_wait: bool,
 }
 
 /// The answer, and how things stand after it.
@@ -28,9 +34,14 @@ pub struct Decision {
     pub verdict: Verdict,
     /// What is neither used nor leased.
     pub remaining: u64,
+    /// The same with what others may still give back.
+    pub reachable: u64,
+    /// Whether all that is reachable would not do, however little is taken.
+    pub is_spent: bool,
     /// What was used for good.
     pub used: u64,
-    /// When there is room for `least` again if nothing more is used; none for never.
+    /// When there is room for `least` again if nothing more is used; where others hold it, even if they use
+    /// all of it; none for never.
     pub resets_at_ms: Option<i64>,
     /// When asking again may help; 0 where units were granted.
     pub retry_after_ms: u32,
@@ -57,54 +68,86 @@ pub enum Verdict {
 const BUDGET_SLICES: u64 = 32;
 /// After how long to ask again for what others were asked to give back.
 const CONTENDED_RETRY_MS: u32 = 100;
+/// For so long others wait whose ask was answered so: they ask again before.
+pub const WAITED_MS: i64 = 300;
 /// After how long to ask again where nothing comes back by itself: a limit may be raised.
 const HOPELESS_RETRY_MS: u32 = 60_000;
 /// From when on what a silent gateway holds of a budget is no longer expected back, though it stays charged.
 const SILENT_MS: i64 = 600_000;
 
-/// Decides about `ask` of the process `asker`, and grants it.
+/// Decides about `ask` of the process `asker`, and grants it. What a process holds that is `gone` is
+/// charged, but nobody waits for it.
 ///
 /// Never beyond what is free. One gateway gets at most its share of half of that, so that the slices
 /// shrink towards the end and others that ask get theirs, and of a budget a small part; but `least`
 /// where there is so much.
-pub fn decide(bucket: &mut Bucket, terms: Terms, asker: &str, ask: Ask, now_ms: i64) -> Decision {
+pub fn decide(
+    bucket: &mut Bucket,
+    terms: Terms,
+    asker: &str,
+    ask: Ask,
+    gone: impl Fn(&str) -> bool,
+    now_ms: i64,
+) -> Decision {
     bucket.expire(now_ms);
-    let (want, least) = (ask.want.max(1), ask.least.clamp(1, ask.want.max(1)));
+    let least = ask.least.clamp(1, ask.want.max(1));
+    // While others wait nobody is given more than a request needs.
+    let want = if ask.others_wait { least } else { ask.want.max(1) };
     let used = bucket.used(now_ms);
     // What ran out and was not given back may be used again once the lease goes on.
     let revived = bucket.leases().get(asker).map_or(0, |lease| lease.expired);
     let held = bucket.outstanding().saturating_add(revived);
     let free = terms.limit.saturating_sub(used).saturating_sub(held);
-    let resets_at_ms = resets(bucket, terms, least, now_ms);
-    if free >= least {
+    // What the asker has left it would not ask for, and what its requests hold it knows itself.
+    let own = bucket.leases().get(asker).map_or(0, Lease::outstanding);
+    let lost = lost(bucket, asker, gone, now_ms);
+    let away = lost.iter().fold(own, |sum, (_, units)| sum.saturating_add(*units));
+    let reachable = terms.limit.saturating_sub(used).saturating_sub(away).max(free);
+    if free >= least && !(ask.ahead && ask.others_wait) {
         let share = free / gateways(bucket, asker, now_ms).saturating_mul(2).max(1);
         let share = match bucket.spent() {
             Spent::Window(_) => share,
             Spent::Sum(_) => share.min(terms.limit / BUDGET_SLICES),
         };
         let units = want.min(share.max(least));
+        let resets_at_ms = resets(bucket, terms, least, Vec::new(), now_ms);
         let ttl_ms = bucket.grant(asker, units, terms, now_ms);
-        let (verdict, remaining) = (Verdict::Granted(units), free.saturating_sub(units));
-        return Decision { verdict, remaining, used, resets_at_ms, retry_after_ms: 0, ttl_ms };
+        return Decision {
+            verdict: Verdict::Granted(units),
+            remaining: free.saturating_sub(units),
+            reachable: reachable.saturating_sub(units),
+            is_spent: false,
+            used,
+            resets_at_ms,
+            retry_after_ms: 0,
+            ttl_ms,
+        };
     }
     let ttl_ms = bucket.renew(asker, terms.ends_at_ms, now_ms);
-    // What the asker has left it would not ask for, and what its requests hold it knows itself.
-    let own = bucket.leases().get(asker).map_or(0, Lease::outstanding);
-    let gone = lost(bucket, now_ms).saturating_add(own);
-    let hoped_for = terms.limit.saturating_sub(used).saturating_sub(gone);
-    let (verdict, retry_after_ms) = if hoped_for >= least {
-        (Verdict::Contended { holders: holders(bucket, asker) }, CONTENDED_RETRY_MS)
+    let is_contended = reachable >= least || free >= least;
+    let mut pending = if is_contended { outstanding(bucket, asker, now_ms) } else { lost };
+    pending.push((now_ms, own));
+    let resets_at_ms = resets(bucket, terms, least, pending, now_ms);
+    let (verdict, retry_after_ms) = if is_contended {
+        let holders = if ask.ahead { Vec::new() } else { holders(bucket, asker) };
+        (Verdict::Contended { holders }, CONTENDED_RETRY_MS)
     } else {
         (Verdict::Exhausted, exhausted_for(resets_at_ms, now_ms))
     };
-    Decision { verdict, remaining: free, used, resets_at_ms, retry_after_ms, ttl_ms }
+    let is_spent = reachable < ask.floor.clamp(1, least);
+    Decision { verdict, remaining: free, reachable, is_spent, used, resets_at_ms, retry_after_ms, ttl_ms }
 }
 
-/// When there is room for `least`, as far as what is used for good goes.
-fn resets(bucket: &mut Bucket, terms: Terms, least: u64, now_ms: i64) -> Option<i64> {
-    let room = terms.limit.checked_sub(least).and_then(|most| bucket.falls_to(now_ms, most));
+/// When there is room for `least`, if besides what is used for good this is: so many units at a moment.
+fn resets(
+    bucket: &mut Bucket,
+    terms: Terms,
+    least: u64,
+    pending: Vec<(i64, u64)>,
+    now_ms: i64,
+) -> Option<i64> {
     match bucket.spent() {
-        Spent::Window(_) => room,
+        Spent::Window(_) => bucket.falls_to(now_ms, terms.limit.checked_sub(least)?, pending),
         Spent::Sum(_) => terms.ends_at_ms,
     }
 }
@@ -121,11 +164,18 @@ fn gateways(bucket: &Bucket, asker: &str, now_ms: i64) -> u64 {
     u64::try_from(others.count()).unwrap_or(u64::MAX).saturating_add(1)
 }
 
-/// What is charged, though nobody is expected to give it back.
-fn lost(bucket: &Bucket, now_ms: i64) -> u64 {
+/// What others hold that nobody is expected to give back, with the moments from which on it counts as used.
+fn lost(bucket: &Bucket, asker: &str, gone: impl Fn(&str) -> bool, now_ms: i64) -> Vec<(i64, u64)> {
     let silent = |at: i64| at.saturating_add(SILENT_MS) < now_ms;
-    let silent = bucket.leases().values().filter(|lease| silent(lease.expires_at_ms));
-    silent.fold(0, |sum, lease| sum.saturating_add(lease.outstanding()))
+    let others = bucket.leases().iter().filter(|(process, _)| *process != asker);
+    let lost = others.filter(|(process, lease)| silent(lease.expires_at_ms) || gone(process));
+    lost.map(|(_, lease)| (lease.expires_at_ms.max(now_ms), lease.outstanding())).collect()
+}
+
+/// What others hold, as if they used it now.
+fn outstanding(bucket: &Bucket, asker: &str, now_ms: i64) -> Vec<(i64, u64)> {
+    let others = bucket.leases().iter().filter(|(process, _)| *process != asker);
+    others.map(|(_, lease)| (now_ms, lease.outstanding())).collect()
 }
 
 fn holders(bucket: &Bucket, asker: &str) -> Vec<String> {
@@ -152,7 +202,12 @@ mod tests {
     }
 
     fn ask(want: u64, least: u64) -> Ask {
-        Ask { want, least }
+        Ask { want, least, floor: least, ahead: false, others_wait: false }
+    }
+
+    /// Nobody is gone.
+    fn decide(bucket: &mut Bucket, terms: Terms, asker: &str, ask: Ask, now_ms: i64) -> Decision {
+        super::decide(bucket, terms, asker, ask, |_| false, now_ms)
     }
 
     fn minute() -> Bucket {
@@ -176,6 +231,14 @@ mod tests {
         let decision = decide(&mut bucket, terms(10), "b", ask(5, 1), NOW);
         assert_eq!(decision.verdict, Verdict::Contended { holders: vec!["a".to_owned()] });
         assert_eq!((decision.remaining, decision.retry_after_ms), (0, CONTENDED_RETRY_MS));
+        assert_eq!((decision.reachable, decision.resets_at_ms), (10, Some(NOW + 61_000)));
+        let ahead = Ask { ahead: true, ..ask(5, 1) };
+        let decision = decide(&mut bucket, terms(10), "b", ahead, NOW);
+        assert_eq!(
+            decision.verdict,
+            Verdict::Contended { holders: vec![] },
+            "for nobody nothing is recalled"
+        );
         bucket.learn("a", Told { granted: 10, returned: 10, ..Told::default() }, NOW);
         assert_eq!(decide(&mut bucket, terms(10), "b", ask(5, 1), NOW).verdict, Verdict::Granted(2));
     }
@@ -190,6 +253,56 @@ mod tests {
         assert_eq!((decision.resets_at_ms, decision.retry_after_ms), (Some(NOW + 61_000), 51_000));
         let larger = decide(&mut bucket, terms(10), "b", ask(11, 11), NOW + 10_000);
         assert_eq!((larger.verdict, larger.resets_at_ms), (Verdict::Exhausted, None), "it never fits");
+    }
+
+    #[test]
+    fn while_others_wait_nobody_gets_more_than_a_request_needs() {
+        let mut bucket = minute();
+        let waited = |ask: Ask| Ask { others_wait: true, ..ask };
+        assert_eq!(
+            decide(&mut bucket, terms(100), "a", waited(ask(50, 3)), NOW).verdict,
+            Verdict::Granted(3)
+        );
+        let ahead = Ask { ahead: true, ..waited(ask(50, 3)) };
+        let decision = decide(&mut bucket, terms(100), "a", ahead, NOW);
+        assert_eq!((decision.verdict, decision.remaining), (Verdict::Contended { holders: vec![] }, 97));
+    }
+
+    #[test]
+    fn what_the_asker_has_left_is_no_room_for_more() {
+        let mut bucket = minute();
+        decide(&mut bucket, terms(1_000), "a", ask(598, 598), NOW);
+        bucket.learn("a", Told { granted: 598, ..Told::default() }, NOW);
+        bucket.charge("a", 598, NOW);
+        decide(&mut bucket, terms(1_000), "a", ask(394, 394), NOW + 5_000);
+        let decision = decide(&mut bucket, terms(1_000), "a", ask(21, 21), NOW + 10_000);
+        assert_eq!((decision.verdict, decision.remaining), (Verdict::Exhausted, 8));
+        assert_eq!(decision.resets_at_ms, Some(NOW + 61_000), "not now");
+    }
+
+    #[test]
+    fn a_budget_is_spent_where_not_even_the_floor_can_come_back() {
+        let spent = Spent::nothing(Reach::Period(Period::Day));
+        let mut bucket = Bucket::new(spent, BTreeMap::new());
+        decide(&mut bucket, terms(100), "a", ask(60, 60), NOW);
+        bucket.charge("a", 50, NOW);
+        let large = Ask { floor: 10, ..ask(80, 80) };
+        let decision = decide(&mut bucket, terms(100), "b", large, NOW);
+        assert_eq!((decision.verdict, decision.is_spent), (Verdict::Exhausted, false));
+        assert_eq!((decision.remaining, decision.reachable), (40, 50));
+        let none = Ask { floor: 51, ..ask(80, 80) };
+        assert!(decide(&mut bucket, terms(100), "b", none, NOW).is_spent);
+    }
+
+    #[test]
+    fn what_a_process_holds_that_is_gone_is_not_waited_for() {
+        let spent = Spent::nothing(Reach::Period(Period::Total));
+        let lease = Lease { granted: 9, expires_at_ms: NOW + 600_000, ..Lease::default() };
+        let mut bucket = Bucket::new(spent, [("dead".to_owned(), lease)].into());
+        let mut ask = |gone| super::decide(&mut bucket, terms(10), "b", ask(5, 5), |_| gone, NOW);
+        assert!(matches!(ask(false).verdict, Verdict::Contended { .. }));
+        let decision = ask(true);
+        assert_eq!((decision.verdict, decision.reachable, decision.is_spent), (Verdict::Exhausted, 1, true));
     }
 
     #[test]

@@ -109,15 +109,22 @@ impl Lease {
         self.expires_at_ms = self.expires_at_ms.max(until);
     }
 
+    /// Is given up: what comes back is to be counted as used, and what the gateway still tells of it is
+    /// counted then.
+    #[must_use]
+    pub fn write_off(&mut self) -> u64 {
+        let lost = self.outstanding();
+        self.expired = self.expired.saturating_add(lost);
+        lost
+    }
+
     /// Runs out, if it is time: what comes back is to be counted as used.
     #[must_use]
     pub fn expire(&mut self, now_ms: i64) -> u64 {
         if self.expires_at_ms > now_ms {
             return 0;
         }
-        let lost = self.outstanding();
-        self.expired = self.expired.saturating_add(lost);
-        lost
+        self.write_off()
     }
 
     fn reopen(&mut self) {

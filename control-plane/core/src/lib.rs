@@ -13,6 +13,7 @@ pub mod change_request;
 pub mod client;
 pub mod content;
 pub mod delegation;
+pub mod density;
 pub mod expiry;
 pub mod grant;
 pub mod hidden;

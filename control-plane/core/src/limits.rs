@@ -45,6 +45,10 @@ pub struct Limits {
     /// Output tokens of one request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_output_tokens: Option<u64>,
+    /// An answer that must be shorter than this, and than the client asked for, since others hold what it
+    /// needs, is refused: 16 by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_output_tokens: Option<u64>,
 }
 
 /// Tokens in a period.
@@ -110,8 +114,11 @@ impl Limits {
 
     /// Notes every limit that is 0 or too large; `path` is where these limits are.
     pub fn check(&self, path: &str, invalid: &mut Invalid) {
-        let per_request =
-            [("max_input_tokens", self.max_input_tokens), ("max_output_tokens", self.max_output_tokens)];
+        let per_request = [
+            ("max_input_tokens", self.max_input_tokens),
+            ("max_output_tokens", self.max_output_tokens),
+            ("min_output_tokens", self.min_output_tokens),
+        ];
         let buckets = [
             ("requests_per_minute", self.requests_per_minute),
             ("requests_per_hour", self.requests_per_hour),
@@ -123,6 +130,14 @@ impl Limits {
             if let Some(limit) = limit {
                 invalid.check(&format!("{path}.{name}"), within(limit));
             }
+        }
+        if let (Some(least), Some(most)) = (self.min_output_tokens, self.max_output_tokens)
+            && least > most
+        {
+            invalid.check(
+                &format!("{path}.min_output_tokens"),
+                beyond(most, &format!("{path}.max_output_tokens")),
+            );
         }
         if self.budget.is_some_and(|budget| budget.usd.0 == 0) {
             invalid.check::<(), _>(
@@ -152,6 +167,13 @@ impl Limits {
             if own > most {
                 invalid.check(&format!("{path}.{name}"), beyond(most, &format!("{parent_path}.{name}")));
             }
+        }
+        if let (Some(own), Some(least)) = (self.min_output_tokens, parent.min_output_tokens)
+            && own < least
+        {
+            let message =
+                format!("is less than `{parent_path}.min_output_tokens`, {least}, which applies as well");
+            invalid.check::<(), _>(&format!("{path}.min_output_tokens"), Err(message));
         }
         let budget = |budget: &Budget| ("usd", budget.usd.0, budget.usd.to_string(), budget.per);
         let tokens = |budget: &TokenBudget| ("tokens", budget.tokens, budget.tokens.to_string(), budget.per);

@@ -100,6 +100,11 @@ pub struct LogView {
     /// How many requests it stands for: refusals of one key that repeat are counted together, and the texts are
     /// those of the last. 1 for every other.
     pub repeats: u64,
+    /// How many output tokens each answer was to have, where the gateway lowered that: it was told in
+    /// `x-latchkey-asked-output-tokens` and `x-latchkey-granted-output-tokens`. Null where it did not.
+    pub asked_output_tokens: Option<u64>,
+    /// How many it was given then.
+    pub granted_output_tokens: Option<u64>,
     /// The app's metadata at that time.
     #[schema(value_type = Object)]
     pub metadata: Value,
@@ -216,6 +221,8 @@ impl From<Log> for LogView {
             old_secret,
             service_tier,
             repeats,
+            asked_output_tokens,
+            granted_output_tokens,
             metadata,
         } = log;
         let (app_id, app_name) = parts(app);
@@ -258,6 +265,8 @@ impl From<Log> for LogView {
             old_secret,
             service_tier,
             repeats,
+            asked_output_tokens,
+            granted_output_tokens,
             metadata,
         }
     }

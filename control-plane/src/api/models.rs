@@ -1,5 +1,6 @@
 //! `/api/v1/models` and `/api/v1/catalogue`
 
+mod density;
 mod shape;
 
 use axum::Json;
@@ -16,6 +17,7 @@ use super::page::Page;
 use super::problem::Problem;
 use crate::action::{Refusal, models};
 
+pub use density::DensityView;
 pub use shape::{EditModel, KnownView, ModelView, NewModel, PastPriceView, PriceView};
 
 /// Lists every model, oldest first.
@@ -97,6 +99,19 @@ pub async fn prices(
     api.store.model(id).await?.ok_or(Refusal::NotFound("model"))?;
     let items = api.store.prices(id).await?.into_iter().map(PastPriceView::from).collect();
     Ok(Page { items, next_cursor: None })
+}
+
+/// Shows how many bytes a model's tokens have, as records show it, for each kind of text.
+#[utoipa::path(get, path = "/api/v1/models/{id}/density", tag = "models", operation_id = "read_model_density",
+    params(("id" = Uuid, Path)),
+    security(("token" = [])), responses((status = 200, body = Page<DensityView>), (status = "4XX", body = Problem)))]
+pub async fn density(
+    _: Reader,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+) -> Result<Page<DensityView>, Problem> {
+    let model = api.store.model(id).await?.ok_or(Refusal::NotFound("model"))?;
+    Ok(Page { items: density::read(&api.store, &model).await?, next_cursor: None })
 }
 
 /// Lists the well-known models, whose prices are given to models that are created without one.

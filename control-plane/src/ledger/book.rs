@@ -12,6 +12,7 @@ use tonic::Status;
 use super::intake::Report;
 use super::owners::Owners;
 use super::page::{self, Outcome, Sender};
+use super::presence::Presence;
 use super::stats::Stats;
 use super::streams::{Answers, Outgoing, Streams};
 use crate::store::Store;
@@ -37,6 +38,7 @@ pub struct Book {
     world: World,
     owners: Owners,
     streams: Streams,
+    presence: Presence,
     stats: Arc<Stats>,
     reports: mpsc::Receiver<Waiting>,
 }
@@ -55,10 +57,11 @@ impl Book {
         store: Store,
         world: World,
         streams: Streams,
+        presence: Presence,
         stats: Arc<Stats>,
         reports: mpsc::Receiver<Waiting>,
     ) -> Self {
-        Self { store, world, owners: Owners::default(), streams, stats, reports }
+        Self { store, world, owners: Owners::default(), streams, presence, stats, reports }
     }
 
     /// Writes until it is dropped.
@@ -120,7 +123,8 @@ impl Book {
         let begun = Instant::now();
         let reports: Vec<_> = waiting.iter().map(|waiting| (&waiting.sender, &waiting.report)).collect();
         let mut tx = self.store.begin().await?;
-        let outcome = page::apply(&mut tx, &mut self.owners, &reports, self.world.now()).await?;
+        let outcome =
+            page::apply(&mut tx, &mut self.owners, &reports, &self.presence, self.world.now()).await?;
         tx.commit().await?;
         let elapsed = begun.elapsed();
         self.stats.commits.observe(elapsed);

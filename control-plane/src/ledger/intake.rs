@@ -2,6 +2,7 @@
 //! texts are cut to what the database holds.
 
 use jiff::{SignedDuration, Timestamp};
+use latchkey_core::density::Text;
 use latchkey_core::grant::Ask;
 use latchkey_core::lease::Told;
 use latchkey_core::limits::{BucketKind, Unit};
@@ -132,6 +133,9 @@ fn record(record: wire::Record, now: Timestamp) -> Result<(Record, Vec<Charge>),
         old_secret,
         service_tier,
         repeats,
+        asked_output_tokens,
+        granted_output_tokens,
+        text: size,
     } = record;
     let tokens = tokens.unwrap_or_default();
     let record = Record {
@@ -169,6 +173,9 @@ fn record(record: wire::Record, now: Timestamp) -> Result<(Record, Vec<Charge>),
         old_secret,
         service_tier: text(service_tier),
         repeats: repeats.clamp(1, MOST),
+        asked_output_tokens: asked_output_tokens.min(MOST),
+        granted_output_tokens: granted_output_tokens.min(MOST),
+        text: size.map(|size| Text { ascii: size.ascii.min(MOST), other: size.other.min(MOST) }),
     };
     let charges = charges.iter().map(charge).collect::<Option<Vec<_>>>().ok_or("a charge names no bucket")?;
     Ok((record, charges))
@@ -182,7 +189,7 @@ fn charge(charge: &wire::Charge) -> Option<Charge> {
 }
 
 fn lease(lease: wire::Lease) -> LeaseReport {
-    let wire::Lease { bucket: named, granted, used, returned, local, want, least } = lease;
+    let wire::Lease { bucket: named, granted, used, returned, local, want, least, ahead, floor } = lease;
     let named = named.unwrap_or_default();
     let bucket = bucket(&named);
     let told = Told {
@@ -195,8 +202,12 @@ fn lease(lease: wire::Lease) -> LeaseReport {
         returned: returned.min(MOST_UNITS),
         local: local.min(MOST_UNITS),
     };
-    let ask =
-        (want > 0).then(|| Ask { want: want.min(MOST_UNITS), least: least.clamp(1, want.min(MOST_UNITS)) });
+    let ask = (want > 0).then(|| {
+        let want = want.min(MOST_UNITS);
+        let least = least.clamp(1, want);
+        let floor = if floor == 0 { least } else { floor.min(least) };
+        Ask { want, least, floor, ahead, others_wait: false }
+    });
     LeaseReport { named, bucket, told, ask }
 }
 
@@ -325,7 +336,7 @@ mod tests {
         };
         let requests = read(1, 77);
         assert_eq!((requests.bucket.unwrap().period, requests.told.used), (0, 5));
-        assert_eq!(requests.ask, Some(Ask { want: 3, least: 1 }));
+        assert_eq!(requests.ask, Some(Ask { want: 3, least: 1, floor: 1, ahead: false, others_wait: false }));
         let budget = read(6, 77);
         assert_eq!((budget.bucket.unwrap().period, budget.told.used), (77, 0));
         assert_eq!(read(9, 0).bucket, None);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use latchkey_core::bucket::Bucket;
-use latchkey_core::grant::{Decision, Verdict, decide};
+use latchkey_core::grant::{Ask, Decision, Verdict, decide};
 use latchkey_core::lease::Lease;
 use latchkey_core::sequence::{Applied, Step};
 use latchkey_proto::ledger as wire;
@@ -12,8 +12,10 @@ use uuid::Uuid;
 
 use super::intake::{Batch, Charge, LeaseReport, Report};
 use super::owners::{Known, Limit, Owner, Owners};
+use super::presence::Presence;
 use crate::store::Tx;
 use crate::store::ledger::bucket::{BucketKey, Found, LeaseRow};
+use crate::store::ledger::density::DensitySamples;
 use crate::store::ledger::record::{Record, RecordRow};
 use crate::store::ledger::usage::Sums;
 use crate::store::ledger::worker::Worker;
@@ -61,6 +63,7 @@ pub async fn apply(
     tx: &mut Tx,
     owners: &mut Owners,
     reports: &[(&Sender, &Report)],
+    presence: &Presence,
     now: Timestamp,
 ) -> sqlx::Result<Outcome> {
     let mut outcome = Outcome::default();
@@ -72,17 +75,46 @@ pub async fn apply(
     let keys = buckets(reports, &news, owners, now);
     let found = tx.lock_buckets(&keys).await?;
     let stored = begin(tx, owners, found, now).await?;
-    let mut ledger = Leaves::new(stored, now);
+    let mut ledger = Leaves::new(stored, presence.clone(), now);
     for ((sender, report), news) in reports.iter().zip(&news) {
         let answer = ledger.enter(sender, report, news, owners, &workers, &mut outcome.recalls);
         outcome.answers.push(answer);
     }
     ledger.write(tx, reports).await?;
-    let sums = write_records(tx, owners, reports, &news).await?;
+    let (sums, densities) = write_records(tx, owners, reports, &news).await?;
     tx.insert_quota_events(&ledger.alerts.events(), now).await?;
     tx.write_workers(&workers).await?;
     tx.add_sums(&sums).await?;
+    tx.add_density_samples(&densities).await?;
     Ok(outcome)
+}
+
+/// Charges for good what a process that is gone holds of budgets; how many there were. What it may still
+/// tell of them is counted by then.
+///
+/// # Errors
+/// The database is away.
+pub async fn write_off(
+    tx: &mut Tx,
+    owners: &mut Owners,
+    instance: &str,
+    now: Timestamp,
+) -> sqlx::Result<usize> {
+    let keys = tx.held_budgets(instance).await?;
+    owners.learn(tx, keys.iter().map(|key| key.owner).collect()).await?;
+    let found = tx.lock_buckets(&keys).await?;
+    let mut ledger = Leaves::new(begin(tx, owners, found, now).await?, Presence::default(), now);
+    let now_ms = ledger.now_ms;
+    for (key, bucket) in &mut ledger.buckets {
+        let before = bucket.used(now_ms);
+        bucket.write_off(instance, now_ms);
+        if let Some(owner) = owners.owner(key.owner) {
+            ledger.alerts.spent(owner, *key, before, bucket.used(now_ms));
+        }
+    }
+    ledger.write(tx, &[]).await?;
+    tx.insert_quota_events(&ledger.alerts.events(), now).await?;
+    Ok(keys.len())
 }
 
 /// Lets buckets that were not there begin with what was used in their period before: whose limits were
@@ -207,14 +239,15 @@ struct Leaves {
     buckets: BTreeMap<BucketKey, Bucket>,
     before: BTreeMap<BucketKey, BTreeMap<String, Lease>>,
     alerts: Alerts,
+    presence: Presence,
     now: Timestamp,
     now_ms: i64,
 }
 
 impl Leaves {
-    fn new(buckets: BTreeMap<BucketKey, Bucket>, now: Timestamp) -> Self {
+    fn new(buckets: BTreeMap<BucketKey, Bucket>, presence: Presence, now: Timestamp) -> Self {
         let before = buckets.iter().map(|(key, bucket)| (*key, bucket.leases().clone())).collect();
-        Self { buckets, before, alerts: Alerts::default(), now, now_ms: now.as_millisecond() }
+        Self { buckets, before, alerts: Alerts::default(), presence, now, now_ms: now.as_millisecond() }
     }
 
     /// Enters what records charged, then what leases say, then what is asked for.
@@ -290,13 +323,20 @@ impl Leaves {
         let Some(bucket) = self.buckets.get_mut(&key) else {
             return plain(wire::Verdict::Exhausted, REFUSED_RETRY_MS);
         };
-        let decision = decide(bucket, limit.terms, &sender.instance, ask, self.now_ms);
+        let gone = |process: &str| self.presence.is_gone(process);
+        let ask = Ask { others_wait: self.presence.is_awaited(key), ..ask };
+        let decision = decide(bucket, limit.terms, &sender.instance, ask, gone, self.now_ms);
         let granted = bucket.leases().get(&sender.instance).map_or(0, |lease| lease.granted);
         let id = wire::BucketId { period: key.period, ..lease.named.clone() };
         match &decision.verdict {
-            Verdict::Contended { holders } => recall(recalls, holders, &id),
-            Verdict::Exhausted => self.alerts.exhausted(owner, key, decision.used),
-            Verdict::Granted(_) => {}
+            Verdict::Contended { holders } => {
+                if !ask.ahead {
+                    self.presence.wait_for(key);
+                }
+                recall(recalls, holders, &id);
+            }
+            Verdict::Exhausted if decision.is_spent => self.alerts.exhausted(owner, key, decision.used),
+            Verdict::Exhausted | Verdict::Granted(_) => {}
         }
         grant(id, granted, limit, &decision)
     }
@@ -358,6 +398,7 @@ fn grant(id: wire::BucketId, granted: u64, limit: Limit, decision: &Decision) ->
         ttl_ms: u32::try_from(decision.ttl_ms).unwrap_or(0),
         limit: limit.terms.limit,
         remaining: decision.remaining,
+        reachable: decision.reachable,
         used: decision.used,
         resets_at_ms: decision.resets_at_ms.unwrap_or(0),
         retry_after_ms: decision.retry_after_ms,
@@ -369,13 +410,14 @@ async fn write_records(
     owners: &Owners,
     reports: &[(&Sender, &Report)],
     news: &[News<'_>],
-) -> sqlx::Result<Sums> {
+) -> sqlx::Result<(Sums, DensitySamples)> {
     let users = claimed_users(tx, news).await?;
-    let (mut rows, mut sums) = (Vec::new(), Sums::default());
+    let (mut rows, mut sums, mut densities) = (Vec::new(), Sums::default(), DensitySamples::default());
     for ((sender, _), news) in reports.iter().zip(news) {
         for (record, _) in &news.records {
             let user_id = record.user_id.or_else(|| users.get(&record.identity).copied());
             sums.add(record, user_id);
+            densities.add(record);
             let metadata = owners.owner(record.app_id).map(|owner| owner.metadata.clone());
             rows.push(RecordRow {
                 record,
@@ -387,7 +429,7 @@ async fn write_records(
     }
     tx.insert_records(&rows).await?;
     tx.add_usage(&sums).await?;
-    Ok(sums)
+    Ok((sums, densities))
 }
 
 /// Those who have the addresses that records claim.

@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
+use super::owners::Owners;
+use super::page;
 use super::streams::Streams;
 use crate::store::Store;
 use crate::world::World;
+
+/// A gateway process is lost so long after its last lease has ended.
+const LOST: SignedDuration = SignedDuration::from_hours(24);
 
 /// How many records one statement removes, and how long it rests after each.
 const BATCH: i64 = 1_000;
@@ -31,11 +36,34 @@ pub async fn tidy(store: &Store, world: &World, streams: &Streams, days: u32) ->
     for instance in streams.instances() {
         store.see_process(&instance, world.now()).await?;
     }
+    write_off_lost(store, world, streams).await?;
     let leases = store.forget_leases(world.now()).await?;
     let windows = store.forget_windows(world.now()).await?;
     let records = forget_records(store, world, days).await?;
     if records + leases + windows > 0 {
         tracing::info!(records, leases, windows, "old entries of the ledger removed");
+    }
+    Ok(())
+}
+
+/// A process that nobody has heard of for a day will not come back: what it can have spent is charged.
+async fn write_off_lost(store: &Store, world: &World, streams: &Streams) -> sqlx::Result<()> {
+    let day_ago = world.now().saturating_sub(LOST).unwrap_or(Timestamp::UNIX_EPOCH);
+    let connected = streams.instances();
+    for lost in store.lost_processes(day_ago).await? {
+        if connected.contains(&lost.instance) {
+            continue;
+        }
+        let mut tx = store.begin().await?;
+        let budgets = page::write_off(&mut tx, &mut Owners::default(), &lost.instance, world.now()).await?;
+        tx.commit().await?;
+        let (gateway, instance) = (lost.gateway, lost.instance);
+        tracing::warn!(
+            gateway,
+            instance,
+            budgets,
+            "a gateway is gone for good: what it held of budgets is charged"
+        );
     }
     Ok(())
 }

@@ -100,7 +100,9 @@ impl Store {
     }
 
     async fn wire_catalogue(&self) -> sqlx::Result<wire::Catalogue> {
-        Ok(catalogue(self.providers().await?, self.models().await?, self.mcp_servers().await?))
+        let densities = self.densities().await?;
+        let (providers, models) = (self.providers().await?, self.models().await?);
+        Ok(catalogue(providers, models, self.mcp_servers().await?, &densities))
     }
 
     async fn push_catalogue(&self, page: &mut Page, first: i64) -> sqlx::Result<()> {

@@ -5,6 +5,7 @@
 
 pub mod bucket;
 pub(super) mod bulk;
+pub mod density;
 pub mod event;
 pub mod owner;
 pub mod record;

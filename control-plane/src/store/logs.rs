@@ -79,6 +79,10 @@ pub struct Log {
     pub service_tier: Option<String>,
     /// How many requests like it, one after the other, it stands for.
     pub repeats: u64,
+    /// How many output tokens each answer was to have, where the gateway lowered that.
+    pub asked_output_tokens: Option<u64>,
+    /// How many it was given then.
+    pub granted_output_tokens: Option<u64>,
     /// The app's metadata at that time.
     pub metadata: serde_json::Value,
 }
@@ -137,7 +141,9 @@ const PAGE: &str = "SELECT page.id, page.at, request_id, gateway, NULLIF(page.ap
     settlement, NULLIF(settlement_reason, '') AS settlement_reason, latency_ms, first_token_ms,
     streamed, NULLIF(client_address, '') AS client_address, NULLIF(conversation_id, '') AS conversation_id,
     NULLIF(identity, '') AS identity, identity_source, old_secret,
-    NULLIF(service_tier, '') AS service_tier, repeats, metadata
+    NULLIF(service_tier, '') AS service_tier, repeats,
+    NULLIF(asked_output_tokens, 0) AS asked_output_tokens,
+    NULLIF(granted_output_tokens, 0) AS granted_output_tokens, metadata
     FROM (SELECT * FROM records {where} ORDER BY id DESC {limit}) AS page
     LEFT JOIN apps ON apps.id = page.app_id LEFT JOIN keys ON keys.id = page.key_id
     LEFT JOIN users ON users.id = page.user_id ORDER BY page.id DESC";
@@ -243,6 +249,8 @@ impl TryFrom<AnyRow> for Log {
             old_secret: row.flag("old_secret")?,
             service_tier: row.try_get("service_tier")?,
             repeats: row.count("repeats")?,
+            asked_output_tokens: row.optional_count("asked_output_tokens")?,
+            granted_output_tokens: row.optional_count("granted_output_tokens")?,
             metadata,
         })
     }

@@ -55,6 +55,7 @@ pub fn routes() -> Router<Api> {
         .route("/admin/models/{id}/delete", post(models::delete))
         .route("/admin/gateways", get(gateways::list))
         .route("/admin/gateways/forget", post(gateways::forget))
+        .route("/admin/gateways/lost/{instance}/write-off", post(gateways::write_off))
         .route("/admin/tokens", get(tokens::list).post(tokens::create))
         .route("/admin/tokens/{id}/revoke", post(tokens::revoke))
         .route("/admin/tokens/{id}/unbind", post(tokens::unbind))

@@ -6,6 +6,7 @@
 
 mod demand;
 mod lease;
+mod patience;
 mod reserve;
 mod settle;
 
@@ -15,17 +16,18 @@ use crate::store::{Store, Swap};
 
 pub use demand::{Ask, Demand, Notice, cushion};
 pub use lease::{Granted, Totals};
+pub use patience::{PATIENCE_MS, Patience};
 pub use reserve::{
     Held, Need, Owner, Reason, Refusal, Reservation, Reserve, Reserved, Standing, reserve, standings,
 };
-pub use settle::{Actual, Charge, cancel, settle};
+pub use settle::{Actual, Charge, cancel, settle, settle_unknown};
 
 /// How often somebody else may be faster, one time after the other.
 const MOST_TRIES: u32 = 1000;
 
 /// How many numbers a line's value has, each of eight bytes: what a gate reads and writes four times
 /// for one request is worth no packing.
-const NUMBERS: usize = 18;
+const NUMBERS: usize = 19;
 const LINE_BYTES: usize = 8 * NUMBERS;
 
 /// The period of a window, and of a budget that never begins anew.
@@ -85,6 +87,8 @@ pub struct Told {
     pub limit: u64,
     /// What is neither used nor leased, over all gateways.
     pub remaining: u64,
+    /// The same with what others hold: as much may be there once their requests are done.
+    pub reachable: u64,
     /// What is used for good, over all gateways.
     pub used: u64,
     /// When there is room again, or the period ends; 0 for never.
@@ -294,6 +298,7 @@ impl Line {
                     verdict,
                     limit,
                     remaining,
+                    reachable,
                     used: fleet_used,
                     resets_at_ms,
                     retry_at_ms,
@@ -315,6 +320,7 @@ impl Line {
             lapses,
             limit,
             remaining,
+            reachable,
             fleet_used,
             refused,
             moment(period),
@@ -343,7 +349,7 @@ impl Line {
         let mut count = || numbers.next();
         let (granted, used, held, returned, local) = (count()?, count()?, count()?, count()?, count()?);
         let (lot, reports, lapses) = (count()?, count()?, count()?);
-        let (limit, remaining) = (count()?, count()?);
+        let (limit, remaining, reachable) = (count()?, count()?, count()?);
         let (fleet_used, refused) = (count()?, count()?);
         let mut moment = || numbers.next().map(u64::cast_signed);
         let (period, deadline_ms, asked_at_ms) = (moment()?, moment()?, moment()?);
@@ -353,6 +359,7 @@ impl Line {
             verdict,
             limit,
             remaining,
+            reachable,
             used: used_by_all,
             resets_at_ms,
             retry_at_ms,

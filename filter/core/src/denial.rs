@@ -38,6 +38,8 @@ pub struct Quota {
     pub limit: u64,
     /// What is left of it.
     pub remaining: u64,
+    /// What the request needs of it at least.
+    pub needed: u64,
     /// When it begins anew, or has room again, in Unix seconds; none for never.
     pub resets_at: Option<i64>,
     /// When trying again may help; none where it does not.
@@ -98,6 +100,7 @@ pub enum Code {
     RateLimitExceeded,
     QuotaContended,
     InsufficientQuota,
+    RequestExceedsLimit,
     InternalError,
     UpstreamRedirected,
     SnapshotNotReady,
@@ -167,6 +170,7 @@ impl Code {
         Self::RateLimitExceeded,
         Self::QuotaContended,
         Self::InsufficientQuota,
+        Self::RequestExceedsLimit,
         Self::InternalError,
         Self::UpstreamRedirected,
         Self::SnapshotNotReady,
@@ -259,6 +263,7 @@ impl Code {
             Self::RateLimitExceeded => row(429, "rate_limit_exceeded", "limits.rate", "Too many requests or tokens within the window: wait and try again."),
             Self::QuotaContended => row(429, "quota_contended", "limits.budget", "What is left is reserved by requests under way: try again when they are done."),
             Self::InsufficientQuota => row(429, "insufficient_quota", "limits.budget", "The budget is spent, or has too little left for this request."),
+            Self::RequestExceedsLimit => row(429, "request_exceeds_limit", "limits.size", "The request alone may need more than the whole limit, so waiting does not help."),
             Self::InternalError => row(500, "internal_error", "gateway", "The gateway could not read or edit the request."),
             Self::UpstreamRedirected => row(502, "upstream_redirected", "upstream", "The provider or MCP server redirects elsewhere instead of answering, and the gateway does not follow: an admin must register the URL that it redirects to."),
             Self::SnapshotNotReady => row(503, "snapshot_not_ready", "snapshot", "The gateway has not yet been told what it needs to decide."),
@@ -332,7 +337,7 @@ impl Denial {
             Shape::OpenAi => {
                 let kind = match self.code {
                     Code::InsufficientQuota | Code::QuotaContended => "insufficient_quota",
-                    Code::RateLimitExceeded => "rate_limit_error",
+                    Code::RateLimitExceeded | Code::RequestExceedsLimit => "rate_limit_error",
                     code if code.status() < 500 => "invalid_request_error",
                     _ => "server_error",
                 };
@@ -404,6 +409,7 @@ mod tests {
             owner: "app",
             limit: 60,
             remaining: 0,
+            needed: 1,
             resets_at: Some(1_700_000_060),
             retry_after_ms: Some(2_400),
             headers: vec![("x-ratelimit-limit-requests", "60".to_owned())],

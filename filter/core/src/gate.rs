@@ -5,13 +5,14 @@ mod call;
 mod mcp;
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 
 use latchkey_proto::key::KeyHash;
 
-use crate::account::Demand;
-use crate::body::Format;
+use crate::account::{Demand, Patience};
+use crate::body::{Body, Format};
 use crate::conversation;
 use crate::credential;
 use crate::denial::{Code, Denial};
@@ -21,6 +22,7 @@ use crate::header::Headers;
 use crate::identity::identify;
 use crate::mcp::is_below;
 use crate::model_list;
+use crate::quota::Trial;
 use crate::readiness;
 use crate::reply::{Attribution, Reply};
 use crate::secret::holds_key;
@@ -35,6 +37,11 @@ pub trait World {
 
     /// The trusted address of the client.
     fn client_address(&self) -> Option<IpAddr>;
+
+    /// A number that spreads those who must come back; where nobody comes back, any.
+    fn random(&self) -> u64 {
+        0
+    }
 }
 
 /// What the headers have decided.
@@ -55,6 +62,15 @@ pub struct Gate<'a, S, W> {
     pub world: &'a W,
     /// Whether another request can be recorded.
     pub has_room: bool,
+    /// How the request takes to waiting, after it has waited for so long.
+    pub patience: Patience,
+}
+
+impl<S, W: World> Gate<'_, S, W> {
+    /// A trial of the limits at this moment.
+    fn trial(&self, now: UnixMs) -> Trial {
+        Trial { now, patience: self.patience, random: self.world.random() }
+    }
 }
 
 /// What the body has decided.
@@ -64,7 +80,8 @@ pub enum Outcome {
     Reply(Reply),
     /// The provider, or the MCP server, answers.
     Forward(Box<Forward>),
-    /// A lease is dry: the request waits until its demand is answered, and is then settled again.
+    /// A lease is dry, or others hold what is left: the request waits until its demand is answered, or for
+    /// a moment where it has none, and is then settled again.
     Wait(Demand),
 }
 
@@ -78,6 +95,8 @@ pub struct Admitted {
     /// What was found when the headers came, and when that was.
     found: Found,
     at: UnixMs,
+    /// What the body says, while the request waits: it is read once.
+    body: RefCell<Option<Body>>,
     /// Whose request it is.
     pub attribution: Attribution,
 }
@@ -182,6 +201,7 @@ fn decide<S: Store>(
             interleaved,
             found,
             at,
+            body: RefCell::default(),
             attribution: attribution.clone(),
         })))
     });

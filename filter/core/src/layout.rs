@@ -30,7 +30,7 @@ use crate::discovery::Position;
 use crate::snapshot::{AppId, Bucket, BucketKind, KeyId, KeyRecord, Limits, Status, UnixMs, UserId};
 
 /// The version of every format here.
-pub(crate) const VERSION: u8 = 3;
+pub(crate) const VERSION: u8 = 4;
 
 /// Stands for the length of a tag where there is no position.
 const ABSENT: u8 = u8::MAX;
@@ -223,7 +223,7 @@ impl Meta {
 
 /// Each bucket's kind and limit, behind their number, then the limits of a request; 0 for none.
 fn put_limits(bytes: &mut Vec<u8>, limits: &Limits) {
-    let Limits { buckets, max_input_tokens, max_output_tokens } = limits;
+    let Limits { buckets, max_input_tokens, max_output_tokens, min_output_tokens } = limits;
     put_varint(bytes, u64::try_from(buckets.len()).unwrap_or_default());
     for Bucket { kind, limit } in buckets {
         put_kind(bytes, *kind);
@@ -231,6 +231,7 @@ fn put_limits(bytes: &mut Vec<u8>, limits: &Limits) {
     }
     put_varint(bytes, max_input_tokens.unwrap_or_default());
     put_varint(bytes, max_output_tokens.unwrap_or_default());
+    put_varint(bytes, min_output_tokens.unwrap_or_default());
 }
 
 pub(crate) fn put_kind(bytes: &mut Vec<u8>, kind: BucketKind) {
@@ -287,8 +288,13 @@ impl<'a> Input<'a> {
         let buckets: Option<Vec<_>> =
             (0..count).map(|_| Some(Bucket { kind: self.kind()?, limit: self.varint()? })).collect();
         let of_request = |limit: u64| (limit != 0).then_some(limit);
-        let (buckets, input, output) = (buckets?, self.varint()?, self.varint()?);
-        Some(Limits { buckets, max_input_tokens: of_request(input), max_output_tokens: of_request(output) })
+        let (buckets, input, output, floor) = (buckets?, self.varint()?, self.varint()?, self.varint()?);
+        Some(Limits {
+            buckets,
+            max_input_tokens: of_request(input),
+            max_output_tokens: of_request(output),
+            min_output_tokens: of_request(floor),
+        })
     }
 
     fn generation(&mut self) -> Option<Generation> {
@@ -360,11 +366,12 @@ mod tests {
         let bucket =
             (0..6_usize, 1..u64::MAX).prop_map(|(kind, limit)| Bucket { kind: BucketKind::ALL[kind], limit });
         let of_request = || prop::option::of(1..u64::MAX);
-        (prop::collection::vec(bucket, 0..6), of_request(), of_request()).prop_map(
-            |(buckets, max_input_tokens, max_output_tokens)| Limits {
+        (prop::collection::vec(bucket, 0..6), of_request(), of_request(), of_request()).prop_map(
+            |(buckets, max_input_tokens, max_output_tokens, min_output_tokens)| Limits {
                 buckets,
                 max_input_tokens,
                 max_output_tokens,
+                min_output_tokens,
             },
         )
     }

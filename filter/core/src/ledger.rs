@@ -132,6 +132,8 @@ struct Known {
     moved: u64,
     /// When it is looked at next, in ticks.
     due: u64,
+    /// Until when others wait for what comes back of it, in ticks.
+    recalled: u64,
 }
 
 /// What is remembered of a line.
@@ -161,6 +163,8 @@ struct Pending {
     ahead: u64,
     /// The least of what a waiting request needs.
     least: Option<u64>,
+    /// The least of what would do for one.
+    floor: Option<u64>,
     limit: u64,
     /// Ask, even if there is enough.
     is_doubted: bool,
@@ -272,7 +276,7 @@ impl<S: Store> Ledger<S> {
     }
 
     fn ask(&mut self, ask: &Ask, effects: &mut Vec<Effect>) {
-        let Ask { owner, kind, need, least, limit } = *ask;
+        let Ask { owner, kind, need, least, floor, limit } = *ask;
         if !self.learn(owner) {
             return effects.push(Effect::Log("an account cannot be stored".to_owned()));
         }
@@ -284,6 +288,7 @@ impl<S: Store> Ledger<S> {
         } else {
             pending.need = pending.need.saturating_add(need);
             pending.least = Some(pending.least.map_or(least, |known| known.min(least)));
+            pending.floor = Some(pending.floor.map_or(floor, |known| known.min(floor)));
         }
     }
 

@@ -64,6 +64,8 @@ pub mod mcp;
 
 pub mod metering;
 
+pub mod calibration;
+
 pub mod quota;
 
 pub mod gate;

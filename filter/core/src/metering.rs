@@ -220,6 +220,8 @@ impl Meter {
             charges: vec![],
             old_secret,
             service_tier: String::new(),
+            cut: None,
+            text: None,
         };
         match self.call {
             Some(Call::Model(call)) => {

@@ -1,6 +1,6 @@
 //! Whether what limits an app and a key has room for a request, and how much of it the request takes.
 
-use crate::account::{self, Demand, Need, Owner, OwnerId, Reason, Refusal, Reserve, Standing};
+use crate::account::{self, Demand, Need, Owner, OwnerId, Patience, Reason, Refusal, Reserve, Standing};
 use crate::body::Terms;
 use crate::denial::{Code, Denial, Quota};
 use crate::endpoint::Operation;
@@ -13,8 +13,23 @@ use crate::tokens::Tokens;
 /// The output that is asked for where neither the client nor the catalogue bounds it.
 const USUAL_OUTPUT: u64 = 16_384;
 
-/// An answer that must be shorter than this, and than the client asked for, is not worth asking for.
+/// An answer that must be shorter than this, and than the client asked for, is not worth asking for,
+/// unless the app says what is.
 const LEAST_OUTPUT: u64 = 16;
+
+/// How many output tokens each answer was to have, where it may have fewer, and how many it may have.
+pub const ASKED_HEADER: &str = "x-latchkey-asked-output-tokens";
+/// See [`ASKED_HEADER`].
+pub const GRANTED_HEADER: &str = "x-latchkey-granted-output-tokens";
+
+/// Nobody is told to come back sooner.
+const LEAST_RETRY_MS: u64 = 50;
+
+/// Where others hold what a request needs, it has waited for them in vain: it may come back after so long.
+const CONTENDED_RETRY_MS: u64 = 1_000;
+
+/// Those who are told the same moment come back within so long after it, but not all at once.
+const SPREAD_MS: std::ops::RangeInclusive<u64> = 250..=1_000;
 
 /// What a request will need, at most.
 #[derive(Clone, Copy, Debug)]
@@ -24,8 +39,28 @@ pub struct Plan {
     metered: bool,
     /// How many answers are asked for at once.
     choices: u64,
-    /// Whether the provider must be told how much it may write.
-    bounded: bool,
+    /// How many tokens each was to have, where the provider must be told how many it may have.
+    asked: Option<u64>,
+}
+
+/// When a request is tried, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Trial {
+    /// Now.
+    pub now: UnixMs,
+    /// How it takes to waiting.
+    pub patience: Patience,
+    /// Spreads those who must come back.
+    pub random: u64,
+}
+
+/// An answer that may have fewer tokens than were asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// By the client, or by the gateway where the client names no limit.
+    pub asked: u64,
+    /// What it may have.
+    pub granted: u64,
 }
 
 /// What became of a plan.
@@ -44,6 +79,8 @@ pub struct Held {
     pub reserved: Reserved,
     /// How many tokens each answer may have; none: as the client asked.
     pub max_output: Option<u64>,
+    /// Where that is less than was asked for.
+    pub cut: Option<Cut>,
     /// What to ask for, so that later requests need not wait.
     pub ahead: Option<Demand>,
     /// How the limits stand.
@@ -117,6 +154,10 @@ impl Plan {
             (Some(_), window) => window.unwrap_or_default().max(input_bound(terms, offer)),
             (None, _) => input_bound(terms, offer),
         };
+        let input_estimate = match terms.unbounded {
+            Some(_) => input_tokens,
+            None => terms.input_in_window(offer.bytes_per_token).min(input_tokens),
+        };
         let most = offer.max_output_tokens.unwrap_or(USUAL_OUTPUT).min(max_output.unwrap_or(u64::MAX));
         let each = match terms.max_output {
             _ if !operation.has_output() => 0,
@@ -134,25 +175,25 @@ impl Plan {
             );
             return Err(Denial::new(Code::MaxOutputTokensExceeded, message));
         }
+        let floor = limits().filter_map(|limits| limits.min_output_tokens).max().unwrap_or(LEAST_OUTPUT);
+        let floor = floor.max(terms.doubts.least_output.unwrap_or_default());
         let need = Need {
             input_tokens,
+            input_estimate,
             output_wanted: each.saturating_mul(terms.choices),
-            output_least: each.min(least).saturating_mul(terms.choices),
+            output_least: each.min(floor).saturating_mul(terms.choices),
             price,
         };
-        Ok(Self {
-            need,
-            metered,
-            choices: terms.choices,
-            bounded: operation.has_output() && terms.max_output != Some(0),
-        })
+        let is_bounded = operation.has_output() && terms.max_output != Some(0);
+        let asked = is_bounded.then(|| terms.max_output.unwrap_or(most));
+        Ok(Self { need, metered, choices: terms.choices, asked })
     }
 
     /// One request, of which tokens and money are not counted.
     const fn of_requests() -> Self {
         let price = Some(Ceiling::NOTHING);
-        let need = Need { input_tokens: 0, output_wanted: 0, output_least: 0, price };
-        Self { need, metered: false, choices: 1, bounded: false }
+        let need = Need { input_tokens: 0, input_estimate: 0, output_wanted: 0, output_least: 0, price };
+        Self { need, metered: false, choices: 1, asked: None }
     }
 
     /// Takes what the request needs.
@@ -164,20 +205,22 @@ impl Plan {
         store: &S,
         owners: &[Owner<'_>],
         app: &AppPolicy,
-        now: UnixMs,
+        trial: Trial,
     ) -> Result<Taken, Denial> {
-        match account::reserve(store, owners, &self.need, now.0) {
+        match account::reserve(store, owners, &self.need, trial.patience, trial.now.0) {
             Reserve::Dry(demand) => Ok(Taken::Dry(demand)),
-            Reserve::Refused(refusal) => Err(denial(&refusal, owners, app, now)),
+            Reserve::Refused(refusal) => Err(denial(&refusal, owners, app, trial)),
             Reserve::Unpriced(_) => Err(Code::ModelNotPriced.into()),
             Reserve::Failed => Err(Code::InternalError.into()),
             Reserve::Reserved(account::Reserved { reservation, ahead, standings }) => {
                 let output = reservation.output_tokens;
-                let max_output = self.bounded.then(|| output.checked_div(self.choices)).flatten();
+                let max_output = self.asked.and_then(|_| output.checked_div(self.choices));
+                let cut = self.asked.zip(max_output).map(|(asked, granted)| Cut { asked, granted });
+                let cut = cut.filter(|cut| cut.granted < cut.asked);
                 let input = self.need.input_tokens;
                 let most = self.metered.then(|| Tokens { input, output, ..Tokens::default() });
                 let reserved = Reserved { most, reservation };
-                Ok(Taken::Held(Box::new(Held { reserved, max_output, ahead, standings })))
+                Ok(Taken::Held(Box::new(Held { reserved, max_output, cut, ahead, standings })))
             }
         }
     }
@@ -198,10 +241,10 @@ pub fn take_request<S: Store>(
     store: &S,
     limits: &[(OwnerId, Limits)],
     app: &AppPolicy,
-    now: UnixMs,
+    trial: Trial,
 ) -> Result<Taken, Denial> {
     let owners: Vec<_> = limits.iter().map(|(id, limits)| Owner { id: *id, limits }).collect();
-    Plan::of_requests().take(store, &owners, app, now)
+    Plan::of_requests().take(store, &owners, app, trial)
 }
 
 /// The most input tokens that the body alone may be billed as. Vendors refuse what is beyond the window
@@ -223,32 +266,30 @@ fn tier_not_priced(Unpriced { member, tier }: Unpriced) -> Denial {
 }
 
 /// What the client is told of a limit without room.
-fn denial(refusal: &Refusal, owners: &[Owner<'_>], app: &AppPolicy, now: UnixMs) -> Denial {
-    let Refusal { standing, reason, retry_after_ms } = *refusal;
+fn denial(refusal: &Refusal, owners: &[Owner<'_>], app: &AppPolicy, trial: Trial) -> Denial {
+    let Refusal { standing, reason, needed, retry_after_ms } = *refusal;
     let of_app = owners.get(standing.owner).is_some_and(|owner| owner.id == OwnerId::from(app.id));
     let slides = standing.kind.span_ms().is_some();
     let code = match reason {
         Reason::Away => Code::LeaseUnavailable,
-        Reason::TooLarge => Code::InsufficientQuota,
+        Reason::TooLarge => Code::RequestExceedsLimit,
         Reason::Exhausted | Reason::Contended if slides => Code::RateLimitExceeded,
         Reason::Exhausted => Code::InsufficientQuota,
         Reason::Contended => Code::QuotaContended,
     };
-    let retry_after_ms = match retry_after_ms {
-        0 => code.may_be_retried().then_some(1000),
-        ms => Some(u32::try_from(ms).unwrap_or(u32::MAX)),
-    };
+    let retry_after_ms = code.may_be_retried().then(|| come_back_ms(reason, retry_after_ms, trial.random));
     let (name, owner) = (name(standing.kind), if of_app { "app" } else { "key" });
+    let amount = |amount| shown(standing.kind, amount);
+    let (limit, left, need) = (amount(standing.limit), amount(standing.remaining), amount(needed));
     let message = match reason {
         Reason::TooLarge => format!(
-            "The request alone may need more than the {owner}'s {name} of {}: shorten it, or lower max_tokens.",
-            shown(standing.kind, standing.limit)
+            "{} It needs {need} at least, and the {owner}'s {name} is {limit}: shorten the input, or lower \
+             max_tokens, or have the limit raised.",
+            code.meaning(),
         ),
         _ => format!(
-            "{} The {owner}'s {name} is {}, of which {} is left.",
-            code.meaning(),
-            shown(standing.kind, standing.limit),
-            shown(standing.kind, standing.remaining)
+            "{} The {owner}'s {name} is {limit}, of which {left} is left; this request needs {need}.",
+            code.meaning()
         ),
     };
     let quota = Quota {
@@ -256,11 +297,22 @@ fn denial(refusal: &Refusal, owners: &[Owner<'_>], app: &AppPolicy, now: UnixMs)
         owner,
         limit: standing.limit,
         remaining: standing.remaining,
+        needed,
         resets_at: (standing.resets_at_ms > 0).then(|| standing.resets_at_ms.div_euclid(1000)),
         retry_after_ms,
-        headers: headers(&[standing], now),
+        headers: headers(&[standing], trial.now),
     };
     Denial { quota: Some(Box::new(quota)), ..Denial::new(code, message) }
+}
+
+/// In how many milliseconds a refused request may come back: not at once with all others.
+#[must_use]
+pub fn come_back_ms(reason: Reason, ms: u64, random: u64) -> u32 {
+    let least = if reason == Reason::Contended { CONTENDED_RETRY_MS } else { LEAST_RETRY_MS };
+    let ms = ms.max(least);
+    let spread = ms.div_euclid(4).clamp(*SPREAD_MS.start(), *SPREAD_MS.end());
+    let more = random.checked_rem(spread.saturating_add(1)).unwrap_or_default();
+    u32::try_from(ms.saturating_add(more)).unwrap_or(u32::MAX)
 }
 
 /// The headers that tell how the limits of requests and of tokens stand: of each, the tightest.
@@ -284,6 +336,13 @@ pub fn headers(standings: &[Standing], now: UnixMs) -> Vec<(&'static str, String
         headers.extend(names.into_iter().zip(values));
     }
     headers
+}
+
+/// The headers that tell of an answer that may have fewer tokens than were asked for.
+pub fn cut_headers(cut: Option<Cut>) -> impl Iterator<Item = (&'static str, String)> {
+    let headers =
+        |Cut { asked, granted }| [(ASKED_HEADER, asked.to_string()), (GRANTED_HEADER, granted.to_string())];
+    cut.map(headers).into_iter().flatten()
 }
 
 /// What the app's settings call it.

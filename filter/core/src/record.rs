@@ -3,9 +3,11 @@
 use latchkey_proto::ledger as wire;
 
 use crate::account::{Charge, OwnerId};
+use crate::calibration::Text;
 use crate::identity::Identity;
 use crate::price::NanoUsd;
 use crate::secret::without_keys;
+use crate::quota::Cut;
 use crate::snapshot::{AppId, BucketKind, KeyId, UnixMs, UserId};
 use crate::tokens::Tokens;
 use crate::usage::Doubt;
@@ -66,6 +68,10 @@ pub struct Record {
     pub old_secret: bool,
     /// The tier that served it, as far as that is known: see [`crate::price::Served::record`].
     pub service_tier: String,
+    /// Where the answer may have fewer tokens than were asked for.
+    pub cut: Option<Cut>,
+    /// What the provider read, where its size is comparable to the tokens reported.
+    pub text: Option<Text>,
 }
 
 /// How tokens and cost were found.
@@ -143,6 +149,8 @@ impl From<Record> for wire::Record {
             charges,
             old_secret,
             service_tier,
+            cut,
+            text,
         } = record;
         Self {
             sequence: 0,
@@ -175,6 +183,9 @@ impl From<Record> for wire::Record {
             repeats: 0,
             settlement_reason: settlement_reason
                 .map_or(0, |reason| wire::SettlementReason::from(reason).into()),
+            asked_output_tokens: cut.map_or(0, |cut| cut.asked),
+            granted_output_tokens: cut.map_or(0, |cut| cut.granted),
+            text: text.map(|Text { ascii, other }| wire::Text { ascii, other }),
         }
     }
 }

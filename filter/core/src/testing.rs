@@ -275,6 +275,8 @@ pub fn record() -> Record {
         charges: Vec::new(),
         old_secret: false,
         service_tier: String::new(),
+        cut: None,
+        text: None,
     }
 }
 

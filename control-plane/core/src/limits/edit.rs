@@ -42,6 +42,11 @@ pub struct EditLimits {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<u64>, minimum = 1)]
     pub max_output_tokens: Option<Option<u64>>,
+    /// An answer that must be shorter than this, and than the client asked for, since others hold what it
+    /// needs, is refused: 16 by default.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<u64>, minimum = 1)]
+    pub min_output_tokens: Option<Option<u64>>,
 }
 
 impl EditLimits {
@@ -57,6 +62,7 @@ impl EditLimits {
             budget: self.budget.unwrap_or(limits.budget),
             max_input_tokens: self.max_input_tokens.unwrap_or(limits.max_input_tokens),
             max_output_tokens: self.max_output_tokens.unwrap_or(limits.max_output_tokens),
+            min_output_tokens: self.min_output_tokens.unwrap_or(limits.min_output_tokens),
         }
     }
 

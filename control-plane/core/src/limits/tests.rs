@@ -18,6 +18,7 @@ prop_compose! {
             budget: budgets[1].map(|(usd, month)| Budget { usd: NanoUsd(usd), per: per(month) }),
             max_input_tokens: input,
             max_output_tokens: output,
+            min_output_tokens: None,
         }
     }
 }
@@ -108,4 +109,19 @@ fn no_limit_is_zero() {
     limits.check("limits", &mut invalid);
     let paths: Vec<_> = invalid.0.iter().map(|error| error.path.as_str()).collect();
     assert_eq!(paths, ["limits.requests_per_hour", "limits.token_budget.tokens", "limits.budget.usd"]);
+}
+
+#[test]
+fn the_floor_of_an_answer_lies_below_its_ceiling_and_a_keys_not_below_its_apps() {
+    let limits = |least, most| Limits { min_output_tokens: least, max_output_tokens: most, ..Limits::default() };
+    let refused = |limits: &Limits| {
+        let mut invalid = Invalid::default();
+        limits.check("limits", &mut invalid);
+        invalid.into_result().is_err()
+    };
+    assert!(!refused(&limits(Some(100), Some(100))) && !refused(&limits(Some(100), None)));
+    assert!(refused(&limits(Some(101), Some(100))) && refused(&limits(Some(0), None)));
+    let within = |own, of_app| limits(own, None).within("own", &limits(of_app, None), "app").is_ok();
+    assert!(within(Some(200), Some(100)) && within(None, Some(100)) && within(Some(10), None));
+    assert!(!within(Some(99), Some(100)), "the app's applies as well");
 }

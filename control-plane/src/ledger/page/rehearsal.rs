@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{Leaves, News, Sender, begin, current};
 use crate::ledger::intake;
 use crate::ledger::owners::Owners;
+use crate::ledger::presence::Presence;
 use crate::store::Tx;
 use crate::store::ledger::bucket::BucketKey;
 
@@ -33,7 +34,7 @@ impl Rehearsal {
         });
         let keys = named.filter_map(|bucket| Some(current(&owners, bucket, now)?.0)).collect();
         let found = tx.buckets(&keys).await?;
-        let leaves = Leaves::new(begin(tx, &owners, found, now).await?, now);
+        let leaves = Leaves::new(begin(tx, &owners, found, now).await?, Presence::default(), now);
         // No process calls itself so: theirs are numbers.
         let sender = Sender { gateway: "rehearsal".to_owned(), instance: "rehearsal".to_owned() };
         Ok(Self { owners, leaves, sender, now })

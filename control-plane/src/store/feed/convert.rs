@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use latchkey_core::density::Density;
 use latchkey_core::identity::key::{Algorithm, PublicKey};
 use latchkey_core::identity::{IdentitySettings, JwtKeys, JwtSettings, pem};
 use latchkey_core::limits::{BucketKind, Limits};
@@ -12,6 +13,7 @@ use latchkey_core::status::Status;
 use latchkey_proto::discovery as wire;
 
 use crate::store::apps::App;
+use crate::store::ledger::density::Densities;
 use crate::store::mcp_servers::McpServer;
 use crate::store::models::Model;
 use crate::store::prices::Charged;
@@ -79,6 +81,7 @@ pub(super) fn limits(limits: &Limits) -> wire::Limits {
         buckets: limits.buckets().map(bucket).collect(),
         max_input_tokens: limits.max_input_tokens,
         max_output_tokens: limits.max_output_tokens,
+        min_output_tokens: limits.min_output_tokens,
     }
 }
 
@@ -100,11 +103,17 @@ fn selection(selection: &Selection) -> wire::Selection {
     wire::Selection { kind: Some(kind) }
 }
 
+fn bytes_per_token(density: Density) -> wire::BytesPerToken {
+    let Density { ascii, other } = density;
+    wire::BytesPerToken { ascii: ascii.unwrap_or(0), other: other.unwrap_or(0) }
+}
+
 /// The enabled providers and their enabled models, and the enabled MCP servers.
 pub(super) fn catalogue(
     providers: Vec<Provider>,
     models: Vec<Model>,
     servers: Vec<McpServer>,
+    densities: &Densities,
 ) -> wire::Catalogue {
     use latchkey_core::provider::{OutputLimit, ProviderKind};
     let providers: Vec<_> = providers.into_iter().filter(|provider| provider.enabled).collect();
@@ -125,6 +134,7 @@ pub(super) fn catalogue(
         .into(),
         refuses_stream_options: dialect(&model).stream_options == Some(false),
         name: model.name.into(),
+        bytes_per_token: densities.of(&model.provider, model.upstream_name.as_str()).map(bytes_per_token),
         provider: model.provider,
         upstream_name: model.upstream_name.into(),
         created_at: model.created_at.as_second(),

@@ -173,6 +173,23 @@ impl Tx {
         Ok(Found { buckets: self.whole(keys, known).await?, fresh })
     }
 
+    /// The budgets of which a process holds something.
+    ///
+    /// # Errors
+    /// The database is away, or holds what does not fit.
+    pub async fn held_budgets(&mut self, instance: &str) -> sqlx::Result<BTreeSet<BucketKey>> {
+        sqlx::query(
+            "SELECT owner, kind, period FROM leases WHERE instance = $1 AND kind > 4
+             AND granted + local > used + returned + expired",
+        )
+        .bind(instance.to_owned())
+        .fetch_all(&mut *self.inner)
+        .await?
+        .iter()
+        .map(BucketKey::try_from)
+        .collect()
+    }
+
     /// The buckets of these keys, with all their leases, as they are in a transaction that only reads.
     ///
     /// # Errors

@@ -75,6 +75,12 @@ pub struct Record {
     pub service_tier: String,
     /// How many requests like it, one after the other, it stands for.
     pub repeats: u64,
+    /// How many output tokens each answer was to have, where the gateway lowered that; 0 where it did not.
+    pub asked_output_tokens: u64,
+    /// How many it was given then.
+    pub granted_output_tokens: u64,
+    /// The size of its text, where that is comparable to the tokens reported.
+    pub text: Option<latchkey_core::density::Text>,
 }
 
 /// A record to insert.
@@ -124,10 +130,12 @@ struct Row<'a> {
     old_secret: u8,
     service_tier: &'a str,
     repeats: i64,
+    asked_output_tokens: i64,
+    granted_output_tokens: i64,
     metadata: &'a str,
 }
 
-const COLUMNS: [Column; 33] = [
+const COLUMNS: [Column; 35] = [
     Number("at"),
     Text("request_id"),
     Text("gateway"),
@@ -160,6 +168,8 @@ const COLUMNS: [Column; 33] = [
     Number("old_secret"),
     Text("service_tier"),
     Number("repeats"),
+    Number("asked_output_tokens"),
+    Number("granted_output_tokens"),
     Text("metadata"),
 ];
 
@@ -211,6 +221,8 @@ fn row<'a>(RecordRow { record, user_id, gateway, metadata }: &'a RecordRow<'_>) 
         old_secret: u8::from(record.old_secret),
         service_tier: &record.service_tier,
         repeats: stored(record.repeats),
+        asked_output_tokens: stored(record.asked_output_tokens),
+        granted_output_tokens: stored(record.granted_output_tokens),
         metadata,
     }
 }

@@ -2,11 +2,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 use latchkey_core::limits::BucketKind;
+use latchkey_core::money::NanoUsd;
 use latchkey_proto::window::Window;
 use sqlx::Row as _;
+use sqlx::any::AnyRow;
 
-use crate::store::Store;
 use crate::store::row::unfit;
+use crate::store::{Store, Tx};
 
 /// How long a gateway process that was not heard of may still come back.
 const GONE: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -14,6 +16,70 @@ const GONE: SignedDuration = SignedDuration::from_hours(30 * 24);
 const ENDED: SignedDuration = SignedDuration::from_hours(40 * 24);
 /// When nothing of a lease counts in a window any more: the longest has a day.
 const LEFT: SignedDuration = SignedDuration::from_hours(48);
+
+/// A gateway process that has not been heard of since its leases ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostProcess {
+    /// The process.
+    pub instance: String,
+    /// Its name.
+    pub gateway: String,
+    /// When the last of its leases ended.
+    pub ended_at: Timestamp,
+    /// Of how many budgets it holds something.
+    pub budgets: u64,
+    /// How much money that is.
+    pub cost: NanoUsd,
+    /// How many tokens, of budgets of tokens.
+    pub tokens: u64,
+}
+
+/// Processes with what they hold of budgets, by a condition and by what follows.
+macro_rules! lost {
+    ($condition:literal, $rest:literal) => {
+        concat!(
+            "SELECT instance, MAX(gateway) AS gateway, MAX(expires_at) AS expires_at, COUNT(*) AS budgets, ",
+            "CAST(SUM(CASE WHEN kind = 6 THEN granted + local - used - returned - expired ELSE 0 END) AS BIGINT) ",
+            "AS cost, ",
+            "CAST(SUM(CASE WHEN kind = 5 THEN granted + local - used - returned - expired ELSE 0 END) AS BIGINT) ",
+            "AS tokens FROM leases WHERE kind > 4 AND granted + local > used + returned + expired ",
+            $condition,
+            " GROUP BY instance ",
+            $rest
+        )
+    };
+}
+
+impl TryFrom<&AnyRow> for LostProcess {
+    type Error = sqlx::Error;
+
+    fn try_from(row: &AnyRow) -> sqlx::Result<Self> {
+        let ended_at = Timestamp::from_millisecond(row.try_get("expires_at")?);
+        let number = |column| row.try_get::<i64, _>(column).map(|number| u64::try_from(number).unwrap_or(0));
+        Ok(Self {
+            instance: row.try_get("instance")?,
+            gateway: row.try_get("gateway")?,
+            ended_at: ended_at.map_err(|error| unfit("expires_at", error))?,
+            budgets: number("budgets")?,
+            cost: NanoUsd(number("cost")?),
+            tokens: number("tokens")?,
+        })
+    }
+}
+
+impl Tx {
+    /// What a process holds of budgets, whenever it was heard of; none where that is nothing.
+    ///
+    /// # Errors
+    /// The database is away, or holds what does not fit.
+    pub async fn lost_process(&mut self, instance: &str) -> sqlx::Result<Option<LostProcess>> {
+        let row = sqlx::query(lost!("AND instance = $1", ""))
+            .bind(instance.to_owned())
+            .fetch_optional(&mut *self.inner)
+            .await?;
+        row.as_ref().map(LostProcess::try_from).transpose()
+    }
+}
 
 impl Store {
     /// Removes at most `limit` records from before `before`; how many.
@@ -45,6 +111,21 @@ impl Store {
         .execute(&self.pool)
         .await?;
         Ok(())
+    }
+
+    /// The processes that hold something of budgets and whose leases are over since before `before`; at most
+    /// a hundred.
+    ///
+    /// # Errors
+    /// The database is away, or holds what does not fit.
+    pub async fn lost_processes(&self, before: Timestamp) -> sqlx::Result<Vec<LostProcess>> {
+        sqlx::query(lost!("", "HAVING MAX(expires_at) < $1 ORDER BY instance LIMIT 100"))
+            .bind(before.as_millisecond())
+            .fetch_all(&self.pool)
+            .await?
+            .iter()
+            .map(LostProcess::try_from)
+            .collect()
     }
 
     /// Removes the workers of processes that are gone, and leases that can no longer matter: of periods

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::Response;
 
 use crate::api::body::Path;
+use crate::api::gateways::LostGateway;
 use crate::api::problem::Problem;
 use crate::api::{Api, gateways};
 use crate::gateways::Gateway;
@@ -18,6 +19,7 @@ use crate::web::html;
 struct GatewaysPage {
     frame: Frame,
     gateways: Vec<Gateway>,
+    lost: Vec<LostGateway>,
     /// Where clients find them.
     url: String,
 }
@@ -25,8 +27,19 @@ struct GatewaysPage {
 /// Lists them.
 pub async fn list(visit: Visit, State(api): State<Api>) -> Result<Response, Problem> {
     let url = api.gateway_url.to_string();
-    let gateways = gateways::list(visit.reader()?, State(api)).await?.items;
-    html(&GatewaysPage { frame: visit.frame("Gateways"), gateways, url })
+    let gateways = gateways::list(visit.reader()?, State(api.clone())).await?.items;
+    let lost = gateways::lost(visit.reader()?, State(api)).await?.items;
+    html(&GatewaysPage { frame: visit.frame("Gateways"), gateways, lost, url })
+}
+
+/// Writes one off that is gone.
+pub async fn write_off(
+    State(api): State<Api>,
+    Path(instance): Path<String>,
+    posted: Posted,
+) -> Result<Response, Problem> {
+    gateways::write_off(posted.visit.admin()?, State(api), Path(instance)).await?;
+    Ok(done("/admin/gateways", "What the gateway held of budgets is charged."))
 }
 
 /// Forgets one that is gone for good.

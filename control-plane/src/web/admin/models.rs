@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::providers::{OUTPUT_LIMITS, STREAM_OPTIONS};
 use crate::api::Api;
 use crate::api::body::{Body, Path};
-use crate::api::models::{self, KnownView, ModelView, PastPriceView};
+use crate::api::models::{self, DensityView, KnownView, ModelView, PastPriceView};
 use crate::api::problem::Problem;
 use crate::api::providers::{self, ProviderView};
 use crate::web::form::{Asked, Field, Form, Kind, Posted, Typed};
@@ -74,6 +74,7 @@ struct ModelPage {
     frame: Frame,
     model: ModelView,
     prices: Vec<PastPriceView>,
+    densities: Vec<DensityView>,
     form: Form,
 }
 
@@ -221,6 +222,7 @@ async fn again(posted: &Posted, api: &Api, id: Uuid, problem: Problem) -> Result
 async fn show(visit: &Visit, api: &Api, id: Uuid, form: Option<Form>) -> Result<Response, Problem> {
     let model = models::read(visit.reader()?, State(api.clone()), Path(id)).await?.0;
     let prices = models::prices(visit.reader()?, State(api.clone()), Path(id)).await?.items;
+    let densities = models::density(visit.reader()?, State(api.clone()), Path(id)).await?.items;
     let form = form.unwrap_or_else(|| filled(&model));
-    html(&ModelPage { frame: visit.frame(model.name.as_str()), model, prices, form })
+    html(&ModelPage { frame: visit.frame(model.name.as_str()), model, prices, densities, form })
 }

@@ -17,6 +17,7 @@ macro_rules! limits {
             (concat!($at, ".budget"), Kind::Budget),
             (concat!($at, ".max_input_tokens"), Kind::Number),
             (concat!($at, ".max_output_tokens"), Kind::Number),
+            (concat!($at, ".min_output_tokens"), Kind::Number),
         ]
     };
 }

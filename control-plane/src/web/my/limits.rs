@@ -83,7 +83,9 @@ pub fn of_a_request(limits: &Limits) -> Vec<Line> {
         Some(Line { name: name.to_owned(), limit: format!("{} tokens", count(limit?)) })
     };
     let input = line("Input of a request", limits.max_input_tokens);
-    input.into_iter().chain(line("Output of a request", limits.max_output_tokens)).collect()
+    let least = line("Least output of a cut answer", limits.min_output_tokens);
+    let output = line("Output of a request", limits.max_output_tokens);
+    [input, output, least].into_iter().flatten().collect()
 }
 
 fn period_of(what: &str, per: Option<Period>) -> String {

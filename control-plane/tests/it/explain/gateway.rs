@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use latchkey_discovery::source::From;
-use latchkey_filter_core::account::Notice;
+use latchkey_filter_core::account::{Notice, Patience};
 use latchkey_filter_core::discovery::Part;
 use latchkey_filter_core::gate::{self, Admission, Gate, Outcome, World};
 use latchkey_filter_core::header::{Header, Headers};
@@ -63,8 +63,9 @@ pub async fn decide(
     let ledger = Ledger::resume(&store, config);
     let mut stream = Stream { ledger, requests, responses, now_ms: place.at.as_millisecond() };
     stream.on(Event::Connected).await;
-    let gate = Gate { view: &view, world: place, has_room: true };
-    for _ in 0..200 {
+    for round in 0..200 {
+        let patience = if round < 100 { Patience::Whole } else { Patience::Over };
+        let gate = Gate { view: &view, world: place, has_room: true, patience };
         match admitted.settle(body, &gate) {
             Outcome::Wait(demand) => stream.on(Event::Notice(Notice::Demand(demand).encode())).await,
             decided => return decided,

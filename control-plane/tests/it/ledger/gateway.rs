@@ -51,7 +51,7 @@ impl ControlPlane {
     pub async fn start(test: &Test) -> Self {
         let (stop, stopping) = watch::channel(false);
         let tokens = Arc::new(GatewayTokens::new(test.store.clone(), test.world.clone()));
-        let Ledger { server, book, streams, stats, suspects: _ } =
+        let Ledger { server, book, streams, stats, .. } =
             Ledger::new(test.store.clone(), test.world.clone(), tokens, stopping);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -29,8 +29,10 @@ pub struct Ask {
     pub kind: BucketKind,
     /// How many units are to be available, with those that are.
     pub need: u64,
-    /// With fewer available the request cannot go; 0 where none waits.
+    /// With fewer available the request does not go now; 0 where none waits.
     pub least: u64,
+    /// With fewer it never goes, however much its output is cut.
+    pub floor: u64,
     /// The limit by the policy.
     pub limit: u64,
 }
@@ -60,10 +62,10 @@ impl Notice {
     pub fn encode(&self) -> Vec<u8> {
         let Self::Demand(demand) = self else { return vec![VERSION, RECORDS] };
         let mut bytes = vec![VERSION, DEMAND];
-        for Ask { owner, kind, need, least, limit } in &demand.asks {
+        for Ask { owner, kind, need, least, floor, limit } in &demand.asks {
             bytes.extend(owner.0);
             put_kind(&mut bytes, *kind);
-            for number in [need, least, limit] {
+            for number in [need, least, floor, limit] {
                 put_varint(&mut bytes, *number);
             }
         }
@@ -82,8 +84,9 @@ impl Notice {
         let mut asks = Vec::new();
         while !input.0.is_empty() {
             let (owner, kind) = (OwnerId(input.take()?), input.kind()?);
-            let (need, least, limit) = (input.varint()?, input.varint()?, input.varint()?);
-            asks.push(Ask { owner, kind, need, least, limit });
+            let (need, least) = (input.varint()?, input.varint()?);
+            let (floor, limit) = (input.varint()?, input.varint()?);
+            asks.push(Ask { owner, kind, need, least, floor, limit });
         }
         Some(Self::Demand(Demand { asks }))
     }

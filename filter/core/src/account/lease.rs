@@ -2,6 +2,9 @@
 
 use super::{Line, Told, Verdict, demand::few};
 
+/// Units that have come are not recalled for so long: those for whom they came are about to take them.
+const KEPT_MS: i64 = 250;
+
 /// Numbers of a line that the control plane is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -52,8 +55,26 @@ impl Line {
     /// Gives back what is not held; how much that was.
     pub fn give_back(&mut self) -> u64 {
         let unused = self.unused();
-        self.returned = self.returned.saturating_add(unused);
+        self.put_back(unused);
         unused
+    }
+
+    /// Gives back what another gateway waits for: what is not held, unless it has come just now for those
+    /// who wait here, and later what requests under way leave.
+    pub fn recall(&mut self, now_ms: i64) {
+        self.lapses = self.lapses.saturating_add(1);
+        let came_ms = now_ms.saturating_sub(self.told.retry_at_ms);
+        let is_fresh = self.told.verdict == Verdict::Granted && (-KEPT_MS..KEPT_MS).contains(&came_ms);
+        if !is_fresh {
+            self.give_back();
+        }
+    }
+
+    /// Gives back so many units, which may be had again as far as is known here.
+    fn put_back(&mut self, amount: u64) {
+        self.returned = self.returned.saturating_add(amount);
+        self.told.remaining = self.told.remaining.saturating_add(amount);
+        self.told.reachable = self.told.reachable.saturating_add(amount);
     }
 
     /// Gives back what was leased under a higher limit than the one that is asked for now.
@@ -76,10 +97,10 @@ impl Line {
         self.deadline_ms = self.deadline_ms.max(deadline_ms);
     }
 
-    /// Frees units of a request; they go back if the lease that they came from is over.
+    /// Frees units of a request; they go back if the lease that they came from is over or recalled.
     pub(super) fn free(&mut self, amount: u64, lapses: u64) {
         if self.lapses != lapses {
-            self.returned = self.returned.saturating_add(amount);
+            self.put_back(amount);
         }
     }
 

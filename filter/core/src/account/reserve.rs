@@ -1,4 +1,6 @@
-use super::{Account, Ask, Change, Demand, Line, MOST_TRIES, OwnerId, Verdict, cushion};
+use super::{
+    Account, Ask, Change, Demand, Line, MOST_TRIES, OwnerId, PATIENCE_MS, Patience, Verdict, cushion,
+};
 use crate::price::{Ceiling, NanoUsd};
 use crate::snapshot::{Bucket, BucketKind, Limits, Unit};
 use crate::store::{Store, Swap};
@@ -23,6 +25,8 @@ pub struct Owner<'a> {
 pub struct Need {
     /// No more than these.
     pub input_tokens: u64,
+    /// About so many, for windows of tokens: what is used beyond counts there when it is known.
+    pub input_estimate: u64,
     /// As many as it may have where nothing is short.
     pub output_wanted: u64,
     /// With fewer it is of no use.
@@ -105,6 +109,8 @@ pub struct Refusal {
     pub standing: Standing,
     /// Why.
     pub reason: Reason,
+    /// How much of it the request needs at least.
+    pub needed: u64,
     /// In how many milliseconds another attempt may succeed; 0 for never.
     pub retry_after_ms: u64,
 }
@@ -132,13 +138,19 @@ struct Entry {
     available: u64,
 }
 
-/// Reserves the most that a request may use, of all its owners or of none. The output is lowered to
-/// what is there, where the control plane has said that there is no more.
-pub fn reserve(store: &impl Store, owners: &[Owner<'_>], need: &Need, now_ms: i64) -> Reserve {
+/// Reserves the most that a request may use, of all its owners or of none. Where others hold what it
+/// needs it waits, and in the end it gets less output: what is there.
+pub fn reserve(
+    store: &impl Store,
+    owners: &[Owner<'_>],
+    need: &Need,
+    patience: Patience,
+    now_ms: i64,
+) -> Reserve {
     for _ in 0..MOST_TRIES {
         let accounts: Vec<_> = owners.iter().map(|owner| read(store, owner)).collect();
         let entries = entries(owners, &accounts, now_ms);
-        let output = match need.decide(&entries, now_ms) {
+        let output = match need.decide(&entries, patience, now_ms) {
             Ok(output) => output,
             Err(stop) => return stop,
         };
@@ -236,45 +248,83 @@ pub(super) fn release(store: &impl Store, owner: OwnerId, held: &[Held]) -> Chan
 
 impl Need {
     /// The output tokens that the request may have, or why it may not go.
-    fn decide(&self, entries: &[Entry], now_ms: i64) -> Result<u64, Reserve> {
+    fn decide(&self, entries: &[Entry], patience: Patience, now_ms: i64) -> Result<u64, Reserve> {
         if let Some(entry) = entries.iter().find(|entry| entry.unit() == Unit::Cost && self.price.is_none()) {
             return Err(Reserve::Unpriced(entry.owner));
         }
         let least = self.output_least.min(self.output_wanted);
         let mut output = self.output_wanted;
         for entry in entries {
-            match self.covered(entry.unit(), entry.bucket.limit).filter(|most| *most >= least) {
+            match self.covered(entry.kind(), entry.bucket.limit).filter(|most| *most >= least) {
                 Some(most) => output = output.min(most),
-                None => return Err(Reserve::Refused(entry.refusal(Reason::TooLarge, now_ms))),
+                None => return Err(Reserve::Refused(self.refusal(entry, Reason::TooLarge, now_ms))),
             }
         }
-        for entry in entries {
-            let most = self.covered(entry.unit(), entry.available).filter(|most| *most >= least);
-            let lacks = self.amount(entry.unit(), output).saturating_sub(entry.available);
-            if let Some(most) = most.filter(|_| entry.gives_less_than(lacks, now_ms)) {
-                output = output.min(most);
-            }
+        // What there can be at best, though not yet; where that is too little, the least that would do.
+        let best = entries.iter().filter_map(|entry| {
+            Some(self.covered(entry.kind(), entry.ceiling(now_ms)?).unwrap_or_default().max(least))
+        });
+        output = best.fold(output, u64::min);
+        if patience != Patience::Whole {
+            // The same of what there is now.
+            let there = entries.iter().filter_map(|entry| {
+                Some(self.covered(entry.kind(), entry.at_once(now_ms)?).unwrap_or_default().max(least))
+            });
+            output = there.fold(output, u64::min);
         }
+        self.ask(entries, output, patience, now_ms)
+    }
+
+    /// So much output, if there is enough for it, or what to do about it.
+    fn ask(&self, entries: &[Entry], output: u64, patience: Patience, now_ms: i64) -> Result<u64, Reserve> {
+        let floor = self.output_least.min(self.output_wanted);
         let mut asks = Vec::new();
+        let mut is_contended = false;
         let mut refusal: Option<Refusal> = None;
         for entry in entries {
-            let (need, least) = (self.amount(entry.unit(), output), self.amount(entry.unit(), least));
+            let amount = |output| self.amount(entry.kind(), output);
+            let need = amount(output);
             if need <= entry.available {
                 continue;
             }
-            if let Some(reason) = entry.refuses(least.saturating_sub(entry.available), now_ms) {
-                let found = entry.refusal(reason, now_ms);
-                let is_longest = refusal.is_none_or(|known| found.retry_after_ms > known.retry_after_ms);
-                refusal = if is_longest { Some(found) } else { refusal };
+            let lacks = need.saturating_sub(entry.available);
+            match entry.refuses(lacks, now_ms) {
+                Some(Reason::Contended) if patience != Patience::Over => is_contended = true,
+                Some(reason) => refusal = longest(refusal, self.refusal(entry, reason, now_ms)),
+                None if patience == Patience::Over && entry.was_contended(lacks, now_ms) => {
+                    refusal = longest(refusal, self.refusal(entry, Reason::Contended, now_ms));
+                }
+                None => {}
             }
             let Entry { id: owner, bucket: Bucket { kind, limit }, .. } = *entry;
-            asks.push(Ask { owner, kind, need, least, limit });
+            asks.push(Ask { owner, kind, need, least: need, floor: amount(floor), limit });
         }
         match refusal {
             Some(refusal) => Err(Reserve::Refused(refusal)),
+            // Meanwhile nothing is asked for: it would be kept from others.
+            None if is_contended => Err(Reserve::Dry(Demand::default())),
             None if asks.is_empty() => Ok(output),
             None => Err(Reserve::Dry(Demand { asks })),
         }
+    }
+
+    fn refusal(&self, entry: &Entry, reason: Reason, now_ms: i64) -> Refusal {
+        let needed = self.amount(entry.kind(), self.output_least.min(self.output_wanted));
+        let told = entry.line.map(|line| line.told).unwrap_or_default();
+        let later_ms = match reason {
+            Reason::Exhausted => entry.later_ms(needed.saturating_sub(entry.available)),
+            _ => 0,
+        };
+        let mut standing = entry.standing(0);
+        if standing.resets_at_ms > 0 {
+            standing.resets_at_ms = standing.resets_at_ms.saturating_add(later_ms);
+        }
+        let retry_at_ms = told.retry_at_ms.saturating_add(later_ms);
+        let retry_after_ms = match reason {
+            Reason::TooLarge => 0,
+            _ => u64::try_from(retry_at_ms.saturating_sub(now_ms)).unwrap_or_default().max(1),
+        };
+        Refusal { standing, reason, needed, retry_after_ms }
     }
 
     /// What the request takes of each bucket, all of which have it.
@@ -285,7 +335,7 @@ impl Need {
             standings: Vec::with_capacity(entries.len()),
         };
         for entry in entries {
-            let amount = self.amount(entry.unit(), output);
+            let amount = self.amount(entry.kind(), output);
             reserved.standings.push(entry.standing(amount));
             let Entry { id: owner, bucket: Bucket { kind, limit }, line: Some(line), .. } = *entry else {
                 continue;
@@ -294,7 +344,7 @@ impl Need {
             reserved.reservation.held.push(Held { owner, kind, period, amount, reports, lapses });
             if entry.runs_low(amount, now_ms) {
                 let need = lot.max(amount).max(cushion(kind, amount, limit));
-                let ask = Ask { owner, kind, need, least: 0, limit };
+                let ask = Ask { owner, kind, need, least: 0, floor: 0, limit };
                 reserved.ahead.get_or_insert_default().asks.push(ask);
             }
         }
@@ -302,56 +352,99 @@ impl Need {
     }
 
     /// Units for the input and so much output.
-    fn amount(&self, unit: Unit, output: u64) -> u64 {
-        match unit {
+    fn amount(&self, kind: BucketKind, output: u64) -> u64 {
+        match kind.unit() {
             Unit::Requests => 1,
-            Unit::Tokens => self.input_tokens.saturating_add(output),
+            Unit::Tokens => self.input(kind).saturating_add(output),
             Unit::Cost => self.price.map_or(0, |price| price.worst(self.input_tokens, output).0),
         }
     }
 
     /// The most output for which so many units are enough.
-    fn covered(&self, unit: Unit, units: u64) -> Option<u64> {
-        match unit {
+    fn covered(&self, kind: BucketKind, units: u64) -> Option<u64> {
+        match kind.unit() {
             Unit::Requests => (units > 0).then_some(u64::MAX),
-            Unit::Tokens => units.checked_sub(self.input_tokens),
+            Unit::Tokens => units.checked_sub(self.input(kind)),
             Unit::Cost => self.price?.output_within(NanoUsd(units), self.input_tokens),
         }
     }
+
+    /// Of windows by an estimate, of budgets by a proof.
+    fn input(&self, kind: BucketKind) -> u64 {
+        if kind.span_ms().is_some() { self.input_estimate } else { self.input_tokens }
+    }
+}
+
+/// Who must wait for several limits waits for the last of them.
+fn longest(known: Option<Refusal>, found: Refusal) -> Option<Refusal> {
+    Some(known.filter(|known| known.retry_after_ms >= found.retry_after_ms).unwrap_or(found))
 }
 
 impl Entry {
+    fn kind(&self) -> BucketKind {
+        self.bucket.kind
+    }
+
     fn unit(&self) -> Unit {
         self.bucket.kind.unit()
     }
 
-    /// Whether the control plane has just said that so many units more are not to be had.
-    fn gives_less_than(&self, units: u64, now_ms: i64) -> bool {
-        let told = self.line.map(|line| line.told).unwrap_or_default();
-        told.holds(now_ms, self.bucket.limit) && units > told.remaining
+    /// What there can be at best, with all that comes back from requests under way, where the control
+    /// plane has just said that it is less than was asked for.
+    fn ceiling(&self, now_ms: i64) -> Option<u64> {
+        let line = self.line.filter(|line| line.told.holds(now_ms, self.bucket.limit))?;
+        let own = self.available.saturating_add(line.held);
+        match line.told.verdict {
+            Verdict::Exhausted => Some(own.saturating_add(line.told.reachable.max(line.told.remaining))),
+            // Nobody can be asked.
+            Verdict::Away => Some(self.available),
+            _ => None,
+        }
+    }
+
+    /// What there is now, here and at the control plane, as far as it has just said.
+    fn at_once(&self, now_ms: i64) -> Option<u64> {
+        let told = self.line?.told;
+        let is_told = match told.verdict {
+            Verdict::Exhausted => told.holds(now_ms, self.bucket.limit),
+            Verdict::Contended | Verdict::Granted => {
+                told.limit == self.bucket.limit && is_recent(told.retry_at_ms, now_ms)
+            }
+            _ => false,
+        };
+        is_told.then(|| self.available.saturating_add(told.remaining))
     }
 
     /// Why asking for so many units more is of no use.
     fn refuses(&self, units: u64, now_ms: i64) -> Option<Reason> {
-        let told = self.line.map(|line| line.told)?;
+        let line = self.line?;
+        let told = line.told;
+        let is_had = units == 0 || units < told.refused || units <= told.remaining;
         let reason = match told.verdict {
+            Verdict::Away if units > 0 => Reason::Away,
+            Verdict::Exhausted | Verdict::Contended if is_had => return None,
             // What this gateway's own requests hold may come back.
-            Verdict::Exhausted if self.line.is_some_and(|line| line.held >= units) => Reason::Contended,
+            Verdict::Exhausted if line.held.saturating_add(told.reachable) >= units => Reason::Contended,
             Verdict::Exhausted => Reason::Exhausted,
             Verdict::Contended => Reason::Contended,
-            Verdict::Away => Reason::Away,
-            Verdict::Unknown | Verdict::Granted | Verdict::Unlimited => return None,
+            Verdict::Away | Verdict::Unknown | Verdict::Granted | Verdict::Unlimited => return None,
         };
-        (units > 0 && units >= told.refused && told.holds(now_ms, self.bucket.limit)).then_some(reason)
+        told.holds(now_ms, self.bucket.limit).then_some(reason)
     }
 
-    fn refusal(&self, reason: Reason, now_ms: i64) -> Refusal {
-        let retry_at_ms = self.line.map_or(0, |line| line.told.retry_at_ms);
-        let retry_after_ms = match reason {
-            Reason::TooLarge => 0,
-            _ => u64::try_from(retry_at_ms.saturating_sub(now_ms)).unwrap_or_default().max(1),
-        };
-        Refusal { standing: self.standing(0), reason, retry_after_ms }
+    /// How much later than those that were refused a window has room for so many units, if what is used
+    /// leaves it evenly.
+    fn later_ms(&self, units: u64) -> i64 {
+        let (Some(line), Some(span_ms)) = (self.line, self.kind().span_ms()) else { return 0 };
+        let more = u128::from(units.saturating_sub(line.told.refused));
+        let wait_ms = more.saturating_mul(span_ms.into()).div_ceil(u128::from(line.told.used.max(1)));
+        i64::try_from(wait_ms).unwrap_or(i64::MAX).min(span_ms.into())
+    }
+
+    /// Whether others held so many units when they were asked for last, not long ago.
+    fn was_contended(&self, units: u64, now_ms: i64) -> bool {
+        let told = self.line.map(|line| line.told).unwrap_or_default();
+        told.verdict == Verdict::Contended && units > told.remaining && is_recent(told.retry_at_ms, now_ms)
     }
 
     /// How the limit stands once so many units are taken.
@@ -373,4 +466,9 @@ impl Entry {
         let was_asked = (0..AHEAD_MS).contains(&now_ms.saturating_sub(line.asked_at_ms));
         (is_low || is_ending) && !was_asked && !line.told.holds(now_ms, self.bucket.limit)
     }
+}
+
+/// Whether a moment is within the patience of a request.
+fn is_recent(moment_ms: i64, now_ms: i64) -> bool {
+    now_ms.saturating_sub(moment_ms) <= PATIENCE_MS
 }

@@ -55,11 +55,29 @@ impl Reservation {
 /// Turns what was reserved into what was used. The charges belong into the request's record: they
 /// are how the control plane learns of it.
 pub fn settle(store: &impl Store, reservation: Reservation, actual: Actual) -> Vec<Charge> {
+    settle_each(store, &reservation, |held| actual.of(held.kind))
+}
+
+/// The same where nobody knows what was used: `most` is charged, but of windows of tokens, where less
+/// was reserved by an estimate, no more than that.
+pub fn settle_unknown(store: &impl Store, reservation: Reservation, most: Actual) -> Vec<Charge> {
+    let amount = |held: &Held| match most.of(held.kind) {
+        Some(amount) if held.kind.span_ms().is_some() => Some(amount.min(held.amount)),
+        amount => amount,
+    };
+    settle_each(store, &reservation, amount)
+}
+
+fn settle_each(
+    store: &impl Store,
+    reservation: &Reservation,
+    used: impl Fn(&Held) -> Option<u64>,
+) -> Vec<Charge> {
     for owner in reservation.owners(|unit| unit != Unit::Requests) {
         Account::change(store, owner, |account| {
             for held in reservation.held.iter().filter(|held| held.owner == owner) {
                 let Some(line) = account.line_mut(held.kind, held.period) else { continue };
-                if let Some(amount) = actual.of(held.kind) {
+                if let Some(amount) = used(held) {
                     line.held = line.held.saturating_sub(held.amount);
                     line.used = line.used.saturating_add(amount);
                     line.free(held.amount.saturating_sub(amount), held.lapses);
@@ -69,7 +87,7 @@ pub fn settle(store: &impl Store, reservation: Reservation, actual: Actual) -> V
     }
     let charge = |held: &Held| {
         let Held { owner, kind, period, .. } = *held;
-        let amount = actual.of(kind).filter(|amount| *amount > 0)?;
+        let amount = used(held).filter(|amount| *amount > 0)?;
         Some(Charge { owner, kind, period, amount })
     };
     reservation.held.iter().filter_map(charge).collect()

@@ -20,7 +20,18 @@ fn limits(buckets: &[(BucketKind, u64)]) -> Limits {
 }
 
 fn need(input_tokens: u64, output_wanted: u64, output_least: u64) -> Need {
-    Need { input_tokens, output_wanted, output_least, price: Some(testing::ceiling(&PRICE)) }
+    Need {
+        input_tokens,
+        input_estimate: input_tokens,
+        output_wanted,
+        output_least,
+        price: Some(testing::ceiling(&PRICE)),
+    }
+}
+
+/// Of a request that has just come.
+fn reserve(store: &impl Store, owners: &[Owner<'_>], need: &Need, now_ms: i64) -> Reserve {
+    super::reserve(store, owners, need, Patience::Whole, now_ms)
 }
 
 /// Brings `total` units in all, as an answer to the wish for as many.
@@ -58,12 +69,18 @@ fn all_that_is_missing_is_asked_for_at_once() {
     grant(&store, KEY, TokensPerMinute, 15, granted());
     let Reserve::Dry(demand) = reserve(&store, &owners, &need(10, 20, 10), NOW) else { panic!() };
     let asks: Vec<_> = demand.asks.iter().map(|ask| (ask.owner, ask.kind, ask.need, ask.least)).collect();
-    assert_eq!(asks, [(APP, CostBudget, 50, 30), (KEY, TokensPerMinute, 30, 20)]);
+    assert_eq!(asks, [(APP, CostBudget, 50, 50), (KEY, TokensPerMinute, 30, 30)]);
+    assert_eq!(demand.asks[0].floor, 30, "a cut answer would do with this");
     assert_eq!(line(&store, APP, RequestsPerMinute).used, 0);
 }
 
+/// The control plane has no more than `remaining` now, and may have `reachable` soon.
+fn short(verdict: Verdict, refused: u64, remaining: u64, reachable: u64) -> Told {
+    Told { verdict, remaining, reachable, ..self::refused(refused) }
+}
+
 #[test]
-fn output_is_lowered_only_after_a_no() {
+fn output_is_lowered_to_what_there_can_be() {
     let kind = BucketKind::TokensPerMinute;
     let store = Memory::default();
     let app = limits(&[(kind, 1000)]);
@@ -76,6 +93,96 @@ fn output_is_lowered_only_after_a_no() {
     assert_eq!(reserved.reservation.most(), Actual { tokens: 50, cost: NanoUsd(0) });
     cancel(&store, reserved.reservation);
     assert_eq!(line(&store, APP, kind).available(NOW), 50);
+    grant(&store, APP, kind, 50, short(Verdict::Exhausted, 60, 0, 30));
+    let Reserve::Dry(demand) = reserve(&store, &owners, &need(10, 100, 20), NOW) else { panic!() };
+    assert_eq!((demand.asks[0].need, demand.asks[0].least), (80, 80), "others may leave so much");
+}
+
+#[test]
+fn what_others_hold_is_waited_for_then_less_is_taken_and_then_it_is_refused() {
+    let kind = BucketKind::TokensPerMinute;
+    let store = Memory::default();
+    let app = limits(&[(kind, 1000)]);
+    let owners = [Owner { id: APP, limits: &app }];
+    let reserve = |patience, now| super::reserve(&store, &owners, &need(10, 100, 20), patience, now);
+    let asked = |reserve| match reserve {
+        Reserve::Dry(demand) => demand.asks.iter().map(|ask| (ask.need, ask.least)).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    grant(&store, APP, kind, 10, granted());
+    grant(&store, APP, kind, 10, short(Verdict::Contended, 100, 35, 500));
+    assert_eq!(asked(reserve(Patience::Whole, NOW)), [], "it waits, and keeps nothing from others");
+    assert_eq!(asked(reserve(Patience::Whole, NOW + 700)), [(110, 110)], "and asks again");
+    assert_eq!(asked(reserve(Patience::Cut, NOW)), [(45, 45)], "all that is there");
+    grant(&store, APP, kind, 10, short(Verdict::Contended, 35, 10, 500));
+    assert_eq!(asked(reserve(Patience::Cut, NOW)), [(30, 30)], "there is too little even for the floor");
+    grant(&store, APP, kind, 10, short(Verdict::Contended, 20, 10, 500));
+    assert_eq!(asked(reserve(Patience::Cut, NOW)), []);
+    for now in [NOW, NOW + 1_000] {
+        let Reserve::Refused(refusal) = reserve(Patience::Over, now) else { panic!() };
+        assert_eq!((refusal.reason, refusal.needed), (Reason::Contended, 30));
+    }
+    grant(&store, APP, kind, 55, short(Verdict::Contended, 60, 0, 500));
+    let Reserve::Reserved(reserved) = reserve(Patience::Cut, NOW) else { panic!() };
+    assert_eq!(reserved.reservation.output_tokens, 45, "what is here is enough for a shorter answer");
+}
+
+#[test]
+fn what_requests_here_hold_is_waited_for() {
+    let kind = BucketKind::CostBudget;
+    let store = Memory::default();
+    let app = limits(&[(kind, 1000)]);
+    let owners = [Owner { id: APP, limits: &app }];
+    grant(&store, APP, kind, 200, granted());
+    let Reserve::Reserved(first) = reserve(&store, &owners, &need(10, 90, 1), NOW) else { panic!() };
+    grant(&store, APP, kind, 200, refused(100));
+    let Reserve::Dry(demand) = reserve(&store, &owners, &need(10, 90, 1), NOW) else { panic!() };
+    assert_eq!(demand.asks, []);
+    settle(&store, first.reservation, Actual { tokens: 5, cost: NanoUsd(5) });
+    assert!(matches!(reserve(&store, &owners, &need(10, 90, 1), NOW), Reserve::Reserved(_)));
+}
+
+#[test]
+fn what_is_recalled_goes_back_also_from_requests_under_way() {
+    let kind = BucketKind::TokensPerMinute;
+    let store = Memory::default();
+    let app = limits(&[(kind, 1000)]);
+    let owners = [Owner { id: APP, limits: &app }];
+    grant(&store, APP, kind, 100, granted());
+    let recall = |now| {
+        Account::change(&store, APP, |account| account.edit(kind, 0, |line| line.recall(now)));
+        line(&store, APP, kind).returned
+    };
+    let Reserve::Reserved(reserved) = reserve(&store, &owners, &need(10, 40, 1), NOW) else { panic!() };
+    assert_eq!(recall(NOW + 100), 0, "those for whom it came are about to take it");
+    assert_eq!(recall(NOW + 300), 50);
+    settle(&store, reserved.reservation, Actual { tokens: 20, ..Actual::default() });
+    let line = line(&store, APP, kind);
+    assert_eq!((line.used, line.returned, line.unused()), (20, 80, 0));
+}
+
+#[test]
+fn a_window_of_tokens_counts_an_estimate_and_then_what_was_used() {
+    use BucketKind::{TokenBudget, TokensPerMinute};
+    let store = Memory::default();
+    let app = limits(&[(TokensPerMinute, 1000), (TokenBudget, 1000)]);
+    let owners = [Owner { id: APP, limits: &app }];
+    grant(&store, APP, TokensPerMinute, 500, granted());
+    grant(&store, APP, TokenBudget, 500, granted());
+    let need = Need { input_estimate: 40, ..need(100, 10, 10) };
+    let hold = || match reserve(&store, &owners, &need, NOW) {
+        Reserve::Reserved(reserved) => reserved.reservation,
+        other => panic!("{other:?}"),
+    };
+    let (beyond, unknown) = (hold(), hold());
+    let held = |kind| line(&store, APP, kind).held;
+    assert_eq!((held(TokensPerMinute), held(TokenBudget)), (100, 220));
+    let amounts = |charges: Vec<Charge>| charges.iter().map(|charge| charge.amount).collect::<Vec<_>>();
+    let actual = |tokens| Actual { tokens, ..Actual::default() };
+    assert_eq!(amounts(settle(&store, beyond, actual(70))), [70, 70], "more than was estimated");
+    let line_of = line(&store, APP, TokensPerMinute);
+    assert_eq!((line_of.used, line_of.held, line_of.unused()), (70, 50, 380));
+    assert_eq!(amounts(settle_unknown(&store, unknown, actual(110))), [50, 110]);
 }
 
 #[test]
@@ -86,8 +193,10 @@ fn a_no_holds_for_as_much_and_for_as_long_as_it_was_said() {
     let owners = [Owner { id: APP, limits: &app }];
     grant(&store, APP, kind, 0, refused(60));
     let Reserve::Refused(refusal) = reserve(&store, &owners, &need(50, 100, 10), NOW + 100) else { panic!() };
-    assert_eq!((refusal.reason, refusal.retry_after_ms), (Reason::Exhausted, 600));
-    assert!(matches!(reserve(&store, &owners, &need(40, 100, 10), NOW), Reserve::Dry(_)), "less may be had");
+    assert_eq!((refusal.reason, refusal.needed), (Reason::Exhausted, 60));
+    assert_eq!(refusal.retry_after_ms, 600);
+    let Reserve::Refused(larger) = reserve(&store, &owners, &need(50, 100, 20), NOW + 100) else { panic!() };
+    assert_eq!(larger.retry_after_ms, 600 + 60_000, "nothing is known of when there is room for more");
     assert!(matches!(reserve(&store, &owners, &need(50, 100, 10), NOW + 700), Reserve::Dry(_)), "it is over");
     let raised = limits(&[(kind, 2000)]);
     let owners = [Owner { id: APP, limits: &raised }];
@@ -105,7 +214,7 @@ fn what_the_limit_can_never_hold_is_not_waited_for() {
     let Reserve::Refused(refusal) = reserve(&store, &owners, &need(90, 100, 10), NOW) else { panic!() };
     assert_eq!((refusal.reason, refusal.retry_after_ms), (Reason::TooLarge, 0));
     let Reserve::Dry(demand) = reserve(&store, &owners, &need(50, 100, 10), NOW) else { panic!() };
-    assert_eq!((demand.asks[0].need, demand.asks[0].least), (100, 70), "no more than the limit");
+    assert_eq!((demand.asks[0].need, demand.asks[0].floor), (100, 70), "no more than the limit");
     let unpriced = Need { price: None, ..need(1, 1, 1) };
     assert!(matches!(reserve(&store, &owners, &unpriced, NOW), Reserve::Unpriced(0)));
 }
@@ -375,7 +484,7 @@ proptest! {
 
     #[test]
     fn accounts_and_notices_read_back(
-        numbers in prop::collection::vec((any::<[u64; 12]>(), any::<[i64; 6]>(), 0..6_usize), 0..7), owner: [u8; 16]
+        numbers in prop::collection::vec((any::<[u64; 13]>(), any::<[i64; 6]>(), 0..6_usize), 0..7), owner: [u8; 16]
     ) {
         let lines = numbers.iter().map(|(n, m, kind)| Line {
             kind: BucketKind::ALL[*kind], period: m[0], granted: n[0], used: n[1], held: n[2], returned: n[3],
@@ -383,7 +492,7 @@ proptest! {
             told: Told {
                 verdict: [Verdict::Unknown, Verdict::Granted, Verdict::Exhausted, Verdict::Contended,
                     Verdict::Unlimited, Verdict::Away][*kind],
-                limit: n[7], remaining: n[8], used: n[9], resets_at_ms: m[3], retry_at_ms: m[4],
+                limit: n[7], remaining: n[8], reachable: n[12], used: n[9], resets_at_ms: m[3], retry_at_ms: m[4],
                 fresh_until_ms: m[5], refused: n[10],
 
             },
@@ -391,7 +500,7 @@ proptest! {
         let account = Account { lines };
         prop_assert_eq!(Account::decode(&account.encode()), Some(account));
         let asks = numbers.iter().map(|(n, _, kind)| Ask {
-            owner: OwnerId(owner), kind: BucketKind::ALL[*kind], need: n[0], least: n[1], limit: n[2],
+            owner: OwnerId(owner), kind: BucketKind::ALL[*kind], need: n[0], least: n[1], floor: n[3], limit: n[2],
         }).collect();
         let notice = Notice::Demand(Demand { asks });
         prop_assert_eq!(Notice::decode(&notice.encode()), Some(notice));

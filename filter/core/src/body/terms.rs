@@ -3,6 +3,7 @@
 use memchr::memmem;
 
 use super::reach::Reach;
+use crate::calibration::{self, BytesPerToken, Text};
 use crate::denial::Denial;
 use crate::endpoint::Operation;
 use crate::price::TierChoice;
@@ -23,6 +24,8 @@ pub struct Terms {
     /// No provider reads more input tokens than these, unless it is `unbounded`. A token has at
     /// least one byte of text; an image costs what the dearest provider charges for it.
     pub input_bound: u64,
+    /// The text within that bound: its bytes, each counted as a token there.
+    pub text: Text,
     /// About how many input tokens a provider reads: see [`crate::usage::estimate`].
     pub input_estimate: u64,
     /// The first member that makes `input_bound` void: it lets the provider read what is not in
@@ -47,7 +50,7 @@ pub struct Doubts {
 }
 
 /// What providers add around a prompt: templates, system prompts, marks.
-const OVERHEAD: u64 = 256;
+pub const OVERHEAD: u64 = 256;
 
 /// What providers add where there are tools: Anthropic's prompt for them has up to 804 tokens.
 const TOOLS: u64 = 1_024;
@@ -65,6 +68,9 @@ const IMAGE: u64 = 50_000;
 /// A usual image, of about 1,000 by 1,000 pixels.
 const USUAL_IMAGE: u64 = 1_000;
 
+/// Of shorter texts what providers add is too large a part.
+const COMPARABLE: u64 = 1_000;
+
 /// Bytes of text in a usual token.
 const BYTES_PER_TOKEN: u64 = 4;
 
@@ -81,6 +87,7 @@ impl Terms {
             max_output: None,
             choices: 1,
             input_bound: bytes.saturating_add(OVERHEAD),
+            text: Text::default(),
             input_estimate: bytes.div_ceil(MEDIA_BYTES_PER_TOKEN),
             unbounded: Some("multipart"),
             tier: TierChoice::default(),
@@ -99,8 +106,10 @@ impl Terms {
             reach.defined_tools.saturating_mul(DEFINED_TOOL),
             reach.images.saturating_mul(IMAGE),
         ];
-        let read = text.saturating_sub(count(reach.audio_bytes)).div_ceil(BYTES_PER_TOKEN);
-        let heard = count(reach.audio_bytes).div_ceil(MEDIA_BYTES_PER_TOKEN);
+        let audio = count(reach.audio_bytes);
+        let other = count(body.iter().filter(|byte| !byte.is_ascii()).count());
+        let read = text.saturating_sub(audio).div_ceil(BYTES_PER_TOKEN);
+        let heard = audio.div_ceil(MEDIA_BYTES_PER_TOKEN);
         let seen = reach.images.saturating_mul(USUAL_IMAGE);
         let reads = if reach.searches_tools { SEARCH_READS } else { 1 };
         Self {
@@ -109,11 +118,32 @@ impl Terms {
             max_output: None,
             choices: 1,
             input_bound: bound.into_iter().fold(0, u64::saturating_add).saturating_mul(reads),
+            text: Text { ascii: text.saturating_sub(audio).saturating_sub(other), other },
             input_estimate: read.saturating_add(heard).saturating_add(seen),
             unbounded: reach.outside,
             tier: TierChoice::default(),
             doubts: Doubts { cost: reach.unbounded, ..Doubts::default() },
         }
+    }
+
+    /// About how many input tokens a provider reads at most, for windows of tokens: text by its usual
+    /// density, all else by its bound.
+    #[must_use]
+    pub fn input_in_window(&self, rate: BytesPerToken) -> u64 {
+        let Text { ascii, other } = self.text;
+        let rest = self.input_bound.saturating_sub(ascii.saturating_add(other));
+        let rest = rest.saturating_sub(OVERHEAD).saturating_add(calibration::OVERHEAD);
+        rate.tokens(self.text).saturating_add(rest).min(self.input_bound)
+    }
+
+    /// The text, where it is nearly all that the provider reads, and enough of it that its size can be
+    /// compared with the tokens reported.
+    #[must_use]
+    pub fn comparable_text(&self) -> Option<Text> {
+        let Text { ascii, other } = self.text;
+        let bytes = ascii.saturating_add(other);
+        let rest = self.input_bound.saturating_sub(bytes).saturating_sub(OVERHEAD.saturating_add(TOOLS));
+        (rest == 0 && self.unbounded.is_none() && bytes >= COMPARABLE).then_some(self.text)
     }
 
     /// Whether the gate must ask for the usage of a stream, and hide it from the client.

@@ -90,6 +90,7 @@ mod tests {
             owner: "app",
             limit: 60,
             remaining: 0,
+            needed: 1,
             resets_at: None,
             retry_after_ms: Some(2_400),
             headers: vec![],

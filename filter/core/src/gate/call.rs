@@ -42,8 +42,10 @@ impl Go {
             context_window: offer.context_window,
             terms: body.terms,
             reserved: is_limited.then_some(held.reserved),
+            cut: held.cut,
         });
         let announced = quota::headers(&held.standings, now);
+        let announced = announced.into_iter().chain(quota::cut_headers(held.cut)).collect();
         Forward { path, body: edited, call, announced, ahead: held.ahead, relay: None, session: None }
     }
 }
@@ -57,7 +59,8 @@ impl Admitted {
         gate: &Gate<'_, S, impl World>,
     ) -> Outcome {
         let now = gate.world.now();
-        let read = self.found(now, gate).and_then(|found| Ok((found, self.read(operation, format, bytes)?)));
+        let read = || self.body.take().map_or_else(|| self.read(operation, format, bytes), Ok);
+        let read = self.found(now, gate).and_then(|found| Ok((found, read()?)));
         let (found, body) = match read {
             Ok(read) => read,
             Err(denial) => return self.refuse(&denial),
@@ -66,7 +69,10 @@ impl Admitted {
             Ok(Decided::Forward(decided)) => {
                 Outcome::Forward(Box::new(decided.forward(operation, &self.query, body, now)))
             }
-            Ok(Decided::Wait(demand)) => Outcome::Wait(demand),
+            Ok(Decided::Wait(demand)) => {
+                self.body.replace(Some(body));
+                Outcome::Wait(demand)
+            }
             Err(denial) => match self.refuse(&denial) {
                 Outcome::Reply(reply) => Outcome::Reply(Reply { model: body.model, ..reply }),
                 outcome => outcome,
@@ -95,7 +101,8 @@ impl Admitted {
         if !owners.is_empty() && !gate.has_room {
             return Err(Code::LedgerFull.into());
         }
-        let held = match Plan::new(&owners, operation, &body.terms, offer)?.take(store, &owners, app, now)? {
+        let plan = Plan::new(&owners, operation, &body.terms, offer)?;
+        let held = match plan.take(store, &owners, app, gate.trial(now))? {
             Taken::Dry(demand) => return Ok(Decided::Wait(demand)),
             Taken::Held(held) => *held,
         };

@@ -161,7 +161,7 @@ fn count<S: Store>(
     if !gate.has_room {
         return Err(Code::LedgerFull.into());
     }
-    quota::take_request(gate.view.store(), &limits, app, now).map(Some)
+    quota::take_request(gate.view.store(), &limits, app, gate.trial(now)).map(Some)
 }
 
 /// Decides whether the app may send a message to a server that it may use.

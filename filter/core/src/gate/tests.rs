@@ -51,7 +51,7 @@ fn run(store: &Memory, place: &Place, headers: &[Header], body: &[u8]) -> Outcom
 }
 
 fn settle(admitted: &Admitted, body: &[u8], view: &View<&Memory>, world: &Place) -> Outcome {
-    admitted.settle(body, &Gate { view, world, has_room: true })
+    admitted.settle(body, &Gate { view, world, has_room: true, patience: Patience::Whole })
 }
 
 fn ask(store: &Memory, key: &str, path: &str, body: &[u8]) -> Outcome {

@@ -62,6 +62,7 @@ impl<S: Store> Ledger<S> {
                     verdict: Verdict::Away,
                     limit: pending.limit,
                     remaining: 0,
+                    reachable: 0,
                     retry_at_ms: again_ms,
                     fresh_until_ms: again_ms,
                     refused: 1,
@@ -86,6 +87,7 @@ fn lend(line: &mut Line, pending: Pending, window: &mut Window, now_ms: i64) -> 
         verdict: Verdict::Granted,
         limit,
         remaining: room.saturating_sub(most),
+        reachable: room.saturating_sub(most),
         used,
         resets_at_ms,
         retry_at_ms: resets_at_ms.max(now_ms.saturating_add(1)),
@@ -94,7 +96,8 @@ fn lend(line: &mut Line, pending: Pending, window: &mut Window, now_ms: i64) -> 
     };
     if most < least {
         let fresh_until_ms = told.retry_at_ms.min(now_ms.saturating_add(AGAIN_MS));
-        line.told = Told { verdict: Verdict::Exhausted, remaining: room, fresh_until_ms, ..told };
+        line.told =
+            Told { verdict: Verdict::Exhausted, remaining: room, reachable: room, fresh_until_ms, ..told };
         return 0;
     }
     line.lend(most, now_ms.saturating_add(LENT_MS), now_ms);

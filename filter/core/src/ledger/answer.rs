@@ -16,6 +16,9 @@ const PARTIAL_MS: i64 = 200;
 /// may be raised before.
 const REFUSED_MS: i64 = 30_000;
 
+/// For so many ticks those wait for whom units were recalled.
+const RECALLED: u64 = 35;
+
 /// For so long a limit counts as lifted that the control plane does not know.
 const LIFTED_MS: i64 = 1000;
 
@@ -61,7 +64,7 @@ impl<S: Store> Ledger<S> {
         }
         for recall in recalls {
             if let Some((owner, kind)) = read_bucket(&recall) {
-                self.recall(owner, kind, recall.period);
+                self.recall(owner, kind, recall.period, now_ms);
             }
         }
     }
@@ -101,12 +104,16 @@ impl<S: Store> Ledger<S> {
         self.touch(owner);
     }
 
-    fn recall(&mut self, owner: OwnerId, kind: BucketKind, period: i64) {
+    /// What is left goes back now, and what requests under way leave when they end.
+    fn recall(&mut self, owner: OwnerId, kind: BucketKind, period: i64, now_ms: i64) {
         let changed = Account::change(&self.store, owner, |account| {
-            account.line_mut(kind, period).map(Line::give_back);
+            account.line_mut(kind, period).map(|line| line.recall(now_ms));
         });
         if changed == Change::Done(()) && self.learn(owner) {
             self.dirty.insert(owner);
+            if let Some(known) = self.owners.get_mut(&owner) {
+                known.recalled = self.ticks.saturating_add(RECALLED);
+            }
             self.touch(owner);
         }
     }
@@ -164,6 +171,7 @@ fn read(grant: &wire::Grant, asked: Option<(Asked, i64)>, line: &Line, now_ms: i
         verdict,
         limit,
         remaining: grant.remaining,
+        reachable: grant.reachable.max(grant.remaining),
         used: grant.used,
         resets_at_ms: grant.resets_at_ms,
         retry_at_ms,

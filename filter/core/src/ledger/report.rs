@@ -25,10 +25,18 @@ struct Entry {
     kind: BucketKind,
     period: i64,
     totals: Totals,
-    want: u64,
-    least: u64,
+    wanted: Wanted,
     /// By the policy of who asks.
     limit: u64,
+}
+
+/// How much of a bucket is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Wanted {
+    want: u64,
+    least: u64,
+    floor: u64,
+    is_ahead: bool,
 }
 
 impl<S: Store> Ledger<S> {
@@ -85,14 +93,15 @@ impl<S: Store> Ledger<S> {
             if is_served {
                 effects.push(Effect::Wake);
             }
-            for Entry { kind, period, totals, want, least, limit } in entries {
+            for Entry { kind, period, totals, wanted, limit } in entries {
                 if period != PERIOD_NOW {
                     known.tracks.entry((kind, period)).or_default().told = Some(totals);
                 }
-                if want > 0 {
+                if wanted.want > 0 {
+                    let Wanted { want, least, .. } = wanted;
                     asked.push(Asked { owner, kind, want, least, limit });
                 }
-                leases.push(lease(owner, kind, period, totals, want, least));
+                leases.push(lease(owner, kind, period, totals, wanted));
             }
             known.report = id;
         }
@@ -171,14 +180,15 @@ fn entries(
         if told.is_none_or(|told| told.used < totals.used) {
             line.reports = line.reports.saturating_add(1);
         }
-        entries.push(Entry { kind: line.kind, period: line.period, totals, want: 0, least: 0, limit: 0 });
+        let (kind, period) = (line.kind, line.period);
+        entries.push(Entry { kind, period, totals, wanted: Wanted::default(), limit: 0 });
     }
     for (kind, pending) in pending {
         let is_window = kind.span_ms().is_some();
         let line = account.current(*kind).filter(|line| is_window || now_ms < line.deadline_ms);
         let track = line.and_then(|line| tracks.get(&(line.kind, line.period)));
-        let (want, least) = wanted(*kind, pending, line, track, now_ms);
-        if want == 0 {
+        let wanted = wanted(*kind, pending, line, track, now_ms);
+        if wanted.want == 0 {
             is_served = true;
             continue;
         }
@@ -186,7 +196,7 @@ fn entries(
         let period = line.map_or(unknown, |line| line.period);
         let totals = line.map(Line::totals).unwrap_or_default();
         entries.retain(|entry| (entry.kind, entry.period) != (*kind, period));
-        entries.push(Entry { kind: *kind, period, totals, want, least, limit: pending.limit });
+        entries.push(Entry { kind: *kind, period, totals, wanted, limit: pending.limit });
     }
     (entries, is_served)
 }
@@ -199,33 +209,30 @@ fn wanted(
     line: Option<&Line>,
     track: Option<&Track>,
     now_ms: i64,
-) -> (u64, u64) {
+) -> Wanted {
     let available = line.map_or(0, |line| line.available(now_ms));
     let needed = pending.need.max(pending.ahead);
     if needed <= available {
-        return if pending.is_doubted { (1, 1) } else { (0, 0) };
+        let one = if pending.is_doubted { 1 } else { 0 };
+        return Wanted { want: one, least: one, floor: one, is_ahead: true };
     }
-    let least = pending.least.unwrap_or_default().saturating_sub(available).max(1);
+    let beyond = |units: Option<u64>| units.unwrap_or_default().saturating_sub(available).max(1);
+    let (least, floor) = (beyond(pending.least), beyond(pending.floor));
+    let wanted = |want: u64| Wanted { want, least, floor, is_ahead: pending.least.is_none() };
     // All or nothing tells apart what is new.
     let is_unsure = pending.is_doubted && kind.span_ms().is_some();
     if is_unsure || track.is_some_and(|track| track.is_unsure) {
-        return (least, least);
+        return wanted(least);
     }
     let rate = track.zip(line).map_or(0, |(track, line)| track.rate_with(line));
     let cushion = cushion(kind, pending.need, pending.limit);
     let ready = needed.max(rate.saturating_mul(2)).max(cushion).min(pending.limit);
-    let want = ready.saturating_sub(available);
-    (want.max(least), least)
+    wanted(ready.saturating_sub(available).max(least))
 }
 
-fn lease(
-    owner: OwnerId,
-    kind: BucketKind,
-    period: i64,
-    totals: Totals,
-    want: u64,
-    least: u64,
-) -> wire::Lease {
+fn lease(owner: OwnerId, kind: BucketKind, period: i64, totals: Totals, wanted: Wanted) -> wire::Lease {
     let Totals { granted, used, returned, local } = totals;
-    wire::Lease { bucket: Some(bucket_id(owner, kind, period)), granted, used, returned, local, want, least }
+    let Wanted { want, least, floor, is_ahead } = wanted;
+    let (bucket, ahead) = (Some(bucket_id(owner, kind, period)), is_ahead && want > 0);
+    wire::Lease { bucket, granted, used, returned, local, want, least, ahead, floor }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use latchkey_proto::ledger as wire;
 
 use super::*;
-use crate::account::{Need, Owner, OwnerId, Reserve, cancel, reserve};
+use crate::account::{Need, Owner, OwnerId, Patience, Reserve, cancel, reserve};
 use crate::price::Price;
 use crate::snapshot::{Bucket, BucketKind, Limits, Unit};
 use crate::testing;
@@ -215,13 +215,16 @@ impl World {
         let mut is_dry = false;
         let owners = [Owner { id: APP, limits: &self.limits[0] }, Owner { id: KEY, limits: &self.limits[1] }];
         let owners = &owners[..1 + self.random.below(2) as usize];
+        let input_tokens = if self.is_greedy { 1 } else { self.random.below(40) };
+        let patience = [Patience::Whole, Patience::Cut, Patience::Over][self.random.below(3) as usize];
         let need = Need {
-            input_tokens: if self.is_greedy { 1 } else { self.random.below(40) },
+            input_tokens,
+            input_estimate: input_tokens,
             output_wanted: 10 + self.random.below(100),
             output_least: self.random.below(10),
             price: Some(testing::ceiling(&PRICE)),
         };
-        match reserve(&gateway.store, owners, &need, self.now_ms + gateway.skew_ms) {
+        match reserve(&gateway.store, owners, &need, patience, self.now_ms + gateway.skew_ms) {
             Reserve::Reserved(reserved) => {
                 self.kept += u64::from(self.now_ms - gateway.asked_ms > 2_000);
                 if let Some(demand) = reserved.ahead {

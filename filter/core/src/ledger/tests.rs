@@ -1,5 +1,5 @@
 use super::*;
-use crate::account::{Actual, Need, Owner, PERIOD_NOW, Reserve, reserve, settle};
+use crate::account::{Actual, Need, Owner, PERIOD_NOW, Patience, Reserve, settle};
 use crate::snapshot::{Bucket, Limits};
 use crate::testing::{self, Memory};
 
@@ -24,7 +24,12 @@ fn limits(kind: BucketKind, limit: u64) -> Limits {
 }
 
 fn need(input: u64, output: u64) -> Need {
-    Need { input_tokens: input, output_wanted: output, output_least: 1, price: None }
+    Need { input_tokens: input, input_estimate: input, output_wanted: output, output_least: 1, price: None }
+}
+
+/// Of a request that has just come.
+fn reserve(store: &impl Store, owners: &[Owner<'_>], need: &Need, now_ms: i64) -> Reserve {
+    crate::account::reserve(store, owners, need, Patience::Whole, now_ms)
 }
 
 fn grant(kind: BucketKind, granted: u64, verdict: wire::Verdict) -> wire::Grant {
@@ -62,7 +67,7 @@ fn a_dry_request_asks_waits_and_goes() {
     let Reserve::Dry(demand) = reserve(&store, &owners, &need(10, 20), NOW) else { panic!() };
     let effects = ledger.on(Event::Notice(Notice::Demand(demand).encode()), NOW);
     let lease = &reports(&effects)[0].leases[0];
-    assert_eq!((lease.want, lease.least), (30, 11));
+    assert_eq!((lease.want, lease.least, lease.floor, lease.ahead), (30, 30, 11, false));
     let effects =
         ledger.on(answer(2, vec![grant(BucketKind::TokensPerMinute, 30, wire::Verdict::Granted)]), NOW);
     assert!(effects.contains(&Effect::Wake));
@@ -79,7 +84,7 @@ const RPM: BucketKind = BucketKind::RequestsPerMinute;
 const COST: BucketKind = BucketKind::CostBudget;
 
 fn demand(kind: BucketKind, need: u64, least: u64) -> Event {
-    let asks = vec![Ask { owner: APP, kind, need, least, limit: 100 }];
+    let asks = vec![Ask { owner: APP, kind, need, least, floor: least, limit: 100 }];
     Event::Notice(Notice::Demand(crate::account::Demand { asks }).encode())
 }
 
@@ -214,7 +219,8 @@ fn a_recall_and_a_revocation_take_what_is_not_held() {
         let Reserve::Reserved(reserved) = reserve(&store, &owners, &need(5, 5), NOW) else { panic!() };
         let recalls = vec![crate::record::bucket_id(APP, TPM, 0)];
         let recall = wire::LedgerResponse { recalls, ..wire::LedgerResponse::default() };
-        let effects = ledger.on(if revoked { Event::Revoked(APP) } else { Event::Response(recall) }, NOW);
+        let effects =
+            ledger.on(if revoked { Event::Revoked(APP) } else { Event::Response(recall) }, NOW + 300);
         assert_eq!(leases(&effects), [(30, 20, 0, 0)]);
         settle(&store, reserved.reservation, Actual { tokens: 10, ..Actual::default() });
         assert_eq!(only_line(&store).unused(), 0);
@@ -225,7 +231,7 @@ fn a_recall_and_a_revocation_take_what_is_not_held() {
 #[test]
 fn a_lowered_limit_takes_back_what_was_leased_before() {
     let ask = |kind, limit| {
-        let asks = vec![Ask { owner: APP, kind, need: 1, least: 1, limit }];
+        let asks = vec![Ask { owner: APP, kind, need: 1, least: 1, floor: 1, limit }];
         Event::Notice(Notice::Demand(crate::account::Demand { asks }).encode())
     };
     for (kind, want) in [(RPM, 3), (TPM, 3), (COST, 1)] {
@@ -248,7 +254,7 @@ fn alone_a_gateway_heeds_a_lowered_limit() {
         ledger.on(Event::Closed, NOW);
         tick(&mut ledger, 25, NOW);
         assert!(ledger.is_away());
-        let asks = vec![Ask { owner: APP, kind, need: 5, least: 5, limit: 10 }];
+        let asks = vec![Ask { owner: APP, kind, need: 5, least: 5, floor: 5, limit: 10 }];
         ledger.on(Event::Notice(Notice::Demand(crate::account::Demand { asks }).encode()), NOW + 2_500);
         let line = only_line(&store);
         let lent = if kind == RPM { 5 } else { 0 };

@@ -63,7 +63,8 @@ impl<S: Store> Ledger<S> {
     pub(super) fn touch(&mut self, owner: OwnerId) {
         let Some(known) = self.owners.get_mut(&owner) else { return };
         known.moved = self.ticks;
-        let soon = self.ticks.saturating_add(ROUND);
+        let round = if self.ticks < known.recalled { 1 } else { ROUND };
+        let soon = self.ticks.saturating_add(round);
         if soon < known.due {
             self.plan(owner, soon);
         }
@@ -156,6 +157,9 @@ impl Known {
         let quiet = ticks.saturating_sub(self.moved);
         let is_held = account.lines.iter().any(|line| line.held > 0);
         let slack = if is_held { 1 } else { SLACK };
+        if ticks < self.recalled {
+            return ticks.saturating_add(1);
+        }
         let mut next = ticks.saturating_add(quiet.saturating_mul(slack).clamp(ROUND, RAREST));
         let mut forgotten = ticks;
         for line in &account.lines {

@@ -6,7 +6,8 @@ use crate::account::{self, Actual, Reservation};
 use crate::body::Terms;
 use crate::endpoint::Operation;
 use crate::price::{NanoUsd, Price};
-use crate::record::Record;
+use crate::quota::Cut;
+use crate::record::{Record, Settlement, SettlementReason};
 use crate::snapshot::{McpServer, Provider};
 use crate::store::Store;
 use crate::tokens::Tokens;
@@ -40,6 +41,8 @@ pub struct ModelCall {
     pub terms: Terms,
     /// The most that it can use, and what that was taken from; none where nothing limits it.
     pub reserved: Option<Reserved>,
+    /// Where the answer may have fewer tokens than were asked for.
+    pub cut: Option<Cut>,
 }
 
 /// What was asked of an MCP server, which has no price.
@@ -134,6 +137,8 @@ impl ModelCall {
         let Settled { settlement, reason, tokens, cost } = self.settle(reading, ending);
         (record.settlement, record.settlement_reason) = (settlement, reason);
         (record.tokens, record.cost) = (tokens, cost);
+        let are_known =
+            settlement != Settlement::Reserved || reason == Some(SettlementReason::TierNotPriced);
         record.price_version = self.price.as_ref().map_or(0, |price| price.version);
         let served = reading.map(|reading| reading.served.clone()).unwrap_or_default();
         record.service_tier = served.record(&self.terms.tier);
@@ -141,10 +146,16 @@ impl ModelCall {
         record.model = self.model;
         record.served_model = self.served_model;
         record.provider.clone_from(&self.provider.name);
+        record.cut = self.cut;
+        let is_clear = settlement == Settlement::Reported && reason.is_none();
+        record.text = self.terms.comparable_text().filter(|_| is_clear);
         if let Some(reserved) = self.reserved {
             let tokens = record.tokens.input.saturating_add(record.tokens.output);
             let actual = Actual { tokens, cost: record.cost };
-            record.charges = account::settle(store, reserved.reservation, actual);
+            record.charges = match are_known {
+                true => account::settle(store, reserved.reservation, actual),
+                false => account::settle_unknown(store, reserved.reservation, actual),
+            };
         }
     }
 

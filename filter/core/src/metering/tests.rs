@@ -6,7 +6,7 @@ use std::rc::Rc;
 use latchkey_proto::key::PREFIX;
 
 use super::*;
-use crate::account::{self, Charge, Need, Owner, OwnerId, Reserve};
+use crate::account::{self, Charge, Need, Owner, OwnerId, Patience, Reserve};
 use crate::body::{Doubts, Terms};
 use crate::denial::Denial;
 use crate::endpoint::{Operation, Shape};
@@ -67,12 +67,14 @@ fn call(store: &Memory, operation: Operation, stream: bool, kinds: &[BucketKind]
     let limits = Limits::try_from(testing::limits(&buckets)).unwrap();
     let need = Need {
         input_tokens: MOST.input,
+        input_estimate: MOST.input,
         output_wanted: MOST.output,
         output_least: MOST.output,
         price: Some(testing::ceiling(&PRICE)),
     };
     let owners = [Owner { id: OWNER, limits: &limits }];
-    let Reserve::Reserved(taken) = account::reserve(store, &owners, &need, 1000) else { panic!("refused") };
+    let reserved = account::reserve(store, &owners, &need, Patience::Whole, 1000);
+    let Reserve::Reserved(taken) = reserved else { panic!("refused") };
     let most = kinds.iter().any(|kind| *kind != RequestsPerMinute).then_some(MOST);
     let provider = Provider::try_from(testing::provider("azure", 2, "/openai/v1")).unwrap();
     let terms = Terms {
@@ -81,6 +83,7 @@ fn call(store: &Memory, operation: Operation, stream: bool, kinds: &[BucketKind]
         max_output: None,
         choices: 1,
         input_bound: MOST.input,
+        text: crate::calibration::Text::default(),
         input_estimate: 80,
         unbounded: None,
         tier: TierChoice::default(),
@@ -95,6 +98,7 @@ fn call(store: &Memory, operation: Operation, stream: bool, kinds: &[BucketKind]
         context_window: Some(WINDOW),
         terms,
         reserved: (!kinds.is_empty()).then_some(Reserved { most, reservation: taken.reservation }),
+        cut: None,
     })
 }
 

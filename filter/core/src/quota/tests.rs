@@ -5,6 +5,7 @@ use latchkey_proto::discovery as wire;
 use super::*;
 use crate::account::{Told, Verdict};
 use crate::body::Doubts;
+use crate::calibration::{BytesPerToken, Text};
 use crate::denial::Code;
 use crate::price::{LongContext, NanoUsd, Price, RateCard, Rates, Tier, TierChoice};
 use crate::snapshot::{Bucket, KeyId, Provider, ProviderKind};
@@ -26,6 +27,7 @@ fn terms() -> Terms {
         max_output: Some(100),
         choices: 1,
         input_bound: 300,
+        text: Text::default(),
         input_estimate: 10,
         unbounded: None,
         tier: TierChoice::default(),
@@ -51,6 +53,7 @@ fn offer() -> Offer {
         context_window: None,
         output_limit: None,
         stream_options: true,
+        bytes_per_token: BytesPerToken::default(),
     }
 }
 
@@ -72,7 +75,29 @@ fn need(limits: &Limits, terms: &Terms, offer: &Offer) -> [u64; 3] {
 fn take(store: &Memory, limits: &Limits, terms: &Terms) -> Result<Taken, Denial> {
     let owners = [Owner { id: OWNER, limits }];
     let app = AppPolicy::try_from(testing::app()).unwrap();
-    plan(limits, Operation::ChatCompletions, terms, &offer()).unwrap().take(store, &owners, &app, NOW)
+    take_patiently(store, &owners, &app, limits, terms, Patience::Whole)
+}
+
+const fn trial(patience: Patience) -> Trial {
+    Trial { now: NOW, patience, random: 0 }
+}
+
+fn take_patiently(
+    store: &Memory,
+    owners: &[Owner<'_>],
+    app: &AppPolicy,
+    limits: &Limits,
+    terms: &Terms,
+    patience: Patience,
+) -> Result<Taken, Denial> {
+    let plan = plan(limits, Operation::ChatCompletions, terms, &offer()).unwrap();
+    plan.take(store, owners, app, trial(patience))
+}
+
+/// After it has waited in vain.
+fn take_at_last(store: &Memory, limits: &Limits, terms: &Terms) -> Result<Taken, Denial> {
+    let app = AppPolicy::try_from(testing::app()).unwrap();
+    take_patiently(store, &[Owner { id: OWNER, limits }], &app, limits, terms, Patience::Over)
 }
 
 fn held(taken: Result<Taken, Denial>) -> Held {
@@ -104,7 +129,7 @@ fn a_request_that_only_counts_needs_no_bound() {
     let unbounded = Terms { unbounded: Some("file_id"), ..terms() };
     let unpriced = Offer { price: None, ..offer() };
     let any = plan(&counted, Operation::ImageGenerations, &unbounded, &unpriced).unwrap();
-    assert_eq!((any.need.input_tokens, any.bounded), (0, false));
+    assert_eq!((any.need.input_tokens, any.asked), (0, None));
     let store = Memory::default();
     testing::grant(&store, OWNER, RequestsPerMinute, 5, 5);
     let held = held(take(&store, &counted, &terms()));
@@ -222,7 +247,7 @@ fn a_limit_of_zero_fills_the_cache_and_is_left_alone() {
     let zero = Terms { max_output: Some(0), ..terms() };
     let metered = limits(&[(TokensPerMinute, 100_000)]);
     let plan = plan(&metered, Operation::Messages, &zero, &offer()).unwrap();
-    assert_eq!((plan.need.output_wanted, plan.need.output_least, plan.bounded), (16_384, 16, false));
+    assert_eq!((plan.need.output_wanted, plan.need.output_least, plan.asked), (16_384, 16, None));
 }
 
 #[test]
@@ -271,13 +296,17 @@ fn output_is_shared_among_the_answers_once_there_is_no_more() {
     let store = Memory::default();
     let metered = limits(&[(TokensPerMinute, 1000)]);
     let three = Terms { choices: 3, ..terms() };
-    testing::grant(&store, OWNER, TokensPerMinute, 1000, 400);
+    // Of its bound of 300 some 60 count in a window.
+    testing::grant(&store, OWNER, TokensPerMinute, 1000, 160);
     assert!(matches!(take(&store, &metered, &three).unwrap(), Taken::Dry(_)), "more may be had");
     testing::refuse(&store, OWNER, TokensPerMinute, 1000, Verdict::Exhausted);
     let held = held(take(&store, &metered, &three));
-    assert_eq!(held.max_output, Some(33));
+    assert_eq!((held.max_output, held.cut), (Some(33), Some(Cut { asked: 100, granted: 33 })));
+    let headers: Vec<_> = cut_headers(held.cut).collect();
+    assert_eq!(headers, [(ASKED_HEADER, "100".to_owned()), (GRANTED_HEADER, "33".to_owned())]);
+    assert_eq!(cut_headers(None).count(), 0);
     assert_eq!(held.reserved.most, Some(Tokens { input: 300, output: 100, ..Tokens::default() }));
-    assert_eq!(testing::line(&store, OWNER, TokensPerMinute).held, 400);
+    assert_eq!(testing::line(&store, OWNER, TokensPerMinute).held, 160);
 }
 
 #[test]
@@ -314,7 +343,7 @@ fn each_reason_has_its_code() {
     let code = |kind, verdict| {
         let store = Memory::default();
         testing::refuse(&store, OWNER, kind, 1_000_000, verdict);
-        take(&store, &limits(&[(kind, 1_000_000)]), &terms()).unwrap_err().code
+        take_at_last(&store, &limits(&[(kind, 1_000_000)]), &terms()).unwrap_err().code
     };
     for kind in [RequestsPerMinute, RequestsPerHour, TokensPerMinute] {
         assert_eq!(code(kind, Verdict::Exhausted), Code::RateLimitExceeded);
@@ -327,9 +356,10 @@ fn each_reason_has_its_code() {
         assert_eq!(code(kind, Verdict::Away), Code::LeaseUnavailable);
     }
     for kind in [TokensPerMinute, TokenBudget, CostBudget] {
-        let denial = take(&Memory::default(), &limits(&[(kind, 200)]), &terms()).unwrap_err();
-        assert_eq!(denial.code, Code::InsufficientQuota, "alone it is too large");
-        assert_eq!(denial.quota.unwrap().retry_after_ms, None);
+        let denial = take(&Memory::default(), &limits(&[(kind, 70)]), &terms()).unwrap_err();
+        assert_eq!(denial.code, Code::RequestExceedsLimit, "alone it is too large");
+        let quota = denial.quota.unwrap();
+        assert!(quota.needed > quota.limit && quota.retry_after_ms.is_none(), "{quota:?}");
         assert!(denial.message.starts_with("The request alone may need more"), "{}", denial.message);
     }
 }
@@ -343,11 +373,12 @@ fn a_denial_tells_the_limit_and_when_to_come_back() {
     assert_eq!(
         denial.message,
         "Too many requests or tokens within the window: wait and try again. The key's \
-         requests_per_minute is 60, of which 0 is left."
+         requests_per_minute is 60, of which 0 is left; this request needs 1."
     );
     let quota = *denial.quota.unwrap();
     assert_eq!((quota.name, quota.owner, quota.limit), ("requests_per_minute", "key", 60));
-    assert_eq!((quota.remaining, quota.resets_at, quota.retry_after_ms), (0, Some(9), Some(9_000)));
+    assert_eq!((quota.remaining, quota.needed, quota.resets_at), (0, 1, Some(9)));
+    assert_eq!(quota.retry_after_ms, Some(9_000));
     assert_eq!(
         quota.headers,
         [
@@ -398,4 +429,58 @@ fn money_is_shown_in_dollars() {
         assert_eq!(shown(CostBudget, amount), text);
         assert_eq!(shown(TokenBudget, amount), amount.to_string());
     }
+}
+
+#[test]
+fn an_app_says_how_far_an_answer_may_be_cut() {
+    let store = Memory::default();
+    let floor = |min_output_tokens| Limits { min_output_tokens, ..limits(&[(TokensPerMinute, 1000)]) };
+    testing::grant(&store, OWNER, TokensPerMinute, 1000, 110);
+    testing::refuse(&store, OWNER, TokensPerMinute, 1000, Verdict::Exhausted);
+    let cut = |floor: &Limits| take_at_last(&store, floor, &terms());
+    assert_eq!(cut(&floor(Some(51))).unwrap_err().code, Code::RateLimitExceeded);
+    let held = held(cut(&floor(Some(50))));
+    assert_eq!(held.cut, Some(Cut { asked: 100, granted: 50 }));
+    let short = Terms { max_output: Some(40), ..terms() };
+    assert_eq!(need(&floor(Some(50)), &short, &offer()), [300, 40, 40], "who asks for less gets it");
+}
+
+#[test]
+fn those_who_must_come_back_do_not_come_at_once() {
+    let refused = |verdict, retry_at_ms: i64, random| {
+        let store = Memory::default();
+        let fresh_until_ms = retry_at_ms.max(NOW.0 + 1);
+        let told = Told { retry_at_ms, fresh_until_ms, ..testing::refusal(verdict) };
+        testing::answer(&store, OWNER, RequestsPerMinute, 60, 0, told);
+        let limits = limits(&[(RequestsPerMinute, 60)]);
+        let app = AppPolicy::try_from(testing::app()).unwrap();
+        let trial = Trial { random, ..trial(Patience::Over) };
+        let owners = [Owner { id: OWNER, limits: &limits }];
+        let plan = plan(&limits, Operation::ChatCompletions, &terms(), &offer()).unwrap();
+        let denial = plan.take(&store, &owners, &app, trial).unwrap_err();
+        denial.quota.and_then(|quota| quota.retry_after_ms).unwrap()
+    };
+    let exhausted = |after_ms, random| refused(Verdict::Exhausted, NOW.0 + after_ms, random);
+    assert_eq!([0, 250, 251].map(|random| exhausted(1, random)), [50, 300, 50], "never at once");
+    assert_eq!([0, 500, 501].map(|random| exhausted(2_000, random)), [2_000, 2_500, 2_000]);
+    assert_eq!([0, 1_000].map(|random| exhausted(60_000, random)), [60_000, 61_000]);
+    assert_eq!([0, 250].map(|random| refused(Verdict::Contended, NOW.0, random)), [1_000, 1_250]);
+}
+
+#[test]
+fn a_window_counts_an_estimate_of_text_and_the_bound_of_all_else() {
+    let text = Text { ascii: 1_000, other: 300 };
+    let long = Terms { text, input_bound: 1_300 + 256, ..terms() };
+    let estimate = |terms: &Terms, offer: &Offer| {
+        plan(&limits(&[(TokensPerMinute, 100_000)]), Operation::ChatCompletions, terms, offer).unwrap().need
+    };
+    let need = estimate(&long, &offer());
+    assert_eq!((need.input_tokens, need.input_estimate), (1_556, 400 + 200 + 16));
+    let measured = Offer { bytes_per_token: BytesPerToken::measured(4_000, 3_000), ..offer() };
+    assert_eq!(estimate(&long, &measured).input_estimate, 250 + 100 + 16);
+    let image = Terms { input_bound: long.input_bound + 50_000, ..long.clone() };
+    assert_eq!(estimate(&image, &measured).input_estimate, 50_000 + 366);
+    let outside = Terms { unbounded: Some("file_id"), ..long };
+    let windowed = Offer { context_window: Some(128_000), ..measured };
+    assert_eq!(estimate(&outside, &windowed).input_estimate, 128_000, "nothing is known of it");
 }

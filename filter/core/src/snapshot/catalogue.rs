@@ -4,6 +4,7 @@ use std::rc::Rc;
 use latchkey_proto::discovery as wire;
 
 use super::{Invalid, McpServer, name};
+use crate::calibration::BytesPerToken;
 use crate::price::{LongContext, Price, RateCard, Rates, Tier};
 
 /// The enabled models with the providers that serve them, and the MCP servers.
@@ -34,6 +35,8 @@ pub struct Offer {
     pub output_limit: Option<&'static str>,
     /// Whether its provider takes `stream_options`.
     pub stream_options: bool,
+    /// How dense its tokens are.
+    pub bytes_per_token: BytesPerToken,
 }
 
 /// Where a provider is reached, in values that may stand in headers.
@@ -110,6 +113,7 @@ impl TryFrom<wire::Catalogue> for Catalogue {
                 context_window,
                 output_limit,
                 refuses_stream_options,
+                bytes_per_token,
             } = offered;
             let model = name(model, "models.name")?;
             let upstream_name = name(upstream_name, "models.upstream_name")?;
@@ -132,6 +136,9 @@ impl TryFrom<wire::Catalogue> for Catalogue {
                     Ok(wire::OutputLimit::Unspecified) | Err(_) => None,
                 },
                 stream_options: !refuses_stream_options,
+                bytes_per_token: bytes_per_token.map_or_else(BytesPerToken::default, |rate| {
+                    BytesPerToken::measured(rate.ascii, rate.other)
+                }),
             };
             read.add(model, offer);
         }

@@ -12,6 +12,8 @@ pub struct Limits {
     pub max_input_tokens: Option<u64>,
     /// Of one request.
     pub max_output_tokens: Option<u64>,
+    /// An answer is not cut below this, where others hold what it needs.
+    pub min_output_tokens: Option<u64>,
 }
 
 /// What may be used within a window or a period, by all gateways together.
@@ -36,7 +38,8 @@ impl TryFrom<wire::Limits> for Limits {
     type Error = Invalid;
 
     fn try_from(limits: wire::Limits) -> Result<Self, Invalid> {
-        let wire::Limits { buckets: offered, max_input_tokens, max_output_tokens } = limits;
+        let wire::Limits { buckets: offered, max_input_tokens, max_output_tokens, min_output_tokens } =
+            limits;
         let mut buckets: Vec<Bucket> = Vec::with_capacity(offered.len());
         for wire::Bucket { kind, limit } in offered {
             let kind = BucketKind::from_number(kind).ok_or(Invalid::Unset("limits.buckets.kind"))?;
@@ -51,6 +54,7 @@ impl TryFrom<wire::Limits> for Limits {
             buckets,
             max_input_tokens: of_request(max_input_tokens, "limits.max_input_tokens")?,
             max_output_tokens: of_request(max_output_tokens, "limits.max_output_tokens")?,
+            min_output_tokens: of_request(min_output_tokens, "limits.min_output_tokens")?,
         })
     }
 }

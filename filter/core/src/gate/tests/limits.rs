@@ -57,6 +57,16 @@ fn told(reply: &Reply, name: &str) -> Option<String> {
     found.map(|(_, value)| value.clone().into_owned())
 }
 
+/// A request that has waited in vain.
+fn at_last(store: &Memory) -> Outcome {
+    let view = View::new(store);
+    let bearer = format!("Bearer {}", testing::app_key().expose());
+    let headers = headers("POST", CHAT, &[("authorization", &bearer)]);
+    let world = Place::at(1000, "");
+    let Admission::NeedBody(admitted) = admit(Headers(&headers), &view, &world) else { panic!("answered") };
+    admitted.settle(BODY, &Gate { view: &view, world: &world, has_room: true, patience: Patience::Over })
+}
+
 fn limit_told(reply: &Reply) -> serde_json::Value {
     serde_json::from_slice::<serde_json::Value>(&reply.body).unwrap()["error"]["limit"].clone()
 }
@@ -71,16 +81,17 @@ fn a_request_within_its_limits_reserves_the_most_that_it_may_use() {
     let input = body.len() as u64 + 256;
     let forward = forwarded(ask(&store, testing::app_key().expose(), CHAT, body));
     assert_eq!(forward.body, None, "as the client asked");
+    let estimate = (body.len() as u64 * 2).div_ceil(5) + 16;
     let most = Tokens { input, output: 100, ..Tokens::default() };
     assert_eq!(forward.call.reserved().and_then(|reserved| reserved.most), Some(most));
     assert_eq!(model_call(&forward).price.as_ref().map(|price| price.version), Some(3));
     assert_eq!(testing::line(&store, OWNER, MINUTE).used, 1);
-    assert_eq!(testing::line(&store, OWNER, TOKENS).held, input + 100);
+    assert_eq!(testing::line(&store, OWNER, TOKENS).held, estimate + 100);
     assert_eq!(testing::line(&store, OWNER, BUDGET).held, (input + 100) * 1000);
     let announced: BTreeMap<_, _> = forward.announced.into_iter().collect();
     assert_eq!(announced["x-ratelimit-limit-requests"], "60");
     assert_eq!(announced["x-ratelimit-remaining-requests"], "9");
-    assert_eq!(announced["x-ratelimit-remaining-tokens"], (700 - input).to_string());
+    assert_eq!(announced["x-ratelimit-remaining-tokens"], (700 - estimate).to_string());
 }
 
 #[test]
@@ -109,17 +120,22 @@ fn output_is_limited_in_the_words_of_each_provider() {
         serde_json::from_slice::<serde_json::Value>(&forward.body.unwrap()).unwrap()
     };
     let gpt = r#"{"model":"gpt-4o"}"#;
-    let left = 400 - 256 - gpt.len();
+    let left_of = |body: &str| 400 - 16 - (body.len() * 2).div_ceil(5);
+    let left = left_of(gpt);
     assert_eq!(edited(CHAT, gpt, &["openai"])["max_completion_tokens"], left);
     assert_eq!(edited(CHAT, gpt, &["azure"])["max_completion_tokens"], left);
     assert_eq!(edited("/v1/completions", gpt, &["openai"])["max_tokens"], left);
     assert_eq!(edited("/v1/responses", gpt, &["openai"])["max_output_tokens"], left);
     let claude = r#"{"model":"claude"}"#;
-    assert_eq!(edited(CHAT, claude, &["anthropic"])["max_tokens"], left);
-    assert_eq!(edited("/anthropic_messages/v1/messages", claude, &["anthropic"])["max_tokens"], left);
+    let left_of_claude = left_of(claude);
+    assert_eq!(edited(CHAT, claude, &["anthropic"])["max_tokens"], left_of_claude);
+    assert_eq!(
+        edited("/anthropic_messages/v1/messages", claude, &["anthropic"])["max_tokens"],
+        left_of_claude
+    );
     let asked = r#"{"model":"gpt-4o","max_tokens":5000}"#;
     let lowered = edited(CHAT, asked, &["openai"]);
-    assert_eq!(lowered["max_tokens"], 400 - 256 - asked.len());
+    assert_eq!(lowered["max_tokens"], left_of(asked));
     assert_eq!(lowered.get("max_completion_tokens"), None, "the client has named the member");
 }
 
@@ -134,7 +150,7 @@ fn a_dry_lease_is_waited_for() {
         panic!("answered")
     };
     let at = |now| settle(&admitted, body, &view, &Place::at(now, ""));
-    let need = body.len() as u64 + 256 + 10;
+    let need = (body.len() as u64 * 2).div_ceil(5) + 16 + 10;
     assert_eq!(waits(at(1000)), [(OWNER, MINUTE, 1), (OWNER, TOKENS, need)]);
     testing::grant(&store, OWNER, MINUTE, 60, 1);
     assert_eq!(waits(at(1100)), [(OWNER, TOKENS, need)]);
@@ -150,7 +166,7 @@ fn what_has_no_room_is_refused_with_its_code_and_its_headers() {
     let refused = |kind, limit, verdict| {
         let store = limited(&[(kind, limit)]);
         testing::refuse(&store, OWNER, kind, limit, verdict);
-        reply(chat(&store))
+        reply(at_last(&store))
     };
     let rate = refused(MINUTE, 60, account::Verdict::Exhausted);
     assert_eq!((rate.status, rate.code), (429, Some(Code::RateLimitExceeded)));
@@ -166,11 +182,11 @@ fn what_has_no_room_is_refused_with_its_code_and_its_headers() {
     assert_eq!(told(&spent, "x-should-retry").as_deref(), Some("false"));
     assert_eq!((told(&spent, "retry-after"), told(&spent, "retry-after-ms")), (None, None));
     assert!(
-        String::from_utf8_lossy(&spent.body).contains("The app's budget is $1.00, of which $0.00 is left.")
+        String::from_utf8_lossy(&spent.body).contains("The app's budget is $1.00, of which $0.00 is left;")
     );
 
     let large = reply(chat(&limited(&[(BUDGET, 1000)])));
-    assert_eq!((large.status, large.code), (429, Some(Code::InsufficientQuota)));
+    assert_eq!((large.status, large.code), (429, Some(Code::RequestExceedsLimit)));
     assert_eq!(told(&large, "x-should-retry").as_deref(), Some("false"));
 
     let contended = refused(BUDGET, 1_000_000_000, account::Verdict::Contended);
@@ -283,7 +299,8 @@ fn a_full_ring_refuses_those_that_are_limited() {
         let Admission::NeedBody(admitted) = admit(Headers(&headers), &view, &world) else {
             panic!("answered")
         };
-        admitted.settle(BODY, &Gate { view: &view, world: &world, has_room: false })
+        admitted
+            .settle(BODY, &Gate { view: &view, world: &world, has_room: false, patience: Patience::Whole })
     };
     let store = limited(&[(MINUTE, 60)]);
     testing::grant(&store, OWNER, MINUTE, 60, 60);

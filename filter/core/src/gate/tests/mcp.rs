@@ -430,7 +430,10 @@ fn a_full_ring_refuses_those_whose_requests_are_limited() {
         let Admission::NeedBody(admitted) = admit(Headers(&headers), &view, &world) else {
             panic!("answered")
         };
-        admitted.settle(PING.as_bytes(), &Gate { view: &view, world: &world, has_room: false })
+        admitted.settle(
+            PING.as_bytes(),
+            &Gate { view: &view, world: &world, has_room: false, patience: Patience::Whole },
+        )
     };
     assert_eq!(denied(full(&limited(&[(BucketKind::RequestsPerDay, 9)]))), Code::LedgerFull);
     forwarded(full(&limited(&[])));

@@ -154,6 +154,7 @@ impl Server {
             bucket: Some(crate::record::bucket_id(owner, kind, period)),
             limit,
             remaining: free,
+            reachable: free + held - self.rows.get(&(bucket, instance)).map_or(0, Row::outstanding),
             used,
             resets_at_ms: if period > 0 { period + PERIOD_MS } else { 0 },
             retry_after_ms: 300,
@@ -168,6 +169,7 @@ impl Server {
             self.cushions += u64::from(is_few && amount > least);
             row.expires_at_ms = row.expires_at_ms.max(now_ms + i64::from(ttl_ms) + MARGIN_MS);
             grant.remaining -= amount;
+            grant.reachable = grant.reachable.saturating_sub(amount);
             let left_ms = period + PERIOD_MS - now_ms;
             grant.ttl_ms = if period > 0 { ttl_ms.min(left_ms as u32) } else { ttl_ms };
             grant.verdict = wire::Verdict::Granted.into();

@@ -173,7 +173,7 @@ fn who_asks_ahead_keeps_a_cushion_and_asks_rarely() {
 #[test]
 fn a_cushion_is_little_of_the_limit_and_none_where_an_answer_was_lost() {
     let ask = |limit| {
-        let asks = vec![Ask { owner: APP, kind: TPM, need: 30, least: 11, limit }];
+        let asks = vec![Ask { owner: APP, kind: TPM, need: 30, least: 11, floor: 11, limit }];
         Event::Notice(Notice::Demand(crate::account::Demand { asks }).encode())
     };
     for (limit, want) in [(100_000, 480), (1_600, 100), (160, 30), (20, 20)] {
@@ -255,7 +255,7 @@ fn a_quiet_owner_is_looked_at_ever_more_rarely_until_a_record_comes() {
     let long = wire::Grant { ttl_ms: 60_000, ..granted(app, RPM, 5) };
     ledger.on(answer(1, vec![]), NOW);
     pass(&mut ledger, 1);
-    let asks = vec![Ask { owner: app, kind: RPM, need: 5, least: 5, limit: 100_000 }];
+    let asks = vec![Ask { owner: app, kind: RPM, need: 5, least: 5, floor: 5, limit: 100_000 }];
     ledger.on(Event::Notice(Notice::Demand(crate::account::Demand { asks }).encode()), NOW);
     ledger.on(answer(2, vec![long]), NOW);
     assert_eq!(looks(&pass(&mut ledger, 250)), [5, 10, 50]);
@@ -333,7 +333,7 @@ fn what_one_owner_is_granted_is_brought_at_once() {
     ledger.on(Event::Connected, NOW);
     ledger.on(answer(1, vec![]), NOW);
     let kinds = [RPM, TPM, COST, BucketKind::RequestsPerHour, BucketKind::RequestsPerDay];
-    let asks = kinds.map(|kind| Ask { owner: APP, kind, need: 3, least: 3, limit: 100 }).to_vec();
+    let asks = kinds.map(|kind| Ask { owner: APP, kind, need: 3, least: 3, floor: 3, limit: 100 }).to_vec();
     ledger.on(Event::Notice(Notice::Demand(crate::account::Demand { asks }).encode()), NOW);
     let before = store.swaps.get();
     ledger.on(answer(2, kinds.map(|kind| granted(APP, kind, 3)).to_vec()), NOW);

@@ -1,0 +1,55 @@
+//! How many bytes the tokens of a model have, as records show it.
+
+use latchkey_core::density::{Histogram, Quality, TextKind};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::store::Store;
+use crate::store::ledger::density::DensityKey;
+use crate::store::models::Model;
+
+/// How many bytes of text a token of a model has: with it gateways estimate a request's input for
+/// `tokens_per_minute`. Budgets do not rely on it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct DensityView {
+    /// `ascii`, or `other` for characters beyond: each byte counts as one of these.
+    pub text: &'static str,
+    /// What gateways count with: measured, or what is assumed until there are 100 requests to compare.
+    pub bytes_per_token: f64,
+    /// Whether it was measured.
+    pub measured: bool,
+    /// How many requests were compared: those of at least 1,000 bytes of text and nothing else.
+    pub samples: u64,
+    /// Bytes per token of those, on average; null where there are none.
+    pub mean_bytes_per_token: Option<f64>,
+    /// How many percent of those had more tokens than are counted with it: 5 at most once it is measured.
+    pub beyond_percent: Option<f64>,
+    /// How many tokens are counted for 100 that the provider reports, on average.
+    pub counted_percent: Option<f64>,
+}
+
+/// As gateways have it.
+const ASSUMED: [(TextKind, u32); 2] = [(TextKind::Ascii, 2_500), (TextKind::Other, 1_500)];
+
+/// What is known of a model.
+pub(super) async fn read(store: &Store, model: &Model) -> sqlx::Result<Vec<DensityView>> {
+    let told = store.densities().await?;
+    let samples = store.density_samples().await?;
+    let view = |(kind, assumed): (TextKind, u32)| {
+        let (provider, model) = (model.provider.clone(), model.upstream_name.as_str().to_owned());
+        let key = DensityKey { provider, model, kind };
+        let measured = told.get(&key);
+        let used = measured.unwrap_or(assumed);
+        let quality = samples.get(&key).and_then(|samples| samples.quality(used));
+        DensityView {
+            text: kind.as_str(),
+            bytes_per_token: f64::from(used) / 1_000.0,
+            measured: measured.is_some(),
+            samples: samples.get(&key).map_or(0, Histogram::samples),
+            mean_bytes_per_token: quality.map(|Quality { mean, .. }| f64::from(mean) / 1_000.0),
+            beyond_percent: quality.map(|Quality { beyond, .. }| f64::from(beyond) / 100.0),
+            counted_percent: quality.map(|Quality { counted, .. }| f64::from(counted) / 100.0),
+        }
+    };
+    Ok(ASSUMED.into_iter().map(view).collect())
+}

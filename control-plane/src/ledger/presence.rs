@@ -1,0 +1,115 @@
+//! Which gateway processes may still give back what they hold, and for which units somebody waits.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use latchkey_core::grant::WAITED_MS;
+use tokio::time::Instant;
+
+use super::streams::Streams;
+use crate::gateways::Gateways;
+use crate::store::ledger::bucket::BucketKey;
+
+/// A process that no replica has been connected to for so long is not waited for: a reconnect takes some
+/// seconds. What it holds stays charged, and if it comes back what it returns may be used again.
+const GONE_AFTER: Duration = Duration::from_secs(15);
+/// For how long it is remembered when a process was seen last.
+const REMEMBERED: Duration = Duration::from_secs(3600);
+/// For how long somebody is taken to wait who asked in vain.
+const WAITED: Duration = Duration::from_millis(WAITED_MS.unsigned_abs());
+/// How often it is noted who is connected.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// When each process was connected for the last time, as far as this replica knows.
+#[derive(Clone, Debug)]
+pub struct Presence(Arc<Mutex<Seen>>);
+
+#[derive(Debug)]
+struct Seen {
+    /// Before this nothing is known: who was connected then may come back.
+    since: Instant,
+    processes: HashMap<String, Instant>,
+    /// When somebody asked in vain for units of a bucket, for the last time.
+    awaited: HashMap<BucketKey, Instant>,
+}
+
+impl Default for Presence {
+    fn default() -> Self {
+        let seen = Seen { since: Instant::now(), processes: HashMap::new(), awaited: HashMap::new() };
+        Self(Arc::new(Mutex::new(seen)))
+    }
+}
+
+impl Presence {
+    /// Notes that these processes are connected.
+    pub fn see(&self, instances: impl IntoIterator<Item = String>) {
+        self.lock().see(instances, Instant::now());
+    }
+
+    /// Whether nobody has been connected to this process for a while.
+    #[must_use]
+    pub fn is_gone(&self, instance: &str) -> bool {
+        self.lock().is_gone(instance, Instant::now())
+    }
+
+    /// Notes that somebody waits for units of a bucket.
+    pub fn wait_for(&self, bucket: BucketKey) {
+        self.lock().awaited.insert(bucket, Instant::now());
+    }
+
+    /// Whether somebody does, as far as this replica knows.
+    #[must_use]
+    pub fn is_awaited(&self, bucket: BucketKey) -> bool {
+        self.lock().awaited.get(&bucket).is_some_and(|at| at.elapsed() < WAITED)
+    }
+
+    /// Keeps noting who is connected, here and to other replicas.
+    pub async fn follow(self, streams: Streams, gateways: Arc<Gateways>) {
+        let mut periods = tokio::time::interval(PERIOD);
+        loop {
+            periods.tick().await;
+            self.see(streams.instances());
+            match gateways.instances().await {
+                Ok(instances) => self.see(instances),
+                Err(error) => tracing::debug!(%error, "could not ask who is connected to other replicas"),
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    fn see(&mut self, instances: impl IntoIterator<Item = String>, now: Instant) {
+        self.processes.retain(|_, at| now.duration_since(*at) < REMEMBERED);
+        self.awaited.retain(|_, at| now.duration_since(*at) < WAITED);
+        self.processes.extend(instances.into_iter().map(|instance| (instance, now)));
+    }
+
+    fn is_gone(&self, instance: &str, now: Instant) -> bool {
+        let seen = self.processes.get(instance).unwrap_or(&self.since);
+        now.duration_since(*seen) >= GONE_AFTER
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_gone_a_while_after_it_was_seen_last() {
+        let begun = Instant::now();
+        let mut seen = Seen { since: begun, processes: HashMap::new(), awaited: HashMap::new() };
+        let after = |halves: u32| begun + GONE_AFTER * halves / 2;
+        let gone = |seen: &Seen, now| [seen.is_gone("known", now), seen.is_gone("unknown", now)];
+        seen.see(["known".to_owned()], after(1));
+        assert_eq!(gone(&seen, after(1)), [false, false], "this replica has just begun");
+        assert_eq!(gone(&seen, after(2)), [false, true]);
+        assert_eq!(gone(&seen, after(3)), [true, true]);
+        seen.see(["known".to_owned()], after(3));
+        assert_eq!(gone(&seen, after(3)), [false, true], "it has come back");
+    }
+}
