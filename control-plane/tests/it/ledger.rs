@@ -1,4 +1,5 @@
 pub mod gateway;
 mod leases;
+mod lost;
 mod records;
 mod streams;

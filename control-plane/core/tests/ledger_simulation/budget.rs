@@ -120,9 +120,10 @@ impl Fleet {
             Op::Wait(ms) => self.now_ms += ms,
             Op::Reserve(gateway, units) => self.reserve(gateway, units),
             Op::Settle(gateway, percent) => self.settle(gateway, percent),
-            Op::Report(gateway, want, least) => {
-                self.report(gateway, (want > 0).then_some(Ask { want, least }))
-            }
+            Op::Report(gateway, want, least) => self.report(
+                gateway,
+                (want > 0).then_some(Ask { want, least, floor: 1, ahead: false, others_wait: false }),
+            ),
             Op::Return(gateway) => {
                 let gateway = &mut self.gateways[gateway];
                 for period in 0..self.buckets.len() {
@@ -225,7 +226,7 @@ impl Fleet {
                 let grant = ask.map(|ask| {
                     let terms = Terms { limit: self.budget, ends_at_ms: None };
                     let bucket = &mut self.buckets[self.period];
-                    let decision = decide(bucket, terms, &process, ask, now_ms);
+                    let decision = decide(bucket, terms, &process, ask, |_| false, now_ms);
                     let granted = bucket.leases().get(&process).map_or(0, |lease| lease.granted);
                     (self.period, granted, sent_ms + decision.ttl_ms)
                 });

@@ -84,11 +84,15 @@ impl Fleet {
             Op::Wait(ms) => self.now_ms += ms,
             Op::Admit(gateway, times) => return self.admit(gateway, times),
             Op::Report(gateway, want, least) => {
-                let ask = (want > 0).then_some(Ask { want, least });
+                let ask =
+                    (want > 0).then_some(Ask { want, least, floor: 1, ahead: false, others_wait: false });
                 self.report(gateway, ask);
             }
             Op::Exchange(gateway, want) => {
-                self.report(gateway, Some(Ask { want, least: 1 }));
+                self.report(
+                    gateway,
+                    Some(Ask { want, least: 1, floor: 1, ahead: false, others_wait: false }),
+                );
                 for _ in 0..2 {
                     let message = self.network.newest();
                     message.map_or(Ok(()), |message| self.arrive(message))?;
@@ -145,7 +149,7 @@ impl Fleet {
                 self.bucket.learn(&process, told, now_ms);
                 let Some(ask) = ask else { return Ok(()) };
                 let terms = Terms { limit: self.limit, ends_at_ms: None };
-                let decision = decide(&mut self.bucket, terms, &process, ask, now_ms);
+                let decision = decide(&mut self.bucket, terms, &process, ask, |_| false, now_ms);
                 if let Verdict::Granted(_) = decision.verdict {
                     let charged = self.bucket.used(now_ms) + self.bucket.outstanding();
                     prop_assert!(charged <= self.limit, "{charged} of {} are charged", self.limit);
