@@ -141,6 +141,7 @@ on_both! {
             buckets: vec![Bucket { kind: 1, limit: 10 }],
             max_input_tokens: Some(7),
             max_output_tokens: None,
+            min_output_tokens: None,
         };
         assert_eq!(sent, [None, None, Some(Limits::default()), Some(own)]);
     }

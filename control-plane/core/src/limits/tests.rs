@@ -113,7 +113,8 @@ fn no_limit_is_zero() {
 
 #[test]
 fn the_floor_of_an_answer_lies_below_its_ceiling_and_a_keys_not_below_its_apps() {
-    let limits = |least, most| Limits { min_output_tokens: least, max_output_tokens: most, ..Limits::default() };
+    let limits =
+        |least, most| Limits { min_output_tokens: least, max_output_tokens: most, ..Limits::default() };
     let refused = |limits: &Limits| {
         let mut invalid = Invalid::default();
         limits.check("limits", &mut invalid);

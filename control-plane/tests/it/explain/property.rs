@@ -86,6 +86,7 @@ fn limits() -> impl Strategy<Value = Limits> {
             budget,
             max_input_tokens: input,
             max_output_tokens: output,
+            min_output_tokens: None,
         },
     )
 }
