@@ -411,6 +411,7 @@ fn record() -> Record {
         cost: NanoUsd(0),
         price_version: 0,
         settlement: Settlement::Reported,
+        settlement_reason: None,
         latency_ms: 1,
         first_token_ms: None,
         streamed: false,
