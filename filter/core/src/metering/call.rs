@@ -137,8 +137,7 @@ impl ModelCall {
         let Settled { settlement, reason, tokens, cost } = self.settle(reading, ending);
         (record.settlement, record.settlement_reason) = (settlement, reason);
         (record.tokens, record.cost) = (tokens, cost);
-        let are_known =
-            settlement != Settlement::Reserved || reason == Some(SettlementReason::TierNotPriced);
+        let are_known = settlement != Settlement::Reserved || reason == Some(SettlementReason::TierNotPriced);
         record.price_version = self.price.as_ref().map_or(0, |price| price.version);
         let served = reading.map(|reading| reading.served.clone()).unwrap_or_default();
         record.service_tier = served.record(&self.terms.tier);
