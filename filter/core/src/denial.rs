@@ -123,7 +123,7 @@ const fn row(status: u16, name: &'static str, rule: &'static str, meaning: &'sta
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 52] = [
+    pub const ALL: [Self; 53] = [
         Self::InvalidJson,
         Self::InvalidMultipart,
         Self::InvalidMcpMessage,

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use latchkey_proto::key::KeyHash;
+use memchr::memmem;
 
 use crate::account::{Demand, Patience};
 use crate::body::{Body, Format};

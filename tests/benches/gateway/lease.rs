@@ -30,6 +30,8 @@ pub async fn measure(leases: u64) -> anyhow::Result<Report> {
                 local: 0,
                 want: 10,
                 least: 1,
+                ahead: false,
+                floor: 0,
             };
             let begun = Instant::now();
             exchange.report(vec![], vec![lease]).await?;

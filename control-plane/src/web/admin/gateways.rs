@@ -38,7 +38,7 @@ pub async fn write_off(
     Path(instance): Path<String>,
     posted: Posted,
 ) -> Result<Response, Problem> {
-    gateways::write_off(posted.visit.admin()?, State(api), Path(instance)).await?;
+    gateways::write_off(posted.visit.admin()?, State(api), Path(instance)).await.map(drop)?;
     Ok(done("/admin/gateways", "What the gateway held of budgets is charged."))
 }
 
