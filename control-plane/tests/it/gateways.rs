@@ -204,7 +204,8 @@ on_both! {
         // Somebody else writes meanwhile.
         let mut other = test.store.begin().await.unwrap();
         other.revision(&test.world).await.unwrap();
-        let (revoked, ()) = tokio::join!(test.act(&format!("/apps/{}/revoke", id(&app))), async {
+        let path = format!("/apps/{}/revoke", id(&app));
+        let (revoked, ()) = tokio::join!(test.act(&path), async {
             tokio::time::sleep(Duration::from_millis(300)).await;
             other.commit().await.unwrap();
         });

@@ -122,7 +122,7 @@ on_both! {
         let mut gateway = plane.gateway("a").await;
         let minute = bucket(&app, RequestsPerMinute, 0);
         let most = u64::MAX;
-        let lease = Lease { granted: most, used: most, returned: most, local: most, want: most, least: most, bucket: Some(minute.clone()) };
+        let lease = Lease { granted: most, used: most, returned: most, local: most, want: most, least: most, floor: most, ahead: false, bucket: Some(minute.clone()) };
         let odd = Record { at_ms: i64::MIN, cost_nano_usd: most, ..record(&test, &app, 1, vec![(bucket(&app, CostBudget, 0), most)]) };
         gateway.record(vec![odd]).await;
         gateway.ask(lease).await;

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::visitor::{Shown, Visitor};
-use crate::support::{Test, id, on_both};
+use crate::support::{id, on_both};
 
 /// The fields that a page marks as wrong, in its order.
 fn marked(page: &Shown) -> Vec<String> {

@@ -45,7 +45,7 @@ on_both! {
         let key = keys(&test, &app).await.remove(0);
         assert_eq!((&key["name"], &key["limits"], &key["expires_at"]), (&json!("laptop"), &Value::Null, &json!("2026-01-31T00:00:00Z")));
 
-        two_gateways(&test).await;
+        let _connected = two_gateways(&test);
         let rotated = boss.submit(&page, &format!("{own}/rotate"), &[]).await;
         assert_ne!(rotated.all("#value"), [value.as_str()]);
         let twice = boss.submit(&page, &format!("{own}/rotate"), &[]).await;
