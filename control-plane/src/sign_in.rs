@@ -1,6 +1,7 @@
 //! How people come in: what sessions, passwords and the OpenID provider need, and the cookies.
 
 pub mod forwarders;
+pub mod guesses;
 pub mod oidc;
 pub mod passwords;
 

@@ -10,6 +10,7 @@ use super::audit::Done;
 use super::sign_in::Door;
 use super::sign_in::attempt::Attempt;
 use super::{By, Refusal, sessions, users};
+use crate::sign_in::guesses;
 use crate::store::Tx;
 use crate::store::users::User;
 
@@ -51,8 +52,9 @@ pub async fn change(
 /// # Errors
 /// It may not: the refusal names `path`.
 pub fn fit(password: &SecretString, user: &User, path: &str) -> Result<(), Refusal> {
-    password::check(password.expose_secret(), &user.email, &user.name)
-        .map_err(|weak| Refusal::field(path, weak))
+    let User { email, name, .. } = user;
+    password::check(password.expose_secret(), email, name).map_err(|weak| Refusal::field(path, weak))?;
+    guesses::check(password.expose_secret(), email, name).map_err(|few| Refusal::field(path, few))
 }
 
 /// Sets a password by its hash, ends the user's sessions but for `kept`, and their invitations.

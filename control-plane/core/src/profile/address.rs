@@ -31,10 +31,7 @@ impl Said {
     #[must_use]
     pub fn new(email: Option<String>, email_verified: Option<bool>, claims: &Map<String, Value>) -> Self {
         let said = [email_verified, claims.get("xms_edov").and_then(flag)];
-        let verified = match said.iter().flatten().min() {
-            None => None,
-            Some(least) => Some(*least),
-        };
+        let verified = said.into_iter().flatten().min();
         Self { email, verified }
     }
 
