@@ -263,7 +263,7 @@ async fn a_thinking_budget_is_lowered_with_the_output_or_the_request_is_refused(
 
     let little = clients.limited("little", json!({ "budget": { "usd": "0.006", "per": "total" } })).await;
     let answer = clients.send(&little, MESSAGES, &thinking).await;
-    assert_eq!((answer.status, answer.code()), (429, "insufficient_quota"), "{}", answer.text);
+    assert_eq!((answer.status, answer.code()), (429, "request_exceeds_limit"), "{}", answer.text);
     let plain = messages(r#""max_tokens":32000"#);
     clients.seen(&little, MESSAGES, &plain).await;
 

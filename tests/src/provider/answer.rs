@@ -155,10 +155,12 @@ pub(super) fn text_of(content: &Value) -> String {
     }
 }
 
-/// What all messages say, and the text of the last.
+/// What all messages say, and the text of the last that is no instruction: Claude Code's come last.
 pub(super) fn conversation(messages: &[Value]) -> (Input, String) {
     let input = messages.iter().map(|message| Input::of(&text_of(&message["content"]))).sum();
-    (input, messages.last().map(|message| text_of(&message["content"])).unwrap_or_default())
+    let is_instruction = |message: &&Value| message["role"] == "system" || message["role"] == "developer";
+    let asked = messages.iter().rev().find(|message| !is_instruction(message)).or(messages.last());
+    (input, asked.map(|message| text_of(&message["content"])).unwrap_or_default())
 }
 
 #[cfg(test)]
