@@ -93,7 +93,8 @@ fn a_key_stops_after_a_lifetime_or_at_the_end_of_a_day() {
 #[test]
 fn what_cannot_be_read_names_its_field_and_keeps_what_was_typed() {
     let typed = typed(&[("name", "x"), ("limits.requests_per_minute", "many"), ("metadata", "[1]")]);
-    let fields = [("limits.requests_per_minute", Kind::Number), ("metadata", Kind::Json)];
+    let fields =
+        [("name", Kind::Text), ("limits.requests_per_minute", Kind::Number), ("metadata", Kind::Json)];
     let problem = typed.json(&fields).unwrap_err();
     let form = typed.form().refused(problem).unwrap();
     assert_eq!(form.value("limits.requests_per_minute"), "many");
