@@ -131,10 +131,13 @@ const RULES: &[(&str, Rule)] = &[
     ("update_model", Admin),
     ("delete_model", Admin),
     ("list_model_prices", Reader),
+    ("read_model_density", Reader),
     ("list_catalogue", Reader),
     // What happened.
     ("list_gateways", Reader),
     ("forget_gateway", Admin),
+    ("list_lost_gateways", Reader),
+    ("write_off_lost_gateway", Admin),
     ("list_jwk_sets", Reader),
     ("list_logs", Reader),
     ("read_usage", Reader),
@@ -275,7 +278,7 @@ impl Things {
             "identities" => &self.identity,
             "prompts" => "hello",
             "versions" => "1",
-            "gateways" => "edge-1",
+            "gateways" | "lost" => "edge-1",
             other => panic!("a path names one of the `{other}`: say in `Things::thing` which exists"),
         }
     }
