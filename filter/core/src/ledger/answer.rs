@@ -107,7 +107,9 @@ impl<S: Store> Ledger<S> {
     /// What is left goes back now, and what requests under way leave when they end.
     fn recall(&mut self, owner: OwnerId, kind: BucketKind, period: i64, now_ms: i64) {
         let changed = Account::change(&self.store, owner, |account| {
-            account.line_mut(kind, period).map(|line| line.recall(now_ms));
+            if let Some(line) = account.line_mut(kind, period) {
+                line.recall(now_ms);
+            }
         });
         if changed == Change::Done(()) && self.learn(owner) {
             self.dirty.insert(owner);

@@ -15,6 +15,7 @@ use crate::usage::{Asked, Reading};
 
 /// What was asked, and of whom.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each request, and most are of models")]
 pub enum Call {
     /// A model's answer, of a provider.
     Model(ModelCall),
