@@ -14,7 +14,10 @@ on_both! {
         let first = post_once(&test, "/apps", "a", json!({"name": "x"})).await;
         let second = post_once(&test, "/apps", "a", json!({"name": "x"})).await;
         assert_eq!(second.headers["idempotency-replayed"], "true");
-        let (first, second) = (first.expect(StatusCode::CREATED), second.expect(StatusCode::CREATED));
+        let (mut first, mut second) = (first.expect(StatusCode::CREATED), second.expect(StatusCode::CREATED));
+        for made in [&mut first, &mut second] {
+            assert_eq!(made["propagation"].take()["complete"], true, "each says how far it has come");
+        }
         assert_eq!(first, second);
         let other = post_once(&test, "/apps", "b", json!({"name": "x"})).await.expect(StatusCode::CREATED);
         assert_ne!(first["id"], other["id"]);

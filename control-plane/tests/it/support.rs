@@ -10,7 +10,7 @@ use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use jiff::Timestamp;
 use latchkey::action::By;
-use latchkey::action::tokens::{self, NewToken};
+use latchkey::action::tokens::{self, ANY_GATEWAY, NewToken};
 use latchkey::api::{Api, router};
 use latchkey::gateways::{GONE_AFTER, Gateways};
 use latchkey::metrics::Metrics;
@@ -286,7 +286,9 @@ impl Test {
 
     async fn new_token(&self, role: Role, user_id: Option<uuid::Uuid>) -> String {
         let mut tx = self.store.begin().await.unwrap();
-        let new = NewToken { name: role.as_str().to_owned(), role, user_id, expires_at: None, gateway: None };
+        // Several gateways of a test may share it.
+        let gateway = (role == Role::Gateway).then(|| ANY_GATEWAY.to_owned());
+        let new = NewToken { name: role.as_str().to_owned(), role, user_id, expires_at: None, gateway };
         let token = tokens::create(&mut tx, By { actor: &Actor::system("test"), world: &self.world }, new)
             .await
             .unwrap();
