@@ -14,11 +14,12 @@ use latchkey_proto::discovery as wire;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-const ANSWERS: [&[u8]; 6] = [
+const ANSWERS: [&[u8]; 7] = [
     include_bytes!("mcp_fuzz/corpus/answers/list.json"),
     include_bytes!("mcp_fuzz/corpus/answers/batch.json"),
     include_bytes!("mcp_fuzz/corpus/answers/returned.json"),
     include_bytes!("mcp_fuzz/corpus/answers/nested.json"),
+    include_bytes!("mcp_fuzz/corpus/answers/like_result.json"),
     include_bytes!("mcp_fuzz/corpus/answers/stream.txt"),
     include_bytes!("mcp_fuzz/corpus/answers/endings.txt"),
 ];

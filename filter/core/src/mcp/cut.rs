@@ -110,7 +110,8 @@ impl Place {
             Self::Result if RETURNED.contains(&name) => None,
             Self::Result if may_be_member(name, TOOLS) => Some(Self::ResultTools),
             _ if may_be_member(name, TOOLS) => Some(Self::Tools),
-            Self::Message if may_be_member(name, "result") => Some(Self::Result),
+            // A result by another spelling is looked into all the more.
+            Self::Message if name == "result" => Some(Self::Result),
             _ => Some(Self::Elsewhere),
         }
     }
@@ -174,6 +175,7 @@ mod tests {
             ),
             (r#"{"result":{},"Result":{"Tools":[{"name":"rm"}]}}"#, r#"{"result":{},"Result":{"Tools":[]}}"#),
             (r#"{"result":{"tools":[],"tools":[{"name":"rm"}]}}"#, r#"{"result":{"tools":[],"tools":[]}}"#),
+            (r#"{"result[":{"content":{"tools":["rm"]}}}"#, r#"{"result[":{"content":{"tools":[]}}}"#),
             (r#"{"tools":[7,null,{"title":"get_a"},{"name":"get_a","NAME":"rm"}]}"#, r#"{"tools":[]}"#),
             (
                 r#"{"tools":[{"name":"rm"}],"a": "é" ,"result":{"tools":["rm"]}}"#,
