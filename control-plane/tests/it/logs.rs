@@ -22,7 +22,7 @@ on_both! {
             "cache_write_5m_tokens": 3, "cache_write_1h_tokens": 2, "service_tier": "priority",
             "cost": 225_000, "price_version": 3, "settlement": "reserved", "settlement_reason": "answer_cut",
             "latency_ms": 900, "first_token_ms": 80, "streamed": 1, "client_address": "10.0.0.1", "conversation_id": "c-1", "identity": "al@acme.com",
-            "identity_source": "jwt", "old_secret": 1, "metadata": "{\"team\":\"a\"}"
+            "identity_source": "jwt", "old_secret": 1, "repeats": 3, "metadata": "{\"team\":\"a\"}"
         })).await;
         test.insert("records", json!({"request_id": "r2", "status": 0, "endpoint": ""})).await;
         let page = test.get("/logs").await.expect(StatusCode::OK);
@@ -42,7 +42,8 @@ on_both! {
             "cache_write_5m_tokens": 3, "cache_write_1h_tokens": 2, "service_tier": "priority",
             "cost": "0.000225", "price_version": 3, "settlement": "reserved",
             "settlement_reason": "answer_cut", "latency_ms": 900, "first_token_ms": 80, "streamed": true, "client_address": "10.0.0.1", "conversation_id": "c-1",
-            "identity": "al@acme.com", "identity_source": "jwt", "old_secret": true, "metadata": {"team": "a"}
+            "identity": "al@acme.com", "identity_source": "jwt", "old_secret": true, "repeats": 3, "asked_output_tokens": null,
+            "granted_output_tokens": null, "metadata": {"team": "a"}
         }));
         assert_eq!(found(&test, "?service_tier=priority").await, ["r1"]);
         for absent in ["app_id", "app_name", "user_name", "model", "endpoint", "status", "price_version",

@@ -52,6 +52,8 @@ on_both! {
             request.headers_mut().insert("idempotency-key", "once".parse().unwrap());
             answers.push(test.send(request).await.expect(StatusCode::CREATED));
         }
+        // Each says how far it has come.
+        assert!(answers.iter_mut().all(|answer| answer["propagation"].take()["complete"] == true));
         assert_eq!(answers[0], answers[1]);
     }
 }
