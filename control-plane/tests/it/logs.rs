@@ -22,7 +22,8 @@ on_both! {
             "cache_write_5m_tokens": 3, "cache_write_1h_tokens": 2, "service_tier": "priority",
             "cost": 225_000, "price_version": 3, "settlement": "reserved", "settlement_reason": "answer_cut",
             "latency_ms": 900, "first_token_ms": 80, "streamed": 1, "client_address": "10.0.0.1", "conversation_id": "c-1", "identity": "al@acme.com",
-            "identity_source": "jwt", "old_secret": 1, "repeats": 3, "metadata": "{\"team\":\"a\"}"
+            "identity_source": "jwt", "old_secret": 1, "repeats": 3, "asked_output_tokens": 32_000, "granted_output_tokens": 1_138,
+            "metadata": "{\"team\":\"a\"}"
         })).await;
         test.insert("records", json!({"request_id": "r2", "status": 0, "endpoint": ""})).await;
         let page = test.get("/logs").await.expect(StatusCode::OK);
@@ -42,12 +43,13 @@ on_both! {
             "cache_write_5m_tokens": 3, "cache_write_1h_tokens": 2, "service_tier": "priority",
             "cost": "0.000225", "price_version": 3, "settlement": "reserved",
             "settlement_reason": "answer_cut", "latency_ms": 900, "first_token_ms": 80, "streamed": true, "client_address": "10.0.0.1", "conversation_id": "c-1",
-            "identity": "al@acme.com", "identity_source": "jwt", "old_secret": true, "repeats": 3, "asked_output_tokens": null,
-            "granted_output_tokens": null, "metadata": {"team": "a"}
+            "identity": "al@acme.com", "identity_source": "jwt", "old_secret": true, "repeats": 3, "asked_output_tokens": 32_000, "granted_output_tokens": 1_138,
+            "metadata": {"team": "a"}
         }));
         assert_eq!(found(&test, "?service_tier=priority").await, ["r1"]);
         for absent in ["app_id", "app_name", "user_name", "model", "endpoint", "status", "price_version",
-            "settlement_reason", "first_token_ms", "client_address", "service_tier"] {
+            "settlement_reason", "first_token_ms", "client_address", "service_tier", "asked_output_tokens",
+            "granted_output_tokens"] {
             assert_eq!(logs[0][absent], Value::Null, "{absent}");
         }
     }
