@@ -23,7 +23,7 @@ pub struct Ask {
     pub floor: u64,
     /// Nobody waits for them.
     pub ahead: bool,
-    /// Others wait for units of the bucket, or did a moment ago.
+    /// Other processes wait for units of the bucket, or did a moment ago.
     pub others_wait: bool,
 }
 

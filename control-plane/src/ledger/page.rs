@@ -324,14 +324,15 @@ impl Leaves {
             return plain(wire::Verdict::Exhausted, REFUSED_RETRY_MS);
         };
         let gone = |process: &str| self.presence.is_gone(process);
-        let ask = Ask { others_wait: self.presence.is_awaited(key), ..ask };
+        let others_wait = self.presence.others_wait(key, &sender.instance);
+        let ask = Ask { others_wait, ..ask };
         let decision = decide(bucket, limit.terms, &sender.instance, ask, gone, self.now_ms);
         let granted = bucket.leases().get(&sender.instance).map_or(0, |lease| lease.granted);
         let id = wire::BucketId { period: key.period, ..lease.named.clone() };
         match &decision.verdict {
             Verdict::Contended { holders } => {
                 if !ask.ahead {
-                    self.presence.wait_for(key);
+                    self.presence.wait_for(key, &sender.instance);
                 }
                 recall(recalls, holders, &id);
             }

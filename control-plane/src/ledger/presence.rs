@@ -30,8 +30,8 @@ struct Seen {
     /// Before this nothing is known: who was connected then may come back.
     since: Instant,
     processes: HashMap<String, Instant>,
-    /// When somebody asked in vain for units of a bucket, for the last time.
-    awaited: HashMap<BucketKey, Instant>,
+    /// When each process asked in vain for units of a bucket, for the last time.
+    awaited: HashMap<BucketKey, HashMap<String, Instant>>,
 }
 
 impl Default for Presence {
@@ -53,15 +53,17 @@ impl Presence {
         self.lock().is_gone(instance, Instant::now())
     }
 
-    /// Notes that somebody waits for units of a bucket.
-    pub fn wait_for(&self, bucket: BucketKey) {
-        self.lock().awaited.insert(bucket, Instant::now());
+    /// Notes that a process waits for units of a bucket.
+    pub fn wait_for(&self, bucket: BucketKey, instance: &str) {
+        self.lock().awaited.entry(bucket).or_default().insert(instance.to_owned(), Instant::now());
     }
 
-    /// Whether somebody does, as far as this replica knows.
+    /// Whether others do than this one, as far as this replica knows.
     #[must_use]
-    pub fn is_awaited(&self, bucket: BucketKey) -> bool {
-        self.lock().awaited.get(&bucket).is_some_and(|at| at.elapsed() < WAITED)
+    pub fn others_wait(&self, bucket: BucketKey, instance: &str) -> bool {
+        let seen = self.lock();
+        let mut waiting = seen.awaited.get(&bucket).into_iter().flatten();
+        waiting.any(|(other, at)| other != instance && at.elapsed() < WAITED)
     }
 
     /// Keeps noting who is connected, here and to other replicas.
@@ -85,7 +87,10 @@ impl Presence {
 impl Seen {
     fn see(&mut self, instances: impl IntoIterator<Item = String>, now: Instant) {
         self.processes.retain(|_, at| now.duration_since(*at) < REMEMBERED);
-        self.awaited.retain(|_, at| now.duration_since(*at) < WAITED);
+        self.awaited.retain(|_, waiting| {
+            waiting.retain(|_, at| now.duration_since(*at) < WAITED);
+            !waiting.is_empty()
+        });
         self.processes.extend(instances.into_iter().map(|instance| (instance, now)));
     }
 

@@ -107,8 +107,8 @@ struct Fleet {
     held: u64,
     /// Since when a request fits, without interruption.
     fits_since: Option<i64>,
-    /// Until when the control plane takes it that somebody waits.
-    waited_until: i64,
+    /// Until when the control plane takes it that each gateway waits.
+    waited_until: Vec<i64>,
     admitted: Vec<(i64, u64)>,
     outcome: Outcome,
 }
@@ -148,7 +148,7 @@ impl Fleet {
             unreported: 0,
             held: 0,
             fits_since: None,
-            waited_until: 0,
+            waited_until: vec![0; scene.gateways],
             admitted: Vec::new(),
             outcome: Outcome { least_told_ms: u32::MAX, ..Outcome::default() },
         };
@@ -330,14 +330,17 @@ impl Fleet {
                 continue;
             }
             let terms = Terms { limit: self.scene.limit, ends_at_ms: None };
-            let others_wait = self.now_ms < self.waited_until;
+            let mut waiting = self.waited_until.iter().enumerate();
+            let others_wait = waiting.any(|(other, until)| other != number && self.now_ms < *until);
             let ask = Ask { want, least, floor, ahead, others_wait };
             let decision = decide(&mut self.bucket, terms, &process, ask, |_| false, self.now_ms);
             let verdict = match decision.verdict {
                 Verdict::Granted(_) => wire::Verdict::Granted,
                 Verdict::Exhausted => wire::Verdict::Exhausted,
                 Verdict::Contended { holders } => {
-                    self.waited_until = if ahead { self.waited_until } else { self.now_ms + WAITED_MS };
+                    if !ahead {
+                        self.waited_until[number] = self.now_ms + WAITED_MS;
+                    }
                     recalled.extend(holders);
                     wire::Verdict::Contended
                 }

@@ -68,7 +68,7 @@ on_both! {
             let settled = Lease { granted: 100, returned: 40, bucket: Some(total.clone()), ..Lease::default() };
             gateway.report(leases(vec![settled])).await;
         }
-        // A third one takes what it holds of the budget to its grave.
+        // A third one takes what it holds of the budget to its grave: it is charged then.
         let mut killed = plane.gateway("killed").await;
         killed.ask(wants(total.clone(), 50, 50)).await;
         drop((gone, killed));
@@ -86,7 +86,7 @@ on_both! {
         let workers = texts(&test, "SELECT instance FROM ledger_workers").await;
         assert_eq!(workers, ["here"]);
         let after = here.ask(Lease { granted: 100, returned: 40, ..wants(total, 1, 1) }).await;
-        assert_eq!((after.used, after.remaining), (120, 1_000 - 120 - 50 - 1));
+        assert_eq!((after.used, after.remaining), (120 + 50, 1_000 - 120 - 50 - 1));
         // What a process says of a lease that was forgotten does not count again.
         let minute = here.ask(Lease { granted: 2, used: 2, ..wants(minute, 1, 1) }).await;
         assert_eq!((minute.used, minute.granted), (0, 3));
