@@ -45,7 +45,7 @@ impl Home {
         Ok(Self { dir })
     }
 
-    /// Asks Codex, whose `config.toml` has these further lines.
+    /// Asks Codex with these settings beside those of its `config.toml`.
     ///
     /// # Errors
     /// When it does not run, or not end.
@@ -54,7 +54,7 @@ impl Home {
         gateway: &Gateway,
         key: &str,
         model: &str,
-        lines: &str,
+        settings: &[&str],
         prompt: &str,
     ) -> anyhow::Result<Said> {
         let url = gateway.url();
@@ -62,7 +62,6 @@ impl Home {
             r#"model = "{model}"
 model_provider = "latchkey"
 check_for_update_on_startup = false
-{lines}
 
 [analytics]
 enabled = false
@@ -78,7 +77,8 @@ stream_max_retries = 0
         );
         fs::write(self.dir.path().join("config.toml"), config)?;
         let mut command = self.command("codex")?;
-        command.args(["exec", "--skip-git-repo-check", prompt]);
+        command.arg("exec").args(settings.iter().flat_map(|setting| ["-c", setting]));
+        command.args(["--skip-git-repo-check", prompt]);
         command.env("CODEX_HOME", self.dir.path()).env("LATCHKEY_KEY", key);
         run(command).await
     }

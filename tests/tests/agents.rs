@@ -7,6 +7,8 @@ use latchkey_tests::stack::{PROVIDER, PROVIDER_CREDENTIAL, Stack};
 use serde_json::json;
 
 const MODEL: &str = "house-model";
+/// Codex searches the web by default.
+const NO_SEARCH: &str = r#"web_search="disabled""#;
 const CLAUDE: &str = "claude-house";
 
 struct Company {
@@ -53,8 +55,7 @@ async fn codex_works_with_and_without_limits() {
     let company = company().await;
     let (home, gateway) = (Home::new().unwrap(), company.stack.gateway());
     for app in &company.apps {
-        let lines = r#"web_search = "disabled""#;
-        let said = home.codex(gateway, &app.key, MODEL, lines, "say hello").await.unwrap();
+        let said = home.codex(gateway, &app.key, MODEL, &[NO_SEARCH], "say hello").await.unwrap();
         assert!(said.output.contains("You said: say hello"), "{said:?}");
         let seen = company.seen(app, &said).await;
         let kinds = seen[0].body["tools"].as_array().unwrap().iter();
@@ -68,13 +69,29 @@ async fn codex_is_told_which_of_its_settings_a_limit_does_not_allow() {
     let company = company().await;
     let (home, gateway) = (Home::new().unwrap(), company.stack.gateway());
     let [free, budgeted, _] = &company.apps;
-    let said = home.codex(gateway, &free.key, MODEL, "", "say hello").await.unwrap();
+    let said = home.codex(gateway, &free.key, MODEL, &[], "say hello").await.unwrap();
     let seen = company.seen(free, &said).await;
     let tools = seen[0].body["tools"].as_array().unwrap();
     assert!(tools.iter().any(|tool| tool["type"] == "web_search"), "on by default: {tools:?}");
-    let said = home.codex(gateway, &budgeted.key, MODEL, "", "say hello").await.unwrap();
+    let said = home.codex(gateway, &budgeted.key, MODEL, &[], "say hello").await.unwrap();
     assert!(!said.success && said.errors.contains(r#"web_search = "disabled""#), "{said:?}");
     assert_eq!(company.stack.provider().requests().len(), 0);
+}
+
+#[tokio::test]
+async fn codex_gives_its_websocket_up_at_once() {
+    let company = company().await;
+    let (home, gateway) = (Home::new().unwrap(), company.stack.gateway());
+    let app = &company.apps[1];
+    let settings = [NO_SEARCH, "model_providers.latchkey.supports_websockets=true"];
+    let said = home.codex(gateway, &app.key, MODEL, &settings, "say hello").await.unwrap();
+    assert!(said.output.contains("You said: say hello"), "{said:?}");
+    assert_eq!(company.seen(app, &said).await.len(), 1);
+    gateway.until_logged(|line| line["status"] == 200 && line["method"] == "POST").await.unwrap();
+    let lines = gateway.access_log();
+    let sockets = lines.iter().filter(|line| line["method"] == "GET" && line["path"] == "/v1/responses");
+    let statuses: Vec<_> = sockets.map(|line| line["status"].clone()).collect();
+    assert_eq!(statuses, [426], "one try, and no other");
 }
 
 #[tokio::test]
