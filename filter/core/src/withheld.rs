@@ -126,11 +126,14 @@ impl Names {
     }
 }
 
+/// Without it Envoy finds no route, so that the route itself removes it.
+const BY_ROUTES: &str = "x-forwarded-proto";
+
 /// Whether a provider is not told this header of a client's: for its name, or for a key in it.
 #[must_use]
 pub fn from_providers((name, value): &Header) -> bool {
     credential::HEADERS.contains(&name.as_str())
-        || OF_REQUESTS.contain(name)
+        || OF_REQUESTS.contain(name) && name != BY_ROUTES
         || !name.starts_with(':') && str::from_utf8(value).map_or_else(|_| has_prefix(value), holds_key)
 }
 
@@ -203,7 +206,7 @@ mod tests {
             "authorization",
             "x-envoy-retry-on",
             "x-envoy-anything-new",
-            "x-forwarded-proto",
+            "x-forwarded-host",
             "x-aws-ec2-metadata-token-ttl-seconds",
             "metadata-flavor",
             "metadata",
@@ -211,7 +214,9 @@ mod tests {
         ] {
             assert!(from_providers(&header(name, "x")), "{name}");
         }
-        for name in [":path", "user-agent", "anthropic-version", "x-request-id", "mcp-session-id", "meta"] {
+        for name in
+            [BY_ROUTES, ":path", "user-agent", "anthropic-version", "x-request-id", "mcp-session-id", "meta"]
+        {
             assert!(!from_providers(&header(name, "x")), "{name}");
         }
         for value in ["my key is sk-quilr-x", "%73k-quilr-x", "%2573k-quilr-x"] {
