@@ -112,7 +112,7 @@ pub async fn by_oidc(door: Door<'_>, settings: &Settings, profile: Profile) -> R
             begin(door, tx, user, Method::Oidc).await
         }
         Err(Failure { code, detail, user }) => {
-            sessions::failed(&mut tx, door.world, door.visitor, user.as_ref(), code);
+            sessions::failed(&mut tx, door.world, door.visitor, user.as_deref(), code);
             tx.commit().await?;
             Err(Refusal::Forbidden { code, detail: detail.to_owned() })
         }
@@ -151,7 +151,7 @@ async fn follow_groups(
 struct Failure {
     code: &'static str,
     detail: &'static str,
-    user: Option<User>,
+    user: Option<Box<User>>,
 }
 
 impl Failure {
@@ -206,7 +206,7 @@ async fn recognise(
     };
     if !user.is_active() {
         let detail = "this account is deactivated: ask an owner";
-        return Ok(Err(Failure { user: Some(user), ..Failure::new("deactivated", detail) }));
+        return Ok(Err(Failure { user: Some(Box::new(user)), ..Failure::new("deactivated", detail) }));
     }
     if linked.is_none() {
         link(tx, door, &user, profile).await?;
@@ -232,7 +232,7 @@ async fn meet(
             let detail = "the account here with your e-mail address is linked to someone else at the sign-in \
                           provider. If you are the same person, and only the provider's name for you is new, ask \
                           an owner to unlink the account: your next sign-in then links it again";
-            return Ok(Err(Failure { user: Some(user), ..Failure::new("already_linked", detail) }));
+            return Ok(Err(Failure { user: Some(Box::new(user)), ..Failure::new("already_linked", detail) }));
         }
         return Ok(Ok(user));
     }

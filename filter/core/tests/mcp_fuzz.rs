@@ -153,7 +153,6 @@ fn listing(content_type: &str) -> Listing {
         cluster: "mcp".to_owned(),
         authority: "mcp.example".to_owned(),
         path: "/mcp".to_owned(),
-        ..wire::McpServer::default()
     };
     let (app, server) = (AppPolicy::try_from(app).unwrap(), McpServer::try_from(server).unwrap());
     let id = RawValue::from_string("\"q\"".to_owned()).unwrap();
