@@ -59,10 +59,15 @@ pub fn settle(store: &impl Store, reservation: Reservation, actual: Actual) -> V
 }
 
 /// The same where nobody knows what was used: `most` is charged, but of windows of tokens, where less
-/// was reserved by an estimate, no more than that.
-pub fn settle_unknown(store: &impl Store, reservation: Reservation, most: Actual) -> Vec<Charge> {
+/// was reserved by an estimate, no more than that, or than the tokens that were surely used.
+pub fn settle_unknown(
+    store: &impl Store,
+    reservation: Reservation,
+    most: Actual,
+    surely: u64,
+) -> Vec<Charge> {
     let amount = |held: &Held| match most.of(held.kind) {
-        Some(amount) if held.kind.span_ms().is_some() => Some(amount.min(held.amount)),
+        Some(amount) if held.kind.span_ms().is_some() => Some(amount.min(held.amount.max(surely))),
         amount => amount,
     };
     settle_each(store, &reservation, amount)

@@ -182,7 +182,7 @@ fn a_window_of_tokens_counts_an_estimate_and_then_what_was_used() {
     assert_eq!(amounts(settle(&store, beyond, actual(70))), [70, 70], "more than was estimated");
     let line_of = line(&store, APP, TokensPerMinute);
     assert_eq!((line_of.used, line_of.held, line_of.unused()), (70, 50, 380));
-    assert_eq!(amounts(settle_unknown(&store, unknown, actual(110))), [50, 110]);
+    assert_eq!(amounts(settle_unknown(&store, unknown, actual(110), 0)), [50, 110]);
 }
 
 #[test]

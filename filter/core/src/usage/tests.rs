@@ -90,7 +90,8 @@ fn read(operation: Operation, head: Head<'_>, answer: &str) -> Reading {
 
 fn streams() -> [(Operation, &'static str, Reading); 4] {
     let reading = |told, output_bytes, deltas| Reading { told, output_bytes, deltas, ..Reading::default() };
-    let message = Reading { input_told: true, ..reading(tokens(30, 3, 15, 0), 11, 2) };
+    let told = Tokens { cache_write_5m: 2, ..tokens(30, 3, 15, 0) };
+    let message = Reading { input_told: true, ..reading(told, 11, 2) };
     [
         (ChatCompletions, CHAT, reading(tokens(19, 4, 10, 3), 11, 2)),
         (Completions, COMPLETION, reading(tokens(5, 0, 7, 0), 5, 2)),
@@ -481,8 +482,9 @@ fn an_estimate_takes_the_larger_count() {
     let start = MESSAGE.split_inclusive("\n\n").next().unwrap();
     let delta = "data: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"0123456789\"}}\n\n";
     let cut = read(Messages, SSE, &[start, delta].concat());
-    assert_eq!((cut.doubt, cut.input_told, cut.told), (Some(Doubt::Cut), true, tokens(30, 3, 1, 0)));
-    assert_eq!(estimate(&cut, &terms), tokens(30, 3, 3, 0));
+    let told = Tokens { cache_write_5m: 2, ..tokens(30, 3, 1, 0) };
+    assert_eq!((cut.doubt, cut.input_told, cut.told), (Some(Doubt::Cut), true, told));
+    assert_eq!(estimate(&cut, &terms), Tokens { output: 3, ..told });
 }
 
 /// Splits at random places.
