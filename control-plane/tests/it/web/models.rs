@@ -72,7 +72,7 @@ async fn long_inputs_and_tiers_are_typed_and_shown_and_nothing_typed_is_dropped(
     let value = |id: &str| page.attribute(&format!("[id='{id}']"), "value");
     assert_eq!(value("price.long_context.above").as_deref(), Some("272000"));
     assert_eq!(value("price.long_context.cached_input").as_deref(), Some("8"));
-    let lines = "flex input 2 cached_input 2 cache_write_5m 2.5 cache_write_1h 5 output 10\npriority 2";
+    let lines = "flex input 2 cached_input 2 cache_write_5m 2.5 cache_write_1h 5 output 10 priority 2";
     assert_eq!(page.all("[id='price.tiers']"), [lines]);
 
     // As it is shown it is saved, and what is emptied is taken away.
