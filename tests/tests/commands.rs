@@ -209,10 +209,8 @@ async fn what_is_not_for_the_other_side_does_not_reach_it() {
         for name in examples(&OF_ANSWERS).chain(["x-where".to_owned(), "x-node".to_owned()]) {
             assert_eq!(answer.header(&name), "", "{version} {path}: {name}");
         }
-        assert_eq!(
-            (answer.header("x-kept"), answer.header("mcp-session-id")),
-            ("yes", "s1"),
-            "{version} {path}"
-        );
+        assert_eq!(answer.header("x-kept"), "yes", "{version} {path}");
+        // An MCP server's is sealed by the gate.
+        assert!(answer.header("mcp-session-id").starts_with("s1"), "{version} {path}: {:?}", answer.headers);
     }
 }

@@ -70,7 +70,7 @@ async fn an_origin_that_is_named_may_call_and_read_errors() {
     }
     // As many as are allowed: preflights were not among them.
     let call = async |key: &str| {
-        let body = json!({ "model": "gpt-4o-mini", "messages": [] });
+        let body = json!({ "model": "gpt-4o-mini", "messages": [{ "role": "user", "content": "hi" }] });
         let request = gateway.request(Method::POST, PATHS[0]).bearer_auth(key).json(&body);
         Answer::read(request.header("origin", ORIGIN).send().await.unwrap()).await.unwrap()
     };
