@@ -105,16 +105,31 @@ impl Exchange {
                 Action::Continue
             };
         }
-        let action = request.settle(&self.worker);
-        if matches!(request.state, State::Waiting(..)) {
+        let action = match request.queue_up(&self.worker) {
+            true => Action::Pause,
+            false => request.settle(&self.worker),
+        };
+        if let State::Waiting(pending, _) = &request.state {
+            let app = pending.admitted.attribution.app;
             drop(request);
-            self.worker.wait(self.id, &self.request);
+            self.worker.wait(self.id, app, &self.request);
         }
         action
     }
 }
 
 impl Request {
+    /// Waits for its turn, where others of its app wait already. Tells whether it does.
+    fn queue_up(&mut self, worker: &Worker) -> bool {
+        self.state = match mem::take(&mut self.state) {
+            State::Buffering(pending) if worker.has_waiting(pending.admitted.attribution.app) => {
+                State::Waiting(pending, host::now())
+            }
+            other => other,
+        };
+        matches!(self.state, State::Waiting(..))
+    }
+
     /// Decides on the whole request.
     fn settle(&mut self, worker: &Worker) -> Action {
         let (pending, since) = match mem::take(&mut self.state) {

@@ -10,6 +10,7 @@ use latchkey_filter_core::denial::Code;
 use latchkey_filter_core::metering::{Call, Ending, Meter};
 use latchkey_filter_core::refusals::Refusals;
 use latchkey_filter_core::ring::{self, Append, Ring};
+use latchkey_filter_core::snapshot::AppId;
 use latchkey_filter_core::view::View;
 use proxy_wasm::hostcalls;
 
@@ -30,8 +31,16 @@ pub struct Worker {
     refusals: RefCell<Refusals>,
     grants: Cell<Option<Inbox>>,
     demands: RefCell<Outbox>,
-    waiting: RefCell<Vec<(u32, Weak<RefCell<Request>>)>>,
+    waiting: RefCell<Vec<PausedRequest>>,
     metrics: RefCell<GateMetrics>,
+}
+
+/// A request that waits for units.
+struct PausedRequest {
+    /// Of its context.
+    id: u32,
+    app: AppId,
+    request: Weak<RefCell<Request>>,
 }
 
 impl Worker {
@@ -71,9 +80,14 @@ impl Worker {
         self.demands.borrow_mut().send(&notice)
     }
 
+    /// Whether requests of this app wait already: who comes later does not overtake them.
+    pub fn has_waiting(&self, app: AppId) -> bool {
+        self.waiting.borrow().iter().any(|waiting| waiting.app == app)
+    }
+
     /// A request waits for units.
-    pub fn wait(&self, id: u32, request: &Rc<RefCell<Request>>) {
-        self.waiting.borrow_mut().push((id, Rc::downgrade(request)));
+    pub fn wait(&self, id: u32, app: AppId, request: &Rc<RefCell<Request>>) {
+        self.waiting.borrow_mut().push(PausedRequest { id, app, request: Rc::downgrade(request) });
         self.metrics.borrow_mut().waits();
     }
 
@@ -138,10 +152,10 @@ impl Worker {
     fn retry(&self) {
         // Taken before the loop: it borrows the list for a moment only, as each retry may need it.
         let waiting = self.waiting.take();
-        for (id, request) in waiting {
-            let Some(alive) = request.upgrade() else { continue };
-            if hostcalls::set_effective_context(id).is_err() || alive.borrow_mut().retry(self) {
-                self.waiting.borrow_mut().push((id, request));
+        for waiting in waiting {
+            let Some(alive) = waiting.request.upgrade() else { continue };
+            if hostcalls::set_effective_context(waiting.id).is_err() || alive.borrow_mut().retry(self) {
+                self.waiting.borrow_mut().push(waiting);
             }
         }
     }

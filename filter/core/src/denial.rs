@@ -422,7 +422,7 @@ mod tests {
         assert_eq!(
             body(&denial, Shape::OpenAi)["error"]["limit"],
             json!({"name": "requests_per_minute", "owner": "app", "limit": 60, "remaining": 0,
-                "resets_at": 1_700_000_060})
+                "needed": 1, "resets_at": 1_700_000_060})
         );
         let spent = Denial { code: Code::InsufficientQuota, ..denial };
         assert!(spent.reply(Shape::OpenAi).headers.contains(&("x-should-retry", "false".into())));

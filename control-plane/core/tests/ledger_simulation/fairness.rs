@@ -227,8 +227,12 @@ impl Fleet {
         for index in 0..self.clients.len() {
             match &self.clients[index] {
                 Client::Idle(at) if *at <= self.now_ms => {
+                    let others_wait = self.waiting_at(index % self.scene.gateways) > 0;
                     self.clients[index] = Client::Waiting(self.now_ms);
-                    self.request(index);
+                    // Who comes later does not overtake them.
+                    if !others_wait {
+                        self.request(index);
+                    }
                 }
                 Client::Answered(at, _) if *at <= self.now_ms => self.finish(index),
                 _ => {}
@@ -236,12 +240,22 @@ impl Fleet {
         }
     }
 
-    /// Those that wait at a gateway try again.
+    fn waiting_at(&self, number: usize) -> usize {
+        let clients = self.clients.iter().skip(number).step_by(self.scene.gateways);
+        clients.filter(|client| matches!(client, Client::Waiting(_))).count()
+    }
+
+    /// Those that wait at a gateway try again, in the order in which they came.
     fn retry(&mut self, number: usize) {
-        for index in (number..self.clients.len()).step_by(self.gateways.len()) {
-            if matches!(self.clients[index], Client::Waiting(_)) {
-                self.request(index);
-            }
+        let of_gateway = (number..self.clients.len()).step_by(self.scene.gateways);
+        let since = |index: usize| match &self.clients[index] {
+            Client::Waiting(since) => Some((*since, index)),
+            _ => None,
+        };
+        let mut waiting: Vec<_> = of_gateway.filter_map(since).collect();
+        waiting.sort_unstable();
+        for (_, index) in waiting {
+            self.request(index);
         }
     }
 

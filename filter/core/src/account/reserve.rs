@@ -423,8 +423,10 @@ impl Entry {
         let reason = match told.verdict {
             Verdict::Away if units > 0 => Reason::Away,
             Verdict::Exhausted | Verdict::Contended if is_had => return None,
-            // What this gateway's own requests hold may come back.
-            Verdict::Exhausted if line.held.saturating_add(told.reachable) >= units => Reason::Contended,
+            // What this gateway's own requests hold may come back: it will be here. For what others hold the
+            // control plane is asked again, since it has counted what was held here then as gone.
+            Verdict::Exhausted if line.held >= units => Reason::Contended,
+            Verdict::Exhausted if line.held.saturating_add(told.reachable) >= units => return None,
             Verdict::Exhausted => Reason::Exhausted,
             Verdict::Contended => Reason::Contended,
             Verdict::Away | Verdict::Unknown | Verdict::Granted | Verdict::Unlimited => return None,
