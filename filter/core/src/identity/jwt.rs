@@ -196,7 +196,7 @@ impl Object {
     fn check_audience(&self, policy: &JwtPolicy) -> Result<(), Refused> {
         let Some(accepted) = &policy.audiences else { return Ok(()) };
         let named = match self.0.get("aud") {
-            None => return Err(Refused::Audience),
+            None | Some(Value::Null) => return Err(Refused::Audience),
             Some(Value::Array(values)) => values.iter().map(Value::as_str).collect::<Option<Vec<_>>>(),
             Some(value) => value.as_str().map(|name| vec![name]),
         };
