@@ -134,8 +134,10 @@ async fn all_recorded(stack: &Stack, app: &App, outcomes: &[Outcome], dead: &[us
             records.len(),
             found.len()
         );
-        let missing = expected.difference(&found).count();
-        anyhow::ensure!(missing == 0, "{missing} of {} are missing", expected.len());
+        let missing = expected.difference(&found).collect::<Vec<_>>();
+        let lost = |outcome: &&Outcome| missing.iter().any(|id| *id == outcome.header("x-request-id"));
+        let first = outcomes.iter().find(lost).map(|it| (it.number, it.status, &it.end, &it.headers));
+        anyhow::ensure!(missing.is_empty(), "{} of {} are missing: {first:?}", missing.len(), expected.len());
         Ok(Some(records))
     })
     .await
