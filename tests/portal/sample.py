@@ -262,7 +262,13 @@ def _month(latchkey: Latchkey, database: str, apps: dict[str, dict]):
                 f" FROM (SELECT day, {columns}, requests, denied, input_tokens, cached_input_tokens, output_tokens,"
                 " reasoning_tokens, cost FROM usage_days) GROUP BY day, value, model, provider"
             )
-        connection.executemany(f"INSERT INTO records VALUES (NULL, {', '.join('?' * 28)})", sorted(records))
+        connection.executemany(
+            "INSERT INTO records (at, request_id, gateway, app_id, key_id, user_id, model, served_model, provider,"
+            " endpoint, status, code, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, cost,"
+            " price_version, settlement, latency_ms, first_token_ms, streamed, client_address, conversation_id,"
+            f" metadata, identity, identity_source, old_secret) VALUES ({', '.join('?' * 28)})",
+            sorted(records),
+        )
         connection.executemany(
             "INSERT INTO key_usage (key_id, app_id, requests, last_used_at) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (key_id) DO UPDATE SET requests = key_usage.requests + excluded.requests",
