@@ -34,7 +34,7 @@ up: build ## Run everything on this machine, with a sample provider, and print a
 
 test: install build check ## Install what the tests need, and run them all
 	cargo test --workspace --doc --quiet
-	tests/with-postgres.sh cargo nextest run --workspace
+	tests/with-postgres.sh cargo nextest run --workspace --no-fail-fast
 
 bench: export LATCHKEY_BIN = $(TARGET)/release/latchkey
 bench: filter envoy ## Measure the gateway against a plain Envoy, and the pages of the portal
