@@ -244,6 +244,12 @@ impl Things {
                 crate::support::START_MS + 1_000_000
             ),
             format!("INSERT INTO identities VALUES ('{identity}', 'https://id.acme.com', '{identity}', '{user}', 0)"),
+            // Of a budget, held by a process that is gone.
+            format!(
+                "INSERT INTO leases (owner, kind, period, instance, gateway, granted, used, returned, local, expires_at)
+                 VALUES ('{}', 6, 0, 'edge-1', 'edge-1', 1, 0, 0, 0, 1)",
+                id(&app)
+            ),
         ])
         .await;
         Self {
