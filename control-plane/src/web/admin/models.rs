@@ -178,9 +178,16 @@ fn edit_fields(typed: &Typed) -> Vec<Field> {
                 false => fields.push(NO_LONG_CONTEXT),
             }
             fields.push(TIERS);
+            fields.retain(|(name, _)| !follows_input(typed, name));
         }
     }
     fields
+}
+
+/// What nobody has touched of the prices of writing stays in proportion to another price of input.
+fn follows_input(typed: &Typed, name: &str) -> bool {
+    let input = name.strip_suffix("cache_write_5m").or_else(|| name.strip_suffix("cache_write_1h"));
+    input.is_some_and(|path| typed.is_as_shown(name) && !typed.is_as_shown(&format!("{path}input")))
 }
 
 fn has_long_context(typed: &Typed) -> bool {

@@ -75,7 +75,8 @@ impl Typed {
         }
     }
 
-    fn is_as_shown(&self, name: &str) -> bool {
+    /// Whether a field holds what it held when the form was shown.
+    pub(in crate::web) fn is_as_shown(&self, name: &str) -> bool {
         let plain = |text: &str| text.replace("\r\n", "\n").trim().to_owned();
         self.shown.get(name).is_some_and(|shown| plain(shown) == plain(self.raw(name)))
     }
