@@ -192,13 +192,11 @@ impl Reader {
             && (!seen.output || told(counts.output));
         match self.form {
             Some(Form::Unreadable) => Some(Doubt::Unreadable),
+            _ if seen.obscure => Some(Doubt::Unclear),
             _ if !seen.complete => Some(Doubt::Cut),
-            _ if counts.input.is_none() && counts.output.is_none() => Some(match seen.obscure {
-                true => Doubt::Unclear,
-                false => Doubt::Missing,
-            }),
+            _ if counts.input.is_none() && counts.output.is_none() => Some(Doubt::Missing),
             _ if !told(input) || output_missing || !proven || seen.stale => Some(Doubt::Partial),
-            _ if counts.unclear || counts.unexplained > 0 || seen.obscure => Some(Doubt::Unclear),
+            _ if counts.unclear || counts.unexplained > 0 => Some(Doubt::Unclear),
             _ => None,
         }
     }

@@ -133,12 +133,13 @@ impl Counts {
     pub(super) fn beside(usage: &Value) -> (Self, Option<Cache>) {
         let own = |name| count(usage, &[&[name]]);
         let (fresh, output) = (own("input_tokens"), own("output_tokens"));
-        if fresh.is_none() && own("prompt_tokens").is_some() {
-            return (Self::whole(usage), None);
-        }
-        let cache = Cache::beside(usage);
-        let input = fresh.map(|fresh| Input { fresh, cache: cache.unwrap_or_default() });
-        let mut counts = Self { input, output, ..Self::default() };
+        let (mut counts, cache) = if fresh.is_none() && own("prompt_tokens").is_some() {
+            (Self::whole(usage), None)
+        } else {
+            let cache = Cache::beside(usage);
+            let input = fresh.map(|fresh| Input { fresh, cache: cache.unwrap_or_default() });
+            (Self { input, output, ..Self::default() }, cache)
+        };
         if !iterations::add_up(usage, &mut counts) {
             return (counts, cache);
         }

@@ -70,7 +70,7 @@ enum At {
     Escape(Use),
     /// After the document.
     Closed,
-    /// What came was no object.
+    /// What came was no object, or not one alone.
     Lost,
 }
 
@@ -227,7 +227,10 @@ impl Document {
                 1
             }
             At::Closed => {
-                self.obscure |= rest.iter().any(|byte| !byte.is_ascii_whitespace());
+                if rest.iter().any(|byte| !byte.is_ascii_whitespace()) {
+                    self.obscure = true;
+                    self.at = At::Lost;
+                }
                 rest.len()
             }
             At::Lost => rest.len(),

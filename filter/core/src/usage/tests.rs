@@ -433,7 +433,16 @@ fn lines_of_json_are_read_like_events_and_what_is_neither_tells_nothing() {
     let usage = format!("{{\"usage\":{{{}}}}}", counts(1, 1));
     let more = format!("data: {{\"usage\":{{{}}}}}\n\n", counts(500, 500));
     assert_eq!(read(ChatCompletions, JSON, &format!("{usage}\n{more}")).doubt, Some(Doubt::Unclear));
-    assert_eq!(read(ChatCompletions, JSON, &format!("{usage}x")).doubt, Some(Doubt::Unclear));
+    for (before, after) in [("", "x"), ("", "x{}"), ("{],", "{}"), ("{}", ",{\"choices\":[]}")] {
+        let answer = [before, &usage, after].concat();
+        let whole = pass(reader(ChatCompletions, JSON, false), [answer.as_bytes()]).1;
+        assert_eq!(whole.doubt, Some(Doubt::Unclear), "{answer}");
+        assert_eq!(
+            pass(reader(ChatCompletions, JSON, false), answer.as_bytes().chunks(1)).1,
+            whole,
+            "{answer}"
+        );
+    }
     let escaped = format!("{{\"usage\":{{{}}},\"\\u0075sage\":{{{}}}}}", counts(1, 1), counts(5, 5));
     assert_eq!(read(ChatCompletions, JSON, &escaped).doubt, Some(Doubt::Unclear));
     assert_eq!(read(ChatCompletions, JSON, &format!("[{usage}]")).doubt, Some(Doubt::Cut));

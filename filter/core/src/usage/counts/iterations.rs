@@ -92,6 +92,14 @@ mod tests {
     }
 
     #[test]
+    fn passes_are_added_up_beside_counters_of_another_dialect() {
+        let usage =
+            json!({ "prompt_tokens": 100, "completion_tokens": 0, "iterations": [pass("message", 90, 7)] });
+        let (counts, _) = Counts::beside(&usage);
+        assert_eq!((counts.input.unwrap().total(), counts.output), (100, Some(7)));
+    }
+
+    #[test]
     fn what_is_not_billed_is_not_added_and_what_is_not_known_is_unclear() {
         let served = pass("fallback_message", 100, 30);
         assert_eq!(read(100, 30, &[pass("message", 5_000, 0), served.clone()]), (100, 30, true));
