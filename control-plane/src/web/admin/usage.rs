@@ -19,6 +19,8 @@ use crate::web::html;
 use crate::web::list::filtered;
 
 const FILTERS: &[Field] = &[
+    // What they are summed by.
+    ("by", Kind::Aside),
     ("from", Kind::Optional),
     ("to", Kind::Optional),
     ("app_id", Kind::Optional),
