@@ -23,7 +23,7 @@ async fn stack(disk: &Disk) -> (Stack, App) {
 
 /// Creates apps until that is refused, and tells how.
 async fn refusal(stack: &Stack) -> Value {
-    let mut body = json!({ "name": "large", "metadata": { "text": "x".repeat(60_000) } });
+    let mut body = json!({ "name": "large", "metadata": { "text": "x".repeat(15_000) } });
     for field in ["allowed_models", "allowed_providers"] {
         body[field] = json!("all");
     }
