@@ -48,10 +48,10 @@ impl Company {
         served(&self.stack, app, count).await.remove(0)
     }
 
-    /// The budget has been charged so much, and holds nothing.
+    /// The budget has been charged so much. What gateways hold idle comes back later.
     async fn charged(&self, nano: u64) {
         let path = self.budgeted.path();
-        let wanted = |usage: LimitUsage| usage.used == nano && usage.reserved == 0;
+        let wanted = |usage: LimitUsage| usage.used == nano;
         self.stack.api().until_used(&path, "budget", wanted).await.unwrap();
     }
 }
@@ -298,7 +298,7 @@ async fn a_prompt_beyond_the_border_is_reserved_and_charged_at_the_long_rate() {
             used += if app.id == large.id { cost } else { 0 };
         }
     }
-    let spent = |usage: LimitUsage| usage.used == used && usage.reserved == 0;
+    let spent = |usage: LimitUsage| usage.used == used;
     stack.api().until_used(&large.path(), "budget", spent).await.unwrap();
     stack.api().until_used(&small.path(), "budget", |usage| usage.used == 0).await.unwrap();
 }
