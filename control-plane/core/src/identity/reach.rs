@@ -1,9 +1,11 @@
 //! Which addresses the control plane asks for JWK sets. An admin names the URL; what answers must not be
-//! the control plane's own neighbourhood by accident, and never a cloud's metadata.
+//! the control plane's own neighborhood by accident, and never a cloud's metadata.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use url::{Host, Url};
+
+use crate::upstream::Neighborhood;
 
 /// What may be asked, beside the public network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,59 +27,19 @@ pub enum OutOfReach {
     Private(IpAddr),
 }
 
-/// The metadata services of clouds, outside of link-local ranges.
-const METADATA: [IpAddr; 2] = [
-    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
-    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
-];
-
 impl Reach {
     /// Allows an address, or says why not.
     ///
     /// # Errors
     /// As said.
     pub fn check(self, address: IpAddr) -> Result<(), OutOfReach> {
-        let inner = embedded(address);
-        let special = METADATA.contains(&inner)
-            || match inner {
-                IpAddr::V4(v4) => {
-                    v4.is_link_local() || v4.is_multicast() || v4.is_broadcast() || v4.octets()[0] == 0
-                }
-                IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.is_multicast() || v6.is_unspecified(),
-            };
-        if special {
-            return Err(OutOfReach::Special(address));
-        }
-        let allowed = if inner.is_loopback() { self.loopback } else { self.private || !is_private(inner) };
+        let allowed = match Neighborhood::of(address) {
+            Neighborhood::Public => true,
+            Neighborhood::Loopback => self.loopback,
+            Neighborhood::Private => self.private,
+            Neighborhood::Special => return Err(OutOfReach::Special(address)),
+        };
         if allowed { Ok(()) } else { Err(OutOfReach::Private(address)) }
-    }
-}
-
-/// The IPv4 address within an IPv6 one: mapped, compatible, NAT64 or 6to4.
-fn embedded(address: IpAddr) -> IpAddr {
-    let IpAddr::V6(v6) = address else { return address };
-    let [a, b, c, d, e, f, g, h] = v6.segments();
-    let v4 = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)));
-    match [a, b, c, d, e, f] {
-        [0, 0, 0, 0, 0, 0xffff] | [0x64, 0xff9b, 0, 0, 0, 0] => v4(g, h),
-        [0, 0, 0, 0, 0, 0] if g != 0 => v4(g, h),
-        [0x2002, high, low, ..] => v4(high, low),
-        _ => address,
-    }
-}
-
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let [a, b, c, _] = v4.octets();
-            let shared = a == 100 && b & 0xc0 == 64;
-            let special = (a, b, c) == (192, 0, 0) || a == 198 && b & 0xfe == 18 || a >= 240;
-            v4.is_private() || shared || special || v4.is_documentation()
-        }
-        IpAddr::V6(v6) => {
-            let first = v6.segments()[0];
-            v6.is_unique_local() || first & 0xffc0 == 0xfec0 || (first, v6.segments()[1]) == (0x2001, 0xdb8)
-        }
     }
 }
 
@@ -161,6 +123,7 @@ mod tests {
             "2002:a9fe:a9fe::",
             "::169.254.169.254",
             "100.100.100.200",
+            "168.63.129.16",
             "fd00:ec2::254",
             "0.0.0.0",
             "0.1.2.3",
