@@ -10,6 +10,16 @@ const SLOTS: i64 = 60;
 /// longer, and none asks for a larger cushion.
 pub const FEW_PART: u64 = 16;
 
+/// For how long, at most, what is used counts in a window of `span_ms` milliseconds.
+#[must_use]
+pub fn longest_ms(span_ms: u32) -> i64 {
+    i64::from(span_ms).saturating_add(slot_ms(span_ms))
+}
+
+fn slot_ms(span_ms: u32) -> i64 {
+    i64::from(span_ms).div_euclid(SLOTS).max(1)
+}
+
 /// Use within a window, in slots of a sixtieth of its span.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
@@ -22,7 +32,7 @@ impl Window {
     /// An empty window of `span_ms` milliseconds, at least 60.
     #[must_use]
     pub fn new(span_ms: u32) -> Self {
-        Self { slot_ms: (i64::from(span_ms).div_euclid(SLOTS)).max(1), slots: Vec::new() }
+        Self { slot_ms: slot_ms(span_ms), slots: Vec::new() }
     }
 
     /// The window with the slots that [`Self::slots`] gave.

@@ -1,3 +1,5 @@
+use latchkey_proto::window;
+
 use super::{
     Account, Ask, Change, Demand, Line, MOST_TRIES, OwnerId, PATIENCE_MS, Patience, Verdict, cushion,
 };
@@ -316,10 +318,11 @@ impl Need {
             _ => 0,
         };
         let mut standing = entry.standing(0);
+        let later = |at_ms: i64| at_ms.saturating_add(later_ms).min(entry.renewed_at_ms(now_ms).max(at_ms));
         if standing.resets_at_ms > 0 {
-            standing.resets_at_ms = standing.resets_at_ms.saturating_add(later_ms);
+            standing.resets_at_ms = later(standing.resets_at_ms);
         }
-        let retry_at_ms = told.retry_at_ms.saturating_add(later_ms);
+        let retry_at_ms = later(told.retry_at_ms);
         let retry_after_ms = match reason {
             Reason::TooLarge => 0,
             _ => u64::try_from(retry_at_ms.saturating_sub(now_ms)).unwrap_or_default().max(1),
@@ -441,6 +444,12 @@ impl Entry {
         let more = u128::from(units.saturating_sub(line.told.refused));
         let wait_ms = more.saturating_mul(span_ms.into()).div_ceil(u128::from(line.told.used.max(1)));
         i64::try_from(wait_ms).unwrap_or(i64::MAX).min(span_ms.into())
+    }
+
+    /// When all that a window has used by now has left it.
+    fn renewed_at_ms(&self, now_ms: i64) -> i64 {
+        let Some(span_ms) = self.kind().span_ms() else { return i64::MAX };
+        now_ms.saturating_add(window::longest_ms(span_ms))
     }
 
     /// Whether others held so many units when they were asked for last, not long ago.

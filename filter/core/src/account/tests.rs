@@ -207,6 +207,23 @@ fn a_no_holds_for_as_much_and_for_as_long_as_it_was_said() {
 }
 
 #[test]
+fn nobody_is_told_to_wait_for_longer_than_a_window_lasts() {
+    let kind = BucketKind::TokensPerMinute;
+    let store = Memory::default();
+    let app = limits(&[(kind, 1000)]);
+    let owners = [Owner { id: APP, limits: &app }];
+    let told = Told { retry_at_ms: NOW + 40_000, resets_at_ms: NOW + 40_000, used: 300, ..refused(60) };
+    grant(&store, APP, kind, 0, told);
+    let waits = |least| match reserve(&store, &owners, &need(50, 900, least), NOW) {
+        Reserve::Refused(refusal) => (refusal.retry_after_ms, refusal.standing.resets_at_ms - NOW),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(waits(10), (40_000, 40_000));
+    assert_eq!(waits(30), (44_000, 44_000), "300 leave in a minute, 20 of them in 4 s");
+    assert_eq!(waits(900), (61_000, 61_000), "then all that was used has left");
+}
+
+#[test]
 fn what_the_limit_can_never_hold_is_not_waited_for() {
     let store = Memory::default();
     let app = limits(&[(BucketKind::CostBudget, 100)]);
