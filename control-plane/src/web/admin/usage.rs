@@ -173,8 +173,8 @@ pub fn row(item: UsageItem, by: &str) -> Row {
 fn tab(asked: &Typed, by: &str) -> String {
     let mut query = Serializer::new(String::new());
     query.append_pair("by", by);
-    for (name, _) in FILTERS {
-        if !asked.text(name).is_empty() {
+    for (name, kind) in FILTERS {
+        if *kind != Kind::Aside && !asked.text(name).is_empty() {
             query.append_pair(name, asked.text(name));
         }
     }
