@@ -431,7 +431,8 @@ async fn a_client_that_leaves_again_and_again_never_gets_more_than_its_budget() 
     for _ in 0..50 {
         let outcome = world.send(&ask).await;
         if outcome.status != 200 {
-            assert_eq!(outcome.code(), "insufficient_quota", "{}", outcome.text());
+            // It leaves a refusal, too, before it has read it all.
+            assert!(outcome.text().contains(r#""code":"insufficient_quota""#), "{}", outcome.text());
             break;
         }
         asked += world.limit(ChatStream);
