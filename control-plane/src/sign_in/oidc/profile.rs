@@ -4,7 +4,9 @@ use latchkey_core::name::Email;
 use latchkey_core::profile::address::{self, Doubt};
 use latchkey_core::profile::groups::{self, Stated, Unstated};
 use openidconnect::core::CoreGenderClaim;
-use openidconnect::{AdditionalClaims, EndUserName, IdTokenClaims, LocalizedClaim, UserInfoClaims};
+use openidconnect::{
+    AdditionalClaims, EndUserEmail, EndUserName, IdTokenClaims, LocalizedClaim, UserInfoClaims,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -44,24 +46,38 @@ impl Said {
         claims: &IdTokenClaims<Claims, CoreGenderClaim>,
         groups_claim: Option<&str>,
     ) -> Self {
-        let all = &claims.additional_claims().all;
-        let email = claims.email().map(|email| email.to_string());
-        Self {
-            address: address::Said::new(email, claims.email_verified(), all),
-            name: name(claims.name()),
-            groups: groups_claim.map(|claim| groups::read(all, claim)),
-        }
+        Self::new(
+            claims.email(),
+            claims.email_verified(),
+            claims.name(),
+            claims.additional_claims(),
+            groups_claim,
+        )
     }
 
     pub(super) fn in_userinfo(
         claims: &UserInfoClaims<Claims, CoreGenderClaim>,
         groups_claim: Option<&str>,
     ) -> Self {
-        let all = &claims.additional_claims().all;
-        let email = claims.email().map(|email| email.to_string());
+        Self::new(
+            claims.email(),
+            claims.email_verified(),
+            claims.name(),
+            claims.additional_claims(),
+            groups_claim,
+        )
+    }
+
+    fn new(
+        email: Option<&EndUserEmail>,
+        verified: Option<bool>,
+        called: Option<&LocalizedClaim<EndUserName>>,
+        Claims { all }: &Claims,
+        groups_claim: Option<&str>,
+    ) -> Self {
         Self {
-            address: address::Said::new(email, claims.email_verified(), all),
-            name: name(claims.name()),
+            address: address::Said::new(email.map(|email| email.to_string()), verified, all),
+            name: name(called),
             groups: groups_claim.map(|claim| groups::read(all, claim)),
         }
     }
