@@ -71,14 +71,20 @@ struct Pending {
 /// The host, as the gate's rules ask it. It tells the time of one callback.
 #[derive(Default)]
 struct Host {
-    now: Cell<Option<UnixMs>>,
+    now_ns: Cell<Option<u64>>,
+}
+
+impl Host {
+    fn now_ns(&self) -> u64 {
+        let now_ns = self.now_ns.get().unwrap_or_else(host::now_ns);
+        self.now_ns.set(Some(now_ns));
+        now_ns
+    }
 }
 
 impl World for Host {
     fn now(&self) -> UnixMs {
-        let now = self.now.get().unwrap_or_else(host::now);
-        self.now.set(Some(now));
-        now
+        host::moment(self.now_ns())
     }
 
     fn client_address(&self) -> Option<IpAddr> {
@@ -86,7 +92,7 @@ impl World for Host {
     }
 
     fn random(&self) -> u64 {
-        host::random()
+        host::random(self.now_ns())
     }
 }
 

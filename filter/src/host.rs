@@ -33,14 +33,19 @@ pub fn now_ns() -> u64 {
     since.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or_default()
 }
 
-/// The time. Without a clock everything that expires has expired.
+/// The time.
 pub fn now() -> UnixMs {
-    UnixMs(i64::try_from(now_ns().div_euclid(1_000_000)).ok().filter(|ms| *ms > 0).unwrap_or(i64::MAX))
+    moment(now_ns())
 }
 
-/// A number that nobody can guess exactly; not for secrets.
-pub fn random() -> u64 {
-    let mixed = now_ns().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+/// A time of the host in milliseconds. Without a clock everything that expires has expired.
+pub fn moment(now_ns: u64) -> UnixMs {
+    UnixMs(i64::try_from(now_ns.div_euclid(1_000_000)).ok().filter(|ms| *ms > 0).unwrap_or(i64::MAX))
+}
+
+/// A number that nobody can guess exactly, of a time of the host; not for secrets.
+pub fn random(now_ns: u64) -> u64 {
+    let mixed = now_ns.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed ^ mixed.wrapping_shr(29)
 }
 
