@@ -90,7 +90,7 @@ fn settle(
         let patience = if rounds <= PATIENT_ROUNDS { Patience::Whole } else { Patience::Over };
         let gate = Gate { view, world, has_room: true, patience };
         let outcome = match rounds {
-            ..=MOST_ROUNDS => admitted.settle(body, &gate),
+            ..=MOST_ROUNDS => admitted.settle(|| body.to_vec(), &gate),
             _ => admitted.refuse(&Code::LeaseUnavailable.into()),
         };
         match outcome {

@@ -59,8 +59,8 @@ enum State {
     Idle,
     /// The body is being buffered.
     Buffering(Pending),
-    /// It is whole, and waits for units.
-    Waiting(Pending, UnixMs),
+    /// It is whole, and waits for units since then, in the worker's time.
+    Waiting(Pending, i64),
 }
 
 struct Pending {
@@ -129,7 +129,7 @@ impl Request {
     fn queue_up(&mut self, worker: &Worker) -> bool {
         self.state = match mem::take(&mut self.state) {
             State::Buffering(pending) if worker.has_waiting(pending.admitted.attribution.app) => {
-                State::Waiting(pending, host::now())
+                State::Waiting(pending, worker.time_ms())
             }
             other => other,
         };
@@ -143,20 +143,22 @@ impl Request {
             State::Buffering(pending) => (pending, None),
             State::Waiting(pending, since) => (pending, Some(since)),
         };
-        let body = attempt("get_buffer", hostcalls::get_buffer(BufferType::HttpRequestBody, 0, WHOLE));
-        let body = body.flatten().unwrap_or_default();
+        let body = || {
+            let body = attempt("get_buffer", hostcalls::get_buffer(BufferType::HttpRequestBody, 0, WHOLE));
+            body.flatten().unwrap_or_default()
+        };
         let host = Host::default();
-        let waited_ms = since.map_or(0, |since| host.now().0.saturating_sub(since.0));
+        let waited_ms = since.map_or(0, |since| worker.time_ms().saturating_sub(since));
         let patience = Patience::after(waited_ms);
         let gate = Gate { view: &worker.view, world: &host, has_room: worker.has_room(), patience };
-        match pending.admitted.settle(&body, &gate) {
+        match pending.admitted.settle(body, &gate) {
             Outcome::Reply(reply) => self.answer(&reply, worker),
             Outcome::Forward(forward) => self.forward(*forward, &pending, worker),
             Outcome::Wait(demand) => {
                 if waited_ms > LONGEST_WAIT_MS || !worker.demand(demand) {
                     return self.refuse(&pending, Code::LeaseUnavailable, worker);
                 }
-                self.state = State::Waiting(pending, since.unwrap_or_else(|| host.now()));
+                self.state = State::Waiting(pending, since.unwrap_or_else(|| worker.time_ms()));
                 Action::Pause
             }
         }
@@ -223,9 +225,7 @@ impl Request {
         }
         let (kind, encoding) = (response_header("content-type"), response_header("content-encoding"));
         let form = listing.answered(status, kind.as_deref(), encoding.as_deref());
-        if form != Form::Plain {
-            set("content-length", None);
-        }
+        set("content-length", None);
         if form == Form::Unreadable {
             set("content-type", Some("application/json"));
             set("content-encoding", None);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use latchkey_filter_core::account::{self, Demand, Notice};
 use latchkey_filter_core::denial::Code;
 use latchkey_filter_core::metering::{Call, Ending, Meter};
-use latchkey_filter_core::refusals::Refusals;
+use latchkey_filter_core::refusals::{Kept, Refusals};
 use latchkey_filter_core::ring::{self, Append, Ring};
 use latchkey_filter_core::snapshot::AppId;
 use latchkey_filter_core::view::View;
@@ -29,6 +29,7 @@ pub struct Worker {
     /// None until the first tick, and while the sync role has not made a place for it.
     ring: RefCell<Option<Ring>>,
     refusals: RefCell<Refusals>,
+    ticks: Cell<i64>,
     grants: Cell<Option<Inbox>>,
     demands: RefCell<Outbox>,
     waiting: RefCell<Vec<PausedRequest>>,
@@ -49,6 +50,7 @@ impl Worker {
             view: View::new(SharedData),
             ring: RefCell::default(),
             refusals: RefCell::default(),
+            ticks: Cell::default(),
             grants: Cell::default(),
             demands: RefCell::new(Outbox::new(queue::DEMANDS)),
             waiting: RefCell::default(),
@@ -56,8 +58,15 @@ impl Worker {
         }
     }
 
+    /// For how long this worker has run, to a tick: no clock that is set back or forward makes a wait longer or
+    /// shorter.
+    pub fn time_ms(&self) -> i64 {
+        self.ticks.get().saturating_mul(i64::try_from(TICK.as_millis()).unwrap_or_default())
+    }
+
     /// Takes its place among the workers, once; then looks after those that wait.
     pub fn tick(&self) {
+        self.ticks.set(self.ticks.get().saturating_add(1));
         self.join();
         self.tell_refusals();
         self.retry();
@@ -105,9 +114,16 @@ impl Worker {
     /// A request is over.
     pub fn record(&self, meter: Meter, ending: Ending) {
         self.join();
-        let record = meter.finish(&SharedData, ending, host::now());
-        let room = self.has_room_for_refusals();
-        let Some(record) = self.refusals.borrow_mut().take(record, room) else { return };
+        let is_own = meter.is_own();
+        let mut record = meter.finish(&SharedData, ending, host::now());
+        if is_own {
+            let room = self.has_room_for_refusals();
+            record = match self.refusals.borrow_mut().take(record, room) {
+                Kept::Alone(record) => *record,
+                Kept::Counted => return,
+                Kept::Dropped => return self.metrics.borrow_mut().dropped(),
+            };
+        }
         let kept = self.ring.borrow_mut().as_mut().map(|ring| ring.append(&SharedData, record));
         if kept != Some(Append::Appended) {
             self.metrics.borrow_mut().dropped();

@@ -13,7 +13,7 @@ use super::upstream::{self, CLUSTER_BRINGS_CREDENTIAL};
 use super::{Context, Refusal, taken};
 use crate::seal::Purpose;
 use crate::store::Tx;
-use crate::store::mcp_servers::McpServer;
+use crate::store::mcp_servers::{McpServer, SessionKey};
 
 /// What an MCP server is to be.
 #[derive(Debug)]
@@ -52,6 +52,7 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, new: NewMcpServer) -> Res
     let now = context.world.now();
     let server = McpServer {
         sealed_credential: new.credential.map(|credential| seal(context, &new.name, &credential)),
+        session_key: SessionKey(context.world.random::<32>().to_vec()),
         name: new.name,
         url: new.url,
         parts,

@@ -20,6 +20,8 @@ pub struct McpServer {
     pub parts: BaseUrl,
     /// Encrypted.
     pub sealed_credential: Option<Vec<u8>>,
+    /// By which gateways seal the ids of its sessions. Clients never learn it.
+    pub session_key: SessionKey,
     /// An existing Envoy cluster's name; none where Latchkey runs one.
     pub cluster: Option<String>,
     /// Whether it can be called.
@@ -28,6 +30,16 @@ pub struct McpServer {
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
+}
+
+/// A secret that cannot be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SessionKey(pub Vec<u8>);
+
+impl std::fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SessionKey")
+    }
 }
 
 impl McpServer {
@@ -47,6 +59,7 @@ impl TryFrom<AnyRow> for McpServer {
             url: row.try_get("url")?,
             parts: row.parsed("url")?,
             sealed_credential: row.try_get("sealed_credential")?,
+            session_key: SessionKey(row.try_get("session_key")?),
             cluster: row.try_get("cluster")?,
             enabled: row.flag("enabled")?,
             created_at: row.time("created_at")?,
@@ -55,9 +68,9 @@ impl TryFrom<AnyRow> for McpServer {
     }
 }
 
-const ALL: &str = "SELECT name, url, sealed_credential, cluster, enabled, created_at, updated_at
+const ALL: &str = "SELECT name, url, sealed_credential, session_key, cluster, enabled, created_at, updated_at
                    FROM mcp_servers ORDER BY created_at, name";
-const ONE: &str = "SELECT name, url, sealed_credential, cluster, enabled, created_at, updated_at
+const ONE: &str = "SELECT name, url, sealed_credential, session_key, cluster, enabled, created_at, updated_at
                    FROM mcp_servers WHERE name = $1";
 
 impl Store {
@@ -87,7 +100,7 @@ impl Tx {
     pub async fn mcp_server(&mut self, name: &str) -> sqlx::Result<Option<McpServer>> {
         sqlx::query(
             "UPDATE mcp_servers SET enabled = enabled WHERE name = $1
-             RETURNING name, url, sealed_credential, cluster, enabled, created_at, updated_at",
+             RETURNING name, url, sealed_credential, session_key, cluster, enabled, created_at, updated_at",
         )
         .bind(name.to_owned())
         .fetch_optional(&mut *self.inner)
@@ -102,8 +115,9 @@ impl Tx {
     /// The database is away.
     pub async fn insert_mcp_server(&mut self, server: &McpServer) -> sqlx::Result<()> {
         sqlx::query(
-            "INSERT INTO mcp_servers (name, url, sealed_credential, cluster, enabled, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO mcp_servers
+                 (name, url, sealed_credential, cluster, enabled, created_at, updated_at, session_key)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(server.name.as_str().to_owned())
         .bind(server.url.clone())
@@ -112,6 +126,7 @@ impl Tx {
         .bind(i64::from(server.enabled))
         .bind(server.created_at.as_millisecond())
         .bind(server.updated_at.as_millisecond())
+        .bind(server.session_key.0.clone())
         .execute(&mut *self.inner)
         .await?;
         Ok(())

@@ -81,11 +81,14 @@ on_both! {
         test.patch("/mcp-servers/github", json!({"enabled": false})).await.expect(StatusCode::OK);
         test.app(json!({"mcp_scope": ["files/read"]})).await;
         let all = test.store.page(From::Everything, None, 100).await.unwrap();
+        let session_key = test.store.mcp_server("files").await.unwrap().unwrap().session_key.0;
+        assert_eq!(session_key.len(), 32);
         let files = wire::McpServer {
             name: "files".to_owned(),
             cluster: "latchkey-mcp/files".to_owned(),
             authority: "files.acme.com".to_owned(),
             path: "/mcp/".to_owned(),
+            session_key,
         };
         assert_eq!(all.catalogue.unwrap().mcp_servers, [files]);
         let only = wire::selection::Kind::Only(wire::Names { names: vec!["files/read".to_owned()] });

@@ -5,7 +5,7 @@ mod call;
 mod mcp;
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{LazyCell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -44,6 +44,9 @@ pub trait World {
         0
     }
 }
+
+/// A body that is copied from the host where somebody looks at it.
+type Bytes<F> = LazyCell<Vec<u8>, F>;
 
 /// What the headers have decided.
 #[derive(Debug)]
@@ -108,7 +111,7 @@ enum Asked {
     /// A model's answer.
     Model(Operation, Format),
     /// Something of an MCP server.
-    Mcp(mcp::Asked),
+    Mcp(Box<mcp::Asked>),
 }
 
 /// A key that opens its app.
@@ -182,7 +185,7 @@ fn decide<S: Store>(
             }
             Endpoint::Mcp(target) => {
                 conversation::check(headers, &app)?;
-                Asked::Mcp(mcp::Asked::new(target, provider.clone(), headers))
+                Asked::Mcp(mcp::Asked::new(target, provider.clone(), headers).into())
             }
             Endpoint::RetrieveModel(shape, name) => {
                 let model = model_list::retrieve(&view.catalogue(snapshot), &app, shape, &name)?;
@@ -223,10 +226,18 @@ impl Admitted {
 
     /// Decides on the whole body, and once more on the key: it may have been revoked while the
     /// body was on its way. What the request needs of its limits is held for it from here on.
-    pub fn settle<S: Store>(&self, bytes: &[u8], gate: &Gate<'_, S, impl World>) -> Outcome {
+    ///
+    /// A request that waits is decided on again and again: `body` is asked for once where it is read, and once
+    /// where it must be edited.
+    pub fn settle<S: Store>(
+        &self,
+        body: impl FnOnce() -> Vec<u8>,
+        gate: &Gate<'_, S, impl World>,
+    ) -> Outcome {
+        let body = LazyCell::new(body);
         match &self.asked {
-            Asked::Model(operation, format) => self.settle_call(*operation, format, bytes, gate),
-            Asked::Mcp(asked) => self.settle_mcp(asked, bytes, gate),
+            Asked::Model(operation, format) => self.settle_call(*operation, format, &body, gate),
+            Asked::Mcp(asked) => self.settle_mcp(asked, &body, gate),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::snapshot::McpServer;
 pub use listing::{Form, Listing};
 pub use message::{Asks, Message};
 pub use mirror::Mirror;
-pub use session::{Binding, HEADER as SESSION_HEADER};
+pub use session::{Binding, HEADER as SESSION_HEADER, SessionKey};
 
 /// What records call the endpoint.
 pub const ENDPOINT: &str = "mcp";

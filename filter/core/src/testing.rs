@@ -199,6 +199,7 @@ pub fn mcp_server(name: &str) -> wire::McpServer {
         cluster: format!("mcp-{name}"),
         authority: format!("{name}.example"),
         path: "/api/mcp".into(),
+        session_key: vec![7; 32],
     }
 }
 

@@ -153,6 +153,7 @@ fn listing(content_type: &str) -> Listing {
         cluster: "mcp".to_owned(),
         authority: "mcp.example".to_owned(),
         path: "/mcp".to_owned(),
+        session_key: vec![7; 32],
     };
     let (app, server) = (AppPolicy::try_from(app).unwrap(), McpServer::try_from(server).unwrap());
     let id = RawValue::from_string("\"q\"".to_owned()).unwrap();

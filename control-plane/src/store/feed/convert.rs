@@ -167,8 +167,14 @@ pub(super) fn catalogue(
 
 fn mcp_server(server: McpServer) -> wire::McpServer {
     let cluster = server.cluster_name();
-    let McpServer { name, parts, .. } = server;
-    wire::McpServer { name: name.into(), cluster, authority: parts.authority, path: parts.path }
+    let McpServer { name, parts, session_key, .. } = server;
+    wire::McpServer {
+        name: name.into(),
+        cluster,
+        authority: parts.authority,
+        path: parts.path,
+        session_key: session_key.0,
+    }
 }
 
 fn price(charged: Charged) -> wire::Price {

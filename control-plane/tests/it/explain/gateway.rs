@@ -66,7 +66,7 @@ pub async fn decide(
     for round in 0..200 {
         let patience = if round < 100 { Patience::Whole } else { Patience::Over };
         let gate = Gate { view: &view, world: place, has_room: true, patience };
-        match admitted.settle(body, &gate) {
+        match admitted.settle(|| body.to_vec(), &gate) {
             Outcome::Wait(demand) => stream.on(Event::Notice(Notice::Demand(demand).encode())).await,
             decided => return decided,
         }

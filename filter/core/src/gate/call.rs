@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Admitted, Found, Gate, Outcome, World};
+use super::{Admitted, Bytes, Found, Gate, Outcome, World};
 use crate::account::{self, Demand};
 use crate::body::{self, Body, Change, Format};
 use crate::denial::{Code, Denial};
@@ -31,6 +31,7 @@ struct Go {
 
 impl Go {
     fn forward(self, operation: Operation, query: &str, body: Body, now: UnixMs) -> Forward {
+        let is_json = body.is_json();
         let Self { offer, edited, held, is_limited } = self;
         let path = Forward::path(&offer.provider, operation, query);
         let call = Call::Model(ModelCall {
@@ -46,7 +47,16 @@ impl Go {
         });
         let announced = quota::headers(&held.standings, now);
         let announced = announced.into_iter().chain(quota::cut_headers(held.cut)).collect();
-        Forward { path, body: edited, call, announced, ahead: held.ahead, relay: None, session: None }
+        Forward {
+            path,
+            is_json,
+            body: edited,
+            call,
+            announced,
+            ahead: held.ahead,
+            relay: None,
+            session: None,
+        }
     }
 }
 
@@ -55,7 +65,7 @@ impl Admitted {
         &self,
         operation: Operation,
         format: &Format,
-        bytes: &[u8],
+        bytes: &Bytes<impl FnOnce() -> Vec<u8>>,
         gate: &Gate<'_, S, impl World>,
     ) -> Outcome {
         let now = gate.world.now();
@@ -88,7 +98,7 @@ impl Admitted {
     fn decide_call<S: Store>(
         &self,
         operation: Operation,
-        bytes: &[u8],
+        bytes: &Bytes<impl FnOnce() -> Vec<u8>>,
         body: &Body,
         Found { snapshot, record, app }: &Found,
         now: UnixMs,
@@ -122,7 +132,7 @@ impl Admitted {
 /// The provider's body, where it differs from the client's.
 fn edit(
     operation: Operation,
-    bytes: &[u8],
+    bytes: &Bytes<impl FnOnce() -> Vec<u8>>,
     body: &Body,
     offer: &Offer,
     max_output: Option<u64>,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use serde_json::value::RawValue;
 
-use super::{Admitted, Found, Gate, Outcome, World};
+use super::{Admitted, Bytes, Found, Gate, Outcome, World};
 use crate::account::Demand;
 use crate::body;
 use crate::denial::{Code, Denial};
@@ -29,8 +29,8 @@ pub(super) struct Asked {
     sessions: Vec<Vec<u8>>,
     /// Whether the body is what its bytes say.
     is_plain: bool,
-    /// Of the message, once it was read.
-    id: OnceCell<Box<RawValue>>,
+    /// Once the body is there. Without one there is no message.
+    read: OnceCell<Result<Option<Message>, Denial>>,
 }
 
 /// What a whole request comes to.
@@ -47,7 +47,7 @@ impl Asked {
             mirror: Mirror::of(headers),
             sessions: headers.all(mcp::SESSION_HEADER).map(<[u8]>::to_vec).collect(),
             is_plain: body::is_plain(headers),
-            id: OnceCell::new(),
+            read: OnceCell::new(),
         }
     }
 
@@ -58,7 +58,7 @@ impl Asked {
 
     /// The request's id, where it is known.
     pub(super) fn id(&self) -> Option<&RawValue> {
-        self.id.get().map(|id| &**id)
+        self.read.get()?.as_ref().ok()?.as_ref()?.id.as_deref()
     }
 
     /// The server's id of the session that it is for.
@@ -83,17 +83,13 @@ impl Admitted {
     pub(super) fn settle_mcp<S: Store>(
         &self,
         asked: &Asked,
-        bytes: &[u8],
+        bytes: &Bytes<impl FnOnce() -> Vec<u8>>,
         gate: &Gate<'_, S, impl World>,
     ) -> Outcome {
         let now = gate.world.now();
-        let read = asked.target.read(bytes);
+        let read = asked.read.get_or_init(|| asked.target.read(bytes));
         let message = read.as_ref().ok().and_then(Option::as_ref);
-        if let Some(id) = message.and_then(|message| message.id.as_ref()) {
-            asked.id.get_or_init(|| id.clone());
-        }
-        let decided =
-            self.found(now, gate).and_then(|found| self.decide_mcp(asked, &read, &found, now, gate));
+        let decided = self.found(now, gate).and_then(|found| self.decide_mcp(asked, read, &found, now, gate));
         match decided {
             Ok(Decided::Forward(forward)) => Outcome::Forward(forward),
             Ok(Decided::Wait(demand)) => Outcome::Wait(demand),
@@ -125,7 +121,7 @@ impl Admitted {
         if let Some(message) = message {
             may_ask(message, server, app)?;
         }
-        let binding = Binding::new(record.hash, &server.name);
+        let binding = Binding::new(record.key, &server.name, &server.session_key);
         let session = asked.session(&binding)?;
         let held = match count(app, record, now, gate)? {
             Some(Taken::Dry(demand)) => return Ok(Decided::Wait(demand)),
@@ -143,7 +139,16 @@ impl Admitted {
         let relay = Some(Box::new(Relay { binding, listing }));
         let tool = asked.tool(message);
         let call = Call::Mcp(McpCall { server: Rc::clone(server), tool, reserved });
-        Ok(Decided::Forward(Box::new(Forward { path, body: None, call, announced, ahead, relay, session })))
+        Ok(Decided::Forward(Box::new(Forward {
+            path,
+            is_json: message.is_some(),
+            body: None,
+            call,
+            announced,
+            ahead,
+            relay,
+            session,
+        })))
     }
 }
 

@@ -2,7 +2,7 @@ use latchkey_proto::discovery as wire;
 
 use super::catalogue::{is_authority, is_token};
 use super::{Glob, Invalid, name};
-use crate::mcp::PROVIDER_PREFIX;
+use crate::mcp::{PROVIDER_PREFIX, SessionKey};
 
 /// An MCP server, in values that may stand in headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct McpServer {
     pub authority: String,
     /// The path of its URL.
     pub path: String,
+    /// By which the ids of its sessions are sealed; empty: no session is opened.
+    pub session_key: SessionKey,
 }
 
 /// What an app may use of one MCP server.
@@ -75,7 +77,7 @@ impl TryFrom<wire::McpServer> for McpServer {
     type Error = Invalid;
 
     fn try_from(server: wire::McpServer) -> Result<Self, Invalid> {
-        let wire::McpServer { name: server_name, cluster, authority, path } = server;
+        let wire::McpServer { name: server_name, cluster, authority, path, session_key } = server;
         let name = name(server_name, "mcp_servers.name")?;
         let malformed = |field| Invalid::McpServer { server: name.clone(), field };
         if !Self::is_name(&name) {
@@ -90,7 +92,7 @@ impl TryFrom<wire::McpServer> for McpServer {
         if !path.starts_with('/') || !is_token(&path) || path.contains(['?', '#']) {
             return Err(malformed("path"));
         }
-        Ok(Self { name, cluster, authority, path })
+        Ok(Self { name, cluster, authority, path, session_key: SessionKey(session_key) })
     }
 }
 

@@ -64,7 +64,10 @@ fn at_last(store: &Memory) -> Outcome {
     let headers = headers("POST", CHAT, &[("authorization", &bearer)]);
     let world = Place::at(1000, "");
     let Admission::NeedBody(admitted) = admit(Headers(&headers), &view, &world) else { panic!("answered") };
-    admitted.settle(BODY, &Gate { view: &view, world: &world, has_room: true, patience: Patience::Over })
+    admitted.settle(
+        || BODY.to_vec(),
+        &Gate { view: &view, world: &world, has_room: true, patience: Patience::Over },
+    )
 }
 
 fn limit_told(reply: &Reply) -> serde_json::Value {
@@ -299,8 +302,10 @@ fn a_full_ring_refuses_those_that_are_limited() {
         let Admission::NeedBody(admitted) = admit(Headers(&headers), &view, &world) else {
             panic!("answered")
         };
-        admitted
-            .settle(BODY, &Gate { view: &view, world: &world, has_room: false, patience: Patience::Whole })
+        admitted.settle(
+            || BODY.to_vec(),
+            &Gate { view: &view, world: &world, has_room: false, patience: Patience::Whole },
+        )
     };
     let store = limited(&[(MINUTE, 60)]);
     testing::grant(&store, OWNER, MINUTE, 60, 60);

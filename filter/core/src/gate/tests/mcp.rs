@@ -431,7 +431,7 @@ fn a_full_ring_refuses_those_whose_requests_are_limited() {
             panic!("answered")
         };
         admitted.settle(
-            PING.as_bytes(),
+            || PING.as_bytes().to_vec(),
             &Gate { view: &view, world: &world, has_room: false, patience: Patience::Whole },
         )
     };
