@@ -4,6 +4,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::denial::{Code, Denial};
 use crate::mcp;
+use crate::snapshot::ProviderKind;
 
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,10 +119,14 @@ impl Operation {
         matches!(self, Self::ChatCompletions | Self::Completions | Self::Responses | Self::Messages)
     }
 
-    /// Whether providers charge nothing for it.
+    /// Whether providers of this kind charge nothing for it. Others than OpenAI bill moderation as they bill a
+    /// model.
     #[must_use]
-    pub fn is_free(self) -> bool {
-        matches!(self, Self::Moderations | Self::CountTokens)
+    pub fn is_free(self, kind: ProviderKind) -> bool {
+        match self {
+            Self::Moderations => matches!(kind, ProviderKind::OpenAi | ProviderKind::AzureOpenAi),
+            _ => self == Self::CountTokens,
+        }
     }
 
     /// Whose API it is.

@@ -56,8 +56,9 @@ pub enum Ending {
     Unknown,
 }
 
-/// Envoy's response flags that say that nothing was sent: UH, UF, UO, NR, NC, OM and DF.
-const NEVER_SENT: u64 = 0x2 | 0x20 | 0x80 | 0x100 | 0x100_0000 | 0x200_0000 | 0x400_0000;
+/// Envoy's response flags that say that nothing was sent: UH, UF, UO, NR, NC and DF. The overload
+/// manager's OM says nothing: it resets requests that were sent, too.
+const NEVER_SENT: u64 = 0x2 | 0x20 | 0x80 | 0x100 | 0x100_0000 | 0x400_0000;
 
 /// How Envoy's details begin where the provider's address is one that clusters do not connect to.
 const OUT_OF_REACH: &str = "rbac_access_denied_matched_policy";
@@ -187,6 +188,12 @@ impl Meter {
     #[must_use]
     pub fn needs_ending(&self) -> bool {
         matches!(self.call, Some(Call::Model(_))) && self.reader.is_none() && !self.redirected
+    }
+
+    /// Whether the gateway answers by itself: nobody else was asked.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.call.is_none()
     }
 
     /// The request is over: settles what was reserved, once, and gives the record.

@@ -122,7 +122,9 @@ impl Plan {
         }
         let max_output = least(|limits| limits.max_output_tokens);
         let metered = has(|kind| kind.unit() != Unit::Requests);
-        if operation.is_free() || !metered && (max_output.is_none() || !operation.has_output()) {
+        if operation.is_free(offer.provider.kind)
+            || !metered && (max_output.is_none() || !operation.has_output())
+        {
             return Ok(Self::of_requests());
         }
         if !operation.is_metered() {

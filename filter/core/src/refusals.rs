@@ -1,7 +1,8 @@
-//! Refusals that repeat: one key, again and again refused with one code, makes a few records a minute, whatever
-//! its rate. Beyond those they are counted, and told now and then as one record that says how many it stands for.
+//! What the gateway answers by itself, refusals above all, and what repeats: one key, again and again answered
+//! with one code, makes a few records a minute, whatever its rate. Beyond those they are counted, and told now
+//! and then as one record that says how many it stands for.
 //!
-//! Nothing is lost where the ring has no room for refusals: they are counted until it has.
+//! Nothing is lost where the ring has no room for them: they are counted until it has.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -9,7 +10,7 @@ use std::collections::btree_map::Entry;
 use uuid::Uuid;
 
 use crate::identity::Identity;
-use crate::record::{Record, Settlement};
+use crate::record::Record;
 use crate::snapshot::UnixMs;
 
 /// How many of a minute have a record of their own.
@@ -18,13 +19,24 @@ pub const EACH: u32 = 8;
 /// For how long they are counted until that is told.
 const PAUSE_MS: i64 = 10_000;
 
-/// How many keys and codes are told apart. Beyond that each refusal has a record of its own.
+/// How many keys and codes are told apart. Beyond that each has a record of its own where there is room.
 const MOST: usize = 1_024;
+
+/// What becomes of a record.
+#[derive(Debug)]
+pub enum Kept {
+    /// It is kept as it is.
+    Alone(Box<Record>),
+    /// It is counted, and will be told.
+    Counted,
+    /// There is no room for it.
+    Dropped,
+}
 
 /// The refusals of one worker.
 #[derive(Debug, Default)]
 pub struct Refusals {
-    /// By app, key and code.
+    /// By app, key and code; without a code, by the endpoint.
     repeated: BTreeMap<(Uuid, Uuid, &'static str), Repeated>,
 }
 
@@ -47,15 +59,14 @@ struct Counted {
 }
 
 impl Refusals {
-    /// Gives a record back that is to be kept as it is, or counts it. `room` is whether refusals may be kept.
-    pub fn take(&mut self, record: Record, room: bool) -> Option<Record> {
-        if !is_refusal(&record) {
-            return Some(record);
-        }
+    /// Takes the record of an answer that the gateway gave by itself. `room` is whether it may be kept.
+    pub fn take(&mut self, record: Record, room: bool) -> Kept {
         let minute = record.at.0.div_euclid(60_000);
         let crowded = self.repeated.len() >= MOST;
-        let repeated = match self.repeated.entry((record.app.0, record.key.0, record.code)) {
-            Entry::Vacant(_) if crowded && room => return Some(record),
+        let what = if record.code.is_empty() { record.endpoint } else { record.code };
+        let repeated = match self.repeated.entry((record.app.0, record.key.0, what)) {
+            Entry::Vacant(_) if crowded && room => return Kept::Alone(record.into()),
+            Entry::Vacant(_) if crowded => return Kept::Dropped,
             Entry::Vacant(new) => new.insert(Repeated { minute, told: 0, counted: None }),
             Entry::Occupied(known) => known.into_mut(),
         };
@@ -64,10 +75,10 @@ impl Refusals {
         }
         if room && repeated.counted.is_none() && repeated.told < EACH {
             repeated.told = repeated.told.saturating_add(1);
-            return Some(record);
+            return Kept::Alone(record.into());
         }
         repeated.count(record);
-        None
+        Kept::Counted
     }
 
     /// What was counted for long enough, as the last of each with how many it stands for.
@@ -101,55 +112,61 @@ impl Repeated {
     }
 }
 
-/// Whether the gateway refused by itself, and nothing was used.
-fn is_refusal(record: &Record) -> bool {
-    !record.code.is_empty()
-        && record.settlement == Settlement::None
-        && record.charges.is_empty()
-        && record.provider.is_empty()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::snapshot::KeyId;
     use crate::testing;
 
     fn refused(at_ms: i64, code: &'static str) -> Record {
         Record { code, at: UnixMs(at_ms), provider: String::new(), ..testing::record() }
     }
 
+    fn is_alone(kept: &Kept) -> bool {
+        matches!(kept, Kept::Alone(_))
+    }
+
     #[test]
     fn a_few_have_records_of_their_own_and_the_rest_are_counted() {
         let mut refusals = Refusals::default();
-        let kept = (0..1_000).filter_map(|n| refusals.take(refused(n, "key_revoked"), true)).count();
+        let kept = (0..1_000).filter(|n| is_alone(&refusals.take(refused(*n, "key_revoked"), true))).count();
         assert_eq!(kept, 8);
         assert_eq!(refusals.due(UnixMs(9_000)), []);
         let due = refusals.due(UnixMs(10_100));
         let [(last, count)] = due.as_slice() else { panic!("{due:?}") };
         assert_eq!((last.at, *count), (UnixMs(999), 992));
         assert_eq!(refusals.due(UnixMs(20_000)), []);
-        assert!(refusals.take(refused(61_000, "key_revoked"), true).is_some(), "another minute");
+        assert!(is_alone(&refusals.take(refused(61_000, "key_revoked"), true)), "another minute");
     }
 
     #[test]
-    fn keys_and_codes_are_told_apart_and_what_was_used_is_never_counted() {
+    fn keys_and_codes_are_told_apart() {
         let mut refusals = Refusals::default();
         for n in 0..100 {
             refusals.take(refused(n, "key_revoked"), true);
         }
-        assert!(refusals.take(refused(100, "rate_limit_exceeded"), true).is_some());
-        for n in 0..100 {
-            assert!(refusals.take(refused(n, ""), true).is_some());
-            let asked = Record { provider: "openai".into(), ..refused(n, "key_revoked") };
-            assert!(refusals.take(asked, false).is_some());
-        }
+        assert!(is_alone(&refusals.take(refused(100, "rate_limit_exceeded"), true)));
+        let other = Record { key: KeyId(Uuid::from_u128(77)), ..refused(100, "key_revoked") };
+        assert!(is_alone(&refusals.take(other, true)));
+    }
+
+    #[test]
+    fn there_are_no_more_than_it_may_remember() {
+        let mut refusals = Refusals::default();
+        let of = |n: usize| Record { key: KeyId(Uuid::from_u128(n as u128)), ..refused(1, "key_revoked") };
+        assert!((0..MOST).all(|n| matches!(refusals.take(of(n), false), Kept::Counted)));
+        assert!(matches!(refusals.take(of(MOST), false), Kept::Dropped));
+        assert!(is_alone(&refusals.take(of(MOST), true)));
+        assert_eq!(refusals.repeated.len(), MOST);
     }
 
     #[test]
     fn without_room_all_are_counted_and_none_is_lost() {
         let mut refusals = Refusals::default();
-        assert!((0..50).all(|n| refusals.take(refused(n, "key_revoked"), false).is_none()));
-        assert!(refusals.take(refused(51, "key_revoked"), true).is_none(), "in order");
+        let mut is_counted =
+            |n, room| matches!(refusals.take(refused(n, "key_revoked"), room), Kept::Counted);
+        assert!((0..50).all(|n| is_counted(n, false)));
+        assert!(is_counted(51, true), "in order");
         assert_eq!(refusals.due(UnixMs(11_000)).iter().map(|(_, count)| count).sum::<u64>(), 51);
     }
 
@@ -173,7 +190,7 @@ mod tests {
                 match CODES.get(step) {
                     Some(code) => {
                         sent += 1;
-                        told += u64::from(refusals.take(refused(now, code), room).is_some());
+                        told += u64::from(is_alone(&refusals.take(refused(now, code), room)));
                     }
                     None => told += refusals.due(UnixMs(now)).iter().map(|(_, count)| count).sum::<u64>(),
                 }

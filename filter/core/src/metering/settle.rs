@@ -45,7 +45,7 @@ impl Settled {
 impl ModelCall {
     /// What it used, and how that is known.
     pub(super) fn settle(&self, reading: Option<&Reading>, ending: Ending) -> Settled {
-        if self.operation.is_free() {
+        if self.operation.is_free(self.provider.kind) {
             return Settled::nothing();
         }
         let Some(reading) = reading else {
