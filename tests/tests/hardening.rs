@@ -111,13 +111,14 @@ async fn nothing_of_the_client_and_no_key_in_any_header_reaches_the_provider() {
         .header("openai-project", "proj_other")
         .header("x-goog-api-key", &app.key)
         .header("x-note", format!("my key is {}", app.key))
-        .header("x-kept", "yes");
+        .header("x-unknown", "yes")
+        .header("x-stainless-lang", "python");
     assert_eq!(request.send().await.unwrap().status(), 200);
     let seen = &stack.provider().requests()[0].headers;
-    for name in ["openai-organization", "openai-project", "x-goog-api-key", "x-note"] {
+    for name in ["openai-organization", "openai-project", "x-goog-api-key", "x-note", "x-unknown"] {
         assert!(!seen.contains_key(name), "{name}: {seen:?}");
     }
-    assert_eq!(seen["x-kept"], "yes");
+    assert_eq!(seen["x-stainless-lang"], "python");
     assert!(!format!("{seen:?}").contains("sk-quilr-"), "{seen:?}");
 }
 

@@ -70,7 +70,9 @@ fn resident_mb(process: u32) -> u64 {
 
 #[tokio::test]
 async fn two_hundred_sign_ins_at_once_take_a_few_buffers() {
-    let mut stack = Stack::builder().gateways(0).start().await.unwrap();
+    // Their addresses count, as behind a proxy.
+    let builder = Stack::builder().gateways(0).variable("LATCHKEY_TRUSTED_PROXIES", "127.0.0.1");
+    let mut stack = builder.start().await.unwrap();
     let process = stack.control_plane().id().unwrap();
     let before = resident_mb(process);
     let client = reqwest::Client::new();
@@ -83,7 +85,8 @@ async fn two_hundred_sign_ins_at_once_take_a_few_buffers() {
     };
     let answers = join_all((0..200).map(sign_in)).await;
     for answer in answers {
-        assert!(matches!(answer, Ok(401 | 429 | 503)), "{answer:?}");
+        // Nobody is held up as one who guesses: each is looked at, or told that too many are.
+        assert!(matches!(answer, Ok(401 | 503)), "{answer:?}");
     }
     let after = resident_mb(process);
     assert!(after < before + 4 * 20 + 40, "from {before} to {after} MB");

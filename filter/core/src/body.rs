@@ -117,6 +117,14 @@ impl Format {
     }
 }
 
+impl Body {
+    /// Whether it is a JSON object.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        matches!(self.layout, Layout::Json(_))
+    }
+}
+
 fn model_required(message: &'static str) -> Denial {
     Denial::new(Code::ModelRequired, message)
 }

@@ -5,7 +5,6 @@ use memchr::memmem;
 
 use crate::header::{Header, Headers};
 use crate::secret::holds_key;
-use crate::{conversation, credential, identity};
 
 /// A set of headers, by their whole names and by what their names begin with.
 #[derive(Clone, Copy, Debug)]
@@ -16,65 +15,39 @@ pub struct Names {
     pub prefixes: &'static [&'static str],
 }
 
-/// Of a request: the keys, beside [`credential::HEADERS`]; who called, from where and by which way; what
-/// commands the gateway's Envoy or one behind it; what opens a cloud's metadata service.
-pub const OF_REQUESTS: Names = Names {
+/// Of a request, what providers and MCP servers are told: what their APIs and SDKs know. All else is dropped:
+/// it may be a key, say who called and from where, command an Envoy, open a cloud's metadata service, or choose
+/// a path, a service tier or an account that the gateway does not know of.
+pub const FORWARDED: Names = Names {
     whole: &[
-        // For the gateway alone.
-        "cookie",
-        "proxy-authorization",
-        identity::EMAIL_HEADER,
-        identity::TOKEN_HEADER,
-        conversation::HEADER,
-        // An encoded answer could not be read for its usage.
-        "accept-encoding",
-        // They choose whom the provider charges; there the operator's credential counts.
-        "openai-organization",
-        "openai-project",
-        // Who called. MCP servers refuse the origins of pages that they do not know.
-        "forwarded",
-        "via",
-        "origin",
-        "referer",
-        "true-client-ip",
-        "x-real-ip",
-        "x-client-ip",
-        "x-cluster-client-ip",
-        "x-original-forwarded-for",
-        "cf-connecting-ip",
-        "fastly-client-ip",
-        "baggage",
-        // Traces, which Envoy goes on with where it traces.
-        "b3",
-        "grpc-trace-bin",
-        "sw8",
-        "traceparent",
-        "tracestate",
-        "uber-trace-id",
-        "x-amzn-trace-id",
-        "x-client-trace-id",
-        "x-cloud-trace-context",
-        "x-ot-span-context",
-        // Envoy's timeouts, and HTTP's own business between two neighbors.
-        "early-data",
-        "grpc-timeout",
-        "te",
-        // Metadata services answer whoever sends these.
-        "metadata",
-        "x-google-metadata-request",
-        "x-identity-header",
+        "accept",
+        "accept-language",
+        "content-length",
+        "content-type",
+        "transfer-encoding",
+        "user-agent",
+        "idempotency-key",
+        "x-client-request-id",
+        "x-request-id",
+        // OpenAI's, and Codex'.
+        "openai-beta",
+        "originator",
+        "conversation-id",
+        "session-id",
+        "version",
+        // Anthropic's, and Claude Code's.
+        "anthropic-beta",
+        "anthropic-dangerous-direct-browser-access",
+        "anthropic-version",
+        "x-app",
+        // What keeps a conversation where its prompt cache is.
+        "x-grok-conv-id",
+        "x-session-affinity",
+        "x-session-id",
+        // MCP.
+        "last-event-id",
     ],
-    prefixes: &[
-        "x-latchkey-",
-        "x-envoy-",
-        "x-forwarded-",
-        "x-b3-",
-        "x-datadog-",
-        "sec-fetch-",
-        "metadata-",
-        "x-aws-ec2-metadata-",
-        "x-aliyun-ecs-metadata-",
-    ],
+    prefixes: &["mcp-", "x-mcp-", "x-claude-code-", "x-codex-", "x-openai-", "x-stainless-"],
 };
 
 /// Of an answer: what sends a client elsewhere, what speaks for the gateway's own origin, and what tells how
@@ -129,12 +102,13 @@ impl Names {
 /// Without it Envoy finds no route, so that the route itself removes it.
 const BY_ROUTES: &str = "x-forwarded-proto";
 
-/// Whether a provider is not told this header of a client's: for its name, or for a key in it.
+/// Whether a provider is told this header of a client's: one that is known, without a key in it.
 #[must_use]
-pub fn from_providers((name, value): &Header) -> bool {
-    credential::HEADERS.contains(&name.as_str())
-        || OF_REQUESTS.contain(name) && name != BY_ROUTES
-        || !name.starts_with(':') && str::from_utf8(value).map_or_else(|_| has_prefix(value), holds_key)
+pub fn is_forwarded((name, value): &Header) -> bool {
+    if name.starts_with(':') || name == BY_ROUTES {
+        return true;
+    }
+    FORWARDED.contain(name) && !str::from_utf8(value).map_or_else(|_| has_prefix(value), holds_key)
 }
 
 /// The headers of an answer that its client is not told: for their names, or because an absolute URL stands in
@@ -192,7 +166,7 @@ mod tests {
 
     #[test]
     fn names_are_in_lower_case_and_said_once() {
-        for names in [OF_REQUESTS, OF_ANSWERS] {
+        for names in [FORWARDED, OF_ANSWERS] {
             for (index, name) in names.whole.iter().chain(names.prefixes).enumerate() {
                 assert_eq!(**name, name.to_ascii_lowercase());
                 assert!(!names.whole.iter().skip(index + 1).any(|other| other == name), "{name}");
@@ -201,28 +175,31 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_hears_nothing_of_the_client_and_nothing_of_the_gateway() {
+    fn a_provider_hears_what_its_api_knows_and_nothing_else() {
         for name in [
             "authorization",
+            "cookie",
             "x-envoy-retry-on",
-            "x-envoy-anything-new",
             "x-forwarded-host",
             "x-aws-ec2-metadata-token-ttl-seconds",
             "metadata-flavor",
-            "metadata",
             "traceparent",
+            "openai-organization",
+            "x-amzn-bedrock-service-tier",
+            "x-original-url",
+            "x-http-method-override",
+            "x-anything",
         ] {
-            assert!(from_providers(&header(name, "x")), "{name}");
+            assert!(!is_forwarded(&header(name, "x")), "{name}");
         }
-        for name in
-            [BY_ROUTES, ":path", "user-agent", "anthropic-version", "x-request-id", "mcp-session-id", "meta"]
+        for name in [BY_ROUTES, ":path", "user-agent", "anthropic-version", "x-request-id", "mcp-session-id"]
         {
-            assert!(!from_providers(&header(name, "x")), "{name}");
+            assert!(is_forwarded(&header(name, "x")), "{name}");
         }
         for value in ["my key is sk-quilr-x", "%73k-quilr-x", "%2573k-quilr-x"] {
-            assert!(from_providers(&header("x-note", value)), "{value}");
+            assert!(!is_forwarded(&header("user-agent", value)), "{value}");
         }
-        assert!(from_providers(&("x-note".to_owned(), b"\xff sk-quilr-x".to_vec())));
+        assert!(!is_forwarded(&("user-agent".to_owned(), b"\xff sk-quilr-x".to_vec())));
     }
 
     #[test]

@@ -27,7 +27,14 @@ pub(super) const READ: [&str; 22] = [
 ];
 
 /// Where providers that resell others' models look for further ones.
-const LISTS: [&str; 2] = ["models", "fallbacks"];
+const LISTS: [&str; 6] = [
+    "models",
+    "model_list",
+    "fallbacks",
+    "context_window_fallbacks",
+    "content_policy_fallbacks",
+    "default_fallbacks",
+];
 
 /// What a member at the body's top means, by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]

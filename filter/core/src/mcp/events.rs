@@ -20,6 +20,18 @@ pub(super) fn events(stream: &str) -> impl Iterator<Item = Event<'_>> {
 }
 
 impl Event<'_> {
+    /// Whether a line that is not of data might be, or be a part of, a JSON object or array.
+    pub(super) fn has_json_beside_data(&self) -> bool {
+        let mut rest = self.text;
+        while let Some((line, _, after)) = line(rest) {
+            rest = after;
+            if value(line).is_none() && line.contains(['{', '[', '"']) {
+                return true;
+            }
+        }
+        false
+    }
+
     /// The same event with other data.
     pub(super) fn with_data(&self, data: &str) -> String {
         let mut out = String::with_capacity(data.len().saturating_add(32));

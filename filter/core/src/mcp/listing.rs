@@ -41,7 +41,8 @@ pub enum Form {
     Events,
     /// It cannot be read: an error takes its place, as [`Form::Json`].
     Unreadable,
-    /// It tells of an error, and is not a message: it passes.
+    /// It tells of an error, and should not be a message. It is kept until its end, and read as [`Form::Json`]
+    /// where it begins like one.
     Plain,
 }
 
@@ -83,16 +84,20 @@ impl Listing {
     /// Whether so many bytes of the body are kept until there are more.
     #[must_use]
     pub fn waits(&self, bytes: usize, last: bool) -> bool {
-        self.form == Form::Json && !last && self.at == At::Start && bytes <= LONGEST
+        matches!(self.form, Form::Json | Form::Plain) && !last && self.at == At::Start && bytes <= LONGEST
     }
 
     /// What the client gets in the place of these bytes: of the whole body, where it had to wait.
     pub fn pass(&mut self, bytes: &[u8], last: bool) -> Vec<u8> {
         match self.form {
-            Form::Plain => bytes.to_vec(),
             Form::Events => self.stream(bytes, last),
-            Form::Json | Form::Unreadable if bytes.is_empty() || self.at == At::Done => Vec::new(),
-            Form::Json | Form::Unreadable => {
+            Form::Plain if self.at == At::Start && !begins_as_json(bytes) => {
+                self.at = At::Inside;
+                bytes.to_vec()
+            }
+            Form::Plain if self.at == At::Inside => bytes.to_vec(),
+            _ if bytes.is_empty() || self.at == At::Done => Vec::new(),
+            Form::Json | Form::Plain | Form::Unreadable => {
                 self.at = At::Done;
                 self.document(bytes).into_bytes()
             }
@@ -103,7 +108,7 @@ impl Listing {
         if body.len() > LONGEST {
             return self.error(&too_long());
         }
-        let text = str::from_utf8(body).ok().filter(|_| self.form == Form::Json).ok_or(Unreadable);
+        let text = str::from_utf8(body).ok().filter(|_| self.form != Form::Unreadable).ok_or(Unreadable);
         let shown = text.and_then(|text| Ok(self.message(text)?.unwrap_or_else(|| text.to_owned())));
         shown.unwrap_or_else(|Unreadable| self.error(&unreadable()))
     }
@@ -156,8 +161,12 @@ impl Listing {
         out.into_bytes()
     }
 
-    /// An event without a message may be there to give the stream an id.
+    /// An event without a message may be there to give the stream an id. A message outside of the data is read
+    /// by some clients, and not by this gate.
     fn data(&self, event: &Event<'_>) -> Result<Option<String>, Unreadable> {
+        if event.has_json_beside_data() {
+            return Err(Unreadable);
+        }
         let data = event.data.as_deref().filter(|data| !data.is_empty());
         data.map_or(Ok(None), |data| self.message(data))
     }
@@ -190,6 +199,12 @@ fn too_long() -> Denial {
          that may use some of the server's tools only."
     );
     Denial::new(Code::InternalError, message)
+}
+
+/// Whether somebody may read these bytes as JSON: an object, an array or, after a byte order mark, another text.
+fn begins_as_json(bytes: &[u8]) -> bool {
+    let first = bytes.strip_prefix(MARK.as_bytes()).unwrap_or(bytes).trim_ascii_start().first();
+    first.is_some_and(|first| b"{[\"".contains(first))
 }
 
 fn is_json(content_type: &str) -> bool {

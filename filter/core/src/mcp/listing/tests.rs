@@ -155,6 +155,40 @@ fn only_plain_json_and_event_streams_can_be_read() {
     assert_eq!(listing.pass(b"Session not found", true), b"Session not found");
 }
 
+const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"rm"},{"name":"get_me"}]}}"#;
+
+#[test]
+fn a_list_is_cut_whatever_it_is_called() {
+    for text in [LIST, &format!("\u{feff} {LIST}")] {
+        let shown = filter(Form::Plain, text);
+        assert!(!shown.contains("rm"), "{shown}");
+    }
+    assert!(is_error(&filter(Form::Plain, &format!("{LIST} and more"))));
+    let mut plain = listing(Form::Plain);
+    assert!(plain.waits(3, false));
+    assert_eq!(plain.pass(b"<html>", false), b"<html>");
+    assert!(!plain.waits(3, false));
+    assert_eq!(plain.pass(b"{}", true), b"{}");
+}
+
+#[test]
+fn a_list_that_is_not_in_the_data_of_an_event_does_not_pass() {
+    let lines = LIST.replace(',', ",\n");
+    for stream in [
+        LIST.to_owned(),
+        format!("{LIST}\n\n"),
+        format!("{lines}\n\n"),
+        format!(": {LIST}\n\n"),
+        format!("event: {LIST}\ndata: {{\"jsonrpc\":\"2.0\"}}\n\n"),
+        format!("id: 1\nmessage: {LIST}\r\n\r\n"),
+    ] {
+        let shown = filter(Form::Events, &stream);
+        let message = shown.strip_prefix("data: ").unwrap_or_else(|| panic!("{stream} came as {shown}"));
+        assert!(is_error(message.trim_end()), "{shown}");
+        assert!(!String::from_utf8(unasked().pass(stream.as_bytes(), true)).unwrap().contains("rm"));
+    }
+}
+
 /// Every string in a value.
 fn strings(value: &Value, found: &mut Vec<String>) {
     match value {
