@@ -12,17 +12,22 @@ use crate::address;
 pub const SETTING: &str = "LATCHKEY_UPSTREAM_ALLOW";
 
 /// Never connected to: this network, link-local addresses, multicast, and metadata services elsewhere.
-pub const SPECIAL: [IpNet; 10] = [
+pub const SPECIAL: [IpNet; 14] = [
     v4([0, 0, 0, 0], 8),
     v4([169, 254, 0, 0], 16),
     v4([224, 0, 0, 0], 4),
     v4([255, 255, 255, 255], 32),
     v4([100, 100, 100, 200], 32),
     v4([168, 63, 129, 16], 32),
+    v4([192, 0, 0, 192], 32),
     v6([0, 0, 0, 0, 0, 0, 0, 0], 128),
     v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10),
     v6([0xff00, 0, 0, 0, 0, 0, 0, 0], 8),
+    // Metadata of Amazon, its Pod Identity, Google and Scaleway.
     v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254], 128),
+    v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23], 128),
+    v6([0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254], 128),
+    v6([0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42], 128),
 ];
 
 /// Connected to only where that is opened: this machine, and networks that are not the public one.
@@ -195,7 +200,8 @@ impl FromStr for Open {
     }
 }
 
-/// A range of IPv4 addresses, and of the IPv6 addresses that hold one: mapped, compatible, NAT64 and 6to4.
+/// A range of IPv4 addresses, and of the IPv6 addresses that hold one: mapped, translated, compatible, NAT64
+/// and 6to4.
 #[must_use]
 pub fn forms(range: IpNet) -> Vec<IpNet> {
     let IpNet::V4(inner) = range else { return vec![range] };
@@ -208,10 +214,11 @@ pub fn forms(range: IpNet) -> Vec<IpNet> {
     };
     let six_to_four =
         Ipv6Net::new(Ipv6Addr::new(0x2002, high, low, 0, 0, 0, 0, 0), length.saturating_add(16));
-    let others = [last([0, 0, 0, 0, 0, 0xffff]), last([0x64, 0xff9b, 0, 0, 0, 0]), six_to_four];
+    let heads = [[0, 0, 0, 0, 0, 0xffff], [0, 0, 0, 0, 0xffff, 0], [0x64, 0xff9b, 0, 0, 0, 0]];
+    let others = heads.map(last).into_iter().chain([six_to_four]);
     // `::1` is this machine, not an address within 0.0.0.0/8.
     let compatible = (a != 0).then(|| last([0, 0, 0, 0, 0, 0]));
-    let others = others.into_iter().chain(compatible).flatten();
+    let others = others.chain(compatible).flatten();
     std::iter::once(range).chain(others.map(IpNet::V6)).collect()
 }
 
@@ -221,13 +228,13 @@ fn within(ranges: impl IntoIterator<Item = IpNet>, address: IpAddr) -> bool {
     ranges.into_iter().any(|range| range.contains(&address) || range.contains(&inner))
 }
 
-/// The IPv4 address within an IPv6 one: mapped, compatible, NAT64 or 6to4.
+/// The IPv4 address within an IPv6 one: mapped, translated, compatible, NAT64 or 6to4.
 fn embedded(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
     let [a, b, c, d, e, f, g, h] = v6.segments();
     let v4 = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)));
     match [a, b, c, d, e, f] {
-        [0, 0, 0, 0, 0, 0xffff] | [0x64, 0xff9b, 0, 0, 0, 0] => v4(g, h),
+        [0, 0, 0, 0, 0, 0xffff] | [0, 0, 0, 0, 0xffff, 0] | [0x64, 0xff9b, 0, 0, 0, 0] => v4(g, h),
         [0, 0, 0, 0, 0, 0] if g != 0 => v4(g, h),
         [0x2002, high, low, ..] => v4(high, low),
         _ => address,
@@ -283,6 +290,7 @@ mod tests {
             "http://[::ffff:7f00:1]",
             "http://[64:ff9b::7f00:1]",
             "http://[::127.0.0.1]",
+            "http://[::ffff:0:127.0.0.1]",
         ] {
             assert!(!reaches(url, &[]), "{url}");
             assert!(!reaches(url, &["10.0.0.0/8"]), "{url}");
@@ -322,6 +330,9 @@ mod tests {
             "http://2852039166",
             "http://[::ffff:169.254.169.254]",
             "http://[::169.254.169.254]",
+            "http://[::ffff:0:169.254.169.254]",
+            "http://[fd20:ce::254]",
+            "http://192.0.0.192",
             "http://[fd00:ec2::254]",
             "http://[fe80::1]",
             "http://0.0.0.0",
