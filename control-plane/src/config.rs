@@ -312,6 +312,13 @@ impl Oidc {
                  out"
             );
         }
+        let domains = email_domains(&self.oidc_email_domains)?;
+        if is_shared(&url) && domains.is_empty() && self.oidc_create_users {
+            anyhow::bail!(
+                "LATCHKEY_OIDC_ISSUER={issuer} gives accounts to anybody, and all of them would become users: set \
+                 LATCHKEY_OIDC_EMAIL_DOMAINS to your company's domains, or LATCHKEY_OIDC_CREATE_USERS=false"
+            );
+        }
         let client_secret = match (self.oidc_client_secret, self.oidc_client_secret_file) {
             (Some(secret), _) => Some(secret),
             (None, Some(path)) => {
@@ -327,10 +334,27 @@ impl Oidc {
             client_secret,
             scopes: self.oidc_scopes.into_iter().filter(|scope| !scope.is_empty()).collect(),
             groups_claim: self.oidc_groups_claim.filter(|claim| !claim.is_empty()),
-            domains: self.oidc_email_domains,
+            domains,
             create_users: self.oidc_create_users,
             trust_email: self.oidc_trust_email,
         }))
+    }
+}
+
+/// The domains of a list; what is empty is not there.
+fn email_domains(list: &[String]) -> anyhow::Result<Vec<String>> {
+    let domains = list.iter().map(|domain| domain.trim().to_ascii_lowercase());
+    let domains: Vec<_> = domains.filter(|domain| !domain.is_empty()).collect();
+    let is_domain = |domain: &&String| {
+        domain.split('.').all(|label| {
+            !label.is_empty() && label.chars().all(|letter| letter.is_alphanumeric() || letter == '-')
+        })
+    };
+    match domains.iter().find(|domain| !is_domain(domain)) {
+        Some(wrong) => anyhow::bail!(
+            "LATCHKEY_OIDC_EMAIL_DOMAINS: `{wrong}` is no domain; write acme.com, without @ and *, with commas between"
+        ),
+        None => Ok(domains),
     }
 }
 
@@ -413,12 +437,30 @@ mod tests {
         let of = |issuer: &str, trust: &[&str]| settings(&[&["--oidc-issuer", issuer], trust].concat());
         let microsoft = |tenant: &str| format!("https://login.microsoftonline.com/{tenant}/v2.0");
         for tenant in ["common", "organizations", "consumers", "9188040d-6c67-4c5b-b112-36a304b66dad"] {
-            assert!(!of(&microsoft(tenant), &[]).unwrap().trust_email);
+            let domains = ["--oidc-email-domains", "acme.com"];
+            assert!(!of(&microsoft(tenant), &domains).unwrap().trust_email);
             let refused = of(&microsoft(tenant), &["--oidc-trust-email"]).unwrap_err().to_string();
             assert!(refused.contains("LATCHKEY_OIDC_TRUST_EMAIL"), "{refused}");
         }
+        let anybody = of("https://accounts.google.com", &[]).unwrap_err().to_string();
+        assert!(anybody.contains("LATCHKEY_OIDC_EMAIL_DOMAINS"), "{anybody}");
+        let known = of("https://accounts.google.com", &["--oidc-create-users=false"]).unwrap();
+        assert!(!known.create_users);
         let own = microsoft("72f988bf-86f1-41af-91ab-2d7cd011db47");
         assert!(of(&own, &["--oidc-trust-email=true"]).unwrap().trust_email);
         assert!(!of(&own, &["--oidc-trust-email=false"]).unwrap().trust_email);
+    }
+
+    #[test]
+    fn domains_are_read_as_people_write_them_or_refused() {
+        let of = |list: &str| {
+            settings(&["--oidc-issuer", "https://id.acme.com", "--oidc-email-domains", list])
+                .map(|settings| settings.domains)
+        };
+        assert_eq!(of("acme.com, Acme.Example ,").unwrap(), ["acme.com", "acme.example"]);
+        assert!(of("").unwrap().is_empty());
+        for wrong in ["@acme.com", "*.acme.com", "acme.com b.com", "https://acme.com", "acme..com"] {
+            assert!(of(wrong).unwrap_err().to_string().contains("is no domain"), "{wrong}");
+        }
     }
 }

@@ -130,7 +130,22 @@ names! {
     Name, is_name, Name, std::convert::identity;
     Slug, is_slug, Slug, std::convert::identity;
     ModelName, is_model, Model, std::convert::identity;
-    Email, is_email, Email, |text: String| text.to_lowercase();
+    Email, is_email, Email, |text: String| lower_case(&text);
+}
+
+/// A text in lower case, but for letters that look like one of ASCII's and would become it, such as the Kelvin
+/// sign: whoever has such an address is not whoever has the plain one.
+fn lower_case(text: &str) -> String {
+    let becomes_ascii =
+        |letter: &char| !letter.is_ascii() && letter.to_lowercase().any(|lower| lower.is_ascii());
+    let mut lower = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match becomes_ascii(&letter) {
+            true => lower.push(letter),
+            false => lower.extend(letter.to_lowercase()),
+        }
+    }
+    lower
 }
 
 impl Name {
@@ -147,6 +162,17 @@ mod tests {
 
     fn name(text: &str) -> Result<Name, NotAName> {
         Name::try_from(text.to_owned())
+    }
+
+    #[test]
+    fn no_letter_of_an_address_becomes_another_that_it_looks_like() {
+        let email = |text: &str| Email::try_from(text.to_owned()).ok().map(String::from);
+        assert_eq!(email("Ana@ACME.com").as_deref(), Some("ana@acme.com"));
+        assert_eq!(email("ÉVA@acme.com").as_deref(), email("éva@acme.com").as_deref());
+        for letter in ['\u{212a}', '\u{130}'] {
+            assert_ne!(email(&format!("{letter}@acme.com")), email("k@acme.com"));
+            assert_ne!(email(&format!("{letter}@acme.com")), email("i\u{307}@acme.com"));
+        }
     }
 
     #[test]

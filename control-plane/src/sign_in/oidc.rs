@@ -250,7 +250,9 @@ impl Oidc {
     ) -> Result<Profile, Refusal> {
         let token = tokens.id_token().ok_or_else(|| refused("the OpenID provider sent no ID token"))?;
         let verified = |party: Party| {
+            // Others may be meant beside us, as Zitadel has it: see `is_for`.
             let verifier = party.id_token_verifier().set_allowed_algs(ALGORITHMS);
+            let verifier = verifier.set_other_audience_verifier_fn(|_| true);
             token.claims(&verifier, &nonce).cloned()
         };
         let mut claims = verified(self.party(world, public_url).await?);
@@ -261,6 +263,10 @@ impl Oidc {
             tracing::warn!(%error, "an ID token does not hold");
             refused("the OpenID provider's ID token does not hold")
         })?;
+        if !is_for(&self.settings.client_id, &claims) {
+            tracing::warn!("an ID token was issued to another client");
+            return Err(refused("the OpenID provider's ID token was issued to another client"));
+        }
         let subject = claims.subject().clone();
         if subject.chars().any(char::is_control) {
             return Err(refused("the OpenID provider's name for you is no text"));
@@ -275,7 +281,14 @@ impl Oidc {
                 Ok(None) => said,
                 Ok(Some(info)) => said.or(Said::in_userinfo(&info, claim)),
                 // Names and groups are no reason to turn somebody away.
-                Err(Refusal::Unavailable { .. }) if said.address.is_settled() => said,
+                Err(Refusal::Unavailable { .. })
+                    if said.address.judged(self.settings.trust_email).is_ok() =>
+                {
+                    tracing::warn!(
+                        "userinfo is away: what the ID token says of a person is all that is known"
+                    );
+                    said
+                }
                 Err(refusal) => return Err(refusal),
             }
         };
@@ -323,6 +336,15 @@ impl Pending {
         let json = master.open(Purpose::SignIn, &sealed).ok()?;
         let pending: Self = serde_json::from_str(json.expose_secret()).ok()?;
         (pending.expires_at_ms > now.as_millisecond()).then_some(pending)
+    }
+}
+
+/// Whether a token that names us among its audiences was issued to us (OpenID Connect Core, 3.1.3.7): `azp` says
+/// so, and must be there where there are several.
+fn is_for(client_id: &str, claims: &IdTokenClaims<Claims, CoreGenderClaim>) -> bool {
+    match claims.authorized_party() {
+        Some(party) => party.as_str() == client_id,
+        None => claims.audiences().len() == 1,
     }
 }
 
