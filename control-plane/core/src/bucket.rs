@@ -7,12 +7,14 @@ use latchkey_proto::window::{FEW_PART, Window};
 use crate::grant::Terms;
 use crate::lease::{FEW_TTL_MS, Lease, PERIOD_TTL_MS, Told, WINDOW_TTL_MS};
 use crate::limits::{BucketKind, Reach};
+use crate::turns::Turns;
 
-/// A bucket with the leases of it, by gateway process.
+/// A bucket with the leases of it, by gateway process, and those who wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bucket {
     spent: Spent,
     leases: BTreeMap<String, Lease>,
+    turns: Turns,
 }
 
 /// What was used for good.
@@ -55,7 +57,13 @@ impl Bucket {
     /// The bucket as it is stored.
     #[must_use]
     pub fn new(spent: Spent, leases: BTreeMap<String, Lease>) -> Self {
-        Self { spent, leases }
+        Self { spent, leases, turns: Turns::default() }
+    }
+
+    /// The same, with those who wait for units of it.
+    #[must_use]
+    pub fn with_turns(self, turns: Turns) -> Self {
+        Self { turns, ..self }
     }
 
     /// Counts what was used in this period before the bucket was made.
@@ -73,6 +81,17 @@ impl Bucket {
     #[must_use]
     pub fn leases(&self) -> &BTreeMap<String, Lease> {
         &self.leases
+    }
+
+    /// Those who wait for units.
+    #[must_use]
+    pub fn turns(&self) -> &Turns {
+        &self.turns
+    }
+
+    /// The same, to change them.
+    pub fn turns_mut(&mut self) -> &mut Turns {
+        &mut self.turns
     }
 
     /// What was used for good and counts at `now_ms`.

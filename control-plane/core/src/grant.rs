@@ -23,8 +23,6 @@ pub struct Ask {
     pub floor: u64,
     /// Nobody waits for them.
     pub ahead: bool,
-    /// Other processes wait for units of the bucket, or did a moment ago.
-    pub others_wait: bool,
 }
 
 /// The answer, and how things stand after it.
@@ -32,7 +30,7 @@ pub struct Ask {
 pub struct Decision {
     /// Whether there is something.
     pub verdict: Verdict,
-    /// What is neither used nor leased.
+    /// What is neither used nor leased, nor kept for those whose turn comes before.
     pub remaining: u64,
     /// The same with what others may still give back.
     pub reachable: u64,
@@ -68,8 +66,6 @@ pub enum Verdict {
 const BUDGET_SLICES: u64 = 32;
 /// After how long to ask again for what others were asked to give back.
 const CONTENDED_RETRY_MS: u32 = 100;
-/// For so long others wait whose ask was answered so: they ask again before.
-pub const WAITED_MS: i64 = 300;
 /// After how long to ask again where nothing comes back by itself: a limit may be raised.
 const HOPELESS_RETRY_MS: u32 = 60_000;
 /// From when on what a silent gateway holds of a budget is no longer expected back, though it stays charged.
@@ -78,9 +74,9 @@ const SILENT_MS: i64 = 600_000;
 /// Decides about `ask` of the process `asker`, and grants it. What a process holds that is `gone` is
 /// charged, but nobody waits for it.
 ///
-/// Never beyond what is free. One gateway gets at most its share of half of that, so that the slices
-/// shrink towards the end and others that ask get theirs, and of a budget a small part; but `least`
-/// where there is so much.
+/// Never beyond what is free, less what is kept for those whose turn comes before. One gateway gets at most
+/// its share of half of that, so that the slices shrink towards the end and others that ask get theirs, and
+/// of a budget a small part; but `least` where there is so much.
 pub fn decide(
     bucket: &mut Bucket,
     terms: Terms,
@@ -90,21 +86,24 @@ pub fn decide(
     now_ms: i64,
 ) -> Decision {
     bucket.expire(now_ms);
+    bucket.turns_mut().forget(now_ms);
     let least = ask.least.clamp(1, ask.want.max(1));
     // While others wait nobody is given more than a request needs.
-    let want = if ask.others_wait { least } else { ask.want.max(1) };
+    let others_wait = bucket.turns().others_wait(asker);
+    let want = if others_wait { least } else { ask.want.max(1) };
     let used = bucket.used(now_ms);
     // What ran out and was not given back may be used again once the lease goes on.
     let revived = bucket.leases().get(asker).map_or(0, |lease| lease.expired);
     let held = bucket.outstanding().saturating_add(revived);
     let free = terms.limit.saturating_sub(used).saturating_sub(held);
+    let spare = free.saturating_sub(bucket.turns().kept(asker));
     // What the asker has left it would not ask for, and what its requests hold it knows itself.
     let own = bucket.leases().get(asker).map_or(0, Lease::outstanding);
     let lost = lost(bucket, asker, gone, now_ms);
     let away = lost.iter().fold(own, |sum, (_, units)| sum.saturating_add(*units));
     let reachable = terms.limit.saturating_sub(used).saturating_sub(away).max(free);
-    if free >= least && !(ask.ahead && ask.others_wait) {
-        let share = free / gateways(bucket, asker, now_ms).saturating_mul(2).max(1);
+    if spare >= least && !(ask.ahead && others_wait) {
+        let share = spare / gateways(bucket, asker, now_ms).saturating_mul(2).max(1);
         let share = match bucket.spent() {
             Spent::Window(_) => share,
             Spent::Sum(_) => share.min(terms.limit / BUDGET_SLICES),
@@ -112,9 +111,10 @@ pub fn decide(
         let units = want.min(share.max(least));
         let resets_at_ms = resets(bucket, terms, least, Vec::new(), now_ms);
         let ttl_ms = bucket.grant(asker, units, terms, now_ms);
+        bucket.turns_mut().leave(asker);
         return Decision {
             verdict: Verdict::Granted(units),
-            remaining: free.saturating_sub(units),
+            remaining: spare.saturating_sub(units),
             reachable: reachable.saturating_sub(units),
             is_spent: false,
             used,
@@ -128,14 +128,19 @@ pub fn decide(
     let mut pending = if is_contended { outstanding(bucket, asker, now_ms) } else { lost };
     pending.push((now_ms, own));
     let resets_at_ms = resets(bucket, terms, least, pending, now_ms);
-    let (verdict, retry_after_ms) = if is_contended {
-        let holders = if ask.ahead { Vec::new() } else { holders(bucket, asker) };
-        (Verdict::Contended { holders }, CONTENDED_RETRY_MS)
-    } else {
-        (Verdict::Exhausted, exhausted_for(resets_at_ms, now_ms))
+    let (verdict, retry_after_ms) = match (is_contended, ask.ahead) {
+        (true, true) => (Verdict::Contended { holders: Vec::new() }, CONTENDED_RETRY_MS),
+        (true, false) => {
+            bucket.turns_mut().wait(asker, least, now_ms);
+            (Verdict::Contended { holders: holders(bucket, asker) }, CONTENDED_RETRY_MS)
+        }
+        (false, _) => {
+            bucket.turns_mut().leave(asker);
+            (Verdict::Exhausted, exhausted_for(resets_at_ms, now_ms))
+        }
     };
     let is_spent = reachable < ask.floor.clamp(1, least);
-    Decision { verdict, remaining: free, reachable, is_spent, used, resets_at_ms, retry_after_ms, ttl_ms }
+    Decision { verdict, remaining: spare, reachable, is_spent, used, resets_at_ms, retry_after_ms, ttl_ms }
 }
 
 /// When there is room for `least`, if besides what is used for good this is: so many units at a moment.
@@ -178,9 +183,11 @@ fn outstanding(bucket: &Bucket, asker: &str, now_ms: i64) -> Vec<(i64, u64)> {
     others.map(|(_, lease)| (now_ms, lease.outstanding())).collect()
 }
 
+/// The others that hold something, but for those whose turn comes before: it would come back to them.
 fn holders(bucket: &Bucket, asker: &str) -> Vec<String> {
     let others =
         bucket.leases().iter().filter(|(process, lease)| *process != asker && lease.outstanding() > 0);
+    let others = others.filter(|(process, _)| !bucket.turns().is_before(process, asker));
     others.map(|(process, _)| process.clone()).collect()
 }
 
@@ -194,6 +201,7 @@ mod tests {
     use crate::lease::Told;
     use crate::limits::Reach;
     use crate::period::Period;
+    use crate::turns::Turns;
 
     const NOW: i64 = 1_767_225_600_000;
 
@@ -202,7 +210,7 @@ mod tests {
     }
 
     fn ask(want: u64, least: u64) -> Ask {
-        Ask { want, least, floor: least, ahead: false, others_wait: false }
+        Ask { want, least, floor: least, ahead: false }
     }
 
     /// Nobody is gone.
@@ -256,16 +264,60 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_back_is_kept_for_who_has_waited_longest() {
+        let mut bucket = minute();
+        let ask = |bucket: &mut Bucket, asker: &str, units| {
+            decide(bucket, terms(100), asker, ask(units, units), NOW)
+        };
+        ask(&mut bucket, "holder", 100);
+        assert!(matches!(ask(&mut bucket, "large", 60).verdict, Verdict::Contended { .. }));
+        assert!(matches!(ask(&mut bucket, "small", 10).verdict, Verdict::Contended { .. }));
+        bucket.learn("holder", Told { granted: 100, returned: 50, ..Told::default() }, NOW);
+        let small = ask(&mut bucket, "small", 10);
+        assert_eq!(small.verdict, Verdict::Contended { holders: vec!["holder".to_owned()] });
+        assert_eq!(small.remaining, 0, "what is kept for another is not there");
+        assert_eq!(ask(&mut bucket, "large", 60).remaining, 50);
+        bucket.learn("holder", Told { granted: 100, returned: 70, ..Told::default() }, NOW);
+        assert_eq!(ask(&mut bucket, "small", 10).verdict, Verdict::Granted(10), "there is enough for both");
+        assert_eq!(ask(&mut bucket, "large", 60).verdict, Verdict::Granted(60));
+        assert_eq!(bucket.turns(), &Turns::default());
+    }
+
+    #[test]
+    fn nothing_is_kept_for_a_gateway_that_asks_no_more() {
+        let mut bucket = minute();
+        decide(&mut bucket, terms(100), "holder", ask(100, 100), NOW);
+        decide(&mut bucket, terms(100), "dead", ask(60, 60), NOW);
+        bucket.learn("holder", Told { granted: 100, returned: 50, ..Told::default() }, NOW);
+        let mut ask = |at_ms| decide(&mut bucket, terms(100), "b", ask(10, 10), at_ms).verdict;
+        assert!(matches!(ask(NOW + 900), Verdict::Contended { .. }));
+        assert_eq!(ask(NOW + 1_000), Verdict::Granted(10));
+    }
+
+    #[test]
+    fn units_are_not_recalled_from_whose_turn_comes_before() {
+        let mut bucket = minute();
+        for asker in ["a", "b"] {
+            decide(&mut bucket, terms(100), asker, ask(50, 50), NOW);
+        }
+        let mut holders = |asker: &str| match decide(&mut bucket, terms(100), asker, ask(10, 10), NOW).verdict
+        {
+            Verdict::Contended { holders } => holders,
+            verdict => panic!("{verdict:?}"),
+        };
+        assert_eq!(holders("a"), ["b"]);
+        assert_eq!(holders("b"), Vec::<String>::new(), "it would only go back and forth");
+    }
+
+    #[test]
     fn while_others_wait_nobody_gets_more_than_a_request_needs() {
         let mut bucket = minute();
-        let waited = |ask: Ask| Ask { others_wait: true, ..ask };
-        assert_eq!(
-            decide(&mut bucket, terms(100), "a", waited(ask(50, 3)), NOW).verdict,
-            Verdict::Granted(3)
-        );
-        let ahead = Ask { ahead: true, ..waited(ask(50, 3)) };
+        bucket.turns_mut().wait("other", 80, NOW);
+        assert_eq!(decide(&mut bucket, terms(100), "a", ask(50, 3), NOW).verdict, Verdict::Granted(3));
+        let ahead = Ask { ahead: true, ..ask(50, 3) };
         let decision = decide(&mut bucket, terms(100), "a", ahead, NOW);
-        assert_eq!((decision.verdict, decision.remaining), (Verdict::Contended { holders: vec![] }, 97));
+        assert_eq!((decision.verdict, decision.remaining), (Verdict::Contended { holders: vec![] }, 17));
+        assert!(!bucket.turns().others_wait("other"), "nobody waits for what is asked for ahead");
     }
 
     #[test]

@@ -39,4 +39,5 @@ pub mod settings;
 pub mod status;
 pub mod threshold;
 pub mod throttle;
+pub mod turns;
 pub mod upstream;

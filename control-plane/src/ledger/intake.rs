@@ -206,7 +206,7 @@ fn lease(lease: wire::Lease) -> LeaseReport {
         let want = want.min(MOST_UNITS);
         let least = least.clamp(1, want);
         let floor = if floor == 0 { least } else { floor.min(least) };
-        Ask { want, least, floor, ahead, others_wait: false }
+        Ask { want, least, floor, ahead }
     });
     LeaseReport { named, bucket, told, ask }
 }
@@ -336,7 +336,7 @@ mod tests {
         };
         let requests = read(1, 77);
         assert_eq!((requests.bucket.unwrap().period, requests.told.used), (0, 5));
-        assert_eq!(requests.ask, Some(Ask { want: 3, least: 1, floor: 1, ahead: false, others_wait: false }));
+        assert_eq!(requests.ask, Some(Ask { want: 3, least: 1, floor: 1, ahead: false }));
         let budget = read(6, 77);
         assert_eq!((budget.bucket.unwrap().period, budget.told.used), (77, 0));
         assert_eq!(read(9, 0).bucket, None);

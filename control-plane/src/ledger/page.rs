@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use latchkey_core::bucket::Bucket;
-use latchkey_core::grant::{Ask, Decision, Verdict, decide};
+use latchkey_core::grant::{Decision, Verdict, decide};
 use latchkey_core::lease::Lease;
 use latchkey_core::sequence::{Applied, Step};
 use latchkey_proto::ledger as wire;
@@ -324,18 +324,11 @@ impl Leaves {
             return plain(wire::Verdict::Exhausted, REFUSED_RETRY_MS);
         };
         let gone = |process: &str| self.presence.is_gone(process);
-        let others_wait = self.presence.others_wait(key, &sender.instance);
-        let ask = Ask { others_wait, ..ask };
         let decision = decide(bucket, limit.terms, &sender.instance, ask, gone, self.now_ms);
         let granted = bucket.leases().get(&sender.instance).map_or(0, |lease| lease.granted);
         let id = wire::BucketId { period: key.period, ..lease.named.clone() };
         match &decision.verdict {
-            Verdict::Contended { holders } => {
-                if !ask.ahead {
-                    self.presence.wait_for(key, &sender.instance);
-                }
-                recall(recalls, holders, &id);
-            }
+            Verdict::Contended { holders } => recall(recalls, holders, &id),
             Verdict::Exhausted if decision.is_spent => self.alerts.exhausted(owner, key, decision.used),
             Verdict::Exhausted | Verdict::Granted(_) => {}
         }

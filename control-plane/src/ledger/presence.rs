@@ -1,23 +1,19 @@
-//! Which gateway processes may still give back what they hold, and for which units somebody waits.
+//! Which gateway processes may still give back what they hold.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use latchkey_core::grant::WAITED_MS;
 use tokio::time::Instant;
 
 use super::streams::Streams;
 use crate::gateways::Gateways;
-use crate::store::ledger::bucket::BucketKey;
 
 /// A process that no replica has been connected to for so long is not waited for: a reconnect takes some
 /// seconds. What it holds stays charged, and if it comes back what it returns may be used again.
 const GONE_AFTER: Duration = Duration::from_secs(15);
 /// For how long it is remembered when a process was seen last.
 const REMEMBERED: Duration = Duration::from_secs(3600);
-/// For how long somebody is taken to wait who asked in vain.
-const WAITED: Duration = Duration::from_millis(WAITED_MS.unsigned_abs());
 /// How often it is noted who is connected.
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -30,13 +26,11 @@ struct Seen {
     /// Before this nothing is known: who was connected then may come back.
     since: Instant,
     processes: HashMap<String, Instant>,
-    /// When each process asked in vain for units of a bucket, for the last time.
-    awaited: HashMap<BucketKey, HashMap<String, Instant>>,
 }
 
 impl Default for Presence {
     fn default() -> Self {
-        let seen = Seen { since: Instant::now(), processes: HashMap::new(), awaited: HashMap::new() };
+        let seen = Seen { since: Instant::now(), processes: HashMap::new() };
         Self(Arc::new(Mutex::new(seen)))
     }
 }
@@ -51,19 +45,6 @@ impl Presence {
     #[must_use]
     pub fn is_gone(&self, instance: &str) -> bool {
         self.lock().is_gone(instance, Instant::now())
-    }
-
-    /// Notes that a process waits for units of a bucket.
-    pub fn wait_for(&self, bucket: BucketKey, instance: &str) {
-        self.lock().awaited.entry(bucket).or_default().insert(instance.to_owned(), Instant::now());
-    }
-
-    /// Whether others do than this one, as far as this replica knows.
-    #[must_use]
-    pub fn others_wait(&self, bucket: BucketKey, instance: &str) -> bool {
-        let seen = self.lock();
-        let mut waiting = seen.awaited.get(&bucket).into_iter().flatten();
-        waiting.any(|(other, at)| other != instance && at.elapsed() < WAITED)
     }
 
     /// Keeps noting who is connected, here and to other replicas.
@@ -87,10 +68,6 @@ impl Presence {
 impl Seen {
     fn see(&mut self, instances: impl IntoIterator<Item = String>, now: Instant) {
         self.processes.retain(|_, at| now.duration_since(*at) < REMEMBERED);
-        self.awaited.retain(|_, waiting| {
-            waiting.retain(|_, at| now.duration_since(*at) < WAITED);
-            !waiting.is_empty()
-        });
         self.processes.extend(instances.into_iter().map(|instance| (instance, now)));
     }
 
@@ -107,7 +84,7 @@ mod tests {
     #[test]
     fn a_process_is_gone_a_while_after_it_was_seen_last() {
         let begun = Instant::now();
-        let mut seen = Seen { since: begun, processes: HashMap::new(), awaited: HashMap::new() };
+        let mut seen = Seen { since: begun, processes: HashMap::new() };
         let after = |halves: u32| begun + GONE_AFTER * halves / 2;
         let gone = |seen: &Seen, now| [seen.is_gone("known", now), seen.is_gone("unknown", now)];
         seen.see(["known".to_owned()], after(1));

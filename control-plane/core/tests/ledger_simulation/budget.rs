@@ -120,10 +120,9 @@ impl Fleet {
             Op::Wait(ms) => self.now_ms += ms,
             Op::Reserve(gateway, units) => self.reserve(gateway, units),
             Op::Settle(gateway, percent) => self.settle(gateway, percent),
-            Op::Report(gateway, want, least) => self.report(
-                gateway,
-                (want > 0).then_some(Ask { want, least, floor: 1, ahead: false, others_wait: false }),
-            ),
+            Op::Report(gateway, want, least) => {
+                self.report(gateway, (want > 0).then_some(Ask { want, least, floor: 1, ahead: false }))
+            }
             Op::Return(gateway) => {
                 let gateway = &mut self.gateways[gateway];
                 for period in 0..self.buckets.len() {

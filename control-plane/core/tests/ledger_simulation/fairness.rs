@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use latchkey_core::bucket::{Bucket, Spent};
-use latchkey_core::grant::{Ask, Terms, Verdict, WAITED_MS, decide};
+use latchkey_core::grant::{Ask, Terms, Verdict, decide};
 use latchkey_core::lease::Told;
 use latchkey_core::limits::Reach;
 use latchkey_core::period::Period;
@@ -107,8 +107,6 @@ struct Fleet {
     held: u64,
     /// Since when a request fits, without interruption.
     fits_since: Option<i64>,
-    /// Until when the control plane takes it that each gateway waits.
-    waited_until: Vec<i64>,
     admitted: Vec<(i64, u64)>,
     outcome: Outcome,
 }
@@ -148,7 +146,6 @@ impl Fleet {
             unreported: 0,
             held: 0,
             fits_since: None,
-            waited_until: vec![0; scene.gateways],
             admitted: Vec::new(),
             outcome: Outcome { least_told_ms: u32::MAX, ..Outcome::default() },
         };
@@ -344,17 +341,12 @@ impl Fleet {
                 continue;
             }
             let terms = Terms { limit: self.scene.limit, ends_at_ms: None };
-            let mut waiting = self.waited_until.iter().enumerate();
-            let others_wait = waiting.any(|(other, until)| other != number && self.now_ms < *until);
-            let ask = Ask { want, least, floor, ahead, others_wait };
+            let ask = Ask { want, least, floor, ahead };
             let decision = decide(&mut self.bucket, terms, &process, ask, |_| false, self.now_ms);
             let verdict = match decision.verdict {
                 Verdict::Granted(_) => wire::Verdict::Granted,
                 Verdict::Exhausted => wire::Verdict::Exhausted,
                 Verdict::Contended { holders } => {
-                    if !ahead {
-                        self.waited_until[number] = self.now_ms + WAITED_MS;
-                    }
                     recalled.extend(holders);
                     wire::Verdict::Contended
                 }

@@ -84,15 +84,11 @@ impl Fleet {
             Op::Wait(ms) => self.now_ms += ms,
             Op::Admit(gateway, times) => return self.admit(gateway, times),
             Op::Report(gateway, want, least) => {
-                let ask =
-                    (want > 0).then_some(Ask { want, least, floor: 1, ahead: false, others_wait: false });
+                let ask = (want > 0).then_some(Ask { want, least, floor: 1, ahead: false });
                 self.report(gateway, ask);
             }
             Op::Exchange(gateway, want) => {
-                self.report(
-                    gateway,
-                    Some(Ask { want, least: 1, floor: 1, ahead: false, others_wait: false }),
-                );
+                self.report(gateway, Some(Ask { want, least: 1, floor: 1, ahead: false }));
                 for _ in 0..2 {
                     let message = self.network.newest();
                     message.map_or(Ok(()), |message| self.arrive(message))?;

@@ -11,6 +11,7 @@ use latchkey_core::bucket::{Bucket, Spent};
 use latchkey_core::lease::Lease;
 use latchkey_core::limits::BucketKind;
 use latchkey_core::period;
+use latchkey_core::turns::Turns;
 use serde::Serialize;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row as _};
@@ -69,6 +70,7 @@ struct Row {
     key: KeyRow,
     used: i64,
     slots: String,
+    turns: String,
 }
 
 #[derive(Serialize)]
@@ -87,7 +89,7 @@ struct WholeLease<'a> {
 
 const KEY: [Column; 3] = [Text("owner"), Number("kind"), Number("period")];
 
-const BUCKET: [Column; 5] = [KEY[0], KEY[1], KEY[2], Number("used"), Text("slots")];
+const BUCKET: [Column; 6] = [KEY[0], KEY[1], KEY[2], Number("used"), Text("slots"), Text("turns")];
 
 const LEASE: [Column; 11] = [
     KEY[0],
@@ -110,7 +112,7 @@ const MADE: i64 = -1;
 static LOCK: LazyLock<Bulk> = LazyLock::new(|| {
     Bulk::new(
         "INSERT INTO buckets ({columns}) {rows} ON CONFLICT (owner, kind, period) DO UPDATE SET used = buckets.used
-         RETURNING owner, kind, period, used, slots",
+         RETURNING owner, kind, period, used, slots, turns",
         &BUCKET,
     )
 });
@@ -126,7 +128,8 @@ static READ: LazyLock<Bulk> = LazyLock::new(|| {
 static WRITE: LazyLock<Bulk> = LazyLock::new(|| {
     Bulk::new(
         "INSERT INTO buckets ({columns}) {rows}
-         ON CONFLICT (owner, kind, period) DO UPDATE SET used = excluded.used, slots = excluded.slots",
+         ON CONFLICT (owner, kind, period) DO UPDATE SET used = excluded.used, slots = excluded.slots,
+         turns = excluded.turns",
         &BUCKET,
     )
 });
@@ -159,7 +162,12 @@ impl Tx {
     /// # Errors
     /// The database is away, or holds what does not fit.
     pub async fn lock_buckets(&mut self, keys: &BTreeSet<BucketKey>) -> sqlx::Result<Found> {
-        let made = |key: &BucketKey| Row { key: key.row(), used: MADE, slots: "[]".to_owned() };
+        let made = |key: &BucketKey| Row {
+            key: key.row(),
+            used: MADE,
+            slots: "[]".to_owned(),
+            turns: "[]".to_owned(),
+        };
         let rows: Vec<_> = keys.iter().map(made).collect();
         let (mut known, mut fresh) = (Vec::new(), Vec::new());
         for row in self.read(&LOCK, &rows).await? {
@@ -167,7 +175,7 @@ impl Tx {
             if row.try_get::<i64, _>("used")? == MADE && key.kind.span_ms().is_none() {
                 fresh.push(key);
             }
-            known.push((key, spent));
+            known.push((key, spent, turns(&row)?));
         }
         // Read when the locks are held: whoever had them before has committed.
         Ok(Found { buckets: self.whole(keys, known).await?, fresh })
@@ -197,6 +205,7 @@ impl Tx {
     pub async fn buckets(&mut self, keys: &BTreeSet<BucketKey>) -> sqlx::Result<Found> {
         let rows: Vec<_> = keys.iter().map(BucketKey::row).collect();
         let mut known = BTreeMap::new();
+        // Whoever only reads asks for nothing, and has no turn.
         for row in self.read(&READ, &rows).await? {
             let (key, spent) = spent(&row)?;
             known.insert(key, spent);
@@ -206,17 +215,20 @@ impl Tx {
         for key in keys {
             known.entry(*key).or_insert_with(|| Spent::stored(key.kind, 0, Vec::new()));
         }
-        Ok(Found { buckets: self.whole(keys, known.into_iter().collect()).await?, fresh })
+        let known = known.into_iter().map(|(key, spent)| (key, spent, Turns::default())).collect();
+        Ok(Found { buckets: self.whole(keys, known).await?, fresh })
     }
 
     async fn whole(
         &mut self,
         keys: &BTreeSet<BucketKey>,
-        spent: Vec<(BucketKey, Spent)>,
+        known: Vec<(BucketKey, Spent, Turns)>,
     ) -> sqlx::Result<BTreeMap<BucketKey, Bucket>> {
         let mut leases = self.leases(keys).await?;
-        let whole = |(key, spent)| (key, Bucket::new(spent, leases.remove(&key).unwrap_or_default()));
-        Ok(spent.into_iter().map(whole).collect())
+        let whole = |(key, spent, turns)| {
+            (key, Bucket::new(spent, leases.remove(&key).unwrap_or_default()).with_turns(turns))
+        };
+        Ok(known.into_iter().map(whole).collect())
     }
 
     /// What was used of a budget since `key.period`, whatever the budget was then, by the records of its
@@ -297,7 +309,8 @@ impl Tx {
                 Spent::Window(window) => serde_json::json!(window.slots()).to_string(),
                 Spent::Sum(_) => "[]".to_owned(),
             };
-            Row { key: key.row(), used: stored(*used), slots }
+            let turns = serde_json::json!(bucket.turns()).to_string();
+            Row { key: key.row(), used: stored(*used), slots, turns }
         };
         self.write(&WRITE, &buckets.iter().map(row).collect::<Vec<_>>()).await
     }
@@ -351,4 +364,10 @@ fn spent(row: &AnyRow) -> sqlx::Result<(BucketKey, Spent)> {
     let slots: &str = row.try_get("slots")?;
     let slots = serde_json::from_str(slots).map_err(|error| unfit("slots", error))?;
     Ok((key, Spent::stored(key.kind, count(row.try_get("used")?), slots)))
+}
+
+/// Those of a build that writes them otherwise are lost, which does no harm: who waits asks again.
+fn turns(row: &AnyRow) -> sqlx::Result<Turns> {
+    let turns: &str = row.try_get("turns")?;
+    Ok(serde_json::from_str(turns).unwrap_or_default())
 }

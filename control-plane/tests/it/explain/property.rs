@@ -239,7 +239,8 @@ impl Case {
             let granted = units(leased).min(limit - units(used));
             let ends = now.as_millisecond() + 15_000;
             rows.push(format!(
-                "INSERT INTO buckets VALUES ('{owner}', {kind}, {period}, {}, '{slots}')",
+                "INSERT INTO buckets (owner, kind, period, used, slots)
+                 VALUES ('{owner}', {kind}, {period}, {}, '{slots}')",
                 units(used)
             ));
             rows.push(format!(

@@ -124,6 +124,23 @@ on_both! {
 }
 
 on_both! {
+    async fn control_planes_keep_what_comes_back_for_who_has_waited_longest(test: Test) {
+        let app = app(&test, |app| app.limits.requests_per_minute = Some(10)).await;
+        let planes = [ControlPlane::start(&test).await, ControlPlane::start(&test).await];
+        let (mut a, mut b) = (planes[0].gateway("a").await, planes[0].gateway("b").await);
+        let mut c = planes[1].gateway("c").await;
+        let minute = bucket(&app, RequestsPerMinute, 0);
+        assert_eq!(a.ask(wants(minute.clone(), 10, 10)).await.granted, 10);
+        assert_eq!(verdict(&b.ask(wants(minute.clone(), 4, 4)).await), Verdict::Contended);
+        a.report(leases(vec![Lease { granted: 10, returned: 5, bucket: Some(minute.clone()), ..Lease::default() }])).await;
+        let kept = c.ask(wants(minute.clone(), 2, 2)).await;
+        assert_eq!((verdict(&kept), kept.remaining), (Verdict::Contended, 1));
+        test.clock.advance(Duration::from_secs(1));
+        assert_eq!(c.ask(wants(minute, 2, 2)).await.granted, 2, "the other asks no more");
+    }
+}
+
+on_both! {
     async fn a_budget_begins_anew_in_its_time_zone(test: Test) {
         // The test begins at midnight in UTC, which is 19:00 of the day before in New York.
         let app = app(&test, |app| {

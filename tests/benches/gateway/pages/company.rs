@@ -75,7 +75,8 @@ fn broad(dimension: &str, [value, model, provider]: [&str; 3]) -> String {
 /// What was used of the month's budgets.
 fn budgets(owner: &str) -> String {
     format!(
-        "INSERT INTO buckets SELECT {owner}, {kind}, CAST(unixepoch('now', 'start of month') AS INTEGER) * 1000 + 2,
+        "INSERT INTO buckets (owner, kind, period, used, slots)
+         SELECT {owner}, {kind}, CAST(unixepoch('now', 'start of month') AS INTEGER) * 1000 + 2,
          SUM(cost), '[]' FROM usage_days WHERE day >= CAST(unixepoch('now', 'start of month') AS INTEGER) / 86400
          GROUP BY {owner}",
         kind = i32::from(BucketKind::CostBudget)
