@@ -119,6 +119,8 @@ struct Asked {
     kind: BucketKind,
     want: u64,
     least: u64,
+    /// The least that a request needs which waits; 0 where none does.
+    each: u64,
     limit: u64,
 }
 

@@ -60,12 +60,13 @@ impl Line {
     }
 
     /// Gives back what another gateway waits for: what is not held, unless it has come just now for those
-    /// who wait here, and later what requests under way leave.
-    pub fn recall(&mut self, now_ms: i64) {
+    /// who wait here, or the rest of the `awaited` that a request here needs is on its way; and later what
+    /// requests under way leave.
+    pub fn recall(&mut self, awaited: u64, now_ms: i64) {
         self.lapses = self.lapses.saturating_add(1);
         let came_ms = now_ms.saturating_sub(self.told.retry_at_ms);
         let is_fresh = self.told.verdict == Verdict::Granted && (-KEPT_MS..KEPT_MS).contains(&came_ms);
-        if !is_fresh {
+        if !is_fresh && self.unused() >= awaited {
             self.give_back();
         }
     }

@@ -150,7 +150,7 @@ fn what_is_recalled_goes_back_also_from_requests_under_way() {
     let owners = [Owner { id: APP, limits: &app }];
     grant(&store, APP, kind, 100, granted());
     let recall = |now| {
-        Account::change(&store, APP, |account| account.edit(kind, 0, |line| line.recall(now)));
+        Account::change(&store, APP, |account| account.edit(kind, 0, |line| line.recall(0, now)));
         line(&store, APP, kind).returned
     };
     let Reserve::Reserved(reserved) = reserve(&store, &owners, &need(10, 40, 1), NOW) else { panic!() };

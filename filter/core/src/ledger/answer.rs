@@ -29,6 +29,8 @@ struct Brought {
     grant: wire::Grant,
     /// What was asked for, and when.
     asked: Option<(Asked, i64)>,
+    /// No other answer is due for which a request waits.
+    is_last: bool,
 }
 
 impl<S: Store> Ledger<S> {
@@ -52,7 +54,10 @@ impl<S: Store> Ledger<S> {
         let mut by_owner = BTreeMap::<_, Vec<_>>::new();
         for grant in grants {
             match Brought::read(grant, sent.as_ref()) {
-                Some((owner, brought)) => by_owner.entry(owner).or_default().push(brought),
+                Some((owner, brought)) => {
+                    let is_last = self.awaited(owner, brought.kind) == 0;
+                    by_owner.entry(owner).or_default().push(Brought { is_last, ..brought });
+                }
                 None => effects.push(Effect::Log("a grant names no bucket".to_owned())),
             }
         }
@@ -91,7 +96,7 @@ impl<S: Store> Ledger<S> {
         }
         let ticks = self.ticks;
         if let Some(known) = self.owners.get_mut(&owner) {
-            for Brought { kind, period, asked, grant } in brought {
+            for Brought { kind, period, asked, grant, .. } in brought {
                 let track = known.tracks.entry((*kind, *period)).or_default();
                 // Who has granted it need not be told.
                 let told = track.told.get_or_insert_default();
@@ -106,9 +111,10 @@ impl<S: Store> Ledger<S> {
 
     /// What is left goes back now, and what requests under way leave when they end.
     fn recall(&mut self, owner: OwnerId, kind: BucketKind, period: i64, now_ms: i64) {
+        let awaited = self.awaited(owner, kind);
         let changed = Account::change(&self.store, owner, |account| {
             if let Some(line) = account.line_mut(kind, period) {
-                line.recall(now_ms);
+                line.recall(awaited, now_ms);
             }
         });
         if changed == Change::Done(()) && self.learn(owner) {
@@ -130,19 +136,31 @@ impl Brought {
             let asked = sent.asked.iter().find(|asked| asked.owner == owner && asked.kind == kind)?;
             Some((*asked, sent.at_ms))
         });
-        Some((owner, Self { kind, period, grant, asked }))
+        Some((owner, Self { kind, period, grant, asked, is_last: true }))
     }
 
     fn enter(&self, account: &mut Account, now_ms: i64) {
-        let Self { kind, period, ref grant, asked } = *self;
+        let Self { kind, period, ref grant, asked, .. } = *self;
         let period = match period {
             PERIOD_NOW => account.current(kind).map_or(PERIOD_NOW, |line| line.period),
             known => known,
         };
-        account.edit(kind, period, |line| line.grant(read(grant, asked, line, now_ms), now_ms));
+        account.edit(kind, period, |line| {
+            line.grant(read(grant, asked, line, now_ms), now_ms);
+            if self.is_short(line) {
+                line.give_back();
+            }
+        });
         if asked.is_some() {
             account.turn_to(kind, period);
         }
+    }
+
+    /// Whether what is left here lets nobody go, while others wait for it: all that is needed is asked for
+    /// then.
+    fn is_short(&self, line: &Line) -> bool {
+        let each = self.asked.map_or(0, |(asked, _)| asked.each);
+        self.is_last && line.told.verdict == Verdict::Contended && line.unused() < each
     }
 }
 

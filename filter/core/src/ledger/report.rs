@@ -99,7 +99,8 @@ impl<S: Store> Ledger<S> {
                 }
                 if wanted.want > 0 {
                     let Wanted { want, least, .. } = wanted;
-                    asked.push(Asked { owner, kind, want, least, limit });
+                    let each = pending.get(&kind).and_then(|pending| pending.least).unwrap_or_default();
+                    asked.push(Asked { owner, kind, want, least, each, limit });
                 }
                 leases.push(lease(owner, kind, period, totals, wanted));
             }
@@ -121,6 +122,14 @@ impl<S: Store> Ledger<S> {
             owners.push(owner);
         }
         owners
+    }
+
+    /// The most that a request needs for which units of the bucket are asked for; 0 where none waits for an
+    /// answer.
+    pub(super) fn awaited(&self, owner: OwnerId, kind: BucketKind) -> u64 {
+        let asked = self.stream.iter().flat_map(|stream| &stream.unanswered).flat_map(|sent| &sent.asked);
+        let asked = asked.filter(|asked| asked.owner == owner && asked.kind == kind);
+        asked.map(|asked| asked.each).max().unwrap_or_default()
     }
 
     fn batches(&mut self, ships: bool) -> Vec<wire::Batch> {
@@ -217,7 +226,7 @@ fn wanted(
         return Wanted { want: one, least: one, floor: one, is_ahead: true };
     }
     let beyond = |units: Option<u64>| units.unwrap_or_default().saturating_sub(available).max(1);
-    let (least, floor) = (beyond(pending.least), beyond(pending.floor));
+    let (least, floor) = (one_more(pending.least, available), beyond(pending.floor));
     let wanted = |want: u64| Wanted { want, least, floor, is_ahead: pending.least.is_none() };
     // All or nothing tells apart what is new.
     let is_unsure = pending.is_doubted && kind.span_ms().is_some();
@@ -228,6 +237,13 @@ fn wanted(
     let cushion = cushion(kind, pending.need, pending.limit);
     let ready = needed.max(rate.saturating_mul(2)).max(cushion).min(pending.limit);
     wanted(ready.saturating_sub(available).max(least))
+}
+
+/// So many units beyond those available let one more of the requests go that each need `least`: what is
+/// available lets others go.
+fn one_more(least: Option<u64>, available: u64) -> u64 {
+    let least = least.unwrap_or(1).max(1);
+    least.saturating_sub(available.checked_rem(least).unwrap_or_default())
 }
 
 fn lease(owner: OwnerId, kind: BucketKind, period: i64, totals: Totals, wanted: Wanted) -> wire::Lease {

@@ -402,3 +402,45 @@ fn a_clock_that_goes_back_prolongs_no_lease() {
     ledger.on(Event::Tick, NOW - 60_000);
     assert_eq!(only_line(&store).available(NOW - 60_000), 0);
 }
+
+fn contended(granted: u64) -> wire::Grant {
+    grant(TPM, granted, wire::Verdict::Contended)
+}
+
+fn recall(kind: BucketKind) -> Event {
+    let recalls = vec![crate::record::bucket_id(APP, kind, 0)];
+    Event::Response(wire::LedgerResponse { recalls, ..wire::LedgerResponse::default() })
+}
+
+#[test]
+fn what_is_asked_for_lets_one_more_request_go() {
+    let store = Memory::default();
+    let mut ledger = supplied(&store, TPM);
+    assert_eq!(leases(&ledger.on(demand(TPM, 20, 20), NOW)), [], "there is enough");
+    assert_eq!(leases(&ledger.on(demand(TPM, 60, 20), NOW)), [(30, 0, 30, 10)], "not one unit");
+}
+
+#[test]
+fn what_lets_nobody_go_is_given_back_for_others_who_wait() {
+    let store = Memory::default();
+    let mut ledger = supplied(&store, TPM);
+    ledger.on(demand(TPM, 40, 40), NOW);
+    let effects = ledger.on(answer(3, vec![contended(30)]), NOW);
+    assert_eq!(leases(&effects), [(30, 30, 0, 0)]);
+    assert_eq!(leases(&ledger.on(demand(TPM, 40, 40), NOW)), [(30, 30, 40, 40)], "the whole of it");
+}
+
+#[test]
+fn what_is_missing_only_a_rest_is_kept_while_that_is_asked_for() {
+    let store = Memory::default();
+    let mut ledger = supplied(&store, TPM);
+    ledger.on(demand(TPM, 40, 40), NOW);
+    ledger.on(demand(TPM, 40, 40), NOW);
+    ledger.on(recall(TPM), NOW + 300);
+    ledger.on(answer(3, vec![contended(30)]), NOW + 300);
+    assert_eq!(only_line(&store).available(NOW + 300), 30, "the second answer may bring the rest");
+    ledger.on(answer(4, vec![grant(TPM, 40, wire::Verdict::Granted)]), NOW + 300);
+    assert_eq!(only_line(&store).available(NOW + 300), 40);
+    ledger.on(recall(TPM), NOW + 600);
+    assert_eq!(only_line(&store).available(NOW + 600), 0, "nothing is asked for");
+}
