@@ -2,6 +2,7 @@
 //! and who is refused was refused for a reason.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
 use latchkey_core::bucket::{Bucket, Spent};
 use latchkey_core::grant::{Ask, Terms, Verdict, decide};
@@ -54,6 +55,8 @@ struct Scene {
     input: u64,
     output: u64,
     floor: u64,
+    /// The output that requests want at gateways other than the first.
+    other_output: u64,
     /// What it uses.
     actual: u64,
     /// How long an answer takes, and a message, at most.
@@ -69,6 +72,8 @@ struct Outcome {
     used: u64,
     cut: u64,
     refused: u64,
+    /// What passed at the first gateway.
+    passed_first: u64,
     /// The sum of all waits that were told.
     told_ms: u64,
     least_told_ms: u32,
@@ -259,7 +264,8 @@ impl Fleet {
     fn request(&mut self, index: usize) {
         let Client::Waiting(since) = self.clients[index] else { return };
         let number = index % self.gateways.len();
-        let Scene { kind, limit, input, output, floor, .. } = self.scene;
+        let Scene { kind, limit, input, floor, .. } = self.scene;
+        let output = if number == 0 { self.scene.output } else { self.scene.other_output };
         let limits = Limits { buckets: vec![Limit { kind, limit }], ..Limits::default() };
         let owners = [Owner { id: APP, limits: &limits }];
         let need = Need {
@@ -310,6 +316,7 @@ impl Fleet {
         self.held -= reservation.held()[0].amount;
         self.unreported += units;
         self.outcome.passed += 1;
+        self.outcome.passed_first += u64::from(index % self.scene.gateways == 0);
         self.outcome.used += units;
         let gateway = &mut self.gateways[index % self.scene.gateways];
         let actual = Actual { tokens: units, cost: NanoUsd(units) };
@@ -442,6 +449,7 @@ const SMALL: Scene = Scene {
     clients: 40,
     input: 68,
     output: 100,
+    other_output: 100,
     floor: 16,
     actual: 70,
     answer_ms: 300,
@@ -452,20 +460,56 @@ const SMALL: Scene = Scene {
 /// A machine that is busy with something else.
 const BUSY: Scene = Scene { answer_ms: 1_500, message_ms: 400, ..SMALL };
 
+/// So many, that luck decides nothing.
+const SEEDS: Range<u64> = 1..41;
+
+/// Each holds a third of the budget.
+const LARGE: Scene = Scene {
+    kind: BucketKind::CostBudget,
+    limit: 100_000,
+    gateways: 1,
+    clients: 5,
+    input: 200,
+    output: 32_000,
+    other_output: 32_000,
+    floor: 16,
+    actual: 100,
+    answer_ms: 800,
+    message_ms: 20,
+    seed: 1,
+};
+
+/// One gateway's requests hold most of the budget, those of the other an eighth each.
+const MIXED: Scene = Scene { gateways: 2, clients: 8, output: 60_000, other_output: 12_000, ..LARGE };
+
 #[test]
 fn forty_clients_that_come_back_as_told_use_a_small_limit() {
-    for kind in [BucketKind::TokensPerMinute, BucketKind::TokenBudget, BucketKind::CostBudget] {
-        for scene in [SMALL, BUSY, Scene { gateways: 3, ..SMALL }, Scene { gateways: 1, ..BUSY }] {
-            for seed in 1..6 {
-                let outcome = Fleet::new(Scene { kind, seed, ..scene }).run(15_000);
-                assert!(outcome.used >= 900, "{kind:?}, seed {seed}: {outcome:?}");
-                assert!(outcome.least_told_ms >= 50, "{outcome:?}");
-                // One that fits waits for some messages: records, a recall and its answer, and asking again.
-                let most_ms = 700 + 16 * i64::try_from(scene.message_ms).unwrap();
-                assert!(outcome.longest_fit_ms <= most_ms, "{kind:?}, seed {seed}: {outcome:?}");
+    for kind in [BucketKind::TokensPerMinute, BucketKind::TokenBudget] {
+        for gateways in [1, 2, 3] {
+            for scene in [SMALL, BUSY] {
+                let scene = Scene { kind, gateways, ..scene };
+                let longest_ms = SEEDS.map(|seed| {
+                    let outcome = Fleet::new(Scene { seed, ..scene }).run(15_000);
+                    assert!(outcome.used >= 900, "{kind:?}, {gateways} gateways, seed {seed}: {outcome:?}");
+                    assert!(outcome.least_told_ms >= 50, "{outcome:?}");
+                    outcome.longest_fit_ms
+                });
+                assert_short(longest_ms.collect(), scene);
             }
         }
     }
+}
+
+/// One that fits waits for a few messages, not for its patience: records, a recall and its answer, and asking
+/// again. On a busy machine one in twenty waits for two more.
+fn assert_short(mut longest_ms: Vec<i64>, scene: Scene) {
+    let after = |messages: i64| 700 + messages * i64::try_from(scene.message_ms).unwrap();
+    longest_ms.sort_unstable();
+    let most = longest_ms.len() * 19 / 20;
+    let Scene { kind, gateways, message_ms, .. } = scene;
+    let place = format!("{kind:?}, {gateways} gateways, {message_ms} ms: {longest_ms:?}");
+    assert!(longest_ms[most - 1] <= after(6), "{place}");
+    assert!(longest_ms[longest_ms.len() - 1] <= after(8), "{place}");
 }
 
 #[test]
@@ -490,26 +534,25 @@ fn those_who_are_refused_are_told_when_there_is_room() {
 /// Requests that hold much are waited for, and none is cut while that helps.
 #[test]
 fn large_requests_wait_for_each_other_before_they_are_cut() {
-    let large = Scene {
-        kind: BucketKind::CostBudget,
-        limit: 100_000,
-        gateways: 1,
-        clients: 5,
-        input: 200,
-        output: 32_000,
-        floor: 16,
-        actual: 100,
-        answer_ms: 800,
-        message_ms: 20,
-        seed: 1,
-    };
-    for gateways in [1, 2] {
-        for seed in 1..6 {
-            let outcome = Fleet::new(Scene { gateways, seed, ..large }).run(5_000);
-            // Gateways take no turns: now and then one loses to the other until it is cut.
-            let most = if gateways == 1 { 0 } else { outcome.passed / 10 };
-            assert!(outcome.cut <= most, "{gateways} gateways, seed {seed}: {outcome:?}");
-            assert!(outcome.passed > 10, "{outcome:?}");
+    for gateways in [1, 2, 3] {
+        for message_ms in [20, 100] {
+            for seed in SEEDS {
+                let outcome = Fleet::new(Scene { gateways, message_ms, seed, ..LARGE }).run(5_000);
+                assert_eq!(outcome.cut, 0, "{gateways} gateways, seed {seed}: {outcome:?}");
+                assert!(outcome.passed > 10, "{outcome:?}");
+            }
         }
+    }
+}
+
+/// What one gateway waits for is kept for it, and the other loses little by that.
+#[test]
+fn small_and_large_requests_do_not_starve_each_other() {
+    for seed in SEEDS {
+        let outcome = Fleet::new(Scene { seed, ..MIXED }).run(10_000);
+        assert_eq!(outcome.refused, 0, "seed {seed}: {outcome:?}");
+        // One large request at a time fits: at most 24, if none waits for anything.
+        assert!(outcome.passed_first >= 12, "seed {seed}: {outcome:?}");
+        assert!(outcome.passed - outcome.passed_first >= 40, "seed {seed}: {outcome:?}");
     }
 }
