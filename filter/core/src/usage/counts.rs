@@ -57,9 +57,32 @@ impl Input {
         Self { fresh: self.fresh.saturating_add(other.fresh), cache }
     }
 
-    /// The one with more tokens.
-    pub(super) fn larger(self, other: Self) -> Self {
-        if other.total() > self.total() { other } else { self }
+    /// What costs no less than either, since reading from the cache is the cheapest, and writing to it the
+    /// dearest: one of them, or else the most written, and the least read.
+    pub(super) fn dearest(self, other: Self) -> Self {
+        if self.covers(&other) {
+            return self;
+        }
+        if other.covers(&self) {
+            return other;
+        }
+        let (own, others) = (self.cache, other.cache);
+        let cache = Cache {
+            read: own.read.min(others.read),
+            written_5m: own.written_5m.max(others.written_5m),
+            written_1h: own.written_1h.max(others.written_1h),
+            written: own.written.max(others.written),
+        };
+        Self { fresh: self.total().max(other.total()).saturating_sub(cache.total()), cache }
+    }
+
+    /// It costs no less, at whatever rates.
+    fn covers(&self, other: &Self) -> bool {
+        let parts = |input: &Self| {
+            let Cache { written_5m, written_1h, written, read: _ } = input.cache;
+            [input.fresh, written_5m, written_1h, written, input.total()]
+        };
+        parts(self).iter().zip(parts(other)).all(|(own, other)| *own >= other)
     }
 }
 
@@ -68,16 +91,13 @@ impl Cache {
         self.read.saturating_add(self.all_written())
     }
 
-    fn all_written(&self) -> u64 {
+    pub(super) fn all_written(&self) -> u64 {
         [self.written_1h, self.written].into_iter().fold(self.written_5m, u64::saturating_add)
     }
 
     /// Anthropic's counters, which stand beside the input; none where it tells none of them.
     pub(super) fn beside(usage: &Value) -> Option<Self> {
-        let read = count(usage, &[&["cache_read_input_tokens"]]);
-        let written = count(usage, &[&["cache_creation_input_tokens"]]);
-        let split = |name| count(usage, &[&["cache_creation", name]]);
-        let (short, long) = (split("ephemeral_5m_input_tokens"), split("ephemeral_1h_input_tokens"));
+        let [read, written, short, long] = APART.map(|way| count(usage, &[way]));
         if [read, written, short, long].iter().all(Option::is_none) {
             return None;
         }
@@ -88,8 +108,25 @@ impl Cache {
 }
 
 impl Counts {
+    /// What costs no less than either.
+    pub(super) fn dearest(self, other: Self) -> Self {
+        Self {
+            input: [self.input, other.input].into_iter().flatten().reduce(Input::dearest),
+            output: self.output.max(other.output),
+            reasoning: self.reasoning.max(other.reasoning),
+            unexplained: self.unexplained.max(other.unexplained),
+            unclear: self.unclear || other.unclear,
+        }
+    }
+
     /// Reads OpenAI's object, and what others have made of it.
     pub(super) fn whole(usage: &Value) -> Self {
+        let unclear = has_unknown(usage);
+        let counts = Self::read(usage);
+        Self { unclear: counts.unclear || unclear, ..counts }
+    }
+
+    fn read(usage: &Value) -> Self {
         let told = Figures::read(usage);
         let total = told.total.unwrap_or(0);
         let output = told.output.or_else(|| Some(told.total?.saturating_sub(told.input?)));
@@ -105,7 +142,7 @@ impl Counts {
         let completion = completion.saturating_add(if reasoning { told.reasoning } else { 0 });
         Self {
             input: Some(input),
-            output: output.map(|_| completion).or_else(|| reasoning.then_some(completion)),
+            output: output.map(|_| completion),
             reasoning: told.reasoning.min(completion),
             unexplained: beside.unexplained,
             unclear: beside.unclear,
@@ -129,21 +166,36 @@ impl Counts {
         }
     }
 
-    /// Reads Anthropic's object; with its cache counters, where it brings some.
+    /// Reads Anthropic's object; with its cache counters, where it brings some. What it tells in other
+    /// names beside its own is no less told.
     pub(super) fn beside(usage: &Value) -> (Self, Option<Cache>) {
         let own = |name| count(usage, &[&[name]]);
         let (fresh, output) = (own("input_tokens"), own("output_tokens"));
+        let whole = Self::whole(usage);
         let (mut counts, cache) = if fresh.is_none() && own("prompt_tokens").is_some() {
-            (Self::whole(usage), None)
+            (whole, None)
         } else {
             let cache = Cache::beside(usage);
             let input = fresh.map(|fresh| Input { fresh, cache: cache.unwrap_or_default() });
-            (Self { input, output, ..Self::default() }, cache)
+            let own = Self { input, output, ..Self::default() };
+            let unclear = has_unknown(usage) || own.is_less_than(&whole);
+            (Self { unclear, ..own.dearest(whole) }, cache)
         };
         if !iterations::add_up(usage, &mut counts) {
             return (counts, cache);
         }
+        // The counters beside the passes may lack an input of their own.
+        let beside = cache.map(|cache| Input { fresh: fresh.unwrap_or(0), cache });
+        counts.input = [counts.input, beside].into_iter().flatten().reduce(Input::dearest);
         (counts, counts.input.map(|input| input.cache))
+    }
+
+    /// What both tell is less in this one.
+    fn is_less_than(&self, other: &Self) -> bool {
+        let inputs = self.input.zip(other.input);
+        let outputs = self.output.zip(other.output);
+        inputs.is_some_and(|(own, other)| own.total() < other.total())
+            || outputs.is_some_and(|(own, other)| own < other)
     }
 }
 
@@ -162,18 +214,19 @@ struct Figures {
 impl Figures {
     fn read(usage: &Value) -> Self {
         let anthropic = Cache::beside(usage);
-        let read = count(usage, &CACHED).or(anthropic.map(|cache| cache.read)).unwrap_or(0);
-        let written = count(usage, &WRITTEN);
-        let cache = Cache { read, written: written.unwrap_or(0), ..Cache::default() };
-        let cache = match anthropic {
-            Some(anthropic) if written.is_none() => Cache { read, ..anthropic },
-            _ => cache,
-        };
-        let tools = count(usage, &[&["toolUsePromptTokenCount"]]).unwrap_or(0);
-        let thoughts = count(usage, &[&["thoughtsTokenCount"]]);
+        let tools = count(usage, &TOOLS).unwrap_or(0);
+        let thoughts = count(usage, &THOUGHTS);
         let output = most(usage, &OUTPUT);
+        let input = most(usage, &INPUT).map(|input| input.saturating_add(tools));
+        // Of several counts the usual one, but for one that is too much to be within the input.
+        let hit = anthropic.map(|cache| cache.read);
+        let most_read = most(usage, &CACHED).max(hit).filter(|most| *most > input.unwrap_or(0));
+        let read = most_read.or(count(usage, &CACHED)).or(hit).unwrap_or(0);
+        let cache = anthropic.unwrap_or_default();
+        let written = most(usage, &WRITTEN).unwrap_or(0).saturating_sub(cache.all_written());
+        let cache = Cache { read, written: cache.written.saturating_add(written), ..cache };
         Self {
-            input: most(usage, &INPUT).map(|input| input.saturating_add(tools)),
+            input,
             // Gemini has its thoughts beside the output.
             output: match thoughts {
                 Some(thoughts) => Some(output.unwrap_or(0).saturating_add(thoughts)),
@@ -181,8 +234,8 @@ impl Figures {
             },
             total: count(usage, &TOTAL).filter(|total| *total > 0),
             cache,
-            reasoning: thoughts.or(count(usage, &REASONING)).unwrap_or(0),
-            apart: anthropic.is_some() && usage.get("prompt_tokens").is_none(),
+            reasoning: thoughts.or(most(usage, &REASONING)).unwrap_or(0),
+            apart: anthropic.is_some() && count(usage, &[&["prompt_tokens"]]).unwrap_or(0) == 0,
         }
     }
 
@@ -275,6 +328,34 @@ const REASONING: [&[&str]; 3] = [
     &["output_tokens_details", "reasoning_tokens"],
     &["reasoning_tokens"],
 ];
+
+const TOOLS: [&[&str]; 1] = [&["toolUsePromptTokenCount"]];
+const THOUGHTS: [&[&str]; 1] = [&["thoughtsTokenCount"]];
+/// Anthropic's, which stand beside the input.
+const APART: [&[&str]; 4] = [
+    &["cache_read_input_tokens"],
+    &["cache_creation_input_tokens"],
+    &["cache_creation", "ephemeral_5m_input_tokens"],
+    &["cache_creation", "ephemeral_1h_input_tokens"],
+];
+/// Work that is billed by another unit than tokens, or at another rate.
+const EXTRA: [&[&str]; 5] = [
+    &["server_tool_use", "web_search_requests"],
+    &["prompt_audio_seconds"],
+    &["num_search_queries"],
+    &["num_sources_used"],
+    &["citation_tokens"],
+];
+
+/// Whether it tells something that nobody understands in a count's place, or work that has no price.
+fn has_unknown(usage: &Value) -> bool {
+    let counts: [Ways<'_>; 9] =
+        [&INPUT, &OUTPUT, &TOTAL, &CACHED, &WRITTEN, &REASONING, &TOOLS, &THOUGHTS, &APART];
+    let told = |way: &&[&str]| way.iter().try_fold(usage, |value, name| value.get(name));
+    let no_count = |value: &Value| !value.is_null() && whole_number(value).is_none();
+    let some = |value: &Value| value.as_f64().is_some_and(|number| number > 0.0);
+    counts.into_iter().flatten().filter_map(told).any(no_count) || EXTRA.iter().filter_map(told).any(some)
+}
 
 /// The first of these that leads to a count.
 fn count(usage: &Value, ways: Ways<'_>) -> Option<u64> {
@@ -450,6 +531,99 @@ mod tests {
         let openai = json!({ "prompt_tokens": 310, "completion_tokens": 1,
             "prompt_tokens_details": { "cache_write_tokens": 300 } });
         assert_eq!([false, true].map(|long| written(&openai, long)), [(310, 300, 0), (310, 0, 300)]);
+    }
+
+    #[test]
+    fn of_counts_that_differ_the_dearest_is_taken() {
+        for (usage, expected) in [
+            (
+                json!({ "prompt_tokens": 500, "completion_tokens": 5, "cache_creation_input_tokens": 400,
+                    "prompt_tokens_details": { "cache_write_tokens": 0, "cache_creation_tokens": 300 } }),
+                ([100, 0, 400], Some(5), 0, 0, false),
+            ),
+            (
+                json!({ "prompt_tokens": 500, "completion_tokens": 5, "cache_creation_input_tokens": 0,
+                    "prompt_tokens_details": { "cache_write_tokens": 400 } }),
+                ([100, 0, 400], Some(5), 0, 0, false),
+            ),
+            (
+                json!({ "prompt_tokens": 500, "completion_tokens": 5, "cached_tokens": 400,
+                    "prompt_tokens_details": { "cached_tokens": 0 } }),
+                ([500, 0, 0], Some(5), 0, 0, false),
+            ),
+            // One of them cannot be within the prompt.
+            (
+                json!({ "prompt_tokens": 100, "completion_tokens": 5, "cache_read_input_tokens": 900,
+                    "prompt_tokens_details": { "cached_tokens": 0 } }),
+                ([100, 900, 0], Some(5), 0, 0, false),
+            ),
+            (
+                json!({ "prompt_tokens": 9, "completion_tokens": 5, "reasoning_tokens": 50,
+                    "completion_tokens_details": { "reasoning_tokens": 0 } }),
+                ([9, 0, 0], Some(55), 50, 0, false),
+            ),
+            (
+                json!({ "prompt_tokens": null, "input_tokens": 900, "output_tokens": 5, "cache_read_input_tokens": 800 }),
+                ([900, 800, 0], Some(5), 0, 0, false),
+            ),
+            // Reasoning alone is not the output.
+            (
+                json!({ "prompt_tokens": 9, "completion_tokens_details": { "reasoning_tokens": 50 } }),
+                ([9, 0, 0], None, 50, 0, false),
+            ),
+        ] {
+            assert_eq!(whole(&usage), expected, "{usage}");
+        }
+    }
+
+    #[test]
+    fn what_is_told_in_no_count_or_has_no_price_is_unclear() {
+        for (name, value) in [
+            ("completion_tokens", json!("5")),
+            ("prompt_tokens_details", json!({ "cache_write_tokens": -1 })),
+            ("cache_creation_input_tokens", json!("300000")),
+            ("cache_creation", json!({ "ephemeral_1h_input_tokens": 0.5 })),
+            ("thoughtsTokenCount", json!([7])),
+            ("server_tool_use", json!({ "web_search_requests": 3 })),
+            ("num_search_queries", json!(2)),
+            ("prompt_audio_seconds", json!(0.5)),
+        ] {
+            let mut openai = json!({ "prompt_tokens": 9, "completion_tokens": 5 });
+            openai[name] = value.clone();
+            assert!(Counts::whole(&openai).unclear, "{openai}");
+            let mut anthropic = json!({ "input_tokens": 9, "output_tokens": 5 });
+            anthropic[name] = value;
+            assert!(Counts::beside(&anthropic).0.unclear, "{anthropic}");
+        }
+        let nothing = json!({ "input_tokens": 9, "output_tokens": 5, "cache_creation": null, "prompt_tokens_details": {},
+            "server_tool_use": { "web_search_requests": 0 }, "total_tokens": null, "reasoning_tokens": null,
+            "prompt_audio_seconds": {} });
+        assert!(!Counts::whole(&nothing).unclear && !Counts::beside(&nothing).0.unclear);
+    }
+
+    #[test]
+    fn anthropics_object_is_no_less_told_in_other_names() {
+        let read = |usage: Value| {
+            let (counts, _) = Counts::beside(&usage);
+            (counts.input.unwrap().total(), counts.output, counts.unexplained, counts.unclear)
+        };
+        let usage = |more: Value| {
+            let mut usage = json!({ "input_tokens": 20, "output_tokens": 5, "cache_read_input_tokens": 980 });
+            usage.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            read(usage)
+        };
+        assert_eq!(usage(json!({})), (1_000, Some(5), 0, false));
+        assert_eq!(
+            usage(json!({ "prompt_tokens": 1_000, "completion_tokens": 5 })),
+            (1_000, Some(5), 0, false)
+        );
+        assert_eq!(usage(json!({ "total_tokens": 25 })), (1_000, Some(5), 0, false));
+        assert_eq!(usage(json!({ "total_tokens": 1_005 })), (1_000, Some(5), 0, false));
+        assert_eq!(usage(json!({ "total_tokens": 7_005 })).2, 6_980);
+        assert_eq!(usage(json!({ "prompt_tokens": 9_000 })), (9_000, Some(5), 0, true));
+        assert_eq!(usage(json!({ "completion_tokens": 500 })), (1_000, Some(500), 0, true));
+        let alone = json!({ "cache_read_input_tokens": 980, "iterations": [{ "type": "message", "input_tokens": 1 }] });
+        assert_eq!(read(alone).0, 980);
     }
 
     #[test]

@@ -28,7 +28,7 @@ impl Report {
 
     /// Takes a usage object. Tells whether it has output tokens.
     pub(super) fn add(&mut self, place: Place, object: &[u8]) -> bool {
-        let Ok(object) = serde_json::from_slice::<Value>(object) else {
+        let Ok(object) = read_once(object) else {
             self.unreadable = true;
             return false;
         };
@@ -49,12 +49,11 @@ impl Report {
             Place::Unusual => &mut self.unusual,
         };
         let before = slot.unwrap_or_default();
-        let now = match self.in_parts {
-            true => later_part(before, told, cache),
-            false => later_whole(before, told),
-        };
-        if told.is_told() || cache.is_some() {
-            *slot = Some(now);
+        if told.is_told() || told.unclear || cache.is_some() {
+            *slot = Some(match self.in_parts {
+                true => later_part(before, told, cache),
+                false => later_whole(before, told),
+            });
         }
         told.output.unwrap_or(0) > 0
     }
@@ -64,14 +63,45 @@ impl Report {
         &self.served
     }
 
-    /// What counts of it, and whether it stood in an unusual place.
+    /// What counts of it, and whether it stood in an unusual place. The usual place is the later word.
     pub(super) fn counts(&self) -> Option<(Counts, Place)> {
-        let usual = self.usual.filter(|counts| counts.says_something() || self.unusual.is_none());
-        let counts = usual.map(|counts| (counts, Place::Usual));
-        let (mut counts, place) = counts.or(self.unusual.map(|counts| (counts, Place::Unusual)))?;
+        let (mut counts, place) = match (self.usual, self.unusual) {
+            (Some(usual), None) => (usual, Place::Usual),
+            (Some(usual), Some(unusual)) if usual.is_full() => (later_whole(unusual, usual), Place::Usual),
+            (usual, unusual) => (later_whole(unusual?, usual.unwrap_or_default()), Place::Unusual),
+        };
         counts.unclear |= self.unreadable;
         Some((counts, place))
     }
+}
+
+/// Reads an object in which no member stands twice: parsers differ in which of them they take.
+fn read_once(object: &[u8]) -> Result<Value, ()> {
+    let value: Value = serde_json::from_slice(object).map_err(drop)?;
+    if members(&value) == colons(object) { Ok(value) } else { Err(()) }
+}
+
+fn members(value: &Value) -> usize {
+    match value {
+        Value::Object(object) => object.values().map(members).fold(object.len(), usize::saturating_add),
+        Value::Array(array) => array.iter().map(members).fold(0, usize::saturating_add),
+        _ => 0,
+    }
+}
+
+/// How many colons stand outside of strings: one for each member.
+fn colons(json: &[u8]) -> usize {
+    let (mut colons, mut quoted, mut escaped) = (0_usize, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => quoted = !quoted,
+            b':' if !quoted => colons = colons.saturating_add(1),
+            _ => {}
+        }
+    }
+    colons
 }
 
 /// What is no text names a tier that has no price.
@@ -85,72 +115,82 @@ impl Counts {
         self.input.is_some() || self.output.is_some()
     }
 
-    /// It has a count that is not 0.
+    /// It is no mere placeholder: it has a count that is not 0, or one that nobody understands.
     fn says_something(&self) -> bool {
-        self.input.is_some_and(|input| input.total() > 0) || self.output.is_some_and(|output| output > 0)
+        let counts = [self.total(), self.output.unwrap_or(0), self.unexplained];
+        self.unclear || counts.iter().any(|count| *count > 0)
     }
 
     fn is_full(&self) -> bool {
-        self.input.is_some_and(|input| input.total() > 0) && self.output.is_some()
+        self.total() > 0 && self.output.is_some()
     }
 
-    /// The more of both, part by part.
-    fn larger(self, other: Self) -> Self {
-        let input = [self.input, other.input].into_iter().flatten().reduce(Input::larger);
-        Self {
-            input,
-            output: self.output.max(other.output),
-            reasoning: self.reasoning.max(other.reasoning),
-            unexplained: self.unexplained.max(other.unexplained),
-            unclear: self.unclear || other.unclear,
-        }
+    /// Of the input, what was written to the cache.
+    fn written(&self) -> u64 {
+        self.input.map_or(0, |input| input.cache.all_written())
+    }
+
+    /// Of the input.
+    fn total(&self) -> u64 {
+        self.input.map_or(0, |input| input.total())
+    }
+
+    fn falls_below(&self, before: &Self) -> bool {
+        self.total() < before.total() || self.output < before.output
     }
 }
 
-/// A later object of OpenAI's kind replaces the one before as a whole, unless it is a placeholder or says
-/// a part only. Counts are cumulative: one that falls contradicts.
+/// A later object of OpenAI's kind replaces the one before as a whole. Three do not: a placeholder, which
+/// says nothing; one that tells the input or the output alone, which can only make the whole dearer; and
+/// one with counts that fall, which contradicts, since they are cumulative. What was written to the cache
+/// stays written.
 fn later_whole(before: Counts, later: Counts) -> Counts {
-    if !later.says_something() {
-        return if before.is_told() { before } else { later };
-    }
     if !before.says_something() {
-        return later;
+        return if later.is_told() || later.unclear { later } else { before };
     }
-    if !later.is_full() || !before.is_full() {
-        return before.larger(later);
+    let dearest = before.dearest(later);
+    match later {
+        later if !later.says_something() => before,
+        later if !later.is_full() => dearest,
+        later if later.falls_below(&before) => Counts { unclear: true, ..dearest },
+        later if later.written() < before.written() => Counts { input: dearest.input, ..later },
+        later => later,
     }
-    let total = |counts: &Counts| counts.input.unwrap_or_default().total();
-    if total(&later) < total(&before) || later.output < before.output {
-        return Counts { unclear: true, ..before.larger(later) };
-    }
-    later
 }
 
 /// A later object of Anthropic's kind is the later word on what it tells.
 fn later_part(before: Counts, later: Counts, cache: Option<Cache>) -> Counts {
-    let input = later_input(before.input, later.input, cache);
-    let output = before.output.max(later.output);
-    Counts { input, output, unclear: before.unclear || later.unclear, ..later }
+    let known = before.input.filter(|before| before.total() > 0);
+    let dearest = before.dearest(later);
+    // Cache counters alone do not tell the input, and an input that falls contradicts.
+    let contradicts = match (known, later.input) {
+        (None, None) => cache.is_some_and(|cache| cache.total() > 0),
+        (Some(known), Some(later)) => later.cache.total() > 0 && later.total() < known.total(),
+        _ => false,
+    };
+    if contradicts {
+        return Counts { unclear: true, ..dearest };
+    }
+    let input =
+        known.map_or(later.input.or(before.input), |known| Some(later_input(known, later.input, cache)));
+    Counts { input, ..dearest }
 }
 
 /// One that brings cache counters replaces the input as a whole, since counters of two objects may mean
 /// different things: some servers tell the whole prompt first, and how it splits at the end. Zeros are
 /// placeholders.
-fn later_input(before: Option<Input>, later: Option<Input>, cache: Option<Cache>) -> Option<Input> {
-    let Some(known) = before.filter(|before| before.total() > 0) else {
-        // Cache counters alone do not tell the input.
-        return later.or(before);
-    };
+fn later_input(known: Input, later: Option<Input>, cache: Option<Cache>) -> Input {
     match (later, cache) {
-        (Some(later), Some(cache)) if cache.total() > 0 || later.total() >= known.total() => Some(later),
+        (Some(later), Some(cache)) if cache.total() > 0 => later,
+        (Some(later), _) if cache.is_some() || later.cache.total() > 0 => known.dearest(later),
         // The whole prompt once more.
-        (Some(later), None) if later.total() == known.total() => Some(known),
-        (Some(later), None) => Some(Input { fresh: later.fresh.max(known.fresh), ..known }),
+        (Some(later), _) if later.total() == known.total() => known,
+        (Some(later), _) => Input { fresh: later.fresh.max(known.fresh), ..known },
         (None, Some(cache)) if cache.total() > 0 => {
             let fresh = known.total().checked_sub(cache.total()).unwrap_or(known.fresh);
-            Some(Input { fresh, cache })
+            Input { fresh, cache }
         }
-        _ => Some(known),
+        (None, _) => known,
     }
 }
 
@@ -180,20 +220,121 @@ mod tests {
 
     #[test]
     fn what_is_no_count_tells_nothing() {
-        for object in [
-            "{}",
-            "[]",
-            "{",
-            r#"{"type":"duration","seconds":3}"#,
-            r#"{"prompt_tokens":-1}"#,
-            r#"{"prompt_tokens":"7"}"#,
-        ] {
+        for object in ["{}", "[]", "{", r#"{"type":"duration","seconds":3}"#, r#"{"prompt_tokens":null}"#] {
             assert_eq!(read(false, &[object]), None, "{object}");
             assert_eq!(read(true, &[object]), None, "{object}");
         }
         let known = r#"{"prompt_tokens":3,"completion_tokens":5}"#;
         assert_eq!(clear(false, &[known, "{}"]), [3, 0, 5, 0]);
         assert_eq!(read(false, &[known, "{"]), Some(([3, 0, 5, 0], true)), "something was told");
+        for object in [r#"{"prompt_tokens":-1}"#, r#"{"prompt_tokens":"7"}"#] {
+            assert_eq!(read(false, &[object]), Some(([0; 4], true)), "{object}");
+            assert_eq!(read(true, &[object]), Some(([0; 4], true)), "{object}");
+            assert_eq!(read(false, &[known, object]), Some(([3, 0, 5, 0], true)), "{object}");
+            assert_eq!(clear(false, &[object, known]), [3, 0, 5, 0], "{object}");
+        }
+    }
+
+    #[test]
+    fn a_member_that_stands_twice_is_unclear() {
+        let unclear =
+            |object: &str| read(false, &[r#"{"prompt_tokens":9,"completion_tokens":5}"#, object]).unwrap().1;
+        assert!(unclear(r#"{"prompt_tokens":9,"completion_tokens":700,"completion_tokens":7}"#));
+        assert!(unclear(r#"{"prompt_tokens":9,"completion_tokens":7,"x":[{"a":1},{"a":1,"a":{}}]}"#));
+        assert!(!unclear(
+            r#"{"prompt_tokens":9,"completion_tokens":7,"x:\\\":":[":",{"a":{":":1}},{"a":[]}]}"#
+        ));
+    }
+
+    /// What it costs where reading from the cache is cheap, and writing to it dear.
+    fn cost(counts: &Counts) -> u64 {
+        let Input { fresh, cache } = counts.input.unwrap_or_default();
+        let Cache { read, written_5m, written_1h, written } = cache;
+        read + 10 * fresh + 12 * (written_5m + written) + 20 * written_1h + 50 * counts.output.unwrap_or(0)
+    }
+
+    /// Parts, whole reports, placeholders; with much of the cache, or none.
+    fn words() -> Vec<Counts> {
+        let caches = [(0, 0), (90, 0), (0, 90), (40, 40)].map(|(read, written)| Cache {
+            read,
+            written,
+            ..Cache::default()
+        });
+        let inputs = [0_u64, 100, 130].into_iter().flat_map(|total| {
+            caches.map(move |cache| Some(Input { fresh: total.checked_sub(cache.total())?, cache }))
+        });
+        let inputs: Vec<_> = inputs.flatten().map(Some).chain([None]).collect();
+        let outputs = [None, Some(0), Some(7), Some(8)];
+        let words = inputs
+            .into_iter()
+            .flat_map(|input| outputs.map(|output| Counts { input, output, ..Counts::default() }));
+        words.collect()
+    }
+
+    #[test]
+    fn a_whole_report_is_the_last_word_and_a_part_never_makes_it_cheaper() {
+        for (first, second, third) in triples() {
+            let before = later_whole(first, second);
+            let after = later_whole(before, third);
+            let story = format!("{first:?} {second:?} {third:?}: {after:?}");
+            assert!(cost(&after) >= cost(&third), "{story}");
+            match third {
+                third if !third.says_something() => assert_eq!(cost(&after), cost(&before), "{story}"),
+                third if !third.is_full() => assert!(cost(&after) >= cost(&before), "{story}"),
+                third if third.falls_below(&before) => {
+                    assert!(after.unclear && cost(&after) >= cost(&before), "{story}");
+                }
+                third if third.written() < before.written() => assert!(after.written() >= before.written()),
+                third => assert_eq!(Counts { unclear: false, ..after }, third, "{story}"),
+            }
+        }
+    }
+
+    fn triples() -> impl Iterator<Item = (Counts, Counts, Counts)> {
+        let pairs = |one| words().into_iter().map(move |other| (one, other));
+        let pairs = words().into_iter().flat_map(pairs);
+        pairs.flat_map(|(one, two)| words().into_iter().map(move |three| (one, two, three)))
+    }
+
+    #[test]
+    fn anthropics_counts_never_fall_unless_that_is_unclear() {
+        for (first, second, third) in triples() {
+            let caches = |word: Counts| [None, word.input.map(|input| input.cache)];
+            let before = later_part(first, second, second.input.map(|input| input.cache));
+            for cache in caches(third) {
+                let input = third.input.map(|input| Input { cache: cache.unwrap_or_default(), ..input });
+                let third = Counts { input, ..third };
+                let after = later_part(before, third, cache);
+                let story = format!("{first:?} {second:?} {third:?}: {after:?}");
+                assert!(after.total() >= before.total().max(third.total()), "{story}");
+                assert!(after.output >= before.output.max(third.output), "{story}");
+                let cached = third.input.is_some_and(|input| input.cache.total() > 0);
+                let contradicts = after.unclear && !before.unclear;
+                if !cached || contradicts {
+                    assert!(cost(&after) >= cost(&before), "{story}");
+                }
+                if cached || contradicts {
+                    assert!(cost(&after) >= cost(&third), "{story}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn cache_counters_before_any_input_are_unclear() {
+        let cache = r#"{"cache_read_input_tokens":8980,"output_tokens":1}"#;
+        let input = r#"{"input_tokens":20,"output_tokens":40}"#;
+        assert_eq!(read(true, &[cache, input]), Some(([20, 0, 40, 0], true)));
+        let zeros = r#"{"cache_read_input_tokens":0,"output_tokens":1}"#;
+        assert_eq!(clear(true, &[zeros, input]), [20, 0, 40, 0]);
+        let fallen = r#"{"input_tokens":20,"cache_read_input_tokens":10,"output_tokens":40}"#;
+        assert_eq!(read(true, &[r#"{"input_tokens":9000}"#, fallen]), Some(([9_000, 0, 40, 0], true)));
+        let surplus = r#"{"prompt_tokens":9,"completion_tokens":1,"total_tokens":12}"#;
+        let mut report = Report::new(true);
+        [surplus, r#"{"output_tokens":1}"#].iter().for_each(|object| {
+            report.add(Place::Usual, object.as_bytes());
+        });
+        assert_eq!(report.counts().unwrap().0.unexplained, 2);
     }
 
     #[test]
@@ -251,25 +392,41 @@ mod tests {
         let more =
             r#"{"prompt_tokens":700,"completion_tokens":91,"prompt_tokens_details":{"cached_tokens":9}}"#;
         assert_eq!(clear(false, &[known, more]), [700, 9, 91, 0]);
+        let part = r#"{"prompt_tokens":700,"prompt_tokens_details":{"cached_tokens":690}}"#;
+        assert_eq!(clear(false, &[part, known]), [700, 0, 90, 0]);
+        assert_eq!(clear(false, &[known, part]), [700, 0, 90, 0]);
         let less = r#"{"prompt_tokens":700,"completion_tokens":5}"#;
         assert_eq!(read(false, &[known, less]), Some(([700, 0, 90, 0], true)));
     }
 
     #[test]
-    fn an_unusual_place_counts_only_without_the_usual_one() {
+    fn an_unusual_place_counts_only_where_the_usual_one_tells_less() {
         let told = |places: &[(Place, &str)]| {
             let mut report = Report::new(false);
             for (place, object) in places {
                 report.add(*place, object.as_bytes());
             }
-            report.counts().map(|(counts, place)| (counts.output, place))
+            let (counts, place) = report.counts().unwrap();
+            (counts.output.unwrap(), place, counts.unclear)
         };
         let usage = |output| format!(r#"{{"prompt_tokens":1,"completion_tokens":{output}}}"#);
         let (more, less) = (usage(9), usage(5));
-        assert_eq!(told(&[(Place::Unusual, &more)]), Some((Some(9), Place::Unusual)));
-        assert_eq!(told(&[(Place::Unusual, &more), (Place::Usual, &less)]), Some((Some(5), Place::Usual)));
-        assert_eq!(told(&[(Place::Usual, &less), (Place::Unusual, &more)]), Some((Some(5), Place::Usual)));
+        let usual = |more: &str, less: &str| {
+            let orders = [
+                [(Place::Unusual, more), (Place::Usual, less)],
+                [(Place::Usual, less), (Place::Unusual, more)],
+            ];
+            let [one, other] = orders.map(|order| told(&order));
+            assert_eq!(one, other);
+            one
+        };
+        assert_eq!(told(&[(Place::Unusual, &more)]), (9, Place::Unusual, false));
+        assert_eq!(usual(&less, &more), (9, Place::Usual, false));
+        assert_eq!(usual(&more, &less), (9, Place::Usual, true));
+        let cached = r#"{"prompt_tokens":1,"completion_tokens":9,"cached_tokens":1}"#;
+        assert_eq!(usual(&more, cached), (9, Place::Usual, false));
         let zeros = r#"{"prompt_tokens":0,"completion_tokens":0}"#;
-        assert_eq!(told(&[(Place::Unusual, &more), (Place::Usual, zeros)]), Some((Some(9), Place::Unusual)));
+        assert_eq!(usual(&more, zeros), (9, Place::Unusual, false));
+        assert_eq!(usual(&more, r#"{"prompt_tokens":1}"#), (9, Place::Unusual, false));
     }
 }

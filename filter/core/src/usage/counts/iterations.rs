@@ -45,7 +45,7 @@ pub(super) fn add_up(usage: &Value, counts: &mut Counts) -> bool {
             output = output.saturating_add(written);
         }
     }
-    counts.input = Some(counts.input.map_or(input, |told| told.larger(input)));
+    counts.input = Some(counts.input.map_or(input, |told| told.dearest(input)));
     counts.output = Some(counts.output.map_or(output, |told| told.max(output)));
     true
 }
