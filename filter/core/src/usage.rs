@@ -19,7 +19,7 @@ use counts::Counts;
 use document::{Document, Place};
 use events::{Events, Piece};
 use form::{Beginning, Form, Hint};
-use name::Word;
+use name::{UNKNOWN, Word};
 use report::Report;
 use sieve::{Cut, Sieve};
 
@@ -85,7 +85,7 @@ pub struct Reading {
     pub doubt: Option<Doubt>,
     /// Tokens of the total that are in no part, where nothing else is in doubt.
     pub unexplained: u64,
-    /// The input is told, whatever comes after it.
+    /// The input is told and clear, whatever comes after it.
     pub input_told: bool,
     /// Usage is told once for each choice.
     pub by_choice: bool,
@@ -175,6 +175,7 @@ impl Reader {
             unexplained: if counts.unclear || seen.obscure { 0 } else { counts.unexplained },
             input_told: self.operation == Operation::Messages
                 && place == Place::Usual
+                && !(counts.unclear || seen.obscure)
                 && counts.input.is_some_and(|input| input.total() > 0),
             by_choice: place == Place::Unusual,
             output_bytes: seen.output_bytes,
@@ -197,15 +198,20 @@ impl Reader {
             _ if counts.input.is_none() && counts.output.is_none() => Some(Doubt::Missing),
             _ if !told(input) || output_missing || !proven || seen.stale => Some(Doubt::Partial),
             _ if counts.unclear || counts.unexplained > 0 => Some(Doubt::Unclear),
+            // It has no price for them.
+            _ if self.operation == Operation::Embeddings && told(counts.output) => Some(Doubt::Unclear),
             _ => None,
         }
     }
 
-    /// The tier: the answer's word, or else its usage's.
+    /// The tier, where the answer and its usage do not contradict each other.
     fn served(&self) -> Served {
-        let tier = self.document.tier().or(self.seen.tier);
+        let tier = self.document.tier().or(self.seen.tier).map(|word| word.text());
         let mut served = self.report.served().clone();
-        served.service_tier = tier.map(|word| word.text()).or(served.service_tier);
+        served.service_tier = match (tier, served.service_tier) {
+            (Some(one), Some(other)) if one != other => Some(UNKNOWN.to_owned()),
+            (one, other) => one.or(other),
+        };
         served
     }
 
@@ -334,7 +340,9 @@ impl Reader {
 
     /// A document has ended, and another may follow.
     fn end_document(&mut self) {
-        self.seen = Seen { told: false, ..self.seen_so_far() };
+        let broken = self.document.is_open();
+        let seen = self.seen_so_far();
+        self.seen = Seen { told: false, obscure: seen.obscure || broken, ..seen };
         self.document.reset();
     }
 
@@ -348,8 +356,8 @@ impl Reader {
             || asked_for && document.is_usage_chunk() && !output
             || !streamed && !seen.several && document.is_closed();
         Seen {
-            // More output means that it was not the end.
-            complete: ends || seen.complete && !output,
+            // More output means that it was not the end, and so does a document that is not whole.
+            complete: ends || seen.complete && !output && !document.is_open(),
             stale: !seen.told && (seen.stale || output),
             told: seen.told,
             several: true,

@@ -34,6 +34,8 @@ pub(super) struct Document {
     within_usage: Option<u32>,
     usage_ready: bool,
     place: Place,
+    /// The bit of a depth tells that it has had a usage object in the usual place.
+    usual: u64,
     /// There is a usage object at the top.
     has_usage: bool,
     has_error: bool,
@@ -130,6 +132,11 @@ impl Document {
     /// Where that usage object stood.
     pub(super) fn place(&self) -> Place {
         self.place
+    }
+
+    /// It has begun, and its end has not come.
+    pub(super) fn is_open(&self) -> bool {
+        self.depth > 0
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -283,6 +290,11 @@ impl Document {
             self.usage.clear();
             self.within_usage = Some(self.depth);
             self.place = place;
+            if place == Place::Usual {
+                // Parsers differ in which of two they take.
+                self.obscure |= self.usual & self.bit() != 0;
+                self.usual |= self.bit();
+            }
             self.has_usage |= self.depth == 2;
         }
     }

@@ -399,6 +399,67 @@ fn zeros_beside_text_are_no_report() {
 }
 
 #[test]
+fn a_document_that_breaks_off_after_a_whole_one_may_have_told_more() {
+    let early = format!("{{\"choices\":[],\"usage\":{{{}}}}}", counts(9, 1));
+    let more = "{\"choices\":[],\"usage\":{\"prompt_tokens\":500";
+    let events = format!("data: {early}\n\ndata: {more}");
+    assert_eq!(read(ChatCompletions, SSE, &events).doubt, Some(Doubt::Cut));
+    assert_eq!(read(ChatCompletions, SSE, &[&events, "\n\n", DONE].concat()).doubt, Some(Doubt::Unclear));
+    assert_eq!(read(ChatCompletions, JSON, &format!("{early}\n{more}")).doubt, Some(Doubt::Cut));
+    assert_eq!(read(ChatCompletions, SSE, &format!("data: {early}\n\ndata: [DO")).doubt, None);
+}
+
+#[test]
+fn two_usage_objects_in_one_place_are_unclear() {
+    let one = |input, output| format!("\"usage\":{{{}}}", counts(input, output));
+    for (answer, expected) in [
+        (format!("{{{},{}}}", one(900, 5), one(900, 50)), Some(Doubt::Unclear)),
+        (format!("{{\"response\":{{{},{}}}}}", one(900, 5), one(900, 50)), Some(Doubt::Unclear)),
+        (format!("{{{},\"usage\":null}}", one(900, 5)), None),
+        (format!("{{{},\"usageMetadata\":{{}}}}", one(900, 5)), None),
+    ] {
+        assert_eq!(read(ChatCompletions, JSON, &answer).doubt, expected, "{answer}");
+    }
+}
+
+#[test]
+fn an_input_that_is_unclear_is_not_final() {
+    let told = |usage: &str| {
+        let start = format!("data: {{\"type\":\"message_start\",\"message\":{{\"usage\":{{{usage}}}}}}}\n\n");
+        let reading = read(Messages, SSE, &start);
+        (reading.doubt, reading.input_told)
+    };
+    assert_eq!(told("\"input_tokens\":60"), (Some(Doubt::Cut), true));
+    assert_eq!(
+        told("\"input_tokens\":60,\"cache_creation_input_tokens\":\"900\""),
+        (Some(Doubt::Cut), false)
+    );
+    assert_eq!(told("\"input_tokens\":60,\"input_tokens\":60}},\"x\":{\"y\":{"), (Some(Doubt::Cut), false));
+}
+
+#[test]
+fn an_answer_and_its_usage_that_name_two_tiers_name_none() {
+    let tier = |answer: &str, usage: &str| {
+        let answer =
+            format!("{{\"service_tier\":{answer},\"usage\":{{\"service_tier\":{usage},{}}}}}", counts(9, 1));
+        read(ChatCompletions, JSON, &answer).served.service_tier
+    };
+    assert_eq!(tier("\"default\"", "null").as_deref(), Some("default"));
+    assert_eq!(tier("null", "\"priority\"").as_deref(), Some("priority"));
+    assert_eq!(tier("\"priority\"", "\"priority\"").as_deref(), Some("priority"));
+    assert_eq!(tier("\"default\"", "\"priority\"").as_deref(), Some(UNKNOWN));
+    assert_eq!(tier("\"auto\"", "\"priority\"").as_deref(), Some(UNKNOWN));
+}
+
+#[test]
+fn output_of_embeddings_is_unclear() {
+    let doubt = |usage: &str| read(Embeddings, JSON, &format!("{{\"data\":[],\"usage\":{{{usage}}}}}")).doubt;
+    assert_eq!(doubt("\"prompt_tokens\":8,\"total_tokens\":8"), None);
+    assert_eq!(doubt("\"total_tokens\":8"), None);
+    assert_eq!(doubt("\"prompt_tokens\":8,\"total_tokens\":900"), Some(Doubt::Unclear));
+}
+
+#[test]
 fn the_first_bytes_tell_what_is_read_whatever_the_label() {
     let labels =
         ["application/json", "text/plain; charset=utf-8", "application/octet-stream", "text/event-stream"];
