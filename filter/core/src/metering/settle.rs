@@ -71,8 +71,12 @@ impl ModelCall {
         if !self.is_plausible(&reading.told) {
             return Some(SettlementReason::UsageImplausible);
         }
-        let several = reading.by_choice && self.terms.choices > 1;
-        reading.doubt.or(several.then_some(Doubt::Unclear)).map(SettlementReason::from)
+        reading.doubt.or(self.is_of_one_choice(reading).then_some(Doubt::Unclear)).map(SettlementReason::from)
+    }
+
+    /// What was told is of one of several choices.
+    fn is_of_one_choice(&self, reading: &Reading) -> bool {
+        reading.by_choice && self.terms.choices > 1
     }
 
     /// More than the reservation can have been used, where a provider does not keep the limit of output.
@@ -81,11 +85,18 @@ impl ModelCall {
         told.input <= most && told.output <= most.saturating_mul(self.terms.choices)
     }
 
-    /// Tokens of a total that are in no part cost no more than output, and what was reserved bounds them.
+    /// Tokens of a total that are in no part count as output, where what was reserved bounds them, and
+    /// where they would cost no more as input.
     fn explained(&self, reading: &Reading) -> Option<Tokens> {
-        let output = reading.told.output.saturating_add(reading.unexplained);
-        let bounded = self.metered().is_some_and(|(_, most)| output <= most.output);
-        (reading.unexplained > 0 && bounded).then_some(Tokens { output, ..reading.told })
+        if reading.unexplained == 0 || self.is_of_one_choice(reading) {
+            return None;
+        }
+        let more = |count: u64| count.saturating_add(reading.unexplained);
+        let written = Tokens { output: more(reading.told.output), ..reading.told };
+        let read = Tokens { input: more(reading.told.input), ..reading.told };
+        let bounded = self.metered().is_some_and(|(_, most)| written.output <= most.output);
+        let is_dearest = self.worst(&read) <= self.worst(&written);
+        (bounded && is_dearest).then_some(written)
     }
 
     /// Told, in a tier that may have no price: then what was reserved is charged, or at least the dearest

@@ -12,7 +12,7 @@ use crate::denial::Denial;
 use crate::endpoint::{Operation, Shape};
 use crate::header::Header;
 use crate::identity::Identity;
-use crate::price::{Price, RateCard, Rates, Served, Tier, TierChoice};
+use crate::price::{LongContext, Price, RateCard, Rates, Served, Tier, TierChoice};
 use crate::record::SettlementReason;
 use crate::snapshot::{BucketKind, KeyId, Limits, McpServer, Provider};
 use crate::testing::{self, Memory};
@@ -276,6 +276,27 @@ fn usage_for_each_of_several_choices_is_unclear() {
     assert_eq!(one, (Settlement::Reported, None, tokens(100, 40, 9)));
     let several = charged(asked, Some((200, SSE, &[DELTA, &chunk, DONE])), Ending::Answered);
     assert_eq!(several, reserved(UsageUnclear));
+    let surplus = chunk.replace("\"completion_tokens\":9", "\"completion_tokens\":9,\"total_tokens\":114");
+    let several = charged(asked, Some((200, SSE, &[DELTA, &surplus, DONE])), Ending::Answered);
+    assert_eq!(several, reserved(UsageUnclear), "a surplus explains nothing of the others");
+}
+
+#[test]
+fn a_surplus_that_would_cost_more_as_input_costs_what_was_reserved() {
+    let dear = RateCard { rates: Rates { input: 9_000_000, ..PRICE.standard.rates }, ..PRICE.standard };
+    let long = Some(LongContext { above: 104, rates: Rates { input: 3_000_000, ..PRICE.standard.rates } });
+    let unclear = "{\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":9,\"total_tokens\":115}}";
+    let settled = |card: RateCard| {
+        let store = Memory::default();
+        let Call::Model(model) = call(&store, Operation::ChatCompletions, false, &LIMITED) else { panic!() };
+        let price = Some(Rc::new(Price { standard: card, ..PRICE }));
+        let call = Call::Model(ModelCall { price, ..model });
+        let record = record(&store, call, Some((200, JSON, &[unclear])), Ending::Answered);
+        (record.settlement, record.tokens)
+    };
+    assert_eq!(settled(PRICE.standard), (Settlement::Reported, tokens(100, 0, 15)));
+    assert_eq!(settled(dear), (Settlement::Reserved, MOST));
+    assert_eq!(settled(RateCard { long_context: long, ..PRICE.standard }), (Settlement::Reserved, MOST));
 }
 
 #[test]
