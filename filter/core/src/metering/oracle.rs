@@ -78,14 +78,22 @@ fn last(usages: &[Value]) -> Option<Tokens> {
                 "/cache_read_input_tokens",
             ],
         );
-        let tokens = Tokens { input, cached_input: cached.min(input), output, ..Tokens::default() };
+        let written = ["/prompt_tokens_details", "/input_tokens_details"]
+            .iter()
+            .filter_map(|details| usage.pointer(&format!("{details}/cache_write_tokens")))
+            .map(number)
+            .max();
+        let cache_write_5m =
+            written.unwrap_or(0).max(number(&usage["cache_creation_input_tokens"])).min(input);
+        let cached_input = cached.min(input.saturating_sub(cache_write_5m));
+        let tokens = Tokens { input, cached_input, cache_write_5m, output, ..Tokens::default() };
         (input > 0 || output > 0).then_some(tokens)
     })
 }
 
 /// The last words on input and on output.
 fn parts(usages: &[Value]) -> Option<Tokens> {
-    let (mut fresh, mut read, mut written, mut output) = (0, 0, 0, 0);
+    let (mut fresh, mut read, mut written, mut written_1h, mut output) = (0, 0, 0, 0, 0);
     for usage in usages {
         let own = |name: &str| number(&usage[name]);
         let passes = usage["iterations"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -109,14 +117,22 @@ fn parts(usages: &[Value]) -> Option<Tokens> {
         let input = if apart { own("input_tokens") } else { own("input_tokens").max(sum("input_tokens")) };
         let before: u64 = [fresh, read, written].into_iter().fold(0, u64::saturating_add);
         if brings && told && (cached > 0 || input >= before) {
-            (fresh, read, written) = (input, hit, miss);
+            (fresh, read, written, written_1h) = (input, hit, miss, number(long));
         } else if brings && !told && cached > 0 {
-            (fresh, read, written) = (before.saturating_sub(cached), hit, miss);
+            (fresh, read, written, written_1h) = (before.saturating_sub(cached), hit, miss, number(long));
         } else if !brings && input > fresh && input != before {
             fresh = input;
         }
     }
     let input = [fresh, read, written].into_iter().fold(0, u64::saturating_add);
-    let tokens = Tokens { input, cached_input: read, output, ..Tokens::default() };
+    let cache_write_5m = written.saturating_sub(written_1h);
+    let tokens = Tokens {
+        input,
+        cached_input: read,
+        cache_write_5m,
+        cache_write_1h: written_1h,
+        output,
+        ..Tokens::default()
+    };
     (input > 0 || output > 0).then_some(tokens)
 }
