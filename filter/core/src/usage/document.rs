@@ -272,7 +272,8 @@ impl Document {
     fn open(&mut self, byte: u8) {
         let object = byte == b'{';
         let place = if object { self.usage_place() } else { None };
-        if self.depth == 1 && self.top() == Name::Choices && !object {
+        let first = self.choices != Choices::Filled;
+        if self.depth == 1 && self.top() == Name::Choices && !object && first {
             self.choices = Choices::Opened;
         }
         self.has_error |= self.depth == 1 && self.top() == Name::Error;

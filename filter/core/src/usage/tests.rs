@@ -173,6 +173,17 @@ fn while_hiding_an_event_with_choices_passes_before_its_end() {
 }
 
 #[test]
+fn an_event_with_choices_passes_though_it_has_empty_ones_too() {
+    let usage = format!("\"usage\":{{{}}}", counts(9, 1));
+    let text = "\"choices\":[{\"delta\":{\"content\":\"a\"}}]";
+    let event = format!("data: {{{text},\"choices\":[],{usage}}}\n\n");
+    for size in [1, 30, event.len()] {
+        let (passed, _) = pass(reader(ChatCompletions, SSE, true), event.as_bytes().chunks(size));
+        assert_eq!(String::from_utf8(passed).unwrap(), event);
+    }
+}
+
+#[test]
 fn what_is_kept_back_is_bounded_and_passes_at_the_end() {
     let mut reading = reader(ChatCompletions, SSE, true);
     let start = b"data: {\"choices\":[],\"x\":\"";
