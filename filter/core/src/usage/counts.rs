@@ -547,6 +547,11 @@ mod tests {
                 ([100, 0, 400], Some(5), 0, 0, false),
             ),
             (
+                json!({ "prompt_tokens": 500, "completion_tokens": 5,
+                    "prompt_tokens_details": { "cache_write_tokens": 0, "cache_creation_tokens": 300 } }),
+                ([200, 0, 300], Some(5), 0, 0, false),
+            ),
+            (
                 json!({ "prompt_tokens": 500, "completion_tokens": 5, "cached_tokens": 400,
                     "prompt_tokens_details": { "cached_tokens": 0 } }),
                 ([500, 0, 0], Some(5), 0, 0, false),
