@@ -11,6 +11,8 @@ const FOUND: &[Found] = &[
     (ChatCompletions, false, None, None, b"data: {\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":0},\"usage\":{}}\n\ndata: {\"choices\":[],\"x_groq\":{\"usage\":{\"prompt_tokens\":0,\"completion_tokens\":1.0}}}\n\n"),
     // Cache counters beside passes, without an input of their own.
     (Messages, false, None, None, b"{\"type\":\"message_start\",\"message\":{\"usage\":{\"iterations\":[{\"type\":\"message\",\"input_tokens\":1.0,\"output_tokens\":0}],\"cache_read_input_tokens\":3000.0}}}"),
+    // Cached tokens beside a placeholder.
+    (ChatCompletions, false, None, None, b"data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"promptTokenCount\":143}}}\n\ndata: {\"choices\":[],\"usage\":{\"cached_tokens\":143,\"input_tokens\":0,\"output_tokens\":0}}\n\n"),
 ];
 
 #[test]

@@ -62,11 +62,16 @@ fn first(usage: &Value, ways: &[&str]) -> u64 {
     ways.iter().filter_map(|way| usage.pointer(way)).map(number).find(|count| *count > 0).unwrap_or(0)
 }
 
-/// The last that says something. Whatever may be of the cache is, and what is told beside it counts not.
+/// The last that says something. Whatever may be of the cache is, as is what only the total tells, and what
+/// is told beside it counts not.
 fn last(usages: &[Value]) -> Option<Tokens> {
     usages.iter().rev().find_map(|usage| {
         let input = first(usage, &["/prompt_tokens", "/input_tokens", "/promptTokenCount"]);
-        let output = first(usage, &["/completion_tokens", "/output_tokens", "/candidatesTokenCount"]);
+        let output = first(usage, &["/completion_tokens", "/output_tokens", "/candidatesTokenCount"])
+            .saturating_add(number(&usage["thoughtsTokenCount"]));
+        let total = number(&usage["total_tokens"]).max(number(&usage["totalTokenCount"]));
+        let beyond = total.saturating_sub(input.saturating_add(output));
+        let input = input.saturating_add(beyond);
         let cached = first(
             usage,
             &[
@@ -85,7 +90,7 @@ fn last(usages: &[Value]) -> Option<Tokens> {
             .max();
         let cache_write_5m =
             written.unwrap_or(0).max(number(&usage["cache_creation_input_tokens"])).min(input);
-        let cached_input = cached.min(input.saturating_sub(cache_write_5m));
+        let cached_input = cached.saturating_add(beyond).min(input.saturating_sub(cache_write_5m));
         let tokens = Tokens { input, cached_input, cache_write_5m, output, ..Tokens::default() };
         (input > 0 || output > 0).then_some(tokens)
     })

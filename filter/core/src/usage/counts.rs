@@ -232,7 +232,7 @@ impl Figures {
                 Some(thoughts) => Some(output.unwrap_or(0).saturating_add(thoughts)),
                 None => output,
             },
-            total: count(usage, &TOTAL).filter(|total| *total > 0),
+            total: most(usage, &TOTAL).filter(|total| *total > 0),
             cache,
             reasoning: thoughts.or(most(usage, &REASONING)).unwrap_or(0),
             apart: anthropic.is_some() && count(usage, &[&["prompt_tokens"]]).unwrap_or(0) == 0,
@@ -266,7 +266,9 @@ impl Beside {
         };
         let likely = Self::likely(told, prompt, completion);
         let Some(total) = told.total.filter(|total| *total >= sum) else {
-            return Self { parts: likely, unexplained: 0, unclear: false };
+            // An input of 0 may be a placeholder.
+            let unclear = prompt == 0 && told.cached(true, true) > 0;
+            return Self { parts: likely, unexplained: 0, unclear };
         };
         let surplus = total.saturating_sub(sum);
         let proven: Vec<_> = WAYS
@@ -570,6 +572,14 @@ mod tests {
             (
                 json!({ "prompt_tokens": null, "input_tokens": 900, "output_tokens": 5, "cache_read_input_tokens": 800 }),
                 ([900, 800, 0], Some(5), 0, 0, false),
+            ),
+            (
+                json!({ "prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 0, "totalTokenCount": 900 }),
+                ([9, 0, 0], Some(5), 0, 886, false),
+            ),
+            (
+                json!({ "input_tokens": 0, "output_tokens": 5, "cached_tokens": 143 }),
+                ([0, 143, 0], Some(5), 0, 0, true),
             ),
             // Reasoning alone is not the output.
             (

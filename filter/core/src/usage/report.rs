@@ -28,7 +28,7 @@ impl Report {
 
     /// Takes a usage object. Tells whether it has output tokens.
     pub(super) fn add(&mut self, place: Place, object: &[u8]) -> bool {
-        let Ok(object) = read_once(object) else {
+        let Some(object) = read_once(object) else {
             self.unreadable = true;
             return false;
         };
@@ -76,9 +76,9 @@ impl Report {
 }
 
 /// Reads an object in which no member stands twice: parsers differ in which of them they take.
-fn read_once(object: &[u8]) -> Result<Value, ()> {
-    let value: Value = serde_json::from_slice(object).map_err(drop)?;
-    if members(&value) == colons(object) { Ok(value) } else { Err(()) }
+fn read_once(object: &[u8]) -> Option<Value> {
+    let value = serde_json::from_slice(object).ok()?;
+    (members(&value) == colons(object)).then_some(value)
 }
 
 fn members(value: &Value) -> usize {
