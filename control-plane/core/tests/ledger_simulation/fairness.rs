@@ -316,7 +316,7 @@ impl Fleet {
         self.held -= reservation.held()[0].amount;
         self.unreported += units;
         self.outcome.passed += 1;
-        self.outcome.passed_first += u64::from(index % self.scene.gateways == 0);
+        self.outcome.passed_first += u64::from(index.is_multiple_of(self.scene.gateways));
         self.outcome.used += units;
         let gateway = &mut self.gateways[index % self.scene.gateways];
         let actual = Actual { tokens: units, cost: NanoUsd(units) };
