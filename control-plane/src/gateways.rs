@@ -48,6 +48,10 @@ pub struct Gateway {
     pub status: GatewayStatus,
     /// Whether its stream is open.
     pub connected: bool,
+    /// The instances of other processes of its name that have no stream and are not gone: changes wait for
+    /// these, too.
+    #[serde(default)]
+    pub earlier: Vec<String>,
     /// Since when it is connected, or was.
     #[schema(value_type = String, format = DateTime)]
     pub connected_at: Timestamp,
@@ -139,7 +143,14 @@ impl Gateways {
         let mut gateways: Vec<_> = self.seen().await?.into_iter().filter_map(Seen::shown).collect();
         let rank = |gateway: &Gateway| (gateway.connected, gateway.connected_at);
         gateways.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| rank(b).cmp(&rank(a))));
-        gateways.dedup_by(|late, first| late.name == first.name);
+        gateways.dedup_by(|late, first| {
+            let same = late.name == first.name;
+            let known = late.instance == first.instance || first.earlier.contains(&late.instance);
+            if same && late.status == GatewayStatus::Disconnected && !known {
+                first.earlier.push(late.instance.clone());
+            }
+            same
+        });
         for gateway in &mut gateways {
             gateway.lag = head.saturating_sub(gateway.revision);
             gateway.cluster_error =
@@ -230,6 +241,8 @@ impl Gateways {
         let over = pending.iter().all(|late| match late.reason {
             Reason::NotYet => false,
             Reason::Disconnected => whom == Await::Reachable && !returning(&late.name),
+            // What is new does not wait for a process that was most likely restarted.
+            Reason::Earlier(_) => whom == Await::Reachable,
             Reason::Refused(_) => true,
         });
         let mut pending: Vec<_> = pending
@@ -245,17 +258,19 @@ impl Gateways {
         Ok(Look { applied, over: over && pending.len() == before, pending })
     }
 
-    /// Forgets a gateway that an admin knows to be gone for good: changes no longer wait for it.
+    /// Forgets a gateway's processes that have no stream, and that an admin knows to be gone for good: changes
+    /// no longer wait for them.
     ///
     /// # Errors
-    /// There is no such gateway, or it is connected.
+    /// There is no such gateway, or all of its processes are connected.
     pub async fn forget(&self, tx: &mut Tx, by: By<'_>, name: &str) -> Result<(), Refusal> {
         let seen = self.seen().await?;
-        let ended: Vec<_> = seen.iter().filter(|seen| seen.gateway == name).collect();
-        if ended.is_empty() {
+        let (open, ended): (Vec<_>, Vec<_>) =
+            seen.iter().filter(|seen| seen.gateway == name).partition(|seen| seen.open);
+        if open.is_empty() && ended.is_empty() {
             return Err(Refusal::NotFound("gateway"));
         }
-        if ended.iter().any(|seen| seen.open) {
+        if ended.is_empty() {
             let detail = "this gateway is connected: stop its Envoy first, or revoke its token";
             return Err(Refusal::conflict("gateway_connected", detail));
         }
@@ -300,6 +315,7 @@ impl From<registry::Gateway> for Gateway {
             instance,
             status: if connected { GatewayStatus::Connected } else { GatewayStatus::Disconnected },
             connected,
+            earlier: Vec::new(),
             connected_at: timestamp(connected_at),
             disconnected_at: disconnected_at.map(timestamp),
             revision: progress.acknowledged,

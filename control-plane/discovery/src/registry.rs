@@ -42,8 +42,6 @@ type Streams = BTreeMap<u64, Known>;
 #[derive(Debug)]
 struct Known {
     gateway: Gateway,
-    /// Whether another process of the gateway's name was seen connected at the same time.
-    shares_name: bool,
     /// `None` while the stream is open.
     ended: Option<Instant>,
     /// Unchanged as long as the stream's revisions mean anything.
@@ -76,8 +74,6 @@ pub struct Stream {
     pub gateway: Gateway,
     /// Whether what it acknowledges counts: not once it has ended, or its history was replaced.
     pub open: bool,
-    /// Whether another process of the gateway's name was seen connected at the same time.
-    pub shares_name: bool,
 }
 
 /// A gateway's open stream; dropping it marks the gateway as disconnected.
@@ -113,8 +109,7 @@ impl Registry {
     }
 
     /// Every stream known, oldest first: all that are open, and of each process that has left the
-    /// last one, until it comes back, another process of its name replaces it, it is forgotten, or a day
-    /// has passed.
+    /// last one, until it comes back, it is forgotten, or a day has passed.
     #[must_use]
     pub fn streams(&self) -> Vec<Stream> {
         let streams = self.shared.streams();
@@ -122,7 +117,6 @@ impl Registry {
             id: *id,
             gateway: known.gateway.clone(),
             open: known.is_open(),
-            shares_name: known.shares_name,
         };
         streams.iter().map(stream).collect()
     }
@@ -145,23 +139,6 @@ impl Registry {
         self.shared.recorded.send_replace(Some(change));
     }
 
-    /// Notes that processes of these names are connected elsewhere at the same time, by name and instance:
-    /// from now on none of them stands for another.
-    pub fn share_names(&self, elsewhere: &BTreeSet<(String, String)>) {
-        let mut changed = false;
-        for known in self.shared.streams().values_mut().filter(|known| known.ended.is_none()) {
-            let Gateway { name, instance, .. } = &known.gateway;
-            let mut others = elsewhere.iter().filter(|(other, _)| other == name);
-            if !known.shares_name && others.any(|(_, other)| other != instance) {
-                known.shares_name = true;
-                changed = true;
-            }
-        }
-        if changed {
-            self.shared.announce();
-        }
-    }
-
     /// Forgets these streams, of those that have ended.
     pub fn forget(&self, forgotten: &BTreeSet<u64>) {
         self.shared.streams().retain(|id, known| known.ended.is_none() || !forgotten.contains(id));
@@ -172,18 +149,9 @@ impl Registry {
     pub fn connect(&self, stream: u64, greeting: Greeting, history: watch::Receiver<u64>) -> Connection {
         let Greeting { gateway: name, instance } = greeting;
         let mut streams = self.shared.streams();
-        let mut shares_name = false;
-        for known in streams.values_mut().filter(|known| known.gateway.name == name) {
-            if known.ended.is_none() && known.gateway.instance != instance {
-                (known.shares_name, shares_name) = (true, true);
-            }
-            shares_name |= known.shares_name && known.gateway.instance == instance;
-        }
-        streams.retain(|_, known| {
-            let Known { gateway, shares_name: shared, .. } = known;
+        streams.retain(|_, Known { gateway, ended, .. }| {
             let returned = gateway.name == name && gateway.instance == instance;
-            let replaced = gateway.name == name && !*shared && !shares_name;
-            known.ended.is_none_or(|at| at.elapsed() < KEPT && !returned && !replaced)
+            ended.is_none_or(|at| at.elapsed() < KEPT && !returned)
         });
         let gateway = Gateway {
             name,
@@ -193,7 +161,7 @@ impl Registry {
             progress: Progress::default(),
             acknowledged_at: None,
         };
-        streams.insert(stream, Known { gateway, shares_name, ended: None, history });
+        streams.insert(stream, Known { gateway, ended: None, history });
         drop(streams);
         self.shared.announce();
         Connection { stream, shared: Arc::clone(&self.shared) }

@@ -50,7 +50,8 @@ pub async fn list(_: Reader, State(api): State<Api>) -> Result<Page<Gateway>, Pr
     Ok(Page { items: api.gateways.list().await?, next_cursor: None })
 }
 
-/// Forgets a gateway whose Envoy is gone for good: changes no longer wait for it. One that is connected stays.
+/// Forgets a gateway whose Envoy is gone for good: changes no longer wait for it. Of one that is connected, it
+/// forgets the earlier processes that are not.
 #[utoipa::path(delete, path = "/api/v1/gateways/{name}", tag = "gateways", operation_id = "forget_gateway",
     params(("name" = String, Path)),
     security(("token" = [])), responses((status = 204), (status = "4XX", body = Problem)))]

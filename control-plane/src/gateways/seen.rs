@@ -24,9 +24,6 @@ pub struct State {
     /// The applied revision's tag in hexadecimal, which tells the history that it is of.
     #[serde(default)]
     pub tag: Option<String>,
-    /// Whether another process of the gateway's name was seen connected at the same time.
-    #[serde(default)]
-    pub shares_name: bool,
     /// Whether it has been away for so long that nobody waits for it.
     #[serde(default)]
     pub gone: bool,
@@ -140,7 +137,7 @@ impl Seen {
 
     /// As evidence. What is acknowledged elsewhere counts only where that is a point of this history.
     pub fn sighting(&self, counts: impl Fn(&Position) -> bool) -> Option<Sighting> {
-        let State { gateway, shares_name, .. } = self.state.as_ref()?;
+        let State { gateway, .. } = self.state.as_ref()?;
         let counted = self.here || self.position().is_some_and(|at| counts(&at));
         let rejected =
             |RejectedResource { resource, reason }: &RejectedResource| (resource.clone(), reason.clone());
@@ -150,7 +147,6 @@ impl Seen {
             open: self.open,
             acknowledged: if counted { gateway.revision } else { 0 },
             rejected: gateway.rejected.iter().map(rejected).collect(),
-            shares_name: *shares_name,
             gone: self.gone,
         })
     }
@@ -173,8 +169,8 @@ impl Seen {
 
 impl From<Stream> for State {
     fn from(stream: Stream) -> Self {
-        let Stream { gateway, shares_name, .. } = stream;
+        let Stream { gateway, .. } = stream;
         let tag = Some(format!("{:032x}", u128::from_be_bytes(gateway.progress.tag)));
-        Self { gateway: Gateway::from(gateway), tag, shares_name, gone: false }
+        Self { gateway: Gateway::from(gateway), tag, gone: false }
     }
 }

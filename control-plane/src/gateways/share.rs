@@ -86,11 +86,6 @@ impl Gateways {
     pub async fn keep(&self, passed: Duration) -> sqlx::Result<()> {
         let rows = self.store.gateway_streams().await?;
         let seen = self.assemble(rows.clone());
-        let open = seen.iter().filter(|seen| seen.open && !seen.here);
-        let elsewhere = open
-            .filter_map(|seen| seen.state.as_ref())
-            .map(|State { gateway, .. }| (gateway.name.clone(), gateway.instance.clone()));
-        self.registry.share_names(&elsewhere.collect());
         self.watch().pass(&seen, passed);
         // With what was just noted.
         let seen = self.assemble(rows);
@@ -121,21 +116,19 @@ impl Gateways {
         if stream.open {
             return false;
         }
-        let Some(State { gateway, shares_name, .. }) = &stream.state else { return stream.gone };
+        let Some(State { gateway, .. }) = &stream.state else { return stream.gone };
         let long_ago = || {
             let since = gateway.disconnected_at.unwrap_or_default();
             self.world.now().duration_since(since) > LISTED
         };
-        // An earlier row of a stream of this replica, or one that has been gone for a day.
-        if stream.gone && (stream.here && stream.written.is_some() && self.left(stream) || long_ago()) {
+        let mut later = all.iter().filter(|other| other.open && other.gateway == stream.gateway);
+        // An earlier row of a stream of this replica, or one that nobody needs to see listed.
+        let left = || stream.here && stream.written.is_some() && self.left(stream);
+        if stream.gone && (left() || long_ago() || later.clone().next().is_some()) {
             return true;
         }
-        let successors = all.iter().filter(|other| other.here && other.open);
-        successors.filter_map(|other| other.state.as_ref()).any(|other| {
-            let same_name = other.gateway.name == gateway.name;
-            let restarted = !shares_name && !other.shares_name;
-            same_name && (other.gateway.instance == gateway.instance || restarted)
-        })
+        let returned = |other: &State| other.gateway.instance == gateway.instance;
+        later.any(|other| other.here && other.state.as_ref().is_some_and(returned))
     }
 
     /// Whether it is a row of this replica whose stream the registry no longer has.
@@ -157,7 +150,7 @@ impl Gateways {
             Backend::Postgres => *state != State { gateway: shown(&written, state), ..written.clone() },
             // On SQLite there are no others to see an acknowledgement: only who is connected counts.
             Backend::Sqlite => {
-                let who = |state: &State| (state.gateway.connected, state.shares_name, state.gone);
+                let who = |state: &State| (state.gateway.connected, state.gone);
                 who(state) != who(&written)
             }
         }

@@ -1,6 +1,6 @@
 //! Which gateways have applied a revision.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::{Gateway, Stream};
@@ -10,7 +10,7 @@ use super::{Gateway, Stream};
 pub struct Propagation {
     /// Names, in order.
     pub applied: Vec<String>,
-    /// By name.
+    /// By name; each reason of a name once.
     pub pending: Vec<Pending>,
 }
 
@@ -23,13 +23,16 @@ pub struct Pending {
     pub reason: Reason,
 }
 
-/// Why a gateway has not applied a revision. The worst comes last.
+/// Why a gateway, or a process of it, has not applied a revision. The worst comes last.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
     /// It is connected.
     NotYet,
     /// It has no stream, and may live on with what it had.
     Disconnected,
+    /// Another process runs under its name, and this one has no stream: it was restarted, or only lost its
+    /// network and lives on with what it had.
+    Earlier(String),
     /// It refuses a resource, and says why.
     Refused(String),
 }
@@ -47,18 +50,15 @@ pub struct Sighting {
     pub acknowledged: u64,
     /// What it refuses, by resource name, with its reasons.
     pub rejected: BTreeMap<String, String>,
-    /// Whether another process of its name was seen connected at the same time: then no process stands
-    /// for another.
-    pub shares_name: bool,
     /// Whether it has been away for so long that nobody waits for it.
     pub gone: bool,
 }
 
 /// How far `revision`, of which `resources` are a part, has come on those that were seen.
 ///
-/// Every process counts by its open streams, on whichever replica. One that has none is pending, for its
-/// Envoy may live on with what it had, unless it is gone, or another process of its name has connected
-/// since: then its Envoy was restarted, and that process counts in its place.
+/// Every process counts for itself, by its open streams on whichever replica. One that has none is pending
+/// until it is gone, for its Envoy may live on with what it had. A process that connects under its name later
+/// is no proof that it was restarted: a cut network looks the same from here.
 pub fn propagation(
     sightings: impl IntoIterator<Item = Sighting>,
     revision: u64,
@@ -71,18 +71,20 @@ pub fn propagation(
     }
     let mut propagation = Propagation::default();
     for (name, processes) in names {
-        let replaced = |process: &[Sighting]| {
-            let successor = |other: &Sighting| other.open && !other.shares_name;
-            !process.iter().any(|it| it.open || it.shares_name) && processes.values().flatten().any(successor)
-        };
-        let awaited =
-            processes.values().filter(|process| !process.iter().all(|it| it.gone) && !replaced(process));
-        let obstacles: Vec<_> = awaited.map(|process| obstacle(process, revision, resources)).collect();
-        match obstacles.iter().flatten().max() {
-            Some(reason) => propagation.pending.push(Pending { name, reason: reason.clone() }),
-            None if obstacles.is_empty() => {}
-            None => propagation.applied.push(name),
+        let connected = processes.values().flatten().any(|it| it.open);
+        let awaited = processes.into_iter().filter(|(_, process)| !process.iter().all(|it| it.gone));
+        let obstacles: BTreeSet<_> = awaited
+            .map(|(instance, process)| match obstacle(&process, revision, resources) {
+                Some(Reason::Disconnected) if connected => Some(Reason::Earlier(instance)),
+                other => other,
+            })
+            .collect();
+        if obstacles.iter().eq([&None]) {
+            propagation.applied.push(name);
+            continue;
         }
+        let late = |reason| Pending { name: name.clone(), reason };
+        propagation.pending.extend(obstacles.into_iter().flatten().map(late));
     }
     propagation
 }
@@ -102,14 +104,13 @@ fn obstacle(process: &[Sighting], revision: u64, resources: &[String]) -> Option
 
 impl From<Stream> for Sighting {
     fn from(stream: Stream) -> Self {
-        let Stream { gateway: Gateway { name, instance, progress, .. }, open, shares_name, .. } = stream;
+        let Stream { gateway: Gateway { name, instance, progress, .. }, open, .. } = stream;
         Self {
             name,
             instance,
             open,
             acknowledged: progress.acknowledged,
             rejected: progress.quarantined,
-            shares_name,
             gone: false,
         }
     }
@@ -120,6 +121,9 @@ impl fmt::Display for Reason {
         match self {
             Self::NotYet => f.write_str("not acknowledged yet"),
             Self::Disconnected => f.write_str("disconnected"),
+            Self::Earlier(instance) => {
+                write!(f, "disconnected: process {instance}, while another runs under this name")
+            }
             Self::Refused(why) => write!(f, "refused: {why}"),
         }
     }

@@ -24,6 +24,8 @@ fn refusing(revision: u64, resource: &str) -> Progress {
     Progress { quarantined, ..applied_up_to(revision) }
 }
 
+const A_IS_AWAY: &str = "disconnected: process a, while another runs under this name";
+
 /// Who has applied revision 7, and who has not.
 fn seven(registry: &Registry) -> (Vec<String>, Vec<(String, String)>) {
     told(registry.propagation(7, &[]))
@@ -83,38 +85,32 @@ fn another_process_of_the_same_name_proves_nothing_for_the_first() {
     let other = connect(&registry, 2, "gw-1", "b");
     other.report(&applied_up_to(7));
     drop(leaving);
-    assert_eq!(seven(&registry), pending("gw-1", "disconnected"));
+    assert_eq!(seven(&registry), pending("gw-1", A_IS_AWAY));
     drop(other);
     let back = connect(&registry, 3, "gw-1", "b");
     back.report(&applied_up_to(7));
-    assert_eq!(seven(&registry), pending("gw-1", "disconnected"), "it was there before the first left");
+    assert_eq!(seven(&registry), pending("gw-1", A_IS_AWAY), "it was there before the first left");
     let third = connect(&registry, 4, "gw-1", "c");
     third.report(&applied_up_to(7));
-    assert_eq!(seven(&registry), pending("gw-1", "disconnected"), "nor does one that came later");
+    assert_eq!(seven(&registry), pending("gw-1", A_IS_AWAY), "nor does one that came later");
 }
 
 #[test]
-fn a_process_that_was_restarted_counts_in_place_of_the_old_one() {
+fn one_that_may_have_been_restarted_or_cut_off_is_awaited_beside_its_successor() {
     let registry = Registry::default();
     drop(connect(&registry, 1, "gw-1", "a"));
     let new = connect(&registry, 2, "gw-1", "b");
+    let both = vec![
+        ("gw-1".to_owned(), "not acknowledged yet".to_owned()),
+        ("gw-1".to_owned(), A_IS_AWAY.to_owned()),
+    ];
+    assert_eq!(seven(&registry), (Vec::new(), both));
+    new.report(&applied_up_to(7));
+    assert_eq!(seven(&registry), pending("gw-1", A_IS_AWAY));
+    let back = connect(&registry, 3, "gw-1", "a");
     assert_eq!(seven(&registry), pending("gw-1", "not acknowledged yet"));
-    new.report(&applied_up_to(7));
+    back.report(&applied_up_to(7));
     assert_eq!(seven(&registry), applied(&["gw-1"]));
-}
-
-#[test]
-fn names_that_are_shared_with_gateways_elsewhere_stand_for_nobody_else() {
-    let registry = Registry::default();
-    let one = connect(&registry, 1, "gw-1", "a");
-    let elsewhere = |instance: &str| BTreeSet::from([("gw-1".to_owned(), instance.to_owned())]);
-    registry.share_names(&elsewhere("a"));
-    assert!(!registry.streams()[0].shares_name, "the same process, on its way from one replica to another");
-    registry.share_names(&elsewhere("b"));
-    drop(one);
-    let new = connect(&registry, 2, "gw-1", "c");
-    new.report(&applied_up_to(7));
-    assert_eq!(seven(&registry), pending("gw-1", "disconnected"));
 }
 
 #[test]
@@ -150,10 +146,10 @@ fn all_streams_are_told_apart() {
     let one = connect(&registry, 1, "gw-1", "a");
     drop(one);
     let two = connect(&registry, 2, "gw-1", "b");
-    assert_eq!(seen(), [(2, "b".to_owned(), true)], "restarted");
+    assert_eq!(seen(), [(1, "a".to_owned(), false), (2, "b".to_owned(), true)], "restarted or cut off");
     let _three = connect(&registry, 3, "gw-1", "a");
     drop(two);
-    assert_eq!(seen(), [(2, "b".to_owned(), false), (3, "a".to_owned(), true)], "there at the same time");
+    assert_eq!(seen(), [(2, "b".to_owned(), false), (3, "a".to_owned(), true)], "the first is back");
     let _four = connect(&registry, 4, "gw-1", "b");
     assert_eq!(seen(), [(3, "a".to_owned(), true), (4, "b".to_owned(), true)], "back");
 }

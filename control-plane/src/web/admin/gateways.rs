@@ -46,5 +46,5 @@ pub async fn write_off(
 pub async fn forget(State(api): State<Api>, posted: Posted) -> Result<Response, Problem> {
     let name = posted.typed.text("name").to_owned();
     gateways::forget(posted.visit.admin()?, State(api), Path(name.clone())).await?;
-    Ok(done("/admin/gateways", &format!("{name} is forgotten: changes no longer wait for it.")))
+    Ok(done("/admin/gateways", &format!("Changes no longer wait for disconnected processes of {name}.")))
 }
