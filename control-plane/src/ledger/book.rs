@@ -16,6 +16,7 @@ use super::presence::Presence;
 use super::stats::Stats;
 use super::streams::{Answers, Outgoing, Streams};
 use crate::store::Store;
+use crate::store::fault::Fault;
 use crate::world::World;
 
 /// A report that waits to be written.
@@ -43,6 +44,14 @@ pub struct Book {
     reports: mpsc::Receiver<Waiting>,
 }
 
+/// Why reports were not written.
+enum Unwritten {
+    /// The database does not do its work for now.
+    Faulty,
+    /// It refuses them, or what they touch cannot be read.
+    Refused,
+}
+
 /// No more of these in one transaction, so that those who wait for a lease do not wait long.
 const MOST_REPORTS: usize = 256;
 const MOST_RECORDS: usize = 512;
@@ -68,19 +77,31 @@ impl Book {
     pub async fn keep(mut self) {
         while let Some(first) = self.reports.recv().await {
             let waiting = self.gather(first);
-            match self.write(&waiting).await {
-                Some(outcome) => self.answer(waiting, outcome),
-                None => {
-                    for Waiting { answers, place, .. } in waiting {
-                        let message =
-                            Err(Status::unavailable("the control plane cannot write its ledger now"));
-                        answers.try_send(Outgoing { message, place: Some(place) }).ok();
-                    }
-                }
-            }
+            self.settle(waiting).await;
         }
         // The server is gone, and so is all that could come.
         std::future::pending().await
+    }
+
+    /// Writes what waits. Where that fails and the database is not at fault, each half is written by itself: who
+    /// reports what cannot be written is alone with that in the end.
+    async fn settle(&mut self, waiting: Vec<Waiting>) {
+        let mut parts = vec![waiting];
+        while let Some(mut part) = parts.pop() {
+            // What follows a report that was not written comes again after it.
+            part.retain(|waiting| !waiting.place.semaphore().is_closed());
+            if part.is_empty() {
+                continue;
+            }
+            match self.write(&part).await {
+                Ok(outcome) => self.answer(part, outcome),
+                Err(Unwritten::Refused) if part.len() > 1 => {
+                    parts.push(part.split_off(part.len() / 2));
+                    parts.push(part);
+                }
+                Err(_) => part.into_iter().for_each(end),
+            }
+        }
     }
 
     /// What waits, up to a bound.
@@ -99,19 +120,23 @@ impl Book {
 
     /// Tries again where the database is busy or away. A transaction that was committed though it seemed
     /// to fail does no harm: its records are skipped then, and its grants are told.
-    async fn write(&mut self, waiting: &[Waiting]) -> Option<Outcome> {
+    async fn write(&mut self, waiting: &[Waiting]) -> Result<Outcome, Unwritten> {
         let mut waits = RETRIES_MS.into_iter().map(Duration::from_millis);
         loop {
-            let error = match tokio::time::timeout(PATIENCE, self.commit(waiting)).await {
-                Ok(Ok(outcome)) => return Some(outcome),
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => "it took too long".to_owned(),
+            let (error, passes) = match tokio::time::timeout(PATIENCE, self.commit(waiting)).await {
+                Ok(Ok(outcome)) => return Ok(outcome),
+                Ok(Err(error)) => (error.to_string(), Fault::of(&error).is_some()),
+                Err(_) => ("it took too long".to_owned(), true),
             };
             // What was read may be half of it.
             self.owners = Owners::default();
+            if !passes {
+                tracing::error!(error, reports = waiting.len(), "reports to the ledger cannot be written");
+                return Err(Unwritten::Refused);
+            }
             let Some(wait) = waits.next() else {
                 tracing::error!(error, reports = waiting.len(), "the ledger cannot be written; streams end");
-                return None;
+                return Err(Unwritten::Faulty);
             };
             tracing::warn!(error, reports = waiting.len(), "the ledger cannot be written; it is tried again");
             self.stats.retries.fetch_add(1, Ordering::Relaxed);
@@ -158,4 +183,11 @@ impl Book {
             self.stats.count(Verdict::try_from(grant.verdict).unwrap_or_default());
         }
     }
+}
+
+/// Ends the stream of a report that was not written: its gateway sends everything again on the next one.
+fn end(Waiting { answers, place, .. }: Waiting) {
+    place.semaphore().close();
+    let message = Err(Status::unavailable("the control plane cannot write its ledger now"));
+    answers.try_send(Outgoing { message, place: Some(place) }).ok();
 }

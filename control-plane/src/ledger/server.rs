@@ -142,7 +142,7 @@ impl Exchange {
             let Some(Kind::Report(report)) = request.kind else {
                 return Err(Status::invalid_argument("only reports follow the Hello"));
             };
-            // Closed never: it is this stream's own.
+            // Closed once a report could not be written: the status that ends the stream is on its way.
             let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return Ok(()) };
             let report = intake::report(report, self.world.now());
             self.suspects.note(&report);

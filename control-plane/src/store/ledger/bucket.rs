@@ -157,10 +157,10 @@ const DAY_MS: i64 = 86_400_000;
 
 impl Tx {
     /// The buckets of these keys, which are sorted, with all their leases. They are made where they were
-    /// missing, and locked until the transaction ends.
+    /// missing, and locked until the transaction ends. Those that cannot be read are left out, and as they are.
     ///
     /// # Errors
-    /// The database is away, or holds what does not fit.
+    /// The database is away.
     pub async fn lock_buckets(&mut self, keys: &BTreeSet<BucketKey>) -> sqlx::Result<Found> {
         let made = |key: &BucketKey| Row {
             key: key.row(),
@@ -169,16 +169,17 @@ impl Tx {
             turns: "[]".to_owned(),
         };
         let rows: Vec<_> = keys.iter().map(made).collect();
-        let (mut known, mut fresh) = (Vec::new(), Vec::new());
+        let (mut reading, mut fresh) = (Reading::default(), Vec::new());
         for row in self.read(&LOCK, &rows).await? {
-            let (key, spent) = spent(&row)?;
-            if row.try_get::<i64, _>("used")? == MADE && key.kind.span_ms().is_none() {
+            let key = reading.spent(&row)?;
+            if key.kind.span_ms().is_none() && row.try_get::<i64, _>("used").is_ok_and(|used| used == MADE) {
                 fresh.push(key);
             }
-            known.push((key, spent, turns(&row)?));
+            reading.turns.insert(key, turns(&row)?);
         }
         // Read when the locks are held: whoever had them before has committed.
-        Ok(Found { buckets: self.whole(keys, known).await?, fresh })
+        let (buckets, _) = self.whole(keys, reading).await?;
+        Ok(Found { buckets, fresh })
     }
 
     /// The budgets of which a process holds something.
@@ -204,31 +205,45 @@ impl Tx {
     /// The database is away, or holds what does not fit.
     pub async fn buckets(&mut self, keys: &BTreeSet<BucketKey>) -> sqlx::Result<Found> {
         let rows: Vec<_> = keys.iter().map(BucketKey::row).collect();
-        let mut known = BTreeMap::new();
         // Whoever only reads asks for nothing, and has no turn.
+        let mut reading = Reading::default();
         for row in self.read(&READ, &rows).await? {
-            let (key, spent) = spent(&row)?;
-            known.insert(key, spent);
+            reading.spent(&row)?;
         }
-        let fresh = keys.iter().filter(|key| !known.contains_key(key) && key.kind.span_ms().is_none());
+        let fresh =
+            keys.iter().filter(|key| !reading.spent.contains_key(key) && key.kind.span_ms().is_none());
         let fresh: Vec<_> = fresh.copied().collect();
         for key in keys {
-            known.entry(*key).or_insert_with(|| Spent::stored(key.kind, 0, Vec::new()));
+            reading.spent.entry(*key).or_insert_with(|| Spent::stored(key.kind, 0, Vec::new()));
         }
-        let known = known.into_iter().map(|(key, spent)| (key, spent, Turns::default())).collect();
-        Ok(Found { buckets: self.whole(keys, known).await?, fresh })
+        let (buckets, unreadable) = self.whole(keys, reading).await?;
+        match unreadable.first() {
+            Some(key) => Err(unfit("buckets", format!("the bucket {key:?} cannot be read"))),
+            None => Ok(Found { buckets, fresh }),
+        }
     }
 
+    /// The buckets with their leases, and those that cannot be read.
     async fn whole(
         &mut self,
         keys: &BTreeSet<BucketKey>,
-        known: Vec<(BucketKey, Spent, Turns)>,
-    ) -> sqlx::Result<BTreeMap<BucketKey, Bucket>> {
-        let mut leases = self.leases(keys).await?;
-        let whole = |(key, spent, turns)| {
-            (key, Bucket::new(spent, leases.remove(&key).unwrap_or_default()).with_turns(turns))
+        mut reading: Reading,
+    ) -> sqlx::Result<(BTreeMap<BucketKey, Bucket>, BTreeSet<BucketKey>)> {
+        let rows: Vec<_> = keys.iter().map(BucketKey::row).collect();
+        let mut leases: BTreeMap<BucketKey, BTreeMap<_, _>> = BTreeMap::new();
+        for row in self.read(&LEASES, &rows).await? {
+            let key = BucketKey::try_from(&row)?;
+            if let Some((instance, lease)) = reading.readable(key, lease(&row)) {
+                leases.entry(key).or_default().insert(instance, lease);
+            }
+        }
+        let Reading { spent, mut turns, unreadable } = reading;
+        let readable = spent.into_iter().filter(|(key, _)| !unreadable.contains(key));
+        let whole = |(key, spent)| {
+            let bucket = Bucket::new(spent, leases.remove(&key).unwrap_or_default());
+            (key, bucket.with_turns(turns.remove(&key).unwrap_or_default()))
         };
-        Ok(known.into_iter().map(whole).collect())
+        Ok((readable.map(whole).collect(), unreadable))
     }
 
     /// What was used of a budget since `key.period`, whatever the budget was then, by the records of its
@@ -276,27 +291,6 @@ impl Tx {
         .fetch_one(&mut *self.inner)
         .await?;
         Ok(used.saturating_add(count(held.try_get("units")?)))
-    }
-
-    async fn leases(
-        &mut self,
-        keys: &BTreeSet<BucketKey>,
-    ) -> sqlx::Result<BTreeMap<BucketKey, BTreeMap<String, Lease>>> {
-        let rows: Vec<_> = keys.iter().map(BucketKey::row).collect();
-        let mut leases: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
-        for row in self.read(&LEASES, &rows).await? {
-            let number = |column| row.try_get(column).map(count);
-            let lease = Lease {
-                granted: number("granted")?,
-                used: number("used")?,
-                returned: number("returned")?,
-                local: number("local")?,
-                expired: number("expired")?,
-                expires_at_ms: row.try_get("expires_at")?,
-            };
-            leases.entry(BucketKey::try_from(&row)?).or_default().insert(row.try_get("instance")?, lease);
-        }
-        Ok(leases)
     }
 
     /// Writes what was used for good; `used` is what counts now.
@@ -359,11 +353,55 @@ impl TryFrom<&AnyRow> for BucketKey {
     }
 }
 
-fn spent(row: &AnyRow) -> sqlx::Result<(BucketKey, Spent)> {
-    let key = BucketKey::try_from(row)?;
+/// What was used of buckets, while their rows are read.
+#[derive(Default)]
+struct Reading {
+    spent: BTreeMap<BucketKey, Spent>,
+    turns: BTreeMap<BucketKey, Turns>,
+    /// Those whose rows, or whose leases' rows, hold what does not fit.
+    unreadable: BTreeSet<BucketKey>,
+}
+
+impl Reading {
+    fn spent(&mut self, row: &AnyRow) -> sqlx::Result<BucketKey> {
+        let key = BucketKey::try_from(row)?;
+        if let Some(spent) = self.readable(key, spent(key.kind, row)) {
+            self.spent.insert(key, spent);
+        }
+        Ok(key)
+    }
+
+    /// What was read of a bucket's rows, unless it does not fit.
+    fn readable<T>(&mut self, key: BucketKey, read: sqlx::Result<T>) -> Option<T> {
+        let error = match read {
+            Ok(value) => return Some(value),
+            Err(error) => error,
+        };
+        if self.unreadable.insert(key) {
+            let BucketKey { owner, kind, period } = key;
+            tracing::error!(%error, %owner, ?kind, period, "a bucket cannot be read; it grants nothing");
+        }
+        None
+    }
+}
+
+fn spent(kind: BucketKind, row: &AnyRow) -> sqlx::Result<Spent> {
     let slots: &str = row.try_get("slots")?;
     let slots = serde_json::from_str(slots).map_err(|error| unfit("slots", error))?;
-    Ok((key, Spent::stored(key.kind, count(row.try_get("used")?), slots)))
+    Ok(Spent::stored(kind, count(row.try_get("used")?), slots))
+}
+
+fn lease(row: &AnyRow) -> sqlx::Result<(String, Lease)> {
+    let number = |column| row.try_get(column).map(count);
+    let lease = Lease {
+        granted: number("granted")?,
+        used: number("used")?,
+        returned: number("returned")?,
+        local: number("local")?,
+        expired: number("expired")?,
+        expires_at_ms: row.try_get("expires_at")?,
+    };
+    Ok((row.try_get("instance")?, lease))
 }
 
 /// Those of a build that writes them otherwise are lost, which does no harm: who waits asks again.

@@ -146,7 +146,7 @@ impl Store {
         .await?;
         let leases = sqlx::query(
             "DELETE FROM leases WHERE kind <= 4 AND expires_at < $1 OR kind > 4 AND period > 0 AND period < $2
-             OR kind > 4 AND expires_at < $3 AND granted <= used + returned
+             OR kind > 4 AND expires_at < $3 AND granted + local <= used + returned + expired
              AND instance NOT IN (SELECT instance FROM ledger_workers)",
         )
         .bind(ago(LEFT))
@@ -181,8 +181,13 @@ impl Store {
             for row in &rows {
                 let (owner, kind, slots): (String, i64, String) =
                     (row.try_get("owner")?, row.try_get("kind")?, row.try_get("slots")?);
-                if counts(kind, &slots, now)? {
-                    continue;
+                match counts(kind, &slots, now) {
+                    Ok(false) => {}
+                    Ok(true) => continue,
+                    Err(error) => {
+                        tracing::error!(%error, owner, kind, "a bucket cannot be read; it is kept");
+                        continue;
+                    }
                 }
                 // As it was read: what was used meanwhile is not lost.
                 let done = sqlx::query("DELETE FROM buckets WHERE owner = $1 AND kind = $2 AND slots = $3")
