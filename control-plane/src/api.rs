@@ -63,7 +63,6 @@ use crate::seal::MasterKey;
 use crate::sign_in::SignIn;
 use crate::sign_in::oidc::CALLBACK;
 use crate::store::Store;
-use crate::store::fault::Fault;
 use crate::web;
 use crate::web::fault;
 use crate::world::World;
@@ -254,11 +253,9 @@ pub fn router(api: Api) -> Router {
 }
 
 async fn ready(State(api): State<Api>) -> Result<&'static str, Problem> {
-    api.store.writes().await.map_err(|error| {
-        let reason =
-            Fault::of(&error).map_or_else(|| "the database fails".to_owned(), |fault| fault.to_string());
-        tracing::warn!(%error, "not ready: {reason}");
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", reason)
+    api.store.writes().await.map_err(|failing| {
+        tracing::warn!("not ready: {failing}");
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", failing.to_string())
     })?;
     Ok("ready\n")
 }

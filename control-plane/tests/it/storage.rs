@@ -1,10 +1,12 @@
 //! A database that is read-only, or gone, for a while.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use latchkey::store::Backend;
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 
 use crate::support::{Answer, Test, id, on_both};
 
@@ -35,6 +37,29 @@ on_both! {
         assert_eq!(ready(&test).await, 200);
         test.sql(&["DROP TABLE probe".to_owned()]).await;
         until(async || ready(&test).await == 503).await;
+    }
+}
+
+on_both! {
+    async fn all_who_ask_of_a_locked_database_hear_at_once_that_it_is_busy(test: Test) {
+        let mut other = sqlx::AnyConnection::connect(&test.url).await.unwrap();
+        let lock = match test.store.backend() {
+            Backend::Sqlite => "BEGIN IMMEDIATE",
+            Backend::Postgres => "BEGIN; LOCK TABLE probe IN ACCESS EXCLUSIVE MODE",
+        };
+        sqlx::raw_sql(lock).execute(&mut other).await.unwrap();
+        let begun = Instant::now();
+        // The first of them leaves before it is answered.
+        let leaving = tokio::time::timeout(Duration::from_millis(100), ready(&test));
+        let asking = (0..6).map(|_| test.send(Request::get("/readyz").body(Body::empty()).unwrap()));
+        let (left, answers) = tokio::join!(leaving, futures::future::join_all(asking));
+        assert!(left.is_err());
+        for answer in answers {
+            assert_eq!((answer.status.as_u16(), &answer.json["detail"]), (503, &json!("the database is busy")));
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        other.close().await.unwrap();
+        until(async || ready(&test).await == 200).await;
     }
 }
 
