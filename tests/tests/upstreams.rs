@@ -177,7 +177,7 @@ async fn a_provider_that_hangs_up_is_told_from_one_that_is_not_there() {
     assert_eq!((&told[0]["should_retry"], rude.heads().len()), (&json!("false"), 1), "{told}");
 
     let nobody = Port::free().unwrap();
-    let edit = json!({ "base_url": format!("http://{}/v1", nobody.address()) });
+    let edit = json!({ "base_url": format!("http://{}/v1", nobody.address()), "credential": null });
     stack.api().send(Method::PATCH, "/api/v1/providers/told", Some(edit)).await.unwrap().ok().unwrap();
     let answer = wait::until("the provider to be gone", PATIENCE, async || {
         let answer = ask(stack.gateway(), CHAT, &app.key).await;

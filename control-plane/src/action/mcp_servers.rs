@@ -86,8 +86,12 @@ pub async fn update(
     server.cluster = edit.cluster.unwrap_or(server.cluster);
     let credential = edit.credential.as_ref().and_then(Option::as_ref);
     server.parts = upstream::check(("url", &server.url), credential, server.cluster.as_deref())?;
-    if let Some(credential) = edit.credential {
-        server.sealed_credential = credential.map(|credential| seal(context, &server.name, &credential));
+    match edit.credential {
+        Some(credential) => {
+            server.sealed_credential = credential.map(|credential| seal(context, &server.name, &credential));
+        }
+        None if server.sealed_credential.is_some() => upstream::check_kept(&before.parts, &server.parts)?,
+        None => {}
     }
     if server.cluster.is_some() && server.sealed_credential.is_some() {
         return Err(Refusal::field("credential", CLUSTER_BRINGS_CREDENTIAL));

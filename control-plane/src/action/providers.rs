@@ -105,8 +105,13 @@ pub async fn update(
     let credential = edit.credential.as_ref().and_then(Option::as_ref);
     provider.url =
         upstream::check(("base_url", &provider.base_url), credential, provider.cluster.as_deref())?;
-    if let Some(credential) = edit.credential {
-        provider.sealed_credential = credential.map(|credential| seal(context, &provider.name, &credential));
+    match edit.credential {
+        Some(credential) => {
+            provider.sealed_credential =
+                credential.map(|credential| seal(context, &provider.name, &credential));
+        }
+        None if provider.sealed_credential.is_some() => upstream::check_kept(&before.url, &provider.url)?,
+        None => {}
     }
     if provider.cluster.is_some() && provider.sealed_credential.is_some() {
         return Err(Refusal::field("credential", CLUSTER_BRINGS_CREDENTIAL));

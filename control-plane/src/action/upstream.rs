@@ -10,6 +10,10 @@ use super::Refusal;
 pub(super) const CLUSTER_BRINGS_CREDENTIAL: &str =
     "would have no effect: with `cluster`, your own Envoy configuration brings the credential";
 
+/// A credential that stays goes nowhere else: who names another host need not know it.
+const BELONGS_ELSEWHERE: &str = "belongs to the scheme, host and port before: give the credential for the new \
+                                 ones, or null to remove it";
+
 /// Reads the URL, and checks what goes with it. `url` is given with its path in the request.
 ///
 /// # Errors
@@ -42,4 +46,16 @@ pub(super) fn check(
         );
     }
     url.filter(|_| invalid.0.is_empty()).ok_or(Refusal::Invalid(invalid))
+}
+
+/// Refuses to take the credential from before along to another scheme, host or port.
+///
+/// # Errors
+/// As said.
+pub(super) fn check_kept(before: &BaseUrl, after: &BaseUrl) -> Result<(), Refusal> {
+    let origin = |url: &BaseUrl| (url.tls, url.host.clone(), url.port);
+    if origin(before) == origin(after) {
+        return Ok(());
+    }
+    Err(Refusal::field("credential", BELONGS_ELSEWHERE))
 }

@@ -121,6 +121,9 @@ pub async fn create(
 ) -> Result<Answered, Problem> {
     if new.new.0.cluster.is_none() {
         upstream::check(&api, "url", &new.new.0.url).await?;
+        if new.new.0.credential.is_some() {
+            upstream::check_plaintext(&api, "url", &new.new.0.url).await?;
+        }
     }
     new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
         let NewMcpServer { name, url, credential, cluster, enabled } = new;
@@ -170,7 +173,17 @@ async fn check_reach(api: &Api, name: &Slug, edit: &EditMcpServer) -> Result<(),
     let cluster = edit.cluster.clone().unwrap_or_else(|| now.cluster.clone());
     let url = edit.url.as_ref().unwrap_or(&now.url);
     let is_moved = *url != now.url || cluster != now.cluster || edit.enabled == Some(true) && !now.enabled;
-    if is_moved && cluster.is_none() { upstream::check(api, "url", url).await } else { Ok(()) }
+    if cluster.is_some() {
+        return Ok(());
+    }
+    if is_moved {
+        upstream::check(api, "url", url).await?;
+    }
+    let credential = edit.credential.as_ref().map_or(now.sealed_credential.is_some(), Option::is_some);
+    if credential && (*url != now.url || edit.credential.is_some()) {
+        upstream::check_plaintext(api, "url", url).await?;
+    }
+    Ok(())
 }
 
 /// Removes an MCP server that no app's scope names.

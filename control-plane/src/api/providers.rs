@@ -165,6 +165,9 @@ pub async fn create(
 ) -> Result<Answered, Problem> {
     if new.new.0.cluster.is_none() {
         upstream::check(&api, "base_url", &new.new.0.base_url).await?;
+        if new.new.0.credential.is_some() {
+            upstream::check_plaintext(&api, "base_url", &new.new.0.base_url).await?;
+        }
     }
     new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
         let NewProvider {
@@ -245,7 +248,17 @@ async fn check_reach(api: &Api, name: &Slug, edit: &EditProvider) -> Result<(), 
     let url = edit.base_url.as_ref().unwrap_or(&now.base_url);
     let is_moved =
         *url != now.base_url || cluster != now.cluster || edit.enabled == Some(true) && !now.enabled;
-    if is_moved && cluster.is_none() { upstream::check(api, "base_url", url).await } else { Ok(()) }
+    if cluster.is_some() {
+        return Ok(());
+    }
+    if is_moved {
+        upstream::check(api, "base_url", url).await?;
+    }
+    let credential = edit.credential.as_ref().map_or(now.sealed_credential.is_some(), Option::is_some);
+    if credential && (*url != now.base_url || edit.credential.is_some()) {
+        upstream::check_plaintext(api, "base_url", url).await?;
+    }
+    Ok(())
 }
 
 /// Removes a provider that no model and no app refers to.

@@ -130,6 +130,59 @@ on_both! {
 }
 
 on_both! {
+    /// Whoever may edit a URL need not know the credential that is sent there.
+    async fn a_credential_stays_only_where_it_was(test: Test) {
+        for (kind, field) in KINDS {
+            let mut body = new(kind, "kept", "https://models.acme.example/v1");
+            body["credential"] = json!("sk-1");
+            test.post(kind, body).await.expect(StatusCode::CREATED);
+            let path = format!("{kind}/kept");
+            for url in ["https://models.acme.example/v2", "https://models.acme.example:443/v1"] {
+                test.patch(&path, json!({field: url})).await.expect(StatusCode::OK);
+            }
+            for url in ["https://evil.example/v1", "https://models.acme.example:8443/v1"] {
+                let refused = test.patch(&path, json!({field: url})).await;
+                assert_eq!(refused.refused(422), pair("invalid", "credential"), "{url}");
+            }
+            let kept = test.get(&path).await.expect(StatusCode::OK);
+            assert_eq!((&kept[field], &kept["has_credential"]), (&json!("https://models.acme.example:443/v1"), &json!(true)));
+            let given = json!({field: "https://eu.acme.example/v1", "credential": "sk-2"});
+            test.patch(&path, given).await.expect(StatusCode::OK);
+            let removed = json!({field: "https://us.acme.example/v1", "credential": null});
+            assert_eq!(test.patch(&path, removed).await.expect(StatusCode::OK)["has_credential"], false);
+            test.patch(&path, json!({field: "https://ap.acme.example/v1"})).await.expect(StatusCode::OK);
+        }
+    }
+}
+
+on_both! {
+    async fn a_credential_goes_in_plain_text_to_private_hosts_alone(test: Test) {
+        let mut test = test;
+        open(&mut test, &["127.0.0.0/8", "10.1.0.0/16", "vllm.acme.example"]);
+        for (kind, field) in KINDS {
+            for url in ["http://8.8.8.8/v1", "http://[2606:4700::1111]/v1", "http://models.acme.example/v1"] {
+                let mut body = new(kind, "plain", url);
+                body["credential"] = json!("sk-1");
+                assert_eq!(test.post(kind, body).await.refused(422), pair("invalid", field), "{url}");
+            }
+            let private = ["http://127.0.0.1:9100/v1", "http://10.1.2.3/v1", "http://vllm.acme.example/v1"];
+            for (name, url) in ["a", "b", "c"].into_iter().zip(private) {
+                let mut body = new(kind, name, url);
+                body["credential"] = json!("sk-1");
+                test.post(kind, body).await.expect(StatusCode::CREATED);
+            }
+            let path = format!("{kind}/a");
+            let public = json!({field: "http://8.8.8.8/v1", "credential": "sk-2"});
+            assert_eq!(test.patch(&path, public).await.refused(422), pair("invalid", field));
+            // Without one it may go there, and gets none.
+            let public = json!({field: "http://8.8.8.8/v1", "credential": null});
+            test.patch(&path, public).await.expect(StatusCode::OK);
+            assert_eq!(test.patch(&path, json!({"credential": "sk-2"})).await.refused(422), pair("invalid", field));
+        }
+    }
+}
+
+on_both! {
     async fn the_console_refuses_it_beside_the_field(test: Test) {
         let mut boss = Visitor::owner(&test).await;
         let page = boss.open("/admin/providers/new").await;

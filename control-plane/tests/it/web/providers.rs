@@ -22,7 +22,13 @@ async fn a_provider_is_made_edited_and_deleted(test: Test) {
     assert!(page.main().contains("30 min"), "{}", page.main());
 
     // Nothing was typed: the credential stays.
-    let page = boss.submit(&page, "/admin/providers/openai", &[("base_url", "https://eu.openai.com/v1")]).await;
+    let page = boss.submit(&page, "/admin/providers/openai", &[("base_url", "https://api.openai.com/v2")]).await;
+    assert!(page.main().contains("https://api.openai.com/v2") && page.main().contains("stored, encrypted"));
+    // Elsewhere it must be typed again.
+    let elsewhere = ("base_url", "https://eu.openai.com/v1");
+    let page = boss.submit(&page, "/admin/providers/openai", &[elsewhere]).await;
+    assert_eq!((page.status, page.all("#credential-error").len()), (422, 1), "{}", page.main());
+    let page = boss.submit(&page, "/admin/providers/openai", &[elsewhere, ("credential", "sk-other")]).await;
     assert!(page.main().contains("https://eu.openai.com/v1") && page.main().contains("stored, encrypted"));
     let page = boss.submit(&page, "/admin/providers/openai", &[("forget_credential", "true")]).await;
     assert!(!page.main().contains("stored, encrypted"), "{}", page.main());
