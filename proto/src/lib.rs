@@ -1,8 +1,11 @@
 //! What the filter and the control plane say to each other: the generated wire types, and what both
-//! sides must read alike: the format of keys, what limits count, and how a window slides.
+//! sides must read alike: the format of keys, what limits count, how a window slides, and what
+//! is assumed where nothing is known.
 
 pub mod bucket;
+pub mod density;
 pub mod key;
+pub mod price;
 pub mod window;
 
 /// The discovery stream, generated from `latchkey/discovery.proto`.

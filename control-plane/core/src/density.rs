@@ -3,14 +3,8 @@
 
 use std::collections::BTreeMap;
 
-/// Bytes of a request's text, by kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Text {
-    /// ASCII.
-    pub ascii: u64,
-    /// Of characters beyond ASCII.
-    pub other: u64,
-}
+use latchkey_proto::density::BYTES_PER_TOKEN;
+pub use latchkey_proto::ledger::Text;
 
 /// What kind of text a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,8 +83,6 @@ impl TextKind {
 pub const LEAST_SAMPLES: u64 = 100;
 /// One in so many requests may have more tokens than are counted.
 const BEYOND_ONE_IN: u64 = 20;
-/// A token has at least a byte, and more than four are not counted on.
-const BOUNDS: (u64, u64) = (8, 32);
 /// What is denser or sparser is counted with these.
 const EXTREMES: (u64, u64) = (8, 128);
 /// ASCII within other text is taken to be as sparse as it ever is: so more tokens are of the other.
@@ -142,8 +134,9 @@ impl Histogram {
             denser = denser.saturating_add(bin.samples);
             denser.saturating_mul(BEYOND_ONE_IN) > samples
         });
-        let eighths = within.map_or(BOUNDS.0, |(eighths, _)| *eighths).clamp(BOUNDS.0, BOUNDS.1);
-        u32::try_from(eighths * 125).ok()
+        let measured = within.and_then(|(eighths, _)| u32::try_from(eighths.saturating_mul(125)).ok());
+        let (least, most) = BYTES_PER_TOKEN.into_inner();
+        Some(measured.unwrap_or(least).clamp(least, most))
     }
 
     /// How good `bytes_per_token` is, by these samples; none where there are none.

@@ -82,11 +82,14 @@ impl Biller {
 
 impl Rates {
     /// The dearest that writing to the cache costs at any vendor of this kind, for some minutes and for
-    /// longer: five quarters of input, and twice or five halves of it.
+    /// longer: Anthropic's hour is twice its input.
     #[must_use]
     pub fn dearest_writes(input: NanoUsd, biller: Biller) -> [NanoUsd; 2] {
-        let quarters = |quarters| scaled(input, NanoUsd(quarters), NanoUsd(4));
-        [quarters(5), quarters(if biller == Biller::Anthropic { 8 } else { 10 })]
+        let [minutes, longer] = latchkey_proto::price::dearest_writes(input.0).map(NanoUsd);
+        match biller {
+            Biller::Anthropic => [minutes, NanoUsd(input.0.saturating_mul(2))],
+            _ => [minutes, longer],
+        }
     }
 
     /// The rates with their names, in the order in which people read them.

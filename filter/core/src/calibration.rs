@@ -1,13 +1,7 @@
 //! About how many input tokens a text has, for windows of tokens: budgets count a token per byte.
 
-/// Bytes of a request's text, by kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Text {
-    /// ASCII: English, code, JSON.
-    pub ascii: u64,
-    /// Of characters beyond ASCII.
-    pub other: u64,
-}
+use latchkey_proto::density::BYTES_PER_TOKEN;
+pub use latchkey_proto::ledger::Text;
 
 /// How many bytes of text a token of a model has, in thousandths: fewer than of nearly all requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,9 +17,6 @@ pub const OVERHEAD: u64 = 16;
 /// about 2.5 in the worst tokenizers of today, rarer scripts less.
 const USUAL: BytesPerToken = BytesPerToken { ascii: 2_500, other: 1_500 };
 
-/// Whatever was measured: a token has at least a byte, and more than these are not counted on.
-const BOUNDS: std::ops::RangeInclusive<u32> = 1_000..=4_000;
-
 impl Default for BytesPerToken {
     fn default() -> Self {
         USUAL
@@ -38,7 +29,7 @@ impl BytesPerToken {
     pub fn measured(ascii: u32, other: u32) -> Self {
         let known = |measured, usual| match measured {
             0 => usual,
-            _ => u32::clamp(measured, *BOUNDS.start(), *BOUNDS.end()),
+            _ => u32::clamp(measured, *BYTES_PER_TOKEN.start(), *BYTES_PER_TOKEN.end()),
         };
         Self { ascii: known(ascii, USUAL.ascii), other: known(other, USUAL.other) }
     }

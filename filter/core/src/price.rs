@@ -115,12 +115,10 @@ impl RateCard {
 }
 
 impl Rates {
-    /// The rates that hold where no others are known for writing to the cache: the dearest that any vendor
-    /// has, OpenAI's five quarters of `input` and, for a day, twice that.
+    /// The rates that hold where no others are known for writing to the cache.
     #[must_use]
     pub fn without_writes(input: u64, cached_input: u64, output: u64) -> Self {
-        let cache_write_5m = input.saturating_add(input.div_ceil(4));
-        let cache_write_1h = cache_write_5m.saturating_mul(2);
+        let [cache_write_5m, cache_write_1h] = latchkey_proto::price::dearest_writes(input);
         Self { input, cached_input, cache_write_5m, cache_write_1h, output }
     }
 

@@ -185,7 +185,7 @@ impl From<Record> for wire::Record {
                 .map_or(0, |reason| wire::SettlementReason::from(reason).into()),
             asked_output_tokens: cut.map_or(0, |cut| cut.asked),
             granted_output_tokens: cut.map_or(0, |cut| cut.granted),
-            text: text.map(|Text { ascii, other }| wire::Text { ascii, other }),
+            text,
         }
     }
 }
