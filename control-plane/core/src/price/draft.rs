@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
 use super::{Biller, LongContext, Multiplier, Price, Rates, Tier, scaled};
+use crate::distinct;
 use crate::invalid::Invalid;
 use crate::limits::nullable;
 use crate::money::NanoUsd;
@@ -33,6 +34,7 @@ pub struct Draft {
     pub long_context: Option<Option<DraftLongContext>>,
     /// What other service tiers cost, by name: as `service_tier` says it, in lower case, or `speed=fast`
     /// and `inference_geo=us`.
+    #[serde(default, deserialize_with = "tiers")]
     pub tiers: Option<BTreeMap<String, DraftTier>>,
 }
 
@@ -84,6 +86,13 @@ struct Partial {
     cache_write_5m: Option<NanoUsd>,
     cache_write_1h: Option<NanoUsd>,
     output: NanoUsd,
+}
+
+/// None where it is null.
+fn tiers<'de, D: Deserializer<'de>>(json: D) -> Result<Option<BTreeMap<String, DraftTier>>, D::Error> {
+    #[derive(Deserialize)]
+    struct Tiers(#[serde(deserialize_with = "distinct::object")] BTreeMap<String, DraftTier>);
+    Ok(Option::deserialize(json)?.map(|Tiers(tiers)| tiers))
 }
 
 impl Draft {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use latchkey_core::change::Configuration;
 use latchkey_core::change_request::Kind;
 use latchkey_core::content::CustomCategory;
+use latchkey_core::distinct;
 use latchkey_core::identity::IdentitySettings;
 use latchkey_core::limits::Limits;
 use latchkey_core::selection::Selection;
@@ -78,6 +79,7 @@ pub struct NewPreview {
     /// What is to be changed.
     pub kind: Kind,
     /// How, in the shape of that kind.
+    #[serde(deserialize_with = "distinct::value")]
     #[schema(value_type = RequestedEdit)]
     pub edit: Value,
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use latchkey_core::change::{Change, Configuration, Path, redacted};
 use latchkey_core::change_request::{Kind, Status};
+use latchkey_core::distinct;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -20,6 +21,7 @@ pub struct NewChangeRequest {
     /// What is to be changed.
     pub kind: Kind,
     /// How, in the shape of that kind.
+    #[serde(deserialize_with = "distinct::value")]
     #[schema(value_type = RequestedEdit)]
     pub edit: Value,
     /// Why: 1 to 2000 characters.

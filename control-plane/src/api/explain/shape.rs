@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
+use latchkey_core::distinct;
 use latchkey_core::invalid::FieldError;
 use latchkey_filter_core::account::{Held, OwnerId};
 use latchkey_filter_core::body::max_output_member;
@@ -50,6 +51,7 @@ pub struct Explain {
     #[schema(value_type = Value)]
     pub body: Option<Box<RawValue>>,
     /// What it says of who sends it: `x-user-email`, `x-user-token` (a JWT) and `x-conversation-id`.
+    #[serde(deserialize_with = "distinct::object")]
     #[schema(value_type = BTreeMap<String, String>, default = json!({}),
         example = json!({"x-user-email": "alice@example.com"}))]
     pub headers: BTreeMap<String, SecretString>,
