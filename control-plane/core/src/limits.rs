@@ -14,7 +14,7 @@ use crate::period::Period;
 
 pub use latchkey_proto::bucket::{BucketKind, Unit};
 
-pub use edit::{EditLimits, nullable};
+pub use edit::{EditLimits, given, nullable};
 
 /// What may be used; what is absent is not limited. As with settings, those that a newer version
 /// stored may hold more.

@@ -14,8 +14,8 @@ use super::page::bad_query;
 use super::problem::Problem;
 use crate::action::Refusal;
 
-/// Tells a field that is null from one that is missing.
-pub use latchkey_core::limits::nullable;
+/// Tells a field that is null from one that is missing; and one that may be missing, but not null.
+pub use latchkey_core::limits::{given, nullable};
 
 /// A JSON body.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::Api;
 use super::auth::{Admin, Reader};
-use super::body::{Body, Path, nullable};
+use super::body::{Body, Path, given, nullable};
 use super::idempotency::{Answered, Creation};
 use super::page::Page;
 use super::problem::Problem;
@@ -69,6 +69,8 @@ pub struct NewMcpServer {
 #[serde(deny_unknown_fields)]
 pub struct EditMcpServer {
     /// Of its endpoint, such as `https://mcp.example.com/mcp`.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String)]
     pub url: Option<String>,
     /// What it knows us by; null for nothing.
     #[serde(default, deserialize_with = "nullable")]
@@ -79,6 +81,8 @@ pub struct EditMcpServer {
     #[schema(value_type = Option<String>)]
     pub cluster: Option<Option<String>>,
     /// Whether it can be called.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = bool)]
     pub enabled: Option<bool>,
 }
 

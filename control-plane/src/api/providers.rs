@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::Api;
 use super::auth::{Admin, Reader};
-use super::body::{Body, Path, nullable};
+use super::body::{Body, Path, given, nullable};
 use super::idempotency::{Answered, Creation};
 use super::page::Page;
 use super::problem::Problem;
@@ -92,8 +92,12 @@ pub struct NewProvider {
 #[serde(deny_unknown_fields)]
 pub struct EditProvider {
     /// Whose protocol it speaks.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = ProviderKind)]
     pub kind: Option<ProviderKind>,
     /// Such as `https://api.openai.com/v1`.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String)]
     pub base_url: Option<String>,
     /// What it knows us by; null for nothing.
     #[serde(default, deserialize_with = "nullable")]
@@ -114,6 +118,8 @@ pub struct EditProvider {
     #[schema(value_type = Option<bool>)]
     pub stream_options: Option<Option<bool>>,
     /// Whether its models can be called.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = bool)]
     pub enabled: Option<bool>,
     /// For how many seconds an answer may be silent: 60, 300, 600, 1200, 1800 or 3600. Null for the gateway's
     /// own limit, which is 600.

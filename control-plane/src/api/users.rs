@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::Api;
 use super::account::{Ended, SessionView};
 use super::auth::{Owner, Reader};
-use super::body::{Body, NoBody, Path, Query};
+use super::body::{Body, NoBody, Path, Query, given};
 use super::idempotency::{Answered, Creation};
 use super::keys::KeyView;
 use super::page::{Page, PageQuery};
@@ -101,9 +101,12 @@ pub struct NewUser {
 #[serde(deny_unknown_fields)]
 pub struct EditUser {
     /// What others see: 1 to 100 characters.
-    #[schema(value_type = Option<String>)]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String)]
     pub name: Option<Name>,
     /// What they may do. The last active owner stays one.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Role)]
     pub role: Option<Role>,
 }
 

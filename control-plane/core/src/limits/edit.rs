@@ -1,5 +1,6 @@
 //! How limits are written.
 
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
@@ -81,4 +82,13 @@ pub fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     json: D,
 ) -> Result<Option<Option<T>>, D::Error> {
     Option::<T>::deserialize(json).map(Some)
+}
+
+/// Reads a field that may be missing (none), but is no null where it is there.
+///
+/// # Errors
+/// The value does not fit.
+pub fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(json: D) -> Result<Option<T>, D::Error> {
+    let given = Option::<T>::deserialize(json)?;
+    given.map(Some).ok_or_else(|| D::Error::custom("cannot be null: leave it out to keep what there is"))
 }

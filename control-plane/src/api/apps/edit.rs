@@ -1,18 +1,19 @@
 //! How apps are written.
 
 use jiff::Timestamp;
+use latchkey_core::distinct;
 use latchkey_core::expiry::{self, Lifetime, expiration};
 use latchkey_core::identity::IdentitySettings;
 use latchkey_core::limits::{EditLimits, Limits};
 use latchkey_core::name::Name;
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::{AppSettings, CredentialMode};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::action::Refusal;
-use crate::api::body::nullable;
+use crate::api::body::{given, nullable};
 
 /// An app to create.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -50,7 +51,7 @@ pub struct NewApp {
     /// At which percentages of a budget an event is written: 50, 80 and 100 by default.
     pub alert_thresholds: Option<Vec<u8>>,
     /// Free JSON, kept with the app.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "distinct::map")]
     #[schema(value_type = Object)]
     pub metadata: Map<String, Value>,
     /// Labels.
@@ -72,20 +73,32 @@ pub struct NewApp {
 #[serde(deny_unknown_fields)]
 pub struct EditApp {
     /// What people see.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Name)]
     pub name: Option<Name>,
     /// Which credential opens it.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = CredentialMode)]
     pub mode: Option<CredentialMode>,
     /// When it and its keys stop; null for never.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Option<Timestamp>>,
     /// The same, as a lifetime from now.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Lifetime)]
     pub expires_in: Option<Lifetime>,
     /// Names of providers.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Selection)]
     pub allowed_providers: Option<Selection>,
     /// Names of models.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Selection)]
     pub allowed_models: Option<Selection>,
     /// MCP servers by name, and single tools as `server/tool`.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Selection)]
     pub mcp_scope: Option<Selection>,
     /// Addresses and CIDR ranges; null for any.
     #[serde(default, deserialize_with = "nullable")]
@@ -100,20 +113,37 @@ pub struct EditApp {
     #[schema(value_type = Option<EditLimits>)]
     pub named_key_limits: Option<Option<EditLimits>>,
     /// Whose days, weeks and months budgets follow: an IANA name.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String)]
     pub time_zone: Option<String>,
     /// At which percentages of a budget an event is written; replaced as a whole.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<u8>)]
     pub alert_thresholds: Option<Vec<u8>>,
     /// Free JSON; replaced as a whole.
-    #[schema(value_type = Option<Object>)]
+    #[serde(default, deserialize_with = "metadata")]
+    #[schema(value_type = Object)]
     pub metadata: Option<Map<String, Value>>,
     /// Labels; replaced as a whole.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<String>)]
     pub tags: Option<Vec<String>>,
     /// Whether key values are kept. Turning it off forgets those that were.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = bool)]
     pub keep_key_values: Option<bool>,
     /// How the user behind a request is learnt; replaced as a whole.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = IdentitySettings)]
     pub identity: Option<IdentitySettings>,
     /// Whether requests without an `X-Conversation-Id` are refused.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = bool)]
     pub require_conversation_id: Option<bool>,
+}
+
+fn metadata<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Map<String, Value>>, D::Error> {
+    distinct::map(json).map(Some)
 }
 
 impl NewApp {

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use crate::action::Refusal;
 use crate::action::content::PromptEdit;
 use crate::api::apps::EditApp;
-use crate::api::body::{nullable, part};
+use crate::api::body::{given, nullable, part};
 use crate::api::content::CustomCategories;
 
 /// What is asked for, by kind. What an edit does not name stays.
@@ -45,12 +45,20 @@ pub struct AskConfig {
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Option<Timestamp>>,
     /// The same, as a lifetime that counts from the request.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Lifetime)]
     pub expires_in: Option<Lifetime>,
     /// Names of providers.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Selection)]
     pub allowed_providers: Option<Selection>,
     /// Names of models.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Selection)]
     pub allowed_models: Option<Selection>,
     /// MCP servers by name, and single tools as `server/tool`.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Selection)]
     pub mcp_scope: Option<Selection>,
     /// Addresses and CIDR ranges; null for any.
     #[serde(default, deserialize_with = "nullable")]
@@ -65,10 +73,16 @@ pub struct AskConfig {
     #[schema(value_type = Option<EditLimits>)]
     pub named_key_limits: Option<Option<EditLimits>>,
     /// Whose days, weeks and months budgets follow: an IANA name.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String)]
     pub time_zone: Option<String>,
     /// At which percentages of a budget an event is written; replaced as a whole.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<u8>)]
     pub alert_thresholds: Option<Vec<u8>>,
     /// Whether requests without an `X-Conversation-Id` are refused.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = bool)]
     pub require_conversation_id: Option<bool>,
 }
 

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::action::access::Refreshed;
 use crate::action::groups::{self, GroupEdit, NewMembers};
-use crate::api::body::nullable;
+use crate::api::body::{given, nullable};
 use crate::api::propagation::Propagation;
 use crate::store::group_members::{GroupMember, Source};
 use crate::store::groups::Group;
@@ -56,9 +56,12 @@ pub struct NewGroup {
 #[serde(deny_unknown_fields)]
 pub struct EditGroup {
     /// Unique, whatever the case.
-    #[schema(value_type = Option<String>)]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String)]
     pub name: Option<Name>,
     /// For people.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String)]
     pub description: Option<String>,
     /// The value of the groups claim that fills it at sign-in; null for none.
     #[serde(default, deserialize_with = "nullable")]

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::action::keys::update::KeyEdit;
 use crate::action::{Issued, Refusal};
 use crate::api::access::PersonRef;
-use crate::api::body::nullable;
+use crate::api::body::{given, nullable};
 use crate::store::keys::Key;
 use crate::store::subjects::Names;
 
@@ -80,12 +80,16 @@ pub struct NewKey {
 #[serde(deny_unknown_fields)]
 pub struct EditKey {
     /// What people see.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Name)]
     pub name: Option<Name>,
     /// When it stops; null for never.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Option<Timestamp>>,
     /// The same, as a lifetime from now.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Lifetime)]
     pub expires_in: Option<Lifetime>,
     /// What it may use, within the app's limits: what is not named stays as it applies now. Null: the
     /// app's `named_key_limits` apply.

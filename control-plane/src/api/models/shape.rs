@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::action::models::{self, ModelEdit};
-use crate::api::body::nullable;
+use crate::api::body::{given, nullable};
 use crate::store::models::Model;
 use crate::store::prices::{Charged, PastPrice};
 
@@ -80,8 +80,12 @@ pub struct NewModel {
 #[serde(deny_unknown_fields)]
 pub struct EditModel {
     /// What the provider calls it.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = ModelName)]
     pub upstream_name: Option<ModelName>,
     /// Whether it can be called.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = bool)]
     pub enabled: Option<bool>,
     /// What it costs from now on; null for no price. Earlier prices stay in its history.
     #[serde(default, deserialize_with = "nullable")]

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::action::self_service::{Called, Meant, Named};
 use crate::api::access::{GroupRef, PersonRef};
-use crate::api::body::nullable;
+use crate::api::body::{given, nullable};
 use crate::store::subjects::Names;
 
 /// What users may do with an app by themselves.
@@ -65,6 +65,8 @@ pub struct EditSelfService {
     #[serde(default)]
     pub access: EditAccess,
     /// Whether a user's keys stop while they may not see the app; otherwise they keep working.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = bool)]
     pub suspend_keys_on_lost_access: Option<bool>,
     /// How many named keys that are not revoked one user may have: 1 to 1000; null for any number.
     #[serde(default, deserialize_with = "nullable")]
@@ -82,12 +84,20 @@ pub struct EditSelfService {
 #[serde(deny_unknown_fields)]
 pub struct EditAccess {
     /// Who sees the app.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = NewRule)]
     pub viewer: Option<NewRule>,
     /// Who asks for changes; implies `viewer`, unless that excepts them.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = NewRule)]
     pub settings_request: Option<NewRule>,
     /// Who sees stored key values.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = NewRule)]
     pub key_visibility: Option<NewRule>,
     /// Who sees everyone's requests.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = NewRule)]
     pub all_logs: Option<NewRule>,
 }
 
