@@ -6,6 +6,7 @@
 
 pub mod app;
 mod kind;
+mod number;
 mod unused;
 
 use std::collections::BTreeMap;
@@ -168,8 +169,8 @@ impl Typed {
     pub fn json(&self, fields: &[Field]) -> Result<Value, Problem> {
         let mut json = Value::Object(serde_json::Map::new());
         let mut wrong = self.unused(fields);
-        for (path, kind) in fields.iter().filter(|(_, kind)| *kind != Kind::Aside) {
-            if let Some(value) = wrong.check(path, kind.read(self, path)) {
+        for (path, kind) in fields.iter().filter(|(_, kind)| !kind.is_left_out()) {
+            if let Some(value) = wrong.check(&kind.typed_at(path), kind.read(self, path)) {
                 place(&mut json, path, value);
             }
         }

@@ -13,6 +13,7 @@ mod providers;
 mod sign_in;
 mod tokens;
 mod typed;
+mod unchanged;
 mod users;
 pub mod visitor;
 mod watch;

@@ -3,9 +3,11 @@
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use latchkey_core::distinct::DistinctValue;
 use serde_json::{Value, json};
 
 use super::Typed;
+use super::number::{amount, whole};
 
 /// How a field is typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub enum Kind {
     Aside,
     /// A text, or null where nothing is typed.
     Optional,
+    /// An amount such as `1,250.50`, or null where nothing is typed.
+    Amount,
     /// A whole number, or null where nothing is typed.
     Number,
     /// A box: true where it is ticked.
@@ -37,6 +41,8 @@ pub enum Kind {
     /// Boxes of one name, each on or off, of which `….shown` names all: `all` where every one is ticked, so
     /// that what is added later is on, too.
     Switches,
+    /// Switches of which none was turned: they are left as they are.
+    UnturnedSwitches,
     /// A day, at whose end (in UTC) it is over.
     Day,
     /// Service tiers, each on a line of its own: `priority 2`, or `flex input 1.25 output 7.5`.
@@ -49,15 +55,19 @@ pub enum Kind {
     TokenBudget,
 }
 
+const NO_TIER: &str = "is no tier: write its name and how many times the standard price it is, as in \"priority 2\", or \
+                       its own prices, as in \"flex input 1.25 output 7.5\"";
+
 impl Kind {
     /// The JSON of what was typed into the field at `path`.
     pub(super) fn read(self, typed: &Typed, path: &str) -> Result<Value, String> {
         let text = typed.text(path);
         let of = |name: &str| typed.text(&format!("{path}.{name}")).to_owned();
         Ok(match self {
-            Self::Text | Self::Aside => json!(text),
+            Self::Text | Self::Aside | Self::UnturnedSwitches => json!(text),
             Self::Optional => json!(Some(text).filter(|text| !text.is_empty())),
-            Self::Number => number(text)?,
+            Self::Amount => json!(amount(text)?),
+            Self::Number => json!(whole(text)?),
             Self::Flag => json!(typed.has(path)),
             Self::Choice => match text {
                 "" => Value::Null,
@@ -67,7 +77,7 @@ impl Kind {
             Self::Only => json!(typed.has(path).then_some(true)),
             Self::List => json!(list(text)),
             Self::OptionalList => json!(Some(list(text)).filter(|list| !list.is_empty())),
-            Self::Numbers => Value::Array(list(text).into_iter().map(number).collect::<Result<_, _>>()?),
+            Self::Numbers => list(text).into_iter().map(whole).collect::<Result<_, _>>()?,
             Self::Choices => json!(typed.all(path).collect::<Vec<_>>()),
             Self::Selection => match text {
                 "all" | "none" => json!(text),
@@ -87,28 +97,29 @@ impl Kind {
             Self::Day => json!(end_of(text)?.to_string()),
             Self::Tiers => tiers(text)?,
             Self::Json => object(text)?,
-            Self::Budget => match of("usd") {
-                usd if usd.is_empty() => Value::Null,
-                usd => json!({ "usd": usd.trim_start_matches('$').replace(',', ""), "per": of("per") }),
+            Self::Budget => match amount(&of("usd"))? {
+                None => Value::Null,
+                Some(usd) => json!({ "usd": usd, "per": of("per") }),
             },
-            Self::TokenBudget => match number(&of("tokens"))? {
-                Value::Null => Value::Null,
-                tokens => json!({ "tokens": tokens, "per": of("per") }),
+            Self::TokenBudget => match whole(&of("tokens"))? {
+                None => Value::Null,
+                Some(tokens) => json!({ "tokens": tokens, "per": of("per") }),
             },
         })
+    }
+
+    /// Into which field of a form this one at `path` is typed.
+    pub(super) fn typed_at(self, path: &str) -> String {
+        match self {
+            Self::Budget => format!("{path}.usd"),
+            Self::TokenBudget => format!("{path}.tokens"),
+            _ => path.to_owned(),
+        }
     }
 }
 
 fn list(text: &str) -> Vec<&str> {
     text.split(['\n', ',']).map(str::trim).filter(|item| !item.is_empty()).collect()
-}
-
-fn number(text: &str) -> Result<Value, String> {
-    let digits = text.replace([',', ' ', '_'], "");
-    if digits.is_empty() {
-        return Ok(Value::Null);
-    }
-    digits.parse::<u64>().map(Value::from).map_err(|_| "must be a whole number, such as 60".to_owned())
 }
 
 /// The end of a day in UTC.
@@ -129,22 +140,11 @@ fn selected(text: &str) -> Result<Value, String> {
 fn tiers(text: &str) -> Result<Value, String> {
     let mut tiers = serde_json::Map::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let between = |c: char| c.is_whitespace() || matches!(c, ',' | ':');
-        let mut words = line.split(between).filter(|word| !word.is_empty());
+        let words = line.split(|c: char| c.is_whitespace() || c == ':');
+        let mut words = words.map(|word| word.trim_end_matches(',')).filter(|word| !word.is_empty());
         let name = words.next().unwrap_or_default();
-        let tier = match words.collect::<Vec<_>>().as_slice() {
-            [times] => json!({ "multiplier": times }),
-            prices if !prices.is_empty() && prices.len().is_multiple_of(2) => {
-                let pairs = prices.chunks(2).filter_map(|pair| Some((*pair.first()?, *pair.get(1)?)));
-                pairs.map(|(name, price)| (name.to_owned(), json!(price))).collect()
-            }
-            _ => {
-                return Err(format!(
-                    "`{line}` is no tier: write its name and how many times the standard price it is, as in \
-                     \"priority 2\", or its own prices, as in \"flex input 1.25 output 7.5\""
-                ));
-            }
-        };
+        let of_line = |wrong: String| format!("`{line}`: {wrong}");
+        let tier = tier(&words.collect::<Vec<_>>()).map_err(of_line)?;
         if tiers.insert(name.to_owned(), tier).is_some() {
             return Err(format!("`{name}` is there twice"));
         }
@@ -152,11 +152,29 @@ fn tiers(text: &str) -> Result<Value, String> {
     Ok(Value::Object(tiers))
 }
 
+/// What a tier costs, from the words behind its name.
+fn tier(words: &[&str]) -> Result<Value, String> {
+    if let [times] = words {
+        return Ok(json!({ "multiplier": amount(times)? }));
+    }
+    let mut rates = serde_json::Map::new();
+    for pair in words.chunks(2) {
+        let [rate, price] = pair else { return Err(NO_TIER.to_owned()) };
+        if rates.insert((*rate).to_owned(), json!(amount(price)?)).is_some() {
+            return Err(format!("`{rate}` is there twice"));
+        }
+    }
+    if rates.is_empty() { Err(NO_TIER.to_owned()) } else { Ok(Value::Object(rates)) }
+}
+
 fn object(text: &str) -> Result<Value, String> {
     if text.is_empty() {
         return Ok(json!({}));
     }
-    let json: Value = serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?;
+    let DistinctValue(json) = serde_json::from_str(text).map_err(|error| match error.is_data() {
+        true => error.to_string(),
+        false => format!("is not JSON: {error}"),
+    })?;
     if json.is_object() {
         Ok(json)
     } else {

@@ -98,7 +98,7 @@ fn what_cannot_be_read_names_its_field_and_keeps_what_was_typed() {
     let problem = typed.json(&fields).unwrap_err();
     let form = typed.form().refused(problem).unwrap();
     assert_eq!(form.value("limits.requests_per_minute"), "many");
-    assert_eq!(form.error("limits.requests_per_minute"), Some("must be a whole number, such as 60"));
+    assert_eq!(form.error("limits.requests_per_minute"), Some("must be a whole number, such as 60 or 1,000"));
     assert_eq!(form.error("metadata"), Some("must be an object, such as {\"team\": \"backend\"}"));
     assert_eq!(form.error("name"), None);
 }
@@ -135,4 +135,27 @@ fn a_box_that_was_unticked_stays_so_beside_what_is_there() {
     let form = typed(&[("name", "b")]).form().beside(now, &fields);
     assert_eq!(form.value("name"), "b");
     assert!(!form.ticked("keep_key_values") && form.ticked("identity.header"));
+}
+
+#[test]
+fn a_tiers_line_says_each_rate_once_and_metadata_each_name() {
+    let wrong = |path: &'static str, kind, text: &str| {
+        let problem = typed(&[(path, text)]).json(&[(path, kind)]).unwrap_err();
+        (problem.errors[0].path.clone(), problem.errors[0].message.clone())
+    };
+    let (path, why) = wrong("price.tiers", Kind::Tiers, "flex input 1 input 5 output 3");
+    assert_eq!(
+        (path.as_str(), why.as_str()),
+        ("price.tiers", "`flex input 1 input 5 output 3`: `input` is there twice")
+    );
+    let (_, why) = wrong("price.tiers", Kind::Tiers, "flex 2\nflex 3");
+    assert_eq!(why, "`flex` is there twice");
+    for line in ["priority 1,5", "flex input 1,25 output 7,5", "flex input", "flex input 1 output"] {
+        assert!(wrong("price.tiers", Kind::Tiers, line).1.starts_with(&format!("`{line}`")), "{line}");
+    }
+    let read = typed(&[("price.tiers", "flex: input 1.25, output 1,000\npriority 2")]);
+    let tiers = json!({ "flex": { "input": "1.25", "output": "1000" }, "priority": { "multiplier": "2" } });
+    assert_eq!(read.json(&[("price.tiers", Kind::Tiers)]).unwrap()["price"]["tiers"], tiers);
+    let (path, why) = wrong("metadata", Kind::Json, r#"{"a": {"b": 1, "b": 2}}"#);
+    assert!(path == "metadata" && why.starts_with("`b` is there twice"), "{why}");
 }

@@ -2,7 +2,7 @@
 
 use latchkey_core::invalid::{FieldError, Invalid};
 
-use super::{Field, Kind, Typed};
+use super::{Kind, Typed};
 
 /// Fields that every form may have.
 const OWN: [&str; 2] = ["csrf", "once"];
@@ -15,7 +15,7 @@ impl Kind {
     fn parts(self) -> &'static [&'static str] {
         match self {
             Self::Selection => &["only"],
-            Self::Switches => &["shown"],
+            Self::Switches | Self::UnturnedSwitches => &["shown"],
             Self::Budget => &["usd", "per"],
             Self::TokenBudget => &["tokens", "per"],
             _ => &[],
@@ -24,13 +24,18 @@ impl Kind {
 
     /// Whether several values of one field make one.
     fn is_plural(self) -> bool {
-        matches!(self, Self::Choices | Self::Switches)
+        matches!(self, Self::Choices | Self::Switches | Self::UnturnedSwitches)
+    }
+
+    /// Whether it is none of the fields that are sent to the API.
+    pub(super) fn is_left_out(self) -> bool {
+        matches!(self, Self::Aside | Self::UnturnedSwitches)
     }
 }
 
 impl Typed {
     /// Everything that none of these fields takes, each by its name.
-    pub(super) fn unused(&self, fields: &[Field]) -> Invalid {
+    pub(in crate::web) fn unused(&self, fields: &[(&str, Kind)]) -> Invalid {
         let mut wrong = Invalid::default();
         for (name, value) in self.pairs() {
             let known = wrong.0.iter().any(|error| error.path == name);
@@ -46,7 +51,7 @@ impl Typed {
         wrong
     }
 
-    fn refusal(&self, name: &str, value: &str, fields: &[Field]) -> Option<&'static str> {
+    fn refusal(&self, name: &str, value: &str, fields: &[(&str, Kind)]) -> Option<&'static str> {
         if value.trim().is_empty() || OWN.contains(&name) {
             return None;
         }
@@ -78,7 +83,7 @@ impl Typed {
     /// Whether a field holds what it held when the form was shown.
     pub(in crate::web) fn is_as_shown(&self, name: &str) -> bool {
         let plain = |text: &str| text.replace("\r\n", "\n").trim().to_owned();
-        self.shown.get(name).is_some_and(|shown| plain(shown) == plain(self.raw(name)))
+        plain(self.shown.get(name).map_or("", String::as_str)) == plain(self.raw(name))
     }
 
     /// A period is always chosen, and says nothing without an amount.
@@ -102,7 +107,7 @@ fn takes(kind: Kind, path: &str, name: &str) -> bool {
 mod tests {
     use serde_json::json;
 
-    use super::super::Form;
+    use super::super::{Field, Form};
     use super::*;
 
     const FIELDS: &[Field] = &[

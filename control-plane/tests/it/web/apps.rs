@@ -99,7 +99,7 @@ on_both! {
         assert_eq!(page.attribute("#allowed_providers-openai", "checked"), None, "the switch stays off");
         assert!(page.attribute("details.more-settings", "open").is_some());
         let page = boss.submit(&page, "/admin/apps", &[("metadata", "[1]"), ("limits.requests_per_minute", "many")]).await;
-        assert_eq!(page.all("#limits\\.requests_per_minute-error"), ["must be a whole number, such as 60"]);
+        assert_eq!(page.all("#limits\\.requests_per_minute-error"), ["must be a whole number, such as 60 or 1,000"]);
         assert_eq!(page.all("#metadata-error").len(), 1);
         assert!(test.get("/apps").await.expect(StatusCode::OK)["items"].as_array().unwrap().is_empty());
     }

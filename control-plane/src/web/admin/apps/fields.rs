@@ -31,11 +31,11 @@ pub fn new(typed: &Typed) -> Vec<Field> {
 pub fn settings(typed: &Typed, app: &AppView) -> Vec<Field> {
     let turned =
         |name: &str| app.allowed_providers.holds(name) != typed.all("allowed_providers").any(|on| on == name);
-    let providers: &[Field] = match typed.all("allowed_providers.shown").any(turned) {
-        true => &[("allowed_providers", Kind::Switches)],
-        false => &[("allowed_providers", Kind::Aside), ("allowed_providers.shown", Kind::Aside)],
+    let providers = match typed.all("allowed_providers.shown").any(turned) {
+        true => Kind::Switches,
+        false => Kind::UnturnedSwitches,
     };
-    [SETTINGS, LIMITS, NAMED_KEY_LIMITS, providers, expiry(typed)].concat()
+    [SETTINGS, LIMITS, NAMED_KEY_LIMITS, &[("allowed_providers", providers)], expiry(typed)].concat()
 }
 
 /// Of how the user behind a request is learnt.
