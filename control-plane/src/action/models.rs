@@ -1,8 +1,8 @@
 //! Models.
 
-use latchkey_core::catalogue;
+use latchkey_core::catalogue::{self, Known};
 use latchkey_core::change::changed;
-use latchkey_core::invalid::Invalid;
+use latchkey_core::invalid::{FieldError, Invalid};
 use latchkey_core::name::ModelName;
 use latchkey_core::price::{Biller, Draft, Price};
 use latchkey_core::provider::{Dialect, DialectEdit, ProviderKind};
@@ -111,28 +111,34 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, new: NewModel) -> Result<
     Ok(model)
 }
 
-/// Edits a model. Another price gets a version of its own; earlier ones stay, since what was charged
+/// Edits a model. With another name at its provider, what is as the catalogue has it for the old name becomes
+/// as it has it for the new one. Another price gets a version of its own; earlier ones stay, since what was charged
 /// names them.
 ///
 /// # Errors
-/// There is no such model, or a number is out of range.
+/// There is no such model, a number is out of range, or what the model costs by its new name is not known.
 pub async fn update(tx: &mut Tx, context: Context<'_>, id: Uuid, edit: ModelEdit) -> Result<Model, Refusal> {
     let ModelEdit { upstream_name, enabled, price, max_output_tokens, context_window, dialect } = edit;
     let sizes = check(max_output_tokens.flatten(), context_window.flatten());
     let before = tx.model(id).await?.ok_or(Refusal::NotFound("model"))?;
     let mut model = before.clone();
     model.upstream_name = upstream_name.unwrap_or(model.upstream_name);
+    let renamed = Renamed::of(&before.upstream_name, &model.upstream_name);
     model.enabled = enabled.unwrap_or(model.enabled);
-    model.max_output_tokens = max_output_tokens.unwrap_or(model.max_output_tokens);
-    model.context_window = context_window.unwrap_or(model.context_window);
+    model.max_output_tokens = max_output_tokens
+        .unwrap_or_else(|| renamed.follow(model.max_output_tokens, |known| known.max_output_tokens));
+    model.context_window =
+        context_window.unwrap_or_else(|| renamed.follow(model.context_window, |known| known.context_window));
     model.dialect = dialect.of(model.dialect);
     let old = before.price.as_ref().map(|charged| &charged.price);
+    let followed = renamed.price(old);
     let price = match price {
-        None => Ok(old.cloned()),
+        None => followed.ok_or_else(|| unpriced(&model.upstream_name)),
         Some(None) => Ok(None),
         Some(Some(draft)) => {
             let provider = tx.provider(&model.provider).await?.ok_or(Refusal::NotFound("provider"))?;
-            complete(draft, old, provider.kind, &model.upstream_name).map(Some)
+            let basis = followed.flatten();
+            complete(draft, basis.as_ref(), provider.kind, &model.upstream_name).map(Some)
         }
     };
     let price = both(price, sizes)?;
@@ -164,6 +170,48 @@ pub async fn delete(tx: &mut Tx, context: Context<'_>, id: Uuid) -> Result<(), R
     tx.catalogue_revision(context.world).await?;
     context.audit(tx, done("model.deleted", &model, json!({})));
     Ok(())
+}
+
+/// What the catalogue says of a model by the name that its provider had for it, and by the one that it has now.
+#[derive(Clone, Copy)]
+struct Renamed {
+    old: Option<&'static Known>,
+    new: Option<&'static Known>,
+}
+
+impl Renamed {
+    fn of(old: &ModelName, new: &ModelName) -> Self {
+        Self { old: catalogue::find(old.as_str()), new: catalogue::find(new.as_str()) }
+    }
+
+    /// The new name's value, where `now` is the old one's.
+    fn follow<T: PartialEq>(self, now: Option<T>, of: impl Fn(&Known) -> Option<T>) -> Option<T> {
+        let same = self.old == self.new || now != self.old.and_then(&of);
+        if same { now } else { self.new.and_then(&of) }
+    }
+
+    /// The price by the new name; the outer none where a rate was the catalogue's for the old name, and it has
+    /// none for the new.
+    fn price(self, now: Option<&Price>) -> Option<Option<Price>> {
+        let (old, new) = (self.old.map(Known::price), self.new.map(Known::price));
+        let (Some(now), Some(old)) = (now, old) else {
+            return Some(self.follow(now.cloned(), |k| Some(k.price())));
+        };
+        if self.old == self.new
+            || (now.rates.input != old.rates.input && now.rates.output != old.rates.output)
+        {
+            return Some(Some(now.clone()));
+        }
+        new.filter(|_| *now == old).map(Some)
+    }
+}
+
+fn unpriced(name: &ModelName) -> Invalid {
+    let message = format!(
+        "was taken from the catalogue of well-known models for another name: send what `{name}` costs, such as \
+         {{\"input\": \"2.50\", \"output\": \"10\"}}, or null for no price"
+    );
+    FieldError::new("price", message).into()
 }
 
 /// A whole price: what is left out is as in the one that it replaces, or in the catalogue.

@@ -260,3 +260,42 @@ mod prices_from_before_are_completed {
         run(Test::postgres_url().await, &POSTGRES, tempfile::tempdir().unwrap()).await;
     }
 }
+
+on_both! {
+    async fn what_the_catalogue_says_follows_the_name_at_the_provider(test: Test) {
+        provider(&test).await;
+        let known = test.get("/catalogue").await.expect(StatusCode::OK);
+        let known = |name: &str| known["items"].as_array().unwrap().iter().find(|known| known["name"] == name).unwrap().clone();
+        let facts = |model: &Value| {
+            let mut price = model["price"].clone();
+            price.as_object_mut().map(|price| price.remove("version"));
+            [price, model["max_output_tokens"].clone(), model["context_window"].clone()]
+        };
+        let rename = |name: &str| json!({"upstream_name": name});
+        let model = create(&test, json!({"upstream_name": "gpt-4o-mini"})).await;
+        let path = format!("/models/{}", id(&model));
+        let dated = test.patch(&path, rename("gpt-4o-mini-2024-07-18")).await.expect(StatusCode::OK);
+        assert_eq!((facts(&dated), &dated["price"]["version"]), (facts(&model), &json!(1)), "the same model");
+        let dear = test.patch(&path, rename("gpt-4o")).await.expect(StatusCode::OK);
+        assert_eq!(facts(&dear), facts(&known("gpt-4o")));
+
+        let (code, field) = test.patch(&path, rename("house-1")).await.refused(422);
+        assert_eq!((code.as_str(), field.as_str()), ("invalid", "price"));
+        let sent = json!({"upstream_name": "house-1", "price": {"input": "7", "output": "8"}});
+        let own = test.patch(&path, sent).await.expect(StatusCode::OK);
+        assert_eq!((&own["price"]["input"], &own["price"]["cache_write_5m"], &own["price"]["tiers"]), (&json!("7"), &json!("8.75"), &json!({})));
+        assert_eq!(facts(&own)[1..], [Value::Null, Value::Null], "nobody knows its sizes");
+
+        let named = test.patch(&path, rename("gpt-4o")).await.expect(StatusCode::OK);
+        assert_eq!(facts(&named)[0], facts(&own)[0], "a price of one's own stays");
+        assert_eq!(facts(&named)[1..], facts(&known("gpt-4o"))[1..]);
+        test.patch(&path, json!({"price": {"input": "2.5", "cached_input": "0", "output": "8"}, "max_output_tokens": 99})).await.expect(StatusCode::OK);
+        let mixed = test.patch(&path, rename("gpt-4.1")).await;
+        assert_eq!(mixed.refused(422), pair("invalid", "price"), "a part of it is the catalogue's for the other name");
+        let none = test.patch(&path, json!({"upstream_name": "gpt-4.1", "price": null})).await.expect(StatusCode::OK);
+        assert_eq!((&none["price"], &none["max_output_tokens"]), (&Value::Null, &json!(99)));
+        assert_eq!(none["context_window"], known("gpt-4.1")["context_window"]);
+        let still = test.patch(&path, rename("gpt-4o")).await.expect(StatusCode::OK);
+        assert_eq!(still["price"], Value::Null, "it is to have none");
+    }
+}

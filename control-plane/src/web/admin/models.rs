@@ -21,19 +21,19 @@ use crate::web::frame::{Frame, Visit, done};
 use crate::web::html;
 
 const PRICE: &[Field] = &[
-    ("price.input", Kind::Text),
-    ("price.cached_input", Kind::Optional),
-    ("price.cache_write_5m", Kind::Optional),
-    ("price.cache_write_1h", Kind::Optional),
-    ("price.output", Kind::Text),
+    ("price.input", Kind::Amount),
+    ("price.cached_input", Kind::Amount),
+    ("price.cache_write_5m", Kind::Amount),
+    ("price.cache_write_1h", Kind::Amount),
+    ("price.output", Kind::Amount),
 ];
 const LONG_CONTEXT: &[Field] = &[
     ("price.long_context.above", Kind::Number),
-    ("price.long_context.input", Kind::Text),
-    ("price.long_context.cached_input", Kind::Optional),
-    ("price.long_context.cache_write_5m", Kind::Optional),
-    ("price.long_context.cache_write_1h", Kind::Optional),
-    ("price.long_context.output", Kind::Text),
+    ("price.long_context.input", Kind::Amount),
+    ("price.long_context.cached_input", Kind::Amount),
+    ("price.long_context.cache_write_5m", Kind::Amount),
+    ("price.long_context.cache_write_1h", Kind::Amount),
+    ("price.long_context.output", Kind::Amount),
 ];
 /// A long input costs no more: null.
 const NO_LONG_CONTEXT: Field = ("price.long_context", Kind::Optional);
@@ -164,8 +164,21 @@ fn new_fields(typed: &Typed) -> Vec<Field> {
     fields
 }
 
-/// What is left empty is not known.
+/// What is left empty is not known. With another name at its provider, what nobody has touched is left out: the
+/// catalogue may know it by that name.
 fn edit_fields(typed: &Typed) -> Vec<Field> {
+    let mut fields = all_edit_fields(typed);
+    if !typed.is_as_shown("upstream_name") {
+        let is_price = |name: &str| name == "price" || name.starts_with("price.");
+        let price_stays = typed.is_as_shown("unpriced")
+            && PRICE.iter().chain(LONG_CONTEXT).chain([&TIERS]).all(|(name, _)| typed.is_as_shown(name));
+        fields.retain(|(name, _)| !(price_stays && is_price(name)));
+        fields.retain(|field| !(SIZES.contains(field) && typed.is_as_shown(field.0)));
+    }
+    fields
+}
+
+fn all_edit_fields(typed: &Typed) -> Vec<Field> {
     let mut fields = vec![("upstream_name", Kind::Text), ("enabled", Kind::Flag), ("unpriced", Kind::Aside)];
     fields.extend(SIZES);
     fields.extend(DIALECT);
