@@ -52,7 +52,7 @@ pub struct AppSettings {
     pub named_key_limits: Limits,
     /// Whose days, weeks and months budgets follow: an IANA name.
     pub time_zone: String,
-    /// At which percentages of a budget an event is written, ascending.
+    /// At which percentages of a budget, of money or tokens, an event is written, ascending.
     pub alert_thresholds: Vec<u8>,
     /// Free JSON, kept with the app.
     pub metadata: Map<String, Value>,
@@ -174,16 +174,14 @@ impl AppSettings {
     pub fn validated_over(self, before: &Self) -> Result<Self, Invalid> {
         let mut invalid = Invalid::default();
         let limits = [&self.limits, &self.named_key_limits];
-        let has_budget = limits.iter().any(|limits| limits.budget.is_some());
         // A named key may have a budget of its own.
-        let has_period = has_budget
-            || self.mode == CredentialMode::Named
-            || limits.iter().any(|limits| limits.token_budget.is_some());
+        let has_budget = self.mode == CredentialMode::Named
+            || limits.iter().any(|limits| limits.budget.is_some() || limits.token_budget.is_some());
         if self.alert_thresholds != before.alert_thresholds && !has_budget {
             let why = "have no effect without a budget: set one, or leave the thresholds as they were";
             invalid.check::<(), _>("alert_thresholds", Err(why));
         }
-        if self.time_zone != before.time_zone && !has_period {
+        if self.time_zone != before.time_zone && !has_budget {
             let why = "has no effect without a budget: set one, or leave the time zone as it was";
             invalid.check::<(), _>("time_zone", Err(why));
         }
@@ -276,8 +274,12 @@ mod tests {
         let budget = serde_json::from_value(serde_json::json!({"usd": "1", "per": "day"})).unwrap();
         let limits = Limits { budget: Some(budget), ..Limits::default() };
         assert_eq!(paths(&AppSettings { limits, ..odd.clone() }, &default), [""; 0]);
+        let tokens = serde_json::from_value(serde_json::json!({"tokens": 1, "per": "day"})).unwrap();
+        let limits = Limits { token_budget: Some(tokens), ..Limits::default() };
+        assert_eq!(paths(&AppSettings { limits: limits.clone(), ..odd.clone() }, &default), [""; 0]);
+        assert_eq!(paths(&AppSettings { named_key_limits: limits, ..odd.clone() }, &default), [""; 0]);
         let named = AppSettings { mode: CredentialMode::Named, ..odd };
-        assert_eq!(paths(&named, &default), ["alert_thresholds"]);
+        assert_eq!(paths(&named, &default), [""; 0], "its keys may have budgets of their own");
         let wrong =
             AppSettings { time_zone: "Mars".to_owned(), tags: vec![String::new()], ..default.clone() };
         assert_eq!(paths(&wrong, &default), ["time_zone", "tags[0]"], "all at once, each once");

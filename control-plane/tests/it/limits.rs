@@ -37,6 +37,20 @@ on_both! {
 }
 
 on_both! {
+    async fn thresholds_are_accepted_with_every_budget_that_they_can_apply_to(test: Test) {
+        let tokens = json!({"token_budget": {"tokens": 5, "per": "day"}});
+        for with in [
+            json!({"limits": {"budget": {"usd": "1", "per": "day"}}}), json!({"limits": tokens}),
+            json!({"mode": "named", "named_key_limits": tokens}), json!({"mode": "named"}),
+        ] {
+            let mut settings = json!({"alert_thresholds": [70]});
+            settings.as_object_mut().unwrap().extend(with.as_object().unwrap().clone());
+            assert_eq!(test.app(settings).await["alert_thresholds"], json!([70]), "{with}");
+        }
+    }
+}
+
+on_both! {
     async fn wrong_limits_are_refused_with_their_path(test: Test) {
         for (settings, path) in [
             (json!({"limits": {"requests_per_second": 1}}), "limits.requests_per_second"),
@@ -52,7 +66,7 @@ on_both! {
             (json!({"time_zone": "Europe/Berlin"}), "time_zone"),
             (json!({"time_zone": "Europe/Berlin", "limits": {"requests_per_day": 5}}), "time_zone"),
             (json!({"alert_thresholds": [70]}), "alert_thresholds"),
-            (json!({"alert_thresholds": [70], "limits": {"token_budget": {"tokens": 5, "per": "day"}}}), "alert_thresholds"),
+            (json!({"alert_thresholds": [70], "limits": {"tokens_per_minute": 5}}), "alert_thresholds"),
             (json!({"alert_thresholds": [50, 101]}), "alert_thresholds"),
             (json!({"alert_thresholds": [300]}), "alert_thresholds[0]"),
             (
