@@ -156,6 +156,24 @@ impl SelfService {
         self.suspend_keys_on_lost_access && !self.access.grants(Capability::Viewer, member)
     }
 
+    /// Notes every list that is not as it was `before`, and that the mode beside it does not look at: it would
+    /// seem to give or to take access. Lists that were there stay, for the mode to be switched back.
+    pub fn check_lists(&self, before: &Self, invalid: &mut Invalid) {
+        for capability in Capability::ALL {
+            let (rule, old) = (self.access.rule(capability), before.access.rule(capability));
+            for (list, subjects) in rule.idle(capability) {
+                if *subjects != Subjects::default() && subjects != old.list(list) {
+                    let why = match list {
+                        "allow" => "has no effect in this mode: choose `specific`, or leave it empty",
+                        _ => "has no effect in the mode `disabled`: choose another, or leave it empty",
+                    };
+                    let path = format!("access.{}.{list}", capability.as_str());
+                    invalid.check::<(), _>(&path, Err(why));
+                }
+            }
+        }
+    }
+
     /// Notes every number that is out of range and every list that is too long; `prefix` comes before each
     /// path.
     pub fn check(&self, prefix: &str, invalid: &mut Invalid) {
@@ -178,6 +196,22 @@ impl SelfService {
                 invalid.check::<(), _>(&format!("{prefix}{name}"), Err(message));
             }
         }
+    }
+}
+
+impl Rule {
+    /// Which of its lists its mode does not look at. Exceptions of `viewer` always count: also for those who see
+    /// the app because they may ask for changes.
+    fn idle(&self, capability: Capability) -> impl Iterator<Item = (&'static str, &Subjects)> {
+        let allow = self.mode != AccessMode::Specific;
+        let exceptions = self.mode == AccessMode::Disabled && capability != Capability::Viewer;
+        [(allow, "allow", &self.allow), (exceptions, "exceptions", &self.exceptions)]
+            .into_iter()
+            .filter_map(|(idle, list, subjects)| idle.then_some((list, subjects)))
+    }
+
+    fn list(&self, list: &str) -> &Subjects {
+        if list == "allow" { &self.allow } else { &self.exceptions }
     }
 }
 

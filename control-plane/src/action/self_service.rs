@@ -131,20 +131,22 @@ pub async fn update(
     tx.revision(context.world).await?;
     refuse_unknown(tx, named).await?;
     let edit = |_: &mut Name, settings: &mut AppSettings| {
+        let before = settings.self_service.clone();
         edit(&mut settings.self_service);
-        check(&settings.self_service)
+        check(&settings.self_service, &before)
     };
     let Saved { app, .. } = apps::update::update(tx, context, id, edit).await?;
     Ok(app)
 }
 
-/// Refuses settings that are out of range.
+/// Refuses settings that are out of range, or that would have no effect and were not so `before`.
 ///
 /// # Errors
 /// Every field that is, by its path in these settings.
-pub fn check(settings: &SelfService) -> Result<(), Refusal> {
+pub fn check(settings: &SelfService, before: &SelfService) -> Result<(), Refusal> {
     let mut invalid = Invalid::default();
     settings.check("", &mut invalid);
+    settings.check_lists(before, &mut invalid);
     Ok(invalid.into_result()?)
 }
 

@@ -33,7 +33,8 @@ pub async fn read(
 
 /// Edits an app's self-service settings. What is not named stays; a capability's rule is replaced as a
 /// whole. Lists are kept in every mode, so that switching a mode back loses nothing: `allow` counts in
-/// the mode `specific` only, `exceptions` in all.
+/// the mode `specific` only, `exceptions` in all but `disabled`, and those of `viewer` always. Where a list
+/// does not count, only the one that was there before is taken.
 #[utoipa::path(patch, path = "/api/v1/apps/{id}/self-service", tag = "self-service",
     operation_id = "update_self_service", params(("id" = Uuid, Path)), request_body = EditSelfService,
     security(("token" = [])),
@@ -72,8 +73,9 @@ pub async fn preview(
     let meant = self_service::meant(&mut tx, &edit.called()).await?;
     let edit = edit.meaning(&meant);
     let named = edit.named();
+    let before = app.settings.self_service.clone();
     edit.apply(&mut app.settings.self_service);
-    self_service::check(&app.settings.self_service)?;
+    self_service::check(&app.settings.self_service, &before)?;
     self_service::refuse_unknown(&mut tx, &named).await?;
     drop(tx);
     people_of(&api, &app, query).await

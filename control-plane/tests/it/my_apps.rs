@@ -24,7 +24,9 @@ on_both! {
         app(&test, "group", json!({"mode": "specific", "allow": {"groups": [group]}})).await;
         let named = app(&test, "named", json!({"mode": "specific", "allow": {"users": [bob]}})).await;
         app(&test, "excepted", json!({"mode": "everyone", "exceptions": {"groups": [group]}})).await;
-        app(&test, "disabled", json!({"mode": "disabled", "allow": {"users": [alice, bob]}})).await;
+        let allow = json!({"users": [alice, bob]});
+        let disabled = app(&test, "disabled", json!({"mode": "specific", "allow": allow})).await;
+        test.self_service(&disabled, json!({"access": {"viewer": {"mode": "disabled", "allow": allow}}})).await;
         test.app(json!({"name": "unset"})).await;
         let asked = test.app(json!({"name": "asked"})).await;
         test.self_service(&asked, json!({"access": {"settings_request": {"mode": "specific", "allow": {"users": [alice]}}}})).await;

@@ -17,9 +17,9 @@ use crate::api::apps::{self, AppView};
 use crate::api::body::{Body, Path, Query};
 use crate::api::page::{Page, PageQuery};
 use crate::api::problem::Problem;
-use crate::api::self_service::{self, RuleView, SelfServiceView};
+use crate::api::self_service::{self, EditSelfService, RuleView, SelfServiceView};
 use crate::api::{Api, groups};
-use crate::web::form::{Field, Form, Kind, Posted};
+use crate::web::form::{Field, Form, Kind, Posted, Typed};
 use crate::web::format;
 use crate::web::frame::{Frame, Visit, done};
 use crate::web::html;
@@ -29,26 +29,27 @@ const SETTINGS: &[Field] = &[
     ("suspend_keys_on_lost_access", Kind::Flag),
     ("most_keys_per_user", Kind::Number),
     ("longest_key_lifetime_days", Kind::Number),
-    ("access.viewer.mode", Kind::Text),
-    ("access.viewer.allow.emails", Kind::List),
-    ("access.viewer.allow.group_names", Kind::List),
-    ("access.viewer.exceptions.emails", Kind::List),
-    ("access.viewer.exceptions.group_names", Kind::List),
-    ("access.settings_request.mode", Kind::Text),
-    ("access.settings_request.allow.emails", Kind::List),
-    ("access.settings_request.allow.group_names", Kind::List),
-    ("access.settings_request.exceptions.emails", Kind::List),
-    ("access.settings_request.exceptions.group_names", Kind::List),
-    ("access.key_visibility.mode", Kind::Text),
-    ("access.key_visibility.allow.emails", Kind::List),
-    ("access.key_visibility.allow.group_names", Kind::List),
-    ("access.key_visibility.exceptions.emails", Kind::List),
-    ("access.key_visibility.exceptions.group_names", Kind::List),
-    ("access.all_logs.mode", Kind::Text),
-    ("access.all_logs.allow.emails", Kind::List),
-    ("access.all_logs.allow.group_names", Kind::List),
-    ("access.all_logs.exceptions.emails", Kind::List),
-    ("access.all_logs.exceptions.group_names", Kind::List),
+];
+
+/// The fields of a capability's rule: its mode, and its lists.
+macro_rules! rule {
+    ($at:literal) => {
+        (
+            (concat!($at, ".mode"), Kind::Text),
+            [(concat!($at, ".allow.emails"), Kind::List), (concat!($at, ".allow.group_names"), Kind::List)],
+            [
+                (concat!($at, ".exceptions.emails"), Kind::List),
+                (concat!($at, ".exceptions.group_names"), Kind::List),
+            ],
+        )
+    };
+}
+
+const RULES: [(Field, [Field; 2], [Field; 2]); 4] = [
+    rule!("access.viewer"),
+    rule!("access.settings_request"),
+    rule!("access.key_visibility"),
+    rule!("access.all_logs"),
 ];
 
 /// The capabilities: their paths, their names, and what they give.
@@ -108,7 +109,7 @@ pub async fn update(
 ) -> Result<Response, Problem> {
     let admin = posted.visit.admin()?;
     let saved = async {
-        let edit = Body(posted.typed.read(SETTINGS)?);
+        let edit = typed(&posted, &api, id).await?;
         self_service::update(admin, State(api.clone()), Path(id), edit).await
     };
     match saved.await {
@@ -125,7 +126,7 @@ pub async fn preview(
 ) -> Result<Response, Problem> {
     let admin = posted.visit.admin()?;
     let previewed = async {
-        let edit = Body(posted.typed.read(SETTINGS)?);
+        let edit = typed(&posted, &api, id).await?;
         let most = PageQuery::most();
         let query = Query(PeopleQuery { capability: None, cursor: None, limit: most.limit, search: None });
         self_service::preview(admin, State(api.clone()), Path(id), query, edit).await
@@ -137,6 +138,30 @@ pub async fn preview(
         }
         Err(problem) => again(&posted, &api, id, problem).await,
     }
+}
+
+/// The edit that was typed.
+async fn typed(posted: &Posted, api: &Api, id: Uuid) -> Result<Body<EditSelfService>, Problem> {
+    let now = self_service::read(posted.visit.reader()?, State(api.clone()), Path(id)).await?.0;
+    let typed = posted.typed.clone().over(filled(&now));
+    Ok(Body(typed.read(&fields(&typed))?))
+}
+
+/// The fields that count with the modes that are chosen. The API keeps a list that its mode does not look at, so
+/// it takes one that nobody touched.
+fn fields(typed: &Typed) -> Vec<Field> {
+    let mut fields = SETTINGS.to_vec();
+    for (mode, allow, exceptions) in RULES {
+        let untouched = |list: &[Field]| list.iter().all(|(name, _)| typed.is_as_shown(name));
+        let chosen = typed.text(mode.0);
+        let is_viewer = mode.0 == "access.viewer.mode";
+        fields.push(mode);
+        fields.extend(allow.iter().filter(|_| chosen == "specific" || untouched(&allow)));
+        fields.extend(
+            exceptions.iter().filter(|_| chosen != "disabled" || is_viewer || untouched(&exceptions)),
+        );
+    }
+    fields
 }
 
 /// Switches between a shared key and named keys.
