@@ -22,7 +22,7 @@ use crate::api::logs::{self, LogQuery, LogView};
 use crate::api::models;
 use crate::api::problem::Problem;
 use crate::store::apps::{App, AppFilter, AppOrder};
-use crate::web::form::{Form, Posted, Typed};
+use crate::web::form::{Field, Form, Kind, Posted, Typed};
 use crate::web::format;
 use crate::web::frame::{Frame, Visit};
 use crate::web::html;
@@ -62,6 +62,14 @@ struct Known {
     record: Option<LogView>,
     explanation: Option<Explanation>,
 }
+
+const FIELDS: &[Field] = &[
+    ("app", Kind::Aside),
+    ("key", Kind::Aside),
+    ("model", Kind::Text),
+    ("message", Kind::Text),
+    ("max_tokens", Kind::Number),
+];
 
 /// Which app to begin with.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -119,14 +127,21 @@ pub async fn record(
 async fn call(api: &Api, posted: &Posted, streamed: bool) -> Result<Call, Problem> {
     let typed: &Typed = &posted.typed;
     let admin = posted.visit.admin()?;
-    let key = match (typed.text("key"), typed.text("app").parse::<Uuid>()) {
-        ("", Ok(app)) => apps::value(admin, State(api.clone()), Path(app)).await?.0.value,
-        ("", Err(_)) => {
-            return Err(Problem::invalid(FieldError::new("app", "pick an app, or paste a key below").into()));
+    let asked = typed.read(FIELDS)?;
+    let key = match (typed.text("key"), typed.text("app")) {
+        ("", "") => return Err(refused("app", "pick an app, or paste a key below")),
+        ("", app) => {
+            let app = app.parse().map_err(|_| refused("app", "is no app"))?;
+            apps::value(admin, State(api.clone()), Path(app)).await?.0.value
         }
-        (key, _) => key.to_owned(),
+        (key, "") => key.to_owned(),
+        _ => return Err(refused("key", "is pasted beside an app that is picked: empty one of the two")),
     };
-    Call::new(key, typed, streamed)
+    Call::new(key, asked, streamed)
+}
+
+fn refused(field: &str, why: &str) -> Problem {
+    Problem::invalid(FieldError::new(field, why).into())
 }
 
 async fn known(visit: &Visit, api: &Api, request_id: &str) -> Result<Known, Problem> {

@@ -110,7 +110,10 @@ pub async fn send(
 ) -> Result<Response, Problem> {
     match posted.typed.text("step") {
         "send" => submit(&api, place, &posted).await,
-        "edit" => show(&posted.visit, &api, place, edit::again(place.1, &posted.typed)).await,
+        "edit" => match again(&api, place, &posted).await {
+            Ok(form) => show(&posted.visit, &api, place, form).await,
+            Err(problem) => mend(&api, place, &posted, problem).await,
+        },
         _ => match preview(&api, place, &posted).await {
             Ok(preview) => confirm(&api, place, &posted, preview, Form::default()).await,
             Err(problem) => mend(&api, place, &posted, problem).await,
@@ -151,9 +154,19 @@ async fn submit(api: &Api, (id, kind): (Uuid, Asked), posted: &Posted) -> Result
 async fn edit(api: &Api, (id, kind): (Uuid, Asked), posted: &Posted) -> Result<Value, Problem> {
     let Posted { visit, typed } = posted;
     let app = read(visit, api, id).await?;
+    edit::read(kind, app.app.mode, typed, &settings(visit, api, id).await?)
+}
+
+/// The form as it was typed.
+async fn again(api: &Api, (id, kind): (Uuid, Asked), posted: &Posted) -> Result<Form, Problem> {
+    let Posted { visit, typed } = posted;
+    edit::again(kind, typed, &settings(visit, api, id).await?)
+}
+
+/// The app's settings as they are now.
+async fn settings(visit: &Visit, api: &Api, id: Uuid) -> Result<MyAppSettings, Problem> {
     let now = Query(SettingsQuery::default());
-    let now = draft::settings(visit.person(), State(api.clone()), Path(id), now).await?.0;
-    edit::read(kind, app.app.mode, typed, &now)
+    Ok(draft::settings(visit.person(), State(api.clone()), Path(id), now).await?.0)
 }
 
 async fn preview(api: &Api, (id, kind): (Uuid, Asked), posted: &Posted) -> Result<ChangePreview, Problem> {
@@ -173,15 +186,15 @@ async fn mend(
         let own = error.path.strip_prefix("edit").map(|rest| rest.trim_start_matches('.').to_owned());
         error.path = own.unwrap_or_else(|| error.path.clone());
     }
-    let form = edit::again(kind, &posted.typed).refused(problem)?;
+    let typed = again(api, (id, kind), posted).await.unwrap_or_else(|_| posted.typed.form());
+    let form = typed.refused(problem)?;
     let page = show(&posted.visit, api, (id, kind), form).await?;
     Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
 }
 
 async fn show(visit: &Visit, api: &Api, (id, kind): (Uuid, Asked), form: Form) -> Result<Response, Problem> {
     let app = read(visit, api, id).await?;
-    let now = Query(SettingsQuery::default());
-    let now = draft::settings(visit.person(), State(api.clone()), Path(id), now).await?.0;
+    let now = settings(visit, api, id).await?;
     let frame = visit.frame(format!("Request a change: {}", asked(&kind)));
     let categories = categories::paths(&form);
     html(&AskPage { frame, app, kind, now, categories, form })

@@ -182,3 +182,134 @@ on_both! {
         assert_eq!((page.status, page.all("h1").len()), (200, 1), "{}", page.main());
     }
 }
+
+on_both! {
+    async fn a_number_with_a_decimal_comma_is_refused_wherever_it_is_typed(test: Test) {
+        test.catalogue().await;
+        let mut boss = Visitor::owner(&test).await;
+        let page = boss.open("/admin/apps/new").await;
+        let form = page.form("/admin/apps");
+        let is_number = |name: &&str| name.contains("limits.") && !name.ends_with(".per");
+        let numbers: Vec<_> = form.iter().map(|(name, _)| name.as_str()).filter(is_number).collect();
+        assert_eq!(numbers.len(), 2 * 9, "{numbers:?}");
+        let mut typed: Vec<_> = numbers.iter().map(|name| (*name, "5,50")).collect();
+        typed.extend([("name", "Bot"), ("alert_thresholds", "50 80")]);
+        let page = boss.submit(&page, "/admin/apps", &typed).await;
+        let mut wrong = marked(&page);
+        wrong.sort();
+        let mut all: Vec<_> = numbers.iter().map(|name| (*name).to_owned()).collect();
+        all.push("alert_thresholds".to_owned());
+        all.sort();
+        assert_eq!((page.status, wrong), (422, all), "{}", page.main());
+        assert_eq!(page.attribute("[name='limits.budget.usd']", "value").as_deref(), Some("5,50"));
+        assert!(page.all("[id='limits.budget.usd-error']")[0].contains("1,250.50"), "{}", page.main());
+
+        let page = boss.open("/admin/models/new").await;
+        let form = page.form("/admin/models");
+        let is_price = |name: &&str| name.starts_with("price.") && *name != "price.tiers";
+        let prices: Vec<_> = form.iter().map(|(name, _)| name.as_str()).filter(is_price).collect();
+        assert_eq!(prices.len(), 5 + 6);
+        let mut typed: Vec<_> = prices.iter().map(|name| (*name, "0,01")).collect();
+        typed.extend([("name", "house"), ("priced", "own"), ("max_output_tokens", "1,5"), ("price.tiers", "priority 1,5")]);
+        let page = boss.submit(&page, "/admin/models", &typed).await;
+        assert_eq!((page.status, marked(&page).len()), (422, prices.len() + 2), "{}", page.main());
+        assert_eq!(test.get("/models").await.expect(StatusCode::OK)["items"].as_array().unwrap().len(), 1);
+        let thousands = [("name", "house"), ("priced", "own"), ("price.input", "$1,250.50"), ("price.output", "2,000")];
+        let page = boss.open("/admin/models/new").await;
+        let page = boss.submit(&page, "/admin/models", &thousands).await;
+        assert_eq!((page.status, &page.all("tbody td.number")[..]), (200, &["$1250.50", "$1250.50", "$2000.00"].map(String::from)[..]), "{}", page.main());
+    }
+}
+
+on_both! {
+    async fn a_key_that_is_pasted_does_not_replace_the_app_that_is_picked(test: Test) {
+        let app = test.app(json!({"keep_key_values": true})).await;
+        let app = id(&app);
+        let mut boss = Visitor::owner(&test).await;
+        let page = boss.open("/admin/playground").await;
+        let typed = [("app", app.as_str()), ("key", "sk-quilr-other"), ("model", "m"), ("message", "hi")];
+        let both = boss.submit(&page, "/admin/playground", &typed).await;
+        refused(&both, &["key"], &[("message", "hi")]);
+        let page = boss.submit(&page, "/admin/playground", &[("app", ""), ("model", "m")]).await;
+        refused(&page, &["app"], &[]);
+        let odd = [("app", app.as_str()), ("model", "m"), ("max_tokens", "1,5"), ("temperature", "2")];
+        let page = boss.submit(&page, "/admin/playground", &odd).await;
+        refused(&page, &["temperature", "max_tokens"], &[]);
+    }
+}
+
+on_both! {
+    async fn what_is_typed_into_no_category_is_refused(test: Test) {
+        let alice = test.local("alice@acme.com").await;
+        let app = test.app(json!({})).await;
+        let access = json!({"access": {"settings_request": {"mode": "specific", "allow": {"users": [alice]}}}});
+        test.patch(&format!("/apps/{}/self-service", id(&app)), access).await.expect(StatusCode::OK);
+        let now = json!({"custom_categories": [{"name": "P", "description": "", "keywords": ["k"], "patterns": [], "examples": []}]});
+        let set = test.request("PUT", &format!("/apps/{}/custom-categories", id(&app)), Some(&now));
+        test.send(set).await.expect(StatusCode::OK);
+        let mut alice = Visitor::again(&test, "alice@acme.com").await;
+        let path = format!("/apps/{}/request/custom_categories", id(&app));
+        let page = alice.open(&path).await;
+        for step in ["preview", "edit"] {
+            let lost = [
+                ("custom_categories[1].name", "Q"), ("custom_categories[50].name", "R"), ("custom_categories[1].colour", "red"),
+                ("step", step),
+            ];
+            let again = alice.submit(&page, &path, &lost).await;
+            refused(&again, &["custom_categories[50].name", "custom_categories[1].colour"], &[("custom_categories[1].name", "Q")]);
+            let beside = [("custom_categories[0].remove", "true"), ("custom_categories[0].description", "new"), ("step", step)];
+            let again = alice.submit(&page, &path, &beside).await;
+            refused(&again, &["custom_categories[0].description"], &[("custom_categories[0].description", "new")]);
+        }
+        let page = alice.submit(&page, &path, &[("custom_categories[0].remove", "true"), ("step", "preview")]).await;
+        assert_eq!((page.status, page.all(".refused")), (200, vec![]), "what stands there was not typed: {}", page.main());
+    }
+}
+
+on_both! {
+    async fn a_list_that_the_mode_does_not_use_is_refused(test: Test) {
+        let (alice, bob) = (test.local("alice@acme.com").await, test.local("bob@acme.com").await);
+        let group = test.group("Engineers", &[&alice]).await;
+        let app = test.app(json!({})).await;
+        let api = format!("/apps/{}/self-service", id(&app));
+        for (mode, list, path) in [
+            ("everyone", "allow", "access.all_logs.allow"), ("disabled", "allow", "access.all_logs.allow"),
+            ("disabled", "exceptions", "access.all_logs.exceptions"),
+        ] {
+            for who in [json!({"users": [alice]}), json!({"group_names": ["Engineers"]})] {
+                let edit = json!({"access": {"all_logs": {"mode": mode, list: who}}});
+                assert_eq!(test.patch(&api, edit.clone()).await.refused(422).1, path, "{edit}");
+                let preview = test.post(&format!("{api}/preview"), edit).await;
+                assert_eq!(preview.refused(422).1, path);
+            }
+        }
+        let viewer = json!({"access": {"viewer": {"mode": "disabled", "exceptions": {"users": [bob]}}}});
+        test.patch(&api, viewer).await.expect(StatusCode::OK);
+        let all = json!({"mode": "specific", "allow": {"users": [alice], "groups": [group]}, "exceptions": {"users": [bob]}});
+        test.patch(&api, json!({"access": {"all_logs": all}})).await.expect(StatusCode::OK);
+
+        let path = format!("/admin/apps/{}/self-service", id(&app));
+        let mut boss = Visitor::owner(&test).await;
+        let page = boss.open(&path).await;
+        let modes = [("access.all_logs.mode", "disabled")];
+        let page = boss.submit(&page, &path, &modes).await;
+        assert_eq!(page.status, 200, "what stands there was not typed: {}", page.main());
+        let stored = test.get(&api).await.expect(StatusCode::OK);
+        assert_eq!(stored["access"]["all_logs"]["allow"]["users"][0]["id"], alice.as_str(), "it is kept");
+        let page = boss.submit(&page, &path, &[]).await;
+        assert_eq!((page.status, test.get(&api).await.expect(StatusCode::OK)), (200, stored), "{}", page.main());
+        let typed = [
+            ("access.all_logs.mode", "everyone"), ("access.all_logs.allow.emails", "bob@acme.com"),
+            ("access.key_visibility.allow.group_names", "Engineers"), ("access.key_visibility.exceptions.emails", "bob@acme.com"),
+        ];
+        let page = boss.submit(&page, &path, &typed).await;
+        let wrong = ["access.key_visibility.allow.group_names", "access.key_visibility.exceptions.emails", "access.all_logs.allow.emails"];
+        let mut found = marked(&page);
+        found.sort();
+        let mut wrong: Vec<_> = wrong.map(str::to_owned).to_vec();
+        wrong.sort();
+        assert_eq!((page.status, found), (422, wrong), "{}", page.main());
+        let typed = [("access.all_logs.mode", "specific"), ("access.key_visibility.mode", "specific")];
+        assert_eq!(boss.submit(&page, &path, &typed).await.status, 200);
+    }
+}

@@ -1,5 +1,6 @@
 //! A call of the gateway.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -7,11 +8,11 @@ use axum::http::response::Parts;
 use axum::http::{HeaderMap, Request, header};
 use http_body_util::{BodyExt as _, Limited};
 use latchkey_core::invalid::{FieldError, Invalid};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::api::problem::Problem;
 use crate::outbound::{Failed, Outbound};
-use crate::web::form::Typed;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(50);
@@ -19,6 +20,14 @@ const PATIENCE: Duration = Duration::from_secs(50);
 const LARGEST: usize = 4 * 1024 * 1024;
 /// What of an answer's headers is worth seeing.
 const SHOWN: [&str; 4] = ["x-ratelimit-", "retry-after", "x-should-retry", "x-request-id"];
+
+/// What was typed.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Asked {
+    model: String,
+    message: String,
+    max_tokens: Option<u64>,
+}
 
 /// A chat completion to ask for.
 pub struct Call {
@@ -40,24 +49,20 @@ pub struct Answer {
 }
 
 impl Call {
-    pub fn new(key: String, typed: &Typed, streamed: bool) -> Result<Self, Problem> {
+    pub fn new(key: String, asked: Asked, streamed: bool) -> Result<Self, Problem> {
         let mut wrong = Invalid::default();
         if !key.bytes().all(|c| c.is_ascii_graphic()) {
             wrong
                 .0
                 .push(FieldError::new("key", "is no key: it has a blank or another character that none has"));
         }
-        let (model, message) = (typed.text("model"), typed.text("message"));
+        let Asked { model, message, max_tokens } = asked;
         if model.is_empty() {
             wrong.0.push(FieldError::new("model", "name a model"));
         }
         let mut body = json!({ "model": model, "messages": [{ "role": "user", "content": message }] });
-        match typed.text("max_tokens") {
-            "" => {}
-            text => match text.parse::<u64>() {
-                Ok(tokens) => body["max_tokens"] = json!(tokens),
-                Err(_) => wrong.0.push(FieldError::new("max_tokens", "must be a whole number, such as 200")),
-            },
+        if let Some(tokens) = max_tokens {
+            body["max_tokens"] = json!(tokens);
         }
         if streamed {
             body["stream"] = json!(true);
@@ -74,12 +79,8 @@ impl Call {
             .header(header::AUTHORIZATION, format!("Bearer {}", self.key))
             .body(self.body.to_string().into_bytes())
             .map_err(|_| Problem::internal())?;
-        let outbound = Outbound::new().map_err(|error| {
-            tracing::error!(error = format!("{error:#}"), "the playground has no client");
-            Problem::internal()
-        })?;
         let answer =
-            tokio::time::timeout(PATIENCE, outbound.open(request)).await.unwrap_or(Err(Failed::Late));
+            tokio::time::timeout(PATIENCE, outbound()?.open(request)).await.unwrap_or(Err(Failed::Late));
         Ok(answer.map_err(|failed| unreached(gateway, &failed))?.into_parts())
     }
 
@@ -100,6 +101,19 @@ impl Call {
             elapsed_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
         })
     }
+}
+
+/// The client of all calls: a new one would read this machine's certificate authorities again.
+fn outbound() -> Result<&'static Outbound, Problem> {
+    static OUTBOUND: OnceLock<Outbound> = OnceLock::new();
+    if let Some(known) = OUTBOUND.get() {
+        return Ok(known);
+    }
+    let new = Outbound::new().map_err(|error| {
+        tracing::error!(error = format!("{error:#}"), "the playground has no client");
+        Problem::internal()
+    })?;
+    Ok(OUTBOUND.get_or_init(|| new))
 }
 
 /// The gateway's id of a request.

@@ -2,7 +2,8 @@
 
 use latchkey_core::content::CustomCategory;
 
-use crate::web::form::{Form, Typed};
+use crate::api::problem::Problem;
+use crate::web::form::{Field, Form, Kind, Typed};
 
 /// The most blocks of fields: as many as an app may have categories.
 const MOST: usize = 50;
@@ -30,9 +31,25 @@ pub(super) fn paths(form: &Form) -> Vec<String> {
 }
 
 /// What was typed, without the blocks that are to be removed or are empty. Patterns hold commas, so each is
-/// a line.
-pub(super) fn read(typed: &Typed) -> Vec<CustomCategory> {
-    (0..MOST).filter_map(|i| block(typed, &path(i))).collect()
+/// a line. `steps`: what else the form has.
+///
+/// # Errors
+/// What was typed belongs to no block, or to one that is to be removed.
+pub(super) fn read(typed: &Typed, steps: &[Field]) -> Result<Vec<CustomCategory>, Problem> {
+    let names: Vec<_> = (0..MOST).flat_map(|i| names(typed, &path(i))).collect();
+    let fields = names.iter().map(|name| (name.as_str(), Kind::Text));
+    let fields: Vec<_> = fields.chain(steps.iter().copied()).collect();
+    typed.unused(&fields).into_result().map_err(Problem::invalid)?;
+    Ok((0..MOST).filter_map(|i| block(typed, &path(i))).collect())
+}
+
+/// The fields of a block: of one that is to be removed, nothing else counts.
+fn names(typed: &Typed, path: &str) -> Vec<String> {
+    let remove = format!("{path}.remove");
+    match typed.has(&remove) {
+        true => vec![remove],
+        false => FIELDS.iter().map(|field| format!("{path}.{field}")).collect(),
+    }
 }
 
 fn block(typed: &Typed, path: &str) -> Option<CustomCategory> {

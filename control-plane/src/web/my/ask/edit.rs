@@ -69,11 +69,17 @@ pub(super) fn prompt_form(changes: &[FieldChange]) -> Form {
     }
 }
 
-/// The form as it was typed.
-pub(super) fn again(kind: Asked, typed: &Typed) -> Form {
+/// The form as it was typed, of an app that is `now` so: without the categories that are to be removed.
+///
+/// # Errors
+/// What was typed has no effect.
+pub(super) fn again(kind: Asked, typed: &Typed, now: &MyAppSettings) -> Result<Form, Problem> {
     match kind {
-        Asked::CustomCategories => categories::form(&categories::read(typed)),
-        _ => typed.form(),
+        Asked::CustomCategories => {
+            let typed = typed.clone().over(form(kind, now));
+            Ok(categories::form(&categories::read(&typed, STEPS)?))
+        }
+        _ => Ok(typed.form()),
     }
 }
 
@@ -93,7 +99,7 @@ pub(super) fn read(
         Asked::UpdateConfig => config(mode, typed, now),
         Asked::SetTags => json(&[("tags", Kind::List)]),
         Asked::JwtAuthSettings => identity(typed),
-        Asked::CustomCategories => Ok(json!({ "custom_categories": categories::read(typed) })),
+        Asked::CustomCategories => Ok(json!({ "custom_categories": categories::read(typed, STEPS)? })),
         Asked::PromptStore if typed.text("action") == "delete" => json(&[("delete", Kind::Text), ACTION]),
         Asked::PromptStore => json(&[("create.name", Kind::Text), ("create.text", Kind::Text), ACTION]),
     }
