@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::Api;
 use super::auth::Reader;
 use super::body::Query;
-use super::page::{Page, bad_query, wanted};
+use super::page::{Page, bad_query, in_order, wanted};
 use super::problem::Problem;
 use crate::audit;
 use crate::store::audit::AuditFilter;
@@ -135,6 +135,7 @@ pub async fn list(
 ) -> Result<Page<AuditView>, Problem> {
     let AuditQuery { cursor, limit, app_id, actor_id, subject_id, action, from, to } = query;
     let wanted = wanted(cursor.as_deref(), limit, None)?;
+    in_order(from, to)?;
     if action.as_deref().is_some_and(|action| !is_action(action)) {
         return Err(bad_query("`action` must be one like `key.revoked`, or the beginning of some: `key.`"));
     }
@@ -176,6 +177,7 @@ pub async fn export(
     State(api): State<Api>,
     Query(ExportQuery { from, to }): Query<ExportQuery>,
 ) -> Result<Response, Problem> {
+    in_order(from, to)?;
     let lines = audit::export(&api.store, from, to).await?;
     let headers = [
         (header::CONTENT_TYPE, "application/x-ndjson"),

@@ -10,9 +10,21 @@ use uuid::Uuid;
 use super::Api;
 use super::auth::Reader;
 use super::body::Query;
-use super::page::{Page, wanted};
+use super::page::{Page, bad_query, wanted};
 use super::problem::Problem;
 use crate::store::events::{Event, EventFilter};
+
+/// What can happen.
+pub const KINDS: [&str; 8] = [
+    "quota.threshold",
+    "quota.exceeded",
+    "change_request.submitted",
+    "change_request.approved",
+    "change_request.rejected",
+    "change_request.failed",
+    "change_request.stale",
+    "change_request.withdrawn",
+];
 
 /// Something that happened.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -51,7 +63,8 @@ pub struct EventQuery {
     pub app_id: Option<Uuid>,
     /// Only of this named key.
     pub key_id: Option<Uuid>,
-    /// Only of this kind.
+    /// Only of this kind: `quota.threshold`, `quota.exceeded`, or `change_request.` with `submitted`, `approved`,
+    /// `rejected`, `failed`, `stale` or `withdrawn`.
     pub kind: Option<String>,
 }
 
@@ -72,6 +85,11 @@ pub async fn list(
 ) -> Result<Page<EventView>, Problem> {
     let EventQuery { cursor, limit, app_id, key_id, kind } = query;
     let wanted = wanted(cursor.as_deref(), limit, None)?;
+    if let Some(kind) = &kind
+        && !KINDS.contains(&kind.as_str())
+    {
+        return Err(bad_query(format!("there is no `kind` `{kind}`: there are {}", KINDS.join(", "))));
+    }
     let filter = EventFilter { app: app_id, key: key_id, kind, before: wanted.after };
     let rows = api.store.events(&filter, wanted.rows()).await?;
     Ok(wanted.page(rows, |event| event.id, EventView::from))

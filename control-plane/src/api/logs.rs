@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::Api;
 use super::auth::{Person, Reader};
 use super::body::{Path, Query};
-use super::page::{Page, wanted};
+use super::page::{Page, in_order, wanted};
 use super::problem::Problem;
 use crate::store::conditions::Scope;
 use crate::store::logs::{Log, LogFilter, Named};
@@ -334,6 +334,7 @@ async fn page(api: &Api, scope: Scope, query: LogQuery) -> Result<Page<LogView>,
         to,
     } = query;
     let wanted = wanted(cursor.as_deref(), limit, None)?;
+    in_order(from, to)?;
     let filter = LogFilter {
         scope,
         request_id,

@@ -131,6 +131,17 @@ pub fn bad_query(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail)
 }
 
+/// Refuses a time that ends before it begins.
+///
+/// # Errors
+/// `from` is after `to`.
+pub fn in_order<T: PartialOrd>(from: Option<T>, to: Option<T>) -> Result<(), Problem> {
+    match (from, to) {
+        (Some(from), Some(to)) if from > to => Err(bad_query("`from` must not be after `to`")),
+        _ => Ok(()),
+    }
+}
+
 impl<P: Place> Wanted<P> {
     /// How many rows to read: one more than the page holds, to know whether another follows.
     #[must_use]

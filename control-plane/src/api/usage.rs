@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::Api;
 use super::auth::{Person, Reader};
 use super::body::{Path, Query};
-use super::page::bad_query;
+use super::page::{bad_query, in_order};
 use super::problem::Problem;
 use crate::store::conditions::Scope;
 use crate::store::usage::{Group, Sums, Usage, UsageFilter};
@@ -238,9 +238,7 @@ impl Asked {
         let groups = groups(group_by.as_deref().unwrap_or_default())?;
         let to = to.unwrap_or_else(|| api.world.now().to_zoned(TimeZone::UTC).date());
         let from = from.or_else(|| to.checked_sub(29.days()).ok()).unwrap_or(to);
-        if from > to {
-            return Err(bad_query("`from` must not be after `to`"));
-        }
+        in_order(Some(from), Some(to))?;
         let (first, last) = (day(from)?, day(to)?);
         let (app, user, key) = (app_id, user_id, key_id);
         let filter = UsageFilter { scope, from: first, to: last, app, user, key, model, provider };

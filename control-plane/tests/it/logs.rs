@@ -3,6 +3,7 @@ use latchkey_core::role::Role;
 use serde_json::{Value, json};
 
 use crate::support::{START_MS, Test, id, on_both};
+use crate::web::visitor::Visitor;
 
 /// The request ids that a query finds.
 async fn found(test: &Test, query: &str) -> Vec<String> {
@@ -140,6 +141,33 @@ on_both! {
                 request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
                 assert_eq!(test.send(request).await.status, status, "{role:?} {path}");
             }
+        }
+    }
+}
+
+on_both! {
+    async fn a_time_that_ends_before_it_begins_and_an_unknown_kind_are_refused(test: Test) {
+        let mut boss = Visitor::owner(&test).await;
+        for list in ["logs", "audit", "audit/export", "usage"] {
+            let (late, early) = match list {
+                "usage" => ("2026-01-02", "2026-01-01"),
+                _ => ("2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z"),
+            };
+            let answer = test.get(&format!("/{list}?from={late}&to={early}")).await;
+            assert_eq!(answer.json["detail"], "`from` must not be after `to`", "{list}");
+            assert_eq!(answer.refused(400).0, "invalid_query");
+            if list != "audit/export" {
+                let page = boss.open(&format!("/admin/{list}?from=2026-01-02&to=2026-01-01")).await;
+                assert!(page.status >= 400 && page.main().contains("must not be after"), "{list}: {}", page.main());
+            }
+        }
+        let same = "/logs?from=2026-01-01T00:00:00Z&to=2026-01-01T00:00:00Z";
+        test.get(same).await.expect(StatusCode::OK);
+        let unknown = test.get("/events?kind=zzz").await;
+        assert!(unknown.json["detail"].as_str().unwrap().contains("`zzz`"), "{:#}", unknown.json);
+        assert_eq!(unknown.refused(400).0, "invalid_query");
+        for kind in latchkey::api::events::KINDS {
+            test.get(&format!("/events?kind={kind}")).await.expect(StatusCode::OK);
         }
     }
 }

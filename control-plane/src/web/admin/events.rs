@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::named;
 use crate::api::Api;
 use crate::api::body::Query;
-use crate::api::events::{self, EventQuery, EventView};
+use crate::api::events::{self, EventQuery, EventView, KINDS};
 use crate::api::page::Page;
 use crate::api::problem::Problem;
 use crate::web::form::{Asked, Field, Form, Kind};
@@ -24,18 +24,6 @@ const FILTERS: &[Field] = &[
     ("cursor", Kind::Optional),
 ];
 
-const KINDS: &[(&str, &str)] = &[
-    ("", "any"),
-    ("quota.threshold", "quota.threshold"),
-    ("quota.exceeded", "quota.exceeded"),
-    ("change_request.submitted", "change_request.submitted"),
-    ("change_request.approved", "change_request.approved"),
-    ("change_request.rejected", "change_request.rejected"),
-    ("change_request.failed", "change_request.failed"),
-    ("change_request.stale", "change_request.stale"),
-    ("change_request.withdrawn", "change_request.withdrawn"),
-];
-
 #[derive(Template)]
 #[template(path = "admin/events.html")]
 struct EventsPage {
@@ -43,6 +31,7 @@ struct EventsPage {
     events: Vec<Told>,
     more: More,
     form: Form,
+    kinds: Vec<(&'static str, &'static str)>,
     filtered: bool,
 }
 
@@ -70,7 +59,8 @@ pub async fn list(visit: Visit, State(api): State<Api>, Asked(asked): Asked) -> 
     let more = Next::of("/admin/events", &asked, &fields, next_cursor.as_deref());
     let filtered = fields.iter().any(|name| !asked.text(name).is_empty());
     let events = items.into_iter().map(Told::from).collect();
-    let page = html(&EventsPage { frame: visit.frame("Events"), events, more, form, filtered })?;
+    let kinds = std::iter::once(("", "any")).chain(KINDS.map(|kind| (kind, kind))).collect();
+    let page = html(&EventsPage { frame: visit.frame("Events"), events, more, form, kinds, filtered })?;
     Ok((status, page).into_response())
 }
 
