@@ -38,6 +38,8 @@ mod tests;
 #[cfg(test)]
 mod convergence;
 
+/// The API lists gateways that are lost where it would show one of this name.
+const RESERVED_NAME: &str = "lost";
 /// The longest name or instance that a gateway may give itself, in bytes.
 const MAX_NAME: usize = 256;
 
@@ -409,6 +411,9 @@ fn parse(hello: Hello) -> Result<(Greeting, [Option<Position>; 2]), &'static str
         if text.is_empty() || text.len() > MAX_NAME || text.chars().any(char::is_control) {
             return Err("gateway and instance are 1 to 256 bytes without control characters");
         }
+    }
+    if gateway == RESERVED_NAME {
+        return Err("no gateway can be called `lost`: give Envoy another node id");
     }
     Ok((Greeting { gateway, instance }, [point(position)?, point(newest)?]))
 }

@@ -84,6 +84,8 @@ pub struct CreateToken {
 #[serde(deny_unknown_fields)]
 pub struct BindToken {
     /// Its name, `*` for any, or null for the next that uses it.
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(required = true)]
     pub gateway: Option<String>,
 }
 

@@ -120,6 +120,12 @@ fn a_gateway_needs_a_name() {
 }
 
 #[test]
+fn a_gateway_is_not_called_as_a_list_of_the_api() {
+    let lost = Hello { gateway: "lost".to_owned(), instance: "a".to_owned(), position: None, newest: None };
+    assert_eq!(closed(&Talk::opened(1).say(Kind::Hello(lost))), Code::InvalidArgument);
+}
+
+#[test]
 fn a_gateway_that_is_up_to_date_is_sent_nothing() {
     let talk = Talk::resumed(5);
     assert_eq!(talk.session.progress().acknowledged, 5);

@@ -100,3 +100,19 @@ on_both! {
         assert_eq!(list["items"].as_array().unwrap().len(), 1);
     }
 }
+
+on_both! {
+    async fn a_gateways_token_is_unbound_only_where_that_is_said(test: Test) {
+        let new = json!({"name": "edge", "role": "gateway", "gateway": "edge-1"});
+        let token = test.post("/tokens", new).await.expect(StatusCode::CREATED);
+        let path = format!("/tokens/{}/gateway", id(&token));
+        let bind = async |body: Value| test.send(test.request("PUT", &path, Some(&body))).await;
+        let silent = bind(json!({})).await;
+        assert!(silent.json["errors"][0]["message"].as_str().unwrap().contains("`gateway`"), "{:#}", silent.json);
+        assert_eq!(silent.refused(422).0, "invalid");
+        let now = test.get("/tokens").await.expect(StatusCode::OK);
+        let bound = now["items"].as_array().unwrap().iter().find(|one| one["id"] == token["id"]).unwrap();
+        assert_eq!(bound["gateway"], "edge-1");
+        assert_eq!(bind(json!({"gateway": null})).await.expect(StatusCode::OK)["gateway"], Value::Null);
+    }
+}
