@@ -2,6 +2,7 @@
 
 mod members;
 
+use latchkey_core::hidden;
 use latchkey_core::invalid::Invalid;
 use latchkey_core::name::Name;
 use serde_json::json;
@@ -134,13 +135,8 @@ async fn check(tx: &mut Tx, group: &Group) -> Result<(), Refusal> {
         let message = format!("must be at most {LONGEST_DESCRIPTION} characters, without control characters");
         invalid.check::<(), _>("description", Err(message));
     }
-    if let Some(claim) = &group.claim
-        && (!(1..=LONGEST_CLAIM).contains(&claim.chars().count()) || claim.chars().any(char::is_control))
-    {
-        let message = format!(
-            "must be 1 to {LONGEST_CLAIM} characters without control characters, or null for no claim"
-        );
-        invalid.check::<(), _>("claim", Err(message));
+    if let Some(claim) = &group.claim {
+        invalid.check("claim", check_claim(claim));
     }
     invalid.into_result()?;
     let (name, claim) = tx.group_clashes(&group.name, group.claim.as_deref(), group.id).await?;
@@ -152,6 +148,21 @@ async fn check(tx: &mut Tx, group: &Group) -> Result<(), Refusal> {
         invalid.check::<(), _>("claim", Err("another group is filled by this claim"));
     }
     Ok(invalid.into_result()?)
+}
+
+fn check_claim(claim: &str) -> Result<(), String> {
+    if let Some(hidden) = hidden::find(claim) {
+        return Err(format!("must not hold the character {hidden}, which nobody sees"));
+    }
+    let fits = (1..=LONGEST_CLAIM).contains(&claim.chars().count()) && claim.trim() == claim;
+    if fits && !claim.contains(char::is_control) {
+        Ok(())
+    } else {
+        Err(format!(
+            "must be 1 to {LONGEST_CLAIM} characters without control characters or blanks around them, or null for \
+             no claim"
+        ))
+    }
 }
 
 fn audit(tx: &mut Tx, by: By<'_>, group: &Group, action: &'static str, data: serde_json::Value) {

@@ -89,7 +89,7 @@ on_both! {
         let path = format!("/apps/{}/self-service", id(&app));
         let rules = json!({"access": {
             "viewer": {"mode": "specific", "allow": {"groups": [group]}},
-            "all_logs": {"mode": "disabled", "exceptions": {"groups": [group]}},
+            "all_logs": {"mode": "everyone", "exceptions": {"groups": [group]}},
         }});
         test.patch(&path, rules).await.expect(StatusCode::OK);
         let uses = test.get(&format!("/groups/{group}/uses")).await.expect(StatusCode::OK);
@@ -172,5 +172,18 @@ on_both! {
             "group.created", "group.member_added", "group.member_added", "group.member_removed", "group.updated",
             "group.deleted",
         ]);
+    }
+}
+
+on_both! {
+    async fn a_claim_holds_nothing_that_nobody_sees(test: Test) {
+        let group = group(&test, "Engineers").await;
+        for claim in [" eng", "eng ", "\u{3000}eng", "e\u{202e}ng", "eng\u{200b}", "", "e\tng"] {
+            let edited = test.patch(&format!("/groups/{group}"), json!({"claim": claim})).await;
+            assert_eq!(edited.refused(422), pair("invalid", "claim"), "{claim:?}");
+            let made = test.post("/groups", json!({"name": "Writers", "claim": claim})).await;
+            assert_eq!(made.refused(422), pair("invalid", "claim"), "{claim:?}");
+        }
+        test.patch(&format!("/groups/{group}"), json!({"claim": "Engineers of Zürich"})).await.expect(StatusCode::OK);
     }
 }
