@@ -7,7 +7,6 @@
 mod seen;
 mod share;
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -227,13 +226,15 @@ impl Gateways {
     /// How all gateways stand now.
     async fn look(&self, revision: u64, resources: &[String], whom: Await) -> sqlx::Result<Look> {
         let seen = self.seen().await?;
-        let mut foreign = BTreeSet::new();
-        for position in seen.iter().filter(|seen| seen.open && !seen.here).filter_map(Seen::position) {
-            if position.revision >= revision && self.store.was(&position).await? {
-                foreign.insert((position.revision, position.tag));
-            }
-        }
-        let counts = |at: &Position| foreign.contains(&(at.revision, at.tag));
+        let is_foreign = |seen: &Seen| seen.open && !seen.here;
+        let is_far = |at: Position| at.revision >= revision;
+        // What is acknowledged elsewhere counts only where it is a point of this history.
+        let history = match seen.iter().filter(|seen| is_foreign(seen)).filter_map(Seen::position).any(is_far)
+        {
+            true => self.store.history_from(revision).await?,
+            false => Vec::new(),
+        };
+        let counts = |at: &Position| history.contains(at);
         let returning =
             |name: &str| seen.iter().any(|seen| seen.gateway == name && !seen.open && seen.away < RETURN);
         let sightings = seen.iter().filter_map(|seen| seen.sighting(counts));

@@ -43,6 +43,19 @@ impl Store {
         row.map_or(Ok(false), |row| Ok(position(&row)? == *at))
     }
 
+    /// The points of this history from `revision` on.
+    ///
+    /// # Errors
+    /// The database is away, or holds what does not fit.
+    pub async fn history_from(&self, revision: u64) -> sqlx::Result<Vec<Position>> {
+        let Ok(revision) = i64::try_from(revision) else { return Ok(Vec::new()) };
+        let rows = sqlx::query("SELECT revision, tag FROM revisions WHERE revision >= $1")
+            .bind(revision)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(position).collect()
+    }
+
     /// Forgets all but the newest `keep` revisions; a gateway older than those gets a full snapshot.
     ///
     /// # Errors
