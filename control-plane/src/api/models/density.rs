@@ -33,11 +33,11 @@ const ASSUMED: [(TextKind, u32); 2] = [(TextKind::Ascii, 2_500), (TextKind::Othe
 
 /// What is known of a model.
 pub(super) async fn read(store: &Store, model: &Model) -> sqlx::Result<Vec<DensityView>> {
-    let told = store.densities().await?;
-    let samples = store.density_samples().await?;
+    let (provider, model) = (model.provider.as_str(), model.upstream_name.as_str());
+    let told = store.densities_of(provider, model).await?;
+    let samples = store.density_samples_of(provider, model).await?;
     let view = |(kind, assumed): (TextKind, u32)| {
-        let (provider, model) = (model.provider.clone(), model.upstream_name.as_str().to_owned());
-        let key = DensityKey { provider, model, kind };
+        let key = DensityKey { provider: provider.to_owned(), model: model.to_owned(), kind };
         let measured = told.get(&key);
         let used = measured.unwrap_or(assumed);
         let quality = samples.get(&key).and_then(|samples| samples.quality(used));
@@ -52,4 +52,17 @@ pub(super) async fn read(store: &Store, model: &Model) -> sqlx::Result<Vec<Densi
         }
     };
     Ok(ASSUMED.into_iter().map(view).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use latchkey_filter_core::calibration::BytesPerToken;
+
+    use super::*;
+
+    #[test]
+    fn what_is_shown_as_assumed_is_what_gateways_assume() {
+        let [(TextKind::Ascii, ascii), (TextKind::Other, other)] = ASSUMED else { panic!("{ASSUMED:?}") };
+        assert_eq!(BytesPerToken::measured(ascii, other), BytesPerToken::default());
+    }
 }

@@ -97,14 +97,23 @@ impl Store {
     /// # Errors
     /// The database is away, or holds what does not fit.
     pub async fn densities(&self) -> sqlx::Result<Densities> {
-        let rows = sqlx::query("SELECT provider, model, text, bytes_per_token FROM densities")
-            .fetch_all(&self.pool)
-            .await?;
-        let read = |row: &AnyRow| -> sqlx::Result<_> {
-            let told = count(row.try_get("bytes_per_token")?);
-            Ok((key(row)?, u32::try_from(told).map_err(|error| unfit("bytes_per_token", error))?))
-        };
-        Ok(Densities(rows.iter().map(read).collect::<sqlx::Result<_>>()?))
+        let all = "SELECT provider, model, text, bytes_per_token FROM densities";
+        told(&sqlx::query(all).fetch_all(&self.pool).await?)
+    }
+
+    /// What gateways are told of one model.
+    ///
+    /// # Errors
+    /// The database is away, or holds what does not fit.
+    pub async fn densities_of(&self, provider: &str, model: &str) -> sqlx::Result<Densities> {
+        let rows = sqlx::query(
+            "SELECT provider, model, text, bytes_per_token FROM densities WHERE provider = $1 AND model = $2",
+        )
+        .bind(provider.to_owned())
+        .bind(model.to_owned())
+        .fetch_all(&self.pool)
+        .await?;
+        told(&rows)
     }
 
     /// All samples.
@@ -116,13 +125,27 @@ impl Store {
             sqlx::query("SELECT provider, model, text, eighths, samples, bytes, tokens FROM density_samples")
                 .fetch_all(&self.pool)
                 .await?;
-        let mut all = BTreeMap::<_, Histogram>::new();
-        for row in &rows {
-            let number = |column| row.try_get(column).map(count);
-            let bin = Bin { samples: number("samples")?, bytes: number("bytes")?, tokens: number("tokens")? };
-            all.entry(key(row)?).or_default().0.insert(number("eighths")?, bin);
-        }
-        Ok(all)
+        histograms(&rows)
+    }
+
+    /// The samples of one model.
+    ///
+    /// # Errors
+    /// The database is away, or holds what does not fit.
+    pub async fn density_samples_of(
+        &self,
+        provider: &str,
+        model: &str,
+    ) -> sqlx::Result<BTreeMap<DensityKey, Histogram>> {
+        let rows = sqlx::query(
+            "SELECT provider, model, text, eighths, samples, bytes, tokens FROM density_samples
+             WHERE provider = $1 AND model = $2",
+        )
+        .bind(provider.to_owned())
+        .bind(model.to_owned())
+        .fetch_all(&self.pool)
+        .await?;
+        histograms(&rows)
     }
 }
 
@@ -187,6 +210,24 @@ impl Tx {
         .await?;
         Ok(())
     }
+}
+
+fn told(rows: &[AnyRow]) -> sqlx::Result<Densities> {
+    let read = |row: &AnyRow| -> sqlx::Result<_> {
+        let told = count(row.try_get("bytes_per_token")?);
+        Ok((key(row)?, u32::try_from(told).map_err(|error| unfit("bytes_per_token", error))?))
+    };
+    Ok(Densities(rows.iter().map(read).collect::<sqlx::Result<_>>()?))
+}
+
+fn histograms(rows: &[AnyRow]) -> sqlx::Result<BTreeMap<DensityKey, Histogram>> {
+    let mut all = BTreeMap::<_, Histogram>::new();
+    for row in rows {
+        let number = |column| row.try_get(column).map(count);
+        let bin = Bin { samples: number("samples")?, bytes: number("bytes")?, tokens: number("tokens")? };
+        all.entry(key(row)?).or_default().0.insert(number("eighths")?, bin);
+    }
+    Ok(all)
 }
 
 fn key(row: &AnyRow) -> sqlx::Result<DensityKey> {
