@@ -97,7 +97,7 @@ pub async fn read(
     Ok(Json(activities.with(id, AppView { key, ..AppView::new(app, now) })))
 }
 
-/// Waits, for a bounded time, until every connected gateway has applied the app and its key as they are now.
+/// Waits, for a bounded time, until every gateway that is not gone has applied the app and its key as they are now.
 #[utoipa::path(get, path = "/api/v1/apps/{id}/propagation", tag = "apps", operation_id = "read_app_propagation",
     params(("id" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = Propagation), (status = "4XX", body = Problem)))]
@@ -161,7 +161,7 @@ pub async fn activate(
     switch(&api, &actor, id, Switch::Activate).await
 }
 
-/// Switches an app and all its keys off; answers when every connected gateway has applied it.
+/// Switches an app and all its keys off; answers when every gateway that is not gone has applied it.
 #[utoipa::path(post, path = "/api/v1/apps/{id}/deactivate", tag = "apps", operation_id = "deactivate_app",
     params(("id" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = Switched<AppView>), (status = "4XX", body = Problem)))]
@@ -173,7 +173,7 @@ pub async fn deactivate(
     switch(&api, &actor, id, Switch::Deactivate).await
 }
 
-/// Revokes an app and all its keys for good; answers when every connected gateway has applied it.
+/// Revokes an app and all its keys for good; answers when every gateway that is not gone has applied it.
 #[utoipa::path(post, path = "/api/v1/apps/{id}/revoke", tag = "apps", operation_id = "revoke_app",
     params(("id" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = Switched<AppView>), (status = "4XX", body = Problem)))]

@@ -121,7 +121,7 @@ pub async fn activate(
     switch(&api, &actor, app, key, Switch::Activate).await
 }
 
-/// Switches a named key off; answers when every connected gateway has applied it.
+/// Switches a named key off; answers when every gateway that is not gone has applied it.
 #[utoipa::path(post, path = "/api/v1/apps/{id}/keys/{key}/deactivate", tag = "keys",
     operation_id = "deactivate_key", params(("id" = Uuid, Path), ("key" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = Switched<KeyView>), (status = "4XX", body = Problem)))]
@@ -133,7 +133,7 @@ pub async fn deactivate(
     switch(&api, &actor, app, key, Switch::Deactivate).await
 }
 
-/// Revokes a named key for good; answers when every connected gateway has applied it.
+/// Revokes a named key for good; answers when every gateway that is not gone has applied it.
 #[utoipa::path(post, path = "/api/v1/apps/{id}/keys/{key}/revoke", tag = "keys", operation_id = "revoke_key",
     params(("id" = Uuid, Path), ("key" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = Switched<KeyView>), (status = "4XX", body = Problem)))]

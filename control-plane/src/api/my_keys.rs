@@ -144,7 +144,7 @@ pub async fn rotate(
     rotated.with("propagation", &api.reached(key, Await::All).await)
 }
 
-/// Revokes a key of the user's for good; answers when every connected gateway has applied it.
+/// Revokes a key of the user's for good; answers when every gateway that is not gone has applied it.
 #[utoipa::path(post, path = "/api/v1/me/apps/{id}/keys/{key}/revoke", tag = "me", operation_id = "revoke_my_key",
     params(("id" = Uuid, Path), ("key" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = Switched<KeyView>), (status = "4XX", body = Problem)))]
