@@ -81,6 +81,12 @@ impl Biller {
 }
 
 impl Rates {
+    /// Whether writing to a cache does not cost what other input does.
+    #[must_use]
+    pub fn has_own_writes(&self) -> bool {
+        [self.cache_write_5m, self.cache_write_1h] != [self.input; 2]
+    }
+
     /// The dearest that writing to the cache costs at any vendor of this kind, for some minutes and for
     /// longer: Anthropic's hour is twice its input.
     #[must_use]

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use latchkey_core::change_request;
 use latchkey_core::money::NanoUsd;
+use latchkey_core::price::Rates;
 use latchkey_core::status::Standing;
 use serde_json::Value;
 
@@ -176,6 +177,17 @@ pub fn price(amount: &NanoUsd) -> String {
     let decimals = exact.split_once('.').map_or(0, |(_, decimals)| decimals.len());
     let point = if decimals == 0 { "." } else { "" };
     format!("${exact}{point}{}", "0".repeat(2_usize.saturating_sub(decimals)))
+}
+
+/// What each kind of tokens costs; writing to a cache only where that is not as other input.
+#[must_use]
+pub fn rates(rates: &Rates) -> String {
+    let Rates { input, cached_input, cache_write_5m, cache_write_1h, output } = rates;
+    let writes = match rates.has_own_writes() {
+        true => format!("cache writes {} and {}, ", price(cache_write_5m), price(cache_write_1h)),
+        false => String::new(),
+    };
+    format!("input {}, cached {}, {writes}output {}", price(input), price(cached_input), price(output))
 }
 
 /// Milliseconds: `80 ms`, `1.2 s`.

@@ -91,3 +91,35 @@ async fn long_inputs_and_tiers_are_typed_and_shown_and_nothing_typed_is_dropped(
     assert_eq!((&model["price"]["long_context"], &model["price"]["tiers"]), (&json!(null), &json!({})));
 }
 }
+
+on_both! {
+async fn the_catalogues_price_follows_the_name_that_is_typed(test: Test) {
+    test.catalogue().await;
+    let mut boss = Visitor::owner(&test).await;
+    let page = boss.open("/admin/models/new").await;
+    let page = boss.submit(&page, "/admin/models", &[("name", "cheap"), ("upstream_name", "gpt-4o-mini")]).await;
+    let path = page.at.clone();
+    assert_eq!((page.all("tbody td:nth-child(3)"), page.status), (vec!["$0.15".to_owned()], 200));
+    let page = boss.submit(&page, &path, &[("upstream_name", "gpt-4.1")]).await;
+    assert_eq!(page.all("tbody td:nth-child(3)"), ["$2.00", "$0.15"], "{}", page.main());
+    assert_eq!(page.attribute("#context_window", "value").as_deref(), Some("1047576"));
+    let unknown = boss.submit(&page, &path, &[("upstream_name", "house-1")]).await;
+    assert_eq!((unknown.status, unknown.all(".refused li a")), (422, vec!["price".to_owned()]), "{}", unknown.main());
+    let typed = [("upstream_name", "house-1"), ("price.input", "3")];
+    let page = boss.submit(&page, &path, &typed).await;
+    assert_eq!((page.status, &page.all("tbody td:nth-child(3)")[0]), (200, &"$3.00".to_owned()), "{}", page.main());
+    assert_eq!(page.attribute("#context_window", "value").as_deref(), Some(""), "nobody knows it");
+}
+}
+
+on_both! {
+async fn the_page_with_the_catalogue_is_light(test: Test) {
+    test.catalogue().await;
+    let page = Visitor::owner(&test).await.open("/admin/models/new?provider=openai").await;
+    assert!(page.text.len() <= 85_000, "{} bytes", page.text.len());
+    let known = test.get("/catalogue").await.expect(StatusCode::OK)["items"].as_array().unwrap().len();
+    assert_eq!((page.all("#known option").len(), page.all("tbody tr").len()), (known, known));
+    assert_eq!(page.attribute("tbody button[value='gpt-4o']", "aria-label").as_deref(), Some("Choose gpt-4o"));
+    assert_eq!(page.attribute("form:not([method]) input[name=provider]", "value").as_deref(), Some("openai"));
+}
+}
