@@ -71,7 +71,7 @@ async fn plenty(test: &Test) -> (Value, Value) {
     let edit = json!({"access": access, "suspend_keys_on_lost_access": true, "most_keys_per_user": 1000, "longest_key_lifetime_days": 3650});
     test.self_service(&app, edit).await;
     let other = test.app(json!({
-        "name": "Shared", "allowed_providers": ["o*", "house"],
+        "name": "Shared", "allowed_providers": ["openai", "house"],
         "identity": {
             "header": true, "enforce": true, "allowed_domains": ["acme.com", "acme.org"],
             "jwt": {
@@ -116,7 +116,7 @@ on_both! {
         let mut boss = Visitor::owner(&test).await;
         let (users, groups) = (test.get("/users").await.json, test.get("/groups").await.json);
         let alice = users["items"].as_array().unwrap().iter().find(|user| user["email"] == "alice@acme.com").unwrap();
-        let key = json!({"user_id": alice["id"], "name": "laptop", "limits": {"budget": {"usd": "1000.5", "per": "day"}, "requests_per_minute": 5}});
+        let key = json!({"user_id": alice["id"], "name": "laptop", "limits": {"budget": {"usd": "1000.5", "per": "month"}, "requests_per_minute": 5}});
         let key = test.post(&format!("/apps/{}/keys", id(&app)), key).await.expect(StatusCode::CREATED);
         let mut pages = vec![
             ("/admin/providers/azure".to_owned(), "/providers/azure".to_owned()),
