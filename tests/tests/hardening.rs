@@ -329,8 +329,12 @@ async fn a_dead_key_that_is_tried_again_and_again_costs_others_nothing() {
     stack.gateway().until_status(&limited.key, 200).await.unwrap();
     stack.api().act(&dead.path(), "revoke").await.unwrap();
     let client = reqwest::Client::new();
-    let knock = async || {
-        let url = stack.gateway().url() + "/v1/models";
+    // Of models and of an MCP server that there is: its refusals name it.
+    let server = json!({ "name": "files", "url": "http://127.0.0.1:9/mcp" });
+    stack.api().post("/api/v1/mcp-servers", server).await.unwrap().ok().unwrap();
+    stack.until_synced().await.unwrap();
+    let knock = async |number: usize| {
+        let url = stack.gateway().url() + ["/v1/models", "/mcp/files"][number % 2];
         let mut refused = 0_u64;
         for _ in 0..500 {
             let answer = client.get(&url).bearer_auth(&dead.key).send().await.unwrap();
@@ -338,7 +342,7 @@ async fn a_dead_key_that_is_tried_again_and_again_costs_others_nothing() {
         }
         refused
     };
-    let knocks: u64 = futures::future::join_all((0..20).map(|_| knock())).await.into_iter().sum();
+    let knocks: u64 = futures::future::join_all((0..20).map(knock)).await.into_iter().sum();
     assert_eq!(knocks, 10_000);
     assert_eq!(stack.gateway().hello(&limited.key).await.unwrap().status, 200, "the ring has room");
     let records = wait::until("every refusal to be counted", Duration::from_secs(60), async || {
@@ -358,4 +362,44 @@ async fn a_dead_key_that_is_tried_again_and_again_costs_others_nothing() {
         .ok()
         .unwrap();
     assert_eq!(usage["items"][0]["denied"], knocks, "{usage}");
+}
+
+#[tokio::test]
+async fn models_that_are_listed_again_and_again_are_counted() {
+    let stack = Stack::builder().priced().start().await.unwrap();
+    let app = stack.api().create_app(json!({ "name": "curious" })).await.unwrap();
+    stack.until_synced().await.unwrap();
+    let client = reqwest::Client::new();
+    let url = stack.gateway().url() + "/v1/models";
+    for _ in 0..300 {
+        assert_eq!(client.get(&url).bearer_auth(&app.key).send().await.unwrap().status(), 200);
+    }
+    let records = wait::until("every list to be counted", Duration::from_secs(60), async || {
+        let records = stack.api().records(&app, "").await?;
+        let sum: u64 = records.iter().map(|record| record.repeats).sum();
+        anyhow::ensure!(sum <= 300, "{sum}");
+        Ok((sum == 300).then_some(records))
+    });
+    assert!(records.await.unwrap().len() < 100);
+}
+
+/// A provider that goes by a query or by the type of a body must not read another model there than the gate.
+#[tokio::test]
+async fn no_query_and_no_type_of_body_says_another_thing_than_the_gate_has_read() {
+    let (stack, app) = stack().await;
+    let body = r#"{"model":"gpt-4o-mini","messages":[],"user":"&model=other&x="}"#;
+    for (path, kind) in [
+        ("/v1/chat/completions?model=other&beta=true&service_tier=priority", "application/json"),
+        (CHAT, "application/x-www-form-urlencoded"),
+        (CHAT, "application/json, application/x-www-form-urlencoded"),
+        (CHAT, "text/plain"),
+    ] {
+        let request = stack.gateway().request(Method::POST, path).bearer_auth(&app.key);
+        let answer = request.header("content-type", kind).body(body).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path} {kind}");
+        let requests = stack.provider().requests();
+        let seen = requests.last().unwrap();
+        assert_eq!(seen.headers["content-type"], "application/json", "{kind}");
+        assert!(!seen.path.contains("other") && !seen.path.contains("tier"), "{}", seen.path);
+    }
 }
