@@ -46,6 +46,8 @@ pub const FORWARDED: Names = Names {
         "x-session-id",
         // MCP.
         "last-event-id",
+        // The sample provider's.
+        "x-sample",
     ],
     prefixes: &["mcp-", "x-mcp-", "x-claude-code-", "x-codex-", "x-openai-", "x-stainless-"],
 };
