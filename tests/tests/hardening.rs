@@ -387,7 +387,9 @@ async fn models_that_are_listed_again_and_again_are_counted() {
 #[tokio::test]
 async fn no_query_and_no_type_of_body_says_another_thing_than_the_gate_has_read() {
     let (stack, app) = stack().await;
-    let body = r#"{"model":"gpt-4o-mini","messages":[],"user":"&model=other&x="}"#;
+    let mut body = hello();
+    body["user"] = json!("&model=other&x=");
+    let body = body.to_string();
     for (path, kind) in [
         ("/v1/chat/completions?model=other&beta=true&service_tier=priority", "application/json"),
         (CHAT, "application/x-www-form-urlencoded"),
@@ -395,7 +397,7 @@ async fn no_query_and_no_type_of_body_says_another_thing_than_the_gate_has_read(
         (CHAT, "text/plain"),
     ] {
         let request = stack.gateway().request(Method::POST, path).bearer_auth(&app.key);
-        let answer = request.header("content-type", kind).body(body).send().await.unwrap();
+        let answer = request.header("content-type", kind).body(body.clone()).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{path} {kind}");
         let requests = stack.provider().requests();
         let seen = requests.last().unwrap();

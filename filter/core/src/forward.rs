@@ -93,7 +93,11 @@ impl Forward {
             let value = Some(Cow::Owned(body.len().to_string()));
             edits.push(Edit { name: "content-length", value });
         }
-        for header in headers.0.iter().filter(|header| !withheld::is_forwarded(header)) {
+        let is_forwarded = match self.call {
+            Call::Model(_) => withheld::is_forwarded,
+            Call::Mcp(_) => withheld::is_forwarded_to_server,
+        };
+        for header in headers.0.iter().filter(|header| !is_forwarded(header)) {
             let name = header.0.as_str();
             if name != CLUSTER_HEADER && edits.iter().all(|edit| edit.name != name) {
                 edits.push(Edit { name, value: None });

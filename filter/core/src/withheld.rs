@@ -5,6 +5,7 @@ use memchr::memmem;
 
 use crate::header::{Header, Headers};
 use crate::secret::holds_key;
+use crate::{conversation, credential, identity};
 
 /// A set of headers, by their whole names and by what their names begin with.
 #[derive(Clone, Copy, Debug)]
@@ -15,7 +16,7 @@ pub struct Names {
     pub prefixes: &'static [&'static str],
 }
 
-/// Of a request, what providers and MCP servers are told: what their APIs and SDKs know. All else is dropped:
+/// Of a request, what providers are told: what their APIs and SDKs know. All else is dropped:
 /// it may be a key, say who called and from where, command an Envoy, open a cloud's metadata service, or choose
 /// a path, a service tier or an account that the gateway does not know of.
 pub const FORWARDED: Names = Names {
@@ -44,12 +45,78 @@ pub const FORWARDED: Names = Names {
         "x-grok-conv-id",
         "x-session-affinity",
         "x-session-id",
-        // MCP.
-        "last-event-id",
         // The sample provider's.
         "x-sample",
     ],
-    prefixes: &["mcp-", "x-mcp-", "x-claude-code-", "x-codex-", "x-openai-", "x-stainless-"],
+    prefixes: &["x-claude-code-", "x-codex-", "x-openai-", "x-stainless-"],
+};
+
+/// Of a request to an MCP server, which may know headers of its own that its clients are configured with: the
+/// keys, beside [`credential::HEADERS`]; who called, from where and by which way; what
+/// commands the gateway's Envoy or one behind it; what opens a cloud's metadata service.
+pub const WITHHELD_FROM_SERVERS: Names = Names {
+    whole: &[
+        // For the gateway alone.
+        "cookie",
+        "proxy-authorization",
+        identity::EMAIL_HEADER,
+        identity::TOKEN_HEADER,
+        conversation::HEADER,
+        // An encoded answer could not be read for its usage.
+        "accept-encoding",
+        // They choose whom the provider charges; there the operator's credential counts.
+        "openai-organization",
+        "openai-project",
+        // Who called. MCP servers refuse the origins of pages that they do not know.
+        "forwarded",
+        "via",
+        "origin",
+        "referer",
+        "true-client-ip",
+        "x-real-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-original-forwarded-for",
+        "cf-connecting-ip",
+        "fastly-client-ip",
+        "baggage",
+        // Traces, which Envoy goes on with where it traces.
+        "b3",
+        "grpc-trace-bin",
+        "sw8",
+        "traceparent",
+        "tracestate",
+        "uber-trace-id",
+        "x-amzn-trace-id",
+        "x-client-trace-id",
+        "x-cloud-trace-context",
+        "x-ot-span-context",
+        // What another than this gateway takes for the path or the method.
+        "x-http-method",
+        "x-http-method-override",
+        "x-method-override",
+        "x-original-url",
+        "x-rewrite-url",
+        // Envoy's timeouts, and HTTP's own business between two neighbors.
+        "early-data",
+        "grpc-timeout",
+        "te",
+        // Metadata services answer whoever sends these.
+        "metadata",
+        "x-google-metadata-request",
+        "x-identity-header",
+    ],
+    prefixes: &[
+        "x-latchkey-",
+        "x-envoy-",
+        "x-forwarded-",
+        "x-b3-",
+        "x-datadog-",
+        "sec-fetch-",
+        "metadata-",
+        "x-aws-ec2-metadata-",
+        "x-aliyun-ecs-metadata-",
+    ],
 };
 
 /// Of an answer: what sends a client elsewhere, what speaks for the gateway's own origin, and what tells how
@@ -107,10 +174,24 @@ const BY_ROUTES: &str = "x-forwarded-proto";
 /// Whether a provider is told this header of a client's: one that is known, without a key in it.
 #[must_use]
 pub fn is_forwarded((name, value): &Header) -> bool {
-    if name.starts_with(':') || name == BY_ROUTES {
-        return true;
-    }
-    FORWARDED.contain(name) && !str::from_utf8(value).map_or_else(|_| has_prefix(value), holds_key)
+    is_of_the_request(name) || FORWARDED.contain(name) && !has_key(value)
+}
+
+/// Whether an MCP server is told this header of a client's: one that is not withheld, without a key in it.
+#[must_use]
+pub fn is_forwarded_to_server((name, value): &Header) -> bool {
+    let is_withheld = || {
+        credential::HEADERS.contains(&name.as_str()) || WITHHELD_FROM_SERVERS.contain(name) || has_key(value)
+    };
+    is_of_the_request(name) || !is_withheld()
+}
+
+fn is_of_the_request(name: &str) -> bool {
+    name.starts_with(':') || name == BY_ROUTES
+}
+
+fn has_key(value: &[u8]) -> bool {
+    str::from_utf8(value).map_or_else(|_| has_prefix(value), holds_key)
 }
 
 /// The headers of an answer that its client is not told: for their names, or because an absolute URL stands in
@@ -168,7 +249,7 @@ mod tests {
 
     #[test]
     fn names_are_in_lower_case_and_said_once() {
-        for names in [FORWARDED, OF_ANSWERS] {
+        for names in [FORWARDED, WITHHELD_FROM_SERVERS, OF_ANSWERS] {
             for (index, name) in names.whole.iter().chain(names.prefixes).enumerate() {
                 assert_eq!(**name, name.to_ascii_lowercase());
                 assert!(!names.whole.iter().skip(index + 1).any(|other| other == name), "{name}");

@@ -14,7 +14,7 @@ use latchkey_tests::stack::api::{Api, App};
 use latchkey_tests::stack::control_plane::ControlPlane;
 use latchkey_tests::stack::gateway::{Gateway, Options};
 use latchkey_tests::stack::port::Port;
-use latchkey_tests::stack::{MODELS, PROVIDER, PROVIDER_CREDENTIAL, artifacts};
+use latchkey_tests::stack::{MODELS, PROVIDER, PROVIDER_CREDENTIAL, artifacts, wait};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,6 +24,7 @@ const OPENAI_MODELS: [&str; 4] = ["gpt-4o-mini", "gpt-4o", "gpt-4.1-mini", "text
 const USER: &str = "dev@example.com";
 const OWNER: &str = "owner@localhost";
 const APP: &str = "sample";
+const GATEWAY: &str = "gateway";
 const FLOOD_LIMIT: u32 = 10_000;
 
 /// Starts the sample provider, the control plane and Envoy, and stops them on Ctrl-C.
@@ -54,6 +55,7 @@ struct System {
     provider: Provider,
     control_plane: ControlPlane,
     gateway: Gateway,
+    api: Api,
 }
 
 /// What the last run has left in `.latchkey/dev.env`, and this one leaves.
@@ -87,8 +89,21 @@ async fn main() -> anyhow::Result<()> {
     };
     println!("\nStopping.");
     system.gateway.stop().await?;
+    // A revocation need not wait for what has ended. Where it cannot be told, it waits for ten minutes.
+    if let Err(error) = forget_gateway(&system.api).await {
+        println!("The control plane still waits for the gateway that has ended: {error:#}");
+    }
     system.control_plane.stop().await?;
     outcome
+}
+
+async fn forget_gateway(api: &Api) -> anyhow::Result<()> {
+    let path = format!("/api/v1/gateways/{GATEWAY}");
+    wait::until("the gateway to be forgotten", Duration::from_secs(5), async || {
+        let status = api.send(Method::DELETE, &path, None).await?.status;
+        Ok(matches!(status, 204 | 404).then_some(()))
+    })
+    .await
 }
 
 async fn start(arguments: &Arguments, dir: &Path) -> anyhow::Result<System> {
@@ -118,7 +133,7 @@ async fn start(arguments: &Arguments, dir: &Path) -> anyhow::Result<System> {
 
     println!("Starting Envoy.");
     let token = fs::read_to_string(&gateway_token)?;
-    let options = Options::new("gateway", control_plane.grpc_address(), &token)
+    let options = Options::new(GATEWAY, control_plane.grpc_address(), &token)
         .port(arguments.gateway_port)
         .flood_limit(FLOOD_LIMIT)
         .concurrency(2);
@@ -134,7 +149,7 @@ async fn start(arguments: &Arguments, dir: &Path) -> anyhow::Result<System> {
     known.password = passwords(&api, &known.password).await?;
     known.write(&dir.join("dev.env"), &gateway.url(), &control_plane.url())?;
     known.print(&gateway.url(), &control_plane.url());
-    Ok(System { provider, control_plane, gateway })
+    Ok(System { provider, control_plane, gateway, api })
 }
 
 /// The sample provider and its models, and the real one's; what is there already stays.
