@@ -37,6 +37,17 @@ async fn app(stack: &Stack, settings: Value) -> App {
     app
 }
 
+/// Waits until both are reached: Envoy may still be warming their clusters.
+async fn reached(stack: &Stack, app: &App) {
+    for path in [CHAT, "/mcp/told"] {
+        wait::until("it to be reached", PATIENCE, async || {
+            Ok((ask(stack.gateway(), path, &app.key).await.status == 200).then_some(()))
+        })
+        .await
+        .unwrap();
+    }
+}
+
 /// A call of the API at this path, as clients send it, by one that follows no redirect.
 async fn ask(gateway: &Gateway, path: &str, key: &str) -> Answer {
     let client = Client::builder().redirect(redirect::Policy::none()).build().unwrap();
@@ -243,9 +254,7 @@ async fn a_gateway_does_not_connect_to_what_is_not_opened_whatever_a_name_resolv
     let mut stack = Stack::start().await.unwrap();
     attach(&stack, &upstream.url("")).await;
     let app = app(&stack, json!({ "name": "app" })).await;
-    for path in [CHAT, "/mcp/told"] {
-        assert_eq!(ask(stack.gateway(), path, &app.key).await.status, 200, "{path}");
-    }
+    reached(&stack, &app).await;
     // An upgrade from a time when nothing was asked; and a name that has come to resolve to this machine.
     for host in ["127.0.0.1", "localhost"] {
         upstream.take();
@@ -275,13 +284,7 @@ async fn a_gateway_does_not_connect_to_what_is_not_opened_whatever_a_name_resolv
         );
         stack.control_plane().set_variable("LATCHKEY_UPSTREAM_ALLOW", "127.0.0.0/8");
         stack.control_plane().restart().await.unwrap();
-        for path in [CHAT, "/mcp/told"] {
-            wait::until("it to be reached again", PATIENCE, async || {
-                Ok((ask(stack.gateway(), path, &app.key).await.status == 200).then_some(()))
-            })
-            .await
-            .unwrap();
-        }
+        reached(&stack, &app).await;
     }
     let refused = stack.api().records(&app, "status=502").await.unwrap();
     assert!(!refused.is_empty() && refused.iter().all(|record| record.settlement == "none"), "{refused:?}");
