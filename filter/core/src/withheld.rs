@@ -275,14 +275,24 @@ mod tests {
         ] {
             assert!(!is_forwarded(&header(name, "x")), "{name}");
         }
-        for name in [BY_ROUTES, ":path", "user-agent", "anthropic-version", "x-request-id", "mcp-session-id"]
-        {
+        for name in [BY_ROUTES, ":path", "user-agent", "anthropic-version", "x-request-id"] {
             assert!(is_forwarded(&header(name, "x")), "{name}");
         }
         for value in ["my key is sk-quilr-x", "%73k-quilr-x", "%2573k-quilr-x"] {
             assert!(!is_forwarded(&header("user-agent", value)), "{value}");
         }
         assert!(!is_forwarded(&("user-agent".to_owned(), b"\xff sk-quilr-x".to_vec())));
+    }
+
+    #[test]
+    fn an_mcp_server_hears_nothing_of_the_client_and_nothing_of_the_gateway() {
+        for name in ["authorization", "cookie", "x-envoy-retry-on", "x-original-url", "metadata-flavor"] {
+            assert!(!is_forwarded_to_server(&header(name, "x")), "{name}");
+        }
+        for name in [BY_ROUTES, ":path", "mcp-session-id", "x-tenant", "meta"] {
+            assert!(is_forwarded_to_server(&header(name, "x")), "{name}");
+        }
+        assert!(!is_forwarded_to_server(&header("x-tenant", "sk-quilr-x")));
     }
 
     #[test]
