@@ -15,7 +15,7 @@ use super::body::{Body, Path, given, nullable};
 use super::idempotency::{Answered, Creation};
 use super::page::Page;
 use super::problem::Problem;
-use super::upstream;
+use super::upstream::{self, Target};
 use crate::action::Refusal;
 use crate::action::mcp_servers::{self, McpServerEdit};
 use crate::store::mcp_servers::McpServer;
@@ -123,12 +123,10 @@ pub async fn create(
     State(api): State<Api>,
     new: Creation<Body<NewMcpServer>>,
 ) -> Result<Answered, Problem> {
-    if new.new.0.cluster.is_none() {
-        upstream::check(&api, "url", &new.new.0.url).await?;
-        if new.new.0.credential.is_some() {
-            upstream::check_plaintext(&api, "url", &new.new.0.url).await?;
-        }
-    }
+    let NewMcpServer { url, credential, cluster, enabled, .. } = &new.new.0;
+    let target =
+        Target { cluster: cluster.as_deref(), url, has_credential: credential.is_some(), enabled: *enabled };
+    target.check_new(&api, "url").await?;
     new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
         let NewMcpServer { name, url, credential, cluster, enabled } = new;
         let new = mcp_servers::NewMcpServer { name, url, credential, cluster, enabled };
@@ -170,24 +168,23 @@ pub async fn update(
     Ok(Json(McpServerView::of(&api, server)))
 }
 
-/// Refuses to send gateways where they do not go. What is only switched off or given another credential stays
-/// where it is.
+/// Refuses to send gateways where they do not go.
 async fn check_reach(api: &Api, name: &Slug, edit: &EditMcpServer) -> Result<(), Problem> {
     let Some(now) = api.store.mcp_server(name.as_str()).await? else { return Ok(()) };
-    let cluster = edit.cluster.clone().unwrap_or_else(|| now.cluster.clone());
-    let url = edit.url.as_ref().unwrap_or(&now.url);
-    let is_moved = *url != now.url || cluster != now.cluster || edit.enabled == Some(true) && !now.enabled;
-    if cluster.is_some() {
-        return Ok(());
-    }
-    if is_moved {
-        upstream::check(api, "url", url).await?;
-    }
-    let credential = edit.credential.as_ref().map_or(now.sealed_credential.is_some(), Option::is_some);
-    if credential && (*url != now.url || edit.credential.is_some()) {
-        upstream::check_plaintext(api, "url", url).await?;
-    }
-    Ok(())
+    let before = Target {
+        cluster: now.cluster.as_deref(),
+        url: &now.url,
+        has_credential: now.sealed_credential.is_some(),
+        enabled: now.enabled,
+    };
+    let EditMcpServer { url, credential, cluster, enabled, .. } = edit;
+    let after = Target {
+        cluster: cluster.as_ref().map_or(before.cluster, Option::as_deref),
+        url: url.as_deref().unwrap_or(before.url),
+        has_credential: credential.as_ref().map_or(before.has_credential, Option::is_some),
+        enabled: enabled.unwrap_or(before.enabled),
+    };
+    after.check_edit(api, "url", before, credential.is_some()).await
 }
 
 /// Removes an MCP server that no app's scope names.

@@ -16,7 +16,7 @@ use super::body::{Body, Path, given, nullable};
 use super::idempotency::{Answered, Creation};
 use super::page::Page;
 use super::problem::Problem;
-use super::upstream;
+use super::upstream::{self, Target};
 use crate::action::Refusal;
 use crate::action::providers::{self, ProviderEdit};
 use crate::store::providers::Provider;
@@ -169,12 +169,14 @@ pub async fn create(
     State(api): State<Api>,
     new: Creation<Body<NewProvider>>,
 ) -> Result<Answered, Problem> {
-    if new.new.0.cluster.is_none() {
-        upstream::check(&api, "base_url", &new.new.0.base_url).await?;
-        if new.new.0.credential.is_some() {
-            upstream::check_plaintext(&api, "base_url", &new.new.0.base_url).await?;
-        }
-    }
+    let NewProvider { base_url, credential, cluster, enabled, .. } = &new.new.0;
+    let target = Target {
+        cluster: cluster.as_deref(),
+        url: base_url,
+        has_credential: credential.is_some(),
+        enabled: *enabled,
+    };
+    target.check_new(&api, "base_url").await?;
     new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
         let NewProvider {
             name,
@@ -246,25 +248,23 @@ pub async fn update(
     Ok(Json(ProviderView::of(&api, provider)))
 }
 
-/// Refuses to send gateways where they do not go. What is only renamed, switched off or given another
-/// credential stays where it is.
+/// Refuses to send gateways where they do not go.
 async fn check_reach(api: &Api, name: &Slug, edit: &EditProvider) -> Result<(), Problem> {
     let Some(now) = api.store.provider(name.as_str()).await? else { return Ok(()) };
-    let cluster = edit.cluster.clone().unwrap_or_else(|| now.cluster.clone());
-    let url = edit.base_url.as_ref().unwrap_or(&now.base_url);
-    let is_moved =
-        *url != now.base_url || cluster != now.cluster || edit.enabled == Some(true) && !now.enabled;
-    if cluster.is_some() {
-        return Ok(());
-    }
-    if is_moved {
-        upstream::check(api, "base_url", url).await?;
-    }
-    let credential = edit.credential.as_ref().map_or(now.sealed_credential.is_some(), Option::is_some);
-    if credential && (*url != now.base_url || edit.credential.is_some()) {
-        upstream::check_plaintext(api, "base_url", url).await?;
-    }
-    Ok(())
+    let before = Target {
+        cluster: now.cluster.as_deref(),
+        url: &now.base_url,
+        has_credential: now.sealed_credential.is_some(),
+        enabled: now.enabled,
+    };
+    let EditProvider { base_url, credential, cluster, enabled, .. } = edit;
+    let after = Target {
+        cluster: cluster.as_ref().map_or(before.cluster, Option::as_deref),
+        url: base_url.as_deref().unwrap_or(before.url),
+        has_credential: credential.as_ref().map_or(before.has_credential, Option::is_some),
+        enabled: enabled.unwrap_or(before.enabled),
+    };
+    after.check_edit(api, "base_url", before, credential.is_some()).await
 }
 
 /// Removes a provider that no model and no app refers to.

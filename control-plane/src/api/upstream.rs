@@ -6,6 +6,7 @@ use std::time::Duration;
 use latchkey_core::provider::BaseUrl;
 use latchkey_core::upstream::{Neighborhood, OutOfReach, SETTING};
 use tokio::net::lookup_host;
+use tokio::sync::OnceCell;
 
 use super::Api;
 use super::problem::Problem;
@@ -15,13 +16,53 @@ use crate::action::Refusal;
 /// themselves at each address that they use.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Refuses a URL whose host, or an address of it, is out of reach. `field` is where the request has it.
-///
-/// # Errors
-/// As said. A URL that cannot be read passes: what is wrong with it is said elsewhere.
-pub(super) async fn check(api: &Api, field: &str, url: &str) -> Result<(), Problem> {
-    let Ok(url) = url.parse::<BaseUrl>() else { return Ok(()) };
-    resolve(api, &url).await.map_err(|reason| Refusal::field(field, reason).into())
+/// Where gateways are to connect to, as a request leaves it.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'a> {
+    /// An existing Envoy cluster's name; with one, it is your own configuration that connects.
+    pub cluster: Option<&'a str>,
+    /// As it was typed.
+    pub url: &'a str,
+    /// Whether a credential goes there.
+    pub has_credential: bool,
+    /// Whether it can be called.
+    pub enabled: bool,
+}
+
+impl Target<'_> {
+    /// Refuses a new one that is out of reach, or that would hear a credential in plain text. `field` is where
+    /// the request has the URL.
+    ///
+    /// # Errors
+    /// As said. A URL that cannot be read passes: what is wrong with it is said elsewhere.
+    pub(super) async fn check_new(self, api: &Api, field: &str) -> Result<(), Problem> {
+        let Some(host) = Host::of(self, api, field) else { return Ok(()) };
+        host.check_reach().await?;
+        if self.has_credential { host.check_plaintext().await } else { Ok(()) }
+    }
+
+    /// The same where it was `before`: what is only renamed, switched off or given another credential stays
+    /// where it is.
+    ///
+    /// # Errors
+    /// As said.
+    pub(super) async fn check_edit(
+        self,
+        api: &Api,
+        field: &str,
+        before: Target<'_>,
+        gives_credential: bool,
+    ) -> Result<(), Problem> {
+        let Some(host) = Host::of(self, api, field) else { return Ok(()) };
+        let is_elsewhere = self.url != before.url;
+        if is_elsewhere || self.cluster != before.cluster || self.enabled && !before.enabled {
+            host.check_reach().await?;
+        }
+        if self.has_credential && (is_elsewhere || gives_credential) {
+            host.check_plaintext().await?;
+        }
+        Ok(())
+    }
 }
 
 /// Why gateways do not connect to it, as far as its URL says; none where they do, or where its cluster is of
@@ -31,36 +72,59 @@ pub(super) fn out_of_reach(api: &Api, url: &BaseUrl, cluster: Option<&str>) -> O
     checked.err().map(|reason| reason.to_string())
 }
 
-/// Refuses to send a credential in plain text, unless the host is private by all its addresses or is opened by
-/// its name. `field` is where the request has the URL.
-///
-/// # Errors
-/// As said. A URL that cannot be read passes, as above.
-pub(super) async fn check_plaintext(api: &Api, field: &str, url: &str) -> Result<(), Problem> {
-    let Ok(url) = url.parse::<BaseUrl>() else { return Ok(()) };
-    if url.tls || api.opened.opens(&url.host) {
-        return Ok(());
-    }
-    let addresses = addresses(&url).await;
-    let is_private = |address: &IpAddr| Neighborhood::of(*address) != Neighborhood::Public;
-    if !addresses.is_empty() && addresses.iter().all(is_private) {
-        return Ok(());
-    }
-    let message = format!(
-        "must be https://, since a credential goes with it; plain http is for hosts on private addresses, and \
-         for those that whoever runs Latchkey opens by name with {SETTING}"
-    );
-    Err(Refusal::field(field, message).into())
+/// The host of a URL, looked up once.
+struct Host<'a> {
+    api: &'a Api,
+    field: &'a str,
+    url: BaseUrl,
+    addresses: OnceCell<Vec<IpAddr>>,
 }
 
-async fn resolve(api: &Api, url: &BaseUrl) -> Result<(), OutOfReach> {
-    api.opened.check(&url.host)?;
-    addresses(url).await.into_iter().try_for_each(|address| api.opened.check_address(&url.host, address))
-}
+impl<'a> Host<'a> {
+    /// None where it is not for Latchkey to say, or the URL cannot be read.
+    fn of(target: Target<'_>, api: &'a Api, field: &'a str) -> Option<Self> {
+        let url = target.url.parse().ok().filter(|_| target.cluster.is_none())?;
+        Some(Self { api, field, url, addresses: OnceCell::new() })
+    }
 
-/// As far as they can be looked up here.
-async fn addresses(url: &BaseUrl) -> Vec<IpAddr> {
-    let looked_up = tokio::time::timeout(PATIENCE, lookup_host((url.host.as_str(), url.port))).await;
-    let Ok(Ok(addresses)) = looked_up else { return Vec::new() };
-    addresses.map(|address| address.ip()).collect()
+    /// Refuses a host that is out of reach, or an address of it that is.
+    async fn check_reach(&self) -> Result<(), Problem> {
+        self.reach().await.map_err(|reason| Refusal::field(self.field, reason).into())
+    }
+
+    async fn reach(&self) -> Result<(), OutOfReach> {
+        let (opened, host) = (&self.api.opened, &self.url.host);
+        opened.check(host)?;
+        self.addresses().await.iter().try_for_each(|address| opened.check_address(host, *address))
+    }
+
+    /// Refuses to send a credential in plain text, unless the host is private by all its addresses or is opened
+    /// by its name.
+    async fn check_plaintext(&self) -> Result<(), Problem> {
+        if self.url.tls || self.api.opened.opens(&self.url.host) {
+            return Ok(());
+        }
+        let addresses = self.addresses().await;
+        let is_private = |address: &IpAddr| Neighborhood::of(*address) != Neighborhood::Public;
+        if !addresses.is_empty() && addresses.iter().all(is_private) {
+            return Ok(());
+        }
+        let message = format!(
+            "must be https://, since a credential goes with it; plain http is for hosts on private addresses, and \
+             for those that whoever runs Latchkey opens by name with {SETTING}"
+        );
+        Err(Refusal::field(self.field, message).into())
+    }
+
+    /// As far as they can be looked up here.
+    async fn addresses(&self) -> &[IpAddr] {
+        let look_up = async || {
+            let host = (self.url.host.as_str(), self.url.port);
+            let Ok(Ok(addresses)) = tokio::time::timeout(PATIENCE, lookup_host(host)).await else {
+                return Vec::new();
+            };
+            addresses.map(|address| address.ip()).collect()
+        };
+        self.addresses.get_or_init(look_up).await
+    }
 }
