@@ -5,6 +5,7 @@ use latchkey_core::mcp;
 use latchkey_core::name::Slug;
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::AppSettings;
+use latchkey_filter_core::mcp::SessionKey;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
@@ -13,7 +14,7 @@ use super::upstream::{self, CLUSTER_BRINGS_CREDENTIAL};
 use super::{Context, Refusal, taken};
 use crate::seal::Purpose;
 use crate::store::Tx;
-use crate::store::mcp_servers::{McpServer, SessionKey};
+use crate::store::mcp_servers::McpServer;
 
 /// What an MCP server is to be.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use latchkey_core::name::Slug;
 use latchkey_core::provider::BaseUrl;
+use latchkey_filter_core::mcp::SessionKey;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
@@ -30,16 +31,6 @@ pub struct McpServer {
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
-}
-
-/// A secret that cannot be printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SessionKey(pub Vec<u8>);
-
-impl std::fmt::Debug for SessionKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SessionKey")
-    }
 }
 
 impl McpServer {
