@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::account::Demand;
 use crate::endpoint::Operation;
-use crate::header::Headers;
+use crate::header::{Headers, essence};
 use crate::mcp::{self, Relay};
 use crate::metering::Call;
 use crate::snapshot::{Provider, ProviderKind};
@@ -124,9 +124,10 @@ fn forwarded_query(query: &str) -> String {
 
 /// Whether a content type says JSON, and nothing else to anybody.
 fn is_json(content_type: &str) -> bool {
-    let (essence, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
+    let parameters = content_type.split_once(';').map_or("", |(_, parameters)| parameters);
     let parameters = parameters.trim().to_ascii_lowercase();
-    essence.trim().eq_ignore_ascii_case(JSON) && matches!(&*parameters, "" | "charset=utf-8" | "charset=utf8")
+    essence(content_type).eq_ignore_ascii_case(JSON)
+        && matches!(&*parameters, "" | "charset=utf-8" | "charset=utf8")
 }
 
 #[cfg(test)]

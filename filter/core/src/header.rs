@@ -3,6 +3,12 @@
 /// One header.
 pub type Header = (String, Vec<u8>);
 
+/// What a content type says without its parameters.
+#[must_use]
+pub fn essence(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
+}
+
 /// All of a request's headers, pseudo-headers included.
 #[derive(Clone, Copy, Debug)]
 pub struct Headers<'a>(pub &'a [Header]);

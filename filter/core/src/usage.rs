@@ -12,6 +12,7 @@ mod sieve;
 
 use crate::body::Terms;
 use crate::endpoint::{Operation, Shape};
+use crate::header::essence;
 use crate::price::Served;
 use crate::tokens::Tokens;
 
@@ -393,8 +394,7 @@ pub fn estimate(reading: &Reading, terms: &Terms) -> Tokens {
 /// Whether an answer of this content type is a stream of events.
 #[must_use]
 pub fn is_event_stream(content_type: &str) -> bool {
-    let kind = content_type.split(';').next().unwrap_or_default();
-    kind.trim().eq_ignore_ascii_case("text/event-stream")
+    essence(content_type).eq_ignore_ascii_case("text/event-stream")
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::cut::cut;
 use super::events::{Event, Splitter, events};
 use crate::denial::{Code, Denial};
+use crate::header::essence;
 use crate::snapshot::{AppPolicy, McpServer};
 use crate::usage::is_event_stream;
 
@@ -208,8 +209,7 @@ fn begins_as_json(bytes: &[u8]) -> bool {
 }
 
 fn is_json(content_type: &str) -> bool {
-    let kind = content_type.split(';').next().unwrap_or_default();
-    kind.trim().eq_ignore_ascii_case("application/json")
+    essence(content_type).eq_ignore_ascii_case("application/json")
 }
 
 #[cfg(test)]
