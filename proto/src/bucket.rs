@@ -1,5 +1,9 @@
 //! What limits count, and for how long.
 
+/// How long a request waits for units, in milliseconds: longer than it takes to find that the control
+/// plane is away, so that what holds then decides.
+pub const PATIENCE_MS: i64 = 3_500;
+
 /// What a bucket counts, and for how long. The numbers are those of the wire and of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BucketKind {

@@ -3,12 +3,11 @@
 //! What comes back is kept for those who have waited longest, but never for long: a gateway that stops asking
 //! loses its turn, and one that is not served for as long as a request waits goes to the end.
 
+use latchkey_proto::bucket::PATIENCE_MS;
 use serde::{Deserialize, Serialize};
 
 /// A gateway that waits asks again every tenth of a second; on a busy machine its messages take a while.
 const SILENT_MS: i64 = 1_000;
-/// For so long a request waits at a gateway.
-const PATIENCE_MS: i64 = 3_500;
 /// No more processes than these have turns.
 const MOST: usize = 256;
 

@@ -1,6 +1,6 @@
 //! About how many input tokens a text has, for windows of tokens: budgets count a token per byte.
 
-use latchkey_proto::density::BYTES_PER_TOKEN;
+use latchkey_proto::density::{ASSUMED, BYTES_PER_TOKEN};
 pub use latchkey_proto::ledger::Text;
 
 /// How many bytes of text a token of a model has, in thousandths: fewer than of nearly all requests.
@@ -13,9 +13,7 @@ pub struct BytesPerToken {
 /// What providers add to a prompt that is not in the text, in windows.
 pub const OVERHEAD: u64 = 16;
 
-/// What is assumed until there are enough records. English has about 4.5, code 3; Cyrillic and CJK have
-/// about 2.5 in the worst tokenizers of today, rarer scripts less.
-const USUAL: BytesPerToken = BytesPerToken { ascii: 2_500, other: 1_500 };
+const USUAL: BytesPerToken = BytesPerToken { ascii: ASSUMED.0, other: ASSUMED.1 };
 
 impl Default for BytesPerToken {
     fn default() -> Self {

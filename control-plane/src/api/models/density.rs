@@ -1,6 +1,7 @@
 //! How many bytes the tokens of a model have, as records show it.
 
 use latchkey_core::density::{Histogram, Quality, TextKind};
+use latchkey_proto::density;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -29,7 +30,8 @@ pub struct DensityView {
 }
 
 /// As gateways have it.
-const ASSUMED: [(TextKind, u32); 2] = [(TextKind::Ascii, 2_500), (TextKind::Other, 1_500)];
+const ASSUMED: [(TextKind, u32); 2] =
+    [(TextKind::Ascii, density::ASSUMED.0), (TextKind::Other, density::ASSUMED.1)];
 
 /// What is known of a model.
 pub(super) async fn read(store: &Store, model: &Model) -> sqlx::Result<Vec<DensityView>> {

@@ -1,6 +1,4 @@
-/// How long a request waits for units, in milliseconds: longer than it takes to find that the control
-/// plane is away, so that what holds then decides.
-pub const PATIENCE_MS: i64 = 3_500;
+pub use latchkey_proto::bucket::PATIENCE_MS;
 
 /// For so long it waits for all that it may have.
 const CUT_AFTER_MS: i64 = 2_000;
