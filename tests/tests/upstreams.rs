@@ -286,6 +286,12 @@ async fn a_gateway_does_not_connect_to_what_is_not_opened_whatever_a_name_resolv
         stack.control_plane().restart().await.unwrap();
         reached(&stack, &app).await;
     }
-    let refused = stack.api().records(&app, "status=502").await.unwrap();
-    assert!(!refused.is_empty() && refused.iter().all(|record| record.settlement == "none"), "{refused:?}");
+    // One for each host and path, and no fewer: gateways send again what a control plane that stopped has
+    // not acknowledged.
+    let recorded = wait::until("the refusals to be recorded", PATIENCE, async || {
+        let refused = stack.api().records(&app, "status=502").await?;
+        Ok((refused.len() >= 4).then_some(refused))
+    });
+    let refused = recorded.await.unwrap();
+    assert!(refused.iter().all(|record| record.settlement == "none"), "{refused:?}");
 }
