@@ -11,6 +11,7 @@ use latchkey_filter_core::denial::{Code, Denial};
 use latchkey_filter_core::forward::Forward;
 use latchkey_filter_core::gate::{Admission, Admitted, Gate, Outcome, World, admit};
 use latchkey_filter_core::header::{Header, Headers};
+use latchkey_filter_core::identity::SignatureCheck;
 use latchkey_filter_core::mcp::{self, Form, Relay};
 use latchkey_filter_core::metering::{Ending, Meter};
 use latchkey_filter_core::reply::{Attribution, Reply};
@@ -89,6 +90,10 @@ impl World for Host {
 
     fn client_address(&self) -> Option<IpAddr> {
         client_address()
+    }
+
+    fn verify_signature(&self, check: SignatureCheck<'_>) -> Option<bool> {
+        host::verify_signature(check)
     }
 
     fn random(&self) -> u64 {

@@ -11,6 +11,7 @@
 //!   a compare-and-swap value, `get_current_time`, `set_tick_period`, `get_map_bytes`,
 //!   `define_metric` of a counter or a gauge, `send_http_response` and `log` have no failure in
 //!   Envoy but that of memory outside of the VM, which safe code cannot name.
+//! - `call_foreign_function` returns what an unknown function and Envoy's `verify_signature` fail with.
 //! - `set_map_value`, `set_buffer` and `set_property` do trap where there is no request left to
 //!   change: headers that were let go, a buffer that is not the filter's, a finished stream. The
 //!   gate calls them only within the callbacks that still hold the request. The sync role does not.
@@ -21,9 +22,12 @@
 //! its heartbeat stops, and `GET /latchkey/ready` says so. No call of the sync role has a
 //! replacement in the SDK that could not trap.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::UNIX_EPOCH;
 
+use latchkey_filter_core::identity::SignatureCheck;
 use latchkey_filter_core::snapshot::UnixMs;
+use prost::Message as _;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::Status;
 
@@ -52,4 +56,50 @@ pub fn random(now_ns: u64) -> u64 {
 /// What the host gives, or nothing; `what` names the call in the log.
 pub fn attempt<T>(what: &str, called: Result<T, Status>) -> Option<T> {
     called.inspect_err(|status| log::error!("{what}: the host answers {status:?}")).ok()
+}
+
+/// Whether Envoy finds a signature good; none where it cannot tell, which is logged once: the gate then
+/// computes by itself, slowly.
+pub fn verify_signature(check: SignatureCheck<'_>) -> Option<bool> {
+    let arguments = VerifySignatureArguments {
+        hash_function: "sha256".to_owned(),
+        public_key: check.public_key.to_vec(),
+        signature: check.signature.to_vec(),
+        text: check.message.to_vec(),
+    };
+    let called = hostcalls::call_foreign_function("verify_signature", Some(&arguments.encode_to_vec()));
+    let result = match called {
+        Ok(result) => VerifySignatureResult::decode(result?.as_slice()).ok()?,
+        Err(status) => {
+            static IS_LOGGED: AtomicBool = AtomicBool::new(false);
+            if !IS_LOGGED.swap(true, Ordering::Relaxed) {
+                log::warn!(
+                    "verify_signature: the host answers {status:?}; signatures are computed in the VM"
+                );
+            }
+            return None;
+        }
+    };
+    Some(result.result)
+}
+
+/// Envoy's `source/extensions/common/wasm/ext/verify_signature.proto`.
+#[derive(Clone, PartialEq, prost::Message)]
+struct VerifySignatureArguments {
+    #[prost(string, tag = "1")]
+    hash_function: String,
+    /// X.509's `SubjectPublicKeyInfo` in DER.
+    #[prost(bytes = "vec", tag = "2")]
+    public_key: Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    signature: Vec<u8>,
+    #[prost(bytes = "vec", tag = "4")]
+    text: Vec<u8>,
+}
+
+/// The same file's.
+#[derive(Clone, PartialEq, prost::Message)]
+struct VerifySignatureResult {
+    #[prost(bool, tag = "1")]
+    result: bool,
 }

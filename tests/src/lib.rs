@@ -17,6 +17,7 @@
 //! ```
 
 pub mod agents;
+pub mod issuer;
 pub mod load;
 pub mod mcp;
 pub mod openid;

@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
+use latchkey_tests::issuer::{Issuer, Signer, claims, encode, now, unsigned};
 use latchkey_tests::stack::answer::Answer;
 use latchkey_tests::stack::api::App;
 use latchkey_tests::stack::{Stack, wait};
 use reqwest::Method;
+use rsa::sha2::Digest as _;
 use serde_json::{Value, json};
-
-#[path = "identity/issuer.rs"]
-mod issuer;
-
-use issuer::{Issuer, Signer, claims, encode, now, unsigned};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -268,6 +265,14 @@ async fn tokens_that_are_forged_or_misused_are_refused() {
     let (r, s) = good.split_at(32);
     let good_token = resigned(&good);
     let public = rsa.jwk("rsa").to_string();
+    let in_der = p256::ecdsa::Signature::from_slice(&good).unwrap().to_der();
+    let order = hex("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
+    let by_rsa =
+        |signature: &[u8]| format!("{}.{}", unsigned(&head("RS256", "rsa"), &alice), encode(signature));
+    let rsa_good = rsa.signature(&unsigned(&head("RS256", "rsa"), &alice));
+    let rsa_good_token = by_rsa(&rsa_good);
+    let forged = rsa_encodings(&rsa, &unsigned(&head("RS256", "rsa"), &alice));
+    assert_eq!(forged[0], rsa_good);
 
     for (attack, token, why) in [
         ("alg none", format!("{}.", unsigned(&head("none", "ec"), &alice)), "algorithm"),
@@ -302,6 +307,22 @@ async fn tokens_that_are_forged_or_misused_are_refused() {
         ("s is 0", resigned(&[r, &[0; 32]].concat()), "signature is wrong"),
         ("both are 0", resigned(&[0; 64]), "signature is wrong"),
         ("no signature", resigned(&[]), "signature is wrong"),
+        ("s is the order", resigned(&[r, &order].concat()), "signature is wrong"),
+        ("r is the order", resigned(&[&order, s].concat()), "signature is wrong"),
+        ("in DER", resigned(in_der.as_bytes()), "signature is wrong"),
+        ("a byte short", resigned(&good[1..]), "signature is wrong"),
+        ("a byte long", resigned(&[&good[..], &[0]].concat()), "signature is wrong"),
+        ("RSA: of zeros", by_rsa(&[0; 256]), "signature is wrong"),
+        ("RSA: one", by_rsa(&[&[0; 255][..], &[1]].concat()), "signature is wrong"),
+        ("RSA: above the modulus", by_rsa(&[0xff; 256]), "signature is wrong"),
+        ("RSA: a byte short", by_rsa(&rsa_good[1..]), "signature is wrong"),
+        ("RSA: a byte long", by_rsa(&[&[0], &rsa_good[..]].concat()), "signature is wrong"),
+        ("RSA: no signature", by_rsa(&[]), "signature is wrong"),
+        ("RSA: of another text", by_rsa(&rsa.signature("x")), "signature is wrong"),
+        ("RSA: what follows the digest", by_rsa(&forged[1]), "signature is wrong"),
+        ("RSA: a byte after the digest", by_rsa(&forged[2]), "signature is wrong"),
+        ("RSA: without parameters", by_rsa(&forged[3]), "signature is wrong"),
+        ("RSA: without padding", by_rsa(&forged[4]), "signature is wrong"),
         ("padded", format!("{good_token}="), "not a signed JWT"),
         ("five parts", format!("{good_token}.x.y"), "three parts"),
     ] {
@@ -322,7 +343,40 @@ async fn tokens_that_are_forged_or_misused_are_refused() {
     assert_eq!(send(&stack, &app.key, &[("x-user-token", &larger)]).await.status, 431);
     assert_eq!(stack.provider().requests().len(), 0);
 
-    assert_eq!(outcome(&stack, &app.key, &[("x-user-token", &good_token)]).await, ok());
+    for token in [good_token, rsa_good_token] {
+        assert_eq!(outcome(&stack, &app.key, &[("x-user-token", &token)]).await, ok());
+    }
+    // Envoy has checked all these signatures, and the VM none.
+    assert!(!stack.gateway().log_end().contains("verify_signature"), "{}", stack.gateway().log_end());
     let ready = stack.gateway().get("/latchkey/ready", &app.key).await.unwrap();
     assert_eq!(ready.status, 200, "{}", ready.text);
+}
+
+/// Signatures of a text by RSA with SHA-256 whose encodings are right, and wrong in ways that lenient verifiers
+/// overlooked (Bleichenbacher, 2006): all of them take the private key.
+fn rsa_encodings(signer: &Signer, text: &str) -> Vec<Vec<u8>> {
+    let Signer::Rsa(key) = signer else { unreachable!() };
+    let key: &rsa::RsaPrivateKey = (**key).as_ref();
+    let digest = rsa::sha2::Sha256::digest(text.as_bytes());
+    let info = hex("3031300d060960864801650304020105000420");
+    let without_parameters = hex("302f300b06096086480165030402010420");
+    let of = |padding: usize, info: &[u8], tail: &[u8]| {
+        let mut encoded = [&[0, 1], vec![0xff; padding].as_slice(), &[0], info, &digest, tail].concat();
+        encoded.resize(256, 0);
+        let number = rsa::BoxedUint::from_be_slice(&encoded, 2048).unwrap();
+        let signature = rsa::hazmat::rsa_decrypt_and_check::<rand::rngs::StdRng>(key, None, &number).unwrap();
+        signature.to_be_bytes().to_vec()
+    };
+    vec![
+        of(202, &info, &[]),
+        of(8, &info, &[7; 194]),
+        of(201, &info, &[0]),
+        of(204, &without_parameters, &[]),
+        of(0, &info, &[]),
+    ]
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    let byte = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+    (0..text.len()).step_by(2).map(byte).collect()
 }

@@ -20,7 +20,7 @@ use crate::denial::{Code, Denial};
 use crate::endpoint::{Endpoint, Operation, Shape, is_oauth, split_query};
 use crate::forward::Forward;
 use crate::header::Headers;
-use crate::identity::identify;
+use crate::identity::{SignatureCheck, identify};
 use crate::mcp::is_below;
 use crate::model_list;
 use crate::quota::Trial;
@@ -38,6 +38,11 @@ pub trait World {
 
     /// The trusted address of the client.
     fn client_address(&self) -> Option<IpAddr>;
+
+    /// Whether the host finds a signature good; none where it cannot tell.
+    fn verify_signature(&self, _check: SignatureCheck<'_>) -> Option<bool> {
+        None
+    }
 
     /// A number that spreads those who must come back; where nobody comes back, any.
     fn random(&self) -> u64 {

@@ -21,6 +21,7 @@ use crate::header::Headers;
 use crate::snapshot::{AppPolicy, KeyRecord};
 
 pub use jwt::Refused;
+pub use key::SignatureCheck;
 pub use policy::{IdentityPolicy, JwtKey, JwtPolicy};
 pub use verified::Verified;
 
@@ -102,7 +103,7 @@ pub fn identify(
     let named = named.map(plausible).transpose()?;
     let identity = match (&policy.jwt, token) {
         (Some(jwt), Some(token)) => {
-            let email = verified.email(token, app, jwt, world.now())?;
+            let email = verified.email(token, app, jwt, world)?;
             if named.is_some_and(|named| *named != *email) {
                 return Err(invalid("`X-User-Email` and `X-User-Token` name different users."));
             }

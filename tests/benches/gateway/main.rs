@@ -15,6 +15,7 @@ mod changes;
 mod exchange;
 mod fixed;
 mod governance;
+mod identity;
 mod ingest;
 mod lease;
 mod load;
@@ -67,6 +68,9 @@ struct Arguments {
     /// Leases asked for.
     #[arg(long, default_value_t = 3_000)]
     leases: u64,
+    /// Made-up user tokens of each kind.
+    #[arg(long, default_value_t = 10_000)]
+    tokens: u64,
     /// Records sent to the control plane.
     #[arg(long, default_value_t = 300_000)]
     records: u64,
@@ -93,6 +97,7 @@ enum Figure {
     Lease,
     Ingest,
     Governance,
+    Identity,
     Pages,
 }
 
@@ -170,6 +175,9 @@ async fn usage(arguments: &Arguments, provider: &Fixed) -> anyhow::Result<()> {
     }
     if arguments.wants(Figure::Governance) {
         governance::measure().await?.print();
+    }
+    if arguments.wants(Figure::Identity) {
+        identity::measure(arguments.tokens).await?.print();
     }
     if arguments.wants(Figure::Pages) {
         pages::measure(arguments.shown_apps, arguments.shown_records).await?.print();

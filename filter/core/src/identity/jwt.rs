@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::email;
 use super::key::Algorithm;
 use super::policy::JwtPolicy;
+use crate::gate::World;
 use crate::snapshot::UnixMs;
 
 /// The longest token that is read, in bytes: as long as Envoy lets headers be.
@@ -106,7 +107,7 @@ impl Refused {
 }
 
 /// Verifies a token, and reads who it is of. Nothing of it is believed before its signature.
-pub(super) fn verify(token: &[u8], policy: &JwtPolicy, now: UnixMs) -> Result<Claims, Refused> {
+pub(super) fn verify(token: &[u8], policy: &JwtPolicy, world: &impl World) -> Result<Claims, Refused> {
     if token.len() > LONGEST {
         return Err(Refused::TooLong);
     }
@@ -114,9 +115,9 @@ pub(super) fn verify(token: &[u8], policy: &JwtPolicy, now: UnixMs) -> Result<Cl
     let (signed, signature) = token.rsplit_once('.').ok_or(Refused::Malformed)?;
     let (header, claims) = signed.split_once('.').ok_or(Refused::Malformed)?;
     let (header, claims, signature) = (decode(header)?, decode(claims)?, decode(signature)?);
-    check_signature(&header, signed.as_bytes(), &signature, policy)?;
+    check_signature(&header, signed.as_bytes(), &signature, policy, world)?;
     let claims: Object = serde_json::from_slice(&claims).map_err(|_| Refused::Claims)?;
-    let until = claims.check_times(now)?;
+    let until = claims.check_times(world.now())?;
     claims.check_parties(policy)?;
     claims.check_audience(policy)?;
     Ok(Claims { email: claims.email(&policy.email_claim)?, until })
@@ -132,6 +133,7 @@ fn check_signature(
     signed: &[u8],
     signature: &[u8],
     policy: &JwtPolicy,
+    world: &impl World,
 ) -> Result<(), Refused> {
     let header: Object = serde_json::from_slice(header).map_err(|_| Refused::Header)?;
     let algorithm = header.text("alg").map_err(|_| Refused::Header)?.and_then(Algorithm::named);
@@ -144,7 +146,7 @@ fn check_signature(
     if keys.peek().is_none() {
         return Err(Refused::UnknownKey);
     }
-    if keys.any(|key| key.verify(signed, signature)) { Ok(()) } else { Err(Refused::Signature) }
+    if keys.any(|key| key.verify(signed, signature, world)) { Ok(()) } else { Err(Refused::Signature) }
 }
 
 /// A JSON object that has no member twice.

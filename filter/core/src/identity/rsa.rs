@@ -3,7 +3,10 @@
 use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
 use crypto_bigint::{BoxedUint, Odd};
 use pkcs1::RsaPublicKeyRef;
+use pkcs1::der::Encode as _;
+use pkcs1::der::asn1::BitStringRef;
 use sha2::{Digest as _, Sha256};
+use spki::SubjectPublicKeyInfo;
 
 /// Shorter moduli are too weak. Longer ones are too slow: what it takes to refuse a signature grows with the
 /// square of their length.
@@ -25,6 +28,8 @@ pub struct RsaKey {
     exponent: BoxedUint,
     /// The modulus's length in bytes, which a signature has too.
     length: usize,
+    /// PKCS #1's `RSAPublicKey`.
+    der: Box<[u8]>,
 }
 
 /// Whether this is PKCS #1's `RSAPublicKey` with a modulus that is too long.
@@ -52,12 +57,24 @@ impl RsaKey {
             modulus: BoxedMontyParams::new_vartime(odd?),
             exponent: BoxedUint::from_be_slice_vartime(exponent),
             length: modulus.len(),
+            der: der.into(),
         })
+    }
+
+    /// X.509's `SubjectPublicKeyInfo` of the key, in DER.
+    pub(super) fn spki(&self) -> Option<Vec<u8>> {
+        let subject_public_key = BitStringRef::from_bytes(&self.der).ok()?;
+        SubjectPublicKeyInfo { algorithm: pkcs1::ALGORITHM_ID, subject_public_key }.to_der().ok()
+    }
+
+    /// Whether a signature can be this key's, by its length.
+    pub(super) fn takes(&self, signature: &[u8]) -> bool {
+        signature.len() == self.length
     }
 
     /// Whether `signature` is of `message`.
     pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
-        if signature.len() != self.length {
+        if !self.takes(signature) {
             return false;
         }
         let modulus = self.modulus.modulus();

@@ -10,6 +10,9 @@ use super::*;
 use crate::header::Header;
 use crate::testing::{self, Place};
 
+#[path = "tests/host.rs"]
+mod host;
+
 #[path = "tests/attacks.rs"]
 mod attacks;
 

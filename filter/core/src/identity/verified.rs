@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::jwt::{self, Refused};
 use super::policy::JwtPolicy;
 use crate::denial::{Code, Denial};
+use crate::gate::World;
 use crate::snapshot::{AppPolicy, UnixMs};
 
 /// How many of each age are kept: twice that of those that hold, and as many of others. The longest entry has
@@ -58,8 +59,9 @@ impl Verified {
         token: &[u8],
         app: &Rc<AppPolicy>,
         policy: &JwtPolicy,
-        now: UnixMs,
+        world: &impl World,
     ) -> Result<Rc<str>, Denial> {
+        let now = world.now();
         let token = bare(token);
         let digest = digest(app, token);
         if let Some(email) = self.held.borrow_mut().take(&digest, app, now) {
@@ -68,7 +70,7 @@ impl Verified {
         if let Some(refused) = self.refused.borrow_mut().take(&digest, app, now) {
             return Err(denial(refused));
         }
-        match jwt::verify(token, policy, now) {
+        match jwt::verify(token, policy, world) {
             Ok(claims) => {
                 let email: Rc<str> = claims.email.into();
                 self.held.borrow_mut().put(digest, Entry::new(app, Rc::clone(&email), claims.until));

@@ -10,7 +10,7 @@ use super::*;
 /// Made once for each process.
 static RSA: LazyLock<Signer> = LazyLock::new(Signer::rsa);
 
-fn encode(bytes: impl AsRef<[u8]>) -> String {
+pub(super) fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 

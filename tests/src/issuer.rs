@@ -13,42 +13,58 @@ use rsa::traits::PublicKeyParts as _;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+/// A key pair that signs tokens.
 pub enum Signer {
+    /// Of 2,048 bits, or as many as a test asks for.
     Rsa(Box<rsa::pkcs1v15::SigningKey<rsa::sha2::Sha256>>),
+    /// On P-256.
     Ec(p256::ecdsa::SigningKey),
+    /// Ed25519.
     Ed(Box<ed25519_dalek::SigningKey>),
 }
 
 /// Publishes keys at its URL.
 pub struct Issuer {
+    /// Where its JWK set is.
     pub url: String,
     set: Arc<Mutex<Value>>,
     asked: Arc<AtomicUsize>,
 }
 
+/// In base64url.
 pub fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
+/// The time in seconds since the Unix epoch.
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 impl Signer {
+    /// Always the same key.
     pub fn rsa() -> Self {
+        Self::rsa_of(2048)
+    }
+
+    /// Always the same key with so many bits.
+    pub fn rsa_of(bits: usize) -> Self {
         let mut rng = rand::rngs::StdRng::seed_from_u64(7);
-        let key = rsa::RsaPrivateKey::new_unchecked(&mut rng, 2048).unwrap();
+        let key = rsa::RsaPrivateKey::new_unchecked(&mut rng, bits).unwrap();
         Self::Rsa(Box::new(rsa::pkcs1v15::SigningKey::new(key)))
     }
 
+    /// The key of this seed.
     pub fn ec(seed: u8) -> Self {
         Self::Ec(p256::ecdsa::SigningKey::from_slice(&[seed; 32]).unwrap())
     }
 
+    /// The key of this seed.
     pub fn ed(seed: u8) -> Self {
         Self::Ed(Box::new(ed25519_dalek::SigningKey::from_bytes(&[seed; 32])))
     }
 
+    /// The `alg` of its tokens.
     pub fn algorithm(&self) -> &'static str {
         match self {
             Self::Rsa(_) => "RS256",
@@ -57,6 +73,7 @@ impl Signer {
         }
     }
 
+    /// Its public key as a JWK.
     pub fn jwk(&self, kid: &str) -> Value {
         let mut jwk = match self {
             Self::Rsa(key) => {
@@ -77,6 +94,7 @@ impl Signer {
         jwk
     }
 
+    /// A signature as JWS has it.
     pub fn signature(&self, message: &str) -> Vec<u8> {
         let message = message.as_bytes();
         match self {
@@ -89,6 +107,7 @@ impl Signer {
         }
     }
 
+    /// A token with this header.
     pub fn sign(&self, header: &Value, claims: &Value) -> String {
         let signed = unsigned(header, claims);
         let signature = encode(self.signature(&signed));
@@ -117,6 +136,7 @@ pub fn claims(email: &str, changes: Value) -> Value {
 }
 
 impl Issuer {
+    /// Publishes these keys.
     pub async fn start(keys: &[Value]) -> Self {
         let set = Arc::new(Mutex::new(json!({ "keys": keys })));
         let asked = Arc::new(AtomicUsize::new(0));
@@ -137,6 +157,7 @@ impl Issuer {
         self.asked.load(Ordering::SeqCst)
     }
 
+    /// Publishes other keys.
     pub fn publish(&self, keys: &[Value]) {
         *self.set.lock().unwrap() = json!({ "keys": keys });
     }
