@@ -41,14 +41,8 @@ pub mod versions;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
-use axum::response::IntoResponse;
-use axum::routing::get;
-use axum::{Json, Router};
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::set_header::SetResponseHeaderLayer;
-use tower_http::timeout::TimeoutLayer;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -61,13 +55,8 @@ use crate::gateways::Gateways;
 use crate::metrics::Metrics;
 use crate::seal::MasterKey;
 use crate::sign_in::SignIn;
-use crate::sign_in::oidc::CALLBACK;
 use crate::store::Store;
-use crate::web;
-use crate::web::fault;
 use crate::world::World;
-
-use problem::Problem;
 
 /// What every handler can reach.
 #[derive(Clone)]
@@ -109,8 +98,11 @@ impl Api {
 ))]
 struct Document;
 
+/// What is explained may be as large as what gateways take, 16 MiB, and has its question around it.
+const EXPLAINED: usize = 17 << 20;
+
 /// Every route, with its documentation.
-fn routes() -> OpenApiRouter<Api> {
+fn documented() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(apps::list, apps::create))
         .routes(routes!(apps::read, apps::update, apps::delete))
@@ -213,49 +205,12 @@ fn routes() -> OpenApiRouter<Api> {
 /// The OpenAPI document.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    let mut document = routes().to_openapi();
-    document::finish(&mut document);
-    document
+    routes().1
 }
 
-/// The largest body that is read, but for requests that are to be explained.
-const LARGEST: usize = 256 << 10;
-/// What is explained may be as large as what gateways take, 16 MiB, and has its question around it.
-const EXPLAINED: usize = 17 << 20;
-
-/// The whole HTTP service.
-pub fn router(api: Api) -> Router {
-    let (routes, mut document) = routes().split_for_parts();
+/// The routes, and the OpenAPI document.
+pub fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
+    let (routes, mut document) = documented().split_for_parts();
     document::finish(&mut document);
-    let no_store = (HeaderName::from_static("cache-control"), HeaderValue::from_static("no-store"));
-    let no_sniff = (HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
-    routes
-        .route("/api/openapi.json", get(|| async move { Json(document) }))
-        .route("/auth/oidc", get(oidc::begin))
-        .route(CALLBACK, get(oidc::finish))
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics::scrape))
-        .merge(web::routes())
-        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such path") })
-        .method_not_allowed_fallback(|| async {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path has no such method")
-        })
-        .layer(DefaultBodyLimit::max(LARGEST))
-        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_secs(60)))
-        .layer(CatchPanicLayer::custom(|_| Problem::internal().into_response()))
-        .layer(axum::middleware::from_fn_with_state(api.clone(), fault::pages))
-        .layer(axum::middleware::from_fn_with_state(api.metrics.clone(), metrics::measure))
-        .layer(SetResponseHeaderLayer::if_not_present(no_store.0, no_store.1))
-        .layer(SetResponseHeaderLayer::if_not_present(no_sniff.0, no_sniff.1))
-        .layer(axum::middleware::from_fn(propagation::timed))
-        .with_state(api)
-}
-
-async fn ready(State(api): State<Api>) -> Result<&'static str, Problem> {
-    api.store.writes().await.map_err(|failing| {
-        tracing::warn!("not ready: {failing}");
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", failing.to_string())
-    })?;
-    Ok("ready\n")
+    (routes, document)
 }

@@ -4,6 +4,7 @@
 //! gateway. So a revocation waits for all gateways, whoever feeds or has fed them, and also for those that
 //! have not come back yet since their replica stopped.
 
+pub mod propagation;
 mod seen;
 mod share;
 
@@ -13,18 +14,16 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use latchkey_discovery::ads::{AdsStatus, Statuses};
-use latchkey_discovery::registry::{self, Propagation, Reason, Registry};
+use latchkey_discovery::registry::{self, Obstacle, Registry};
 use latchkey_discovery::source::Position;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use crate::action::audit::Done;
-use crate::action::{By, Refusal};
-use crate::api::propagation::Pending;
-use crate::store::{Backend, Store, Tx};
+use crate::store::gateways::GatewayStream;
+use crate::store::{Backend, Store};
 use crate::world::World;
+use propagation::Propagation;
 use seen::Seen;
 use share::Watch;
 
@@ -185,19 +184,18 @@ impl Gateways {
         (here.into_iter().map(late).collect(), answered.is_some())
     }
 
-    /// Waits until every gateway that is awaited has applied `revision`, at most for `wait`. Gives the names
-    /// of those that have, and of all that have not and are not gone.
+    /// How far `revision` has come, of which `resources` are a part, once every gateway that is awaited has
+    /// applied it, or else after `wait`.
     ///
     /// It is told by what is known at one moment after the revision was committed: a gateway that
     /// connects later is recorded before it is served, and so reads what was committed.
-    pub async fn applied(
+    pub async fn propagation(
         &self,
         revision: i64,
         resources: &[String],
         wait: Duration,
         whom: Await,
-    ) -> (Vec<String>, Vec<Pending>) {
-        let Ok(revision) = u64::try_from(revision) else { return Default::default() };
+    ) -> Propagation {
         let deadline = Instant::now() + wait;
         let mut changed = self.registry.changed();
         let poll = match self.store.backend() {
@@ -207,14 +205,14 @@ impl Gateways {
         };
         loop {
             changed.mark_unchanged();
-            let look = tokio::time::timeout(PATIENCE.max(wait), self.look(revision, resources, whom));
-            let look = look.await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+            let now_known = self.propagation_now(revision, resources, whom);
+            let now_known = tokio::time::timeout(PATIENCE.max(wait), now_known).await;
             let now = Instant::now();
-            match look {
-                Ok(Look { applied, pending, over }) if over || now >= deadline => return (applied, pending),
+            match now_known.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+                Ok((propagation, is_final)) if is_final || now >= deadline => return propagation,
                 Err(error) if now >= deadline => {
                     let reason = format!("the control plane could not ask which gateways there are: {error}");
-                    return (Vec::new(), vec![Pending { gateway: "unknown".to_owned(), reason }]);
+                    return Propagation::unknown(revision, reason);
                 }
                 Ok(_) | Err(_) => {}
             }
@@ -223,65 +221,57 @@ impl Gateways {
         }
     }
 
-    /// How all gateways stand now.
-    async fn look(&self, revision: u64, resources: &[String], whom: Await) -> sqlx::Result<Look> {
+    /// How far a revision has come by now, and whether there is nobody left to wait for.
+    async fn propagation_now(
+        &self,
+        revision: i64,
+        resources: &[String],
+        whom: Await,
+    ) -> sqlx::Result<(Propagation, bool)> {
+        let number = u64::try_from(revision).unwrap_or_default();
         let seen = self.seen().await?;
         let is_foreign = |seen: &Seen| seen.open && !seen.here;
-        let is_far = |at: Position| at.revision >= revision;
+        let is_far = |at: Position| at.revision >= number;
         // What is acknowledged elsewhere counts only where it is a point of this history.
         let history = match seen.iter().filter(|seen| is_foreign(seen)).filter_map(Seen::position).any(is_far)
         {
-            true => self.store.history_from(revision).await?,
+            true => self.store.history_from(number).await?,
             false => Vec::new(),
         };
         let counts = |at: &Position| history.contains(at);
         let returning =
             |name: &str| seen.iter().any(|seen| seen.gateway == name && !seen.open && seen.away < RETURN);
         let sightings = seen.iter().filter_map(|seen| seen.sighting(counts));
-        let Propagation { applied, pending } = registry::propagation(sightings, revision, resources);
-        let over = pending.iter().all(|late| match late.reason {
-            Reason::NotYet => false,
-            Reason::Disconnected => whom == Await::Reachable && !returning(&late.name),
-            // What is new does not wait for a process that was most likely restarted.
-            Reason::Earlier(_) => whom == Await::Reachable,
-            Reason::Refused(_) => true,
+        let gateways = registry::obstacles(sightings, number, resources);
+        let all_are_final = gateways.iter().all(|(name, obstacles)| {
+            obstacles.iter().all(|obstacle| match obstacle {
+                Obstacle::NotYet => false,
+                Obstacle::Disconnected => whom == Await::Reachable && !returning(name),
+                // What is new does not wait for a process that was most likely restarted.
+                Obstacle::Earlier(_) => whom == Await::Reachable,
+                Obstacle::Refused(_) => true,
+            })
         });
-        let mut pending: Vec<_> = pending
-            .into_iter()
-            .map(|late| Pending { gateway: late.name, reason: late.reason.to_string() })
-            .collect();
+        let mut propagation = Propagation::of(revision, gateways);
         // A replica of another version may write what this one cannot read.
-        let unread = seen.iter().filter(|seen| seen.state.is_none() && !seen.gone);
-        let other = "its replica of the control plane is of another version";
-        let before = pending.len();
-        pending
-            .extend(unread.map(|seen| Pending { gateway: seen.gateway.clone(), reason: other.to_owned() }));
-        Ok(Look { applied, over: over && pending.len() == before, pending })
+        let unread = seen.iter().filter(|seen| seen.state.is_none() && !seen.gone).collect::<Vec<_>>();
+        for seen in &unread {
+            let reason = "its replica of the control plane is of another version";
+            propagation.add_pending(&seen.gateway, reason);
+        }
+        Ok((propagation, all_are_final && unread.is_empty()))
     }
 
-    /// Forgets a gateway's processes that have no stream, and that an admin knows to be gone for good: changes
-    /// no longer wait for them.
-    ///
-    /// # Errors
-    /// There is no such gateway, or all of its processes are connected.
-    pub async fn forget(&self, tx: &mut Tx, by: By<'_>, name: &str) -> Result<(), Refusal> {
+    /// The processes of one name: those with an open stream, and those without.
+    pub(crate) async fn streams_of(
+        &self,
+        name: &str,
+    ) -> sqlx::Result<(Vec<GatewayStream>, Vec<GatewayStream>)> {
         let seen = self.seen().await?;
-        let (open, ended): (Vec<_>, Vec<_>) =
-            seen.iter().filter(|seen| seen.gateway == name).partition(|seen| seen.open);
-        if open.is_empty() && ended.is_empty() {
-            return Err(Refusal::NotFound("gateway"));
-        }
-        if ended.is_empty() {
-            let detail = "this gateway is connected: stop its Envoy first, or revoke its token";
-            return Err(Refusal::conflict("gateway_connected", detail));
-        }
-        for seen in &ended {
-            tx.forget_gateway_stream(&seen.row()).await?;
-        }
-        let data = json!({ "processes": ended.len() });
-        let id = name.to_owned();
-        by.audit(tx, Done { action: "gateway.forgotten", kind: "gateway", id, name, app: None, data });
-        Ok(())
+        let of_name = seen.iter().filter(|seen| seen.gateway == name);
+        let (open, ended): (Vec<_>, Vec<_>) = of_name.partition(|seen| seen.open);
+        let rows = |seen: Vec<&Seen>| seen.into_iter().map(Seen::row).collect();
+        Ok((rows(open), rows(ended)))
     }
 
     fn cluster_error(&self, name: &str) -> Option<String> {
@@ -295,14 +285,6 @@ impl Gateways {
     fn watch(&self) -> MutexGuard<'_, Watch> {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// How all gateways stand at a moment.
-struct Look {
-    applied: Vec<String>,
-    pending: Vec<Pending>,
-    /// Whether there is nobody left to wait for.
-    over: bool,
 }
 
 impl From<registry::Gateway> for Gateway {

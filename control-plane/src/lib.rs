@@ -15,6 +15,8 @@ pub mod ledger;
 pub mod listen;
 pub mod metrics;
 pub mod outbound;
+pub mod refusal;
+pub mod router;
 pub mod seal;
 pub mod serve;
 pub mod sign_in;

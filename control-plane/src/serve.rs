@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 
-use crate::api::{self, Api};
+use crate::api::Api;
 use crate::config::Serve;
 use crate::feed::Feed;
 use crate::gateways::Gateways;
@@ -29,6 +29,7 @@ use crate::ledger::{Ledger, calibration, retention};
 use crate::listen::crowd::Crowd;
 use crate::listen::{self, Bounds};
 use crate::metrics::Metrics;
+use crate::router;
 use crate::seal::MasterKey;
 use crate::store::Store;
 use crate::tokens::GatewayTokens;
@@ -129,7 +130,7 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
         .serve_with_incoming_shutdown(grpc, stopped(stopping.clone()));
     let deadline = stopping.clone();
     let api =
-        listen::http::serve(http, api::router(api), Crowd::new(bounds.http), listen::http::HEAD, stopping);
+        listen::http::serve(http, router::router(api), Crowd::new(bounds.http), listen::http::HEAD, stopping);
     let signals = async {
         wait_for_signal().await?;
         tracing::info!("stopping");

@@ -1,11 +1,20 @@
-//! Gateways' tokens, as the discovery servers check them.
+//! What tokens are found by, and how the discovery servers check gateways' tokens.
 
 use latchkey_core::role::Permission;
 use latchkey_discovery::source::{Authenticator, Claim};
+use sha2::{Digest as _, Sha256};
 
-use crate::action::tokens::{ANY_GATEWAY, hash};
 use crate::store::Store;
 use crate::world::World;
+
+/// The name of a gateway to which a token is bound that every gateway may use.
+pub const ANY_GATEWAY: &str = "*";
+
+/// What the store keeps in the place of a token.
+#[must_use]
+pub fn hash(value: &str) -> [u8; 32] {
+    Sha256::digest(value.as_bytes()).into()
+}
 
 /// Admits tokens of the role `gateway`.
 #[derive(Clone, Debug)]

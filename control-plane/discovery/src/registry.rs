@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::session::{Greeting, Progress};
-pub use propagation::{Pending, Propagation, Reason, Sighting, propagation};
+pub use propagation::{Obstacle, Sighting, obstacles};
 
 mod propagation;
 
@@ -121,11 +121,11 @@ impl Registry {
         streams.iter().map(stream).collect()
     }
 
-    /// How far the gateways of this process are with `revision`, of which `resources` (names as in
-    /// [`crate::resource`]) are a part.
+    /// What keeps each gateway of this process from `revision`, of which `resources` (names as in
+    /// [`crate::resource`]) are a part; nothing, where it is applied.
     #[must_use]
-    pub fn propagation(&self, revision: u64, resources: &[String]) -> Propagation {
-        propagation(self.streams().into_iter().map(Sighting::from), revision, resources)
+    pub fn obstacles(&self, revision: u64, resources: &[String]) -> BTreeMap<String, BTreeSet<Obstacle>> {
+        obstacles(self.streams().into_iter().map(Sighting::from), revision, resources)
     }
 
     /// Counts changes: of who is connected, what is acknowledged, what is refused.

@@ -4,11 +4,35 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::audit::Done;
-use super::{Context, Refusal};
+use super::{By, Context, Refusal};
+use crate::gateways::Gateways;
 use crate::ledger::owners::Owners;
 use crate::ledger::page;
 use crate::store::Tx;
 use crate::store::ledger::retention::LostProcess;
+
+/// Forgets a gateway's processes that have no stream, and that an admin knows to be gone for good: changes
+/// no longer wait for them.
+///
+/// # Errors
+/// There is no such gateway, or all of its processes are connected.
+pub async fn forget(tx: &mut Tx, by: By<'_>, gateways: &Gateways, name: &str) -> Result<(), Refusal> {
+    let (open, ended) = gateways.streams_of(name).await?;
+    if open.is_empty() && ended.is_empty() {
+        return Err(Refusal::NotFound("gateway"));
+    }
+    if ended.is_empty() {
+        let detail = "this gateway is connected: stop its Envoy first, or revoke its token";
+        return Err(Refusal::conflict("gateway_connected", detail));
+    }
+    for stream in &ended {
+        tx.forget_gateway_stream(stream).await?;
+    }
+    let data = json!({ "processes": ended.len() });
+    let id = name.to_owned();
+    by.audit(tx, Done { action: "gateway.forgotten", kind: "gateway", id, name, app: None, data });
+    Ok(())
+}
 
 /// Charges for good what a process that is gone holds of budgets, and can have spent at most.
 ///

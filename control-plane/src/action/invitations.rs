@@ -6,9 +6,10 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::audit::Done;
-use super::{By, Refusal, tokens, users};
+use super::{By, Refusal, users};
 use crate::sign_in;
 use crate::store::Tx;
+use crate::tokens;
 
 /// How long an invitation can be used.
 const LASTING: SignedDuration = SignedDuration::from_hours(72);

@@ -10,11 +10,12 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::audit::Done;
-use super::{By, Refusal, tokens};
+use super::{By, Refusal};
 use crate::sign_in::{self, Lasting};
 use crate::store::Tx;
 use crate::store::sessions::{Method, Session};
 use crate::store::users::User;
+use crate::tokens;
 use crate::world::World;
 
 /// The longest name of a browser that is kept.

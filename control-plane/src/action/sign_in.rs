@@ -80,7 +80,7 @@ pub async fn by_invitation(
     token: &SecretString,
     password: SecretString,
 ) -> Result<Begun, Refusal> {
-    let hash = super::tokens::hash(token.expose_secret());
+    let hash = crate::tokens::hash(token.expose_secret());
     let now = door.world.now();
     let invited = door.store.invited(&hash, now).await?.ok_or_else(invitations::unusable)?;
     let user = door.store.user(invited).await?.filter(User::is_active).ok_or_else(invitations::unusable)?;

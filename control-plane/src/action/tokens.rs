@@ -6,16 +6,13 @@ use jiff::Timestamp;
 use latchkey_core::role::Role;
 use secrecy::SecretString;
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::audit::Done;
 use super::{By, Refusal};
 use crate::store::Tx;
 use crate::store::tokens::Token;
-
-/// What a token is bound to that every gateway may use.
-pub const ANY_GATEWAY: &str = "*";
+use crate::tokens::hash;
 
 /// What a token is for.
 #[derive(Clone, Debug)]
@@ -28,7 +25,7 @@ pub struct NewToken {
     pub user_id: Option<Uuid>,
     /// When it stops; none for never.
     pub expires_at: Option<Timestamp>,
-    /// The gateway that it is bound to, [`ANY_GATEWAY`], or none for the first that uses it.
+    /// The gateway that it is bound to, [`crate::tokens::ANY_GATEWAY`], or none for the first that uses it.
     pub gateway: Option<String>,
 }
 
@@ -132,12 +129,6 @@ fn check_gateway(role: Role, gateway: Option<&str>) -> Result<(), Refusal> {
         ));
     }
     Ok(())
-}
-
-/// What a token is found by.
-#[must_use]
-pub fn hash(value: &str) -> [u8; 32] {
-    Sha256::digest(value.as_bytes()).into()
 }
 
 fn done<'a>(action: &'static str, token: &'a Token) -> Done<'a> {

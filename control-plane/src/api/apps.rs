@@ -18,9 +18,10 @@ use super::body::{Body, OptionalBody, Path, Query};
 use super::idempotency::{Answered, Creation};
 use super::page::{Page, wanted};
 use super::problem::Problem;
-use super::propagation::{Propagation, app_resource, key_resources};
+use super::propagation::{app_resource, key_resources};
 use crate::action::{Refusal, apps, keys};
 use crate::gateways::Await;
+use crate::gateways::propagation::Propagation;
 use crate::store::apps::{App, AppFilter};
 
 pub use edit::{EditApp, NewApp};

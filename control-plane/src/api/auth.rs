@@ -19,10 +19,10 @@ use uuid::Uuid;
 use super::Api;
 use super::problem::Problem;
 use crate::action::sessions::Visitor;
-use crate::action::tokens;
 use crate::sign_in::{self, Cookie};
 use crate::store::sessions::Session;
 use crate::store::users::User;
+use crate::tokens;
 
 /// Where requests by cookie carry the CSRF token.
 const CSRF_HEADER: &str = "x-csrf-token";

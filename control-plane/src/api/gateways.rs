@@ -61,7 +61,7 @@ pub async fn forget(
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let mut tx = api.store.begin().await?;
-    api.gateways.forget(&mut tx, api.context(&actor).by(), &name).await?;
+    gateways::forget(&mut tx, api.context(&actor).by(), &api.gateways, &name).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -12,8 +12,8 @@ use axum::response::{IntoResponse, Response};
 use super::Api;
 use super::auth::Anyone;
 use super::problem::Problem;
-use crate::action::tokens;
 use crate::metrics::Metrics;
+use crate::tokens;
 
 /// For how long the database is asked who reads the metrics.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -6,7 +6,7 @@ use latchkey_core::invalid::{FieldError, Invalid};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::action::{Refusal, seconds};
+use crate::refusal::{Refusal, seconds};
 use crate::store::fault::Fault;
 
 /// What went wrong.

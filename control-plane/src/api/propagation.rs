@@ -7,38 +7,12 @@ use axum::middleware::Next;
 use axum::response::Response;
 use latchkey_core::status::Switch;
 use latchkey_proto::key::KeyHash;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Api;
 use crate::gateways::Await;
+use crate::gateways::propagation::Propagation;
 use crate::store::keys::Key;
-
-/// How far a change has come.
-#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
-pub struct Propagation {
-    /// The change's revision.
-    pub revision: i64,
-    /// Whether every gateway that is not gone has applied it: connected ones, and those that were connected
-    /// and may go on with what they had.
-    pub complete: bool,
-    /// The gateways that have applied it, by name.
-    pub applied: Vec<String>,
-    /// Those that have not, and why.
-    pub pending: Vec<Pending>,
-    /// How long that took since the request came, in milliseconds.
-    pub elapsed_ms: u64,
-}
-
-/// A gateway that has not applied a change.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
-pub struct Pending {
-    /// Its name.
-    pub gateway: String,
-    /// Why not, as far as it is known.
-    pub reason: String,
-}
 
 tokio::task_local! {
     /// When the request came that is being answered.
@@ -46,7 +20,7 @@ tokio::task_local! {
 }
 
 /// Notes when a request came, so that an answer can say how long it took.
-pub(super) async fn timed(request: Request, next: Next) -> Response {
+pub async fn timed(request: Request, next: Next) -> Response {
     CAME.scope(Instant::now(), next.run(request)).await
 }
 
@@ -82,29 +56,23 @@ impl Api {
                 let error = other
                     .err()
                     .map_or_else(|| "it was removed meanwhile".to_owned(), |error| error.to_string());
-                let pending = vec![Pending { gateway: "unknown".to_owned(), reason: error }];
-                Propagation {
-                    revision: 0,
-                    complete: false,
-                    applied: Vec::new(),
-                    pending,
-                    elapsed_ms: elapsed_ms(),
-                }
+                let propagation = Propagation::unknown(0, error);
+                Propagation { elapsed_ms: elapsed_ms(), ..propagation }
             }
         }
     }
 
     async fn awaited(&self, revision: i64, resources: &[String], whom: Await) -> Propagation {
-        let (applied, pending) = self.gateways.applied(revision, resources, self.apply_wait, whom).await;
-        let elapsed_ms = elapsed_ms();
+        let propagation = self.gateways.propagation(revision, resources, self.apply_wait, whom).await;
+        let propagation = Propagation { elapsed_ms: elapsed_ms(), ..propagation };
         tracing::info!(
             revision,
-            applied = applied.len(),
-            pending = pending.len(),
-            elapsed_ms,
+            applied = propagation.applied.len(),
+            pending = propagation.pending.len(),
+            elapsed_ms = propagation.elapsed_ms,
             "change propagated"
         );
-        Propagation { revision, complete: pending.is_empty(), applied, pending, elapsed_ms }
+        propagation
     }
 }
 

@@ -24,8 +24,8 @@ use subtle::ConstantTimeEq as _;
 use url::Url;
 
 use super::{PublicUrl, secret};
-use crate::action::Refusal;
 use crate::outbound::Outbound;
+use crate::refusal::Refusal;
 use crate::seal::{MasterKey, Purpose};
 use crate::store::identities::Identity;
 use crate::world::World;

@@ -12,7 +12,7 @@ use latchkey_core::price::Rates;
 use latchkey_core::status::Standing;
 use serde_json::Value;
 
-use crate::api::propagation::{Pending, Propagation};
+use crate::gateways::propagation::{PendingGateway, Propagation};
 
 /// A moment, in somebody's zone.
 #[derive(Clone, Debug)]
@@ -211,7 +211,7 @@ pub fn propagated(propagation: &Propagation) -> String {
         return sum;
     }
     let late: Vec<_> =
-        pending.iter().map(|Pending { gateway, reason }| format!("{gateway} ({reason})")).collect();
+        pending.iter().map(|PendingGateway { gateway, reason }| format!("{gateway} ({reason})")).collect();
     format!("{sum}; not yet on {}", late.join(", "))
 }
 
@@ -310,7 +310,7 @@ mod tests {
 
     #[test]
     fn who_has_not_applied_a_change_is_named() {
-        let told = |applied: &[&str], pending: Vec<Pending>| {
+        let told = |applied: &[&str], pending: Vec<PendingGateway>| {
             let applied = applied.iter().map(|name| (*name).to_owned()).collect();
             propagated(&Propagation {
                 revision: 7,
@@ -321,7 +321,7 @@ mod tests {
             })
         };
         assert_eq!(told(&["a", "b"], vec![]), "on 2 of 2 gateways in 80 ms");
-        let late = Pending { gateway: "eu-1".into(), reason: "not connected".into() };
+        let late = PendingGateway { gateway: "eu-1".into(), reason: "not connected".into() };
         assert_eq!(told(&["a"], vec![late]), "on 1 of 2 gateways in 80 ms; not yet on eu-1 (not connected)");
         assert!(told(&[], vec![]).starts_with("(no gateway is connected"));
     }

@@ -75,7 +75,7 @@ on_both! {
         let tokens = GatewayTokens::new(test.store.clone(), test.world.clone());
         assert!(tokens.admit(&token).await.unwrap());
         assert!(!tokens.admit(&test.owner).await.unwrap(), "an owner is no gateway");
-        let found = test.store.token(&tokens::hash(&token), test.world.now()).await.unwrap().unwrap();
+        let found = test.store.token(&latchkey::tokens::hash(&token), test.world.now()).await.unwrap().unwrap();
         let mut tx = test.store.begin().await.unwrap();
         assert!(tx.revoke_token(found.id, test.world.now()).await.unwrap());
         assert!(!tx.revoke_token(found.id, test.world.now()).await.unwrap(), "once");

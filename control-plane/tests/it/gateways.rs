@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use latchkey::gateways::Await;
+use latchkey::gateways::propagation::Propagation;
 use latchkey_core::role::Role;
 use latchkey_discovery::session::Progress;
 use latchkey_discovery::source::Position;
@@ -23,7 +24,8 @@ async fn applied(test: &Test, revision: i64, wait: Duration) -> (Vec<String>, Pe
 
 async fn awaited(test: &Test, revision: i64, wait: Duration, whom: Await) -> (Vec<String>, Pending) {
     let resources = ["app/a".to_owned()];
-    let (applied, pending) = test.api.gateways.applied(revision, &resources, wait, whom).await;
+    let Propagation { applied, pending, .. } =
+        test.api.gateways.propagation(revision, &resources, wait, whom).await;
     (applied, pending.into_iter().map(|pending| (pending.gateway, pending.reason)).collect())
 }
 

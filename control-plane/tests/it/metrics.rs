@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use latchkey::api::router;
 use latchkey::ledger::metrics::LedgerMetrics;
 use latchkey::ledger::stats::Stats;
+use latchkey::router::router;
 use latchkey_core::role::Role;
 use latchkey_proto::ledger::Verdict;
 use serde_json::json;

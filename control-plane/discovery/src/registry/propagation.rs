@@ -5,27 +5,9 @@ use std::fmt;
 
 use super::{Gateway, Stream};
 
-/// Who has applied a revision, and who has not.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Propagation {
-    /// Names, in order.
-    pub applied: Vec<String>,
-    /// By name; each reason of a name once.
-    pub pending: Vec<Pending>,
-}
-
-/// A gateway that has not applied the revision.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pending {
-    /// The gateway.
-    pub name: String,
-    /// Why.
-    pub reason: Reason,
-}
-
 /// Why a gateway, or a process of it, has not applied a revision. The worst comes last.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
+pub enum Obstacle {
     /// It is connected.
     NotYet,
     /// It has no stream, and may live on with what it had.
@@ -54,52 +36,46 @@ pub struct Sighting {
     pub gone: bool,
 }
 
-/// How far `revision`, of which `resources` are a part, has come on those that were seen.
+/// Why each gateway that was seen has not applied `revision`, of which `resources` are a part: none of those
+/// that have. Each obstacle of a gateway once.
 ///
 /// Every process counts for itself, by its open streams on whichever replica. One that has none is pending
 /// until it is gone, for its Envoy may live on with what it had. A process that connects under its name later
 /// is no proof that it was restarted: a cut network looks the same from here.
-pub fn propagation(
+pub fn obstacles(
     sightings: impl IntoIterator<Item = Sighting>,
     revision: u64,
     resources: &[String],
-) -> Propagation {
-    let mut names: BTreeMap<String, BTreeMap<String, Vec<Sighting>>> = BTreeMap::new();
+) -> BTreeMap<String, BTreeSet<Obstacle>> {
+    let mut gateways: BTreeMap<String, BTreeMap<String, Vec<Sighting>>> = BTreeMap::new();
     for sighting in sightings {
-        let processes = names.entry(sighting.name.clone()).or_default();
+        let processes = gateways.entry(sighting.name.clone()).or_default();
         processes.entry(sighting.instance.clone()).or_default().push(sighting);
     }
-    let mut propagation = Propagation::default();
-    for (name, processes) in names {
+    gateways.retain(|_, processes| !processes.values().flatten().all(|it| it.gone));
+    let of_processes = |processes: BTreeMap<String, Vec<Sighting>>| {
         let connected = processes.values().flatten().any(|it| it.open);
         let awaited = processes.into_iter().filter(|(_, process)| !process.iter().all(|it| it.gone));
-        let obstacles: BTreeSet<_> = awaited
-            .map(|(instance, process)| match obstacle(&process, revision, resources) {
-                Some(Reason::Disconnected) if connected => Some(Reason::Earlier(instance)),
-                other => other,
-            })
-            .collect();
-        if obstacles.iter().eq([&None]) {
-            propagation.applied.push(name);
-            continue;
-        }
-        let late = |reason| Pending { name: name.clone(), reason };
-        propagation.pending.extend(obstacles.into_iter().flatten().map(late));
-    }
-    propagation
+        let found = awaited.filter_map(|(instance, process)| match obstacle(&process, revision, resources) {
+            Some(Obstacle::Disconnected) if connected => Some(Obstacle::Earlier(instance)),
+            other => other,
+        });
+        found.collect()
+    };
+    gateways.into_iter().map(|(name, processes)| (name, of_processes(processes))).collect()
 }
 
 /// Why a process has not applied the revision; `None` when it has: one of its streams proves that.
-fn obstacle(process: &[Sighting], revision: u64, resources: &[String]) -> Option<Reason> {
+fn obstacle(process: &[Sighting], revision: u64, resources: &[String]) -> Option<Obstacle> {
     let mut reasons = Vec::new();
     for Sighting { acknowledged, rejected, .. } in process.iter().filter(|it| it.open) {
         match resources.iter().find_map(|name| rejected.get(name)) {
-            _ if *acknowledged < revision => reasons.push(Reason::NotYet),
-            Some(why) => reasons.push(Reason::Refused(why.clone())),
+            _ if *acknowledged < revision => reasons.push(Obstacle::NotYet),
+            Some(why) => reasons.push(Obstacle::Refused(why.clone())),
             None => return None,
         }
     }
-    Some(reasons.into_iter().max().unwrap_or(Reason::Disconnected))
+    Some(reasons.into_iter().max().unwrap_or(Obstacle::Disconnected))
 }
 
 impl From<Stream> for Sighting {
@@ -116,7 +92,7 @@ impl From<Stream> for Sighting {
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotYet => f.write_str("not acknowledged yet"),

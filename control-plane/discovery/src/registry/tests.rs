@@ -28,12 +28,16 @@ const A_IS_AWAY: &str = "disconnected: process a, while another runs under this 
 
 /// Who has applied revision 7, and who has not.
 fn seven(registry: &Registry) -> (Vec<String>, Vec<(String, String)>) {
-    told(registry.propagation(7, &[]))
+    told(registry.obstacles(7, &[]))
 }
 
-fn told(propagation: Propagation) -> (Vec<String>, Vec<(String, String)>) {
-    let Propagation { applied, pending } = propagation;
-    (applied, pending.into_iter().map(|late| (late.name, late.reason.to_string())).collect())
+fn told(obstacles: BTreeMap<String, BTreeSet<Obstacle>>) -> (Vec<String>, Vec<(String, String)>) {
+    let (applied, pending): (Vec<_>, Vec<_>) =
+        obstacles.into_iter().partition(|(_, obstacles)| obstacles.is_empty());
+    let reasons = |(name, obstacles): (String, BTreeSet<Obstacle>)| {
+        obstacles.into_iter().map(move |obstacle| (name.clone(), obstacle.to_string()))
+    };
+    (applied.into_iter().map(|(name, _)| name).collect(), pending.into_iter().flat_map(reasons).collect())
 }
 
 fn applied(names: &[&str]) -> (Vec<String>, Vec<(String, String)>) {
@@ -168,7 +172,7 @@ fn a_refused_resource_is_not_applied() {
     let registry = Registry::default();
     let gateway = connect(&registry, 1, "gw-1", "a");
     gateway.report(&refusing(7, "key/01"));
-    let of = |resource: &str| told(registry.propagation(7, &[resource.to_owned()]));
+    let of = |resource: &str| told(registry.obstacles(7, &[resource.to_owned()]));
     assert_eq!(of("key/01"), pending("gw-1", "refused: bad status"));
     assert_eq!(of("key/02"), applied(&["gw-1"]));
 }
@@ -177,15 +181,15 @@ fn a_refused_resource_is_not_applied() {
 fn a_process_that_moved_to_another_replica_counts_by_either_of_its_streams() {
     let hanging = Sighting { name: "gw-1".into(), instance: "a".into(), open: true, ..Sighting::default() };
     let moved = Sighting { acknowledged: 7, ..hanging.clone() };
-    assert_eq!(told(propagation([hanging, moved], 7, &[])), applied(&["gw-1"]));
+    assert_eq!(told(obstacles([hanging, moved], 7, &[])), applied(&["gw-1"]));
 }
 
 #[test]
 fn one_that_is_gone_is_in_neither_list() {
     let gone = Sighting { name: "gw-1".into(), instance: "a".into(), gone: true, ..Sighting::default() };
     let away = Sighting { gone: false, ..gone.clone() };
-    assert_eq!(told(propagation([gone.clone()], 7, &[])), applied(&[]));
-    assert_eq!(told(propagation([gone, away], 7, &[])), pending("gw-1", "disconnected"), "seen again since");
+    assert_eq!(told(obstacles([gone.clone()], 7, &[])), applied(&[]));
+    assert_eq!(told(obstacles([gone, away], 7, &[])), pending("gw-1", "disconnected"), "seen again since");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use latchkey_discovery::registry::{Pending, Reason, Registry};
+use latchkey_discovery::registry::{Obstacle, Registry};
 use latchkey_discovery::resource;
 use latchkey_proto::discovery::discovery_client::DiscoveryClient;
 use latchkey_proto::discovery::discovery_request::Kind;
@@ -66,8 +67,8 @@ async fn a_history_replaced_under_an_open_stream_ends_it_and_a_new_one_brings_ev
 
     // Higher revisions, so that the head alone does not give it away.
     control_plane.source.replace(2, 7..=9);
-    let proof = control_plane.registry.propagation(1, &[]);
-    assert_eq!(proof.pending[0].reason, Reason::Disconnected, "revision 1 is another one now");
+    let obstacles = control_plane.obstacles("gw-1", 1, &[]);
+    assert_eq!(obstacles, [Obstacle::Disconnected], "revision 1 is another one now");
     let status = gateway.receive().await.unwrap_err();
     assert_eq!(
         (status.code(), status.message()),
@@ -76,10 +77,10 @@ async fn a_history_replaced_under_an_open_stream_ends_it_and_a_new_one_brings_ev
     control_plane.until(|registry| registry.gateways()[0].disconnected_at.is_some()).await;
     let mut gateway = control_plane.connect("gw-1", gateway.position).await;
     assert_eq!(gateway.apply().await, (Part::SnapshotBegin, vec![7, 8, 9]));
-    assert_eq!(control_plane.registry.propagation(3, &[]).pending[0].reason, Reason::NotYet);
+    assert_eq!(control_plane.obstacles("gw-1", 3, &[]), [Obstacle::NotYet]);
     gateway.apply().await;
-    control_plane.until(|registry| registry.propagation(3, &[]).applied == ["gw-1"]).await;
-    assert_eq!(control_plane.registry.propagation(3, &[]).pending, []);
+    control_plane.until(|registry| registry.obstacles(3, &[])["gw-1"].is_empty()).await;
+    assert_eq!(control_plane.registry.obstacles(3, &[]).len(), 1);
 }
 
 #[tokio::test]
@@ -99,12 +100,14 @@ async fn a_revocation_is_proven_by_three_gateways() {
     control_plane
         .until(|registry| registry.gateways()[..2].iter().all(|it| it.progress.acknowledged == revision))
         .await;
-    let propagation = control_plane.registry.propagation(revision, &[]);
-    assert_eq!(propagation.applied, ["gw-1", "gw-2"]);
-    assert_eq!(propagation.pending, [Pending { name: "gw-3".to_owned(), reason: Reason::NotYet }]);
+    let obstacles = ["gw-1", "gw-2", "gw-3"].map(|name| control_plane.obstacles(name, revision, &[]));
+    assert_eq!(obstacles, [vec![], vec![], vec![Obstacle::NotYet]]);
     fleet[2].apply().await;
-    control_plane.until(|registry| registry.propagation(revision, &[]).applied.len() == 3).await;
-    assert_eq!(control_plane.registry.propagation(revision, &[]).pending, []);
+    let all_have_applied = |registry: &Registry| {
+        let obstacles = registry.obstacles(revision, &[]);
+        obstacles.len() == 3 && obstacles.values().all(BTreeSet::is_empty)
+    };
+    control_plane.until(all_have_applied).await;
 }
 
 #[tokio::test]
@@ -142,8 +145,9 @@ async fn a_refused_key_is_shown_and_the_rest_is_applied() {
     assert_eq!(gateway.apply().await, (Part::Increment, vec![]));
     let name_of = std::slice::from_ref(&name);
     control_plane.until(|registry| registry.gateways()[0].progress.acknowledged == revision).await;
-    let propagation = control_plane.registry.propagation(revision, name_of);
-    assert_eq!(propagation.pending[0].reason.to_string(), "refused: no status");
+    let obstacles = control_plane.obstacles("gw-1", revision, name_of);
+    assert_eq!(obstacles, [Obstacle::Refused("no status".to_owned())]);
+    assert_eq!(obstacles[0].to_string(), "refused: no status");
     let shown = &control_plane.registry.gateways()[0].progress;
     assert_eq!(shown.quarantined[&name], "no status");
     assert_eq!(shown.last_error, Some(format!("{name}: no status")));

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use latchkey_discovery::ads::{self, Statuses};
-use latchkey_discovery::registry::Registry;
+use latchkey_discovery::registry::{Obstacle, Registry};
 use latchkey_discovery::server::Server;
 use latchkey_discovery::session::Settings;
 use latchkey_discovery::source::{Authenticator, Batch, Claim, From, Position, ProviderCluster, Source};
@@ -226,6 +226,11 @@ impl ControlPlane {
         let responses =
             DiscoveryClient::new(self.channel.clone()).subscribe(request).await.unwrap().into_inner();
         Gateway { requests, responses, position }
+    }
+
+    /// What keeps a gateway from a revision, of which these resources are a part.
+    pub(crate) fn obstacles(&self, gateway: &str, revision: u64, resources: &[String]) -> Vec<Obstacle> {
+        self.registry.obstacles(revision, resources).remove(gateway).unwrap().into_iter().collect()
     }
 
     /// Waits until the registry is as `wanted`.

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::action::apps::save::Saved;
 use crate::action::{Issued, Refusal};
 use crate::api::page::PageQuery;
-use crate::api::propagation::Propagation;
+use crate::gateways::propagation::Propagation;
 use crate::store::apps::{App, AppOrder};
 use crate::store::keys::Key;
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::action::access::Refreshed;
 use crate::action::groups::{self, GroupEdit, NewMembers};
 use crate::api::body::{given, nullable};
-use crate::api::propagation::Propagation;
+use crate::gateways::propagation::Propagation;
 use crate::store::group_members::{GroupMember, Source};
 use crate::store::groups::Group;
 use crate::store::subjects::Use;
