@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use latchkey_filter_core::backoff::Backoff;
+use latchkey_filter_core::discovery::backoff::Backoff;
 use prost::Message;
 use proxy_wasm::hostcalls;
 

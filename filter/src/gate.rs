@@ -5,19 +5,19 @@ use std::mem;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use latchkey_filter_core::account::{PATIENCE_MS, Patience};
-use latchkey_filter_core::address;
-use latchkey_filter_core::denial::{Code, Denial};
-use latchkey_filter_core::forward::Forward;
+use latchkey_filter_core::answer::denial::{Code, Denial};
+use latchkey_filter_core::answer::reply::{Attribution, Reply};
+use latchkey_filter_core::answer::usage::{Head, Passage};
 use latchkey_filter_core::gate::{Admission, Admitted, Gate, Outcome, World, admit};
-use latchkey_filter_core::header::{Header, Headers};
+use latchkey_filter_core::limits::account::{PATIENCE_MS, Patience};
 use latchkey_filter_core::mcp::{self, Form, Relay};
-use latchkey_filter_core::metering::{Ending, Meter};
-use latchkey_filter_core::reply::{Attribution, Reply};
-use latchkey_filter_core::secret::without_keys;
+use latchkey_filter_core::record::meter::{Ending, Meter};
+use latchkey_filter_core::request::client_address;
+use latchkey_filter_core::request::header::{Header, Headers};
+use latchkey_filter_core::request::redaction::without_keys;
 use latchkey_filter_core::snapshot::UnixMs;
-use latchkey_filter_core::usage::{Head, Passage};
-use latchkey_filter_core::withheld;
+use latchkey_filter_core::upstream::forward::Forward;
+use latchkey_filter_core::upstream::header_filter;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType, Status};
@@ -403,7 +403,7 @@ fn ending() -> Ending {
 }
 
 fn client_address() -> Option<IpAddr> {
-    address::parse(property_text(&["source", "address"])?.as_bytes())
+    client_address::parse(property_text(&["source", "address"])?.as_bytes())
 }
 
 fn property_text(path: &[&str]) -> Option<String> {
@@ -424,7 +424,7 @@ fn response_header(name: &str) -> Option<String> {
 /// Takes out of an answer what its client is not told.
 fn withhold(meter: &Meter, headers: &[Header]) {
     let Some(call) = meter.call() else { return };
-    for name in withheld::from_clients(Headers(headers), call.authority()) {
+    for name in header_filter::from_clients(Headers(headers), call.authority()) {
         attempt("set_map_value", hostcalls::set_map_value(MapType::HttpResponseHeaders, name, None));
     }
 }

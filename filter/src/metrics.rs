@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use latchkey_filter_core::denial::Code;
+use latchkey_filter_core::answer::denial::Code;
 use latchkey_filter_core::snapshot::UnixMs;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;

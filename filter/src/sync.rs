@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use latchkey_filter_core::account::OwnerId;
+use latchkey_filter_core::discovery::replica::{Replica, Verdict};
 use latchkey_filter_core::ledger::{self, Effect, Event, Ledger};
-use latchkey_filter_core::replica::{Replica, Verdict};
-use latchkey_filter_core::ring;
+use latchkey_filter_core::limits::account::OwnerId;
+use latchkey_filter_core::record::ring;
 use latchkey_proto::discovery as wire;
 use latchkey_proto::ledger as ledger_wire;
 use prost::Message as _;

@@ -5,13 +5,14 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use latchkey_filter_core::account::{self, Demand, Notice};
-use latchkey_filter_core::denial::Code;
-use latchkey_filter_core::metering::{Call, Ending, Meter};
-use latchkey_filter_core::refusals::{Kept, Refusals};
-use latchkey_filter_core::ring::{self, Append, Ring};
+use latchkey_filter_core::answer::denial::Code;
+use latchkey_filter_core::discovery::view::View;
+use latchkey_filter_core::limits::account::{self, Demand, Notice};
+use latchkey_filter_core::record::meter::{Ending, Meter};
+use latchkey_filter_core::record::refusals::{Kept, Refusals};
+use latchkey_filter_core::record::ring::{self, Append, Ring};
 use latchkey_filter_core::snapshot::AppId;
-use latchkey_filter_core::view::View;
+use latchkey_filter_core::upstream::call::Call;
 use proxy_wasm::hostcalls;
 
 use crate::gate::Request;

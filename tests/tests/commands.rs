@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use latchkey_filter_core::withheld::{FORWARDED, Names, OF_ANSWERS, WITHHELD_FROM_SERVERS};
+use latchkey_filter_core::upstream::header_filter::{FORWARDED, Names, OF_ANSWERS, WITHHELD_FROM_SERVERS};
 use latchkey_tests::stack::answer::Answer;
 use latchkey_tests::stack::api::App;
 use latchkey_tests::stack::{Stack, wait};

@@ -1,7 +1,7 @@
 //! What must hold of every answer: used by the fuzzers, and by the test that replays their corpora.
 
-use latchkey_filter_core::endpoint::Operation;
-use latchkey_filter_core::usage::{Asked, Head, Passage, Reader, Reading};
+use latchkey_filter_core::answer::usage::{Asked, Head, Passage, Reader, Reading};
+use latchkey_filter_core::request::endpoint::Operation;
 
 /// An answer that is labelled JSON.
 pub fn document(input: &[u8]) {

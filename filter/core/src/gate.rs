@@ -1,8 +1,8 @@
 //! What becomes of a request: endpoint, snapshot, credential, key, app, address, identity, and once
 //! the body is there, model and provider, or MCP server and tool. The first rule that fails decides.
 
-mod call;
 mod mcp;
+mod model;
 
 use std::borrow::Cow;
 use std::cell::{LazyCell, RefCell};
@@ -12,24 +12,22 @@ use std::rc::Rc;
 use latchkey_proto::key::KeyHash;
 use memchr::memmem;
 
-use crate::account::{Demand, Patience};
-use crate::body::{Body, Format};
-use crate::conversation;
-use crate::credential;
-use crate::denial::{Code, Denial};
-use crate::endpoint::{Endpoint, Operation, Shape, is_oauth, split_query};
-use crate::forward::Forward;
-use crate::header::Headers;
+use crate::answer::denial::{Code, Denial};
+use crate::answer::reply::{Attribution, Reply};
+use crate::answer::{model_list, readiness};
+use crate::discovery::view::{Snapshot, View};
 use crate::identity::identify;
+use crate::limits::account::{Demand, Patience};
+use crate::limits::quota::Trial;
 use crate::mcp::is_below;
-use crate::model_list;
-use crate::quota::Trial;
-use crate::readiness;
-use crate::reply::{Attribution, Reply};
-use crate::secret::holds_key;
+use crate::request::body::{Body, Format};
+use crate::request::endpoint::{Endpoint, Operation, Shape, is_oauth, split_query};
+use crate::request::header::Headers;
+use crate::request::redaction::holds_key;
+use crate::request::{conversation, credential};
 use crate::snapshot::{AppPolicy, CredentialMode, KeyRecord, Status, UnixMs};
 use crate::store::Store;
-use crate::view::{Snapshot, View};
+use crate::upstream::forward::Forward;
 
 /// What the gate must ask the host. It asks only when a rule needs the answer.
 pub trait World {
@@ -353,5 +351,4 @@ fn reach(app: &AppPolicy, world: &impl World) -> Result<(), Denial> {
 }
 
 #[cfg(test)]
-#[path = "gate/tests.rs"]
 mod tests;

@@ -15,9 +15,9 @@ use std::rc::Rc;
 
 use latchkey_proto::ledger as wire;
 
-use crate::denial::{Code, Denial};
+use crate::answer::denial::{Code, Denial};
 use crate::gate::World;
-use crate::header::Headers;
+use crate::request::header::Headers;
 use crate::snapshot::{AppPolicy, KeyRecord};
 
 pub use jwt::Refused;
@@ -147,5 +147,4 @@ fn required(policy: &IdentityPolicy) -> Denial {
 }
 
 #[cfg(test)]
-#[path = "identity/tests.rs"]
 mod tests;

@@ -5,10 +5,10 @@
 //! It knows the owners that demands have named lately, so that its work follows use. It measures
 //! waits in ticks, so that a clock that jumps neither hides an outage nor feigns one.
 
-mod alone;
-mod answer;
+mod grants;
+mod idle_reclaim;
+mod offline_limits;
 mod report;
-mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -16,8 +16,8 @@ use latchkey_proto::ledger as wire;
 use latchkey_proto::window::Window;
 use wire::ledger_request::Kind;
 
-use crate::account::{Account, Ask, Change, NO_PERIOD, Notice, OwnerId, Totals, Verdict};
-use crate::ring::{self, Reader};
+use crate::limits::account::{Account, Ask, Change, NO_PERIOD, Notice, OwnerId, Totals, Verdict};
+use crate::record::ring::{self, Reader};
 use crate::snapshot::BucketKind;
 use crate::store::Store;
 
@@ -389,9 +389,7 @@ fn wake_once(effects: &mut Vec<Effect>) {
 }
 
 #[cfg(test)]
-#[path = "ledger/tests.rs"]
 mod tests;
 
 #[cfg(test)]
-#[path = "ledger/simulation.rs"]
 mod simulation;

@@ -1,20 +1,20 @@
 //! MCP servers (Model Context Protocol, streamable HTTP), each under one path: `/mcp/<server>`.
 
-mod cut;
-mod events;
-mod listing;
 mod message;
 mod method;
-mod mirror;
+mod repeated_headers;
 mod session;
+mod sse;
+mod tool_filter;
+mod tool_list;
 
-use crate::denial::{Code, Denial};
+use crate::answer::denial::{Code, Denial};
 use crate::snapshot::McpServer;
 
-pub use listing::{Form, Listing};
 pub use message::{Asks, Message};
-pub use mirror::Mirror;
+pub use repeated_headers::Mirror;
 pub use session::{Binding, HEADER as SESSION_HEADER, SessionKey};
+pub use tool_filter::{Form, Listing};
 
 /// What records call the endpoint.
 pub const ENDPOINT: &str = "mcp";

@@ -1,12 +1,14 @@
 //! What tokens cost: before a request the most that a vendor may bill for it, after it what was billed.
 
+pub mod density;
+
 mod ceiling;
 mod tier;
-
-use crate::tokens::Tokens;
+mod tokens;
 
 pub use ceiling::Ceiling;
 pub use tier::{Served, TierChoice, Unpriced};
+pub use tokens::Tokens;
 
 /// A billionth of a US dollar.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

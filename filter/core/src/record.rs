@@ -1,16 +1,21 @@
 //! What one request did, for the ledger. Never text of a prompt or an answer.
 
+pub mod meter;
+
+pub mod ring;
+
+pub mod refusals;
+
 use latchkey_proto::ledger as wire;
 
-use crate::account::{Charge, OwnerId};
-use crate::calibration::Text;
+use crate::answer::usage::Doubt;
 use crate::identity::Identity;
-use crate::price::NanoUsd;
-use crate::quota::Cut;
-use crate::secret::without_keys;
+use crate::limits::account::{Charge, OwnerId};
+use crate::limits::quota::Cut;
+use crate::price::density::Text;
+use crate::price::{NanoUsd, Tokens};
+use crate::request::redaction::without_keys;
 use crate::snapshot::{AppId, BucketKind, KeyId, UnixMs, UserId};
-use crate::tokens::Tokens;
-use crate::usage::Doubt;
 
 /// The most bytes of a text: some of them a stranger has written.
 const MOST_BYTES: usize = 256;

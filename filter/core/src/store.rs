@@ -1,5 +1,9 @@
 //! Where a gateway keeps what it knows: the shared data of its process.
 
+pub mod layout;
+
+pub mod memory;
+
 /// A map shared by every VM of a process. Its entries are never removed: an empty value is a
 /// tombstone, and reads as absent.
 pub trait Store {

@@ -10,17 +10,15 @@ use latchkey_proto::key::{AppKey, Claim, NamedKey};
 use uuid::Uuid;
 use wire::selection::Kind;
 
-use crate::account::{self, Account, Change, Granted, Line, NO_PERIOD, OwnerId, Told};
-use crate::discovery::Part;
+use crate::discovery::replica::{Replica, Verdict};
+use crate::discovery::update::Part;
 use crate::gate::World;
 use crate::identity::Identity;
-use crate::memory;
-use crate::price::{Ceiling, NanoUsd, Price, RateCard, Rates, TierChoice};
+use crate::limits::account::{self, Account, Change, Granted, Line, NO_PERIOD, OwnerId, Told};
+use crate::price::{Ceiling, NanoUsd, Price, RateCard, Rates, TierChoice, Tokens};
 use crate::record::{Record, Settlement};
-use crate::replica::{Replica, Verdict};
 use crate::snapshot::{AppId, BucketKind, KeyId, UnixMs};
-use crate::store::{NotStored, Store, Stored, Swap};
-use crate::tokens::Tokens;
+use crate::store::{NotStored, Store, Stored, Swap, memory};
 
 /// A price with one tier, which charges nothing more for writing to the cache.
 pub const fn price(version: u64, input: u64, cached_input: u64, output: u64) -> Price {

@@ -7,8 +7,8 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use latchkey_filter_core::header::Headers;
 use latchkey_filter_core::mcp::{Asks, Form, Listing, Message, Mirror};
+use latchkey_filter_core::request::header::Headers;
 use latchkey_filter_core::snapshot::{AppPolicy, McpServer};
 use latchkey_proto::discovery as wire;
 use serde_json::Value;

@@ -9,18 +9,17 @@ use latchkey_core::grant::{Ask, Terms, Verdict, decide};
 use latchkey_core::lease::Told;
 use latchkey_core::limits::Reach;
 use latchkey_core::period::Period;
-use latchkey_filter_core::account::{
-    self, Actual, Need, Notice, Owner, OwnerId, Patience, Reason, Reservation, Reserve,
-};
 use latchkey_filter_core::identity::Identity;
 use latchkey_filter_core::ledger::{Config, Effect, Event, Ledger};
-use latchkey_filter_core::memory::Memory;
-use latchkey_filter_core::price::{NanoUsd, Price, TierChoice};
-use latchkey_filter_core::quota::come_back_ms;
+use latchkey_filter_core::limits::account::{
+    self, Actual, Need, Notice, Owner, OwnerId, Patience, Reason, Reservation, Reserve,
+};
+use latchkey_filter_core::limits::quota::come_back_ms;
+use latchkey_filter_core::price::{NanoUsd, Price, TierChoice, Tokens};
+use latchkey_filter_core::record::ring::{Ring, take_worker};
 use latchkey_filter_core::record::{Record, Settlement};
-use latchkey_filter_core::ring::{Ring, take_worker};
 use latchkey_filter_core::snapshot::{AppId, Bucket as Limit, BucketKind, KeyId, Limits, UnixMs};
-use latchkey_filter_core::tokens::Tokens;
+use latchkey_filter_core::store::memory::Memory;
 use latchkey_proto::ledger as wire;
 use latchkey_proto::ledger::ledger_request::Kind;
 use uuid::Uuid;

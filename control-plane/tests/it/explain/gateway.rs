@@ -2,15 +2,15 @@
 
 use jiff::Timestamp;
 use latchkey_discovery::source::From;
-use latchkey_filter_core::account::{Notice, Patience};
-use latchkey_filter_core::discovery::Part;
+use latchkey_filter_core::discovery::replica::{Replica, Verdict};
+use latchkey_filter_core::discovery::update::Part;
+use latchkey_filter_core::discovery::view::View;
 use latchkey_filter_core::gate::{self, Admission, Gate, Outcome, World};
-use latchkey_filter_core::header::{Header, Headers};
 use latchkey_filter_core::ledger::{Config, Effect, Event, Ledger};
-use latchkey_filter_core::memory::Memory;
-use latchkey_filter_core::replica::{Replica, Verdict};
+use latchkey_filter_core::limits::account::{Notice, Patience};
+use latchkey_filter_core::request::header::{Header, Headers};
 use latchkey_filter_core::snapshot::UnixMs;
-use latchkey_filter_core::view::View;
+use latchkey_filter_core::store::memory::Memory;
 use latchkey_proto::discovery as wire;
 use latchkey_proto::ledger::{LedgerRequest, LedgerResponse};
 use tokio::sync::mpsc;

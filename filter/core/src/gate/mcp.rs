@@ -6,17 +6,17 @@ use std::rc::Rc;
 use serde_json::value::RawValue;
 
 use super::{Admitted, Bytes, Found, Gate, Outcome, World};
-use crate::account::Demand;
-use crate::body;
-use crate::denial::{Code, Denial};
-use crate::forward::Forward;
-use crate::header::Headers;
+use crate::answer::denial::{Code, Denial};
+use crate::answer::reply::Reply;
+use crate::limits::account::Demand;
+use crate::limits::quota::{self, Held, Taken};
 use crate::mcp::{self, Asks, Binding, Listing, Message, Mirror, Relay, Target};
-use crate::metering::{Call, McpCall};
-use crate::quota::{self, Held, Taken};
-use crate::reply::Reply;
+use crate::request::body;
+use crate::request::header::Headers;
 use crate::snapshot::{AppPolicy, KeyRecord, McpServer, UnixMs};
 use crate::store::Store;
+use crate::upstream::call::{Call, McpCall};
+use crate::upstream::forward::Forward;
 
 /// What is asked of an MCP server.
 #[derive(Debug)]

@@ -2,14 +2,12 @@ use latchkey_proto::discovery as wire;
 use proptest::prelude::*;
 
 use super::*;
-use crate::header::Header;
-use crate::metering::{Call, McpCall, ModelCall};
-use crate::replica::Verdict;
+use crate::discovery::replica::Verdict;
+use crate::request::header::Header;
 use crate::testing::{self, Memory, Place};
+use crate::upstream::call::{Call, McpCall, ModelCall};
 
-#[path = "tests/limits.rs"]
 mod limits;
-#[path = "tests/mcp.rs"]
 mod mcp;
 
 const CHAT: &str = "/v1/chat/completions";

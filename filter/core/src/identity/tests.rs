@@ -7,10 +7,9 @@ use serde_json::{Value, json};
 use super::issuer::{NOW, Signer, alice, unsigned, with};
 use super::verified::KEPT;
 use super::*;
-use crate::header::Header;
+use crate::request::header::Header;
 use crate::testing::{self, Place};
 
-#[path = "tests/attacks.rs"]
 mod attacks;
 
 fn names(names: &[&str]) -> Option<wire::Names> {

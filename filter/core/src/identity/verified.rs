@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::jwt::{self, Refused};
 use super::policy::JwtPolicy;
-use crate::denial::{Code, Denial};
+use crate::answer::denial::{Code, Denial};
 use crate::snapshot::{AppPolicy, UnixMs};
 
 /// How many of each age are kept: twice that of those that hold, and as many of others. The longest entry has

@@ -7,7 +7,7 @@ use prost::Message as _;
 use wire::ledger_request::Kind;
 
 use super::{Asked, Effect, Ledger, MOST_UNANSWERED, Pending, Sent, Track, send};
-use crate::account::{Account, Change, Line, NO_PERIOD, OwnerId, PERIOD_NOW, Totals, cushion};
+use crate::limits::account::{Account, Change, Line, NO_PERIOD, OwnerId, PERIOD_NOW, Totals, cushion};
 use crate::record::bucket_id;
 use crate::snapshot::BucketKind;
 use crate::store::Store;

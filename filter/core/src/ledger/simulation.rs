@@ -6,16 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use latchkey_proto::ledger as wire;
 
 use super::*;
-use crate::account::{Need, Owner, OwnerId, Patience, Reserve, cancel, reserve};
+use crate::limits::account::{Need, Owner, OwnerId, Patience, Reserve, cancel, reserve};
 use crate::price::Price;
 use crate::snapshot::{Bucket, BucketKind, Limits, Unit};
 use crate::testing;
 
-#[path = "simulation/gateway.rs"]
 mod gateway;
-#[path = "simulation/network.rs"]
 mod network;
-#[path = "simulation/server.rs"]
 mod server;
 
 use gateway::{Gateway, Live};

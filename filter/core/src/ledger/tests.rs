@@ -1,9 +1,8 @@
 use super::*;
-use crate::account::{Actual, Need, Owner, PERIOD_NOW, Patience, Reserve, settle};
+use crate::limits::account::{Actual, Need, Owner, PERIOD_NOW, Patience, Reserve, settle};
 use crate::snapshot::{Bucket, Limits};
 use crate::testing::{self, Memory};
 
-#[path = "tests/pauses.rs"]
 mod pauses;
 
 const APP: OwnerId = OwnerId([1; 16]);
@@ -29,7 +28,7 @@ fn need(input: u64, output: u64) -> Need {
 
 /// Of a request that has just come.
 fn reserve(store: &impl Store, owners: &[Owner<'_>], need: &Need, now_ms: i64) -> Reserve {
-    crate::account::reserve(store, owners, need, Patience::Whole, now_ms)
+    crate::limits::account::reserve(store, owners, need, Patience::Whole, now_ms)
 }
 
 fn grant(kind: BucketKind, granted: u64, verdict: wire::Verdict) -> wire::Grant {
@@ -85,7 +84,7 @@ const COST: BucketKind = BucketKind::CostBudget;
 
 fn demand(kind: BucketKind, need: u64, least: u64) -> Event {
     let asks = vec![Ask { owner: APP, kind, need, least, floor: least, limit: 100 }];
-    Event::Notice(Notice::Demand(crate::account::Demand { asks }).encode())
+    Event::Notice(Notice::Demand(crate::limits::account::Demand { asks }).encode())
 }
 
 fn connected(store: &Memory) -> Ledger<&Memory> {
@@ -107,7 +106,7 @@ fn tick(ledger: &mut Ledger<&Memory>, times: i64, from_ms: i64) -> Vec<Effect> {
     (1..=times).flat_map(|tick| ledger.on(Event::Tick, from_ms + tick * 100)).collect()
 }
 
-fn only_line(store: &Memory) -> crate::account::Line {
+fn only_line(store: &Memory) -> crate::limits::account::Line {
     let (account, _) = Account::read(&store, APP).unwrap();
     assert_eq!(account.lines.len(), 1);
     account.lines[0]
@@ -232,7 +231,7 @@ fn a_recall_and_a_revocation_take_what_is_not_held() {
 fn a_lowered_limit_takes_back_what_was_leased_before() {
     let ask = |kind, limit| {
         let asks = vec![Ask { owner: APP, kind, need: 1, least: 1, floor: 1, limit }];
-        Event::Notice(Notice::Demand(crate::account::Demand { asks }).encode())
+        Event::Notice(Notice::Demand(crate::limits::account::Demand { asks }).encode())
     };
     for (kind, want) in [(RPM, 3), (TPM, 3), (COST, 1)] {
         let store = Memory::default();
@@ -255,7 +254,8 @@ fn alone_a_gateway_heeds_a_lowered_limit() {
         tick(&mut ledger, 25, NOW);
         assert!(ledger.is_away());
         let asks = vec![Ask { owner: APP, kind, need: 5, least: 5, floor: 5, limit: 10 }];
-        ledger.on(Event::Notice(Notice::Demand(crate::account::Demand { asks }).encode()), NOW + 2_500);
+        ledger
+            .on(Event::Notice(Notice::Demand(crate::limits::account::Demand { asks }).encode()), NOW + 2_500);
         let line = only_line(&store);
         let lent = if kind == RPM { 5 } else { 0 };
         assert_eq!((line.returned, line.available(NOW + 2_500)), (30, lent), "{kind:?}");
@@ -373,12 +373,12 @@ fn alone_a_gateway_keeps_windows_by_itself_and_spends_no_budget() {
     assert_eq!(admitted, 100);
     ledger.on(demand(RPM, 1, 1), NOW + 2000);
     let Reserve::Refused(refusal) = reserve(&store, &owners, &need(1, 1), NOW + 2001) else { panic!() };
-    assert_eq!(refusal.reason, crate::account::Reason::Exhausted);
+    assert_eq!(refusal.reason, crate::limits::account::Reason::Exhausted);
     assert!((59_000..=61_000).contains(&refusal.retry_after_ms), "{refusal:?}");
     tick(&mut ledger, 6000, NOW + 3000);
     ledger.on(demand(RPM, 1, 1), NOW + 700_000);
     let Reserve::Refused(refusal) = reserve(&store, &owners, &need(1, 1), NOW + 700_000) else { panic!() };
-    assert_eq!(refusal.reason, crate::account::Reason::Away, "not for ever");
+    assert_eq!(refusal.reason, crate::limits::account::Reason::Away, "not for ever");
 }
 
 #[test]

@@ -6,9 +6,9 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::method;
-use super::mirror::Repeated;
-use crate::body::{Object, Unread};
-use crate::denial::{Code, Denial};
+use super::repeated_headers::Repeated;
+use crate::answer::denial::{Code, Denial};
+use crate::request::body::{Object, Unread};
 
 /// The longest name of a tool, in bytes; MCP wants no more than 128 characters. It goes into records.
 const LONGEST_TOOL: usize = 200;

@@ -1,7 +1,7 @@
 //! The methods of the protocol that an app may use which may use some tools of a server only.
 
 use super::Message;
-use super::cut::Members;
+use super::tool_list::Members;
 
 /// Of all versions of the protocol: what opens a session or tells of the server, tools, and what clients
 /// notify servers of. Not: resources, prompts and their completion; tasks, which any key of the app could

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use latchkey_proto::discovery as wire;
 
 use super::{Invalid, McpServer, name};
-use crate::calibration::BytesPerToken;
+use crate::price::density::BytesPerToken;
 use crate::price::{LongContext, Price, RateCard, Rates, Tier};
 
 /// The enabled models with the providers that serve them, and the MCP servers.

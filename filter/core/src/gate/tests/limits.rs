@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::account::{self, Account, OwnerId};
-use crate::replica::Replica;
+use crate::discovery::replica::Replica;
+use crate::limits::account::{self, Account, OwnerId};
+use crate::price::Tokens;
 use crate::snapshot::BucketKind;
-use crate::tokens::Tokens;
 
 const MINUTE: BucketKind = BucketKind::RequestsPerMinute;
 const TOKENS: BucketKind = BucketKind::TokensPerMinute;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::account::{self, OwnerId};
+use crate::limits::account::{self, OwnerId};
 use crate::snapshot::BucketKind;
 
 const PATH: &str = "/mcp/github";

@@ -7,12 +7,12 @@ use latchkey_proto::ledger as wire;
 use wire::ledger_request::Kind;
 
 use super::{APP, KEY};
-use crate::account::{Account, Actual, OwnerId, Reservation, settle};
 use crate::ledger::tests::config;
 use crate::ledger::{Config, Effect, Event, Ledger};
+use crate::limits::account::{Account, Actual, OwnerId, Reservation, settle};
 use crate::price::NanoUsd;
 use crate::record::Record;
-use crate::ring::{Append, Ring, take_worker};
+use crate::record::ring::{Append, Ring, take_worker};
 use crate::snapshot::BucketKind;
 use crate::testing::{self, Memory};
 

@@ -1,0 +1,117 @@
+//! Which models an app may call, and who serves them.
+
+mod anthropic;
+
+use serde::Serialize;
+
+use crate::answer::denial::{Code, Denial};
+use crate::answer::reply::Reply;
+use crate::request::endpoint::{Operation, Shape};
+use crate::snapshot::{AppPolicy, Catalogue, Offer, ProviderKind};
+
+#[derive(Serialize)]
+struct List<'a> {
+    object: &'static str,
+    data: Vec<Model<'a>>,
+}
+
+#[derive(Serialize)]
+struct Model<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: i64,
+    owned_by: &'a str,
+}
+
+/// The list of what the app may call: all of it for OpenAI's clients, and for Anthropic's a page of what
+/// speaks their API.
+///
+/// # Errors
+/// When the query asks for a page that there is not.
+pub fn list(catalogue: &Catalogue, app: &AppPolicy, shape: Shape, query: &str) -> Result<Reply, Denial> {
+    let models = catalogue
+        .models()
+        .filter(|(name, _)| app.allows_model(name))
+        .filter_map(|(name, offers)| Some((name, allowed(offers, app).find(|offer| lists(offer, shape))?)));
+    match shape {
+        Shape::OpenAi => {
+            let data = models.map(|(name, offer)| Model::new(name, offer)).collect();
+            Ok(Reply::ok(&List { object: "list", data }))
+        }
+        Shape::Anthropic => anthropic::page(models.collect(), query),
+    }
+}
+
+/// One model of that list.
+///
+/// # Errors
+/// When nobody offers it, or the app may not call it.
+pub fn retrieve(catalogue: &Catalogue, app: &AppPolicy, shape: Shape, name: &str) -> Result<Reply, Denial> {
+    let mut offers = usable(catalogue, app, name)?.peekable();
+    offers.peek().ok_or(Code::ProviderNotAllowed)?;
+    let offer = offers.find(|offer| lists(offer, shape)).ok_or_else(|| {
+        Denial::new(Code::ModelNotFound, "No provider of this model speaks Anthropic's API.")
+    })?;
+    Ok(match shape {
+        Shape::OpenAi => Reply::ok(&Model::new(name, offer)),
+        Shape::Anthropic => anthropic::one(name, offer),
+    })
+}
+
+/// Whether an offer is listed by the API of this shape.
+fn lists(offer: &Offer, shape: Shape) -> bool {
+    shape == Shape::OpenAi || serves(offer.provider.kind, Operation::Messages)
+}
+
+/// The first offer that the app may use and that serves the operation.
+///
+/// # Errors
+/// When there is none; the first rule that leaves none decides.
+pub fn choose<'a>(
+    catalogue: &'a Catalogue,
+    app: &AppPolicy,
+    name: &str,
+    operation: Operation,
+) -> Result<&'a Offer, Denial> {
+    let mut offers = usable(catalogue, app, name)?.peekable();
+    offers.peek().ok_or(Code::ProviderNotAllowed)?;
+    let serving = offers.find(|offer| serves(offer.provider.kind, operation));
+    serving.ok_or_else(|| Code::EndpointNotSupported.into())
+}
+
+impl<'a> Model<'a> {
+    fn new(id: &'a str, offer: &'a Offer) -> Self {
+        Self { id, object: "model", created: offer.created_at, owned_by: &offer.provider.name }
+    }
+}
+
+fn usable<'a>(
+    catalogue: &'a Catalogue,
+    app: &AppPolicy,
+    name: &str,
+) -> Result<impl Iterator<Item = &'a Offer>, Denial> {
+    let offers = catalogue.offers(name);
+    if offers.is_empty() {
+        return Err(Code::ModelNotFound.into());
+    }
+    if !app.allows_model(name) {
+        return Err(Code::ModelNotAllowed.into());
+    }
+    Ok(allowed(offers, app))
+}
+
+fn allowed<'a>(offers: &'a [Offer], app: &AppPolicy) -> impl Iterator<Item = &'a Offer> {
+    offers.iter().filter(|offer| app.allows_provider(&offer.provider.name))
+}
+
+/// Anthropic serves its own API, and chat completions for OpenAI's SDK.
+fn serves(kind: ProviderKind, operation: Operation) -> bool {
+    match kind {
+        ProviderKind::Anthropic => {
+            operation.shape() == Shape::Anthropic || operation == Operation::ChatCompletions
+        }
+        ProviderKind::OpenAi | ProviderKind::AzureOpenAi | ProviderKind::OpenAiCompatible => {
+            operation.shape() == Shape::OpenAi
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! What an answer says of its usage, read as it passes, whatever the size of its chunks and in
+//! bounded memory. Nothing that a provider sends can stop the reader: what it cannot read tells
+//! nothing, and is said to be in doubt.
+
+mod chunk_filter;
+mod counts;
+mod document;
+mod event_scanner;
+mod format;
+mod names;
+mod report;
+
+use crate::price::{Served, Tokens};
+use crate::request::body::Terms;
+use crate::request::endpoint::{Operation, Shape};
+use crate::request::header::essence;
+
+use chunk_filter::{Cut, Sieve};
+use counts::Counts;
+use document::{Document, Place};
+use event_scanner::{Events, Piece};
+use format::{Beginning, Form, Hint};
+use names::{UNKNOWN, Word};
+use report::Report;
+
+/// No token of text has more bytes than this, as JSON writes them.
+const LONGEST_TOKEN: u64 = 1024;
+
+/// Reads the usage of one answer.
+#[derive(Debug)]
+pub struct Reader {
+    operation: Operation,
+    /// What it wrote to the cache may be kept for an hour or longer.
+    long_cache: bool,
+    /// It is labelled as a stream of events.
+    labelled: bool,
+    form: Option<Form>,
+    beginning: Beginning,
+    events: Events,
+    document: Document,
+    report: Report,
+    sieve: Option<Sieve>,
+    hides: bool,
+    seen: Seen,
+}
+
+/// What was seen of the documents or events that have ended.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    /// The answer came to its own end.
+    complete: bool,
+    /// There is generated output after the last word on usage.
+    stale: bool,
+    /// The document under way has told output tokens.
+    told: bool,
+    /// Usage may have been told where it was not seen.
+    obscure: bool,
+    /// Something was generated.
+    output: bool,
+    output_bytes: u64,
+    deltas: u64,
+    /// A document has ended before the one under way.
+    several: bool,
+    /// The tier that served.
+    tier: Option<Word>,
+}
+
+/// What the client gets in a chunk's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Passage {
+    /// The chunk itself.
+    Unchanged,
+    /// These bytes; perhaps none.
+    Replaced(Vec<u8>),
+}
+
+/// What was read of an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// What the provider says that it used, as far as that is told; of what it does not tell, nothing.
+    pub told: Tokens,
+    /// The tier that served it, as far as the answer says.
+    pub served: Served,
+    /// Why that is not, or may not be, all that it used; none where it is.
+    pub doubt: Option<Doubt>,
+    /// Tokens of the total that are in no part, where nothing else is in doubt.
+    pub unexplained: u64,
+    /// The input is told and clear, whatever comes after it.
+    pub input_told: bool,
+    /// Usage is told once for each choice.
+    pub by_choice: bool,
+    /// Bytes of generated text, as JSON writes them.
+    pub output_bytes: u64,
+    /// Events of a stream that had such text.
+    pub deltas: u64,
+}
+
+/// Why what was told is not, or may not be, all that was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// The answer was cut before its usage: by the client, the provider, or the network.
+    Cut,
+    /// It is encoded, so that its usage cannot be read.
+    Unreadable,
+    /// It came to its end without usage.
+    Missing,
+    /// Its usage leaves out the input or the output, has zeros beside text, or came before the end.
+    Partial,
+    /// Its usage contradicts itself, or has parts that nobody knows.
+    Unclear,
+}
+
+/// What of a request the reader of its answer must know.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// What was asked for.
+    pub operation: Operation,
+    /// The usage chunk is to be taken out of a stream, since the client did not ask for it.
+    pub hides_usage: bool,
+    /// It may have asked for a cache that is kept for an hour or longer.
+    pub long_cache: bool,
+}
+
+/// What is known of an answer before its body.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Head<'a> {
+    /// Its `content-type`.
+    pub content_type: Option<&'a str>,
+    /// Its `content-encoding`.
+    pub content_encoding: Option<&'a str>,
+}
+
+impl Reader {
+    /// A reader of an answer with this head.
+    #[must_use]
+    pub fn new(asked: Asked, head: Head<'_>) -> Self {
+        let Asked { operation, hides_usage, long_cache } = asked;
+        let encoded = head.content_encoding.is_some_and(|encoding| {
+            encoding.split(',').any(|word| !matches!(word.trim(), "" | "identity" | "Identity" | "IDENTITY"))
+        });
+        Self {
+            operation,
+            long_cache,
+            labelled: head.content_type.is_some_and(is_event_stream),
+            form: encoded.then_some(Form::Unreadable),
+            beginning: Beginning::default(),
+            events: Events::default(),
+            document: Document::default(),
+            report: Report::new(operation.shape() == Shape::Anthropic),
+            sieve: None,
+            hides: hides_usage && asks_for_usage(operation),
+            seen: Seen::default(),
+        }
+    }
+
+    /// Reads a chunk of the answer's body, `last` or not. Only where usage is hidden, and only the
+    /// bytes of an event that may be the usage chunk, are kept back until that is known: at most
+    /// 64 KiB of them.
+    pub fn chunk(&mut self, bytes: &[u8], last: bool) -> Passage {
+        match self.form {
+            Some(form) => self.read_as(form, bytes, 0, last),
+            None => self.begin(bytes, last),
+        }
+    }
+
+    /// What was read so far.
+    #[must_use]
+    pub fn finish(&self) -> Reading {
+        let seen = self.seen_so_far();
+        let (counts, place) = self.report.counts().unwrap_or((Counts::default(), Place::Usual));
+        Reading {
+            told: counts.tokens(self.long_cache),
+            served: self.served(),
+            doubt: self.doubt(&counts, &seen),
+            unexplained: if counts.unclear || seen.obscure { 0 } else { counts.unexplained },
+            input_told: self.operation == Operation::Messages
+                && place == Place::Usual
+                && !(counts.unclear || seen.obscure)
+                && counts.input.is_some_and(|input| input.total() > 0),
+            by_choice: place == Place::Unusual,
+            output_bytes: seen.output_bytes,
+            deltas: seen.deltas,
+        }
+    }
+
+    fn doubt(&self, counts: &Counts, seen: &Seen) -> Option<Doubt> {
+        let told = |count: Option<u64>| count.unwrap_or(0) > 0;
+        let input = counts.input.map(|input| input.total());
+        let output_missing = self.operation.has_output() && counts.output.is_none();
+        // Elsewhere an answer may hold what tools have read or drawn.
+        let written = if asks_for_usage(self.operation) { seen.output_bytes } else { 0 };
+        let proven = counts.output.unwrap_or(0).saturating_mul(LONGEST_TOKEN) >= written
+            && (!seen.output || told(counts.output));
+        match self.form {
+            Some(Form::Unreadable) => Some(Doubt::Unreadable),
+            _ if seen.obscure => Some(Doubt::Unclear),
+            _ if !seen.complete => Some(Doubt::Cut),
+            _ if counts.input.is_none() && counts.output.is_none() => Some(Doubt::Missing),
+            _ if !told(input) || output_missing || !proven || seen.stale => Some(Doubt::Partial),
+            _ if counts.unclear || counts.unexplained > 0 => Some(Doubt::Unclear),
+            // It has no price for them.
+            _ if self.operation == Operation::Embeddings && told(counts.output) => Some(Doubt::Unclear),
+            _ => None,
+        }
+    }
+
+    /// The tier, where the answer and its usage do not contradict each other.
+    fn served(&self) -> Served {
+        let tier = self.document.tier().or(self.seen.tier).map(|word| word.text());
+        let mut served = self.report.served().clone();
+        served.service_tier = match (tier, served.service_tier) {
+            (Some(one), Some(other)) if one != other => Some(UNKNOWN.to_owned()),
+            (one, other) => one.or(other),
+        };
+        served
+    }
+
+    /// Reads a chunk while the form is not known.
+    fn begin(&mut self, bytes: &[u8], last: bool) -> Passage {
+        let kept = self.beginning.word().to_vec();
+        let mut blank = 0_usize;
+        let mut decided = None;
+        for byte in bytes {
+            match self.beginning.push(*byte) {
+                Hint::Blank => blank = blank.saturating_add(1),
+                Hint::Undecided => {}
+                Hint::Decided(form) => {
+                    decided = Some(form);
+                    break;
+                }
+            }
+        }
+        let undecided = decided.is_none() && !last;
+        if undecided {
+            // What may be the beginning of a usage chunk waits with it.
+            let passed = bytes.get(..blank).unwrap_or_default();
+            return match self.hides && passed.len() < bytes.len() {
+                true => Passage::Replaced(passed.to_vec()),
+                false => Passage::Unchanged,
+            };
+        }
+        let by_label = if self.labelled { Form::Events } else { Form::Document };
+        let form = decided.flatten().unwrap_or(by_label);
+        self.form = Some(form);
+        self.sieve = (form == Form::Events && self.hides).then(Sieve::default);
+        if kept.is_empty() {
+            return self.read_as(form, bytes, blank, last);
+        }
+        let whole = [kept.as_slice(), bytes].concat();
+        match self.read_as(form, &whole, 0, last) {
+            _ if !self.hides => Passage::Unchanged,
+            Passage::Unchanged => Passage::Replaced(whole),
+            replaced => replaced,
+        }
+    }
+
+    /// Reads a chunk, but for so many bytes at its beginning, which pass.
+    fn read_as(&mut self, form: Form, bytes: &[u8], skip: usize, last: bool) -> Passage {
+        let rest = bytes.get(skip..).unwrap_or_default();
+        match form {
+            Form::Unreadable => Passage::Unchanged,
+            Form::Document => {
+                self.read_documents(rest);
+                Passage::Unchanged
+            }
+            Form::Events => self.read_events(bytes, rest, last),
+        }
+    }
+
+    /// Reads JSON documents, of which each stands for an event where there are several.
+    fn read_documents(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            if self.document.is_closed() {
+                let next = rest.iter().position(|byte| !byte.is_ascii_whitespace());
+                let Some(next) = next else { return };
+                if rest.get(next) == Some(&b'{') {
+                    self.end_document();
+                }
+                rest = rest.get(next..).unwrap_or_default();
+            }
+            let read = self.read(rest);
+            rest = rest.get(read..).unwrap_or_default();
+        }
+    }
+
+    fn read_events(&mut self, bytes: &[u8], skipped: &[u8], last: bool) -> Passage {
+        let mut cut = self.sieve.take().map(|sieve| Cut::new(sieve, bytes));
+        if skipped.len() < bytes.len() {
+            cut.iter_mut().for_each(|cut| cut.outside(bytes.len().saturating_sub(skipped.len())));
+        }
+        let mut rest = skipped;
+        while let Some((piece, after)) = self.events.next(rest) {
+            let at = bytes.len().saturating_sub(after.len());
+            rest = after;
+            match piece {
+                Piece::Data(data) => self.read_data(data),
+                Piece::DataEnd => self.read_data(b"\n"),
+                Piece::Field => {}
+                Piece::Outside => cut.iter_mut().for_each(|cut| cut.outside(at)),
+                Piece::End => {
+                    let hidden = self.document.is_usage_chunk();
+                    cut.iter_mut().for_each(|cut| cut.end(at, hidden));
+                    self.end_document();
+                }
+                Piece::EndRest => cut.iter_mut().for_each(|cut| cut.end_rest(at)),
+            }
+        }
+        let Some(mut cut) = cut else {
+            return Passage::Unchanged;
+        };
+        if !self.document.may_be_usage_chunk() {
+            cut.release();
+        }
+        if last {
+            cut.end(bytes.len(), self.document.is_usage_chunk());
+        }
+        let (sieve, passage) = cut.finish();
+        self.sieve = Some(sieve);
+        passage
+    }
+
+    fn read_data(&mut self, data: &[u8]) {
+        let mut rest = data;
+        while !rest.is_empty() {
+            let read = self.read(rest);
+            rest = rest.get(read..).unwrap_or_default();
+        }
+    }
+
+    /// Reads some bytes of a document, at least one; how many.
+    fn read(&mut self, bytes: &[u8]) -> usize {
+        let read = self.document.read(bytes);
+        let place = self.document.place();
+        if let Some(usage) = self.document.take_usage() {
+            self.seen.told |= self.report.add(place, usage);
+        }
+        read.max(1)
+    }
+
+    /// A document has ended, and another may follow.
+    fn end_document(&mut self) {
+        let broken = self.document.is_open();
+        let seen = self.seen_so_far();
+        self.seen = Seen { told: false, obscure: seen.obscure || broken, ..seen };
+        self.document.reset();
+    }
+
+    /// With the document under way, as far as it has come.
+    fn seen_so_far(&self) -> Seen {
+        let (seen, document) = (self.seen, &self.document);
+        let streamed = self.form == Some(Form::Events);
+        let output = document.has_output();
+        let asked_for = asks_for_usage(self.operation);
+        let ends = document.ends_stream()
+            || asked_for && document.is_usage_chunk() && !output
+            || !streamed && !seen.several && document.is_closed();
+        Seen {
+            // More output means that it was not the end, and so does a document that is not whole.
+            complete: ends || seen.complete && !output && !document.is_open(),
+            stale: !seen.told && (seen.stale || output),
+            told: seen.told,
+            several: true,
+            obscure: seen.obscure || document.is_obscure(),
+            output: seen.output || output,
+            output_bytes: seen.output_bytes.saturating_add(document.text_bytes()),
+            deltas: seen.deltas.saturating_add(u64::from(streamed && document.has_text())),
+            tier: document.tier().or(seen.tier),
+        }
+    }
+}
+
+/// Whether a stream of it ends with a usage chunk, where that is asked for.
+fn asks_for_usage(operation: Operation) -> bool {
+    matches!(operation, Operation::ChatCompletions | Operation::Completions)
+}
+
+/// About what was used, at least, where nobody has told it or only a part. Input: what was told, or about
+/// four bytes per token, with inline images and sound at what is usual for them. Output: a token for each
+/// event with text, or for every four bytes of it, or what was told, whichever is most. Reasoning that the
+/// provider does not show is not seen, and so not counted; nor is what it generated after the answer was
+/// cut.
+#[must_use]
+pub fn estimate(reading: &Reading, terms: &Terms) -> Tokens {
+    let counted = reading.deltas.max(reading.output_bytes.div_ceil(4));
+    let told = match reading.told.input {
+        0 => Tokens { input: terms.input_estimate, ..reading.told },
+        _ => reading.told,
+    };
+    Tokens { output: told.output.max(counted), ..told }
+}
+
+/// Whether an answer of this content type is a stream of events.
+#[must_use]
+pub fn is_event_stream(content_type: &str) -> bool {
+    essence(content_type).eq_ignore_ascii_case("text/event-stream")
+}
+
+#[cfg(test)]
+mod tests;

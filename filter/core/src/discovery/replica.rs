@@ -1,0 +1,249 @@
+//! The gateway's copy of what the control plane has published: applies a stream's responses to
+//! the store. Only the sync role owns one.
+//!
+//! What is refused keeps its last good state: the control plane sends the response again without
+//! it. Within a snapshot, whose end drops whatever it did not name, that takes a write: what is in
+//! force under a refused name is carried into the snapshot's generation.
+
+use latchkey_proto::discovery as wire;
+use wire::discovery_request::Kind;
+
+use crate::discovery::update::{Part, Position, Refusal, Rejected, Resource, Update};
+use crate::snapshot::{AppId, UnixMs};
+use crate::store::layout::{self, Generation, Meta};
+use crate::store::{NotStored, Store};
+
+/// Everything that is written to the store goes through here.
+#[derive(Debug)]
+pub struct Replica<S> {
+    store: S,
+    meta: Meta,
+    /// Whether a snapshot has begun on this stream and not ended.
+    in_snapshot: bool,
+    /// What was refused of a snapshot's beginning, until it comes again and opens its generation.
+    refused: Vec<Resource>,
+}
+
+/// What became of a response.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// It is applied.
+    Applied,
+    /// It is refused whole, and nothing has changed.
+    Refused(Refusal),
+}
+
+impl Verdict {
+    /// The answer to the response that carried `nonce`.
+    #[must_use]
+    pub fn answer(self, nonce: String) -> wire::DiscoveryRequest {
+        let kind = match self {
+            Self::Applied => Kind::Ack(wire::Ack { nonce }),
+            Self::Refused(Refusal { error_detail, rejected }) => {
+                let rejected = rejected.into_iter().map(Into::into).collect();
+                Kind::Nack(wire::Nack { nonce, error_detail, rejected })
+            }
+        };
+        wire::DiscoveryRequest { kind: Some(kind) }
+    }
+}
+
+impl<S: Store> Replica<S> {
+    /// Takes up what the store holds; `instance` names this process if nothing has yet.
+    pub fn resume(store: S, instance: u64) -> Self {
+        let kept = store.get(layout::META).and_then(|value| Meta::decode(&value.bytes));
+        let meta = kept.unwrap_or(Meta { instance, ..Meta::default() });
+        Self { store, meta, in_snapshot: false, refused: Vec::new() }
+    }
+
+    /// Begins a stream; the message is its first.
+    pub fn hello(&mut self, gateway: &str) -> wire::DiscoveryRequest {
+        self.in_snapshot = false;
+        self.refused.clear();
+        let hello = wire::Hello {
+            gateway: gateway.to_owned(),
+            instance: self.instance(),
+            position: self.meta.position.clone().map(Into::into),
+            newest: self.meta.newest.clone().map(Into::into),
+        };
+        wire::DiscoveryRequest { kind: Some(Kind::Hello(hello)) }
+    }
+
+    /// Names this process to the control plane.
+    pub fn instance(&self) -> String {
+        format!("{:x}", self.meta.instance)
+    }
+
+    /// Validates a response whole, then applies it.
+    pub fn receive(&mut self, response: wire::DiscoveryResponse) -> Verdict {
+        let part = Part::try_from(response.part);
+        let applied = Update::try_from(response).and_then(|update| {
+            let generation = self.sequence(update.part)?;
+            self.apply(update, generation).map_err(|error| Refusal::whole(error.to_string()))
+        });
+        match applied {
+            Ok(()) => Verdict::Applied,
+            Err(refusal) => Verdict::Refused(match self.hold(part.ok(), &refusal.rejected) {
+                Ok(()) => refusal,
+                Err(error) => Refusal::whole(error.to_string()),
+            }),
+        }
+    }
+
+    /// The revision applied last; 0 when there is none.
+    pub fn revision(&self) -> u64 {
+        self.meta.position.as_ref().map_or(0, |position| position.revision)
+    }
+
+    /// The number of the last complete snapshot; 0 when there is none.
+    pub fn generation(&self) -> u32 {
+        self.meta.active.0
+    }
+
+    /// Tells the gates that this VM lives.
+    ///
+    /// # Errors
+    /// When the host refuses the write.
+    pub fn beat(&self, now: UnixMs) -> Result<(), NotStored> {
+        self.store.put(layout::HEARTBEAT, &layout::encode_heartbeat(now))
+    }
+
+    /// The generation that a response of this part is written with, if the part may come now.
+    fn sequence(&self, part: Part) -> Result<Generation, Refusal> {
+        let Meta { active, started, .. } = self.meta;
+        match part {
+            Part::SnapshotBegin => started
+                .0
+                .checked_add(1)
+                .map(Generation)
+                .ok_or_else(|| Refusal::whole("the gateway has run out of generations")),
+            Part::SnapshotPart | Part::SnapshotEnd if self.in_snapshot => Ok(started),
+            Part::SnapshotPart | Part::SnapshotEnd => {
+                Err(Refusal::whole("no snapshot has begun on this stream"))
+            }
+            Part::Increment if self.in_snapshot => Err(Refusal::whole("an increment came within a snapshot")),
+            Part::Increment if active == Generation(0) || active != started => {
+                Err(Refusal::whole("an increment came before a complete snapshot"))
+            }
+            Part::Increment => Ok(active),
+        }
+    }
+
+    fn apply(&mut self, update: Update, generation: Generation) -> Result<(), NotStored> {
+        let Update { part, position, catalogue, apps, keys, removed_keys, removed_apps, newest } = update;
+        if part == Part::SnapshotBegin {
+            self.begin(generation)?;
+            self.refused.iter().try_for_each(|resource| self.carry(resource, generation))?;
+        }
+        self.reach(newest)?;
+        let touched = catalogue.is_some() || !apps.is_empty() || !removed_apps.is_empty();
+        if let Some(catalogue) = catalogue {
+            self.store.put(layout::CATALOGUE, &layout::encode_resource(generation, &catalogue.0))?;
+        }
+        for (id, policy) in apps {
+            self.store.put(&layout::app_name(id), &layout::encode_resource(generation, &policy.0))?;
+        }
+        for key in keys {
+            self.store.put(&layout::key_name(&key.hash), &layout::encode_key(&key, generation))?;
+        }
+        for hash in removed_keys {
+            self.bury(&layout::key_name(&hash))?;
+        }
+        for id in removed_apps {
+            self.bury(&layout::app_name(AppId(id.0)))?;
+        }
+        let mut meta = self.meta.clone();
+        if part == Part::SnapshotEnd {
+            meta.active = generation;
+        }
+        if touched || part == Part::SnapshotEnd {
+            meta.changes = meta.changes.wrapping_add(1);
+        }
+        if part == Part::Increment || part == Part::SnapshotEnd {
+            meta.position = position.or(meta.position);
+        }
+        self.keep(meta)?;
+        self.in_snapshot = matches!(part, Part::SnapshotBegin | Part::SnapshotPart);
+        self.refused.clear();
+        Ok(())
+    }
+
+    /// Keeps in force what is held under the names that were refused.
+    fn hold(&mut self, part: Option<Part>, rejected: &[Rejected]) -> Result<(), NotStored> {
+        let mut resources = rejected.iter().map(|rejected| &rejected.resource);
+        match part {
+            Some(Part::SnapshotBegin) => self.refused.extend(resources.cloned()),
+            Some(Part::SnapshotPart | Part::SnapshotEnd) if self.in_snapshot => {
+                return resources.try_for_each(|resource| self.carry(resource, self.meta.started));
+            }
+            // Nothing is dropped by an increment, nor by what came out of sequence.
+            Some(_) | None => {}
+        }
+        Ok(())
+    }
+
+    /// Writes a resource again with this generation, if it is in force; never brings one back.
+    fn carry(&self, resource: &Resource, generation: Generation) -> Result<(), NotStored> {
+        let (name, carried) = match resource {
+            Resource::Catalogue => self.carried_resource(layout::CATALOGUE.to_owned(), generation),
+            Resource::App(id) => self.carried_resource(layout::app_name(*id), generation),
+            Resource::Key(hash) => {
+                let name = layout::key_name(hash);
+                let held = self.store.get(&name);
+                let held = held.and_then(|stored| layout::decode_key(&stored.bytes, hash));
+                let held = held.filter(|(written, _)| self.in_force(*written));
+                (name, held.map(|(_, record)| layout::encode_key(&record, generation)))
+            }
+            Resource::Nameless(_) => return Ok(()),
+        };
+        carried.map_or(Ok(()), |value| self.store.put(&name, &value))
+    }
+
+    fn carried_resource(&self, name: String, generation: Generation) -> (String, Option<Vec<u8>>) {
+        let held = self.store.get(&name);
+        let held = held.as_ref().and_then(|stored| layout::decode_resource(&stored.bytes));
+        let held = held.filter(|(written, _)| self.in_force(*written));
+        let carried = held.map(|(_, resource)| layout::encode_resource(generation, resource));
+        (name, carried)
+    }
+
+    /// Whether gates use what was written with this generation.
+    fn in_force(&self, written: Generation) -> bool {
+        let active = self.meta.active;
+        active > Generation(0) && written >= active
+    }
+
+    /// From here to the snapshot's end the store mixes two histories: no position describes it,
+    /// and if the stream breaks, only another snapshot can mend it.
+    fn begin(&mut self, generation: Generation) -> Result<(), NotStored> {
+        self.keep(Meta { started: generation, position: None, newest: None, ..self.meta.clone() })
+    }
+
+    /// What is about to be written may come from as late as this point.
+    fn reach(&mut self, newest: Option<Position>) -> Result<(), NotStored> {
+        let revision = |point: &Option<Position>| point.as_ref().map(|point| point.revision);
+        if revision(&newest) > revision(&self.meta.newest) {
+            self.keep(Meta { newest, ..self.meta.clone() })?;
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, meta: Meta) -> Result<(), NotStored> {
+        if meta != self.meta {
+            self.store.put(layout::META, &meta.encode())?;
+            self.meta = meta;
+        }
+        Ok(())
+    }
+
+    /// Nothing is created for what was never there.
+    fn bury(&self, name: &str) -> Result<(), NotStored> {
+        match self.store.get(name) {
+            Some(_) => self.store.put(name, &[]),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

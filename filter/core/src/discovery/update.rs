@@ -1,0 +1,332 @@
+//! A response of the discovery stream, validated whole.
+
+use std::fmt::{self, Write as _};
+
+use latchkey_proto::discovery as wire;
+use latchkey_proto::key::KeyHash;
+use prost::Message as _;
+
+use crate::snapshot::{AppId, AppPolicy, Catalogue, Invalid, KeyRecord};
+
+pub use wire::Part;
+
+/// The longest tag of a position.
+const MAX_TAG_BYTES: usize = 64;
+
+/// A valid response, ready to be applied.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Update {
+    /// Where in a snapshot it stands.
+    pub part: Part,
+    /// What has been applied once this is.
+    pub position: Option<Position>,
+    /// Replaces the catalogue.
+    pub catalogue: Option<Encoded>,
+    /// Policies, new or changed.
+    pub apps: Vec<(AppId, Encoded)>,
+    /// Keys, new or changed.
+    pub keys: Vec<KeyRecord>,
+    /// Keys that are gone.
+    pub removed_keys: Vec<KeyHash>,
+    /// Apps that are gone.
+    pub removed_apps: Vec<AppId>,
+    /// A point at or after everything here.
+    pub newest: Option<Position>,
+}
+
+/// A resource that has been validated, as its protobuf encoding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded(pub Vec<u8>);
+
+/// A point in the control plane's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Grows with each change.
+    pub revision: u64,
+    /// Random for each revision; at most 64 bytes.
+    pub tag: Vec<u8>,
+}
+
+/// Why a response is refused whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    /// What is wrong when no resource is to blame.
+    pub error_detail: String,
+    /// The resources that are to blame.
+    pub rejected: Vec<Rejected>,
+}
+
+/// A resource that is to blame, and for what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// Which one.
+    pub resource: Resource,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// What a response sets or removes; shown as the control plane names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// The catalogue.
+    Catalogue,
+    /// An app's policy.
+    App(AppId),
+    /// A key's record.
+    Key(KeyHash),
+    /// Its id or hash is itself malformed.
+    Nameless(String),
+}
+
+impl Refusal {
+    /// A refusal for which no resource is to blame.
+    pub fn whole(error_detail: impl Into<String>) -> Self {
+        Self { error_detail: error_detail.into(), rejected: Vec::new() }
+    }
+}
+
+impl From<Rejected> for wire::Rejected {
+    fn from(Rejected { resource, reason }: Rejected) -> Self {
+        Self { resource: resource.to_string(), reason }
+    }
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.resource, self.reason)
+    }
+}
+
+impl Resource {
+    fn app(id: &[u8]) -> Self {
+        AppId::try_from(id).map_or_else(|_| Self::Nameless(format!("app/{}", hex(id))), Self::App)
+    }
+
+    fn key(hash: &[u8]) -> Self {
+        KeyHash::try_from(hash).map_or_else(|_| Self::Nameless(format!("key/{}", hex(hash))), Self::Key)
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Catalogue => f.write_str("catalogue"),
+            Self::App(id) => write!(f, "app/{id}"),
+            Self::Key(hash) => write!(f, "key/{hash}"),
+            Self::Nameless(name) => f.write_str(name),
+        }
+    }
+}
+
+impl TryFrom<wire::DiscoveryResponse> for Update {
+    type Error = Refusal;
+
+    fn try_from(response: wire::DiscoveryResponse) -> Result<Self, Refusal> {
+        let wire::DiscoveryResponse {
+            nonce: _,
+            part,
+            position,
+            catalogue,
+            apps,
+            keys,
+            removed_keys,
+            removed_apps,
+            newest,
+        } = response;
+        let part = Part::try_from(part).map_err(|_| Refusal::whole(format!("part {part} is unknown")))?;
+        let position = position.map(Position::try_from).transpose()?;
+        let newest = newest.map(Position::try_from).transpose()?;
+        let mut rejected = Vec::new();
+        let catalogue = catalogue
+            .and_then(|catalogue| keep(&mut rejected, || Resource::Catalogue, check_catalogue(catalogue)));
+        let apps = apps
+            .into_iter()
+            .filter_map(|app| {
+                let id = app.id.clone();
+                keep(&mut rejected, || Resource::app(&id), check_app(app))
+            })
+            .collect();
+        let keys = keys
+            .into_iter()
+            .filter_map(|key| {
+                let hash = key.hash.clone();
+                keep(&mut rejected, || Resource::key(&hash), KeyRecord::try_from(key))
+            })
+            .collect();
+        let removed_keys = removed_keys
+            .into_iter()
+            .filter_map(|hash| keep(&mut rejected, || Resource::key(&hash), removed_key(&hash)))
+            .collect();
+        let removed_apps = removed_apps
+            .into_iter()
+            .filter_map(|id| keep(&mut rejected, || Resource::app(&id), AppId::try_from(id.as_slice())))
+            .collect();
+        if !rejected.is_empty() {
+            return Err(Refusal { error_detail: String::new(), rejected });
+        }
+        Ok(Self { part, position, catalogue, apps, keys, removed_keys, removed_apps, newest })
+    }
+}
+
+impl TryFrom<wire::Position> for Position {
+    type Error = Refusal;
+
+    fn try_from(position: wire::Position) -> Result<Self, Refusal> {
+        let wire::Position { revision, tag } = position;
+        if tag.len() > MAX_TAG_BYTES {
+            return Err(Refusal::whole(format!("position.tag is longer than {MAX_TAG_BYTES} bytes")));
+        }
+        Ok(Self { revision, tag })
+    }
+}
+
+impl From<Position> for wire::Position {
+    fn from(Position { revision, tag }: Position) -> Self {
+        Self { revision, tag }
+    }
+}
+
+fn keep<T>(
+    rejected: &mut Vec<Rejected>,
+    resource: impl FnOnce() -> Resource,
+    checked: Result<T, Invalid>,
+) -> Option<T> {
+    match checked {
+        Ok(valid) => Some(valid),
+        Err(invalid) => {
+            rejected.push(Rejected { resource: resource(), reason: invalid.to_string() });
+            None
+        }
+    }
+}
+
+fn check_catalogue(catalogue: wire::Catalogue) -> Result<Encoded, Invalid> {
+    let encoded = Encoded(catalogue.encode_to_vec());
+    Catalogue::try_from(catalogue)?;
+    Ok(encoded)
+}
+
+fn check_app(app: wire::AppPolicy) -> Result<(AppId, Encoded), Invalid> {
+    let encoded = Encoded(app.encode_to_vec());
+    Ok((AppPolicy::try_from(app)?.id, encoded))
+}
+
+fn removed_key(hash: &[u8]) -> Result<KeyHash, Invalid> {
+    KeyHash::try_from(hash).map_err(|_| Invalid::Length {
+        field: "removed_keys",
+        expected: 32,
+        actual: hash.len(),
+    })
+}
+
+/// The first 32 bytes in hexadecimal.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().take(32).fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn a_bad_resource_is_named_and_refuses_the_response_whole() {
+        let mut response = testing::increment();
+        response.keys =
+            vec![testing::app_key_record(), wire::KeyRecord { hash: vec![0xab; 32], ..Default::default() }];
+        response.apps = vec![wire::AppPolicy { models: None, ..testing::app() }];
+        response.removed_apps = vec![vec![1, 2]];
+        let refusal = Update::try_from(response).unwrap_err();
+        let rejected: Vec<_> = refusal.rejected.into_iter().map(wire::Rejected::from).collect();
+        let rejected: Vec<_> = rejected.iter().map(|r| (r.resource.as_str(), r.reason.as_str())).collect();
+        assert_eq!(refusal.error_detail, "");
+        assert_eq!(
+            rejected,
+            [
+                ("app/00000000-0000-0000-0000-00000000000a", "models is not set, or not to a known value"),
+                (format!("key/{}", "ab".repeat(32)).as_str(), "key_id has 0 bytes instead of 16"),
+                ("app/0102", "app_id has 2 bytes instead of 16"),
+            ]
+        );
+    }
+
+    #[test]
+    fn an_unknown_part_and_an_endless_tag_are_nobodys_fault() {
+        let unknown = wire::DiscoveryResponse { part: 7, ..testing::increment() };
+        assert_eq!(Update::try_from(unknown), Err(Refusal::whole("part 7 is unknown")));
+        let position = Some(wire::Position { revision: 1, tag: vec![0; 65] });
+        let endless = wire::DiscoveryResponse { position, ..testing::increment() };
+        assert_eq!(Update::try_from(endless), Err(Refusal::whole("position.tag is longer than 64 bytes")));
+    }
+
+    fn message() -> impl Strategy<Value = wire::DiscoveryResponse> {
+        let bytes = || {
+            prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..40),
+                prop::array::uniform16(any::<u8>()).prop_map(Vec::from),
+                prop::array::uniform32(any::<u8>()).prop_map(Vec::from)
+            ]
+        };
+        let key = (bytes(), bytes(), bytes(), bytes(), -1..6i32, -1..3i64, -1..3i64).prop_map(
+            |(hash, key_id, app_id, user_id, status, expires_at_ms, retires_at_ms)| wire::KeyRecord {
+                hash,
+                key_id,
+                app_id,
+                user_id,
+                status,
+                expires_at_ms,
+                retires_at_ms,
+                limits: None,
+            },
+        );
+        (
+            -1..6i32,
+            prop::collection::vec(key, 0..4),
+            prop::collection::vec(bytes(), 0..3),
+            prop::collection::vec(bytes(), 0..3),
+        )
+            .prop_map(|(part, keys, removed_keys, removed_apps)| wire::DiscoveryResponse {
+                part,
+                keys,
+                removed_keys,
+                removed_apps,
+                ..Default::default()
+            })
+    }
+
+    /// A key record that may be accepted, by the rules of discovery.proto.
+    fn is_valid(key: &wire::KeyRecord) -> bool {
+        key.hash.len() == 32
+            && key.key_id.len() == 16
+            && key.app_id.len() == 16
+            && [0, 16].contains(&key.user_id.len())
+            && (1..=4).contains(&key.status)
+            && key.expires_at_ms >= 0
+            && key.retires_at_ms >= 0
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn no_bytes_panic(bytes: Vec<u8>) {
+            if let Ok(response) = wire::DiscoveryResponse::decode(bytes.as_slice()) {
+                let _ = Update::try_from(response);
+            }
+        }
+
+        #[test]
+        fn accepted_only_when_every_resource_is_valid(response in message()) {
+            let valid = (0..4).contains(&response.part)
+                && response.keys.iter().all(is_valid)
+                && response.removed_keys.iter().all(|hash| hash.len() == 32)
+                && response.removed_apps.iter().all(|id| id.len() == 16);
+            prop_assert_eq!(Update::try_from(response).is_ok(), valid);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What the control plane answers.
+
+use std::collections::BTreeMap;
+
+use latchkey_proto::ledger as wire;
+
+use super::{Asked, Effect, Ledger, Sent};
+use crate::limits::account::{Account, Change, Granted, Line, OwnerId, PERIOD_NOW, Told, Verdict};
+use crate::snapshot::BucketKind;
+use crate::store::Store;
+
+/// For so long nobody asks for more after fewer units came than were asked for.
+const PARTIAL_MS: i64 = 200;
+
+/// A refusal is believed for so long, however far the time is at which there will be more: a limit
+/// may be raised before.
+const REFUSED_MS: i64 = 30_000;
+
+/// For so many ticks those wait for whom units were recalled.
+const RECALLED: u64 = 35;
+
+/// For so long a limit counts as lifted that the control plane does not know.
+const LIFTED_MS: i64 = 1000;
+
+/// A grant, and what it answers.
+struct Brought {
+    kind: BucketKind,
+    period: i64,
+    grant: wire::Grant,
+    /// What was asked for, and when.
+    asked: Option<(Asked, i64)>,
+    /// No other answer is due for which a request waits.
+    is_last: bool,
+}
+
+impl<S: Store> Ledger<S> {
+    pub(super) fn answer(&mut self, response: wire::LedgerResponse, now_ms: i64, effects: &mut Vec<Effect>) {
+        let wire::LedgerResponse { report, acknowledged, grants, recalls } = response;
+        let sent = self.take_sent(report);
+        for wire::Acknowledgement { worker, sequence } in acknowledged {
+            let reader = self.shippings.iter_mut().find(|shipping| shipping.reader.worker() == worker);
+            let stored = reader.map(|shipping| shipping.reader.acknowledge(&self.store, sequence));
+            if stored.is_some_and(|stored| stored.is_err()) {
+                effects.push(Effect::Log("an acknowledgement cannot be stored".to_owned()));
+            }
+        }
+        for (worker, last) in sent.iter().flat_map(|sent| &sent.shipped) {
+            let shipping = self.shippings.iter_mut().find(|shipping| shipping.reader.worker() == *worker);
+            let Some(shipping) = shipping else { continue };
+            shipping.is_under_way = false;
+            // What was not taken is sent again at the next tick, not at once.
+            shipping.has_more &= shipping.reader.acknowledged() >= *last;
+        }
+        let mut by_owner = BTreeMap::<_, Vec<_>>::new();
+        for grant in grants {
+            match Brought::read(grant, sent.as_ref()) {
+                Some((owner, brought)) => {
+                    let is_last = self.awaited(owner, brought.kind) == 0;
+                    by_owner.entry(owner).or_default().push(Brought { is_last, ..brought });
+                }
+                None => effects.push(Effect::Log("a grant names no bucket".to_owned())),
+            }
+        }
+        for (owner, brought) in by_owner {
+            self.grant(owner, &brought, now_ms, effects);
+        }
+        if sent.is_some_and(|sent| !sent.asked.is_empty()) {
+            effects.push(Effect::Wake);
+        }
+        for recall in recalls {
+            if let Some((owner, kind)) = read_bucket(&recall) {
+                self.recall(owner, kind, recall.period, now_ms);
+            }
+        }
+    }
+
+    /// The report that is answered; those before it will not be.
+    fn take_sent(&mut self, report: u64) -> Option<Sent> {
+        let stream = self.stream.as_mut()?;
+        let index = stream.unanswered.iter().position(|sent| sent.id == report)?;
+        let sent = stream.unanswered.remove(index);
+        self.silent_since = stream.unanswered.front().map(|oldest| oldest.tick);
+        sent
+    }
+
+    /// Brings what the owner is granted into its account, at once.
+    fn grant(&mut self, owner: OwnerId, brought: &[Brought], now_ms: i64, effects: &mut Vec<Effect>) {
+        if !self.learn(owner) {
+            return effects.push(Effect::Log("an account cannot be stored".to_owned()));
+        }
+        let changed = Account::change(&self.store, owner, |account| {
+            brought.iter().for_each(|brought| brought.enter(account, now_ms));
+        });
+        if changed != Change::Done(()) {
+            effects.push(Effect::Log("a grant cannot be stored".to_owned()));
+        }
+        let ticks = self.ticks;
+        if let Some(known) = self.owners.get_mut(&owner) {
+            for Brought { kind, period, asked, grant, .. } in brought {
+                let track = known.tracks.entry((*kind, *period)).or_default();
+                // Who has granted it need not be told.
+                let told = track.told.get_or_insert_default();
+                told.granted = told.granted.max(grant.granted);
+                track.is_unsure &= asked.is_none();
+                track.quiet_since = ticks;
+            }
+        }
+        self.dirty.insert(owner);
+        self.touch(owner);
+    }
+
+    /// What is left goes back now, and what requests under way leave when they end.
+    fn recall(&mut self, owner: OwnerId, kind: BucketKind, period: i64, now_ms: i64) {
+        let awaited = self.awaited(owner, kind);
+        let changed = Account::change(&self.store, owner, |account| {
+            if let Some(line) = account.line_mut(kind, period) {
+                line.recall(awaited, now_ms);
+            }
+        });
+        if changed == Change::Done(()) && self.learn(owner) {
+            self.dirty.insert(owner);
+            if let Some(known) = self.owners.get_mut(&owner) {
+                known.recalled = self.ticks.saturating_add(RECALLED);
+            }
+            self.touch(owner);
+        }
+    }
+}
+
+impl Brought {
+    /// Whose it is; none where it names no bucket.
+    fn read(grant: wire::Grant, sent: Option<&Sent>) -> Option<(OwnerId, Self)> {
+        let bucket = grant.bucket.as_ref()?;
+        let ((owner, kind), period) = (read_bucket(bucket)?, bucket.period);
+        let asked = sent.and_then(|sent| {
+            let asked = sent.asked.iter().find(|asked| asked.owner == owner && asked.kind == kind)?;
+            Some((*asked, sent.at_ms))
+        });
+        Some((owner, Self { kind, period, grant, asked, is_last: true }))
+    }
+
+    fn enter(&self, account: &mut Account, now_ms: i64) {
+        let Self { kind, period, ref grant, asked, .. } = *self;
+        let period = match period {
+            PERIOD_NOW => account.current(kind).map_or(PERIOD_NOW, |line| line.period),
+            known => known,
+        };
+        account.edit(kind, period, |line| {
+            line.grant(read(grant, asked, line, now_ms), now_ms);
+            if self.is_short(line) {
+                line.give_back();
+            }
+        });
+        if asked.is_some() {
+            account.turn_to(kind, period);
+        }
+    }
+
+    /// Whether what is left here lets nobody go, while others wait for it: all that is needed is asked for
+    /// then.
+    fn is_short(&self, line: &Line) -> bool {
+        let each = self.asked.map_or(0, |(asked, _)| asked.each);
+        self.is_last && line.told.verdict == Verdict::Contended && line.unused() < each
+    }
+}
+
+/// What a grant means for a line.
+fn read(grant: &wire::Grant, asked: Option<(Asked, i64)>, line: &Line, now_ms: i64) -> Granted {
+    let in_ms = |from: i64, ms: u32| from.saturating_add(ms.into());
+    let (want, least) = asked.map_or((0, 0), |(asked, _)| (asked.want, asked.least));
+    // Doubts ask without one.
+    let limit = asked.map(|(asked, _)| asked.limit).filter(|limit| *limit > 0).unwrap_or(grant.limit);
+    let deadline_ms = match (asked, line.kind.span_ms(), grant.ttl_ms) {
+        (None, _, _) => 0,
+        (Some(_), None, 0) if grant.resets_at_ms > 0 => grant.resets_at_ms,
+        (Some(_), None, 0) => i64::MAX,
+        (Some((_, sent_ms)), _, ttl_ms) => in_ms(sent_ms, ttl_ms),
+    };
+    let verdict = Verdict::from(grant.verdict());
+    let fresh = grant.granted.saturating_sub(line.granted);
+    let retry_at_ms = in_ms(now_ms, grant.retry_after_ms.max(1));
+    let (fresh_until_ms, refused) = match verdict {
+        Verdict::Granted if fresh < want => (now_ms.saturating_add(PARTIAL_MS), u64::MAX),
+        Verdict::Unknown | Verdict::Granted => (0, u64::MAX),
+        Verdict::Exhausted | Verdict::Contended | Verdict::Away => {
+            (retry_at_ms.min(now_ms.saturating_add(REFUSED_MS)), least)
+        }
+        Verdict::Unlimited => (now_ms.saturating_add(LIFTED_MS), u64::MAX),
+    };
+    let told = Told {
+        verdict,
+        limit,
+        remaining: grant.remaining,
+        reachable: grant.reachable.max(grant.remaining),
+        used: grant.used,
+        resets_at_ms: grant.resets_at_ms,
+        retry_at_ms,
+        fresh_until_ms,
+        refused,
+    };
+    Granted { total: grant.granted, want, deadline_ms, told }
+}
+
+fn read_bucket(bucket: &wire::BucketId) -> Option<(OwnerId, BucketKind)> {
+    let owner = OwnerId(bucket.owner.as_slice().try_into().ok()?);
+    Some((owner, BucketKind::from_number(bucket.kind)?))
+}

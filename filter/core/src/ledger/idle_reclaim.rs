@@ -1,0 +1,230 @@
+//! What lies idle goes back; what is used is told; who has nothing left is forgotten.
+//!
+//! An owner is looked at when something may have moved, and then ever more rarely: the work follows
+//! use, not the number of owners.
+
+use super::{Effect, Known, Ledger, TICK_MS, Track};
+use crate::limits::account::{Account, Change, Line, OwnerId, PERIOD_NOW};
+use crate::store::Store;
+
+/// An owner of whom something was heard is looked at so many ticks later.
+const ROUND: u64 = 5;
+
+/// One that has been quiet is looked at after so many times as long, if nothing is under way: whatever
+/// else a request does, its record is heard of.
+const SLACK: u64 = 8;
+
+/// Each is looked at once in so many ticks, however quiet.
+const RAREST: u64 = 600;
+
+/// So many are looked at in one tick; the others in the next ones.
+const MOST_LOOKS: usize = 1000;
+
+/// Rates are found anew after so many ticks.
+const SAMPLE: u64 = 5;
+
+/// Ticks in a second.
+const SECOND: u64 = 10;
+
+/// Units that nobody has touched for so many ticks go back, where they are many.
+const IDLE: u64 = 10;
+
+/// The same, where they are few: who pauses shall not have to ask for each request.
+const FEW_IDLE: u64 = 3000;
+
+/// An owner of whom nothing has moved for so many ticks is forgotten.
+const FORGOTTEN: u64 = 100;
+
+/// A clock that goes so far between two ticks has jumped.
+const JUMP_MS: i64 = 1000;
+
+impl<S: Store> Ledger<S> {
+    pub(super) fn watch(&mut self, now_ms: i64, effects: &mut Vec<Effect>) {
+        let has_jumped = now_ms < self.last_ms.saturating_sub(JUMP_MS);
+        let has_leapt = now_ms > self.last_ms.saturating_add(JUMP_MS);
+        self.last_ms = now_ms;
+        if has_jumped || has_leapt {
+            self.look_at_all();
+        }
+        let most = if has_jumped { usize::MAX } else { MOST_LOOKS };
+        let due = self.looks.iter().take_while(|(due, _)| *due <= self.ticks).take(most);
+        for (_, owner) in due.copied().collect::<Vec<_>>() {
+            match self.look_at(owner, now_ms, has_jumped) {
+                Some(next) => self.plan(owner, next),
+                None => self.forget(owner),
+            }
+        }
+        if has_jumped {
+            effects.push(Effect::Log("the clock went back: leases of windows are returned".to_owned()));
+        }
+    }
+
+    /// Has an owner looked at soon: something was heard of it.
+    pub(super) fn touch(&mut self, owner: OwnerId) {
+        let Some(known) = self.owners.get_mut(&owner) else { return };
+        known.moved = self.ticks;
+        let round = if self.ticks < known.recalled { 1 } else { ROUND };
+        let soon = self.ticks.saturating_add(round);
+        if soon < known.due {
+            self.plan(owner, soon);
+        }
+    }
+
+    /// Has every owner looked at as soon as there is time.
+    pub(super) fn look_at_all(&mut self) {
+        self.looks = self.owners.keys().map(|owner| (self.ticks, *owner)).collect();
+        self.owners.values_mut().for_each(|known| known.due = self.ticks);
+    }
+
+    /// Has an owner looked at when `due` ticks have gone by.
+    fn plan(&mut self, owner: OwnerId, due: u64) {
+        let Some(known) = self.owners.get_mut(&owner) else { return };
+        self.looks.remove(&(known.due, owner));
+        self.looks.insert((due, owner));
+        known.due = due;
+    }
+
+    fn forget(&mut self, owner: OwnerId) {
+        if let Some(known) = self.owners.remove(&owner) {
+            self.looks.remove(&(known.due, owner));
+        }
+    }
+
+    /// When the owner is worth another look.
+    fn look_at(&mut self, owner: OwnerId, now_ms: i64, has_jumped: bool) -> Option<u64> {
+        let known = self.owners.get(&owner)?;
+        let ticks = self.ticks;
+        let asks = |line: &Line| self.pending.contains_key(&(owner, line.kind));
+        let is_under_way = self.is_under_way(known);
+        let looked = Account::change(&self.store, owner, |account| {
+            for line in &mut account.lines {
+                let track = known.tracks.get(&(line.kind, line.period));
+                // Without a stream nobody could take them, and they may be needed.
+                let is_idle = self.stream.is_some()
+                    && track.is_some_and(|track| track.is_idle(line, ticks))
+                    && !asks(line)
+                    && !is_under_way;
+                if is_idle || has_jumped && line.kind.span_ms().is_some() {
+                    line.give_back();
+                }
+                line.expire(now_ms);
+            }
+            let newest = account.clone();
+            account.lines.retain(|line| {
+                let track = known.tracks.get(&(line.kind, line.period));
+                let is_told = track.is_some_and(|track| track.told == Some(line.totals()));
+                let is_told = is_told || line.period == PERIOD_NOW;
+                let is_over = newest.current(line.kind).is_some_and(|newer| newer.period != line.period);
+                !(is_over && is_told && line.held == 0 && line.unused() == 0 && !is_under_way)
+            });
+            account.clone()
+        });
+        let Change::Done(account) = looked else { return None };
+        let known = self.owners.get_mut(&owner)?;
+        known.tracks.retain(|(kind, period), track| {
+            track.alone.is_some()
+                || account.lines.iter().any(|line| line.kind == *kind && line.period == *period)
+        });
+        let mut is_asleep = !is_under_way && self.stream.is_some() && !account.lines.iter().any(asks);
+        for line in &account.lines {
+            let track = known.tracks.entry((line.kind, line.period)).or_default();
+            if track.sample(line, ticks) {
+                known.moved = ticks;
+            }
+            let is_told = track.told == Some(line.totals()) || line.period == PERIOD_NOW;
+            if !is_told {
+                self.dirty.insert(owner);
+            }
+            let is_quiet = ticks.saturating_sub(track.quiet_since) >= FORGOTTEN;
+            is_asleep &= is_told && is_quiet && line.held == 0 && line.unused() == 0;
+        }
+        let is_needed = account.lines.is_empty() && self.pending.keys().any(|(asking, _)| *asking == owner);
+        let next = known.next_look(&account, self.stream.is_some(), ticks, now_ms);
+        (!is_asleep || is_needed).then_some(next)
+    }
+
+    /// Whether an answer about this owner is due.
+    fn is_under_way(&self, known: &Known) -> bool {
+        let oldest = self.stream.as_ref().and_then(|stream| stream.unanswered.front());
+        oldest.is_some_and(|oldest| oldest.id <= known.report)
+    }
+}
+
+impl Known {
+    /// The longer nothing moves, the later; but when units are to go back, or the owner is to be
+    /// forgotten. `gives_back` tells whether somebody could take idle units.
+    fn next_look(&self, account: &Account, gives_back: bool, ticks: u64, now_ms: i64) -> u64 {
+        let quiet = ticks.saturating_sub(self.moved);
+        let is_held = account.lines.iter().any(|line| line.held > 0);
+        let slack = if is_held { 1 } else { SLACK };
+        if ticks < self.recalled {
+            return ticks.saturating_add(1);
+        }
+        let mut next = ticks.saturating_add(quiet.saturating_mul(slack).clamp(ROUND, RAREST));
+        let mut forgotten = ticks;
+        for line in &account.lines {
+            let quiet_since = self.tracks.get(&(line.kind, line.period)).map_or(0, |track| track.quiet_since);
+            forgotten = forgotten.max(quiet_since.saturating_add(FORGOTTEN));
+            if line.unused() == 0 {
+                continue;
+            }
+            next = next.min(ticks.saturating_add(ticks_until(line.deadline_ms, now_ms)));
+            let idle = quiet_since.saturating_add(patience(line));
+            // What was not possible now is tried again soon.
+            let again = if idle > ticks { idle } else { ticks.saturating_add(ROUND) };
+            next = if gives_back { next.min(again) } else { next };
+        }
+        let has_left = account.lines.iter().any(|line| line.held > 0 || line.unused() > 0);
+        if forgotten > ticks && !has_left { next.min(forgotten) } else { next }
+    }
+}
+
+impl Track {
+    /// Begins to follow a line.
+    pub(super) fn of(line: &Line, ticks: u64) -> Self {
+        let level = level(line);
+        Self { level, quiet_since: ticks, base: (ticks, level.1), ..Self::default() }
+    }
+
+    /// Whether the line's units have not been touched for a while.
+    fn is_idle(&self, line: &Line, ticks: u64) -> bool {
+        self.level == level(line) && ticks.saturating_sub(self.quiet_since) >= patience(line)
+    }
+
+    /// Whether something has moved.
+    fn sample(&mut self, line: &Line, ticks: u64) -> bool {
+        let now = level(line);
+        let has_moved = now != self.level;
+        if has_moved {
+            self.quiet_since = ticks;
+        }
+        self.level = now;
+        let elapsed = ticks.saturating_sub(self.base.0);
+        if elapsed >= SAMPLE {
+            let taken = now.1.saturating_sub(self.base.1);
+            self.rate = taken.saturating_mul(SECOND).div_euclid(elapsed.max(1));
+            self.base = (ticks, now.1);
+        }
+        has_moved
+    }
+
+    /// The rate, or, where that is more, what was taken since it was found.
+    pub(super) fn rate_with(&self, line: &Line) -> u64 {
+        self.rate.max(level(line).1.saturating_sub(self.base.1))
+    }
+}
+
+/// For how many ticks its units may lie idle.
+fn patience(line: &Line) -> u64 {
+    if line.has_few() { FEW_IDLE } else { IDLE }
+}
+
+/// At least one.
+fn ticks_until(moment_ms: i64, now_ms: i64) -> u64 {
+    u64::try_from(moment_ms.saturating_sub(now_ms)).unwrap_or_default().div_ceil(TICK_MS).max(1)
+}
+
+/// What was brought, and what of it is taken.
+fn level(line: &Line) -> (u64, u64) {
+    (line.granted.saturating_add(line.local), line.used.saturating_add(line.held))
+}

@@ -1,0 +1,106 @@
+//! Limits while the control plane is away: for a while, windows hold for this gateway alone;
+//! budgets stop when what is leased is spent.
+
+use latchkey_proto::window::Window;
+
+use super::{Effect, Ledger, Pending};
+use crate::limits::account::{Account, Line, NO_PERIOD, OwnerId, PERIOD_NOW, Told, Verdict};
+use crate::snapshot::BucketKind;
+use crate::store::Store;
+
+/// What it has lent itself may be used for so long.
+const LENT_MS: i64 = 2000;
+
+/// For so long nobody asks again.
+const AGAIN_MS: i64 = 500;
+
+impl<S: Store> Ledger<S> {
+    /// Answers everything that waits.
+    pub(super) fn serve_alone(&mut self, now_ms: i64, effects: &mut Vec<Effect>) {
+        let until_ms = self.config.away_after_ms.saturating_add(self.config.alone_for_ms);
+        let lends = self.silent_for_ms() < until_ms;
+        for ((owner, kind), pending) in std::mem::take(&mut self.pending) {
+            match kind.span_ms().filter(|_| lends) {
+                Some(span_ms) => self.lend(owner, kind, span_ms, pending, now_ms),
+                None => self.refuse(owner, kind, pending, now_ms),
+            }
+            effects.push(Effect::Wake);
+        }
+    }
+
+    /// Lends this gateway what the whole limit still has room for.
+    fn lend(&mut self, owner: OwnerId, kind: BucketKind, span_ms: u32, pending: Pending, now_ms: i64) {
+        let Some(known) = self.owners.get_mut(&owner) else { return };
+        let track = known.tracks.entry((kind, NO_PERIOD)).or_default();
+        let window = track.alone.get_or_insert_with(|| {
+            // What the last lease still allows is a part of the limit.
+            let left = Account::read(&self.store, owner).and_then(|(account, _)| {
+                Some(account.current(kind)?.available_within(pending.limit, now_ms))
+            });
+            let mut window = Window::new(span_ms);
+            window.add(now_ms, left.unwrap_or_default());
+            window
+        });
+        let mut lent = 0;
+        Account::change(&self.store, owner, |account| {
+            lent = account.edit(kind, NO_PERIOD, |line| lend(line, pending, window, now_ms));
+        });
+        window.add(now_ms, lent);
+        self.dirty.insert(owner);
+    }
+
+    /// Tells that nobody answers.
+    fn refuse(&mut self, owner: OwnerId, kind: BucketKind, pending: Pending, now_ms: i64) {
+        let again_ms = now_ms.saturating_add(AGAIN_MS);
+        Account::change(&self.store, owner, |account| {
+            let unknown = if kind.span_ms().is_some() { NO_PERIOD } else { PERIOD_NOW };
+            let period = account.current(kind).map_or(unknown, |line| line.period);
+            account.edit(kind, period, |line| {
+                line.heed(pending.limit);
+                line.asked_at_ms = 0;
+                line.told = Told {
+                    verdict: Verdict::Away,
+                    limit: pending.limit,
+                    remaining: 0,
+                    reachable: 0,
+                    retry_at_ms: again_ms,
+                    fresh_until_ms: again_ms,
+                    refused: 1,
+                    ..line.told
+                };
+            });
+        });
+    }
+}
+
+/// How much is lent: what is needed, or nothing if that is less than the least.
+fn lend(line: &mut Line, pending: Pending, window: &mut Window, now_ms: i64) -> u64 {
+    let Pending { need, ahead, least, limit, .. } = pending;
+    line.heed(limit);
+    let available = line.available(now_ms);
+    let least = least.unwrap_or_default().saturating_sub(available);
+    let used = window.used(now_ms);
+    let room = limit.saturating_sub(used);
+    let most = need.max(ahead).saturating_sub(available).min(room);
+    let resets_at_ms = window.falls_to(now_ms, limit.saturating_sub(least));
+    let told = Told {
+        verdict: Verdict::Granted,
+        limit,
+        remaining: room.saturating_sub(most),
+        reachable: room.saturating_sub(most),
+        used,
+        resets_at_ms,
+        retry_at_ms: resets_at_ms.max(now_ms.saturating_add(1)),
+        fresh_until_ms: 0,
+        refused: least,
+    };
+    if most < least {
+        let fresh_until_ms = told.retry_at_ms.min(now_ms.saturating_add(AGAIN_MS));
+        line.told =
+            Told { verdict: Verdict::Exhausted, remaining: room, reachable: room, fresh_until_ms, ..told };
+        return 0;
+    }
+    line.lend(most, now_ms.saturating_add(LENT_MS), now_ms);
+    line.told = told;
+    most
+}

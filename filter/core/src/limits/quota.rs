@@ -1,0 +1,372 @@
+//! Whether what limits an app and a key has room for a request, and how much of it the request takes.
+
+use crate::answer::denial::{Code, Denial, Quota};
+use crate::limits::account::{
+    self, Demand, Need, Owner, OwnerId, Patience, Reason, Refusal, Reserve, Standing,
+};
+use crate::price::{Ceiling, Tokens, Unpriced};
+use crate::request::body::Terms;
+use crate::request::endpoint::Operation;
+use crate::snapshot::{AppPolicy, BucketKind, KeyRecord, Limits, Offer, ProviderKind, Unit, UnixMs};
+use crate::store::Store;
+use crate::upstream::call::Reserved;
+
+/// The output that is asked for where neither the client nor the catalogue bounds it.
+const USUAL_OUTPUT: u64 = 16_384;
+
+/// An answer that must be shorter than this, and than the client asked for, is not worth asking for,
+/// unless the app says what is.
+const LEAST_OUTPUT: u64 = 16;
+
+/// How many output tokens each answer was to have, where it may have fewer, and how many it may have.
+pub const ASKED_HEADER: &str = "x-latchkey-asked-output-tokens";
+/// See [`ASKED_HEADER`].
+pub const GRANTED_HEADER: &str = "x-latchkey-granted-output-tokens";
+
+/// Nobody is told to come back sooner.
+const LEAST_RETRY_MS: u64 = 50;
+
+/// Where others hold what a request needs, it has waited for them in vain: it may come back after so long.
+const CONTENDED_RETRY_MS: u64 = 1_000;
+
+/// Those who are told the same moment come back within so long after it, but not all at once.
+const SPREAD_MS: std::ops::RangeInclusive<u64> = 250..=1_000;
+
+/// What a request will need, at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    need: Need,
+    /// Whether tokens or money are limited.
+    metered: bool,
+    /// How many answers are asked for at once.
+    choices: u64,
+    /// How many tokens each was to have, where the provider must be told how many it may have.
+    asked: Option<u64>,
+}
+
+/// When a request is tried, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Trial {
+    /// Now.
+    pub now: UnixMs,
+    /// How it takes to waiting.
+    pub patience: Patience,
+    /// Spreads those who must come back.
+    pub random: u64,
+}
+
+/// An answer that may have fewer tokens than were asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// By the client, or by the gateway where the client names no limit.
+    pub asked: u64,
+    /// What it may have.
+    pub granted: u64,
+}
+
+/// What became of a plan.
+#[derive(Debug)]
+pub enum Taken {
+    /// It is held for the request.
+    Held(Box<Held>),
+    /// To be asked for first.
+    Dry(Demand),
+}
+
+/// What a request may use.
+#[derive(Debug)]
+pub struct Held {
+    /// To be settled at its end.
+    pub reserved: Reserved,
+    /// How many tokens each answer may have; none: as the client asked.
+    pub max_output: Option<u64>,
+    /// Where that is less than was asked for.
+    pub cut: Option<Cut>,
+    /// What to ask for, so that later requests need not wait.
+    pub ahead: Option<Demand>,
+    /// How the limits stand.
+    pub standings: Vec<Standing>,
+}
+
+/// The limits of an app and of a named key, in this order.
+#[must_use]
+pub fn owners<'a>(app: &'a AppPolicy, key: &'a KeyRecord) -> Vec<Owner<'a>> {
+    let own = app.key_limits(key);
+    let of_key = own.map(|limits| Owner { id: OwnerId::from(key.key), limits });
+    let of_app = Owner { id: OwnerId::from(app.id), limits: &app.limits };
+    let limited = |owner: &Owner<'_>| *owner.limits != Limits::default();
+    [of_app].into_iter().chain(of_key).filter(limited).collect()
+}
+
+impl Plan {
+    /// What a request of these terms needs of an offer, within these limits.
+    ///
+    /// # Errors
+    /// When it has too much input, or what it may use cannot be bounded where that is limited.
+    pub fn new(
+        owners: &[Owner<'_>],
+        operation: Operation,
+        terms: &Terms,
+        offer: &Offer,
+    ) -> Result<Self, Denial> {
+        let limits = || owners.iter().map(|owner| owner.limits);
+        let least = |limit: fn(&Limits) -> Option<u64>| limits().filter_map(limit).min();
+        let has = |wanted: fn(BucketKind) -> bool| {
+            limits().any(|limits| limits.buckets.iter().any(|bucket| wanted(bucket.kind)))
+        };
+        if let Some(most) = least(|limits| limits.max_input_tokens)
+            && terms.input_estimate > most
+        {
+            let about = terms.input_estimate;
+            let message = format!("The request has about {about} input tokens; one request may have {most}.");
+            return Err(Denial::new(Code::MaxInputTokensExceeded, message));
+        }
+        let max_output = least(|limits| limits.max_output_tokens);
+        let metered = has(|kind| kind.unit() != Unit::Requests);
+        if operation.is_free(offer.provider.kind)
+            || !metered && (max_output.is_none() || !operation.has_output())
+        {
+            return Ok(Self::of_requests());
+        }
+        if !operation.is_metered() {
+            return Err(Code::EndpointNotMetered.into());
+        }
+        if let Some(doubt) = terms.doubts.output.as_deref().filter(|_| operation.has_output()) {
+            return Err(doubt.clone());
+        }
+        if let Some(doubt) = terms.doubts.cost.as_deref().filter(|_| metered) {
+            return Err(doubt.clone());
+        }
+        let price = match &offer.price {
+            _ if !has(|kind| kind.unit() == Unit::Cost) => None,
+            None => return Err(Code::ModelNotPriced.into()),
+            Some(price) => Some(price.ceiling(&terms.tier).map_err(tier_not_priced)?),
+        };
+        let input_tokens = match (terms.unbounded, offer.context_window) {
+            (Some(member), None) if metered => {
+                let message = format!(
+                    "`{member}` lets the provider read input that the gateway cannot see, and the context \
+                     window of the model is not known here: its tokens cannot be limited. Leave it out, or \
+                     have an admin give the model its context window."
+                );
+                return Err(Denial {
+                    param: Some(member.into()),
+                    ..Denial::new(Code::InputNotBounded, message)
+                });
+            }
+            (Some(_), window) => window.unwrap_or_default().max(input_bound(terms, offer)),
+            (None, _) => input_bound(terms, offer),
+        };
+        let input_estimate = match terms.unbounded {
+            Some(_) => input_tokens,
+            None => terms.input_in_window(offer.bytes_per_token).min(input_tokens),
+        };
+        let most = offer.max_output_tokens.unwrap_or(USUAL_OUTPUT).min(max_output.unwrap_or(u64::MAX));
+        let each = match terms.max_output {
+            _ if !operation.has_output() => 0,
+            // Anthropic writes nothing then. It is not told another limit, and the output is reserved for
+            // servers that speak its API and read 0 otherwise.
+            Some(0) | None => most,
+            Some(asked) => asked.min(most),
+        };
+        let least = terms.doubts.least_output.unwrap_or(LEAST_OUTPUT);
+        if let Some(limit) = max_output.filter(|limit| *limit < least && terms.doubts.least_output.is_some())
+        {
+            let message = format!(
+                "The request has a thinking budget, and the provider wants at least {least} output tokens then; \
+                 one request may have {limit}: turn thinking off."
+            );
+            return Err(Denial::new(Code::MaxOutputTokensExceeded, message));
+        }
+        let floor = limits().filter_map(|limits| limits.min_output_tokens).max().unwrap_or(LEAST_OUTPUT);
+        let floor = floor.max(terms.doubts.least_output.unwrap_or_default());
+        let need = Need {
+            input_tokens,
+            input_estimate,
+            output_wanted: each.saturating_mul(terms.choices),
+            output_least: each.min(floor).saturating_mul(terms.choices),
+            price,
+        };
+        let is_bounded = operation.has_output() && terms.max_output != Some(0);
+        let asked = is_bounded.then(|| terms.max_output.unwrap_or(most));
+        Ok(Self { need, metered, choices: terms.choices, asked })
+    }
+
+    /// One request, of which tokens and money are not counted.
+    const fn of_requests() -> Self {
+        let price = Some(Ceiling::NOTHING);
+        let need = Need { input_tokens: 0, input_estimate: 0, output_wanted: 0, output_least: 0, price };
+        Self { need, metered: false, choices: 1, asked: None }
+    }
+
+    /// Takes what the request needs.
+    ///
+    /// # Errors
+    /// When a limit has no room, and waiting a moment does not help.
+    pub fn take<S: Store>(
+        &self,
+        store: &S,
+        owners: &[Owner<'_>],
+        app: &AppPolicy,
+        trial: Trial,
+    ) -> Result<Taken, Denial> {
+        match account::reserve(store, owners, &self.need, trial.patience, trial.now.0) {
+            Reserve::Dry(demand) => Ok(Taken::Dry(demand)),
+            Reserve::Refused(refusal) => Err(denial(&refusal, owners, app, trial)),
+            Reserve::Unpriced(_) => Err(Code::ModelNotPriced.into()),
+            Reserve::Failed => Err(Code::InternalError.into()),
+            Reserve::Reserved(account::Reserved { reservation, ahead, standings }) => {
+                let output = reservation.output_tokens;
+                let max_output = self.asked.and_then(|_| output.checked_div(self.choices));
+                let cut = self.asked.zip(max_output).map(|(asked, granted)| Cut { asked, granted });
+                let cut = cut.filter(|cut| cut.granted < cut.asked);
+                let input = self.need.input_tokens;
+                let most = self.metered.then(|| Tokens { input, output, ..Tokens::default() });
+                let reserved = Reserved { most, reservation };
+                Ok(Taken::Held(Box::new(Held { reserved, max_output, cut, ahead, standings })))
+            }
+        }
+    }
+}
+
+/// The limits of requests alone, of an app and of a named key, in this order.
+#[must_use]
+pub fn request_limits(app: &AppPolicy, key: &KeyRecord) -> Vec<(OwnerId, Limits)> {
+    let counted = owners(app, key).into_iter().map(|owner| (owner.id, owner.limits.of_requests()));
+    counted.filter(|(_, limits)| !limits.buckets.is_empty()).collect()
+}
+
+/// Takes one request of these limits; what limits tokens and money is left alone.
+///
+/// # Errors
+/// When a limit has no room, and waiting a moment does not help.
+pub fn take_request<S: Store>(
+    store: &S,
+    limits: &[(OwnerId, Limits)],
+    app: &AppPolicy,
+    trial: Trial,
+) -> Result<Taken, Denial> {
+    let owners: Vec<_> = limits.iter().map(|(id, limits)| Owner { id: *id, limits }).collect();
+    Plan::of_requests().take(store, &owners, app, trial)
+}
+
+/// The most input tokens that the body alone may be billed as. Vendors refuse what is beyond the window
+/// of their own models; who serves others' may take it, and bill it. What is surely beyond it is not
+/// bounded by it either: whoever takes it has another window.
+fn input_bound(terms: &Terms, offer: &Offer) -> u64 {
+    use ProviderKind::{Anthropic, AzureOpenAi, OpenAi};
+    let refuses = matches!(offer.provider.kind, OpenAi | AzureOpenAi | Anthropic);
+    let window = offer.context_window.filter(|window| refuses && terms.input_estimate <= *window);
+    terms.input_bound.min(window.unwrap_or(u64::MAX))
+}
+
+fn tier_not_priced(Unpriced { member, tier }: Unpriced) -> Denial {
+    let message = format!(
+        "`{member}` asks for the tier `{tier}`, for which this model has no price: leave `{member}` out, or ask \
+         an admin to add the tier to the model's price."
+    );
+    Denial { param: Some(member.into()), ..Denial::new(Code::ServiceTierNotPriced, message) }
+}
+
+/// What the client is told of a limit without room.
+fn denial(refusal: &Refusal, owners: &[Owner<'_>], app: &AppPolicy, trial: Trial) -> Denial {
+    let Refusal { standing, reason, needed, retry_after_ms } = *refusal;
+    let of_app = owners.get(standing.owner).is_some_and(|owner| owner.id == OwnerId::from(app.id));
+    let slides = standing.kind.span_ms().is_some();
+    let code = match reason {
+        Reason::Away => Code::LeaseUnavailable,
+        Reason::TooLarge => Code::RequestExceedsLimit,
+        Reason::Exhausted | Reason::Contended if slides => Code::RateLimitExceeded,
+        Reason::Exhausted => Code::InsufficientQuota,
+        Reason::Contended => Code::QuotaContended,
+    };
+    let retry_after_ms = code.may_be_retried().then(|| come_back_ms(reason, retry_after_ms, trial.random));
+    let (name, owner) = (name(standing.kind), if of_app { "app" } else { "key" });
+    let amount = |amount| shown(standing.kind, amount);
+    let (limit, left, need) = (amount(standing.limit), amount(standing.remaining), amount(needed));
+    let message = match reason {
+        Reason::TooLarge => format!(
+            "{} It needs {need} at least, and the {owner}'s {name} is {limit}: shorten the input, or lower \
+             max_tokens, or have the limit raised.",
+            code.meaning(),
+        ),
+        _ => format!(
+            "{} The {owner}'s {name} is {limit}, of which {left} is left; this request needs {need}.",
+            code.meaning()
+        ),
+    };
+    let quota = Quota {
+        name,
+        owner,
+        limit: standing.limit,
+        remaining: standing.remaining,
+        needed,
+        resets_at: (standing.resets_at_ms > 0).then(|| standing.resets_at_ms.div_euclid(1000)),
+        retry_after_ms,
+        headers: headers(&[standing], trial.now),
+    };
+    Denial { quota: Some(Box::new(quota)), ..Denial::new(code, message) }
+}
+
+/// In how many milliseconds a refused request may come back: not at once with all others.
+#[must_use]
+pub fn come_back_ms(reason: Reason, ms: u64, random: u64) -> u32 {
+    let least = if reason == Reason::Contended { CONTENDED_RETRY_MS } else { LEAST_RETRY_MS };
+    let ms = ms.max(least);
+    let spread = ms.div_euclid(4).clamp(*SPREAD_MS.start(), *SPREAD_MS.end());
+    let more = random.checked_rem(spread.saturating_add(1)).unwrap_or_default();
+    u32::try_from(ms.saturating_add(more)).unwrap_or(u32::MAX)
+}
+
+/// The headers that tell how the limits of requests and of tokens stand: of each, the tightest.
+#[must_use]
+pub fn headers(standings: &[Standing], now: UnixMs) -> Vec<(&'static str, String)> {
+    const REQUESTS: [&str; 3] =
+        ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"];
+    const TOKENS: [&str; 3] =
+        ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"];
+    let mut headers = Vec::new();
+    for (unit, names) in [(Unit::Requests, REQUESTS), (Unit::Tokens, TOKENS)] {
+        let of_unit = standings.iter().filter(|standing| standing.kind.unit() == unit);
+        let Some(standing) = of_unit.min_by_key(|standing| standing.remaining) else { continue };
+        // Where something is used and no moment is known, all is there again after a whole window.
+        let span = standing.kind.span_ms().filter(|_| standing.remaining < standing.limit);
+        let wait = match standing.resets_at_ms.saturating_sub(now.0) {
+            ..=0 => span.map_or(0, i64::from),
+            wait => wait,
+        };
+        let values = [standing.limit.to_string(), standing.remaining.to_string(), format!("{wait}ms")];
+        headers.extend(names.into_iter().zip(values));
+    }
+    headers
+}
+
+/// The headers that tell of an answer that may have fewer tokens than were asked for.
+pub fn cut_headers(cut: Option<Cut>) -> impl Iterator<Item = (&'static str, String)> {
+    let headers =
+        |Cut { asked, granted }| [(ASKED_HEADER, asked.to_string()), (GRANTED_HEADER, granted.to_string())];
+    cut.map(headers).into_iter().flatten()
+}
+
+/// What the app's settings call it.
+#[must_use]
+pub fn name(kind: BucketKind) -> &'static str {
+    match kind {
+        BucketKind::CostBudget => "budget",
+        other => other.name(),
+    }
+}
+
+/// An amount for people.
+fn shown(kind: BucketKind, amount: u64) -> String {
+    if kind.unit() != Unit::Cost {
+        return amount.to_string();
+    }
+    let (dollars, rest) = (amount.div_euclid(1_000_000_000), amount.rem_euclid(1_000_000_000));
+    let fraction = format!("{rest:09}");
+    let fraction = fraction.trim_end_matches('0');
+    format!("${dollars}.{fraction:0<2}")
+}
+
+#[cfg(test)]
+mod tests;

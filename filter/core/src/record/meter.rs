@@ -1,0 +1,243 @@
+//! What one request uses: from what was reserved for it to its record.
+
+mod charge;
+
+use std::net::IpAddr;
+
+use crate::answer::denial::Code;
+use crate::answer::reply::{Attribution, Reply};
+use crate::answer::usage::{Head, Passage, Reader, is_event_stream};
+use crate::price::{NanoUsd, Tokens};
+use crate::record::{Record, Settlement};
+use crate::request::conversation;
+use crate::request::header::Headers;
+use crate::snapshot::UnixMs;
+use crate::store::Store;
+use crate::upstream::call::Call;
+use crate::upstream::redirect::Redirect;
+
+/// The longest request id that is recorded.
+const LONGEST_REQUEST_ID: usize = 128;
+
+/// A request of a known key, from its headers to its record.
+#[derive(Debug)]
+pub struct Meter {
+    started: UnixMs,
+    attribution: Attribution,
+    endpoint: &'static str,
+    request_id: String,
+    conversation_id: String,
+    client_address: Option<IpAddr>,
+    code: Option<Code>,
+    /// What a refused request asked for.
+    model: String,
+    /// Who would have served it.
+    provider: String,
+    status: u16,
+    first_byte: Option<UnixMs>,
+    call: Option<Call>,
+    reader: Option<Reader>,
+    /// The answer is a stream of an MCP server's messages.
+    streamed: bool,
+    redirected: bool,
+}
+
+/// How an exchange with a provider ended, as far as the host can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The provider gave the answer's status.
+    Answered,
+    /// Nothing was sent to a provider.
+    NeverSent,
+    /// It was sent, and nobody knows what came of it.
+    Unknown,
+}
+
+/// Envoy's response flags that say that nothing was sent: UH, UF, UO, NR, NC and DF. The overload
+/// manager's OM says nothing: it resets requests that were sent, too.
+const NEVER_SENT: u64 = 0x2 | 0x20 | 0x80 | 0x100 | 0x100_0000 | 0x400_0000;
+
+/// How Envoy's details begin where the provider's address is one that clusters do not connect to.
+const OUT_OF_REACH: &str = "rbac_access_denied_matched_policy";
+
+impl Ending {
+    /// Reads Envoy's `response.code_details` and `response.flags`.
+    #[must_use]
+    pub fn read(details: &str, flags: u64) -> Self {
+        match details {
+            "via_upstream" | "provider_credential_rejected" => Self::Answered,
+            "failed_to_inject_credential" => Self::NeverSent,
+            _ if details.starts_with(OUT_OF_REACH) => Self::NeverSent,
+            _ if flags & NEVER_SENT != 0 => Self::NeverSent,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl Meter {
+    /// A request whose key is known.
+    #[must_use]
+    pub fn new(
+        attribution: Attribution,
+        endpoint: &'static str,
+        headers: Headers<'_>,
+        started: UnixMs,
+    ) -> Self {
+        let id = headers.text("x-request-id").filter(|id| id.len() <= LONGEST_REQUEST_ID);
+        let conversation = conversation::id(headers).ok().flatten().unwrap_or_default();
+        Self {
+            started,
+            attribution,
+            endpoint,
+            request_id: id.unwrap_or_default().to_owned(),
+            conversation_id: conversation.to_owned(),
+            client_address: None,
+            code: None,
+            model: String::new(),
+            provider: String::new(),
+            status: 0,
+            first_byte: None,
+            call: None,
+            reader: None,
+            streamed: false,
+            redirected: false,
+        }
+    }
+
+    /// When its headers came.
+    #[must_use]
+    pub fn started(&self) -> UnixMs {
+        self.started
+    }
+
+    /// Notes where it came from.
+    pub fn came_from(&mut self, address: Option<IpAddr>) {
+        self.client_address = address;
+    }
+
+    /// The gateway answers by itself.
+    pub fn refused(&mut self, reply: &Reply) {
+        self.code = reply.code;
+        self.model.clone_from(&reply.model);
+        self.provider.clone_from(&reply.provider);
+    }
+
+    /// The request goes to a provider, or to an MCP server.
+    pub fn forwarded(&mut self, call: Call) {
+        self.call = Some(call);
+    }
+
+    /// What is done with the answer, whose headers have come, where it redirects: it did no work.
+    pub fn redirect(&mut self, status: u16, headers: Headers<'_>) -> Option<Redirect> {
+        let redirect = Redirect::of(status, headers, self.call.as_ref()?)?;
+        self.redirected = true;
+        self.status = redirect.reply.status;
+        self.code = redirect.reply.code;
+        Some(redirect)
+    }
+
+    /// Who answers; none where the gateway does by itself.
+    #[must_use]
+    pub fn call(&self) -> Option<&Call> {
+        self.call.as_ref()
+    }
+
+    /// The answer's headers have come. Tells whether its body is to be read.
+    pub fn answered(&mut self, status: u16, head: Head<'_>) -> bool {
+        self.status = status;
+        match &self.call {
+            Some(Call::Model(call)) if (200..300).contains(&status) => {
+                self.reader = Some(Reader::new(call.asked(), head));
+            }
+            Some(Call::Mcp(_)) => self.streamed = head.content_type.is_some_and(is_event_stream),
+            _ => self.reader = None,
+        }
+        self.reader.is_some()
+    }
+
+    /// A chunk of the answer's body has come. It is to be passed on at once, as this says.
+    pub fn chunk(&mut self, bytes: &[u8], last: bool, now: impl FnOnce() -> UnixMs) -> Passage {
+        if self.first_byte.is_none() && !bytes.is_empty() {
+            self.first_byte = Some(now());
+        }
+        self.reader.as_mut().map_or(Passage::Unchanged, |reader| reader.chunk(bytes, last))
+    }
+
+    /// Whether the answer's body is read.
+    #[must_use]
+    pub fn reads(&self) -> bool {
+        self.reader.is_some()
+    }
+
+    /// Whether the answer's body may lose bytes on its way.
+    #[must_use]
+    pub fn hides_usage(&self) -> bool {
+        matches!(&self.call, Some(Call::Model(call)) if call.hides_usage())
+    }
+
+    /// Whether the answer's headers have come.
+    #[must_use]
+    pub fn has_status(&self) -> bool {
+        self.status != 0
+    }
+
+    /// Whether its end needs an [`Ending`]: the answer itself does not tell.
+    #[must_use]
+    pub fn needs_ending(&self) -> bool {
+        matches!(self.call, Some(Call::Model(_))) && self.reader.is_none() && !self.redirected
+    }
+
+    /// Whether the gateway answers by itself: nobody else was asked.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.call.is_none()
+    }
+
+    /// The request is over: settles what was reserved, once, and gives the record.
+    pub fn finish<S: Store>(self, store: &S, ending: Ending, now: UnixMs) -> Record {
+        let reading = self.reader.as_ref().map(Reader::finish);
+        let since = |at: UnixMs| u32::try_from(at.0.saturating_sub(self.started.0)).unwrap_or_default();
+        let Attribution { app, key, user, identity, old_secret } = self.attribution;
+        let mut record = Record {
+            at: self.started,
+            request_id: self.request_id,
+            app,
+            key,
+            user,
+            identity,
+            model: self.model,
+            served_model: String::new(),
+            provider: self.provider,
+            endpoint: self.endpoint,
+            status: self.status.into(),
+            code: self.code.map(Code::as_str).unwrap_or_default(),
+            tokens: Tokens::default(),
+            cost: NanoUsd(0),
+            price_version: 0,
+            settlement: Settlement::None,
+            settlement_reason: None,
+            latency_ms: since(now),
+            first_token_ms: None,
+            streamed: false,
+            client_address: self.client_address.map(|address| address.to_string()).unwrap_or_default(),
+            conversation_id: self.conversation_id,
+            charges: vec![],
+            old_secret,
+            service_tier: String::new(),
+            cut: None,
+            text: None,
+        };
+        match self.call {
+            Some(Call::Model(call)) => {
+                record.first_token_ms = self.first_byte.map(since);
+                call.finish(&mut record, reading.as_ref(), ending, store);
+            }
+            Some(Call::Mcp(call)) => call.finish(&mut record, self.streamed, store),
+            None => {}
+        }
+        record
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,238 @@
+//! The records of one worker, kept until the control plane has committed them: a ring of slots in
+//! the store. Its worker alone writes the slots, the sync role alone what is acknowledged.
+//!
+//! A slot's value is the version, the record's sequence and the record as protobuf. A worker VM that
+//! is loaded again takes another number, and so another ring; the sync role reads those of all
+//! numbers ever taken.
+
+use latchkey_proto::ledger as wire;
+use prost::Message as _;
+
+use crate::record::Record;
+use crate::store::layout::{self, Input, VERSION};
+use crate::store::{NotStored, Store, Swap};
+
+/// How many records a worker keeps, if nothing else is said.
+pub const CAPACITY: u32 = 8192;
+
+/// How often somebody else may be faster in taking a number.
+const MOST_TRIES: u32 = 1000;
+
+/// A worker's own end of its ring.
+#[derive(Debug)]
+pub struct Ring {
+    worker: u32,
+    capacity: u32,
+    /// The last sequence written; 0 before the first.
+    written: u64,
+    /// The last sequence known to be acknowledged.
+    acknowledged: u64,
+    dropped: u64,
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Append {
+    /// It is kept.
+    Appended,
+    /// It is dropped, and counted: the ring is full, or the host refuses to store.
+    Full,
+}
+
+/// The sync role's end of one worker's ring.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader {
+    worker: u32,
+    capacity: u32,
+    acknowledged: u64,
+}
+
+/// A number for a worker VM that begins; none until the sync role has begun to count.
+pub fn take_worker(store: &impl Store) -> Option<u32> {
+    for _ in 0..MOST_TRIES {
+        let stored = store.get(layout::WORKERS)?;
+        let worker = decode_count(&stored.bytes)?;
+        match store.swap(layout::WORKERS, &encode_count(worker.checked_add(1)?), stored.write) {
+            Swap::Done => return Some(worker),
+            Swap::Changed => {}
+            Swap::Failed => break,
+        }
+    }
+    None
+}
+
+/// How many numbers were taken. Only the sync role asks: where nobody has counted, it begins to.
+///
+/// # Errors
+/// When the host refuses to store.
+pub fn workers(store: &impl Store) -> Result<u32, NotStored> {
+    let stored = store.get(layout::WORKERS);
+    match stored.and_then(|stored| decode_count(&stored.bytes)) {
+        Some(count) => Ok(count),
+        None => store.put(layout::WORKERS, &encode_count(0)).map(|()| 0),
+    }
+}
+
+impl Ring {
+    /// The empty ring of a worker that has just taken its number.
+    #[must_use]
+    pub fn new(worker: u32, capacity: u32) -> Self {
+        Self { worker, capacity: capacity.max(1), written: 0, acknowledged: 0, dropped: 0 }
+    }
+
+    /// Its worker's number.
+    #[must_use]
+    pub fn worker(&self) -> u32 {
+        self.worker
+    }
+
+    /// Keeps a record.
+    pub fn append(&mut self, store: &impl Store, record: Record) -> Append {
+        self.append_repeated(store, record, 1)
+    }
+
+    /// Keeps a record that stands for so many requests like it.
+    pub fn append_repeated(&mut self, store: &impl Store, record: Record, repeats: u64) -> Append {
+        let sequence = self.written.saturating_add(1);
+        if self.is_full() {
+            self.look(store);
+        }
+        let mut record = wire::Record::from(record);
+        record.sequence = sequence;
+        record.dropped = self.dropped;
+        record.repeats = repeats;
+        let name = layout::slot_name(self.worker, slot(sequence, self.capacity));
+        if self.is_full() || store.put(&name, &encode_slot(&record)).is_err() {
+            self.dropped = self.dropped.saturating_add(1);
+            return Append::Full;
+        }
+        self.written = sequence;
+        Append::Appended
+    }
+
+    /// Whether fewer than a quarter of the slots are free: requests with budgets should not come.
+    pub fn is_nearly_full(&mut self, store: &impl Store) -> bool {
+        let most = u64::from(self.capacity).saturating_mul(3).div_euclid(4);
+        if self.waiting() >= most {
+            self.look(store);
+        }
+        self.waiting() >= most
+    }
+
+    /// Whether half of the slots are free: refusals leave the others to requests that use something.
+    pub fn has_room_for_refusals(&mut self, store: &impl Store) -> bool {
+        let most = u64::from(self.capacity).div_euclid(2);
+        if self.waiting() >= most {
+            self.look(store);
+        }
+        self.waiting() < most
+    }
+
+    /// How many records were dropped.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// How many records wait, as far as is known.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.written.saturating_sub(self.acknowledged)
+    }
+
+    fn is_full(&self) -> bool {
+        self.waiting() >= self.capacity.into()
+    }
+
+    fn look(&mut self, store: &impl Store) {
+        let acknowledged = acknowledged(store, self.worker).min(self.written);
+        self.acknowledged = self.acknowledged.max(acknowledged);
+    }
+}
+
+impl Reader {
+    /// Reads a worker's ring after what is acknowledged.
+    pub fn resume(store: &impl Store, worker: u32, capacity: u32) -> Self {
+        Self { worker, capacity: capacity.max(1), acknowledged: acknowledged(store, worker) }
+    }
+
+    /// Whose ring.
+    #[must_use]
+    pub fn worker(&self) -> u32 {
+        self.worker
+    }
+
+    /// Records that are not acknowledged, from the oldest: at most so many, and, from the second on,
+    /// at most so many bytes.
+    pub fn read(&self, store: &impl Store, most: usize, most_bytes: usize) -> Vec<wire::Record> {
+        let mut records = Vec::new();
+        let mut bytes = 0_usize;
+        let mut sequence = self.acknowledged;
+        while records.len() < most {
+            sequence = sequence.saturating_add(1);
+            let name = layout::slot_name(self.worker, slot(sequence, self.capacity));
+            let Some(stored) = store.get(&name) else { break };
+            let Some(record) = decode_slot(&stored.bytes, sequence) else { break };
+            bytes = bytes.saturating_add(stored.bytes.len());
+            if bytes > most_bytes && !records.is_empty() {
+                break;
+            }
+            records.push(record);
+        }
+        records
+    }
+
+    /// The control plane has committed everything up to this sequence.
+    ///
+    /// # Errors
+    /// When the host refuses to store.
+    pub fn acknowledge(&mut self, store: &impl Store, sequence: u64) -> Result<(), NotStored> {
+        if sequence > self.acknowledged {
+            let value = [&[VERSION], sequence.to_le_bytes().as_slice()].concat();
+            store.put(&layout::acknowledged_name(self.worker), &value)?;
+            self.acknowledged = sequence;
+        }
+        Ok(())
+    }
+
+    /// The last sequence that is acknowledged.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+}
+
+fn slot(sequence: u64, capacity: u32) -> u32 {
+    sequence.checked_rem(capacity.into()).and_then(|slot| u32::try_from(slot).ok()).unwrap_or_default()
+}
+
+fn acknowledged(store: &impl Store, worker: u32) -> u64 {
+    let stored = store.get(&layout::acknowledged_name(worker));
+    let read = |bytes: &[u8]| Input::open(bytes)?.take().map(u64::from_le_bytes);
+    stored.and_then(|stored| read(&stored.bytes)).unwrap_or_default()
+}
+
+fn encode_count(count: u32) -> Vec<u8> {
+    [&[VERSION], count.to_le_bytes().as_slice()].concat()
+}
+
+fn decode_count(bytes: &[u8]) -> Option<u32> {
+    Input::open(bytes)?.take().map(u32::from_le_bytes)
+}
+
+fn encode_slot(record: &wire::Record) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(record.encoded_len().saturating_add(9));
+    bytes.push(VERSION);
+    bytes.extend(record.sequence.to_le_bytes());
+    record.encode_raw(&mut bytes);
+    bytes
+}
+
+fn decode_slot(bytes: &[u8], sequence: u64) -> Option<wire::Record> {
+    let mut input = Input::open(bytes)?;
+    let written = input.take().map(u64::from_le_bytes)?;
+    (written == sequence).then(|| wire::Record::decode(input.0).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! What a request's body says that the gate needs, and the edits that the gate makes there. What
+//! two parsers may read differently is refused: a provider might serve another model, or write a
+//! longer answer, than the one that was allowed.
+
+mod cursor;
+mod edit;
+mod input_scan;
+mod json;
+mod member_cost;
+mod member_name;
+mod multipart;
+mod number;
+mod object;
+mod stream_options;
+mod thinking_budget;
+mod usage_bounds;
+
+use std::ops::Range;
+
+use crate::answer::denial::{Code, Denial};
+use crate::request::endpoint::Operation;
+use crate::request::header::Headers;
+
+pub(crate) use json::span;
+pub(crate) use member_name::may_be_member;
+pub(crate) use object::{Object, Unread};
+
+pub use edit::{Change, max_output_member};
+pub use usage_bounds::{Doubts, Terms};
+
+/// How the body is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A JSON object.
+    Json,
+    /// A form with files.
+    Multipart {
+        /// What separates its parts.
+        boundary: String,
+    },
+}
+
+/// What a body says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body {
+    /// The model that it names.
+    pub model: String,
+    /// What it may cost.
+    pub terms: Terms,
+    layout: Layout,
+}
+
+/// Where that stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Layout {
+    Json(Box<json::Spans>),
+    Form { model: Range<usize> },
+}
+
+/// What a client is told whose body is encoded.
+pub(crate) const ENCODED: &str = "The body must be UTF-8, and not encoded: send no `content-encoding`, and one \
+     `content-type` at most, without another charset.";
+
+/// Whether a body is what its bytes say. Whoever decodes it by other headers reads another one than the
+/// gate does.
+pub(crate) fn is_plain(headers: Headers<'_>) -> bool {
+    let is_identity = |value: &[u8]| value.trim_ascii().eq_ignore_ascii_case(b"identity");
+    let mut types = headers.all("content-type");
+    let is_utf8 = types.next().is_none_or(is_utf8) && types.next().is_none();
+    is_utf8 && headers.all("content-encoding").all(is_identity)
+}
+
+/// Whether a content type has no charset but UTF-8.
+fn is_utf8(content_type: &[u8]) -> bool {
+    content_type.split(|byte| *byte == b';').skip(1).all(|parameter| {
+        let parameter = parameter.trim_ascii().to_ascii_lowercase();
+        let Some(rest) = parameter.strip_prefix(b"charset") else { return true };
+        let value = rest.trim_ascii_start().strip_prefix(b"=").map(<[u8]>::trim_ascii);
+        matches!(value, Some(b"utf-8" | b"utf8" | b"\"utf-8\"" | b"\"utf8\""))
+    })
+}
+
+impl Format {
+    /// The format of an operation's body.
+    ///
+    /// # Errors
+    /// When it is a form whose boundary cannot be told.
+    pub fn of(operation: Operation, headers: Headers<'_>) -> Result<Self, Denial> {
+        if !is_plain(headers) {
+            return Err(Denial::new(Code::InvalidJson, ENCODED));
+        }
+        if !operation.takes_multipart() {
+            return Ok(Self::Json);
+        }
+        match headers.all("content-type").next() {
+            Some(value) if multipart::is_form(value) => {
+                let boundary = headers.text("content-type").and_then(multipart::boundary);
+                let boundary = boundary.ok_or(Code::InvalidMultipart)?;
+                Ok(Self::Multipart { boundary })
+            }
+            _ => Ok(Self::Json),
+        }
+    }
+
+    /// Reads a whole body.
+    ///
+    /// # Errors
+    /// When it is malformed or ambiguous, or names no model.
+    pub fn read(&self, operation: Operation, body: &[u8]) -> Result<Body, Denial> {
+        match self {
+            Self::Json => json::read(operation, body),
+            Self::Multipart { boundary } => {
+                let (model, span) = multipart::find(body, boundary)?;
+                Ok(Body { model, terms: Terms::of_form(body), layout: Layout::Form { model: span } })
+            }
+        }
+    }
+}
+
+impl Body {
+    /// Whether it is a JSON object.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        matches!(self.layout, Layout::Json(_))
+    }
+}
+
+fn model_required(message: &'static str) -> Denial {
+    Denial::new(Code::ModelRequired, message)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,198 @@
+//! The gate's edits of a body: every other byte stays as it is.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use memchr::memrchr;
+use serde_json::to_vec;
+
+use super::json::{Limit, Spans};
+use super::number::Number;
+use super::stream_options::{Include, Options};
+use super::thinking_budget::Budget;
+use super::{Body, Layout};
+use crate::request::endpoint::Operation;
+use crate::snapshot::ProviderKind;
+
+/// An edit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change<'a> {
+    /// Names another model.
+    Model(&'a str),
+    /// Limits the output of each choice, in whichever members the client has used, and keeps what
+    /// is meant for thinking below it. What the client has limited to less stays.
+    MaxOutput {
+        /// The member that is added where the client has used none: see [`max_output_member`].
+        member: &'static str,
+        /// The limit.
+        tokens: u64,
+    },
+    /// The same for a model that takes the limit under this name alone: what the client has written
+    /// under another is renamed.
+    OnlyMaxOutput {
+        /// The member.
+        member: &'static str,
+        /// The limit.
+        tokens: u64,
+    },
+    /// Asks for the usage of a stream.
+    IncludeUsage,
+}
+
+/// The member that limits an operation's output at such a provider.
+#[must_use]
+pub fn max_output_member(operation: Operation, kind: ProviderKind) -> Option<&'static str> {
+    match (operation, kind) {
+        (Operation::ChatCompletions, ProviderKind::OpenAi | ProviderKind::AzureOpenAi) => {
+            Some("max_completion_tokens")
+        }
+        (Operation::ChatCompletions | Operation::Completions | Operation::Messages, _) => Some("max_tokens"),
+        (Operation::Responses, _) => Some("max_output_tokens"),
+        _ => None,
+    }
+}
+
+/// What stands in a range's place.
+type Splice = (Range<usize>, Vec<u8>);
+
+impl Body {
+    /// The edited body; none when `bytes` is not the body that was read, or when it is a form and
+    /// a change is not of the model.
+    #[must_use]
+    pub fn edit<'b>(&self, bytes: &'b [u8], changes: &[Change<'_>]) -> Option<Cow<'b, [u8]>> {
+        let mut splices = Vec::new();
+        for change in changes {
+            match (&self.layout, change) {
+                (Layout::Form { model }, Change::Model(name)) => {
+                    splices.push((model.clone(), name.as_bytes().to_vec()));
+                }
+                (Layout::Form { .. }, _) => return None,
+                (Layout::Json(spans), Change::Model(name)) => {
+                    splices.push((spans.model.clone(), to_vec(name).ok()?));
+                }
+                (Layout::Json(spans), Change::MaxOutput { member, tokens }) => {
+                    limit(spans, member, *tokens, &mut splices);
+                    think(spans, *tokens, self.terms.max_output, &mut splices);
+                }
+                (Layout::Json(spans), Change::OnlyMaxOutput { member, tokens }) => {
+                    limit(spans, member, *tokens, &mut splices);
+                    think(spans, *tokens, self.terms.max_output, &mut splices);
+                    rename(spans, bytes, member, &mut splices);
+                }
+                (Layout::Json(spans), Change::IncludeUsage) => splices.extend(include_usage(spans)),
+            }
+        }
+        if splices.is_empty() {
+            return Some(Cow::Borrowed(bytes));
+        }
+        splice(bytes, splices).map(Cow::Owned)
+    }
+
+    /// The same body from a client that lets the model think between tool calls: with tools, a
+    /// budget of thinking that is no less than the limit of the output is for the whole turn, and stays.
+    #[must_use]
+    pub fn interleaved(mut self) -> Self {
+        if let Layout::Json(spans) = &mut self.layout
+            && spans.tools
+        {
+            let limit = self.terms.max_output.unwrap_or(u64::MAX);
+            spans.budgets.retain(|budget| budget.tokens < limit);
+            self.terms.doubts.least_output = spans.budgets.iter().filter_map(Budget::least_output).max();
+        }
+        self
+    }
+}
+
+fn limit(spans: &Spans, member: &str, tokens: u64, splices: &mut Vec<Splice>) {
+    let mut is_limited = false;
+    for limit in spans.limits.iter().flatten() {
+        let most = match limit.number {
+            Number::Whole(asked) => asked.min(tokens),
+            Number::Endless => tokens,
+            Number::Null | Number::Other => continue,
+        };
+        is_limited = true;
+        if !limit.plain || limit.number.whole() != Some(most) {
+            splices.push((limit.span.clone(), most.to_string().into_bytes()));
+        }
+    }
+    if is_limited {
+        return;
+    }
+    match spans.limits.iter().flatten().find(|limit| limit.name == member) {
+        Some(null) => splices.push((null.span.clone(), tokens.to_string().into_bytes())),
+        None => splices.push((spans.inside.clone(), format!("\"{member}\":{tokens},").into_bytes())),
+    }
+}
+
+/// Gives the one limit that the client has set its name, unless it has that name already. A `null` of
+/// that name becomes the limit, and the other the `null`.
+fn rename(spans: &Spans, bytes: &[u8], member: &str, splices: &mut Vec<Splice>) {
+    let limits = || spans.limits.iter().flatten();
+    let is_set = |limit: &&Limit| limit.number != Number::Null;
+    let named = limits().find(|limit| limit.name == member);
+    let Some(other) = limits().filter(is_set).find(|limit| limit.name != member) else { return };
+    match named {
+        None => splices.extend(key(bytes, other).map(|key| (key, format!("\"{member}\"").into_bytes()))),
+        Some(null) if null.number == Number::Null => {
+            let written = splices.iter_mut().find(|(span, _)| *span == other.span);
+            let value = match written {
+                Some((_, value)) => std::mem::replace(value, b"null".to_vec()),
+                None => {
+                    splices.push((other.span.clone(), b"null".to_vec()));
+                    bytes.get(other.span.clone()).unwrap_or_default().to_vec()
+                }
+            };
+            splices.push((null.span.clone(), value));
+        }
+        Some(_) => {}
+    }
+}
+
+/// Where the name of a member stands, with its quotes, before its value.
+fn key(bytes: &[u8], limit: &Limit) -> Option<Range<usize>> {
+    let before = bytes.get(..limit.span.start)?;
+    let end = memrchr(b'"', before)?;
+    let start = memrchr(b'"', before.get(..end)?)?;
+    Some(start..end.checked_add(1)?)
+}
+
+fn think(spans: &Spans, tokens: u64, asked: Option<u64>, splices: &mut Vec<Splice>) {
+    let limit = asked.map_or(tokens, |asked| asked.min(tokens));
+    for budget in &spans.budgets {
+        if let Some(lowered) = budget.below(limit, asked) {
+            splices.push((budget.span.clone(), lowered.to_string().into_bytes()));
+        }
+    }
+}
+
+fn include_usage(spans: &Spans) -> Option<Splice> {
+    let (span, text) = match &spans.options {
+        Options::Absent => (&spans.inside, "\"stream_options\":{\"include_usage\":true},"),
+        Options::Null(span) => (span, "{\"include_usage\":true}"),
+        Options::Object { include: Include::Asked, .. } => return None,
+        Options::Object { include: Include::Declined(span), .. } => (span, "true"),
+        Options::Object { include: Include::Absent, inside, empty: true } => {
+            (inside, "\"include_usage\":true")
+        }
+        Options::Object { include: Include::Absent, inside, empty: false } => {
+            (inside, "\"include_usage\":true,")
+        }
+    };
+    Some((span.clone(), text.as_bytes().to_vec()))
+}
+
+/// One copy, with every splice in its place.
+fn splice(bytes: &[u8], mut splices: Vec<Splice>) -> Option<Vec<u8>> {
+    splices.sort_by_key(|(span, _)| span.start);
+    let added: usize = splices.iter().map(|(_, text)| text.len()).sum();
+    let mut edited = Vec::with_capacity(bytes.len().saturating_add(added));
+    let mut at = 0;
+    for (span, text) in splices {
+        edited.extend_from_slice(bytes.get(at..span.start)?);
+        edited.extend_from_slice(&text);
+        at = span.end;
+    }
+    edited.extend_from_slice(bytes.get(at..)?);
+    Some(edited)
+}

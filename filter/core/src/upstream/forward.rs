@@ -1,0 +1,171 @@
+//! A request on its way to a provider or an MCP server.
+
+use std::borrow::Cow;
+
+use crate::limits::account::Demand;
+use crate::mcp::{self, Relay};
+use crate::request::endpoint::Operation;
+use crate::request::header::{Headers, essence};
+use crate::snapshot::{Provider, ProviderKind};
+use crate::upstream::call::Call;
+use crate::upstream::header_filter;
+
+/// The header that the route reads the cluster from.
+pub const CLUSTER_HEADER: &str = "x-latchkey-cluster";
+
+/// The header by which a route with another idle timeout is found.
+pub const IDLE_TIMEOUT_HEADER: &str = "x-latchkey-idle-timeout";
+
+/// The parameters of a query that providers are told: Anthropic's SDKs and Azure's have them. Another might be
+/// another model, or a key.
+const FORWARDED_PARAMETERS: [&str; 2] = ["api-version", "beta"];
+
+const JSON: &str = "application/json";
+
+/// Where a request goes, and what it says there.
+#[derive(Debug)]
+pub struct Forward {
+    /// The path there, with the query.
+    pub path: String,
+    /// Whether the body was read as JSON.
+    pub is_json: bool,
+    /// Replaces the body, where the provider must be told something else than the client said.
+    pub body: Option<Vec<u8>>,
+    /// What is asked, of whom, and what is held for it.
+    pub call: Call,
+    /// Headers for the answer: how the limits stand.
+    pub announced: Vec<(&'static str, String)>,
+    /// Leases run low: what to ask the sync role for.
+    pub ahead: Option<Demand>,
+    /// Of an MCP server's answer: how it is passed on.
+    pub relay: Option<Box<Relay>>,
+    /// The MCP server's id of the session that the request is for.
+    pub session: Option<String>,
+}
+
+/// One change of the request's headers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit<'a> {
+    /// The header.
+    pub name: &'a str,
+    /// Its only value from now on; none: the header is removed.
+    pub value: Option<Cow<'a, str>>,
+}
+
+impl Forward {
+    /// The path of an operation at a provider.
+    pub(crate) fn path(provider: &Provider, operation: Operation, query: &str) -> String {
+        let query = forwarded_query(query);
+        let prefix = &provider.path_prefix;
+        let version = match provider.kind {
+            ProviderKind::Anthropic if !prefix.ends_with("/v1") => "/v1",
+            _ => "",
+        };
+        [prefix, version, "/", operation.upstream_path(), &query].concat()
+    }
+
+    /// What must change in the client's headers: no more than that, because each costs a host call.
+    #[must_use]
+    pub fn edits<'a>(&'a self, headers: Headers<'a>) -> Vec<Edit<'a>> {
+        let mut edits: Vec<Edit<'a>> = [
+            (":path", self.path.as_str()),
+            (":authority", self.call.authority()),
+            (CLUSTER_HEADER, self.call.cluster()),
+        ]
+        .into_iter()
+        .filter(|(name, value)| headers.text(name) != Some(value))
+        .map(|(name, value)| Edit { name, value: Some(Cow::Borrowed(value)) })
+        .collect();
+        if let Some(session) = &self.session {
+            edits.push(Edit { name: mcp::SESSION_HEADER, value: Some(Cow::Borrowed(session)) });
+        }
+        // Providers that go by the type must read what the gate has read.
+        if self.is_json && headers.text("content-type").is_none_or(|it| !is_json(it)) {
+            edits.push(Edit { name: "content-type", value: Some(Cow::Borrowed(JSON)) });
+        }
+        let idle_timeout = self.call.idle_timeout();
+        edits.extend(
+            idle_timeout.map(|it| Edit { name: IDLE_TIMEOUT_HEADER, value: Some(Cow::Borrowed(it)) }),
+        );
+        if let Some(body) = &self.body
+            && headers.all("content-length").next().is_some()
+        {
+            let value = Some(Cow::Owned(body.len().to_string()));
+            edits.push(Edit { name: "content-length", value });
+        }
+        let is_forwarded = match self.call {
+            Call::Model(_) => header_filter::is_forwarded,
+            Call::Mcp(_) => header_filter::is_forwarded_to_server,
+        };
+        for header in headers.0.iter().filter(|header| !is_forwarded(header)) {
+            let name = header.0.as_str();
+            if name != CLUSTER_HEADER && edits.iter().all(|edit| edit.name != name) {
+                edits.push(Edit { name, value: None });
+            }
+        }
+        edits
+    }
+}
+
+/// The query that a provider is told, with its question mark, or nothing.
+fn forwarded_query(query: &str) -> String {
+    let is_plain =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    let is_forwarded = |parameter: &&str| {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        FORWARDED_PARAMETERS.contains(&name) && is_plain(value)
+    };
+    let parameters: Vec<_> = query.trim_start_matches('?').split('&').filter(is_forwarded).collect();
+    match parameters.as_slice() {
+        [] => String::new(),
+        _ => ["?", &parameters.join("&")].concat(),
+    }
+}
+
+/// Whether a content type says JSON, and nothing else to anybody.
+fn is_json(content_type: &str) -> bool {
+    let parameters = content_type.split_once(';').map_or("", |(_, parameters)| parameters);
+    let parameters = parameters.trim().to_ascii_lowercase();
+    essence(content_type).eq_ignore_ascii_case(JSON)
+        && matches!(&*parameters, "" | "charset=utf-8" | "charset=utf8")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn providers_are_told_the_parameters_that_are_known() {
+        for (query, told) in [
+            ("", ""),
+            ("?", ""),
+            ("?beta=true", "?beta=true"),
+            ("?model=dear", ""),
+            ("?model=dear&beta=true&n=8&api-version=2026-01-01", "?beta=true&api-version=2026-01-01"),
+            ("?beta=true;model=dear", ""),
+            ("?beta=%26model=dear", ""),
+            ("?%62eta=true&Beta=1&beta[x]=1", ""),
+            ("?beta", "?beta"),
+        ] {
+            assert_eq!(forwarded_query(query), told, "{query}");
+        }
+    }
+
+    #[test]
+    fn what_is_read_as_json_is_sent_as_json() {
+        for same in ["application/json", "Application/JSON; charset=utf-8", "application/json;charset=UTF-8"]
+        {
+            assert!(is_json(same), "{same}");
+        }
+        for other in [
+            "",
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "application/json, application/x-www-form-urlencoded",
+            "application/json; x=multipart/form-data",
+            "application/jsonp",
+        ] {
+            assert!(!is_json(other), "{other}");
+        }
+    }
+}

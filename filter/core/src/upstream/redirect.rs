@@ -1,0 +1,138 @@
+//! A provider or an MCP server that redirects. A client that followed would go past the gateway, and learn of
+//! internal hosts; so it is told that an admin has to register another URL.
+
+use std::borrow::Cow;
+
+use crate::answer::denial::{Code, Denial};
+use crate::answer::reply::Reply;
+use crate::request::header::Headers;
+use crate::upstream::call::Call;
+
+/// The longest part of a location that is shown, in bytes.
+const LONGEST: usize = 256;
+
+/// What is done with an answer that redirects.
+#[derive(Debug)]
+pub struct Redirect {
+    /// What the client gets.
+    pub reply: Reply,
+    /// Where it would have led, for the operator's log: without a query or a password.
+    pub location: String,
+}
+
+impl Redirect {
+    /// Of an answer to a call, where it is one.
+    #[must_use]
+    pub fn of(status: u16, headers: Headers<'_>, call: &Call) -> Option<Self> {
+        if !(300..400).contains(&status) {
+            return None;
+        }
+        let location = String::from_utf8_lossy(headers.all("location").next().unwrap_or_default());
+        let denial = Denial::new(Code::UpstreamRedirected, message(call, path(&location)));
+        let reply = match call {
+            Call::Model(call) => denial.reply(call.operation.shape()),
+            Call::Mcp(_) => denial.rpc_reply(None),
+        };
+        Some(Self { reply, location: shortened(&place(&location)).to_owned() })
+    }
+}
+
+fn message(call: &Call, path: Option<Cow<'_, str>>) -> String {
+    let who = match call {
+        Call::Model(_) => "The provider",
+        Call::Mcp(_) => "The MCP server",
+    };
+    let to = path.map(|path| format!(" to …{path}")).unwrap_or_default();
+    format!(
+        "{who} redirects{to} instead of answering, and the gateway does not follow. An admin must register the \
+         URL that it redirects to: Envoy's access log has it as redirected_to."
+    )
+}
+
+/// A location without what may be secret in it: user, password, query and fragment.
+fn place(location: &str) -> String {
+    let end = location.find(['?', '#']).unwrap_or(location.len());
+    let location = location.get(..end).unwrap_or_default();
+    let Some((scheme, rest)) = location.split_once("//") else { return location.to_owned() };
+    let (authority, path) = rest.find('/').and_then(|at| rest.split_at_checked(at)).unwrap_or((rest, ""));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    [scheme, "//", host, path].concat()
+}
+
+/// The path of a location, without what would tell a host: `http://mcp.internal:9300/mcp/?x` leads to `/mcp/`.
+fn path(location: &str) -> Option<Cow<'_, str>> {
+    let end = location.find(['?', '#']).unwrap_or(location.len());
+    let location = location.get(..end)?;
+    let scheme_ends = location.find("://").map(|at| at.saturating_add(1));
+    let after_scheme = location.get(scheme_ends.unwrap_or_default()..)?;
+    let path = match after_scheme.starts_with("//") {
+        true => {
+            let authority = after_scheme.trim_start_matches('/');
+            authority.get(authority.find('/')?..)?
+        }
+        false => after_scheme,
+    };
+    let path = shortened(path);
+    let plain = path.bytes().all(|byte| byte.is_ascii_graphic()) && !path.contains([':', '\\', '@']);
+    match plain && !path.is_empty() {
+        true if path.starts_with('/') => Some(Cow::Borrowed(path)),
+        true => Some(Cow::Owned(["/", path].concat())),
+        false => None,
+    }
+}
+
+fn shortened(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(LONGEST)).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn only_the_path_of_a_location_is_told() {
+        for (location, told) in [
+            ("http://mcp.internal:9300/mcp/", Some("/mcp/")),
+            ("HTTPS://user:secret@mcp.internal/mcp/?token=x#y", Some("/mcp/")),
+            ("//mcp.internal/mcp/", Some("/mcp/")),
+            ("/mcp/", Some("/mcp/")),
+            ("mcp/", Some("/mcp/")),
+            ("http://mcp.internal", None),
+            ("//mcp.internal?x=/y", None),
+            ("mailto:ana@acme.com", None),
+            ("\\\\mcp.internal\\mcp", None),
+            ("///mcp.internal/mcp/", Some("/mcp/")),
+            (" //mcp.internal/mcp/", None),
+            ("/\\mcp.internal/mcp/", None),
+            ("", None),
+        ] {
+            assert_eq!(path(location).as_deref(), told, "{location}");
+        }
+    }
+
+    #[test]
+    fn no_secret_of_a_location_is_logged() {
+        for (location, logged) in [
+            ("https://user:secret@mcp.internal:1/mcp/?token=x#y", "https://mcp.internal:1/mcp/"),
+            ("//a@b@mcp.internal", "//mcp.internal"),
+            ("/mcp/?token=x", "/mcp/"),
+            ("", ""),
+        ] {
+            assert_eq!(place(location), logged, "{location}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_host_is_told(
+            start in "(https?:|HTTP:)?[/ \\\\]{2,3}",
+            user in "([a-z]{1,5}@)?",
+            rest in "(:[0-9]{1,5})?(/[a-z/]{0,20})?([?#][a-z:/.]{0,20})?",
+        ) {
+            let told = path(&format!("{start}{user}mcp.internal{rest}")).unwrap_or_default().into_owned();
+            prop_assert!(!told.contains("internal"), "{}", told);
+        }
+    }
+}
