@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use latchkey_discovery::source::Batch;
 use latchkey_filter_core::answer::denial::Code;
 use latchkey_filter_core::answer::reply::Reply;
-use latchkey_filter_core::discovery::replica::{Replica, Verdict};
+use latchkey_filter_core::discovery::replica::{DiscoveryOutcome, Replica};
 use latchkey_filter_core::discovery::update::Part;
 use latchkey_filter_core::discovery::view::View;
-use latchkey_filter_core::gate::{self, Admission, Admitted, Gate, Outcome, World as _};
-use latchkey_filter_core::ledger::{Config, Effect, Event, Ledger};
+use latchkey_filter_core::gate::{self, Admitted, BodyDecision, Gate, HeadersDecision, World as _};
+use latchkey_filter_core::ledger::{LedgerClient, LedgerConfig, LedgerEffect, LedgerEvent};
 use latchkey_filter_core::limits::account::{Demand, Notice, Patience};
 use latchkey_filter_core::request::header::{Header, Headers};
 use latchkey_filter_core::snapshot::UnixMs;
@@ -69,8 +69,8 @@ pub fn explain(held: Batch<Cursor>, mut limits: Rehearsal, question: &Question) 
     hold(&store, held, question)?;
     let view = View::new(&store);
     let admitted = match gate::admit_key(*key, Headers(headers), &view, question) {
-        Admission::Reply(reply) => return Ok(Answer::Reply(reply)),
-        Admission::NeedBody(admitted) => admitted,
+        HeadersDecision::Reply(reply) => return Ok(Answer::Reply(reply)),
+        HeadersDecision::NeedBody(admitted) => admitted,
     };
     let mut sync = Sync::connect(&store, &mut limits, question.at);
     Ok(settle(&admitted, body, &view, question, &mut sync))
@@ -94,9 +94,9 @@ fn settle(
             _ => admitted.refuse(&Code::LeaseUnavailable.into()),
         };
         match outcome {
-            Outcome::Forward(forward) => return Answer::Forward(forward),
-            Outcome::Reply(reply) => return Answer::Reply(reply),
-            Outcome::Wait(demand) => sync.ask(demand),
+            BodyDecision::Forward(forward) => return Answer::Forward(forward),
+            BodyDecision::Reply(reply) => return Answer::Reply(reply),
+            BodyDecision::Wait(demand) => sync.ask(demand),
         }
     }
 }
@@ -110,7 +110,7 @@ fn hold(store: &Memory, held: Batch<Cursor>, question: &Question) -> Result<(), 
         |part: Part| wire::DiscoveryResponse { part: part.into(), ..wire::DiscoveryResponse::default() };
     let end = wire::DiscoveryResponse { catalogue, apps, keys, position, ..part(Part::SnapshotEnd) };
     for response in [part(Part::SnapshotBegin), end] {
-        if let Verdict::Refused(refusal) = replica.receive(response) {
+        if let DiscoveryOutcome::Refused(refusal) = replica.receive(response) {
             let rejected: Vec<_> = refusal.rejected.iter().map(ToString::to_string).collect();
             return Err(Refused([vec![refusal.error_detail], rejected].concat().join(" ").trim().to_owned()));
         }
@@ -130,37 +130,37 @@ impl gate::World for Question {
 
 /// The sync role, whose stream ends at the rehearsal.
 struct Sync<'a> {
-    ledger: Ledger<&'a Memory>,
+    ledger: LedgerClient<&'a Memory>,
     limits: &'a mut Rehearsal,
     now_ms: i64,
 }
 
 impl<'a> Sync<'a> {
     fn connect(store: &'a Memory, limits: &'a mut Rehearsal, at: Timestamp) -> Self {
-        let config = Config {
+        let config = LedgerConfig {
             gateway: "rehearsal".to_owned(),
             instance: "rehearsal".to_owned(),
             ring_capacity: 1,
             away_after_ms: u64::MAX,
             alone_for_ms: 0,
         };
-        let ledger = Ledger::resume(store, config);
+        let ledger = LedgerClient::resume(store, config);
         let mut sync = Self { ledger, limits, now_ms: at.as_millisecond() };
-        sync.on(Event::Connected);
+        sync.on(LedgerEvent::Connected);
         sync
     }
 
     fn ask(&mut self, demand: Demand) {
-        self.on(Event::Notice(Notice::Demand(demand).encode()));
+        self.on(LedgerEvent::Notice(Notice::Demand(demand).encode()));
     }
 
-    fn on(&mut self, event: Event) {
+    fn on(&mut self, event: LedgerEvent) {
         let mut events = vec![event];
         while let Some(event) = events.pop() {
             for effect in self.ledger.on(event, self.now_ms) {
-                let Effect::Send(request) = effect else { continue };
+                let LedgerEffect::Send(request) = effect else { continue };
                 if let Some(Kind::Report(report)) = request.kind {
-                    events.push(Event::Response(self.limits.answer(report)));
+                    events.push(LedgerEvent::Response(self.limits.answer(report)));
                 }
             }
         }

@@ -17,15 +17,15 @@ pub const TICK: Duration = Duration::from_millis(100);
 const SETTLED: u64 = 50;
 
 /// A stream's life, over all its attempts.
-pub struct Connection {
+pub struct GrpcStream {
     service: &'static str,
     method: &'static str,
     backoff: Backoff,
-    state: State,
+    state: ConnectionState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ConnectionState {
     /// To be opened at this tick.
     Closed { until: u64 },
     /// Open since this tick, with the host's token.
@@ -36,7 +36,7 @@ enum State {
 
 /// What a tick has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum StreamChange {
     /// Nothing.
     Quiet,
     /// A stream was opened: the first message is due.
@@ -45,50 +45,50 @@ pub enum Turn {
     Lost,
 }
 
-impl Connection {
+impl GrpcStream {
     pub fn new(service: &'static str, method: &'static str) -> Self {
-        Self { service, method, backoff: Backoff::default(), state: State::Closed { until: 0 } }
+        Self { service, method, backoff: Backoff::default(), state: ConnectionState::Closed { until: 0 } }
     }
 
     /// Opens or cancels what is due.
-    pub fn tick(&mut self, upstream: &GrpcService, ticks: u64) -> Turn {
+    pub fn tick(&mut self, upstream: &GrpcService, ticks: u64) -> StreamChange {
         match self.state {
-            State::Open { .. } => Turn::Quiet,
-            State::Closed { until } if ticks < until => Turn::Quiet,
-            State::Closed { .. } => {
+            ConnectionState::Open { .. } => StreamChange::Quiet,
+            ConnectionState::Closed { until } if ticks < until => StreamChange::Quiet,
+            ConnectionState::Closed { .. } => {
                 let opened =
                     hostcalls::open_grpc_stream(upstream.as_str(), self.service, self.method, Vec::new());
                 let Ok(token) = opened else {
                     self.retry(ticks);
-                    return Turn::Lost;
+                    return StreamChange::Lost;
                 };
-                self.state = State::Open { token, since: ticks };
-                Turn::Opened
+                self.state = ConnectionState::Open { token, since: ticks };
+                StreamChange::Opened
             }
-            State::Broken { token } => {
+            ConnectionState::Broken { token } => {
                 attempt("cancel_grpc_stream", hostcalls::cancel_grpc_stream(token));
                 self.retry(ticks);
-                Turn::Lost
+                StreamChange::Lost
             }
         }
     }
 
     /// Whether a stream is open, as far as is known.
     pub fn is_open(&self) -> bool {
-        matches!(self.state, State::Open { .. })
+        matches!(self.state, ConnectionState::Open { .. })
     }
 
     /// Whether this stream is open under this token.
     pub fn is(&self, token: u32) -> bool {
-        matches!(self.state, State::Open { token: open, .. } if open == token)
+        matches!(self.state, ConnectionState::Open { token: open, .. } if open == token)
     }
 
     /// Sends a message; a stream that does not take it is given up.
     pub fn send(&mut self, message: &impl Message) {
-        let State::Open { token, .. } = self.state else { return };
+        let ConnectionState::Open { token, .. } = self.state else { return };
         let sent = hostcalls::send_grpc_stream_message(token, Some(&message.encode_to_vec()), false);
         if attempt("send_grpc_stream_message", sent).is_none() {
-            self.state = State::Broken { token };
+            self.state = ConnectionState::Broken { token };
         }
     }
 
@@ -99,20 +99,20 @@ impl Connection {
 
     /// What it has brought cannot be read.
     pub fn give_up(&mut self) {
-        if let State::Open { token, .. } = self.state {
-            self.state = State::Broken { token };
+        if let ConnectionState::Open { token, .. } = self.state {
+            self.state = ConnectionState::Broken { token };
         }
     }
 
     /// The host says that a stream has ended; its token was closed. Tells whether it was this one.
     pub fn ended(&mut self, token: u32, status: u32, ticks: u64) -> bool {
         match self.state {
-            State::Open { token: open, since } if open == token => {
+            ConnectionState::Open { token: open, since } if open == token => {
                 if ticks.saturating_sub(since) > SETTLED {
                     self.backoff.succeed();
                 }
             }
-            State::Broken { token: open } if open == token => {}
+            ConnectionState::Broken { token: open } if open == token => {}
             _ => return false,
         }
         log::warn!("the stream {} has ended, grpc_status={status}", self.service);
@@ -123,6 +123,6 @@ impl Connection {
     fn retry(&mut self, ticks: u64) {
         let wait = Duration::from_millis(self.backoff.fail(host::now_ns().rotate_right(10)));
         let wait = u64::try_from(wait.as_millis().div_ceil(TICK.as_millis())).unwrap_or(1);
-        self.state = State::Closed { until: ticks.saturating_add(wait) };
+        self.state = ConnectionState::Closed { until: ticks.saturating_add(wait) };
     }
 }

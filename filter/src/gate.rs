@@ -7,11 +7,11 @@ use std::rc::Rc;
 
 use latchkey_filter_core::answer::denial::{Code, Denial};
 use latchkey_filter_core::answer::reply::{Attribution, Reply};
-use latchkey_filter_core::answer::usage::{Head, Passage};
-use latchkey_filter_core::gate::{Admission, Admitted, Gate, Outcome, World, admit};
+use latchkey_filter_core::answer::usage::{AnswerHead, ChunkAction};
+use latchkey_filter_core::gate::{Admitted, BodyDecision, Gate, HeadersDecision, World, admit};
 use latchkey_filter_core::limits::account::{PATIENCE_MS, Patience};
-use latchkey_filter_core::mcp::{self, Form, Relay};
-use latchkey_filter_core::record::meter::{Ending, Meter};
+use latchkey_filter_core::mcp::{self, McpAnswerFormat, McpRelay};
+use latchkey_filter_core::record::meter::{RequestMeter, UpstreamOutcome};
 use latchkey_filter_core::request::client_address;
 use latchkey_filter_core::request::header::{Header, Headers};
 use latchkey_filter_core::request::redaction::without_keys;
@@ -24,7 +24,7 @@ use proxy_wasm::types::{Action, BufferType, MapType, Status};
 use uuid::fmt::Hyphenated;
 
 use crate::host::{self, attempt};
-use crate::worker::Worker;
+use crate::worker::GateWorker;
 
 /// More than any body; the host gives what there is.
 const WHOLE: usize = 0x7fff_ffff;
@@ -34,36 +34,36 @@ const WHOLE: usize = 0x7fff_ffff;
 const LONGEST_WAIT_MS: i64 = PATIENCE_MS + 1_000;
 
 /// A request, from its headers to its end.
-pub struct Exchange {
+pub struct HttpExchange {
     id: u32,
-    worker: Rc<Worker>,
+    worker: Rc<GateWorker>,
     request: Rc<RefCell<Request>>,
 }
 
 /// What is kept of a request.
 #[derive(Default)]
 pub struct Request {
-    state: State,
+    state: RequestState,
     /// None until its key is known, and after its end.
-    meter: Option<Meter>,
+    meter: Option<RequestMeter>,
     /// Headers for the answer.
     announced: Vec<(&'static str, String)>,
     /// Of an MCP server's answer: how it is passed on.
-    relay: Option<Box<Relay>>,
+    relay: Option<Box<McpRelay>>,
 }
 
 #[derive(Default)]
-enum State {
+enum RequestState {
     /// The headers have not come, or the request has been answered or let go.
     #[default]
     Idle,
     /// The body is being buffered.
-    Buffering(Pending),
+    Buffering(BufferedRequest),
     /// It is whole, and waits for units since then, in the worker's time.
-    Waiting(Pending, i64),
+    Waiting(BufferedRequest, i64),
 }
 
-struct Pending {
+struct BufferedRequest {
     headers: Vec<Header>,
     admitted: Box<Admitted>,
 }
@@ -96,16 +96,16 @@ impl World for Host {
     }
 }
 
-impl Exchange {
-    pub fn new(id: u32, worker: Rc<Worker>) -> Self {
+impl HttpExchange {
+    pub fn new(id: u32, worker: Rc<GateWorker>) -> Self {
         Self { id, worker, request: Rc::default() }
     }
 
     fn settle_buffered(&self) -> Action {
         let mut request = self.request.borrow_mut();
-        if !matches!(request.state, State::Buffering(_)) {
+        if !matches!(request.state, RequestState::Buffering(_)) {
             // Answered or let go already; or, where it waits, nothing more can come.
-            return if matches!(request.state, State::Waiting(..)) {
+            return if matches!(request.state, RequestState::Waiting(..)) {
                 Action::Pause
             } else {
                 Action::Continue
@@ -115,7 +115,7 @@ impl Exchange {
             true => Action::Pause,
             false => request.settle(&self.worker),
         };
-        if let State::Waiting(pending, _) = &request.state {
+        if let RequestState::Waiting(pending, _) = &request.state {
             let app = pending.admitted.attribution.app;
             drop(request);
             self.worker.wait(self.id, app, &self.request);
@@ -126,22 +126,22 @@ impl Exchange {
 
 impl Request {
     /// Waits for its turn, where others of its app wait already. Tells whether it does.
-    fn queue_up(&mut self, worker: &Worker) -> bool {
+    fn queue_up(&mut self, worker: &GateWorker) -> bool {
         self.state = match mem::take(&mut self.state) {
-            State::Buffering(pending) if worker.has_waiting(pending.admitted.attribution.app) => {
-                State::Waiting(pending, worker.time_ms())
+            RequestState::Buffering(pending) if worker.has_waiting(pending.admitted.attribution.app) => {
+                RequestState::Waiting(pending, worker.time_ms())
             }
             other => other,
         };
-        matches!(self.state, State::Waiting(..))
+        matches!(self.state, RequestState::Waiting(..))
     }
 
     /// Decides on the whole request.
-    fn settle(&mut self, worker: &Worker) -> Action {
+    fn settle(&mut self, worker: &GateWorker) -> Action {
         let (pending, since) = match mem::take(&mut self.state) {
-            State::Idle => return Action::Continue,
-            State::Buffering(pending) => (pending, None),
-            State::Waiting(pending, since) => (pending, Some(since)),
+            RequestState::Idle => return Action::Continue,
+            RequestState::Buffering(pending) => (pending, None),
+            RequestState::Waiting(pending, since) => (pending, Some(since)),
         };
         let body = || {
             let body = attempt("get_buffer", hostcalls::get_buffer(BufferType::HttpRequestBody, 0, WHOLE));
@@ -152,19 +152,19 @@ impl Request {
         let patience = Patience::after(waited_ms);
         let gate = Gate { view: &worker.view, world: &host, has_room: worker.has_room(), patience };
         match pending.admitted.settle(body, &gate) {
-            Outcome::Reply(reply) => self.answer(&reply, worker),
-            Outcome::Forward(forward) => self.forward(*forward, &pending, worker),
-            Outcome::Wait(demand) => {
+            BodyDecision::Reply(reply) => self.answer(&reply, worker),
+            BodyDecision::Forward(forward) => self.forward(*forward, &pending, worker),
+            BodyDecision::Wait(demand) => {
                 if waited_ms > LONGEST_WAIT_MS || !worker.demand(demand) {
                     return self.refuse(&pending, Code::LeaseUnavailable, worker);
                 }
-                self.state = State::Waiting(pending, since.unwrap_or_else(|| worker.time_ms()));
+                self.state = RequestState::Waiting(pending, since.unwrap_or_else(|| worker.time_ms()));
                 Action::Pause
             }
         }
     }
 
-    fn forward(&mut self, mut forward: Forward, pending: &Pending, worker: &Worker) -> Action {
+    fn forward(&mut self, mut forward: Forward, pending: &BufferedRequest, worker: &GateWorker) -> Action {
         let edited = edit(&forward, &pending.headers);
         if let Some(demand) = forward.ahead.take() {
             worker.demand(demand);
@@ -181,15 +181,15 @@ impl Request {
         Action::Continue
     }
 
-    fn refuse(&mut self, pending: &Pending, code: Code, worker: &Worker) -> Action {
+    fn refuse(&mut self, pending: &BufferedRequest, code: Code, worker: &GateWorker) -> Action {
         match pending.admitted.refuse(&Denial::from(code)) {
-            Outcome::Reply(reply) => self.answer(&reply, worker),
+            BodyDecision::Reply(reply) => self.answer(&reply, worker),
             _ => Action::Pause,
         }
     }
 
     /// Answers in the provider's place.
-    fn answer(&mut self, reply: &Reply, worker: &Worker) -> Action {
+    fn answer(&mut self, reply: &Reply, worker: &GateWorker) -> Action {
         if let Some(meter) = &mut self.meter {
             meter.refused(reply);
         }
@@ -226,7 +226,7 @@ impl Request {
         let (kind, encoding) = (response_header("content-type"), response_header("content-encoding"));
         let form = listing.answered(status, kind.as_deref(), encoding.as_deref());
         set("content-length", None);
-        if form == Form::Unreadable {
+        if form == McpAnswerFormat::Unreadable {
             set("content-type", Some("application/json"));
             set("content-encoding", None);
         }
@@ -254,12 +254,12 @@ impl Request {
     /// Tries again, where units may have come. Tells whether it still waits.
     ///
     /// The host must have been told that this request is meant.
-    pub fn retry(&mut self, worker: &Worker) -> bool {
-        if !matches!(self.state, State::Waiting(..)) {
+    pub fn retry(&mut self, worker: &GateWorker) -> bool {
+        if !matches!(self.state, RequestState::Waiting(..)) {
             return false;
         }
         let action = self.settle(worker);
-        if matches!(self.state, State::Waiting(..)) {
+        if matches!(self.state, RequestState::Waiting(..)) {
             return true;
         }
         if action == Action::Continue {
@@ -269,7 +269,7 @@ impl Request {
     }
 }
 
-impl HttpContext for Exchange {
+impl HttpContext for HttpExchange {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         let read = attempt("get_map", hostcalls::get_map_bytes(MapType::HttpRequestHeaders));
         let headers = read.unwrap_or_default();
@@ -277,16 +277,16 @@ impl HttpContext for Exchange {
         let admission = admit(Headers(&headers), &self.worker.view, &host);
         let mut request = self.request.borrow_mut();
         match admission {
-            Admission::Reply(reply) => {
+            HeadersDecision::Reply(reply) => {
                 if let Some(attribution) = reply.attribution.clone() {
                     request.meter = Some(meter(attribution, reply.endpoint, &headers, host.now()));
                 }
                 request.answer(&reply, &self.worker)
             }
-            Admission::NeedBody(admitted) => {
+            HeadersDecision::NeedBody(admitted) => {
                 let endpoint = admitted.endpoint();
                 request.meter = Some(meter(admitted.attribution.clone(), endpoint, &headers, host.now()));
-                request.state = State::Buffering(Pending { headers, admitted });
+                request.state = RequestState::Buffering(BufferedRequest { headers, admitted });
                 drop(request);
                 if end_of_stream { self.settle_buffered() } else { Action::Pause }
             }
@@ -294,7 +294,7 @@ impl HttpContext for Exchange {
     }
 
     fn on_http_request_body(&mut self, _: usize, end_of_stream: bool) -> Action {
-        if !end_of_stream && matches!(self.request.borrow().state, State::Buffering(_)) {
+        if !end_of_stream && matches!(self.request.borrow().state, RequestState::Buffering(_)) {
             return Action::Pause;
         }
         self.settle_buffered()
@@ -307,7 +307,7 @@ impl HttpContext for Exchange {
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         let mut request = self.request.borrow_mut();
         // Envoy may have answered by itself what still waited: that is over.
-        request.state = State::Idle;
+        request.state = RequestState::Idle;
         let announced = mem::take(&mut request.announced);
         let Some(meter) = &mut request.meter else { return Action::Continue };
         let headers = attempt("get_map", hostcalls::get_map_bytes(MapType::HttpResponseHeaders));
@@ -320,7 +320,7 @@ impl HttpContext for Exchange {
             return request.answer(&redirect.reply, &self.worker);
         }
         withhold(meter, &headers);
-        let head = Head {
+        let head = AnswerHead {
             content_type: Headers(&headers).text("content-type"),
             content_encoding: Headers(&headers).text("content-encoding"),
         };
@@ -353,7 +353,7 @@ impl HttpContext for Exchange {
             }
         };
         let passage = meter.chunk(&chunk.unwrap_or_default(), end_of_stream, host::now);
-        if let Passage::Replaced(bytes) = passage {
+        if let ChunkAction::Replaced(bytes) = passage {
             attempt("set_buffer", hostcalls::set_buffer(BufferType::HttpResponseBody, 0, size, &bytes));
         }
         Action::Continue
@@ -375,31 +375,31 @@ impl HttpContext for Exchange {
 
     fn on_log(&mut self) {
         let mut request = self.request.borrow_mut();
-        request.state = State::Idle;
+        request.state = RequestState::Idle;
         let Some(mut meter) = request.meter.take() else { return };
         if !meter.has_status()
             && let Some(status) = property_number(&["response", "code"])
         {
-            meter.answered(u16::try_from(status).unwrap_or_default(), Head::default());
+            meter.answered(u16::try_from(status).unwrap_or_default(), AnswerHead::default());
         }
         meter.came_from(client_address());
-        let ending = if meter.needs_ending() { ending() } else { Ending::Answered };
+        let ending = if meter.needs_ending() { ending() } else { UpstreamOutcome::Answered };
         self.worker.record(meter, ending);
     }
 }
 
-impl Context for Exchange {}
+impl Context for HttpExchange {}
 
-fn meter(attribution: Attribution, endpoint: &'static str, headers: &[Header], now: UnixMs) -> Meter {
+fn meter(attribution: Attribution, endpoint: &'static str, headers: &[Header], now: UnixMs) -> RequestMeter {
     attribute(&attribution);
-    Meter::new(attribution, endpoint, Headers(headers), now)
+    RequestMeter::new(attribution, endpoint, Headers(headers), now)
 }
 
 /// How an exchange ended whose answer tells nothing.
-fn ending() -> Ending {
+fn ending() -> UpstreamOutcome {
     let details = property_text(&["response", "code_details"]).unwrap_or_default();
     let flags = property_number(&["response", "flags"]).unwrap_or_default();
-    Ending::read(&details, flags)
+    UpstreamOutcome::read(&details, flags)
 }
 
 fn client_address() -> Option<IpAddr> {
@@ -422,7 +422,7 @@ fn response_header(name: &str) -> Option<String> {
 }
 
 /// Takes out of an answer what its client is not told.
-fn withhold(meter: &Meter, headers: &[Header]) {
+fn withhold(meter: &RequestMeter, headers: &[Header]) {
     let Some(call) = meter.call() else { return };
     for name in header_filter::from_clients(Headers(headers), call.authority()) {
         attempt("set_map_value", hostcalls::set_map_value(MapType::HttpResponseHeaders, name, None));

@@ -11,7 +11,7 @@ use crate::host::attempt;
 
 /// The sync role's: few, and defined once.
 #[derive(Clone, Copy, Debug)]
-pub struct Metrics {
+pub struct SyncMetrics {
     applied: Option<u32>,
     rejected: Option<u32>,
     ended: Option<u32>,
@@ -29,7 +29,7 @@ pub struct GateMetrics {
     counters: HashMap<&'static str, Option<u32>>,
 }
 
-impl Metrics {
+impl SyncMetrics {
     /// Defines them; not before the first tick.
     pub fn define() -> Self {
         let define = |kind, name| attempt("define_metric", hostcalls::define_metric(kind, name));

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use latchkey_filter_core::discovery::replica::{Replica, Verdict};
-use latchkey_filter_core::ledger::{self, Effect, Event, Ledger};
-use latchkey_filter_core::limits::account::OwnerId;
+use latchkey_filter_core::discovery::replica::{DiscoveryOutcome, Replica};
+use latchkey_filter_core::ledger::{self, LedgerClient, LedgerEffect, LedgerEvent};
+use latchkey_filter_core::limits::account::SubjectId;
 use latchkey_filter_core::record::ring;
 use latchkey_proto::discovery as wire;
 use latchkey_proto::ledger as ledger_wire;
@@ -14,9 +14,9 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::BufferType;
 
 use crate::configuration;
-use crate::connection::{Connection, Turn};
+use crate::connection::{GrpcStream, StreamChange};
 use crate::host::{self, attempt};
-use crate::metrics::Metrics;
+use crate::metrics::SyncMetrics;
 use crate::queue::{self, Inbox, Outbox};
 use crate::shared_data::SharedData;
 use crate::upstream::GrpcService;
@@ -39,8 +39,8 @@ const AWAY_AFTER_MS: u64 = 2_000;
 const ALONE_SECONDS: u32 = 600;
 
 /// Before its first tick it has touched nothing but its configuration.
-pub struct Sync {
-    configuration: configuration::Sync,
+pub struct SyncRole {
+    configuration: configuration::SyncConfiguration,
     running: Option<Running>,
 }
 
@@ -55,18 +55,18 @@ struct Running {
     upstream: GrpcService,
     gateway: String,
     replica: Replica<SharedData>,
-    ledger: Ledger<SharedData>,
-    discovery_stream: Connection,
-    ledger_stream: Connection,
+    ledger: LedgerClient<SharedData>,
+    discovery_stream: GrpcStream,
+    ledger_stream: GrpcStream,
     demands: Option<Inbox>,
     /// Those that have asked for something lately.
     workers: BTreeMap<u32, Waiter>,
-    metrics: Metrics,
+    metrics: SyncMetrics,
     ticks: u64,
 }
 
-impl Sync {
-    pub fn new(configuration: configuration::Sync) -> Self {
+impl SyncRole {
+    pub fn new(configuration: configuration::SyncConfiguration) -> Self {
         Self { configuration, running: None }
     }
 
@@ -86,7 +86,7 @@ impl Sync {
         while let Some(message) = inbox.take() {
             let Some((worker, notice)) = queue::read(&message) else { continue };
             running.workers.entry(worker).or_insert_with(|| Waiter::new(worker)).asked = running.ticks;
-            running.note(Event::Notice(notice.to_vec()));
+            running.note(LedgerEvent::Notice(notice.to_vec()));
         }
     }
 
@@ -119,7 +119,7 @@ impl Sync {
         if running.discovery_stream.ended(token, status, running.ticks) {
             running.metrics.disconnected();
         } else if running.ledger_stream.ended(token, status, running.ticks) {
-            running.note(Event::Closed);
+            running.note(LedgerEvent::Closed);
         }
     }
 }
@@ -131,12 +131,12 @@ impl Waiter {
 }
 
 impl Running {
-    fn start(configuration: &configuration::Sync) -> Option<Self> {
+    fn start(configuration: &configuration::SyncConfiguration) -> Option<Self> {
         let upstream = GrpcService::new(&configuration.control_plane_cluster).ok()?;
         let gateway = node_id().or_else(|| configuration.gateway.clone()).unwrap_or_default();
         let replica = Replica::resume(SharedData, host::now_ns());
         let alone = configuration.alone_seconds.unwrap_or(ALONE_SECONDS);
-        let config = ledger::Config {
+        let config = ledger::LedgerConfig {
             gateway: gateway.clone(),
             instance: replica.instance(),
             ring_capacity: ring::CAPACITY,
@@ -148,13 +148,13 @@ impl Running {
         Some(Self {
             upstream,
             gateway,
-            ledger: Ledger::resume(SharedData, config),
+            ledger: LedgerClient::resume(SharedData, config),
             replica,
-            discovery_stream: Connection::new("latchkey.discovery.v1.Discovery", "Subscribe"),
-            ledger_stream: Connection::new("latchkey.ledger.v1.Ledger", "Exchange"),
+            discovery_stream: GrpcStream::new("latchkey.discovery.v1.Discovery", "Subscribe"),
+            ledger_stream: GrpcStream::new("latchkey.ledger.v1.Ledger", "Exchange"),
             demands: Inbox::register(queue::DEMANDS),
             workers: BTreeMap::new(),
-            metrics: Metrics::define(),
+            metrics: SyncMetrics::define(),
             ticks: 0,
         })
     }
@@ -162,19 +162,19 @@ impl Running {
     fn tick(&mut self) {
         self.beat();
         match self.discovery_stream.tick(&self.upstream, self.ticks) {
-            Turn::Quiet => {}
-            Turn::Lost => self.metrics.disconnected(),
-            Turn::Opened => {
+            StreamChange::Quiet => {}
+            StreamChange::Lost => self.metrics.disconnected(),
+            StreamChange::Opened => {
                 let hello = self.replica.hello(&self.gateway);
                 self.discovery_stream.send(&hello);
             }
         }
         match self.ledger_stream.tick(&self.upstream, self.ticks) {
-            Turn::Quiet => {}
-            Turn::Lost => self.note(Event::Closed),
-            Turn::Opened => self.note(Event::Connected),
+            StreamChange::Quiet => {}
+            StreamChange::Lost => self.note(LedgerEvent::Closed),
+            StreamChange::Opened => self.note(LedgerEvent::Connected),
         }
-        self.note(Event::Tick);
+        self.note(LedgerEvent::Tick);
     }
 
     fn beat(&mut self) {
@@ -192,12 +192,12 @@ impl Running {
     }
 
     /// Tells the ledger what has happened, and does what follows.
-    fn note(&mut self, event: Event) {
+    fn note(&mut self, event: LedgerEvent) {
         for effect in self.ledger.on(event, host::now().0) {
             match effect {
-                Effect::Send(request) => self.ledger_stream.send(&request),
-                Effect::Wake => self.wake_workers(),
-                Effect::Log(line) => log::warn!("ledger: {line}"),
+                LedgerEffect::Send(request) => self.ledger_stream.send(&request),
+                LedgerEffect::Wake => self.wake_workers(),
+                LedgerEffect::Log(line) => log::warn!("ledger: {line}"),
             }
         }
     }
@@ -221,11 +221,11 @@ impl Running {
         let stopped = stopped(&response);
         let verdict = self.replica.receive(response);
         match &verdict {
-            Verdict::Applied => {
+            DiscoveryOutcome::Applied => {
                 self.discovery_stream.succeed();
                 self.metrics.applied(self.replica.revision(), self.replica.generation());
             }
-            Verdict::Refused(refusal) => {
+            DiscoveryOutcome::Refused(refusal) => {
                 log::error!(
                     "a discovery response is refused, rejected={} error_detail={:?} first={:?}",
                     refusal.rejected.len(),
@@ -237,7 +237,7 @@ impl Running {
         }
         self.discovery_stream.send(&verdict.answer(nonce));
         for owner in stopped {
-            self.note(Event::Revoked(owner));
+            self.note(LedgerEvent::Revoked(owner));
         }
     }
 
@@ -245,7 +245,7 @@ impl Running {
         match ledger_wire::LedgerResponse::decode(bytes) {
             Ok(response) => {
                 self.ledger_stream.succeed();
-                self.note(Event::Response(response));
+                self.note(LedgerEvent::Response(response));
             }
             Err(_) => {
                 log::error!("a ledger response cannot be decoded, bytes={}", bytes.len());
@@ -256,12 +256,12 @@ impl Running {
 }
 
 /// Keys and apps that a response stops: what is leased for them goes back.
-fn stopped(response: &wire::DiscoveryResponse) -> Vec<OwnerId> {
+fn stopped(response: &wire::DiscoveryResponse) -> Vec<SubjectId> {
     let active = i32::from(wire::Status::Active);
     let keys = response.keys.iter().filter(|key| key.status != active).map(|key| &key.key_id);
     let apps = response.apps.iter().filter(|app| app.status != active).map(|app| &app.id);
     let ids = keys.chain(apps).chain(&response.removed_apps);
-    ids.filter_map(|id| <[u8; 16]>::try_from(id.as_slice()).ok().map(OwnerId)).collect()
+    ids.filter_map(|id| <[u8; 16]>::try_from(id.as_slice()).ok().map(SubjectId)).collect()
 }
 
 fn attempt_to_count() {

@@ -12,19 +12,19 @@ pub struct GrpcService(String);
 /// The cluster's name is empty, too long, or not ASCII.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the name is empty, longer than {LONGEST} characters, or not ASCII")]
-pub struct Unfit;
+pub struct InvalidClusterName;
 
 impl GrpcService {
     /// The service behind `cluster`.
     ///
     /// # Errors
     /// When the name does not fit the encoding.
-    pub fn new(cluster: &str) -> Result<Self, Unfit> {
+    pub fn new(cluster: &str) -> Result<Self, InvalidClusterName> {
         if cluster.is_empty() || !cluster.is_ascii() {
-            return Err(Unfit);
+            return Err(InvalidClusterName);
         }
-        let name = field_1(cluster).ok_or(Unfit)?;
-        field_1(&name).map(Self).ok_or(Unfit)
+        let name = field_1(cluster).ok_or(InvalidClusterName)?;
+        field_1(&name).map(Self).ok_or(InvalidClusterName)
     }
 
     /// The serialized message.
@@ -52,8 +52,8 @@ mod tests {
     #[test]
     fn names_that_do_not_fit_are_refused() {
         assert!(GrpcService::new(&"x".repeat(125)).is_ok());
-        assert_eq!(GrpcService::new(&"x".repeat(126)), Err(Unfit));
-        assert_eq!(GrpcService::new("é"), Err(Unfit));
-        assert_eq!(GrpcService::new(""), Err(Unfit));
+        assert_eq!(GrpcService::new(&"x".repeat(126)), Err(InvalidClusterName));
+        assert_eq!(GrpcService::new("é"), Err(InvalidClusterName));
+        assert_eq!(GrpcService::new(""), Err(InvalidClusterName));
     }
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 use latchkey_filter_core::answer::denial::Code;
 use latchkey_filter_core::discovery::view::View;
 use latchkey_filter_core::limits::account::{self, Demand, Notice};
-use latchkey_filter_core::record::meter::{Ending, Meter};
-use latchkey_filter_core::record::refusals::{Kept, Refusals};
+use latchkey_filter_core::record::meter::{RequestMeter, UpstreamOutcome};
+use latchkey_filter_core::record::refusals::{RecordAction, Refusals};
 use latchkey_filter_core::record::ring::{self, Append, Ring};
 use latchkey_filter_core::snapshot::AppId;
-use latchkey_filter_core::upstream::call::Call;
+use latchkey_filter_core::upstream::call::UpstreamCall;
 use proxy_wasm::hostcalls;
 
 use crate::gate::Request;
@@ -25,7 +25,7 @@ use crate::shared_data::SharedData;
 pub const TICK: Duration = Duration::from_millis(100);
 
 /// One per plugin and thread.
-pub struct Worker {
+pub struct GateWorker {
     pub view: View<SharedData>,
     /// None until the first tick, and while the sync role has not made a place for it.
     ring: RefCell<Option<Ring>>,
@@ -45,7 +45,7 @@ struct PausedRequest {
     request: Weak<RefCell<Request>>,
 }
 
-impl Worker {
+impl GateWorker {
     pub fn new() -> Self {
         Self {
             view: View::new(SharedData),
@@ -113,16 +113,16 @@ impl Worker {
     }
 
     /// A request is over.
-    pub fn record(&self, meter: Meter, ending: Ending) {
+    pub fn record(&self, meter: RequestMeter, ending: UpstreamOutcome) {
         self.join();
         let is_own = meter.is_own();
         let mut record = meter.finish(&SharedData, ending, host::now());
         if is_own {
             let room = self.has_room_for_refusals();
             record = match self.refusals.borrow_mut().take(record, room) {
-                Kept::Alone(record) => *record,
-                Kept::Counted => return,
-                Kept::Dropped => return self.metrics.borrow_mut().dropped(),
+                RecordAction::Alone(record) => *record,
+                RecordAction::Counted => return,
+                RecordAction::Dropped => return self.metrics.borrow_mut().dropped(),
             };
         }
         let kept = self.ring.borrow_mut().as_mut().map(|ring| ring.append(&SharedData, record));
@@ -150,7 +150,7 @@ impl Worker {
     }
 
     /// A request was not sent after all.
-    pub fn give_back(&self, call: Call) {
+    pub fn give_back(&self, call: UpstreamCall) {
         if let Some(reserved) = call.into_reserved() {
             account::cancel(&SharedData, reserved.reservation);
         }

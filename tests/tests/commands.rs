@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use latchkey_filter_core::upstream::header_filter::{FORWARDED, Names, OF_ANSWERS, WITHHELD_FROM_SERVERS};
+use latchkey_filter_core::upstream::header_filter::{
+    FORWARDED, HeaderSet, OF_ANSWERS, WITHHELD_FROM_SERVERS,
+};
 use latchkey_tests::stack::answer::Answer;
 use latchkey_tests::stack::api::App;
 use latchkey_tests::stack::{Stack, wait};
@@ -193,7 +195,7 @@ async fn a_client_commands_nothing() {
     assert_eq!(new, Vec::<String>::new(), "no client makes statistics");
 }
 
-fn examples(names: &Names) -> impl Iterator<Item = String> {
+fn examples(names: &HeaderSet) -> impl Iterator<Item = String> {
     names
         .whole
         .iter()

@@ -18,10 +18,10 @@ use crate::answer::{model_list, readiness};
 use crate::discovery::view::{Snapshot, View};
 use crate::identity::identify;
 use crate::limits::account::{Demand, Patience};
-use crate::limits::quota::Trial;
+use crate::limits::quota::ReserveAttempt;
 use crate::mcp::is_below;
-use crate::request::body::{Body, Format};
-use crate::request::endpoint::{Endpoint, Operation, Shape, is_oauth, split_query};
+use crate::request::body::{BodyFormat, RequestBody};
+use crate::request::endpoint::{ClientApi, Endpoint, ModelOperation, is_oauth, split_query};
 use crate::request::header::Headers;
 use crate::request::redaction::holds_key;
 use crate::request::{conversation, credential};
@@ -44,11 +44,11 @@ pub trait World {
 }
 
 /// A body that is copied from the host where somebody looks at it.
-type Bytes<F> = LazyCell<Vec<u8>, F>;
+type LazyBody<F> = LazyCell<Vec<u8>, F>;
 
 /// What the headers have decided.
 #[derive(Debug)]
-pub enum Admission {
+pub enum HeadersDecision {
     /// The gateway answers by itself.
     Reply(Reply),
     /// The body decides.
@@ -70,14 +70,14 @@ pub struct Gate<'a, S, W> {
 
 impl<S, W: World> Gate<'_, S, W> {
     /// A trial of the limits at this moment.
-    fn trial(&self, now: UnixMs) -> Trial {
-        Trial { now, patience: self.patience, random: self.world.random() }
+    fn trial(&self, now: UnixMs) -> ReserveAttempt {
+        ReserveAttempt { now, patience: self.patience, random: self.world.random() }
     }
 }
 
 /// What the body has decided.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum BodyDecision {
     /// The gateway answers by itself.
     Reply(Reply),
     /// The provider, or the MCP server, answers.
@@ -90,31 +90,31 @@ pub enum Outcome {
 /// A request whose key is good; its body is still to come.
 #[derive(Debug)]
 pub struct Admitted {
-    asked: Asked,
+    asked: AdmittedCall,
     query: String,
     /// Whether the model may think between tool calls, with a budget for the whole turn.
     interleaved: bool,
     /// What was found when the headers came, and when that was.
-    found: Found,
+    found: ResolvedKey,
     at: UnixMs,
     /// What the body says, while the request waits: it is read once.
-    body: RefCell<Option<Body>>,
+    body: RefCell<Option<RequestBody>>,
     /// Whose request it is.
     pub attribution: Attribution,
 }
 
 /// What is asked for, as far as the headers say.
 #[derive(Debug)]
-enum Asked {
+enum AdmittedCall {
     /// A model's answer.
-    Model(Operation, Format),
+    Model(ModelOperation, BodyFormat),
     /// Something of an MCP server.
-    Mcp(Box<mcp::Asked>),
+    Mcp(Box<mcp::McpRequest>),
 }
 
 /// A key that opens its app.
 #[derive(Clone, Debug)]
-struct Found {
+struct ResolvedKey {
     snapshot: Snapshot,
     record: KeyRecord,
     app: Rc<AppPolicy>,
@@ -125,7 +125,7 @@ struct Found {
 const FRESH_MS: i64 = 5;
 
 /// Decides on a request's headers.
-pub fn admit<S: Store>(headers: Headers<'_>, view: &View<S>, world: &impl World) -> Admission {
+pub fn admit<S: Store>(headers: Headers<'_>, view: &View<S>, world: &impl World) -> HeadersDecision {
     decide(headers, view, world, || Ok(credential::find(headers)?.hash()))
 }
 
@@ -135,7 +135,7 @@ pub fn admit_key<S: Store>(
     headers: Headers<'_>,
     view: &View<S>,
     world: &impl World,
-) -> Admission {
+) -> HeadersDecision {
     decide(headers, view, world, || Ok(hash))
 }
 
@@ -144,24 +144,24 @@ fn decide<S: Store>(
     view: &View<S>,
     world: &impl World,
     find: impl FnOnce() -> Result<KeyHash, Denial>,
-) -> Admission {
+) -> HeadersDecision {
     let (path, query) = split_query(headers.text(":path").unwrap_or_default());
     let refused = |denial: Denial| match path {
         path if is_oauth(path) => denial.oauth_reply(),
         path if is_below(path) => denial.rpc_reply(None),
-        path => denial.reply(Shape::of(path)),
+        path => denial.reply(ClientApi::of(path)),
     };
     if [path, query].into_iter().any(holds_key) {
-        return Admission::Reply(refused(Code::KeyInQuery.into()));
+        return HeadersDecision::Reply(refused(Code::KeyInQuery.into()));
     }
     let endpoint = match Endpoint::parse(headers.text(":method").unwrap_or_default(), path) {
-        Ok(Endpoint::Ready) => return Admission::Reply(readiness::answer(view, world)),
+        Ok(Endpoint::Ready) => return HeadersDecision::Reply(readiness::answer(view, world)),
         Ok(endpoint) => endpoint,
-        Err(denial) => return Admission::Reply(refused(denial)),
+        Err(denial) => return HeadersDecision::Reply(refused(denial)),
     };
     let (snapshot, record) = match authenticate(view, find) {
         Ok(found) => found,
-        Err(denial) => return Admission::Reply(refused(denial)),
+        Err(denial) => return HeadersDecision::Reply(refused(denial)),
     };
     let (mut attribution, called) = (Attribution::from(&record), endpoint.name());
     let provider = match &endpoint {
@@ -179,25 +179,25 @@ fn decide<S: Store>(
         let asked = match endpoint {
             Endpoint::Call(operation) => {
                 conversation::check(headers, &app)?;
-                Asked::Model(operation, Format::of(operation, headers)?)
+                AdmittedCall::Model(operation, BodyFormat::of(operation, headers)?)
             }
             Endpoint::Mcp(target) => {
                 conversation::check(headers, &app)?;
-                Asked::Mcp(mcp::Asked::new(target, provider.clone(), headers).into())
+                AdmittedCall::Mcp(mcp::McpRequest::new(target, provider.clone(), headers).into())
             }
             Endpoint::RetrieveModel(shape, name) => {
                 let model = model_list::retrieve(&view.catalogue(snapshot), &app, shape, &name)?;
-                return Ok(Admission::Reply(model.attributed(attribution.clone(), called)));
+                return Ok(HeadersDecision::Reply(model.attributed(attribution.clone(), called)));
             }
             Endpoint::ListModels(_) | Endpoint::Ready => {
-                let list = model_list::list(&view.catalogue(snapshot), &app, Shape::of(path), query)?;
-                return Ok(Admission::Reply(list.attributed(attribution.clone(), called)));
+                let list = model_list::list(&view.catalogue(snapshot), &app, ClientApi::of(path), query)?;
+                return Ok(HeadersDecision::Reply(list.attributed(attribution.clone(), called)));
             }
         };
         let (query, at) = (query.to_owned(), world.now());
         let interleaved = thinks_between_calls(headers);
-        let found = Found { snapshot, record, app };
-        Ok(Admission::NeedBody(Box::new(Admitted {
+        let found = ResolvedKey { snapshot, record, app };
+        Ok(HeadersDecision::NeedBody(Box::new(Admitted {
             asked,
             query,
             interleaved,
@@ -208,7 +208,7 @@ fn decide<S: Store>(
         })))
     });
     decided.unwrap_or_else(|denial| {
-        Admission::Reply(Reply { provider, ..refused(denial).attributed(attribution, called) })
+        HeadersDecision::Reply(Reply { provider, ..refused(denial).attributed(attribution, called) })
     })
 }
 
@@ -217,8 +217,8 @@ impl Admitted {
     #[must_use]
     pub fn endpoint(&self) -> &'static str {
         match &self.asked {
-            Asked::Model(operation, _) => operation.name(),
-            Asked::Mcp(_) => crate::mcp::ENDPOINT,
+            AdmittedCall::Model(operation, _) => operation.name(),
+            AdmittedCall::Mcp(_) => crate::mcp::ENDPOINT,
         }
     }
 
@@ -231,28 +231,32 @@ impl Admitted {
         &self,
         body: impl FnOnce() -> Vec<u8>,
         gate: &Gate<'_, S, impl World>,
-    ) -> Outcome {
+    ) -> BodyDecision {
         let body = LazyCell::new(body);
         match &self.asked {
-            Asked::Model(operation, format) => self.settle_call(*operation, format, &body, gate),
-            Asked::Mcp(asked) => self.settle_mcp(asked, &body, gate),
+            AdmittedCall::Model(operation, format) => self.settle_call(*operation, format, &body, gate),
+            AdmittedCall::Mcp(asked) => self.settle_mcp(asked, &body, gate),
         }
     }
 
     /// Refuses what had been admitted.
     #[must_use]
-    pub fn refuse(&self, denial: &Denial) -> Outcome {
+    pub fn refuse(&self, denial: &Denial) -> BodyDecision {
         let reply = match &self.asked {
-            Asked::Model(operation, _) => denial.reply(operation.shape()),
-            Asked::Mcp(asked) => {
+            AdmittedCall::Model(operation, _) => denial.reply(operation.shape()),
+            AdmittedCall::Mcp(asked) => {
                 Reply { provider: asked.provider().to_owned(), ..denial.rpc_reply(asked.id()) }
             }
         };
-        Outcome::Reply(reply.attributed(self.attribution.clone(), self.endpoint()))
+        BodyDecision::Reply(reply.attributed(self.attribution.clone(), self.endpoint()))
     }
 
     /// The key and its app: as they were found, if that was just now, or as they are.
-    fn found<S: Store>(&self, now: UnixMs, gate: &Gate<'_, S, impl World>) -> Result<Cow<'_, Found>, Denial> {
+    fn found<S: Store>(
+        &self,
+        now: UnixMs,
+        gate: &Gate<'_, S, impl World>,
+    ) -> Result<Cow<'_, ResolvedKey>, Denial> {
         if (0..=FRESH_MS).contains(&now.0.saturating_sub(self.at.0)) {
             return Ok(Cow::Borrowed(&self.found));
         }
@@ -261,7 +265,7 @@ impl Admitted {
         if !Rc::ptr_eq(&app, &self.found.app) {
             reach(&app, gate.world)?;
         }
-        Ok(Cow::Owned(Found { snapshot, record, app }))
+        Ok(Cow::Owned(ResolvedKey { snapshot, record, app }))
     }
 }
 

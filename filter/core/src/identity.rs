@@ -32,7 +32,7 @@ pub const TOKEN_HEADER: &str = "x-user-token";
 
 /// How it is known who sent a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Identity {
+pub enum CallerIdentity {
     /// It is not.
     #[default]
     Unknown,
@@ -43,20 +43,20 @@ pub enum Identity {
         /// In lower case.
         email: Rc<str>,
         /// What claims it.
-        by: Claim,
+        by: IdentityClaim,
     },
 }
 
 /// What claims an identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claim {
+pub enum IdentityClaim {
     /// A JWT that was verified.
     Jwt,
     /// A header that the app believes.
     Header,
 }
 
-impl Identity {
+impl CallerIdentity {
     /// What a key's record alone says.
     #[must_use]
     pub fn of(key: &KeyRecord) -> Self {
@@ -78,8 +78,8 @@ impl Identity {
         match self {
             Self::Unknown => wire::IdentitySource::None,
             Self::Key => wire::IdentitySource::Key,
-            Self::Claimed { by: Claim::Jwt, .. } => wire::IdentitySource::Jwt,
-            Self::Claimed { by: Claim::Header, .. } => wire::IdentitySource::Header,
+            Self::Claimed { by: IdentityClaim::Jwt, .. } => wire::IdentitySource::Jwt,
+            Self::Claimed { by: IdentityClaim::Header, .. } => wire::IdentitySource::Header,
         }
     }
 }
@@ -94,9 +94,9 @@ pub fn identify(
     key: &KeyRecord,
     verified: &Verified,
     world: &impl World,
-) -> Result<Identity, Denial> {
-    let by_key = Identity::of(key);
-    let (Identity::Unknown, Some(policy)) = (&by_key, &app.identity) else { return Ok(by_key) };
+) -> Result<CallerIdentity, Denial> {
+    let by_key = CallerIdentity::of(key);
+    let (CallerIdentity::Unknown, Some(policy)) = (&by_key, &app.identity) else { return Ok(by_key) };
     let token = policy.jwt.as_ref().map(|_| once(headers, TOKEN_HEADER)).transpose()?.flatten();
     let named = if policy.header { once(headers, EMAIL_HEADER)? } else { None };
     let named = named.map(plausible).transpose()?;
@@ -106,10 +106,12 @@ pub fn identify(
             if named.is_some_and(|named| *named != *email) {
                 return Err(invalid("`X-User-Email` and `X-User-Token` name different users."));
             }
-            Identity::Claimed { email, by: Claim::Jwt }
+            CallerIdentity::Claimed { email, by: IdentityClaim::Jwt }
         }
-        _ => named
-            .map_or(Identity::Unknown, |email| Identity::Claimed { email: email.into(), by: Claim::Header }),
+        _ => named.map_or(CallerIdentity::Unknown, |email| CallerIdentity::Claimed {
+            email: email.into(),
+            by: IdentityClaim::Header,
+        }),
     };
     match identity.email() {
         Some(email) if !policy.accepts(email) => Err(Code::IdentityNotAllowed.into()),

@@ -16,8 +16,10 @@ use latchkey_proto::ledger as wire;
 use latchkey_proto::window::Window;
 use wire::ledger_request::Kind;
 
-use crate::limits::account::{Account, Ask, Change, NO_PERIOD, Notice, OwnerId, Totals, Verdict};
-use crate::record::ring::{self, Reader};
+use crate::limits::account::{
+    AccountChange, BucketDemand, GrantVerdict, LeaseAccount, NO_PERIOD, Notice, SubjectId, Totals,
+};
+use crate::record::ring::{self, RingReader};
 use crate::snapshot::BucketKind;
 use crate::store::Store;
 
@@ -29,7 +31,7 @@ const MOST_UNANSWERED: usize = 4;
 
 /// What a ledger is told once.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub struct LedgerConfig {
     /// The name that admins see.
     pub gateway: String,
     /// Of this process, as on the discovery stream.
@@ -44,7 +46,7 @@ pub struct Config {
 
 /// What has happened.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Event {
+pub enum LedgerEvent {
     /// A stream was opened; nothing was sent on it yet.
     Connected,
     /// The stream has ended, or could not be written to.
@@ -54,14 +56,14 @@ pub enum Event {
     /// A message from the queue of the gates; see [`Notice`].
     Notice(Vec<u8>),
     /// A key or an app is revoked, or gone.
-    Revoked(OwnerId),
+    Revoked(SubjectId),
     /// [`TICK_MS`] have gone by.
     Tick,
 }
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
+pub enum LedgerEffect {
     /// Send it on the stream; where that fails, close it.
     Send(wire::LedgerRequest),
     /// Wake the workers: requests that wait shall try again.
@@ -72,19 +74,19 @@ pub enum Effect {
 
 /// The state of the sync role's end.
 #[derive(Debug)]
-pub struct Ledger<S> {
+pub struct LedgerClient<S> {
     store: S,
-    config: Config,
-    owners: BTreeMap<OwnerId, Known>,
+    config: LedgerConfig,
+    owners: BTreeMap<SubjectId, ActiveSubject>,
     /// When each owner is looked at next, in ticks.
-    looks: BTreeSet<(u64, OwnerId)>,
-    pending: BTreeMap<(OwnerId, BucketKind), Pending>,
+    looks: BTreeSet<(u64, SubjectId)>,
+    pending: BTreeMap<(SubjectId, BucketKind), PendingDemand>,
     /// Buckets of which an answer was lost: asking for one more tells what it said.
-    doubts: BTreeSet<(OwnerId, BucketKind)>,
+    doubts: BTreeSet<(SubjectId, BucketKind)>,
     /// Owners of whom the control plane may know older numbers.
-    dirty: BTreeSet<OwnerId>,
-    stream: Option<Stream>,
-    shippings: Vec<Shipping>,
+    dirty: BTreeSet<SubjectId>,
+    stream: Option<OpenStream>,
+    shippings: Vec<RecordShipment>,
     ticks: u64,
     /// Since when an answer is due.
     silent_since: Option<u64>,
@@ -94,28 +96,28 @@ pub struct Ledger<S> {
 
 /// An open stream.
 #[derive(Debug, Default)]
-struct Stream {
+struct OpenStream {
     last_id: u64,
-    unanswered: VecDeque<Sent>,
+    unanswered: VecDeque<SentReport>,
     /// A first report is due whatever there is to say: its answer shows that somebody is there.
     is_proved: bool,
 }
 
 /// A report that has no answer yet.
 #[derive(Debug)]
-struct Sent {
+struct SentReport {
     id: u64,
     at_ms: i64,
     tick: u64,
-    asked: Vec<Asked>,
+    asked: Vec<AskedUnits>,
     /// Workers, and the last sequence of each.
     shipped: Vec<(u32, u64)>,
 }
 
 /// What a report has asked for.
 #[derive(Clone, Copy, Debug)]
-struct Asked {
-    owner: OwnerId,
+struct AskedUnits {
+    owner: SubjectId,
     kind: BucketKind,
     want: u64,
     least: u64,
@@ -126,8 +128,8 @@ struct Asked {
 
 /// An owner whose units move.
 #[derive(Debug, Default)]
-struct Known {
-    tracks: BTreeMap<(BucketKind, i64), Track>,
+struct ActiveSubject {
+    tracks: BTreeMap<(BucketKind, i64), TrackedLine>,
     /// The last report that spoke of it.
     report: u64,
     /// When something was last heard of it, in ticks.
@@ -140,7 +142,7 @@ struct Known {
 
 /// What is remembered of a line.
 #[derive(Debug, Default)]
-struct Track {
+struct TrackedLine {
     /// The numbers that this stream was told.
     told: Option<Totals>,
     /// An answer may have been lost: the next must be told apart from it.
@@ -158,7 +160,7 @@ struct Track {
 
 /// What requests wait for.
 #[derive(Clone, Copy, Debug, Default)]
-struct Pending {
+struct PendingDemand {
     /// The sum of what waiting requests need.
     need: u64,
     /// To be available though nobody waits.
@@ -174,16 +176,16 @@ struct Pending {
 
 /// A worker's records on their way.
 #[derive(Debug)]
-struct Shipping {
-    reader: Reader,
+struct RecordShipment {
+    reader: RingReader,
     is_under_way: bool,
     /// The last batch was as large as one may be.
     has_more: bool,
 }
 
-impl<S: Store> Ledger<S> {
+impl<S: Store> LedgerClient<S> {
     /// Takes up what the store holds.
-    pub fn resume(store: S, config: Config) -> Self {
+    pub fn resume(store: S, config: LedgerConfig) -> Self {
         Self {
             store,
             config,
@@ -202,19 +204,19 @@ impl<S: Store> Ledger<S> {
     }
 
     /// Takes note of an event.
-    pub fn on(&mut self, event: Event, now_ms: i64) -> Vec<Effect> {
+    pub fn on(&mut self, event: LedgerEvent, now_ms: i64) -> Vec<LedgerEffect> {
         let mut effects = Vec::new();
         let mut ships = true;
         match event {
-            Event::Connected => self.connect(&mut effects),
-            Event::Closed => self.close(),
-            Event::Response(response) => {
+            LedgerEvent::Connected => self.connect(&mut effects),
+            LedgerEvent::Closed => self.close(),
+            LedgerEvent::Response(response) => {
                 self.answer(response, now_ms, &mut effects);
                 ships = false;
             }
-            Event::Notice(bytes) => self.note(&bytes, &mut effects),
-            Event::Revoked(owner) => self.take_back(owner, &mut effects),
-            Event::Tick => self.tick(now_ms, &mut effects),
+            LedgerEvent::Notice(bytes) => self.note(&bytes, &mut effects),
+            LedgerEvent::Revoked(owner) => self.take_back(owner, &mut effects),
+            LedgerEvent::Tick => self.tick(now_ms, &mut effects),
         }
         if self.is_away() {
             self.serve_alone(now_ms, &mut effects);
@@ -240,11 +242,11 @@ impl<S: Store> Ledger<S> {
         self.silent_since.map_or(0, |since| self.ticks.saturating_sub(since).saturating_mul(TICK_MS))
     }
 
-    fn connect(&mut self, effects: &mut Vec<Effect>) {
+    fn connect(&mut self, effects: &mut Vec<LedgerEffect>) {
         self.close();
-        self.stream = Some(Stream::default());
+        self.stream = Some(OpenStream::default());
         self.look_at_all();
-        let Config { gateway, instance, .. } = self.config.clone();
+        let LedgerConfig { gateway, instance, .. } = self.config.clone();
         effects.push(send(Kind::Hello(wire::Hello { gateway, instance })));
     }
 
@@ -269,18 +271,18 @@ impl<S: Store> Ledger<S> {
         }
     }
 
-    fn note(&mut self, bytes: &[u8], effects: &mut Vec<Effect>) {
+    fn note(&mut self, bytes: &[u8], effects: &mut Vec<LedgerEffect>) {
         match Notice::decode(bytes) {
             Some(Notice::Records) => {}
             Some(Notice::Demand(demand)) => demand.asks.iter().for_each(|ask| self.ask(ask, effects)),
-            None => effects.push(Effect::Log("a notice of a gate cannot be read".to_owned())),
+            None => effects.push(LedgerEffect::Log("a notice of a gate cannot be read".to_owned())),
         }
     }
 
-    fn ask(&mut self, ask: &Ask, effects: &mut Vec<Effect>) {
-        let Ask { owner, kind, need, least, floor, limit } = *ask;
+    fn ask(&mut self, ask: &BucketDemand, effects: &mut Vec<LedgerEffect>) {
+        let BucketDemand { owner, kind, need, least, floor, limit } = *ask;
         if !self.learn(owner) {
-            return effects.push(Effect::Log("an account cannot be stored".to_owned()));
+            return effects.push(LedgerEffect::Log("an account cannot be stored".to_owned()));
         }
         self.touch(owner);
         let pending = self.pending.entry((owner, kind)).or_default();
@@ -295,19 +297,24 @@ impl<S: Store> Ledger<S> {
     }
 
     /// Has the owner among those that it knows, with an account.
-    fn learn(&mut self, owner: OwnerId) -> bool {
+    fn learn(&mut self, owner: SubjectId) -> bool {
         if self.owners.contains_key(&owner) {
             return true;
         }
-        let account = match Account::read(&self.store, owner) {
+        let account = match LeaseAccount::read(&self.store, owner) {
             Some((account, _)) => account,
-            None if self.store.put(&owner.name(), &Account::default().encode()).is_ok() => Account::default(),
+            None if self.store.put(&owner.name(), &LeaseAccount::default().encode()).is_ok() => {
+                LeaseAccount::default()
+            }
             None => return false,
         };
         let known = self.owners.entry(owner).or_default();
         for line in account.lines {
             // What became of the last answer is not known here.
-            let track = Track { is_unsure: line.kind.span_ms().is_some(), ..Track::of(&line, self.ticks) };
+            let track = TrackedLine {
+                is_unsure: line.kind.span_ms().is_some(),
+                ..TrackedLine::of(&line, self.ticks)
+            };
             known.tracks.insert((line.kind, line.period), track);
             self.dirty.insert(owner);
         }
@@ -317,25 +324,25 @@ impl<S: Store> Ledger<S> {
     }
 
     /// Returns what an owner has left; requests under way settle as usual.
-    fn take_back(&mut self, owner: OwnerId, effects: &mut Vec<Effect>) {
-        if Account::read(&self.store, owner).is_none() {
+    fn take_back(&mut self, owner: SubjectId, effects: &mut Vec<LedgerEffect>) {
+        if LeaseAccount::read(&self.store, owner).is_none() {
             return;
         }
         self.learn(owner);
         self.touch(owner);
         self.pending.retain(|(asking, _), _| *asking != owner);
-        let given = Account::change(&self.store, owner, |account| {
+        let given = LeaseAccount::change(&self.store, owner, |account| {
             for line in &mut account.lines {
                 line.give_back();
             }
         });
         self.dirty.insert(owner);
-        if given != Change::Done(()) {
-            effects.push(Effect::Log("a lease cannot be returned".to_owned()));
+        if given != AccountChange::Done(()) {
+            effects.push(LedgerEffect::Log("a lease cannot be returned".to_owned()));
         }
     }
 
-    fn tick(&mut self, now_ms: i64, effects: &mut Vec<Effect>) {
+    fn tick(&mut self, now_ms: i64, effects: &mut Vec<LedgerEffect>) {
         self.ticks = self.ticks.saturating_add(1);
         self.count_workers(effects);
         self.watch(now_ms, effects);
@@ -346,24 +353,24 @@ impl<S: Store> Ledger<S> {
             } else {
                 "the control plane answers again: limits hold for all gateways together"
             };
-            effects.push(Effect::Log(text.to_owned()));
+            effects.push(LedgerEffect::Log(text.to_owned()));
         }
         self.was_away = is_away;
     }
 
-    fn count_workers(&mut self, effects: &mut Vec<Effect>) {
+    fn count_workers(&mut self, effects: &mut Vec<LedgerEffect>) {
         let Ok(count) = ring::workers(&self.store) else {
-            return effects.push(Effect::Log("the number of workers cannot be stored".to_owned()));
+            return effects.push(LedgerEffect::Log("the number of workers cannot be stored".to_owned()));
         };
         let known = u32::try_from(self.shippings.len()).unwrap_or(u32::MAX);
         for worker in known..count {
-            let reader = Reader::resume(&self.store, worker, self.config.ring_capacity);
-            self.shippings.push(Shipping { reader, is_under_way: false, has_more: false });
+            let reader = RingReader::resume(&self.store, worker, self.config.ring_capacity);
+            self.shippings.push(RecordShipment { reader, is_under_way: false, has_more: false });
         }
     }
 }
 
-impl From<wire::Verdict> for Verdict {
+impl From<wire::Verdict> for GrantVerdict {
     fn from(verdict: wire::Verdict) -> Self {
         match verdict {
             wire::Verdict::Unspecified => Self::Unknown,
@@ -375,16 +382,16 @@ impl From<wire::Verdict> for Verdict {
     }
 }
 
-fn send(kind: Kind) -> Effect {
-    Effect::Send(wire::LedgerRequest { kind: Some(kind) })
+fn send(kind: Kind) -> LedgerEffect {
+    LedgerEffect::Send(wire::LedgerRequest { kind: Some(kind) })
 }
 
 /// One is enough, after everything else.
-fn wake_once(effects: &mut Vec<Effect>) {
+fn wake_once(effects: &mut Vec<LedgerEffect>) {
     let before = effects.len();
-    effects.retain(|effect| *effect != Effect::Wake);
+    effects.retain(|effect| *effect != LedgerEffect::Wake);
     if effects.len() < before {
-        effects.push(Effect::Wake);
+        effects.push(LedgerEffect::Wake);
     }
 }
 

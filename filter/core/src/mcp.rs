@@ -11,10 +11,10 @@ mod tool_list;
 use crate::answer::denial::{Code, Denial};
 use crate::snapshot::McpServer;
 
-pub use message::{Asks, Message};
-pub use repeated_headers::Mirror;
-pub use session::{Binding, HEADER as SESSION_HEADER, SessionKey};
-pub use tool_filter::{Form, Listing};
+pub use message::{McpAction, McpMessage};
+pub use repeated_headers::RepeatedHeaders;
+pub use session::{HEADER as SESSION_HEADER, SessionBinding, SessionKey};
+pub use tool_filter::{McpAnswerFormat, ToolFilter};
 
 /// What records call the endpoint.
 pub const ENDPOINT: &str = "mcp";
@@ -24,25 +24,25 @@ pub const PROVIDER_PREFIX: &str = "mcp/";
 
 /// How a server's answer is passed on.
 #[derive(Debug)]
-pub struct Relay {
+pub struct McpRelay {
     /// By whom a session that it opens is opened.
-    pub binding: Binding,
+    pub binding: SessionBinding,
     /// What of it the client may see, where that is not all.
-    pub listing: Option<Listing>,
+    pub listing: Option<ToolFilter>,
 }
 
 /// Which server a request is for, and what it does there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub struct McpTarget {
     /// The server's name.
     pub server: String,
     /// By the request's method.
-    pub verb: Verb,
+    pub verb: McpVerb,
 }
 
 /// What a request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
+pub enum McpVerb {
     /// Sends a message.
     Post,
     /// Opens a stream of the server's messages.
@@ -51,7 +51,7 @@ pub enum Verb {
     Delete,
 }
 
-impl Verb {
+impl McpVerb {
     /// The methods that there are, as `allow` tells them.
     pub const ALLOWED: &'static str = "GET, POST, DELETE";
 
@@ -67,16 +67,16 @@ impl Verb {
     }
 }
 
-impl Target {
+impl McpTarget {
     /// Reads a whole body; none where the request has no message.
     ///
     /// # Errors
     /// When it is malformed or ambiguous, or when there is one where none belongs.
-    pub fn read(&self, body: &[u8]) -> Result<Option<Message>, Denial> {
+    pub fn read(&self, body: &[u8]) -> Result<Option<McpMessage>, Denial> {
         match self.verb {
-            Verb::Post => Message::read(body).map(Some),
-            Verb::Get | Verb::Delete if body.is_empty() => Ok(None),
-            Verb::Get | Verb::Delete => {
+            McpVerb::Post => McpMessage::read(body).map(Some),
+            McpVerb::Get | McpVerb::Delete if body.is_empty() => Ok(None),
+            McpVerb::Get | McpVerb::Delete => {
                 Err(Denial::new(Code::InvalidMcpMessage, "Only a POST has a body: send the message by that."))
             }
         }
@@ -111,11 +111,11 @@ mod tests {
 
     #[test]
     fn only_a_post_has_a_body() {
-        let read = |verb, body: &[u8]| Target { server: "github".into(), verb }.read(body);
-        for verb in [Verb::Get, Verb::Delete] {
+        let read = |verb, body: &[u8]| McpTarget { server: "github".into(), verb }.read(body);
+        for verb in [McpVerb::Get, McpVerb::Delete] {
             assert_eq!(read(verb, b"").unwrap().map(|_| ()), None);
             assert_eq!(read(verb, b"{}").unwrap_err().code, Code::InvalidMcpMessage);
         }
-        assert_eq!(read(Verb::Post, b"").unwrap_err().code, Code::InvalidJson);
+        assert_eq!(read(McpVerb::Post, b"").unwrap_err().code, Code::InvalidJson);
     }
 }

@@ -7,8 +7,8 @@ mod tier;
 mod tokens;
 
 pub use ceiling::Ceiling;
-pub use tier::{Served, TierChoice, Unpriced};
-pub use tokens::Tokens;
+pub use tier::{ServedTier, TierChoice, UnpricedTier};
+pub use tokens::TokenUsage;
 
 /// A billionth of a US dollar.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,21 +73,21 @@ const PER: u128 = 1_000_000;
 impl Price {
     /// What the answer costs that was served so; none where that tier has no price.
     #[must_use]
-    pub fn cost(&self, tokens: &Tokens, choice: &TierChoice, served: &Served) -> Option<NanoUsd> {
+    pub fn cost(&self, tokens: &TokenUsage, choice: &TierChoice, served: &ServedTier) -> Option<NanoUsd> {
         let cards = tier::billed(self, choice, served)?;
         cards.into_iter().map(|card| card.cost(tokens)).max()
     }
 
     /// The most that these tokens cost in any tier that has a price.
     #[must_use]
-    pub fn dearest(&self, tokens: &Tokens) -> NanoUsd {
+    pub fn dearest(&self, tokens: &TokenUsage) -> NanoUsd {
         let tiers = self.tiers.iter().map(|tier| tier.card.cost(tokens));
         tiers.fold(self.standard.cost(tokens), NanoUsd::max)
     }
 
     /// The most that so many tokens may cost, whatever became of them.
     #[must_use]
-    pub fn worst(&self, tokens: &Tokens, choice: &TierChoice) -> NanoUsd {
+    pub fn worst(&self, tokens: &TokenUsage, choice: &TierChoice) -> NanoUsd {
         let worst = self.ceiling(choice).map(|ceiling| ceiling.worst(tokens.input, tokens.output));
         worst.unwrap_or_else(|_| self.dearest(tokens))
     }
@@ -96,7 +96,7 @@ impl Price {
     ///
     /// # Errors
     /// When it chooses a tier that has no price.
-    pub fn ceiling(&self, choice: &TierChoice) -> Result<Ceiling, Unpriced> {
+    pub fn ceiling(&self, choice: &TierChoice) -> Result<Ceiling, UnpricedTier> {
         Ok(Ceiling::over(&tier::possible(self, choice)?, choice.long_cache))
     }
 
@@ -108,7 +108,7 @@ impl Price {
 impl RateCard {
     /// What these tokens cost, rounded up once.
     #[must_use]
-    pub fn cost(&self, tokens: &Tokens) -> NanoUsd {
+    pub fn cost(&self, tokens: &TokenUsage) -> NanoUsd {
         match self.long_context {
             Some(LongContext { above, rates }) if tokens.input > above => rates.cost(tokens),
             _ => self.rates.cost(tokens),
@@ -124,7 +124,7 @@ impl Rates {
         Self { input, cached_input, cache_write_5m, cache_write_1h, output }
     }
 
-    fn cost(&self, tokens: &Tokens) -> NanoUsd {
+    fn cost(&self, tokens: &TokenUsage) -> NanoUsd {
         // Should the parts be more than the whole, the dear ones count.
         let mut rest = tokens.input;
         let mut take = |part: u64| {

@@ -8,12 +8,12 @@ pub mod refusals;
 
 use latchkey_proto::ledger as wire;
 
-use crate::answer::usage::Doubt;
-use crate::identity::Identity;
-use crate::limits::account::{Charge, OwnerId};
-use crate::limits::quota::Cut;
+use crate::answer::usage::UsageDoubt;
+use crate::identity::CallerIdentity;
+use crate::limits::account::{Charge, SubjectId};
+use crate::limits::quota::OutputCut;
 use crate::price::density::Text;
-use crate::price::{NanoUsd, Tokens};
+use crate::price::{NanoUsd, TokenUsage};
 use crate::request::redaction::without_keys;
 use crate::snapshot::{AppId, BucketKind, KeyId, UnixMs, UserId};
 
@@ -34,7 +34,7 @@ pub struct Record {
     /// A named key's user.
     pub user: Option<UserId>,
     /// How it is known who sent it.
-    pub identity: Identity,
+    pub identity: CallerIdentity,
     /// As the client asked; empty when it was refused before that was read.
     pub model: String,
     /// As the provider was asked; empty when it was not.
@@ -48,7 +48,7 @@ pub struct Record {
     /// Why the gateway refused; empty when it did not.
     pub code: &'static str,
     /// What was used.
-    pub tokens: Tokens,
+    pub tokens: TokenUsage,
     /// What that costs.
     pub cost: NanoUsd,
     /// The price that was charged; 0 where the model has none.
@@ -74,7 +74,7 @@ pub struct Record {
     /// The tier that served it, as far as that is known: see [`crate::price::Served::record`].
     pub service_tier: String,
     /// Where the answer may have fewer tokens than were asked for.
-    pub cut: Option<Cut>,
+    pub cut: Option<OutputCut>,
     /// What the provider read, where its size is comparable to the tokens reported.
     pub text: Option<Text>,
 }
@@ -113,14 +113,14 @@ pub enum SettlementReason {
     TierNotPriced,
 }
 
-impl From<Doubt> for SettlementReason {
-    fn from(doubt: Doubt) -> Self {
+impl From<UsageDoubt> for SettlementReason {
+    fn from(doubt: UsageDoubt) -> Self {
         match doubt {
-            Doubt::Cut => Self::AnswerCut,
-            Doubt::Unreadable => Self::AnswerUnreadable,
-            Doubt::Missing => Self::UsageMissing,
-            Doubt::Partial => Self::UsagePartial,
-            Doubt::Unclear => Self::UsageUnclear,
+            UsageDoubt::Cut => Self::AnswerCut,
+            UsageDoubt::Unreadable => Self::AnswerUnreadable,
+            UsageDoubt::Missing => Self::UsageMissing,
+            UsageDoubt::Partial => Self::UsagePartial,
+            UsageDoubt::Unclear => Self::UsageUnclear,
         }
     }
 }
@@ -201,9 +201,9 @@ impl From<Charge> for wire::Charge {
     }
 }
 
-impl From<Tokens> for wire::Tokens {
-    fn from(tokens: Tokens) -> Self {
-        let Tokens { input, cached_input, cache_write_5m, cache_write_1h, output, reasoning } = tokens;
+impl From<TokenUsage> for wire::Tokens {
+    fn from(tokens: TokenUsage) -> Self {
+        let TokenUsage { input, cached_input, cache_write_5m, cache_write_1h, output, reasoning } = tokens;
         Self { input, cached_input, output, reasoning, cache_write_5m, cache_write_1h }
     }
 }
@@ -235,7 +235,7 @@ impl From<SettlementReason> for wire::SettlementReason {
 }
 
 /// A bucket as the wire names it.
-pub(crate) fn bucket_id(owner: OwnerId, kind: BucketKind, period: i64) -> wire::BucketId {
+pub(crate) fn bucket_id(owner: SubjectId, kind: BucketKind, period: i64) -> wire::BucketId {
     wire::BucketId { owner: owner.0.to_vec(), kind: kind.number(), period }
 }
 

@@ -15,7 +15,7 @@ pub use catalogue::{Catalogue, Offer, Provider, ProviderKind};
 pub use glob::Glob;
 pub use key::KeyRecord;
 pub use latchkey_proto::bucket::{BucketKind, Unit};
-pub use limits::{Bucket, Limits};
+pub use limits::{BucketLimit, Limits};
 pub use mcp::{McpEntry, McpServer};
 pub use policy::{AppPolicy, CredentialMode, Selection};
 
@@ -52,7 +52,7 @@ pub enum Status {
 
 /// Why a resource on the wire is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Invalid {
+pub enum InvalidResource {
     /// An id or a hash of the wrong length.
     #[error("{field} has {actual} bytes instead of {expected}")]
     Length {
@@ -146,44 +146,44 @@ impl fmt::Display for UserId {
 }
 
 impl TryFrom<&[u8]> for AppId {
-    type Error = Invalid;
+    type Error = InvalidResource;
 
-    fn try_from(bytes: &[u8]) -> Result<Self, Invalid> {
+    fn try_from(bytes: &[u8]) -> Result<Self, InvalidResource> {
         id(bytes, "app_id").map(Self)
     }
 }
 
 impl Status {
     /// Reads a status from the wire; `field` names it in the error.
-    fn read(status: i32, field: &'static str) -> Result<Self, Invalid> {
+    fn read(status: i32, field: &'static str) -> Result<Self, InvalidResource> {
         match wire::Status::try_from(status) {
             Ok(wire::Status::Active) => Ok(Self::Active),
             Ok(wire::Status::Inactive) => Ok(Self::Inactive),
             Ok(wire::Status::Revoked) => Ok(Self::Revoked),
             Ok(wire::Status::Suspended) => Ok(Self::Suspended),
-            Ok(wire::Status::Unspecified) | Err(_) => Err(Invalid::Unset(field)),
+            Ok(wire::Status::Unspecified) | Err(_) => Err(InvalidResource::Unset(field)),
         }
     }
 }
 
 /// A UUID of exactly 16 bytes.
-fn id(bytes: &[u8], field: &'static str) -> Result<Uuid, Invalid> {
-    Uuid::from_slice(bytes).map_err(|_| Invalid::Length { field, expected: 16, actual: bytes.len() })
+fn id(bytes: &[u8], field: &'static str) -> Result<Uuid, InvalidResource> {
+    Uuid::from_slice(bytes).map_err(|_| InvalidResource::Length { field, expected: 16, actual: bytes.len() })
 }
 
 /// A moment of which 0 means never.
-fn moment(ms: i64, field: &'static str) -> Result<Option<UnixMs>, Invalid> {
+fn moment(ms: i64, field: &'static str) -> Result<Option<UnixMs>, InvalidResource> {
     match ms {
         0 => Ok(None),
         1.. => Ok(Some(UnixMs(ms))),
-        _ => Err(Invalid::Negative(field)),
+        _ => Err(InvalidResource::Negative(field)),
     }
 }
 
 /// A name that can be shown and compared: not empty, no control characters.
-fn name(text: String, field: &'static str) -> Result<String, Invalid> {
+fn name(text: String, field: &'static str) -> Result<String, InvalidResource> {
     if text.is_empty() || text.chars().any(char::is_control) {
-        return Err(Invalid::Name(field));
+        return Err(InvalidResource::Name(field));
     }
     Ok(text)
 }

@@ -7,7 +7,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use latchkey_filter_core::mcp::{Asks, Form, Listing, Message, Mirror};
+use latchkey_filter_core::mcp::{McpAction, McpAnswerFormat, McpMessage, RepeatedHeaders, ToolFilter};
 use latchkey_filter_core::request::header::Headers;
 use latchkey_filter_core::snapshot::{AppPolicy, McpServer};
 use latchkey_proto::discovery as wire;
@@ -135,7 +135,7 @@ fn fuzz(corpus: &[&[u8]], mut check: impl FnMut(&[u8], &mut Dice)) {
     println!("{tried} inputs");
 }
 
-fn listing(content_type: &str) -> Listing {
+fn listing(content_type: &str) -> ToolFilter {
     use wire::selection::Kind;
     let kind = |kind| Some(wire::Selection { kind: Some(kind) });
     let names = vec!["files/read_*".to_owned()];
@@ -157,8 +157,8 @@ fn listing(content_type: &str) -> Listing {
     };
     let (app, server) = (AppPolicy::try_from(app).unwrap(), McpServer::try_from(server).unwrap());
     let id = RawValue::from_string("\"q\"".to_owned()).unwrap();
-    let mut listing = Listing::new(Rc::new(app), Rc::new(server), Some(id));
-    assert_ne!(listing.answered(200, Some(content_type), None), Form::Unreadable);
+    let mut listing = ToolFilter::new(Rc::new(app), Rc::new(server), Some(id));
+    assert_ne!(listing.answered(200, Some(content_type), None), McpAnswerFormat::Unreadable);
     listing
 }
 
@@ -230,19 +230,20 @@ fn no_answer_lists_other_tools() {
 #[test]
 fn a_message_is_read_as_a_plain_parser_reads_it_or_refused() {
     fuzz(&MESSAGES, |input, _| {
-        let Ok(message) = Message::read(input) else { return };
+        let Ok(message) = McpMessage::read(input) else { return };
         // What the gate does not look at may hold half of a surrogate pair, which this parser refuses.
         let Ok(plain) = serde_json::from_slice::<Value>(input) else { return };
         let shown = || String::from_utf8_lossy(input);
         assert_eq!(plain["method"].as_str(), message.method.as_deref(), "{}", shown());
         let tool = plain["params"]["name"].as_str();
         match &message.asks {
-            Asks::CallTool(name) => assert_eq!(tool, Some(name.as_str()), "{}", shown()),
-            Asks::ListTools | Asks::Other => {
+            McpAction::CallTool(name) => assert_eq!(tool, Some(name.as_str()), "{}", shown()),
+            McpAction::ListTools | McpAction::Other => {
                 assert!(plain["method"].as_str().is_none_or(|method| method != "tools/call"), "{}", shown());
             }
         }
         let _ = message.is_open();
-        let _ = Mirror::of(Headers(&[("mcp-name".to_owned(), input.to_vec())])).check(Some(&message));
+        let _ =
+            RepeatedHeaders::of(Headers(&[("mcp-name".to_owned(), input.to_vec())])).check(Some(&message));
     });
 }

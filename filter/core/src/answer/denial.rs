@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::answer::reply::Reply;
-use crate::request::endpoint::Shape;
+use crate::request::endpoint::ClientApi;
 use crate::request::redaction::without_keys;
 
 /// A refusal.
@@ -24,12 +24,12 @@ pub struct Denial {
     /// The member of the body that was wrong, where one was.
     pub param: Option<Cow<'static, str>>,
     /// The limit that decided, where one did.
-    pub quota: Option<Box<Quota>>,
+    pub quota: Option<Box<LimitDetail>>,
 }
 
 /// The limit that refused a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Quota {
+pub struct LimitDetail {
     /// `requests_per_minute`, `budget`, …, as the app's settings call it.
     pub name: &'static str,
     /// `app` or `key`.
@@ -110,15 +110,15 @@ pub enum Code {
 }
 
 /// What is fixed about a code.
-struct Row {
+struct CodeRow {
     status: u16,
     name: &'static str,
     rule: &'static str,
     meaning: &'static str,
 }
 
-const fn row(status: u16, name: &'static str, rule: &'static str, meaning: &'static str) -> Row {
-    Row { status, name, rule, meaning }
+const fn row(status: u16, name: &'static str, rule: &'static str, meaning: &'static str) -> CodeRow {
+    CodeRow { status, name, rule, meaning }
 }
 
 impl Code {
@@ -210,7 +210,7 @@ impl Code {
     }
 
     #[rustfmt::skip]
-    const fn row(self) -> Row {
+    const fn row(self) -> CodeRow {
         match self {
             Self::InvalidJson => row(400, "invalid_json", "request.body", "The body is not a JSON object, has a member twice, or one of a wrong type."),
             Self::InvalidMultipart => row(400, "invalid_multipart", "request.body", "The body is not a multipart form, or has two models."),
@@ -282,7 +282,7 @@ impl Denial {
 
     /// The answer to the client.
     #[must_use]
-    pub fn reply(&self, shape: Shape) -> Reply {
+    pub fn reply(&self, shape: ClientApi) -> Reply {
         self.reply_with(self.body(shape).to_string().into_bytes())
     }
 
@@ -321,7 +321,7 @@ impl Denial {
         self.quota.as_ref().map_or(usual, |quota| quota.retry_after_ms.filter(|_| usual.is_some()))
     }
 
-    fn body(&self, shape: Shape) -> Value {
+    fn body(&self, shape: ClientApi) -> Value {
         let mut body = self.error(shape);
         if let (Some(quota), Some(error)) =
             (&self.quota, body.get_mut("error").and_then(Value::as_object_mut))
@@ -331,10 +331,10 @@ impl Denial {
         body
     }
 
-    fn error(&self, shape: Shape) -> Value {
+    fn error(&self, shape: ClientApi) -> Value {
         let (code, rule, message) = (self.code.as_str(), self.code.rule(), without_keys(&self.message));
         match shape {
-            Shape::OpenAi => {
+            ClientApi::OpenAi => {
                 let kind = match self.code {
                     Code::InsufficientQuota | Code::QuotaContended => "insufficient_quota",
                     Code::RateLimitExceeded | Code::RequestExceedsLimit => "rate_limit_error",
@@ -345,7 +345,7 @@ impl Denial {
                 let param = self.param.as_deref().or(param.then_some("model"));
                 json!({"error": {"message": message, "type": kind, "param": param, "code": code, "rule": rule}})
             }
-            Shape::Anthropic => {
+            ClientApi::Anthropic => {
                 let kind = match self.code.status() {
                     401 => "authentication_error",
                     403 => "permission_error",
@@ -373,7 +373,7 @@ mod tests {
 
     use super::*;
 
-    fn body(denial: &Denial, shape: Shape) -> Value {
+    fn body(denial: &Denial, shape: ClientApi) -> Value {
         serde_json::from_slice(&denial.reply(shape).body).unwrap()
     }
 
@@ -387,7 +387,7 @@ mod tests {
     #[test]
     fn openai_clients_get_openais_shape() {
         assert_eq!(
-            body(&Code::ModelNotAllowed.into(), Shape::OpenAi),
+            body(&Code::ModelNotAllowed.into(), ClientApi::OpenAi),
             json!({"error": {"message": "The app may not use this model.", "type": "invalid_request_error",
                 "param": "model", "code": "model_not_allowed", "rule": "app.models"}})
         );
@@ -396,7 +396,7 @@ mod tests {
     #[test]
     fn anthropic_clients_get_anthropics_shape() {
         assert_eq!(
-            body(&Code::KeyRevoked.into(), Shape::Anthropic),
+            body(&Code::KeyRevoked.into(), ClientApi::Anthropic),
             json!({"type": "error", "error": {"type": "authentication_error",
                 "message": "The key has been revoked.", "code": "key_revoked", "rule": "key.status"}})
         );
@@ -404,7 +404,7 @@ mod tests {
 
     #[test]
     fn a_limit_says_what_is_left_and_when_to_come_back() {
-        let quota = Quota {
+        let quota = LimitDetail {
             name: "requests_per_minute",
             owner: "app",
             limit: 60,
@@ -415,22 +415,22 @@ mod tests {
             headers: vec![("x-ratelimit-limit-requests", "60".to_owned())],
         };
         let denial = Denial { quota: Some(Box::new(quota)), ..Code::RateLimitExceeded.into() };
-        let reply = denial.reply(Shape::OpenAi);
+        let reply = denial.reply(ClientApi::OpenAi);
         assert!(reply.headers.contains(&("retry-after", "3".into())));
         assert!(reply.headers.contains(&("retry-after-ms", "2400".into())));
         assert!(reply.headers.contains(&("x-ratelimit-limit-requests", "60".into())));
         assert_eq!(
-            body(&denial, Shape::OpenAi)["error"]["limit"],
+            body(&denial, ClientApi::OpenAi)["error"]["limit"],
             json!({"name": "requests_per_minute", "owner": "app", "limit": 60, "remaining": 0,
                 "needed": 1, "resets_at": 1_700_000_060})
         );
         let spent = Denial { code: Code::InsufficientQuota, ..denial };
-        assert!(spent.reply(Shape::OpenAi).headers.contains(&("x-should-retry", "false".into())));
+        assert!(spent.reply(ClientApi::OpenAi).headers.contains(&("x-should-retry", "false".into())));
     }
 
     #[test]
     fn headers_say_whether_to_try_again() {
-        let headers = |code| Denial::from(code).reply(Shape::OpenAi).headers;
+        let headers = |code| Denial::from(code).reply(ClientApi::OpenAi).headers;
         assert!(headers(Code::SnapshotNotReady).contains(&("retry-after-ms", "1000".into())));
         assert!(headers(Code::KeyExpired).contains(&("x-should-retry", "false".into())));
         assert!(headers(Code::KeyExpired).contains(&("www-authenticate", "Bearer".into())));

@@ -6,17 +6,17 @@ use serde::Serialize;
 
 use crate::answer::denial::{Code, Denial};
 use crate::answer::reply::Reply;
-use crate::request::endpoint::{Operation, Shape};
+use crate::request::endpoint::{ClientApi, ModelOperation};
 use crate::snapshot::{AppPolicy, Catalogue, Offer, ProviderKind};
 
 #[derive(Serialize)]
-struct List<'a> {
+struct ModelList<'a> {
     object: &'static str,
-    data: Vec<Model<'a>>,
+    data: Vec<OpenAiModel<'a>>,
 }
 
 #[derive(Serialize)]
-struct Model<'a> {
+struct OpenAiModel<'a> {
     id: &'a str,
     object: &'static str,
     created: i64,
@@ -28,17 +28,17 @@ struct Model<'a> {
 ///
 /// # Errors
 /// When the query asks for a page that there is not.
-pub fn list(catalogue: &Catalogue, app: &AppPolicy, shape: Shape, query: &str) -> Result<Reply, Denial> {
+pub fn list(catalogue: &Catalogue, app: &AppPolicy, shape: ClientApi, query: &str) -> Result<Reply, Denial> {
     let models = catalogue
         .models()
         .filter(|(name, _)| app.allows_model(name))
         .filter_map(|(name, offers)| Some((name, allowed(offers, app).find(|offer| lists(offer, shape))?)));
     match shape {
-        Shape::OpenAi => {
-            let data = models.map(|(name, offer)| Model::new(name, offer)).collect();
-            Ok(Reply::ok(&List { object: "list", data }))
+        ClientApi::OpenAi => {
+            let data = models.map(|(name, offer)| OpenAiModel::new(name, offer)).collect();
+            Ok(Reply::ok(&ModelList { object: "list", data }))
         }
-        Shape::Anthropic => anthropic::page(models.collect(), query),
+        ClientApi::Anthropic => anthropic::page(models.collect(), query),
     }
 }
 
@@ -46,21 +46,26 @@ pub fn list(catalogue: &Catalogue, app: &AppPolicy, shape: Shape, query: &str) -
 ///
 /// # Errors
 /// When nobody offers it, or the app may not call it.
-pub fn retrieve(catalogue: &Catalogue, app: &AppPolicy, shape: Shape, name: &str) -> Result<Reply, Denial> {
+pub fn retrieve(
+    catalogue: &Catalogue,
+    app: &AppPolicy,
+    shape: ClientApi,
+    name: &str,
+) -> Result<Reply, Denial> {
     let mut offers = usable(catalogue, app, name)?.peekable();
     offers.peek().ok_or(Code::ProviderNotAllowed)?;
     let offer = offers.find(|offer| lists(offer, shape)).ok_or_else(|| {
         Denial::new(Code::ModelNotFound, "No provider of this model speaks Anthropic's API.")
     })?;
     Ok(match shape {
-        Shape::OpenAi => Reply::ok(&Model::new(name, offer)),
-        Shape::Anthropic => anthropic::one(name, offer),
+        ClientApi::OpenAi => Reply::ok(&OpenAiModel::new(name, offer)),
+        ClientApi::Anthropic => anthropic::one(name, offer),
     })
 }
 
 /// Whether an offer is listed by the API of this shape.
-fn lists(offer: &Offer, shape: Shape) -> bool {
-    shape == Shape::OpenAi || serves(offer.provider.kind, Operation::Messages)
+fn lists(offer: &Offer, shape: ClientApi) -> bool {
+    shape == ClientApi::OpenAi || serves(offer.provider.kind, ModelOperation::Messages)
 }
 
 /// The first offer that the app may use and that serves the operation.
@@ -71,7 +76,7 @@ pub fn choose<'a>(
     catalogue: &'a Catalogue,
     app: &AppPolicy,
     name: &str,
-    operation: Operation,
+    operation: ModelOperation,
 ) -> Result<&'a Offer, Denial> {
     let mut offers = usable(catalogue, app, name)?.peekable();
     offers.peek().ok_or(Code::ProviderNotAllowed)?;
@@ -79,7 +84,7 @@ pub fn choose<'a>(
     serving.ok_or_else(|| Code::EndpointNotSupported.into())
 }
 
-impl<'a> Model<'a> {
+impl<'a> OpenAiModel<'a> {
     fn new(id: &'a str, offer: &'a Offer) -> Self {
         Self { id, object: "model", created: offer.created_at, owned_by: &offer.provider.name }
     }
@@ -105,13 +110,13 @@ fn allowed<'a>(offers: &'a [Offer], app: &AppPolicy) -> impl Iterator<Item = &'a
 }
 
 /// Anthropic serves its own API, and chat completions for OpenAI's SDK.
-fn serves(kind: ProviderKind, operation: Operation) -> bool {
+fn serves(kind: ProviderKind, operation: ModelOperation) -> bool {
     match kind {
         ProviderKind::Anthropic => {
-            operation.shape() == Shape::Anthropic || operation == Operation::ChatCompletions
+            operation.shape() == ClientApi::Anthropic || operation == ModelOperation::ChatCompletions
         }
         ProviderKind::OpenAi | ProviderKind::AzureOpenAi | ProviderKind::OpenAiCompatible => {
-            operation.shape() == Shape::OpenAi
+            operation.shape() == ClientApi::OpenAi
         }
     }
 }

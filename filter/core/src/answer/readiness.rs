@@ -6,7 +6,7 @@ use crate::answer::denial::{Code, Denial};
 use crate::answer::reply::Reply;
 use crate::discovery::view::View;
 use crate::gate::World;
-use crate::request::endpoint::Shape;
+use crate::request::endpoint::ClientApi;
 use crate::store::Store;
 
 /// A heartbeat older than this means that the sync role has died.
@@ -15,11 +15,11 @@ const STALE_MS: i64 = 10_000;
 /// 200 when a snapshot is complete and the sync role lives; else 503, and why.
 pub fn answer<S: Store>(view: &View<S>, world: &impl World) -> Reply {
     if view.snapshot().is_none() {
-        return Denial::from(Code::SnapshotNotReady).reply(Shape::OpenAi);
+        return Denial::from(Code::SnapshotNotReady).reply(ClientApi::OpenAi);
     }
     let now = world.now();
     match view.heartbeat() {
         Some(beat) if now.0.saturating_sub(beat.0) < STALE_MS => Reply::ok(&json!({"status": "ready"})),
-        _ => Denial::from(Code::SyncStalled).reply(Shape::OpenAi),
+        _ => Denial::from(Code::SyncStalled).reply(ClientApi::OpenAi),
     }
 }

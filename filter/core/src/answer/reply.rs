@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::answer::denial::Code;
-use crate::identity::Identity;
+use crate::identity::CallerIdentity;
 use crate::snapshot::{AppId, KeyId, KeyRecord, UserId};
 
 /// What is sent to the client instead of forwarding its request.
@@ -39,7 +39,7 @@ pub struct Attribution {
     /// A named key's user.
     pub user: Option<UserId>,
     /// How it is known who sent it.
-    pub identity: Identity,
+    pub identity: CallerIdentity,
     /// Whether the key came with a secret that was replaced.
     pub old_secret: bool,
 }
@@ -75,7 +75,7 @@ impl From<&KeyRecord> for Attribution {
             app: record.app,
             key: record.key,
             user: record.user,
-            identity: Identity::of(record),
+            identity: CallerIdentity::of(record),
             old_secret: record.retires.is_some(),
         }
     }

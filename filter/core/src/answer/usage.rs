@@ -10,43 +10,43 @@ mod format;
 mod names;
 mod report;
 
-use crate::price::{Served, Tokens};
-use crate::request::body::Terms;
-use crate::request::endpoint::{Operation, Shape};
+use crate::price::{ServedTier, TokenUsage};
+use crate::request::body::UsageBounds;
+use crate::request::endpoint::{ClientApi, ModelOperation};
 use crate::request::header::essence;
 
-use chunk_filter::{Cut, Sieve};
-use counts::Counts;
-use document::{Document, Place};
-use event_scanner::{Events, Piece};
-use format::{Beginning, Form, Hint};
-use names::{UNKNOWN, Word};
-use report::Report;
+use chunk_filter::{ChunkFilter, FilteredChunk};
+use counts::UsageCounts;
+use document::{DocumentScanner, UsagePlace};
+use event_scanner::{EventScanner, StreamPiece};
+use format::{AnswerFormat, FormatDetector, FormatHint};
+use names::{ShortText, UNKNOWN};
+use report::UsageReport;
 
 /// No token of text has more bytes than this, as JSON writes them.
 const LONGEST_TOKEN: u64 = 1024;
 
 /// Reads the usage of one answer.
 #[derive(Debug)]
-pub struct Reader {
-    operation: Operation,
+pub struct UsageReader {
+    operation: ModelOperation,
     /// What it wrote to the cache may be kept for an hour or longer.
     long_cache: bool,
     /// It is labelled as a stream of events.
     labelled: bool,
-    form: Option<Form>,
-    beginning: Beginning,
-    events: Events,
-    document: Document,
-    report: Report,
-    sieve: Option<Sieve>,
+    form: Option<AnswerFormat>,
+    beginning: FormatDetector,
+    events: EventScanner,
+    document: DocumentScanner,
+    report: UsageReport,
+    sieve: Option<ChunkFilter>,
     hides: bool,
-    seen: Seen,
+    seen: AnswerProgress,
 }
 
 /// What was seen of the documents or events that have ended.
 #[derive(Clone, Copy, Debug, Default)]
-struct Seen {
+struct AnswerProgress {
     /// The answer came to its own end.
     complete: bool,
     /// There is generated output after the last word on usage.
@@ -62,12 +62,12 @@ struct Seen {
     /// A document has ended before the one under way.
     several: bool,
     /// The tier that served.
-    tier: Option<Word>,
+    tier: Option<ShortText>,
 }
 
 /// What the client gets in a chunk's place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Passage {
+pub enum ChunkAction {
     /// The chunk itself.
     Unchanged,
     /// These bytes; perhaps none.
@@ -76,13 +76,13 @@ pub enum Passage {
 
 /// What was read of an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reading {
+pub struct UsageReading {
     /// What the provider says that it used, as far as that is told; of what it does not tell, nothing.
-    pub told: Tokens,
+    pub told: TokenUsage,
     /// The tier that served it, as far as the answer says.
-    pub served: Served,
+    pub served: ServedTier,
     /// Why that is not, or may not be, all that it used; none where it is.
-    pub doubt: Option<Doubt>,
+    pub doubt: Option<UsageDoubt>,
     /// Tokens of the total that are in no part, where nothing else is in doubt.
     pub unexplained: u64,
     /// The input is told and clear, whatever comes after it.
@@ -97,7 +97,7 @@ pub struct Reading {
 
 /// Why what was told is not, or may not be, all that was used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Doubt {
+pub enum UsageDoubt {
     /// The answer was cut before its usage: by the client, the provider, or the network.
     Cut,
     /// It is encoded, so that its usage cannot be read.
@@ -112,9 +112,9 @@ pub enum Doubt {
 
 /// What of a request the reader of its answer must know.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked {
+pub struct AnswerContext {
     /// What was asked for.
-    pub operation: Operation,
+    pub operation: ModelOperation,
     /// The usage chunk is to be taken out of a stream, since the client did not ask for it.
     pub hides_usage: bool,
     /// It may have asked for a cache that is kept for an hour or longer.
@@ -123,18 +123,18 @@ pub struct Asked {
 
 /// What is known of an answer before its body.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Head<'a> {
+pub struct AnswerHead<'a> {
     /// Its `content-type`.
     pub content_type: Option<&'a str>,
     /// Its `content-encoding`.
     pub content_encoding: Option<&'a str>,
 }
 
-impl Reader {
+impl UsageReader {
     /// A reader of an answer with this head.
     #[must_use]
-    pub fn new(asked: Asked, head: Head<'_>) -> Self {
-        let Asked { operation, hides_usage, long_cache } = asked;
+    pub fn new(asked: AnswerContext, head: AnswerHead<'_>) -> Self {
+        let AnswerContext { operation, hides_usage, long_cache } = asked;
         let encoded = head.content_encoding.is_some_and(|encoding| {
             encoding.split(',').any(|word| !matches!(word.trim(), "" | "identity" | "Identity" | "IDENTITY"))
         });
@@ -142,21 +142,21 @@ impl Reader {
             operation,
             long_cache,
             labelled: head.content_type.is_some_and(is_event_stream),
-            form: encoded.then_some(Form::Unreadable),
-            beginning: Beginning::default(),
-            events: Events::default(),
-            document: Document::default(),
-            report: Report::new(operation.shape() == Shape::Anthropic),
+            form: encoded.then_some(AnswerFormat::Unreadable),
+            beginning: FormatDetector::default(),
+            events: EventScanner::default(),
+            document: DocumentScanner::default(),
+            report: UsageReport::new(operation.shape() == ClientApi::Anthropic),
             sieve: None,
             hides: hides_usage && asks_for_usage(operation),
-            seen: Seen::default(),
+            seen: AnswerProgress::default(),
         }
     }
 
     /// Reads a chunk of the answer's body, `last` or not. Only where usage is hidden, and only the
     /// bytes of an event that may be the usage chunk, are kept back until that is known: at most
     /// 64 KiB of them.
-    pub fn chunk(&mut self, bytes: &[u8], last: bool) -> Passage {
+    pub fn chunk(&mut self, bytes: &[u8], last: bool) -> ChunkAction {
         match self.form {
             Some(form) => self.read_as(form, bytes, 0, last),
             None => self.begin(bytes, last),
@@ -165,25 +165,25 @@ impl Reader {
 
     /// What was read so far.
     #[must_use]
-    pub fn finish(&self) -> Reading {
+    pub fn finish(&self) -> UsageReading {
         let seen = self.seen_so_far();
-        let (counts, place) = self.report.counts().unwrap_or((Counts::default(), Place::Usual));
-        Reading {
+        let (counts, place) = self.report.counts().unwrap_or((UsageCounts::default(), UsagePlace::Usual));
+        UsageReading {
             told: counts.tokens(self.long_cache),
             served: self.served(),
             doubt: self.doubt(&counts, &seen),
             unexplained: if counts.unclear || seen.obscure { 0 } else { counts.unexplained },
-            input_told: self.operation == Operation::Messages
-                && place == Place::Usual
+            input_told: self.operation == ModelOperation::Messages
+                && place == UsagePlace::Usual
                 && !(counts.unclear || seen.obscure)
                 && counts.input.is_some_and(|input| input.total() > 0),
-            by_choice: place == Place::Unusual,
+            by_choice: place == UsagePlace::Unusual,
             output_bytes: seen.output_bytes,
             deltas: seen.deltas,
         }
     }
 
-    fn doubt(&self, counts: &Counts, seen: &Seen) -> Option<Doubt> {
+    fn doubt(&self, counts: &UsageCounts, seen: &AnswerProgress) -> Option<UsageDoubt> {
         let told = |count: Option<u64>| count.unwrap_or(0) > 0;
         let input = counts.input.map(|input| input.total());
         let output_missing = self.operation.has_output() && counts.output.is_none();
@@ -192,20 +192,22 @@ impl Reader {
         let proven = counts.output.unwrap_or(0).saturating_mul(LONGEST_TOKEN) >= written
             && (!seen.output || told(counts.output));
         match self.form {
-            Some(Form::Unreadable) => Some(Doubt::Unreadable),
-            _ if seen.obscure => Some(Doubt::Unclear),
-            _ if !seen.complete => Some(Doubt::Cut),
-            _ if counts.input.is_none() && counts.output.is_none() => Some(Doubt::Missing),
-            _ if !told(input) || output_missing || !proven || seen.stale => Some(Doubt::Partial),
-            _ if counts.unclear || counts.unexplained > 0 => Some(Doubt::Unclear),
+            Some(AnswerFormat::Unreadable) => Some(UsageDoubt::Unreadable),
+            _ if seen.obscure => Some(UsageDoubt::Unclear),
+            _ if !seen.complete => Some(UsageDoubt::Cut),
+            _ if counts.input.is_none() && counts.output.is_none() => Some(UsageDoubt::Missing),
+            _ if !told(input) || output_missing || !proven || seen.stale => Some(UsageDoubt::Partial),
+            _ if counts.unclear || counts.unexplained > 0 => Some(UsageDoubt::Unclear),
             // It has no price for them.
-            _ if self.operation == Operation::Embeddings && told(counts.output) => Some(Doubt::Unclear),
+            _ if self.operation == ModelOperation::Embeddings && told(counts.output) => {
+                Some(UsageDoubt::Unclear)
+            }
             _ => None,
         }
     }
 
     /// The tier, where the answer and its usage do not contradict each other.
-    fn served(&self) -> Served {
+    fn served(&self) -> ServedTier {
         let tier = self.document.tier().or(self.seen.tier).map(|word| word.text());
         let mut served = self.report.served().clone();
         served.service_tier = match (tier, served.service_tier) {
@@ -216,15 +218,15 @@ impl Reader {
     }
 
     /// Reads a chunk while the form is not known.
-    fn begin(&mut self, bytes: &[u8], last: bool) -> Passage {
+    fn begin(&mut self, bytes: &[u8], last: bool) -> ChunkAction {
         let kept = self.beginning.word().to_vec();
         let mut blank = 0_usize;
         let mut decided = None;
         for byte in bytes {
             match self.beginning.push(*byte) {
-                Hint::Blank => blank = blank.saturating_add(1),
-                Hint::Undecided => {}
-                Hint::Decided(form) => {
+                FormatHint::Blank => blank = blank.saturating_add(1),
+                FormatHint::Undecided => {}
+                FormatHint::Decided(form) => {
                     decided = Some(form);
                     break;
                 }
@@ -235,35 +237,35 @@ impl Reader {
             // What may be the beginning of a usage chunk waits with it.
             let passed = bytes.get(..blank).unwrap_or_default();
             return match self.hides && passed.len() < bytes.len() {
-                true => Passage::Replaced(passed.to_vec()),
-                false => Passage::Unchanged,
+                true => ChunkAction::Replaced(passed.to_vec()),
+                false => ChunkAction::Unchanged,
             };
         }
-        let by_label = if self.labelled { Form::Events } else { Form::Document };
+        let by_label = if self.labelled { AnswerFormat::Events } else { AnswerFormat::Document };
         let form = decided.flatten().unwrap_or(by_label);
         self.form = Some(form);
-        self.sieve = (form == Form::Events && self.hides).then(Sieve::default);
+        self.sieve = (form == AnswerFormat::Events && self.hides).then(ChunkFilter::default);
         if kept.is_empty() {
             return self.read_as(form, bytes, blank, last);
         }
         let whole = [kept.as_slice(), bytes].concat();
         match self.read_as(form, &whole, 0, last) {
-            _ if !self.hides => Passage::Unchanged,
-            Passage::Unchanged => Passage::Replaced(whole),
+            _ if !self.hides => ChunkAction::Unchanged,
+            ChunkAction::Unchanged => ChunkAction::Replaced(whole),
             replaced => replaced,
         }
     }
 
     /// Reads a chunk, but for so many bytes at its beginning, which pass.
-    fn read_as(&mut self, form: Form, bytes: &[u8], skip: usize, last: bool) -> Passage {
+    fn read_as(&mut self, form: AnswerFormat, bytes: &[u8], skip: usize, last: bool) -> ChunkAction {
         let rest = bytes.get(skip..).unwrap_or_default();
         match form {
-            Form::Unreadable => Passage::Unchanged,
-            Form::Document => {
+            AnswerFormat::Unreadable => ChunkAction::Unchanged,
+            AnswerFormat::Document => {
                 self.read_documents(rest);
-                Passage::Unchanged
+                ChunkAction::Unchanged
             }
-            Form::Events => self.read_events(bytes, rest, last),
+            AnswerFormat::Events => self.read_events(bytes, rest, last),
         }
     }
 
@@ -284,8 +286,8 @@ impl Reader {
         }
     }
 
-    fn read_events(&mut self, bytes: &[u8], skipped: &[u8], last: bool) -> Passage {
-        let mut cut = self.sieve.take().map(|sieve| Cut::new(sieve, bytes));
+    fn read_events(&mut self, bytes: &[u8], skipped: &[u8], last: bool) -> ChunkAction {
+        let mut cut = self.sieve.take().map(|sieve| FilteredChunk::new(sieve, bytes));
         if skipped.len() < bytes.len() {
             cut.iter_mut().for_each(|cut| cut.outside(bytes.len().saturating_sub(skipped.len())));
         }
@@ -294,20 +296,20 @@ impl Reader {
             let at = bytes.len().saturating_sub(after.len());
             rest = after;
             match piece {
-                Piece::Data(data) => self.read_data(data),
-                Piece::DataEnd => self.read_data(b"\n"),
-                Piece::Field => {}
-                Piece::Outside => cut.iter_mut().for_each(|cut| cut.outside(at)),
-                Piece::End => {
+                StreamPiece::Data(data) => self.read_data(data),
+                StreamPiece::DataEnd => self.read_data(b"\n"),
+                StreamPiece::Field => {}
+                StreamPiece::Outside => cut.iter_mut().for_each(|cut| cut.outside(at)),
+                StreamPiece::End => {
                     let hidden = self.document.is_usage_chunk();
                     cut.iter_mut().for_each(|cut| cut.end(at, hidden));
                     self.end_document();
                 }
-                Piece::EndRest => cut.iter_mut().for_each(|cut| cut.end_rest(at)),
+                StreamPiece::EndRest => cut.iter_mut().for_each(|cut| cut.end_rest(at)),
             }
         }
         let Some(mut cut) = cut else {
-            return Passage::Unchanged;
+            return ChunkAction::Unchanged;
         };
         if !self.document.may_be_usage_chunk() {
             cut.release();
@@ -342,20 +344,20 @@ impl Reader {
     fn end_document(&mut self) {
         let broken = self.document.is_open();
         let seen = self.seen_so_far();
-        self.seen = Seen { told: false, obscure: seen.obscure || broken, ..seen };
+        self.seen = AnswerProgress { told: false, obscure: seen.obscure || broken, ..seen };
         self.document.reset();
     }
 
     /// With the document under way, as far as it has come.
-    fn seen_so_far(&self) -> Seen {
+    fn seen_so_far(&self) -> AnswerProgress {
         let (seen, document) = (self.seen, &self.document);
-        let streamed = self.form == Some(Form::Events);
+        let streamed = self.form == Some(AnswerFormat::Events);
         let output = document.has_output();
         let asked_for = asks_for_usage(self.operation);
         let ends = document.ends_stream()
             || asked_for && document.is_usage_chunk() && !output
             || !streamed && !seen.several && document.is_closed();
-        Seen {
+        AnswerProgress {
             // More output means that it was not the end, and so does a document that is not whole.
             complete: ends || seen.complete && !output && !document.is_open(),
             stale: !seen.told && (seen.stale || output),
@@ -371,8 +373,8 @@ impl Reader {
 }
 
 /// Whether a stream of it ends with a usage chunk, where that is asked for.
-fn asks_for_usage(operation: Operation) -> bool {
-    matches!(operation, Operation::ChatCompletions | Operation::Completions)
+fn asks_for_usage(operation: ModelOperation) -> bool {
+    matches!(operation, ModelOperation::ChatCompletions | ModelOperation::Completions)
 }
 
 /// About what was used, at least, where nobody has told it or only a part. Input: what was told, or about
@@ -381,13 +383,13 @@ fn asks_for_usage(operation: Operation) -> bool {
 /// provider does not show is not seen, and so not counted; nor is what it generated after the answer was
 /// cut.
 #[must_use]
-pub fn estimate(reading: &Reading, terms: &Terms) -> Tokens {
+pub fn estimate(reading: &UsageReading, terms: &UsageBounds) -> TokenUsage {
     let counted = reading.deltas.max(reading.output_bytes.div_ceil(4));
     let told = match reading.told.input {
-        0 => Tokens { input: terms.input_estimate, ..reading.told },
+        0 => TokenUsage { input: terms.input_estimate, ..reading.told },
         _ => reading.told,
     };
-    Tokens { output: told.output.max(counted), ..told }
+    TokenUsage { output: told.output.max(counted), ..told }
 }
 
 /// Whether an answer of this content type is a stream of events.

@@ -8,38 +8,38 @@
 use latchkey_proto::discovery as wire;
 use wire::discovery_request::Kind;
 
-use crate::discovery::update::{Part, Position, Refusal, Rejected, Resource, Update};
+use crate::discovery::update::{DiscoveryUpdate, Nack, Part, Position, ResourceName, ResourceRejection};
 use crate::snapshot::{AppId, UnixMs};
-use crate::store::layout::{self, Generation, Meta};
+use crate::store::layout::{self, Generation, StoreMeta};
 use crate::store::{NotStored, Store};
 
 /// Everything that is written to the store goes through here.
 #[derive(Debug)]
 pub struct Replica<S> {
     store: S,
-    meta: Meta,
+    meta: StoreMeta,
     /// Whether a snapshot has begun on this stream and not ended.
     in_snapshot: bool,
     /// What was refused of a snapshot's beginning, until it comes again and opens its generation.
-    refused: Vec<Resource>,
+    refused: Vec<ResourceName>,
 }
 
 /// What became of a response.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Verdict {
+pub enum DiscoveryOutcome {
     /// It is applied.
     Applied,
     /// It is refused whole, and nothing has changed.
-    Refused(Refusal),
+    Refused(Nack),
 }
 
-impl Verdict {
+impl DiscoveryOutcome {
     /// The answer to the response that carried `nonce`.
     #[must_use]
     pub fn answer(self, nonce: String) -> wire::DiscoveryRequest {
         let kind = match self {
             Self::Applied => Kind::Ack(wire::Ack { nonce }),
-            Self::Refused(Refusal { error_detail, rejected }) => {
+            Self::Refused(Nack { error_detail, rejected }) => {
                 let rejected = rejected.into_iter().map(Into::into).collect();
                 Kind::Nack(wire::Nack { nonce, error_detail, rejected })
             }
@@ -51,8 +51,8 @@ impl Verdict {
 impl<S: Store> Replica<S> {
     /// Takes up what the store holds; `instance` names this process if nothing has yet.
     pub fn resume(store: S, instance: u64) -> Self {
-        let kept = store.get(layout::META).and_then(|value| Meta::decode(&value.bytes));
-        let meta = kept.unwrap_or(Meta { instance, ..Meta::default() });
+        let kept = store.get(layout::META).and_then(|value| StoreMeta::decode(&value.bytes));
+        let meta = kept.unwrap_or(StoreMeta { instance, ..StoreMeta::default() });
         Self { store, meta, in_snapshot: false, refused: Vec::new() }
     }
 
@@ -75,17 +75,17 @@ impl<S: Store> Replica<S> {
     }
 
     /// Validates a response whole, then applies it.
-    pub fn receive(&mut self, response: wire::DiscoveryResponse) -> Verdict {
+    pub fn receive(&mut self, response: wire::DiscoveryResponse) -> DiscoveryOutcome {
         let part = Part::try_from(response.part);
-        let applied = Update::try_from(response).and_then(|update| {
+        let applied = DiscoveryUpdate::try_from(response).and_then(|update| {
             let generation = self.sequence(update.part)?;
-            self.apply(update, generation).map_err(|error| Refusal::whole(error.to_string()))
+            self.apply(update, generation).map_err(|error| Nack::whole(error.to_string()))
         });
         match applied {
-            Ok(()) => Verdict::Applied,
-            Err(refusal) => Verdict::Refused(match self.hold(part.ok(), &refusal.rejected) {
+            Ok(()) => DiscoveryOutcome::Applied,
+            Err(refusal) => DiscoveryOutcome::Refused(match self.hold(part.ok(), &refusal.rejected) {
                 Ok(()) => refusal,
-                Err(error) => Refusal::whole(error.to_string()),
+                Err(error) => Nack::whole(error.to_string()),
             }),
         }
     }
@@ -109,28 +109,29 @@ impl<S: Store> Replica<S> {
     }
 
     /// The generation that a response of this part is written with, if the part may come now.
-    fn sequence(&self, part: Part) -> Result<Generation, Refusal> {
-        let Meta { active, started, .. } = self.meta;
+    fn sequence(&self, part: Part) -> Result<Generation, Nack> {
+        let StoreMeta { active, started, .. } = self.meta;
         match part {
             Part::SnapshotBegin => started
                 .0
                 .checked_add(1)
                 .map(Generation)
-                .ok_or_else(|| Refusal::whole("the gateway has run out of generations")),
+                .ok_or_else(|| Nack::whole("the gateway has run out of generations")),
             Part::SnapshotPart | Part::SnapshotEnd if self.in_snapshot => Ok(started),
             Part::SnapshotPart | Part::SnapshotEnd => {
-                Err(Refusal::whole("no snapshot has begun on this stream"))
+                Err(Nack::whole("no snapshot has begun on this stream"))
             }
-            Part::Increment if self.in_snapshot => Err(Refusal::whole("an increment came within a snapshot")),
+            Part::Increment if self.in_snapshot => Err(Nack::whole("an increment came within a snapshot")),
             Part::Increment if active == Generation(0) || active != started => {
-                Err(Refusal::whole("an increment came before a complete snapshot"))
+                Err(Nack::whole("an increment came before a complete snapshot"))
             }
             Part::Increment => Ok(active),
         }
     }
 
-    fn apply(&mut self, update: Update, generation: Generation) -> Result<(), NotStored> {
-        let Update { part, position, catalogue, apps, keys, removed_keys, removed_apps, newest } = update;
+    fn apply(&mut self, update: DiscoveryUpdate, generation: Generation) -> Result<(), NotStored> {
+        let DiscoveryUpdate { part, position, catalogue, apps, keys, removed_keys, removed_apps, newest } =
+            update;
         if part == Part::SnapshotBegin {
             self.begin(generation)?;
             self.refused.iter().try_for_each(|resource| self.carry(resource, generation))?;
@@ -169,7 +170,7 @@ impl<S: Store> Replica<S> {
     }
 
     /// Keeps in force what is held under the names that were refused.
-    fn hold(&mut self, part: Option<Part>, rejected: &[Rejected]) -> Result<(), NotStored> {
+    fn hold(&mut self, part: Option<Part>, rejected: &[ResourceRejection]) -> Result<(), NotStored> {
         let mut resources = rejected.iter().map(|rejected| &rejected.resource);
         match part {
             Some(Part::SnapshotBegin) => self.refused.extend(resources.cloned()),
@@ -183,18 +184,18 @@ impl<S: Store> Replica<S> {
     }
 
     /// Writes a resource again with this generation, if it is in force; never brings one back.
-    fn carry(&self, resource: &Resource, generation: Generation) -> Result<(), NotStored> {
+    fn carry(&self, resource: &ResourceName, generation: Generation) -> Result<(), NotStored> {
         let (name, carried) = match resource {
-            Resource::Catalogue => self.carried_resource(layout::CATALOGUE.to_owned(), generation),
-            Resource::App(id) => self.carried_resource(layout::app_name(*id), generation),
-            Resource::Key(hash) => {
+            ResourceName::Catalogue => self.carried_resource(layout::CATALOGUE.to_owned(), generation),
+            ResourceName::App(id) => self.carried_resource(layout::app_name(*id), generation),
+            ResourceName::Key(hash) => {
                 let name = layout::key_name(hash);
                 let held = self.store.get(&name);
                 let held = held.and_then(|stored| layout::decode_key(&stored.bytes, hash));
                 let held = held.filter(|(written, _)| self.in_force(*written));
                 (name, held.map(|(_, record)| layout::encode_key(&record, generation)))
             }
-            Resource::Nameless(_) => return Ok(()),
+            ResourceName::Nameless(_) => return Ok(()),
         };
         carried.map_or(Ok(()), |value| self.store.put(&name, &value))
     }
@@ -216,19 +217,19 @@ impl<S: Store> Replica<S> {
     /// From here to the snapshot's end the store mixes two histories: no position describes it,
     /// and if the stream breaks, only another snapshot can mend it.
     fn begin(&mut self, generation: Generation) -> Result<(), NotStored> {
-        self.keep(Meta { started: generation, position: None, newest: None, ..self.meta.clone() })
+        self.keep(StoreMeta { started: generation, position: None, newest: None, ..self.meta.clone() })
     }
 
     /// What is about to be written may come from as late as this point.
     fn reach(&mut self, newest: Option<Position>) -> Result<(), NotStored> {
         let revision = |point: &Option<Position>| point.as_ref().map(|point| point.revision);
         if revision(&newest) > revision(&self.meta.newest) {
-            self.keep(Meta { newest, ..self.meta.clone() })?;
+            self.keep(StoreMeta { newest, ..self.meta.clone() })?;
         }
         Ok(())
     }
 
-    fn keep(&mut self, meta: Meta) -> Result<(), NotStored> {
+    fn keep(&mut self, meta: StoreMeta) -> Result<(), NotStored> {
         if meta != self.meta {
             self.store.put(layout::META, &meta.encode())?;
             self.meta = meta;

@@ -6,7 +6,7 @@ use latchkey_proto::discovery as wire;
 use latchkey_proto::key::KeyHash;
 use prost::Message as _;
 
-use crate::snapshot::{AppId, AppPolicy, Catalogue, Invalid, KeyRecord};
+use crate::snapshot::{AppId, AppPolicy, Catalogue, InvalidResource, KeyRecord};
 
 pub use wire::Part;
 
@@ -15,15 +15,15 @@ const MAX_TAG_BYTES: usize = 64;
 
 /// A valid response, ready to be applied.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Update {
+pub struct DiscoveryUpdate {
     /// Where in a snapshot it stands.
     pub part: Part,
     /// What has been applied once this is.
     pub position: Option<Position>,
     /// Replaces the catalogue.
-    pub catalogue: Option<Encoded>,
+    pub catalogue: Option<EncodedResource>,
     /// Policies, new or changed.
-    pub apps: Vec<(AppId, Encoded)>,
+    pub apps: Vec<(AppId, EncodedResource)>,
     /// Keys, new or changed.
     pub keys: Vec<KeyRecord>,
     /// Keys that are gone.
@@ -36,7 +36,7 @@ pub struct Update {
 
 /// A resource that has been validated, as its protobuf encoding.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Encoded(pub Vec<u8>);
+pub struct EncodedResource(pub Vec<u8>);
 
 /// A point in the control plane's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,25 +49,25 @@ pub struct Position {
 
 /// Why a response is refused whole.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Refusal {
+pub struct Nack {
     /// What is wrong when no resource is to blame.
     pub error_detail: String,
     /// The resources that are to blame.
-    pub rejected: Vec<Rejected>,
+    pub rejected: Vec<ResourceRejection>,
 }
 
 /// A resource that is to blame, and for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rejected {
+pub struct ResourceRejection {
     /// Which one.
-    pub resource: Resource,
+    pub resource: ResourceName,
     /// What is wrong with it.
     pub reason: String,
 }
 
 /// What a response sets or removes; shown as the control plane names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Resource {
+pub enum ResourceName {
     /// The catalogue.
     Catalogue,
     /// An app's policy.
@@ -78,26 +78,26 @@ pub enum Resource {
     Nameless(String),
 }
 
-impl Refusal {
+impl Nack {
     /// A refusal for which no resource is to blame.
     pub fn whole(error_detail: impl Into<String>) -> Self {
         Self { error_detail: error_detail.into(), rejected: Vec::new() }
     }
 }
 
-impl From<Rejected> for wire::Rejected {
-    fn from(Rejected { resource, reason }: Rejected) -> Self {
+impl From<ResourceRejection> for wire::Rejected {
+    fn from(ResourceRejection { resource, reason }: ResourceRejection) -> Self {
         Self { resource: resource.to_string(), reason }
     }
 }
 
-impl fmt::Display for Rejected {
+impl fmt::Display for ResourceRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.resource, self.reason)
     }
 }
 
-impl Resource {
+impl ResourceName {
     fn app(id: &[u8]) -> Self {
         AppId::try_from(id).map_or_else(|_| Self::Nameless(format!("app/{}", hex(id))), Self::App)
     }
@@ -107,7 +107,7 @@ impl Resource {
     }
 }
 
-impl fmt::Display for Resource {
+impl fmt::Display for ResourceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Catalogue => f.write_str("catalogue"),
@@ -118,10 +118,10 @@ impl fmt::Display for Resource {
     }
 }
 
-impl TryFrom<wire::DiscoveryResponse> for Update {
-    type Error = Refusal;
+impl TryFrom<wire::DiscoveryResponse> for DiscoveryUpdate {
+    type Error = Nack;
 
-    fn try_from(response: wire::DiscoveryResponse) -> Result<Self, Refusal> {
+    fn try_from(response: wire::DiscoveryResponse) -> Result<Self, Nack> {
         let wire::DiscoveryResponse {
             nonce: _,
             part,
@@ -133,48 +133,49 @@ impl TryFrom<wire::DiscoveryResponse> for Update {
             removed_apps,
             newest,
         } = response;
-        let part = Part::try_from(part).map_err(|_| Refusal::whole(format!("part {part} is unknown")))?;
+        let part = Part::try_from(part).map_err(|_| Nack::whole(format!("part {part} is unknown")))?;
         let position = position.map(Position::try_from).transpose()?;
         let newest = newest.map(Position::try_from).transpose()?;
         let mut rejected = Vec::new();
-        let catalogue = catalogue
-            .and_then(|catalogue| keep(&mut rejected, || Resource::Catalogue, check_catalogue(catalogue)));
+        let catalogue = catalogue.and_then(|catalogue| {
+            keep(&mut rejected, || ResourceName::Catalogue, check_catalogue(catalogue))
+        });
         let apps = apps
             .into_iter()
             .filter_map(|app| {
                 let id = app.id.clone();
-                keep(&mut rejected, || Resource::app(&id), check_app(app))
+                keep(&mut rejected, || ResourceName::app(&id), check_app(app))
             })
             .collect();
         let keys = keys
             .into_iter()
             .filter_map(|key| {
                 let hash = key.hash.clone();
-                keep(&mut rejected, || Resource::key(&hash), KeyRecord::try_from(key))
+                keep(&mut rejected, || ResourceName::key(&hash), KeyRecord::try_from(key))
             })
             .collect();
         let removed_keys = removed_keys
             .into_iter()
-            .filter_map(|hash| keep(&mut rejected, || Resource::key(&hash), removed_key(&hash)))
+            .filter_map(|hash| keep(&mut rejected, || ResourceName::key(&hash), removed_key(&hash)))
             .collect();
         let removed_apps = removed_apps
             .into_iter()
-            .filter_map(|id| keep(&mut rejected, || Resource::app(&id), AppId::try_from(id.as_slice())))
+            .filter_map(|id| keep(&mut rejected, || ResourceName::app(&id), AppId::try_from(id.as_slice())))
             .collect();
         if !rejected.is_empty() {
-            return Err(Refusal { error_detail: String::new(), rejected });
+            return Err(Nack { error_detail: String::new(), rejected });
         }
         Ok(Self { part, position, catalogue, apps, keys, removed_keys, removed_apps, newest })
     }
 }
 
 impl TryFrom<wire::Position> for Position {
-    type Error = Refusal;
+    type Error = Nack;
 
-    fn try_from(position: wire::Position) -> Result<Self, Refusal> {
+    fn try_from(position: wire::Position) -> Result<Self, Nack> {
         let wire::Position { revision, tag } = position;
         if tag.len() > MAX_TAG_BYTES {
-            return Err(Refusal::whole(format!("position.tag is longer than {MAX_TAG_BYTES} bytes")));
+            return Err(Nack::whole(format!("position.tag is longer than {MAX_TAG_BYTES} bytes")));
         }
         Ok(Self { revision, tag })
     }
@@ -187,32 +188,32 @@ impl From<Position> for wire::Position {
 }
 
 fn keep<T>(
-    rejected: &mut Vec<Rejected>,
-    resource: impl FnOnce() -> Resource,
-    checked: Result<T, Invalid>,
+    rejected: &mut Vec<ResourceRejection>,
+    resource: impl FnOnce() -> ResourceName,
+    checked: Result<T, InvalidResource>,
 ) -> Option<T> {
     match checked {
         Ok(valid) => Some(valid),
         Err(invalid) => {
-            rejected.push(Rejected { resource: resource(), reason: invalid.to_string() });
+            rejected.push(ResourceRejection { resource: resource(), reason: invalid.to_string() });
             None
         }
     }
 }
 
-fn check_catalogue(catalogue: wire::Catalogue) -> Result<Encoded, Invalid> {
-    let encoded = Encoded(catalogue.encode_to_vec());
+fn check_catalogue(catalogue: wire::Catalogue) -> Result<EncodedResource, InvalidResource> {
+    let encoded = EncodedResource(catalogue.encode_to_vec());
     Catalogue::try_from(catalogue)?;
     Ok(encoded)
 }
 
-fn check_app(app: wire::AppPolicy) -> Result<(AppId, Encoded), Invalid> {
-    let encoded = Encoded(app.encode_to_vec());
+fn check_app(app: wire::AppPolicy) -> Result<(AppId, EncodedResource), InvalidResource> {
+    let encoded = EncodedResource(app.encode_to_vec());
     Ok((AppPolicy::try_from(app)?.id, encoded))
 }
 
-fn removed_key(hash: &[u8]) -> Result<KeyHash, Invalid> {
-    KeyHash::try_from(hash).map_err(|_| Invalid::Length {
+fn removed_key(hash: &[u8]) -> Result<KeyHash, InvalidResource> {
+    KeyHash::try_from(hash).map_err(|_| InvalidResource::Length {
         field: "removed_keys",
         expected: 32,
         actual: hash.len(),
@@ -241,7 +242,7 @@ mod tests {
             vec![testing::app_key_record(), wire::KeyRecord { hash: vec![0xab; 32], ..Default::default() }];
         response.apps = vec![wire::AppPolicy { models: None, ..testing::app() }];
         response.removed_apps = vec![vec![1, 2]];
-        let refusal = Update::try_from(response).unwrap_err();
+        let refusal = DiscoveryUpdate::try_from(response).unwrap_err();
         let rejected: Vec<_> = refusal.rejected.into_iter().map(wire::Rejected::from).collect();
         let rejected: Vec<_> = rejected.iter().map(|r| (r.resource.as_str(), r.reason.as_str())).collect();
         assert_eq!(refusal.error_detail, "");
@@ -258,10 +259,13 @@ mod tests {
     #[test]
     fn an_unknown_part_and_an_endless_tag_are_nobodys_fault() {
         let unknown = wire::DiscoveryResponse { part: 7, ..testing::increment() };
-        assert_eq!(Update::try_from(unknown), Err(Refusal::whole("part 7 is unknown")));
+        assert_eq!(DiscoveryUpdate::try_from(unknown), Err(Nack::whole("part 7 is unknown")));
         let position = Some(wire::Position { revision: 1, tag: vec![0; 65] });
         let endless = wire::DiscoveryResponse { position, ..testing::increment() };
-        assert_eq!(Update::try_from(endless), Err(Refusal::whole("position.tag is longer than 64 bytes")));
+        assert_eq!(
+            DiscoveryUpdate::try_from(endless),
+            Err(Nack::whole("position.tag is longer than 64 bytes"))
+        );
     }
 
     fn message() -> impl Strategy<Value = wire::DiscoveryResponse> {
@@ -316,7 +320,7 @@ mod tests {
         #[test]
         fn no_bytes_panic(bytes: Vec<u8>) {
             if let Ok(response) = wire::DiscoveryResponse::decode(bytes.as_slice()) {
-                let _ = Update::try_from(response);
+                let _ = DiscoveryUpdate::try_from(response);
             }
         }
 
@@ -326,7 +330,7 @@ mod tests {
                 && response.keys.iter().all(is_valid)
                 && response.removed_keys.iter().all(|hash| hash.len() == 32)
                 && response.removed_apps.iter().all(|id| id.len() == 16);
-            prop_assert_eq!(Update::try_from(response).is_ok(), valid);
+            prop_assert_eq!(DiscoveryUpdate::try_from(response).is_ok(), valid);
         }
     }
 }

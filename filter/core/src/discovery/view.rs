@@ -11,7 +11,7 @@ use prost::Message as _;
 use crate::identity::Verified;
 use crate::snapshot::{AppId, AppPolicy, Catalogue, KeyRecord, UnixMs};
 use crate::store::Store;
-use crate::store::layout::{self, Generation, Meta};
+use crate::store::layout::{self, Generation, StoreMeta};
 
 /// How many apps' policies are kept parsed; when there are more, all are dropped.
 const MAX_PARSED_APPS: usize = 4096;
@@ -60,8 +60,8 @@ impl<S: Store> View<S> {
 
     /// None until a first snapshot is complete.
     pub fn snapshot(&self) -> Option<Snapshot> {
-        let meta = Meta::decode(&self.store.get(layout::META)?.bytes)?;
-        let Meta { active, changes, .. } = meta;
+        let meta = StoreMeta::decode(&self.store.get(layout::META)?.bytes)?;
+        let StoreMeta { active, changes, .. } = meta;
         (active > Generation(0)).then_some(Snapshot { active, changes })
     }
 
@@ -139,12 +139,12 @@ impl<T> Parsed<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::discovery::replica::{Replica, Verdict};
-    use crate::testing::{self, Memory};
+    use crate::discovery::replica::{DiscoveryOutcome, Replica};
+    use crate::testing::{self, TestMemory};
 
     #[test]
     fn a_policy_is_parsed_once_and_again_when_it_changes() {
-        let store = Memory::default();
+        let store = TestMemory::default();
         let mut replica = testing::synced(&store);
         let view = View::new(&store);
         let read = |view: &View<_>| view.app(view.snapshot().unwrap(), testing::APP).unwrap();
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_removed_policy_is_gone_at_once() {
-        let store = Memory::default();
+        let store = TestMemory::default();
         let mut replica = testing::synced(&store);
         let view = View::new(&store);
         assert!(view.app(view.snapshot().unwrap(), testing::APP).is_some());
@@ -171,7 +171,7 @@ mod tests {
         assert!(view.app(view.snapshot().unwrap(), testing::APP).is_none());
     }
 
-    fn apply(replica: &mut Replica<&Memory>, response: wire::DiscoveryResponse) {
-        assert_eq!(replica.receive(response), Verdict::Applied);
+    fn apply(replica: &mut Replica<&TestMemory>, response: wire::DiscoveryResponse) {
+        assert_eq!(replica.receive(response), DiscoveryOutcome::Applied);
     }
 }

@@ -5,24 +5,26 @@ use std::rc::Rc;
 
 use serde_json::value::RawValue;
 
-use super::{Admitted, Bytes, Found, Gate, Outcome, World};
+use super::{Admitted, BodyDecision, Gate, LazyBody, ResolvedKey, World};
 use crate::answer::denial::{Code, Denial};
 use crate::answer::reply::Reply;
 use crate::limits::account::Demand;
 use crate::limits::quota::{self, Held, Taken};
-use crate::mcp::{self, Asks, Binding, Listing, Message, Mirror, Relay, Target};
+use crate::mcp::{
+    self, McpAction, McpMessage, McpRelay, McpTarget, RepeatedHeaders, SessionBinding, ToolFilter,
+};
 use crate::request::body;
 use crate::request::header::Headers;
 use crate::snapshot::{AppPolicy, KeyRecord, McpServer, UnixMs};
 use crate::store::Store;
-use crate::upstream::call::{Call, McpCall};
+use crate::upstream::call::{McpCall, UpstreamCall};
 use crate::upstream::forward::Forward;
 
 /// What is asked of an MCP server.
 #[derive(Debug)]
-pub(super) struct Asked {
-    target: Target,
-    mirror: Mirror,
+pub(super) struct McpRequest {
+    target: McpTarget,
+    mirror: RepeatedHeaders,
     /// What records call the server; empty where there is none of this name.
     provider: String,
     /// What the client calls its session, each time that it does.
@@ -30,7 +32,7 @@ pub(super) struct Asked {
     /// Whether the body is what its bytes say.
     is_plain: bool,
     /// Once the body is there. Without one there is no message.
-    read: OnceCell<Result<Option<Message>, Denial>>,
+    read: OnceCell<Result<Option<McpMessage>, Denial>>,
 }
 
 /// What a whole request comes to.
@@ -39,12 +41,12 @@ enum Decided {
     Wait(Demand),
 }
 
-impl Asked {
-    pub(super) fn new(target: Target, provider: String, headers: Headers<'_>) -> Self {
+impl McpRequest {
+    pub(super) fn new(target: McpTarget, provider: String, headers: Headers<'_>) -> Self {
         Self {
             target,
             provider,
-            mirror: Mirror::of(headers),
+            mirror: RepeatedHeaders::of(headers),
             sessions: headers.all(mcp::SESSION_HEADER).map(<[u8]>::to_vec).collect(),
             is_plain: body::is_plain(headers),
             read: OnceCell::new(),
@@ -62,7 +64,7 @@ impl Asked {
     }
 
     /// The server's id of the session that it is for.
-    fn session(&self, binding: &Binding) -> Result<Option<String>, Denial> {
+    fn session(&self, binding: &SessionBinding) -> Result<Option<String>, Denial> {
         match &*self.sessions {
             [] => Ok(None),
             [session] => binding.open(session).map(Some).ok_or_else(|| Code::McpSessionNotFound.into()),
@@ -71,9 +73,9 @@ impl Asked {
     }
 
     /// What records call the tool that is called: `server/tool`, or nothing.
-    fn tool(&self, message: Option<&Message>) -> String {
+    fn tool(&self, message: Option<&McpMessage>) -> String {
         match message.map(|message| &message.asks) {
-            Some(Asks::CallTool(tool)) => [&self.target.server, "/", tool].concat(),
+            Some(McpAction::CallTool(tool)) => [&self.target.server, "/", tool].concat(),
             _ => String::new(),
         }
     }
@@ -82,19 +84,21 @@ impl Asked {
 impl Admitted {
     pub(super) fn settle_mcp<S: Store>(
         &self,
-        asked: &Asked,
-        bytes: &Bytes<impl FnOnce() -> Vec<u8>>,
+        asked: &McpRequest,
+        bytes: &LazyBody<impl FnOnce() -> Vec<u8>>,
         gate: &Gate<'_, S, impl World>,
-    ) -> Outcome {
+    ) -> BodyDecision {
         let now = gate.world.now();
         let read = asked.read.get_or_init(|| asked.target.read(bytes));
         let message = read.as_ref().ok().and_then(Option::as_ref);
         let decided = self.found(now, gate).and_then(|found| self.decide_mcp(asked, read, &found, now, gate));
         match decided {
-            Ok(Decided::Forward(forward)) => Outcome::Forward(forward),
-            Ok(Decided::Wait(demand)) => Outcome::Wait(demand),
+            Ok(Decided::Forward(forward)) => BodyDecision::Forward(forward),
+            Ok(Decided::Wait(demand)) => BodyDecision::Wait(demand),
             Err(denial) => match self.refuse(&denial) {
-                Outcome::Reply(reply) => Outcome::Reply(Reply { model: asked.tool(message), ..reply }),
+                BodyDecision::Reply(reply) => {
+                    BodyDecision::Reply(Reply { model: asked.tool(message), ..reply })
+                }
                 outcome => outcome,
             },
         }
@@ -102,9 +106,9 @@ impl Admitted {
 
     fn decide_mcp<S: Store>(
         &self,
-        asked: &Asked,
-        read: &Result<Option<Message>, Denial>,
-        Found { snapshot, record, app }: &Found,
+        asked: &McpRequest,
+        read: &Result<Option<McpMessage>, Denial>,
+        ResolvedKey { snapshot, record, app }: &ResolvedKey,
         now: UnixMs,
         gate: &Gate<'_, S, impl World>,
     ) -> Result<Decided, Denial> {
@@ -121,7 +125,7 @@ impl Admitted {
         if let Some(message) = message {
             may_ask(message, server, app)?;
         }
-        let binding = Binding::new(record.key, &server.name, &server.session_key);
+        let binding = SessionBinding::new(record.key, &server.name, &server.session_key);
         let session = asked.session(&binding)?;
         let held = match count(app, record, now, gate)? {
             Some(Taken::Dry(demand)) => return Ok(Decided::Wait(demand)),
@@ -136,9 +140,9 @@ impl Admitted {
         };
         let path = [&server.path, &*self.query].concat();
         let listing = listing(message, server, app);
-        let relay = Some(Box::new(Relay { binding, listing }));
+        let relay = Some(Box::new(McpRelay { binding, listing }));
         let tool = asked.tool(message);
-        let call = Call::Mcp(McpCall { server: Rc::clone(server), tool, reserved });
+        let call = UpstreamCall::Mcp(McpCall { server: Rc::clone(server), tool, reserved });
         Ok(Decided::Forward(Box::new(Forward {
             path,
             is_json: message.is_some(),
@@ -170,12 +174,12 @@ fn count<S: Store>(
 }
 
 /// Decides whether the app may send a message to a server that it may use.
-fn may_ask(message: &Message, server: &McpServer, app: &AppPolicy) -> Result<(), Denial> {
+fn may_ask(message: &McpMessage, server: &McpServer, app: &AppPolicy) -> Result<(), Denial> {
     if !app.restricts_mcp_tools(&server.name) {
         return Ok(());
     }
     let told = match (&message.asks, message.method.as_deref()) {
-        (Asks::CallTool(tool), _) if !app.allows_mcp_tool(&server.name, tool) => {
+        (McpAction::CallTool(tool), _) if !app.allows_mcp_tool(&server.name, tool) => {
             format!("The app may not use the tool `{tool}` of this MCP server.")
         }
         (_, Some(method)) if !message.is_open() => format!(
@@ -188,8 +192,8 @@ fn may_ask(message: &Message, server: &McpServer, app: &AppPolicy) -> Result<(),
 }
 
 /// What of the answer the app may see, where that is not all.
-fn listing(message: Option<&Message>, server: &Rc<McpServer>, app: &Rc<AppPolicy>) -> Option<Listing> {
+fn listing(message: Option<&McpMessage>, server: &Rc<McpServer>, app: &Rc<AppPolicy>) -> Option<ToolFilter> {
     let id = message.filter(|message| message.method.is_some()).and_then(|message| message.id.clone());
     let is_partial = app.restricts_mcp_tools(&server.name);
-    is_partial.then(|| Listing::new(Rc::clone(app), Rc::clone(server), id))
+    is_partial.then(|| ToolFilter::new(Rc::clone(app), Rc::clone(server), id))
 }

@@ -2,39 +2,39 @@
 
 use std::borrow::Cow;
 
-use super::{Admitted, Bytes, Found, Gate, Outcome, World};
+use super::{Admitted, BodyDecision, Gate, LazyBody, ResolvedKey, World};
 use crate::answer::denial::{Code, Denial};
 use crate::answer::model_list;
 use crate::answer::reply::Reply;
 use crate::limits::account::{self, Demand};
-use crate::limits::quota::{self, Held, Plan, Taken};
-use crate::request::body::{self, Body, Change, Format};
-use crate::request::endpoint::Operation;
+use crate::limits::quota::{self, Held, ReservationPlan, Taken};
+use crate::request::body::{self, BodyEdit, BodyFormat, RequestBody};
+use crate::request::endpoint::ModelOperation;
 use crate::snapshot::{Offer, UnixMs};
 use crate::store::Store;
-use crate::upstream::call::{Call, ModelCall};
+use crate::upstream::call::{ModelCall, UpstreamCall};
 use crate::upstream::forward::Forward;
 
 /// What a whole request comes to.
 enum Decided {
-    Forward(Box<Go>),
+    Forward(Box<ReadyCall>),
     Wait(Demand),
 }
 
 /// A request that may go.
-struct Go {
+struct ReadyCall {
     offer: Offer,
     edited: Option<Vec<u8>>,
     held: Held,
     is_limited: bool,
 }
 
-impl Go {
-    fn forward(self, operation: Operation, query: &str, body: Body, now: UnixMs) -> Forward {
+impl ReadyCall {
+    fn forward(self, operation: ModelOperation, query: &str, body: RequestBody, now: UnixMs) -> Forward {
         let is_json = body.is_json();
         let Self { offer, edited, held, is_limited } = self;
         let path = Forward::path(&offer.provider, operation, query);
-        let call = Call::Model(ModelCall {
+        let call = UpstreamCall::Model(ModelCall {
             operation,
             model: body.model,
             served_model: offer.upstream_name,
@@ -63,11 +63,11 @@ impl Go {
 impl Admitted {
     pub(super) fn settle_call<S: Store>(
         &self,
-        operation: Operation,
-        format: &Format,
-        bytes: &Bytes<impl FnOnce() -> Vec<u8>>,
+        operation: ModelOperation,
+        format: &BodyFormat,
+        bytes: &LazyBody<impl FnOnce() -> Vec<u8>>,
         gate: &Gate<'_, S, impl World>,
-    ) -> Outcome {
+    ) -> BodyDecision {
         let now = gate.world.now();
         let read = || self.body.take().map_or_else(|| self.read(operation, format, bytes), Ok);
         let read = self.found(now, gate).and_then(|found| Ok((found, read()?)));
@@ -77,30 +77,35 @@ impl Admitted {
         };
         match self.decide_call(operation, bytes, &body, &found, now, gate) {
             Ok(Decided::Forward(decided)) => {
-                Outcome::Forward(Box::new(decided.forward(operation, &self.query, body, now)))
+                BodyDecision::Forward(Box::new(decided.forward(operation, &self.query, body, now)))
             }
             Ok(Decided::Wait(demand)) => {
                 self.body.replace(Some(body));
-                Outcome::Wait(demand)
+                BodyDecision::Wait(demand)
             }
             Err(denial) => match self.refuse(&denial) {
-                Outcome::Reply(reply) => Outcome::Reply(Reply { model: body.model, ..reply }),
+                BodyDecision::Reply(reply) => BodyDecision::Reply(Reply { model: body.model, ..reply }),
                 outcome => outcome,
             },
         }
     }
 
-    fn read(&self, operation: Operation, format: &Format, bytes: &[u8]) -> Result<Body, Denial> {
+    fn read(
+        &self,
+        operation: ModelOperation,
+        format: &BodyFormat,
+        bytes: &[u8],
+    ) -> Result<RequestBody, Denial> {
         let body = format.read(operation, bytes)?;
         Ok(if self.interleaved { body.interleaved() } else { body })
     }
 
     fn decide_call<S: Store>(
         &self,
-        operation: Operation,
-        bytes: &Bytes<impl FnOnce() -> Vec<u8>>,
-        body: &Body,
-        Found { snapshot, record, app }: &Found,
+        operation: ModelOperation,
+        bytes: &LazyBody<impl FnOnce() -> Vec<u8>>,
+        body: &RequestBody,
+        ResolvedKey { snapshot, record, app }: &ResolvedKey,
         now: UnixMs,
         gate: &Gate<'_, S, impl World>,
     ) -> Result<Decided, Denial> {
@@ -111,7 +116,7 @@ impl Admitted {
         if !owners.is_empty() && !gate.has_room {
             return Err(Code::LedgerFull.into());
         }
-        let plan = Plan::new(&owners, operation, &body.terms, offer)?;
+        let plan = ReservationPlan::new(&owners, operation, &body.terms, offer)?;
         let held = match plan.take(store, &owners, app, gate.trial(now))? {
             Taken::Dry(demand) => return Ok(Decided::Wait(demand)),
             Taken::Held(held) => *held,
@@ -119,7 +124,7 @@ impl Admitted {
         match edit(operation, bytes, body, offer, held.max_output) {
             Ok(edited) => {
                 let is_limited = !owners.is_empty();
-                Ok(Decided::Forward(Box::new(Go { offer: offer.clone(), edited, held, is_limited })))
+                Ok(Decided::Forward(Box::new(ReadyCall { offer: offer.clone(), edited, held, is_limited })))
             }
             Err(denial) => {
                 account::cancel(store, held.reserved.reservation);
@@ -131,21 +136,21 @@ impl Admitted {
 
 /// The provider's body, where it differs from the client's.
 fn edit(
-    operation: Operation,
-    bytes: &Bytes<impl FnOnce() -> Vec<u8>>,
-    body: &Body,
+    operation: ModelOperation,
+    bytes: &LazyBody<impl FnOnce() -> Vec<u8>>,
+    body: &RequestBody,
     offer: &Offer,
     max_output: Option<u64>,
 ) -> Result<Option<Vec<u8>>, Denial> {
-    let only = offer.output_limit.filter(|_| operation == Operation::ChatCompletions);
+    let only = offer.output_limit.filter(|_| operation == ModelOperation::ChatCompletions);
     let member = only.or(body::max_output_member(operation, offer.provider.kind));
     let changes = [
-        (offer.upstream_name != body.model).then_some(Change::Model(&offer.upstream_name)),
+        (offer.upstream_name != body.model).then_some(BodyEdit::Model(&offer.upstream_name)),
         max_output.zip(member).map(|(tokens, member)| match only {
-            Some(_) => Change::OnlyMaxOutput { member, tokens },
-            None => Change::MaxOutput { member, tokens },
+            Some(_) => BodyEdit::OnlyMaxOutput { member, tokens },
+            None => BodyEdit::MaxOutput { member, tokens },
         }),
-        (offer.stream_options && body.terms.must_ask_for_usage(operation)).then_some(Change::IncludeUsage),
+        (offer.stream_options && body.terms.must_ask_for_usage(operation)).then_some(BodyEdit::IncludeUsage),
     ];
     let changes: Vec<_> = changes.into_iter().flatten().collect();
     if changes.is_empty() {

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use latchkey_proto::ledger as wire;
 
-use super::{Asked, Effect, Ledger, Sent};
-use crate::limits::account::{Account, Change, Granted, Line, OwnerId, PERIOD_NOW, Told, Verdict};
+use super::{AskedUnits, LedgerClient, LedgerEffect, SentReport};
+use crate::limits::account::{
+    AccountChange, AccountLine, BucketStatus, GrantVerdict, LeaseAccount, PERIOD_NOW, ReceivedGrant,
+    SubjectId,
+};
 use crate::snapshot::BucketKind;
 use crate::store::Store;
 
@@ -23,25 +26,30 @@ const RECALLED: u64 = 35;
 const LIFTED_MS: i64 = 1000;
 
 /// A grant, and what it answers.
-struct Brought {
+struct BucketGrant {
     kind: BucketKind,
     period: i64,
     grant: wire::Grant,
     /// What was asked for, and when.
-    asked: Option<(Asked, i64)>,
+    asked: Option<(AskedUnits, i64)>,
     /// No other answer is due for which a request waits.
     is_last: bool,
 }
 
-impl<S: Store> Ledger<S> {
-    pub(super) fn answer(&mut self, response: wire::LedgerResponse, now_ms: i64, effects: &mut Vec<Effect>) {
+impl<S: Store> LedgerClient<S> {
+    pub(super) fn answer(
+        &mut self,
+        response: wire::LedgerResponse,
+        now_ms: i64,
+        effects: &mut Vec<LedgerEffect>,
+    ) {
         let wire::LedgerResponse { report, acknowledged, grants, recalls } = response;
         let sent = self.take_sent(report);
         for wire::Acknowledgement { worker, sequence } in acknowledged {
             let reader = self.shippings.iter_mut().find(|shipping| shipping.reader.worker() == worker);
             let stored = reader.map(|shipping| shipping.reader.acknowledge(&self.store, sequence));
             if stored.is_some_and(|stored| stored.is_err()) {
-                effects.push(Effect::Log("an acknowledgement cannot be stored".to_owned()));
+                effects.push(LedgerEffect::Log("an acknowledgement cannot be stored".to_owned()));
             }
         }
         for (worker, last) in sent.iter().flat_map(|sent| &sent.shipped) {
@@ -53,19 +61,19 @@ impl<S: Store> Ledger<S> {
         }
         let mut by_owner = BTreeMap::<_, Vec<_>>::new();
         for grant in grants {
-            match Brought::read(grant, sent.as_ref()) {
+            match BucketGrant::read(grant, sent.as_ref()) {
                 Some((owner, brought)) => {
                     let is_last = self.awaited(owner, brought.kind) == 0;
-                    by_owner.entry(owner).or_default().push(Brought { is_last, ..brought });
+                    by_owner.entry(owner).or_default().push(BucketGrant { is_last, ..brought });
                 }
-                None => effects.push(Effect::Log("a grant names no bucket".to_owned())),
+                None => effects.push(LedgerEffect::Log("a grant names no bucket".to_owned())),
             }
         }
         for (owner, brought) in by_owner {
             self.grant(owner, &brought, now_ms, effects);
         }
         if sent.is_some_and(|sent| !sent.asked.is_empty()) {
-            effects.push(Effect::Wake);
+            effects.push(LedgerEffect::Wake);
         }
         for recall in recalls {
             if let Some((owner, kind)) = read_bucket(&recall) {
@@ -75,7 +83,7 @@ impl<S: Store> Ledger<S> {
     }
 
     /// The report that is answered; those before it will not be.
-    fn take_sent(&mut self, report: u64) -> Option<Sent> {
+    fn take_sent(&mut self, report: u64) -> Option<SentReport> {
         let stream = self.stream.as_mut()?;
         let index = stream.unanswered.iter().position(|sent| sent.id == report)?;
         let sent = stream.unanswered.remove(index);
@@ -84,19 +92,25 @@ impl<S: Store> Ledger<S> {
     }
 
     /// Brings what the owner is granted into its account, at once.
-    fn grant(&mut self, owner: OwnerId, brought: &[Brought], now_ms: i64, effects: &mut Vec<Effect>) {
+    fn grant(
+        &mut self,
+        owner: SubjectId,
+        brought: &[BucketGrant],
+        now_ms: i64,
+        effects: &mut Vec<LedgerEffect>,
+    ) {
         if !self.learn(owner) {
-            return effects.push(Effect::Log("an account cannot be stored".to_owned()));
+            return effects.push(LedgerEffect::Log("an account cannot be stored".to_owned()));
         }
-        let changed = Account::change(&self.store, owner, |account| {
+        let changed = LeaseAccount::change(&self.store, owner, |account| {
             brought.iter().for_each(|brought| brought.enter(account, now_ms));
         });
-        if changed != Change::Done(()) {
-            effects.push(Effect::Log("a grant cannot be stored".to_owned()));
+        if changed != AccountChange::Done(()) {
+            effects.push(LedgerEffect::Log("a grant cannot be stored".to_owned()));
         }
         let ticks = self.ticks;
         if let Some(known) = self.owners.get_mut(&owner) {
-            for Brought { kind, period, asked, grant, .. } in brought {
+            for BucketGrant { kind, period, asked, grant, .. } in brought {
                 let track = known.tracks.entry((*kind, *period)).or_default();
                 // Who has granted it need not be told.
                 let told = track.told.get_or_insert_default();
@@ -110,14 +124,14 @@ impl<S: Store> Ledger<S> {
     }
 
     /// What is left goes back now, and what requests under way leave when they end.
-    fn recall(&mut self, owner: OwnerId, kind: BucketKind, period: i64, now_ms: i64) {
+    fn recall(&mut self, owner: SubjectId, kind: BucketKind, period: i64, now_ms: i64) {
         let awaited = self.awaited(owner, kind);
-        let changed = Account::change(&self.store, owner, |account| {
+        let changed = LeaseAccount::change(&self.store, owner, |account| {
             if let Some(line) = account.line_mut(kind, period) {
                 line.recall(awaited, now_ms);
             }
         });
-        if changed == Change::Done(()) && self.learn(owner) {
+        if changed == AccountChange::Done(()) && self.learn(owner) {
             self.dirty.insert(owner);
             if let Some(known) = self.owners.get_mut(&owner) {
                 known.recalled = self.ticks.saturating_add(RECALLED);
@@ -127,9 +141,9 @@ impl<S: Store> Ledger<S> {
     }
 }
 
-impl Brought {
+impl BucketGrant {
     /// Whose it is; none where it names no bucket.
-    fn read(grant: wire::Grant, sent: Option<&Sent>) -> Option<(OwnerId, Self)> {
+    fn read(grant: wire::Grant, sent: Option<&SentReport>) -> Option<(SubjectId, Self)> {
         let bucket = grant.bucket.as_ref()?;
         let ((owner, kind), period) = (read_bucket(bucket)?, bucket.period);
         let asked = sent.and_then(|sent| {
@@ -139,7 +153,7 @@ impl Brought {
         Some((owner, Self { kind, period, grant, asked, is_last: true }))
     }
 
-    fn enter(&self, account: &mut Account, now_ms: i64) {
+    fn enter(&self, account: &mut LeaseAccount, now_ms: i64) {
         let Self { kind, period, ref grant, asked, .. } = *self;
         let period = match period {
             PERIOD_NOW => account.current(kind).map_or(PERIOD_NOW, |line| line.period),
@@ -158,14 +172,19 @@ impl Brought {
 
     /// Whether what is left here lets nobody go, while others wait for it: all that is needed is asked for
     /// then.
-    fn is_short(&self, line: &Line) -> bool {
+    fn is_short(&self, line: &AccountLine) -> bool {
         let each = self.asked.map_or(0, |(asked, _)| asked.each);
-        self.is_last && line.told.verdict == Verdict::Contended && line.unused() < each
+        self.is_last && line.told.verdict == GrantVerdict::Contended && line.unused() < each
     }
 }
 
 /// What a grant means for a line.
-fn read(grant: &wire::Grant, asked: Option<(Asked, i64)>, line: &Line, now_ms: i64) -> Granted {
+fn read(
+    grant: &wire::Grant,
+    asked: Option<(AskedUnits, i64)>,
+    line: &AccountLine,
+    now_ms: i64,
+) -> ReceivedGrant {
     let in_ms = |from: i64, ms: u32| from.saturating_add(ms.into());
     let (want, least) = asked.map_or((0, 0), |(asked, _)| (asked.want, asked.least));
     // Doubts ask without one.
@@ -176,18 +195,18 @@ fn read(grant: &wire::Grant, asked: Option<(Asked, i64)>, line: &Line, now_ms: i
         (Some(_), None, 0) => i64::MAX,
         (Some((_, sent_ms)), _, ttl_ms) => in_ms(sent_ms, ttl_ms),
     };
-    let verdict = Verdict::from(grant.verdict());
+    let verdict = GrantVerdict::from(grant.verdict());
     let fresh = grant.granted.saturating_sub(line.granted);
     let retry_at_ms = in_ms(now_ms, grant.retry_after_ms.max(1));
     let (fresh_until_ms, refused) = match verdict {
-        Verdict::Granted if fresh < want => (now_ms.saturating_add(PARTIAL_MS), u64::MAX),
-        Verdict::Unknown | Verdict::Granted => (0, u64::MAX),
-        Verdict::Exhausted | Verdict::Contended | Verdict::Away => {
+        GrantVerdict::Granted if fresh < want => (now_ms.saturating_add(PARTIAL_MS), u64::MAX),
+        GrantVerdict::Unknown | GrantVerdict::Granted => (0, u64::MAX),
+        GrantVerdict::Exhausted | GrantVerdict::Contended | GrantVerdict::Away => {
             (retry_at_ms.min(now_ms.saturating_add(REFUSED_MS)), least)
         }
-        Verdict::Unlimited => (now_ms.saturating_add(LIFTED_MS), u64::MAX),
+        GrantVerdict::Unlimited => (now_ms.saturating_add(LIFTED_MS), u64::MAX),
     };
-    let told = Told {
+    let told = BucketStatus {
         verdict,
         limit,
         remaining: grant.remaining,
@@ -198,10 +217,10 @@ fn read(grant: &wire::Grant, asked: Option<(Asked, i64)>, line: &Line, now_ms: i
         fresh_until_ms,
         refused,
     };
-    Granted { total: grant.granted, want, deadline_ms, told }
+    ReceivedGrant { total: grant.granted, want, deadline_ms, told }
 }
 
-fn read_bucket(bucket: &wire::BucketId) -> Option<(OwnerId, BucketKind)> {
-    let owner = OwnerId(bucket.owner.as_slice().try_into().ok()?);
+fn read_bucket(bucket: &wire::BucketId) -> Option<(SubjectId, BucketKind)> {
+    let owner = SubjectId(bucket.owner.as_slice().try_into().ok()?);
     Some((owner, BucketKind::from_number(bucket.kind)?))
 }

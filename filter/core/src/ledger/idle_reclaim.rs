@@ -3,8 +3,8 @@
 //! An owner is looked at when something may have moved, and then ever more rarely: the work follows
 //! use, not the number of owners.
 
-use super::{Effect, Known, Ledger, TICK_MS, Track};
-use crate::limits::account::{Account, Change, Line, OwnerId, PERIOD_NOW};
+use super::{ActiveSubject, LedgerClient, LedgerEffect, TICK_MS, TrackedLine};
+use crate::limits::account::{AccountChange, AccountLine, LeaseAccount, PERIOD_NOW, SubjectId};
 use crate::store::Store;
 
 /// An owner of whom something was heard is looked at so many ticks later.
@@ -38,8 +38,8 @@ const FORGOTTEN: u64 = 100;
 /// A clock that goes so far between two ticks has jumped.
 const JUMP_MS: i64 = 1000;
 
-impl<S: Store> Ledger<S> {
-    pub(super) fn watch(&mut self, now_ms: i64, effects: &mut Vec<Effect>) {
+impl<S: Store> LedgerClient<S> {
+    pub(super) fn watch(&mut self, now_ms: i64, effects: &mut Vec<LedgerEffect>) {
         let has_jumped = now_ms < self.last_ms.saturating_sub(JUMP_MS);
         let has_leapt = now_ms > self.last_ms.saturating_add(JUMP_MS);
         self.last_ms = now_ms;
@@ -55,12 +55,12 @@ impl<S: Store> Ledger<S> {
             }
         }
         if has_jumped {
-            effects.push(Effect::Log("the clock went back: leases of windows are returned".to_owned()));
+            effects.push(LedgerEffect::Log("the clock went back: leases of windows are returned".to_owned()));
         }
     }
 
     /// Has an owner looked at soon: something was heard of it.
-    pub(super) fn touch(&mut self, owner: OwnerId) {
+    pub(super) fn touch(&mut self, owner: SubjectId) {
         let Some(known) = self.owners.get_mut(&owner) else { return };
         known.moved = self.ticks;
         let round = if self.ticks < known.recalled { 1 } else { ROUND };
@@ -77,26 +77,26 @@ impl<S: Store> Ledger<S> {
     }
 
     /// Has an owner looked at when `due` ticks have gone by.
-    fn plan(&mut self, owner: OwnerId, due: u64) {
+    fn plan(&mut self, owner: SubjectId, due: u64) {
         let Some(known) = self.owners.get_mut(&owner) else { return };
         self.looks.remove(&(known.due, owner));
         self.looks.insert((due, owner));
         known.due = due;
     }
 
-    fn forget(&mut self, owner: OwnerId) {
+    fn forget(&mut self, owner: SubjectId) {
         if let Some(known) = self.owners.remove(&owner) {
             self.looks.remove(&(known.due, owner));
         }
     }
 
     /// When the owner is worth another look.
-    fn look_at(&mut self, owner: OwnerId, now_ms: i64, has_jumped: bool) -> Option<u64> {
+    fn look_at(&mut self, owner: SubjectId, now_ms: i64, has_jumped: bool) -> Option<u64> {
         let known = self.owners.get(&owner)?;
         let ticks = self.ticks;
-        let asks = |line: &Line| self.pending.contains_key(&(owner, line.kind));
+        let asks = |line: &AccountLine| self.pending.contains_key(&(owner, line.kind));
         let is_under_way = self.is_under_way(known);
-        let looked = Account::change(&self.store, owner, |account| {
+        let looked = LeaseAccount::change(&self.store, owner, |account| {
             for line in &mut account.lines {
                 let track = known.tracks.get(&(line.kind, line.period));
                 // Without a stream nobody could take them, and they may be needed.
@@ -119,7 +119,7 @@ impl<S: Store> Ledger<S> {
             });
             account.clone()
         });
-        let Change::Done(account) = looked else { return None };
+        let AccountChange::Done(account) = looked else { return None };
         let known = self.owners.get_mut(&owner)?;
         known.tracks.retain(|(kind, period), track| {
             track.alone.is_some()
@@ -144,16 +144,16 @@ impl<S: Store> Ledger<S> {
     }
 
     /// Whether an answer about this owner is due.
-    fn is_under_way(&self, known: &Known) -> bool {
+    fn is_under_way(&self, known: &ActiveSubject) -> bool {
         let oldest = self.stream.as_ref().and_then(|stream| stream.unanswered.front());
         oldest.is_some_and(|oldest| oldest.id <= known.report)
     }
 }
 
-impl Known {
+impl ActiveSubject {
     /// The longer nothing moves, the later; but when units are to go back, or the owner is to be
     /// forgotten. `gives_back` tells whether somebody could take idle units.
-    fn next_look(&self, account: &Account, gives_back: bool, ticks: u64, now_ms: i64) -> u64 {
+    fn next_look(&self, account: &LeaseAccount, gives_back: bool, ticks: u64, now_ms: i64) -> u64 {
         let quiet = ticks.saturating_sub(self.moved);
         let is_held = account.lines.iter().any(|line| line.held > 0);
         let slack = if is_held { 1 } else { SLACK };
@@ -179,20 +179,20 @@ impl Known {
     }
 }
 
-impl Track {
+impl TrackedLine {
     /// Begins to follow a line.
-    pub(super) fn of(line: &Line, ticks: u64) -> Self {
+    pub(super) fn of(line: &AccountLine, ticks: u64) -> Self {
         let level = level(line);
         Self { level, quiet_since: ticks, base: (ticks, level.1), ..Self::default() }
     }
 
     /// Whether the line's units have not been touched for a while.
-    fn is_idle(&self, line: &Line, ticks: u64) -> bool {
+    fn is_idle(&self, line: &AccountLine, ticks: u64) -> bool {
         self.level == level(line) && ticks.saturating_sub(self.quiet_since) >= patience(line)
     }
 
     /// Whether something has moved.
-    fn sample(&mut self, line: &Line, ticks: u64) -> bool {
+    fn sample(&mut self, line: &AccountLine, ticks: u64) -> bool {
         let now = level(line);
         let has_moved = now != self.level;
         if has_moved {
@@ -209,13 +209,13 @@ impl Track {
     }
 
     /// The rate, or, where that is more, what was taken since it was found.
-    pub(super) fn rate_with(&self, line: &Line) -> u64 {
+    pub(super) fn rate_with(&self, line: &AccountLine) -> u64 {
         self.rate.max(level(line).1.saturating_sub(self.base.1))
     }
 }
 
 /// For how many ticks its units may lie idle.
-fn patience(line: &Line) -> u64 {
+fn patience(line: &AccountLine) -> u64 {
     if line.has_few() { FEW_IDLE } else { IDLE }
 }
 
@@ -225,6 +225,6 @@ fn ticks_until(moment_ms: i64, now_ms: i64) -> u64 {
 }
 
 /// What was brought, and what of it is taken.
-fn level(line: &Line) -> (u64, u64) {
+fn level(line: &AccountLine) -> (u64, u64) {
     (line.granted.saturating_add(line.local), line.used.saturating_add(line.held))
 }

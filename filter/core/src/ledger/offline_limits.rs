@@ -3,8 +3,10 @@
 
 use latchkey_proto::window::Window;
 
-use super::{Effect, Ledger, Pending};
-use crate::limits::account::{Account, Line, NO_PERIOD, OwnerId, PERIOD_NOW, Told, Verdict};
+use super::{LedgerClient, LedgerEffect, PendingDemand};
+use crate::limits::account::{
+    AccountLine, BucketStatus, GrantVerdict, LeaseAccount, NO_PERIOD, PERIOD_NOW, SubjectId,
+};
 use crate::snapshot::BucketKind;
 use crate::store::Store;
 
@@ -14,9 +16,9 @@ const LENT_MS: i64 = 2000;
 /// For so long nobody asks again.
 const AGAIN_MS: i64 = 500;
 
-impl<S: Store> Ledger<S> {
+impl<S: Store> LedgerClient<S> {
     /// Answers everything that waits.
-    pub(super) fn serve_alone(&mut self, now_ms: i64, effects: &mut Vec<Effect>) {
+    pub(super) fn serve_alone(&mut self, now_ms: i64, effects: &mut Vec<LedgerEffect>) {
         let until_ms = self.config.away_after_ms.saturating_add(self.config.alone_for_ms);
         let lends = self.silent_for_ms() < until_ms;
         for ((owner, kind), pending) in std::mem::take(&mut self.pending) {
@@ -24,17 +26,24 @@ impl<S: Store> Ledger<S> {
                 Some(span_ms) => self.lend(owner, kind, span_ms, pending, now_ms),
                 None => self.refuse(owner, kind, pending, now_ms),
             }
-            effects.push(Effect::Wake);
+            effects.push(LedgerEffect::Wake);
         }
     }
 
     /// Lends this gateway what the whole limit still has room for.
-    fn lend(&mut self, owner: OwnerId, kind: BucketKind, span_ms: u32, pending: Pending, now_ms: i64) {
+    fn lend(
+        &mut self,
+        owner: SubjectId,
+        kind: BucketKind,
+        span_ms: u32,
+        pending: PendingDemand,
+        now_ms: i64,
+    ) {
         let Some(known) = self.owners.get_mut(&owner) else { return };
         let track = known.tracks.entry((kind, NO_PERIOD)).or_default();
         let window = track.alone.get_or_insert_with(|| {
             // What the last lease still allows is a part of the limit.
-            let left = Account::read(&self.store, owner).and_then(|(account, _)| {
+            let left = LeaseAccount::read(&self.store, owner).and_then(|(account, _)| {
                 Some(account.current(kind)?.available_within(pending.limit, now_ms))
             });
             let mut window = Window::new(span_ms);
@@ -42,7 +51,7 @@ impl<S: Store> Ledger<S> {
             window
         });
         let mut lent = 0;
-        Account::change(&self.store, owner, |account| {
+        LeaseAccount::change(&self.store, owner, |account| {
             lent = account.edit(kind, NO_PERIOD, |line| lend(line, pending, window, now_ms));
         });
         window.add(now_ms, lent);
@@ -50,16 +59,16 @@ impl<S: Store> Ledger<S> {
     }
 
     /// Tells that nobody answers.
-    fn refuse(&mut self, owner: OwnerId, kind: BucketKind, pending: Pending, now_ms: i64) {
+    fn refuse(&mut self, owner: SubjectId, kind: BucketKind, pending: PendingDemand, now_ms: i64) {
         let again_ms = now_ms.saturating_add(AGAIN_MS);
-        Account::change(&self.store, owner, |account| {
+        LeaseAccount::change(&self.store, owner, |account| {
             let unknown = if kind.span_ms().is_some() { NO_PERIOD } else { PERIOD_NOW };
             let period = account.current(kind).map_or(unknown, |line| line.period);
             account.edit(kind, period, |line| {
                 line.heed(pending.limit);
                 line.asked_at_ms = 0;
-                line.told = Told {
-                    verdict: Verdict::Away,
+                line.told = BucketStatus {
+                    verdict: GrantVerdict::Away,
                     limit: pending.limit,
                     remaining: 0,
                     reachable: 0,
@@ -74,8 +83,8 @@ impl<S: Store> Ledger<S> {
 }
 
 /// How much is lent: what is needed, or nothing if that is less than the least.
-fn lend(line: &mut Line, pending: Pending, window: &mut Window, now_ms: i64) -> u64 {
-    let Pending { need, ahead, least, limit, .. } = pending;
+fn lend(line: &mut AccountLine, pending: PendingDemand, window: &mut Window, now_ms: i64) -> u64 {
+    let PendingDemand { need, ahead, least, limit, .. } = pending;
     line.heed(limit);
     let available = line.available(now_ms);
     let least = least.unwrap_or_default().saturating_sub(available);
@@ -83,8 +92,8 @@ fn lend(line: &mut Line, pending: Pending, window: &mut Window, now_ms: i64) -> 
     let room = limit.saturating_sub(used);
     let most = need.max(ahead).saturating_sub(available).min(room);
     let resets_at_ms = window.falls_to(now_ms, limit.saturating_sub(least));
-    let told = Told {
-        verdict: Verdict::Granted,
+    let told = BucketStatus {
+        verdict: GrantVerdict::Granted,
         limit,
         remaining: room.saturating_sub(most),
         reachable: room.saturating_sub(most),
@@ -96,8 +105,13 @@ fn lend(line: &mut Line, pending: Pending, window: &mut Window, now_ms: i64) -> 
     };
     if most < least {
         let fresh_until_ms = told.retry_at_ms.min(now_ms.saturating_add(AGAIN_MS));
-        line.told =
-            Told { verdict: Verdict::Exhausted, remaining: room, reachable: room, fresh_until_ms, ..told };
+        line.told = BucketStatus {
+            verdict: GrantVerdict::Exhausted,
+            remaining: room,
+            reachable: room,
+            fresh_until_ms,
+            ..told
+        };
         return 0;
     }
     line.lend(most, now_ms.saturating_add(LENT_MS), now_ms);

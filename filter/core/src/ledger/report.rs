@@ -6,8 +6,12 @@ use latchkey_proto::ledger as wire;
 use prost::Message as _;
 use wire::ledger_request::Kind;
 
-use super::{Asked, Effect, Ledger, MOST_UNANSWERED, Pending, Sent, Track, send};
-use crate::limits::account::{Account, Change, Line, NO_PERIOD, OwnerId, PERIOD_NOW, Totals, cushion};
+use super::{
+    AskedUnits, LedgerClient, LedgerEffect, MOST_UNANSWERED, PendingDemand, SentReport, TrackedLine, send,
+};
+use crate::limits::account::{
+    AccountChange, AccountLine, LeaseAccount, NO_PERIOD, PERIOD_NOW, SubjectId, Totals, cushion,
+};
 use crate::record::bucket_id;
 use crate::snapshot::BucketKind;
 use crate::store::Store;
@@ -21,28 +25,28 @@ const MOST_RECORD_BYTES: usize = 256 * 1024;
 
 /// One entry of a report, and what it is about.
 #[derive(Clone, Copy)]
-struct Entry {
+struct LeaseEntry {
     kind: BucketKind,
     period: i64,
     totals: Totals,
-    wanted: Wanted,
+    wanted: WantedUnits,
     /// By the policy of who asks.
     limit: u64,
 }
 
 /// How much of a bucket is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Wanted {
+struct WantedUnits {
     want: u64,
     least: u64,
     floor: u64,
     is_ahead: bool,
 }
 
-impl<S: Store> Ledger<S> {
+impl<S: Store> LedgerClient<S> {
     /// Sends what there is to say, as far as reports may be without an answer. Without `ships` only
     /// rings that are known to hold more are read.
-    pub(super) fn report(&mut self, now_ms: i64, ships: bool, effects: &mut Vec<Effect>) {
+    pub(super) fn report(&mut self, now_ms: i64, ships: bool, effects: &mut Vec<LedgerEffect>) {
         let mut ships = ships;
         loop {
             let Some(stream) = &self.stream else { return };
@@ -59,7 +63,7 @@ impl<S: Store> Ledger<S> {
             }
             let last = |batch: &wire::Batch| Some((batch.worker, batch.records.last()?.sequence));
             let shipped = batches.iter().filter_map(last).collect();
-            let sent = Sent { id, at_ms: now_ms, tick: self.ticks, asked, shipped };
+            let sent = SentReport { id, at_ms: now_ms, tick: self.ticks, asked, shipped };
             self.silent_since.get_or_insert(self.ticks);
             if let Some(stream) = &mut self.stream {
                 stream.last_id = id;
@@ -70,37 +74,42 @@ impl<S: Store> Ledger<S> {
         }
     }
 
-    fn leases(&mut self, id: u64, now_ms: i64, effects: &mut Vec<Effect>) -> (Vec<wire::Lease>, Vec<Asked>) {
+    fn leases(
+        &mut self,
+        id: u64,
+        now_ms: i64,
+        effects: &mut Vec<LedgerEffect>,
+    ) -> (Vec<wire::Lease>, Vec<AskedUnits>) {
         let (mut leases, mut asked) = (Vec::new(), Vec::new());
         for owner in self.owners_due() {
             let mut pending = BTreeMap::new();
             for kind in BucketKind::ALL {
                 let is_doubted = self.doubts.remove(&(owner, kind));
                 if let Some(asked) = self.pending.remove(&(owner, kind)) {
-                    pending.insert(kind, Pending { is_doubted, ..asked });
+                    pending.insert(kind, PendingDemand { is_doubted, ..asked });
                 } else if is_doubted {
-                    pending.insert(kind, Pending { is_doubted, ..Pending::default() });
+                    pending.insert(kind, PendingDemand { is_doubted, ..PendingDemand::default() });
                 }
             }
             let Some(known) = self.owners.get_mut(&owner) else { continue };
-            let composed = Account::change(&self.store, owner, |account| {
+            let composed = LeaseAccount::change(&self.store, owner, |account| {
                 entries(account, &known.tracks, &pending, now_ms)
             });
-            let Change::Done((entries, is_served)) = composed else {
-                effects.push(Effect::Log("an account cannot be read or changed".to_owned()));
+            let AccountChange::Done((entries, is_served)) = composed else {
+                effects.push(LedgerEffect::Log("an account cannot be read or changed".to_owned()));
                 continue;
             };
             if is_served {
-                effects.push(Effect::Wake);
+                effects.push(LedgerEffect::Wake);
             }
-            for Entry { kind, period, totals, wanted, limit } in entries {
+            for LeaseEntry { kind, period, totals, wanted, limit } in entries {
                 if period != PERIOD_NOW {
                     known.tracks.entry((kind, period)).or_default().told = Some(totals);
                 }
                 if wanted.want > 0 {
-                    let Wanted { want, least, .. } = wanted;
+                    let WantedUnits { want, least, .. } = wanted;
                     let each = pending.get(&kind).and_then(|pending| pending.least).unwrap_or_default();
-                    asked.push(Asked { owner, kind, want, least, each, limit });
+                    asked.push(AskedUnits { owner, kind, want, least, each, limit });
                 }
                 leases.push(lease(owner, kind, period, totals, wanted));
             }
@@ -110,7 +119,7 @@ impl<S: Store> Ledger<S> {
     }
 
     /// Those who ask, and those whose numbers have changed; dirty no more.
-    fn owners_due(&mut self) -> Vec<OwnerId> {
+    fn owners_due(&mut self) -> Vec<SubjectId> {
         let named = self.pending.keys().chain(&self.doubts).map(|(owner, _)| *owner);
         let mut owners: Vec<_> = named.collect::<BTreeSet<_>>().into_iter().collect();
         owners.truncate(MOST_OWNERS);
@@ -126,7 +135,7 @@ impl<S: Store> Ledger<S> {
 
     /// The most that a request needs for which units of the bucket are asked for; 0 where none waits for an
     /// answer.
-    pub(super) fn awaited(&self, owner: OwnerId, kind: BucketKind) -> u64 {
+    pub(super) fn awaited(&self, owner: SubjectId, kind: BucketKind) -> u64 {
         let asked = self.stream.iter().flat_map(|stream| &stream.unanswered).flat_map(|sent| &sent.asked);
         let asked = asked.filter(|asked| asked.owner == owner && asked.kind == kind);
         asked.map(|asked| asked.each).max().unwrap_or_default()
@@ -154,7 +163,7 @@ impl<S: Store> Ledger<S> {
         for record in batches.iter().flat_map(|batch| &batch.records) {
             for owner in [&record.app_id, &record.key_id] {
                 if let Ok(owner) = owner.as_slice().try_into() {
-                    self.touch(OwnerId(owner));
+                    self.touch(SubjectId(owner));
                 }
             }
         }
@@ -168,11 +177,11 @@ impl<S: Store> Ledger<S> {
 
 /// What the account has to tell and to ask; whether some who asked have what they need already.
 fn entries(
-    account: &mut Account,
-    tracks: &BTreeMap<(BucketKind, i64), Track>,
-    pending: &BTreeMap<BucketKind, Pending>,
+    account: &mut LeaseAccount,
+    tracks: &BTreeMap<(BucketKind, i64), TrackedLine>,
+    pending: &BTreeMap<BucketKind, PendingDemand>,
     now_ms: i64,
-) -> (Vec<Entry>, bool) {
+) -> (Vec<LeaseEntry>, bool) {
     let mut entries = Vec::new();
     let mut is_served = false;
     for line in &mut account.lines {
@@ -190,7 +199,7 @@ fn entries(
             line.reports = line.reports.saturating_add(1);
         }
         let (kind, period) = (line.kind, line.period);
-        entries.push(Entry { kind, period, totals, wanted: Wanted::default(), limit: 0 });
+        entries.push(LeaseEntry { kind, period, totals, wanted: WantedUnits::default(), limit: 0 });
     }
     for (kind, pending) in pending {
         let is_window = kind.span_ms().is_some();
@@ -203,9 +212,9 @@ fn entries(
         }
         let unknown = if is_window { NO_PERIOD } else { PERIOD_NOW };
         let period = line.map_or(unknown, |line| line.period);
-        let totals = line.map(Line::totals).unwrap_or_default();
+        let totals = line.map(AccountLine::totals).unwrap_or_default();
         entries.retain(|entry| (entry.kind, entry.period) != (*kind, period));
-        entries.push(Entry { kind: *kind, period, totals, wanted, limit: pending.limit });
+        entries.push(LeaseEntry { kind: *kind, period, totals, wanted, limit: pending.limit });
     }
     (entries, is_served)
 }
@@ -214,20 +223,20 @@ fn entries(
 /// for the requests after it, beyond what there is.
 fn wanted(
     kind: BucketKind,
-    pending: &Pending,
-    line: Option<&Line>,
-    track: Option<&Track>,
+    pending: &PendingDemand,
+    line: Option<&AccountLine>,
+    track: Option<&TrackedLine>,
     now_ms: i64,
-) -> Wanted {
+) -> WantedUnits {
     let available = line.map_or(0, |line| line.available(now_ms));
     let needed = pending.need.max(pending.ahead);
     if needed <= available {
         let one = if pending.is_doubted { 1 } else { 0 };
-        return Wanted { want: one, least: one, floor: one, is_ahead: true };
+        return WantedUnits { want: one, least: one, floor: one, is_ahead: true };
     }
     let beyond = |units: Option<u64>| units.unwrap_or_default().saturating_sub(available).max(1);
     let (least, floor) = (one_more(pending.least, available), beyond(pending.floor));
-    let wanted = |want: u64| Wanted { want, least, floor, is_ahead: pending.least.is_none() };
+    let wanted = |want: u64| WantedUnits { want, least, floor, is_ahead: pending.least.is_none() };
     // All or nothing tells apart what is new.
     let is_unsure = pending.is_doubted && kind.span_ms().is_some();
     if is_unsure || track.is_some_and(|track| track.is_unsure) {
@@ -246,9 +255,15 @@ fn one_more(least: Option<u64>, available: u64) -> u64 {
     least.saturating_sub(available.checked_rem(least).unwrap_or_default())
 }
 
-fn lease(owner: OwnerId, kind: BucketKind, period: i64, totals: Totals, wanted: Wanted) -> wire::Lease {
+fn lease(
+    owner: SubjectId,
+    kind: BucketKind,
+    period: i64,
+    totals: Totals,
+    wanted: WantedUnits,
+) -> wire::Lease {
     let Totals { granted, used, returned, local } = totals;
-    let Wanted { want, least, floor, is_ahead } = wanted;
+    let WantedUnits { want, least, floor, is_ahead } = wanted;
     let (bucket, ahead) = (Some(bucket_id(owner, kind, period)), is_ahead && want > 0);
     wire::Lease { bucket, granted, used, returned, local, want, least, ahead, floor }
 }

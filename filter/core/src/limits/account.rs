@@ -11,16 +11,17 @@ mod reserve;
 mod settle;
 
 use crate::snapshot::{AppId, BucketKind, KeyId};
-use crate::store::layout::{self, Input, VERSION, put_kind};
+use crate::store::layout::{self, VERSION, ValueReader, put_kind};
 use crate::store::{Store, Swap};
 
-pub use demand::{Ask, Demand, Notice, cushion};
-pub use lease::{Granted, Totals};
+pub use demand::{BucketDemand, Demand, Notice, cushion};
+pub use lease::{ReceivedGrant, Totals};
 pub use patience::{PATIENCE_MS, Patience};
 pub use reserve::{
-    Held, Need, Owner, Reason, Refusal, Reservation, Reserve, Reserved, Standing, reserve, standings,
+    HeldUnits, LimitRefusal, LimitStanding, LimitSubject, Need, RefusalReason, Reservation, ReserveOutcome,
+    Reserved, reserve, standings,
 };
-pub use settle::{Actual, Charge, cancel, settle, settle_unknown};
+pub use settle::{ActualUse, Charge, cancel, settle, settle_unknown};
 
 /// How often somebody else may be faster, one time after the other.
 const MOST_TRIES: u32 = 1000;
@@ -38,18 +39,18 @@ pub const PERIOD_NOW: i64 = -1;
 
 /// Whose limits: an app's, or a named key's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OwnerId(pub [u8; 16]);
+pub struct SubjectId(pub [u8; 16]);
 
 /// The units of one owner. At most one line of each kind and period.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Account {
+pub struct LeaseAccount {
     /// In no order.
-    pub lines: Vec<Line>,
+    pub lines: Vec<AccountLine>,
 }
 
 /// The units of one kind and period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct AccountLine {
     /// What is counted.
     pub kind: BucketKind,
     /// When the period began, in Unix milliseconds; 0 for windows.
@@ -75,14 +76,14 @@ pub struct Line {
     /// When more was asked for ahead, for the last time since a grant.
     pub asked_at_ms: i64,
     /// What the last answer said.
-    pub told: Told,
+    pub told: BucketStatus,
 }
 
 /// What the control plane said of a bucket: for answers to clients, and to refuse without asking.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct BucketStatus {
     /// Whether there was something.
-    pub verdict: Verdict,
+    pub verdict: GrantVerdict,
     /// The limit of who asked, or else as the control plane knows it.
     pub limit: u64,
     /// What is neither used nor leased, over all gateways.
@@ -103,7 +104,7 @@ pub struct Told {
 
 /// Whether the control plane had units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Verdict {
+pub enum GrantVerdict {
     /// Nobody asked.
     #[default]
     Unknown,
@@ -121,7 +122,7 @@ pub enum Verdict {
 
 /// What became of a change to an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change<T> {
+pub enum AccountChange<T> {
     /// It is made.
     Done(T),
     /// There is no account, or none that this build can read.
@@ -130,7 +131,7 @@ pub enum Change<T> {
     Failed,
 }
 
-impl OwnerId {
+impl SubjectId {
     /// The name of the owner's account.
     #[must_use]
     pub fn name(&self) -> String {
@@ -138,54 +139,58 @@ impl OwnerId {
     }
 }
 
-impl From<AppId> for OwnerId {
+impl From<AppId> for SubjectId {
     fn from(app: AppId) -> Self {
         Self(app.0.into_bytes())
     }
 }
 
-impl From<KeyId> for OwnerId {
+impl From<KeyId> for SubjectId {
     fn from(key: KeyId) -> Self {
         Self(key.0.into_bytes())
     }
 }
 
-impl Account {
+impl LeaseAccount {
     /// The account of an owner, and the write that it came with.
     #[must_use]
-    pub fn read(store: &impl Store, owner: OwnerId) -> Option<(Self, u32)> {
+    pub fn read(store: &impl Store, owner: SubjectId) -> Option<(Self, u32)> {
         let stored = store.get(&owner.name())?;
         Some((Self::decode(&stored.bytes)?, stored.write))
     }
 
     /// Changes the account of an owner; `edit` may be called more than once.
-    pub fn change<T>(store: &impl Store, owner: OwnerId, mut edit: impl FnMut(&mut Self) -> T) -> Change<T> {
+    pub fn change<T>(
+        store: &impl Store,
+        owner: SubjectId,
+        mut edit: impl FnMut(&mut Self) -> T,
+    ) -> AccountChange<T> {
         for _ in 0..MOST_TRIES {
-            let Some((before, write)) = Self::read(store, owner) else { return Change::Absent };
+            let Some((before, write)) = Self::read(store, owner) else { return AccountChange::Absent };
             let mut after = before.clone();
             let edited = edit(&mut after);
             if after == before {
-                return Change::Done(edited);
+                return AccountChange::Done(edited);
             }
             match store.swap(&owner.name(), &after.encode(), write) {
-                Swap::Done => return Change::Done(edited),
+                Swap::Done => return AccountChange::Done(edited),
                 Swap::Changed => {}
                 Swap::Failed => break,
             }
         }
-        Change::Failed
+        AccountChange::Failed
     }
 
     /// The line of this kind that the control plane named last: what is reserved comes of it.
     #[must_use]
-    pub fn current(&self, kind: BucketKind) -> Option<&Line> {
+    pub fn current(&self, kind: BucketKind) -> Option<&AccountLine> {
         self.lines.iter().rfind(|line| line.kind == kind)
     }
 
     /// Makes the line of this kind and period the current one: a new period has begun, or the limit has
     /// got another.
     pub fn turn_to(&mut self, kind: BucketKind, period: i64) {
-        let is_it = |line: &Line| line.kind == kind && line.period == period;
+        let is_it = |line: &AccountLine| line.kind == kind && line.period == period;
         if self.current(kind).is_some_and(|line| !is_it(line))
             && let Some(index) = self.lines.iter().position(is_it)
         {
@@ -195,16 +200,16 @@ impl Account {
     }
 
     /// The line of this kind and period.
-    pub fn line_mut(&mut self, kind: BucketKind, period: i64) -> Option<&mut Line> {
+    pub fn line_mut(&mut self, kind: BucketKind, period: i64) -> Option<&mut AccountLine> {
         self.lines.iter_mut().find(|line| line.kind == kind && line.period == period)
     }
 
     /// Edits the line of this kind and period, which is made if there is none.
-    pub fn edit<T>(&mut self, kind: BucketKind, period: i64, edit: impl FnOnce(&mut Line) -> T) -> T {
+    pub fn edit<T>(&mut self, kind: BucketKind, period: i64, edit: impl FnOnce(&mut AccountLine) -> T) -> T {
         if let Some(line) = self.line_mut(kind, period) {
             return edit(line);
         }
-        let mut line = Line::new(kind, period);
+        let mut line = AccountLine::new(kind, period);
         let edited = edit(&mut line);
         self.lines.push(line);
         edited
@@ -224,16 +229,16 @@ impl Account {
     /// What was stored.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut input = Input::open(bytes)?;
+        let mut input = ValueReader::open(bytes)?;
         let mut lines = Vec::with_capacity(6);
         while !input.0.is_empty() {
-            lines.push(Line::take(&mut input)?);
+            lines.push(AccountLine::take(&mut input)?);
         }
         Some(Self { lines })
     }
 }
 
-impl Line {
+impl AccountLine {
     /// A line of which nothing is known.
     #[must_use]
     pub fn new(kind: BucketKind, period: i64) -> Self {
@@ -250,7 +255,7 @@ impl Line {
             reports: 0,
             lapses: 0,
             asked_at_ms: 0,
-            told: Told::default(),
+            told: BucketStatus::default(),
         }
     }
 
@@ -294,7 +299,7 @@ impl Line {
             lapses,
             asked_at_ms,
             told:
-                Told {
+                BucketStatus {
                     verdict,
                     limit,
                     remaining,
@@ -333,15 +338,15 @@ impl Line {
         bytes.extend_from_slice(numbers.map(u64::to_le_bytes).as_flattened());
     }
 
-    fn take(input: &mut Input<'_>) -> Option<Self> {
+    fn take(input: &mut ValueReader<'_>) -> Option<Self> {
         let kind = input.kind()?;
         let verdict = match input.byte()? {
-            0 => Verdict::Unknown,
-            1 => Verdict::Granted,
-            2 => Verdict::Exhausted,
-            3 => Verdict::Contended,
-            4 => Verdict::Unlimited,
-            5 => Verdict::Away,
+            0 => GrantVerdict::Unknown,
+            1 => GrantVerdict::Granted,
+            2 => GrantVerdict::Exhausted,
+            3 => GrantVerdict::Contended,
+            4 => GrantVerdict::Unlimited,
+            5 => GrantVerdict::Away,
             _ => return None,
         };
         let numbers = input.take::<LINE_BYTES>()?;
@@ -355,7 +360,7 @@ impl Line {
         let (period, deadline_ms, asked_at_ms) = (moment()?, moment()?, moment()?);
         let (resets_at_ms, retry_at_ms, fresh_until_ms) = (moment()?, moment()?, moment()?);
         let used_by_all = fleet_used;
-        let told = Told {
+        let told = BucketStatus {
             verdict,
             limit,
             remaining,
@@ -384,11 +389,12 @@ impl Line {
     }
 }
 
-impl Told {
+impl BucketStatus {
     /// Whether it still holds at `now_ms` of a bucket that has this limit.
     #[must_use]
     pub fn holds(&self, now_ms: i64, limit: u64) -> bool {
-        let known = self.limit == limit || matches!(self.verdict, Verdict::Away | Verdict::Unlimited);
+        let known =
+            self.limit == limit || matches!(self.verdict, GrantVerdict::Away | GrantVerdict::Unlimited);
         now_ms < self.fresh_until_ms && known
     }
 }

@@ -1,12 +1,13 @@
 //! Whether what limits an app and a key has room for a request, and how much of it the request takes.
 
-use crate::answer::denial::{Code, Denial, Quota};
+use crate::answer::denial::{Code, Denial, LimitDetail};
 use crate::limits::account::{
-    self, Demand, Need, Owner, OwnerId, Patience, Reason, Refusal, Reserve, Standing,
+    self, Demand, LimitRefusal, LimitStanding, LimitSubject, Need, Patience, RefusalReason, ReserveOutcome,
+    SubjectId,
 };
-use crate::price::{Ceiling, Tokens, Unpriced};
-use crate::request::body::Terms;
-use crate::request::endpoint::Operation;
+use crate::price::{Ceiling, TokenUsage, UnpricedTier};
+use crate::request::body::UsageBounds;
+use crate::request::endpoint::ModelOperation;
 use crate::snapshot::{AppPolicy, BucketKind, KeyRecord, Limits, Offer, ProviderKind, Unit, UnixMs};
 use crate::store::Store;
 use crate::upstream::call::Reserved;
@@ -34,7 +35,7 @@ const SPREAD_MS: std::ops::RangeInclusive<u64> = 250..=1_000;
 
 /// What a request will need, at most.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan {
+pub struct ReservationPlan {
     need: Need,
     /// Whether tokens or money are limited.
     metered: bool,
@@ -46,7 +47,7 @@ pub struct Plan {
 
 /// When a request is tried, and how.
 #[derive(Clone, Copy, Debug)]
-pub struct Trial {
+pub struct ReserveAttempt {
     /// Now.
     pub now: UnixMs,
     /// How it takes to waiting.
@@ -57,7 +58,7 @@ pub struct Trial {
 
 /// An answer that may have fewer tokens than were asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cut {
+pub struct OutputCut {
     /// By the client, or by the gateway where the client names no limit.
     pub asked: u64,
     /// What it may have.
@@ -81,32 +82,32 @@ pub struct Held {
     /// How many tokens each answer may have; none: as the client asked.
     pub max_output: Option<u64>,
     /// Where that is less than was asked for.
-    pub cut: Option<Cut>,
+    pub cut: Option<OutputCut>,
     /// What to ask for, so that later requests need not wait.
     pub ahead: Option<Demand>,
     /// How the limits stand.
-    pub standings: Vec<Standing>,
+    pub standings: Vec<LimitStanding>,
 }
 
 /// The limits of an app and of a named key, in this order.
 #[must_use]
-pub fn owners<'a>(app: &'a AppPolicy, key: &'a KeyRecord) -> Vec<Owner<'a>> {
+pub fn owners<'a>(app: &'a AppPolicy, key: &'a KeyRecord) -> Vec<LimitSubject<'a>> {
     let own = app.key_limits(key);
-    let of_key = own.map(|limits| Owner { id: OwnerId::from(key.key), limits });
-    let of_app = Owner { id: OwnerId::from(app.id), limits: &app.limits };
-    let limited = |owner: &Owner<'_>| *owner.limits != Limits::default();
+    let of_key = own.map(|limits| LimitSubject { id: SubjectId::from(key.key), limits });
+    let of_app = LimitSubject { id: SubjectId::from(app.id), limits: &app.limits };
+    let limited = |owner: &LimitSubject<'_>| *owner.limits != Limits::default();
     [of_app].into_iter().chain(of_key).filter(limited).collect()
 }
 
-impl Plan {
+impl ReservationPlan {
     /// What a request of these terms needs of an offer, within these limits.
     ///
     /// # Errors
     /// When it has too much input, or what it may use cannot be bounded where that is limited.
     pub fn new(
-        owners: &[Owner<'_>],
-        operation: Operation,
-        terms: &Terms,
+        owners: &[LimitSubject<'_>],
+        operation: ModelOperation,
+        terms: &UsageBounds,
         offer: &Offer,
     ) -> Result<Self, Denial> {
         let limits = || owners.iter().map(|owner| owner.limits);
@@ -206,22 +207,22 @@ impl Plan {
     pub fn take<S: Store>(
         &self,
         store: &S,
-        owners: &[Owner<'_>],
+        owners: &[LimitSubject<'_>],
         app: &AppPolicy,
-        trial: Trial,
+        trial: ReserveAttempt,
     ) -> Result<Taken, Denial> {
         match account::reserve(store, owners, &self.need, trial.patience, trial.now.0) {
-            Reserve::Dry(demand) => Ok(Taken::Dry(demand)),
-            Reserve::Refused(refusal) => Err(denial(&refusal, owners, app, trial)),
-            Reserve::Unpriced(_) => Err(Code::ModelNotPriced.into()),
-            Reserve::Failed => Err(Code::InternalError.into()),
-            Reserve::Reserved(account::Reserved { reservation, ahead, standings }) => {
+            ReserveOutcome::Dry(demand) => Ok(Taken::Dry(demand)),
+            ReserveOutcome::Refused(refusal) => Err(denial(&refusal, owners, app, trial)),
+            ReserveOutcome::Unpriced(_) => Err(Code::ModelNotPriced.into()),
+            ReserveOutcome::Failed => Err(Code::InternalError.into()),
+            ReserveOutcome::Reserved(account::Reserved { reservation, ahead, standings }) => {
                 let output = reservation.output_tokens;
                 let max_output = self.asked.and_then(|_| output.checked_div(self.choices));
-                let cut = self.asked.zip(max_output).map(|(asked, granted)| Cut { asked, granted });
+                let cut = self.asked.zip(max_output).map(|(asked, granted)| OutputCut { asked, granted });
                 let cut = cut.filter(|cut| cut.granted < cut.asked);
                 let input = self.need.input_tokens;
-                let most = self.metered.then(|| Tokens { input, output, ..Tokens::default() });
+                let most = self.metered.then(|| TokenUsage { input, output, ..TokenUsage::default() });
                 let reserved = Reserved { most, reservation };
                 Ok(Taken::Held(Box::new(Held { reserved, max_output, cut, ahead, standings })))
             }
@@ -231,7 +232,7 @@ impl Plan {
 
 /// The limits of requests alone, of an app and of a named key, in this order.
 #[must_use]
-pub fn request_limits(app: &AppPolicy, key: &KeyRecord) -> Vec<(OwnerId, Limits)> {
+pub fn request_limits(app: &AppPolicy, key: &KeyRecord) -> Vec<(SubjectId, Limits)> {
     let counted = owners(app, key).into_iter().map(|owner| (owner.id, owner.limits.of_requests()));
     counted.filter(|(_, limits)| !limits.buckets.is_empty()).collect()
 }
@@ -242,25 +243,25 @@ pub fn request_limits(app: &AppPolicy, key: &KeyRecord) -> Vec<(OwnerId, Limits)
 /// When a limit has no room, and waiting a moment does not help.
 pub fn take_request<S: Store>(
     store: &S,
-    limits: &[(OwnerId, Limits)],
+    limits: &[(SubjectId, Limits)],
     app: &AppPolicy,
-    trial: Trial,
+    trial: ReserveAttempt,
 ) -> Result<Taken, Denial> {
-    let owners: Vec<_> = limits.iter().map(|(id, limits)| Owner { id: *id, limits }).collect();
-    Plan::of_requests().take(store, &owners, app, trial)
+    let owners: Vec<_> = limits.iter().map(|(id, limits)| LimitSubject { id: *id, limits }).collect();
+    ReservationPlan::of_requests().take(store, &owners, app, trial)
 }
 
 /// The most input tokens that the body alone may be billed as. Vendors refuse what is beyond the window
 /// of their own models; who serves others' may take it, and bill it. What is surely beyond it is not
 /// bounded by it either: whoever takes it has another window.
-fn input_bound(terms: &Terms, offer: &Offer) -> u64 {
+fn input_bound(terms: &UsageBounds, offer: &Offer) -> u64 {
     use ProviderKind::{Anthropic, AzureOpenAi, OpenAi};
     let refuses = matches!(offer.provider.kind, OpenAi | AzureOpenAi | Anthropic);
     let window = offer.context_window.filter(|window| refuses && terms.input_estimate <= *window);
     terms.input_bound.min(window.unwrap_or(u64::MAX))
 }
 
-fn tier_not_priced(Unpriced { member, tier }: Unpriced) -> Denial {
+fn tier_not_priced(UnpricedTier { member, tier }: UnpricedTier) -> Denial {
     let message = format!(
         "`{member}` asks for the tier `{tier}`, for which this model has no price: leave `{member}` out, or ask \
          an admin to add the tier to the model's price."
@@ -269,23 +270,28 @@ fn tier_not_priced(Unpriced { member, tier }: Unpriced) -> Denial {
 }
 
 /// What the client is told of a limit without room.
-fn denial(refusal: &Refusal, owners: &[Owner<'_>], app: &AppPolicy, trial: Trial) -> Denial {
-    let Refusal { standing, reason, needed, retry_after_ms } = *refusal;
-    let of_app = owners.get(standing.owner).is_some_and(|owner| owner.id == OwnerId::from(app.id));
+fn denial(
+    refusal: &LimitRefusal,
+    owners: &[LimitSubject<'_>],
+    app: &AppPolicy,
+    trial: ReserveAttempt,
+) -> Denial {
+    let LimitRefusal { standing, reason, needed, retry_after_ms } = *refusal;
+    let of_app = owners.get(standing.owner).is_some_and(|owner| owner.id == SubjectId::from(app.id));
     let slides = standing.kind.span_ms().is_some();
     let code = match reason {
-        Reason::Away => Code::LeaseUnavailable,
-        Reason::TooLarge => Code::RequestExceedsLimit,
-        Reason::Exhausted | Reason::Contended if slides => Code::RateLimitExceeded,
-        Reason::Exhausted => Code::InsufficientQuota,
-        Reason::Contended => Code::QuotaContended,
+        RefusalReason::Away => Code::LeaseUnavailable,
+        RefusalReason::TooLarge => Code::RequestExceedsLimit,
+        RefusalReason::Exhausted | RefusalReason::Contended if slides => Code::RateLimitExceeded,
+        RefusalReason::Exhausted => Code::InsufficientQuota,
+        RefusalReason::Contended => Code::QuotaContended,
     };
     let retry_after_ms = code.may_be_retried().then(|| come_back_ms(reason, retry_after_ms, trial.random));
     let (name, owner) = (name(standing.kind), if of_app { "app" } else { "key" });
     let amount = |amount| shown(standing.kind, amount);
     let (limit, left, need) = (amount(standing.limit), amount(standing.remaining), amount(needed));
     let message = match reason {
-        Reason::TooLarge => format!(
+        RefusalReason::TooLarge => format!(
             "{} It needs {need} at least, and the {owner}'s {name} is {limit}: shorten the input, or lower \
              max_tokens, or have the limit raised.",
             code.meaning(),
@@ -295,7 +301,7 @@ fn denial(refusal: &Refusal, owners: &[Owner<'_>], app: &AppPolicy, trial: Trial
             code.meaning()
         ),
     };
-    let quota = Quota {
+    let quota = LimitDetail {
         name,
         owner,
         limit: standing.limit,
@@ -310,8 +316,8 @@ fn denial(refusal: &Refusal, owners: &[Owner<'_>], app: &AppPolicy, trial: Trial
 
 /// In how many milliseconds a refused request may come back: not at once with all others.
 #[must_use]
-pub fn come_back_ms(reason: Reason, ms: u64, random: u64) -> u32 {
-    let least = if reason == Reason::Contended { CONTENDED_RETRY_MS } else { LEAST_RETRY_MS };
+pub fn come_back_ms(reason: RefusalReason, ms: u64, random: u64) -> u32 {
+    let least = if reason == RefusalReason::Contended { CONTENDED_RETRY_MS } else { LEAST_RETRY_MS };
     let ms = ms.max(least);
     let spread = ms.div_euclid(4).clamp(*SPREAD_MS.start(), *SPREAD_MS.end());
     let more = random.checked_rem(spread.saturating_add(1)).unwrap_or_default();
@@ -320,7 +326,7 @@ pub fn come_back_ms(reason: Reason, ms: u64, random: u64) -> u32 {
 
 /// The headers that tell how the limits of requests and of tokens stand: of each, the tightest.
 #[must_use]
-pub fn headers(standings: &[Standing], now: UnixMs) -> Vec<(&'static str, String)> {
+pub fn headers(standings: &[LimitStanding], now: UnixMs) -> Vec<(&'static str, String)> {
     const REQUESTS: [&str; 3] =
         ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"];
     const TOKENS: [&str; 3] =
@@ -342,9 +348,10 @@ pub fn headers(standings: &[Standing], now: UnixMs) -> Vec<(&'static str, String
 }
 
 /// The headers that tell of an answer that may have fewer tokens than were asked for.
-pub fn cut_headers(cut: Option<Cut>) -> impl Iterator<Item = (&'static str, String)> {
-    let headers =
-        |Cut { asked, granted }| [(ASKED_HEADER, asked.to_string()), (GRANTED_HEADER, granted.to_string())];
+pub fn cut_headers(cut: Option<OutputCut>) -> impl Iterator<Item = (&'static str, String)> {
+    let headers = |OutputCut { asked, granted }| {
+        [(ASKED_HEADER, asked.to_string()), (GRANTED_HEADER, granted.to_string())]
+    };
     cut.map(headers).into_iter().flatten()
 }
 

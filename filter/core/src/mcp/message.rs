@@ -6,9 +6,9 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::method;
-use super::repeated_headers::Repeated;
+use super::repeated_headers::RepeatedFields;
 use crate::answer::denial::{Code, Denial};
-use crate::request::body::{Object, Unread};
+use crate::request::body::{Object, UnreadObject};
 
 /// The longest name of a tool, in bytes; MCP wants no more than 128 characters. It goes into records.
 const LONGEST_TOOL: usize = 200;
@@ -18,22 +18,22 @@ const LONGEST_METHOD: usize = 128;
 
 /// A message, as far as the gate looks at it.
 #[derive(Debug)]
-pub struct Message {
+pub struct McpMessage {
     /// As the client wrote it: a string or a number. None on a notification.
     pub id: Option<Box<RawValue>>,
     /// None on an answer.
     pub method: Option<String>,
     /// What it asks for.
-    pub asks: Asks,
+    pub asks: McpAction,
     /// What headers repeat.
-    pub(super) repeated: Repeated,
+    pub(super) repeated: RepeatedFields,
     /// Whether it asks to hear of resources.
     pub(super) subscribes: bool,
 }
 
 /// What a message asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asks {
+pub enum McpAction {
     /// That this tool be called.
     CallTool(String),
     /// Which tools there are.
@@ -42,7 +42,7 @@ pub enum Asks {
     Other,
 }
 
-impl Message {
+impl McpMessage {
     /// Reads a whole body.
     ///
     /// # Errors
@@ -63,8 +63,8 @@ impl Message {
             if object.get("result").is_none() && object.get("error").is_none() {
                 return Err(invalid("The message has neither `method` nor `result` nor `error`."));
             }
-            let repeated = Repeated::default();
-            return Ok(Self { id, method: None, asks: Asks::Other, repeated, subscribes: false });
+            let repeated = RepeatedFields::default();
+            return Ok(Self { id, method: None, asks: McpAction::Other, repeated, subscribes: false });
         };
         let method: String =
             serde_json::from_str(method.get()).map_err(|_| invalid("`method` is not a string."))?;
@@ -77,11 +77,11 @@ impl Message {
         // However a lenient server may spell the methods that count.
         let params = object.get("params");
         let asks = match method.to_ascii_lowercase().as_str() {
-            "tools/call" => Asks::CallTool(tool(params)?),
-            "tools/list" => Asks::ListTools,
-            _ => Asks::Other,
+            "tools/call" => McpAction::CallTool(tool(params)?),
+            "tools/list" => McpAction::ListTools,
+            _ => McpAction::Other,
         };
-        let repeated = Repeated::read(&method, params);
+        let repeated = RepeatedFields::read(&method, params);
         let subscribes = method == "subscriptions/listen" && method::subscribes(params.map(RawValue::get));
         Ok(Self { id, method: Some(method), asks, repeated, subscribes })
     }
@@ -101,7 +101,7 @@ fn id(value: Option<&RawValue>) -> Result<Option<Box<RawValue>>, Denial> {
 fn tool(params: Option<&RawValue>) -> Result<String, Denial> {
     let text = params.ok_or_else(|| invalid("The call of a tool has no `params`."))?.get();
     let params = Object::read(text, ["name"]).map_err(|unread| match unread {
-        Unread::Ambiguous(_) => invalid("`params` has more than one `name`."),
+        UnreadObject::Ambiguous(_) => invalid("`params` has more than one `name`."),
         _ => invalid("`params` is not an object."),
     })?;
     let name = params.get("name").ok_or_else(|| invalid("The call of a tool has no `params.name`."))?;
@@ -116,16 +116,16 @@ fn tool(params: Option<&RawValue>) -> Result<String, Denial> {
     Ok(name)
 }
 
-fn unreadable(unread: &Unread, text: &str) -> Denial {
+fn unreadable(unread: &UnreadObject, text: &str) -> Denial {
     match unread {
-        Unread::Malformed(line, column) => {
+        UnreadObject::Malformed(line, column) => {
             malformed(format!("The body is not valid JSON: line {line}, column {column}."))
         }
-        Unread::NotAnObject if text.trim_start().starts_with('[') => {
+        UnreadObject::NotAnObject if text.trim_start().starts_with('[') => {
             invalid("The body is a list. Send one message per request: the gateway takes no batches.")
         }
-        Unread::NotAnObject => invalid("The body is not a JSON object."),
-        Unread::Ambiguous(name) => invalid(format!("The message has more than one `{name}`.")),
+        UnreadObject::NotAnObject => invalid("The body is not a JSON object."),
+        UnreadObject::Ambiguous(name) => invalid(format!("The message has more than one `{name}`.")),
     }
 }
 
@@ -141,32 +141,32 @@ fn invalid(message: impl Into<Cow<'static, str>>) -> Denial {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> (Option<String>, Asks) {
-        let Message { id, asks, .. } = Message::read(text.as_bytes()).unwrap();
+    fn read(text: &str) -> (Option<String>, McpAction) {
+        let McpMessage { id, asks, .. } = McpMessage::read(text.as_bytes()).unwrap();
         (id.map(|id| id.get().to_owned()), asks)
     }
 
     fn refused(text: &str) -> Code {
-        Message::read(text.as_bytes()).unwrap_err().code
+        McpMessage::read(text.as_bytes()).unwrap_err().code
     }
 
     #[test]
     fn requests_notifications_and_answers_are_read() {
         let call = r#"{"jsonrpc":"2.0","id":"a\u0062","method":"tools/call","params":{"name":"x","arguments":{"name":"y"}}}"#;
-        assert_eq!(read(call), (Some(r#""a\u0062""#.into()), Asks::CallTool("x".into())));
+        assert_eq!(read(call), (Some(r#""a\u0062""#.into()), McpAction::CallTool("x".into())));
         let list = r#"{"jsonrpc":"2.0","id":-1.5e3,"method":"tools/list"}"#;
-        assert_eq!(read(list), (Some("-1.5e3".into()), Asks::ListTools));
+        assert_eq!(read(list), (Some("-1.5e3".into()), McpAction::ListTools));
         for other in [
             r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#,
             r#"{"jsonrpc":"2.0","id":null,"method":"ping","params":[]}"#,
         ] {
-            assert_eq!(read(other), (None, Asks::Other), "{other}");
+            assert_eq!(read(other), (None, McpAction::Other), "{other}");
         }
         for answer in [
             r#"{"jsonrpc":"2.0","id":1,"result":{"method":"tools/call"}}"#,
             r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"m"}}"#,
         ] {
-            assert_eq!(read(answer), (Some("1".into()), Asks::Other), "{answer}");
+            assert_eq!(read(answer), (Some("1".into()), McpAction::Other), "{answer}");
         }
     }
 
@@ -178,7 +178,7 @@ mod tests {
             r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"x"}}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":{},"method":"tools/call","params":{"name":"x"}}"#,
         ] {
-            assert_eq!(read(call).1, Asks::CallTool("x".into()), "{call}");
+            assert_eq!(read(call).1, McpAction::CallTool("x".into()), "{call}");
         }
     }
 
@@ -206,8 +206,8 @@ mod tests {
         for text in ["", " ", "{", "{}x", "\u{feff}{}", r#"{"a":}"#] {
             assert_eq!(refused(text), Code::InvalidJson, "{text}");
         }
-        assert_eq!(Message::read(b"\xff{}").unwrap_err().code, Code::InvalidJson);
-        let batch = Message::read(br#" [{"jsonrpc":"2.0","method":"tools/call","params":{"name":"x"}}]"#);
+        assert_eq!(McpMessage::read(b"\xff{}").unwrap_err().code, Code::InvalidJson);
+        let batch = McpMessage::read(br#" [{"jsonrpc":"2.0","method":"tools/call","params":{"name":"x"}}]"#);
         assert!(batch.unwrap_err().message.contains("no batches"));
         for text in [
             "1",

@@ -1,7 +1,7 @@
 //! The methods of the protocol that an app may use which may use some tools of a server only.
 
-use super::Message;
-use super::tool_list::Members;
+use super::McpMessage;
+use super::tool_list::AllMembers;
 
 /// Of all versions of the protocol: what opens a session or tells of the server, tools, and what clients
 /// notify servers of. Not: resources, prompts and their completion; tasks, which any key of the app could
@@ -20,7 +20,7 @@ const OPEN: [&str; 11] = [
     "notifications/roots/list_changed",
 ];
 
-impl Message {
+impl McpMessage {
     /// Whether an app that may use some tools only may send it: it has one of these methods, spelled just
     /// so, or is an answer to the server.
     #[must_use]
@@ -32,9 +32,9 @@ impl Message {
 /// Whether the `params` of `subscriptions/listen` name resources to hear of.
 pub(super) fn subscribes(params: Option<&str>) -> bool {
     let Some(params) = params else { return false };
-    let Ok(Members(params)) = serde_json::from_str(params) else { return true };
+    let Ok(AllMembers(params)) = serde_json::from_str(params) else { return true };
     params.iter().filter(|(name, _)| name.eq_ignore_ascii_case("notifications")).any(|(_, wanted)| {
-        let Ok(Members(wanted)) = serde_json::from_str(wanted.get()) else { return true };
+        let Ok(AllMembers(wanted)) = serde_json::from_str(wanted.get()) else { return true };
         let is_subscription = |name: &str| name.to_ascii_lowercase().contains("subscription");
         wanted.iter().any(|(name, value)| is_subscription(name) && !matches!(value.get(), "null" | "[]"))
     })
@@ -46,7 +46,7 @@ mod tests {
 
     fn is_open(method: &str, params: &str) -> bool {
         let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
-        Message::read(body.as_bytes()).unwrap().is_open()
+        McpMessage::read(body.as_bytes()).unwrap().is_open()
     }
 
     #[test]
@@ -75,7 +75,7 @@ mod tests {
         ] {
             assert!(!is_open(method, r#"{"name":"x"}"#), "{method}");
         }
-        let answer = Message::read(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#).unwrap();
+        let answer = McpMessage::read(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#).unwrap();
         assert!(answer.is_open());
     }
 

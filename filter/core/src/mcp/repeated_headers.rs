@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 
-use super::Message;
+use super::McpMessage;
 use crate::answer::denial::{Code, Denial};
 use crate::request::body::Object;
 use crate::request::header::Headers;
@@ -28,7 +28,7 @@ const VERSION_MEMBER: &str = "io.modelcontextprotocol/protocolVersion";
 /// The values of these headers, in the order in which they came. (What `Mcp-Param-…` repeat is known by
 /// the schemas of tools, so only the server can compare it.)
 #[derive(Debug, Default)]
-pub struct Mirror {
+pub struct RepeatedHeaders {
     methods: Vec<Vec<u8>>,
     names: Vec<Vec<u8>>,
     versions: Vec<Vec<u8>>,
@@ -36,14 +36,14 @@ pub struct Mirror {
 
 /// What a message says that headers repeat, beside its method.
 #[derive(Debug, Default)]
-pub(super) struct Repeated {
+pub(super) struct RepeatedFields {
     /// Of the tool, prompt or resource; none where the method has none, or the message lacks it.
     name: Option<String>,
     has_name: bool,
     version: Option<String>,
 }
 
-impl Repeated {
+impl RepeatedFields {
     /// Reads the `params` of a message with this method.
     pub(super) fn read(method: &str, params: Option<&RawValue>) -> Self {
         let member = match method.to_ascii_lowercase().as_str() {
@@ -67,7 +67,7 @@ fn version(params: &str) -> Option<String> {
     serde_json::from_str(members.get(VERSION_MEMBER)?.get()).ok()
 }
 
-impl Mirror {
+impl RepeatedHeaders {
     /// Of a request.
     #[must_use]
     pub fn of(headers: Headers<'_>) -> Self {
@@ -79,12 +79,13 @@ impl Mirror {
     ///
     /// # Errors
     /// When one says something else, or cannot be decoded.
-    pub fn check(&self, message: Option<&Message>) -> Result<(), Denial> {
+    pub fn check(&self, message: Option<&McpMessage>) -> Result<(), Denial> {
         let method = message.and_then(|message| message.method.as_deref()).unwrap_or_default();
         if self.methods.iter().any(|value| value != method.as_bytes()) {
             return Err(mismatch("`Mcp-Method` is not the message's `method`."));
         }
-        let Some(Repeated { name, has_name, version }) = message.map(|message| &message.repeated) else {
+        let Some(RepeatedFields { name, has_name, version }) = message.map(|message| &message.repeated)
+        else {
             return Ok(());
         };
         if version.as_ref().is_some_and(|said| self.versions.iter().any(|value| value != said.as_bytes())) {
@@ -125,8 +126,8 @@ mod tests {
     fn check(headers: &[(&str, &str)], body: &str) -> bool {
         let headers: Vec<_> =
             headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
-        let message = Message::read(body.as_bytes()).unwrap();
-        Mirror::of(Headers(&headers)).check(Some(&message)).is_ok()
+        let message = McpMessage::read(body.as_bytes()).unwrap();
+        RepeatedHeaders::of(Headers(&headers)).check(Some(&message)).is_ok()
     }
 
     fn call(tool: &str) -> String {
@@ -167,7 +168,7 @@ mod tests {
         }
         let headers = [("mcp-method".to_owned(), b"tools/call".to_vec())];
         assert!(
-            Mirror::of(Headers(&headers)).check(None).is_err(),
+            RepeatedHeaders::of(Headers(&headers)).check(None).is_err(),
             "a request without a message has no method"
         );
     }

@@ -21,13 +21,13 @@ pub struct SessionKey(pub Vec<u8>);
 
 /// By whom, and where, sessions are opened.
 #[derive(Clone, Debug)]
-pub struct Binding {
+pub struct SessionBinding {
     key: KeyId,
     server: String,
     secret: SessionKey,
 }
 
-impl Binding {
+impl SessionBinding {
     /// Of this key, at the server of this name that has this secret.
     #[must_use]
     pub fn new(key: KeyId, server: &str, secret: &SessionKey) -> Self {
@@ -74,12 +74,12 @@ mod tests {
 
     const SECRET: &[u8] = b"of the gateways";
 
-    fn binding(key: u128, server: &str) -> Binding {
+    fn binding(key: u128, server: &str) -> SessionBinding {
         bound(key, server, SECRET)
     }
 
-    fn bound(key: u128, server: &str, secret: &[u8]) -> Binding {
-        Binding::new(KeyId(Uuid::from_u128(key)), server, &SessionKey(secret.to_vec()))
+    fn bound(key: u128, server: &str, secret: &[u8]) -> SessionBinding {
+        SessionBinding::new(KeyId(Uuid::from_u128(key)), server, &SessionKey(secret.to_vec()))
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 /// One event, or the rest of the stream after the last.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Event<'a> {
+pub(super) struct SseEvent<'a> {
     /// As it is written, with the line that ends it.
     pub text: &'a str,
     /// What its lines of data hold, with a line feed between them; none where it has no such line.
@@ -10,7 +10,7 @@ pub(super) struct Event<'a> {
 }
 
 /// The events of a stream.
-pub(super) fn events(stream: &str) -> impl Iterator<Item = Event<'_>> {
+pub(super) fn events(stream: &str) -> impl Iterator<Item = SseEvent<'_>> {
     let mut rest = stream;
     std::iter::from_fn(move || {
         let (event, after) = next(rest)?;
@@ -19,7 +19,7 @@ pub(super) fn events(stream: &str) -> impl Iterator<Item = Event<'_>> {
     })
 }
 
-impl Event<'_> {
+impl SseEvent<'_> {
     /// Whether a line that is not of data might be, or be a part of, a JSON object or array.
     pub(super) fn has_json_beside_data(&self) -> bool {
         let mut rest = self.text;
@@ -55,7 +55,7 @@ impl Event<'_> {
     }
 }
 
-fn next(stream: &str) -> Option<(Event<'_>, &str)> {
+fn next(stream: &str) -> Option<(SseEvent<'_>, &str)> {
     if stream.is_empty() {
         return None;
     }
@@ -72,7 +72,7 @@ fn next(stream: &str) -> Option<(Event<'_>, &str)> {
         }
     }
     let (text, rest) = stream.split_at_checked(stream.len().saturating_sub(rest.len()))?;
-    Some((Event { text, data }, rest))
+    Some((SseEvent { text, data }, rest))
 }
 
 /// A line, what ends it, and what comes after; none at the stream's end.
@@ -100,15 +100,15 @@ fn value(line: &str) -> Option<&str> {
 
 /// Cuts a stream into whole events, however it arrives.
 #[derive(Debug, Default)]
-pub(super) struct Splitter {
+pub(super) struct SseSplitter {
     /// What came of an event that is not whole.
     held: Vec<u8>,
-    at: Line,
+    at: LinePosition,
 }
 
 /// Where in its line the next byte stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Line {
+enum LinePosition {
     #[default]
     Start,
     /// After a carriage return that has ended a line: a line feed belongs to it.
@@ -116,20 +116,20 @@ enum Line {
     Inside,
 }
 
-impl Splitter {
+impl SseSplitter {
     /// The next event that `rest` completes, and what comes after it. Else all is held.
     pub(super) fn next<'a>(&mut self, rest: &'a [u8]) -> Option<(Vec<u8>, &'a [u8])> {
         for (at, byte) in rest.iter().enumerate() {
             let (before, is_new) = (self.at, self.held.is_empty() && at == 0);
             self.at = match byte {
-                b'\r' => Line::Return,
-                b'\n' => Line::Start,
-                _ => Line::Inside,
+                b'\r' => LinePosition::Return,
+                b'\n' => LinePosition::Start,
+                _ => LinePosition::Inside,
             };
             let ends = match (before, byte) {
                 // The rest of the line end that has ended the event before.
-                (Line::Return, b'\n') => is_new,
-                (Line::Start | Line::Return, b'\n' | b'\r') => true,
+                (LinePosition::Return, b'\n') => is_new,
+                (LinePosition::Start | LinePosition::Return, b'\n' | b'\r') => true,
                 _ => false,
             };
             if !ends {
@@ -137,7 +137,7 @@ impl Splitter {
             }
             let mut end = at.saturating_add(1);
             if *byte == b'\r' && rest.get(end) == Some(&b'\n') {
-                self.at = Line::Start;
+                self.at = LinePosition::Start;
                 end = end.saturating_add(1);
             }
             let (event, after) = rest.split_at_checked(end)?;
@@ -187,7 +187,7 @@ mod tests {
 
     /// What a splitter gives that gets the stream in these parts.
     fn split(parts: &[&[u8]]) -> Vec<Vec<u8>> {
-        let (mut splitter, mut out) = (Splitter::default(), Vec::new());
+        let (mut splitter, mut out) = (SseSplitter::default(), Vec::new());
         for part in parts {
             let mut rest = *part;
             while let Some((event, after)) = splitter.next(rest) {
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn an_event_is_whole_as_soon_as_its_empty_line_begins_to_end() {
         let split = |text: &str| {
-            let mut splitter = Splitter::default();
+            let mut splitter = SseSplitter::default();
             splitter.next(text.as_bytes()).map(|(event, rest)| (event.len(), rest.len()))
         };
         assert_eq!(split("data: a\n\n"), Some((9, 0)));

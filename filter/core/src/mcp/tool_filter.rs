@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use serde_json::value::RawValue;
 
-use super::sse::{Event, Splitter, events};
+use super::sse::{SseEvent, SseSplitter, events};
 use super::tool_list::cut;
 use crate::answer::denial::{Code, Denial};
 use crate::answer::usage::is_event_stream;
@@ -23,33 +23,33 @@ const LONGEST: usize = LONGEST_MIB << 20;
 
 /// What of an answer the client may see, as it arrives.
 #[derive(Debug)]
-pub struct Listing {
+pub struct ToolFilter {
     app: Rc<AppPolicy>,
     server: Rc<McpServer>,
     /// Of the request; none where an answer to it is not known to be here.
     id: Option<Box<RawValue>>,
-    form: Form,
-    events: Splitter,
-    at: At,
+    form: McpAnswerFormat,
+    events: SseSplitter,
+    at: FilterState,
 }
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum McpAnswerFormat {
     /// One message, or a batch. It is kept until its end.
     Json,
     /// A stream of events, whose data are messages. Each passes when it is whole.
     Events,
-    /// It cannot be read: an error takes its place, as [`Form::Json`].
+    /// It cannot be read: an error takes its place, as [`McpAnswerFormat::Json`].
     Unreadable,
-    /// It tells of an error, and should not be a message. It is kept until its end, and read as [`Form::Json`]
+    /// It tells of an error, and should not be a message. It is kept until its end, and read as [`McpAnswerFormat::Json`]
     /// where it begins like one.
     Plain,
 }
 
 /// How far an answer has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum At {
+enum FilterState {
     Start,
     Inside,
     /// In an event that is too long.
@@ -62,22 +62,34 @@ enum At {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unreadable;
 
-impl Listing {
+impl ToolFilter {
     /// Of an answer to the request of this id, for an app that may use a part of the server.
     #[must_use]
     pub fn new(app: Rc<AppPolicy>, server: Rc<McpServer>, id: Option<Box<RawValue>>) -> Self {
-        Self { app, server, id, form: Form::Unreadable, events: Splitter::default(), at: At::Start }
+        Self {
+            app,
+            server,
+            id,
+            form: McpAnswerFormat::Unreadable,
+            events: SseSplitter::default(),
+            at: FilterState::Start,
+        }
     }
 
     /// The answer's headers have come: its status, `content-type` and `content-encoding`.
-    pub fn answered(&mut self, status: u16, content_type: Option<&str>, encoding: Option<&str>) -> Form {
+    pub fn answered(
+        &mut self,
+        status: u16,
+        content_type: Option<&str>,
+        encoding: Option<&str>,
+    ) -> McpAnswerFormat {
         let is_plain = encoding.is_none_or(|encoding| encoding.trim().eq_ignore_ascii_case("identity"));
         self.form = match content_type {
-            _ if !is_plain => Form::Unreadable,
-            Some(kind) if is_json(kind) => Form::Json,
-            Some(kind) if is_event_stream(kind) => Form::Events,
-            _ if status >= 400 => Form::Plain,
-            _ => Form::Unreadable,
+            _ if !is_plain => McpAnswerFormat::Unreadable,
+            Some(kind) if is_json(kind) => McpAnswerFormat::Json,
+            Some(kind) if is_event_stream(kind) => McpAnswerFormat::Events,
+            _ if status >= 400 => McpAnswerFormat::Plain,
+            _ => McpAnswerFormat::Unreadable,
         };
         self.form
     }
@@ -85,21 +97,24 @@ impl Listing {
     /// Whether so many bytes of the body are kept until there are more.
     #[must_use]
     pub fn waits(&self, bytes: usize, last: bool) -> bool {
-        matches!(self.form, Form::Json | Form::Plain) && !last && self.at == At::Start && bytes <= LONGEST
+        matches!(self.form, McpAnswerFormat::Json | McpAnswerFormat::Plain)
+            && !last
+            && self.at == FilterState::Start
+            && bytes <= LONGEST
     }
 
     /// What the client gets in the place of these bytes: of the whole body, where it had to wait.
     pub fn pass(&mut self, bytes: &[u8], last: bool) -> Vec<u8> {
         match self.form {
-            Form::Events => self.stream(bytes, last),
-            Form::Plain if self.at == At::Start && !begins_as_json(bytes) => {
-                self.at = At::Inside;
+            McpAnswerFormat::Events => self.stream(bytes, last),
+            McpAnswerFormat::Plain if self.at == FilterState::Start && !begins_as_json(bytes) => {
+                self.at = FilterState::Inside;
                 bytes.to_vec()
             }
-            Form::Plain if self.at == At::Inside => bytes.to_vec(),
-            _ if bytes.is_empty() || self.at == At::Done => Vec::new(),
-            Form::Json | Form::Plain | Form::Unreadable => {
-                self.at = At::Done;
+            McpAnswerFormat::Plain if self.at == FilterState::Inside => bytes.to_vec(),
+            _ if bytes.is_empty() || self.at == FilterState::Done => Vec::new(),
+            McpAnswerFormat::Json | McpAnswerFormat::Plain | McpAnswerFormat::Unreadable => {
+                self.at = FilterState::Done;
                 self.document(bytes).into_bytes()
             }
         }
@@ -109,7 +124,8 @@ impl Listing {
         if body.len() > LONGEST {
             return self.error(&too_long());
         }
-        let text = str::from_utf8(body).ok().filter(|_| self.form != Form::Unreadable).ok_or(Unreadable);
+        let text =
+            str::from_utf8(body).ok().filter(|_| self.form != McpAnswerFormat::Unreadable).ok_or(Unreadable);
         let shown = text.and_then(|text| Ok(self.message(text)?.unwrap_or_else(|| text.to_owned())));
         shown.unwrap_or_else(|Unreadable| self.error(&unreadable()))
     }
@@ -119,21 +135,21 @@ impl Listing {
         while let Some((event, after)) = self.events.next(rest) {
             rest = after;
             match self.at {
-                At::TooLong => self.at = At::Inside,
+                FilterState::TooLong => self.at = FilterState::Inside,
                 _ => out.extend(self.event(&event)),
             }
         }
-        if last && self.at != At::TooLong {
+        if last && self.at != FilterState::TooLong {
             let event = self.events.take();
             out.extend(self.event(&event));
         }
         if self.events.held() > LONGEST {
             self.events.take();
-            if self.at != At::TooLong {
+            if self.at != FilterState::TooLong {
                 out.extend(self.in_place(&too_long()));
             }
-            self.at = At::TooLong;
-        } else if self.at == At::TooLong {
+            self.at = FilterState::TooLong;
+        } else if self.at == FilterState::TooLong {
             // Of what is too long its end alone matters.
             self.events.take();
         }
@@ -145,7 +161,7 @@ impl Listing {
         if event.is_empty() {
             return Vec::new();
         }
-        let is_first = std::mem::replace(&mut self.at, At::Inside) == At::Start;
+        let is_first = std::mem::replace(&mut self.at, FilterState::Inside) == FilterState::Start;
         let Ok(text) = str::from_utf8(event) else { return self.in_place(&unreadable()) };
         let (mark, text) = match text.split_at_checked(MARK.len()) {
             Some((MARK, text)) if is_first => (MARK, text),
@@ -164,7 +180,7 @@ impl Listing {
 
     /// An event without a message may be there to give the stream an id. A message outside of the data is read
     /// by some clients, and not by this gate.
-    fn data(&self, event: &Event<'_>) -> Result<Option<String>, Unreadable> {
+    fn data(&self, event: &SseEvent<'_>) -> Result<Option<String>, Unreadable> {
         if event.has_json_beside_data() {
             return Err(Unreadable);
         }

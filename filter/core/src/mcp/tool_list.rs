@@ -23,12 +23,12 @@ const DEEPEST: u8 = 64;
 /// byte stays.
 pub(super) fn cut(text: &str, may_list: &dyn Fn(&str) -> bool) -> Result<Option<String>, Unreadable> {
     let message: &RawValue = serde_json::from_str(text).map_err(|_| Unreadable)?;
-    let mut cut = Cut { text, may_list, edits: Vec::new() };
-    cut.walk(message, Place::Message, DEEPEST)?;
+    let mut cut = ToolListEditor { text, may_list, edits: Vec::new() };
+    cut.walk(message, MessagePlace::Message, DEEPEST)?;
     if cut.edits.is_empty() { Ok(None) } else { cut.edited().map(Some) }
 }
 
-struct Cut<'a> {
+struct ToolListEditor<'a> {
     text: &'a str,
     may_list: &'a dyn Fn(&str) -> bool,
     /// In the order of the text, and apart from each other.
@@ -37,7 +37,7 @@ struct Cut<'a> {
 
 /// Where in a message a value stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum MessagePlace {
     /// It is a message, or a batch of them.
     Message,
     /// It is the result of a message.
@@ -49,22 +49,26 @@ enum Place {
     Elsewhere,
 }
 
-impl Cut<'_> {
-    fn walk(&mut self, value: &RawValue, place: Place, depth: u8) -> Result<(), Unreadable> {
+impl ToolListEditor<'_> {
+    fn walk(&mut self, value: &RawValue, place: MessagePlace, depth: u8) -> Result<(), Unreadable> {
         let depth = depth.checked_sub(1).ok_or(Unreadable)?;
         let text = value.get();
         match text.bytes().next() {
             Some(b'[') => {
                 let elements: Vec<&RawValue> = serde_json::from_str(text).map_err(|_| Unreadable)?;
-                if matches!(place, Place::ResultTools | Place::Tools) {
+                if matches!(place, MessagePlace::ResultTools | MessagePlace::Tools) {
                     return self.list(value, &elements);
                 }
-                let of = if place == Place::Message { Place::Message } else { Place::Elsewhere };
+                let of = if place == MessagePlace::Message {
+                    MessagePlace::Message
+                } else {
+                    MessagePlace::Elsewhere
+                };
                 elements.into_iter().try_for_each(|element| self.walk(element, of, depth))
             }
-            _ if place == Place::ResultTools => Err(Unreadable),
+            _ if place == MessagePlace::ResultTools => Err(Unreadable),
             Some(b'{') => {
-                let Members(members) = serde_json::from_str(text).map_err(|_| Unreadable)?;
+                let AllMembers(members) = serde_json::from_str(text).map_err(|_| Unreadable)?;
                 let inside = members.into_iter().filter_map(|(name, value)| Some((place.of(&name)?, value)));
                 inside.into_iter().try_for_each(|(place, value)| self.walk(value, place, depth))
             }
@@ -103,7 +107,7 @@ impl Cut<'_> {
     }
 }
 
-impl Place {
+impl MessagePlace {
     /// Where the value of a member of this name stands; none where it is not looked at.
     fn of(self, name: &str) -> Option<Self> {
         match self {
@@ -118,29 +122,29 @@ impl Place {
 }
 
 /// All members of an object, in order.
-pub(super) struct Members<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(super) struct AllMembers<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
 
-impl<'de> Deserialize<'de> for Members<'de> {
+impl<'de> Deserialize<'de> for AllMembers<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(AllMembers)
+        deserializer.deserialize_map(AllMembersVisitor)
     }
 }
 
-struct AllMembers;
+struct AllMembersVisitor;
 
-impl<'de> Visitor<'de> for AllMembers {
-    type Value = Members<'de>;
+impl<'de> Visitor<'de> for AllMembersVisitor {
+    type Value = AllMembers<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<AllMembers<'de>, A::Error> {
         let mut members = Vec::new();
         while let Some(member) = map.next_entry()? {
             members.push(member);
         }
-        Ok(Members(members))
+        Ok(AllMembers(members))
     }
 }
 

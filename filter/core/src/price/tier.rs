@@ -18,7 +18,7 @@ pub struct TierChoice {
 
 /// What an answer says of the tier that served it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Served {
+pub struct ServedTier {
     /// `service_tier`.
     pub service_tier: Option<String>,
     /// `speed`.
@@ -29,7 +29,7 @@ pub struct Served {
 
 /// A tier that has no price.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unpriced {
+pub struct UnpricedTier {
     /// The member of the body that chooses it.
     pub member: &'static str,
     /// Its name in a price.
@@ -47,7 +47,7 @@ const LONGEST: usize = 64;
 
 /// What a member says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Said {
+enum TierMember {
     /// Nothing, or that the provider shall choose.
     Nothing,
     /// What costs no more than usual.
@@ -56,7 +56,7 @@ enum Said {
     Tier(String),
 }
 
-impl Said {
+impl TierMember {
     fn read(member: &str, value: Option<&str>) -> Self {
         let Some(value) = value.map(str::to_ascii_lowercase) else { return Self::Nothing };
         match (member, value.as_str()) {
@@ -78,14 +78,14 @@ impl Said {
 }
 
 impl TierChoice {
-    fn said(&self) -> [Said; 3] {
+    fn said(&self) -> [TierMember; 3] {
         let Self { service_tier, speed, inference_geo, long_cache: _ } = self;
         read([service_tier, speed, inference_geo])
     }
 }
 
-impl Served {
-    fn said(&self) -> [Said; 3] {
+impl ServedTier {
+    fn said(&self) -> [TierMember; 3] {
         let Self { service_tier, speed, inference_geo } = self;
         read([service_tier, speed, inference_geo])
     }
@@ -96,7 +96,7 @@ impl Served {
         let told = self.said().into_iter().zip(choice.said());
         let named: Vec<_> = told
             .filter_map(|(told, asked)| match told {
-                Said::Nothing => asked.tier(),
+                TierMember::Nothing => asked.tier(),
                 told => told.tier(),
             })
             .collect();
@@ -113,10 +113,10 @@ impl Served {
 }
 
 /// All that may be billed to a request that chooses so.
-pub(super) fn possible<'p>(price: &'p Price, choice: &TierChoice) -> Result<Vec<&'p RateCard>, Unpriced> {
+pub(super) fn possible<'p>(price: &'p Price, choice: &TierChoice) -> Result<Vec<&'p RateCard>, UnpricedTier> {
     let said = choice.said();
     let mut cards = vec![&price.standard];
-    if said.first() == Some(&Said::Nothing) {
+    if said.first() == Some(&TierMember::Nothing) {
         // A project's settings may choose.
         let may_serve = |name: &str| !name.contains('=') && !ASKED_FOR.contains(&name);
         cards.extend(price.tiers.iter().filter(|tier| may_serve(&tier.name)).map(|tier| &tier.card));
@@ -124,11 +124,11 @@ pub(super) fn possible<'p>(price: &'p Price, choice: &TierChoice) -> Result<Vec<
     let mut chosen = MEMBERS.into_iter().zip(said).filter_map(|(member, said)| Some((member, said.tier()?)));
     if let Some((member, tier)) = chosen.next() {
         let card = price.tier(&tier);
-        cards.push(card.ok_or(Unpriced { member, tier })?);
+        cards.push(card.ok_or(UnpricedTier { member, tier })?);
     }
     match chosen.next() {
         // Two of them may multiply.
-        Some((member, tier)) => Err(Unpriced { member, tier }),
+        Some((member, tier)) => Err(UnpricedTier { member, tier }),
         None => Ok(cards),
     }
 }
@@ -138,12 +138,12 @@ pub(super) fn possible<'p>(price: &'p Price, choice: &TierChoice) -> Result<Vec<
 pub(super) fn billed<'p>(
     price: &'p Price,
     choice: &TierChoice,
-    served: &Served,
+    served: &ServedTier,
 ) -> Option<Vec<&'p RateCard>> {
     let (mut told, mut asked) = (vec![], vec![]);
     for (said, choice) in served.said().into_iter().zip(choice.said()) {
         match said {
-            Said::Nothing => asked.extend(choice.tier()),
+            TierMember::Nothing => asked.extend(choice.tier()),
             said => told.extend(said.tier()),
         }
     }
@@ -157,7 +157,7 @@ pub(super) fn billed<'p>(
     Some(cards)
 }
 
-fn read(values: [&Option<String>; 3]) -> [Said; 3] {
+fn read(values: [&Option<String>; 3]) -> [TierMember; 3] {
     let mut members = MEMBERS.into_iter();
-    values.map(|value| Said::read(members.next().unwrap_or_default(), value.as_deref()))
+    values.map(|value| TierMember::read(members.next().unwrap_or_default(), value.as_deref()))
 }

@@ -3,7 +3,7 @@
 /// Counts of one call. What was read from the cache, what was written to it and the rest add up to
 /// `input`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tokens {
+pub struct TokenUsage {
     /// With those from the cache, and those written to it.
     pub input: u64,
     /// From the provider's cache.

@@ -6,14 +6,14 @@ use std::net::IpAddr;
 
 use crate::answer::denial::Code;
 use crate::answer::reply::{Attribution, Reply};
-use crate::answer::usage::{Head, Passage, Reader, is_event_stream};
-use crate::price::{NanoUsd, Tokens};
+use crate::answer::usage::{AnswerHead, ChunkAction, UsageReader, is_event_stream};
+use crate::price::{NanoUsd, TokenUsage};
 use crate::record::{Record, Settlement};
 use crate::request::conversation;
 use crate::request::header::Headers;
 use crate::snapshot::UnixMs;
 use crate::store::Store;
-use crate::upstream::call::Call;
+use crate::upstream::call::UpstreamCall;
 use crate::upstream::redirect::Redirect;
 
 /// The longest request id that is recorded.
@@ -21,7 +21,7 @@ const LONGEST_REQUEST_ID: usize = 128;
 
 /// A request of a known key, from its headers to its record.
 #[derive(Debug)]
-pub struct Meter {
+pub struct RequestMeter {
     started: UnixMs,
     attribution: Attribution,
     endpoint: &'static str,
@@ -35,8 +35,8 @@ pub struct Meter {
     provider: String,
     status: u16,
     first_byte: Option<UnixMs>,
-    call: Option<Call>,
-    reader: Option<Reader>,
+    call: Option<UpstreamCall>,
+    reader: Option<UsageReader>,
     /// The answer is a stream of an MCP server's messages.
     streamed: bool,
     redirected: bool,
@@ -44,7 +44,7 @@ pub struct Meter {
 
 /// How an exchange with a provider ended, as far as the host can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum UpstreamOutcome {
     /// The provider gave the answer's status.
     Answered,
     /// Nothing was sent to a provider.
@@ -60,7 +60,7 @@ const NEVER_SENT: u64 = 0x2 | 0x20 | 0x80 | 0x100 | 0x100_0000 | 0x400_0000;
 /// How Envoy's details begin where the provider's address is one that clusters do not connect to.
 const OUT_OF_REACH: &str = "rbac_access_denied_matched_policy";
 
-impl Ending {
+impl UpstreamOutcome {
     /// Reads Envoy's `response.code_details` and `response.flags`.
     #[must_use]
     pub fn read(details: &str, flags: u64) -> Self {
@@ -74,7 +74,7 @@ impl Ending {
     }
 }
 
-impl Meter {
+impl RequestMeter {
     /// A request whose key is known.
     #[must_use]
     pub fn new(
@@ -123,7 +123,7 @@ impl Meter {
     }
 
     /// The request goes to a provider, or to an MCP server.
-    pub fn forwarded(&mut self, call: Call) {
+    pub fn forwarded(&mut self, call: UpstreamCall) {
         self.call = Some(call);
     }
 
@@ -138,29 +138,29 @@ impl Meter {
 
     /// Who answers; none where the gateway does by itself.
     #[must_use]
-    pub fn call(&self) -> Option<&Call> {
+    pub fn call(&self) -> Option<&UpstreamCall> {
         self.call.as_ref()
     }
 
     /// The answer's headers have come. Tells whether its body is to be read.
-    pub fn answered(&mut self, status: u16, head: Head<'_>) -> bool {
+    pub fn answered(&mut self, status: u16, head: AnswerHead<'_>) -> bool {
         self.status = status;
         match &self.call {
-            Some(Call::Model(call)) if (200..300).contains(&status) => {
-                self.reader = Some(Reader::new(call.asked(), head));
+            Some(UpstreamCall::Model(call)) if (200..300).contains(&status) => {
+                self.reader = Some(UsageReader::new(call.asked(), head));
             }
-            Some(Call::Mcp(_)) => self.streamed = head.content_type.is_some_and(is_event_stream),
+            Some(UpstreamCall::Mcp(_)) => self.streamed = head.content_type.is_some_and(is_event_stream),
             _ => self.reader = None,
         }
         self.reader.is_some()
     }
 
     /// A chunk of the answer's body has come. It is to be passed on at once, as this says.
-    pub fn chunk(&mut self, bytes: &[u8], last: bool, now: impl FnOnce() -> UnixMs) -> Passage {
+    pub fn chunk(&mut self, bytes: &[u8], last: bool, now: impl FnOnce() -> UnixMs) -> ChunkAction {
         if self.first_byte.is_none() && !bytes.is_empty() {
             self.first_byte = Some(now());
         }
-        self.reader.as_mut().map_or(Passage::Unchanged, |reader| reader.chunk(bytes, last))
+        self.reader.as_mut().map_or(ChunkAction::Unchanged, |reader| reader.chunk(bytes, last))
     }
 
     /// Whether the answer's body is read.
@@ -172,7 +172,7 @@ impl Meter {
     /// Whether the answer's body may lose bytes on its way.
     #[must_use]
     pub fn hides_usage(&self) -> bool {
-        matches!(&self.call, Some(Call::Model(call)) if call.hides_usage())
+        matches!(&self.call, Some(UpstreamCall::Model(call)) if call.hides_usage())
     }
 
     /// Whether the answer's headers have come.
@@ -181,10 +181,10 @@ impl Meter {
         self.status != 0
     }
 
-    /// Whether its end needs an [`Ending`]: the answer itself does not tell.
+    /// Whether its end needs an [`UpstreamOutcome`]: the answer itself does not tell.
     #[must_use]
     pub fn needs_ending(&self) -> bool {
-        matches!(self.call, Some(Call::Model(_))) && self.reader.is_none() && !self.redirected
+        matches!(self.call, Some(UpstreamCall::Model(_))) && self.reader.is_none() && !self.redirected
     }
 
     /// Whether the gateway answers by itself: nobody else was asked.
@@ -194,8 +194,8 @@ impl Meter {
     }
 
     /// The request is over: settles what was reserved, once, and gives the record.
-    pub fn finish<S: Store>(self, store: &S, ending: Ending, now: UnixMs) -> Record {
-        let reading = self.reader.as_ref().map(Reader::finish);
+    pub fn finish<S: Store>(self, store: &S, ending: UpstreamOutcome, now: UnixMs) -> Record {
+        let reading = self.reader.as_ref().map(UsageReader::finish);
         let since = |at: UnixMs| u32::try_from(at.0.saturating_sub(self.started.0)).unwrap_or_default();
         let Attribution { app, key, user, identity, old_secret } = self.attribution;
         let mut record = Record {
@@ -211,7 +211,7 @@ impl Meter {
             endpoint: self.endpoint,
             status: self.status.into(),
             code: self.code.map(Code::as_str).unwrap_or_default(),
-            tokens: Tokens::default(),
+            tokens: TokenUsage::default(),
             cost: NanoUsd(0),
             price_version: 0,
             settlement: Settlement::None,
@@ -228,11 +228,11 @@ impl Meter {
             text: None,
         };
         match self.call {
-            Some(Call::Model(call)) => {
+            Some(UpstreamCall::Model(call)) => {
                 record.first_token_ms = self.first_byte.map(since);
                 call.finish(&mut record, reading.as_ref(), ending, store);
             }
-            Some(Call::Mcp(call)) => call.finish(&mut record, self.streamed, store),
+            Some(UpstreamCall::Mcp(call)) => call.finish(&mut record, self.streamed, store),
             None => {}
         }
         record

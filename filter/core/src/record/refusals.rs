@@ -9,7 +9,7 @@ use std::collections::btree_map::Entry;
 
 use uuid::Uuid;
 
-use crate::identity::Identity;
+use crate::identity::CallerIdentity;
 use crate::record::Record;
 use crate::snapshot::UnixMs;
 
@@ -24,7 +24,7 @@ const MOST: usize = 1_024;
 
 /// What becomes of a record.
 #[derive(Debug)]
-pub enum Kept {
+pub enum RecordAction {
     /// It is kept as it is.
     Alone(Box<Record>),
     /// It is counted, and will be told.
@@ -37,22 +37,22 @@ pub enum Kept {
 #[derive(Debug, Default)]
 pub struct Refusals {
     /// By app, key and code; without a code, by the endpoint.
-    repeated: BTreeMap<(Uuid, Uuid, &'static str), Repeated>,
+    repeated: BTreeMap<(Uuid, Uuid, &'static str), RepeatedRefusals>,
 }
 
 /// Refusals of one key with one code.
 #[derive(Debug)]
-struct Repeated {
+struct RepeatedRefusals {
     /// In minutes.
     minute: i64,
     /// How many of this minute have records of their own.
     told: u32,
-    counted: Option<Counted>,
+    counted: Option<CountedRefusals>,
 }
 
 /// Those that are not told yet.
 #[derive(Debug)]
-struct Counted {
+struct CountedRefusals {
     since: UnixMs,
     last: Record,
     count: u64,
@@ -60,14 +60,14 @@ struct Counted {
 
 impl Refusals {
     /// Takes the record of an answer that the gateway gave by itself. `room` is whether it may be kept.
-    pub fn take(&mut self, record: Record, room: bool) -> Kept {
+    pub fn take(&mut self, record: Record, room: bool) -> RecordAction {
         let minute = record.at.0.div_euclid(60_000);
         let crowded = self.repeated.len() >= MOST;
         let what = if record.code.is_empty() { record.endpoint } else { record.code };
         let repeated = match self.repeated.entry((record.app.0, record.key.0, what)) {
-            Entry::Vacant(_) if crowded && room => return Kept::Alone(record.into()),
-            Entry::Vacant(_) if crowded => return Kept::Dropped,
-            Entry::Vacant(new) => new.insert(Repeated { minute, told: 0, counted: None }),
+            Entry::Vacant(_) if crowded && room => return RecordAction::Alone(record.into()),
+            Entry::Vacant(_) if crowded => return RecordAction::Dropped,
+            Entry::Vacant(new) => new.insert(RepeatedRefusals { minute, told: 0, counted: None }),
             Entry::Occupied(known) => known.into_mut(),
         };
         if repeated.minute != minute {
@@ -75,10 +75,10 @@ impl Refusals {
         }
         if room && repeated.counted.is_none() && repeated.told < EACH {
             repeated.told = repeated.told.saturating_add(1);
-            return Kept::Alone(record.into());
+            return RecordAction::Alone(record.into());
         }
         repeated.count(record);
-        Kept::Counted
+        RecordAction::Counted
     }
 
     /// What was counted for long enough, as the last of each with how many it stands for.
@@ -86,8 +86,9 @@ impl Refusals {
         let mut due = Vec::new();
         for repeated in self.repeated.values_mut() {
             // A clock that went back tells nothing of how long it has been.
-            let over =
-                |counted: &mut Counted| !(0..PAUSE_MS).contains(&now.0.saturating_sub(counted.since.0));
+            let over = |counted: &mut CountedRefusals| {
+                !(0..PAUSE_MS).contains(&now.0.saturating_sub(counted.since.0))
+            };
             due.extend(repeated.counted.take_if(over).map(|counted| (counted.last, counted.count)));
         }
         let minute = now.0.div_euclid(60_000);
@@ -96,10 +97,10 @@ impl Refusals {
     }
 }
 
-impl Repeated {
+impl RepeatedRefusals {
     fn count(&mut self, record: Record) {
         let Some(counted) = &mut self.counted else {
-            self.counted = Some(Counted { since: record.at, last: record, count: 1 });
+            self.counted = Some(CountedRefusals { since: record.at, last: record, count: 1 });
             return;
         };
         let same = counted.last.identity == record.identity;
@@ -107,7 +108,7 @@ impl Repeated {
         counted.count = counted.count.saturating_add(1);
         if !same {
             // They are not all of one person.
-            counted.last.identity = Identity::Unknown;
+            counted.last.identity = CallerIdentity::Unknown;
         }
     }
 }
@@ -122,8 +123,8 @@ mod tests {
         Record { code, at: UnixMs(at_ms), provider: String::new(), ..testing::record() }
     }
 
-    fn is_alone(kept: &Kept) -> bool {
-        matches!(kept, Kept::Alone(_))
+    fn is_alone(kept: &RecordAction) -> bool {
+        matches!(kept, RecordAction::Alone(_))
     }
 
     #[test]
@@ -154,8 +155,8 @@ mod tests {
     fn there_are_no_more_than_it_may_remember() {
         let mut refusals = Refusals::default();
         let of = |n: usize| Record { key: KeyId(Uuid::from_u128(n as u128)), ..refused(1, "key_revoked") };
-        assert!((0..MOST).all(|n| matches!(refusals.take(of(n), false), Kept::Counted)));
-        assert!(matches!(refusals.take(of(MOST), false), Kept::Dropped));
+        assert!((0..MOST).all(|n| matches!(refusals.take(of(n), false), RecordAction::Counted)));
+        assert!(matches!(refusals.take(of(MOST), false), RecordAction::Dropped));
         assert!(is_alone(&refusals.take(of(MOST), true)));
         assert_eq!(refusals.repeated.len(), MOST);
     }
@@ -164,7 +165,7 @@ mod tests {
     fn without_room_all_are_counted_and_none_is_lost() {
         let mut refusals = Refusals::default();
         let mut is_counted =
-            |n, room| matches!(refusals.take(refused(n, "key_revoked"), room), Kept::Counted);
+            |n, room| matches!(refusals.take(refused(n, "key_revoked"), room), RecordAction::Counted);
         assert!((0..50).all(|n| is_counted(n, false)));
         assert!(is_counted(51, true), "in order");
         assert_eq!(refusals.due(UnixMs(11_000)).iter().map(|(_, count)| count).sum::<u64>(), 51);

@@ -9,7 +9,7 @@ use latchkey_proto::ledger as wire;
 use prost::Message as _;
 
 use crate::record::Record;
-use crate::store::layout::{self, Input, VERSION};
+use crate::store::layout::{self, VERSION, ValueReader};
 use crate::store::{NotStored, Store, Swap};
 
 /// How many records a worker keeps, if nothing else is said.
@@ -41,7 +41,7 @@ pub enum Append {
 
 /// The sync role's end of one worker's ring.
 #[derive(Clone, Copy, Debug)]
-pub struct Reader {
+pub struct RingReader {
     worker: u32,
     capacity: u32,
     acknowledged: u64,
@@ -150,7 +150,7 @@ impl Ring {
     }
 }
 
-impl Reader {
+impl RingReader {
     /// Reads a worker's ring after what is acknowledged.
     pub fn resume(store: &impl Store, worker: u32, capacity: u32) -> Self {
         Self { worker, capacity: capacity.max(1), acknowledged: acknowledged(store, worker) }
@@ -208,7 +208,7 @@ fn slot(sequence: u64, capacity: u32) -> u32 {
 
 fn acknowledged(store: &impl Store, worker: u32) -> u64 {
     let stored = store.get(&layout::acknowledged_name(worker));
-    let read = |bytes: &[u8]| Input::open(bytes)?.take().map(u64::from_le_bytes);
+    let read = |bytes: &[u8]| ValueReader::open(bytes)?.take().map(u64::from_le_bytes);
     stored.and_then(|stored| read(&stored.bytes)).unwrap_or_default()
 }
 
@@ -217,7 +217,7 @@ fn encode_count(count: u32) -> Vec<u8> {
 }
 
 fn decode_count(bytes: &[u8]) -> Option<u32> {
-    Input::open(bytes)?.take().map(u32::from_le_bytes)
+    ValueReader::open(bytes)?.take().map(u32::from_le_bytes)
 }
 
 fn encode_slot(record: &wire::Record) -> Vec<u8> {
@@ -229,7 +229,7 @@ fn encode_slot(record: &wire::Record) -> Vec<u8> {
 }
 
 fn decode_slot(bytes: &[u8], sequence: u64) -> Option<wire::Record> {
-    let mut input = Input::open(bytes)?;
+    let mut input = ValueReader::open(bytes)?;
     let written = input.take().map(u64::from_le_bytes)?;
     (written == sequence).then(|| wire::Record::decode(input.0).ok()).flatten()
 }

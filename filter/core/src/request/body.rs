@@ -18,19 +18,19 @@ mod usage_bounds;
 use std::ops::Range;
 
 use crate::answer::denial::{Code, Denial};
-use crate::request::endpoint::Operation;
+use crate::request::endpoint::ModelOperation;
 use crate::request::header::Headers;
 
 pub(crate) use json::span;
 pub(crate) use member_name::may_be_member;
-pub(crate) use object::{Object, Unread};
+pub(crate) use object::{Object, UnreadObject};
 
-pub use edit::{Change, max_output_member};
-pub use usage_bounds::{Doubts, Terms};
+pub use edit::{BodyEdit, max_output_member};
+pub use usage_bounds::{LimitObstacles, UsageBounds};
 
 /// How the body is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum BodyFormat {
     /// A JSON object.
     Json,
     /// A form with files.
@@ -42,18 +42,18 @@ pub enum Format {
 
 /// What a body says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Body {
+pub struct RequestBody {
     /// The model that it names.
     pub model: String,
     /// What it may cost.
-    pub terms: Terms,
-    layout: Layout,
+    pub terms: UsageBounds,
+    layout: BodyLayout,
 }
 
 /// Where that stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Layout {
-    Json(Box<json::Spans>),
+enum BodyLayout {
+    Json(Box<json::MemberSpans>),
     Form { model: Range<usize> },
 }
 
@@ -80,12 +80,12 @@ fn is_utf8(content_type: &[u8]) -> bool {
     })
 }
 
-impl Format {
+impl BodyFormat {
     /// The format of an operation's body.
     ///
     /// # Errors
     /// When it is a form whose boundary cannot be told.
-    pub fn of(operation: Operation, headers: Headers<'_>) -> Result<Self, Denial> {
+    pub fn of(operation: ModelOperation, headers: Headers<'_>) -> Result<Self, Denial> {
         if !is_plain(headers) {
             return Err(Denial::new(Code::InvalidJson, ENCODED));
         }
@@ -106,22 +106,26 @@ impl Format {
     ///
     /// # Errors
     /// When it is malformed or ambiguous, or names no model.
-    pub fn read(&self, operation: Operation, body: &[u8]) -> Result<Body, Denial> {
+    pub fn read(&self, operation: ModelOperation, body: &[u8]) -> Result<RequestBody, Denial> {
         match self {
             Self::Json => json::read(operation, body),
             Self::Multipart { boundary } => {
                 let (model, span) = multipart::find(body, boundary)?;
-                Ok(Body { model, terms: Terms::of_form(body), layout: Layout::Form { model: span } })
+                Ok(RequestBody {
+                    model,
+                    terms: UsageBounds::of_form(body),
+                    layout: BodyLayout::Form { model: span },
+                })
             }
         }
     }
 }
 
-impl Body {
+impl RequestBody {
     /// Whether it is a JSON object.
     #[must_use]
     pub fn is_json(&self) -> bool {
-        matches!(self.layout, Layout::Json(_))
+        matches!(self.layout, BodyLayout::Json(_))
     }
 }
 

@@ -13,19 +13,19 @@ const LONGEST: usize = 128;
 
 /// The header is there, and is not one id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Malformed;
+pub struct MalformedConversationId;
 
 /// The conversation's id; none where the request has none.
 ///
 /// # Errors
 /// What is there is not one id, or holds a key, which nobody shall find in the records.
-pub fn id(headers: Headers<'_>) -> Result<Option<&str>, Malformed> {
+pub fn id(headers: Headers<'_>) -> Result<Option<&str>, MalformedConversationId> {
     let mut values = headers.all(HEADER);
     let Some(value) = values.next() else { return Ok(None) };
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
     let fits = (1..=LONGEST).contains(&value.len()) && value.iter().all(plain) && values.next().is_none();
     let text = str::from_utf8(value).ok().filter(|text| fits && !text.contains(PREFIX));
-    text.map(Some).ok_or(Malformed)
+    text.map(Some).ok_or(MalformedConversationId)
 }
 
 /// Refuses a request without an id, where the app wants one. Elsewhere one that is malformed is ignored.
@@ -39,7 +39,7 @@ pub fn check(headers: Headers<'_>, app: &AppPolicy) -> Result<(), Denial> {
     match id(headers) {
         Ok(Some(_)) => Ok(()),
         Ok(None) => Err(Code::ConversationIdRequired.into()),
-        Err(Malformed) => Err(Code::InvalidConversationId.into()),
+        Err(MalformedConversationId) => Err(Code::InvalidConversationId.into()),
     }
 }
 
@@ -47,7 +47,7 @@ pub fn check(headers: Headers<'_>, app: &AppPolicy) -> Result<(), Denial> {
 mod tests {
     use super::*;
 
-    fn read(values: &[&str]) -> Result<Option<String>, Malformed> {
+    fn read(values: &[&str]) -> Result<Option<String>, MalformedConversationId> {
         let headers: Vec<_> =
             values.iter().map(|value| (HEADER.to_owned(), value.as_bytes().to_vec())).collect();
         id(Headers(&headers)).map(|id| id.map(str::to_owned))
@@ -59,8 +59,8 @@ mod tests {
         assert_eq!(read(&["Chat-7_a.b"]), Ok(Some("Chat-7_a.b".into())));
         assert_eq!(read(&[&"x".repeat(128)]), Ok(Some("x".repeat(128))));
         for bad in ["", "a b", "a:b", "é", &"x".repeat(129), &format!("{PREFIX}abc")] {
-            assert_eq!(read(&[bad]), Err(Malformed), "{bad:?}");
+            assert_eq!(read(&[bad]), Err(MalformedConversationId), "{bad:?}");
         }
-        assert_eq!(read(&["a", "a"]), Err(Malformed));
+        assert_eq!(read(&["a", "a"]), Err(MalformedConversationId));
     }
 }

@@ -1,6 +1,6 @@
 //! The key that a request carries, in whichever header.
 
-use latchkey_proto::key::{Key, PREFIX};
+use latchkey_proto::key::{ApiKey, PREFIX};
 
 use crate::answer::denial::{Code, Denial};
 use crate::request::header::Headers;
@@ -12,7 +12,7 @@ pub const HEADERS: [&str; 3] = ["authorization", "x-api-key", "api-key"];
 ///
 /// # Errors
 /// When there is none, when there are two that differ, or when it is malformed.
-pub fn find(headers: Headers<'_>) -> Result<Key, Denial> {
+pub fn find(headers: Headers<'_>) -> Result<ApiKey, Denial> {
     let mut found: Option<&str> = None;
     let mut stranger = None;
     for (name, value) in headers.0.iter().filter(|(name, _)| HEADERS.contains(&name.as_str())) {
@@ -28,7 +28,7 @@ pub fn find(headers: Headers<'_>) -> Result<Key, Denial> {
         }
     }
     match (found, stranger) {
-        (Some(key), _) => Key::parse(key).map_err(|malformed| {
+        (Some(key), _) => ApiKey::parse(key).map_err(|malformed| {
             Denial::new(Code::InvalidApiKey, format!("The API key is malformed: {malformed}."))
         }),
         (None, Some(complaint)) => Err(Denial::new(Code::InvalidApiKey, complaint)),
@@ -61,7 +61,7 @@ mod tests {
 
     use super::*;
 
-    fn try_find(pairs: &[(&str, &str)]) -> Result<Key, Denial> {
+    fn try_find(pairs: &[(&str, &str)]) -> Result<ApiKey, Denial> {
         let headers: Vec<_> =
             pairs.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
         find(Headers(&headers))
@@ -75,7 +75,7 @@ mod tests {
     fn accepted_wherever_an_api_key_goes() {
         let key = AppKey::new([7; 20]);
         let bearer = format!("bearer  {}", key.expose());
-        let expected = Ok(Key::App(key.clone()));
+        let expected = Ok(ApiKey::App(key.clone()));
         assert_eq!(try_find(&[("authorization", &bearer)]), expected);
         assert_eq!(try_find(&[("x-api-key", key.expose())]), expected);
         assert_eq!(try_find(&[("api-key", key.expose())]), expected);

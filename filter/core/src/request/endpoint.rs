@@ -10,13 +10,13 @@ use crate::snapshot::ProviderKind;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// A provider's answer.
-    Call(Operation),
+    Call(ModelOperation),
     /// Something of an MCP server.
-    Mcp(mcp::Target),
+    Mcp(mcp::McpTarget),
     /// The models that the key may call through an API.
-    ListModels(Shape),
+    ListModels(ClientApi),
     /// One of them.
-    RetrieveModel(Shape, String),
+    RetrieveModel(ClientApi, String),
     /// Whether the gateway can decide.
     Ready,
 }
@@ -24,7 +24,7 @@ pub enum Endpoint {
 /// What a provider is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each is the path that `upstream_path` gives")]
-pub enum Operation {
+pub enum ModelOperation {
     ChatCompletions,
     Completions,
     Embeddings,
@@ -42,14 +42,14 @@ pub enum Operation {
 
 /// Whose error shape a client expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub enum ClientApi {
     /// OpenAI's.
     OpenAi,
     /// Anthropic's.
     Anthropic,
 }
 
-impl Operation {
+impl ModelOperation {
     /// Every operation.
     pub const ALL: [Self; 13] = [
         Self::ChatCompletions,
@@ -131,10 +131,10 @@ impl Operation {
 
     /// Whose API it is.
     #[must_use]
-    pub fn shape(self) -> Shape {
+    pub fn shape(self) -> ClientApi {
         match self {
-            Self::Messages | Self::CountTokens => Shape::Anthropic,
-            _ => Shape::OpenAi,
+            Self::Messages | Self::CountTokens => ClientApi::Anthropic,
+            _ => ClientApi::OpenAi,
         }
     }
 
@@ -144,14 +144,14 @@ impl Operation {
         matches!(self, Self::ImageEdits | Self::ImageVariations | Self::Transcriptions | Self::Translations)
     }
 
-    fn find(path: &str, shape: Shape) -> Option<Self> {
+    fn find(path: &str, shape: ClientApi) -> Option<Self> {
         Self::ALL
             .into_iter()
             .find(|operation| operation.shape() == shape && operation.upstream_path() == path)
     }
 }
 
-impl Shape {
+impl ClientApi {
     /// The error shape of a path, served or not.
     #[must_use]
     pub fn of(path: &str) -> Self {
@@ -180,8 +180,8 @@ impl Endpoint {
     /// 404 for an unknown path, 405 for a method that the path does not take.
     pub fn parse(method: &str, path: &str) -> Result<Self, Denial> {
         if let Some(server) = mcp::server_at(path) {
-            let verb = mcp::Verb::parse(method).ok_or_else(|| not_allowed(mcp::Verb::ALLOWED))?;
-            return Ok(Self::Mcp(mcp::Target { server: server.to_owned(), verb }));
+            let verb = mcp::McpVerb::parse(method).ok_or_else(|| not_allowed(mcp::McpVerb::ALLOWED))?;
+            return Ok(Self::Mcp(mcp::McpTarget { server: server.to_owned(), verb }));
         }
         let endpoint = Self::at(path).ok_or_else(|| unknown(path))?;
         let allowed = endpoint.methods();
@@ -195,13 +195,13 @@ impl Endpoint {
         if path == "/latchkey/ready" {
             return Some(Self::Ready);
         }
-        const PREFIXES: [(&str, Shape); 4] = [
-            ("/anthropic_messages/v1/", Shape::Anthropic),
-            ("/openai_compatible/v1/", Shape::OpenAi),
-            ("/openai_compatible/", Shape::OpenAi),
-            ("/v1/", Shape::OpenAi),
+        const PREFIXES: [(&str, ClientApi); 4] = [
+            ("/anthropic_messages/v1/", ClientApi::Anthropic),
+            ("/openai_compatible/v1/", ClientApi::OpenAi),
+            ("/openai_compatible/", ClientApi::OpenAi),
+            ("/v1/", ClientApi::OpenAi),
         ];
-        let found = |(prefix, shape): &(&str, Shape)| Some((path.strip_prefix(prefix)?, *shape));
+        let found = |(prefix, shape): &(&str, ClientApi)| Some((path.strip_prefix(prefix)?, *shape));
         let (rest, shape) = PREFIXES.iter().find_map(found)?;
         match rest.strip_prefix("models") {
             Some("") => Some(Self::ListModels(shape)),
@@ -209,7 +209,7 @@ impl Endpoint {
                 let id = percent_decode_str(id.strip_prefix('/')?).decode_utf8().ok()?;
                 (!id.is_empty()).then(|| Self::RetrieveModel(shape, id.into_owned()))
             }
-            None => Operation::find(rest, shape).map(Self::Call),
+            None => ModelOperation::find(rest, shape).map(Self::Call),
         }
     }
 
@@ -217,7 +217,7 @@ impl Endpoint {
     fn methods(&self) -> &'static str {
         match self {
             Self::Call(_) => "POST",
-            Self::Mcp(_) => mcp::Verb::ALLOWED,
+            Self::Mcp(_) => mcp::McpVerb::ALLOWED,
             Self::ListModels(_) | Self::RetrieveModel(..) => "GET",
             // Load balancers ask for as little as they can.
             Self::Ready => "GET, HEAD",
@@ -274,10 +274,10 @@ mod tests {
 
     #[test]
     fn every_operation_is_served_under_each_of_its_prefixes() {
-        for operation in Operation::ALL {
+        for operation in ModelOperation::ALL {
             let prefixes: &[&str] = match operation.shape() {
-                Shape::OpenAi => &["/v1", "/openai_compatible/v1", "/openai_compatible"],
-                Shape::Anthropic => &["/anthropic_messages/v1"],
+                ClientApi::OpenAi => &["/v1", "/openai_compatible/v1", "/openai_compatible"],
+                ClientApi::Anthropic => &["/anthropic_messages/v1"],
             };
             for prefix in prefixes {
                 let path = format!("{prefix}/{}", operation.upstream_path());
@@ -289,10 +289,10 @@ mod tests {
     #[test]
     fn model_names_may_have_slashes_and_escapes() {
         for (prefix, shape) in [
-            ("/v1", Shape::OpenAi),
-            ("/openai_compatible", Shape::OpenAi),
-            ("/openai_compatible/v1", Shape::OpenAi),
-            ("/anthropic_messages/v1", Shape::Anthropic),
+            ("/v1", ClientApi::OpenAi),
+            ("/openai_compatible", ClientApi::OpenAi),
+            ("/openai_compatible/v1", ClientApi::OpenAi),
+            ("/anthropic_messages/v1", ClientApi::Anthropic),
         ] {
             let list = Endpoint::parse("GET", &format!("{prefix}/models"));
             assert_eq!(list, Ok(Endpoint::ListModels(shape)));
@@ -357,9 +357,9 @@ mod tests {
     #[test]
     fn an_mcp_server_is_one_plain_segment_and_takes_three_methods() {
         for (method, verb) in
-            [("POST", mcp::Verb::Post), ("GET", mcp::Verb::Get), ("DELETE", mcp::Verb::Delete)]
+            [("POST", mcp::McpVerb::Post), ("GET", mcp::McpVerb::Get), ("DELETE", mcp::McpVerb::Delete)]
         {
-            let target = mcp::Target { server: "git-hub_2".into(), verb };
+            let target = mcp::McpTarget { server: "git-hub_2".into(), verb };
             assert_eq!(Endpoint::parse(method, "/mcp/git-hub_2"), Ok(Endpoint::Mcp(target)));
         }
         for method in ["PUT", "HEAD", "OPTIONS", "post", ""] {
@@ -384,8 +384,8 @@ mod tests {
 
     #[test]
     fn the_error_shape_follows_the_path() {
-        assert_eq!(Shape::of("/anthropic_messages/v1/x"), Shape::Anthropic);
-        assert_eq!(Shape::of("/anthropic_messagesx"), Shape::OpenAi);
+        assert_eq!(ClientApi::of("/anthropic_messages/v1/x"), ClientApi::Anthropic);
+        assert_eq!(ClientApi::of("/anthropic_messagesx"), ClientApi::OpenAi);
     }
 
     proptest! {

@@ -3,7 +3,7 @@ use std::rc::Rc;
 
 use latchkey_proto::discovery as wire;
 
-use super::{Invalid, McpServer, name};
+use super::{InvalidResource, McpServer, name};
 use crate::price::density::BytesPerToken;
 use crate::price::{LongContext, Price, RateCard, Rates, Tier};
 
@@ -89,15 +89,15 @@ impl Catalogue {
 }
 
 impl TryFrom<wire::Catalogue> for Catalogue {
-    type Error = Invalid;
+    type Error = InvalidResource;
 
-    fn try_from(catalogue: wire::Catalogue) -> Result<Self, Invalid> {
+    fn try_from(catalogue: wire::Catalogue) -> Result<Self, InvalidResource> {
         let wire::Catalogue { providers, models, mcp_servers } = catalogue;
         let mut by_name = BTreeMap::new();
         for provider in providers {
             let provider = Rc::new(Provider::try_from(provider)?);
             if let Some(twin) = by_name.insert(provider.name.clone(), provider) {
-                return Err(Invalid::TwoProviders(twin.name.clone()));
+                return Err(InvalidResource::TwoProviders(twin.name.clone()));
             }
         }
         let mut read = Self::default();
@@ -118,10 +118,10 @@ impl TryFrom<wire::Catalogue> for Catalogue {
             let model = name(model, "models.name")?;
             let upstream_name = name(upstream_name, "models.upstream_name")?;
             let Some(found) = by_name.get(&provider) else {
-                return Err(Invalid::NoProvider { model, provider });
+                return Err(InvalidResource::NoProvider { model, provider });
             };
             if !seen.insert((model.clone(), provider.clone())) {
-                return Err(Invalid::OfferedTwice { model, provider });
+                return Err(InvalidResource::OfferedTwice { model, provider });
             }
             let offer = Offer {
                 provider: Rc::clone(found),
@@ -145,7 +145,7 @@ impl TryFrom<wire::Catalogue> for Catalogue {
         for server in mcp_servers {
             let server = Rc::new(McpServer::try_from(server)?);
             if let Some(twin) = read.mcp_servers.insert(server.name.clone(), server) {
-                return Err(Invalid::TwoMcpServers(twin.name.clone()));
+                return Err(InvalidResource::TwoMcpServers(twin.name.clone()));
             }
         }
         Ok(read)
@@ -162,9 +162,9 @@ impl Catalogue {
 }
 
 impl TryFrom<wire::Provider> for Provider {
-    type Error = Invalid;
+    type Error = InvalidResource;
 
-    fn try_from(provider: wire::Provider) -> Result<Self, Invalid> {
+    fn try_from(provider: wire::Provider) -> Result<Self, InvalidResource> {
         let wire::Provider {
             name: provider_name,
             kind,
@@ -174,7 +174,7 @@ impl TryFrom<wire::Provider> for Provider {
             idle_timeout_seconds,
         } = provider;
         let name = name(provider_name, "providers.name")?;
-        let malformed = |field| Invalid::Provider { provider: name.clone(), field };
+        let malformed = |field| InvalidResource::Provider { provider: name.clone(), field };
         if !is_token(&cluster) {
             return Err(malformed("cluster"));
         }
@@ -197,9 +197,9 @@ impl TryFrom<wire::Provider> for Provider {
 }
 
 impl TryFrom<wire::Price> for Price {
-    type Error = Invalid;
+    type Error = InvalidResource;
 
-    fn try_from(price: wire::Price) -> Result<Self, Invalid> {
+    fn try_from(price: wire::Price) -> Result<Self, InvalidResource> {
         let wire::Price {
             version,
             input,
@@ -223,23 +223,23 @@ impl TryFrom<wire::Price> for Price {
 }
 
 impl TryFrom<wire::ServiceTier> for Tier {
-    type Error = Invalid;
+    type Error = InvalidResource;
 
-    fn try_from(tier: wire::ServiceTier) -> Result<Self, Invalid> {
+    fn try_from(tier: wire::ServiceTier) -> Result<Self, InvalidResource> {
         let wire::ServiceTier { name: tier_name, rates, long_context } = tier;
         let name = name(tier_name, "price.tiers.name")?;
-        let rates = rates.ok_or(Invalid::Unset("price.tiers.rates"))?.into();
+        let rates = rates.ok_or(InvalidResource::Unset("price.tiers.rates"))?.into();
         let long_context = long_context.map(LongContext::try_from).transpose()?;
         Ok(Self { name, card: RateCard { rates, long_context } })
     }
 }
 
 impl TryFrom<wire::LongContext> for LongContext {
-    type Error = Invalid;
+    type Error = InvalidResource;
 
-    fn try_from(long: wire::LongContext) -> Result<Self, Invalid> {
+    fn try_from(long: wire::LongContext) -> Result<Self, InvalidResource> {
         let wire::LongContext { above, rates } = long;
-        let rates = rates.ok_or(Invalid::Unset("price.long_context.rates"))?.into();
+        let rates = rates.ok_or(InvalidResource::Unset("price.long_context.rates"))?.into();
         Ok(Self { above, rates })
     }
 }

@@ -1,7 +1,7 @@
 use latchkey_proto::discovery as wire;
 use latchkey_proto::key::KeyHash;
 
-use super::{AppId, Invalid, KeyId, Limits, Status, UnixMs, UserId, id, moment};
+use super::{AppId, InvalidResource, KeyId, Limits, Status, UnixMs, UserId, id, moment};
 
 /// One secret that opens one key. A rotated key within its grace has two records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,16 +25,16 @@ pub struct KeyRecord {
 }
 
 impl TryFrom<wire::KeyRecord> for KeyRecord {
-    type Error = Invalid;
+    type Error = InvalidResource;
 
-    fn try_from(record: wire::KeyRecord) -> Result<Self, Invalid> {
+    fn try_from(record: wire::KeyRecord) -> Result<Self, InvalidResource> {
         let wire::KeyRecord { hash, key_id, app_id, user_id, status, expires_at_ms, retires_at_ms, limits } =
             record;
         if user_id.is_empty() && limits.is_some() {
-            return Err(Invalid::AppKeyLimits);
+            return Err(InvalidResource::AppKeyLimits);
         }
         Ok(Self {
-            hash: KeyHash::try_from(hash.as_slice()).map_err(|_| Invalid::Length {
+            hash: KeyHash::try_from(hash.as_slice()).map_err(|_| InvalidResource::Length {
                 field: "hash",
                 expected: 32,
                 actual: hash.len(),

@@ -1,7 +1,7 @@
 use latchkey_proto::discovery as wire;
 
 use super::catalogue::{is_authority, is_token};
-use super::{Glob, Invalid, name};
+use super::{Glob, InvalidResource, name};
 use crate::mcp::{PROVIDER_PREFIX, SessionKey};
 
 /// An MCP server, in values that may stand in headers.
@@ -74,12 +74,12 @@ impl McpEntry {
 }
 
 impl TryFrom<wire::McpServer> for McpServer {
-    type Error = Invalid;
+    type Error = InvalidResource;
 
-    fn try_from(server: wire::McpServer) -> Result<Self, Invalid> {
+    fn try_from(server: wire::McpServer) -> Result<Self, InvalidResource> {
         let wire::McpServer { name: server_name, cluster, authority, path, session_key } = server;
         let name = name(server_name, "mcp_servers.name")?;
-        let malformed = |field| Invalid::McpServer { server: name.clone(), field };
+        let malformed = |field| InvalidResource::McpServer { server: name.clone(), field };
         if !Self::is_name(&name) {
             return Err(malformed("name"));
         }

@@ -7,7 +7,7 @@ use wire::selection::Kind;
 
 use crate::identity::IdentityPolicy;
 
-use super::{AppId, Glob, Invalid, KeyRecord, Limits, McpEntry, Status, UnixMs, id, moment, name};
+use super::{AppId, Glob, InvalidResource, KeyRecord, Limits, McpEntry, Status, UnixMs, id, moment, name};
 
 /// What an app's keys may do, ready to be applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,9 +121,9 @@ impl AppPolicy {
 }
 
 impl TryFrom<wire::AppPolicy> for AppPolicy {
-    type Error = Invalid;
+    type Error = InvalidResource;
 
-    fn try_from(policy: wire::AppPolicy) -> Result<Self, Invalid> {
+    fn try_from(policy: wire::AppPolicy) -> Result<Self, InvalidResource> {
         let wire::AppPolicy {
             id: app,
             name: _,
@@ -146,7 +146,7 @@ impl TryFrom<wire::AppPolicy> for AppPolicy {
             mode: match wire::CredentialMode::try_from(mode) {
                 Ok(wire::CredentialMode::Shared) => CredentialMode::Shared,
                 Ok(wire::CredentialMode::Named) => CredentialMode::Named,
-                Ok(wire::CredentialMode::Unspecified) | Err(_) => return Err(Invalid::Unset("mode")),
+                Ok(wire::CredentialMode::Unspecified) | Err(_) => return Err(InvalidResource::Unset("mode")),
             },
             providers: select(providers, "providers", |names| names.into_iter().collect())?,
             models: select(models, "models", |names| names.iter().map(|name| Glob::new(name)).collect())?,
@@ -169,9 +169,9 @@ fn select<T>(
     selection: Option<wire::Selection>,
     field: &'static str,
     compile: impl FnOnce(Vec<String>) -> T,
-) -> Result<Selection<T>, Invalid> {
+) -> Result<Selection<T>, InvalidResource> {
     match selection.and_then(|selection| selection.kind) {
-        None => Err(Invalid::Unset(field)),
+        None => Err(InvalidResource::Unset(field)),
         Some(Kind::All(wire::Everything {})) => Ok(Selection::All),
         Some(Kind::None(wire::Nothing {})) => Ok(Selection::None),
         Some(Kind::Only(wire::Names { names })) => {
@@ -182,10 +182,10 @@ fn select<T>(
 }
 
 /// A single address is a range of one. IPv4 written as IPv6 is IPv4, as clients' addresses are.
-fn parse(range: &str) -> Result<IpNet, Invalid> {
+fn parse(range: &str) -> Result<IpNet, InvalidResource> {
     let net = match range.parse::<IpAddr>() {
         Ok(address) => IpNet::from(address),
-        Err(_) => range.parse::<IpNet>().map_err(|_| Invalid::Range(range.to_owned()))?,
+        Err(_) => range.parse::<IpNet>().map_err(|_| InvalidResource::Range(range.to_owned()))?,
     };
     let IpNet::V6(v6) = net else {
         return Ok(net);

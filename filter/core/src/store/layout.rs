@@ -4,7 +4,7 @@
 //!
 //! | key | value |
 //! | --- | --- |
-//! | `m` | [`Meta`] |
+//! | `m` | [`StoreMeta`] |
 //! | `h` | the heartbeat: Unix milliseconds |
 //! | `c` | generation, catalogue as protobuf |
 //! | `a` + base64url of the app's id | generation, policy as protobuf |
@@ -27,7 +27,7 @@ use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
 use crate::discovery::update::Position;
-use crate::snapshot::{AppId, Bucket, BucketKind, KeyId, KeyRecord, Limits, Status, UnixMs, UserId};
+use crate::snapshot::{AppId, BucketKind, BucketLimit, KeyId, KeyRecord, Limits, Status, UnixMs, UserId};
 
 /// The version of every format here.
 pub(crate) const VERSION: u8 = 4;
@@ -39,7 +39,7 @@ const ABSENT: u8 = u8::MAX;
 const NAME_BYTES: usize = 15;
 const REST_BYTES: usize = 17;
 
-/// The name of [`Meta`].
+/// The name of [`StoreMeta`].
 pub const META: &str = "m";
 
 /// The name of the heartbeat.
@@ -57,7 +57,7 @@ pub struct Generation(pub u32);
 
 /// What holds for the whole store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Meta {
+pub struct StoreMeta {
     /// The last complete snapshot; 0 before the first. What carries less is gone.
     pub active: Generation,
     /// The last snapshot begun: its number is never used again, even if it was interrupted.
@@ -133,7 +133,7 @@ pub fn encode_key(record: &KeyRecord, generation: Generation) -> Vec<u8> {
 /// The record of the key that has this hash, if it is that key's and this build can read it.
 #[must_use]
 pub fn decode_key(bytes: &[u8], hash: &KeyHash) -> Option<(Generation, KeyRecord)> {
-    let mut input = Input::open(bytes)?;
+    let mut input = ValueReader::open(bytes)?;
     let generation = input.generation()?;
     let status = match input.byte()? {
         1 => Status::Active,
@@ -169,7 +169,7 @@ pub fn encode_resource(generation: Generation, resource: &[u8]) -> Vec<u8> {
 /// The resource's protobuf, and its generation.
 #[must_use]
 pub fn decode_resource(bytes: &[u8]) -> Option<(Generation, &[u8])> {
-    let mut input = Input::open(bytes)?;
+    let mut input = ValueReader::open(bytes)?;
     Some((input.generation()?, input.0))
 }
 
@@ -182,11 +182,11 @@ pub fn encode_heartbeat(at: UnixMs) -> Vec<u8> {
 /// When the heartbeat was written.
 #[must_use]
 pub fn decode_heartbeat(bytes: &[u8]) -> Option<UnixMs> {
-    let mut input = Input::open(bytes)?;
+    let mut input = ValueReader::open(bytes)?;
     input.take().map(i64::from_le_bytes).map(UnixMs)
 }
 
-impl Meta {
+impl StoreMeta {
     /// The value to store.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -212,7 +212,7 @@ impl Meta {
     /// What was stored.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut input = Input::open(bytes)?;
+        let mut input = ValueReader::open(bytes)?;
         let (active, started) = (input.generation()?, input.generation()?);
         let changes = input.take().map(u32::from_le_bytes)?;
         let instance = input.take().map(u64::from_le_bytes)?;
@@ -225,7 +225,7 @@ impl Meta {
 fn put_limits(bytes: &mut Vec<u8>, limits: &Limits) {
     let Limits { buckets, max_input_tokens, max_output_tokens, min_output_tokens } = limits;
     put_varint(bytes, u64::try_from(buckets.len()).unwrap_or_default());
-    for Bucket { kind, limit } in buckets {
+    for BucketLimit { kind, limit } in buckets {
         put_kind(bytes, *kind);
         put_varint(bytes, *limit);
     }
@@ -248,9 +248,9 @@ pub(crate) fn put_varint(bytes: &mut Vec<u8>, mut number: u64) {
 }
 
 /// What is left to read of a value.
-pub(crate) struct Input<'a>(pub &'a [u8]);
+pub(crate) struct ValueReader<'a>(pub &'a [u8]);
 
-impl<'a> Input<'a> {
+impl<'a> ValueReader<'a> {
     pub(crate) fn open(bytes: &'a [u8]) -> Option<Self> {
         let mut input = Self(bytes);
         (input.byte()? == VERSION).then_some(input)
@@ -286,7 +286,7 @@ impl<'a> Input<'a> {
     fn limits(&mut self) -> Option<Limits> {
         let count = self.varint()?;
         let buckets: Option<Vec<_>> =
-            (0..count).map(|_| Some(Bucket { kind: self.kind()?, limit: self.varint()? })).collect();
+            (0..count).map(|_| Some(BucketLimit { kind: self.kind()?, limit: self.varint()? })).collect();
         let of_request = |limit: u64| (limit != 0).then_some(limit);
         let (buckets, input, output, floor) = (buckets?, self.varint()?, self.varint()?, self.varint()?);
         Some(Limits {
@@ -363,8 +363,8 @@ mod tests {
     }
 
     fn limits() -> impl Strategy<Value = Limits> {
-        let bucket =
-            (0..6_usize, 1..u64::MAX).prop_map(|(kind, limit)| Bucket { kind: BucketKind::ALL[kind], limit });
+        let bucket = (0..6_usize, 1..u64::MAX)
+            .prop_map(|(kind, limit)| BucketLimit { kind: BucketKind::ALL[kind], limit });
         let of_request = || prop::option::of(1..u64::MAX);
         (prop::collection::vec(bucket, 0..6), of_request(), of_request(), of_request()).prop_map(
             |(buckets, max_input_tokens, max_output_tokens, min_output_tokens)| Limits {
@@ -384,10 +384,10 @@ mod tests {
     #[test]
     fn another_format_version_and_a_tombstone_read_as_absent() {
         let hash = KeyHash::of("x");
-        let mut meta = Meta::default().encode();
+        let mut meta = StoreMeta::default().encode();
         meta[0] = 1;
-        assert_eq!(Meta::decode(&meta), None);
-        assert_eq!(Meta::decode(&[]), None);
+        assert_eq!(StoreMeta::decode(&meta), None);
+        assert_eq!(StoreMeta::decode(&[]), None);
         assert_eq!(decode_key(&[], &hash), None);
         assert_eq!(decode_resource(&[9, 0, 0, 0, 0]), None);
         assert_eq!(decode_heartbeat(&encode_heartbeat(UnixMs(7))), Some(UnixMs(7)));
@@ -418,13 +418,13 @@ mod tests {
         fn meta_reads_back(active: u32, started: u32, changes: u32, instance: u64, points in points()) {
             let [position, newest] = points;
             let (active, started) = (Generation(active), Generation(started));
-            let meta = Meta { active, started, changes, instance, position, newest };
-            prop_assert_eq!(Meta::decode(&meta.encode()), Some(meta));
+            let meta = StoreMeta { active, started, changes, instance, position, newest };
+            prop_assert_eq!(StoreMeta::decode(&meta.encode()), Some(meta));
         }
 
         #[test]
         fn no_bytes_panic(bytes: Vec<u8>, hash: [u8; 32]) {
-            let _ = (Meta::decode(&bytes), decode_key(&bytes, &hash.into()), decode_resource(&bytes), decode_heartbeat(&bytes));
+            let _ = (StoreMeta::decode(&bytes), decode_key(&bytes, &hash.into()), decode_resource(&bytes), decode_heartbeat(&bytes));
         }
     }
 }

@@ -1,17 +1,17 @@
 use std::rc::Rc;
 
-use crate::answer::usage::Asked;
+use crate::answer::usage::AnswerContext;
 use crate::limits::account::Reservation;
-use crate::limits::quota::Cut;
-use crate::price::{Price, Tokens};
-use crate::request::body::Terms;
-use crate::request::endpoint::Operation;
+use crate::limits::quota::OutputCut;
+use crate::price::{Price, TokenUsage};
+use crate::request::body::UsageBounds;
+use crate::request::endpoint::ModelOperation;
 use crate::snapshot::{McpServer, Provider};
 
 /// What was asked, and of whom.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is one for each request, and most are of models")]
-pub enum Call {
+pub enum UpstreamCall {
     /// A model's answer, of a provider.
     Model(ModelCall),
     /// Something of an MCP server.
@@ -22,7 +22,7 @@ pub enum Call {
 #[derive(Debug)]
 pub struct ModelCall {
     /// What it does.
-    pub operation: Operation,
+    pub operation: ModelOperation,
     /// What the client asked for.
     pub model: String,
     /// What the provider was asked for.
@@ -34,11 +34,11 @@ pub struct ModelCall {
     /// The most tokens that the model reads and writes at once, where that is known.
     pub context_window: Option<u64>,
     /// What the client's body says.
-    pub terms: Terms,
+    pub terms: UsageBounds,
     /// The most that it can use, and what that was taken from; none where nothing limits it.
     pub reserved: Option<Reserved>,
     /// Where the answer may have fewer tokens than were asked for.
-    pub cut: Option<Cut>,
+    pub cut: Option<OutputCut>,
 }
 
 /// What was asked of an MCP server, which has no price.
@@ -56,12 +56,12 @@ pub struct McpCall {
 #[derive(Debug)]
 pub struct Reserved {
     /// The most tokens that it can use; none where only requests are limited.
-    pub most: Option<Tokens>,
+    pub most: Option<TokenUsage>,
     /// Where they were taken from.
     pub reservation: Reservation,
 }
 
-impl Call {
+impl UpstreamCall {
     /// The host, and port where needed, that it goes to.
     #[must_use]
     pub fn authority(&self) -> &str {
@@ -110,9 +110,9 @@ impl Call {
 
 impl ModelCall {
     /// What of it the reader of its answer must know.
-    pub(crate) fn asked(&self) -> Asked {
+    pub(crate) fn asked(&self) -> AnswerContext {
         let long_cache = self.terms.tier.long_cache;
-        Asked { operation: self.operation, hides_usage: self.hides_usage(), long_cache }
+        AnswerContext { operation: self.operation, hides_usage: self.hides_usage(), long_cache }
     }
 
     /// Whether the usage chunk was asked for by the gateway, not by the client.

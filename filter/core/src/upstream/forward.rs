@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 
 use crate::limits::account::Demand;
-use crate::mcp::{self, Relay};
-use crate::request::endpoint::Operation;
+use crate::mcp::{self, McpRelay};
+use crate::request::endpoint::ModelOperation;
 use crate::request::header::{Headers, essence};
 use crate::snapshot::{Provider, ProviderKind};
-use crate::upstream::call::Call;
+use crate::upstream::call::UpstreamCall;
 use crate::upstream::header_filter;
 
 /// The header that the route reads the cluster from.
@@ -32,20 +32,20 @@ pub struct Forward {
     /// Replaces the body, where the provider must be told something else than the client said.
     pub body: Option<Vec<u8>>,
     /// What is asked, of whom, and what is held for it.
-    pub call: Call,
+    pub call: UpstreamCall,
     /// Headers for the answer: how the limits stand.
     pub announced: Vec<(&'static str, String)>,
     /// Leases run low: what to ask the sync role for.
     pub ahead: Option<Demand>,
     /// Of an MCP server's answer: how it is passed on.
-    pub relay: Option<Box<Relay>>,
+    pub relay: Option<Box<McpRelay>>,
     /// The MCP server's id of the session that the request is for.
     pub session: Option<String>,
 }
 
 /// One change of the request's headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Edit<'a> {
+pub struct HeaderEdit<'a> {
     /// The header.
     pub name: &'a str,
     /// Its only value from now on; none: the header is removed.
@@ -54,7 +54,7 @@ pub struct Edit<'a> {
 
 impl Forward {
     /// The path of an operation at a provider.
-    pub(crate) fn path(provider: &Provider, operation: Operation, query: &str) -> String {
+    pub(crate) fn path(provider: &Provider, operation: ModelOperation, query: &str) -> String {
         let query = forwarded_query(query);
         let prefix = &provider.path_prefix;
         let version = match provider.kind {
@@ -66,41 +66,41 @@ impl Forward {
 
     /// What must change in the client's headers: no more than that, because each costs a host call.
     #[must_use]
-    pub fn edits<'a>(&'a self, headers: Headers<'a>) -> Vec<Edit<'a>> {
-        let mut edits: Vec<Edit<'a>> = [
+    pub fn edits<'a>(&'a self, headers: Headers<'a>) -> Vec<HeaderEdit<'a>> {
+        let mut edits: Vec<HeaderEdit<'a>> = [
             (":path", self.path.as_str()),
             (":authority", self.call.authority()),
             (CLUSTER_HEADER, self.call.cluster()),
         ]
         .into_iter()
         .filter(|(name, value)| headers.text(name) != Some(value))
-        .map(|(name, value)| Edit { name, value: Some(Cow::Borrowed(value)) })
+        .map(|(name, value)| HeaderEdit { name, value: Some(Cow::Borrowed(value)) })
         .collect();
         if let Some(session) = &self.session {
-            edits.push(Edit { name: mcp::SESSION_HEADER, value: Some(Cow::Borrowed(session)) });
+            edits.push(HeaderEdit { name: mcp::SESSION_HEADER, value: Some(Cow::Borrowed(session)) });
         }
         // Providers that go by the type must read what the gate has read.
         if self.is_json && headers.text("content-type").is_none_or(|it| !is_json(it)) {
-            edits.push(Edit { name: "content-type", value: Some(Cow::Borrowed(JSON)) });
+            edits.push(HeaderEdit { name: "content-type", value: Some(Cow::Borrowed(JSON)) });
         }
         let idle_timeout = self.call.idle_timeout();
         edits.extend(
-            idle_timeout.map(|it| Edit { name: IDLE_TIMEOUT_HEADER, value: Some(Cow::Borrowed(it)) }),
+            idle_timeout.map(|it| HeaderEdit { name: IDLE_TIMEOUT_HEADER, value: Some(Cow::Borrowed(it)) }),
         );
         if let Some(body) = &self.body
             && headers.all("content-length").next().is_some()
         {
             let value = Some(Cow::Owned(body.len().to_string()));
-            edits.push(Edit { name: "content-length", value });
+            edits.push(HeaderEdit { name: "content-length", value });
         }
         let is_forwarded = match self.call {
-            Call::Model(_) => header_filter::is_forwarded,
-            Call::Mcp(_) => header_filter::is_forwarded_to_server,
+            UpstreamCall::Model(_) => header_filter::is_forwarded,
+            UpstreamCall::Mcp(_) => header_filter::is_forwarded_to_server,
         };
         for header in headers.0.iter().filter(|header| !is_forwarded(header)) {
             let name = header.0.as_str();
             if name != CLUSTER_HEADER && edits.iter().all(|edit| edit.name != name) {
-                edits.push(Edit { name, value: None });
+                edits.push(HeaderEdit { name, value: None });
             }
         }
         edits

@@ -10,7 +10,7 @@ use crate::request::{conversation, credential};
 
 /// A set of headers, by their whole names and by what their names begin with.
 #[derive(Clone, Copy, Debug)]
-pub struct Names {
+pub struct HeaderSet {
     /// Whole names, in lower case.
     pub whole: &'static [&'static str],
     /// Beginnings.
@@ -20,7 +20,7 @@ pub struct Names {
 /// Of a request, what providers are told: what their APIs and SDKs know. All else is dropped:
 /// it may be a key, say who called and from where, command an Envoy, open a cloud's metadata service, or choose
 /// a path, a service tier or an account that the gateway does not know of.
-pub const FORWARDED: Names = Names {
+pub const FORWARDED: HeaderSet = HeaderSet {
     whole: &[
         "accept",
         "accept-language",
@@ -55,7 +55,7 @@ pub const FORWARDED: Names = Names {
 /// Of a request to an MCP server, which may know headers of its own that its clients are configured with: the
 /// keys, beside [`credential::HEADERS`]; who called, from where and by which way; what
 /// commands the gateway's Envoy or one behind it; what opens a cloud's metadata service.
-pub const WITHHELD_FROM_SERVERS: Names = Names {
+pub const WITHHELD_FROM_SERVERS: HeaderSet = HeaderSet {
     whole: &[
         // For the gateway alone.
         "cookie",
@@ -122,7 +122,7 @@ pub const WITHHELD_FROM_SERVERS: Names = Names {
 
 /// Of an answer: what sends a client elsewhere, what speaks for the gateway's own origin, and what tells how
 /// the provider's side is built.
-pub const OF_ANSWERS: Names = Names {
+pub const OF_ANSWERS: HeaderSet = HeaderSet {
     whole: &[
         "alt-svc",
         "azure-asyncoperation",
@@ -161,7 +161,7 @@ pub const OF_ANSWERS: Names = Names {
 /// Of an answer, what clients cannot do without, whatever stands in it.
 const NEEDED: [&str; 4] = ["content-type", "content-encoding", "mcp-session-id", "mcp-protocol-version"];
 
-impl Names {
+impl HeaderSet {
     /// Whether the header of this name, in lower case, is one of them.
     #[must_use]
     pub fn contain(&self, name: &str) -> bool {

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use crate::answer::denial::{Code, Denial};
 use crate::answer::reply::Reply;
 use crate::request::header::Headers;
-use crate::upstream::call::Call;
+use crate::upstream::call::UpstreamCall;
 
 /// The longest part of a location that is shown, in bytes.
 const LONGEST: usize = 256;
@@ -23,24 +23,24 @@ pub struct Redirect {
 impl Redirect {
     /// Of an answer to a call, where it is one.
     #[must_use]
-    pub fn of(status: u16, headers: Headers<'_>, call: &Call) -> Option<Self> {
+    pub fn of(status: u16, headers: Headers<'_>, call: &UpstreamCall) -> Option<Self> {
         if !(300..400).contains(&status) {
             return None;
         }
         let location = String::from_utf8_lossy(headers.all("location").next().unwrap_or_default());
         let denial = Denial::new(Code::UpstreamRedirected, message(call, path(&location)));
         let reply = match call {
-            Call::Model(call) => denial.reply(call.operation.shape()),
-            Call::Mcp(_) => denial.rpc_reply(None),
+            UpstreamCall::Model(call) => denial.reply(call.operation.shape()),
+            UpstreamCall::Mcp(_) => denial.rpc_reply(None),
         };
         Some(Self { reply, location: shortened(&place(&location)).to_owned() })
     }
 }
 
-fn message(call: &Call, path: Option<Cow<'_, str>>) -> String {
+fn message(call: &UpstreamCall, path: Option<Cow<'_, str>>) -> String {
     let who = match call {
-        Call::Model(_) => "The provider",
-        Call::Mcp(_) => "The MCP server",
+        UpstreamCall::Model(_) => "The provider",
+        UpstreamCall::Mcp(_) => "The MCP server",
     };
     let to = path.map(|path| format!(" to …{path}")).unwrap_or_default();
     format!(

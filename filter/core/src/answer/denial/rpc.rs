@@ -18,7 +18,7 @@ const SESSION_NOT_FOUND: i32 = -32_001;
 const SERVER_ERROR: i32 = -32_000;
 
 #[derive(Serialize)]
-struct Message<'a> {
+struct RpcErrorMessage<'a> {
     jsonrpc: &'static str,
     /// Null where it is not known.
     id: Option<&'a RawValue>,
@@ -55,14 +55,14 @@ impl Denial {
         }
         let error =
             json!({"code": self.code.rpc_number(), "message": without_keys(&self.message), "data": data});
-        serde_json::to_string(&Message { jsonrpc: "2.0", id, error }).unwrap_or_default()
+        serde_json::to_string(&RpcErrorMessage { jsonrpc: "2.0", id, error }).unwrap_or_default()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::denial::Quota;
+    use crate::answer::denial::LimitDetail;
 
     fn body(denial: &Denial, id: Option<&str>) -> Value {
         let id = id.map(|id| RawValue::from_string(id.to_owned()).unwrap());
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_limit_says_what_is_left() {
-        let quota = Quota {
+        let quota = LimitDetail {
             name: "requests_per_minute",
             owner: "app",
             limit: 60,

@@ -8,15 +8,15 @@ use crate::answer::reply::Reply;
 use crate::snapshot::Offer;
 
 #[derive(Serialize)]
-struct Page<'a> {
-    data: Vec<Model<'a>>,
+struct AnthropicModelPage<'a> {
+    data: Vec<AnthropicModel<'a>>,
     has_more: bool,
     first_id: Option<&'a str>,
     last_id: Option<&'a str>,
 }
 
 #[derive(Serialize)]
-struct Model<'a> {
+struct AnthropicModel<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     id: &'a str,
@@ -28,7 +28,7 @@ struct Model<'a> {
 
 /// What a query asks for.
 #[derive(Debug, PartialEq, Eq)]
-struct Asked {
+struct ModelPageQuery {
     limit: usize,
     after: Option<String>,
     before: Option<String>,
@@ -39,7 +39,7 @@ const MOST: usize = 1_000;
 
 /// One model.
 pub(crate) fn one(name: &str, offer: &Offer) -> Reply {
-    Reply::ok(&Model::new(name, offer))
+    Reply::ok(&AnthropicModel::new(name, offer))
 }
 
 /// The page of these models that a query asks for.
@@ -47,7 +47,7 @@ pub(crate) fn one(name: &str, offer: &Offer) -> Reply {
 /// # Errors
 /// When it asks for one that there is not.
 pub(crate) fn page(models: Vec<(&str, &Offer)>, query: &str) -> Result<Reply, Denial> {
-    let Asked { limit, after, before } = Asked::read(query)?;
+    let ModelPageQuery { limit, after, before } = ModelPageQuery::read(query)?;
     let at = |member, id: String| {
         let found = models.iter().position(|(name, _)| *name == id);
         found.ok_or_else(|| wrong(member, "is no model of this list"))
@@ -67,12 +67,12 @@ pub(crate) fn page(models: Vec<(&str, &Offer)>, query: &str) -> Result<Reply, De
     };
     let has_more = if backwards { start > 0 } else { end < models.len() };
     let shown = models.get(start..end).unwrap_or_default();
-    let data: Vec<_> = shown.iter().map(|(name, offer)| Model::new(name, offer)).collect();
+    let data: Vec<_> = shown.iter().map(|(name, offer)| AnthropicModel::new(name, offer)).collect();
     let (first_id, last_id) = (shown.first().map(|(name, _)| *name), shown.last().map(|(name, _)| *name));
-    Ok(Reply::ok(&Page { data, has_more, first_id, last_id }))
+    Ok(Reply::ok(&AnthropicModelPage { data, has_more, first_id, last_id }))
 }
 
-impl Asked {
+impl ModelPageQuery {
     fn read(query: &str) -> Result<Self, Denial> {
         let mut asked = Self { limit: LIMIT, after: None, before: None };
         for (name, value) in parameters(query) {
@@ -104,7 +104,7 @@ fn wrong(parameter: &'static str, what: &str) -> Denial {
     Denial { param: Some(parameter.into()), ..denial }
 }
 
-impl<'a> Model<'a> {
+impl<'a> AnthropicModel<'a> {
     fn new(name: &'a str, offer: &Offer) -> Self {
         Self {
             kind: "model",

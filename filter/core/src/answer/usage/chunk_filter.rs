@@ -1,13 +1,13 @@
 //! Keeps one event from the client, and lets every other byte pass.
 
-use super::Passage;
+use super::ChunkAction;
 
 /// Of an event that may be hidden, at most so many bytes are kept back; a longer one passes.
 pub(super) const LIMIT: usize = 64 * 1024;
 
 /// What is kept back between chunks.
 #[derive(Debug, Default)]
-pub(super) struct Sieve {
+pub(super) struct ChunkFilter {
     held: Vec<u8>,
     /// The event is known to pass.
     passing: bool,
@@ -16,16 +16,16 @@ pub(super) struct Sieve {
 }
 
 /// A chunk in the sieve. Bytes before `start` are decided.
-pub(super) struct Cut<'a> {
-    sieve: Sieve,
+pub(super) struct FilteredChunk<'a> {
+    sieve: ChunkFilter,
     chunk: &'a [u8],
     start: usize,
     /// What passes, once that is not the chunk as it is.
     out: Option<Vec<u8>>,
 }
 
-impl<'a> Cut<'a> {
-    pub(super) fn new(sieve: Sieve, chunk: &'a [u8]) -> Self {
+impl<'a> FilteredChunk<'a> {
+    pub(super) fn new(sieve: ChunkFilter, chunk: &'a [u8]) -> Self {
         let out = (!sieve.held.is_empty()).then(Vec::new);
         Self { sieve, chunk, start: 0, out }
     }
@@ -59,7 +59,7 @@ impl<'a> Cut<'a> {
         self.pass(self.chunk.len());
     }
 
-    pub(super) fn finish(mut self) -> (Sieve, Passage) {
+    pub(super) fn finish(mut self) -> (ChunkFilter, ChunkAction) {
         let tail = self.chunk.len().saturating_sub(self.start);
         if self.sieve.passing || self.sieve.held.len().saturating_add(tail) > LIMIT {
             self.release();
@@ -67,7 +67,7 @@ impl<'a> Cut<'a> {
             self.materialize();
             self.sieve.held.extend_from_slice(self.chunk.get(self.start..).unwrap_or_default());
         }
-        (self.sieve, self.out.map_or(Passage::Unchanged, Passage::Replaced))
+        (self.sieve, self.out.map_or(ChunkAction::Unchanged, ChunkAction::Replaced))
     }
 
     fn pass(&mut self, at: usize) {

@@ -4,13 +4,13 @@ mod iterations;
 
 use serde_json::Value;
 
-use crate::price::Tokens;
+use crate::price::TokenUsage;
 
 /// What one usage object tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
+pub(super) struct UsageCounts {
     /// None where the input is not told.
-    pub input: Option<Input>,
+    pub input: Option<InputCounts>,
     /// None where the output is not told.
     pub output: Option<u64>,
     /// Of the output.
@@ -23,15 +23,15 @@ pub(super) struct Counts {
 
 /// Input tokens, by what they cost. The parts do not overlap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Input {
+pub(super) struct InputCounts {
     /// Neither read from the cache nor written to it.
     pub fresh: u64,
-    pub cache: Cache,
+    pub cache: CacheCounts,
 }
 
 /// Input tokens that went through the cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Cache {
+pub(super) struct CacheCounts {
     pub read: u64,
     /// Written for five minutes.
     pub written_5m: u64,
@@ -41,14 +41,14 @@ pub(super) struct Cache {
     pub written: u64,
 }
 
-impl Input {
+impl InputCounts {
     pub(super) fn total(&self) -> u64 {
         self.fresh.saturating_add(self.cache.total())
     }
 
     pub(super) fn plus(self, other: Self) -> Self {
         let (own, others) = (self.cache, other.cache);
-        let cache = Cache {
+        let cache = CacheCounts {
             read: own.read.saturating_add(others.read),
             written_5m: own.written_5m.saturating_add(others.written_5m),
             written_1h: own.written_1h.saturating_add(others.written_1h),
@@ -67,7 +67,7 @@ impl Input {
             return other;
         }
         let (own, others) = (self.cache, other.cache);
-        let cache = Cache {
+        let cache = CacheCounts {
             read: own.read.min(others.read),
             written_5m: own.written_5m.max(others.written_5m),
             written_1h: own.written_1h.max(others.written_1h),
@@ -79,14 +79,14 @@ impl Input {
     /// It costs no less, at whatever rates.
     fn covers(&self, other: &Self) -> bool {
         let parts = |input: &Self| {
-            let Cache { written_5m, written_1h, written, read: _ } = input.cache;
+            let CacheCounts { written_5m, written_1h, written, read: _ } = input.cache;
             [input.fresh, written_5m, written_1h, written, input.total()]
         };
         parts(self).iter().zip(parts(other)).all(|(own, other)| *own >= other)
     }
 }
 
-impl Cache {
+impl CacheCounts {
     pub(super) fn total(&self) -> u64 {
         self.read.saturating_add(self.all_written())
     }
@@ -107,11 +107,11 @@ impl Cache {
     }
 }
 
-impl Counts {
+impl UsageCounts {
     /// What costs no less than either.
     pub(super) fn dearest(self, other: Self) -> Self {
         Self {
-            input: [self.input, other.input].into_iter().flatten().reduce(Input::dearest),
+            input: [self.input, other.input].into_iter().flatten().reduce(InputCounts::dearest),
             output: self.output.max(other.output),
             reasoning: self.reasoning.max(other.reasoning),
             unexplained: self.unexplained.max(other.unexplained),
@@ -127,7 +127,7 @@ impl Counts {
     }
 
     fn read(usage: &Value) -> Self {
-        let told = Figures::read(usage);
+        let told = RawCounts::read(usage);
         let total = told.total.unwrap_or(0);
         let output = told.output.or_else(|| Some(told.total?.saturating_sub(told.input?)));
         let input =
@@ -135,10 +135,10 @@ impl Counts {
         let (Some(prompt), completion) = (input, output.unwrap_or(0)) else {
             return Self { output, reasoning: told.reasoning.min(output.unwrap_or(0)), ..Self::default() };
         };
-        let beside = Beside::find(&told, prompt, completion);
+        let beside = DetailsBeside::find(&told, prompt, completion);
         let [read, written, reasoning] = beside.parts;
         let within = told.cached(!read, !written);
-        let input = Input { fresh: prompt.saturating_sub(within), cache: told.cache };
+        let input = InputCounts { fresh: prompt.saturating_sub(within), cache: told.cache };
         let completion = completion.saturating_add(if reasoning { told.reasoning } else { 0 });
         Self {
             input: Some(input),
@@ -151,12 +151,12 @@ impl Counts {
 
     /// What they are for a price. What was written for a time that is not told counts as the longest that
     /// the request may have asked for.
-    pub(super) fn tokens(&self, long_cache: bool) -> Tokens {
+    pub(super) fn tokens(&self, long_cache: bool) -> TokenUsage {
         let input = self.input.unwrap_or_default();
-        let Cache { read, written_5m, written_1h, written } = input.cache;
+        let CacheCounts { read, written_5m, written_1h, written } = input.cache;
         let (short, long) = if long_cache { (0, written) } else { (written, 0) };
         let output = self.output.unwrap_or(0);
-        Tokens {
+        TokenUsage {
             input: input.total(),
             cached_input: read,
             cache_write_5m: written_5m.saturating_add(short),
@@ -168,15 +168,15 @@ impl Counts {
 
     /// Reads Anthropic's object; with its cache counters, where it brings some. What it tells in other
     /// names beside its own is no less told.
-    pub(super) fn beside(usage: &Value) -> (Self, Option<Cache>) {
+    pub(super) fn beside(usage: &Value) -> (Self, Option<CacheCounts>) {
         let own = |name| count(usage, &[&[name]]);
         let (fresh, output) = (own("input_tokens"), own("output_tokens"));
         let whole = Self::whole(usage);
         let (mut counts, cache) = if fresh.is_none() && own("prompt_tokens").is_some() {
             (whole, None)
         } else {
-            let cache = Cache::beside(usage);
-            let input = fresh.map(|fresh| Input { fresh, cache: cache.unwrap_or_default() });
+            let cache = CacheCounts::beside(usage);
+            let input = fresh.map(|fresh| InputCounts { fresh, cache: cache.unwrap_or_default() });
             let own = Self { input, output, ..Self::default() };
             let unclear = has_unknown(usage) || own.is_less_than(&whole);
             (Self { unclear, ..own.dearest(whole) }, cache)
@@ -185,8 +185,8 @@ impl Counts {
             return (counts, cache);
         }
         // The counters beside the passes may lack an input of their own.
-        let beside = cache.map(|cache| Input { fresh: fresh.unwrap_or(0), cache });
-        counts.input = [counts.input, beside].into_iter().flatten().reduce(Input::dearest);
+        let beside = cache.map(|cache| InputCounts { fresh: fresh.unwrap_or(0), cache });
+        counts.input = [counts.input, beside].into_iter().flatten().reduce(InputCounts::dearest);
         (counts, counts.input.map(|input| input.cache))
     }
 
@@ -201,19 +201,19 @@ impl Counts {
 
 /// The numbers of an object as they are told.
 #[derive(Debug)]
-struct Figures {
+struct RawCounts {
     input: Option<u64>,
     output: Option<u64>,
     total: Option<u64>,
-    cache: Cache,
+    cache: CacheCounts,
     reasoning: u64,
     /// Its cache counters have Anthropic's names, and so does its input: they stand beside it.
     apart: bool,
 }
 
-impl Figures {
+impl RawCounts {
     fn read(usage: &Value) -> Self {
-        let anthropic = Cache::beside(usage);
+        let anthropic = CacheCounts::beside(usage);
         let tools = count(usage, &TOOLS).unwrap_or(0);
         let thoughts = count(usage, &THOUGHTS);
         let output = most(usage, &OUTPUT);
@@ -224,7 +224,7 @@ impl Figures {
         let read = most_read.or(count(usage, &CACHED)).or(hit).unwrap_or(0);
         let cache = anthropic.unwrap_or_default();
         let written = most(usage, &WRITTEN).unwrap_or(0).saturating_sub(cache.all_written());
-        let cache = Cache { read, written: cache.written.saturating_add(written), ..cache };
+        let cache = CacheCounts { read, written: cache.written.saturating_add(written), ..cache };
         Self {
             input,
             // Gemini has its thoughts beside the output.
@@ -248,17 +248,17 @@ impl Figures {
 
 /// Which of the details stand beside the input and the output, not within them.
 #[derive(Debug)]
-struct Beside {
+struct DetailsBeside {
     /// What was read from the cache, what was written to it, the reasoning.
     parts: [bool; 3],
     unexplained: u64,
     unclear: bool,
 }
 
-impl Beside {
+impl DetailsBeside {
     /// A total that is exactly the sum of some parts proves it; without one, what cannot be within stands
     /// beside.
-    fn find(told: &Figures, prompt: u64, completion: u64) -> Self {
+    fn find(told: &RawCounts, prompt: u64, completion: u64) -> Self {
         let sum = prompt.saturating_add(completion);
         let details = [told.cache.read, told.cache.all_written(), told.reasoning];
         let fits = |[read, written, reasoning]: [bool; 3]| {
@@ -287,7 +287,7 @@ impl Beside {
         }
     }
 
-    fn likely(told: &Figures, prompt: u64, completion: u64) -> [bool; 3] {
+    fn likely(told: &RawCounts, prompt: u64, completion: u64) -> [bool; 3] {
         let read = told.apart || told.cache.read > prompt;
         let written = told.apart || told.cached(!read, true) > prompt;
         [read, written, told.reasoning > completion]
@@ -391,8 +391,8 @@ mod tests {
 
     /// Fresh, read, written; output, reasoning; unexplained; unclear.
     fn whole(usage: &Value) -> ([u64; 3], Option<u64>, u64, u64, bool) {
-        let Counts { input, output, reasoning, unexplained, unclear } = Counts::whole(usage);
-        let Input { fresh, cache } = input.unwrap_or_default();
+        let UsageCounts { input, output, reasoning, unexplained, unclear } = UsageCounts::whole(usage);
+        let InputCounts { fresh, cache } = input.unwrap_or_default();
         ([fresh, cache.read, cache.all_written()], output, reasoning, unexplained, unclear)
     }
 
@@ -513,7 +513,7 @@ mod tests {
             (json!({ "completion_tokens": 8 }), None, Some(8)),
             (json!({}), None, None),
         ] {
-            let counts = Counts::whole(&usage);
+            let counts = UsageCounts::whole(&usage);
             assert_eq!((counts.input.map(|input| input.total()), counts.output), (input, output), "{usage}");
         }
     }
@@ -521,7 +521,7 @@ mod tests {
     #[test]
     fn what_was_written_for_a_time_that_is_not_told_is_kept_as_long_as_was_asked() {
         let written = |usage: &Value, long_cache| {
-            let tokens = Counts::beside(usage).0.tokens(long_cache);
+            let tokens = UsageCounts::beside(usage).0.tokens(long_cache);
             (tokens.input, tokens.cache_write_5m, tokens.cache_write_1h)
         };
         let whole = json!({ "input_tokens": 10, "output_tokens": 1, "cache_creation_input_tokens": 300 });
@@ -605,21 +605,21 @@ mod tests {
         ] {
             let mut openai = json!({ "prompt_tokens": 9, "completion_tokens": 5 });
             openai[name] = value.clone();
-            assert!(Counts::whole(&openai).unclear, "{openai}");
+            assert!(UsageCounts::whole(&openai).unclear, "{openai}");
             let mut anthropic = json!({ "input_tokens": 9, "output_tokens": 5 });
             anthropic[name] = value;
-            assert!(Counts::beside(&anthropic).0.unclear, "{anthropic}");
+            assert!(UsageCounts::beside(&anthropic).0.unclear, "{anthropic}");
         }
         let nothing = json!({ "input_tokens": 9, "output_tokens": 5, "cache_creation": null, "prompt_tokens_details": {},
             "server_tool_use": { "web_search_requests": 0 }, "total_tokens": null, "reasoning_tokens": null,
             "prompt_audio_seconds": {} });
-        assert!(!Counts::whole(&nothing).unclear && !Counts::beside(&nothing).0.unclear);
+        assert!(!UsageCounts::whole(&nothing).unclear && !UsageCounts::beside(&nothing).0.unclear);
     }
 
     #[test]
     fn anthropics_object_is_no_less_told_in_other_names() {
         let read = |usage: Value| {
-            let (counts, _) = Counts::beside(&usage);
+            let (counts, _) = UsageCounts::beside(&usage);
             (counts.input.unwrap().total(), counts.output, counts.unexplained, counts.unclear)
         };
         let usage = |more: Value| {

@@ -3,7 +3,7 @@
 
 use memchr::memchr2;
 
-use super::names::{ENDS, Name, Word};
+use super::names::{ENDS, MemberName, ShortText};
 
 /// A longer usage object is not read, and said to be lost.
 pub(super) const MAX_USAGE: usize = 1024 * 1024;
@@ -16,35 +16,35 @@ const MAX_NAMED: usize = 4;
 
 /// One document under way.
 #[derive(Debug, Default)]
-pub(super) struct Document {
-    at: At,
+pub(super) struct DocumentScanner {
+    at: ScanState,
     depth: u32,
     /// The bit of a depth tells that it is an object.
     objects: u64,
     /// The next string is a name.
     naming: bool,
     /// The latest name at each depth from 1, and the latest of all.
-    path: [Name; MAX_NAMED],
-    latest: Name,
-    word: Word,
+    path: [MemberName; MAX_NAMED],
+    latest: MemberName,
+    word: ShortText,
     /// The depth of a container whose strings are not counted; 0 for none.
     muted: u32,
     usage: Vec<u8>,
     /// The depth of the usage object that is under way.
     within_usage: Option<u32>,
     usage_ready: bool,
-    place: Place,
+    place: UsagePlace,
     /// The bit of a depth tells that it has had a usage object in the usual place.
     usual: u64,
     /// There is a usage object at the top.
     has_usage: bool,
     has_error: bool,
-    choices: Choices,
+    choices: ChoicesState,
     ends: bool,
     text_bytes: u64,
     /// Something was generated whose length says nothing.
     opaque: bool,
-    tier: Option<Word>,
+    tier: Option<ShortText>,
     /// It may hold usage that was not seen: a name in another spelling, a longer object, or a second
     /// document behind it.
     obscure: bool,
@@ -52,7 +52,7 @@ pub(super) struct Document {
 
 /// Where a usage object stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum UsagePlace {
     /// Where the APIs put it.
     #[default]
     Usual,
@@ -61,15 +61,15 @@ pub(super) enum Place {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum At {
+enum ScanState {
     #[default]
     Start,
     /// After so many bytes of `[DONE]`.
     Done(usize),
     Between,
-    Text(Use),
+    Text(StringUse),
     /// After a backslash in a string.
-    Escape(Use),
+    Escape(StringUse),
     /// After the document.
     Closed,
     /// What came was no object, or not one alone.
@@ -78,7 +78,7 @@ enum At {
 
 /// What a string is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Use {
+enum StringUse {
     Name,
     Type,
     Tier,
@@ -89,7 +89,7 @@ enum Use {
 
 /// `choices`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Choices {
+enum ChoicesState {
     #[default]
     Absent,
     Opened,
@@ -99,7 +99,7 @@ enum Choices {
 
 const DONE: &[u8] = b"[DONE]";
 
-impl Document {
+impl DocumentScanner {
     /// Starts the next document.
     pub(super) fn reset(&mut self) {
         let mut usage = std::mem::take(&mut self.usage);
@@ -130,7 +130,7 @@ impl Document {
     }
 
     /// Where that usage object stood.
-    pub(super) fn place(&self) -> Place {
+    pub(super) fn place(&self) -> UsagePlace {
         self.place
     }
 
@@ -140,12 +140,12 @@ impl Document {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.at == At::Closed
+        self.at == ScanState::Closed
     }
 
     /// It is `[DONE]`, or an event that comes last.
     pub(super) fn ends_stream(&self) -> bool {
-        self.at == At::Done(DONE.len()) || self.ends && self.is_closed()
+        self.at == ScanState::Done(DONE.len()) || self.ends && self.is_closed()
     }
 
     /// It is the chunk that `include_usage` asks for.
@@ -156,9 +156,9 @@ impl Document {
     /// It may still become that chunk.
     pub(super) fn may_be_usage_chunk(&self) -> bool {
         match self.at {
-            At::Done(_) | At::Lost => false,
-            At::Closed if !self.has_usage => false,
-            _ => self.choices != Choices::Filled && !self.has_error,
+            ScanState::Done(_) | ScanState::Lost => false,
+            ScanState::Closed if !self.has_usage => false,
+            _ => self.choices != ChoicesState::Filled && !self.has_error,
         }
     }
 
@@ -177,7 +177,7 @@ impl Document {
     }
 
     /// The tier that served.
-    pub(super) fn tier(&self) -> Option<Word> {
+    pub(super) fn tier(&self) -> Option<ShortText> {
         self.tier
     }
 
@@ -191,28 +191,28 @@ impl Document {
             return 0;
         };
         match self.at {
-            At::Start => {
+            ScanState::Start => {
                 self.at = match byte {
-                    b'{' => At::Between,
-                    b'[' => At::Done(1),
-                    b' ' | b'\t' | b'\r' | b'\n' | 0xef | 0xbb | 0xbf => At::Start,
-                    _ => At::Lost,
+                    b'{' => ScanState::Between,
+                    b'[' => ScanState::Done(1),
+                    b' ' | b'\t' | b'\r' | b'\n' | 0xef | 0xbb | 0xbf => ScanState::Start,
+                    _ => ScanState::Lost,
                 };
                 if byte == b'{' {
                     self.open(byte);
                 }
                 1
             }
-            At::Done(seen) => {
+            ScanState::Done(seen) => {
                 match DONE.get(seen) {
-                    Some(expected) if *expected == byte => self.at = At::Done(seen.saturating_add(1)),
-                    Some(_) => self.at = At::Lost,
+                    Some(expected) if *expected == byte => self.at = ScanState::Done(seen.saturating_add(1)),
+                    Some(_) => self.at = ScanState::Lost,
                     None => {}
                 }
                 1
             }
-            At::Between => self.between(byte, rest),
-            At::Text(used) => {
+            ScanState::Between => self.between(byte, rest),
+            ScanState::Text(used) => {
                 let end = memchr2(b'"', b'\\', rest);
                 let text = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
                 self.spell(used, text);
@@ -220,38 +220,38 @@ impl Document {
                     Some(b'"') => self.close_text(used),
                     Some(_) => {
                         self.spell(used, b"\\");
-                        self.at = At::Escape(used);
+                        self.at = ScanState::Escape(used);
                     }
                     None => {}
                 }
                 text.len().saturating_add(usize::from(end.is_some()))
             }
-            At::Escape(used) => {
+            ScanState::Escape(used) => {
                 // Nobody escapes the names that matter, but every parser reads them so.
-                self.obscure |= used == Use::Name && self.depth as usize <= MAX_NAMED;
+                self.obscure |= used == StringUse::Name && self.depth as usize <= MAX_NAMED;
                 self.spell(used, &[byte]);
-                self.at = At::Text(used);
+                self.at = ScanState::Text(used);
                 1
             }
-            At::Closed => {
+            ScanState::Closed => {
                 if rest.iter().any(|byte| !byte.is_ascii_whitespace()) {
                     self.obscure = true;
-                    self.at = At::Lost;
+                    self.at = ScanState::Lost;
                 }
                 rest.len()
             }
-            At::Lost => rest.len(),
+            ScanState::Lost => rest.len(),
         }
     }
 
     fn between(&mut self, byte: u8, rest: &[u8]) -> usize {
-        if self.choices == Choices::Opened && !byte.is_ascii_whitespace() {
-            self.choices = if byte == b']' { Choices::Empty } else { Choices::Filled };
+        if self.choices == ChoicesState::Opened && !byte.is_ascii_whitespace() {
+            self.choices = if byte == b']' { ChoicesState::Empty } else { ChoicesState::Filled };
         }
         match byte {
             b'"' => {
-                self.word = Word::default();
-                self.at = At::Text(self.next_use());
+                self.word = ShortText::default();
+                self.at = ScanState::Text(self.next_use());
             }
             b'{' | b'[' => self.open(byte),
             b'}' | b']' => self.close(),
@@ -261,7 +261,7 @@ impl Document {
                 let structural = |byte: &u8| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']' | b':' | b',');
                 // White space before the first element says nothing about `choices`.
                 return match self.choices {
-                    Choices::Opened => 1,
+                    ChoicesState::Opened => 1,
                     _ => rest.iter().position(structural).unwrap_or(rest.len()),
                 };
             }
@@ -272,12 +272,12 @@ impl Document {
     fn open(&mut self, byte: u8) {
         let object = byte == b'{';
         let place = if object { self.usage_place() } else { None };
-        let first = self.choices != Choices::Filled;
-        if self.depth == 1 && self.top() == Name::Choices && !object && first {
-            self.choices = Choices::Opened;
+        let first = self.choices != ChoicesState::Filled;
+        if self.depth == 1 && self.top() == MemberName::Choices && !object && first {
+            self.choices = ChoicesState::Opened;
         }
-        self.has_error |= self.depth == 1 && self.top() == Name::Error;
-        if self.muted == 0 && self.latest == Name::Muted {
+        self.has_error |= self.depth == 1 && self.top() == MemberName::Error;
+        if self.muted == 0 && self.latest == MemberName::Muted {
             self.muted = self.depth.saturating_add(1);
         }
         self.depth = self.depth.saturating_add(1);
@@ -285,13 +285,13 @@ impl Document {
             let bit = self.bit();
             self.objects = if object { self.objects | bit } else { self.objects & !bit };
         }
-        self.name_at(self.depth, Name::Other);
+        self.name_at(self.depth, MemberName::Other);
         self.naming = object;
         if let Some(place) = place {
             self.usage.clear();
             self.within_usage = Some(self.depth);
             self.place = place;
-            if place == Place::Usual {
+            if place == UsagePlace::Usual {
                 // Parsers differ in which of two they take.
                 self.obscure |= self.usual & self.bit() != 0;
                 self.usual |= self.bit();
@@ -301,17 +301,19 @@ impl Document {
     }
 
     /// Where the object that begins here stands, if it is a usage object.
-    fn usage_place(&self) -> Option<Place> {
+    fn usage_place(&self) -> Option<UsagePlace> {
         if self.within_usage.is_some() || !self.in_object() {
             return None;
         }
         match (self.depth, self.path) {
-            (1, [Name::Usage, ..]) => Some(Place::Usual),
-            (1, [Name::UsageMetadata, ..]) => Some(Place::Unusual),
-            (2, [Name::Envelope, Name::Usage, ..]) => Some(Place::Usual),
-            (2, [Name::Groq | Name::Delta, Name::Usage, ..])
-            | (3, [Name::Choices, _, Name::Usage, _])
-            | (4, [Name::Choices, _, Name::Delta | Name::Envelope, Name::Usage]) => Some(Place::Unusual),
+            (1, [MemberName::Usage, ..]) => Some(UsagePlace::Usual),
+            (1, [MemberName::UsageMetadata, ..]) => Some(UsagePlace::Unusual),
+            (2, [MemberName::Envelope, MemberName::Usage, ..]) => Some(UsagePlace::Usual),
+            (2, [MemberName::Groq | MemberName::Delta, MemberName::Usage, ..])
+            | (3, [MemberName::Choices, _, MemberName::Usage, _])
+            | (4, [MemberName::Choices, _, MemberName::Delta | MemberName::Envelope, MemberName::Usage]) => {
+                Some(UsagePlace::Unusual)
+            }
             _ => None,
         }
     }
@@ -325,61 +327,63 @@ impl Document {
             self.muted = 0;
         }
         self.depth = self.depth.saturating_sub(1);
-        self.latest = Name::Other;
+        self.latest = MemberName::Other;
         self.naming = false;
         if self.depth == 0 {
-            self.at = At::Closed;
+            self.at = ScanState::Closed;
         }
     }
 
-    fn next_use(&self) -> Use {
-        let generated = matches!(self.top(), Name::Choices | Name::Delta | Name::Generated)
+    fn next_use(&self) -> StringUse {
+        let generated = matches!(self.top(), MemberName::Choices | MemberName::Delta | MemberName::Generated)
             && self.muted == 0
             && self.within_usage.is_none()
-            && !matches!(self.latest, Name::Fixed | Name::Type | Name::ServiceTier);
+            && !matches!(self.latest, MemberName::Fixed | MemberName::Type | MemberName::ServiceTier);
         match (self.depth, self.path) {
-            (depth, _) if depth > MAX_DEPTH => Use::Nothing,
-            _ if self.naming => Use::Name,
-            (1, [Name::Type, ..]) => Use::Type,
-            (1, [Name::ServiceTier, ..]) | (2, [Name::Envelope, Name::ServiceTier, ..]) => Use::Tier,
-            _ if generated && self.latest == Name::Opaque => Use::Opaque,
-            _ if generated => Use::Generated,
-            _ => Use::Nothing,
+            (depth, _) if depth > MAX_DEPTH => StringUse::Nothing,
+            _ if self.naming => StringUse::Name,
+            (1, [MemberName::Type, ..]) => StringUse::Type,
+            (1, [MemberName::ServiceTier, ..]) | (2, [MemberName::Envelope, MemberName::ServiceTier, ..]) => {
+                StringUse::Tier
+            }
+            _ if generated && self.latest == MemberName::Opaque => StringUse::Opaque,
+            _ if generated => StringUse::Generated,
+            _ => StringUse::Nothing,
         }
     }
 
-    fn spell(&mut self, used: Use, text: &[u8]) {
+    fn spell(&mut self, used: StringUse, text: &[u8]) {
         match used {
-            Use::Name | Use::Type | Use::Tier => self.word.push(text),
-            Use::Generated => {
+            StringUse::Name | StringUse::Type | StringUse::Tier => self.word.push(text),
+            StringUse::Generated => {
                 let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
                 self.text_bytes = self.text_bytes.saturating_add(bytes);
             }
-            Use::Opaque => self.opaque |= !text.is_empty(),
-            Use::Nothing => {}
+            StringUse::Opaque => self.opaque |= !text.is_empty(),
+            StringUse::Nothing => {}
         }
     }
 
-    fn close_text(&mut self, used: Use) {
-        self.at = At::Between;
+    fn close_text(&mut self, used: StringUse) {
+        self.at = ScanState::Between;
         let word = self.word.spelled();
         match used {
-            Use::Name => {
-                self.latest = Name::of(word);
+            StringUse::Name => {
+                self.latest = MemberName::of(word);
                 self.name_at(self.depth, self.latest);
             }
-            Use::Type => self.ends = ENDS.contains(&word),
-            Use::Tier => self.tier = Some(self.word),
-            Use::Generated | Use::Opaque | Use::Nothing => {}
+            StringUse::Type => self.ends = ENDS.contains(&word),
+            StringUse::Tier => self.tier = Some(self.word),
+            StringUse::Generated | StringUse::Opaque | StringUse::Nothing => {}
         }
     }
 
-    fn top(&self) -> Name {
+    fn top(&self) -> MemberName {
         let [top, ..] = self.path;
         top
     }
 
-    fn name_at(&mut self, depth: u32, name: Name) {
+    fn name_at(&mut self, depth: u32, name: MemberName) {
         let slot = (depth as usize).checked_sub(1).and_then(|at| self.path.get_mut(at));
         if let Some(slot) = slot {
             *slot = name;

@@ -5,14 +5,14 @@ use memchr::memchr2;
 
 /// Where in the stream the next byte stands.
 #[derive(Debug)]
-pub(super) struct Events {
-    at: At,
+pub(super) struct EventScanner {
+    at: LineState,
     /// The event has a field.
     fields: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum At {
+enum LineState {
     LineStart,
     /// After so many letters of `data`.
     Name(usize),
@@ -22,11 +22,11 @@ enum At {
     /// In a comment, or in another field.
     Other,
     /// After a carriage return, whose line feed belongs to what it has ended.
-    Return(Ended),
+    Return(EndedLine),
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Ended {
+enum EndedLine {
     Event,
     Field,
     Outside,
@@ -34,7 +34,7 @@ enum Ended {
 
 /// A part of the stream.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Piece<'a> {
+pub(super) enum StreamPiece<'a> {
     /// Some of an event's data.
     Data(&'a [u8]),
     /// A line of data has ended.
@@ -51,72 +51,76 @@ pub(super) enum Piece<'a> {
 
 const NAME: &[u8] = b"data";
 
-impl Default for Events {
+impl Default for EventScanner {
     fn default() -> Self {
-        Self { at: At::LineStart, fields: false }
+        Self { at: LineState::LineStart, fields: false }
     }
 }
 
-impl Events {
+impl EventScanner {
     /// The next part, and the bytes after it; none when there are no more bytes.
-    pub(super) fn next<'a>(&mut self, mut rest: &'a [u8]) -> Option<(Piece<'a>, &'a [u8])> {
+    pub(super) fn next<'a>(&mut self, mut rest: &'a [u8]) -> Option<(StreamPiece<'a>, &'a [u8])> {
         loop {
             let (byte, tail) = rest.split_first()?;
             match (self.at, byte) {
-                (At::Return(ended), byte) => {
-                    self.at = At::LineStart;
+                (LineState::Return(ended), byte) => {
+                    self.at = LineState::LineStart;
                     if *byte == b'\n' {
                         let piece = match ended {
-                            Ended::Event => Piece::EndRest,
-                            Ended::Field => Piece::Field,
-                            Ended::Outside => Piece::Outside,
+                            EndedLine::Event => StreamPiece::EndRest,
+                            EndedLine::Field => StreamPiece::Field,
+                            EndedLine::Outside => StreamPiece::Outside,
                         };
                         return Some((piece, tail));
                     }
                 }
-                (At::LineStart, b'\n' | b'\r') => {
+                (LineState::LineStart, b'\n' | b'\r') => {
                     self.fields = false;
-                    self.at = if *byte == b'\r' { At::Return(Ended::Event) } else { At::LineStart };
-                    return Some((Piece::End, tail));
+                    self.at = if *byte == b'\r' {
+                        LineState::Return(EndedLine::Event)
+                    } else {
+                        LineState::LineStart
+                    };
+                    return Some((StreamPiece::End, tail));
                 }
-                (At::LineStart, b':') => self.at = At::Other,
-                (At::LineStart, _) => {
+                (LineState::LineStart, b':') => self.at = LineState::Other,
+                (LineState::LineStart, _) => {
                     self.fields = true;
-                    self.at = At::Name(0);
+                    self.at = LineState::Name(0);
                 }
-                (At::Name(seen), b'\n' | b'\r') => {
+                (LineState::Name(seen), b'\n' | b'\r') => {
                     return Some((self.end_line(*byte, seen == NAME.len()), tail));
                 }
-                (At::Name(seen), byte) => {
+                (LineState::Name(seen), byte) => {
                     self.at = match NAME.get(seen) {
-                        Some(expected) if expected == byte => At::Name(seen.saturating_add(1)),
-                        None if *byte == b':' => At::Space,
-                        _ => At::Other,
+                        Some(expected) if expected == byte => LineState::Name(seen.saturating_add(1)),
+                        None if *byte == b':' => LineState::Space,
+                        _ => LineState::Other,
                     };
                     rest = tail;
                 }
-                (At::Space, byte) => {
-                    self.at = At::Data;
+                (LineState::Space, byte) => {
+                    self.at = LineState::Data;
                     rest = if *byte == b' ' { tail } else { rest };
                 }
-                (At::Data, b'\n' | b'\r') => return Some((self.end_line(*byte, true), tail)),
-                (At::Data, _) => {
+                (LineState::Data, b'\n' | b'\r') => return Some((self.end_line(*byte, true), tail)),
+                (LineState::Data, _) => {
                     let (data, after) = rest.split_at_checked(line_end(rest))?;
-                    return Some((Piece::Data(data), after));
+                    return Some((StreamPiece::Data(data), after));
                 }
-                (At::Other, b'\n' | b'\r') => return Some((self.end_line(*byte, false), tail)),
-                (At::Other, _) => rest = rest.get(line_end(rest)..)?,
+                (LineState::Other, b'\n' | b'\r') => return Some((self.end_line(*byte, false), tail)),
+                (LineState::Other, _) => rest = rest.get(line_end(rest)..)?,
             }
         }
     }
 
-    fn end_line(&mut self, byte: u8, data: bool) -> Piece<'static> {
-        let ended = if self.fields { Ended::Field } else { Ended::Outside };
-        self.at = if byte == b'\r' { At::Return(ended) } else { At::LineStart };
+    fn end_line(&mut self, byte: u8, data: bool) -> StreamPiece<'static> {
+        let ended = if self.fields { EndedLine::Field } else { EndedLine::Outside };
+        self.at = if byte == b'\r' { LineState::Return(ended) } else { LineState::LineStart };
         match ended {
-            _ if data => Piece::DataEnd,
-            Ended::Outside => Piece::Outside,
-            _ => Piece::Field,
+            _ if data => StreamPiece::DataEnd,
+            EndedLine::Outside => StreamPiece::Outside,
+            _ => StreamPiece::Field,
         }
     }
 }
@@ -131,16 +135,16 @@ mod tests {
 
     /// The data of each event.
     fn data(chunks: &[&[u8]]) -> Vec<String> {
-        let (mut events, mut read, mut all) = (Events::default(), String::new(), Vec::new());
+        let (mut events, mut read, mut all) = (EventScanner::default(), String::new(), Vec::new());
         for chunk in chunks {
             let mut rest = *chunk;
             while let Some((piece, after)) = events.next(rest) {
                 rest = after;
                 match piece {
-                    Piece::Data(data) => read += str::from_utf8(data).unwrap(),
-                    Piece::DataEnd => read += "|",
-                    Piece::End => all.push(std::mem::take(&mut read)),
-                    Piece::Field | Piece::Outside | Piece::EndRest => {}
+                    StreamPiece::Data(data) => read += str::from_utf8(data).unwrap(),
+                    StreamPiece::DataEnd => read += "|",
+                    StreamPiece::End => all.push(std::mem::take(&mut read)),
+                    StreamPiece::Field | StreamPiece::Outside | StreamPiece::EndRest => {}
                 }
             }
         }

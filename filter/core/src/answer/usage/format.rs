@@ -3,7 +3,7 @@
 
 /// The form of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum AnswerFormat {
     /// One JSON document, or several in a row.
     Document,
     /// A stream of events.
@@ -22,7 +22,7 @@ const LONGEST: usize = 6;
 
 /// The beginning of a body whose form is not known yet.
 #[derive(Debug, Default)]
-pub(super) struct Beginning {
+pub(super) struct FormatDetector {
     mark: usize,
     word: [u8; LONGEST],
     length: usize,
@@ -30,25 +30,25 @@ pub(super) struct Beginning {
 
 /// What a byte of the beginning tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hint {
+pub(super) enum FormatHint {
     /// Nothing: it is white space, or part of a byte order mark.
     Blank,
     /// It is part of a word that may become either.
     Undecided,
     /// The form; none where only the label can tell.
-    Decided(Option<Form>),
+    Decided(Option<AnswerFormat>),
 }
 
-impl Beginning {
+impl FormatDetector {
     /// Reads the next byte.
-    pub(super) fn push(&mut self, byte: u8) -> Hint {
+    pub(super) fn push(&mut self, byte: u8) -> FormatHint {
         if self.length == 0 {
             if MARK.get(self.mark) == Some(&byte) {
                 self.mark = self.mark.saturating_add(1);
-                return Hint::Blank;
+                return FormatHint::Blank;
             }
             if byte.is_ascii_whitespace() {
-                return Hint::Blank;
+                return FormatHint::Blank;
             }
         }
         if let Some(slot) = self.word.get_mut(self.length) {
@@ -57,10 +57,10 @@ impl Beginning {
         }
         let word = self.word();
         match byte {
-            b'{' | b'[' if word.len() == 1 => Hint::Decided(Some(Form::Document)),
-            _ if EVENTS.contains(&word) => Hint::Decided(Some(Form::Events)),
-            _ if EVENTS.iter().any(|begin| begin.starts_with(word)) => Hint::Undecided,
-            _ => Hint::Decided(None),
+            b'{' | b'[' if word.len() == 1 => FormatHint::Decided(Some(AnswerFormat::Document)),
+            _ if EVENTS.contains(&word) => FormatHint::Decided(Some(AnswerFormat::Events)),
+            _ if EVENTS.iter().any(|begin| begin.starts_with(word)) => FormatHint::Undecided,
+            _ => FormatHint::Decided(None),
         }
     }
 
@@ -75,25 +75,25 @@ mod tests {
     use super::*;
 
     /// The form, and how many bytes it took.
-    fn form(body: &str) -> Option<(Option<Form>, usize)> {
-        let mut beginning = Beginning::default();
+    fn form(body: &str) -> Option<(Option<AnswerFormat>, usize)> {
+        let mut beginning = FormatDetector::default();
         body.bytes().zip(1..).find_map(|(byte, count)| match beginning.push(byte) {
-            Hint::Decided(form) => Some((form, count)),
-            Hint::Blank | Hint::Undecided => None,
+            FormatHint::Decided(form) => Some((form, count)),
+            FormatHint::Blank | FormatHint::Undecided => None,
         })
     }
 
     #[test]
     fn the_first_word_decides() {
         for (body, expected) in [
-            ("data: {", Some((Some(Form::Events), 5))),
-            ("\u{feff} \r\n\n\tdata:", Some((Some(Form::Events), 13))),
-            (": ping", Some((Some(Form::Events), 1))),
-            ("event: x", Some((Some(Form::Events), 6))),
-            ("id:1", Some((Some(Form::Events), 3))),
-            ("retry: 5", Some((Some(Form::Events), 6))),
-            ("\n {\"a\":1}", Some((Some(Form::Document), 3))),
-            ("[DONE]", Some((Some(Form::Document), 1))),
+            ("data: {", Some((Some(AnswerFormat::Events), 5))),
+            ("\u{feff} \r\n\n\tdata:", Some((Some(AnswerFormat::Events), 13))),
+            (": ping", Some((Some(AnswerFormat::Events), 1))),
+            ("event: x", Some((Some(AnswerFormat::Events), 6))),
+            ("id:1", Some((Some(AnswerFormat::Events), 3))),
+            ("retry: 5", Some((Some(AnswerFormat::Events), 6))),
+            ("\n {\"a\":1}", Some((Some(AnswerFormat::Document), 3))),
+            ("[DONE]", Some((Some(AnswerFormat::Document), 1))),
             ("date: x", Some((None, 4))),
             ("data x", Some((None, 5))),
             ("i", None),

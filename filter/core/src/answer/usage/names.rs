@@ -2,7 +2,7 @@
 
 /// A member's name, as far as it matters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Name {
+pub(super) enum MemberName {
     #[default]
     Other,
     Usage,
@@ -40,7 +40,7 @@ pub(super) const ENDS: [&[u8]; 8] = [
     b"speech.audio.done",
 ];
 
-impl Name {
+impl MemberName {
     pub(super) fn of(word: &[u8]) -> Self {
         match word {
             b"usage" => Self::Usage,
@@ -81,12 +81,12 @@ pub(super) const UNKNOWN: &str = "unknown";
 
 /// The beginning of a string; longer than any that matters.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Word {
+pub(super) struct ShortText {
     bytes: [u8; 32],
     length: usize,
 }
 
-impl Word {
+impl ShortText {
     pub(super) fn push(&mut self, text: &[u8]) {
         for (slot, byte) in self.bytes.iter_mut().skip(self.length).zip(text) {
             *slot = *byte;

@@ -2,32 +2,32 @@
 
 use serde_json::Value;
 
-use super::counts::{Cache, Counts, Input};
-use super::document::Place;
+use super::counts::{CacheCounts, InputCounts, UsageCounts};
+use super::document::UsagePlace;
 use super::names::UNKNOWN;
-use crate::price::Served;
+use crate::price::ServedTier;
 
 /// What a provider has told of its usage so far.
 #[derive(Debug)]
-pub(super) struct Report {
+pub(super) struct UsageReport {
     /// Told in parts, which are cumulative, and with cached tokens beside the others: Anthropic's way.
     in_parts: bool,
-    usual: Option<Counts>,
+    usual: Option<UsageCounts>,
     /// Where it is told in an unusual place: counts only without the usual one.
-    unusual: Option<Counts>,
+    unusual: Option<UsageCounts>,
     /// An object could not be read.
     unreadable: bool,
     /// The tier that served, as far as usage says.
-    served: Served,
+    served: ServedTier,
 }
 
-impl Report {
+impl UsageReport {
     pub(super) fn new(in_parts: bool) -> Self {
-        Self { in_parts, usual: None, unusual: None, unreadable: false, served: Served::default() }
+        Self { in_parts, usual: None, unusual: None, unreadable: false, served: ServedTier::default() }
     }
 
     /// Takes a usage object. Tells whether it has output tokens.
-    pub(super) fn add(&mut self, place: Place, object: &[u8]) -> bool {
+    pub(super) fn add(&mut self, place: UsagePlace, object: &[u8]) -> bool {
         let Some(object) = read_once(object) else {
             self.unreadable = true;
             return false;
@@ -41,12 +41,12 @@ impl Report {
             *slot = said(name).or(slot.take());
         }
         let (told, cache) = match self.in_parts {
-            true => Counts::beside(&object),
-            false => (Counts::whole(&object), None),
+            true => UsageCounts::beside(&object),
+            false => (UsageCounts::whole(&object), None),
         };
         let slot = match place {
-            Place::Usual => &mut self.usual,
-            Place::Unusual => &mut self.unusual,
+            UsagePlace::Usual => &mut self.usual,
+            UsagePlace::Unusual => &mut self.unusual,
         };
         let before = slot.unwrap_or_default();
         if told.is_told() || told.unclear || cache.is_some() {
@@ -59,16 +59,18 @@ impl Report {
     }
 
     /// The tier that served, as far as usage says.
-    pub(super) fn served(&self) -> &Served {
+    pub(super) fn served(&self) -> &ServedTier {
         &self.served
     }
 
     /// What counts of it, and whether it stood in an unusual place. The usual place is the later word.
-    pub(super) fn counts(&self) -> Option<(Counts, Place)> {
+    pub(super) fn counts(&self) -> Option<(UsageCounts, UsagePlace)> {
         let (mut counts, place) = match (self.usual, self.unusual) {
-            (Some(usual), None) => (usual, Place::Usual),
-            (Some(usual), Some(unusual)) if usual.is_full() => (later_whole(unusual, usual), Place::Usual),
-            (usual, unusual) => (later_whole(unusual?, usual.unwrap_or_default()), Place::Unusual),
+            (Some(usual), None) => (usual, UsagePlace::Usual),
+            (Some(usual), Some(unusual)) if usual.is_full() => {
+                (later_whole(unusual, usual), UsagePlace::Usual)
+            }
+            (usual, unusual) => (later_whole(unusual?, usual.unwrap_or_default()), UsagePlace::Unusual),
         };
         counts.unclear |= self.unreadable;
         Some((counts, place))
@@ -109,7 +111,7 @@ fn tier(value: &Value) -> String {
     value.as_str().unwrap_or(UNKNOWN).to_owned()
 }
 
-impl Counts {
+impl UsageCounts {
     /// It has a count, be it 0.
     fn is_told(&self) -> bool {
         self.input.is_some() || self.output.is_some()
@@ -144,7 +146,7 @@ impl Counts {
 /// says nothing; one that tells the input or the output alone, which can only make the whole dearer; and
 /// one with counts that fall, which contradicts, since they are cumulative. What was written to the cache
 /// stays written.
-fn later_whole(before: Counts, later: Counts) -> Counts {
+fn later_whole(before: UsageCounts, later: UsageCounts) -> UsageCounts {
     if !before.says_something() {
         return if later.is_told() || later.unclear { later } else { before };
     }
@@ -152,14 +154,14 @@ fn later_whole(before: Counts, later: Counts) -> Counts {
     match later {
         later if !later.says_something() => before,
         later if !later.is_full() => dearest,
-        later if later.falls_below(&before) => Counts { unclear: true, ..dearest },
-        later if later.written() < before.written() => Counts { input: dearest.input, ..later },
+        later if later.falls_below(&before) => UsageCounts { unclear: true, ..dearest },
+        later if later.written() < before.written() => UsageCounts { input: dearest.input, ..later },
         later => later,
     }
 }
 
 /// A later object of Anthropic's kind is the later word on what it tells.
-fn later_part(before: Counts, later: Counts, cache: Option<Cache>) -> Counts {
+fn later_part(before: UsageCounts, later: UsageCounts, cache: Option<CacheCounts>) -> UsageCounts {
     let known = before.input.filter(|before| before.total() > 0);
     let dearest = before.dearest(later);
     // Cache counters alone do not tell the input, and an input that falls contradicts.
@@ -169,26 +171,26 @@ fn later_part(before: Counts, later: Counts, cache: Option<Cache>) -> Counts {
         _ => false,
     };
     if contradicts {
-        return Counts { unclear: true, ..dearest };
+        return UsageCounts { unclear: true, ..dearest };
     }
     let input =
         known.map_or(later.input.or(before.input), |known| Some(later_input(known, later.input, cache)));
-    Counts { input, ..dearest }
+    UsageCounts { input, ..dearest }
 }
 
 /// One that brings cache counters replaces the input as a whole, since counters of two objects may mean
 /// different things: some servers tell the whole prompt first, and how it splits at the end. Zeros are
 /// placeholders.
-fn later_input(known: Input, later: Option<Input>, cache: Option<Cache>) -> Input {
+fn later_input(known: InputCounts, later: Option<InputCounts>, cache: Option<CacheCounts>) -> InputCounts {
     match (later, cache) {
         (Some(later), Some(cache)) if cache.total() > 0 => later,
         (Some(later), _) if cache.is_some() || later.cache.total() > 0 => known.dearest(later),
         // The whole prompt once more.
         (Some(later), _) if later.total() == known.total() => known,
-        (Some(later), _) => Input { fresh: later.fresh.max(known.fresh), ..known },
+        (Some(later), _) => InputCounts { fresh: later.fresh.max(known.fresh), ..known },
         (None, Some(cache)) if cache.total() > 0 => {
             let fresh = known.total().checked_sub(cache.total()).unwrap_or(known.fresh);
-            Input { fresh, cache }
+            InputCounts { fresh, cache }
         }
         (None, _) => known,
     }
@@ -200,9 +202,9 @@ mod tests {
 
     /// Input, what of it was read from the cache, output, reasoning; whether it is unclear.
     fn read(in_parts: bool, objects: &[&str]) -> Option<([u64; 4], bool)> {
-        let mut report = Report::new(in_parts);
+        let mut report = UsageReport::new(in_parts);
         for object in objects {
-            report.add(Place::Usual, object.as_bytes());
+            report.add(UsagePlace::Usual, object.as_bytes());
         }
         let (counts, _) = report.counts()?;
         let input = counts.input.unwrap_or_default();
@@ -247,27 +249,27 @@ mod tests {
     }
 
     /// What it costs where reading from the cache is cheap, and writing to it dear.
-    fn cost(counts: &Counts) -> u64 {
-        let Input { fresh, cache } = counts.input.unwrap_or_default();
-        let Cache { read, written_5m, written_1h, written } = cache;
+    fn cost(counts: &UsageCounts) -> u64 {
+        let InputCounts { fresh, cache } = counts.input.unwrap_or_default();
+        let CacheCounts { read, written_5m, written_1h, written } = cache;
         read + 10 * fresh + 12 * (written_5m + written) + 20 * written_1h + 50 * counts.output.unwrap_or(0)
     }
 
     /// Parts, whole reports, placeholders; with much of the cache, or none.
-    fn words() -> Vec<Counts> {
-        let caches = [(0, 0), (90, 0), (0, 90), (40, 40)].map(|(read, written)| Cache {
+    fn words() -> Vec<UsageCounts> {
+        let caches = [(0, 0), (90, 0), (0, 90), (40, 40)].map(|(read, written)| CacheCounts {
             read,
             written,
-            ..Cache::default()
+            ..CacheCounts::default()
         });
         let inputs = [0_u64, 100, 130].into_iter().flat_map(|total| {
-            caches.map(move |cache| Some(Input { fresh: total.checked_sub(cache.total())?, cache }))
+            caches.map(move |cache| Some(InputCounts { fresh: total.checked_sub(cache.total())?, cache }))
         });
         let inputs: Vec<_> = inputs.flatten().map(Some).chain([None]).collect();
         let outputs = [None, Some(0), Some(7), Some(8)];
         let words = inputs
             .into_iter()
-            .flat_map(|input| outputs.map(|output| Counts { input, output, ..Counts::default() }));
+            .flat_map(|input| outputs.map(|output| UsageCounts { input, output, ..UsageCounts::default() }));
         words.collect()
     }
 
@@ -285,12 +287,12 @@ mod tests {
                     assert!(after.unclear && cost(&after) >= cost(&before), "{story}");
                 }
                 third if third.written() < before.written() => assert!(after.written() >= before.written()),
-                third => assert_eq!(Counts { unclear: false, ..after }, third, "{story}"),
+                third => assert_eq!(UsageCounts { unclear: false, ..after }, third, "{story}"),
             }
         }
     }
 
-    fn triples() -> impl Iterator<Item = (Counts, Counts, Counts)> {
+    fn triples() -> impl Iterator<Item = (UsageCounts, UsageCounts, UsageCounts)> {
         let pairs = |one| words().into_iter().map(move |other| (one, other));
         let pairs = words().into_iter().flat_map(pairs);
         pairs.flat_map(|(one, two)| words().into_iter().map(move |three| (one, two, three)))
@@ -301,8 +303,8 @@ mod tests {
         for (first, second, third) in triples() {
             let before = later_part(first, second, second.input.map(|input| input.cache));
             let cache = third.input.map(|input| input.cache);
-            let fresh = third.input.map(|input| Input { cache: Cache::default(), ..input });
-            let plain = Counts { input: fresh, ..third };
+            let fresh = third.input.map(|input| InputCounts { cache: CacheCounts::default(), ..input });
+            let plain = UsageCounts { input: fresh, ..third };
             // With Anthropic's counters, without any, and with those of another dialect.
             for (third, cache) in [(third, cache), (plain, None), (third, None)] {
                 let after = later_part(before, third, cache);
@@ -331,9 +333,9 @@ mod tests {
         let fallen = r#"{"input_tokens":20,"cache_read_input_tokens":10,"output_tokens":40}"#;
         assert_eq!(read(true, &[r#"{"input_tokens":9000}"#, fallen]), Some(([9_000, 0, 40, 0], true)));
         let surplus = r#"{"prompt_tokens":9,"completion_tokens":1,"total_tokens":12}"#;
-        let mut report = Report::new(true);
+        let mut report = UsageReport::new(true);
         [surplus, r#"{"output_tokens":1}"#].iter().for_each(|object| {
-            report.add(Place::Usual, object.as_bytes());
+            report.add(UsagePlace::Usual, object.as_bytes());
         });
         assert_eq!(report.counts().unwrap().0.unexplained, 2);
     }
@@ -402,8 +404,8 @@ mod tests {
 
     #[test]
     fn an_unusual_place_counts_only_where_the_usual_one_tells_less() {
-        let told = |places: &[(Place, &str)]| {
-            let mut report = Report::new(false);
+        let told = |places: &[(UsagePlace, &str)]| {
+            let mut report = UsageReport::new(false);
             for (place, object) in places {
                 report.add(*place, object.as_bytes());
             }
@@ -414,20 +416,20 @@ mod tests {
         let (more, less) = (usage(9), usage(5));
         let usual = |more: &str, less: &str| {
             let orders = [
-                [(Place::Unusual, more), (Place::Usual, less)],
-                [(Place::Usual, less), (Place::Unusual, more)],
+                [(UsagePlace::Unusual, more), (UsagePlace::Usual, less)],
+                [(UsagePlace::Usual, less), (UsagePlace::Unusual, more)],
             ];
             let [one, other] = orders.map(|order| told(&order));
             assert_eq!(one, other);
             one
         };
-        assert_eq!(told(&[(Place::Unusual, &more)]), (9, Place::Unusual, false));
-        assert_eq!(usual(&less, &more), (9, Place::Usual, false));
-        assert_eq!(usual(&more, &less), (9, Place::Usual, true));
+        assert_eq!(told(&[(UsagePlace::Unusual, &more)]), (9, UsagePlace::Unusual, false));
+        assert_eq!(usual(&less, &more), (9, UsagePlace::Usual, false));
+        assert_eq!(usual(&more, &less), (9, UsagePlace::Usual, true));
         let cached = r#"{"prompt_tokens":1,"completion_tokens":9,"cached_tokens":1}"#;
-        assert_eq!(usual(&more, cached), (9, Place::Usual, false));
+        assert_eq!(usual(&more, cached), (9, UsagePlace::Usual, false));
         let zeros = r#"{"prompt_tokens":0,"completion_tokens":0}"#;
-        assert_eq!(usual(&more, zeros), (9, Place::Unusual, false));
-        assert_eq!(usual(&more, r#"{"prompt_tokens":1}"#), (9, Place::Unusual, false));
+        assert_eq!(usual(&more, zeros), (9, UsagePlace::Unusual, false));
+        assert_eq!(usual(&more, r#"{"prompt_tokens":1}"#), (9, UsagePlace::Unusual, false));
     }
 }

@@ -1,13 +1,15 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::request::endpoint::Operation::{ChatCompletions, Completions, Embeddings, Messages, Responses};
+use crate::request::endpoint::ModelOperation::{
+    ChatCompletions, Completions, Embeddings, Messages, Responses,
+};
 
-const SSE: Head<'_> = labelled("text/event-stream; charset=utf-8");
-const JSON: Head<'_> = labelled("application/json");
+const SSE: AnswerHead<'_> = labelled("text/event-stream; charset=utf-8");
+const JSON: AnswerHead<'_> = labelled("application/json");
 
-const fn labelled(content_type: &str) -> Head<'_> {
-    Head { content_type: Some(content_type), content_encoding: None }
+const fn labelled(content_type: &str) -> AnswerHead<'_> {
+    AnswerHead { content_type: Some(content_type), content_encoding: None }
 }
 
 const CHAT: &str = concat!(
@@ -60,38 +62,39 @@ const MESSAGE: &str = concat!(
     "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
 );
 
-fn tokens(input: u64, cached_input: u64, output: u64, reasoning: u64) -> Tokens {
-    Tokens { input, cached_input, output, reasoning, ..Tokens::default() }
+fn tokens(input: u64, cached_input: u64, output: u64, reasoning: u64) -> TokenUsage {
+    TokenUsage { input, cached_input, output, reasoning, ..TokenUsage::default() }
 }
 
-fn reader(operation: Operation, head: Head<'_>, hides_usage: bool) -> Reader {
-    Reader::new(Asked { operation, hides_usage, long_cache: false }, head)
+fn reader(operation: ModelOperation, head: AnswerHead<'_>, hides_usage: bool) -> UsageReader {
+    UsageReader::new(AnswerContext { operation, hides_usage, long_cache: false }, head)
 }
 
 /// What the client gets, and what was read.
-fn pass<'a>(mut reader: Reader, chunks: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, Reading) {
+fn pass<'a>(mut reader: UsageReader, chunks: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, UsageReading) {
     let mut passed = Vec::new();
     for chunk in chunks {
         match reader.chunk(chunk, false) {
-            Passage::Unchanged => passed.extend(chunk),
-            Passage::Replaced(bytes) => passed.extend(bytes),
+            ChunkAction::Unchanged => passed.extend(chunk),
+            ChunkAction::Replaced(bytes) => passed.extend(bytes),
         }
     }
     match reader.chunk(&[], true) {
-        Passage::Unchanged => {}
-        Passage::Replaced(bytes) => passed.extend(bytes),
+        ChunkAction::Unchanged => {}
+        ChunkAction::Replaced(bytes) => passed.extend(bytes),
     }
     (passed, reader.finish())
 }
 
-fn read(operation: Operation, head: Head<'_>, answer: &str) -> Reading {
+fn read(operation: ModelOperation, head: AnswerHead<'_>, answer: &str) -> UsageReading {
     pass(reader(operation, head, false), [answer.as_bytes()]).1
 }
 
-fn streams() -> [(Operation, &'static str, Reading); 4] {
-    let reading = |told, output_bytes, deltas| Reading { told, output_bytes, deltas, ..Reading::default() };
-    let told = Tokens { cache_write_5m: 2, ..tokens(30, 3, 15, 0) };
-    let message = Reading { input_told: true, ..reading(told, 11, 2) };
+fn streams() -> [(ModelOperation, &'static str, UsageReading); 4] {
+    let reading =
+        |told, output_bytes, deltas| UsageReading { told, output_bytes, deltas, ..UsageReading::default() };
+    let told = TokenUsage { cache_write_5m: 2, ..tokens(30, 3, 15, 0) };
+    let message = UsageReading { input_told: true, ..reading(told, 11, 2) };
     [
         (ChatCompletions, CHAT, reading(tokens(19, 4, 10, 3), 11, 2)),
         (Completions, COMPLETION, reading(tokens(5, 0, 7, 0), 5, 2)),
@@ -155,21 +158,24 @@ fn hiding_takes_out_exactly_the_usage_chunk() {
 fn while_hiding_whole_events_pass_at_once_and_unchanged() {
     let mut reading = reader(ChatCompletions, SSE, true);
     for event in CHAT.split_inclusive("\n\n") {
-        let expected =
-            if event.contains("prompt_tokens") { Passage::Replaced(vec![]) } else { Passage::Unchanged };
+        let expected = if event.contains("prompt_tokens") {
+            ChunkAction::Replaced(vec![])
+        } else {
+            ChunkAction::Unchanged
+        };
         assert_eq!(reading.chunk(event.as_bytes(), false), expected, "{event}");
     }
-    assert_eq!(reading.chunk(&[], true), Passage::Unchanged);
+    assert_eq!(reading.chunk(&[], true), ChunkAction::Unchanged);
 }
 
 #[test]
 fn while_hiding_an_event_with_choices_passes_before_its_end() {
     let mut reading = reader(ChatCompletions, SSE, true);
-    assert_eq!(reading.chunk(b": ping\n", false), Passage::Unchanged);
-    assert_eq!(reading.chunk(b"data: {\"choices\": [", false), Passage::Replaced(vec![]));
+    assert_eq!(reading.chunk(b": ping\n", false), ChunkAction::Unchanged);
+    assert_eq!(reading.chunk(b"data: {\"choices\": [", false), ChunkAction::Replaced(vec![]));
     let passed = b"data: {\"choices\": [ {\"delta\":{\"content\":\"a".to_vec();
-    assert_eq!(reading.chunk(b" {\"delta\":{\"content\":\"a", false), Passage::Replaced(passed));
-    assert_eq!(reading.chunk(b"b\"}}]}\n\n", false), Passage::Unchanged);
+    assert_eq!(reading.chunk(b" {\"delta\":{\"content\":\"a", false), ChunkAction::Replaced(passed));
+    assert_eq!(reading.chunk(b"b\"}}]}\n\n", false), ChunkAction::Unchanged);
 }
 
 #[test]
@@ -187,18 +193,18 @@ fn an_event_with_choices_passes_though_it_has_empty_ones_too() {
 fn what_is_kept_back_is_bounded_and_passes_at_the_end() {
     let mut reading = reader(ChatCompletions, SSE, true);
     let start = b"data: {\"choices\":[],\"x\":\"";
-    assert_eq!(reading.chunk(start, true), Passage::Unchanged);
+    assert_eq!(reading.chunk(start, true), ChunkAction::Unchanged);
 
     let mut reading = reader(ChatCompletions, SSE, true);
-    assert_eq!(reading.chunk(start, false), Passage::Replaced(vec![]));
+    assert_eq!(reading.chunk(start, false), ChunkAction::Replaced(vec![]));
     assert_eq!(
         reading.chunk(&vec![b'x'; chunk_filter::LIMIT - start.len()], false),
-        Passage::Replaced(vec![])
+        ChunkAction::Replaced(vec![])
     );
-    let Passage::Replaced(passed) = reading.chunk(b"x", false) else { panic!("kept back") };
+    let ChunkAction::Replaced(passed) = reading.chunk(b"x", false) else { panic!("kept back") };
     assert_eq!(passed.len(), chunk_filter::LIMIT + 1);
     let end = b"\",\"usage\":{\"prompt_tokens\":1}}\n\n";
-    assert_eq!(reading.chunk(end, false), Passage::Unchanged);
+    assert_eq!(reading.chunk(end, false), ChunkAction::Unchanged);
     assert_eq!(reading.finish().told, tokens(1, 0, 0, 0));
 }
 
@@ -206,7 +212,7 @@ fn what_is_kept_back_is_bounded_and_passes_at_the_end() {
 fn a_usage_chunk_that_ends_with_the_answer_is_hidden_too() {
     let usage = b"data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}";
     let mut reading = reader(ChatCompletions, SSE, true);
-    assert_eq!(reading.chunk(usage, true), Passage::Replaced(vec![]));
+    assert_eq!(reading.chunk(usage, true), ChunkAction::Replaced(vec![]));
     assert_eq!(reading.finish().told, tokens(1, 0, 2, 0));
 }
 
@@ -225,7 +231,7 @@ fn documents_of_every_kind_are_read() {
         (Messages, message, tokens(15, 5, 6, 0), 4),
     ] {
         let input_told = operation == Messages;
-        let expected = Reading { told: usage, output_bytes, input_told, ..Reading::default() };
+        let expected = UsageReading { told: usage, output_bytes, input_told, ..UsageReading::default() };
         let pretty: serde_json::Value = serde_json::from_str(answer).unwrap();
         for answer in [answer.to_owned(), serde_json::to_string_pretty(&pretty).unwrap() + "\n"] {
             for at in 0..=answer.len() {
@@ -238,7 +244,7 @@ fn documents_of_every_kind_are_read() {
                 );
             }
             let cut = read(operation, JSON, answer.trim_end().strip_suffix('}').unwrap());
-            assert_eq!(cut.doubt, Some(Doubt::Cut));
+            assert_eq!(cut.doubt, Some(UsageDoubt::Cut));
         }
     }
 }
@@ -272,7 +278,7 @@ fn only_the_answers_own_usage_counts() {
         r#"{"usage":{"prompt_tokens":1,}}"#,
         "",
     ] {
-        assert_eq!(read(ChatCompletions, JSON, answer).told, Tokens::default(), "{answer}");
+        assert_eq!(read(ChatCompletions, JSON, answer).told, TokenUsage::default(), "{answer}");
     }
     let deep =
         format!(r#"{{"x":{}1{},"usage":{{"prompt_tokens":1}}}}"#, "[".repeat(9_000), "]".repeat(9_000));
@@ -291,7 +297,7 @@ fn the_size_of_a_usage_object_is_no_reason_to_lose_it() {
     };
     assert_eq!(told(60_000), (7, None));
     assert_eq!(told(document::MAX_USAGE - 100), (7, None));
-    assert_eq!(told(document::MAX_USAGE), (0, Some(Doubt::Unclear)), "but for one that nobody sends");
+    assert_eq!(told(document::MAX_USAGE), (0, Some(UsageDoubt::Unclear)), "but for one that nobody sends");
     let events = format!("data: {}\n\ndata: [DONE]\n\n", usage(60_000));
     let (passed, reading) = pass(reader(ChatCompletions, SSE, true), events.as_bytes().chunks(1_000));
     assert_eq!((reading.told.input, reading.doubt), (7, None));
@@ -338,14 +344,14 @@ fn usage_on_every_chunk_is_read_from_the_last_and_passes() {
     let stream = chunk("a", &counts(3, 1)) + &chunk("b", &counts(3, 2));
     let (passed, reading) = pass(reader(ChatCompletions, SSE, true), [stream.as_bytes()]);
     assert_eq!(passed, stream.as_bytes());
-    assert_eq!((reading.told, reading.doubt), (tokens(3, 0, 2, 0), Some(Doubt::Cut)));
+    assert_eq!((reading.told, reading.doubt), (tokens(3, 0, 2, 0), Some(UsageDoubt::Cut)));
     assert_eq!(read(ChatCompletions, SSE, &(stream + DONE)).doubt, None);
 }
 
 #[test]
 fn every_end_of_a_response_is_an_end_and_a_cut_is_none() {
     for (kind, doubt) in
-        [("completed", None), ("incomplete", None), ("failed", None), ("in_progress", Some(Doubt::Cut))]
+        [("completed", None), ("incomplete", None), ("failed", None), ("in_progress", Some(UsageDoubt::Cut))]
     {
         let event = format!(
             "data: {{\"type\":\"response.{kind}\",\"response\":{{\"usage\":{{\"input_tokens\":1,\"output_tokens\":2}}}}}}\n\n"
@@ -355,12 +361,12 @@ fn every_end_of_a_response_is_an_end_and_a_cut_is_none() {
     }
     for (operation, stream, _) in streams() {
         let last = stream.find("\"completion_tokens").or(stream.rfind("event: ")).unwrap();
-        assert_eq!(read(operation, SSE, &stream[..last]).doubt, Some(Doubt::Cut), "{operation:?}");
+        assert_eq!(read(operation, SSE, &stream[..last]).doubt, Some(UsageDoubt::Cut), "{operation:?}");
     }
     let done = CHAT.strip_suffix(DONE).unwrap();
     assert_eq!(read(ChatCompletions, SSE, done).doubt, None);
-    assert_eq!(read(ChatCompletions, SSE, "data: [DONE]").doubt, Some(Doubt::Missing));
-    assert_eq!(read(ChatCompletions, SSE, "data: [DON]\n\n").doubt, Some(Doubt::Cut));
+    assert_eq!(read(ChatCompletions, SSE, "data: [DONE]").doubt, Some(UsageDoubt::Missing));
+    assert_eq!(read(ChatCompletions, SSE, "data: [DON]\n\n").doubt, Some(UsageDoubt::Cut));
 }
 
 #[test]
@@ -369,12 +375,12 @@ fn what_comes_after_a_usage_that_looked_like_the_last_was_not_told_by_it() {
     let reading = |stream: &[&str]| read(ChatCompletions, SSE, &stream.concat());
     assert_eq!(reading(&[&early]).doubt, None);
     let text = chunk("abc", "");
-    assert_eq!(reading(&[&early, &text]).doubt, Some(Doubt::Cut));
-    assert_eq!(reading(&[&early, &text, DONE]).doubt, Some(Doubt::Partial));
+    assert_eq!(reading(&[&early, &text]).doubt, Some(UsageDoubt::Cut));
+    assert_eq!(reading(&[&early, &text, DONE]).doubt, Some(UsageDoubt::Partial));
     let placeholder = format!("data: {{\"choices\":[],\"usage\":{{{}}}}}\n\n", counts(0, 0));
-    assert_eq!(reading(&[&early, &text, &placeholder, DONE]).doubt, Some(Doubt::Partial));
+    assert_eq!(reading(&[&early, &text, &placeholder, DONE]).doubt, Some(UsageDoubt::Partial));
     let input = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9}}\n\n";
-    assert_eq!(reading(&[&early, &text, input, DONE]).doubt, Some(Doubt::Partial));
+    assert_eq!(reading(&[&early, &text, input, DONE]).doubt, Some(UsageDoubt::Partial));
     assert_eq!(reading(&[&early, &text, &early, DONE]).doubt, None);
 }
 
@@ -396,7 +402,7 @@ fn zeros_beside_text_are_no_report() {
         read(ChatCompletions, JSON, &answer).doubt
     };
     let text = "\"content\":\"Hello\"";
-    let doubtful = Some(Doubt::Partial);
+    let doubtful = Some(UsageDoubt::Partial);
     assert_eq!(document(text, &counts(9, 2)), None);
     assert_eq!(document(text, &counts(0, 0)), doubtful);
     assert_eq!(document(text, &counts(9, 0)), doubtful);
@@ -417,9 +423,12 @@ fn a_document_that_breaks_off_after_a_whole_one_may_have_told_more() {
     let early = format!("{{\"choices\":[],\"usage\":{{{}}}}}", counts(9, 1));
     let more = "{\"choices\":[],\"usage\":{\"prompt_tokens\":500";
     let events = format!("data: {early}\n\ndata: {more}");
-    assert_eq!(read(ChatCompletions, SSE, &events).doubt, Some(Doubt::Cut));
-    assert_eq!(read(ChatCompletions, SSE, &[&events, "\n\n", DONE].concat()).doubt, Some(Doubt::Unclear));
-    assert_eq!(read(ChatCompletions, JSON, &format!("{early}\n{more}")).doubt, Some(Doubt::Cut));
+    assert_eq!(read(ChatCompletions, SSE, &events).doubt, Some(UsageDoubt::Cut));
+    assert_eq!(
+        read(ChatCompletions, SSE, &[&events, "\n\n", DONE].concat()).doubt,
+        Some(UsageDoubt::Unclear)
+    );
+    assert_eq!(read(ChatCompletions, JSON, &format!("{early}\n{more}")).doubt, Some(UsageDoubt::Cut));
     assert_eq!(read(ChatCompletions, SSE, &format!("data: {early}\n\ndata: [DO")).doubt, None);
 }
 
@@ -427,8 +436,8 @@ fn a_document_that_breaks_off_after_a_whole_one_may_have_told_more() {
 fn two_usage_objects_in_one_place_are_unclear() {
     let one = |input, output| format!("\"usage\":{{{}}}", counts(input, output));
     for (answer, expected) in [
-        (format!("{{{},{}}}", one(900, 5), one(900, 50)), Some(Doubt::Unclear)),
-        (format!("{{\"response\":{{{},{}}}}}", one(900, 5), one(900, 50)), Some(Doubt::Unclear)),
+        (format!("{{{},{}}}", one(900, 5), one(900, 50)), Some(UsageDoubt::Unclear)),
+        (format!("{{\"response\":{{{},{}}}}}", one(900, 5), one(900, 50)), Some(UsageDoubt::Unclear)),
         (format!("{{{},\"usage\":null}}", one(900, 5)), None),
         (format!("{{{},\"usageMetadata\":{{}}}}", one(900, 5)), None),
     ] {
@@ -443,12 +452,15 @@ fn an_input_that_is_unclear_is_not_final() {
         let reading = read(Messages, SSE, &start);
         (reading.doubt, reading.input_told)
     };
-    assert_eq!(told("\"input_tokens\":60"), (Some(Doubt::Cut), true));
+    assert_eq!(told("\"input_tokens\":60"), (Some(UsageDoubt::Cut), true));
     assert_eq!(
         told("\"input_tokens\":60,\"cache_creation_input_tokens\":\"900\""),
-        (Some(Doubt::Cut), false)
+        (Some(UsageDoubt::Cut), false)
     );
-    assert_eq!(told("\"input_tokens\":60,\"input_tokens\":60}},\"x\":{\"y\":{"), (Some(Doubt::Cut), false));
+    assert_eq!(
+        told("\"input_tokens\":60,\"input_tokens\":60}},\"x\":{\"y\":{"),
+        (Some(UsageDoubt::Cut), false)
+    );
 }
 
 #[test]
@@ -470,14 +482,14 @@ fn output_of_embeddings_is_unclear() {
     let doubt = |usage: &str| read(Embeddings, JSON, &format!("{{\"data\":[],\"usage\":{{{usage}}}}}")).doubt;
     assert_eq!(doubt("\"prompt_tokens\":8,\"total_tokens\":8"), None);
     assert_eq!(doubt("\"total_tokens\":8"), None);
-    assert_eq!(doubt("\"prompt_tokens\":8,\"total_tokens\":900"), Some(Doubt::Unclear));
+    assert_eq!(doubt("\"prompt_tokens\":8,\"total_tokens\":900"), Some(UsageDoubt::Unclear));
 }
 
 #[test]
 fn the_first_bytes_tell_what_is_read_whatever_the_label() {
     let labels =
         ["application/json", "text/plain; charset=utf-8", "application/octet-stream", "text/event-stream"];
-    let heads = labels.map(labelled).into_iter().chain([Head::default()]);
+    let heads = labels.map(labelled).into_iter().chain([AnswerHead::default()]);
     for head in heads {
         for (operation, stream, expected) in streams() {
             for stream in dialects(stream) {
@@ -504,14 +516,14 @@ fn lines_of_json_are_read_like_events_and_what_is_neither_tells_nothing() {
     };
     let last = lines(&format!("{{\"choices\":[],\"usage\":{{{}}}}}\n", counts(9, 4)));
     assert_eq!((last.told, last.doubt, last.output_bytes), (tokens(9, 0, 4, 0), None, 4));
-    assert_eq!(lines("").doubt, Some(Doubt::Cut));
+    assert_eq!(lines("").doubt, Some(UsageDoubt::Cut));
     let usage = format!("{{\"usage\":{{{}}}}}", counts(1, 1));
     let more = format!("data: {{\"usage\":{{{}}}}}\n\n", counts(500, 500));
-    assert_eq!(read(ChatCompletions, JSON, &format!("{usage}\n{more}")).doubt, Some(Doubt::Unclear));
+    assert_eq!(read(ChatCompletions, JSON, &format!("{usage}\n{more}")).doubt, Some(UsageDoubt::Unclear));
     for (before, after) in [("", "x"), ("", "x{}"), ("{],", "{}"), ("{}", ",{\"choices\":[]}")] {
         let answer = [before, &usage, after].concat();
         let whole = pass(reader(ChatCompletions, JSON, false), [answer.as_bytes()]).1;
-        assert_eq!(whole.doubt, Some(Doubt::Unclear), "{answer}");
+        assert_eq!(whole.doubt, Some(UsageDoubt::Unclear), "{answer}");
         assert_eq!(
             pass(reader(ChatCompletions, JSON, false), answer.as_bytes().chunks(1)).1,
             whole,
@@ -519,20 +531,20 @@ fn lines_of_json_are_read_like_events_and_what_is_neither_tells_nothing() {
         );
     }
     let escaped = format!("{{\"usage\":{{{}}},\"\\u0075sage\":{{{}}}}}", counts(1, 1), counts(5, 5));
-    assert_eq!(read(ChatCompletions, JSON, &escaped).doubt, Some(Doubt::Unclear));
-    assert_eq!(read(ChatCompletions, JSON, &format!("[{usage}]")).doubt, Some(Doubt::Cut));
+    assert_eq!(read(ChatCompletions, JSON, &escaped).doubt, Some(UsageDoubt::Unclear));
+    assert_eq!(read(ChatCompletions, JSON, &format!("[{usage}]")).doubt, Some(UsageDoubt::Cut));
 }
 
 #[test]
 fn what_is_encoded_is_not_read() {
     let usage = format!("{{\"usage\":{{{}}}}}", counts(1, 1));
     let doubt = |encoding| {
-        let head = Head { content_encoding: Some(encoding), ..JSON };
+        let head = AnswerHead { content_encoding: Some(encoding), ..JSON };
         read(ChatCompletions, head, &usage).doubt
     };
-    assert_eq!(["gzip", "br", "x", "identity, gzip"].map(doubt), [Some(Doubt::Unreadable); 4]);
+    assert_eq!(["gzip", "br", "x", "identity, gzip"].map(doubt), [Some(UsageDoubt::Unreadable); 4]);
     assert_eq!(["identity", "Identity", "", " "].map(doubt), [None; 4]);
-    let head = Head { content_encoding: Some("gzip"), ..SSE };
+    let head = AnswerHead { content_encoding: Some("gzip"), ..SSE };
     let (passed, _) = pass(reader(ChatCompletions, head, true), CHAT.as_bytes().chunks(7));
     assert_eq!(passed, CHAT.as_bytes());
 }
@@ -541,34 +553,38 @@ fn what_is_encoded_is_not_read() {
 fn an_event_that_cannot_be_the_usage_chunk_is_not_kept_back() {
     for event in ["data: [DONE]\n", "data: {\"error\":{\"message\":\"no", "data: {\"x\":1}\n", "data: none"] {
         let mut reading = reader(ChatCompletions, SSE, true);
-        assert_eq!(reading.chunk(b"data: {}\n\n", false), Passage::Unchanged);
-        assert_eq!(reading.chunk(event.as_bytes(), false), Passage::Unchanged, "{event}");
+        assert_eq!(reading.chunk(b"data: {}\n\n", false), ChunkAction::Unchanged);
+        assert_eq!(reading.chunk(event.as_bytes(), false), ChunkAction::Unchanged, "{event}");
     }
 }
 
 #[test]
 fn an_error_tells_nothing() {
     let error = r#"{"error":{"message":"no","type":"invalid_request_error","param":null,"code":null}}"#;
-    let doubt = |doubt| Reading { doubt: Some(doubt), ..Reading::default() };
-    assert_eq!(read(ChatCompletions, JSON, error), doubt(Doubt::Missing));
-    assert_eq!(read(ChatCompletions, Head::default(), "upstream connect error"), doubt(Doubt::Cut));
+    let doubt = |doubt| UsageReading { doubt: Some(doubt), ..UsageReading::default() };
+    assert_eq!(read(ChatCompletions, JSON, error), doubt(UsageDoubt::Missing));
+    assert_eq!(
+        read(ChatCompletions, AnswerHead::default(), "upstream connect error"),
+        doubt(UsageDoubt::Cut)
+    );
 }
 
 #[test]
 fn an_estimate_takes_the_larger_count() {
     let body = br#"{"model":"a","messages":[{"role":"user","content":"Hello there"}]}"#;
-    let terms = crate::request::body::Format::Json.read(ChatCompletions, body).unwrap().terms;
-    let output =
-        |output_bytes, deltas| estimate(&Reading { output_bytes, deltas, ..Reading::default() }, &terms);
+    let terms = crate::request::body::BodyFormat::Json.read(ChatCompletions, body).unwrap().terms;
+    let output = |output_bytes, deltas| {
+        estimate(&UsageReading { output_bytes, deltas, ..UsageReading::default() }, &terms)
+    };
     assert_eq!(output(41, 3), tokens(body.len().div_ceil(4) as u64, 0, 11, 0));
     assert_eq!(output(41, 30).output, 30);
     assert_eq!(output(0, 0).output, 0);
     let start = MESSAGE.split_inclusive("\n\n").next().unwrap();
     let delta = "data: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"0123456789\"}}\n\n";
     let cut = read(Messages, SSE, &[start, delta].concat());
-    let told = Tokens { cache_write_5m: 2, ..tokens(30, 3, 1, 0) };
-    assert_eq!((cut.doubt, cut.input_told, cut.told), (Some(Doubt::Cut), true, told));
-    assert_eq!(estimate(&cut, &terms), Tokens { output: 3, ..told });
+    let told = TokenUsage { cache_write_5m: 2, ..tokens(30, 3, 1, 0) };
+    assert_eq!((cut.doubt, cut.input_told, cut.told), (Some(UsageDoubt::Cut), true, told));
+    assert_eq!(estimate(&cut, &terms), TokenUsage { output: 3, ..told });
 }
 
 /// Splits at random places.

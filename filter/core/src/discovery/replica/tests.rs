@@ -6,21 +6,21 @@ use prost::Message as _;
 
 use super::*;
 use crate::discovery::view::View;
-use crate::testing::{self, Memory, part, position};
+use crate::testing::{self, TestMemory, part, position};
 
-fn refusal(verdict: Verdict) -> String {
+fn refusal(verdict: DiscoveryOutcome) -> String {
     match verdict {
-        Verdict::Refused(refusal) => refusal.error_detail,
-        Verdict::Applied => "applied".to_owned(),
+        DiscoveryOutcome::Refused(refusal) => refusal.error_detail,
+        DiscoveryOutcome::Applied => "applied".to_owned(),
     }
 }
 
-fn knows(store: &Memory, hash: &KeyHash) -> bool {
+fn knows(store: &TestMemory, hash: &KeyHash) -> bool {
     let view = View::new(store);
     view.snapshot().is_some_and(|snapshot| view.key(snapshot, hash).is_some())
 }
 
-fn hello(replica: &mut Replica<&Memory>) -> wire::Hello {
+fn hello(replica: &mut Replica<&TestMemory>) -> wire::Hello {
     match replica.hello("gw").kind {
         Some(Kind::Hello(hello)) => hello,
         other => panic!("{other:?}"),
@@ -29,7 +29,7 @@ fn hello(replica: &mut Replica<&Memory>) -> wire::Hello {
 
 #[test]
 fn nothing_is_known_until_the_first_snapshot_ends() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let mut replica = Replica::resume(&store, 0xbeef);
     assert_eq!(
         hello(&mut replica),
@@ -45,7 +45,7 @@ fn nothing_is_known_until_the_first_snapshot_ends() {
 
 #[test]
 fn parts_out_of_sequence_are_refused() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let mut replica = Replica::resume(&store, 1);
     assert_eq!(
         refusal(replica.receive(part(Part::Increment))),
@@ -64,7 +64,7 @@ fn parts_out_of_sequence_are_refused() {
 
 #[test]
 fn a_refused_response_changes_nothing() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let mut replica = testing::synced(&store);
     let response = wire::DiscoveryResponse {
         removed_keys: vec![testing::app_key_record().hash],
@@ -72,7 +72,7 @@ fn a_refused_response_changes_nothing() {
         position: position(9),
         ..testing::increment()
     };
-    let Verdict::Refused(refusal) = replica.receive(response) else { panic!("applied") };
+    let DiscoveryOutcome::Refused(refusal) = replica.receive(response) else { panic!("applied") };
     assert_eq!(refusal.rejected[0].resource.to_string(), "key/");
     assert!(knows(&store, &testing::app_key().hash()));
     assert_eq!(hello(&mut replica).position, position(1));
@@ -80,7 +80,7 @@ fn a_refused_response_changes_nothing() {
 
 #[test]
 fn what_a_snapshot_does_not_name_is_gone_at_its_end() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let mut replica = testing::synced(&store);
     replica.receive(part(Part::SnapshotBegin));
     let keys = vec![testing::named_key_record()];
@@ -97,7 +97,7 @@ fn what_a_snapshot_does_not_name_is_gone_at_its_end() {
 
 #[test]
 fn an_interrupted_snapshot_asks_for_another_and_never_shares_its_generation() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let mut replica = testing::synced(&store);
     let stray = wire::KeyRecord { hash: vec![7; 32], ..testing::app_key_record() };
     replica.receive(wire::DiscoveryResponse { keys: vec![stray], ..part(Part::SnapshotBegin) });
@@ -112,7 +112,7 @@ fn an_interrupted_snapshot_asks_for_another_and_never_shares_its_generation() {
 
 #[test]
 fn another_vm_of_the_process_takes_up_where_the_last_one_was() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let instance = hello(&mut testing::synced(&store)).instance;
     let mut replica = Replica::resume(&store, 99);
     let expected = wire::Hello { gateway: "gw".into(), instance, position: position(1), newest: None };
@@ -123,7 +123,7 @@ fn another_vm_of_the_process_takes_up_where_the_last_one_was() {
 
 #[test]
 fn what_is_held_may_be_newer_than_the_position_and_the_hello_says_so() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let mut replica = testing::synced(&store);
     let newest = |revision| wire::DiscoveryResponse { newest: position(revision), ..testing::increment() };
     replica.receive(newest(7));
@@ -140,7 +140,7 @@ fn what_is_held_may_be_newer_than_the_position_and_the_hello_says_so() {
 
 #[test]
 fn removing_what_was_never_there_leaves_no_trace() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let mut replica = testing::synced(&store);
     let entries = store.entries();
     let removed_keys = vec![vec![5; 32], testing::app_key_record().hash];
@@ -163,15 +163,15 @@ fn unreadable() -> wire::DiscoveryResponse {
 #[test]
 fn what_a_snapshot_names_and_is_refused_keeps_its_last_good_state() {
     for refused_in in [Part::SnapshotBegin, Part::SnapshotPart, Part::SnapshotEnd] {
-        let store = Memory::default();
+        let store = TestMemory::default();
         let mut replica = testing::synced(&store);
         for part in [Part::SnapshotBegin, Part::SnapshotPart, Part::SnapshotEnd] {
             let response = wire::DiscoveryResponse { part: part.into(), ..testing::increment() };
             if part == refused_in {
                 let refused = wire::DiscoveryResponse { part: part.into(), ..unreadable() };
-                assert!(matches!(replica.receive(refused), Verdict::Refused(_)));
+                assert!(matches!(replica.receive(refused), DiscoveryOutcome::Refused(_)));
             }
-            assert_eq!(replica.receive(response), Verdict::Applied);
+            assert_eq!(replica.receive(response), DiscoveryOutcome::Applied);
         }
         assert!(knows(&store, &testing::app_key().hash()), "{refused_in:?}");
         assert!(!knows(&store, &testing::named_key().hash()), "{refused_in:?}: it was not named");
@@ -184,10 +184,10 @@ fn what_a_snapshot_names_and_is_refused_keeps_its_last_good_state() {
 
 #[test]
 fn what_was_refused_on_a_stream_that_broke_is_forgotten() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let mut replica = testing::synced(&store);
     let refused = wire::DiscoveryResponse { part: Part::SnapshotBegin.into(), ..unreadable() };
-    assert!(matches!(replica.receive(refused), Verdict::Refused(_)));
+    assert!(matches!(replica.receive(refused), DiscoveryOutcome::Refused(_)));
     hello(&mut replica);
     replica.receive(part(Part::SnapshotBegin));
     replica.receive(part(Part::SnapshotEnd));
@@ -196,13 +196,13 @@ fn what_was_refused_on_a_stream_that_broke_is_forgotten() {
 
 #[test]
 fn a_hash_that_is_too_long_keeps_no_other_key() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let mut replica = testing::synced(&store);
     replica.receive(part(Part::SnapshotBegin));
     let hash = [testing::app_key_record().hash, vec![0]].concat();
     let keys = vec![wire::KeyRecord { hash, ..testing::app_key_record() }];
     let refused = wire::DiscoveryResponse { keys, ..part(Part::SnapshotPart) };
-    assert!(matches!(replica.receive(refused), Verdict::Refused(_)));
+    assert!(matches!(replica.receive(refused), DiscoveryOutcome::Refused(_)));
     replica.receive(part(Part::SnapshotEnd));
     assert!(!knows(&store, &testing::app_key().hash()));
 }
@@ -241,20 +241,20 @@ fn record(key: u8, version: Option<i64>) -> wire::KeyRecord {
 
 /// What the control plane does with a response: what is refused by name is left out when it is
 /// sent again.
-fn send(replica: &mut Replica<&Memory>, mut response: wire::DiscoveryResponse) {
-    if let Verdict::Refused(refusal) = replica.receive(response.clone()) {
+fn send(replica: &mut Replica<&TestMemory>, mut response: wire::DiscoveryResponse) {
+    if let DiscoveryOutcome::Refused(refusal) = replica.receive(response.clone()) {
         let named: HashSet<_> =
             refusal.rejected.into_iter().map(|rejected| rejected.resource.to_string()).collect();
         response.keys.retain(|key| {
             let hash: [u8; 32] = key.hash.as_slice().try_into().unwrap();
             !named.contains(&format!("key/{}", KeyHash::from(hash)))
         });
-        assert_eq!(replica.receive(response), Verdict::Applied);
+        assert_eq!(replica.receive(response), DiscoveryOutcome::Applied);
     }
 }
 
 /// A control plane by the rules of discovery.proto: without a position it sends a snapshot.
-fn snapshot(replica: &mut Replica<&Memory>, keys: &HashMap<u8, Option<i64>>) {
+fn snapshot(replica: &mut Replica<&TestMemory>, keys: &HashMap<u8, Option<i64>>) {
     let parts = [Part::SnapshotBegin, Part::SnapshotPart, Part::SnapshotEnd];
     for (turn, part) in (0u8..).zip(parts) {
         let mine = keys.iter().filter(|(key, _)| *key % 3 == turn);
@@ -269,7 +269,7 @@ proptest! {
 
     #[test]
     fn what_is_held_is_the_last_good_state_of_what_exists_and_nothing_else(steps in prop::collection::vec(step(), 0..30)) {
-        let store = Memory::default();
+        let store = TestMemory::default();
         let mut replica = Replica::resume(&store, 1);
         let mut truth: HashMap<u8, Option<i64>> = HashMap::new();
         let mut held: HashMap<u8, i64> = HashMap::new();
@@ -313,7 +313,7 @@ proptest! {
 
     #[test]
     fn no_message_breaks_the_replica(messages in prop::collection::vec(any::<Vec<u8>>(), 0..8)) {
-        let store = Memory::default();
+        let store = TestMemory::default();
         let mut replica = Replica::resume(&store, 1);
         for bytes in messages {
             if let Ok(response) = wire::DiscoveryResponse::decode(bytes.as_slice()) {

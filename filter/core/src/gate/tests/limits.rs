@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::discovery::replica::Replica;
-use crate::limits::account::{self, Account, OwnerId};
-use crate::price::Tokens;
+use crate::limits::account::{self, LeaseAccount, SubjectId};
+use crate::price::TokenUsage;
 use crate::snapshot::BucketKind;
 
 const MINUTE: BucketKind = BucketKind::RequestsPerMinute;
@@ -13,7 +13,7 @@ const TOKENS: BucketKind = BucketKind::TokensPerMinute;
 const BUDGET: BucketKind = BucketKind::CostBudget;
 
 /// Of the app.
-const OWNER: OwnerId = OwnerId(testing::APP.0.into_bytes());
+const OWNER: SubjectId = SubjectId(testing::APP.0.into_bytes());
 
 /// A dollar for a million tokens.
 const PRICE: wire::Price = wire::Price {
@@ -28,7 +28,7 @@ const PRICE: wire::Price = wire::Price {
 };
 
 /// A gateway of an app with these limits, and of models with a price.
-fn limited(buckets: &[(BucketKind, u64)]) -> Memory {
+fn limited(buckets: &[(BucketKind, u64)]) -> TestMemory {
     let app = wire::AppPolicy { limits: Some(testing::limits(buckets)), ..testing::app() };
     let mut catalogue = testing::catalogue();
     catalogue.models.push(testing::model("gpt-image", "openai", "gpt-image"));
@@ -38,16 +38,16 @@ fn limited(buckets: &[(BucketKind, u64)]) -> Memory {
     gateway(wire::DiscoveryResponse { apps: vec![app], catalogue, ..testing::increment() })
 }
 
-fn waits(outcome: Outcome) -> Vec<(OwnerId, BucketKind, u64)> {
+fn waits(outcome: BodyDecision) -> Vec<(SubjectId, BucketKind, u64)> {
     match outcome {
-        Outcome::Wait(demand) => demand.asks.iter().map(|ask| (ask.owner, ask.kind, ask.need)).collect(),
+        BodyDecision::Wait(demand) => demand.asks.iter().map(|ask| (ask.owner, ask.kind, ask.need)).collect(),
         other => panic!("{other:?}"),
     }
 }
 
-fn reply(outcome: Outcome) -> Reply {
+fn reply(outcome: BodyDecision) -> Reply {
     match outcome {
-        Outcome::Reply(reply) => reply,
+        BodyDecision::Reply(reply) => reply,
         other => panic!("{other:?}"),
     }
 }
@@ -58,12 +58,14 @@ fn told(reply: &Reply, name: &str) -> Option<String> {
 }
 
 /// A request that has waited in vain.
-fn at_last(store: &Memory) -> Outcome {
+fn at_last(store: &TestMemory) -> BodyDecision {
     let view = View::new(store);
     let bearer = format!("Bearer {}", testing::app_key().expose());
     let headers = headers("POST", CHAT, &[("authorization", &bearer)]);
-    let world = Place::at(1000, "");
-    let Admission::NeedBody(admitted) = admit(Headers(&headers), &view, &world) else { panic!("answered") };
+    let world = FixedWorld::at(1000, "");
+    let HeadersDecision::NeedBody(admitted) = admit(Headers(&headers), &view, &world) else {
+        panic!("answered")
+    };
     admitted.settle(
         || BODY.to_vec(),
         &Gate { view: &view, world: &world, has_room: true, patience: Patience::Over },
@@ -85,7 +87,7 @@ fn a_request_within_its_limits_reserves_the_most_that_it_may_use() {
     let forward = forwarded(ask(&store, testing::app_key().expose(), CHAT, body));
     assert_eq!(forward.body, None, "as the client asked");
     let estimate = (body.len() as u64 * 2).div_ceil(5) + 16;
-    let most = Tokens { input, output: 100, ..Tokens::default() };
+    let most = TokenUsage { input, output: 100, ..TokenUsage::default() };
     assert_eq!(forward.call.reserved().and_then(|reserved| reserved.most), Some(most));
     assert_eq!(model_call(&forward).price.as_ref().map(|price| price.version), Some(3));
     assert_eq!(testing::line(&store, OWNER, MINUTE).used, 1);
@@ -102,7 +104,7 @@ fn a_request_without_limits_reserves_nothing() {
     let store = limited(&[]);
     let forward = forwarded(chat(&store));
     assert!(forward.call.reserved().is_none() && forward.announced.is_empty() && forward.body.is_none());
-    assert_eq!(Account::read(&store, OWNER), None);
+    assert_eq!(LeaseAccount::read(&store, OWNER), None);
 }
 
 #[test]
@@ -115,9 +117,9 @@ fn output_is_limited_in_the_words_of_each_provider() {
             ..testing::app()
         };
         let update = wire::DiscoveryResponse { apps: vec![app], ..testing::increment() };
-        assert_eq!(Replica::resume(&store, 1).receive(update), Verdict::Applied);
+        assert_eq!(Replica::resume(&store, 1).receive(update), DiscoveryOutcome::Applied);
         testing::grant(&store, OWNER, TOKENS, 1000, 400);
-        testing::refuse(&store, OWNER, TOKENS, 1000, account::Verdict::Exhausted);
+        testing::refuse(&store, OWNER, TOKENS, 1000, account::GrantVerdict::Exhausted);
         let forward = forwarded(ask(&store, testing::app_key().expose(), path, body.as_bytes()));
         assert_eq!(testing::line(&store, OWNER, TOKENS).held, 400, "all that is left");
         serde_json::from_slice::<serde_json::Value>(&forward.body.unwrap()).unwrap()
@@ -149,10 +151,11 @@ fn a_dry_lease_is_waited_for() {
     let view = View::new(&store);
     let bearer = format!("Bearer {}", testing::app_key().expose());
     let headers = headers("POST", CHAT, &[("authorization", &bearer)]);
-    let Admission::NeedBody(admitted) = admit(Headers(&headers), &view, &Place::at(1000, "")) else {
+    let HeadersDecision::NeedBody(admitted) = admit(Headers(&headers), &view, &FixedWorld::at(1000, ""))
+    else {
         panic!("answered")
     };
-    let at = |now| settle(&admitted, body, &view, &Place::at(now, ""));
+    let at = |now| settle(&admitted, body, &view, &FixedWorld::at(now, ""));
     let need = (body.len() as u64 * 2).div_ceil(5) + 16 + 10;
     assert_eq!(waits(at(1000)), [(OWNER, MINUTE, 1), (OWNER, TOKENS, need)]);
     testing::grant(&store, OWNER, MINUTE, 60, 1);
@@ -171,7 +174,7 @@ fn what_has_no_room_is_refused_with_its_code_and_its_headers() {
         testing::refuse(&store, OWNER, kind, limit, verdict);
         reply(at_last(&store))
     };
-    let rate = refused(MINUTE, 60, account::Verdict::Exhausted);
+    let rate = refused(MINUTE, 60, account::GrantVerdict::Exhausted);
     assert_eq!((rate.status, rate.code), (429, Some(Code::RateLimitExceeded)));
     assert_eq!(told(&rate, "retry-after-ms").as_deref(), Some("9000"));
     assert_eq!(told(&rate, "retry-after").as_deref(), Some("9"));
@@ -180,7 +183,7 @@ fn what_has_no_room_is_refused_with_its_code_and_its_headers() {
     assert_eq!(limit_told(&rate)["name"], "requests_per_minute");
     assert_eq!(limit_told(&rate)["owner"], "app");
 
-    let spent = refused(BUDGET, 1_000_000_000, account::Verdict::Exhausted);
+    let spent = refused(BUDGET, 1_000_000_000, account::GrantVerdict::Exhausted);
     assert_eq!((spent.status, spent.code), (429, Some(Code::InsufficientQuota)));
     assert_eq!(told(&spent, "x-should-retry").as_deref(), Some("false"));
     assert_eq!((told(&spent, "retry-after"), told(&spent, "retry-after-ms")), (None, None));
@@ -192,11 +195,11 @@ fn what_has_no_room_is_refused_with_its_code_and_its_headers() {
     assert_eq!((large.status, large.code), (429, Some(Code::RequestExceedsLimit)));
     assert_eq!(told(&large, "x-should-retry").as_deref(), Some("false"));
 
-    let contended = refused(BUDGET, 1_000_000_000, account::Verdict::Contended);
+    let contended = refused(BUDGET, 1_000_000_000, account::GrantVerdict::Contended);
     assert_eq!((contended.status, contended.code), (429, Some(Code::QuotaContended)));
     assert_eq!(told(&contended, "retry-after-ms").as_deref(), Some("9000"));
 
-    let away = refused(BUDGET, 1_000_000_000, account::Verdict::Away);
+    let away = refused(BUDGET, 1_000_000_000, account::GrantVerdict::Away);
     assert_eq!((away.status, away.code), (503, Some(Code::LeaseUnavailable)));
     assert_eq!(told(&away, "retry-after-ms").as_deref(), Some("9000"));
 }
@@ -226,7 +229,7 @@ fn input_out_of_sight_is_bounded_by_the_context_window() {
     catalogue.models.iter_mut().for_each(|model| model.context_window = 2000);
     let catalogue = Some(catalogue);
     let update = wire::DiscoveryResponse { catalogue, ..testing::increment() };
-    assert_eq!(Replica::resume(&store, 1).receive(update), Verdict::Applied);
+    assert_eq!(Replica::resume(&store, 1).receive(update), DiscoveryOutcome::Applied);
     testing::grant(&store, OWNER, TOKENS, 10_000, 5000);
     let body = br#"{"model":"gpt-4o","previous_response_id":"resp_1","max_output_tokens":50}"#;
     forwarded(ask(&store, testing::app_key().expose(), "/v1/responses", body));
@@ -251,9 +254,9 @@ fn one_request_has_only_so_much_input_and_output() {
 
 #[test]
 fn named_keys_have_limits_beside_their_apps() {
-    let key_id = OwnerId(testing::NAMED_KEY_ID.into_bytes());
+    let key_id = SubjectId(testing::NAMED_KEY_ID.into_bytes());
     let named = testing::named_key();
-    let chat = |store: &Memory| ask(store, named.expose(), CHAT, BODY);
+    let chat = |store: &TestMemory| ask(store, named.expose(), CHAT, BODY);
     let app = wire::AppPolicy {
         limits: Some(testing::limits(&[(MINUTE, 60)])),
         named_key_limits: Some(testing::limits(&[(MINUTE, 5)])),
@@ -274,8 +277,8 @@ fn named_keys_have_limits_beside_their_apps() {
     let announced: BTreeMap<_, _> = forwarded(chat(&store)).announced.into_iter().collect();
     assert_eq!(announced["x-ratelimit-limit-requests"], "5", "the tightest");
     assert_eq!(announced["x-ratelimit-remaining-requests"], "4");
-    testing::answer(&store, key_id, MINUTE, 5, 0, testing::refusal(account::Verdict::Exhausted));
-    Account::change(&store, key_id, |account| account.lines.iter_mut().for_each(|line| line.used = 5));
+    testing::answer(&store, key_id, MINUTE, 5, 0, testing::refusal(account::GrantVerdict::Exhausted));
+    LeaseAccount::change(&store, key_id, |account| account.lines.iter_mut().for_each(|line| line.used = 5));
     let refused = reply(chat(&store));
     assert_eq!(
         (refused.code, &limit_told(&refused)["owner"]),
@@ -294,12 +297,12 @@ fn named_keys_have_limits_beside_their_apps() {
 
 #[test]
 fn a_full_ring_refuses_those_that_are_limited() {
-    let full = |store: &Memory| {
+    let full = |store: &TestMemory| {
         let view = View::new(store);
         let bearer = format!("Bearer {}", testing::app_key().expose());
         let headers = headers("POST", CHAT, &[("authorization", &bearer)]);
-        let world = Place::at(1000, "");
-        let Admission::NeedBody(admitted) = admit(Headers(&headers), &view, &world) else {
+        let world = FixedWorld::at(1000, "");
+        let HeadersDecision::NeedBody(admitted) = admit(Headers(&headers), &view, &world) else {
             panic!("answered")
         };
         admitted.settle(

@@ -1,8 +1,8 @@
 use latchkey_proto::window::FEW_PART;
 
-use super::OwnerId;
+use super::SubjectId;
 use crate::snapshot::BucketKind;
-use crate::store::layout::{Input, VERSION, put_kind, put_varint};
+use crate::store::layout::{VERSION, ValueReader, put_kind, put_varint};
 
 /// What a gate tells the sync role, through its queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,14 +17,14 @@ pub enum Notice {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Demand {
     /// At most one for each bucket of the request.
-    pub asks: Vec<Ask>,
+    pub asks: Vec<BucketDemand>,
 }
 
 /// The need of one bucket's units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ask {
+pub struct BucketDemand {
     /// Whose bucket.
-    pub owner: OwnerId,
+    pub owner: SubjectId,
     /// Which one.
     pub kind: BucketKind,
     /// How many units are to be available, with those that are.
@@ -62,7 +62,7 @@ impl Notice {
     pub fn encode(&self) -> Vec<u8> {
         let Self::Demand(demand) = self else { return vec![VERSION, RECORDS] };
         let mut bytes = vec![VERSION, DEMAND];
-        for Ask { owner, kind, need, least, floor, limit } in &demand.asks {
+        for BucketDemand { owner, kind, need, least, floor, limit } in &demand.asks {
             bytes.extend(owner.0);
             put_kind(&mut bytes, *kind);
             for number in [need, least, floor, limit] {
@@ -75,7 +75,7 @@ impl Notice {
     /// What a queue's message says; none when this build cannot read it.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut input = Input::open(bytes)?;
+        let mut input = ValueReader::open(bytes)?;
         match input.byte()? {
             RECORDS => return Some(Self::Records),
             DEMAND => {}
@@ -83,10 +83,10 @@ impl Notice {
         }
         let mut asks = Vec::new();
         while !input.0.is_empty() {
-            let (owner, kind) = (OwnerId(input.take()?), input.kind()?);
+            let (owner, kind) = (SubjectId(input.take()?), input.kind()?);
             let (need, least) = (input.varint()?, input.varint()?);
             let (floor, limit) = (input.varint()?, input.varint()?);
-            asks.push(Ask { owner, kind, need, least, floor, limit });
+            asks.push(BucketDemand { owner, kind, need, least, floor, limit });
         }
         Some(Self::Demand(Demand { asks }))
     }

@@ -1,6 +1,6 @@
 //! What the sync role does to a line.
 
-use super::{Line, Told, Verdict, demand::few};
+use super::{AccountLine, BucketStatus, GrantVerdict, demand::few};
 
 /// Units that have come are not recalled for so long: those for whom they came are about to take them.
 const KEPT_MS: i64 = 250;
@@ -20,7 +20,7 @@ pub struct Totals {
 
 /// What the control plane has answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Granted {
+pub struct ReceivedGrant {
     /// All that was ever granted.
     pub total: u64,
     /// How many units were asked for.
@@ -28,10 +28,10 @@ pub struct Granted {
     /// Until when they may be used.
     pub deadline_ms: i64,
     /// The rest of the answer.
-    pub told: Told,
+    pub told: BucketStatus,
 }
 
-impl Line {
+impl AccountLine {
     /// What the control plane is to know.
     #[must_use]
     pub fn totals(&self) -> Totals {
@@ -65,7 +65,7 @@ impl Line {
     pub fn recall(&mut self, awaited: u64, now_ms: i64) {
         self.lapses = self.lapses.saturating_add(1);
         let came_ms = now_ms.saturating_sub(self.told.retry_at_ms);
-        let is_fresh = self.told.verdict == Verdict::Granted && (-KEPT_MS..KEPT_MS).contains(&came_ms);
+        let is_fresh = self.told.verdict == GrantVerdict::Granted && (-KEPT_MS..KEPT_MS).contains(&came_ms);
         if !is_fresh && self.unused() >= awaited {
             self.give_back();
         }
@@ -107,15 +107,15 @@ impl Line {
 
     /// Takes over an answer. Of a window, more than was asked for comes from an answer that was
     /// lost: nobody knows for how long it was meant, so it goes back.
-    pub fn grant(&mut self, granted: Granted, now_ms: i64) {
-        let Granted { total, want, deadline_ms, told } = granted;
+    pub fn grant(&mut self, granted: ReceivedGrant, now_ms: i64) {
+        let ReceivedGrant { total, want, deadline_ms, told } = granted;
         self.expire(now_ms);
         let fresh = total.saturating_sub(self.granted);
         self.granted = self.granted.max(total);
         if self.kind.span_ms().is_some() {
             self.returned = self.returned.saturating_add(fresh.saturating_sub(want));
         }
-        if told.verdict == Verdict::Granted {
+        if told.verdict == GrantVerdict::Granted {
             self.renew(deadline_ms, now_ms);
             self.lot = fresh;
         }

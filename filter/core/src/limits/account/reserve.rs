@@ -1,10 +1,11 @@
 use latchkey_proto::window;
 
 use super::{
-    Account, Ask, Change, Demand, Line, MOST_TRIES, OwnerId, PATIENCE_MS, Patience, Verdict, cushion,
+    AccountChange, AccountLine, BucketDemand, Demand, GrantVerdict, LeaseAccount, MOST_TRIES, PATIENCE_MS,
+    Patience, SubjectId, cushion,
 };
 use crate::price::{Ceiling, NanoUsd};
-use crate::snapshot::{Bucket, BucketKind, Limits, Unit};
+use crate::snapshot::{BucketKind, BucketLimit, Limits, Unit};
 use crate::store::{Store, Swap};
 
 /// What was asked for ahead is not asked for again so soon.
@@ -15,9 +16,9 @@ const ENDING_MS: i64 = 1000;
 
 /// Whose limits a request must keep.
 #[derive(Clone, Copy, Debug)]
-pub struct Owner<'a> {
+pub struct LimitSubject<'a> {
     /// An app or a named key.
-    pub id: OwnerId,
+    pub id: SubjectId,
     /// Those that apply to it.
     pub limits: &'a Limits,
 }
@@ -39,13 +40,13 @@ pub struct Need {
 
 /// What became of the attempt to reserve.
 #[derive(Debug)]
-pub enum Reserve {
+pub enum ReserveOutcome {
     /// The request may go.
     Reserved(Reserved),
     /// Leases are too small, and the control plane has not said no: ask the sync role, and wait.
     Dry(Demand),
     /// There is nothing to wait for now.
-    Refused(Refusal),
+    Refused(LimitRefusal),
     /// The owner at this index has a cost budget, and the need has no price.
     Unpriced(usize),
     /// The host refuses to store.
@@ -60,7 +61,7 @@ pub struct Reserved {
     /// Leases run low: tell the sync role, and go on.
     pub ahead: Option<Demand>,
     /// How the limits stand now.
-    pub standings: Vec<Standing>,
+    pub standings: Vec<LimitStanding>,
 }
 
 /// What one request holds, until it is settled or cancelled; only once, as both consume it.
@@ -69,14 +70,14 @@ pub struct Reserved {
 pub struct Reservation {
     /// The most output tokens that it may have.
     pub output_tokens: u64,
-    pub(super) held: Vec<Held>,
+    pub(super) held: Vec<HeldUnits>,
 }
 
 /// Units of one bucket that a request holds, or has used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct HeldUnits {
     /// Whose bucket.
-    pub owner: OwnerId,
+    pub owner: SubjectId,
     /// Which one.
     pub kind: BucketKind,
     /// In which period.
@@ -91,7 +92,7 @@ pub struct Held {
 
 /// How a limit stands, as far as this process knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct LimitStanding {
     /// The index of its owner.
     pub owner: usize,
     /// Which one.
@@ -106,11 +107,11 @@ pub struct Standing {
 
 /// Why a request may not go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct LimitRefusal {
     /// The limit that is reached.
-    pub standing: Standing,
+    pub standing: LimitStanding,
     /// Why.
-    pub reason: Reason,
+    pub reason: RefusalReason,
     /// How much of it the request needs at least.
     pub needed: u64,
     /// In how many milliseconds another attempt may succeed; 0 for never.
@@ -119,7 +120,7 @@ pub struct Refusal {
 
 /// Why a limit refuses a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum RefusalReason {
     /// The request alone needs more than the limit.
     TooLarge,
     /// All is used.
@@ -132,11 +133,11 @@ pub enum Reason {
 
 /// One bucket of a request, and what is known of it.
 #[derive(Clone, Copy)]
-struct Entry {
+struct BucketEntry {
     owner: usize,
-    id: OwnerId,
-    bucket: Bucket,
-    line: Option<Line>,
+    id: SubjectId,
+    bucket: BucketLimit,
+    line: Option<AccountLine>,
     available: u64,
 }
 
@@ -144,11 +145,11 @@ struct Entry {
 /// needs it waits, and in the end it gets less output: what is there.
 pub fn reserve(
     store: &impl Store,
-    owners: &[Owner<'_>],
+    owners: &[LimitSubject<'_>],
     need: &Need,
     patience: Patience,
     now_ms: i64,
-) -> Reserve {
+) -> ReserveOutcome {
     for _ in 0..MOST_TRIES {
         let accounts: Vec<_> = owners.iter().map(|owner| read(store, owner)).collect();
         let entries = entries(owners, &accounts, now_ms);
@@ -158,37 +159,42 @@ pub fn reserve(
         };
         let mut reserved = need.take(&entries, output, now_ms);
         match hold(store, owners, accounts, &mut reserved, now_ms) {
-            Swap::Done => return Reserve::Reserved(reserved),
+            Swap::Done => return ReserveOutcome::Reserved(reserved),
             Swap::Changed => {}
             Swap::Failed => break,
         }
     }
-    Reserve::Failed
+    ReserveOutcome::Failed
 }
 
 /// How the limits of these owners stand, for an answer that needs no reservation.
-pub fn standings(store: &impl Store, owners: &[Owner<'_>], now_ms: i64) -> Vec<Standing> {
+pub fn standings(store: &impl Store, owners: &[LimitSubject<'_>], now_ms: i64) -> Vec<LimitStanding> {
     let accounts: Vec<_> = owners.iter().map(|owner| read(store, owner)).collect();
     entries(owners, &accounts, now_ms).iter().map(|entry| entry.standing(0)).collect()
 }
 
-fn read(store: &impl Store, owner: &Owner<'_>) -> Option<(Account, u32)> {
-    if owner.limits.buckets.is_empty() { None } else { Account::read(store, owner.id) }
+fn read(store: &impl Store, owner: &LimitSubject<'_>) -> Option<(LeaseAccount, u32)> {
+    if owner.limits.buckets.is_empty() { None } else { LeaseAccount::read(store, owner.id) }
 }
 
 /// All buckets of the request, but for those that the control plane does not know.
-fn entries(owners: &[Owner<'_>], accounts: &[Option<(Account, u32)>], now_ms: i64) -> Vec<Entry> {
+fn entries(
+    owners: &[LimitSubject<'_>],
+    accounts: &[Option<(LeaseAccount, u32)>],
+    now_ms: i64,
+) -> Vec<BucketEntry> {
     let mut entries = Vec::with_capacity(12);
     for (index, (owner, account)) in owners.iter().zip(accounts).enumerate() {
         for bucket in &owner.limits.buckets {
             let line = account.as_ref().and_then(|(account, _)| account.current(bucket.kind)).copied();
-            let lifted =
-                |line: Line| line.told.verdict == Verdict::Unlimited && line.told.holds(now_ms, bucket.limit);
+            let lifted = |line: AccountLine| {
+                line.told.verdict == GrantVerdict::Unlimited && line.told.holds(now_ms, bucket.limit)
+            };
             if line.is_some_and(lifted) {
                 continue;
             }
             let available = line.map_or(0, |line| line.available_within(bucket.limit, now_ms));
-            entries.push(Entry { owner: index, id: owner.id, bucket: *bucket, line, available });
+            entries.push(BucketEntry { owner: index, id: owner.id, bucket: *bucket, line, available });
         }
     }
     entries
@@ -197,8 +203,8 @@ fn entries(owners: &[Owner<'_>], accounts: &[Option<(Account, u32)>], now_ms: i6
 /// Swaps all accounts, or none.
 fn hold(
     store: &impl Store,
-    owners: &[Owner<'_>],
-    accounts: Vec<Option<(Account, u32)>>,
+    owners: &[LimitSubject<'_>],
+    accounts: Vec<Option<(LeaseAccount, u32)>>,
     reserved: &mut Reserved,
     now_ms: i64,
 ) -> Swap {
@@ -233,8 +239,8 @@ fn hold(
 
 /// Gives one owner's units back as if they had never been reserved. A request whose admission is
 /// reported stays counted.
-pub(super) fn release(store: &impl Store, owner: OwnerId, held: &[Held]) -> Change<()> {
-    Account::change(store, owner, |account| {
+pub(super) fn release(store: &impl Store, owner: SubjectId, held: &[HeldUnits]) -> AccountChange<()> {
+    LeaseAccount::change(store, owner, |account| {
         for held in held.iter().filter(|held| held.owner == owner) {
             let Some(line) = account.line_mut(held.kind, held.period) else { continue };
             if !line.is_of_requests() {
@@ -250,16 +256,23 @@ pub(super) fn release(store: &impl Store, owner: OwnerId, held: &[Held]) -> Chan
 
 impl Need {
     /// The output tokens that the request may have, or why it may not go.
-    fn decide(&self, entries: &[Entry], patience: Patience, now_ms: i64) -> Result<u64, Reserve> {
+    fn decide(
+        &self,
+        entries: &[BucketEntry],
+        patience: Patience,
+        now_ms: i64,
+    ) -> Result<u64, ReserveOutcome> {
         if let Some(entry) = entries.iter().find(|entry| entry.unit() == Unit::Cost && self.price.is_none()) {
-            return Err(Reserve::Unpriced(entry.owner));
+            return Err(ReserveOutcome::Unpriced(entry.owner));
         }
         let least = self.output_least.min(self.output_wanted);
         let mut output = self.output_wanted;
         for entry in entries {
             match self.covered(entry.kind(), entry.bucket.limit).filter(|most| *most >= least) {
                 Some(most) => output = output.min(most),
-                None => return Err(Reserve::Refused(self.refusal(entry, Reason::TooLarge, now_ms))),
+                None => {
+                    return Err(ReserveOutcome::Refused(self.refusal(entry, RefusalReason::TooLarge, now_ms)));
+                }
             }
         }
         // What there can be at best, though not yet; where that is too little, the least that would do.
@@ -278,11 +291,17 @@ impl Need {
     }
 
     /// So much output, if there is enough for it, or what to do about it.
-    fn ask(&self, entries: &[Entry], output: u64, patience: Patience, now_ms: i64) -> Result<u64, Reserve> {
+    fn ask(
+        &self,
+        entries: &[BucketEntry],
+        output: u64,
+        patience: Patience,
+        now_ms: i64,
+    ) -> Result<u64, ReserveOutcome> {
         let floor = self.output_least.min(self.output_wanted);
         let mut asks = Vec::new();
         let mut is_contended = false;
-        let mut refusal: Option<Refusal> = None;
+        let mut refusal: Option<LimitRefusal> = None;
         for entry in entries {
             let amount = |output| self.amount(entry.kind(), output);
             let need = amount(output);
@@ -291,30 +310,30 @@ impl Need {
             }
             let lacks = need.saturating_sub(entry.available);
             match entry.refuses(lacks, now_ms) {
-                Some(Reason::Contended) if patience != Patience::Over => is_contended = true,
+                Some(RefusalReason::Contended) if patience != Patience::Over => is_contended = true,
                 Some(reason) => refusal = longest(refusal, self.refusal(entry, reason, now_ms)),
                 None if patience == Patience::Over && entry.was_contended(lacks, now_ms) => {
-                    refusal = longest(refusal, self.refusal(entry, Reason::Contended, now_ms));
+                    refusal = longest(refusal, self.refusal(entry, RefusalReason::Contended, now_ms));
                 }
                 None => {}
             }
-            let Entry { id: owner, bucket: Bucket { kind, limit }, .. } = *entry;
-            asks.push(Ask { owner, kind, need, least: need, floor: amount(floor), limit });
+            let BucketEntry { id: owner, bucket: BucketLimit { kind, limit }, .. } = *entry;
+            asks.push(BucketDemand { owner, kind, need, least: need, floor: amount(floor), limit });
         }
         match refusal {
-            Some(refusal) => Err(Reserve::Refused(refusal)),
+            Some(refusal) => Err(ReserveOutcome::Refused(refusal)),
             // Meanwhile nothing is asked for: it would be kept from others.
-            None if is_contended => Err(Reserve::Dry(Demand::default())),
+            None if is_contended => Err(ReserveOutcome::Dry(Demand::default())),
             None if asks.is_empty() => Ok(output),
-            None => Err(Reserve::Dry(Demand { asks })),
+            None => Err(ReserveOutcome::Dry(Demand { asks })),
         }
     }
 
-    fn refusal(&self, entry: &Entry, reason: Reason, now_ms: i64) -> Refusal {
+    fn refusal(&self, entry: &BucketEntry, reason: RefusalReason, now_ms: i64) -> LimitRefusal {
         let needed = self.amount(entry.kind(), self.output_least.min(self.output_wanted));
         let told = entry.line.map(|line| line.told).unwrap_or_default();
         let later_ms = match reason {
-            Reason::Exhausted => entry.later_ms(needed.saturating_sub(entry.available)),
+            RefusalReason::Exhausted => entry.later_ms(needed.saturating_sub(entry.available)),
             _ => 0,
         };
         let mut standing = entry.standing(0);
@@ -324,14 +343,14 @@ impl Need {
         }
         let retry_at_ms = later(told.retry_at_ms);
         let retry_after_ms = match reason {
-            Reason::TooLarge => 0,
+            RefusalReason::TooLarge => 0,
             _ => u64::try_from(retry_at_ms.saturating_sub(now_ms)).unwrap_or_default().max(1),
         };
-        Refusal { standing, reason, needed, retry_after_ms }
+        LimitRefusal { standing, reason, needed, retry_after_ms }
     }
 
     /// What the request takes of each bucket, all of which have it.
-    fn take(&self, entries: &[Entry], output: u64, now_ms: i64) -> Reserved {
+    fn take(&self, entries: &[BucketEntry], output: u64, now_ms: i64) -> Reserved {
         let mut reserved = Reserved {
             reservation: Reservation { output_tokens: output, held: Vec::with_capacity(entries.len()) },
             ahead: None,
@@ -340,14 +359,15 @@ impl Need {
         for entry in entries {
             let amount = self.amount(entry.kind(), output);
             reserved.standings.push(entry.standing(amount));
-            let Entry { id: owner, bucket: Bucket { kind, limit }, line: Some(line), .. } = *entry else {
+            let BucketEntry { id: owner, bucket: BucketLimit { kind, limit }, line: Some(line), .. } = *entry
+            else {
                 continue;
             };
-            let Line { period, reports, lapses, lot, .. } = line;
-            reserved.reservation.held.push(Held { owner, kind, period, amount, reports, lapses });
+            let AccountLine { period, reports, lapses, lot, .. } = line;
+            reserved.reservation.held.push(HeldUnits { owner, kind, period, amount, reports, lapses });
             if entry.runs_low(amount, now_ms) {
                 let need = lot.max(amount).max(cushion(kind, amount, limit));
-                let ask = Ask { owner, kind, need, least: 0, floor: 0, limit };
+                let ask = BucketDemand { owner, kind, need, least: 0, floor: 0, limit };
                 reserved.ahead.get_or_insert_default().asks.push(ask);
             }
         }
@@ -379,11 +399,11 @@ impl Need {
 }
 
 /// Who must wait for several limits waits for the last of them.
-fn longest(known: Option<Refusal>, found: Refusal) -> Option<Refusal> {
+fn longest(known: Option<LimitRefusal>, found: LimitRefusal) -> Option<LimitRefusal> {
     Some(known.filter(|known| known.retry_after_ms >= found.retry_after_ms).unwrap_or(found))
 }
 
-impl Entry {
+impl BucketEntry {
     fn kind(&self) -> BucketKind {
         self.bucket.kind
     }
@@ -398,9 +418,9 @@ impl Entry {
         let line = self.line.filter(|line| line.told.holds(now_ms, self.bucket.limit))?;
         let own = self.available.saturating_add(line.held);
         match line.told.verdict {
-            Verdict::Exhausted => Some(own.saturating_add(line.told.reachable.max(line.told.remaining))),
+            GrantVerdict::Exhausted => Some(own.saturating_add(line.told.reachable.max(line.told.remaining))),
             // Nobody can be asked.
-            Verdict::Away => Some(self.available),
+            GrantVerdict::Away => Some(self.available),
             _ => None,
         }
     }
@@ -409,8 +429,8 @@ impl Entry {
     fn at_once(&self, now_ms: i64) -> Option<u64> {
         let told = self.line?.told;
         let is_told = match told.verdict {
-            Verdict::Exhausted => told.holds(now_ms, self.bucket.limit),
-            Verdict::Contended | Verdict::Granted => {
+            GrantVerdict::Exhausted => told.holds(now_ms, self.bucket.limit),
+            GrantVerdict::Contended | GrantVerdict::Granted => {
                 told.limit == self.bucket.limit && is_recent(told.retry_at_ms, now_ms)
             }
             _ => false,
@@ -419,20 +439,22 @@ impl Entry {
     }
 
     /// Why asking for so many units more is of no use.
-    fn refuses(&self, units: u64, now_ms: i64) -> Option<Reason> {
+    fn refuses(&self, units: u64, now_ms: i64) -> Option<RefusalReason> {
         let line = self.line?;
         let told = line.told;
         let is_had = units == 0 || units < told.refused || units <= told.remaining;
         let reason = match told.verdict {
-            Verdict::Away if units > 0 => Reason::Away,
-            Verdict::Exhausted | Verdict::Contended if is_had => return None,
+            GrantVerdict::Away if units > 0 => RefusalReason::Away,
+            GrantVerdict::Exhausted | GrantVerdict::Contended if is_had => return None,
             // What this gateway's own requests hold may come back: it will be here. For what others hold the
             // control plane is asked again, since it has counted what was held here then as gone.
-            Verdict::Exhausted if line.held >= units => Reason::Contended,
-            Verdict::Exhausted if line.held.saturating_add(told.reachable) >= units => return None,
-            Verdict::Exhausted => Reason::Exhausted,
-            Verdict::Contended => Reason::Contended,
-            Verdict::Away | Verdict::Unknown | Verdict::Granted | Verdict::Unlimited => return None,
+            GrantVerdict::Exhausted if line.held >= units => RefusalReason::Contended,
+            GrantVerdict::Exhausted if line.held.saturating_add(told.reachable) >= units => return None,
+            GrantVerdict::Exhausted => RefusalReason::Exhausted,
+            GrantVerdict::Contended => RefusalReason::Contended,
+            GrantVerdict::Away | GrantVerdict::Unknown | GrantVerdict::Granted | GrantVerdict::Unlimited => {
+                return None;
+            }
         };
         told.holds(now_ms, self.bucket.limit).then_some(reason)
     }
@@ -455,16 +477,24 @@ impl Entry {
     /// Whether others held so many units when they were asked for last, not long ago.
     fn was_contended(&self, units: u64, now_ms: i64) -> bool {
         let told = self.line.map(|line| line.told).unwrap_or_default();
-        told.verdict == Verdict::Contended && units > told.remaining && is_recent(told.retry_at_ms, now_ms)
+        told.verdict == GrantVerdict::Contended
+            && units > told.remaining
+            && is_recent(told.retry_at_ms, now_ms)
     }
 
     /// How the limit stands once so many units are taken.
-    fn standing(&self, amount: u64) -> Standing {
-        let Self { owner, bucket: Bucket { kind, limit }, line, available, .. } = *self;
+    fn standing(&self, amount: u64) -> LimitStanding {
+        let Self { owner, bucket: BucketLimit { kind, limit }, line, available, .. } = *self;
         let told = line.map(|line| line.told);
         let free = told.map_or(limit, |told| told.remaining.min(limit));
         let remaining = free.saturating_add(available).saturating_sub(amount).min(limit);
-        Standing { owner, kind, limit, remaining, resets_at_ms: told.map_or(0, |told| told.resets_at_ms) }
+        LimitStanding {
+            owner,
+            kind,
+            limit,
+            remaining,
+            resets_at_ms: told.map_or(0, |told| told.resets_at_ms),
+        }
     }
 
     /// Whether, once so many units are taken, it is time to ask for more.

@@ -1,11 +1,11 @@
-use super::{Account, Held, OwnerId, Reservation, reserve::release};
+use super::{HeldUnits, LeaseAccount, Reservation, SubjectId, reserve::release};
 use crate::price::NanoUsd;
 use crate::snapshot::{BucketKind, Unit};
 use crate::store::Store;
 
 /// What a request has used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Actual {
+pub struct ActualUse {
     /// Input and output.
     pub tokens: u64,
     /// What they cost.
@@ -16,7 +16,7 @@ pub struct Actual {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Charge {
     /// Whose bucket.
-    pub owner: OwnerId,
+    pub owner: SubjectId,
     /// Which one.
     pub kind: BucketKind,
     /// The period in which it was reserved.
@@ -28,23 +28,23 @@ pub struct Charge {
 impl Reservation {
     /// What it holds.
     #[must_use]
-    pub fn held(&self) -> &[Held] {
+    pub fn held(&self) -> &[HeldUnits] {
         &self.held
     }
 
     /// What is to be charged when nothing is known of what was used.
     #[must_use]
-    pub fn most(&self) -> Actual {
+    pub fn most(&self) -> ActualUse {
         let most =
             |unit| self.held.iter().filter(|held| held.kind.unit() == unit).map(|held| held.amount).max();
-        Actual {
+        ActualUse {
             tokens: most(Unit::Tokens).unwrap_or_default(),
             cost: NanoUsd(most(Unit::Cost).unwrap_or_default()),
         }
     }
 
     /// Its owners that hold tokens or cost, each once.
-    fn owners(&self, counts: impl Fn(Unit) -> bool) -> Vec<OwnerId> {
+    fn owners(&self, counts: impl Fn(Unit) -> bool) -> Vec<SubjectId> {
         let counted = self.held.iter().filter(|held| counts(held.kind.unit()));
         let mut owners: Vec<_> = counted.map(|held| held.owner).collect();
         owners.dedup();
@@ -54,7 +54,7 @@ impl Reservation {
 
 /// Turns what was reserved into what was used. The charges belong into the request's record: they
 /// are how the control plane learns of it.
-pub fn settle(store: &impl Store, reservation: Reservation, actual: Actual) -> Vec<Charge> {
+pub fn settle(store: &impl Store, reservation: Reservation, actual: ActualUse) -> Vec<Charge> {
     settle_each(store, &reservation, |held| actual.of(held.kind))
 }
 
@@ -63,10 +63,10 @@ pub fn settle(store: &impl Store, reservation: Reservation, actual: Actual) -> V
 pub fn settle_unknown(
     store: &impl Store,
     reservation: Reservation,
-    most: Actual,
+    most: ActualUse,
     surely: u64,
 ) -> Vec<Charge> {
-    let amount = |held: &Held| match most.of(held.kind) {
+    let amount = |held: &HeldUnits| match most.of(held.kind) {
         Some(amount) if held.kind.span_ms().is_some() => Some(amount.min(held.amount.max(surely))),
         amount => amount,
     };
@@ -76,10 +76,10 @@ pub fn settle_unknown(
 fn settle_each(
     store: &impl Store,
     reservation: &Reservation,
-    used: impl Fn(&Held) -> Option<u64>,
+    used: impl Fn(&HeldUnits) -> Option<u64>,
 ) -> Vec<Charge> {
     for owner in reservation.owners(|unit| unit != Unit::Requests) {
-        Account::change(store, owner, |account| {
+        LeaseAccount::change(store, owner, |account| {
             for held in reservation.held.iter().filter(|held| held.owner == owner) {
                 let Some(line) = account.line_mut(held.kind, held.period) else { continue };
                 if let Some(amount) = used(held) {
@@ -90,8 +90,8 @@ fn settle_each(
             }
         });
     }
-    let charge = |held: &Held| {
-        let Held { owner, kind, period, .. } = *held;
+    let charge = |held: &HeldUnits| {
+        let HeldUnits { owner, kind, period, .. } = *held;
         let amount = used(held).filter(|amount| *amount > 0)?;
         Some(Charge { owner, kind, period, amount })
     };
@@ -106,7 +106,7 @@ pub fn cancel(store: &impl Store, reservation: Reservation) {
     }
 }
 
-impl Actual {
+impl ActualUse {
     fn of(&self, kind: BucketKind) -> Option<u64> {
         match kind.unit() {
             Unit::Requests => None,

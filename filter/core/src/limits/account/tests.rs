@@ -6,16 +6,16 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::price::{NanoUsd, Price};
-use crate::snapshot::{Bucket, Limits};
-use crate::testing::{self, Memory};
+use crate::snapshot::{BucketLimit, Limits};
+use crate::testing::{self, TestMemory};
 
-const APP: OwnerId = OwnerId([1; 16]);
-const KEY: OwnerId = OwnerId([2; 16]);
+const APP: SubjectId = SubjectId([1; 16]);
+const KEY: SubjectId = SubjectId([2; 16]);
 const NOW: i64 = 1_700_000_000_000;
 const PRICE: Price = testing::price(1, 1_000_000, 500_000, 2_000_000);
 
 fn limits(buckets: &[(BucketKind, u64)]) -> Limits {
-    let buckets = buckets.iter().map(|&(kind, limit)| Bucket { kind, limit }).collect();
+    let buckets = buckets.iter().map(|&(kind, limit)| BucketLimit { kind, limit }).collect();
     Limits { buckets, ..Limits::default() }
 }
 
@@ -30,44 +30,50 @@ fn need(input_tokens: u64, output_wanted: u64, output_least: u64) -> Need {
 }
 
 /// Of a request that has just come.
-fn reserve(store: &impl Store, owners: &[Owner<'_>], need: &Need, now_ms: i64) -> Reserve {
+fn reserve(store: &impl Store, owners: &[LimitSubject<'_>], need: &Need, now_ms: i64) -> ReserveOutcome {
     super::reserve(store, owners, need, Patience::Whole, now_ms)
 }
 
 /// Brings `total` units in all, as an answer to the wish for as many.
-fn grant(store: &Memory, owner: OwnerId, kind: BucketKind, total: u64, told: Told) {
-    if Account::read(store, owner).is_none() {
-        store.put(&owner.name(), &Account::default().encode()).unwrap();
+fn grant(store: &TestMemory, owner: SubjectId, kind: BucketKind, total: u64, told: BucketStatus) {
+    if LeaseAccount::read(store, owner).is_none() {
+        store.put(&owner.name(), &LeaseAccount::default().encode()).unwrap();
     }
-    let told = Told { limit: 1000, ..told };
-    let granted = Granted { total, want: total, deadline_ms: NOW + 10_000, told };
-    Account::change(store, owner, |account| account.edit(kind, 0, |line| line.grant(granted, NOW)));
+    let told = BucketStatus { limit: 1000, ..told };
+    let granted = ReceivedGrant { total, want: total, deadline_ms: NOW + 10_000, told };
+    LeaseAccount::change(store, owner, |account| account.edit(kind, 0, |line| line.grant(granted, NOW)));
 }
 
-fn granted() -> Told {
-    Told { verdict: Verdict::Granted, retry_at_ms: NOW, ..Told::default() }
+fn granted() -> BucketStatus {
+    BucketStatus { verdict: GrantVerdict::Granted, retry_at_ms: NOW, ..BucketStatus::default() }
 }
 
-fn refused(least: u64) -> Told {
+fn refused(least: u64) -> BucketStatus {
     let retry_at_ms = NOW + 700;
-    let verdict = Verdict::Exhausted;
-    Told { verdict, refused: least, retry_at_ms, fresh_until_ms: retry_at_ms, ..Told::default() }
+    let verdict = GrantVerdict::Exhausted;
+    BucketStatus {
+        verdict,
+        refused: least,
+        retry_at_ms,
+        fresh_until_ms: retry_at_ms,
+        ..BucketStatus::default()
+    }
 }
 
-fn line(store: &Memory, owner: OwnerId, kind: BucketKind) -> Line {
-    *Account::read(store, owner).unwrap().0.current(kind).unwrap()
+fn line(store: &TestMemory, owner: SubjectId, kind: BucketKind) -> AccountLine {
+    *LeaseAccount::read(store, owner).unwrap().0.current(kind).unwrap()
 }
 
 #[test]
 fn all_that_is_missing_is_asked_for_at_once() {
     use BucketKind::{CostBudget, RequestsPerMinute, TokensPerMinute};
-    let store = Memory::default();
+    let store = TestMemory::default();
     let (app, key) =
         (limits(&[(RequestsPerMinute, 1000), (CostBudget, 1000)]), limits(&[(TokensPerMinute, 1000)]));
-    let owners = [Owner { id: APP, limits: &app }, Owner { id: KEY, limits: &key }];
+    let owners = [LimitSubject { id: APP, limits: &app }, LimitSubject { id: KEY, limits: &key }];
     grant(&store, APP, RequestsPerMinute, 5, granted());
     grant(&store, KEY, TokensPerMinute, 15, granted());
-    let Reserve::Dry(demand) = reserve(&store, &owners, &need(10, 20, 10), NOW) else { panic!() };
+    let ReserveOutcome::Dry(demand) = reserve(&store, &owners, &need(10, 20, 10), NOW) else { panic!() };
     let asks: Vec<_> = demand.asks.iter().map(|ask| (ask.owner, ask.kind, ask.need, ask.least)).collect();
     assert_eq!(asks, [(APP, CostBudget, 50, 50), (KEY, TokensPerMinute, 30, 30)]);
     assert_eq!(demand.asks[0].floor, 30, "a cut answer would do with this");
@@ -75,88 +81,94 @@ fn all_that_is_missing_is_asked_for_at_once() {
 }
 
 /// The control plane has no more than `remaining` now, and may have `reachable` soon.
-fn short(verdict: Verdict, refused: u64, remaining: u64, reachable: u64) -> Told {
-    Told { verdict, remaining, reachable, ..self::refused(refused) }
+fn short(verdict: GrantVerdict, refused: u64, remaining: u64, reachable: u64) -> BucketStatus {
+    BucketStatus { verdict, remaining, reachable, ..self::refused(refused) }
 }
 
 #[test]
 fn output_is_lowered_to_what_there_can_be() {
     let kind = BucketKind::TokensPerMinute;
-    let store = Memory::default();
+    let store = TestMemory::default();
     let app = limits(&[(kind, 1000)]);
-    let owners = [Owner { id: APP, limits: &app }];
+    let owners = [LimitSubject { id: APP, limits: &app }];
     grant(&store, APP, kind, 50, granted());
-    assert!(matches!(reserve(&store, &owners, &need(10, 100, 20), NOW), Reserve::Dry(_)));
+    assert!(matches!(reserve(&store, &owners, &need(10, 100, 20), NOW), ReserveOutcome::Dry(_)));
     grant(&store, APP, kind, 50, refused(60));
-    let Reserve::Reserved(reserved) = reserve(&store, &owners, &need(10, 100, 20), NOW) else { panic!() };
+    let ReserveOutcome::Reserved(reserved) = reserve(&store, &owners, &need(10, 100, 20), NOW) else {
+        panic!()
+    };
     assert_eq!(reserved.reservation.output_tokens, 40);
-    assert_eq!(reserved.reservation.most(), Actual { tokens: 50, cost: NanoUsd(0) });
+    assert_eq!(reserved.reservation.most(), ActualUse { tokens: 50, cost: NanoUsd(0) });
     cancel(&store, reserved.reservation);
     assert_eq!(line(&store, APP, kind).available(NOW), 50);
-    grant(&store, APP, kind, 50, short(Verdict::Exhausted, 60, 0, 30));
-    let Reserve::Dry(demand) = reserve(&store, &owners, &need(10, 100, 20), NOW) else { panic!() };
+    grant(&store, APP, kind, 50, short(GrantVerdict::Exhausted, 60, 0, 30));
+    let ReserveOutcome::Dry(demand) = reserve(&store, &owners, &need(10, 100, 20), NOW) else { panic!() };
     assert_eq!((demand.asks[0].need, demand.asks[0].least), (80, 80), "others may leave so much");
 }
 
 #[test]
 fn what_others_hold_is_waited_for_then_less_is_taken_and_then_it_is_refused() {
     let kind = BucketKind::TokensPerMinute;
-    let store = Memory::default();
+    let store = TestMemory::default();
     let app = limits(&[(kind, 1000)]);
-    let owners = [Owner { id: APP, limits: &app }];
+    let owners = [LimitSubject { id: APP, limits: &app }];
     let reserve = |patience, now| super::reserve(&store, &owners, &need(10, 100, 20), patience, now);
     let asked = |reserve| match reserve {
-        Reserve::Dry(demand) => demand.asks.iter().map(|ask| (ask.need, ask.least)).collect::<Vec<_>>(),
+        ReserveOutcome::Dry(demand) => {
+            demand.asks.iter().map(|ask| (ask.need, ask.least)).collect::<Vec<_>>()
+        }
         other => panic!("{other:?}"),
     };
     grant(&store, APP, kind, 10, granted());
-    grant(&store, APP, kind, 10, short(Verdict::Contended, 100, 35, 500));
+    grant(&store, APP, kind, 10, short(GrantVerdict::Contended, 100, 35, 500));
     assert_eq!(asked(reserve(Patience::Whole, NOW)), [], "it waits, and keeps nothing from others");
     assert_eq!(asked(reserve(Patience::Whole, NOW + 700)), [(110, 110)], "and asks again");
     assert_eq!(asked(reserve(Patience::Cut, NOW)), [(45, 45)], "all that is there");
-    grant(&store, APP, kind, 10, short(Verdict::Contended, 35, 10, 500));
+    grant(&store, APP, kind, 10, short(GrantVerdict::Contended, 35, 10, 500));
     assert_eq!(asked(reserve(Patience::Cut, NOW)), [(30, 30)], "there is too little even for the floor");
-    grant(&store, APP, kind, 10, short(Verdict::Contended, 20, 10, 500));
+    grant(&store, APP, kind, 10, short(GrantVerdict::Contended, 20, 10, 500));
     assert_eq!(asked(reserve(Patience::Cut, NOW)), []);
     for now in [NOW, NOW + 1_000] {
-        let Reserve::Refused(refusal) = reserve(Patience::Over, now) else { panic!() };
-        assert_eq!((refusal.reason, refusal.needed), (Reason::Contended, 30));
+        let ReserveOutcome::Refused(refusal) = reserve(Patience::Over, now) else { panic!() };
+        assert_eq!((refusal.reason, refusal.needed), (RefusalReason::Contended, 30));
     }
-    grant(&store, APP, kind, 55, short(Verdict::Contended, 60, 0, 500));
-    let Reserve::Reserved(reserved) = reserve(Patience::Cut, NOW) else { panic!() };
+    grant(&store, APP, kind, 55, short(GrantVerdict::Contended, 60, 0, 500));
+    let ReserveOutcome::Reserved(reserved) = reserve(Patience::Cut, NOW) else { panic!() };
     assert_eq!(reserved.reservation.output_tokens, 45, "what is here is enough for a shorter answer");
 }
 
 #[test]
 fn what_requests_here_hold_is_waited_for() {
     let kind = BucketKind::CostBudget;
-    let store = Memory::default();
+    let store = TestMemory::default();
     let app = limits(&[(kind, 1000)]);
-    let owners = [Owner { id: APP, limits: &app }];
+    let owners = [LimitSubject { id: APP, limits: &app }];
     grant(&store, APP, kind, 200, granted());
-    let Reserve::Reserved(first) = reserve(&store, &owners, &need(10, 90, 1), NOW) else { panic!() };
+    let ReserveOutcome::Reserved(first) = reserve(&store, &owners, &need(10, 90, 1), NOW) else { panic!() };
     grant(&store, APP, kind, 200, refused(100));
-    let Reserve::Dry(demand) = reserve(&store, &owners, &need(10, 90, 1), NOW) else { panic!() };
+    let ReserveOutcome::Dry(demand) = reserve(&store, &owners, &need(10, 90, 1), NOW) else { panic!() };
     assert_eq!(demand.asks, []);
-    settle(&store, first.reservation, Actual { tokens: 5, cost: NanoUsd(5) });
-    assert!(matches!(reserve(&store, &owners, &need(10, 90, 1), NOW), Reserve::Reserved(_)));
+    settle(&store, first.reservation, ActualUse { tokens: 5, cost: NanoUsd(5) });
+    assert!(matches!(reserve(&store, &owners, &need(10, 90, 1), NOW), ReserveOutcome::Reserved(_)));
 }
 
 #[test]
 fn what_is_recalled_goes_back_also_from_requests_under_way() {
     let kind = BucketKind::TokensPerMinute;
-    let store = Memory::default();
+    let store = TestMemory::default();
     let app = limits(&[(kind, 1000)]);
-    let owners = [Owner { id: APP, limits: &app }];
+    let owners = [LimitSubject { id: APP, limits: &app }];
     grant(&store, APP, kind, 100, granted());
     let recall = |now| {
-        Account::change(&store, APP, |account| account.edit(kind, 0, |line| line.recall(0, now)));
+        LeaseAccount::change(&store, APP, |account| account.edit(kind, 0, |line| line.recall(0, now)));
         line(&store, APP, kind).returned
     };
-    let Reserve::Reserved(reserved) = reserve(&store, &owners, &need(10, 40, 1), NOW) else { panic!() };
+    let ReserveOutcome::Reserved(reserved) = reserve(&store, &owners, &need(10, 40, 1), NOW) else {
+        panic!()
+    };
     assert_eq!(recall(NOW + 100), 0, "those for whom it came are about to take it");
     assert_eq!(recall(NOW + 300), 50);
-    settle(&store, reserved.reservation, Actual { tokens: 20, ..Actual::default() });
+    settle(&store, reserved.reservation, ActualUse { tokens: 20, ..ActualUse::default() });
     let line = line(&store, APP, kind);
     assert_eq!((line.used, line.returned, line.unused()), (20, 80, 0));
 }
@@ -164,21 +176,21 @@ fn what_is_recalled_goes_back_also_from_requests_under_way() {
 #[test]
 fn a_window_of_tokens_counts_an_estimate_and_then_what_was_used() {
     use BucketKind::{TokenBudget, TokensPerMinute};
-    let store = Memory::default();
+    let store = TestMemory::default();
     let app = limits(&[(TokensPerMinute, 1000), (TokenBudget, 1000)]);
-    let owners = [Owner { id: APP, limits: &app }];
+    let owners = [LimitSubject { id: APP, limits: &app }];
     grant(&store, APP, TokensPerMinute, 500, granted());
     grant(&store, APP, TokenBudget, 500, granted());
     let need = Need { input_estimate: 40, ..need(100, 10, 10) };
     let hold = || match reserve(&store, &owners, &need, NOW) {
-        Reserve::Reserved(reserved) => reserved.reservation,
+        ReserveOutcome::Reserved(reserved) => reserved.reservation,
         other => panic!("{other:?}"),
     };
     let (beyond, unknown) = (hold(), hold());
     let held = |kind| line(&store, APP, kind).held;
     assert_eq!((held(TokensPerMinute), held(TokenBudget)), (100, 220));
     let amounts = |charges: Vec<Charge>| charges.iter().map(|charge| charge.amount).collect::<Vec<_>>();
-    let actual = |tokens| Actual { tokens, ..Actual::default() };
+    let actual = |tokens| ActualUse { tokens, ..ActualUse::default() };
     assert_eq!(amounts(settle(&store, beyond, actual(70))), [70, 70], "more than was estimated");
     let line_of = line(&store, APP, TokensPerMinute);
     assert_eq!((line_of.used, line_of.held, line_of.unused()), (70, 50, 380));
@@ -188,20 +200,27 @@ fn a_window_of_tokens_counts_an_estimate_and_then_what_was_used() {
 #[test]
 fn a_no_holds_for_as_much_and_for_as_long_as_it_was_said() {
     let kind = BucketKind::TokensPerMinute;
-    let store = Memory::default();
+    let store = TestMemory::default();
     let app = limits(&[(kind, 1000)]);
-    let owners = [Owner { id: APP, limits: &app }];
+    let owners = [LimitSubject { id: APP, limits: &app }];
     grant(&store, APP, kind, 0, refused(60));
-    let Reserve::Refused(refusal) = reserve(&store, &owners, &need(50, 100, 10), NOW + 100) else { panic!() };
-    assert_eq!((refusal.reason, refusal.needed), (Reason::Exhausted, 60));
+    let ReserveOutcome::Refused(refusal) = reserve(&store, &owners, &need(50, 100, 10), NOW + 100) else {
+        panic!()
+    };
+    assert_eq!((refusal.reason, refusal.needed), (RefusalReason::Exhausted, 60));
     assert_eq!(refusal.retry_after_ms, 600);
-    let Reserve::Refused(larger) = reserve(&store, &owners, &need(50, 100, 20), NOW + 100) else { panic!() };
+    let ReserveOutcome::Refused(larger) = reserve(&store, &owners, &need(50, 100, 20), NOW + 100) else {
+        panic!()
+    };
     assert_eq!(larger.retry_after_ms, 600 + 60_000, "nothing is known of when there is room for more");
-    assert!(matches!(reserve(&store, &owners, &need(50, 100, 10), NOW + 700), Reserve::Dry(_)), "it is over");
-    let raised = limits(&[(kind, 2000)]);
-    let owners = [Owner { id: APP, limits: &raised }];
     assert!(
-        matches!(reserve(&store, &owners, &need(50, 100, 10), NOW), Reserve::Dry(_)),
+        matches!(reserve(&store, &owners, &need(50, 100, 10), NOW + 700), ReserveOutcome::Dry(_)),
+        "it is over"
+    );
+    let raised = limits(&[(kind, 2000)]);
+    let owners = [LimitSubject { id: APP, limits: &raised }];
+    assert!(
+        matches!(reserve(&store, &owners, &need(50, 100, 10), NOW), ReserveOutcome::Dry(_)),
         "the limit was raised"
     );
 }
@@ -209,13 +228,14 @@ fn a_no_holds_for_as_much_and_for_as_long_as_it_was_said() {
 #[test]
 fn nobody_is_told_to_wait_for_longer_than_a_window_lasts() {
     let kind = BucketKind::TokensPerMinute;
-    let store = Memory::default();
+    let store = TestMemory::default();
     let app = limits(&[(kind, 1000)]);
-    let owners = [Owner { id: APP, limits: &app }];
-    let told = Told { retry_at_ms: NOW + 40_000, resets_at_ms: NOW + 40_000, used: 300, ..refused(60) };
+    let owners = [LimitSubject { id: APP, limits: &app }];
+    let told =
+        BucketStatus { retry_at_ms: NOW + 40_000, resets_at_ms: NOW + 40_000, used: 300, ..refused(60) };
     grant(&store, APP, kind, 0, told);
     let waits = |least| match reserve(&store, &owners, &need(50, 900, least), NOW) {
-        Reserve::Refused(refusal) => (refusal.retry_after_ms, refusal.standing.resets_at_ms - NOW),
+        ReserveOutcome::Refused(refusal) => (refusal.retry_after_ms, refusal.standing.resets_at_ms - NOW),
         other => panic!("{other:?}"),
     };
     assert_eq!(waits(10), (40_000, 40_000));
@@ -225,37 +245,43 @@ fn nobody_is_told_to_wait_for_longer_than_a_window_lasts() {
 
 #[test]
 fn what_the_limit_can_never_hold_is_not_waited_for() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let app = limits(&[(BucketKind::CostBudget, 100)]);
-    let owners = [Owner { id: APP, limits: &app }];
-    let Reserve::Refused(refusal) = reserve(&store, &owners, &need(90, 100, 10), NOW) else { panic!() };
-    assert_eq!((refusal.reason, refusal.retry_after_ms), (Reason::TooLarge, 0));
-    let Reserve::Dry(demand) = reserve(&store, &owners, &need(50, 100, 10), NOW) else { panic!() };
+    let owners = [LimitSubject { id: APP, limits: &app }];
+    let ReserveOutcome::Refused(refusal) = reserve(&store, &owners, &need(90, 100, 10), NOW) else {
+        panic!()
+    };
+    assert_eq!((refusal.reason, refusal.retry_after_ms), (RefusalReason::TooLarge, 0));
+    let ReserveOutcome::Dry(demand) = reserve(&store, &owners, &need(50, 100, 10), NOW) else { panic!() };
     assert_eq!((demand.asks[0].need, demand.asks[0].floor), (100, 70), "no more than the limit");
     let unpriced = Need { price: None, ..need(1, 1, 1) };
-    assert!(matches!(reserve(&store, &owners, &unpriced, NOW), Reserve::Unpriced(0)));
+    assert!(matches!(reserve(&store, &owners, &unpriced, NOW), ReserveOutcome::Unpriced(0)));
 }
 
 #[test]
 fn a_lifted_limit_holds_nobody() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let app = limits(&[(BucketKind::RequestsPerDay, 1000)]);
-    let owners = [Owner { id: APP, limits: &app }];
-    let told = Told { verdict: Verdict::Unlimited, fresh_until_ms: NOW + 1000, ..Told::default() };
+    let owners = [LimitSubject { id: APP, limits: &app }];
+    let told = BucketStatus {
+        verdict: GrantVerdict::Unlimited,
+        fresh_until_ms: NOW + 1000,
+        ..BucketStatus::default()
+    };
     grant(&store, APP, BucketKind::RequestsPerDay, 0, told);
-    assert!(matches!(reserve(&store, &owners, &need(1, 1, 1), NOW), Reserve::Reserved(_)));
-    assert!(matches!(reserve(&store, &owners, &need(1, 1, 1), NOW + 1000), Reserve::Dry(_)));
+    assert!(matches!(reserve(&store, &owners, &need(1, 1, 1), NOW), ReserveOutcome::Reserved(_)));
+    assert!(matches!(reserve(&store, &owners, &need(1, 1, 1), NOW + 1000), ReserveOutcome::Dry(_)));
 }
 
 #[test]
 fn a_low_lease_is_told_once() {
     let kind = BucketKind::RequestsPerMinute;
-    let store = Memory::default();
+    let store = TestMemory::default();
     let app = limits(&[(kind, 1000)]);
-    let owners = [Owner { id: APP, limits: &app }];
+    let owners = [LimitSubject { id: APP, limits: &app }];
     grant(&store, APP, kind, 4, granted());
     let ahead = |now| match reserve(&store, &owners, &need(1, 1, 1), now) {
-        Reserve::Reserved(reserved) => reserved.ahead.map(|demand| demand.asks[0].need),
+        ReserveOutcome::Reserved(reserved) => reserved.ahead.map(|demand| demand.asks[0].need),
         _ => panic!(),
     };
     assert_eq!([NOW, NOW, NOW, NOW + 1].map(ahead), [None, None, Some(16), None]);
@@ -264,12 +290,12 @@ fn a_low_lease_is_told_once() {
 #[test]
 fn a_lease_is_renewed_ahead_when_a_third_of_its_time_is_left() {
     for kind in [BucketKind::RequestsPerMinute, BucketKind::TokenBudget] {
-        let store = Memory::default();
+        let store = TestMemory::default();
         let app = limits(&[(kind, 1000)]);
-        let owners = [Owner { id: APP, limits: &app }];
+        let owners = [LimitSubject { id: APP, limits: &app }];
         grant(&store, APP, kind, 100, granted());
         let ahead = |now| match reserve(&store, &owners, &need(1, 0, 0), now) {
-            Reserve::Reserved(reserved) => reserved.ahead.is_some(),
+            ReserveOutcome::Reserved(reserved) => reserved.ahead.is_some(),
             other => panic!("{other:?}"),
         };
         assert_eq!([NOW + 6_600, NOW + 6_700].map(ahead), [false, true], "{kind:?}");
@@ -279,33 +305,33 @@ fn a_lease_is_renewed_ahead_when_a_third_of_its_time_is_left() {
 #[test]
 fn what_was_leased_under_a_higher_limit_is_not_used() {
     let kind = BucketKind::RequestsPerMinute;
-    let store = Memory::default();
+    let store = TestMemory::default();
     grant(&store, APP, kind, 100, granted());
     let reserve = |limit| {
         let app = limits(&[(kind, limit)]);
-        reserve(&store, &[Owner { id: APP, limits: &app }], &need(1, 1, 1), NOW)
+        reserve(&store, &[LimitSubject { id: APP, limits: &app }], &need(1, 1, 1), NOW)
     };
-    assert!(matches!(reserve(1000), Reserve::Reserved(_)));
-    assert!(matches!(reserve(2000), Reserve::Reserved(_)), "a raised limit takes nothing away");
-    let Reserve::Dry(demand) = reserve(999) else { panic!("the limit was lowered") };
+    assert!(matches!(reserve(1000), ReserveOutcome::Reserved(_)));
+    assert!(matches!(reserve(2000), ReserveOutcome::Reserved(_)), "a raised limit takes nothing away");
+    let ReserveOutcome::Dry(demand) = reserve(999) else { panic!("the limit was lowered") };
     assert_eq!((demand.asks[0].need, demand.asks[0].limit), (1, 999));
 }
 
 #[test]
 fn an_admission_that_was_reported_stays_counted() {
     let kind = BucketKind::RequestsPerMinute;
-    let store = Memory::default();
+    let store = TestMemory::default();
     let app = limits(&[(kind, 1000)]);
-    let owners = [Owner { id: APP, limits: &app }];
+    let owners = [LimitSubject { id: APP, limits: &app }];
     grant(&store, APP, kind, 4, granted());
     let admit = || match reserve(&store, &owners, &need(1, 1, 1), NOW) {
-        Reserve::Reserved(reserved) => reserved.reservation,
+        ReserveOutcome::Reserved(reserved) => reserved.reservation,
         _ => panic!(),
     };
     let (first, second) = (admit(), admit());
     cancel(&store, second);
     assert_eq!(line(&store, APP, kind).used, 1);
-    Account::change(&store, APP, |account| account.edit(kind, 0, |line| line.reports += 1));
+    LeaseAccount::change(&store, APP, |account| account.edit(kind, 0, |line| line.reports += 1));
     cancel(&store, first);
     assert_eq!(line(&store, APP, kind).used, 1);
 }
@@ -313,16 +339,18 @@ fn an_admission_that_was_reported_stays_counted() {
 #[test]
 fn what_was_reserved_in_a_period_settles_in_it() {
     let kind = BucketKind::CostBudget;
-    let store = Memory::default();
+    let store = TestMemory::default();
     let app = limits(&[(kind, 1000)]);
-    let owners = [Owner { id: APP, limits: &app }];
+    let owners = [LimitSubject { id: APP, limits: &app }];
     grant(&store, APP, kind, 100, granted());
-    let Reserve::Reserved(reserved) = reserve(&store, &owners, &need(10, 10, 1), NOW) else { panic!() };
-    Account::change(&store, APP, |account| {
-        let granted = Granted { total: 100, want: 100, deadline_ms: i64::MAX, told: granted() };
+    let ReserveOutcome::Reserved(reserved) = reserve(&store, &owners, &need(10, 10, 1), NOW) else {
+        panic!()
+    };
+    LeaseAccount::change(&store, APP, |account| {
+        let granted = ReceivedGrant { total: 100, want: 100, deadline_ms: i64::MAX, told: granted() };
         account.edit(kind, NOW, |line| line.grant(granted, NOW));
     });
-    let charges = settle(&store, reserved.reservation, Actual { tokens: 15, cost: NanoUsd(20) });
+    let charges = settle(&store, reserved.reservation, ActualUse { tokens: 15, cost: NanoUsd(20) });
     assert_eq!(charges, [Charge { owner: APP, kind, period: 0, amount: 20 }]);
     assert_eq!(line(&store, APP, kind).used, 0);
 }
@@ -330,18 +358,20 @@ fn what_was_reserved_in_a_period_settles_in_it() {
 #[test]
 fn what_outlives_its_lease_goes_back_and_not_into_the_next() {
     let kind = BucketKind::TokensPerMinute;
-    let store = Memory::default();
+    let store = TestMemory::default();
     let app = limits(&[(kind, 1000)]);
-    let owners = [Owner { id: APP, limits: &app }];
+    let owners = [LimitSubject { id: APP, limits: &app }];
     grant(&store, APP, kind, 100, granted());
     let hold = || match reserve(&store, &owners, &need(10, 40, 40), NOW) {
-        Reserve::Reserved(reserved) => reserved.reservation,
+        ReserveOutcome::Reserved(reserved) => reserved.reservation,
         _ => panic!(),
     };
     let (first, second) = (hold(), hold());
-    let granted = Granted { total: 120, want: 20, deadline_ms: NOW + 20_000, told: granted() };
-    Account::change(&store, APP, |account| account.edit(kind, 0, |line| line.grant(granted, NOW + 10_000)));
-    settle(&store, first, Actual { tokens: 30, ..Actual::default() });
+    let granted = ReceivedGrant { total: 120, want: 20, deadline_ms: NOW + 20_000, told: granted() };
+    LeaseAccount::change(&store, APP, |account| {
+        account.edit(kind, 0, |line| line.grant(granted, NOW + 10_000))
+    });
+    settle(&store, first, ActualUse { tokens: 30, ..ActualUse::default() });
     cancel(&store, second);
     let line = line(&store, APP, kind);
     assert_eq!((line.returned, line.available(NOW + 10_000)), (70, 20));
@@ -365,7 +395,7 @@ struct Books {
     now_ms: i64,
     live: Vec<Reservation>,
     /// Units for good, by owner and kind; of requests, those admitted.
-    used: BTreeMap<(OwnerId, BucketKind), u64>,
+    used: BTreeMap<(SubjectId, BucketKind), u64>,
 }
 
 const KINDS: [BucketKind; 3] =
@@ -384,16 +414,17 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn carry_out(step: Step, store: &Memory, books: &RefCell<Books>) {
+fn carry_out(step: Step, store: &TestMemory, books: &RefCell<Books>) {
     let now = NOW + books.borrow().now_ms;
     let owner = |is_app: bool| if is_app { APP } else { KEY };
     match step {
         Step::Reserve { keyed, input, output } => {
             let app = limits(&KINDS.map(|kind| (kind, 1000)));
             let key = limits(&[(BucketKind::TokensPerMinute, 1000), (BucketKind::CostBudget, 1000)]);
-            let owners = [Owner { id: APP, limits: &app }, Owner { id: KEY, limits: &key }];
+            let owners = [LimitSubject { id: APP, limits: &app }, LimitSubject { id: KEY, limits: &key }];
             let owners = if keyed { &owners[..] } else { &owners[..1] };
-            if let Reserve::Reserved(reserved) = reserve(store, owners, &need(input, output, output / 2), now)
+            if let ReserveOutcome::Reserved(reserved) =
+                reserve(store, owners, &need(input, output, output / 2), now)
             {
                 let mut books = books.borrow_mut();
                 for held in reserved.reservation.held() {
@@ -408,7 +439,7 @@ fn carry_out(step: Step, store: &Memory, books: &RefCell<Books>) {
             let Some(reservation) = take(books, index) else { return };
             let most = reservation.most();
             let actual =
-                Actual { tokens: most.tokens * share / 100, cost: NanoUsd(most.cost.0 * share / 100) };
+                ActualUse { tokens: most.tokens * share / 100, cost: NanoUsd(most.cost.0 * share / 100) };
             for charge in settle(store, reservation, actual) {
                 *books.borrow_mut().used.entry((charge.owner, charge.kind)).or_default() += charge.amount;
             }
@@ -426,23 +457,23 @@ fn carry_out(step: Step, store: &Memory, books: &RefCell<Books>) {
             *used = if after < before { used.saturating_sub(taken) } else { *used };
         }
         Step::Grant { owner: is_app, kind, amount, ttl_ms } => {
-            Account::change(store, owner(is_app), |account| {
+            LeaseAccount::change(store, owner(is_app), |account| {
                 account.edit(KINDS[kind], 0, |line| {
                     let total = line.granted + amount;
-                    let told = Told { limit: 1000, ..granted() };
-                    line.grant(Granted { total, want: amount, deadline_ms: now + ttl_ms, told }, now);
+                    let told = BucketStatus { limit: 1000, ..granted() };
+                    line.grant(ReceivedGrant { total, want: amount, deadline_ms: now + ttl_ms, told }, now);
                 });
             });
         }
         Step::GiveBack { owner: is_app } => {
-            Account::change(store, owner(is_app), |account| {
+            LeaseAccount::change(store, owner(is_app), |account| {
                 account.lines.iter_mut().for_each(|line| {
                     line.give_back();
                 });
             });
         }
         Step::Report => {
-            Account::change(store, APP, |account| {
+            LeaseAccount::change(store, APP, |account| {
                 account.lines.iter_mut().for_each(|line| line.reports += 1)
             });
         }
@@ -455,8 +486,8 @@ fn take(books: &RefCell<Books>, index: usize) -> Option<Reservation> {
     (index < books.live.len()).then(|| books.live.swap_remove(index))
 }
 
-fn line_of(store: &Memory, owner: OwnerId) -> Option<Line> {
-    Account::read(store, owner)?.0.current(BucketKind::RequestsPerMinute).copied()
+fn line_of(store: &TestMemory, owner: SubjectId) -> Option<AccountLine> {
+    LeaseAccount::read(store, owner)?.0.current(BucketKind::RequestsPerMinute).copied()
 }
 
 proptest! {
@@ -466,10 +497,10 @@ proptest! {
     fn accounts_agree_with_the_books_whoever_comes_between(
         steps in prop::collection::vec((step(), any::<bool>()), 1..60)
     ) {
-        let store = Memory::default();
+        let store = TestMemory::default();
         let books = Rc::new(RefCell::new(Books::default()));
         for owner in [APP, KEY] {
-            store.put(&owner.name(), &Account::default().encode()).unwrap();
+            store.put(&owner.name(), &LeaseAccount::default().encode()).unwrap();
         }
         let mut steps = steps.into_iter().peekable();
         while let Some((step, _)) = steps.next() {
@@ -487,7 +518,7 @@ proptest! {
             store.calm();
             let books = books.borrow();
             for owner in [APP, KEY] {
-                for line in Account::read(&store, owner).unwrap().0.lines {
+                for line in LeaseAccount::read(&store, owner).unwrap().0.lines {
                     let held: u64 = books.live.iter().flat_map(Reservation::held)
                         .filter(|held| held.owner == owner && held.kind == line.kind && !line.is_of_requests())
                         .map(|held| held.amount).sum();
@@ -503,21 +534,21 @@ proptest! {
     fn accounts_and_notices_read_back(
         numbers in prop::collection::vec((any::<[u64; 13]>(), any::<[i64; 6]>(), 0..6_usize), 0..7), owner: [u8; 16]
     ) {
-        let lines = numbers.iter().map(|(n, m, kind)| Line {
+        let lines = numbers.iter().map(|(n, m, kind)| AccountLine {
             kind: BucketKind::ALL[*kind], period: m[0], granted: n[0], used: n[1], held: n[2], returned: n[3],
             local: n[4], deadline_ms: m[1], lot: n[5], reports: n[6], lapses: n[11], asked_at_ms: m[2],
-            told: Told {
-                verdict: [Verdict::Unknown, Verdict::Granted, Verdict::Exhausted, Verdict::Contended,
-                    Verdict::Unlimited, Verdict::Away][*kind],
+            told: BucketStatus {
+                verdict: [GrantVerdict::Unknown, GrantVerdict::Granted, GrantVerdict::Exhausted, GrantVerdict::Contended,
+                    GrantVerdict::Unlimited, GrantVerdict::Away][*kind],
                 limit: n[7], remaining: n[8], reachable: n[12], used: n[9], resets_at_ms: m[3], retry_at_ms: m[4],
                 fresh_until_ms: m[5], refused: n[10],
 
             },
         }).collect();
-        let account = Account { lines };
-        prop_assert_eq!(Account::decode(&account.encode()), Some(account));
-        let asks = numbers.iter().map(|(n, _, kind)| Ask {
-            owner: OwnerId(owner), kind: BucketKind::ALL[*kind], need: n[0], least: n[1], floor: n[3], limit: n[2],
+        let account = LeaseAccount { lines };
+        prop_assert_eq!(LeaseAccount::decode(&account.encode()), Some(account));
+        let asks = numbers.iter().map(|(n, _, kind)| BucketDemand {
+            owner: SubjectId(owner), kind: BucketKind::ALL[*kind], need: n[0], least: n[1], floor: n[3], limit: n[2],
         }).collect();
         let notice = Notice::Demand(Demand { asks });
         prop_assert_eq!(Notice::decode(&notice.encode()), Some(notice));
@@ -526,8 +557,8 @@ proptest! {
 
     #[test]
     fn no_bytes_panic(bytes: Vec<u8>) {
-        let _ = (Account::decode(&bytes), Notice::decode(&bytes));
+        let _ = (LeaseAccount::decode(&bytes), Notice::decode(&bytes));
         let versioned = [&[VERSION], bytes.as_slice()].concat();
-        let _ = (Account::decode(&versioned), Notice::decode(&versioned));
+        let _ = (LeaseAccount::decode(&versioned), Notice::decode(&versioned));
     }
 }

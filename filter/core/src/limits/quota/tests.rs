@@ -4,15 +4,15 @@ use latchkey_proto::discovery as wire;
 
 use super::*;
 use crate::answer::denial::Code;
-use crate::limits::account::{Told, Verdict};
+use crate::limits::account::{BucketStatus, GrantVerdict};
 use crate::price::density::{BytesPerToken, Text};
 use crate::price::{LongContext, NanoUsd, Price, RateCard, Rates, Tier, TierChoice};
-use crate::request::body::Doubts;
-use crate::snapshot::{Bucket, KeyId, Provider, ProviderKind};
-use crate::testing::{self, Memory};
+use crate::request::body::LimitObstacles;
+use crate::snapshot::{BucketLimit, KeyId, Provider, ProviderKind};
+use crate::testing::{self, TestMemory};
 use BucketKind::{CostBudget, RequestsPerHour, RequestsPerMinute, TokenBudget, TokensPerMinute};
 
-const OWNER: OwnerId = OwnerId([1; 16]);
+const OWNER: SubjectId = SubjectId([1; 16]);
 const NOW: UnixMs = UnixMs(1000);
 const PRICE: Price = testing::price(1, 1_000_000, 500_000, 2_000_000);
 
@@ -20,8 +20,8 @@ fn limits(buckets: &[(BucketKind, u64)]) -> Limits {
     Limits::try_from(testing::limits(buckets)).unwrap()
 }
 
-fn terms() -> Terms {
-    Terms {
+fn terms() -> UsageBounds {
+    UsageBounds {
         stream: false,
         wants_usage: false,
         max_output: Some(100),
@@ -31,7 +31,7 @@ fn terms() -> Terms {
         input_estimate: 10,
         unbounded: None,
         tier: TierChoice::default(),
-        doubts: Doubts::default(),
+        doubts: LimitObstacles::default(),
     }
 }
 
@@ -57,47 +57,52 @@ fn offer() -> Offer {
     }
 }
 
-fn plan(limits: &Limits, operation: Operation, terms: &Terms, offer: &Offer) -> Result<Plan, Denial> {
-    Plan::new(&[Owner { id: OWNER, limits }], operation, terms, offer)
+fn plan(
+    limits: &Limits,
+    operation: ModelOperation,
+    terms: &UsageBounds,
+    offer: &Offer,
+) -> Result<ReservationPlan, Denial> {
+    ReservationPlan::new(&[LimitSubject { id: OWNER, limits }], operation, terms, offer)
 }
 
-fn refused(limits: &Limits, operation: Operation, terms: &Terms, offer: &Offer) -> Code {
+fn refused(limits: &Limits, operation: ModelOperation, terms: &UsageBounds, offer: &Offer) -> Code {
     plan(limits, operation, terms, offer).unwrap_err().code
 }
 
 /// Input, output wanted, output at least.
-fn need(limits: &Limits, terms: &Terms, offer: &Offer) -> [u64; 3] {
+fn need(limits: &Limits, terms: &UsageBounds, offer: &Offer) -> [u64; 3] {
     let Need { input_tokens, output_wanted, output_least, .. } =
-        plan(limits, Operation::ChatCompletions, terms, offer).unwrap().need;
+        plan(limits, ModelOperation::ChatCompletions, terms, offer).unwrap().need;
     [input_tokens, output_wanted, output_least]
 }
 
-fn take(store: &Memory, limits: &Limits, terms: &Terms) -> Result<Taken, Denial> {
-    let owners = [Owner { id: OWNER, limits }];
+fn take(store: &TestMemory, limits: &Limits, terms: &UsageBounds) -> Result<Taken, Denial> {
+    let owners = [LimitSubject { id: OWNER, limits }];
     let app = AppPolicy::try_from(testing::app()).unwrap();
     take_patiently(store, &owners, &app, limits, terms, Patience::Whole)
 }
 
-const fn trial(patience: Patience) -> Trial {
-    Trial { now: NOW, patience, random: 0 }
+const fn trial(patience: Patience) -> ReserveAttempt {
+    ReserveAttempt { now: NOW, patience, random: 0 }
 }
 
 fn take_patiently(
-    store: &Memory,
-    owners: &[Owner<'_>],
+    store: &TestMemory,
+    owners: &[LimitSubject<'_>],
     app: &AppPolicy,
     limits: &Limits,
-    terms: &Terms,
+    terms: &UsageBounds,
     patience: Patience,
 ) -> Result<Taken, Denial> {
-    let plan = plan(limits, Operation::ChatCompletions, terms, &offer()).unwrap();
+    let plan = plan(limits, ModelOperation::ChatCompletions, terms, &offer()).unwrap();
     plan.take(store, owners, app, trial(patience))
 }
 
 /// After it has waited in vain.
-fn take_at_last(store: &Memory, limits: &Limits, terms: &Terms) -> Result<Taken, Denial> {
+fn take_at_last(store: &TestMemory, limits: &Limits, terms: &UsageBounds) -> Result<Taken, Denial> {
     let app = AppPolicy::try_from(testing::app()).unwrap();
-    take_patiently(store, &[Owner { id: OWNER, limits }], &app, limits, terms, Patience::Over)
+    take_patiently(store, &[LimitSubject { id: OWNER, limits }], &app, limits, terms, Patience::Over)
 }
 
 fn held(taken: Result<Taken, Denial>) -> Held {
@@ -111,26 +116,26 @@ fn held(taken: Result<Taken, Denial>) -> Held {
 fn the_worst_case_is_bounded_by_client_model_and_limits() {
     let metered = limits(&[(TokensPerMinute, 1000)]);
     assert_eq!(need(&metered, &terms(), &offer()), [300, 100, 16]);
-    let silent = Terms { max_output: None, ..terms() };
+    let silent = UsageBounds { max_output: None, ..terms() };
     assert_eq!(need(&metered, &silent, &offer()), [300, 16_384, 16]);
     let small = Offer { max_output_tokens: Some(50), context_window: Some(200), ..offer() };
     assert_eq!(need(&metered, &silent, &small), [200, 50, 16]);
     assert_eq!(need(&metered, &terms(), &small), [200, 50, 16]);
     let strict = Limits { max_output_tokens: Some(20), ..metered.clone() };
-    assert_eq!(need(&strict, &Terms { choices: 3, ..silent }, &small), [200, 60, 48]);
-    assert_eq!(need(&metered, &Terms { max_output: Some(4), ..terms() }, &small), [200, 4, 4]);
-    let embeddings = plan(&metered, Operation::Embeddings, &terms(), &offer()).unwrap();
+    assert_eq!(need(&strict, &UsageBounds { choices: 3, ..silent }, &small), [200, 60, 48]);
+    assert_eq!(need(&metered, &UsageBounds { max_output: Some(4), ..terms() }, &small), [200, 4, 4]);
+    let embeddings = plan(&metered, ModelOperation::Embeddings, &terms(), &offer()).unwrap();
     assert_eq!((embeddings.need.input_tokens, embeddings.need.output_wanted), (300, 0));
 }
 
 #[test]
 fn a_request_that_only_counts_needs_no_bound() {
     let counted = limits(&[(RequestsPerMinute, 5)]);
-    let unbounded = Terms { unbounded: Some("file_id"), ..terms() };
+    let unbounded = UsageBounds { unbounded: Some("file_id"), ..terms() };
     let unpriced = Offer { price: None, ..offer() };
-    let any = plan(&counted, Operation::ImageGenerations, &unbounded, &unpriced).unwrap();
+    let any = plan(&counted, ModelOperation::ImageGenerations, &unbounded, &unpriced).unwrap();
     assert_eq!((any.need.input_tokens, any.asked), (0, None));
-    let store = Memory::default();
+    let store = TestMemory::default();
     testing::grant(&store, OWNER, RequestsPerMinute, 5, 5);
     let held = held(take(&store, &counted, &terms()));
     assert_eq!((held.max_output, held.reserved.most), (None, None), "nothing is known of its tokens");
@@ -141,17 +146,17 @@ fn a_request_that_only_counts_needs_no_bound() {
 fn what_cannot_be_bounded_is_refused_where_it_is_limited() {
     let tokens = limits(&[(TokensPerMinute, 1_000_000)]);
     let budget = limits(&[(CostBudget, 1_000_000_000)]);
-    let chat = Operation::ChatCompletions;
+    let chat = ModelOperation::ChatCompletions;
     let unpriced = Offer { price: None, ..offer() };
     assert_eq!(refused(&budget, chat, &terms(), &unpriced), Code::ModelNotPriced);
     assert!(plan(&tokens, chat, &terms(), &unpriced).is_ok(), "tokens have no price");
     for limits in [&tokens, &budget] {
         assert_eq!(
-            refused(limits, Operation::ImageGenerations, &terms(), &offer()),
+            refused(limits, ModelOperation::ImageGenerations, &terms(), &offer()),
             Code::EndpointNotMetered
         );
-        assert!(plan(limits, Operation::Moderations, &terms(), &unpriced).is_ok(), "it is free");
-        let outside = Terms { unbounded: Some("file_id"), ..terms() };
+        assert!(plan(limits, ModelOperation::Moderations, &terms(), &unpriced).is_ok(), "it is free");
+        let outside = UsageBounds { unbounded: Some("file_id"), ..terms() };
         let denial = plan(limits, chat, &outside, &offer()).unwrap_err();
         assert_eq!(denial.code, Code::InputNotBounded);
         assert!(denial.message.contains("`file_id`"), "{}", denial.message);
@@ -169,7 +174,7 @@ fn the_window_bounds_a_prompt_only_where_a_longer_one_cannot_be_billed() {
         ..offer()
     };
     let input = |kind, input_bound, input_estimate, unbounded| {
-        need(&budget, &Terms { input_bound, input_estimate, unbounded, ..terms() }, &offer(kind))[0]
+        need(&budget, &UsageBounds { input_bound, input_estimate, unbounded, ..terms() }, &offer(kind))[0]
     };
     for vendor in [ProviderKind::OpenAi, ProviderKind::AzureOpenAi, ProviderKind::Anthropic] {
         assert_eq!(input(vendor, 4000, 1000, None), 1000, "it is refused or fits");
@@ -191,8 +196,8 @@ fn a_long_prompt_is_reserved_at_the_long_rate() {
     let offer = Offer { price: Some(Rc::new(Price { standard: card, ..PRICE })), ..offer() };
     let budget = limits(&[(CostBudget, 1_000_000)]);
     let worst = |input_bound| {
-        let terms = Terms { input_bound, ..terms() };
-        let need = plan(&budget, Operation::ChatCompletions, &terms, &offer).unwrap().need;
+        let terms = UsageBounds { input_bound, ..terms() };
+        let need = plan(&budget, ModelOperation::ChatCompletions, &terms, &offer).unwrap().need;
         need.price.unwrap().worst(need.input_tokens, need.output_wanted)
     };
     assert_eq!(worst(300), NanoUsd(300 + 200));
@@ -203,10 +208,10 @@ fn a_long_prompt_is_reserved_at_the_long_rate() {
 fn a_tier_without_a_price_is_refused_by_name_where_money_is_limited() {
     let asks = |tier: &str| {
         let tier = TierChoice { service_tier: Some(tier.to_owned()), ..TierChoice::default() };
-        Terms { tier, ..terms() }
+        UsageBounds { tier, ..terms() }
     };
     let budget = limits(&[(CostBudget, 1_000_000)]);
-    let chat = Operation::ChatCompletions;
+    let chat = ModelOperation::ChatCompletions;
     let denial = plan(&budget, chat, &asks("priority"), &offer()).unwrap_err();
     assert_eq!(denial.code, Code::ServiceTierNotPriced);
     for part in ["`service_tier`", "`priority`", "leave"] {
@@ -226,14 +231,14 @@ fn a_tier_without_a_price_is_refused_by_name_where_money_is_limited() {
 #[test]
 fn what_stands_in_the_way_of_a_limit_is_refused_where_there_is_one() {
     let doubt = |code| Some(Box::new(Denial::from(code)));
-    let output = Doubts { output: doubt(Code::InvalidParameter), ..Doubts::default() };
-    let cost = Doubts { cost: doubt(Code::InputNotBounded), ..Doubts::default() };
-    let chat = Operation::ChatCompletions;
-    let (output, cost) = (Terms { doubts: output, ..terms() }, Terms { doubts: cost, ..terms() });
+    let output = LimitObstacles { output: doubt(Code::InvalidParameter), ..LimitObstacles::default() };
+    let cost = LimitObstacles { cost: doubt(Code::InputNotBounded), ..LimitObstacles::default() };
+    let chat = ModelOperation::ChatCompletions;
+    let (output, cost) = (UsageBounds { doubts: output, ..terms() }, UsageBounds { doubts: cost, ..terms() });
     for limits in [limits(&[(TokensPerMinute, 1_000_000)]), limits(&[(CostBudget, 1_000_000_000)])] {
         assert_eq!(refused(&limits, chat, &output, &offer()), Code::InvalidParameter);
         assert_eq!(refused(&limits, chat, &cost, &offer()), Code::InputNotBounded);
-        assert!(plan(&limits, Operation::Embeddings, &output, &offer()).is_ok(), "it has no output");
+        assert!(plan(&limits, ModelOperation::Embeddings, &output, &offer()).is_ok(), "it has no output");
     }
     let short = Limits { max_output_tokens: Some(50), ..Limits::default() };
     assert_eq!(refused(&short, chat, &output, &offer()), Code::InvalidParameter);
@@ -244,25 +249,25 @@ fn what_stands_in_the_way_of_a_limit_is_refused_where_there_is_one() {
 
 #[test]
 fn a_limit_of_zero_fills_the_cache_and_is_left_alone() {
-    let zero = Terms { max_output: Some(0), ..terms() };
+    let zero = UsageBounds { max_output: Some(0), ..terms() };
     let metered = limits(&[(TokensPerMinute, 100_000)]);
-    let plan = plan(&metered, Operation::Messages, &zero, &offer()).unwrap();
+    let plan = plan(&metered, ModelOperation::Messages, &zero, &offer()).unwrap();
     assert_eq!((plan.need.output_wanted, plan.need.output_least, plan.asked), (16_384, 16, None));
 }
 
 #[test]
 fn a_thinking_budget_needs_room_for_thinking() {
-    let thinking = Terms {
+    let thinking = UsageBounds {
         max_output: Some(32_000),
-        doubts: Doubts { least_output: Some(1_025), ..Doubts::default() },
+        doubts: LimitObstacles { least_output: Some(1_025), ..LimitObstacles::default() },
         ..terms()
     };
     let large = Offer { max_output_tokens: Some(64_000), ..offer() };
     let metered = limits(&[(TokensPerMinute, 100_000)]);
     assert_eq!(need(&metered, &thinking, &large), [300, 32_000, 1_025]);
     let most = |most| Limits { max_output_tokens: Some(most), ..Limits::default() };
-    assert!(plan(&most(1_025), Operation::Messages, &thinking, &large).is_ok());
-    let denial = plan(&most(1_024), Operation::Messages, &thinking, &large).unwrap_err();
+    assert!(plan(&most(1_025), ModelOperation::Messages, &thinking, &large).is_ok());
+    let denial = plan(&most(1_024), ModelOperation::Messages, &thinking, &large).unwrap_err();
     assert_eq!(denial.code, Code::MaxOutputTokensExceeded);
     assert!(
         denial.message.contains("at least 1025") && denial.message.contains("1024"),
@@ -274,8 +279,8 @@ fn a_thinking_budget_needs_room_for_thinking() {
 #[test]
 fn a_request_with_too_much_input_is_refused() {
     let most = |most| Limits { max_input_tokens: Some(most), ..Limits::default() };
-    assert!(plan(&most(10), Operation::ChatCompletions, &terms(), &offer()).is_ok());
-    let denial = plan(&most(9), Operation::ChatCompletions, &terms(), &offer()).unwrap_err();
+    assert!(plan(&most(10), ModelOperation::ChatCompletions, &terms(), &offer()).is_ok());
+    let denial = plan(&most(9), ModelOperation::ChatCompletions, &terms(), &offer()).unwrap_err();
     assert_eq!(denial.code, Code::MaxInputTokensExceeded);
     assert_eq!(denial.message, "The request has about 10 input tokens; one request may have 9.");
 }
@@ -285,27 +290,29 @@ fn the_stricter_of_two_owners_bounds_a_request() {
     let (app, key) = (Some(50), Some(40));
     let app = Limits { max_output_tokens: app, max_input_tokens: Some(100), ..Limits::default() };
     let key = Limits { max_output_tokens: key, max_input_tokens: Some(9), ..Limits::default() };
-    let owners = [Owner { id: OWNER, limits: &app }, Owner { id: OwnerId([2; 16]), limits: &key }];
-    let plan = |terms: &Terms| Plan::new(&owners, Operation::ChatCompletions, terms, &offer());
+    let owners =
+        [LimitSubject { id: OWNER, limits: &app }, LimitSubject { id: SubjectId([2; 16]), limits: &key }];
+    let plan =
+        |terms: &UsageBounds| ReservationPlan::new(&owners, ModelOperation::ChatCompletions, terms, &offer());
     assert_eq!(plan(&terms()).unwrap_err().code, Code::MaxInputTokensExceeded);
-    assert_eq!(plan(&Terms { input_estimate: 9, ..terms() }).unwrap().need.output_wanted, 40);
+    assert_eq!(plan(&UsageBounds { input_estimate: 9, ..terms() }).unwrap().need.output_wanted, 40);
 }
 
 #[test]
 fn output_is_shared_among_the_answers_once_there_is_no_more() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let metered = limits(&[(TokensPerMinute, 1000)]);
-    let three = Terms { choices: 3, ..terms() };
+    let three = UsageBounds { choices: 3, ..terms() };
     // Of its bound of 300 some 60 count in a window.
     testing::grant(&store, OWNER, TokensPerMinute, 1000, 160);
     assert!(matches!(take(&store, &metered, &three).unwrap(), Taken::Dry(_)), "more may be had");
-    testing::refuse(&store, OWNER, TokensPerMinute, 1000, Verdict::Exhausted);
+    testing::refuse(&store, OWNER, TokensPerMinute, 1000, GrantVerdict::Exhausted);
     let held = held(take(&store, &metered, &three));
-    assert_eq!((held.max_output, held.cut), (Some(33), Some(Cut { asked: 100, granted: 33 })));
+    assert_eq!((held.max_output, held.cut), (Some(33), Some(OutputCut { asked: 100, granted: 33 })));
     let headers: Vec<_> = cut_headers(held.cut).collect();
     assert_eq!(headers, [(ASKED_HEADER, "100".to_owned()), (GRANTED_HEADER, "33".to_owned())]);
     assert_eq!(cut_headers(None).count(), 0);
-    assert_eq!(held.reserved.most, Some(Tokens { input: 300, output: 100, ..Tokens::default() }));
+    assert_eq!(held.reserved.most, Some(TokenUsage { input: 300, output: 100, ..TokenUsage::default() }));
     assert_eq!(testing::line(&store, OWNER, TokensPerMinute).held, 160);
 }
 
@@ -323,9 +330,9 @@ fn owners_are_those_that_limit_something() {
     let overridden =
         key(wire::KeyRecord { limits: Some(testing::limits(&three)), ..testing::named_key_record() });
     let lifted = key(wire::KeyRecord { limits: Some(testing::limits(&[])), ..testing::named_key_record() });
-    let app_id = OwnerId::from(testing::APP);
-    let key_id = OwnerId::from(KeyId(testing::NAMED_KEY_ID));
-    let found = |app: &AppPolicy, key: &KeyRecord| -> Vec<(OwnerId, Vec<Bucket>)> {
+    let app_id = SubjectId::from(testing::APP);
+    let key_id = SubjectId::from(KeyId(testing::NAMED_KEY_ID));
+    let found = |app: &AppPolicy, key: &KeyRecord| -> Vec<(SubjectId, Vec<BucketLimit>)> {
         owners(app, key).iter().map(|owner| (owner.id, owner.limits.buckets.clone())).collect()
     };
     let buckets = |all: &[_]| limits(all).buckets;
@@ -341,22 +348,22 @@ fn owners_are_those_that_limit_something() {
 #[test]
 fn each_reason_has_its_code() {
     let code = |kind, verdict| {
-        let store = Memory::default();
+        let store = TestMemory::default();
         testing::refuse(&store, OWNER, kind, 1_000_000, verdict);
         take_at_last(&store, &limits(&[(kind, 1_000_000)]), &terms()).unwrap_err().code
     };
     for kind in [RequestsPerMinute, RequestsPerHour, TokensPerMinute] {
-        assert_eq!(code(kind, Verdict::Exhausted), Code::RateLimitExceeded);
-        assert_eq!(code(kind, Verdict::Contended), Code::RateLimitExceeded);
-        assert_eq!(code(kind, Verdict::Away), Code::LeaseUnavailable);
+        assert_eq!(code(kind, GrantVerdict::Exhausted), Code::RateLimitExceeded);
+        assert_eq!(code(kind, GrantVerdict::Contended), Code::RateLimitExceeded);
+        assert_eq!(code(kind, GrantVerdict::Away), Code::LeaseUnavailable);
     }
     for kind in [TokenBudget, CostBudget] {
-        assert_eq!(code(kind, Verdict::Exhausted), Code::InsufficientQuota);
-        assert_eq!(code(kind, Verdict::Contended), Code::QuotaContended);
-        assert_eq!(code(kind, Verdict::Away), Code::LeaseUnavailable);
+        assert_eq!(code(kind, GrantVerdict::Exhausted), Code::InsufficientQuota);
+        assert_eq!(code(kind, GrantVerdict::Contended), Code::QuotaContended);
+        assert_eq!(code(kind, GrantVerdict::Away), Code::LeaseUnavailable);
     }
     for kind in [TokensPerMinute, TokenBudget, CostBudget] {
-        let denial = take(&Memory::default(), &limits(&[(kind, 70)]), &terms()).unwrap_err();
+        let denial = take(&TestMemory::default(), &limits(&[(kind, 70)]), &terms()).unwrap_err();
         assert_eq!(denial.code, Code::RequestExceedsLimit, "alone it is too large");
         let quota = denial.quota.unwrap();
         assert!(quota.needed > quota.limit && quota.retry_after_ms.is_none(), "{quota:?}");
@@ -366,8 +373,8 @@ fn each_reason_has_its_code() {
 
 #[test]
 fn a_denial_tells_the_limit_and_when_to_come_back() {
-    let store = Memory::default();
-    let told = Told { resets_at_ms: 9_500, ..testing::refusal(Verdict::Exhausted) };
+    let store = TestMemory::default();
+    let told = BucketStatus { resets_at_ms: 9_500, ..testing::refusal(GrantVerdict::Exhausted) };
     testing::answer(&store, OWNER, RequestsPerMinute, 60, 0, told);
     let denial = take(&store, &limits(&[(RequestsPerMinute, 60)]), &terms()).unwrap_err();
     assert_eq!(
@@ -391,8 +398,13 @@ fn a_denial_tells_the_limit_and_when_to_come_back() {
 
 #[test]
 fn the_tightest_limit_is_announced() {
-    let standing =
-        |kind, limit, remaining, resets_at_ms| Standing { owner: 0, kind, limit, remaining, resets_at_ms };
+    let standing = |kind, limit, remaining, resets_at_ms| LimitStanding {
+        owner: 0,
+        kind,
+        limit,
+        remaining,
+        resets_at_ms,
+    };
     let found = headers(
         &[
             standing(RequestsPerHour, 100, 7, 5000),
@@ -433,54 +445,56 @@ fn money_is_shown_in_dollars() {
 
 #[test]
 fn an_app_says_how_far_an_answer_may_be_cut() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let floor = |min_output_tokens| Limits { min_output_tokens, ..limits(&[(TokensPerMinute, 1000)]) };
     testing::grant(&store, OWNER, TokensPerMinute, 1000, 110);
-    testing::refuse(&store, OWNER, TokensPerMinute, 1000, Verdict::Exhausted);
+    testing::refuse(&store, OWNER, TokensPerMinute, 1000, GrantVerdict::Exhausted);
     let cut = |floor: &Limits| take_at_last(&store, floor, &terms());
     assert_eq!(cut(&floor(Some(51))).unwrap_err().code, Code::RateLimitExceeded);
     let held = held(cut(&floor(Some(50))));
-    assert_eq!(held.cut, Some(Cut { asked: 100, granted: 50 }));
-    let short = Terms { max_output: Some(40), ..terms() };
+    assert_eq!(held.cut, Some(OutputCut { asked: 100, granted: 50 }));
+    let short = UsageBounds { max_output: Some(40), ..terms() };
     assert_eq!(need(&floor(Some(50)), &short, &offer()), [300, 40, 40], "who asks for less gets it");
 }
 
 #[test]
 fn those_who_must_come_back_do_not_come_at_once() {
     let refused = |verdict, retry_at_ms: i64, random| {
-        let store = Memory::default();
+        let store = TestMemory::default();
         let fresh_until_ms = retry_at_ms.max(NOW.0 + 1);
-        let told = Told { retry_at_ms, fresh_until_ms, ..testing::refusal(verdict) };
+        let told = BucketStatus { retry_at_ms, fresh_until_ms, ..testing::refusal(verdict) };
         testing::answer(&store, OWNER, RequestsPerMinute, 60, 0, told);
         let limits = limits(&[(RequestsPerMinute, 60)]);
         let app = AppPolicy::try_from(testing::app()).unwrap();
-        let trial = Trial { random, ..trial(Patience::Over) };
-        let owners = [Owner { id: OWNER, limits: &limits }];
-        let plan = plan(&limits, Operation::ChatCompletions, &terms(), &offer()).unwrap();
+        let trial = ReserveAttempt { random, ..trial(Patience::Over) };
+        let owners = [LimitSubject { id: OWNER, limits: &limits }];
+        let plan = plan(&limits, ModelOperation::ChatCompletions, &terms(), &offer()).unwrap();
         let denial = plan.take(&store, &owners, &app, trial).unwrap_err();
         denial.quota.and_then(|quota| quota.retry_after_ms).unwrap()
     };
-    let exhausted = |after_ms, random| refused(Verdict::Exhausted, NOW.0 + after_ms, random);
+    let exhausted = |after_ms, random| refused(GrantVerdict::Exhausted, NOW.0 + after_ms, random);
     assert_eq!([0, 250, 251].map(|random| exhausted(1, random)), [50, 300, 50], "never at once");
     assert_eq!([0, 500, 501].map(|random| exhausted(2_000, random)), [2_000, 2_500, 2_000]);
     assert_eq!([0, 1_000].map(|random| exhausted(60_000, random)), [60_000, 61_000]);
-    assert_eq!([0, 250].map(|random| refused(Verdict::Contended, NOW.0, random)), [1_000, 1_250]);
+    assert_eq!([0, 250].map(|random| refused(GrantVerdict::Contended, NOW.0, random)), [1_000, 1_250]);
 }
 
 #[test]
 fn a_window_counts_an_estimate_of_text_and_the_bound_of_all_else() {
     let text = Text { ascii: 1_000, other: 300 };
-    let long = Terms { text, input_bound: 1_300 + 256, ..terms() };
-    let estimate = |terms: &Terms, offer: &Offer| {
-        plan(&limits(&[(TokensPerMinute, 100_000)]), Operation::ChatCompletions, terms, offer).unwrap().need
+    let long = UsageBounds { text, input_bound: 1_300 + 256, ..terms() };
+    let estimate = |terms: &UsageBounds, offer: &Offer| {
+        plan(&limits(&[(TokensPerMinute, 100_000)]), ModelOperation::ChatCompletions, terms, offer)
+            .unwrap()
+            .need
     };
     let need = estimate(&long, &offer());
     assert_eq!((need.input_tokens, need.input_estimate), (1_556, 400 + 200 + 16));
     let measured = Offer { bytes_per_token: BytesPerToken::measured(4_000, 3_000), ..offer() };
     assert_eq!(estimate(&long, &measured).input_estimate, 250 + 100 + 16);
-    let image = Terms { input_bound: long.input_bound + 50_000, ..long.clone() };
+    let image = UsageBounds { input_bound: long.input_bound + 50_000, ..long.clone() };
     assert_eq!(estimate(&image, &measured).input_estimate, 50_000 + 366);
-    let outside = Terms { unbounded: Some("file_id"), ..long };
+    let outside = UsageBounds { unbounded: Some("file_id"), ..long };
     let windowed = Offer { context_window: Some(128_000), ..measured };
     assert_eq!(estimate(&outside, &windowed).input_estimate, 128_000, "nothing is known of it");
 }

@@ -5,20 +5,20 @@ use serde_json::{Value, json};
 use super::*;
 use crate::testing;
 
-fn listing(form: Form) -> Listing {
+fn listing(form: McpAnswerFormat) -> ToolFilter {
     let mcp = Some(testing::only(&["github/get_*", "docs"]));
     let app = AppPolicy::try_from(wire::AppPolicy { mcp, ..testing::app() }).unwrap();
     let server = McpServer::try_from(testing::mcp_server("github")).unwrap();
     let id = RawValue::from_string("\"q\"".to_owned()).unwrap();
-    Listing { form, ..Listing::new(Rc::new(app), Rc::new(server), Some(id)) }
+    ToolFilter { form, ..ToolFilter::new(Rc::new(app), Rc::new(server), Some(id)) }
 }
 
 /// One that a stream of the server's messages is read by: it answers no request.
-fn unasked() -> Listing {
-    Listing { id: None, ..listing(Form::Events) }
+fn unasked() -> ToolFilter {
+    ToolFilter { id: None, ..listing(McpAnswerFormat::Events) }
 }
 
-fn filter(form: Form, body: &str) -> String {
+fn filter(form: McpAnswerFormat, body: &str) -> String {
     String::from_utf8(listing(form).pass(body.as_bytes(), true)).unwrap()
 }
 
@@ -32,11 +32,11 @@ fn only_tools_that_may_be_called_are_shown_and_each_as_it_was() {
     let body = r#" {"jsonrpc":"2.0", "id":1,"result":{ "tools" : [ {"name":"rm"},
         {"name":"get_me", "inputSchema":{"a": 1e2}} , {"na\u006de":"get\u005fit"} ,{"title":"get_x"}, 7],"nextCursor":"n"} }"#;
     assert_eq!(
-        filter(Form::Json, body),
+        filter(McpAnswerFormat::Json, body),
         r#" {"jsonrpc":"2.0", "id":1,"result":{ "tools" : [{"name":"get_me", "inputSchema":{"a": 1e2}},{"na\u006de":"get\u005fit"}],"nextCursor":"n"} }"#
     );
     let none = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"rm"}]}}"#;
-    assert_eq!(filter(Form::Json, none), r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}"#);
+    assert_eq!(filter(McpAnswerFormat::Json, none), r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}"#);
 }
 
 #[test]
@@ -49,9 +49,9 @@ fn what_lists_no_other_tools_stays_byte_for_byte() {
         r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
         r#"{"type":"error","error":{"code":"provider_timeout"}}"#,
     ] {
-        assert_eq!(filter(Form::Json, body), body);
+        assert_eq!(filter(McpAnswerFormat::Json, body), body);
         let stream = format!(": hi\r\nid: 1\r\n\r\nevent: message\r\ndata: {body}\r\n\r\n");
-        assert_eq!(filter(Form::Events, &stream), stream);
+        assert_eq!(filter(McpAnswerFormat::Events, &stream), stream);
     }
 }
 
@@ -62,18 +62,22 @@ fn a_stream_loses_the_tools_and_nothing_else() {
     let cut = "id: 2\r\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":\r\ndata: {\"tools\":[{\"name\":\r\ndata: \"get_me\"}]}}\r\nretry: 5\r\n\r\n";
     let stream = format!("\u{feff}id: 0\r\ndata:\r\n\r\n{progress}{list}: end\r\n\r\n");
     let expected = format!("\u{feff}id: 0\r\ndata:\r\n\r\n{progress}{cut}: end\r\n\r\n");
-    assert_eq!(filter(Form::Events, &stream), expected);
+    assert_eq!(filter(McpAnswerFormat::Events, &stream), expected);
     for end in ["\n", "\r"] {
         assert_eq!(
-            filter(Form::Events, &stream.replace("\r\n", end)),
+            filter(McpAnswerFormat::Events, &stream.replace("\r\n", end)),
             expected.replace("\r\n", end),
             "{end:?}"
         );
     }
     let open = "data: {\"result\":{\"tools\":[{\"name\":\"rm\"}]}}";
-    assert_eq!(filter(Form::Events, open), "data: {\"result\":{\"tools\":[]}}\n", "its end is missing");
+    assert_eq!(
+        filter(McpAnswerFormat::Events, open),
+        "data: {\"result\":{\"tools\":[]}}\n",
+        "its end is missing"
+    );
     let marked = "\u{feff}data: {\"result\":{\"tools\":[{\"name\":\"rm\"}]}}\n\n";
-    assert_eq!(filter(Form::Events, marked), "\u{feff}data: {\"result\":{\"tools\":[]}}\n\n");
+    assert_eq!(filter(McpAnswerFormat::Events, marked), "\u{feff}data: {\"result\":{\"tools\":[]}}\n\n");
 }
 
 #[test]
@@ -84,21 +88,21 @@ fn what_cannot_be_read_becomes_an_error() {
         r#"{"result":{"tools":{"name":"rm"}}}"#,
         r#"{"result":{"tools":[],"Tools":{"name":"rm"}}}"#,
     ] {
-        assert!(is_error(&filter(Form::Json, body)), "{body}");
-        let told = filter(Form::Events, &format!("data: {body}\n\n"));
+        assert!(is_error(&filter(McpAnswerFormat::Json, body)), "{body}");
+        let told = filter(McpAnswerFormat::Events, &format!("data: {body}\n\n"));
         let told = told.strip_prefix("data: ").and_then(|told| told.strip_suffix("\n\n"));
         assert!(is_error(told.unwrap()), "{body}");
-        assert!(is_error(&filter(Form::Unreadable, body)), "{body}");
+        assert!(is_error(&filter(McpAnswerFormat::Unreadable, body)), "{body}");
         let told = String::from_utf8(unasked().pass(format!("data: {body}\n\n").as_bytes(), false)).unwrap();
         assert!(told.starts_with(": The gateway could not read") && told.ends_with("\n\n"), "{told}");
     }
-    let bytes = listing(Form::Json).pass(b"\xff", true);
+    let bytes = listing(McpAnswerFormat::Json).pass(b"\xff", true);
     assert!(is_error(str::from_utf8(&bytes).unwrap()));
 }
 
 #[test]
 fn an_event_passes_when_it_is_whole() {
-    let mut listing = listing(Form::Events);
+    let mut listing = listing(McpAnswerFormat::Events);
     let mut pass = |text: &str| String::from_utf8(listing.pass(text.as_bytes(), false)).unwrap();
     let note = "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\"}\n\n";
     assert_eq!(pass(note), note);
@@ -110,14 +114,14 @@ fn an_event_passes_when_it_is_whole() {
 
 #[test]
 fn a_document_waits_for_its_end_and_not_beyond_the_longest() {
-    let mut listing = listing(Form::Json);
+    let mut listing = listing(McpAnswerFormat::Json);
     assert!(listing.waits(LONGEST, false) && !listing.waits(LONGEST, true));
     assert!(!listing.waits(LONGEST + 1, false));
     let told = listing.pass(&vec![b' '; LONGEST + 1], false);
     assert!(is_error(str::from_utf8(&told).unwrap()));
     assert!(!listing.waits(1, false));
     assert_eq!(listing.pass(b"{}", true), b"", "the rest of it");
-    let mut unreadable = super::tests::listing(Form::Unreadable);
+    let mut unreadable = super::tests::listing(McpAnswerFormat::Unreadable);
     assert!(!unreadable.waits(1, false));
     assert!(is_error(str::from_utf8(&unreadable.pass(b"x", false)).unwrap()));
     assert_eq!(unreadable.pass(b"x", true), b"");
@@ -125,7 +129,7 @@ fn a_document_waits_for_its_end_and_not_beyond_the_longest() {
 
 #[test]
 fn an_event_that_is_too_long_becomes_an_error_and_the_stream_goes_on() {
-    for (mut listing, answers) in [(listing(Form::Events), true), (unasked(), false)] {
+    for (mut listing, answers) in [(listing(McpAnswerFormat::Events), true), (unasked(), false)] {
         let mut out = listing.pass(b"data: {}\n\ndata: \"", false);
         for _ in 0..5 {
             out.extend(listing.pass(&vec![b'x'; LONGEST / 2], false));
@@ -142,16 +146,16 @@ fn an_event_that_is_too_long_becomes_an_error_and_the_stream_goes_on() {
 
 #[test]
 fn only_plain_json_and_event_streams_can_be_read() {
-    let mut listing = listing(Form::Json);
+    let mut listing = listing(McpAnswerFormat::Json);
     let mut form = |status, kind, encoding| listing.answered(status, kind, encoding);
-    assert_eq!(form(200, Some("application/json; charset=utf-8"), None), Form::Json);
-    assert_eq!(form(400, Some("application/json"), None), Form::Json);
-    assert_eq!(form(200, Some("Text/Event-Stream;charset=utf-8"), Some("identity")), Form::Events);
-    assert_eq!(form(200, Some("application/json"), Some("gzip")), Form::Unreadable);
-    assert_eq!(form(404, Some("text/event-stream"), Some("br")), Form::Unreadable);
-    assert_eq!(form(200, Some("text/plain"), None), Form::Unreadable);
-    assert_eq!(form(200, None, None), Form::Unreadable);
-    assert_eq!(form(404, Some("text/plain"), None), Form::Plain);
+    assert_eq!(form(200, Some("application/json; charset=utf-8"), None), McpAnswerFormat::Json);
+    assert_eq!(form(400, Some("application/json"), None), McpAnswerFormat::Json);
+    assert_eq!(form(200, Some("Text/Event-Stream;charset=utf-8"), Some("identity")), McpAnswerFormat::Events);
+    assert_eq!(form(200, Some("application/json"), Some("gzip")), McpAnswerFormat::Unreadable);
+    assert_eq!(form(404, Some("text/event-stream"), Some("br")), McpAnswerFormat::Unreadable);
+    assert_eq!(form(200, Some("text/plain"), None), McpAnswerFormat::Unreadable);
+    assert_eq!(form(200, None, None), McpAnswerFormat::Unreadable);
+    assert_eq!(form(404, Some("text/plain"), None), McpAnswerFormat::Plain);
     assert_eq!(listing.pass(b"Session not found", true), b"Session not found");
 }
 
@@ -160,11 +164,11 @@ const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"rm"},{
 #[test]
 fn a_list_is_cut_whatever_it_is_called() {
     for text in [LIST, &format!("\u{feff} {LIST}")] {
-        let shown = filter(Form::Plain, text);
+        let shown = filter(McpAnswerFormat::Plain, text);
         assert!(!shown.contains("rm"), "{shown}");
     }
-    assert!(is_error(&filter(Form::Plain, &format!("{LIST} and more"))));
-    let mut plain = listing(Form::Plain);
+    assert!(is_error(&filter(McpAnswerFormat::Plain, &format!("{LIST} and more"))));
+    let mut plain = listing(McpAnswerFormat::Plain);
     assert!(plain.waits(3, false));
     assert_eq!(plain.pass(b"<html>", false), b"<html>");
     assert!(!plain.waits(3, false));
@@ -182,7 +186,7 @@ fn a_list_that_is_not_in_the_data_of_an_event_does_not_pass() {
         format!("event: {LIST}\ndata: {{\"jsonrpc\":\"2.0\"}}\n\n"),
         format!("id: 1\nmessage: {LIST}\r\n\r\n"),
     ] {
-        let shown = filter(Form::Events, &stream);
+        let shown = filter(McpAnswerFormat::Events, &stream);
         let message = shown.strip_prefix("data: ").unwrap_or_else(|| panic!("{stream} came as {shown}"));
         assert!(is_error(message.trim_end()), "{shown}");
         assert!(!String::from_utf8(unasked().pass(stream.as_bytes(), true)).unwrap().contains("rm"));
@@ -206,7 +210,7 @@ proptest! {
     fn no_answer_panics(
         body in prop_oneof![any::<Vec<u8>>(), "(data|:| |\n|\r|\\{|\\}|\\[|\\]|\"|tools|result|name|rm|,)*".prop_map(String::into_bytes)],
     ) {
-        for form in [Form::Json, Form::Events, Form::Unreadable] {
+        for form in [McpAnswerFormat::Json, McpAnswerFormat::Events, McpAnswerFormat::Unreadable] {
             let _ = listing(form).pass(&body, true);
         }
     }
@@ -228,13 +232,13 @@ proptest! {
             strings(&message["result"], &mut found);
             found
         };
-        prop_assert_eq!(read(&filter(Form::Json, &text)), shown.clone());
+        prop_assert_eq!(read(&filter(McpAnswerFormat::Json, &text)), shown.clone());
         let stream: String = text.split('\n').map(|line| format!("data: {line}{end}")).chain([end.clone()]).collect();
-        let filtered = filter(Form::Events, &stream);
+        let filtered = filter(McpAnswerFormat::Events, &stream);
         let data: Vec<_> = crate::mcp::events::events(&filtered).filter_map(|event| event.data).collect();
         prop_assert_eq!(data.len(), 1);
         prop_assert_eq!(read(&data[0]), shown);
-        let mut listing = listing(Form::Events);
+        let mut listing = listing(McpAnswerFormat::Events);
         let (first, second) = stream.as_bytes().split_at(cut.index(stream.len() + 1));
         let parts = [listing.pass(first, false), listing.pass(second, true)].concat();
         prop_assert_eq!(String::from_utf8(parts).unwrap(), filtered);

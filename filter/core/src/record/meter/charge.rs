@@ -1,10 +1,10 @@
 //! What a call is charged. What is not known is charged at what was reserved, but for what is proven; where
 //! nothing was reserved, the record says that its figures are the least that was used.
 
-use super::Ending;
-use crate::answer::usage::{self, Doubt, Reading};
-use crate::limits::account::{self, Actual};
-use crate::price::{NanoUsd, Tokens};
+use super::UpstreamOutcome;
+use crate::answer::usage::{self, UsageDoubt, UsageReading};
+use crate::limits::account::{self, ActualUse};
+use crate::price::{NanoUsd, TokenUsage};
 use crate::record::{Record, Settlement, SettlementReason};
 use crate::snapshot::ProviderKind;
 use crate::store::Store;
@@ -12,10 +12,10 @@ use crate::upstream::call::{McpCall, ModelCall, Reserved};
 
 /// What a call is charged, and how that is known.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Settled {
+pub(super) struct CallCharge {
     pub settlement: Settlement,
     pub reason: Option<SettlementReason>,
-    pub tokens: Tokens,
+    pub tokens: TokenUsage,
     pub cost: NanoUsd,
     /// Of the tokens, those that were told.
     pub surely: u64,
@@ -32,13 +32,18 @@ const MOST_PASSES: u64 = 10;
 /// servers begin with a placeholder.
 const LEAST_OF_ESTIMATE: u64 = 4;
 
-impl Settled {
+impl CallCharge {
     fn nothing() -> Self {
-        Self::new(Settlement::None, None, Tokens::default(), NanoUsd(0))
+        Self::new(Settlement::None, None, TokenUsage::default(), NanoUsd(0))
     }
 
     /// All of whose tokens were told.
-    fn new(settlement: Settlement, reason: Option<SettlementReason>, tokens: Tokens, cost: NanoUsd) -> Self {
+    fn new(
+        settlement: Settlement,
+        reason: Option<SettlementReason>,
+        tokens: TokenUsage,
+        cost: NanoUsd,
+    ) -> Self {
         Self { settlement, reason, tokens, cost, surely: tokens.input.saturating_add(tokens.output) }
     }
 }
@@ -50,7 +55,7 @@ impl McpCall {
         record.provider = self.server.provider();
         record.model = self.tool;
         if let Some(reserved) = self.reserved {
-            let actual = Actual { tokens: 0, cost: NanoUsd(0) };
+            let actual = ActualUse { tokens: 0, cost: NanoUsd(0) };
             record.charges = account::settle(store, reserved.reservation, actual);
         }
     }
@@ -61,11 +66,11 @@ impl ModelCall {
     pub(super) fn finish<S: Store>(
         self,
         record: &mut Record,
-        reading: Option<&Reading>,
-        ending: Ending,
+        reading: Option<&UsageReading>,
+        ending: UpstreamOutcome,
         store: &S,
     ) {
-        let Settled { settlement, reason, tokens, cost, surely } = self.settle(reading, ending);
+        let CallCharge { settlement, reason, tokens, cost, surely } = self.settle(reading, ending);
         (record.settlement, record.settlement_reason) = (settlement, reason);
         (record.tokens, record.cost) = (tokens, cost);
         let are_known = settlement != Settlement::Reserved || reason == Some(SettlementReason::TierNotPriced);
@@ -81,7 +86,7 @@ impl ModelCall {
         record.text = self.terms.comparable_text().filter(|_| is_clear);
         if let Some(reserved) = self.reserved {
             let tokens = record.tokens.input.saturating_add(record.tokens.output);
-            let actual = Actual { tokens, cost: record.cost };
+            let actual = ActualUse { tokens, cost: record.cost };
             record.charges = match are_known {
                 true => account::settle(store, reserved.reservation, actual),
                 false => account::settle_unknown(store, reserved.reservation, actual, surely),
@@ -92,16 +97,16 @@ impl ModelCall {
 
 impl ModelCall {
     /// What it used, and how that is known.
-    pub(super) fn settle(&self, reading: Option<&Reading>, ending: Ending) -> Settled {
+    pub(super) fn settle(&self, reading: Option<&UsageReading>, ending: UpstreamOutcome) -> CallCharge {
         if self.operation.is_free(self.provider.kind) {
-            return Settled::nothing();
+            return CallCharge::nothing();
         }
         let Some(reading) = reading else {
             return match ending {
-                Ending::Unknown if self.operation.is_metered() => {
-                    self.doubtful(&Reading::default(), SettlementReason::AnswerUnknown)
+                UpstreamOutcome::Unknown if self.operation.is_metered() => {
+                    self.doubtful(&UsageReading::default(), SettlementReason::AnswerUnknown)
                 }
-                _ => Settled::nothing(),
+                _ => CallCharge::nothing(),
             };
         };
         match (self.reason(reading), self.explained(reading)) {
@@ -115,33 +120,36 @@ impl ModelCall {
     }
 
     /// Why what was told is not, or may not be, all that was used.
-    fn reason(&self, reading: &Reading) -> Option<SettlementReason> {
+    fn reason(&self, reading: &UsageReading) -> Option<SettlementReason> {
         if !self.is_plausible(&reading.told) {
             return Some(SettlementReason::UsageImplausible);
         }
-        reading.doubt.or(self.is_of_one_choice(reading).then_some(Doubt::Unclear)).map(SettlementReason::from)
+        reading
+            .doubt
+            .or(self.is_of_one_choice(reading).then_some(UsageDoubt::Unclear))
+            .map(SettlementReason::from)
     }
 
     /// What was told is of one of several choices.
-    fn is_of_one_choice(&self, reading: &Reading) -> bool {
+    fn is_of_one_choice(&self, reading: &UsageReading) -> bool {
         reading.by_choice && self.terms.choices > 1
     }
 
     /// More than the reservation can have been used, where a provider does not keep the limit of output.
-    fn is_plausible(&self, told: &Tokens) -> bool {
+    fn is_plausible(&self, told: &TokenUsage) -> bool {
         let most = self.context_window.unwrap_or(LARGEST_WINDOW).saturating_mul(MOST_PASSES);
         told.input <= most && told.output <= most.saturating_mul(self.terms.choices)
     }
 
     /// Tokens of a total that are in no part count as output, where what was reserved bounds them, and
     /// where they would cost no more as input.
-    fn explained(&self, reading: &Reading) -> Option<Tokens> {
+    fn explained(&self, reading: &UsageReading) -> Option<TokenUsage> {
         if reading.unexplained == 0 || self.is_of_one_choice(reading) {
             return None;
         }
         let more = |count: u64| count.saturating_add(reading.unexplained);
-        let written = Tokens { output: more(reading.told.output), ..reading.told };
-        let read = Tokens { input: more(reading.told.input), ..reading.told };
+        let written = TokenUsage { output: more(reading.told.output), ..reading.told };
+        let read = TokenUsage { input: more(reading.told.input), ..reading.told };
         let bounded = self.metered().is_some_and(|(_, most)| written.output <= most.output);
         let is_dearest = self.worst(&read) <= self.worst(&written);
         (bounded && is_dearest).then_some(written)
@@ -149,85 +157,90 @@ impl ModelCall {
 
     /// Told, in a tier that may have no price: then what was reserved is charged, or at least the dearest
     /// that is known.
-    fn reported(&self, reading: &Reading, reason: Option<SettlementReason>, tokens: Tokens) -> Settled {
+    fn reported(
+        &self,
+        reading: &UsageReading,
+        reason: Option<SettlementReason>,
+        tokens: TokenUsage,
+    ) -> CallCharge {
         let Some(price) = &self.price else {
-            return Settled::new(Settlement::Reported, reason, tokens, NanoUsd(0));
+            return CallCharge::new(Settlement::Reported, reason, tokens, NanoUsd(0));
         };
         if let Some(cost) = price.cost(&tokens, &self.terms.tier, &reading.served) {
-            return Settled::new(Settlement::Reported, reason, tokens, cost);
+            return CallCharge::new(Settlement::Reported, reason, tokens, cost);
         }
         let reason = Some(SettlementReason::TierNotPriced);
         let known = price.dearest(&tokens);
         match self.metered() {
             Some((reserved, _)) => {
                 let cost = reserved.reservation.most().cost.max(known);
-                Settled::new(Settlement::Reserved, reason, tokens, cost)
+                CallCharge::new(Settlement::Reserved, reason, tokens, cost)
             }
-            None => Settled::new(Settlement::Estimated, reason, tokens, known),
+            None => CallCharge::new(Settlement::Estimated, reason, tokens, known),
         }
     }
 
     /// Of what is not told in tokens, or not only, nothing is guessed. It is never limited.
-    fn unmetered(&self, reading: &Reading, reason: SettlementReason) -> Settled {
+    fn unmetered(&self, reading: &UsageReading, reason: SettlementReason) -> CallCharge {
         let tokens = reading.told;
-        if tokens == Tokens::default() || reason == SettlementReason::UsageImplausible {
-            return Settled::nothing();
+        if tokens == TokenUsage::default() || reason == SettlementReason::UsageImplausible {
+            return CallCharge::nothing();
         }
         self.estimated(reading, reason, tokens)
     }
 
-    fn doubtful(&self, reading: &Reading, reason: SettlementReason) -> Settled {
+    fn doubtful(&self, reading: &UsageReading, reason: SettlementReason) -> CallCharge {
         let told = match reason {
-            SettlementReason::UsageImplausible => Tokens::default(),
+            SettlementReason::UsageImplausible => TokenUsage::default(),
             _ => reading.told,
         };
         let Some((reserved, most)) = self.metered() else {
-            let tokens = usage::estimate(&Reading { told, ..reading.clone() }, &self.terms);
+            let tokens = usage::estimate(&UsageReading { told, ..reading.clone() }, &self.terms);
             return self.estimated(reading, reason, tokens);
         };
         let (settlement, reason) = (Settlement::Reserved, Some(reason));
         let surely = told.input.saturating_add(told.output);
         let output = most.output.max(told.output);
         if self.is_input_final(reading, told.input) {
-            let tokens = Tokens { output, reasoning: 0, ..told };
-            return Settled { settlement, reason, tokens, cost: self.most_of(reading, &tokens), surely };
+            let tokens = TokenUsage { output, reasoning: 0, ..told };
+            return CallCharge { settlement, reason, tokens, cost: self.most_of(reading, &tokens), surely };
         }
-        let tokens = Tokens { input: most.input.max(told.input), output, ..Tokens::default() };
+        let tokens = TokenUsage { input: most.input.max(told.input), output, ..TokenUsage::default() };
         let cost = reserved.reservation.most().cost.max(self.worst(&tokens));
-        Settled { settlement, reason, tokens, cost, surely }
+        CallCharge { settlement, reason, tokens, cost, surely }
     }
 
     /// What nobody limits, and nobody knows.
-    fn estimated(&self, reading: &Reading, reason: SettlementReason, tokens: Tokens) -> Settled {
+    fn estimated(&self, reading: &UsageReading, reason: SettlementReason, tokens: TokenUsage) -> CallCharge {
         let price = self.price.as_ref();
         let billed = price.and_then(|price| price.cost(&tokens, &self.terms.tier, &reading.served));
         let cost = billed.or(price.map(|price| price.dearest(&tokens))).unwrap_or_default();
-        Settled::new(Settlement::Estimated, Some(reason), tokens, cost)
+        CallCharge::new(Settlement::Estimated, Some(reason), tokens, cost)
     }
 
     /// Anthropic tells the input as soon as it has read it, and it grows only where the provider reads what
     /// the body does not hold.
-    fn is_input_final(&self, reading: &Reading, input: u64) -> bool {
+    fn is_input_final(&self, reading: &UsageReading, input: u64) -> bool {
         reading.input_told
-            && matches!(reading.doubt, Some(Doubt::Cut | Doubt::Partial))
+            && matches!(reading.doubt, Some(UsageDoubt::Cut | UsageDoubt::Partial))
             && self.provider.kind == ProviderKind::Anthropic
             && self.terms.unbounded.is_none()
             && input.saturating_mul(LEAST_OF_ESTIMATE) >= self.terms.input_estimate
     }
 
     /// What these tokens cost in the tier that is said to have served them, or at most.
-    fn most_of(&self, reading: &Reading, tokens: &Tokens) -> NanoUsd {
+    fn most_of(&self, reading: &UsageReading, tokens: &TokenUsage) -> NanoUsd {
         let price = self.price.as_ref().filter(|_| reading.served.service_tier.is_some());
         let billed = price.and_then(|price| price.cost(tokens, &self.terms.tier, &reading.served));
         billed.unwrap_or_else(|| self.worst(tokens))
     }
 
-    fn worst(&self, tokens: &Tokens) -> NanoUsd {
+    fn worst(&self, tokens: &TokenUsage) -> NanoUsd {
         self.price.as_ref().map_or(NanoUsd(0), |price| price.worst(tokens, &self.terms.tier))
     }
 
     /// What is held for it, and the most that it may use, where tokens or money are limited.
-    fn metered(&self) -> Option<(&Reserved, Tokens)> {
+    fn metered(&self) -> Option<(&Reserved, TokenUsage)> {
         let reserved = self.reserved.as_ref()?;
         Some((reserved, reserved.most?))
     }

@@ -4,9 +4,9 @@ use memchr::memchr2;
 
 /// What is still to be read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cursor<'a>(pub &'a str);
+pub(super) struct JsonCursor<'a>(pub &'a str);
 
-impl<'a> Cursor<'a> {
+impl<'a> JsonCursor<'a> {
     /// The next byte that is not white space.
     pub(super) fn peek(&mut self) -> Option<u8> {
         self.0 = self.0.trim_ascii_start();

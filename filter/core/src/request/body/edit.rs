@@ -6,17 +6,17 @@ use std::ops::Range;
 use memchr::memrchr;
 use serde_json::to_vec;
 
-use super::json::{Limit, Spans};
+use super::json::{MemberSpans, OutputLimitMember};
 use super::number::Number;
-use super::stream_options::{Include, Options};
-use super::thinking_budget::Budget;
-use super::{Body, Layout};
-use crate::request::endpoint::Operation;
+use super::stream_options::{IncludeUsage, StreamOptions};
+use super::thinking_budget::ThinkingBudget;
+use super::{BodyLayout, RequestBody};
+use crate::request::endpoint::ModelOperation;
 use crate::snapshot::ProviderKind;
 
 /// An edit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change<'a> {
+pub enum BodyEdit<'a> {
     /// Names another model.
     Model(&'a str),
     /// Limits the output of each choice, in whichever members the client has used, and keeps what
@@ -41,13 +41,15 @@ pub enum Change<'a> {
 
 /// The member that limits an operation's output at such a provider.
 #[must_use]
-pub fn max_output_member(operation: Operation, kind: ProviderKind) -> Option<&'static str> {
+pub fn max_output_member(operation: ModelOperation, kind: ProviderKind) -> Option<&'static str> {
     match (operation, kind) {
-        (Operation::ChatCompletions, ProviderKind::OpenAi | ProviderKind::AzureOpenAi) => {
+        (ModelOperation::ChatCompletions, ProviderKind::OpenAi | ProviderKind::AzureOpenAi) => {
             Some("max_completion_tokens")
         }
-        (Operation::ChatCompletions | Operation::Completions | Operation::Messages, _) => Some("max_tokens"),
-        (Operation::Responses, _) => Some("max_output_tokens"),
+        (ModelOperation::ChatCompletions | ModelOperation::Completions | ModelOperation::Messages, _) => {
+            Some("max_tokens")
+        }
+        (ModelOperation::Responses, _) => Some("max_output_tokens"),
         _ => None,
     }
 }
@@ -55,31 +57,31 @@ pub fn max_output_member(operation: Operation, kind: ProviderKind) -> Option<&'s
 /// What stands in a range's place.
 type Splice = (Range<usize>, Vec<u8>);
 
-impl Body {
+impl RequestBody {
     /// The edited body; none when `bytes` is not the body that was read, or when it is a form and
     /// a change is not of the model.
     #[must_use]
-    pub fn edit<'b>(&self, bytes: &'b [u8], changes: &[Change<'_>]) -> Option<Cow<'b, [u8]>> {
+    pub fn edit<'b>(&self, bytes: &'b [u8], changes: &[BodyEdit<'_>]) -> Option<Cow<'b, [u8]>> {
         let mut splices = Vec::new();
         for change in changes {
             match (&self.layout, change) {
-                (Layout::Form { model }, Change::Model(name)) => {
+                (BodyLayout::Form { model }, BodyEdit::Model(name)) => {
                     splices.push((model.clone(), name.as_bytes().to_vec()));
                 }
-                (Layout::Form { .. }, _) => return None,
-                (Layout::Json(spans), Change::Model(name)) => {
+                (BodyLayout::Form { .. }, _) => return None,
+                (BodyLayout::Json(spans), BodyEdit::Model(name)) => {
                     splices.push((spans.model.clone(), to_vec(name).ok()?));
                 }
-                (Layout::Json(spans), Change::MaxOutput { member, tokens }) => {
+                (BodyLayout::Json(spans), BodyEdit::MaxOutput { member, tokens }) => {
                     limit(spans, member, *tokens, &mut splices);
                     think(spans, *tokens, self.terms.max_output, &mut splices);
                 }
-                (Layout::Json(spans), Change::OnlyMaxOutput { member, tokens }) => {
+                (BodyLayout::Json(spans), BodyEdit::OnlyMaxOutput { member, tokens }) => {
                     limit(spans, member, *tokens, &mut splices);
                     think(spans, *tokens, self.terms.max_output, &mut splices);
                     rename(spans, bytes, member, &mut splices);
                 }
-                (Layout::Json(spans), Change::IncludeUsage) => splices.extend(include_usage(spans)),
+                (BodyLayout::Json(spans), BodyEdit::IncludeUsage) => splices.extend(include_usage(spans)),
             }
         }
         if splices.is_empty() {
@@ -92,18 +94,19 @@ impl Body {
     /// budget of thinking that is no less than the limit of the output is for the whole turn, and stays.
     #[must_use]
     pub fn interleaved(mut self) -> Self {
-        if let Layout::Json(spans) = &mut self.layout
+        if let BodyLayout::Json(spans) = &mut self.layout
             && spans.tools
         {
             let limit = self.terms.max_output.unwrap_or(u64::MAX);
             spans.budgets.retain(|budget| budget.tokens < limit);
-            self.terms.doubts.least_output = spans.budgets.iter().filter_map(Budget::least_output).max();
+            self.terms.doubts.least_output =
+                spans.budgets.iter().filter_map(ThinkingBudget::least_output).max();
         }
         self
     }
 }
 
-fn limit(spans: &Spans, member: &str, tokens: u64, splices: &mut Vec<Splice>) {
+fn limit(spans: &MemberSpans, member: &str, tokens: u64, splices: &mut Vec<Splice>) {
     let mut is_limited = false;
     for limit in spans.limits.iter().flatten() {
         let most = match limit.number {
@@ -127,9 +130,9 @@ fn limit(spans: &Spans, member: &str, tokens: u64, splices: &mut Vec<Splice>) {
 
 /// Gives the one limit that the client has set its name, unless it has that name already. A `null` of
 /// that name becomes the limit, and the other the `null`.
-fn rename(spans: &Spans, bytes: &[u8], member: &str, splices: &mut Vec<Splice>) {
+fn rename(spans: &MemberSpans, bytes: &[u8], member: &str, splices: &mut Vec<Splice>) {
     let limits = || spans.limits.iter().flatten();
-    let is_set = |limit: &&Limit| limit.number != Number::Null;
+    let is_set = |limit: &&OutputLimitMember| limit.number != Number::Null;
     let named = limits().find(|limit| limit.name == member);
     let Some(other) = limits().filter(is_set).find(|limit| limit.name != member) else { return };
     match named {
@@ -150,14 +153,14 @@ fn rename(spans: &Spans, bytes: &[u8], member: &str, splices: &mut Vec<Splice>) 
 }
 
 /// Where the name of a member stands, with its quotes, before its value.
-fn key(bytes: &[u8], limit: &Limit) -> Option<Range<usize>> {
+fn key(bytes: &[u8], limit: &OutputLimitMember) -> Option<Range<usize>> {
     let before = bytes.get(..limit.span.start)?;
     let end = memrchr(b'"', before)?;
     let start = memrchr(b'"', before.get(..end)?)?;
     Some(start..end.checked_add(1)?)
 }
 
-fn think(spans: &Spans, tokens: u64, asked: Option<u64>, splices: &mut Vec<Splice>) {
+fn think(spans: &MemberSpans, tokens: u64, asked: Option<u64>, splices: &mut Vec<Splice>) {
     let limit = asked.map_or(tokens, |asked| asked.min(tokens));
     for budget in &spans.budgets {
         if let Some(lowered) = budget.below(limit, asked) {
@@ -166,16 +169,16 @@ fn think(spans: &Spans, tokens: u64, asked: Option<u64>, splices: &mut Vec<Splic
     }
 }
 
-fn include_usage(spans: &Spans) -> Option<Splice> {
+fn include_usage(spans: &MemberSpans) -> Option<Splice> {
     let (span, text) = match &spans.options {
-        Options::Absent => (&spans.inside, "\"stream_options\":{\"include_usage\":true},"),
-        Options::Null(span) => (span, "{\"include_usage\":true}"),
-        Options::Object { include: Include::Asked, .. } => return None,
-        Options::Object { include: Include::Declined(span), .. } => (span, "true"),
-        Options::Object { include: Include::Absent, inside, empty: true } => {
+        StreamOptions::Absent => (&spans.inside, "\"stream_options\":{\"include_usage\":true},"),
+        StreamOptions::Null(span) => (span, "{\"include_usage\":true}"),
+        StreamOptions::Object { include: IncludeUsage::Asked, .. } => return None,
+        StreamOptions::Object { include: IncludeUsage::Declined(span), .. } => (span, "true"),
+        StreamOptions::Object { include: IncludeUsage::Absent, inside, empty: true } => {
             (inside, "\"include_usage\":true")
         }
-        Options::Object { include: Include::Absent, inside, empty: false } => {
+        StreamOptions::Object { include: IncludeUsage::Absent, inside, empty: false } => {
             (inside, "\"include_usage\":true,")
         }
     };

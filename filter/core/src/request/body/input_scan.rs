@@ -4,16 +4,16 @@
 
 mod known;
 
-use super::cursor::Cursor;
+use super::cursor::JsonCursor;
 use super::member_cost::{hosted_tool, refusal, says_nothing, unreadable};
 use super::member_name::among;
 use crate::answer::denial::Denial;
-use crate::request::endpoint::{Operation, Shape};
-use known::{ITEMS_WITH_TOOLS, LOOKED_AT, OUTSIDE_PARTS, Runner, WHOLE_ITEMS, is_known_part};
+use crate::request::endpoint::{ClientApi, ModelOperation};
+use known::{ITEMS_WITH_TOOLS, LOOKED_AT, OUTSIDE_PARTS, ToolRunner, WHOLE_ITEMS, is_known_part};
 
 /// What a provider may read because of a body.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Reach {
+pub(super) struct InputScan {
     /// The first member that makes it read something else, within the model's context window.
     pub outside: Option<&'static str>,
     /// Why nothing bounds what it reads or does.
@@ -35,9 +35,9 @@ pub(super) struct Reach {
 /// How deep tool results and tools may nest.
 const MAX_NESTING: u8 = 8;
 
-impl Reach {
+impl InputScan {
     /// Of a body whose members are valid JSON.
-    pub(super) fn read<'a>(operation: Operation, member: impl Fn(&str) -> Option<&'a str>) -> Self {
+    pub(super) fn read<'a>(operation: ModelOperation, member: impl Fn(&str) -> Option<&'a str>) -> Self {
         let mut reach = Self::default();
         // Compaction reads the context once more. An escape might spell it.
         if member("context_management").is_some_and(|edits| edits.contains("compact") || edits.contains('\\'))
@@ -45,7 +45,7 @@ impl Reach {
             reach
                 .exceeds("context_management", "compaction reads and writes once more than the request says");
         }
-        if operation == Operation::Responses {
+        if operation == ModelOperation::Responses {
             if member("prompt").is_some_and(|prompt| !says_nothing(prompt)) {
                 reach.exceeds(
                     "prompt",
@@ -61,9 +61,9 @@ impl Reach {
         reach
     }
 
-    fn walk<'a>(&mut self, value: Option<&'a str>, visit: impl FnOnce(&mut Walk<'a, '_>) -> Option<()>) {
+    fn walk<'a>(&mut self, value: Option<&'a str>, visit: impl FnOnce(&mut InputWalk<'a, '_>) -> Option<()>) {
         if let Some(value) = value {
-            let whole = visit(&mut Walk { at: Cursor(value), reach: self });
+            let whole = visit(&mut InputWalk { at: JsonCursor(value), reach: self });
             if whole.is_none() {
                 self.is_unreadable("an unreadable member");
             }
@@ -85,8 +85,8 @@ impl Reach {
 
 /// How many prompts a completion's `prompt` holds; a list of numbers is one.
 pub(super) fn prompts(value: &str) -> u64 {
-    let mut reach = Reach::default();
-    let mut walk = Walk { at: Cursor(value), reach: &mut reach };
+    let mut reach = InputScan::default();
+    let mut walk = InputWalk { at: JsonCursor(value), reach: &mut reach };
     let mut texts = 0_u64;
     let counted = walk.elements(|walk| {
         if matches!(walk.at.peek()?, b'"' | b'[') {
@@ -101,12 +101,12 @@ pub(super) fn prompts(value: &str) -> u64 {
 }
 
 /// A walk over valid JSON. None where it is not.
-struct Walk<'a, 'r> {
-    at: Cursor<'a>,
-    reach: &'r mut Reach,
+struct InputWalk<'a, 'r> {
+    at: JsonCursor<'a>,
+    reach: &'r mut InputScan,
 }
 
-impl<'a> Walk<'a, '_> {
+impl<'a> InputWalk<'a, '_> {
     fn messages(&mut self) -> Option<()> {
         self.elements(|walk| {
             walk.members(|walk, name| match name {
@@ -249,13 +249,13 @@ impl<'a> Walk<'a, '_> {
             }
             let brings_tools = kind.is_some_and(|kind| ITEMS_WITH_TOOLS.contains(&kind));
             match tools.filter(|_| brings_tools) {
-                Some(tools) => walk.inside(tools).tools(Shape::OpenAi, 0),
+                Some(tools) => walk.inside(tools).tools(ClientApi::OpenAi, 0),
                 None => Some(()),
             }
         })
     }
 
-    fn tools(&mut self, shape: Shape, nesting: u8) -> Option<()> {
+    fn tools(&mut self, shape: ClientApi, nesting: u8) -> Option<()> {
         self.elements(|walk| {
             let (mut kind, mut execution, mut environment, mut tools) = (None, None, None, None);
             walk.members(|walk, name| match name {
@@ -270,19 +270,19 @@ impl<'a> Walk<'a, '_> {
             })?;
             walk.reach.tools = true;
             let runner = match shape {
-                Shape::Anthropic => Runner::of_anthropic(kind),
-                Shape::OpenAi => Runner::of_openai(kind, execution, environment),
+                ClientApi::Anthropic => ToolRunner::of_anthropic(kind),
+                ClientApi::OpenAi => ToolRunner::of_openai(kind, execution, environment),
             };
             match (runner, tools) {
-                (Runner::Client, _) | (Runner::Namespace, None) => {}
-                (Runner::Defined(tools), _) => {
+                (ToolRunner::Client, _) | (ToolRunner::Namespace, None) => {}
+                (ToolRunner::Defined(tools), _) => {
                     walk.reach.defined_tools = walk.reach.defined_tools.saturating_add(tools);
                 }
-                (Runner::Search, _) => walk.reach.searches_tools = true,
-                (Runner::Namespace, Some(tools)) if nesting < MAX_NESTING => {
+                (ToolRunner::Search, _) => walk.reach.searches_tools = true,
+                (ToolRunner::Namespace, Some(tools)) if nesting < MAX_NESTING => {
                     return walk.inside(tools).tools(shape, nesting.saturating_add(1));
                 }
-                (Runner::Namespace | Runner::Provider, _) => {
+                (ToolRunner::Namespace | ToolRunner::Provider, _) => {
                     walk.reach.unbounded.get_or_insert_with(|| Box::new(hosted_tool(kind)));
                 }
             }
@@ -291,8 +291,8 @@ impl<'a> Walk<'a, '_> {
     }
 
     /// A walk over a value that was skipped.
-    fn inside(&mut self, value: &'a str) -> Walk<'a, '_> {
-        Walk { at: Cursor(value), reach: self.reach }
+    fn inside(&mut self, value: &'a str) -> InputWalk<'a, '_> {
+        InputWalk { at: JsonCursor(value), reach: self.reach }
     }
 
     /// A value that reaches outside, unless it says that it does not.

@@ -6,36 +6,36 @@ use std::ops::Range;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::input_scan::Reach;
-use super::member_cost::{self, Effect, refusal};
-use super::member_name::{Member, READ};
+use super::input_scan::InputScan;
+use super::member_cost::{self, MemberCost, refusal};
+use super::member_name::{MemberMeaning, READ};
 use super::number::Number;
 use super::object::Object;
-use super::stream_options::{Include, Options};
-use super::thinking_budget::{self, Budget};
+use super::stream_options::{IncludeUsage, StreamOptions};
+use super::thinking_budget::{self, ThinkingBudget};
 use super::usage_bounds::names_hours;
-use super::{Body, Layout, Terms, model_required};
+use super::{BodyLayout, RequestBody, UsageBounds, model_required};
 use crate::answer::denial::{Code, Denial};
 use crate::price::TierChoice;
-use crate::request::endpoint::Operation;
+use crate::request::endpoint::ModelOperation;
 
 /// Where the members stand that may be edited.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Spans {
+pub(super) struct MemberSpans {
     /// The model's name, with its quotes.
     pub model: Range<usize>,
     /// Nothing, right after the first brace. The object is not empty: it has a model.
     pub inside: Range<usize>,
     /// The limits of output that the operation knows and the body has.
-    pub limits: [Option<Limit>; 2],
-    pub options: Options,
-    pub budgets: Vec<Budget>,
+    pub limits: [Option<OutputLimitMember>; 2],
+    pub options: StreamOptions,
+    pub budgets: Vec<ThinkingBudget>,
     /// Whether there are tools.
     pub tools: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Limit {
+pub(super) struct OutputLimitMember {
     pub name: &'static str,
     pub span: Range<usize>,
     pub number: Number,
@@ -43,12 +43,12 @@ pub(super) struct Limit {
     pub plain: bool,
 }
 
-pub(super) fn read(operation: Operation, body: &[u8]) -> Result<Body, Denial> {
+pub(super) fn read(operation: ModelOperation, body: &[u8]) -> Result<RequestBody, Denial> {
     if body.is_empty() {
         return Err(invalid("The body is empty."));
     }
     let text = str::from_utf8(body).map_err(|_| invalid("The body is not valid JSON: it is not UTF-8."))?;
-    let mut members: Members<'_> = serde_json::from_str(text).map_err(|error| malformed(&error))?;
+    let mut members: BodyMembers<'_> = serde_json::from_str(text).map_err(|error| malformed(&error))?;
     if let Some(name) = members.ambiguous {
         return Err(invalid(format!("The body has more than one `{name}`.")));
     }
@@ -57,13 +57,13 @@ pub(super) fn read(operation: Operation, body: &[u8]) -> Result<Body, Denial> {
     }
     let (model, span) = members.model(text)?;
     let limits = members.limits(operation, text)?;
-    let options = Options::read(members.get("stream_options"), text)?;
-    let reach = Reach::read(operation, |name| members.get(name));
+    let options = StreamOptions::read(members.get("stream_options"), text)?;
+    let reach = InputScan::read(operation, |name| members.get(name));
     let tools = reach.tools;
-    let mut terms = Terms::of_input(body, reach);
+    let mut terms = UsageBounds::of_input(body, reach);
     terms.tier = members.tier(body);
     terms.stream = members.flag("stream")?;
-    terms.wants_usage = matches!(options, Options::Object { include: Include::Asked, .. });
+    terms.wants_usage = matches!(options, StreamOptions::Object { include: IncludeUsage::Asked, .. });
     terms.max_output = max_output(&limits);
     terms.unbounded = terms.unbounded.or(members.window);
     let (choices, unread) = members.choices(operation);
@@ -74,15 +74,15 @@ pub(super) fn read(operation: Operation, body: &[u8]) -> Result<Body, Denial> {
         Ok(budgets) => (budgets, None),
         Err(member) => (Vec::new(), Some(Box::new(thinking_budget::unread(member)))),
     };
-    terms.doubts.least_output = budgets.iter().filter_map(Budget::least_output).max();
+    terms.doubts.least_output = budgets.iter().filter_map(ThinkingBudget::least_output).max();
     terms.doubts.output = members.unread_limit(operation, &limits).or(unread);
     let inside = after_brace(text).ok_or(Code::InternalError)?;
-    let spans = Spans { model: span, inside, limits, options, budgets, tools };
-    Ok(Body { model, terms, layout: Layout::Json(Box::new(spans)) })
+    let spans = MemberSpans { model: span, inside, limits, options, budgets, tools };
+    Ok(RequestBody { model, terms, layout: BodyLayout::Json(Box::new(spans)) })
 }
 
 /// The larger of the limits that the client has set; none where one of them is no limit.
-fn max_output(limits: &[Option<Limit>; 2]) -> Option<u64> {
+fn max_output(limits: &[Option<OutputLimitMember>; 2]) -> Option<u64> {
     if limits.iter().flatten().any(|limit| limit.number == Number::Endless) {
         return None;
     }
@@ -105,7 +105,7 @@ fn malformed(error: &serde_json::Error) -> Denial {
 
 /// All of a body that is looked at.
 #[derive(Default)]
-struct Members<'a> {
+struct BodyMembers<'a> {
     /// In the order of [`READ`].
     values: [Option<&'a RawValue>; READ.len()],
     /// What some parser may find twice.
@@ -119,7 +119,7 @@ struct Members<'a> {
     other_limit: Option<Box<str>>,
 }
 
-impl<'a> Members<'a> {
+impl<'a> BodyMembers<'a> {
     fn get(&self, name: &str) -> Option<&'a str> {
         let (_, value) = READ.iter().zip(&self.values).find(|(known, _)| **known == name)?;
         value.map(RawValue::get)
@@ -155,12 +155,12 @@ impl<'a> Members<'a> {
             self.other_limit.get_or_insert(name);
             return;
         }
-        match Effect::of(&name, value) {
-            Effect::Bounded => {}
-            Effect::Window(known) => {
+        match MemberCost::of(&name, value) {
+            MemberCost::Bounded => {}
+            MemberCost::Window(known) => {
                 self.window.get_or_insert(known);
             }
-            Effect::Unbounded(why) => {
+            MemberCost::Unbounded(why) => {
                 self.cost.get_or_insert_with(|| Box::new(refusal(&name, why)));
             }
         }
@@ -180,20 +180,28 @@ impl<'a> Members<'a> {
         }
     }
 
-    fn limits(&self, operation: Operation, body: &str) -> Result<[Option<Limit>; 2], Denial> {
+    fn limits(
+        &self,
+        operation: ModelOperation,
+        body: &str,
+    ) -> Result<[Option<OutputLimitMember>; 2], Denial> {
         let mut found = [None, None];
         for (slot, name) in found.iter_mut().zip(limit_members(operation)) {
             let Some(raw) = self.get(name) else { continue };
             let span = span(body, raw).ok_or(Code::InternalError)?;
             let plain = raw.bytes().all(|byte| byte.is_ascii_digit());
-            *slot = Some(Limit { name, span, number: Number::read(raw), plain });
+            *slot = Some(OutputLimitMember { name, span, number: Number::read(raw), plain });
         }
         Ok(found)
     }
 
     /// Why the output cannot be limited by what the client has written.
-    fn unread_limit(&self, operation: Operation, limits: &[Option<Limit>; 2]) -> Option<Box<Denial>> {
-        let reads_zero = operation != Operation::Messages;
+    fn unread_limit(
+        &self,
+        operation: ModelOperation,
+        limits: &[Option<OutputLimitMember>; 2],
+    ) -> Option<Box<Denial>> {
+        let reads_zero = operation != ModelOperation::Messages;
         let unread = limits.iter().flatten().find_map(|limit| match limit.number {
             Number::Other => Some((limit.name, "is not a whole number")),
             Number::Whole(0) if reads_zero => {
@@ -216,7 +224,7 @@ impl<'a> Members<'a> {
     }
 
     /// A limit of the output that belongs elsewhere, and might be followed in place of the right one.
-    fn foreign_limit(&self, operation: Operation) -> Option<&str> {
+    fn foreign_limit(&self, operation: ModelOperation) -> Option<&str> {
         const LIMITS: [&str; 3] = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
         let known = limit_members(operation);
         let read = LIMITS.into_iter().filter(|name| !known.contains(name));
@@ -226,8 +234,8 @@ impl<'a> Members<'a> {
 
     /// How many answers are written, and why that is not certain. Completions are written for each prompt
     /// of a list.
-    fn choices(&self, operation: Operation) -> (u64, Option<Box<Denial>>) {
-        let knows = matches!(operation, Operation::ChatCompletions | Operation::Completions);
+    fn choices(&self, operation: ModelOperation) -> (u64, Option<Box<Denial>>) {
+        let knows = matches!(operation, ModelOperation::ChatCompletions | ModelOperation::Completions);
         let (mut choices, mut unread) = (1_u64, None);
         for name in ["n", "best_of"] {
             match self.get(name).map(Number::read) {
@@ -240,7 +248,7 @@ impl<'a> Members<'a> {
             }
         }
         let prompts = match operation {
-            Operation::Completions => self.get("prompt").map_or(1, super::input_scan::prompts),
+            ModelOperation::Completions => self.get("prompt").map_or(1, super::input_scan::prompts),
             _ => 1,
         };
         (choices.saturating_mul(prompts), unread)
@@ -259,11 +267,11 @@ impl<'a> Members<'a> {
 }
 
 /// The members that limit an operation's output.
-fn limit_members(operation: Operation) -> &'static [&'static str] {
+fn limit_members(operation: ModelOperation) -> &'static [&'static str] {
     match operation {
-        Operation::ChatCompletions => &["max_tokens", "max_completion_tokens"],
-        Operation::Completions | Operation::Messages => &["max_tokens"],
-        Operation::Responses => &["max_output_tokens"],
+        ModelOperation::ChatCompletions => &["max_tokens", "max_completion_tokens"],
+        ModelOperation::Completions | ModelOperation::Messages => &["max_tokens"],
+        ModelOperation::Responses => &["max_output_tokens"],
         _ => &[],
     }
 }
@@ -279,7 +287,7 @@ fn after_brace(body: &str) -> Option<Range<usize>> {
     Some(start..start)
 }
 
-impl<'de> Deserialize<'de> for Members<'de> {
+impl<'de> Deserialize<'de> for BodyMembers<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(BodyVisitor)
     }
@@ -288,27 +296,27 @@ impl<'de> Deserialize<'de> for Members<'de> {
 struct BodyVisitor;
 
 impl<'de> Visitor<'de> for BodyVisitor {
-    type Value = Members<'de>;
+    type Value = BodyMembers<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-        let mut members = Members::default();
-        while let Some(member) = map.next_key::<Member>()? {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<BodyMembers<'de>, A::Error> {
+        let mut members = BodyMembers::default();
+        while let Some(member) = map.next_key::<MemberMeaning>()? {
             match member {
-                Member::Read(name) => members.set(name, map.next_value()?),
-                Member::Other(name) => members.other(name, map.next_value::<&RawValue>()?.get()),
-                Member::Like(name) => {
+                MemberMeaning::Read(name) => members.set(name, map.next_value()?),
+                MemberMeaning::Other(name) => members.other(name, map.next_value::<&RawValue>()?.get()),
+                MemberMeaning::Like(name) => {
                     map.next_value::<IgnoredAny>()?;
                     members.ambiguous.get_or_insert(name);
                 }
-                Member::List => {
+                MemberMeaning::List => {
                     map.next_value::<IgnoredAny>()?;
                     members.lists_models = true;
                 }
-                Member::Harmless => {
+                MemberMeaning::Harmless => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
@@ -317,7 +325,7 @@ impl<'de> Visitor<'de> for BodyVisitor {
     }
 }
 
-impl<'de> Deserialize<'de> for Member {
+impl<'de> Deserialize<'de> for MemberMeaning {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_identifier(MemberVisitor)
     }
@@ -326,13 +334,13 @@ impl<'de> Deserialize<'de> for Member {
 struct MemberVisitor;
 
 impl Visitor<'_> for MemberVisitor {
-    type Value = Member;
+    type Value = MemberMeaning;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a member's name")
     }
 
-    fn visit_str<E>(self, name: &str) -> Result<Member, E> {
-        Ok(Member::named(name))
+    fn visit_str<E>(self, name: &str) -> Result<MemberMeaning, E> {
+        Ok(MemberMeaning::named(name))
     }
 }

@@ -10,7 +10,7 @@ use crate::answer::denial::{Code, Denial};
 
 /// What a member may cost beyond its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Effect {
+pub(super) enum MemberCost {
     /// Nothing.
     Bounded,
     /// The provider reads what is not in the body, and no more than its model's context window.
@@ -43,7 +43,7 @@ const HOSTED: &str = "it lets the provider run tools, whose rounds and fees the 
 const LENGTH: &str = "servers that know it write longer answers than the limit allows";
 const MANY: &str = "it multiplies the answers that are written";
 
-impl Effect {
+impl MemberCost {
     /// Of a member that is not known to be harmless.
     pub(super) fn of(name: &str, value: &str) -> Self {
         if says_nothing(value) {

@@ -38,7 +38,7 @@ const LISTS: [&str; 6] = [
 
 /// What a member at the body's top means, by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Member {
+pub(super) enum MemberMeaning {
     /// One of [`READ`].
     Read(&'static str),
     /// A lenient parser takes it for one of [`READ`], though it is not spelled so.
@@ -51,7 +51,7 @@ pub(super) enum Member {
     Other(Box<str>),
 }
 
-impl Member {
+impl MemberMeaning {
     pub(super) fn named(name: &str) -> Self {
         if let Some(known) = READ.iter().find(|known| **known == name) {
             return Self::Read(known);

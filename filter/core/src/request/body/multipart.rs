@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use memchr::memmem;
 
-use super::member_name::Member;
+use super::member_name::MemberMeaning;
 use super::model_required;
 use crate::answer::denial::{Code, Denial};
 
@@ -40,17 +40,17 @@ pub(super) fn find(body: &[u8], boundary: &str) -> Result<(String, Range<usize>)
 
 /// All of a form that is looked at.
 #[derive(Default)]
-struct Form {
+struct FormFields {
     model: Option<(String, Range<usize>)>,
     lists_models: bool,
 }
 
 /// None when the form is malformed or ambiguous.
-fn scan(body: &[u8], boundary: &str) -> Option<Form> {
+fn scan(body: &[u8], boundary: &str) -> Option<FormFields> {
     let delimiter = format!("--{boundary}");
     let separator = format!("\r\n{delimiter}");
     let separators = memmem::Finder::new(&separator);
-    let mut form = Form::default();
+    let mut form = FormFields::default();
     let mut rest = body.strip_prefix(delimiter.as_bytes())?;
     loop {
         if let Some(epilogue) = rest.strip_prefix(b"--") {
@@ -64,17 +64,17 @@ fn scan(body: &[u8], boundary: &str) -> Option<Form> {
         let start = body.len().checked_sub(content.len())?;
         let (content, after) = cut(content, separators.find(content)?, separator.len())?;
         rest = after;
-        let part = Part::read(head)?;
-        match Member::named(&part.name) {
-            Member::Read("model") => {
+        let part = FormPart::read(head)?;
+        match MemberMeaning::named(&part.name) {
+            MemberMeaning::Read("model") => {
                 let name = str::from_utf8(content).ok()?.to_owned();
                 let end = start.checked_add(content.len())?;
                 if !part.plain || form.model.replace((name, start..end)).is_some() {
                     return None;
                 }
             }
-            Member::Like("model") => return None,
-            Member::List => form.lists_models = true,
+            MemberMeaning::Like("model") => return None,
+            MemberMeaning::List => form.lists_models = true,
             _ => {}
         }
     }
@@ -86,13 +86,13 @@ fn cut(bytes: &[u8], at: usize, length: usize) -> Option<(&[u8], &[u8])> {
     Some((before, mark.get(length..)?))
 }
 
-struct Part {
+struct FormPart {
     name: String,
     /// Not a file, not encoded.
     plain: bool,
 }
 
-impl Part {
+impl FormPart {
     fn read(head: &[u8]) -> Option<Self> {
         let mut read: Option<Self> = None;
         let mut encoded = false;
@@ -169,8 +169,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::request::body::{Change, Format};
-    use crate::request::endpoint::Operation;
+    use crate::request::body::{BodyEdit, BodyFormat};
+    use crate::request::endpoint::ModelOperation;
 
     const FILE: &str = "Content-Disposition: form-data; name=\"file\"; filename=\"a;b\\\".mp3\"\r\nContent-Type: audio/mpeg\r\n\r\nID3\r\n--not\r\n";
     const MODEL: &str = "Content-Disposition: form-data; name=\"model\"\r\n\r\nwhisper-1";
@@ -186,12 +186,12 @@ mod tests {
     #[test]
     fn the_model_is_found_between_files_and_can_be_replaced() {
         let body = form(&[FILE, MODEL]);
-        let format = Format::Multipart { boundary: "b".into() };
-        let read = format.read(Operation::Transcriptions, body.as_bytes()).unwrap();
+        let format = BodyFormat::Multipart { boundary: "b".into() };
+        let read = format.read(ModelOperation::Transcriptions, body.as_bytes()).unwrap();
         assert_eq!((read.model.as_str(), read.terms.unbounded), ("whisper-1", Some("multipart")));
-        let replaced = read.edit(body.as_bytes(), &[Change::Model("large")]).unwrap();
+        let replaced = read.edit(body.as_bytes(), &[BodyEdit::Model("large")]).unwrap();
         assert_eq!(String::from_utf8(replaced.into_owned()).unwrap(), body.replace("whisper-1", "large"));
-        assert_eq!(read.edit(body.as_bytes(), &[Change::IncludeUsage]), None);
+        assert_eq!(read.edit(body.as_bytes(), &[BodyEdit::IncludeUsage]), None);
     }
 
     #[test]

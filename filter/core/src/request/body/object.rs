@@ -16,7 +16,7 @@ pub(crate) struct Object<'a, const N: usize> {
 
 /// Why an object's members cannot be told.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Unread {
+pub(crate) enum UnreadObject {
     /// It is not valid JSON: at this line and column.
     Malformed(usize, usize),
     /// It is something else than an object.
@@ -27,16 +27,16 @@ pub(crate) enum Unread {
 
 impl<'a, const N: usize> Object<'a, N> {
     /// Reads the members of these names, and no others.
-    pub(crate) fn read(text: &'a str, names: [&'static str; N]) -> Result<Self, Unread> {
+    pub(crate) fn read(text: &'a str, names: [&'static str; N]) -> Result<Self, UnreadObject> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
-        let read = Members(names).deserialize(&mut deserializer);
+        let read = MembersSeed(names).deserialize(&mut deserializer);
         let read = read.and_then(|read| deserializer.end().map(|()| read));
         let (values, ambiguous) = read.map_err(|error| match error.classify() {
-            serde_json::error::Category::Data => Unread::NotAnObject,
-            _ => Unread::Malformed(error.line(), error.column()),
+            serde_json::error::Category::Data => UnreadObject::NotAnObject,
+            _ => UnreadObject::Malformed(error.line(), error.column()),
         })?;
         match ambiguous {
-            Some(name) => Err(Unread::Ambiguous(name)),
+            Some(name) => Err(UnreadObject::Ambiguous(name)),
             None => Ok(Self { names, values }),
         }
     }
@@ -53,20 +53,20 @@ impl<'a, const N: usize> Object<'a, N> {
     }
 }
 
-struct Members<const N: usize>([&'static str; N]);
+struct MembersSeed<const N: usize>([&'static str; N]);
 
-type Found<'de, const N: usize> = ([Option<&'de RawValue>; N], Option<&'static str>);
+type ReadMembers<'de, const N: usize> = ([Option<&'de RawValue>; N], Option<&'static str>);
 
-impl<'de, const N: usize> DeserializeSeed<'de> for Members<N> {
-    type Value = Found<'de, N>;
+impl<'de, const N: usize> DeserializeSeed<'de> for MembersSeed<N> {
+    type Value = ReadMembers<'de, N>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
-impl<'de, const N: usize> Visitor<'de> for Members<N> {
-    type Value = Found<'de, N>;
+impl<'de, const N: usize> Visitor<'de> for MembersSeed<N> {
+    type Value = ReadMembers<'de, N>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
@@ -74,7 +74,7 @@ impl<'de, const N: usize> Visitor<'de> for Members<N> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let (mut values, mut ambiguous) = ([None; N], None);
-        while let Some(found) = map.next_key_seed(Name(&self.0))? {
+        while let Some(found) = map.next_key_seed(MemberNameSeed(&self.0))? {
             let Some((name, is_exact)) = found else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
@@ -91,9 +91,9 @@ impl<'de, const N: usize> Visitor<'de> for Members<N> {
 }
 
 /// The one of the names that a member's name may be taken for, and whether it is spelled so.
-struct Name<'a>(&'a [&'static str]);
+struct MemberNameSeed<'a>(&'a [&'static str]);
 
-impl<'de> DeserializeSeed<'de> for Name<'_> {
+impl<'de> DeserializeSeed<'de> for MemberNameSeed<'_> {
     type Value = Option<(&'static str, bool)>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -101,7 +101,7 @@ impl<'de> DeserializeSeed<'de> for Name<'_> {
     }
 }
 
-impl Visitor<'_> for Name<'_> {
+impl Visitor<'_> for MemberNameSeed<'_> {
     type Value = Option<(&'static str, bool)>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,7 +117,7 @@ impl Visitor<'_> for Name<'_> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<[Option<&str>; 2], Unread> {
+    fn read(text: &str) -> Result<[Option<&str>; 2], UnreadObject> {
         let object = Object::read(text, ["name", "id"])?;
         Ok([object.get("name"), object.get("id")].map(|value| value.map(RawValue::get)))
     }
@@ -141,7 +141,7 @@ mod tests {
             r#"{"name[0]":1}"#,
             r#"{"name":1,"x":2,"NAME":3}"#,
         ] {
-            assert_eq!(read(text), Err(Unread::Ambiguous("name")), "{text}");
+            assert_eq!(read(text), Err(UnreadObject::Ambiguous("name")), "{text}");
         }
         assert_eq!(read(r#"{"names":1,"nam":2,"n_ame":3}"#), Ok([None, None]));
     }
@@ -149,10 +149,10 @@ mod tests {
     #[test]
     fn what_is_no_object_is_told_apart() {
         for text in ["[]", "1", "null", "\"{}\"", "[{}]"] {
-            assert_eq!(read(text), Err(Unread::NotAnObject), "{text}");
+            assert_eq!(read(text), Err(UnreadObject::NotAnObject), "{text}");
         }
         for text in ["", "{", "{}x", "{}{}", r#"{"a"}"#, r#"{"\ud800":1}"#, "{,}"] {
-            assert!(matches!(read(text), Err(Unread::Malformed(..))), "{text}");
+            assert!(matches!(read(text), Err(UnreadObject::Malformed(..))), "{text}");
         }
     }
 }

@@ -12,27 +12,27 @@ use crate::answer::denial::{Code, Denial};
 
 /// `stream_options`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Options {
+pub(super) enum StreamOptions {
     Absent,
     Null(Range<usize>),
     /// `inside` is nothing, right after the brace.
     Object {
         inside: Range<usize>,
         empty: bool,
-        include: Include,
+        include: IncludeUsage,
     },
 }
 
 /// `include_usage`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Include {
+pub(super) enum IncludeUsage {
     Absent,
     Asked,
     /// False or null.
     Declined(Range<usize>),
 }
 
-impl Options {
+impl StreamOptions {
     /// Reads the member's value, which is a part of `body`.
     pub(super) fn read(value: Option<&str>, body: &str) -> Result<Self, Denial> {
         let Some(raw) = value else {
@@ -42,15 +42,17 @@ impl Options {
         if raw == "null" {
             return Ok(Self::Null(at));
         }
-        let read: StreamOptions<'_> =
+        let read: RawStreamOptions<'_> =
             serde_json::from_str(raw).map_err(|_| invalid("`stream_options` is not an object."))?;
         if read.ambiguous {
             return Err(invalid("`stream_options` has more than one `include_usage`."));
         }
         let include = match read.include.map(RawValue::get) {
-            None => Include::Absent,
-            Some("true") => Include::Asked,
-            Some(raw @ ("false" | "null")) => Include::Declined(span(body, raw).ok_or(Code::InternalError)?),
+            None => IncludeUsage::Absent,
+            Some("true") => IncludeUsage::Asked,
+            Some(raw @ ("false" | "null")) => {
+                IncludeUsage::Declined(span(body, raw).ok_or(Code::InternalError)?)
+            }
             Some(_) => return Err(invalid("`stream_options.include_usage` is not true or false.")),
         };
         let start = at.start.checked_add(1).ok_or(Code::InternalError)?;
@@ -58,30 +60,30 @@ impl Options {
     }
 }
 
-struct StreamOptions<'a> {
+struct RawStreamOptions<'a> {
     include: Option<&'a RawValue>,
     ambiguous: bool,
     empty: bool,
 }
 
-impl<'de> Deserialize<'de> for StreamOptions<'de> {
+impl<'de> Deserialize<'de> for RawStreamOptions<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(StreamOptionsVisitor)
+        deserializer.deserialize_map(RawStreamOptionsVisitor)
     }
 }
 
-struct StreamOptionsVisitor;
+struct RawStreamOptionsVisitor;
 
-impl<'de> Visitor<'de> for StreamOptionsVisitor {
-    type Value = StreamOptions<'de>;
+impl<'de> Visitor<'de> for RawStreamOptionsVisitor {
+    type Value = RawStreamOptions<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<StreamOptions<'de>, A::Error> {
-        let mut options = StreamOptions { include: None, ambiguous: false, empty: true };
-        while let Some(IncludeUsage(named)) = map.next_key()? {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawStreamOptions<'de>, A::Error> {
+        let mut options = RawStreamOptions { include: None, ambiguous: false, empty: true };
+        while let Some(IncludeUsageName(named)) = map.next_key()? {
             options.empty = false;
             let value = map.next_value::<&RawValue>()?;
             match named {
@@ -95,25 +97,25 @@ impl<'de> Visitor<'de> for StreamOptionsVisitor {
 }
 
 /// Whether a name is `include_usage`: none when it is not, false when only a lenient parser says so.
-struct IncludeUsage(Option<bool>);
+struct IncludeUsageName(Option<bool>);
 
-impl<'de> Deserialize<'de> for IncludeUsage {
+impl<'de> Deserialize<'de> for IncludeUsageName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_identifier(IncludeUsageVisitor)
+        deserializer.deserialize_identifier(IncludeUsageNameVisitor)
     }
 }
 
-struct IncludeUsageVisitor;
+struct IncludeUsageNameVisitor;
 
-impl Visitor<'_> for IncludeUsageVisitor {
-    type Value = IncludeUsage;
+impl Visitor<'_> for IncludeUsageNameVisitor {
+    type Value = IncludeUsageName;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a member's name")
     }
 
-    fn visit_str<E>(self, name: &str) -> Result<IncludeUsage, E> {
+    fn visit_str<E>(self, name: &str) -> Result<IncludeUsageName, E> {
         const NAME: &str = "include_usage";
-        Ok(IncludeUsage(among(name, &[NAME]).map(|_| name == NAME)))
+        Ok(IncludeUsageName(among(name, &[NAME]).map(|_| name == NAME)))
     }
 }

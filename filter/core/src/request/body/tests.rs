@@ -1,30 +1,30 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::member_name::{Member, READ};
+use super::member_name::{MemberMeaning, READ};
 use super::*;
 use crate::price::TierChoice;
 use crate::snapshot::ProviderKind;
 
-const CHAT: Operation = Operation::ChatCompletions;
+const CHAT: ModelOperation = ModelOperation::ChatCompletions;
 
-fn read_as(operation: Operation, body: &str) -> Result<Body, Denial> {
-    Format::Json.read(operation, body.as_bytes())
+fn read_as(operation: ModelOperation, body: &str) -> Result<RequestBody, Denial> {
+    BodyFormat::Json.read(operation, body.as_bytes())
 }
 
-fn find(body: &[u8]) -> Result<Body, Denial> {
-    Format::Json.read(CHAT, body)
+fn find(body: &[u8]) -> Result<RequestBody, Denial> {
+    BodyFormat::Json.read(CHAT, body)
 }
 
 fn code(body: &str) -> Code {
     find(body.as_bytes()).unwrap_err().code
 }
 
-fn message(operation: Operation, body: &str) -> String {
+fn message(operation: ModelOperation, body: &str) -> String {
     read_as(operation, body).unwrap_err().message.into_owned()
 }
 
-fn edited(operation: Operation, body: &str, changes: &[Change<'_>]) -> String {
+fn edited(operation: ModelOperation, body: &str, changes: &[BodyEdit<'_>]) -> String {
     let edited = read_as(operation, body).unwrap().edit(body.as_bytes(), changes).unwrap();
     String::from_utf8(edited.into_owned()).unwrap()
 }
@@ -34,7 +34,7 @@ fn the_model_is_found_wherever_it_stands() {
     let body = r#"{"messages":[{"model":"inner"}], "model" : "gpt-4o" ,"n":1}"#;
     assert_eq!(find(body.as_bytes()).unwrap().model, "gpt-4o");
     assert_eq!(
-        edited(CHAT, body, &[Change::Model("x\"y")]),
+        edited(CHAT, body, &[BodyEdit::Model("x\"y")]),
         r#"{"messages":[{"model":"inner"}], "model" : "x\"y" ,"n":1}"#
     );
 }
@@ -128,10 +128,10 @@ fn terms_are_read_for_each_operation() {
         "max_completion_tokens":9,"max_output_tokens":7,"n":2,"best_of":3,"prompt":["a","b"]}"#;
     for (operation, max_output, choices) in [
         (CHAT, Some(9), 3),
-        (Operation::Completions, Some(5), 6),
-        (Operation::Responses, Some(7), 1),
-        (Operation::Messages, Some(5), 1),
-        (Operation::Embeddings, None, 1),
+        (ModelOperation::Completions, Some(5), 6),
+        (ModelOperation::Responses, Some(7), 1),
+        (ModelOperation::Messages, Some(5), 1),
+        (ModelOperation::Embeddings, None, 1),
     ] {
         let terms = read_as(operation, body).unwrap().terms;
         assert_eq!((terms.max_output, terms.choices), (max_output, choices), "{operation:?}");
@@ -142,7 +142,7 @@ fn terms_are_read_for_each_operation() {
     assert_eq!((terms.stream, terms.wants_usage, terms.max_output, terms.choices), (false, false, None, 1));
     for (prompt, choices) in [("[1,2]", 1), ("[[1],[2]]", 2), ("\"a\"", 1), ("[]", 1), ("null", 1)] {
         let body = format!(r#"{{"model":"a","prompt":{prompt},"n":0}}"#);
-        assert_eq!(read_as(Operation::Completions, &body).unwrap().terms.choices, choices, "{prompt}");
+        assert_eq!(read_as(ModelOperation::Completions, &body).unwrap().terms.choices, choices, "{prompt}");
     }
 }
 
@@ -201,16 +201,17 @@ fn only_a_stream_whose_client_did_not_ask_must_be_asked_for_usage() {
         read_as(operation, &body).unwrap().terms.must_ask_for_usage(operation)
     };
     assert!(must(CHAT, r#","stream":true"#));
-    assert!(must(Operation::Completions, r#","stream":true,"stream_options":{"include_usage":false}"#));
+    assert!(must(ModelOperation::Completions, r#","stream":true,"stream_options":{"include_usage":false}"#));
     assert!(!must(CHAT, ""));
     assert!(!must(CHAT, r#","stream":true,"stream_options":{"include_usage":true}"#));
-    assert!(!must(Operation::Responses, r#","stream":true"#));
+    assert!(!must(ModelOperation::Responses, r#","stream":true"#));
 }
 
 #[test]
 fn a_limit_is_written_where_the_client_has_one() {
-    let limit =
-        |body: &str| edited(CHAT, body, &[Change::MaxOutput { member: "max_completion_tokens", tokens: 7 }]);
+    let limit = |body: &str| {
+        edited(CHAT, body, &[BodyEdit::MaxOutput { member: "max_completion_tokens", tokens: 7 }])
+    };
     assert_eq!(limit(r#"{"model":"a"}"#), r#"{"max_completion_tokens":7,"model":"a"}"#);
     assert_eq!(limit(r#" { "model":"a"}"#), r#" {"max_completion_tokens":7, "model":"a"}"#);
     assert_eq!(limit(r#"{"max_tokens": 9 ,"model":"a"}"#), r#"{"max_tokens": 7 ,"model":"a"}"#);
@@ -230,7 +231,7 @@ fn a_limit_is_written_where_the_client_has_one() {
 
 #[test]
 fn usage_is_asked_for_and_nothing_else_changes() {
-    let ask = |body: &str| edited(CHAT, body, &[Change::IncludeUsage]);
+    let ask = |body: &str| edited(CHAT, body, &[BodyEdit::IncludeUsage]);
     assert_eq!(ask(r#"{"model":"a"}"#), r#"{"stream_options":{"include_usage":true},"model":"a"}"#);
     for (before, after) in [
         ("null", r#"{"include_usage":true}"#),
@@ -253,10 +254,10 @@ fn each_provider_is_told_the_limit_by_the_name_that_it_knows() {
         (CHAT, AzureOpenAi, Some("max_completion_tokens")),
         (CHAT, OpenAiCompatible, Some("max_tokens")),
         (CHAT, Anthropic, Some("max_tokens")),
-        (Operation::Completions, OpenAi, Some("max_tokens")),
-        (Operation::Messages, Anthropic, Some("max_tokens")),
-        (Operation::Responses, OpenAi, Some("max_output_tokens")),
-        (Operation::Embeddings, OpenAi, None),
+        (ModelOperation::Completions, OpenAi, Some("max_tokens")),
+        (ModelOperation::Messages, Anthropic, Some("max_tokens")),
+        (ModelOperation::Responses, OpenAi, Some("max_output_tokens")),
+        (ModelOperation::Embeddings, OpenAi, None),
     ] {
         assert_eq!(max_output_member(operation, kind), expected);
     }
@@ -265,7 +266,7 @@ fn each_provider_is_told_the_limit_by_the_name_that_it_knows() {
 #[test]
 fn an_edit_of_another_body_is_none() {
     let read = find(br#"{"x":12345678,"model":"gpt-4o"}"#).unwrap();
-    assert_eq!(read.edit(b"{}", &[Change::Model("a")]), None);
+    assert_eq!(read.edit(b"{}", &[BodyEdit::Model("a")]), None);
 }
 
 fn value() -> impl Strategy<Value = Value> {
@@ -335,7 +336,7 @@ proptest! {
         pairs in prop::collection::vec((".{0,6}", value()), 0..6),
         model in value(), upstream in ".{1,12}", pretty: bool
     ) {
-        let unread = |name: &str| matches!(Member::named(name), Member::Other(_) | Member::Harmless);
+        let unread = |name: &str| matches!(MemberMeaning::named(name), MemberMeaning::Other(_) | MemberMeaning::Harmless);
         let mut object: Map<String, Value> = pairs.into_iter().filter(|(name, _)| unread(name)).collect();
         object.insert("model".into(), model.clone());
         let value = Value::Object(object);
@@ -343,7 +344,7 @@ proptest! {
         match (find(&body), model.as_str().filter(|name| !name.is_empty())) {
             (Ok(read), Some(name)) => {
                 prop_assert_eq!(&read.model, name);
-                let rewritten: Value = serde_json::from_slice(&read.edit(&body, &[Change::Model(&upstream)]).unwrap()).unwrap();
+                let rewritten: Value = serde_json::from_slice(&read.edit(&body, &[BodyEdit::Model(&upstream)]).unwrap()).unwrap();
                 let mut expected = value;
                 expected["model"] = json!(upstream);
                 prop_assert_eq!(rewritten, expected);
@@ -358,7 +359,7 @@ proptest! {
         pairs in prop::collection::vec((".{0,6}", value()), 0..4), nested in nested(), options in options(),
         small in limit(), large in limit(), tokens: u64, pretty: bool, openai: bool
     ) {
-        let unread = |name: &str| matches!(Member::named(name), Member::Other(_) | Member::Harmless);
+        let unread = |name: &str| matches!(MemberMeaning::named(name), MemberMeaning::Other(_) | MemberMeaning::Harmless);
         let mut object: Map<String, Value> = pairs.into_iter().filter(|(name, _)| unread(name)).collect();
         object.insert("model".into(), json!("gpt-4o"));
         object.extend(nested.map(|(name, value)| (name.to_owned(), value)));
@@ -373,7 +374,7 @@ proptest! {
         let cost = read.terms.doubts.cost.as_ref();
         prop_assert!(cost.is_none_or(|denial| !denial.message.contains("an unreadable member")));
         let member = if openai { "max_completion_tokens" } else { "max_tokens" };
-        let changes = [Change::Model("other"), Change::MaxOutput { member, tokens }, Change::IncludeUsage];
+        let changes = [BodyEdit::Model("other"), BodyEdit::MaxOutput { member, tokens }, BodyEdit::IncludeUsage];
         let edited = read.edit(&body, &changes).unwrap();
         let again = find(&edited).unwrap();
         let limited = tokens.min(most.unwrap_or(u64::MAX));

@@ -9,7 +9,7 @@ use crate::answer::denial::{Code, Denial};
 
 /// A budget of thinking.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Budget {
+pub(super) struct ThinkingBudget {
     pub span: Range<usize>,
     pub tokens: u64,
     /// The least that the provider accepts.
@@ -24,7 +24,7 @@ const FLAT: [&str; 4] =
     ["thinking_budget", "thinking_budget_tokens", "thinking_token_budget", "reasoning_budget"];
 
 /// Why a budget cannot be kept below a limit: the member.
-pub(super) type Unread = &'static str;
+pub(super) type UnreadBudget = &'static str;
 
 /// The budgets of a body.
 ///
@@ -33,7 +33,7 @@ pub(super) type Unread = &'static str;
 pub(super) fn budgets<'a>(
     body: &str,
     member: impl Fn(&str) -> Option<&'a str>,
-) -> Result<Vec<Budget>, Unread> {
+) -> Result<Vec<ThinkingBudget>, UnreadBudget> {
     let mut budgets = Vec::new();
     for (outer, inner) in [("thinking", "budget_tokens"), ("reasoning", "max_tokens")] {
         let Some(value) = member(outer).filter(|value| value.starts_with('{')) else { continue };
@@ -48,9 +48,9 @@ pub(super) fn budgets<'a>(
     Ok(budgets)
 }
 
-fn budget(body: &str, raw: &str, floor: u64) -> Option<Option<Budget>> {
+fn budget(body: &str, raw: &str, floor: u64) -> Option<Option<ThinkingBudget>> {
     match Number::read(raw) {
-        Number::Whole(tokens) => Some(Some(Budget { span: span(body, raw)?, tokens, floor })),
+        Number::Whole(tokens) => Some(Some(ThinkingBudget { span: span(body, raw)?, tokens, floor })),
         Number::Null | Number::Endless => Some(None),
         Number::Other => None,
     }
@@ -65,7 +65,7 @@ pub(super) fn unread(member: &'static str) -> Denial {
     Denial { param: Some(member.into()), ..Denial::new(Code::InvalidParameter, message) }
 }
 
-impl Budget {
+impl ThinkingBudget {
     /// The shortest output that this budget allows; none where every length will do.
     pub(super) fn least_output(&self) -> Option<u64> {
         (self.floor > 0).then(|| self.floor.saturating_add(1))
@@ -91,7 +91,7 @@ mod tests {
         #[test]
         fn a_lowered_budget_is_one_that_the_provider_accepts(tokens: u64, limit: u64, asked: Option<u64>, anthropic: bool) {
             let floor = if anthropic { LEAST } else { 0 };
-            let budget = Budget { span: 0..0, tokens, floor };
+            let budget = ThinkingBudget { span: 0..0, tokens, floor };
             match budget.below(limit, asked) {
                 Some(lowered) => prop_assert!((floor..limit).contains(&lowered) && lowered < tokens),
                 None => prop_assert!(tokens < limit || limit <= floor),
@@ -102,8 +102,9 @@ mod tests {
 
     #[test]
     fn thinking_and_answer_shrink_alike() {
-        let below =
-            |tokens, limit, asked| Budget { span: 0..0, tokens, floor: LEAST }.below(limit, Some(asked));
+        let below = |tokens, limit, asked| {
+            ThinkingBudget { span: 0..0, tokens, floor: LEAST }.below(limit, Some(asked))
+        };
         assert_eq!(below(31_999, 8_000, 32_000), Some(7_999));
         assert_eq!(below(16_000, 8_000, 32_000), Some(4_000));
         assert_eq!(below(16_000, 2_080, 32_000), Some(1_040));

@@ -2,15 +2,15 @@
 
 use memchr::memmem;
 
-use super::input_scan::Reach;
+use super::input_scan::InputScan;
 use crate::answer::denial::Denial;
 use crate::price::TierChoice;
 use crate::price::density::{self, BytesPerToken, Text};
-use crate::request::endpoint::Operation;
+use crate::request::endpoint::ModelOperation;
 
 /// What a request may cost, as far as its body tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Terms {
+pub struct UsageBounds {
     /// The client asks for a stream.
     pub stream: bool,
     /// The client asks for the usage of a stream.
@@ -35,12 +35,12 @@ pub struct Terms {
     /// Which tiers may serve it.
     pub tier: TierChoice,
     /// What stands in the way of limits.
-    pub doubts: Doubts,
+    pub doubts: LimitObstacles,
 }
 
 /// What stands in the way of limits, as far as the body tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Doubts {
+pub struct LimitObstacles {
     /// Why the output of an answer cannot be limited.
     pub output: Option<Box<Denial>>,
     /// Why the tokens and the cost of the request cannot be bounded.
@@ -77,7 +77,7 @@ const BYTES_PER_TOKEN: u64 = 4;
 /// Bytes of compressed sound or of an image in a usual token.
 const MEDIA_BYTES_PER_TOKEN: u64 = 1_000;
 
-impl Terms {
+impl UsageBounds {
     /// Of a form, whose files are not looked into.
     pub(super) fn of_form(body: &[u8]) -> Self {
         let bytes = count(body.len());
@@ -91,12 +91,12 @@ impl Terms {
             input_estimate: bytes.div_ceil(MEDIA_BYTES_PER_TOKEN),
             unbounded: Some("multipart"),
             tier: TierChoice::default(),
-            doubts: Doubts::default(),
+            doubts: LimitObstacles::default(),
         }
     }
 
     /// Of a JSON object with this reach; what the client asks for is still to be filled in.
-    pub(super) fn of_input(body: &[u8], reach: Reach) -> Self {
+    pub(super) fn of_input(body: &[u8], reach: InputScan) -> Self {
         let text = count(body.len()).saturating_sub(count(reach.image_bytes));
         let tools = if reach.tools { TOOLS } else { 0 };
         let bound = [
@@ -122,7 +122,7 @@ impl Terms {
             input_estimate: read.saturating_add(heard).saturating_add(seen),
             unbounded: reach.outside,
             tier: TierChoice::default(),
-            doubts: Doubts { cost: reach.unbounded, ..Doubts::default() },
+            doubts: LimitObstacles { cost: reach.unbounded, ..LimitObstacles::default() },
         }
     }
 
@@ -148,8 +148,8 @@ impl Terms {
 
     /// Whether the gate must ask for the usage of a stream, and hide it from the client.
     #[must_use]
-    pub fn must_ask_for_usage(&self, operation: Operation) -> bool {
-        let asks = matches!(operation, Operation::ChatCompletions | Operation::Completions);
+    pub fn must_ask_for_usage(&self, operation: ModelOperation) -> bool {
+        let asks = matches!(operation, ModelOperation::ChatCompletions | ModelOperation::Completions);
         asks && self.stream && !self.wants_usage
     }
 }

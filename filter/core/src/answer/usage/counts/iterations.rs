@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{Cache, Counts, Input, count};
+use super::{CacheCounts, InputCounts, UsageCounts, count};
 
 /// The pass that made the answer.
 const MESSAGE: &str = "message";
@@ -16,14 +16,14 @@ const ADVISOR: &str = "advisor_message";
 
 /// Takes the sum of the passes where it is more than what the object tells beside them. Tells whether
 /// there are any.
-pub(super) fn add_up(usage: &Value, counts: &mut Counts) -> bool {
+pub(super) fn add_up(usage: &Value, counts: &mut UsageCounts) -> bool {
     let Some(passes) = usage.get("iterations").and_then(Value::as_array).filter(|passes| !passes.is_empty())
     else {
         return false;
     };
     let kind = |pass: &Value| pass.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
     let fell_back = passes.iter().any(|pass| kind(pass) == FALLBACK);
-    let (mut input, mut output) = (Input::default(), 0_u64);
+    let (mut input, mut output) = (InputCounts::default(), 0_u64);
     for pass in passes {
         let Pass { input: read, output: written } = Pass::read(pass);
         let billed = match kind(pass).as_str() {
@@ -51,15 +51,15 @@ pub(super) fn add_up(usage: &Value, counts: &mut Counts) -> bool {
 }
 
 struct Pass {
-    input: Input,
+    input: InputCounts,
     output: u64,
 }
 
 impl Pass {
     fn read(pass: &Value) -> Self {
         let own = |name| count(pass, &[&[name]]).unwrap_or(0);
-        let cache = Cache::beside(pass).unwrap_or_default();
-        Self { input: Input { fresh: own("input_tokens"), cache }, output: own("output_tokens") }
+        let cache = CacheCounts::beside(pass).unwrap_or_default();
+        Self { input: InputCounts { fresh: own("input_tokens"), cache }, output: own("output_tokens") }
     }
 }
 
@@ -76,7 +76,7 @@ mod tests {
     /// Input, output, and whether they are unclear.
     fn read(input: u64, output: u64, passes: &[Value]) -> (u64, u64, bool) {
         let usage = json!({ "input_tokens": input, "output_tokens": output, "iterations": passes });
-        let (counts, _) = Counts::beside(&usage);
+        let (counts, _) = UsageCounts::beside(&usage);
         (counts.input.unwrap().total(), counts.output.unwrap(), counts.unclear)
     }
 
@@ -95,7 +95,7 @@ mod tests {
     fn passes_are_added_up_beside_counters_of_another_dialect() {
         let usage =
             json!({ "prompt_tokens": 100, "completion_tokens": 0, "iterations": [pass("message", 90, 7)] });
-        let (counts, _) = Counts::beside(&usage);
+        let (counts, _) = UsageCounts::beside(&usage);
         assert_eq!((counts.input.unwrap().total(), counts.output), (100, Some(7)));
     }
 

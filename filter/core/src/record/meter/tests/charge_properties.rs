@@ -40,7 +40,7 @@ fn cases() -> ProptestConfig {
 /// An answer, and what was asked for.
 #[derive(Clone)]
 struct Case {
-    operation: Operation,
+    operation: ModelOperation,
     stream: bool,
     content_type: Option<&'static str>,
     content_encoding: Option<&'static str>,
@@ -222,7 +222,7 @@ impl Mutation {
 }
 
 fn case() -> impl Strategy<Value = Case> {
-    use Operation::{ChatCompletions, Completions, Messages, Responses};
+    use ModelOperation::{ChatCompletions, Completions, Messages, Responses};
     let operation =
         select(vec![ChatCompletions, ChatCompletions, Completions, Messages, Messages, Responses]);
     let label = select(vec![
@@ -249,22 +249,25 @@ fn case() -> impl Strategy<Value = Case> {
 
 /// What a budgeted app is charged for an answer that comes in these chunks, and what its client gets.
 fn charged(case: &Case, chunks: &[&[u8]]) -> (Record, Vec<u8>) {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let mut meter = meter(&[]);
-    let Call::Model(model) = call(&store, case.operation, case.stream, &LIMITED) else {
+    let UpstreamCall::Model(model) = call(&store, case.operation, case.stream, &LIMITED) else {
         panic!("no model's call")
     };
-    meter.forwarded(Call::Model(ModelCall { price: Some(Rc::new(PRICE)), ..model }));
-    meter.answered(200, Head { content_type: case.content_type, content_encoding: case.content_encoding });
+    meter.forwarded(UpstreamCall::Model(ModelCall { price: Some(Rc::new(PRICE)), ..model }));
+    meter.answered(
+        200,
+        AnswerHead { content_type: case.content_type, content_encoding: case.content_encoding },
+    );
     let mut passed = vec![];
     let last = chunks.len();
     for (chunk, number) in chunks.iter().zip(1..) {
         match meter.chunk(chunk, number == last, || UnixMs(1250)) {
-            Passage::Unchanged => passed.extend_from_slice(chunk),
-            Passage::Replaced(bytes) => passed.extend(bytes),
+            ChunkAction::Unchanged => passed.extend_from_slice(chunk),
+            ChunkAction::Replaced(bytes) => passed.extend(bytes),
         }
     }
-    (meter.finish(&store, Ending::Answered, UnixMs(1900)), passed)
+    (meter.finish(&store, UpstreamOutcome::Answered, UnixMs(1900)), passed)
 }
 
 fn shred<'a>(bytes: &'a [u8], places: &[Index]) -> Vec<&'a [u8]> {

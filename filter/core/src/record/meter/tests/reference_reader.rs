@@ -3,11 +3,11 @@
 
 use serde_json::{Deserializer, Value};
 
-use crate::price::Tokens;
-use crate::request::endpoint::Operation;
+use crate::price::TokenUsage;
+use crate::request::endpoint::ModelOperation;
 
 /// What an answer says of its usage; none where it says nothing.
-pub(super) fn read(operation: Operation, body: &[u8]) -> Option<Tokens> {
+pub(super) fn read(operation: ModelOperation, body: &[u8]) -> Option<TokenUsage> {
     let documents = documents(body);
     let usages = |places: &[fn(&Value) -> Vec<&Value>]| -> Vec<Value> {
         let found =
@@ -23,7 +23,8 @@ pub(super) fn read(operation: Operation, body: &[u8]) -> Option<Tokens> {
             it["choices"].as_array().into_iter().flatten().filter_map(|choice| choice.get("usage")).collect()
         },
     ]);
-    let says = |usages: &[Value]| if operation == Operation::Messages { parts(usages) } else { last(usages) };
+    let says =
+        |usages: &[Value]| if operation == ModelOperation::Messages { parts(usages) } else { last(usages) };
     says(&usual).or_else(|| says(&unusual))
 }
 
@@ -64,7 +65,7 @@ fn first(usage: &Value, ways: &[&str]) -> u64 {
 
 /// The last that says something. Whatever may be of the cache is, as is what only the total tells, and what
 /// is told beside it counts not.
-fn last(usages: &[Value]) -> Option<Tokens> {
+fn last(usages: &[Value]) -> Option<TokenUsage> {
     usages.iter().rev().find_map(|usage| {
         let input = first(usage, &["/prompt_tokens", "/input_tokens", "/promptTokenCount"]);
         let output = first(usage, &["/completion_tokens", "/output_tokens", "/candidatesTokenCount"])
@@ -91,13 +92,13 @@ fn last(usages: &[Value]) -> Option<Tokens> {
         let cache_write_5m =
             written.unwrap_or(0).max(number(&usage["cache_creation_input_tokens"])).min(input);
         let cached_input = cached.saturating_add(beyond).min(input.saturating_sub(cache_write_5m));
-        let tokens = Tokens { input, cached_input, cache_write_5m, output, ..Tokens::default() };
+        let tokens = TokenUsage { input, cached_input, cache_write_5m, output, ..TokenUsage::default() };
         (input > 0 || output > 0).then_some(tokens)
     })
 }
 
 /// The last words on input and on output.
-fn parts(usages: &[Value]) -> Option<Tokens> {
+fn parts(usages: &[Value]) -> Option<TokenUsage> {
     let (mut fresh, mut read, mut written, mut written_1h, mut output) = (0, 0, 0, 0, 0);
     for usage in usages {
         let own = |name: &str| number(&usage[name]);
@@ -131,13 +132,13 @@ fn parts(usages: &[Value]) -> Option<Tokens> {
     }
     let input = [fresh, read, written].into_iter().fold(0, u64::saturating_add);
     let cache_write_5m = written.saturating_sub(written_1h);
-    let tokens = Tokens {
+    let tokens = TokenUsage {
         input,
         cached_input: read,
         cache_write_5m,
         cache_write_1h: written_1h,
         output,
-        ..Tokens::default()
+        ..TokenUsage::default()
     };
     (input > 0 || output > 0).then_some(tokens)
 }

@@ -92,7 +92,7 @@ pub(super) const ITEMS_WITH_TOOLS: [&str; 2] = ["additional_tools", "tool_search
 
 /// Who runs a tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Runner {
+pub(super) enum ToolRunner {
     /// The client, which has described it.
     Client,
     /// The client. The provider describes it, in about as many tools as this.
@@ -105,7 +105,7 @@ pub(super) enum Runner {
     Provider,
 }
 
-impl Runner {
+impl ToolRunner {
     /// Of a tool of OpenAI's APIs.
     pub(super) fn of_openai(kind: Option<&str>, execution: Option<&str>, environment: Option<&str>) -> Self {
         match kind {

@@ -1,15 +1,15 @@
-use crate::request::body::{Body, Format};
-use crate::request::endpoint::Operation::{
+use crate::request::body::{BodyFormat, RequestBody};
+use crate::request::endpoint::ModelOperation::{
     self, ChatCompletions, Completions, Embeddings, Messages, Responses,
 };
 
-fn read(operation: Operation, members: &str) -> Body {
+fn read(operation: ModelOperation, members: &str) -> RequestBody {
     let body = format!(r#"{{"model":"a",{members}}}"#);
-    Format::Json.read(operation, body.as_bytes()).unwrap()
+    BodyFormat::Json.read(operation, body.as_bytes()).unwrap()
 }
 
 /// The member that reaches outside, and if nothing bounds it, what the client is told of it.
-fn outside(operation: Operation, members: &str) -> Option<String> {
+fn outside(operation: ModelOperation, members: &str) -> Option<String> {
     let terms = read(operation, members).terms;
     terms.doubts.cost.map(|denial| denial.message.into_owned()).or(terms.unbounded.map(str::to_owned))
 }

@@ -5,31 +5,31 @@ use serde_json::{Value, json};
 
 use super::{CHAT, edited, read_as};
 use crate::answer::denial::Code;
-use crate::request::body::{Change, Terms};
-use crate::request::endpoint::Operation::{self, Completions, Embeddings, Messages, Responses};
+use crate::request::body::{BodyEdit, UsageBounds};
+use crate::request::endpoint::ModelOperation::{self, Completions, Embeddings, Messages, Responses};
 
-fn terms(operation: Operation, members: &str) -> Terms {
+fn terms(operation: ModelOperation, members: &str) -> UsageBounds {
     read_as(operation, &format!(r#"{{"model":"a",{members}}}"#)).unwrap().terms
 }
 
 /// The code, the member and the message of the refusal under a limit of output.
-fn output(operation: Operation, members: &str) -> Option<(Code, String, String)> {
+fn output(operation: ModelOperation, members: &str) -> Option<(Code, String, String)> {
     let denial = terms(operation, members).doubts.output?;
     let param = denial.param.map(String::from).unwrap_or_default();
     Some((denial.code, param, denial.message.into_owned()))
 }
 
 /// The member that is refused where tokens or money are limited.
-fn cost(operation: Operation, members: &str) -> Option<String> {
+fn cost(operation: ModelOperation, members: &str) -> Option<String> {
     let denial = terms(operation, members).doubts.cost?;
     assert_eq!(denial.code, Code::InputNotBounded);
     denial.param.map(String::from)
 }
 
-fn limited(operation: Operation, members: &str, tokens: u64) -> String {
+fn limited(operation: ModelOperation, members: &str, tokens: u64) -> String {
     let member = if operation == Responses { "max_output_tokens" } else { "max_tokens" };
     let body = format!(r#"{{"model":"a",{members}}}"#);
-    let edited = edited(operation, &body, &[Change::MaxOutput { member, tokens }]);
+    let edited = edited(operation, &body, &[BodyEdit::MaxOutput { member, tokens }]);
     edited.replace(r#""model":"a""#, "").replace(['{', '}'], "").trim_matches(',').replace(",,", ",")
 }
 
@@ -294,7 +294,7 @@ fn interleaved_thinking_with_tools_may_exceed_the_limit() {
             r#"{{"model":"a","max_tokens":4000,"tools":[{tools}],"thinking":{{"type":"enabled","budget_tokens":{budget}}}}}"#
         );
         let read = read_as(Messages, &body).unwrap().interleaved();
-        let change = Change::MaxOutput { member: "max_tokens", tokens: 2_000 };
+        let change = BodyEdit::MaxOutput { member: "max_tokens", tokens: 2_000 };
         let edited: Value = serde_json::from_slice(&read.edit(body.as_bytes(), &[change]).unwrap()).unwrap();
         (edited["thinking"]["budget_tokens"].as_u64().unwrap(), read.terms.doubts.least_output)
     };
@@ -306,7 +306,7 @@ fn interleaved_thinking_with_tools_may_exceed_the_limit() {
 #[test]
 fn a_limit_is_renamed_where_the_model_takes_one_name_alone() {
     let only = |body: &str| {
-        edited(CHAT, body, &[Change::OnlyMaxOutput { member: "max_completion_tokens", tokens: 7 }])
+        edited(CHAT, body, &[BodyEdit::OnlyMaxOutput { member: "max_completion_tokens", tokens: 7 }])
     };
     for (body, expected) in [
         (r#"{"model":"a"}"#, r#"{"max_completion_tokens":7,"model":"a"}"#),
@@ -363,7 +363,7 @@ proptest! {
         let body = format!(r#"{{"model":"a"{}{}}}"#, member("max_tokens", &small), member("max_completion_tokens", &large));
         let read = read_as(CHAT, &body).unwrap();
         if read.terms.doubts.output.is_none() {
-            let change = Change::MaxOutput { member: "max_tokens", tokens };
+            let change = BodyEdit::MaxOutput { member: "max_tokens", tokens };
             let edited = read.edit(body.as_bytes(), &[change]).unwrap();
             let edited: Value = serde_json::from_slice(&edited).unwrap();
             let limits = [most(edited.get("max_tokens")), most(edited.get("max_completion_tokens"))];

@@ -1,12 +1,12 @@
 //! Answers for which less was charged once.
 
 use super::*;
-use Operation::{ChatCompletions, Messages};
+use ModelOperation::{ChatCompletions, Messages};
 
-type Found = (Operation, bool, Option<&'static str>, Option<&'static str>, &'static [u8]);
+type Regression = (ModelOperation, bool, Option<&'static str>, Option<&'static str>, &'static [u8]);
 
 #[rustfmt::skip]
-const FOUND: &[Found] = &[
+const FOUND: &[Regression] = &[
     // A second usage object in one document.
     (ChatCompletions, false, None, None, b"data: {\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":0},\"usage\":{}}\n\ndata: {\"choices\":[],\"x_groq\":{\"usage\":{\"prompt_tokens\":0,\"completion_tokens\":1.0}}}\n\n"),
     // Cache counters beside passes, without an input of their own.
