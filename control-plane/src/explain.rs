@@ -12,7 +12,7 @@ use latchkey_filter_core::discovery::update::Part;
 use latchkey_filter_core::discovery::view::View;
 use latchkey_filter_core::gate::{self, Admitted, BodyDecision, Gate, HeadersDecision, World as _};
 use latchkey_filter_core::ledger::{LedgerClient, LedgerConfig, LedgerEffect, LedgerEvent};
-use latchkey_filter_core::limits::account::{Demand, Notice, Patience};
+use latchkey_filter_core::limits::account::{Demand, Patience};
 use latchkey_filter_core::request::header::{Header, Headers};
 use latchkey_filter_core::snapshot::UnixMs;
 use latchkey_filter_core::store::memory::Memory;
@@ -73,11 +73,11 @@ pub fn explain(held: Batch<Cursor>, mut limits: Rehearsal, question: &Question) 
         HeadersDecision::NeedBody(admitted) => admitted,
     };
     let mut sync = Sync::connect(&store, &mut limits, question.at);
-    Ok(settle(&admitted, body, &view, question, &mut sync))
+    Ok(decide(&admitted, body, &view, question, &mut sync))
 }
 
 /// No time passes: what others hold now decides, as it does once a request has waited for it in vain.
-fn settle(
+fn decide(
     admitted: &Admitted,
     body: &[u8],
     view: &View<&Memory>,
@@ -89,11 +89,10 @@ fn settle(
         rounds += 1;
         let patience = if rounds <= PATIENT_ROUNDS { Patience::Whole } else { Patience::Over };
         let gate = Gate { view, world, has_room: true, patience };
-        let outcome = match rounds {
-            ..=MOST_ROUNDS => admitted.settle(|| body.to_vec(), &gate),
-            _ => admitted.refuse(&Code::LeaseUnavailable.into()),
-        };
-        match outcome {
+        if rounds > MOST_ROUNDS {
+            return Answer::Reply(admitted.refuse(&Code::LeaseUnavailable.into()));
+        }
+        match admitted.decide(|| body.to_vec(), &gate) {
             BodyDecision::Forward(forward) => return Answer::Forward(forward),
             BodyDecision::Reply(reply) => return Answer::Reply(reply),
             BodyDecision::Wait(demand) => sync.ask(demand),
@@ -151,7 +150,7 @@ impl<'a> Sync<'a> {
     }
 
     fn ask(&mut self, demand: Demand) {
-        self.on(LedgerEvent::Notice(Notice::Demand(demand).encode()));
+        self.on(LedgerEvent::Demand(demand.encode()));
     }
 
     fn on(&mut self, event: LedgerEvent) {

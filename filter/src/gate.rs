@@ -101,7 +101,7 @@ impl HttpExchange {
         Self { id, worker, request: Rc::default() }
     }
 
-    fn settle_buffered(&self) -> Action {
+    fn decide_buffered(&self) -> Action {
         let mut request = self.request.borrow_mut();
         if !matches!(request.state, RequestState::Buffering(_)) {
             // Answered or let go already; or, where it waits, nothing more can come.
@@ -113,7 +113,7 @@ impl HttpExchange {
         }
         let action = match request.queue_up(&self.worker) {
             true => Action::Pause,
-            false => request.settle(&self.worker),
+            false => request.decide(&self.worker),
         };
         if let RequestState::Waiting(pending, _) = &request.state {
             let app = pending.admitted.attribution.app;
@@ -137,7 +137,7 @@ impl Request {
     }
 
     /// Decides on the whole request.
-    fn settle(&mut self, worker: &GateWorker) -> Action {
+    fn decide(&mut self, worker: &GateWorker) -> Action {
         let (pending, since) = match mem::take(&mut self.state) {
             RequestState::Idle => return Action::Continue,
             RequestState::Buffering(pending) => (pending, None),
@@ -151,7 +151,7 @@ impl Request {
         let waited_ms = since.map_or(0, |since| worker.time_ms().saturating_sub(since));
         let patience = Patience::after(waited_ms);
         let gate = Gate { view: &worker.view, world: &host, has_room: worker.has_room(), patience };
-        match pending.admitted.settle(body, &gate) {
+        match pending.admitted.decide(body, &gate) {
             BodyDecision::Reply(reply) => self.answer(&reply, worker),
             BodyDecision::Forward(forward) => self.forward(*forward, &pending, worker),
             BodyDecision::Wait(demand) => {
@@ -182,10 +182,7 @@ impl Request {
     }
 
     fn refuse(&mut self, pending: &BufferedRequest, code: Code, worker: &GateWorker) -> Action {
-        match pending.admitted.refuse(&Denial::from(code)) {
-            BodyDecision::Reply(reply) => self.answer(&reply, worker),
-            _ => Action::Pause,
-        }
+        self.answer(&pending.admitted.refuse(&Denial::from(code)), worker)
     }
 
     /// Answers in the provider's place.
@@ -258,7 +255,7 @@ impl Request {
         if !matches!(self.state, RequestState::Waiting(..)) {
             return false;
         }
-        let action = self.settle(worker);
+        let action = self.decide(worker);
         if matches!(self.state, RequestState::Waiting(..)) {
             return true;
         }
@@ -288,7 +285,7 @@ impl HttpContext for HttpExchange {
                 request.meter = Some(meter(admitted.attribution.clone(), endpoint, &headers, host.now()));
                 request.state = RequestState::Buffering(BufferedRequest { headers, admitted });
                 drop(request);
-                if end_of_stream { self.settle_buffered() } else { Action::Pause }
+                if end_of_stream { self.decide_buffered() } else { Action::Pause }
             }
         }
     }
@@ -297,11 +294,11 @@ impl HttpContext for HttpExchange {
         if !end_of_stream && matches!(self.request.borrow().state, RequestState::Buffering(_)) {
             return Action::Pause;
         }
-        self.settle_buffered()
+        self.decide_buffered()
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
-        self.settle_buffered()
+        self.decide_buffered()
     }
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {

@@ -86,7 +86,7 @@ impl SyncRole {
         while let Some(message) = inbox.take() {
             let Some((worker, notice)) = queue::read(&message) else { continue };
             running.workers.entry(worker).or_insert_with(|| Waiter::new(worker)).asked = running.ticks;
-            running.note(LedgerEvent::Notice(notice.to_vec()));
+            running.note(LedgerEvent::Demand(notice.to_vec()));
         }
     }
 

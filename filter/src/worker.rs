@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use latchkey_filter_core::answer::denial::Code;
 use latchkey_filter_core::discovery::view::View;
-use latchkey_filter_core::limits::account::{self, Demand, Notice};
+use latchkey_filter_core::limits::account::{self, Demand};
 use latchkey_filter_core::record::meter::{RequestMeter, UpstreamOutcome};
 use latchkey_filter_core::record::refusals::{RecordAction, Refusals};
 use latchkey_filter_core::record::ring::{self, Append, Ring};
@@ -86,7 +86,7 @@ impl GateWorker {
             return true;
         }
         let Some(number) = self.ring.borrow().as_ref().map(Ring::worker) else { return false };
-        let notice = queue::from_worker(number, &Notice::Demand(demand).encode());
+        let notice = queue::from_worker(number, &demand.encode());
         self.demands.borrow_mut().send(&notice)
     }
 
@@ -151,8 +151,8 @@ impl GateWorker {
 
     /// A request was not sent after all.
     pub fn give_back(&self, call: UpstreamCall) {
-        if let Some(reserved) = call.into_reserved() {
-            account::cancel(&SharedData, reserved.reservation);
+        if let Some(reservation) = call.into_reservation() {
+            account::cancel(&SharedData, reservation);
         }
     }
 

@@ -69,8 +69,7 @@ pub struct Gate<'a, S, W> {
 }
 
 impl<S, W: World> Gate<'_, S, W> {
-    /// A trial of the limits at this moment.
-    fn trial(&self, now: UnixMs) -> ReserveAttempt {
+    fn attempt(&self, now: UnixMs) -> ReserveAttempt {
         ReserveAttempt { now, patience: self.patience, random: self.world.random() }
     }
 }
@@ -83,20 +82,20 @@ pub enum BodyDecision {
     /// The provider, or the MCP server, answers.
     Forward(Box<Forward>),
     /// A lease is dry, or others hold what is left: the request waits until its demand is answered, or for
-    /// a moment where it has none, and is then settled again.
+    /// a moment where it has none, and is then decided on again.
     Wait(Demand),
 }
 
 /// A request whose key is good; its body is still to come.
 #[derive(Debug)]
 pub struct Admitted {
-    asked: AdmittedCall,
+    call: AdmittedCall,
     query: String,
     /// Whether the model may think between tool calls, with a budget for the whole turn.
-    interleaved: bool,
-    /// What was found when the headers came, and when that was.
-    found: ResolvedKey,
-    at: UnixMs,
+    interleaved_thinking: bool,
+    /// The key as it was when the headers came, and when that was.
+    key: ResolvedKey,
+    resolved_at: UnixMs,
     /// What the body says, while the request waits: it is read once.
     body: RefCell<Option<RequestBody>>,
     /// Whose request it is.
@@ -120,13 +119,13 @@ struct ResolvedKey {
     app: Rc<AppPolicy>,
 }
 
-/// For how long what was found is taken for the truth. A body mostly comes with its headers; looking
+/// How long a resolved key counts as current. A body mostly comes with its headers; looking
 /// everything up twice for it would double what the gate costs.
 const FRESH_MS: i64 = 5;
 
 /// Decides on a request's headers.
 pub fn admit<S: Store>(headers: Headers<'_>, view: &View<S>, world: &impl World) -> HeadersDecision {
-    decide(headers, view, world, || Ok(credential::find(headers)?.hash()))
+    decide_headers(headers, view, world, || Ok(credential::find(headers)?.hash()))
 }
 
 /// Decides on a request that carries the key with this hash, whatever its headers say.
@@ -136,10 +135,10 @@ pub fn admit_key<S: Store>(
     view: &View<S>,
     world: &impl World,
 ) -> HeadersDecision {
-    decide(headers, view, world, || Ok(hash))
+    decide_headers(headers, view, world, || Ok(hash))
 }
 
-fn decide<S: Store>(
+fn decide_headers<S: Store>(
     headers: Headers<'_>,
     view: &View<S>,
     world: &impl World,
@@ -176,7 +175,7 @@ fn decide<S: Store>(
         Ok(app)
     });
     let decided = decided.and_then(|app| {
-        let asked = match endpoint {
+        let call = match endpoint {
             Endpoint::Call(operation) => {
                 conversation::check(headers, &app)?;
                 AdmittedCall::Model(operation, BodyFormat::of(operation, headers)?)
@@ -194,15 +193,15 @@ fn decide<S: Store>(
                 return Ok(HeadersDecision::Reply(list.attributed(attribution.clone(), called)));
             }
         };
-        let (query, at) = (query.to_owned(), world.now());
-        let interleaved = thinks_between_calls(headers);
-        let found = ResolvedKey { snapshot, record, app };
+        let (query, resolved_at) = (query.to_owned(), world.now());
+        let interleaved_thinking = thinks_between_calls(headers);
+        let key = ResolvedKey { snapshot, record, app };
         Ok(HeadersDecision::NeedBody(Box::new(Admitted {
-            asked,
+            call,
             query,
-            interleaved,
-            found,
-            at,
+            interleaved_thinking,
+            key,
+            resolved_at,
             body: RefCell::default(),
             attribution: attribution.clone(),
         })))
@@ -216,7 +215,7 @@ impl Admitted {
     /// What records call what it asks for.
     #[must_use]
     pub fn endpoint(&self) -> &'static str {
-        match &self.asked {
+        match &self.call {
             AdmittedCall::Model(operation, _) => operation.name(),
             AdmittedCall::Mcp(_) => crate::mcp::ENDPOINT,
         }
@@ -227,42 +226,42 @@ impl Admitted {
     ///
     /// A request that waits is decided on again and again: `body` is asked for once where it is read, and once
     /// where it must be edited.
-    pub fn settle<S: Store>(
+    pub fn decide<S: Store>(
         &self,
         body: impl FnOnce() -> Vec<u8>,
         gate: &Gate<'_, S, impl World>,
     ) -> BodyDecision {
         let body = LazyCell::new(body);
-        match &self.asked {
-            AdmittedCall::Model(operation, format) => self.settle_call(*operation, format, &body, gate),
-            AdmittedCall::Mcp(asked) => self.settle_mcp(asked, &body, gate),
+        match &self.call {
+            AdmittedCall::Model(operation, format) => self.decide_model_call(*operation, format, &body, gate),
+            AdmittedCall::Mcp(request) => self.decide_mcp_request(request, &body, gate),
         }
     }
 
     /// Refuses what had been admitted.
     #[must_use]
-    pub fn refuse(&self, denial: &Denial) -> BodyDecision {
-        let reply = match &self.asked {
+    pub fn refuse(&self, denial: &Denial) -> Reply {
+        let reply = match &self.call {
             AdmittedCall::Model(operation, _) => denial.reply(operation.shape()),
-            AdmittedCall::Mcp(asked) => {
-                Reply { provider: asked.provider().to_owned(), ..denial.rpc_reply(asked.id()) }
+            AdmittedCall::Mcp(request) => {
+                Reply { provider: request.provider().to_owned(), ..denial.rpc_reply(request.id()) }
             }
         };
-        BodyDecision::Reply(reply.attributed(self.attribution.clone(), self.endpoint()))
+        reply.attributed(self.attribution.clone(), self.endpoint())
     }
 
     /// The key and its app: as they were found, if that was just now, or as they are.
-    fn found<S: Store>(
+    fn current_key<S: Store>(
         &self,
         now: UnixMs,
         gate: &Gate<'_, S, impl World>,
     ) -> Result<Cow<'_, ResolvedKey>, Denial> {
-        if (0..=FRESH_MS).contains(&now.0.saturating_sub(self.at.0)) {
-            return Ok(Cow::Borrowed(&self.found));
+        if (0..=FRESH_MS).contains(&now.0.saturating_sub(self.resolved_at.0)) {
+            return Ok(Cow::Borrowed(&self.key));
         }
-        let (snapshot, record) = look_up(&self.found.record.hash, gate.view)?;
+        let (snapshot, record) = look_up(&self.key.record.hash, gate.view)?;
         let app = open(snapshot, &record, gate.view, gate.world)?;
-        if !Rc::ptr_eq(&app, &self.found.app) {
+        if !Rc::ptr_eq(&app, &self.key.app) {
             reach(&app, gate.world)?;
         }
         Ok(Cow::Owned(ResolvedKey { snapshot, record, app }))

@@ -17,7 +17,7 @@ use latchkey_proto::window::Window;
 use wire::ledger_request::Kind;
 
 use crate::limits::account::{
-    AccountChange, BucketDemand, GrantVerdict, LeaseAccount, NO_PERIOD, Notice, SubjectId, Totals,
+    AccountChange, BucketDemand, Demand, GrantVerdict, LeaseAccount, NO_PERIOD, SubjectId, Totals,
 };
 use crate::record::ring::{self, RingReader};
 use crate::snapshot::BucketKind;
@@ -53,8 +53,8 @@ pub enum LedgerEvent {
     Closed,
     /// The control plane speaks.
     Response(wire::LedgerResponse),
-    /// A message from the queue of the gates; see [`Notice`].
-    Notice(Vec<u8>),
+    /// An encoded [`Demand`] from the queue of the gates.
+    Demand(Vec<u8>),
     /// A key or an app is revoked, or gone.
     Revoked(SubjectId),
     /// [`TICK_MS`] have gone by.
@@ -214,7 +214,7 @@ impl<S: Store> LedgerClient<S> {
                 self.answer(response, now_ms, &mut effects);
                 ships = false;
             }
-            LedgerEvent::Notice(bytes) => self.note(&bytes, &mut effects),
+            LedgerEvent::Demand(bytes) => self.note(&bytes, &mut effects),
             LedgerEvent::Revoked(owner) => self.take_back(owner, &mut effects),
             LedgerEvent::Tick => self.tick(now_ms, &mut effects),
         }
@@ -272,10 +272,9 @@ impl<S: Store> LedgerClient<S> {
     }
 
     fn note(&mut self, bytes: &[u8], effects: &mut Vec<LedgerEffect>) {
-        match Notice::decode(bytes) {
-            Some(Notice::Records) => {}
-            Some(Notice::Demand(demand)) => demand.asks.iter().for_each(|ask| self.ask(ask, effects)),
-            None => effects.push(LedgerEffect::Log("a notice of a gate cannot be read".to_owned())),
+        match Demand::decode(bytes) {
+            Some(demand) => demand.asks.iter().for_each(|ask| self.ask(ask, effects)),
+            None => effects.push(LedgerEffect::Log("a demand of a gate cannot be read".to_owned())),
         }
     }
 

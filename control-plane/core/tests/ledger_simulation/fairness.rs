@@ -12,8 +12,7 @@ use latchkey_core::period::Period;
 use latchkey_filter_core::identity::CallerIdentity;
 use latchkey_filter_core::ledger::{LedgerClient, LedgerConfig, LedgerEffect, LedgerEvent};
 use latchkey_filter_core::limits::account::{
-    self, ActualUse, LimitSubject, Need, Notice, Patience, RefusalReason, Reservation, ReserveOutcome,
-    SubjectId,
+    self, ActualUse, LimitSubject, Need, Patience, RefusalReason, Reservation, ReserveOutcome, SubjectId,
 };
 use latchkey_filter_core::limits::quota::come_back_ms;
 use latchkey_filter_core::price::{NanoUsd, Price, TierChoice, TokenUsage};
@@ -285,12 +284,12 @@ impl Fleet {
                 let at = self.now_ms + 10 + self.below(self.scene.answer_ms);
                 self.clients[index] = Client::Answered(at, reservation);
                 if let Some(demand) = reserved.ahead {
-                    self.on(number, LedgerEvent::Notice(Notice::Demand(demand).encode()));
+                    self.on(number, LedgerEvent::Demand(demand.encode()));
                 }
             }
-            ReserveOutcome::Dry(demand) => {
+            ReserveOutcome::Wait(demand) => {
                 if !demand.asks.is_empty() {
-                    self.on(number, LedgerEvent::Notice(Notice::Demand(demand).encode()));
+                    self.on(number, LedgerEvent::Demand(demand.encode()));
                 }
             }
             ReserveOutcome::Refused(refusal) => {

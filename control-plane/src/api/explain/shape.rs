@@ -252,8 +252,7 @@ impl Explanation {
         match answer {
             Answer::Reply(reply) => Self::reply(undecided, reply),
             Answer::Forward(forward) => {
-                let held =
-                    forward.call.reserved().into_iter().flat_map(|reserved| reserved.reservation.held());
+                let held = forward.call.reservation().into_iter().flat_map(|reservation| reservation.held());
                 let reserved = held.map(|held| ReservedView::new(held, app_id)).collect();
                 Self { reserved, forward: Some(ForwardView::from(*forward)), ..undecided }
             }
@@ -287,7 +286,7 @@ impl From<Forward> for ForwardView {
     fn from(forward: Forward) -> Self {
         let Forward { path, call, announced, .. } = forward;
         let (authority, headers) = (call.authority().to_owned(), announced.into_iter().collect());
-        let output = call.reserved().map_or(0, |reserved| reserved.reservation.output_tokens);
+        let output = call.reservation().map_or(0, |reservation| reservation.output_tokens);
         match call {
             UpstreamCall::Model(call) => Self {
                 model: call.model,

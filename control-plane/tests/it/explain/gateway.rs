@@ -7,7 +7,7 @@ use latchkey_filter_core::discovery::update::Part;
 use latchkey_filter_core::discovery::view::View;
 use latchkey_filter_core::gate::{self, BodyDecision, Gate, HeadersDecision, World};
 use latchkey_filter_core::ledger::{LedgerClient, LedgerConfig, LedgerEffect, LedgerEvent};
-use latchkey_filter_core::limits::account::{Notice, Patience};
+use latchkey_filter_core::limits::account::Patience;
 use latchkey_filter_core::request::header::{Header, Headers};
 use latchkey_filter_core::snapshot::UnixMs;
 use latchkey_filter_core::store::memory::Memory;
@@ -66,10 +66,8 @@ pub async fn decide(
     for round in 0..200 {
         let patience = if round < 100 { Patience::Whole } else { Patience::Over };
         let gate = Gate { view: &view, world: place, has_room: true, patience };
-        match admitted.settle(|| body.to_vec(), &gate) {
-            BodyDecision::Wait(demand) => {
-                stream.on(LedgerEvent::Notice(Notice::Demand(demand).encode())).await
-            }
+        match admitted.decide(|| body.to_vec(), &gate) {
+            BodyDecision::Wait(demand) => stream.on(LedgerEvent::Demand(demand.encode())).await,
             decided => return decided,
         }
     }

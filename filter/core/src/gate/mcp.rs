@@ -8,8 +8,7 @@ use serde_json::value::RawValue;
 use super::{Admitted, BodyDecision, Gate, LazyBody, ResolvedKey, World};
 use crate::answer::denial::{Code, Denial};
 use crate::answer::reply::Reply;
-use crate::limits::account::Demand;
-use crate::limits::quota::{self, Held, Taken};
+use crate::limits::quota::{self, Allowance, OrWait};
 use crate::mcp::{
     self, McpAction, McpMessage, McpRelay, McpTarget, RepeatedHeaders, SessionBinding, ToolFilter,
 };
@@ -33,12 +32,6 @@ pub(super) struct McpRequest {
     is_plain: bool,
     /// Once the body is there. Without one there is no message.
     read: OnceCell<Result<Option<McpMessage>, Denial>>,
-}
-
-/// What a whole request comes to.
-enum Decided {
-    Forward(Box<Forward>),
-    Wait(Demand),
 }
 
 impl McpRequest {
@@ -82,68 +75,65 @@ impl McpRequest {
 }
 
 impl Admitted {
-    pub(super) fn settle_mcp<S: Store>(
+    pub(super) fn decide_mcp_request<S: Store>(
         &self,
-        asked: &McpRequest,
+        request: &McpRequest,
         bytes: &LazyBody<impl FnOnce() -> Vec<u8>>,
         gate: &Gate<'_, S, impl World>,
     ) -> BodyDecision {
         let now = gate.world.now();
-        let read = asked.read.get_or_init(|| asked.target.read(bytes));
+        let read = request.read.get_or_init(|| request.target.read(bytes));
         let message = read.as_ref().ok().and_then(Option::as_ref);
-        let decided = self.found(now, gate).and_then(|found| self.decide_mcp(asked, read, &found, now, gate));
-        match decided {
-            Ok(Decided::Forward(forward)) => BodyDecision::Forward(forward),
-            Ok(Decided::Wait(demand)) => BodyDecision::Wait(demand),
-            Err(denial) => match self.refuse(&denial) {
-                BodyDecision::Reply(reply) => {
-                    BodyDecision::Reply(Reply { model: asked.tool(message), ..reply })
-                }
-                outcome => outcome,
-            },
+        let key = self.current_key(now, gate);
+        match key.and_then(|key| self.reserve_mcp_request(request, read, &key, now, gate)) {
+            Ok(OrWait::Ready(forward)) => BodyDecision::Forward(Box::new(forward)),
+            Ok(OrWait::Wait(demand)) => BodyDecision::Wait(demand),
+            Err(denial) => {
+                BodyDecision::Reply(Reply { model: request.tool(message), ..self.refuse(&denial) })
+            }
         }
     }
 
-    fn decide_mcp<S: Store>(
+    fn reserve_mcp_request<S: Store>(
         &self,
-        asked: &McpRequest,
+        request: &McpRequest,
         read: &Result<Option<McpMessage>, Denial>,
         ResolvedKey { snapshot, record, app }: &ResolvedKey,
         now: UnixMs,
         gate: &Gate<'_, S, impl World>,
-    ) -> Result<Decided, Denial> {
+    ) -> Result<OrWait<Forward>, Denial> {
         let catalogue = gate.view.catalogue(*snapshot);
-        let server = catalogue.mcp_server(&asked.target.server).ok_or(Code::McpServerNotFound)?;
+        let server = catalogue.mcp_server(&request.target.server).ok_or(Code::McpServerNotFound)?;
         if !app.allows_mcp_server(&server.name) {
             return Err(Code::McpServerNotAllowed.into());
         }
         let message = read.as_ref().map_err(Clone::clone)?.as_ref();
-        if !asked.is_plain {
+        if !request.is_plain {
             return Err(Denial::new(Code::InvalidMcpMessage, body::ENCODED));
         }
-        asked.mirror.check(message)?;
+        request.mirror.check(message)?;
         if let Some(message) = message {
             may_ask(message, server, app)?;
         }
         let binding = SessionBinding::new(record.key, &server.name, &server.session_key);
-        let session = asked.session(&binding)?;
-        let held = match count(app, record, now, gate)? {
-            Some(Taken::Dry(demand)) => return Ok(Decided::Wait(demand)),
-            Some(Taken::Held(held)) => Some(*held),
+        let session = request.session(&binding)?;
+        let allowance = match reserve(app, record, now, gate)? {
+            Some(OrWait::Wait(demand)) => return Ok(OrWait::Wait(demand)),
+            Some(OrWait::Ready(allowance)) => Some(allowance),
             None => None,
         };
-        let (reserved, announced, ahead) = match held {
-            Some(Held { reserved, standings, ahead, .. }) => {
-                (Some(reserved), quota::headers(&standings, now), ahead)
+        let (reservation, announced, ahead) = match allowance {
+            Some(Allowance { reservation, standings, ahead, .. }) => {
+                (Some(reservation), quota::headers(&standings, now), ahead)
             }
             None => (None, Vec::new(), None),
         };
         let path = [&server.path, &*self.query].concat();
         let listing = listing(message, server, app);
         let relay = Some(Box::new(McpRelay { binding, listing }));
-        let tool = asked.tool(message);
-        let call = UpstreamCall::Mcp(McpCall { server: Rc::clone(server), tool, reserved });
-        Ok(Decided::Forward(Box::new(Forward {
+        let tool = request.tool(message);
+        let call = UpstreamCall::Mcp(McpCall { server: Rc::clone(server), tool, reservation });
+        Ok(OrWait::Ready(Forward {
             path,
             is_json: message.is_some(),
             body: None,
@@ -152,17 +142,17 @@ impl Admitted {
             ahead,
             relay,
             session,
-        })))
+        }))
     }
 }
 
-/// Takes one request of what limits requests; none where nothing does.
-fn count<S: Store>(
+/// Reserves one request; none where nothing limits requests.
+fn reserve<S: Store>(
     app: &AppPolicy,
     key: &KeyRecord,
     now: UnixMs,
     gate: &Gate<'_, S, impl World>,
-) -> Result<Option<Taken>, Denial> {
+) -> Result<Option<OrWait<Allowance>>, Denial> {
     let limits = quota::request_limits(app, key);
     if limits.is_empty() {
         return Ok(None);
@@ -170,7 +160,7 @@ fn count<S: Store>(
     if !gate.has_room {
         return Err(Code::LedgerFull.into());
     }
-    quota::take_request(gate.view.store(), &limits, app, gate.trial(now)).map(Some)
+    quota::reserve_request(gate.view.store(), &limits, app, gate.attempt(now)).map(Some)
 }
 
 /// Decides whether the app may send a message to a server that it may use.

@@ -6,8 +6,8 @@ use super::{Admitted, BodyDecision, Gate, LazyBody, ResolvedKey, World};
 use crate::answer::denial::{Code, Denial};
 use crate::answer::model_list;
 use crate::answer::reply::Reply;
-use crate::limits::account::{self, Demand};
-use crate::limits::quota::{self, Held, ReservationPlan, Taken};
+use crate::limits::account;
+use crate::limits::quota::{self, Allowance, OrWait, ReservationPlan};
 use crate::request::body::{self, BodyEdit, BodyFormat, RequestBody};
 use crate::request::endpoint::ModelOperation;
 use crate::snapshot::{Offer, UnixMs};
@@ -15,24 +15,19 @@ use crate::store::Store;
 use crate::upstream::call::{ModelCall, UpstreamCall};
 use crate::upstream::forward::Forward;
 
-/// What a whole request comes to.
-enum Decided {
-    Forward(Box<ReadyCall>),
-    Wait(Demand),
-}
-
-/// A request that may go.
+/// A model call that may be sent.
 struct ReadyCall {
     offer: Offer,
-    edited: Option<Vec<u8>>,
-    held: Held,
+    edited_body: Option<Vec<u8>>,
+    allowance: Allowance,
     is_limited: bool,
 }
 
 impl ReadyCall {
     fn forward(self, operation: ModelOperation, query: &str, body: RequestBody, now: UnixMs) -> Forward {
         let is_json = body.is_json();
-        let Self { offer, edited, held, is_limited } = self;
+        let Self { offer, edited_body, allowance, is_limited } = self;
+        let Allowance { reservation, cut, ahead, standings, max_output: _ } = allowance;
         let path = Forward::path(&offer.provider, operation, query);
         let call = UpstreamCall::Model(ModelCall {
             operation,
@@ -42,26 +37,17 @@ impl ReadyCall {
             price: offer.price,
             context_window: offer.context_window,
             terms: body.terms,
-            reserved: is_limited.then_some(held.reserved),
-            cut: held.cut,
+            reservation: is_limited.then_some(reservation),
+            cut,
         });
-        let announced = quota::headers(&held.standings, now);
-        let announced = announced.into_iter().chain(quota::cut_headers(held.cut)).collect();
-        Forward {
-            path,
-            is_json,
-            body: edited,
-            call,
-            announced,
-            ahead: held.ahead,
-            relay: None,
-            session: None,
-        }
+        let announced = quota::headers(&standings, now);
+        let announced = announced.into_iter().chain(quota::cut_headers(cut)).collect();
+        Forward { path, is_json, body: edited_body, call, announced, ahead, relay: None, session: None }
     }
 }
 
 impl Admitted {
-    pub(super) fn settle_call<S: Store>(
+    pub(super) fn decide_model_call<S: Store>(
         &self,
         operation: ModelOperation,
         format: &BodyFormat,
@@ -70,23 +56,20 @@ impl Admitted {
     ) -> BodyDecision {
         let now = gate.world.now();
         let read = || self.body.take().map_or_else(|| self.read(operation, format, bytes), Ok);
-        let read = self.found(now, gate).and_then(|found| Ok((found, read()?)));
-        let (found, body) = match read {
+        let read = self.current_key(now, gate).and_then(|key| Ok((key, read()?)));
+        let (key, body) = match read {
             Ok(read) => read,
-            Err(denial) => return self.refuse(&denial),
+            Err(denial) => return BodyDecision::Reply(self.refuse(&denial)),
         };
-        match self.decide_call(operation, bytes, &body, &found, now, gate) {
-            Ok(Decided::Forward(decided)) => {
-                BodyDecision::Forward(Box::new(decided.forward(operation, &self.query, body, now)))
+        match self.reserve_model_call(operation, bytes, &body, &key, now, gate) {
+            Ok(OrWait::Ready(call)) => {
+                BodyDecision::Forward(Box::new(call.forward(operation, &self.query, body, now)))
             }
-            Ok(Decided::Wait(demand)) => {
+            Ok(OrWait::Wait(demand)) => {
                 self.body.replace(Some(body));
                 BodyDecision::Wait(demand)
             }
-            Err(denial) => match self.refuse(&denial) {
-                BodyDecision::Reply(reply) => BodyDecision::Reply(Reply { model: body.model, ..reply }),
-                outcome => outcome,
-            },
+            Err(denial) => BodyDecision::Reply(Reply { model: body.model, ..self.refuse(&denial) }),
         }
     }
 
@@ -97,10 +80,10 @@ impl Admitted {
         bytes: &[u8],
     ) -> Result<RequestBody, Denial> {
         let body = format.read(operation, bytes)?;
-        Ok(if self.interleaved { body.interleaved() } else { body })
+        Ok(if self.interleaved_thinking { body.interleaved() } else { body })
     }
 
-    fn decide_call<S: Store>(
+    fn reserve_model_call<S: Store>(
         &self,
         operation: ModelOperation,
         bytes: &LazyBody<impl FnOnce() -> Vec<u8>>,
@@ -108,7 +91,7 @@ impl Admitted {
         ResolvedKey { snapshot, record, app }: &ResolvedKey,
         now: UnixMs,
         gate: &Gate<'_, S, impl World>,
-    ) -> Result<Decided, Denial> {
+    ) -> Result<OrWait<ReadyCall>, Denial> {
         let store = gate.view.store();
         let catalogue = gate.view.catalogue(*snapshot);
         let offer = model_list::choose(&catalogue, app, &body.model, operation)?;
@@ -117,17 +100,17 @@ impl Admitted {
             return Err(Code::LedgerFull.into());
         }
         let plan = ReservationPlan::new(&owners, operation, &body.terms, offer)?;
-        let held = match plan.take(store, &owners, app, gate.trial(now))? {
-            Taken::Dry(demand) => return Ok(Decided::Wait(demand)),
-            Taken::Held(held) => *held,
+        let allowance = match plan.reserve(store, &owners, app, gate.attempt(now))? {
+            OrWait::Wait(demand) => return Ok(OrWait::Wait(demand)),
+            OrWait::Ready(allowance) => allowance,
         };
-        match edit(operation, bytes, body, offer, held.max_output) {
-            Ok(edited) => {
+        match edit(operation, bytes, body, offer, allowance.max_output) {
+            Ok(edited_body) => {
                 let is_limited = !owners.is_empty();
-                Ok(Decided::Forward(Box::new(ReadyCall { offer: offer.clone(), edited, held, is_limited })))
+                Ok(OrWait::Ready(ReadyCall { offer: offer.clone(), edited_body, allowance, is_limited }))
             }
             Err(denial) => {
-                account::cancel(store, held.reserved.reservation);
+                account::cancel(store, allowance.reservation);
                 Err(denial)
             }
         }

@@ -44,12 +44,12 @@ fn run(store: &TestMemory, place: &FixedWorld, headers: &[Header], body: &[u8]) 
     let view = View::new(store);
     match admit(Headers(headers), &view, place) {
         HeadersDecision::Reply(reply) => BodyDecision::Reply(reply),
-        HeadersDecision::NeedBody(admitted) => settle(&admitted, body, &view, place),
+        HeadersDecision::NeedBody(admitted) => decide(&admitted, body, &view, place),
     }
 }
 
-fn settle(admitted: &Admitted, body: &[u8], view: &View<&TestMemory>, world: &FixedWorld) -> BodyDecision {
-    admitted.settle(|| body.to_vec(), &Gate { view, world, has_room: true, patience: Patience::Whole })
+fn decide(admitted: &Admitted, body: &[u8], view: &View<&TestMemory>, world: &FixedWorld) -> BodyDecision {
+    admitted.decide(|| body.to_vec(), &Gate { view, world, has_room: true, patience: Patience::Whole })
 }
 
 fn ask(store: &TestMemory, key: &str, path: &str, body: &[u8]) -> BodyDecision {
@@ -329,7 +329,7 @@ fn overtaken(update: wire::DiscoveryResponse) -> Code {
     };
     assert_eq!(replica.receive(update), DiscoveryOutcome::Applied);
     // Longer after the headers than what they found is taken for the truth.
-    denied(settle(&admitted, BODY, &view, &FixedWorld::at(1006, "192.0.2.1")))
+    denied(decide(&admitted, BODY, &view, &FixedWorld::at(1006, "192.0.2.1")))
 }
 
 #[test]
@@ -371,8 +371,8 @@ fn a_key_that_expires_while_the_body_is_on_its_way_is_refused() {
     let headers = headers("POST", CHAT, &[("authorization", &bearer)]);
     let admission = admit(Headers(&headers), &view, &FixedWorld::at(1999, ""));
     let HeadersDecision::NeedBody(admitted) = admission else { panic!("answered") };
-    forwarded(settle(&admitted, BODY, &view, &FixedWorld::at(1999, "")));
-    assert_eq!(denied(settle(&admitted, BODY, &view, &FixedWorld::at(2005, ""))), Code::KeyExpired);
+    forwarded(decide(&admitted, BODY, &view, &FixedWorld::at(1999, "")));
+    assert_eq!(denied(decide(&admitted, BODY, &view, &FixedWorld::at(2005, ""))), Code::KeyExpired);
 }
 
 #[test]

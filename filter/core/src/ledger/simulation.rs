@@ -229,7 +229,7 @@ impl Simulation {
                 self.kept += u64::from(self.now_ms - gateway.asked_ms > 2_000);
                 if let Some(demand) = reserved.ahead {
                     gateway.asked_ms = self.now_ms;
-                    gateway.notices.push_back(Notice::Demand(demand).encode());
+                    gateway.notices.push_back(demand.encode());
                 }
                 let reservation = reserved.reservation;
                 if self.random.one_in(10) {
@@ -240,9 +240,9 @@ impl Simulation {
                 }
                 gateway.live.push(LiveRequest { reservation, at_ms: self.now_ms, worker });
             }
-            ReserveOutcome::Dry(demand) => {
+            ReserveOutcome::Wait(demand) => {
                 gateway.asked_ms = self.now_ms;
-                gateway.notices.push_back(Notice::Demand(demand).encode());
+                gateway.notices.push_back(demand.encode());
                 is_dry = true;
             }
             ReserveOutcome::Refused(_) => self.refused += 1,
@@ -250,7 +250,7 @@ impl Simulation {
         }
         let notices = std::mem::take(&mut gateway.notices);
 
-        notices.into_iter().for_each(|notice| gateway.on(LedgerEvent::Notice(notice), self.now_ms));
+        notices.into_iter().for_each(|notice| gateway.on(LedgerEvent::Demand(notice), self.now_ms));
         // Mostly the network is quick.
         if is_dry && !self.random.one_in(3) {
             for _ in 0..8 {

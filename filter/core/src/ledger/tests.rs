@@ -63,8 +63,8 @@ fn a_dry_request_asks_waits_and_goes() {
     assert_eq!(reports(&effects)[0].id, 1, "a probe");
     let limits = limits(BucketKind::TokensPerMinute, 100);
     let owners = [LimitSubject { id: APP, limits: &limits }];
-    let ReserveOutcome::Dry(demand) = reserve(&store, &owners, &need(10, 20), NOW) else { panic!() };
-    let effects = ledger.on(LedgerEvent::Notice(Notice::Demand(demand).encode()), NOW);
+    let ReserveOutcome::Wait(demand) = reserve(&store, &owners, &need(10, 20), NOW) else { panic!() };
+    let effects = ledger.on(LedgerEvent::Demand(demand.encode()), NOW);
     let lease = &reports(&effects)[0].leases[0];
     assert_eq!((lease.want, lease.least, lease.floor, lease.ahead), (30, 30, 11, false));
     let effects =
@@ -84,7 +84,7 @@ const COST: BucketKind = BucketKind::CostBudget;
 
 fn demand(kind: BucketKind, need: u64, least: u64) -> LedgerEvent {
     let asks = vec![BucketDemand { owner: APP, kind, need, least, floor: least, limit: 100 }];
-    LedgerEvent::Notice(Notice::Demand(crate::limits::account::Demand { asks }).encode())
+    LedgerEvent::Demand(crate::limits::account::Demand { asks }.encode())
 }
 
 fn connected(store: &TestMemory) -> LedgerClient<&TestMemory> {
@@ -231,7 +231,7 @@ fn a_recall_and_a_revocation_take_what_is_not_held() {
 fn a_lowered_limit_takes_back_what_was_leased_before() {
     let ask = |kind, limit| {
         let asks = vec![BucketDemand { owner: APP, kind, need: 1, least: 1, floor: 1, limit }];
-        LedgerEvent::Notice(Notice::Demand(crate::limits::account::Demand { asks }).encode())
+        LedgerEvent::Demand(crate::limits::account::Demand { asks }.encode())
     };
     for (kind, want) in [(RPM, 3), (TPM, 3), (COST, 1)] {
         let store = TestMemory::default();
@@ -254,10 +254,7 @@ fn alone_a_gateway_heeds_a_lowered_limit() {
         tick(&mut ledger, 25, NOW);
         assert!(ledger.is_away());
         let asks = vec![BucketDemand { owner: APP, kind, need: 5, least: 5, floor: 5, limit: 10 }];
-        ledger.on(
-            LedgerEvent::Notice(Notice::Demand(crate::limits::account::Demand { asks }).encode()),
-            NOW + 2_500,
-        );
+        ledger.on(LedgerEvent::Demand(crate::limits::account::Demand { asks }.encode()), NOW + 2_500);
         let line = only_line(&store);
         let lent = if kind == RPM { 5 } else { 0 };
         assert_eq!((line.returned, line.available(NOW + 2_500)), (30, lent), "{kind:?}");
@@ -292,7 +289,7 @@ fn records_are_shipped_until_they_are_acknowledged() {
     ledger.on(LedgerEvent::Closed, NOW);
     assert_eq!(shipped(&ledger.on(LedgerEvent::Connected, NOW)), [(0, vec![1, 2, 3])]);
     ledger.on(acknowledge(1, 2), NOW);
-    assert_eq!(shipped(&ledger.on(LedgerEvent::Notice(Notice::Records.encode()), NOW)), [(0, vec![3])]);
+    assert_eq!(shipped(&ledger.on(LedgerEvent::Demand(Demand::default().encode()), NOW)), [(0, vec![3])]);
     ledger.on(acknowledge(2, 3), NOW);
     assert_eq!(shipped(&tick(&mut ledger, 3, NOW)), []);
     assert!(!ring.is_nearly_full(&store));
@@ -316,7 +313,7 @@ fn a_budgets_next_period_is_another_line_and_the_old_one_goes_when_it_is_settled
     assert_eq!(reports(&effects)[0].leases[0].bucket.as_ref().unwrap().period, PERIOD_NOW);
     ledger.on(answer(2, vec![in_period(NOW, 10)]), NOW);
     let ReserveOutcome::Reserved(reserved) = reserve(&store, &owners, &need, NOW) else { panic!() };
-    assert!(matches!(reserve(&store, &owners, &need, NOW + 1000), ReserveOutcome::Dry(_)));
+    assert!(matches!(reserve(&store, &owners, &need, NOW + 1000), ReserveOutcome::Wait(_)));
     ledger.on(demand(COST, 10, 10), NOW + 1000);
     ledger.on(answer(3, vec![in_period(NOW + 1000, 10)]), NOW + 1000);
     assert_eq!(LeaseAccount::read(&store, APP).unwrap().0.lines.len(), 2);
@@ -347,7 +344,7 @@ fn a_budget_that_gets_a_longer_period_is_taken_of_that_from_the_next_grant_on() 
     ledger.on(demand(COST, 10, 10), NOW);
     ledger.on(answer(2, vec![in_period(day, 10)]), NOW);
     assert!(matches!(reserve(&store, &owners, &need, NOW), ReserveOutcome::Reserved(_)));
-    assert!(matches!(reserve(&store, &owners, &need, NOW), ReserveOutcome::Dry(_)));
+    assert!(matches!(reserve(&store, &owners, &need, NOW), ReserveOutcome::Wait(_)));
     ledger.on(demand(COST, 10, 10), NOW);
     ledger.on(answer(3, vec![in_period(month, 10)]), NOW);
     let ReserveOutcome::Reserved(reserved) = reserve(&store, &owners, &need, NOW) else {
@@ -373,8 +370,8 @@ fn alone_a_gateway_keeps_windows_by_itself_and_spends_no_budget() {
     let admitted = (0..100)
         .filter(|_| match reserve(&store, &owners, &need(1, 1), NOW + 2000) {
             ReserveOutcome::Reserved(_) => true,
-            ReserveOutcome::Dry(asked) => {
-                ledger.on(LedgerEvent::Notice(Notice::Demand(asked).encode()), NOW + 2000);
+            ReserveOutcome::Wait(asked) => {
+                ledger.on(LedgerEvent::Demand(asked.encode()), NOW + 2000);
                 matches!(reserve(&store, &owners, &need(1, 1), NOW + 2000), ReserveOutcome::Reserved(_))
             }
             _ => false,

@@ -14,12 +14,12 @@ use crate::snapshot::{AppId, BucketKind, KeyId};
 use crate::store::layout::{self, VERSION, ValueReader, put_kind};
 use crate::store::{Store, Swap};
 
-pub use demand::{BucketDemand, Demand, Notice, cushion};
+pub use demand::{BucketDemand, Demand, cushion};
 pub use lease::{ReceivedGrant, Totals};
 pub use patience::{PATIENCE_MS, Patience};
 pub use reserve::{
     HeldUnits, LimitRefusal, LimitStanding, LimitSubject, Need, RefusalReason, Reservation, ReserveOutcome,
-    Reserved, reserve, standings,
+    ReservedUnits, reserve,
 };
 pub use settle::{ActualUse, Charge, cancel, settle, settle_unknown};
 
@@ -359,13 +359,12 @@ impl AccountLine {
         let mut moment = || numbers.next().map(u64::cast_signed);
         let (period, deadline_ms, asked_at_ms) = (moment()?, moment()?, moment()?);
         let (resets_at_ms, retry_at_ms, fresh_until_ms) = (moment()?, moment()?, moment()?);
-        let used_by_all = fleet_used;
         let told = BucketStatus {
             verdict,
             limit,
             remaining,
             reachable,
-            used: used_by_all,
+            used: fleet_used,
             resets_at_ms,
             retry_at_ms,
             fresh_until_ms,

@@ -2,15 +2,14 @@
 
 use crate::answer::denial::{Code, Denial, LimitDetail};
 use crate::limits::account::{
-    self, Demand, LimitRefusal, LimitStanding, LimitSubject, Need, Patience, RefusalReason, ReserveOutcome,
-    SubjectId,
+    self, Demand, LimitRefusal, LimitStanding, LimitSubject, Need, Patience, RefusalReason, Reservation,
+    ReserveOutcome, ReservedUnits, SubjectId,
 };
 use crate::price::{Ceiling, TokenUsage, UnpricedTier};
 use crate::request::body::UsageBounds;
 use crate::request::endpoint::ModelOperation;
 use crate::snapshot::{AppPolicy, BucketKind, KeyRecord, Limits, Offer, ProviderKind, Unit, UnixMs};
 use crate::store::Store;
-use crate::upstream::call::Reserved;
 
 /// The output that is asked for where neither the client nor the catalogue bounds it.
 const USUAL_OUTPUT: u64 = 16_384;
@@ -65,20 +64,17 @@ pub struct OutputCut {
     pub granted: u64,
 }
 
-/// What became of a plan.
+/// What a request needs its units for, or the units that it must wait for.
 #[derive(Debug)]
-pub enum Taken {
-    /// It is held for the request.
-    Held(Box<Held>),
-    /// To be asked for first.
-    Dry(Demand),
+pub enum OrWait<T> {
+    Ready(T),
+    Wait(Demand),
 }
 
 /// What a request may use.
 #[derive(Debug)]
-pub struct Held {
-    /// To be settled at its end.
-    pub reserved: Reserved,
+pub struct Allowance {
+    pub reservation: Reservation,
     /// How many tokens each answer may have; none: as the client asked.
     pub max_output: Option<u64>,
     /// Where that is less than was asked for.
@@ -200,31 +196,31 @@ impl ReservationPlan {
         Self { need, metered: false, choices: 1, asked: None }
     }
 
-    /// Takes what the request needs.
+    /// Reserves what the request needs.
     ///
     /// # Errors
     /// When a limit has no room, and waiting a moment does not help.
-    pub fn take<S: Store>(
+    pub fn reserve<S: Store>(
         &self,
         store: &S,
         owners: &[LimitSubject<'_>],
         app: &AppPolicy,
         trial: ReserveAttempt,
-    ) -> Result<Taken, Denial> {
+    ) -> Result<OrWait<Allowance>, Denial> {
         match account::reserve(store, owners, &self.need, trial.patience, trial.now.0) {
-            ReserveOutcome::Dry(demand) => Ok(Taken::Dry(demand)),
+            ReserveOutcome::Wait(demand) => Ok(OrWait::Wait(demand)),
             ReserveOutcome::Refused(refusal) => Err(denial(&refusal, owners, app, trial)),
             ReserveOutcome::Unpriced(_) => Err(Code::ModelNotPriced.into()),
             ReserveOutcome::Failed => Err(Code::InternalError.into()),
-            ReserveOutcome::Reserved(account::Reserved { reservation, ahead, standings }) => {
+            ReserveOutcome::Reserved(ReservedUnits { mut reservation, ahead, standings }) => {
                 let output = reservation.output_tokens;
                 let max_output = self.asked.and_then(|_| output.checked_div(self.choices));
                 let cut = self.asked.zip(max_output).map(|(asked, granted)| OutputCut { asked, granted });
                 let cut = cut.filter(|cut| cut.granted < cut.asked);
                 let input = self.need.input_tokens;
-                let most = self.metered.then(|| TokenUsage { input, output, ..TokenUsage::default() });
-                let reserved = Reserved { most, reservation };
-                Ok(Taken::Held(Box::new(Held { reserved, max_output, cut, ahead, standings })))
+                let most = TokenUsage { input, output, ..TokenUsage::default() };
+                reservation.most_tokens = self.metered.then_some(most);
+                Ok(OrWait::Ready(Allowance { reservation, max_output, cut, ahead, standings }))
             }
         }
     }
@@ -237,18 +233,18 @@ pub fn request_limits(app: &AppPolicy, key: &KeyRecord) -> Vec<(SubjectId, Limit
     counted.filter(|(_, limits)| !limits.buckets.is_empty()).collect()
 }
 
-/// Takes one request of these limits; what limits tokens and money is left alone.
+/// Reserves one request of these limits; limits of tokens and money do not apply.
 ///
 /// # Errors
 /// When a limit has no room, and waiting a moment does not help.
-pub fn take_request<S: Store>(
+pub fn reserve_request<S: Store>(
     store: &S,
     limits: &[(SubjectId, Limits)],
     app: &AppPolicy,
     trial: ReserveAttempt,
-) -> Result<Taken, Denial> {
+) -> Result<OrWait<Allowance>, Denial> {
     let owners: Vec<_> = limits.iter().map(|(id, limits)| LimitSubject { id: *id, limits }).collect();
-    ReservationPlan::of_requests().take(store, &owners, app, trial)
+    ReservationPlan::of_requests().reserve(store, &owners, app, trial)
 }
 
 /// The most input tokens that the body alone may be billed as. Vendors refuse what is beyond the window

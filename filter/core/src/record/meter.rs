@@ -104,12 +104,6 @@ impl RequestMeter {
         }
     }
 
-    /// When its headers came.
-    #[must_use]
-    pub fn started(&self) -> UnixMs {
-        self.started
-    }
-
     /// Notes where it came from.
     pub fn came_from(&mut self, address: Option<IpAddr>) {
         self.client_address = address;

@@ -35,8 +35,8 @@ pub struct ModelCall {
     pub context_window: Option<u64>,
     /// What the client's body says.
     pub terms: UsageBounds,
-    /// The most that it can use, and what that was taken from; none where nothing limits it.
-    pub reserved: Option<Reserved>,
+    /// What it holds of its limits; none where nothing limits it.
+    pub reservation: Option<Reservation>,
     /// Where the answer may have fewer tokens than were asked for.
     pub cut: Option<OutputCut>,
 }
@@ -48,17 +48,8 @@ pub struct McpCall {
     pub server: Rc<McpServer>,
     /// `server/tool`; empty where no tool is called.
     pub tool: String,
-    /// What it was taken from; none where nothing limits requests.
-    pub reserved: Option<Reserved>,
-}
-
-/// What is held for a request until its end.
-#[derive(Debug)]
-pub struct Reserved {
-    /// The most tokens that it can use; none where only requests are limited.
-    pub most: Option<TokenUsage>,
-    /// Where they were taken from.
-    pub reservation: Reservation,
+    /// What it holds of its limits; none where nothing limits requests.
+    pub reservation: Option<Reservation>,
 }
 
 impl UpstreamCall {
@@ -91,19 +82,19 @@ impl UpstreamCall {
 
     /// What is held for it.
     #[must_use]
-    pub fn reserved(&self) -> Option<&Reserved> {
+    pub fn reservation(&self) -> Option<&Reservation> {
         match self {
-            Self::Model(call) => call.reserved.as_ref(),
-            Self::Mcp(call) => call.reserved.as_ref(),
+            Self::Model(call) => call.reservation.as_ref(),
+            Self::Mcp(call) => call.reservation.as_ref(),
         }
     }
 
     /// The same, to be settled or cancelled.
     #[must_use]
-    pub fn into_reserved(self) -> Option<Reserved> {
+    pub fn into_reservation(self) -> Option<Reservation> {
         match self {
-            Self::Model(call) => call.reserved,
-            Self::Mcp(call) => call.reserved,
+            Self::Model(call) => call.reservation,
+            Self::Mcp(call) => call.reservation,
         }
     }
 }

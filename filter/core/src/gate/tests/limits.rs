@@ -66,7 +66,7 @@ fn at_last(store: &TestMemory) -> BodyDecision {
     let HeadersDecision::NeedBody(admitted) = admit(Headers(&headers), &view, &world) else {
         panic!("answered")
     };
-    admitted.settle(
+    admitted.decide(
         || BODY.to_vec(),
         &Gate { view: &view, world: &world, has_room: true, patience: Patience::Over },
     )
@@ -88,7 +88,7 @@ fn a_request_within_its_limits_reserves_the_most_that_it_may_use() {
     assert_eq!(forward.body, None, "as the client asked");
     let estimate = (body.len() as u64 * 2).div_ceil(5) + 16;
     let most = TokenUsage { input, output: 100, ..TokenUsage::default() };
-    assert_eq!(forward.call.reserved().and_then(|reserved| reserved.most), Some(most));
+    assert_eq!(forward.call.reservation().and_then(|reservation| reservation.most_tokens), Some(most));
     assert_eq!(model_call(&forward).price.as_ref().map(|price| price.version), Some(3));
     assert_eq!(testing::line(&store, OWNER, MINUTE).used, 1);
     assert_eq!(testing::line(&store, OWNER, TOKENS).held, estimate + 100);
@@ -103,7 +103,7 @@ fn a_request_within_its_limits_reserves_the_most_that_it_may_use() {
 fn a_request_without_limits_reserves_nothing() {
     let store = limited(&[]);
     let forward = forwarded(chat(&store));
-    assert!(forward.call.reserved().is_none() && forward.announced.is_empty() && forward.body.is_none());
+    assert!(forward.call.reservation().is_none() && forward.announced.is_empty() && forward.body.is_none());
     assert_eq!(LeaseAccount::read(&store, OWNER), None);
 }
 
@@ -155,7 +155,7 @@ fn a_dry_lease_is_waited_for() {
     else {
         panic!("answered")
     };
-    let at = |now| settle(&admitted, body, &view, &FixedWorld::at(now, ""));
+    let at = |now| decide(&admitted, body, &view, &FixedWorld::at(now, ""));
     let need = (body.len() as u64 * 2).div_ceil(5) + 16 + 10;
     assert_eq!(waits(at(1000)), [(OWNER, MINUTE, 1), (OWNER, TOKENS, need)]);
     testing::grant(&store, OWNER, MINUTE, 60, 1);
@@ -305,7 +305,7 @@ fn a_full_ring_refuses_those_that_are_limited() {
         let HeadersDecision::NeedBody(admitted) = admit(Headers(&headers), &view, &world) else {
             panic!("answered")
         };
-        admitted.settle(
+        admitted.decide(
             || BODY.to_vec(),
             &Gate { view: &view, world: &world, has_room: false, patience: Patience::Whole },
         )

@@ -67,7 +67,7 @@ fn messages_streams_and_ends_of_sessions_reach_the_server() {
         assert!(
             forward.relay.as_ref().is_some_and(|relay| relay.listing.is_none()) && forward.session.is_none()
         );
-        assert_eq!((mcp_call(&forward).tool.as_str(), forward.call.reserved().is_none()), ("", true));
+        assert_eq!((mcp_call(&forward).tool.as_str(), forward.call.reservation().is_none()), ("", true));
     }
     assert_eq!(mcp_call(&forwarded(post(&store, &tool("get_me")))).tool, "github/get_me");
 }
@@ -303,20 +303,20 @@ fn a_request_is_one_and_neither_tokens_nor_money() {
     }
     for body in [tool("x").as_str(), r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#] {
         let forward = forwarded(post(&store, body));
-        let reserved = forward.call.reserved().unwrap();
-        assert_eq!(reserved.most, None);
-        let held: Vec<_> = reserved.reservation.held().iter().map(|held| (held.kind, held.amount)).collect();
+        let reservation = forward.call.reservation().unwrap();
+        assert_eq!(reservation.most_tokens, None);
+        let held: Vec<_> = reservation.held().iter().map(|held| (held.kind, held.amount)).collect();
         assert_eq!(held, [(BucketKind::RequestsPerMinute, 1)]);
         assert!(forward.announced.iter().any(|(name, _)| *name == "x-ratelimit-remaining-requests"));
         assert!(forward.announced.iter().all(|(name, _)| !name.ends_with("-tokens")));
     }
     assert_eq!(testing::line(&store, OWNER, BucketKind::RequestsPerMinute).used, 2);
     for method in ["GET", "DELETE"] {
-        assert!(forwarded(send(&store, method, PATH, "")).call.reserved().is_some());
+        assert!(forwarded(send(&store, method, PATH, "")).call.reservation().is_some());
     }
     assert_eq!(testing::line(&store, OWNER, BucketKind::RequestsPerMinute).used, 4);
     let free = limited(&[(BucketKind::CostBudget, 1)]);
-    assert!(forwarded(post(&free, &tool("x"))).call.reserved().is_none());
+    assert!(forwarded(post(&free, &tool("x"))).call.reservation().is_none());
 }
 
 #[test]
@@ -385,11 +385,11 @@ fn a_dry_lease_is_waited_for() {
         panic!("answered")
     };
     assert_eq!(admitted.endpoint(), "mcp");
-    let at = |now| settle(&admitted, PING.as_bytes(), &view, &FixedWorld::at(now, ""));
+    let at = |now| decide(&admitted, PING.as_bytes(), &view, &FixedWorld::at(now, ""));
     let BodyDecision::Wait(demand) = at(1000) else { panic!("goes") };
     let asked: Vec<_> = demand.asks.iter().map(|ask| (ask.owner, ask.kind, ask.need)).collect();
     assert_eq!(asked, [(OWNER, BucketKind::RequestsPerMinute, 1)]);
-    let (late, body) = refused(admitted.refuse(&Code::LeaseUnavailable.into()));
+    let (late, body) = refused(BodyDecision::Reply(admitted.refuse(&Code::LeaseUnavailable.into())));
     assert_eq!((late.status, &body["id"]), (503, &json!("p")), "the message was read by then");
     testing::grant(&store, OWNER, BucketKind::RequestsPerMinute, 60, 1);
     forwarded(at(1100));
@@ -433,7 +433,7 @@ fn a_full_ring_refuses_those_whose_requests_are_limited() {
         let HeadersDecision::NeedBody(admitted) = admit(Headers(&headers), &view, &world) else {
             panic!("answered")
         };
-        admitted.settle(
+        admitted.decide(
             || PING.as_bytes().to_vec(),
             &Gate { view: &view, world: &world, has_room: false, patience: Patience::Whole },
         )
@@ -459,7 +459,7 @@ fn what_changes_while_a_message_is_on_its_way_counts() {
         panic!("answered")
     };
     assert_eq!(replica.receive(allow(&["github/y"])), DiscoveryOutcome::Applied);
-    let late = settle(&admitted, tool("x").as_bytes(), &view, &FixedWorld::at(1006, ""));
+    let late = decide(&admitted, tool("x").as_bytes(), &view, &FixedWorld::at(1006, ""));
     assert_eq!(denied(late), Code::McpToolNotAllowed);
 }
 

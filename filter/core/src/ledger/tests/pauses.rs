@@ -114,15 +114,15 @@ impl<'a> Pair<'a> {
         let reserved = loop {
             match reserve(&self.store, &owners, &need, self.now_ms) {
                 ReserveOutcome::Reserved(reserved) => break reserved,
-                ReserveOutcome::Dry(demand) => {
+                ReserveOutcome::Wait(demand) => {
                     self.waits += 1;
-                    self.on(LedgerEvent::Notice(Notice::Demand(demand).encode()));
+                    self.on(LedgerEvent::Demand(demand.encode()));
                 }
                 other => panic!("{other:?}"),
             }
         };
         if let Some(demand) = reserved.ahead {
-            self.on(LedgerEvent::Notice(Notice::Demand(demand).encode()));
+            self.on(LedgerEvent::Demand(demand.encode()));
         }
         settle(&self.store, reserved.reservation, ActualUse { tokens: 50, cost: NanoUsd(50) });
     }
@@ -174,7 +174,7 @@ fn who_asks_ahead_keeps_a_cushion_and_asks_rarely() {
 fn a_cushion_is_little_of_the_limit_and_none_where_an_answer_was_lost() {
     let ask = |limit| {
         let asks = vec![BucketDemand { owner: APP, kind: TPM, need: 30, least: 11, floor: 11, limit }];
-        LedgerEvent::Notice(Notice::Demand(crate::limits::account::Demand { asks }).encode())
+        LedgerEvent::Demand(crate::limits::account::Demand { asks }.encode())
     };
     for (limit, want) in [(100_000, 480), (1_600, 100), (160, 30), (20, 20)] {
         let store = TestMemory::default();
@@ -256,7 +256,7 @@ fn a_quiet_owner_is_looked_at_ever_more_rarely_until_a_record_comes() {
     ledger.on(answer(1, vec![]), NOW);
     pass(&mut ledger, 1);
     let asks = vec![BucketDemand { owner: app, kind: RPM, need: 5, least: 5, floor: 5, limit: 100_000 }];
-    ledger.on(LedgerEvent::Notice(Notice::Demand(crate::limits::account::Demand { asks }).encode()), NOW);
+    ledger.on(LedgerEvent::Demand(crate::limits::account::Demand { asks }.encode()), NOW);
     ledger.on(answer(2, vec![long]), NOW);
     assert_eq!(looks(&pass(&mut ledger, 250)), [5, 10, 50]);
 
@@ -335,7 +335,7 @@ fn what_one_owner_is_granted_is_brought_at_once() {
     let kinds = [RPM, TPM, COST, BucketKind::RequestsPerHour, BucketKind::RequestsPerDay];
     let asks =
         kinds.map(|kind| BucketDemand { owner: APP, kind, need: 3, least: 3, floor: 3, limit: 100 }).to_vec();
-    ledger.on(LedgerEvent::Notice(Notice::Demand(crate::limits::account::Demand { asks }).encode()), NOW);
+    ledger.on(LedgerEvent::Demand(crate::limits::account::Demand { asks }.encode()), NOW);
     let before = store.swaps.get();
     ledger.on(answer(2, kinds.map(|kind| granted(APP, kind, 3)).to_vec()), NOW);
     assert_eq!(store.swaps.get() - before, 1);

@@ -4,16 +4,8 @@ use super::SubjectId;
 use crate::snapshot::BucketKind;
 use crate::store::layout::{VERSION, ValueReader, put_kind, put_varint};
 
-/// What a gate tells the sync role, through its queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// Units are missing.
-    Demand(Demand),
-    /// Records wait in a ring.
-    Records,
-}
-
-/// All that one request misses, so that one round trip is enough.
+/// The units that one request misses, all at once: one round trip is enough. A gate sends it to the sync
+/// role through a queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Demand {
     /// At most one for each bucket of the request.
@@ -40,8 +32,8 @@ pub struct BucketDemand {
 /// A cushion is worth so many times what a request needs.
 const CUSHION: u64 = 16;
 
+/// The first byte of the message, after the version.
 const DEMAND: u8 = 1;
-const RECORDS: u8 = 2;
 
 /// How much there is to be of a limit after requests that need so much, though nothing is known of
 /// how many come: so that a key that pauses need not ask for each. Never more than a few units.
@@ -56,13 +48,11 @@ pub(super) fn few(kind: BucketKind, of: u64) -> u64 {
     of.div_euclid(if kind.span_ms().is_some() { FEW_PART } else { 64 })
 }
 
-impl Notice {
-    /// The queue's message.
+impl Demand {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let Self::Demand(demand) = self else { return vec![VERSION, RECORDS] };
         let mut bytes = vec![VERSION, DEMAND];
-        for BucketDemand { owner, kind, need, least, floor, limit } in &demand.asks {
+        for BucketDemand { owner, kind, need, least, floor, limit } in &self.asks {
             bytes.extend(owner.0);
             put_kind(&mut bytes, *kind);
             for number in [need, least, floor, limit] {
@@ -72,14 +62,12 @@ impl Notice {
         bytes
     }
 
-    /// What a queue's message says; none when this build cannot read it.
+    /// None when this build cannot read the message.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut input = ValueReader::open(bytes)?;
-        match input.byte()? {
-            RECORDS => return Some(Self::Records),
-            DEMAND => {}
-            _ => return None,
+        if input.byte()? != DEMAND {
+            return None;
         }
         let mut asks = Vec::new();
         while !input.0.is_empty() {
@@ -88,6 +76,6 @@ impl Notice {
             let (floor, limit) = (input.varint()?, input.varint()?);
             asks.push(BucketDemand { owner, kind, need, least, floor, limit });
         }
-        Some(Self::Demand(Demand { asks }))
+        Some(Self { asks })
     }
 }

@@ -4,7 +4,7 @@ use super::{
     AccountChange, AccountLine, BucketDemand, Demand, GrantVerdict, LeaseAccount, MOST_TRIES, PATIENCE_MS,
     Patience, SubjectId, cushion,
 };
-use crate::price::{Ceiling, NanoUsd};
+use crate::price::{Ceiling, NanoUsd, TokenUsage};
 use crate::snapshot::{BucketKind, BucketLimit, Limits, Unit};
 use crate::store::{Store, Swap};
 
@@ -42,9 +42,9 @@ pub struct Need {
 #[derive(Debug)]
 pub enum ReserveOutcome {
     /// The request may go.
-    Reserved(Reserved),
+    Reserved(ReservedUnits),
     /// Leases are too small, and the control plane has not said no: ask the sync role, and wait.
-    Dry(Demand),
+    Wait(Demand),
     /// There is nothing to wait for now.
     Refused(LimitRefusal),
     /// The owner at this index has a cost budget, and the need has no price.
@@ -55,7 +55,7 @@ pub enum ReserveOutcome {
 
 /// The request may go.
 #[derive(Debug)]
-pub struct Reserved {
+pub struct ReservedUnits {
     /// To be settled or cancelled.
     pub reservation: Reservation,
     /// Leases run low: tell the sync role, and go on.
@@ -70,6 +70,8 @@ pub struct Reserved {
 pub struct Reservation {
     /// The most output tokens that it may have.
     pub output_tokens: u64,
+    /// The most tokens that it can use; none where only requests are limited.
+    pub most_tokens: Option<TokenUsage>,
     pub(super) held: Vec<HeldUnits>,
 }
 
@@ -167,12 +169,6 @@ pub fn reserve(
     ReserveOutcome::Failed
 }
 
-/// How the limits of these owners stand, for an answer that needs no reservation.
-pub fn standings(store: &impl Store, owners: &[LimitSubject<'_>], now_ms: i64) -> Vec<LimitStanding> {
-    let accounts: Vec<_> = owners.iter().map(|owner| read(store, owner)).collect();
-    entries(owners, &accounts, now_ms).iter().map(|entry| entry.standing(0)).collect()
-}
-
 fn read(store: &impl Store, owner: &LimitSubject<'_>) -> Option<(LeaseAccount, u32)> {
     if owner.limits.buckets.is_empty() { None } else { LeaseAccount::read(store, owner.id) }
 }
@@ -205,10 +201,10 @@ fn hold(
     store: &impl Store,
     owners: &[LimitSubject<'_>],
     accounts: Vec<Option<(LeaseAccount, u32)>>,
-    reserved: &mut Reserved,
+    reserved: &mut ReservedUnits,
     now_ms: i64,
 ) -> Swap {
-    let Reserved { reservation: Reservation { held, .. }, ahead, .. } = reserved;
+    let ReservedUnits { reservation: Reservation { held, .. }, ahead, .. } = reserved;
     for (index, (owner, account)) in owners.iter().zip(accounts).enumerate() {
         let Some((mut account, write)) = account else { continue };
         let mut is_touched = false;
@@ -271,7 +267,11 @@ impl Need {
             match self.covered(entry.kind(), entry.bucket.limit).filter(|most| *most >= least) {
                 Some(most) => output = output.min(most),
                 None => {
-                    return Err(ReserveOutcome::Refused(self.refusal(entry, RefusalReason::TooLarge, now_ms)));
+                    return Err(ReserveOutcome::Refused(self.refusal(
+                        entry,
+                        RefusalReason::TooLarge,
+                        now_ms,
+                    )));
                 }
             }
         }
@@ -323,9 +323,9 @@ impl Need {
         match refusal {
             Some(refusal) => Err(ReserveOutcome::Refused(refusal)),
             // Meanwhile nothing is asked for: it would be kept from others.
-            None if is_contended => Err(ReserveOutcome::Dry(Demand::default())),
+            None if is_contended => Err(ReserveOutcome::Wait(Demand::default())),
             None if asks.is_empty() => Ok(output),
-            None => Err(ReserveOutcome::Dry(Demand { asks })),
+            None => Err(ReserveOutcome::Wait(Demand { asks })),
         }
     }
 
@@ -350,9 +350,13 @@ impl Need {
     }
 
     /// What the request takes of each bucket, all of which have it.
-    fn take(&self, entries: &[BucketEntry], output: u64, now_ms: i64) -> Reserved {
-        let mut reserved = Reserved {
-            reservation: Reservation { output_tokens: output, held: Vec::with_capacity(entries.len()) },
+    fn take(&self, entries: &[BucketEntry], output: u64, now_ms: i64) -> ReservedUnits {
+        let mut reserved = ReservedUnits {
+            reservation: Reservation {
+                output_tokens: output,
+                most_tokens: None,
+                held: Vec::with_capacity(entries.len()),
+            },
             ahead: None,
             standings: Vec::with_capacity(entries.len()),
         };

@@ -73,7 +73,7 @@ fn all_that_is_missing_is_asked_for_at_once() {
     let owners = [LimitSubject { id: APP, limits: &app }, LimitSubject { id: KEY, limits: &key }];
     grant(&store, APP, RequestsPerMinute, 5, granted());
     grant(&store, KEY, TokensPerMinute, 15, granted());
-    let ReserveOutcome::Dry(demand) = reserve(&store, &owners, &need(10, 20, 10), NOW) else { panic!() };
+    let ReserveOutcome::Wait(demand) = reserve(&store, &owners, &need(10, 20, 10), NOW) else { panic!() };
     let asks: Vec<_> = demand.asks.iter().map(|ask| (ask.owner, ask.kind, ask.need, ask.least)).collect();
     assert_eq!(asks, [(APP, CostBudget, 50, 50), (KEY, TokensPerMinute, 30, 30)]);
     assert_eq!(demand.asks[0].floor, 30, "a cut answer would do with this");
@@ -92,7 +92,7 @@ fn output_is_lowered_to_what_there_can_be() {
     let app = limits(&[(kind, 1000)]);
     let owners = [LimitSubject { id: APP, limits: &app }];
     grant(&store, APP, kind, 50, granted());
-    assert!(matches!(reserve(&store, &owners, &need(10, 100, 20), NOW), ReserveOutcome::Dry(_)));
+    assert!(matches!(reserve(&store, &owners, &need(10, 100, 20), NOW), ReserveOutcome::Wait(_)));
     grant(&store, APP, kind, 50, refused(60));
     let ReserveOutcome::Reserved(reserved) = reserve(&store, &owners, &need(10, 100, 20), NOW) else {
         panic!()
@@ -102,7 +102,7 @@ fn output_is_lowered_to_what_there_can_be() {
     cancel(&store, reserved.reservation);
     assert_eq!(line(&store, APP, kind).available(NOW), 50);
     grant(&store, APP, kind, 50, short(GrantVerdict::Exhausted, 60, 0, 30));
-    let ReserveOutcome::Dry(demand) = reserve(&store, &owners, &need(10, 100, 20), NOW) else { panic!() };
+    let ReserveOutcome::Wait(demand) = reserve(&store, &owners, &need(10, 100, 20), NOW) else { panic!() };
     assert_eq!((demand.asks[0].need, demand.asks[0].least), (80, 80), "others may leave so much");
 }
 
@@ -114,7 +114,7 @@ fn what_others_hold_is_waited_for_then_less_is_taken_and_then_it_is_refused() {
     let owners = [LimitSubject { id: APP, limits: &app }];
     let reserve = |patience, now| super::reserve(&store, &owners, &need(10, 100, 20), patience, now);
     let asked = |reserve| match reserve {
-        ReserveOutcome::Dry(demand) => {
+        ReserveOutcome::Wait(demand) => {
             demand.asks.iter().map(|ask| (ask.need, ask.least)).collect::<Vec<_>>()
         }
         other => panic!("{other:?}"),
@@ -146,7 +146,7 @@ fn what_requests_here_hold_is_waited_for() {
     grant(&store, APP, kind, 200, granted());
     let ReserveOutcome::Reserved(first) = reserve(&store, &owners, &need(10, 90, 1), NOW) else { panic!() };
     grant(&store, APP, kind, 200, refused(100));
-    let ReserveOutcome::Dry(demand) = reserve(&store, &owners, &need(10, 90, 1), NOW) else { panic!() };
+    let ReserveOutcome::Wait(demand) = reserve(&store, &owners, &need(10, 90, 1), NOW) else { panic!() };
     assert_eq!(demand.asks, []);
     settle(&store, first.reservation, ActualUse { tokens: 5, cost: NanoUsd(5) });
     assert!(matches!(reserve(&store, &owners, &need(10, 90, 1), NOW), ReserveOutcome::Reserved(_)));
@@ -214,13 +214,13 @@ fn a_no_holds_for_as_much_and_for_as_long_as_it_was_said() {
     };
     assert_eq!(larger.retry_after_ms, 600 + 60_000, "nothing is known of when there is room for more");
     assert!(
-        matches!(reserve(&store, &owners, &need(50, 100, 10), NOW + 700), ReserveOutcome::Dry(_)),
+        matches!(reserve(&store, &owners, &need(50, 100, 10), NOW + 700), ReserveOutcome::Wait(_)),
         "it is over"
     );
     let raised = limits(&[(kind, 2000)]);
     let owners = [LimitSubject { id: APP, limits: &raised }];
     assert!(
-        matches!(reserve(&store, &owners, &need(50, 100, 10), NOW), ReserveOutcome::Dry(_)),
+        matches!(reserve(&store, &owners, &need(50, 100, 10), NOW), ReserveOutcome::Wait(_)),
         "the limit was raised"
     );
 }
@@ -252,7 +252,7 @@ fn what_the_limit_can_never_hold_is_not_waited_for() {
         panic!()
     };
     assert_eq!((refusal.reason, refusal.retry_after_ms), (RefusalReason::TooLarge, 0));
-    let ReserveOutcome::Dry(demand) = reserve(&store, &owners, &need(50, 100, 10), NOW) else { panic!() };
+    let ReserveOutcome::Wait(demand) = reserve(&store, &owners, &need(50, 100, 10), NOW) else { panic!() };
     assert_eq!((demand.asks[0].need, demand.asks[0].floor), (100, 70), "no more than the limit");
     let unpriced = Need { price: None, ..need(1, 1, 1) };
     assert!(matches!(reserve(&store, &owners, &unpriced, NOW), ReserveOutcome::Unpriced(0)));
@@ -270,7 +270,7 @@ fn a_lifted_limit_holds_nobody() {
     };
     grant(&store, APP, BucketKind::RequestsPerDay, 0, told);
     assert!(matches!(reserve(&store, &owners, &need(1, 1, 1), NOW), ReserveOutcome::Reserved(_)));
-    assert!(matches!(reserve(&store, &owners, &need(1, 1, 1), NOW + 1000), ReserveOutcome::Dry(_)));
+    assert!(matches!(reserve(&store, &owners, &need(1, 1, 1), NOW + 1000), ReserveOutcome::Wait(_)));
 }
 
 #[test]
@@ -313,7 +313,7 @@ fn what_was_leased_under_a_higher_limit_is_not_used() {
     };
     assert!(matches!(reserve(1000), ReserveOutcome::Reserved(_)));
     assert!(matches!(reserve(2000), ReserveOutcome::Reserved(_)), "a raised limit takes nothing away");
-    let ReserveOutcome::Dry(demand) = reserve(999) else { panic!("the limit was lowered") };
+    let ReserveOutcome::Wait(demand) = reserve(999) else { panic!("the limit was lowered") };
     assert_eq!((demand.asks[0].need, demand.asks[0].limit), (1, 999));
 }
 
@@ -550,15 +550,14 @@ proptest! {
         let asks = numbers.iter().map(|(n, _, kind)| BucketDemand {
             owner: SubjectId(owner), kind: BucketKind::ALL[*kind], need: n[0], least: n[1], floor: n[3], limit: n[2],
         }).collect();
-        let notice = Notice::Demand(Demand { asks });
-        prop_assert_eq!(Notice::decode(&notice.encode()), Some(notice));
-        prop_assert_eq!(Notice::decode(&Notice::Records.encode()), Some(Notice::Records));
+        let demand = Demand { asks };
+        prop_assert_eq!(Demand::decode(&demand.encode()), Some(demand));
     }
 
     #[test]
     fn no_bytes_panic(bytes: Vec<u8>) {
-        let _ = (LeaseAccount::decode(&bytes), Notice::decode(&bytes));
+        let _ = (LeaseAccount::decode(&bytes), Demand::decode(&bytes));
         let versioned = [&[VERSION], bytes.as_slice()].concat();
-        let _ = (LeaseAccount::decode(&versioned), Notice::decode(&versioned));
+        let _ = (LeaseAccount::decode(&versioned), Demand::decode(&versioned));
     }
 }

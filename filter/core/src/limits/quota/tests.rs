@@ -77,7 +77,7 @@ fn need(limits: &Limits, terms: &UsageBounds, offer: &Offer) -> [u64; 3] {
     [input_tokens, output_wanted, output_least]
 }
 
-fn take(store: &TestMemory, limits: &Limits, terms: &UsageBounds) -> Result<Taken, Denial> {
+fn take(store: &TestMemory, limits: &Limits, terms: &UsageBounds) -> Result<OrWait<Allowance>, Denial> {
     let owners = [LimitSubject { id: OWNER, limits }];
     let app = AppPolicy::try_from(testing::app()).unwrap();
     take_patiently(store, &owners, &app, limits, terms, Patience::Whole)
@@ -94,21 +94,25 @@ fn take_patiently(
     limits: &Limits,
     terms: &UsageBounds,
     patience: Patience,
-) -> Result<Taken, Denial> {
+) -> Result<OrWait<Allowance>, Denial> {
     let plan = plan(limits, ModelOperation::ChatCompletions, terms, &offer()).unwrap();
-    plan.take(store, owners, app, trial(patience))
+    plan.reserve(store, owners, app, trial(patience))
 }
 
 /// After it has waited in vain.
-fn take_at_last(store: &TestMemory, limits: &Limits, terms: &UsageBounds) -> Result<Taken, Denial> {
+fn take_at_last(
+    store: &TestMemory,
+    limits: &Limits,
+    terms: &UsageBounds,
+) -> Result<OrWait<Allowance>, Denial> {
     let app = AppPolicy::try_from(testing::app()).unwrap();
     take_patiently(store, &[LimitSubject { id: OWNER, limits }], &app, limits, terms, Patience::Over)
 }
 
-fn held(taken: Result<Taken, Denial>) -> Held {
+fn held(taken: Result<OrWait<Allowance>, Denial>) -> Allowance {
     match taken.unwrap() {
-        Taken::Held(held) => *held,
-        Taken::Dry(demand) => panic!("{demand:?}"),
+        OrWait::Ready(allowance) => allowance,
+        OrWait::Wait(demand) => panic!("{demand:?}"),
     }
 }
 
@@ -138,7 +142,7 @@ fn a_request_that_only_counts_needs_no_bound() {
     let store = TestMemory::default();
     testing::grant(&store, OWNER, RequestsPerMinute, 5, 5);
     let held = held(take(&store, &counted, &terms()));
-    assert_eq!((held.max_output, held.reserved.most), (None, None), "nothing is known of its tokens");
+    assert_eq!((held.max_output, held.reservation.most_tokens), (None, None), "nothing is known of its tokens");
     assert_eq!(testing::line(&store, OWNER, RequestsPerMinute).used, 1);
 }
 
@@ -305,14 +309,14 @@ fn output_is_shared_among_the_answers_once_there_is_no_more() {
     let three = UsageBounds { choices: 3, ..terms() };
     // Of its bound of 300 some 60 count in a window.
     testing::grant(&store, OWNER, TokensPerMinute, 1000, 160);
-    assert!(matches!(take(&store, &metered, &three).unwrap(), Taken::Dry(_)), "more may be had");
+    assert!(matches!(take(&store, &metered, &three).unwrap(), OrWait::Wait(_)), "more may be had");
     testing::refuse(&store, OWNER, TokensPerMinute, 1000, GrantVerdict::Exhausted);
     let held = held(take(&store, &metered, &three));
     assert_eq!((held.max_output, held.cut), (Some(33), Some(OutputCut { asked: 100, granted: 33 })));
     let headers: Vec<_> = cut_headers(held.cut).collect();
     assert_eq!(headers, [(ASKED_HEADER, "100".to_owned()), (GRANTED_HEADER, "33".to_owned())]);
     assert_eq!(cut_headers(None).count(), 0);
-    assert_eq!(held.reserved.most, Some(TokenUsage { input: 300, output: 100, ..TokenUsage::default() }));
+    assert_eq!(held.reservation.most_tokens, Some(TokenUsage { input: 300, output: 100, ..TokenUsage::default() }));
     assert_eq!(testing::line(&store, OWNER, TokensPerMinute).held, 160);
 }
 
@@ -469,7 +473,7 @@ fn those_who_must_come_back_do_not_come_at_once() {
         let trial = ReserveAttempt { random, ..trial(Patience::Over) };
         let owners = [LimitSubject { id: OWNER, limits: &limits }];
         let plan = plan(&limits, ModelOperation::ChatCompletions, &terms(), &offer()).unwrap();
-        let denial = plan.take(&store, &owners, &app, trial).unwrap_err();
+        let denial = plan.reserve(&store, &owners, &app, trial).unwrap_err();
         denial.quota.and_then(|quota| quota.retry_after_ms).unwrap()
     };
     let exhausted = |after_ms, random| refused(GrantVerdict::Exhausted, NOW.0 + after_ms, random);

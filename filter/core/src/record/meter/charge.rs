@@ -3,12 +3,12 @@
 
 use super::UpstreamOutcome;
 use crate::answer::usage::{self, UsageDoubt, UsageReading};
-use crate::limits::account::{self, ActualUse};
+use crate::limits::account::{self, ActualUse, Reservation};
 use crate::price::{NanoUsd, TokenUsage};
 use crate::record::{Record, Settlement, SettlementReason};
 use crate::snapshot::ProviderKind;
 use crate::store::Store;
-use crate::upstream::call::{McpCall, ModelCall, Reserved};
+use crate::upstream::call::{McpCall, ModelCall};
 
 /// What a call is charged, and how that is known.
 #[derive(Clone, Copy, Debug)]
@@ -54,9 +54,9 @@ impl McpCall {
         record.streamed = streamed;
         record.provider = self.server.provider();
         record.model = self.tool;
-        if let Some(reserved) = self.reserved {
+        if let Some(reservation) = self.reservation {
             let actual = ActualUse { tokens: 0, cost: NanoUsd(0) };
-            record.charges = account::settle(store, reserved.reservation, actual);
+            record.charges = account::settle(store, reservation, actual);
         }
     }
 }
@@ -84,12 +84,12 @@ impl ModelCall {
         record.cut = self.cut;
         let is_clear = settlement == Settlement::Reported && reason.is_none();
         record.text = self.terms.comparable_text().filter(|_| is_clear);
-        if let Some(reserved) = self.reserved {
+        if let Some(reservation) = self.reservation {
             let tokens = record.tokens.input.saturating_add(record.tokens.output);
             let actual = ActualUse { tokens, cost: record.cost };
             record.charges = match are_known {
-                true => account::settle(store, reserved.reservation, actual),
-                false => account::settle_unknown(store, reserved.reservation, actual, surely),
+                true => account::settle(store, reservation, actual),
+                false => account::settle_unknown(store, reservation, actual, surely),
             };
         }
     }
@@ -172,8 +172,8 @@ impl ModelCall {
         let reason = Some(SettlementReason::TierNotPriced);
         let known = price.dearest(&tokens);
         match self.metered() {
-            Some((reserved, _)) => {
-                let cost = reserved.reservation.most().cost.max(known);
+            Some((reservation, _)) => {
+                let cost = reservation.most().cost.max(known);
                 CallCharge::new(Settlement::Reserved, reason, tokens, cost)
             }
             None => CallCharge::new(Settlement::Estimated, reason, tokens, known),
@@ -194,7 +194,7 @@ impl ModelCall {
             SettlementReason::UsageImplausible => TokenUsage::default(),
             _ => reading.told,
         };
-        let Some((reserved, most)) = self.metered() else {
+        let Some((reservation, most)) = self.metered() else {
             let tokens = usage::estimate(&UsageReading { told, ..reading.clone() }, &self.terms);
             return self.estimated(reading, reason, tokens);
         };
@@ -206,7 +206,7 @@ impl ModelCall {
             return CallCharge { settlement, reason, tokens, cost: self.most_of(reading, &tokens), surely };
         }
         let tokens = TokenUsage { input: most.input.max(told.input), output, ..TokenUsage::default() };
-        let cost = reserved.reservation.most().cost.max(self.worst(&tokens));
+        let cost = reservation.most().cost.max(self.worst(&tokens));
         CallCharge { settlement, reason, tokens, cost, surely }
     }
 
@@ -239,9 +239,9 @@ impl ModelCall {
         self.price.as_ref().map_or(NanoUsd(0), |price| price.worst(tokens, &self.terms.tier))
     }
 
-    /// What is held for it, and the most that it may use, where tokens or money are limited.
-    fn metered(&self) -> Option<(&Reserved, TokenUsage)> {
-        let reserved = self.reserved.as_ref()?;
-        Some((reserved, reserved.most?))
+    /// Its reservation and the most that it may use, where tokens or money are limited.
+    fn metered(&self) -> Option<(&Reservation, TokenUsage)> {
+        let reservation = self.reservation.as_ref()?;
+        Some((reservation, reservation.most_tokens?))
     }
 }

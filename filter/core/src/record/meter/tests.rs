@@ -79,8 +79,8 @@ fn call(store: &TestMemory, operation: ModelOperation, stream: bool, kinds: &[Bu
     };
     let owners = [LimitSubject { id: OWNER, limits: &limits }];
     let reserved = account::reserve(store, &owners, &need, Patience::Whole, 1000);
-    let ReserveOutcome::Reserved(taken) = reserved else { panic!("refused") };
-    let most = kinds.iter().any(|kind| *kind != RequestsPerMinute).then_some(MOST);
+    let ReserveOutcome::Reserved(mut reserved) = reserved else { panic!("refused") };
+    reserved.reservation.most_tokens = kinds.iter().any(|kind| *kind != RequestsPerMinute).then_some(MOST);
     let provider = Provider::try_from(testing::provider("azure", 2, "/openai/v1")).unwrap();
     let terms = UsageBounds {
         stream,
@@ -102,7 +102,7 @@ fn call(store: &TestMemory, operation: ModelOperation, stream: bool, kinds: &[Bu
         price: Some(Rc::new(PRICE)),
         context_window: Some(WINDOW),
         terms,
-        reserved: (!kinds.is_empty()).then_some(Reserved { most, reservation: taken.reservation }),
+        reservation: (!kinds.is_empty()).then_some(reserved.reservation),
         cut: None,
     })
 }
