@@ -109,7 +109,7 @@ fn hold(store: &Memory, held: Batch<Cursor>, question: &Question) -> Result<(), 
         |part: Part| wire::DiscoveryResponse { part: part.into(), ..wire::DiscoveryResponse::default() };
     let end = wire::DiscoveryResponse { catalogue, apps, keys, position, ..part(Part::SnapshotEnd) };
     for response in [part(Part::SnapshotBegin), end] {
-        if let DiscoveryOutcome::Refused(refusal) = replica.receive(response) {
+        if let DiscoveryOutcome::Rejected(refusal) = replica.receive(response) {
             let rejected: Vec<_> = refusal.rejected.iter().map(ToString::to_string).collect();
             return Err(Refused([vec![refusal.error_detail], rejected].concat().join(" ").trim().to_owned()));
         }
@@ -141,7 +141,7 @@ impl<'a> Sync<'a> {
             instance: "rehearsal".to_owned(),
             ring_capacity: 1,
             away_after_ms: u64::MAX,
-            alone_for_ms: 0,
+            offline_limits_ms: 0,
         };
         let ledger = LedgerClient::resume(store, config);
         let mut sync = Self { ledger, limits, now_ms: at.as_millisecond() };

@@ -47,7 +47,7 @@ pub struct Request {
     /// None until its key is known, and after its end.
     meter: Option<RequestMeter>,
     /// Headers for the answer.
-    announced: Vec<(&'static str, String)>,
+    response_headers: Vec<(&'static str, String)>,
     /// Of an MCP server's answer: how it is passed on.
     relay: Option<Box<McpRelay>>,
 }
@@ -166,14 +166,14 @@ impl Request {
 
     fn forward(&mut self, mut forward: Forward, pending: &BufferedRequest, worker: &GateWorker) -> Action {
         let edited = edit(&forward, &pending.headers);
-        if let Some(demand) = forward.ahead.take() {
+        if let Some(demand) = forward.refill.take() {
             worker.demand(demand);
         }
         if edited.is_err() {
             worker.give_back(forward.call);
             return self.refuse(pending, Code::InternalError, worker);
         }
-        self.announced = forward.announced;
+        self.response_headers = forward.response_headers;
         self.relay = forward.relay;
         if let Some(meter) = &mut self.meter {
             meter.forwarded(forward.call);
@@ -215,13 +215,13 @@ impl Request {
         if response_header("www-authenticate").is_some() {
             set("www-authenticate", None);
         }
-        let Some(listing) = &mut relay.listing else { return };
+        let Some(tools) = &mut relay.tools else { return };
         if end_of_stream {
-            relay.listing = None;
+            relay.tools = None;
             return;
         }
         let (kind, encoding) = (response_header("content-type"), response_header("content-encoding"));
-        let form = listing.answered(status, kind.as_deref(), encoding.as_deref());
+        let form = tools.answered(status, kind.as_deref(), encoding.as_deref());
         set("content-length", None);
         if form == McpAnswerFormat::Unreadable {
             set("content-type", Some("application/json"));
@@ -232,16 +232,16 @@ impl Request {
     /// Some of an MCP server's answer has come, of which the client may see a part. It is all of it so far,
     /// where the last time nothing was let go.
     fn relay_body(&mut self, size: usize, last: bool) -> Action {
-        let Some(listing) = self.relay.as_mut().and_then(|relay| relay.listing.as_mut()) else {
+        let Some(tools) = self.relay.as_mut().and_then(|relay| relay.tools.as_mut()) else {
             return Action::Continue;
         };
-        if listing.waits(size, last) {
+        if tools.waits(size, last) {
             return Action::Pause;
         }
         let read = attempt("get_buffer", hostcalls::get_buffer(BufferType::HttpResponseBody, 0, WHOLE));
         // Held back for good where it cannot be read or replaced: better no answer than the whole list.
         let Some(body) = read else { return Action::Pause };
-        let shown = listing.pass(&body.unwrap_or_default(), last);
+        let shown = tools.pass(&body.unwrap_or_default(), last);
         match attempt("set_buffer", hostcalls::set_buffer(BufferType::HttpResponseBody, 0, WHOLE, &shown)) {
             Some(()) => Action::Continue,
             None => Action::Pause,
@@ -305,7 +305,7 @@ impl HttpContext for HttpExchange {
         let mut request = self.request.borrow_mut();
         // Envoy may have answered by itself what still waited: that is over.
         request.state = RequestState::Idle;
-        let announced = mem::take(&mut request.announced);
+        let response_headers = mem::take(&mut request.response_headers);
         let Some(meter) = &mut request.meter else { return Action::Continue };
         let headers = attempt("get_map", hostcalls::get_map_bytes(MapType::HttpResponseHeaders));
         let headers = headers.unwrap_or_default();
@@ -327,7 +327,7 @@ impl HttpContext for HttpExchange {
             let removed = hostcalls::set_map_value(MapType::HttpResponseHeaders, "content-length", None);
             attempt("set_map_value", removed);
         }
-        for (name, value) in announced {
+        for (name, value) in response_headers {
             let set = hostcalls::set_map_value(MapType::HttpResponseHeaders, name, Some(&value));
             attempt("set_map_value", set);
         }
@@ -350,7 +350,7 @@ impl HttpContext for HttpExchange {
             }
         };
         let passage = meter.chunk(&chunk.unwrap_or_default(), end_of_stream, host::now);
-        if let ChunkAction::Replaced(bytes) = passage {
+        if let ChunkAction::Replace(bytes) = passage {
             attempt("set_buffer", hostcalls::set_buffer(BufferType::HttpResponseBody, 0, size, &bytes));
         }
         Action::Continue
@@ -362,9 +362,9 @@ impl HttpContext for HttpExchange {
             // Bytes can no longer be added: what is still kept back is no whole event, or the usage chunk.
             let _ = meter.chunk(&[], true, host::now);
         }
-        let listing = request.relay.as_ref().and_then(|relay| relay.listing.as_ref());
+        let tools = request.relay.as_ref().and_then(|relay| relay.tools.as_ref());
         // Of what is not kept until its end nothing is left.
-        if listing.is_some_and(|listing| listing.waits(0, false)) {
+        if tools.is_some_and(|tools| tools.waits(0, false)) {
             return request.relay_body(0, true);
         }
         Action::Continue
@@ -380,8 +380,8 @@ impl HttpContext for HttpExchange {
             meter.answered(u16::try_from(status).unwrap_or_default(), AnswerHead::default());
         }
         meter.came_from(client_address());
-        let ending = if meter.needs_ending() { ending() } else { UpstreamOutcome::Answered };
-        self.worker.record(meter, ending);
+        let outcome = if meter.needs_outcome() { outcome() } else { UpstreamOutcome::Answered };
+        self.worker.record(meter, outcome);
     }
 }
 
@@ -393,7 +393,7 @@ fn meter(attribution: Attribution, endpoint: &'static str, headers: &[Header], n
 }
 
 /// How an exchange ended whose answer tells nothing.
-fn ending() -> UpstreamOutcome {
+fn outcome() -> UpstreamOutcome {
     let details = property_text(&["response", "code_details"]).unwrap_or_default();
     let flags = property_number(&["response", "flags"]).unwrap_or_default();
     UpstreamOutcome::read(&details, flags)
@@ -421,7 +421,7 @@ fn response_header(name: &str) -> Option<String> {
 /// Takes out of an answer what its client is not told.
 fn withhold(meter: &RequestMeter, headers: &[Header]) {
     let Some(call) = meter.call() else { return };
-    for name in header_filter::from_clients(Headers(headers), call.authority()) {
+    for name in header_filter::withheld_from_clients(Headers(headers), call.authority()) {
         attempt("set_map_value", hostcalls::set_map_value(MapType::HttpResponseHeaders, name, None));
     }
 }

@@ -141,7 +141,7 @@ impl Running {
             instance: replica.instance(),
             ring_capacity: ring::CAPACITY,
             away_after_ms: AWAY_AFTER_MS,
-            alone_for_ms: u64::from(alone).saturating_mul(1000),
+            offline_limits_ms: u64::from(alone).saturating_mul(1000),
         };
         // Where nobody has counted the workers yet, they wait for this.
         attempt_to_count();
@@ -225,7 +225,7 @@ impl Running {
                 self.discovery_stream.succeed();
                 self.metrics.applied(self.replica.revision(), self.replica.generation());
             }
-            DiscoveryOutcome::Refused(refusal) => {
+            DiscoveryOutcome::Rejected(refusal) => {
                 log::error!(
                     "a discovery response is refused, rejected={} error_detail={:?} first={:?}",
                     refusal.rejected.len(),
@@ -236,8 +236,8 @@ impl Running {
             }
         }
         self.discovery_stream.send(&verdict.answer(nonce));
-        for owner in stopped {
-            self.note(LedgerEvent::Revoked(owner));
+        for subject in stopped {
+            self.note(LedgerEvent::Revoked(subject));
         }
     }
 

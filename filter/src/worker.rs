@@ -113,14 +113,14 @@ impl GateWorker {
     }
 
     /// A request is over.
-    pub fn record(&self, meter: RequestMeter, ending: UpstreamOutcome) {
+    pub fn record(&self, meter: RequestMeter, outcome: UpstreamOutcome) {
         self.join();
         let is_own = meter.is_own();
-        let mut record = meter.finish(&SharedData, ending, host::now());
+        let mut record = meter.finish(&SharedData, outcome, host::now());
         if is_own {
             let room = self.has_room_for_refusals();
             record = match self.refusals.borrow_mut().take(record, room) {
-                RecordAction::Alone(record) => *record,
+                RecordAction::Keep(record) => *record,
                 RecordAction::Counted => return,
                 RecordAction::Dropped => return self.metrics.borrow_mut().dropped(),
             };

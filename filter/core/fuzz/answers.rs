@@ -39,7 +39,7 @@ fn check(input: &[u8], content_type: &str) {
     assert_eq!(reading, again, "what is read depends on the chunks");
     assert_eq!(passed, parts, "what the client gets depends on the chunks");
 
-    let told = reading.told;
+    let told = reading.reported;
     let parts = [told.cached_input, told.cache_write_5m, told.cache_write_1h];
     assert!(parts.iter().fold(0_u64, |sum, part| sum.saturating_add(*part)) <= told.input, "{told:?}");
     assert!(told.reasoning <= told.output, "{told:?}");
@@ -52,8 +52,8 @@ fn check(input: &[u8], content_type: &str) {
 fn read(mut reader: UsageReader, chunks: &[&[u8]]) -> (Vec<u8>, UsageReading) {
     let mut passed = vec![];
     let mut take = |passage, chunk: &[u8]| match passage {
-        ChunkAction::Unchanged => passed.extend_from_slice(chunk),
-        ChunkAction::Replaced(bytes) => passed.extend(bytes),
+        ChunkAction::Pass => passed.extend_from_slice(chunk),
+        ChunkAction::Replace(bytes) => passed.extend(bytes),
     };
     for chunk in chunks {
         take(reader.chunk(chunk, false), chunk);

@@ -19,14 +19,14 @@ use crate::discovery::view::{Snapshot, View};
 use crate::identity::identify;
 use crate::limits::account::{Demand, Patience};
 use crate::limits::quota::ReserveAttempt;
-use crate::mcp::is_below;
 use crate::request::body::{BodyFormat, RequestBody};
 use crate::request::endpoint::{ClientApi, Endpoint, ModelOperation, is_oauth, split_query};
 use crate::request::header::Headers;
+use crate::request::mcp_endpoint::{self, is_mcp_path};
 use crate::request::redaction::holds_key;
 use crate::request::{conversation, credential};
 use crate::snapshot::{AppPolicy, CredentialMode, KeyRecord, Status, UnixMs};
-use crate::store::Store;
+use crate::store::SharedStore;
 use crate::upstream::forward::Forward;
 
 /// What the gate must ask the host. It asks only when a rule needs the answer.
@@ -124,12 +124,12 @@ struct ResolvedKey {
 const FRESH_MS: i64 = 5;
 
 /// Decides on a request's headers.
-pub fn admit<S: Store>(headers: Headers<'_>, view: &View<S>, world: &impl World) -> HeadersDecision {
+pub fn admit<S: SharedStore>(headers: Headers<'_>, view: &View<S>, world: &impl World) -> HeadersDecision {
     decide_headers(headers, view, world, || Ok(credential::find(headers)?.hash()))
 }
 
 /// Decides on a request that carries the key with this hash, whatever its headers say.
-pub fn admit_key<S: Store>(
+pub fn admit_key<S: SharedStore>(
     hash: KeyHash,
     headers: Headers<'_>,
     view: &View<S>,
@@ -138,7 +138,7 @@ pub fn admit_key<S: Store>(
     decide_headers(headers, view, world, || Ok(hash))
 }
 
-fn decide_headers<S: Store>(
+fn decide_headers<S: SharedStore>(
     headers: Headers<'_>,
     view: &View<S>,
     world: &impl World,
@@ -147,7 +147,7 @@ fn decide_headers<S: Store>(
     let (path, query) = split_query(headers.text(":path").unwrap_or_default());
     let refused = |denial: Denial| match path {
         path if is_oauth(path) => denial.oauth_reply(),
-        path if is_below(path) => denial.rpc_reply(None),
+        path if is_mcp_path(path) => denial.rpc_reply(None),
         path => denial.reply(ClientApi::of(path)),
     };
     if [path, query].into_iter().any(holds_key) {
@@ -217,7 +217,7 @@ impl Admitted {
     pub fn endpoint(&self) -> &'static str {
         match &self.call {
             AdmittedCall::Model(operation, _) => operation.name(),
-            AdmittedCall::Mcp(_) => crate::mcp::ENDPOINT,
+            AdmittedCall::Mcp(_) => mcp_endpoint::NAME,
         }
     }
 
@@ -226,7 +226,7 @@ impl Admitted {
     ///
     /// A request that waits is decided on again and again: `body` is asked for once where it is read, and once
     /// where it must be edited.
-    pub fn decide<S: Store>(
+    pub fn decide<S: SharedStore>(
         &self,
         body: impl FnOnce() -> Vec<u8>,
         gate: &Gate<'_, S, impl World>,
@@ -251,7 +251,7 @@ impl Admitted {
     }
 
     /// The key and its app: as they were found, if that was just now, or as they are.
-    fn current_key<S: Store>(
+    fn current_key<S: SharedStore>(
         &self,
         now: UnixMs,
         gate: &Gate<'_, S, impl World>,
@@ -274,7 +274,7 @@ fn thinks_between_calls(headers: Headers<'_>) -> bool {
 }
 
 /// Finds the record of the request's key.
-fn authenticate<S: Store>(
+fn authenticate<S: SharedStore>(
     view: &View<S>,
     find: impl FnOnce() -> Result<KeyHash, Denial>,
 ) -> Result<(Snapshot, KeyRecord), Denial> {
@@ -283,19 +283,19 @@ fn authenticate<S: Store>(
 }
 
 /// Finds the record again, as it is now.
-fn look_up<S: Store>(hash: &KeyHash, view: &View<S>) -> Result<(Snapshot, KeyRecord), Denial> {
+fn look_up<S: SharedStore>(hash: &KeyHash, view: &View<S>) -> Result<(Snapshot, KeyRecord), Denial> {
     let snapshot = view.snapshot().ok_or(Code::SnapshotNotReady)?;
     Ok((snapshot, record(snapshot, hash, view)?))
 }
 
-fn record<S: Store>(snapshot: Snapshot, hash: &KeyHash, view: &View<S>) -> Result<KeyRecord, Denial> {
+fn record<S: SharedStore>(snapshot: Snapshot, hash: &KeyHash, view: &View<S>) -> Result<KeyRecord, Denial> {
     view.key(snapshot, hash).ok_or_else(|| {
         Denial::new(Code::InvalidApiKey, "The API key is well-formed, but it is not known here.")
     })
 }
 
 /// Decides whether the key opens its app, now and from here.
-fn authorize<S: Store>(
+fn authorize<S: SharedStore>(
     snapshot: Snapshot,
     record: &KeyRecord,
     view: &View<S>,
@@ -307,7 +307,7 @@ fn authorize<S: Store>(
 }
 
 /// Decides whether the key opens its app now, from wherever.
-fn open<S: Store>(
+fn open<S: SharedStore>(
     snapshot: Snapshot,
     record: &KeyRecord,
     view: &View<S>,

@@ -21,7 +21,7 @@ use crate::limits::account::{
 };
 use crate::record::ring::{self, RingReader};
 use crate::snapshot::BucketKind;
-use crate::store::Store;
+use crate::store::SharedStore;
 
 /// Between two ticks.
 pub const TICK_MS: u64 = 100;
@@ -41,7 +41,7 @@ pub struct LedgerConfig {
     /// After so long without an answer the control plane is away.
     pub away_after_ms: u64,
     /// For so long, from then on, rate limits hold for this gateway alone.
-    pub alone_for_ms: u64,
+    pub offline_limits_ms: u64,
 }
 
 /// What has happened.
@@ -77,12 +77,12 @@ pub enum LedgerEffect {
 pub struct LedgerClient<S> {
     store: S,
     config: LedgerConfig,
-    owners: BTreeMap<SubjectId, ActiveSubject>,
+    subjects: BTreeMap<SubjectId, ActiveSubject>,
     /// When each owner is looked at next, in ticks.
-    looks: BTreeSet<(u64, SubjectId)>,
+    next_checks: BTreeSet<(u64, SubjectId)>,
     pending: BTreeMap<(SubjectId, BucketKind), PendingDemand>,
     /// Buckets of which an answer was lost: asking for one more tells what it said.
-    doubts: BTreeSet<(SubjectId, BucketKind)>,
+    lost_answers: BTreeSet<(SubjectId, BucketKind)>,
     /// Owners of whom the control plane may know older numbers.
     dirty: BTreeSet<SubjectId>,
     stream: Option<OpenStream>,
@@ -117,7 +117,7 @@ struct SentReport {
 /// What a report has asked for.
 #[derive(Clone, Copy, Debug)]
 struct AskedUnits {
-    owner: SubjectId,
+    subject: SubjectId,
     kind: BucketKind,
     want: u64,
     least: u64,
@@ -133,29 +133,29 @@ struct ActiveSubject {
     /// The last report that spoke of it.
     report: u64,
     /// When something was last heard of it, in ticks.
-    moved: u64,
+    last_moved: u64,
     /// When it is looked at next, in ticks.
-    due: u64,
+    next_check: u64,
     /// Until when others wait for what comes back of it, in ticks.
-    recalled: u64,
+    recalled_until: u64,
 }
 
 /// What is remembered of a line.
 #[derive(Debug, Default)]
 struct TrackedLine {
     /// The numbers that this stream was told.
-    told: Option<Totals>,
+    reported: Option<Totals>,
     /// An answer may have been lost: the next must be told apart from it.
     is_unsure: bool,
     /// Brought and taken, when it was looked at last.
-    level: (u64, u64),
+    received_and_taken: (u64, u64),
     quiet_since: u64,
     /// When the rate was found, and what was taken by then.
     base: (u64, u64),
     /// About how many units a second were taken.
     rate: u64,
     /// What this gateway has lent itself.
-    alone: Option<Window>,
+    offline_window: Option<Window>,
 }
 
 /// What requests wait for.
@@ -171,7 +171,7 @@ struct PendingDemand {
     floor: Option<u64>,
     limit: u64,
     /// Ask, even if there is enough.
-    is_doubted: bool,
+    follows_lost_answer: bool,
 }
 
 /// A worker's records on their way.
@@ -183,16 +183,16 @@ struct RecordShipment {
     has_more: bool,
 }
 
-impl<S: Store> LedgerClient<S> {
+impl<S: SharedStore> LedgerClient<S> {
     /// Takes up what the store holds.
     pub fn resume(store: S, config: LedgerConfig) -> Self {
         Self {
             store,
             config,
-            owners: BTreeMap::new(),
-            looks: BTreeSet::new(),
+            subjects: BTreeMap::new(),
+            next_checks: BTreeSet::new(),
             pending: BTreeMap::new(),
-            doubts: BTreeSet::new(),
+            lost_answers: BTreeSet::new(),
             dirty: BTreeSet::new(),
             stream: None,
             shippings: Vec::new(),
@@ -214,12 +214,12 @@ impl<S: Store> LedgerClient<S> {
                 self.answer(response, now_ms, &mut effects);
                 ships = false;
             }
-            LedgerEvent::Demand(bytes) => self.note(&bytes, &mut effects),
-            LedgerEvent::Revoked(owner) => self.take_back(owner, &mut effects),
+            LedgerEvent::Demand(bytes) => self.receive_demand(&bytes, &mut effects),
+            LedgerEvent::Revoked(subject) => self.take_back(subject, &mut effects),
             LedgerEvent::Tick => self.tick(now_ms, &mut effects),
         }
         if self.is_away() {
-            self.serve_alone(now_ms, &mut effects);
+            self.apply_offline_limits(now_ms, &mut effects);
         }
         self.report(now_ms, ships, &mut effects);
         wake_once(&mut effects);
@@ -234,8 +234,8 @@ impl<S: Store> LedgerClient<S> {
 
     /// How many owners have units that move.
     #[must_use]
-    pub fn owners(&self) -> usize {
-        self.owners.len()
+    pub fn subjects(&self) -> usize {
+        self.subjects.len()
     }
 
     fn silent_for_ms(&self) -> u64 {
@@ -245,7 +245,7 @@ impl<S: Store> LedgerClient<S> {
     fn connect(&mut self, effects: &mut Vec<LedgerEffect>) {
         self.close();
         self.stream = Some(OpenStream::default());
-        self.look_at_all();
+        self.check_all_soon();
         let LedgerConfig { gateway, instance, .. } = self.config.clone();
         effects.push(send(Kind::Hello(wire::Hello { gateway, instance })));
     }
@@ -255,23 +255,23 @@ impl<S: Store> LedgerClient<S> {
         self.silent_since.get_or_insert(self.ticks);
         let Some(stream) = self.stream.take() else { return };
         for asked in stream.unanswered.iter().flat_map(|sent| &sent.asked) {
-            self.doubts.insert((asked.owner, asked.kind));
-            let known = self.owners.get_mut(&asked.owner);
+            self.lost_answers.insert((asked.subject, asked.kind));
+            let known = self.subjects.get_mut(&asked.subject);
             if let Some(known) = known.filter(|_| asked.kind.span_ms().is_some()) {
                 known.tracks.entry((asked.kind, NO_PERIOD)).or_default().is_unsure = true;
             }
         }
-        for known in self.owners.values_mut() {
-            known.report = 0;
-            known.tracks.values_mut().for_each(|track| track.told = None);
+        for known in self.subjects.values_mut() {
+            known.last_report = 0;
+            known.tracks.values_mut().for_each(|track| track.reported = None);
         }
-        self.dirty.extend(self.owners.keys());
+        self.dirty.extend(self.subjects.keys());
         for shipping in &mut self.shippings {
             shipping.is_under_way = false;
         }
     }
 
-    fn note(&mut self, bytes: &[u8], effects: &mut Vec<LedgerEffect>) {
+    fn receive_demand(&mut self, bytes: &[u8], effects: &mut Vec<LedgerEffect>) {
         match Demand::decode(bytes) {
             Some(demand) => demand.asks.iter().for_each(|ask| self.ask(ask, effects)),
             None => effects.push(LedgerEffect::Log("a demand of a gate cannot be read".to_owned())),
@@ -279,12 +279,12 @@ impl<S: Store> LedgerClient<S> {
     }
 
     fn ask(&mut self, ask: &BucketDemand, effects: &mut Vec<LedgerEffect>) {
-        let BucketDemand { owner, kind, need, least, floor, limit } = *ask;
-        if !self.learn(owner) {
+        let BucketDemand { subject, kind, need, least, floor, limit } = *ask;
+        if !self.track_subject(subject) {
             return effects.push(LedgerEffect::Log("an account cannot be stored".to_owned()));
         }
-        self.touch(owner);
-        let pending = self.pending.entry((owner, kind)).or_default();
+        self.check_soon(subject);
+        let pending = self.pending.entry((subject, kind)).or_default();
         pending.limit = limit;
         if least == 0 {
             pending.ahead = pending.ahead.max(need);
@@ -296,18 +296,18 @@ impl<S: Store> LedgerClient<S> {
     }
 
     /// Has the owner among those that it knows, with an account.
-    fn learn(&mut self, owner: SubjectId) -> bool {
-        if self.owners.contains_key(&owner) {
+    fn track_subject(&mut self, subject: SubjectId) -> bool {
+        if self.subjects.contains_key(&subject) {
             return true;
         }
-        let account = match LeaseAccount::read(&self.store, owner) {
+        let account = match LeaseAccount::read(&self.store, subject) {
             Some((account, _)) => account,
-            None if self.store.put(&owner.name(), &LeaseAccount::default().encode()).is_ok() => {
+            None if self.store.put(&subject.name(), &LeaseAccount::default().encode()).is_ok() => {
                 LeaseAccount::default()
             }
             None => return false,
         };
-        let known = self.owners.entry(owner).or_default();
+        let known = self.subjects.entry(subject).or_default();
         for line in account.lines {
             // What became of the last answer is not known here.
             let track = TrackedLine {
@@ -315,27 +315,27 @@ impl<S: Store> LedgerClient<S> {
                 ..TrackedLine::of(&line, self.ticks)
             };
             known.tracks.insert((line.kind, line.period), track);
-            self.dirty.insert(owner);
+            self.dirty.insert(subject);
         }
-        known.due = u64::MAX;
-        self.touch(owner);
+        known.next_check = u64::MAX;
+        self.check_soon(subject);
         true
     }
 
     /// Returns what an owner has left; requests under way settle as usual.
-    fn take_back(&mut self, owner: SubjectId, effects: &mut Vec<LedgerEffect>) {
-        if LeaseAccount::read(&self.store, owner).is_none() {
+    fn take_back(&mut self, subject: SubjectId, effects: &mut Vec<LedgerEffect>) {
+        if LeaseAccount::read(&self.store, subject).is_none() {
             return;
         }
-        self.learn(owner);
-        self.touch(owner);
-        self.pending.retain(|(asking, _), _| *asking != owner);
-        let given = LeaseAccount::change(&self.store, owner, |account| {
+        self.track_subject(subject);
+        self.check_soon(subject);
+        self.pending.retain(|(asking, _), _| *asking != subject);
+        let given = LeaseAccount::change(&self.store, subject, |account| {
             for line in &mut account.lines {
                 line.give_back();
             }
         });
-        self.dirty.insert(owner);
+        self.dirty.insert(subject);
         if given != AccountChange::Done(()) {
             effects.push(LedgerEffect::Log("a lease cannot be returned".to_owned()));
         }
@@ -344,7 +344,7 @@ impl<S: Store> LedgerClient<S> {
     fn tick(&mut self, now_ms: i64, effects: &mut Vec<LedgerEffect>) {
         self.ticks = self.ticks.saturating_add(1);
         self.count_workers(effects);
-        self.watch(now_ms, effects);
+        self.reclaim_idle(now_ms, effects);
         let is_away = self.is_away();
         if is_away != self.was_away {
             let text = if is_away {

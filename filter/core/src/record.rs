@@ -74,7 +74,7 @@ pub struct Record {
     /// The tier that served it, as far as that is known: see [`crate::price::Served::record`].
     pub service_tier: String,
     /// Where the answer may have fewer tokens than were asked for.
-    pub cut: Option<OutputCut>,
+    pub output_cut: Option<OutputCut>,
     /// What the provider read, where its size is comparable to the tokens reported.
     pub text: Option<Text>,
 }
@@ -196,8 +196,8 @@ impl From<Record> for wire::Record {
 }
 
 impl From<Charge> for wire::Charge {
-    fn from(Charge { owner, kind, period, amount }: Charge) -> Self {
-        Self { bucket: Some(bucket_id(owner, kind, period)), amount }
+    fn from(Charge { subject, kind, period, amount }: Charge) -> Self {
+        Self { bucket: Some(bucket_id(subject, kind, period)), amount }
     }
 }
 
@@ -235,8 +235,8 @@ impl From<SettlementReason> for wire::SettlementReason {
 }
 
 /// A bucket as the wire names it.
-pub(crate) fn bucket_id(owner: SubjectId, kind: BucketKind, period: i64) -> wire::BucketId {
-    wire::BucketId { owner: owner.0.to_vec(), kind: kind.number(), period }
+pub(crate) fn bucket_id(subject: SubjectId, kind: BucketKind, period: i64) -> wire::BucketId {
+    wire::BucketId { owner: subject.0.to_vec(), kind: kind.number(), period }
 }
 
 /// The text without keys, or as much of its beginning as is kept.

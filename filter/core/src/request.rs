@@ -4,6 +4,8 @@ pub mod header;
 
 pub mod endpoint;
 
+pub mod mcp_endpoint;
+
 pub mod credential;
 
 pub mod client_address;

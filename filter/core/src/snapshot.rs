@@ -16,7 +16,7 @@ pub use glob::Glob;
 pub use key::KeyRecord;
 pub use latchkey_proto::bucket::{BucketKind, Unit};
 pub use limits::{BucketLimit, Limits};
-pub use mcp::{McpEntry, McpServer};
+pub use mcp::{McpEntry, McpServer, PROVIDER_PREFIX, SessionKey};
 pub use policy::{AppPolicy, CredentialMode, Selection};
 
 use latchkey_proto::discovery as wire;
@@ -36,6 +36,15 @@ pub struct UserId(pub Uuid);
 /// A moment: milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnixMs(pub i64);
+
+/// A point in the control plane's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Grows with each change.
+    pub revision: u64,
+    /// Random for each revision; at most 64 bytes.
+    pub tag: Vec<u8>,
+}
 
 /// Whether a key or an app is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

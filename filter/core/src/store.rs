@@ -6,7 +6,7 @@ pub mod memory;
 
 /// A map shared by every VM of a process. Its entries are never removed: an empty value is a
 /// tombstone, and reads as absent.
-pub trait Store {
+pub trait SharedStore {
     /// The value under `key`.
     fn get(&self, key: &str) -> Option<Stored>;
 
@@ -46,7 +46,7 @@ pub struct Stored {
 #[error("the gateway could not store the update")]
 pub struct NotStored;
 
-impl<S: Store> Store for &S {
+impl<S: SharedStore> SharedStore for &S {
     fn get(&self, key: &str) -> Option<Stored> {
         (**self).get(key)
     }

@@ -20,7 +20,7 @@ use crate::limits::account::{
 use crate::price::{Ceiling, NanoUsd, Price, RateCard, Rates, TierChoice, TokenUsage};
 use crate::record::{Record, Settlement};
 use crate::snapshot::{AppId, BucketKind, KeyId, UnixMs};
-use crate::store::{NotStored, Store, Stored, Swap, memory};
+use crate::store::{NotStored, SharedStore, Stored, Swap, memory};
 
 /// A price with one tier, which charges nothing more for writing to the cache.
 pub const fn price(version: u64, input: u64, cached_input: u64, output: u64) -> Price {
@@ -51,7 +51,7 @@ pub struct TestMemory {
 
 type Intruder = Box<dyn FnOnce(&TestMemory)>;
 
-impl Store for TestMemory {
+impl SharedStore for TestMemory {
     fn get(&self, key: &str) -> Option<Stored> {
         self.inner.get(key)
     }
@@ -69,7 +69,7 @@ impl Store for TestMemory {
     }
 }
 
-impl Store for Rc<TestMemory> {
+impl SharedStore for Rc<TestMemory> {
     fn get(&self, key: &str) -> Option<Stored> {
         (**self).get(key)
     }
@@ -290,17 +290,17 @@ pub fn limits(buckets: &[(BucketKind, u64)]) -> wire::Limits {
 /// The control plane's answer to the wish for `units`: that many more, or why there are none.
 pub fn answer(
     store: &TestMemory,
-    owner: SubjectId,
+    subject: SubjectId,
     kind: BucketKind,
     limit: u64,
     units: u64,
-    told: BucketStatus,
+    status: BucketStatus,
 ) {
-    if LeaseAccount::read(store, owner).is_none() {
-        store.put(&owner.name(), &LeaseAccount::default().encode()).unwrap();
+    if LeaseAccount::read(store, subject).is_none() {
+        store.put(&subject.name(), &LeaseAccount::default().encode()).unwrap();
     }
-    let told = BucketStatus { limit, ..told };
-    let changed = LeaseAccount::change(store, owner, |account| {
+    let told = BucketStatus { limit, ..status };
+    let changed = LeaseAccount::change(store, subject, |account| {
         account.edit(kind, NO_PERIOD, |line| {
             let total = line.granted + units;
             line.grant(ReceivedGrant { total, want: units, deadline_ms: ANSWER_MS, told }, 0);
@@ -310,24 +310,24 @@ pub fn answer(
 }
 
 /// Units of a bucket.
-pub fn grant(store: &TestMemory, owner: SubjectId, kind: BucketKind, limit: u64, units: u64) {
+pub fn grant(store: &TestMemory, subject: SubjectId, kind: BucketKind, limit: u64, units: u64) {
     let told = BucketStatus {
         verdict: account::GrantVerdict::Granted,
         refused: u64::MAX,
         ..BucketStatus::default()
     };
-    answer(store, owner, kind, limit, units, told);
+    answer(store, subject, kind, limit, units, told);
 }
 
 /// A refusal, whatever little is asked for.
 pub fn refuse(
     store: &TestMemory,
-    owner: SubjectId,
+    subject: SubjectId,
     kind: BucketKind,
     limit: u64,
     verdict: account::GrantVerdict,
 ) {
-    answer(store, owner, kind, limit, 0, refusal(verdict));
+    answer(store, subject, kind, limit, 0, refusal(verdict));
 }
 
 /// What the control plane says where it has nothing.
@@ -342,6 +342,6 @@ pub fn refusal(verdict: account::GrantVerdict) -> BucketStatus {
 }
 
 /// How an owner's bucket stands here.
-pub fn line(store: &TestMemory, owner: SubjectId, kind: BucketKind) -> AccountLine {
-    *LeaseAccount::read(store, owner).unwrap().0.current(kind).unwrap()
+pub fn line(store: &TestMemory, subject: SubjectId, kind: BucketKind) -> AccountLine {
+    *LeaseAccount::read(store, subject).unwrap().0.current(kind).unwrap()
 }

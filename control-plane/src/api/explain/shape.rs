@@ -8,9 +8,9 @@ use latchkey_core::invalid::FieldError;
 use latchkey_filter_core::answer::reply::Reply;
 use latchkey_filter_core::limits::account::{HeldUnits, SubjectId};
 use latchkey_filter_core::limits::quota;
-use latchkey_filter_core::mcp::McpVerb;
 use latchkey_filter_core::request::body::max_output_member;
 use latchkey_filter_core::request::endpoint::{ClientApi, Endpoint, ModelOperation, split_query};
+use latchkey_filter_core::request::mcp_endpoint::McpVerb;
 use latchkey_filter_core::snapshot::{AppId, ProviderKind};
 use latchkey_filter_core::upstream::call::UpstreamCall;
 use latchkey_filter_core::upstream::forward::Forward;
@@ -277,15 +277,15 @@ impl Explanation {
 
 impl ReservedView {
     fn new(held: &HeldUnits, app_id: Uuid) -> Self {
-        let of_app = held.owner == SubjectId::from(AppId(app_id));
+        let of_app = held.subject == SubjectId::from(AppId(app_id));
         Self { owner: if of_app { "app" } else { "key" }, name: quota::name(held.kind), amount: held.amount }
     }
 }
 
 impl From<Forward> for ForwardView {
     fn from(forward: Forward) -> Self {
-        let Forward { path, call, announced, .. } = forward;
-        let (authority, headers) = (call.authority().to_owned(), announced.into_iter().collect());
+        let Forward { path, call, response_headers, .. } = forward;
+        let (authority, headers) = (call.authority().to_owned(), response_headers.into_iter().collect());
         let output = call.reservation().map_or(0, |reservation| reservation.output_tokens);
         match call {
             UpstreamCall::Model(call) => Self {
@@ -294,7 +294,7 @@ impl From<Forward> for ForwardView {
                 provider: call.provider.name.clone(),
                 authority,
                 path,
-                max_output_tokens: output.checked_div(call.terms.choices).filter(|tokens| *tokens > 0),
+                max_output_tokens: output.checked_div(call.bounds.choices).filter(|tokens| *tokens > 0),
                 price_version: call.price.as_ref().map(|price| price.version),
                 headers,
             },

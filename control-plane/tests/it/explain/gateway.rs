@@ -58,7 +58,7 @@ pub async fn decide(
         instance: instance.to_owned(),
         ring_capacity: 8,
         away_after_ms: 2000,
-        alone_for_ms: 0,
+        offline_limits_ms: 0,
     };
     let ledger = LedgerClient::resume(&store, config);
     let mut stream = Stream { ledger, requests, responses, now_ms: place.at.as_millisecond() };

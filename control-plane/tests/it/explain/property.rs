@@ -275,10 +275,10 @@ fn shown(outcome: BodyDecision) -> Value {
                 "answer": {"headers": headers, "body": body}, "forward": null, "reserved": []})
         }
         BodyDecision::Forward(forward) => {
-            let Forward { path, call, announced, body, .. } = *forward;
+            let Forward { path, call, response_headers, body, .. } = *forward;
             let UpstreamCall::Model(call) = call else { panic!("no MCP server was asked: {call:?}") };
             let headers: serde_json::Map<_, _> =
-                announced.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+                response_headers.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
             let held = call.reserved.iter().flat_map(|reserved| reserved.reservation.held());
             let reserved: Vec<_> = held.map(|held| held.amount).collect();
             // Where the gate has lowered the output it says so in the body.

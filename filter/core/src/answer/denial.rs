@@ -24,7 +24,7 @@ pub struct Denial {
     /// The member of the body that was wrong, where one was.
     pub param: Option<Cow<'static, str>>,
     /// The limit that decided, where one did.
-    pub quota: Option<Box<LimitDetail>>,
+    pub limit_detail: Option<Box<LimitDetail>>,
 }
 
 /// The limit that refused a request.
@@ -277,7 +277,7 @@ impl Code {
 impl Denial {
     /// A refusal with a message of its own.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), allow: None, param: None, quota: None }
+        Self { code, message: message.into(), allow: None, param: None, limit_detail: None }
     }
 
     /// The answer to the client.
@@ -301,7 +301,7 @@ impl Denial {
             headers.push(("www-authenticate", "Bearer".into()));
         }
         headers.extend(self.allow.map(|methods| ("allow", methods.into())));
-        let standing = self.quota.iter().flat_map(|quota| &quota.headers);
+        let standing = self.limit_detail.iter().flat_map(|limit| &limit.headers);
         headers.extend(standing.map(|(name, value)| (*name, value.clone().into())));
         Reply {
             status,
@@ -318,15 +318,15 @@ impl Denial {
     /// When the same request may succeed; none where it will not.
     fn retry_after_ms(&self) -> Option<u32> {
         let usual = self.code.may_be_retried().then_some(1000);
-        self.quota.as_ref().map_or(usual, |quota| quota.retry_after_ms.filter(|_| usual.is_some()))
+        self.limit_detail.as_ref().map_or(usual, |limit| limit.retry_after_ms.filter(|_| usual.is_some()))
     }
 
     fn body(&self, shape: ClientApi) -> Value {
         let mut body = self.error(shape);
-        if let (Some(quota), Some(error)) =
-            (&self.quota, body.get_mut("error").and_then(Value::as_object_mut))
+        if let (Some(limit), Some(error)) =
+            (&self.limit_detail, body.get_mut("error").and_then(Value::as_object_mut))
         {
-            error.insert("limit".to_owned(), json!(quota));
+            error.insert("limit".to_owned(), json!(limit));
         }
         body
     }
@@ -404,7 +404,7 @@ mod tests {
 
     #[test]
     fn a_limit_says_what_is_left_and_when_to_come_back() {
-        let quota = LimitDetail {
+        let limit_detail = LimitDetail {
             name: "requests_per_minute",
             owner: "app",
             limit: 60,
@@ -414,7 +414,7 @@ mod tests {
             retry_after_ms: Some(2_400),
             headers: vec![("x-ratelimit-limit-requests", "60".to_owned())],
         };
-        let denial = Denial { quota: Some(Box::new(quota)), ..Code::RateLimitExceeded.into() };
+        let denial = Denial { limit_detail: Some(Box::new(limit_detail)), ..Code::RateLimitExceeded.into() };
         let reply = denial.reply(ClientApi::OpenAi);
         assert!(reply.headers.contains(&("retry-after", "3".into())));
         assert!(reply.headers.contains(&("retry-after-ms", "2400".into())));

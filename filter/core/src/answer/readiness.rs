@@ -7,13 +7,13 @@ use crate::answer::reply::Reply;
 use crate::discovery::view::View;
 use crate::gate::World;
 use crate::request::endpoint::ClientApi;
-use crate::store::Store;
+use crate::store::SharedStore;
 
 /// A heartbeat older than this means that the sync role has died.
 const STALE_MS: i64 = 10_000;
 
 /// 200 when a snapshot is complete and the sync role lives; else 503, and why.
-pub fn answer<S: Store>(view: &View<S>, world: &impl World) -> Reply {
+pub fn answer<S: SharedStore>(view: &View<S>, world: &impl World) -> Reply {
     if view.snapshot().is_none() {
         return Denial::from(Code::SnapshotNotReady).reply(ClientApi::OpenAi);
     }

@@ -33,15 +33,15 @@ pub struct UsageReader {
     /// What it wrote to the cache may be kept for an hour or longer.
     long_cache: bool,
     /// It is labelled as a stream of events.
-    labelled: bool,
-    form: Option<AnswerFormat>,
-    beginning: FormatDetector,
+    labelled_as_events: bool,
+    format: Option<AnswerFormat>,
+    detector: FormatDetector,
     events: EventScanner,
     document: DocumentScanner,
     report: UsageReport,
-    sieve: Option<ChunkFilter>,
-    hides: bool,
-    seen: AnswerProgress,
+    chunk_filter: Option<ChunkFilter>,
+    hides_usage: bool,
+    progress: AnswerProgress,
 }
 
 /// What was seen of the documents or events that have ended.
@@ -78,7 +78,7 @@ pub enum ChunkAction {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UsageReading {
     /// What the provider says that it used, as far as that is told; of what it does not tell, nothing.
-    pub told: TokenUsage,
+    pub reported: TokenUsage,
     /// The tier that served it, as far as the answer says.
     pub served: ServedTier,
     /// Why that is not, or may not be, all that it used; none where it is.
@@ -86,7 +86,7 @@ pub struct UsageReading {
     /// Tokens of the total that are in no part, where nothing else is in doubt.
     pub unexplained: u64,
     /// The input is told and clear, whatever comes after it.
-    pub input_told: bool,
+    pub input_reported: bool,
     /// Usage is told once for each choice.
     pub by_choice: bool,
     /// Bytes of generated text, as JSON writes them.
@@ -141,15 +141,15 @@ impl UsageReader {
         Self {
             operation,
             long_cache,
-            labelled: head.content_type.is_some_and(is_event_stream),
-            form: encoded.then_some(AnswerFormat::Unreadable),
-            beginning: FormatDetector::default(),
+            labelled_as_events: head.content_type.is_some_and(is_event_stream),
+            format: encoded.then_some(AnswerFormat::Unreadable),
+            detector: FormatDetector::default(),
             events: EventScanner::default(),
             document: DocumentScanner::default(),
             report: UsageReport::new(operation.shape() == ClientApi::Anthropic),
-            sieve: None,
-            hides: hides_usage && asks_for_usage(operation),
-            seen: AnswerProgress::default(),
+            chunk_filter: None,
+            hides_usage: hides_usage && asks_for_usage(operation),
+            progress: AnswerProgress::default(),
         }
     }
 
@@ -157,23 +157,23 @@ impl UsageReader {
     /// bytes of an event that may be the usage chunk, are kept back until that is known: at most
     /// 64 KiB of them.
     pub fn chunk(&mut self, bytes: &[u8], last: bool) -> ChunkAction {
-        match self.form {
+        match self.format {
             Some(form) => self.read_as(form, bytes, 0, last),
-            None => self.begin(bytes, last),
+            None => self.detect_format(bytes, last),
         }
     }
 
     /// What was read so far.
     #[must_use]
     pub fn finish(&self) -> UsageReading {
-        let seen = self.seen_so_far();
+        let seen = self.progress_so_far();
         let (counts, place) = self.report.counts().unwrap_or((UsageCounts::default(), UsagePlace::Usual));
         UsageReading {
-            told: counts.tokens(self.long_cache),
+            reported: counts.tokens(self.long_cache),
             served: self.served(),
             doubt: self.doubt(&counts, &seen),
             unexplained: if counts.unclear || seen.obscure { 0 } else { counts.unexplained },
-            input_told: self.operation == ModelOperation::Messages
+            input_reported: self.operation == ModelOperation::Messages
                 && place == UsagePlace::Usual
                 && !(counts.unclear || seen.obscure)
                 && counts.input.is_some_and(|input| input.total() > 0),
@@ -191,7 +191,7 @@ impl UsageReader {
         let written = if asks_for_usage(self.operation) { seen.output_bytes } else { 0 };
         let proven = counts.output.unwrap_or(0).saturating_mul(LONGEST_TOKEN) >= written
             && (!seen.output || told(counts.output));
-        match self.form {
+        match self.format {
             Some(AnswerFormat::Unreadable) => Some(UsageDoubt::Unreadable),
             _ if seen.obscure => Some(UsageDoubt::Unclear),
             _ if !seen.complete => Some(UsageDoubt::Cut),
@@ -208,7 +208,7 @@ impl UsageReader {
 
     /// The tier, where the answer and its usage do not contradict each other.
     fn served(&self) -> ServedTier {
-        let tier = self.document.tier().or(self.seen.tier).map(|word| word.text());
+        let tier = self.document.tier().or(self.progress.tier).map(|word| word.text());
         let mut served = self.report.served().clone();
         served.service_tier = match (tier, served.service_tier) {
             (Some(one), Some(other)) if one != other => Some(UNKNOWN.to_owned()),
@@ -218,12 +218,12 @@ impl UsageReader {
     }
 
     /// Reads a chunk while the form is not known.
-    fn begin(&mut self, bytes: &[u8], last: bool) -> ChunkAction {
-        let kept = self.beginning.word().to_vec();
+    fn detect_format(&mut self, bytes: &[u8], last: bool) -> ChunkAction {
+        let kept = self.detector.word().to_vec();
         let mut blank = 0_usize;
         let mut decided = None;
         for byte in bytes {
-            match self.beginning.push(*byte) {
+            match self.detector.push(*byte) {
                 FormatHint::Blank => blank = blank.saturating_add(1),
                 FormatHint::Undecided => {}
                 FormatHint::Decided(form) => {
@@ -236,22 +236,22 @@ impl UsageReader {
         if undecided {
             // What may be the beginning of a usage chunk waits with it.
             let passed = bytes.get(..blank).unwrap_or_default();
-            return match self.hides && passed.len() < bytes.len() {
-                true => ChunkAction::Replaced(passed.to_vec()),
-                false => ChunkAction::Unchanged,
+            return match self.hides_usage && passed.len() < bytes.len() {
+                true => ChunkAction::Replace(passed.to_vec()),
+                false => ChunkAction::Pass,
             };
         }
-        let by_label = if self.labelled { AnswerFormat::Events } else { AnswerFormat::Document };
+        let by_label = if self.labelled_as_events { AnswerFormat::Events } else { AnswerFormat::Document };
         let form = decided.flatten().unwrap_or(by_label);
-        self.form = Some(form);
-        self.sieve = (form == AnswerFormat::Events && self.hides).then(ChunkFilter::default);
+        self.format = Some(form);
+        self.chunk_filter = (form == AnswerFormat::Events && self.hides_usage).then(ChunkFilter::default);
         if kept.is_empty() {
             return self.read_as(form, bytes, blank, last);
         }
         let whole = [kept.as_slice(), bytes].concat();
         match self.read_as(form, &whole, 0, last) {
-            _ if !self.hides => ChunkAction::Unchanged,
-            ChunkAction::Unchanged => ChunkAction::Replaced(whole),
+            _ if !self.hides_usage => ChunkAction::Pass,
+            ChunkAction::Pass => ChunkAction::Replace(whole),
             replaced => replaced,
         }
     }
@@ -260,10 +260,10 @@ impl UsageReader {
     fn read_as(&mut self, form: AnswerFormat, bytes: &[u8], skip: usize, last: bool) -> ChunkAction {
         let rest = bytes.get(skip..).unwrap_or_default();
         match form {
-            AnswerFormat::Unreadable => ChunkAction::Unchanged,
+            AnswerFormat::Unreadable => ChunkAction::Pass,
             AnswerFormat::Document => {
                 self.read_documents(rest);
-                ChunkAction::Unchanged
+                ChunkAction::Pass
             }
             AnswerFormat::Events => self.read_events(bytes, rest, last),
         }
@@ -287,9 +287,11 @@ impl UsageReader {
     }
 
     fn read_events(&mut self, bytes: &[u8], skipped: &[u8], last: bool) -> ChunkAction {
-        let mut cut = self.sieve.take().map(|sieve| FilteredChunk::new(sieve, bytes));
+        let mut filtered = self.chunk_filter.take().map(|sieve| FilteredChunk::new(sieve, bytes));
         if skipped.len() < bytes.len() {
-            cut.iter_mut().for_each(|cut| cut.outside(bytes.len().saturating_sub(skipped.len())));
+            filtered
+                .iter_mut()
+                .for_each(|filtered| filtered.outside(bytes.len().saturating_sub(skipped.len())));
         }
         let mut rest = skipped;
         while let Some((piece, after)) = self.events.next(rest) {
@@ -299,27 +301,27 @@ impl UsageReader {
                 StreamPiece::Data(data) => self.read_data(data),
                 StreamPiece::DataEnd => self.read_data(b"\n"),
                 StreamPiece::Field => {}
-                StreamPiece::Outside => cut.iter_mut().for_each(|cut| cut.outside(at)),
+                StreamPiece::Outside => filtered.iter_mut().for_each(|filtered| filtered.outside(at)),
                 StreamPiece::End => {
                     let hidden = self.document.is_usage_chunk();
-                    cut.iter_mut().for_each(|cut| cut.end(at, hidden));
+                    filtered.iter_mut().for_each(|filtered| filtered.end(at, hidden));
                     self.end_document();
                 }
-                StreamPiece::EndRest => cut.iter_mut().for_each(|cut| cut.end_rest(at)),
+                StreamPiece::EndRest => filtered.iter_mut().for_each(|filtered| filtered.end_rest(at)),
             }
         }
-        let Some(mut cut) = cut else {
-            return ChunkAction::Unchanged;
+        let Some(mut filtered) = filtered else {
+            return ChunkAction::Pass;
         };
         if !self.document.may_be_usage_chunk() {
-            cut.release();
+            filtered.release();
         }
         if last {
-            cut.end(bytes.len(), self.document.is_usage_chunk());
+            filtered.end(bytes.len(), self.document.is_usage_chunk());
         }
-        let (sieve, passage) = cut.finish();
-        self.sieve = Some(sieve);
-        passage
+        let (sieve, action) = filtered.finish();
+        self.chunk_filter = Some(sieve);
+        action
     }
 
     fn read_data(&mut self, data: &[u8]) {
@@ -335,7 +337,7 @@ impl UsageReader {
         let read = self.document.read(bytes);
         let place = self.document.place();
         if let Some(usage) = self.document.take_usage() {
-            self.seen.told |= self.report.add(place, usage);
+            self.progress.told |= self.report.add(place, usage);
         }
         read.max(1)
     }
@@ -343,15 +345,15 @@ impl UsageReader {
     /// A document has ended, and another may follow.
     fn end_document(&mut self) {
         let broken = self.document.is_open();
-        let seen = self.seen_so_far();
-        self.seen = AnswerProgress { told: false, obscure: seen.obscure || broken, ..seen };
+        let seen = self.progress_so_far();
+        self.progress = AnswerProgress { told: false, obscure: seen.obscure || broken, ..seen };
         self.document.reset();
     }
 
     /// With the document under way, as far as it has come.
-    fn seen_so_far(&self) -> AnswerProgress {
-        let (seen, document) = (self.seen, &self.document);
-        let streamed = self.form == Some(AnswerFormat::Events);
+    fn progress_so_far(&self) -> AnswerProgress {
+        let (seen, document) = (self.progress, &self.document);
+        let streamed = self.format == Some(AnswerFormat::Events);
         let output = document.has_output();
         let asked_for = asks_for_usage(self.operation);
         let ends = document.ends_stream()
@@ -383,11 +385,11 @@ fn asks_for_usage(operation: ModelOperation) -> bool {
 /// provider does not show is not seen, and so not counted; nor is what it generated after the answer was
 /// cut.
 #[must_use]
-pub fn estimate(reading: &UsageReading, terms: &UsageBounds) -> TokenUsage {
+pub fn estimate(reading: &UsageReading, bounds: &UsageBounds) -> TokenUsage {
     let counted = reading.deltas.max(reading.output_bytes.div_ceil(4));
-    let told = match reading.told.input {
-        0 => TokenUsage { input: terms.input_estimate, ..reading.told },
-        _ => reading.told,
+    let told = match reading.reported.input {
+        0 => TokenUsage { input: bounds.input_estimate, ..reading.reported },
+        _ => reading.reported,
     };
     TokenUsage { output: told.output.max(counted), ..told }
 }

@@ -8,10 +8,10 @@
 use latchkey_proto::discovery as wire;
 use wire::discovery_request::Kind;
 
-use crate::discovery::update::{DiscoveryUpdate, Nack, Part, Position, ResourceName, ResourceRejection};
-use crate::snapshot::{AppId, UnixMs};
+use crate::discovery::update::{DiscoveryUpdate, Nack, Part, ResourceName, ResourceRejection};
+use crate::snapshot::{AppId, Position, UnixMs};
 use crate::store::layout::{self, Generation, StoreMeta};
-use crate::store::{NotStored, Store};
+use crate::store::{NotStored, SharedStore};
 
 /// Everything that is written to the store goes through here.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub enum DiscoveryOutcome {
     /// It is applied.
     Applied,
     /// It is refused whole, and nothing has changed.
-    Refused(Nack),
+    Rejected(Nack),
 }
 
 impl DiscoveryOutcome {
@@ -39,7 +39,7 @@ impl DiscoveryOutcome {
     pub fn answer(self, nonce: String) -> wire::DiscoveryRequest {
         let kind = match self {
             Self::Applied => Kind::Ack(wire::Ack { nonce }),
-            Self::Refused(Nack { error_detail, rejected }) => {
+            Self::Rejected(Nack { error_detail, rejected }) => {
                 let rejected = rejected.into_iter().map(Into::into).collect();
                 Kind::Nack(wire::Nack { nonce, error_detail, rejected })
             }
@@ -48,7 +48,7 @@ impl DiscoveryOutcome {
     }
 }
 
-impl<S: Store> Replica<S> {
+impl<S: SharedStore> Replica<S> {
     /// Takes up what the store holds; `instance` names this process if nothing has yet.
     pub fn resume(store: S, instance: u64) -> Self {
         let kept = store.get(layout::META).and_then(|value| StoreMeta::decode(&value.bytes));
@@ -83,10 +83,12 @@ impl<S: Store> Replica<S> {
         });
         match applied {
             Ok(()) => DiscoveryOutcome::Applied,
-            Err(refusal) => DiscoveryOutcome::Refused(match self.hold(part.ok(), &refusal.rejected) {
-                Ok(()) => refusal,
-                Err(error) => Nack::whole(error.to_string()),
-            }),
+            Err(refusal) => {
+                DiscoveryOutcome::Rejected(match self.keep_in_force(part.ok(), &refusal.rejected) {
+                    Ok(()) => refusal,
+                    Err(error) => Nack::whole(error.to_string()),
+                })
+            }
         }
     }
 
@@ -134,9 +136,9 @@ impl<S: Store> Replica<S> {
             update;
         if part == Part::SnapshotBegin {
             self.begin(generation)?;
-            self.refused.iter().try_for_each(|resource| self.carry(resource, generation))?;
+            self.refused.iter().try_for_each(|resource| self.carry_over(resource, generation))?;
         }
-        self.reach(newest)?;
+        self.raise_newest(newest)?;
         let touched = catalogue.is_some() || !apps.is_empty() || !removed_apps.is_empty();
         if let Some(catalogue) = catalogue {
             self.store.put(layout::CATALOGUE, &layout::encode_resource(generation, &catalogue.0))?;
@@ -148,10 +150,10 @@ impl<S: Store> Replica<S> {
             self.store.put(&layout::key_name(&key.hash), &layout::encode_key(&key, generation))?;
         }
         for hash in removed_keys {
-            self.bury(&layout::key_name(&hash))?;
+            self.tombstone(&layout::key_name(&hash))?;
         }
         for id in removed_apps {
-            self.bury(&layout::app_name(AppId(id.0)))?;
+            self.tombstone(&layout::app_name(AppId(id.0)))?;
         }
         let mut meta = self.meta.clone();
         if part == Part::SnapshotEnd {
@@ -163,19 +165,19 @@ impl<S: Store> Replica<S> {
         if part == Part::Increment || part == Part::SnapshotEnd {
             meta.position = position.or(meta.position);
         }
-        self.keep(meta)?;
+        self.put_meta(meta)?;
         self.in_snapshot = matches!(part, Part::SnapshotBegin | Part::SnapshotPart);
         self.refused.clear();
         Ok(())
     }
 
     /// Keeps in force what is held under the names that were refused.
-    fn hold(&mut self, part: Option<Part>, rejected: &[ResourceRejection]) -> Result<(), NotStored> {
+    fn keep_in_force(&mut self, part: Option<Part>, rejected: &[ResourceRejection]) -> Result<(), NotStored> {
         let mut resources = rejected.iter().map(|rejected| &rejected.resource);
         match part {
             Some(Part::SnapshotBegin) => self.refused.extend(resources.cloned()),
             Some(Part::SnapshotPart | Part::SnapshotEnd) if self.in_snapshot => {
-                return resources.try_for_each(|resource| self.carry(resource, self.meta.started));
+                return resources.try_for_each(|resource| self.carry_over(resource, self.meta.started));
             }
             // Nothing is dropped by an increment, nor by what came out of sequence.
             Some(_) | None => {}
@@ -184,10 +186,10 @@ impl<S: Store> Replica<S> {
     }
 
     /// Writes a resource again with this generation, if it is in force; never brings one back.
-    fn carry(&self, resource: &ResourceName, generation: Generation) -> Result<(), NotStored> {
+    fn carry_over(&self, resource: &ResourceName, generation: Generation) -> Result<(), NotStored> {
         let (name, carried) = match resource {
-            ResourceName::Catalogue => self.carried_resource(layout::CATALOGUE.to_owned(), generation),
-            ResourceName::App(id) => self.carried_resource(layout::app_name(*id), generation),
+            ResourceName::Catalogue => self.carry_over_resource(layout::CATALOGUE.to_owned(), generation),
+            ResourceName::App(id) => self.carry_over_resource(layout::app_name(*id), generation),
             ResourceName::Key(hash) => {
                 let name = layout::key_name(hash);
                 let held = self.store.get(&name);
@@ -200,7 +202,7 @@ impl<S: Store> Replica<S> {
         carried.map_or(Ok(()), |value| self.store.put(&name, &value))
     }
 
-    fn carried_resource(&self, name: String, generation: Generation) -> (String, Option<Vec<u8>>) {
+    fn carry_over_resource(&self, name: String, generation: Generation) -> (String, Option<Vec<u8>>) {
         let held = self.store.get(&name);
         let held = held.as_ref().and_then(|stored| layout::decode_resource(&stored.bytes));
         let held = held.filter(|(written, _)| self.in_force(*written));
@@ -217,19 +219,19 @@ impl<S: Store> Replica<S> {
     /// From here to the snapshot's end the store mixes two histories: no position describes it,
     /// and if the stream breaks, only another snapshot can mend it.
     fn begin(&mut self, generation: Generation) -> Result<(), NotStored> {
-        self.keep(StoreMeta { started: generation, position: None, newest: None, ..self.meta.clone() })
+        self.put_meta(StoreMeta { started: generation, position: None, newest: None, ..self.meta.clone() })
     }
 
     /// What is about to be written may come from as late as this point.
-    fn reach(&mut self, newest: Option<Position>) -> Result<(), NotStored> {
+    fn raise_newest(&mut self, newest: Option<Position>) -> Result<(), NotStored> {
         let revision = |point: &Option<Position>| point.as_ref().map(|point| point.revision);
         if revision(&newest) > revision(&self.meta.newest) {
-            self.keep(StoreMeta { newest, ..self.meta.clone() })?;
+            self.put_meta(StoreMeta { newest, ..self.meta.clone() })?;
         }
         Ok(())
     }
 
-    fn keep(&mut self, meta: StoreMeta) -> Result<(), NotStored> {
+    fn put_meta(&mut self, meta: StoreMeta) -> Result<(), NotStored> {
         if meta != self.meta {
             self.store.put(layout::META, &meta.encode())?;
             self.meta = meta;
@@ -238,7 +240,7 @@ impl<S: Store> Replica<S> {
     }
 
     /// Nothing is created for what was never there.
-    fn bury(&self, name: &str) -> Result<(), NotStored> {
+    fn tombstone(&self, name: &str) -> Result<(), NotStored> {
         match self.store.get(name) {
             Some(_) => self.store.put(name, &[]),
             None => Ok(()),

@@ -6,7 +6,7 @@ use latchkey_proto::discovery as wire;
 use latchkey_proto::key::KeyHash;
 use prost::Message as _;
 
-use crate::snapshot::{AppId, AppPolicy, Catalogue, InvalidResource, KeyRecord};
+use crate::snapshot::{AppId, AppPolicy, Catalogue, InvalidResource, KeyRecord, Position};
 
 pub use wire::Part;
 
@@ -37,15 +37,6 @@ pub struct DiscoveryUpdate {
 /// A resource that has been validated, as its protobuf encoding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodedResource(pub Vec<u8>);
-
-/// A point in the control plane's history.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Position {
-    /// Grows with each change.
-    pub revision: u64,
-    /// Random for each revision; at most 64 bytes.
-    pub tag: Vec<u8>,
-}
 
 /// Why a response is refused whole.
 #[derive(Clone, Debug, PartialEq)]

@@ -10,7 +10,7 @@ use prost::Message as _;
 
 use crate::identity::Verified;
 use crate::snapshot::{AppId, AppPolicy, Catalogue, KeyRecord, UnixMs};
-use crate::store::Store;
+use crate::store::SharedStore;
 use crate::store::layout::{self, Generation, StoreMeta};
 
 /// How many apps' policies are kept parsed; when there are more, all are dropped.
@@ -42,7 +42,7 @@ struct Parsed<T> {
     changes: u32,
 }
 
-impl<S: Store> View<S> {
+impl<S: SharedStore> View<S> {
     /// Reads `store`.
     pub fn new(store: S) -> Self {
         Self { store, apps: RefCell::default(), catalogue: RefCell::default(), verified: Verified::default() }

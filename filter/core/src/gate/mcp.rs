@@ -9,13 +9,12 @@ use super::{Admitted, BodyDecision, Gate, LazyBody, ResolvedKey, World};
 use crate::answer::denial::{Code, Denial};
 use crate::answer::reply::Reply;
 use crate::limits::quota::{self, Allowance, OrWait};
-use crate::mcp::{
-    self, McpAction, McpMessage, McpRelay, McpTarget, RepeatedHeaders, SessionBinding, ToolFilter,
-};
+use crate::mcp::{self, McpAction, McpMessage, McpRelay, RepeatedHeaders, SessionBinding, ToolFilter};
 use crate::request::body;
 use crate::request::header::Headers;
+use crate::request::mcp_endpoint::McpTarget;
 use crate::snapshot::{AppPolicy, KeyRecord, McpServer, UnixMs};
-use crate::store::Store;
+use crate::store::SharedStore;
 use crate::upstream::call::{McpCall, UpstreamCall};
 use crate::upstream::forward::Forward;
 
@@ -23,7 +22,7 @@ use crate::upstream::forward::Forward;
 #[derive(Debug)]
 pub(super) struct McpRequest {
     target: McpTarget,
-    mirror: RepeatedHeaders,
+    repeated_headers: RepeatedHeaders,
     /// What records call the server; empty where there is none of this name.
     provider: String,
     /// What the client calls its session, each time that it does.
@@ -39,7 +38,7 @@ impl McpRequest {
         Self {
             target,
             provider,
-            mirror: RepeatedHeaders::of(headers),
+            repeated_headers: RepeatedHeaders::of(headers),
             sessions: headers.all(mcp::SESSION_HEADER).map(<[u8]>::to_vec).collect(),
             is_plain: body::is_plain(headers),
             read: OnceCell::new(),
@@ -67,7 +66,7 @@ impl McpRequest {
 
     /// What records call the tool that is called: `server/tool`, or nothing.
     fn tool(&self, message: Option<&McpMessage>) -> String {
-        match message.map(|message| &message.asks) {
+        match message.map(|message| &message.action) {
             Some(McpAction::CallTool(tool)) => [&self.target.server, "/", tool].concat(),
             _ => String::new(),
         }
@@ -75,14 +74,14 @@ impl McpRequest {
 }
 
 impl Admitted {
-    pub(super) fn decide_mcp_request<S: Store>(
+    pub(super) fn decide_mcp_request<S: SharedStore>(
         &self,
         request: &McpRequest,
         bytes: &LazyBody<impl FnOnce() -> Vec<u8>>,
         gate: &Gate<'_, S, impl World>,
     ) -> BodyDecision {
         let now = gate.world.now();
-        let read = request.read.get_or_init(|| request.target.read(bytes));
+        let read = request.read.get_or_init(|| McpMessage::of_request(request.target.verb, bytes));
         let message = read.as_ref().ok().and_then(Option::as_ref);
         let key = self.current_key(now, gate);
         match key.and_then(|key| self.reserve_mcp_request(request, read, &key, now, gate)) {
@@ -94,7 +93,7 @@ impl Admitted {
         }
     }
 
-    fn reserve_mcp_request<S: Store>(
+    fn reserve_mcp_request<S: SharedStore>(
         &self,
         request: &McpRequest,
         read: &Result<Option<McpMessage>, Denial>,
@@ -111,9 +110,9 @@ impl Admitted {
         if !request.is_plain {
             return Err(Denial::new(Code::InvalidMcpMessage, body::ENCODED));
         }
-        request.mirror.check(message)?;
+        request.repeated_headers.check(message)?;
         if let Some(message) = message {
-            may_ask(message, server, app)?;
+            check_allowed(message, server, app)?;
         }
         let binding = SessionBinding::new(record.key, &server.name, &server.session_key);
         let session = request.session(&binding)?;
@@ -122,15 +121,15 @@ impl Admitted {
             Some(OrWait::Ready(allowance)) => Some(allowance),
             None => None,
         };
-        let (reservation, announced, ahead) = match allowance {
-            Some(Allowance { reservation, standings, ahead, .. }) => {
-                (Some(reservation), quota::headers(&standings, now), ahead)
+        let (reservation, response_headers, refill) = match allowance {
+            Some(Allowance { reservation, standings, refill, .. }) => {
+                (Some(reservation), quota::headers(&standings, now), refill)
             }
             None => (None, Vec::new(), None),
         };
         let path = [&server.path, &*self.query].concat();
-        let listing = listing(message, server, app);
-        let relay = Some(Box::new(McpRelay { binding, listing }));
+        let tools = tool_filter(message, server, app);
+        let relay = Some(Box::new(McpRelay { binding, tools }));
         let tool = request.tool(message);
         let call = UpstreamCall::Mcp(McpCall { server: Rc::clone(server), tool, reservation });
         Ok(OrWait::Ready(Forward {
@@ -138,8 +137,8 @@ impl Admitted {
             is_json: message.is_some(),
             body: None,
             call,
-            announced,
-            ahead,
+            response_headers,
+            refill,
             relay,
             session,
         }))
@@ -147,7 +146,7 @@ impl Admitted {
 }
 
 /// Reserves one request; none where nothing limits requests.
-fn reserve<S: Store>(
+fn reserve<S: SharedStore>(
     app: &AppPolicy,
     key: &KeyRecord,
     now: UnixMs,
@@ -164,15 +163,15 @@ fn reserve<S: Store>(
 }
 
 /// Decides whether the app may send a message to a server that it may use.
-fn may_ask(message: &McpMessage, server: &McpServer, app: &AppPolicy) -> Result<(), Denial> {
+fn check_allowed(message: &McpMessage, server: &McpServer, app: &AppPolicy) -> Result<(), Denial> {
     if !app.restricts_mcp_tools(&server.name) {
         return Ok(());
     }
-    let told = match (&message.asks, message.method.as_deref()) {
+    let told = match (&message.action, message.method.as_deref()) {
         (McpAction::CallTool(tool), _) if !app.allows_mcp_tool(&server.name, tool) => {
             format!("The app may not use the tool `{tool}` of this MCP server.")
         }
-        (_, Some(method)) if !message.is_open() => format!(
+        (_, Some(method)) if !message.is_open_to_partial_access() => format!(
             "The app may use some tools of this MCP server only, and not its resources, prompts or tasks: \
              the method `{method}` is not for it."
         ),
@@ -182,7 +181,11 @@ fn may_ask(message: &McpMessage, server: &McpServer, app: &AppPolicy) -> Result<
 }
 
 /// What of the answer the app may see, where that is not all.
-fn listing(message: Option<&McpMessage>, server: &Rc<McpServer>, app: &Rc<AppPolicy>) -> Option<ToolFilter> {
+fn tool_filter(
+    message: Option<&McpMessage>,
+    server: &Rc<McpServer>,
+    app: &Rc<AppPolicy>,
+) -> Option<ToolFilter> {
     let id = message.filter(|message| message.method.is_some()).and_then(|message| message.id.clone());
     let is_partial = app.restricts_mcp_tools(&server.name);
     is_partial.then(|| ToolFilter::new(Rc::clone(app), Rc::clone(server), id))

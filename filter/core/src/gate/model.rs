@@ -11,7 +11,7 @@ use crate::limits::quota::{self, Allowance, OrWait, ReservationPlan};
 use crate::request::body::{self, BodyEdit, BodyFormat, RequestBody};
 use crate::request::endpoint::ModelOperation;
 use crate::snapshot::{Offer, UnixMs};
-use crate::store::Store;
+use crate::store::SharedStore;
 use crate::upstream::call::{ModelCall, UpstreamCall};
 use crate::upstream::forward::Forward;
 
@@ -27,7 +27,7 @@ impl ReadyCall {
     fn forward(self, operation: ModelOperation, query: &str, body: RequestBody, now: UnixMs) -> Forward {
         let is_json = body.is_json();
         let Self { offer, edited_body, allowance, is_limited } = self;
-        let Allowance { reservation, cut, ahead, standings, max_output: _ } = allowance;
+        let Allowance { reservation, cut, refill, standings, max_output: _ } = allowance;
         let path = Forward::path(&offer.provider, operation, query);
         let call = UpstreamCall::Model(ModelCall {
             operation,
@@ -36,18 +36,27 @@ impl ReadyCall {
             provider: offer.provider,
             price: offer.price,
             context_window: offer.context_window,
-            terms: body.terms,
+            bounds: body.bounds,
             reservation: is_limited.then_some(reservation),
             cut,
         });
-        let announced = quota::headers(&standings, now);
-        let announced = announced.into_iter().chain(quota::cut_headers(cut)).collect();
-        Forward { path, is_json, body: edited_body, call, announced, ahead, relay: None, session: None }
+        let response_headers = quota::headers(&standings, now);
+        let response_headers = response_headers.into_iter().chain(quota::output_cut_headers(cut)).collect();
+        Forward {
+            path,
+            is_json,
+            body: edited_body,
+            call,
+            response_headers,
+            refill,
+            relay: None,
+            session: None,
+        }
     }
 }
 
 impl Admitted {
-    pub(super) fn decide_model_call<S: Store>(
+    pub(super) fn decide_model_call<S: SharedStore>(
         &self,
         operation: ModelOperation,
         format: &BodyFormat,
@@ -83,7 +92,7 @@ impl Admitted {
         Ok(if self.interleaved_thinking { body.interleaved() } else { body })
     }
 
-    fn reserve_model_call<S: Store>(
+    fn reserve_model_call<S: SharedStore>(
         &self,
         operation: ModelOperation,
         bytes: &LazyBody<impl FnOnce() -> Vec<u8>>,
@@ -95,18 +104,18 @@ impl Admitted {
         let store = gate.view.store();
         let catalogue = gate.view.catalogue(*snapshot);
         let offer = model_list::choose(&catalogue, app, &body.model, operation)?;
-        let owners = quota::owners(app, record);
-        if !owners.is_empty() && !gate.has_room {
+        let subjects = quota::subjects(app, record);
+        if !subjects.is_empty() && !gate.has_room {
             return Err(Code::LedgerFull.into());
         }
-        let plan = ReservationPlan::new(&owners, operation, &body.terms, offer)?;
-        let allowance = match plan.reserve(store, &owners, app, gate.attempt(now))? {
+        let plan = ReservationPlan::new(&subjects, operation, &body.bounds, offer)?;
+        let allowance = match plan.reserve(store, &subjects, app, gate.attempt(now))? {
             OrWait::Wait(demand) => return Ok(OrWait::Wait(demand)),
             OrWait::Ready(allowance) => allowance,
         };
         match edit(operation, bytes, body, offer, allowance.max_output) {
             Ok(edited_body) => {
-                let is_limited = !owners.is_empty();
+                let is_limited = !subjects.is_empty();
                 Ok(OrWait::Ready(ReadyCall { offer: offer.clone(), edited_body, allowance, is_limited }))
             }
             Err(denial) => {
@@ -133,7 +142,7 @@ fn edit(
             Some(_) => BodyEdit::OnlyMaxOutput { member, tokens },
             None => BodyEdit::MaxOutput { member, tokens },
         }),
-        (offer.stream_options && body.terms.must_ask_for_usage(operation)).then_some(BodyEdit::IncludeUsage),
+        (offer.stream_options && body.bounds.must_ask_for_usage(operation)).then_some(BodyEdit::IncludeUsage),
     ];
     let changes: Vec<_> = changes.into_iter().flatten().collect();
     if changes.is_empty() {

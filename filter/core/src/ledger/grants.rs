@@ -10,7 +10,7 @@ use crate::limits::account::{
     SubjectId,
 };
 use crate::snapshot::BucketKind;
-use crate::store::Store;
+use crate::store::SharedStore;
 
 /// For so long nobody asks for more after fewer units came than were asked for.
 const PARTIAL_MS: i64 = 200;
@@ -36,7 +36,7 @@ struct BucketGrant {
     is_last: bool,
 }
 
-impl<S: Store> LedgerClient<S> {
+impl<S: SharedStore> LedgerClient<S> {
     pub(super) fn answer(
         &mut self,
         response: wire::LedgerResponse,
@@ -59,25 +59,25 @@ impl<S: Store> LedgerClient<S> {
             // What was not taken is sent again at the next tick, not at once.
             shipping.has_more &= shipping.reader.acknowledged() >= *last;
         }
-        let mut by_owner = BTreeMap::<_, Vec<_>>::new();
+        let mut by_subject = BTreeMap::<_, Vec<_>>::new();
         for grant in grants {
             match BucketGrant::read(grant, sent.as_ref()) {
-                Some((owner, brought)) => {
-                    let is_last = self.awaited(owner, brought.kind) == 0;
-                    by_owner.entry(owner).or_default().push(BucketGrant { is_last, ..brought });
+                Some((subject, brought)) => {
+                    let is_last = self.awaited(subject, brought.kind) == 0;
+                    by_subject.entry(subject).or_default().push(BucketGrant { is_last, ..brought });
                 }
                 None => effects.push(LedgerEffect::Log("a grant names no bucket".to_owned())),
             }
         }
-        for (owner, brought) in by_owner {
-            self.grant(owner, &brought, now_ms, effects);
+        for (subject, brought) in by_subject {
+            self.grant(subject, &brought, now_ms, effects);
         }
         if sent.is_some_and(|sent| !sent.asked.is_empty()) {
             effects.push(LedgerEffect::Wake);
         }
         for recall in recalls {
-            if let Some((owner, kind)) = read_bucket(&recall) {
-                self.recall(owner, kind, recall.period, now_ms);
+            if let Some((subject, kind)) = read_bucket(&recall) {
+                self.recall(subject, kind, recall.period, now_ms);
             }
         }
     }
@@ -94,49 +94,49 @@ impl<S: Store> LedgerClient<S> {
     /// Brings what the owner is granted into its account, at once.
     fn grant(
         &mut self,
-        owner: SubjectId,
+        subject: SubjectId,
         brought: &[BucketGrant],
         now_ms: i64,
         effects: &mut Vec<LedgerEffect>,
     ) {
-        if !self.learn(owner) {
+        if !self.track_subject(subject) {
             return effects.push(LedgerEffect::Log("an account cannot be stored".to_owned()));
         }
-        let changed = LeaseAccount::change(&self.store, owner, |account| {
+        let changed = LeaseAccount::change(&self.store, subject, |account| {
             brought.iter().for_each(|brought| brought.enter(account, now_ms));
         });
         if changed != AccountChange::Done(()) {
             effects.push(LedgerEffect::Log("a grant cannot be stored".to_owned()));
         }
         let ticks = self.ticks;
-        if let Some(known) = self.owners.get_mut(&owner) {
+        if let Some(known) = self.subjects.get_mut(&subject) {
             for BucketGrant { kind, period, asked, grant, .. } in brought {
                 let track = known.tracks.entry((*kind, *period)).or_default();
                 // Who has granted it need not be told.
-                let told = track.told.get_or_insert_default();
+                let told = track.reported.get_or_insert_default();
                 told.granted = told.granted.max(grant.granted);
                 track.is_unsure &= asked.is_none();
                 track.quiet_since = ticks;
             }
         }
-        self.dirty.insert(owner);
-        self.touch(owner);
+        self.dirty.insert(subject);
+        self.check_soon(subject);
     }
 
     /// What is left goes back now, and what requests under way leave when they end.
-    fn recall(&mut self, owner: SubjectId, kind: BucketKind, period: i64, now_ms: i64) {
-        let awaited = self.awaited(owner, kind);
-        let changed = LeaseAccount::change(&self.store, owner, |account| {
+    fn recall(&mut self, subject: SubjectId, kind: BucketKind, period: i64, now_ms: i64) {
+        let awaited = self.awaited(subject, kind);
+        let changed = LeaseAccount::change(&self.store, subject, |account| {
             if let Some(line) = account.line_mut(kind, period) {
                 line.recall(awaited, now_ms);
             }
         });
-        if changed == AccountChange::Done(()) && self.learn(owner) {
-            self.dirty.insert(owner);
-            if let Some(known) = self.owners.get_mut(&owner) {
-                known.recalled = self.ticks.saturating_add(RECALLED);
+        if changed == AccountChange::Done(()) && self.track_subject(subject) {
+            self.dirty.insert(subject);
+            if let Some(known) = self.subjects.get_mut(&subject) {
+                known.recalled_until = self.ticks.saturating_add(RECALLED);
             }
-            self.touch(owner);
+            self.check_soon(subject);
         }
     }
 }
@@ -145,12 +145,12 @@ impl BucketGrant {
     /// Whose it is; none where it names no bucket.
     fn read(grant: wire::Grant, sent: Option<&SentReport>) -> Option<(SubjectId, Self)> {
         let bucket = grant.bucket.as_ref()?;
-        let ((owner, kind), period) = (read_bucket(bucket)?, bucket.period);
+        let ((subject, kind), period) = (read_bucket(bucket)?, bucket.period);
         let asked = sent.and_then(|sent| {
-            let asked = sent.asked.iter().find(|asked| asked.owner == owner && asked.kind == kind)?;
+            let asked = sent.asked.iter().find(|asked| asked.subject == subject && asked.kind == kind)?;
             Some((*asked, sent.at_ms))
         });
-        Some((owner, Self { kind, period, grant, asked, is_last: true }))
+        Some((subject, Self { kind, period, grant, asked, is_last: true }))
     }
 
     fn enter(&self, account: &mut LeaseAccount, now_ms: i64) {
@@ -174,7 +174,7 @@ impl BucketGrant {
     /// then.
     fn is_short(&self, line: &AccountLine) -> bool {
         let each = self.asked.map_or(0, |(asked, _)| asked.each);
-        self.is_last && line.told.verdict == GrantVerdict::Contended && line.unused() < each
+        self.is_last && line.status.verdict == GrantVerdict::Contended && line.unused() < each
     }
 }
 
@@ -221,6 +221,6 @@ fn read(
 }
 
 fn read_bucket(bucket: &wire::BucketId) -> Option<(SubjectId, BucketKind)> {
-    let owner = SubjectId(bucket.owner.as_slice().try_into().ok()?);
-    Some((owner, BucketKind::from_number(bucket.kind)?))
+    let subject = SubjectId(bucket.owner.as_slice().try_into().ok()?);
+    Some((subject, BucketKind::from_number(bucket.kind)?))
 }

@@ -5,53 +5,53 @@
 
 use super::{ActiveSubject, LedgerClient, LedgerEffect, TICK_MS, TrackedLine};
 use crate::limits::account::{AccountChange, AccountLine, LeaseAccount, PERIOD_NOW, SubjectId};
-use crate::store::Store;
+use crate::store::SharedStore;
 
 /// An owner of whom something was heard is looked at so many ticks later.
-const ROUND: u64 = 5;
+const FIRST_CHECK_TICKS: u64 = 5;
 
 /// One that has been quiet is looked at after so many times as long, if nothing is under way: whatever
 /// else a request does, its record is heard of.
-const SLACK: u64 = 8;
+const QUIET_FACTOR: u64 = 8;
 
 /// Each is looked at once in so many ticks, however quiet.
-const RAREST: u64 = 600;
+const LONGEST_CHECK_TICKS: u64 = 600;
 
 /// So many are looked at in one tick; the others in the next ones.
-const MOST_LOOKS: usize = 1000;
+const MOST_CHECKS: usize = 1000;
 
 /// Rates are found anew after so many ticks.
-const SAMPLE: u64 = 5;
+const RATE_SAMPLE_TICKS: u64 = 5;
 
 /// Ticks in a second.
-const SECOND: u64 = 10;
+const TICKS_PER_SECOND: u64 = 10;
 
 /// Units that nobody has touched for so many ticks go back, where they are many.
-const IDLE: u64 = 10;
+const IDLE_TICKS: u64 = 10;
 
 /// The same, where they are few: who pauses shall not have to ask for each request.
-const FEW_IDLE: u64 = 3000;
+const FEW_IDLE_TICKS: u64 = 3000;
 
 /// An owner of whom nothing has moved for so many ticks is forgotten.
-const FORGOTTEN: u64 = 100;
+const FORGET_TICKS: u64 = 100;
 
 /// A clock that goes so far between two ticks has jumped.
 const JUMP_MS: i64 = 1000;
 
-impl<S: Store> LedgerClient<S> {
-    pub(super) fn watch(&mut self, now_ms: i64, effects: &mut Vec<LedgerEffect>) {
+impl<S: SharedStore> LedgerClient<S> {
+    pub(super) fn reclaim_idle(&mut self, now_ms: i64, effects: &mut Vec<LedgerEffect>) {
         let has_jumped = now_ms < self.last_ms.saturating_sub(JUMP_MS);
         let has_leapt = now_ms > self.last_ms.saturating_add(JUMP_MS);
         self.last_ms = now_ms;
         if has_jumped || has_leapt {
-            self.look_at_all();
+            self.check_all_soon();
         }
-        let most = if has_jumped { usize::MAX } else { MOST_LOOKS };
-        let due = self.looks.iter().take_while(|(due, _)| *due <= self.ticks).take(most);
-        for (_, owner) in due.copied().collect::<Vec<_>>() {
-            match self.look_at(owner, now_ms, has_jumped) {
-                Some(next) => self.plan(owner, next),
-                None => self.forget(owner),
+        let most = if has_jumped { usize::MAX } else { MOST_CHECKS };
+        let due = self.next_checks.iter().take_while(|(due, _)| *due <= self.ticks).take(most);
+        for (_, subject) in due.copied().collect::<Vec<_>>() {
+            match self.check(subject, now_ms, has_jumped) {
+                Some(next) => self.schedule_check(subject, next),
+                None => self.forget(subject),
             }
         }
         if has_jumped {
@@ -60,43 +60,43 @@ impl<S: Store> LedgerClient<S> {
     }
 
     /// Has an owner looked at soon: something was heard of it.
-    pub(super) fn touch(&mut self, owner: SubjectId) {
-        let Some(known) = self.owners.get_mut(&owner) else { return };
-        known.moved = self.ticks;
-        let round = if self.ticks < known.recalled { 1 } else { ROUND };
+    pub(super) fn check_soon(&mut self, subject: SubjectId) {
+        let Some(known) = self.subjects.get_mut(&subject) else { return };
+        known.last_moved = self.ticks;
+        let round = if self.ticks < known.recalled_until { 1 } else { FIRST_CHECK_TICKS };
         let soon = self.ticks.saturating_add(round);
-        if soon < known.due {
-            self.plan(owner, soon);
+        if soon < known.next_check {
+            self.schedule_check(subject, soon);
         }
     }
 
     /// Has every owner looked at as soon as there is time.
-    pub(super) fn look_at_all(&mut self) {
-        self.looks = self.owners.keys().map(|owner| (self.ticks, *owner)).collect();
-        self.owners.values_mut().for_each(|known| known.due = self.ticks);
+    pub(super) fn check_all_soon(&mut self) {
+        self.next_checks = self.subjects.keys().map(|subject| (self.ticks, *subject)).collect();
+        self.subjects.values_mut().for_each(|known| known.next_check = self.ticks);
     }
 
     /// Has an owner looked at when `due` ticks have gone by.
-    fn plan(&mut self, owner: SubjectId, due: u64) {
-        let Some(known) = self.owners.get_mut(&owner) else { return };
-        self.looks.remove(&(known.due, owner));
-        self.looks.insert((due, owner));
-        known.due = due;
+    fn schedule_check(&mut self, subject: SubjectId, next_check: u64) {
+        let Some(known) = self.subjects.get_mut(&subject) else { return };
+        self.next_checks.remove(&(known.next_check, subject));
+        self.next_checks.insert((due, subject));
+        known.next_check = due;
     }
 
-    fn forget(&mut self, owner: SubjectId) {
-        if let Some(known) = self.owners.remove(&owner) {
-            self.looks.remove(&(known.due, owner));
+    fn forget(&mut self, subject: SubjectId) {
+        if let Some(known) = self.subjects.remove(&subject) {
+            self.next_checks.remove(&(known.next_check, subject));
         }
     }
 
     /// When the owner is worth another look.
-    fn look_at(&mut self, owner: SubjectId, now_ms: i64, has_jumped: bool) -> Option<u64> {
-        let known = self.owners.get(&owner)?;
+    fn check(&mut self, subject: SubjectId, now_ms: i64, has_jumped: bool) -> Option<u64> {
+        let known = self.subjects.get(&subject)?;
         let ticks = self.ticks;
-        let asks = |line: &AccountLine| self.pending.contains_key(&(owner, line.kind));
+        let asks = |line: &AccountLine| self.pending.contains_key(&(subject, line.kind));
         let is_under_way = self.is_under_way(known);
-        let looked = LeaseAccount::change(&self.store, owner, |account| {
+        let looked = LeaseAccount::change(&self.store, subject, |account| {
             for line in &mut account.lines {
                 let track = known.tracks.get(&(line.kind, line.period));
                 // Without a stream nobody could take them, and they may be needed.
@@ -112,7 +112,7 @@ impl<S: Store> LedgerClient<S> {
             let newest = account.clone();
             account.lines.retain(|line| {
                 let track = known.tracks.get(&(line.kind, line.period));
-                let is_told = track.is_some_and(|track| track.told == Some(line.totals()));
+                let is_told = track.is_some_and(|track| track.reported == Some(line.totals()));
                 let is_told = is_told || line.period == PERIOD_NOW;
                 let is_over = newest.current(line.kind).is_some_and(|newer| newer.period != line.period);
                 !(is_over && is_told && line.held == 0 && line.unused() == 0 && !is_under_way)
@@ -120,58 +120,59 @@ impl<S: Store> LedgerClient<S> {
             account.clone()
         });
         let AccountChange::Done(account) = looked else { return None };
-        let known = self.owners.get_mut(&owner)?;
+        let known = self.subjects.get_mut(&subject)?;
         known.tracks.retain(|(kind, period), track| {
-            track.alone.is_some()
+            track.offline_window.is_some()
                 || account.lines.iter().any(|line| line.kind == *kind && line.period == *period)
         });
         let mut is_asleep = !is_under_way && self.stream.is_some() && !account.lines.iter().any(asks);
         for line in &account.lines {
             let track = known.tracks.entry((line.kind, line.period)).or_default();
             if track.sample(line, ticks) {
-                known.moved = ticks;
+                known.last_moved = ticks;
             }
-            let is_told = track.told == Some(line.totals()) || line.period == PERIOD_NOW;
+            let is_told = track.reported == Some(line.totals()) || line.period == PERIOD_NOW;
             if !is_told {
-                self.dirty.insert(owner);
+                self.dirty.insert(subject);
             }
-            let is_quiet = ticks.saturating_sub(track.quiet_since) >= FORGOTTEN;
+            let is_quiet = ticks.saturating_sub(track.quiet_since) >= FORGET_TICKS;
             is_asleep &= is_told && is_quiet && line.held == 0 && line.unused() == 0;
         }
-        let is_needed = account.lines.is_empty() && self.pending.keys().any(|(asking, _)| *asking == owner);
-        let next = known.next_look(&account, self.stream.is_some(), ticks, now_ms);
+        let is_needed = account.lines.is_empty() && self.pending.keys().any(|(asking, _)| *asking == subject);
+        let next = known.next_check_at(&account, self.stream.is_some(), ticks, now_ms);
         (!is_asleep || is_needed).then_some(next)
     }
 
     /// Whether an answer about this owner is due.
     fn is_under_way(&self, known: &ActiveSubject) -> bool {
         let oldest = self.stream.as_ref().and_then(|stream| stream.unanswered.front());
-        oldest.is_some_and(|oldest| oldest.id <= known.report)
+        oldest.is_some_and(|oldest| oldest.id <= known.last_report)
     }
 }
 
 impl ActiveSubject {
     /// The longer nothing moves, the later; but when units are to go back, or the owner is to be
     /// forgotten. `gives_back` tells whether somebody could take idle units.
-    fn next_look(&self, account: &LeaseAccount, gives_back: bool, ticks: u64, now_ms: i64) -> u64 {
-        let quiet = ticks.saturating_sub(self.moved);
+    fn next_check_at(&self, account: &LeaseAccount, gives_back: bool, ticks: u64, now_ms: i64) -> u64 {
+        let quiet = ticks.saturating_sub(self.last_moved);
         let is_held = account.lines.iter().any(|line| line.held > 0);
-        let slack = if is_held { 1 } else { SLACK };
-        if ticks < self.recalled {
+        let slack = if is_held { 1 } else { QUIET_FACTOR };
+        if ticks < self.recalled_until {
             return ticks.saturating_add(1);
         }
-        let mut next = ticks.saturating_add(quiet.saturating_mul(slack).clamp(ROUND, RAREST));
+        let mut next =
+            ticks.saturating_add(quiet.saturating_mul(slack).clamp(FIRST_CHECK_TICKS, LONGEST_CHECK_TICKS));
         let mut forgotten = ticks;
         for line in &account.lines {
             let quiet_since = self.tracks.get(&(line.kind, line.period)).map_or(0, |track| track.quiet_since);
-            forgotten = forgotten.max(quiet_since.saturating_add(FORGOTTEN));
+            forgotten = forgotten.max(quiet_since.saturating_add(FORGET_TICKS));
             if line.unused() == 0 {
                 continue;
             }
             next = next.min(ticks.saturating_add(ticks_until(line.deadline_ms, now_ms)));
-            let idle = quiet_since.saturating_add(patience(line));
+            let idle = quiet_since.saturating_add(idle_ticks(line));
             // What was not possible now is tried again soon.
-            let again = if idle > ticks { idle } else { ticks.saturating_add(ROUND) };
+            let again = if idle > ticks { idle } else { ticks.saturating_add(FIRST_CHECK_TICKS) };
             next = if gives_back { next.min(again) } else { next };
         }
         let has_left = account.lines.iter().any(|line| line.held > 0 || line.unused() > 0);
@@ -182,27 +183,33 @@ impl ActiveSubject {
 impl TrackedLine {
     /// Begins to follow a line.
     pub(super) fn of(line: &AccountLine, ticks: u64) -> Self {
-        let level = level(line);
-        Self { level, quiet_since: ticks, base: (ticks, level.1), ..Self::default() }
+        let received_and_taken = received_and_taken(line);
+        Self {
+            received_and_taken,
+            quiet_since: ticks,
+            base: (ticks, received_and_taken.1),
+            ..Self::default()
+        }
     }
 
     /// Whether the line's units have not been touched for a while.
     fn is_idle(&self, line: &AccountLine, ticks: u64) -> bool {
-        self.level == level(line) && ticks.saturating_sub(self.quiet_since) >= patience(line)
+        self.received_and_taken == received_and_taken(line)
+            && ticks.saturating_sub(self.quiet_since) >= idle_ticks(line)
     }
 
     /// Whether something has moved.
     fn sample(&mut self, line: &AccountLine, ticks: u64) -> bool {
-        let now = level(line);
-        let has_moved = now != self.level;
+        let now = received_and_taken(line);
+        let has_moved = now != self.received_and_taken;
         if has_moved {
             self.quiet_since = ticks;
         }
-        self.level = now;
+        self.received_and_taken = now;
         let elapsed = ticks.saturating_sub(self.base.0);
-        if elapsed >= SAMPLE {
+        if elapsed >= RATE_SAMPLE_TICKS {
             let taken = now.1.saturating_sub(self.base.1);
-            self.rate = taken.saturating_mul(SECOND).div_euclid(elapsed.max(1));
+            self.rate = taken.saturating_mul(TICKS_PER_SECOND).div_euclid(elapsed.max(1));
             self.base = (ticks, now.1);
         }
         has_moved
@@ -210,13 +217,13 @@ impl TrackedLine {
 
     /// The rate, or, where that is more, what was taken since it was found.
     pub(super) fn rate_with(&self, line: &AccountLine) -> u64 {
-        self.rate.max(level(line).1.saturating_sub(self.base.1))
+        self.rate.max(received_and_taken(line).1.saturating_sub(self.base.1))
     }
 }
 
 /// For how many ticks its units may lie idle.
-fn patience(line: &AccountLine) -> u64 {
-    if line.has_few() { FEW_IDLE } else { IDLE }
+fn idle_ticks(line: &AccountLine) -> u64 {
+    if line.has_few() { FEW_IDLE_TICKS } else { IDLE_TICKS }
 }
 
 /// At least one.
@@ -225,6 +232,6 @@ fn ticks_until(moment_ms: i64, now_ms: i64) -> u64 {
 }
 
 /// What was brought, and what of it is taken.
-fn level(line: &AccountLine) -> (u64, u64) {
+fn received_and_taken(line: &AccountLine) -> (u64, u64) {
     (line.granted.saturating_add(line.local), line.used.saturating_add(line.held))
 }

@@ -8,7 +8,7 @@ use crate::limits::account::{
     AccountLine, BucketStatus, GrantVerdict, LeaseAccount, NO_PERIOD, PERIOD_NOW, SubjectId,
 };
 use crate::snapshot::BucketKind;
-use crate::store::Store;
+use crate::store::SharedStore;
 
 /// What it has lent itself may be used for so long.
 const LENT_MS: i64 = 2000;
@@ -16,15 +16,15 @@ const LENT_MS: i64 = 2000;
 /// For so long nobody asks again.
 const AGAIN_MS: i64 = 500;
 
-impl<S: Store> LedgerClient<S> {
+impl<S: SharedStore> LedgerClient<S> {
     /// Answers everything that waits.
-    pub(super) fn serve_alone(&mut self, now_ms: i64, effects: &mut Vec<LedgerEffect>) {
-        let until_ms = self.config.away_after_ms.saturating_add(self.config.alone_for_ms);
+    pub(super) fn apply_offline_limits(&mut self, now_ms: i64, effects: &mut Vec<LedgerEffect>) {
+        let until_ms = self.config.away_after_ms.saturating_add(self.config.offline_limits_ms);
         let lends = self.silent_for_ms() < until_ms;
-        for ((owner, kind), pending) in std::mem::take(&mut self.pending) {
+        for ((subject, kind), pending) in std::mem::take(&mut self.pending) {
             match kind.span_ms().filter(|_| lends) {
-                Some(span_ms) => self.lend(owner, kind, span_ms, pending, now_ms),
-                None => self.refuse(owner, kind, pending, now_ms),
+                Some(span_ms) => self.lend(subject, kind, span_ms, pending, now_ms),
+                None => self.refuse(subject, kind, pending, now_ms),
             }
             effects.push(LedgerEffect::Wake);
         }
@@ -33,17 +33,17 @@ impl<S: Store> LedgerClient<S> {
     /// Lends this gateway what the whole limit still has room for.
     fn lend(
         &mut self,
-        owner: SubjectId,
+        subject: SubjectId,
         kind: BucketKind,
         span_ms: u32,
         pending: PendingDemand,
         now_ms: i64,
     ) {
-        let Some(known) = self.owners.get_mut(&owner) else { return };
+        let Some(known) = self.subjects.get_mut(&subject) else { return };
         let track = known.tracks.entry((kind, NO_PERIOD)).or_default();
-        let window = track.alone.get_or_insert_with(|| {
+        let window = track.offline_window.get_or_insert_with(|| {
             // What the last lease still allows is a part of the limit.
-            let left = LeaseAccount::read(&self.store, owner).and_then(|(account, _)| {
+            let left = LeaseAccount::read(&self.store, subject).and_then(|(account, _)| {
                 Some(account.current(kind)?.available_within(pending.limit, now_ms))
             });
             let mut window = Window::new(span_ms);
@@ -51,23 +51,23 @@ impl<S: Store> LedgerClient<S> {
             window
         });
         let mut lent = 0;
-        LeaseAccount::change(&self.store, owner, |account| {
+        LeaseAccount::change(&self.store, subject, |account| {
             lent = account.edit(kind, NO_PERIOD, |line| lend(line, pending, window, now_ms));
         });
         window.add(now_ms, lent);
-        self.dirty.insert(owner);
+        self.dirty.insert(subject);
     }
 
     /// Tells that nobody answers.
-    fn refuse(&mut self, owner: SubjectId, kind: BucketKind, pending: PendingDemand, now_ms: i64) {
+    fn refuse(&mut self, subject: SubjectId, kind: BucketKind, pending: PendingDemand, now_ms: i64) {
         let again_ms = now_ms.saturating_add(AGAIN_MS);
-        LeaseAccount::change(&self.store, owner, |account| {
+        LeaseAccount::change(&self.store, subject, |account| {
             let unknown = if kind.span_ms().is_some() { NO_PERIOD } else { PERIOD_NOW };
             let period = account.current(kind).map_or(unknown, |line| line.period);
             account.edit(kind, period, |line| {
-                line.heed(pending.limit);
+                line.give_back_above(pending.limit);
                 line.asked_at_ms = 0;
-                line.told = BucketStatus {
+                line.status = BucketStatus {
                     verdict: GrantVerdict::Away,
                     limit: pending.limit,
                     remaining: 0,
@@ -75,7 +75,7 @@ impl<S: Store> LedgerClient<S> {
                     retry_at_ms: again_ms,
                     fresh_until_ms: again_ms,
                     refused: 1,
-                    ..line.told
+                    ..line.status
                 };
             });
         });
@@ -85,7 +85,7 @@ impl<S: Store> LedgerClient<S> {
 /// How much is lent: what is needed, or nothing if that is less than the least.
 fn lend(line: &mut AccountLine, pending: PendingDemand, window: &mut Window, now_ms: i64) -> u64 {
     let PendingDemand { need, ahead, least, limit, .. } = pending;
-    line.heed(limit);
+    line.give_back_above(limit);
     let available = line.available(now_ms);
     let least = least.unwrap_or_default().saturating_sub(available);
     let used = window.used(now_ms);
@@ -105,16 +105,16 @@ fn lend(line: &mut AccountLine, pending: PendingDemand, window: &mut Window, now
     };
     if most < least {
         let fresh_until_ms = told.retry_at_ms.min(now_ms.saturating_add(AGAIN_MS));
-        line.told = BucketStatus {
+        line.status = BucketStatus {
             verdict: GrantVerdict::Exhausted,
             remaining: room,
             reachable: room,
             fresh_until_ms,
-            ..told
+            ..status
         };
         return 0;
     }
     line.lend(most, now_ms.saturating_add(LENT_MS), now_ms);
-    line.told = told;
+    line.status = told;
     most
 }

@@ -14,10 +14,10 @@ use crate::limits::account::{
 };
 use crate::record::bucket_id;
 use crate::snapshot::BucketKind;
-use crate::store::Store;
+use crate::store::SharedStore;
 
 /// Owners of one report.
-const MOST_OWNERS: usize = 256;
+const MOST_SUBJECTS: usize = 256;
 
 /// Records of one report.
 const MOST_RECORDS: usize = 500;
@@ -43,7 +43,7 @@ struct WantedUnits {
     is_ahead: bool,
 }
 
-impl<S: Store> LedgerClient<S> {
+impl<S: SharedStore> LedgerClient<S> {
     /// Sends what there is to say, as far as reports may be without an answer. Without `ships` only
     /// rings that are known to hold more are read.
     pub(super) fn report(&mut self, now_ms: i64, ships: bool, effects: &mut Vec<LedgerEffect>) {
@@ -81,18 +81,18 @@ impl<S: Store> LedgerClient<S> {
         effects: &mut Vec<LedgerEffect>,
     ) -> (Vec<wire::Lease>, Vec<AskedUnits>) {
         let (mut leases, mut asked) = (Vec::new(), Vec::new());
-        for owner in self.owners_due() {
+        for subject in self.subjects_due() {
             let mut pending = BTreeMap::new();
             for kind in BucketKind::ALL {
-                let is_doubted = self.doubts.remove(&(owner, kind));
-                if let Some(asked) = self.pending.remove(&(owner, kind)) {
-                    pending.insert(kind, PendingDemand { is_doubted, ..asked });
-                } else if is_doubted {
-                    pending.insert(kind, PendingDemand { is_doubted, ..PendingDemand::default() });
+                let follows_lost_answer = self.lost_answers.remove(&(subject, kind));
+                if let Some(asked) = self.pending.remove(&(subject, kind)) {
+                    pending.insert(kind, PendingDemand { follows_lost_answer, ..asked });
+                } else if follows_lost_answer {
+                    pending.insert(kind, PendingDemand { follows_lost_answer, ..PendingDemand::default() });
                 }
             }
-            let Some(known) = self.owners.get_mut(&owner) else { continue };
-            let composed = LeaseAccount::change(&self.store, owner, |account| {
+            let Some(known) = self.subjects.get_mut(&subject) else { continue };
+            let composed = LeaseAccount::change(&self.store, subject, |account| {
                 entries(account, &known.tracks, &pending, now_ms)
             });
             let AccountChange::Done((entries, is_served)) = composed else {
@@ -104,40 +104,40 @@ impl<S: Store> LedgerClient<S> {
             }
             for LeaseEntry { kind, period, totals, wanted, limit } in entries {
                 if period != PERIOD_NOW {
-                    known.tracks.entry((kind, period)).or_default().told = Some(totals);
+                    known.tracks.entry((kind, period)).or_default().status = Some(totals);
                 }
                 if wanted.want > 0 {
                     let WantedUnits { want, least, .. } = wanted;
                     let each = pending.get(&kind).and_then(|pending| pending.least).unwrap_or_default();
-                    asked.push(AskedUnits { owner, kind, want, least, each, limit });
+                    asked.push(AskedUnits { subject, kind, want, least, each, limit });
                 }
-                leases.push(lease(owner, kind, period, totals, wanted));
+                leases.push(lease(subject, kind, period, totals, wanted));
             }
-            known.report = id;
+            known.last_report = id;
         }
         (leases, asked)
     }
 
     /// Those who ask, and those whose numbers have changed; dirty no more.
-    fn owners_due(&mut self) -> Vec<SubjectId> {
-        let named = self.pending.keys().chain(&self.doubts).map(|(owner, _)| *owner);
-        let mut owners: Vec<_> = named.collect::<BTreeSet<_>>().into_iter().collect();
-        owners.truncate(MOST_OWNERS);
-        for owner in &owners {
-            self.dirty.remove(owner);
+    fn subjects_due(&mut self) -> Vec<SubjectId> {
+        let named = self.pending.keys().chain(&self.lost_answers).map(|(subject, _)| *subject);
+        let mut subjects: Vec<_> = named.collect::<BTreeSet<_>>().into_iter().collect();
+        subjects.truncate(MOST_SUBJECTS);
+        for subject in &subjects {
+            self.dirty.remove(subject);
         }
-        while owners.len() < MOST_OWNERS {
-            let Some(owner) = self.dirty.pop_first() else { break };
-            owners.push(owner);
+        while subjects.len() < MOST_SUBJECTS {
+            let Some(subject) = self.dirty.pop_first() else { break };
+            subjects.push(subject);
         }
-        owners
+        subjects
     }
 
     /// The most that a request needs for which units of the bucket are asked for; 0 where none waits for an
     /// answer.
-    pub(super) fn awaited(&self, owner: SubjectId, kind: BucketKind) -> u64 {
+    pub(super) fn awaited(&self, subject: SubjectId, kind: BucketKind) -> u64 {
         let asked = self.stream.iter().flat_map(|stream| &stream.unanswered).flat_map(|sent| &sent.asked);
-        let asked = asked.filter(|asked| asked.owner == owner && asked.kind == kind);
+        let asked = asked.filter(|asked| asked.subject == subject && asked.kind == kind);
         asked.map(|asked| asked.each).max().unwrap_or_default()
     }
 
@@ -161,9 +161,9 @@ impl<S: Store> LedgerClient<S> {
             }
         }
         for record in batches.iter().flat_map(|batch| &batch.records) {
-            for owner in [&record.app_id, &record.key_id] {
-                if let Ok(owner) = owner.as_slice().try_into() {
-                    self.touch(SubjectId(owner));
+            for subject in [&record.app_id, &record.key_id] {
+                if let Ok(subject) = subject.as_slice().try_into() {
+                    self.check_soon(SubjectId(subject));
                 }
             }
         }
@@ -188,10 +188,10 @@ fn entries(
         line.expire(now_ms);
         // Where nobody asks, nobody has said what the limit is.
         if let Some(pending) = pending.get(&line.kind).filter(|pending| pending.limit > 0) {
-            line.heed(pending.limit);
+            line.give_back_above(pending.limit);
         }
         let totals = line.totals();
-        let told = tracks.get(&(line.kind, line.period)).and_then(|track| track.told);
+        let told = tracks.get(&(line.kind, line.period)).and_then(|track| track.reported);
         if told == Some(totals) || line.period == PERIOD_NOW {
             continue;
         }
@@ -231,14 +231,14 @@ fn wanted(
     let available = line.map_or(0, |line| line.available(now_ms));
     let needed = pending.need.max(pending.ahead);
     if needed <= available {
-        let one = if pending.is_doubted { 1 } else { 0 };
+        let one = if pending.follows_lost_answer { 1 } else { 0 };
         return WantedUnits { want: one, least: one, floor: one, is_ahead: true };
     }
     let beyond = |units: Option<u64>| units.unwrap_or_default().saturating_sub(available).max(1);
     let (least, floor) = (one_more(pending.least, available), beyond(pending.floor));
     let wanted = |want: u64| WantedUnits { want, least, floor, is_ahead: pending.least.is_none() };
     // All or nothing tells apart what is new.
-    let is_unsure = pending.is_doubted && kind.span_ms().is_some();
+    let is_unsure = pending.follows_lost_answer && kind.span_ms().is_some();
     if is_unsure || track.is_some_and(|track| track.is_unsure) {
         return wanted(least);
     }
@@ -256,7 +256,7 @@ fn one_more(least: Option<u64>, available: u64) -> u64 {
 }
 
 fn lease(
-    owner: SubjectId,
+    subject: SubjectId,
     kind: BucketKind,
     period: i64,
     totals: Totals,
@@ -264,6 +264,6 @@ fn lease(
 ) -> wire::Lease {
     let Totals { granted, used, returned, local } = totals;
     let WantedUnits { want, least, floor, is_ahead } = wanted;
-    let (bucket, ahead) = (Some(bucket_id(owner, kind, period)), is_ahead && want > 0);
+    let (bucket, ahead) = (Some(bucket_id(subject, kind, period)), is_ahead && want > 0);
     wire::Lease { bucket, granted, used, returned, local, want, least, ahead, floor }
 }

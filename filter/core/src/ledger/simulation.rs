@@ -96,8 +96,8 @@ impl Simulation {
             ]
         };
         let mut server = SimulatedServer::default();
-        for (owner, limits) in [APP, KEY].into_iter().zip(&limits) {
-            server.limits.extend(limits.buckets.iter().map(|bucket| ((owner, bucket.kind), bucket.limit)));
+        for (subject, limits) in [APP, KEY].into_iter().zip(&limits) {
+            server.limits.extend(limits.buckets.iter().map(|bucket| ((subject, bucket.kind), bucket.limit)));
         }
         let mut world = Self {
             random,
@@ -192,7 +192,7 @@ impl Simulation {
         let Some(live) = gateway.live.pop() else { return };
         let requests = live.reservation.held().iter().filter(|held| held.kind.unit() == Unit::Requests);
         for held in requests {
-            let found = ((held.owner, held.kind, 0), live.at_ms, 1);
+            let found = ((held.subject, held.kind, 0), live.at_ms, 1);
             let index = self.admitted.iter().position(|admitted| *admitted == found).unwrap();
             self.admitted.remove(index);
         }
@@ -210,11 +210,11 @@ impl Simulation {
             return;
         }
         let mut is_dry = false;
-        let owners = [
+        let subjects = [
             LimitSubject { id: APP, limits: &self.limits[0] },
             LimitSubject { id: KEY, limits: &self.limits[1] },
         ];
-        let owners = &owners[..1 + self.random.below(2) as usize];
+        let subjects = &subjects[..1 + self.random.below(2) as usize];
         let input_tokens = if self.is_greedy { 1 } else { self.random.below(40) };
         let patience = [Patience::Whole, Patience::Cut, Patience::Over][self.random.below(3) as usize];
         let need = Need {
@@ -224,7 +224,7 @@ impl Simulation {
             output_least: self.random.below(10),
             price: Some(testing::ceiling(&PRICE)),
         };
-        match reserve(&gateway.store, owners, &need, patience, self.now_ms + gateway.skew_ms) {
+        match reserve(&gateway.store, subjects, &need, patience, self.now_ms + gateway.skew_ms) {
             ReserveOutcome::Reserved(reserved) => {
                 self.kept += u64::from(self.now_ms - gateway.asked_ms > 2_000);
                 if let Some(demand) = reserved.ahead {
@@ -236,7 +236,7 @@ impl Simulation {
                     return cancel(&gateway.store, reservation);
                 }
                 for held in reservation.held().iter().filter(|held| held.kind.unit() == Unit::Requests) {
-                    self.admitted.push(((held.owner, held.kind, 0), self.now_ms, 1));
+                    self.admitted.push(((held.subject, held.kind, 0), self.now_ms, 1));
                 }
                 gateway.live.push(LiveRequest { reservation, at_ms: self.now_ms, worker });
             }
@@ -271,8 +271,8 @@ impl Simulation {
     }
 
     fn check(&self, seed: u64) {
-        for ((owner, kind), limit) in &self.server.limits {
-            let of_bucket = self.admitted.iter().filter(|((by, of, _), _, _)| (by, of) == (owner, kind));
+        for ((subject, kind), limit) in &self.server.limits {
+            let of_bucket = self.admitted.iter().filter(|((by, of, _), _, _)| (by, of) == (subject, kind));
             let mut uses: Vec<_> =
                 of_bucket.map(|((_, _, period), at, amount)| (*at, *period, *amount)).collect();
             uses.sort_unstable();

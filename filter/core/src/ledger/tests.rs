@@ -14,7 +14,7 @@ pub(super) fn config() -> LedgerConfig {
         instance: "1".into(),
         ring_capacity: 8,
         away_after_ms: 2000,
-        alone_for_ms: 600_000,
+        offline_limits_ms: 600_000,
     }
 }
 
@@ -27,8 +27,13 @@ fn need(input: u64, output: u64) -> Need {
 }
 
 /// Of a request that has just come.
-fn reserve(store: &impl Store, owners: &[LimitSubject<'_>], need: &Need, now_ms: i64) -> ReserveOutcome {
-    crate::limits::account::reserve(store, owners, need, Patience::Whole, now_ms)
+fn reserve(
+    store: &impl SharedStore,
+    subjects: &[LimitSubject<'_>],
+    need: &Need,
+    now_ms: i64,
+) -> ReserveOutcome {
+    crate::limits::account::reserve(store, subjects, need, Patience::Whole, now_ms)
 }
 
 fn grant(kind: BucketKind, granted: u64, verdict: wire::Verdict) -> wire::Grant {
@@ -62,15 +67,15 @@ fn a_dry_request_asks_waits_and_goes() {
     assert!(matches!(&effects[0], LedgerEffect::Send(wire::LedgerRequest { kind: Some(Kind::Hello(_)) })));
     assert_eq!(reports(&effects)[0].id, 1, "a probe");
     let limits = limits(BucketKind::TokensPerMinute, 100);
-    let owners = [LimitSubject { id: APP, limits: &limits }];
-    let ReserveOutcome::Wait(demand) = reserve(&store, &owners, &need(10, 20), NOW) else { panic!() };
+    let subjects = [LimitSubject { id: APP, limits: &limits }];
+    let ReserveOutcome::Wait(demand) = reserve(&store, &subjects, &need(10, 20), NOW) else { panic!() };
     let effects = ledger.on(LedgerEvent::Demand(demand.encode()), NOW);
     let lease = &reports(&effects)[0].leases[0];
     assert_eq!((lease.want, lease.least, lease.floor, lease.ahead), (30, 30, 11, false));
     let effects =
         ledger.on(answer(2, vec![grant(BucketKind::TokensPerMinute, 30, wire::Verdict::Granted)]), NOW);
     assert!(effects.contains(&LedgerEffect::Wake));
-    let ReserveOutcome::Reserved(reserved) = reserve(&store, &owners, &need(10, 20), NOW) else { panic!() };
+    let ReserveOutcome::Reserved(reserved) = reserve(&store, &subjects, &need(10, 20), NOW) else { panic!() };
     assert_eq!(reserved.reservation.output_tokens, 20);
     let charges = settle(&store, reserved.reservation, ActualUse { tokens: 25, ..ActualUse::default() });
     assert_eq!(charges[0].amount, 25);
@@ -83,7 +88,7 @@ const RPM: BucketKind = BucketKind::RequestsPerMinute;
 const COST: BucketKind = BucketKind::CostBudget;
 
 fn demand(kind: BucketKind, need: u64, least: u64) -> LedgerEvent {
-    let asks = vec![BucketDemand { owner: APP, kind, need, least, floor: least, limit: 100 }];
+    let asks = vec![BucketDemand { subject: APP, kind, need, least, floor: least, limit: 100 }];
     LedgerEvent::Demand(crate::limits::account::Demand { asks }.encode())
 }
 
@@ -191,7 +196,7 @@ fn what_lies_idle_for_a_second_goes_back_and_its_owner_is_forgotten() {
         ledger.on(answer(report, vec![]), NOW);
     }
     tick(&mut ledger, 120, NOW + 2000);
-    assert_eq!(ledger.owners(), 0);
+    assert_eq!(ledger.subjects(), 0);
     assert_eq!(only_line(&store).returned, 30, "the numbers stay: they only grow");
 }
 
@@ -212,10 +217,12 @@ fn what_lies_idle_is_kept_while_nobody_could_take_it() {
 fn a_recall_and_a_revocation_take_what_is_not_held() {
     let store = TestMemory::default();
     let limits = limits(TPM, 100);
-    let owners = [LimitSubject { id: APP, limits: &limits }];
+    let subjects = [LimitSubject { id: APP, limits: &limits }];
     for revoked in [false, true] {
         let mut ledger = supplied(&store, TPM);
-        let ReserveOutcome::Reserved(reserved) = reserve(&store, &owners, &need(5, 5), NOW) else { panic!() };
+        let ReserveOutcome::Reserved(reserved) = reserve(&store, &subjects, &need(5, 5), NOW) else {
+            panic!()
+        };
         let recalls = vec![crate::record::bucket_id(APP, TPM, 0)];
         let recall = wire::LedgerResponse { recalls, ..wire::LedgerResponse::default() };
         let effects = ledger
@@ -230,7 +237,7 @@ fn a_recall_and_a_revocation_take_what_is_not_held() {
 #[test]
 fn a_lowered_limit_takes_back_what_was_leased_before() {
     let ask = |kind, limit| {
-        let asks = vec![BucketDemand { owner: APP, kind, need: 1, least: 1, floor: 1, limit }];
+        let asks = vec![BucketDemand { subject: APP, kind, need: 1, least: 1, floor: 1, limit }];
         LedgerEvent::Demand(crate::limits::account::Demand { asks }.encode())
     };
     for (kind, want) in [(RPM, 3), (TPM, 3), (COST, 1)] {
@@ -241,7 +248,7 @@ fn a_lowered_limit_takes_back_what_was_leased_before() {
         let granted = grant(kind, 31, wire::Verdict::Granted);
         ledger.on(answer(3, vec![wire::Grant { limit: 70, ..granted }]), NOW);
         let line = only_line(&store);
-        assert_eq!((line.unused(), line.told.limit), (1, 50), "{kind:?}: of who asked");
+        assert_eq!((line.unused(), line.status.limit), (1, 50), "{kind:?}: of who asked");
     }
 }
 
@@ -253,7 +260,7 @@ fn alone_a_gateway_heeds_a_lowered_limit() {
         ledger.on(LedgerEvent::Closed, NOW);
         tick(&mut ledger, 25, NOW);
         assert!(ledger.is_away());
-        let asks = vec![BucketDemand { owner: APP, kind, need: 5, least: 5, floor: 5, limit: 10 }];
+        let asks = vec![BucketDemand { subject: APP, kind, need: 5, least: 5, floor: 5, limit: 10 }];
         ledger.on(LedgerEvent::Demand(crate::limits::account::Demand { asks }.encode()), NOW + 2_500);
         let line = only_line(&store);
         let lent = if kind == RPM { 5 } else { 0 };
@@ -299,7 +306,7 @@ fn records_are_shipped_until_they_are_acknowledged() {
 fn a_budgets_next_period_is_another_line_and_the_old_one_goes_when_it_is_settled() {
     let store = TestMemory::default();
     let limits = limits(COST, 100);
-    let owners = [LimitSubject { id: APP, limits: &limits }];
+    let subjects = [LimitSubject { id: APP, limits: &limits }];
     let price = testing::price(1, 1_000_000, 0, 1_000_000);
     let need = Need { price: Some(testing::ceiling(&price)), ..need(5, 5) };
     let mut ledger = connected(&store);
@@ -312,8 +319,8 @@ fn a_budgets_next_period_is_another_line_and_the_old_one_goes_when_it_is_settled
     let effects = ledger.on(demand(COST, 10, 10), NOW);
     assert_eq!(reports(&effects)[0].leases[0].bucket.as_ref().unwrap().period, PERIOD_NOW);
     ledger.on(answer(2, vec![in_period(NOW, 10)]), NOW);
-    let ReserveOutcome::Reserved(reserved) = reserve(&store, &owners, &need, NOW) else { panic!() };
-    assert!(matches!(reserve(&store, &owners, &need, NOW + 1000), ReserveOutcome::Wait(_)));
+    let ReserveOutcome::Reserved(reserved) = reserve(&store, &subjects, &need, NOW) else { panic!() };
+    assert!(matches!(reserve(&store, &subjects, &need, NOW + 1000), ReserveOutcome::Wait(_)));
     ledger.on(demand(COST, 10, 10), NOW + 1000);
     ledger.on(answer(3, vec![in_period(NOW + 1000, 10)]), NOW + 1000);
     assert_eq!(LeaseAccount::read(&store, APP).unwrap().0.lines.len(), 2);
@@ -331,7 +338,7 @@ fn a_budgets_next_period_is_another_line_and_the_old_one_goes_when_it_is_settled
 fn a_budget_that_gets_a_longer_period_is_taken_of_that_from_the_next_grant_on() {
     let store = TestMemory::default();
     let limits = limits(COST, 100);
-    let owners = [LimitSubject { id: APP, limits: &limits }];
+    let subjects = [LimitSubject { id: APP, limits: &limits }];
     let price = testing::price(1, 1_000_000, 0, 1_000_000);
     let need = Need { price: Some(testing::ceiling(&price)), ..need(5, 5) };
     let mut ledger = connected(&store);
@@ -343,11 +350,11 @@ fn a_budget_that_gets_a_longer_period_is_taken_of_that_from_the_next_grant_on() 
     let (day, month) = (NOW, NOW - 1_000_000);
     ledger.on(demand(COST, 10, 10), NOW);
     ledger.on(answer(2, vec![in_period(day, 10)]), NOW);
-    assert!(matches!(reserve(&store, &owners, &need, NOW), ReserveOutcome::Reserved(_)));
-    assert!(matches!(reserve(&store, &owners, &need, NOW), ReserveOutcome::Wait(_)));
+    assert!(matches!(reserve(&store, &subjects, &need, NOW), ReserveOutcome::Reserved(_)));
+    assert!(matches!(reserve(&store, &subjects, &need, NOW), ReserveOutcome::Wait(_)));
     ledger.on(demand(COST, 10, 10), NOW);
     ledger.on(answer(3, vec![in_period(month, 10)]), NOW);
-    let ReserveOutcome::Reserved(reserved) = reserve(&store, &owners, &need, NOW) else {
+    let ReserveOutcome::Reserved(reserved) = reserve(&store, &subjects, &need, NOW) else {
         panic!("the day is over")
     };
     let charges =
@@ -359,34 +366,34 @@ fn a_budget_that_gets_a_longer_period_is_taken_of_that_from_the_next_grant_on() 
 fn alone_a_gateway_keeps_windows_by_itself_and_spends_no_budget() {
     let store = TestMemory::default();
     let limits = limits(RPM, 100);
-    let owners = [LimitSubject { id: APP, limits: &limits }];
+    let subjects = [LimitSubject { id: APP, limits: &limits }];
     let mut ledger = connected(&store);
     ledger.on(LedgerEvent::Closed, NOW);
     assert_eq!(ledger.on(demand(COST, 5, 5), NOW), [], "it may be back at once");
     let effects = tick(&mut ledger, 20, NOW);
     assert!(effects.contains(&LedgerEffect::Wake) && ledger.is_away());
-    assert_eq!(only_line(&store).told.verdict, GrantVerdict::Away);
+    assert_eq!(only_line(&store).status.verdict, GrantVerdict::Away);
     ledger.on(demand(RPM, 40, 1), NOW + 2000);
     let admitted = (0..100)
-        .filter(|_| match reserve(&store, &owners, &need(1, 1), NOW + 2000) {
+        .filter(|_| match reserve(&store, &subjects, &need(1, 1), NOW + 2000) {
             ReserveOutcome::Reserved(_) => true,
             ReserveOutcome::Wait(asked) => {
                 ledger.on(LedgerEvent::Demand(asked.encode()), NOW + 2000);
-                matches!(reserve(&store, &owners, &need(1, 1), NOW + 2000), ReserveOutcome::Reserved(_))
+                matches!(reserve(&store, &subjects, &need(1, 1), NOW + 2000), ReserveOutcome::Reserved(_))
             }
             _ => false,
         })
         .count();
     assert_eq!(admitted, 100);
     ledger.on(demand(RPM, 1, 1), NOW + 2000);
-    let ReserveOutcome::Refused(refusal) = reserve(&store, &owners, &need(1, 1), NOW + 2001) else {
+    let ReserveOutcome::Refused(refusal) = reserve(&store, &subjects, &need(1, 1), NOW + 2001) else {
         panic!()
     };
     assert_eq!(refusal.reason, crate::limits::account::RefusalReason::Exhausted);
     assert!((59_000..=61_000).contains(&refusal.retry_after_ms), "{refusal:?}");
     tick(&mut ledger, 6000, NOW + 3000);
     ledger.on(demand(RPM, 1, 1), NOW + 700_000);
-    let ReserveOutcome::Refused(refusal) = reserve(&store, &owners, &need(1, 1), NOW + 700_000) else {
+    let ReserveOutcome::Refused(refusal) = reserve(&store, &subjects, &need(1, 1), NOW + 700_000) else {
         panic!()
     };
     assert_eq!(refusal.reason, crate::limits::account::RefusalReason::Away, "not for ever");

@@ -12,7 +12,7 @@ mod settle;
 
 use crate::snapshot::{AppId, BucketKind, KeyId};
 use crate::store::layout::{self, VERSION, ValueReader, put_kind};
-use crate::store::{Store, Swap};
+use crate::store::{SharedStore, Swap};
 
 pub use demand::{BucketDemand, Demand, cushion};
 pub use lease::{ReceivedGrant, Totals};
@@ -68,7 +68,7 @@ pub struct AccountLine {
     /// From when on nothing more may be reserved; [`i64::MAX`] for never.
     pub deadline_ms: i64,
     /// How much came with the last grant.
-    pub lot: u64,
+    pub last_grant: u64,
     /// How often `used` was reported: what was counted before cannot be taken back.
     pub reports: u64,
     /// How often the time of its units was over before more came.
@@ -76,7 +76,7 @@ pub struct AccountLine {
     /// When more was asked for ahead, for the last time since a grant.
     pub asked_at_ms: i64,
     /// What the last answer said.
-    pub told: BucketStatus,
+    pub status: BucketStatus,
 }
 
 /// What the control plane said of a bucket: for answers to clients, and to refuse without asking.
@@ -154,25 +154,25 @@ impl From<KeyId> for SubjectId {
 impl LeaseAccount {
     /// The account of an owner, and the write that it came with.
     #[must_use]
-    pub fn read(store: &impl Store, owner: SubjectId) -> Option<(Self, u32)> {
-        let stored = store.get(&owner.name())?;
+    pub fn read(store: &impl SharedStore, subject: SubjectId) -> Option<(Self, u32)> {
+        let stored = store.get(&subject.name())?;
         Some((Self::decode(&stored.bytes)?, stored.write))
     }
 
     /// Changes the account of an owner; `edit` may be called more than once.
     pub fn change<T>(
-        store: &impl Store,
-        owner: SubjectId,
+        store: &impl SharedStore,
+        subject: SubjectId,
         mut edit: impl FnMut(&mut Self) -> T,
     ) -> AccountChange<T> {
         for _ in 0..MOST_TRIES {
-            let Some((before, write)) = Self::read(store, owner) else { return AccountChange::Absent };
+            let Some((before, write)) = Self::read(store, subject) else { return AccountChange::Absent };
             let mut after = before.clone();
             let edited = edit(&mut after);
             if after == before {
                 return AccountChange::Done(edited);
             }
-            match store.swap(&owner.name(), &after.encode(), write) {
+            match store.swap(&subject.name(), &after.encode(), write) {
                 Swap::Done => return AccountChange::Done(edited),
                 Swap::Changed => {}
                 Swap::Failed => break,
@@ -251,11 +251,11 @@ impl AccountLine {
             returned: 0,
             local: 0,
             deadline_ms: 0,
-            lot: 0,
+            last_grant: 0,
             reports: 0,
             lapses: 0,
             asked_at_ms: 0,
-            told: BucketStatus::default(),
+            status: BucketStatus::default(),
         }
     }
 
@@ -268,7 +268,7 @@ impl AccountLine {
     /// Whether it was leased under this limit, or a lower one.
     #[must_use]
     pub fn is_within(&self, limit: u64) -> bool {
-        self.told.limit <= limit
+        self.status.limit <= limit
     }
 
     /// What may be used until the deadline.
@@ -294,11 +294,11 @@ impl AccountLine {
             returned,
             local,
             deadline_ms,
-            lot,
+            last_grant,
             reports,
             lapses,
             asked_at_ms,
-            told:
+            status:
                 BucketStatus {
                     verdict,
                     limit,
@@ -320,7 +320,7 @@ impl AccountLine {
             held,
             returned,
             local,
-            lot,
+            last_grant,
             reports,
             lapses,
             limit,
@@ -353,7 +353,7 @@ impl AccountLine {
         let mut numbers = numbers.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes));
         let mut count = || numbers.next();
         let (granted, used, held, returned, local) = (count()?, count()?, count()?, count()?, count()?);
-        let (lot, reports, lapses) = (count()?, count()?, count()?);
+        let (last_grant, reports, lapses) = (count()?, count()?, count()?);
         let (limit, remaining, reachable) = (count()?, count()?, count()?);
         let (fleet_used, refused) = (count()?, count()?);
         let mut moment = || numbers.next().map(u64::cast_signed);
@@ -379,7 +379,7 @@ impl AccountLine {
             returned,
             local,
             deadline_ms,
-            lot,
+            last_grant,
             reports,
             lapses,
             asked_at_ms,

@@ -9,7 +9,7 @@ use crate::price::{Ceiling, TokenUsage, UnpricedTier};
 use crate::request::body::UsageBounds;
 use crate::request::endpoint::ModelOperation;
 use crate::snapshot::{AppPolicy, BucketKind, KeyRecord, Limits, Offer, ProviderKind, Unit, UnixMs};
-use crate::store::Store;
+use crate::store::SharedStore;
 
 /// The output that is asked for where neither the client nor the catalogue bounds it.
 const USUAL_OUTPUT: u64 = 16_384;
@@ -78,20 +78,20 @@ pub struct Allowance {
     /// How many tokens each answer may have; none: as the client asked.
     pub max_output: Option<u64>,
     /// Where that is less than was asked for.
-    pub cut: Option<OutputCut>,
+    pub output_cut: Option<OutputCut>,
     /// What to ask for, so that later requests need not wait.
-    pub ahead: Option<Demand>,
+    pub refill: Option<Demand>,
     /// How the limits stand.
     pub standings: Vec<LimitStanding>,
 }
 
 /// The limits of an app and of a named key, in this order.
 #[must_use]
-pub fn owners<'a>(app: &'a AppPolicy, key: &'a KeyRecord) -> Vec<LimitSubject<'a>> {
+pub fn subjects<'a>(app: &'a AppPolicy, key: &'a KeyRecord) -> Vec<LimitSubject<'a>> {
     let own = app.key_limits(key);
     let of_key = own.map(|limits| LimitSubject { id: SubjectId::from(key.key), limits });
     let of_app = LimitSubject { id: SubjectId::from(app.id), limits: &app.limits };
-    let limited = |owner: &LimitSubject<'_>| *owner.limits != Limits::default();
+    let limited = |subject: &LimitSubject<'_>| *subject.limits != Limits::default();
     [of_app].into_iter().chain(of_key).filter(limited).collect()
 }
 
@@ -101,20 +101,20 @@ impl ReservationPlan {
     /// # Errors
     /// When it has too much input, or what it may use cannot be bounded where that is limited.
     pub fn new(
-        owners: &[LimitSubject<'_>],
+        subjects: &[LimitSubject<'_>],
         operation: ModelOperation,
-        terms: &UsageBounds,
+        bounds: &UsageBounds,
         offer: &Offer,
     ) -> Result<Self, Denial> {
-        let limits = || owners.iter().map(|owner| owner.limits);
+        let limits = || subjects.iter().map(|subject| subject.limits);
         let least = |limit: fn(&Limits) -> Option<u64>| limits().filter_map(limit).min();
         let has = |wanted: fn(BucketKind) -> bool| {
             limits().any(|limits| limits.buckets.iter().any(|bucket| wanted(bucket.kind)))
         };
         if let Some(most) = least(|limits| limits.max_input_tokens)
-            && terms.input_estimate > most
+            && bounds.input_estimate > most
         {
-            let about = terms.input_estimate;
+            let about = bounds.input_estimate;
             let message = format!("The request has about {about} input tokens; one request may have {most}.");
             return Err(Denial::new(Code::MaxInputTokensExceeded, message));
         }
@@ -128,18 +128,18 @@ impl ReservationPlan {
         if !operation.is_metered() {
             return Err(Code::EndpointNotMetered.into());
         }
-        if let Some(doubt) = terms.doubts.output.as_deref().filter(|_| operation.has_output()) {
+        if let Some(doubt) = bounds.obstacles.output.as_deref().filter(|_| operation.has_output()) {
             return Err(doubt.clone());
         }
-        if let Some(doubt) = terms.doubts.cost.as_deref().filter(|_| metered) {
+        if let Some(doubt) = bounds.obstacles.cost.as_deref().filter(|_| metered) {
             return Err(doubt.clone());
         }
         let price = match &offer.price {
             _ if !has(|kind| kind.unit() == Unit::Cost) => None,
             None => return Err(Code::ModelNotPriced.into()),
-            Some(price) => Some(price.ceiling(&terms.tier).map_err(tier_not_priced)?),
+            Some(price) => Some(price.ceiling(&bounds.tier).map_err(tier_not_priced)?),
         };
-        let input_tokens = match (terms.unbounded, offer.context_window) {
+        let input_tokens = match (bounds.unbounded, offer.context_window) {
             (Some(member), None) if metered => {
                 let message = format!(
                     "`{member}` lets the provider read input that the gateway cannot see, and the context \
@@ -151,23 +151,24 @@ impl ReservationPlan {
                     ..Denial::new(Code::InputNotBounded, message)
                 });
             }
-            (Some(_), window) => window.unwrap_or_default().max(input_bound(terms, offer)),
-            (None, _) => input_bound(terms, offer),
+            (Some(_), window) => window.unwrap_or_default().max(input_bound(bounds, offer)),
+            (None, _) => input_bound(bounds, offer),
         };
-        let input_estimate = match terms.unbounded {
+        let input_estimate = match bounds.unbounded {
             Some(_) => input_tokens,
-            None => terms.input_in_window(offer.bytes_per_token).min(input_tokens),
+            None => bounds.input_in_window(offer.bytes_per_token).min(input_tokens),
         };
         let most = offer.max_output_tokens.unwrap_or(USUAL_OUTPUT).min(max_output.unwrap_or(u64::MAX));
-        let each = match terms.max_output {
+        let each = match bounds.max_output {
             _ if !operation.has_output() => 0,
             // Anthropic writes nothing then. It is not told another limit, and the output is reserved for
             // servers that speak its API and read 0 otherwise.
             Some(0) | None => most,
             Some(asked) => asked.min(most),
         };
-        let least = terms.doubts.least_output.unwrap_or(LEAST_OUTPUT);
-        if let Some(limit) = max_output.filter(|limit| *limit < least && terms.doubts.least_output.is_some())
+        let least = bounds.obstacles.least_output.unwrap_or(LEAST_OUTPUT);
+        if let Some(limit) =
+            max_output.filter(|limit| *limit < least && bounds.obstacles.least_output.is_some())
         {
             let message = format!(
                 "The request has a thinking budget, and the provider wants at least {least} output tokens then; \
@@ -176,17 +177,17 @@ impl ReservationPlan {
             return Err(Denial::new(Code::MaxOutputTokensExceeded, message));
         }
         let floor = limits().filter_map(|limits| limits.min_output_tokens).max().unwrap_or(LEAST_OUTPUT);
-        let floor = floor.max(terms.doubts.least_output.unwrap_or_default());
+        let floor = floor.max(bounds.obstacles.least_output.unwrap_or_default());
         let need = Need {
             input_tokens,
             input_estimate,
-            output_wanted: each.saturating_mul(terms.choices),
-            output_least: each.min(floor).saturating_mul(terms.choices),
+            output_wanted: each.saturating_mul(bounds.choices),
+            output_least: each.min(floor).saturating_mul(bounds.choices),
             price,
         };
-        let is_bounded = operation.has_output() && terms.max_output != Some(0);
-        let asked = is_bounded.then(|| terms.max_output.unwrap_or(most));
-        Ok(Self { need, metered, choices: terms.choices, asked })
+        let is_bounded = operation.has_output() && bounds.max_output != Some(0);
+        let asked = is_bounded.then(|| bounds.max_output.unwrap_or(most));
+        Ok(Self { need, metered, choices: bounds.choices, asked })
     }
 
     /// One request, of which tokens and money are not counted.
@@ -200,19 +201,19 @@ impl ReservationPlan {
     ///
     /// # Errors
     /// When a limit has no room, and waiting a moment does not help.
-    pub fn reserve<S: Store>(
+    pub fn reserve<S: SharedStore>(
         &self,
         store: &S,
-        owners: &[LimitSubject<'_>],
+        subjects: &[LimitSubject<'_>],
         app: &AppPolicy,
-        trial: ReserveAttempt,
+        attempt: ReserveAttempt,
     ) -> Result<OrWait<Allowance>, Denial> {
-        match account::reserve(store, owners, &self.need, trial.patience, trial.now.0) {
+        match account::reserve(store, subjects, &self.need, attempt.patience, attempt.now.0) {
             ReserveOutcome::Wait(demand) => Ok(OrWait::Wait(demand)),
-            ReserveOutcome::Refused(refusal) => Err(denial(&refusal, owners, app, trial)),
+            ReserveOutcome::Refused(refusal) => Err(denial(&refusal, subjects, app, attempt)),
             ReserveOutcome::Unpriced(_) => Err(Code::ModelNotPriced.into()),
             ReserveOutcome::Failed => Err(Code::InternalError.into()),
-            ReserveOutcome::Reserved(ReservedUnits { mut reservation, ahead, standings }) => {
+            ReserveOutcome::Reserved(ReservedUnits { mut reservation, refill, standings }) => {
                 let output = reservation.output_tokens;
                 let max_output = self.asked.and_then(|_| output.checked_div(self.choices));
                 let cut = self.asked.zip(max_output).map(|(asked, granted)| OutputCut { asked, granted });
@@ -220,7 +221,7 @@ impl ReservationPlan {
                 let input = self.need.input_tokens;
                 let most = TokenUsage { input, output, ..TokenUsage::default() };
                 reservation.most_tokens = self.metered.then_some(most);
-                Ok(OrWait::Ready(Allowance { reservation, max_output, cut, ahead, standings }))
+                Ok(OrWait::Ready(Allowance { reservation, max_output, cut, refill, standings }))
             }
         }
     }
@@ -229,7 +230,7 @@ impl ReservationPlan {
 /// The limits of requests alone, of an app and of a named key, in this order.
 #[must_use]
 pub fn request_limits(app: &AppPolicy, key: &KeyRecord) -> Vec<(SubjectId, Limits)> {
-    let counted = owners(app, key).into_iter().map(|owner| (owner.id, owner.limits.of_requests()));
+    let counted = subjects(app, key).into_iter().map(|subject| (subject.id, subject.limits.of_requests()));
     counted.filter(|(_, limits)| !limits.buckets.is_empty()).collect()
 }
 
@@ -237,24 +238,24 @@ pub fn request_limits(app: &AppPolicy, key: &KeyRecord) -> Vec<(SubjectId, Limit
 ///
 /// # Errors
 /// When a limit has no room, and waiting a moment does not help.
-pub fn reserve_request<S: Store>(
+pub fn reserve_request<S: SharedStore>(
     store: &S,
     limits: &[(SubjectId, Limits)],
     app: &AppPolicy,
-    trial: ReserveAttempt,
+    attempt: ReserveAttempt,
 ) -> Result<OrWait<Allowance>, Denial> {
-    let owners: Vec<_> = limits.iter().map(|(id, limits)| LimitSubject { id: *id, limits }).collect();
-    ReservationPlan::of_requests().reserve(store, &owners, app, trial)
+    let subjects: Vec<_> = limits.iter().map(|(id, limits)| LimitSubject { id: *id, limits }).collect();
+    ReservationPlan::of_requests().reserve(store, &subjects, app, attempt)
 }
 
 /// The most input tokens that the body alone may be billed as. Vendors refuse what is beyond the window
 /// of their own models; who serves others' may take it, and bill it. What is surely beyond it is not
 /// bounded by it either: whoever takes it has another window.
-fn input_bound(terms: &UsageBounds, offer: &Offer) -> u64 {
+fn input_bound(bounds: &UsageBounds, offer: &Offer) -> u64 {
     use ProviderKind::{Anthropic, AzureOpenAi, OpenAi};
     let refuses = matches!(offer.provider.kind, OpenAi | AzureOpenAi | Anthropic);
-    let window = offer.context_window.filter(|window| refuses && terms.input_estimate <= *window);
-    terms.input_bound.min(window.unwrap_or(u64::MAX))
+    let window = offer.context_window.filter(|window| refuses && bounds.input_estimate <= *window);
+    bounds.input_bound.min(window.unwrap_or(u64::MAX))
 }
 
 fn tier_not_priced(UnpricedTier { member, tier }: UnpricedTier) -> Denial {
@@ -268,12 +269,12 @@ fn tier_not_priced(UnpricedTier { member, tier }: UnpricedTier) -> Denial {
 /// What the client is told of a limit without room.
 fn denial(
     refusal: &LimitRefusal,
-    owners: &[LimitSubject<'_>],
+    subjects: &[LimitSubject<'_>],
     app: &AppPolicy,
-    trial: ReserveAttempt,
+    attempt: ReserveAttempt,
 ) -> Denial {
     let LimitRefusal { standing, reason, needed, retry_after_ms } = *refusal;
-    let of_app = owners.get(standing.owner).is_some_and(|owner| owner.id == SubjectId::from(app.id));
+    let of_app = subjects.get(standing.subject).is_some_and(|subject| subject.id == SubjectId::from(app.id));
     let slides = standing.kind.span_ms().is_some();
     let code = match reason {
         RefusalReason::Away => Code::LeaseUnavailable,
@@ -282,37 +283,38 @@ fn denial(
         RefusalReason::Exhausted => Code::InsufficientQuota,
         RefusalReason::Contended => Code::QuotaContended,
     };
-    let retry_after_ms = code.may_be_retried().then(|| come_back_ms(reason, retry_after_ms, trial.random));
-    let (name, owner) = (name(standing.kind), if of_app { "app" } else { "key" });
-    let amount = |amount| shown(standing.kind, amount);
+    let retry_after_ms =
+        code.may_be_retried().then(|| retry_after_ms_spread(reason, retry_after_ms, attempt.random));
+    let (name, subject) = (name(standing.kind), if of_app { "app" } else { "key" });
+    let amount = |amount| format_amount(standing.kind, amount);
     let (limit, left, need) = (amount(standing.limit), amount(standing.remaining), amount(needed));
     let message = match reason {
         RefusalReason::TooLarge => format!(
-            "{} It needs {need} at least, and the {owner}'s {name} is {limit}: shorten the input, or lower \
+            "{} It needs {need} at least, and the {subject}'s {name} is {limit}: shorten the input, or lower \
              max_tokens, or have the limit raised.",
             code.meaning(),
         ),
         _ => format!(
-            "{} The {owner}'s {name} is {limit}, of which {left} is left; this request needs {need}.",
+            "{} The {subject}'s {name} is {limit}, of which {left} is left; this request needs {need}.",
             code.meaning()
         ),
     };
-    let quota = LimitDetail {
+    let limit_detail = LimitDetail {
         name,
-        owner,
+        owner: subject,
         limit: standing.limit,
         remaining: standing.remaining,
         needed,
         resets_at: (standing.resets_at_ms > 0).then(|| standing.resets_at_ms.div_euclid(1000)),
         retry_after_ms,
-        headers: headers(&[standing], trial.now),
+        headers: headers(&[standing], attempt.now),
     };
-    Denial { quota: Some(Box::new(quota)), ..Denial::new(code, message) }
+    Denial { limit_detail: Some(Box::new(limit_detail)), ..Denial::new(code, message) }
 }
 
 /// In how many milliseconds a refused request may come back: not at once with all others.
 #[must_use]
-pub fn come_back_ms(reason: RefusalReason, ms: u64, random: u64) -> u32 {
+pub fn retry_after_ms_spread(reason: RefusalReason, ms: u64, random: u64) -> u32 {
     let least = if reason == RefusalReason::Contended { CONTENDED_RETRY_MS } else { LEAST_RETRY_MS };
     let ms = ms.max(least);
     let spread = ms.div_euclid(4).clamp(*SPREAD_MS.start(), *SPREAD_MS.end());
@@ -344,7 +346,7 @@ pub fn headers(standings: &[LimitStanding], now: UnixMs) -> Vec<(&'static str, S
 }
 
 /// The headers that tell of an answer that may have fewer tokens than were asked for.
-pub fn cut_headers(cut: Option<OutputCut>) -> impl Iterator<Item = (&'static str, String)> {
+pub fn output_cut_headers(output_cut: Option<OutputCut>) -> impl Iterator<Item = (&'static str, String)> {
     let headers = |OutputCut { asked, granted }| {
         [(ASKED_HEADER, asked.to_string()), (GRANTED_HEADER, granted.to_string())]
     };
@@ -361,7 +363,7 @@ pub fn name(kind: BucketKind) -> &'static str {
 }
 
 /// An amount for people.
-fn shown(kind: BucketKind, amount: u64) -> String {
+fn format_amount(kind: BucketKind, amount: u64) -> String {
     if kind.unit() != Unit::Cost {
         return amount.to_string();
     }

@@ -9,6 +9,7 @@ use super::method;
 use super::repeated_headers::RepeatedFields;
 use crate::answer::denial::{Code, Denial};
 use crate::request::body::{Object, UnreadObject};
+use crate::request::mcp_endpoint::McpVerb;
 
 /// The longest name of a tool, in bytes; MCP wants no more than 128 characters. It goes into records.
 const LONGEST_TOOL: usize = 200;
@@ -24,7 +25,7 @@ pub struct McpMessage {
     /// None on an answer.
     pub method: Option<String>,
     /// What it asks for.
-    pub asks: McpAction,
+    pub action: McpAction,
     /// What headers repeat.
     pub(super) repeated: RepeatedFields,
     /// Whether it asks to hear of resources.
@@ -43,7 +44,21 @@ pub enum McpAction {
 }
 
 impl McpMessage {
-    /// Reads a whole body.
+    /// Reads the whole body of a request; none where the request has no message.
+    ///
+    /// # Errors
+    /// When it is malformed or ambiguous, or when there is one where none belongs.
+    pub fn of_request(verb: McpVerb, body: &[u8]) -> Result<Option<Self>, Denial> {
+        match verb {
+            McpVerb::Post => Self::read(body).map(Some),
+            McpVerb::Get | McpVerb::Delete if body.is_empty() => Ok(None),
+            McpVerb::Get | McpVerb::Delete => {
+                Err(invalid("Only a POST has a body: send the message by that."))
+            }
+        }
+    }
+
+    /// Reads a whole message.
     ///
     /// # Errors
     /// When it is not one message, or an ambiguous one.
@@ -64,7 +79,7 @@ impl McpMessage {
                 return Err(invalid("The message has neither `method` nor `result` nor `error`."));
             }
             let repeated = RepeatedFields::default();
-            return Ok(Self { id, method: None, asks: McpAction::Other, repeated, subscribes: false });
+            return Ok(Self { id, method: None, action: McpAction::Other, repeated, subscribes: false });
         };
         let method: String =
             serde_json::from_str(method.get()).map_err(|_| invalid("`method` is not a string."))?;
@@ -76,14 +91,14 @@ impl McpMessage {
         }
         // However a lenient server may spell the methods that count.
         let params = object.get("params");
-        let asks = match method.to_ascii_lowercase().as_str() {
+        let action = match method.to_ascii_lowercase().as_str() {
             "tools/call" => McpAction::CallTool(tool(params)?),
             "tools/list" => McpAction::ListTools,
             _ => McpAction::Other,
         };
         let repeated = RepeatedFields::read(&method, params);
         let subscribes = method == "subscriptions/listen" && method::subscribes(params.map(RawValue::get));
-        Ok(Self { id, method: Some(method), asks, repeated, subscribes })
+        Ok(Self { id, method: Some(method), action, repeated, subscribes })
     }
 }
 
@@ -141,9 +156,18 @@ fn invalid(message: impl Into<Cow<'static, str>>) -> Denial {
 mod tests {
     use super::*;
 
+    #[test]
+    fn only_a_post_has_a_body() {
+        for verb in [McpVerb::Get, McpVerb::Delete] {
+            assert_eq!(McpMessage::of_request(verb, b"").unwrap().map(|_| ()), None);
+            assert_eq!(McpMessage::of_request(verb, b"{}").unwrap_err().code, Code::InvalidMcpMessage);
+        }
+        assert_eq!(McpMessage::of_request(McpVerb::Post, b"").unwrap_err().code, Code::InvalidJson);
+    }
+
     fn read(text: &str) -> (Option<String>, McpAction) {
-        let McpMessage { id, asks, .. } = McpMessage::read(text.as_bytes()).unwrap();
-        (id.map(|id| id.get().to_owned()), asks)
+        let McpMessage { id, action, .. } = McpMessage::read(text.as_bytes()).unwrap();
+        (id.map(|id| id.get().to_owned()), action)
     }
 
     fn refused(text: &str) -> Code {

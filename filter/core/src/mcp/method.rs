@@ -24,7 +24,7 @@ impl McpMessage {
     /// Whether an app that may use some tools only may send it: it has one of these methods, spelled just
     /// so, or is an answer to the server.
     #[must_use]
-    pub fn is_open(&self) -> bool {
+    pub fn is_open_to_partial_access(&self) -> bool {
         self.method.as_deref().is_none_or(|method| OPEN.contains(&method)) && !self.subscribes
     }
 }
@@ -44,15 +44,15 @@ pub(super) fn subscribes(params: Option<&str>) -> bool {
 mod tests {
     use super::*;
 
-    fn is_open(method: &str, params: &str) -> bool {
+    fn is_open_to_partial_access(method: &str, params: &str) -> bool {
         let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
-        McpMessage::read(body.as_bytes()).unwrap().is_open()
+        McpMessage::read(body.as_bytes()).unwrap().is_open_to_partial_access()
     }
 
     #[test]
     fn what_is_not_known_is_not_open() {
         for method in OPEN {
-            assert!(is_open(method, r#"{"name":"x"}"#), "{method}");
+            assert!(is_open_to_partial_access(method, r#"{"name":"x"}"#), "{method}");
         }
         for method in [
             "tasks/list",
@@ -73,15 +73,15 @@ mod tests {
             "initialize/",
             "sampling/createMessage",
         ] {
-            assert!(!is_open(method, r#"{"name":"x"}"#), "{method}");
+            assert!(!is_open_to_partial_access(method, r#"{"name":"x"}"#), "{method}");
         }
         let answer = McpMessage::read(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#).unwrap();
-        assert!(answer.is_open());
+        assert!(answer.is_open_to_partial_access());
     }
 
     #[test]
     fn resources_are_not_listened_to() {
-        let listen = |wanted: &str| is_open("subscriptions/listen", wanted);
+        let listen = |wanted: &str| is_open_to_partial_access("subscriptions/listen", wanted);
         for wanted in [
             "{}",
             r#"{"notifications":{"toolsListChanged":true,"resourcesListChanged":true}}"#,

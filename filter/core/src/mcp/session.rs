@@ -7,17 +7,12 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
-use crate::snapshot::KeyId;
+use crate::snapshot::{KeyId, SessionKey};
 
 /// The header that names a session.
 pub const HEADER: &str = "mcp-session-id";
 
 const PURPOSE: &[u8] = b"latchkey mcp session\0";
-
-/// By which the sessions of one server are sealed. Clients know their own keys, and all that is made of them:
-/// this they do not know. Empty, as from a control plane that does not send it, seals nothing.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct SessionKey(pub Vec<u8>);
 
 /// By whom, and where, sessions are opened.
 #[derive(Clone, Debug)]
@@ -56,12 +51,6 @@ impl SessionBinding {
             mac.update(part);
         }
         Some(URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
-    }
-}
-
-impl std::fmt::Debug for SessionKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SessionKey")
     }
 }
 

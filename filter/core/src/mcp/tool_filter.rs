@@ -6,7 +6,7 @@ use std::rc::Rc;
 use serde_json::value::RawValue;
 
 use super::sse::{SseEvent, SseSplitter, events};
-use super::tool_list::cut;
+use super::tool_list::without_hidden_tools;
 use crate::answer::denial::{Code, Denial};
 use crate::answer::usage::is_event_stream;
 use crate::request::header::essence;
@@ -28,9 +28,9 @@ pub struct ToolFilter {
     server: Rc<McpServer>,
     /// Of the request; none where an answer to it is not known to be here.
     id: Option<Box<RawValue>>,
-    form: McpAnswerFormat,
+    format: McpAnswerFormat,
     events: SseSplitter,
-    at: FilterState,
+    state: FilterState,
 }
 
 /// How an answer is written.
@@ -70,9 +70,9 @@ impl ToolFilter {
             app,
             server,
             id,
-            form: McpAnswerFormat::Unreadable,
+            format: McpAnswerFormat::Unreadable,
             events: SseSplitter::default(),
-            at: FilterState::Start,
+            state: FilterState::Start,
         }
     }
 
@@ -84,37 +84,37 @@ impl ToolFilter {
         encoding: Option<&str>,
     ) -> McpAnswerFormat {
         let is_plain = encoding.is_none_or(|encoding| encoding.trim().eq_ignore_ascii_case("identity"));
-        self.form = match content_type {
+        self.format = match content_type {
             _ if !is_plain => McpAnswerFormat::Unreadable,
             Some(kind) if is_json(kind) => McpAnswerFormat::Json,
             Some(kind) if is_event_stream(kind) => McpAnswerFormat::Events,
             _ if status >= 400 => McpAnswerFormat::Plain,
             _ => McpAnswerFormat::Unreadable,
         };
-        self.form
+        self.format
     }
 
     /// Whether so many bytes of the body are kept until there are more.
     #[must_use]
     pub fn waits(&self, bytes: usize, last: bool) -> bool {
-        matches!(self.form, McpAnswerFormat::Json | McpAnswerFormat::Plain)
+        matches!(self.format, McpAnswerFormat::Json | McpAnswerFormat::Plain)
             && !last
-            && self.at == FilterState::Start
+            && self.state == FilterState::Start
             && bytes <= LONGEST
     }
 
     /// What the client gets in the place of these bytes: of the whole body, where it had to wait.
     pub fn pass(&mut self, bytes: &[u8], last: bool) -> Vec<u8> {
-        match self.form {
+        match self.format {
             McpAnswerFormat::Events => self.stream(bytes, last),
-            McpAnswerFormat::Plain if self.at == FilterState::Start && !begins_as_json(bytes) => {
-                self.at = FilterState::Inside;
+            McpAnswerFormat::Plain if self.state == FilterState::Start && !begins_as_json(bytes) => {
+                self.state = FilterState::Inside;
                 bytes.to_vec()
             }
-            McpAnswerFormat::Plain if self.at == FilterState::Inside => bytes.to_vec(),
-            _ if bytes.is_empty() || self.at == FilterState::Done => Vec::new(),
+            McpAnswerFormat::Plain if self.state == FilterState::Inside => bytes.to_vec(),
+            _ if bytes.is_empty() || self.state == FilterState::Done => Vec::new(),
             McpAnswerFormat::Json | McpAnswerFormat::Plain | McpAnswerFormat::Unreadable => {
-                self.at = FilterState::Done;
+                self.state = FilterState::Done;
                 self.document(bytes).into_bytes()
             }
         }
@@ -124,8 +124,10 @@ impl ToolFilter {
         if body.len() > LONGEST {
             return self.error(&too_long());
         }
-        let text =
-            str::from_utf8(body).ok().filter(|_| self.form != McpAnswerFormat::Unreadable).ok_or(Unreadable);
+        let text = str::from_utf8(body)
+            .ok()
+            .filter(|_| self.format != McpAnswerFormat::Unreadable)
+            .ok_or(Unreadable);
         let shown = text.and_then(|text| Ok(self.message(text)?.unwrap_or_else(|| text.to_owned())));
         shown.unwrap_or_else(|Unreadable| self.error(&unreadable()))
     }
@@ -134,22 +136,22 @@ impl ToolFilter {
         let (mut out, mut rest) = (Vec::with_capacity(bytes.len()), bytes);
         while let Some((event, after)) = self.events.next(rest) {
             rest = after;
-            match self.at {
-                FilterState::TooLong => self.at = FilterState::Inside,
+            match self.state {
+                FilterState::TooLong => self.state = FilterState::Inside,
                 _ => out.extend(self.event(&event)),
             }
         }
-        if last && self.at != FilterState::TooLong {
+        if last && self.state != FilterState::TooLong {
             let event = self.events.take();
             out.extend(self.event(&event));
         }
         if self.events.held() > LONGEST {
             self.events.take();
-            if self.at != FilterState::TooLong {
+            if self.state != FilterState::TooLong {
                 out.extend(self.in_place(&too_long()));
             }
-            self.at = FilterState::TooLong;
-        } else if self.at == FilterState::TooLong {
+            self.state = FilterState::TooLong;
+        } else if self.state == FilterState::TooLong {
             // Of what is too long its end alone matters.
             self.events.take();
         }
@@ -161,7 +163,7 @@ impl ToolFilter {
         if event.is_empty() {
             return Vec::new();
         }
-        let is_first = std::mem::replace(&mut self.at, FilterState::Inside) == FilterState::Start;
+        let is_first = std::mem::replace(&mut self.state, FilterState::Inside) == FilterState::Start;
         let Ok(text) = str::from_utf8(event) else { return self.in_place(&unreadable()) };
         let (mark, text) = match text.split_at_checked(MARK.len()) {
             Some((MARK, text)) if is_first => (MARK, text),
@@ -190,7 +192,7 @@ impl ToolFilter {
 
     /// The message without the tools that the app may not use; none where it has none of them.
     fn message(&self, text: &str) -> Result<Option<String>, Unreadable> {
-        cut(text, &|tool| self.app.allows_mcp_tool(&self.server.name, tool))
+        without_hidden_tools(text, &|tool| self.app.allows_mcp_tool(&self.server.name, tool))
     }
 
     /// What stands in the place of an event: an error, where there is a request that it can be of.

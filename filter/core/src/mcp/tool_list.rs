@@ -21,11 +21,14 @@ const DEEPEST: u8 = 64;
 
 /// The message without the tools for which `may_list` is false; none where it lists no others. Each other
 /// byte stays.
-pub(super) fn cut(text: &str, may_list: &dyn Fn(&str) -> bool) -> Result<Option<String>, Unreadable> {
+pub(super) fn without_hidden_tools(
+    text: &str,
+    may_list: &dyn Fn(&str) -> bool,
+) -> Result<Option<String>, Unreadable> {
     let message: &RawValue = serde_json::from_str(text).map_err(|_| Unreadable)?;
-    let mut cut = ToolListEditor { text, may_list, edits: Vec::new() };
-    cut.walk(message, MessagePlace::Message, DEEPEST)?;
-    if cut.edits.is_empty() { Ok(None) } else { cut.edited().map(Some) }
+    let mut editor = ToolListEditor { text, may_list, edits: Vec::new() };
+    editor.walk(message, MessagePlace::Message, DEEPEST)?;
+    if editor.edits.is_empty() { Ok(None) } else { editor.edited().map(Some) }
 }
 
 struct ToolListEditor<'a> {
@@ -153,7 +156,7 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> Result<Option<String>, Unreadable> {
-        cut(text, &|name| name.starts_with("get_"))
+        without_hidden_tools(text, &|name| name.starts_with("get_"))
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::record::{Record, Settlement};
 use crate::request::conversation;
 use crate::request::header::Headers;
 use crate::snapshot::UnixMs;
-use crate::store::Store;
+use crate::store::SharedStore;
 use crate::upstream::call::UpstreamCall;
 use crate::upstream::redirect::Redirect;
 
@@ -154,7 +154,7 @@ impl RequestMeter {
         if self.first_byte.is_none() && !bytes.is_empty() {
             self.first_byte = Some(now());
         }
-        self.reader.as_mut().map_or(ChunkAction::Unchanged, |reader| reader.chunk(bytes, last))
+        self.reader.as_mut().map_or(ChunkAction::Pass, |reader| reader.chunk(bytes, last))
     }
 
     /// Whether the answer's body is read.
@@ -177,7 +177,7 @@ impl RequestMeter {
 
     /// Whether its end needs an [`UpstreamOutcome`]: the answer itself does not tell.
     #[must_use]
-    pub fn needs_ending(&self) -> bool {
+    pub fn needs_outcome(&self) -> bool {
         matches!(self.call, Some(UpstreamCall::Model(_))) && self.reader.is_none() && !self.redirected
     }
 
@@ -188,7 +188,7 @@ impl RequestMeter {
     }
 
     /// The request is over: settles what was reserved, once, and gives the record.
-    pub fn finish<S: Store>(self, store: &S, ending: UpstreamOutcome, now: UnixMs) -> Record {
+    pub fn finish<S: SharedStore>(self, store: &S, outcome: UpstreamOutcome, now: UnixMs) -> Record {
         let reading = self.reader.as_ref().map(UsageReader::finish);
         let since = |at: UnixMs| u32::try_from(at.0.saturating_sub(self.started.0)).unwrap_or_default();
         let Attribution { app, key, user, identity, old_secret } = self.attribution;
@@ -224,7 +224,7 @@ impl RequestMeter {
         match self.call {
             Some(UpstreamCall::Model(call)) => {
                 record.first_token_ms = self.first_byte.map(since);
-                call.finish(&mut record, reading.as_ref(), ending, store);
+                call.finish(&mut record, reading.as_ref(), outcome, store);
             }
             Some(UpstreamCall::Mcp(call)) => call.finish(&mut record, self.streamed, store),
             None => {}

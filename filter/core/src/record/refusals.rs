@@ -65,7 +65,7 @@ impl Refusals {
         let crowded = self.repeated.len() >= MOST;
         let what = if record.code.is_empty() { record.endpoint } else { record.code };
         let repeated = match self.repeated.entry((record.app.0, record.key.0, what)) {
-            Entry::Vacant(_) if crowded && room => return RecordAction::Alone(record.into()),
+            Entry::Vacant(_) if crowded && room => return RecordAction::Keep(record.into()),
             Entry::Vacant(_) if crowded => return RecordAction::Dropped,
             Entry::Vacant(new) => new.insert(RepeatedRefusals { minute, told: 0, counted: None }),
             Entry::Occupied(known) => known.into_mut(),
@@ -75,7 +75,7 @@ impl Refusals {
         }
         if room && repeated.counted.is_none() && repeated.told < EACH {
             repeated.told = repeated.told.saturating_add(1);
-            return RecordAction::Alone(record.into());
+            return RecordAction::Keep(record.into());
         }
         repeated.count(record);
         RecordAction::Counted
@@ -124,7 +124,7 @@ mod tests {
     }
 
     fn is_alone(kept: &RecordAction) -> bool {
-        matches!(kept, RecordAction::Alone(_))
+        matches!(kept, RecordAction::Keep(_))
     }
 
     #[test]

@@ -10,7 +10,7 @@ use prost::Message as _;
 
 use crate::record::Record;
 use crate::store::layout::{self, VERSION, ValueReader};
-use crate::store::{NotStored, Store, Swap};
+use crate::store::{NotStored, SharedStore, Swap};
 
 /// How many records a worker keeps, if nothing else is said.
 pub const CAPACITY: u32 = 8192;
@@ -48,7 +48,7 @@ pub struct RingReader {
 }
 
 /// A number for a worker VM that begins; none until the sync role has begun to count.
-pub fn take_worker(store: &impl Store) -> Option<u32> {
+pub fn take_worker(store: &impl SharedStore) -> Option<u32> {
     for _ in 0..MOST_TRIES {
         let stored = store.get(layout::WORKERS)?;
         let worker = decode_count(&stored.bytes)?;
@@ -65,7 +65,7 @@ pub fn take_worker(store: &impl Store) -> Option<u32> {
 ///
 /// # Errors
 /// When the host refuses to store.
-pub fn workers(store: &impl Store) -> Result<u32, NotStored> {
+pub fn workers(store: &impl SharedStore) -> Result<u32, NotStored> {
     let stored = store.get(layout::WORKERS);
     match stored.and_then(|stored| decode_count(&stored.bytes)) {
         Some(count) => Ok(count),
@@ -87,12 +87,12 @@ impl Ring {
     }
 
     /// Keeps a record.
-    pub fn append(&mut self, store: &impl Store, record: Record) -> Append {
+    pub fn append(&mut self, store: &impl SharedStore, record: Record) -> Append {
         self.append_repeated(store, record, 1)
     }
 
     /// Keeps a record that stands for so many requests like it.
-    pub fn append_repeated(&mut self, store: &impl Store, record: Record, repeats: u64) -> Append {
+    pub fn append_repeated(&mut self, store: &impl SharedStore, record: Record, repeats: u64) -> Append {
         let sequence = self.written.saturating_add(1);
         if self.is_full() {
             self.look(store);
@@ -111,7 +111,7 @@ impl Ring {
     }
 
     /// Whether fewer than a quarter of the slots are free: requests with budgets should not come.
-    pub fn is_nearly_full(&mut self, store: &impl Store) -> bool {
+    pub fn is_nearly_full(&mut self, store: &impl SharedStore) -> bool {
         let most = u64::from(self.capacity).saturating_mul(3).div_euclid(4);
         if self.waiting() >= most {
             self.look(store);
@@ -120,7 +120,7 @@ impl Ring {
     }
 
     /// Whether half of the slots are free: refusals leave the others to requests that use something.
-    pub fn has_room_for_refusals(&mut self, store: &impl Store) -> bool {
+    pub fn has_room_for_refusals(&mut self, store: &impl SharedStore) -> bool {
         let most = u64::from(self.capacity).div_euclid(2);
         if self.waiting() >= most {
             self.look(store);
@@ -144,7 +144,7 @@ impl Ring {
         self.waiting() >= self.capacity.into()
     }
 
-    fn look(&mut self, store: &impl Store) {
+    fn look(&mut self, store: &impl SharedStore) {
         let acknowledged = acknowledged(store, self.worker).min(self.written);
         self.acknowledged = self.acknowledged.max(acknowledged);
     }
@@ -152,7 +152,7 @@ impl Ring {
 
 impl RingReader {
     /// Reads a worker's ring after what is acknowledged.
-    pub fn resume(store: &impl Store, worker: u32, capacity: u32) -> Self {
+    pub fn resume(store: &impl SharedStore, worker: u32, capacity: u32) -> Self {
         Self { worker, capacity: capacity.max(1), acknowledged: acknowledged(store, worker) }
     }
 
@@ -164,7 +164,7 @@ impl RingReader {
 
     /// Records that are not acknowledged, from the oldest: at most so many, and, from the second on,
     /// at most so many bytes.
-    pub fn read(&self, store: &impl Store, most: usize, most_bytes: usize) -> Vec<wire::Record> {
+    pub fn read(&self, store: &impl SharedStore, most: usize, most_bytes: usize) -> Vec<wire::Record> {
         let mut records = Vec::new();
         let mut bytes = 0_usize;
         let mut sequence = self.acknowledged;
@@ -186,7 +186,7 @@ impl RingReader {
     ///
     /// # Errors
     /// When the host refuses to store.
-    pub fn acknowledge(&mut self, store: &impl Store, sequence: u64) -> Result<(), NotStored> {
+    pub fn acknowledge(&mut self, store: &impl SharedStore, sequence: u64) -> Result<(), NotStored> {
         if sequence > self.acknowledged {
             let value = [&[VERSION], sequence.to_le_bytes().as_slice()].concat();
             store.put(&layout::acknowledged_name(self.worker), &value)?;
@@ -206,7 +206,7 @@ fn slot(sequence: u64, capacity: u32) -> u32 {
     sequence.checked_rem(capacity.into()).and_then(|slot| u32::try_from(slot).ok()).unwrap_or_default()
 }
 
-fn acknowledged(store: &impl Store, worker: u32) -> u64 {
+fn acknowledged(store: &impl SharedStore, worker: u32) -> u64 {
     let stored = store.get(&layout::acknowledged_name(worker));
     let read = |bytes: &[u8]| ValueReader::open(bytes)?.take().map(u64::from_le_bytes);
     stored.and_then(|stored| read(&stored.bytes)).unwrap_or_default()

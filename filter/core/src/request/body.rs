@@ -46,7 +46,7 @@ pub struct RequestBody {
     /// The model that it names.
     pub model: String,
     /// What it may cost.
-    pub terms: UsageBounds,
+    pub bounds: UsageBounds,
     layout: BodyLayout,
 }
 
@@ -113,7 +113,7 @@ impl BodyFormat {
                 let (model, span) = multipart::find(body, boundary)?;
                 Ok(RequestBody {
                     model,
-                    terms: UsageBounds::of_form(body),
+                    bounds: UsageBounds::of_form(body),
                     layout: BodyLayout::Form { model: span },
                 })
             }

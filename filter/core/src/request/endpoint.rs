@@ -3,7 +3,7 @@
 use percent_encoding::percent_decode_str;
 
 use crate::answer::denial::{Code, Denial};
-use crate::mcp;
+use crate::request::mcp_endpoint::{self, McpTarget, McpVerb};
 use crate::snapshot::ProviderKind;
 
 /// What a request asks for.
@@ -12,7 +12,7 @@ pub enum Endpoint {
     /// A provider's answer.
     Call(ModelOperation),
     /// Something of an MCP server.
-    Mcp(mcp::McpTarget),
+    Mcp(McpTarget),
     /// The models that the key may call through an API.
     ListModels(ClientApi),
     /// One of them.
@@ -168,7 +168,7 @@ impl Endpoint {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Call(operation) => operation.name(),
-            Self::Mcp(_) => mcp::ENDPOINT,
+            Self::Mcp(_) => mcp_endpoint::NAME,
             Self::ListModels(_) | Self::RetrieveModel(..) => "models",
             Self::Ready => "ready",
         }
@@ -179,9 +179,9 @@ impl Endpoint {
     /// # Errors
     /// 404 for an unknown path, 405 for a method that the path does not take.
     pub fn parse(method: &str, path: &str) -> Result<Self, Denial> {
-        if let Some(server) = mcp::server_at(path) {
-            let verb = mcp::McpVerb::parse(method).ok_or_else(|| not_allowed(mcp::McpVerb::ALLOWED))?;
-            return Ok(Self::Mcp(mcp::McpTarget { server: server.to_owned(), verb }));
+        if let Some(server) = mcp_endpoint::server_at(path) {
+            let verb = McpVerb::parse(method).ok_or_else(|| not_allowed(McpVerb::ALLOWED))?;
+            return Ok(Self::Mcp(McpTarget { server: server.to_owned(), verb }));
         }
         let endpoint = Self::at(path).ok_or_else(|| unknown(path))?;
         let allowed = endpoint.methods();
@@ -217,7 +217,7 @@ impl Endpoint {
     fn methods(&self) -> &'static str {
         match self {
             Self::Call(_) => "POST",
-            Self::Mcp(_) => mcp::McpVerb::ALLOWED,
+            Self::Mcp(_) => McpVerb::ALLOWED,
             Self::ListModels(_) | Self::RetrieveModel(..) => "GET",
             // Load balancers ask for as little as they can.
             Self::Ready => "GET, HEAD",
@@ -234,7 +234,7 @@ fn unknown(path: &str) -> Denial {
         Some(server) => ["/mcp/", server].concat(),
         None => path.trim_end_matches('/').to_owned(),
     };
-    if meant == path || Endpoint::at(&meant).is_none() && mcp::server_at(&meant).is_none() {
+    if meant == path || Endpoint::at(&meant).is_none() && mcp_endpoint::server_at(&meant).is_none() {
         return Code::UnknownEndpoint.into();
     }
     Denial::new(Code::UnknownEndpoint, format!("The gateway does not serve this path. Did you mean {meant}?"))
@@ -356,10 +356,8 @@ mod tests {
 
     #[test]
     fn an_mcp_server_is_one_plain_segment_and_takes_three_methods() {
-        for (method, verb) in
-            [("POST", mcp::McpVerb::Post), ("GET", mcp::McpVerb::Get), ("DELETE", mcp::McpVerb::Delete)]
-        {
-            let target = mcp::McpTarget { server: "git-hub_2".into(), verb };
+        for (method, verb) in [("POST", McpVerb::Post), ("GET", McpVerb::Get), ("DELETE", McpVerb::Delete)] {
+            let target = McpTarget { server: "git-hub_2".into(), verb };
             assert_eq!(Endpoint::parse(method, "/mcp/git-hub_2"), Ok(Endpoint::Mcp(target)));
         }
         for method in ["PUT", "HEAD", "OPTIONS", "post", ""] {

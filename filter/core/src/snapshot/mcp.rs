@@ -1,8 +1,12 @@
+use std::fmt;
+
 use latchkey_proto::discovery as wire;
 
 use super::catalogue::{is_authority, is_token};
 use super::{Glob, InvalidResource, name};
-use crate::mcp::{PROVIDER_PREFIX, SessionKey};
+
+/// What the names of servers begin with where records say who served.
+pub const PROVIDER_PREFIX: &str = "mcp/";
 
 /// An MCP server, in values that may stand in headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +30,11 @@ pub struct McpEntry {
     /// None: every tool.
     tools: Option<Glob>,
 }
+
+/// By which the sessions of one server are sealed. Clients know their own keys, and all that is made of them:
+/// this they do not know. Empty, as from a control plane that does not send it, seals nothing.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct SessionKey(pub Vec<u8>);
 
 impl McpServer {
     /// What records call it, as who served.
@@ -70,6 +79,12 @@ impl McpEntry {
     #[must_use]
     pub fn allows(&self, tool: &str) -> bool {
         self.tools.as_ref().is_none_or(|tools| tools.matches(tool))
+    }
+}
+
+impl fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionKey")
     }
 }
 

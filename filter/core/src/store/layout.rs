@@ -26,8 +26,9 @@ use latchkey_proto::key::KeyHash;
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
-use crate::discovery::update::Position;
-use crate::snapshot::{AppId, BucketKind, BucketLimit, KeyId, KeyRecord, Limits, Status, UnixMs, UserId};
+use crate::snapshot::{
+    AppId, BucketKind, BucketLimit, KeyId, KeyRecord, Limits, Position, Status, UnixMs, UserId,
+};
 
 /// The version of every format here.
 pub(crate) const VERSION: u8 = 4;
@@ -87,8 +88,8 @@ pub fn app_name(id: AppId) -> String {
 
 /// The name of an owner's account.
 #[must_use]
-pub fn account_name(owner: &[u8; 16]) -> String {
-    name("l", owner)
+pub fn account_name(subject: &[u8; 16]) -> String {
+    name("l", subject)
 }
 
 /// The name of a slot of a worker's ring.

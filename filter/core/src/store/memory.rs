@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
-use crate::store::{NotStored, Store, Stored, Swap};
+use crate::store::{NotStored, SharedStore, Stored, Swap};
 
 /// What shared data is in a gateway, for one thread.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ impl Memory {
     }
 }
 
-impl Store for Memory {
+impl SharedStore for Memory {
     fn get(&self, key: &str) -> Option<Stored> {
         self.values.borrow().get(key).filter(|stored| !stored.bytes.is_empty()).cloned()
     }

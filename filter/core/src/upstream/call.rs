@@ -34,11 +34,11 @@ pub struct ModelCall {
     /// The most tokens that the model reads and writes at once, where that is known.
     pub context_window: Option<u64>,
     /// What the client's body says.
-    pub terms: UsageBounds,
+    pub bounds: UsageBounds,
     /// What it holds of its limits; none where nothing limits it.
     pub reservation: Option<Reservation>,
     /// Where the answer may have fewer tokens than were asked for.
-    pub cut: Option<OutputCut>,
+    pub output_cut: Option<OutputCut>,
 }
 
 /// What was asked of an MCP server, which has no price.
@@ -102,12 +102,12 @@ impl UpstreamCall {
 impl ModelCall {
     /// What of it the reader of its answer must know.
     pub(crate) fn asked(&self) -> AnswerContext {
-        let long_cache = self.terms.tier.long_cache;
+        let long_cache = self.bounds.tier.long_cache;
         AnswerContext { operation: self.operation, hides_usage: self.hides_usage(), long_cache }
     }
 
     /// Whether the usage chunk was asked for by the gateway, not by the client.
     pub(crate) fn hides_usage(&self) -> bool {
-        self.terms.must_ask_for_usage(self.operation)
+        self.bounds.must_ask_for_usage(self.operation)
     }
 }

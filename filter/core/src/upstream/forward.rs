@@ -34,9 +34,9 @@ pub struct Forward {
     /// What is asked, of whom, and what is held for it.
     pub call: UpstreamCall,
     /// Headers for the answer: how the limits stand.
-    pub announced: Vec<(&'static str, String)>,
+    pub response_headers: Vec<(&'static str, String)>,
     /// Leases run low: what to ask the sync role for.
-    pub ahead: Option<Demand>,
+    pub refill: Option<Demand>,
     /// Of an MCP server's answer: how it is passed on.
     pub relay: Option<Box<McpRelay>>,
     /// The MCP server's id of the session that the request is for.

@@ -122,7 +122,7 @@ pub const WITHHELD_FROM_SERVERS: HeaderSet = HeaderSet {
 
 /// Of an answer: what sends a client elsewhere, what speaks for the gateway's own origin, and what tells how
 /// the provider's side is built.
-pub const OF_ANSWERS: HeaderSet = HeaderSet {
+pub const WITHHELD_FROM_CLIENTS: HeaderSet = HeaderSet {
     whole: &[
         "alt-svc",
         "azure-asyncoperation",
@@ -164,7 +164,7 @@ const NEEDED: [&str; 4] = ["content-type", "content-encoding", "mcp-session-id",
 impl HeaderSet {
     /// Whether the header of this name, in lower case, is one of them.
     #[must_use]
-    pub fn contain(&self, name: &str) -> bool {
+    pub fn contains(&self, name: &str) -> bool {
         self.whole.contains(&name) || self.prefixes.iter().any(|prefix| name.starts_with(prefix))
     }
 }
@@ -175,14 +175,14 @@ const BY_ROUTES: &str = "x-forwarded-proto";
 /// Whether a provider is told this header of a client's: one that is known, without a key in it.
 #[must_use]
 pub fn is_forwarded((name, value): &Header) -> bool {
-    is_of_the_request(name) || FORWARDED.contain(name) && !has_key(value)
+    is_of_the_request(name) || FORWARDED.contains(name) && !has_key(value)
 }
 
 /// Whether an MCP server is told this header of a client's: one that is not withheld, without a key in it.
 #[must_use]
 pub fn is_forwarded_to_server((name, value): &Header) -> bool {
     let is_withheld = || {
-        credential::HEADERS.contains(&name.as_str()) || WITHHELD_FROM_SERVERS.contain(name) || has_key(value)
+        credential::HEADERS.contains(&name.as_str()) || WITHHELD_FROM_SERVERS.contains(name) || has_key(value)
     };
     is_of_the_request(name) || !is_withheld()
 }
@@ -197,15 +197,17 @@ fn has_key(value: &[u8]) -> bool {
 
 /// The headers of an answer that its client is not told: for their names, or because an absolute URL stands in
 /// them, or the name of the host that answers.
-pub fn from_clients<'a>(headers: Headers<'a>, authority: &'a str) -> impl Iterator<Item = &'a str> {
+pub fn withheld_from_clients<'a>(headers: Headers<'a>, authority: &'a str) -> impl Iterator<Item = &'a str> {
     let host = host(authority);
     let places = move |name: &str, value: &[u8]| {
         !NEEDED.contains(&name)
             && !name.starts_with(':')
             && (memmem::find(value, b"://").is_some() || names(value, host.as_bytes()))
     };
-    let withheld =
-        headers.0.iter().filter(move |(name, value)| OF_ANSWERS.contain(name) || places(name, value));
+    let withheld = headers
+        .0
+        .iter()
+        .filter(move |(name, value)| WITHHELD_FROM_CLIENTS.contains(name) || places(name, value));
     withheld.map(|(name, _)| name.as_str())
 }
 
@@ -243,14 +245,14 @@ mod tests {
 
     fn passed(headers: &[(&str, &str)], authority: &str) -> Vec<String> {
         let headers: Vec<_> = headers.iter().map(|(name, value)| header(name, value)).collect();
-        let withheld: Vec<_> = from_clients(Headers(&headers), authority).collect();
+        let withheld: Vec<_> = withheld_from_clients(Headers(&headers), authority).collect();
         let kept = headers.iter().filter(|(name, _)| !withheld.contains(&name.as_str()));
         kept.map(|(name, _)| name.clone()).collect()
     }
 
     #[test]
     fn names_are_in_lower_case_and_said_once() {
-        for names in [FORWARDED, WITHHELD_FROM_SERVERS, OF_ANSWERS] {
+        for names in [FORWARDED, WITHHELD_FROM_SERVERS, WITHHELD_FROM_CLIENTS] {
             for (index, name) in names.whole.iter().chain(names.prefixes).enumerate() {
                 assert_eq!(**name, name.to_ascii_lowercase());
                 assert!(!names.whole.iter().skip(index + 1).any(|other| other == name), "{name}");

@@ -50,8 +50,8 @@ impl Denial {
     #[must_use]
     pub fn rpc_error(&self, id: Option<&RawValue>) -> String {
         let mut data = json!({"code": self.code.as_str(), "rule": self.code.rule()});
-        if let (Some(quota), Some(data)) = (&self.quota, data.as_object_mut()) {
-            data.insert("limit".to_owned(), json!(quota));
+        if let (Some(limit), Some(data)) = (&self.limit_detail, data.as_object_mut()) {
+            data.insert("limit".to_owned(), json!(limit));
         }
         let error =
             json!({"code": self.code.rpc_number(), "message": without_keys(&self.message), "data": data});
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_limit_says_what_is_left() {
-        let quota = LimitDetail {
+        let limit_detail = LimitDetail {
             name: "requests_per_minute",
             owner: "app",
             limit: 60,
@@ -95,7 +95,7 @@ mod tests {
             retry_after_ms: Some(2_400),
             headers: vec![],
         };
-        let denial = Denial { quota: Some(Box::new(quota)), ..Code::RateLimitExceeded.into() };
+        let denial = Denial { limit_detail: Some(Box::new(limit_detail)), ..Code::RateLimitExceeded.into() };
         let error = &body(&denial, Some("7"))["error"];
         assert_eq!(error["data"]["limit"]["remaining"], 0);
         assert_eq!(error["code"], -32000);

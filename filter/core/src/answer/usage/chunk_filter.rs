@@ -17,7 +17,7 @@ pub(super) struct ChunkFilter {
 
 /// A chunk in the sieve. Bytes before `start` are decided.
 pub(super) struct FilteredChunk<'a> {
-    sieve: ChunkFilter,
+    filter: ChunkFilter,
     chunk: &'a [u8],
     start: usize,
     /// What passes, once that is not the chunk as it is.
@@ -25,54 +25,54 @@ pub(super) struct FilteredChunk<'a> {
 }
 
 impl<'a> FilteredChunk<'a> {
-    pub(super) fn new(sieve: ChunkFilter, chunk: &'a [u8]) -> Self {
-        let out = (!sieve.held.is_empty()).then(Vec::new);
-        Self { sieve, chunk, start: 0, out }
+    pub(super) fn new(filter: ChunkFilter, chunk: &'a [u8]) -> Self {
+        let out = (!filter.held.is_empty()).then(Vec::new);
+        Self { filter, chunk, start: 0, out }
     }
 
     /// What comes before `at` is part of no event.
     pub(super) fn outside(&mut self, at: usize) {
-        self.sieve.hidden = false;
+        self.filter.hidden = false;
         self.pass(at);
     }
 
     /// An event ends at `at`.
     pub(super) fn end(&mut self, at: usize, hidden: bool) {
-        self.sieve.hidden = hidden && !self.sieve.passing;
-        self.sieve.passing = false;
-        if self.sieve.hidden { self.drop(at) } else { self.pass(at) }
+        self.filter.hidden = hidden && !self.filter.passing;
+        self.filter.passing = false;
+        if self.filter.hidden { self.drop(at) } else { self.pass(at) }
     }
 
     /// The line feed of the event that has ended comes before `at`.
     pub(super) fn end_rest(&mut self, at: usize) {
-        if self.sieve.hidden {
+        if self.filter.hidden {
             self.drop(at)
         } else {
             self.pass(at)
         }
-        self.sieve.hidden = false;
+        self.filter.hidden = false;
     }
 
     /// The event that is under way passes.
     pub(super) fn release(&mut self) {
-        self.sieve.passing = true;
+        self.filter.passing = true;
         self.pass(self.chunk.len());
     }
 
     pub(super) fn finish(mut self) -> (ChunkFilter, ChunkAction) {
         let tail = self.chunk.len().saturating_sub(self.start);
-        if self.sieve.passing || self.sieve.held.len().saturating_add(tail) > LIMIT {
+        if self.filter.passing || self.filter.held.len().saturating_add(tail) > LIMIT {
             self.release();
         } else if tail > 0 {
             self.materialize();
-            self.sieve.held.extend_from_slice(self.chunk.get(self.start..).unwrap_or_default());
+            self.filter.held.extend_from_slice(self.chunk.get(self.start..).unwrap_or_default());
         }
-        (self.sieve, self.out.map_or(ChunkAction::Unchanged, ChunkAction::Replaced))
+        (self.filter, self.out.map_or(ChunkAction::Pass, ChunkAction::Replace))
     }
 
     fn pass(&mut self, at: usize) {
         if let Some(out) = &mut self.out {
-            out.append(&mut self.sieve.held);
+            out.append(&mut self.filter.held);
             out.extend_from_slice(self.chunk.get(self.start..at).unwrap_or_default());
         }
         self.start = at;
@@ -82,7 +82,7 @@ impl<'a> FilteredChunk<'a> {
         if at > self.start {
             self.materialize();
         }
-        self.sieve.held.clear();
+        self.filter.held.clear();
         self.start = at;
     }
 

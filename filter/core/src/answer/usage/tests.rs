@@ -75,13 +75,13 @@ fn pass<'a>(mut reader: UsageReader, chunks: impl IntoIterator<Item = &'a [u8]>)
     let mut passed = Vec::new();
     for chunk in chunks {
         match reader.chunk(chunk, false) {
-            ChunkAction::Unchanged => passed.extend(chunk),
-            ChunkAction::Replaced(bytes) => passed.extend(bytes),
+            ChunkAction::Pass => passed.extend(chunk),
+            ChunkAction::Replace(bytes) => passed.extend(bytes),
         }
     }
     match reader.chunk(&[], true) {
-        ChunkAction::Unchanged => {}
-        ChunkAction::Replaced(bytes) => passed.extend(bytes),
+        ChunkAction::Pass => {}
+        ChunkAction::Replace(bytes) => passed.extend(bytes),
     }
     (passed, reader.finish())
 }
@@ -91,10 +91,14 @@ fn read(operation: ModelOperation, head: AnswerHead<'_>, answer: &str) -> UsageR
 }
 
 fn streams() -> [(ModelOperation, &'static str, UsageReading); 4] {
-    let reading =
-        |told, output_bytes, deltas| UsageReading { told, output_bytes, deltas, ..UsageReading::default() };
+    let reading = |told, output_bytes, deltas| UsageReading {
+        reported: told,
+        output_bytes,
+        deltas,
+        ..UsageReading::default()
+    };
     let told = TokenUsage { cache_write_5m: 2, ..tokens(30, 3, 15, 0) };
-    let message = UsageReading { input_told: true, ..reading(told, 11, 2) };
+    let message = UsageReading { input_reported: true, ..reading(told, 11, 2) };
     [
         (ChatCompletions, CHAT, reading(tokens(19, 4, 10, 3), 11, 2)),
         (Completions, COMPLETION, reading(tokens(5, 0, 7, 0), 5, 2)),
@@ -158,24 +162,21 @@ fn hiding_takes_out_exactly_the_usage_chunk() {
 fn while_hiding_whole_events_pass_at_once_and_unchanged() {
     let mut reading = reader(ChatCompletions, SSE, true);
     for event in CHAT.split_inclusive("\n\n") {
-        let expected = if event.contains("prompt_tokens") {
-            ChunkAction::Replaced(vec![])
-        } else {
-            ChunkAction::Unchanged
-        };
+        let expected =
+            if event.contains("prompt_tokens") { ChunkAction::Replace(vec![]) } else { ChunkAction::Pass };
         assert_eq!(reading.chunk(event.as_bytes(), false), expected, "{event}");
     }
-    assert_eq!(reading.chunk(&[], true), ChunkAction::Unchanged);
+    assert_eq!(reading.chunk(&[], true), ChunkAction::Pass);
 }
 
 #[test]
 fn while_hiding_an_event_with_choices_passes_before_its_end() {
     let mut reading = reader(ChatCompletions, SSE, true);
-    assert_eq!(reading.chunk(b": ping\n", false), ChunkAction::Unchanged);
-    assert_eq!(reading.chunk(b"data: {\"choices\": [", false), ChunkAction::Replaced(vec![]));
+    assert_eq!(reading.chunk(b": ping\n", false), ChunkAction::Pass);
+    assert_eq!(reading.chunk(b"data: {\"choices\": [", false), ChunkAction::Replace(vec![]));
     let passed = b"data: {\"choices\": [ {\"delta\":{\"content\":\"a".to_vec();
-    assert_eq!(reading.chunk(b" {\"delta\":{\"content\":\"a", false), ChunkAction::Replaced(passed));
-    assert_eq!(reading.chunk(b"b\"}}]}\n\n", false), ChunkAction::Unchanged);
+    assert_eq!(reading.chunk(b" {\"delta\":{\"content\":\"a", false), ChunkAction::Replace(passed));
+    assert_eq!(reading.chunk(b"b\"}}]}\n\n", false), ChunkAction::Pass);
 }
 
 #[test]
@@ -193,18 +194,18 @@ fn an_event_with_choices_passes_though_it_has_empty_ones_too() {
 fn what_is_kept_back_is_bounded_and_passes_at_the_end() {
     let mut reading = reader(ChatCompletions, SSE, true);
     let start = b"data: {\"choices\":[],\"x\":\"";
-    assert_eq!(reading.chunk(start, true), ChunkAction::Unchanged);
+    assert_eq!(reading.chunk(start, true), ChunkAction::Pass);
 
     let mut reading = reader(ChatCompletions, SSE, true);
-    assert_eq!(reading.chunk(start, false), ChunkAction::Replaced(vec![]));
+    assert_eq!(reading.chunk(start, false), ChunkAction::Replace(vec![]));
     assert_eq!(
         reading.chunk(&vec![b'x'; chunk_filter::LIMIT - start.len()], false),
-        ChunkAction::Replaced(vec![])
+        ChunkAction::Replace(vec![])
     );
-    let ChunkAction::Replaced(passed) = reading.chunk(b"x", false) else { panic!("kept back") };
+    let ChunkAction::Replace(passed) = reading.chunk(b"x", false) else { panic!("kept back") };
     assert_eq!(passed.len(), chunk_filter::LIMIT + 1);
     let end = b"\",\"usage\":{\"prompt_tokens\":1}}\n\n";
-    assert_eq!(reading.chunk(end, false), ChunkAction::Unchanged);
+    assert_eq!(reading.chunk(end, false), ChunkAction::Pass);
     assert_eq!(reading.finish().told, tokens(1, 0, 0, 0));
 }
 
@@ -212,7 +213,7 @@ fn what_is_kept_back_is_bounded_and_passes_at_the_end() {
 fn a_usage_chunk_that_ends_with_the_answer_is_hidden_too() {
     let usage = b"data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}";
     let mut reading = reader(ChatCompletions, SSE, true);
-    assert_eq!(reading.chunk(usage, true), ChunkAction::Replaced(vec![]));
+    assert_eq!(reading.chunk(usage, true), ChunkAction::Replace(vec![]));
     assert_eq!(reading.finish().told, tokens(1, 0, 2, 0));
 }
 
@@ -230,8 +231,8 @@ fn documents_of_every_kind_are_read() {
         (Responses, response, tokens(36, 0, 87, 64), 3),
         (Messages, message, tokens(15, 5, 6, 0), 4),
     ] {
-        let input_told = operation == Messages;
-        let expected = UsageReading { told: usage, output_bytes, input_told, ..UsageReading::default() };
+        let input_reported = operation == Messages;
+        let expected = UsageReading { told: usage, output_bytes, input_reported, ..UsageReading::default() };
         let pretty: serde_json::Value = serde_json::from_str(answer).unwrap();
         for answer in [answer.to_owned(), serde_json::to_string_pretty(&pretty).unwrap() + "\n"] {
             for at in 0..=answer.len() {
@@ -293,14 +294,14 @@ fn the_size_of_a_usage_object_is_no_reason_to_lose_it() {
     };
     let told = |padding| {
         let reading = read(ChatCompletions, JSON, &usage(padding));
-        (reading.told.input, reading.doubt)
+        (reading.reported.input, reading.doubt)
     };
     assert_eq!(told(60_000), (7, None));
     assert_eq!(told(document::MAX_USAGE - 100), (7, None));
     assert_eq!(told(document::MAX_USAGE), (0, Some(UsageDoubt::Unclear)), "but for one that nobody sends");
     let events = format!("data: {}\n\ndata: [DONE]\n\n", usage(60_000));
     let (passed, reading) = pass(reader(ChatCompletions, SSE, true), events.as_bytes().chunks(1_000));
-    assert_eq!((reading.told.input, reading.doubt), (7, None));
+    assert_eq!((reading.reported.input, reading.doubt), (7, None));
     assert_eq!(String::from_utf8(passed).unwrap(), "data: [DONE]\n\n");
 }
 
@@ -321,7 +322,7 @@ fn usage_in_unusual_places_is_read_and_never_twice() {
         let last = format!("data: {last}\n\n");
         for stream in [[delta, &last, done].concat(), [delta, &last, &usual, done].concat()] {
             let reading = read(ChatCompletions, SSE, &stream);
-            assert_eq!((reading.told, reading.doubt), (tokens(1_200, 1_024, 300, 0), None), "{stream}");
+            assert_eq!((reading.reported, reading.doubt), (tokens(1_200, 1_024, 300, 0), None), "{stream}");
         }
     }
     let groq = format!("{{\"choices\":[{{\"message\":{{\"content\":\"ok\"}}}}],\"x_groq\":{{{usage}}}}}");
@@ -344,7 +345,7 @@ fn usage_on_every_chunk_is_read_from_the_last_and_passes() {
     let stream = chunk("a", &counts(3, 1)) + &chunk("b", &counts(3, 2));
     let (passed, reading) = pass(reader(ChatCompletions, SSE, true), [stream.as_bytes()]);
     assert_eq!(passed, stream.as_bytes());
-    assert_eq!((reading.told, reading.doubt), (tokens(3, 0, 2, 0), Some(UsageDoubt::Cut)));
+    assert_eq!((reading.reported, reading.doubt), (tokens(3, 0, 2, 0), Some(UsageDoubt::Cut)));
     assert_eq!(read(ChatCompletions, SSE, &(stream + DONE)).doubt, None);
 }
 
@@ -357,7 +358,7 @@ fn every_end_of_a_response_is_an_end_and_a_cut_is_none() {
             "data: {{\"type\":\"response.{kind}\",\"response\":{{\"usage\":{{\"input_tokens\":1,\"output_tokens\":2}}}}}}\n\n"
         );
         let reading = read(Responses, SSE, &event);
-        assert_eq!((reading.doubt, reading.told), (doubt, tokens(1, 0, 2, 0)));
+        assert_eq!((reading.doubt, reading.reported), (doubt, tokens(1, 0, 2, 0)));
     }
     for (operation, stream, _) in streams() {
         let last = stream.find("\"completion_tokens").or(stream.rfind("event: ")).unwrap();
@@ -391,7 +392,7 @@ fn a_placeholder_does_not_take_back_what_was_told() {
     for last in ["{}", "null", "{\"prompt_tokens\":0,\"completion_tokens\":0,\"total_tokens\":0}"] {
         let reading =
             read(ChatCompletions, SSE, &[chunk("abc", ""), told.clone(), usage(last), DONE.into()].concat());
-        assert_eq!((reading.told, reading.doubt), (tokens(700, 0, 90, 0), None), "{last}");
+        assert_eq!((reading.reported, reading.doubt), (tokens(700, 0, 90, 0), None), "{last}");
     }
 }
 
@@ -450,7 +451,7 @@ fn an_input_that_is_unclear_is_not_final() {
     let told = |usage: &str| {
         let start = format!("data: {{\"type\":\"message_start\",\"message\":{{\"usage\":{{{usage}}}}}}}\n\n");
         let reading = read(Messages, SSE, &start);
-        (reading.doubt, reading.input_told)
+        (reading.doubt, reading.input_reported)
     };
     assert_eq!(told("\"input_tokens\":60"), (Some(UsageDoubt::Cut), true));
     assert_eq!(
@@ -504,7 +505,10 @@ fn the_first_bytes_tell_what_is_read_whatever_the_label() {
         }
         let document = format!("\n {{\"choices\":[],\"usage\":{{{}}}}}\n", counts(9, 1));
         let (passed, reading) = pass(reader(ChatCompletions, head, true), document.as_bytes().chunks(2));
-        assert_eq!((passed, reading.told, reading.doubt), (document.into_bytes(), tokens(9, 0, 1, 0), None));
+        assert_eq!(
+            (passed, reading.reported, reading.doubt),
+            (document.into_bytes(), tokens(9, 0, 1, 0), None)
+        );
     }
 }
 
@@ -553,8 +557,8 @@ fn what_is_encoded_is_not_read() {
 fn an_event_that_cannot_be_the_usage_chunk_is_not_kept_back() {
     for event in ["data: [DONE]\n", "data: {\"error\":{\"message\":\"no", "data: {\"x\":1}\n", "data: none"] {
         let mut reading = reader(ChatCompletions, SSE, true);
-        assert_eq!(reading.chunk(b"data: {}\n\n", false), ChunkAction::Unchanged);
-        assert_eq!(reading.chunk(event.as_bytes(), false), ChunkAction::Unchanged, "{event}");
+        assert_eq!(reading.chunk(b"data: {}\n\n", false), ChunkAction::Pass);
+        assert_eq!(reading.chunk(event.as_bytes(), false), ChunkAction::Pass, "{event}");
     }
 }
 
@@ -572,9 +576,9 @@ fn an_error_tells_nothing() {
 #[test]
 fn an_estimate_takes_the_larger_count() {
     let body = br#"{"model":"a","messages":[{"role":"user","content":"Hello there"}]}"#;
-    let terms = crate::request::body::BodyFormat::Json.read(ChatCompletions, body).unwrap().terms;
+    let bounds = crate::request::body::BodyFormat::Json.read(ChatCompletions, body).unwrap().bounds;
     let output = |output_bytes, deltas| {
-        estimate(&UsageReading { output_bytes, deltas, ..UsageReading::default() }, &terms)
+        estimate(&UsageReading { output_bytes, deltas, ..UsageReading::default() }, &bounds)
     };
     assert_eq!(output(41, 3), tokens(body.len().div_ceil(4) as u64, 0, 11, 0));
     assert_eq!(output(41, 30).output, 30);
@@ -583,8 +587,8 @@ fn an_estimate_takes_the_larger_count() {
     let delta = "data: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"0123456789\"}}\n\n";
     let cut = read(Messages, SSE, &[start, delta].concat());
     let told = TokenUsage { cache_write_5m: 2, ..tokens(30, 3, 1, 0) };
-    assert_eq!((cut.doubt, cut.input_told, cut.told), (Some(UsageDoubt::Cut), true, told));
-    assert_eq!(estimate(&cut, &terms), TokenUsage { output: 3, ..told });
+    assert_eq!((cut.doubt, cut.input_reported, cut.told), (Some(UsageDoubt::Cut), true, told));
+    assert_eq!(estimate(&cut, &bounds), TokenUsage { output: 3, ..told });
 }
 
 /// Splits at random places.

@@ -10,7 +10,7 @@ use crate::testing::{self, TestMemory, part, position};
 
 fn refusal(verdict: DiscoveryOutcome) -> String {
     match verdict {
-        DiscoveryOutcome::Refused(refusal) => refusal.error_detail,
+        DiscoveryOutcome::Rejected(refusal) => refusal.error_detail,
         DiscoveryOutcome::Applied => "applied".to_owned(),
     }
 }
@@ -72,7 +72,7 @@ fn a_refused_response_changes_nothing() {
         position: position(9),
         ..testing::increment()
     };
-    let DiscoveryOutcome::Refused(refusal) = replica.receive(response) else { panic!("applied") };
+    let DiscoveryOutcome::Rejected(refusal) = replica.receive(response) else { panic!("applied") };
     assert_eq!(refusal.rejected[0].resource.to_string(), "key/");
     assert!(knows(&store, &testing::app_key().hash()));
     assert_eq!(hello(&mut replica).position, position(1));
@@ -169,7 +169,7 @@ fn what_a_snapshot_names_and_is_refused_keeps_its_last_good_state() {
             let response = wire::DiscoveryResponse { part: part.into(), ..testing::increment() };
             if part == refused_in {
                 let refused = wire::DiscoveryResponse { part: part.into(), ..unreadable() };
-                assert!(matches!(replica.receive(refused), DiscoveryOutcome::Refused(_)));
+                assert!(matches!(replica.receive(refused), DiscoveryOutcome::Rejected(_)));
             }
             assert_eq!(replica.receive(response), DiscoveryOutcome::Applied);
         }
@@ -187,7 +187,7 @@ fn what_was_refused_on_a_stream_that_broke_is_forgotten() {
     let store = TestMemory::default();
     let mut replica = testing::synced(&store);
     let refused = wire::DiscoveryResponse { part: Part::SnapshotBegin.into(), ..unreadable() };
-    assert!(matches!(replica.receive(refused), DiscoveryOutcome::Refused(_)));
+    assert!(matches!(replica.receive(refused), DiscoveryOutcome::Rejected(_)));
     hello(&mut replica);
     replica.receive(part(Part::SnapshotBegin));
     replica.receive(part(Part::SnapshotEnd));
@@ -202,7 +202,7 @@ fn a_hash_that_is_too_long_keeps_no_other_key() {
     let hash = [testing::app_key_record().hash, vec![0]].concat();
     let keys = vec![wire::KeyRecord { hash, ..testing::app_key_record() }];
     let refused = wire::DiscoveryResponse { keys, ..part(Part::SnapshotPart) };
-    assert!(matches!(replica.receive(refused), DiscoveryOutcome::Refused(_)));
+    assert!(matches!(replica.receive(refused), DiscoveryOutcome::Rejected(_)));
     replica.receive(part(Part::SnapshotEnd));
     assert!(!knows(&store, &testing::app_key().hash()));
 }
@@ -242,7 +242,7 @@ fn record(key: u8, version: Option<i64>) -> wire::KeyRecord {
 /// What the control plane does with a response: what is refused by name is left out when it is
 /// sent again.
 fn send(replica: &mut Replica<&TestMemory>, mut response: wire::DiscoveryResponse) {
-    if let DiscoveryOutcome::Refused(refusal) = replica.receive(response.clone()) {
+    if let DiscoveryOutcome::Rejected(refusal) = replica.receive(response.clone()) {
         let named: HashSet<_> =
             refusal.rejected.into_iter().map(|rejected| rejected.resource.to_string()).collect();
         response.keys.retain(|key| {

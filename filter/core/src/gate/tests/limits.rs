@@ -13,7 +13,7 @@ const TOKENS: BucketKind = BucketKind::TokensPerMinute;
 const BUDGET: BucketKind = BucketKind::CostBudget;
 
 /// Of the app.
-const OWNER: SubjectId = SubjectId(testing::APP.0.into_bytes());
+const SUBJECT: SubjectId = SubjectId(testing::APP.0.into_bytes());
 
 /// A dollar for a million tokens.
 const PRICE: wire::Price = wire::Price {
@@ -40,7 +40,9 @@ fn limited(buckets: &[(BucketKind, u64)]) -> TestMemory {
 
 fn waits(outcome: BodyDecision) -> Vec<(SubjectId, BucketKind, u64)> {
     match outcome {
-        BodyDecision::Wait(demand) => demand.asks.iter().map(|ask| (ask.owner, ask.kind, ask.need)).collect(),
+        BodyDecision::Wait(demand) => {
+            demand.asks.iter().map(|ask| (ask.subject, ask.kind, ask.need)).collect()
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -80,7 +82,7 @@ fn limit_told(reply: &Reply) -> serde_json::Value {
 fn a_request_within_its_limits_reserves_the_most_that_it_may_use() {
     let store = limited(&[(MINUTE, 60), (TOKENS, 1000), (BUDGET, 2_000_000)]);
     for (kind, limit, units) in [(MINUTE, 60, 10), (TOKENS, 1000, 800), (BUDGET, 2_000_000, 1_000_000)] {
-        testing::grant(&store, OWNER, kind, limit, units);
+        testing::grant(&store, SUBJECT, kind, limit, units);
     }
     let body = br#"{"model":"gpt-4o","max_tokens":100}"#;
     let input = body.len() as u64 + 256;
@@ -90,21 +92,23 @@ fn a_request_within_its_limits_reserves_the_most_that_it_may_use() {
     let most = TokenUsage { input, output: 100, ..TokenUsage::default() };
     assert_eq!(forward.call.reservation().and_then(|reservation| reservation.most_tokens), Some(most));
     assert_eq!(model_call(&forward).price.as_ref().map(|price| price.version), Some(3));
-    assert_eq!(testing::line(&store, OWNER, MINUTE).used, 1);
-    assert_eq!(testing::line(&store, OWNER, TOKENS).held, estimate + 100);
-    assert_eq!(testing::line(&store, OWNER, BUDGET).held, (input + 100) * 1000);
-    let announced: BTreeMap<_, _> = forward.announced.into_iter().collect();
-    assert_eq!(announced["x-ratelimit-limit-requests"], "60");
-    assert_eq!(announced["x-ratelimit-remaining-requests"], "9");
-    assert_eq!(announced["x-ratelimit-remaining-tokens"], (700 - estimate).to_string());
+    assert_eq!(testing::line(&store, SUBJECT, MINUTE).used, 1);
+    assert_eq!(testing::line(&store, SUBJECT, TOKENS).held, estimate + 100);
+    assert_eq!(testing::line(&store, SUBJECT, BUDGET).held, (input + 100) * 1000);
+    let response_headers: BTreeMap<_, _> = forward.response_headers.into_iter().collect();
+    assert_eq!(response_headers["x-ratelimit-limit-requests"], "60");
+    assert_eq!(response_headers["x-ratelimit-remaining-requests"], "9");
+    assert_eq!(response_headers["x-ratelimit-remaining-tokens"], (700 - estimate).to_string());
 }
 
 #[test]
 fn a_request_without_limits_reserves_nothing() {
     let store = limited(&[]);
     let forward = forwarded(chat(&store));
-    assert!(forward.call.reservation().is_none() && forward.announced.is_empty() && forward.body.is_none());
-    assert_eq!(LeaseAccount::read(&store, OWNER), None);
+    assert!(
+        forward.call.reservation().is_none() && forward.response_headers.is_empty() && forward.body.is_none()
+    );
+    assert_eq!(LeaseAccount::read(&store, SUBJECT), None);
 }
 
 #[test]
@@ -118,10 +122,10 @@ fn output_is_limited_in_the_words_of_each_provider() {
         };
         let update = wire::DiscoveryResponse { apps: vec![app], ..testing::increment() };
         assert_eq!(Replica::resume(&store, 1).receive(update), DiscoveryOutcome::Applied);
-        testing::grant(&store, OWNER, TOKENS, 1000, 400);
-        testing::refuse(&store, OWNER, TOKENS, 1000, account::GrantVerdict::Exhausted);
+        testing::grant(&store, SUBJECT, TOKENS, 1000, 400);
+        testing::refuse(&store, SUBJECT, TOKENS, 1000, account::GrantVerdict::Exhausted);
         let forward = forwarded(ask(&store, testing::app_key().expose(), path, body.as_bytes()));
-        assert_eq!(testing::line(&store, OWNER, TOKENS).held, 400, "all that is left");
+        assert_eq!(testing::line(&store, SUBJECT, TOKENS).held, 400, "all that is left");
         serde_json::from_slice::<serde_json::Value>(&forward.body.unwrap()).unwrap()
     };
     let gpt = r#"{"model":"gpt-4o"}"#;
@@ -157,21 +161,21 @@ fn a_dry_lease_is_waited_for() {
     };
     let at = |now| decide(&admitted, body, &view, &FixedWorld::at(now, ""));
     let need = (body.len() as u64 * 2).div_ceil(5) + 16 + 10;
-    assert_eq!(waits(at(1000)), [(OWNER, MINUTE, 1), (OWNER, TOKENS, need)]);
-    testing::grant(&store, OWNER, MINUTE, 60, 1);
-    assert_eq!(waits(at(1100)), [(OWNER, TOKENS, need)]);
-    assert_eq!(testing::line(&store, OWNER, MINUTE).used, 0, "all or nothing");
-    testing::grant(&store, OWNER, TOKENS, 1000, need);
+    assert_eq!(waits(at(1000)), [(SUBJECT, MINUTE, 1), (SUBJECT, TOKENS, need)]);
+    testing::grant(&store, SUBJECT, MINUTE, 60, 1);
+    assert_eq!(waits(at(1100)), [(SUBJECT, TOKENS, need)]);
+    assert_eq!(testing::line(&store, SUBJECT, MINUTE).used, 0, "all or nothing");
+    testing::grant(&store, SUBJECT, TOKENS, 1000, need);
     forwarded(at(1200));
-    assert_eq!(testing::line(&store, OWNER, MINUTE).used, 1);
-    assert_eq!(waits(at(1300)), [(OWNER, MINUTE, 1), (OWNER, TOKENS, need)], "once only");
+    assert_eq!(testing::line(&store, SUBJECT, MINUTE).used, 1);
+    assert_eq!(waits(at(1300)), [(SUBJECT, MINUTE, 1), (SUBJECT, TOKENS, need)], "once only");
 }
 
 #[test]
 fn what_has_no_room_is_refused_with_its_code_and_its_headers() {
     let refused = |kind, limit, verdict| {
         let store = limited(&[(kind, limit)]);
-        testing::refuse(&store, OWNER, kind, limit, verdict);
+        testing::refuse(&store, SUBJECT, kind, limit, verdict);
         reply(at_last(&store))
     };
     let rate = refused(MINUTE, 60, account::GrantVerdict::Exhausted);
@@ -207,8 +211,8 @@ fn what_has_no_room_is_refused_with_its_code_and_its_headers() {
 #[test]
 fn what_cannot_be_metered_is_refused_before_anything_is_taken() {
     let store = limited(&[(MINUTE, 60), (BUDGET, 1_000_000_000)]);
-    testing::grant(&store, OWNER, MINUTE, 60, 60);
-    testing::grant(&store, OWNER, BUDGET, 1_000_000_000, 1_000_000_000);
+    testing::grant(&store, SUBJECT, MINUTE, 60, 60);
+    testing::grant(&store, SUBJECT, BUDGET, 1_000_000_000, 1_000_000_000);
     let code = |path, body: &str| {
         let reply = reply(ask(&store, testing::app_key().expose(), path, body.as_bytes()));
         assert_eq!(told(&reply, "x-should-retry").as_deref(), Some("false"));
@@ -218,8 +222,8 @@ fn what_cannot_be_metered_is_refused_before_anything_is_taken() {
     assert_eq!(code("/v1/images/generations", r#"{"model":"gpt-image"}"#), (403, Code::EndpointNotMetered));
     let outside = r#"{"model":"gpt-4o","previous_response_id":"resp_1"}"#;
     assert_eq!(code("/v1/responses", outside), (400, Code::InputNotBounded));
-    assert_eq!(testing::line(&store, OWNER, MINUTE).used, 0);
-    assert_eq!(testing::line(&store, OWNER, BUDGET).held, 0);
+    assert_eq!(testing::line(&store, SUBJECT, MINUTE).used, 0);
+    assert_eq!(testing::line(&store, SUBJECT, BUDGET).held, 0);
 }
 
 #[test]
@@ -230,10 +234,10 @@ fn input_out_of_sight_is_bounded_by_the_context_window() {
     let catalogue = Some(catalogue);
     let update = wire::DiscoveryResponse { catalogue, ..testing::increment() };
     assert_eq!(Replica::resume(&store, 1).receive(update), DiscoveryOutcome::Applied);
-    testing::grant(&store, OWNER, TOKENS, 10_000, 5000);
+    testing::grant(&store, SUBJECT, TOKENS, 10_000, 5000);
     let body = br#"{"model":"gpt-4o","previous_response_id":"resp_1","max_output_tokens":50}"#;
     forwarded(ask(&store, testing::app_key().expose(), "/v1/responses", body));
-    assert_eq!(testing::line(&store, OWNER, TOKENS).held, 2050);
+    assert_eq!(testing::line(&store, SUBJECT, TOKENS).held, 2050);
 }
 
 #[test]
@@ -266,17 +270,17 @@ fn named_keys_have_limits_beside_their_apps() {
         gateway(wire::DiscoveryResponse { apps: vec![app.clone()], keys, ..testing::increment() })
     };
     let store = of(vec![]);
-    assert_eq!(waits(chat(&store)), [(OWNER, MINUTE, 1), (key_id, MINUTE, 1)]);
+    assert_eq!(waits(chat(&store)), [(SUBJECT, MINUTE, 1), (key_id, MINUTE, 1)]);
     assert_eq!(
         waits(ask(&store, testing::app_key().expose(), CHAT, BODY)),
-        [(OWNER, MINUTE, 1)],
+        [(SUBJECT, MINUTE, 1)],
         "the app key has none of its own"
     );
-    testing::grant(&store, OWNER, MINUTE, 60, 60);
+    testing::grant(&store, SUBJECT, MINUTE, 60, 60);
     testing::grant(&store, key_id, MINUTE, 5, 5);
-    let announced: BTreeMap<_, _> = forwarded(chat(&store)).announced.into_iter().collect();
-    assert_eq!(announced["x-ratelimit-limit-requests"], "5", "the tightest");
-    assert_eq!(announced["x-ratelimit-remaining-requests"], "4");
+    let response_headers: BTreeMap<_, _> = forwarded(chat(&store)).response_headers.into_iter().collect();
+    assert_eq!(response_headers["x-ratelimit-limit-requests"], "5", "the tightest");
+    assert_eq!(response_headers["x-ratelimit-remaining-requests"], "4");
     testing::answer(&store, key_id, MINUTE, 5, 0, testing::refusal(account::GrantVerdict::Exhausted));
     LeaseAccount::change(&store, key_id, |account| account.lines.iter_mut().for_each(|line| line.used = 5));
     let refused = reply(chat(&store));
@@ -284,14 +288,14 @@ fn named_keys_have_limits_beside_their_apps() {
         (refused.code, &limit_told(&refused)["owner"]),
         (Some(Code::RateLimitExceeded), &"key".into())
     );
-    assert_eq!(testing::line(&store, OWNER, MINUTE).used, 1, "nothing is taken of the app");
+    assert_eq!(testing::line(&store, SUBJECT, MINUTE).used, 1, "nothing is taken of the app");
 
     let limits = Some(testing::limits(&[(TOKENS, 9000)]));
     let store = of(vec![wire::KeyRecord { limits, ..testing::named_key_record() }]);
     let asked = waits(chat(&store));
     assert_eq!(
         asked.iter().map(|ask| (ask.0, ask.1)).collect::<Vec<_>>(),
-        [(OWNER, MINUTE), (key_id, TOKENS)]
+        [(SUBJECT, MINUTE), (key_id, TOKENS)]
     );
 }
 
@@ -311,10 +315,10 @@ fn a_full_ring_refuses_those_that_are_limited() {
         )
     };
     let store = limited(&[(MINUTE, 60)]);
-    testing::grant(&store, OWNER, MINUTE, 60, 60);
+    testing::grant(&store, SUBJECT, MINUTE, 60, 60);
     let refused = reply(full(&store));
     assert_eq!((refused.status, refused.code), (503, Some(Code::LedgerFull)));
     assert_eq!(told(&refused, "retry-after-ms").as_deref(), Some("1000"));
-    assert_eq!(testing::line(&store, OWNER, MINUTE).used, 0);
+    assert_eq!(testing::line(&store, SUBJECT, MINUTE).used, 0);
     forwarded(full(&limited(&[])));
 }

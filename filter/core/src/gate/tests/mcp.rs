@@ -11,7 +11,7 @@ const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
 const PING: &str = r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#;
 
 /// Of the app.
-const OWNER: SubjectId = SubjectId(testing::APP.0.into_bytes());
+const SUBJECT: SubjectId = SubjectId(testing::APP.0.into_bytes());
 
 fn tool(name: &str) -> String {
     json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": name}}).to_string()
@@ -63,9 +63,9 @@ fn messages_streams_and_ends_of_sessions_reach_the_server() {
         assert_eq!(forward.path, "/api/mcp?a=b");
         assert_eq!(forward.call.authority(), "github.example");
         assert_eq!(forward.call.cluster(), "mcp-github");
-        assert!(forward.body.is_none() && forward.announced.is_empty());
+        assert!(forward.body.is_none() && forward.response_headers.is_empty());
         assert!(
-            forward.relay.as_ref().is_some_and(|relay| relay.listing.is_none()) && forward.session.is_none()
+            forward.relay.as_ref().is_some_and(|relay| relay.tools.is_none()) && forward.session.is_none()
         );
         assert_eq!((mcp_call(&forward).tool.as_str(), forward.call.reservation().is_none()), ("", true));
     }
@@ -163,22 +163,22 @@ fn a_body_that_is_not_one_message_is_refused() {
 
 #[test]
 fn every_answer_is_cut_where_the_app_may_use_some_tools_only() {
-    let listing = |entries: &[&str], method: &str, body: &str| {
-        forwarded(send(&allowed(entries), method, PATH, body)).relay.and_then(|relay| relay.listing)
+    let tools = |entries: &[&str], method: &str, body: &str| {
+        forwarded(send(&allowed(entries), method, PATH, body)).relay.and_then(|relay| relay.tools)
     };
     let answer = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
     let notified = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
     for (method, body) in
         [("POST", LIST), ("POST", PING), ("POST", answer), ("POST", notified), ("GET", ""), ("DELETE", "")]
     {
-        assert!(listing(&["github/get_*"], method, body).is_some(), "{method} {body}");
-        assert!(listing(&["github"], method, body).is_none(), "{method} {body}");
-        assert!(listing(&["github/*"], method, body).is_none(), "{method} {body}");
+        assert!(tools(&["github/get_*"], method, body).is_some(), "{method} {body}");
+        assert!(tools(&["github"], method, body).is_none(), "{method} {body}");
+        assert!(tools(&["github/*"], method, body).is_none(), "{method} {body}");
     }
-    let mut listing = listing(&["github/get_*"], "POST", LIST).unwrap();
-    listing.answered(200, Some("application/json"), None);
+    let mut tools = tools(&["github/get_*"], "POST", LIST).unwrap();
+    tools.answered(200, Some("application/json"), None);
     let list = br#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"get_me"},{"name":"rm"}]}}"#;
-    let shown = listing.pass(list, true);
+    let shown = tools.pass(list, true);
     assert_eq!(shown, br#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"get_me"}]}}"#);
 }
 
@@ -297,9 +297,9 @@ fn a_request_is_one_and_neither_tokens_nor_money() {
         BucketKind::CostBudget,
     ];
     let store = limited(&kinds.map(|kind| (kind, 60)));
-    testing::grant(&store, OWNER, BucketKind::RequestsPerMinute, 60, 10);
+    testing::grant(&store, SUBJECT, BucketKind::RequestsPerMinute, 60, 10);
     for kind in [BucketKind::TokensPerMinute, BucketKind::TokenBudget, BucketKind::CostBudget] {
-        testing::refuse(&store, OWNER, kind, 60, account::GrantVerdict::Exhausted);
+        testing::refuse(&store, SUBJECT, kind, 60, account::GrantVerdict::Exhausted);
     }
     for body in [tool("x").as_str(), r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#] {
         let forward = forwarded(post(&store, body));
@@ -307,14 +307,14 @@ fn a_request_is_one_and_neither_tokens_nor_money() {
         assert_eq!(reservation.most_tokens, None);
         let held: Vec<_> = reservation.held().iter().map(|held| (held.kind, held.amount)).collect();
         assert_eq!(held, [(BucketKind::RequestsPerMinute, 1)]);
-        assert!(forward.announced.iter().any(|(name, _)| *name == "x-ratelimit-remaining-requests"));
-        assert!(forward.announced.iter().all(|(name, _)| !name.ends_with("-tokens")));
+        assert!(forward.response_headers.iter().any(|(name, _)| *name == "x-ratelimit-remaining-requests"));
+        assert!(forward.response_headers.iter().all(|(name, _)| !name.ends_with("-tokens")));
     }
-    assert_eq!(testing::line(&store, OWNER, BucketKind::RequestsPerMinute).used, 2);
+    assert_eq!(testing::line(&store, SUBJECT, BucketKind::RequestsPerMinute).used, 2);
     for method in ["GET", "DELETE"] {
         assert!(forwarded(send(&store, method, PATH, "")).call.reservation().is_some());
     }
-    assert_eq!(testing::line(&store, OWNER, BucketKind::RequestsPerMinute).used, 4);
+    assert_eq!(testing::line(&store, SUBJECT, BucketKind::RequestsPerMinute).used, 4);
     let free = limited(&[(BucketKind::CostBudget, 1)]);
     assert!(forwarded(post(&free, &tool("x"))).call.reservation().is_none());
 }
@@ -387,11 +387,11 @@ fn a_dry_lease_is_waited_for() {
     assert_eq!(admitted.endpoint(), "mcp");
     let at = |now| decide(&admitted, PING.as_bytes(), &view, &FixedWorld::at(now, ""));
     let BodyDecision::Wait(demand) = at(1000) else { panic!("goes") };
-    let asked: Vec<_> = demand.asks.iter().map(|ask| (ask.owner, ask.kind, ask.need)).collect();
-    assert_eq!(asked, [(OWNER, BucketKind::RequestsPerMinute, 1)]);
+    let asked: Vec<_> = demand.asks.iter().map(|ask| (ask.subject, ask.kind, ask.need)).collect();
+    assert_eq!(asked, [(SUBJECT, BucketKind::RequestsPerMinute, 1)]);
     let (late, body) = refused(BodyDecision::Reply(admitted.refuse(&Code::LeaseUnavailable.into())));
     assert_eq!((late.status, &body["id"]), (503, &json!("p")), "the message was read by then");
-    testing::grant(&store, OWNER, BucketKind::RequestsPerMinute, 60, 1);
+    testing::grant(&store, SUBJECT, BucketKind::RequestsPerMinute, 60, 1);
     forwarded(at(1100));
     assert!(matches!(at(1200), BodyDecision::Wait(_)));
 }
@@ -399,7 +399,7 @@ fn a_dry_lease_is_waited_for() {
 #[test]
 fn a_limit_of_requests_without_room_refuses() {
     let store = limited(&[(BucketKind::RequestsPerMinute, 60)]);
-    testing::refuse(&store, OWNER, BucketKind::RequestsPerMinute, 60, account::GrantVerdict::Exhausted);
+    testing::refuse(&store, SUBJECT, BucketKind::RequestsPerMinute, 60, account::GrantVerdict::Exhausted);
     let (reply, body) = refused(post(&store, PING));
     assert_eq!((reply.status, reply.code), (429, Some(Code::RateLimitExceeded)));
     assert!(reply.headers.contains(&("retry-after-ms", "9000".into())));
@@ -419,7 +419,7 @@ fn named_keys_have_limits_of_requests_beside_their_apps() {
         panic!("goes")
     };
     let key = SubjectId(testing::NAMED_KEY_ID.into_bytes());
-    let asked: Vec<_> = demand.asks.iter().map(|ask| (ask.owner, ask.kind)).collect();
+    let asked: Vec<_> = demand.asks.iter().map(|ask| (ask.subject, ask.kind)).collect();
     assert_eq!(asked, [(key, BucketKind::RequestsPerDay)]);
 }
 

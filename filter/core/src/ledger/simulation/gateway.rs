@@ -48,7 +48,7 @@ impl SimulatedGateway {
         let store = Rc::<TestMemory>::default();
         let ledger = LedgerClient::resume(
             Rc::clone(&store),
-            LedgerConfig { alone_for_ms: 0, away_after_ms: 3000, ..config() },
+            LedgerConfig { offline_limits_ms: 0, away_after_ms: 3000, ..config() },
         );
         let mut gateway = Self {
             instance,
@@ -84,7 +84,7 @@ impl SimulatedGateway {
 
     /// What its accounts hold, or have left.
     pub fn left(&self) -> u64 {
-        let accounts = [APP, KEY].map(|owner| LeaseAccount::read(&self.store, owner));
+        let accounts = [APP, KEY].map(|subject| LeaseAccount::read(&self.store, subject));
         let lines = accounts.iter().flatten().flat_map(|(account, _)| &account.lines);
         lines.map(|line| line.held + line.unused()).sum()
     }
@@ -102,7 +102,7 @@ impl SimulatedGateway {
             ActualUse { tokens: most.tokens * share / 100, cost: NanoUsd(most.cost.0 * share / 100) };
         let charges = settle(&self.store, reservation, actual);
         admitted.extend(
-            charges.iter().map(|charge| ((charge.owner, charge.kind, charge.period), at_ms, charge.amount)),
+            charges.iter().map(|charge| ((charge.subject, charge.kind, charge.period), at_ms, charge.amount)),
         );
         let record = Record { request_id: id.clone(), charges, ..testing::record() };
         assert_eq!(self.rings[worker].append(&self.store, record), Append::Appended);

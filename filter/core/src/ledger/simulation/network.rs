@@ -78,7 +78,7 @@ impl Simulation {
         for live in died.live {
             let held = live.reservation.held().iter().filter(|held| held.kind.unit() != Unit::Requests);
             self.admitted
-                .extend(held.map(|held| ((held.owner, held.kind, held.period), live.at_ms, held.amount)));
+                .extend(held.map(|held| ((held.subject, held.kind, held.period), live.at_ms, held.amount)));
         }
     }
 

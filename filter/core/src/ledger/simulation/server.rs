@@ -128,7 +128,7 @@ impl SimulatedServer {
 
     fn grant(
         &mut self,
-        (owner, kind, _): BucketKey,
+        (subject, kind, _): BucketKey,
         instance: u64,
         want: u64,
         least: u64,
@@ -140,10 +140,10 @@ impl SimulatedServer {
             BucketKind::CostBudget => now_ms.div_euclid(PERIOD_MS) * PERIOD_MS,
             _ => 0,
         };
-        let bucket = (owner, kind, period);
-        let limit = self.limits[&(owner, kind)];
+        let bucket = (subject, kind, period);
+        let limit = self.limits[&(subject, kind)];
         let used = match kind.span_ms() {
-            Some(_) => self.windows.get_mut(&(owner, kind)).map_or(0, |window| window.used(now_ms)),
+            Some(_) => self.windows.get_mut(&(subject, kind)).map_or(0, |window| window.used(now_ms)),
             None => self.used.get(&bucket).copied().unwrap_or_default(),
         };
         let held: u64 =
@@ -151,7 +151,7 @@ impl SimulatedServer {
         let free = limit.saturating_sub(used + held);
         let most = want.min(free);
         let mut grant = wire::Grant {
-            bucket: Some(crate::record::bucket_id(owner, kind, period)),
+            bucket: Some(crate::record::bucket_id(subject, kind, period)),
             limit,
             remaining: free,
             reachable: free + held - self.rows.get(&(bucket, instance)).map_or(0, GrantedBucket::outstanding),
@@ -189,6 +189,6 @@ impl SimulatedServer {
 }
 
 fn read(bucket: &wire::BucketId) -> BucketKey {
-    let owner = SubjectId(bucket.owner.as_slice().try_into().unwrap());
-    (owner, BucketKind::from_number(bucket.kind).unwrap(), bucket.period)
+    let subject = SubjectId(bucket.owner.as_slice().try_into().unwrap());
+    (subject, BucketKind::from_number(bucket.kind).unwrap(), bucket.period)
 }

@@ -19,7 +19,7 @@ struct Counting {
     swaps: Cell<usize>,
 }
 
-impl Store for Counting {
+impl SharedStore for Counting {
     fn get(&self, key: &str) -> Option<Stored> {
         self.reads.set(self.reads.get() + usize::from(key.starts_with('l')));
         self.memory.get(key)
@@ -109,10 +109,10 @@ impl<'a> Pair<'a> {
     /// Asks where it must, and uses half of what it needs.
     fn request(&mut self) {
         let limits = self.limits.clone();
-        let owners = [LimitSubject { id: APP, limits: &limits }];
+        let subjects = [LimitSubject { id: APP, limits: &limits }];
         let need = Need { price: Some(testing::ceiling(&PRICE)), ..need(10, 90) };
         let reserved = loop {
-            match reserve(&self.store, &owners, &need, self.now_ms) {
+            match reserve(&self.store, &subjects, &need, self.now_ms) {
                 ReserveOutcome::Reserved(reserved) => break reserved,
                 ReserveOutcome::Wait(demand) => {
                     self.waits += 1;
@@ -132,8 +132,8 @@ impl<'a> Pair<'a> {
     }
 }
 
-fn granted(owner: SubjectId, kind: BucketKind, granted: u64) -> wire::Grant {
-    let bucket = Some(crate::record::bucket_id(owner, kind, 0));
+fn granted(subject: SubjectId, kind: BucketKind, granted: u64) -> wire::Grant {
+    let bucket = Some(crate::record::bucket_id(subject, kind, 0));
     wire::Grant { bucket, remaining: 100_000, ..grant(kind, granted, wire::Verdict::Granted) }
 }
 
@@ -173,7 +173,7 @@ fn who_asks_ahead_keeps_a_cushion_and_asks_rarely() {
 #[test]
 fn a_cushion_is_little_of_the_limit_and_none_where_an_answer_was_lost() {
     let ask = |limit| {
-        let asks = vec![BucketDemand { owner: APP, kind: TPM, need: 30, least: 11, floor: 11, limit }];
+        let asks = vec![BucketDemand { subject: APP, kind: TPM, need: 30, least: 11, floor: 11, limit }];
         LedgerEvent::Demand(crate::limits::account::Demand { asks }.encode())
     };
     for (limit, want) in [(100_000, 480), (1_600, 100), (160, 30), (20, 20)] {
@@ -255,14 +255,14 @@ fn a_quiet_owner_is_looked_at_ever_more_rarely_until_a_record_comes() {
     let long = wire::Grant { ttl_ms: 60_000, ..granted(app, RPM, 5) };
     ledger.on(answer(1, vec![]), NOW);
     pass(&mut ledger, 1);
-    let asks = vec![BucketDemand { owner: app, kind: RPM, need: 5, least: 5, floor: 5, limit: 100_000 }];
+    let asks = vec![BucketDemand { subject: app, kind: RPM, need: 5, least: 5, floor: 5, limit: 100_000 }];
     ledger.on(LedgerEvent::Demand(crate::limits::account::Demand { asks }.encode()), NOW);
     ledger.on(answer(2, vec![long]), NOW);
     assert_eq!(looks(&pass(&mut ledger, 250)), [5, 10, 50]);
 
     let mut ring = ring::Ring::new(ring::take_worker(&store).unwrap(), 8);
-    let owners = [LimitSubject { id: app, limits: &limits(RPM, 100_000) }];
-    let ReserveOutcome::Reserved(_) = reserve(&store, &owners, &need(1, 1), NOW + 25_000) else { panic!() };
+    let subjects = [LimitSubject { id: app, limits: &limits(RPM, 100_000) }];
+    let ReserveOutcome::Reserved(_) = reserve(&store, &subjects, &need(1, 1), NOW + 25_000) else { panic!() };
     ring.append(&store, crate::testing::record());
     let ticks = pass(&mut ledger, 20);
     let told = |effects: &[LedgerEffect]| {
@@ -308,13 +308,13 @@ fn many_that_are_due_are_looked_at_one_after_the_other() {
     let store = Counting::default();
     let mut ledger = LedgerClient::resume(&store, config());
     ledger.on(LedgerEvent::Connected, NOW);
-    let owner = |number: u16| {
+    let subject = |number: u16| {
         let mut id = [7; 16];
         id[..2].copy_from_slice(&number.to_le_bytes());
         SubjectId(id)
     };
     ledger.on(answer(1, vec![]), NOW);
-    let grants = (0..2_500).map(|number| granted(owner(number), RPM, 1)).collect();
+    let grants = (0..2_500).map(|number| granted(subject(number), RPM, 1)).collect();
     ledger.on(LedgerEvent::Tick, NOW);
     ledger.on(LedgerEvent::Response(wire::LedgerResponse { grants, ..wire::LedgerResponse::default() }), NOW);
     let reads = |ledger: &mut LedgerClient<_>, tick: i64| {
@@ -333,14 +333,15 @@ fn what_one_owner_is_granted_is_brought_at_once() {
     ledger.on(LedgerEvent::Connected, NOW);
     ledger.on(answer(1, vec![]), NOW);
     let kinds = [RPM, TPM, COST, BucketKind::RequestsPerHour, BucketKind::RequestsPerDay];
-    let asks =
-        kinds.map(|kind| BucketDemand { owner: APP, kind, need: 3, least: 3, floor: 3, limit: 100 }).to_vec();
+    let asks = kinds
+        .map(|kind| BucketDemand { subject: APP, kind, need: 3, least: 3, floor: 3, limit: 100 })
+        .to_vec();
     ledger.on(LedgerEvent::Demand(crate::limits::account::Demand { asks }.encode()), NOW);
     let before = store.swaps.get();
     ledger.on(answer(2, kinds.map(|kind| granted(APP, kind, 3)).to_vec()), NOW);
     assert_eq!(store.swaps.get() - before, 1);
     let (account, _) = LeaseAccount::read(&&store, APP).unwrap();
     let available: Vec<_> =
-        account.lines.iter().map(|line| (line.kind, line.available(NOW), line.lot)).collect();
+        account.lines.iter().map(|line| (line.kind, line.available(NOW), line.last_grant)).collect();
     assert_eq!(available, kinds.map(|kind| (kind, 3, 3)));
 }

@@ -16,7 +16,7 @@ pub struct Demand {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BucketDemand {
     /// Whose bucket.
-    pub owner: SubjectId,
+    pub subject: SubjectId,
     /// Which one.
     pub kind: BucketKind,
     /// How many units are to be available, with those that are.
@@ -52,8 +52,8 @@ impl Demand {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION, DEMAND];
-        for BucketDemand { owner, kind, need, least, floor, limit } in &self.asks {
-            bytes.extend(owner.0);
+        for BucketDemand { subject, kind, need, least, floor, limit } in &self.asks {
+            bytes.extend(subject.0);
             put_kind(&mut bytes, *kind);
             for number in [need, least, floor, limit] {
                 put_varint(&mut bytes, *number);
@@ -71,10 +71,10 @@ impl Demand {
         }
         let mut asks = Vec::new();
         while !input.0.is_empty() {
-            let (owner, kind) = (SubjectId(input.take()?), input.kind()?);
+            let (subject, kind) = (SubjectId(input.take()?), input.kind()?);
             let (need, least) = (input.varint()?, input.varint()?);
             let (floor, limit) = (input.varint()?, input.varint()?);
-            asks.push(BucketDemand { owner, kind, need, least, floor, limit });
+            asks.push(BucketDemand { subject, kind, need, least, floor, limit });
         }
         Some(Self { asks })
     }

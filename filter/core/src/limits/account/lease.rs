@@ -28,7 +28,7 @@ pub struct ReceivedGrant {
     /// Until when they may be used.
     pub deadline_ms: i64,
     /// The rest of the answer.
-    pub told: BucketStatus,
+    pub status: BucketStatus,
 }
 
 impl AccountLine {
@@ -49,7 +49,7 @@ impl AccountLine {
     #[must_use]
     pub fn has_few(&self) -> bool {
         let unused = self.unused();
-        unused <= few(self.kind, self.told.remaining.saturating_add(unused))
+        unused <= few(self.kind, self.status.remaining.saturating_add(unused))
     }
 
     /// Gives back what is not held; how much that was.
@@ -64,8 +64,8 @@ impl AccountLine {
     /// requests under way leave.
     pub fn recall(&mut self, awaited: u64, now_ms: i64) {
         self.lapses = self.lapses.saturating_add(1);
-        let came_ms = now_ms.saturating_sub(self.told.retry_at_ms);
-        let is_fresh = self.told.verdict == GrantVerdict::Granted && (-KEPT_MS..KEPT_MS).contains(&came_ms);
+        let came_ms = now_ms.saturating_sub(self.status.retry_at_ms);
+        let is_fresh = self.status.verdict == GrantVerdict::Granted && (-KEPT_MS..KEPT_MS).contains(&came_ms);
         if !is_fresh && self.unused() >= awaited {
             self.give_back();
         }
@@ -74,12 +74,12 @@ impl AccountLine {
     /// Gives back so many units, which may be had again as far as is known here.
     fn put_back(&mut self, amount: u64) {
         self.returned = self.returned.saturating_add(amount);
-        self.told.remaining = self.told.remaining.saturating_add(amount);
-        self.told.reachable = self.told.reachable.saturating_add(amount);
+        self.status.remaining = self.status.remaining.saturating_add(amount);
+        self.status.reachable = self.status.reachable.saturating_add(amount);
     }
 
     /// Gives back what was leased under a higher limit than the one that is asked for now.
-    pub fn heed(&mut self, limit: u64) {
+    pub fn give_back_above(&mut self, limit: u64) {
         if !self.is_within(limit) {
             self.give_back();
         }
@@ -117,10 +117,10 @@ impl AccountLine {
         }
         if told.verdict == GrantVerdict::Granted {
             self.renew(deadline_ms, now_ms);
-            self.lot = fresh;
+            self.last_grant = fresh;
         }
         self.asked_at_ms = 0;
-        self.told = told;
+        self.status = told;
     }
 
     /// Hands out to this process what nobody else has allowed.
@@ -132,6 +132,6 @@ impl AccountLine {
         self.expire(now_ms);
         self.local = self.local.saturating_add(amount);
         self.renew(deadline_ms, now_ms);
-        self.lot = amount;
+        self.last_grant = amount;
     }
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::price::{Ceiling, NanoUsd, TokenUsage};
 use crate::snapshot::{BucketKind, BucketLimit, Limits, Unit};
-use crate::store::{Store, Swap};
+use crate::store::{SharedStore, Swap};
 
 /// What was asked for ahead is not asked for again so soon.
 const AHEAD_MS: i64 = 250;
@@ -59,7 +59,7 @@ pub struct ReservedUnits {
     /// To be settled or cancelled.
     pub reservation: Reservation,
     /// Leases run low: tell the sync role, and go on.
-    pub ahead: Option<Demand>,
+    pub refill: Option<Demand>,
     /// How the limits stand now.
     pub standings: Vec<LimitStanding>,
 }
@@ -79,7 +79,7 @@ pub struct Reservation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeldUnits {
     /// Whose bucket.
-    pub owner: SubjectId,
+    pub subject: SubjectId,
     /// Which one.
     pub kind: BucketKind,
     /// In which period.
@@ -96,7 +96,7 @@ pub struct HeldUnits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitStanding {
     /// The index of its owner.
-    pub owner: usize,
+    pub subject: usize,
     /// Which one.
     pub kind: BucketKind,
     /// The limit.
@@ -136,7 +136,7 @@ pub enum RefusalReason {
 /// One bucket of a request, and what is known of it.
 #[derive(Clone, Copy)]
 struct BucketEntry {
-    owner: usize,
+    subject: usize,
     id: SubjectId,
     bucket: BucketLimit,
     line: Option<AccountLine>,
@@ -146,21 +146,21 @@ struct BucketEntry {
 /// Reserves the most that a request may use, of all its owners or of none. Where others hold what it
 /// needs it waits, and in the end it gets less output: what is there.
 pub fn reserve(
-    store: &impl Store,
-    owners: &[LimitSubject<'_>],
+    store: &impl SharedStore,
+    subjects: &[LimitSubject<'_>],
     need: &Need,
     patience: Patience,
     now_ms: i64,
 ) -> ReserveOutcome {
     for _ in 0..MOST_TRIES {
-        let accounts: Vec<_> = owners.iter().map(|owner| read(store, owner)).collect();
-        let entries = entries(owners, &accounts, now_ms);
+        let accounts: Vec<_> = subjects.iter().map(|subject| read(store, subject)).collect();
+        let entries = entries(subjects, &accounts, now_ms);
         let output = match need.decide(&entries, patience, now_ms) {
             Ok(output) => output,
             Err(stop) => return stop,
         };
         let mut reserved = need.take(&entries, output, now_ms);
-        match hold(store, owners, accounts, &mut reserved, now_ms) {
+        match hold(store, subjects, accounts, &mut reserved, now_ms) {
             Swap::Done => return ReserveOutcome::Reserved(reserved),
             Swap::Changed => {}
             Swap::Failed => break,
@@ -169,28 +169,28 @@ pub fn reserve(
     ReserveOutcome::Failed
 }
 
-fn read(store: &impl Store, owner: &LimitSubject<'_>) -> Option<(LeaseAccount, u32)> {
-    if owner.limits.buckets.is_empty() { None } else { LeaseAccount::read(store, owner.id) }
+fn read(store: &impl SharedStore, subject: &LimitSubject<'_>) -> Option<(LeaseAccount, u32)> {
+    if subject.limits.buckets.is_empty() { None } else { LeaseAccount::read(store, subject.id) }
 }
 
 /// All buckets of the request, but for those that the control plane does not know.
 fn entries(
-    owners: &[LimitSubject<'_>],
+    subjects: &[LimitSubject<'_>],
     accounts: &[Option<(LeaseAccount, u32)>],
     now_ms: i64,
 ) -> Vec<BucketEntry> {
     let mut entries = Vec::with_capacity(12);
-    for (index, (owner, account)) in owners.iter().zip(accounts).enumerate() {
-        for bucket in &owner.limits.buckets {
+    for (index, (subject, account)) in subjects.iter().zip(accounts).enumerate() {
+        for bucket in &subject.limits.buckets {
             let line = account.as_ref().and_then(|(account, _)| account.current(bucket.kind)).copied();
             let lifted = |line: AccountLine| {
-                line.told.verdict == GrantVerdict::Unlimited && line.told.holds(now_ms, bucket.limit)
+                line.status.verdict == GrantVerdict::Unlimited && line.status.holds(now_ms, bucket.limit)
             };
             if line.is_some_and(lifted) {
                 continue;
             }
             let available = line.map_or(0, |line| line.available_within(bucket.limit, now_ms));
-            entries.push(BucketEntry { owner: index, id: owner.id, bucket: *bucket, line, available });
+            entries.push(BucketEntry { subject: index, id: subject.id, bucket: *bucket, line, available });
         }
     }
     entries
@@ -198,19 +198,19 @@ fn entries(
 
 /// Swaps all accounts, or none.
 fn hold(
-    store: &impl Store,
-    owners: &[LimitSubject<'_>],
+    store: &impl SharedStore,
+    subjects: &[LimitSubject<'_>],
     accounts: Vec<Option<(LeaseAccount, u32)>>,
     reserved: &mut ReservedUnits,
     now_ms: i64,
 ) -> Swap {
-    let ReservedUnits { reservation: Reservation { held, .. }, ahead, .. } = reserved;
-    for (index, (owner, account)) in owners.iter().zip(accounts).enumerate() {
+    let ReservedUnits { reservation: Reservation { held, .. }, refill, .. } = reserved;
+    for (index, (subject, account)) in subjects.iter().zip(accounts).enumerate() {
         let Some((mut account, write)) = account else { continue };
         let mut is_touched = false;
-        for held in held.iter().filter(|held| held.owner == owner.id) {
-            let asked = ahead.iter().flat_map(|demand| &demand.asks);
-            let asked = asked.filter(|ask| ask.owner == owner.id && ask.kind == held.kind).count() > 0;
+        for held in held.iter().filter(|held| held.subject == subject.id) {
+            let asked = refill.iter().flat_map(|demand| &demand.asks);
+            let asked = asked.filter(|ask| ask.subject == subject.id && ask.kind == held.kind).count() > 0;
             let Some(line) = account.line_mut(held.kind, held.period) else { continue };
             let count = if line.is_of_requests() { &mut line.used } else { &mut line.held };
             *count = count.saturating_add(held.amount);
@@ -220,10 +220,10 @@ fn hold(
         if !is_touched {
             continue;
         }
-        match store.swap(&owner.id.name(), &account.encode(), write) {
+        match store.swap(&subject.id.name(), &account.encode(), write) {
             Swap::Done => {}
             stopped => {
-                for before in owners.iter().take(index) {
+                for before in subjects.iter().take(index) {
                     release(store, before.id, held);
                 }
                 return stopped;
@@ -235,9 +235,9 @@ fn hold(
 
 /// Gives one owner's units back as if they had never been reserved. A request whose admission is
 /// reported stays counted.
-pub(super) fn release(store: &impl Store, owner: SubjectId, held: &[HeldUnits]) -> AccountChange<()> {
-    LeaseAccount::change(store, owner, |account| {
-        for held in held.iter().filter(|held| held.owner == owner) {
+pub(super) fn release(store: &impl SharedStore, subject: SubjectId, held: &[HeldUnits]) -> AccountChange<()> {
+    LeaseAccount::change(store, subject, |account| {
+        for held in held.iter().filter(|held| held.subject == subject) {
             let Some(line) = account.line_mut(held.kind, held.period) else { continue };
             if !line.is_of_requests() {
                 line.held = line.held.saturating_sub(held.amount);
@@ -259,7 +259,7 @@ impl Need {
         now_ms: i64,
     ) -> Result<u64, ReserveOutcome> {
         if let Some(entry) = entries.iter().find(|entry| entry.unit() == Unit::Cost && self.price.is_none()) {
-            return Err(ReserveOutcome::Unpriced(entry.owner));
+            return Err(ReserveOutcome::Unpriced(entry.subject));
         }
         let least = self.output_least.min(self.output_wanted);
         let mut output = self.output_wanted;
@@ -317,8 +317,8 @@ impl Need {
                 }
                 None => {}
             }
-            let BucketEntry { id: owner, bucket: BucketLimit { kind, limit }, .. } = *entry;
-            asks.push(BucketDemand { owner, kind, need, least: need, floor: amount(floor), limit });
+            let BucketEntry { id: subject, bucket: BucketLimit { kind, limit }, .. } = *entry;
+            asks.push(BucketDemand { subject, kind, need, least: need, floor: amount(floor), limit });
         }
         match refusal {
             Some(refusal) => Err(ReserveOutcome::Refused(refusal)),
@@ -331,7 +331,7 @@ impl Need {
 
     fn refusal(&self, entry: &BucketEntry, reason: RefusalReason, now_ms: i64) -> LimitRefusal {
         let needed = self.amount(entry.kind(), self.output_least.min(self.output_wanted));
-        let told = entry.line.map(|line| line.told).unwrap_or_default();
+        let told = entry.line.map(|line| line.status).unwrap_or_default();
         let later_ms = match reason {
             RefusalReason::Exhausted => entry.later_ms(needed.saturating_sub(entry.available)),
             _ => 0,
@@ -357,22 +357,23 @@ impl Need {
                 most_tokens: None,
                 held: Vec::with_capacity(entries.len()),
             },
-            ahead: None,
+            refill: None,
             standings: Vec::with_capacity(entries.len()),
         };
         for entry in entries {
             let amount = self.amount(entry.kind(), output);
             reserved.standings.push(entry.standing(amount));
-            let BucketEntry { id: owner, bucket: BucketLimit { kind, limit }, line: Some(line), .. } = *entry
+            let BucketEntry { id: subject, bucket: BucketLimit { kind, limit }, line: Some(line), .. } =
+                *entry
             else {
                 continue;
             };
-            let AccountLine { period, reports, lapses, lot, .. } = line;
-            reserved.reservation.held.push(HeldUnits { owner, kind, period, amount, reports, lapses });
+            let AccountLine { period, reports, lapses, last_grant, .. } = line;
+            reserved.reservation.held.push(HeldUnits { subject, kind, period, amount, reports, lapses });
             if entry.runs_low(amount, now_ms) {
-                let need = lot.max(amount).max(cushion(kind, amount, limit));
-                let ask = BucketDemand { owner, kind, need, least: 0, floor: 0, limit };
-                reserved.ahead.get_or_insert_default().asks.push(ask);
+                let need = last_grant.max(amount).max(cushion(kind, amount, limit));
+                let ask = BucketDemand { subject, kind, need, least: 0, floor: 0, limit };
+                reserved.refill.get_or_insert_default().asks.push(ask);
             }
         }
         reserved
@@ -419,10 +420,12 @@ impl BucketEntry {
     /// What there can be at best, with all that comes back from requests under way, where the control
     /// plane has just said that it is less than was asked for.
     fn ceiling(&self, now_ms: i64) -> Option<u64> {
-        let line = self.line.filter(|line| line.told.holds(now_ms, self.bucket.limit))?;
+        let line = self.line.filter(|line| line.status.holds(now_ms, self.bucket.limit))?;
         let own = self.available.saturating_add(line.held);
-        match line.told.verdict {
-            GrantVerdict::Exhausted => Some(own.saturating_add(line.told.reachable.max(line.told.remaining))),
+        match line.status.verdict {
+            GrantVerdict::Exhausted => {
+                Some(own.saturating_add(line.status.reachable.max(line.status.remaining)))
+            }
             // Nobody can be asked.
             GrantVerdict::Away => Some(self.available),
             _ => None,
@@ -431,7 +434,7 @@ impl BucketEntry {
 
     /// What there is now, here and at the control plane, as far as it has just said.
     fn at_once(&self, now_ms: i64) -> Option<u64> {
-        let told = self.line?.told;
+        let told = self.line?.status;
         let is_told = match told.verdict {
             GrantVerdict::Exhausted => told.holds(now_ms, self.bucket.limit),
             GrantVerdict::Contended | GrantVerdict::Granted => {
@@ -445,7 +448,7 @@ impl BucketEntry {
     /// Why asking for so many units more is of no use.
     fn refuses(&self, units: u64, now_ms: i64) -> Option<RefusalReason> {
         let line = self.line?;
-        let told = line.told;
+        let told = line.status;
         let is_had = units == 0 || units < told.refused || units <= told.remaining;
         let reason = match told.verdict {
             GrantVerdict::Away if units > 0 => RefusalReason::Away,
@@ -467,8 +470,8 @@ impl BucketEntry {
     /// leaves it evenly.
     fn later_ms(&self, units: u64) -> i64 {
         let (Some(line), Some(span_ms)) = (self.line, self.kind().span_ms()) else { return 0 };
-        let more = u128::from(units.saturating_sub(line.told.refused));
-        let wait_ms = more.saturating_mul(span_ms.into()).div_ceil(u128::from(line.told.used.max(1)));
+        let more = u128::from(units.saturating_sub(line.status.refused));
+        let wait_ms = more.saturating_mul(span_ms.into()).div_ceil(u128::from(line.status.used.max(1)));
         i64::try_from(wait_ms).unwrap_or(i64::MAX).min(span_ms.into())
     }
 
@@ -480,7 +483,7 @@ impl BucketEntry {
 
     /// Whether others held so many units when they were asked for last, not long ago.
     fn was_contended(&self, units: u64, now_ms: i64) -> bool {
-        let told = self.line.map(|line| line.told).unwrap_or_default();
+        let told = self.line.map(|line| line.status).unwrap_or_default();
         told.verdict == GrantVerdict::Contended
             && units > told.remaining
             && is_recent(told.retry_at_ms, now_ms)
@@ -488,12 +491,12 @@ impl BucketEntry {
 
     /// How the limit stands once so many units are taken.
     fn standing(&self, amount: u64) -> LimitStanding {
-        let Self { owner, bucket: BucketLimit { kind, limit }, line, available, .. } = *self;
-        let told = line.map(|line| line.told);
+        let Self { subject, bucket: BucketLimit { kind, limit }, line, available, .. } = *self;
+        let told = line.map(|line| line.status);
         let free = told.map_or(limit, |told| told.remaining.min(limit));
         let remaining = free.saturating_add(available).saturating_sub(amount).min(limit);
         LimitStanding {
-            owner,
+            subject,
             kind,
             limit,
             remaining,
@@ -505,11 +508,11 @@ impl BucketEntry {
     fn runs_low(&self, amount: u64, now_ms: i64) -> bool {
         let Some(line) = self.line else { return false };
         let left = self.available.saturating_sub(amount);
-        let is_low = left < line.lot.div_euclid(2);
-        let whole_ms = line.deadline_ms.saturating_sub(line.told.retry_at_ms);
+        let is_low = left < line.last_grant.div_euclid(2);
+        let whole_ms = line.deadline_ms.saturating_sub(line.status.retry_at_ms);
         let is_ending = line.deadline_ms.saturating_sub(now_ms) < ENDING_MS.max(whole_ms.div_euclid(3));
         let was_asked = (0..AHEAD_MS).contains(&now_ms.saturating_sub(line.asked_at_ms));
-        (is_low || is_ending) && !was_asked && !line.told.holds(now_ms, self.bucket.limit)
+        (is_low || is_ending) && !was_asked && !line.status.holds(now_ms, self.bucket.limit)
     }
 }
 

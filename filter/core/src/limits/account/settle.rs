@@ -1,7 +1,7 @@
 use super::{HeldUnits, LeaseAccount, Reservation, SubjectId, reserve::release};
 use crate::price::NanoUsd;
 use crate::snapshot::{BucketKind, Unit};
-use crate::store::Store;
+use crate::store::SharedStore;
 
 /// What a request has used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct ActualUse {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Charge {
     /// Whose bucket.
-    pub owner: SubjectId,
+    pub subject: SubjectId,
     /// Which one.
     pub kind: BucketKind,
     /// The period in which it was reserved.
@@ -44,24 +44,24 @@ impl Reservation {
     }
 
     /// Its owners that hold tokens or cost, each once.
-    fn owners(&self, counts: impl Fn(Unit) -> bool) -> Vec<SubjectId> {
+    fn subjects(&self, counts: impl Fn(Unit) -> bool) -> Vec<SubjectId> {
         let counted = self.held.iter().filter(|held| counts(held.kind.unit()));
-        let mut owners: Vec<_> = counted.map(|held| held.owner).collect();
-        owners.dedup();
-        owners
+        let mut subjects: Vec<_> = counted.map(|held| held.subject).collect();
+        subjects.dedup();
+        subjects
     }
 }
 
 /// Turns what was reserved into what was used. The charges belong into the request's record: they
 /// are how the control plane learns of it.
-pub fn settle(store: &impl Store, reservation: Reservation, actual: ActualUse) -> Vec<Charge> {
+pub fn settle(store: &impl SharedStore, reservation: Reservation, actual: ActualUse) -> Vec<Charge> {
     settle_each(store, &reservation, |held| actual.of(held.kind))
 }
 
 /// The same where nobody knows what was used: `most` is charged, but of windows of tokens, where less
 /// was reserved by an estimate, no more than that, or than the tokens that were surely used.
 pub fn settle_unknown(
-    store: &impl Store,
+    store: &impl SharedStore,
     reservation: Reservation,
     most: ActualUse,
     surely: u64,
@@ -74,13 +74,13 @@ pub fn settle_unknown(
 }
 
 fn settle_each(
-    store: &impl Store,
+    store: &impl SharedStore,
     reservation: &Reservation,
     used: impl Fn(&HeldUnits) -> Option<u64>,
 ) -> Vec<Charge> {
-    for owner in reservation.owners(|unit| unit != Unit::Requests) {
-        LeaseAccount::change(store, owner, |account| {
-            for held in reservation.held.iter().filter(|held| held.owner == owner) {
+    for subject in reservation.subjects(|unit| unit != Unit::Requests) {
+        LeaseAccount::change(store, subject, |account| {
+            for held in reservation.held.iter().filter(|held| held.subject == subject) {
                 let Some(line) = account.line_mut(held.kind, held.period) else { continue };
                 if let Some(amount) = used(held) {
                     line.held = line.held.saturating_sub(held.amount);
@@ -91,18 +91,18 @@ fn settle_each(
         });
     }
     let charge = |held: &HeldUnits| {
-        let HeldUnits { owner, kind, period, .. } = *held;
+        let HeldUnits { subject, kind, period, .. } = *held;
         let amount = used(held).filter(|amount| *amount > 0)?;
-        Some(Charge { owner, kind, period, amount })
+        Some(Charge { subject, kind, period, amount })
     };
     reservation.held.iter().filter_map(charge).collect()
 }
 
 /// Takes back the reservation of a request that never left, and, unless it is already reported, its
 /// admission.
-pub fn cancel(store: &impl Store, reservation: Reservation) {
-    for owner in reservation.owners(|_| true) {
-        release(store, owner, &reservation.held);
+pub fn cancel(store: &impl SharedStore, reservation: Reservation) {
+    for subject in reservation.subjects(|_| true) {
+        release(store, subject, &reservation.held);
     }
 }
 

@@ -30,18 +30,23 @@ fn need(input_tokens: u64, output_wanted: u64, output_least: u64) -> Need {
 }
 
 /// Of a request that has just come.
-fn reserve(store: &impl Store, owners: &[LimitSubject<'_>], need: &Need, now_ms: i64) -> ReserveOutcome {
-    super::reserve(store, owners, need, Patience::Whole, now_ms)
+fn reserve(
+    store: &impl SharedStore,
+    subjects: &[LimitSubject<'_>],
+    need: &Need,
+    now_ms: i64,
+) -> ReserveOutcome {
+    super::reserve(store, subjects, need, Patience::Whole, now_ms)
 }
 
 /// Brings `total` units in all, as an answer to the wish for as many.
-fn grant(store: &TestMemory, owner: SubjectId, kind: BucketKind, total: u64, told: BucketStatus) {
-    if LeaseAccount::read(store, owner).is_none() {
-        store.put(&owner.name(), &LeaseAccount::default().encode()).unwrap();
+fn grant(store: &TestMemory, subject: SubjectId, kind: BucketKind, total: u64, status: BucketStatus) {
+    if LeaseAccount::read(store, subject).is_none() {
+        store.put(&subject.name(), &LeaseAccount::default().encode()).unwrap();
     }
-    let told = BucketStatus { limit: 1000, ..told };
+    let told = BucketStatus { limit: 1000, ..status };
     let granted = ReceivedGrant { total, want: total, deadline_ms: NOW + 10_000, told };
-    LeaseAccount::change(store, owner, |account| account.edit(kind, 0, |line| line.grant(granted, NOW)));
+    LeaseAccount::change(store, subject, |account| account.edit(kind, 0, |line| line.grant(granted, NOW)));
 }
 
 fn granted() -> BucketStatus {
@@ -60,8 +65,8 @@ fn refused(least: u64) -> BucketStatus {
     }
 }
 
-fn line(store: &TestMemory, owner: SubjectId, kind: BucketKind) -> AccountLine {
-    *LeaseAccount::read(store, owner).unwrap().0.current(kind).unwrap()
+fn line(store: &TestMemory, subject: SubjectId, kind: BucketKind) -> AccountLine {
+    *LeaseAccount::read(store, subject).unwrap().0.current(kind).unwrap()
 }
 
 #[test]
@@ -70,11 +75,11 @@ fn all_that_is_missing_is_asked_for_at_once() {
     let store = TestMemory::default();
     let (app, key) =
         (limits(&[(RequestsPerMinute, 1000), (CostBudget, 1000)]), limits(&[(TokensPerMinute, 1000)]));
-    let owners = [LimitSubject { id: APP, limits: &app }, LimitSubject { id: KEY, limits: &key }];
+    let subjects = [LimitSubject { id: APP, limits: &app }, LimitSubject { id: KEY, limits: &key }];
     grant(&store, APP, RequestsPerMinute, 5, granted());
     grant(&store, KEY, TokensPerMinute, 15, granted());
-    let ReserveOutcome::Wait(demand) = reserve(&store, &owners, &need(10, 20, 10), NOW) else { panic!() };
-    let asks: Vec<_> = demand.asks.iter().map(|ask| (ask.owner, ask.kind, ask.need, ask.least)).collect();
+    let ReserveOutcome::Wait(demand) = reserve(&store, &subjects, &need(10, 20, 10), NOW) else { panic!() };
+    let asks: Vec<_> = demand.asks.iter().map(|ask| (ask.subject, ask.kind, ask.need, ask.least)).collect();
     assert_eq!(asks, [(APP, CostBudget, 50, 50), (KEY, TokensPerMinute, 30, 30)]);
     assert_eq!(demand.asks[0].floor, 30, "a cut answer would do with this");
     assert_eq!(line(&store, APP, RequestsPerMinute).used, 0);
@@ -90,11 +95,11 @@ fn output_is_lowered_to_what_there_can_be() {
     let kind = BucketKind::TokensPerMinute;
     let store = TestMemory::default();
     let app = limits(&[(kind, 1000)]);
-    let owners = [LimitSubject { id: APP, limits: &app }];
+    let subjects = [LimitSubject { id: APP, limits: &app }];
     grant(&store, APP, kind, 50, granted());
-    assert!(matches!(reserve(&store, &owners, &need(10, 100, 20), NOW), ReserveOutcome::Wait(_)));
+    assert!(matches!(reserve(&store, &subjects, &need(10, 100, 20), NOW), ReserveOutcome::Wait(_)));
     grant(&store, APP, kind, 50, refused(60));
-    let ReserveOutcome::Reserved(reserved) = reserve(&store, &owners, &need(10, 100, 20), NOW) else {
+    let ReserveOutcome::Reserved(reserved) = reserve(&store, &subjects, &need(10, 100, 20), NOW) else {
         panic!()
     };
     assert_eq!(reserved.reservation.output_tokens, 40);
@@ -102,7 +107,7 @@ fn output_is_lowered_to_what_there_can_be() {
     cancel(&store, reserved.reservation);
     assert_eq!(line(&store, APP, kind).available(NOW), 50);
     grant(&store, APP, kind, 50, short(GrantVerdict::Exhausted, 60, 0, 30));
-    let ReserveOutcome::Wait(demand) = reserve(&store, &owners, &need(10, 100, 20), NOW) else { panic!() };
+    let ReserveOutcome::Wait(demand) = reserve(&store, &subjects, &need(10, 100, 20), NOW) else { panic!() };
     assert_eq!((demand.asks[0].need, demand.asks[0].least), (80, 80), "others may leave so much");
 }
 
@@ -111,8 +116,8 @@ fn what_others_hold_is_waited_for_then_less_is_taken_and_then_it_is_refused() {
     let kind = BucketKind::TokensPerMinute;
     let store = TestMemory::default();
     let app = limits(&[(kind, 1000)]);
-    let owners = [LimitSubject { id: APP, limits: &app }];
-    let reserve = |patience, now| super::reserve(&store, &owners, &need(10, 100, 20), patience, now);
+    let subjects = [LimitSubject { id: APP, limits: &app }];
+    let reserve = |patience, now| super::reserve(&store, &subjects, &need(10, 100, 20), patience, now);
     let asked = |reserve| match reserve {
         ReserveOutcome::Wait(demand) => {
             demand.asks.iter().map(|ask| (ask.need, ask.least)).collect::<Vec<_>>()
@@ -142,14 +147,14 @@ fn what_requests_here_hold_is_waited_for() {
     let kind = BucketKind::CostBudget;
     let store = TestMemory::default();
     let app = limits(&[(kind, 1000)]);
-    let owners = [LimitSubject { id: APP, limits: &app }];
+    let subjects = [LimitSubject { id: APP, limits: &app }];
     grant(&store, APP, kind, 200, granted());
-    let ReserveOutcome::Reserved(first) = reserve(&store, &owners, &need(10, 90, 1), NOW) else { panic!() };
+    let ReserveOutcome::Reserved(first) = reserve(&store, &subjects, &need(10, 90, 1), NOW) else { panic!() };
     grant(&store, APP, kind, 200, refused(100));
-    let ReserveOutcome::Wait(demand) = reserve(&store, &owners, &need(10, 90, 1), NOW) else { panic!() };
+    let ReserveOutcome::Wait(demand) = reserve(&store, &subjects, &need(10, 90, 1), NOW) else { panic!() };
     assert_eq!(demand.asks, []);
     settle(&store, first.reservation, ActualUse { tokens: 5, cost: NanoUsd(5) });
-    assert!(matches!(reserve(&store, &owners, &need(10, 90, 1), NOW), ReserveOutcome::Reserved(_)));
+    assert!(matches!(reserve(&store, &subjects, &need(10, 90, 1), NOW), ReserveOutcome::Reserved(_)));
 }
 
 #[test]
@@ -157,13 +162,13 @@ fn what_is_recalled_goes_back_also_from_requests_under_way() {
     let kind = BucketKind::TokensPerMinute;
     let store = TestMemory::default();
     let app = limits(&[(kind, 1000)]);
-    let owners = [LimitSubject { id: APP, limits: &app }];
+    let subjects = [LimitSubject { id: APP, limits: &app }];
     grant(&store, APP, kind, 100, granted());
     let recall = |now| {
         LeaseAccount::change(&store, APP, |account| account.edit(kind, 0, |line| line.recall(0, now)));
         line(&store, APP, kind).returned
     };
-    let ReserveOutcome::Reserved(reserved) = reserve(&store, &owners, &need(10, 40, 1), NOW) else {
+    let ReserveOutcome::Reserved(reserved) = reserve(&store, &subjects, &need(10, 40, 1), NOW) else {
         panic!()
     };
     assert_eq!(recall(NOW + 100), 0, "those for whom it came are about to take it");
@@ -178,11 +183,11 @@ fn a_window_of_tokens_counts_an_estimate_and_then_what_was_used() {
     use BucketKind::{TokenBudget, TokensPerMinute};
     let store = TestMemory::default();
     let app = limits(&[(TokensPerMinute, 1000), (TokenBudget, 1000)]);
-    let owners = [LimitSubject { id: APP, limits: &app }];
+    let subjects = [LimitSubject { id: APP, limits: &app }];
     grant(&store, APP, TokensPerMinute, 500, granted());
     grant(&store, APP, TokenBudget, 500, granted());
     let need = Need { input_estimate: 40, ..need(100, 10, 10) };
-    let hold = || match reserve(&store, &owners, &need, NOW) {
+    let hold = || match reserve(&store, &subjects, &need, NOW) {
         ReserveOutcome::Reserved(reserved) => reserved.reservation,
         other => panic!("{other:?}"),
     };
@@ -202,25 +207,25 @@ fn a_no_holds_for_as_much_and_for_as_long_as_it_was_said() {
     let kind = BucketKind::TokensPerMinute;
     let store = TestMemory::default();
     let app = limits(&[(kind, 1000)]);
-    let owners = [LimitSubject { id: APP, limits: &app }];
+    let subjects = [LimitSubject { id: APP, limits: &app }];
     grant(&store, APP, kind, 0, refused(60));
-    let ReserveOutcome::Refused(refusal) = reserve(&store, &owners, &need(50, 100, 10), NOW + 100) else {
+    let ReserveOutcome::Refused(refusal) = reserve(&store, &subjects, &need(50, 100, 10), NOW + 100) else {
         panic!()
     };
     assert_eq!((refusal.reason, refusal.needed), (RefusalReason::Exhausted, 60));
     assert_eq!(refusal.retry_after_ms, 600);
-    let ReserveOutcome::Refused(larger) = reserve(&store, &owners, &need(50, 100, 20), NOW + 100) else {
+    let ReserveOutcome::Refused(larger) = reserve(&store, &subjects, &need(50, 100, 20), NOW + 100) else {
         panic!()
     };
     assert_eq!(larger.retry_after_ms, 600 + 60_000, "nothing is known of when there is room for more");
     assert!(
-        matches!(reserve(&store, &owners, &need(50, 100, 10), NOW + 700), ReserveOutcome::Wait(_)),
+        matches!(reserve(&store, &subjects, &need(50, 100, 10), NOW + 700), ReserveOutcome::Wait(_)),
         "it is over"
     );
     let raised = limits(&[(kind, 2000)]);
-    let owners = [LimitSubject { id: APP, limits: &raised }];
+    let subjects = [LimitSubject { id: APP, limits: &raised }];
     assert!(
-        matches!(reserve(&store, &owners, &need(50, 100, 10), NOW), ReserveOutcome::Wait(_)),
+        matches!(reserve(&store, &subjects, &need(50, 100, 10), NOW), ReserveOutcome::Wait(_)),
         "the limit was raised"
     );
 }
@@ -230,11 +235,11 @@ fn nobody_is_told_to_wait_for_longer_than_a_window_lasts() {
     let kind = BucketKind::TokensPerMinute;
     let store = TestMemory::default();
     let app = limits(&[(kind, 1000)]);
-    let owners = [LimitSubject { id: APP, limits: &app }];
+    let subjects = [LimitSubject { id: APP, limits: &app }];
     let told =
         BucketStatus { retry_at_ms: NOW + 40_000, resets_at_ms: NOW + 40_000, used: 300, ..refused(60) };
     grant(&store, APP, kind, 0, told);
-    let waits = |least| match reserve(&store, &owners, &need(50, 900, least), NOW) {
+    let waits = |least| match reserve(&store, &subjects, &need(50, 900, least), NOW) {
         ReserveOutcome::Refused(refusal) => (refusal.retry_after_ms, refusal.standing.resets_at_ms - NOW),
         other => panic!("{other:?}"),
     };
@@ -247,30 +252,30 @@ fn nobody_is_told_to_wait_for_longer_than_a_window_lasts() {
 fn what_the_limit_can_never_hold_is_not_waited_for() {
     let store = TestMemory::default();
     let app = limits(&[(BucketKind::CostBudget, 100)]);
-    let owners = [LimitSubject { id: APP, limits: &app }];
-    let ReserveOutcome::Refused(refusal) = reserve(&store, &owners, &need(90, 100, 10), NOW) else {
+    let subjects = [LimitSubject { id: APP, limits: &app }];
+    let ReserveOutcome::Refused(refusal) = reserve(&store, &subjects, &need(90, 100, 10), NOW) else {
         panic!()
     };
     assert_eq!((refusal.reason, refusal.retry_after_ms), (RefusalReason::TooLarge, 0));
-    let ReserveOutcome::Wait(demand) = reserve(&store, &owners, &need(50, 100, 10), NOW) else { panic!() };
+    let ReserveOutcome::Wait(demand) = reserve(&store, &subjects, &need(50, 100, 10), NOW) else { panic!() };
     assert_eq!((demand.asks[0].need, demand.asks[0].floor), (100, 70), "no more than the limit");
     let unpriced = Need { price: None, ..need(1, 1, 1) };
-    assert!(matches!(reserve(&store, &owners, &unpriced, NOW), ReserveOutcome::Unpriced(0)));
+    assert!(matches!(reserve(&store, &subjects, &unpriced, NOW), ReserveOutcome::Unpriced(0)));
 }
 
 #[test]
 fn a_lifted_limit_holds_nobody() {
     let store = TestMemory::default();
     let app = limits(&[(BucketKind::RequestsPerDay, 1000)]);
-    let owners = [LimitSubject { id: APP, limits: &app }];
+    let subjects = [LimitSubject { id: APP, limits: &app }];
     let told = BucketStatus {
         verdict: GrantVerdict::Unlimited,
         fresh_until_ms: NOW + 1000,
         ..BucketStatus::default()
     };
     grant(&store, APP, BucketKind::RequestsPerDay, 0, told);
-    assert!(matches!(reserve(&store, &owners, &need(1, 1, 1), NOW), ReserveOutcome::Reserved(_)));
-    assert!(matches!(reserve(&store, &owners, &need(1, 1, 1), NOW + 1000), ReserveOutcome::Wait(_)));
+    assert!(matches!(reserve(&store, &subjects, &need(1, 1, 1), NOW), ReserveOutcome::Reserved(_)));
+    assert!(matches!(reserve(&store, &subjects, &need(1, 1, 1), NOW + 1000), ReserveOutcome::Wait(_)));
 }
 
 #[test]
@@ -278,13 +283,13 @@ fn a_low_lease_is_told_once() {
     let kind = BucketKind::RequestsPerMinute;
     let store = TestMemory::default();
     let app = limits(&[(kind, 1000)]);
-    let owners = [LimitSubject { id: APP, limits: &app }];
+    let subjects = [LimitSubject { id: APP, limits: &app }];
     grant(&store, APP, kind, 4, granted());
-    let ahead = |now| match reserve(&store, &owners, &need(1, 1, 1), now) {
-        ReserveOutcome::Reserved(reserved) => reserved.ahead.map(|demand| demand.asks[0].need),
+    let refill = |now| match reserve(&store, &subjects, &need(1, 1, 1), now) {
+        ReserveOutcome::Reserved(reserved) => reserved.refill.map(|demand| demand.asks[0].need),
         _ => panic!(),
     };
-    assert_eq!([NOW, NOW, NOW, NOW + 1].map(ahead), [None, None, Some(16), None]);
+    assert_eq!([NOW, NOW, NOW, NOW + 1].map(refill), [None, None, Some(16), None]);
 }
 
 #[test]
@@ -292,13 +297,13 @@ fn a_lease_is_renewed_ahead_when_a_third_of_its_time_is_left() {
     for kind in [BucketKind::RequestsPerMinute, BucketKind::TokenBudget] {
         let store = TestMemory::default();
         let app = limits(&[(kind, 1000)]);
-        let owners = [LimitSubject { id: APP, limits: &app }];
+        let subjects = [LimitSubject { id: APP, limits: &app }];
         grant(&store, APP, kind, 100, granted());
-        let ahead = |now| match reserve(&store, &owners, &need(1, 0, 0), now) {
-            ReserveOutcome::Reserved(reserved) => reserved.ahead.is_some(),
+        let refill = |now| match reserve(&store, &subjects, &need(1, 0, 0), now) {
+            ReserveOutcome::Reserved(reserved) => reserved.refill.is_some(),
             other => panic!("{other:?}"),
         };
-        assert_eq!([NOW + 6_600, NOW + 6_700].map(ahead), [false, true], "{kind:?}");
+        assert_eq!([NOW + 6_600, NOW + 6_700].map(refill), [false, true], "{kind:?}");
     }
 }
 
@@ -322,9 +327,9 @@ fn an_admission_that_was_reported_stays_counted() {
     let kind = BucketKind::RequestsPerMinute;
     let store = TestMemory::default();
     let app = limits(&[(kind, 1000)]);
-    let owners = [LimitSubject { id: APP, limits: &app }];
+    let subjects = [LimitSubject { id: APP, limits: &app }];
     grant(&store, APP, kind, 4, granted());
-    let admit = || match reserve(&store, &owners, &need(1, 1, 1), NOW) {
+    let admit = || match reserve(&store, &subjects, &need(1, 1, 1), NOW) {
         ReserveOutcome::Reserved(reserved) => reserved.reservation,
         _ => panic!(),
     };
@@ -341,9 +346,9 @@ fn what_was_reserved_in_a_period_settles_in_it() {
     let kind = BucketKind::CostBudget;
     let store = TestMemory::default();
     let app = limits(&[(kind, 1000)]);
-    let owners = [LimitSubject { id: APP, limits: &app }];
+    let subjects = [LimitSubject { id: APP, limits: &app }];
     grant(&store, APP, kind, 100, granted());
-    let ReserveOutcome::Reserved(reserved) = reserve(&store, &owners, &need(10, 10, 1), NOW) else {
+    let ReserveOutcome::Reserved(reserved) = reserve(&store, &subjects, &need(10, 10, 1), NOW) else {
         panic!()
     };
     LeaseAccount::change(&store, APP, |account| {
@@ -351,7 +356,7 @@ fn what_was_reserved_in_a_period_settles_in_it() {
         account.edit(kind, NOW, |line| line.grant(granted, NOW));
     });
     let charges = settle(&store, reserved.reservation, ActualUse { tokens: 15, cost: NanoUsd(20) });
-    assert_eq!(charges, [Charge { owner: APP, kind, period: 0, amount: 20 }]);
+    assert_eq!(charges, [Charge { subject: APP, kind, period: 0, amount: 20 }]);
     assert_eq!(line(&store, APP, kind).used, 0);
 }
 
@@ -360,9 +365,9 @@ fn what_outlives_its_lease_goes_back_and_not_into_the_next() {
     let kind = BucketKind::TokensPerMinute;
     let store = TestMemory::default();
     let app = limits(&[(kind, 1000)]);
-    let owners = [LimitSubject { id: APP, limits: &app }];
+    let subjects = [LimitSubject { id: APP, limits: &app }];
     grant(&store, APP, kind, 100, granted());
-    let hold = || match reserve(&store, &owners, &need(10, 40, 40), NOW) {
+    let hold = || match reserve(&store, &subjects, &need(10, 40, 40), NOW) {
         ReserveOutcome::Reserved(reserved) => reserved.reservation,
         _ => panic!(),
     };
@@ -383,8 +388,8 @@ enum Step {
     Reserve { keyed: bool, input: u64, output: u64 },
     Settle { index: usize, share: u64 },
     Cancel { index: usize },
-    Grant { owner: bool, kind: usize, amount: u64, ttl_ms: i64 },
-    GiveBack { owner: bool },
+    Grant { subject: bool, kind: usize, amount: u64, ttl_ms: i64 },
+    GiveBack { subject: bool },
     Report,
     Wait { ms: i64 },
 }
@@ -407,8 +412,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..8_usize, 0..=100_u64).prop_map(|(index, share)| Step::Settle { index, share }),
         1 => (0..8_usize).prop_map(|index| Step::Cancel { index }),
         4 => (any::<bool>(), 0..3_usize, 1..120_u64, 1..3000_i64)
-            .prop_map(|(owner, kind, amount, ttl_ms)| Step::Grant { owner, kind, amount, ttl_ms }),
-        1 => any::<bool>().prop_map(|owner| Step::GiveBack { owner }),
+            .prop_map(|(subject, kind, amount, ttl_ms)| Step::Grant { subject, kind, amount, ttl_ms }),
+        1 => any::<bool>().prop_map(|subject| Step::GiveBack { subject }),
         1 => Just(Step::Report),
         1 => (0..2000_i64).prop_map(|ms| Step::Wait { ms }),
     ]
@@ -416,20 +421,20 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn carry_out(step: Step, store: &TestMemory, books: &RefCell<Books>) {
     let now = NOW + books.borrow().now_ms;
-    let owner = |is_app: bool| if is_app { APP } else { KEY };
+    let subject = |is_app: bool| if is_app { APP } else { KEY };
     match step {
         Step::Reserve { keyed, input, output } => {
             let app = limits(&KINDS.map(|kind| (kind, 1000)));
             let key = limits(&[(BucketKind::TokensPerMinute, 1000), (BucketKind::CostBudget, 1000)]);
-            let owners = [LimitSubject { id: APP, limits: &app }, LimitSubject { id: KEY, limits: &key }];
-            let owners = if keyed { &owners[..] } else { &owners[..1] };
+            let subjects = [LimitSubject { id: APP, limits: &app }, LimitSubject { id: KEY, limits: &key }];
+            let subjects = if keyed { &subjects[..] } else { &subjects[..1] };
             if let ReserveOutcome::Reserved(reserved) =
-                reserve(store, owners, &need(input, output, output / 2), now)
+                reserve(store, subjects, &need(input, output, output / 2), now)
             {
                 let mut books = books.borrow_mut();
                 for held in reserved.reservation.held() {
                     if held.kind == BucketKind::RequestsPerMinute {
-                        *books.used.entry((held.owner, held.kind)).or_default() += 1;
+                        *books.used.entry((held.subject, held.kind)).or_default() += 1;
                     }
                 }
                 books.live.push(reserved.reservation);
@@ -441,7 +446,7 @@ fn carry_out(step: Step, store: &TestMemory, books: &RefCell<Books>) {
             let actual =
                 ActualUse { tokens: most.tokens * share / 100, cost: NanoUsd(most.cost.0 * share / 100) };
             for charge in settle(store, reservation, actual) {
-                *books.borrow_mut().used.entry((charge.owner, charge.kind)).or_default() += charge.amount;
+                *books.borrow_mut().used.entry((charge.subject, charge.kind)).or_default() += charge.amount;
             }
         }
         Step::Cancel { index } => {
@@ -456,8 +461,8 @@ fn carry_out(step: Step, store: &TestMemory, books: &RefCell<Books>) {
             let used = books.used.entry((APP, BucketKind::RequestsPerMinute)).or_default();
             *used = if after < before { used.saturating_sub(taken) } else { *used };
         }
-        Step::Grant { owner: is_app, kind, amount, ttl_ms } => {
-            LeaseAccount::change(store, owner(is_app), |account| {
+        Step::Grant { subject: is_app, kind, amount, ttl_ms } => {
+            LeaseAccount::change(store, subject(is_app), |account| {
                 account.edit(KINDS[kind], 0, |line| {
                     let total = line.granted + amount;
                     let told = BucketStatus { limit: 1000, ..granted() };
@@ -465,8 +470,8 @@ fn carry_out(step: Step, store: &TestMemory, books: &RefCell<Books>) {
                 });
             });
         }
-        Step::GiveBack { owner: is_app } => {
-            LeaseAccount::change(store, owner(is_app), |account| {
+        Step::GiveBack { subject: is_app } => {
+            LeaseAccount::change(store, subject(is_app), |account| {
                 account.lines.iter_mut().for_each(|line| {
                     line.give_back();
                 });
@@ -486,8 +491,8 @@ fn take(books: &RefCell<Books>, index: usize) -> Option<Reservation> {
     (index < books.live.len()).then(|| books.live.swap_remove(index))
 }
 
-fn line_of(store: &TestMemory, owner: SubjectId) -> Option<AccountLine> {
-    LeaseAccount::read(store, owner)?.0.current(BucketKind::RequestsPerMinute).copied()
+fn line_of(store: &TestMemory, subject: SubjectId) -> Option<AccountLine> {
+    LeaseAccount::read(store, subject)?.0.current(BucketKind::RequestsPerMinute).copied()
 }
 
 proptest! {
@@ -499,8 +504,8 @@ proptest! {
     ) {
         let store = TestMemory::default();
         let books = Rc::new(RefCell::new(Books::default()));
-        for owner in [APP, KEY] {
-            store.put(&owner.name(), &LeaseAccount::default().encode()).unwrap();
+        for subject in [APP, KEY] {
+            store.put(&subject.name(), &LeaseAccount::default().encode()).unwrap();
         }
         let mut steps = steps.into_iter().peekable();
         while let Some((step, _)) = steps.next() {
@@ -517,13 +522,13 @@ proptest! {
             carry_out(step, &store, &books);
             store.calm();
             let books = books.borrow();
-            for owner in [APP, KEY] {
-                for line in LeaseAccount::read(&store, owner).unwrap().0.lines {
+            for subject in [APP, KEY] {
+                for line in LeaseAccount::read(&store, subject).unwrap().0.lines {
                     let held: u64 = books.live.iter().flat_map(Reservation::held)
-                        .filter(|held| held.owner == owner && held.kind == line.kind && !line.is_of_requests())
+                        .filter(|held| held.subject == subject && held.kind == line.kind && !line.is_of_requests())
                         .map(|held| held.amount).sum();
                     prop_assert_eq!(line.held, held);
-                    prop_assert_eq!(line.used, books.used.get(&(owner, line.kind)).copied().unwrap_or_default());
+                    prop_assert_eq!(line.used, books.used.get(&(subject, line.kind)).copied().unwrap_or_default());
                     prop_assert!(line.used + line.held + line.returned <= line.granted + line.local, "{:?}", line);
                 }
             }
@@ -532,12 +537,12 @@ proptest! {
 
     #[test]
     fn accounts_and_notices_read_back(
-        numbers in prop::collection::vec((any::<[u64; 13]>(), any::<[i64; 6]>(), 0..6_usize), 0..7), owner: [u8; 16]
+        numbers in prop::collection::vec((any::<[u64; 13]>(), any::<[i64; 6]>(), 0..6_usize), 0..7), subject: [u8; 16]
     ) {
         let lines = numbers.iter().map(|(n, m, kind)| AccountLine {
             kind: BucketKind::ALL[*kind], period: m[0], granted: n[0], used: n[1], held: n[2], returned: n[3],
-            local: n[4], deadline_ms: m[1], lot: n[5], reports: n[6], lapses: n[11], asked_at_ms: m[2],
-            told: BucketStatus {
+            local: n[4], deadline_ms: m[1], last_grant: n[5], reports: n[6], lapses: n[11], asked_at_ms: m[2],
+            status: BucketStatus {
                 verdict: [GrantVerdict::Unknown, GrantVerdict::Granted, GrantVerdict::Exhausted, GrantVerdict::Contended,
                     GrantVerdict::Unlimited, GrantVerdict::Away][*kind],
                 limit: n[7], remaining: n[8], reachable: n[12], used: n[9], resets_at_ms: m[3], retry_at_ms: m[4],
@@ -548,7 +553,7 @@ proptest! {
         let account = LeaseAccount { lines };
         prop_assert_eq!(LeaseAccount::decode(&account.encode()), Some(account));
         let asks = numbers.iter().map(|(n, _, kind)| BucketDemand {
-            owner: SubjectId(owner), kind: BucketKind::ALL[*kind], need: n[0], least: n[1], floor: n[3], limit: n[2],
+            subject: SubjectId(subject), kind: BucketKind::ALL[*kind], need: n[0], least: n[1], floor: n[3], limit: n[2],
         }).collect();
         let demand = Demand { asks };
         prop_assert_eq!(Demand::decode(&demand.encode()), Some(demand));

@@ -12,7 +12,7 @@ use crate::snapshot::{BucketLimit, KeyId, Provider, ProviderKind};
 use crate::testing::{self, TestMemory};
 use BucketKind::{CostBudget, RequestsPerHour, RequestsPerMinute, TokenBudget, TokensPerMinute};
 
-const OWNER: SubjectId = SubjectId([1; 16]);
+const SUBJECT: SubjectId = SubjectId([1; 16]);
 const NOW: UnixMs = UnixMs(1000);
 const PRICE: Price = testing::price(1, 1_000_000, 500_000, 2_000_000);
 
@@ -20,7 +20,7 @@ fn limits(buckets: &[(BucketKind, u64)]) -> Limits {
     Limits::try_from(testing::limits(buckets)).unwrap()
 }
 
-fn terms() -> UsageBounds {
+fn bounds() -> UsageBounds {
     UsageBounds {
         stream: false,
         wants_usage: false,
@@ -31,7 +31,7 @@ fn terms() -> UsageBounds {
         input_estimate: 10,
         unbounded: None,
         tier: TierChoice::default(),
-        doubts: LimitObstacles::default(),
+        obstacles: LimitObstacles::default(),
     }
 }
 
@@ -60,27 +60,27 @@ fn offer() -> Offer {
 fn plan(
     limits: &Limits,
     operation: ModelOperation,
-    terms: &UsageBounds,
+    bounds: &UsageBounds,
     offer: &Offer,
 ) -> Result<ReservationPlan, Denial> {
-    ReservationPlan::new(&[LimitSubject { id: OWNER, limits }], operation, terms, offer)
+    ReservationPlan::new(&[LimitSubject { id: SUBJECT, limits }], operation, bounds, offer)
 }
 
-fn refused(limits: &Limits, operation: ModelOperation, terms: &UsageBounds, offer: &Offer) -> Code {
-    plan(limits, operation, terms, offer).unwrap_err().code
+fn refused(limits: &Limits, operation: ModelOperation, bounds: &UsageBounds, offer: &Offer) -> Code {
+    plan(limits, operation, bounds, offer).unwrap_err().code
 }
 
 /// Input, output wanted, output at least.
-fn need(limits: &Limits, terms: &UsageBounds, offer: &Offer) -> [u64; 3] {
+fn need(limits: &Limits, bounds: &UsageBounds, offer: &Offer) -> [u64; 3] {
     let Need { input_tokens, output_wanted, output_least, .. } =
-        plan(limits, ModelOperation::ChatCompletions, terms, offer).unwrap().need;
+        plan(limits, ModelOperation::ChatCompletions, bounds, offer).unwrap().need;
     [input_tokens, output_wanted, output_least]
 }
 
-fn take(store: &TestMemory, limits: &Limits, terms: &UsageBounds) -> Result<OrWait<Allowance>, Denial> {
-    let owners = [LimitSubject { id: OWNER, limits }];
+fn take(store: &TestMemory, limits: &Limits, bounds: &UsageBounds) -> Result<OrWait<Allowance>, Denial> {
+    let subjects = [LimitSubject { id: SUBJECT, limits }];
     let app = AppPolicy::try_from(testing::app()).unwrap();
-    take_patiently(store, &owners, &app, limits, terms, Patience::Whole)
+    take_patiently(store, &subjects, &app, limits, bounds, Patience::Whole)
 }
 
 const fn trial(patience: Patience) -> ReserveAttempt {
@@ -89,24 +89,24 @@ const fn trial(patience: Patience) -> ReserveAttempt {
 
 fn take_patiently(
     store: &TestMemory,
-    owners: &[LimitSubject<'_>],
+    subjects: &[LimitSubject<'_>],
     app: &AppPolicy,
     limits: &Limits,
-    terms: &UsageBounds,
+    bounds: &UsageBounds,
     patience: Patience,
 ) -> Result<OrWait<Allowance>, Denial> {
-    let plan = plan(limits, ModelOperation::ChatCompletions, terms, &offer()).unwrap();
-    plan.reserve(store, owners, app, trial(patience))
+    let plan = plan(limits, ModelOperation::ChatCompletions, bounds, &offer()).unwrap();
+    plan.reserve(store, subjects, app, trial(patience))
 }
 
 /// After it has waited in vain.
 fn take_at_last(
     store: &TestMemory,
     limits: &Limits,
-    terms: &UsageBounds,
+    bounds: &UsageBounds,
 ) -> Result<OrWait<Allowance>, Denial> {
     let app = AppPolicy::try_from(testing::app()).unwrap();
-    take_patiently(store, &[LimitSubject { id: OWNER, limits }], &app, limits, terms, Patience::Over)
+    take_patiently(store, &[LimitSubject { id: SUBJECT, limits }], &app, limits, bounds, Patience::Over)
 }
 
 fn held(taken: Result<OrWait<Allowance>, Denial>) -> Allowance {
@@ -119,31 +119,35 @@ fn held(taken: Result<OrWait<Allowance>, Denial>) -> Allowance {
 #[test]
 fn the_worst_case_is_bounded_by_client_model_and_limits() {
     let metered = limits(&[(TokensPerMinute, 1000)]);
-    assert_eq!(need(&metered, &terms(), &offer()), [300, 100, 16]);
-    let silent = UsageBounds { max_output: None, ..terms() };
+    assert_eq!(need(&metered, &bounds(), &offer()), [300, 100, 16]);
+    let silent = UsageBounds { max_output: None, ..bounds() };
     assert_eq!(need(&metered, &silent, &offer()), [300, 16_384, 16]);
     let small = Offer { max_output_tokens: Some(50), context_window: Some(200), ..offer() };
     assert_eq!(need(&metered, &silent, &small), [200, 50, 16]);
-    assert_eq!(need(&metered, &terms(), &small), [200, 50, 16]);
+    assert_eq!(need(&metered, &bounds(), &small), [200, 50, 16]);
     let strict = Limits { max_output_tokens: Some(20), ..metered.clone() };
     assert_eq!(need(&strict, &UsageBounds { choices: 3, ..silent }, &small), [200, 60, 48]);
-    assert_eq!(need(&metered, &UsageBounds { max_output: Some(4), ..terms() }, &small), [200, 4, 4]);
-    let embeddings = plan(&metered, ModelOperation::Embeddings, &terms(), &offer()).unwrap();
+    assert_eq!(need(&metered, &UsageBounds { max_output: Some(4), ..bounds() }, &small), [200, 4, 4]);
+    let embeddings = plan(&metered, ModelOperation::Embeddings, &bounds(), &offer()).unwrap();
     assert_eq!((embeddings.need.input_tokens, embeddings.need.output_wanted), (300, 0));
 }
 
 #[test]
 fn a_request_that_only_counts_needs_no_bound() {
     let counted = limits(&[(RequestsPerMinute, 5)]);
-    let unbounded = UsageBounds { unbounded: Some("file_id"), ..terms() };
+    let unbounded = UsageBounds { unbounded: Some("file_id"), ..bounds() };
     let unpriced = Offer { price: None, ..offer() };
     let any = plan(&counted, ModelOperation::ImageGenerations, &unbounded, &unpriced).unwrap();
     assert_eq!((any.need.input_tokens, any.asked), (0, None));
     let store = TestMemory::default();
-    testing::grant(&store, OWNER, RequestsPerMinute, 5, 5);
-    let held = held(take(&store, &counted, &terms()));
-    assert_eq!((held.max_output, held.reservation.most_tokens), (None, None), "nothing is known of its tokens");
-    assert_eq!(testing::line(&store, OWNER, RequestsPerMinute).used, 1);
+    testing::grant(&store, SUBJECT, RequestsPerMinute, 5, 5);
+    let held = held(take(&store, &counted, &bounds()));
+    assert_eq!(
+        (held.max_output, held.reservation.most_tokens),
+        (None, None),
+        "nothing is known of its tokens"
+    );
+    assert_eq!(testing::line(&store, SUBJECT, RequestsPerMinute).used, 1);
 }
 
 #[test]
@@ -152,15 +156,15 @@ fn what_cannot_be_bounded_is_refused_where_it_is_limited() {
     let budget = limits(&[(CostBudget, 1_000_000_000)]);
     let chat = ModelOperation::ChatCompletions;
     let unpriced = Offer { price: None, ..offer() };
-    assert_eq!(refused(&budget, chat, &terms(), &unpriced), Code::ModelNotPriced);
-    assert!(plan(&tokens, chat, &terms(), &unpriced).is_ok(), "tokens have no price");
+    assert_eq!(refused(&budget, chat, &bounds(), &unpriced), Code::ModelNotPriced);
+    assert!(plan(&tokens, chat, &bounds(), &unpriced).is_ok(), "tokens have no price");
     for limits in [&tokens, &budget] {
         assert_eq!(
-            refused(limits, ModelOperation::ImageGenerations, &terms(), &offer()),
+            refused(limits, ModelOperation::ImageGenerations, &bounds(), &offer()),
             Code::EndpointNotMetered
         );
-        assert!(plan(limits, ModelOperation::Moderations, &terms(), &unpriced).is_ok(), "it is free");
-        let outside = UsageBounds { unbounded: Some("file_id"), ..terms() };
+        assert!(plan(limits, ModelOperation::Moderations, &bounds(), &unpriced).is_ok(), "it is free");
+        let outside = UsageBounds { unbounded: Some("file_id"), ..bounds() };
         let denial = plan(limits, chat, &outside, &offer()).unwrap_err();
         assert_eq!(denial.code, Code::InputNotBounded);
         assert!(denial.message.contains("`file_id`"), "{}", denial.message);
@@ -178,7 +182,7 @@ fn the_window_bounds_a_prompt_only_where_a_longer_one_cannot_be_billed() {
         ..offer()
     };
     let input = |kind, input_bound, input_estimate, unbounded| {
-        need(&budget, &UsageBounds { input_bound, input_estimate, unbounded, ..terms() }, &offer(kind))[0]
+        need(&budget, &UsageBounds { input_bound, input_estimate, unbounded, ..bounds() }, &offer(kind))[0]
     };
     for vendor in [ProviderKind::OpenAi, ProviderKind::AzureOpenAi, ProviderKind::Anthropic] {
         assert_eq!(input(vendor, 4000, 1000, None), 1000, "it is refused or fits");
@@ -200,8 +204,8 @@ fn a_long_prompt_is_reserved_at_the_long_rate() {
     let offer = Offer { price: Some(Rc::new(Price { standard: card, ..PRICE })), ..offer() };
     let budget = limits(&[(CostBudget, 1_000_000)]);
     let worst = |input_bound| {
-        let terms = UsageBounds { input_bound, ..terms() };
-        let need = plan(&budget, ModelOperation::ChatCompletions, &terms, &offer).unwrap().need;
+        let bounds = UsageBounds { input_bound, ..bounds() };
+        let need = plan(&budget, ModelOperation::ChatCompletions, &bounds, &offer).unwrap().need;
         need.price.unwrap().worst(need.input_tokens, need.output_wanted)
     };
     assert_eq!(worst(300), NanoUsd(300 + 200));
@@ -212,7 +216,7 @@ fn a_long_prompt_is_reserved_at_the_long_rate() {
 fn a_tier_without_a_price_is_refused_by_name_where_money_is_limited() {
     let asks = |tier: &str| {
         let tier = TierChoice { service_tier: Some(tier.to_owned()), ..TierChoice::default() };
-        UsageBounds { tier, ..terms() }
+        UsageBounds { tier, ..bounds() }
     };
     let budget = limits(&[(CostBudget, 1_000_000)]);
     let chat = ModelOperation::ChatCompletions;
@@ -238,7 +242,8 @@ fn what_stands_in_the_way_of_a_limit_is_refused_where_there_is_one() {
     let output = LimitObstacles { output: doubt(Code::InvalidParameter), ..LimitObstacles::default() };
     let cost = LimitObstacles { cost: doubt(Code::InputNotBounded), ..LimitObstacles::default() };
     let chat = ModelOperation::ChatCompletions;
-    let (output, cost) = (UsageBounds { doubts: output, ..terms() }, UsageBounds { doubts: cost, ..terms() });
+    let (output, cost) =
+        (UsageBounds { obstacles: output, ..bounds() }, UsageBounds { obstacles: cost, ..bounds() });
     for limits in [limits(&[(TokensPerMinute, 1_000_000)]), limits(&[(CostBudget, 1_000_000_000)])] {
         assert_eq!(refused(&limits, chat, &output, &offer()), Code::InvalidParameter);
         assert_eq!(refused(&limits, chat, &cost, &offer()), Code::InputNotBounded);
@@ -253,7 +258,7 @@ fn what_stands_in_the_way_of_a_limit_is_refused_where_there_is_one() {
 
 #[test]
 fn a_limit_of_zero_fills_the_cache_and_is_left_alone() {
-    let zero = UsageBounds { max_output: Some(0), ..terms() };
+    let zero = UsageBounds { max_output: Some(0), ..bounds() };
     let metered = limits(&[(TokensPerMinute, 100_000)]);
     let plan = plan(&metered, ModelOperation::Messages, &zero, &offer()).unwrap();
     assert_eq!((plan.need.output_wanted, plan.need.output_least, plan.asked), (16_384, 16, None));
@@ -263,8 +268,8 @@ fn a_limit_of_zero_fills_the_cache_and_is_left_alone() {
 fn a_thinking_budget_needs_room_for_thinking() {
     let thinking = UsageBounds {
         max_output: Some(32_000),
-        doubts: LimitObstacles { least_output: Some(1_025), ..LimitObstacles::default() },
-        ..terms()
+        obstacles: LimitObstacles { least_output: Some(1_025), ..LimitObstacles::default() },
+        ..bounds()
     };
     let large = Offer { max_output_tokens: Some(64_000), ..offer() };
     let metered = limits(&[(TokensPerMinute, 100_000)]);
@@ -283,8 +288,8 @@ fn a_thinking_budget_needs_room_for_thinking() {
 #[test]
 fn a_request_with_too_much_input_is_refused() {
     let most = |most| Limits { max_input_tokens: Some(most), ..Limits::default() };
-    assert!(plan(&most(10), ModelOperation::ChatCompletions, &terms(), &offer()).is_ok());
-    let denial = plan(&most(9), ModelOperation::ChatCompletions, &terms(), &offer()).unwrap_err();
+    assert!(plan(&most(10), ModelOperation::ChatCompletions, &bounds(), &offer()).is_ok());
+    let denial = plan(&most(9), ModelOperation::ChatCompletions, &bounds(), &offer()).unwrap_err();
     assert_eq!(denial.code, Code::MaxInputTokensExceeded);
     assert_eq!(denial.message, "The request has about 10 input tokens; one request may have 9.");
 }
@@ -294,30 +299,34 @@ fn the_stricter_of_two_owners_bounds_a_request() {
     let (app, key) = (Some(50), Some(40));
     let app = Limits { max_output_tokens: app, max_input_tokens: Some(100), ..Limits::default() };
     let key = Limits { max_output_tokens: key, max_input_tokens: Some(9), ..Limits::default() };
-    let owners =
-        [LimitSubject { id: OWNER, limits: &app }, LimitSubject { id: SubjectId([2; 16]), limits: &key }];
-    let plan =
-        |terms: &UsageBounds| ReservationPlan::new(&owners, ModelOperation::ChatCompletions, terms, &offer());
-    assert_eq!(plan(&terms()).unwrap_err().code, Code::MaxInputTokensExceeded);
-    assert_eq!(plan(&UsageBounds { input_estimate: 9, ..terms() }).unwrap().need.output_wanted, 40);
+    let subjects =
+        [LimitSubject { id: SUBJECT, limits: &app }, LimitSubject { id: SubjectId([2; 16]), limits: &key }];
+    let plan = |bounds: &UsageBounds| {
+        ReservationPlan::new(&subjects, ModelOperation::ChatCompletions, bounds, &offer())
+    };
+    assert_eq!(plan(&bounds()).unwrap_err().code, Code::MaxInputTokensExceeded);
+    assert_eq!(plan(&UsageBounds { input_estimate: 9, ..bounds() }).unwrap().need.output_wanted, 40);
 }
 
 #[test]
 fn output_is_shared_among_the_answers_once_there_is_no_more() {
     let store = TestMemory::default();
     let metered = limits(&[(TokensPerMinute, 1000)]);
-    let three = UsageBounds { choices: 3, ..terms() };
+    let three = UsageBounds { choices: 3, ..bounds() };
     // Of its bound of 300 some 60 count in a window.
-    testing::grant(&store, OWNER, TokensPerMinute, 1000, 160);
+    testing::grant(&store, SUBJECT, TokensPerMinute, 1000, 160);
     assert!(matches!(take(&store, &metered, &three).unwrap(), OrWait::Wait(_)), "more may be had");
-    testing::refuse(&store, OWNER, TokensPerMinute, 1000, GrantVerdict::Exhausted);
+    testing::refuse(&store, SUBJECT, TokensPerMinute, 1000, GrantVerdict::Exhausted);
     let held = held(take(&store, &metered, &three));
     assert_eq!((held.max_output, held.cut), (Some(33), Some(OutputCut { asked: 100, granted: 33 })));
-    let headers: Vec<_> = cut_headers(held.cut).collect();
+    let headers: Vec<_> = output_cut_headers(held.cut).collect();
     assert_eq!(headers, [(ASKED_HEADER, "100".to_owned()), (GRANTED_HEADER, "33".to_owned())]);
-    assert_eq!(cut_headers(None).count(), 0);
-    assert_eq!(held.reservation.most_tokens, Some(TokenUsage { input: 300, output: 100, ..TokenUsage::default() }));
-    assert_eq!(testing::line(&store, OWNER, TokensPerMinute).held, 160);
+    assert_eq!(output_cut_headers(None).count(), 0);
+    assert_eq!(
+        held.reservation.most_tokens,
+        Some(TokenUsage { input: 300, output: 100, ..TokenUsage::default() })
+    );
+    assert_eq!(testing::line(&store, SUBJECT, TokensPerMinute).held, 160);
 }
 
 #[test]
@@ -337,7 +346,7 @@ fn owners_are_those_that_limit_something() {
     let app_id = SubjectId::from(testing::APP);
     let key_id = SubjectId::from(KeyId(testing::NAMED_KEY_ID));
     let found = |app: &AppPolicy, key: &KeyRecord| -> Vec<(SubjectId, Vec<BucketLimit>)> {
-        owners(app, key).iter().map(|owner| (owner.id, owner.limits.buckets.clone())).collect()
+        subjects(app, key).iter().map(|subject| (subject.id, subject.limits.buckets.clone())).collect()
     };
     let buckets = |all: &[_]| limits(all).buckets;
     let both = app(&one, &two);
@@ -353,8 +362,8 @@ fn owners_are_those_that_limit_something() {
 fn each_reason_has_its_code() {
     let code = |kind, verdict| {
         let store = TestMemory::default();
-        testing::refuse(&store, OWNER, kind, 1_000_000, verdict);
-        take_at_last(&store, &limits(&[(kind, 1_000_000)]), &terms()).unwrap_err().code
+        testing::refuse(&store, SUBJECT, kind, 1_000_000, verdict);
+        take_at_last(&store, &limits(&[(kind, 1_000_000)]), &bounds()).unwrap_err().code
     };
     for kind in [RequestsPerMinute, RequestsPerHour, TokensPerMinute] {
         assert_eq!(code(kind, GrantVerdict::Exhausted), Code::RateLimitExceeded);
@@ -367,10 +376,13 @@ fn each_reason_has_its_code() {
         assert_eq!(code(kind, GrantVerdict::Away), Code::LeaseUnavailable);
     }
     for kind in [TokensPerMinute, TokenBudget, CostBudget] {
-        let denial = take(&TestMemory::default(), &limits(&[(kind, 70)]), &terms()).unwrap_err();
+        let denial = take(&TestMemory::default(), &limits(&[(kind, 70)]), &bounds()).unwrap_err();
         assert_eq!(denial.code, Code::RequestExceedsLimit, "alone it is too large");
-        let quota = denial.quota.unwrap();
-        assert!(quota.needed > quota.limit && quota.retry_after_ms.is_none(), "{quota:?}");
+        let limit_detail = denial.limit_detail.unwrap();
+        assert!(
+            limit_detail.needed > limit_detail.limit && limit_detail.retry_after_ms.is_none(),
+            "{limit_detail:?}"
+        );
         assert!(denial.message.starts_with("The request alone may need more"), "{}", denial.message);
     }
 }
@@ -379,19 +391,22 @@ fn each_reason_has_its_code() {
 fn a_denial_tells_the_limit_and_when_to_come_back() {
     let store = TestMemory::default();
     let told = BucketStatus { resets_at_ms: 9_500, ..testing::refusal(GrantVerdict::Exhausted) };
-    testing::answer(&store, OWNER, RequestsPerMinute, 60, 0, told);
-    let denial = take(&store, &limits(&[(RequestsPerMinute, 60)]), &terms()).unwrap_err();
+    testing::answer(&store, SUBJECT, RequestsPerMinute, 60, 0, told);
+    let denial = take(&store, &limits(&[(RequestsPerMinute, 60)]), &bounds()).unwrap_err();
     assert_eq!(
         denial.message,
         "Too many requests or tokens within the window: wait and try again. The key's \
          requests_per_minute is 60, of which 0 is left; this request needs 1."
     );
-    let quota = *denial.quota.unwrap();
-    assert_eq!((quota.name, quota.owner, quota.limit), ("requests_per_minute", "key", 60));
-    assert_eq!((quota.remaining, quota.needed, quota.resets_at), (0, 1, Some(9)));
-    assert_eq!(quota.retry_after_ms, Some(9_000));
+    let limit_detail = *denial.limit_detail.unwrap();
     assert_eq!(
-        quota.headers,
+        (limit_detail.name, limit_detail.owner, limit_detail.limit),
+        ("requests_per_minute", "key", 60)
+    );
+    assert_eq!((limit_detail.remaining, limit_detail.needed, limit_detail.resets_at), (0, 1, Some(9)));
+    assert_eq!(limit_detail.retry_after_ms, Some(9_000));
+    assert_eq!(
+        limit_detail.headers,
         [
             ("x-ratelimit-limit-requests", "60".to_owned()),
             ("x-ratelimit-remaining-requests", "0".to_owned()),
@@ -403,7 +418,7 @@ fn a_denial_tells_the_limit_and_when_to_come_back() {
 #[test]
 fn the_tightest_limit_is_announced() {
     let standing = |kind, limit, remaining, resets_at_ms| LimitStanding {
-        owner: 0,
+        subject: 0,
         kind,
         limit,
         remaining,
@@ -442,8 +457,8 @@ fn money_is_shown_in_dollars() {
         (1_000_000_000_000, "$1000.00"),
         (u64::MAX, "$18446744073.709551615"),
     ] {
-        assert_eq!(shown(CostBudget, amount), text);
-        assert_eq!(shown(TokenBudget, amount), amount.to_string());
+        assert_eq!(format_amount(CostBudget, amount), text);
+        assert_eq!(format_amount(TokenBudget, amount), amount.to_string());
     }
 }
 
@@ -451,13 +466,13 @@ fn money_is_shown_in_dollars() {
 fn an_app_says_how_far_an_answer_may_be_cut() {
     let store = TestMemory::default();
     let floor = |min_output_tokens| Limits { min_output_tokens, ..limits(&[(TokensPerMinute, 1000)]) };
-    testing::grant(&store, OWNER, TokensPerMinute, 1000, 110);
-    testing::refuse(&store, OWNER, TokensPerMinute, 1000, GrantVerdict::Exhausted);
-    let cut = |floor: &Limits| take_at_last(&store, floor, &terms());
+    testing::grant(&store, SUBJECT, TokensPerMinute, 1000, 110);
+    testing::refuse(&store, SUBJECT, TokensPerMinute, 1000, GrantVerdict::Exhausted);
+    let cut = |floor: &Limits| take_at_last(&store, floor, &bounds());
     assert_eq!(cut(&floor(Some(51))).unwrap_err().code, Code::RateLimitExceeded);
     let held = held(cut(&floor(Some(50))));
     assert_eq!(held.cut, Some(OutputCut { asked: 100, granted: 50 }));
-    let short = UsageBounds { max_output: Some(40), ..terms() };
+    let short = UsageBounds { max_output: Some(40), ..bounds() };
     assert_eq!(need(&floor(Some(50)), &short, &offer()), [300, 40, 40], "who asks for less gets it");
 }
 
@@ -467,14 +482,14 @@ fn those_who_must_come_back_do_not_come_at_once() {
         let store = TestMemory::default();
         let fresh_until_ms = retry_at_ms.max(NOW.0 + 1);
         let told = BucketStatus { retry_at_ms, fresh_until_ms, ..testing::refusal(verdict) };
-        testing::answer(&store, OWNER, RequestsPerMinute, 60, 0, told);
+        testing::answer(&store, SUBJECT, RequestsPerMinute, 60, 0, told);
         let limits = limits(&[(RequestsPerMinute, 60)]);
         let app = AppPolicy::try_from(testing::app()).unwrap();
         let trial = ReserveAttempt { random, ..trial(Patience::Over) };
-        let owners = [LimitSubject { id: OWNER, limits: &limits }];
-        let plan = plan(&limits, ModelOperation::ChatCompletions, &terms(), &offer()).unwrap();
-        let denial = plan.reserve(&store, &owners, &app, trial).unwrap_err();
-        denial.quota.and_then(|quota| quota.retry_after_ms).unwrap()
+        let subjects = [LimitSubject { id: SUBJECT, limits: &limits }];
+        let plan = plan(&limits, ModelOperation::ChatCompletions, &bounds(), &offer()).unwrap();
+        let denial = plan.reserve(&store, &subjects, &app, trial).unwrap_err();
+        denial.limit_detail.and_then(|limit_detail| limit_detail.retry_after_ms).unwrap()
     };
     let exhausted = |after_ms, random| refused(GrantVerdict::Exhausted, NOW.0 + after_ms, random);
     assert_eq!([0, 250, 251].map(|random| exhausted(1, random)), [50, 300, 50], "never at once");
@@ -486,9 +501,9 @@ fn those_who_must_come_back_do_not_come_at_once() {
 #[test]
 fn a_window_counts_an_estimate_of_text_and_the_bound_of_all_else() {
     let text = Text { ascii: 1_000, other: 300 };
-    let long = UsageBounds { text, input_bound: 1_300 + 256, ..terms() };
-    let estimate = |terms: &UsageBounds, offer: &Offer| {
-        plan(&limits(&[(TokensPerMinute, 100_000)]), ModelOperation::ChatCompletions, terms, offer)
+    let long = UsageBounds { text, input_bound: 1_300 + 256, ..bounds() };
+    let estimate = |bounds: &UsageBounds, offer: &Offer| {
+        plan(&limits(&[(TokensPerMinute, 100_000)]), ModelOperation::ChatCompletions, bounds, offer)
             .unwrap()
             .need
     };

@@ -5,21 +5,21 @@ use serde_json::{Value, json};
 use super::*;
 use crate::testing;
 
-fn listing(form: McpAnswerFormat) -> ToolFilter {
+fn filter(format: McpAnswerFormat) -> ToolFilter {
     let mcp = Some(testing::only(&["github/get_*", "docs"]));
     let app = AppPolicy::try_from(wire::AppPolicy { mcp, ..testing::app() }).unwrap();
     let server = McpServer::try_from(testing::mcp_server("github")).unwrap();
     let id = RawValue::from_string("\"q\"".to_owned()).unwrap();
-    ToolFilter { form, ..ToolFilter::new(Rc::new(app), Rc::new(server), Some(id)) }
+    ToolFilter { format, ..ToolFilter::new(Rc::new(app), Rc::new(server), Some(id)) }
 }
 
 /// One that a stream of the server's messages is read by: it answers no request.
 fn unasked() -> ToolFilter {
-    ToolFilter { id: None, ..listing(McpAnswerFormat::Events) }
+    ToolFilter { id: None, ..filter(McpAnswerFormat::Events) }
 }
 
-fn filter(form: McpAnswerFormat, body: &str) -> String {
-    String::from_utf8(listing(form).pass(body.as_bytes(), true)).unwrap()
+fn filter(format: McpAnswerFormat, body: &str) -> String {
+    String::from_utf8(filter(format).pass(body.as_bytes(), true)).unwrap()
 }
 
 fn is_error(message: &str) -> bool {
@@ -96,14 +96,14 @@ fn what_cannot_be_read_becomes_an_error() {
         let told = String::from_utf8(unasked().pass(format!("data: {body}\n\n").as_bytes(), false)).unwrap();
         assert!(told.starts_with(": The gateway could not read") && told.ends_with("\n\n"), "{told}");
     }
-    let bytes = listing(McpAnswerFormat::Json).pass(b"\xff", true);
+    let bytes = filter(McpAnswerFormat::Json).pass(b"\xff", true);
     assert!(is_error(str::from_utf8(&bytes).unwrap()));
 }
 
 #[test]
 fn an_event_passes_when_it_is_whole() {
-    let mut listing = listing(McpAnswerFormat::Events);
-    let mut pass = |text: &str| String::from_utf8(listing.pass(text.as_bytes(), false)).unwrap();
+    let mut filter = filter(McpAnswerFormat::Events);
+    let mut pass = |text: &str| String::from_utf8(filter.pass(text.as_bytes(), false)).unwrap();
     let note = "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\"}\n\n";
     assert_eq!(pass(note), note);
     assert_eq!(pass("data: {\"id\":1,\"result\":{\"tools\":[{\"name\":\"rm\"},"), "");
@@ -114,14 +114,14 @@ fn an_event_passes_when_it_is_whole() {
 
 #[test]
 fn a_document_waits_for_its_end_and_not_beyond_the_longest() {
-    let mut listing = listing(McpAnswerFormat::Json);
-    assert!(listing.waits(LONGEST, false) && !listing.waits(LONGEST, true));
-    assert!(!listing.waits(LONGEST + 1, false));
-    let told = listing.pass(&vec![b' '; LONGEST + 1], false);
+    let mut filter = filter(McpAnswerFormat::Json);
+    assert!(filter.waits(LONGEST, false) && !filter.waits(LONGEST, true));
+    assert!(!filter.waits(LONGEST + 1, false));
+    let told = filter.pass(&vec![b' '; LONGEST + 1], false);
     assert!(is_error(str::from_utf8(&told).unwrap()));
-    assert!(!listing.waits(1, false));
-    assert_eq!(listing.pass(b"{}", true), b"", "the rest of it");
-    let mut unreadable = super::tests::listing(McpAnswerFormat::Unreadable);
+    assert!(!filter.waits(1, false));
+    assert_eq!(filter.pass(b"{}", true), b"", "the rest of it");
+    let mut unreadable = super::tests::filter(McpAnswerFormat::Unreadable);
     assert!(!unreadable.waits(1, false));
     assert!(is_error(str::from_utf8(&unreadable.pass(b"x", false)).unwrap()));
     assert_eq!(unreadable.pass(b"x", true), b"");
@@ -129,12 +129,12 @@ fn a_document_waits_for_its_end_and_not_beyond_the_longest() {
 
 #[test]
 fn an_event_that_is_too_long_becomes_an_error_and_the_stream_goes_on() {
-    for (mut listing, answers) in [(listing(McpAnswerFormat::Events), true), (unasked(), false)] {
-        let mut out = listing.pass(b"data: {}\n\ndata: \"", false);
+    for (mut filter, answers) in [(filter(McpAnswerFormat::Events), true), (unasked(), false)] {
+        let mut out = filter.pass(b"data: {}\n\ndata: \"", false);
         for _ in 0..5 {
-            out.extend(listing.pass(&vec![b'x'; LONGEST / 2], false));
+            out.extend(filter.pass(&vec![b'x'; LONGEST / 2], false));
         }
-        out.extend(listing.pass(b"\"\n\ndata: {}\n\n", true));
+        out.extend(filter.pass(b"\"\n\ndata: {}\n\n", true));
         let out = String::from_utf8(out).unwrap();
         let told = out.strip_prefix("data: {}\n\n").and_then(|out| out.strip_suffix("data: {}\n\n")).unwrap();
         assert_eq!(told.starts_with("data: "), answers, "{told}");
@@ -146,17 +146,20 @@ fn an_event_that_is_too_long_becomes_an_error_and_the_stream_goes_on() {
 
 #[test]
 fn only_plain_json_and_event_streams_can_be_read() {
-    let mut listing = listing(McpAnswerFormat::Json);
-    let mut form = |status, kind, encoding| listing.answered(status, kind, encoding);
-    assert_eq!(form(200, Some("application/json; charset=utf-8"), None), McpAnswerFormat::Json);
-    assert_eq!(form(400, Some("application/json"), None), McpAnswerFormat::Json);
-    assert_eq!(form(200, Some("Text/Event-Stream;charset=utf-8"), Some("identity")), McpAnswerFormat::Events);
-    assert_eq!(form(200, Some("application/json"), Some("gzip")), McpAnswerFormat::Unreadable);
-    assert_eq!(form(404, Some("text/event-stream"), Some("br")), McpAnswerFormat::Unreadable);
-    assert_eq!(form(200, Some("text/plain"), None), McpAnswerFormat::Unreadable);
-    assert_eq!(form(200, None, None), McpAnswerFormat::Unreadable);
-    assert_eq!(form(404, Some("text/plain"), None), McpAnswerFormat::Plain);
-    assert_eq!(listing.pass(b"Session not found", true), b"Session not found");
+    let mut filter = filter(McpAnswerFormat::Json);
+    let mut format = |status, kind, encoding| filter.answered(status, kind, encoding);
+    assert_eq!(format(200, Some("application/json; charset=utf-8"), None), McpAnswerFormat::Json);
+    assert_eq!(format(400, Some("application/json"), None), McpAnswerFormat::Json);
+    assert_eq!(
+        format(200, Some("Text/Event-Stream;charset=utf-8"), Some("identity")),
+        McpAnswerFormat::Events
+    );
+    assert_eq!(format(200, Some("application/json"), Some("gzip")), McpAnswerFormat::Unreadable);
+    assert_eq!(format(404, Some("text/event-stream"), Some("br")), McpAnswerFormat::Unreadable);
+    assert_eq!(format(200, Some("text/plain"), None), McpAnswerFormat::Unreadable);
+    assert_eq!(format(200, None, None), McpAnswerFormat::Unreadable);
+    assert_eq!(format(404, Some("text/plain"), None), McpAnswerFormat::Plain);
+    assert_eq!(filter.pass(b"Session not found", true), b"Session not found");
 }
 
 const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"rm"},{"name":"get_me"}]}}"#;
@@ -168,7 +171,7 @@ fn a_list_is_cut_whatever_it_is_called() {
         assert!(!shown.contains("rm"), "{shown}");
     }
     assert!(is_error(&filter(McpAnswerFormat::Plain, &format!("{LIST} and more"))));
-    let mut plain = listing(McpAnswerFormat::Plain);
+    let mut plain = filter(McpAnswerFormat::Plain);
     assert!(plain.waits(3, false));
     assert_eq!(plain.pass(b"<html>", false), b"<html>");
     assert!(!plain.waits(3, false));
@@ -210,8 +213,8 @@ proptest! {
     fn no_answer_panics(
         body in prop_oneof![any::<Vec<u8>>(), "(data|:| |\n|\r|\\{|\\}|\\[|\\]|\"|tools|result|name|rm|,)*".prop_map(String::into_bytes)],
     ) {
-        for form in [McpAnswerFormat::Json, McpAnswerFormat::Events, McpAnswerFormat::Unreadable] {
-            let _ = listing(form).pass(&body, true);
+        for format in [McpAnswerFormat::Json, McpAnswerFormat::Events, McpAnswerFormat::Unreadable] {
+            let _ = filter(format).pass(&body, true);
         }
     }
 
@@ -238,9 +241,9 @@ proptest! {
         let data: Vec<_> = crate::mcp::events::events(&filtered).filter_map(|event| event.data).collect();
         prop_assert_eq!(data.len(), 1);
         prop_assert_eq!(read(&data[0]), shown);
-        let mut listing = listing(McpAnswerFormat::Events);
+        let mut filter = filter(McpAnswerFormat::Events);
         let (first, second) = stream.as_bytes().split_at(cut.index(stream.len() + 1));
-        let parts = [listing.pass(first, false), listing.pass(second, true)].concat();
+        let parts = [filter.pass(first, false), filter.pass(second, true)].concat();
         prop_assert_eq!(String::from_utf8(parts).unwrap(), filtered);
     }
 }

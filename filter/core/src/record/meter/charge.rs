@@ -7,7 +7,7 @@ use crate::limits::account::{self, ActualUse, Reservation};
 use crate::price::{NanoUsd, TokenUsage};
 use crate::record::{Record, Settlement, SettlementReason};
 use crate::snapshot::ProviderKind;
-use crate::store::Store;
+use crate::store::SharedStore;
 use crate::upstream::call::{McpCall, ModelCall};
 
 /// What a call is charged, and how that is known.
@@ -50,7 +50,7 @@ impl CallCharge {
 
 impl McpCall {
     /// Notes what it was, and settles what was reserved: it has used nothing else.
-    pub(super) fn finish<S: Store>(self, record: &mut Record, streamed: bool, store: &S) {
+    pub(super) fn finish<S: SharedStore>(self, record: &mut Record, streamed: bool, store: &S) {
         record.streamed = streamed;
         record.provider = self.server.provider();
         record.model = self.tool;
@@ -63,27 +63,27 @@ impl McpCall {
 
 impl ModelCall {
     /// Notes what it was and what it used, and settles what was reserved.
-    pub(super) fn finish<S: Store>(
+    pub(super) fn finish<S: SharedStore>(
         self,
         record: &mut Record,
         reading: Option<&UsageReading>,
-        ending: UpstreamOutcome,
+        outcome: UpstreamOutcome,
         store: &S,
     ) {
-        let CallCharge { settlement, reason, tokens, cost, surely } = self.settle(reading, ending);
+        let CallCharge { settlement, reason, tokens, cost, surely } = self.settle(reading, outcome);
         (record.settlement, record.settlement_reason) = (settlement, reason);
         (record.tokens, record.cost) = (tokens, cost);
         let are_known = settlement != Settlement::Reserved || reason == Some(SettlementReason::TierNotPriced);
         record.price_version = self.price.as_ref().map_or(0, |price| price.version);
         let served = reading.map(|reading| reading.served.clone()).unwrap_or_default();
-        record.service_tier = served.record(&self.terms.tier);
-        record.streamed = self.terms.stream;
+        record.service_tier = served.record(&self.bounds.tier);
+        record.streamed = self.bounds.stream;
         record.model = self.model;
         record.served_model = self.served_model;
         record.provider.clone_from(&self.provider.name);
         record.cut = self.cut;
         let is_clear = settlement == Settlement::Reported && reason.is_none();
-        record.text = self.terms.comparable_text().filter(|_| is_clear);
+        record.text = self.bounds.comparable_text().filter(|_| is_clear);
         if let Some(reservation) = self.reservation {
             let tokens = record.tokens.input.saturating_add(record.tokens.output);
             let actual = ActualUse { tokens, cost: record.cost };
@@ -97,12 +97,12 @@ impl ModelCall {
 
 impl ModelCall {
     /// What it used, and how that is known.
-    pub(super) fn settle(&self, reading: Option<&UsageReading>, ending: UpstreamOutcome) -> CallCharge {
+    pub(super) fn settle(&self, reading: Option<&UsageReading>, outcome: UpstreamOutcome) -> CallCharge {
         if self.operation.is_free(self.provider.kind) {
             return CallCharge::nothing();
         }
         let Some(reading) = reading else {
-            return match ending {
+            return match outcome {
                 UpstreamOutcome::Unknown if self.operation.is_metered() => {
                     self.doubtful(&UsageReading::default(), SettlementReason::AnswerUnknown)
                 }
@@ -110,7 +110,7 @@ impl ModelCall {
             };
         };
         match (self.reason(reading), self.explained(reading)) {
-            (None, _) => self.reported(reading, None, reading.told),
+            (None, _) => self.reported(reading, None, reading.reported),
             (Some(reason), _) if !self.operation.is_metered() => self.unmetered(reading, reason),
             (Some(reason @ SettlementReason::UsageUnclear), Some(tokens)) => {
                 self.reported(reading, Some(reason), tokens)
@@ -121,7 +121,7 @@ impl ModelCall {
 
     /// Why what was told is not, or may not be, all that was used.
     fn reason(&self, reading: &UsageReading) -> Option<SettlementReason> {
-        if !self.is_plausible(&reading.told) {
+        if !self.is_plausible(&reading.reported) {
             return Some(SettlementReason::UsageImplausible);
         }
         reading
@@ -132,13 +132,13 @@ impl ModelCall {
 
     /// What was told is of one of several choices.
     fn is_of_one_choice(&self, reading: &UsageReading) -> bool {
-        reading.by_choice && self.terms.choices > 1
+        reading.by_choice && self.bounds.choices > 1
     }
 
     /// More than the reservation can have been used, where a provider does not keep the limit of output.
     fn is_plausible(&self, told: &TokenUsage) -> bool {
         let most = self.context_window.unwrap_or(LARGEST_WINDOW).saturating_mul(MOST_PASSES);
-        told.input <= most && told.output <= most.saturating_mul(self.terms.choices)
+        told.input <= most && told.output <= most.saturating_mul(self.bounds.choices)
     }
 
     /// Tokens of a total that are in no part count as output, where what was reserved bounds them, and
@@ -148,8 +148,8 @@ impl ModelCall {
             return None;
         }
         let more = |count: u64| count.saturating_add(reading.unexplained);
-        let written = TokenUsage { output: more(reading.told.output), ..reading.told };
-        let read = TokenUsage { input: more(reading.told.input), ..reading.told };
+        let written = TokenUsage { output: more(reading.reported.output), ..reading.reported };
+        let read = TokenUsage { input: more(reading.reported.input), ..reading.reported };
         let bounded = self.metered().is_some_and(|(_, most)| written.output <= most.output);
         let is_dearest = self.worst(&read) <= self.worst(&written);
         (bounded && is_dearest).then_some(written)
@@ -166,7 +166,7 @@ impl ModelCall {
         let Some(price) = &self.price else {
             return CallCharge::new(Settlement::Reported, reason, tokens, NanoUsd(0));
         };
-        if let Some(cost) = price.cost(&tokens, &self.terms.tier, &reading.served) {
+        if let Some(cost) = price.cost(&tokens, &self.bounds.tier, &reading.served) {
             return CallCharge::new(Settlement::Reported, reason, tokens, cost);
         }
         let reason = Some(SettlementReason::TierNotPriced);
@@ -182,7 +182,7 @@ impl ModelCall {
 
     /// Of what is not told in tokens, or not only, nothing is guessed. It is never limited.
     fn unmetered(&self, reading: &UsageReading, reason: SettlementReason) -> CallCharge {
-        let tokens = reading.told;
+        let tokens = reading.reported;
         if tokens == TokenUsage::default() || reason == SettlementReason::UsageImplausible {
             return CallCharge::nothing();
         }
@@ -192,10 +192,10 @@ impl ModelCall {
     fn doubtful(&self, reading: &UsageReading, reason: SettlementReason) -> CallCharge {
         let told = match reason {
             SettlementReason::UsageImplausible => TokenUsage::default(),
-            _ => reading.told,
+            _ => reading.reported,
         };
         let Some((reservation, most)) = self.metered() else {
-            let tokens = usage::estimate(&UsageReading { told, ..reading.clone() }, &self.terms);
+            let tokens = usage::estimate(&UsageReading { reported: told, ..reading.clone() }, &self.bounds);
             return self.estimated(reading, reason, tokens);
         };
         let (settlement, reason) = (Settlement::Reserved, Some(reason));
@@ -213,7 +213,7 @@ impl ModelCall {
     /// What nobody limits, and nobody knows.
     fn estimated(&self, reading: &UsageReading, reason: SettlementReason, tokens: TokenUsage) -> CallCharge {
         let price = self.price.as_ref();
-        let billed = price.and_then(|price| price.cost(&tokens, &self.terms.tier, &reading.served));
+        let billed = price.and_then(|price| price.cost(&tokens, &self.bounds.tier, &reading.served));
         let cost = billed.or(price.map(|price| price.dearest(&tokens))).unwrap_or_default();
         CallCharge::new(Settlement::Estimated, Some(reason), tokens, cost)
     }
@@ -221,22 +221,22 @@ impl ModelCall {
     /// Anthropic tells the input as soon as it has read it, and it grows only where the provider reads what
     /// the body does not hold.
     fn is_input_final(&self, reading: &UsageReading, input: u64) -> bool {
-        reading.input_told
+        reading.input_reported
             && matches!(reading.doubt, Some(UsageDoubt::Cut | UsageDoubt::Partial))
             && self.provider.kind == ProviderKind::Anthropic
-            && self.terms.unbounded.is_none()
-            && input.saturating_mul(LEAST_OF_ESTIMATE) >= self.terms.input_estimate
+            && self.bounds.unbounded.is_none()
+            && input.saturating_mul(LEAST_OF_ESTIMATE) >= self.bounds.input_estimate
     }
 
     /// What these tokens cost in the tier that is said to have served them, or at most.
     fn most_of(&self, reading: &UsageReading, tokens: &TokenUsage) -> NanoUsd {
         let price = self.price.as_ref().filter(|_| reading.served.service_tier.is_some());
-        let billed = price.and_then(|price| price.cost(tokens, &self.terms.tier, &reading.served));
+        let billed = price.and_then(|price| price.cost(tokens, &self.bounds.tier, &reading.served));
         billed.unwrap_or_else(|| self.worst(tokens))
     }
 
     fn worst(&self, tokens: &TokenUsage) -> NanoUsd {
-        self.price.as_ref().map_or(NanoUsd(0), |price| price.worst(tokens, &self.terms.tier))
+        self.price.as_ref().map_or(NanoUsd(0), |price| price.worst(tokens, &self.bounds.tier))
     }
 
     /// Its reservation and the most that it may use, where tokens or money are limited.

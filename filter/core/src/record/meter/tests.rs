@@ -20,7 +20,7 @@ use crate::testing::{self, TestMemory};
 use BucketKind::{CostBudget, RequestsPerMinute, TokensPerMinute};
 use SettlementReason::*;
 
-const OWNER: SubjectId = SubjectId([1; 16]);
+const SUBJECT: SubjectId = SubjectId([1; 16]);
 const ATTRIBUTION: Attribution = Attribution {
     app: testing::APP,
     key: KeyId(testing::APP_KEY_ID),
@@ -67,7 +67,7 @@ fn tokens(input: u64, cached_input: u64, output: u64) -> TokenUsage {
 fn call(store: &TestMemory, operation: ModelOperation, stream: bool, kinds: &[BucketKind]) -> UpstreamCall {
     let buckets: Vec<_> = kinds.iter().map(|kind| (*kind, LIMIT)).collect();
     for kind in kinds {
-        testing::grant(store, OWNER, *kind, LIMIT, 1000);
+        testing::grant(store, SUBJECT, *kind, LIMIT, 1000);
     }
     let limits = Limits::try_from(testing::limits(&buckets)).unwrap();
     let need = Need {
@@ -77,12 +77,12 @@ fn call(store: &TestMemory, operation: ModelOperation, stream: bool, kinds: &[Bu
         output_least: MOST.output,
         price: Some(testing::ceiling(&PRICE)),
     };
-    let owners = [LimitSubject { id: OWNER, limits: &limits }];
-    let reserved = account::reserve(store, &owners, &need, Patience::Whole, 1000);
+    let subjects = [LimitSubject { id: SUBJECT, limits: &limits }];
+    let reserved = account::reserve(store, &subjects, &need, Patience::Whole, 1000);
     let ReserveOutcome::Reserved(mut reserved) = reserved else { panic!("refused") };
     reserved.reservation.most_tokens = kinds.iter().any(|kind| *kind != RequestsPerMinute).then_some(MOST);
     let provider = Provider::try_from(testing::provider("azure", 2, "/openai/v1")).unwrap();
-    let terms = UsageBounds {
+    let bounds = UsageBounds {
         stream,
         wants_usage: false,
         max_output: None,
@@ -92,7 +92,7 @@ fn call(store: &TestMemory, operation: ModelOperation, stream: bool, kinds: &[Bu
         input_estimate: 80,
         unbounded: None,
         tier: TierChoice::default(),
-        doubts: LimitObstacles::default(),
+        obstacles: LimitObstacles::default(),
     };
     UpstreamCall::Model(ModelCall {
         operation,
@@ -101,7 +101,7 @@ fn call(store: &TestMemory, operation: ModelOperation, stream: bool, kinds: &[Bu
         provider: Rc::new(provider),
         price: Some(Rc::new(PRICE)),
         context_window: Some(WINDOW),
-        terms,
+        bounds,
         reservation: (!kinds.is_empty()).then_some(reserved.reservation),
         cut: None,
     })
@@ -139,7 +139,7 @@ fn charged(
     let record = record(&store, call(&store), answer, ending);
     let Record { tokens, cost, charges, settlement, settlement_reason, .. } = record;
     assert_eq!(cost, PRICE.standard.cost(&tokens));
-    let charge = |kind, amount| Charge { owner: OWNER, kind, period: 0, amount };
+    let charge = |kind, amount| Charge { subject: SUBJECT, kind, period: 0, amount };
     let used = tokens.input + tokens.output;
     let of_window = match settlement {
         Settlement::Reserved => used.min(MOST.input + MOST.output),
@@ -148,7 +148,7 @@ fn charged(
     let expected = [charge(TokensPerMinute, of_window), charge(CostBudget, cost.0)];
     assert_eq!(charges, if used > 0 { &expected[..] } else { &[] });
     for (kind, amount) in [(RequestsPerMinute, 1), (TokensPerMinute, of_window), (CostBudget, cost.0)] {
-        let line = testing::line(&store, OWNER, kind);
+        let line = testing::line(&store, SUBJECT, kind);
         assert_eq!((line.used, line.held), (amount, 0), "{kind:?}");
     }
     (settlement, settlement_reason, tokens)
@@ -262,7 +262,7 @@ fn anthropics_input_is_told_for_good() {
         let asked = |store: &TestMemory| {
             let mut call = call(store, ModelOperation::Messages, true, &LIMITED);
             let UpstreamCall::Model(model) = &mut call else { panic!("no model's call") };
-            model.terms.unbounded = unbounded;
+            model.bounds.unbounded = unbounded;
             model.provider = Rc::new(Provider::try_from(testing::provider("anthropic", 3, "")).unwrap());
             call
         };
@@ -282,7 +282,7 @@ fn usage_for_each_of_several_choices_is_unclear() {
     let asked = |store: &TestMemory| {
         let mut call = call(store, ModelOperation::ChatCompletions, true, &LIMITED);
         let UpstreamCall::Model(model) = &mut call else { panic!("no model's call") };
-        model.terms.choices = 2;
+        model.bounds.choices = 2;
         call
     };
     let chunk = format!("data: {{\"choices\":[{{\"index\":0,{USAGE}}}]}}\n\n");
@@ -381,7 +381,7 @@ fn billed(price: Price, tier: &str, kinds: &[BucketKind], reading: &UsageReading
         panic!()
     };
     call.price = Some(Rc::new(price));
-    call.terms.tier.service_tier = Some(tier.to_owned());
+    call.bounds.tier.service_tier = Some(tier.to_owned());
     let mut record = testing::record();
     call.finish(&mut record, Some(reading), UpstreamOutcome::Answered, &store);
     let of_money: Vec<_> = record.charges.iter().filter(|charge| charge.kind == CostBudget).collect();
@@ -430,7 +430,7 @@ fn what_is_written_to_a_long_cache_costs_more_though_the_answer_does_not_say_so(
         let store = TestMemory::default();
         let UpstreamCall::Model(mut call) = call(&store, operation, false, &[]) else { panic!() };
         call.price = Some(Rc::new(price.clone()));
-        call.terms.tier.long_cache = long_cache;
+        call.bounds.tier.long_cache = long_cache;
         let body = if operation == ModelOperation::Messages { anthropic } else { openai };
         let record =
             record(&store, UpstreamCall::Model(call), Some((200, JSON, &[body])), UpstreamOutcome::Answered);
@@ -453,7 +453,7 @@ fn what_is_free_costs_nothing_and_what_cannot_be_counted_is_not_guessed() {
         (Settlement::None, TokenUsage::default(), NanoUsd(0))
     );
     assert_eq!(free.charges, []);
-    assert_eq!(testing::line(&store, OWNER, CostBudget).held, 0);
+    assert_eq!(testing::line(&store, SUBJECT, CostBudget).held, 0);
     for (answer, ending) in [
         (None, UpstreamOutcome::Unknown),
         (Some((200, "image/png", &["\u{1}"][..])), UpstreamOutcome::Answered),
@@ -536,11 +536,11 @@ fn a_message_to_an_mcp_server_is_recorded_and_uses_one_request() {
         ..testing::record()
     };
     assert_eq!(message(&store, "github/get_me", Some((200, SSE))), expected);
-    assert_eq!(testing::line(&store, OWNER, RequestsPerMinute).used, 1);
+    assert_eq!(testing::line(&store, SUBJECT, RequestsPerMinute).used, 1);
     let lost = message(&store, "", None);
     assert_eq!((lost.status, lost.model.as_str(), lost.streamed), (0, "", false));
     assert_eq!((lost.settlement, lost.charges.len()), (Settlement::None, 0));
-    assert_eq!(testing::line(&store, OWNER, RequestsPerMinute).used, 2, "it was sent");
+    assert_eq!(testing::line(&store, SUBJECT, RequestsPerMinute).used, 2, "it was sent");
     assert!(!message(&store, "", Some((200, JSON))).streamed);
 }
 

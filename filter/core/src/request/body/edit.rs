@@ -74,11 +74,11 @@ impl RequestBody {
                 }
                 (BodyLayout::Json(spans), BodyEdit::MaxOutput { member, tokens }) => {
                     limit(spans, member, *tokens, &mut splices);
-                    think(spans, *tokens, self.terms.max_output, &mut splices);
+                    think(spans, *tokens, self.bounds.max_output, &mut splices);
                 }
                 (BodyLayout::Json(spans), BodyEdit::OnlyMaxOutput { member, tokens }) => {
                     limit(spans, member, *tokens, &mut splices);
-                    think(spans, *tokens, self.terms.max_output, &mut splices);
+                    think(spans, *tokens, self.bounds.max_output, &mut splices);
                     rename(spans, bytes, member, &mut splices);
                 }
                 (BodyLayout::Json(spans), BodyEdit::IncludeUsage) => splices.extend(include_usage(spans)),
@@ -97,9 +97,9 @@ impl RequestBody {
         if let BodyLayout::Json(spans) = &mut self.layout
             && spans.tools
         {
-            let limit = self.terms.max_output.unwrap_or(u64::MAX);
+            let limit = self.bounds.max_output.unwrap_or(u64::MAX);
             spans.budgets.retain(|budget| budget.tokens < limit);
-            self.terms.doubts.least_output =
+            self.bounds.obstacles.least_output =
                 spans.budgets.iter().filter_map(ThinkingBudget::least_output).max();
         }
         self

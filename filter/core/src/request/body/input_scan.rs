@@ -9,7 +9,7 @@ use super::member_cost::{hosted_tool, refusal, says_nothing, unreadable};
 use super::member_name::among;
 use crate::answer::denial::Denial;
 use crate::request::endpoint::{ClientApi, ModelOperation};
-use known::{ITEMS_WITH_TOOLS, LOOKED_AT, OUTSIDE_PARTS, ToolRunner, WHOLE_ITEMS, is_known_part};
+use known::{ITEMS_WITH_TOOLS, OUTSIDE_PARTS, SCANNED_MEMBERS, ToolRunner, WHOLE_ITEMS, is_known_part};
 
 /// What a provider may read because of a body.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -38,32 +38,34 @@ const MAX_NESTING: u8 = 8;
 impl InputScan {
     /// Of a body whose members are valid JSON.
     pub(super) fn read<'a>(operation: ModelOperation, member: impl Fn(&str) -> Option<&'a str>) -> Self {
-        let mut reach = Self::default();
+        let mut scan = Self::default();
         // Compaction reads the context once more. An escape might spell it.
         if member("context_management").is_some_and(|edits| edits.contains("compact") || edits.contains('\\'))
         {
-            reach
-                .exceeds("context_management", "compaction reads and writes once more than the request says");
+            scan.is_unbounded_by(
+                "context_management",
+                "compaction reads and writes once more than the request says",
+            );
         }
         if operation == ModelOperation::Responses {
             if member("prompt").is_some_and(|prompt| !says_nothing(prompt)) {
-                reach.exceeds(
+                scan.is_unbounded_by(
                     "prompt",
                     "a stored prompt may bring input and tools that the gateway cannot see",
                 );
             }
-            reach.walk(member("input"), |walk| walk.items());
+            scan.walk(member("input"), |walk| walk.items());
         } else {
-            reach.walk(member("input"), |walk| walk.content(0));
+            scan.walk(member("input"), |walk| walk.content(0));
         }
-        reach.walk(member("messages"), |walk| walk.messages());
-        reach.walk(member("tools"), |walk| walk.tools(operation.shape(), 0));
-        reach
+        scan.walk(member("messages"), |walk| walk.messages());
+        scan.walk(member("tools"), |walk| walk.tools(operation.shape(), 0));
+        scan
     }
 
     fn walk<'a>(&mut self, value: Option<&'a str>, visit: impl FnOnce(&mut InputWalk<'a, '_>) -> Option<()>) {
         if let Some(value) = value {
-            let whole = visit(&mut InputWalk { at: JsonCursor(value), reach: self });
+            let whole = visit(&mut InputWalk { at: JsonCursor(value), scan: self });
             if whole.is_none() {
                 self.is_unreadable("an unreadable member");
             }
@@ -74,19 +76,19 @@ impl InputScan {
         self.unbounded.get_or_insert_with(|| Box::new(unreadable(what)));
     }
 
-    fn exceeds(&mut self, name: &str, why: &str) {
+    fn is_unbounded_by(&mut self, name: &str, why: &str) {
         self.unbounded.get_or_insert_with(|| Box::new(refusal(name, why)));
     }
 
-    fn leaves(&mut self, name: &'static str) {
+    fn reads_outside(&mut self, name: &'static str) {
         self.outside.get_or_insert(name);
     }
 }
 
 /// How many prompts a completion's `prompt` holds; a list of numbers is one.
 pub(super) fn prompts(value: &str) -> u64 {
-    let mut reach = InputScan::default();
-    let mut walk = InputWalk { at: JsonCursor(value), reach: &mut reach };
+    let mut scan = InputScan::default();
+    let mut walk = InputWalk { at: JsonCursor(value), scan: &mut scan };
     let mut texts = 0_u64;
     let counted = walk.elements(|walk| {
         if matches!(walk.at.peek()?, b'"' | b'[') {
@@ -103,7 +105,7 @@ pub(super) fn prompts(value: &str) -> u64 {
 /// A walk over valid JSON. None where it is not.
 struct InputWalk<'a, 'r> {
     at: JsonCursor<'a>,
-    reach: &'r mut InputScan,
+    scan: &'r mut InputScan,
 }
 
 impl<'a> InputWalk<'a, '_> {
@@ -119,7 +121,7 @@ impl<'a> InputWalk<'a, '_> {
     /// Text, a part, or a list of them.
     fn content(&mut self, nesting: u8) -> Option<()> {
         if nesting > MAX_NESTING {
-            self.reach.leaves("content");
+            self.scan.reads_outside("content");
             return self.at.skip();
         }
         match self.at.peek()? {
@@ -135,7 +137,7 @@ impl<'a> InputWalk<'a, '_> {
             name => walk.part_member(name, nesting),
         })?;
         if kind.is_some_and(|kind| !is_known_part(kind)) {
-            self.reach.leaves("content");
+            self.scan.reads_outside("content");
         }
         Some(())
     }
@@ -177,14 +179,14 @@ impl<'a> InputWalk<'a, '_> {
         if is_image(url.strip_prefix("data:").unwrap_or_default()) {
             self.inline_image(url.len());
         } else {
-            self.reach.leaves(name);
+            self.scan.reads_outside(name);
         }
         Some(())
     }
 
     fn inline_image(&mut self, bytes: usize) {
-        self.reach.images = self.reach.images.saturating_add(1);
-        self.reach.image_bytes = self.reach.image_bytes.saturating_add(bytes);
+        self.scan.images = self.scan.images.saturating_add(1);
+        self.scan.image_bytes = self.scan.image_bytes.saturating_add(bytes);
     }
 
     fn audio(&mut self) -> Option<()> {
@@ -193,16 +195,16 @@ impl<'a> InputWalk<'a, '_> {
         }
         let data = self.at.string()?;
         if data.contains(':') && !data.starts_with("data:") {
-            self.reach.leaves("input_audio");
+            self.scan.reads_outside("input_audio");
         }
-        self.reach.audio_bytes = self.reach.audio_bytes.saturating_add(data.len());
+        self.scan.audio_bytes = self.scan.audio_bytes.saturating_add(data.len());
         Some(())
     }
 
     /// Where an image or a document of Anthropic's comes from. A search result has a mere label.
     fn source(&mut self, nesting: u8) -> Option<()> {
         if nesting > MAX_NESTING {
-            self.reach.leaves("source");
+            self.scan.reads_outside("source");
             return self.at.skip();
         }
         let (mut kind, mut media, mut data) = (None, None, 0);
@@ -221,7 +223,7 @@ impl<'a> InputWalk<'a, '_> {
         match kind {
             Some("base64") if media.is_some_and(is_image) => self.inline_image(data),
             Some("text" | "content") => {}
-            _ if object => self.reach.leaves("source"),
+            _ if object => self.scan.reads_outside("source"),
             _ => {}
         }
         Some(())
@@ -245,7 +247,7 @@ impl<'a> InputWalk<'a, '_> {
                 None => role.is_some(),
             };
             if object && !whole {
-                walk.reach.leaves("input");
+                walk.scan.reads_outside("input");
             }
             let brings_tools = kind.is_some_and(|kind| ITEMS_WITH_TOOLS.contains(&kind));
             match tools.filter(|_| brings_tools) {
@@ -268,7 +270,7 @@ impl<'a> InputWalk<'a, '_> {
                 "tools" => walk.later(&mut tools),
                 _ => walk.at.skip(),
             })?;
-            walk.reach.tools = true;
+            walk.scan.tools = true;
             let runner = match shape {
                 ClientApi::Anthropic => ToolRunner::of_anthropic(kind),
                 ClientApi::OpenAi => ToolRunner::of_openai(kind, execution, environment),
@@ -276,14 +278,14 @@ impl<'a> InputWalk<'a, '_> {
             match (runner, tools) {
                 (ToolRunner::Client, _) | (ToolRunner::Namespace, None) => {}
                 (ToolRunner::Defined(tools), _) => {
-                    walk.reach.defined_tools = walk.reach.defined_tools.saturating_add(tools);
+                    walk.scan.defined_tools = walk.scan.defined_tools.saturating_add(tools);
                 }
-                (ToolRunner::Search, _) => walk.reach.searches_tools = true,
+                (ToolRunner::Search, _) => walk.scan.searches_tools = true,
                 (ToolRunner::Namespace, Some(tools)) if nesting < MAX_NESTING => {
                     return walk.inside(tools).tools(shape, nesting.saturating_add(1));
                 }
                 (ToolRunner::Namespace | ToolRunner::Provider, _) => {
-                    walk.reach.unbounded.get_or_insert_with(|| Box::new(hosted_tool(kind)));
+                    walk.scan.unbounded.get_or_insert_with(|| Box::new(hosted_tool(kind)));
                 }
             }
             Some(())
@@ -292,13 +294,13 @@ impl<'a> InputWalk<'a, '_> {
 
     /// A walk over a value that was skipped.
     fn inside(&mut self, value: &'a str) -> InputWalk<'a, '_> {
-        InputWalk { at: JsonCursor(value), reach: self.reach }
+        InputWalk { at: JsonCursor(value), scan: self.scan }
     }
 
     /// A value that reaches outside, unless it says that it does not.
     fn outside(&mut self, name: &'static str) -> Option<()> {
         if !says_nothing(self.value()?) {
-            self.reach.leaves(name);
+            self.scan.reads_outside(name);
         }
         Some(())
     }
@@ -329,7 +331,7 @@ impl<'a> InputWalk<'a, '_> {
     /// A second one of the same name is no longer to be trusted.
     fn only(&mut self, slot: &mut Option<&'a str>, value: &'a str) -> Option<()> {
         if slot.replace(value).is_some() {
-            self.reach.is_unreadable("a repeated member");
+            self.scan.is_unreadable("a repeated member");
         }
         Some(())
     }
@@ -343,13 +345,13 @@ impl<'a> InputWalk<'a, '_> {
         while self.at.peek()? != b'}' {
             let name = self.at.string()?;
             if name.contains('\\') {
-                self.reach.is_unreadable("an escaped name");
+                self.scan.is_unreadable("an escaped name");
             }
             if self.at.peek()? != b':' {
                 return None;
             }
             self.at.take(1)?;
-            match among(name, &LOOKED_AT).or_else(|| among(name, &OUTSIDE_PARTS)) {
+            match among(name, &SCANNED_MEMBERS).or_else(|| among(name, &OUTSIDE_PARTS)) {
                 Some(name) => visit(self, name)?,
                 None => self.at.skip()?,
             }

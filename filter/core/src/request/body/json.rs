@@ -58,27 +58,27 @@ pub(super) fn read(operation: ModelOperation, body: &[u8]) -> Result<RequestBody
     let (model, span) = members.model(text)?;
     let limits = members.limits(operation, text)?;
     let options = StreamOptions::read(members.get("stream_options"), text)?;
-    let reach = InputScan::read(operation, |name| members.get(name));
-    let tools = reach.tools;
-    let mut terms = UsageBounds::of_input(body, reach);
-    terms.tier = members.tier(body);
-    terms.stream = members.flag("stream")?;
-    terms.wants_usage = matches!(options, StreamOptions::Object { include: IncludeUsage::Asked, .. });
-    terms.max_output = max_output(&limits);
-    terms.unbounded = terms.unbounded.or(members.window);
+    let scan = InputScan::read(operation, |name| members.get(name));
+    let tools = scan.tools;
+    let mut bounds = UsageBounds::of_input(body, scan);
+    bounds.tier = members.tier(body);
+    bounds.stream = members.flag("stream")?;
+    bounds.wants_usage = matches!(options, StreamOptions::Object { include: IncludeUsage::Asked, .. });
+    bounds.max_output = max_output(&limits);
+    bounds.unbounded = bounds.unbounded.or(members.window);
     let (choices, unread) = members.choices(operation);
-    terms.choices = choices;
-    let costs = [terms.doubts.cost.take(), unread, members.cost.take(), members.reasoning_mode()];
-    terms.doubts.cost = costs.into_iter().flatten().next();
+    bounds.choices = choices;
+    let costs = [bounds.obstacles.cost.take(), unread, members.cost.take(), members.reasoning_mode()];
+    bounds.obstacles.cost = costs.into_iter().flatten().next();
     let (budgets, unread) = match thinking_budget::budgets(text, |name| members.get(name)) {
         Ok(budgets) => (budgets, None),
         Err(member) => (Vec::new(), Some(Box::new(thinking_budget::unread(member)))),
     };
-    terms.doubts.least_output = budgets.iter().filter_map(ThinkingBudget::least_output).max();
-    terms.doubts.output = members.unread_limit(operation, &limits).or(unread);
+    bounds.obstacles.least_output = budgets.iter().filter_map(ThinkingBudget::least_output).max();
+    bounds.obstacles.output = members.unread_limit(operation, &limits).or(unread);
     let inside = after_brace(text).ok_or(Code::InternalError)?;
     let spans = MemberSpans { model: span, inside, limits, options, budgets, tools };
-    Ok(RequestBody { model, terms, layout: BodyLayout::Json(Box::new(spans)) })
+    Ok(RequestBody { model, bounds, layout: BodyLayout::Json(Box::new(spans)) })
 }
 
 /// The larger of the limits that the client has set; none where one of them is no limit.

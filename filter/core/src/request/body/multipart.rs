@@ -188,7 +188,7 @@ mod tests {
         let body = form(&[FILE, MODEL]);
         let format = BodyFormat::Multipart { boundary: "b".into() };
         let read = format.read(ModelOperation::Transcriptions, body.as_bytes()).unwrap();
-        assert_eq!((read.model.as_str(), read.terms.unbounded), ("whisper-1", Some("multipart")));
+        assert_eq!((read.model.as_str(), read.bounds.unbounded), ("whisper-1", Some("multipart")));
         let replaced = read.edit(body.as_bytes(), &[BodyEdit::Model("large")]).unwrap();
         assert_eq!(String::from_utf8(replaced.into_owned()).unwrap(), body.replace("whisper-1", "large"));
         assert_eq!(read.edit(body.as_bytes(), &[BodyEdit::IncludeUsage]), None);

@@ -42,7 +42,7 @@ fn the_model_is_found_wherever_it_stands() {
 #[test]
 fn an_escaped_name_is_read_as_what_it_means() {
     assert_eq!(find(br#"{"mod\u0065l":"gpt\u002d4o"}"#).unwrap().model, "gpt-4o");
-    assert!(find(br#"{"model":"a","\u0073tream":true}"#).unwrap().terms.stream);
+    assert!(find(br#"{"model":"a","\u0073tream":true}"#).unwrap().bounds.stream);
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn deep_nesting_is_no_danger() {
     }
     let nested = format!("{}1{}", r#"{"content":["#.repeat(10_000), "]}".repeat(10_000));
     let deep = format!(r#"{{"model":"a","messages":[{nested}]}}"#);
-    assert_eq!(find(deep.as_bytes()).unwrap().terms.unbounded, Some("content"));
+    assert_eq!(find(deep.as_bytes()).unwrap().bounds.unbounded, Some("content"));
 }
 
 #[test]
@@ -133,22 +133,25 @@ fn terms_are_read_for_each_operation() {
         (ModelOperation::Messages, Some(5), 1),
         (ModelOperation::Embeddings, None, 1),
     ] {
-        let terms = read_as(operation, body).unwrap().terms;
-        assert_eq!((terms.max_output, terms.choices), (max_output, choices), "{operation:?}");
-        assert!(terms.stream && terms.wants_usage);
+        let bounds = read_as(operation, body).unwrap().bounds;
+        assert_eq!((bounds.max_output, bounds.choices), (max_output, choices), "{operation:?}");
+        assert!(bounds.stream && bounds.wants_usage);
     }
     let nulls = r#"{"model":"a","stream":null,"stream_options":null,"max_tokens":null,"n":null}"#;
-    let terms = find(nulls.as_bytes()).unwrap().terms;
-    assert_eq!((terms.stream, terms.wants_usage, terms.max_output, terms.choices), (false, false, None, 1));
+    let bounds = find(nulls.as_bytes()).unwrap().bounds;
+    assert_eq!(
+        (bounds.stream, bounds.wants_usage, bounds.max_output, bounds.choices),
+        (false, false, None, 1)
+    );
     for (prompt, choices) in [("[1,2]", 1), ("[[1],[2]]", 2), ("\"a\"", 1), ("[]", 1), ("null", 1)] {
         let body = format!(r#"{{"model":"a","prompt":{prompt},"n":0}}"#);
-        assert_eq!(read_as(ModelOperation::Completions, &body).unwrap().terms.choices, choices, "{prompt}");
+        assert_eq!(read_as(ModelOperation::Completions, &body).unwrap().bounds.choices, choices, "{prompt}");
     }
 }
 
 #[test]
 fn what_chooses_a_tier_is_read() {
-    let choice = |body: &str| find(body.as_bytes()).unwrap().terms.tier;
+    let choice = |body: &str| find(body.as_bytes()).unwrap().bounds.tier;
     let said = |text: &str| Some(text.to_owned());
     let silent = TierChoice::default();
     assert_eq!(choice(r#"{"model":"a","metadata":{"speed":"fast"}}"#), silent);
@@ -172,7 +175,7 @@ fn a_cache_that_is_kept_for_hours_is_found_wherever_it_is_asked_for() {
         let body = format!(
             r#"{{"model":"a","messages":[{{"content":[{{"cache_control":{{"type":"ephemeral","ttl":{ttl}}}}}]}}]}}"#
         );
-        find(body.as_bytes()).unwrap().terms.tier.long_cache
+        find(body.as_bytes()).unwrap().bounds.tier.long_cache
     };
     for ttl in [r#""1h""#, r#""24h""#, r#""\u0031h""#, r#""1\u0068""#, r#""2\u0034\u0068""#] {
         assert!(kept(ttl), "{ttl}");
@@ -198,7 +201,7 @@ fn what_has_the_wrong_type_is_refused_by_name() {
 fn only_a_stream_whose_client_did_not_ask_must_be_asked_for_usage() {
     let must = |operation, members: &str| {
         let body = format!(r#"{{"model":"a"{members}}}"#);
-        read_as(operation, &body).unwrap().terms.must_ask_for_usage(operation)
+        read_as(operation, &body).unwrap().bounds.must_ask_for_usage(operation)
     };
     assert!(must(CHAT, r#","stream":true"#));
     assert!(must(ModelOperation::Completions, r#","stream":true,"stream_options":{"include_usage":false}"#));
@@ -370,15 +373,15 @@ proptest! {
         let body = if pretty { serde_json::to_vec_pretty(&value) } else { serde_json::to_vec(&value) }.unwrap();
         let read = find(&body).unwrap();
         let most = ["max_tokens", "max_completion_tokens"].iter().filter_map(|name| value[*name].as_u64()).max();
-        prop_assert_eq!(read.terms.max_output, most);
-        let cost = read.terms.doubts.cost.as_ref();
+        prop_assert_eq!(read.bounds.max_output, most);
+        let cost = read.bounds.obstacles.cost.as_ref();
         prop_assert!(cost.is_none_or(|denial| !denial.message.contains("an unreadable member")));
         let member = if openai { "max_completion_tokens" } else { "max_tokens" };
         let changes = [BodyEdit::Model("other"), BodyEdit::MaxOutput { member, tokens }, BodyEdit::IncludeUsage];
         let edited = read.edit(&body, &changes).unwrap();
         let again = find(&edited).unwrap();
         let limited = tokens.min(most.unwrap_or(u64::MAX));
-        prop_assert_eq!((again.terms.max_output, again.terms.wants_usage), (Some(limited), true));
+        prop_assert_eq!((again.bounds.max_output, again.bounds.wants_usage), (Some(limited), true));
         prop_assert_eq!(serde_json::from_slice::<Value>(&edited).unwrap(), expected(value, member, tokens));
     }
 

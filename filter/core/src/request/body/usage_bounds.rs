@@ -35,7 +35,7 @@ pub struct UsageBounds {
     /// Which tiers may serve it.
     pub tier: TierChoice,
     /// What stands in the way of limits.
-    pub doubts: LimitObstacles,
+    pub obstacles: LimitObstacles,
 }
 
 /// What stands in the way of limits, as far as the body tells.
@@ -91,27 +91,27 @@ impl UsageBounds {
             input_estimate: bytes.div_ceil(MEDIA_BYTES_PER_TOKEN),
             unbounded: Some("multipart"),
             tier: TierChoice::default(),
-            doubts: LimitObstacles::default(),
+            obstacles: LimitObstacles::default(),
         }
     }
 
     /// Of a JSON object with this reach; what the client asks for is still to be filled in.
-    pub(super) fn of_input(body: &[u8], reach: InputScan) -> Self {
-        let text = count(body.len()).saturating_sub(count(reach.image_bytes));
-        let tools = if reach.tools { TOOLS } else { 0 };
+    pub(super) fn of_input(body: &[u8], scan: InputScan) -> Self {
+        let text = count(body.len()).saturating_sub(count(scan.image_bytes));
+        let tools = if scan.tools { TOOLS } else { 0 };
         let bound = [
             text,
             OVERHEAD,
             tools,
-            reach.defined_tools.saturating_mul(DEFINED_TOOL),
-            reach.images.saturating_mul(IMAGE),
+            scan.defined_tools.saturating_mul(DEFINED_TOOL),
+            scan.images.saturating_mul(IMAGE),
         ];
-        let audio = count(reach.audio_bytes);
+        let audio = count(scan.audio_bytes);
         let other = count(body.iter().filter(|byte| !byte.is_ascii()).count());
         let read = text.saturating_sub(audio).div_ceil(BYTES_PER_TOKEN);
         let heard = audio.div_ceil(MEDIA_BYTES_PER_TOKEN);
-        let seen = reach.images.saturating_mul(USUAL_IMAGE);
-        let reads = if reach.searches_tools { SEARCH_READS } else { 1 };
+        let seen = scan.images.saturating_mul(USUAL_IMAGE);
+        let reads = if scan.searches_tools { SEARCH_READS } else { 1 };
         Self {
             stream: false,
             wants_usage: false,
@@ -120,9 +120,9 @@ impl UsageBounds {
             input_bound: bound.into_iter().fold(0, u64::saturating_add).saturating_mul(reads),
             text: Text { ascii: text.saturating_sub(audio).saturating_sub(other), other },
             input_estimate: read.saturating_add(heard).saturating_add(seen),
-            unbounded: reach.outside,
+            unbounded: scan.outside,
             tier: TierChoice::default(),
-            doubts: LimitObstacles { cost: reach.unbounded, ..LimitObstacles::default() },
+            obstacles: LimitObstacles { cost: scan.unbounded, ..LimitObstacles::default() },
         }
     }
 

@@ -263,8 +263,8 @@ fn charged(case: &Case, chunks: &[&[u8]]) -> (Record, Vec<u8>) {
     let last = chunks.len();
     for (chunk, number) in chunks.iter().zip(1..) {
         match meter.chunk(chunk, number == last, || UnixMs(1250)) {
-            ChunkAction::Unchanged => passed.extend_from_slice(chunk),
-            ChunkAction::Replaced(bytes) => passed.extend(bytes),
+            ChunkAction::Pass => passed.extend_from_slice(chunk),
+            ChunkAction::Replace(bytes) => passed.extend(bytes),
         }
     }
     (meter.finish(&store, UpstreamOutcome::Answered, UnixMs(1900)), passed)

@@ -17,7 +17,7 @@ pub(super) const OUTSIDE_PARTS: [&str; 11] = [
 ];
 
 /// The other members of messages, parts and items that are looked at.
-pub(super) const LOOKED_AT: [&str; 16] = [
+pub(super) const SCANNED_MEMBERS: [&str; 16] = [
     "type",
     "id",
     "tools",

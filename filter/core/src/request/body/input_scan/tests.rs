@@ -10,8 +10,8 @@ fn read(operation: ModelOperation, members: &str) -> RequestBody {
 
 /// The member that reaches outside, and if nothing bounds it, what the client is told of it.
 fn outside(operation: ModelOperation, members: &str) -> Option<String> {
-    let terms = read(operation, members).terms;
-    terms.doubts.cost.map(|denial| denial.message.into_owned()).or(terms.unbounded.map(str::to_owned))
+    let bounds = read(operation, members).bounds;
+    bounds.obstacles.cost.map(|denial| denial.message.into_owned()).or(bounds.unbounded.map(str::to_owned))
 }
 
 fn message(parts: &str) -> String {
@@ -138,14 +138,14 @@ fn no_nesting_is_a_danger() {
 
 #[test]
 fn text_is_bounded_by_its_bytes_and_images_by_the_dearest() {
-    let terms = read(ChatCompletions, &message(r#"{"type":"text","text":"hello"}"#)).terms;
+    let bounds = read(ChatCompletions, &message(r#"{"type":"text","text":"hello"}"#)).bounds;
     let bytes = r#"{"model":"a",}"#.len() + message(r#"{"type":"text","text":"hello"}"#).len();
-    assert_eq!(terms.input_bound, bytes as u64 + 256);
-    assert_eq!(terms.input_estimate, bytes.div_ceil(4) as u64);
+    assert_eq!(bounds.input_bound, bytes as u64 + 256);
+    assert_eq!(bounds.input_estimate, bytes.div_ceil(4) as u64);
     let image = |data: &str| {
         let url = format!("data:image/png;base64,{data}");
         let part = format!(r#"{{"type":"image_url","image_url":{{"url":"{url}"}}}}"#);
-        read(ChatCompletions, &message(&part)).terms
+        read(ChatCompletions, &message(&part)).bounds
     };
     assert_eq!(image("AA"), image(&"A".repeat(100_000)));
     assert!((50_000..51_000).contains(&image("AA").input_bound));
@@ -154,15 +154,15 @@ fn text_is_bounded_by_its_bytes_and_images_by_the_dearest() {
         r#"{{"type":"image","source":{{"type":"base64","media_type":"image/png","data":"{}"}}}}"#,
         "A".repeat(100_000)
     );
-    assert!((50_000..51_000).contains(&read(Messages, &message(&source)).terms.input_bound));
+    assert!((50_000..51_000).contains(&read(Messages, &message(&source)).bounds.input_bound));
     let audio = format!(r#"{{"type":"input_audio","input_audio":{{"data":"{}"}}}}"#, "A".repeat(100_000));
-    let terms = read(ChatCompletions, &message(&audio)).terms;
-    assert!((100_000..101_000).contains(&terms.input_bound) && (100..200).contains(&terms.input_estimate));
+    let bounds = read(ChatCompletions, &message(&audio)).bounds;
+    assert!((100_000..101_000).contains(&bounds.input_bound) && (100..200).contains(&bounds.input_estimate));
 }
 
 #[test]
 fn tools_cost_what_providers_write_around_them() {
-    let bound = |members: &str| read(Messages, members).terms.input_bound - members.len() as u64;
+    let bound = |members: &str| read(Messages, members).bounds.input_bound - members.len() as u64;
     let plain = bound(r#""tools":[]"#);
     assert_eq!(bound(r#""tools":[{"name":"f"}]"#) - plain, 1_024);
     assert_eq!(bound(r#""tools":[{"name":"f"},{"type":"bash_20250124"}]"#) - plain, 2_048);

@@ -8,20 +8,20 @@ use crate::answer::denial::Code;
 use crate::request::body::{BodyEdit, UsageBounds};
 use crate::request::endpoint::ModelOperation::{self, Completions, Embeddings, Messages, Responses};
 
-fn terms(operation: ModelOperation, members: &str) -> UsageBounds {
-    read_as(operation, &format!(r#"{{"model":"a",{members}}}"#)).unwrap().terms
+fn bounds(operation: ModelOperation, members: &str) -> UsageBounds {
+    read_as(operation, &format!(r#"{{"model":"a",{members}}}"#)).unwrap().bounds
 }
 
 /// The code, the member and the message of the refusal under a limit of output.
 fn output(operation: ModelOperation, members: &str) -> Option<(Code, String, String)> {
-    let denial = terms(operation, members).doubts.output?;
+    let denial = bounds(operation, members).obstacles.output?;
     let param = denial.param.map(String::from).unwrap_or_default();
     Some((denial.code, param, denial.message.into_owned()))
 }
 
 /// The member that is refused where tokens or money are limited.
 fn cost(operation: ModelOperation, members: &str) -> Option<String> {
-    let denial = terms(operation, members).doubts.cost?;
+    let denial = bounds(operation, members).obstacles.cost?;
     assert_eq!(denial.code, Code::InputNotBounded);
     denial.param.map(String::from)
 }
@@ -60,7 +60,7 @@ fn a_limit_is_lowered_however_it_is_written() {
         limited(CHAT, r#""max_tokens":-1,"max_completion_tokens":100"#, 4096),
         r#""max_tokens":4096,"max_completion_tokens":100"#
     );
-    assert_eq!(terms(CHAT, r#""max_tokens":-1,"max_completion_tokens":100"#).max_output, None);
+    assert_eq!(bounds(CHAT, r#""max_tokens":-1,"max_completion_tokens":100"#).max_output, None);
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn what_some_server_reads_as_no_limit_is_refused_by_name() {
 #[test]
 fn anthropic_fills_its_cache_with_a_limit_of_zero() {
     assert_eq!(output(Messages, r#""max_tokens":0"#), None);
-    assert_eq!(terms(Messages, r#""max_tokens":0"#).max_output, Some(0));
+    assert_eq!(bounds(Messages, r#""max_tokens":0"#).max_output, Some(0));
     assert!(output(Messages, r#""max_tokens":"0""#).is_some());
 }
 
@@ -111,8 +111,8 @@ fn the_limit_of_another_endpoint_or_server_is_refused_by_name() {
 #[test]
 fn how_many_answers_are_written_must_be_certain() {
     for (written, choices) in [("2", 2), ("2.0", 2), ("2e0", 2), ("null", 1), ("0", 1), ("1e400", u64::MAX)] {
-        let terms = terms(CHAT, &format!(r#""n":{written}"#));
-        assert_eq!((terms.choices, terms.doubts.cost), (choices, None), "{written}");
+        let bounds = bounds(CHAT, &format!(r#""n":{written}"#));
+        assert_eq!((bounds.choices, bounds.obstacles.cost), (choices, None), "{written}");
     }
     for written in ["-1", "1.5", "\"2\"", "true"] {
         assert_eq!(cost(CHAT, &format!(r#""n":{written}"#)).as_deref(), Some("n"), "{written}");
@@ -155,7 +155,7 @@ fn what_is_not_known_to_be_harmless_is_refused_by_name() {
     }
     assert_eq!(cost(CHAT, r#""reasoning":{"mode":"pro"}"#).as_deref(), Some("reasoning.mode"));
     assert_eq!(cost(CHAT, r#""reasoning":{"Mode":"pro"}"#).as_deref(), Some("reasoning.mode"));
-    let message = terms(CHAT, r#""a b\n":1"#).doubts.cost.unwrap().message;
+    let message = bounds(CHAT, r#""a b\n":1"#).obstacles.cost.unwrap().message;
     assert!(message.starts_with("`a member of an unusual name` cannot be used"), "{message}");
 }
 
@@ -175,8 +175,8 @@ fn what_turns_nothing_on_passes() {
         r#""reasoning":{"effort":"high","summary":"auto","mode":"standard"}"#,
         r#""reasoning":null"#,
     ] {
-        let terms = terms(CHAT, member);
-        assert_eq!((terms.doubts.cost, terms.unbounded), (None, None), "{member}");
+        let bounds = bounds(CHAT, member);
+        assert_eq!((bounds.obstacles.cost, bounds.unbounded), (None, None), "{member}");
     }
 }
 
@@ -196,8 +196,8 @@ fn what_a_context_window_bounds_is_named() {
         (r#""previous_response_id":"r_1""#, "previous_response_id"),
         (r#""file_ids":["f"]"#, "file_ids"),
     ] {
-        let terms = terms(CHAT, member);
-        assert_eq!((terms.doubts.cost, terms.unbounded), (None, Some(name)), "{member}");
+        let bounds = bounds(CHAT, member);
+        assert_eq!((bounds.obstacles.cost, bounds.unbounded), (None, Some(name)), "{member}");
     }
 }
 
@@ -250,9 +250,9 @@ fn ordinary_requests_pass_under_limits() {
     ];
     for (operation, mut body) in bodies {
         body["model"] = json!("a");
-        let terms = read_as(operation, &body.to_string()).unwrap().terms;
+        let bounds = read_as(operation, &body.to_string()).unwrap().bounds;
         assert_eq!(
-            (terms.doubts.cost, terms.doubts.output, terms.unbounded),
+            (bounds.obstacles.cost, bounds.obstacles.output, bounds.unbounded),
             (None, None, None),
             "{operation:?}"
         );
@@ -267,9 +267,9 @@ fn a_thinking_budget_stays_below_the_limit() {
     assert!(lowered(2_080).contains(r#""budget_tokens":2079"#));
     assert!(lowered(1_025).contains(r#""budget_tokens":1024"#));
     assert!(lowered(32_000).contains(r#""budget_tokens":31999"#));
-    assert_eq!(terms(Messages, thinking).doubts.least_output, Some(1_025));
+    assert_eq!(bounds(Messages, thinking).obstacles.least_output, Some(1_025));
     let adaptive = r#""max_tokens":32000,"thinking":{"type":"adaptive"}"#;
-    assert_eq!(terms(Messages, adaptive).doubts.least_output, None);
+    assert_eq!(bounds(Messages, adaptive).obstacles.least_output, None);
     assert!(limited(Messages, adaptive, 100).contains(r#""type":"adaptive""#));
 
     let flat = r#""max_tokens":5000,"thinking_budget":9000"#;
@@ -296,7 +296,7 @@ fn interleaved_thinking_with_tools_may_exceed_the_limit() {
         let read = read_as(Messages, &body).unwrap().interleaved();
         let change = BodyEdit::MaxOutput { member: "max_tokens", tokens: 2_000 };
         let edited: Value = serde_json::from_slice(&read.edit(body.as_bytes(), &[change]).unwrap()).unwrap();
-        (edited["thinking"]["budget_tokens"].as_u64().unwrap(), read.terms.doubts.least_output)
+        (edited["thinking"]["budget_tokens"].as_u64().unwrap(), read.bounds.obstacles.least_output)
     };
     assert_eq!(limited(r#"{"name":"f"}"#, 20_000), (20_000, None), "it is for the whole turn");
     assert_eq!(limited(r#"{"name":"f"}"#, 3_000), (1_500, Some(1_025)), "below its limit it stays below");
@@ -362,7 +362,7 @@ proptest! {
         let member = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!(r#","{name}":{value}"#)).unwrap_or_default();
         let body = format!(r#"{{"model":"a"{}{}}}"#, member("max_tokens", &small), member("max_completion_tokens", &large));
         let read = read_as(CHAT, &body).unwrap();
-        if read.terms.doubts.output.is_none() {
+        if read.bounds.obstacles.output.is_none() {
             let change = BodyEdit::MaxOutput { member: "max_tokens", tokens };
             let edited = read.edit(body.as_bytes(), &[change]).unwrap();
             let edited: Value = serde_json::from_slice(&edited).unwrap();
