@@ -14,7 +14,6 @@ pub enum PluginConfiguration {
     Sync(SyncConfiguration),
 }
 
-/// What the sync role is told.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SyncConfiguration {
@@ -22,18 +21,16 @@ pub struct SyncConfiguration {
     pub control_plane_cluster: String,
     /// The gateway's name where Envoy has no node id.
     pub gateway: Option<String>,
-    /// For how many seconds this gateway keeps rate limits alone when the control plane is away; 600
-    /// if absent. After that, requests of limited keys are refused.
+    /// How many seconds rate limits hold for this gateway alone when the control plane is away; 600 if
+    /// absent. After that, requests of limited keys are refused.
     pub alone_seconds: Option<u32>,
 }
 
 /// Why a configuration is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidConfiguration {
-    /// Not the JSON that is expected.
     #[error("configuration: {0}")]
     Json(#[from] serde_json::Error),
-    /// A cluster that cannot be named to the host.
     #[error("configuration: control_plane_cluster: {0}")]
     Cluster(#[from] InvalidClusterName),
 }

@@ -1,4 +1,4 @@
-//! One gRPC stream to the control plane, kept open: opened at a tick, tried again with a growing wait.
+//! One gRPC stream to the control plane, reopened with backoff when it ends.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use proxy_wasm::hostcalls;
 use crate::host::{self, attempt};
 use crate::upstream::GrpcService;
 
-/// How often the sync role is woken. It measures time in these, so that a clock that jumps neither
-/// keeps it from connecting nor stops its heartbeat.
+/// How often the sync role is woken. It measures time in ticks, so a clock that jumps neither keeps it from
+/// connecting nor stops its heartbeat.
 pub const TICK: Duration = Duration::from_millis(100);
 
-/// A stream that has lived so many ticks was a success, even if it had nothing to bring.
+/// A stream that has lived this many ticks was a success, even if it brought nothing.
 const SETTLED: u64 = 50;
 
 /// A stream's life, over all its attempts.
@@ -30,14 +30,12 @@ enum ConnectionState {
     Closed { until: u64 },
     /// Open since this tick, with the host's token.
     Open { token: u32, since: u64 },
-    /// What came could not be read: to be cancelled outside of its own callback.
+    /// Its message could not be read: to be cancelled outside of its own callback.
     Broken { token: u32 },
 }
 
-/// What a tick has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamChange {
-    /// Nothing.
     Quiet,
     /// A stream was opened: the first message is due.
     Opened,
@@ -92,19 +90,19 @@ impl GrpcStream {
         }
     }
 
-    /// It has brought something of use.
+    /// It has brought something valid.
     pub fn succeed(&mut self) {
         self.backoff.succeed();
     }
 
-    /// What it has brought cannot be read.
+    /// Its message cannot be read.
     pub fn give_up(&mut self) {
         if let ConnectionState::Open { token, .. } = self.state {
             self.state = ConnectionState::Broken { token };
         }
     }
 
-    /// The host says that a stream has ended; its token was closed. Tells whether it was this one.
+    /// The host says that a stream has ended and has closed its token. Tells whether it was this one.
     pub fn ended(&mut self, token: u32, status: u32, ticks: u64) -> bool {
         match self.state {
             ConnectionState::Open { token: open, since } if open == token => {

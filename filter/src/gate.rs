@@ -26,40 +26,37 @@ use uuid::fmt::Hyphenated;
 use crate::host::{self, attempt};
 use crate::worker::GateWorker;
 
-/// More than any body; the host gives what there is.
+/// Longer than any body; the host gives what there is.
 const WHOLE: usize = 0x7fff_ffff;
 
-/// For so long a request waits for an answer of the control plane: some longer than it waits for units
-/// that others hold.
+/// How long a request waits for the control plane's answer: longer than for units that others hold.
 const LONGEST_WAIT_MS: i64 = PATIENCE_MS + 1_000;
 
-/// A request, from its headers to its end.
+/// One request and its answer.
 pub struct HttpExchange {
     id: u32,
     worker: Rc<GateWorker>,
     request: Rc<RefCell<Request>>,
 }
 
-/// What is kept of a request.
 #[derive(Default)]
 pub struct Request {
     state: RequestState,
     /// None until its key is known, and after its end.
     meter: Option<RequestMeter>,
-    /// Headers for the answer.
     response_headers: Vec<(&'static str, String)>,
-    /// Of an MCP server's answer: how it is passed on.
+    /// How an MCP server's answer is passed on.
     relay: Option<Box<McpRelay>>,
 }
 
 #[derive(Default)]
 enum RequestState {
-    /// The headers have not come, or the request has been answered or let go.
+    /// The headers have not come, or the request is answered or sent on.
     #[default]
     Idle,
     /// The body is being buffered.
     Buffering(BufferedRequest),
-    /// It is whole, and waits for units since then, in the worker's time.
+    /// The body is complete, and the request waits for units since then, in the worker's time.
     Waiting(BufferedRequest, i64),
 }
 
@@ -68,7 +65,7 @@ struct BufferedRequest {
     admitted: Box<Admitted>,
 }
 
-/// The host, as the gate's rules ask it. It tells the time of one callback.
+/// The host as the gate's rules ask it. One callback has one time.
 #[derive(Default)]
 struct Host {
     now_ns: Cell<Option<u64>>,
@@ -104,7 +101,7 @@ impl HttpExchange {
     fn decide_buffered(&self) -> Action {
         let mut request = self.request.borrow_mut();
         if !matches!(request.state, RequestState::Buffering(_)) {
-            // Answered or let go already; or, where it waits, nothing more can come.
+            // Answered or sent on already; or it waits, and nothing more can come.
             return if matches!(request.state, RequestState::Waiting(..)) {
                 Action::Pause
             } else {
@@ -125,7 +122,7 @@ impl HttpExchange {
 }
 
 impl Request {
-    /// Waits for its turn, where others of its app wait already. Tells whether it does.
+    /// Queues up where other requests of the app wait already. Tells whether it does.
     fn queue_up(&mut self, worker: &GateWorker) -> bool {
         self.state = match mem::take(&mut self.state) {
             RequestState::Buffering(pending) if worker.has_waiting(pending.admitted.attribution.app) => {
@@ -185,7 +182,7 @@ impl Request {
         self.answer(&pending.admitted.refuse(&Denial::from(code)), worker)
     }
 
-    /// Answers in the provider's place.
+    /// Answers instead of the provider.
     fn answer(&mut self, reply: &Reply, worker: &GateWorker) -> Action {
         if let Some(meter) = &mut self.meter {
             meter.refused(reply);
@@ -200,8 +197,8 @@ impl Request {
         Action::Pause
     }
 
-    /// The headers of an MCP server's answer have come: rewrites what is the gateway's own affair, and says
-    /// there what will become of the body.
+    /// The headers of an MCP server's answer have come: replaces the session id, and announces what will
+    /// become of the body.
     fn relay_headers(&mut self, status: u16, end_of_stream: bool) {
         let Some(relay) = &mut self.relay else { return };
         let set = |name: &str, value: Option<&str>| {
@@ -229,8 +226,8 @@ impl Request {
         }
     }
 
-    /// Some of an MCP server's answer has come, of which the client may see a part. It is all of it so far,
-    /// where the last time nothing was let go.
+    /// A chunk of an MCP server's answer has come whose tools must be filtered. If nothing was passed on the
+    /// last time, it is the whole body so far.
     fn relay_body(&mut self, size: usize, last: bool) -> Action {
         let Some(tools) = self.relay.as_mut().and_then(|relay| relay.tools.as_mut()) else {
             return Action::Continue;
@@ -239,7 +236,7 @@ impl Request {
             return Action::Pause;
         }
         let read = attempt("get_buffer", hostcalls::get_buffer(BufferType::HttpResponseBody, 0, WHOLE));
-        // Held back for good where it cannot be read or replaced: better no answer than the whole list.
+        // If it cannot be read or replaced it is held back for good: better no answer than the whole list.
         let Some(body) = read else { return Action::Pause };
         let shown = tools.pass(&body.unwrap_or_default(), last);
         match attempt("set_buffer", hostcalls::set_buffer(BufferType::HttpResponseBody, 0, WHOLE, &shown)) {
@@ -248,7 +245,7 @@ impl Request {
         }
     }
 
-    /// Tries again, where units may have come. Tells whether it still waits.
+    /// Tries again: units may have come. Tells whether it still waits.
     ///
     /// The host must have been told that this request is meant.
     pub fn retry(&mut self, worker: &GateWorker) -> bool {
@@ -303,7 +300,7 @@ impl HttpContext for HttpExchange {
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         let mut request = self.request.borrow_mut();
-        // Envoy may have answered by itself what still waited: that is over.
+        // Envoy may have answered a waiting request by itself.
         request.state = RequestState::Idle;
         let response_headers = mem::take(&mut request.response_headers);
         let Some(meter) = &mut request.meter else { return Action::Continue };
@@ -359,11 +356,11 @@ impl HttpContext for HttpExchange {
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
         let mut request = self.request.borrow_mut();
         if let Some(meter) = request.meter.as_mut().filter(|meter| meter.reads()) {
-            // Bytes can no longer be added: what is still kept back is no whole event, or the usage chunk.
+            // No bytes can be added any more: what is kept back is no whole event, or the usage chunk.
             let _ = meter.chunk(&[], true, host::now);
         }
         let tools = request.relay.as_ref().and_then(|relay| relay.tools.as_ref());
-        // Of what is not kept until its end nothing is left.
+        // Formats that are not buffered have nothing left.
         if tools.is_some_and(|tools| tools.waits(0, false)) {
             return request.relay_body(0, true);
         }
@@ -392,7 +389,7 @@ fn meter(attribution: Attribution, endpoint: &'static str, headers: &[Header], n
     RequestMeter::new(attribution, endpoint, Headers(headers), now)
 }
 
-/// How an exchange ended whose answer tells nothing.
+/// How the exchange ended, where the answer does not tell: a timeout, a reset, a client that went away.
 fn outcome() -> UpstreamOutcome {
     let details = property_text(&["response", "code_details"]).unwrap_or_default();
     let flags = property_number(&["response", "flags"]).unwrap_or_default();
@@ -418,7 +415,7 @@ fn response_header(name: &str) -> Option<String> {
     String::from_utf8(attempt("get_map_value", value).flatten()?).ok()
 }
 
-/// Takes out of an answer what its client is not told.
+/// Removes the answer's headers that must not reach the client.
 fn withhold(meter: &RequestMeter, headers: &[Header]) {
     let Some(call) = meter.call() else { return };
     for name in header_filter::withheld_from_clients(Headers(headers), call.authority()) {
@@ -426,7 +423,7 @@ fn withhold(meter: &RequestMeter, headers: &[Header]) {
     }
 }
 
-/// Turns the client's request into the provider's, before it is let go.
+/// Turns the client's request into the provider's.
 fn edit(forward: &Forward, headers: &[Header]) -> Result<(), Status> {
     for edit in forward.edits(Headers(headers)) {
         hostcalls::set_map_value(MapType::HttpRequestHeaders, edit.name, edit.value.as_deref())?;
@@ -437,7 +434,7 @@ fn edit(forward: &Forward, headers: &[Header]) -> Result<(), Status> {
     Ok(())
 }
 
-/// Tells Envoy's access log whose request it is.
+/// Notes in Envoy's access log whose request it is.
 fn attribute(attribution: &Attribution) {
     let Attribution { app, key, user, identity, old_secret: _ } = attribution;
     let mut text = [0; Hyphenated::LENGTH];

@@ -1,5 +1,5 @@
-//! The sync role: keeps two streams to the control plane open. It applies what discovery brings,
-//! and trades usage for leases over the ledger. All that gates learn, they learn from shared data.
+//! The sync role: keeps two streams to the control plane open, applies what discovery brings, and trades
+//! usage for leases over the ledger. Gates learn everything from shared data.
 
 use std::collections::BTreeMap;
 
@@ -23,22 +23,22 @@ use crate::upstream::GrpcService;
 
 pub use crate::connection::TICK;
 
-/// Where Envoy keeps its node id: in newer versions, and in older ones.
+/// Envoy's property with its node id, in newer and in older versions.
 const NODE_ID: [&[&str]; 2] = [&["xds", "node", "id"], &["node", "id"]];
 
 /// Ticks between two heartbeats: one second.
 const BEAT: u64 = 10;
 
-/// A worker that has not asked for so many ticks waits for nothing: its requests gave up before.
+/// A worker that has not asked for this many ticks has no waiting request.
 const WAITS: u64 = 50;
 
-/// After so many milliseconds without an answer the control plane counts as away.
+/// Without an answer for this long the control plane is away.
 const AWAY_AFTER_MS: u64 = 2_000;
 
-/// For how long rate limits then hold for this gateway alone, if nothing else is configured.
+/// How long offline limits hold by default.
 const ALONE_SECONDS: u32 = 600;
 
-/// Before its first tick it has touched nothing but its configuration.
+/// Before its first tick it touches nothing but its configuration.
 pub struct SyncRole {
     configuration: configuration::SyncConfiguration,
     running: Option<Running>,
@@ -59,7 +59,7 @@ struct Running {
     discovery_stream: GrpcStream,
     ledger_stream: GrpcStream,
     demands: Option<Inbox>,
-    /// Those that have asked for something lately.
+    /// Workers that have asked lately.
     workers: BTreeMap<u32, Waiter>,
     metrics: SyncMetrics,
     ticks: u64,
@@ -79,7 +79,7 @@ impl SyncRole {
         }
     }
 
-    /// A gate has something to say.
+    /// A gate has sent demands.
     pub fn wake(&mut self, queue: u32) {
         let Some(running) = &mut self.running else { return };
         let Some(inbox) = running.demands.filter(|inbox| inbox.is(queue)) else { return };
@@ -97,7 +97,6 @@ impl SyncRole {
         }
     }
 
-    /// A message has come.
     pub fn receive(&mut self, token: u32, size: usize) {
         let Some(running) = &mut self.running else { return };
         let read = || {
@@ -143,7 +142,7 @@ impl Running {
             away_after_ms: AWAY_AFTER_MS,
             offline_limits_ms: u64::from(alone).saturating_mul(1000),
         };
-        // Where nobody has counted the workers yet, they wait for this.
+        // New workers wait until this has begun to count them.
         attempt_to_count();
         Some(Self {
             upstream,
@@ -191,7 +190,7 @@ impl Running {
         self.metrics.ledger(self.ledger_stream.is_open(), self.ledger.is_away());
     }
 
-    /// Tells the ledger what has happened, and does what follows.
+    /// Passes an event to the ledger, and carries out the effects.
     fn note(&mut self, event: LedgerEvent) {
         for effect in self.ledger.on(event, host::now().0) {
             match effect {
@@ -255,7 +254,7 @@ impl Running {
     }
 }
 
-/// Keys and apps that a response stops: what is leased for them goes back.
+/// Keys and apps that a response stops: their leases go back.
 fn stopped(response: &wire::DiscoveryResponse) -> Vec<SubjectId> {
     let active = i32::from(wire::Status::Active);
     let keys = response.keys.iter().filter(|key| key.status != active).map(|key| &key.key_id);

@@ -1,4 +1,4 @@
-//! How a gRPC upstream is named to Envoy.
+//! The serialized `GrpcService` that names a gRPC cluster to Envoy.
 
 /// The longest cluster name whose lengths each fit in one byte below 0x80.
 const LONGEST: usize = 125;
@@ -27,7 +27,6 @@ impl GrpcService {
         field_1(&name).map(Self).ok_or(InvalidClusterName)
     }
 
-    /// The serialized message.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -36,7 +36,6 @@ pub type Randomness = [u8; RANDOM_BYTES];
 /// A well-formed key: its checksums are right. Whether it opens anything, only a lookup tells.
 #[derive(Clone, PartialEq, Eq)]
 pub enum ApiKey {
-    /// An app's own credential.
     App(AppKey),
     /// A user's personal credential for one app.
     Named(NamedKey),
@@ -59,7 +58,6 @@ pub struct NamedKey {
 pub struct KeyClaim {
     /// The user that the key was issued to.
     pub user: Uuid,
-    /// The key's id.
     pub key: Uuid,
 }
 
@@ -180,7 +178,6 @@ impl KeyHash {
         Self(Sha256::digest(text.as_bytes()).into())
     }
 
-    /// The 32 bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -1,5 +1,6 @@
-//! What becomes of a request: endpoint, snapshot, credential, key, app, address, identity, and once
-//! the body is there, model and provider, or MCP server and tool. The first rule that fails decides.
+//! Decides a request. First by its headers: endpoint, snapshot, credential, key, app, address, identity. Once
+//! the body is there: model and provider, or MCP server and tool; then the limits. The first rule that fails
+//! decides.
 
 mod mcp;
 mod model;
@@ -29,42 +30,38 @@ use crate::snapshot::{AppPolicy, CredentialMode, KeyRecord, Status, UnixMs};
 use crate::store::SharedStore;
 use crate::upstream::forward::Forward;
 
-/// What the gate must ask the host. It asks only when a rule needs the answer.
+/// What the gate asks of the host, and only when a rule needs it.
 pub trait World {
-    /// The time.
     fn now(&self) -> UnixMs;
 
-    /// The trusted address of the client.
+    /// The client's trusted address.
     fn client_address(&self) -> Option<IpAddr>;
 
-    /// A number that spreads those who must come back; where nobody comes back, any.
+    /// Spreads the retries of refused clients; any number where nobody retries.
     fn random(&self) -> u64 {
         0
     }
 }
 
-/// A body that is copied from the host where somebody looks at it.
+/// A body that is copied from the host when it is first read.
 type LazyBody<F> = LazyCell<Vec<u8>, F>;
 
-/// What the headers have decided.
+/// The decision on the headers.
 #[derive(Debug)]
 pub enum HeadersDecision {
     /// The gateway answers by itself.
     Reply(Reply),
-    /// The body decides.
     NeedBody(Box<Admitted>),
 }
 
-/// Where a request is decided.
+/// What a decision on the body needs.
 #[derive(Debug)]
 pub struct Gate<'a, S, W> {
-    /// What is known.
     pub view: &'a View<S>,
-    /// The host.
     pub world: &'a W,
     /// Whether another request can be recorded.
     pub has_room: bool,
-    /// How the request takes to waiting, after it has waited for so long.
+    /// By how long the request has waited.
     pub patience: Patience,
 }
 
@@ -74,44 +71,42 @@ impl<S, W: World> Gate<'_, S, W> {
     }
 }
 
-/// What the body has decided.
+/// The decision on the whole request.
 #[derive(Debug)]
 pub enum BodyDecision {
     /// The gateway answers by itself.
     Reply(Reply),
-    /// The provider, or the MCP server, answers.
+    /// The provider or the MCP server answers.
     Forward(Box<Forward>),
-    /// A lease is dry, or others hold what is left: the request waits until its demand is answered, or for
-    /// a moment where it has none, and is then decided on again.
+    /// A lease is used up, or others hold what is left. The request waits for the answer to its demand, or a
+    /// moment if the demand is empty, and is then decided on again.
     Wait(Demand),
 }
 
-/// A request whose key is good; its body is still to come.
+/// A request whose key is valid, and whose body is still to come.
 #[derive(Debug)]
 pub struct Admitted {
     call: AdmittedCall,
     query: String,
-    /// Whether the model may think between tool calls, with a budget for the whole turn.
+    /// Whether the model may think between tool calls, with one budget for the whole turn.
     interleaved_thinking: bool,
-    /// The key as it was when the headers came, and when that was.
+    /// The key as it was when the headers came.
     key: ResolvedKey,
     resolved_at: UnixMs,
-    /// What the body says, while the request waits: it is read once.
+    /// Kept while the request waits, so that it is parsed once.
     body: RefCell<Option<RequestBody>>,
-    /// Whose request it is.
     pub attribution: Attribution,
 }
 
-/// What is asked for, as far as the headers say.
+/// What the request asks for, by its headers.
 #[derive(Debug)]
 enum AdmittedCall {
-    /// A model's answer.
     Model(ModelOperation, BodyFormat),
     /// Something of an MCP server.
     Mcp(Box<mcp::McpRequest>),
 }
 
-/// A key that opens its app.
+/// A key that may use its app.
 #[derive(Clone, Debug)]
 struct ResolvedKey {
     snapshot: Snapshot,
@@ -119,16 +114,15 @@ struct ResolvedKey {
     app: Rc<AppPolicy>,
 }
 
-/// How long a resolved key counts as current. A body mostly comes with its headers; looking
-/// everything up twice for it would double what the gate costs.
+/// How long a resolved key counts as current. A body mostly comes with its headers, and looking everything up
+/// again would double the gate's cost.
 const FRESH_MS: i64 = 5;
 
-/// Decides on a request's headers.
 pub fn admit<S: SharedStore>(headers: Headers<'_>, view: &View<S>, world: &impl World) -> HeadersDecision {
     decide_headers(headers, view, world, || Ok(credential::find(headers)?.hash()))
 }
 
-/// Decides on a request that carries the key with this hash, whatever its headers say.
+/// Decides on a request with the key of this hash, whatever its headers say.
 pub fn admit_key<S: SharedStore>(
     hash: KeyHash,
     headers: Headers<'_>,
@@ -212,7 +206,7 @@ fn decide_headers<S: SharedStore>(
 }
 
 impl Admitted {
-    /// What records call what it asks for.
+    /// The endpoint's name in records.
     #[must_use]
     pub fn endpoint(&self) -> &'static str {
         match &self.call {
@@ -221,8 +215,8 @@ impl Admitted {
         }
     }
 
-    /// Decides on the whole body, and once more on the key: it may have been revoked while the
-    /// body was on its way. What the request needs of its limits is held for it from here on.
+    /// Decides on the whole body, and once more on the key, which may have been revoked meanwhile. From here
+    /// on the request's units are reserved.
     ///
     /// A request that waits is decided on again and again: `body` is asked for once where it is read, and once
     /// where it must be edited.
@@ -238,7 +232,7 @@ impl Admitted {
         }
     }
 
-    /// Refuses what had been admitted.
+    /// The refusal of an admitted request.
     #[must_use]
     pub fn refuse(&self, denial: &Denial) -> Reply {
         let reply = match &self.call {
@@ -250,7 +244,7 @@ impl Admitted {
         reply.attributed(self.attribution.clone(), self.endpoint())
     }
 
-    /// The key and its app: as they were found, if that was just now, or as they are.
+    /// The key and its app: as resolved before, if that was just now, or looked up again.
     fn current_key<S: SharedStore>(
         &self,
         now: UnixMs,
@@ -268,12 +262,12 @@ impl Admitted {
     }
 }
 
-/// Whether Anthropic's beta of interleaved thinking is asked for.
+/// Whether the client asks for Anthropic's beta of interleaved thinking.
 fn thinks_between_calls(headers: Headers<'_>) -> bool {
     headers.all("anthropic-beta").any(|value| memmem::find(value, b"interleaved-thinking").is_some())
 }
 
-/// Finds the record of the request's key.
+/// Looks up the request's key.
 fn authenticate<S: SharedStore>(
     view: &View<S>,
     find: impl FnOnce() -> Result<KeyHash, Denial>,
@@ -282,7 +276,7 @@ fn authenticate<S: SharedStore>(
     Ok((snapshot, record(snapshot, &find()?, view)?))
 }
 
-/// Finds the record again, as it is now.
+/// Looks up the key again.
 fn look_up<S: SharedStore>(hash: &KeyHash, view: &View<S>) -> Result<(Snapshot, KeyRecord), Denial> {
     let snapshot = view.snapshot().ok_or(Code::SnapshotNotReady)?;
     Ok((snapshot, record(snapshot, hash, view)?))
@@ -294,7 +288,7 @@ fn record<S: SharedStore>(snapshot: Snapshot, hash: &KeyHash, view: &View<S>) ->
     })
 }
 
-/// Decides whether the key opens its app, now and from here.
+/// Whether the key may use its app, now and from the client's address.
 fn authorize<S: SharedStore>(
     snapshot: Snapshot,
     record: &KeyRecord,
@@ -306,7 +300,7 @@ fn authorize<S: SharedStore>(
     Ok(app)
 }
 
-/// Decides whether the key opens its app now, from wherever.
+/// Whether the key may use its app now, from any address.
 fn open<S: SharedStore>(
     snapshot: Snapshot,
     record: &KeyRecord,
@@ -341,7 +335,7 @@ fn open<S: SharedStore>(
     Ok(app)
 }
 
-/// Decides whether the app may be used from here.
+/// Whether the app may be used from the client's address.
 fn reach(app: &AppPolicy, world: &impl World) -> Result<(), Denial> {
     let Some(ranges) = &app.addresses else {
         return Ok(());

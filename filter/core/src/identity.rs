@@ -1,4 +1,4 @@
-//! Who is behind a request. A named key says so by itself; on an app key the app may believe a JWT or a
+//! Who is behind a request. A named key identifies its user; with an app key, the app may believe a JWT or a
 //! header.
 
 mod email;
@@ -30,24 +30,21 @@ pub const EMAIL_HEADER: &str = "x-user-email";
 /// The header with a user's JWT.
 pub const TOKEN_HEADER: &str = "x-user-token";
 
-/// How it is known who sent a request.
+/// How the sender of a request is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CallerIdentity {
-    /// It is not.
     #[default]
     Unknown,
     /// By the record of a named key.
     Key,
-    /// The request claims it, and the app accepts that.
+    /// Claimed by the request, and accepted by the app.
     Claimed {
         /// In lower case.
         email: Rc<str>,
-        /// What claims it.
         by: IdentityClaim,
     },
 }
 
-/// What claims an identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdentityClaim {
     /// A JWT that was verified.
@@ -57,13 +54,13 @@ pub enum IdentityClaim {
 }
 
 impl CallerIdentity {
-    /// What a key's record alone says.
+    /// By the key's record alone.
     #[must_use]
     pub fn of(key: &KeyRecord) -> Self {
         key.user.map_or(Self::Unknown, |_| Self::Key)
     }
 
-    /// The address that was claimed.
+    /// The claimed address.
     #[must_use]
     pub fn email(&self) -> Option<&str> {
         match self {
@@ -72,7 +69,6 @@ impl CallerIdentity {
         }
     }
 
-    /// As records tell it.
     #[must_use]
     pub fn source(&self) -> wire::IdentitySource {
         match self {
@@ -84,7 +80,7 @@ impl CallerIdentity {
     }
 }
 
-/// Finds who sent a request with this key of this app.
+/// Identifies the sender of a request with this key.
 ///
 /// # Errors
 /// When what it claims is wrong or not accepted, or when it claims nothing and the app wants that.
@@ -120,7 +116,7 @@ pub fn identify(
     }
 }
 
-/// The value of a header that may be there once; an empty one counts as absent.
+/// The value of a header that may occur once; an empty one counts as absent.
 fn once<'a>(headers: Headers<'a>, name: &'static str) -> Result<Option<&'a [u8]>, Denial> {
     let mut values = headers.all(name);
     let value = values.next().map(<[u8]>::trim_ascii).filter(|value| !value.is_empty());

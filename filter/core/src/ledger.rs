@@ -1,6 +1,6 @@
-//! The sync role's end of the ledger stream: asks for units when gates run dry, brings them into
-//! their accounts, takes back what lies idle, and ships records until they are committed. Events in,
-//! effects out; what it must remember lies in the store.
+//! The sync role's end of the ledger stream. It asks for units when gates run out, adds granted units to
+//! accounts, reclaims idle ones, and ships records until they are committed. Events in, effects out; its
+//! state is in the store.
 //!
 //! It knows the owners that demands have named lately, so that its work follows use. It measures
 //! waits in ticks, so that a clock that jumps neither hides an outage nor feigns one.
@@ -23,168 +23,158 @@ use crate::record::ring::{self, RingReader};
 use crate::snapshot::BucketKind;
 use crate::store::SharedStore;
 
-/// Between two ticks.
 pub const TICK_MS: u64 = 100;
 
-/// So many reports may be without an answer.
+/// Reports that may be unanswered at a time.
 const MOST_UNANSWERED: usize = 4;
 
-/// What a ledger is told once.
 #[derive(Clone, Debug)]
 pub struct LedgerConfig {
     /// The name that admins see.
     pub gateway: String,
-    /// Of this process, as on the discovery stream.
+    /// The process's id, as on the discovery stream.
     pub instance: String,
-    /// How many records a worker's ring has, the same as the workers were told.
+    /// The same as for the workers' rings.
     pub ring_capacity: u32,
-    /// After so long without an answer the control plane is away.
+    /// Without an answer for this long the control plane is away.
     pub away_after_ms: u64,
-    /// For so long, from then on, rate limits hold for this gateway alone.
+    /// From then on rate limits hold for this gateway alone, for this long.
     pub offline_limits_ms: u64,
 }
 
-/// What has happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LedgerEvent {
-    /// A stream was opened; nothing was sent on it yet.
+    /// A stream was opened, and nothing is sent on it yet.
     Connected,
     /// The stream has ended, or could not be written to.
     Closed,
-    /// The control plane speaks.
     Response(wire::LedgerResponse),
     /// An encoded [`Demand`] from the queue of the gates.
     Demand(Vec<u8>),
-    /// A key or an app is revoked, or gone.
+    /// A key or an app is revoked or gone.
     Revoked(SubjectId),
-    /// [`TICK_MS`] have gone by.
     Tick,
 }
 
-/// What is to be done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LedgerEffect {
-    /// Send it on the stream; where that fails, close it.
+    /// Send it on the stream, and close the stream if that fails.
     Send(wire::LedgerRequest),
-    /// Wake the workers: requests that wait shall try again.
+    /// Wake the workers: waiting requests may try again.
     Wake,
-    /// Tell the operator.
     Log(String),
 }
 
-/// The state of the sync role's end.
 #[derive(Debug)]
 pub struct LedgerClient<S> {
     store: S,
     config: LedgerConfig,
     subjects: BTreeMap<SubjectId, ActiveSubject>,
-    /// When each owner is looked at next, in ticks.
+    /// By tick.
     next_checks: BTreeSet<(u64, SubjectId)>,
     pending: BTreeMap<(SubjectId, BucketKind), PendingDemand>,
-    /// Buckets of which an answer was lost: asking for one more tells what it said.
+    /// Buckets whose answer was lost with a stream. Asking for one unit more tells what it was.
     lost_answers: BTreeSet<(SubjectId, BucketKind)>,
-    /// Owners of whom the control plane may know older numbers.
+    /// Subjects with numbers that the control plane may not know.
     dirty: BTreeSet<SubjectId>,
     stream: Option<OpenStream>,
     shippings: Vec<RecordShipment>,
     ticks: u64,
-    /// Since when an answer is due.
+    /// The tick since which an answer is due.
     silent_since: Option<u64>,
     was_away: bool,
     last_ms: i64,
 }
 
-/// An open stream.
 #[derive(Debug, Default)]
 struct OpenStream {
     last_id: u64,
     unanswered: VecDeque<SentReport>,
-    /// A first report is due whatever there is to say: its answer shows that somebody is there.
+    /// A stream's first report is sent even if it is empty: its answer shows that the control plane is there.
     is_proved: bool,
 }
 
-/// A report that has no answer yet.
+/// A report without an answer yet.
 #[derive(Debug)]
 struct SentReport {
     id: u64,
     at_ms: i64,
     tick: u64,
     asked: Vec<AskedUnits>,
-    /// Workers, and the last sequence of each.
+    /// Each worker with its last sequence.
     shipped: Vec<(u32, u64)>,
 }
 
-/// What a report has asked for.
+/// Units that a report asked for.
 #[derive(Clone, Copy, Debug)]
 struct AskedUnits {
     subject: SubjectId,
     kind: BucketKind,
     want: u64,
     least: u64,
-    /// The least that a request needs which waits; 0 where none does.
+    /// The least that a waiting request needs; 0 where none waits.
     each: u64,
     limit: u64,
 }
 
-/// An owner whose units move.
+/// A limit subject whose units are in use.
 #[derive(Debug, Default)]
 struct ActiveSubject {
     tracks: BTreeMap<(BucketKind, i64), TrackedLine>,
-    /// The last report that spoke of it.
-    report: u64,
-    /// When something was last heard of it, in ticks.
+    /// The id of the last report about it.
+    last_report: u64,
+    /// In ticks.
     last_moved: u64,
-    /// When it is looked at next, in ticks.
+    /// In ticks.
     next_check: u64,
-    /// Until when others wait for what comes back of it, in ticks.
+    /// Until this tick others wait for its units.
     recalled_until: u64,
 }
 
-/// What is remembered of a line.
+/// What is remembered of an account line.
 #[derive(Debug, Default)]
 struct TrackedLine {
-    /// The numbers that this stream was told.
+    /// As last reported on this stream.
     reported: Option<Totals>,
-    /// An answer may have been lost: the next must be told apart from it.
+    /// An answer may have been lost; the next must be told apart from it.
     is_unsure: bool,
-    /// Brought and taken, when it was looked at last.
+    /// See [`received_and_taken`], at the last check.
     received_and_taken: (u64, u64),
     quiet_since: u64,
-    /// When the rate was found, and what was taken by then.
+    /// The tick at which the rate was measured, and the units taken by then.
     base: (u64, u64),
-    /// About how many units a second were taken.
+    /// Units taken per second.
     rate: u64,
-    /// What this gateway has lent itself.
+    /// Units lent under offline limits.
     offline_window: Option<Window>,
 }
 
-/// What requests wait for.
 #[derive(Clone, Copy, Debug, Default)]
 struct PendingDemand {
-    /// The sum of what waiting requests need.
+    /// The sum over waiting requests.
     need: u64,
-    /// To be available though nobody waits.
+    /// To have available even if no request waits.
     ahead: u64,
-    /// The least of what a waiting request needs.
+    /// The least that one waiting request needs.
     least: Option<u64>,
-    /// The least of what would do for one.
+    /// The least that one waiting request would settle for.
     floor: Option<u64>,
     limit: u64,
-    /// Ask, even if there is enough.
+    /// An answer was lost: ask even if there is enough.
     follows_lost_answer: bool,
 }
 
-/// A worker's records on their way.
+/// The shipping of one worker's records.
 #[derive(Debug)]
 struct RecordShipment {
     reader: RingReader,
     is_under_way: bool,
-    /// The last batch was as large as one may be.
+    /// The last batch was full.
     has_more: bool,
 }
 
 impl<S: SharedStore> LedgerClient<S> {
-    /// Takes up what the store holds.
+    /// Resumes from the store.
     pub fn resume(store: S, config: LedgerConfig) -> Self {
         Self {
             store,
@@ -203,7 +193,6 @@ impl<S: SharedStore> LedgerClient<S> {
         }
     }
 
-    /// Takes note of an event.
     pub fn on(&mut self, event: LedgerEvent, now_ms: i64) -> Vec<LedgerEffect> {
         let mut effects = Vec::new();
         let mut ships = true;
@@ -226,13 +215,13 @@ impl<S: SharedStore> LedgerClient<S> {
         effects
     }
 
-    /// Whether the control plane does not answer: limits are kept without it.
+    /// Whether the control plane is away, so that offline limits apply.
     #[must_use]
     pub fn is_away(&self) -> bool {
         self.silent_for_ms() >= self.config.away_after_ms
     }
 
-    /// How many owners have units that move.
+    /// Subjects with units in use.
     #[must_use]
     pub fn subjects(&self) -> usize {
         self.subjects.len()
@@ -250,7 +239,7 @@ impl<S: SharedStore> LedgerClient<S> {
         effects.push(send(Kind::Hello(wire::Hello { gateway, instance })));
     }
 
-    /// What was sent may have been lost: all is told again, and shipped again.
+    /// What was sent may be lost: everything is reported and shipped again.
     fn close(&mut self) {
         self.silent_since.get_or_insert(self.ticks);
         let Some(stream) = self.stream.take() else { return };
@@ -295,7 +284,7 @@ impl<S: SharedStore> LedgerClient<S> {
         }
     }
 
-    /// Has the owner among those that it knows, with an account.
+    /// Tracks a subject, and creates its account if needed. False where the host does not store it.
     fn track_subject(&mut self, subject: SubjectId) -> bool {
         if self.subjects.contains_key(&subject) {
             return true;
@@ -309,7 +298,7 @@ impl<S: SharedStore> LedgerClient<S> {
         };
         let known = self.subjects.entry(subject).or_default();
         for line in account.lines {
-            // What became of the last answer is not known here.
+            // The last answer may have been lost.
             let track = TrackedLine {
                 is_unsure: line.kind.span_ms().is_some(),
                 ..TrackedLine::of(&line, self.ticks)
@@ -322,7 +311,7 @@ impl<S: SharedStore> LedgerClient<S> {
         true
     }
 
-    /// Returns what an owner has left; requests under way settle as usual.
+    /// Returns a subject's unused units. Requests in progress settle as usual.
     fn take_back(&mut self, subject: SubjectId, effects: &mut Vec<LedgerEffect>) {
         if LeaseAccount::read(&self.store, subject).is_none() {
             return;
@@ -385,7 +374,7 @@ fn send(kind: Kind) -> LedgerEffect {
     LedgerEffect::Send(wire::LedgerRequest { kind: Some(kind) })
 }
 
-/// One is enough, after everything else.
+/// Keeps one `Wake`, at the end.
 fn wake_once(effects: &mut Vec<LedgerEffect>) {
     let before = effects.len();
     effects.retain(|effect| *effect != LedgerEffect::Wake);

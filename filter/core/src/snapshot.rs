@@ -25,7 +25,6 @@ use latchkey_proto::discovery as wire;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct KeyId(pub Uuid);
 
-/// An app's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AppId(pub Uuid);
 
@@ -49,11 +48,9 @@ pub struct Position {
 /// Whether a key or an app is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// In use.
     Active,
     /// Switched off; it may come back.
     Inactive,
-    /// Switched off for good.
     Revoked,
     /// Of a named key: its user may not use the app for the time being.
     Suspended,
@@ -69,19 +66,16 @@ pub enum InvalidResource {
         field: &'static str,
         /// How many bytes it must have.
         expected: usize,
-        /// How many it has.
         actual: usize,
     },
     /// A field that must be set, or an enum's unspecified or unknown value.
     #[error("{0} is not set, or not to a known value")]
     Unset(&'static str),
-    /// A moment before 1970.
     #[error("{0} is negative")]
     Negative(&'static str),
     /// A name that is empty or has a control character.
     #[error("{0} is empty or has a control character")]
     Name(&'static str),
-    /// A limit of nothing.
     #[error("{0} is 0")]
     Zero(&'static str),
     /// Two buckets of one kind, by its number on the wire.
@@ -99,7 +93,6 @@ pub enum InvalidResource {
     /// A provider's field that cannot be sent on.
     #[error("provider `{provider}`: {field} is malformed")]
     Provider {
-        /// The provider's name.
         provider: String,
         /// The field's name on the wire.
         field: &'static str,
@@ -110,7 +103,6 @@ pub enum InvalidResource {
     /// A model of a provider that the catalogue lacks.
     #[error("model `{model}` names the provider `{provider}`, which is not in the catalogue")]
     NoProvider {
-        /// The model's name.
         model: String,
         /// The provider that it names.
         provider: String,
@@ -118,7 +110,6 @@ pub enum InvalidResource {
     /// An MCP server's field that cannot be sent on.
     #[error("MCP server `{server}`: {field} is malformed")]
     McpServer {
-        /// The server's name.
         server: String,
         /// The field's name on the wire.
         field: &'static str,
@@ -128,12 +119,7 @@ pub enum InvalidResource {
     TwoMcpServers(String),
     /// A model that one provider offers twice.
     #[error("provider `{provider}` offers model `{model}` twice")]
-    OfferedTwice {
-        /// The model's name.
-        model: String,
-        /// The provider.
-        provider: String,
-    },
+    OfferedTwice { model: String, provider: String },
 }
 
 impl fmt::Display for KeyId {

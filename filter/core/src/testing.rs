@@ -41,7 +41,6 @@ pub const NAMED_KEY_ID: Uuid = Uuid::from_u128(13);
 /// Until when leases and refusals hold, in Unix milliseconds.
 pub const ANSWER_MS: i64 = 10_000;
 
-/// Shared data in memory.
 #[derive(Default)]
 pub struct TestMemory {
     inner: memory::Memory,
@@ -89,7 +88,6 @@ impl TestMemory {
         self.intruders.borrow_mut().push_back(Box::new(intruder));
     }
 
-    /// Nobody interrupts any more.
     pub fn calm(&self) {
         self.intruders.borrow_mut().clear();
     }
@@ -276,7 +274,7 @@ pub fn record() -> Record {
         charges: Vec::new(),
         old_secret: false,
         service_tier: String::new(),
-        cut: None,
+        output_cut: None,
         text: None,
     }
 }
@@ -299,24 +297,23 @@ pub fn answer(
     if LeaseAccount::read(store, subject).is_none() {
         store.put(&subject.name(), &LeaseAccount::default().encode()).unwrap();
     }
-    let told = BucketStatus { limit, ..status };
+    let status = BucketStatus { limit, ..status };
     let changed = LeaseAccount::change(store, subject, |account| {
         account.edit(kind, NO_PERIOD, |line| {
             let total = line.granted + units;
-            line.grant(ReceivedGrant { total, want: units, deadline_ms: ANSWER_MS, told }, 0);
+            line.grant(ReceivedGrant { total, want: units, deadline_ms: ANSWER_MS, status }, 0);
         });
     });
     assert_eq!(changed, AccountChange::Done(()));
 }
 
-/// Units of a bucket.
 pub fn grant(store: &TestMemory, subject: SubjectId, kind: BucketKind, limit: u64, units: u64) {
-    let told = BucketStatus {
+    let status = BucketStatus {
         verdict: account::GrantVerdict::Granted,
         refused: u64::MAX,
         ..BucketStatus::default()
     };
-    answer(store, subject, kind, limit, units, told);
+    answer(store, subject, kind, limit, units, status);
 }
 
 /// A refusal, whatever little is asked for.

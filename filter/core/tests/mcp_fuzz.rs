@@ -31,7 +31,6 @@ const MESSAGES: [&[u8]; 4] = [
     include_bytes!("mcp_fuzz/corpus/messages/answer.json"),
 ];
 
-/// What mutations put in.
 const WORDS: [&str; 38] = [
     "{",
     "}",

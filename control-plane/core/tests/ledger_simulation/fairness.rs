@@ -435,7 +435,7 @@ fn record() -> Record {
         charges: Vec::new(),
         old_secret: false,
         service_tier: String::new(),
-        cut: None,
+        output_cut: None,
         text: None,
     }
 }

@@ -1,4 +1,4 @@
-//! Why a request is refused, in the shape that the client's SDK expects.
+//! Why a request is refused: the table of codes, and the answer in the shape that the client's SDK expects.
 
 mod oauth;
 mod rpc;
@@ -12,47 +12,44 @@ use crate::answer::reply::Reply;
 use crate::request::endpoint::ClientApi;
 use crate::request::redaction::without_keys;
 
-/// A refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// What it is, for programs.
+    /// For programs.
     pub code: Code,
-    /// What it is, for people; nothing secret.
+    /// For people; nothing secret.
     pub message: Cow<'static, str>,
-    /// The methods that the path knows, where the method was wrong.
+    /// The methods that the path takes, where the method was wrong.
     pub allow: Option<&'static str>,
-    /// The member of the body that was wrong, where one was.
+    /// The wrong member of the body, where one was.
     pub param: Option<Cow<'static, str>>,
-    /// The limit that decided, where one did.
+    /// Set where a limit decided.
     pub limit_detail: Option<Box<LimitDetail>>,
 }
 
 /// The limit that refused a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LimitDetail {
-    /// `requests_per_minute`, `budget`, …, as the app's settings call it.
+    /// `requests_per_minute`, `budget`, …: the name in the app's settings.
     pub name: &'static str,
     /// `app` or `key`.
     pub owner: &'static str,
     /// Requests, tokens or nano-USD.
     pub limit: u64,
-    /// What is left of it.
     pub remaining: u64,
-    /// What the request needs of it at least.
+    /// What the request needs at least.
     pub needed: u64,
-    /// When it begins anew, or has room again, in Unix seconds; none for never.
+    /// In Unix seconds; none for never.
     pub resets_at: Option<i64>,
-    /// When trying again may help; none where it does not.
+    /// None where trying again does not help.
     #[serde(skip)]
     pub retry_after_ms: Option<u32>,
-    /// The headers that tell how it stands.
+    /// The `x-ratelimit-*` headers.
     #[serde(skip)]
     pub headers: Vec<(&'static str, String)>,
 }
 
 /// A stable code. Each belongs to one rule and has one status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "`meaning` says what each one is")]
 pub enum Code {
     InvalidJson,
     InvalidMultipart,
@@ -109,7 +106,6 @@ pub enum Code {
     LedgerFull,
 }
 
-/// What is fixed about a code.
 struct CodeRow {
     status: u16,
     name: &'static str,
@@ -122,7 +118,6 @@ const fn row(status: u16, name: &'static str, rule: &'static str, meaning: &'sta
 }
 
 impl Code {
-    /// Every code.
     pub const ALL: [Self; 53] = [
         Self::InvalidJson,
         Self::InvalidMultipart,
@@ -179,13 +174,12 @@ impl Code {
         Self::LedgerFull,
     ];
 
-    /// The HTTP status.
     #[must_use]
     pub fn status(self) -> u16 {
         self.row().status
     }
 
-    /// The code as clients see it.
+    /// As clients see it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         self.row().name
@@ -197,13 +191,13 @@ impl Code {
         self.row().rule
     }
 
-    /// What it means, in a sentence.
+    /// In a sentence.
     #[must_use]
     pub fn meaning(self) -> &'static str {
         self.row().meaning
     }
 
-    /// Whether the same request may succeed when it is sent again.
+    /// Whether the same request may succeed later.
     #[must_use]
     pub fn may_be_retried(self) -> bool {
         matches!(self, Self::RateLimitExceeded | Self::QuotaContended) || self.status() == 503
@@ -275,7 +269,7 @@ impl Code {
 }
 
 impl Denial {
-    /// A refusal with a message of its own.
+    /// With a message of its own.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         Self { code, message: message.into(), allow: None, param: None, limit_detail: None }
     }
@@ -315,7 +309,7 @@ impl Denial {
         }
     }
 
-    /// When the same request may succeed; none where it will not.
+    /// None where trying again does not help.
     fn retry_after_ms(&self) -> Option<u32> {
         let usual = self.code.may_be_retried().then_some(1000);
         self.limit_detail.as_ref().map_or(usual, |limit| limit.retry_after_ms.filter(|_| usual.is_some()))

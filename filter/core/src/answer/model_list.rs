@@ -1,4 +1,4 @@
-//! Which models an app may call, and who serves them.
+//! The models that an app may call, and the provider that serves a call.
 
 mod anthropic;
 
@@ -23,8 +23,8 @@ struct OpenAiModel<'a> {
     owned_by: &'a str,
 }
 
-/// The list of what the app may call: all of it for OpenAI's clients, and for Anthropic's a page of what
-/// speaks their API.
+/// The models that the app may call: all for OpenAI's clients; for Anthropic's, a page of those that speak
+/// their API.
 ///
 /// # Errors
 /// When the query asks for a page that there is not.
@@ -63,7 +63,7 @@ pub fn retrieve(
     })
 }
 
-/// Whether an offer is listed by the API of this shape.
+/// Whether the API of this kind lists the offer.
 fn lists(offer: &Offer, shape: ClientApi) -> bool {
     shape == ClientApi::OpenAi || serves(offer.provider.kind, ModelOperation::Messages)
 }

@@ -9,10 +9,10 @@ use crate::gate::World;
 use crate::request::endpoint::ClientApi;
 use crate::store::SharedStore;
 
-/// A heartbeat older than this means that the sync role has died.
+/// With an older heartbeat the sync role counts as dead.
 const STALE_MS: i64 = 10_000;
 
-/// 200 when a snapshot is complete and the sync role lives; else 503, and why.
+/// 200 when a snapshot is complete and the sync role is alive; otherwise 503 with the reason.
 pub fn answer<S: SharedStore>(view: &View<S>, world: &impl World) -> Reply {
     if view.snapshot().is_none() {
         return Denial::from(Code::SnapshotNotReady).reply(ClientApi::OpenAi);

@@ -1,4 +1,4 @@
-//! An answer that the gateway gives by itself.
+//! An answer of the gateway's own.
 
 use std::borrow::Cow;
 
@@ -8,39 +8,34 @@ use crate::answer::denial::Code;
 use crate::identity::CallerIdentity;
 use crate::snapshot::{AppId, KeyId, KeyRecord, UserId};
 
-/// What is sent to the client instead of forwarding its request.
+/// What the client gets instead of an upstream's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// The HTTP status.
     pub status: u16,
-    /// The headers beside it.
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// JSON.
     pub body: Vec<u8>,
     /// Set on a denial.
     pub code: Option<Code>,
-    /// Whose request it was, where the key was found.
+    /// None where the key is unknown.
     pub attribution: Option<Attribution>,
-    /// What records call what was asked; empty where the key was not found.
+    /// The endpoint's name in records; empty where the key is unknown.
     pub endpoint: &'static str,
-    /// The model that was asked for; empty where that was not read.
+    /// The model asked for; empty where it was not read.
     pub model: String,
-    /// Who would have served it, as records call them; empty where that is not known.
+    /// The provider that would have served it; empty where unknown.
     pub provider: String,
 }
 
-/// Whose request it is: by the stored record, and by what the app accepts of the request.
+/// Whose request it is, by the key's record and by the identity that the app accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attribution {
-    /// The app.
     pub app: AppId,
-    /// The key.
     pub key: KeyId,
-    /// A named key's user.
     pub user: Option<UserId>,
-    /// How it is known who sent it.
+    /// How the sender is known.
     pub identity: CallerIdentity,
-    /// Whether the key came with a secret that was replaced.
+    /// Whether the request used a secret that a rotation has replaced.
     pub old_secret: bool,
 }
 
@@ -62,7 +57,6 @@ impl Reply {
         }
     }
 
-    /// The same answer, attributed.
     #[must_use]
     pub fn attributed(self, attribution: Attribution, endpoint: &'static str) -> Self {
         Self { attribution: Some(attribution), endpoint, ..self }

@@ -1,6 +1,6 @@
-//! What an answer says of its usage, read as it passes, whatever the size of its chunks and in
-//! bounded memory. Nothing that a provider sends can stop the reader: what it cannot read tells
-//! nothing, and is said to be in doubt.
+//! Reads the usage of an answer, streamed or not, as it passes: whatever the size of its chunks, and in
+//! bounded memory. Nothing that a provider sends can stop the reader; what it cannot read is reported as a
+//! [`UsageDoubt`].
 
 mod chunk_filter;
 mod counts;
@@ -23,16 +23,16 @@ use format::{AnswerFormat, FormatDetector, FormatHint};
 use names::{ShortText, UNKNOWN};
 use report::UsageReport;
 
-/// No token of text has more bytes than this, as JSON writes them.
+/// The longest token of text in bytes, as JSON writes it.
 const LONGEST_TOKEN: u64 = 1024;
 
 /// Reads the usage of one answer.
 #[derive(Debug)]
 pub struct UsageReader {
     operation: ModelOperation,
-    /// What it wrote to the cache may be kept for an hour or longer.
+    /// What the request wrote to the cache may be kept for an hour or longer.
     long_cache: bool,
-    /// It is labelled as a stream of events.
+    /// By its content type.
     labelled_as_events: bool,
     format: Option<AnswerFormat>,
     detector: FormatDetector,
@@ -44,94 +44,86 @@ pub struct UsageReader {
     progress: AnswerProgress,
 }
 
-/// What was seen of the documents or events that have ended.
+/// What was read in the documents or events that have ended.
 #[derive(Clone, Copy, Debug, Default)]
 struct AnswerProgress {
-    /// The answer came to its own end.
+    /// The answer came to its end.
     complete: bool,
-    /// There is generated output after the last word on usage.
+    /// Output was generated after the last usage.
     stale: bool,
-    /// The document under way has told output tokens.
+    /// The current document has reported output tokens.
     told: bool,
-    /// Usage may have been told where it was not seen.
+    /// There may be usage that was not seen.
     obscure: bool,
-    /// Something was generated.
     output: bool,
     output_bytes: u64,
     deltas: u64,
-    /// A document has ended before the one under way.
+    /// Another document came before the current one.
     several: bool,
-    /// The tier that served.
     tier: Option<ShortText>,
 }
 
-/// What the client gets in a chunk's place.
+/// What to do with a chunk of the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChunkAction {
-    /// The chunk itself.
-    Unchanged,
-    /// These bytes; perhaps none.
-    Replaced(Vec<u8>),
+    Pass,
+    Replace(Vec<u8>),
 }
 
-/// What was read of an answer.
+/// What an answer says about its usage.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UsageReading {
-    /// What the provider says that it used, as far as that is told; of what it does not tell, nothing.
+    /// As far as the provider reports it.
     pub reported: TokenUsage,
-    /// The tier that served it, as far as the answer says.
+    /// As far as the answer says.
     pub served: ServedTier,
-    /// Why that is not, or may not be, all that it used; none where it is.
+    /// Why `reported` is not, or may not be, all that was used; none where it is.
     pub doubt: Option<UsageDoubt>,
-    /// Tokens of the total that are in no part, where nothing else is in doubt.
+    /// Tokens of the total that no part explains, where nothing else is in doubt.
     pub unexplained: u64,
-    /// The input is told and clear, whatever comes after it.
+    /// The reported input is final, whatever comes after it.
     pub input_reported: bool,
-    /// Usage is told once for each choice.
+    /// The usage is of one choice.
     pub by_choice: bool,
-    /// Bytes of generated text, as JSON writes them.
+    /// As JSON writes it.
     pub output_bytes: u64,
-    /// Events of a stream that had such text.
+    /// Events with generated text.
     pub deltas: u64,
 }
 
-/// Why what was told is not, or may not be, all that was used.
+/// Why the reported usage is not, or may not be, all that was used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UsageDoubt {
-    /// The answer was cut before its usage: by the client, the provider, or the network.
+    /// The answer was cut before its usage came: by the client, the provider, or the network.
     Cut,
-    /// It is encoded, so that its usage cannot be read.
+    /// The answer is encoded.
     Unreadable,
-    /// It came to its end without usage.
+    /// The answer ended without usage.
     Missing,
-    /// Its usage leaves out the input or the output, has zeros beside text, or came before the end.
+    /// The usage lacks the input or the output, has zeros beside text, or came before the end.
     Partial,
-    /// Its usage contradicts itself, or has parts that nobody knows.
+    /// The usage contradicts itself, or has unknown parts.
     Unclear,
 }
 
-/// What of a request the reader of its answer must know.
+/// What of the request the reader must know.
 #[derive(Clone, Copy, Debug)]
 pub struct AnswerContext {
-    /// What was asked for.
     pub operation: ModelOperation,
-    /// The usage chunk is to be taken out of a stream, since the client did not ask for it.
+    /// The usage chunk is taken out of the stream: the client did not ask for it.
     pub hides_usage: bool,
-    /// It may have asked for a cache that is kept for an hour or longer.
+    /// The request may write to a cache that is kept for an hour or longer.
     pub long_cache: bool,
 }
 
-/// What is known of an answer before its body.
+/// The headers of an answer that say how to read it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AnswerHead<'a> {
-    /// Its `content-type`.
     pub content_type: Option<&'a str>,
-    /// Its `content-encoding`.
     pub content_encoding: Option<&'a str>,
 }
 
 impl UsageReader {
-    /// A reader of an answer with this head.
     #[must_use]
     pub fn new(asked: AnswerContext, head: AnswerHead<'_>) -> Self {
         let AnswerContext { operation, hides_usage, long_cache } = asked;
@@ -153,9 +145,8 @@ impl UsageReader {
         }
     }
 
-    /// Reads a chunk of the answer's body, `last` or not. Only where usage is hidden, and only the
-    /// bytes of an event that may be the usage chunk, are kept back until that is known: at most
-    /// 64 KiB of them.
+    /// Reads a chunk of the answer's body, `last` or not. Bytes are kept back only where usage is hidden, and
+    /// only those of an event that may be the usage chunk: at most 64 KiB, until that is known.
     pub fn chunk(&mut self, bytes: &[u8], last: bool) -> ChunkAction {
         match self.format {
             Some(form) => self.read_as(form, bytes, 0, last),
@@ -187,7 +178,7 @@ impl UsageReader {
         let told = |count: Option<u64>| count.unwrap_or(0) > 0;
         let input = counts.input.map(|input| input.total());
         let output_missing = self.operation.has_output() && counts.output.is_none();
-        // Elsewhere an answer may hold what tools have read or drawn.
+        // Elsewhere an answer may hold text that tools have read or drawn.
         let written = if asks_for_usage(self.operation) { seen.output_bytes } else { 0 };
         let proven = counts.output.unwrap_or(0).saturating_mul(LONGEST_TOKEN) >= written
             && (!seen.output || told(counts.output));
@@ -198,7 +189,7 @@ impl UsageReader {
             _ if counts.input.is_none() && counts.output.is_none() => Some(UsageDoubt::Missing),
             _ if !told(input) || output_missing || !proven || seen.stale => Some(UsageDoubt::Partial),
             _ if counts.unclear || counts.unexplained > 0 => Some(UsageDoubt::Unclear),
-            // It has no price for them.
+            // Embeddings have no price for output.
             _ if self.operation == ModelOperation::Embeddings && told(counts.output) => {
                 Some(UsageDoubt::Unclear)
             }
@@ -206,7 +197,7 @@ impl UsageReader {
         }
     }
 
-    /// The tier, where the answer and its usage do not contradict each other.
+    /// The tier; unknown where the answer and its usage contradict each other.
     fn served(&self) -> ServedTier {
         let tier = self.document.tier().or(self.progress.tier).map(|word| word.text());
         let mut served = self.report.served().clone();
@@ -217,7 +208,7 @@ impl UsageReader {
         served
     }
 
-    /// Reads a chunk while the form is not known.
+    /// Reads a chunk while the format is not known.
     fn detect_format(&mut self, bytes: &[u8], last: bool) -> ChunkAction {
         let kept = self.detector.word().to_vec();
         let mut blank = 0_usize;
@@ -234,7 +225,7 @@ impl UsageReader {
         }
         let undecided = decided.is_none() && !last;
         if undecided {
-            // What may be the beginning of a usage chunk waits with it.
+            // The beginning of a possible usage chunk waits.
             let passed = bytes.get(..blank).unwrap_or_default();
             return match self.hides_usage && passed.len() < bytes.len() {
                 true => ChunkAction::Replace(passed.to_vec()),
@@ -256,7 +247,7 @@ impl UsageReader {
         }
     }
 
-    /// Reads a chunk, but for so many bytes at its beginning, which pass.
+    /// Reads a chunk after its first `skip` bytes, which pass.
     fn read_as(&mut self, form: AnswerFormat, bytes: &[u8], skip: usize, last: bool) -> ChunkAction {
         let rest = bytes.get(skip..).unwrap_or_default();
         match form {
@@ -269,7 +260,7 @@ impl UsageReader {
         }
     }
 
-    /// Reads JSON documents, of which each stands for an event where there are several.
+    /// Reads JSON documents. Where there are several, each counts as an event.
     fn read_documents(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -332,7 +323,7 @@ impl UsageReader {
         }
     }
 
-    /// Reads some bytes of a document, at least one; how many.
+    /// Reads at least one byte of a document; tells how many.
     fn read(&mut self, bytes: &[u8]) -> usize {
         let read = self.document.read(bytes);
         let place = self.document.place();
@@ -342,7 +333,7 @@ impl UsageReader {
         read.max(1)
     }
 
-    /// A document has ended, and another may follow.
+    /// The current document has ended, and another may follow.
     fn end_document(&mut self) {
         let broken = self.document.is_open();
         let seen = self.progress_so_far();
@@ -350,7 +341,7 @@ impl UsageReader {
         self.document.reset();
     }
 
-    /// With the document under way, as far as it has come.
+    /// Including the current document as far as it has come.
     fn progress_so_far(&self) -> AnswerProgress {
         let (seen, document) = (self.progress, &self.document);
         let streamed = self.format == Some(AnswerFormat::Events);
@@ -360,7 +351,7 @@ impl UsageReader {
             || asked_for && document.is_usage_chunk() && !output
             || !streamed && !seen.several && document.is_closed();
         AnswerProgress {
-            // More output means that it was not the end, and so does a document that is not whole.
+            // Output after the end, or an unfinished document, means that it was not the end.
             complete: ends || seen.complete && !output && !document.is_open(),
             stale: !seen.told && (seen.stale || output),
             told: seen.told,
@@ -374,16 +365,15 @@ impl UsageReader {
     }
 }
 
-/// Whether a stream of it ends with a usage chunk, where that is asked for.
+/// Whether a stream of the operation can end with a usage chunk.
 fn asks_for_usage(operation: ModelOperation) -> bool {
     matches!(operation, ModelOperation::ChatCompletions | ModelOperation::Completions)
 }
 
-/// About what was used, at least, where nobody has told it or only a part. Input: what was told, or about
-/// four bytes per token, with inline images and sound at what is usual for them. Output: a token for each
-/// event with text, or for every four bytes of it, or what was told, whichever is most. Reasoning that the
-/// provider does not show is not seen, and so not counted; nor is what it generated after the answer was
-/// cut.
+/// A lower bound of what was used, where usage is not reported, or only in part. Input: as reported, or about
+/// four bytes per token, and a usual number for inline images and sound. Output: one token per event with
+/// text, one for every four bytes of it, or as reported, whichever is most. It leaves out reasoning that the
+/// provider does not show, and what was generated after a cut.
 #[must_use]
 pub fn estimate(reading: &UsageReading, bounds: &UsageBounds) -> TokenUsage {
     let counted = reading.deltas.max(reading.output_bytes.div_ceil(4));

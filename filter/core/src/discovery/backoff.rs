@@ -1,4 +1,4 @@
-//! How long to wait before the next attempt to reach the control plane.
+//! The wait before the next attempt to reach the control plane.
 
 const FIRST_MS: u64 = 100;
 const LONGEST_MS: u64 = 5_000;

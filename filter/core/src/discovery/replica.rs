@@ -1,5 +1,5 @@
-//! The gateway's copy of what the control plane has published: applies a stream's responses to
-//! the store. Only the sync role owns one.
+//! Applies the discovery stream's responses to the store, and answers each with an ACK or a NACK. Only the
+//! sync role owns one.
 //!
 //! What is refused keeps its last good state: the control plane sends the response again without
 //! it. Within a snapshot, whose end drops whatever it did not name, that takes a write: what is in
@@ -13,28 +13,26 @@ use crate::snapshot::{AppId, Position, UnixMs};
 use crate::store::layout::{self, Generation, StoreMeta};
 use crate::store::{NotStored, SharedStore};
 
-/// Everything that is written to the store goes through here.
+/// The one writer of keys, policies and the catalogue.
 #[derive(Debug)]
 pub struct Replica<S> {
     store: S,
     meta: StoreMeta,
     /// Whether a snapshot has begun on this stream and not ended.
     in_snapshot: bool,
-    /// What was refused of a snapshot's beginning, until it comes again and opens its generation.
+    /// Resources refused in a snapshot's first response, until it comes again and opens its generation.
     refused: Vec<ResourceName>,
 }
 
-/// What became of a response.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DiscoveryOutcome {
-    /// It is applied.
     Applied,
-    /// It is refused whole, and nothing has changed.
+    /// Rejected whole: nothing has changed.
     Rejected(Nack),
 }
 
 impl DiscoveryOutcome {
-    /// The answer to the response that carried `nonce`.
+    /// The ACK or NACK of the response with this nonce.
     #[must_use]
     pub fn answer(self, nonce: String) -> wire::DiscoveryRequest {
         let kind = match self {
@@ -49,14 +47,14 @@ impl DiscoveryOutcome {
 }
 
 impl<S: SharedStore> Replica<S> {
-    /// Takes up what the store holds; `instance` names this process if nothing has yet.
+    /// Resumes from the store. `instance` names this process if nothing has yet.
     pub fn resume(store: S, instance: u64) -> Self {
         let kept = store.get(layout::META).and_then(|value| StoreMeta::decode(&value.bytes));
         let meta = kept.unwrap_or(StoreMeta { instance, ..StoreMeta::default() });
         Self { store, meta, in_snapshot: false, refused: Vec::new() }
     }
 
-    /// Begins a stream; the message is its first.
+    /// The first message of a stream.
     pub fn hello(&mut self, gateway: &str) -> wire::DiscoveryRequest {
         self.in_snapshot = false;
         self.refused.clear();
@@ -69,7 +67,7 @@ impl<S: SharedStore> Replica<S> {
         wire::DiscoveryRequest { kind: Some(Kind::Hello(hello)) }
     }
 
-    /// Names this process to the control plane.
+    /// The process's id for the control plane.
     pub fn instance(&self) -> String {
         format!("{:x}", self.meta.instance)
     }
@@ -102,7 +100,7 @@ impl<S: SharedStore> Replica<S> {
         self.meta.active.0
     }
 
-    /// Tells the gates that this VM lives.
+    /// Tells the gates that the sync role is alive.
     ///
     /// # Errors
     /// When the host refuses the write.
@@ -110,7 +108,7 @@ impl<S: SharedStore> Replica<S> {
         self.store.put(layout::HEARTBEAT, &layout::encode_heartbeat(now))
     }
 
-    /// The generation that a response of this part is written with, if the part may come now.
+    /// The generation for a response of this part, if the part may come now.
     fn sequence(&self, part: Part) -> Result<Generation, Nack> {
         let StoreMeta { active, started, .. } = self.meta;
         match part {
@@ -171,7 +169,7 @@ impl<S: SharedStore> Replica<S> {
         Ok(())
     }
 
-    /// Keeps in force what is held under the names that were refused.
+    /// Keeps the last good state of refused resources in force.
     fn keep_in_force(&mut self, part: Option<Part>, rejected: &[ResourceRejection]) -> Result<(), NotStored> {
         let mut resources = rejected.iter().map(|rejected| &rejected.resource);
         match part {
@@ -179,13 +177,13 @@ impl<S: SharedStore> Replica<S> {
             Some(Part::SnapshotPart | Part::SnapshotEnd) if self.in_snapshot => {
                 return resources.try_for_each(|resource| self.carry_over(resource, self.meta.started));
             }
-            // Nothing is dropped by an increment, nor by what came out of sequence.
+            // Neither an increment nor a part out of sequence drops anything.
             Some(_) | None => {}
         }
         Ok(())
     }
 
-    /// Writes a resource again with this generation, if it is in force; never brings one back.
+    /// Writes a resource again with this generation if it is in force; never brings one back.
     fn carry_over(&self, resource: &ResourceName, generation: Generation) -> Result<(), NotStored> {
         let (name, carried) = match resource {
             ResourceName::Catalogue => self.carry_over_resource(layout::CATALOGUE.to_owned(), generation),
@@ -216,13 +214,13 @@ impl<S: SharedStore> Replica<S> {
         active > Generation(0) && written >= active
     }
 
-    /// From here to the snapshot's end the store mixes two histories: no position describes it,
-    /// and if the stream breaks, only another snapshot can mend it.
+    /// Until the snapshot's end the store mixes two histories: no position describes it, and if the stream
+    /// breaks, only another snapshot helps.
     fn begin(&mut self, generation: Generation) -> Result<(), NotStored> {
         self.put_meta(StoreMeta { started: generation, position: None, newest: None, ..self.meta.clone() })
     }
 
-    /// What is about to be written may come from as late as this point.
+    /// What is written next may be as late as this position.
     fn raise_newest(&mut self, newest: Option<Position>) -> Result<(), NotStored> {
         let revision = |point: &Option<Position>| point.as_ref().map(|point| point.revision);
         if revision(&newest) > revision(&self.meta.newest) {
@@ -239,7 +237,7 @@ impl<S: SharedStore> Replica<S> {
         Ok(())
     }
 
-    /// Nothing is created for what was never there.
+    /// Does not create what was never there.
     fn tombstone(&self, name: &str) -> Result<(), NotStored> {
         match self.store.get(name) {
             Some(_) => self.store.put(name, &[]),

@@ -1,4 +1,4 @@
-//! A response of the discovery stream, validated whole.
+//! A response of the discovery stream, validated whole; what is wrong with it goes into a NACK.
 
 use std::fmt::{self, Write as _};
 
@@ -13,64 +13,54 @@ pub use wire::Part;
 /// The longest tag of a position.
 const MAX_TAG_BYTES: usize = 64;
 
-/// A valid response, ready to be applied.
+/// A valid response.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DiscoveryUpdate {
-    /// Where in a snapshot it stands.
+    /// Its place in a snapshot.
     pub part: Part,
-    /// What has been applied once this is.
+    /// The position once this is applied.
     pub position: Option<Position>,
-    /// Replaces the catalogue.
     pub catalogue: Option<EncodedResource>,
-    /// Policies, new or changed.
     pub apps: Vec<(AppId, EncodedResource)>,
-    /// Keys, new or changed.
     pub keys: Vec<KeyRecord>,
-    /// Keys that are gone.
     pub removed_keys: Vec<KeyHash>,
-    /// Apps that are gone.
     pub removed_apps: Vec<AppId>,
-    /// A point at or after everything here.
+    /// A position at or after everything here.
     pub newest: Option<Position>,
 }
 
-/// A resource that has been validated, as its protobuf encoding.
+/// A validated resource, as protobuf.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodedResource(pub Vec<u8>);
 
-/// Why a response is refused whole.
+/// Why a response is rejected.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Nack {
-    /// What is wrong when no resource is to blame.
+    /// Set when no resource is to blame.
     pub error_detail: String,
-    /// The resources that are to blame.
+    /// The resources to blame.
     pub rejected: Vec<ResourceRejection>,
 }
 
-/// A resource that is to blame, and for what.
+/// Why a resource is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResourceRejection {
-    /// Which one.
     pub resource: ResourceName,
-    /// What is wrong with it.
     pub reason: String,
 }
 
-/// What a response sets or removes; shown as the control plane names it.
+/// A resource, as the control plane names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResourceName {
-    /// The catalogue.
     Catalogue,
-    /// An app's policy.
     App(AppId),
-    /// A key's record.
     Key(KeyHash),
     /// Its id or hash is itself malformed.
     Nameless(String),
 }
 
 impl Nack {
-    /// A refusal for which no resource is to blame.
+    /// For a response of which no resource is to blame.
     pub fn whole(error_detail: impl Into<String>) -> Self {
         Self { error_detail: error_detail.into(), rejected: Vec::new() }
     }

@@ -1,4 +1,4 @@
-//! What a gate sees of the store. Policies and the catalogue are parsed once per VM and version.
+//! Reads the store for the gates. Policies and the catalogue are parsed once per VM and version.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,10 +13,9 @@ use crate::snapshot::{AppId, AppPolicy, Catalogue, KeyRecord, UnixMs};
 use crate::store::SharedStore;
 use crate::store::layout::{self, Generation, StoreMeta};
 
-/// How many apps' policies are kept parsed; when there are more, all are dropped.
+/// Parsed policies to keep; all are dropped when there are more.
 const MAX_PARSED_APPS: usize = 4096;
 
-/// A store, read.
 #[derive(Debug)]
 pub struct View<S> {
     store: S,
@@ -25,7 +24,7 @@ pub struct View<S> {
     verified: Verified,
 }
 
-/// A complete snapshot is in force. Taken once per request.
+/// The complete snapshot in force, read once per request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     active: Generation,
@@ -36,29 +35,26 @@ pub struct Snapshot {
 struct Parsed<T> {
     value: Rc<T>,
     generation: Generation,
-    /// The store's write that the value was parsed from.
+    /// The store's write number.
     write: u32,
-    /// Until [`Snapshot::changes`] is another number the store need not be asked.
+    /// The store need not be read while this equals [`Snapshot::changes`].
     changes: u32,
 }
 
 impl<S: SharedStore> View<S> {
-    /// Reads `store`.
     pub fn new(store: S) -> Self {
         Self { store, apps: RefCell::default(), catalogue: RefCell::default(), verified: Verified::default() }
     }
 
-    /// What is read.
     pub fn store(&self) -> &S {
         &self.store
     }
 
-    /// Tokens that were verified.
     pub fn verified(&self) -> &Verified {
         &self.verified
     }
 
-    /// None until a first snapshot is complete.
+    /// None before the first complete snapshot.
     pub fn snapshot(&self) -> Option<Snapshot> {
         let meta = StoreMeta::decode(&self.store.get(layout::META)?.bytes)?;
         let StoreMeta { active, changes, .. } = meta;
@@ -72,7 +68,6 @@ impl<S: SharedStore> View<S> {
         snapshot.holds(generation).then_some(record)
     }
 
-    /// An app's policy.
     pub fn app(&self, snapshot: Snapshot, id: AppId) -> Option<Rc<AppPolicy>> {
         let mut apps = self.apps.borrow_mut();
         if let Some(known) = apps.get_mut(&id).filter(|known| known.changes == snapshot.changes) {
@@ -101,12 +96,12 @@ impl<S: SharedStore> View<S> {
         slot.as_ref().and_then(|parsed| parsed.value_in(snapshot)).unwrap_or_default()
     }
 
-    /// When the sync role last told that it lives.
+    /// When the sync role was last alive.
     pub fn heartbeat(&self) -> Option<UnixMs> {
         layout::decode_heartbeat(&self.store.get(layout::HEARTBEAT)?.bytes)
     }
 
-    /// What lies under `name`, parsed again only if it was written since `known` was.
+    /// The value under `name`, parsed again only if it was written since.
     fn read<T>(
         &self,
         snapshot: Snapshot,

@@ -1,4 +1,4 @@
-//! A request for an MCP server, once its body is there.
+//! Decides a request to an MCP server, once its body is there.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -18,18 +18,18 @@ use crate::store::SharedStore;
 use crate::upstream::call::{McpCall, UpstreamCall};
 use crate::upstream::forward::Forward;
 
-/// What is asked of an MCP server.
+/// What the headers say of a request to an MCP server.
 #[derive(Debug)]
 pub(super) struct McpRequest {
     target: McpTarget,
     repeated_headers: RepeatedHeaders,
-    /// What records call the server; empty where there is none of this name.
+    /// The server's name in records; empty where there is no such server.
     provider: String,
-    /// What the client calls its session, each time that it does.
+    /// The values of the session header.
     sessions: Vec<Vec<u8>>,
-    /// Whether the body is what its bytes say.
+    /// Whether the body is UTF-8 and not encoded.
     is_plain: bool,
-    /// Once the body is there. Without one there is no message.
+    /// Set once the body is there; none where the request has no message.
     read: OnceCell<Result<Option<McpMessage>, Denial>>,
 }
 
@@ -45,17 +45,17 @@ impl McpRequest {
         }
     }
 
-    /// What records call the server.
+    /// The server's name in records.
     pub(super) fn provider(&self) -> &str {
         &self.provider
     }
 
-    /// The request's id, where it is known.
+    /// The JSON-RPC id, where it is known.
     pub(super) fn id(&self) -> Option<&RawValue> {
         self.read.get()?.as_ref().ok()?.as_ref()?.id.as_deref()
     }
 
-    /// The server's id of the session that it is for.
+    /// The server's own id of the session.
     fn session(&self, binding: &SessionBinding) -> Result<Option<String>, Denial> {
         match &*self.sessions {
             [] => Ok(None),
@@ -64,7 +64,7 @@ impl McpRequest {
         }
     }
 
-    /// What records call the tool that is called: `server/tool`, or nothing.
+    /// The called tool's name in records: `server/tool`, or nothing.
     fn tool(&self, message: Option<&McpMessage>) -> String {
         match message.map(|message| &message.action) {
             Some(McpAction::CallTool(tool)) => [&self.target.server, "/", tool].concat(),
@@ -162,7 +162,7 @@ fn reserve<S: SharedStore>(
     quota::reserve_request(gate.view.store(), &limits, app, gate.attempt(now)).map(Some)
 }
 
-/// Decides whether the app may send a message to a server that it may use.
+/// Whether the app may send this message to a server that it may use.
 fn check_allowed(message: &McpMessage, server: &McpServer, app: &AppPolicy) -> Result<(), Denial> {
     if !app.restricts_mcp_tools(&server.name) {
         return Ok(());
@@ -180,7 +180,7 @@ fn check_allowed(message: &McpMessage, server: &McpServer, app: &AppPolicy) -> R
     Err(Denial::new(Code::McpToolNotAllowed, told))
 }
 
-/// What of the answer the app may see, where that is not all.
+/// The filter of the answer's tools, where the app may not use all.
 fn tool_filter(
     message: Option<&McpMessage>,
     server: &Rc<McpServer>,

@@ -1,4 +1,4 @@
-//! A request for a model's answer, once its body is there.
+//! Decides a model call, once its body is there.
 
 use std::borrow::Cow;
 
@@ -27,7 +27,7 @@ impl ReadyCall {
     fn forward(self, operation: ModelOperation, query: &str, body: RequestBody, now: UnixMs) -> Forward {
         let is_json = body.is_json();
         let Self { offer, edited_body, allowance, is_limited } = self;
-        let Allowance { reservation, cut, refill, standings, max_output: _ } = allowance;
+        let Allowance { reservation, output_cut, refill, standings, max_output: _ } = allowance;
         let path = Forward::path(&offer.provider, operation, query);
         let call = UpstreamCall::Model(ModelCall {
             operation,
@@ -38,10 +38,11 @@ impl ReadyCall {
             context_window: offer.context_window,
             bounds: body.bounds,
             reservation: is_limited.then_some(reservation),
-            cut,
+            output_cut,
         });
         let response_headers = quota::headers(&standings, now);
-        let response_headers = response_headers.into_iter().chain(quota::output_cut_headers(cut)).collect();
+        let response_headers =
+            response_headers.into_iter().chain(quota::output_cut_headers(output_cut)).collect();
         Forward {
             path,
             is_json,

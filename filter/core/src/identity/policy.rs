@@ -12,7 +12,6 @@ use crate::snapshot::InvalidResource;
 /// What an app believes of a request's headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentityPolicy {
-    /// Whether `X-User-Email` is believed.
     pub header: bool,
     /// Whether requests without an accepted identity are refused.
     pub enforce: bool,
@@ -22,10 +21,8 @@ pub struct IdentityPolicy {
     pub jwt: Option<JwtPolicy>,
 }
 
-/// Which JWTs are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JwtPolicy {
-    /// What verifies them.
     pub keys: Vec<JwtKey>,
     /// Accepted values of `iss`; none: any.
     pub issuers: Option<BTreeSet<String>>,

@@ -1,4 +1,4 @@
-//! What the control plane answers.
+//! Applies the control plane's answers: grants, acknowledgements and recalls.
 
 use std::collections::BTreeMap;
 
@@ -12,27 +12,26 @@ use crate::limits::account::{
 use crate::snapshot::BucketKind;
 use crate::store::SharedStore;
 
-/// For so long nobody asks for more after fewer units came than were asked for.
+/// How long nobody asks for more after a grant of fewer units than asked for.
 const PARTIAL_MS: i64 = 200;
 
-/// A refusal is believed for so long, however far the time is at which there will be more: a limit
-/// may be raised before.
+/// How long a refusal is believed, even if it names a later time: the limit may be raised before.
 const REFUSED_MS: i64 = 30_000;
 
-/// For so many ticks those wait for whom units were recalled.
+/// Ticks that others wait for recalled units.
 const RECALLED: u64 = 35;
 
-/// For so long a limit counts as lifted that the control plane does not know.
+/// How long a limit that the control plane does not know counts as lifted.
 const LIFTED_MS: i64 = 1000;
 
-/// A grant, and what it answers.
+/// A grant with what it answers.
 struct BucketGrant {
     kind: BucketKind,
     period: i64,
     grant: wire::Grant,
-    /// What was asked for, and when.
+    /// What was asked for, and when it was sent.
     asked: Option<(AskedUnits, i64)>,
-    /// No other answer is due for which a request waits.
+    /// No other answer is due that a request waits for.
     is_last: bool,
 }
 
@@ -56,7 +55,7 @@ impl<S: SharedStore> LedgerClient<S> {
             let shipping = self.shippings.iter_mut().find(|shipping| shipping.reader.worker() == *worker);
             let Some(shipping) = shipping else { continue };
             shipping.is_under_way = false;
-            // What was not taken is sent again at the next tick, not at once.
+            // What was not committed is sent again at the next tick, not at once.
             shipping.has_more &= shipping.reader.acknowledged() >= *last;
         }
         let mut by_subject = BTreeMap::<_, Vec<_>>::new();
@@ -82,7 +81,7 @@ impl<S: SharedStore> LedgerClient<S> {
         }
     }
 
-    /// The report that is answered; those before it will not be.
+    /// The report that is answered; earlier ones will not be.
     fn take_sent(&mut self, report: u64) -> Option<SentReport> {
         let stream = self.stream.as_mut()?;
         let index = stream.unanswered.iter().position(|sent| sent.id == report)?;
@@ -91,7 +90,7 @@ impl<S: SharedStore> LedgerClient<S> {
         sent
     }
 
-    /// Brings what the owner is granted into its account, at once.
+    /// Adds a subject's grants to its account in one write.
     fn grant(
         &mut self,
         subject: SubjectId,
@@ -112,9 +111,9 @@ impl<S: SharedStore> LedgerClient<S> {
         if let Some(known) = self.subjects.get_mut(&subject) {
             for BucketGrant { kind, period, asked, grant, .. } in brought {
                 let track = known.tracks.entry((*kind, *period)).or_default();
-                // Who has granted it need not be told.
-                let told = track.reported.get_or_insert_default();
-                told.granted = told.granted.max(grant.granted);
+                // The control plane knows what it has granted.
+                let reported = track.reported.get_or_insert_default();
+                reported.granted = reported.granted.max(grant.granted);
                 track.is_unsure &= asked.is_none();
                 track.quiet_since = ticks;
             }
@@ -123,7 +122,7 @@ impl<S: SharedStore> LedgerClient<S> {
         self.check_soon(subject);
     }
 
-    /// What is left goes back now, and what requests under way leave when they end.
+    /// Unused units go back now, and what requests in progress hold when they end.
     fn recall(&mut self, subject: SubjectId, kind: BucketKind, period: i64, now_ms: i64) {
         let awaited = self.awaited(subject, kind);
         let changed = LeaseAccount::change(&self.store, subject, |account| {
@@ -142,7 +141,7 @@ impl<S: SharedStore> LedgerClient<S> {
 }
 
 impl BucketGrant {
-    /// Whose it is; none where it names no bucket.
+    /// None where it names no bucket.
     fn read(grant: wire::Grant, sent: Option<&SentReport>) -> Option<(SubjectId, Self)> {
         let bucket = grant.bucket.as_ref()?;
         let ((subject, kind), period) = (read_bucket(bucket)?, bucket.period);
@@ -170,15 +169,15 @@ impl BucketGrant {
         }
     }
 
-    /// Whether what is left here lets nobody go, while others wait for it: all that is needed is asked for
-    /// then.
+    /// Whether the unused units are too few for any request here while others wait for them. All that is
+    /// needed will be asked for then.
     fn is_short(&self, line: &AccountLine) -> bool {
         let each = self.asked.map_or(0, |(asked, _)| asked.each);
         self.is_last && line.status.verdict == GrantVerdict::Contended && line.unused() < each
     }
 }
 
-/// What a grant means for a line.
+/// A grant as an account line takes it.
 fn read(
     grant: &wire::Grant,
     asked: Option<(AskedUnits, i64)>,
@@ -187,7 +186,7 @@ fn read(
 ) -> ReceivedGrant {
     let in_ms = |from: i64, ms: u32| from.saturating_add(ms.into());
     let (want, least) = asked.map_or((0, 0), |(asked, _)| (asked.want, asked.least));
-    // Doubts ask without one.
+    // After a lost answer it is asked without a limit.
     let limit = asked.map(|(asked, _)| asked.limit).filter(|limit| *limit > 0).unwrap_or(grant.limit);
     let deadline_ms = match (asked, line.kind.span_ms(), grant.ttl_ms) {
         (None, _, _) => 0,
@@ -206,7 +205,7 @@ fn read(
         }
         GrantVerdict::Unlimited => (now_ms.saturating_add(LIFTED_MS), u64::MAX),
     };
-    let told = BucketStatus {
+    let status = BucketStatus {
         verdict,
         limit,
         remaining: grant.remaining,
@@ -217,7 +216,7 @@ fn read(
         fresh_until_ms,
         refused,
     };
-    ReceivedGrant { total: grant.granted, want, deadline_ms, told }
+    ReceivedGrant { total: grant.granted, want, deadline_ms, status }
 }
 
 fn read_bucket(bucket: &wire::BucketId) -> Option<(SubjectId, BucketKind)> {

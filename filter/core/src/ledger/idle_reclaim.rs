@@ -1,4 +1,4 @@
-//! What lies idle goes back; what is used is told; who has nothing left is forgotten.
+//! Reclaims idle units, reports changed numbers, and forgets subjects without units.
 //!
 //! An owner is looked at when something may have moved, and then ever more rarely: the work follows
 //! use, not the number of owners.
@@ -7,35 +7,34 @@ use super::{ActiveSubject, LedgerClient, LedgerEffect, TICK_MS, TrackedLine};
 use crate::limits::account::{AccountChange, AccountLine, LeaseAccount, PERIOD_NOW, SubjectId};
 use crate::store::SharedStore;
 
-/// An owner of whom something was heard is looked at so many ticks later.
+/// Ticks until a subject is checked after news of it.
 const FIRST_CHECK_TICKS: u64 = 5;
 
-/// One that has been quiet is looked at after so many times as long, if nothing is under way: whatever
-/// else a request does, its record is heard of.
+/// A quiet subject is checked after this many times as long, if nothing is in progress: whatever else a
+/// request does, its record is noticed.
 const QUIET_FACTOR: u64 = 8;
 
-/// Each is looked at once in so many ticks, however quiet.
+/// The longest time between two checks, in ticks.
 const LONGEST_CHECK_TICKS: u64 = 600;
 
-/// So many are looked at in one tick; the others in the next ones.
+/// Checks per tick; the others wait for the next ticks.
 const MOST_CHECKS: usize = 1000;
 
-/// Rates are found anew after so many ticks.
+/// Ticks between two measurements of a rate.
 const RATE_SAMPLE_TICKS: u64 = 5;
 
-/// Ticks in a second.
 const TICKS_PER_SECOND: u64 = 10;
 
-/// Units that nobody has touched for so many ticks go back, where they are many.
+/// Units untouched for this many ticks go back.
 const IDLE_TICKS: u64 = 10;
 
-/// The same, where they are few: who pauses shall not have to ask for each request.
+/// The same for few units, so that a key that pauses need not ask for each request.
 const FEW_IDLE_TICKS: u64 = 3000;
 
-/// An owner of whom nothing has moved for so many ticks is forgotten.
+/// A subject without units is forgotten after this many quiet ticks.
 const FORGET_TICKS: u64 = 100;
 
-/// A clock that goes so far between two ticks has jumped.
+/// A clock that moves this far between two ticks has jumped.
 const JUMP_MS: i64 = 1000;
 
 impl<S: SharedStore> LedgerClient<S> {
@@ -59,7 +58,7 @@ impl<S: SharedStore> LedgerClient<S> {
         }
     }
 
-    /// Has an owner looked at soon: something was heard of it.
+    /// Has a subject checked soon: there is news of it.
     pub(super) fn check_soon(&mut self, subject: SubjectId) {
         let Some(known) = self.subjects.get_mut(&subject) else { return };
         known.last_moved = self.ticks;
@@ -70,18 +69,17 @@ impl<S: SharedStore> LedgerClient<S> {
         }
     }
 
-    /// Has every owner looked at as soon as there is time.
+    /// Has every subject checked as soon as possible.
     pub(super) fn check_all_soon(&mut self) {
         self.next_checks = self.subjects.keys().map(|subject| (self.ticks, *subject)).collect();
         self.subjects.values_mut().for_each(|known| known.next_check = self.ticks);
     }
 
-    /// Has an owner looked at when `due` ticks have gone by.
     fn schedule_check(&mut self, subject: SubjectId, next_check: u64) {
         let Some(known) = self.subjects.get_mut(&subject) else { return };
         self.next_checks.remove(&(known.next_check, subject));
-        self.next_checks.insert((due, subject));
-        known.next_check = due;
+        self.next_checks.insert((next_check, subject));
+        known.next_check = next_check;
     }
 
     fn forget(&mut self, subject: SubjectId) {
@@ -90,7 +88,7 @@ impl<S: SharedStore> LedgerClient<S> {
         }
     }
 
-    /// When the owner is worth another look.
+    /// Checks a subject. Tells the tick of its next check; none if it can be forgotten.
     fn check(&mut self, subject: SubjectId, now_ms: i64, has_jumped: bool) -> Option<u64> {
         let known = self.subjects.get(&subject)?;
         let ticks = self.ticks;
@@ -99,7 +97,7 @@ impl<S: SharedStore> LedgerClient<S> {
         let looked = LeaseAccount::change(&self.store, subject, |account| {
             for line in &mut account.lines {
                 let track = known.tracks.get(&(line.kind, line.period));
-                // Without a stream nobody could take them, and they may be needed.
+                // Without a stream nobody could take them back, and they may be needed.
                 let is_idle = self.stream.is_some()
                     && track.is_some_and(|track| track.is_idle(line, ticks))
                     && !asks(line)
@@ -143,7 +141,7 @@ impl<S: SharedStore> LedgerClient<S> {
         (!is_asleep || is_needed).then_some(next)
     }
 
-    /// Whether an answer about this owner is due.
+    /// Whether a report about this subject is unanswered.
     fn is_under_way(&self, known: &ActiveSubject) -> bool {
         let oldest = self.stream.as_ref().and_then(|stream| stream.unanswered.front());
         oldest.is_some_and(|oldest| oldest.id <= known.last_report)
@@ -151,8 +149,8 @@ impl<S: SharedStore> LedgerClient<S> {
 }
 
 impl ActiveSubject {
-    /// The longer nothing moves, the later; but when units are to go back, or the owner is to be
-    /// forgotten. `gives_back` tells whether somebody could take idle units.
+    /// The tick of the next check: the later, the longer nothing moves; but in time to return units or to
+    /// forget the subject. `gives_back`: whether there is a stream to return units on.
     fn next_check_at(&self, account: &LeaseAccount, gives_back: bool, ticks: u64, now_ms: i64) -> u64 {
         let quiet = ticks.saturating_sub(self.last_moved);
         let is_held = account.lines.iter().any(|line| line.held > 0);
@@ -181,7 +179,6 @@ impl ActiveSubject {
 }
 
 impl TrackedLine {
-    /// Begins to follow a line.
     pub(super) fn of(line: &AccountLine, ticks: u64) -> Self {
         let received_and_taken = received_and_taken(line);
         Self {
@@ -192,13 +189,12 @@ impl TrackedLine {
         }
     }
 
-    /// Whether the line's units have not been touched for a while.
+    /// Whether the line's units have been untouched long enough.
     fn is_idle(&self, line: &AccountLine, ticks: u64) -> bool {
         self.received_and_taken == received_and_taken(line)
             && ticks.saturating_sub(self.quiet_since) >= idle_ticks(line)
     }
 
-    /// Whether something has moved.
     fn sample(&mut self, line: &AccountLine, ticks: u64) -> bool {
         let now = received_and_taken(line);
         let has_moved = now != self.received_and_taken;
@@ -215,13 +211,13 @@ impl TrackedLine {
         has_moved
     }
 
-    /// The rate, or, where that is more, what was taken since it was found.
+    /// The rate, or the units taken since it was measured if that is more.
     pub(super) fn rate_with(&self, line: &AccountLine) -> u64 {
         self.rate.max(received_and_taken(line).1.saturating_sub(self.base.1))
     }
 }
 
-/// For how many ticks its units may lie idle.
+/// How many ticks its units may lie idle.
 fn idle_ticks(line: &AccountLine) -> u64 {
     if line.has_few() { FEW_IDLE_TICKS } else { IDLE_TICKS }
 }
@@ -231,7 +227,7 @@ fn ticks_until(moment_ms: i64, now_ms: i64) -> u64 {
     u64::try_from(moment_ms.saturating_sub(now_ms)).unwrap_or_default().div_ceil(TICK_MS).max(1)
 }
 
-/// What was brought, and what of it is taken.
+/// Units received, and units of them taken.
 fn received_and_taken(line: &AccountLine) -> (u64, u64) {
     (line.granted.saturating_add(line.local), line.used.saturating_add(line.held))
 }

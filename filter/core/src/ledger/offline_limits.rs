@@ -1,5 +1,5 @@
-//! Limits while the control plane is away: for a while, windows hold for this gateway alone;
-//! budgets stop when what is leased is spent.
+//! Offline limits: how limits hold while the control plane is away. For a while windows hold for this gateway
+//! alone; budgets end when what is leased is used up.
 
 use latchkey_proto::window::Window;
 
@@ -10,14 +10,13 @@ use crate::limits::account::{
 use crate::snapshot::BucketKind;
 use crate::store::SharedStore;
 
-/// What it has lent itself may be used for so long.
+/// How long lent units may be used.
 const LENT_MS: i64 = 2000;
 
-/// For so long nobody asks again.
+/// How long a refusal holds.
 const AGAIN_MS: i64 = 500;
 
 impl<S: SharedStore> LedgerClient<S> {
-    /// Answers everything that waits.
     pub(super) fn apply_offline_limits(&mut self, now_ms: i64, effects: &mut Vec<LedgerEffect>) {
         let until_ms = self.config.away_after_ms.saturating_add(self.config.offline_limits_ms);
         let lends = self.silent_for_ms() < until_ms;
@@ -30,7 +29,7 @@ impl<S: SharedStore> LedgerClient<S> {
         }
     }
 
-    /// Lends this gateway what the whole limit still has room for.
+    /// Lends units as far as the whole limit has room.
     fn lend(
         &mut self,
         subject: SubjectId,
@@ -42,7 +41,7 @@ impl<S: SharedStore> LedgerClient<S> {
         let Some(known) = self.subjects.get_mut(&subject) else { return };
         let track = known.tracks.entry((kind, NO_PERIOD)).or_default();
         let window = track.offline_window.get_or_insert_with(|| {
-            // What the last lease still allows is a part of the limit.
+            // What the last lease still allows counts as part of the limit.
             let left = LeaseAccount::read(&self.store, subject).and_then(|(account, _)| {
                 Some(account.current(kind)?.available_within(pending.limit, now_ms))
             });
@@ -58,7 +57,6 @@ impl<S: SharedStore> LedgerClient<S> {
         self.dirty.insert(subject);
     }
 
-    /// Tells that nobody answers.
     fn refuse(&mut self, subject: SubjectId, kind: BucketKind, pending: PendingDemand, now_ms: i64) {
         let again_ms = now_ms.saturating_add(AGAIN_MS);
         LeaseAccount::change(&self.store, subject, |account| {
@@ -82,7 +80,7 @@ impl<S: SharedStore> LedgerClient<S> {
     }
 }
 
-/// How much is lent: what is needed, or nothing if that is less than the least.
+/// Lends what is needed, or nothing if there is not even `least`; tells how much.
 fn lend(line: &mut AccountLine, pending: PendingDemand, window: &mut Window, now_ms: i64) -> u64 {
     let PendingDemand { need, ahead, least, limit, .. } = pending;
     line.give_back_above(limit);
@@ -92,7 +90,7 @@ fn lend(line: &mut AccountLine, pending: PendingDemand, window: &mut Window, now
     let room = limit.saturating_sub(used);
     let most = need.max(ahead).saturating_sub(available).min(room);
     let resets_at_ms = window.falls_to(now_ms, limit.saturating_sub(least));
-    let told = BucketStatus {
+    let status = BucketStatus {
         verdict: GrantVerdict::Granted,
         limit,
         remaining: room.saturating_sub(most),
@@ -104,7 +102,7 @@ fn lend(line: &mut AccountLine, pending: PendingDemand, window: &mut Window, now
         refused: least,
     };
     if most < least {
-        let fresh_until_ms = told.retry_at_ms.min(now_ms.saturating_add(AGAIN_MS));
+        let fresh_until_ms = status.retry_at_ms.min(now_ms.saturating_add(AGAIN_MS));
         line.status = BucketStatus {
             verdict: GrantVerdict::Exhausted,
             remaining: room,
@@ -115,6 +113,6 @@ fn lend(line: &mut AccountLine, pending: PendingDemand, window: &mut Window, now
         return 0;
     }
     line.lend(most, now_ms.saturating_add(LENT_MS), now_ms);
-    line.status = told;
+    line.status = status;
     most
 }

@@ -1,4 +1,4 @@
-//! What is told to the control plane.
+//! Composes reports to the control plane: leases and records.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,25 +16,23 @@ use crate::record::bucket_id;
 use crate::snapshot::BucketKind;
 use crate::store::SharedStore;
 
-/// Owners of one report.
 const MOST_SUBJECTS: usize = 256;
 
-/// Records of one report.
 const MOST_RECORDS: usize = 500;
 const MOST_RECORD_BYTES: usize = 256 * 1024;
 
-/// One entry of a report, and what it is about.
+/// One lease of a report.
 #[derive(Clone, Copy)]
 struct LeaseEntry {
     kind: BucketKind,
     period: i64,
     totals: Totals,
     wanted: WantedUnits,
-    /// By the policy of who asks.
+    /// From the policy of whoever asks.
     limit: u64,
 }
 
-/// How much of a bucket is asked for.
+/// The units of a bucket to ask for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct WantedUnits {
     want: u64,
@@ -44,8 +42,8 @@ struct WantedUnits {
 }
 
 impl<S: SharedStore> LedgerClient<S> {
-    /// Sends what there is to say, as far as reports may be without an answer. Without `ships` only
-    /// rings that are known to hold more are read.
+    /// Sends reports while few enough are unanswered. Without `ships`, only rings known to hold more are
+    /// read.
     pub(super) fn report(&mut self, now_ms: i64, ships: bool, effects: &mut Vec<LedgerEffect>) {
         let mut ships = ships;
         loop {
@@ -104,7 +102,7 @@ impl<S: SharedStore> LedgerClient<S> {
             }
             for LeaseEntry { kind, period, totals, wanted, limit } in entries {
                 if period != PERIOD_NOW {
-                    known.tracks.entry((kind, period)).or_default().status = Some(totals);
+                    known.tracks.entry((kind, period)).or_default().reported = Some(totals);
                 }
                 if wanted.want > 0 {
                     let WantedUnits { want, least, .. } = wanted;
@@ -118,7 +116,7 @@ impl<S: SharedStore> LedgerClient<S> {
         (leases, asked)
     }
 
-    /// Those who ask, and those whose numbers have changed; dirty no more.
+    /// Subjects that ask, then those with changed numbers, which are dirty no more.
     fn subjects_due(&mut self) -> Vec<SubjectId> {
         let named = self.pending.keys().chain(&self.lost_answers).map(|(subject, _)| *subject);
         let mut subjects: Vec<_> = named.collect::<BTreeSet<_>>().into_iter().collect();
@@ -133,8 +131,7 @@ impl<S: SharedStore> LedgerClient<S> {
         subjects
     }
 
-    /// The most that a request needs for which units of the bucket are asked for; 0 where none waits for an
-    /// answer.
+    /// The most units that a waiting request here has asked for without an answer; 0 where none waits.
     pub(super) fn awaited(&self, subject: SubjectId, kind: BucketKind) -> u64 {
         let asked = self.stream.iter().flat_map(|stream| &stream.unanswered).flat_map(|sent| &sent.asked);
         let asked = asked.filter(|asked| asked.subject == subject && asked.kind == kind);
@@ -167,7 +164,7 @@ impl<S: SharedStore> LedgerClient<S> {
                 }
             }
         }
-        // Whose turn did not come goes first another time.
+        // Rings that were left out go first next time.
         if !batches.is_empty() {
             self.shippings.rotate_left(1);
         }
@@ -175,7 +172,7 @@ impl<S: SharedStore> LedgerClient<S> {
     }
 }
 
-/// What the account has to tell and to ask; whether some who asked have what they need already.
+/// The entries of an account, and whether some that asked have what they need already.
 fn entries(
     account: &mut LeaseAccount,
     tracks: &BTreeMap<(BucketKind, i64), TrackedLine>,
@@ -186,16 +183,16 @@ fn entries(
     let mut is_served = false;
     for line in &mut account.lines {
         line.expire(now_ms);
-        // Where nobody asks, nobody has said what the limit is.
+        // Without a demand the policy's limit is not known here.
         if let Some(pending) = pending.get(&line.kind).filter(|pending| pending.limit > 0) {
             line.give_back_above(pending.limit);
         }
         let totals = line.totals();
-        let told = tracks.get(&(line.kind, line.period)).and_then(|track| track.reported);
-        if told == Some(totals) || line.period == PERIOD_NOW {
+        let reported = tracks.get(&(line.kind, line.period)).and_then(|track| track.reported);
+        if reported == Some(totals) || line.period == PERIOD_NOW {
             continue;
         }
-        if told.is_none_or(|told| told.used < totals.used) {
+        if reported.is_none_or(|reported| reported.used < totals.used) {
             line.reports = line.reports.saturating_add(1);
         }
         let (kind, period) = (line.kind, line.period);
@@ -219,8 +216,8 @@ fn entries(
     (entries, is_served)
 }
 
-/// How much to ask for, and the least of it: what waits, or twice what a second takes, or a cushion
-/// for the requests after it, beyond what there is.
+/// What to ask for beyond the available units: what waits, twice what a second takes, or a cushion, whichever
+/// is most.
 fn wanted(
     kind: BucketKind,
     pending: &PendingDemand,
@@ -237,7 +234,7 @@ fn wanted(
     let beyond = |units: Option<u64>| units.unwrap_or_default().saturating_sub(available).max(1);
     let (least, floor) = (one_more(pending.least, available), beyond(pending.floor));
     let wanted = |want: u64| WantedUnits { want, least, floor, is_ahead: pending.least.is_none() };
-    // All or nothing tells apart what is new.
+    // Asking for all or nothing tells the new answer apart from a lost one.
     let is_unsure = pending.follows_lost_answer && kind.span_ms().is_some();
     if is_unsure || track.is_some_and(|track| track.is_unsure) {
         return wanted(least);
@@ -248,8 +245,7 @@ fn wanted(
     wanted(ready.saturating_sub(available).max(least))
 }
 
-/// So many units beyond those available let one more of the requests go that each need `least`: what is
-/// available lets others go.
+/// Units that let one more request of size `least` go: the available ones let others go.
 fn one_more(least: Option<u64>, available: u64) -> u64 {
     let least = least.unwrap_or(1).max(1);
     least.saturating_sub(available.checked_rem(least).unwrap_or_default())

@@ -227,7 +227,7 @@ impl Simulation {
         match reserve(&gateway.store, subjects, &need, patience, self.now_ms + gateway.skew_ms) {
             ReserveOutcome::Reserved(reserved) => {
                 self.kept += u64::from(self.now_ms - gateway.asked_ms > 2_000);
-                if let Some(demand) = reserved.ahead {
+                if let Some(demand) = reserved.refill {
                     gateway.asked_ms = self.now_ms;
                     gateway.notices.push_back(demand.encode());
                 }
@@ -326,7 +326,6 @@ fn limits_hold_and_records_arrive_on_every_schedule() {
     run(0..750);
 }
 
-/// The same, beside it.
 #[test]
 fn limits_hold_and_records_arrive_on_as_many_more() {
     run(750..1500);

@@ -1,8 +1,7 @@
-//! What this process may use of its owners' limits: the units that the control plane has leased to
-//! it, one value in the store for each owner. The sync role creates accounts and brings units; gates
-//! reserve and settle by swapping. All counts but `held` only grow, as they do on the wire, so that a
-//! message that is lost, repeated or late does no harm; for the same reason an account is never
-//! dropped while the process lives.
+//! The units that the control plane has leased to this process: one value in the store for each limit
+//! subject. The sync role creates accounts and adds granted units; gates reserve and settle by
+//! compare-and-swap. All counts but `held` only grow, as they do on the wire, so a message that is lost,
+//! repeated or late does no harm. For the same reason an account is never dropped while the process lives.
 
 mod demand;
 mod lease;
@@ -23,82 +22,80 @@ pub use reserve::{
 };
 pub use settle::{ActualUse, Charge, cancel, settle, settle_unknown};
 
-/// How often somebody else may be faster, one time after the other.
+/// Attempts of a compare-and-swap.
 const MOST_TRIES: u32 = 1000;
 
-/// How many numbers a line's value has, each of eight bytes: what a gate reads and writes four times
-/// for one request is worth no packing.
+/// Numbers in an encoded line, eight bytes each. They are not packed: a gate reads and writes them four times
+/// per request.
 const NUMBERS: usize = 19;
 const LINE_BYTES: usize = 8 * NUMBERS;
 
-/// The period of a window, and of a budget that never begins anew.
+/// The period of a window, and of a budget without periods.
 pub const NO_PERIOD: i64 = 0;
 
-/// Stands on the wire for the period that is now, whichever it is.
+/// On the wire: the current period, whichever it is.
 pub const PERIOD_NOW: i64 = -1;
 
-/// Whose limits: an app's, or a named key's.
+/// The id of an app or of a named key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubjectId(pub [u8; 16]);
 
-/// The units of one owner. At most one line of each kind and period.
+/// The leased units of one limit subject. At most one line of each kind and period.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeaseAccount {
     /// In no order.
     pub lines: Vec<AccountLine>,
 }
 
-/// The units of one kind and period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccountLine {
-    /// What is counted.
     pub kind: BucketKind,
     /// When the period began, in Unix milliseconds; 0 for windows.
     pub period: i64,
     /// Handed out by the control plane.
     pub granted: u64,
-    /// Admitted requests; tokens and cost that were settled.
+    /// Admitted requests; settled tokens and cost.
     pub used: u64,
-    /// Reserved by requests under way. Never of requests.
+    /// Reserved by requests in progress. Always 0 for request limits.
     pub held: u64,
     /// Given back unused.
     pub returned: u64,
-    /// Handed out by this process to itself, while the control plane was away.
+    /// Lent by this process to itself under offline limits.
     pub local: u64,
-    /// From when on nothing more may be reserved; [`i64::MAX`] for never.
+    /// Nothing may be reserved from this time on; [`i64::MAX`] for no deadline.
     pub deadline_ms: i64,
-    /// How much came with the last grant.
+    /// Units that came with the last grant.
     pub last_grant: u64,
-    /// How often `used` was reported: what was counted before cannot be taken back.
+    /// How often `used` was reported: what a report has counted cannot be taken back.
     pub reports: u64,
-    /// How often the time of its units was over before more came.
+    /// How often a lease ended, or was recalled, before more units came.
     pub lapses: u64,
-    /// When more was asked for ahead, for the last time since a grant.
+    /// When a refill was last asked for; 0 after a grant.
     pub asked_at_ms: i64,
-    /// What the last answer said.
+    /// From the last answer.
     pub status: BucketStatus,
 }
 
-/// What the control plane said of a bucket: for answers to clients, and to refuse without asking.
+/// What the control plane last said about a bucket: shown to clients, and used to refuse without asking
+/// again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BucketStatus {
-    /// Whether there was something.
     pub verdict: GrantVerdict,
-    /// The limit of who asked, or else as the control plane knows it.
+    /// The limit in the policy of whoever asked, or else the one that the control plane knows.
     pub limit: u64,
-    /// What is neither used nor leased, over all gateways.
+    /// Neither used nor leased, over all gateways.
     pub remaining: u64,
-    /// The same with what others hold: as much may be there once their requests are done.
+    /// `remaining`, plus what other requests hold and may free.
     pub reachable: u64,
-    /// What is used for good, over all gateways.
+    /// Used for good, over all gateways.
     pub used: u64,
-    /// When there is room again, or the period ends; 0 for never.
+    /// When there is room again or the period ends; 0 for never.
     pub resets_at_ms: i64,
-    /// When asking again may help; of a grant, when it came.
+    /// When asking again may help. After a grant: when it came.
     pub retry_at_ms: i64,
-    /// Until when the verdict holds here without asking again.
+    /// Until when the verdict holds without asking again.
     pub fresh_until_ms: i64,
-    /// So many units, or more, were refused.
+    /// The smallest number of units that was refused.
     pub refused: u64,
 }
 
@@ -108,31 +105,27 @@ pub enum GrantVerdict {
     /// Nobody asked.
     #[default]
     Unknown,
-    /// It had; where that still holds, fewer than were asked for.
+    /// It had units. While this holds, fewer than asked for.
     Granted,
-    /// All is used.
     Exhausted,
-    /// Others hold what is left.
+    /// Other requests hold what is left.
     Contended,
-    /// There is no such limit.
+    /// The control plane knows no such limit.
     Unlimited,
-    /// There is no answer.
+    /// The control plane does not answer.
     Away,
 }
 
-/// What became of a change to an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccountChange<T> {
-    /// It is made.
     Done(T),
     /// There is no account, or none that this build can read.
     Absent,
-    /// The host refuses it.
     Failed,
 }
 
 impl SubjectId {
-    /// The name of the owner's account.
+    /// The account's name in the store.
     #[must_use]
     pub fn name(&self) -> String {
         layout::account_name(&self.0)
@@ -152,14 +145,14 @@ impl From<KeyId> for SubjectId {
 }
 
 impl LeaseAccount {
-    /// The account of an owner, and the write that it came with.
+    /// The account, and the store's write number for [`SharedStore::swap`].
     #[must_use]
     pub fn read(store: &impl SharedStore, subject: SubjectId) -> Option<(Self, u32)> {
         let stored = store.get(&subject.name())?;
         Some((Self::decode(&stored.bytes)?, stored.write))
     }
 
-    /// Changes the account of an owner; `edit` may be called more than once.
+    /// Changes an account by compare-and-swap; `edit` may run more than once.
     pub fn change<T>(
         store: &impl SharedStore,
         subject: SubjectId,
@@ -181,14 +174,13 @@ impl LeaseAccount {
         AccountChange::Failed
     }
 
-    /// The line of this kind that the control plane named last: what is reserved comes of it.
+    /// The line that new reservations use: the one that the control plane named last.
     #[must_use]
     pub fn current(&self, kind: BucketKind) -> Option<&AccountLine> {
         self.lines.iter().rfind(|line| line.kind == kind)
     }
 
-    /// Makes the line of this kind and period the current one: a new period has begun, or the limit has
-    /// got another.
+    /// Makes this line the current one of its kind: a new period has begun, or the limit has changed.
     pub fn turn_to(&mut self, kind: BucketKind, period: i64) {
         let is_it = |line: &AccountLine| line.kind == kind && line.period == period;
         if self.current(kind).is_some_and(|line| !is_it(line))
@@ -199,12 +191,11 @@ impl LeaseAccount {
         }
     }
 
-    /// The line of this kind and period.
     pub fn line_mut(&mut self, kind: BucketKind, period: i64) -> Option<&mut AccountLine> {
         self.lines.iter_mut().find(|line| line.kind == kind && line.period == period)
     }
 
-    /// Edits the line of this kind and period, which is made if there is none.
+    /// Edits a line, and creates it if there is none.
     pub fn edit<T>(&mut self, kind: BucketKind, period: i64, edit: impl FnOnce(&mut AccountLine) -> T) -> T {
         if let Some(line) = self.line_mut(kind, period) {
             return edit(line);
@@ -215,7 +206,6 @@ impl LeaseAccount {
         edited
     }
 
-    /// The value to store.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.lines.len().saturating_mul(LINE_BYTES + 2).saturating_add(1));
@@ -226,7 +216,6 @@ impl LeaseAccount {
         bytes
     }
 
-    /// What was stored.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut input = ValueReader::open(bytes)?;
@@ -239,7 +228,7 @@ impl LeaseAccount {
 }
 
 impl AccountLine {
-    /// A line of which nothing is known.
+    /// A line without units.
     #[must_use]
     pub fn new(kind: BucketKind, period: i64) -> Self {
         Self {
@@ -259,25 +248,25 @@ impl AccountLine {
         }
     }
 
-    /// What may be reserved of a bucket that has this limit: nothing of what was leased under a higher one.
+    /// What may be reserved under this limit: nothing of a lease from a higher limit.
     #[must_use]
     pub fn available_within(&self, limit: u64, now_ms: i64) -> u64 {
         if self.is_within(limit) { self.available(now_ms) } else { 0 }
     }
 
-    /// Whether it was leased under this limit, or a lower one.
+    /// Whether the lease is from this limit or a lower one.
     #[must_use]
     pub fn is_within(&self, limit: u64) -> bool {
         self.status.limit <= limit
     }
 
-    /// What may be used until the deadline.
+    /// What may be reserved before the deadline.
     #[must_use]
     pub fn available(&self, now_ms: i64) -> u64 {
         if now_ms < self.deadline_ms { self.unused() } else { 0 }
     }
 
-    /// What is neither used, nor held, nor given back, whether or not its time is over.
+    /// Neither used, held nor returned, whether or not the deadline has passed.
     #[must_use]
     pub fn unused(&self) -> u64 {
         let gone = self.used.saturating_add(self.held).saturating_add(self.returned);
@@ -359,7 +348,7 @@ impl AccountLine {
         let mut moment = || numbers.next().map(u64::cast_signed);
         let (period, deadline_ms, asked_at_ms) = (moment()?, moment()?, moment()?);
         let (resets_at_ms, retry_at_ms, fresh_until_ms) = (moment()?, moment()?, moment()?);
-        let told = BucketStatus {
+        let status = BucketStatus {
             verdict,
             limit,
             remaining,
@@ -383,13 +372,13 @@ impl AccountLine {
             reports,
             lapses,
             asked_at_ms,
-            told,
+            status,
         })
     }
 }
 
 impl BucketStatus {
-    /// Whether it still holds at `now_ms` of a bucket that has this limit.
+    /// Whether the status still holds at `now_ms` for a bucket with this limit.
     #[must_use]
     pub fn holds(&self, now_ms: i64, limit: u64) -> bool {
         let known =

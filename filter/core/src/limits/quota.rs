@@ -1,4 +1,4 @@
-//! Whether what limits an app and a key has room for a request, and how much of it the request takes.
+//! Which limits apply to a request, how much it needs of them, and what the client is told about them.
 
 use crate::answer::denial::{Code, Denial, LimitDetail};
 use crate::limits::account::{
@@ -11,81 +11,75 @@ use crate::request::endpoint::ModelOperation;
 use crate::snapshot::{AppPolicy, BucketKind, KeyRecord, Limits, Offer, ProviderKind, Unit, UnixMs};
 use crate::store::SharedStore;
 
-/// The output that is asked for where neither the client nor the catalogue bounds it.
+/// The output reserved where neither the client nor the catalogue bounds it.
 const USUAL_OUTPUT: u64 = 16_384;
 
-/// An answer that must be shorter than this, and than the client asked for, is not worth asking for,
-/// unless the app says what is.
+/// The default of `min_output_tokens`: a shorter answer is not worth asking for.
 const LEAST_OUTPUT: u64 = 16;
 
-/// How many output tokens each answer was to have, where it may have fewer, and how many it may have.
+/// Where an answer may have fewer output tokens than asked for: how many were asked for, and how many it may
+/// have.
 pub const ASKED_HEADER: &str = "x-latchkey-asked-output-tokens";
-/// See [`ASKED_HEADER`].
 pub const GRANTED_HEADER: &str = "x-latchkey-granted-output-tokens";
 
-/// Nobody is told to come back sooner.
+/// The shortest retry time that clients are told.
 const LEAST_RETRY_MS: u64 = 50;
 
-/// Where others hold what a request needs, it has waited for them in vain: it may come back after so long.
+/// The shortest retry time after a wait for units that other requests hold.
 const CONTENDED_RETRY_MS: u64 = 1_000;
 
-/// Those who are told the same moment come back within so long after it, but not all at once.
+/// The range over which retries are spread, so that refused clients do not all return at once.
 const SPREAD_MS: std::ops::RangeInclusive<u64> = 250..=1_000;
 
-/// What a request will need, at most.
+/// The most that a request will need.
 #[derive(Clone, Copy, Debug)]
 pub struct ReservationPlan {
     need: Need,
     /// Whether tokens or money are limited.
     metered: bool,
-    /// How many answers are asked for at once.
+    /// Answers asked for at once.
     choices: u64,
-    /// How many tokens each was to have, where the provider must be told how many it may have.
+    /// The output tokens asked for per answer, where the provider must be told a limit.
     asked: Option<u64>,
 }
 
-/// When a request is tried, and how.
+/// When a reservation is tried, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct ReserveAttempt {
-    /// Now.
     pub now: UnixMs,
-    /// How it takes to waiting.
     pub patience: Patience,
-    /// Spreads those who must come back.
+    /// Spreads the retries of refused clients.
     pub random: u64,
 }
 
-/// An answer that may have fewer tokens than were asked for.
+/// An answer that may have fewer output tokens than were asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutputCut {
-    /// By the client, or by the gateway where the client names no limit.
+    /// By the client, or by the gateway where the client sets no limit.
     pub asked: u64,
-    /// What it may have.
     pub granted: u64,
 }
 
-/// What a request needs its units for, or the units that it must wait for.
+/// A result, or the units that its request must wait for.
 #[derive(Debug)]
 pub enum OrWait<T> {
     Ready(T),
     Wait(Demand),
 }
 
-/// What a request may use.
 #[derive(Debug)]
 pub struct Allowance {
     pub reservation: Reservation,
-    /// How many tokens each answer may have; none: as the client asked.
+    /// Output tokens per answer; none: as the client asked.
     pub max_output: Option<u64>,
-    /// Where that is less than was asked for.
+    /// Where `max_output` is less than was asked for.
     pub output_cut: Option<OutputCut>,
-    /// What to ask for, so that later requests need not wait.
+    /// What to ask the sync role for, so that later requests need not wait.
     pub refill: Option<Demand>,
-    /// How the limits stand.
     pub standings: Vec<LimitStanding>,
 }
 
-/// The limits of an app and of a named key, in this order.
+/// The app and then the named key, where they have limits.
 #[must_use]
 pub fn subjects<'a>(app: &'a AppPolicy, key: &'a KeyRecord) -> Vec<LimitSubject<'a>> {
     let own = app.key_limits(key);
@@ -96,7 +90,7 @@ pub fn subjects<'a>(app: &'a AppPolicy, key: &'a KeyRecord) -> Vec<LimitSubject<
 }
 
 impl ReservationPlan {
-    /// What a request of these terms needs of an offer, within these limits.
+    /// What a request needs of an offer, within these limits.
     ///
     /// # Errors
     /// When it has too much input, or what it may use cannot be bounded where that is limited.
@@ -161,7 +155,7 @@ impl ReservationPlan {
         let most = offer.max_output_tokens.unwrap_or(USUAL_OUTPUT).min(max_output.unwrap_or(u64::MAX));
         let each = match bounds.max_output {
             _ if !operation.has_output() => 0,
-            // Anthropic writes nothing then. It is not told another limit, and the output is reserved for
+            // With 0 Anthropic writes nothing. The body stays unchanged, and the output is reserved for
             // servers that speak its API and read 0 otherwise.
             Some(0) | None => most,
             Some(asked) => asked.min(most),
@@ -190,15 +184,13 @@ impl ReservationPlan {
         Ok(Self { need, metered, choices: bounds.choices, asked })
     }
 
-    /// One request, of which tokens and money are not counted.
+    /// One request without tokens or cost.
     const fn of_requests() -> Self {
         let price = Some(Ceiling::NOTHING);
         let need = Need { input_tokens: 0, input_estimate: 0, output_wanted: 0, output_least: 0, price };
         Self { need, metered: false, choices: 1, asked: None }
     }
 
-    /// Reserves what the request needs.
-    ///
     /// # Errors
     /// When a limit has no room, and waiting a moment does not help.
     pub fn reserve<S: SharedStore>(
@@ -216,25 +208,26 @@ impl ReservationPlan {
             ReserveOutcome::Reserved(ReservedUnits { mut reservation, refill, standings }) => {
                 let output = reservation.output_tokens;
                 let max_output = self.asked.and_then(|_| output.checked_div(self.choices));
-                let cut = self.asked.zip(max_output).map(|(asked, granted)| OutputCut { asked, granted });
-                let cut = cut.filter(|cut| cut.granted < cut.asked);
+                let output_cut =
+                    self.asked.zip(max_output).map(|(asked, granted)| OutputCut { asked, granted });
+                let output_cut = output_cut.filter(|output_cut| output_cut.granted < output_cut.asked);
                 let input = self.need.input_tokens;
                 let most = TokenUsage { input, output, ..TokenUsage::default() };
                 reservation.most_tokens = self.metered.then_some(most);
-                Ok(OrWait::Ready(Allowance { reservation, max_output, cut, refill, standings }))
+                Ok(OrWait::Ready(Allowance { reservation, max_output, output_cut, refill, standings }))
             }
         }
     }
 }
 
-/// The limits of requests alone, of an app and of a named key, in this order.
+/// The limits of requests alone, of the app and then of the named key.
 #[must_use]
 pub fn request_limits(app: &AppPolicy, key: &KeyRecord) -> Vec<(SubjectId, Limits)> {
     let counted = subjects(app, key).into_iter().map(|subject| (subject.id, subject.limits.of_requests()));
     counted.filter(|(_, limits)| !limits.buckets.is_empty()).collect()
 }
 
-/// Reserves one request of these limits; limits of tokens and money do not apply.
+/// Reserves one request. Limits of tokens and money do not apply.
 ///
 /// # Errors
 /// When a limit has no room, and waiting a moment does not help.
@@ -248,9 +241,9 @@ pub fn reserve_request<S: SharedStore>(
     ReservationPlan::of_requests().reserve(store, &subjects, app, attempt)
 }
 
-/// The most input tokens that the body alone may be billed as. Vendors refuse what is beyond the window
-/// of their own models; who serves others' may take it, and bill it. What is surely beyond it is not
-/// bounded by it either: whoever takes it has another window.
+/// The most input tokens that can be billed for the body. Vendors refuse input beyond the window of their own
+/// models; other servers may take it, and bill it. An input that is certainly larger than the window is not
+/// bounded by it: whoever takes it has another window.
 fn input_bound(bounds: &UsageBounds, offer: &Offer) -> u64 {
     use ProviderKind::{Anthropic, AzureOpenAi, OpenAi};
     let refuses = matches!(offer.provider.kind, OpenAi | AzureOpenAi | Anthropic);
@@ -266,7 +259,7 @@ fn tier_not_priced(UnpricedTier { member, tier }: UnpricedTier) -> Denial {
     Denial { param: Some(member.into()), ..Denial::new(Code::ServiceTierNotPriced, message) }
 }
 
-/// What the client is told of a limit without room.
+/// The denial of a request that a limit refuses.
 fn denial(
     refusal: &LimitRefusal,
     subjects: &[LimitSubject<'_>],
@@ -312,7 +305,7 @@ fn denial(
     Denial { limit_detail: Some(Box::new(limit_detail)), ..Denial::new(code, message) }
 }
 
-/// In how many milliseconds a refused request may come back: not at once with all others.
+/// When a refused request may come back, in milliseconds: spread at random so that not all come at once.
 #[must_use]
 pub fn retry_after_ms_spread(reason: RefusalReason, ms: u64, random: u64) -> u32 {
     let least = if reason == RefusalReason::Contended { CONTENDED_RETRY_MS } else { LEAST_RETRY_MS };
@@ -322,7 +315,7 @@ pub fn retry_after_ms_spread(reason: RefusalReason, ms: u64, random: u64) -> u32
     u32::try_from(ms.saturating_add(more)).unwrap_or(u32::MAX)
 }
 
-/// The headers that tell how the limits of requests and of tokens stand: of each, the tightest.
+/// The `x-ratelimit-*` headers: the tightest limit of requests and of tokens.
 #[must_use]
 pub fn headers(standings: &[LimitStanding], now: UnixMs) -> Vec<(&'static str, String)> {
     const REQUESTS: [&str; 3] =
@@ -333,7 +326,7 @@ pub fn headers(standings: &[LimitStanding], now: UnixMs) -> Vec<(&'static str, S
     for (unit, names) in [(Unit::Requests, REQUESTS), (Unit::Tokens, TOKENS)] {
         let of_unit = standings.iter().filter(|standing| standing.kind.unit() == unit);
         let Some(standing) = of_unit.min_by_key(|standing| standing.remaining) else { continue };
-        // Where something is used and no moment is known, all is there again after a whole window.
+        // Where something is used and the time is unknown: a whole window.
         let span = standing.kind.span_ms().filter(|_| standing.remaining < standing.limit);
         let wait = match standing.resets_at_ms.saturating_sub(now.0) {
             ..=0 => span.map_or(0, i64::from),
@@ -345,15 +338,15 @@ pub fn headers(standings: &[LimitStanding], now: UnixMs) -> Vec<(&'static str, S
     headers
 }
 
-/// The headers that tell of an answer that may have fewer tokens than were asked for.
+/// The headers of an answer that may have fewer output tokens than were asked for.
 pub fn output_cut_headers(output_cut: Option<OutputCut>) -> impl Iterator<Item = (&'static str, String)> {
     let headers = |OutputCut { asked, granted }| {
         [(ASKED_HEADER, asked.to_string()), (GRANTED_HEADER, granted.to_string())]
     };
-    cut.map(headers).into_iter().flatten()
+    output_cut.map(headers).into_iter().flatten()
 }
 
-/// What the app's settings call it.
+/// The limit's name in the app's settings.
 #[must_use]
 pub fn name(kind: BucketKind) -> &'static str {
     match kind {
@@ -362,7 +355,6 @@ pub fn name(kind: BucketKind) -> &'static str {
     }
 }
 
-/// An amount for people.
 fn format_amount(kind: BucketKind, amount: u64) -> String {
     if kind.unit() != Unit::Cost {
         return amount.to_string();

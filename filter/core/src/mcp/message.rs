@@ -1,5 +1,5 @@
-//! One JSON-RPC message of a client. What two parsers may read differently is refused: the server
-//! might call another tool than the one that was allowed.
+//! A client's JSON-RPC message. One that two parsers could read differently is refused: the server might call
+//! another tool than the allowed one.
 
 use std::borrow::Cow;
 
@@ -11,35 +11,31 @@ use crate::answer::denial::{Code, Denial};
 use crate::request::body::{Object, UnreadObject};
 use crate::request::mcp_endpoint::McpVerb;
 
-/// The longest name of a tool, in bytes; MCP wants no more than 128 characters. It goes into records.
+/// In bytes. MCP recommends at most 128 characters. It goes into records.
 const LONGEST_TOOL: usize = 200;
 
-/// The longest name of a method, in bytes. It is told back.
+/// In bytes. It is repeated in errors.
 const LONGEST_METHOD: usize = 128;
 
-/// A message, as far as the gate looks at it.
+/// The parts of a message that the gate reads.
 #[derive(Debug)]
 pub struct McpMessage {
-    /// As the client wrote it: a string or a number. None on a notification.
+    /// As written: a string or a number. None on a notification.
     pub id: Option<Box<RawValue>>,
     /// None on an answer.
     pub method: Option<String>,
-    /// What it asks for.
     pub action: McpAction,
-    /// What headers repeat.
     pub(super) repeated: RepeatedFields,
-    /// Whether it asks to hear of resources.
+    /// Whether it subscribes to resources.
     pub(super) subscribes: bool,
 }
 
-/// What a message asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum McpAction {
-    /// That this tool be called.
+    /// The tool's name.
     CallTool(String),
-    /// Which tools there are.
     ListTools,
-    /// Something else, or it is an answer.
+    /// Anything else, or an answer.
     Other,
 }
 
@@ -89,7 +85,7 @@ impl McpMessage {
                 "`method` is no method's name: it is empty, not printable ASCII, or longer than {LONGEST_METHOD} bytes."
             )));
         }
-        // However a lenient server may spell the methods that count.
+        // However a lenient server spells the methods that matter.
         let params = object.get("params");
         let action = match method.to_ascii_lowercase().as_str() {
             "tools/call" => McpAction::CallTool(tool(params)?),
@@ -112,7 +108,7 @@ fn id(value: Option<&RawValue>) -> Result<Option<Box<RawValue>>, Denial> {
     if is_good { Ok(Some(value.to_owned())) } else { Err(invalid("`id` is neither a string nor a number.")) }
 }
 
-/// The name of the tool that is called.
+/// The called tool's name.
 fn tool(params: Option<&RawValue>) -> Result<String, Denial> {
     let text = params.ok_or_else(|| invalid("The call of a tool has no `params`."))?.get();
     let params = Object::read(text, ["name"]).map_err(|unread| match unread {

@@ -1,11 +1,11 @@
-//! The methods of the protocol that an app may use which may use some tools of a server only.
+//! The methods that are open to an app that may use some of a server's tools only.
 
 use super::McpMessage;
 use super::tool_list::AllMembers;
 
-/// Of all versions of the protocol: what opens a session or tells of the server, tools, and what clients
-/// notify servers of. Not: resources, prompts and their completion; tasks, which any key of the app could
-/// have started; and what is not known.
+/// From all versions of the protocol: what opens a session or tells about the server, tools, and
+/// notifications by clients. Not: resources, prompts and their completion; tasks, which any key of the app
+/// could have started; and unknown methods.
 const OPEN: [&str; 11] = [
     "initialize",
     "server/discover",
@@ -21,15 +21,15 @@ const OPEN: [&str; 11] = [
 ];
 
 impl McpMessage {
-    /// Whether an app that may use some tools only may send it: it has one of these methods, spelled just
-    /// so, or is an answer to the server.
+    /// Whether an app that may use some tools only may send it: one of these methods in exact spelling, or an
+    /// answer to the server.
     #[must_use]
     pub fn is_open_to_partial_access(&self) -> bool {
         self.method.as_deref().is_none_or(|method| OPEN.contains(&method)) && !self.subscribes
     }
 }
 
-/// Whether the `params` of `subscriptions/listen` name resources to hear of.
+/// Whether the `params` of `subscriptions/listen` name resources.
 pub(super) fn subscribes(params: Option<&str>) -> bool {
     let Some(params) = params else { return false };
     let Ok(AllMembers(params)) = serde_json::from_str(params) else { return true };

@@ -1,5 +1,5 @@
-//! What a client repeats of its message in headers, for those who route by them. A server may believe the
-//! headers and not the body, so the two must agree.
+//! Headers in which a client repeats parts of its message, for routing. A server may believe the headers and
+//! not the body, so both must agree.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,20 +13,18 @@ use crate::answer::denial::{Code, Denial};
 use crate::request::body::Object;
 use crate::request::header::Headers;
 
-/// The message's method.
 const METHOD: &str = "mcp-method";
 
-/// The name of the tool that is called, or of the prompt or the resource.
+/// The name of the called tool, or of the prompt or resource.
 const NAME: &str = "mcp-name";
 
-/// The version of the protocol.
+/// The protocol's version.
 const VERSION: &str = "mcp-protocol-version";
 
-/// Where a message says its version.
+/// The member with a message's protocol version.
 const VERSION_MEMBER: &str = "io.modelcontextprotocol/protocolVersion";
 
-/// The values of these headers, in the order in which they came. (What `Mcp-Param-…` repeat is known by
-/// the schemas of tools, so only the server can compare it.)
+/// The values of these headers. (Only the server knows the tools' schemas, and can check `Mcp-Param-…`.)
 #[derive(Debug, Default)]
 pub struct RepeatedHeaders {
     methods: Vec<Vec<u8>>,
@@ -34,10 +32,10 @@ pub struct RepeatedHeaders {
     versions: Vec<Vec<u8>>,
 }
 
-/// What a message says that headers repeat, beside its method.
+/// The parts of a message, beside its method, that headers repeat.
 #[derive(Debug, Default)]
 pub(super) struct RepeatedFields {
-    /// Of the tool, prompt or resource; none where the method has none, or the message lacks it.
+    /// Of the tool, prompt or resource; none where the method has none or the message lacks it.
     name: Option<String>,
     has_name: bool,
     version: Option<String>,
@@ -57,7 +55,7 @@ impl RepeatedFields {
     }
 }
 
-/// What `_meta` says, where it says it in a way that every parser reads alike.
+/// The version in `_meta`, where every parser reads the same.
 fn version(params: &str) -> Option<String> {
     if !params.contains(VERSION_MEMBER) {
         return None;
@@ -68,14 +66,13 @@ fn version(params: &str) -> Option<String> {
 }
 
 impl RepeatedHeaders {
-    /// Of a request.
     #[must_use]
     pub fn of(headers: Headers<'_>) -> Self {
         let all = |name| headers.all(name).map(<[u8]>::to_vec).collect();
         Self { methods: all(METHOD), names: all(NAME), versions: all(VERSION) }
     }
 
-    /// Decides whether they say what the message says. Headers that are not there say nothing.
+    /// Whether the headers agree with the message. Absent headers do.
     ///
     /// # Errors
     /// When one says something else, or cannot be decoded.
@@ -105,7 +102,7 @@ impl RepeatedHeaders {
     }
 }
 
-/// What a header's value stands for: clients wrap what is not plain ASCII, or looks wrapped.
+/// Decodes a header's value: clients wrap what is not plain ASCII, or looks wrapped.
 fn decode(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     match value.strip_prefix(b"=?base64?").and_then(|rest| rest.strip_suffix(b"?=")) {
         Some(wrapped) => STANDARD.decode(wrapped).ok().map(Cow::Owned),

@@ -1,5 +1,5 @@
-//! A session belongs to the key that opened it. What clients call a session is the server's id with a seal on
-//! it, made for this key by a secret that gateways alone have; servers never see it.
+//! Binds a session to the key that opened it. The session id that clients see is the server's id with a seal,
+//! made for this key with a secret of the gateways. Servers never see the seal.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,7 +14,7 @@ pub const HEADER: &str = "mcp-session-id";
 
 const PURPOSE: &[u8] = b"latchkey mcp session\0";
 
-/// By whom, and where, sessions are opened.
+/// The key and the server of a session.
 #[derive(Clone, Debug)]
 pub struct SessionBinding {
     key: KeyId,
@@ -23,13 +23,12 @@ pub struct SessionBinding {
 }
 
 impl SessionBinding {
-    /// Of this key, at the server of this name that has this secret.
     #[must_use]
     pub fn new(key: KeyId, server: &str, secret: &SessionKey) -> Self {
         Self { key, server: server.to_owned(), secret: secret.clone() }
     }
 
-    /// What the client is told of the server's id; none where that cannot be one.
+    /// The client's session id; none where the server's id is malformed.
     #[must_use]
     pub fn seal(&self, id: &str) -> Option<String> {
         let is_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic());
@@ -37,7 +36,7 @@ impl SessionBinding {
         Some([id, ".", &tag].concat())
     }
 
-    /// The server's id of what the client was told; none where that was another's.
+    /// The server's session id; none where the seal is not this key's.
     #[must_use]
     pub fn open(&self, sealed: &[u8]) -> Option<String> {
         let (id, tag) = str::from_utf8(sealed).ok()?.rsplit_once('.')?;

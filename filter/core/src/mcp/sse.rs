@@ -1,11 +1,11 @@
-//! An event stream without its byte order mark, cut into its events as WHATWG's HTML defines them.
+//! Splits an event stream, without its byte order mark, into events as WHATWG's HTML defines them.
 
 /// One event, or the rest of the stream after the last.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SseEvent<'a> {
-    /// As it is written, with the line that ends it.
+    /// As written, with its final line.
     pub text: &'a str,
-    /// What its lines of data hold, with a line feed between them; none where it has no such line.
+    /// The lines of data, joined by line feeds; none without such a line.
     pub data: Option<String>,
 }
 
@@ -20,7 +20,7 @@ pub(super) fn events(stream: &str) -> impl Iterator<Item = SseEvent<'_>> {
 }
 
 impl SseEvent<'_> {
-    /// Whether a line that is not of data might be, or be a part of, a JSON object or array.
+    /// Whether a line other than data may be part of a JSON object or array.
     pub(super) fn has_json_beside_data(&self) -> bool {
         let mut rest = self.text;
         while let Some((line, _, after)) = line(rest) {
@@ -75,7 +75,7 @@ fn next(stream: &str) -> Option<(SseEvent<'_>, &str)> {
     Some((SseEvent { text, data }, rest))
 }
 
-/// A line, what ends it, and what comes after; none at the stream's end.
+/// A line, its line end, and the rest; none at the stream's end.
 fn line(text: &str) -> Option<(&str, &str, &str)> {
     if text.is_empty() {
         return None;
@@ -98,26 +98,26 @@ fn value(line: &str) -> Option<&str> {
     Some(value.strip_prefix(' ').unwrap_or(value))
 }
 
-/// Cuts a stream into whole events, however it arrives.
+/// Cuts a stream that comes in chunks into whole events.
 #[derive(Debug, Default)]
 pub(super) struct SseSplitter {
-    /// What came of an event that is not whole.
+    /// The beginning of the current event.
     held: Vec<u8>,
     at: LinePosition,
 }
 
-/// Where in its line the next byte stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum LinePosition {
     #[default]
     Start,
-    /// After a carriage return that has ended a line: a line feed belongs to it.
+    /// After a carriage return: a line feed would belong to the same line end.
     Return,
     Inside,
 }
 
 impl SseSplitter {
-    /// The next event that `rest` completes, and what comes after it. Else all is held.
+    /// The next event that `rest` completes, and the rest after it. None if there is none; the bytes are
+    /// kept.
     pub(super) fn next<'a>(&mut self, rest: &'a [u8]) -> Option<(Vec<u8>, &'a [u8])> {
         for (at, byte) in rest.iter().enumerate() {
             let (before, is_new) = (self.at, self.held.is_empty() && at == 0);
@@ -127,7 +127,7 @@ impl SseSplitter {
                 _ => LinePosition::Inside,
             };
             let ends = match (before, byte) {
-                // The rest of the line end that has ended the event before.
+                // The rest of the previous event's line end.
                 (LinePosition::Return, b'\n') => is_new,
                 (LinePosition::Start | LinePosition::Return, b'\n' | b'\r') => true,
                 _ => false,
@@ -148,12 +148,11 @@ impl SseSplitter {
         None
     }
 
-    /// How much is held.
     pub(super) fn held(&self) -> usize {
         self.held.len()
     }
 
-    /// Gives what is held: the stream has ended, or it is too much.
+    /// Takes the unfinished event: the stream has ended, or the event is too long.
     pub(super) fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.held)
     }

@@ -1,5 +1,5 @@
-//! The answers of an MCP server to an app that may use some of its tools only: they list those. What
-//! cannot be read becomes an error, never a list.
+//! Filters an MCP server's answers for an app that may use some of its tools only: lists show only those.
+//! What cannot be read becomes an error.
 
 use std::rc::Rc;
 
@@ -12,58 +12,56 @@ use crate::answer::usage::is_event_stream;
 use crate::request::header::essence;
 use crate::snapshot::{AppPolicy, McpServer};
 
-/// The byte order mark that an event stream may begin with.
+/// A byte order mark.
 const MARK: &str = "\u{feff}";
 
-/// The longest answer in JSON, and the longest event of a stream, in MiB. It is kept until it is whole.
+/// The longest JSON answer and the longest event, in MiB: each is buffered whole.
 const LONGEST_MIB: usize = 8;
 
 /// The same in bytes.
 const LONGEST: usize = LONGEST_MIB << 20;
 
-/// What of an answer the client may see, as it arrives.
+/// Filters one answer as it arrives.
 #[derive(Debug)]
 pub struct ToolFilter {
     app: Rc<AppPolicy>,
     server: Rc<McpServer>,
-    /// Of the request; none where an answer to it is not known to be here.
+    /// The request's id; none where the answer may not be to it.
     id: Option<Box<RawValue>>,
     format: McpAnswerFormat,
     events: SseSplitter,
     state: FilterState,
 }
 
-/// How an answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum McpAnswerFormat {
-    /// One message, or a batch. It is kept until its end.
+    /// A message or a batch. It is buffered whole.
     Json,
-    /// A stream of events, whose data are messages. Each passes when it is whole.
+    /// An event stream of messages. Each event passes when it is whole.
     Events,
-    /// It cannot be read: an error takes its place, as [`McpAnswerFormat::Json`].
+    /// It cannot be read, and is replaced by an error.
     Unreadable,
-    /// It tells of an error, and should not be a message. It is kept until its end, and read as [`McpAnswerFormat::Json`]
-    /// where it begins like one.
+    /// An HTTP error, which should not be a message. It is buffered whole, and read as
+    /// [`McpAnswerFormat::Json`] if it begins like JSON.
     Plain,
 }
 
-/// How far an answer has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FilterState {
     Start,
     Inside,
     /// In an event that is too long.
     TooLong,
-    /// The client has got all that it gets.
+    /// The client has got everything.
     Done,
 }
 
-/// It is not known which tools a message lists.
+/// It cannot be told which tools a message lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unreadable;
 
 impl ToolFilter {
-    /// Of an answer to the request of this id, for an app that may use a part of the server.
+    /// For an answer to the request with this id.
     #[must_use]
     pub fn new(app: Rc<AppPolicy>, server: Rc<McpServer>, id: Option<Box<RawValue>>) -> Self {
         Self {
@@ -76,7 +74,7 @@ impl ToolFilter {
         }
     }
 
-    /// The answer's headers have come: its status, `content-type` and `content-encoding`.
+    /// The answer's headers have come.
     pub fn answered(
         &mut self,
         status: u16,
@@ -94,7 +92,7 @@ impl ToolFilter {
         self.format
     }
 
-    /// Whether so many bytes of the body are kept until there are more.
+    /// Whether to wait for more of the body.
     #[must_use]
     pub fn waits(&self, bytes: usize, last: bool) -> bool {
         matches!(self.format, McpAnswerFormat::Json | McpAnswerFormat::Plain)
@@ -103,7 +101,7 @@ impl ToolFilter {
             && bytes <= LONGEST
     }
 
-    /// What the client gets in the place of these bytes: of the whole body, where it had to wait.
+    /// What replaces these bytes: the whole body, where it had to wait.
     pub fn pass(&mut self, bytes: &[u8], last: bool) -> Vec<u8> {
         match self.format {
             McpAnswerFormat::Events => self.stream(bytes, last),
@@ -152,13 +150,13 @@ impl ToolFilter {
             }
             self.state = FilterState::TooLong;
         } else if self.state == FilterState::TooLong {
-            // Of what is too long its end alone matters.
+            // Only the end of an event that is too long matters.
             self.events.take();
         }
         out
     }
 
-    /// A whole event, or what a stream ends with.
+    /// A whole event, or the rest of the stream.
     fn event(&mut self, event: &[u8]) -> Vec<u8> {
         if event.is_empty() {
             return Vec::new();
@@ -180,8 +178,8 @@ impl ToolFilter {
         out.into_bytes()
     }
 
-    /// An event without a message may be there to give the stream an id. A message outside of the data is read
-    /// by some clients, and not by this gate.
+    /// An event without data may carry the stream's id. Some clients read a message outside of the data
+    /// lines; the gate does not, and refuses it.
     fn data(&self, event: &SseEvent<'_>) -> Result<Option<String>, Unreadable> {
         if event.has_json_beside_data() {
             return Err(Unreadable);
@@ -190,12 +188,12 @@ impl ToolFilter {
         data.map_or(Ok(None), |data| self.message(data))
     }
 
-    /// The message without the tools that the app may not use; none where it has none of them.
+    /// The message without hidden tools; none where it has none.
     fn message(&self, text: &str) -> Result<Option<String>, Unreadable> {
         without_hidden_tools(text, &|tool| self.app.allows_mcp_tool(&self.server.name, tool))
     }
 
-    /// What stands in the place of an event: an error, where there is a request that it can be of.
+    /// Replaces an event: an error where it has a request to answer, otherwise a comment.
     fn in_place(&self, denial: &Denial) -> Vec<u8> {
         match &self.id {
             Some(_) => format!("data: {}\n\n", self.error(denial)).into_bytes(),
@@ -220,7 +218,7 @@ fn too_long() -> Denial {
     Denial::new(Code::InternalError, message)
 }
 
-/// Whether somebody may read these bytes as JSON: an object, an array or, after a byte order mark, another text.
+/// Whether these bytes may be read as JSON: an object, an array or a string, perhaps after a byte order mark.
 fn begins_as_json(bytes: &[u8]) -> bool {
     let first = bytes.strip_prefix(MARK.as_bytes()).unwrap_or(bytes).trim_ascii_start().first();
     first.is_some_and(|first| b"{[\"".contains(first))

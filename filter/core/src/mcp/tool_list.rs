@@ -1,4 +1,4 @@
-//! Takes out of a server's message the tools that an app may not use, wherever the message lists any.
+//! Removes the tools that an app may not use from a server's message, wherever it lists tools.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,13 +13,13 @@ use crate::request::body::{Object, may_be_member, span};
 /// The member that lists tools.
 const TOOLS: &str = "tools";
 
-/// What a called tool returns is its own business, whatever it is called in there.
+/// What a called tool returns is left alone, whatever its names.
 const RETURNED: [&str; 2] = ["content", "structuredContent"];
 
-/// What is nested deeper is not read: messages of the protocol are not.
+/// Deeper messages are refused: the protocol has none.
 const DEEPEST: u8 = 64;
 
-/// The message without the tools for which `may_list` is false; none where it lists no others. Each other
+/// The message without the tools for which `may_list` is false; none where it lists no others. Every other
 /// byte stays.
 pub(super) fn without_hidden_tools(
     text: &str,
@@ -34,20 +34,20 @@ pub(super) fn without_hidden_tools(
 struct ToolListEditor<'a> {
     text: &'a str,
     may_list: &'a dyn Fn(&str) -> bool,
-    /// In the order of the text, and apart from each other.
+    /// In text order, without overlaps.
     edits: Vec<(Range<usize>, String)>,
 }
 
-/// Where in a message a value stands.
+/// A value's place in a message.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum MessagePlace {
-    /// It is a message, or a batch of them.
+    /// A message, or a batch of them.
     Message,
-    /// It is the result of a message.
+    /// The result of a message.
     Result,
-    /// It is a member of a result that lists tools.
+    /// A member of a result that lists tools.
     ResultTools,
-    /// It is another member that may list tools.
+    /// Another member that may list tools.
     Tools,
     Elsewhere,
 }
@@ -79,7 +79,7 @@ impl ToolListEditor<'_> {
         }
     }
 
-    /// A list of tools: each as it is written, or not at all.
+    /// A list of tools: each stays as written, or goes.
     fn list(&mut self, list: &RawValue, tools: &[&RawValue]) -> Result<(), Unreadable> {
         let shown: Vec<_> = tools.iter().map(|tool| tool.get()).filter(|tool| self.is_shown(tool)).collect();
         if shown.len() != tools.len() {
@@ -89,7 +89,7 @@ impl ToolListEditor<'_> {
         Ok(())
     }
 
-    /// One whose name cannot be told is not.
+    /// A tool without a readable name is not shown.
     fn is_shown(&self, tool: &str) -> bool {
         let name = match tool.bytes().next() {
             Some(b'"') => serde_json::from_str(tool).ok(),
@@ -111,13 +111,13 @@ impl ToolListEditor<'_> {
 }
 
 impl MessagePlace {
-    /// Where the value of a member of this name stands; none where it is not looked at.
+    /// The place of a member's value; none where it is left alone.
     fn of(self, name: &str) -> Option<Self> {
         match self {
             Self::Result if RETURNED.contains(&name) => None,
             Self::Result if may_be_member(name, TOOLS) => Some(Self::ResultTools),
             _ if may_be_member(name, TOOLS) => Some(Self::Tools),
-            // A result by another spelling is looked into all the more.
+            // A result in another spelling is looked into, too.
             Self::Message if name == "result" => Some(Self::Result),
             _ => Some(Self::Elsewhere),
         }

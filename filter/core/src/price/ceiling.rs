@@ -1,18 +1,16 @@
 use super::{NanoUsd, PER, RateCard, Rates, product, round_up};
 
-/// The most that a request may be billed at, whichever tier serves it, whatever of it comes from the
-/// cache or goes there.
+/// The most that a request may be billed, whichever tier serves it and whatever goes through the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ceiling {
     /// For fewer than [`LEAST_CACHED`] input tokens.
     tiny: CeilingRates,
     short: CeilingRates,
-    /// For more input tokens than these.
+    /// For more input tokens than this.
     long: Option<(u64, CeilingRates)>,
 }
 
-/// No vendor writes a shorter prompt to its cache: Anthropic none of fewer tokens than these, OpenAI and
-/// Google none of fewer than 1,024.
+/// No vendor caches a shorter prompt: Anthropic's minimum is this, OpenAI's and Google's is 1,024.
 const LEAST_CACHED: u64 = 512;
 
 /// In nano-USD per million tokens.
@@ -23,10 +21,10 @@ struct CeilingRates {
 }
 
 impl Ceiling {
-    /// Of what costs nothing.
     pub const NOTHING: Self = Self { tiny: CeilingRates::NOTHING, short: CeilingRates::NOTHING, long: None };
 
-    /// The most of any of these; `long_cache`: the request may write to a cache that is kept for an hour or longer.
+    /// The most of any card. `long_cache`: the request may write to a cache that is kept for an hour or
+    /// longer.
     pub(super) fn over(cards: &[&RateCard], long_cache: bool) -> Self {
         let most = |rates: &Rates| CeilingRates::of(rates, long_cache);
         let tiny = cards
@@ -48,8 +46,7 @@ impl Ceiling {
         round_up(product(input_tokens, input).saturating_add(product(output_tokens, output)))
     }
 
-    /// The most output tokens of which the worst cost stays within `money`; none where the input
-    /// alone does not.
+    /// The most output tokens that `money` covers at worst; none where it does not cover the input.
     #[must_use]
     pub fn output_within(&self, money: NanoUsd, input_tokens: u64) -> Option<u64> {
         let CeilingRates { input, output } = self.within(input_tokens);
@@ -59,7 +56,7 @@ impl Ceiling {
         Some(u64::try_from(output).unwrap_or(u64::MAX))
     }
 
-    /// The rates for at most so much input: a shorter one is never dearer.
+    /// The rates for at most this much input: a shorter one is never dearer.
     fn within(&self, input_tokens: u64) -> CeilingRates {
         match self.long {
             Some((above, long)) if input_tokens > above => long,
@@ -72,14 +69,14 @@ impl Ceiling {
 impl CeilingRates {
     const NOTHING: Self = Self { input: 0, output: 0 };
 
-    /// Of what may be written to a cache.
+    /// For input that may be cached.
     fn of(rates: &Rates, long_cache: bool) -> Self {
         let kept = if long_cache { rates.cache_write_1h } else { 0 };
         let Self { input, output } = Self::uncached(rates);
         Self { input: input.max(rates.cache_write_5m).max(kept), output }
     }
 
-    /// Of what is not written to any.
+    /// For input that is not cached.
     fn uncached(rates: &Rates) -> Self {
         Self { input: rates.input.max(rates.cached_input), output: rates.output }
     }

@@ -1,16 +1,16 @@
-//! About how many input tokens a text has, for windows of tokens: budgets count a token per byte.
+//! Estimates the input tokens of a text, for windows. Budgets count a token per byte.
 
 use latchkey_proto::density::{ASSUMED, BYTES_PER_TOKEN};
 pub use latchkey_proto::ledger::Text;
 
-/// How many bytes of text a token of a model has, in thousandths: fewer than of nearly all requests.
+/// Bytes of text per token of a model, in thousandths: fewer than in nearly all requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BytesPerToken {
     ascii: u32,
     other: u32,
 }
 
-/// What providers add to a prompt that is not in the text, in windows.
+/// Tokens that providers add to a prompt, for windows.
 pub const OVERHEAD: u64 = 16;
 
 const USUAL: BytesPerToken = BytesPerToken { ascii: ASSUMED.0, other: ASSUMED.1 };
@@ -22,7 +22,7 @@ impl Default for BytesPerToken {
 }
 
 impl BytesPerToken {
-    /// As the control plane has measured; 0 where it has not.
+    /// As measured by the control plane; 0 where it has not.
     #[must_use]
     pub fn measured(ascii: u32, other: u32) -> Self {
         let known = |measured, usual| match measured {

@@ -1,36 +1,30 @@
-//! Which tier serves a request. A vendor lets the body choose (`service_tier`, Anthropic's `speed` and
-//! `inference_geo`), and its answer says what became of that.
+//! Which tier serves a request. The body may choose it (`service_tier`, Anthropic's `speed` and
+//! `inference_geo`), and the answer says which one it was.
 
 use super::{Price, RateCard};
 
-/// What of a body chooses what its tokens cost.
+/// The body's choice of tier.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TierChoice {
-    /// `service_tier`.
     pub service_tier: Option<String>,
-    /// `speed`.
     pub speed: Option<String>,
-    /// `inference_geo`.
     pub inference_geo: Option<String>,
     /// Whether it may ask for a cache that is kept for an hour or longer.
     pub long_cache: bool,
 }
 
-/// What an answer says of the tier that served it.
+/// The tier that served, as the answer says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServedTier {
-    /// `service_tier`.
     pub service_tier: Option<String>,
-    /// `speed`.
     pub speed: Option<String>,
-    /// `inference_geo`.
     pub inference_geo: Option<String>,
 }
 
 /// A tier that has no price.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnpricedTier {
-    /// The member of the body that chooses it.
+    /// The member that chooses it.
     pub member: &'static str,
     /// Its name in a price.
     pub tier: String,
@@ -39,20 +33,19 @@ pub struct UnpricedTier {
 /// The members that choose, in this order.
 const MEMBERS: [&str; 3] = ["service_tier", "speed", "inference_geo"];
 
-/// Tiers that nobody is served who has not asked for them.
+/// Tiers that serve only requests that ask for them.
 const ASKED_FOR: [&str; 3] = ["batch", "flex", "ultrafast"];
 
-/// What a record holds of a tier's name.
+/// Longest tier name in a record.
 const LONGEST: usize = 64;
 
-/// What a member says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum TierMember {
-    /// Nothing, or that the provider shall choose.
+    /// The provider chooses.
     Nothing,
-    /// What costs no more than usual.
+    /// Costs no more than usual.
     Standard,
-    /// A tier with a price of its own, by its name in a price.
+    /// A tier with its own price, by its name there.
     Tier(String),
 }
 
@@ -90,7 +83,7 @@ impl ServedTier {
         read([service_tier, speed, inference_geo])
     }
 
-    /// The tier that served, for a record: as the answer says, or else as the body asked.
+    /// The tier for a record: as the answer says, or else as the body asked.
     #[must_use]
     pub fn record(&self, choice: &TierChoice) -> String {
         let told = self.said().into_iter().zip(choice.said());
@@ -112,7 +105,7 @@ impl ServedTier {
     }
 }
 
-/// All that may be billed to a request that chooses so.
+/// All cards that may be billed to a request.
 pub(super) fn possible<'p>(price: &'p Price, choice: &TierChoice) -> Result<Vec<&'p RateCard>, UnpricedTier> {
     let said = choice.said();
     let mut cards = vec![&price.standard];
@@ -133,8 +126,8 @@ pub(super) fn possible<'p>(price: &'p Price, choice: &TierChoice) -> Result<Vec<
     }
 }
 
-/// What may have been billed to an answer; none where that has no price. What was asked for and the
-/// answer says nothing of may have been served or not.
+/// The cards that may have been billed; none where one has no price. A choice that the answer does not
+/// confirm may or may not have been served.
 pub(super) fn billed<'p>(
     price: &'p Price,
     choice: &TierChoice,

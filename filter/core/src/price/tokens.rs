@@ -1,16 +1,14 @@
-//! What a call used, in tokens.
+//! The tokens that a call used.
 
-/// Counts of one call. What was read from the cache, what was written to it and the rest add up to
-/// `input`.
+/// Tokens read from the cache, tokens written to it, and the rest add up to `input`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TokenUsage {
-    /// With those from the cache, and those written to it.
+    /// With cached tokens.
     pub input: u64,
-    /// From the provider's cache.
     pub cached_input: u64,
-    /// Written to the provider's cache, for some minutes.
+    /// Kept for minutes.
     pub cache_write_5m: u64,
-    /// Written to the provider's cache for an hour or longer, or for nobody knows how long.
+    /// Kept for an hour or longer, or for an unknown time.
     pub cache_write_1h: u64,
     /// With those for reasoning.
     pub output: u64,

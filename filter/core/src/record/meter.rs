@@ -1,4 +1,5 @@
-//! What one request uses: from what was reserved for it to its record.
+//! Follows one request from its headers to its record: what the provider answers, what it used, and how the
+//! exchange ended.
 
 mod charge;
 
@@ -16,10 +17,10 @@ use crate::store::SharedStore;
 use crate::upstream::call::UpstreamCall;
 use crate::upstream::redirect::Redirect;
 
-/// The longest request id that is recorded.
+/// The longest request id to record.
 const LONGEST_REQUEST_ID: usize = 128;
 
-/// A request of a known key, from its headers to its record.
+/// One request with a known key.
 #[derive(Debug)]
 pub struct RequestMeter {
     started: UnixMs,
@@ -29,35 +30,37 @@ pub struct RequestMeter {
     conversation_id: String,
     client_address: Option<IpAddr>,
     code: Option<Code>,
-    /// What a refused request asked for.
+    /// The model that a refused request asked for.
     model: String,
-    /// Who would have served it.
+    /// The provider that would have served it.
     provider: String,
     status: u16,
     first_byte: Option<UnixMs>,
     call: Option<UpstreamCall>,
     reader: Option<UsageReader>,
-    /// The answer is a stream of an MCP server's messages.
+    /// The answer is an MCP server's event stream.
     streamed: bool,
     redirected: bool,
 }
 
-/// How an exchange with a provider ended, as far as the host can tell.
+/// How the exchange with the provider ended, as far as Envoy tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpstreamOutcome {
-    /// The provider gave the answer's status.
+    /// The provider answered.
     Answered,
-    /// Nothing was sent to a provider.
+    /// Nothing reached the provider.
     NeverSent,
-    /// It was sent, and nobody knows what came of it.
+    /// The request was sent, and what came of it is not known: a timeout, a reset, or a client that went
+    /// away.
     Unknown,
 }
 
-/// Envoy's response flags that say that nothing was sent: UH, UF, UO, NR, NC and DF. The overload
-/// manager's OM says nothing: it resets requests that were sent, too.
+/// Envoy's response flags for requests that were never sent: UH, UF, UO, NR, NC and DF. Not OM, of the
+/// overload manager: it also resets requests that were sent.
 const NEVER_SENT: u64 = 0x2 | 0x20 | 0x80 | 0x100 | 0x100_0000 | 0x400_0000;
 
-/// How Envoy's details begin where the provider's address is one that clusters do not connect to.
+/// The beginning of `response.code_details` where the provider's address is one that clusters must not
+/// connect to.
 const OUT_OF_REACH: &str = "rbac_access_denied_matched_policy";
 
 impl UpstreamOutcome {
@@ -104,24 +107,23 @@ impl RequestMeter {
         }
     }
 
-    /// Notes where it came from.
     pub fn came_from(&mut self, address: Option<IpAddr>) {
         self.client_address = address;
     }
 
-    /// The gateway answers by itself.
+    /// The gateway answers.
     pub fn refused(&mut self, reply: &Reply) {
         self.code = reply.code;
         self.model.clone_from(&reply.model);
         self.provider.clone_from(&reply.provider);
     }
 
-    /// The request goes to a provider, or to an MCP server.
+    /// The request goes to a provider or an MCP server.
     pub fn forwarded(&mut self, call: UpstreamCall) {
         self.call = Some(call);
     }
 
-    /// What is done with the answer, whose headers have come, where it redirects: it did no work.
+    /// What to do with an answer that redirects: it did no work.
     pub fn redirect(&mut self, status: u16, headers: Headers<'_>) -> Option<Redirect> {
         let redirect = Redirect::of(status, headers, self.call.as_ref()?)?;
         self.redirected = true;
@@ -130,13 +132,13 @@ impl RequestMeter {
         Some(redirect)
     }
 
-    /// Who answers; none where the gateway does by itself.
+    /// None where the gateway answers.
     #[must_use]
     pub fn call(&self) -> Option<&UpstreamCall> {
         self.call.as_ref()
     }
 
-    /// The answer's headers have come. Tells whether its body is to be read.
+    /// The answer's headers have come. Tells whether its body must be read.
     pub fn answered(&mut self, status: u16, head: AnswerHead<'_>) -> bool {
         self.status = status;
         match &self.call {
@@ -149,7 +151,7 @@ impl RequestMeter {
         self.reader.is_some()
     }
 
-    /// A chunk of the answer's body has come. It is to be passed on at once, as this says.
+    /// A chunk of the answer's body has come. It is passed on at once, as the result says.
     pub fn chunk(&mut self, bytes: &[u8], last: bool, now: impl FnOnce() -> UnixMs) -> ChunkAction {
         if self.first_byte.is_none() && !bytes.is_empty() {
             self.first_byte = Some(now());
@@ -157,37 +159,37 @@ impl RequestMeter {
         self.reader.as_mut().map_or(ChunkAction::Pass, |reader| reader.chunk(bytes, last))
     }
 
-    /// Whether the answer's body is read.
+    /// Whether the answer's body is read for its usage.
     #[must_use]
     pub fn reads(&self) -> bool {
         self.reader.is_some()
     }
 
-    /// Whether the answer's body may lose bytes on its way.
+    /// Whether the usage chunk is taken out of the answer.
     #[must_use]
     pub fn hides_usage(&self) -> bool {
         matches!(&self.call, Some(UpstreamCall::Model(call)) if call.hides_usage())
     }
 
-    /// Whether the answer's headers have come.
     #[must_use]
     pub fn has_status(&self) -> bool {
         self.status != 0
     }
 
-    /// Whether its end needs an [`UpstreamOutcome`]: the answer itself does not tell.
+    /// Whether [`RequestMeter::finish`] needs to know how the exchange ended: the answer itself does not
+    /// tell.
     #[must_use]
     pub fn needs_outcome(&self) -> bool {
         matches!(self.call, Some(UpstreamCall::Model(_))) && self.reader.is_none() && !self.redirected
     }
 
-    /// Whether the gateway answers by itself: nobody else was asked.
+    /// Whether the gateway answers, and nobody else was asked.
     #[must_use]
     pub fn is_own(&self) -> bool {
         self.call.is_none()
     }
 
-    /// The request is over: settles what was reserved, once, and gives the record.
+    /// The request is over, or its client went away: settles the reservation and gives the record.
     pub fn finish<S: SharedStore>(self, store: &S, outcome: UpstreamOutcome, now: UnixMs) -> Record {
         let reading = self.reader.as_ref().map(UsageReader::finish);
         let since = |at: UnixMs| u32::try_from(at.0.saturating_sub(self.started.0)).unwrap_or_default();
@@ -218,7 +220,7 @@ impl RequestMeter {
             charges: vec![],
             old_secret,
             service_tier: String::new(),
-            cut: None,
+            output_cut: None,
             text: None,
         };
         match self.call {

@@ -1,6 +1,5 @@
-//! What the gateway answers by itself, refusals above all, and what repeats: one key, again and again answered
-//! with one code, makes a few records a minute, whatever its rate. Beyond those they are counted, and told now
-//! and then as one record that says how many it stands for.
+//! Limits the records of repeated refusals: of one key refused with one code, only a few per minute get a
+//! record of their own. The rest are counted, and now and then recorded as one record with that count.
 //!
 //! Nothing is lost where the ring has no room for them: they are counted until it has.
 
@@ -13,44 +12,43 @@ use crate::identity::CallerIdentity;
 use crate::record::Record;
 use crate::snapshot::UnixMs;
 
-/// How many of a minute have a record of their own.
+/// Refusals per minute with a record of their own.
 pub const EACH: u32 = 8;
 
-/// For how long they are counted until that is told.
+/// How long refusals are counted before the count is recorded.
 const PAUSE_MS: i64 = 10_000;
 
-/// How many keys and codes are told apart. Beyond that each has a record of its own where there is room.
+/// Keys and codes that are counted. Beyond them each refusal gets a record of its own while there is room.
 const MOST: usize = 1_024;
 
-/// What becomes of a record.
+/// What to do with a refusal's record.
 #[derive(Debug)]
 pub enum RecordAction {
-    /// It is kept as it is.
-    Alone(Box<Record>),
-    /// It is counted, and will be told.
+    /// Append it.
+    Keep(Box<Record>),
+    /// It is counted, and recorded later.
     Counted,
-    /// There is no room for it.
+    /// There is no room.
     Dropped,
 }
 
-/// The refusals of one worker.
 #[derive(Debug, Default)]
 pub struct Refusals {
-    /// By app, key and code; without a code, by the endpoint.
+    /// By app, key and code; without a code, by endpoint.
     repeated: BTreeMap<(Uuid, Uuid, &'static str), RepeatedRefusals>,
 }
 
-/// Refusals of one key with one code.
+/// The refusals of one key with one code.
 #[derive(Debug)]
 struct RepeatedRefusals {
     /// In minutes.
     minute: i64,
-    /// How many of this minute have records of their own.
+    /// Of this minute, with records of their own.
     told: u32,
     counted: Option<CountedRefusals>,
 }
 
-/// Those that are not told yet.
+/// Refusals that are not recorded yet.
 #[derive(Debug)]
 struct CountedRefusals {
     since: UnixMs,
@@ -59,7 +57,7 @@ struct CountedRefusals {
 }
 
 impl Refusals {
-    /// Takes the record of an answer that the gateway gave by itself. `room` is whether it may be kept.
+    /// Takes the record of an answer that the gateway gave. `room`: whether it may be appended.
     pub fn take(&mut self, record: Record, room: bool) -> RecordAction {
         let minute = record.at.0.div_euclid(60_000);
         let crowded = self.repeated.len() >= MOST;
@@ -81,11 +79,11 @@ impl Refusals {
         RecordAction::Counted
     }
 
-    /// What was counted for long enough, as the last of each with how many it stands for.
+    /// Counts that are due: the last record of each with the number that it stands for.
     pub fn due(&mut self, now: UnixMs) -> Vec<(Record, u64)> {
         let mut due = Vec::new();
         for repeated in self.repeated.values_mut() {
-            // A clock that went back tells nothing of how long it has been.
+            // A clock that went back counts as time passed.
             let over = |counted: &mut CountedRefusals| {
                 !(0..PAUSE_MS).contains(&now.0.saturating_sub(counted.since.0))
             };
@@ -107,7 +105,7 @@ impl RepeatedRefusals {
         counted.last = record;
         counted.count = counted.count.saturating_add(1);
         if !same {
-            // They are not all of one person.
+            // The refusals are not all of one person.
             counted.last.identity = CallerIdentity::Unknown;
         }
     }

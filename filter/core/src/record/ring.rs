@@ -1,5 +1,5 @@
-//! The records of one worker, kept until the control plane has committed them: a ring of slots in
-//! the store. Its worker alone writes the slots, the sync role alone what is acknowledged.
+//! The records of one worker, kept until the control plane has committed them: a ring of slots in the store.
+//! Only its worker writes the slots, and only the sync role writes what is acknowledged.
 //!
 //! A slot's value is the version, the record's sequence and the record as protobuf. A worker VM that
 //! is loaded again takes another number, and so another ring; the sync role reads those of all
@@ -12,20 +12,20 @@ use crate::record::Record;
 use crate::store::layout::{self, VERSION, ValueReader};
 use crate::store::{NotStored, SharedStore, Swap};
 
-/// How many records a worker keeps, if nothing else is said.
+/// Records per worker.
 pub const CAPACITY: u32 = 8192;
 
-/// How often somebody else may be faster in taking a number.
+/// Attempts to take a number.
 const MOST_TRIES: u32 = 1000;
 
-/// A worker's own end of its ring.
+/// The worker's end of its ring.
 #[derive(Debug)]
 pub struct Ring {
     worker: u32,
     capacity: u32,
-    /// The last sequence written; 0 before the first.
+    /// 0 before the first.
     written: u64,
-    /// The last sequence known to be acknowledged.
+    /// As far as this worker knows.
     acknowledged: u64,
     dropped: u64,
 }
@@ -33,13 +33,12 @@ pub struct Ring {
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Append {
-    /// It is kept.
     Appended,
-    /// It is dropped, and counted: the ring is full, or the host refuses to store.
+    /// Dropped and counted: the ring is full, or the host does not store it.
     Full,
 }
 
-/// The sync role's end of one worker's ring.
+/// The sync role's end of one ring.
 #[derive(Clone, Copy, Debug)]
 pub struct RingReader {
     worker: u32,
@@ -47,7 +46,7 @@ pub struct RingReader {
     acknowledged: u64,
 }
 
-/// A number for a worker VM that begins; none until the sync role has begun to count.
+/// Takes a number for a new worker VM; none until the sync role counts workers.
 pub fn take_worker(store: &impl SharedStore) -> Option<u32> {
     for _ in 0..MOST_TRIES {
         let stored = store.get(layout::WORKERS)?;
@@ -61,7 +60,7 @@ pub fn take_worker(store: &impl SharedStore) -> Option<u32> {
     None
 }
 
-/// How many numbers were taken. Only the sync role asks: where nobody has counted, it begins to.
+/// How many numbers were taken. Only the sync role asks; it starts the count.
 ///
 /// # Errors
 /// When the host refuses to store.
@@ -74,24 +73,22 @@ pub fn workers(store: &impl SharedStore) -> Result<u32, NotStored> {
 }
 
 impl Ring {
-    /// The empty ring of a worker that has just taken its number.
+    /// The ring of a worker that has just taken its number.
     #[must_use]
     pub fn new(worker: u32, capacity: u32) -> Self {
         Self { worker, capacity: capacity.max(1), written: 0, acknowledged: 0, dropped: 0 }
     }
 
-    /// Its worker's number.
     #[must_use]
     pub fn worker(&self) -> u32 {
         self.worker
     }
 
-    /// Keeps a record.
     pub fn append(&mut self, store: &impl SharedStore, record: Record) -> Append {
         self.append_repeated(store, record, 1)
     }
 
-    /// Keeps a record that stands for so many requests like it.
+    /// Appends a record that stands for this many requests like it.
     pub fn append_repeated(&mut self, store: &impl SharedStore, record: Record, repeats: u64) -> Append {
         let sequence = self.written.saturating_add(1);
         if self.is_full() {
@@ -110,7 +107,7 @@ impl Ring {
         Append::Appended
     }
 
-    /// Whether fewer than a quarter of the slots are free: requests with budgets should not come.
+    /// Whether less than a quarter of the slots is free: requests with limits are refused then.
     pub fn is_nearly_full(&mut self, store: &impl SharedStore) -> bool {
         let most = u64::from(self.capacity).saturating_mul(3).div_euclid(4);
         if self.waiting() >= most {
@@ -119,7 +116,7 @@ impl Ring {
         self.waiting() >= most
     }
 
-    /// Whether half of the slots are free: refusals leave the others to requests that use something.
+    /// Whether half of the slots is free: the other half is for requests that use something.
     pub fn has_room_for_refusals(&mut self, store: &impl SharedStore) -> bool {
         let most = u64::from(self.capacity).div_euclid(2);
         if self.waiting() >= most {
@@ -128,13 +125,13 @@ impl Ring {
         self.waiting() < most
     }
 
-    /// How many records were dropped.
+    /// Records dropped so far.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    /// How many records wait, as far as is known.
+    /// Records that wait, as far as is known.
     #[must_use]
     pub fn waiting(&self) -> u64 {
         self.written.saturating_sub(self.acknowledged)
@@ -151,19 +148,17 @@ impl Ring {
 }
 
 impl RingReader {
-    /// Reads a worker's ring after what is acknowledged.
+    /// Reads a ring after what is acknowledged.
     pub fn resume(store: &impl SharedStore, worker: u32, capacity: u32) -> Self {
         Self { worker, capacity: capacity.max(1), acknowledged: acknowledged(store, worker) }
     }
 
-    /// Whose ring.
     #[must_use]
     pub fn worker(&self) -> u32 {
         self.worker
     }
 
-    /// Records that are not acknowledged, from the oldest: at most so many, and, from the second on,
-    /// at most so many bytes.
+    /// Unacknowledged records from the oldest: at most `most`, and at most `most_bytes` from the second on.
     pub fn read(&self, store: &impl SharedStore, most: usize, most_bytes: usize) -> Vec<wire::Record> {
         let mut records = Vec::new();
         let mut bytes = 0_usize;
@@ -195,7 +190,7 @@ impl RingReader {
         Ok(())
     }
 
-    /// The last sequence that is acknowledged.
+    /// The last acknowledged sequence.
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged

@@ -1,6 +1,5 @@
-//! What a request's body says that the gate needs, and the edits that the gate makes there. What
-//! two parsers may read differently is refused: a provider might serve another model, or write a
-//! longer answer, than the one that was allowed.
+//! Reads and edits a model request's body. A body that two parsers could read differently is refused: the
+//! provider might serve another model, or write a longer answer, than was allowed.
 
 mod cursor;
 mod edit;
@@ -31,38 +30,30 @@ pub use usage_bounds::{LimitObstacles, UsageBounds};
 /// How the body is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BodyFormat {
-    /// A JSON object.
     Json,
-    /// A form with files.
-    Multipart {
-        /// What separates its parts.
-        boundary: String,
-    },
+    Multipart { boundary: String },
 }
 
-/// What a body says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestBody {
     /// The model that it names.
     pub model: String,
-    /// What it may cost.
     pub bounds: UsageBounds,
     layout: BodyLayout,
 }
 
-/// Where that stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum BodyLayout {
     Json(Box<json::MemberSpans>),
     Form { model: Range<usize> },
 }
 
-/// What a client is told whose body is encoded.
+/// The message for an encoded body.
 pub(crate) const ENCODED: &str = "The body must be UTF-8, and not encoded: send no `content-encoding`, and one \
      `content-type` at most, without another charset.";
 
-/// Whether a body is what its bytes say. Whoever decodes it by other headers reads another one than the
-/// gate does.
+/// Whether a body is plain UTF-8: whoever decodes it by other headers would read something else than the
+/// gate.
 pub(crate) fn is_plain(headers: Headers<'_>) -> bool {
     let is_identity = |value: &[u8]| value.trim_ascii().eq_ignore_ascii_case(b"identity");
     let mut types = headers.all("content-type");
@@ -70,7 +61,7 @@ pub(crate) fn is_plain(headers: Headers<'_>) -> bool {
     is_utf8 && headers.all("content-encoding").all(is_identity)
 }
 
-/// Whether a content type has no charset but UTF-8.
+/// Whether a content type names no charset but UTF-8.
 fn is_utf8(content_type: &[u8]) -> bool {
     content_type.split(|byte| *byte == b';').skip(1).all(|parameter| {
         let parameter = parameter.trim_ascii().to_ascii_lowercase();
@@ -81,7 +72,7 @@ fn is_utf8(content_type: &[u8]) -> bool {
 }
 
 impl BodyFormat {
-    /// The format of an operation's body.
+    /// The format of an operation's body, by the headers.
     ///
     /// # Errors
     /// When it is a form whose boundary cannot be told.

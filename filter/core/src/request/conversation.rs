@@ -1,4 +1,4 @@
-//! What a client calls the conversation that a request is a part of.
+//! The conversation that a request is part of, as the client names it.
 
 use latchkey_proto::key::PREFIX;
 
@@ -11,7 +11,7 @@ pub const HEADER: &str = "x-conversation-id";
 
 const LONGEST: usize = 128;
 
-/// The header is there, and is not one id.
+/// The header's value is not one id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MalformedConversationId;
 
@@ -28,7 +28,7 @@ pub fn id(headers: Headers<'_>) -> Result<Option<&str>, MalformedConversationId>
     text.map(Some).ok_or(MalformedConversationId)
 }
 
-/// Refuses a request without an id, where the app wants one. Elsewhere one that is malformed is ignored.
+/// Refuses a request without an id where the app requires one. Elsewhere a malformed id is ignored.
 ///
 /// # Errors
 /// As said.

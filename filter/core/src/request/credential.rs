@@ -1,4 +1,4 @@
-//! The key that a request carries, in whichever header.
+//! Finds the API key of a request.
 
 use latchkey_proto::key::{ApiKey, PREFIX};
 
@@ -8,7 +8,7 @@ use crate::request::header::Headers;
 /// The headers that may carry an API key. None of them reaches a provider.
 pub const HEADERS: [&str; 3] = ["authorization", "x-api-key", "api-key"];
 
-/// Finds the request's key: whatever begins like one of ours counts, other credentials do not.
+/// Finds the request's key: anything that begins like one of ours counts; other credentials do not.
 ///
 /// # Errors
 /// When there is none, when there are two that differ, or when it is malformed.

@@ -1,4 +1,4 @@
-//! What a request asks for, by its method and path. Only exact paths are served.
+//! The endpoints: what a request asks for, by its method and path. Only exact paths are served.
 
 use percent_encoding::percent_decode_str;
 
@@ -9,21 +9,18 @@ use crate::snapshot::ProviderKind;
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// A provider's answer.
     Call(ModelOperation),
     /// Something of an MCP server.
     Mcp(McpTarget),
     /// The models that the key may call through an API.
     ListModels(ClientApi),
-    /// One of them.
     RetrieveModel(ClientApi, String),
-    /// Whether the gateway can decide.
+    /// The gateway's readiness.
     Ready,
 }
 
-/// What a provider is asked to do.
+/// An operation of a model API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "each is the path that `upstream_path` gives")]
 pub enum ModelOperation {
     ChatCompletions,
     Completions,
@@ -40,17 +37,14 @@ pub enum ModelOperation {
     CountTokens,
 }
 
-/// Whose error shape a client expects.
+/// The vendor whose API, and whose error shape, a client expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientApi {
-    /// OpenAI's.
     OpenAi,
-    /// Anthropic's.
     Anthropic,
 }
 
 impl ModelOperation {
-    /// Every operation.
     pub const ALL: [Self; 13] = [
         Self::ChatCompletions,
         Self::Completions,
@@ -67,7 +61,7 @@ impl ModelOperation {
         Self::CountTokens,
     ];
 
-    /// The path after the API's version.
+    /// After the API's version.
     #[must_use]
     pub fn upstream_path(self) -> &'static str {
         match self {
@@ -87,7 +81,6 @@ impl ModelOperation {
         }
     }
 
-    /// What records call it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -107,7 +100,7 @@ impl ModelOperation {
         }
     }
 
-    /// Whether its use is told in tokens, and can be bounded before.
+    /// Whether its use is measured in tokens, and can be bounded before.
     #[must_use]
     pub fn is_metered(self) -> bool {
         self.has_output() || self == Self::Embeddings
@@ -119,8 +112,7 @@ impl ModelOperation {
         matches!(self, Self::ChatCompletions | Self::Completions | Self::Responses | Self::Messages)
     }
 
-    /// Whether providers of this kind charge nothing for it. Others than OpenAI bill moderation as they bill a
-    /// model.
+    /// Whether providers of this kind do not charge for it. Only OpenAI does not charge for moderation.
     #[must_use]
     pub fn is_free(self, kind: ProviderKind) -> bool {
         match self {
@@ -129,7 +121,6 @@ impl ModelOperation {
         }
     }
 
-    /// Whose API it is.
     #[must_use]
     pub fn shape(self) -> ClientApi {
         match self {
@@ -152,7 +143,7 @@ impl ModelOperation {
 }
 
 impl ClientApi {
-    /// The error shape of a path, served or not.
+    /// By the path, served or not.
     #[must_use]
     pub fn of(path: &str) -> Self {
         match path.strip_prefix("/anthropic_messages") {
@@ -163,7 +154,6 @@ impl ClientApi {
 }
 
 impl Endpoint {
-    /// What records call it.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -219,13 +209,13 @@ impl Endpoint {
             Self::Call(_) => "POST",
             Self::Mcp(_) => McpVerb::ALLOWED,
             Self::ListModels(_) | Self::RetrieveModel(..) => "GET",
-            // Load balancers ask for as little as they can.
+            // Load balancers use HEAD.
             Self::Ready => "GET, HEAD",
         }
     }
 }
 
-/// No endpoint. Where the path is nearly one, the message names that.
+/// An unknown endpoint. The message suggests a path that is nearly the same.
 fn unknown(path: &str) -> Denial {
     if is_oauth(path) {
         return Denial::new(Code::UnknownEndpoint, NO_OAUTH);
@@ -240,12 +230,12 @@ fn unknown(path: &str) -> Denial {
     Denial::new(Code::UnknownEndpoint, format!("The gateway does not serve this path. Did you mean {meant}?"))
 }
 
-/// What somebody reads whose client was refused, and who then tried to sign in.
+/// For a client that was refused and then tries to sign in.
 const NO_OAUTH: &str = "This gateway has no OAuth sign-in. It takes an API key, sent as `Authorization: Bearer`. If \
      a client comes here by itself, its API key is missing, wrong, expired or revoked: check the key.";
 
-/// Whether a client looks there for an authorization server: some do when their key is refused. The paths
-/// are those of RFC 8414, RFC 9728 and OpenID Connect, below any path, and the protocol of MCP's defaults.
+/// Whether a client looks for an authorization server there: some do when their key is refused. The paths are
+/// those of RFC 8414, RFC 9728 and OpenID Connect, below any path, and MCP's defaults.
 #[must_use]
 pub fn is_oauth(path: &str) -> bool {
     path.split('/').any(|segment| segment == ".well-known")
@@ -256,7 +246,7 @@ fn not_allowed(methods: &'static str) -> Denial {
     Denial { allow: Some(methods), ..Code::MethodNotAllowed.into() }
 }
 
-/// A path, and its query with the question mark, or nothing.
+/// A path, and its query with the question mark or nothing.
 #[must_use]
 pub fn split_query(path: &str) -> (&str, &str) {
     path.find('?').and_then(|at| path.split_at_checked(at)).unwrap_or((path, ""))

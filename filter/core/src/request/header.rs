@@ -1,15 +1,14 @@
 //! A request's headers, as the host gives them: names in lower case, values as bytes.
 
-/// One header.
 pub type Header = (String, Vec<u8>);
 
-/// What a content type says without its parameters.
+/// A content type without its parameters.
 #[must_use]
 pub fn essence(content_type: &str) -> &str {
     content_type.split(';').next().unwrap_or_default().trim()
 }
 
-/// All of a request's headers, pseudo-headers included.
+/// All headers, pseudo-headers included.
 #[derive(Clone, Copy, Debug)]
 pub struct Headers<'a>(pub &'a [Header]);
 
@@ -19,7 +18,7 @@ impl<'a> Headers<'a> {
         self.0.iter().filter(move |(other, _)| other == name).map(|(_, value)| value.as_slice())
     }
 
-    /// The value of a header that is there once, and is text.
+    /// The value of a header that occurs once and is text.
     #[must_use]
     pub fn text(self, name: &str) -> Option<&'a str> {
         let mut values = self.all(name);

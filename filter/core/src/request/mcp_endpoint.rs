@@ -2,12 +2,11 @@
 
 use crate::snapshot::McpServer;
 
-/// What records call the endpoint.
+/// The endpoint's name in records.
 pub const NAME: &str = "mcp";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct McpTarget {
-    /// The server's name.
     pub server: String,
     pub verb: McpVerb,
 }
@@ -15,16 +14,13 @@ pub struct McpTarget {
 /// The HTTP methods of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum McpVerb {
-    /// Sends a message.
     Post,
     /// Opens a stream of the server's messages.
     Get,
-    /// Ends the session.
     Delete,
 }
 
 impl McpVerb {
-    /// For the header `allow`.
     pub const ALLOWED: &'static str = "GET, POST, DELETE";
 
     #[must_use]

@@ -1,4 +1,5 @@
-//! Keys in texts that strangers wrote. What is stored, logged or shown goes through [`without_keys`].
+//! Removes API keys from texts that clients wrote. Whatever is stored, logged or shown goes through
+//! [`without_keys`].
 
 use std::borrow::Cow;
 
@@ -6,13 +7,13 @@ use latchkey_proto::key::PREFIX;
 use memchr::memmem;
 use percent_encoding::percent_decode;
 
-/// Stands for a key that was there.
+/// Replaces a key.
 const HIDDEN: &str = "[key]";
 
-/// How often a text may have been percent-encoded.
+/// How many layers of percent-encoding are looked through.
 const DEEPEST: usize = 4;
 
-/// Whether one of our keys, or the beginning of one, is in a text: as it is, or percent-encoded.
+/// Whether a text has an API key, or the beginning of one, plain or percent-encoded.
 #[must_use]
 pub fn holds_key(text: &str) -> bool {
     let mut text = Cow::Borrowed(text.as_bytes());
@@ -28,7 +29,7 @@ pub fn holds_key(text: &str) -> bool {
     memmem::find(&text, PREFIX.as_bytes()).is_some()
 }
 
-/// The text without the keys in it. Where one is encoded, nothing of the text is left.
+/// The text without keys. Where one is encoded, nothing of the text is left.
 #[must_use]
 pub fn without_keys(text: &str) -> Cow<'_, str> {
     if !holds_key(text) {

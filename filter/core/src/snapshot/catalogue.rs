@@ -10,7 +10,7 @@ use crate::price::{LongContext, Price, RateCard, Rates, Tier};
 /// The enabled models with the providers that serve them, and the MCP servers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalogue {
-    /// In the order in which they came.
+    /// In their order on the wire.
     names: Vec<String>,
     offers: BTreeMap<String, Vec<Offer>>,
     mcp_servers: BTreeMap<String, Rc<McpServer>>,
@@ -19,32 +19,29 @@ pub struct Catalogue {
 /// A model as one provider serves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
-    /// Who serves it.
     pub provider: Rc<Provider>,
-    /// What the provider calls it.
+    /// The model's name at the provider.
     pub upstream_name: String,
     /// Unix seconds.
     pub created_at: i64,
-    /// None: unknown, and an app with a budget may not use it.
+    /// None where unknown: then an app with a budget may not use it.
     pub price: Option<Rc<Price>>,
-    /// The most tokens of one answer, where that is known.
+    /// None where unknown.
     pub max_output_tokens: Option<u64>,
-    /// The most tokens of input and output together, where that is known.
+    /// Tokens of input and output together; none where unknown.
     pub context_window: Option<u64>,
-    /// The only name under which it takes a limit of a chat's output; none: what its provider's kind takes.
+    /// The only member that it takes as a chat's output limit; none for the usual ones.
     pub output_limit: Option<&'static str>,
     /// Whether its provider takes `stream_options`.
     pub stream_options: bool,
-    /// How dense its tokens are.
     pub bytes_per_token: BytesPerToken,
 }
 
-/// Where a provider is reached, in values that may stand in headers.
+/// How to reach a provider, in values that may stand in headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provider {
-    /// What policies name it by.
+    /// As policies name it.
     pub name: String,
-    /// Which API it speaks.
     pub kind: ProviderKind,
     /// The Envoy cluster that reaches it.
     pub cluster: String,
@@ -52,25 +49,22 @@ pub struct Provider {
     pub authority: String,
     /// The path of its base URL: `/v1`, or empty.
     pub path_prefix: String,
-    /// For how many seconds an answer may be silent, in digits; none for the gateway's own limit.
+    /// Seconds that an answer may be silent, in digits; none for the gateway's default.
     pub idle_timeout: Option<String>,
 }
 
 /// Which API a provider speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProviderKind {
-    /// OpenAI itself.
     OpenAi,
     /// Azure OpenAI with its version-less API.
     AzureOpenAi,
-    /// Anthropic.
     Anthropic,
-    /// Whatever speaks OpenAI's API.
     OpenAiCompatible,
 }
 
 impl Catalogue {
-    /// Who offers the model of this name, in the order of preference; empty when nobody does.
+    /// The offers of a model by preference; empty when there are none.
     #[must_use]
     pub fn offers(&self, model: &str) -> &[Offer] {
         self.offers.get(model).map_or(&[], Vec::as_slice)
@@ -82,7 +76,7 @@ impl Catalogue {
         self.mcp_servers.get(name)
     }
 
-    /// Every model with its offers, in the order in which they came.
+    /// Every model with its offers, in their order on the wire.
     pub fn models(&self) -> impl Iterator<Item = (&str, &[Offer])> {
         self.names.iter().map(|name| (name.as_str(), self.offers(name)))
     }
@@ -251,7 +245,7 @@ impl From<wire::Rates> for Rates {
     }
 }
 
-/// A number of which 0 means that it is unknown.
+/// 0 means unknown.
 fn known(tokens: u64) -> Option<u64> {
     (tokens != 0).then_some(tokens)
 }

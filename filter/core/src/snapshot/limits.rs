@@ -12,11 +12,11 @@ pub struct Limits {
     pub max_input_tokens: Option<u64>,
     /// Of one request.
     pub max_output_tokens: Option<u64>,
-    /// An answer is not cut below this, where others hold what it needs.
+    /// An answer is not cut shorter than this where others hold the units that it needs.
     pub min_output_tokens: Option<u64>,
 }
 
-/// What may be used within a window or a period, by all gateways together.
+/// The limit of a window or a budget, over all gateways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BucketLimit {
     /// What is counted, and for how long.
@@ -26,7 +26,6 @@ pub struct BucketLimit {
 }
 
 impl Limits {
-    /// Those of requests alone.
     #[must_use]
     pub fn of_requests(&self) -> Self {
         let counted = self.buckets.iter().filter(|bucket| bucket.kind.unit() == Unit::Requests);

@@ -5,13 +5,13 @@ use latchkey_proto::discovery as wire;
 use super::catalogue::{is_authority, is_token};
 use super::{Glob, InvalidResource, name};
 
-/// What the names of servers begin with where records say who served.
+/// The prefix of a server's name where records say who served.
 pub const PROVIDER_PREFIX: &str = "mcp/";
 
 /// An MCP server, in values that may stand in headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct McpServer {
-    /// What policies name it by, and clients in their path.
+    /// As policies and clients' paths name it.
     pub name: String,
     /// The Envoy cluster that reaches it.
     pub cluster: String,
@@ -19,7 +19,7 @@ pub struct McpServer {
     pub authority: String,
     /// The path of its URL.
     pub path: String,
-    /// By which the ids of its sessions are sealed; empty: no session is opened.
+    /// Seals the ids of its sessions; empty: no session can be opened.
     pub session_key: SessionKey,
 }
 
@@ -31,13 +31,13 @@ pub struct McpEntry {
     tools: Option<Glob>,
 }
 
-/// By which the sessions of one server are sealed. Clients know their own keys, and all that is made of them:
-/// this they do not know. Empty, as from a control plane that does not send it, seals nothing.
+/// Seals the sessions of one server. Clients do not know it, as they know their keys and everything derived
+/// from them. Empty, as from a control plane that does not send it, it seals nothing.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct SessionKey(pub Vec<u8>);
 
 impl McpServer {
-    /// What records call it, as who served.
+    /// Its name in records.
     #[must_use]
     pub fn provider(&self) -> String {
         [PROVIDER_PREFIX, &self.name].concat()
@@ -63,19 +63,19 @@ impl McpEntry {
         Self { server: server.to_owned(), tools: tools.map(Glob::new) }
     }
 
-    /// Whether it is of the server of this name.
+    /// Whether it is about this server.
     #[must_use]
     pub fn is_of(&self, server: &str) -> bool {
         self.server == server
     }
 
-    /// Whether it is of some tools only.
+    /// Whether it allows some tools only.
     #[must_use]
     pub fn is_partial(&self) -> bool {
         self.tools.is_some()
     }
 
-    /// Whether it allows the tool of this name, of its server.
+    /// Whether it allows this tool of its server.
     #[must_use]
     pub fn allows(&self, tool: &str) -> bool {
         self.tools.as_ref().is_none_or(|tools| tools.matches(tool))

@@ -9,30 +9,27 @@ use crate::identity::IdentityPolicy;
 
 use super::{AppId, Glob, InvalidResource, KeyRecord, Limits, McpEntry, Status, UnixMs, id, moment, name};
 
-/// What an app's keys may do, ready to be applied.
+/// An app's policy, ready to be applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppPolicy {
-    /// The app.
     pub id: AppId,
-    /// The app's status.
     pub status: Status,
-    /// From when on the app's keys are refused.
+    /// The app's keys are refused from this time on.
     pub expires: Option<UnixMs>,
-    /// Which credentials open it.
     pub mode: CredentialMode,
-    /// Names of the providers that it may use.
+    /// Providers by name.
     pub providers: Selection<BTreeSet<String>>,
     /// The models that it may use.
     pub models: Selection<Vec<Glob>>,
     /// The MCP servers and tools that it may use.
     pub mcp: Selection<Vec<McpEntry>>,
-    /// Where its keys may be used from; none: anywhere.
+    /// None: from anywhere.
     pub addresses: Option<Vec<IpNet>>,
-    /// What all its keys may use together.
+    /// For all its keys together.
     pub limits: Limits,
-    /// What each named key may use that has no limits of its own.
+    /// For each named key without limits of its own.
     pub named_key_limits: Limits,
-    /// How the user behind a request is learnt where the key does not say; none: not at all.
+    /// How users are identified where the key does not say; none: not at all.
     pub identity: Option<IdentityPolicy>,
     /// Whether calls without an `X-Conversation-Id` are refused.
     pub conversation_required: bool,
@@ -43,23 +40,19 @@ pub struct AppPolicy {
 pub enum CredentialMode {
     /// The app key, and named keys.
     Shared,
-    /// Named keys only.
     Named,
 }
 
 /// What an app may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection<T> {
-    /// Everything.
     All,
-    /// Nothing.
     None,
-    /// What is listed.
     Only(T),
 }
 
 impl AppPolicy {
-    /// What a key of the app may use, beside what the app may; none for an app key.
+    /// A key's own limits, beside the app's; none for an app key.
     #[must_use]
     pub fn key_limits<'a>(&'a self, key: &'a KeyRecord) -> Option<&'a Limits> {
         key.user.map(|_| key.limits.as_ref().unwrap_or(&self.named_key_limits))

@@ -1,6 +1,6 @@
-//! How what a gateway knows lies in its store. The service that writes and the filters that read
-//! may be of different builds during an upgrade: every value begins with the version of its
-//! format, and one of another version reads as absent.
+//! How values lie in the shared data. The sync role that writes them and the gates that read them may be of
+//! different builds during an upgrade: every value begins with the version of its format, and a value of
+//! another version reads as absent.
 //!
 //! | key | value |
 //! | --- | --- |
@@ -33,14 +33,13 @@ use crate::snapshot::{
 /// The version of every format here.
 pub(crate) const VERSION: u8 = 4;
 
-/// Stands for the length of a tag where there is no position.
+/// In place of a tag's length: no position.
 const ABSENT: u8 = u8::MAX;
 
-/// How much of a hash names its record; the rest is compared in constant time.
+/// The part of a hash that names its record; the rest is compared in constant time.
 const NAME_BYTES: usize = 15;
 const REST_BYTES: usize = 17;
 
-/// The name of [`StoreMeta`].
 pub const META: &str = "m";
 
 /// The name of the heartbeat.
@@ -52,22 +51,22 @@ pub const CATALOGUE: &str = "c";
 /// The name of the number of workers.
 pub const WORKERS: &str = "w";
 
-/// The number of a snapshot on this gateway, from 1; what it writes carries it.
+/// The number of a snapshot on this gateway, from 1. Everything that it writes carries it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Generation(pub u32);
 
-/// What holds for the whole store.
+/// The state of the whole store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreMeta {
-    /// The last complete snapshot; 0 before the first. What carries less is gone.
+    /// The last complete snapshot; 0 before the first. Resources of older ones are gone.
     pub active: Generation,
-    /// The last snapshot begun: its number is never used again, even if it was interrupted.
+    /// The last snapshot begun. Its number is not used again, even if it was interrupted.
     pub started: Generation,
-    /// Another number after each change of an app or of the catalogue.
+    /// Changes with each change of an app or of the catalogue.
     pub changes: u32,
     /// New with each process.
     pub instance: u64,
-    /// What has been applied; none before the first snapshot and while one is incomplete.
+    /// The applied position; none before the first snapshot and while one is incomplete.
     pub position: Option<Position>,
     /// A point at or after everything that was written since the last snapshot began.
     pub newest: Option<Position>,
@@ -86,7 +85,7 @@ pub fn app_name(id: AppId) -> String {
     name("a", id.0.as_bytes())
 }
 
-/// The name of an owner's account.
+/// The name of a limit subject's account.
 #[must_use]
 pub fn account_name(subject: &[u8; 16]) -> String {
     name("l", subject)
@@ -98,14 +97,14 @@ pub fn slot_name(worker: u32, slot: u32) -> String {
     format!("r{worker}.{slot}")
 }
 
-/// The name of what is acknowledged of a worker's records.
+/// The name of a worker's last acknowledged sequence.
 #[must_use]
 pub fn acknowledged_name(worker: u32) -> String {
     format!("t{worker}")
 }
 
-/// A key's record: version, generation, status, flags (named 1, limits 2), key, app, user, expires,
-/// retires, the rest of the hash, and its limits, where it has some.
+/// Version, generation, status, flags (named 1, limits 2), key, app, user, expires, retires, the rest of the
+/// hash, and limits if there are some.
 #[must_use]
 pub fn encode_key(record: &KeyRecord, generation: Generation) -> Vec<u8> {
     let KeyRecord { hash, key, app, user, status, expires, retires, limits } = record;
@@ -131,7 +130,7 @@ pub fn encode_key(record: &KeyRecord, generation: Generation) -> Vec<u8> {
     bytes
 }
 
-/// The record of the key that has this hash, if it is that key's and this build can read it.
+/// None where it is another key's, or this build cannot read it.
 #[must_use]
 pub fn decode_key(bytes: &[u8], hash: &KeyHash) -> Option<(Generation, KeyRecord)> {
     let mut input = ValueReader::open(bytes)?;
@@ -174,7 +173,6 @@ pub fn decode_resource(bytes: &[u8]) -> Option<(Generation, &[u8])> {
     Some((input.generation()?, input.0))
 }
 
-/// The heartbeat's value.
 #[must_use]
 pub fn encode_heartbeat(at: UnixMs) -> Vec<u8> {
     [&[VERSION], at.0.to_le_bytes().as_slice()].concat()
@@ -188,7 +186,6 @@ pub fn decode_heartbeat(bytes: &[u8]) -> Option<UnixMs> {
 }
 
 impl StoreMeta {
-    /// The value to store.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let Self { active, started, changes, instance, position, newest } = self;
@@ -210,7 +207,6 @@ impl StoreMeta {
         bytes
     }
 
-    /// What was stored.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut input = ValueReader::open(bytes)?;
@@ -222,7 +218,7 @@ impl StoreMeta {
     }
 }
 
-/// Each bucket's kind and limit, behind their number, then the limits of a request; 0 for none.
+/// The number of buckets, each one's kind and limit, then the limits of a request; 0 for none.
 fn put_limits(bytes: &mut Vec<u8>, limits: &Limits) {
     let Limits { buckets, max_input_tokens, max_output_tokens, min_output_tokens } = limits;
     put_varint(bytes, u64::try_from(buckets.len()).unwrap_or_default());
@@ -248,7 +244,7 @@ pub(crate) fn put_varint(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
-/// What is left to read of a value.
+/// Reads a stored value.
 pub(crate) struct ValueReader<'a>(pub &'a [u8]);
 
 impl<'a> ValueReader<'a> {

@@ -1,11 +1,11 @@
-//! A store in memory: for who asks what a gateway would decide, and for tests.
+//! A store in memory, for the control plane's explanations and for tests.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use crate::store::{NotStored, SharedStore, Stored, Swap};
 
-/// What shared data is in a gateway, for one thread.
+/// For one thread.
 #[derive(Debug, Default)]
 pub struct Memory {
     values: RefCell<HashMap<String, Stored>>,
@@ -13,7 +13,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// How many names were ever written.
+    /// The number of names ever written.
     #[must_use]
     pub fn entries(&self) -> usize {
         self.values.borrow().len()

@@ -3,57 +3,54 @@ use std::rc::Rc;
 use crate::answer::usage::AnswerContext;
 use crate::limits::account::Reservation;
 use crate::limits::quota::OutputCut;
-use crate::price::{Price, TokenUsage};
+use crate::price::Price;
 use crate::request::body::UsageBounds;
 use crate::request::endpoint::ModelOperation;
 use crate::snapshot::{McpServer, Provider};
 
-/// What was asked, and of whom.
+/// What is asked of whom, and what is reserved for it.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is one for each request, and most are of models")]
 pub enum UpstreamCall {
-    /// A model's answer, of a provider.
+    /// Of a provider.
     Model(ModelCall),
-    /// Something of an MCP server.
+    /// Of an MCP server.
     Mcp(McpCall),
 }
 
-/// What was asked of a provider, and on which terms.
+/// A call of a model.
 #[derive(Debug)]
 pub struct ModelCall {
-    /// What it does.
     pub operation: ModelOperation,
-    /// What the client asked for.
+    /// The model's name for clients.
     pub model: String,
-    /// What the provider was asked for.
+    /// The model's name at the provider.
     pub served_model: String,
-    /// Who serves it.
     pub provider: Rc<Provider>,
-    /// What the model costs, where that is known.
+    /// None where unknown.
     pub price: Option<Rc<Price>>,
-    /// The most tokens that the model reads and writes at once, where that is known.
+    /// Tokens of input and output together; none where unknown.
     pub context_window: Option<u64>,
-    /// What the client's body says.
+    /// Bounds of its use, from the client's body.
     pub bounds: UsageBounds,
-    /// What it holds of its limits; none where nothing limits it.
+    /// None where nothing limits it.
     pub reservation: Option<Reservation>,
-    /// Where the answer may have fewer tokens than were asked for.
+    /// Set where the answer may have fewer output tokens than asked for.
     pub output_cut: Option<OutputCut>,
 }
 
-/// What was asked of an MCP server, which has no price.
+/// A request to an MCP server. It has no price.
 #[derive(Debug)]
 pub struct McpCall {
-    /// Who serves it.
     pub server: Rc<McpServer>,
     /// `server/tool`; empty where no tool is called.
     pub tool: String,
-    /// What it holds of its limits; none where nothing limits requests.
+    /// None where nothing limits requests.
     pub reservation: Option<Reservation>,
 }
 
 impl UpstreamCall {
-    /// The host, and port where needed, that it goes to.
+    /// The host, with the port where needed.
     #[must_use]
     pub fn authority(&self) -> &str {
         match self {
@@ -62,7 +59,7 @@ impl UpstreamCall {
         }
     }
 
-    /// The Envoy cluster that it goes to.
+    /// The Envoy cluster.
     #[must_use]
     pub fn cluster(&self) -> &str {
         match self {
@@ -71,7 +68,7 @@ impl UpstreamCall {
         }
     }
 
-    /// For how many seconds its answer may be silent, in digits; none for the gateway's own limit.
+    /// Seconds that the answer may be silent, in digits; none for the gateway's default.
     #[must_use]
     pub fn idle_timeout(&self) -> Option<&str> {
         match self {
@@ -80,7 +77,6 @@ impl UpstreamCall {
         }
     }
 
-    /// What is held for it.
     #[must_use]
     pub fn reservation(&self) -> Option<&Reservation> {
         match self {
@@ -89,7 +85,6 @@ impl UpstreamCall {
         }
     }
 
-    /// The same, to be settled or cancelled.
     #[must_use]
     pub fn into_reservation(self) -> Option<Reservation> {
         match self {
@@ -100,13 +95,13 @@ impl UpstreamCall {
 }
 
 impl ModelCall {
-    /// What of it the reader of its answer must know.
+    /// What the reader of the answer's usage must know.
     pub(crate) fn asked(&self) -> AnswerContext {
         let long_cache = self.bounds.tier.long_cache;
         AnswerContext { operation: self.operation, hides_usage: self.hides_usage(), long_cache }
     }
 
-    /// Whether the usage chunk was asked for by the gateway, not by the client.
+    /// Whether the gateway, and not the client, asked for the usage chunk.
     pub(crate) fn hides_usage(&self) -> bool {
         self.bounds.must_ask_for_usage(self.operation)
     }

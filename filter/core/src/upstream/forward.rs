@@ -1,4 +1,4 @@
-//! A request on its way to a provider or an MCP server.
+//! The request to the provider or the MCP server: its path, its headers and its body.
 
 use std::borrow::Cow;
 
@@ -10,45 +10,43 @@ use crate::snapshot::{Provider, ProviderKind};
 use crate::upstream::call::UpstreamCall;
 use crate::upstream::header_filter;
 
-/// The header that the route reads the cluster from.
+/// The header from which the route takes the cluster.
 pub const CLUSTER_HEADER: &str = "x-latchkey-cluster";
 
-/// The header by which a route with another idle timeout is found.
+/// The header that selects a route with another idle timeout.
 pub const IDLE_TIMEOUT_HEADER: &str = "x-latchkey-idle-timeout";
 
-/// The parameters of a query that providers are told: Anthropic's SDKs and Azure's have them. Another might be
-/// another model, or a key.
+/// Query parameters that providers get: Anthropic's SDKs and Azure's need them. Any other might name another
+/// model, or hold a key.
 const FORWARDED_PARAMETERS: [&str; 2] = ["api-version", "beta"];
 
 const JSON: &str = "application/json";
 
-/// Where a request goes, and what it says there.
+/// What is sent where.
 #[derive(Debug)]
 pub struct Forward {
-    /// The path there, with the query.
+    /// With the query.
     pub path: String,
     /// Whether the body was read as JSON.
     pub is_json: bool,
-    /// Replaces the body, where the provider must be told something else than the client said.
+    /// Replaces the client's body, where it must change.
     pub body: Option<Vec<u8>>,
-    /// What is asked, of whom, and what is held for it.
     pub call: UpstreamCall,
-    /// Headers for the answer: how the limits stand.
+    /// Headers to add to the answer: the limits.
     pub response_headers: Vec<(&'static str, String)>,
-    /// Leases run low: what to ask the sync role for.
+    /// What to ask the sync role for, where the leases run low.
     pub refill: Option<Demand>,
-    /// Of an MCP server's answer: how it is passed on.
+    /// How an MCP server's answer is passed on.
     pub relay: Option<Box<McpRelay>>,
-    /// The MCP server's id of the session that the request is for.
+    /// The MCP server's own id of the session.
     pub session: Option<String>,
 }
 
-/// One change of the request's headers.
+/// A change of one request header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderEdit<'a> {
-    /// The header.
     pub name: &'a str,
-    /// Its only value from now on; none: the header is removed.
+    /// The only value; none: the header is removed.
     pub value: Option<Cow<'a, str>>,
 }
 
@@ -64,7 +62,7 @@ impl Forward {
         [prefix, version, "/", operation.upstream_path(), &query].concat()
     }
 
-    /// What must change in the client's headers: no more than that, because each costs a host call.
+    /// The changes to the client's headers, no more than needed: each costs a host call.
     #[must_use]
     pub fn edits<'a>(&'a self, headers: Headers<'a>) -> Vec<HeaderEdit<'a>> {
         let mut edits: Vec<HeaderEdit<'a>> = [
@@ -79,7 +77,7 @@ impl Forward {
         if let Some(session) = &self.session {
             edits.push(HeaderEdit { name: mcp::SESSION_HEADER, value: Some(Cow::Borrowed(session)) });
         }
-        // Providers that go by the type must read what the gate has read.
+        // Providers that go by the type must read the same as the gate.
         if self.is_json && headers.text("content-type").is_none_or(|it| !is_json(it)) {
             edits.push(HeaderEdit { name: "content-type", value: Some(Cow::Borrowed(JSON)) });
         }
@@ -107,7 +105,7 @@ impl Forward {
     }
 }
 
-/// The query that a provider is told, with its question mark, or nothing.
+/// The provider's query with its question mark, or nothing.
 fn forwarded_query(query: &str) -> String {
     let is_plain =
         |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
@@ -122,7 +120,7 @@ fn forwarded_query(query: &str) -> String {
     }
 }
 
-/// Whether a content type says JSON, and nothing else to anybody.
+/// Whether every reader takes a content type for JSON.
 fn is_json(content_type: &str) -> bool {
     let parameters = content_type.split_once(';').map_or("", |(_, parameters)| parameters);
     let parameters = parameters.trim().to_ascii_lowercase();

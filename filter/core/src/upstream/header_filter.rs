@@ -1,5 +1,4 @@
-//! The headers that do not pass the gateway: what providers and MCP servers are never told, and what clients
-//! are never told by them.
+//! Which headers reach the provider, which reach an MCP server, and which of their answers reach the client.
 
 use memchr::memmem;
 
@@ -8,17 +7,16 @@ use crate::request::header::{Header, Headers};
 use crate::request::redaction::holds_key;
 use crate::request::{conversation, credential};
 
-/// A set of headers, by their whole names and by what their names begin with.
+/// A set of header names.
 #[derive(Clone, Copy, Debug)]
 pub struct HeaderSet {
     /// Whole names, in lower case.
     pub whole: &'static [&'static str],
-    /// Beginnings.
     pub prefixes: &'static [&'static str],
 }
 
-/// Of a request, what providers are told: what their APIs and SDKs know. All else is dropped:
-/// it may be a key, say who called and from where, command an Envoy, open a cloud's metadata service, or choose
+/// The request headers that reach providers: those that their APIs and SDKs know. Any other is dropped: it
+/// may be a key, say who called and from where, command an Envoy, open a cloud's metadata service, or choose
 /// a path, a service tier or an account that the gateway does not know of.
 pub const FORWARDED: HeaderSet = HeaderSet {
     whole: &[
@@ -52,9 +50,9 @@ pub const FORWARDED: HeaderSet = HeaderSet {
     prefixes: &["x-claude-code-", "x-codex-", "x-openai-", "x-stainless-"],
 };
 
-/// Of a request to an MCP server, which may know headers of its own that its clients are configured with: the
-/// keys, beside [`credential::HEADERS`]; who called, from where and by which way; what
-/// commands the gateway's Envoy or one behind it; what opens a cloud's metadata service.
+/// The request headers that do not reach MCP servers, beside [`credential::HEADERS`]. Any other does, as
+/// clients may be configured with headers of a server's own. These are keys; who called, from where and
+/// through what; what commands an Envoy; what opens a cloud's metadata service.
 pub const WITHHELD_FROM_SERVERS: HeaderSet = HeaderSet {
     whole: &[
         // For the gateway alone.
@@ -65,7 +63,7 @@ pub const WITHHELD_FROM_SERVERS: HeaderSet = HeaderSet {
         conversation::HEADER,
         // An encoded answer could not be read for its usage.
         "accept-encoding",
-        // They choose whom the provider charges; there the operator's credential counts.
+        // They choose whom the provider charges: only the operator's credential may.
         "openai-organization",
         "openai-project",
         // Who called. MCP servers refuse the origins of pages that they do not know.
@@ -81,7 +79,7 @@ pub const WITHHELD_FROM_SERVERS: HeaderSet = HeaderSet {
         "cf-connecting-ip",
         "fastly-client-ip",
         "baggage",
-        // Traces, which Envoy goes on with where it traces.
+        // Traces. Envoy adds its own where it traces.
         "b3",
         "grpc-trace-bin",
         "sw8",
@@ -92,7 +90,7 @@ pub const WITHHELD_FROM_SERVERS: HeaderSet = HeaderSet {
         "x-client-trace-id",
         "x-cloud-trace-context",
         "x-ot-span-context",
-        // What another than this gateway takes for the path or the method.
+        // What others take for the path or the method.
         "x-http-method",
         "x-http-method-override",
         "x-method-override",
@@ -120,8 +118,8 @@ pub const WITHHELD_FROM_SERVERS: HeaderSet = HeaderSet {
     ],
 };
 
-/// Of an answer: what sends a client elsewhere, what speaks for the gateway's own origin, and what tells how
-/// the provider's side is built.
+/// The answer headers that do not reach clients: what sends a client elsewhere, what speaks for the gateway's
+/// own origin, and what tells how the provider's side is built.
 pub const WITHHELD_FROM_CLIENTS: HeaderSet = HeaderSet {
     whole: &[
         "alt-svc",
@@ -154,31 +152,31 @@ pub const WITHHELD_FROM_CLIENTS: HeaderSet = HeaderSet {
         "x-real-ip",
         "x-served-by",
     ],
-    // Which pages may read an answer is for the gateway to say.
+    // CORS is the gateway's to decide.
     prefixes: &["access-control-", "x-envoy-", "x-forwarded-", "x-latchkey-"],
 };
 
-/// Of an answer, what clients cannot do without, whatever stands in it.
+/// The answer headers that always reach clients, whatever their value.
 const NEEDED: [&str; 4] = ["content-type", "content-encoding", "mcp-session-id", "mcp-protocol-version"];
 
 impl HeaderSet {
-    /// Whether the header of this name, in lower case, is one of them.
+    /// `name` is in lower case.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.whole.contains(&name) || self.prefixes.iter().any(|prefix| name.starts_with(prefix))
     }
 }
 
-/// Without it Envoy finds no route, so that the route itself removes it.
+/// Envoy finds no route without it; the route itself removes it.
 const BY_ROUTES: &str = "x-forwarded-proto";
 
-/// Whether a provider is told this header of a client's: one that is known, without a key in it.
+/// Whether a client's header reaches the provider: it is known, and has no key in it.
 #[must_use]
 pub fn is_forwarded((name, value): &Header) -> bool {
     is_of_the_request(name) || FORWARDED.contains(name) && !has_key(value)
 }
 
-/// Whether an MCP server is told this header of a client's: one that is not withheld, without a key in it.
+/// Whether a client's header reaches the MCP server: it is not withheld, and has no key in it.
 #[must_use]
 pub fn is_forwarded_to_server((name, value): &Header) -> bool {
     let is_withheld = || {
@@ -195,8 +193,8 @@ fn has_key(value: &[u8]) -> bool {
     str::from_utf8(value).map_or_else(|_| has_prefix(value), holds_key)
 }
 
-/// The headers of an answer that its client is not told: for their names, or because an absolute URL stands in
-/// them, or the name of the host that answers.
+/// The names of an answer's headers that do not reach the client: by their names, or because an absolute URL
+/// or the answering host's name is in their value.
 pub fn withheld_from_clients<'a>(headers: Headers<'a>, authority: &'a str) -> impl Iterator<Item = &'a str> {
     let host = host(authority);
     let places = move |name: &str, value: &[u8]| {
@@ -219,7 +217,7 @@ fn host(authority: &str) -> &str {
     }
 }
 
-/// Whether a host's whole name stands in a value.
+/// Whether a value holds a host's whole name.
 fn names(value: &[u8], host: &[u8]) -> bool {
     let is_inside =
         |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte));

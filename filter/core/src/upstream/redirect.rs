@@ -1,5 +1,5 @@
-//! A provider or an MCP server that redirects. A client that followed would go past the gateway, and learn of
-//! internal hosts; so it is told that an admin has to register another URL.
+//! Answers that redirect. A client that followed would bypass the gateway and learn internal hosts, so it is
+//! told that an admin must register another URL.
 
 use std::borrow::Cow;
 
@@ -8,20 +8,19 @@ use crate::answer::reply::Reply;
 use crate::request::header::Headers;
 use crate::upstream::call::UpstreamCall;
 
-/// The longest part of a location that is shown, in bytes.
+/// Longest location to show, in bytes.
 const LONGEST: usize = 256;
 
-/// What is done with an answer that redirects.
+/// What to do with an answer that redirects.
 #[derive(Debug)]
 pub struct Redirect {
-    /// What the client gets.
     pub reply: Reply,
-    /// Where it would have led, for the operator's log: without a query or a password.
+    /// The target, without query and password, for the operator's log.
     pub location: String,
 }
 
 impl Redirect {
-    /// Of an answer to a call, where it is one.
+    /// None where the answer does not redirect.
     #[must_use]
     pub fn of(status: u16, headers: Headers<'_>, call: &UpstreamCall) -> Option<Self> {
         if !(300..400).contains(&status) {
@@ -49,7 +48,7 @@ fn message(call: &UpstreamCall, path: Option<Cow<'_, str>>) -> String {
     )
 }
 
-/// A location without what may be secret in it: user, password, query and fragment.
+/// A location without user, password, query and fragment, which may be secret.
 fn place(location: &str) -> String {
     let end = location.find(['?', '#']).unwrap_or(location.len());
     let location = location.get(..end).unwrap_or_default();
@@ -59,7 +58,7 @@ fn place(location: &str) -> String {
     [scheme, "//", host, path].concat()
 }
 
-/// The path of a location, without what would tell a host: `http://mcp.internal:9300/mcp/?x` leads to `/mcp/`.
+/// The path of a location without the host: `http://mcp.internal:9300/mcp/?x` leads to `/mcp/`.
 fn path(location: &str) -> Option<Cow<'_, str>> {
     let end = location.find(['?', '#']).unwrap_or(location.len());
     let location = location.get(..end)?;

@@ -1,5 +1,5 @@
-//! Denials in OAuth's shape (RFC 6749, 5.2), for clients that look for an authorization server. They read
-//! `error` as a string there.
+//! Denials in OAuth's shape (RFC 6749, 5.2), for clients that look for an authorization server and read
+//! `error` as a string.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Denials in JSON-RPC's shape, as clients of MCP servers expect them.
+//! Denials in JSON-RPC's shape, for clients of MCP servers.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -10,23 +10,23 @@ use crate::request::redaction::without_keys;
 
 const PARSE_ERROR: i32 = -32_700;
 const INVALID_REQUEST: i32 = -32_600;
-/// The protocol's own, for headers that say something else than the message.
+/// MCP's own, for headers that contradict the message.
 const HEADER_MISMATCH: i32 = -32_020;
-/// What the protocol's SDKs say of a session that is not there.
+/// As MCP's SDKs report an unknown session.
 const SESSION_NOT_FOUND: i32 = -32_001;
-/// The first of those that JSON-RPC leaves to servers.
+/// The first number that JSON-RPC leaves to servers.
 const SERVER_ERROR: i32 = -32_000;
 
 #[derive(Serialize)]
 struct RpcErrorMessage<'a> {
     jsonrpc: &'static str,
-    /// Null where it is not known.
+    /// Null where unknown.
     id: Option<&'a RawValue>,
     error: Value,
 }
 
 impl Code {
-    /// The number by which JSON-RPC tells it.
+    /// The code's number in JSON-RPC.
     #[must_use]
     pub fn rpc_number(self) -> i32 {
         match self {
@@ -40,13 +40,13 @@ impl Code {
 }
 
 impl Denial {
-    /// The answer to the client of an MCP server, to its request of this id.
+    /// The answer to the request of this id.
     #[must_use]
     pub fn rpc_reply(&self, id: Option<&RawValue>) -> Reply {
         self.reply_with(self.rpc_error(id).into_bytes())
     }
 
-    /// The same as one message.
+    /// The same as a message.
     #[must_use]
     pub fn rpc_error(&self, id: Option<&RawValue>) -> String {
         let mut data = json!({"code": self.code.as_str(), "rule": self.code.rule()});

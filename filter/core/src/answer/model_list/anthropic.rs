@@ -1,4 +1,4 @@
-//! Models as Anthropic's API shows them.
+//! The model list in the shape of Anthropic's API.
 
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
@@ -26,7 +26,7 @@ struct AnthropicModel<'a> {
     max_tokens: Option<u64>,
 }
 
-/// What a query asks for.
+/// The parameters of a list request.
 #[derive(Debug, PartialEq, Eq)]
 struct ModelPageQuery {
     limit: usize,
@@ -37,7 +37,6 @@ struct ModelPageQuery {
 const LIMIT: usize = 20;
 const MOST: usize = 1_000;
 
-/// One model.
 pub(crate) fn one(name: &str, offer: &Offer) -> Reply {
     Reply::ok(&AnthropicModel::new(name, offer))
 }
@@ -90,7 +89,7 @@ impl ModelPageQuery {
     }
 }
 
-/// The parameters of a query, which begins with a question mark. Empty ones are not there.
+/// The non-empty parameters of a query, which begins with a question mark.
 fn parameters(query: &str) -> impl Iterator<Item = (&str, String)> {
     query.trim_start_matches('?').split('&').filter_map(|pair| {
         let (name, value) = pair.split_once('=')?;

@@ -1,26 +1,26 @@
-//! Keeps one event from the client, and lets every other byte pass.
+//! Takes the usage chunk out of an event stream. Every other byte passes.
 
 use super::ChunkAction;
 
-/// Of an event that may be hidden, at most so many bytes are kept back; a longer one passes.
+/// The most bytes of an event that are kept back; a longer event passes.
 pub(super) const LIMIT: usize = 64 * 1024;
 
 /// What is kept back between chunks.
 #[derive(Debug, Default)]
 pub(super) struct ChunkFilter {
     held: Vec<u8>,
-    /// The event is known to pass.
+    /// The current event passes.
     passing: bool,
-    /// The event before was hidden, and its last line feed may still come.
+    /// The previous event was hidden, and its last line feed may still come.
     hidden: bool,
 }
 
-/// A chunk in the sieve. Bytes before `start` are decided.
+/// A chunk that is being filtered. Bytes before `start` are decided.
 pub(super) struct FilteredChunk<'a> {
     filter: ChunkFilter,
     chunk: &'a [u8],
     start: usize,
-    /// What passes, once that is not the chunk as it is.
+    /// What passes, once it differs from the chunk.
     out: Option<Vec<u8>>,
 }
 
@@ -30,7 +30,7 @@ impl<'a> FilteredChunk<'a> {
         Self { filter, chunk, start: 0, out }
     }
 
-    /// What comes before `at` is part of no event.
+    /// The bytes before `at` belong to no event.
     pub(super) fn outside(&mut self, at: usize) {
         self.filter.hidden = false;
         self.pass(at);
@@ -43,7 +43,7 @@ impl<'a> FilteredChunk<'a> {
         if self.filter.hidden { self.drop(at) } else { self.pass(at) }
     }
 
-    /// The line feed of the event that has ended comes before `at`.
+    /// The line feed of the ended event comes before `at`.
     pub(super) fn end_rest(&mut self, at: usize) {
         if self.filter.hidden {
             self.drop(at)
@@ -53,7 +53,7 @@ impl<'a> FilteredChunk<'a> {
         self.filter.hidden = false;
     }
 
-    /// The event that is under way passes.
+    /// The current event passes.
     pub(super) fn release(&mut self) {
         self.filter.passing = true;
         self.pass(self.chunk.len());

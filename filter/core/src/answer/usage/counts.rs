@@ -1,4 +1,4 @@
-//! The counts of one usage object, in whichever names and convention a provider tells them.
+//! Reads the counts of one usage object, in any provider's names and convention.
 
 mod iterations;
 
@@ -6,25 +6,25 @@ use serde_json::Value;
 
 use crate::price::TokenUsage;
 
-/// What one usage object tells.
+/// The counts of one usage object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct UsageCounts {
-    /// None where the input is not told.
+    /// None where it is not reported.
     pub input: Option<InputCounts>,
-    /// None where the output is not told.
+    /// None where it is not reported.
     pub output: Option<u64>,
     /// Of the output.
     pub reasoning: u64,
-    /// Tokens of the total that are in no part.
+    /// Tokens of the total that no part explains.
     pub unexplained: u64,
-    /// The parts contradict each other, or some work is not known to be billed.
+    /// The parts contradict each other, or it is not known whether some work is billed.
     pub unclear: bool,
 }
 
 /// Input tokens, by what they cost. The parts do not overlap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct InputCounts {
-    /// Neither read from the cache nor written to it.
+    /// Not cached.
     pub fresh: u64,
     pub cache: CacheCounts,
 }
@@ -33,11 +33,9 @@ pub(super) struct InputCounts {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct CacheCounts {
     pub read: u64,
-    /// Written for five minutes.
     pub written_5m: u64,
-    /// Written for an hour.
     pub written_1h: u64,
-    /// Written for a time that is not told.
+    /// Written for an unknown time.
     pub written: u64,
 }
 
@@ -57,8 +55,8 @@ impl InputCounts {
         Self { fresh: self.fresh.saturating_add(other.fresh), cache }
     }
 
-    /// What costs no less than either, since reading from the cache is the cheapest, and writing to it the
-    /// dearest: one of them, or else the most written, and the least read.
+    /// Counts that cost no less than either. Reading from the cache is the cheapest and writing to it the
+    /// dearest: one of the two, or else the most written and the least read.
     pub(super) fn dearest(self, other: Self) -> Self {
         if self.covers(&other) {
             return self;
@@ -76,7 +74,7 @@ impl InputCounts {
         Self { fresh: self.total().max(other.total()).saturating_sub(cache.total()), cache }
     }
 
-    /// It costs no less, at whatever rates.
+    /// It costs no less, at any rates.
     fn covers(&self, other: &Self) -> bool {
         let parts = |input: &Self| {
             let CacheCounts { written_5m, written_1h, written, read: _ } = input.cache;
@@ -95,7 +93,7 @@ impl CacheCounts {
         [self.written_1h, self.written].into_iter().fold(self.written_5m, u64::saturating_add)
     }
 
-    /// Anthropic's counters, which stand beside the input; none where it tells none of them.
+    /// Anthropic's cache counters, which are not part of its input; none where there are none.
     pub(super) fn beside(usage: &Value) -> Option<Self> {
         let [read, written, short, long] = APART.map(|way| count(usage, &[way]));
         if [read, written, short, long].iter().all(Option::is_none) {
@@ -108,7 +106,7 @@ impl CacheCounts {
 }
 
 impl UsageCounts {
-    /// What costs no less than either.
+    /// Counts that cost no less than either.
     pub(super) fn dearest(self, other: Self) -> Self {
         Self {
             input: [self.input, other.input].into_iter().flatten().reduce(InputCounts::dearest),
@@ -119,7 +117,7 @@ impl UsageCounts {
         }
     }
 
-    /// Reads OpenAI's object, and what others have made of it.
+    /// Reads OpenAI's object, and those modeled on it.
     pub(super) fn whole(usage: &Value) -> Self {
         let unclear = has_unknown(usage);
         let counts = Self::read(usage);
@@ -149,8 +147,8 @@ impl UsageCounts {
         }
     }
 
-    /// What they are for a price. What was written for a time that is not told counts as the longest that
-    /// the request may have asked for.
+    /// As priced tokens. What was written for an unknown time counts as the longest that the request may have
+    /// asked for.
     pub(super) fn tokens(&self, long_cache: bool) -> TokenUsage {
         let input = self.input.unwrap_or_default();
         let CacheCounts { read, written_5m, written_1h, written } = input.cache;
@@ -166,8 +164,8 @@ impl UsageCounts {
         }
     }
 
-    /// Reads Anthropic's object; with its cache counters, where it brings some. What it tells in other
-    /// names beside its own is no less told.
+    /// Reads Anthropic's object, with its cache counters if it has some. Counts in other names beside its own
+    /// count, too.
     pub(super) fn beside(usage: &Value) -> (Self, Option<CacheCounts>) {
         let own = |name| count(usage, &[&[name]]);
         let (fresh, output) = (own("input_tokens"), own("output_tokens"));
@@ -184,13 +182,13 @@ impl UsageCounts {
         if !iterations::add_up(usage, &mut counts) {
             return (counts, cache);
         }
-        // The counters beside the passes may lack an input of their own.
+        // The counters beside the passes may lack an input.
         let beside = cache.map(|cache| InputCounts { fresh: fresh.unwrap_or(0), cache });
         counts.input = [counts.input, beside].into_iter().flatten().reduce(InputCounts::dearest);
         (counts, counts.input.map(|input| input.cache))
     }
 
-    /// What both tell is less in this one.
+    /// A count that both have is less in this one.
     fn is_less_than(&self, other: &Self) -> bool {
         let inputs = self.input.zip(other.input);
         let outputs = self.output.zip(other.output);
@@ -199,7 +197,7 @@ impl UsageCounts {
     }
 }
 
-/// The numbers of an object as they are told.
+/// The numbers of an object, as reported.
 #[derive(Debug)]
 struct RawCounts {
     input: Option<u64>,
@@ -207,7 +205,7 @@ struct RawCounts {
     total: Option<u64>,
     cache: CacheCounts,
     reasoning: u64,
-    /// Its cache counters have Anthropic's names, and so does its input: they stand beside it.
+    /// Its cache counters and its input have Anthropic's names: they are not part of the input.
     apart: bool,
 }
 
@@ -218,7 +216,7 @@ impl RawCounts {
         let thoughts = count(usage, &THOUGHTS);
         let output = most(usage, &OUTPUT);
         let input = most(usage, &INPUT).map(|input| input.saturating_add(tools));
-        // Of several counts the usual one, but for one that is too much to be within the input.
+        // The usual one of several counts, unless one is too large to be part of the input.
         let hit = anthropic.map(|cache| cache.read);
         let most_read = most(usage, &CACHED).max(hit).filter(|most| *most > input.unwrap_or(0));
         let read = most_read.or(count(usage, &CACHED)).or(hit).unwrap_or(0);
@@ -227,7 +225,7 @@ impl RawCounts {
         let cache = CacheCounts { read, written: cache.written.saturating_add(written), ..cache };
         Self {
             input,
-            // Gemini has its thoughts beside the output.
+            // Gemini reports thoughts beside the output.
             output: match thoughts {
                 Some(thoughts) => Some(output.unwrap_or(0).saturating_add(thoughts)),
                 None => output,
@@ -239,25 +237,25 @@ impl RawCounts {
         }
     }
 
-    /// Of the input, what was read and what was written, where either is asked for.
+    /// Of the input, tokens read from and written to the cache, as asked for.
     fn cached(&self, read: bool, written: bool) -> u64 {
         let read = if read { self.cache.read } else { 0 };
         read.saturating_add(if written { self.cache.all_written() } else { 0 })
     }
 }
 
-/// Which of the details stand beside the input and the output, not within them.
+/// Which details are not part of the input or the output.
 #[derive(Debug)]
 struct DetailsBeside {
-    /// What was read from the cache, what was written to it, the reasoning.
+    /// Read from the cache, written to it, reasoning.
     parts: [bool; 3],
     unexplained: u64,
     unclear: bool,
 }
 
 impl DetailsBeside {
-    /// A total that is exactly the sum of some parts proves it; without one, what cannot be within stands
-    /// beside.
+    /// A total that is exactly the sum of some parts proves it; otherwise a detail that is too large to be a
+    /// part is not one.
     fn find(told: &RawCounts, prompt: u64, completion: u64) -> Self {
         let sum = prompt.saturating_add(completion);
         let details = [told.cache.read, told.cache.all_written(), told.reasoning];
@@ -281,7 +279,7 @@ impl DetailsBeside {
             })
             .collect();
         match proven.split_last() {
-            // The last way is the dearest.
+            // The last one is the dearest.
             Some((dearest, others)) => Self { parts: *dearest, unexplained: 0, unclear: !others.is_empty() },
             None => Self { parts: likely, unexplained: surplus, unclear: surplus == 0 },
         }
@@ -306,7 +304,7 @@ const WAYS: [[bool; 3]; 8] = [
     [true, true, true],
 ];
 
-/// Ways through nested objects to one count, the usual first.
+/// Paths to one count, the usual first.
 type Ways<'a> = &'a [&'a [&'a str]];
 
 const INPUT: [&[&str]; 3] = [&["prompt_tokens"], &["input_tokens"], &["promptTokenCount"]];
@@ -333,14 +331,14 @@ const REASONING: [&[&str]; 3] = [
 
 const TOOLS: [&[&str]; 1] = [&["toolUsePromptTokenCount"]];
 const THOUGHTS: [&[&str]; 1] = [&["thoughtsTokenCount"]];
-/// Anthropic's, which stand beside the input.
+/// Anthropic's, which are not part of the input.
 const APART: [&[&str]; 4] = [
     &["cache_read_input_tokens"],
     &["cache_creation_input_tokens"],
     &["cache_creation", "ephemeral_5m_input_tokens"],
     &["cache_creation", "ephemeral_1h_input_tokens"],
 ];
-/// Work that is billed by another unit than tokens, or at another rate.
+/// Work that is not billed by tokens, or at another rate.
 const EXTRA: [&[&str]; 5] = [
     &["server_tool_use", "web_search_requests"],
     &["prompt_audio_seconds"],
@@ -349,7 +347,7 @@ const EXTRA: [&[&str]; 5] = [
     &["citation_tokens"],
 ];
 
-/// Whether it tells something that nobody understands in a count's place, or work that has no price.
+/// Whether a count cannot be read, or there is work without a price.
 fn has_unknown(usage: &Value) -> bool {
     let counts: [Ways<'_>; 9] =
         [&INPUT, &OUTPUT, &TOTAL, &CACHED, &WRITTEN, &REASONING, &TOOLS, &THOUGHTS, &APART];
@@ -359,18 +357,17 @@ fn has_unknown(usage: &Value) -> bool {
     counts.into_iter().flatten().filter_map(told).any(no_count) || EXTRA.iter().filter_map(told).any(some)
 }
 
-/// The first of these that leads to a count.
+/// The first path that leads to a count.
 fn count(usage: &Value, ways: Ways<'_>) -> Option<u64> {
     ways.iter().find_map(|way| whole_number(way.iter().try_fold(usage, |value, name| value.get(name))?))
 }
 
-/// The largest of those that are counts: one may be a placeholder.
+/// The largest count: one may be a placeholder.
 fn most(usage: &Value, ways: Ways<'_>) -> Option<u64> {
     ways.iter().filter_map(|way| count(usage, &[*way])).max()
 }
 
-/// A whole number, however it is written: `500`, `500.0`, `5e2`. One beyond 64 bits is the largest, so
-/// that it is not taken for a small one.
+/// A whole number in any notation: `500`, `500.0`, `5e2`. One beyond 64 bits is the largest.
 fn whole_number(value: &Value) -> Option<u64> {
     /// 2^64.
     const BEYOND: f64 = 18_446_744_073_709_551_616.0;

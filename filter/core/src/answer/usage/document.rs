@@ -1,42 +1,41 @@
-//! A JSON document that comes in pieces: its usage objects are kept, its generated text counted, and
-//! the rest skipped. Memory is bounded. It is no validator: what it does not understand it skips.
+//! Scans a JSON document that comes in pieces: keeps its usage objects, counts its generated text, and skips
+//! the rest, in bounded memory. It is no validator.
 
 use memchr::memchr2;
 
 use super::names::{ENDS, MemberName, ShortText};
 
-/// A longer usage object is not read, and said to be lost.
+/// A longer usage object is not read, which makes the answer obscure.
 pub(super) const MAX_USAGE: usize = 1024 * 1024;
 
-/// Deeper strings mean nothing. One bit for each level.
+/// Deeper strings are skipped. One bit per level.
 const MAX_DEPTH: u32 = 60;
 
-/// Names are known down to here: no usage object has a deeper one.
+/// Names are tracked down to here: no usage object has a deeper one.
 const MAX_NAMED: usize = 4;
 
-/// One document under way.
 #[derive(Debug, Default)]
 pub(super) struct DocumentScanner {
     at: ScanState,
     depth: u32,
-    /// The bit of a depth tells that it is an object.
+    /// One bit per depth: set for objects.
     objects: u64,
-    /// The next string is a name.
+    /// The next string is a member's name.
     naming: bool,
-    /// The latest name at each depth from 1, and the latest of all.
+    /// The latest name at each depth from 1.
     path: [MemberName; MAX_NAMED],
     latest: MemberName,
     word: ShortText,
     /// The depth of a container whose strings are not counted; 0 for none.
     muted: u32,
     usage: Vec<u8>,
-    /// The depth of the usage object that is under way.
+    /// The depth of the current usage object.
     within_usage: Option<u32>,
     usage_ready: bool,
     place: UsagePlace,
-    /// The bit of a depth tells that it has had a usage object in the usual place.
+    /// One bit per depth: set once it has had a usage object in the usual place.
     usual: u64,
-    /// There is a usage object at the top.
+    /// It has a usage object at the top.
     has_usage: bool,
     has_error: bool,
     choices: ChoicesState,
@@ -45,15 +44,14 @@ pub(super) struct DocumentScanner {
     /// Something was generated whose length says nothing.
     opaque: bool,
     tier: Option<ShortText>,
-    /// It may hold usage that was not seen: a name in another spelling, a longer object, or a second
-    /// document behind it.
+    /// It may hold usage that was not seen: a name in another spelling, a usage object that is too long, or a
+    /// second document behind it.
     obscure: bool,
 }
 
-/// Where a usage object stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum UsagePlace {
-    /// Where the APIs put it.
+    /// Where the APIs document it.
     #[default]
     Usual,
     /// Where some servers put it: within a choice, or among their own members.
@@ -64,15 +62,14 @@ pub(super) enum UsagePlace {
 enum ScanState {
     #[default]
     Start,
-    /// After so many bytes of `[DONE]`.
+    /// After this many bytes of `[DONE]`.
     Done(usize),
     Between,
     Text(StringUse),
     /// After a backslash in a string.
     Escape(StringUse),
-    /// After the document.
     Closed,
-    /// What came was no object, or not one alone.
+    /// Not an object, or more than one.
     Lost,
 }
 
@@ -87,7 +84,6 @@ enum StringUse {
     Nothing,
 }
 
-/// `choices`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum ChoicesState {
     #[default]
@@ -100,14 +96,13 @@ enum ChoicesState {
 const DONE: &[u8] = b"[DONE]";
 
 impl DocumentScanner {
-    /// Starts the next document.
     pub(super) fn reset(&mut self) {
         let mut usage = std::mem::take(&mut self.usage);
         usage.clear();
         *self = Self { usage, ..Self::default() };
     }
 
-    /// Reads until the end of a usage object, of the document, or of the bytes; how many it has read.
+    /// Reads until the end of a usage object, of the document, or of the bytes; tells how many it has read.
     pub(super) fn read(&mut self, bytes: &[u8]) -> usize {
         let mut rest = bytes;
         let closed = self.is_closed();
@@ -134,7 +129,7 @@ impl DocumentScanner {
         self.place
     }
 
-    /// It has begun, and its end has not come.
+    /// It has begun and not ended.
     pub(super) fn is_open(&self) -> bool {
         self.depth > 0
     }
@@ -143,17 +138,17 @@ impl DocumentScanner {
         self.at == ScanState::Closed
     }
 
-    /// It is `[DONE]`, or an event that comes last.
+    /// `[DONE]`, or an event that comes last.
     pub(super) fn ends_stream(&self) -> bool {
         self.at == ScanState::Done(DONE.len()) || self.ends && self.is_closed()
     }
 
-    /// It is the chunk that `include_usage` asks for.
+    /// The chunk that `include_usage` asks for.
     pub(super) fn is_usage_chunk(&self) -> bool {
         self.is_closed() && self.may_be_usage_chunk() && self.has_usage
     }
 
-    /// It may still become that chunk.
+    /// It may still become the usage chunk.
     pub(super) fn may_be_usage_chunk(&self) -> bool {
         match self.at {
             ScanState::Done(_) | ScanState::Lost => false,
@@ -162,7 +157,6 @@ impl DocumentScanner {
         }
     }
 
-    /// Something was generated.
     pub(super) fn has_output(&self) -> bool {
         self.text_bytes > 0 || self.opaque
     }
@@ -176,7 +170,6 @@ impl DocumentScanner {
         self.obscure
     }
 
-    /// The tier that served.
     pub(super) fn tier(&self) -> Option<ShortText> {
         self.tier
     }
@@ -185,7 +178,7 @@ impl DocumentScanner {
         self.text_bytes
     }
 
-    /// Reads some bytes, at least one; how many.
+    /// Reads at least one byte; tells how many.
     fn step(&mut self, rest: &[u8]) -> usize {
         let Some(byte) = rest.first().copied() else {
             return 0;
@@ -227,7 +220,7 @@ impl DocumentScanner {
                 text.len().saturating_add(usize::from(end.is_some()))
             }
             ScanState::Escape(used) => {
-                // Nobody escapes the names that matter, but every parser reads them so.
+                // Nobody escapes these names, but every parser would read them.
                 self.obscure |= used == StringUse::Name && self.depth as usize <= MAX_NAMED;
                 self.spell(used, &[byte]);
                 self.at = ScanState::Text(used);
@@ -259,7 +252,7 @@ impl DocumentScanner {
             b',' => self.naming = self.in_object(),
             _ => {
                 let structural = |byte: &u8| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']' | b':' | b',');
-                // White space before the first element says nothing about `choices`.
+                // White space says nothing about `choices`.
                 return match self.choices {
                     ChoicesState::Opened => 1,
                     _ => rest.iter().position(structural).unwrap_or(rest.len()),
@@ -300,7 +293,7 @@ impl DocumentScanner {
         }
     }
 
-    /// Where the object that begins here stands, if it is a usage object.
+    /// The place of the object that begins here, if it is a usage object.
     fn usage_place(&self) -> Option<UsagePlace> {
         if self.within_usage.is_some() || !self.in_object() {
             return None;

@@ -1,9 +1,9 @@
-//! The lines of an event stream, as WHATWG's HTML defines them, cut anywhere. What may stand before
-//! the first line is taken off before: see [`super::format`].
+//! Scans the lines of an event stream, as WHATWG's HTML defines them, cut anywhere. What may come before the
+//! first line is removed before: see [`super::format`].
 
 use memchr::memchr2;
 
-/// Where in the stream the next byte stands.
+/// The state at the next byte.
 #[derive(Debug)]
 pub(super) struct EventScanner {
     at: LineState,
@@ -14,14 +14,14 @@ pub(super) struct EventScanner {
 #[derive(Clone, Copy, Debug)]
 enum LineState {
     LineStart,
-    /// After so many letters of `data`.
+    /// After this many letters of `data`.
     Name(usize),
     /// After `data:`.
     Space,
     Data,
     /// In a comment, or in another field.
     Other,
-    /// After a carriage return, whose line feed belongs to what it has ended.
+    /// After a carriage return: a line feed would still belong to the line.
     Return(EndedLine),
 }
 
@@ -32,18 +32,16 @@ enum EndedLine {
     Outside,
 }
 
-/// A part of the stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum StreamPiece<'a> {
     /// Some of an event's data.
     Data(&'a [u8]),
     /// A line of data has ended.
     DataEnd,
-    /// Something else of an event.
+    /// Another field of an event.
     Field,
     /// A comment before any field.
     Outside,
-    /// The event has ended.
     End,
     /// The line feed after an end by a carriage return.
     EndRest,
@@ -58,7 +56,7 @@ impl Default for EventScanner {
 }
 
 impl EventScanner {
-    /// The next part, and the bytes after it; none when there are no more bytes.
+    /// The next piece, and the bytes after it; none when there are no more bytes.
     pub(super) fn next<'a>(&mut self, mut rest: &'a [u8]) -> Option<(StreamPiece<'a>, &'a [u8])> {
         loop {
             let (byte, tail) = rest.split_first()?;

@@ -1,26 +1,23 @@
-//! What form an answer's body has. Its first bytes decide, not what it is labelled: a proxy before
-//! the provider may label every answer JSON, and clients read by what they asked for.
+//! Detects the format of an answer's body from its first bytes, not from its label: a proxy before the
+//! provider may label every answer JSON, and clients read by what they asked for.
 
-/// The form of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AnswerFormat {
     /// One JSON document, or several in a row.
     Document,
-    /// A stream of events.
     Events,
-    /// Compressed, or encoded otherwise.
     Unreadable,
 }
 
-/// What an event stream begins with, after a byte order mark and white space.
+/// What an event stream can begin with, after a byte order mark and white space.
 const EVENTS: [&[u8]; 5] = [b"data:", b"event:", b"id:", b"retry:", b":"];
 
 const MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
-/// The longest beginning that does not decide yet, and one byte.
+/// The longest undecided beginning, and one byte.
 const LONGEST: usize = 6;
 
-/// The beginning of a body whose form is not known yet.
+/// The beginning of a body.
 #[derive(Debug, Default)]
 pub(super) struct FormatDetector {
     mark: usize,
@@ -28,19 +25,18 @@ pub(super) struct FormatDetector {
     length: usize,
 }
 
-/// What a byte of the beginning tells.
+/// What a byte at the beginning tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FormatHint {
-    /// Nothing: it is white space, or part of a byte order mark.
+    /// White space, or part of a byte order mark.
     Blank,
-    /// It is part of a word that may become either.
+    /// Part of a word that may become either.
     Undecided,
-    /// The form; none where only the label can tell.
+    /// None where only the label can tell.
     Decided(Option<AnswerFormat>),
 }
 
 impl FormatDetector {
-    /// Reads the next byte.
     pub(super) fn push(&mut self, byte: u8) -> FormatHint {
         if self.length == 0 {
             if MARK.get(self.mark) == Some(&byte) {
@@ -64,7 +60,6 @@ impl FormatDetector {
         }
     }
 
-    /// The word so far.
     pub(super) fn word(&self) -> &[u8] {
         self.word.get(..self.length).unwrap_or_default()
     }

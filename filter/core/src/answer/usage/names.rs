@@ -1,6 +1,5 @@
-//! The names in answers that matter.
+//! The member names in answers that matter.
 
-/// A member's name, as far as it matters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum MemberName {
     #[default]
@@ -12,13 +11,13 @@ pub(super) enum MemberName {
     Groq,
     Type,
     ServiceTier,
-    /// What stands in the place of an answer: at the top.
+    /// Takes the place of an answer: at the top.
     Error,
-    /// What holds generated text: at the top.
+    /// Holds generated text: at the top.
     Choices,
     Delta,
     Generated,
-    /// What holds usage: at the top.
+    /// Holds usage: at the top.
     Envelope,
     /// A string that was not generated.
     Fixed,
@@ -76,10 +75,10 @@ impl MemberName {
     }
 }
 
-/// A tier that has no price, whatever it is called.
+/// Stands for a tier without a price, whatever it is called.
 pub(super) const UNKNOWN: &str = "unknown";
 
-/// The beginning of a string; longer than any that matters.
+/// The beginning of a string: longer than any that matters.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ShortText {
     bytes: [u8; 32],
@@ -99,7 +98,7 @@ impl ShortText {
         self.bytes.get(..self.length).unwrap_or_default()
     }
 
-    /// What nobody knows when it was too long.
+    /// [`UNKNOWN`] when it was too long.
     pub(super) fn text(&self) -> String {
         let text = str::from_utf8(self.spelled()).unwrap_or_default();
         if text.is_empty() { UNKNOWN.to_owned() } else { text.to_owned() }

@@ -1,4 +1,4 @@
-//! What a provider has told of its usage so far.
+//! Combines the usage objects of one answer.
 
 use serde_json::Value;
 
@@ -7,17 +7,17 @@ use super::document::UsagePlace;
 use super::names::UNKNOWN;
 use crate::price::ServedTier;
 
-/// What a provider has told of its usage so far.
+/// Combines the usage objects of one answer.
 #[derive(Debug)]
 pub(super) struct UsageReport {
-    /// Told in parts, which are cumulative, and with cached tokens beside the others: Anthropic's way.
+    /// Reported in cumulative parts, with cached tokens beside the others: Anthropic's way.
     in_parts: bool,
     usual: Option<UsageCounts>,
-    /// Where it is told in an unusual place: counts only without the usual one.
+    /// From an unusual place: used only without the usual one.
     unusual: Option<UsageCounts>,
     /// An object could not be read.
     unreadable: bool,
-    /// The tier that served, as far as usage says.
+    /// As far as usage objects say.
     served: ServedTier,
 }
 
@@ -58,12 +58,12 @@ impl UsageReport {
         told.output.unwrap_or(0) > 0
     }
 
-    /// The tier that served, as far as usage says.
+    /// As far as usage objects say.
     pub(super) fn served(&self) -> &ServedTier {
         &self.served
     }
 
-    /// What counts of it, and whether it stood in an unusual place. The usual place is the later word.
+    /// The combined counts and their place. The usual place counts as later.
     pub(super) fn counts(&self) -> Option<(UsageCounts, UsagePlace)> {
         let (mut counts, place) = match (self.usual, self.unusual) {
             (Some(usual), None) => (usual, UsagePlace::Usual),
@@ -77,7 +77,7 @@ impl UsageReport {
     }
 }
 
-/// Reads an object in which no member stands twice: parsers differ in which of them they take.
+/// Reads an object without repeated members: parsers differ in which of them they take.
 fn read_once(object: &[u8]) -> Option<Value> {
     let value = serde_json::from_slice(object).ok()?;
     (members(&value) == colons(object)).then_some(value)
@@ -91,7 +91,7 @@ fn members(value: &Value) -> usize {
     }
 }
 
-/// How many colons stand outside of strings: one for each member.
+/// Colons outside of strings: one per member.
 fn colons(json: &[u8]) -> usize {
     let (mut colons, mut quoted, mut escaped) = (0_usize, false, false);
     for byte in json {
@@ -106,18 +106,18 @@ fn colons(json: &[u8]) -> usize {
     colons
 }
 
-/// What is no text names a tier that has no price.
+/// A value that is no string stands for a tier without a price.
 fn tier(value: &Value) -> String {
     value.as_str().unwrap_or(UNKNOWN).to_owned()
 }
 
 impl UsageCounts {
-    /// It has a count, be it 0.
+    /// It has a count, even 0.
     fn is_told(&self) -> bool {
         self.input.is_some() || self.output.is_some()
     }
 
-    /// It is no mere placeholder: it has a count that is not 0, or one that nobody understands.
+    /// It is more than a placeholder: it has a count above 0, or one that cannot be read.
     fn says_something(&self) -> bool {
         let counts = [self.total(), self.output.unwrap_or(0), self.unexplained];
         self.unclear || counts.iter().any(|count| *count > 0)
@@ -127,12 +127,11 @@ impl UsageCounts {
         self.total() > 0 && self.output.is_some()
     }
 
-    /// Of the input, what was written to the cache.
+    /// Of the input, tokens written to the cache.
     fn written(&self) -> u64 {
         self.input.map_or(0, |input| input.cache.all_written())
     }
 
-    /// Of the input.
     fn total(&self) -> u64 {
         self.input.map_or(0, |input| input.total())
     }
@@ -142,10 +141,9 @@ impl UsageCounts {
     }
 }
 
-/// A later object of OpenAI's kind replaces the one before as a whole. Three do not: a placeholder, which
-/// says nothing; one that tells the input or the output alone, which can only make the whole dearer; and
-/// one with counts that fall, which contradicts, since they are cumulative. What was written to the cache
-/// stays written.
+/// A later object of OpenAI's kind replaces the earlier one, except in three cases: a placeholder; one with
+/// the input or the output alone, which can only raise the cost; and one with counts that fall, which
+/// contradicts, since counts are cumulative. Tokens written to the cache stay written.
 fn later_whole(before: UsageCounts, later: UsageCounts) -> UsageCounts {
     if !before.says_something() {
         return if later.is_told() || later.unclear { later } else { before };
@@ -160,11 +158,11 @@ fn later_whole(before: UsageCounts, later: UsageCounts) -> UsageCounts {
     }
 }
 
-/// A later object of Anthropic's kind is the later word on what it tells.
+/// A later object of Anthropic's kind replaces the counts that it has.
 fn later_part(before: UsageCounts, later: UsageCounts, cache: Option<CacheCounts>) -> UsageCounts {
     let known = before.input.filter(|before| before.total() > 0);
     let dearest = before.dearest(later);
-    // Cache counters alone do not tell the input, and an input that falls contradicts.
+    // Cache counters alone do not give the input, and an input that falls contradicts.
     let contradicts = match (known, later.input) {
         (None, None) => cache.is_some_and(|cache| cache.total() > 0),
         (Some(known), Some(later)) => later.cache.total() > 0 && later.total() < known.total(),
@@ -178,8 +176,8 @@ fn later_part(before: UsageCounts, later: UsageCounts, cache: Option<CacheCounts
     UsageCounts { input, ..dearest }
 }
 
-/// One that brings cache counters replaces the input as a whole, since counters of two objects may mean
-/// different things: some servers tell the whole prompt first, and how it splits at the end. Zeros are
+/// An object with cache counters replaces the input as a whole, since counters of two objects may mean
+/// different things: some servers report the whole prompt first, and its split at the end. Zeros are
 /// placeholders.
 fn later_input(known: InputCounts, later: Option<InputCounts>, cache: Option<CacheCounts>) -> InputCounts {
     match (later, cache) {

@@ -206,7 +206,7 @@ fn what_is_kept_back_is_bounded_and_passes_at_the_end() {
     assert_eq!(passed.len(), chunk_filter::LIMIT + 1);
     let end = b"\",\"usage\":{\"prompt_tokens\":1}}\n\n";
     assert_eq!(reading.chunk(end, false), ChunkAction::Pass);
-    assert_eq!(reading.finish().told, tokens(1, 0, 0, 0));
+    assert_eq!(reading.finish().reported, tokens(1, 0, 0, 0));
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn a_usage_chunk_that_ends_with_the_answer_is_hidden_too() {
     let usage = b"data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}";
     let mut reading = reader(ChatCompletions, SSE, true);
     assert_eq!(reading.chunk(usage, true), ChunkAction::Replace(vec![]));
-    assert_eq!(reading.finish().told, tokens(1, 0, 2, 0));
+    assert_eq!(reading.finish().reported, tokens(1, 0, 2, 0));
 }
 
 #[test]
@@ -232,7 +232,8 @@ fn documents_of_every_kind_are_read() {
         (Messages, message, tokens(15, 5, 6, 0), 4),
     ] {
         let input_reported = operation == Messages;
-        let expected = UsageReading { told: usage, output_bytes, input_reported, ..UsageReading::default() };
+        let expected =
+            UsageReading { reported: usage, output_bytes, input_reported, ..UsageReading::default() };
         let pretty: serde_json::Value = serde_json::from_str(answer).unwrap();
         for answer in [answer.to_owned(), serde_json::to_string_pretty(&pretty).unwrap() + "\n"] {
             for at in 0..=answer.len() {
@@ -279,11 +280,11 @@ fn only_the_answers_own_usage_counts() {
         r#"{"usage":{"prompt_tokens":1,}}"#,
         "",
     ] {
-        assert_eq!(read(ChatCompletions, JSON, answer).told, TokenUsage::default(), "{answer}");
+        assert_eq!(read(ChatCompletions, JSON, answer).reported, TokenUsage::default(), "{answer}");
     }
     let deep =
         format!(r#"{{"x":{}1{},"usage":{{"prompt_tokens":1}}}}"#, "[".repeat(9_000), "]".repeat(9_000));
-    assert_eq!(read(ChatCompletions, JSON, &deep).told, tokens(1, 0, 0, 0));
+    assert_eq!(read(ChatCompletions, JSON, &deep).reported, tokens(1, 0, 0, 0));
 }
 
 #[test]
@@ -326,7 +327,7 @@ fn usage_in_unusual_places_is_read_and_never_twice() {
         }
     }
     let groq = format!("{{\"choices\":[{{\"message\":{{\"content\":\"ok\"}}}}],\"x_groq\":{{{usage}}}}}");
-    assert_eq!(read(ChatCompletions, JSON, &groq).told, tokens(1_200, 1_024, 300, 0));
+    assert_eq!(read(ChatCompletions, JSON, &groq).reported, tokens(1_200, 1_024, 300, 0));
 }
 
 fn chunk(delta: &str, usage: &str) -> String {
@@ -519,7 +520,7 @@ fn lines_of_json_are_read_like_events_and_what_is_neither_tells_nothing() {
         read(ChatCompletions, labelled("application/x-ndjson"), &[line, line, last].concat())
     };
     let last = lines(&format!("{{\"choices\":[],\"usage\":{{{}}}}}\n", counts(9, 4)));
-    assert_eq!((last.told, last.doubt, last.output_bytes), (tokens(9, 0, 4, 0), None, 4));
+    assert_eq!((last.reported, last.doubt, last.output_bytes), (tokens(9, 0, 4, 0), None, 4));
     assert_eq!(lines("").doubt, Some(UsageDoubt::Cut));
     let usage = format!("{{\"usage\":{{{}}}}}", counts(1, 1));
     let more = format!("data: {{\"usage\":{{{}}}}}\n\n", counts(500, 500));
@@ -587,7 +588,7 @@ fn an_estimate_takes_the_larger_count() {
     let delta = "data: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"0123456789\"}}\n\n";
     let cut = read(Messages, SSE, &[start, delta].concat());
     let told = TokenUsage { cache_write_5m: 2, ..tokens(30, 3, 1, 0) };
-    assert_eq!((cut.doubt, cut.input_reported, cut.told), (Some(UsageDoubt::Cut), true, told));
+    assert_eq!((cut.doubt, cut.input_reported, cut.reported), (Some(UsageDoubt::Cut), true, told));
     assert_eq!(estimate(&cut, &bounds), TokenUsage { output: 3, ..told });
 }
 

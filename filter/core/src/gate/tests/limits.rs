@@ -12,7 +12,6 @@ const MINUTE: BucketKind = BucketKind::RequestsPerMinute;
 const TOKENS: BucketKind = BucketKind::TokensPerMinute;
 const BUDGET: BucketKind = BucketKind::CostBudget;
 
-/// Of the app.
 const SUBJECT: SubjectId = SubjectId(testing::APP.0.into_bytes());
 
 /// A dollar for a million tokens.

@@ -10,7 +10,6 @@ const PATH: &str = "/mcp/github";
 const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
 const PING: &str = r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#;
 
-/// Of the app.
 const SUBJECT: SubjectId = SubjectId(testing::APP.0.into_bytes());
 
 fn tool(name: &str) -> String {

@@ -16,7 +16,6 @@ use crate::record::ring::{Append, Ring, take_worker};
 use crate::snapshot::BucketKind;
 use crate::testing::{self, TestMemory};
 
-/// A request under way.
 pub struct LiveRequest {
     pub reservation: Reservation,
     pub at_ms: i64,

@@ -121,7 +121,7 @@ impl<'a> Pair<'a> {
                 other => panic!("{other:?}"),
             }
         };
-        if let Some(demand) = reserved.ahead {
+        if let Some(demand) = reserved.refill {
             self.on(LedgerEvent::Demand(demand.encode()));
         }
         settle(&self.store, reserved.reservation, ActualUse { tokens: 50, cost: NanoUsd(50) });
@@ -265,12 +265,12 @@ fn a_quiet_owner_is_looked_at_ever_more_rarely_until_a_record_comes() {
     let ReserveOutcome::Reserved(_) = reserve(&store, &subjects, &need(1, 1), NOW + 25_000) else { panic!() };
     ring.append(&store, crate::testing::record());
     let ticks = pass(&mut ledger, 20);
-    let told = |effects: &[LedgerEffect]| {
+    let status = |effects: &[LedgerEffect]| {
         let reports = reports(effects);
         reports.iter().flat_map(|report| &report.leases).any(|lease| lease.used == 1)
     };
-    let told = ticks.iter().position(|(_, effects)| told(effects));
-    assert!(told.is_some_and(|told| told < 10), "what was used is told within a second: {told:?}");
+    let status = ticks.iter().position(|(_, effects)| status(effects));
+    assert!(status.is_some_and(|status| status < 10), "what was used is told within a second: {status:?}");
 }
 
 #[test]

@@ -4,46 +4,43 @@ use super::SubjectId;
 use crate::snapshot::BucketKind;
 use crate::store::layout::{VERSION, ValueReader, put_kind, put_varint};
 
-/// The units that one request misses, all at once: one round trip is enough. A gate sends it to the sync
-/// role through a queue.
+/// All units that one request lacks, so that one round trip is enough. A gate sends it to the sync role
+/// through a queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Demand {
-    /// At most one for each bucket of the request.
+    /// At most one per bucket.
     pub asks: Vec<BucketDemand>,
 }
 
-/// The need of one bucket's units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BucketDemand {
-    /// Whose bucket.
     pub subject: SubjectId,
-    /// Which one.
     pub kind: BucketKind,
-    /// How many units are to be available, with those that are.
+    /// Units to have available, including those that already are.
     pub need: u64,
-    /// With fewer available the request does not go now; 0 where none waits.
+    /// The waiting request does not go with fewer; 0 where no request waits.
     pub least: u64,
-    /// With fewer it never goes, however much its output is cut.
+    /// The request never goes with fewer, however short its output is cut.
     pub floor: u64,
-    /// The limit by the policy.
+    /// From the policy.
     pub limit: u64,
 }
 
-/// A cushion is worth so many times what a request needs.
+/// Requests that a cushion covers.
 const CUSHION: u64 = 16;
 
 /// The first byte of the message, after the version.
 const DEMAND: u8 = 1;
 
-/// How much there is to be of a limit after requests that need so much, though nothing is known of
-/// how many come: so that a key that pauses need not ask for each. Never more than a few units.
+/// Units to keep available after requests of this size, so that a key that pauses need not ask for each
+/// request. Never more than [`few`].
 #[must_use]
 pub fn cushion(kind: BucketKind, need: u64, limit: u64) -> u64 {
     need.saturating_mul(CUSHION).min(few(kind, limit))
 }
 
-/// So much of it is few, and may lie idle for a while. Of a budget that is less: what a gateway takes
-/// to its grave stays charged until the period ends.
+/// The units that may lie idle for a while. Fewer of a budget: what a killed gateway had leased of it stays
+/// charged until the period ends.
 pub(super) fn few(kind: BucketKind, of: u64) -> u64 {
     of.div_euclid(if kind.span_ms().is_some() { FEW_PART } else { 64 })
 }
@@ -62,7 +59,7 @@ impl Demand {
         bytes
     }
 
-    /// None when this build cannot read the message.
+    /// None when this build cannot read it.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut input = ValueReader::open(bytes)?;

@@ -1,22 +1,22 @@
 pub use latchkey_proto::bucket::PATIENCE_MS;
 
-/// For so long it waits for all that it may have.
+/// How long a request waits for everything that it may have.
 const CUT_AFTER_MS: i64 = 2_000;
 
-/// What a request does where others hold what it needs: less and less choosy.
+/// What a request does while others hold the units that it needs. It settles for less the longer it waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Patience {
-    /// It waits until it can have all that it asks for, or all that there can be.
+    /// Waits for all that it asks for, or for all that there can be.
     #[default]
     Whole,
-    /// It takes what is there, down to its floor, and waits for that.
+    /// Takes what is there, down to its floor, or waits for that.
     Cut,
-    /// The same, and where not even that is there it is refused.
+    /// As `Cut`, but is refused where not even the floor is there.
     Over,
 }
 
 impl Patience {
-    /// Of a request that has waited for so long.
+    /// For a request that has waited this long.
     #[must_use]
     pub fn after(waited_ms: i64) -> Self {
         match waited_ms {

@@ -8,132 +8,113 @@ use crate::price::{Ceiling, NanoUsd, TokenUsage};
 use crate::snapshot::{BucketKind, BucketLimit, Limits, Unit};
 use crate::store::{SharedStore, Swap};
 
-/// What was asked for ahead is not asked for again so soon.
+/// How long a refill is not asked for again.
 const AHEAD_MS: i64 = 250;
 
-/// A lease that ends so soon is renewed ahead; a long one, when a third of its time is left.
+/// A lease is refilled this long before it ends, or when a third of its time is left.
 const ENDING_MS: i64 = 1000;
 
-/// Whose limits a request must keep.
+/// Whose limits apply to a request.
 #[derive(Clone, Copy, Debug)]
 pub struct LimitSubject<'a> {
     /// An app or a named key.
     pub id: SubjectId,
-    /// Those that apply to it.
     pub limits: &'a Limits,
 }
 
-/// The most that a request may use.
 #[derive(Clone, Copy, Debug)]
 pub struct Need {
-    /// No more than these.
     pub input_tokens: u64,
-    /// About so many, for windows of tokens: what is used beyond counts there when it is known.
+    /// An estimate, for windows of tokens. What is used beyond it counts once it is known.
     pub input_estimate: u64,
-    /// As many as it may have where nothing is short.
+    /// Where nothing is short.
     pub output_wanted: u64,
-    /// With fewer it is of no use.
+    /// With fewer the request is not worth sending.
     pub output_least: u64,
-    /// The most that they cost, where that is known.
+    /// None where the model has no price.
     pub price: Option<Ceiling>,
 }
 
-/// What became of the attempt to reserve.
 #[derive(Debug)]
 pub enum ReserveOutcome {
-    /// The request may go.
     Reserved(ReservedUnits),
-    /// Leases are too small, and the control plane has not said no: ask the sync role, and wait.
+    /// The leases are too small, and the control plane has not refused more: send the demand to the sync role
+    /// and wait.
     Wait(Demand),
-    /// There is nothing to wait for now.
+    /// Waiting does not help.
     Refused(LimitRefusal),
-    /// The owner at this index has a cost budget, and the need has no price.
+    /// The subject at this index has a cost budget, and the need has no price.
     Unpriced(usize),
-    /// The host refuses to store.
+    /// The host does not store the change.
     Failed,
 }
 
-/// The request may go.
 #[derive(Debug)]
 pub struct ReservedUnits {
-    /// To be settled or cancelled.
     pub reservation: Reservation,
-    /// Leases run low: tell the sync role, and go on.
+    /// The leases run low: what to ask the sync role for. The request need not wait for it.
     pub refill: Option<Demand>,
-    /// How the limits stand now.
     pub standings: Vec<LimitStanding>,
 }
 
-/// What one request holds, until it is settled or cancelled; only once, as both consume it.
+/// The units that one request holds. Settled or cancelled once: both consume it.
 #[derive(Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Reservation {
-    /// The most output tokens that it may have.
+    /// The most output tokens that the request may have, over all choices.
     pub output_tokens: u64,
-    /// The most tokens that it can use; none where only requests are limited.
+    /// The most tokens that the request can use; none where only requests are limited.
     pub most_tokens: Option<TokenUsage>,
     pub(super) held: Vec<HeldUnits>,
 }
 
-/// Units of one bucket that a request holds, or has used.
+/// Units of one bucket that a request holds; of request limits, has used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeldUnits {
-    /// Whose bucket.
     pub subject: SubjectId,
-    /// Which one.
     pub kind: BucketKind,
-    /// In which period.
     pub period: i64,
-    /// How many units.
     pub amount: u64,
-    /// How often the line's use had been reported by then.
+    /// [`AccountLine::reports`] at the time.
     pub reports: u64,
-    /// How often its lease had been over by then.
+    /// [`AccountLine::lapses`] at the time.
     pub lapses: u64,
 }
 
-/// How a limit stands, as far as this process knows.
+/// What is left of a limit, as far as this process knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitStanding {
-    /// The index of its owner.
+    /// Its index in the list of subjects.
     pub subject: usize,
-    /// Which one.
     pub kind: BucketKind,
-    /// The limit.
     pub limit: u64,
-    /// About how much of it is left.
+    /// Approximate.
     pub remaining: u64,
-    /// When there is more again, in Unix milliseconds by the control plane's clock; 0 if unknown.
+    /// In Unix milliseconds by the control plane's clock; 0 if unknown.
     pub resets_at_ms: i64,
 }
 
-/// Why a request may not go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitRefusal {
-    /// The limit that is reached.
     pub standing: LimitStanding,
-    /// Why.
     pub reason: RefusalReason,
-    /// How much of it the request needs at least.
+    /// What the request needs at least.
     pub needed: u64,
-    /// In how many milliseconds another attempt may succeed; 0 for never.
+    /// When to try again; 0 for never.
     pub retry_after_ms: u64,
 }
 
-/// Why a limit refuses a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalReason {
-    /// The request alone needs more than the limit.
+    /// The request alone exceeds the limit.
     TooLarge,
-    /// All is used.
     Exhausted,
-    /// Other requests hold what is left.
     Contended,
-    /// The control plane does not answer, and the lease is spent.
+    /// The control plane does not answer, and the lease is used up.
     Away,
 }
 
-/// One bucket of a request, and what is known of it.
+/// A bucket that applies to a request, with its account line.
 #[derive(Clone, Copy)]
 struct BucketEntry {
     subject: usize,
@@ -143,8 +124,8 @@ struct BucketEntry {
     available: u64,
 }
 
-/// Reserves the most that a request may use, of all its owners or of none. Where others hold what it
-/// needs it waits, and in the end it gets less output: what is there.
+/// Reserves the most that a request may use, from all subjects or from none. While others hold what it needs
+/// it waits; in the end it gets less output.
 pub fn reserve(
     store: &impl SharedStore,
     subjects: &[LimitSubject<'_>],
@@ -173,7 +154,7 @@ fn read(store: &impl SharedStore, subject: &LimitSubject<'_>) -> Option<(LeaseAc
     if subject.limits.buckets.is_empty() { None } else { LeaseAccount::read(store, subject.id) }
 }
 
-/// All buckets of the request, but for those that the control plane does not know.
+/// The buckets that apply, except those that the control plane does not know.
 fn entries(
     subjects: &[LimitSubject<'_>],
     accounts: &[Option<(LeaseAccount, u32)>],
@@ -196,7 +177,7 @@ fn entries(
     entries
 }
 
-/// Swaps all accounts, or none.
+/// Writes all accounts or none.
 fn hold(
     store: &impl SharedStore,
     subjects: &[LimitSubject<'_>],
@@ -233,8 +214,8 @@ fn hold(
     Swap::Done
 }
 
-/// Gives one owner's units back as if they had never been reserved. A request whose admission is
-/// reported stays counted.
+/// Returns one subject's units as if they had never been reserved. An admission that was reported stays
+/// counted.
 pub(super) fn release(store: &impl SharedStore, subject: SubjectId, held: &[HeldUnits]) -> AccountChange<()> {
     LeaseAccount::change(store, subject, |account| {
         for held in held.iter().filter(|held| held.subject == subject) {
@@ -251,7 +232,7 @@ pub(super) fn release(store: &impl SharedStore, subject: SubjectId, held: &[Held
 }
 
 impl Need {
-    /// The output tokens that the request may have, or why it may not go.
+    /// How many output tokens the request may have, or why it may not go.
     fn decide(
         &self,
         entries: &[BucketEntry],
@@ -275,13 +256,13 @@ impl Need {
                 }
             }
         }
-        // What there can be at best, though not yet; where that is too little, the least that would do.
+        // What there can be at best, though not yet; at least the request's minimum.
         let best = entries.iter().filter_map(|entry| {
             Some(self.covered(entry.kind(), entry.ceiling(now_ms)?).unwrap_or_default().max(least))
         });
         output = best.fold(output, u64::min);
         if patience != Patience::Whole {
-            // The same of what there is now.
+            // The same, by what there is now.
             let there = entries.iter().filter_map(|entry| {
                 Some(self.covered(entry.kind(), entry.at_once(now_ms)?).unwrap_or_default().max(least))
             });
@@ -290,7 +271,7 @@ impl Need {
         self.ask(entries, output, patience, now_ms)
     }
 
-    /// So much output, if there is enough for it, or what to do about it.
+    /// This output if there are units for it, or what to do about it.
     fn ask(
         &self,
         entries: &[BucketEntry],
@@ -322,7 +303,7 @@ impl Need {
         }
         match refusal {
             Some(refusal) => Err(ReserveOutcome::Refused(refusal)),
-            // Meanwhile nothing is asked for: it would be kept from others.
+            // Nothing is asked for meanwhile: it would be kept from others.
             None if is_contended => Err(ReserveOutcome::Wait(Demand::default())),
             None if asks.is_empty() => Ok(output),
             None => Err(ReserveOutcome::Wait(Demand { asks })),
@@ -331,7 +312,7 @@ impl Need {
 
     fn refusal(&self, entry: &BucketEntry, reason: RefusalReason, now_ms: i64) -> LimitRefusal {
         let needed = self.amount(entry.kind(), self.output_least.min(self.output_wanted));
-        let told = entry.line.map(|line| line.status).unwrap_or_default();
+        let status = entry.line.map(|line| line.status).unwrap_or_default();
         let later_ms = match reason {
             RefusalReason::Exhausted => entry.later_ms(needed.saturating_sub(entry.available)),
             _ => 0,
@@ -341,7 +322,7 @@ impl Need {
         if standing.resets_at_ms > 0 {
             standing.resets_at_ms = later(standing.resets_at_ms);
         }
-        let retry_at_ms = later(told.retry_at_ms);
+        let retry_at_ms = later(status.retry_at_ms);
         let retry_after_ms = match reason {
             RefusalReason::TooLarge => 0,
             _ => u64::try_from(retry_at_ms.saturating_sub(now_ms)).unwrap_or_default().max(1),
@@ -349,7 +330,7 @@ impl Need {
         LimitRefusal { standing, reason, needed, retry_after_ms }
     }
 
-    /// What the request takes of each bucket, all of which have it.
+    /// Takes the units of every bucket, all of which have enough.
     fn take(&self, entries: &[BucketEntry], output: u64, now_ms: i64) -> ReservedUnits {
         let mut reserved = ReservedUnits {
             reservation: Reservation {
@@ -379,7 +360,7 @@ impl Need {
         reserved
     }
 
-    /// Units for the input and so much output.
+    /// Units for the input and this output.
     fn amount(&self, kind: BucketKind, output: u64) -> u64 {
         match kind.unit() {
             Unit::Requests => 1,
@@ -388,7 +369,7 @@ impl Need {
         }
     }
 
-    /// The most output for which so many units are enough.
+    /// The most output that these units cover.
     fn covered(&self, kind: BucketKind, units: u64) -> Option<u64> {
         match kind.unit() {
             Unit::Requests => (units > 0).then_some(u64::MAX),
@@ -397,13 +378,13 @@ impl Need {
         }
     }
 
-    /// Of windows by an estimate, of budgets by a proof.
+    /// Windows count an estimate, budgets an upper bound.
     fn input(&self, kind: BucketKind) -> u64 {
         if kind.span_ms().is_some() { self.input_estimate } else { self.input_tokens }
     }
 }
 
-/// Who must wait for several limits waits for the last of them.
+/// A request that waits for several limits waits for the last of them.
 fn longest(known: Option<LimitRefusal>, found: LimitRefusal) -> Option<LimitRefusal> {
     Some(known.filter(|known| known.retry_after_ms >= found.retry_after_ms).unwrap_or(found))
 }
@@ -417,8 +398,8 @@ impl BucketEntry {
         self.bucket.kind.unit()
     }
 
-    /// What there can be at best, with all that comes back from requests under way, where the control
-    /// plane has just said that it is less than was asked for.
+    /// The most that can become available, including what requests in progress free, where the control plane
+    /// has just said that it is less than was asked for.
     fn ceiling(&self, now_ms: i64) -> Option<u64> {
         let line = self.line.filter(|line| line.status.holds(now_ms, self.bucket.limit))?;
         let own = self.available.saturating_add(line.held);
@@ -426,48 +407,46 @@ impl BucketEntry {
             GrantVerdict::Exhausted => {
                 Some(own.saturating_add(line.status.reachable.max(line.status.remaining)))
             }
-            // Nobody can be asked.
             GrantVerdict::Away => Some(self.available),
             _ => None,
         }
     }
 
-    /// What there is now, here and at the control plane, as far as it has just said.
+    /// What is available now, here and at the control plane, as far as it has just said.
     fn at_once(&self, now_ms: i64) -> Option<u64> {
-        let told = self.line?.status;
-        let is_told = match told.verdict {
-            GrantVerdict::Exhausted => told.holds(now_ms, self.bucket.limit),
+        let status = self.line?.status;
+        let is_told = match status.verdict {
+            GrantVerdict::Exhausted => status.holds(now_ms, self.bucket.limit),
             GrantVerdict::Contended | GrantVerdict::Granted => {
-                told.limit == self.bucket.limit && is_recent(told.retry_at_ms, now_ms)
+                status.limit == self.bucket.limit && is_recent(status.retry_at_ms, now_ms)
             }
             _ => false,
         };
-        is_told.then(|| self.available.saturating_add(told.remaining))
+        is_told.then(|| self.available.saturating_add(status.remaining))
     }
 
-    /// Why asking for so many units more is of no use.
+    /// Why asking for this many more units would not help.
     fn refuses(&self, units: u64, now_ms: i64) -> Option<RefusalReason> {
         let line = self.line?;
-        let told = line.status;
-        let is_had = units == 0 || units < told.refused || units <= told.remaining;
-        let reason = match told.verdict {
+        let status = line.status;
+        let is_had = units == 0 || units < status.refused || units <= status.remaining;
+        let reason = match status.verdict {
             GrantVerdict::Away if units > 0 => RefusalReason::Away,
             GrantVerdict::Exhausted | GrantVerdict::Contended if is_had => return None,
-            // What this gateway's own requests hold may come back: it will be here. For what others hold the
-            // control plane is asked again, since it has counted what was held here then as gone.
+            // Units held by this gateway's own requests come back here. For those of others the control plane
+            // is asked again: it has counted what was held here as gone.
             GrantVerdict::Exhausted if line.held >= units => RefusalReason::Contended,
-            GrantVerdict::Exhausted if line.held.saturating_add(told.reachable) >= units => return None,
+            GrantVerdict::Exhausted if line.held.saturating_add(status.reachable) >= units => return None,
             GrantVerdict::Exhausted => RefusalReason::Exhausted,
             GrantVerdict::Contended => RefusalReason::Contended,
             GrantVerdict::Away | GrantVerdict::Unknown | GrantVerdict::Granted | GrantVerdict::Unlimited => {
                 return None;
             }
         };
-        told.holds(now_ms, self.bucket.limit).then_some(reason)
+        status.holds(now_ms, self.bucket.limit).then_some(reason)
     }
 
-    /// How much later than those that were refused a window has room for so many units, if what is used
-    /// leaves it evenly.
+    /// How much later than the refused units a window has room for this many, if usage leaves it evenly.
     fn later_ms(&self, units: u64) -> i64 {
         let (Some(line), Some(span_ms)) = (self.line, self.kind().span_ms()) else { return 0 };
         let more = u128::from(units.saturating_sub(line.status.refused));
@@ -475,36 +454,36 @@ impl BucketEntry {
         i64::try_from(wait_ms).unwrap_or(i64::MAX).min(span_ms.into())
     }
 
-    /// When all that a window has used by now has left it.
+    /// When everything that a window has counted by now has left it.
     fn renewed_at_ms(&self, now_ms: i64) -> i64 {
         let Some(span_ms) = self.kind().span_ms() else { return i64::MAX };
         now_ms.saturating_add(window::longest_ms(span_ms))
     }
 
-    /// Whether others held so many units when they were asked for last, not long ago.
+    /// Whether others held this many units at the last answer, not long ago.
     fn was_contended(&self, units: u64, now_ms: i64) -> bool {
-        let told = self.line.map(|line| line.status).unwrap_or_default();
-        told.verdict == GrantVerdict::Contended
-            && units > told.remaining
-            && is_recent(told.retry_at_ms, now_ms)
+        let status = self.line.map(|line| line.status).unwrap_or_default();
+        status.verdict == GrantVerdict::Contended
+            && units > status.remaining
+            && is_recent(status.retry_at_ms, now_ms)
     }
 
-    /// How the limit stands once so many units are taken.
+    /// The limit after this many units are taken.
     fn standing(&self, amount: u64) -> LimitStanding {
         let Self { subject, bucket: BucketLimit { kind, limit }, line, available, .. } = *self;
-        let told = line.map(|line| line.status);
-        let free = told.map_or(limit, |told| told.remaining.min(limit));
+        let status = line.map(|line| line.status);
+        let free = status.map_or(limit, |status| status.remaining.min(limit));
         let remaining = free.saturating_add(available).saturating_sub(amount).min(limit);
         LimitStanding {
             subject,
             kind,
             limit,
             remaining,
-            resets_at_ms: told.map_or(0, |told| told.resets_at_ms),
+            resets_at_ms: status.map_or(0, |status| status.resets_at_ms),
         }
     }
 
-    /// Whether, once so many units are taken, it is time to ask for more.
+    /// Whether a refill is due after this many units are taken.
     fn runs_low(&self, amount: u64, now_ms: i64) -> bool {
         let Some(line) = self.line else { return false };
         let left = self.available.saturating_sub(amount);
@@ -516,7 +495,7 @@ impl BucketEntry {
     }
 }
 
-/// Whether a moment is within the patience of a request.
+/// Whether a moment is within a request's longest wait.
 fn is_recent(moment_ms: i64, now_ms: i64) -> bool {
     now_ms.saturating_sub(moment_ms) <= PATIENCE_MS
 }

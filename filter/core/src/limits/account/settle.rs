@@ -3,21 +3,17 @@ use crate::price::NanoUsd;
 use crate::snapshot::{BucketKind, Unit};
 use crate::store::SharedStore;
 
-/// What a request has used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ActualUse {
     /// Input and output.
     pub tokens: u64,
-    /// What they cost.
     pub cost: NanoUsd,
 }
 
-/// What a request has used of a bucket, for its record.
+/// What a request used of a bucket, for its record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Charge {
-    /// Whose bucket.
     pub subject: SubjectId,
-    /// Which one.
     pub kind: BucketKind,
     /// The period in which it was reserved.
     pub period: i64,
@@ -26,13 +22,12 @@ pub struct Charge {
 }
 
 impl Reservation {
-    /// What it holds.
     #[must_use]
     pub fn held(&self) -> &[HeldUnits] {
         &self.held
     }
 
-    /// What is to be charged when nothing is known of what was used.
+    /// What to charge when nothing is known of the use.
     #[must_use]
     pub fn most(&self) -> ActualUse {
         let most =
@@ -43,7 +38,7 @@ impl Reservation {
         }
     }
 
-    /// Its owners that hold tokens or cost, each once.
+    /// Its subjects with units that count, each once.
     fn subjects(&self, counts: impl Fn(Unit) -> bool) -> Vec<SubjectId> {
         let counted = self.held.iter().filter(|held| counts(held.kind.unit()));
         let mut subjects: Vec<_> = counted.map(|held| held.subject).collect();
@@ -52,14 +47,14 @@ impl Reservation {
     }
 }
 
-/// Turns what was reserved into what was used. The charges belong into the request's record: they
-/// are how the control plane learns of it.
+/// Accounts for the use of a request. The charges go into its record, by which the control plane learns of
+/// them.
 pub fn settle(store: &impl SharedStore, reservation: Reservation, actual: ActualUse) -> Vec<Charge> {
     settle_each(store, &reservation, |held| actual.of(held.kind))
 }
 
-/// The same where nobody knows what was used: `most` is charged, but of windows of tokens, where less
-/// was reserved by an estimate, no more than that, or than the tokens that were surely used.
+/// Accounts for a request whose use is unknown: charges `most`. Windows of tokens, which reserve an estimate,
+/// are charged at most that estimate or `surely`, the tokens that are known to be used.
 pub fn settle_unknown(
     store: &impl SharedStore,
     reservation: Reservation,
@@ -98,8 +93,7 @@ fn settle_each(
     reservation.held.iter().filter_map(charge).collect()
 }
 
-/// Takes back the reservation of a request that never left, and, unless it is already reported, its
-/// admission.
+/// Cancels the reservation of a request that was not sent, and its admission unless that is reported already.
 pub fn cancel(store: &impl SharedStore, reservation: Reservation) {
     for subject in reservation.subjects(|_| true) {
         release(store, subject, &reservation.held);

@@ -44,8 +44,8 @@ fn grant(store: &TestMemory, subject: SubjectId, kind: BucketKind, total: u64, s
     if LeaseAccount::read(store, subject).is_none() {
         store.put(&subject.name(), &LeaseAccount::default().encode()).unwrap();
     }
-    let told = BucketStatus { limit: 1000, ..status };
-    let granted = ReceivedGrant { total, want: total, deadline_ms: NOW + 10_000, told };
+    let status = BucketStatus { limit: 1000, ..status };
+    let granted = ReceivedGrant { total, want: total, deadline_ms: NOW + 10_000, status };
     LeaseAccount::change(store, subject, |account| account.edit(kind, 0, |line| line.grant(granted, NOW)));
 }
 
@@ -236,9 +236,9 @@ fn nobody_is_told_to_wait_for_longer_than_a_window_lasts() {
     let store = TestMemory::default();
     let app = limits(&[(kind, 1000)]);
     let subjects = [LimitSubject { id: APP, limits: &app }];
-    let told =
+    let status =
         BucketStatus { retry_at_ms: NOW + 40_000, resets_at_ms: NOW + 40_000, used: 300, ..refused(60) };
-    grant(&store, APP, kind, 0, told);
+    grant(&store, APP, kind, 0, status);
     let waits = |least| match reserve(&store, &subjects, &need(50, 900, least), NOW) {
         ReserveOutcome::Refused(refusal) => (refusal.retry_after_ms, refusal.standing.resets_at_ms - NOW),
         other => panic!("{other:?}"),
@@ -268,12 +268,12 @@ fn a_lifted_limit_holds_nobody() {
     let store = TestMemory::default();
     let app = limits(&[(BucketKind::RequestsPerDay, 1000)]);
     let subjects = [LimitSubject { id: APP, limits: &app }];
-    let told = BucketStatus {
+    let status = BucketStatus {
         verdict: GrantVerdict::Unlimited,
         fresh_until_ms: NOW + 1000,
         ..BucketStatus::default()
     };
-    grant(&store, APP, BucketKind::RequestsPerDay, 0, told);
+    grant(&store, APP, BucketKind::RequestsPerDay, 0, status);
     assert!(matches!(reserve(&store, &subjects, &need(1, 1, 1), NOW), ReserveOutcome::Reserved(_)));
     assert!(matches!(reserve(&store, &subjects, &need(1, 1, 1), NOW + 1000), ReserveOutcome::Wait(_)));
 }
@@ -352,7 +352,7 @@ fn what_was_reserved_in_a_period_settles_in_it() {
         panic!()
     };
     LeaseAccount::change(&store, APP, |account| {
-        let granted = ReceivedGrant { total: 100, want: 100, deadline_ms: i64::MAX, told: granted() };
+        let granted = ReceivedGrant { total: 100, want: 100, deadline_ms: i64::MAX, status: granted() };
         account.edit(kind, NOW, |line| line.grant(granted, NOW));
     });
     let charges = settle(&store, reserved.reservation, ActualUse { tokens: 15, cost: NanoUsd(20) });
@@ -372,7 +372,7 @@ fn what_outlives_its_lease_goes_back_and_not_into_the_next() {
         _ => panic!(),
     };
     let (first, second) = (hold(), hold());
-    let granted = ReceivedGrant { total: 120, want: 20, deadline_ms: NOW + 20_000, told: granted() };
+    let granted = ReceivedGrant { total: 120, want: 20, deadline_ms: NOW + 20_000, status: granted() };
     LeaseAccount::change(&store, APP, |account| {
         account.edit(kind, 0, |line| line.grant(granted, NOW + 10_000))
     });
@@ -465,8 +465,8 @@ fn carry_out(step: Step, store: &TestMemory, books: &RefCell<Books>) {
             LeaseAccount::change(store, subject(is_app), |account| {
                 account.edit(KINDS[kind], 0, |line| {
                     let total = line.granted + amount;
-                    let told = BucketStatus { limit: 1000, ..granted() };
-                    line.grant(ReceivedGrant { total, want: amount, deadline_ms: now + ttl_ms, told }, now);
+                    let status = BucketStatus { limit: 1000, ..granted() };
+                    line.grant(ReceivedGrant { total, want: amount, deadline_ms: now + ttl_ms, status }, now);
                 });
             });
         }

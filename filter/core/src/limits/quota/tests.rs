@@ -318,8 +318,8 @@ fn output_is_shared_among_the_answers_once_there_is_no_more() {
     assert!(matches!(take(&store, &metered, &three).unwrap(), OrWait::Wait(_)), "more may be had");
     testing::refuse(&store, SUBJECT, TokensPerMinute, 1000, GrantVerdict::Exhausted);
     let held = held(take(&store, &metered, &three));
-    assert_eq!((held.max_output, held.cut), (Some(33), Some(OutputCut { asked: 100, granted: 33 })));
-    let headers: Vec<_> = output_cut_headers(held.cut).collect();
+    assert_eq!((held.max_output, held.output_cut), (Some(33), Some(OutputCut { asked: 100, granted: 33 })));
+    let headers: Vec<_> = output_cut_headers(held.output_cut).collect();
     assert_eq!(headers, [(ASKED_HEADER, "100".to_owned()), (GRANTED_HEADER, "33".to_owned())]);
     assert_eq!(output_cut_headers(None).count(), 0);
     assert_eq!(
@@ -471,7 +471,7 @@ fn an_app_says_how_far_an_answer_may_be_cut() {
     let cut = |floor: &Limits| take_at_last(&store, floor, &bounds());
     assert_eq!(cut(&floor(Some(51))).unwrap_err().code, Code::RateLimitExceeded);
     let held = held(cut(&floor(Some(50))));
-    assert_eq!(held.cut, Some(OutputCut { asked: 100, granted: 50 }));
+    assert_eq!(held.output_cut, Some(OutputCut { asked: 100, granted: 50 }));
     let short = UsageBounds { max_output: Some(40), ..bounds() };
     assert_eq!(need(&floor(Some(50)), &short, &offer()), [300, 40, 40], "who asks for less gets it");
 }

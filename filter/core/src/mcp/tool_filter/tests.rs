@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::testing;
 
-fn filter(format: McpAnswerFormat) -> ToolFilter {
+fn tool_filter(format: McpAnswerFormat) -> ToolFilter {
     let mcp = Some(testing::only(&["github/get_*", "docs"]));
     let app = AppPolicy::try_from(wire::AppPolicy { mcp, ..testing::app() }).unwrap();
     let server = McpServer::try_from(testing::mcp_server("github")).unwrap();
@@ -15,11 +15,11 @@ fn filter(format: McpAnswerFormat) -> ToolFilter {
 
 /// One that a stream of the server's messages is read by: it answers no request.
 fn unasked() -> ToolFilter {
-    ToolFilter { id: None, ..filter(McpAnswerFormat::Events) }
+    ToolFilter { id: None, ..tool_filter(McpAnswerFormat::Events) }
 }
 
 fn filter(format: McpAnswerFormat, body: &str) -> String {
-    String::from_utf8(filter(format).pass(body.as_bytes(), true)).unwrap()
+    String::from_utf8(tool_filter(format).pass(body.as_bytes(), true)).unwrap()
 }
 
 fn is_error(message: &str) -> bool {
@@ -96,13 +96,13 @@ fn what_cannot_be_read_becomes_an_error() {
         let told = String::from_utf8(unasked().pass(format!("data: {body}\n\n").as_bytes(), false)).unwrap();
         assert!(told.starts_with(": The gateway could not read") && told.ends_with("\n\n"), "{told}");
     }
-    let bytes = filter(McpAnswerFormat::Json).pass(b"\xff", true);
+    let bytes = tool_filter(McpAnswerFormat::Json).pass(b"\xff", true);
     assert!(is_error(str::from_utf8(&bytes).unwrap()));
 }
 
 #[test]
 fn an_event_passes_when_it_is_whole() {
-    let mut filter = filter(McpAnswerFormat::Events);
+    let mut filter = tool_filter(McpAnswerFormat::Events);
     let mut pass = |text: &str| String::from_utf8(filter.pass(text.as_bytes(), false)).unwrap();
     let note = "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\"}\n\n";
     assert_eq!(pass(note), note);
@@ -114,14 +114,14 @@ fn an_event_passes_when_it_is_whole() {
 
 #[test]
 fn a_document_waits_for_its_end_and_not_beyond_the_longest() {
-    let mut filter = filter(McpAnswerFormat::Json);
+    let mut filter = tool_filter(McpAnswerFormat::Json);
     assert!(filter.waits(LONGEST, false) && !filter.waits(LONGEST, true));
     assert!(!filter.waits(LONGEST + 1, false));
     let told = filter.pass(&vec![b' '; LONGEST + 1], false);
     assert!(is_error(str::from_utf8(&told).unwrap()));
     assert!(!filter.waits(1, false));
     assert_eq!(filter.pass(b"{}", true), b"", "the rest of it");
-    let mut unreadable = super::tests::filter(McpAnswerFormat::Unreadable);
+    let mut unreadable = super::tests::tool_filter(McpAnswerFormat::Unreadable);
     assert!(!unreadable.waits(1, false));
     assert!(is_error(str::from_utf8(&unreadable.pass(b"x", false)).unwrap()));
     assert_eq!(unreadable.pass(b"x", true), b"");
@@ -129,7 +129,7 @@ fn a_document_waits_for_its_end_and_not_beyond_the_longest() {
 
 #[test]
 fn an_event_that_is_too_long_becomes_an_error_and_the_stream_goes_on() {
-    for (mut filter, answers) in [(filter(McpAnswerFormat::Events), true), (unasked(), false)] {
+    for (mut filter, answers) in [(tool_filter(McpAnswerFormat::Events), true), (unasked(), false)] {
         let mut out = filter.pass(b"data: {}\n\ndata: \"", false);
         for _ in 0..5 {
             out.extend(filter.pass(&vec![b'x'; LONGEST / 2], false));
@@ -146,7 +146,7 @@ fn an_event_that_is_too_long_becomes_an_error_and_the_stream_goes_on() {
 
 #[test]
 fn only_plain_json_and_event_streams_can_be_read() {
-    let mut filter = filter(McpAnswerFormat::Json);
+    let mut filter = tool_filter(McpAnswerFormat::Json);
     let mut format = |status, kind, encoding| filter.answered(status, kind, encoding);
     assert_eq!(format(200, Some("application/json; charset=utf-8"), None), McpAnswerFormat::Json);
     assert_eq!(format(400, Some("application/json"), None), McpAnswerFormat::Json);
@@ -171,7 +171,7 @@ fn a_list_is_cut_whatever_it_is_called() {
         assert!(!shown.contains("rm"), "{shown}");
     }
     assert!(is_error(&filter(McpAnswerFormat::Plain, &format!("{LIST} and more"))));
-    let mut plain = filter(McpAnswerFormat::Plain);
+    let mut plain = tool_filter(McpAnswerFormat::Plain);
     assert!(plain.waits(3, false));
     assert_eq!(plain.pass(b"<html>", false), b"<html>");
     assert!(!plain.waits(3, false));
@@ -214,7 +214,7 @@ proptest! {
         body in prop_oneof![any::<Vec<u8>>(), "(data|:| |\n|\r|\\{|\\}|\\[|\\]|\"|tools|result|name|rm|,)*".prop_map(String::into_bytes)],
     ) {
         for format in [McpAnswerFormat::Json, McpAnswerFormat::Events, McpAnswerFormat::Unreadable] {
-            let _ = filter(format).pass(&body, true);
+            let _ = tool_filter(format).pass(&body, true);
         }
     }
 
@@ -238,10 +238,10 @@ proptest! {
         prop_assert_eq!(read(&filter(McpAnswerFormat::Json, &text)), shown.clone());
         let stream: String = text.split('\n').map(|line| format!("data: {line}{end}")).chain([end.clone()]).collect();
         let filtered = filter(McpAnswerFormat::Events, &stream);
-        let data: Vec<_> = crate::mcp::events::events(&filtered).filter_map(|event| event.data).collect();
+        let data: Vec<_> = crate::mcp::sse::events(&filtered).filter_map(|event| event.data).collect();
         prop_assert_eq!(data.len(), 1);
         prop_assert_eq!(read(&data[0]), shown);
-        let mut filter = filter(McpAnswerFormat::Events);
+        let mut filter = tool_filter(McpAnswerFormat::Events);
         let (first, second) = stream.as_bytes().split_at(cut.index(stream.len() + 1));
         let parts = [filter.pass(first, false), filter.pass(second, true)].concat();
         prop_assert_eq!(String::from_utf8(parts).unwrap(), filtered);

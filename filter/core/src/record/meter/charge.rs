@@ -1,5 +1,6 @@
-//! What a call is charged. What is not known is charged at what was reserved, but for what is proven; where
-//! nothing was reserved, the record says that its figures are the least that was used.
+//! What a call is charged, also when its stream is cut or its client goes away. Unknown use is charged at
+//! what was reserved, except for what is proven. Where nothing was reserved, the record's figures are a lower
+//! bound.
 
 use super::UpstreamOutcome;
 use crate::answer::usage::{self, UsageDoubt, UsageReading};
@@ -17,19 +18,19 @@ pub(super) struct CallCharge {
     pub reason: Option<SettlementReason>,
     pub tokens: TokenUsage,
     pub cost: NanoUsd,
-    /// Of the tokens, those that were told.
+    /// Of the tokens, those that the provider reported.
     pub surely: u64,
 }
 
-/// A context window where none is known: as large as the largest.
+/// Assumed where the context window is unknown: as large as the largest.
 const LARGEST_WINDOW: u64 = 10_000_000;
 
-/// How often one request can fill the window: server-side tools read it once more each time. A window that
-/// a client has widened by a header is within that, too.
+/// How often one request can fill the window: server-side tools read it again each time. A window that a
+/// client widens by a header is covered, too.
 const MOST_PASSES: u64 = 10;
 
-/// An input is told for good only where it is at least this part of the gateway's own estimate: some
-/// servers begin with a placeholder.
+/// A reported input is final only if it is at least this fraction of the gateway's estimate: some servers
+/// begin with a placeholder.
 const LEAST_OF_ESTIMATE: u64 = 4;
 
 impl CallCharge {
@@ -37,7 +38,7 @@ impl CallCharge {
         Self::new(Settlement::None, None, TokenUsage::default(), NanoUsd(0))
     }
 
-    /// All of whose tokens were told.
+    /// With all tokens reported.
     fn new(
         settlement: Settlement,
         reason: Option<SettlementReason>,
@@ -49,7 +50,7 @@ impl CallCharge {
 }
 
 impl McpCall {
-    /// Notes what it was, and settles what was reserved: it has used nothing else.
+    /// Fills in the record and settles the reservation.
     pub(super) fn finish<S: SharedStore>(self, record: &mut Record, streamed: bool, store: &S) {
         record.streamed = streamed;
         record.provider = self.server.provider();
@@ -62,7 +63,7 @@ impl McpCall {
 }
 
 impl ModelCall {
-    /// Notes what it was and what it used, and settles what was reserved.
+    /// Fills in the record and settles the reservation.
     pub(super) fn finish<S: SharedStore>(
         self,
         record: &mut Record,
@@ -81,7 +82,7 @@ impl ModelCall {
         record.model = self.model;
         record.served_model = self.served_model;
         record.provider.clone_from(&self.provider.name);
-        record.cut = self.cut;
+        record.output_cut = self.output_cut;
         let is_clear = settlement == Settlement::Reported && reason.is_none();
         record.text = self.bounds.comparable_text().filter(|_| is_clear);
         if let Some(reservation) = self.reservation {
@@ -96,7 +97,7 @@ impl ModelCall {
 }
 
 impl ModelCall {
-    /// What it used, and how that is known.
+    /// What it is charged, and how that is known.
     pub(super) fn settle(&self, reading: Option<&UsageReading>, outcome: UpstreamOutcome) -> CallCharge {
         if self.operation.is_free(self.provider.kind) {
             return CallCharge::nothing();
@@ -119,7 +120,7 @@ impl ModelCall {
         }
     }
 
-    /// Why what was told is not, or may not be, all that was used.
+    /// Why the reported usage is not, or may not be, all that was used.
     fn reason(&self, reading: &UsageReading) -> Option<SettlementReason> {
         if !self.is_plausible(&reading.reported) {
             return Some(SettlementReason::UsageImplausible);
@@ -130,19 +131,19 @@ impl ModelCall {
             .map(SettlementReason::from)
     }
 
-    /// What was told is of one of several choices.
+    /// The reported usage is of one of several choices.
     fn is_of_one_choice(&self, reading: &UsageReading) -> bool {
         reading.by_choice && self.bounds.choices > 1
     }
 
-    /// More than the reservation can have been used, where a provider does not keep the limit of output.
+    /// The use can exceed the reservation where a provider ignores the output limit.
     fn is_plausible(&self, told: &TokenUsage) -> bool {
         let most = self.context_window.unwrap_or(LARGEST_WINDOW).saturating_mul(MOST_PASSES);
         told.input <= most && told.output <= most.saturating_mul(self.bounds.choices)
     }
 
-    /// Tokens of a total that are in no part count as output, where what was reserved bounds them, and
-    /// where they would cost no more as input.
+    /// Tokens of the total that no part explains count as output, where the reservation bounds that and they
+    /// would cost no more as input.
     fn explained(&self, reading: &UsageReading) -> Option<TokenUsage> {
         if reading.unexplained == 0 || self.is_of_one_choice(reading) {
             return None;
@@ -155,8 +156,8 @@ impl ModelCall {
         (bounded && is_dearest).then_some(written)
     }
 
-    /// Told, in a tier that may have no price: then what was reserved is charged, or at least the dearest
-    /// that is known.
+    /// For reported usage. If its tier has no price, what was reserved is charged, and at least the dearest
+    /// known price.
     fn reported(
         &self,
         reading: &UsageReading,
@@ -180,7 +181,7 @@ impl ModelCall {
         }
     }
 
-    /// Of what is not told in tokens, or not only, nothing is guessed. It is never limited.
+    /// Operations that are not measured in tokens are never limited, and nothing is guessed.
     fn unmetered(&self, reading: &UsageReading, reason: SettlementReason) -> CallCharge {
         let tokens = reading.reported;
         if tokens == TokenUsage::default() || reason == SettlementReason::UsageImplausible {
@@ -210,7 +211,7 @@ impl ModelCall {
         CallCharge { settlement, reason, tokens, cost, surely }
     }
 
-    /// What nobody limits, and nobody knows.
+    /// For unknown usage of an unlimited request.
     fn estimated(&self, reading: &UsageReading, reason: SettlementReason, tokens: TokenUsage) -> CallCharge {
         let price = self.price.as_ref();
         let billed = price.and_then(|price| price.cost(&tokens, &self.bounds.tier, &reading.served));
@@ -218,8 +219,8 @@ impl ModelCall {
         CallCharge::new(Settlement::Estimated, Some(reason), tokens, cost)
     }
 
-    /// Anthropic tells the input as soon as it has read it, and it grows only where the provider reads what
-    /// the body does not hold.
+    /// Anthropic reports the input as soon as it has read it. It grows later only where the provider reads
+    /// what the body does not hold.
     fn is_input_final(&self, reading: &UsageReading, input: u64) -> bool {
         reading.input_reported
             && matches!(reading.doubt, Some(UsageDoubt::Cut | UsageDoubt::Partial))
@@ -228,7 +229,7 @@ impl ModelCall {
             && input.saturating_mul(LEAST_OF_ESTIMATE) >= self.bounds.input_estimate
     }
 
-    /// What these tokens cost in the tier that is said to have served them, or at most.
+    /// The cost in the tier that is reported to have served, or the most.
     fn most_of(&self, reading: &UsageReading, tokens: &TokenUsage) -> NanoUsd {
         let price = self.price.as_ref().filter(|_| reading.served.service_tier.is_some());
         let billed = price.and_then(|price| price.cost(tokens, &self.bounds.tier, &reading.served));

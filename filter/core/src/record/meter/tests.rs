@@ -17,6 +17,7 @@ use crate::request::endpoint::{ClientApi, ModelOperation};
 use crate::request::header::Header;
 use crate::snapshot::{BucketKind, KeyId, Limits, McpServer, Provider};
 use crate::testing::{self, TestMemory};
+use crate::upstream::call::{McpCall, ModelCall};
 use BucketKind::{CostBudget, RequestsPerMinute, TokensPerMinute};
 use SettlementReason::*;
 
@@ -103,7 +104,7 @@ fn call(store: &TestMemory, operation: ModelOperation, stream: bool, kinds: &[Bu
         context_window: Some(WINDOW),
         bounds,
         reservation: (!kinds.is_empty()).then_some(reserved.reservation),
-        cut: None,
+        output_cut: None,
     })
 }
 
@@ -392,7 +393,7 @@ fn billed(price: Price, tier: &str, kinds: &[BucketKind], reading: &UsageReading
 fn served(tier: &str, usage: TokenUsage) -> UsageReading {
     let service_tier = Some(tier.to_owned()).filter(|tier| !tier.is_empty());
     let served = ServedTier { service_tier, ..ServedTier::default() };
-    UsageReading { told: usage, served, ..UsageReading::default() }
+    UsageReading { reported: usage, served, ..UsageReading::default() }
 }
 
 #[test]
@@ -472,8 +473,8 @@ fn a_record_tells_what_was_asked_and_how_it_went() {
     let mut meter = meter(&[("x-request-id", "r-1"), ("x-conversation-id", "Chat_1.a-b")]);
     meter.came_from("2001:db8::1".parse().ok());
     meter.forwarded(call);
-    assert!(meter.needs_ending() && !meter.has_status() && meter.hides_usage());
-    assert!(meter.answered(200, labelled(SSE)) && !meter.needs_ending() && meter.has_status());
+    assert!(meter.needs_outcome() && !meter.has_status() && meter.hides_usage());
+    assert!(meter.answered(200, labelled(SSE)) && !meter.needs_outcome() && meter.has_status());
     for (chunk, at) in chunks.into_iter().zip([1100, 1250, 1300]) {
         let _ = meter.chunk(chunk.as_bytes(), false, || UnixMs(at));
     }
@@ -503,7 +504,7 @@ fn a_refusal_is_recorded_with_its_code() {
     let mut meter = meter(&[]);
     meter.refused(&Denial::from(Code::RateLimitExceeded).reply(ClientApi::OpenAi));
     assert!(!meter.answered(429, labelled(JSON)));
-    assert!(!meter.needs_ending());
+    assert!(!meter.needs_outcome());
     let record = meter.finish(&TestMemory::default(), UpstreamOutcome::Answered, UnixMs(1001));
     assert_eq!((record.status, record.code, record.model.as_str()), (429, "rate_limit_exceeded", ""));
     assert_eq!((record.settlement, record.charges.len()), (Settlement::None, 0));
@@ -513,13 +514,14 @@ fn a_refusal_is_recorded_with_its_code() {
 fn a_message_to_an_mcp_server_is_recorded_and_uses_one_request() {
     let message = |store: &TestMemory, tool: &str, answer: Option<(u16, &str)>| {
         let server = Rc::new(McpServer::try_from(testing::mcp_server("github")).unwrap());
-        let reserved = call(store, ModelOperation::Moderations, false, &[RequestsPerMinute]).into_reserved();
+        let reservation =
+            call(store, ModelOperation::Moderations, false, &[RequestsPerMinute]).into_reservation();
         let mut meter = RequestMeter::new(ATTRIBUTION, "mcp", Headers(&[]), UnixMs(1000));
-        meter.forwarded(UpstreamCall::Mcp(McpCall { server, tool: tool.to_owned(), reserved }));
+        meter.forwarded(UpstreamCall::Mcp(McpCall { server, tool: tool.to_owned(), reservation }));
         if let Some((status, kind)) = answer {
             assert!(!meter.answered(status, labelled(kind)), "its answer is not read");
         }
-        assert!(!meter.needs_ending() && !meter.hides_usage() && !meter.reads());
+        assert!(!meter.needs_outcome() && !meter.hides_usage() && !meter.reads());
         meter.finish(store, UpstreamOutcome::Unknown, UnixMs(1900))
     };
     let store = TestMemory::default();

@@ -1,8 +1,8 @@
-//! A place in valid JSON. Every step tells none where it is not valid.
+//! A cursor over valid JSON. Every step returns none where it is not valid.
 
 use memchr::memchr2;
 
-/// What is still to be read.
+/// The rest of the text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct JsonCursor<'a>(pub &'a str);
 
@@ -22,7 +22,7 @@ impl<'a> JsonCursor<'a> {
         Some(())
     }
 
-    /// What stands between the quotes.
+    /// The string between the quotes.
     pub(super) fn string(&mut self) -> Option<&'a str> {
         if self.peek()? != b'"' {
             return None;

@@ -1,4 +1,4 @@
-//! The gate's edits of a body: every other byte stays as it is.
+//! Edits a body. Every other byte stays as it is.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -14,32 +14,26 @@ use super::{BodyLayout, RequestBody};
 use crate::request::endpoint::ModelOperation;
 use crate::snapshot::ProviderKind;
 
-/// An edit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyEdit<'a> {
-    /// Names another model.
     Model(&'a str),
-    /// Limits the output of each choice, in whichever members the client has used, and keeps what
-    /// is meant for thinking below it. What the client has limited to less stays.
+    /// Limits the output of each choice, in the members that the client has used, and keeps thinking budgets
+    /// below it. A lower limit of the client's stays.
     MaxOutput {
-        /// The member that is added where the client has used none: see [`max_output_member`].
+        /// The member to add where the client has used none: see [`max_output_member`].
         member: &'static str,
-        /// The limit.
         tokens: u64,
     },
-    /// The same for a model that takes the limit under this name alone: what the client has written
-    /// under another is renamed.
+    /// The same for a model that takes the limit under this name only: a limit under another name is renamed.
     OnlyMaxOutput {
-        /// The member.
         member: &'static str,
-        /// The limit.
         tokens: u64,
     },
     /// Asks for the usage of a stream.
     IncludeUsage,
 }
 
-/// The member that limits an operation's output at such a provider.
+/// The member that limits an operation's output at a kind of provider.
 #[must_use]
 pub fn max_output_member(operation: ModelOperation, kind: ProviderKind) -> Option<&'static str> {
     match (operation, kind) {
@@ -54,12 +48,12 @@ pub fn max_output_member(operation: ModelOperation, kind: ProviderKind) -> Optio
     }
 }
 
-/// What stands in a range's place.
+/// The replacement of a range.
 type Splice = (Range<usize>, Vec<u8>);
 
 impl RequestBody {
-    /// The edited body; none when `bytes` is not the body that was read, or when it is a form and
-    /// a change is not of the model.
+    /// The edited body; none when `bytes` is not the body that was read, or a form would need more than
+    /// another model.
     #[must_use]
     pub fn edit<'b>(&self, bytes: &'b [u8], changes: &[BodyEdit<'_>]) -> Option<Cow<'b, [u8]>> {
         let mut splices = Vec::new();
@@ -90,8 +84,8 @@ impl RequestBody {
         splice(bytes, splices).map(Cow::Owned)
     }
 
-    /// The same body from a client that lets the model think between tool calls: with tools, a
-    /// budget of thinking that is no less than the limit of the output is for the whole turn, and stays.
+    /// The body of a client that lets the model think between tool calls. With tools, a thinking budget at or
+    /// above the output limit is for the whole turn, and stays.
     #[must_use]
     pub fn interleaved(mut self) -> Self {
         if let BodyLayout::Json(spans) = &mut self.layout
@@ -128,8 +122,8 @@ fn limit(spans: &MemberSpans, member: &str, tokens: u64, splices: &mut Vec<Splic
     }
 }
 
-/// Gives the one limit that the client has set its name, unless it has that name already. A `null` of
-/// that name becomes the limit, and the other the `null`.
+/// Renames the client's one limit unless it has that name. A `null` of that name becomes the limit, and the
+/// other becomes `null`.
 fn rename(spans: &MemberSpans, bytes: &[u8], member: &str, splices: &mut Vec<Splice>) {
     let limits = || spans.limits.iter().flatten();
     let is_set = |limit: &&OutputLimitMember| limit.number != Number::Null;
@@ -152,7 +146,7 @@ fn rename(spans: &MemberSpans, bytes: &[u8], member: &str, splices: &mut Vec<Spl
     }
 }
 
-/// Where the name of a member stands, with its quotes, before its value.
+/// The span of a member's name with its quotes, before its value.
 fn key(bytes: &[u8], limit: &OutputLimitMember) -> Option<Range<usize>> {
     let before = bytes.get(..limit.span.start)?;
     let end = memrchr(b'"', before)?;
@@ -185,7 +179,7 @@ fn include_usage(spans: &MemberSpans) -> Option<Splice> {
     Some((span.clone(), text.as_bytes().to_vec()))
 }
 
-/// One copy, with every splice in its place.
+/// Copies once, with every replacement.
 fn splice(bytes: &[u8], mut splices: Vec<Splice>) -> Option<Vec<u8>> {
     splices.sort_by_key(|(span, _)| span.start);
     let added: usize = splices.iter().map(|(_, text)| text.len()).sum();

@@ -1,6 +1,6 @@
-//! What a provider may read because of a body, beyond the body's own text. The walk follows the
-//! APIs' own structure, so names in tool arguments, schemas and text mean nothing to it; what it
-//! does not know where it matters counts as outside.
+//! Scans a body for what makes the provider read or do more than the body's own text. The scan follows the
+//! APIs' structure, so names in tool arguments, schemas and text do not matter. What it does not know where
+//! it matters counts as outside.
 
 mod known;
 
@@ -11,24 +11,25 @@ use crate::answer::denial::Denial;
 use crate::request::endpoint::{ClientApi, ModelOperation};
 use known::{ITEMS_WITH_TOOLS, OUTSIDE_PARTS, SCANNED_MEMBERS, ToolRunner, WHOLE_ITEMS, is_known_part};
 
-/// What a provider may read because of a body.
+/// Scans a body for what makes the provider read or do more than the body's own text. The scan follows the
+/// APIs' structure, so names in tool arguments, schemas and text do not matter. What it does not know where
+/// it matters counts as outside.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct InputScan {
-    /// The first member that makes it read something else, within the model's context window.
+    /// The first member that makes the provider read outside input, within the model's context window.
     pub outside: Option<&'static str>,
     /// Why nothing bounds what it reads or does.
     pub unbounded: Option<Box<Denial>>,
-    /// How many images are inline.
+    /// Inline images.
     pub images: u64,
-    /// How many bytes of the body they are.
+    /// Bytes of inline images.
     pub image_bytes: usize,
-    /// How many bytes of the body are inline sound.
+    /// Bytes of inline sound.
     pub audio_bytes: usize,
-    /// Whether there are tools.
     pub tools: bool,
-    /// How many tools the provider defines and the client runs.
+    /// Tools that the provider defines and the client runs.
     pub defined_tools: u64,
-    /// Whether the provider searches the tools in the body, and reads all of it again after each search.
+    /// Whether the provider searches the body's tools, and reads all of it again after each search.
     pub searches_tools: bool,
 }
 
@@ -39,7 +40,7 @@ impl InputScan {
     /// Of a body whose members are valid JSON.
     pub(super) fn read<'a>(operation: ModelOperation, member: impl Fn(&str) -> Option<&'a str>) -> Self {
         let mut scan = Self::default();
-        // Compaction reads the context once more. An escape might spell it.
+        // Compaction reads the context once more. An escape might spell it, too.
         if member("context_management").is_some_and(|edits| edits.contains("compact") || edits.contains('\\'))
         {
             scan.is_unbounded_by(
@@ -85,7 +86,7 @@ impl InputScan {
     }
 }
 
-/// How many prompts a completion's `prompt` holds; a list of numbers is one.
+/// The prompts in a completion's `prompt`; a list of numbers is one.
 pub(super) fn prompts(value: &str) -> u64 {
     let mut scan = InputScan::default();
     let mut walk = InputWalk { at: JsonCursor(value), scan: &mut scan };
@@ -102,7 +103,7 @@ pub(super) fn prompts(value: &str) -> u64 {
     }
 }
 
-/// A walk over valid JSON. None where it is not.
+/// Walks over valid JSON; none where it is not.
 struct InputWalk<'a, 'r> {
     at: JsonCursor<'a>,
     scan: &'r mut InputScan,
@@ -201,7 +202,7 @@ impl<'a> InputWalk<'a, '_> {
         Some(())
     }
 
-    /// Where an image or a document of Anthropic's comes from. A search result has a mere label.
+    /// The source of an image or document in Anthropic's API. A search result has only a label.
     fn source(&mut self, nesting: u8) -> Option<()> {
         if nesting > MAX_NESTING {
             self.scan.reads_outside("source");
@@ -292,12 +293,12 @@ impl<'a> InputWalk<'a, '_> {
         })
     }
 
-    /// A walk over a value that was skipped.
+    /// A walk over a skipped value.
     fn inside(&mut self, value: &'a str) -> InputWalk<'a, '_> {
         InputWalk { at: JsonCursor(value), scan: self.scan }
     }
 
-    /// A value that reaches outside, unless it says that it does not.
+    /// A value that makes the provider read outside input, unless it turns nothing on.
     fn outside(&mut self, name: &'static str) -> Option<()> {
         if !says_nothing(self.value()?) {
             self.scan.reads_outside(name);
@@ -322,13 +323,13 @@ impl<'a> InputWalk<'a, '_> {
         self.only(slot, text)
     }
 
-    /// A value that is walked over once the others are known.
+    /// A value to walk over once the others are known.
     fn later(&mut self, slot: &mut Option<&'a str>) -> Option<()> {
         let value = self.value()?;
         self.only(slot, value)
     }
 
-    /// A second one of the same name is no longer to be trusted.
+    /// A repeated member makes the body unreadable.
     fn only(&mut self, slot: &mut Option<&'a str>, value: &'a str) -> Option<()> {
         if slot.replace(value).is_some() {
             self.scan.is_unreadable("a repeated member");
@@ -336,7 +337,7 @@ impl<'a> InputWalk<'a, '_> {
         Some(())
     }
 
-    /// Visits the members of an object by those names that matter; skips another value.
+    /// Visits the members of an object that matter; skips another value.
     fn members(&mut self, mut visit: impl FnMut(&mut Self, &'static str) -> Option<()>) -> Option<()> {
         if self.at.peek()? != b'{' {
             return self.at.skip();

@@ -1,4 +1,4 @@
-//! One strict pass over a JSON body.
+//! Parses a JSON body strictly, in one pass.
 
 use std::fmt;
 use std::ops::Range;
@@ -19,18 +19,17 @@ use crate::answer::denial::{Code, Denial};
 use crate::price::TierChoice;
 use crate::request::endpoint::ModelOperation;
 
-/// Where the members stand that may be edited.
+/// The spans of the members that may be edited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct MemberSpans {
     /// The model's name, with its quotes.
     pub model: Range<usize>,
-    /// Nothing, right after the first brace. The object is not empty: it has a model.
+    /// Empty, right after the first brace. The object has members: at least a model.
     pub inside: Range<usize>,
-    /// The limits of output that the operation knows and the body has.
+    /// The operation's output limits that the body has.
     pub limits: [Option<OutputLimitMember>; 2],
     pub options: StreamOptions,
     pub budgets: Vec<ThinkingBudget>,
-    /// Whether there are tools.
     pub tools: bool,
 }
 
@@ -39,7 +38,7 @@ pub(super) struct OutputLimitMember {
     pub name: &'static str,
     pub span: Range<usize>,
     pub number: Number,
-    /// Whether it is written as every parser reads it.
+    /// Whether it is plain digits.
     pub plain: bool,
 }
 
@@ -81,7 +80,7 @@ pub(super) fn read(operation: ModelOperation, body: &[u8]) -> Result<RequestBody
     Ok(RequestBody { model, bounds, layout: BodyLayout::Json(Box::new(spans)) })
 }
 
-/// The larger of the limits that the client has set; none where one of them is no limit.
+/// The larger of the client's limits; none where one of them means no limit.
 fn max_output(limits: &[Option<OutputLimitMember>; 2]) -> Option<u64> {
     if limits.iter().flatten().any(|limit| limit.number == Number::Endless) {
         return None;
@@ -93,7 +92,7 @@ pub(super) fn invalid(message: impl Into<std::borrow::Cow<'static, str>>) -> Den
     Denial::new(Code::InvalidJson, message)
 }
 
-/// The parser's own message may quote the body, which is not ours to repeat.
+/// The parser's message may quote the body.
 fn malformed(error: &serde_json::Error) -> Denial {
     match error.classify() {
         serde_json::error::Category::Data => invalid("The body is not a JSON object."),
@@ -103,19 +102,19 @@ fn malformed(error: &serde_json::Error) -> Denial {
     }
 }
 
-/// All of a body that is looked at.
+/// The members of a body.
 #[derive(Default)]
 struct BodyMembers<'a> {
     /// In the order of [`READ`].
     values: [Option<&'a RawValue>; READ.len()],
-    /// What some parser may find twice.
+    /// A member that some parser may find twice.
     ambiguous: Option<&'static str>,
     lists_models: bool,
-    /// The first of the others that makes the provider read more, within its model's context window.
+    /// The first other member that makes the provider read more, within the context window.
     window: Option<&'static str>,
-    /// Why nothing bounds what the others cost.
+    /// Why the cost of another member is not bounded.
     cost: Option<Box<Denial>>,
-    /// The first of the others that is another server's limit of the output.
+    /// The first other member that makes the provider read more, within the context window.
     other_limit: Option<Box<str>>,
 }
 
@@ -166,7 +165,7 @@ impl<'a> BodyMembers<'a> {
         }
     }
 
-    /// What is no text names a tier that has no price.
+    /// A value that is no string stands for a tier without a price.
     fn tier(&self, body: &[u8]) -> TierChoice {
         let said = |name| {
             let raw = self.get(name).filter(|raw| *raw != "null")?;
@@ -195,7 +194,7 @@ impl<'a> BodyMembers<'a> {
         Ok(found)
     }
 
-    /// Why the output cannot be limited by what the client has written.
+    /// Why the output cannot be limited by what the client wrote.
     fn unread_limit(
         &self,
         operation: ModelOperation,
@@ -223,7 +222,7 @@ impl<'a> BodyMembers<'a> {
         Some(Box::new(denial))
     }
 
-    /// A limit of the output that belongs elsewhere, and might be followed in place of the right one.
+    /// An output limit of another endpoint, which might be followed instead of the right one.
     fn foreign_limit(&self, operation: ModelOperation) -> Option<&str> {
         const LIMITS: [&str; 3] = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
         let known = limit_members(operation);
@@ -232,8 +231,8 @@ impl<'a> BodyMembers<'a> {
         operation.has_output().then(|| read.into_iter().find(set).or(self.other_limit.as_deref())).flatten()
     }
 
-    /// How many answers are written, and why that is not certain. Completions are written for each prompt
-    /// of a list.
+    /// How many answers are written, and why that is uncertain. Completions are written for each prompt of a
+    /// list.
     fn choices(&self, operation: ModelOperation) -> (u64, Option<Box<Denial>>) {
         let knows = matches!(operation, ModelOperation::ChatCompletions | ModelOperation::Completions);
         let (mut choices, mut unread) = (1_u64, None);
@@ -254,7 +253,7 @@ impl<'a> BodyMembers<'a> {
         (choices.saturating_mul(prompts), unread)
     }
 
-    /// Why the way of reasoning is not bounded by the limit of the output.
+    /// Why the output limit does not bound the mode of reasoning.
     fn reasoning_mode(&self) -> Option<Box<Denial>> {
         let value = self.get("reasoning").filter(|value| value.starts_with('{'))?;
         let mode = Object::read(value, ["mode"]);
@@ -276,7 +275,7 @@ fn limit_members(operation: ModelOperation) -> &'static [&'static str] {
     }
 }
 
-/// Where a part of a text stands in it.
+/// The span of a part within its text.
 pub(crate) fn span(text: &str, part: &str) -> Option<Range<usize>> {
     let start = part.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
     Some(start..start.checked_add(part.len())?)

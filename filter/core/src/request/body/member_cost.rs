@@ -1,5 +1,5 @@
-//! What a member at a body's top may cost beyond its bytes, where tokens or money are limited. What is
-//! not known to be harmless is not bounded.
+//! What a top-level member may cost beyond its bytes, where tokens or money are limited. A member that is not
+//! known to be harmless is not bounded.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -8,14 +8,13 @@ use serde_json::value::RawValue;
 
 use crate::answer::denial::{Code, Denial};
 
-/// What a member may cost beyond its bytes.
+/// The cost of a member beyond its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MemberCost {
-    /// Nothing.
     Bounded,
-    /// The provider reads what is not in the body, and no more than its model's context window.
+    /// The provider reads outside input, at most the model's context window.
     Window(&'static str),
-    /// Nothing bounds it, for this reason.
+    /// Not bounded, for this reason.
     Unbounded(&'static str),
 }
 
@@ -44,7 +43,6 @@ const LENGTH: &str = "servers that know it write longer answers than the limit a
 const MANY: &str = "it multiplies the answers that are written";
 
 impl MemberCost {
-    /// Of a member that is not known to be harmless.
     pub(super) fn of(name: &str, value: &str) -> Self {
         if says_nothing(value) {
             return Self::Bounded;
@@ -71,7 +69,7 @@ impl MemberCost {
     }
 }
 
-/// Whether a member is another server's name for the limit of the output, or holds one.
+/// Whether a member is another server's output limit, or holds one.
 pub(super) fn is_other_limit(name: &str) -> bool {
     matches!(
         name,
@@ -90,7 +88,7 @@ pub(super) fn is_other_limit(name: &str) -> bool {
     )
 }
 
-/// Why a request with this member is refused where tokens or money are limited.
+/// The denial of a request with this member where tokens or money are limited.
 pub(super) fn refusal(member: &str, why: &str) -> Denial {
     let shown = shown(member);
     let message = format!(
@@ -100,7 +98,7 @@ pub(super) fn refusal(member: &str, why: &str) -> Denial {
     Denial { param: shown.map(Cow::Owned), ..Denial::new(Code::InputNotBounded, message) }
 }
 
-/// Why a request with a tool of this type is refused there. The provider runs it.
+/// The denial of a request with a tool that the provider runs.
 pub(super) fn hosted_tool(kind: Option<&str>) -> Denial {
     let shown = kind.and_then(shown);
     let hint = match kind {
@@ -117,7 +115,7 @@ pub(super) fn hosted_tool(kind: Option<&str>) -> Denial {
     Denial { param: Some("tools".into()), ..Denial::new(Code::InputNotBounded, message) }
 }
 
-/// Why a request is refused there in which two parsers may read different things.
+/// The denial of a body that two parsers may read differently.
 pub(super) fn unreadable(what: &str) -> Denial {
     let message = format!(
         "The body has {what}, so that the gateway cannot tell what it may cost: it cannot be used where tokens \
@@ -126,7 +124,7 @@ pub(super) fn unreadable(what: &str) -> Denial {
     Denial::new(Code::InputNotBounded, message)
 }
 
-/// A name of the client's that may stand in an answer.
+/// The name if it may be repeated to the client.
 fn shown(name: &str) -> Option<String> {
     let is_usual =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':' | b'$');

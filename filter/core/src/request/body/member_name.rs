@@ -1,6 +1,6 @@
-//! The names of members that count, however a lenient parser may spell them.
+//! The meaning of a member's name, however a lenient parser may spell it.
 
-/// The members at a body's top that the gate reads. Each may stand there once.
+/// The top-level members that the gate reads. Each may occur once.
 pub(super) const READ: [&str; 22] = [
     "model",
     "stream",
@@ -26,7 +26,7 @@ pub(super) const READ: [&str; 22] = [
     "reasoning_budget",
 ];
 
-/// Where providers that resell others' models look for further ones.
+/// Where resellers look for further models.
 const LISTS: [&str; 6] = [
     "models",
     "model_list",
@@ -36,18 +36,17 @@ const LISTS: [&str; 6] = [
     "default_fallbacks",
 ];
 
-/// What a member at the body's top means, by its name.
+/// What a top-level member means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum MemberMeaning {
-    /// One of [`READ`].
     Read(&'static str),
-    /// A lenient parser takes it for one of [`READ`], though it is not spelled so.
+    /// A lenient parser takes it for one of [`READ`], though it is spelled differently.
     Like(&'static str),
-    /// One of [`LISTS`], or what a lenient parser takes for it.
+    /// One of [`LISTS`], in any spelling of a lenient parser.
     List,
-    /// Known to cost nothing beyond its bytes.
+    /// Costs nothing beyond its bytes.
     Harmless,
-    /// Another member, by its name.
+    /// Any other member.
     Other(Box<str>),
 }
 
@@ -68,8 +67,8 @@ impl MemberMeaning {
     }
 }
 
-/// Members of OpenAI's and Anthropic's APIs, and of servers that speak them, that are whole in the body
-/// and cost no more than its bytes and the output that is limited: for instance settings of sampling.
+/// Members of OpenAI's and Anthropic's APIs, and of servers that speak them, that cost no more than their
+/// bytes and the limited output: sampling settings, for instance.
 #[rustfmt::skip]
 fn is_harmless(name: &str) -> bool {
     matches!(
@@ -115,14 +114,13 @@ fn is_harmless(name: &str) -> bool {
     )
 }
 
-/// The one of `names` that the most lenient parser takes `text` for.
+/// The name that the most lenient parser takes `text` for.
 pub(super) fn among(text: &str, names: &[&'static str]) -> Option<&'static str> {
     let plain = is_plain(text);
     names.iter().find(|name| **name == text || !plain && folds_to(text, name)).copied()
 }
 
-/// The same for the name of a member, of which some parsers read no more than what comes before a
-/// bracket.
+/// The same for a member's name, of which some parsers read only the part before a bracket.
 pub(super) fn among_members(text: &str, names: &[&'static str]) -> Option<&'static str> {
     if is_plain(text) {
         return names.iter().find(|name| **name == text).copied();

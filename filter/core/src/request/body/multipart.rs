@@ -1,5 +1,4 @@
-//! A reader of forms that is stricter than any provider's: whatever two readers might take
-//! differently is refused.
+//! Reads multipart forms more strictly than any provider: what two readers might take differently is refused.
 
 use std::ops::Range;
 
@@ -15,7 +14,7 @@ pub(super) fn is_form(content_type: &[u8]) -> bool {
     content_type.get(..19).is_some_and(|head| head.eq_ignore_ascii_case(b"multipart/form-data"))
 }
 
-/// The boundary that a content type gives; none when it gives none, or two.
+/// The boundary in a content type; none when there is none, or two.
 pub(super) fn boundary(content_type: &str) -> Option<String> {
     let (_, rest) = content_type.split_at_checked(19)?;
     let parameters = parameters(rest)?;
@@ -25,7 +24,7 @@ pub(super) fn boundary(content_type: &str) -> Option<String> {
     valid.then(|| boundary.to_owned())
 }
 
-/// The model and where its name stands.
+/// The model and the span of its name.
 pub(super) fn find(body: &[u8], boundary: &str) -> Result<(String, Range<usize>), Denial> {
     let form = scan(body, boundary).ok_or(Code::InvalidMultipart)?;
     if form.lists_models {
@@ -38,7 +37,7 @@ pub(super) fn find(body: &[u8], boundary: &str) -> Result<(String, Range<usize>)
     Ok((model, span))
 }
 
-/// All of a form that is looked at.
+/// The fields of a form that matter.
 #[derive(Default)]
 struct FormFields {
     model: Option<(String, Range<usize>)>,
@@ -80,7 +79,7 @@ fn scan(body: &[u8], boundary: &str) -> Option<FormFields> {
     }
 }
 
-/// What stands before a mark of `length` bytes at `at`, and after it.
+/// Splits around a mark of `length` bytes at `at`.
 fn cut(bytes: &[u8], at: usize, length: usize) -> Option<(&[u8], &[u8])> {
     let (before, mark) = bytes.split_at_checked(at)?;
     Some((before, mark.get(length..)?))
@@ -88,7 +87,7 @@ fn cut(bytes: &[u8], at: usize, length: usize) -> Option<(&[u8], &[u8])> {
 
 struct FormPart {
     name: String,
-    /// Not a file, not encoded.
+    /// Neither a file nor encoded.
     plain: bool,
 }
 

@@ -1,15 +1,14 @@
-//! A number of a body that limits something. Clients write whole numbers in many ways.
+//! A number that limits something. Clients write whole numbers in many ways.
 
-/// What a JSON value says where a whole number is expected.
+/// A JSON value where a whole number is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Number {
-    /// `null`.
     Null,
-    /// A whole number from 0; what is larger than this type holds is its largest.
+    /// From 0; a larger number than fits is the largest.
     Whole(u64),
     /// −1, which several servers read as "no limit".
     Endless,
-    /// Something else: a fraction, another negative number, a string.
+    /// A fraction, another negative number, a string.
     Other,
 }
 
@@ -38,7 +37,7 @@ impl Number {
     }
 }
 
-/// The value of a JSON number without its sign; none where it is not whole, or no number.
+/// The value of an unsigned JSON number; none where it is not whole, or no number.
 fn whole(text: &str) -> Option<u64> {
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, Some(exponent)),

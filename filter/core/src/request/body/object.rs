@@ -1,4 +1,4 @@
-//! A few members of a JSON object, each of which every parser finds once or not at all.
+//! Reads a few members of a JSON object, each of which every parser finds once or not at all.
 
 use std::fmt;
 
@@ -14,12 +14,12 @@ pub(crate) struct Object<'a, const N: usize> {
     values: [Option<&'a RawValue>; N],
 }
 
-/// Why an object's members cannot be told.
+/// Why an object cannot be read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum UnreadObject {
-    /// It is not valid JSON: at this line and column.
+    /// Not valid JSON, at this line and column.
     Malformed(usize, usize),
-    /// It is something else than an object.
+    /// Something else.
     NotAnObject,
     /// Some parser may find this member twice.
     Ambiguous(&'static str),
@@ -41,13 +41,13 @@ impl<'a, const N: usize> Object<'a, N> {
         }
     }
 
-    /// The member as it is written.
+    /// As written.
     pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
         let (_, value) = self.names.iter().zip(self.values).find(|(known, _)| **known == name)?;
         value
     }
 
-    /// The member's text; none where it is missing or no string.
+    /// None where it is missing or no string.
     pub(crate) fn string(&self, name: &str) -> Option<String> {
         serde_json::from_str(self.get(name)?.get()).ok()
     }
@@ -90,7 +90,7 @@ impl<'de, const N: usize> Visitor<'de> for MembersSeed<N> {
     }
 }
 
-/// The one of the names that a member's name may be taken for, and whether it is spelled so.
+/// The name that a member's name may be taken for, and whether it is spelled exactly so.
 struct MemberNameSeed<'a>(&'a [&'static str]);
 
 impl<'de> DeserializeSeed<'de> for MemberNameSeed<'_> {

@@ -10,12 +10,11 @@ use super::json::{invalid, span};
 use super::member_name::among;
 use crate::answer::denial::{Code, Denial};
 
-/// `stream_options`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum StreamOptions {
     Absent,
     Null(Range<usize>),
-    /// `inside` is nothing, right after the brace.
+    /// `inside` is empty, right after the brace.
     Object {
         inside: Range<usize>,
         empty: bool,
@@ -23,7 +22,6 @@ pub(super) enum StreamOptions {
     },
 }
 
-/// `include_usage`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum IncludeUsage {
     Absent,
@@ -96,7 +94,7 @@ impl<'de> Visitor<'de> for RawStreamOptionsVisitor {
     }
 }
 
-/// Whether a name is `include_usage`: none when it is not, false when only a lenient parser says so.
+/// Whether a name is `include_usage`: none when it is not, false when only a lenient parser takes it so.
 struct IncludeUsageName(Option<bool>);
 
 impl<'de> Deserialize<'de> for IncludeUsageName {

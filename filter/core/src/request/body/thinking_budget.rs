@@ -1,4 +1,4 @@
-//! Budgets of thinking, which providers want below the limit of the output.
+//! Thinking budgets, which providers require to be below the output limit.
 
 use std::ops::Range;
 
@@ -7,7 +7,6 @@ use super::number::Number;
 use super::object::Object;
 use crate::answer::denial::{Code, Denial};
 
-/// A budget of thinking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ThinkingBudget {
     pub span: Range<usize>,
@@ -16,14 +15,13 @@ pub(super) struct ThinkingBudget {
     floor: u64,
 }
 
-/// Anthropic's least budget.
 const LEAST: u64 = 1_024;
 
-/// Members at the top that are budgets, each of one server's.
+/// Top-level budgets, each of one server.
 const FLAT: [&str; 4] =
     ["thinking_budget", "thinking_budget_tokens", "thinking_token_budget", "reasoning_budget"];
 
-/// Why a budget cannot be kept below a limit: the member.
+/// The member that cannot be read.
 pub(super) type UnreadBudget = &'static str;
 
 /// The budgets of a body.
@@ -56,7 +54,7 @@ fn budget(body: &str, raw: &str, floor: u64) -> Option<Option<ThinkingBudget>> {
     }
 }
 
-/// Why a request is refused whose budget cannot be read.
+/// The denial of a budget that cannot be read.
 pub(super) fn unread(member: &'static str) -> Denial {
     let message = format!(
         "`{member}` is not a whole number, so the gateway cannot keep it below the limit of the output: give \
@@ -66,13 +64,13 @@ pub(super) fn unread(member: &'static str) -> Denial {
 }
 
 impl ThinkingBudget {
-    /// The shortest output that this budget allows; none where every length will do.
+    /// The shortest output that this budget allows; none for any.
     pub(super) fn least_output(&self) -> Option<u64> {
         (self.floor > 0).then(|| self.floor.saturating_add(1))
     }
 
-    /// The budget below an output of `limit` tokens, where the client has asked for `asked`: both shrink
-    /// alike. None where it may stay, or cannot be mended.
+    /// The budget that fits an output of `limit` tokens where the client asked for `asked`: both shrink
+    /// alike. None where it may stay, or cannot fit.
     pub(super) fn below(&self, limit: u64, asked: Option<u64>) -> Option<u64> {
         let most = limit.checked_sub(1).filter(|most| *most >= self.floor && self.tokens > *most)?;
         let asked = u128::from(asked.unwrap_or(0).max(self.tokens.saturating_add(1)));

@@ -1,4 +1,4 @@
-//! What a request may cost, as far as its body tells.
+//! How much a request may use, as far as its body tells.
 
 use memchr::memmem;
 
@@ -8,57 +8,54 @@ use crate::price::TierChoice;
 use crate::price::density::{self, BytesPerToken, Text};
 use crate::request::endpoint::ModelOperation;
 
-/// What a request may cost, as far as its body tells.
+/// How much a request may use, as far as its body tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageBounds {
-    /// The client asks for a stream.
     pub stream: bool,
-    /// The client asks for the usage of a stream.
+    /// The client asks for the usage chunk.
     pub wants_usage: bool,
-    /// The most output tokens per choice that the client asks for; none: as many as there may be. Where
-    /// it names two limits, the larger, because providers differ in which one they follow. 0 is
-    /// Anthropic's way to fill the prompt cache.
+    /// Output tokens per choice that the client asks for; none for no limit. The larger of two limits,
+    /// because providers differ in which one they follow. 0 is Anthropic's way to fill the prompt cache.
     pub max_output: Option<u64>,
-    /// How many answers the provider writes, each up to the limit: at least 1.
+    /// Answers to write, each up to the limit. At least 1.
     pub choices: u64,
-    /// No provider reads more input tokens than these, unless it is `unbounded`. A token has at
-    /// least one byte of text; an image costs what the dearest provider charges for it.
+    /// An upper bound of the input tokens, unless it is `unbounded`. A token has at least one byte of text;
+    /// an image costs what the dearest provider charges.
     pub input_bound: u64,
-    /// The text within that bound: its bytes, each counted as a token there.
+    /// The text within `input_bound`, in bytes, each counted as a token there.
     pub text: Text,
-    /// About how many input tokens a provider reads: see [`crate::answer::usage::estimate`].
+    /// An estimate of the input tokens: see [`crate::answer::usage::estimate`].
     pub input_estimate: u64,
-    /// The first member that makes `input_bound` void: it lets the provider read what is not in
-    /// the body (or is compressed there, as in PDF), or work after it has answered. The model's
-    /// context window still bounds it.
+    /// The first member that makes `input_bound` void: the provider may read what is not in the body (or is
+    /// compressed there, as in PDF), or go on after it has answered. The model's context window still bounds
+    /// it.
     pub unbounded: Option<&'static str>,
-    /// Which tiers may serve it.
     pub tier: TierChoice,
-    /// What stands in the way of limits.
+    /// What prevents limits.
     pub obstacles: LimitObstacles,
 }
 
-/// What stands in the way of limits, as far as the body tells.
+/// What prevents limiting a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LimitObstacles {
     /// Why the output of an answer cannot be limited.
     pub output: Option<Box<Denial>>,
-    /// Why the tokens and the cost of the request cannot be bounded.
+    /// Why the tokens and the cost cannot be bounded.
     pub cost: Option<Box<Denial>>,
-    /// The shortest answer that the provider accepts to be limited to, where it thinks within a budget.
+    /// The shortest output limit that the provider accepts, with a thinking budget.
     pub least_output: Option<u64>,
 }
 
-/// What providers add around a prompt: templates, system prompts, marks.
+/// Tokens that providers add around a prompt: templates, system prompts, marks.
 pub const OVERHEAD: u64 = 256;
 
-/// What providers add where there are tools: Anthropic's prompt for them has up to 804 tokens.
+/// Tokens that providers add for tools: Anthropic's prompt for them has up to 804.
 const TOOLS: u64 = 1_024;
 
-/// What a tool that the provider defines adds; Anthropic's computer use has 735 tokens.
+/// Tokens of a tool that the provider defines; Anthropic's computer use has 735.
 const DEFINED_TOOL: u64 = 1_024;
 
-/// How often a request may be read whose tools the provider searches: after each search once more.
+/// How often a request is read if the provider searches its tools: once more after each search.
 const SEARCH_READS: u64 = 4;
 
 /// The dearest image: `gpt-4o-mini` charges 2,833 tokens, and 5,667 for each of at most 8 tiles
@@ -68,7 +65,7 @@ const IMAGE: u64 = 50_000;
 /// A usual image, of about 1,000 by 1,000 pixels.
 const USUAL_IMAGE: u64 = 1_000;
 
-/// Of shorter texts what providers add is too large a part.
+/// In shorter texts, what providers add is too large a part.
 const COMPARABLE: u64 = 1_000;
 
 /// Bytes of text in a usual token.
@@ -78,7 +75,7 @@ const BYTES_PER_TOKEN: u64 = 4;
 const MEDIA_BYTES_PER_TOKEN: u64 = 1_000;
 
 impl UsageBounds {
-    /// Of a form, whose files are not looked into.
+    /// For a form. Its files are not looked into.
     pub(super) fn of_form(body: &[u8]) -> Self {
         let bytes = count(body.len());
         Self {
@@ -95,7 +92,7 @@ impl UsageBounds {
         }
     }
 
-    /// Of a JSON object with this reach; what the client asks for is still to be filled in.
+    /// For a JSON object. What the client asks for is still to be filled in.
     pub(super) fn of_input(body: &[u8], scan: InputScan) -> Self {
         let text = count(body.len()).saturating_sub(count(scan.image_bytes));
         let tools = if scan.tools { TOOLS } else { 0 };
@@ -126,8 +123,7 @@ impl UsageBounds {
         }
     }
 
-    /// About how many input tokens a provider reads at most, for windows of tokens: text by its usual
-    /// density, all else by its bound.
+    /// An estimate of the input tokens for windows: text by its usual density, all else by its bound.
     #[must_use]
     pub fn input_in_window(&self, rate: BytesPerToken) -> u64 {
         let Text { ascii, other } = self.text;
@@ -136,8 +132,8 @@ impl UsageBounds {
         rate.tokens(self.text).saturating_add(rest).min(self.input_bound)
     }
 
-    /// The text, where it is nearly all that the provider reads, and enough of it that its size can be
-    /// compared with the tokens reported.
+    /// The text, where it is nearly all that the provider reads, and long enough to compare its size with the
+    /// reported tokens.
     #[must_use]
     pub fn comparable_text(&self) -> Option<Text> {
         let Text { ascii, other } = self.text;
@@ -146,7 +142,7 @@ impl UsageBounds {
         (rest == 0 && self.unbounded.is_none() && bytes >= COMPARABLE).then_some(self.text)
     }
 
-    /// Whether the gate must ask for the usage of a stream, and hide it from the client.
+    /// Whether the gate must ask for the usage chunk, and hide it from the client.
     #[must_use]
     pub fn must_ask_for_usage(&self, operation: ModelOperation) -> bool {
         let asks = matches!(operation, ModelOperation::ChatCompletions | ModelOperation::Completions);
@@ -154,9 +150,9 @@ impl UsageBounds {
     }
 }
 
-/// Whether a string of a JSON body may be a number of hours, as `ttl` and `prompt_cache_retention` say
-/// them: no vendor keeps what it caches for so long without being asked to. A quote within a string is
-/// escaped, so that no text looks like one.
+/// Whether a string in a JSON body may be a number of hours, as in `ttl` and `prompt_cache_retention`: no
+/// vendor caches for that long without being asked. Quotes within strings are escaped, so no text looks like
+/// one.
 pub(super) fn names_hours(body: &[u8]) -> bool {
     let is_number = |byte: &u8| matches!(byte, b'0'..=b'9' | b'\\' | b'u');
     [r#"h""#, r#"\u0068""#].iter().any(|end| {

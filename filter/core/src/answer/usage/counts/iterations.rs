@@ -1,5 +1,5 @@
-//! What one request made a provider do several times: passes of the model that are billed one by one,
-//! and that the counters beside them leave out in part.
+//! The passes of one request: runs of a model that are billed one by one, and that the counters beside them
+//! partly leave out.
 
 use serde_json::Value;
 
@@ -7,15 +7,14 @@ use super::{CacheCounts, InputCounts, UsageCounts, count};
 
 /// The pass that made the answer.
 const MESSAGE: &str = "message";
-/// The pass of another model, after the model that was asked has declined.
+/// The pass of another model, after the requested one has declined.
 const FALLBACK: &str = "fallback_message";
-/// Billed at the price of the model that was asked.
+/// Billed at the requested model's price.
 const COMPACTION: &str = "compaction";
 /// The pass of another model that advised.
 const ADVISOR: &str = "advisor_message";
 
-/// Takes the sum of the passes where it is more than what the object tells beside them. Tells whether
-/// there are any.
+/// Takes the sum of the passes where it is more than the counters beside them. Tells whether there are any.
 pub(super) fn add_up(usage: &Value, counts: &mut UsageCounts) -> bool {
     let Some(passes) = usage.get("iterations").and_then(Value::as_array).filter(|passes| !passes.is_empty())
     else {
@@ -27,7 +26,7 @@ pub(super) fn add_up(usage: &Value, counts: &mut UsageCounts) -> bool {
     for pass in passes {
         let Pass { input: read, output: written } = Pass::read(pass);
         let billed = match kind(pass).as_str() {
-            // A model that declines before it has written anything is not billed.
+            // A model that declines before it writes anything is not billed.
             MESSAGE if fell_back && written == 0 => false,
             MESSAGE | COMPACTION => true,
             // Billed at the price of another model.

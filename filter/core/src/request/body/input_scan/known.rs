@@ -1,7 +1,7 @@
-//! The names that the walk knows.
+//! The names that the scan knows.
 
-/// Parts of a message that reach outside. Files are among them even when they are inline: a page
-/// of PDF costs thousands of tokens and may have few bytes.
+/// Parts that make the provider read outside input. Files are among them even when inline: a page of PDF
+/// costs thousands of tokens in few bytes.
 pub(super) const OUTSIDE_PARTS: [&str; 11] = [
     "file",
     "file_id",
@@ -16,7 +16,7 @@ pub(super) const OUTSIDE_PARTS: [&str; 11] = [
     "audio_url",
 ];
 
-/// The other members of messages, parts and items that are looked at.
+/// Other members of messages, parts and items that are scanned.
 pub(super) const SCANNED_MEMBERS: [&str; 16] = [
     "type",
     "id",
@@ -36,7 +36,7 @@ pub(super) const SCANNED_MEMBERS: [&str; 16] = [
     "encrypted_content",
 ];
 
-/// Types of parts that are whole in the body, or whose own members tell where they reach.
+/// Part types that are whole in the body, or whose own members tell what they read.
 #[rustfmt::skip]
 pub(super) fn is_known_part(kind: &str) -> bool {
     matches!(
@@ -57,8 +57,8 @@ pub(super) fn is_known_part(kind: &str) -> bool {
     )
 }
 
-/// Items of a response's input that are whole in the body. Others are looked up by their id, or
-/// stand for what a hosted tool has found. Reasoning is whole where it is there encrypted, or has no id.
+/// Input items of the Responses API that are whole in the body. Others are looked up by id, or stand for a
+/// hosted tool's findings. Reasoning is whole if it is encrypted in the body, or has no id.
 pub(super) const WHOLE_ITEMS: [&str; 25] = [
     "message",
     "agent_message",
@@ -90,18 +90,15 @@ pub(super) const WHOLE_ITEMS: [&str; 25] = [
 /// Items that bring tools along.
 pub(super) const ITEMS_WITH_TOOLS: [&str; 2] = ["additional_tools", "tool_search_output"];
 
-/// Who runs a tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ToolRunner {
     /// The client, which has described it.
     Client,
     /// The client. The provider describes it, in about as many tools as this.
     Defined(u64),
-    /// The tools inside it.
     Namespace,
     /// The provider, among the tools in the body.
     Search,
-    /// The provider.
     Provider,
 }
 
