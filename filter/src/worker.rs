@@ -80,7 +80,7 @@ impl GateWorker {
 
     /// Sends a demand to the sync role, if it is not empty. Tells whether it could be sent.
     pub fn demand(&self, demand: Demand) -> bool {
-        if demand.asks.is_empty() {
+        if demand.buckets.is_empty() {
             return true;
         }
         let Some(number) = self.ring.borrow().as_ref().map(Ring::worker) else { return false };

@@ -153,7 +153,7 @@ fn decide_headers<S: SharedStore>(
         Err(denial) => return HeadersDecision::Reply(refused(denial)),
     };
     let (snapshot, record) = match authenticate(view, find) {
-        Ok(found) => found,
+        Ok(resolved) => resolved,
         Err(denial) => return HeadersDecision::Reply(refused(denial)),
     };
     let (mut attribution, called) = (Attribution::from(&record), endpoint.name());
@@ -254,9 +254,9 @@ impl Admitted {
             return Ok(Cow::Borrowed(&self.key));
         }
         let (snapshot, record) = look_up(&self.key.record.hash, gate.view)?;
-        let app = open(snapshot, &record, gate.view, gate.world)?;
+        let app = check_key(snapshot, &record, gate.view, gate.world)?;
         if !Rc::ptr_eq(&app, &self.key.app) {
-            reach(&app, gate.world)?;
+            check_address(&app, gate.world)?;
         }
         Ok(Cow::Owned(ResolvedKey { snapshot, record, app }))
     }
@@ -295,13 +295,13 @@ fn authorize<S: SharedStore>(
     view: &View<S>,
     world: &impl World,
 ) -> Result<Rc<AppPolicy>, Denial> {
-    let app = open(snapshot, record, view, world)?;
-    reach(&app, world)?;
+    let app = check_key(snapshot, record, view, world)?;
+    check_address(&app, world)?;
     Ok(app)
 }
 
 /// Whether the key may use its app now, from any address.
-fn open<S: SharedStore>(
+fn check_key<S: SharedStore>(
     snapshot: Snapshot,
     record: &KeyRecord,
     view: &View<S>,
@@ -336,7 +336,7 @@ fn open<S: SharedStore>(
 }
 
 /// Whether the app may be used from the client's address.
-fn reach(app: &AppPolicy, world: &impl World) -> Result<(), Denial> {
+fn check_address(app: &AppPolicy, world: &impl World) -> Result<(), Denial> {
     let Some(ranges) = &app.addresses else {
         return Ok(());
     };

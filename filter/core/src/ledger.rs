@@ -245,14 +245,14 @@ impl<S: SharedStore> LedgerClient<S> {
         let Some(stream) = self.stream.take() else { return };
         for asked in stream.unanswered.iter().flat_map(|sent| &sent.asked) {
             self.lost_answers.insert((asked.subject, asked.kind));
-            let known = self.subjects.get_mut(&asked.subject);
-            if let Some(known) = known.filter(|_| asked.kind.span_ms().is_some()) {
-                known.tracks.entry((asked.kind, NO_PERIOD)).or_default().is_unsure = true;
+            let active = self.subjects.get_mut(&asked.subject);
+            if let Some(active) = active.filter(|_| asked.kind.span_ms().is_some()) {
+                active.tracks.entry((asked.kind, NO_PERIOD)).or_default().is_unsure = true;
             }
         }
-        for known in self.subjects.values_mut() {
-            known.last_report = 0;
-            known.tracks.values_mut().for_each(|track| track.reported = None);
+        for active in self.subjects.values_mut() {
+            active.last_report = 0;
+            active.tracks.values_mut().for_each(|track| track.reported = None);
         }
         self.dirty.extend(self.subjects.keys());
         for shipping in &mut self.shippings {
@@ -262,7 +262,7 @@ impl<S: SharedStore> LedgerClient<S> {
 
     fn receive_demand(&mut self, bytes: &[u8], effects: &mut Vec<LedgerEffect>) {
         match Demand::decode(bytes) {
-            Some(demand) => demand.asks.iter().for_each(|ask| self.ask(ask, effects)),
+            Some(demand) => demand.buckets.iter().for_each(|ask| self.ask(ask, effects)),
             None => effects.push(LedgerEffect::Log("a demand of a gate cannot be read".to_owned())),
         }
     }
@@ -279,8 +279,8 @@ impl<S: SharedStore> LedgerClient<S> {
             pending.ahead = pending.ahead.max(need);
         } else {
             pending.need = pending.need.saturating_add(need);
-            pending.least = Some(pending.least.map_or(least, |known| known.min(least)));
-            pending.floor = Some(pending.floor.map_or(floor, |known| known.min(floor)));
+            pending.least = Some(pending.least.map_or(least, |active| active.min(least)));
+            pending.floor = Some(pending.floor.map_or(floor, |active| active.min(floor)));
         }
     }
 
@@ -296,17 +296,17 @@ impl<S: SharedStore> LedgerClient<S> {
             }
             None => return false,
         };
-        let known = self.subjects.entry(subject).or_default();
+        let active = self.subjects.entry(subject).or_default();
         for line in account.lines {
             // The last answer may have been lost.
             let track = TrackedLine {
                 is_unsure: line.kind.span_ms().is_some(),
                 ..TrackedLine::of(&line, self.ticks)
             };
-            known.tracks.insert((line.kind, line.period), track);
+            active.tracks.insert((line.kind, line.period), track);
             self.dirty.insert(subject);
         }
-        known.next_check = u64::MAX;
+        active.next_check = u64::MAX;
         self.check_soon(subject);
         true
     }
@@ -350,8 +350,8 @@ impl<S: SharedStore> LedgerClient<S> {
         let Ok(count) = ring::workers(&self.store) else {
             return effects.push(LedgerEffect::Log("the number of workers cannot be stored".to_owned()));
         };
-        let known = u32::try_from(self.shippings.len()).unwrap_or(u32::MAX);
-        for worker in known..count {
+        let active = u32::try_from(self.shippings.len()).unwrap_or(u32::MAX);
+        for worker in active..count {
             let reader = RingReader::resume(&self.store, worker, self.config.ring_capacity);
             self.shippings.push(RecordShipment { reader, is_under_way: false, has_more: false });
         }

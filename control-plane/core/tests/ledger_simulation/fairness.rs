@@ -288,7 +288,7 @@ impl Fleet {
                 }
             }
             ReserveOutcome::Wait(demand) => {
-                if !demand.asks.is_empty() {
+                if !demand.buckets.is_empty() {
                     self.on(number, LedgerEvent::Demand(demand.encode()));
                 }
             }

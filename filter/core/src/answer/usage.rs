@@ -52,7 +52,7 @@ struct AnswerProgress {
     /// Output was generated after the last usage.
     stale: bool,
     /// The current document has reported output tokens.
-    told: bool,
+    has_output_tokens: bool,
     /// There may be usage that was not seen.
     obscure: bool,
     output: bool,
@@ -157,40 +157,42 @@ impl UsageReader {
     /// What was read so far.
     #[must_use]
     pub fn finish(&self) -> UsageReading {
-        let seen = self.progress_so_far();
+        let progress = self.progress_so_far();
         let (counts, place) = self.report.counts().unwrap_or((UsageCounts::default(), UsagePlace::Usual));
         UsageReading {
             reported: counts.tokens(self.long_cache),
             served: self.served(),
-            doubt: self.doubt(&counts, &seen),
-            unexplained: if counts.unclear || seen.obscure { 0 } else { counts.unexplained },
+            doubt: self.doubt(&counts, &progress),
+            unexplained: if counts.unclear || progress.obscure { 0 } else { counts.unexplained },
             input_reported: self.operation == ModelOperation::Messages
                 && place == UsagePlace::Usual
-                && !(counts.unclear || seen.obscure)
+                && !(counts.unclear || progress.obscure)
                 && counts.input.is_some_and(|input| input.total() > 0),
             by_choice: place == UsagePlace::Unusual,
-            output_bytes: seen.output_bytes,
-            deltas: seen.deltas,
+            output_bytes: progress.output_bytes,
+            deltas: progress.deltas,
         }
     }
 
-    fn doubt(&self, counts: &UsageCounts, seen: &AnswerProgress) -> Option<UsageDoubt> {
-        let told = |count: Option<u64>| count.unwrap_or(0) > 0;
+    fn doubt(&self, counts: &UsageCounts, progress: &AnswerProgress) -> Option<UsageDoubt> {
+        let is_positive = |count: Option<u64>| count.unwrap_or(0) > 0;
         let input = counts.input.map(|input| input.total());
         let output_missing = self.operation.has_output() && counts.output.is_none();
         // Elsewhere an answer may hold text that tools have read or drawn.
-        let written = if asks_for_usage(self.operation) { seen.output_bytes } else { 0 };
+        let written = if asks_for_usage(self.operation) { progress.output_bytes } else { 0 };
         let proven = counts.output.unwrap_or(0).saturating_mul(LONGEST_TOKEN) >= written
-            && (!seen.output || told(counts.output));
+            && (!progress.output || is_positive(counts.output));
         match self.format {
             Some(AnswerFormat::Unreadable) => Some(UsageDoubt::Unreadable),
-            _ if seen.obscure => Some(UsageDoubt::Unclear),
-            _ if !seen.complete => Some(UsageDoubt::Cut),
+            _ if progress.obscure => Some(UsageDoubt::Unclear),
+            _ if !progress.complete => Some(UsageDoubt::Cut),
             _ if counts.input.is_none() && counts.output.is_none() => Some(UsageDoubt::Missing),
-            _ if !told(input) || output_missing || !proven || seen.stale => Some(UsageDoubt::Partial),
+            _ if !is_positive(input) || output_missing || !proven || progress.stale => {
+                Some(UsageDoubt::Partial)
+            }
             _ if counts.unclear || counts.unexplained > 0 => Some(UsageDoubt::Unclear),
             // Embeddings have no price for output.
-            _ if self.operation == ModelOperation::Embeddings && told(counts.output) => {
+            _ if self.operation == ModelOperation::Embeddings && is_positive(counts.output) => {
                 Some(UsageDoubt::Unclear)
             }
             _ => None,
@@ -328,7 +330,7 @@ impl UsageReader {
         let read = self.document.read(bytes);
         let place = self.document.place();
         if let Some(usage) = self.document.take_usage() {
-            self.progress.told |= self.report.add(place, usage);
+            self.progress.has_output_tokens |= self.report.add(place, usage);
         }
         read.max(1)
     }
@@ -336,31 +338,32 @@ impl UsageReader {
     /// The current document has ended, and another may follow.
     fn end_document(&mut self) {
         let broken = self.document.is_open();
-        let seen = self.progress_so_far();
-        self.progress = AnswerProgress { told: false, obscure: seen.obscure || broken, ..seen };
+        let progress = self.progress_so_far();
+        self.progress =
+            AnswerProgress { has_output_tokens: false, obscure: progress.obscure || broken, ..progress };
         self.document.reset();
     }
 
     /// Including the current document as far as it has come.
     fn progress_so_far(&self) -> AnswerProgress {
-        let (seen, document) = (self.progress, &self.document);
+        let (progress, document) = (self.progress, &self.document);
         let streamed = self.format == Some(AnswerFormat::Events);
         let output = document.has_output();
         let asked_for = asks_for_usage(self.operation);
         let ends = document.ends_stream()
             || asked_for && document.is_usage_chunk() && !output
-            || !streamed && !seen.several && document.is_closed();
+            || !streamed && !progress.several && document.is_closed();
         AnswerProgress {
             // Output after the end, or an unfinished document, means that it was not the end.
-            complete: ends || seen.complete && !output && !document.is_open(),
-            stale: !seen.told && (seen.stale || output),
-            told: seen.told,
+            complete: ends || progress.complete && !output && !document.is_open(),
+            stale: !progress.has_output_tokens && (progress.stale || output),
+            has_output_tokens: progress.has_output_tokens,
             several: true,
-            obscure: seen.obscure || document.is_obscure(),
-            output: seen.output || output,
-            output_bytes: seen.output_bytes.saturating_add(document.text_bytes()),
-            deltas: seen.deltas.saturating_add(u64::from(streamed && document.has_text())),
-            tier: document.tier().or(seen.tier),
+            obscure: progress.obscure || document.is_obscure(),
+            output: progress.output || output,
+            output_bytes: progress.output_bytes.saturating_add(document.text_bytes()),
+            deltas: progress.deltas.saturating_add(u64::from(streamed && document.has_text())),
+            tier: document.tier().or(progress.tier),
         }
     }
 }
@@ -377,11 +380,11 @@ fn asks_for_usage(operation: ModelOperation) -> bool {
 #[must_use]
 pub fn estimate(reading: &UsageReading, bounds: &UsageBounds) -> TokenUsage {
     let counted = reading.deltas.max(reading.output_bytes.div_ceil(4));
-    let told = match reading.reported.input {
+    let reported = match reading.reported.input {
         0 => TokenUsage { input: bounds.input_estimate, ..reading.reported },
         _ => reading.reported,
     };
-    TokenUsage { output: told.output.max(counted), ..told }
+    TokenUsage { output: reported.output.max(counted), ..reported }
 }
 
 /// Whether an answer of this content type is a stream of events.

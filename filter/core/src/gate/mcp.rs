@@ -167,7 +167,7 @@ fn check_allowed(message: &McpMessage, server: &McpServer, app: &AppPolicy) -> R
     if !app.restricts_mcp_tools(&server.name) {
         return Ok(());
     }
-    let told = match (&message.action, message.method.as_deref()) {
+    let message_text = match (&message.action, message.method.as_deref()) {
         (McpAction::CallTool(tool), _) if !app.allows_mcp_tool(&server.name, tool) => {
             format!("The app may not use the tool `{tool}` of this MCP server.")
         }
@@ -177,7 +177,7 @@ fn check_allowed(message: &McpMessage, server: &McpServer, app: &AppPolicy) -> R
         ),
         _ => return Ok(()),
     };
-    Err(Denial::new(Code::McpToolNotAllowed, told))
+    Err(Denial::new(Code::McpToolNotAllowed, message_text))
 }
 
 /// The filter of the answer's tools, where the app may not use all.

@@ -61,15 +61,15 @@ impl<S: SharedStore> LedgerClient<S> {
         let mut by_subject = BTreeMap::<_, Vec<_>>::new();
         for grant in grants {
             match BucketGrant::read(grant, sent.as_ref()) {
-                Some((subject, brought)) => {
-                    let is_last = self.awaited(subject, brought.kind) == 0;
-                    by_subject.entry(subject).or_default().push(BucketGrant { is_last, ..brought });
+                Some((subject, bucket_grant)) => {
+                    let is_last = self.awaited(subject, bucket_grant.kind) == 0;
+                    by_subject.entry(subject).or_default().push(BucketGrant { is_last, ..bucket_grant });
                 }
                 None => effects.push(LedgerEffect::Log("a grant names no bucket".to_owned())),
             }
         }
-        for (subject, brought) in by_subject {
-            self.grant(subject, &brought, now_ms, effects);
+        for (subject, grants) in by_subject {
+            self.grant(subject, &grants, now_ms, effects);
         }
         if sent.is_some_and(|sent| !sent.asked.is_empty()) {
             effects.push(LedgerEffect::Wake);
@@ -94,7 +94,7 @@ impl<S: SharedStore> LedgerClient<S> {
     fn grant(
         &mut self,
         subject: SubjectId,
-        brought: &[BucketGrant],
+        grants: &[BucketGrant],
         now_ms: i64,
         effects: &mut Vec<LedgerEffect>,
     ) {
@@ -102,15 +102,15 @@ impl<S: SharedStore> LedgerClient<S> {
             return effects.push(LedgerEffect::Log("an account cannot be stored".to_owned()));
         }
         let changed = LeaseAccount::change(&self.store, subject, |account| {
-            brought.iter().for_each(|brought| brought.enter(account, now_ms));
+            grants.iter().for_each(|grant| grant.enter(account, now_ms));
         });
         if changed != AccountChange::Done(()) {
             effects.push(LedgerEffect::Log("a grant cannot be stored".to_owned()));
         }
         let ticks = self.ticks;
-        if let Some(known) = self.subjects.get_mut(&subject) {
-            for BucketGrant { kind, period, asked, grant, .. } in brought {
-                let track = known.tracks.entry((*kind, *period)).or_default();
+        if let Some(active) = self.subjects.get_mut(&subject) {
+            for BucketGrant { kind, period, asked, grant, .. } in grants {
+                let track = active.tracks.entry((*kind, *period)).or_default();
                 // The control plane knows what it has granted.
                 let reported = track.reported.get_or_insert_default();
                 reported.granted = reported.granted.max(grant.granted);
@@ -132,8 +132,8 @@ impl<S: SharedStore> LedgerClient<S> {
         });
         if changed == AccountChange::Done(()) && self.track_subject(subject) {
             self.dirty.insert(subject);
-            if let Some(known) = self.subjects.get_mut(&subject) {
-                known.recalled_until = self.ticks.saturating_add(RECALLED);
+            if let Some(active) = self.subjects.get_mut(&subject) {
+                active.recalled_until = self.ticks.saturating_add(RECALLED);
             }
             self.check_soon(subject);
         }
@@ -156,7 +156,7 @@ impl BucketGrant {
         let Self { kind, period, ref grant, asked, .. } = *self;
         let period = match period {
             PERIOD_NOW => account.current(kind).map_or(PERIOD_NOW, |line| line.period),
-            known => known,
+            active => active,
         };
         account.edit(kind, period, |line| {
             line.grant(read(grant, asked, line, now_ms), now_ms);

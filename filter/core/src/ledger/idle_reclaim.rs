@@ -60,11 +60,11 @@ impl<S: SharedStore> LedgerClient<S> {
 
     /// Has a subject checked soon: there is news of it.
     pub(super) fn check_soon(&mut self, subject: SubjectId) {
-        let Some(known) = self.subjects.get_mut(&subject) else { return };
-        known.last_moved = self.ticks;
-        let round = if self.ticks < known.recalled_until { 1 } else { FIRST_CHECK_TICKS };
+        let Some(active) = self.subjects.get_mut(&subject) else { return };
+        active.last_moved = self.ticks;
+        let round = if self.ticks < active.recalled_until { 1 } else { FIRST_CHECK_TICKS };
         let soon = self.ticks.saturating_add(round);
-        if soon < known.next_check {
+        if soon < active.next_check {
             self.schedule_check(subject, soon);
         }
     }
@@ -72,35 +72,35 @@ impl<S: SharedStore> LedgerClient<S> {
     /// Has every subject checked as soon as possible.
     pub(super) fn check_all_soon(&mut self) {
         self.next_checks = self.subjects.keys().map(|subject| (self.ticks, *subject)).collect();
-        self.subjects.values_mut().for_each(|known| known.next_check = self.ticks);
+        self.subjects.values_mut().for_each(|active| active.next_check = self.ticks);
     }
 
     fn schedule_check(&mut self, subject: SubjectId, next_check: u64) {
-        let Some(known) = self.subjects.get_mut(&subject) else { return };
-        self.next_checks.remove(&(known.next_check, subject));
+        let Some(active) = self.subjects.get_mut(&subject) else { return };
+        self.next_checks.remove(&(active.next_check, subject));
         self.next_checks.insert((next_check, subject));
-        known.next_check = next_check;
+        active.next_check = next_check;
     }
 
     fn forget(&mut self, subject: SubjectId) {
-        if let Some(known) = self.subjects.remove(&subject) {
-            self.next_checks.remove(&(known.next_check, subject));
+        if let Some(active) = self.subjects.remove(&subject) {
+            self.next_checks.remove(&(active.next_check, subject));
         }
     }
 
     /// Checks a subject. Tells the tick of its next check; none if it can be forgotten.
     fn check(&mut self, subject: SubjectId, now_ms: i64, has_jumped: bool) -> Option<u64> {
-        let known = self.subjects.get(&subject)?;
+        let active = self.subjects.get(&subject)?;
         let ticks = self.ticks;
-        let asks = |line: &AccountLine| self.pending.contains_key(&(subject, line.kind));
-        let is_under_way = self.is_under_way(known);
+        let is_demanded = |line: &AccountLine| self.pending.contains_key(&(subject, line.kind));
+        let is_under_way = self.is_under_way(active);
         let looked = LeaseAccount::change(&self.store, subject, |account| {
             for line in &mut account.lines {
-                let track = known.tracks.get(&(line.kind, line.period));
+                let track = active.tracks.get(&(line.kind, line.period));
                 // Without a stream nobody could take them back, and they may be needed.
                 let is_idle = self.stream.is_some()
                     && track.is_some_and(|track| track.is_idle(line, ticks))
-                    && !asks(line)
+                    && !is_demanded(line)
                     && !is_under_way;
                 if is_idle || has_jumped && line.kind.span_ms().is_some() {
                     line.give_back();
@@ -109,7 +109,7 @@ impl<S: SharedStore> LedgerClient<S> {
             }
             let newest = account.clone();
             account.lines.retain(|line| {
-                let track = known.tracks.get(&(line.kind, line.period));
+                let track = active.tracks.get(&(line.kind, line.period));
                 let is_told = track.is_some_and(|track| track.reported == Some(line.totals()));
                 let is_told = is_told || line.period == PERIOD_NOW;
                 let is_over = newest.current(line.kind).is_some_and(|newer| newer.period != line.period);
@@ -118,16 +118,16 @@ impl<S: SharedStore> LedgerClient<S> {
             account.clone()
         });
         let AccountChange::Done(account) = looked else { return None };
-        let known = self.subjects.get_mut(&subject)?;
-        known.tracks.retain(|(kind, period), track| {
+        let active = self.subjects.get_mut(&subject)?;
+        active.tracks.retain(|(kind, period), track| {
             track.offline_window.is_some()
                 || account.lines.iter().any(|line| line.kind == *kind && line.period == *period)
         });
-        let mut is_asleep = !is_under_way && self.stream.is_some() && !account.lines.iter().any(asks);
+        let mut is_asleep = !is_under_way && self.stream.is_some() && !account.lines.iter().any(is_demanded);
         for line in &account.lines {
-            let track = known.tracks.entry((line.kind, line.period)).or_default();
+            let track = active.tracks.entry((line.kind, line.period)).or_default();
             if track.sample(line, ticks) {
-                known.last_moved = ticks;
+                active.last_moved = ticks;
             }
             let is_told = track.reported == Some(line.totals()) || line.period == PERIOD_NOW;
             if !is_told {
@@ -137,14 +137,14 @@ impl<S: SharedStore> LedgerClient<S> {
             is_asleep &= is_told && is_quiet && line.held == 0 && line.unused() == 0;
         }
         let is_needed = account.lines.is_empty() && self.pending.keys().any(|(asking, _)| *asking == subject);
-        let next = known.next_check_at(&account, self.stream.is_some(), ticks, now_ms);
+        let next = active.next_check_at(&account, self.stream.is_some(), ticks, now_ms);
         (!is_asleep || is_needed).then_some(next)
     }
 
     /// Whether a report about this subject is unanswered.
-    fn is_under_way(&self, known: &ActiveSubject) -> bool {
+    fn is_under_way(&self, active: &ActiveSubject) -> bool {
         let oldest = self.stream.as_ref().and_then(|stream| stream.unanswered.front());
-        oldest.is_some_and(|oldest| oldest.id <= known.last_report)
+        oldest.is_some_and(|oldest| oldest.id <= active.last_report)
     }
 }
 

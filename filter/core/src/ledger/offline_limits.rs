@@ -38,8 +38,8 @@ impl<S: SharedStore> LedgerClient<S> {
         pending: PendingDemand,
         now_ms: i64,
     ) {
-        let Some(known) = self.subjects.get_mut(&subject) else { return };
-        let track = known.tracks.entry((kind, NO_PERIOD)).or_default();
+        let Some(active) = self.subjects.get_mut(&subject) else { return };
+        let track = active.tracks.entry((kind, NO_PERIOD)).or_default();
         let window = track.offline_window.get_or_insert_with(|| {
             // What the last lease still allows counts as part of the limit.
             let left = LeaseAccount::read(&self.store, subject).and_then(|(account, _)| {

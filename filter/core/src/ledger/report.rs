@@ -89,9 +89,9 @@ impl<S: SharedStore> LedgerClient<S> {
                     pending.insert(kind, PendingDemand { follows_lost_answer, ..PendingDemand::default() });
                 }
             }
-            let Some(known) = self.subjects.get_mut(&subject) else { continue };
+            let Some(active) = self.subjects.get_mut(&subject) else { continue };
             let composed = LeaseAccount::change(&self.store, subject, |account| {
-                entries(account, &known.tracks, &pending, now_ms)
+                entries(account, &active.tracks, &pending, now_ms)
             });
             let AccountChange::Done((entries, is_served)) = composed else {
                 effects.push(LedgerEffect::Log("an account cannot be read or changed".to_owned()));
@@ -102,7 +102,7 @@ impl<S: SharedStore> LedgerClient<S> {
             }
             for LeaseEntry { kind, period, totals, wanted, limit } in entries {
                 if period != PERIOD_NOW {
-                    known.tracks.entry((kind, period)).or_default().reported = Some(totals);
+                    active.tracks.entry((kind, period)).or_default().reported = Some(totals);
                 }
                 if wanted.want > 0 {
                     let WantedUnits { want, least, .. } = wanted;
@@ -111,7 +111,7 @@ impl<S: SharedStore> LedgerClient<S> {
                 }
                 leases.push(lease(subject, kind, period, totals, wanted));
             }
-            known.last_report = id;
+            active.last_report = id;
         }
         (leases, asked)
     }

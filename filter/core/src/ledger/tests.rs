@@ -88,8 +88,8 @@ const RPM: BucketKind = BucketKind::RequestsPerMinute;
 const COST: BucketKind = BucketKind::CostBudget;
 
 fn demand(kind: BucketKind, need: u64, least: u64) -> LedgerEvent {
-    let asks = vec![BucketDemand { subject: APP, kind, need, least, floor: least, limit: 100 }];
-    LedgerEvent::Demand(crate::limits::account::Demand { asks }.encode())
+    let buckets = vec![BucketDemand { subject: APP, kind, need, least, floor: least, limit: 100 }];
+    LedgerEvent::Demand(crate::limits::account::Demand { buckets }.encode())
 }
 
 fn connected(store: &TestMemory) -> LedgerClient<&TestMemory> {
@@ -237,8 +237,8 @@ fn a_recall_and_a_revocation_take_what_is_not_held() {
 #[test]
 fn a_lowered_limit_takes_back_what_was_leased_before() {
     let ask = |kind, limit| {
-        let asks = vec![BucketDemand { subject: APP, kind, need: 1, least: 1, floor: 1, limit }];
-        LedgerEvent::Demand(crate::limits::account::Demand { asks }.encode())
+        let buckets = vec![BucketDemand { subject: APP, kind, need: 1, least: 1, floor: 1, limit }];
+        LedgerEvent::Demand(crate::limits::account::Demand { buckets }.encode())
     };
     for (kind, want) in [(RPM, 3), (TPM, 3), (COST, 1)] {
         let store = TestMemory::default();
@@ -260,8 +260,8 @@ fn alone_a_gateway_heeds_a_lowered_limit() {
         ledger.on(LedgerEvent::Closed, NOW);
         tick(&mut ledger, 25, NOW);
         assert!(ledger.is_away());
-        let asks = vec![BucketDemand { subject: APP, kind, need: 5, least: 5, floor: 5, limit: 10 }];
-        ledger.on(LedgerEvent::Demand(crate::limits::account::Demand { asks }.encode()), NOW + 2_500);
+        let buckets = vec![BucketDemand { subject: APP, kind, need: 5, least: 5, floor: 5, limit: 10 }];
+        ledger.on(LedgerEvent::Demand(crate::limits::account::Demand { buckets }.encode()), NOW + 2_500);
         let line = only_line(&store);
         let lent = if kind == RPM { 5 } else { 0 };
         assert_eq!((line.returned, line.available(NOW + 2_500)), (30, lent), "{kind:?}");

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::method;
 use super::repeated_headers::RepeatedFields;
 use crate::answer::denial::{Code, Denial};
-use crate::request::body::{Object, UnreadObject};
+use crate::request::body::{JsonObject, UnreadObject};
 use crate::request::mcp_endpoint::McpVerb;
 
 /// In bytes. MCP recommends at most 128 characters. It goes into records.
@@ -65,7 +65,7 @@ impl McpMessage {
         let text =
             str::from_utf8(body).map_err(|_| malformed("The body is not valid JSON: it is not UTF-8."))?;
         let names = ["jsonrpc", "id", "method", "params", "result", "error"];
-        let object = Object::read(text, names).map_err(|unread| unreadable(&unread, text))?;
+        let object = JsonObject::read(text, names).map_err(|unread| unreadable(&unread, text))?;
         if object.string("jsonrpc").as_deref() != Some("2.0") {
             return Err(invalid("The body is not a message of JSON-RPC: its `jsonrpc` is not \"2.0\"."));
         }
@@ -111,7 +111,7 @@ fn id(value: Option<&RawValue>) -> Result<Option<Box<RawValue>>, Denial> {
 /// The called tool's name.
 fn tool(params: Option<&RawValue>) -> Result<String, Denial> {
     let text = params.ok_or_else(|| invalid("The call of a tool has no `params`."))?.get();
-    let params = Object::read(text, ["name"]).map_err(|unread| match unread {
+    let params = JsonObject::read(text, ["name"]).map_err(|unread| match unread {
         UnreadObject::Ambiguous(_) => invalid("`params` has more than one `name`."),
         _ => invalid("`params` is not an object."),
     })?;

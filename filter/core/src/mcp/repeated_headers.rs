@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::McpMessage;
 use crate::answer::denial::{Code, Denial};
-use crate::request::body::Object;
+use crate::request::body::JsonObject;
 use crate::request::header::Headers;
 
 const METHOD: &str = "mcp-method";
@@ -50,7 +50,7 @@ impl RepeatedFields {
             _ => None,
         };
         let text = params.map(RawValue::get).unwrap_or_default();
-        let name = member.and_then(|member| Object::read(text, [member]).ok()?.string(member));
+        let name = member.and_then(|member| JsonObject::read(text, [member]).ok()?.string(member));
         Self { name, has_name: member.is_some(), version: version(text) }
     }
 }
@@ -60,7 +60,7 @@ fn version(params: &str) -> Option<String> {
     if !params.contains(VERSION_MEMBER) {
         return None;
     }
-    let meta = Object::read(params, ["_meta"]).ok()?.get("_meta")?;
+    let meta = JsonObject::read(params, ["_meta"]).ok()?.get("_meta")?;
     let members: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(meta.get()).ok()?;
     serde_json::from_str(members.get(VERSION_MEMBER)?.get()).ok()
 }

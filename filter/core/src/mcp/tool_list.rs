@@ -8,7 +8,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::tool_filter::Unreadable;
-use crate::request::body::{Object, may_be_member, span};
+use crate::request::body::{JsonObject, may_be_member, span};
 
 /// The member that lists tools.
 const TOOLS: &str = "tools";
@@ -93,7 +93,7 @@ impl ToolListEditor<'_> {
     fn is_shown(&self, tool: &str) -> bool {
         let name = match tool.bytes().next() {
             Some(b'"') => serde_json::from_str(tool).ok(),
-            _ => Object::read(tool, ["name"]).ok().and_then(|tool| tool.string("name")),
+            _ => JsonObject::read(tool, ["name"]).ok().and_then(|tool| tool.string("name")),
         };
         name.is_some_and(|name: String| (self.may_list)(&name))
     }

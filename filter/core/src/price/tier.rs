@@ -71,14 +71,14 @@ impl TierMember {
 }
 
 impl TierChoice {
-    fn said(&self) -> [TierMember; 3] {
+    fn members(&self) -> [TierMember; 3] {
         let Self { service_tier, speed, inference_geo, long_cache: _ } = self;
         read([service_tier, speed, inference_geo])
     }
 }
 
 impl ServedTier {
-    fn said(&self) -> [TierMember; 3] {
+    fn members(&self) -> [TierMember; 3] {
         let Self { service_tier, speed, inference_geo } = self;
         read([service_tier, speed, inference_geo])
     }
@@ -86,11 +86,11 @@ impl ServedTier {
     /// The tier for a record: as the answer says, or else as the body asked.
     #[must_use]
     pub fn record(&self, choice: &TierChoice) -> String {
-        let told = self.said().into_iter().zip(choice.said());
-        let named: Vec<_> = told
-            .filter_map(|(told, asked)| match told {
-                TierMember::Nothing => asked.tier(),
-                told => told.tier(),
+        let members = self.members().into_iter().zip(choice.members());
+        let named: Vec<_> = members
+            .filter_map(|(served, chosen)| match served {
+                TierMember::Nothing => chosen.tier(),
+                served => served.tier(),
             })
             .collect();
         let name = match named.is_empty() {
@@ -107,14 +107,15 @@ impl ServedTier {
 
 /// All cards that may be billed to a request.
 pub(super) fn possible<'p>(price: &'p Price, choice: &TierChoice) -> Result<Vec<&'p RateCard>, UnpricedTier> {
-    let said = choice.said();
+    let members = choice.members();
     let mut cards = vec![&price.standard];
-    if said.first() == Some(&TierMember::Nothing) {
+    if members.first() == Some(&TierMember::Nothing) {
         // A project's settings may choose.
         let may_serve = |name: &str| !name.contains('=') && !ASKED_FOR.contains(&name);
         cards.extend(price.tiers.iter().filter(|tier| may_serve(&tier.name)).map(|tier| &tier.card));
     }
-    let mut chosen = MEMBERS.into_iter().zip(said).filter_map(|(member, said)| Some((member, said.tier()?)));
+    let mut chosen =
+        MEMBERS.into_iter().zip(members).filter_map(|(name, member)| Some((name, member.tier()?)));
     if let Some((member, tier)) = chosen.next() {
         let card = price.tier(&tier);
         cards.push(card.ok_or(UnpricedTier { member, tier })?);
@@ -133,15 +134,15 @@ pub(super) fn billed<'p>(
     choice: &TierChoice,
     served: &ServedTier,
 ) -> Option<Vec<&'p RateCard>> {
-    let (mut told, mut asked) = (vec![], vec![]);
-    for (said, choice) in served.said().into_iter().zip(choice.said()) {
-        match said {
-            TierMember::Nothing => asked.extend(choice.tier()),
-            said => told.extend(said.tier()),
+    let (mut confirmed, mut chosen) = (vec![], vec![]);
+    for (served, choice) in served.members().into_iter().zip(choice.members()) {
+        match served {
+            TierMember::Nothing => chosen.extend(choice.tier()),
+            served => confirmed.extend(served.tier()),
         }
     }
-    let mut cards = asked.iter().map(|name| price.tier(name)).collect::<Option<Vec<_>>>()?;
-    match (told.as_slice(), cards.len()) {
+    let mut cards = chosen.iter().map(|name| price.tier(name)).collect::<Option<Vec<_>>>()?;
+    match (confirmed.as_slice(), cards.len()) {
         ([], 0 | 1) => cards.push(&price.standard),
         ([name], 0) => cards.push(price.tier(name)?),
         // Two of them may multiply.

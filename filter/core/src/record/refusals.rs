@@ -44,7 +44,7 @@ struct RepeatedRefusals {
     /// In minutes.
     minute: i64,
     /// Of this minute, with records of their own.
-    told: u32,
+    recorded: u32,
     counted: Option<CountedRefusals>,
 }
 
@@ -65,14 +65,14 @@ impl Refusals {
         let repeated = match self.repeated.entry((record.app.0, record.key.0, what)) {
             Entry::Vacant(_) if crowded && room => return RecordAction::Keep(record.into()),
             Entry::Vacant(_) if crowded => return RecordAction::Dropped,
-            Entry::Vacant(new) => new.insert(RepeatedRefusals { minute, told: 0, counted: None }),
+            Entry::Vacant(new) => new.insert(RepeatedRefusals { minute, recorded: 0, counted: None }),
             Entry::Occupied(known) => known.into_mut(),
         };
         if repeated.minute != minute {
-            (repeated.minute, repeated.told) = (minute, 0);
+            (repeated.minute, repeated.recorded) = (minute, 0);
         }
-        if room && repeated.counted.is_none() && repeated.told < EACH {
-            repeated.told = repeated.told.saturating_add(1);
+        if room && repeated.counted.is_none() && repeated.recorded < EACH {
+            repeated.recorded = repeated.recorded.saturating_add(1);
             return RecordAction::Keep(record.into());
         }
         repeated.count(record);

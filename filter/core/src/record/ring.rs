@@ -92,7 +92,7 @@ impl Ring {
     pub fn append_repeated(&mut self, store: &impl SharedStore, record: Record, repeats: u64) -> Append {
         let sequence = self.written.saturating_add(1);
         if self.is_full() {
-            self.look(store);
+            self.refresh_acknowledged(store);
         }
         let mut record = wire::Record::from(record);
         record.sequence = sequence;
@@ -111,7 +111,7 @@ impl Ring {
     pub fn is_nearly_full(&mut self, store: &impl SharedStore) -> bool {
         let most = u64::from(self.capacity).saturating_mul(3).div_euclid(4);
         if self.waiting() >= most {
-            self.look(store);
+            self.refresh_acknowledged(store);
         }
         self.waiting() >= most
     }
@@ -120,7 +120,7 @@ impl Ring {
     pub fn has_room_for_refusals(&mut self, store: &impl SharedStore) -> bool {
         let most = u64::from(self.capacity).div_euclid(2);
         if self.waiting() >= most {
-            self.look(store);
+            self.refresh_acknowledged(store);
         }
         self.waiting() < most
     }
@@ -141,7 +141,7 @@ impl Ring {
         self.waiting() >= self.capacity.into()
     }
 
-    fn look(&mut self, store: &impl SharedStore) {
+    fn refresh_acknowledged(&mut self, store: &impl SharedStore) {
         let acknowledged = acknowledged(store, self.worker).min(self.written);
         self.acknowledged = self.acknowledged.max(acknowledged);
     }

@@ -22,7 +22,7 @@ use crate::request::header::Headers;
 
 pub(crate) use json::span;
 pub(crate) use member_name::may_be_member;
-pub(crate) use object::{Object, UnreadObject};
+pub(crate) use object::{JsonObject, UnreadObject};
 
 pub use edit::{BodyEdit, max_output_member};
 pub use usage_bounds::{LimitObstacles, UsageBounds};

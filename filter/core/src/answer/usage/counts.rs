@@ -125,23 +125,23 @@ impl UsageCounts {
     }
 
     fn read(usage: &Value) -> Self {
-        let told = RawCounts::read(usage);
-        let total = told.total.unwrap_or(0);
-        let output = told.output.or_else(|| Some(told.total?.saturating_sub(told.input?)));
+        let raw = RawCounts::read(usage);
+        let total = raw.total.unwrap_or(0);
+        let output = raw.output.or_else(|| Some(raw.total?.saturating_sub(raw.input?)));
         let input =
-            told.input.or_else(|| Some(total.saturating_sub(output.unwrap_or(0))).filter(|_| total > 0));
+            raw.input.or_else(|| Some(total.saturating_sub(output.unwrap_or(0))).filter(|_| total > 0));
         let (Some(prompt), completion) = (input, output.unwrap_or(0)) else {
-            return Self { output, reasoning: told.reasoning.min(output.unwrap_or(0)), ..Self::default() };
+            return Self { output, reasoning: raw.reasoning.min(output.unwrap_or(0)), ..Self::default() };
         };
-        let beside = DetailsBeside::find(&told, prompt, completion);
+        let beside = DetailsBeside::find(&raw, prompt, completion);
         let [read, written, reasoning] = beside.parts;
-        let within = told.cached(!read, !written);
-        let input = InputCounts { fresh: prompt.saturating_sub(within), cache: told.cache };
-        let completion = completion.saturating_add(if reasoning { told.reasoning } else { 0 });
+        let within = raw.cached(!read, !written);
+        let input = InputCounts { fresh: prompt.saturating_sub(within), cache: raw.cache };
+        let completion = completion.saturating_add(if reasoning { raw.reasoning } else { 0 });
         Self {
             input: Some(input),
             output: output.map(|_| completion),
-            reasoning: told.reasoning.min(completion),
+            reasoning: raw.reasoning.min(completion),
             unexplained: beside.unexplained,
             unclear: beside.unclear,
         }
@@ -256,16 +256,16 @@ struct DetailsBeside {
 impl DetailsBeside {
     /// A total that is exactly the sum of some parts proves it; otherwise a detail that is too large to be a
     /// part is not one.
-    fn find(told: &RawCounts, prompt: u64, completion: u64) -> Self {
+    fn find(raw: &RawCounts, prompt: u64, completion: u64) -> Self {
         let sum = prompt.saturating_add(completion);
-        let details = [told.cache.read, told.cache.all_written(), told.reasoning];
+        let details = [raw.cache.read, raw.cache.all_written(), raw.reasoning];
         let fits = |[read, written, reasoning]: [bool; 3]| {
-            told.cached(!read, !written) <= prompt && (reasoning || told.reasoning <= completion)
+            raw.cached(!read, !written) <= prompt && (reasoning || raw.reasoning <= completion)
         };
-        let likely = Self::likely(told, prompt, completion);
-        let Some(total) = told.total.filter(|total| *total >= sum) else {
+        let likely = Self::likely(raw, prompt, completion);
+        let Some(total) = raw.total.filter(|total| *total >= sum) else {
             // An input of 0 may be a placeholder.
-            let unclear = prompt == 0 && told.cached(true, true) > 0;
+            let unclear = prompt == 0 && raw.cached(true, true) > 0;
             return Self { parts: likely, unexplained: 0, unclear };
         };
         let surplus = total.saturating_sub(sum);
@@ -285,10 +285,10 @@ impl DetailsBeside {
         }
     }
 
-    fn likely(told: &RawCounts, prompt: u64, completion: u64) -> [bool; 3] {
-        let read = told.apart || told.cache.read > prompt;
-        let written = told.apart || told.cached(!read, true) > prompt;
-        [read, written, told.reasoning > completion]
+    fn likely(raw: &RawCounts, prompt: u64, completion: u64) -> [bool; 3] {
+        let read = raw.apart || raw.cache.read > prompt;
+        let written = raw.apart || raw.cached(!read, true) > prompt;
+        [read, written, raw.reasoning > completion]
     }
 }
 
@@ -351,10 +351,10 @@ const EXTRA: [&[&str]; 5] = [
 fn has_unknown(usage: &Value) -> bool {
     let counts: [Ways<'_>; 9] =
         [&INPUT, &OUTPUT, &TOTAL, &CACHED, &WRITTEN, &REASONING, &TOOLS, &THOUGHTS, &APART];
-    let told = |way: &&[&str]| way.iter().try_fold(usage, |value, name| value.get(name));
+    let at = |way: &&[&str]| way.iter().try_fold(usage, |value, name| value.get(name));
     let no_count = |value: &Value| !value.is_null() && whole_number(value).is_none();
     let some = |value: &Value| value.as_f64().is_some_and(|number| number > 0.0);
-    counts.into_iter().flatten().filter_map(told).any(no_count) || EXTRA.iter().filter_map(told).any(some)
+    counts.into_iter().flatten().filter_map(at).any(no_count) || EXTRA.iter().filter_map(at).any(some)
 }
 
 /// The first path that leads to a count.

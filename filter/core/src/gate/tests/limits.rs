@@ -40,7 +40,7 @@ fn limited(buckets: &[(BucketKind, u64)]) -> TestMemory {
 fn waits(outcome: BodyDecision) -> Vec<(SubjectId, BucketKind, u64)> {
     match outcome {
         BodyDecision::Wait(demand) => {
-            demand.asks.iter().map(|ask| (ask.subject, ask.kind, ask.need)).collect()
+            demand.buckets.iter().map(|ask| (ask.subject, ask.kind, ask.need)).collect()
         }
         other => panic!("{other:?}"),
     }

@@ -386,7 +386,7 @@ fn a_dry_lease_is_waited_for() {
     assert_eq!(admitted.endpoint(), "mcp");
     let at = |now| decide(&admitted, PING.as_bytes(), &view, &FixedWorld::at(now, ""));
     let BodyDecision::Wait(demand) = at(1000) else { panic!("goes") };
-    let asked: Vec<_> = demand.asks.iter().map(|ask| (ask.subject, ask.kind, ask.need)).collect();
+    let asked: Vec<_> = demand.buckets.iter().map(|ask| (ask.subject, ask.kind, ask.need)).collect();
     assert_eq!(asked, [(SUBJECT, BucketKind::RequestsPerMinute, 1)]);
     let (late, body) = refused(BodyDecision::Reply(admitted.refuse(&Code::LeaseUnavailable.into())));
     assert_eq!((late.status, &body["id"]), (503, &json!("p")), "the message was read by then");
@@ -418,7 +418,7 @@ fn named_keys_have_limits_of_requests_beside_their_apps() {
         panic!("goes")
     };
     let key = SubjectId(testing::NAMED_KEY_ID.into_bytes());
-    let asked: Vec<_> = demand.asks.iter().map(|ask| (ask.subject, ask.kind)).collect();
+    let asked: Vec<_> = demand.buckets.iter().map(|ask| (ask.subject, ask.kind)).collect();
     assert_eq!(asked, [(key, BucketKind::RequestsPerDay)]);
 }
 

@@ -173,8 +173,8 @@ fn who_asks_ahead_keeps_a_cushion_and_asks_rarely() {
 #[test]
 fn a_cushion_is_little_of_the_limit_and_none_where_an_answer_was_lost() {
     let ask = |limit| {
-        let asks = vec![BucketDemand { subject: APP, kind: TPM, need: 30, least: 11, floor: 11, limit }];
-        LedgerEvent::Demand(crate::limits::account::Demand { asks }.encode())
+        let buckets = vec![BucketDemand { subject: APP, kind: TPM, need: 30, least: 11, floor: 11, limit }];
+        LedgerEvent::Demand(crate::limits::account::Demand { buckets }.encode())
     };
     for (limit, want) in [(100_000, 480), (1_600, 100), (160, 30), (20, 20)] {
         let store = TestMemory::default();
@@ -255,8 +255,8 @@ fn a_quiet_owner_is_looked_at_ever_more_rarely_until_a_record_comes() {
     let long = wire::Grant { ttl_ms: 60_000, ..granted(app, RPM, 5) };
     ledger.on(answer(1, vec![]), NOW);
     pass(&mut ledger, 1);
-    let asks = vec![BucketDemand { subject: app, kind: RPM, need: 5, least: 5, floor: 5, limit: 100_000 }];
-    ledger.on(LedgerEvent::Demand(crate::limits::account::Demand { asks }.encode()), NOW);
+    let buckets = vec![BucketDemand { subject: app, kind: RPM, need: 5, least: 5, floor: 5, limit: 100_000 }];
+    ledger.on(LedgerEvent::Demand(crate::limits::account::Demand { buckets }.encode()), NOW);
     ledger.on(answer(2, vec![long]), NOW);
     assert_eq!(looks(&pass(&mut ledger, 250)), [5, 10, 50]);
 
@@ -333,10 +333,10 @@ fn what_one_owner_is_granted_is_brought_at_once() {
     ledger.on(LedgerEvent::Connected, NOW);
     ledger.on(answer(1, vec![]), NOW);
     let kinds = [RPM, TPM, COST, BucketKind::RequestsPerHour, BucketKind::RequestsPerDay];
-    let asks = kinds
+    let buckets = kinds
         .map(|kind| BucketDemand { subject: APP, kind, need: 3, least: 3, floor: 3, limit: 100 })
         .to_vec();
-    ledger.on(LedgerEvent::Demand(crate::limits::account::Demand { asks }.encode()), NOW);
+    ledger.on(LedgerEvent::Demand(crate::limits::account::Demand { buckets }.encode()), NOW);
     let before = store.swaps.get();
     ledger.on(answer(2, kinds.map(|kind| granted(APP, kind, 3)).to_vec()), NOW);
     assert_eq!(store.swaps.get() - before, 1);

@@ -9,7 +9,7 @@ use crate::store::layout::{VERSION, ValueReader, put_kind, put_varint};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Demand {
     /// At most one per bucket.
-    pub asks: Vec<BucketDemand>,
+    pub buckets: Vec<BucketDemand>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Demand {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION, DEMAND];
-        for BucketDemand { subject, kind, need, least, floor, limit } in &self.asks {
+        for BucketDemand { subject, kind, need, least, floor, limit } in &self.buckets {
             bytes.extend(subject.0);
             put_kind(&mut bytes, *kind);
             for number in [need, least, floor, limit] {
@@ -66,13 +66,13 @@ impl Demand {
         if input.byte()? != DEMAND {
             return None;
         }
-        let mut asks = Vec::new();
+        let mut buckets = Vec::new();
         while !input.0.is_empty() {
             let (subject, kind) = (SubjectId(input.take()?), input.kind()?);
             let (need, least) = (input.varint()?, input.varint()?);
             let (floor, limit) = (input.varint()?, input.varint()?);
-            asks.push(BucketDemand { subject, kind, need, least, floor, limit });
+            buckets.push(BucketDemand { subject, kind, need, least, floor, limit });
         }
-        Some(Self { asks })
+        Some(Self { buckets })
     }
 }

@@ -190,7 +190,7 @@ fn hold(
         let Some((mut account, write)) = account else { continue };
         let mut is_touched = false;
         for held in held.iter().filter(|held| held.subject == subject.id) {
-            let asked = refill.iter().flat_map(|demand| &demand.asks);
+            let asked = refill.iter().flat_map(|demand| &demand.buckets);
             let asked = asked.filter(|ask| ask.subject == subject.id && ask.kind == held.kind).count() > 0;
             let Some(line) = account.line_mut(held.kind, held.period) else { continue };
             let count = if line.is_of_requests() { &mut line.used } else { &mut line.held };
@@ -268,11 +268,11 @@ impl Need {
             });
             output = there.fold(output, u64::min);
         }
-        self.ask(entries, output, patience, now_ms)
+        self.check_units(entries, output, patience, now_ms)
     }
 
     /// This output if there are units for it, or what to do about it.
-    fn ask(
+    fn check_units(
         &self,
         entries: &[BucketEntry],
         output: u64,
@@ -280,7 +280,7 @@ impl Need {
         now_ms: i64,
     ) -> Result<u64, ReserveOutcome> {
         let floor = self.output_least.min(self.output_wanted);
-        let mut asks = Vec::new();
+        let mut buckets = Vec::new();
         let mut is_contended = false;
         let mut refusal: Option<LimitRefusal> = None;
         for entry in entries {
@@ -299,14 +299,14 @@ impl Need {
                 None => {}
             }
             let BucketEntry { id: subject, bucket: BucketLimit { kind, limit }, .. } = *entry;
-            asks.push(BucketDemand { subject, kind, need, least: need, floor: amount(floor), limit });
+            buckets.push(BucketDemand { subject, kind, need, least: need, floor: amount(floor), limit });
         }
         match refusal {
             Some(refusal) => Err(ReserveOutcome::Refused(refusal)),
             // Nothing is asked for meanwhile: it would be kept from others.
             None if is_contended => Err(ReserveOutcome::Wait(Demand::default())),
-            None if asks.is_empty() => Ok(output),
-            None => Err(ReserveOutcome::Wait(Demand { asks })),
+            None if buckets.is_empty() => Ok(output),
+            None => Err(ReserveOutcome::Wait(Demand { buckets })),
         }
     }
 
@@ -354,7 +354,7 @@ impl Need {
             if entry.runs_low(amount, now_ms) {
                 let need = last_grant.max(amount).max(cushion(kind, amount, limit));
                 let ask = BucketDemand { subject, kind, need, least: 0, floor: 0, limit };
-                reserved.refill.get_or_insert_default().asks.push(ask);
+                reserved.refill.get_or_insert_default().buckets.push(ask);
             }
         }
         reserved

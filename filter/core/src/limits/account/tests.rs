@@ -79,9 +79,10 @@ fn all_that_is_missing_is_asked_for_at_once() {
     grant(&store, APP, RequestsPerMinute, 5, granted());
     grant(&store, KEY, TokensPerMinute, 15, granted());
     let ReserveOutcome::Wait(demand) = reserve(&store, &subjects, &need(10, 20, 10), NOW) else { panic!() };
-    let asks: Vec<_> = demand.asks.iter().map(|ask| (ask.subject, ask.kind, ask.need, ask.least)).collect();
-    assert_eq!(asks, [(APP, CostBudget, 50, 50), (KEY, TokensPerMinute, 30, 30)]);
-    assert_eq!(demand.asks[0].floor, 30, "a cut answer would do with this");
+    let buckets: Vec<_> =
+        demand.buckets.iter().map(|ask| (ask.subject, ask.kind, ask.need, ask.least)).collect();
+    assert_eq!(buckets, [(APP, CostBudget, 50, 50), (KEY, TokensPerMinute, 30, 30)]);
+    assert_eq!(demand.buckets[0].floor, 30, "a cut answer would do with this");
     assert_eq!(line(&store, APP, RequestsPerMinute).used, 0);
 }
 
@@ -108,7 +109,7 @@ fn output_is_lowered_to_what_there_can_be() {
     assert_eq!(line(&store, APP, kind).available(NOW), 50);
     grant(&store, APP, kind, 50, short(GrantVerdict::Exhausted, 60, 0, 30));
     let ReserveOutcome::Wait(demand) = reserve(&store, &subjects, &need(10, 100, 20), NOW) else { panic!() };
-    assert_eq!((demand.asks[0].need, demand.asks[0].least), (80, 80), "others may leave so much");
+    assert_eq!((demand.buckets[0].need, demand.buckets[0].least), (80, 80), "others may leave so much");
 }
 
 #[test]
@@ -120,7 +121,7 @@ fn what_others_hold_is_waited_for_then_less_is_taken_and_then_it_is_refused() {
     let reserve = |patience, now| super::reserve(&store, &subjects, &need(10, 100, 20), patience, now);
     let asked = |reserve| match reserve {
         ReserveOutcome::Wait(demand) => {
-            demand.asks.iter().map(|ask| (ask.need, ask.least)).collect::<Vec<_>>()
+            demand.buckets.iter().map(|ask| (ask.need, ask.least)).collect::<Vec<_>>()
         }
         other => panic!("{other:?}"),
     };
@@ -152,7 +153,7 @@ fn what_requests_here_hold_is_waited_for() {
     let ReserveOutcome::Reserved(first) = reserve(&store, &subjects, &need(10, 90, 1), NOW) else { panic!() };
     grant(&store, APP, kind, 200, refused(100));
     let ReserveOutcome::Wait(demand) = reserve(&store, &subjects, &need(10, 90, 1), NOW) else { panic!() };
-    assert_eq!(demand.asks, []);
+    assert_eq!(demand.buckets, []);
     settle(&store, first.reservation, ActualUse { tokens: 5, cost: NanoUsd(5) });
     assert!(matches!(reserve(&store, &subjects, &need(10, 90, 1), NOW), ReserveOutcome::Reserved(_)));
 }
@@ -258,7 +259,7 @@ fn what_the_limit_can_never_hold_is_not_waited_for() {
     };
     assert_eq!((refusal.reason, refusal.retry_after_ms), (RefusalReason::TooLarge, 0));
     let ReserveOutcome::Wait(demand) = reserve(&store, &subjects, &need(50, 100, 10), NOW) else { panic!() };
-    assert_eq!((demand.asks[0].need, demand.asks[0].floor), (100, 70), "no more than the limit");
+    assert_eq!((demand.buckets[0].need, demand.buckets[0].floor), (100, 70), "no more than the limit");
     let unpriced = Need { price: None, ..need(1, 1, 1) };
     assert!(matches!(reserve(&store, &subjects, &unpriced, NOW), ReserveOutcome::Unpriced(0)));
 }
@@ -286,7 +287,7 @@ fn a_low_lease_is_told_once() {
     let subjects = [LimitSubject { id: APP, limits: &app }];
     grant(&store, APP, kind, 4, granted());
     let refill = |now| match reserve(&store, &subjects, &need(1, 1, 1), now) {
-        ReserveOutcome::Reserved(reserved) => reserved.refill.map(|demand| demand.asks[0].need),
+        ReserveOutcome::Reserved(reserved) => reserved.refill.map(|demand| demand.buckets[0].need),
         _ => panic!(),
     };
     assert_eq!([NOW, NOW, NOW, NOW + 1].map(refill), [None, None, Some(16), None]);
@@ -319,7 +320,7 @@ fn what_was_leased_under_a_higher_limit_is_not_used() {
     assert!(matches!(reserve(1000), ReserveOutcome::Reserved(_)));
     assert!(matches!(reserve(2000), ReserveOutcome::Reserved(_)), "a raised limit takes nothing away");
     let ReserveOutcome::Wait(demand) = reserve(999) else { panic!("the limit was lowered") };
-    assert_eq!((demand.asks[0].need, demand.asks[0].limit), (1, 999));
+    assert_eq!((demand.buckets[0].need, demand.buckets[0].limit), (1, 999));
 }
 
 #[test]
@@ -552,10 +553,10 @@ proptest! {
         }).collect();
         let account = LeaseAccount { lines };
         prop_assert_eq!(LeaseAccount::decode(&account.encode()), Some(account));
-        let asks = numbers.iter().map(|(n, _, kind)| BucketDemand {
+        let buckets = numbers.iter().map(|(n, _, kind)| BucketDemand {
             subject: SubjectId(subject), kind: BucketKind::ALL[*kind], need: n[0], least: n[1], floor: n[3], limit: n[2],
         }).collect();
-        let demand = Demand { asks };
+        let demand = Demand { buckets };
         prop_assert_eq!(Demand::decode(&demand.encode()), Some(demand));
     }
 

@@ -137,9 +137,9 @@ impl ModelCall {
     }
 
     /// The use can exceed the reservation where a provider ignores the output limit.
-    fn is_plausible(&self, told: &TokenUsage) -> bool {
+    fn is_plausible(&self, reported: &TokenUsage) -> bool {
         let most = self.context_window.unwrap_or(LARGEST_WINDOW).saturating_mul(MOST_PASSES);
-        told.input <= most && told.output <= most.saturating_mul(self.bounds.choices)
+        reported.input <= most && reported.output <= most.saturating_mul(self.bounds.choices)
     }
 
     /// Tokens of the total that no part explains count as output, where the reservation bounds that and they
@@ -191,22 +191,22 @@ impl ModelCall {
     }
 
     fn doubtful(&self, reading: &UsageReading, reason: SettlementReason) -> CallCharge {
-        let told = match reason {
+        let reported = match reason {
             SettlementReason::UsageImplausible => TokenUsage::default(),
             _ => reading.reported,
         };
         let Some((reservation, most)) = self.metered() else {
-            let tokens = usage::estimate(&UsageReading { reported: told, ..reading.clone() }, &self.bounds);
+            let tokens = usage::estimate(&UsageReading { reported, ..reading.clone() }, &self.bounds);
             return self.estimated(reading, reason, tokens);
         };
         let (settlement, reason) = (Settlement::Reserved, Some(reason));
-        let surely = told.input.saturating_add(told.output);
-        let output = most.output.max(told.output);
-        if self.is_input_final(reading, told.input) {
-            let tokens = TokenUsage { output, reasoning: 0, ..told };
+        let surely = reported.input.saturating_add(reported.output);
+        let output = most.output.max(reported.output);
+        if self.is_input_final(reading, reported.input) {
+            let tokens = TokenUsage { output, reasoning: 0, ..reported };
             return CallCharge { settlement, reason, tokens, cost: self.most_of(reading, &tokens), surely };
         }
-        let tokens = TokenUsage { input: most.input.max(told.input), output, ..TokenUsage::default() };
+        let tokens = TokenUsage { input: most.input.max(reported.input), output, ..TokenUsage::default() };
         let cost = reservation.most().cost.max(self.worst(&tokens));
         CallCharge { settlement, reason, tokens, cost, surely }
     }

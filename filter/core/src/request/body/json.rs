@@ -10,7 +10,7 @@ use super::input_scan::InputScan;
 use super::member_cost::{self, MemberCost, refusal};
 use super::member_name::{MemberMeaning, READ};
 use super::number::Number;
-use super::object::Object;
+use super::object::JsonObject;
 use super::stream_options::{IncludeUsage, StreamOptions};
 use super::thinking_budget::{self, ThinkingBudget};
 use super::usage_bounds::names_hours;
@@ -256,7 +256,7 @@ impl<'a> BodyMembers<'a> {
     /// Why the output limit does not bound the mode of reasoning.
     fn reasoning_mode(&self) -> Option<Box<Denial>> {
         let value = self.get("reasoning").filter(|value| value.starts_with('{'))?;
-        let mode = Object::read(value, ["mode"]);
+        let mode = JsonObject::read(value, ["mode"]);
         let is_usual = mode.is_ok_and(|object| {
             object.get("mode").is_none_or(|mode| matches!(mode.get(), "null" | "\"standard\"" | "\"auto\""))
         });

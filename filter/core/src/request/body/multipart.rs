@@ -56,12 +56,12 @@ fn scan(body: &[u8], boundary: &str) -> Option<FormFields> {
             return matches!(epilogue, b"" | b"\r\n").then_some(form);
         }
         rest = rest.strip_prefix(b"\r\n")?;
-        let (head, content) = cut(rest, memmem::find(rest, b"\r\n\r\n")?, 4)?;
+        let (head, content) = split_at_mark(rest, memmem::find(rest, b"\r\n\r\n")?, 4)?;
         if separators.find(head).is_some() || content.starts_with(delimiter.as_bytes()) {
             return None;
         }
         let start = body.len().checked_sub(content.len())?;
-        let (content, after) = cut(content, separators.find(content)?, separator.len())?;
+        let (content, after) = split_at_mark(content, separators.find(content)?, separator.len())?;
         rest = after;
         let part = FormPart::read(head)?;
         match MemberMeaning::named(&part.name) {
@@ -80,7 +80,7 @@ fn scan(body: &[u8], boundary: &str) -> Option<FormFields> {
 }
 
 /// Splits around a mark of `length` bytes at `at`.
-fn cut(bytes: &[u8], at: usize, length: usize) -> Option<(&[u8], &[u8])> {
+fn split_at_mark(bytes: &[u8], at: usize, length: usize) -> Option<(&[u8], &[u8])> {
     let (before, mark) = bytes.split_at_checked(at)?;
     Some((before, mark.get(length..)?))
 }

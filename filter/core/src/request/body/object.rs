@@ -9,7 +9,7 @@ use super::member_name::among_members;
 
 /// The members of these names.
 #[derive(Debug)]
-pub(crate) struct Object<'a, const N: usize> {
+pub(crate) struct JsonObject<'a, const N: usize> {
     names: [&'static str; N],
     values: [Option<&'a RawValue>; N],
 }
@@ -25,7 +25,7 @@ pub(crate) enum UnreadObject {
     Ambiguous(&'static str),
 }
 
-impl<'a, const N: usize> Object<'a, N> {
+impl<'a, const N: usize> JsonObject<'a, N> {
     /// Reads the members of these names, and no others.
     pub(crate) fn read(text: &'a str, names: [&'static str; N]) -> Result<Self, UnreadObject> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<[Option<&str>; 2], UnreadObject> {
-        let object = Object::read(text, ["name", "id"])?;
+        let object = JsonObject::read(text, ["name", "id"])?;
         Ok([object.get("name"), object.get("id")].map(|value| value.map(RawValue::get)))
     }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::json::span;
 use super::number::Number;
-use super::object::Object;
+use super::object::JsonObject;
 use crate::answer::denial::{Code, Denial};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub(super) fn budgets<'a>(
     let mut budgets = Vec::new();
     for (outer, inner) in [("thinking", "budget_tokens"), ("reasoning", "max_tokens")] {
         let Some(value) = member(outer).filter(|value| value.starts_with('{')) else { continue };
-        let object = Object::read(value, [inner]).map_err(|_| outer)?;
+        let object = JsonObject::read(value, [inner]).map_err(|_| outer)?;
         let Some(raw) = object.get(inner) else { continue };
         budgets.extend(budget(body, raw.get(), LEAST).ok_or(inner)?);
     }
