@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::upstream::{GrpcService, InvalidClusterName};
+use crate::grpc_service::{GrpcService, InvalidClusterName};
 
 /// The JSON of the plugin's `configuration`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -14,14 +14,14 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::BufferType;
 
 use crate::configuration;
-use crate::connection::{GrpcStream, StreamChange};
+use crate::grpc_service::GrpcService;
+use crate::grpc_stream::{GrpcStream, StreamChange};
 use crate::host::{self, attempt};
 use crate::metrics::SyncMetrics;
 use crate::queue::{self, Inbox, Outbox};
 use crate::shared_data::SharedData;
-use crate::upstream::GrpcService;
 
-pub use crate::connection::TICK;
+pub use crate::grpc_stream::TICK;
 
 /// Envoy's property with its node id, in newer and in older versions.
 const NODE_ID: [&[&str]; 2] = [&["xds", "node", "id"], &["node", "id"]];

@@ -221,12 +221,6 @@ impl<S: SharedStore> LedgerClient<S> {
         self.silent_for_ms() >= self.config.away_after_ms
     }
 
-    /// Subjects with units in use.
-    #[must_use]
-    pub fn subjects(&self) -> usize {
-        self.subjects.len()
-    }
-
     fn silent_for_ms(&self) -> u64 {
         self.silent_since.map_or(0, |since| self.ticks.saturating_sub(since).saturating_mul(TICK_MS))
     }

@@ -20,8 +20,8 @@
 //! | [`price`] | tokens, and what they cost |
 //!
 //! Three arrows point up. A rule of `request` or `identity` refuses with a [`answer::denial::Denial`].
-//! `identity` asks [`gate::World`]. An app's policy holds an [`identity::IdentityPolicy`], and a
-//! [`discovery::view::View`] the tokens that [`identity`] has verified.
+//! `identity` and `answer::readiness` ask [`gate::World`]. An app's policy holds an
+//! [`identity::IdentityPolicy`], and a [`discovery::view::View`] the tokens that `identity` has verified.
 #![cfg_attr(
     not(test),
     deny(

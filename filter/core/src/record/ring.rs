@@ -125,12 +125,6 @@ impl Ring {
         self.waiting() < most
     }
 
-    /// Records dropped so far.
-    #[must_use]
-    pub fn dropped(&self) -> u64 {
-        self.dropped
-    }
-
     /// Records that wait, as far as is known.
     #[must_use]
     pub fn waiting(&self) -> u64 {

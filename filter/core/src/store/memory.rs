@@ -12,6 +12,7 @@ pub struct Memory {
     writes: Cell<u32>,
 }
 
+#[cfg(test)]
 impl Memory {
     /// The number of names ever written.
     #[must_use]

@@ -6,8 +6,8 @@ use latchkey_filter_core::discovery::backoff::Backoff;
 use prost::Message;
 use proxy_wasm::hostcalls;
 
+use crate::grpc_service::GrpcService;
 use crate::host::{self, attempt};
-use crate::upstream::GrpcService;
 
 /// How often the sync role is woken. It measures time in ticks, so a clock that jumps neither keeps it from
 /// connecting nor stops its heartbeat.
