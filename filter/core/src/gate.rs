@@ -102,7 +102,6 @@ pub struct Admitted {
 #[derive(Debug)]
 enum AdmittedCall {
     Model(ModelOperation, BodyFormat),
-    /// Something of an MCP server.
     Mcp(Box<mcp::McpRequest>),
 }
 
@@ -178,8 +177,8 @@ fn decide_headers<S: SharedStore>(
                 conversation::check(headers, &app)?;
                 AdmittedCall::Mcp(mcp::McpRequest::new(target, provider.clone(), headers).into())
             }
-            Endpoint::RetrieveModel(shape, name) => {
-                let model = model_list::retrieve(&view.catalogue(snapshot), &app, shape, &name)?;
+            Endpoint::RetrieveModel(api, name) => {
+                let model = model_list::retrieve(&view.catalogue(snapshot), &app, api, &name)?;
                 return Ok(HeadersDecision::Reply(model.attributed(attribution.clone(), called)));
             }
             Endpoint::ListModels(_) | Endpoint::Ready => {
@@ -218,8 +217,7 @@ impl Admitted {
     /// Decides on the whole body, and once more on the key, which may have been revoked meanwhile. From here
     /// on the request's units are reserved.
     ///
-    /// A request that waits is decided on again and again: `body` is asked for once where it is read, and once
-    /// where it must be edited.
+    /// A waiting request is decided on repeatedly: `body` is called once to read it, and once more to edit it.
     pub fn decide<S: SharedStore>(
         &self,
         body: impl FnOnce() -> Vec<u8>,
@@ -236,7 +234,7 @@ impl Admitted {
     #[must_use]
     pub fn refuse(&self, denial: &Denial) -> Reply {
         let reply = match &self.call {
-            AdmittedCall::Model(operation, _) => denial.reply(operation.shape()),
+            AdmittedCall::Model(operation, _) => denial.reply(operation.client_api()),
             AdmittedCall::Mcp(request) => {
                 Reply { provider: request.provider().to_owned(), ..denial.rpc_reply(request.id()) }
             }
@@ -253,7 +251,7 @@ impl Admitted {
         if (0..=FRESH_MS).contains(&now.0.saturating_sub(self.resolved_at.0)) {
             return Ok(Cow::Borrowed(&self.key));
         }
-        let (snapshot, record) = look_up(&self.key.record.hash, gate.view)?;
+        let (snapshot, record) = authenticate(gate.view, || Ok(self.key.record.hash))?;
         let app = check_key(snapshot, &record, gate.view, gate.world)?;
         if !Rc::ptr_eq(&app, &self.key.app) {
             check_address(&app, gate.world)?;
@@ -274,12 +272,6 @@ fn authenticate<S: SharedStore>(
 ) -> Result<(Snapshot, KeyRecord), Denial> {
     let snapshot = view.snapshot().ok_or(Code::SnapshotNotReady)?;
     Ok((snapshot, record(snapshot, &find()?, view)?))
-}
-
-/// Looks up the key again.
-fn look_up<S: SharedStore>(hash: &KeyHash, view: &View<S>) -> Result<(Snapshot, KeyRecord), Denial> {
-    let snapshot = view.snapshot().ok_or(Code::SnapshotNotReady)?;
-    Ok((snapshot, record(snapshot, hash, view)?))
 }
 
 fn record<S: SharedStore>(snapshot: Snapshot, hash: &KeyHash, view: &View<S>) -> Result<KeyRecord, Denial> {

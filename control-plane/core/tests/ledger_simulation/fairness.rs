@@ -14,7 +14,7 @@ use latchkey_filter_core::ledger::{LedgerClient, LedgerConfig, LedgerEffect, Led
 use latchkey_filter_core::limits::account::{
     self, ActualUse, LimitSubject, Need, Patience, RefusalReason, Reservation, ReserveOutcome, SubjectId,
 };
-use latchkey_filter_core::limits::quota::retry_after_ms_spread;
+use latchkey_filter_core::limits::quota::spread_retry_ms;
 use latchkey_filter_core::price::{NanoUsd, Price, TierChoice, TokenUsage};
 use latchkey_filter_core::record::ring::{Ring, take_worker};
 use latchkey_filter_core::record::{Record, Settlement};
@@ -295,7 +295,7 @@ impl Fleet {
             ReserveOutcome::Refused(refusal) => {
                 assert_ne!(refusal.reason, RefusalReason::TooLarge);
                 let random = self.next();
-                let told_ms = retry_after_ms_spread(refusal.reason, refusal.retry_after_ms, random);
+                let told_ms = spread_retry_ms(refusal.reason, refusal.retry_after_ms, random);
                 self.outcome.refused += 1;
                 self.outcome.told_ms += u64::from(told_ms);
                 self.outcome.least_told_ms = self.outcome.least_told_ms.min(told_ms);

@@ -168,7 +168,7 @@ impl Explain {
             let names: Vec<_> = ModelOperation::ALL.iter().map(|operation| operation.name()).collect();
             wrong("endpoint", &format!("must be one of {} or models", names.join(", ")))
         })?;
-        let prefix = match operation.shape() {
+        let prefix = match operation.client_api() {
             ClientApi::OpenAi => "/v1/",
             ClientApi::Anthropic => "/anthropic_messages/v1/",
         };
@@ -278,7 +278,11 @@ impl Explanation {
 impl ReservedView {
     fn new(held: &HeldUnits, app_id: Uuid) -> Self {
         let of_app = held.subject == SubjectId::from(AppId(app_id));
-        Self { owner: if of_app { "app" } else { "key" }, name: quota::name(held.kind), amount: held.amount }
+        Self {
+            owner: if of_app { "app" } else { "key" },
+            name: quota::limit_name(held.kind),
+            amount: held.amount,
+        }
     }
 }
 

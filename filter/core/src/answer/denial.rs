@@ -276,8 +276,8 @@ impl Denial {
 
     /// The answer to the client.
     #[must_use]
-    pub fn reply(&self, shape: ClientApi) -> Reply {
-        self.reply_with(self.body(shape).to_string().into_bytes())
+    pub fn reply(&self, api: ClientApi) -> Reply {
+        self.reply_with(self.body(api).to_string().into_bytes())
     }
 
     fn reply_with(&self, body: Vec<u8>) -> Reply {
@@ -315,8 +315,8 @@ impl Denial {
         self.limit_detail.as_ref().map_or(usual, |limit| limit.retry_after_ms.filter(|_| usual.is_some()))
     }
 
-    fn body(&self, shape: ClientApi) -> Value {
-        let mut body = self.error(shape);
+    fn body(&self, api: ClientApi) -> Value {
+        let mut body = self.error(api);
         if let (Some(limit), Some(error)) =
             (&self.limit_detail, body.get_mut("error").and_then(Value::as_object_mut))
         {
@@ -325,9 +325,9 @@ impl Denial {
         body
     }
 
-    fn error(&self, shape: ClientApi) -> Value {
+    fn error(&self, api: ClientApi) -> Value {
         let (code, rule, message) = (self.code.as_str(), self.code.rule(), without_keys(&self.message));
-        match shape {
+        match api {
             ClientApi::OpenAi => {
                 let kind = match self.code {
                     Code::InsufficientQuota | Code::QuotaContended => "insufficient_quota",
@@ -367,8 +367,8 @@ mod tests {
 
     use super::*;
 
-    fn body(denial: &Denial, shape: ClientApi) -> Value {
-        serde_json::from_slice(&denial.reply(shape).body).unwrap()
+    fn body(denial: &Denial, api: ClientApi) -> Value {
+        serde_json::from_slice(&denial.reply(api).body).unwrap()
     }
 
     #[test]

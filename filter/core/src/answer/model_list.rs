@@ -28,12 +28,12 @@ struct OpenAiModel<'a> {
 ///
 /// # Errors
 /// When the query asks for a page that there is not.
-pub fn list(catalogue: &Catalogue, app: &AppPolicy, shape: ClientApi, query: &str) -> Result<Reply, Denial> {
+pub fn list(catalogue: &Catalogue, app: &AppPolicy, api: ClientApi, query: &str) -> Result<Reply, Denial> {
     let models = catalogue
         .models()
         .filter(|(name, _)| app.allows_model(name))
-        .filter_map(|(name, offers)| Some((name, allowed(offers, app).find(|offer| lists(offer, shape))?)));
-    match shape {
+        .filter_map(|(name, offers)| Some((name, allowed(offers, app).find(|offer| lists(offer, api))?)));
+    match api {
         ClientApi::OpenAi => {
             let data = models.map(|(name, offer)| OpenAiModel::new(name, offer)).collect();
             Ok(Reply::ok(&ModelList { object: "list", data }))
@@ -46,26 +46,21 @@ pub fn list(catalogue: &Catalogue, app: &AppPolicy, shape: ClientApi, query: &st
 ///
 /// # Errors
 /// When nobody offers it, or the app may not call it.
-pub fn retrieve(
-    catalogue: &Catalogue,
-    app: &AppPolicy,
-    shape: ClientApi,
-    name: &str,
-) -> Result<Reply, Denial> {
+pub fn retrieve(catalogue: &Catalogue, app: &AppPolicy, api: ClientApi, name: &str) -> Result<Reply, Denial> {
     let mut offers = usable(catalogue, app, name)?.peekable();
     offers.peek().ok_or(Code::ProviderNotAllowed)?;
-    let offer = offers.find(|offer| lists(offer, shape)).ok_or_else(|| {
+    let offer = offers.find(|offer| lists(offer, api)).ok_or_else(|| {
         Denial::new(Code::ModelNotFound, "No provider of this model speaks Anthropic's API.")
     })?;
-    Ok(match shape {
+    Ok(match api {
         ClientApi::OpenAi => Reply::ok(&OpenAiModel::new(name, offer)),
         ClientApi::Anthropic => anthropic::one(name, offer),
     })
 }
 
 /// Whether the API of this kind lists the offer.
-fn lists(offer: &Offer, shape: ClientApi) -> bool {
-    shape == ClientApi::OpenAi || serves(offer.provider.kind, ModelOperation::Messages)
+fn lists(offer: &Offer, api: ClientApi) -> bool {
+    api == ClientApi::OpenAi || serves(offer.provider.kind, ModelOperation::Messages)
 }
 
 /// The first offer that the app may use and that serves the operation.
@@ -113,10 +108,10 @@ fn allowed<'a>(offers: &'a [Offer], app: &AppPolicy) -> impl Iterator<Item = &'a
 fn serves(kind: ProviderKind, operation: ModelOperation) -> bool {
     match kind {
         ProviderKind::Anthropic => {
-            operation.shape() == ClientApi::Anthropic || operation == ModelOperation::ChatCompletions
+            operation.client_api() == ClientApi::Anthropic || operation == ModelOperation::ChatCompletions
         }
         ProviderKind::OpenAi | ProviderKind::AzureOpenAi | ProviderKind::OpenAiCompatible => {
-            operation.shape() == ClientApi::OpenAi
+            operation.client_api() == ClientApi::OpenAi
         }
     }
 }

@@ -138,7 +138,7 @@ impl UsageReader {
             detector: FormatDetector::default(),
             events: EventScanner::default(),
             document: DocumentScanner::default(),
-            report: UsageReport::new(operation.shape() == ClientApi::Anthropic),
+            report: UsageReport::new(operation.client_api() == ClientApi::Anthropic),
             chunk_filter: None,
             hides_usage: hides_usage && asks_for_usage(operation),
             progress: AnswerProgress::default(),

@@ -123,7 +123,7 @@ impl Admitted {
         };
         let (reservation, response_headers, refill) = match allowance {
             Some(Allowance { reservation, standings, refill, .. }) => {
-                (Some(reservation), quota::headers(&standings, now), refill)
+                (Some(reservation), quota::rate_limit_headers(&standings, now), refill)
             }
             None => (None, Vec::new(), None),
         };

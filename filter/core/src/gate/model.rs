@@ -40,7 +40,7 @@ impl ReadyCall {
             reservation: is_limited.then_some(reservation),
             output_cut,
         });
-        let response_headers = quota::headers(&standings, now);
+        let response_headers = quota::rate_limit_headers(&standings, now);
         let response_headers =
             response_headers.into_iter().chain(quota::output_cut_headers(output_cut)).collect();
         Forward {

@@ -277,8 +277,8 @@ fn denial(
         RefusalReason::Contended => Code::QuotaContended,
     };
     let retry_after_ms =
-        code.may_be_retried().then(|| retry_after_ms_spread(reason, retry_after_ms, attempt.random));
-    let (name, subject) = (name(standing.kind), if of_app { "app" } else { "key" });
+        code.may_be_retried().then(|| spread_retry_ms(reason, retry_after_ms, attempt.random));
+    let (name, subject) = (limit_name(standing.kind), if of_app { "app" } else { "key" });
     let amount = |amount| format_amount(standing.kind, amount);
     let (limit, left, need) = (amount(standing.limit), amount(standing.remaining), amount(needed));
     let message = match reason {
@@ -300,14 +300,14 @@ fn denial(
         needed,
         resets_at: (standing.resets_at_ms > 0).then(|| standing.resets_at_ms.div_euclid(1000)),
         retry_after_ms,
-        headers: headers(&[standing], attempt.now),
+        headers: rate_limit_headers(&[standing], attempt.now),
     };
     Denial { limit_detail: Some(Box::new(limit_detail)), ..Denial::new(code, message) }
 }
 
 /// When a refused request may come back, in milliseconds: spread at random so that not all come at once.
 #[must_use]
-pub fn retry_after_ms_spread(reason: RefusalReason, ms: u64, random: u64) -> u32 {
+pub fn spread_retry_ms(reason: RefusalReason, ms: u64, random: u64) -> u32 {
     let least = if reason == RefusalReason::Contended { CONTENDED_RETRY_MS } else { LEAST_RETRY_MS };
     let ms = ms.max(least);
     let spread = ms.div_euclid(4).clamp(*SPREAD_MS.start(), *SPREAD_MS.end());
@@ -317,7 +317,7 @@ pub fn retry_after_ms_spread(reason: RefusalReason, ms: u64, random: u64) -> u32
 
 /// The `x-ratelimit-*` headers: the tightest limit of requests and of tokens.
 #[must_use]
-pub fn headers(standings: &[LimitStanding], now: UnixMs) -> Vec<(&'static str, String)> {
+pub fn rate_limit_headers(standings: &[LimitStanding], now: UnixMs) -> Vec<(&'static str, String)> {
     const REQUESTS: [&str; 3] =
         ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"];
     const TOKENS: [&str; 3] =
@@ -348,7 +348,7 @@ pub fn output_cut_headers(output_cut: Option<OutputCut>) -> impl Iterator<Item =
 
 /// The limit's name in the app's settings.
 #[must_use]
-pub fn name(kind: BucketKind) -> &'static str {
+pub fn limit_name(kind: BucketKind) -> &'static str {
     match kind {
         BucketKind::CostBudget => "budget",
         other => other.name(),

@@ -122,7 +122,7 @@ impl ModelOperation {
     }
 
     #[must_use]
-    pub fn shape(self) -> ClientApi {
+    pub fn client_api(self) -> ClientApi {
         match self {
             Self::Messages | Self::CountTokens => ClientApi::Anthropic,
             _ => ClientApi::OpenAi,
@@ -135,10 +135,10 @@ impl ModelOperation {
         matches!(self, Self::ImageEdits | Self::ImageVariations | Self::Transcriptions | Self::Translations)
     }
 
-    fn find(path: &str, shape: ClientApi) -> Option<Self> {
+    fn find(path: &str, api: ClientApi) -> Option<Self> {
         Self::ALL
             .into_iter()
-            .find(|operation| operation.shape() == shape && operation.upstream_path() == path)
+            .find(|operation| operation.client_api() == api && operation.upstream_path() == path)
     }
 }
 
@@ -191,15 +191,15 @@ impl Endpoint {
             ("/openai_compatible/", ClientApi::OpenAi),
             ("/v1/", ClientApi::OpenAi),
         ];
-        let found = |(prefix, shape): &(&str, ClientApi)| Some((path.strip_prefix(prefix)?, *shape));
-        let (rest, shape) = PREFIXES.iter().find_map(found)?;
+        let found = |(prefix, api): &(&str, ClientApi)| Some((path.strip_prefix(prefix)?, *api));
+        let (rest, api) = PREFIXES.iter().find_map(found)?;
         match rest.strip_prefix("models") {
-            Some("") => Some(Self::ListModels(shape)),
+            Some("") => Some(Self::ListModels(api)),
             Some(id) => {
                 let id = percent_decode_str(id.strip_prefix('/')?).decode_utf8().ok()?;
-                (!id.is_empty()).then(|| Self::RetrieveModel(shape, id.into_owned()))
+                (!id.is_empty()).then(|| Self::RetrieveModel(api, id.into_owned()))
             }
-            None => ModelOperation::find(rest, shape).map(Self::Call),
+            None => ModelOperation::find(rest, api).map(Self::Call),
         }
     }
 
@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn every_operation_is_served_under_each_of_its_prefixes() {
         for operation in ModelOperation::ALL {
-            let prefixes: &[&str] = match operation.shape() {
+            let prefixes: &[&str] = match operation.client_api() {
                 ClientApi::OpenAi => &["/v1", "/openai_compatible/v1", "/openai_compatible"],
                 ClientApi::Anthropic => &["/anthropic_messages/v1"],
             };
@@ -278,16 +278,16 @@ mod tests {
 
     #[test]
     fn model_names_may_have_slashes_and_escapes() {
-        for (prefix, shape) in [
+        for (prefix, api) in [
             ("/v1", ClientApi::OpenAi),
             ("/openai_compatible", ClientApi::OpenAi),
             ("/openai_compatible/v1", ClientApi::OpenAi),
             ("/anthropic_messages/v1", ClientApi::Anthropic),
         ] {
             let list = Endpoint::parse("GET", &format!("{prefix}/models"));
-            assert_eq!(list, Ok(Endpoint::ListModels(shape)));
+            assert_eq!(list, Ok(Endpoint::ListModels(api)));
             let one = Endpoint::parse("GET", &format!("{prefix}/models/org/model%3A7b"));
-            assert_eq!(one, Ok(Endpoint::RetrieveModel(shape, "org/model:7b".into())));
+            assert_eq!(one, Ok(Endpoint::RetrieveModel(api, "org/model:7b".into())));
         }
     }
 

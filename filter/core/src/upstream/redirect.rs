@@ -29,7 +29,7 @@ impl Redirect {
         let location = String::from_utf8_lossy(headers.all("location").next().unwrap_or_default());
         let denial = Denial::new(Code::UpstreamRedirected, message(call, path(&location)));
         let reply = match call {
-            UpstreamCall::Model(call) => denial.reply(call.operation.shape()),
+            UpstreamCall::Model(call) => denial.reply(call.operation.client_api()),
             UpstreamCall::Mcp(_) => denial.rpc_reply(None),
         };
         Some(Self { reply, location: shortened(&place(&location)).to_owned() })

@@ -245,7 +245,7 @@ impl Need {
         let least = self.output_least.min(self.output_wanted);
         let mut output = self.output_wanted;
         for entry in entries {
-            match self.covered(entry.kind(), entry.bucket.limit).filter(|most| *most >= least) {
+            match self.output_within(entry.kind(), entry.bucket.limit).filter(|most| *most >= least) {
                 Some(most) => output = output.min(most),
                 None => {
                     return Err(ReserveOutcome::Refused(self.refusal(
@@ -258,13 +258,17 @@ impl Need {
         }
         // What there can be at best, though not yet; at least the request's minimum.
         let best = entries.iter().filter_map(|entry| {
-            Some(self.covered(entry.kind(), entry.ceiling(now_ms)?).unwrap_or_default().max(least))
+            Some(self.output_within(entry.kind(), entry.best_case(now_ms)?).unwrap_or_default().max(least))
         });
         output = best.fold(output, u64::min);
         if patience != Patience::Whole {
             // The same, by what there is now.
             let there = entries.iter().filter_map(|entry| {
-                Some(self.covered(entry.kind(), entry.at_once(now_ms)?).unwrap_or_default().max(least))
+                Some(
+                    self.output_within(entry.kind(), entry.available_now(now_ms)?)
+                        .unwrap_or_default()
+                        .max(least),
+                )
             });
             output = there.fold(output, u64::min);
         }
@@ -290,7 +294,7 @@ impl Need {
                 continue;
             }
             let lacks = need.saturating_sub(entry.available);
-            match entry.refuses(lacks, now_ms) {
+            match entry.refusal_reason(lacks, now_ms) {
                 Some(RefusalReason::Contended) if patience != Patience::Over => is_contended = true,
                 Some(reason) => refusal = longest(refusal, self.refusal(entry, reason, now_ms)),
                 None if patience == Patience::Over && entry.was_contended(lacks, now_ms) => {
@@ -370,7 +374,7 @@ impl Need {
     }
 
     /// The most output that these units cover.
-    fn covered(&self, kind: BucketKind, units: u64) -> Option<u64> {
+    fn output_within(&self, kind: BucketKind, units: u64) -> Option<u64> {
         match kind.unit() {
             Unit::Requests => (units > 0).then_some(u64::MAX),
             Unit::Tokens => units.checked_sub(self.input(kind)),
@@ -400,7 +404,7 @@ impl BucketEntry {
 
     /// The most that can become available, including what requests in progress free, where the control plane
     /// has just said that it is less than was asked for.
-    fn ceiling(&self, now_ms: i64) -> Option<u64> {
+    fn best_case(&self, now_ms: i64) -> Option<u64> {
         let line = self.line.filter(|line| line.status.holds(now_ms, self.bucket.limit))?;
         let own = self.available.saturating_add(line.held);
         match line.status.verdict {
@@ -413,7 +417,7 @@ impl BucketEntry {
     }
 
     /// What is available now, here and at the control plane, as far as it has just said.
-    fn at_once(&self, now_ms: i64) -> Option<u64> {
+    fn available_now(&self, now_ms: i64) -> Option<u64> {
         let status = self.line?.status;
         let is_told = match status.verdict {
             GrantVerdict::Exhausted => status.holds(now_ms, self.bucket.limit),
@@ -426,7 +430,7 @@ impl BucketEntry {
     }
 
     /// Why asking for this many more units would not help.
-    fn refuses(&self, units: u64, now_ms: i64) -> Option<RefusalReason> {
+    fn refusal_reason(&self, units: u64, now_ms: i64) -> Option<RefusalReason> {
         let line = self.line?;
         let status = line.status;
         let is_had = units == 0 || units < status.refused || units <= status.remaining;

@@ -424,7 +424,7 @@ fn the_tightest_limit_is_announced() {
         remaining,
         resets_at_ms,
     };
-    let found = headers(
+    let found = rate_limit_headers(
         &[
             standing(RequestsPerHour, 100, 7, 5000),
             standing(RequestsPerMinute, 60, 8, 2000),
@@ -443,7 +443,7 @@ fn the_tightest_limit_is_announced() {
         ("x-ratelimit-reset-tokens", "60000ms"),
     ];
     assert_eq!(found, expected.map(|(name, value)| (name, value.to_owned())));
-    assert_eq!(headers(&[standing(CostBudget, 10, 0, 2000)], NOW), []);
+    assert_eq!(rate_limit_headers(&[standing(CostBudget, 10, 0, 2000)], NOW), []);
 }
 
 #[test]

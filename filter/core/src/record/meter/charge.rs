@@ -110,7 +110,7 @@ impl ModelCall {
                 _ => CallCharge::nothing(),
             };
         };
-        match (self.reason(reading), self.explained(reading)) {
+        match (self.reason(reading), self.with_unexplained_output(reading)) {
             (None, _) => self.reported(reading, None, reading.reported),
             (Some(reason), _) if !self.operation.is_metered() => self.unmetered(reading, reason),
             (Some(reason @ SettlementReason::UsageUnclear), Some(tokens)) => {
@@ -144,7 +144,7 @@ impl ModelCall {
 
     /// Tokens of the total that no part explains count as output, where the reservation bounds that and they
     /// would cost no more as input.
-    fn explained(&self, reading: &UsageReading) -> Option<TokenUsage> {
+    fn with_unexplained_output(&self, reading: &UsageReading) -> Option<TokenUsage> {
         if reading.unexplained == 0 || self.is_of_one_choice(reading) {
             return None;
         }

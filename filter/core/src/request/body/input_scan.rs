@@ -60,7 +60,7 @@ impl InputScan {
             scan.walk(member("input"), |walk| walk.content(0));
         }
         scan.walk(member("messages"), |walk| walk.messages());
-        scan.walk(member("tools"), |walk| walk.tools(operation.shape(), 0));
+        scan.walk(member("tools"), |walk| walk.tools(operation.client_api(), 0));
         scan
     }
 
@@ -258,7 +258,7 @@ impl<'a> InputWalk<'a, '_> {
         })
     }
 
-    fn tools(&mut self, shape: ClientApi, nesting: u8) -> Option<()> {
+    fn tools(&mut self, api: ClientApi, nesting: u8) -> Option<()> {
         self.elements(|walk| {
             let (mut kind, mut execution, mut environment, mut tools) = (None, None, None, None);
             walk.members(|walk, name| match name {
@@ -272,7 +272,7 @@ impl<'a> InputWalk<'a, '_> {
                 _ => walk.at.skip(),
             })?;
             walk.scan.tools = true;
-            let runner = match shape {
+            let runner = match api {
                 ClientApi::Anthropic => ToolRunner::of_anthropic(kind),
                 ClientApi::OpenAi => ToolRunner::of_openai(kind, execution, environment),
             };
@@ -283,7 +283,7 @@ impl<'a> InputWalk<'a, '_> {
                 }
                 (ToolRunner::Search, _) => walk.scan.searches_tools = true,
                 (ToolRunner::Namespace, Some(tools)) if nesting < MAX_NESTING => {
-                    return walk.inside(tools).tools(shape, nesting.saturating_add(1));
+                    return walk.inside(tools).tools(api, nesting.saturating_add(1));
                 }
                 (ToolRunner::Namespace | ToolRunner::Provider, _) => {
                     walk.scan.unbounded.get_or_insert_with(|| Box::new(hosted_tool(kind)));
