@@ -256,13 +256,13 @@ impl<S: SharedStore> LedgerClient<S> {
 
     fn receive_demand(&mut self, bytes: &[u8], effects: &mut Vec<LedgerEffect>) {
         match Demand::decode(bytes) {
-            Some(demand) => demand.buckets.iter().for_each(|ask| self.ask(ask, effects)),
+            Some(demand) => demand.buckets.iter().for_each(|demand| self.add_demand(demand, effects)),
             None => effects.push(LedgerEffect::Log("a demand of a gate cannot be read".to_owned())),
         }
     }
 
-    fn ask(&mut self, ask: &BucketDemand, effects: &mut Vec<LedgerEffect>) {
-        let BucketDemand { subject, kind, need, least, floor, limit } = *ask;
+    fn add_demand(&mut self, demand: &BucketDemand, effects: &mut Vec<LedgerEffect>) {
+        let BucketDemand { subject, kind, need, least, floor, limit } = *demand;
         if !self.track_subject(subject) {
             return effects.push(LedgerEffect::Log("an account cannot be stored".to_owned()));
         }
@@ -273,8 +273,8 @@ impl<S: SharedStore> LedgerClient<S> {
             pending.ahead = pending.ahead.max(need);
         } else {
             pending.need = pending.need.saturating_add(need);
-            pending.least = Some(pending.least.map_or(least, |active| active.min(least)));
-            pending.floor = Some(pending.floor.map_or(floor, |active| active.min(floor)));
+            pending.least = Some(pending.least.map_or(least, |other| other.min(least)));
+            pending.floor = Some(pending.floor.map_or(floor, |other| other.min(floor)));
         }
     }
 
@@ -344,8 +344,8 @@ impl<S: SharedStore> LedgerClient<S> {
         let Ok(count) = ring::workers(&self.store) else {
             return effects.push(LedgerEffect::Log("the number of workers cannot be stored".to_owned()));
         };
-        let active = u32::try_from(self.shippings.len()).unwrap_or(u32::MAX);
-        for worker in active..count {
+        let known = u32::try_from(self.shippings.len()).unwrap_or(u32::MAX);
+        for worker in known..count {
             let reader = RingReader::resume(&self.store, worker, self.config.ring_capacity);
             self.shippings.push(RecordShipment { reader, is_under_way: false, has_more: false });
         }

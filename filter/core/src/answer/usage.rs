@@ -149,7 +149,7 @@ impl UsageReader {
     /// only those of an event that may be the usage chunk: at most 64 KiB, until that is known.
     pub fn chunk(&mut self, bytes: &[u8], last: bool) -> ChunkAction {
         match self.format {
-            Some(form) => self.read_as(form, bytes, 0, last),
+            Some(format) => self.read_as(format, bytes, 0, last),
             None => self.detect_format(bytes, last),
         }
     }
@@ -219,8 +219,8 @@ impl UsageReader {
             match self.detector.push(*byte) {
                 FormatHint::Blank => blank = blank.saturating_add(1),
                 FormatHint::Undecided => {}
-                FormatHint::Decided(form) => {
-                    decided = Some(form);
+                FormatHint::Decided(format) => {
+                    decided = Some(format);
                     break;
                 }
             }
@@ -235,14 +235,14 @@ impl UsageReader {
             };
         }
         let by_label = if self.labelled_as_events { AnswerFormat::Events } else { AnswerFormat::Document };
-        let form = decided.flatten().unwrap_or(by_label);
-        self.format = Some(form);
-        self.chunk_filter = (form == AnswerFormat::Events && self.hides_usage).then(ChunkFilter::default);
+        let format = decided.flatten().unwrap_or(by_label);
+        self.format = Some(format);
+        self.chunk_filter = (format == AnswerFormat::Events && self.hides_usage).then(ChunkFilter::default);
         if kept.is_empty() {
-            return self.read_as(form, bytes, blank, last);
+            return self.read_as(format, bytes, blank, last);
         }
         let whole = [kept.as_slice(), bytes].concat();
-        match self.read_as(form, &whole, 0, last) {
+        match self.read_as(format, &whole, 0, last) {
             _ if !self.hides_usage => ChunkAction::Pass,
             ChunkAction::Pass => ChunkAction::Replace(whole),
             replaced => replaced,
@@ -250,9 +250,9 @@ impl UsageReader {
     }
 
     /// Reads a chunk after its first `skip` bytes, which pass.
-    fn read_as(&mut self, form: AnswerFormat, bytes: &[u8], skip: usize, last: bool) -> ChunkAction {
+    fn read_as(&mut self, format: AnswerFormat, bytes: &[u8], skip: usize, last: bool) -> ChunkAction {
         let rest = bytes.get(skip..).unwrap_or_default();
-        match form {
+        match format {
             AnswerFormat::Unreadable => ChunkAction::Pass,
             AnswerFormat::Document => {
                 self.read_documents(rest);
@@ -280,7 +280,7 @@ impl UsageReader {
     }
 
     fn read_events(&mut self, bytes: &[u8], skipped: &[u8], last: bool) -> ChunkAction {
-        let mut filtered = self.chunk_filter.take().map(|sieve| FilteredChunk::new(sieve, bytes));
+        let mut filtered = self.chunk_filter.take().map(|filter| FilteredChunk::new(filter, bytes));
         if skipped.len() < bytes.len() {
             filtered
                 .iter_mut()
@@ -312,8 +312,8 @@ impl UsageReader {
         if last {
             filtered.end(bytes.len(), self.document.is_usage_chunk());
         }
-        let (sieve, action) = filtered.finish();
-        self.chunk_filter = Some(sieve);
+        let (filter, action) = filtered.finish();
+        self.chunk_filter = Some(filter);
         action
     }
 

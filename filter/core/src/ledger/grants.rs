@@ -156,7 +156,7 @@ impl BucketGrant {
         let Self { kind, period, ref grant, asked, .. } = *self;
         let period = match period {
             PERIOD_NOW => account.current(kind).map_or(PERIOD_NOW, |line| line.period),
-            active => active,
+            period => period,
         };
         account.edit(kind, period, |line| {
             line.grant(read(grant, asked, line, now_ms), now_ms);

@@ -54,15 +54,15 @@ pub fn settle(store: &impl SharedStore, reservation: Reservation, actual: Actual
 }
 
 /// Accounts for a request whose use is unknown: charges `most`. Windows of tokens, which reserve an estimate,
-/// are charged at most that estimate or `surely`, the tokens that are known to be used.
+/// are charged at most that estimate or `certain_tokens`, the tokens that are known to be used.
 pub fn settle_unknown(
     store: &impl SharedStore,
     reservation: Reservation,
     most: ActualUse,
-    surely: u64,
+    certain_tokens: u64,
 ) -> Vec<Charge> {
     let amount = |held: &HeldUnits| match most.of(held.kind) {
-        Some(amount) if held.kind.span_ms().is_some() => Some(amount.min(held.amount.max(surely))),
+        Some(amount) if held.kind.span_ms().is_some() => Some(amount.min(held.amount.max(certain_tokens))),
         amount => amount,
     };
     settle_each(store, &reservation, amount)

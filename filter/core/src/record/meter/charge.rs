@@ -19,7 +19,7 @@ pub(super) struct CallCharge {
     pub tokens: TokenUsage,
     pub cost: NanoUsd,
     /// Of the tokens, those that the provider reported.
-    pub surely: u64,
+    pub certain_tokens: u64,
 }
 
 /// Assumed where the context window is unknown: as large as the largest.
@@ -45,7 +45,7 @@ impl CallCharge {
         tokens: TokenUsage,
         cost: NanoUsd,
     ) -> Self {
-        Self { settlement, reason, tokens, cost, surely: tokens.input.saturating_add(tokens.output) }
+        Self { settlement, reason, tokens, cost, certain_tokens: tokens.input.saturating_add(tokens.output) }
     }
 }
 
@@ -71,7 +71,7 @@ impl ModelCall {
         outcome: UpstreamOutcome,
         store: &S,
     ) {
-        let CallCharge { settlement, reason, tokens, cost, surely } = self.settle(reading, outcome);
+        let CallCharge { settlement, reason, tokens, cost, certain_tokens } = self.charge(reading, outcome);
         (record.settlement, record.settlement_reason) = (settlement, reason);
         (record.tokens, record.cost) = (tokens, cost);
         let are_known = settlement != Settlement::Reserved || reason == Some(SettlementReason::TierNotPriced);
@@ -90,15 +90,13 @@ impl ModelCall {
             let actual = ActualUse { tokens, cost: record.cost };
             record.charges = match are_known {
                 true => account::settle(store, reservation, actual),
-                false => account::settle_unknown(store, reservation, actual, surely),
+                false => account::settle_unknown(store, reservation, actual, certain_tokens),
             };
         }
     }
-}
 
-impl ModelCall {
     /// What it is charged, and how that is known.
-    pub(super) fn settle(&self, reading: Option<&UsageReading>, outcome: UpstreamOutcome) -> CallCharge {
+    fn charge(&self, reading: Option<&UsageReading>, outcome: UpstreamOutcome) -> CallCharge {
         if self.operation.is_free(self.provider.kind) {
             return CallCharge::nothing();
         }
@@ -200,15 +198,21 @@ impl ModelCall {
             return self.estimated(reading, reason, tokens);
         };
         let (settlement, reason) = (Settlement::Reserved, Some(reason));
-        let surely = reported.input.saturating_add(reported.output);
+        let certain_tokens = reported.input.saturating_add(reported.output);
         let output = most.output.max(reported.output);
         if self.is_input_final(reading, reported.input) {
             let tokens = TokenUsage { output, reasoning: 0, ..reported };
-            return CallCharge { settlement, reason, tokens, cost: self.most_of(reading, &tokens), surely };
+            return CallCharge {
+                settlement,
+                reason,
+                tokens,
+                cost: self.most_of(reading, &tokens),
+                certain_tokens,
+            };
         }
         let tokens = TokenUsage { input: most.input.max(reported.input), output, ..TokenUsage::default() };
         let cost = reservation.most().cost.max(self.worst(&tokens));
-        CallCharge { settlement, reason, tokens, cost, surely }
+        CallCharge { settlement, reason, tokens, cost, certain_tokens }
     }
 
     /// For unknown usage of an unlimited request.
