@@ -247,7 +247,7 @@ impl Request {
 
     /// Tries again: units may have come. Tells whether it still waits.
     ///
-    /// The host must have been told that this request is meant.
+    /// The host's effective context must be this request's.
     pub fn retry(&mut self, worker: &GateWorker) -> bool {
         if !matches!(self.state, RequestState::Waiting(..)) {
             return false;

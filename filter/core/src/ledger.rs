@@ -2,8 +2,8 @@
 //! accounts, reclaims idle ones, and ships records until they are committed. Events in, effects out; its
 //! state is in the store.
 //!
-//! It knows the owners that demands have named lately, so that its work follows use. It measures
-//! waits in ticks, so that a clock that jumps neither hides an outage nor feigns one.
+//! It tracks the subjects that demands have named lately, so that its work follows use. It measures waits in
+//! ticks: a clock that jumps neither hides an outage nor looks like one.
 
 mod grants;
 mod idle_reclaim;

@@ -338,7 +338,7 @@ pub fn refusal(verdict: account::GrantVerdict) -> BucketStatus {
     }
 }
 
-/// How an owner's bucket stands here.
+/// A subject's current account line.
 pub fn line(store: &TestMemory, subject: SubjectId, kind: BucketKind) -> AccountLine {
     *LeaseAccount::read(store, subject).unwrap().0.current(kind).unwrap()
 }

@@ -1,9 +1,9 @@
 //! Applies the discovery stream's responses to the store, and answers each with an ACK or a NACK. Only the
 //! sync role owns one.
 //!
-//! What is refused keeps its last good state: the control plane sends the response again without
-//! it. Within a snapshot, whose end drops whatever it did not name, that takes a write: what is in
-//! force under a refused name is carried into the snapshot's generation.
+//! A rejected resource keeps its last good state: the control plane sends the response again without it. A
+//! snapshot's end drops everything that it did not name, so within a snapshot the state of a rejected
+//! resource is written again with the snapshot's generation.
 
 use latchkey_proto::discovery as wire;
 use wire::discovery_request::Kind;

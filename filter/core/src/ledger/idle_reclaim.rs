@@ -1,7 +1,7 @@
 //! Reclaims idle units, reports changed numbers, and forgets subjects without units.
 //!
-//! An owner is looked at when something may have moved, and then ever more rarely: the work follows
-//! use, not the number of owners.
+//! A subject is checked when its units may have moved, and then ever more rarely: the work follows use, not
+//! the number of subjects.
 
 use super::{ActiveSubject, LedgerClient, LedgerEffect, TICK_MS, TrackedLine};
 use crate::limits::account::{AccountChange, AccountLine, LeaseAccount, PERIOD_NOW, SubjectId};

@@ -39,7 +39,7 @@ impl Ceiling {
         Self { tiny, short, long }
     }
 
-    /// The most that so many tokens can cost.
+    /// The most that this many tokens can cost.
     #[must_use]
     pub fn worst(&self, input_tokens: u64, output_tokens: u64) -> NanoUsd {
         let CeilingRates { input, output } = self.within(input_tokens);

@@ -1,7 +1,7 @@
 //! Limits the records of repeated refusals: of one key refused with one code, only a few per minute get a
 //! record of their own. The rest are counted, and now and then recorded as one record with that count.
 //!
-//! Nothing is lost where the ring has no room for them: they are counted until it has.
+//! Nothing is lost while the ring has no room: refusals are counted until it has.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

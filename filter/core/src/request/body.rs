@@ -75,7 +75,7 @@ impl BodyFormat {
     /// The format of an operation's body, by the headers.
     ///
     /// # Errors
-    /// When it is a form whose boundary cannot be told.
+    /// When it is a form without a readable boundary.
     pub fn of(operation: ModelOperation, headers: Headers<'_>) -> Result<Self, Denial> {
         if !is_plain(headers) {
             return Err(Denial::new(Code::InvalidJson, ENCODED));

@@ -18,7 +18,7 @@ pub struct MalformedConversationId;
 /// The conversation's id; none where the request has none.
 ///
 /// # Errors
-/// What is there is not one id, or holds a key, which nobody shall find in the records.
+/// When it is not one id, or contains a key, which must not get into records.
 pub fn id(headers: Headers<'_>) -> Result<Option<&str>, MalformedConversationId> {
     let mut values = headers.all(HEADER);
     let Some(value) = values.next() else { return Ok(None) };
@@ -29,9 +29,6 @@ pub fn id(headers: Headers<'_>) -> Result<Option<&str>, MalformedConversationId>
 }
 
 /// Refuses a request without an id where the app requires one. Elsewhere a malformed id is ignored.
-///
-/// # Errors
-/// As said.
 pub fn check(headers: Headers<'_>, app: &AppPolicy) -> Result<(), Denial> {
     if !app.conversation_required {
         return Ok(());

@@ -9,16 +9,16 @@
 //! | `c` | generation, catalogue as protobuf |
 //! | `a` + base64url of the app's id | generation, policy as protobuf |
 //! | `k` + base64url of the first 15 bytes of the hash | generation, record; see [`encode_key`] |
-//! | `l` + base64url of an owner's id | the owner's account; see [`crate::limits::account`] |
+//! | `l` + base64url of a limit subject's id | its account; see [`crate::limits::account`] |
 //! | `w` | how many worker VMs have begun |
 //! | `r` + worker + `.` + slot | a record in the worker's ring; see [`crate::record::ring`] |
 //! | `t` + worker | the last sequence of the worker that is acknowledged |
 //!
-//! Only the sync role creates names, but for the slots of a ring, which its worker does. Gates
-//! change accounts and `w`, by swapping what they have read.
+//! Only the sync role creates names, except for the slots of a ring, which its worker creates. Gates change
+//! accounts and `w` by compare-and-swap.
 //!
-//! A key's record takes 88 bytes under a name of 21, which the host keeps without an allocation
-//! of its own: a million keys take about 200 MB of Envoy's memory.
+//! A key's record takes 88 bytes under a name of 21, which the host stores without an
+//! allocation of its own: a million keys take about 200 MB of Envoy's memory.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
