@@ -5,7 +5,7 @@ use crate::limits::account::{
     self, Demand, LimitRefusal, LimitStanding, LimitSubject, Need, Patience, RefusalReason, Reservation,
     ReserveOutcome, ReservedUnits, SubjectId,
 };
-use crate::price::{Ceiling, TokenUsage, UnpricedTier};
+use crate::price::{Ceiling, UnpricedTier};
 use crate::request::body::UsageBounds;
 use crate::request::endpoint::ModelOperation;
 use crate::snapshot::{AppPolicy, BucketKind, KeyRecord, Limits, Offer, ProviderKind, Unit, UnixMs};
@@ -211,9 +211,7 @@ impl ReservationPlan {
                 let output_cut =
                     self.asked.zip(max_output).map(|(asked, granted)| OutputCut { asked, granted });
                 let output_cut = output_cut.filter(|output_cut| output_cut.granted < output_cut.asked);
-                let input = self.need.input_tokens;
-                let most = TokenUsage { input, output, ..TokenUsage::default() };
-                reservation.most_tokens = self.metered.then_some(most);
+                reservation.input_tokens = self.metered.then_some(self.need.input_tokens);
                 Ok(OrWait::Ready(Allowance { reservation, max_output, output_cut, refill, standings }))
             }
         }

@@ -89,7 +89,7 @@ fn a_request_within_its_limits_reserves_the_most_that_it_may_use() {
     assert_eq!(forward.body, None, "as the client asked");
     let estimate = (body.len() as u64 * 2).div_ceil(5) + 16;
     let most = TokenUsage { input, output: 100, ..TokenUsage::default() };
-    assert_eq!(forward.call.reservation().and_then(|reservation| reservation.most_tokens), Some(most));
+    assert_eq!(forward.call.reservation().and_then(|reservation| reservation.most_tokens()), Some(most));
     assert_eq!(model_call(&forward).price.as_ref().map(|price| price.version), Some(3));
     assert_eq!(testing::line(&store, SUBJECT, MINUTE).used, 1);
     assert_eq!(testing::line(&store, SUBJECT, TOKENS).held, estimate + 100);

@@ -303,7 +303,7 @@ fn a_request_is_one_and_neither_tokens_nor_money() {
     for body in [tool("x").as_str(), r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#] {
         let forward = forwarded(post(&store, body));
         let reservation = forward.call.reservation().unwrap();
-        assert_eq!(reservation.most_tokens, None);
+        assert_eq!(reservation.most_tokens(), None);
         let held: Vec<_> = reservation.held().iter().map(|held| (held.kind, held.amount)).collect();
         assert_eq!(held, [(BucketKind::RequestsPerMinute, 1)]);
         assert!(forward.response_headers.iter().any(|(name, _)| *name == "x-ratelimit-remaining-requests"));

@@ -4,7 +4,7 @@ use super::{
     AccountChange, AccountLine, BucketDemand, Demand, GrantVerdict, LeaseAccount, MOST_TRIES, PATIENCE_MS,
     Patience, SubjectId, cushion,
 };
-use crate::price::{Ceiling, NanoUsd, TokenUsage};
+use crate::price::{Ceiling, NanoUsd};
 use crate::snapshot::{BucketKind, BucketLimit, Limits, Unit};
 use crate::store::{SharedStore, Swap};
 
@@ -63,8 +63,8 @@ pub struct ReservedUnits {
 pub struct Reservation {
     /// The most output tokens that the request may have, over all choices.
     pub output_tokens: u64,
-    /// The most tokens that the request can use; none where only requests are limited.
-    pub most_tokens: Option<TokenUsage>,
+    /// The most input tokens; none where only requests are limited.
+    pub input_tokens: Option<u64>,
     pub(super) held: Vec<HeldUnits>,
 }
 
@@ -339,7 +339,7 @@ impl Need {
         let mut reserved = ReservedUnits {
             reservation: Reservation {
                 output_tokens: output,
-                most_tokens: None,
+                input_tokens: None,
                 held: Vec::with_capacity(entries.len()),
             },
             refill: None,

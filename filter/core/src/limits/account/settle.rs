@@ -1,5 +1,5 @@
 use super::{HeldUnits, LeaseAccount, Reservation, SubjectId, reserve::release};
-use crate::price::NanoUsd;
+use crate::price::{NanoUsd, TokenUsage};
 use crate::snapshot::{BucketKind, Unit};
 use crate::store::SharedStore;
 
@@ -25,6 +25,13 @@ impl Reservation {
     #[must_use]
     pub fn held(&self) -> &[HeldUnits] {
         &self.held
+    }
+
+    /// The most tokens that the request can use; none where only requests are limited.
+    #[must_use]
+    pub fn most_tokens(&self) -> Option<TokenUsage> {
+        let (input, output) = (self.input_tokens?, self.output_tokens);
+        Some(TokenUsage { input, output, ..TokenUsage::default() })
     }
 
     /// What to charge when nothing is known of the use.

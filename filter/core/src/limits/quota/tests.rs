@@ -6,7 +6,7 @@ use super::*;
 use crate::answer::denial::Code;
 use crate::limits::account::{BucketStatus, GrantVerdict};
 use crate::price::density::{BytesPerToken, Text};
-use crate::price::{LongContext, NanoUsd, Price, RateCard, Rates, Tier, TierChoice};
+use crate::price::{LongContext, NanoUsd, Price, RateCard, Rates, Tier, TierChoice, TokenUsage};
 use crate::request::body::LimitObstacles;
 use crate::snapshot::{BucketLimit, KeyId, Provider, ProviderKind};
 use crate::testing::{self, TestMemory};
@@ -143,7 +143,7 @@ fn a_request_that_only_counts_needs_no_bound() {
     testing::grant(&store, SUBJECT, RequestsPerMinute, 5, 5);
     let held = held(take(&store, &counted, &bounds()));
     assert_eq!(
-        (held.max_output, held.reservation.most_tokens),
+        (held.max_output, held.reservation.most_tokens()),
         (None, None),
         "nothing is known of its tokens"
     );
@@ -323,7 +323,7 @@ fn output_is_shared_among_the_answers_once_there_is_no_more() {
     assert_eq!(headers, [(ASKED_HEADER, "100".to_owned()), (GRANTED_HEADER, "33".to_owned())]);
     assert_eq!(output_cut_headers(None).count(), 0);
     assert_eq!(
-        held.reservation.most_tokens,
+        held.reservation.most_tokens(),
         Some(TokenUsage { input: 300, output: 100, ..TokenUsage::default() })
     );
     assert_eq!(testing::line(&store, SUBJECT, TokensPerMinute).held, 160);

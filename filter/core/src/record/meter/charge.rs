@@ -247,6 +247,6 @@ impl ModelCall {
     /// Its reservation and the most that it may use, where tokens or money are limited.
     fn metered(&self) -> Option<(&Reservation, TokenUsage)> {
         let reservation = self.reservation.as_ref()?;
-        Some((reservation, reservation.most_tokens?))
+        Some((reservation, reservation.most_tokens()?))
     }
 }

@@ -81,7 +81,8 @@ fn call(store: &TestMemory, operation: ModelOperation, stream: bool, kinds: &[Bu
     let subjects = [LimitSubject { id: SUBJECT, limits: &limits }];
     let reserved = account::reserve(store, &subjects, &need, Patience::Whole, 1000);
     let ReserveOutcome::Reserved(mut reserved) = reserved else { panic!("refused") };
-    reserved.reservation.most_tokens = kinds.iter().any(|kind| *kind != RequestsPerMinute).then_some(MOST);
+    reserved.reservation.input_tokens =
+        kinds.iter().any(|kind| *kind != RequestsPerMinute).then_some(MOST.input);
     let provider = Provider::try_from(testing::provider("azure", 2, "/openai/v1")).unwrap();
     let bounds = UsageBounds {
         stream,
