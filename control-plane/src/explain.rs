@@ -5,18 +5,18 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use latchkey_discovery::source::Batch;
-use latchkey_filter_core::account::{Demand, Notice, Patience};
-use latchkey_filter_core::denial::Code;
-use latchkey_filter_core::discovery::Part;
-use latchkey_filter_core::forward::Forward;
-use latchkey_filter_core::gate::{self, Admission, Admitted, Gate, Outcome, World as _};
-use latchkey_filter_core::header::{Header, Headers};
-use latchkey_filter_core::ledger::{Config, Effect, Event, Ledger};
-use latchkey_filter_core::memory::Memory;
-use latchkey_filter_core::replica::{Replica, Verdict};
-use latchkey_filter_core::reply::Reply;
+use latchkey_filter_core::answer::denial::Code;
+use latchkey_filter_core::answer::reply::Reply;
+use latchkey_filter_core::discovery::replica::{DiscoveryOutcome, Replica};
+use latchkey_filter_core::discovery::update::Part;
+use latchkey_filter_core::discovery::view::View;
+use latchkey_filter_core::gate::{self, Admitted, BodyDecision, Gate, HeadersDecision, World as _};
+use latchkey_filter_core::ledger::{LedgerClient, LedgerConfig, LedgerEffect, LedgerEvent};
+use latchkey_filter_core::limits::account::{Demand, Patience};
+use latchkey_filter_core::request::header::{Header, Headers};
 use latchkey_filter_core::snapshot::UnixMs;
-use latchkey_filter_core::view::View;
+use latchkey_filter_core::store::memory::Memory;
+use latchkey_filter_core::upstream::forward::Forward;
 use latchkey_proto::discovery as wire;
 use latchkey_proto::key::KeyHash;
 use latchkey_proto::ledger::ledger_request::Kind;
@@ -69,15 +69,15 @@ pub fn explain(held: Batch<Cursor>, mut limits: Rehearsal, question: &Question) 
     hold(&store, held, question)?;
     let view = View::new(&store);
     let admitted = match gate::admit_key(*key, Headers(headers), &view, question) {
-        Admission::Reply(reply) => return Ok(Answer::Reply(reply)),
-        Admission::NeedBody(admitted) => admitted,
+        HeadersDecision::Reply(reply) => return Ok(Answer::Reply(reply)),
+        HeadersDecision::NeedBody(admitted) => admitted,
     };
     let mut sync = Sync::connect(&store, &mut limits, question.at);
-    Ok(settle(&admitted, body, &view, question, &mut sync))
+    Ok(decide(&admitted, body, &view, question, &mut sync))
 }
 
 /// No time passes: what others hold now decides, as it does once a request has waited for it in vain.
-fn settle(
+fn decide(
     admitted: &Admitted,
     body: &[u8],
     view: &View<&Memory>,
@@ -89,14 +89,13 @@ fn settle(
         rounds += 1;
         let patience = if rounds <= PATIENT_ROUNDS { Patience::Whole } else { Patience::Over };
         let gate = Gate { view, world, has_room: true, patience };
-        let outcome = match rounds {
-            ..=MOST_ROUNDS => admitted.settle(|| body.to_vec(), &gate),
-            _ => admitted.refuse(&Code::LeaseUnavailable.into()),
-        };
-        match outcome {
-            Outcome::Forward(forward) => return Answer::Forward(forward),
-            Outcome::Reply(reply) => return Answer::Reply(reply),
-            Outcome::Wait(demand) => sync.ask(demand),
+        if rounds > MOST_ROUNDS {
+            return Answer::Reply(admitted.refuse(&Code::LeaseUnavailable.into()));
+        }
+        match admitted.decide(|| body.to_vec(), &gate) {
+            BodyDecision::Forward(forward) => return Answer::Forward(forward),
+            BodyDecision::Reply(reply) => return Answer::Reply(reply),
+            BodyDecision::Wait(demand) => sync.ask(demand),
         }
     }
 }
@@ -110,7 +109,7 @@ fn hold(store: &Memory, held: Batch<Cursor>, question: &Question) -> Result<(), 
         |part: Part| wire::DiscoveryResponse { part: part.into(), ..wire::DiscoveryResponse::default() };
     let end = wire::DiscoveryResponse { catalogue, apps, keys, position, ..part(Part::SnapshotEnd) };
     for response in [part(Part::SnapshotBegin), end] {
-        if let Verdict::Refused(refusal) = replica.receive(response) {
+        if let DiscoveryOutcome::Rejected(refusal) = replica.receive(response) {
             let rejected: Vec<_> = refusal.rejected.iter().map(ToString::to_string).collect();
             return Err(Refused([vec![refusal.error_detail], rejected].concat().join(" ").trim().to_owned()));
         }
@@ -130,37 +129,37 @@ impl gate::World for Question {
 
 /// The sync role, whose stream ends at the rehearsal.
 struct Sync<'a> {
-    ledger: Ledger<&'a Memory>,
+    ledger: LedgerClient<&'a Memory>,
     limits: &'a mut Rehearsal,
     now_ms: i64,
 }
 
 impl<'a> Sync<'a> {
     fn connect(store: &'a Memory, limits: &'a mut Rehearsal, at: Timestamp) -> Self {
-        let config = Config {
+        let config = LedgerConfig {
             gateway: "rehearsal".to_owned(),
             instance: "rehearsal".to_owned(),
             ring_capacity: 1,
             away_after_ms: u64::MAX,
-            alone_for_ms: 0,
+            offline_limits_ms: 0,
         };
-        let ledger = Ledger::resume(store, config);
+        let ledger = LedgerClient::resume(store, config);
         let mut sync = Self { ledger, limits, now_ms: at.as_millisecond() };
-        sync.on(Event::Connected);
+        sync.on(LedgerEvent::Connected);
         sync
     }
 
     fn ask(&mut self, demand: Demand) {
-        self.on(Event::Notice(Notice::Demand(demand).encode()));
+        self.on(LedgerEvent::Demand(demand.encode()));
     }
 
-    fn on(&mut self, event: Event) {
+    fn on(&mut self, event: LedgerEvent) {
         let mut events = vec![event];
         while let Some(event) = events.pop() {
             for effect in self.ledger.on(event, self.now_ms) {
-                let Effect::Send(request) = effect else { continue };
+                let LedgerEffect::Send(request) = effect else { continue };
                 if let Some(Kind::Report(report)) = request.kind {
-                    events.push(Event::Response(self.limits.answer(report)));
+                    events.push(LedgerEvent::Response(self.limits.answer(report)));
                 }
             }
         }

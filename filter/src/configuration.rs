@@ -2,48 +2,45 @@
 
 use serde::Deserialize;
 
-use crate::upstream::{GrpcService, Unfit};
+use crate::grpc_service::{GrpcService, InvalidClusterName};
 
 /// The JSON of the plugin's `configuration`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(tag = "role", rename_all = "lowercase", deny_unknown_fields)]
-pub enum Configuration {
+pub enum PluginConfiguration {
     /// `{"role": "gate"}`: the HTTP filter.
     Gate {},
     /// `{"role": "sync", "control_plane_cluster": "…"}`: the bootstrap service.
-    Sync(Sync),
+    Sync(SyncConfiguration),
 }
 
-/// What the sync role is told.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Sync {
+pub struct SyncConfiguration {
     /// The Envoy cluster that reaches the control plane; it must speak HTTP/2.
     pub control_plane_cluster: String,
     /// The gateway's name where Envoy has no node id.
     pub gateway: Option<String>,
-    /// For how many seconds this gateway keeps rate limits alone when the control plane is away; 600
-    /// if absent. After that, requests of limited keys are refused.
+    /// How many seconds rate limits hold for this gateway alone when the control plane is away; 600 if
+    /// absent. After that, requests of limited keys are refused.
     pub alone_seconds: Option<u32>,
 }
 
 /// Why a configuration is refused.
 #[derive(Debug, thiserror::Error)]
-pub enum Invalid {
-    /// Not the JSON that is expected.
+pub enum InvalidConfiguration {
     #[error("configuration: {0}")]
     Json(#[from] serde_json::Error),
-    /// A cluster that cannot be named to the host.
     #[error("configuration: control_plane_cluster: {0}")]
-    Cluster(#[from] Unfit),
+    Cluster(#[from] InvalidClusterName),
 }
 
-impl Configuration {
+impl PluginConfiguration {
     /// Reads the plugin's configuration.
     ///
     /// # Errors
     /// Names what is missing, unknown or too long.
-    pub fn parse(json: &[u8]) -> Result<Self, Invalid> {
+    pub fn parse(json: &[u8]) -> Result<Self, InvalidConfiguration> {
         let configuration = serde_json::from_slice(json)?;
         if let Self::Sync(sync) = &configuration {
             GrpcService::new(&sync.control_plane_cluster)?;
@@ -57,16 +54,16 @@ mod tests {
     use super::*;
 
     fn refused(json: &str) -> String {
-        Configuration::parse(json.as_bytes()).unwrap_err().to_string()
+        PluginConfiguration::parse(json.as_bytes()).unwrap_err().to_string()
     }
 
     #[test]
     fn both_roles_are_read() {
-        assert_eq!(Configuration::parse(br#"{"role":"gate"}"#).unwrap(), Configuration::Gate {});
-        let sync = Configuration::parse(br#"{"role":"sync","control_plane_cluster":"cp"}"#).unwrap();
+        assert_eq!(PluginConfiguration::parse(br#"{"role":"gate"}"#).unwrap(), PluginConfiguration::Gate {});
+        let sync = PluginConfiguration::parse(br#"{"role":"sync","control_plane_cluster":"cp"}"#).unwrap();
         assert_eq!(
             sync,
-            Configuration::Sync(Sync {
+            PluginConfiguration::Sync(SyncConfiguration {
                 control_plane_cluster: "cp".into(),
                 gateway: None,
                 alone_seconds: None

@@ -5,71 +5,68 @@ use std::mem;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use latchkey_filter_core::account::{PATIENCE_MS, Patience};
-use latchkey_filter_core::address;
-use latchkey_filter_core::denial::{Code, Denial};
-use latchkey_filter_core::forward::Forward;
-use latchkey_filter_core::gate::{Admission, Admitted, Gate, Outcome, World, admit};
-use latchkey_filter_core::header::{Header, Headers};
+use latchkey_filter_core::answer::denial::{Code, Denial};
+use latchkey_filter_core::answer::reply::{Attribution, Reply};
+use latchkey_filter_core::answer::usage::{AnswerHead, ChunkAction};
+use latchkey_filter_core::gate::{Admitted, BodyDecision, Gate, HeadersDecision, World, admit};
 use latchkey_filter_core::identity::SignatureCheck;
-use latchkey_filter_core::mcp::{self, Form, Relay};
-use latchkey_filter_core::metering::{Ending, Meter};
-use latchkey_filter_core::reply::{Attribution, Reply};
-use latchkey_filter_core::secret::without_keys;
+use latchkey_filter_core::limits::account::{PATIENCE_MS, Patience};
+use latchkey_filter_core::mcp::{self, McpAnswerFormat, McpRelay};
+use latchkey_filter_core::record::meter::{RequestMeter, UpstreamOutcome};
+use latchkey_filter_core::request::client_address;
+use latchkey_filter_core::request::header::{Header, Headers};
+use latchkey_filter_core::request::redaction::without_keys;
 use latchkey_filter_core::snapshot::UnixMs;
-use latchkey_filter_core::usage::{Head, Passage};
-use latchkey_filter_core::withheld;
+use latchkey_filter_core::upstream::forward::Forward;
+use latchkey_filter_core::upstream::header_filter;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType, Status};
 use uuid::fmt::Hyphenated;
 
 use crate::host::{self, attempt};
-use crate::worker::Worker;
+use crate::worker::GateWorker;
 
-/// More than any body; the host gives what there is.
+/// Longer than any body; the host gives what there is.
 const WHOLE: usize = 0x7fff_ffff;
 
-/// For so long a request waits for an answer of the control plane: some longer than it waits for units
-/// that others hold.
+/// How long a request waits for the control plane's answer: longer than for units that others hold.
 const LONGEST_WAIT_MS: i64 = PATIENCE_MS + 1_000;
 
-/// A request, from its headers to its end.
-pub struct Exchange {
+/// One request and its answer.
+pub struct HttpExchange {
     id: u32,
-    worker: Rc<Worker>,
+    worker: Rc<GateWorker>,
     request: Rc<RefCell<Request>>,
 }
 
-/// What is kept of a request.
 #[derive(Default)]
 pub struct Request {
-    state: State,
+    state: RequestState,
     /// None until its key is known, and after its end.
-    meter: Option<Meter>,
-    /// Headers for the answer.
-    announced: Vec<(&'static str, String)>,
-    /// Of an MCP server's answer: how it is passed on.
-    relay: Option<Box<Relay>>,
+    meter: Option<RequestMeter>,
+    response_headers: Vec<(&'static str, String)>,
+    /// How an MCP server's answer is passed on.
+    relay: Option<Box<McpRelay>>,
 }
 
 #[derive(Default)]
-enum State {
-    /// The headers have not come, or the request has been answered or let go.
+enum RequestState {
+    /// The headers have not come, or the request is answered or sent on.
     #[default]
     Idle,
     /// The body is being buffered.
-    Buffering(Pending),
-    /// It is whole, and waits for units since then, in the worker's time.
-    Waiting(Pending, i64),
+    Buffering(BufferedRequest),
+    /// The body is complete, and the request waits for units since then, in the worker's time.
+    Waiting(BufferedRequest, i64),
 }
 
-struct Pending {
+struct BufferedRequest {
     headers: Vec<Header>,
     admitted: Box<Admitted>,
 }
 
-/// The host, as the gate's rules ask it. It tells the time of one callback.
+/// The host as the gate's rules ask it. One callback has one time.
 #[derive(Default)]
 struct Host {
     now_ns: Cell<Option<u64>>,
@@ -101,16 +98,16 @@ impl World for Host {
     }
 }
 
-impl Exchange {
-    pub fn new(id: u32, worker: Rc<Worker>) -> Self {
+impl HttpExchange {
+    pub fn new(id: u32, worker: Rc<GateWorker>) -> Self {
         Self { id, worker, request: Rc::default() }
     }
 
-    fn settle_buffered(&self) -> Action {
+    fn decide_buffered(&self) -> Action {
         let mut request = self.request.borrow_mut();
-        if !matches!(request.state, State::Buffering(_)) {
-            // Answered or let go already; or, where it waits, nothing more can come.
-            return if matches!(request.state, State::Waiting(..)) {
+        if !matches!(request.state, RequestState::Buffering(_)) {
+            // Answered or sent on already; or it waits, and nothing more can come.
+            return if matches!(request.state, RequestState::Waiting(..)) {
                 Action::Pause
             } else {
                 Action::Continue
@@ -118,9 +115,9 @@ impl Exchange {
         }
         let action = match request.queue_up(&self.worker) {
             true => Action::Pause,
-            false => request.settle(&self.worker),
+            false => request.decide(&self.worker),
         };
-        if let State::Waiting(pending, _) = &request.state {
+        if let RequestState::Waiting(pending, _) = &request.state {
             let app = pending.admitted.attribution.app;
             drop(request);
             self.worker.wait(self.id, app, &self.request);
@@ -130,23 +127,23 @@ impl Exchange {
 }
 
 impl Request {
-    /// Waits for its turn, where others of its app wait already. Tells whether it does.
-    fn queue_up(&mut self, worker: &Worker) -> bool {
+    /// Queues up where other requests of the app wait already. Tells whether it does.
+    fn queue_up(&mut self, worker: &GateWorker) -> bool {
         self.state = match mem::take(&mut self.state) {
-            State::Buffering(pending) if worker.has_waiting(pending.admitted.attribution.app) => {
-                State::Waiting(pending, worker.time_ms())
+            RequestState::Buffering(pending) if worker.has_waiting(pending.admitted.attribution.app) => {
+                RequestState::Waiting(pending, worker.time_ms())
             }
             other => other,
         };
-        matches!(self.state, State::Waiting(..))
+        matches!(self.state, RequestState::Waiting(..))
     }
 
     /// Decides on the whole request.
-    fn settle(&mut self, worker: &Worker) -> Action {
+    fn decide(&mut self, worker: &GateWorker) -> Action {
         let (pending, since) = match mem::take(&mut self.state) {
-            State::Idle => return Action::Continue,
-            State::Buffering(pending) => (pending, None),
-            State::Waiting(pending, since) => (pending, Some(since)),
+            RequestState::Idle => return Action::Continue,
+            RequestState::Buffering(pending) => (pending, None),
+            RequestState::Waiting(pending, since) => (pending, Some(since)),
         };
         let body = || {
             let body = attempt("get_buffer", hostcalls::get_buffer(BufferType::HttpRequestBody, 0, WHOLE));
@@ -156,29 +153,29 @@ impl Request {
         let waited_ms = since.map_or(0, |since| worker.time_ms().saturating_sub(since));
         let patience = Patience::after(waited_ms);
         let gate = Gate { view: &worker.view, world: &host, has_room: worker.has_room(), patience };
-        match pending.admitted.settle(body, &gate) {
-            Outcome::Reply(reply) => self.answer(&reply, worker),
-            Outcome::Forward(forward) => self.forward(*forward, &pending, worker),
-            Outcome::Wait(demand) => {
+        match pending.admitted.decide(body, &gate) {
+            BodyDecision::Reply(reply) => self.answer(&reply, worker),
+            BodyDecision::Forward(forward) => self.forward(*forward, &pending, worker),
+            BodyDecision::Wait(demand) => {
                 if waited_ms > LONGEST_WAIT_MS || !worker.demand(demand) {
                     return self.refuse(&pending, Code::LeaseUnavailable, worker);
                 }
-                self.state = State::Waiting(pending, since.unwrap_or_else(|| worker.time_ms()));
+                self.state = RequestState::Waiting(pending, since.unwrap_or_else(|| worker.time_ms()));
                 Action::Pause
             }
         }
     }
 
-    fn forward(&mut self, mut forward: Forward, pending: &Pending, worker: &Worker) -> Action {
+    fn forward(&mut self, mut forward: Forward, pending: &BufferedRequest, worker: &GateWorker) -> Action {
         let edited = edit(&forward, &pending.headers);
-        if let Some(demand) = forward.ahead.take() {
+        if let Some(demand) = forward.refill.take() {
             worker.demand(demand);
         }
         if edited.is_err() {
             worker.give_back(forward.call);
             return self.refuse(pending, Code::InternalError, worker);
         }
-        self.announced = forward.announced;
+        self.response_headers = forward.response_headers;
         self.relay = forward.relay;
         if let Some(meter) = &mut self.meter {
             meter.forwarded(forward.call);
@@ -186,15 +183,12 @@ impl Request {
         Action::Continue
     }
 
-    fn refuse(&mut self, pending: &Pending, code: Code, worker: &Worker) -> Action {
-        match pending.admitted.refuse(&Denial::from(code)) {
-            Outcome::Reply(reply) => self.answer(&reply, worker),
-            _ => Action::Pause,
-        }
+    fn refuse(&mut self, pending: &BufferedRequest, code: Code, worker: &GateWorker) -> Action {
+        self.answer(&pending.admitted.refuse(&Denial::from(code)), worker)
     }
 
-    /// Answers in the provider's place.
-    fn answer(&mut self, reply: &Reply, worker: &Worker) -> Action {
+    /// Answers instead of the provider.
+    fn answer(&mut self, reply: &Reply, worker: &GateWorker) -> Action {
         if let Some(meter) = &mut self.meter {
             meter.refused(reply);
         }
@@ -208,8 +202,8 @@ impl Request {
         Action::Pause
     }
 
-    /// The headers of an MCP server's answer have come: rewrites what is the gateway's own affair, and says
-    /// there what will become of the body.
+    /// The headers of an MCP server's answer have come: replaces the session id, and announces what will
+    /// become of the body.
     fn relay_headers(&mut self, status: u16, end_of_stream: bool) {
         let Some(relay) = &mut self.relay else { return };
         let set = |name: &str, value: Option<&str>| {
@@ -223,48 +217,48 @@ impl Request {
         if response_header("www-authenticate").is_some() {
             set("www-authenticate", None);
         }
-        let Some(listing) = &mut relay.listing else { return };
+        let Some(tools) = &mut relay.tools else { return };
         if end_of_stream {
-            relay.listing = None;
+            relay.tools = None;
             return;
         }
         let (kind, encoding) = (response_header("content-type"), response_header("content-encoding"));
-        let form = listing.answered(status, kind.as_deref(), encoding.as_deref());
+        let form = tools.answered(status, kind.as_deref(), encoding.as_deref());
         set("content-length", None);
-        if form == Form::Unreadable {
+        if form == McpAnswerFormat::Unreadable {
             set("content-type", Some("application/json"));
             set("content-encoding", None);
         }
     }
 
-    /// Some of an MCP server's answer has come, of which the client may see a part. It is all of it so far,
-    /// where the last time nothing was let go.
+    /// A chunk of an MCP server's answer has come whose tools must be filtered. If nothing was passed on the
+    /// last time, it is the whole body so far.
     fn relay_body(&mut self, size: usize, last: bool) -> Action {
-        let Some(listing) = self.relay.as_mut().and_then(|relay| relay.listing.as_mut()) else {
+        let Some(tools) = self.relay.as_mut().and_then(|relay| relay.tools.as_mut()) else {
             return Action::Continue;
         };
-        if listing.waits(size, last) {
+        if tools.waits(size, last) {
             return Action::Pause;
         }
         let read = attempt("get_buffer", hostcalls::get_buffer(BufferType::HttpResponseBody, 0, WHOLE));
-        // Held back for good where it cannot be read or replaced: better no answer than the whole list.
+        // If it cannot be read or replaced it is held back for good: better no answer than the whole list.
         let Some(body) = read else { return Action::Pause };
-        let shown = listing.pass(&body.unwrap_or_default(), last);
+        let shown = tools.pass(&body.unwrap_or_default(), last);
         match attempt("set_buffer", hostcalls::set_buffer(BufferType::HttpResponseBody, 0, WHOLE, &shown)) {
             Some(()) => Action::Continue,
             None => Action::Pause,
         }
     }
 
-    /// Tries again, where units may have come. Tells whether it still waits.
+    /// Tries again: units may have come. Tells whether it still waits.
     ///
-    /// The host must have been told that this request is meant.
-    pub fn retry(&mut self, worker: &Worker) -> bool {
-        if !matches!(self.state, State::Waiting(..)) {
+    /// The host's effective context must be this request's.
+    pub fn retry(&mut self, worker: &GateWorker) -> bool {
+        if !matches!(self.state, RequestState::Waiting(..)) {
             return false;
         }
-        let action = self.settle(worker);
-        if matches!(self.state, State::Waiting(..)) {
+        let action = self.decide(worker);
+        if matches!(self.state, RequestState::Waiting(..)) {
             return true;
         }
         if action == Action::Continue {
@@ -274,7 +268,7 @@ impl Request {
     }
 }
 
-impl HttpContext for Exchange {
+impl HttpContext for HttpExchange {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         let read = attempt("get_map", hostcalls::get_map_bytes(MapType::HttpRequestHeaders));
         let headers = read.unwrap_or_default();
@@ -282,38 +276,38 @@ impl HttpContext for Exchange {
         let admission = admit(Headers(&headers), &self.worker.view, &host);
         let mut request = self.request.borrow_mut();
         match admission {
-            Admission::Reply(reply) => {
+            HeadersDecision::Reply(reply) => {
                 if let Some(attribution) = reply.attribution.clone() {
                     request.meter = Some(meter(attribution, reply.endpoint, &headers, host.now()));
                 }
                 request.answer(&reply, &self.worker)
             }
-            Admission::NeedBody(admitted) => {
+            HeadersDecision::NeedBody(admitted) => {
                 let endpoint = admitted.endpoint();
                 request.meter = Some(meter(admitted.attribution.clone(), endpoint, &headers, host.now()));
-                request.state = State::Buffering(Pending { headers, admitted });
+                request.state = RequestState::Buffering(BufferedRequest { headers, admitted });
                 drop(request);
-                if end_of_stream { self.settle_buffered() } else { Action::Pause }
+                if end_of_stream { self.decide_buffered() } else { Action::Pause }
             }
         }
     }
 
     fn on_http_request_body(&mut self, _: usize, end_of_stream: bool) -> Action {
-        if !end_of_stream && matches!(self.request.borrow().state, State::Buffering(_)) {
+        if !end_of_stream && matches!(self.request.borrow().state, RequestState::Buffering(_)) {
             return Action::Pause;
         }
-        self.settle_buffered()
+        self.decide_buffered()
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
-        self.settle_buffered()
+        self.decide_buffered()
     }
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         let mut request = self.request.borrow_mut();
-        // Envoy may have answered by itself what still waited: that is over.
-        request.state = State::Idle;
-        let announced = mem::take(&mut request.announced);
+        // Envoy may have answered a waiting request by itself.
+        request.state = RequestState::Idle;
+        let response_headers = mem::take(&mut request.response_headers);
         let Some(meter) = &mut request.meter else { return Action::Continue };
         let headers = attempt("get_map", hostcalls::get_map_bytes(MapType::HttpResponseHeaders));
         let headers = headers.unwrap_or_default();
@@ -325,7 +319,7 @@ impl HttpContext for Exchange {
             return request.answer(&redirect.reply, &self.worker);
         }
         withhold(meter, &headers);
-        let head = Head {
+        let head = AnswerHead {
             content_type: Headers(&headers).text("content-type"),
             content_encoding: Headers(&headers).text("content-encoding"),
         };
@@ -335,7 +329,7 @@ impl HttpContext for Exchange {
             let removed = hostcalls::set_map_value(MapType::HttpResponseHeaders, "content-length", None);
             attempt("set_map_value", removed);
         }
-        for (name, value) in announced {
+        for (name, value) in response_headers {
             let set = hostcalls::set_map_value(MapType::HttpResponseHeaders, name, Some(&value));
             attempt("set_map_value", set);
         }
@@ -358,7 +352,7 @@ impl HttpContext for Exchange {
             }
         };
         let passage = meter.chunk(&chunk.unwrap_or_default(), end_of_stream, host::now);
-        if let Passage::Replaced(bytes) = passage {
+        if let ChunkAction::Replace(bytes) = passage {
             attempt("set_buffer", hostcalls::set_buffer(BufferType::HttpResponseBody, 0, size, &bytes));
         }
         Action::Continue
@@ -367,12 +361,12 @@ impl HttpContext for Exchange {
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
         let mut request = self.request.borrow_mut();
         if let Some(meter) = request.meter.as_mut().filter(|meter| meter.reads()) {
-            // Bytes can no longer be added: what is still kept back is no whole event, or the usage chunk.
+            // No bytes can be added any more: what is kept back is no whole event, or the usage chunk.
             let _ = meter.chunk(&[], true, host::now);
         }
-        let listing = request.relay.as_ref().and_then(|relay| relay.listing.as_ref());
-        // Of what is not kept until its end nothing is left.
-        if listing.is_some_and(|listing| listing.waits(0, false)) {
+        let tools = request.relay.as_ref().and_then(|relay| relay.tools.as_ref());
+        // Formats that are not buffered have nothing left.
+        if tools.is_some_and(|tools| tools.waits(0, false)) {
             return request.relay_body(0, true);
         }
         Action::Continue
@@ -380,35 +374,35 @@ impl HttpContext for Exchange {
 
     fn on_log(&mut self) {
         let mut request = self.request.borrow_mut();
-        request.state = State::Idle;
+        request.state = RequestState::Idle;
         let Some(mut meter) = request.meter.take() else { return };
         if !meter.has_status()
             && let Some(status) = property_number(&["response", "code"])
         {
-            meter.answered(u16::try_from(status).unwrap_or_default(), Head::default());
+            meter.answered(u16::try_from(status).unwrap_or_default(), AnswerHead::default());
         }
         meter.came_from(client_address());
-        let ending = if meter.needs_ending() { ending() } else { Ending::Answered };
-        self.worker.record(meter, ending);
+        let outcome = if meter.needs_outcome() { outcome() } else { UpstreamOutcome::Answered };
+        self.worker.record(meter, outcome);
     }
 }
 
-impl Context for Exchange {}
+impl Context for HttpExchange {}
 
-fn meter(attribution: Attribution, endpoint: &'static str, headers: &[Header], now: UnixMs) -> Meter {
+fn meter(attribution: Attribution, endpoint: &'static str, headers: &[Header], now: UnixMs) -> RequestMeter {
     attribute(&attribution);
-    Meter::new(attribution, endpoint, Headers(headers), now)
+    RequestMeter::new(attribution, endpoint, Headers(headers), now)
 }
 
-/// How an exchange ended whose answer tells nothing.
-fn ending() -> Ending {
+/// How the exchange ended, where the answer does not tell: a timeout, a reset, a client that went away.
+fn outcome() -> UpstreamOutcome {
     let details = property_text(&["response", "code_details"]).unwrap_or_default();
     let flags = property_number(&["response", "flags"]).unwrap_or_default();
-    Ending::read(&details, flags)
+    UpstreamOutcome::read(&details, flags)
 }
 
 fn client_address() -> Option<IpAddr> {
-    address::parse(property_text(&["source", "address"])?.as_bytes())
+    client_address::parse(property_text(&["source", "address"])?.as_bytes())
 }
 
 fn property_text(path: &[&str]) -> Option<String> {
@@ -426,15 +420,15 @@ fn response_header(name: &str) -> Option<String> {
     String::from_utf8(attempt("get_map_value", value).flatten()?).ok()
 }
 
-/// Takes out of an answer what its client is not told.
-fn withhold(meter: &Meter, headers: &[Header]) {
+/// Removes the answer's headers that must not reach the client.
+fn withhold(meter: &RequestMeter, headers: &[Header]) {
     let Some(call) = meter.call() else { return };
-    for name in withheld::from_clients(Headers(headers), call.authority()) {
+    for name in header_filter::withheld_from_clients(Headers(headers), call.authority()) {
         attempt("set_map_value", hostcalls::set_map_value(MapType::HttpResponseHeaders, name, None));
     }
 }
 
-/// Turns the client's request into the provider's, before it is let go.
+/// Turns the client's request into the provider's.
 fn edit(forward: &Forward, headers: &[Header]) -> Result<(), Status> {
     for edit in forward.edits(Headers(headers)) {
         hostcalls::set_map_value(MapType::HttpRequestHeaders, edit.name, edit.value.as_deref())?;
@@ -445,7 +439,7 @@ fn edit(forward: &Forward, headers: &[Header]) -> Result<(), Status> {
     Ok(())
 }
 
-/// Tells Envoy's access log whose request it is.
+/// Notes in Envoy's access log whose request it is.
 fn attribute(attribution: &Attribution) {
     let Attribution { app, key, user, identity, old_secret: _ } = attribution;
     let mut text = [0; Hyphenated::LENGTH];

@@ -37,7 +37,6 @@ pub fn now_ns() -> u64 {
     since.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or_default()
 }
 
-/// The time.
 pub fn now() -> UnixMs {
     moment(now_ns())
 }
@@ -47,7 +46,7 @@ pub fn moment(now_ns: u64) -> UnixMs {
     UnixMs(i64::try_from(now_ns.div_euclid(1_000_000)).ok().filter(|ms| *ms > 0).unwrap_or(i64::MAX))
 }
 
-/// A number that nobody can guess exactly, of a time of the host; not for secrets.
+/// A number that is hard to guess, from a time of the host; not for secrets.
 pub fn random(now_ns: u64) -> u64 {
     let mixed = now_ns.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed ^ mixed.wrapping_shr(29)

@@ -27,9 +27,9 @@ mod gate;
 
 mod sync;
 
-mod connection;
+mod grpc_stream;
 
-mod upstream;
+mod grpc_service;
 
 mod metrics;
 

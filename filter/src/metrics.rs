@@ -1,17 +1,16 @@
-//! What the two roles count. Envoy shows it with the prefix `wasmcustom.`.
+//! The metrics of the two roles. Envoy shows them with the prefix `wasmcustom.`.
 
 use std::collections::HashMap;
 
-use latchkey_filter_core::denial::Code;
+use latchkey_filter_core::answer::denial::Code;
 use latchkey_filter_core::snapshot::UnixMs;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
 
 use crate::host::attempt;
 
-/// The sync role's: few, and defined once.
 #[derive(Clone, Copy, Debug)]
-pub struct Metrics {
+pub struct SyncMetrics {
     applied: Option<u32>,
     rejected: Option<u32>,
     ended: Option<u32>,
@@ -23,14 +22,14 @@ pub struct Metrics {
     ledger_away: Option<u32>,
 }
 
-/// A worker's. Each is defined when it is first needed: at most one for each code.
+/// Each is defined when first needed: at most one per code.
 #[derive(Clone, Debug, Default)]
 pub struct GateMetrics {
     counters: HashMap<&'static str, Option<u32>>,
 }
 
-impl Metrics {
-    /// Defines them; not before the first tick.
+impl SyncMetrics {
+    /// Not before the first tick.
     pub fn define() -> Self {
         let define = |kind, name| attempt("define_metric", hostcalls::define_metric(kind, name));
         Self {
@@ -46,14 +45,13 @@ impl Metrics {
         }
     }
 
-    /// One more response is in force; the generation is the number of the last full snapshot.
+    /// The generation is the number of the last full snapshot.
     pub fn applied(&self, revision: u64, generation: u32) {
         increment(self.applied);
         record(self.revision, revision);
         record(self.generation, generation.into());
     }
 
-    /// One more response was refused.
     pub fn rejected(&self) {
         increment(self.rejected);
     }
@@ -63,7 +61,6 @@ impl Metrics {
         record(self.connected, 1);
     }
 
-    /// A stream has ended, or could not be opened.
     pub fn disconnected(&self) {
         record(self.connected, 0);
         increment(self.ended);
@@ -75,24 +72,21 @@ impl Metrics {
         record(self.ledger_away, away.into());
     }
 
-    /// When the sync role last lived, in Unix seconds.
+    /// In Unix seconds.
     pub fn heartbeat(&self, now: UnixMs) {
         record(self.heartbeat, u64::try_from(now.0.div_euclid(1000)).unwrap_or_default());
     }
 }
 
 impl GateMetrics {
-    /// One more request was refused.
     pub fn refused(&mut self, code: Code) {
         self.count(code.as_str(), || format!("latchkey_gate_refused_{}", code.as_str()));
     }
 
-    /// One more request waits for units.
     pub fn waits(&mut self) {
         self.count("waits", || "latchkey_gate_requests_waited".to_owned());
     }
 
-    /// One more record was dropped: the ring is full.
     pub fn dropped(&mut self) {
         self.count("dropped", || "latchkey_gate_records_dropped".to_owned());
     }

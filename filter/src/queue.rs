@@ -8,17 +8,17 @@ use crate::host::attempt;
 /// Where gates ask the sync role for units.
 pub const DEMANDS: &str = "latchkey.demands";
 
-/// Where the gate of this worker is told that units have come.
+/// Where a worker's gate is told that units have come.
 pub fn grants(worker: u32) -> String {
     format!("latchkey.grants.{worker}")
 }
 
-/// A worker's message to the sync role, which is to know whom to wake.
+/// A worker's message to the sync role, with the worker to wake.
 pub fn from_worker(worker: u32, notice: &[u8]) -> Vec<u8> {
     [&worker.to_le_bytes(), notice].concat()
 }
 
-/// The worker, and what it says.
+/// The worker and its demand.
 pub fn read(message: &[u8]) -> Option<(u32, &[u8])> {
     let (worker, notice) = message.split_first_chunk()?;
     Some((u32::from_le_bytes(*worker), notice))
@@ -28,7 +28,7 @@ pub fn read(message: &[u8]) -> Option<(u32, &[u8])> {
 #[derive(Clone, Copy, Debug)]
 pub struct Inbox(u32);
 
-/// A queue that another VM reads. It is found when it is first needed: that VM may start later.
+/// A queue that another VM reads. It is resolved when first needed: that VM may start later.
 #[derive(Clone, Debug)]
 pub struct Outbox {
     name: String,
@@ -46,7 +46,6 @@ impl Inbox {
         self.0 == queue
     }
 
-    /// The next message.
     pub fn take(self) -> Option<Vec<u8>> {
         attempt("dequeue_shared_queue", hostcalls::dequeue_shared_queue(self.0))?
     }

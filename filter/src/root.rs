@@ -6,28 +6,28 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
 
-use crate::configuration::Configuration;
-use crate::gate::Exchange;
+use crate::configuration::PluginConfiguration;
+use crate::gate::HttpExchange;
 use crate::host::attempt;
-use crate::sync::{self, Sync};
-use crate::worker::{self, Worker};
+use crate::sync::{self, SyncRole};
+use crate::worker::{self, GateWorker};
 
 /// The context of one plugin on one thread. Until it is configured it plays no role.
 #[derive(Default)]
 pub struct Root {
-    role: Option<Role>,
+    role: Option<PluginRole>,
 }
 
-enum Role {
-    Gate(Rc<Worker>),
-    Sync(Box<Sync>),
+enum PluginRole {
+    Gate(Rc<GateWorker>),
+    Sync(Box<SyncRole>),
 }
 
 impl Root {
-    fn sync(&mut self) -> Option<&mut Sync> {
+    fn sync(&mut self) -> Option<&mut SyncRole> {
         match &mut self.role {
-            Some(Role::Sync(sync)) => Some(sync),
-            Some(Role::Gate(_)) | None => None,
+            Some(PluginRole::Sync(sync)) => Some(sync),
+            Some(PluginRole::Gate(_)) | None => None,
         }
     }
 }
@@ -36,10 +36,10 @@ impl RootContext for Root {
     /// Runs first in a throwaway VM: nothing may be opened here.
     fn on_configure(&mut self, size: usize) -> bool {
         let read = attempt("get_buffer", hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size));
-        let (role, tick) = match Configuration::parse(&read.flatten().unwrap_or_default()) {
-            Ok(Configuration::Gate {}) => (Role::Gate(Rc::new(Worker::new())), worker::TICK),
-            Ok(Configuration::Sync(configuration)) => {
-                (Role::Sync(Box::new(Sync::new(configuration))), sync::TICK)
+        let (role, tick) = match PluginConfiguration::parse(&read.flatten().unwrap_or_default()) {
+            Ok(PluginConfiguration::Gate {}) => (PluginRole::Gate(Rc::new(GateWorker::new())), worker::TICK),
+            Ok(PluginConfiguration::Sync(configuration)) => {
+                (PluginRole::Sync(Box::new(SyncRole::new(configuration))), sync::TICK)
             }
             Err(error) => {
                 log::error!("{error}");
@@ -52,24 +52,24 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         match &mut self.role {
-            Some(Role::Sync(sync)) => sync.tick(),
-            Some(Role::Gate(worker)) => worker.tick(),
+            Some(PluginRole::Sync(sync)) => sync.tick(),
+            Some(PluginRole::Gate(worker)) => worker.tick(),
             None => {}
         }
     }
 
     fn on_queue_ready(&mut self, queue: u32) {
         match &mut self.role {
-            Some(Role::Sync(sync)) => sync.wake(queue),
-            Some(Role::Gate(worker)) => worker.wake(queue),
+            Some(PluginRole::Sync(sync)) => sync.wake(queue),
+            Some(PluginRole::Gate(worker)) => worker.wake(queue),
             None => {}
         }
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
         match &self.role {
-            Some(Role::Gate(worker)) => Some(Box::new(Exchange::new(id, Rc::clone(worker)))),
-            Some(Role::Sync(_)) | None => None,
+            Some(PluginRole::Gate(worker)) => Some(Box::new(HttpExchange::new(id, Rc::clone(worker)))),
+            Some(PluginRole::Sync(_)) | None => None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! The process's shared data as a store.
 
-use latchkey_filter_core::store::{NotStored, Store, Stored, Swap};
+use latchkey_filter_core::store::{NotStored, SharedStore, Stored, Swap};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::Status;
 
@@ -10,7 +10,7 @@ use crate::host::attempt;
 #[derive(Clone, Copy, Debug)]
 pub struct SharedData;
 
-impl Store for SharedData {
+impl SharedStore for SharedData {
     fn get(&self, key: &str) -> Option<Stored> {
         let (bytes, write) = attempt("get_shared_data", hostcalls::get_shared_data(key))?;
         let bytes = bytes.filter(|bytes| !bytes.is_empty())?;

@@ -1,12 +1,12 @@
-//! The sync role: keeps two streams to the control plane open. It applies what discovery brings,
-//! and trades usage for leases over the ledger. All that gates learn, they learn from shared data.
+//! The sync role: keeps two streams to the control plane open, applies what discovery brings, and trades
+//! usage for leases over the ledger. Gates learn everything from shared data.
 
 use std::collections::BTreeMap;
 
-use latchkey_filter_core::account::OwnerId;
-use latchkey_filter_core::ledger::{self, Effect, Event, Ledger};
-use latchkey_filter_core::replica::{Replica, Verdict};
-use latchkey_filter_core::ring;
+use latchkey_filter_core::discovery::replica::{DiscoveryOutcome, Replica};
+use latchkey_filter_core::ledger::{self, LedgerClient, LedgerEffect, LedgerEvent};
+use latchkey_filter_core::limits::account::SubjectId;
+use latchkey_filter_core::record::ring;
 use latchkey_proto::discovery as wire;
 use latchkey_proto::ledger as ledger_wire;
 use prost::Message as _;
@@ -14,33 +14,33 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::BufferType;
 
 use crate::configuration;
-use crate::connection::{Connection, Turn};
+use crate::grpc_service::GrpcService;
+use crate::grpc_stream::{GrpcStream, StreamChange};
 use crate::host::{self, attempt};
-use crate::metrics::Metrics;
+use crate::metrics::SyncMetrics;
 use crate::queue::{self, Inbox, Outbox};
 use crate::shared_data::SharedData;
-use crate::upstream::GrpcService;
 
-pub use crate::connection::TICK;
+pub use crate::grpc_stream::TICK;
 
-/// Where Envoy keeps its node id: in newer versions, and in older ones.
+/// Envoy's property with its node id, in newer and in older versions.
 const NODE_ID: [&[&str]; 2] = [&["xds", "node", "id"], &["node", "id"]];
 
 /// Ticks between two heartbeats: one second.
 const BEAT: u64 = 10;
 
-/// A worker that has not asked for so many ticks waits for nothing: its requests gave up before.
+/// A worker that has not asked for this many ticks has no waiting request.
 const WAITS: u64 = 50;
 
-/// After so many milliseconds without an answer the control plane counts as away.
+/// Without an answer for this long the control plane is away.
 const AWAY_AFTER_MS: u64 = 2_000;
 
-/// For how long rate limits then hold for this gateway alone, if nothing else is configured.
+/// How long offline limits hold by default.
 const ALONE_SECONDS: u32 = 600;
 
-/// Before its first tick it has touched nothing but its configuration.
-pub struct Sync {
-    configuration: configuration::Sync,
+/// Before its first tick it touches nothing but its configuration.
+pub struct SyncRole {
+    configuration: configuration::SyncConfiguration,
     running: Option<Running>,
 }
 
@@ -55,18 +55,18 @@ struct Running {
     upstream: GrpcService,
     gateway: String,
     replica: Replica<SharedData>,
-    ledger: Ledger<SharedData>,
-    discovery_stream: Connection,
-    ledger_stream: Connection,
+    ledger: LedgerClient<SharedData>,
+    discovery_stream: GrpcStream,
+    ledger_stream: GrpcStream,
     demands: Option<Inbox>,
-    /// Those that have asked for something lately.
+    /// Workers that have asked lately.
     workers: BTreeMap<u32, Waiter>,
-    metrics: Metrics,
+    metrics: SyncMetrics,
     ticks: u64,
 }
 
-impl Sync {
-    pub fn new(configuration: configuration::Sync) -> Self {
+impl SyncRole {
+    pub fn new(configuration: configuration::SyncConfiguration) -> Self {
         Self { configuration, running: None }
     }
 
@@ -79,14 +79,14 @@ impl Sync {
         }
     }
 
-    /// A gate has something to say.
+    /// A gate has sent demands.
     pub fn wake(&mut self, queue: u32) {
         let Some(running) = &mut self.running else { return };
         let Some(inbox) = running.demands.filter(|inbox| inbox.is(queue)) else { return };
         while let Some(message) = inbox.take() {
             let Some((worker, notice)) = queue::read(&message) else { continue };
             running.workers.entry(worker).or_insert_with(|| Waiter::new(worker)).asked = running.ticks;
-            running.note(Event::Notice(notice.to_vec()));
+            running.note(LedgerEvent::Demand(notice.to_vec()));
         }
     }
 
@@ -97,7 +97,6 @@ impl Sync {
         }
     }
 
-    /// A message has come.
     pub fn receive(&mut self, token: u32, size: usize) {
         let Some(running) = &mut self.running else { return };
         let read = || {
@@ -119,7 +118,7 @@ impl Sync {
         if running.discovery_stream.ended(token, status, running.ticks) {
             running.metrics.disconnected();
         } else if running.ledger_stream.ended(token, status, running.ticks) {
-            running.note(Event::Closed);
+            running.note(LedgerEvent::Closed);
         }
     }
 }
@@ -131,30 +130,30 @@ impl Waiter {
 }
 
 impl Running {
-    fn start(configuration: &configuration::Sync) -> Option<Self> {
+    fn start(configuration: &configuration::SyncConfiguration) -> Option<Self> {
         let upstream = GrpcService::new(&configuration.control_plane_cluster).ok()?;
         let gateway = node_id().or_else(|| configuration.gateway.clone()).unwrap_or_default();
         let replica = Replica::resume(SharedData, host::now_ns());
         let alone = configuration.alone_seconds.unwrap_or(ALONE_SECONDS);
-        let config = ledger::Config {
+        let config = ledger::LedgerConfig {
             gateway: gateway.clone(),
             instance: replica.instance(),
             ring_capacity: ring::CAPACITY,
             away_after_ms: AWAY_AFTER_MS,
-            alone_for_ms: u64::from(alone).saturating_mul(1000),
+            offline_limits_ms: u64::from(alone).saturating_mul(1000),
         };
-        // Where nobody has counted the workers yet, they wait for this.
+        // New workers wait until this has begun to count them.
         attempt_to_count();
         Some(Self {
             upstream,
             gateway,
-            ledger: Ledger::resume(SharedData, config),
+            ledger: LedgerClient::resume(SharedData, config),
             replica,
-            discovery_stream: Connection::new("latchkey.discovery.v1.Discovery", "Subscribe"),
-            ledger_stream: Connection::new("latchkey.ledger.v1.Ledger", "Exchange"),
+            discovery_stream: GrpcStream::new("latchkey.discovery.v1.Discovery", "Subscribe"),
+            ledger_stream: GrpcStream::new("latchkey.ledger.v1.Ledger", "Exchange"),
             demands: Inbox::register(queue::DEMANDS),
             workers: BTreeMap::new(),
-            metrics: Metrics::define(),
+            metrics: SyncMetrics::define(),
             ticks: 0,
         })
     }
@@ -162,19 +161,19 @@ impl Running {
     fn tick(&mut self) {
         self.beat();
         match self.discovery_stream.tick(&self.upstream, self.ticks) {
-            Turn::Quiet => {}
-            Turn::Lost => self.metrics.disconnected(),
-            Turn::Opened => {
+            StreamChange::Quiet => {}
+            StreamChange::Lost => self.metrics.disconnected(),
+            StreamChange::Opened => {
                 let hello = self.replica.hello(&self.gateway);
                 self.discovery_stream.send(&hello);
             }
         }
         match self.ledger_stream.tick(&self.upstream, self.ticks) {
-            Turn::Quiet => {}
-            Turn::Lost => self.note(Event::Closed),
-            Turn::Opened => self.note(Event::Connected),
+            StreamChange::Quiet => {}
+            StreamChange::Lost => self.note(LedgerEvent::Closed),
+            StreamChange::Opened => self.note(LedgerEvent::Connected),
         }
-        self.note(Event::Tick);
+        self.note(LedgerEvent::Tick);
     }
 
     fn beat(&mut self) {
@@ -191,13 +190,13 @@ impl Running {
         self.metrics.ledger(self.ledger_stream.is_open(), self.ledger.is_away());
     }
 
-    /// Tells the ledger what has happened, and does what follows.
-    fn note(&mut self, event: Event) {
+    /// Passes an event to the ledger, and carries out the effects.
+    fn note(&mut self, event: LedgerEvent) {
         for effect in self.ledger.on(event, host::now().0) {
             match effect {
-                Effect::Send(request) => self.ledger_stream.send(&request),
-                Effect::Wake => self.wake_workers(),
-                Effect::Log(line) => log::warn!("ledger: {line}"),
+                LedgerEffect::Send(request) => self.ledger_stream.send(&request),
+                LedgerEffect::Wake => self.wake_workers(),
+                LedgerEffect::Log(line) => log::warn!("ledger: {line}"),
             }
         }
     }
@@ -221,11 +220,11 @@ impl Running {
         let stopped = stopped(&response);
         let verdict = self.replica.receive(response);
         match &verdict {
-            Verdict::Applied => {
+            DiscoveryOutcome::Applied => {
                 self.discovery_stream.succeed();
                 self.metrics.applied(self.replica.revision(), self.replica.generation());
             }
-            Verdict::Refused(refusal) => {
+            DiscoveryOutcome::Rejected(refusal) => {
                 log::error!(
                     "a discovery response is refused, rejected={} error_detail={:?} first={:?}",
                     refusal.rejected.len(),
@@ -236,8 +235,8 @@ impl Running {
             }
         }
         self.discovery_stream.send(&verdict.answer(nonce));
-        for owner in stopped {
-            self.note(Event::Revoked(owner));
+        for subject in stopped {
+            self.note(LedgerEvent::Revoked(subject));
         }
     }
 
@@ -245,7 +244,7 @@ impl Running {
         match ledger_wire::LedgerResponse::decode(bytes) {
             Ok(response) => {
                 self.ledger_stream.succeed();
-                self.note(Event::Response(response));
+                self.note(LedgerEvent::Response(response));
             }
             Err(_) => {
                 log::error!("a ledger response cannot be decoded, bytes={}", bytes.len());
@@ -255,13 +254,13 @@ impl Running {
     }
 }
 
-/// Keys and apps that a response stops: what is leased for them goes back.
-fn stopped(response: &wire::DiscoveryResponse) -> Vec<OwnerId> {
+/// Keys and apps that a response stops: their leases go back.
+fn stopped(response: &wire::DiscoveryResponse) -> Vec<SubjectId> {
     let active = i32::from(wire::Status::Active);
     let keys = response.keys.iter().filter(|key| key.status != active).map(|key| &key.key_id);
     let apps = response.apps.iter().filter(|app| app.status != active).map(|app| &app.id);
     let ids = keys.chain(apps).chain(&response.removed_apps);
-    ids.filter_map(|id| <[u8; 16]>::try_from(id.as_slice()).ok().map(OwnerId)).collect()
+    ids.filter_map(|id| <[u8; 16]>::try_from(id.as_slice()).ok().map(SubjectId)).collect()
 }
 
 fn attempt_to_count() {

@@ -1,17 +1,18 @@
-//! What the requests of one worker thread share: the view of the store, the ring of records, the
-//! queues, and the list of those that wait for units.
+//! What the requests of one worker thread share: the view of the store, the ring of records, the queues, and
+//! the list of waiting requests.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use latchkey_filter_core::account::{self, Demand, Notice};
-use latchkey_filter_core::denial::Code;
-use latchkey_filter_core::metering::{Call, Ending, Meter};
-use latchkey_filter_core::refusals::{Kept, Refusals};
-use latchkey_filter_core::ring::{self, Append, Ring};
+use latchkey_filter_core::answer::denial::Code;
+use latchkey_filter_core::discovery::view::View;
+use latchkey_filter_core::limits::account::{self, Demand};
+use latchkey_filter_core::record::meter::{RequestMeter, UpstreamOutcome};
+use latchkey_filter_core::record::refusals::{RecordAction, Refusals};
+use latchkey_filter_core::record::ring::{self, Append, Ring};
 use latchkey_filter_core::snapshot::AppId;
-use latchkey_filter_core::view::View;
+use latchkey_filter_core::upstream::call::UpstreamCall;
 use proxy_wasm::hostcalls;
 
 use crate::gate::Request;
@@ -20,13 +21,13 @@ use crate::metrics::GateMetrics;
 use crate::queue::{self, Inbox, Outbox};
 use crate::shared_data::SharedData;
 
-/// How often a worker is woken: to look after requests that have waited too long.
+/// How often a worker is woken, to look after waiting requests.
 pub const TICK: Duration = Duration::from_millis(100);
 
 /// One per plugin and thread.
-pub struct Worker {
+pub struct GateWorker {
     pub view: View<SharedData>,
-    /// None until the first tick, and while the sync role has not made a place for it.
+    /// None until the first tick, and until the sync role counts workers.
     ring: RefCell<Option<Ring>>,
     refusals: RefCell<Refusals>,
     ticks: Cell<i64>,
@@ -38,13 +39,12 @@ pub struct Worker {
 
 /// A request that waits for units.
 struct PausedRequest {
-    /// Of its context.
     id: u32,
     app: AppId,
     request: Weak<RefCell<Request>>,
 }
 
-impl Worker {
+impl GateWorker {
     pub fn new() -> Self {
         Self {
             view: View::new(SharedData),
@@ -58,13 +58,12 @@ impl Worker {
         }
     }
 
-    /// For how long this worker has run, to a tick: no clock that is set back or forward makes a wait longer or
-    /// shorter.
+    /// How long this worker has run, in ticks' precision: a clock that is set does not change a wait.
     pub fn time_ms(&self) -> i64 {
         self.ticks.get().saturating_mul(i64::try_from(TICK.as_millis()).unwrap_or_default())
     }
 
-    /// Takes its place among the workers, once; then looks after those that wait.
+    /// Takes the worker's number, once; then looks after waiting requests.
     pub fn tick(&self) {
         self.ticks.set(self.ticks.get().saturating_add(1));
         self.join();
@@ -79,17 +78,17 @@ impl Worker {
         self.retry();
     }
 
-    /// Asks the sync role for units, if there is something to ask for. Tells whether it can be asked.
+    /// Sends a demand to the sync role, if it is not empty. Tells whether it could be sent.
     pub fn demand(&self, demand: Demand) -> bool {
-        if demand.asks.is_empty() {
+        if demand.buckets.is_empty() {
             return true;
         }
         let Some(number) = self.ring.borrow().as_ref().map(Ring::worker) else { return false };
-        let notice = queue::from_worker(number, &Notice::Demand(demand).encode());
+        let notice = queue::from_worker(number, &demand.encode());
         self.demands.borrow_mut().send(&notice)
     }
 
-    /// Whether requests of this app wait already: who comes later does not overtake them.
+    /// Whether requests of this app wait already: later ones do not overtake them.
     pub fn has_waiting(&self, app: AppId) -> bool {
         self.waiting.borrow().iter().any(|waiting| waiting.app == app)
     }
@@ -100,7 +99,6 @@ impl Worker {
         self.metrics.borrow_mut().waits();
     }
 
-    /// A request is refused.
     pub fn refused(&self, code: Code) {
         self.metrics.borrow_mut().refused(code);
     }
@@ -111,17 +109,16 @@ impl Worker {
         self.ring.borrow_mut().as_mut().is_some_and(|ring| !ring.is_nearly_full(&SharedData))
     }
 
-    /// A request is over.
-    pub fn record(&self, meter: Meter, ending: Ending) {
+    pub fn record(&self, meter: RequestMeter, outcome: UpstreamOutcome) {
         self.join();
         let is_own = meter.is_own();
-        let mut record = meter.finish(&SharedData, ending, host::now());
+        let mut record = meter.finish(&SharedData, outcome, host::now());
         if is_own {
             let room = self.has_room_for_refusals();
             record = match self.refusals.borrow_mut().take(record, room) {
-                Kept::Alone(record) => *record,
-                Kept::Counted => return,
-                Kept::Dropped => return self.metrics.borrow_mut().dropped(),
+                RecordAction::Keep(record) => *record,
+                RecordAction::Counted => return,
+                RecordAction::Dropped => return self.metrics.borrow_mut().dropped(),
             };
         }
         let kept = self.ring.borrow_mut().as_mut().map(|ring| ring.append(&SharedData, record));
@@ -130,7 +127,7 @@ impl Worker {
         }
     }
 
-    /// Keeps what was counted of refusals, as far as it may be kept.
+    /// Appends the counted refusals that are due, if there is room.
     fn tell_refusals(&self) {
         if !self.has_room_for_refusals() {
             return;
@@ -148,10 +145,10 @@ impl Worker {
         self.ring.borrow_mut().as_mut().is_some_and(|ring| ring.has_room_for_refusals(&SharedData))
     }
 
-    /// A request was not sent after all.
-    pub fn give_back(&self, call: Call) {
-        if let Some(reserved) = call.into_reserved() {
-            account::cancel(&SharedData, reserved.reservation);
+    /// A request was not sent after all: cancels its reservation.
+    pub fn give_back(&self, call: UpstreamCall) {
+        if let Some(reservation) = call.into_reservation() {
+            account::cancel(&SharedData, reservation);
         }
     }
 
@@ -164,9 +161,9 @@ impl Worker {
         *self.ring.borrow_mut() = Some(Ring::new(number, ring::CAPACITY));
     }
 
-    /// Settles again those that wait, each in its own context.
+    /// Decides waiting requests again, each in its own context.
     fn retry(&self) {
-        // Taken before the loop: it borrows the list for a moment only, as each retry may need it.
+        // Taken before the loop, as each retry may add to the list.
         let waiting = self.waiting.take();
         for waiting in waiting {
             let Some(alive) = waiting.request.upgrade() else { continue };

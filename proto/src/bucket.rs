@@ -21,7 +21,6 @@ pub enum BucketKind {
     CostBudget = 6,
 }
 
-/// What a bucket counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Requests, when they are admitted; the gateway tells how many were.
@@ -33,7 +32,6 @@ pub enum Unit {
 }
 
 impl BucketKind {
-    /// Every kind.
     pub const ALL: [Self; 6] = [
         Self::RequestsPerMinute,
         Self::RequestsPerHour,
@@ -68,7 +66,6 @@ impl BucketKind {
         }
     }
 
-    /// What is counted.
     #[must_use]
     pub fn unit(self) -> Unit {
         match self {

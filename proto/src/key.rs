@@ -35,8 +35,7 @@ pub type Randomness = [u8; RANDOM_BYTES];
 
 /// A well-formed key: its checksums are right. Whether it opens anything, only a lookup tells.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Key {
-    /// An app's own credential.
+pub enum ApiKey {
     App(AppKey),
     /// A user's personal credential for one app.
     Named(NamedKey),
@@ -50,16 +49,15 @@ pub struct AppKey(String);
 #[derive(Clone, PartialEq, Eq)]
 pub struct NamedKey {
     text: String,
-    claim: Claim,
+    claim: KeyClaim,
 }
 
 /// What a named key's payload says of itself. It routes nothing and attributes nothing: that is
 /// for the stored record, which the key's hash finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Claim {
+pub struct KeyClaim {
     /// The user that the key was issued to.
     pub user: Uuid,
-    /// The key's id.
     pub key: Uuid,
 }
 
@@ -104,7 +102,7 @@ impl AppKey {
 impl NamedKey {
     /// The named key under `parent` that carries `claim` and is made of `random`.
     #[must_use]
-    pub fn new(parent: &AppKey, claim: Claim, random: Randomness) -> Self {
+    pub fn new(parent: &AppKey, claim: KeyClaim, random: Randomness) -> Self {
         let identity = URL_SAFE_NO_PAD.encode([claim.user.into_bytes(), claim.key.into_bytes()].concat());
         let head = format!("{}{NAMED_SEPARATOR}{identity}.", parent.0);
         let secret = secret(&head, random);
@@ -119,7 +117,7 @@ impl NamedKey {
 
     /// What the key says of itself.
     #[must_use]
-    pub fn claim(&self) -> Claim {
+    pub fn claim(&self) -> KeyClaim {
         self.claim
     }
 
@@ -130,7 +128,7 @@ impl NamedKey {
     }
 }
 
-impl Key {
+impl ApiKey {
     /// Reads a key as a client presents it.
     ///
     /// # Errors
@@ -149,7 +147,7 @@ impl Key {
         }
         let head = text.strip_suffix(random).ok_or(Malformed::Shape)?;
         verify(head, random)?;
-        Ok(Self::Named(NamedKey { text: text.to_owned(), claim: Claim::decode(identity)? }))
+        Ok(Self::Named(NamedKey { text: text.to_owned(), claim: KeyClaim::decode(identity)? }))
     }
 
     /// What the key is looked up by.
@@ -162,7 +160,7 @@ impl Key {
     }
 }
 
-impl Claim {
+impl KeyClaim {
     fn decode(identity: &str) -> Result<Self, Malformed> {
         let bytes = URL_SAFE_NO_PAD.decode(identity).map_err(|_| Malformed::Shape)?;
         let (user, key) = bytes.split_at_checked(16).ok_or(Malformed::Shape)?;
@@ -180,7 +178,6 @@ impl KeyHash {
         Self(Sha256::digest(text.as_bytes()).into())
     }
 
-    /// The 32 bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -226,7 +223,7 @@ impl fmt::Debug for NamedKey {
     }
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::App(key) => key.fmt(f),
@@ -267,7 +264,7 @@ mod tests {
 
     use super::*;
 
-    const CLAIM: Claim = Claim { user: Uuid::from_u128(1), key: Uuid::from_u128(2) };
+    const CLAIM: KeyClaim = KeyClaim { user: Uuid::from_u128(1), key: Uuid::from_u128(2) };
 
     fn app_key() -> AppKey {
         AppKey::new([7; RANDOM_BYTES])
@@ -277,7 +274,7 @@ mod tests {
     fn app_keys_have_the_documented_shape() {
         let key = app_key();
         assert_eq!(key.expose(), "sk-quilr-BwcHBwcHBwcHBwcHBwcHBwcHBwc2U7fF");
-        assert_eq!(Key::parse(key.expose()), Ok(Key::App(key)));
+        assert_eq!(ApiKey::parse(key.expose()), Ok(ApiKey::App(key)));
     }
 
     #[test]
@@ -287,7 +284,7 @@ mod tests {
         assert_eq!(parent, app_key().expose());
         assert!(payload.starts_with("ss1.AAAAAAAAAAAAAAAAAAAAAQAAAAAAAAAAAAAAAAAAAAI."), "{payload}");
         assert_eq!(key.expose().len(), 122);
-        assert_eq!(Key::parse(key.expose()), Ok(Key::Named(key)));
+        assert_eq!(ApiKey::parse(key.expose()), Ok(ApiKey::Named(key)));
     }
 
     #[test]
@@ -299,16 +296,16 @@ mod tests {
 
     #[test]
     fn a_bare_prefix_a_foreign_key_and_an_empty_string_are_malformed() {
-        assert_eq!(Key::parse(""), Err(Malformed::Prefix));
-        assert_eq!(Key::parse("sk-proj-abc"), Err(Malformed::Prefix));
-        assert_eq!(Key::parse("sk-quilr-"), Err(Malformed::Shape));
-        assert_eq!(Key::parse(&format!("{PREFIX}{}", "A".repeat(32))), Err(Malformed::Checksum));
+        assert_eq!(ApiKey::parse(""), Err(Malformed::Prefix));
+        assert_eq!(ApiKey::parse("sk-proj-abc"), Err(Malformed::Prefix));
+        assert_eq!(ApiKey::parse("sk-quilr-"), Err(Malformed::Shape));
+        assert_eq!(ApiKey::parse(&format!("{PREFIX}{}", "A".repeat(32))), Err(Malformed::Checksum));
     }
 
     #[test]
     fn another_payload_version_is_malformed() {
         let named = NamedKey::new(&app_key(), CLAIM, [9; RANDOM_BYTES]);
-        assert_eq!(Key::parse(&named.expose().replace(":ss1.", ":ss2.")), Err(Malformed::Shape));
+        assert_eq!(ApiKey::parse(&named.expose().replace(":ss1.", ":ss2.")), Err(Malformed::Shape));
     }
 
     #[test]
@@ -316,7 +313,7 @@ mod tests {
         let named = NamedKey::new(&app_key(), CLAIM, [9; RANDOM_BYTES]);
         let (_, payload) = named.expose().split_once(':').unwrap();
         let moved = format!("{}:{payload}", AppKey::new([8; RANDOM_BYTES]).expose());
-        assert_eq!(Key::parse(&moved), Err(Malformed::Checksum));
+        assert_eq!(ApiKey::parse(&moved), Err(Malformed::Checksum));
     }
 
     proptest! {
@@ -325,11 +322,11 @@ mod tests {
         #[test]
         fn every_key_reads_back(app: Randomness, random: Randomness, user: u128, key: u128) {
             let parent = AppKey::new(app);
-            let claim = Claim { user: Uuid::from_u128(user), key: Uuid::from_u128(key) };
+            let claim = KeyClaim { user: Uuid::from_u128(user), key: Uuid::from_u128(key) };
             let named = NamedKey::new(&parent, claim, random);
-            prop_assert_eq!(Key::parse(parent.expose()), Ok(Key::App(parent)));
+            prop_assert_eq!(ApiKey::parse(parent.expose()), Ok(ApiKey::App(parent)));
             prop_assert_eq!(named.claim(), claim);
-            prop_assert_eq!(Key::parse(named.expose()), Ok(Key::Named(named)));
+            prop_assert_eq!(ApiKey::parse(named.expose()), Ok(ApiKey::Named(named)));
         }
 
         #[test]
@@ -338,17 +335,17 @@ mod tests {
             let mut text = named.expose().to_owned();
             text.replace_range(at..=at, &to);
             prop_assume!(text != named.expose());
-            prop_assert!(Key::parse(&text).is_err());
+            prop_assert!(ApiKey::parse(&text).is_err());
         }
 
         #[test]
         fn no_stranger_is_accepted(text in "(sk-quilr-)?[A-Za-z0-9_:.-]{0,140}") {
-            prop_assert!(Key::parse(&text).is_err());
+            prop_assert!(ApiKey::parse(&text).is_err());
         }
 
         #[test]
         fn no_input_panics(text: String) {
-            prop_assert!(Key::parse(&text).is_err());
+            prop_assert!(ApiKey::parse(&text).is_err());
         }
     }
 }

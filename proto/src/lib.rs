@@ -9,14 +9,12 @@ pub mod price;
 pub mod window;
 
 /// The discovery stream, generated from `latchkey/discovery.proto`.
-#[expect(missing_docs, reason = "generated; the .proto file documents it")]
 #[cfg_attr(feature = "grpc", expect(clippy::allow_attributes, reason = "generated stubs carry their own"))]
 pub mod discovery {
     include!(concat!(env!("OUT_DIR"), "/latchkey.discovery.v1.rs"));
 }
 
 /// The ledger stream, generated from `latchkey/ledger.proto`.
-#[expect(missing_docs, reason = "generated; the .proto file documents it")]
 #[cfg_attr(feature = "grpc", expect(clippy::allow_attributes, reason = "generated stubs carry their own"))]
 pub mod ledger {
     include!(concat!(env!("OUT_DIR"), "/latchkey.ledger.v1.rs"));

@@ -42,7 +42,6 @@ impl Window {
         Self { slots, ..Self::new(span_ms) }
     }
 
-    /// What to store.
     #[must_use]
     pub fn slots(&self) -> &[(i64, u64)] {
         &self.slots

@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use latchkey_filter_core::withheld::{FORWARDED, Names, OF_ANSWERS, WITHHELD_FROM_SERVERS};
+use latchkey_filter_core::upstream::header_filter::{
+    FORWARDED, HeaderSet, WITHHELD_FROM_CLIENTS, WITHHELD_FROM_SERVERS,
+};
 use latchkey_tests::stack::answer::Answer;
 use latchkey_tests::stack::api::App;
 use latchkey_tests::stack::{Stack, wait};
@@ -193,7 +195,7 @@ async fn a_client_commands_nothing() {
     assert_eq!(new, Vec::<String>::new(), "no client makes statistics");
 }
 
-fn examples(names: &Names) -> impl Iterator<Item = String> {
+fn examples(names: &HeaderSet) -> impl Iterator<Item = String> {
     names
         .whole
         .iter()
@@ -203,7 +205,7 @@ fn examples(names: &Names) -> impl Iterator<Item = String> {
 
 #[tokio::test]
 async fn what_is_not_for_the_other_side_does_not_reach_it() {
-    let told = examples(&OF_ANSWERS).map(|name| format!("{name}: told\r\n")).collect::<String>();
+    let told = examples(&WITHHELD_FROM_CLIENTS).map(|name| format!("{name}: told\r\n")).collect::<String>();
     let told =
         told + "x-where: http://mcp.internal/\r\nx-node: 127.0.0.1\r\nx-kept: yes\r\nmcp-session-id: s1\r\n";
     let (stack, app, upstream) = stack(move |_| Act::ok(&told, ANSWER)).await;
@@ -229,7 +231,7 @@ async fn what_is_not_for_the_other_side_does_not_reach_it() {
         for name in known.iter().filter(|name| *name != "x-request-id") {
             assert_eq!(value(head, name), Some("told"), "{version} {path}: {name}: {head}");
         }
-        for name in examples(&OF_ANSWERS).chain(["x-where".to_owned(), "x-node".to_owned()]) {
+        for name in examples(&WITHHELD_FROM_CLIENTS).chain(["x-where".to_owned(), "x-node".to_owned()]) {
             assert_eq!(answer.header(&name), "", "{version} {path}: {name}");
         }
         assert_eq!(answer.header("x-kept"), "yes", "{version} {path}");

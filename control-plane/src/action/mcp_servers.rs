@@ -5,7 +5,7 @@ use latchkey_core::mcp;
 use latchkey_core::name::Slug;
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::AppSettings;
-use latchkey_filter_core::mcp::SessionKey;
+use latchkey_filter_core::snapshot::SessionKey;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use latchkey_filter_core::denial::Code;
+use latchkey_filter_core::answer::denial::Code;
 use uuid::Uuid;
 
 use crate::ledger::intake::Report;

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use latchkey_core::name::Slug;
 use latchkey_core::provider::BaseUrl;
-use latchkey_filter_core::mcp::SessionKey;
+use latchkey_filter_core::snapshot::SessionKey;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use latchkey_proto::key::Key;
+use latchkey_proto::key::ApiKey;
 use serde_json::{Value, json};
 
 use crate::support::{id, on_both, pair};
@@ -10,7 +10,7 @@ on_both! {
     async fn a_new_app_shows_its_key_once(test: Test) {
         let app = test.app(json!({})).await;
         let value = app["key"]["value"].as_str().unwrap();
-        assert!(matches!(Key::parse(value), Ok(Key::App(_))));
+        assert!(matches!(ApiKey::parse(value), Ok(ApiKey::App(_))));
         assert_eq!((&app["mode"], &app["status"]), (&json!("shared"), &json!("active")));
         assert_eq!(app["created_at"], "2026-01-01T00:00:00Z");
         let path = format!("/apps/{}", id(&app));

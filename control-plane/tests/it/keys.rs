@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use latchkey_proto::key::Key;
+use latchkey_proto::key::ApiKey;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -19,7 +19,7 @@ on_both! {
     async fn a_named_key_names_its_user_and_itself_and_leaks_no_address(test: Test) {
         let (app, _) = named_app(&test, json!({})).await;
         let key = test.named_key(&app).await;
-        let Ok(Key::Named(named)) = Key::parse(key["value"].as_str().unwrap()) else { panic!("{key}") };
+        let Ok(ApiKey::Named(named)) = ApiKey::parse(key["value"].as_str().unwrap()) else { panic!("{key}") };
         assert_eq!(named.claim().key.to_string(), id(&key));
         assert_eq!(named.claim().user.to_string(), key["user_id"].as_str().unwrap());
         assert!(!named.expose().contains("acme"));

@@ -1,7 +1,9 @@
 //! What must hold of every answer: used by the fuzzers, and by the test that replays their corpora.
 
-use latchkey_filter_core::endpoint::Operation;
-use latchkey_filter_core::usage::{Asked, Head, Passage, Reader, Reading};
+use latchkey_filter_core::answer::usage::{
+    AnswerContext, AnswerHead, ChunkAction, UsageReader, UsageReading,
+};
+use latchkey_filter_core::request::endpoint::ModelOperation;
 
 /// An answer that is labelled JSON.
 pub fn document(input: &[u8]) {
@@ -17,27 +19,27 @@ pub fn events(input: &[u8]) {
 fn check(input: &[u8], content_type: &str) {
     let [choice, cut, body @ ..] = input else { return };
     let operations = [
-        Operation::ChatCompletions,
-        Operation::Completions,
-        Operation::Responses,
-        Operation::Messages,
-        Operation::Embeddings,
+        ModelOperation::ChatCompletions,
+        ModelOperation::Completions,
+        ModelOperation::Responses,
+        ModelOperation::Messages,
+        ModelOperation::Embeddings,
     ];
-    let asked = Asked {
+    let asked = AnswerContext {
         operation: operations[usize::from(*choice) % operations.len()],
         hides_usage: choice & 0x80 != 0,
         long_cache: choice & 0x40 != 0,
     };
-    let head = Head { content_type: Some(content_type), content_encoding: None };
-    let (passed, reading) = read(Reader::new(asked, head), &[body]);
+    let head = AnswerHead { content_type: Some(content_type), content_encoding: None };
+    let (passed, reading) = read(UsageReader::new(asked, head), &[body]);
 
     let size = usize::from(*cut).max(1);
     let chunks: Vec<_> = body.chunks(size).collect();
-    let (parts, again) = read(Reader::new(asked, head), &chunks);
+    let (parts, again) = read(UsageReader::new(asked, head), &chunks);
     assert_eq!(reading, again, "what is read depends on the chunks");
     assert_eq!(passed, parts, "what the client gets depends on the chunks");
 
-    let told = reading.told;
+    let told = reading.reported;
     let parts = [told.cached_input, told.cache_write_5m, told.cache_write_1h];
     assert!(parts.iter().fold(0_u64, |sum, part| sum.saturating_add(*part)) <= told.input, "{told:?}");
     assert!(told.reasoning <= told.output, "{told:?}");
@@ -47,11 +49,11 @@ fn check(input: &[u8], content_type: &str) {
     assert!(passed.len() <= body.len(), "the answer has grown");
 }
 
-fn read(mut reader: Reader, chunks: &[&[u8]]) -> (Vec<u8>, Reading) {
+fn read(mut reader: UsageReader, chunks: &[&[u8]]) -> (Vec<u8>, UsageReading) {
     let mut passed = vec![];
     let mut take = |passage, chunk: &[u8]| match passage {
-        Passage::Unchanged => passed.extend_from_slice(chunk),
-        Passage::Replaced(bytes) => passed.extend(bytes),
+        ChunkAction::Pass => passed.extend_from_slice(chunk),
+        ChunkAction::Replace(bytes) => passed.extend(bytes),
     };
     for chunk in chunks {
         take(reader.chunk(chunk, false), chunk);

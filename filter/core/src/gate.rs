@@ -1,8 +1,9 @@
-//! What becomes of a request: endpoint, snapshot, credential, key, app, address, identity, and once
-//! the body is there, model and provider, or MCP server and tool. The first rule that fails decides.
+//! Decides a request. First by its headers: endpoint, snapshot, credential, key, app, address, identity. Once
+//! the body is there: model and provider, or MCP server and tool; then the limits. The first rule that fails
+//! decides.
 
-mod call;
 mod mcp;
+mod model;
 
 use std::borrow::Cow;
 use std::cell::{LazyCell, RefCell};
@@ -12,31 +13,28 @@ use std::rc::Rc;
 use latchkey_proto::key::KeyHash;
 use memchr::memmem;
 
-use crate::account::{Demand, Patience};
-use crate::body::{Body, Format};
-use crate::conversation;
-use crate::credential;
-use crate::denial::{Code, Denial};
-use crate::endpoint::{Endpoint, Operation, Shape, is_oauth, split_query};
-use crate::forward::Forward;
-use crate::header::Headers;
+use crate::answer::denial::{Code, Denial};
+use crate::answer::reply::{Attribution, Reply};
+use crate::answer::{model_list, readiness};
+use crate::discovery::view::{Snapshot, View};
 use crate::identity::{SignatureCheck, identify};
-use crate::mcp::is_below;
-use crate::model_list;
-use crate::quota::Trial;
-use crate::readiness;
-use crate::reply::{Attribution, Reply};
-use crate::secret::holds_key;
+use crate::limits::account::{Demand, Patience};
+use crate::limits::quota::ReserveAttempt;
+use crate::request::body::{BodyFormat, RequestBody};
+use crate::request::endpoint::{ClientApi, Endpoint, ModelOperation, is_oauth, split_query};
+use crate::request::header::Headers;
+use crate::request::mcp_endpoint::{self, is_mcp_path};
+use crate::request::redaction::holds_key;
+use crate::request::{conversation, credential};
 use crate::snapshot::{AppPolicy, CredentialMode, KeyRecord, Status, UnixMs};
-use crate::store::Store;
-use crate::view::{Snapshot, View};
+use crate::store::SharedStore;
+use crate::upstream::forward::Forward;
 
-/// What the gate must ask the host. It asks only when a rule needs the answer.
+/// What the gate asks of the host, and only when a rule needs it.
 pub trait World {
-    /// The time.
     fn now(&self) -> UnixMs;
 
-    /// The trusted address of the client.
+    /// The client's trusted address.
     fn client_address(&self) -> Option<IpAddr>;
 
     /// Whether the host finds a signature good; none where it cannot tell.
@@ -44,131 +42,123 @@ pub trait World {
         None
     }
 
-    /// A number that spreads those who must come back; where nobody comes back, any.
+    /// Spreads the retries of refused clients; any number where nobody retries.
     fn random(&self) -> u64 {
         0
     }
 }
 
-/// A body that is copied from the host where somebody looks at it.
-type Bytes<F> = LazyCell<Vec<u8>, F>;
+/// A body that is copied from the host when it is first read.
+type LazyBody<F> = LazyCell<Vec<u8>, F>;
 
-/// What the headers have decided.
+/// The decision on the headers.
 #[derive(Debug)]
-pub enum Admission {
+pub enum HeadersDecision {
     /// The gateway answers by itself.
     Reply(Reply),
-    /// The body decides.
     NeedBody(Box<Admitted>),
 }
 
-/// Where a request is decided.
+/// What a decision on the body needs.
 #[derive(Debug)]
 pub struct Gate<'a, S, W> {
-    /// What is known.
     pub view: &'a View<S>,
-    /// The host.
     pub world: &'a W,
     /// Whether another request can be recorded.
     pub has_room: bool,
-    /// How the request takes to waiting, after it has waited for so long.
+    /// By how long the request has waited.
     pub patience: Patience,
 }
 
 impl<S, W: World> Gate<'_, S, W> {
-    /// A trial of the limits at this moment.
-    fn trial(&self, now: UnixMs) -> Trial {
-        Trial { now, patience: self.patience, random: self.world.random() }
+    fn attempt(&self, now: UnixMs) -> ReserveAttempt {
+        ReserveAttempt { now, patience: self.patience, random: self.world.random() }
     }
 }
 
-/// What the body has decided.
+/// The decision on the whole request.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum BodyDecision {
     /// The gateway answers by itself.
     Reply(Reply),
-    /// The provider, or the MCP server, answers.
+    /// The provider or the MCP server answers.
     Forward(Box<Forward>),
-    /// A lease is dry, or others hold what is left: the request waits until its demand is answered, or for
-    /// a moment where it has none, and is then settled again.
+    /// A lease is used up, or others hold what is left. The request waits for the answer to its demand, or a
+    /// moment if the demand is empty, and is then decided on again.
     Wait(Demand),
 }
 
-/// A request whose key is good; its body is still to come.
+/// A request whose key is valid, and whose body is still to come.
 #[derive(Debug)]
 pub struct Admitted {
-    asked: Asked,
+    call: AdmittedCall,
     query: String,
-    /// Whether the model may think between tool calls, with a budget for the whole turn.
-    interleaved: bool,
-    /// What was found when the headers came, and when that was.
-    found: Found,
-    at: UnixMs,
-    /// What the body says, while the request waits: it is read once.
-    body: RefCell<Option<Body>>,
-    /// Whose request it is.
+    /// Whether the model may think between tool calls, with one budget for the whole turn.
+    interleaved_thinking: bool,
+    /// The key as it was when the headers came.
+    key: ResolvedKey,
+    resolved_at: UnixMs,
+    /// Kept while the request waits, so that it is parsed once.
+    body: RefCell<Option<RequestBody>>,
     pub attribution: Attribution,
 }
 
-/// What is asked for, as far as the headers say.
+/// What the request asks for, by its headers.
 #[derive(Debug)]
-enum Asked {
-    /// A model's answer.
-    Model(Operation, Format),
-    /// Something of an MCP server.
-    Mcp(Box<mcp::Asked>),
+enum AdmittedCall {
+    Model(ModelOperation, BodyFormat),
+    Mcp(Box<mcp::McpRequest>),
 }
 
-/// A key that opens its app.
+/// A key that may use its app.
 #[derive(Clone, Debug)]
-struct Found {
+struct ResolvedKey {
     snapshot: Snapshot,
     record: KeyRecord,
     app: Rc<AppPolicy>,
 }
 
-/// For how long what was found is taken for the truth. A body mostly comes with its headers; looking
-/// everything up twice for it would double what the gate costs.
+/// How long a resolved key counts as current. A body mostly comes with its headers, and looking everything up
+/// again would double the gate's cost.
 const FRESH_MS: i64 = 5;
 
-/// Decides on a request's headers.
-pub fn admit<S: Store>(headers: Headers<'_>, view: &View<S>, world: &impl World) -> Admission {
-    decide(headers, view, world, || Ok(credential::find(headers)?.hash()))
+pub fn admit<S: SharedStore>(headers: Headers<'_>, view: &View<S>, world: &impl World) -> HeadersDecision {
+    decide_headers(headers, view, world, || Ok(credential::find(headers)?.hash()))
 }
 
-/// Decides on a request that carries the key with this hash, whatever its headers say.
-pub fn admit_key<S: Store>(
+/// Decides on a request with the key of this hash, whatever its headers say.
+pub fn admit_key<S: SharedStore>(
     hash: KeyHash,
     headers: Headers<'_>,
     view: &View<S>,
     world: &impl World,
-) -> Admission {
-    decide(headers, view, world, || Ok(hash))
+) -> HeadersDecision {
+    decide_headers(headers, view, world, || Ok(hash))
 }
 
-fn decide<S: Store>(
+fn decide_headers<S: SharedStore>(
     headers: Headers<'_>,
     view: &View<S>,
     world: &impl World,
     find: impl FnOnce() -> Result<KeyHash, Denial>,
-) -> Admission {
+) -> HeadersDecision {
     let (path, query) = split_query(headers.text(":path").unwrap_or_default());
     let refused = |denial: Denial| match path {
         path if is_oauth(path) => denial.oauth_reply(),
-        path if is_below(path) => denial.rpc_reply(None),
-        path => denial.reply(Shape::of(path)),
+        path if is_mcp_path(path) => denial.rpc_reply(None),
+        path => denial.reply(ClientApi::of(path)),
     };
     if [path, query].into_iter().any(holds_key) {
-        return Admission::Reply(refused(Code::KeyInQuery.into()));
+        return HeadersDecision::Reply(refused(Code::KeyInQuery.into()));
     }
     let endpoint = match Endpoint::parse(headers.text(":method").unwrap_or_default(), path) {
-        Ok(Endpoint::Ready) => return Admission::Reply(readiness::answer(view, world)),
+        Ok(Endpoint::Ready) => return HeadersDecision::Reply(readiness::answer(view, world)),
         Ok(endpoint) => endpoint,
-        Err(denial) => return Admission::Reply(refused(denial)),
+        Err(denial) => return HeadersDecision::Reply(refused(denial)),
     };
     let (snapshot, record) = match authenticate(view, find) {
-        Ok(found) => found,
-        Err(denial) => return Admission::Reply(refused(denial)),
+        Ok(resolved) => resolved,
+        Err(denial) => return HeadersDecision::Reply(refused(denial)),
     };
     let (mut attribution, called) = (Attribution::from(&record), endpoint.name());
     let provider = match &endpoint {
@@ -183,102 +173,105 @@ fn decide<S: Store>(
         Ok(app)
     });
     let decided = decided.and_then(|app| {
-        let asked = match endpoint {
+        let call = match endpoint {
             Endpoint::Call(operation) => {
                 conversation::check(headers, &app)?;
-                Asked::Model(operation, Format::of(operation, headers)?)
+                AdmittedCall::Model(operation, BodyFormat::of(operation, headers)?)
             }
             Endpoint::Mcp(target) => {
                 conversation::check(headers, &app)?;
-                Asked::Mcp(mcp::Asked::new(target, provider.clone(), headers).into())
+                AdmittedCall::Mcp(mcp::McpRequest::new(target, provider.clone(), headers).into())
             }
-            Endpoint::RetrieveModel(shape, name) => {
-                let model = model_list::retrieve(&view.catalogue(snapshot), &app, shape, &name)?;
-                return Ok(Admission::Reply(model.attributed(attribution.clone(), called)));
+            Endpoint::RetrieveModel(api, name) => {
+                let model = model_list::retrieve(&view.catalogue(snapshot), &app, api, &name)?;
+                return Ok(HeadersDecision::Reply(model.attributed(attribution.clone(), called)));
             }
             Endpoint::ListModels(_) | Endpoint::Ready => {
-                let list = model_list::list(&view.catalogue(snapshot), &app, Shape::of(path), query)?;
-                return Ok(Admission::Reply(list.attributed(attribution.clone(), called)));
+                let list = model_list::list(&view.catalogue(snapshot), &app, ClientApi::of(path), query)?;
+                return Ok(HeadersDecision::Reply(list.attributed(attribution.clone(), called)));
             }
         };
-        let (query, at) = (query.to_owned(), world.now());
-        let interleaved = thinks_between_calls(headers);
-        let found = Found { snapshot, record, app };
-        Ok(Admission::NeedBody(Box::new(Admitted {
-            asked,
+        let (query, resolved_at) = (query.to_owned(), world.now());
+        let interleaved_thinking = thinks_between_calls(headers);
+        let key = ResolvedKey { snapshot, record, app };
+        Ok(HeadersDecision::NeedBody(Box::new(Admitted {
+            call,
             query,
-            interleaved,
-            found,
-            at,
+            interleaved_thinking,
+            key,
+            resolved_at,
             body: RefCell::default(),
             attribution: attribution.clone(),
         })))
     });
     decided.unwrap_or_else(|denial| {
-        Admission::Reply(Reply { provider, ..refused(denial).attributed(attribution, called) })
+        HeadersDecision::Reply(Reply { provider, ..refused(denial).attributed(attribution, called) })
     })
 }
 
 impl Admitted {
-    /// What records call what it asks for.
+    /// The endpoint's name in records.
     #[must_use]
     pub fn endpoint(&self) -> &'static str {
-        match &self.asked {
-            Asked::Model(operation, _) => operation.name(),
-            Asked::Mcp(_) => crate::mcp::ENDPOINT,
+        match &self.call {
+            AdmittedCall::Model(operation, _) => operation.name(),
+            AdmittedCall::Mcp(_) => mcp_endpoint::NAME,
         }
     }
 
-    /// Decides on the whole body, and once more on the key: it may have been revoked while the
-    /// body was on its way. What the request needs of its limits is held for it from here on.
+    /// Decides on the whole body, and once more on the key, which may have been revoked meanwhile. From here
+    /// on the request's units are reserved.
     ///
-    /// A request that waits is decided on again and again: `body` is asked for once where it is read, and once
-    /// where it must be edited.
-    pub fn settle<S: Store>(
+    /// A waiting request is decided on repeatedly: `body` is called once to read it, and once more to edit it.
+    pub fn decide<S: SharedStore>(
         &self,
         body: impl FnOnce() -> Vec<u8>,
         gate: &Gate<'_, S, impl World>,
-    ) -> Outcome {
+    ) -> BodyDecision {
         let body = LazyCell::new(body);
-        match &self.asked {
-            Asked::Model(operation, format) => self.settle_call(*operation, format, &body, gate),
-            Asked::Mcp(asked) => self.settle_mcp(asked, &body, gate),
+        match &self.call {
+            AdmittedCall::Model(operation, format) => self.decide_model_call(*operation, format, &body, gate),
+            AdmittedCall::Mcp(request) => self.decide_mcp_request(request, &body, gate),
         }
     }
 
-    /// Refuses what had been admitted.
+    /// The refusal of an admitted request.
     #[must_use]
-    pub fn refuse(&self, denial: &Denial) -> Outcome {
-        let reply = match &self.asked {
-            Asked::Model(operation, _) => denial.reply(operation.shape()),
-            Asked::Mcp(asked) => {
-                Reply { provider: asked.provider().to_owned(), ..denial.rpc_reply(asked.id()) }
+    pub fn refuse(&self, denial: &Denial) -> Reply {
+        let reply = match &self.call {
+            AdmittedCall::Model(operation, _) => denial.reply(operation.client_api()),
+            AdmittedCall::Mcp(request) => {
+                Reply { provider: request.provider().to_owned(), ..denial.rpc_reply(request.id()) }
             }
         };
-        Outcome::Reply(reply.attributed(self.attribution.clone(), self.endpoint()))
+        reply.attributed(self.attribution.clone(), self.endpoint())
     }
 
-    /// The key and its app: as they were found, if that was just now, or as they are.
-    fn found<S: Store>(&self, now: UnixMs, gate: &Gate<'_, S, impl World>) -> Result<Cow<'_, Found>, Denial> {
-        if (0..=FRESH_MS).contains(&now.0.saturating_sub(self.at.0)) {
-            return Ok(Cow::Borrowed(&self.found));
+    /// The key and its app: as resolved before, if that was just now, or looked up again.
+    fn current_key<S: SharedStore>(
+        &self,
+        now: UnixMs,
+        gate: &Gate<'_, S, impl World>,
+    ) -> Result<Cow<'_, ResolvedKey>, Denial> {
+        if (0..=FRESH_MS).contains(&now.0.saturating_sub(self.resolved_at.0)) {
+            return Ok(Cow::Borrowed(&self.key));
         }
-        let (snapshot, record) = look_up(&self.found.record.hash, gate.view)?;
-        let app = open(snapshot, &record, gate.view, gate.world)?;
-        if !Rc::ptr_eq(&app, &self.found.app) {
-            reach(&app, gate.world)?;
+        let (snapshot, record) = authenticate(gate.view, || Ok(self.key.record.hash))?;
+        let app = check_key(snapshot, &record, gate.view, gate.world)?;
+        if !Rc::ptr_eq(&app, &self.key.app) {
+            check_address(&app, gate.world)?;
         }
-        Ok(Cow::Owned(Found { snapshot, record, app }))
+        Ok(Cow::Owned(ResolvedKey { snapshot, record, app }))
     }
 }
 
-/// Whether Anthropic's beta of interleaved thinking is asked for.
+/// Whether the client asks for Anthropic's beta of interleaved thinking.
 fn thinks_between_calls(headers: Headers<'_>) -> bool {
     headers.all("anthropic-beta").any(|value| memmem::find(value, b"interleaved-thinking").is_some())
 }
 
-/// Finds the record of the request's key.
-fn authenticate<S: Store>(
+/// Looks up the request's key.
+fn authenticate<S: SharedStore>(
     view: &View<S>,
     find: impl FnOnce() -> Result<KeyHash, Denial>,
 ) -> Result<(Snapshot, KeyRecord), Denial> {
@@ -286,32 +279,26 @@ fn authenticate<S: Store>(
     Ok((snapshot, record(snapshot, &find()?, view)?))
 }
 
-/// Finds the record again, as it is now.
-fn look_up<S: Store>(hash: &KeyHash, view: &View<S>) -> Result<(Snapshot, KeyRecord), Denial> {
-    let snapshot = view.snapshot().ok_or(Code::SnapshotNotReady)?;
-    Ok((snapshot, record(snapshot, hash, view)?))
-}
-
-fn record<S: Store>(snapshot: Snapshot, hash: &KeyHash, view: &View<S>) -> Result<KeyRecord, Denial> {
+fn record<S: SharedStore>(snapshot: Snapshot, hash: &KeyHash, view: &View<S>) -> Result<KeyRecord, Denial> {
     view.key(snapshot, hash).ok_or_else(|| {
         Denial::new(Code::InvalidApiKey, "The API key is well-formed, but it is not known here.")
     })
 }
 
-/// Decides whether the key opens its app, now and from here.
-fn authorize<S: Store>(
+/// Whether the key may use its app, now and from the client's address.
+fn authorize<S: SharedStore>(
     snapshot: Snapshot,
     record: &KeyRecord,
     view: &View<S>,
     world: &impl World,
 ) -> Result<Rc<AppPolicy>, Denial> {
-    let app = open(snapshot, record, view, world)?;
-    reach(&app, world)?;
+    let app = check_key(snapshot, record, view, world)?;
+    check_address(&app, world)?;
     Ok(app)
 }
 
-/// Decides whether the key opens its app now, from wherever.
-fn open<S: Store>(
+/// Whether the key may use its app now, from any address.
+fn check_key<S: SharedStore>(
     snapshot: Snapshot,
     record: &KeyRecord,
     view: &View<S>,
@@ -345,8 +332,8 @@ fn open<S: Store>(
     Ok(app)
 }
 
-/// Decides whether the app may be used from here.
-fn reach(app: &AppPolicy, world: &impl World) -> Result<(), Denial> {
+/// Whether the app may be used from the client's address.
+fn check_address(app: &AppPolicy, world: &impl World) -> Result<(), Denial> {
     let Some(ranges) = &app.addresses else {
         return Ok(());
     };
@@ -358,5 +345,4 @@ fn reach(app: &AppPolicy, world: &impl World) -> Result<(), Denial> {
 }
 
 #[cfg(test)]
-#[path = "gate/tests.rs"]
 mod tests;

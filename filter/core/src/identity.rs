@@ -1,4 +1,4 @@
-//! Who is behind a request. A named key says so by itself; on an app key the app may believe a JWT or a
+//! Who is behind a request. A named key identifies its user; with an app key, the app may believe a JWT or a
 //! header.
 
 mod email;
@@ -15,9 +15,9 @@ use std::rc::Rc;
 
 use latchkey_proto::ledger as wire;
 
-use crate::denial::{Code, Denial};
+use crate::answer::denial::{Code, Denial};
 use crate::gate::World;
-use crate::header::Headers;
+use crate::request::header::Headers;
 use crate::snapshot::{AppPolicy, KeyRecord};
 
 pub use jwt::Refused;
@@ -31,40 +31,37 @@ pub const EMAIL_HEADER: &str = "x-user-email";
 /// The header with a user's JWT.
 pub const TOKEN_HEADER: &str = "x-user-token";
 
-/// How it is known who sent a request.
+/// How the sender of a request is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Identity {
-    /// It is not.
+pub enum CallerIdentity {
     #[default]
     Unknown,
     /// By the record of a named key.
     Key,
-    /// The request claims it, and the app accepts that.
+    /// Claimed by the request, and accepted by the app.
     Claimed {
         /// In lower case.
         email: Rc<str>,
-        /// What claims it.
-        by: Claim,
+        by: IdentityClaim,
     },
 }
 
-/// What claims an identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claim {
+pub enum IdentityClaim {
     /// A JWT that was verified.
     Jwt,
     /// A header that the app believes.
     Header,
 }
 
-impl Identity {
-    /// What a key's record alone says.
+impl CallerIdentity {
+    /// By the key's record alone.
     #[must_use]
     pub fn of(key: &KeyRecord) -> Self {
         key.user.map_or(Self::Unknown, |_| Self::Key)
     }
 
-    /// The address that was claimed.
+    /// The claimed address.
     #[must_use]
     pub fn email(&self) -> Option<&str> {
         match self {
@@ -73,19 +70,18 @@ impl Identity {
         }
     }
 
-    /// As records tell it.
     #[must_use]
     pub fn source(&self) -> wire::IdentitySource {
         match self {
             Self::Unknown => wire::IdentitySource::None,
             Self::Key => wire::IdentitySource::Key,
-            Self::Claimed { by: Claim::Jwt, .. } => wire::IdentitySource::Jwt,
-            Self::Claimed { by: Claim::Header, .. } => wire::IdentitySource::Header,
+            Self::Claimed { by: IdentityClaim::Jwt, .. } => wire::IdentitySource::Jwt,
+            Self::Claimed { by: IdentityClaim::Header, .. } => wire::IdentitySource::Header,
         }
     }
 }
 
-/// Finds who sent a request with this key of this app.
+/// Identifies the sender of a request with this key.
 ///
 /// # Errors
 /// When what it claims is wrong or not accepted, or when it claims nothing and the app wants that.
@@ -95,9 +91,9 @@ pub fn identify(
     key: &KeyRecord,
     verified: &Verified,
     world: &impl World,
-) -> Result<Identity, Denial> {
-    let by_key = Identity::of(key);
-    let (Identity::Unknown, Some(policy)) = (&by_key, &app.identity) else { return Ok(by_key) };
+) -> Result<CallerIdentity, Denial> {
+    let by_key = CallerIdentity::of(key);
+    let (CallerIdentity::Unknown, Some(policy)) = (&by_key, &app.identity) else { return Ok(by_key) };
     let token = policy.jwt.as_ref().map(|_| once(headers, TOKEN_HEADER)).transpose()?.flatten();
     let named = if policy.header { once(headers, EMAIL_HEADER)? } else { None };
     let named = named.map(plausible).transpose()?;
@@ -107,10 +103,12 @@ pub fn identify(
             if named.is_some_and(|named| *named != *email) {
                 return Err(invalid("`X-User-Email` and `X-User-Token` name different users."));
             }
-            Identity::Claimed { email, by: Claim::Jwt }
+            CallerIdentity::Claimed { email, by: IdentityClaim::Jwt }
         }
-        _ => named
-            .map_or(Identity::Unknown, |email| Identity::Claimed { email: email.into(), by: Claim::Header }),
+        _ => named.map_or(CallerIdentity::Unknown, |email| CallerIdentity::Claimed {
+            email: email.into(),
+            by: IdentityClaim::Header,
+        }),
     };
     match identity.email() {
         Some(email) if !policy.accepts(email) => Err(Code::IdentityNotAllowed.into()),
@@ -119,7 +117,7 @@ pub fn identify(
     }
 }
 
-/// The value of a header that may be there once; an empty one counts as absent.
+/// The value of a header that may occur once; an empty one counts as absent.
 fn once<'a>(headers: Headers<'a>, name: &'static str) -> Result<Option<&'a [u8]>, Denial> {
     let mut values = headers.all(name);
     let value = values.next().map(<[u8]>::trim_ascii).filter(|value| !value.is_empty());
@@ -148,5 +146,4 @@ fn required(policy: &IdentityPolicy) -> Denial {
 }
 
 #[cfg(test)]
-#[path = "identity/tests.rs"]
 mod tests;

@@ -1,14 +1,14 @@
-//! The sync role's end of the ledger stream: asks for units when gates run dry, brings them into
-//! their accounts, takes back what lies idle, and ships records until they are committed. Events in,
-//! effects out; what it must remember lies in the store.
+//! The sync role's end of the ledger stream. It asks for units when gates run out, adds granted units to
+//! accounts, reclaims idle ones, and ships records until they are committed. Events in, effects out; its
+//! state is in the store.
 //!
-//! It knows the owners that demands have named lately, so that its work follows use. It measures
-//! waits in ticks, so that a clock that jumps neither hides an outage nor feigns one.
+//! It tracks the subjects that demands have named lately, so that its work follows use. It measures waits in
+//! ticks: a clock that jumps neither hides an outage nor looks like one.
 
-mod alone;
-mod answer;
+mod grants;
+mod idle_reclaim;
+mod offline_limits;
 mod report;
-mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -16,181 +16,173 @@ use latchkey_proto::ledger as wire;
 use latchkey_proto::window::Window;
 use wire::ledger_request::Kind;
 
-use crate::account::{Account, Ask, Change, NO_PERIOD, Notice, OwnerId, Totals, Verdict};
-use crate::ring::{self, Reader};
+use crate::limits::account::{
+    AccountChange, BucketDemand, Demand, GrantVerdict, LeaseAccount, NO_PERIOD, SubjectId, Totals,
+};
+use crate::record::ring::{self, RingReader};
 use crate::snapshot::BucketKind;
-use crate::store::Store;
+use crate::store::SharedStore;
 
-/// Between two ticks.
 pub const TICK_MS: u64 = 100;
 
-/// So many reports may be without an answer.
+/// Reports that may be unanswered at a time.
 const MOST_UNANSWERED: usize = 4;
 
-/// What a ledger is told once.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub struct LedgerConfig {
     /// The name that admins see.
     pub gateway: String,
-    /// Of this process, as on the discovery stream.
+    /// The process's id, as on the discovery stream.
     pub instance: String,
-    /// How many records a worker's ring has, the same as the workers were told.
+    /// The same as for the workers' rings.
     pub ring_capacity: u32,
-    /// After so long without an answer the control plane is away.
+    /// Without an answer for this long the control plane is away.
     pub away_after_ms: u64,
-    /// For so long, from then on, rate limits hold for this gateway alone.
-    pub alone_for_ms: u64,
+    /// From then on rate limits hold for this gateway alone, for this long.
+    pub offline_limits_ms: u64,
 }
 
-/// What has happened.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// A stream was opened; nothing was sent on it yet.
+pub enum LedgerEvent {
+    /// A stream was opened, and nothing is sent on it yet.
     Connected,
     /// The stream has ended, or could not be written to.
     Closed,
-    /// The control plane speaks.
     Response(wire::LedgerResponse),
-    /// A message from the queue of the gates; see [`Notice`].
-    Notice(Vec<u8>),
-    /// A key or an app is revoked, or gone.
-    Revoked(OwnerId),
-    /// [`TICK_MS`] have gone by.
+    /// An encoded [`Demand`] from the queue of the gates.
+    Demand(Vec<u8>),
+    /// A key or an app is revoked or gone.
+    Revoked(SubjectId),
     Tick,
 }
 
-/// What is to be done.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// Send it on the stream; where that fails, close it.
+pub enum LedgerEffect {
+    /// Send it on the stream, and close the stream if that fails.
     Send(wire::LedgerRequest),
-    /// Wake the workers: requests that wait shall try again.
+    /// Wake the workers: waiting requests may try again.
     Wake,
-    /// Tell the operator.
     Log(String),
 }
 
-/// The state of the sync role's end.
 #[derive(Debug)]
-pub struct Ledger<S> {
+pub struct LedgerClient<S> {
     store: S,
-    config: Config,
-    owners: BTreeMap<OwnerId, Known>,
-    /// When each owner is looked at next, in ticks.
-    looks: BTreeSet<(u64, OwnerId)>,
-    pending: BTreeMap<(OwnerId, BucketKind), Pending>,
-    /// Buckets of which an answer was lost: asking for one more tells what it said.
-    doubts: BTreeSet<(OwnerId, BucketKind)>,
-    /// Owners of whom the control plane may know older numbers.
-    dirty: BTreeSet<OwnerId>,
-    stream: Option<Stream>,
-    shippings: Vec<Shipping>,
+    config: LedgerConfig,
+    subjects: BTreeMap<SubjectId, ActiveSubject>,
+    /// By tick.
+    next_checks: BTreeSet<(u64, SubjectId)>,
+    pending: BTreeMap<(SubjectId, BucketKind), PendingDemand>,
+    /// Buckets whose answer was lost with a stream. Asking for one unit more tells what it was.
+    lost_answers: BTreeSet<(SubjectId, BucketKind)>,
+    /// Subjects with numbers that the control plane may not know.
+    dirty: BTreeSet<SubjectId>,
+    stream: Option<OpenStream>,
+    shippings: Vec<RecordShipment>,
     ticks: u64,
-    /// Since when an answer is due.
+    /// The tick since which an answer is due.
     silent_since: Option<u64>,
     was_away: bool,
     last_ms: i64,
 }
 
-/// An open stream.
 #[derive(Debug, Default)]
-struct Stream {
+struct OpenStream {
     last_id: u64,
-    unanswered: VecDeque<Sent>,
-    /// A first report is due whatever there is to say: its answer shows that somebody is there.
+    unanswered: VecDeque<SentReport>,
+    /// A stream's first report is sent even if it is empty: its answer shows that the control plane is there.
     is_proved: bool,
 }
 
-/// A report that has no answer yet.
+/// A report without an answer yet.
 #[derive(Debug)]
-struct Sent {
+struct SentReport {
     id: u64,
     at_ms: i64,
     tick: u64,
-    asked: Vec<Asked>,
-    /// Workers, and the last sequence of each.
+    asked: Vec<AskedUnits>,
+    /// Each worker with its last sequence.
     shipped: Vec<(u32, u64)>,
 }
 
-/// What a report has asked for.
+/// Units that a report asked for.
 #[derive(Clone, Copy, Debug)]
-struct Asked {
-    owner: OwnerId,
+struct AskedUnits {
+    subject: SubjectId,
     kind: BucketKind,
     want: u64,
     least: u64,
-    /// The least that a request needs which waits; 0 where none does.
+    /// The least that a waiting request needs; 0 where none waits.
     each: u64,
     limit: u64,
 }
 
-/// An owner whose units move.
+/// A limit subject whose units are in use.
 #[derive(Debug, Default)]
-struct Known {
-    tracks: BTreeMap<(BucketKind, i64), Track>,
-    /// The last report that spoke of it.
-    report: u64,
-    /// When something was last heard of it, in ticks.
-    moved: u64,
-    /// When it is looked at next, in ticks.
-    due: u64,
-    /// Until when others wait for what comes back of it, in ticks.
-    recalled: u64,
+struct ActiveSubject {
+    tracks: BTreeMap<(BucketKind, i64), TrackedLine>,
+    /// The id of the last report about it.
+    last_report: u64,
+    /// In ticks.
+    last_moved: u64,
+    /// In ticks.
+    next_check: u64,
+    /// Until this tick others wait for its units.
+    recalled_until: u64,
 }
 
-/// What is remembered of a line.
+/// What is remembered of an account line.
 #[derive(Debug, Default)]
-struct Track {
-    /// The numbers that this stream was told.
-    told: Option<Totals>,
-    /// An answer may have been lost: the next must be told apart from it.
+struct TrackedLine {
+    /// As last reported on this stream.
+    reported: Option<Totals>,
+    /// An answer may have been lost; the next must be told apart from it.
     is_unsure: bool,
-    /// Brought and taken, when it was looked at last.
-    level: (u64, u64),
+    /// See [`received_and_taken`], at the last check.
+    received_and_taken: (u64, u64),
     quiet_since: u64,
-    /// When the rate was found, and what was taken by then.
+    /// The tick at which the rate was measured, and the units taken by then.
     base: (u64, u64),
-    /// About how many units a second were taken.
+    /// Units taken per second.
     rate: u64,
-    /// What this gateway has lent itself.
-    alone: Option<Window>,
+    /// Units lent under offline limits.
+    offline_window: Option<Window>,
 }
 
-/// What requests wait for.
 #[derive(Clone, Copy, Debug, Default)]
-struct Pending {
-    /// The sum of what waiting requests need.
+struct PendingDemand {
+    /// The sum over waiting requests.
     need: u64,
-    /// To be available though nobody waits.
+    /// To have available even if no request waits.
     ahead: u64,
-    /// The least of what a waiting request needs.
+    /// The least that one waiting request needs.
     least: Option<u64>,
-    /// The least of what would do for one.
+    /// The least that one waiting request would settle for.
     floor: Option<u64>,
     limit: u64,
-    /// Ask, even if there is enough.
-    is_doubted: bool,
+    /// An answer was lost: ask even if there is enough.
+    follows_lost_answer: bool,
 }
 
-/// A worker's records on their way.
+/// The shipping of one worker's records.
 #[derive(Debug)]
-struct Shipping {
-    reader: Reader,
+struct RecordShipment {
+    reader: RingReader,
     is_under_way: bool,
-    /// The last batch was as large as one may be.
+    /// The last batch was full.
     has_more: bool,
 }
 
-impl<S: Store> Ledger<S> {
-    /// Takes up what the store holds.
-    pub fn resume(store: S, config: Config) -> Self {
+impl<S: SharedStore> LedgerClient<S> {
+    /// Resumes from the store.
+    pub fn resume(store: S, config: LedgerConfig) -> Self {
         Self {
             store,
             config,
-            owners: BTreeMap::new(),
-            looks: BTreeSet::new(),
+            subjects: BTreeMap::new(),
+            next_checks: BTreeSet::new(),
             pending: BTreeMap::new(),
-            doubts: BTreeSet::new(),
+            lost_answers: BTreeSet::new(),
             dirty: BTreeSet::new(),
             stream: None,
             shippings: Vec::new(),
@@ -201,144 +193,141 @@ impl<S: Store> Ledger<S> {
         }
     }
 
-    /// Takes note of an event.
-    pub fn on(&mut self, event: Event, now_ms: i64) -> Vec<Effect> {
+    pub fn on(&mut self, event: LedgerEvent, now_ms: i64) -> Vec<LedgerEffect> {
         let mut effects = Vec::new();
         let mut ships = true;
         match event {
-            Event::Connected => self.connect(&mut effects),
-            Event::Closed => self.close(),
-            Event::Response(response) => {
+            LedgerEvent::Connected => self.connect(&mut effects),
+            LedgerEvent::Closed => self.close(),
+            LedgerEvent::Response(response) => {
                 self.answer(response, now_ms, &mut effects);
                 ships = false;
             }
-            Event::Notice(bytes) => self.note(&bytes, &mut effects),
-            Event::Revoked(owner) => self.take_back(owner, &mut effects),
-            Event::Tick => self.tick(now_ms, &mut effects),
+            LedgerEvent::Demand(bytes) => self.receive_demand(&bytes, &mut effects),
+            LedgerEvent::Revoked(subject) => self.take_back(subject, &mut effects),
+            LedgerEvent::Tick => self.tick(now_ms, &mut effects),
         }
         if self.is_away() {
-            self.serve_alone(now_ms, &mut effects);
+            self.apply_offline_limits(now_ms, &mut effects);
         }
         self.report(now_ms, ships, &mut effects);
         wake_once(&mut effects);
         effects
     }
 
-    /// Whether the control plane does not answer: limits are kept without it.
+    /// Whether the control plane is away, so that offline limits apply.
     #[must_use]
     pub fn is_away(&self) -> bool {
         self.silent_for_ms() >= self.config.away_after_ms
-    }
-
-    /// How many owners have units that move.
-    #[must_use]
-    pub fn owners(&self) -> usize {
-        self.owners.len()
     }
 
     fn silent_for_ms(&self) -> u64 {
         self.silent_since.map_or(0, |since| self.ticks.saturating_sub(since).saturating_mul(TICK_MS))
     }
 
-    fn connect(&mut self, effects: &mut Vec<Effect>) {
+    fn connect(&mut self, effects: &mut Vec<LedgerEffect>) {
         self.close();
-        self.stream = Some(Stream::default());
-        self.look_at_all();
-        let Config { gateway, instance, .. } = self.config.clone();
+        self.stream = Some(OpenStream::default());
+        self.check_all_soon();
+        let LedgerConfig { gateway, instance, .. } = self.config.clone();
         effects.push(send(Kind::Hello(wire::Hello { gateway, instance })));
     }
 
-    /// What was sent may have been lost: all is told again, and shipped again.
+    /// What was sent may be lost: everything is reported and shipped again.
     fn close(&mut self) {
         self.silent_since.get_or_insert(self.ticks);
         let Some(stream) = self.stream.take() else { return };
         for asked in stream.unanswered.iter().flat_map(|sent| &sent.asked) {
-            self.doubts.insert((asked.owner, asked.kind));
-            let known = self.owners.get_mut(&asked.owner);
-            if let Some(known) = known.filter(|_| asked.kind.span_ms().is_some()) {
-                known.tracks.entry((asked.kind, NO_PERIOD)).or_default().is_unsure = true;
+            self.lost_answers.insert((asked.subject, asked.kind));
+            let active = self.subjects.get_mut(&asked.subject);
+            if let Some(active) = active.filter(|_| asked.kind.span_ms().is_some()) {
+                active.tracks.entry((asked.kind, NO_PERIOD)).or_default().is_unsure = true;
             }
         }
-        for known in self.owners.values_mut() {
-            known.report = 0;
-            known.tracks.values_mut().for_each(|track| track.told = None);
+        for active in self.subjects.values_mut() {
+            active.last_report = 0;
+            active.tracks.values_mut().for_each(|track| track.reported = None);
         }
-        self.dirty.extend(self.owners.keys());
+        self.dirty.extend(self.subjects.keys());
         for shipping in &mut self.shippings {
             shipping.is_under_way = false;
         }
     }
 
-    fn note(&mut self, bytes: &[u8], effects: &mut Vec<Effect>) {
-        match Notice::decode(bytes) {
-            Some(Notice::Records) => {}
-            Some(Notice::Demand(demand)) => demand.asks.iter().for_each(|ask| self.ask(ask, effects)),
-            None => effects.push(Effect::Log("a notice of a gate cannot be read".to_owned())),
+    fn receive_demand(&mut self, bytes: &[u8], effects: &mut Vec<LedgerEffect>) {
+        match Demand::decode(bytes) {
+            Some(demand) => demand.buckets.iter().for_each(|demand| self.add_demand(demand, effects)),
+            None => effects.push(LedgerEffect::Log("a demand of a gate cannot be read".to_owned())),
         }
     }
 
-    fn ask(&mut self, ask: &Ask, effects: &mut Vec<Effect>) {
-        let Ask { owner, kind, need, least, floor, limit } = *ask;
-        if !self.learn(owner) {
-            return effects.push(Effect::Log("an account cannot be stored".to_owned()));
+    fn add_demand(&mut self, demand: &BucketDemand, effects: &mut Vec<LedgerEffect>) {
+        let BucketDemand { subject, kind, need, least, floor, limit } = *demand;
+        if !self.track_subject(subject) {
+            return effects.push(LedgerEffect::Log("an account cannot be stored".to_owned()));
         }
-        self.touch(owner);
-        let pending = self.pending.entry((owner, kind)).or_default();
+        self.check_soon(subject);
+        let pending = self.pending.entry((subject, kind)).or_default();
         pending.limit = limit;
         if least == 0 {
             pending.ahead = pending.ahead.max(need);
         } else {
             pending.need = pending.need.saturating_add(need);
-            pending.least = Some(pending.least.map_or(least, |known| known.min(least)));
-            pending.floor = Some(pending.floor.map_or(floor, |known| known.min(floor)));
+            pending.least = Some(pending.least.map_or(least, |other| other.min(least)));
+            pending.floor = Some(pending.floor.map_or(floor, |other| other.min(floor)));
         }
     }
 
-    /// Has the owner among those that it knows, with an account.
-    fn learn(&mut self, owner: OwnerId) -> bool {
-        if self.owners.contains_key(&owner) {
+    /// Tracks a subject, and creates its account if needed. False where the host does not store it.
+    fn track_subject(&mut self, subject: SubjectId) -> bool {
+        if self.subjects.contains_key(&subject) {
             return true;
         }
-        let account = match Account::read(&self.store, owner) {
+        let account = match LeaseAccount::read(&self.store, subject) {
             Some((account, _)) => account,
-            None if self.store.put(&owner.name(), &Account::default().encode()).is_ok() => Account::default(),
+            None if self.store.put(&subject.name(), &LeaseAccount::default().encode()).is_ok() => {
+                LeaseAccount::default()
+            }
             None => return false,
         };
-        let known = self.owners.entry(owner).or_default();
+        let active = self.subjects.entry(subject).or_default();
         for line in account.lines {
-            // What became of the last answer is not known here.
-            let track = Track { is_unsure: line.kind.span_ms().is_some(), ..Track::of(&line, self.ticks) };
-            known.tracks.insert((line.kind, line.period), track);
-            self.dirty.insert(owner);
+            // The last answer may have been lost.
+            let track = TrackedLine {
+                is_unsure: line.kind.span_ms().is_some(),
+                ..TrackedLine::of(&line, self.ticks)
+            };
+            active.tracks.insert((line.kind, line.period), track);
+            self.dirty.insert(subject);
         }
-        known.due = u64::MAX;
-        self.touch(owner);
+        active.next_check = u64::MAX;
+        self.check_soon(subject);
         true
     }
 
-    /// Returns what an owner has left; requests under way settle as usual.
-    fn take_back(&mut self, owner: OwnerId, effects: &mut Vec<Effect>) {
-        if Account::read(&self.store, owner).is_none() {
+    /// Returns a subject's unused units. Requests in progress settle as usual.
+    fn take_back(&mut self, subject: SubjectId, effects: &mut Vec<LedgerEffect>) {
+        if LeaseAccount::read(&self.store, subject).is_none() {
             return;
         }
-        self.learn(owner);
-        self.touch(owner);
-        self.pending.retain(|(asking, _), _| *asking != owner);
-        let given = Account::change(&self.store, owner, |account| {
+        self.track_subject(subject);
+        self.check_soon(subject);
+        self.pending.retain(|(asking, _), _| *asking != subject);
+        let given = LeaseAccount::change(&self.store, subject, |account| {
             for line in &mut account.lines {
                 line.give_back();
             }
         });
-        self.dirty.insert(owner);
-        if given != Change::Done(()) {
-            effects.push(Effect::Log("a lease cannot be returned".to_owned()));
+        self.dirty.insert(subject);
+        if given != AccountChange::Done(()) {
+            effects.push(LedgerEffect::Log("a lease cannot be returned".to_owned()));
         }
     }
 
-    fn tick(&mut self, now_ms: i64, effects: &mut Vec<Effect>) {
+    fn tick(&mut self, now_ms: i64, effects: &mut Vec<LedgerEffect>) {
         self.ticks = self.ticks.saturating_add(1);
         self.count_workers(effects);
-        self.watch(now_ms, effects);
+        self.reclaim_idle(now_ms, effects);
         let is_away = self.is_away();
         if is_away != self.was_away {
             let text = if is_away {
@@ -346,24 +335,24 @@ impl<S: Store> Ledger<S> {
             } else {
                 "the control plane answers again: limits hold for all gateways together"
             };
-            effects.push(Effect::Log(text.to_owned()));
+            effects.push(LedgerEffect::Log(text.to_owned()));
         }
         self.was_away = is_away;
     }
 
-    fn count_workers(&mut self, effects: &mut Vec<Effect>) {
+    fn count_workers(&mut self, effects: &mut Vec<LedgerEffect>) {
         let Ok(count) = ring::workers(&self.store) else {
-            return effects.push(Effect::Log("the number of workers cannot be stored".to_owned()));
+            return effects.push(LedgerEffect::Log("the number of workers cannot be stored".to_owned()));
         };
         let known = u32::try_from(self.shippings.len()).unwrap_or(u32::MAX);
         for worker in known..count {
-            let reader = Reader::resume(&self.store, worker, self.config.ring_capacity);
-            self.shippings.push(Shipping { reader, is_under_way: false, has_more: false });
+            let reader = RingReader::resume(&self.store, worker, self.config.ring_capacity);
+            self.shippings.push(RecordShipment { reader, is_under_way: false, has_more: false });
         }
     }
 }
 
-impl From<wire::Verdict> for Verdict {
+impl From<wire::Verdict> for GrantVerdict {
     fn from(verdict: wire::Verdict) -> Self {
         match verdict {
             wire::Verdict::Unspecified => Self::Unknown,
@@ -375,23 +364,21 @@ impl From<wire::Verdict> for Verdict {
     }
 }
 
-fn send(kind: Kind) -> Effect {
-    Effect::Send(wire::LedgerRequest { kind: Some(kind) })
+fn send(kind: Kind) -> LedgerEffect {
+    LedgerEffect::Send(wire::LedgerRequest { kind: Some(kind) })
 }
 
-/// One is enough, after everything else.
-fn wake_once(effects: &mut Vec<Effect>) {
+/// Keeps one `Wake`, at the end.
+fn wake_once(effects: &mut Vec<LedgerEffect>) {
     let before = effects.len();
-    effects.retain(|effect| *effect != Effect::Wake);
+    effects.retain(|effect| *effect != LedgerEffect::Wake);
     if effects.len() < before {
-        effects.push(Effect::Wake);
+        effects.push(LedgerEffect::Wake);
     }
 }
 
 #[cfg(test)]
-#[path = "ledger/tests.rs"]
 mod tests;
 
 #[cfg(test)]
-#[path = "ledger/simulation.rs"]
 mod simulation;

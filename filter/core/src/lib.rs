@@ -1,6 +1,27 @@
-//! The gate's whole logic, as values in and values out: what a gateway knows (`discovery`,
-//! `snapshot`, kept in a [`store::Store`] by `replica` and read back by `view`), and what it
-//! decides about a request (`gate`). No I/O, no clock, no randomness: they are arguments.
+//! The gate's whole logic, as values in and values out: what a gateway knows, and what it decides about a
+//! request. No I/O, no clock, no randomness: they are arguments.
+//!
+//! Each module imports only those below it:
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`gate`] | decides a request: the order of the rules |
+//! | [`ledger`] | the sync role's end of the ledger stream: leases units and ships records |
+//! | [`record`] | follows a request to its record: what it used and is charged |
+//! | [`upstream`] | the request to a provider or an MCP server |
+//! | [`limits`] | the limits that apply, and the units leased for them |
+//! | [`mcp`] | MCP messages, sessions and tool lists |
+//! | [`answer`] | refusals and other answers of the gateway's own; usage read from a provider's |
+//! | [`identity`] | who is behind a request |
+//! | [`request`] | the path, the headers, the key and the body of a request |
+//! | [`discovery`] | applies the control plane's responses, and reads them back |
+//! | [`store`] | the process's shared data, and how values lie in it |
+//! | [`snapshot`] | keys, policies and the catalogue |
+//! | [`price`] | tokens, and what they cost |
+//!
+//! Three arrows point up. A rule of `request` or `identity` refuses with a [`answer::denial::Denial`].
+//! `identity` and `answer::readiness` ask [`gate::World`]. An app's policy holds an
+//! [`identity::IdentityPolicy`], and a [`discovery::view::View`] the tokens that `identity` has verified.
 #![cfg_attr(
     not(test),
     deny(
@@ -12,78 +33,31 @@
     )
 )]
 
-pub mod tokens;
+pub mod gate;
 
-pub mod price;
+pub mod ledger;
 
-pub mod snapshot;
+pub mod record;
+
+pub mod upstream;
+
+pub mod limits;
+
+pub mod mcp;
+
+pub mod answer;
+
+pub mod identity;
+
+pub mod request;
 
 pub mod discovery;
 
 pub mod store;
 
-pub mod memory;
+pub mod snapshot;
 
-pub mod layout;
-
-pub mod replica;
-
-pub mod view;
-
-pub mod account;
-
-pub mod record;
-
-pub mod ring;
-
-pub mod refusals;
-
-pub mod ledger;
-
-pub mod backoff;
-
-pub mod header;
-
-pub mod secret;
-
-pub mod endpoint;
-
-pub mod credential;
-
-pub mod address;
-
-pub mod identity;
-
-pub mod conversation;
-
-pub mod body;
-
-pub mod usage;
-
-pub mod mcp;
-
-pub mod metering;
-
-pub mod calibration;
-
-pub mod quota;
-
-pub mod gate;
-
-pub mod forward;
-
-pub mod withheld;
-
-pub mod redirect;
-
-pub mod model_list;
-mod model_page;
-
-pub mod readiness;
-
-pub mod denial;
-
-pub mod reply;
+pub mod price;
 
 #[cfg(test)]
 mod testing;

@@ -1,127 +1,121 @@
-//! What one request did, for the ledger. Never text of a prompt or an answer.
+//! What one request did, for the ledger. It never holds text of a prompt or an answer.
+
+pub mod meter;
+
+pub mod ring;
+
+pub mod refusals;
 
 use latchkey_proto::ledger as wire;
 
-use crate::account::{Charge, OwnerId};
-use crate::calibration::Text;
-use crate::identity::Identity;
-use crate::price::NanoUsd;
-use crate::quota::Cut;
-use crate::secret::without_keys;
+use crate::answer::usage::UsageDoubt;
+use crate::identity::CallerIdentity;
+use crate::limits::account::{Charge, SubjectId};
+use crate::limits::quota::OutputCut;
+use crate::price::density::Text;
+use crate::price::{NanoUsd, TokenUsage};
+use crate::request::redaction::without_keys;
 use crate::snapshot::{AppId, BucketKind, KeyId, UnixMs, UserId};
-use crate::tokens::Tokens;
-use crate::usage::Doubt;
 
-/// The most bytes of a text: some of them a stranger has written.
+/// Longest text of a field, in bytes: clients write some of them.
 const MOST_BYTES: usize = 256;
 
-/// What one request did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// When the request came.
     pub at: UnixMs,
-    /// The request's id.
     pub request_id: String,
-    /// Whose request it was.
     pub app: AppId,
-    /// With which key.
     pub key: KeyId,
-    /// A named key's user.
     pub user: Option<UserId>,
-    /// How it is known who sent it.
-    pub identity: Identity,
-    /// As the client asked; empty when it was refused before that was read.
+    /// How the sender is known.
+    pub identity: CallerIdentity,
+    /// The model the client asked for; empty when refused before that was read.
     pub model: String,
-    /// As the provider was asked; empty when it was not.
+    /// The model the provider was asked for; empty when none was asked.
     pub served_model: String,
-    /// The provider's name; empty when none was asked.
+    /// Empty when no provider was asked.
     pub provider: String,
     /// `chat_completions`, `responses`, `messages`, ….
     pub endpoint: &'static str,
-    /// Of the answer that the client got; 0 when it left before.
+    /// The client's HTTP status; 0 when the client left before it.
     pub status: u32,
-    /// Why the gateway refused; empty when it did not.
+    /// The denial's code; empty when the gateway did not refuse.
     pub code: &'static str,
-    /// What was used.
-    pub tokens: Tokens,
-    /// What that costs.
+    pub tokens: TokenUsage,
     pub cost: NanoUsd,
-    /// The price that was charged; 0 where the model has none.
+    /// The version of the price charged; 0 where the model has none.
     pub price_version: u64,
-    /// How tokens and cost were found.
+    /// How tokens and cost are known.
     pub settlement: Settlement,
-    /// Why the provider's own figures were not taken, or not taken for all; none where they were.
+    /// Why the provider's figures were not, or not alone, charged; none where they were.
     pub settlement_reason: Option<SettlementReason>,
-    /// From the request's headers to the end.
+    /// From the request's headers to its end.
     pub latency_ms: u32,
-    /// To the first byte of the answer's body; none when none came.
+    /// From the request's headers to the first byte of the answer's body; none without one.
     pub first_token_ms: Option<u32>,
-    /// Whether the answer was a stream.
+    /// Whether the answer was streamed.
     pub streamed: bool,
-    /// The client's address; empty when it is not known.
+    /// Empty when unknown.
     pub client_address: String,
-    /// The client's name for the conversation; empty when it gave none.
+    /// Empty when the client gave none.
     pub conversation_id: String,
-    /// What it used of token and cost buckets.
+    /// Charges to token and cost buckets.
     pub charges: Vec<Charge>,
-    /// Whether it came with a secret that was replaced.
+    /// Whether the request used a secret that a rotation has replaced.
     pub old_secret: bool,
-    /// The tier that served it, as far as that is known: see [`crate::price::Served::record`].
+    /// The tier that served it, where known: see [`crate::price::ServedTier::record`].
     pub service_tier: String,
-    /// Where the answer may have fewer tokens than were asked for.
-    pub cut: Option<Cut>,
-    /// What the provider read, where its size is comparable to the tokens reported.
+    /// Set where the answer could have fewer output tokens than asked for.
+    pub output_cut: Option<OutputCut>,
+    /// The size of the prompt's text, where it can be compared with the reported tokens.
     pub text: Option<Text>,
 }
 
-/// How tokens and cost were found.
+/// How tokens and cost are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement {
-    /// Nothing was used.
     None,
-    /// The provider told.
     Reported,
-    /// About what was used, at least. Only where neither tokens nor money are limited.
+    /// An estimate: at least this was used. Only where neither tokens nor money are limited.
     Estimated,
-    /// Something is not known: what was reserved is charged.
+    /// The use is not known: what was reserved is charged.
     Reserved,
 }
 
-/// Why the provider's own figures were not taken, or not taken for all.
+/// Why the provider's figures were not, or not alone, charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SettlementReason {
-    /// The answer ended before its usage.
+    /// The answer was cut before its usage came.
     AnswerCut,
-    /// Nobody knows whether the provider answered.
+    /// It is not known whether the provider answered.
     AnswerUnknown,
-    /// The answer is encoded.
     AnswerUnreadable,
-    /// The answer tells no usage.
+    /// The answer has no usage.
     UsageMissing,
-    /// The usage leaves something out.
+    /// The usage is incomplete.
     UsagePartial,
-    /// The usage contradicts itself, or has parts that nobody knows.
+    /// The usage contradicts itself, or has unknown parts.
     UsageUnclear,
-    /// The usage is beyond what can have been.
+    /// The usage is larger than possible.
     UsageImplausible,
     /// The tier that served has no price.
     TierNotPriced,
 }
 
-impl From<Doubt> for SettlementReason {
-    fn from(doubt: Doubt) -> Self {
+impl From<UsageDoubt> for SettlementReason {
+    fn from(doubt: UsageDoubt) -> Self {
         match doubt {
-            Doubt::Cut => Self::AnswerCut,
-            Doubt::Unreadable => Self::AnswerUnreadable,
-            Doubt::Missing => Self::UsageMissing,
-            Doubt::Partial => Self::UsagePartial,
-            Doubt::Unclear => Self::UsageUnclear,
+            UsageDoubt::Cut => Self::AnswerCut,
+            UsageDoubt::Unreadable => Self::AnswerUnreadable,
+            UsageDoubt::Missing => Self::UsageMissing,
+            UsageDoubt::Partial => Self::UsagePartial,
+            UsageDoubt::Unclear => Self::UsageUnclear,
         }
     }
 }
 
 impl From<Record> for wire::Record {
-    /// Its place in the ring is set when it gets there.
+    /// The ring sets the sequence.
     fn from(record: Record) -> Self {
         let Record {
             at,
@@ -149,7 +143,7 @@ impl From<Record> for wire::Record {
             charges,
             old_secret,
             service_tier,
-            cut,
+            output_cut,
             text,
         } = record;
         Self {
@@ -183,22 +177,22 @@ impl From<Record> for wire::Record {
             repeats: 0,
             settlement_reason: settlement_reason
                 .map_or(0, |reason| wire::SettlementReason::from(reason).into()),
-            asked_output_tokens: cut.map_or(0, |cut| cut.asked),
-            granted_output_tokens: cut.map_or(0, |cut| cut.granted),
+            asked_output_tokens: output_cut.map_or(0, |output_cut| output_cut.asked),
+            granted_output_tokens: output_cut.map_or(0, |output_cut| output_cut.granted),
             text,
         }
     }
 }
 
 impl From<Charge> for wire::Charge {
-    fn from(Charge { owner, kind, period, amount }: Charge) -> Self {
-        Self { bucket: Some(bucket_id(owner, kind, period)), amount }
+    fn from(Charge { subject, kind, period, amount }: Charge) -> Self {
+        Self { bucket: Some(bucket_id(subject, kind, period)), amount }
     }
 }
 
-impl From<Tokens> for wire::Tokens {
-    fn from(tokens: Tokens) -> Self {
-        let Tokens { input, cached_input, cache_write_5m, cache_write_1h, output, reasoning } = tokens;
+impl From<TokenUsage> for wire::Tokens {
+    fn from(tokens: TokenUsage) -> Self {
+        let TokenUsage { input, cached_input, cache_write_5m, cache_write_1h, output, reasoning } = tokens;
         Self { input, cached_input, output, reasoning, cache_write_5m, cache_write_1h }
     }
 }
@@ -229,12 +223,12 @@ impl From<SettlementReason> for wire::SettlementReason {
     }
 }
 
-/// A bucket as the wire names it.
-pub(crate) fn bucket_id(owner: OwnerId, kind: BucketKind, period: i64) -> wire::BucketId {
-    wire::BucketId { owner: owner.0.to_vec(), kind: kind.number(), period }
+/// A bucket's id on the wire.
+pub(crate) fn bucket_id(subject: SubjectId, kind: BucketKind, period: i64) -> wire::BucketId {
+    wire::BucketId { owner: subject.0.to_vec(), kind: kind.number(), period }
 }
 
-/// The text without keys, or as much of its beginning as is kept.
+/// The text without keys, cut to [`MOST_BYTES`].
 fn kept(text: &str) -> String {
     let mut text = without_keys(text).into_owned();
     text.truncate(text.floor_char_boundary(MOST_BYTES));

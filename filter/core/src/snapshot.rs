@@ -15,8 +15,8 @@ pub use catalogue::{Catalogue, Offer, Provider, ProviderKind};
 pub use glob::Glob;
 pub use key::KeyRecord;
 pub use latchkey_proto::bucket::{BucketKind, Unit};
-pub use limits::{Bucket, Limits};
-pub use mcp::{McpEntry, McpServer};
+pub use limits::{BucketLimit, Limits};
+pub use mcp::{McpEntry, McpServer, PROVIDER_PREFIX, SessionKey};
 pub use policy::{AppPolicy, CredentialMode, Selection};
 
 use latchkey_proto::discovery as wire;
@@ -25,7 +25,6 @@ use latchkey_proto::discovery as wire;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct KeyId(pub Uuid);
 
-/// An app's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AppId(pub Uuid);
 
@@ -37,14 +36,21 @@ pub struct UserId(pub Uuid);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnixMs(pub i64);
 
+/// A point in the control plane's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Grows with each change.
+    pub revision: u64,
+    /// Random for each revision; at most 64 bytes.
+    pub tag: Vec<u8>,
+}
+
 /// Whether a key or an app is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// In use.
     Active,
     /// Switched off; it may come back.
     Inactive,
-    /// Switched off for good.
     Revoked,
     /// Of a named key: its user may not use the app for the time being.
     Suspended,
@@ -52,7 +58,7 @@ pub enum Status {
 
 /// Why a resource on the wire is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Invalid {
+pub enum InvalidResource {
     /// An id or a hash of the wrong length.
     #[error("{field} has {actual} bytes instead of {expected}")]
     Length {
@@ -60,19 +66,16 @@ pub enum Invalid {
         field: &'static str,
         /// How many bytes it must have.
         expected: usize,
-        /// How many it has.
         actual: usize,
     },
     /// A field that must be set, or an enum's unspecified or unknown value.
     #[error("{0} is not set, or not to a known value")]
     Unset(&'static str),
-    /// A moment before 1970.
     #[error("{0} is negative")]
     Negative(&'static str),
     /// A name that is empty or has a control character.
     #[error("{0} is empty or has a control character")]
     Name(&'static str),
-    /// A limit of nothing.
     #[error("{0} is 0")]
     Zero(&'static str),
     /// Two buckets of one kind, by its number on the wire.
@@ -90,7 +93,6 @@ pub enum Invalid {
     /// A provider's field that cannot be sent on.
     #[error("provider `{provider}`: {field} is malformed")]
     Provider {
-        /// The provider's name.
         provider: String,
         /// The field's name on the wire.
         field: &'static str,
@@ -101,7 +103,6 @@ pub enum Invalid {
     /// A model of a provider that the catalogue lacks.
     #[error("model `{model}` names the provider `{provider}`, which is not in the catalogue")]
     NoProvider {
-        /// The model's name.
         model: String,
         /// The provider that it names.
         provider: String,
@@ -109,7 +110,6 @@ pub enum Invalid {
     /// An MCP server's field that cannot be sent on.
     #[error("MCP server `{server}`: {field} is malformed")]
     McpServer {
-        /// The server's name.
         server: String,
         /// The field's name on the wire.
         field: &'static str,
@@ -119,12 +119,7 @@ pub enum Invalid {
     TwoMcpServers(String),
     /// A model that one provider offers twice.
     #[error("provider `{provider}` offers model `{model}` twice")]
-    OfferedTwice {
-        /// The model's name.
-        model: String,
-        /// The provider.
-        provider: String,
-    },
+    OfferedTwice { model: String, provider: String },
 }
 
 impl fmt::Display for KeyId {
@@ -146,44 +141,44 @@ impl fmt::Display for UserId {
 }
 
 impl TryFrom<&[u8]> for AppId {
-    type Error = Invalid;
+    type Error = InvalidResource;
 
-    fn try_from(bytes: &[u8]) -> Result<Self, Invalid> {
+    fn try_from(bytes: &[u8]) -> Result<Self, InvalidResource> {
         id(bytes, "app_id").map(Self)
     }
 }
 
 impl Status {
     /// Reads a status from the wire; `field` names it in the error.
-    fn read(status: i32, field: &'static str) -> Result<Self, Invalid> {
+    fn read(status: i32, field: &'static str) -> Result<Self, InvalidResource> {
         match wire::Status::try_from(status) {
             Ok(wire::Status::Active) => Ok(Self::Active),
             Ok(wire::Status::Inactive) => Ok(Self::Inactive),
             Ok(wire::Status::Revoked) => Ok(Self::Revoked),
             Ok(wire::Status::Suspended) => Ok(Self::Suspended),
-            Ok(wire::Status::Unspecified) | Err(_) => Err(Invalid::Unset(field)),
+            Ok(wire::Status::Unspecified) | Err(_) => Err(InvalidResource::Unset(field)),
         }
     }
 }
 
 /// A UUID of exactly 16 bytes.
-fn id(bytes: &[u8], field: &'static str) -> Result<Uuid, Invalid> {
-    Uuid::from_slice(bytes).map_err(|_| Invalid::Length { field, expected: 16, actual: bytes.len() })
+fn id(bytes: &[u8], field: &'static str) -> Result<Uuid, InvalidResource> {
+    Uuid::from_slice(bytes).map_err(|_| InvalidResource::Length { field, expected: 16, actual: bytes.len() })
 }
 
 /// A moment of which 0 means never.
-fn moment(ms: i64, field: &'static str) -> Result<Option<UnixMs>, Invalid> {
+fn moment(ms: i64, field: &'static str) -> Result<Option<UnixMs>, InvalidResource> {
     match ms {
         0 => Ok(None),
         1.. => Ok(Some(UnixMs(ms))),
-        _ => Err(Invalid::Negative(field)),
+        _ => Err(InvalidResource::Negative(field)),
     }
 }
 
 /// A name that can be shown and compared: not empty, no control characters.
-fn name(text: String, field: &'static str) -> Result<String, Invalid> {
+fn name(text: String, field: &'static str) -> Result<String, InvalidResource> {
     if text.is_empty() || text.chars().any(char::is_control) {
-        return Err(Invalid::Name(field));
+        return Err(InvalidResource::Name(field));
     }
     Ok(text)
 }

@@ -1,9 +1,12 @@
-//! Where a gateway keeps what it knows: the shared data of its process.
+//! The gateway's shared data, which the VMs of its process share.
 
-/// A map shared by every VM of a process. Its entries are never removed: an empty value is a
-/// tombstone, and reads as absent.
-pub trait Store {
-    /// The value under `key`.
+pub mod layout;
+
+pub mod memory;
+
+/// A map shared by all VMs of a process. Entries are never removed: an empty value is a tombstone, and reads
+/// as absent.
+pub trait SharedStore {
     fn get(&self, key: &str) -> Option<Stored>;
 
     /// Replaces the value under `key`.
@@ -12,19 +15,17 @@ pub trait Store {
     /// When the host refuses it.
     fn put(&self, key: &str, value: &[u8]) -> Result<(), NotStored>;
 
-    /// Replaces the value under `key`, if it is still the one that [`Stored::write`] came with.
-    /// Under a name that was never written it would create one: swap only what was read.
+    /// Compare-and-swap: replaces the value under `key` if its write number is still `write`. It would create
+    /// a name that was never written: swap only what was read.
     fn swap(&self, key: &str, value: &[u8], write: u32) -> Swap;
 }
 
 /// What became of a compare-and-swap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Swap {
-    /// The value is replaced.
     Done,
     /// Somebody was faster: read again.
     Changed,
-    /// The host refuses it.
     Failed,
 }
 
@@ -33,7 +34,7 @@ pub enum Swap {
 pub struct Stored {
     /// Not empty.
     pub bytes: Vec<u8>,
-    /// Another one after each write, and never 0.
+    /// The write number: changes with each write, and is never 0.
     pub write: u32,
 }
 
@@ -42,7 +43,7 @@ pub struct Stored {
 #[error("the gateway could not store the update")]
 pub struct NotStored;
 
-impl<S: Store> Store for &S {
+impl<S: SharedStore> SharedStore for &S {
     fn get(&self, key: &str) -> Option<Stored> {
         (**self).get(key)
     }

@@ -6,21 +6,21 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use latchkey_proto::discovery as wire;
-use latchkey_proto::key::{AppKey, Claim, NamedKey};
+use latchkey_proto::key::{AppKey, KeyClaim, NamedKey};
 use uuid::Uuid;
 use wire::selection::Kind;
 
-use crate::account::{self, Account, Change, Granted, Line, NO_PERIOD, OwnerId, Told};
-use crate::discovery::Part;
+use crate::discovery::replica::{DiscoveryOutcome, Replica};
+use crate::discovery::update::Part;
 use crate::gate::World;
-use crate::identity::Identity;
-use crate::memory;
-use crate::price::{Ceiling, NanoUsd, Price, RateCard, Rates, TierChoice};
+use crate::identity::CallerIdentity;
+use crate::limits::account::{
+    self, AccountChange, AccountLine, BucketStatus, LeaseAccount, NO_PERIOD, ReceivedGrant, SubjectId,
+};
+use crate::price::{Ceiling, NanoUsd, Price, RateCard, Rates, TierChoice, TokenUsage};
 use crate::record::{Record, Settlement};
-use crate::replica::{Replica, Verdict};
 use crate::snapshot::{AppId, BucketKind, KeyId, UnixMs};
-use crate::store::{NotStored, Store, Stored, Swap};
-use crate::tokens::Tokens;
+use crate::store::{NotStored, SharedStore, Stored, Swap, memory};
 
 /// A price with one tier, which charges nothing more for writing to the cache.
 pub const fn price(version: u64, input: u64, cached_input: u64, output: u64) -> Price {
@@ -41,17 +41,16 @@ pub const NAMED_KEY_ID: Uuid = Uuid::from_u128(13);
 /// Until when leases and refusals hold, in Unix milliseconds.
 pub const ANSWER_MS: i64 = 10_000;
 
-/// Shared data in memory.
 #[derive(Default)]
-pub struct Memory {
+pub struct TestMemory {
     inner: memory::Memory,
     /// What other threads do, each just before a swap.
     intruders: RefCell<VecDeque<Intruder>>,
 }
 
-type Intruder = Box<dyn FnOnce(&Memory)>;
+type Intruder = Box<dyn FnOnce(&TestMemory)>;
 
-impl Store for Memory {
+impl SharedStore for TestMemory {
     fn get(&self, key: &str) -> Option<Stored> {
         self.inner.get(key)
     }
@@ -69,7 +68,7 @@ impl Store for Memory {
     }
 }
 
-impl Store for Rc<Memory> {
+impl SharedStore for Rc<TestMemory> {
     fn get(&self, key: &str) -> Option<Stored> {
         (**self).get(key)
     }
@@ -83,13 +82,12 @@ impl Store for Rc<Memory> {
     }
 }
 
-impl Memory {
+impl TestMemory {
     /// Another thread does this between the read and the swap of whoever swaps next.
     pub fn interrupt(&self, intruder: impl FnOnce(&Self) + 'static) {
         self.intruders.borrow_mut().push_back(Box::new(intruder));
     }
 
-    /// Nobody interrupts any more.
     pub fn calm(&self) {
         self.intruders.borrow_mut().clear();
     }
@@ -100,20 +98,20 @@ impl Memory {
 }
 
 /// A fixed time and place, which tells whether it was asked for.
-pub struct Place {
+pub struct FixedWorld {
     pub now: UnixMs,
     pub address: Option<IpAddr>,
     /// For the address.
     pub asked: Cell<bool>,
 }
 
-impl Place {
+impl FixedWorld {
     pub fn at(now: i64, address: &str) -> Self {
         Self { now: UnixMs(now), address: address.parse().ok(), asked: Cell::new(false) }
     }
 }
 
-impl World for Place {
+impl World for FixedWorld {
     fn now(&self) -> UnixMs {
         self.now
     }
@@ -129,7 +127,7 @@ pub fn app_key() -> AppKey {
 }
 
 pub fn named_key() -> NamedKey {
-    NamedKey::new(&app_key(), Claim { user: USER, key: NAMED_KEY_ID }, [2; 20])
+    NamedKey::new(&app_key(), KeyClaim { user: USER, key: NAMED_KEY_ID }, [2; 20])
 }
 
 pub fn app_key_record() -> wire::KeyRecord {
@@ -232,7 +230,7 @@ pub fn position(revision: u64) -> Option<wire::Position> {
 }
 
 /// A replica that has received a first snapshot: the catalogue, the app and both keys.
-pub fn synced(store: &Memory) -> Replica<&Memory> {
+pub fn synced(store: &TestMemory) -> Replica<&TestMemory> {
     let mut replica = Replica::resume(store, 1);
     replica.hello("gw");
     let end = wire::DiscoveryResponse {
@@ -243,7 +241,7 @@ pub fn synced(store: &Memory) -> Replica<&Memory> {
         ..part(Part::SnapshotEnd)
     };
     for response in [part(Part::SnapshotBegin), end] {
-        assert_eq!(replica.receive(response), Verdict::Applied);
+        assert_eq!(replica.receive(response), DiscoveryOutcome::Applied);
     }
     replica
 }
@@ -256,14 +254,14 @@ pub fn record() -> Record {
         app: APP,
         key: KeyId(NAMED_KEY_ID),
         user: None,
-        identity: Identity::Unknown,
+        identity: CallerIdentity::Unknown,
         model: "gpt-4o".into(),
         served_model: "gpt-4o".into(),
         provider: "openai".into(),
         endpoint: "chat_completions",
         status: 200,
         code: "",
-        tokens: Tokens::default(),
+        tokens: TokenUsage::default(),
         cost: NanoUsd(0),
         price_version: 0,
         settlement: Settlement::None,
@@ -276,7 +274,7 @@ pub fn record() -> Record {
         charges: Vec::new(),
         old_secret: false,
         service_tier: String::new(),
-        cut: None,
+        output_cut: None,
         text: None,
     }
 }
@@ -288,37 +286,59 @@ pub fn limits(buckets: &[(BucketKind, u64)]) -> wire::Limits {
 }
 
 /// The control plane's answer to the wish for `units`: that many more, or why there are none.
-pub fn answer(store: &Memory, owner: OwnerId, kind: BucketKind, limit: u64, units: u64, told: Told) {
-    if Account::read(store, owner).is_none() {
-        store.put(&owner.name(), &Account::default().encode()).unwrap();
+pub fn answer(
+    store: &TestMemory,
+    subject: SubjectId,
+    kind: BucketKind,
+    limit: u64,
+    units: u64,
+    status: BucketStatus,
+) {
+    if LeaseAccount::read(store, subject).is_none() {
+        store.put(&subject.name(), &LeaseAccount::default().encode()).unwrap();
     }
-    let told = Told { limit, ..told };
-    let changed = Account::change(store, owner, |account| {
+    let status = BucketStatus { limit, ..status };
+    let changed = LeaseAccount::change(store, subject, |account| {
         account.edit(kind, NO_PERIOD, |line| {
             let total = line.granted + units;
-            line.grant(Granted { total, want: units, deadline_ms: ANSWER_MS, told }, 0);
+            line.grant(ReceivedGrant { total, want: units, deadline_ms: ANSWER_MS, status }, 0);
         });
     });
-    assert_eq!(changed, Change::Done(()));
+    assert_eq!(changed, AccountChange::Done(()));
 }
 
-/// Units of a bucket.
-pub fn grant(store: &Memory, owner: OwnerId, kind: BucketKind, limit: u64, units: u64) {
-    let told = Told { verdict: account::Verdict::Granted, refused: u64::MAX, ..Told::default() };
-    answer(store, owner, kind, limit, units, told);
+pub fn grant(store: &TestMemory, subject: SubjectId, kind: BucketKind, limit: u64, units: u64) {
+    let status = BucketStatus {
+        verdict: account::GrantVerdict::Granted,
+        refused: u64::MAX,
+        ..BucketStatus::default()
+    };
+    answer(store, subject, kind, limit, units, status);
 }
 
 /// A refusal, whatever little is asked for.
-pub fn refuse(store: &Memory, owner: OwnerId, kind: BucketKind, limit: u64, verdict: account::Verdict) {
-    answer(store, owner, kind, limit, 0, refusal(verdict));
+pub fn refuse(
+    store: &TestMemory,
+    subject: SubjectId,
+    kind: BucketKind,
+    limit: u64,
+    verdict: account::GrantVerdict,
+) {
+    answer(store, subject, kind, limit, 0, refusal(verdict));
 }
 
 /// What the control plane says where it has nothing.
-pub fn refusal(verdict: account::Verdict) -> Told {
-    Told { verdict, refused: 1, fresh_until_ms: ANSWER_MS, retry_at_ms: ANSWER_MS, ..Told::default() }
+pub fn refusal(verdict: account::GrantVerdict) -> BucketStatus {
+    BucketStatus {
+        verdict,
+        refused: 1,
+        fresh_until_ms: ANSWER_MS,
+        retry_at_ms: ANSWER_MS,
+        ..BucketStatus::default()
+    }
 }
 
-/// How an owner's bucket stands here.
-pub fn line(store: &Memory, owner: OwnerId, kind: BucketKind) -> Line {
-    *Account::read(store, owner).unwrap().0.current(kind).unwrap()
+/// A subject's current account line.
+pub fn line(store: &TestMemory, subject: SubjectId, kind: BucketKind) -> AccountLine {
+    *LeaseAccount::read(store, subject).unwrap().0.current(kind).unwrap()
 }

@@ -7,8 +7,8 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use latchkey_filter_core::header::Headers;
-use latchkey_filter_core::mcp::{Asks, Form, Listing, Message, Mirror};
+use latchkey_filter_core::mcp::{McpAction, McpAnswerFormat, McpMessage, RepeatedHeaders, ToolFilter};
+use latchkey_filter_core::request::header::Headers;
 use latchkey_filter_core::snapshot::{AppPolicy, McpServer};
 use latchkey_proto::discovery as wire;
 use serde_json::Value;
@@ -31,7 +31,6 @@ const MESSAGES: [&[u8]; 4] = [
     include_bytes!("mcp_fuzz/corpus/messages/answer.json"),
 ];
 
-/// What mutations put in.
 const WORDS: [&str; 38] = [
     "{",
     "}",
@@ -135,7 +134,7 @@ fn fuzz(corpus: &[&[u8]], mut check: impl FnMut(&[u8], &mut Dice)) {
     println!("{tried} inputs");
 }
 
-fn listing(content_type: &str) -> Listing {
+fn filter(content_type: &str) -> ToolFilter {
     use wire::selection::Kind;
     let kind = |kind| Some(wire::Selection { kind: Some(kind) });
     let names = vec!["files/read_*".to_owned()];
@@ -157,9 +156,9 @@ fn listing(content_type: &str) -> Listing {
     };
     let (app, server) = (AppPolicy::try_from(app).unwrap(), McpServer::try_from(server).unwrap());
     let id = RawValue::from_string("\"q\"".to_owned()).unwrap();
-    let mut listing = Listing::new(Rc::new(app), Rc::new(server), Some(id));
-    assert_ne!(listing.answered(200, Some(content_type), None), Form::Unreadable);
-    listing
+    let mut filter = ToolFilter::new(Rc::new(app), Rc::new(server), Some(id));
+    assert_ne!(filter.answered(200, Some(content_type), None), McpAnswerFormat::Unreadable);
+    filter
 }
 
 /// The tools that a message lists, by the plainest reading: every list called `tools`, but for those in what a
@@ -205,20 +204,20 @@ fn data(stream: &str) -> Vec<String> {
 
 /// A stream in parts, cut anywhere.
 fn in_parts(input: &[u8], dice: &mut Dice) -> Vec<u8> {
-    let (mut listing, mut rest, mut out) = (listing("text/event-stream"), input, Vec::new());
+    let (mut filter, mut rest, mut out) = (filter("text/event-stream"), input, Vec::new());
     while !rest.is_empty() {
         let (part, after) = rest.split_at(1 + dice.below(rest.len()));
-        out.extend(listing.pass(part, false));
+        out.extend(filter.pass(part, false));
         rest = after;
     }
-    out.extend(listing.pass(&[], true));
+    out.extend(filter.pass(&[], true));
     out
 }
 
 #[test]
 fn no_answer_lists_other_tools() {
     fuzz(&ANSWERS, |input, dice| {
-        let shown = listing("application/json").pass(input, true);
+        let shown = filter("application/json").pass(input, true);
         assert_no_other_tools(&String::from_utf8(shown).unwrap(), input);
         let shown = String::from_utf8(in_parts(input, dice)).unwrap();
         for message in data(&shown) {
@@ -230,19 +229,20 @@ fn no_answer_lists_other_tools() {
 #[test]
 fn a_message_is_read_as_a_plain_parser_reads_it_or_refused() {
     fuzz(&MESSAGES, |input, _| {
-        let Ok(message) = Message::read(input) else { return };
+        let Ok(message) = McpMessage::read(input) else { return };
         // What the gate does not look at may hold half of a surrogate pair, which this parser refuses.
         let Ok(plain) = serde_json::from_slice::<Value>(input) else { return };
         let shown = || String::from_utf8_lossy(input);
         assert_eq!(plain["method"].as_str(), message.method.as_deref(), "{}", shown());
         let tool = plain["params"]["name"].as_str();
-        match &message.asks {
-            Asks::CallTool(name) => assert_eq!(tool, Some(name.as_str()), "{}", shown()),
-            Asks::ListTools | Asks::Other => {
+        match &message.action {
+            McpAction::CallTool(name) => assert_eq!(tool, Some(name.as_str()), "{}", shown()),
+            McpAction::ListTools | McpAction::Other => {
                 assert!(plain["method"].as_str().is_none_or(|method| method != "tools/call"), "{}", shown());
             }
         }
-        let _ = message.is_open();
-        let _ = Mirror::of(Headers(&[("mcp-name".to_owned(), input.to_vec())])).check(Some(&message));
+        let _ = message.is_open_to_partial_access();
+        let _ =
+            RepeatedHeaders::of(Headers(&[("mcp-name".to_owned(), input.to_vec())])).check(Some(&message));
     });
 }

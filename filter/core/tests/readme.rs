@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use latchkey_filter_core::denial::Code;
+use latchkey_filter_core::answer::denial::Code;
 
 const README: &str = include_str!("../../../README.md");
 const ENVOY: &str = include_str!("../../../envoy/envoy.yaml");

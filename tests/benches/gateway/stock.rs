@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, bail};
-use latchkey_proto::key::{AppKey, Claim, Key, NamedKey, RANDOM_BYTES};
+use latchkey_proto::key::{ApiKey, AppKey, KeyClaim, NamedKey, RANDOM_BYTES};
 use latchkey_tests::stack::Stack;
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -37,7 +37,7 @@ impl Stock {
         for number in 0..APPS.min(keys) {
             let app =
                 stack.api().create_app(json!({ "name": format!("app-{number}"), "mode": "named" })).await?;
-            let Key::App(key) = Key::parse(&app.key)? else { bail!("an app's key is no app key") };
+            let ApiKey::App(key) = ApiKey::parse(&app.key)? else { bail!("an app's key is no app key") };
             apps.push(StockedApp { id: app.id.parse()?, key });
         }
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
@@ -90,7 +90,7 @@ impl Stock {
     fn key(&self, number: u64) -> NamedKey {
         let mut random = [0; RANDOM_BYTES];
         random[..8].copy_from_slice(&number.to_be_bytes());
-        let claim = Claim { user: self.user(number / APPS), key: self.id(number) };
+        let claim = KeyClaim { user: self.user(number / APPS), key: self.id(number) };
         NamedKey::new(&self.app(number).key, claim, random)
     }
 

@@ -41,7 +41,6 @@ pub const DEAR: Priced =
 
 /// A record of `GET /api/v1/logs`. What is listed here must be there.
 #[derive(Clone, Debug, Deserialize)]
-#[expect(missing_docs, reason = "as the wire's `Record` has them")]
 pub struct Record {
     pub at: String,
     pub request_id: String,

@@ -9,25 +9,24 @@ use latchkey_core::grant::{Ask, Terms, Verdict, decide};
 use latchkey_core::lease::Told;
 use latchkey_core::limits::Reach;
 use latchkey_core::period::Period;
-use latchkey_filter_core::account::{
-    self, Actual, Need, Notice, Owner, OwnerId, Patience, Reason, Reservation, Reserve,
+use latchkey_filter_core::identity::CallerIdentity;
+use latchkey_filter_core::ledger::{LedgerClient, LedgerConfig, LedgerEffect, LedgerEvent};
+use latchkey_filter_core::limits::account::{
+    self, ActualUse, LimitSubject, Need, Patience, RefusalReason, Reservation, ReserveOutcome, SubjectId,
 };
-use latchkey_filter_core::identity::Identity;
-use latchkey_filter_core::ledger::{Config, Effect, Event, Ledger};
-use latchkey_filter_core::memory::Memory;
-use latchkey_filter_core::price::{NanoUsd, Price, TierChoice};
-use latchkey_filter_core::quota::come_back_ms;
+use latchkey_filter_core::limits::quota::spread_retry_ms;
+use latchkey_filter_core::price::{NanoUsd, Price, TierChoice, TokenUsage};
+use latchkey_filter_core::record::ring::{Ring, take_worker};
 use latchkey_filter_core::record::{Record, Settlement};
-use latchkey_filter_core::ring::{Ring, take_worker};
-use latchkey_filter_core::snapshot::{AppId, Bucket as Limit, BucketKind, KeyId, Limits, UnixMs};
-use latchkey_filter_core::tokens::Tokens;
+use latchkey_filter_core::snapshot::{AppId, Bucket as BucketLimit, BucketKind, KeyId, Limits, UnixMs};
+use latchkey_filter_core::store::memory::Memory;
 use latchkey_proto::ledger as wire;
 use latchkey_proto::ledger::ledger_request::Kind;
 use uuid::Uuid;
 
 const START: i64 = 1_767_225_600_000;
 const STEP_MS: i64 = 5;
-const APP: OwnerId = OwnerId([1; 16]);
+const APP: SubjectId = SubjectId([1; 16]);
 
 /// A nano-USD for each token.
 fn price() -> Price {
@@ -84,7 +83,7 @@ struct Outcome {
 struct Gateway {
     name: String,
     store: &'static Memory,
-    ledger: Ledger<&'static Memory>,
+    ledger: LedgerClient<&'static Memory>,
     ring: Ring,
     up: VecDeque<(i64, wire::Report)>,
     down: VecDeque<(i64, wire::LedgerResponse)>,
@@ -120,15 +119,15 @@ impl Gateway {
     fn new(number: usize) -> Self {
         let store: &'static Memory = Box::leak(Box::default());
         let name = format!("gateway-{number}");
-        let config = Config {
+        let config = LedgerConfig {
             gateway: name.clone(),
             instance: name.clone(),
             ring_capacity: 64,
             away_after_ms: 60_000,
-            alone_for_ms: 0,
+            offline_limits_ms: 0,
         };
-        let mut ledger = Ledger::resume(store, config);
-        ledger.on(Event::Tick, START);
+        let mut ledger = LedgerClient::resume(store, config);
+        ledger.on(LedgerEvent::Tick, START);
         let ring = Ring::new(take_worker(&store).unwrap(), 64);
         Self { name, store, ledger, ring, up: VecDeque::new(), down: VecDeque::new() }
     }
@@ -159,7 +158,7 @@ impl Fleet {
             fleet.clients.push(Client::Idle(at));
         }
         for number in 0..scene.gateways {
-            fleet.on(number, Event::Connected);
+            fleet.on(number, LedgerEvent::Connected);
         }
         fleet
     }
@@ -175,18 +174,18 @@ impl Fleet {
         i64::try_from(self.next() % most.max(1)).unwrap()
     }
 
-    fn on(&mut self, number: usize, event: Event) {
+    fn on(&mut self, number: usize, event: LedgerEvent) {
         let effects = self.gateways[number].ledger.on(event, self.now_ms);
         let mut wakes = false;
         for effect in effects {
             match effect {
-                Effect::Send(wire::LedgerRequest { kind: Some(Kind::Report(report)) }) => {
+                LedgerEffect::Send(wire::LedgerRequest { kind: Some(Kind::Report(report)) }) => {
                     let last = self.gateways[number].up.back().map_or(0, |(at, _)| *at);
                     let at = (self.now_ms + self.below(self.scene.message_ms)).max(last);
                     self.gateways[number].up.push_back((at, report));
                 }
-                Effect::Wake => wakes = true,
-                Effect::Send(_) | Effect::Log(_) => {}
+                LedgerEffect::Wake => wakes = true,
+                LedgerEffect::Send(_) | LedgerEffect::Log(_) => {}
             }
         }
         if wakes {
@@ -201,7 +200,7 @@ impl Fleet {
             self.deliver();
             if self.now_ms % 100 == 0 {
                 for number in 0..self.gateways.len() {
-                    self.on(number, Event::Tick);
+                    self.on(number, LedgerEvent::Tick);
                     self.retry(number);
                 }
             }
@@ -220,7 +219,7 @@ impl Fleet {
             }
             while self.gateways[number].down.front().is_some_and(|(at, _)| *at <= self.now_ms) {
                 let (_, response) = self.gateways[number].down.pop_front().unwrap();
-                self.on(number, Event::Response(response));
+                self.on(number, LedgerEvent::Response(response));
             }
         }
     }
@@ -266,8 +265,8 @@ impl Fleet {
         let number = index % self.gateways.len();
         let Scene { kind, limit, input, floor, .. } = self.scene;
         let output = if number == 0 { self.scene.output } else { self.scene.other_output };
-        let limits = Limits { buckets: vec![Limit { kind, limit }], ..Limits::default() };
-        let owners = [Owner { id: APP, limits: &limits }];
+        let limits = Limits { buckets: vec![BucketLimit { kind, limit }], ..Limits::default() };
+        let owners = [LimitSubject { id: APP, limits: &limits }];
         let need = Need {
             input_tokens: input,
             input_estimate: input,
@@ -277,7 +276,7 @@ impl Fleet {
         };
         let patience = Patience::after(self.now_ms - since);
         match account::reserve(&self.gateways[number].store, &owners, &need, patience, self.now_ms) {
-            Reserve::Reserved(reserved) => {
+            ReserveOutcome::Reserved(reserved) => {
                 let reservation = reserved.reservation;
                 self.outcome.cut += u64::from(reservation.output_tokens < output);
                 self.held += reservation.held()[0].amount;
@@ -285,24 +284,24 @@ impl Fleet {
                 let at = self.now_ms + 10 + self.below(self.scene.answer_ms);
                 self.clients[index] = Client::Answered(at, reservation);
                 if let Some(demand) = reserved.ahead {
-                    self.on(number, Event::Notice(Notice::Demand(demand).encode()));
+                    self.on(number, LedgerEvent::Demand(demand.encode()));
                 }
             }
-            Reserve::Dry(demand) => {
-                if !demand.asks.is_empty() {
-                    self.on(number, Event::Notice(Notice::Demand(demand).encode()));
+            ReserveOutcome::Wait(demand) => {
+                if !demand.buckets.is_empty() {
+                    self.on(number, LedgerEvent::Demand(demand.encode()));
                 }
             }
-            Reserve::Refused(refusal) => {
-                assert_ne!(refusal.reason, Reason::TooLarge);
+            ReserveOutcome::Refused(refusal) => {
+                assert_ne!(refusal.reason, RefusalReason::TooLarge);
                 let random = self.next();
-                let told_ms = come_back_ms(refusal.reason, refusal.retry_after_ms, random);
+                let told_ms = spread_retry_ms(refusal.reason, refusal.retry_after_ms, random);
                 self.outcome.refused += 1;
                 self.outcome.told_ms += u64::from(told_ms);
                 self.outcome.least_told_ms = self.outcome.least_told_ms.min(told_ms);
                 self.clients[index] = Client::Idle(self.now_ms + i64::from(told_ms));
             }
-            Reserve::Unpriced(_) | Reserve::Failed => panic!(),
+            ReserveOutcome::Unpriced(_) | ReserveOutcome::Failed => panic!(),
         }
     }
 
@@ -319,7 +318,7 @@ impl Fleet {
         self.outcome.passed_first += u64::from(index.is_multiple_of(self.scene.gateways));
         self.outcome.used += units;
         let gateway = &mut self.gateways[index % self.scene.gateways];
-        let actual = Actual { tokens: units, cost: NanoUsd(units) };
+        let actual = ActualUse { tokens: units, cost: NanoUsd(units) };
         let charges = account::settle(&gateway.store, reservation, actual);
         gateway.ring.append(&gateway.store, Record { charges, ..record() });
     }
@@ -416,14 +415,14 @@ fn record() -> Record {
         app: AppId(Uuid::from_bytes(APP.0)),
         key: KeyId(Uuid::nil()),
         user: None,
-        identity: Identity::Unknown,
+        identity: CallerIdentity::Unknown,
         model: String::new(),
         served_model: String::new(),
         provider: String::new(),
         endpoint: "chat_completions",
         status: 200,
         code: "",
-        tokens: Tokens::default(),
+        tokens: TokenUsage::default(),
         cost: NanoUsd(0),
         price_version: 0,
         settlement: Settlement::Reported,
@@ -436,7 +435,7 @@ fn record() -> Record {
         charges: Vec::new(),
         old_secret: false,
         service_tier: String::new(),
-        cut: None,
+        output_cut: None,
         text: None,
     }
 }

@@ -1,6 +1,6 @@
 //! Minting secrets.
 
-use latchkey_proto::key::{AppKey, Claim, Key, KeyHash, NamedKey};
+use latchkey_proto::key::{ApiKey, AppKey, KeyClaim, KeyHash, NamedKey};
 use secrecy::{ExposeSecret as _, SecretString};
 use uuid::Uuid;
 
@@ -41,8 +41,8 @@ pub fn named_key(
         Refusal::conflict("app_key_not_kept", "the app key's value was not kept: rotate the app key first")
     })?;
     let value = context.master.open(Purpose::KeyValue(parent.id), sealed)?;
-    let Ok(Key::App(parent)) = Key::parse(value.expose_secret()) else { return Err(Sealed.into()) };
-    let key = NamedKey::new(&parent, Claim { user, key: id }, context.world.random());
+    let Ok(ApiKey::App(parent)) = ApiKey::parse(value.expose_secret()) else { return Err(Sealed.into()) };
+    let key = NamedKey::new(&parent, KeyClaim { user, key: id }, context.world.random());
     Ok(minted(context, id, keep, key.expose(), key.hash()))
 }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use axum::http::HeaderValue;
 use latchkey_core::invalid::FieldError;
-use latchkey_filter_core::header::Header;
-use latchkey_filter_core::{conversation, identity};
+use latchkey_filter_core::identity;
+use latchkey_filter_core::request::conversation;
+use latchkey_filter_core::request::header::Header;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::api::problem::Problem;

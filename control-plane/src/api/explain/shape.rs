@@ -5,15 +5,15 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use latchkey_core::distinct;
 use latchkey_core::invalid::FieldError;
-use latchkey_filter_core::account::{Held, OwnerId};
-use latchkey_filter_core::body::max_output_member;
-use latchkey_filter_core::endpoint::{Endpoint, Operation, Shape, split_query};
-use latchkey_filter_core::forward::Forward;
-use latchkey_filter_core::mcp::Verb;
-use latchkey_filter_core::metering::Call;
-use latchkey_filter_core::quota;
-use latchkey_filter_core::reply::Reply;
+use latchkey_filter_core::answer::reply::Reply;
+use latchkey_filter_core::limits::account::{HeldUnits, SubjectId};
+use latchkey_filter_core::limits::quota;
+use latchkey_filter_core::request::body::max_output_member;
+use latchkey_filter_core::request::endpoint::{ClientApi, Endpoint, ModelOperation, split_query};
+use latchkey_filter_core::request::mcp_endpoint::McpVerb;
 use latchkey_filter_core::snapshot::{AppId, ProviderKind};
+use latchkey_filter_core::upstream::call::UpstreamCall;
+use latchkey_filter_core::upstream::forward::Forward;
 use latchkey_proto::key::KeyHash;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -163,14 +163,14 @@ impl Explain {
             (None, Some("models")) => return Ok("/v1/models".into()),
             (None, name) => name.unwrap_or("chat_completions"),
         };
-        let operation = Operation::ALL.into_iter().find(|operation| operation.name() == name);
+        let operation = ModelOperation::ALL.into_iter().find(|operation| operation.name() == name);
         let operation = operation.ok_or_else(|| {
-            let names: Vec<_> = Operation::ALL.iter().map(|operation| operation.name()).collect();
+            let names: Vec<_> = ModelOperation::ALL.iter().map(|operation| operation.name()).collect();
             wrong("endpoint", &format!("must be one of {} or models", names.join(", ")))
         })?;
-        let prefix = match operation.shape() {
-            Shape::OpenAi => "/v1/",
-            Shape::Anthropic => "/anthropic_messages/v1/",
+        let prefix = match operation.client_api() {
+            ClientApi::OpenAi => "/v1/",
+            ClientApi::Anthropic => "/anthropic_messages/v1/",
         };
         Ok(format!("{prefix}{}", operation.upstream_path()).into())
     }
@@ -185,7 +185,7 @@ impl Explain {
         }
         let operation = match endpoint {
             Some(Endpoint::Call(operation)) => operation,
-            Some(Endpoint::Mcp(target)) if target.verb == Verb::Post => return Ok(self.message()),
+            Some(Endpoint::Mcp(target)) if target.verb == McpVerb::Post => return Ok(self.message()),
             _ => return Ok(Vec::new()),
         };
         let mut body = short(operation);
@@ -209,19 +209,22 @@ impl Explain {
 }
 
 /// A short request, but for its model.
-fn short(operation: Operation) -> Map<String, Value> {
+fn short(operation: ModelOperation) -> Map<String, Value> {
     let body = match operation {
-        Operation::ChatCompletions | Operation::Messages | Operation::CountTokens => {
+        ModelOperation::ChatCompletions | ModelOperation::Messages | ModelOperation::CountTokens => {
             json!({"messages": [{"role": "user", "content": "Hello"}]})
         }
-        Operation::Embeddings | Operation::Responses | Operation::Moderations | Operation::Speech => {
+        ModelOperation::Embeddings
+        | ModelOperation::Responses
+        | ModelOperation::Moderations
+        | ModelOperation::Speech => {
             json!({"input": "Hello"})
         }
-        Operation::Completions | Operation::ImageGenerations => json!({"prompt": "Hello"}),
-        Operation::ImageEdits
-        | Operation::ImageVariations
-        | Operation::Transcriptions
-        | Operation::Translations => json!({}),
+        ModelOperation::Completions | ModelOperation::ImageGenerations => json!({"prompt": "Hello"}),
+        ModelOperation::ImageEdits
+        | ModelOperation::ImageVariations
+        | ModelOperation::Transcriptions
+        | ModelOperation::Translations => json!({}),
     };
     body.as_object().cloned().unwrap_or_default()
 }
@@ -249,8 +252,7 @@ impl Explanation {
         match answer {
             Answer::Reply(reply) => Self::reply(undecided, reply),
             Answer::Forward(forward) => {
-                let held =
-                    forward.call.reserved().into_iter().flat_map(|reserved| reserved.reservation.held());
+                let held = forward.call.reservation().into_iter().flat_map(|reservation| reservation.held());
                 let reserved = held.map(|held| ReservedView::new(held, app_id)).collect();
                 Self { reserved, forward: Some(ForwardView::from(*forward)), ..undecided }
             }
@@ -274,29 +276,33 @@ impl Explanation {
 }
 
 impl ReservedView {
-    fn new(held: &Held, app_id: Uuid) -> Self {
-        let of_app = held.owner == OwnerId::from(AppId(app_id));
-        Self { owner: if of_app { "app" } else { "key" }, name: quota::name(held.kind), amount: held.amount }
+    fn new(held: &HeldUnits, app_id: Uuid) -> Self {
+        let of_app = held.subject == SubjectId::from(AppId(app_id));
+        Self {
+            owner: if of_app { "app" } else { "key" },
+            name: quota::limit_name(held.kind),
+            amount: held.amount,
+        }
     }
 }
 
 impl From<Forward> for ForwardView {
     fn from(forward: Forward) -> Self {
-        let Forward { path, call, announced, .. } = forward;
-        let (authority, headers) = (call.authority().to_owned(), announced.into_iter().collect());
-        let output = call.reserved().map_or(0, |reserved| reserved.reservation.output_tokens);
+        let Forward { path, call, response_headers, .. } = forward;
+        let (authority, headers) = (call.authority().to_owned(), response_headers.into_iter().collect());
+        let output = call.reservation().map_or(0, |reservation| reservation.output_tokens);
         match call {
-            Call::Model(call) => Self {
+            UpstreamCall::Model(call) => Self {
                 model: call.model,
                 served_model: call.served_model,
                 provider: call.provider.name.clone(),
                 authority,
                 path,
-                max_output_tokens: output.checked_div(call.terms.choices).filter(|tokens| *tokens > 0),
+                max_output_tokens: output.checked_div(call.bounds.choices).filter(|tokens| *tokens > 0),
                 price_version: call.price.as_ref().map(|price| price.version),
                 headers,
             },
-            Call::Mcp(call) => Self {
+            UpstreamCall::Mcp(call) => Self {
                 provider: call.server.provider(),
                 model: call.tool,
                 served_model: String::new(),

@@ -58,7 +58,7 @@ pub(super) async fn read(store: &Store, model: &Model) -> sqlx::Result<Vec<Densi
 
 #[cfg(test)]
 mod tests {
-    use latchkey_filter_core::calibration::BytesPerToken;
+    use latchkey_filter_core::price::density::BytesPerToken;
 
     use super::*;
 

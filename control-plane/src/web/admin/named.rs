@@ -4,7 +4,7 @@
 use axum::extract::State;
 use latchkey_core::invalid::{FieldError, Invalid};
 use latchkey_core::search::folded;
-use latchkey_filter_core::mcp::PROVIDER_PREFIX;
+use latchkey_filter_core::snapshot::PROVIDER_PREFIX;
 use uuid::Uuid;
 
 use crate::api::Api;

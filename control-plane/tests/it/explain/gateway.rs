@@ -2,15 +2,15 @@
 
 use jiff::Timestamp;
 use latchkey_discovery::source::From;
-use latchkey_filter_core::account::{Notice, Patience};
-use latchkey_filter_core::discovery::Part;
-use latchkey_filter_core::gate::{self, Admission, Gate, Outcome, World};
-use latchkey_filter_core::header::{Header, Headers};
-use latchkey_filter_core::ledger::{Config, Effect, Event, Ledger};
-use latchkey_filter_core::memory::Memory;
-use latchkey_filter_core::replica::{Replica, Verdict};
+use latchkey_filter_core::discovery::replica::{DiscoveryOutcome, Replica};
+use latchkey_filter_core::discovery::update::Part;
+use latchkey_filter_core::discovery::view::View;
+use latchkey_filter_core::gate::{self, BodyDecision, Gate, HeadersDecision, World};
+use latchkey_filter_core::ledger::{LedgerClient, LedgerConfig, LedgerEffect, LedgerEvent};
+use latchkey_filter_core::limits::account::Patience;
+use latchkey_filter_core::request::header::{Header, Headers};
 use latchkey_filter_core::snapshot::UnixMs;
-use latchkey_filter_core::view::View;
+use latchkey_filter_core::store::memory::Memory;
 use latchkey_proto::discovery as wire;
 use latchkey_proto::ledger::{LedgerRequest, LedgerResponse};
 use tokio::sync::mpsc;
@@ -44,30 +44,30 @@ pub async fn decide(
     headers: &[Header],
     body: &[u8],
     place: &Place,
-) -> Outcome {
+) -> BodyDecision {
     let store = Memory::default();
     sync(test, &store, place).await;
     let view = View::new(&store);
     let admitted = match gate::admit(Headers(headers), &view, place) {
-        Admission::Reply(reply) => return Outcome::Reply(reply),
-        Admission::NeedBody(admitted) => admitted,
+        HeadersDecision::Reply(reply) => return BodyDecision::Reply(reply),
+        HeadersDecision::NeedBody(admitted) => admitted,
     };
     let (requests, responses) = control_plane.open(token).await.unwrap();
-    let config = Config {
+    let config = LedgerConfig {
         gateway: "edge-1".to_owned(),
         instance: instance.to_owned(),
         ring_capacity: 8,
         away_after_ms: 2000,
-        alone_for_ms: 0,
+        offline_limits_ms: 0,
     };
-    let ledger = Ledger::resume(&store, config);
+    let ledger = LedgerClient::resume(&store, config);
     let mut stream = Stream { ledger, requests, responses, now_ms: place.at.as_millisecond() };
-    stream.on(Event::Connected).await;
+    stream.on(LedgerEvent::Connected).await;
     for round in 0..200 {
         let patience = if round < 100 { Patience::Whole } else { Patience::Over };
         let gate = Gate { view: &view, world: place, has_room: true, patience };
-        match admitted.settle(|| body.to_vec(), &gate) {
-            Outcome::Wait(demand) => stream.on(Event::Notice(Notice::Demand(demand).encode())).await,
+        match admitted.decide(|| body.to_vec(), &gate) {
+            BodyDecision::Wait(demand) => stream.on(LedgerEvent::Demand(demand.encode())).await,
             decided => return decided,
         }
     }
@@ -87,13 +87,13 @@ async fn sync(test: &Test, store: &Memory, place: &Place) {
     };
     let mut replica = Replica::resume(store, 1);
     for response in [part(Part::SnapshotBegin), end] {
-        assert_eq!(replica.receive(response), Verdict::Applied);
+        assert_eq!(replica.receive(response), DiscoveryOutcome::Applied);
     }
     replica.beat(place.now()).unwrap();
 }
 
 struct Stream<'a> {
-    ledger: Ledger<&'a Memory>,
+    ledger: LedgerClient<&'a Memory>,
     requests: mpsc::Sender<LedgerRequest>,
     responses: Streaming<LedgerResponse>,
     now_ms: i64,
@@ -101,17 +101,17 @@ struct Stream<'a> {
 
 impl Stream<'_> {
     /// Does what the event comes to, until nothing is left to be answered.
-    async fn on(&mut self, event: Event) {
+    async fn on(&mut self, event: LedgerEvent) {
         let mut events = vec![event];
         while let Some(event) = events.pop() {
             for effect in self.ledger.on(event, self.now_ms) {
-                let Effect::Send(request) = effect else { continue };
+                let LedgerEffect::Send(request) = effect else { continue };
                 let is_report =
                     matches!(request.kind, Some(latchkey_proto::ledger::ledger_request::Kind::Report(_)));
                 self.requests.send(request).await.unwrap();
                 if is_report {
                     let response = self.responses.message().await.unwrap().expect("the stream is open");
-                    events.push(Event::Response(response));
+                    events.push(LedgerEvent::Response(response));
                 }
             }
         }

@@ -11,10 +11,10 @@ use latchkey_core::period::Period;
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::CredentialMode;
 use latchkey_core::status::Status;
-use latchkey_filter_core::forward::Forward;
-use latchkey_filter_core::gate::Outcome;
-use latchkey_filter_core::metering::Call;
-use latchkey_filter_core::reply::Reply;
+use latchkey_filter_core::answer::reply::Reply;
+use latchkey_filter_core::gate::BodyDecision;
+use latchkey_filter_core::upstream::call::UpstreamCall;
+use latchkey_filter_core::upstream::forward::Forward;
 use latchkey_proto::key::KeyHash;
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
 use proptest::sample::select;
@@ -265,20 +265,20 @@ impl Case {
 }
 
 /// What the gate did, in the words of an explanation.
-fn shown(outcome: Outcome) -> Value {
+fn shown(outcome: BodyDecision) -> Value {
     match outcome {
-        Outcome::Reply(Reply { status, headers, body, code, .. }) => {
+        BodyDecision::Reply(Reply { status, headers, body, code, .. }) => {
             let headers: serde_json::Map<_, _> =
                 headers.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
             let body: Value = serde_json::from_slice(&body).unwrap();
             json!({"allowed": code.is_none(), "status": status, "code": code.map(|code| code.as_str()),
                 "answer": {"headers": headers, "body": body}, "forward": null, "reserved": []})
         }
-        Outcome::Forward(forward) => {
-            let Forward { path, call, announced, body, .. } = *forward;
-            let Call::Model(call) = call else { panic!("no MCP server was asked: {call:?}") };
+        BodyDecision::Forward(forward) => {
+            let Forward { path, call, response_headers, body, .. } = *forward;
+            let UpstreamCall::Model(call) = call else { panic!("no MCP server was asked: {call:?}") };
             let headers: serde_json::Map<_, _> =
-                announced.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+                response_headers.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
             let held = call.reserved.iter().flat_map(|reserved| reserved.reservation.held());
             let reserved: Vec<_> = held.map(|held| held.amount).collect();
             // Where the gate has lowered the output it says so in the body.
@@ -293,7 +293,7 @@ fn shown(outcome: Outcome) -> Value {
                     "authority": call.provider.authority, "path": path, "headers": headers,
                     "price_version": call.price.as_ref().map(|price| price.version)}, "lowered": lowered})
         }
-        Outcome::Wait(demand) => panic!("still waits for {demand:?}"),
+        BodyDecision::Wait(demand) => panic!("still waits for {demand:?}"),
     }
 }
 

@@ -1,68 +1,62 @@
-//! A request for an MCP server, once its body is there.
+//! Decides a request to an MCP server, once its body is there.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
 
 use serde_json::value::RawValue;
 
-use super::{Admitted, Bytes, Found, Gate, Outcome, World};
-use crate::account::Demand;
-use crate::body;
-use crate::denial::{Code, Denial};
-use crate::forward::Forward;
-use crate::header::Headers;
-use crate::mcp::{self, Asks, Binding, Listing, Message, Mirror, Relay, Target};
-use crate::metering::{Call, McpCall};
-use crate::quota::{self, Held, Taken};
-use crate::reply::Reply;
+use super::{Admitted, BodyDecision, Gate, LazyBody, ResolvedKey, World};
+use crate::answer::denial::{Code, Denial};
+use crate::answer::reply::Reply;
+use crate::limits::quota::{self, Allowance, OrWait};
+use crate::mcp::{self, McpAction, McpMessage, McpRelay, RepeatedHeaders, SessionBinding, ToolFilter};
+use crate::request::body;
+use crate::request::header::Headers;
+use crate::request::mcp_endpoint::McpTarget;
 use crate::snapshot::{AppPolicy, KeyRecord, McpServer, UnixMs};
-use crate::store::Store;
+use crate::store::SharedStore;
+use crate::upstream::call::{McpCall, UpstreamCall};
+use crate::upstream::forward::Forward;
 
-/// What is asked of an MCP server.
+/// What the headers say of a request to an MCP server.
 #[derive(Debug)]
-pub(super) struct Asked {
-    target: Target,
-    mirror: Mirror,
-    /// What records call the server; empty where there is none of this name.
+pub(super) struct McpRequest {
+    target: McpTarget,
+    repeated_headers: RepeatedHeaders,
+    /// The server's name in records; empty where there is no such server.
     provider: String,
-    /// What the client calls its session, each time that it does.
+    /// The values of the session header.
     sessions: Vec<Vec<u8>>,
-    /// Whether the body is what its bytes say.
+    /// Whether the body is UTF-8 and not encoded.
     is_plain: bool,
-    /// Once the body is there. Without one there is no message.
-    read: OnceCell<Result<Option<Message>, Denial>>,
+    /// Set once the body is there; none where the request has no message.
+    read: OnceCell<Result<Option<McpMessage>, Denial>>,
 }
 
-/// What a whole request comes to.
-enum Decided {
-    Forward(Box<Forward>),
-    Wait(Demand),
-}
-
-impl Asked {
-    pub(super) fn new(target: Target, provider: String, headers: Headers<'_>) -> Self {
+impl McpRequest {
+    pub(super) fn new(target: McpTarget, provider: String, headers: Headers<'_>) -> Self {
         Self {
             target,
             provider,
-            mirror: Mirror::of(headers),
+            repeated_headers: RepeatedHeaders::of(headers),
             sessions: headers.all(mcp::SESSION_HEADER).map(<[u8]>::to_vec).collect(),
             is_plain: body::is_plain(headers),
             read: OnceCell::new(),
         }
     }
 
-    /// What records call the server.
+    /// The server's name in records.
     pub(super) fn provider(&self) -> &str {
         &self.provider
     }
 
-    /// The request's id, where it is known.
+    /// The JSON-RPC id, where it is known.
     pub(super) fn id(&self) -> Option<&RawValue> {
         self.read.get()?.as_ref().ok()?.as_ref()?.id.as_deref()
     }
 
-    /// The server's id of the session that it is for.
-    fn session(&self, binding: &Binding) -> Result<Option<String>, Denial> {
+    /// The server's own id of the session.
+    fn session(&self, binding: &SessionBinding) -> Result<Option<String>, Denial> {
         match &*self.sessions {
             [] => Ok(None),
             [session] => binding.open(session).map(Some).ok_or_else(|| Code::McpSessionNotFound.into()),
@@ -70,95 +64,94 @@ impl Asked {
         }
     }
 
-    /// What records call the tool that is called: `server/tool`, or nothing.
-    fn tool(&self, message: Option<&Message>) -> String {
-        match message.map(|message| &message.asks) {
-            Some(Asks::CallTool(tool)) => [&self.target.server, "/", tool].concat(),
+    /// The called tool's name in records: `server/tool`, or nothing.
+    fn tool(&self, message: Option<&McpMessage>) -> String {
+        match message.map(|message| &message.action) {
+            Some(McpAction::CallTool(tool)) => [&self.target.server, "/", tool].concat(),
             _ => String::new(),
         }
     }
 }
 
 impl Admitted {
-    pub(super) fn settle_mcp<S: Store>(
+    pub(super) fn decide_mcp_request<S: SharedStore>(
         &self,
-        asked: &Asked,
-        bytes: &Bytes<impl FnOnce() -> Vec<u8>>,
+        request: &McpRequest,
+        bytes: &LazyBody<impl FnOnce() -> Vec<u8>>,
         gate: &Gate<'_, S, impl World>,
-    ) -> Outcome {
+    ) -> BodyDecision {
         let now = gate.world.now();
-        let read = asked.read.get_or_init(|| asked.target.read(bytes));
+        let read = request.read.get_or_init(|| McpMessage::of_request(request.target.verb, bytes));
         let message = read.as_ref().ok().and_then(Option::as_ref);
-        let decided = self.found(now, gate).and_then(|found| self.decide_mcp(asked, read, &found, now, gate));
-        match decided {
-            Ok(Decided::Forward(forward)) => Outcome::Forward(forward),
-            Ok(Decided::Wait(demand)) => Outcome::Wait(demand),
-            Err(denial) => match self.refuse(&denial) {
-                Outcome::Reply(reply) => Outcome::Reply(Reply { model: asked.tool(message), ..reply }),
-                outcome => outcome,
-            },
+        let key = self.current_key(now, gate);
+        match key.and_then(|key| self.reserve_mcp_request(request, read, &key, now, gate)) {
+            Ok(OrWait::Ready(forward)) => BodyDecision::Forward(Box::new(forward)),
+            Ok(OrWait::Wait(demand)) => BodyDecision::Wait(demand),
+            Err(denial) => {
+                BodyDecision::Reply(Reply { model: request.tool(message), ..self.refuse(&denial) })
+            }
         }
     }
 
-    fn decide_mcp<S: Store>(
+    fn reserve_mcp_request<S: SharedStore>(
         &self,
-        asked: &Asked,
-        read: &Result<Option<Message>, Denial>,
-        Found { snapshot, record, app }: &Found,
+        request: &McpRequest,
+        read: &Result<Option<McpMessage>, Denial>,
+        ResolvedKey { snapshot, record, app }: &ResolvedKey,
         now: UnixMs,
         gate: &Gate<'_, S, impl World>,
-    ) -> Result<Decided, Denial> {
+    ) -> Result<OrWait<Forward>, Denial> {
         let catalogue = gate.view.catalogue(*snapshot);
-        let server = catalogue.mcp_server(&asked.target.server).ok_or(Code::McpServerNotFound)?;
+        let server = catalogue.mcp_server(&request.target.server).ok_or(Code::McpServerNotFound)?;
         if !app.allows_mcp_server(&server.name) {
             return Err(Code::McpServerNotAllowed.into());
         }
         let message = read.as_ref().map_err(Clone::clone)?.as_ref();
-        if !asked.is_plain {
+        if !request.is_plain {
             return Err(Denial::new(Code::InvalidMcpMessage, body::ENCODED));
         }
-        asked.mirror.check(message)?;
+        request.repeated_headers.check(message)?;
         if let Some(message) = message {
-            may_ask(message, server, app)?;
+            check_allowed(message, server, app)?;
         }
-        let binding = Binding::new(record.key, &server.name, &server.session_key);
-        let session = asked.session(&binding)?;
-        let held = match count(app, record, now, gate)? {
-            Some(Taken::Dry(demand)) => return Ok(Decided::Wait(demand)),
-            Some(Taken::Held(held)) => Some(*held),
+        let binding = SessionBinding::new(record.key, &server.name, &server.session_key);
+        let session = request.session(&binding)?;
+        let allowance = match reserve(app, record, now, gate)? {
+            Some(OrWait::Wait(demand)) => return Ok(OrWait::Wait(demand)),
+            Some(OrWait::Ready(allowance)) => Some(allowance),
             None => None,
         };
-        let (reserved, announced, ahead) = match held {
-            Some(Held { reserved, standings, ahead, .. }) => {
-                (Some(reserved), quota::headers(&standings, now), ahead)
+        let (reservation, response_headers, refill) = match allowance {
+            Some(Allowance { reservation, standings, refill, .. }) => {
+                (Some(reservation), quota::rate_limit_headers(&standings, now), refill)
             }
             None => (None, Vec::new(), None),
         };
         let path = [&server.path, &*self.query].concat();
-        let listing = listing(message, server, app);
-        let relay = Some(Box::new(Relay { binding, listing }));
-        let tool = asked.tool(message);
-        let call = Call::Mcp(McpCall { server: Rc::clone(server), tool, reserved });
-        Ok(Decided::Forward(Box::new(Forward {
+        let tools = tool_filter(message, server, app);
+        let relay = Some(Box::new(McpRelay { binding, tools }));
+        let tool = request.tool(message);
+        let call = UpstreamCall::Mcp(McpCall { server: Rc::clone(server), tool, reservation });
+        Ok(OrWait::Ready(Forward {
             path,
             is_json: message.is_some(),
             body: None,
             call,
-            announced,
-            ahead,
+            response_headers,
+            refill,
             relay,
             session,
-        })))
+        }))
     }
 }
 
-/// Takes one request of what limits requests; none where nothing does.
-fn count<S: Store>(
+/// Reserves one request; none where nothing limits requests.
+fn reserve<S: SharedStore>(
     app: &AppPolicy,
     key: &KeyRecord,
     now: UnixMs,
     gate: &Gate<'_, S, impl World>,
-) -> Result<Option<Taken>, Denial> {
+) -> Result<Option<OrWait<Allowance>>, Denial> {
     let limits = quota::request_limits(app, key);
     if limits.is_empty() {
         return Ok(None);
@@ -166,30 +159,34 @@ fn count<S: Store>(
     if !gate.has_room {
         return Err(Code::LedgerFull.into());
     }
-    quota::take_request(gate.view.store(), &limits, app, gate.trial(now)).map(Some)
+    quota::reserve_request(gate.view.store(), &limits, app, gate.attempt(now)).map(Some)
 }
 
-/// Decides whether the app may send a message to a server that it may use.
-fn may_ask(message: &Message, server: &McpServer, app: &AppPolicy) -> Result<(), Denial> {
+/// Whether the app may send this message to a server that it may use.
+fn check_allowed(message: &McpMessage, server: &McpServer, app: &AppPolicy) -> Result<(), Denial> {
     if !app.restricts_mcp_tools(&server.name) {
         return Ok(());
     }
-    let told = match (&message.asks, message.method.as_deref()) {
-        (Asks::CallTool(tool), _) if !app.allows_mcp_tool(&server.name, tool) => {
+    let message_text = match (&message.action, message.method.as_deref()) {
+        (McpAction::CallTool(tool), _) if !app.allows_mcp_tool(&server.name, tool) => {
             format!("The app may not use the tool `{tool}` of this MCP server.")
         }
-        (_, Some(method)) if !message.is_open() => format!(
+        (_, Some(method)) if !message.is_open_to_partial_access() => format!(
             "The app may use some tools of this MCP server only, and not its resources, prompts or tasks: \
              the method `{method}` is not for it."
         ),
         _ => return Ok(()),
     };
-    Err(Denial::new(Code::McpToolNotAllowed, told))
+    Err(Denial::new(Code::McpToolNotAllowed, message_text))
 }
 
-/// What of the answer the app may see, where that is not all.
-fn listing(message: Option<&Message>, server: &Rc<McpServer>, app: &Rc<AppPolicy>) -> Option<Listing> {
+/// The filter of the answer's tools, where the app may not use all.
+fn tool_filter(
+    message: Option<&McpMessage>,
+    server: &Rc<McpServer>,
+    app: &Rc<AppPolicy>,
+) -> Option<ToolFilter> {
     let id = message.filter(|message| message.method.is_some()).and_then(|message| message.id.clone());
     let is_partial = app.restricts_mcp_tools(&server.name);
-    is_partial.then(|| Listing::new(Rc::clone(app), Rc::clone(server), id))
+    is_partial.then(|| ToolFilter::new(Rc::clone(app), Rc::clone(server), id))
 }

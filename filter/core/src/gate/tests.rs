@@ -2,33 +2,31 @@ use latchkey_proto::discovery as wire;
 use proptest::prelude::*;
 
 use super::*;
-use crate::header::Header;
-use crate::metering::{Call, McpCall, ModelCall};
-use crate::replica::Verdict;
-use crate::testing::{self, Memory, Place};
+use crate::discovery::replica::DiscoveryOutcome;
+use crate::request::header::Header;
+use crate::testing::{self, FixedWorld, TestMemory};
+use crate::upstream::call::{McpCall, ModelCall, UpstreamCall};
 
-#[path = "tests/limits.rs"]
 mod limits;
-#[path = "tests/mcp.rs"]
 mod mcp;
 
 const CHAT: &str = "/v1/chat/completions";
 const BODY: &[u8] = br#"{"model":"gpt-4o","messages":[]}"#;
 
 /// A gateway that has received the usual snapshot and then `update`.
-fn gateway(update: wire::DiscoveryResponse) -> Memory {
-    let store = Memory::default();
-    assert_eq!(testing::synced(&store).receive(update), Verdict::Applied);
+fn gateway(update: wire::DiscoveryResponse) -> TestMemory {
+    let store = TestMemory::default();
+    assert_eq!(testing::synced(&store).receive(update), DiscoveryOutcome::Applied);
     store
 }
 
-fn with_app(edit: impl FnOnce(&mut wire::AppPolicy)) -> Memory {
+fn with_app(edit: impl FnOnce(&mut wire::AppPolicy)) -> TestMemory {
     let mut app = testing::app();
     edit(&mut app);
     gateway(wire::DiscoveryResponse { apps: vec![app], ..testing::increment() })
 }
 
-fn with_key(edit: impl FnOnce(&mut wire::KeyRecord)) -> Memory {
+fn with_key(edit: impl FnOnce(&mut wire::KeyRecord)) -> TestMemory {
     let mut key = testing::app_key_record();
     edit(&mut key);
     gateway(wire::DiscoveryResponse { keys: vec![key], ..testing::increment() })
@@ -42,50 +40,55 @@ fn headers(method: &str, path: &str, extra: &[(&str, &str)]) -> Vec<Header> {
         .collect()
 }
 
-fn run(store: &Memory, place: &Place, headers: &[Header], body: &[u8]) -> Outcome {
+fn run(store: &TestMemory, place: &FixedWorld, headers: &[Header], body: &[u8]) -> BodyDecision {
     let view = View::new(store);
     match admit(Headers(headers), &view, place) {
-        Admission::Reply(reply) => Outcome::Reply(reply),
-        Admission::NeedBody(admitted) => settle(&admitted, body, &view, place),
+        HeadersDecision::Reply(reply) => BodyDecision::Reply(reply),
+        HeadersDecision::NeedBody(admitted) => decide(&admitted, body, &view, place),
     }
 }
 
-fn settle(admitted: &Admitted, body: &[u8], view: &View<&Memory>, world: &Place) -> Outcome {
-    admitted.settle(|| body.to_vec(), &Gate { view, world, has_room: true, patience: Patience::Whole })
+fn decide(admitted: &Admitted, body: &[u8], view: &View<&TestMemory>, world: &FixedWorld) -> BodyDecision {
+    admitted.decide(|| body.to_vec(), &Gate { view, world, has_room: true, patience: Patience::Whole })
 }
 
-fn ask(store: &Memory, key: &str, path: &str, body: &[u8]) -> Outcome {
+fn ask(store: &TestMemory, key: &str, path: &str, body: &[u8]) -> BodyDecision {
     let bearer = format!("Bearer {key}");
-    run(store, &Place::at(1000, "192.0.2.1"), &headers("POST", path, &[("authorization", &bearer)]), body)
+    run(
+        store,
+        &FixedWorld::at(1000, "192.0.2.1"),
+        &headers("POST", path, &[("authorization", &bearer)]),
+        body,
+    )
 }
 
-fn forwarded(outcome: Outcome) -> Forward {
+fn forwarded(outcome: BodyDecision) -> Forward {
     match outcome {
-        Outcome::Forward(forward) => *forward,
-        Outcome::Reply(reply) => panic!("{}", String::from_utf8_lossy(&reply.body)),
-        Outcome::Wait(demand) => panic!("waits for {demand:?}"),
+        BodyDecision::Forward(forward) => *forward,
+        BodyDecision::Reply(reply) => panic!("{}", String::from_utf8_lossy(&reply.body)),
+        BodyDecision::Wait(demand) => panic!("waits for {demand:?}"),
     }
 }
 
 fn model_call(forward: &Forward) -> &ModelCall {
     match &forward.call {
-        Call::Model(call) => call,
-        Call::Mcp(call) => panic!("{call:?}"),
+        UpstreamCall::Model(call) => call,
+        UpstreamCall::Mcp(call) => panic!("{call:?}"),
     }
 }
 
-fn denied(outcome: Outcome) -> Code {
+fn denied(outcome: BodyDecision) -> Code {
     match outcome {
-        Outcome::Reply(Reply { code: Some(code), .. }) => code,
+        BodyDecision::Reply(Reply { code: Some(code), .. }) => code,
         other => panic!("{other:?}"),
     }
 }
 
-fn chat(store: &Memory) -> Outcome {
+fn chat(store: &TestMemory) -> BodyDecision {
     ask(store, testing::app_key().expose(), CHAT, BODY)
 }
 
-fn model(store: &Memory, path: &str, model: &str) -> Outcome {
+fn model(store: &TestMemory, path: &str, model: &str) -> BodyDecision {
     let body = format!("{{\"model\":\"{model}\"}}");
     ask(store, testing::app_key().expose(), path, body.as_bytes())
 }
@@ -104,7 +107,7 @@ fn a_good_key_reaches_the_provider() {
 #[test]
 fn the_address_is_not_asked_for_without_need() {
     let store = gateway(testing::increment());
-    let place = Place::at(0, "192.0.2.1");
+    let place = FixedWorld::at(0, "192.0.2.1");
     let bearer = format!("Bearer {}", testing::app_key().expose());
     forwarded(run(&store, &place, &headers("POST", CHAT, &[("authorization", &bearer)]), BODY));
     assert!(!place.asked.get());
@@ -112,7 +115,7 @@ fn the_address_is_not_asked_for_without_need() {
 
 #[test]
 fn a_gateway_without_a_snapshot_answers_503_to_whatever_key() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     assert_eq!(denied(chat(&store)), Code::SnapshotNotReady);
     assert_eq!(denied(ask(&store, "nonsense", CHAT, BODY)), Code::SnapshotNotReady);
 }
@@ -139,15 +142,15 @@ fn keys_stop_by_status_expiry_and_rotation() {
 #[test]
 fn a_replaced_secret_is_told_apart_while_it_works_and_afterwards() {
     let of = |edit: fn(&mut wire::KeyRecord)| {
-        let (store, place) = (with_key(edit), Place::at(1000, "192.0.2.1"));
+        let (store, place) = (with_key(edit), FixedWorld::at(1000, "192.0.2.1"));
         let bearer = format!("Bearer {}", testing::app_key().expose());
         match admit(
             Headers(&headers("POST", CHAT, &[("authorization", &bearer)])),
             &View::new(&store),
             &place,
         ) {
-            Admission::NeedBody(admitted) => admitted.attribution.old_secret,
-            Admission::Reply(reply) => reply.attribution.unwrap().old_secret,
+            HeadersDecision::NeedBody(admitted) => admitted.attribution.old_secret,
+            HeadersDecision::Reply(reply) => reply.attribution.unwrap().old_secret,
         }
     };
     assert!(!of(|_| {}));
@@ -180,23 +183,23 @@ fn an_address_outside_the_allow_list_is_refused() {
     forwarded(chat(&ranges(&["10.0.0.0/8", "192.0.2.0/24"])));
     assert_eq!(denied(chat(&ranges(&["10.0.0.0/8", "2001:db8::/32"]))), Code::IpNotAllowed);
     assert_eq!(denied(chat(&ranges(&[]))), Code::IpNotAllowed);
-    let unknown = Place::at(0, "a pipe");
+    let unknown = FixedWorld::at(0, "a pipe");
     let bearer = format!("Bearer {}", testing::app_key().expose());
     let headers = headers("POST", CHAT, &[("authorization", &bearer), ("x-forwarded-for", "10.0.0.1")]);
     assert_eq!(denied(run(&ranges(&["0.0.0.0/0"]), &unknown, &headers, BODY)), Code::IpNotAllowed);
 }
 
 /// A call with the app key and further headers.
-fn call(store: &Memory, path: &str, extra: &[(&str, &str)]) -> Outcome {
+fn call(store: &TestMemory, path: &str, extra: &[(&str, &str)]) -> BodyDecision {
     let bearer = format!("Bearer {}", testing::app_key().expose());
     let headers = headers("POST", path, &[&[("authorization", bearer.as_str())], extra].concat());
-    run(store, &Place::at(1000, "192.0.2.1"), &headers, BODY)
+    run(store, &FixedWorld::at(1000, "192.0.2.1"), &headers, BODY)
 }
 
 #[test]
 fn a_body_that_a_provider_might_decode_otherwise_is_refused() {
     let store = gateway(testing::increment());
-    let sent = |extra: &[(&str, &str)]| matches!(call(&store, CHAT, extra), Outcome::Forward(_));
+    let sent = |extra: &[(&str, &str)]| matches!(call(&store, CHAT, extra), BodyDecision::Forward(_));
     assert!(sent(&[("content-type", "application/json; charset=utf-8")]));
     assert!(!sent(&[("content-type", "application/json; charset=utf-7")]));
     assert!(!sent(&[("content-encoding", "gzip")]));
@@ -220,14 +223,14 @@ fn headers_of_the_user_and_the_conversation_never_reach_a_provider() {
 
 #[test]
 fn a_conversation_is_asked_for_where_the_app_wants_it() {
-    let with = |store: &Memory, id: &str| call(store, CHAT, &[("x-conversation-id", id)]);
+    let with = |store: &TestMemory, id: &str| call(store, CHAT, &[("x-conversation-id", id)]);
     let store = with_app(|app| app.conversation_required = true);
     assert_eq!(denied(call(&store, CHAT, &[])), Code::ConversationIdRequired);
     assert_eq!(denied(with(&store, "a b")), Code::InvalidConversationId);
     forwarded(with(&store, "chat-7"));
-    let Outcome::Reply(list) = run(
+    let BodyDecision::Reply(list) = run(
         &store,
-        &Place::at(1000, "192.0.2.1"),
+        &FixedWorld::at(1000, "192.0.2.1"),
         &headers("GET", "/v1/models", &[("x-api-key", testing::app_key().expose())]),
         b"",
     ) else {
@@ -243,9 +246,9 @@ fn who_it_is_comes_after_the_address_and_before_the_body() {
     let identity = wire::Identity { header: true, enforce: true, ..wire::Identity::default() };
     let store = with_app(|app| app.identity = Some(identity.clone()));
     assert_eq!(denied(call(&store, CHAT, &[])), Code::IdentityRequired);
-    let Outcome::Reply(list) = run(
+    let BodyDecision::Reply(list) = run(
         &store,
-        &Place::at(1000, "192.0.2.1"),
+        &FixedWorld::at(1000, "192.0.2.1"),
         &headers("GET", "/v1/models", &[("x-api-key", testing::app_key().expose())]),
         b"",
     ) else {
@@ -254,7 +257,7 @@ fn who_it_is_comes_after_the_address_and_before_the_body() {
     assert_eq!(list.code, Some(Code::IdentityRequired), "it tells what the app may use");
     let bearer = format!("Bearer {}", testing::app_key().expose());
     let claims = headers("POST", CHAT, &[("authorization", &bearer), ("x-user-email", "Al@acme.com")]);
-    let Outcome::Reply(reply) = run(&store, &Place::at(1000, "192.0.2.1"), &claims, b"{}") else {
+    let BodyDecision::Reply(reply) = run(&store, &FixedWorld::at(1000, "192.0.2.1"), &claims, b"{}") else {
         panic!("no model is named");
     };
     assert_eq!(
@@ -315,16 +318,18 @@ fn a_body_that_cannot_be_read_is_refused_after_the_key() {
 
 /// Refused once the body is there, after `update` came in the meantime.
 fn overtaken(update: wire::DiscoveryResponse) -> Code {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let mut replica = testing::synced(&store);
     let view = View::new(&store);
-    let place = Place::at(1000, "192.0.2.1");
+    let place = FixedWorld::at(1000, "192.0.2.1");
     let bearer = format!("Bearer {}", testing::app_key().expose());
     let headers = headers("POST", CHAT, &[("authorization", &bearer)]);
-    let Admission::NeedBody(admitted) = admit(Headers(&headers), &view, &place) else { panic!("answered") };
-    assert_eq!(replica.receive(update), Verdict::Applied);
+    let HeadersDecision::NeedBody(admitted) = admit(Headers(&headers), &view, &place) else {
+        panic!("answered")
+    };
+    assert_eq!(replica.receive(update), DiscoveryOutcome::Applied);
     // Longer after the headers than what they found is taken for the truth.
-    denied(settle(&admitted, BODY, &view, &Place::at(1006, "192.0.2.1")))
+    denied(decide(&admitted, BODY, &view, &FixedWorld::at(1006, "192.0.2.1")))
 }
 
 #[test]
@@ -364,10 +369,10 @@ fn a_key_that_expires_while_the_body_is_on_its_way_is_refused() {
     let view = View::new(&store);
     let bearer = format!("Bearer {}", testing::app_key().expose());
     let headers = headers("POST", CHAT, &[("authorization", &bearer)]);
-    let admission = admit(Headers(&headers), &view, &Place::at(1999, ""));
-    let Admission::NeedBody(admitted) = admission else { panic!("answered") };
-    forwarded(settle(&admitted, BODY, &view, &Place::at(1999, "")));
-    assert_eq!(denied(settle(&admitted, BODY, &view, &Place::at(2005, ""))), Code::KeyExpired);
+    let admission = admit(Headers(&headers), &view, &FixedWorld::at(1999, ""));
+    let HeadersDecision::NeedBody(admitted) = admission else { panic!("answered") };
+    forwarded(decide(&admitted, BODY, &view, &FixedWorld::at(1999, "")));
+    assert_eq!(denied(decide(&admitted, BODY, &view, &FixedWorld::at(2005, ""))), Code::KeyExpired);
 }
 
 #[test]
@@ -400,7 +405,7 @@ fn a_form_may_name_its_model_too() {
         ("content-type", "multipart/form-data; boundary=b".to_owned()),
     ];
     let extra: Vec<_> = extra.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let at = |path| run(&store, &Place::at(0, ""), &headers("POST", path, &extra), form.as_bytes());
+    let at = |path| run(&store, &FixedWorld::at(0, ""), &headers("POST", path, &extra), form.as_bytes());
     assert_eq!(model_call(&forwarded(at("/v1/audio/transcriptions"))).model, "gpt-4o");
     assert_eq!(denied(at(CHAT)), Code::InvalidJson);
 }
@@ -411,15 +416,15 @@ fn models_are_listed_once_and_only_those_that_may_be_called() {
     let extra = [("api-key", testing::app_key().expose().to_owned())];
     let get = |path| {
         let extra: Vec<_> = extra.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        run(&store, &Place::at(0, ""), &headers("GET", path, &extra), b"")
+        run(&store, &FixedWorld::at(0, ""), &headers("GET", path, &extra), b"")
     };
-    let Outcome::Reply(reply) = get("/v1/models") else { panic!("forwarded") };
+    let BodyDecision::Reply(reply) = get("/v1/models") else { panic!("forwarded") };
     assert_eq!(reply.attribution.map(|by| by.app), Some(testing::APP));
     assert_eq!(
         String::from_utf8(reply.body).unwrap(),
         r#"{"object":"list","data":[{"id":"gpt-4o","object":"model","created":7,"owned_by":"azure"}]}"#
     );
-    let Outcome::Reply(reply) = get("/v1/models/gpt-4o") else { panic!("forwarded") };
+    let BodyDecision::Reply(reply) = get("/v1/models/gpt-4o") else { panic!("forwarded") };
     assert_eq!(reply.body, br#"{"id":"gpt-4o","object":"model","created":7,"owned_by":"azure"}"#);
     assert_eq!(denied(get("/v1/models/claude")), Code::ProviderNotAllowed);
     assert_eq!(denied(get("/v1/models/none")), Code::ModelNotFound);
@@ -430,18 +435,20 @@ fn anthropics_clients_are_shown_what_speaks_their_api() {
     let extra = [("x-api-key", testing::app_key().expose().to_owned())];
     let get = |path: &str| {
         let extra: Vec<_> = extra.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        run(&with_app(|_| ()), &Place::at(0, ""), &headers("GET", path, &extra), b"")
+        run(&with_app(|_| ()), &FixedWorld::at(0, ""), &headers("GET", path, &extra), b"")
     };
-    let Outcome::Reply(reply) = get("/anthropic_messages/v1/models?limit=1000") else { panic!("forwarded") };
+    let BodyDecision::Reply(reply) = get("/anthropic_messages/v1/models?limit=1000") else {
+        panic!("forwarded")
+    };
     assert_eq!((reply.status, reply.endpoint), (200, "models"));
     assert_eq!(
         String::from_utf8(reply.body).unwrap(),
         r#"{"data":[{"type":"model","id":"claude","display_name":"claude","created_at":"1970-01-01T00:00:07Z","max_input_tokens":null,"max_tokens":null}],"has_more":false,"first_id":"claude","last_id":"claude"}"#
     );
-    let Outcome::Reply(reply) = get("/anthropic_messages/v1/models/claude") else { panic!("forwarded") };
+    let BodyDecision::Reply(reply) = get("/anthropic_messages/v1/models/claude") else { panic!("forwarded") };
     assert!(reply.status == 200 && reply.body.starts_with(br#"{"type":"model","id":"claude""#));
     assert_eq!(denied(get("/anthropic_messages/v1/models/gpt-4o")), Code::ModelNotFound);
-    let Outcome::Reply(reply) = get("/anthropic_messages/v1/models/none") else { panic!("forwarded") };
+    let BodyDecision::Reply(reply) = get("/anthropic_messages/v1/models/none") else { panic!("forwarded") };
     assert!(reply.status == 404 && reply.body.starts_with(br#"{"error":{"code":"model_not_found""#));
 }
 
@@ -450,23 +457,25 @@ fn denials_are_attributed_once_the_key_is_known() {
     let bearer = format!("Bearer {}", testing::named_key().expose());
     let store = with_app(|app| app.status = 2);
     let headers = headers("POST", CHAT, &[("authorization", &bearer)]);
-    let Outcome::Reply(reply) = run(&store, &Place::at(0, ""), &headers, BODY) else { panic!("forwarded") };
+    let BodyDecision::Reply(reply) = run(&store, &FixedWorld::at(0, ""), &headers, BODY) else {
+        panic!("forwarded")
+    };
     let by = reply.attribution.unwrap();
     assert_eq!((by.app, by.user.map(|user| user.0)), (testing::APP, Some(testing::USER)));
 }
 
 #[test]
 fn ready_once_a_snapshot_is_complete_and_the_sync_role_lives() {
-    let ready = |store: &Memory, now| match run(
+    let ready = |store: &TestMemory, now| match run(
         store,
-        &Place::at(now, ""),
+        &FixedWorld::at(now, ""),
         &headers("GET", "/latchkey/ready", &[]),
         b"",
     ) {
-        Outcome::Reply(reply) => (reply.status, reply.code),
-        Outcome::Forward(_) | Outcome::Wait(_) => panic!("forwarded"),
+        BodyDecision::Reply(reply) => (reply.status, reply.code),
+        BodyDecision::Forward(_) | BodyDecision::Wait(_) => panic!("forwarded"),
     };
-    let store = Memory::default();
+    let store = TestMemory::default();
     assert_eq!(ready(&store, 0), (503, Some(Code::SnapshotNotReady)));
     let replica = testing::synced(&store);
     assert_eq!(ready(&store, 0), (503, Some(Code::SyncStalled)));
@@ -525,7 +534,7 @@ proptest! {
     fn nothing_is_forwarded_without_a_key(pairs in prop::collection::vec(("authorization|x-api-key|api-key|x-user-email|[a-z-]{1,8}", "(Bearer )?(sk-quilr-)?[ -~]{0,50}"), 0..5), path in "/(v1|openai_compatible)/(chat/completions|models|models/gpt-4o)", method in "GET|POST", body: Vec<u8>) {
         let store = gateway(testing::increment());
         let pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let outcome = run(&store, &Place::at(0, ""), &headers(&method, &path, &pairs), &body);
+        let outcome = run(&store, &FixedWorld::at(0, ""), &headers(&method, &path, &pairs), &body);
         prop_assert!(matches!(denied(outcome).status(), 401 | 405));
     }
 

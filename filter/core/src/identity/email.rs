@@ -9,7 +9,7 @@ const LONGEST_LABEL: usize = 63;
 /// The address in lower case, if it is a plausible one.
 ///
 /// ASCII only: other letters have lower cases that meet those of ASCII, and one user's address must not
-/// become another's. Whoever puts a key there shall not find it in the records.
+/// become another's. An address that contains a key is refused, as keys must not get into records.
 pub(super) fn normal(text: &str) -> Option<String> {
     let (local, domain) = text.split_once('@')?;
     let plausible =

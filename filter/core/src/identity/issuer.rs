@@ -91,12 +91,10 @@ pub fn unsigned(header: &str, claims: &str) -> String {
     format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims))
 }
 
-/// What Alice's tokens say.
 pub fn alice() -> Value {
     json!({"iss": "https://id.acme.com", "azp": "chat", "email": "Alice@acme.com", "iat": NOW, "exp": NOW + 300})
 }
 
-/// Alice's claims, changed.
 pub fn with(changes: Value) -> Value {
     let mut claims = alice();
     for (name, value) in changes.as_object().unwrap() {

@@ -7,12 +7,11 @@ use latchkey_proto::discovery as wire;
 use super::email;
 use super::key::{Algorithm, PublicKey};
 use super::rsa;
-use crate::snapshot::Invalid;
+use crate::snapshot::InvalidResource;
 
 /// What an app believes of a request's headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentityPolicy {
-    /// Whether `X-User-Email` is believed.
     pub header: bool,
     /// Whether requests without an accepted identity are refused.
     pub enforce: bool,
@@ -22,10 +21,8 @@ pub struct IdentityPolicy {
     pub jwt: Option<JwtPolicy>,
 }
 
-/// Which JWTs are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JwtPolicy {
-    /// What verifies them.
     pub keys: Vec<JwtKey>,
     /// Accepted values of `iss`; none: any.
     pub issuers: Option<BTreeSet<String>>,
@@ -65,9 +62,9 @@ impl JwtPolicy {
 }
 
 impl TryFrom<wire::Identity> for IdentityPolicy {
-    type Error = Invalid;
+    type Error = InvalidResource;
 
-    fn try_from(identity: wire::Identity) -> Result<Self, Invalid> {
+    fn try_from(identity: wire::Identity) -> Result<Self, InvalidResource> {
         let wire::Identity { header, enforce, domains, jwt } = identity;
         let jwt = jwt.map(JwtPolicy::try_from).transpose()?;
         Ok(Self { header, enforce, domains: names(domains), jwt })
@@ -75,12 +72,12 @@ impl TryFrom<wire::Identity> for IdentityPolicy {
 }
 
 impl TryFrom<wire::Jwt> for JwtPolicy {
-    type Error = Invalid;
+    type Error = InvalidResource;
 
-    fn try_from(jwt: wire::Jwt) -> Result<Self, Invalid> {
+    fn try_from(jwt: wire::Jwt) -> Result<Self, InvalidResource> {
         let wire::Jwt { keys, issuers, parties, email_claim, audiences } = jwt;
         if email_claim.is_empty() {
-            return Err(Invalid::Unset("identity.jwt.email_claim"));
+            return Err(InvalidResource::Unset("identity.jwt.email_claim"));
         }
         Ok(Self {
             keys: keys.into_iter().filter_map(JwtKey::read).collect::<Result<_, _>>()?,
@@ -95,13 +92,13 @@ impl TryFrom<wire::Jwt> for JwtPolicy {
 impl JwtKey {
     /// Reads a key as the wire has it; none where it is too long to be used. An older control plane sends such
     /// a key, and the app's others go on.
-    fn read(key: wire::JwtKey) -> Option<Result<Self, Invalid>> {
+    fn read(key: wire::JwtKey) -> Option<Result<Self, InvalidResource>> {
         let algorithm = key.algorithm();
         let wire::JwtKey { kid, algorithm: _, key } = key;
         if algorithm == wire::JwtAlgorithm::Rs256 && rsa::is_too_long(&key) {
             return None;
         }
-        let key = PublicKey::read(algorithm, &key).ok_or_else(|| Invalid::JwtKey(kid.clone()));
+        let key = PublicKey::read(algorithm, &key).ok_or_else(|| InvalidResource::JwtKey(kid.clone()));
         Some(key.map(|key| Self { kid: Some(kid).filter(|kid| !kid.is_empty()), key }))
     }
 }

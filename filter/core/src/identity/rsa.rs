@@ -21,7 +21,6 @@ const DIGEST_INFO: [u8; 19] = [
     0x04, 0x20,
 ];
 
-/// A public key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RsaKey {
     modulus: BoxedMontyParams,

@@ -7,14 +7,11 @@ use serde_json::{Value, json};
 use super::issuer::{NOW, Signer, alice, unsigned, with};
 use super::verified::KEPT;
 use super::*;
-use crate::header::Header;
-use crate::testing::{self, Place};
+use crate::request::header::Header;
+use crate::testing::{self, FixedWorld};
 
-#[path = "tests/host.rs"]
-mod host;
-
-#[path = "tests/attacks.rs"]
 mod attacks;
+mod host;
 
 fn names(names: &[&str]) -> Option<wire::Names> {
     Some(wire::Names { names: names.iter().map(|name| (*name).to_owned()).collect() })
@@ -37,17 +34,17 @@ fn by_jwt(signer: &Signer) -> wire::Identity {
 struct Gate {
     app: Rc<AppPolicy>,
     verified: Verified,
-    place: Place,
+    place: FixedWorld,
 }
 
 impl Gate {
     fn new(identity: impl Into<Option<wire::Identity>>) -> Self {
         let app = wire::AppPolicy { identity: identity.into(), ..testing::app() };
         let app = Rc::new(AppPolicy::try_from(app).unwrap());
-        Self { app, verified: Verified::default(), place: Place::at(NOW * 1000, "192.0.2.1") }
+        Self { app, verified: Verified::default(), place: FixedWorld::at(NOW * 1000, "192.0.2.1") }
     }
 
-    fn key(&self, record: wire::KeyRecord, pairs: &[(&str, &str)]) -> Result<Identity, Denial> {
+    fn key(&self, record: wire::KeyRecord, pairs: &[(&str, &str)]) -> Result<CallerIdentity, Denial> {
         let header = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
         let headers: Vec<Header> = pairs.iter().map(header).collect();
         let record = KeyRecord::try_from(record).unwrap();
@@ -55,7 +52,7 @@ impl Gate {
     }
 
     /// With the app key.
-    fn ask(&self, pairs: &[(&str, &str)]) -> Result<Identity, Denial> {
+    fn ask(&self, pairs: &[(&str, &str)]) -> Result<CallerIdentity, Denial> {
         self.key(testing::app_key_record(), pairs)
     }
 
@@ -72,35 +69,38 @@ impl Gate {
     }
 }
 
-fn claimed(email: &str, by: Claim) -> Result<Identity, Denial> {
-    Ok(Identity::Claimed { email: email.into(), by })
+fn claimed(email: &str, by: IdentityClaim) -> Result<CallerIdentity, Denial> {
+    Ok(CallerIdentity::Claimed { email: email.into(), by })
 }
 
 #[test]
 fn a_named_key_says_who_it_is_and_headers_say_nothing() {
     let gate = Gate::new(wire::Identity { enforce: true, ..by_header() });
     let named = testing::named_key_record();
-    assert_eq!(gate.key(named.clone(), &[]), Ok(Identity::Key));
-    assert_eq!(gate.key(named, &[(EMAIL_HEADER, "bob@acme.com"), (TOKEN_HEADER, "x")]), Ok(Identity::Key));
+    assert_eq!(gate.key(named.clone(), &[]), Ok(CallerIdentity::Key));
+    assert_eq!(
+        gate.key(named, &[(EMAIL_HEADER, "bob@acme.com"), (TOKEN_HEADER, "x")]),
+        Ok(CallerIdentity::Key)
+    );
 }
 
 #[test]
 fn an_app_that_believes_nothing_ignores_everything() {
     let claims = [(EMAIL_HEADER, "not an address"), (EMAIL_HEADER, "b@acme.com"), (TOKEN_HEADER, "x")];
-    assert_eq!(Gate::new(None).ask(&claims), Ok(Identity::Unknown));
+    assert_eq!(Gate::new(None).ask(&claims), Ok(CallerIdentity::Unknown));
     let only_header = Gate::new(by_header());
     let ignored = only_header.ask(&[(TOKEN_HEADER, "x"), (TOKEN_HEADER, "y"), (EMAIL_HEADER, "b@acme.com")]);
-    assert_eq!(ignored, claimed("b@acme.com", Claim::Header));
+    assert_eq!(ignored, claimed("b@acme.com", IdentityClaim::Header));
     let only_jwt = Gate::new(by_jwt(&Signer::ec(1)));
-    assert_eq!(only_jwt.ask(&[(EMAIL_HEADER, "b@acme.com")]), Ok(Identity::Unknown));
+    assert_eq!(only_jwt.ask(&[(EMAIL_HEADER, "b@acme.com")]), Ok(CallerIdentity::Unknown));
 }
 
 #[test]
 fn a_header_names_one_plausible_address() {
     let gate = Gate::new(by_header());
-    assert_eq!(gate.ask(&[(EMAIL_HEADER, " Bob@ACME.com ")]), claimed("bob@acme.com", Claim::Header));
-    assert_eq!(gate.ask(&[]), Ok(Identity::Unknown));
-    assert_eq!(gate.ask(&[(EMAIL_HEADER, "")]), Ok(Identity::Unknown));
+    assert_eq!(gate.ask(&[(EMAIL_HEADER, " Bob@ACME.com ")]), claimed("bob@acme.com", IdentityClaim::Header));
+    assert_eq!(gate.ask(&[]), Ok(CallerIdentity::Unknown));
+    assert_eq!(gate.ask(&[(EMAIL_HEADER, "")]), Ok(CallerIdentity::Unknown));
     assert_eq!(gate.code(&[(EMAIL_HEADER, "bob")]), Code::InvalidIdentity);
     let twice = [(EMAIL_HEADER, "bob@acme.com"), (EMAIL_HEADER, "bob@acme.com")];
     assert_eq!(gate.code(&twice), Code::InvalidIdentity);
@@ -115,7 +115,7 @@ fn without_an_identity_that_is_wanted_the_request_is_refused() {
     assert_eq!(gate.code(&[(EMAIL_HEADER, "bob@acme.com")]), Code::IdentityRequired);
     assert_eq!(gate.code(&[(TOKEN_HEADER, "")]), Code::IdentityRequired);
     let token = signer.issue(&alice());
-    assert_eq!(gate.ask(&[(TOKEN_HEADER, &token)]), claimed("alice@acme.com", Claim::Jwt));
+    assert_eq!(gate.ask(&[(TOKEN_HEADER, &token)]), claimed("alice@acme.com", IdentityClaim::Jwt));
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn only_accepted_domains_are_let_in_and_their_subdomains_are_others() {
     for other in ["bob@eu.acme.com", "bob@notacme.com", "bob@acme.com.evil.org", "bob@acme.co"] {
         assert_eq!(gate.code(&[(EMAIL_HEADER, other)]), Code::IdentityNotAllowed, "{other}");
     }
-    assert_eq!(gate.ask(&[]), Ok(Identity::Unknown));
+    assert_eq!(gate.ask(&[]), Ok(CallerIdentity::Unknown));
 }
 
 #[test]
@@ -134,12 +134,12 @@ fn a_jwt_counts_and_a_header_that_differs_is_refused() {
     let gate = Gate::new(wire::Identity { header: true, ..by_jwt(&signer) });
     let token = signer.issue(&alice());
     let both = |email| gate.ask(&[(TOKEN_HEADER, &token), (EMAIL_HEADER, email)]);
-    assert_eq!(both("ALICE@acme.com"), claimed("alice@acme.com", Claim::Jwt));
+    assert_eq!(both("ALICE@acme.com"), claimed("alice@acme.com", IdentityClaim::Jwt));
     assert_eq!(both("bob@acme.com").unwrap_err().code, Code::InvalidIdentity);
     assert_eq!(both("nonsense").unwrap_err().code, Code::InvalidIdentity);
     assert_eq!(gate.code(&[(TOKEN_HEADER, "x"), (EMAIL_HEADER, "alice@acme.com")]), Code::InvalidUserToken);
     assert_eq!(gate.code(&[(TOKEN_HEADER, &token), (TOKEN_HEADER, &token)]), Code::InvalidIdentity);
-    assert_eq!(gate.ask(&[(EMAIL_HEADER, "bob@acme.com")]), claimed("bob@acme.com", Claim::Header));
+    assert_eq!(gate.ask(&[(EMAIL_HEADER, "bob@acme.com")]), claimed("bob@acme.com", IdentityClaim::Header));
 }
 
 #[test]
@@ -147,9 +147,9 @@ fn each_algorithm_verifies_with_or_without_a_scheme() {
     for signer in [Signer::rsa(), Signer::ec(1), Signer::ed(1)] {
         let gate = Gate::new(by_jwt(&signer));
         let token = signer.issue(&alice());
-        assert_eq!(gate.ask(&[(TOKEN_HEADER, &token)]), claimed("alice@acme.com", Claim::Jwt));
+        assert_eq!(gate.ask(&[(TOKEN_HEADER, &token)]), claimed("alice@acme.com", IdentityClaim::Jwt));
         let bearer = format!("Bearer {token}");
-        assert_eq!(gate.ask(&[(TOKEN_HEADER, &bearer)]), claimed("alice@acme.com", Claim::Jwt));
+        assert_eq!(gate.ask(&[(TOKEN_HEADER, &bearer)]), claimed("alice@acme.com", IdentityClaim::Jwt));
         let other = Gate::new(by_jwt(&Signer::ec(9)));
         other.ask(&[(TOKEN_HEADER, &token)]).unwrap_err();
     }
@@ -177,9 +177,9 @@ fn a_token_lasts_from_its_beginning_to_its_end_with_a_minutes_leeway() {
     }
     let token = signer.issue(&alice());
     gate.ask(&[(TOKEN_HEADER, &token)]).unwrap();
-    gate.place = Place::at((NOW + 360) * 1000 - 1, "192.0.2.1");
+    gate.place = FixedWorld::at((NOW + 360) * 1000 - 1, "192.0.2.1");
     gate.ask(&[(TOKEN_HEADER, &token)]).unwrap();
-    gate.place = Place::at((NOW + 360) * 1000, "192.0.2.1");
+    gate.place = FixedWorld::at((NOW + 360) * 1000, "192.0.2.1");
     assert_eq!(gate.refused(&token), "it has expired.", "also where it was verified before");
 }
 
@@ -244,7 +244,7 @@ fn tokens_of_people_in_many_groups_are_read_up_to_what_envoy_takes() {
         let token = groups(count);
         assert_eq!(
             gate.ask(&[(TOKEN_HEADER, &token)]),
-            claimed("alice@acme.com", Claim::Jwt),
+            claimed("alice@acme.com", IdentityClaim::Jwt),
             "{}",
             token.len()
         );
@@ -269,7 +269,7 @@ fn the_address_is_in_the_claim_that_the_app_names_and_verified() {
     let upn = wire::Jwt { email_claim: "upn".to_owned(), ..jwt(vec![signer.public("k")]) };
     let upn = Gate::new(wire::Identity { jwt: Some(upn), ..wire::Identity::default() });
     let token = signer.issue(&with(json!({"upn": "a.lice@acme.com"})));
-    assert_eq!(upn.ask(&[(TOKEN_HEADER, &token)]), claimed("a.lice@acme.com", Claim::Jwt));
+    assert_eq!(upn.ask(&[(TOKEN_HEADER, &token)]), claimed("a.lice@acme.com", IdentityClaim::Jwt));
 }
 
 #[test]
@@ -351,7 +351,7 @@ fn what_may_change_by_itself_is_not_remembered() {
     assert_eq!(gate.refused(&early), "it is not valid yet.");
     gate.refused("x");
     assert_eq!(gate.verified.refusals(), 0);
-    gate.place = Place::at((NOW + 40) * 1000, "192.0.2.1");
+    gate.place = FixedWorld::at((NOW + 40) * 1000, "192.0.2.1");
     gate.ask(&[(TOKEN_HEADER, &early)]).unwrap();
 }
 

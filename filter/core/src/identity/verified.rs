@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::jwt::{self, Refused};
 use super::policy::JwtPolicy;
-use crate::denial::{Code, Denial};
+use crate::answer::denial::{Code, Denial};
 use crate::gate::World;
 use crate::snapshot::{AppPolicy, UnixMs};
 

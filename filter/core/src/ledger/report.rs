@@ -1,4 +1,4 @@
-//! What is told to the control plane.
+//! Composes reports to the control plane: leases and records.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,43 +6,45 @@ use latchkey_proto::ledger as wire;
 use prost::Message as _;
 use wire::ledger_request::Kind;
 
-use super::{Asked, Effect, Ledger, MOST_UNANSWERED, Pending, Sent, Track, send};
-use crate::account::{Account, Change, Line, NO_PERIOD, OwnerId, PERIOD_NOW, Totals, cushion};
+use super::{
+    AskedUnits, LedgerClient, LedgerEffect, MOST_UNANSWERED, PendingDemand, SentReport, TrackedLine, send,
+};
+use crate::limits::account::{
+    AccountChange, AccountLine, LeaseAccount, NO_PERIOD, PERIOD_NOW, SubjectId, Totals, cushion,
+};
 use crate::record::bucket_id;
 use crate::snapshot::BucketKind;
-use crate::store::Store;
+use crate::store::SharedStore;
 
-/// Owners of one report.
-const MOST_OWNERS: usize = 256;
+const MOST_SUBJECTS: usize = 256;
 
-/// Records of one report.
 const MOST_RECORDS: usize = 500;
 const MOST_RECORD_BYTES: usize = 256 * 1024;
 
-/// One entry of a report, and what it is about.
+/// One lease of a report.
 #[derive(Clone, Copy)]
-struct Entry {
+struct LeaseEntry {
     kind: BucketKind,
     period: i64,
     totals: Totals,
-    wanted: Wanted,
-    /// By the policy of who asks.
+    wanted: WantedUnits,
+    /// From the policy of whoever asks.
     limit: u64,
 }
 
-/// How much of a bucket is asked for.
+/// The units of a bucket to ask for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Wanted {
+struct WantedUnits {
     want: u64,
     least: u64,
     floor: u64,
     is_ahead: bool,
 }
 
-impl<S: Store> Ledger<S> {
-    /// Sends what there is to say, as far as reports may be without an answer. Without `ships` only
-    /// rings that are known to hold more are read.
-    pub(super) fn report(&mut self, now_ms: i64, ships: bool, effects: &mut Vec<Effect>) {
+impl<S: SharedStore> LedgerClient<S> {
+    /// Sends reports while few enough are unanswered. Without `ships`, only rings known to hold more are
+    /// read.
+    pub(super) fn report(&mut self, now_ms: i64, ships: bool, effects: &mut Vec<LedgerEffect>) {
         let mut ships = ships;
         loop {
             let Some(stream) = &self.stream else { return };
@@ -59,7 +61,7 @@ impl<S: Store> Ledger<S> {
             }
             let last = |batch: &wire::Batch| Some((batch.worker, batch.records.last()?.sequence));
             let shipped = batches.iter().filter_map(last).collect();
-            let sent = Sent { id, at_ms: now_ms, tick: self.ticks, asked, shipped };
+            let sent = SentReport { id, at_ms: now_ms, tick: self.ticks, asked, shipped };
             self.silent_since.get_or_insert(self.ticks);
             if let Some(stream) = &mut self.stream {
                 stream.last_id = id;
@@ -70,65 +72,69 @@ impl<S: Store> Ledger<S> {
         }
     }
 
-    fn leases(&mut self, id: u64, now_ms: i64, effects: &mut Vec<Effect>) -> (Vec<wire::Lease>, Vec<Asked>) {
+    fn leases(
+        &mut self,
+        id: u64,
+        now_ms: i64,
+        effects: &mut Vec<LedgerEffect>,
+    ) -> (Vec<wire::Lease>, Vec<AskedUnits>) {
         let (mut leases, mut asked) = (Vec::new(), Vec::new());
-        for owner in self.owners_due() {
+        for subject in self.subjects_due() {
             let mut pending = BTreeMap::new();
             for kind in BucketKind::ALL {
-                let is_doubted = self.doubts.remove(&(owner, kind));
-                if let Some(asked) = self.pending.remove(&(owner, kind)) {
-                    pending.insert(kind, Pending { is_doubted, ..asked });
-                } else if is_doubted {
-                    pending.insert(kind, Pending { is_doubted, ..Pending::default() });
+                let follows_lost_answer = self.lost_answers.remove(&(subject, kind));
+                if let Some(asked) = self.pending.remove(&(subject, kind)) {
+                    pending.insert(kind, PendingDemand { follows_lost_answer, ..asked });
+                } else if follows_lost_answer {
+                    pending.insert(kind, PendingDemand { follows_lost_answer, ..PendingDemand::default() });
                 }
             }
-            let Some(known) = self.owners.get_mut(&owner) else { continue };
-            let composed = Account::change(&self.store, owner, |account| {
-                entries(account, &known.tracks, &pending, now_ms)
+            let Some(active) = self.subjects.get_mut(&subject) else { continue };
+            let composed = LeaseAccount::change(&self.store, subject, |account| {
+                entries(account, &active.tracks, &pending, now_ms)
             });
-            let Change::Done((entries, is_served)) = composed else {
-                effects.push(Effect::Log("an account cannot be read or changed".to_owned()));
+            let AccountChange::Done((entries, is_served)) = composed else {
+                effects.push(LedgerEffect::Log("an account cannot be read or changed".to_owned()));
                 continue;
             };
             if is_served {
-                effects.push(Effect::Wake);
+                effects.push(LedgerEffect::Wake);
             }
-            for Entry { kind, period, totals, wanted, limit } in entries {
+            for LeaseEntry { kind, period, totals, wanted, limit } in entries {
                 if period != PERIOD_NOW {
-                    known.tracks.entry((kind, period)).or_default().told = Some(totals);
+                    active.tracks.entry((kind, period)).or_default().reported = Some(totals);
                 }
                 if wanted.want > 0 {
-                    let Wanted { want, least, .. } = wanted;
+                    let WantedUnits { want, least, .. } = wanted;
                     let each = pending.get(&kind).and_then(|pending| pending.least).unwrap_or_default();
-                    asked.push(Asked { owner, kind, want, least, each, limit });
+                    asked.push(AskedUnits { subject, kind, want, least, each, limit });
                 }
-                leases.push(lease(owner, kind, period, totals, wanted));
+                leases.push(lease(subject, kind, period, totals, wanted));
             }
-            known.report = id;
+            active.last_report = id;
         }
         (leases, asked)
     }
 
-    /// Those who ask, and those whose numbers have changed; dirty no more.
-    fn owners_due(&mut self) -> Vec<OwnerId> {
-        let named = self.pending.keys().chain(&self.doubts).map(|(owner, _)| *owner);
-        let mut owners: Vec<_> = named.collect::<BTreeSet<_>>().into_iter().collect();
-        owners.truncate(MOST_OWNERS);
-        for owner in &owners {
-            self.dirty.remove(owner);
+    /// Subjects that ask, then those with changed numbers, which are dirty no more.
+    fn subjects_due(&mut self) -> Vec<SubjectId> {
+        let named = self.pending.keys().chain(&self.lost_answers).map(|(subject, _)| *subject);
+        let mut subjects: Vec<_> = named.collect::<BTreeSet<_>>().into_iter().collect();
+        subjects.truncate(MOST_SUBJECTS);
+        for subject in &subjects {
+            self.dirty.remove(subject);
         }
-        while owners.len() < MOST_OWNERS {
-            let Some(owner) = self.dirty.pop_first() else { break };
-            owners.push(owner);
+        while subjects.len() < MOST_SUBJECTS {
+            let Some(subject) = self.dirty.pop_first() else { break };
+            subjects.push(subject);
         }
-        owners
+        subjects
     }
 
-    /// The most that a request needs for which units of the bucket are asked for; 0 where none waits for an
-    /// answer.
-    pub(super) fn awaited(&self, owner: OwnerId, kind: BucketKind) -> u64 {
+    /// The most units that a waiting request here has asked for without an answer; 0 where none waits.
+    pub(super) fn awaited(&self, subject: SubjectId, kind: BucketKind) -> u64 {
         let asked = self.stream.iter().flat_map(|stream| &stream.unanswered).flat_map(|sent| &sent.asked);
-        let asked = asked.filter(|asked| asked.owner == owner && asked.kind == kind);
+        let asked = asked.filter(|asked| asked.subject == subject && asked.kind == kind);
         asked.map(|asked| asked.each).max().unwrap_or_default()
     }
 
@@ -152,13 +158,13 @@ impl<S: Store> Ledger<S> {
             }
         }
         for record in batches.iter().flat_map(|batch| &batch.records) {
-            for owner in [&record.app_id, &record.key_id] {
-                if let Ok(owner) = owner.as_slice().try_into() {
-                    self.touch(OwnerId(owner));
+            for subject in [&record.app_id, &record.key_id] {
+                if let Ok(subject) = subject.as_slice().try_into() {
+                    self.check_soon(SubjectId(subject));
                 }
             }
         }
-        // Whose turn did not come goes first another time.
+        // Rings that were left out go first next time.
         if !batches.is_empty() {
             self.shippings.rotate_left(1);
         }
@@ -166,31 +172,31 @@ impl<S: Store> Ledger<S> {
     }
 }
 
-/// What the account has to tell and to ask; whether some who asked have what they need already.
+/// The entries of an account, and whether some that asked have what they need already.
 fn entries(
-    account: &mut Account,
-    tracks: &BTreeMap<(BucketKind, i64), Track>,
-    pending: &BTreeMap<BucketKind, Pending>,
+    account: &mut LeaseAccount,
+    tracks: &BTreeMap<(BucketKind, i64), TrackedLine>,
+    pending: &BTreeMap<BucketKind, PendingDemand>,
     now_ms: i64,
-) -> (Vec<Entry>, bool) {
+) -> (Vec<LeaseEntry>, bool) {
     let mut entries = Vec::new();
     let mut is_served = false;
     for line in &mut account.lines {
         line.expire(now_ms);
-        // Where nobody asks, nobody has said what the limit is.
+        // Without a demand the policy's limit is not known here.
         if let Some(pending) = pending.get(&line.kind).filter(|pending| pending.limit > 0) {
-            line.heed(pending.limit);
+            line.give_back_above(pending.limit);
         }
         let totals = line.totals();
-        let told = tracks.get(&(line.kind, line.period)).and_then(|track| track.told);
-        if told == Some(totals) || line.period == PERIOD_NOW {
+        let reported = tracks.get(&(line.kind, line.period)).and_then(|track| track.reported);
+        if reported == Some(totals) || line.period == PERIOD_NOW {
             continue;
         }
-        if told.is_none_or(|told| told.used < totals.used) {
+        if reported.is_none_or(|reported| reported.used < totals.used) {
             line.reports = line.reports.saturating_add(1);
         }
         let (kind, period) = (line.kind, line.period);
-        entries.push(Entry { kind, period, totals, wanted: Wanted::default(), limit: 0 });
+        entries.push(LeaseEntry { kind, period, totals, wanted: WantedUnits::default(), limit: 0 });
     }
     for (kind, pending) in pending {
         let is_window = kind.span_ms().is_some();
@@ -203,33 +209,33 @@ fn entries(
         }
         let unknown = if is_window { NO_PERIOD } else { PERIOD_NOW };
         let period = line.map_or(unknown, |line| line.period);
-        let totals = line.map(Line::totals).unwrap_or_default();
+        let totals = line.map(AccountLine::totals).unwrap_or_default();
         entries.retain(|entry| (entry.kind, entry.period) != (*kind, period));
-        entries.push(Entry { kind: *kind, period, totals, wanted, limit: pending.limit });
+        entries.push(LeaseEntry { kind: *kind, period, totals, wanted, limit: pending.limit });
     }
     (entries, is_served)
 }
 
-/// How much to ask for, and the least of it: what waits, or twice what a second takes, or a cushion
-/// for the requests after it, beyond what there is.
+/// What to ask for beyond the available units: what waits, twice what a second takes, or a cushion, whichever
+/// is most.
 fn wanted(
     kind: BucketKind,
-    pending: &Pending,
-    line: Option<&Line>,
-    track: Option<&Track>,
+    pending: &PendingDemand,
+    line: Option<&AccountLine>,
+    track: Option<&TrackedLine>,
     now_ms: i64,
-) -> Wanted {
+) -> WantedUnits {
     let available = line.map_or(0, |line| line.available(now_ms));
     let needed = pending.need.max(pending.ahead);
     if needed <= available {
-        let one = if pending.is_doubted { 1 } else { 0 };
-        return Wanted { want: one, least: one, floor: one, is_ahead: true };
+        let one = if pending.follows_lost_answer { 1 } else { 0 };
+        return WantedUnits { want: one, least: one, floor: one, is_ahead: true };
     }
     let beyond = |units: Option<u64>| units.unwrap_or_default().saturating_sub(available).max(1);
     let (least, floor) = (one_more(pending.least, available), beyond(pending.floor));
-    let wanted = |want: u64| Wanted { want, least, floor, is_ahead: pending.least.is_none() };
-    // All or nothing tells apart what is new.
-    let is_unsure = pending.is_doubted && kind.span_ms().is_some();
+    let wanted = |want: u64| WantedUnits { want, least, floor, is_ahead: pending.least.is_none() };
+    // Asking for all or nothing tells the new answer apart from a lost one.
+    let is_unsure = pending.follows_lost_answer && kind.span_ms().is_some();
     if is_unsure || track.is_some_and(|track| track.is_unsure) {
         return wanted(least);
     }
@@ -239,16 +245,21 @@ fn wanted(
     wanted(ready.saturating_sub(available).max(least))
 }
 
-/// So many units beyond those available let one more of the requests go that each need `least`: what is
-/// available lets others go.
+/// Units that let one more request of size `least` go: the available ones let others go.
 fn one_more(least: Option<u64>, available: u64) -> u64 {
     let least = least.unwrap_or(1).max(1);
     least.saturating_sub(available.checked_rem(least).unwrap_or_default())
 }
 
-fn lease(owner: OwnerId, kind: BucketKind, period: i64, totals: Totals, wanted: Wanted) -> wire::Lease {
+fn lease(
+    subject: SubjectId,
+    kind: BucketKind,
+    period: i64,
+    totals: Totals,
+    wanted: WantedUnits,
+) -> wire::Lease {
     let Totals { granted, used, returned, local } = totals;
-    let Wanted { want, least, floor, is_ahead } = wanted;
-    let (bucket, ahead) = (Some(bucket_id(owner, kind, period)), is_ahead && want > 0);
+    let WantedUnits { want, least, floor, is_ahead } = wanted;
+    let (bucket, ahead) = (Some(bucket_id(subject, kind, period)), is_ahead && want > 0);
     wire::Lease { bucket, granted, used, returned, local, want, least, ahead, floor }
 }

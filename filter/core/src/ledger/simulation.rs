@@ -6,24 +6,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use latchkey_proto::ledger as wire;
 
 use super::*;
-use crate::account::{Need, Owner, OwnerId, Patience, Reserve, cancel, reserve};
+use crate::limits::account::{LimitSubject, Need, Patience, ReserveOutcome, SubjectId, cancel, reserve};
 use crate::price::Price;
-use crate::snapshot::{Bucket, BucketKind, Limits, Unit};
+use crate::snapshot::{BucketKind, BucketLimit, Limits, Unit};
 use crate::testing;
 
-#[path = "simulation/gateway.rs"]
 mod gateway;
-#[path = "simulation/network.rs"]
 mod network;
-#[path = "simulation/server.rs"]
 mod server;
 
-use gateway::{Gateway, Live};
-use server::Server;
+use gateway::{LiveRequest, SimulatedGateway};
+use server::SimulatedServer;
 
 const START: i64 = 1_700_000_000_000;
-const APP: OwnerId = OwnerId([1; 16]);
-const KEY: OwnerId = OwnerId([2; 16]);
+const APP: SubjectId = SubjectId([1; 16]);
+const KEY: SubjectId = SubjectId([2; 16]);
 const PRICE: Price = testing::price(1, 1_000_000, 500_000, 3_000_000);
 
 /// Xorshift: the same schedule for the same seed.
@@ -46,18 +43,18 @@ impl Random {
     }
 }
 
-struct World {
+struct Simulation {
     random: Random,
     now_ms: i64,
-    server: Server,
-    gateways: Vec<Gateway>,
+    server: SimulatedServer,
+    gateways: Vec<SimulatedGateway>,
     /// What a broken stream has left: of which gateway, and of which of its streams.
     strays: Vec<(u64, u32, wire::Report)>,
     limits: [Limits; 2],
     /// Whether gateways take all that they get, of windows, and much time passes.
     is_greedy: bool,
     /// What was admitted: bucket, when, and how much it used.
-    admitted: Vec<((OwnerId, BucketKind, i64), i64, u64)>,
+    admitted: Vec<((SubjectId, BucketKind, i64), i64, u64)>,
     /// Granted something by a stray after they had asked what was lost: known at the next grant.
     misled: BTreeSet<u64>,
     instances: u64,
@@ -67,14 +64,14 @@ struct World {
     kept: u64,
 }
 
-impl World {
+impl Simulation {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         for _ in 0..4 {
             random.next();
         }
         let of = |kinds: &[(BucketKind, u64)]| Limits {
-            buckets: kinds.iter().map(|&(kind, limit)| Bucket { kind, limit }).collect(),
+            buckets: kinds.iter().map(|&(kind, limit)| BucketLimit { kind, limit }).collect(),
             ..Limits::default()
         };
         let is_greedy = seed % 2 == 1;
@@ -98,9 +95,9 @@ impl World {
                 ]),
             ]
         };
-        let mut server = Server::default();
-        for (owner, limits) in [APP, KEY].into_iter().zip(&limits) {
-            server.limits.extend(limits.buckets.iter().map(|bucket| ((owner, bucket.kind), bucket.limit)));
+        let mut server = SimulatedServer::default();
+        for (subject, limits) in [APP, KEY].into_iter().zip(&limits) {
+            server.limits.extend(limits.buckets.iter().map(|bucket| ((subject, bucket.kind), bucket.limit)));
         }
         let mut world = Self {
             random,
@@ -124,12 +121,12 @@ impl World {
         world
     }
 
-    fn start(&mut self) -> Gateway {
+    fn start(&mut self) -> SimulatedGateway {
         self.instances += 1;
         let skew_ms = self.random.below(2_000_000) as i64 - 1_000_000;
-        let mut gateway = Gateway::new(self.instances, skew_ms, self.now_ms);
+        let mut gateway = SimulatedGateway::new(self.instances, skew_ms, self.now_ms);
         gateway.is_connected = true;
-        gateway.on(Event::Connected, self.now_ms);
+        gateway.on(LedgerEvent::Connected, self.now_ms);
         gateway
     }
 
@@ -195,7 +192,7 @@ impl World {
         let Some(live) = gateway.live.pop() else { return };
         let requests = live.reservation.held().iter().filter(|held| held.kind.unit() == Unit::Requests);
         for held in requests {
-            let found = ((held.owner, held.kind, 0), live.at_ms, 1);
+            let found = ((held.subject, held.kind, 0), live.at_ms, 1);
             let index = self.admitted.iter().position(|admitted| *admitted == found).unwrap();
             self.admitted.remove(index);
         }
@@ -213,8 +210,11 @@ impl World {
             return;
         }
         let mut is_dry = false;
-        let owners = [Owner { id: APP, limits: &self.limits[0] }, Owner { id: KEY, limits: &self.limits[1] }];
-        let owners = &owners[..1 + self.random.below(2) as usize];
+        let subjects = [
+            LimitSubject { id: APP, limits: &self.limits[0] },
+            LimitSubject { id: KEY, limits: &self.limits[1] },
+        ];
+        let subjects = &subjects[..1 + self.random.below(2) as usize];
         let input_tokens = if self.is_greedy { 1 } else { self.random.below(40) };
         let patience = [Patience::Whole, Patience::Cut, Patience::Over][self.random.below(3) as usize];
         let need = Need {
@@ -224,33 +224,33 @@ impl World {
             output_least: self.random.below(10),
             price: Some(testing::ceiling(&PRICE)),
         };
-        match reserve(&gateway.store, owners, &need, patience, self.now_ms + gateway.skew_ms) {
-            Reserve::Reserved(reserved) => {
+        match reserve(&gateway.store, subjects, &need, patience, self.now_ms + gateway.skew_ms) {
+            ReserveOutcome::Reserved(reserved) => {
                 self.kept += u64::from(self.now_ms - gateway.asked_ms > 2_000);
-                if let Some(demand) = reserved.ahead {
+                if let Some(demand) = reserved.refill {
                     gateway.asked_ms = self.now_ms;
-                    gateway.notices.push_back(Notice::Demand(demand).encode());
+                    gateway.notices.push_back(demand.encode());
                 }
                 let reservation = reserved.reservation;
                 if self.random.one_in(10) {
                     return cancel(&gateway.store, reservation);
                 }
                 for held in reservation.held().iter().filter(|held| held.kind.unit() == Unit::Requests) {
-                    self.admitted.push(((held.owner, held.kind, 0), self.now_ms, 1));
+                    self.admitted.push(((held.subject, held.kind, 0), self.now_ms, 1));
                 }
-                gateway.live.push(Live { reservation, at_ms: self.now_ms, worker });
+                gateway.live.push(LiveRequest { reservation, at_ms: self.now_ms, worker });
             }
-            Reserve::Dry(demand) => {
+            ReserveOutcome::Wait(demand) => {
                 gateway.asked_ms = self.now_ms;
-                gateway.notices.push_back(Notice::Demand(demand).encode());
+                gateway.notices.push_back(demand.encode());
                 is_dry = true;
             }
-            Reserve::Refused(_) => self.refused += 1,
-            Reserve::Unpriced(_) | Reserve::Failed => panic!(),
+            ReserveOutcome::Refused(_) => self.refused += 1,
+            ReserveOutcome::Unpriced(_) | ReserveOutcome::Failed => panic!(),
         }
         let notices = std::mem::take(&mut gateway.notices);
 
-        notices.into_iter().for_each(|notice| gateway.on(Event::Notice(notice), self.now_ms));
+        notices.into_iter().for_each(|notice| gateway.on(LedgerEvent::Demand(notice), self.now_ms));
         // Mostly the network is quick.
         if is_dry && !self.random.one_in(3) {
             for _ in 0..8 {
@@ -271,8 +271,8 @@ impl World {
     }
 
     fn check(&self, seed: u64) {
-        for ((owner, kind), limit) in &self.server.limits {
-            let of_bucket = self.admitted.iter().filter(|((by, of, _), _, _)| (by, of) == (owner, kind));
+        for ((subject, kind), limit) in &self.server.limits {
+            let of_bucket = self.admitted.iter().filter(|((by, of, _), _, _)| (by, of) == (subject, kind));
             let mut uses: Vec<_> =
                 of_bucket.map(|((_, _, period), at, amount)| (*at, *period, *amount)).collect();
             uses.sort_unstable();
@@ -303,7 +303,7 @@ fn run(seeds: std::ops::Range<u64>) {
     let (mut requests, mut refused, mut kept, mut cushions) = (0, 0, 0, 0);
     let schedules = seeds.end - seeds.start;
     for seed in seeds {
-        let mut world = World::new(seed);
+        let mut world = Simulation::new(seed);
         for _ in 0..120 {
             world.step();
         }
@@ -326,7 +326,6 @@ fn limits_hold_and_records_arrive_on_every_schedule() {
     run(0..750);
 }
 
-/// The same, beside it.
 #[test]
 fn limits_hold_and_records_arrive_on_as_many_more() {
     run(750..1500);

@@ -1,26 +1,25 @@
 use super::*;
-use crate::account::{Actual, Need, Owner, PERIOD_NOW, Patience, Reserve, settle};
-use crate::snapshot::{Bucket, Limits};
-use crate::testing::{self, Memory};
+use crate::limits::account::{ActualUse, LimitSubject, Need, PERIOD_NOW, Patience, ReserveOutcome, settle};
+use crate::snapshot::{BucketLimit, Limits};
+use crate::testing::{self, TestMemory};
 
-#[path = "tests/pauses.rs"]
 mod pauses;
 
-const APP: OwnerId = OwnerId([1; 16]);
+const APP: SubjectId = SubjectId([1; 16]);
 const NOW: i64 = 1_700_000_000_000;
 
-pub(super) fn config() -> Config {
-    Config {
+pub(super) fn config() -> LedgerConfig {
+    LedgerConfig {
         gateway: "gw".into(),
         instance: "1".into(),
         ring_capacity: 8,
         away_after_ms: 2000,
-        alone_for_ms: 600_000,
+        offline_limits_ms: 600_000,
     }
 }
 
 fn limits(kind: BucketKind, limit: u64) -> Limits {
-    Limits { buckets: vec![Bucket { kind, limit }], ..Limits::default() }
+    Limits { buckets: vec![BucketLimit { kind, limit }], ..Limits::default() }
 }
 
 fn need(input: u64, output: u64) -> Need {
@@ -28,8 +27,13 @@ fn need(input: u64, output: u64) -> Need {
 }
 
 /// Of a request that has just come.
-fn reserve(store: &impl Store, owners: &[Owner<'_>], need: &Need, now_ms: i64) -> Reserve {
-    crate::account::reserve(store, owners, need, Patience::Whole, now_ms)
+fn reserve(
+    store: &impl SharedStore,
+    subjects: &[LimitSubject<'_>],
+    need: &Need,
+    now_ms: i64,
+) -> ReserveOutcome {
+    crate::limits::account::reserve(store, subjects, need, Patience::Whole, now_ms)
 }
 
 fn grant(kind: BucketKind, granted: u64, verdict: wire::Verdict) -> wire::Grant {
@@ -43,39 +47,39 @@ fn grant(kind: BucketKind, granted: u64, verdict: wire::Verdict) -> wire::Grant 
     }
 }
 
-fn reports(effects: &[Effect]) -> Vec<&wire::Report> {
+fn reports(effects: &[LedgerEffect]) -> Vec<&wire::Report> {
     let report = |effect| match effect {
-        &Effect::Send(wire::LedgerRequest { kind: Some(Kind::Report(ref report)) }) => Some(report),
+        &LedgerEffect::Send(wire::LedgerRequest { kind: Some(Kind::Report(ref report)) }) => Some(report),
         _ => None,
     };
     effects.iter().filter_map(report).collect()
 }
 
-fn answer(report: u64, grants: Vec<wire::Grant>) -> Event {
-    Event::Response(wire::LedgerResponse { report, grants, ..wire::LedgerResponse::default() })
+fn answer(report: u64, grants: Vec<wire::Grant>) -> LedgerEvent {
+    LedgerEvent::Response(wire::LedgerResponse { report, grants, ..wire::LedgerResponse::default() })
 }
 
 #[test]
 fn a_dry_request_asks_waits_and_goes() {
-    let store = Memory::default();
-    let mut ledger = Ledger::resume(&store, config());
-    let effects = ledger.on(Event::Connected, NOW);
-    assert!(matches!(&effects[0], Effect::Send(wire::LedgerRequest { kind: Some(Kind::Hello(_)) })));
+    let store = TestMemory::default();
+    let mut ledger = LedgerClient::resume(&store, config());
+    let effects = ledger.on(LedgerEvent::Connected, NOW);
+    assert!(matches!(&effects[0], LedgerEffect::Send(wire::LedgerRequest { kind: Some(Kind::Hello(_)) })));
     assert_eq!(reports(&effects)[0].id, 1, "a probe");
     let limits = limits(BucketKind::TokensPerMinute, 100);
-    let owners = [Owner { id: APP, limits: &limits }];
-    let Reserve::Dry(demand) = reserve(&store, &owners, &need(10, 20), NOW) else { panic!() };
-    let effects = ledger.on(Event::Notice(Notice::Demand(demand).encode()), NOW);
+    let subjects = [LimitSubject { id: APP, limits: &limits }];
+    let ReserveOutcome::Wait(demand) = reserve(&store, &subjects, &need(10, 20), NOW) else { panic!() };
+    let effects = ledger.on(LedgerEvent::Demand(demand.encode()), NOW);
     let lease = &reports(&effects)[0].leases[0];
     assert_eq!((lease.want, lease.least, lease.floor, lease.ahead), (30, 30, 11, false));
     let effects =
         ledger.on(answer(2, vec![grant(BucketKind::TokensPerMinute, 30, wire::Verdict::Granted)]), NOW);
-    assert!(effects.contains(&Effect::Wake));
-    let Reserve::Reserved(reserved) = reserve(&store, &owners, &need(10, 20), NOW) else { panic!() };
+    assert!(effects.contains(&LedgerEffect::Wake));
+    let ReserveOutcome::Reserved(reserved) = reserve(&store, &subjects, &need(10, 20), NOW) else { panic!() };
     assert_eq!(reserved.reservation.output_tokens, 20);
-    let charges = settle(&store, reserved.reservation, Actual { tokens: 25, ..Actual::default() });
+    let charges = settle(&store, reserved.reservation, ActualUse { tokens: 25, ..ActualUse::default() });
     assert_eq!(charges[0].amount, 25);
-    let (account, _) = Account::read(&store, APP).unwrap();
+    let (account, _) = LeaseAccount::read(&store, APP).unwrap();
     assert_eq!((account.lines[0].used, account.lines[0].held, account.lines[0].unused()), (25, 0, 5));
 }
 
@@ -83,44 +87,44 @@ const TPM: BucketKind = BucketKind::TokensPerMinute;
 const RPM: BucketKind = BucketKind::RequestsPerMinute;
 const COST: BucketKind = BucketKind::CostBudget;
 
-fn demand(kind: BucketKind, need: u64, least: u64) -> Event {
-    let asks = vec![Ask { owner: APP, kind, need, least, floor: least, limit: 100 }];
-    Event::Notice(Notice::Demand(crate::account::Demand { asks }).encode())
+fn demand(kind: BucketKind, need: u64, least: u64) -> LedgerEvent {
+    let buckets = vec![BucketDemand { subject: APP, kind, need, least, floor: least, limit: 100 }];
+    LedgerEvent::Demand(crate::limits::account::Demand { buckets }.encode())
 }
 
-fn connected(store: &Memory) -> Ledger<&Memory> {
-    let mut ledger = Ledger::resume(store, config());
-    ledger.on(Event::Connected, NOW);
+fn connected(store: &TestMemory) -> LedgerClient<&TestMemory> {
+    let mut ledger = LedgerClient::resume(store, config());
+    ledger.on(LedgerEvent::Connected, NOW);
     ledger.on(answer(1, vec![]), NOW);
     ledger
 }
 
 /// A ledger whose app has been granted 30 units.
-fn supplied(store: &Memory, kind: BucketKind) -> Ledger<&Memory> {
+fn supplied(store: &TestMemory, kind: BucketKind) -> LedgerClient<&TestMemory> {
     let mut ledger = connected(store);
     ledger.on(demand(kind, 30, 30), NOW);
     ledger.on(answer(2, vec![grant(kind, 30, wire::Verdict::Granted)]), NOW);
     ledger
 }
 
-fn tick(ledger: &mut Ledger<&Memory>, times: i64, from_ms: i64) -> Vec<Effect> {
-    (1..=times).flat_map(|tick| ledger.on(Event::Tick, from_ms + tick * 100)).collect()
+fn tick(ledger: &mut LedgerClient<&TestMemory>, times: i64, from_ms: i64) -> Vec<LedgerEffect> {
+    (1..=times).flat_map(|tick| ledger.on(LedgerEvent::Tick, from_ms + tick * 100)).collect()
 }
 
-fn only_line(store: &Memory) -> crate::account::Line {
-    let (account, _) = Account::read(&store, APP).unwrap();
+fn only_line(store: &TestMemory) -> crate::limits::account::AccountLine {
+    let (account, _) = LeaseAccount::read(&store, APP).unwrap();
     assert_eq!(account.lines.len(), 1);
     account.lines[0]
 }
 
-fn leases(effects: &[Effect]) -> Vec<(u64, u64, u64, u64)> {
+fn leases(effects: &[LedgerEffect]) -> Vec<(u64, u64, u64, u64)> {
     let leases = reports(effects).into_iter().flat_map(|report| &report.leases);
     leases.map(|lease| (lease.granted, lease.returned, lease.want, lease.least)).collect()
 }
 
 #[test]
 fn demands_that_wait_for_an_answer_are_put_together() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let mut ledger = connected(&store);
     for _ in 0..MOST_UNANSWERED {
         assert_eq!(leases(&ledger.on(demand(TPM, 10, 5), NOW)), [(0, 0, 10, 5)]);
@@ -133,11 +137,11 @@ fn demands_that_wait_for_an_answer_are_put_together() {
 
 #[test]
 fn an_answer_that_was_lost_is_told_apart() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let mut ledger = connected(&store);
     ledger.on(demand(TPM, 30, 10), NOW);
-    ledger.on(Event::Closed, NOW);
-    assert_eq!(leases(&ledger.on(Event::Connected, NOW)), [(0, 0, 1, 1)], "what did the answer say?");
+    ledger.on(LedgerEvent::Closed, NOW);
+    assert_eq!(leases(&ledger.on(LedgerEvent::Connected, NOW)), [(0, 0, 1, 1)], "what did the answer say?");
     ledger.on(demand(TPM, 30, 10), NOW);
     ledger.on(answer(1, vec![grant(TPM, 31, wire::Verdict::Granted)]), NOW + 9000);
     let line = only_line(&store);
@@ -150,28 +154,28 @@ fn an_answer_that_was_lost_is_told_apart() {
 
 #[test]
 fn after_a_lost_answer_all_or_nothing_is_asked_for() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let mut ledger = supplied(&store, TPM);
     ledger.on(demand(TPM, 60, 40), NOW);
-    ledger.on(Event::Closed, NOW);
+    ledger.on(LedgerEvent::Closed, NOW);
     ledger.on(demand(TPM, 60, 40), NOW);
-    assert_eq!(leases(&ledger.on(Event::Connected, NOW)), [(30, 0, 10, 10)]);
+    assert_eq!(leases(&ledger.on(LedgerEvent::Connected, NOW)), [(30, 0, 10, 10)]);
 }
 
 #[test]
 fn of_a_budget_what_an_answer_lost_is_used() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let mut ledger = connected(&store);
     ledger.on(demand(COST, 30, 10), NOW);
-    ledger.on(Event::Closed, NOW);
-    ledger.on(Event::Connected, NOW);
+    ledger.on(LedgerEvent::Closed, NOW);
+    ledger.on(LedgerEvent::Connected, NOW);
     ledger.on(answer(1, vec![grant(COST, 31, wire::Verdict::Granted)]), NOW);
     assert_eq!(only_line(&store).available(NOW), 31);
 }
 
 #[test]
 fn what_is_over_goes_back_before_more_comes() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let mut ledger = supplied(&store, TPM);
     ledger.on(demand(TPM, 40, 40), NOW + 5000);
     ledger.on(answer(3, vec![grant(TPM, 40, wire::Verdict::Granted)]), NOW + 12_000);
@@ -181,7 +185,7 @@ fn what_is_over_goes_back_before_more_comes() {
 
 #[test]
 fn what_lies_idle_for_a_second_goes_back_and_its_owner_is_forgotten() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let mut ledger = supplied(&store, COST);
     tick(&mut ledger, 9, NOW);
     assert_eq!(only_line(&store).available(NOW), 30);
@@ -192,18 +196,18 @@ fn what_lies_idle_for_a_second_goes_back_and_its_owner_is_forgotten() {
         ledger.on(answer(report, vec![]), NOW);
     }
     tick(&mut ledger, 120, NOW + 2000);
-    assert_eq!(ledger.owners(), 0);
+    assert_eq!(ledger.subjects.len(), 0);
     assert_eq!(only_line(&store).returned, 30, "the numbers stay: they only grow");
 }
 
 #[test]
 fn what_lies_idle_is_kept_while_nobody_could_take_it() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let mut ledger = supplied(&store, COST);
-    ledger.on(Event::Closed, NOW);
+    ledger.on(LedgerEvent::Closed, NOW);
     tick(&mut ledger, 40, NOW);
     assert_eq!(only_line(&store).available(NOW + 4000), 30);
-    ledger.on(Event::Connected, NOW + 4000);
+    ledger.on(LedgerEvent::Connected, NOW + 4000);
     ledger.on(answer(1, vec![]), NOW + 4000);
     tick(&mut ledger, 16, NOW + 4000);
     assert_eq!(only_line(&store).returned, 30);
@@ -211,18 +215,20 @@ fn what_lies_idle_is_kept_while_nobody_could_take_it() {
 
 #[test]
 fn a_recall_and_a_revocation_take_what_is_not_held() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let limits = limits(TPM, 100);
-    let owners = [Owner { id: APP, limits: &limits }];
+    let subjects = [LimitSubject { id: APP, limits: &limits }];
     for revoked in [false, true] {
         let mut ledger = supplied(&store, TPM);
-        let Reserve::Reserved(reserved) = reserve(&store, &owners, &need(5, 5), NOW) else { panic!() };
+        let ReserveOutcome::Reserved(reserved) = reserve(&store, &subjects, &need(5, 5), NOW) else {
+            panic!()
+        };
         let recalls = vec![crate::record::bucket_id(APP, TPM, 0)];
         let recall = wire::LedgerResponse { recalls, ..wire::LedgerResponse::default() };
-        let effects =
-            ledger.on(if revoked { Event::Revoked(APP) } else { Event::Response(recall) }, NOW + 300);
+        let effects = ledger
+            .on(if revoked { LedgerEvent::Revoked(APP) } else { LedgerEvent::Response(recall) }, NOW + 300);
         assert_eq!(leases(&effects), [(30, 20, 0, 0)]);
-        settle(&store, reserved.reservation, Actual { tokens: 10, ..Actual::default() });
+        settle(&store, reserved.reservation, ActualUse { tokens: 10, ..ActualUse::default() });
         assert_eq!(only_line(&store).unused(), 0);
         store.put(&APP.name(), &[]).unwrap();
     }
@@ -231,31 +237,31 @@ fn a_recall_and_a_revocation_take_what_is_not_held() {
 #[test]
 fn a_lowered_limit_takes_back_what_was_leased_before() {
     let ask = |kind, limit| {
-        let asks = vec![Ask { owner: APP, kind, need: 1, least: 1, floor: 1, limit }];
-        Event::Notice(Notice::Demand(crate::account::Demand { asks }).encode())
+        let buckets = vec![BucketDemand { subject: APP, kind, need: 1, least: 1, floor: 1, limit }];
+        LedgerEvent::Demand(crate::limits::account::Demand { buckets }.encode())
     };
     for (kind, want) in [(RPM, 3), (TPM, 3), (COST, 1)] {
-        let store = Memory::default();
+        let store = TestMemory::default();
         let mut ledger = supplied(&store, kind);
         assert_eq!(leases(&ledger.on(ask(kind, 100), NOW)), [], "{kind:?}: there is enough");
         assert_eq!(leases(&ledger.on(ask(kind, 50), NOW)), [(30, 30, want, 1)], "{kind:?}");
         let granted = grant(kind, 31, wire::Verdict::Granted);
         ledger.on(answer(3, vec![wire::Grant { limit: 70, ..granted }]), NOW);
         let line = only_line(&store);
-        assert_eq!((line.unused(), line.told.limit), (1, 50), "{kind:?}: of who asked");
+        assert_eq!((line.unused(), line.status.limit), (1, 50), "{kind:?}: of who asked");
     }
 }
 
 #[test]
 fn alone_a_gateway_heeds_a_lowered_limit() {
     for kind in [RPM, COST] {
-        let store = Memory::default();
+        let store = TestMemory::default();
         let mut ledger = supplied(&store, kind);
-        ledger.on(Event::Closed, NOW);
+        ledger.on(LedgerEvent::Closed, NOW);
         tick(&mut ledger, 25, NOW);
         assert!(ledger.is_away());
-        let asks = vec![Ask { owner: APP, kind, need: 5, least: 5, floor: 5, limit: 10 }];
-        ledger.on(Event::Notice(Notice::Demand(crate::account::Demand { asks }).encode()), NOW + 2_500);
+        let buckets = vec![BucketDemand { subject: APP, kind, need: 5, least: 5, floor: 5, limit: 10 }];
+        ledger.on(LedgerEvent::Demand(crate::limits::account::Demand { buckets }.encode()), NOW + 2_500);
         let line = only_line(&store);
         let lent = if kind == RPM { 5 } else { 0 };
         assert_eq!((line.returned, line.available(NOW + 2_500)), (30, lent), "{kind:?}");
@@ -264,11 +270,11 @@ fn alone_a_gateway_heeds_a_lowered_limit() {
 
 #[test]
 fn records_are_shipped_until_they_are_acknowledged() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let mut ledger = connected(&store);
     tick(&mut ledger, 1, NOW);
     let mut ring = ring::Ring::new(ring::take_worker(&store).unwrap(), 8);
-    let shipped = |effects: &[Effect]| -> Vec<(u32, Vec<u64>)> {
+    let shipped = |effects: &[LedgerEffect]| -> Vec<(u32, Vec<u64>)> {
         let batches = reports(effects).into_iter().flat_map(|report| &report.batches);
         batches
             .map(|batch| (batch.worker, batch.records.iter().map(|record| record.sequence).collect()))
@@ -276,17 +282,21 @@ fn records_are_shipped_until_they_are_acknowledged() {
     };
     let acknowledge = |report, sequence| {
         let acknowledged = vec![wire::Acknowledgement { worker: 0, sequence }];
-        Event::Response(wire::LedgerResponse { report, acknowledged, ..wire::LedgerResponse::default() })
+        LedgerEvent::Response(wire::LedgerResponse {
+            report,
+            acknowledged,
+            ..wire::LedgerResponse::default()
+        })
     };
     ring.append(&store, crate::testing::record());
     ring.append(&store, crate::testing::record());
     assert_eq!(shipped(&tick(&mut ledger, 1, NOW)), [(0, vec![1, 2])]);
     ring.append(&store, crate::testing::record());
     assert_eq!(shipped(&tick(&mut ledger, 1, NOW)), [], "one batch at a time");
-    ledger.on(Event::Closed, NOW);
-    assert_eq!(shipped(&ledger.on(Event::Connected, NOW)), [(0, vec![1, 2, 3])]);
+    ledger.on(LedgerEvent::Closed, NOW);
+    assert_eq!(shipped(&ledger.on(LedgerEvent::Connected, NOW)), [(0, vec![1, 2, 3])]);
     ledger.on(acknowledge(1, 2), NOW);
-    assert_eq!(shipped(&ledger.on(Event::Notice(Notice::Records.encode()), NOW)), [(0, vec![3])]);
+    assert_eq!(shipped(&ledger.on(LedgerEvent::Demand(Demand::default().encode()), NOW)), [(0, vec![3])]);
     ledger.on(acknowledge(2, 3), NOW);
     assert_eq!(shipped(&tick(&mut ledger, 3, NOW)), []);
     assert!(!ring.is_nearly_full(&store));
@@ -294,9 +304,9 @@ fn records_are_shipped_until_they_are_acknowledged() {
 
 #[test]
 fn a_budgets_next_period_is_another_line_and_the_old_one_goes_when_it_is_settled() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let limits = limits(COST, 100);
-    let owners = [Owner { id: APP, limits: &limits }];
+    let subjects = [LimitSubject { id: APP, limits: &limits }];
     let price = testing::price(1, 1_000_000, 0, 1_000_000);
     let need = Need { price: Some(testing::ceiling(&price)), ..need(5, 5) };
     let mut ledger = connected(&store);
@@ -309,12 +319,13 @@ fn a_budgets_next_period_is_another_line_and_the_old_one_goes_when_it_is_settled
     let effects = ledger.on(demand(COST, 10, 10), NOW);
     assert_eq!(reports(&effects)[0].leases[0].bucket.as_ref().unwrap().period, PERIOD_NOW);
     ledger.on(answer(2, vec![in_period(NOW, 10)]), NOW);
-    let Reserve::Reserved(reserved) = reserve(&store, &owners, &need, NOW) else { panic!() };
-    assert!(matches!(reserve(&store, &owners, &need, NOW + 1000), Reserve::Dry(_)));
+    let ReserveOutcome::Reserved(reserved) = reserve(&store, &subjects, &need, NOW) else { panic!() };
+    assert!(matches!(reserve(&store, &subjects, &need, NOW + 1000), ReserveOutcome::Wait(_)));
     ledger.on(demand(COST, 10, 10), NOW + 1000);
     ledger.on(answer(3, vec![in_period(NOW + 1000, 10)]), NOW + 1000);
-    assert_eq!(Account::read(&store, APP).unwrap().0.lines.len(), 2);
-    let charges = settle(&store, reserved.reservation, Actual { tokens: 8, cost: crate::price::NanoUsd(8) });
+    assert_eq!(LeaseAccount::read(&store, APP).unwrap().0.lines.len(), 2);
+    let charges =
+        settle(&store, reserved.reservation, ActualUse { tokens: 8, cost: crate::price::NanoUsd(8) });
     assert_eq!((charges[0].period, charges[0].amount), (NOW, 8));
     for report in 4..20 {
         tick(&mut ledger, 1, NOW + 1000 + report * 100);
@@ -325,9 +336,9 @@ fn a_budgets_next_period_is_another_line_and_the_old_one_goes_when_it_is_settled
 
 #[test]
 fn a_budget_that_gets_a_longer_period_is_taken_of_that_from_the_next_grant_on() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let limits = limits(COST, 100);
-    let owners = [Owner { id: APP, limits: &limits }];
+    let subjects = [LimitSubject { id: APP, limits: &limits }];
     let price = testing::price(1, 1_000_000, 0, 1_000_000);
     let need = Need { price: Some(testing::ceiling(&price)), ..need(5, 5) };
     let mut ledger = connected(&store);
@@ -339,67 +350,74 @@ fn a_budget_that_gets_a_longer_period_is_taken_of_that_from_the_next_grant_on() 
     let (day, month) = (NOW, NOW - 1_000_000);
     ledger.on(demand(COST, 10, 10), NOW);
     ledger.on(answer(2, vec![in_period(day, 10)]), NOW);
-    assert!(matches!(reserve(&store, &owners, &need, NOW), Reserve::Reserved(_)));
-    assert!(matches!(reserve(&store, &owners, &need, NOW), Reserve::Dry(_)));
+    assert!(matches!(reserve(&store, &subjects, &need, NOW), ReserveOutcome::Reserved(_)));
+    assert!(matches!(reserve(&store, &subjects, &need, NOW), ReserveOutcome::Wait(_)));
     ledger.on(demand(COST, 10, 10), NOW);
     ledger.on(answer(3, vec![in_period(month, 10)]), NOW);
-    let Reserve::Reserved(reserved) = reserve(&store, &owners, &need, NOW) else { panic!("the day is over") };
-    let charges = settle(&store, reserved.reservation, Actual { tokens: 8, cost: crate::price::NanoUsd(8) });
+    let ReserveOutcome::Reserved(reserved) = reserve(&store, &subjects, &need, NOW) else {
+        panic!("the day is over")
+    };
+    let charges =
+        settle(&store, reserved.reservation, ActualUse { tokens: 8, cost: crate::price::NanoUsd(8) });
     assert_eq!(charges[0].period, month);
 }
 
 #[test]
 fn alone_a_gateway_keeps_windows_by_itself_and_spends_no_budget() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let limits = limits(RPM, 100);
-    let owners = [Owner { id: APP, limits: &limits }];
+    let subjects = [LimitSubject { id: APP, limits: &limits }];
     let mut ledger = connected(&store);
-    ledger.on(Event::Closed, NOW);
+    ledger.on(LedgerEvent::Closed, NOW);
     assert_eq!(ledger.on(demand(COST, 5, 5), NOW), [], "it may be back at once");
     let effects = tick(&mut ledger, 20, NOW);
-    assert!(effects.contains(&Effect::Wake) && ledger.is_away());
-    assert_eq!(only_line(&store).told.verdict, Verdict::Away);
+    assert!(effects.contains(&LedgerEffect::Wake) && ledger.is_away());
+    assert_eq!(only_line(&store).status.verdict, GrantVerdict::Away);
     ledger.on(demand(RPM, 40, 1), NOW + 2000);
     let admitted = (0..100)
-        .filter(|_| match reserve(&store, &owners, &need(1, 1), NOW + 2000) {
-            Reserve::Reserved(_) => true,
-            Reserve::Dry(asked) => {
-                ledger.on(Event::Notice(Notice::Demand(asked).encode()), NOW + 2000);
-                matches!(reserve(&store, &owners, &need(1, 1), NOW + 2000), Reserve::Reserved(_))
+        .filter(|_| match reserve(&store, &subjects, &need(1, 1), NOW + 2000) {
+            ReserveOutcome::Reserved(_) => true,
+            ReserveOutcome::Wait(asked) => {
+                ledger.on(LedgerEvent::Demand(asked.encode()), NOW + 2000);
+                matches!(reserve(&store, &subjects, &need(1, 1), NOW + 2000), ReserveOutcome::Reserved(_))
             }
             _ => false,
         })
         .count();
     assert_eq!(admitted, 100);
     ledger.on(demand(RPM, 1, 1), NOW + 2000);
-    let Reserve::Refused(refusal) = reserve(&store, &owners, &need(1, 1), NOW + 2001) else { panic!() };
-    assert_eq!(refusal.reason, crate::account::Reason::Exhausted);
+    let ReserveOutcome::Refused(refusal) = reserve(&store, &subjects, &need(1, 1), NOW + 2001) else {
+        panic!()
+    };
+    assert_eq!(refusal.reason, crate::limits::account::RefusalReason::Exhausted);
     assert!((59_000..=61_000).contains(&refusal.retry_after_ms), "{refusal:?}");
     tick(&mut ledger, 6000, NOW + 3000);
     ledger.on(demand(RPM, 1, 1), NOW + 700_000);
-    let Reserve::Refused(refusal) = reserve(&store, &owners, &need(1, 1), NOW + 700_000) else { panic!() };
-    assert_eq!(refusal.reason, crate::account::Reason::Away, "not for ever");
+    let ReserveOutcome::Refused(refusal) = reserve(&store, &subjects, &need(1, 1), NOW + 700_000) else {
+        panic!()
+    };
+    assert_eq!(refusal.reason, crate::limits::account::RefusalReason::Away, "not for ever");
 }
 
 #[test]
 fn silence_on_an_open_stream_is_an_absence_too() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let mut ledger = connected(&store);
     ledger.on(demand(COST, 5, 5), NOW);
     tick(&mut ledger, 19, NOW);
     assert!(!ledger.is_away());
     let effects = tick(&mut ledger, 1, NOW + 1900);
-    assert!(ledger.is_away() && effects.iter().any(|effect| matches!(effect, Effect::Log(_))));
+    assert!(ledger.is_away() && effects.iter().any(|effect| matches!(effect, LedgerEffect::Log(_))));
     ledger.on(answer(2, vec![]), NOW + 2000);
     assert!(!ledger.is_away());
 }
 
 #[test]
 fn a_clock_that_goes_back_prolongs_no_lease() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let mut ledger = supplied(&store, TPM);
     tick(&mut ledger, 1, NOW);
-    ledger.on(Event::Tick, NOW - 60_000);
+    ledger.on(LedgerEvent::Tick, NOW - 60_000);
     assert_eq!(only_line(&store).available(NOW - 60_000), 0);
 }
 
@@ -407,14 +425,14 @@ fn contended(granted: u64) -> wire::Grant {
     grant(TPM, granted, wire::Verdict::Contended)
 }
 
-fn recall(kind: BucketKind) -> Event {
+fn recall(kind: BucketKind) -> LedgerEvent {
     let recalls = vec![crate::record::bucket_id(APP, kind, 0)];
-    Event::Response(wire::LedgerResponse { recalls, ..wire::LedgerResponse::default() })
+    LedgerEvent::Response(wire::LedgerResponse { recalls, ..wire::LedgerResponse::default() })
 }
 
 #[test]
 fn what_is_asked_for_lets_one_more_request_go() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let mut ledger = supplied(&store, TPM);
     assert_eq!(leases(&ledger.on(demand(TPM, 20, 20), NOW)), [], "there is enough");
     assert_eq!(leases(&ledger.on(demand(TPM, 60, 20), NOW)), [(30, 0, 30, 10)], "not one unit");
@@ -422,7 +440,7 @@ fn what_is_asked_for_lets_one_more_request_go() {
 
 #[test]
 fn what_lets_nobody_go_is_given_back_for_others_who_wait() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let mut ledger = supplied(&store, TPM);
     ledger.on(demand(TPM, 40, 40), NOW);
     let effects = ledger.on(answer(3, vec![contended(30)]), NOW);
@@ -432,7 +450,7 @@ fn what_lets_nobody_go_is_given_back_for_others_who_wait() {
 
 #[test]
 fn what_is_missing_only_a_rest_is_kept_while_that_is_asked_for() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let mut ledger = supplied(&store, TPM);
     ledger.on(demand(TPM, 40, 40), NOW);
     ledger.on(demand(TPM, 40, 40), NOW);

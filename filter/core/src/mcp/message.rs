@@ -1,49 +1,60 @@
-//! One JSON-RPC message of a client. What two parsers may read differently is refused: the server
-//! might call another tool than the one that was allowed.
+//! A client's JSON-RPC message. One that two parsers could read differently is refused: the server might call
+//! another tool than the allowed one.
 
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
 use super::method;
-use super::mirror::Repeated;
-use crate::body::{Object, Unread};
-use crate::denial::{Code, Denial};
+use super::repeated_headers::RepeatedFields;
+use crate::answer::denial::{Code, Denial};
+use crate::request::body::{JsonObject, UnreadObject};
+use crate::request::mcp_endpoint::McpVerb;
 
-/// The longest name of a tool, in bytes; MCP wants no more than 128 characters. It goes into records.
+/// In bytes. MCP recommends at most 128 characters. It goes into records.
 const LONGEST_TOOL: usize = 200;
 
-/// The longest name of a method, in bytes. It is told back.
+/// In bytes. It is repeated in errors.
 const LONGEST_METHOD: usize = 128;
 
-/// A message, as far as the gate looks at it.
+/// The parts of a message that the gate reads.
 #[derive(Debug)]
-pub struct Message {
-    /// As the client wrote it: a string or a number. None on a notification.
+pub struct McpMessage {
+    /// As written: a string or a number. None on a notification.
     pub id: Option<Box<RawValue>>,
     /// None on an answer.
     pub method: Option<String>,
-    /// What it asks for.
-    pub asks: Asks,
-    /// What headers repeat.
-    pub(super) repeated: Repeated,
-    /// Whether it asks to hear of resources.
+    pub action: McpAction,
+    pub(super) repeated: RepeatedFields,
+    /// Whether it subscribes to resources.
     pub(super) subscribes: bool,
 }
 
-/// What a message asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asks {
-    /// That this tool be called.
+pub enum McpAction {
+    /// The tool's name.
     CallTool(String),
-    /// Which tools there are.
     ListTools,
-    /// Something else, or it is an answer.
+    /// Anything else, or an answer.
     Other,
 }
 
-impl Message {
-    /// Reads a whole body.
+impl McpMessage {
+    /// Reads the whole body of a request; none where the request has no message.
+    ///
+    /// # Errors
+    /// When it is malformed or ambiguous, or when there is one where none belongs.
+    pub fn of_request(verb: McpVerb, body: &[u8]) -> Result<Option<Self>, Denial> {
+        match verb {
+            McpVerb::Post => Self::read(body).map(Some),
+            McpVerb::Get | McpVerb::Delete if body.is_empty() => Ok(None),
+            McpVerb::Get | McpVerb::Delete => {
+                Err(invalid("Only a POST has a body: send the message by that."))
+            }
+        }
+    }
+
+    /// Reads a whole message.
     ///
     /// # Errors
     /// When it is not one message, or an ambiguous one.
@@ -54,7 +65,7 @@ impl Message {
         let text =
             str::from_utf8(body).map_err(|_| malformed("The body is not valid JSON: it is not UTF-8."))?;
         let names = ["jsonrpc", "id", "method", "params", "result", "error"];
-        let object = Object::read(text, names).map_err(|unread| unreadable(&unread, text))?;
+        let object = JsonObject::read(text, names).map_err(|unread| unreadable(&unread, text))?;
         if object.string("jsonrpc").as_deref() != Some("2.0") {
             return Err(invalid("The body is not a message of JSON-RPC: its `jsonrpc` is not \"2.0\"."));
         }
@@ -63,8 +74,8 @@ impl Message {
             if object.get("result").is_none() && object.get("error").is_none() {
                 return Err(invalid("The message has neither `method` nor `result` nor `error`."));
             }
-            let repeated = Repeated::default();
-            return Ok(Self { id, method: None, asks: Asks::Other, repeated, subscribes: false });
+            let repeated = RepeatedFields::default();
+            return Ok(Self { id, method: None, action: McpAction::Other, repeated, subscribes: false });
         };
         let method: String =
             serde_json::from_str(method.get()).map_err(|_| invalid("`method` is not a string."))?;
@@ -74,16 +85,16 @@ impl Message {
                 "`method` is no method's name: it is empty, not printable ASCII, or longer than {LONGEST_METHOD} bytes."
             )));
         }
-        // However a lenient server may spell the methods that count.
+        // However a lenient server spells the methods that matter.
         let params = object.get("params");
-        let asks = match method.to_ascii_lowercase().as_str() {
-            "tools/call" => Asks::CallTool(tool(params)?),
-            "tools/list" => Asks::ListTools,
-            _ => Asks::Other,
+        let action = match method.to_ascii_lowercase().as_str() {
+            "tools/call" => McpAction::CallTool(tool(params)?),
+            "tools/list" => McpAction::ListTools,
+            _ => McpAction::Other,
         };
-        let repeated = Repeated::read(&method, params);
+        let repeated = RepeatedFields::read(&method, params);
         let subscribes = method == "subscriptions/listen" && method::subscribes(params.map(RawValue::get));
-        Ok(Self { id, method: Some(method), asks, repeated, subscribes })
+        Ok(Self { id, method: Some(method), action, repeated, subscribes })
     }
 }
 
@@ -97,11 +108,11 @@ fn id(value: Option<&RawValue>) -> Result<Option<Box<RawValue>>, Denial> {
     if is_good { Ok(Some(value.to_owned())) } else { Err(invalid("`id` is neither a string nor a number.")) }
 }
 
-/// The name of the tool that is called.
+/// The called tool's name.
 fn tool(params: Option<&RawValue>) -> Result<String, Denial> {
     let text = params.ok_or_else(|| invalid("The call of a tool has no `params`."))?.get();
-    let params = Object::read(text, ["name"]).map_err(|unread| match unread {
-        Unread::Ambiguous(_) => invalid("`params` has more than one `name`."),
+    let params = JsonObject::read(text, ["name"]).map_err(|unread| match unread {
+        UnreadObject::Ambiguous(_) => invalid("`params` has more than one `name`."),
         _ => invalid("`params` is not an object."),
     })?;
     let name = params.get("name").ok_or_else(|| invalid("The call of a tool has no `params.name`."))?;
@@ -116,16 +127,16 @@ fn tool(params: Option<&RawValue>) -> Result<String, Denial> {
     Ok(name)
 }
 
-fn unreadable(unread: &Unread, text: &str) -> Denial {
+fn unreadable(unread: &UnreadObject, text: &str) -> Denial {
     match unread {
-        Unread::Malformed(line, column) => {
+        UnreadObject::Malformed(line, column) => {
             malformed(format!("The body is not valid JSON: line {line}, column {column}."))
         }
-        Unread::NotAnObject if text.trim_start().starts_with('[') => {
+        UnreadObject::NotAnObject if text.trim_start().starts_with('[') => {
             invalid("The body is a list. Send one message per request: the gateway takes no batches.")
         }
-        Unread::NotAnObject => invalid("The body is not a JSON object."),
-        Unread::Ambiguous(name) => invalid(format!("The message has more than one `{name}`.")),
+        UnreadObject::NotAnObject => invalid("The body is not a JSON object."),
+        UnreadObject::Ambiguous(name) => invalid(format!("The message has more than one `{name}`.")),
     }
 }
 
@@ -141,32 +152,41 @@ fn invalid(message: impl Into<Cow<'static, str>>) -> Denial {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> (Option<String>, Asks) {
-        let Message { id, asks, .. } = Message::read(text.as_bytes()).unwrap();
-        (id.map(|id| id.get().to_owned()), asks)
+    #[test]
+    fn only_a_post_has_a_body() {
+        for verb in [McpVerb::Get, McpVerb::Delete] {
+            assert_eq!(McpMessage::of_request(verb, b"").unwrap().map(|_| ()), None);
+            assert_eq!(McpMessage::of_request(verb, b"{}").unwrap_err().code, Code::InvalidMcpMessage);
+        }
+        assert_eq!(McpMessage::of_request(McpVerb::Post, b"").unwrap_err().code, Code::InvalidJson);
+    }
+
+    fn read(text: &str) -> (Option<String>, McpAction) {
+        let McpMessage { id, action, .. } = McpMessage::read(text.as_bytes()).unwrap();
+        (id.map(|id| id.get().to_owned()), action)
     }
 
     fn refused(text: &str) -> Code {
-        Message::read(text.as_bytes()).unwrap_err().code
+        McpMessage::read(text.as_bytes()).unwrap_err().code
     }
 
     #[test]
     fn requests_notifications_and_answers_are_read() {
         let call = r#"{"jsonrpc":"2.0","id":"a\u0062","method":"tools/call","params":{"name":"x","arguments":{"name":"y"}}}"#;
-        assert_eq!(read(call), (Some(r#""a\u0062""#.into()), Asks::CallTool("x".into())));
+        assert_eq!(read(call), (Some(r#""a\u0062""#.into()), McpAction::CallTool("x".into())));
         let list = r#"{"jsonrpc":"2.0","id":-1.5e3,"method":"tools/list"}"#;
-        assert_eq!(read(list), (Some("-1.5e3".into()), Asks::ListTools));
+        assert_eq!(read(list), (Some("-1.5e3".into()), McpAction::ListTools));
         for other in [
             r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#,
             r#"{"jsonrpc":"2.0","id":null,"method":"ping","params":[]}"#,
         ] {
-            assert_eq!(read(other), (None, Asks::Other), "{other}");
+            assert_eq!(read(other), (None, McpAction::Other), "{other}");
         }
         for answer in [
             r#"{"jsonrpc":"2.0","id":1,"result":{"method":"tools/call"}}"#,
             r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"m"}}"#,
         ] {
-            assert_eq!(read(answer), (Some("1".into()), Asks::Other), "{answer}");
+            assert_eq!(read(answer), (Some("1".into()), McpAction::Other), "{answer}");
         }
     }
 
@@ -178,7 +198,7 @@ mod tests {
             r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"x"}}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":{},"method":"tools/call","params":{"name":"x"}}"#,
         ] {
-            assert_eq!(read(call).1, Asks::CallTool("x".into()), "{call}");
+            assert_eq!(read(call).1, McpAction::CallTool("x".into()), "{call}");
         }
     }
 
@@ -206,8 +226,8 @@ mod tests {
         for text in ["", " ", "{", "{}x", "\u{feff}{}", r#"{"a":}"#] {
             assert_eq!(refused(text), Code::InvalidJson, "{text}");
         }
-        assert_eq!(Message::read(b"\xff{}").unwrap_err().code, Code::InvalidJson);
-        let batch = Message::read(br#" [{"jsonrpc":"2.0","method":"tools/call","params":{"name":"x"}}]"#);
+        assert_eq!(McpMessage::read(b"\xff{}").unwrap_err().code, Code::InvalidJson);
+        let batch = McpMessage::read(br#" [{"jsonrpc":"2.0","method":"tools/call","params":{"name":"x"}}]"#);
         assert!(batch.unwrap_err().message.contains("no batches"));
         for text in [
             "1",

@@ -1,11 +1,11 @@
-//! The methods of the protocol that an app may use which may use some tools of a server only.
+//! The methods that are open to an app that may use some of a server's tools only.
 
-use super::Message;
-use super::cut::Members;
+use super::McpMessage;
+use super::tool_list::AllMembers;
 
-/// Of all versions of the protocol: what opens a session or tells of the server, tools, and what clients
-/// notify servers of. Not: resources, prompts and their completion; tasks, which any key of the app could
-/// have started; and what is not known.
+/// From all versions of the protocol: what opens a session or tells about the server, tools, and
+/// notifications by clients. Not: resources, prompts and their completion; tasks, which any key of the app
+/// could have started; and unknown methods.
 const OPEN: [&str; 11] = [
     "initialize",
     "server/discover",
@@ -20,21 +20,21 @@ const OPEN: [&str; 11] = [
     "notifications/roots/list_changed",
 ];
 
-impl Message {
-    /// Whether an app that may use some tools only may send it: it has one of these methods, spelled just
-    /// so, or is an answer to the server.
+impl McpMessage {
+    /// Whether an app that may use some tools only may send it: one of these methods in exact spelling, or an
+    /// answer to the server.
     #[must_use]
-    pub fn is_open(&self) -> bool {
+    pub fn is_open_to_partial_access(&self) -> bool {
         self.method.as_deref().is_none_or(|method| OPEN.contains(&method)) && !self.subscribes
     }
 }
 
-/// Whether the `params` of `subscriptions/listen` name resources to hear of.
+/// Whether the `params` of `subscriptions/listen` name resources.
 pub(super) fn subscribes(params: Option<&str>) -> bool {
     let Some(params) = params else { return false };
-    let Ok(Members(params)) = serde_json::from_str(params) else { return true };
+    let Ok(AllMembers(params)) = serde_json::from_str(params) else { return true };
     params.iter().filter(|(name, _)| name.eq_ignore_ascii_case("notifications")).any(|(_, wanted)| {
-        let Ok(Members(wanted)) = serde_json::from_str(wanted.get()) else { return true };
+        let Ok(AllMembers(wanted)) = serde_json::from_str(wanted.get()) else { return true };
         let is_subscription = |name: &str| name.to_ascii_lowercase().contains("subscription");
         wanted.iter().any(|(name, value)| is_subscription(name) && !matches!(value.get(), "null" | "[]"))
     })
@@ -44,15 +44,15 @@ pub(super) fn subscribes(params: Option<&str>) -> bool {
 mod tests {
     use super::*;
 
-    fn is_open(method: &str, params: &str) -> bool {
+    fn is_open_to_partial_access(method: &str, params: &str) -> bool {
         let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
-        Message::read(body.as_bytes()).unwrap().is_open()
+        McpMessage::read(body.as_bytes()).unwrap().is_open_to_partial_access()
     }
 
     #[test]
     fn what_is_not_known_is_not_open() {
         for method in OPEN {
-            assert!(is_open(method, r#"{"name":"x"}"#), "{method}");
+            assert!(is_open_to_partial_access(method, r#"{"name":"x"}"#), "{method}");
         }
         for method in [
             "tasks/list",
@@ -73,15 +73,15 @@ mod tests {
             "initialize/",
             "sampling/createMessage",
         ] {
-            assert!(!is_open(method, r#"{"name":"x"}"#), "{method}");
+            assert!(!is_open_to_partial_access(method, r#"{"name":"x"}"#), "{method}");
         }
-        let answer = Message::read(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#).unwrap();
-        assert!(answer.is_open());
+        let answer = McpMessage::read(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#).unwrap();
+        assert!(answer.is_open_to_partial_access());
     }
 
     #[test]
     fn resources_are_not_listened_to() {
-        let listen = |wanted: &str| is_open("subscriptions/listen", wanted);
+        let listen = |wanted: &str| is_open_to_partial_access("subscriptions/listen", wanted);
         for wanted in [
             "{}",
             r#"{"notifications":{"toolsListChanged":true,"resourcesListChanged":true}}"#,

@@ -1,5 +1,5 @@
-//! A session belongs to the key that opened it. What clients call a session is the server's id with a seal on
-//! it, made for this key by a secret that gateways alone have; servers never see it.
+//! Binds a session to the key that opened it. The session id that clients see is the server's id with a seal,
+//! made for this key with a secret of the gateways. Servers never see the seal.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,34 +7,28 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
-use crate::snapshot::KeyId;
+use crate::snapshot::{KeyId, SessionKey};
 
 /// The header that names a session.
 pub const HEADER: &str = "mcp-session-id";
 
 const PURPOSE: &[u8] = b"latchkey mcp session\0";
 
-/// By which the sessions of one server are sealed. Clients know their own keys, and all that is made of them:
-/// this they do not know. Empty, as from a control plane that does not send it, seals nothing.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct SessionKey(pub Vec<u8>);
-
-/// By whom, and where, sessions are opened.
+/// The key and the server of a session.
 #[derive(Clone, Debug)]
-pub struct Binding {
+pub struct SessionBinding {
     key: KeyId,
     server: String,
     secret: SessionKey,
 }
 
-impl Binding {
-    /// Of this key, at the server of this name that has this secret.
+impl SessionBinding {
     #[must_use]
     pub fn new(key: KeyId, server: &str, secret: &SessionKey) -> Self {
         Self { key, server: server.to_owned(), secret: secret.clone() }
     }
 
-    /// What the client is told of the server's id; none where that cannot be one.
+    /// The client's session id; none where the server's id is malformed.
     #[must_use]
     pub fn seal(&self, id: &str) -> Option<String> {
         let is_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic());
@@ -42,7 +36,7 @@ impl Binding {
         Some([id, ".", &tag].concat())
     }
 
-    /// The server's id of what the client was told; none where that was another's.
+    /// The server's session id; none where the seal is not this key's.
     #[must_use]
     pub fn open(&self, sealed: &[u8]) -> Option<String> {
         let (id, tag) = str::from_utf8(sealed).ok()?.rsplit_once('.')?;
@@ -59,12 +53,6 @@ impl Binding {
     }
 }
 
-impl std::fmt::Debug for SessionKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SessionKey")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -74,12 +62,12 @@ mod tests {
 
     const SECRET: &[u8] = b"of the gateways";
 
-    fn binding(key: u128, server: &str) -> Binding {
+    fn binding(key: u128, server: &str) -> SessionBinding {
         bound(key, server, SECRET)
     }
 
-    fn bound(key: u128, server: &str, secret: &[u8]) -> Binding {
-        Binding::new(KeyId(Uuid::from_u128(key)), server, &SessionKey(secret.to_vec()))
+    fn bound(key: u128, server: &str, secret: &[u8]) -> SessionBinding {
+        SessionBinding::new(KeyId(Uuid::from_u128(key)), server, &SessionKey(secret.to_vec()))
     }
 
     #[test]

@@ -33,10 +33,10 @@ fn price() -> impl Strategy<Value = Price> {
     })
 }
 
-fn tokens() -> impl Strategy<Value = Tokens> {
+fn tokens() -> impl Strategy<Value = TokenUsage> {
     let count = || prop_oneof![0..10_u64, 0..10_000_000_u64];
     (count(), count(), count(), count(), count()).prop_map(
-        |(fresh, cached_input, cache_write_5m, cache_write_1h, output)| Tokens {
+        |(fresh, cached_input, cache_write_5m, cache_write_1h, output)| TokenUsage {
             input: fresh + cached_input + cache_write_5m + cache_write_1h,
             cached_input,
             cache_write_5m,
@@ -69,8 +69,8 @@ fn choice() -> impl Strategy<Value = TierChoice> {
     })
 }
 
-fn served() -> impl Strategy<Value = Served> {
-    said().prop_map(|[service_tier, speed, inference_geo]| Served { service_tier, speed, inference_geo })
+fn served() -> impl Strategy<Value = ServedTier> {
+    said().prop_map(|[service_tier, speed, inference_geo]| ServedTier { service_tier, speed, inference_geo })
 }
 
 fn dollars(input: u64, cached: u64, write_5m: u64, write_1h: u64, output: u64) -> Rates {
@@ -99,14 +99,14 @@ fn asks(service_tier: &str, speed: &str) -> TierChoice {
     TierChoice { service_tier: said(service_tier), speed: said(speed), ..TierChoice::default() }
 }
 
-fn told(service_tier: &str, speed: &str) -> Served {
+fn told(service_tier: &str, speed: &str) -> ServedTier {
     let TierChoice { service_tier, speed, inference_geo, .. } = asks(service_tier, speed);
-    Served { service_tier, speed, inference_geo }
+    ServedTier { service_tier, speed, inference_geo }
 }
 
 #[test]
 fn each_token_of_input_has_one_rate_and_the_sum_is_rounded_up_once() {
-    let tokens = Tokens {
+    let tokens = TokenUsage {
         input: 1000,
         cached_input: 400,
         cache_write_5m: 100,
@@ -116,10 +116,10 @@ fn each_token_of_input_has_one_rate_and_the_sum_is_rounded_up_once() {
     };
     let sum = 300 * 5_000 + 400 * 500 + 100 * 6_250 + 200 * 10_000 + 10 * 30_000;
     assert_eq!(dear().standard.cost(&tokens), NanoUsd(sum));
-    assert_eq!(dear().standard.cost(&Tokens { input: 1001, ..tokens }), NanoUsd(2 * (sum + 5_000)));
+    assert_eq!(dear().standard.cost(&TokenUsage { input: 1001, ..tokens }), NanoUsd(2 * (sum + 5_000)));
     let cheap = Rates { input: 1, cached_input: 1, cache_write_5m: 1, cache_write_1h: 1, output: 1 };
     assert_eq!(cheap.cost(&tokens), NanoUsd(1));
-    assert_eq!(cheap.cost(&Tokens::default()), NanoUsd(0));
+    assert_eq!(cheap.cost(&TokenUsage::default()), NanoUsd(0));
     let cheap = Price { standard: RateCard { rates: cheap, long_context: None }, tiers: vec![], ..dear() };
     let ceiling = cheap.ceiling(&TierChoice::default()).unwrap();
     assert_eq!(ceiling.worst(u64::MAX, u64::MAX), NanoUsd(36_893_488_147_420));
@@ -127,8 +127,13 @@ fn each_token_of_input_has_one_rate_and_the_sum_is_rounded_up_once() {
 
 #[test]
 fn parts_beyond_the_whole_count_where_they_are_dear() {
-    let tokens =
-        Tokens { input: 100, cached_input: 500, cache_write_5m: 60, cache_write_1h: 70, ..Tokens::default() };
+    let tokens = TokenUsage {
+        input: 100,
+        cached_input: 500,
+        cache_write_5m: 60,
+        cache_write_1h: 70,
+        ..TokenUsage::default()
+    };
     assert_eq!(dear().standard.cost(&tokens), NanoUsd(70 * 10_000 + 30 * 6_250));
 }
 
@@ -162,7 +167,7 @@ fn a_prompt_that_is_too_short_for_a_cache_pays_for_none() {
 #[test]
 fn a_tier_without_a_price_is_named_with_its_member() {
     let unpriced = |choice: &TierChoice| {
-        let Unpriced { member, tier } = dear().ceiling(choice).unwrap_err();
+        let UnpricedTier { member, tier } = dear().ceiling(choice).unwrap_err();
         (member, tier)
     };
     assert_eq!(unpriced(&asks("flex", "")), ("service_tier", "flex".into()));
@@ -174,7 +179,7 @@ fn a_tier_without_a_price_is_named_with_its_member() {
 
 #[test]
 fn the_tier_that_served_decides_what_is_charged() {
-    let tokens = Tokens { input: 100, output: 10, ..Tokens::default() };
+    let tokens = TokenUsage { input: 100, output: 10, ..TokenUsage::default() };
     let standard = NanoUsd(100 * 5_000 + 10 * 30_000);
     let twice = NanoUsd(2 * standard.0);
     for (asked, answer, cost) in [
@@ -198,7 +203,7 @@ fn the_tier_that_served_decides_what_is_charged() {
 
 #[test]
 fn a_record_names_the_tier_as_told_or_else_as_asked() {
-    let name = |asked: TierChoice, answer: Served| answer.record(&asked);
+    let name = |asked: TierChoice, answer: ServedTier| answer.record(&asked);
     assert_eq!(name(asks("", ""), told("", "")), "");
     assert_eq!(name(asks("auto", ""), told("default", "standard")), "default");
     assert_eq!(name(asks("priority", ""), told("Default", "")), "default");
@@ -217,9 +222,9 @@ proptest! {
         output in 0..1000_u64
     ) {
         let tokens = match (choice.long_cache, tokens.input + input) {
-            (_, ..512) => Tokens { cache_write_5m: 0, cache_write_1h: 0, ..tokens },
+            (_, ..512) => TokenUsage { cache_write_5m: 0, cache_write_1h: 0, ..tokens },
             (true, _) => tokens,
-            (false, _) => Tokens { cache_write_1h: 0, ..tokens },
+            (false, _) => TokenUsage { cache_write_1h: 0, ..tokens },
         };
         let Ok(ceiling) = price.ceiling(&choice) else { return Ok(()) };
         let worst = ceiling.worst(tokens.input + input, tokens.output + output);
@@ -240,7 +245,7 @@ proptest! {
     fn an_answer_that_says_nothing_costs_what_is_possible(
         price in price(), tokens in tokens(), choice in choice()
     ) {
-        let cost = price.cost(&tokens, &choice, &Served::default());
+        let cost = price.cost(&tokens, &choice, &ServedTier::default());
         match tier::possible(&price, &choice) {
             Ok(cards) => prop_assert!(cards.iter().any(|card| Some(card.cost(&tokens)) == cost)),
             Err(_) => prop_assert_eq!(cost, None),
@@ -261,7 +266,7 @@ proptest! {
     fn more_never_costs_less_at_the_same_rates(
         price in price(), tokens in tokens(), input in 0..1000_u64, output in 0..1000_u64
     ) {
-        let more = Tokens { input: tokens.input + input, output: tokens.output + output, ..tokens };
+        let more = TokenUsage { input: tokens.input + input, output: tokens.output + output, ..tokens };
         let rates = price.standard.rates;
         prop_assert!(rates.cost(&more) >= rates.cost(&tokens));
     }

@@ -1,36 +1,30 @@
-//! Which tier serves a request. A vendor lets the body choose (`service_tier`, Anthropic's `speed` and
-//! `inference_geo`), and its answer says what became of that.
+//! Which tier serves a request. The body may choose it (`service_tier`, Anthropic's `speed` and
+//! `inference_geo`), and the answer says which one it was.
 
 use super::{Price, RateCard};
 
-/// What of a body chooses what its tokens cost.
+/// The body's choice of tier.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TierChoice {
-    /// `service_tier`.
     pub service_tier: Option<String>,
-    /// `speed`.
     pub speed: Option<String>,
-    /// `inference_geo`.
     pub inference_geo: Option<String>,
     /// Whether it may ask for a cache that is kept for an hour or longer.
     pub long_cache: bool,
 }
 
-/// What an answer says of the tier that served it.
+/// The tier that served, as the answer says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Served {
-    /// `service_tier`.
+pub struct ServedTier {
     pub service_tier: Option<String>,
-    /// `speed`.
     pub speed: Option<String>,
-    /// `inference_geo`.
     pub inference_geo: Option<String>,
 }
 
 /// A tier that has no price.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unpriced {
-    /// The member of the body that chooses it.
+pub struct UnpricedTier {
+    /// The member that chooses it.
     pub member: &'static str,
     /// Its name in a price.
     pub tier: String,
@@ -39,24 +33,23 @@ pub struct Unpriced {
 /// The members that choose, in this order.
 const MEMBERS: [&str; 3] = ["service_tier", "speed", "inference_geo"];
 
-/// Tiers that nobody is served who has not asked for them.
+/// Tiers that serve only requests that ask for them.
 const ASKED_FOR: [&str; 3] = ["batch", "flex", "ultrafast"];
 
-/// What a record holds of a tier's name.
+/// Longest tier name in a record.
 const LONGEST: usize = 64;
 
-/// What a member says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Said {
-    /// Nothing, or that the provider shall choose.
+enum TierMember {
+    /// The provider chooses.
     Nothing,
-    /// What costs no more than usual.
+    /// Costs no more than usual.
     Standard,
-    /// A tier with a price of its own, by its name in a price.
+    /// A tier with its own price, by its name there.
     Tier(String),
 }
 
-impl Said {
+impl TierMember {
     fn read(member: &str, value: Option<&str>) -> Self {
         let Some(value) = value.map(str::to_ascii_lowercase) else { return Self::Nothing };
         match (member, value.as_str()) {
@@ -78,26 +71,26 @@ impl Said {
 }
 
 impl TierChoice {
-    fn said(&self) -> [Said; 3] {
+    fn members(&self) -> [TierMember; 3] {
         let Self { service_tier, speed, inference_geo, long_cache: _ } = self;
         read([service_tier, speed, inference_geo])
     }
 }
 
-impl Served {
-    fn said(&self) -> [Said; 3] {
+impl ServedTier {
+    fn members(&self) -> [TierMember; 3] {
         let Self { service_tier, speed, inference_geo } = self;
         read([service_tier, speed, inference_geo])
     }
 
-    /// The tier that served, for a record: as the answer says, or else as the body asked.
+    /// The tier for a record: as the answer says, or else as the body asked.
     #[must_use]
     pub fn record(&self, choice: &TierChoice) -> String {
-        let told = self.said().into_iter().zip(choice.said());
-        let named: Vec<_> = told
-            .filter_map(|(told, asked)| match told {
-                Said::Nothing => asked.tier(),
-                told => told.tier(),
+        let members = self.members().into_iter().zip(choice.members());
+        let named: Vec<_> = members
+            .filter_map(|(served, chosen)| match served {
+                TierMember::Nothing => chosen.tier(),
+                served => served.tier(),
             })
             .collect();
         let name = match named.is_empty() {
@@ -112,43 +105,44 @@ impl Served {
     }
 }
 
-/// All that may be billed to a request that chooses so.
-pub(super) fn possible<'p>(price: &'p Price, choice: &TierChoice) -> Result<Vec<&'p RateCard>, Unpriced> {
-    let said = choice.said();
+/// All cards that may be billed to a request.
+pub(super) fn possible<'p>(price: &'p Price, choice: &TierChoice) -> Result<Vec<&'p RateCard>, UnpricedTier> {
+    let members = choice.members();
     let mut cards = vec![&price.standard];
-    if said.first() == Some(&Said::Nothing) {
+    if members.first() == Some(&TierMember::Nothing) {
         // A project's settings may choose.
         let may_serve = |name: &str| !name.contains('=') && !ASKED_FOR.contains(&name);
         cards.extend(price.tiers.iter().filter(|tier| may_serve(&tier.name)).map(|tier| &tier.card));
     }
-    let mut chosen = MEMBERS.into_iter().zip(said).filter_map(|(member, said)| Some((member, said.tier()?)));
+    let mut chosen =
+        MEMBERS.into_iter().zip(members).filter_map(|(name, member)| Some((name, member.tier()?)));
     if let Some((member, tier)) = chosen.next() {
         let card = price.tier(&tier);
-        cards.push(card.ok_or(Unpriced { member, tier })?);
+        cards.push(card.ok_or(UnpricedTier { member, tier })?);
     }
     match chosen.next() {
         // Two of them may multiply.
-        Some((member, tier)) => Err(Unpriced { member, tier }),
+        Some((member, tier)) => Err(UnpricedTier { member, tier }),
         None => Ok(cards),
     }
 }
 
-/// What may have been billed to an answer; none where that has no price. What was asked for and the
-/// answer says nothing of may have been served or not.
+/// The cards that may have been billed; none where one has no price. A choice that the answer does not
+/// confirm may or may not have been served.
 pub(super) fn billed<'p>(
     price: &'p Price,
     choice: &TierChoice,
-    served: &Served,
+    served: &ServedTier,
 ) -> Option<Vec<&'p RateCard>> {
-    let (mut told, mut asked) = (vec![], vec![]);
-    for (said, choice) in served.said().into_iter().zip(choice.said()) {
-        match said {
-            Said::Nothing => asked.extend(choice.tier()),
-            said => told.extend(said.tier()),
+    let (mut confirmed, mut chosen) = (vec![], vec![]);
+    for (served, choice) in served.members().into_iter().zip(choice.members()) {
+        match served {
+            TierMember::Nothing => chosen.extend(choice.tier()),
+            served => confirmed.extend(served.tier()),
         }
     }
-    let mut cards = asked.iter().map(|name| price.tier(name)).collect::<Option<Vec<_>>>()?;
-    match (told.as_slice(), cards.len()) {
+    let mut cards = chosen.iter().map(|name| price.tier(name)).collect::<Option<Vec<_>>>()?;
+    match (confirmed.as_slice(), cards.len()) {
         ([], 0 | 1) => cards.push(&price.standard),
         ([name], 0) => cards.push(price.tier(name)?),
         // Two of them may multiply.
@@ -157,7 +151,7 @@ pub(super) fn billed<'p>(
     Some(cards)
 }
 
-fn read(values: [&Option<String>; 3]) -> [Said; 3] {
+fn read(values: [&Option<String>; 3]) -> [TierMember; 3] {
     let mut members = MEMBERS.into_iter();
-    values.map(|value| Said::read(members.next().unwrap_or_default(), value.as_deref()))
+    values.map(|value| TierMember::read(members.next().unwrap_or_default(), value.as_deref()))
 }

@@ -3,14 +3,14 @@ use std::rc::Rc;
 
 use latchkey_proto::discovery as wire;
 
-use super::{Invalid, McpServer, name};
-use crate::calibration::BytesPerToken;
+use super::{InvalidResource, McpServer, name};
+use crate::price::density::BytesPerToken;
 use crate::price::{LongContext, Price, RateCard, Rates, Tier};
 
 /// The enabled models with the providers that serve them, and the MCP servers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalogue {
-    /// In the order in which they came.
+    /// In their order on the wire.
     names: Vec<String>,
     offers: BTreeMap<String, Vec<Offer>>,
     mcp_servers: BTreeMap<String, Rc<McpServer>>,
@@ -19,32 +19,29 @@ pub struct Catalogue {
 /// A model as one provider serves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
-    /// Who serves it.
     pub provider: Rc<Provider>,
-    /// What the provider calls it.
+    /// The model's name at the provider.
     pub upstream_name: String,
     /// Unix seconds.
     pub created_at: i64,
-    /// None: unknown, and an app with a budget may not use it.
+    /// None where unknown: then an app with a budget may not use it.
     pub price: Option<Rc<Price>>,
-    /// The most tokens of one answer, where that is known.
+    /// None where unknown.
     pub max_output_tokens: Option<u64>,
-    /// The most tokens of input and output together, where that is known.
+    /// Tokens of input and output together; none where unknown.
     pub context_window: Option<u64>,
-    /// The only name under which it takes a limit of a chat's output; none: what its provider's kind takes.
+    /// The only member that it takes as a chat's output limit; none for the usual ones.
     pub output_limit: Option<&'static str>,
     /// Whether its provider takes `stream_options`.
     pub stream_options: bool,
-    /// How dense its tokens are.
     pub bytes_per_token: BytesPerToken,
 }
 
-/// Where a provider is reached, in values that may stand in headers.
+/// How to reach a provider, in values that may stand in headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provider {
-    /// What policies name it by.
+    /// As policies name it.
     pub name: String,
-    /// Which API it speaks.
     pub kind: ProviderKind,
     /// The Envoy cluster that reaches it.
     pub cluster: String,
@@ -52,25 +49,22 @@ pub struct Provider {
     pub authority: String,
     /// The path of its base URL: `/v1`, or empty.
     pub path_prefix: String,
-    /// For how many seconds an answer may be silent, in digits; none for the gateway's own limit.
+    /// Seconds that an answer may be silent, in digits; none for the gateway's default.
     pub idle_timeout: Option<String>,
 }
 
 /// Which API a provider speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProviderKind {
-    /// OpenAI itself.
     OpenAi,
     /// Azure OpenAI with its version-less API.
     AzureOpenAi,
-    /// Anthropic.
     Anthropic,
-    /// Whatever speaks OpenAI's API.
     OpenAiCompatible,
 }
 
 impl Catalogue {
-    /// Who offers the model of this name, in the order of preference; empty when nobody does.
+    /// The offers of a model by preference; empty when there are none.
     #[must_use]
     pub fn offers(&self, model: &str) -> &[Offer] {
         self.offers.get(model).map_or(&[], Vec::as_slice)
@@ -82,22 +76,22 @@ impl Catalogue {
         self.mcp_servers.get(name)
     }
 
-    /// Every model with its offers, in the order in which they came.
+    /// Every model with its offers, in their order on the wire.
     pub fn models(&self) -> impl Iterator<Item = (&str, &[Offer])> {
         self.names.iter().map(|name| (name.as_str(), self.offers(name)))
     }
 }
 
 impl TryFrom<wire::Catalogue> for Catalogue {
-    type Error = Invalid;
+    type Error = InvalidResource;
 
-    fn try_from(catalogue: wire::Catalogue) -> Result<Self, Invalid> {
+    fn try_from(catalogue: wire::Catalogue) -> Result<Self, InvalidResource> {
         let wire::Catalogue { providers, models, mcp_servers } = catalogue;
         let mut by_name = BTreeMap::new();
         for provider in providers {
             let provider = Rc::new(Provider::try_from(provider)?);
             if let Some(twin) = by_name.insert(provider.name.clone(), provider) {
-                return Err(Invalid::TwoProviders(twin.name.clone()));
+                return Err(InvalidResource::TwoProviders(twin.name.clone()));
             }
         }
         let mut read = Self::default();
@@ -118,10 +112,10 @@ impl TryFrom<wire::Catalogue> for Catalogue {
             let model = name(model, "models.name")?;
             let upstream_name = name(upstream_name, "models.upstream_name")?;
             let Some(found) = by_name.get(&provider) else {
-                return Err(Invalid::NoProvider { model, provider });
+                return Err(InvalidResource::NoProvider { model, provider });
             };
             if !seen.insert((model.clone(), provider.clone())) {
-                return Err(Invalid::OfferedTwice { model, provider });
+                return Err(InvalidResource::OfferedTwice { model, provider });
             }
             let offer = Offer {
                 provider: Rc::clone(found),
@@ -145,7 +139,7 @@ impl TryFrom<wire::Catalogue> for Catalogue {
         for server in mcp_servers {
             let server = Rc::new(McpServer::try_from(server)?);
             if let Some(twin) = read.mcp_servers.insert(server.name.clone(), server) {
-                return Err(Invalid::TwoMcpServers(twin.name.clone()));
+                return Err(InvalidResource::TwoMcpServers(twin.name.clone()));
             }
         }
         Ok(read)
@@ -162,9 +156,9 @@ impl Catalogue {
 }
 
 impl TryFrom<wire::Provider> for Provider {
-    type Error = Invalid;
+    type Error = InvalidResource;
 
-    fn try_from(provider: wire::Provider) -> Result<Self, Invalid> {
+    fn try_from(provider: wire::Provider) -> Result<Self, InvalidResource> {
         let wire::Provider {
             name: provider_name,
             kind,
@@ -174,7 +168,7 @@ impl TryFrom<wire::Provider> for Provider {
             idle_timeout_seconds,
         } = provider;
         let name = name(provider_name, "providers.name")?;
-        let malformed = |field| Invalid::Provider { provider: name.clone(), field };
+        let malformed = |field| InvalidResource::Provider { provider: name.clone(), field };
         if !is_token(&cluster) {
             return Err(malformed("cluster"));
         }
@@ -197,9 +191,9 @@ impl TryFrom<wire::Provider> for Provider {
 }
 
 impl TryFrom<wire::Price> for Price {
-    type Error = Invalid;
+    type Error = InvalidResource;
 
-    fn try_from(price: wire::Price) -> Result<Self, Invalid> {
+    fn try_from(price: wire::Price) -> Result<Self, InvalidResource> {
         let wire::Price {
             version,
             input,
@@ -223,23 +217,23 @@ impl TryFrom<wire::Price> for Price {
 }
 
 impl TryFrom<wire::ServiceTier> for Tier {
-    type Error = Invalid;
+    type Error = InvalidResource;
 
-    fn try_from(tier: wire::ServiceTier) -> Result<Self, Invalid> {
+    fn try_from(tier: wire::ServiceTier) -> Result<Self, InvalidResource> {
         let wire::ServiceTier { name: tier_name, rates, long_context } = tier;
         let name = name(tier_name, "price.tiers.name")?;
-        let rates = rates.ok_or(Invalid::Unset("price.tiers.rates"))?.into();
+        let rates = rates.ok_or(InvalidResource::Unset("price.tiers.rates"))?.into();
         let long_context = long_context.map(LongContext::try_from).transpose()?;
         Ok(Self { name, card: RateCard { rates, long_context } })
     }
 }
 
 impl TryFrom<wire::LongContext> for LongContext {
-    type Error = Invalid;
+    type Error = InvalidResource;
 
-    fn try_from(long: wire::LongContext) -> Result<Self, Invalid> {
+    fn try_from(long: wire::LongContext) -> Result<Self, InvalidResource> {
         let wire::LongContext { above, rates } = long;
-        let rates = rates.ok_or(Invalid::Unset("price.long_context.rates"))?.into();
+        let rates = rates.ok_or(InvalidResource::Unset("price.long_context.rates"))?.into();
         Ok(Self { above, rates })
     }
 }
@@ -251,7 +245,7 @@ impl From<wire::Rates> for Rates {
     }
 }
 
-/// A number of which 0 means that it is unknown.
+/// 0 means unknown.
 fn known(tokens: u64) -> Option<u64> {
     (tokens != 0).then_some(tokens)
 }

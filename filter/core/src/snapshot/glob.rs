@@ -3,7 +3,7 @@
 pub struct Glob {
     /// What comes before the first `*`.
     head: String,
-    /// What stands between and after the `*`s; empty when there is none.
+    /// What comes between and after the `*`s; empty when there is none.
     rest: Vec<String>,
 }
 
@@ -15,7 +15,7 @@ impl Glob {
         Self { head: parts.next().unwrap_or_default(), rest: parts.collect() }
     }
 
-    /// Whether the whole of `name` matches. The time taken is at most their lengths' product.
+    /// Whether the whole of `name` matches. Takes at most the product of their lengths.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         let Some((tail, middle)) = self.rest.split_last() else {

@@ -1,40 +1,38 @@
 use latchkey_proto::discovery as wire;
 use latchkey_proto::key::KeyHash;
 
-use super::{AppId, Invalid, KeyId, Limits, Status, UnixMs, UserId, id, moment};
+use super::{AppId, InvalidResource, KeyId, Limits, Status, UnixMs, UserId, id, moment};
 
-/// One secret that opens one key. A rotated key within its grace has two records.
+/// The record of one secret of a key. A rotated key within its grace period has two.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRecord {
     /// What the secret hashes to.
     pub hash: KeyHash,
-    /// The key that it opens.
     pub key: KeyId,
     /// The app that the key belongs to.
     pub app: AppId,
     /// A named key's user; none for an app key.
     pub user: Option<UserId>,
-    /// The key's status.
     pub status: Status,
-    /// From when on the key is refused.
+    /// The key is refused from this time on.
     pub expires: Option<UnixMs>,
-    /// From when on this secret, replaced by a rotation, is refused.
+    /// This secret, replaced by a rotation, is refused from this time on.
     pub retires: Option<UnixMs>,
-    /// What the key may use, in the place of the app's limits for named keys. Only on a named key.
+    /// Replaces the app's limits for named keys. Only on a named key.
     pub limits: Option<Limits>,
 }
 
 impl TryFrom<wire::KeyRecord> for KeyRecord {
-    type Error = Invalid;
+    type Error = InvalidResource;
 
-    fn try_from(record: wire::KeyRecord) -> Result<Self, Invalid> {
+    fn try_from(record: wire::KeyRecord) -> Result<Self, InvalidResource> {
         let wire::KeyRecord { hash, key_id, app_id, user_id, status, expires_at_ms, retires_at_ms, limits } =
             record;
         if user_id.is_empty() && limits.is_some() {
-            return Err(Invalid::AppKeyLimits);
+            return Err(InvalidResource::AppKeyLimits);
         }
         Ok(Self {
-            hash: KeyHash::try_from(hash.as_slice()).map_err(|_| Invalid::Length {
+            hash: KeyHash::try_from(hash.as_slice()).map_err(|_| InvalidResource::Length {
                 field: "hash",
                 expected: 32,
                 actual: hash.len(),

@@ -1,24 +1,24 @@
 use latchkey_proto::bucket::{BucketKind, Unit};
 use latchkey_proto::discovery as wire;
 
-use super::Invalid;
+use super::InvalidResource;
 
 /// What an app or a named key may use. The default is no limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// At most one of each kind.
-    pub buckets: Vec<Bucket>,
+    pub buckets: Vec<BucketLimit>,
     /// Of one request.
     pub max_input_tokens: Option<u64>,
     /// Of one request.
     pub max_output_tokens: Option<u64>,
-    /// An answer is not cut below this, where others hold what it needs.
+    /// An answer is not cut shorter than this where others hold the units that it needs.
     pub min_output_tokens: Option<u64>,
 }
 
-/// What may be used within a window or a period, by all gateways together.
+/// The limit of a window or a budget, over all gateways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bucket {
+pub struct BucketLimit {
     /// What is counted, and for how long.
     pub kind: BucketKind,
     /// At least 1.
@@ -26,7 +26,6 @@ pub struct Bucket {
 }
 
 impl Limits {
-    /// Those of requests alone.
     #[must_use]
     pub fn of_requests(&self) -> Self {
         let counted = self.buckets.iter().filter(|bucket| bucket.kind.unit() == Unit::Requests);
@@ -35,18 +34,18 @@ impl Limits {
 }
 
 impl TryFrom<wire::Limits> for Limits {
-    type Error = Invalid;
+    type Error = InvalidResource;
 
-    fn try_from(limits: wire::Limits) -> Result<Self, Invalid> {
+    fn try_from(limits: wire::Limits) -> Result<Self, InvalidResource> {
         let wire::Limits { buckets: offered, max_input_tokens, max_output_tokens, min_output_tokens } =
             limits;
-        let mut buckets: Vec<Bucket> = Vec::with_capacity(offered.len());
+        let mut buckets: Vec<BucketLimit> = Vec::with_capacity(offered.len());
         for wire::Bucket { kind, limit } in offered {
-            let kind = BucketKind::from_number(kind).ok_or(Invalid::Unset("limits.buckets.kind"))?;
+            let kind = BucketKind::from_number(kind).ok_or(InvalidResource::Unset("limits.buckets.kind"))?;
             if buckets.iter().any(|bucket| bucket.kind == kind) {
-                return Err(Invalid::LimitedTwice(kind.number()));
+                return Err(InvalidResource::LimitedTwice(kind.number()));
             }
-            buckets.push(Bucket { kind, limit: at_least_one(limit, "limits.buckets.limit")? });
+            buckets.push(BucketLimit { kind, limit: at_least_one(limit, "limits.buckets.limit")? });
         }
         let of_request =
             |limit: Option<u64>, field| limit.map(|limit| at_least_one(limit, field)).transpose();
@@ -59,8 +58,8 @@ impl TryFrom<wire::Limits> for Limits {
     }
 }
 
-fn at_least_one(limit: u64, field: &'static str) -> Result<u64, Invalid> {
-    if limit == 0 { Err(Invalid::Zero(field)) } else { Ok(limit) }
+fn at_least_one(limit: u64, field: &'static str) -> Result<u64, InvalidResource> {
+    if limit == 0 { Err(InvalidResource::Zero(field)) } else { Ok(limit) }
 }
 
 #[cfg(test)]

@@ -1,13 +1,17 @@
+use std::fmt;
+
 use latchkey_proto::discovery as wire;
 
 use super::catalogue::{is_authority, is_token};
-use super::{Glob, Invalid, name};
-use crate::mcp::{PROVIDER_PREFIX, SessionKey};
+use super::{Glob, InvalidResource, name};
+
+/// The prefix of a server's name where records say who served.
+pub const PROVIDER_PREFIX: &str = "mcp/";
 
 /// An MCP server, in values that may stand in headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct McpServer {
-    /// What policies name it by, and clients in their path.
+    /// As policies and clients' paths name it.
     pub name: String,
     /// The Envoy cluster that reaches it.
     pub cluster: String,
@@ -15,7 +19,7 @@ pub struct McpServer {
     pub authority: String,
     /// The path of its URL.
     pub path: String,
-    /// By which the ids of its sessions are sealed; empty: no session is opened.
+    /// Seals the ids of its sessions; empty: no session can be opened.
     pub session_key: SessionKey,
 }
 
@@ -27,8 +31,13 @@ pub struct McpEntry {
     tools: Option<Glob>,
 }
 
+/// Seals the sessions of one server. Clients do not know it, as they know their keys and everything derived
+/// from them. Empty, as from a control plane that does not send it, it seals nothing.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct SessionKey(pub Vec<u8>);
+
 impl McpServer {
-    /// What records call it, as who served.
+    /// Its name in records.
     #[must_use]
     pub fn provider(&self) -> String {
         [PROVIDER_PREFIX, &self.name].concat()
@@ -54,32 +63,38 @@ impl McpEntry {
         Self { server: server.to_owned(), tools: tools.map(Glob::new) }
     }
 
-    /// Whether it is of the server of this name.
+    /// Whether it is about this server.
     #[must_use]
     pub fn is_of(&self, server: &str) -> bool {
         self.server == server
     }
 
-    /// Whether it is of some tools only.
+    /// Whether it allows some tools only.
     #[must_use]
     pub fn is_partial(&self) -> bool {
         self.tools.is_some()
     }
 
-    /// Whether it allows the tool of this name, of its server.
+    /// Whether it allows this tool of its server.
     #[must_use]
     pub fn allows(&self, tool: &str) -> bool {
         self.tools.as_ref().is_none_or(|tools| tools.matches(tool))
     }
 }
 
-impl TryFrom<wire::McpServer> for McpServer {
-    type Error = Invalid;
+impl fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionKey")
+    }
+}
 
-    fn try_from(server: wire::McpServer) -> Result<Self, Invalid> {
+impl TryFrom<wire::McpServer> for McpServer {
+    type Error = InvalidResource;
+
+    fn try_from(server: wire::McpServer) -> Result<Self, InvalidResource> {
         let wire::McpServer { name: server_name, cluster, authority, path, session_key } = server;
         let name = name(server_name, "mcp_servers.name")?;
-        let malformed = |field| Invalid::McpServer { server: name.clone(), field };
+        let malformed = |field| InvalidResource::McpServer { server: name.clone(), field };
         if !Self::is_name(&name) {
             return Err(malformed("name"));
         }

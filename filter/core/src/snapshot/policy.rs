@@ -7,32 +7,29 @@ use wire::selection::Kind;
 
 use crate::identity::IdentityPolicy;
 
-use super::{AppId, Glob, Invalid, KeyRecord, Limits, McpEntry, Status, UnixMs, id, moment, name};
+use super::{AppId, Glob, InvalidResource, KeyRecord, Limits, McpEntry, Status, UnixMs, id, moment, name};
 
-/// What an app's keys may do, ready to be applied.
+/// An app's policy, ready to be applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppPolicy {
-    /// The app.
     pub id: AppId,
-    /// The app's status.
     pub status: Status,
-    /// From when on the app's keys are refused.
+    /// The app's keys are refused from this time on.
     pub expires: Option<UnixMs>,
-    /// Which credentials open it.
     pub mode: CredentialMode,
-    /// Names of the providers that it may use.
+    /// Providers by name.
     pub providers: Selection<BTreeSet<String>>,
     /// The models that it may use.
     pub models: Selection<Vec<Glob>>,
     /// The MCP servers and tools that it may use.
     pub mcp: Selection<Vec<McpEntry>>,
-    /// Where its keys may be used from; none: anywhere.
+    /// None: from anywhere.
     pub addresses: Option<Vec<IpNet>>,
-    /// What all its keys may use together.
+    /// For all its keys together.
     pub limits: Limits,
-    /// What each named key may use that has no limits of its own.
+    /// For each named key without limits of its own.
     pub named_key_limits: Limits,
-    /// How the user behind a request is learnt where the key does not say; none: not at all.
+    /// How users are identified where the key does not say; none: not at all.
     pub identity: Option<IdentityPolicy>,
     /// Whether calls without an `X-Conversation-Id` are refused.
     pub conversation_required: bool,
@@ -43,23 +40,19 @@ pub struct AppPolicy {
 pub enum CredentialMode {
     /// The app key, and named keys.
     Shared,
-    /// Named keys only.
     Named,
 }
 
 /// What an app may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection<T> {
-    /// Everything.
     All,
-    /// Nothing.
     None,
-    /// What is listed.
     Only(T),
 }
 
 impl AppPolicy {
-    /// What a key of the app may use, beside what the app may; none for an app key.
+    /// A key's own limits, beside the app's; none for an app key.
     #[must_use]
     pub fn key_limits<'a>(&'a self, key: &'a KeyRecord) -> Option<&'a Limits> {
         key.user.map(|_| key.limits.as_ref().unwrap_or(&self.named_key_limits))
@@ -121,9 +114,9 @@ impl AppPolicy {
 }
 
 impl TryFrom<wire::AppPolicy> for AppPolicy {
-    type Error = Invalid;
+    type Error = InvalidResource;
 
-    fn try_from(policy: wire::AppPolicy) -> Result<Self, Invalid> {
+    fn try_from(policy: wire::AppPolicy) -> Result<Self, InvalidResource> {
         let wire::AppPolicy {
             id: app,
             name: _,
@@ -146,7 +139,7 @@ impl TryFrom<wire::AppPolicy> for AppPolicy {
             mode: match wire::CredentialMode::try_from(mode) {
                 Ok(wire::CredentialMode::Shared) => CredentialMode::Shared,
                 Ok(wire::CredentialMode::Named) => CredentialMode::Named,
-                Ok(wire::CredentialMode::Unspecified) | Err(_) => return Err(Invalid::Unset("mode")),
+                Ok(wire::CredentialMode::Unspecified) | Err(_) => return Err(InvalidResource::Unset("mode")),
             },
             providers: select(providers, "providers", |names| names.into_iter().collect())?,
             models: select(models, "models", |names| names.iter().map(|name| Glob::new(name)).collect())?,
@@ -169,9 +162,9 @@ fn select<T>(
     selection: Option<wire::Selection>,
     field: &'static str,
     compile: impl FnOnce(Vec<String>) -> T,
-) -> Result<Selection<T>, Invalid> {
+) -> Result<Selection<T>, InvalidResource> {
     match selection.and_then(|selection| selection.kind) {
-        None => Err(Invalid::Unset(field)),
+        None => Err(InvalidResource::Unset(field)),
         Some(Kind::All(wire::Everything {})) => Ok(Selection::All),
         Some(Kind::None(wire::Nothing {})) => Ok(Selection::None),
         Some(Kind::Only(wire::Names { names })) => {
@@ -182,10 +175,10 @@ fn select<T>(
 }
 
 /// A single address is a range of one. IPv4 written as IPv6 is IPv4, as clients' addresses are.
-fn parse(range: &str) -> Result<IpNet, Invalid> {
+fn parse(range: &str) -> Result<IpNet, InvalidResource> {
     let net = match range.parse::<IpAddr>() {
         Ok(address) => IpNet::from(address),
-        Err(_) => range.parse::<IpNet>().map_err(|_| Invalid::Range(range.to_owned()))?,
+        Err(_) => range.parse::<IpNet>().map_err(|_| InvalidResource::Range(range.to_owned()))?,
     };
     let IpNet::V6(v6) = net else {
         return Ok(net);

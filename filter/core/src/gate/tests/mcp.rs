@@ -3,43 +3,42 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::account::{self, OwnerId};
+use crate::limits::account::{self, SubjectId};
 use crate::snapshot::BucketKind;
 
 const PATH: &str = "/mcp/github";
 const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
 const PING: &str = r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#;
 
-/// Of the app.
-const OWNER: OwnerId = OwnerId(testing::APP.0.into_bytes());
+const SUBJECT: SubjectId = SubjectId(testing::APP.0.into_bytes());
 
 fn tool(name: &str) -> String {
     json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": name}}).to_string()
 }
 
 /// A gateway of an app that may use these.
-fn allowed(entries: &[&str]) -> Memory {
+fn allowed(entries: &[&str]) -> TestMemory {
     with_app(|app| app.mcp = Some(testing::only(entries)))
 }
 
-fn send(store: &Memory, method: &str, path: &str, body: &str) -> Outcome {
+fn send(store: &TestMemory, method: &str, path: &str, body: &str) -> BodyDecision {
     let bearer = format!("Bearer {}", testing::app_key().expose());
     let headers = headers(method, path, &[("authorization", &bearer)]);
-    run(store, &Place::at(1000, "192.0.2.1"), &headers, body.as_bytes())
+    run(store, &FixedWorld::at(1000, "192.0.2.1"), &headers, body.as_bytes())
 }
 
-fn post(store: &Memory, body: &str) -> Outcome {
+fn post(store: &TestMemory, body: &str) -> BodyDecision {
     send(store, "POST", PATH, body)
 }
 
-fn refused(outcome: Outcome) -> (Reply, Value) {
-    let Outcome::Reply(reply) = outcome else { panic!("{outcome:?}") };
+fn refused(outcome: BodyDecision) -> (Reply, Value) {
+    let BodyDecision::Reply(reply) = outcome else { panic!("{outcome:?}") };
     let body = serde_json::from_slice(&reply.body).unwrap();
     (reply, body)
 }
 
 /// The status, the stable code, the rule, the number and the id of a refusal.
-fn told(outcome: Outcome) -> (u16, String, String, i64, Value) {
+fn told(outcome: BodyDecision) -> (u16, String, String, i64, Value) {
     let (reply, body) = refused(outcome);
     let error = &body["error"];
     assert_eq!(body["jsonrpc"], "2.0");
@@ -50,8 +49,8 @@ fn told(outcome: Outcome) -> (u16, String, String, i64, Value) {
 
 fn mcp_call(forward: &Forward) -> &McpCall {
     match &forward.call {
-        Call::Mcp(call) => call,
-        Call::Model(call) => panic!("{call:?}"),
+        UpstreamCall::Mcp(call) => call,
+        UpstreamCall::Model(call) => panic!("{call:?}"),
     }
 }
 
@@ -63,18 +62,18 @@ fn messages_streams_and_ends_of_sessions_reach_the_server() {
         assert_eq!(forward.path, "/api/mcp?a=b");
         assert_eq!(forward.call.authority(), "github.example");
         assert_eq!(forward.call.cluster(), "mcp-github");
-        assert!(forward.body.is_none() && forward.announced.is_empty());
+        assert!(forward.body.is_none() && forward.response_headers.is_empty());
         assert!(
-            forward.relay.as_ref().is_some_and(|relay| relay.listing.is_none()) && forward.session.is_none()
+            forward.relay.as_ref().is_some_and(|relay| relay.tools.is_none()) && forward.session.is_none()
         );
-        assert_eq!((mcp_call(&forward).tool.as_str(), forward.call.reserved().is_none()), ("", true));
+        assert_eq!((mcp_call(&forward).tool.as_str(), forward.call.reservation().is_none()), ("", true));
     }
     assert_eq!(mcp_call(&forwarded(post(&store, &tool("get_me")))).tool, "github/get_me");
 }
 
 #[test]
 fn the_rules_of_keys_and_apps_come_first_and_answer_in_json_rpcs_shape() {
-    let code = |store: &Memory| told(send(store, "POST", "/mcp/nowhere", "nonsense"));
+    let code = |store: &TestMemory| told(send(store, "POST", "/mcp/nowhere", "nonsense"));
     let server =
         |number: u16, code: &str, rule: &str| (number, code.into(), rule.into(), -32000, Value::Null);
     let revoked = with_key(|key| key.status = 3);
@@ -84,7 +83,7 @@ fn the_rules_of_keys_and_apps_come_first_and_answer_in_json_rpcs_shape() {
     let elsewhere =
         with_app(|app| app.addresses = Some(wire::AddressList { ranges: vec!["10.0.0.0/8".into()] }));
     assert_eq!(code(&elsewhere), server(403, "ip_not_allowed", "app.addresses"));
-    assert_eq!(code(&Memory::default()), server(503, "snapshot_not_ready", "snapshot"));
+    assert_eq!(code(&TestMemory::default()), server(503, "snapshot_not_ready", "snapshot"));
     let talk = with_app(|app| app.conversation_required = true);
     let form = |status: u16, code: &str, rule: &str| (status, code.into(), rule.into(), -32600, Value::Null);
     assert_eq!(code(&talk), form(400, "conversation_id_required", "app.conversation"));
@@ -92,7 +91,7 @@ fn the_rules_of_keys_and_apps_come_first_and_answer_in_json_rpcs_shape() {
     let unknown = with_app(|app| app.identity = Some(identity));
     assert_eq!(code(&unknown), server(401, "identity_required", "app.identity"));
     let store = allowed(&["github"]);
-    let nobody = run(&store, &Place::at(0, ""), &headers("POST", PATH, &[]), b"");
+    let nobody = run(&store, &FixedWorld::at(0, ""), &headers("POST", PATH, &[]), b"");
     assert_eq!(told(nobody), server(401, "missing_api_key", "credential"));
     let query = send(&store, "POST", "/mcp/github?key=sk-quilr-x", PING);
     assert_eq!(told(query), form(400, "key_in_query", "credential"));
@@ -163,22 +162,22 @@ fn a_body_that_is_not_one_message_is_refused() {
 
 #[test]
 fn every_answer_is_cut_where_the_app_may_use_some_tools_only() {
-    let listing = |entries: &[&str], method: &str, body: &str| {
-        forwarded(send(&allowed(entries), method, PATH, body)).relay.and_then(|relay| relay.listing)
+    let tools = |entries: &[&str], method: &str, body: &str| {
+        forwarded(send(&allowed(entries), method, PATH, body)).relay.and_then(|relay| relay.tools)
     };
     let answer = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
     let notified = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
     for (method, body) in
         [("POST", LIST), ("POST", PING), ("POST", answer), ("POST", notified), ("GET", ""), ("DELETE", "")]
     {
-        assert!(listing(&["github/get_*"], method, body).is_some(), "{method} {body}");
-        assert!(listing(&["github"], method, body).is_none(), "{method} {body}");
-        assert!(listing(&["github/*"], method, body).is_none(), "{method} {body}");
+        assert!(tools(&["github/get_*"], method, body).is_some(), "{method} {body}");
+        assert!(tools(&["github"], method, body).is_none(), "{method} {body}");
+        assert!(tools(&["github/*"], method, body).is_none(), "{method} {body}");
     }
-    let mut listing = listing(&["github/get_*"], "POST", LIST).unwrap();
-    listing.answered(200, Some("application/json"), None);
+    let mut tools = tools(&["github/get_*"], "POST", LIST).unwrap();
+    tools.answered(200, Some("application/json"), None);
     let list = br#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"get_me"},{"name":"rm"}]}}"#;
-    let shown = listing.pass(list, true);
+    let shown = tools.pass(list, true);
     assert_eq!(shown, br#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"get_me"}]}}"#);
 }
 
@@ -188,7 +187,7 @@ fn a_session_is_its_keys() {
     let ask = |key: &str, path: &str, session: &str| {
         let bearer = format!("Bearer {key}");
         let headers = headers("DELETE", path, &[("authorization", &bearer), ("mcp-session-id", session)]);
-        run(&store, &Place::at(1000, "192.0.2.1"), &headers, b"")
+        run(&store, &FixedWorld::at(1000, "192.0.2.1"), &headers, b"")
     };
     let (app, named) = (testing::app_key(), testing::named_key());
     let opened = forwarded(post(&store, PING)).relay.unwrap().binding.seal("s-1").unwrap();
@@ -215,7 +214,7 @@ fn a_header_that_says_something_else_is_the_protocols_error() {
     let bearer = format!("Bearer {}", testing::app_key().expose());
     let sent = |name: &str, tool: &str| {
         let headers = headers("POST", PATH, &[("authorization", &bearer), ("mcp-name", name)]);
-        run(&store, &Place::at(1000, "192.0.2.1"), &headers, self::tool(tool).as_bytes())
+        run(&store, &FixedWorld::at(1000, "192.0.2.1"), &headers, self::tool(tool).as_bytes())
     };
     forwarded(sent("=?base64?cmVjaGVyY2hlX2Rvbm7DqWVz?=", "recherche_données"));
     assert_eq!(denied(sent("=?base64?w5xiZXItU3VjaGU=?=", "Über-Suche")), Code::McpToolNotAllowed);
@@ -280,7 +279,7 @@ fn the_transports_headers_pass_and_credentials_do_not() {
 }
 
 /// A gateway of an app with these limits, and no price anywhere.
-fn limited(buckets: &[(BucketKind, u64)]) -> Memory {
+fn limited(buckets: &[(BucketKind, u64)]) -> TestMemory {
     with_app(|app| {
         app.mcp = Some(testing::all());
         let limits = testing::limits(buckets);
@@ -297,26 +296,26 @@ fn a_request_is_one_and_neither_tokens_nor_money() {
         BucketKind::CostBudget,
     ];
     let store = limited(&kinds.map(|kind| (kind, 60)));
-    testing::grant(&store, OWNER, BucketKind::RequestsPerMinute, 60, 10);
+    testing::grant(&store, SUBJECT, BucketKind::RequestsPerMinute, 60, 10);
     for kind in [BucketKind::TokensPerMinute, BucketKind::TokenBudget, BucketKind::CostBudget] {
-        testing::refuse(&store, OWNER, kind, 60, account::Verdict::Exhausted);
+        testing::refuse(&store, SUBJECT, kind, 60, account::GrantVerdict::Exhausted);
     }
     for body in [tool("x").as_str(), r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#] {
         let forward = forwarded(post(&store, body));
-        let reserved = forward.call.reserved().unwrap();
-        assert_eq!(reserved.most, None);
-        let held: Vec<_> = reserved.reservation.held().iter().map(|held| (held.kind, held.amount)).collect();
+        let reservation = forward.call.reservation().unwrap();
+        assert_eq!(reservation.most_tokens(), None);
+        let held: Vec<_> = reservation.held().iter().map(|held| (held.kind, held.amount)).collect();
         assert_eq!(held, [(BucketKind::RequestsPerMinute, 1)]);
-        assert!(forward.announced.iter().any(|(name, _)| *name == "x-ratelimit-remaining-requests"));
-        assert!(forward.announced.iter().all(|(name, _)| !name.ends_with("-tokens")));
+        assert!(forward.response_headers.iter().any(|(name, _)| *name == "x-ratelimit-remaining-requests"));
+        assert!(forward.response_headers.iter().all(|(name, _)| !name.ends_with("-tokens")));
     }
-    assert_eq!(testing::line(&store, OWNER, BucketKind::RequestsPerMinute).used, 2);
+    assert_eq!(testing::line(&store, SUBJECT, BucketKind::RequestsPerMinute).used, 2);
     for method in ["GET", "DELETE"] {
-        assert!(forwarded(send(&store, method, PATH, "")).call.reserved().is_some());
+        assert!(forwarded(send(&store, method, PATH, "")).call.reservation().is_some());
     }
-    assert_eq!(testing::line(&store, OWNER, BucketKind::RequestsPerMinute).used, 4);
+    assert_eq!(testing::line(&store, SUBJECT, BucketKind::RequestsPerMinute).used, 4);
     let free = limited(&[(BucketKind::CostBudget, 1)]);
-    assert!(forwarded(post(&free, &tool("x"))).call.reserved().is_none());
+    assert!(forwarded(post(&free, &tool("x"))).call.reservation().is_none());
 }
 
 #[test]
@@ -327,8 +326,8 @@ fn a_body_that_a_server_might_decode_otherwise_is_refused() {
         let store = allowed(&["github/add"]);
         let headers = headers("POST", PATH, &all);
         matches!(
-            run(&store, &Place::at(1000, "192.0.2.1"), &headers, tool("add").as_bytes()),
-            Outcome::Forward(_)
+            run(&store, &FixedWorld::at(1000, "192.0.2.1"), &headers, tool("add").as_bytes()),
+            BodyDecision::Forward(_)
         )
     };
     for plain in [
@@ -356,7 +355,7 @@ fn an_app_of_some_tools_gets_neither_resources_nor_prompts() {
     let ask = |entries: &[&str], method: &str| {
         let body =
             json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": {"uri": "a://b"}}).to_string();
-        matches!(post(&allowed(entries), &body), Outcome::Forward(_))
+        matches!(post(&allowed(entries), &body), BodyDecision::Forward(_))
     };
     for method in ["resources/read", "Resources/list", "prompts/get", "completion/complete"] {
         assert!(ask(&["github"], method), "{method}");
@@ -380,25 +379,26 @@ fn a_dry_lease_is_waited_for() {
     let view = View::new(&store);
     let bearer = format!("Bearer {}", testing::app_key().expose());
     let headers = headers("POST", PATH, &[("authorization", &bearer)]);
-    let Admission::NeedBody(admitted) = admit(Headers(&headers), &view, &Place::at(1000, "")) else {
+    let HeadersDecision::NeedBody(admitted) = admit(Headers(&headers), &view, &FixedWorld::at(1000, ""))
+    else {
         panic!("answered")
     };
     assert_eq!(admitted.endpoint(), "mcp");
-    let at = |now| settle(&admitted, PING.as_bytes(), &view, &Place::at(now, ""));
-    let Outcome::Wait(demand) = at(1000) else { panic!("goes") };
-    let asked: Vec<_> = demand.asks.iter().map(|ask| (ask.owner, ask.kind, ask.need)).collect();
-    assert_eq!(asked, [(OWNER, BucketKind::RequestsPerMinute, 1)]);
-    let (late, body) = refused(admitted.refuse(&Code::LeaseUnavailable.into()));
+    let at = |now| decide(&admitted, PING.as_bytes(), &view, &FixedWorld::at(now, ""));
+    let BodyDecision::Wait(demand) = at(1000) else { panic!("goes") };
+    let asked: Vec<_> = demand.buckets.iter().map(|ask| (ask.subject, ask.kind, ask.need)).collect();
+    assert_eq!(asked, [(SUBJECT, BucketKind::RequestsPerMinute, 1)]);
+    let (late, body) = refused(BodyDecision::Reply(admitted.refuse(&Code::LeaseUnavailable.into())));
     assert_eq!((late.status, &body["id"]), (503, &json!("p")), "the message was read by then");
-    testing::grant(&store, OWNER, BucketKind::RequestsPerMinute, 60, 1);
+    testing::grant(&store, SUBJECT, BucketKind::RequestsPerMinute, 60, 1);
     forwarded(at(1100));
-    assert!(matches!(at(1200), Outcome::Wait(_)));
+    assert!(matches!(at(1200), BodyDecision::Wait(_)));
 }
 
 #[test]
 fn a_limit_of_requests_without_room_refuses() {
     let store = limited(&[(BucketKind::RequestsPerMinute, 60)]);
-    testing::refuse(&store, OWNER, BucketKind::RequestsPerMinute, 60, account::Verdict::Exhausted);
+    testing::refuse(&store, SUBJECT, BucketKind::RequestsPerMinute, 60, account::GrantVerdict::Exhausted);
     let (reply, body) = refused(post(&store, PING));
     assert_eq!((reply.status, reply.code), (429, Some(Code::RateLimitExceeded)));
     assert!(reply.headers.contains(&("retry-after-ms", "9000".into())));
@@ -414,23 +414,25 @@ fn named_keys_have_limits_of_requests_beside_their_apps() {
         app.named_key_limits =
             Some(testing::limits(&[(BucketKind::TokensPerMinute, 9), (BucketKind::RequestsPerDay, 9)]));
     });
-    let Outcome::Wait(demand) = ask(&store, named.expose(), PATH, PING.as_bytes()) else { panic!("goes") };
-    let key = OwnerId(testing::NAMED_KEY_ID.into_bytes());
-    let asked: Vec<_> = demand.asks.iter().map(|ask| (ask.owner, ask.kind)).collect();
+    let BodyDecision::Wait(demand) = ask(&store, named.expose(), PATH, PING.as_bytes()) else {
+        panic!("goes")
+    };
+    let key = SubjectId(testing::NAMED_KEY_ID.into_bytes());
+    let asked: Vec<_> = demand.buckets.iter().map(|ask| (ask.subject, ask.kind)).collect();
     assert_eq!(asked, [(key, BucketKind::RequestsPerDay)]);
 }
 
 #[test]
 fn a_full_ring_refuses_those_whose_requests_are_limited() {
-    let full = |store: &Memory| {
+    let full = |store: &TestMemory| {
         let view = View::new(store);
         let bearer = format!("Bearer {}", testing::app_key().expose());
         let headers = headers("POST", PATH, &[("authorization", &bearer)]);
-        let world = Place::at(1000, "");
-        let Admission::NeedBody(admitted) = admit(Headers(&headers), &view, &world) else {
+        let world = FixedWorld::at(1000, "");
+        let HeadersDecision::NeedBody(admitted) = admit(Headers(&headers), &view, &world) else {
             panic!("answered")
         };
-        admitted.settle(
+        admitted.decide(
             || PING.as_bytes().to_vec(),
             &Gate { view: &view, world: &world, has_room: false, patience: Patience::Whole },
         )
@@ -441,21 +443,22 @@ fn a_full_ring_refuses_those_whose_requests_are_limited() {
 
 #[test]
 fn what_changes_while_a_message_is_on_its_way_counts() {
-    let store = Memory::default();
+    let store = TestMemory::default();
     let mut replica = testing::synced(&store);
     let allow = |entries: &[&str]| {
         let app = wire::AppPolicy { mcp: Some(testing::only(entries)), ..testing::app() };
         wire::DiscoveryResponse { apps: vec![app], ..testing::increment() }
     };
-    assert_eq!(replica.receive(allow(&["github"])), Verdict::Applied);
+    assert_eq!(replica.receive(allow(&["github"])), DiscoveryOutcome::Applied);
     let view = View::new(&store);
     let bearer = format!("Bearer {}", testing::app_key().expose());
     let headers = headers("POST", PATH, &[("authorization", &bearer)]);
-    let Admission::NeedBody(admitted) = admit(Headers(&headers), &view, &Place::at(1000, "")) else {
+    let HeadersDecision::NeedBody(admitted) = admit(Headers(&headers), &view, &FixedWorld::at(1000, ""))
+    else {
         panic!("answered")
     };
-    assert_eq!(replica.receive(allow(&["github/y"])), Verdict::Applied);
-    let late = settle(&admitted, tool("x").as_bytes(), &view, &Place::at(1006, ""));
+    assert_eq!(replica.receive(allow(&["github/y"])), DiscoveryOutcome::Applied);
+    let late = decide(&admitted, tool("x").as_bytes(), &view, &FixedWorld::at(1006, ""));
     assert_eq!(denied(late), Code::McpToolNotAllowed);
 }
 
@@ -537,14 +540,14 @@ proptest! {
     fn a_tool_that_is_not_allowed_never_passes(body in members()) {
         let store = allowed(&["github/allowed"]);
         match post(&store, &body) {
-            Outcome::Forward(forward) => {
+            BodyDecision::Forward(forward) => {
                 let called = may_call(&body);
                 prop_assert!(called.iter().all(|tool| tool == "allowed"), "{body}: {called:?}");
                 let expected = if called.is_empty() { "" } else { "github/allowed" };
                 prop_assert_eq!(&mcp_call(&forward).tool, expected);
             }
-            Outcome::Reply(reply) => prop_assert!(matches!(reply.status, 400 | 403)),
-            Outcome::Wait(demand) => panic!("{demand:?}"),
+            BodyDecision::Reply(reply) => prop_assert!(matches!(reply.status, 400 | 403)),
+            BodyDecision::Wait(demand) => panic!("{demand:?}"),
         }
     }
 
@@ -558,6 +561,6 @@ proptest! {
         let store = allowed(&["github/allowed"]);
         let bearer = format!("Bearer {}", testing::app_key().expose());
         let headers = headers(&method, &path, &[("authorization", &bearer), (&header, &value)]);
-        let _ = run(&store, &Place::at(1000, ""), &headers, &body);
+        let _ = run(&store, &FixedWorld::at(1000, ""), &headers, &body);
     }
 }

@@ -2,11 +2,11 @@
 
 use latchkey_proto::ledger as wire;
 
-use super::World;
-use crate::ledger::Event;
+use super::Simulation;
+use crate::ledger::LedgerEvent;
 use crate::snapshot::Unit;
 
-impl World {
+impl Simulation {
     /// Delivers one message, in one of the directions.
     pub fn carry(&mut self, index: usize) {
         let gateway = &mut self.gateways[index];
@@ -16,7 +16,7 @@ impl World {
         if self.random.one_in(2)
             && let Some(response) = gateway.down.pop_front()
         {
-            return gateway.on(Event::Response(response), self.now_ms);
+            return gateway.on(LedgerEvent::Response(response), self.now_ms);
         }
         if let Some(report) = gateway.up.pop_front() {
             let response = self.server.answer(gateway.instance, report, self.now_ms, &mut self.random);
@@ -41,7 +41,7 @@ impl World {
         let left: Vec<_> = left.take(self.random.below(4) as usize).collect();
         self.strays.extend(left);
         gateway.down.clear();
-        gateway.on(Event::Closed, self.now_ms);
+        gateway.on(LedgerEvent::Closed, self.now_ms);
     }
 
     pub fn reconnect(&mut self, index: usize) {
@@ -50,7 +50,7 @@ impl World {
             gateway.is_connected = true;
             gateway.streams += 1;
             gateway.up.clear();
-            gateway.on(Event::Connected, self.now_ms);
+            gateway.on(LedgerEvent::Connected, self.now_ms);
         }
     }
 
@@ -78,7 +78,7 @@ impl World {
         for live in died.live {
             let held = live.reservation.held().iter().filter(|held| held.kind.unit() != Unit::Requests);
             self.admitted
-                .extend(held.map(|held| ((held.owner, held.kind, held.period), live.at_ms, held.amount)));
+                .extend(held.map(|held| ((held.subject, held.kind, held.period), live.at_ms, held.amount)));
         }
     }
 
@@ -88,7 +88,7 @@ impl World {
             // A process that was stopped for long has missed its ticks.
             let due = ((self.now_ms - gateway.ticked_ms) / 100).min(15);
             for _ in 0..due {
-                gateway.on(Event::Tick, self.now_ms);
+                gateway.on(LedgerEvent::Tick, self.now_ms);
                 gateway.ticked_ms = self.now_ms;
             }
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use latchkey_proto::ledger as wire;
 use latchkey_proto::window::{FEW_PART, Window};
 
-use super::{BucketKind, OwnerId, Random};
+use super::{BucketKind, Random, SubjectId};
 
 /// A gateway adds to the time of its lease what it took to ask; the server adds this to be sure.
 const MARGIN_MS: i64 = 500;
@@ -14,10 +14,10 @@ pub const TTL_MS: u32 = 8_000;
 pub const FEW_TTL_MS: u32 = 40_000;
 pub const PERIOD_MS: i64 = 97_000;
 
-type Bucket = (OwnerId, BucketKind, i64);
+type BucketKey = (SubjectId, BucketKind, i64);
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Row {
+struct GrantedBucket {
     granted: u64,
     used: u64,
     returned: u64,
@@ -28,11 +28,11 @@ struct Row {
 }
 
 #[derive(Default)]
-pub struct Server {
-    pub limits: BTreeMap<(OwnerId, BucketKind), u64>,
-    rows: BTreeMap<(Bucket, u64), Row>,
-    windows: BTreeMap<(OwnerId, BucketKind), Window>,
-    pub used: BTreeMap<Bucket, u64>,
+pub struct SimulatedServer {
+    pub limits: BTreeMap<(SubjectId, BucketKind), u64>,
+    rows: BTreeMap<(BucketKey, u64), GrantedBucket>,
+    windows: BTreeMap<(SubjectId, BucketKind), Window>,
+    pub used: BTreeMap<BucketKey, u64>,
     sequences: BTreeMap<(u64, u32), u64>,
     pub records: BTreeSet<String>,
     pub recalls: Vec<(u64, wire::BucketId)>,
@@ -40,7 +40,7 @@ pub struct Server {
     pub cushions: u64,
 }
 
-impl Row {
+impl GrantedBucket {
     fn counted(&self) -> u64 {
         (self.used + self.returned).max(self.floor)
     }
@@ -50,7 +50,7 @@ impl Row {
     }
 }
 
-impl Server {
+impl SimulatedServer {
     /// What a gateway still has of windows and periods that are not over.
     pub fn outstanding_of(&self, instance: u64, now_ms: i64) -> u64 {
         let is_over = |period: i64| period > 0 && period + PERIOD_MS <= now_ms;
@@ -100,7 +100,7 @@ impl Server {
         response
     }
 
-    fn use_up(&mut self, bucket: Bucket, instance: u64, amount: u64, now_ms: i64) {
+    fn use_up(&mut self, bucket: BucketKey, instance: u64, amount: u64, now_ms: i64) {
         let row = self.rows.entry((bucket, instance)).or_default();
         let before = row.counted();
         row.used += amount;
@@ -128,7 +128,7 @@ impl Server {
 
     fn grant(
         &mut self,
-        (owner, kind, _): Bucket,
+        (subject, kind, _): BucketKey,
         instance: u64,
         want: u64,
         least: u64,
@@ -140,10 +140,10 @@ impl Server {
             BucketKind::CostBudget => now_ms.div_euclid(PERIOD_MS) * PERIOD_MS,
             _ => 0,
         };
-        let bucket = (owner, kind, period);
-        let limit = self.limits[&(owner, kind)];
+        let bucket = (subject, kind, period);
+        let limit = self.limits[&(subject, kind)];
         let used = match kind.span_ms() {
-            Some(_) => self.windows.get_mut(&(owner, kind)).map_or(0, |window| window.used(now_ms)),
+            Some(_) => self.windows.get_mut(&(subject, kind)).map_or(0, |window| window.used(now_ms)),
             None => self.used.get(&bucket).copied().unwrap_or_default(),
         };
         let held: u64 =
@@ -151,10 +151,10 @@ impl Server {
         let free = limit.saturating_sub(used + held);
         let most = want.min(free);
         let mut grant = wire::Grant {
-            bucket: Some(crate::record::bucket_id(owner, kind, period)),
+            bucket: Some(crate::record::bucket_id(subject, kind, period)),
             limit,
             remaining: free,
-            reachable: free + held - self.rows.get(&(bucket, instance)).map_or(0, Row::outstanding),
+            reachable: free + held - self.rows.get(&(bucket, instance)).map_or(0, GrantedBucket::outstanding),
             used,
             resets_at_ms: if period > 0 { period + PERIOD_MS } else { 0 },
             retry_after_ms: 300,
@@ -188,7 +188,7 @@ impl Server {
     }
 }
 
-fn read(bucket: &wire::BucketId) -> Bucket {
-    let owner = OwnerId(bucket.owner.as_slice().try_into().unwrap());
-    (owner, BucketKind::from_number(bucket.kind).unwrap(), bucket.period)
+fn read(bucket: &wire::BucketId) -> BucketKey {
+    let subject = SubjectId(bucket.owner.as_slice().try_into().unwrap());
+    (subject, BucketKind::from_number(bucket.kind).unwrap(), bucket.period)
 }

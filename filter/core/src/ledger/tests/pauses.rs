@@ -14,12 +14,12 @@ const MARGIN_MS: i64 = 5_000;
 /// Counts what becomes of accounts.
 #[derive(Default)]
 struct Counting {
-    memory: Memory,
+    memory: TestMemory,
     reads: Cell<usize>,
     swaps: Cell<usize>,
 }
 
-impl Store for Counting {
+impl SharedStore for Counting {
     fn get(&self, key: &str) -> Option<Stored> {
         self.reads.set(self.reads.get() + usize::from(key.starts_with('l')));
         self.memory.get(key)
@@ -38,7 +38,7 @@ impl Store for Counting {
 /// A gateway, and a control plane that grants what is wanted and leaves `remaining`.
 struct Pair<'a> {
     store: &'a Counting,
-    ledger: Ledger<&'a Counting>,
+    ledger: LedgerClient<&'a Counting>,
     limits: Limits,
     remaining: u64,
     ttl_ms: u32,
@@ -51,8 +51,8 @@ struct Pair<'a> {
 
 impl<'a> Pair<'a> {
     fn new(store: &'a Counting, kind: BucketKind, limit: u64) -> Self {
-        let mut ledger = Ledger::resume(store, config());
-        ledger.on(Event::Connected, NOW);
+        let mut ledger = LedgerClient::resume(store, config());
+        ledger.on(LedgerEvent::Connected, NOW);
         ledger.on(answer(1, vec![]), NOW);
         let limits = limits(kind, limit);
         Self {
@@ -69,7 +69,7 @@ impl<'a> Pair<'a> {
         }
     }
 
-    fn on(&mut self, event: Event) {
+    fn on(&mut self, event: LedgerEvent) {
         let mut events = vec![event];
         while let Some(event) = events.pop() {
             let effects = self.ledger.on(event, self.now_ms);
@@ -102,38 +102,38 @@ impl<'a> Pair<'a> {
     fn pass(&mut self, ms: i64) {
         for _ in 0..ms / 100 {
             self.now_ms += 100;
-            self.on(Event::Tick);
+            self.on(LedgerEvent::Tick);
         }
     }
 
     /// Asks where it must, and uses half of what it needs.
     fn request(&mut self) {
         let limits = self.limits.clone();
-        let owners = [Owner { id: APP, limits: &limits }];
+        let subjects = [LimitSubject { id: APP, limits: &limits }];
         let need = Need { price: Some(testing::ceiling(&PRICE)), ..need(10, 90) };
         let reserved = loop {
-            match reserve(&self.store, &owners, &need, self.now_ms) {
-                Reserve::Reserved(reserved) => break reserved,
-                Reserve::Dry(demand) => {
+            match reserve(&self.store, &subjects, &need, self.now_ms) {
+                ReserveOutcome::Reserved(reserved) => break reserved,
+                ReserveOutcome::Wait(demand) => {
                     self.waits += 1;
-                    self.on(Event::Notice(Notice::Demand(demand).encode()));
+                    self.on(LedgerEvent::Demand(demand.encode()));
                 }
                 other => panic!("{other:?}"),
             }
         };
-        if let Some(demand) = reserved.ahead {
-            self.on(Event::Notice(Notice::Demand(demand).encode()));
+        if let Some(demand) = reserved.refill {
+            self.on(LedgerEvent::Demand(demand.encode()));
         }
-        settle(&self.store, reserved.reservation, Actual { tokens: 50, cost: NanoUsd(50) });
+        settle(&self.store, reserved.reservation, ActualUse { tokens: 50, cost: NanoUsd(50) });
     }
 
-    fn line(&self) -> crate::account::Line {
-        Account::read(&self.store, APP).unwrap().0.lines[0]
+    fn line(&self) -> crate::limits::account::AccountLine {
+        LeaseAccount::read(&self.store, APP).unwrap().0.lines[0]
     }
 }
 
-fn granted(owner: OwnerId, kind: BucketKind, granted: u64) -> wire::Grant {
-    let bucket = Some(crate::record::bucket_id(owner, kind, 0));
+fn granted(subject: SubjectId, kind: BucketKind, granted: u64) -> wire::Grant {
+    let bucket = Some(crate::record::bucket_id(subject, kind, 0));
     wire::Grant { bucket, remaining: 100_000, ..grant(kind, granted, wire::Verdict::Granted) }
 }
 
@@ -173,16 +173,16 @@ fn who_asks_ahead_keeps_a_cushion_and_asks_rarely() {
 #[test]
 fn a_cushion_is_little_of_the_limit_and_none_where_an_answer_was_lost() {
     let ask = |limit| {
-        let asks = vec![Ask { owner: APP, kind: TPM, need: 30, least: 11, floor: 11, limit }];
-        Event::Notice(Notice::Demand(crate::account::Demand { asks }).encode())
+        let buckets = vec![BucketDemand { subject: APP, kind: TPM, need: 30, least: 11, floor: 11, limit }];
+        LedgerEvent::Demand(crate::limits::account::Demand { buckets }.encode())
     };
     for (limit, want) in [(100_000, 480), (1_600, 100), (160, 30), (20, 20)] {
-        let store = Memory::default();
+        let store = TestMemory::default();
         let mut ledger = connected(&store);
         assert_eq!(leases(&ledger.on(ask(limit), NOW)), [(0, 0, want, 11)], "of {limit}");
-        ledger.on(Event::Closed, NOW);
+        ledger.on(LedgerEvent::Closed, NOW);
         ledger.on(ask(limit), NOW);
-        assert_eq!(leases(&ledger.on(Event::Connected, NOW)), [(0, 0, 11, 11)], "all or nothing");
+        assert_eq!(leases(&ledger.on(LedgerEvent::Connected, NOW)), [(0, 0, 11, 11)], "all or nothing");
     }
 }
 
@@ -228,56 +228,56 @@ fn few_units_are_recalled_at_once() {
     pair.pass(5_000);
     assert_eq!((pair.line().unused(), pair.returned), (6, 0));
     let recalls = vec![crate::record::bucket_id(APP, RPM, 0)];
-    pair.on(Event::Response(wire::LedgerResponse { recalls, ..wire::LedgerResponse::default() }));
+    pair.on(LedgerEvent::Response(wire::LedgerResponse { recalls, ..wire::LedgerResponse::default() }));
     assert_eq!((pair.line().unused(), pair.returned), (0, 6));
 }
 
 #[test]
 fn a_quiet_owner_is_looked_at_ever_more_rarely_until_a_record_comes() {
     let store = Counting::default();
-    let app = OwnerId::from(crate::testing::APP);
-    let mut ledger = Ledger::resume(&store, config());
-    ledger.on(Event::Connected, NOW);
+    let app = SubjectId::from(crate::testing::APP);
+    let mut ledger = LedgerClient::resume(&store, config());
+    ledger.on(LedgerEvent::Connected, NOW);
     let mut now_ms = NOW;
-    let mut pass = |ledger: &mut Ledger<_>, ticks: usize| -> Vec<(usize, Vec<Effect>)> {
+    let mut pass = |ledger: &mut LedgerClient<_>, ticks: usize| -> Vec<(usize, Vec<LedgerEffect>)> {
         (0..ticks)
             .map(|_| {
                 now_ms += 100;
                 let before = store.reads.get();
-                let effects = ledger.on(Event::Tick, now_ms);
+                let effects = ledger.on(LedgerEvent::Tick, now_ms);
                 (store.reads.get() - before, effects)
             })
             .collect()
     };
-    let looks = |ticks: &[(usize, Vec<Effect>)]| -> Vec<usize> {
+    let looks = |ticks: &[(usize, Vec<LedgerEffect>)]| -> Vec<usize> {
         (1..).zip(ticks).filter(|(_, (reads, _))| *reads > 0).map(|(tick, _)| tick).collect()
     };
     let long = wire::Grant { ttl_ms: 60_000, ..granted(app, RPM, 5) };
     ledger.on(answer(1, vec![]), NOW);
     pass(&mut ledger, 1);
-    let asks = vec![Ask { owner: app, kind: RPM, need: 5, least: 5, floor: 5, limit: 100_000 }];
-    ledger.on(Event::Notice(Notice::Demand(crate::account::Demand { asks }).encode()), NOW);
+    let buckets = vec![BucketDemand { subject: app, kind: RPM, need: 5, least: 5, floor: 5, limit: 100_000 }];
+    ledger.on(LedgerEvent::Demand(crate::limits::account::Demand { buckets }.encode()), NOW);
     ledger.on(answer(2, vec![long]), NOW);
     assert_eq!(looks(&pass(&mut ledger, 250)), [5, 10, 50]);
 
     let mut ring = ring::Ring::new(ring::take_worker(&store).unwrap(), 8);
-    let owners = [Owner { id: app, limits: &limits(RPM, 100_000) }];
-    let Reserve::Reserved(_) = reserve(&store, &owners, &need(1, 1), NOW + 25_000) else { panic!() };
+    let subjects = [LimitSubject { id: app, limits: &limits(RPM, 100_000) }];
+    let ReserveOutcome::Reserved(_) = reserve(&store, &subjects, &need(1, 1), NOW + 25_000) else { panic!() };
     ring.append(&store, crate::testing::record());
     let ticks = pass(&mut ledger, 20);
-    let told = |effects: &[Effect]| {
+    let status = |effects: &[LedgerEffect]| {
         let reports = reports(effects);
         reports.iter().flat_map(|report| &report.leases).any(|lease| lease.used == 1)
     };
-    let told = ticks.iter().position(|(_, effects)| told(effects));
-    assert!(told.is_some_and(|told| told < 10), "what was used is told within a second: {told:?}");
+    let status = ticks.iter().position(|(_, effects)| status(effects));
+    assert!(status.is_some_and(|status| status < 10), "what was used is told within a second: {status:?}");
 }
 
 #[test]
 fn what_is_heard_of_a_quiet_owner_has_it_looked_at_again() {
     let unasked =
         wire::LedgerResponse { grants: vec![granted(APP, RPM, 7)], ..wire::LedgerResponse::default() };
-    for event in [Event::Response(unasked), demand(RPM, 1, 0)] {
+    for event in [LedgerEvent::Response(unasked), demand(RPM, 1, 0)] {
         let store = Counting::default();
         let mut pair = Pair::new(&store, RPM, 1_000);
         pair.on(demand(RPM, 5, 5));
@@ -295,10 +295,10 @@ fn what_lay_idle_without_a_stream_goes_back_soon_after_it_is_open_again() {
     let store = Counting::default();
     let mut pair = Pair { remaining: 400, ..Pair::new(&store, TPM, 1_000) };
     pair.on(demand(TPM, 30, 30));
-    pair.on(Event::Closed);
+    pair.on(LedgerEvent::Closed);
     pair.pass(22_000);
     assert_eq!(pair.line().unused(), 30);
-    pair.on(Event::Connected);
+    pair.on(LedgerEvent::Connected);
     pair.pass(1_600);
     assert_eq!((pair.line().unused(), pair.returned), (0, 30));
 }
@@ -306,20 +306,20 @@ fn what_lay_idle_without_a_stream_goes_back_soon_after_it_is_open_again() {
 #[test]
 fn many_that_are_due_are_looked_at_one_after_the_other() {
     let store = Counting::default();
-    let mut ledger = Ledger::resume(&store, config());
-    ledger.on(Event::Connected, NOW);
-    let owner = |number: u16| {
+    let mut ledger = LedgerClient::resume(&store, config());
+    ledger.on(LedgerEvent::Connected, NOW);
+    let subject = |number: u16| {
         let mut id = [7; 16];
         id[..2].copy_from_slice(&number.to_le_bytes());
-        OwnerId(id)
+        SubjectId(id)
     };
     ledger.on(answer(1, vec![]), NOW);
-    let grants = (0..2_500).map(|number| granted(owner(number), RPM, 1)).collect();
-    ledger.on(Event::Tick, NOW);
-    ledger.on(Event::Response(wire::LedgerResponse { grants, ..wire::LedgerResponse::default() }), NOW);
-    let reads = |ledger: &mut Ledger<_>, tick: i64| {
+    let grants = (0..2_500).map(|number| granted(subject(number), RPM, 1)).collect();
+    ledger.on(LedgerEvent::Tick, NOW);
+    ledger.on(LedgerEvent::Response(wire::LedgerResponse { grants, ..wire::LedgerResponse::default() }), NOW);
+    let reads = |ledger: &mut LedgerClient<_>, tick: i64| {
         let before = store.reads.get();
-        ledger.on(Event::Tick, NOW + tick * 100);
+        ledger.on(LedgerEvent::Tick, NOW + tick * 100);
         store.reads.get() - before
     };
     let looked: Vec<_> = (1..=8).map(|tick| reads(&mut ledger, tick)).collect();
@@ -329,17 +329,19 @@ fn many_that_are_due_are_looked_at_one_after_the_other() {
 #[test]
 fn what_one_owner_is_granted_is_brought_at_once() {
     let store = Counting::default();
-    let mut ledger = Ledger::resume(&store, config());
-    ledger.on(Event::Connected, NOW);
+    let mut ledger = LedgerClient::resume(&store, config());
+    ledger.on(LedgerEvent::Connected, NOW);
     ledger.on(answer(1, vec![]), NOW);
     let kinds = [RPM, TPM, COST, BucketKind::RequestsPerHour, BucketKind::RequestsPerDay];
-    let asks = kinds.map(|kind| Ask { owner: APP, kind, need: 3, least: 3, floor: 3, limit: 100 }).to_vec();
-    ledger.on(Event::Notice(Notice::Demand(crate::account::Demand { asks }).encode()), NOW);
+    let buckets = kinds
+        .map(|kind| BucketDemand { subject: APP, kind, need: 3, least: 3, floor: 3, limit: 100 })
+        .to_vec();
+    ledger.on(LedgerEvent::Demand(crate::limits::account::Demand { buckets }.encode()), NOW);
     let before = store.swaps.get();
     ledger.on(answer(2, kinds.map(|kind| granted(APP, kind, 3)).to_vec()), NOW);
     assert_eq!(store.swaps.get() - before, 1);
-    let (account, _) = Account::read(&&store, APP).unwrap();
+    let (account, _) = LeaseAccount::read(&&store, APP).unwrap();
     let available: Vec<_> =
-        account.lines.iter().map(|line| (line.kind, line.available(NOW), line.lot)).collect();
+        account.lines.iter().map(|line| (line.kind, line.available(NOW), line.last_grant)).collect();
     assert_eq!(available, kinds.map(|kind| (kind, 3, 3)));
 }

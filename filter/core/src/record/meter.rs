@@ -1,0 +1,239 @@
+//! Follows one request from its headers to its record: what the provider answers, what it used, and how the
+//! exchange ended.
+
+mod charge;
+
+use std::net::IpAddr;
+
+use crate::answer::denial::Code;
+use crate::answer::reply::{Attribution, Reply};
+use crate::answer::usage::{AnswerHead, ChunkAction, UsageReader, is_event_stream};
+use crate::price::{NanoUsd, TokenUsage};
+use crate::record::{Record, Settlement};
+use crate::request::conversation;
+use crate::request::header::Headers;
+use crate::snapshot::UnixMs;
+use crate::store::SharedStore;
+use crate::upstream::call::UpstreamCall;
+use crate::upstream::redirect::Redirect;
+
+/// The longest request id to record.
+const LONGEST_REQUEST_ID: usize = 128;
+
+/// One request with a known key.
+#[derive(Debug)]
+pub struct RequestMeter {
+    started: UnixMs,
+    attribution: Attribution,
+    endpoint: &'static str,
+    request_id: String,
+    conversation_id: String,
+    client_address: Option<IpAddr>,
+    code: Option<Code>,
+    /// The model that a refused request asked for.
+    model: String,
+    /// The provider that would have served it.
+    provider: String,
+    status: u16,
+    first_byte: Option<UnixMs>,
+    call: Option<UpstreamCall>,
+    reader: Option<UsageReader>,
+    /// The answer is an MCP server's event stream.
+    streamed: bool,
+    redirected: bool,
+}
+
+/// How the exchange with the provider ended, as far as Envoy tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamOutcome {
+    /// The provider answered.
+    Answered,
+    /// Nothing reached the provider.
+    NeverSent,
+    /// The request was sent, and what came of it is not known: a timeout, a reset, or a client that went
+    /// away.
+    Unknown,
+}
+
+/// Envoy's response flags for requests that were never sent: UH, UF, UO, NR, NC and DF. Not OM, of the
+/// overload manager: it also resets requests that were sent.
+const NEVER_SENT: u64 = 0x2 | 0x20 | 0x80 | 0x100 | 0x100_0000 | 0x400_0000;
+
+/// The beginning of `response.code_details` where the provider's address is one that clusters must not
+/// connect to.
+const OUT_OF_REACH: &str = "rbac_access_denied_matched_policy";
+
+impl UpstreamOutcome {
+    /// Reads Envoy's `response.code_details` and `response.flags`.
+    #[must_use]
+    pub fn read(details: &str, flags: u64) -> Self {
+        match details {
+            "via_upstream" | "provider_credential_rejected" => Self::Answered,
+            "failed_to_inject_credential" => Self::NeverSent,
+            _ if details.starts_with(OUT_OF_REACH) => Self::NeverSent,
+            _ if flags & NEVER_SENT != 0 => Self::NeverSent,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl RequestMeter {
+    /// A request whose key is known.
+    #[must_use]
+    pub fn new(
+        attribution: Attribution,
+        endpoint: &'static str,
+        headers: Headers<'_>,
+        started: UnixMs,
+    ) -> Self {
+        let id = headers.text("x-request-id").filter(|id| id.len() <= LONGEST_REQUEST_ID);
+        let conversation = conversation::id(headers).ok().flatten().unwrap_or_default();
+        Self {
+            started,
+            attribution,
+            endpoint,
+            request_id: id.unwrap_or_default().to_owned(),
+            conversation_id: conversation.to_owned(),
+            client_address: None,
+            code: None,
+            model: String::new(),
+            provider: String::new(),
+            status: 0,
+            first_byte: None,
+            call: None,
+            reader: None,
+            streamed: false,
+            redirected: false,
+        }
+    }
+
+    pub fn came_from(&mut self, address: Option<IpAddr>) {
+        self.client_address = address;
+    }
+
+    /// The gateway answers.
+    pub fn refused(&mut self, reply: &Reply) {
+        self.code = reply.code;
+        self.model.clone_from(&reply.model);
+        self.provider.clone_from(&reply.provider);
+    }
+
+    /// The request goes to a provider or an MCP server.
+    pub fn forwarded(&mut self, call: UpstreamCall) {
+        self.call = Some(call);
+    }
+
+    /// What to do with an answer that redirects: it did no work.
+    pub fn redirect(&mut self, status: u16, headers: Headers<'_>) -> Option<Redirect> {
+        let redirect = Redirect::of(status, headers, self.call.as_ref()?)?;
+        self.redirected = true;
+        self.status = redirect.reply.status;
+        self.code = redirect.reply.code;
+        Some(redirect)
+    }
+
+    /// None where the gateway answers.
+    #[must_use]
+    pub fn call(&self) -> Option<&UpstreamCall> {
+        self.call.as_ref()
+    }
+
+    /// The answer's headers have come. Tells whether its body must be read.
+    pub fn answered(&mut self, status: u16, head: AnswerHead<'_>) -> bool {
+        self.status = status;
+        match &self.call {
+            Some(UpstreamCall::Model(call)) if (200..300).contains(&status) => {
+                self.reader = Some(UsageReader::new(call.asked(), head));
+            }
+            Some(UpstreamCall::Mcp(_)) => self.streamed = head.content_type.is_some_and(is_event_stream),
+            _ => self.reader = None,
+        }
+        self.reader.is_some()
+    }
+
+    /// A chunk of the answer's body has come. It is passed on at once, as the result says.
+    pub fn chunk(&mut self, bytes: &[u8], last: bool, now: impl FnOnce() -> UnixMs) -> ChunkAction {
+        if self.first_byte.is_none() && !bytes.is_empty() {
+            self.first_byte = Some(now());
+        }
+        self.reader.as_mut().map_or(ChunkAction::Pass, |reader| reader.chunk(bytes, last))
+    }
+
+    /// Whether the answer's body is read for its usage.
+    #[must_use]
+    pub fn reads(&self) -> bool {
+        self.reader.is_some()
+    }
+
+    /// Whether the usage chunk is taken out of the answer.
+    #[must_use]
+    pub fn hides_usage(&self) -> bool {
+        matches!(&self.call, Some(UpstreamCall::Model(call)) if call.hides_usage())
+    }
+
+    #[must_use]
+    pub fn has_status(&self) -> bool {
+        self.status != 0
+    }
+
+    /// Whether [`RequestMeter::finish`] needs to know how the exchange ended: the answer itself does not
+    /// tell.
+    #[must_use]
+    pub fn needs_outcome(&self) -> bool {
+        matches!(self.call, Some(UpstreamCall::Model(_))) && self.reader.is_none() && !self.redirected
+    }
+
+    /// Whether the gateway answers, and nobody else was asked.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.call.is_none()
+    }
+
+    /// The request is over, or its client went away: settles the reservation and gives the record.
+    pub fn finish<S: SharedStore>(self, store: &S, outcome: UpstreamOutcome, now: UnixMs) -> Record {
+        let reading = self.reader.as_ref().map(UsageReader::finish);
+        let since = |at: UnixMs| u32::try_from(at.0.saturating_sub(self.started.0)).unwrap_or_default();
+        let Attribution { app, key, user, identity, old_secret } = self.attribution;
+        let mut record = Record {
+            at: self.started,
+            request_id: self.request_id,
+            app,
+            key,
+            user,
+            identity,
+            model: self.model,
+            served_model: String::new(),
+            provider: self.provider,
+            endpoint: self.endpoint,
+            status: self.status.into(),
+            code: self.code.map(Code::as_str).unwrap_or_default(),
+            tokens: TokenUsage::default(),
+            cost: NanoUsd(0),
+            price_version: 0,
+            settlement: Settlement::None,
+            settlement_reason: None,
+            latency_ms: since(now),
+            first_token_ms: None,
+            streamed: false,
+            client_address: self.client_address.map(|address| address.to_string()).unwrap_or_default(),
+            conversation_id: self.conversation_id,
+            charges: vec![],
+            old_secret,
+            service_tier: String::new(),
+            output_cut: None,
+            text: None,
+        };
+        match self.call {
+            Some(UpstreamCall::Model(call)) => {
+                record.first_token_ms = self.first_byte.map(since);
+                call.finish(&mut record, reading.as_ref(), outcome, store);
+            }
+            Some(UpstreamCall::Mcp(call)) => call.finish(&mut record, self.streamed, store),
+            None => {}
+        }
+        record
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,10 @@
+//! The providers' side of a request: what is asked of whom, which headers reach the provider, and which
+//! of its answer's headers reach the client.
+
+pub mod call;
+
+pub mod forward;
+
+pub mod header_filter;
+
+pub mod redirect;
