@@ -20,7 +20,7 @@ use serde_json::json;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use crate::action::audit::Done;
+use crate::action::audit::AuditEntry;
 use crate::action::{By, Refusal};
 use crate::api::propagation::Pending;
 use crate::store::{Backend, Store, Tx};
@@ -280,7 +280,7 @@ impl Gateways {
         }
         let data = json!({ "processes": ended.len() });
         let id = name.to_owned();
-        by.audit(tx, Done { action: "gateway.forgotten", kind: "gateway", id, name, app: None, data });
+        by.audit(tx, AuditEntry { action: "gateway.forgotten", kind: "gateway", id, name, app: None, data });
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::audit::Done;
+use super::audit::AuditEntry;
 use super::{Context, Refusal};
 use crate::ledger::owners::Owners;
 use crate::ledger::page;
@@ -30,8 +30,10 @@ pub async fn write_off(tx: &mut Tx, context: Context<'_>, instance: &str) -> Res
     let data = json!({ "gateway": lost.gateway, "budgets": budgets, "last_heard_of": moment(lost.ended_at) });
     let name = lost.gateway.clone();
     let id = instance.to_owned();
-    context
-        .audit(tx, Done { action: "gateway.written_off", kind: "gateway", id, name: &name, app: None, data });
+    context.audit(
+        tx,
+        AuditEntry { action: "gateway.written_off", kind: "gateway", id, name: &name, app: None, data },
+    );
     Ok(lost)
 }
 
