@@ -9,16 +9,15 @@ pub mod gateways;
 pub mod groups;
 pub mod invitations;
 pub mod keys;
-pub mod mcp_servers;
 pub mod models;
 pub mod my_keys;
 pub mod passwords;
-pub mod providers;
 pub mod self_service;
 pub mod sessions;
 pub mod sign_in;
+pub mod subjects;
 pub mod tokens;
-mod upstream;
+pub mod upstreams;
 pub mod users;
 
 use latchkey_core::actor::Actor;

@@ -15,8 +15,7 @@ use tokio::sync::watch;
 
 use crate::seal::{MasterKey, Purpose, Sealed};
 use crate::store::feed::Cursor;
-use crate::store::mcp_servers::McpServer;
-use crate::store::providers::Provider;
+use crate::store::upstreams::{McpProtocol, ModelProtocol, Protocol, Upstream};
 use crate::store::{Backend, Store};
 
 /// The database as a source for gateways.
@@ -100,33 +99,23 @@ impl Feed {
 
     /// Whoever's credential does not open is left out: the others, and all keys, go on.
     async fn read_clusters(&self) -> sqlx::Result<Arc<[ProviderCluster]>> {
-        let providers = self.store.providers().await?.into_iter();
-        let providers = providers.filter(|provider| provider.enabled && provider.cluster.is_none());
-        let servers = self.store.mcp_servers().await?.into_iter();
-        let servers = servers.filter(|server| server.enabled && server.cluster.is_none());
-        let clusters = providers.map(|it| self.of_provider(it)).chain(servers.map(|it| self.of_server(it)));
+        let (providers, servers) = (self.store.upstreams().await?, self.store.upstreams().await?);
+        let providers = self.managed::<ModelProtocol>(providers);
+        Ok(providers.chain(self.managed::<McpProtocol>(servers)).collect())
+    }
+
+    fn managed<P: Protocol>(&self, upstreams: Vec<Upstream<P>>) -> impl Iterator<Item = ProviderCluster> {
+        let managed = upstreams.into_iter().filter(|upstream| upstream.enabled && upstream.cluster.is_none());
         let left_out = |error: &anyhow::Error| tracing::error!("left out: {error:#}");
-        Ok(clusters.filter_map(|cluster| cluster.inspect_err(left_out).ok()).collect())
+        managed.filter_map(move |upstream| self.cluster_of(upstream).inspect_err(left_out).ok())
     }
 
-    fn of_provider(&self, provider: Provider) -> anyhow::Result<ProviderCluster> {
-        let (name, kind) = (provider.cluster_name(), provider.kind);
-        let purpose = Purpose::Credential(provider.name.as_str());
-        let credential = self.unseal(purpose, provider.sealed_credential.as_deref(), kind);
-        let credential =
-            credential.with_context(|| format!("the credential of provider `{}`", provider.name))?;
-        Ok(self.cluster(name, provider.url, credential))
-    }
-
-    /// Its credential travels as OpenAI's does: a bearer token.
-    fn of_server(&self, server: McpServer) -> anyhow::Result<ProviderCluster> {
-        let name = server.cluster_name();
-        let purpose = Purpose::McpCredential(server.name.as_str());
-        let credential =
-            self.unseal(purpose, server.sealed_credential.as_deref(), ProviderKind::OpenaiCompatible);
-        let credential =
-            credential.with_context(|| format!("the credential of MCP server `{}`", server.name))?;
-        Ok(self.cluster(name, server.parts, credential))
+    fn cluster_of<P: Protocol>(&self, upstream: Upstream<P>) -> anyhow::Result<ProviderCluster> {
+        let (cluster, name) = (upstream.cluster_name(), upstream.name.as_str());
+        let (sealed, kind) = (upstream.sealed_credential.as_deref(), upstream.protocol.credential_kind());
+        let credential = self.unseal(P::purpose(name), sealed, kind);
+        let credential = credential.with_context(|| format!("the credential of {} `{name}`", P::NOUN))?;
+        Ok(self.cluster(cluster, upstream.address, credential))
     }
 
     fn unseal(

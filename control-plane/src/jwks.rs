@@ -17,7 +17,7 @@ use latchkey_core::identity::key::PublicKey;
 use serde_json::json;
 
 use crate::action::By;
-use crate::action::audit::Done;
+use crate::action::audit::AuditEntry;
 use crate::store::Store;
 use crate::store::jwks::JwkSet;
 use crate::world::World;
@@ -209,7 +209,7 @@ impl Jwks {
             tx.publish_apps(&apps, revision).await?;
             let by = By { actor: &Actor::system("jwks"), world: &self.world };
             let names = |keys: &[PublicKey]| keys.iter().map(|key| key.kid.clone()).collect::<Vec<_>>();
-            by.audit(&mut tx, Done {
+            by.audit(&mut tx, AuditEntry {
                 action: "jwks.changed",
                 kind: "jwks",
                 id: url.to_owned(),

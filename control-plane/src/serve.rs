@@ -32,6 +32,7 @@ use crate::metrics::Metrics;
 use crate::router;
 use crate::seal::MasterKey;
 use crate::store::Store;
+use crate::store::upstreams::{McpProtocol, ModelProtocol, Protocol, Upstream};
 use crate::tokens::GatewayTokens;
 use crate::world::World;
 
@@ -180,15 +181,17 @@ fn refuse_plaintext(setting: &str, address: SocketAddr, allowed: bool) -> anyhow
 
 /// Says of which providers and MCP servers no more is to be had: they are there since before this was asked.
 async fn warn_of_upstreams(store: &Store, opened: &Opened) -> anyhow::Result<()> {
-    let providers = store.providers().await?.into_iter();
-    let providers = providers.filter(|it| it.enabled && it.cluster.is_none());
-    let providers = providers.map(|it| ("provider", it.name, it.url.host));
-    let servers = store.mcp_servers().await?.into_iter();
-    let servers = servers.filter(|it| it.enabled && it.cluster.is_none());
-    let servers = servers.map(|it| ("MCP server", it.name, it.parts.host));
-    for (kind, name, host) in providers.chain(servers) {
-        if let Err(reason) = opened.check(&host) {
-            tracing::error!(%name, %reason, "gateways refuse the requests for a {kind}");
+    warn_of_upstreams_with::<ModelProtocol>(store, opened).await?;
+    warn_of_upstreams_with::<McpProtocol>(store, opened).await
+}
+
+async fn warn_of_upstreams_with<P: Protocol>(store: &Store, opened: &Opened) -> anyhow::Result<()> {
+    let upstreams = store.upstreams::<P>().await?;
+    for Upstream { name, address, .. } in
+        upstreams.into_iter().filter(|it| it.enabled && it.cluster.is_none())
+    {
+        if let Err(reason) = opened.check(&address.host) {
+            tracing::error!(%name, %reason, "gateways refuse the requests for a {}", P::NOUN);
         }
     }
     Ok(())

@@ -18,7 +18,7 @@ pub mod snippets;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use latchkey_core::role::Permission;
@@ -27,7 +27,6 @@ use crate::api::Api;
 use crate::api::problem::Problem;
 use frame::{Visit, redirect};
 
-/// Every page.
 pub fn routes() -> Router<Api> {
     Router::new()
         .route("/", get(home))
@@ -50,7 +49,11 @@ async fn home(visit: Visit, State(_): State<Api>) -> Result<Response, Problem> {
     Ok(redirect(to).into_response())
 }
 
-/// An HTML answer.
+/// The page of a form that was refused.
+fn unprocessable(page: Response) -> Response {
+    (StatusCode::UNPROCESSABLE_ENTITY, page).into_response()
+}
+
 fn html(page: &impl askama::Template) -> Result<Response, Problem> {
     let text = page.render().map_err(|error| {
         tracing::error!(%error, "a page could not be made");

@@ -20,7 +20,7 @@ with story() as latchkey:
 
     def sends(page: Page, requests_per_minute: str, reason: str):
         expect(page.get_by_role("row", name=re.compile("requests per minute"))).to_contain_text(requests_per_minute)
-        page.get_by_label("Why you want it").fill(reason)
+        page.get_by_label("Why you need it").fill(reason)
         page.get_by_role("button", name="Send request").click()
 
     def limit() -> int:

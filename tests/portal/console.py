@@ -23,7 +23,7 @@ with story() as latchkey:
     expect(page.get_by_role("meter")).to_be_visible()
     page.get_by_label("Status").select_option("revoked")
     page.get_by_role("button", name="Show").click()
-    expect(page.get_by_role("heading", name="No API key is like this")).to_be_visible()
+    expect(page.get_by_role("heading", name="No API keys match")).to_be_visible()
     page.get_by_role("link", name="Show all API keys").click()
     page.get_by_role("link", name="Data Platform", exact=True).click()
 

@@ -42,14 +42,14 @@ with story() as latchkey:
 
     latchkey.tells("Bob changes his password, which needs the one that he has")
     his.get_by_role("banner").get_by_role("link", name="Bob").click()
-    his.get_by_label("Password until now").fill("not this one")
+    his.get_by_label("Current password").fill("not this one")
     his.get_by_label("New password").fill("another long password")
     his.get_by_role("button", name="Change password").click()
     expect(his.get_by_role("alert")).to_be_visible()
-    his.get_by_label("Password until now").fill(PASSWORD)
+    his.get_by_label("Current password").fill(PASSWORD)
     his.get_by_label("New password").fill("another long password")
     his.get_by_role("button", name="Change password").click()
-    expect(his.get_by_role("status")).to_contain_text("Your password is changed")
+    expect(his.get_by_role("status")).to_contain_text("Your password was changed")
 
     latchkey.tells("Grace ends his sessions, and he is asked to sign in")
     grace.reload()

@@ -136,7 +136,7 @@ fn unique<'a>(path: &str, names: impl Iterator<Item = &'a str>, invalid: &mut In
 
 fn named(name: &str) -> Result<(), String> {
     if let Some(hidden) = hidden::find(name) {
-        return Err(format!("must not hold the character {hidden}, which nobody sees"));
+        return Err(format!("must not contain the invisible character {hidden}"));
     }
     let fits = name.trim() == name && !name.chars().any(char::is_control);
     if fits && (1..=LONGEST_NAME).contains(&name.chars().count()) {

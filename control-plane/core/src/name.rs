@@ -43,7 +43,7 @@ pub enum NotAName {
     #[error("must be 1 to {LONGEST} characters, without control characters or outer spaces")]
     Name,
     /// A [`Name`] or an [`Email`] with a character that nobody sees.
-    #[error("must not hold the character {0}, which nobody sees")]
+    #[error("must not contain the invisible character {0}")]
     Hidden(Hidden),
     /// Not a [`Slug`].
     #[error("must be 1 to 63 lower-case letters, digits, `-` or `_`, beginning with a letter or digit")]
@@ -189,7 +189,7 @@ mod tests {
         let refused = name("Support\u{202e}toB").unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "must not hold the character U+202E (right-to-left override), which nobody sees"
+            "must not contain the invisible character U+202E (right-to-left override)"
         );
         assert!(Name::stored("Support\u{202e}toB".to_owned()).is_ok(), "what is there stays readable");
         assert!(name("👩🏽\u{200d}💻").is_ok());

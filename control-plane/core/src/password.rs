@@ -43,7 +43,7 @@ pub enum Weak {
     #[error("is among the passwords that are tried first: use several words that do not belong together")]
     Common,
     /// What everyone knows of its user.
-    #[error("must not hold your name or e-mail address")]
+    #[error("must not contain your name or e-mail address")]
     Personal,
 }
 

@@ -18,7 +18,7 @@ pub use multiplier::Multiplier;
 pub use tier::Tier;
 
 /// What a million tokens cost, in US dollars: of the standard tier, and where a vendor asks more or less.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 pub struct Price {
     /// Of the standard tier.
     #[serde(flatten)]

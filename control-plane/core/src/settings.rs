@@ -216,7 +216,7 @@ fn at_most(count: usize, most: usize) -> Result<(), String> {
 
 fn plain_tag(tag: &str) -> Result<(), String> {
     if let Some(hidden) = hidden::find(tag) {
-        return Err(format!("must not hold the character {hidden}, which nobody sees"));
+        return Err(format!("must not contain the invisible character {hidden}"));
     }
     let fits = (1..=LONGEST_TAG).contains(&tag.chars().count()) && !tag.chars().any(char::is_control);
     if fits {

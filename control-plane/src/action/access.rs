@@ -23,7 +23,6 @@ pub struct Refreshed {
 }
 
 impl Refreshed {
-    /// Whether any key changed.
     #[must_use]
     pub fn is_any(&self) -> bool {
         self.suspended + self.resumed > 0
@@ -36,9 +35,6 @@ impl Refreshed {
 ///
 /// It takes the transaction's revision first. Who creates a key takes it before reading the user's
 /// groups; so of a removal and a creation at the same time, the later one sees the earlier.
-///
-/// # Errors
-/// The database failed.
 pub async fn refresh(tx: &mut Tx, by: By<'_>, scope: Scope<'_>) -> Result<Refreshed, Refusal> {
     let revision = tx.revision(by.world).await?;
     let mut apps: HashMap<Uuid, SelfService> = tx.self_services(scope).await?.into_iter().collect();

@@ -2,6 +2,7 @@
 
 pub mod create;
 pub mod delete;
+pub mod edit;
 pub mod rollback;
 pub mod save;
 pub mod switch;
@@ -14,6 +15,7 @@ use latchkey_core::settings::{AppSettings, CredentialMode};
 
 use super::Refusal;
 use crate::store::Tx;
+use crate::store::upstreams::{McpProtocol, ModelProtocol};
 
 /// Refuses names of providers, models and MCP servers that would have no effect. A model with a `*` is
 /// taken as it is: it may match what comes later. So is a tool: only its server knows it.
@@ -21,7 +23,7 @@ async fn refuse_unknown_names(tx: &mut Tx, settings: &AppSettings) -> Result<(),
     let mut invalid = Invalid::default();
     if let Selection::Only(names) = &settings.allowed_providers {
         for (i, name) in names.iter().enumerate() {
-            if tx.provider(name).await?.is_none() {
+            if tx.upstream::<ModelProtocol>(name).await?.is_none() {
                 let message = format!("there is no provider `{name}`: create it first");
                 invalid.0.push(FieldError::new(format!("allowed_providers[{i}]"), message));
             }
@@ -39,7 +41,7 @@ async fn refuse_unknown_names(tx: &mut Tx, settings: &AppSettings) -> Result<(),
     if let Selection::Only(entries) = &settings.mcp_scope {
         for (i, text) in entries.iter().enumerate() {
             let (server, _) = mcp::entry(text);
-            if tx.mcp_server(server).await?.is_none() {
+            if tx.upstream::<McpProtocol>(server).await?.is_none() {
                 let message = format!("there is no MCP server `{server}`: create it first");
                 invalid.0.push(FieldError::new(format!("mcp_scope[{i}]"), message));
             }

@@ -11,14 +11,12 @@ use crate::store::keys::Key;
 
 /// Something that was done, as an action tells it.
 #[derive(Clone, Debug)]
-pub struct Done<'a> {
+pub struct AuditEntry<'a> {
     /// What was done: `key.revoked`, `group.member_removed`, ….
     pub action: &'static str,
     /// What kind of thing it was done to.
     pub kind: &'static str,
-    /// The thing's id.
     pub id: String,
-    /// What it is called.
     pub name: &'a str,
     /// The app that it is about.
     pub app: Option<Uuid>,
@@ -26,8 +24,7 @@ pub struct Done<'a> {
     pub data: Value,
 }
 
-impl<'a> Done<'a> {
-    /// To an app.
+impl<'a> AuditEntry<'a> {
     #[must_use]
     pub fn to_app(action: &'static str, app: &'a App, data: Value) -> Self {
         Self { action, kind: "app", id: app.id.to_string(), name: app.name.as_str(), app: Some(app.id), data }
@@ -54,7 +51,7 @@ impl<'a> Done<'a> {
 
 impl By<'_> {
     /// Adds what was done to the audit log, within the transaction that did it.
-    pub fn audit(&self, tx: &mut Tx, done: Done<'_>) {
+    pub fn audit(&self, tx: &mut Tx, done: AuditEntry<'_>) {
         let actor = self.actor;
         tx.audit(Entry {
             at_ms: self.world.now().as_millisecond(),
@@ -74,7 +71,7 @@ impl By<'_> {
 
 impl Context<'_> {
     /// As [`By::audit`].
-    pub fn audit(&self, tx: &mut Tx, done: Done<'_>) {
+    pub fn audit(&self, tx: &mut Tx, done: AuditEntry<'_>) {
         self.by().audit(tx, done);
     }
 }

@@ -1,6 +1,7 @@
 //! What users ask to be changed, and what becomes of it.
 
 pub mod approve;
+pub mod edit;
 pub mod outdate;
 pub mod reject;
 pub mod submit;
@@ -10,7 +11,7 @@ use latchkey_core::actor::Actor;
 use latchkey_core::change_request::Status;
 use serde_json::json;
 
-use super::audit::Done;
+use super::audit::AuditEntry;
 use super::{By, Refusal};
 use crate::store::Tx;
 use crate::store::change_requests::{ChangeRequest, Decision};
@@ -67,7 +68,7 @@ async fn tell(
     };
     tx.insert_event(event).await?;
     let (id, name, app) = (request.id.to_string(), request.app_name.as_str(), Some(request.app_id));
-    by.audit(tx, Done { action, kind: "change_request", id, name, app, data });
+    by.audit(tx, AuditEntry { action, kind: "change_request", id, name, app, data });
     Ok(())
 }
 

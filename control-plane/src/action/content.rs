@@ -3,17 +3,26 @@
 use latchkey_core::content::{CustomCategory, Prompt};
 use latchkey_core::invalid::Invalid;
 use latchkey_core::settings::AppSettings;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::apps::save::Saved;
+use super::apps::save::SavedApp;
 use super::apps::update::update;
 use super::{Context, Refusal};
 use crate::store::Tx;
 
+/// All categories of an app.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CustomCategories {
+    /// Sorted by name; at most 50.
+    pub custom_categories: Vec<CustomCategory>,
+}
+
 /// What is done to an app's prompts.
 #[derive(Clone, Debug)]
 pub enum PromptEdit {
-    /// Add this one.
     Create(Prompt),
     /// Remove the one of this name.
     Delete(String),
@@ -27,10 +36,10 @@ pub async fn set_categories(
     tx: &mut Tx,
     context: Context<'_>,
     app: Uuid,
-    categories: Vec<CustomCategory>,
-) -> Result<Saved, Refusal> {
+    new: CustomCategories,
+) -> Result<SavedApp, Refusal> {
     let edit = |_: &mut _, settings: &mut AppSettings| {
-        settings.custom_categories = categories;
+        settings.custom_categories = new.custom_categories;
         Ok(())
     };
     update(tx, context, app, edit).await
@@ -45,7 +54,7 @@ pub async fn edit_prompts(
     context: Context<'_>,
     app: Uuid,
     edit: PromptEdit,
-) -> Result<Saved, Refusal> {
+) -> Result<SavedApp, Refusal> {
     update(tx, context, app, |_, settings| edit.apply(settings)).await
 }
 

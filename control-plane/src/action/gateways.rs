@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::audit::Done;
+use super::audit::AuditEntry;
 use super::{By, Context, Refusal};
 use crate::gateways::Gateways;
 use crate::ledger::owners::Owners;
@@ -30,7 +30,7 @@ pub async fn forget(tx: &mut Tx, by: By<'_>, gateways: &Gateways, name: &str) ->
     }
     let data = json!({ "processes": ended.len() });
     let id = name.to_owned();
-    by.audit(tx, Done { action: "gateway.forgotten", kind: "gateway", id, name, app: None, data });
+    by.audit(tx, AuditEntry { action: "gateway.forgotten", kind: "gateway", id, name, app: None, data });
     Ok(())
 }
 
@@ -54,8 +54,10 @@ pub async fn write_off(tx: &mut Tx, context: Context<'_>, instance: &str) -> Res
     let data = json!({ "gateway": lost.gateway, "budgets": budgets, "last_heard_of": moment(lost.ended_at) });
     let name = lost.gateway.clone();
     let id = instance.to_owned();
-    context
-        .audit(tx, Done { action: "gateway.written_off", kind: "gateway", id, name: &name, app: None, data });
+    context.audit(
+        tx,
+        AuditEntry { action: "gateway.written_off", kind: "gateway", id, name: &name, app: None, data },
+    );
     Ok(lost)
 }
 

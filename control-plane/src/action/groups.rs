@@ -4,42 +4,54 @@ mod members;
 
 use latchkey_core::hidden;
 use latchkey_core::invalid::Invalid;
+use latchkey_core::limits::{given, nullable};
 use latchkey_core::name::Name;
+use serde::Deserialize;
 use serde_json::json;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::access::{Refreshed, Scope, refresh};
-use super::audit::Done;
+use super::audit::AuditEntry;
 use super::{By, Refusal, taken};
 use crate::store::Tx;
 use crate::store::groups::Group;
 use crate::store::subjects::Use;
 
-pub use members::{Added, NewMembers, add, remove, replace_claimed};
+pub use members::{AddMembers, AddedMembers, add, remove, replace_claimed};
 
 const LONGEST_DESCRIPTION: usize = 500;
 const LONGEST_CLAIM: usize = 200;
 
-/// What a group is to be.
-#[derive(Clone, Debug)]
+/// A smart group to create.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct NewGroup {
-    /// Unique, whatever the case.
+    /// Unique, whatever the case: 1 to 100 characters.
+    #[schema(value_type = String)]
     pub name: Name,
-    /// For people.
+    /// For people: at most 500 characters.
+    #[serde(default)]
     pub description: String,
     /// The value of the groups claim that fills it at sign-in.
     pub claim: Option<String>,
 }
 
-/// What to change of a group; none leaves it.
-#[derive(Clone, Debug, Default)]
-pub struct GroupEdit {
+/// What to change of a smart group.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EditGroup {
     /// Unique, whatever the case.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String)]
     pub name: Option<Name>,
     /// For people.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String)]
     pub description: Option<String>,
-    /// The value of the groups claim that fills it; the inner none for none. Whoever is in the group by
-    /// the claim that it had leaves it.
+    /// The value of the groups claim that fills it at sign-in; null for none.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>)]
     pub claim: Option<Option<String>>,
 }
 
@@ -67,7 +79,7 @@ pub async fn update(
     tx: &mut Tx,
     by: By<'_>,
     id: Uuid,
-    edit: GroupEdit,
+    edit: EditGroup,
 ) -> Result<(Group, Refreshed), Refusal> {
     let mut group = find(tx, id).await?;
     let before = group.clone();
@@ -152,14 +164,14 @@ async fn check(tx: &mut Tx, group: &Group) -> Result<(), Refusal> {
 
 fn check_claim(claim: &str) -> Result<(), String> {
     if let Some(hidden) = hidden::find(claim) {
-        return Err(format!("must not hold the character {hidden}, which nobody sees"));
+        return Err(format!("must not contain the invisible character {hidden}"));
     }
     let fits = (1..=LONGEST_CLAIM).contains(&claim.chars().count()) && claim.trim() == claim;
     if fits && !claim.contains(char::is_control) {
         Ok(())
     } else {
         Err(format!(
-            "must be 1 to {LONGEST_CLAIM} characters without control characters or blanks around them, or null for \
+            "must be 1 to {LONGEST_CLAIM} characters without control characters or surrounding spaces, or null for \
              no claim"
         ))
     }
@@ -167,5 +179,5 @@ fn check_claim(claim: &str) -> Result<(), String> {
 
 fn audit(tx: &mut Tx, by: By<'_>, group: &Group, action: &'static str, data: serde_json::Value) {
     let (id, name) = (group.id.to_string(), group.name.as_str());
-    by.audit(tx, Done { action, kind: "group", id, name, app: None, data });
+    by.audit(tx, AuditEntry { action, kind: "group", id, name, app: None, data });
 }

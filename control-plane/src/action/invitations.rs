@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::audit::Done;
+use super::audit::AuditEntry;
 use super::{By, Refusal, users};
 use crate::sign_in;
 use crate::store::Tx;
@@ -46,14 +46,11 @@ pub async fn create(tx: &mut Tx, by: By<'_>, user: Uuid) -> Result<Invitation, R
     tx.remove_invitations(user.id).await?;
     tx.insert_invitation(id, user.id, &tokens::hash(token.expose_secret()), now, expires_at).await?;
     let data = json!({ "invitation_id": id, "expires_at": expires_at });
-    by.audit(tx, Done { action: "invitation.created", ..users::done(&user, data) });
+    by.audit(tx, AuditEntry { action: "invitation.created", ..users::done(&user, data) });
     Ok(Invitation { token, expires_at })
 }
 
 /// The refusal of an invitation, which does not say why it cannot be used.
 pub(super) fn unusable() -> Refusal {
-    Refusal::field(
-        "token",
-        "is no invitation, or one that was used, replaced or is over: ask an owner for a new one",
-    )
+    Refusal::field("token", "this invitation link is invalid or has expired: ask an owner for a new one")
 }

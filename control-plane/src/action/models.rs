@@ -3,59 +3,95 @@
 use latchkey_core::catalogue::{self, Known};
 use latchkey_core::change::changed;
 use latchkey_core::invalid::{FieldError, Invalid};
-use latchkey_core::name::ModelName;
+use latchkey_core::limits::{given, nullable};
+use latchkey_core::name::{ModelName, Slug};
 use latchkey_core::price::{Biller, Draft, Price};
-use latchkey_core::provider::{Dialect, DialectEdit, ProviderKind};
+use latchkey_core::provider::{Dialect, DialectEdit, OutputLimit, ProviderKind};
+use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::audit::Done;
+use super::audit::AuditEntry;
 use super::{Context, Refusal, taken};
 use crate::store::Tx;
 use crate::store::models::Model;
+use crate::store::upstreams::ModelProtocol;
 
 /// The most models there may be: gateways get them all in one message.
 const MOST_MODELS: i64 = 2000;
 /// The most tokens that anything of a model may be.
 const MOST_TOKENS: u64 = 1_000_000_000;
 
-/// What a model is to be. What is none comes from the catalogue of well-known models; the inner none
-/// is for none at all.
-#[derive(Clone, Debug)]
+/// A model to add. Where several providers offer one model, the one added first serves it.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct NewModel {
     /// What clients ask for.
     pub name: ModelName,
     /// The provider's name.
-    pub provider: String,
+    pub provider: Slug,
     /// What the provider calls it: the same by default.
     pub upstream_name: Option<ModelName>,
-    /// Whether it can be called.
+    /// Whether it can be called: true by default.
+    #[serde(default = "enabled")]
     pub enabled: bool,
-    /// What it costs.
+    /// What it costs. Left out, a well-known model gets the price of the catalogue; null is for no
+    /// price, and then apps with a budget may not use it. A price may be 0.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<Draft>)]
     pub price: Option<Option<Draft>>,
-    /// The most tokens of one answer.
+    /// The most tokens of one answer; null where that is not known. Left out, as the catalogue has it.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<u64>, minimum = 1)]
     pub max_output_tokens: Option<Option<u64>>,
-    /// The most tokens of input and output together.
+    /// The most tokens of input and output together; null where that is not known. Left out, as the
+    /// catalogue has it.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<u64>, minimum = 1)]
     pub context_window: Option<Option<u64>>,
-    /// How it wants to be asked, where that differs from its provider.
-    pub dialect: Dialect,
+    /// Under which name it takes a limit of a chat's output; null: as its provider.
+    pub output_limit: Option<OutputLimit>,
+    /// Whether it takes `stream_options`, by which the usage of a stream is asked for; null: as its provider.
+    pub stream_options: Option<bool>,
 }
 
-/// What to change of a model; none leaves it.
-#[derive(Clone, Debug, Default)]
-pub struct ModelEdit {
+/// What to change of a model.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EditModel {
     /// What the provider calls it.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = ModelName)]
     pub upstream_name: Option<ModelName>,
     /// Whether it can be called.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = bool)]
     pub enabled: Option<bool>,
-    /// What it costs; the inner none for no price.
+    /// What it costs from now on; null for no price. Earlier prices stay in its history.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<Draft>)]
     pub price: Option<Option<Draft>>,
-    /// The most tokens of one answer; the inner none for not known.
+    /// The most tokens of one answer; null where that is not known.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<u64>, minimum = 1)]
     pub max_output_tokens: Option<Option<u64>>,
-    /// The most tokens of input and output together; the inner none for not known.
+    /// The most tokens of input and output together; null where that is not known.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<u64>, minimum = 1)]
     pub context_window: Option<Option<u64>>,
-    /// How it wants to be asked, where that differs from its provider.
-    pub dialect: DialectEdit,
+    /// Under which name it takes a limit of a chat's output; null: as its provider.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<OutputLimit>)]
+    pub output_limit: Option<Option<OutputLimit>>,
+    /// Whether it takes `stream_options`, by which the usage of a stream is asked for; null: as its provider.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<bool>)]
+    pub stream_options: Option<Option<bool>>,
+}
+
+fn enabled() -> bool {
+    true
 }
 
 /// Adds a model that a provider offers.
@@ -71,10 +107,12 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, new: NewModel) -> Result<
         price,
         max_output_tokens,
         context_window,
-        dialect,
+        output_limit,
+        stream_options,
     } = new;
+    let provider = String::from(provider);
     let sizes = check(max_output_tokens.flatten(), context_window.flatten());
-    let Some(kind) = tx.provider(&provider).await?.map(|provider| provider.kind) else {
+    let Some(kind) = provider_kind(tx, &provider).await? else {
         let message = format!("there is no provider `{provider}`: create it first");
         return Err(Refusal::field("provider", message));
     };
@@ -98,7 +136,7 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, new: NewModel) -> Result<
         price: None,
         max_output_tokens: max_output_tokens.unwrap_or_else(|| known?.max_output_tokens),
         context_window: context_window.unwrap_or_else(|| known?.context_window),
-        dialect,
+        dialect: Dialect { output_limit, stream_options },
         created_at: context.world.now(),
     };
     if let Some(price) = price {
@@ -117,8 +155,16 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, new: NewModel) -> Result<
 ///
 /// # Errors
 /// There is no such model, a number is out of range, or what the model costs by its new name is not known.
-pub async fn update(tx: &mut Tx, context: Context<'_>, id: Uuid, edit: ModelEdit) -> Result<Model, Refusal> {
-    let ModelEdit { upstream_name, enabled, price, max_output_tokens, context_window, dialect } = edit;
+pub async fn update(tx: &mut Tx, context: Context<'_>, id: Uuid, edit: EditModel) -> Result<Model, Refusal> {
+    let EditModel {
+        upstream_name,
+        enabled,
+        price,
+        max_output_tokens,
+        context_window,
+        output_limit,
+        stream_options,
+    } = edit;
     let sizes = check(max_output_tokens.flatten(), context_window.flatten());
     let before = tx.model(id).await?.ok_or(Refusal::NotFound("model"))?;
     let mut model = before.clone();
@@ -129,16 +175,16 @@ pub async fn update(tx: &mut Tx, context: Context<'_>, id: Uuid, edit: ModelEdit
         .unwrap_or_else(|| renamed.follow(model.max_output_tokens, |known| known.max_output_tokens));
     model.context_window =
         context_window.unwrap_or_else(|| renamed.follow(model.context_window, |known| known.context_window));
-    model.dialect = dialect.of(model.dialect);
+    model.dialect = DialectEdit { output_limit, stream_options }.of(model.dialect);
     let old = before.price.as_ref().map(|charged| &charged.price);
     let followed = renamed.price(old);
     let price = match price {
         None => followed.ok_or_else(|| unpriced(&model.upstream_name)),
         Some(None) => Ok(None),
         Some(Some(draft)) => {
-            let provider = tx.provider(&model.provider).await?.ok_or(Refusal::NotFound("provider"))?;
+            let kind = provider_kind(tx, &model.provider).await?.ok_or(Refusal::NotFound("provider"))?;
             let basis = followed.flatten();
-            complete(draft, basis.as_ref(), provider.kind, &model.upstream_name).map(Some)
+            complete(draft, basis.as_ref(), kind, &model.upstream_name).map(Some)
         }
     };
     let price = both(price, sizes)?;
@@ -206,6 +252,10 @@ impl Renamed {
     }
 }
 
+async fn provider_kind(tx: &mut Tx, name: &str) -> sqlx::Result<Option<ProviderKind>> {
+    Ok(tx.upstream::<ModelProtocol>(name).await?.map(|provider| provider.protocol.kind))
+}
+
 fn unpriced(name: &ModelName) -> Invalid {
     let message = format!(
         "was taken from the catalogue of well-known models for another name: send what `{name}` costs, such as \
@@ -248,9 +298,9 @@ fn check(output: Option<u64>, window: Option<u64>) -> Result<(), Invalid> {
     invalid.into_result()
 }
 
-fn done<'a>(action: &'static str, model: &'a Model, mut data: Value) -> Done<'a> {
+fn done<'a>(action: &'static str, model: &'a Model, mut data: Value) -> AuditEntry<'a> {
     data["provider"] = json!(model.provider);
-    Done { action, kind: "model", id: model.id.to_string(), name: model.name.as_str(), app: None, data }
+    AuditEntry { action, kind: "model", id: model.id.to_string(), name: model.name.as_str(), app: None, data }
 }
 
 /// What of a model can be edited.

@@ -4,26 +4,45 @@
 
 use jiff::Timestamp;
 use latchkey_core::access::{Capability, Member};
+use latchkey_core::expiry::Lifetime;
 use latchkey_core::name::Name;
 use latchkey_core::rotation::Grace;
 use latchkey_core::settings::CredentialMode;
 use latchkey_core::status::{Standing, Switch};
+use serde::Deserialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::keys;
-use super::keys::update::KeyEdit;
+use super::keys::create::NewKey;
+use super::keys::update::EditKey;
 use super::{Context, Issued, Refusal};
 use crate::store::apps::App;
 use crate::store::keys::Key;
 use crate::store::{Store, Tx};
 
-/// What a user asks of a new key. Its limits are never theirs to set.
-#[derive(Clone, Debug)]
+/// A key to create for oneself. Its limits are those that the app gives each named key.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct NewOwnKey {
-    /// What people see.
+    /// What people see: 1 to 100 characters.
+    #[schema(value_type = String)]
     pub name: Name,
-    /// When it stops, the inner none for never; none for as late as the app lets it.
-    pub expires_at: Option<Option<Timestamp>>,
+    /// When it stops. Left out, with `expires_in` too: never, or as late as the app's longest lifetime of
+    /// keys lets it.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Timestamp>,
+    /// The same, as a lifetime.
+    pub expires_in: Option<Lifetime>,
+}
+
+/// What to change of one's own key.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EditOwnKey {
+    /// What people see: 1 to 100 characters.
+    #[schema(value_type = String)]
+    pub name: Name,
 }
 
 /// The app, if this user may view it, with what decides that.
@@ -50,8 +69,8 @@ pub async fn create(
 ) -> Result<Issued, Refusal> {
     let app = locked(tx, context, user, app).await?;
     usable(&app, context)?;
-    let NewOwnKey { name, expires_at } = new;
-    let new = keys::create::NewKey { user_id: user, name, expires_at, limits: None };
+    let NewOwnKey { name, expires_at, expires_in } = new;
+    let new = NewKey { user_id: user, name, expires_at, expires_in, limits: None };
     keys::create::create(tx, context, app.id, new).await
 }
 
@@ -64,11 +83,11 @@ pub async fn rename(
     context: Context<'_>,
     user: Uuid,
     (app, key): (Uuid, Uuid),
-    name: Name,
+    EditOwnKey { name }: EditOwnKey,
 ) -> Result<Key, Refusal> {
     let app = locked(tx, context, user, app).await?;
     own(tx, user, &app, key).await?;
-    keys::update::update(tx, context, app.id, key, KeyEdit { name: Some(name), ..KeyEdit::default() }).await
+    keys::update::update(tx, context, app.id, key, EditKey { name: Some(name), ..EditKey::default() }).await
 }
 
 /// Replaces the secret of a key of this user's.

@@ -6,9 +6,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::audit::Done;
-use super::sign_in::Door;
-use super::sign_in::attempt::Attempt;
+use super::audit::AuditEntry;
+use super::sign_in::SignInContext;
+use super::sign_in::attempt::SignInAttempt;
 use super::{By, Refusal, sessions, users};
 use crate::sign_in::guesses;
 use crate::store::Tx;
@@ -19,28 +19,28 @@ use crate::store::users::User;
 /// # Errors
 /// The current one is wrong, there is none, the new one is refused, or there were too many attempts.
 pub async fn change(
-    door: Door<'_>,
+    context: SignInContext<'_>,
     by: By<'_>,
     user: &User,
     current: SecretString,
     new: SecretString,
 ) -> Result<(), Refusal> {
-    let account = door.store.account(user.id).await?.ok_or(Refusal::NotFound("user"))?;
+    let account = context.store.account(user.id).await?.ok_or(Refusal::NotFound("user"))?;
     let Some(hash) = account.password_hash else {
         let detail = "you have no password yet: ask an owner for an invitation, which sets one";
         return Err(Refusal::conflict("no_password", detail));
     };
     fit(&new, user, "new")?;
-    let attempt = Attempt::admit(door, user.email.as_str()).await?;
-    if !door.sign_in.passwords.verify(Some(hash), current).await? {
+    let attempt = SignInAttempt::admit(context, user.email.as_str()).await?;
+    if !context.sign_in.passwords.verify(Some(hash), current).await? {
         return Err(Refusal::field("current", "is not your password"));
     }
-    let new = door.sign_in.passwords.hash(door.world, new).await?;
+    let new = context.sign_in.passwords.hash(context.world, new).await?;
     let kept = match by.actor.credential {
         Credential::Session(id) => Some(id),
         Credential::Token(_) | Credential::System => None,
     };
-    let mut tx = door.store.begin().await?;
+    let mut tx = context.store.begin().await?;
     let user = tx.user_to_change(user.id).await?.filter(User::is_active).ok_or(Refusal::NotFound("user"))?;
     attempt.succeeded(&mut tx).await?;
     set(&mut tx, by, &user, new, kept).await?;
@@ -58,9 +58,6 @@ pub fn fit(password: &SecretString, user: &User, path: &str) -> Result<(), Refus
 }
 
 /// Sets a password by its hash, ends the user's sessions but for `kept`, and their invitations.
-///
-/// # Errors
-/// The database failed.
 pub async fn set(
     tx: &mut Tx,
     by: By<'_>,
@@ -71,6 +68,6 @@ pub async fn set(
     tx.set_password(user.id, hash, by.world.now()).await?;
     tx.remove_invitations(user.id).await?;
     sessions::end_all(tx, by, user, kept).await?;
-    by.audit(tx, Done { action: "password.changed", ..users::done(user, json!({})) });
+    by.audit(tx, AuditEntry { action: "password.changed", ..users::done(user, json!({})) });
     Ok(())
 }

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::audit::Done;
+use super::audit::AuditEntry;
 use super::{By, Refusal};
 use crate::sign_in::{self, Lasting};
 use crate::store::Tx;
@@ -23,7 +23,7 @@ const LONGEST_USER_AGENT: usize = 200;
 
 /// Someone who wants to come in.
 #[derive(Clone, Debug)]
-pub struct Visitor {
+pub struct SignInClient {
     /// From where, where that is known.
     pub address: Option<IpAddr>,
     /// What their browser calls itself.
@@ -32,10 +32,8 @@ pub struct Visitor {
 
 /// A session that was begun.
 #[derive(Debug)]
-pub struct Begun {
-    /// Its record.
+pub struct StartedSession {
     pub session: Session,
-    /// Whose it is.
     pub user: User,
     /// The cookie's value, which is not kept.
     pub cookie: SecretString,
@@ -43,7 +41,7 @@ pub struct Begun {
     pub lasting: SignedDuration,
 }
 
-impl Visitor {
+impl SignInClient {
     /// As an actor, before it is known who it is.
     #[must_use]
     pub fn stranger(&self) -> Actor {
@@ -64,46 +62,42 @@ impl Visitor {
     }
 }
 
-/// Begins a session.
-///
-/// # Errors
-/// The database failed.
 pub async fn begin(
     tx: &mut Tx,
     world: &World,
-    visitor: &Visitor,
+    client: &SignInClient,
     lasting: Lasting,
     user: User,
     method: Method,
-) -> Result<Begun, Refusal> {
+) -> Result<StartedSession, Refusal> {
     let now = world.now();
-    let user_agent = visitor.user_agent.chars().filter(|c| !c.is_control());
+    let user_agent = client.user_agent.chars().filter(|c| !c.is_control());
     let session = Session {
         id: world.id(),
         user_id: user.id,
         method,
         user_agent: user_agent.take(LONGEST_USER_AGENT).collect(),
-        client_address: visitor.address.map(|address| address.to_string()).unwrap_or_default(),
+        client_address: client.address.map(|address| address.to_string()).unwrap_or_default(),
         created_at: now,
         seen_at: now,
         expires_at: now.checked_add(lasting.longest).unwrap_or(jiff::Timestamp::MAX),
     };
     let cookie = sign_in::secret(world);
     tx.insert_session(&session, &tokens::hash(cookie.expose_secret())).await?;
-    let actor = visitor.known(&user, session.id);
+    let actor = client.known(&user, session.id);
     let by = By { actor: &actor, world };
     by.audit(tx, done("session.started", &session.id.to_string(), &user, json!({ "method": method })));
-    Ok(Begun { session, user, cookie, lasting: lasting.longest })
+    Ok(StartedSession { session, user, cookie, lasting: lasting.longest })
 }
 
 /// Tells the audit log that a sign-in failed, and whose, where there is such a user.
-pub fn failed(tx: &mut Tx, world: &World, visitor: &Visitor, user: Option<&User>, reason: &str) {
-    let actor = visitor.stranger();
+pub fn failed(tx: &mut Tx, world: &World, client: &SignInClient, user: Option<&User>, reason: &str) {
+    let actor = client.stranger();
     let by = By { actor: &actor, world };
     let data = json!({ "reason": reason });
     by.audit(
         tx,
-        Done {
+        AuditEntry {
             action: "session.failed",
             kind: "user",
             id: user.map(|user| user.id.to_string()).unwrap_or_default(),
@@ -127,9 +121,6 @@ pub async fn end(tx: &mut Tx, by: By<'_>, user: &User, id: Uuid) -> Result<(), R
 }
 
 /// Ends the sessions of a user, but for `kept`; says how many.
-///
-/// # Errors
-/// The database failed.
 pub async fn end_all(tx: &mut Tx, by: By<'_>, user: &User, kept: Option<Uuid>) -> Result<u64, Refusal> {
     let ended = tx.end_sessions(user.id, kept, by.world.now()).await?;
     if ended > 0 {
@@ -138,7 +129,7 @@ pub async fn end_all(tx: &mut Tx, by: By<'_>, user: &User, kept: Option<Uuid>) -
     Ok(ended)
 }
 
-fn done<'a>(action: &'static str, id: &str, user: &'a User, mut data: serde_json::Value) -> Done<'a> {
+fn done<'a>(action: &'static str, id: &str, user: &'a User, mut data: serde_json::Value) -> AuditEntry<'a> {
     data["user_id"] = user.id.to_string().into();
-    Done { action, kind: "session", id: id.to_owned(), name: user.email.as_str(), app: None, data }
+    AuditEntry { action, kind: "session", id: id.to_owned(), name: user.email.as_str(), app: None, data }
 }

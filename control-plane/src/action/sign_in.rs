@@ -9,8 +9,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::audit::Done;
-use super::sessions::{self, Begun, Visitor};
+use super::audit::AuditEntry;
+use super::sessions::{self, SignInClient, StartedSession};
 use super::{By, Refusal, groups, invitations, passwords, taken, users};
 use crate::sign_in::SignIn;
 use crate::sign_in::oidc::{Profile, Settings};
@@ -19,19 +19,15 @@ use crate::store::sessions::Method;
 use crate::store::users::User;
 use crate::store::{Store, Tx};
 use crate::world::World;
-use attempt::Attempt;
+use attempt::SignInAttempt;
 
 /// Where someone comes in: each way takes transactions of its own, because what failed is kept.
 #[derive(Clone, Copy, Debug)]
-pub struct Door<'a> {
-    /// The database.
+pub struct SignInContext<'a> {
     pub store: &'a Store,
-    /// Clock and randomness.
     pub world: &'a World,
-    /// How people come in.
     pub sign_in: &'a SignIn,
-    /// Who wants to.
-    pub visitor: &'a Visitor,
+    pub client: &'a SignInClient,
 }
 
 /// Signs in by e-mail address and password. Whether there is such a user, and whether they have a
@@ -39,16 +35,20 @@ pub struct Door<'a> {
 ///
 /// # Errors
 /// It is another password or no user's address, or there were too many attempts.
-pub async fn by_password(door: Door<'_>, email: &str, password: SecretString) -> Result<Begun, Refusal> {
-    let attempt = Attempt::admit(door, email).await?;
+pub async fn by_password(
+    context: SignInContext<'_>,
+    email: &str,
+    password: SecretString,
+) -> Result<StartedSession, Refusal> {
+    let attempt = SignInAttempt::admit(context, email).await?;
     let account = match Email::stored(email.to_owned()) {
-        Ok(email) => door.store.account_at(&email).await?,
+        Ok(email) => context.store.account_at(&email).await?,
         Err(_) => None,
     };
     let active = account.as_ref().filter(|account| account.user.is_active());
     let hash = active.and_then(|account| account.password_hash.clone());
-    let right = door.sign_in.passwords.verify(hash.clone(), password).await?;
-    let mut tx = door.store.begin().await?;
+    let right = context.sign_in.passwords.verify(hash.clone(), password).await?;
+    let mut tx = context.store.begin().await?;
     let user = match &account {
         Some(account) => tx.user_to_change(account.user.id).await?.filter(User::is_active),
         None => None,
@@ -57,7 +57,7 @@ pub async fn by_password(door: Door<'_>, email: &str, password: SecretString) ->
         && unchanged(tx.password_hash(user.id).await?, hash)
     {
         attempt.succeeded(&mut tx).await?;
-        return begin(door, tx, user, Method::Password).await;
+        return begin(context, tx, user, Method::Password).await;
     }
     let user = account.as_ref().map(|account| &account.user);
     let reason = match user {
@@ -65,7 +65,7 @@ pub async fn by_password(door: Door<'_>, email: &str, password: SecretString) ->
         Some(_) => "deactivated",
         None => "unknown_user",
     };
-    sessions::failed(&mut tx, door.world, door.visitor, user, reason);
+    sessions::failed(&mut tx, context.world, context.client, user, reason);
     tx.commit().await?;
     let detail = "the e-mail address or the password is wrong".to_owned();
     Err(Refusal::Unrecognised { code: "wrong_credentials", detail })
@@ -76,27 +76,28 @@ pub async fn by_password(door: Door<'_>, email: &str, password: SecretString) ->
 /// # Errors
 /// The invitation cannot be used, or the password is refused, which leaves the invitation as it is.
 pub async fn by_invitation(
-    door: Door<'_>,
+    context: SignInContext<'_>,
     token: &SecretString,
     password: SecretString,
-) -> Result<Begun, Refusal> {
+) -> Result<StartedSession, Refusal> {
     let hash = crate::tokens::hash(token.expose_secret());
-    let now = door.world.now();
-    let invited = door.store.invited(&hash, now).await?.ok_or_else(invitations::unusable)?;
-    let user = door.store.user(invited).await?.filter(User::is_active).ok_or_else(invitations::unusable)?;
+    let now = context.world.now();
+    let invited = context.store.invited(&hash, now).await?.ok_or_else(invitations::unusable)?;
+    let user =
+        context.store.user(invited).await?.filter(User::is_active).ok_or_else(invitations::unusable)?;
     passwords::fit(&password, &user, "password")?;
-    let password = door.sign_in.passwords.hash(door.world, password).await?;
-    let mut tx = door.store.begin().await?;
+    let password = context.sign_in.passwords.hash(context.world, password).await?;
+    let mut tx = context.store.begin().await?;
     let user = tx.user_to_change(user.id).await?.filter(User::is_active);
     let user = user.ok_or_else(invitations::unusable)?;
     if tx.use_invitation(&hash, now).await? != Some(user.id) {
         return Err(invitations::unusable());
     }
     attempt::forget(&mut tx, user.email.as_str()).await?;
-    let actor = door.visitor.known(&user, Uuid::nil());
-    let by = By { actor: &actor, world: door.world };
+    let actor = context.client.known(&user, Uuid::nil());
+    let by = By { actor: &actor, world: context.world };
     passwords::set(&mut tx, by, &user, password, None).await?;
-    begin(door, tx, user, Method::Invitation).await
+    begin(context, tx, user, Method::Invitation).await
 }
 
 /// Signs in whom the OpenID provider vouches for: the user linked to that identity, else the one
@@ -104,15 +105,19 @@ pub async fn by_invitation(
 ///
 /// # Errors
 /// There is no such user and none is made, they are deactivated, or their address is not verified.
-pub async fn by_oidc(door: Door<'_>, settings: &Settings, profile: Profile) -> Result<Begun, Refusal> {
-    let mut tx = door.store.begin().await?;
-    match recognise(&mut tx, door, settings, &profile).await? {
+pub async fn by_oidc(
+    context: SignInContext<'_>,
+    settings: &Settings,
+    profile: Profile,
+) -> Result<StartedSession, Refusal> {
+    let mut tx = context.store.begin().await?;
+    match recognise(&mut tx, context, settings, &profile).await? {
         Ok(user) => {
-            follow_groups(&mut tx, door, settings, &user, &profile).await?;
-            begin(door, tx, user, Method::Oidc).await
+            follow_groups(&mut tx, context, settings, &user, &profile).await?;
+            begin(context, tx, user, Method::Oidc).await
         }
         Err(Failure { code, detail, user }) => {
-            sessions::failed(&mut tx, door.world, door.visitor, user.as_deref(), code);
+            sessions::failed(&mut tx, context.world, context.client, user.as_deref(), code);
             tx.commit().await?;
             Err(Refusal::Forbidden { code, detail: detail.to_owned() })
         }
@@ -122,13 +127,13 @@ pub async fn by_oidc(door: Door<'_>, settings: &Settings, profile: Profile) -> R
 /// Follows what the provider states of the user's groups. Where it states nothing they stay as they are.
 async fn follow_groups(
     tx: &mut Tx,
-    door: Door<'_>,
+    context: SignInContext<'_>,
     settings: &Settings,
     user: &User,
     profile: &Profile,
 ) -> Result<(), Refusal> {
-    let actor = door.visitor.known(user, Uuid::nil());
-    let by = By { actor: &actor, world: door.world };
+    let actor = context.client.known(user, Uuid::nil());
+    let by = By { actor: &actor, world: context.world };
     match &profile.groups {
         None => {}
         Some(Ok(stated)) => drop(groups::replace_claimed(tx, by, user.id, stated).await?),
@@ -141,7 +146,7 @@ async fn follow_groups(
                 "the OpenID provider does not state a user's groups ({why}): they stay as they are"
             );
             let data = json!({ "claim": claim, "reason": why.as_str() });
-            by.audit(tx, Done { action: "user.groups_unstated", ..users::done(user, data) });
+            by.audit(tx, AuditEntry { action: "user.groups_unstated", ..users::done(user, data) });
         }
     }
     Ok(())
@@ -189,7 +194,7 @@ impl From<Doubt> for Failure {
 
 async fn recognise(
     tx: &mut Tx,
-    door: Door<'_>,
+    context: SignInContext<'_>,
     settings: &Settings,
     profile: &Profile,
 ) -> Result<Result<User, Failure>, Refusal> {
@@ -199,7 +204,7 @@ async fn recognise(
     let linked = tx.user_of_identity(&profile.identity).await?;
     let user = match linked {
         Some(id) => tx.user_to_change(id).await?.ok_or(Refusal::NotFound("user"))?,
-        None => match meet(tx, door, settings, profile).await? {
+        None => match meet(tx, context, settings, profile).await? {
             Ok(user) => user,
             Err(failure) => return Ok(Err(failure)),
         },
@@ -209,7 +214,7 @@ async fn recognise(
         return Ok(Err(Failure { user: Some(Box::new(user)), ..Failure::new("deactivated", detail) }));
     }
     if linked.is_none() {
-        link(tx, door, &user, profile).await?;
+        link(tx, context, &user, profile).await?;
     }
     Ok(Ok(user))
 }
@@ -217,7 +222,7 @@ async fn recognise(
 /// Finds or makes the user of someone who was never here.
 async fn meet(
     tx: &mut Tx,
-    door: Door<'_>,
+    context: SignInContext<'_>,
     settings: &Settings,
     profile: &Profile,
 ) -> Result<Result<User, Failure>, Refusal> {
@@ -242,20 +247,25 @@ async fn meet(
     }
     let shown = profile.name.as_deref().map(str::trim).unwrap_or_default().to_owned();
     let name = Name::try_from(shown).unwrap_or_else(|_| Name::of(email));
-    let actor = door.visitor.stranger();
-    let by = By { actor: &actor, world: door.world };
+    let actor = context.client.stranger();
+    let by = By { actor: &actor, world: context.world };
     Ok(Ok(users::create(tx, by, email.clone(), name, Role::User).await?))
 }
 
-async fn link(tx: &mut Tx, door: Door<'_>, user: &User, profile: &Profile) -> Result<(), Refusal> {
+async fn link(
+    tx: &mut Tx,
+    context: SignInContext<'_>,
+    user: &User,
+    profile: &Profile,
+) -> Result<(), Refusal> {
     let identity = &profile.identity;
-    let link = Link { id: door.world.id(), identity: identity.clone(), created_at: door.world.now() };
+    let link = Link { id: context.world.id(), identity: identity.clone(), created_at: context.world.now() };
     let linked = tx.insert_link(user.id, &link).await;
     linked.map_err(|error| taken(error, "subject", "another sign-in came first: try again"))?;
-    let actor = door.visitor.known(user, Uuid::nil());
-    let by = By { actor: &actor, world: door.world };
+    let actor = context.client.known(user, Uuid::nil());
+    let by = By { actor: &actor, world: context.world };
     let data = json!({ "issuer": identity.issuer, "subject": identity.subject });
-    by.audit(tx, Done { action: "user.linked", ..users::done(user, data) });
+    by.audit(tx, AuditEntry { action: "user.linked", ..users::done(user, data) });
     Ok(())
 }
 
@@ -273,9 +283,14 @@ fn check_domain(settings: &Settings, profile: &Profile) -> Result<(), Failure> {
     Err(Failure::new("domain_not_allowed", detail))
 }
 
-async fn begin(door: Door<'_>, mut tx: Tx, user: User, method: Method) -> Result<Begun, Refusal> {
-    let lasting = door.sign_in.lasting;
-    let begun = sessions::begin(&mut tx, door.world, door.visitor, lasting, user, method).await?;
+async fn begin(
+    context: SignInContext<'_>,
+    mut tx: Tx,
+    user: User,
+    method: Method,
+) -> Result<StartedSession, Refusal> {
+    let lasting = context.sign_in.lasting;
+    let begun = sessions::begin(&mut tx, context.world, context.client, lasting, user, method).await?;
     tx.commit().await?;
     Ok(begun)
 }

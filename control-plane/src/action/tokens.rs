@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::audit::Done;
+use super::audit::AuditEntry;
 use super::{By, Refusal};
 use crate::store::Tx;
 use crate::store::tokens::Token;
@@ -17,9 +17,7 @@ use crate::tokens::hash;
 /// What a token is for.
 #[derive(Clone, Debug)]
 pub struct NewToken {
-    /// What admins see.
     pub name: String,
-    /// What it may do.
     pub role: Role,
     /// Whose it is; none for automation.
     pub user_id: Option<Uuid>,
@@ -30,17 +28,11 @@ pub struct NewToken {
 }
 
 /// Makes a token; its value is not kept.
-///
-/// # Errors
-/// The database failed.
 pub async fn create(tx: &mut Tx, by: By<'_>, new: NewToken) -> Result<SecretString, Refusal> {
     issue(tx, by, new).await.map(|(_, value)| value)
 }
 
 /// Makes a token, and gives its record too.
-///
-/// # Errors
-/// The database failed.
 pub async fn issue(tx: &mut Tx, by: By<'_>, new: NewToken) -> Result<(Token, SecretString), Refusal> {
     let value = format!("lk_{}", URL_SAFE_NO_PAD.encode(by.world.random::<32>()));
     let token = Token {
@@ -131,10 +123,10 @@ fn check_gateway(role: Role, gateway: Option<&str>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn done<'a>(action: &'static str, token: &'a Token) -> Done<'a> {
+fn done<'a>(action: &'static str, token: &'a Token) -> AuditEntry<'a> {
     let mut data = json!({ "role": token.role, "user_id": token.user_id, "expires_at": token.expires_at });
     if let Some(gateway) = &token.gateway {
         data["gateway"] = json!(gateway);
     }
-    Done { action, kind: "token", id: token.id.to_string(), name: &token.name, app: None, data }
+    AuditEntry { action, kind: "token", id: token.id.to_string(), name: &token.name, app: None, data }
 }

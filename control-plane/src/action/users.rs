@@ -3,24 +3,32 @@
 use std::collections::BTreeMap;
 
 use latchkey_core::actor::Credential;
+use latchkey_core::limits::given;
 use latchkey_core::name::{Email, Name};
 use latchkey_core::role::Role;
+use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::access::{self, Scope};
-use super::audit::Done;
+use super::audit::AuditEntry;
 use super::{By, Refusal, sessions, taken};
 use crate::store::Tx;
 use crate::store::identities::Identity;
 use crate::store::users::User;
 
-/// What to change of a user; none leaves it.
-#[derive(Clone, Debug, Default)]
-pub struct UserEdit {
-    /// What others see.
+/// What to change of a user. What is not named stays.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EditUser {
+    /// What others see: 1 to 100 characters.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String)]
     pub name: Option<Name>,
-    /// What they may do.
+    /// What they may do. The last active owner stays one.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Role)]
     pub role: Option<Role>,
 }
 
@@ -32,7 +40,7 @@ pub async fn create(tx: &mut Tx, by: By<'_>, email: Email, name: Name, role: Rol
     let user =
         User { id: by.world.id(), email, name, role, created_at: by.world.now(), deactivated_at: None };
     tx.insert_user(&user).await.map_err(|error| taken(error, "email", "another user has this address"))?;
-    by.audit(tx, Done { action: "user.created", ..done(&user, json!({ "role": role })) });
+    by.audit(tx, AuditEntry { action: "user.created", ..done(&user, json!({ "role": role })) });
     Ok(user)
 }
 
@@ -41,7 +49,7 @@ pub async fn create(tx: &mut Tx, by: By<'_>, email: Email, name: Name, role: Rol
 ///
 /// # Errors
 /// There is no such user, or no owner would be left.
-pub async fn update(tx: &mut Tx, by: By<'_>, id: Uuid, edit: UserEdit) -> Result<User, Refusal> {
+pub async fn update(tx: &mut Tx, by: By<'_>, id: Uuid, edit: EditUser) -> Result<User, Refusal> {
     let owners = tx.active_owners().await?;
     let before = tx.user_to_change(id).await?.ok_or(Refusal::NotFound("user"))?;
     let mut user = before.clone();
@@ -56,11 +64,11 @@ pub async fn update(tx: &mut Tx, by: By<'_>, id: Uuid, edit: UserEdit) -> Result
     tx.update_user(&user).await?;
     if user.role != before.role {
         let data = json!({ "from": before.role, "to": user.role });
-        by.audit(tx, Done { action: "user.role_changed", ..done(&user, data) });
+        by.audit(tx, AuditEntry { action: "user.role_changed", ..done(&user, data) });
     }
     if user.name != before.name {
         let data = json!({ "from": before.name, "to": user.name });
-        by.audit(tx, Done { action: "user.renamed", ..done(&user, data) });
+        by.audit(tx, AuditEntry { action: "user.renamed", ..done(&user, data) });
     }
     Ok(user)
 }
@@ -82,7 +90,7 @@ pub async fn deactivate(tx: &mut Tx, by: By<'_>, id: Uuid) -> Result<User, Refus
     tx.remove_invitations(id).await?;
     sessions::end_all(tx, by, &user, None).await?;
     access::refresh(tx, by, Scope::Users(&[id])).await?;
-    by.audit(tx, Done { action: "user.deactivated", ..done(&user, json!({})) });
+    by.audit(tx, AuditEntry { action: "user.deactivated", ..done(&user, json!({})) });
     Ok(user)
 }
 
@@ -99,7 +107,7 @@ pub async fn reactivate(tx: &mut Tx, by: By<'_>, id: Uuid) -> Result<User, Refus
     user.deactivated_at = None;
     tx.set_deactivated(id, None).await?;
     access::refresh(tx, by, Scope::Users(&[id])).await?;
-    by.audit(tx, Done { action: "user.reactivated", ..done(&user, json!({})) });
+    by.audit(tx, AuditEntry { action: "user.reactivated", ..done(&user, json!({})) });
     Ok(user)
 }
 
@@ -115,7 +123,7 @@ pub async fn unlink(tx: &mut Tx, by: By<'_>, id: Uuid, identity: Uuid) -> Result
     let Identity { issuer, subject } = link.ok_or(Refusal::NotFound("identity"))?.identity;
     sessions::end_all(tx, by, &user, None).await?;
     let data = json!({ "issuer": issuer, "subject": subject });
-    by.audit(tx, Done { action: "user.unlinked", ..done(&user, data) });
+    by.audit(tx, AuditEntry { action: "user.unlinked", ..done(&user, data) });
     Ok(())
 }
 
@@ -143,14 +151,21 @@ pub async fn unlink_all(tx: &mut Tx, by: By<'_>, issuer: &str) -> Result<u64, Re
         let user = tx.user_to_change(*id).await?.ok_or(Refusal::NotFound("user"))?;
         sessions::end_all(tx, by, &user, kept).await?;
         let data = json!({ "issuer": issuer, "subjects": subjects });
-        by.audit(tx, Done { action: "user.unlinked", ..done(&user, data) });
+        by.audit(tx, AuditEntry { action: "user.unlinked", ..done(&user, data) });
     }
     Ok(subjects.len() as u64)
 }
 
 /// Something that was done to a user, with the action still to be named.
-pub(super) fn done(user: &User, data: Value) -> Done<'_> {
-    Done { action: "", kind: "user", id: user.id.to_string(), name: user.email.as_str(), app: None, data }
+pub(super) fn done(user: &User, data: Value) -> AuditEntry<'_> {
+    AuditEntry {
+        action: "",
+        kind: "user",
+        id: user.id.to_string(),
+        name: user.email.as_str(),
+        app: None,
+        data,
+    }
 }
 
 fn spare_last_owner(owners: &[Uuid], id: Uuid) -> Result<(), Refusal> {

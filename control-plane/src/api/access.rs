@@ -1,6 +1,6 @@
 //! `/api/v1/apps/{id}/access`: who may do what with an app, and why.
 
-mod shape;
+mod views;
 
 use axum::Json;
 use axum::extract::State;
@@ -9,25 +9,27 @@ use uuid::Uuid;
 
 use super::Api;
 use super::apps;
-use super::auth::Reader;
-use super::body::{Path, Query};
-use super::page::{Page, wanted};
+use super::auth::ReaderGuard;
+use super::body::{PathParams, Query};
+use super::pagination::{ListPage, paging};
 use super::problem::Problem;
 use crate::action::Refusal;
 use crate::store::apps::App;
 use crate::store::members::Among;
 use crate::store::subjects::Names;
 
-pub use shape::{AccessExplanation, AccessQuery, Decision, GroupRef, PeopleQuery, PersonAccess, PersonRef};
+pub use views::{
+    AccessDecision, AccessExplanation, AccessQuery, GroupRef, PeopleQuery, PersonAccess, PersonRef,
+};
 
 /// Explains what a user may do with an app: each capability, or one.
 #[utoipa::path(get, path = "/api/v1/apps/{id}/access", tag = "self-service", operation_id = "explain_access",
     params(("id" = Uuid, Path), AccessQuery),
     security(("token" = [])), responses((status = 200, body = AccessExplanation), (status = "4XX", body = Problem)))]
 pub async fn explain(
-    _: Reader,
+    _: ReaderGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
     Query(query): Query<AccessQuery>,
 ) -> Result<Json<AccessExplanation>, Problem> {
     let app = apps::find(&api, id).await?;
@@ -36,7 +38,8 @@ pub async fn explain(
     let member = api.store.member(user.id).await?.ok_or_else(unknown)?;
     let names = group_names(&api, &app.settings.self_service.access).await?;
     let asked = Capability::ALL.into_iter().filter(|one| query.capability.is_none_or(|asked| asked == *one));
-    let decisions = asked.map(|capability| Decision::new(capability, &app, &user, &member, &names)).collect();
+    let decisions =
+        asked.map(|capability| AccessDecision::new(capability, &app, &user, &member, &names)).collect();
     Ok(Json(AccessExplanation { user: user.into(), decisions }))
 }
 
@@ -44,13 +47,13 @@ pub async fn explain(
 #[utoipa::path(get, path = "/api/v1/apps/{id}/access/people", tag = "self-service",
     operation_id = "list_people_with_access", params(("id" = Uuid, Path), PeopleQuery),
     security(("token" = [])),
-    responses((status = 200, body = Page<PersonAccess>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = ListPage<PersonAccess>), (status = "4XX", body = Problem)))]
 pub async fn people(
-    _: Reader,
+    _: ReaderGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
     Query(query): Query<PeopleQuery>,
-) -> Result<Page<PersonAccess>, Problem> {
+) -> Result<ListPage<PersonAccess>, Problem> {
     let app = apps::find(&api, id).await?;
     people_of(&api, &app, query).await
 }
@@ -62,23 +65,23 @@ pub(super) async fn people_of(
     api: &Api,
     app: &App,
     query: PeopleQuery,
-) -> Result<Page<PersonAccess>, Problem> {
-    let wanted = wanted::<Uuid>(query.cursor.as_deref(), query.limit, query.search.as_deref())?;
+) -> Result<ListPage<PersonAccess>, Problem> {
+    let paging = paging::<Uuid>(query.cursor.as_deref(), query.limit, query.search.as_deref())?;
     let search = query.search.unwrap_or_default();
     let access = &app.settings.self_service.access;
     let capability = query.capability.unwrap_or(Capability::Viewer);
     let names = group_names(api, access).await?;
     let (everyone, named) = candidates(access);
     let mut found = Vec::new();
-    let mut after = wanted.after;
-    while (found.len() as i64) < wanted.rows() {
+    let mut after = paging.after;
+    while (found.len() as i64) < paging.rows() {
         let among = if everyone { Among::Everyone } else { Among::Named(&named) };
         let people = api.store.people(among, &search, after, BATCH).await?;
         let last = (people.len() as i64) < BATCH;
         after = people.last().map(|(user, _)| user.id).or(after);
         for (user, member) in people {
             if access.grants(capability, &member) {
-                let decision = Decision::new(capability, app, &user, &member, &names);
+                let decision = AccessDecision::new(capability, app, &user, &member, &names);
                 let capabilities = access.granted(&member);
                 found.push(PersonAccess { user: user.into(), capabilities, decision });
             }
@@ -87,7 +90,7 @@ pub(super) async fn people_of(
             break;
         }
     }
-    Ok(wanted.page(found, |person| person.user.id, |person| person))
+    Ok(paging.page(found, |person| person.user.id, |person| person))
 }
 
 /// Who may come into question for any capability of an app: everyone, or those who are named. Who may

@@ -13,11 +13,11 @@ use uuid::Uuid;
 
 use super::Api;
 use super::auth::Person;
-use super::body::{Body, Path, Query};
+use super::body::{JsonBody, PathParams, Query};
 use super::idempotency::{Answered, Creation};
-use super::page::{Page, PageQuery};
+use super::pagination::{ListPage, PageQuery};
 use super::problem::Problem;
-use super::sign_in::{door, visitor};
+use super::sign_in::{client, sign_in_context};
 use super::tokens::{self, NewOwnToken, TokenView};
 use super::users::UserView;
 use crate::action::tokens::NewToken;
@@ -67,7 +67,8 @@ pub struct SessionView {
 
 /// Sessions that were ended.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
-pub struct Ended {
+#[schema(as = Ended)]
+pub struct EndedSessions {
     /// How many.
     pub sessions: u64,
 }
@@ -102,7 +103,7 @@ impl Me {
 
 impl SessionView {
     /// The live sessions of a user, as `actor` sees them.
-    pub(super) async fn list(api: &Api, actor: &Actor, user: Uuid) -> Result<Page<Self>, Problem> {
+    pub(super) async fn list(api: &Api, actor: &Actor, user: Uuid) -> Result<ListPage<Self>, Problem> {
         let sessions = api.store.sessions_of(user, api.sign_in.live(api.world.now())).await?;
         let view = |session: Session| {
             let current = actor.credential == Credential::Session(session.id);
@@ -119,7 +120,7 @@ impl SessionView {
             let client_address = Some(client_address).filter(|address| !address.is_empty());
             Self { id, current, method, user_agent, client_address, created_at, seen_at, expires_at }
         };
-        Ok(Page { items: sessions.into_iter().map(view).collect(), next_cursor: None })
+        Ok(ListPage { items: sessions.into_iter().map(view).collect(), next_cursor: None })
     }
 }
 
@@ -144,21 +145,21 @@ pub async fn password(
     Person { actor, user }: Person,
     State(api): State<Api>,
     headers: HeaderMap,
-    Body(ChangePassword { current, new }): Body<ChangePassword>,
+    JsonBody(ChangePassword { current, new }): JsonBody<ChangePassword>,
 ) -> Result<StatusCode, Problem> {
-    let visitor = visitor(actor.address, &headers);
+    let client = client(actor.address, &headers);
     let by = api.context(&actor).by();
-    action::passwords::change(door(&api, &visitor), by, &user, current, new).await?;
+    action::passwords::change(sign_in_context(&api, &client), by, &user, current, new).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Lists where one is signed in, the latest sign-in first.
 #[utoipa::path(get, path = "/api/v1/me/sessions", tag = "me", operation_id = "list_my_sessions",
-    security(("token" = [])), responses((status = 200, body = Page<SessionView>), (status = "4XX", body = Problem)))]
+    security(("token" = [])), responses((status = 200, body = ListPage<SessionView>), (status = "4XX", body = Problem)))]
 pub async fn sessions(
     Person { actor, user }: Person,
     State(api): State<Api>,
-) -> Result<Page<SessionView>, Problem> {
+) -> Result<ListPage<SessionView>, Problem> {
     SessionView::list(&api, &actor, user.id).await
 }
 
@@ -169,7 +170,7 @@ pub async fn sessions(
 pub async fn end_session(
     Person { actor, user }: Person,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
 ) -> Result<StatusCode, Problem> {
     let mut tx = api.store.begin().await?;
     action::sessions::end(&mut tx, api.context(&actor).by(), &user, id).await?;
@@ -179,12 +180,12 @@ pub async fn end_session(
 
 /// Lists one's own API tokens, oldest first, without their values.
 #[utoipa::path(get, path = "/api/v1/me/tokens", tag = "me", operation_id = "list_my_tokens", params(PageQuery),
-    security(("token" = [])), responses((status = 200, body = Page<TokenView>), (status = "4XX", body = Problem)))]
+    security(("token" = [])), responses((status = 200, body = ListPage<TokenView>), (status = "4XX", body = Problem)))]
 pub async fn tokens(
     Person { user, .. }: Person,
     State(api): State<Api>,
     Query(query): Query<PageQuery>,
-) -> Result<Page<TokenView>, Problem> {
+) -> Result<ListPage<TokenView>, Problem> {
     tokens::list_of(&api, Some(user.id), query).await
 }
 
@@ -196,8 +197,8 @@ pub async fn tokens(
 pub async fn create_token(
     Person { actor, user }: Person,
     State(api): State<Api>,
-    new: Creation<Body<NewOwnToken>>,
-) -> Result<Answered, Problem> {
+    new: Creation<JsonBody<NewOwnToken>>,
+) -> Result<Answered<TokenView>, Problem> {
     let now = api.world.now();
     tokens::create_from(&api, &actor, new, |new: NewOwnToken| {
         let NewOwnToken { name, role, expires_in, expires_at } = new;
@@ -215,7 +216,7 @@ pub async fn create_token(
 pub async fn revoke_token(
     Person { actor, user }: Person,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
 ) -> Result<Json<TokenView>, Problem> {
     tokens::revoke_of(&api, &actor, id, Some(user.id)).await
 }

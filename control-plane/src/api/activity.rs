@@ -76,9 +76,8 @@ pub struct UsageOf<T> {
     pub resets_at: Option<Timestamp>,
 }
 
-/// Whose limits they are.
 #[derive(Clone, Debug)]
-pub struct Owner<'a> {
+pub struct LimitSubject<'a> {
     id: Uuid,
     limits: &'a Limits,
     zone: TimeZone,
@@ -91,7 +90,7 @@ pub struct Activities {
     usage: HashMap<Uuid, UsageOfLimits>,
 }
 
-impl<'a> Owner<'a> {
+impl<'a> LimitSubject<'a> {
     /// The app or key `id` with its `limits`, of an app with these settings.
     #[must_use]
     pub fn new(id: Uuid, limits: &'a Limits, settings: &AppSettings) -> Self {
@@ -100,20 +99,12 @@ impl<'a> Owner<'a> {
 }
 
 impl Activities {
-    /// Of these apps.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn of_apps(store: &Store, apps: &[Owner<'_>], now: Timestamp) -> sqlx::Result<Self> {
+    pub async fn of_apps(store: &Store, apps: &[LimitSubject<'_>], now: Timestamp) -> sqlx::Result<Self> {
         let activity = store.app_activity(&ids(apps)).await?;
         Ok(Self { usage: usage(store, apps, &activity, now).await?, activity })
     }
 
-    /// Of these named keys.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn of_keys(store: &Store, keys: &[Owner<'_>], now: Timestamp) -> sqlx::Result<Self> {
+    pub async fn of_keys(store: &Store, keys: &[LimitSubject<'_>], now: Timestamp) -> sqlx::Result<Self> {
         let activity = store.key_activity(&ids(keys)).await?;
         Ok(Self { usage: usage(store, keys, &activity, now).await?, activity })
     }
@@ -132,13 +123,13 @@ impl Activities {
     }
 }
 
-fn ids(owners: &[Owner<'_>]) -> Vec<Uuid> {
+fn ids(owners: &[LimitSubject<'_>]) -> Vec<Uuid> {
     owners.iter().map(|owner| owner.id).collect()
 }
 
 async fn usage(
     store: &Store,
-    owners: &[Owner<'_>],
+    owners: &[LimitSubject<'_>],
     activity: &HashMap<Uuid, Activity>,
     now: Timestamp,
 ) -> sqlx::Result<HashMap<Uuid, UsageOfLimits>> {
@@ -165,16 +156,15 @@ async fn usage(
 }
 
 /// A bucket as it is at a moment.
-struct Current {
+struct BucketReading {
     key: BucketKey,
     limit: u64,
     /// Of a window, in milliseconds; none for a period.
     span_ms: Option<u32>,
-    /// When the period ends.
     ends_at: Option<i64>,
 }
 
-fn buckets(owner: &Owner<'_>, now: Timestamp) -> impl Iterator<Item = Current> {
+fn buckets(owner: &LimitSubject<'_>, now: Timestamp) -> impl Iterator<Item = BucketReading> {
     owner.limits.buckets().filter_map(move |(kind, limit, reach)| {
         let (period, span_ms, ends_at) = match reach {
             Reach::Sliding { span_ms } => (0, Some(span_ms), None),
@@ -183,11 +173,11 @@ fn buckets(owner: &Owner<'_>, now: Timestamp) -> impl Iterator<Item = Current> {
                 (span.id, None, span.end_ms)
             }
         };
-        Some(Current { key: BucketKey { owner: owner.id, kind, period }, limit, span_ms, ends_at })
+        Some(BucketReading { key: BucketKey { owner: owner.id, kind, period }, limit, span_ms, ends_at })
     })
 }
 
-impl Current {
+impl BucketReading {
     fn usage(&self, stock: Stock, now: Timestamp) -> UsageOf<u64> {
         let now = now.as_millisecond();
         let (used, resets_at) = match self.span_ms {

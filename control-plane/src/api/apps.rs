@@ -1,51 +1,49 @@
 //! `/api/v1/apps`
 
-mod edit;
-mod shape;
+mod views;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use latchkey_core::actor::Actor;
 use latchkey_core::status::Switch;
-use serde::Deserialize;
 use uuid::Uuid;
 
 use super::Api;
-use super::activity::{Active, Activities, Owner};
-use super::auth::{Admin, Reader};
-use super::body::{Body, OptionalBody, Path, Query};
+use super::activity::{Active, Activities, LimitSubject};
+use super::auth::{AdminGuard, ReaderGuard};
+use super::body::{JsonBody, OptionalJsonBody, PathParams, Query};
 use super::idempotency::{Answered, Creation};
-use super::page::{Page, wanted};
+use super::pagination::{ListPage, paging};
 use super::problem::Problem;
 use super::propagation::{app_resource, key_resources};
+use crate::action::apps::edit::{EditApp, NewApp};
 use crate::action::{Refusal, apps, keys};
 use crate::gateways::Await;
 use crate::gateways::propagation::Propagation;
 use crate::store::apps::{App, AppFilter};
 
-pub use edit::{EditApp, NewApp};
-pub(crate) use shape::Made;
-pub use shape::{AppKeyView, AppQuery, AppView, Created, Deleted, KeyValue, Rotate, Rotated, Switched};
+pub(super) use views::Reissued;
+pub use views::{AppKeyView, AppQuery, AppView, Created, Deleted, KeyValue, Rotate, Rotated, Switched};
 
 /// How many apps are looked at together.
 const BATCH: i64 = 200;
 
 /// Lists apps, oldest first unless another order is asked for.
 #[utoipa::path(get, path = "/api/v1/apps", tag = "apps", operation_id = "list_apps", params(AppQuery),
-    security(("token" = [])), responses((status = 200, body = Page<Active<AppView>>), (status = "4XX", body = Problem)))]
+    security(("token" = [])), responses((status = 200, body = ListPage<Active<AppView>>), (status = "4XX", body = Problem)))]
 pub async fn list(
-    _: Reader,
+    _: ReaderGuard,
     State(api): State<Api>,
     Query(query): Query<AppQuery>,
-) -> Result<Page<Active<AppView>>, Problem> {
-    let wanted = wanted(query.cursor.as_deref(), query.limit, query.search.as_deref())?;
-    let mut filter = AppFilter { search: query.search.unwrap_or_default(), after: wanted.after };
+) -> Result<ListPage<Active<AppView>>, Problem> {
+    let paging = paging(query.cursor.as_deref(), query.limit, query.search.as_deref())?;
+    let mut filter = AppFilter { search: query.search.unwrap_or_default(), after: paging.after };
     let (order, now) = (query.sort.unwrap_or_default(), api.world.now());
     let mut rows = Vec::new();
     // Whether an app has expired is not stored, so apps are read until the page is full.
-    while rows.len() < usize::from(wanted.limit) + 1 {
-        let limit = if query.status.is_some() { BATCH } else { wanted.rows() };
+    while rows.len() < usize::from(paging.limit) + 1 {
+        let limit = if query.status.is_some() { BATCH } else { paging.rows() };
         let batch = api.store.apps(&filter, order, limit).await?;
         let last = (batch.len() as i64) < limit;
         filter.after = batch.last().map(|app| app.id).or(filter.after);
@@ -55,10 +53,10 @@ pub async fn list(
             break;
         }
     }
-    rows.truncate(usize::from(wanted.limit) + 1);
+    rows.truncate(usize::from(paging.limit) + 1);
     let activities =
-        Activities::of_apps(&api.store, &rows.iter().map(owner).collect::<Vec<_>>(), now).await?;
-    Ok(wanted.page(rows, |app| app.id, |app| activities.with(app.id, AppView::new(app, now))))
+        Activities::of_apps(&api.store, &rows.iter().map(limit_subject).collect::<Vec<_>>(), now).await?;
+    Ok(paging.page(rows, |app| app.id, |app| activities.with(app.id, AppView::new(app, now))))
 }
 
 /// Creates an app with its key, whose value is shown in this answer only; answers when the gateways know it.
@@ -66,35 +64,35 @@ pub async fn list(
     params(("Idempotency-Key" = Option<String>, Header)),
     security(("token" = [])), responses((status = 201, body = Created<AppView>), (status = "4XX", body = Problem)))]
 pub async fn create(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    new: Creation<Body<NewApp>>,
-) -> Result<Answered, Problem> {
-    let made = new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
-        let now = api.world.now();
-        let (name, settings) = new.settings(now)?;
-        let (app, issued) = apps::create::create(tx, api.context(&actor), name, settings).await?;
-        Ok(AppView { key: Some(AppKeyView::issued(&issued)), ..AppView::new(app, now) })
+    new: Creation<JsonBody<NewApp>>,
+) -> Result<Answered<Created<AppView>>, Problem> {
+    let made = new.once(&api, StatusCode::CREATED, async |tx, JsonBody(new)| {
+        let (app, issued) = apps::create::create(tx, api.context(&actor), new).await?;
+        Ok(AppView { key: Some(AppKeyView::issued(&issued)), ..AppView::new(app, api.world.now()) })
     });
-    let made = made.await?;
-    // It has its app's revision.
-    let MadeApp { id } = made.told()?;
-    let key = api.store.app_key(id).await;
-    made.with("propagation", &api.reached(key, Await::Reachable).await)
+    made.await?
+        .with(async |item| {
+            // It has its app's revision.
+            let key = api.store.app_key(item.id).await;
+            Created { item, propagation: api.reached(key, Await::Reachable).await }
+        })
+        .await
 }
 
 /// Shows an app.
 #[utoipa::path(get, path = "/api/v1/apps/{id}", tag = "apps", operation_id = "read_app", params(("id" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = Active<AppView>), (status = "4XX", body = Problem)))]
 pub async fn read(
-    _: Reader,
+    _: ReaderGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
 ) -> Result<Json<Active<AppView>>, Problem> {
     let app = find(&api, id).await?;
     let key = api.store.app_key(id).await?.as_ref().map(AppKeyView::new);
     let now = api.world.now();
-    let activities = Activities::of_apps(&api.store, &[owner(&app)], now).await?;
+    let activities = Activities::of_apps(&api.store, &[limit_subject(&app)], now).await?;
     Ok(Json(activities.with(id, AppView { key, ..AppView::new(app, now) })))
 }
 
@@ -103,9 +101,9 @@ pub async fn read(
     params(("id" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = Propagation), (status = "4XX", body = Problem)))]
 pub async fn propagation(
-    _: Reader,
+    _: ReaderGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
 ) -> Result<Json<Propagation>, Problem> {
     let app = find(&api, id).await?;
     let (mut revision, mut resources) = (app.revision, app_resource(id));
@@ -122,17 +120,15 @@ pub async fn propagation(
     params(("id" = Uuid, Path)), request_body = EditApp,
     security(("token" = [])), responses((status = 200, body = AppView), (status = "4XX", body = Problem)))]
 pub async fn update(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
-    Body(edit): Body<EditApp>,
+    PathParams(id): PathParams<Uuid>,
+    JsonBody(edit): JsonBody<EditApp>,
 ) -> Result<Json<AppView>, Problem> {
-    let now = api.world.now();
     let mut tx = api.store.begin().await?;
-    let edit = |name: &mut _, settings: &mut _| edit.apply(name, settings, now);
-    let saved = apps::update::update(&mut tx, api.context(&actor), id, edit).await?;
+    let saved = apps::update::edit(&mut tx, api.context(&actor), id, edit).await?;
     tx.commit().await?;
-    Ok(Json(AppView::saved(saved, now)))
+    Ok(Json(AppView::saved(saved, api.world.now())))
 }
 
 /// Deletes an app: it is hidden, and its keys are revoked. Their records stay.
@@ -140,9 +136,9 @@ pub async fn update(
     params(("id" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = Deleted), (status = "4XX", body = Problem)))]
 pub async fn delete(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
 ) -> Result<Json<Deleted>, Problem> {
     let mut tx = api.store.begin().await?;
     let revision = apps::delete::delete(&mut tx, api.context(&actor), id).await?;
@@ -155,9 +151,9 @@ pub async fn delete(
     params(("id" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = Switched<AppView>), (status = "4XX", body = Problem)))]
 pub async fn activate(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
 ) -> Result<Json<Switched<AppView>>, Problem> {
     switch(&api, &actor, id, Switch::Activate).await
 }
@@ -167,9 +163,9 @@ pub async fn activate(
     params(("id" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = Switched<AppView>), (status = "4XX", body = Problem)))]
 pub async fn deactivate(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
 ) -> Result<Json<Switched<AppView>>, Problem> {
     switch(&api, &actor, id, Switch::Deactivate).await
 }
@@ -179,9 +175,9 @@ pub async fn deactivate(
     params(("id" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = Switched<AppView>), (status = "4XX", body = Problem)))]
 pub async fn revoke(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
 ) -> Result<Json<Switched<AppView>>, Problem> {
     switch(&api, &actor, id, Switch::Revoke).await
 }
@@ -191,19 +187,23 @@ pub async fn revoke(
     params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)), request_body = Option<Rotate>,
     security(("token" = [])), responses((status = 200, body = Rotated<AppKeyView>), (status = "4XX", body = Problem)))]
 pub async fn rotate(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
-    rotate: Creation<OptionalBody<Rotate>>,
-) -> Result<Answered, Problem> {
-    let rotated = rotate.once(&api, StatusCode::OK, async |tx, OptionalBody(rotate)| {
+    PathParams(id): PathParams<Uuid>,
+    rotate: Creation<OptionalJsonBody<Rotate>>,
+) -> Result<Answered<Rotated<AppKeyView>>, Problem> {
+    let rotated = rotate.once(&api, StatusCode::OK, async |tx, OptionalJsonBody(rotate)| {
         let app = tx.app(id).await?.ok_or(Refusal::NotFound("app"))?;
         let issued = keys::rotate::app_key(tx, api.context(&actor), &app, rotate.grace()?).await?;
-        Ok(Made { key: AppKeyView::issued(&issued) })
+        Ok(Reissued { key: AppKeyView::issued(&issued) })
     });
-    let rotated = rotated.await?;
-    let key = api.store.app_key(id).await;
-    rotated.with("propagation", &api.reached(key, Await::All).await)
+    rotated
+        .await?
+        .with(async |Reissued { key }| {
+            let stored = api.store.app_key(id).await;
+            Rotated { key, propagation: api.reached(stored, Await::All).await }
+        })
+        .await
 }
 
 /// Shows the app key's value again, where the app keeps values.
@@ -211,9 +211,9 @@ pub async fn rotate(
     params(("id" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = KeyValue), (status = "4XX", body = Problem)))]
 pub async fn value(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
 ) -> Result<Json<KeyValue>, Problem> {
     let mut tx = api.store.begin().await?;
     let value = keys::show::app_key(&mut tx, api.context(&actor), id).await?;
@@ -221,21 +221,15 @@ pub async fn value(
     Ok(Json(value.into()))
 }
 
-/// What tells an app that was made from others.
-#[derive(Deserialize)]
-struct MadeApp {
-    id: Uuid,
-}
-
 pub(crate) async fn find(api: &Api, id: Uuid) -> Result<App, Problem> {
     Ok(api.store.app(id).await?.ok_or(Refusal::NotFound("app"))?)
 }
 
-fn owner(app: &App) -> Owner<'_> {
-    Owner::new(app.id, &app.settings.limits, &app.settings)
+fn limit_subject(app: &App) -> LimitSubject<'_> {
+    LimitSubject::new(app.id, &app.settings.limits, &app.settings)
 }
 
-async fn switch(
+pub(crate) async fn switch(
     api: &Api,
     actor: &Actor,
     id: Uuid,

@@ -12,9 +12,9 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::Api;
-use super::auth::Reader;
+use super::auth::ReaderGuard;
 use super::body::Query;
-use super::page::{Page, bad_query, in_order, wanted};
+use super::pagination::{ListPage, bad_query, in_order, paging};
 use super::problem::Problem;
 use crate::audit;
 use crate::store::audit::AuditFilter;
@@ -127,14 +127,14 @@ impl From<Link> for AuditView {
 
 /// Lists what was done, newest first.
 #[utoipa::path(get, path = "/api/v1/audit", tag = "audit", operation_id = "list_audit", params(AuditQuery),
-    security(("token" = [])), responses((status = 200, body = Page<AuditView>), (status = "4XX", body = Problem)))]
+    security(("token" = [])), responses((status = 200, body = ListPage<AuditView>), (status = "4XX", body = Problem)))]
 pub async fn list(
-    _: Reader,
+    _: ReaderGuard,
     State(api): State<Api>,
     Query(query): Query<AuditQuery>,
-) -> Result<Page<AuditView>, Problem> {
+) -> Result<ListPage<AuditView>, Problem> {
     let AuditQuery { cursor, limit, app_id, actor_id, subject_id, action, from, to } = query;
-    let wanted = wanted(cursor.as_deref(), limit, None)?;
+    let paging = paging(cursor.as_deref(), limit, None)?;
     in_order(from, to)?;
     if action.as_deref().is_some_and(|action| !is_action(action)) {
         return Err(bad_query("`action` must be one like `key.revoked`, or the beginning of some: `key.`"));
@@ -154,10 +154,10 @@ pub async fn list(
         action_prefix,
         from,
         to,
-        before: wanted.after,
+        before: paging.after,
     };
-    let rows = api.store.audit(&filter, wanted.rows()).await?;
-    Ok(wanted.page(rows, |link| link.number, AuditView::from))
+    let rows = api.store.audit(&filter, paging.rows()).await?;
+    Ok(paging.page(rows, |link| link.number, AuditView::from))
 }
 
 /// Gives the audit log away, oldest first, as lines of JSON: what each entry says, its `number`, and in
@@ -173,7 +173,7 @@ pub async fn list(
         (status = 200, body = String, content_type = "application/x-ndjson"),
         (status = "4XX", body = Problem)))]
 pub async fn export(
-    _: Reader,
+    _: ReaderGuard,
     State(api): State<Api>,
     Query(ExportQuery { from, to }): Query<ExportQuery>,
 ) -> Result<Response, Problem> {

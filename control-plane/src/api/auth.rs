@@ -1,5 +1,5 @@
-//! Who asks. A handler's signature is its guard: [`Anyone`] is known, [`Person`] is a user, [`Reader`] sees,
-//! [`Admin`] changes, [`Owner`] manages people; [`Browser`] is for pages.
+//! Who asks. A handler's signature is its guard: [`Anyone`] is known, [`Person`] is a user, [`ReaderGuard`] sees,
+//! [`AdminGuard`] changes, [`OwnerGuard`] manages people; [`Browser`] is for pages.
 //!
 //! A bearer token counts before a session's cookie. With a cookie, whatever changes something must
 //! carry the session's CSRF token, in a header here and in a field of a page's form.
@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::Api;
 use super::problem::Problem;
-use crate::action::sessions::Visitor;
+use crate::action::sessions::SignInClient;
 use crate::sign_in::{self, Cookie};
 use crate::store::sessions::Session;
 use crate::store::users::User;
@@ -27,54 +27,48 @@ use crate::tokens;
 /// Where requests by cookie carry the CSRF token.
 const CSRF_HEADER: &str = "x-csrf-token";
 
-/// Whoever sent the request.
 #[derive(Clone, Debug)]
-pub struct Anyone(pub Actor);
+pub struct AnyActor(pub Actor);
 
 /// An actor who is a user: with a session, or a token of their own.
 #[derive(Clone, Debug)]
 pub struct Person {
-    /// Who acts.
     pub actor: Actor,
-    /// The user.
     pub user: User,
 }
 
 /// An actor that may see the configuration.
 #[derive(Clone, Debug)]
-pub struct Reader(pub Actor);
+pub struct ReaderGuard(pub Actor);
 
 /// An actor that may change the configuration.
 #[derive(Clone, Debug)]
-pub struct Admin(pub Actor);
+pub struct AdminGuard(pub Actor);
 
 /// An actor that may manage people.
 #[derive(Clone, Debug)]
-pub struct Owner(pub Actor);
+pub struct OwnerGuard(pub Actor);
 
 /// A person with a session, as pages see them. Cross-site requests that change something are
 /// refused; a form must still carry the session's CSRF token.
 #[derive(Clone, Debug)]
-pub struct Browser {
-    /// Who acts.
+pub struct BrowserSession {
     pub actor: Actor,
-    /// The user.
     pub user: User,
     /// What forms carry in a hidden field, and scripts in `X-CSRF-Token`.
     pub csrf: String,
 }
 
-/// Who was recognised.
-struct Recognised {
+struct AuthenticatedActor {
     actor: Actor,
     user: Option<User>,
 }
 
-impl Recognised {
+impl AuthenticatedActor {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let address = api.sign_in.client(parts);
         let Some(header) = parts.headers.get(header::AUTHORIZATION) else {
-            let Browser { actor, user, csrf } = Browser::from_request_parts(parts, api).await?;
+            let BrowserSession { actor, user, csrf } = BrowserSession::from_request_parts(parts, api).await?;
             let sent = parts.headers.get(CSRF_HEADER);
             if !parts.method.is_safe() && !sent.is_some_and(|sent| confirms(sent.as_bytes(), &csrf)) {
                 return Err(forged("send the `csrf_token` of GET /api/v1/me in the header `X-CSRF-Token`"));
@@ -107,7 +101,7 @@ impl Recognised {
     }
 }
 
-impl FromRequestParts<Api> for Browser {
+impl FromRequestParts<Api> for BrowserSession {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
@@ -121,8 +115,8 @@ impl FromRequestParts<Api> for Browser {
         let session = api.store.session(&hash, api.sign_in.live(now)).await?.ok_or_else(over)?;
         let user = api.store.user(session.user_id).await?.filter(User::is_active).ok_or_else(over)?;
         see(api, &session).await;
-        let visitor = Visitor { address: api.sign_in.client(parts), user_agent: String::new() };
-        let actor = visitor.known(&user, session.id);
+        let client = SignInClient { address: api.sign_in.client(parts), user_agent: String::new() };
+        let actor = client.known(&user, session.id);
         Ok(Self { actor, user, csrf: sign_in::csrf_token(&cookie) })
     }
 }
@@ -150,11 +144,11 @@ async fn see(api: &Api, session: &Session) {
     }
 }
 
-impl FromRequestParts<Api> for Anyone {
+impl FromRequestParts<Api> for AnyActor {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        Ok(Self(Recognised::from_request_parts(parts, api).await?.actor))
+        Ok(Self(AuthenticatedActor::from_request_parts(parts, api).await?.actor))
     }
 }
 
@@ -162,14 +156,14 @@ impl FromRequestParts<Api> for Person {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let Recognised { actor, user } = Recognised::from_request_parts(parts, api).await?;
+        let AuthenticatedActor { actor, user } = AuthenticatedActor::from_request_parts(parts, api).await?;
         let detail = "this is for people: sign in, or use a token that belongs to a user";
         let user = user.ok_or_else(|| Problem::new(StatusCode::FORBIDDEN, "not_a_user", detail))?;
         Ok(Self { actor, user })
     }
 }
 
-impl Anyone {
+impl AnyActor {
     /// The credential's id, as idempotency keeps it.
     #[must_use]
     pub fn credential(&self) -> Uuid {
@@ -207,10 +201,10 @@ pub(super) fn from_our_site(headers: &HeaderMap, api: &Api) -> Result<(), Proble
 
 macro_rules! guards {
     ($($guard:ident, $permission:ident;)*) => {$(
-        impl TryFrom<Anyone> for $guard {
+        impl TryFrom<AnyActor> for $guard {
             type Error = Problem;
 
-            fn try_from(anyone: Anyone) -> Result<Self, Problem> {
+            fn try_from(anyone: AnyActor) -> Result<Self, Problem> {
                 anyone.permitted(Permission::$permission).map(Self)
             }
         }
@@ -219,14 +213,14 @@ macro_rules! guards {
             type Rejection = Problem;
 
             async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-                Anyone::from_request_parts(parts, api).await?.try_into()
+                AnyActor::from_request_parts(parts, api).await?.try_into()
             }
         }
     )*};
 }
 
 guards! {
-    Reader, GatewayRead;
-    Admin, GatewayUpdate;
-    Owner, MembersUpdate;
+    ReaderGuard, GatewayRead;
+    AdminGuard, GatewayUpdate;
+    OwnerGuard, MembersUpdate;
 }

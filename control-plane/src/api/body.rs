@@ -8,33 +8,28 @@ use axum::response::IntoResponse;
 use bytes::Bytes;
 use latchkey_core::invalid::FieldError;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
-use super::page::bad_query;
+use super::pagination::bad_query;
 use super::problem::Problem;
-use crate::action::Refusal;
 
 /// Tells a field that is null from one that is missing; and one that may be missing, but not null.
 pub use latchkey_core::limits::{given, nullable};
 
-/// A JSON body.
 #[derive(Clone, Debug)]
-pub struct Body<T>(pub T);
+pub struct JsonBody<T>(pub T);
 
 /// A JSON body that may be null, or missing altogether.
 #[derive(Clone, Debug)]
-pub struct OptionalBody<T>(pub T);
+pub struct OptionalJsonBody<T>(pub T);
 
 /// No body: what comes as one is not looked at.
 #[derive(Clone, Copy, Debug)]
 pub struct NoBody;
 
-/// The path's parameters.
 #[derive(Clone, Debug, FromRequestParts)]
 #[from_request(via(axum::extract::Path), rejection(Problem))]
-pub struct Path<T>(pub T);
+pub struct PathParams<T>(pub T);
 
-/// The query's parameters.
 #[derive(Clone, Debug)]
 pub struct Query<T>(pub T);
 
@@ -51,7 +46,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     }
 }
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
@@ -67,7 +62,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
-impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalBody<T> {
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
@@ -87,7 +82,6 @@ impl<S: Send + Sync> FromRequest<S> for NoBody {
     }
 }
 
-/// The whole body.
 pub(crate) async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     Bytes::from_request(request, state).await.map_err(|rejection| {
         let detail =
@@ -116,15 +110,6 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         Problem::new(StatusCode::BAD_REQUEST, "invalid_json", format!("the body is not valid JSON: {error}"))
     })?;
     Ok(value)
-}
-
-/// Reads a part of a body that was kept as JSON, which is at `outer` in it; an error names the field.
-pub(super) fn part<T: DeserializeOwned>(outer: &str, json: &Value) -> Result<T, Refusal> {
-    serde_path_to_error::deserialize(json).map_err(|error| {
-        let path = error.path().to_string();
-        let path = if path == "." { outer.to_owned() } else { format!("{outer}.{path}") };
-        Refusal::field(&path, error.into_inner())
-    })
 }
 
 impl From<PathRejection> for Problem {

@@ -1,9 +1,8 @@
 //! `/api/v1/change-requests`, `/api/v1/apps/{id}/change-requests`
 
 pub mod draft;
-mod edit;
 pub mod mine;
-mod shape;
+mod views;
 
 use axum::Json;
 use axum::extract::State;
@@ -12,9 +11,9 @@ use uuid::Uuid;
 
 use super::Api;
 use super::apps::find;
-use super::auth::{Admin, Reader};
-use super::body::{Body, OptionalBody, Path, Query};
-use super::page::wanted;
+use super::auth::{AdminGuard, ReaderGuard};
+use super::body::{JsonBody, OptionalJsonBody, PathParams, Query};
+use super::pagination::paging;
 use super::problem::Problem;
 use crate::action::Refusal;
 use crate::action::change_requests::approve::{self, Approval};
@@ -22,10 +21,9 @@ use crate::action::change_requests::reject;
 use crate::store::change_requests::{ChangeRequest, RequestFilter};
 
 pub use draft::{ChangePreview, MyAppSettings, NewPreview, SettingsQuery};
-pub use edit::{AskConfig, AskIdentity, AskPrompt, AskTags, RequestedEdit};
-pub use shape::{
+pub use views::{
     AppRequestQuery, ApproveChange, ChangeRequestDetail, ChangeRequestList, ChangeRequestView, FieldNow,
-    MyRequestQuery, NewChangeRequest, RejectChange, RequestQuery, RequestedApp, Requester,
+    MyRequestQuery, RejectChange, RequestQuery, RequestedApp, Requester,
 };
 
 /// Lists the change requests for all apps, newest first.
@@ -33,7 +31,7 @@ pub use shape::{
     params(RequestQuery),
     security(("token" = [])), responses((status = 200, body = ChangeRequestList), (status = "4XX", body = Problem)))]
 pub async fn list(
-    _: Reader,
+    _: ReaderGuard,
     State(api): State<Api>,
     Query(query): Query<RequestQuery>,
 ) -> Result<Json<ChangeRequestList>, Problem> {
@@ -47,9 +45,9 @@ pub async fn list(
     operation_id = "list_change_requests_of_app", params(("id" = Uuid, Path), AppRequestQuery),
     security(("token" = [])), responses((status = 200, body = ChangeRequestList), (status = "4XX", body = Problem)))]
 pub async fn of_app(
-    _: Reader,
+    _: ReaderGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
     Query(query): Query<AppRequestQuery>,
 ) -> Result<Json<ChangeRequestList>, Problem> {
     find(&api, id).await?;
@@ -63,9 +61,9 @@ pub async fn of_app(
     operation_id = "read_change_request", params(("id" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = ChangeRequestDetail), (status = "4XX", body = Problem)))]
 pub async fn read(
-    _: Reader,
+    _: ReaderGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
 ) -> Result<Json<ChangeRequestDetail>, Problem> {
     let request = request(&api, id).await?;
     let app = api.store.app(request.app_id).await?;
@@ -79,10 +77,10 @@ pub async fn read(
     operation_id = "approve_change_request", params(("id" = Uuid, Path)), request_body = ApproveChange,
     security(("token" = [])), responses((status = 200, body = ChangeRequestView), (status = "4XX", body = Problem)))]
 pub async fn approve(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
-    OptionalBody(body): OptionalBody<ApproveChange>,
+    PathParams(id): PathParams<Uuid>,
+    OptionalJsonBody(body): OptionalJsonBody<ApproveChange>,
 ) -> Result<Json<ChangeRequestView>, Problem> {
     let context = api.context(&actor);
     let mut tx = api.store.begin().await?;
@@ -103,10 +101,10 @@ pub async fn approve(
     operation_id = "reject_change_request", params(("id" = Uuid, Path)), request_body = RejectChange,
     security(("token" = [])), responses((status = 200, body = ChangeRequestView), (status = "4XX", body = Problem)))]
 pub async fn reject(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
-    Body(body): Body<RejectChange>,
+    PathParams(id): PathParams<Uuid>,
+    JsonBody(body): JsonBody<RejectChange>,
 ) -> Result<Json<ChangeRequestView>, Problem> {
     let mut tx = api.store.begin().await?;
     reject::reject(&mut tx, api.context(&actor).by(), id, &body.reason).await?;
@@ -125,11 +123,11 @@ async fn page(
     limit: Option<u16>,
     filter: RequestFilter,
 ) -> Result<Json<ChangeRequestList>, Problem> {
-    let wanted = wanted(cursor, limit, None)?;
+    let paging = paging(cursor, limit, None)?;
     let pending = RequestFilter { status: Some(Status::Pending), ..filter.clone() };
-    let filter = RequestFilter { before: wanted.after, ..filter };
-    let rows = api.store.change_requests(&filter, wanted.rows()).await?;
+    let filter = RequestFilter { before: paging.after, ..filter };
+    let rows = api.store.change_requests(&filter, paging.rows()).await?;
     let pending = api.store.count_change_requests(&pending).await?;
-    let page = wanted.page(rows, |request| request.id, ChangeRequestView::from);
+    let page = paging.page(rows, |request| request.id, ChangeRequestView::from);
     Ok(Json(ChangeRequestList { items: page.items, next_cursor: page.next_cursor, pending }))
 }

@@ -8,13 +8,12 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::Api;
-use super::auth::Reader;
+use super::auth::ReaderGuard;
 use super::body::Query;
-use super::page::{Page, bad_query, wanted};
+use super::pagination::{ListPage, bad_query, paging};
 use super::problem::Problem;
 use crate::store::events::{Event, EventFilter};
 
-/// What can happen.
 pub const KINDS: [&str; 8] = [
     "quota.threshold",
     "quota.exceeded",
@@ -77,20 +76,20 @@ impl From<Event> for EventView {
 
 /// Lists what happened, newest first.
 #[utoipa::path(get, path = "/api/v1/events", tag = "events", operation_id = "list_events", params(EventQuery),
-    security(("token" = [])), responses((status = 200, body = Page<EventView>), (status = "4XX", body = Problem)))]
+    security(("token" = [])), responses((status = 200, body = ListPage<EventView>), (status = "4XX", body = Problem)))]
 pub async fn list(
-    _: Reader,
+    _: ReaderGuard,
     State(api): State<Api>,
     Query(query): Query<EventQuery>,
-) -> Result<Page<EventView>, Problem> {
+) -> Result<ListPage<EventView>, Problem> {
     let EventQuery { cursor, limit, app_id, key_id, kind } = query;
-    let wanted = wanted(cursor.as_deref(), limit, None)?;
+    let paging = paging(cursor.as_deref(), limit, None)?;
     if let Some(kind) = &kind
         && !KINDS.contains(&kind.as_str())
     {
         return Err(bad_query(format!("there is no `kind` `{kind}`: there are {}", KINDS.join(", "))));
     }
-    let filter = EventFilter { app: app_id, key: key_id, kind, before: wanted.after };
-    let rows = api.store.events(&filter, wanted.rows()).await?;
-    Ok(wanted.page(rows, |event| event.id, EventView::from))
+    let filter = EventFilter { app: app_id, key: key_id, kind, before: paging.after };
+    let rows = api.store.events(&filter, paging.rows()).await?;
+    Ok(paging.page(rows, |event| event.id, EventView::from))
 }

@@ -1,7 +1,7 @@
 //! `/api/v1/apps/{id}/explain`
 
 mod headers;
-mod shape;
+mod views;
 
 use std::collections::BTreeSet;
 
@@ -11,14 +11,14 @@ use uuid::Uuid;
 
 use super::Api;
 use super::apps::find;
-use super::auth::Reader;
-use super::body::{Body, Path};
+use super::auth::ReaderGuard;
+use super::body::{JsonBody, PathParams};
 use super::problem::Problem;
 use crate::action::Refusal;
 use crate::explain;
 use crate::ledger::page::Rehearsal;
 
-pub use shape::{Explain, Explanation};
+pub use views::{Explain, Explanation};
 
 /// Explains what gateways would do with a request of this app, and why. It asks the gate's own code,
 /// for a gateway that holds what the control plane has published and no units of any limit yet.
@@ -27,10 +27,10 @@ pub use shape::{Explain, Explanation};
     params(("id" = Uuid, Path)), request_body = Explain,
     security(("token" = [])), responses((status = 200, body = Explanation), (status = "4XX", body = Problem)))]
 pub async fn explain(
-    _: Reader,
+    _: ReaderGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
-    Body(asked): Body<Explain>,
+    PathParams(id): PathParams<Uuid>,
+    JsonBody(asked): JsonBody<Explain>,
 ) -> Result<Json<Explanation>, Problem> {
     let app = find(&api, id).await?;
     let key = match asked.key_id {

@@ -9,9 +9,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Api;
-use super::auth::{Admin, Reader};
-use super::body::Path;
-use super::page::Page;
+use super::auth::{AdminGuard, ReaderGuard};
+use super::body::PathParams;
+use super::pagination::ListPage;
 use super::problem::Problem;
 use crate::action::{Refusal, gateways};
 use crate::gateways::Gateway;
@@ -45,9 +45,9 @@ impl From<LostProcess> for LostGateway {
 
 /// Lists the gateways: those connected, and those that were within the last day.
 #[utoipa::path(get, path = "/api/v1/gateways", tag = "gateways", operation_id = "list_gateways",
-    security(("token" = [])), responses((status = 200, body = Page<Gateway>), (status = "4XX", body = Problem)))]
-pub async fn list(_: Reader, State(api): State<Api>) -> Result<Page<Gateway>, Problem> {
-    Ok(Page { items: api.gateways.list().await?, next_cursor: None })
+    security(("token" = [])), responses((status = 200, body = ListPage<Gateway>), (status = "4XX", body = Problem)))]
+pub async fn list(_: ReaderGuard, State(api): State<Api>) -> Result<ListPage<Gateway>, Problem> {
+    Ok(ListPage { items: api.gateways.list().await?, next_cursor: None })
 }
 
 /// Forgets a gateway whose Envoy is gone for good: changes no longer wait for it. Of one that is connected, it
@@ -56,9 +56,9 @@ pub async fn list(_: Reader, State(api): State<Api>) -> Result<Page<Gateway>, Pr
     params(("name" = String, Path)),
     security(("token" = [])), responses((status = 204), (status = "4XX", body = Problem)))]
 pub async fn forget(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path(name): Path<String>,
+    PathParams(name): PathParams<String>,
 ) -> Result<StatusCode, Problem> {
     let mut tx = api.store.begin().await?;
     gateways::forget(&mut tx, api.context(&actor).by(), &api.gateways, &name).await?;
@@ -69,12 +69,12 @@ pub async fn forget(
 /// Lists the gateway processes that hold something of budgets and have not been heard of since their leases
 /// ended.
 #[utoipa::path(get, path = "/api/v1/gateways/lost", tag = "gateways", operation_id = "list_lost_gateways",
-    security(("token" = [])), responses((status = 200, body = Page<LostGateway>), (status = "4XX", body = Problem)))]
-pub async fn lost(_: Reader, State(api): State<Api>) -> Result<Page<LostGateway>, Problem> {
+    security(("token" = [])), responses((status = 200, body = ListPage<LostGateway>), (status = "4XX", body = Problem)))]
+pub async fn lost(_: ReaderGuard, State(api): State<Api>) -> Result<ListPage<LostGateway>, Problem> {
     let lost = api.store.lost_processes(api.world.now()).await?;
     let connected = api.gateways.instances().await?;
     let lost = lost.into_iter().filter(|lost| !connected.contains(&lost.instance));
-    Ok(Page { items: lost.map(LostGateway::from).collect(), next_cursor: None })
+    Ok(ListPage { items: lost.map(LostGateway::from).collect(), next_cursor: None })
 }
 
 /// Charges for good what a process that will not come back can have spent of budgets at most.
@@ -82,9 +82,9 @@ pub async fn lost(_: Reader, State(api): State<Api>) -> Result<Page<LostGateway>
     operation_id = "write_off_lost_gateway", params(("instance" = String, Path)),
     security(("token" = [])), responses((status = 200, body = LostGateway), (status = "4XX", body = Problem)))]
 pub async fn write_off(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path(instance): Path<String>,
+    PathParams(instance): PathParams<String>,
 ) -> Result<Json<LostGateway>, Problem> {
     if api.gateways.instances().await?.contains(&instance) {
         let detail = "it is connected: what it holds comes back by itself";

@@ -1,6 +1,6 @@
 //! `/api/v1/groups`: smart groups.
 
-mod shape;
+mod views;
 
 use axum::Json;
 use axum::extract::State;
@@ -8,33 +8,32 @@ use axum::http::StatusCode;
 use uuid::Uuid;
 
 use super::Api;
-use super::auth::{Admin, Reader};
-use super::body::{Body, Path, Query};
+use super::auth::{AdminGuard, ReaderGuard};
+use super::body::{JsonBody, PathParams, Query};
 use super::idempotency::{Answered, Creation};
-use super::page::{Page, PageQuery};
+use super::pagination::{ListPage, PageQuery};
 use super::problem::Problem;
+use crate::action::Refusal;
 use crate::action::access::Refreshed;
-use crate::action::{Refusal, groups};
+use crate::action::groups::{self, AddMembers, EditGroup, NewGroup};
 use crate::store::Tx;
 use crate::store::group_members::GroupMember;
 use crate::store::groups::Group;
 use crate::store::subjects::Use;
 
-pub use shape::{
-    AddMembers, EditGroup, GroupMemberView, GroupUse, GroupView, MembersAdded, MembersChanged, NewGroup,
-};
+pub use views::{GroupMemberView, GroupUse, GroupView, MembersAdded, MembersChanged};
 
 /// Lists smart groups, oldest first.
 #[utoipa::path(get, path = "/api/v1/groups", tag = "groups", operation_id = "list_groups", params(PageQuery),
-    security(("token" = [])), responses((status = 200, body = Page<GroupView>), (status = "4XX", body = Problem)))]
+    security(("token" = [])), responses((status = 200, body = ListPage<GroupView>), (status = "4XX", body = Problem)))]
 pub async fn list(
-    _: Reader,
+    _: ReaderGuard,
     State(api): State<Api>,
     Query(query): Query<PageQuery>,
-) -> Result<Page<GroupView>, Problem> {
-    let wanted = query.wanted()?;
-    let rows = api.store.groups(&query.search.unwrap_or_default(), wanted.after, wanted.rows()).await?;
-    Ok(wanted.page(rows, |group| group.id, GroupView::from))
+) -> Result<ListPage<GroupView>, Problem> {
+    let paging = query.paging()?;
+    let rows = api.store.groups(&query.search.unwrap_or_default(), paging.after, paging.rows()).await?;
+    Ok(paging.page(rows, |group| group.id, GroupView::from))
 }
 
 /// Creates a smart group.
@@ -42,12 +41,12 @@ pub async fn list(
     request_body = NewGroup, params(("Idempotency-Key" = Option<String>, Header)),
     security(("token" = [])), responses((status = 201, body = GroupView), (status = "4XX", body = Problem)))]
 pub async fn create(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    new: Creation<Body<NewGroup>>,
-) -> Result<Answered, Problem> {
-    new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
-        let group = groups::create(tx, api.context(&actor).by(), new.into()).await?;
+    new: Creation<JsonBody<NewGroup>>,
+) -> Result<Answered<GroupView>, Problem> {
+    new.once(&api, StatusCode::CREATED, async |tx, JsonBody(new)| {
+        let group = groups::create(tx, api.context(&actor).by(), new).await?;
         Ok(GroupView::from(group))
     })
     .await
@@ -58,9 +57,9 @@ pub async fn create(
     params(("id" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = GroupView), (status = "4XX", body = Problem)))]
 pub async fn read(
-    _: Reader,
+    _: ReaderGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
 ) -> Result<Json<GroupView>, Problem> {
     Ok(Json(find(&api, id).await?.into()))
 }
@@ -71,13 +70,13 @@ pub async fn read(
     params(("id" = Uuid, Path)), request_body = EditGroup,
     security(("token" = [])), responses((status = 200, body = GroupView), (status = "4XX", body = Problem)))]
 pub async fn update(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
-    Body(edit): Body<EditGroup>,
+    PathParams(id): PathParams<Uuid>,
+    JsonBody(edit): JsonBody<EditGroup>,
 ) -> Result<Json<GroupView>, Problem> {
     let mut tx = api.store.begin().await?;
-    let (group, _) = groups::update(&mut tx, api.context(&actor).by(), id, edit.into()).await?;
+    let (group, _) = groups::update(&mut tx, api.context(&actor).by(), id, edit).await?;
     tx.commit().await?;
     Ok(Json(group.into()))
 }
@@ -87,9 +86,9 @@ pub async fn update(
     params(("id" = Uuid, Path)),
     security(("token" = [])), responses((status = 204), (status = "4XX", body = Problem)))]
 pub async fn delete(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
 ) -> Result<StatusCode, Problem> {
     let mut tx = api.store.begin().await?;
     groups::delete(&mut tx, api.context(&actor).by(), id).await?;
@@ -100,18 +99,18 @@ pub async fn delete(
 /// Lists a smart group's members, oldest user first.
 #[utoipa::path(get, path = "/api/v1/groups/{id}/members", tag = "groups", operation_id = "list_group_members",
     params(("id" = Uuid, Path), PageQuery), security(("token" = [])),
-    responses((status = 200, body = Page<GroupMemberView>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = ListPage<GroupMemberView>), (status = "4XX", body = Problem)))]
 pub async fn members(
-    _: Reader,
+    _: ReaderGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
     Query(query): Query<PageQuery>,
-) -> Result<Page<GroupMemberView>, Problem> {
-    let wanted = query.wanted()?;
+) -> Result<ListPage<GroupMemberView>, Problem> {
+    let paging = query.paging()?;
     find(&api, id).await?;
     let search = query.search.unwrap_or_default();
-    let rows = api.store.group_members(id, &search, wanted.after, wanted.rows()).await?;
-    Ok(wanted.page(rows, |member: &GroupMember| member.user.id, GroupMemberView::from))
+    let rows = api.store.group_members(id, &search, paging.after, paging.rows()).await?;
+    Ok(paging.page(rows, |member: &GroupMember| member.user.id, GroupMemberView::from))
 }
 
 /// Adds people to a smart group, by id or by address: all of them, or none when one is unknown. Answers
@@ -120,13 +119,13 @@ pub async fn members(
     params(("id" = Uuid, Path)), request_body = AddMembers,
     security(("token" = [])), responses((status = 200, body = MembersAdded), (status = "4XX", body = Problem)))]
 pub async fn add_members(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
-    Body(new): Body<AddMembers>,
+    PathParams(id): PathParams<Uuid>,
+    JsonBody(new): JsonBody<AddMembers>,
 ) -> Result<Json<MembersAdded>, Problem> {
     let mut tx = api.store.begin().await?;
-    let added = groups::add(&mut tx, api.context(&actor).by(), id, new.into()).await?;
+    let added = groups::add(&mut tx, api.context(&actor).by(), id, new).await?;
     let change = committed(&api, tx, added.keys).await?;
     Ok(Json(MembersAdded { added: added.added, change }))
 }
@@ -136,12 +135,12 @@ pub async fn add_members(
     operation_id = "add_group_member", params(("id" = Uuid, Path), ("user" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = MembersAdded), (status = "4XX", body = Problem)))]
 pub async fn add_member(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path((id, user)): Path<(Uuid, Uuid)>,
+    PathParams((id, user)): PathParams<(Uuid, Uuid)>,
 ) -> Result<Json<MembersAdded>, Problem> {
     let mut tx = api.store.begin().await?;
-    let new = groups::NewMembers { users: vec![user], emails: vec![] };
+    let new = AddMembers { users: vec![user], emails: vec![] };
     let added = groups::add(&mut tx, api.context(&actor).by(), id, new).await?;
     let change = committed(&api, tx, added.keys).await?;
     Ok(Json(MembersAdded { added: added.added, change }))
@@ -154,9 +153,9 @@ pub async fn add_member(
     operation_id = "remove_group_member", params(("id" = Uuid, Path), ("user" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = MembersChanged), (status = "4XX", body = Problem)))]
 pub async fn remove_member(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path((id, user)): Path<(Uuid, Uuid)>,
+    PathParams((id, user)): PathParams<(Uuid, Uuid)>,
 ) -> Result<Json<MembersChanged>, Problem> {
     let mut tx = api.store.begin().await?;
     let keys = groups::remove(&mut tx, api.context(&actor).by(), id, user).await?;
@@ -166,18 +165,18 @@ pub async fn remove_member(
 /// Lists the apps that name a smart group, and on which lists.
 #[utoipa::path(get, path = "/api/v1/groups/{id}/uses", tag = "groups", operation_id = "list_group_uses",
     params(("id" = Uuid, Path), PageQuery),
-    security(("token" = [])), responses((status = 200, body = Page<GroupUse>), (status = "4XX", body = Problem)))]
+    security(("token" = [])), responses((status = 200, body = ListPage<GroupUse>), (status = "4XX", body = Problem)))]
 pub async fn uses(
-    _: Reader,
+    _: ReaderGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
     Query(query): Query<PageQuery>,
-) -> Result<Page<GroupUse>, Problem> {
-    let wanted = query.wanted()?;
+) -> Result<ListPage<GroupUse>, Problem> {
+    let paging = query.paging()?;
     find(&api, id).await?;
     let search = query.search.unwrap_or_default();
-    let rows = api.store.group_uses(id, &search, wanted.after, wanted.rows()).await?;
-    Ok(wanted.page(rows, |one: &Use| one.app, GroupUse::from))
+    let rows = api.store.group_uses(id, &search, paging.after, paging.rows()).await?;
+    Ok(paging.page(rows, |one: &Use| one.app, GroupUse::from))
 }
 
 async fn find(api: &Api, id: Uuid) -> Result<Group, Problem> {

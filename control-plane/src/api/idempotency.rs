@@ -1,17 +1,17 @@
 //! What is made once though it is asked for twice: with the same `Idempotency-Key` and the same body, the
 //! first answer is given again for a day.
 
+use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::Api;
-use super::auth::Anyone;
+use super::auth::AnyActor;
 use super::body;
 use super::problem::Problem;
 use crate::action::Refusal;
@@ -26,11 +26,11 @@ const LONGEST_KEY: usize = 255;
 pub struct Creation<B> {
     /// The body, which says what to make.
     pub new: B,
-    once: Option<Once>,
+    once: Option<IdempotentRequest>,
 }
 
 #[derive(Clone, Debug)]
-struct Once {
+struct IdempotentRequest {
     actor: String,
     key: String,
     fingerprint: Vec<u8>,
@@ -38,11 +38,17 @@ struct Once {
 
 /// What was answered to a creation, now or when it was first asked for.
 #[derive(Clone, Debug)]
-pub struct Answered {
+pub struct Answered<T> {
     status: StatusCode,
-    /// JSON.
-    body: Vec<u8>,
+    body: AnswerBody<T>,
     replayed: bool,
+}
+
+#[derive(Clone, Debug)]
+enum AnswerBody<T> {
+    Made(T),
+    /// JSON that was kept: a request that is repeated gets what the first one got, byte for byte.
+    Kept(Vec<u8>),
 }
 
 impl<B: FromRequest<Api, Rejection = Problem>> FromRequest<Api> for Creation<B> {
@@ -58,7 +64,7 @@ impl<B: FromRequest<Api, Rejection = Problem>> FromRequest<Api> for Creation<B> 
             let detail = "Idempotency-Key must be 1 to 255 printable ASCII characters";
             Problem::new(StatusCode::BAD_REQUEST, "invalid_idempotency_key", detail)
         })?;
-        let actor = Anyone::from_request_parts(&mut parts, api).await?;
+        let actor = AnyActor::from_request_parts(&mut parts, api).await?;
         let mut fingerprint = Sha256::new();
         fingerprint.update(parts.method.as_str());
         fingerprint.update([0]);
@@ -67,7 +73,7 @@ impl<B: FromRequest<Api, Rejection = Problem>> FromRequest<Api> for Creation<B> 
         let bytes = body::bytes(Request::from_parts(parts.clone(), rest), api).await?;
         fingerprint.update(&bytes);
         let new = B::from_request(Request::from_parts(parts, bytes.into()), api).await?;
-        let once = Once {
+        let once = IdempotentRequest {
             actor: actor.credential().to_string(),
             key: key.to_owned(),
             fingerprint: fingerprint.finalize().to_vec(),
@@ -79,9 +85,9 @@ impl<B: FromRequest<Api, Rejection = Problem>> FromRequest<Api> for Creation<B> 
 impl<B> Creation<B> {
     /// What a page's form creates: `key` names the attempt, `path` and `said` what was sent.
     #[must_use]
-    pub fn of_form(new: B, sender: &Anyone, key: &str, path: &str, said: &[u8]) -> Self {
+    pub fn of_form(new: B, sender: &AnyActor, key: &str, path: &str, said: &[u8]) -> Self {
         let fingerprint = Sha256::new().chain_update(path).chain_update([0]).chain_update(said);
-        let once = Once {
+        let once = IdempotentRequest {
             actor: sender.credential().to_string(),
             key: key.to_owned(),
             fingerprint: fingerprint.finalize().to_vec(),
@@ -93,14 +99,13 @@ impl<B> Creation<B> {
     /// was answered before, answers that again.
     ///
     /// # Errors
-    /// `create` refused, the key was used for something else or is in use now, or the database failed;
-    /// nothing was made.
+    /// `create` refused, or the key was used for something else or is in use now; nothing was made.
     pub async fn once<T: Serialize>(
         self,
         api: &Api,
         status: StatusCode,
         create: impl AsyncFnOnce(&mut Tx, B) -> Result<T, Problem>,
-    ) -> Result<Answered, Problem> {
+    ) -> Result<Answered<T>, Problem> {
         let Self { new, once } = self;
         let mut tx = api.store.begin().await?;
         if let Some(once) = &once
@@ -108,9 +113,12 @@ impl<B> Creation<B> {
         {
             return replay(api, once, &answer);
         }
-        let told = create(&mut tx, new).await?;
-        let body = written(&told)?;
+        let made = create(&mut tx, new).await?;
         if let Some(once) = once {
+            let body = serde_json::to_vec(&made).map_err(|error| {
+                tracing::error!(%error, "an answer could not be written");
+                Problem::internal()
+            })?;
             let answer = Answer {
                 fingerprint: once.fingerprint,
                 status: status.as_u16().into(),
@@ -119,51 +127,55 @@ impl<B> Creation<B> {
             tx.keep_answer(&once.actor, &once.key, &answer, api.world.now()).await.map_err(in_flight)?;
         }
         tx.commit().await?;
-        Ok(Answered { status, body, replayed: false })
+        Ok(Answered { status, body: AnswerBody::Made(made), replayed: false })
+    }
+
+    /// The same creation, of what is read from its body.
+    pub fn map<C>(self, read: impl FnOnce(B) -> C) -> Creation<C> {
+        Creation { new: read(self.new), once: self.once }
     }
 }
 
-impl Answered {
-    /// What was told.
+impl<T: DeserializeOwned> Answered<T> {
+    /// What was made, now or before.
     ///
     /// # Errors
-    /// It cannot be read.
-    pub fn told<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        serde_json::from_slice(&self.body).map_err(|error| {
-            tracing::error!(%error, "an answer cannot be read");
-            Problem::internal()
-        })
+    /// What was kept cannot be read any more.
+    pub fn into_made(self) -> Result<T, Problem> {
+        match self.body {
+            AnswerBody::Made(made) => Ok(made),
+            AnswerBody::Kept(json) => serde_json::from_slice(&json).map_err(|error| {
+                tracing::error!(%error, "an answer cannot be read");
+                Problem::internal()
+            }),
+        }
     }
 
-    /// Tells this too, which is not kept.
+    /// Adds to the answer what is true now, and so is not kept.
     ///
     /// # Errors
-    /// It cannot be written.
-    pub fn with(self, member: &str, value: &impl Serialize) -> Result<Self, Problem> {
-        let mut told: Value = self.told()?;
-        told[member] = serde_json::to_value(value).map_err(unwritten)?;
-        Ok(Self { body: written(&told)?, ..self })
+    /// As [`Answered::into_made`].
+    pub async fn with<U>(self, add: impl AsyncFnOnce(T) -> U) -> Result<Answered<U>, Problem> {
+        let Self { status, replayed, .. } = self;
+        let body = AnswerBody::Made(add(self.into_made()?).await);
+        Ok(Answered { status, body, replayed })
     }
 }
 
-impl IntoResponse for Answered {
+impl<T: Serialize> IntoResponse for Answered<T> {
     fn into_response(self) -> Response {
         let Self { status, body, replayed } = self;
-        let mut response = (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+        let mut response = match body {
+            AnswerBody::Made(made) => (status, Json(made)).into_response(),
+            AnswerBody::Kept(json) => {
+                (status, [(header::CONTENT_TYPE, "application/json")], json).into_response()
+            }
+        };
         if replayed {
             response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
         }
         response
     }
-}
-
-fn written(told: &impl Serialize) -> Result<Vec<u8>, Problem> {
-    serde_json::to_vec(told).map_err(unwritten)
-}
-
-fn unwritten(error: serde_json::Error) -> Problem {
-    tracing::error!(%error, "an answer could not be written");
-    Problem::internal()
 }
 
 fn is_key(key: &str) -> bool {
@@ -178,7 +190,7 @@ fn in_flight(error: sqlx::Error) -> Problem {
     error.into()
 }
 
-fn replay(api: &Api, once: &Once, answer: &Answer) -> Result<Answered, Problem> {
+fn replay<T>(api: &Api, once: &IdempotentRequest, answer: &Answer) -> Result<Answered<T>, Problem> {
     if answer.fingerprint != once.fingerprint {
         let detail = "this Idempotency-Key was used for another request: use a new one";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail));
@@ -189,5 +201,6 @@ fn replay(api: &Api, once: &Once, answer: &Answer) -> Result<Answered, Problem> 
         .map_err(Refusal::from)?;
     let status = u16::try_from(answer.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
     let body = body.expose_secret().as_bytes().to_vec();
+    let body = AnswerBody::Kept(body);
     Ok(Answered { status: status.unwrap_or(StatusCode::OK), body, replayed: true })
 }

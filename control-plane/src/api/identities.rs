@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
-use super::auth::Owner;
+use super::auth::OwnerGuard;
 use super::body::Query;
 use super::problem::Problem;
 use crate::action;
@@ -35,7 +35,7 @@ pub struct Unlinked {
     params(IssuerQuery),
     security(("token" = [])), responses((status = 200, body = Unlinked), (status = "4XX", body = Problem)))]
 pub async fn unlink_all(
-    Owner(actor): Owner,
+    OwnerGuard(actor): OwnerGuard,
     State(api): State<Api>,
     Query(IssuerQuery { issuer }): Query<IssuerQuery>,
 ) -> Result<Json<Unlinked>, Problem> {

@@ -7,8 +7,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Api;
-use super::auth::Reader;
-use super::page::Page;
+use super::auth::ReaderGuard;
+use super::pagination::ListPage;
 use super::problem::Problem;
 use crate::store::jwks::JwkSet;
 
@@ -48,8 +48,8 @@ impl From<JwkSet> for JwkSetView {
 
 /// Lists the JWK sets that apps name, by URL.
 #[utoipa::path(get, path = "/api/v1/jwks", tag = "apps", operation_id = "list_jwk_sets",
-    security(("token" = [])), responses((status = 200, body = Page<JwkSetView>), (status = "4XX", body = Problem)))]
-pub async fn list(_: Reader, State(api): State<Api>) -> Result<Page<JwkSetView>, Problem> {
+    security(("token" = [])), responses((status = 200, body = ListPage<JwkSetView>), (status = "4XX", body = Problem)))]
+pub async fn list(_: ReaderGuard, State(api): State<Api>) -> Result<ListPage<JwkSetView>, Problem> {
     let sets = api.store.jwk_sets().await?;
-    Ok(Page { items: sets.into_iter().map(JwkSetView::from).collect(), next_cursor: None })
+    Ok(ListPage { items: sets.into_iter().map(JwkSetView::from).collect(), next_cursor: None })
 }

@@ -1,55 +1,54 @@
 //! `/api/v1/apps/{id}/keys`: named keys.
 
-mod shape;
+mod views;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use latchkey_core::access::Subjects;
 use latchkey_core::actor::Actor;
-use latchkey_core::expiry;
-use latchkey_core::limits::EditLimits;
 use latchkey_core::status::Switch;
-use serde::Deserialize;
 use uuid::Uuid;
 
 use super::Api;
-use super::activity::{Active, Activities, Owner};
-use super::apps::{self, Created, KeyValue, Made, Rotate, Rotated, Switched};
-use super::auth::{Admin, Reader};
-use super::body::{Body, OptionalBody, Path, Query};
+use super::activity::{Active, Activities, LimitSubject};
+use super::apps::{self, Created, KeyValue, Reissued, Rotate, Rotated, Switched};
+use super::auth::{AdminGuard, ReaderGuard};
+use super::body::{JsonBody, OptionalJsonBody, PathParams, Query};
 use super::idempotency::{Answered, Creation};
-use super::page::{Page, wanted};
+use super::pagination::{ListPage, paging};
 use super::problem::Problem;
 use super::propagation::key_resources;
+use crate::action::keys::create::NewKey;
+use crate::action::keys::update::EditKey;
 use crate::action::{Refusal, keys};
 use crate::gateways::Await;
 use crate::store::apps::App;
 use crate::store::keys::{Key, KeyFilter};
 use crate::store::subjects::Names;
 
-pub use shape::{EditKey, KeyQuery, KeyView, NewKey};
+pub use views::{KeyQuery, KeyView};
 
 /// Lists an app's named keys, oldest first.
 #[utoipa::path(get, path = "/api/v1/apps/{id}/keys", tag = "keys", operation_id = "list_keys",
     params(("id" = Uuid, Path), KeyQuery),
-    security(("token" = [])), responses((status = 200, body = Page<Active<KeyView>>), (status = "4XX", body = Problem)))]
+    security(("token" = [])), responses((status = 200, body = ListPage<Active<KeyView>>), (status = "4XX", body = Problem)))]
 pub async fn list(
-    _: Reader,
+    _: ReaderGuard,
     State(api): State<Api>,
-    Path(app): Path<Uuid>,
+    PathParams(app): PathParams<Uuid>,
     Query(query): Query<KeyQuery>,
-) -> Result<Page<Active<KeyView>>, Problem> {
-    let wanted = wanted(query.cursor.as_deref(), query.limit, query.search.as_deref())?;
+) -> Result<ListPage<Active<KeyView>>, Problem> {
+    let paging = paging(query.cursor.as_deref(), query.limit, query.search.as_deref())?;
     let app = apps::find(&api, app).await?;
     let search = query.search.unwrap_or_default();
-    let filter = KeyFilter { search, user_id: query.user_id, after: wanted.after };
-    let rows = api.store.named_keys(app.id, &filter, wanted.rows()).await?;
+    let filter = KeyFilter { search, user_id: query.user_id, after: paging.after };
+    let rows = api.store.named_keys(app.id, &filter, paging.rows()).await?;
     let now = api.world.now();
-    let owners: Vec<_> = rows.iter().map(|key| owner(key, &app)).collect();
-    let activities = Activities::of_keys(&api.store, &owners, now).await?;
+    let subjects: Vec<_> = rows.iter().map(|key| limit_subject(key, &app)).collect();
+    let activities = Activities::of_keys(&api.store, &subjects, now).await?;
     let names = names(&api, &rows).await?;
-    Ok(wanted.page(rows, |key| key.id, |key| activities.with(key.id, KeyView::new(&key, now).of(&names))))
+    Ok(paging.page(rows, |key| key.id, |key| activities.with(key.id, KeyView::new(&key, now).of(&names))))
 }
 
 /// Creates a named key, whose value is shown in this answer only (unless the app keeps values); answers when
@@ -58,21 +57,16 @@ pub async fn list(
     params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)), request_body = NewKey,
     security(("token" = [])), responses((status = 201, body = Created<KeyView>), (status = "4XX", body = Problem)))]
 pub async fn create(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path(app): Path<Uuid>,
-    new: Creation<Body<NewKey>>,
-) -> Result<Answered, Problem> {
-    let made = new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
-        let now = api.world.now();
-        let expires_at =
-            expiry::edited(new.expires_at.map(Some), new.expires_in, now).map_err(Refusal::from)?;
-        let limits = new.limits.map(EditLimits::alone);
-        let new = keys::create::NewKey { user_id: new.user_id, name: new.name, expires_at, limits };
+    PathParams(app): PathParams<Uuid>,
+    new: Creation<JsonBody<NewKey>>,
+) -> Result<Answered<Created<KeyView>>, Problem> {
+    let made = new.once(&api, StatusCode::CREATED, async |tx, JsonBody(new)| {
         let issued = keys::create::create(tx, api.context(&actor), app, new).await?;
-        Ok(KeyView::issued(&issued, now))
+        Ok(KeyView::issued(&issued, api.world.now()))
     });
-    introduced(&api, app, made.await?).await
+    introduced(&api, made.await?).await
 }
 
 /// Shows a named key, without its value.
@@ -80,13 +74,13 @@ pub async fn create(
     params(("id" = Uuid, Path), ("key" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = Active<KeyView>), (status = "4XX", body = Problem)))]
 pub async fn read(
-    _: Reader,
+    _: ReaderGuard,
     State(api): State<Api>,
-    Path((app, key)): Path<(Uuid, Uuid)>,
+    PathParams((app, key)): PathParams<(Uuid, Uuid)>,
 ) -> Result<Json<Active<KeyView>>, Problem> {
     let (app, key) = find(&api, app, key).await?;
     let now = api.world.now();
-    let activities = Activities::of_keys(&api.store, &[owner(&key, &app)], now).await?;
+    let activities = Activities::of_keys(&api.store, &[limit_subject(&key, &app)], now).await?;
     let names = names(&api, std::slice::from_ref(&key)).await?;
     Ok(Json(activities.with(key.id, KeyView::new(&key, now).of(&names))))
 }
@@ -96,17 +90,15 @@ pub async fn read(
     params(("id" = Uuid, Path), ("key" = Uuid, Path)), request_body = EditKey,
     security(("token" = [])), responses((status = 200, body = KeyView), (status = "4XX", body = Problem)))]
 pub async fn update(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path((app, key)): Path<(Uuid, Uuid)>,
-    Body(edit): Body<EditKey>,
+    PathParams((app, key)): PathParams<(Uuid, Uuid)>,
+    JsonBody(edit): JsonBody<EditKey>,
 ) -> Result<Json<KeyView>, Problem> {
-    let now = api.world.now();
-    let edit = edit.apply(now)?;
     let mut tx = api.store.begin().await?;
     let key = keys::update::update(&mut tx, api.context(&actor), app, key, edit).await?;
     tx.commit().await?;
-    Ok(Json(KeyView::new(&key, now)))
+    Ok(Json(KeyView::new(&key, api.world.now())))
 }
 
 /// Switches a named key on again.
@@ -114,11 +106,11 @@ pub async fn update(
     params(("id" = Uuid, Path), ("key" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = Switched<KeyView>), (status = "4XX", body = Problem)))]
 pub async fn activate(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path((app, key)): Path<(Uuid, Uuid)>,
+    PathParams(ids): PathParams<(Uuid, Uuid)>,
 ) -> Result<Json<Switched<KeyView>>, Problem> {
-    switch(&api, &actor, app, key, Switch::Activate).await
+    switch(&api, &actor, ids, Switch::Activate).await
 }
 
 /// Switches a named key off; answers when every gateway that is not gone has applied it.
@@ -126,11 +118,11 @@ pub async fn activate(
     operation_id = "deactivate_key", params(("id" = Uuid, Path), ("key" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = Switched<KeyView>), (status = "4XX", body = Problem)))]
 pub async fn deactivate(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path((app, key)): Path<(Uuid, Uuid)>,
+    PathParams(ids): PathParams<(Uuid, Uuid)>,
 ) -> Result<Json<Switched<KeyView>>, Problem> {
-    switch(&api, &actor, app, key, Switch::Deactivate).await
+    switch(&api, &actor, ids, Switch::Deactivate).await
 }
 
 /// Revokes a named key for good; answers when every gateway that is not gone has applied it.
@@ -138,11 +130,11 @@ pub async fn deactivate(
     params(("id" = Uuid, Path), ("key" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = Switched<KeyView>), (status = "4XX", body = Problem)))]
 pub async fn revoke(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path((app, key)): Path<(Uuid, Uuid)>,
+    PathParams(ids): PathParams<(Uuid, Uuid)>,
 ) -> Result<Json<Switched<KeyView>>, Problem> {
-    switch(&api, &actor, app, key, Switch::Revoke).await
+    switch(&api, &actor, ids, Switch::Revoke).await
 }
 
 /// Replaces a named key's secret. The old one stops at once, or after the grace.
@@ -151,19 +143,17 @@ pub async fn revoke(
     request_body = Option<Rotate>,
     security(("token" = [])), responses((status = 200, body = Rotated<KeyView>), (status = "4XX", body = Problem)))]
 pub async fn rotate(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path((app, key)): Path<(Uuid, Uuid)>,
-    rotate: Creation<OptionalBody<Rotate>>,
-) -> Result<Answered, Problem> {
-    let rotated = rotate.once(&api, StatusCode::OK, async |tx, OptionalBody(rotate)| {
+    PathParams((app, key)): PathParams<(Uuid, Uuid)>,
+    rotate: Creation<OptionalJsonBody<Rotate>>,
+) -> Result<Answered<Rotated<KeyView>>, Problem> {
+    let rotated = rotate.once(&api, StatusCode::OK, async |tx, OptionalJsonBody(rotate)| {
         let app = tx.app(app).await?.ok_or(Refusal::NotFound("app"))?;
         let issued = keys::rotate::named_key(tx, api.context(&actor), &app, key, rotate.grace()?).await?;
-        Ok(Made { key: KeyView::issued(&issued, api.world.now()) })
+        Ok(Reissued { key: KeyView::issued(&issued, api.world.now()) })
     });
-    let rotated = rotated.await?;
-    let key = api.store.named_key(app, key).await;
-    rotated.with("propagation", &api.reached(key, Await::All).await)
+    rotated_now(&api, (app, key), rotated.await?).await
 }
 
 /// Shows a named key's value again, where the app keeps values.
@@ -171,9 +161,9 @@ pub async fn rotate(
     params(("id" = Uuid, Path), ("key" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = KeyValue), (status = "4XX", body = Problem)))]
 pub async fn value(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path((app, key)): Path<(Uuid, Uuid)>,
+    PathParams((app, key)): PathParams<(Uuid, Uuid)>,
 ) -> Result<Json<KeyValue>, Problem> {
     let mut tx = api.store.begin().await?;
     let value = keys::show::named_key(&mut tx, api.context(&actor), app, key).await?;
@@ -188,16 +178,28 @@ async fn find(api: &Api, app: Uuid, key: Uuid) -> Result<(App, Key), Problem> {
 }
 
 /// Adds how far a named key that was made has come.
-pub(super) async fn introduced(api: &Api, app: Uuid, made: Answered) -> Result<Answered, Problem> {
-    let MadeKey { id } = made.told()?;
-    let key = api.store.named_key(app, id).await;
-    made.with("propagation", &api.reached(key, Await::Reachable).await)
+pub(super) async fn introduced(
+    api: &Api,
+    made: Answered<KeyView>,
+) -> Result<Answered<Created<KeyView>>, Problem> {
+    made.with(async |item| {
+        let key = api.store.named_key(item.app_id, item.id).await;
+        Created { item, propagation: api.reached(key, Await::Reachable).await }
+    })
+    .await
 }
 
-/// What tells a key that was made from others.
-#[derive(Deserialize)]
-struct MadeKey {
-    id: Uuid,
+/// Adds how far the new secret of a named key has come.
+pub(super) async fn rotated_now(
+    api: &Api,
+    (app, key): (Uuid, Uuid),
+    reissued: Answered<Reissued<KeyView>>,
+) -> Result<Answered<Rotated<KeyView>>, Problem> {
+    let add = async |view: Reissued<KeyView>| {
+        let stored = api.store.named_key(app, key).await;
+        Rotated { key: view.key, propagation: api.reached(stored, Await::All).await }
+    };
+    reissued.with(add).await
 }
 
 /// Who the keys' users are.
@@ -206,15 +208,14 @@ async fn names(api: &Api, keys: &[Key]) -> Result<Names, Problem> {
     Ok(api.store.names(&Subjects { users, ..Subjects::default() }).await?)
 }
 
-pub(super) fn owner<'a>(key: &'a Key, app: &'a App) -> Owner<'a> {
-    Owner::new(key.id, key.limits.as_ref().unwrap_or(&app.settings.named_key_limits), &app.settings)
+pub(super) fn limit_subject<'a>(key: &'a Key, app: &'a App) -> LimitSubject<'a> {
+    LimitSubject::new(key.id, key.limits.as_ref().unwrap_or(&app.settings.named_key_limits), &app.settings)
 }
 
-async fn switch(
+pub(crate) async fn switch(
     api: &Api,
     actor: &Actor,
-    app: Uuid,
-    key: Uuid,
+    (app, key): (Uuid, Uuid),
     switch: Switch,
 ) -> Result<Json<Switched<KeyView>>, Problem> {
     let mut tx = api.store.begin().await?;

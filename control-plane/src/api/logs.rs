@@ -11,9 +11,9 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::Api;
-use super::auth::{Person, Reader};
-use super::body::{Path, Query};
-use super::page::{Page, in_order, wanted};
+use super::auth::{Person, ReaderGuard};
+use super::body::{PathParams, Query};
+use super::pagination::{ListPage, in_order, paging};
 use super::problem::Problem;
 use crate::store::conditions::Scope;
 use crate::store::logs::{Log, LogFilter, Named};
@@ -278,24 +278,24 @@ fn parts(named: Option<Named>) -> (Option<Uuid>, Option<String>) {
 
 /// Lists what requests did, newest first.
 #[utoipa::path(get, path = "/api/v1/logs", tag = "logs", operation_id = "list_logs", params(LogQuery),
-    security(("token" = [])), responses((status = 200, body = Page<LogView>), (status = "4XX", body = Problem)))]
+    security(("token" = [])), responses((status = 200, body = ListPage<LogView>), (status = "4XX", body = Problem)))]
 pub async fn list(
-    _: Reader,
+    _: ReaderGuard,
     State(api): State<Api>,
     Query(query): Query<LogQuery>,
-) -> Result<Page<LogView>, Problem> {
+) -> Result<ListPage<LogView>, Problem> {
     page(&api, Scope::Everything, query).await
 }
 
 /// Lists what one's own requests did, newest first, in the apps that one may see; of an app whose
 /// requests one may all see, asked for by `app_id`, everyone's.
 #[utoipa::path(get, path = "/api/v1/me/logs", tag = "me", operation_id = "list_my_logs", params(LogQuery),
-    security(("token" = [])), responses((status = 200, body = Page<LogView>), (status = "4XX", body = Problem)))]
+    security(("token" = [])), responses((status = 200, body = ListPage<LogView>), (status = "4XX", body = Problem)))]
 pub async fn list_mine(
     person: Person,
     State(api): State<Api>,
     Query(query): Query<LogQuery>,
-) -> Result<Page<LogView>, Problem> {
+) -> Result<ListPage<LogView>, Problem> {
     let scope = api.scope(&person, query.app_id).await?;
     page(&api, scope, query).await
 }
@@ -304,18 +304,18 @@ pub async fn list_mine(
 /// otherwise one's own.
 #[utoipa::path(get, path = "/api/v1/me/apps/{id}/logs", tag = "me", operation_id = "list_my_app_logs",
     params(("id" = Uuid, Path), LogQuery),
-    security(("token" = [])), responses((status = 200, body = Page<LogView>), (status = "4XX", body = Problem)))]
+    security(("token" = [])), responses((status = 200, body = ListPage<LogView>), (status = "4XX", body = Problem)))]
 pub async fn list_of_my_app(
     person: Person,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
     Query(query): Query<LogQuery>,
-) -> Result<Page<LogView>, Problem> {
+) -> Result<ListPage<LogView>, Problem> {
     let scope = api.scope_of_app(&person, id).await?;
     page(&api, scope, query).await
 }
 
-async fn page(api: &Api, scope: Scope, query: LogQuery) -> Result<Page<LogView>, Problem> {
+async fn page(api: &Api, scope: Scope, query: LogQuery) -> Result<ListPage<LogView>, Problem> {
     let LogQuery {
         cursor,
         limit,
@@ -333,7 +333,7 @@ async fn page(api: &Api, scope: Scope, query: LogQuery) -> Result<Page<LogView>,
         from,
         to,
     } = query;
-    let wanted = wanted(cursor.as_deref(), limit, None)?;
+    let paging = paging(cursor.as_deref(), limit, None)?;
     in_order(from, to)?;
     let filter = LogFilter {
         scope,
@@ -350,8 +350,8 @@ async fn page(api: &Api, scope: Scope, query: LogQuery) -> Result<Page<LogView>,
         service_tier,
         from,
         to,
-        before: wanted.after,
+        before: paging.after,
     };
-    let rows = api.store.logs(&filter, wanted.rows()).await?;
-    Ok(wanted.page(rows, |log| log.id, LogView::from))
+    let rows = api.store.logs(&filter, paging.rows()).await?;
+    Ok(paging.page(rows, |log| log.id, LogView::from))
 }

@@ -10,15 +10,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Api;
-use super::auth::{Admin, Reader};
-use super::body::{Body, Path, given, nullable};
+use super::auth::{AdminGuard, ReaderGuard};
+use super::body::{JsonBody, PathParams, given, nullable};
 use super::idempotency::{Answered, Creation};
-use super::page::Page;
+use super::pagination::ListPage;
 use super::problem::Problem;
-use super::upstream::{self, Target};
-use crate::action::Refusal;
-use crate::action::mcp_servers::{self, McpServerEdit};
-use crate::store::mcp_servers::McpServer;
+use super::upstreams::{self, UpstreamResource};
+use crate::action::upstreams::{EditUpstream, NewUpstream};
+use crate::store::upstreams::{McpProtocol, McpServer};
 
 /// An MCP server, whose tools clients call through the gateway.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -90,16 +89,34 @@ fn enabled() -> bool {
     true
 }
 
-impl McpServerView {
-    fn of(api: &Api, server: McpServer) -> Self {
-        Self {
-            out_of_reach: upstream::out_of_reach(api, &server.parts, server.cluster.as_deref()),
+impl From<NewMcpServer> for NewUpstream<McpProtocol> {
+    fn from(new: NewMcpServer) -> Self {
+        let NewMcpServer { name, url, credential, cluster, enabled } = new;
+        Self { name, url, credential, cluster, enabled, protocol: () }
+    }
+}
+
+impl From<EditMcpServer> for EditUpstream<McpProtocol> {
+    fn from(edit: EditMcpServer) -> Self {
+        let EditMcpServer { url, credential, cluster, enabled } = edit;
+        Self { url, credential, cluster, enabled, protocol: () }
+    }
+}
+
+impl UpstreamResource for McpProtocol {
+    type View = McpServerView;
+    type NewBody = NewMcpServer;
+    type EditBody = EditMcpServer;
+
+    fn view(server: McpServer, out_of_reach: Option<String>) -> McpServerView {
+        McpServerView {
             cluster: server.cluster_name(),
             managed_cluster: server.cluster.is_none(),
             has_credential: server.sealed_credential.is_some(),
             name: server.name,
             url: server.url,
             enabled: server.enabled,
+            out_of_reach,
             created_at: server.created_at,
             updated_at: server.updated_at,
         }
@@ -108,10 +125,9 @@ impl McpServerView {
 
 /// Lists every MCP server, oldest first.
 #[utoipa::path(get, path = "/api/v1/mcp-servers", tag = "mcp-servers", operation_id = "list_mcp_servers",
-    security(("token" = [])), responses((status = 200, body = Page<McpServerView>), (status = "4XX", body = Problem)))]
-pub async fn list(_: Reader, State(api): State<Api>) -> Result<Page<McpServerView>, Problem> {
-    let items = api.store.mcp_servers().await?.into_iter().map(|it| McpServerView::of(&api, it)).collect();
-    Ok(Page { items, next_cursor: None })
+    security(("token" = [])), responses((status = 200, body = ListPage<McpServerView>), (status = "4XX", body = Problem)))]
+pub async fn list(_: ReaderGuard, State(api): State<Api>) -> Result<ListPage<McpServerView>, Problem> {
+    upstreams::list::<McpProtocol>(&api).await
 }
 
 /// Adds an MCP server.
@@ -119,21 +135,11 @@ pub async fn list(_: Reader, State(api): State<Api>) -> Result<Page<McpServerVie
     request_body = NewMcpServer, params(("Idempotency-Key" = Option<String>, Header)),
     security(("token" = [])), responses((status = 201, body = McpServerView), (status = "4XX", body = Problem)))]
 pub async fn create(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    new: Creation<Body<NewMcpServer>>,
-) -> Result<Answered, Problem> {
-    let NewMcpServer { url, credential, cluster, enabled, .. } = &new.new.0;
-    let target =
-        Target { cluster: cluster.as_deref(), url, has_credential: credential.is_some(), enabled: *enabled };
-    target.check_new(&api, "url").await?;
-    new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
-        let NewMcpServer { name, url, credential, cluster, enabled } = new;
-        let new = mcp_servers::NewMcpServer { name, url, credential, cluster, enabled };
-        let server = mcp_servers::create(tx, api.context(&actor), new).await?;
-        Ok(McpServerView::of(&api, server))
-    })
-    .await
+    new: Creation<JsonBody<NewMcpServer>>,
+) -> Result<Answered<McpServerView>, Problem> {
+    upstreams::create::<McpProtocol>(&api, &actor, new).await
 }
 
 /// Shows an MCP server, without its credential.
@@ -141,12 +147,11 @@ pub async fn create(
     params(("name" = String, Path)),
     security(("token" = [])), responses((status = 200, body = McpServerView), (status = "4XX", body = Problem)))]
 pub async fn read(
-    _: Reader,
+    _: ReaderGuard,
     State(api): State<Api>,
-    Path(name): Path<Slug>,
+    PathParams(name): PathParams<Slug>,
 ) -> Result<Json<McpServerView>, Problem> {
-    let server = api.store.mcp_server(name.as_str()).await?.ok_or(Refusal::NotFound("MCP server"))?;
-    Ok(Json(McpServerView::of(&api, server)))
+    Ok(Json(upstreams::view::<McpProtocol>(&api, upstreams::find(&api, &name).await?)))
 }
 
 /// Edits an MCP server. What is not named stays.
@@ -154,37 +159,13 @@ pub async fn read(
     params(("name" = String, Path)), request_body = EditMcpServer,
     security(("token" = [])), responses((status = 200, body = McpServerView), (status = "4XX", body = Problem)))]
 pub async fn update(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path(name): Path<Slug>,
-    Body(edit): Body<EditMcpServer>,
+    PathParams(name): PathParams<Slug>,
+    JsonBody(edit): JsonBody<EditMcpServer>,
 ) -> Result<Json<McpServerView>, Problem> {
-    check_reach(&api, &name, &edit).await?;
-    let EditMcpServer { url, credential, cluster, enabled } = edit;
-    let edit = McpServerEdit { url, credential, cluster, enabled };
-    let mut tx = api.store.begin().await?;
-    let server = mcp_servers::update(&mut tx, api.context(&actor), name.as_str(), edit).await?;
-    tx.commit().await?;
-    Ok(Json(McpServerView::of(&api, server)))
-}
-
-/// Refuses to send gateways where they do not go.
-async fn check_reach(api: &Api, name: &Slug, edit: &EditMcpServer) -> Result<(), Problem> {
-    let Some(now) = api.store.mcp_server(name.as_str()).await? else { return Ok(()) };
-    let before = Target {
-        cluster: now.cluster.as_deref(),
-        url: &now.url,
-        has_credential: now.sealed_credential.is_some(),
-        enabled: now.enabled,
-    };
-    let EditMcpServer { url, credential, cluster, enabled, .. } = edit;
-    let after = Target {
-        cluster: cluster.as_ref().map_or(before.cluster, Option::as_deref),
-        url: url.as_deref().unwrap_or(before.url),
-        has_credential: credential.as_ref().map_or(before.has_credential, Option::is_some),
-        enabled: enabled.unwrap_or(before.enabled),
-    };
-    after.check_edit(api, "url", before, credential.is_some()).await
+    let edited = upstreams::update::<McpProtocol>(&api, &actor, &name, edit).await?;
+    Ok(Json(upstreams::view(&api, edited)))
 }
 
 /// Removes an MCP server that no app's scope names.
@@ -192,12 +173,10 @@ async fn check_reach(api: &Api, name: &Slug, edit: &EditMcpServer) -> Result<(),
     params(("name" = String, Path)),
     security(("token" = [])), responses((status = 204), (status = "4XX", body = Problem)))]
 pub async fn delete(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path(name): Path<Slug>,
+    PathParams(name): PathParams<Slug>,
 ) -> Result<StatusCode, Problem> {
-    let mut tx = api.store.begin().await?;
-    mcp_servers::delete(&mut tx, api.context(&actor), name.as_str()).await?;
-    tx.commit().await?;
+    upstreams::delete::<McpProtocol>(&api, &actor, &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

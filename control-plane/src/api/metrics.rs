@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::Api;
-use super::auth::Anyone;
+use super::auth::AnyActor;
 use super::problem::Problem;
 use crate::metrics::Metrics;
 use crate::tokens;
@@ -20,9 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Someone who may read the metrics: known to the database, or, while it is away, let in lately.
 #[derive(Clone, Copy, Debug)]
-pub struct Scraper;
+pub struct MetricsReader;
 
-impl FromRequestParts<Api> for Scraper {
+impl FromRequestParts<Api> for MetricsReader {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
@@ -30,7 +30,7 @@ impl FromRequestParts<Api> for Scraper {
         let token = header.and_then(|text| text.split_once(' ')).map(|(_, token)| tokens::hash(token.trim()));
         let now = api.world.now();
         let asked = async {
-            Anyone::from_request_parts(parts, api).await?;
+            AnyActor::from_request_parts(parts, api).await?;
             let known = match &token {
                 Some(token) => api.store.token(token, now).await?,
                 None => None,
@@ -57,7 +57,7 @@ impl FromRequestParts<Api> for Scraper {
 }
 
 /// What is measured, as `OpenMetrics` text.
-pub async fn scrape(_: Scraper, State(api): State<Api>) -> Result<Response, Problem> {
+pub async fn scrape(_: MetricsReader, State(api): State<Api>) -> Result<Response, Problem> {
     let (gateways, database_up) = api.gateways.connected_here().await;
     api.metrics.set_gateways(&gateways);
     api.metrics.set_database_up(database_up);

@@ -1,6 +1,6 @@
 //! `/api/v1/me/apps`: the apps that a user may view.
 
-mod shape;
+mod views;
 
 use axum::Json;
 use axum::extract::State;
@@ -9,34 +9,34 @@ use latchkey_core::settings::CredentialMode;
 use uuid::Uuid;
 
 use super::Api;
-use super::activity::{Activities, Owner};
+use super::activity::{Activities, LimitSubject};
 use super::apps::KeyValue;
 use super::auth::Person;
-use super::body::{Path, Query};
-use super::page::{Page, PageQuery};
+use super::body::{PathParams, Query};
+use super::pagination::{ListPage, PageQuery};
 use super::problem::Problem;
 use crate::action::{Refusal, keys, my_keys};
 use crate::store::apps::{App, AppFilter};
 
-pub use shape::{MyApp, MyAppDetails, MyAppKey, MyModel, MyProvider};
+pub use views::{MyApp, MyAppDetails, MyAppKey, MyModel, MyProvider};
 
 /// Lists the apps that the user may view, oldest first. Those that do not work are among them, with their
 /// status.
 #[utoipa::path(get, path = "/api/v1/me/apps", tag = "me", operation_id = "list_my_apps", params(PageQuery),
-    security(("token" = [])), responses((status = 200, body = Page<MyApp>), (status = "4XX", body = Problem)))]
+    security(("token" = [])), responses((status = 200, body = ListPage<MyApp>), (status = "4XX", body = Problem)))]
 pub async fn list(
     Person { user, .. }: Person,
     State(api): State<Api>,
     Query(query): Query<PageQuery>,
-) -> Result<Page<MyApp>, Problem> {
-    let wanted = query.wanted()?;
+) -> Result<ListPage<MyApp>, Problem> {
+    let paging = query.paging()?;
     let member = api.store.member(user.id).await?.ok_or(Refusal::NotFound("user"))?;
-    let mut filter = AppFilter { search: query.search.unwrap_or_default(), after: wanted.after };
+    let mut filter = AppFilter { search: query.search.unwrap_or_default(), after: paging.after };
     let mut seen = Vec::new();
     // Those who are excepted are sorted out here, so that a page may take more than one read.
-    while (seen.len() as i64) < wanted.rows() {
-        let rows = api.store.apps_that_may_be_seen(user.id, &filter, wanted.rows()).await?;
-        let last = (rows.len() as i64) < wanted.rows();
+    while (seen.len() as i64) < paging.rows() {
+        let rows = api.store.apps_that_may_be_seen(user.id, &filter, paging.rows()).await?;
+        let last = (rows.len() as i64) < paging.rows();
         filter.after = rows.last().map(|app| app.id).or(filter.after);
         let sees = |app: &App| app.settings.self_service.access.grants(Capability::Viewer, &member);
         seen.extend(rows.into_iter().filter(sees));
@@ -47,7 +47,7 @@ pub async fn list(
     let held = api.store.count_keys_of(user.id).await?;
     let now = api.world.now();
     let show = |app: App| MyApp::new(&app, &member, held.get(&app.id).copied().unwrap_or_default(), now);
-    Ok(wanted.page(seen, |app| app.id, show))
+    Ok(paging.page(seen, |app| app.id, show))
 }
 
 /// Shows an app that the user may view.
@@ -57,15 +57,15 @@ pub async fn list(
 pub async fn read(
     Person { user, .. }: Person,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
 ) -> Result<Json<MyAppDetails>, Problem> {
     let (app, member) = my_keys::viewed(&api.store, user.id, id).await?;
     let now = api.world.now();
     let held = api.store.count_keys_of(user.id).await?.get(&id).copied().unwrap_or_default();
-    let owner = Owner::new(app.id, &app.settings.limits, &app.settings);
+    let owner = LimitSubject::new(app.id, &app.settings.limits, &app.settings);
     let activities = Activities::of_apps(&api.store, &[owner], now).await?;
-    let (providers, models) = (api.store.providers().await?, api.store.models().await?);
-    let servers = api.store.mcp_servers().await?;
+    let (providers, models) = (api.store.upstreams().await?, api.store.models().await?);
+    let servers = api.store.upstreams().await?;
     let key = match app.settings.mode {
         CredentialMode::Shared => api.store.app_key(id).await?,
         CredentialMode::Named => None,
@@ -83,7 +83,7 @@ pub async fn read(
 pub async fn value(
     Person { actor, user }: Person,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
 ) -> Result<Json<KeyValue>, Problem> {
     let (app, member) = my_keys::viewed(&api.store, user.id, id).await?;
     my_keys::sees_values(&app, &member)?;

@@ -8,22 +8,24 @@ use serde::Deserialize;
 
 use super::Api;
 use super::body::Query;
-use super::page::bad_query;
+use super::pagination::bad_query;
 use super::problem::Problem;
-use super::sign_in::{Stranger, door, session_cookie};
+use super::sign_in::{UnauthenticatedClient, session_cookie, sign_in_context};
 use crate::action;
 use crate::action::Refusal;
 use crate::sign_in::Cookie;
 use crate::sign_in::oidc::{Callback, Oidc, PATIENCE};
 
-/// Where a sign-in begins.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Begin {
+pub struct OidcSignInQuery {
     return_to: Option<String>,
 }
 
 /// Sends the browser to the provider.
-pub async fn begin(State(api): State<Api>, Query(begin): Query<Begin>) -> Result<Response, Problem> {
+pub async fn begin(
+    State(api): State<Api>,
+    Query(begin): Query<OidcSignInQuery>,
+) -> Result<Response, Problem> {
     let return_to = match begin.return_to.as_deref() {
         None => LocalPath::home(),
         Some(path) => LocalPath::try_from(path).map_err(|error| bad_query(format!("`return_to` {error}")))?,
@@ -37,7 +39,7 @@ pub async fn begin(State(api): State<Api>, Query(begin): Query<Begin>) -> Result
 /// Takes in the browser that the provider sends back, and sends it on to where it was going.
 pub async fn finish(
     State(api): State<Api>,
-    Stranger(visitor): Stranger,
+    UnauthenticatedClient(client): UnauthenticatedClient,
     headers: HeaderMap,
     Query(callback): Query<Callback>,
 ) -> Result<Response, Problem> {
@@ -47,7 +49,8 @@ pub async fn finish(
     let arrived = async {
         let (profile, return_to) =
             oidc.finish(&api.world, &api.master, &api.sign_in.public_url, pending, callback).await?;
-        let begun = action::sign_in::by_oidc(door(&api, &visitor), oidc.settings(), profile).await?;
+        let begun =
+            action::sign_in::by_oidc(sign_in_context(&api, &client), oidc.settings(), profile).await?;
         Ok::<_, Refusal>((begun, return_to))
     };
     match arrived.await {

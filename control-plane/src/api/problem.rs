@@ -29,7 +29,6 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem.
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
         Self {
             status: status.as_u16(),
@@ -41,7 +40,6 @@ impl Problem {
         }
     }
 
-    /// Fields that are wrong.
     #[must_use]
     pub fn invalid(Invalid(errors): Invalid) -> Self {
         let detail = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");

@@ -11,15 +11,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Api;
-use super::auth::{Admin, Reader};
-use super::body::{Body, Path, given, nullable};
+use super::auth::{AdminGuard, ReaderGuard};
+use super::body::{JsonBody, PathParams, given, nullable};
 use super::idempotency::{Answered, Creation};
-use super::page::Page;
+use super::pagination::ListPage;
 use super::problem::Problem;
-use super::upstream::{self, Target};
-use crate::action::Refusal;
-use crate::action::providers::{self, ProviderEdit};
-use crate::store::providers::Provider;
+use super::upstreams::{self, UpstreamResource};
+use crate::action::upstreams::{EditModelProtocol, EditUpstream, NewUpstream};
+use crate::store::upstreams::{ModelProtocol, Provider};
 
 /// A provider of models.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -132,52 +131,8 @@ fn enabled() -> bool {
     true
 }
 
-impl ProviderView {
-    fn of(api: &Api, provider: Provider) -> Self {
-        Self {
-            out_of_reach: upstream::out_of_reach(api, &provider.url, provider.cluster.as_deref()),
-            cluster: provider.cluster_name(),
-            managed_cluster: provider.cluster.is_none(),
-            has_credential: provider.sealed_credential.is_some(),
-            name: provider.name,
-            kind: provider.kind,
-            base_url: provider.base_url,
-            output_limit: provider.dialect.output_limit,
-            stream_options: provider.dialect.stream_options,
-            enabled: provider.enabled,
-            idle_timeout_seconds: provider.idle_timeout_seconds,
-            created_at: provider.created_at,
-            updated_at: provider.updated_at,
-        }
-    }
-}
-
-/// Lists every provider, oldest first.
-#[utoipa::path(get, path = "/api/v1/providers", tag = "providers", operation_id = "list_providers",
-    security(("token" = [])), responses((status = 200, body = Page<ProviderView>), (status = "4XX", body = Problem)))]
-pub async fn list(_: Reader, State(api): State<Api>) -> Result<Page<ProviderView>, Problem> {
-    let items = api.store.providers().await?.into_iter().map(|it| ProviderView::of(&api, it)).collect();
-    Ok(Page { items, next_cursor: None })
-}
-
-/// Adds a provider.
-#[utoipa::path(post, path = "/api/v1/providers", tag = "providers", operation_id = "create_provider",
-    request_body = NewProvider, params(("Idempotency-Key" = Option<String>, Header)),
-    security(("token" = [])), responses((status = 201, body = ProviderView), (status = "4XX", body = Problem)))]
-pub async fn create(
-    Admin(actor): Admin,
-    State(api): State<Api>,
-    new: Creation<Body<NewProvider>>,
-) -> Result<Answered, Problem> {
-    let NewProvider { base_url, credential, cluster, enabled, .. } = &new.new.0;
-    let target = Target {
-        cluster: cluster.as_deref(),
-        url: base_url,
-        has_credential: credential.is_some(),
-        enabled: *enabled,
-    };
-    target.check_new(&api, "base_url").await?;
-    new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
+impl From<NewProvider> for NewUpstream<ModelProtocol> {
+    fn from(new: NewProvider) -> Self {
         let NewProvider {
             name,
             kind,
@@ -190,20 +145,70 @@ pub async fn create(
             idle_timeout_seconds,
         } = new;
         let dialect = Dialect { output_limit, stream_options };
-        let new = providers::NewProvider {
-            name,
+        let protocol = ModelProtocol { kind, dialect, idle_timeout_seconds };
+        Self { name, url: base_url, credential, cluster, enabled, protocol }
+    }
+}
+
+impl From<EditProvider> for EditUpstream<ModelProtocol> {
+    fn from(edit: EditProvider) -> Self {
+        let EditProvider {
             kind,
             base_url,
             credential,
             cluster,
-            dialect,
+            output_limit,
+            stream_options,
             enabled,
             idle_timeout_seconds,
-        };
-        let provider = providers::create(tx, api.context(&actor), new).await?;
-        Ok(ProviderView::of(&api, provider))
-    })
-    .await
+        } = edit;
+        let dialect = DialectEdit { output_limit, stream_options };
+        let protocol = EditModelProtocol { kind, dialect, idle_timeout_seconds };
+        Self { url: base_url, credential, cluster, enabled, protocol }
+    }
+}
+
+impl UpstreamResource for ModelProtocol {
+    type View = ProviderView;
+    type NewBody = NewProvider;
+    type EditBody = EditProvider;
+
+    fn view(provider: Provider, out_of_reach: Option<String>) -> ProviderView {
+        ProviderView {
+            cluster: provider.cluster_name(),
+            managed_cluster: provider.cluster.is_none(),
+            has_credential: provider.sealed_credential.is_some(),
+            name: provider.name,
+            kind: provider.protocol.kind,
+            base_url: provider.url,
+            output_limit: provider.protocol.dialect.output_limit,
+            stream_options: provider.protocol.dialect.stream_options,
+            enabled: provider.enabled,
+            idle_timeout_seconds: provider.protocol.idle_timeout_seconds,
+            out_of_reach,
+            created_at: provider.created_at,
+            updated_at: provider.updated_at,
+        }
+    }
+}
+
+/// Lists every provider, oldest first.
+#[utoipa::path(get, path = "/api/v1/providers", tag = "providers", operation_id = "list_providers",
+    security(("token" = [])), responses((status = 200, body = ListPage<ProviderView>), (status = "4XX", body = Problem)))]
+pub async fn list(_: ReaderGuard, State(api): State<Api>) -> Result<ListPage<ProviderView>, Problem> {
+    upstreams::list::<ModelProtocol>(&api).await
+}
+
+/// Adds a provider.
+#[utoipa::path(post, path = "/api/v1/providers", tag = "providers", operation_id = "create_provider",
+    request_body = NewProvider, params(("Idempotency-Key" = Option<String>, Header)),
+    security(("token" = [])), responses((status = 201, body = ProviderView), (status = "4XX", body = Problem)))]
+pub async fn create(
+    AdminGuard(actor): AdminGuard,
+    State(api): State<Api>,
+    new: Creation<JsonBody<NewProvider>>,
+) -> Result<Answered<ProviderView>, Problem> {
+    upstreams::create::<ModelProtocol>(&api, &actor, new).await
 }
 
 /// Shows a provider, without its credential.
@@ -211,12 +216,11 @@ pub async fn create(
     params(("name" = String, Path)),
     security(("token" = [])), responses((status = 200, body = ProviderView), (status = "4XX", body = Problem)))]
 pub async fn read(
-    _: Reader,
+    _: ReaderGuard,
     State(api): State<Api>,
-    Path(name): Path<Slug>,
+    PathParams(name): PathParams<Slug>,
 ) -> Result<Json<ProviderView>, Problem> {
-    let provider = api.store.provider(name.as_str()).await?.ok_or(Refusal::NotFound("provider"))?;
-    Ok(Json(ProviderView::of(&api, provider)))
+    Ok(Json(upstreams::view::<ModelProtocol>(&api, upstreams::find(&api, &name).await?)))
 }
 
 /// Edits a provider. What is not named stays.
@@ -224,47 +228,13 @@ pub async fn read(
     params(("name" = String, Path)), request_body = EditProvider,
     security(("token" = [])), responses((status = 200, body = ProviderView), (status = "4XX", body = Problem)))]
 pub async fn update(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path(name): Path<Slug>,
-    Body(edit): Body<EditProvider>,
+    PathParams(name): PathParams<Slug>,
+    JsonBody(edit): JsonBody<EditProvider>,
 ) -> Result<Json<ProviderView>, Problem> {
-    check_reach(&api, &name, &edit).await?;
-    let EditProvider {
-        kind,
-        base_url,
-        credential,
-        cluster,
-        output_limit,
-        stream_options,
-        enabled,
-        idle_timeout_seconds,
-    } = edit;
-    let dialect = DialectEdit { output_limit, stream_options };
-    let edit = ProviderEdit { kind, base_url, credential, cluster, dialect, enabled, idle_timeout_seconds };
-    let mut tx = api.store.begin().await?;
-    let provider = providers::update(&mut tx, api.context(&actor), name.as_str(), edit).await?;
-    tx.commit().await?;
-    Ok(Json(ProviderView::of(&api, provider)))
-}
-
-/// Refuses to send gateways where they do not go.
-async fn check_reach(api: &Api, name: &Slug, edit: &EditProvider) -> Result<(), Problem> {
-    let Some(now) = api.store.provider(name.as_str()).await? else { return Ok(()) };
-    let before = Target {
-        cluster: now.cluster.as_deref(),
-        url: &now.base_url,
-        has_credential: now.sealed_credential.is_some(),
-        enabled: now.enabled,
-    };
-    let EditProvider { base_url, credential, cluster, enabled, .. } = edit;
-    let after = Target {
-        cluster: cluster.as_ref().map_or(before.cluster, Option::as_deref),
-        url: base_url.as_deref().unwrap_or(before.url),
-        has_credential: credential.as_ref().map_or(before.has_credential, Option::is_some),
-        enabled: enabled.unwrap_or(before.enabled),
-    };
-    after.check_edit(api, "base_url", before, credential.is_some()).await
+    let edited = upstreams::update::<ModelProtocol>(&api, &actor, &name, edit).await?;
+    Ok(Json(upstreams::view(&api, edited)))
 }
 
 /// Removes a provider that no model and no app refers to.
@@ -272,12 +242,10 @@ async fn check_reach(api: &Api, name: &Slug, edit: &EditProvider) -> Result<(), 
     params(("name" = String, Path)),
     security(("token" = [])), responses((status = 204), (status = "4XX", body = Problem)))]
 pub async fn delete(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path(name): Path<Slug>,
+    PathParams(name): PathParams<Slug>,
 ) -> Result<StatusCode, Problem> {
-    let mut tx = api.store.begin().await?;
-    providers::delete(&mut tx, api.context(&actor), name.as_str()).await?;
-    tx.commit().await?;
+    upstreams::delete::<ModelProtocol>(&api, &actor, &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

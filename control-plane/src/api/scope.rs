@@ -13,9 +13,6 @@ use crate::store::conditions::Scope;
 impl Api {
     /// Their own, in the apps that they may see; everyone's of `app`, where they may see those. An app
     /// that they may not see has nothing for them, as one that there is not.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn scope(&self, person: &Person, app: Option<Uuid>) -> Result<Scope, Problem> {
         let member = self.member(person).await?;
         if let Some(id) = app {

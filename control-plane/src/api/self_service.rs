@@ -1,6 +1,6 @@
 //! `/api/v1/apps/{id}/self-service`: who may do what with an app by themselves.
 
-mod shape;
+mod views;
 
 use axum::Json;
 use axum::extract::State;
@@ -10,22 +10,22 @@ use uuid::Uuid;
 use super::Api;
 use super::access::{PeopleQuery, PersonAccess, people_of};
 use super::apps;
-use super::auth::{Admin, Reader};
-use super::body::{Body, Path, Query};
-use super::page::Page;
+use super::auth::{AdminGuard, ReaderGuard};
+use super::body::{JsonBody, PathParams, Query};
+use super::pagination::ListPage;
 use super::problem::Problem;
-use crate::action::self_service;
+use crate::action::{self_service, subjects};
 
-pub use shape::{EditAccess, EditSelfService, NewRule, NewSubjects, RuleView, SelfServiceView};
+pub use views::{EditAccess, EditSelfService, NewRule, NewSubjects, RuleView, SelfServiceView};
 
 /// Shows an app's self-service settings.
 #[utoipa::path(get, path = "/api/v1/apps/{id}/self-service", tag = "self-service",
     operation_id = "read_self_service", params(("id" = Uuid, Path)), security(("token" = [])),
     responses((status = 200, body = SelfServiceView), (status = "4XX", body = Problem)))]
 pub async fn read(
-    _: Reader,
+    _: ReaderGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
 ) -> Result<Json<SelfServiceView>, Problem> {
     let app = apps::find(&api, id).await?;
     view(&api, &app.settings.self_service).await
@@ -40,17 +40,17 @@ pub async fn read(
     security(("token" = [])),
     responses((status = 200, body = SelfServiceView), (status = "4XX", body = Problem)))]
 pub async fn update(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
-    Body(edit): Body<EditSelfService>,
+    PathParams(id): PathParams<Uuid>,
+    JsonBody(edit): JsonBody<EditSelfService>,
 ) -> Result<Json<SelfServiceView>, Problem> {
     let mut tx = api.store.begin().await?;
-    let meant = self_service::meant(&mut tx, &edit.called()).await?;
-    let edit = edit.meaning(&meant);
-    let named = edit.named();
+    let found = subjects::find(&mut tx, &edit.subject_names()).await?;
+    let edit = edit.resolved(&found);
+    let subjects = edit.subject_ids();
     let edit = |settings: &mut _| edit.apply(settings);
-    let app = self_service::update(&mut tx, api.context(&actor), id, &named, edit).await?;
+    let app = self_service::update(&mut tx, api.context(&actor), id, &subjects, edit).await?;
     tx.commit().await?;
     view(&api, &app.settings.self_service).await
 }
@@ -60,23 +60,23 @@ pub async fn update(
 #[utoipa::path(post, path = "/api/v1/apps/{id}/self-service/preview", tag = "self-service",
     operation_id = "preview_self_service", params(("id" = Uuid, Path), PeopleQuery),
     request_body = EditSelfService, security(("token" = [])),
-    responses((status = 200, body = Page<PersonAccess>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = ListPage<PersonAccess>), (status = "4XX", body = Problem)))]
 pub async fn preview(
-    _: Admin,
+    _: AdminGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
     Query(query): Query<PeopleQuery>,
-    Body(edit): Body<EditSelfService>,
-) -> Result<Page<PersonAccess>, Problem> {
+    JsonBody(edit): JsonBody<EditSelfService>,
+) -> Result<ListPage<PersonAccess>, Problem> {
     let mut app = apps::find(&api, id).await?;
     let mut tx = api.store.begin().await?;
-    let meant = self_service::meant(&mut tx, &edit.called()).await?;
-    let edit = edit.meaning(&meant);
-    let named = edit.named();
+    let found = subjects::find(&mut tx, &edit.subject_names()).await?;
+    let edit = edit.resolved(&found);
+    let subjects = edit.subject_ids();
     let before = app.settings.self_service.clone();
     edit.apply(&mut app.settings.self_service);
     self_service::check(&app.settings.self_service, &before)?;
-    self_service::refuse_unknown(&mut tx, &named).await?;
+    subjects.refuse_unknown(&mut tx).await?;
     drop(tx);
     people_of(&api, &app, query).await
 }

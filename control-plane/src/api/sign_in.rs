@@ -15,12 +15,12 @@ use utoipa::ToSchema;
 use super::Api;
 use super::account::Me;
 use super::auth::{Person, from_our_site};
-use super::body::Body;
+use super::body::JsonBody;
 use super::problem::Problem;
 use crate::action;
 use crate::action::Refusal;
-use crate::action::sessions::{Begun, Visitor};
-use crate::action::sign_in::Door;
+use crate::action::sessions::{SignInClient, StartedSession};
+use crate::action::sign_in::SignInContext;
 use crate::sign_in::{Cookie, csrf_token};
 
 /// Who signs in.
@@ -52,11 +52,11 @@ pub struct Acceptance {
     responses((status = 200, body = Me), (status = "4XX", body = Problem)))]
 pub async fn sign_in(
     State(api): State<Api>,
-    Stranger(visitor): Stranger,
-    Body(Credentials { email, password }): Body<Credentials>,
+    UnauthenticatedClient(client): UnauthenticatedClient,
+    JsonBody(Credentials { email, password }): JsonBody<Credentials>,
 ) -> Result<Response, Problem> {
-    let begun = action::sign_in::by_password(door(&api, &visitor), &email, password).await?;
-    signed_in(&api, &visitor, &begun).await
+    let begun = action::sign_in::by_password(sign_in_context(&api, &client), &email, password).await?;
+    signed_in(&api, &client, &begun).await
 }
 
 /// Sets a password by an invitation, once, and signs in. Earlier sessions end.
@@ -65,11 +65,11 @@ pub async fn sign_in(
     responses((status = 200, body = Me), (status = "4XX", body = Problem)))]
 pub async fn accept(
     State(api): State<Api>,
-    Stranger(visitor): Stranger,
-    Body(Acceptance { token, password }): Body<Acceptance>,
+    UnauthenticatedClient(client): UnauthenticatedClient,
+    JsonBody(Acceptance { token, password }): JsonBody<Acceptance>,
 ) -> Result<Response, Problem> {
-    let begun = action::sign_in::by_invitation(door(&api, &visitor), &token, password).await?;
-    signed_in(&api, &visitor, &begun).await
+    let begun = action::sign_in::by_invitation(sign_in_context(&api, &client), &token, password).await?;
+    signed_in(&api, &client, &begun).await
 }
 
 /// Signs out: ends the session, and takes its cookie away.
@@ -89,35 +89,35 @@ pub async fn sign_out(Person { actor, user }: Person, State(api): State<Api>) ->
 
 /// Someone who signs in: by a page of ours, or by no page.
 #[derive(Clone, Debug)]
-pub struct Stranger(pub Visitor);
+pub struct UnauthenticatedClient(pub SignInClient);
 
-impl axum::extract::FromRequestParts<Api> for Stranger {
+impl axum::extract::FromRequestParts<Api> for UnauthenticatedClient {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         if !parts.method.is_safe() {
             from_our_site(&parts.headers, api)?;
         }
-        Ok(Self(visitor(api.sign_in.client(parts), &parts.headers)))
+        Ok(Self(client(api.sign_in.client(parts), &parts.headers)))
     }
 }
 
-pub(crate) fn visitor(address: Option<IpAddr>, headers: &HeaderMap) -> Visitor {
+pub(crate) fn client(address: Option<IpAddr>, headers: &HeaderMap) -> SignInClient {
     let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-    Visitor { address, user_agent: user_agent.unwrap_or_default().to_owned() }
+    SignInClient { address, user_agent: user_agent.unwrap_or_default().to_owned() }
 }
 
-pub(crate) fn door<'a>(api: &'a Api, visitor: &'a Visitor) -> Door<'a> {
-    Door { store: &api.store, world: &api.world, sign_in: &api.sign_in, visitor }
+pub(crate) fn sign_in_context<'a>(api: &'a Api, client: &'a SignInClient) -> SignInContext<'a> {
+    SignInContext { store: &api.store, world: &api.world, sign_in: &api.sign_in, client }
 }
 
 /// The cookie of a session that was begun.
-pub(crate) fn session_cookie(api: &Api, begun: &Begun) -> HeaderValue {
+pub(crate) fn session_cookie(api: &Api, begun: &StartedSession) -> HeaderValue {
     api.sign_in.set_cookie(Cookie::Session, &begun.cookie, begun.lasting)
 }
 
-async fn signed_in(api: &Api, visitor: &Visitor, begun: &Begun) -> Result<Response, Problem> {
-    let actor = visitor.known(&begun.user, begun.session.id);
+async fn signed_in(api: &Api, client: &SignInClient, begun: &StartedSession) -> Result<Response, Problem> {
+    let actor = client.known(&begun.user, begun.session.id);
     let me = Me::read(api, &actor, Some(csrf_token(&begun.cookie))).await?;
     Ok((AppendHeaders([(header::SET_COOKIE, session_cookie(api, begun))]), Json(me)).into_response())
 }

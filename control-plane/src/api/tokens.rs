@@ -15,17 +15,17 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Api;
-use super::auth::Owner;
-use super::body::{Body, Path, Query};
+use super::auth::OwnerGuard;
+use super::body::{JsonBody, PathParams, Query};
 use super::idempotency::{Answered, Creation};
-use super::page::{Page, PageQuery};
+use super::pagination::{ListPage, PageQuery};
 use super::problem::Problem;
 use crate::action::Refusal;
 use crate::action::tokens::{self, NewToken};
 use crate::store::tokens::Token;
 
 /// An API token.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct TokenView {
     /// Opaque.
     pub id: Uuid,
@@ -118,12 +118,12 @@ impl From<Token> for TokenView {
 
 /// Lists every API token, oldest first, without values.
 #[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens", operation_id = "list_tokens", params(PageQuery),
-    security(("token" = [])), responses((status = 200, body = Page<TokenView>), (status = "4XX", body = Problem)))]
+    security(("token" = [])), responses((status = 200, body = ListPage<TokenView>), (status = "4XX", body = Problem)))]
 pub async fn list(
-    _: Owner,
+    _: OwnerGuard,
     State(api): State<Api>,
     Query(query): Query<PageQuery>,
-) -> Result<Page<TokenView>, Problem> {
+) -> Result<ListPage<TokenView>, Problem> {
     list_of(&api, None, query).await
 }
 
@@ -132,10 +132,10 @@ pub async fn list(
     request_body = CreateToken, params(("Idempotency-Key" = Option<String>, Header)),
     security(("token" = [])), responses((status = 201, body = TokenView), (status = "4XX", body = Problem)))]
 pub async fn create(
-    Owner(actor): Owner,
+    OwnerGuard(actor): OwnerGuard,
     State(api): State<Api>,
-    new: Creation<Body<CreateToken>>,
-) -> Result<Answered, Problem> {
+    new: Creation<JsonBody<CreateToken>>,
+) -> Result<Answered<TokenView>, Problem> {
     let now = api.world.now();
     create_from(&api, &actor, new, |new: CreateToken| {
         let CreateToken { name, role, user_id, expires_in, expires_at, gateway } = new;
@@ -155,10 +155,10 @@ pub async fn create(
     params(("id" = Uuid, Path)), request_body = BindToken,
     security(("token" = [])), responses((status = 200, body = TokenView), (status = "4XX", body = Problem)))]
 pub async fn bind(
-    Owner(actor): Owner,
+    OwnerGuard(actor): OwnerGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
-    Body(BindToken { gateway }): Body<BindToken>,
+    PathParams(id): PathParams<Uuid>,
+    JsonBody(BindToken { gateway }): JsonBody<BindToken>,
 ) -> Result<Json<TokenView>, Problem> {
     let mut tx = api.store.begin().await?;
     let token = tokens::bind(&mut tx, api.context(&actor).by(), id, gateway).await?;
@@ -171,9 +171,9 @@ pub async fn bind(
     params(("id" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = TokenView), (status = "4XX", body = Problem)))]
 pub async fn revoke(
-    Owner(actor): Owner,
+    OwnerGuard(actor): OwnerGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
 ) -> Result<Json<TokenView>, Problem> {
     revoke_of(&api, &actor, id, None).await
 }
@@ -182,20 +182,20 @@ pub(super) async fn list_of(
     api: &Api,
     user: Option<Uuid>,
     query: PageQuery,
-) -> Result<Page<TokenView>, Problem> {
-    let wanted = query.wanted()?;
+) -> Result<ListPage<TokenView>, Problem> {
+    let paging = query.paging()?;
     let search = query.search.unwrap_or_default();
-    let rows = api.store.tokens_of(user, &search, wanted.after, wanted.rows()).await?;
-    Ok(wanted.page(rows, |token| token.id, TokenView::from))
+    let rows = api.store.tokens_of(user, &search, paging.after, paging.rows()).await?;
+    Ok(paging.page(rows, |token| token.id, TokenView::from))
 }
 
 pub(super) async fn create_from<T: DeserializeOwned>(
     api: &Api,
     actor: &Actor,
-    new: Creation<Body<T>>,
+    new: Creation<JsonBody<T>>,
     read: impl FnOnce(T) -> Result<NewToken, Refusal>,
-) -> Result<Answered, Problem> {
-    new.once(api, StatusCode::CREATED, async |tx, Body(new)| {
+) -> Result<Answered<TokenView>, Problem> {
+    new.once(api, StatusCode::CREATED, async |tx, JsonBody(new)| {
         let (token, value) = tokens::grant(tx, api.context(actor).by(), read(new)?).await?;
         let value = Some(value.expose_secret().to_owned());
         Ok(TokenView { value, ..TokenView::from(token) })

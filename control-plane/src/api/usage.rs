@@ -11,9 +11,9 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::Api;
-use super::auth::{Person, Reader};
-use super::body::{Path, Query};
-use super::page::{bad_query, in_order};
+use super::auth::{Person, ReaderGuard};
+use super::body::{PathParams, Query};
+use super::pagination::{bad_query, in_order};
 use super::problem::Problem;
 use crate::store::conditions::Scope;
 use crate::store::usage::{Group, Sums, Usage, UsageFilter};
@@ -163,7 +163,7 @@ impl From<Sums> for SumsView {
 #[utoipa::path(get, path = "/api/v1/usage", tag = "usage", operation_id = "read_usage", params(UsageQuery),
     security(("token" = [])), responses((status = 200, body = UsageView), (status = "4XX", body = Problem)))]
 pub async fn read(
-    _: Reader,
+    _: ReaderGuard,
     State(api): State<Api>,
     Query(query): Query<UsageQuery>,
 ) -> Result<Json<UsageView>, Problem> {
@@ -190,7 +190,7 @@ pub async fn read_mine(
 pub async fn read_of_my_app(
     person: Person,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
     Query(query): Query<UsageQuery>,
 ) -> Result<Json<UsageView>, Problem> {
     let scope = api.scope_of_app(&person, id).await?;
@@ -200,27 +200,27 @@ pub async fn read_of_my_app(
 /// The dearest groups of everyone's requests alone, without the sums of everything.
 ///
 /// # Errors
-/// The query is refused, or the database is away.
-pub(crate) async fn dearest(_: Reader, api: &Api, query: UsageQuery) -> Result<Vec<UsageItem>, Problem> {
-    let (rows, _) = Asked::new(api, Scope::Everything, query)?.rows(api).await?;
+/// The query is refused.
+pub(crate) async fn dearest(_: ReaderGuard, api: &Api, query: UsageQuery) -> Result<Vec<UsageItem>, Problem> {
+    let (rows, _) = UsageRequest::new(api, Scope::Everything, query)?.rows(api).await?;
     Ok(rows.into_iter().map(UsageItem::from).collect())
 }
 
 async fn sum(api: &Api, scope: Scope, query: UsageQuery) -> Result<Json<UsageView>, Problem> {
-    let asked = Asked::new(api, scope, query)?;
+    let asked = UsageRequest::new(api, scope, query)?;
     let (rows, truncated) = asked.rows(api).await?;
     // Of all groups the sums are those of everything.
     let totals = match truncated || asked.groups.is_empty() {
         true => api.store.total_usage(&asked.filter).await?,
         false => rows.iter().map(|row| row.sums).sum(),
     };
-    let Asked { from, to, .. } = asked;
+    let UsageRequest { from, to, .. } = asked;
     let items = rows.into_iter().map(UsageItem::from).collect();
     Ok(Json(UsageView { from, to, items, truncated, totals: totals.into() }))
 }
 
 /// A query that was read.
-struct Asked {
+struct UsageRequest {
     from: Date,
     to: Date,
     groups: Vec<Group>,
@@ -228,7 +228,7 @@ struct Asked {
     filter: UsageFilter,
 }
 
-impl Asked {
+impl UsageRequest {
     fn new(api: &Api, scope: Scope, query: UsageQuery) -> Result<Self, Problem> {
         let UsageQuery { group_by, from, to, app_id, user_id, key_id, model, provider, limit } = query;
         let most = limit.unwrap_or(MOST_GROUPS);

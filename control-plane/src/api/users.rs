@@ -12,14 +12,14 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Api;
-use super::account::{Ended, SessionView};
-use super::auth::{Owner, Reader};
-use super::body::{Body, NoBody, Path, Query, given};
+use super::account::{EndedSessions, SessionView};
+use super::auth::{OwnerGuard, ReaderGuard};
+use super::body::{JsonBody, NoBody, PathParams, Query};
 use super::idempotency::{Answered, Creation};
 use super::keys::KeyView;
-use super::page::{Page, PageQuery};
+use super::pagination::{ListPage, PageQuery};
 use super::problem::Problem;
-use crate::action::users::UserEdit;
+use crate::action::users::EditUser;
 use crate::action::{self, Refusal};
 use crate::store::accounts::Account;
 use crate::store::identities::{Identity, Link};
@@ -27,7 +27,7 @@ use crate::store::keys::Key;
 use crate::store::users::User;
 
 /// A person.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct UserView {
     /// Opaque.
     pub id: Uuid,
@@ -50,7 +50,7 @@ pub struct UserView {
 }
 
 /// A way to sign in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SignInWay {
     /// With a password of this Latchkey.
@@ -96,20 +96,6 @@ pub struct NewUser {
     pub role: Role,
 }
 
-/// What to change of a user. What is not named stays.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct EditUser {
-    /// What others see: 1 to 100 characters.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = String)]
-    pub name: Option<Name>,
-    /// What they may do. The last active owner stays one.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Role)]
-    pub role: Option<Role>,
-}
-
 /// An invitation, shown in this answer only.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct InvitationView {
@@ -146,7 +132,6 @@ fn user() -> Role {
 }
 
 impl SignInWay {
-    /// As people say it.
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
@@ -177,15 +162,15 @@ impl From<Link> for IdentityView {
 
 /// Lists users, oldest first.
 #[utoipa::path(get, path = "/api/v1/users", tag = "users", operation_id = "list_users", params(PageQuery),
-    security(("token" = [])), responses((status = 200, body = Page<UserView>), (status = "4XX", body = Problem)))]
+    security(("token" = [])), responses((status = 200, body = ListPage<UserView>), (status = "4XX", body = Problem)))]
 pub async fn list(
-    _: Reader,
+    _: ReaderGuard,
     State(api): State<Api>,
     Query(query): Query<PageQuery>,
-) -> Result<Page<UserView>, Problem> {
-    let wanted = query.wanted()?;
-    let rows = api.store.accounts(&query.search.unwrap_or_default(), wanted.after, wanted.rows()).await?;
-    Ok(wanted.page(rows, |account| account.user.id, UserView::from))
+) -> Result<ListPage<UserView>, Problem> {
+    let paging = query.paging()?;
+    let rows = api.store.accounts(&query.search.unwrap_or_default(), paging.after, paging.rows()).await?;
+    Ok(paging.page(rows, |account| account.user.id, UserView::from))
 }
 
 /// Adds a user.
@@ -193,11 +178,11 @@ pub async fn list(
     params(("Idempotency-Key" = Option<String>, Header)),
     security(("token" = [])), responses((status = 201, body = UserView), (status = "4XX", body = Problem)))]
 pub async fn create(
-    Owner(actor): Owner,
+    OwnerGuard(actor): OwnerGuard,
     State(api): State<Api>,
-    new: Creation<Body<NewUser>>,
-) -> Result<Answered, Problem> {
-    new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
+    new: Creation<JsonBody<NewUser>>,
+) -> Result<Answered<UserView>, Problem> {
+    new.once(&api, StatusCode::CREATED, async |tx, JsonBody(new)| {
         of_a_person(Some(new.role))?;
         let user = action::users::create(tx, api.context(&actor).by(), new.email, new.name, new.role).await?;
         let account = Account { user, password_hash: None, has_identity: false };
@@ -211,9 +196,9 @@ pub async fn create(
     params(("id" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = UserDetail), (status = "4XX", body = Problem)))]
 pub async fn read(
-    Reader(actor): Reader,
+    ReaderGuard(actor): ReaderGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
 ) -> Result<Json<UserDetail>, Problem> {
     let Json(user) = view(&api, id).await?;
     let identities = match actor.role.permits(Permission::MembersUpdate) {
@@ -229,9 +214,9 @@ pub async fn read(
     operation_id = "unlink_user", params(("id" = Uuid, Path), ("identity" = Uuid, Path)),
     security(("token" = [])), responses((status = 204), (status = "4XX", body = Problem)))]
 pub async fn unlink(
-    Owner(actor): Owner,
+    OwnerGuard(actor): OwnerGuard,
     State(api): State<Api>,
-    Path((id, identity)): Path<(Uuid, Uuid)>,
+    PathParams((id, identity)): PathParams<(Uuid, Uuid)>,
 ) -> Result<StatusCode, Problem> {
     let mut tx = api.store.begin().await?;
     action::users::unlink(&mut tx, api.context(&actor).by(), id, identity).await?;
@@ -244,14 +229,13 @@ pub async fn unlink(
     params(("id" = Uuid, Path)), request_body = EditUser,
     security(("token" = [])), responses((status = 200, body = UserView), (status = "4XX", body = Problem)))]
 pub async fn update(
-    Owner(actor): Owner,
+    OwnerGuard(actor): OwnerGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
-    Body(edit): Body<EditUser>,
+    PathParams(id): PathParams<Uuid>,
+    JsonBody(edit): JsonBody<EditUser>,
 ) -> Result<Json<UserView>, Problem> {
     of_a_person(edit.role)?;
     let mut tx = api.store.begin().await?;
-    let edit = UserEdit { name: edit.name, role: edit.role };
     action::users::update(&mut tx, api.context(&actor).by(), id, edit).await?;
     tx.commit().await?;
     view(&api, id).await
@@ -262,9 +246,9 @@ pub async fn update(
     params(("id" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = UserView), (status = "4XX", body = Problem)))]
 pub async fn deactivate(
-    Owner(actor): Owner,
+    OwnerGuard(actor): OwnerGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
 ) -> Result<Json<UserView>, Problem> {
     let mut tx = api.store.begin().await?;
     action::users::deactivate(&mut tx, api.context(&actor).by(), id).await?;
@@ -277,9 +261,9 @@ pub async fn deactivate(
     params(("id" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = UserView), (status = "4XX", body = Problem)))]
 pub async fn reactivate(
-    Owner(actor): Owner,
+    OwnerGuard(actor): OwnerGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
 ) -> Result<Json<UserView>, Problem> {
     let mut tx = api.store.begin().await?;
     action::users::reactivate(&mut tx, api.context(&actor).by(), id).await?;
@@ -292,11 +276,11 @@ pub async fn reactivate(
     params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)),
     security(("token" = [])), responses((status = 201, body = InvitationView), (status = "4XX", body = Problem)))]
 pub async fn invite(
-    Owner(actor): Owner,
+    OwnerGuard(actor): OwnerGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
     new: Creation<NoBody>,
-) -> Result<Answered, Problem> {
+) -> Result<Answered<InvitationView>, Problem> {
     new.once(&api, StatusCode::CREATED, async |tx, NoBody| {
         let invitation = action::invitations::create(tx, api.context(&actor).by(), id).await?;
         let link = api.sign_in.public_url.at(&invitation.path());
@@ -309,12 +293,12 @@ pub async fn invite(
 /// Lists where a user is signed in, the latest sign-in first.
 #[utoipa::path(get, path = "/api/v1/users/{id}/sessions", tag = "users", operation_id = "list_user_sessions",
     params(("id" = Uuid, Path)),
-    security(("token" = [])), responses((status = 200, body = Page<SessionView>), (status = "4XX", body = Problem)))]
+    security(("token" = [])), responses((status = 200, body = ListPage<SessionView>), (status = "4XX", body = Problem)))]
 pub async fn sessions(
-    Owner(actor): Owner,
+    OwnerGuard(actor): OwnerGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
-) -> Result<Page<SessionView>, Problem> {
+    PathParams(id): PathParams<Uuid>,
+) -> Result<ListPage<SessionView>, Problem> {
     let user = find(&api, id).await?;
     SessionView::list(&api, &actor, user.id).await
 }
@@ -322,51 +306,51 @@ pub async fn sessions(
 /// Lists a user's named keys of every app, oldest first, without their values.
 #[utoipa::path(get, path = "/api/v1/users/{id}/keys", tag = "users", operation_id = "list_user_keys",
     params(("id" = Uuid, Path), PageQuery),
-    security(("token" = [])), responses((status = 200, body = Page<UserKey>), (status = "4XX", body = Problem)))]
+    security(("token" = [])), responses((status = 200, body = ListPage<UserKey>), (status = "4XX", body = Problem)))]
 pub async fn keys(
-    _: Reader,
+    _: ReaderGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
     Query(query): Query<PageQuery>,
-) -> Result<Page<UserKey>, Problem> {
-    let wanted = query.wanted()?;
+) -> Result<ListPage<UserKey>, Problem> {
+    let paging = query.paging()?;
     let user = find(&api, id).await?;
     let search = query.search.unwrap_or_default();
-    let rows = api.store.keys_of_user(user.id, &search, wanted.after, wanted.rows()).await?;
+    let rows = api.store.keys_of_user(user.id, &search, paging.after, paging.rows()).await?;
     let now = api.world.now();
     let view = |(key, app_name): (Key, String)| UserKey { key: KeyView::new(&key, now), app_name };
-    Ok(wanted.page(rows, |(key, _)| key.id, view))
+    Ok(paging.page(rows, |(key, _)| key.id, view))
 }
 
 /// Lists the smart groups that a user is in, by name.
 #[utoipa::path(get, path = "/api/v1/users/{id}/groups", tag = "users", operation_id = "list_user_groups",
     params(("id" = Uuid, Path)),
-    security(("token" = [])), responses((status = 200, body = Page<UserGroup>), (status = "4XX", body = Problem)))]
+    security(("token" = [])), responses((status = 200, body = ListPage<UserGroup>), (status = "4XX", body = Problem)))]
 pub async fn groups(
-    _: Reader,
+    _: ReaderGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
-) -> Result<Page<UserGroup>, Problem> {
+    PathParams(id): PathParams<Uuid>,
+) -> Result<ListPage<UserGroup>, Problem> {
     let user = find(&api, id).await?;
     let groups = api.store.groups_of(user.id).await?;
     let items = groups.into_iter().map(|(id, name)| UserGroup { id, name }).collect();
-    Ok(Page { items, next_cursor: None })
+    Ok(ListPage { items, next_cursor: None })
 }
 
 /// Signs a user out everywhere.
 #[utoipa::path(post, path = "/api/v1/users/{id}/sessions/end", tag = "users", operation_id = "end_user_sessions",
     params(("id" = Uuid, Path)),
-    security(("token" = [])), responses((status = 200, body = Ended), (status = "4XX", body = Problem)))]
+    security(("token" = [])), responses((status = 200, body = EndedSessions), (status = "4XX", body = Problem)))]
 pub async fn end_sessions(
-    Owner(actor): Owner,
+    OwnerGuard(actor): OwnerGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
-) -> Result<Json<Ended>, Problem> {
+    PathParams(id): PathParams<Uuid>,
+) -> Result<Json<EndedSessions>, Problem> {
     let user = find(&api, id).await?;
     let mut tx = api.store.begin().await?;
     let sessions = action::sessions::end_all(&mut tx, api.context(&actor).by(), &user, None).await?;
     tx.commit().await?;
-    Ok(Json(Ended { sessions }))
+    Ok(Json(EndedSessions { sessions }))
 }
 
 async fn find(api: &Api, id: Uuid) -> Result<User, Problem> {

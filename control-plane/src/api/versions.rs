@@ -1,6 +1,6 @@
 //! `/api/v1/apps/{id}/versions`
 
-mod shape;
+mod views;
 
 use axum::Json;
 use axum::extract::State;
@@ -9,31 +9,31 @@ use uuid::Uuid;
 
 use super::Api;
 use super::apps::{AppView, find};
-use super::auth::{Admin, Reader};
-use super::body::{Path, Query};
-use super::page::{Page, wanted};
+use super::auth::{AdminGuard, ReaderGuard};
+use super::body::{PathParams, Query};
+use super::pagination::{ListPage, paging};
 use super::problem::Problem;
 use crate::action::{Refusal, apps};
 use crate::store::versions::Version;
 
-pub use shape::{
+pub use views::{
     FieldChange, RolledBack, VersionActor, VersionDetail, VersionPage, VersionQuery, VersionView,
 };
 
 /// Lists the states that an app's configuration had, newest first.
 #[utoipa::path(get, path = "/api/v1/apps/{id}/versions", tag = "versions", operation_id = "list_versions",
     params(("id" = Uuid, Path), VersionPage),
-    security(("token" = [])), responses((status = 200, body = Page<VersionView>), (status = "4XX", body = Problem)))]
+    security(("token" = [])), responses((status = 200, body = ListPage<VersionView>), (status = "4XX", body = Problem)))]
 pub async fn list(
-    _: Reader,
+    _: ReaderGuard,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
     Query(query): Query<VersionPage>,
-) -> Result<Page<VersionView>, Problem> {
-    let wanted = wanted(query.cursor.as_deref(), query.limit, None)?;
+) -> Result<ListPage<VersionView>, Problem> {
+    let paging = paging(query.cursor.as_deref(), query.limit, None)?;
     find(&api, id).await?;
-    let rows = api.store.versions(id, wanted.after, wanted.rows()).await?;
-    Ok(wanted.page(rows, |version| version.number, VersionView::from))
+    let rows = api.store.versions(id, paging.after, paging.rows()).await?;
+    Ok(paging.page(rows, |version| version.number, VersionView::from))
 }
 
 /// Shows a version: its settings, and what differs from the one before, or from any other. What looks
@@ -42,9 +42,9 @@ pub async fn list(
     params(("id" = Uuid, Path), ("number" = i64, Path, minimum = 1), VersionQuery),
     security(("token" = [])), responses((status = 200, body = VersionDetail), (status = "4XX", body = Problem)))]
 pub async fn read(
-    _: Reader,
+    _: ReaderGuard,
     State(api): State<Api>,
-    Path((id, number)): Path<(Uuid, i64)>,
+    PathParams((id, number)): PathParams<(Uuid, i64)>,
     Query(query): Query<VersionQuery>,
 ) -> Result<Json<VersionDetail>, Problem> {
     find(&api, id).await?;
@@ -66,9 +66,9 @@ pub async fn read(
     operation_id = "roll_back", params(("id" = Uuid, Path), ("number" = i64, Path, minimum = 1)),
     security(("token" = [])), responses((status = 200, body = RolledBack), (status = "4XX", body = Problem)))]
 pub async fn rollback(
-    Admin(actor): Admin,
+    AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
-    Path((id, number)): Path<(Uuid, i64)>,
+    PathParams((id, number)): PathParams<(Uuid, i64)>,
 ) -> Result<Json<RolledBack>, Problem> {
     let mut tx = api.store.begin().await?;
     let saved = apps::rollback::rollback(&mut tx, api.context(&actor), id, number).await?;

@@ -5,7 +5,7 @@ use latchkey_core::name::Name;
 use latchkey_core::search::folded;
 use latchkey_core::settings::AppSettings;
 use latchkey_core::status::Status;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use utoipa::ToSchema;
@@ -71,7 +71,7 @@ pub struct AppFilter {
 }
 
 /// In which order apps are listed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AppOrder {
     /// By age, the oldest first.

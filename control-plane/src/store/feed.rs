@@ -101,8 +101,8 @@ impl Store {
 
     async fn wire_catalogue(&self) -> sqlx::Result<wire::Catalogue> {
         let densities = self.densities().await?;
-        let (providers, models) = (self.providers().await?, self.models().await?);
-        Ok(catalogue(providers, models, self.mcp_servers().await?, &densities))
+        let (providers, models) = (self.upstreams().await?, self.models().await?);
+        Ok(catalogue(providers, models, self.upstreams().await?, &densities))
     }
 
     async fn push_catalogue(&self, page: &mut Page, first: i64) -> sqlx::Result<()> {

@@ -2,20 +2,20 @@
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use latchkey_core::role::Role;
 use uuid::Uuid;
 
 use super::admin::tokens::{LIFETIMES, made};
-use super::form::{Field, Form, Kind, Posted};
+use super::form::{Field, FieldKind, HtmlForm, Posted};
 use super::frame::{Frame, Visit, done};
-use super::html;
-use super::list::{More, Next};
+use super::list::PaginatedList;
+use super::{html, unprocessable};
 use crate::api::Api;
 use crate::api::account::{self, ChangePassword, Me, SessionView};
-use crate::api::body::{Body, Path, Query};
-use crate::api::page::{Page, PageQuery};
+use crate::api::body::{JsonBody, PathParams, Query};
+use crate::api::pagination::PageQuery;
 use crate::api::problem::Problem;
 use crate::api::tokens::TokenView;
 
@@ -25,27 +25,25 @@ struct AccountPage {
     frame: Frame,
     me: Me,
     sessions: Vec<SessionView>,
-    form: Form,
-    tokens: Page<TokenView>,
+    form: HtmlForm,
+    tokens: PaginatedList<TokenView>,
     /// Roles that a token of theirs may have.
     roles: Vec<Role>,
-    token: Form,
-    more: More,
+    token: HtmlForm,
 }
 
 /// What a token of one's own is made of.
-const TOKEN: &[Field] = &[("name", Kind::Text), ("role", Kind::Text), ("expires_in", Kind::Text)];
+const TOKEN: &[Field] =
+    &[("name", FieldKind::Text), ("role", FieldKind::Text), ("expires_in", FieldKind::Text)];
 
-/// Shows it.
 pub async fn page(
     visit: Visit,
     State(api): State<Api>,
     Query(query): Query<PageQuery>,
 ) -> Result<Response, Problem> {
-    show(&visit, &api, query, Form::default(), Form::default()).await
+    show(&visit, &api, query, HtmlForm::default(), HtmlForm::default()).await
 }
 
-/// Changes the password.
 pub async fn password(
     State(api): State<Api>,
     headers: HeaderMap,
@@ -53,13 +51,13 @@ pub async fn password(
 ) -> Result<Response, Problem> {
     let change =
         ChangePassword { current: posted.typed.raw("current").into(), new: posted.typed.raw("new").into() };
-    match account::password(posted.visit.person(), State(api.clone()), headers, Body(change)).await {
-        Ok(_) => Ok(done("/account", "Your password is changed; you are signed out everywhere else.")),
+    match account::password(posted.visit.person(), State(api.clone()), headers, JsonBody(change)).await {
+        Ok(_) => Ok(done("/account", "Your password was changed. You are signed out everywhere else.")),
         Err(problem) => {
             // What was typed is secret, and is not shown again.
-            let form = Form::default().refused(Problem { status: problem.status.max(422), ..problem })?;
-            let page = show(&posted.visit, &api, PageQuery::default(), form, Form::default()).await?;
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+            let form = HtmlForm::default().refused(Problem { status: problem.status.max(422), ..problem })?;
+            let page = show(&posted.visit, &api, PageQuery::default(), form, HtmlForm::default()).await?;
+            Ok(unprocessable(page))
         }
     }
 }
@@ -67,25 +65,25 @@ pub async fn password(
 /// Signs out one of one's browsers.
 pub async fn end_session(
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
     posted: Posted,
 ) -> Result<Response, Problem> {
-    account::end_session(posted.visit.person(), State(api), Path(id)).await?;
-    Ok(done("/account", "That session is ended."))
+    account::end_session(posted.visit.person(), State(api), PathParams(id)).await?;
+    Ok(done("/account", "The session has ended."))
 }
 
 /// Makes an API token of one's own, and shows its value.
 pub async fn create_token(State(api): State<Api>, posted: Posted) -> Result<Response, Problem> {
     let attempt = async {
-        let creation = posted.creation(TOKEN, Body)?;
-        account::create_token(posted.visit.person(), State(api.clone()), creation).await?.told()
+        let creation = posted.creation(TOKEN, JsonBody)?;
+        account::create_token(posted.visit.person(), State(api.clone()), creation).await?.into_made()
     };
     match attempt.await {
-        Ok(token) => made(posted.visit.frame("New API token"), "/account", &token),
+        Ok(token) => made(posted.visit.frame("New API token"), "/account", token),
         Err(problem) => {
             let token = posted.refused(problem)?;
-            let page = show(&posted.visit, &api, PageQuery::default(), Form::default(), token).await?;
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+            let page = show(&posted.visit, &api, PageQuery::default(), HtmlForm::default(), token).await?;
+            Ok(unprocessable(page))
         }
     }
 }
@@ -93,26 +91,26 @@ pub async fn create_token(State(api): State<Api>, posted: Posted) -> Result<Resp
 /// Revokes one of one's own API tokens.
 pub async fn revoke_token(
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
     posted: Posted,
 ) -> Result<Response, Problem> {
-    let token = account::revoke_token(posted.visit.person(), State(api), Path(id)).await?.0;
-    Ok(done("/account", &format!("The token {} is revoked: it stopped at once.", token.name)))
+    let token = account::revoke_token(posted.visit.person(), State(api), PathParams(id)).await?.0;
+    Ok(done("/account", &format!("The token {} is revoked and no longer works.", token.name)))
 }
 
 async fn show(
     visit: &Visit,
     api: &Api,
     query: PageQuery,
-    form: Form,
-    token: Form,
+    form: HtmlForm,
+    token: HtmlForm,
 ) -> Result<Response, Problem> {
     let me = Me::read(api, &visit.actor, None).await?;
     let sessions = account::sessions(visit.person(), State(api.clone())).await?.items;
     let tokens = account::tokens(visit.person(), State(api.clone()), Query(query)).await?;
-    let more = Next::new("/account", &[], tokens.next_cursor.as_deref());
+    let tokens = PaginatedList::new("/account", &[], tokens);
     let mut roles: Vec<_> = Role::ALL.into_iter().filter(|role| role.within(visit.actor.role)).collect();
     roles.reverse();
     let frame = visit.frame("My account");
-    html(&AccountPage { frame, me, sessions, form, tokens, roles, token, more })
+    html(&AccountPage { frame, me, sessions, form, tokens, roles, token })
 }

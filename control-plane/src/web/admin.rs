@@ -3,17 +3,16 @@
 pub mod apps;
 pub mod audit;
 pub mod events;
+pub mod filters;
 pub mod gateways;
 pub mod groups;
 pub mod logs;
-pub mod mcp_servers;
 pub mod models;
-pub mod named;
 pub mod overview;
 pub mod playground;
-pub mod providers;
 pub mod requests;
 pub mod tokens;
+pub mod upstreams;
 pub mod usage;
 pub mod users;
 
@@ -27,6 +26,7 @@ pub fn routes() -> Router<Api> {
     Router::new()
         .merge(apps::routes())
         .merge(requests::routes())
+        .merge(upstreams::routes())
         .route("/admin", get(overview::page))
         .route("/admin/logs", get(logs::list))
         .route("/admin/usage", get(usage::page))
@@ -39,16 +39,6 @@ pub fn routes() -> Router<Api> {
         .route("/admin/users/{id}/reactivate", post(users::reactivate))
         .route("/admin/users/{id}/sessions/end", post(users::end_sessions))
         .route("/admin/users/{id}/identities/{identity}/unlink", post(users::unlink))
-        .route("/admin/providers", get(providers::list).post(providers::create))
-        .route("/admin/providers/new", get(providers::new))
-        .route("/admin/providers/{name}", get(providers::page).post(providers::update))
-        .route("/admin/providers/{name}/switch", post(providers::switch))
-        .route("/admin/providers/{name}/delete", post(providers::delete))
-        .route("/admin/mcp-servers", get(mcp_servers::list).post(mcp_servers::create))
-        .route("/admin/mcp-servers/new", get(mcp_servers::new))
-        .route("/admin/mcp-servers/{name}", get(mcp_servers::page).post(mcp_servers::update))
-        .route("/admin/mcp-servers/{name}/switch", post(mcp_servers::switch))
-        .route("/admin/mcp-servers/{name}/delete", post(mcp_servers::delete))
         .route("/admin/models", get(models::list).post(models::create))
         .route("/admin/models/new", get(models::new))
         .route("/admin/models/{id}", get(models::page).post(models::update))

@@ -15,7 +15,6 @@ pub struct Asset {
     text: &'static str,
 }
 
-/// How pages look.
 pub static STYLE: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("css", "text/css; charset=utf-8", include_str!("../../assets/style.css")));
 
@@ -34,14 +33,12 @@ impl Asset {
         Self { name: format!("{hash}.{extension}"), kind, text }
     }
 
-    /// Where it is.
     #[must_use]
     pub fn path(&self) -> String {
         format!("/assets/{}", self.name)
     }
 }
 
-/// Serves one of them.
 pub async fn serve(Path(name): Path<String>) -> Response {
     let Some(asset) = [&STYLE, &SCRIPT, &ICON].into_iter().find(|asset| asset.name == name) else {
         return StatusCode::NOT_FOUND.into_response();

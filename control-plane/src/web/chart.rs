@@ -32,7 +32,6 @@ pub struct Chart {
 pub struct Bar {
     /// What it is of: a day, a name.
     pub label: String,
-    /// How high it is.
     pub value: u64,
     /// The value as people read it: `$1.20`.
     pub shown: String,
@@ -40,7 +39,7 @@ pub struct Bar {
 
 /// Where a bar is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
+struct BarPosition {
     x: usize,
     y: u64,
     height: u64,
@@ -50,7 +49,6 @@ struct Place {
 impl HtmlSafe for Chart {}
 
 impl Chart {
-    /// Of these bars.
     #[must_use]
     pub fn new(title: impl Into<String>, bars: Vec<Bar>) -> Self {
         let peak = bars.iter().map(|bar| bar.value).max().unwrap_or_default();
@@ -79,7 +77,7 @@ impl Chart {
         let days: Vec<Date> = days.collect();
         let bar = |days: &[Date]| {
             let value = days.iter().map(of).fold(0, u64::saturating_add);
-            let word = |day: &Date| day.strftime("%-d %b %Y").to_string();
+            let word = |day: &Date| day.strftime("%b %-d, %Y").to_string();
             let label = match days {
                 [first, .., last] => format!("{} to {}", word(first), word(last)),
                 _ => days.iter().map(word).collect(),
@@ -95,12 +93,12 @@ impl Chart {
     }
 
     /// The bars, and where each is.
-    fn drawn(&self) -> impl Iterator<Item = (Place, &Bar)> {
+    fn drawn(&self) -> impl Iterator<Item = (BarPosition, &Bar)> {
         self.bars.iter().enumerate().map(|(index, bar)| {
             let share = u128::from(bar.value) * u128::from(HEIGHT) / u128::from(self.peak.max(1));
             let least = if bar.value == 0 { 0 } else { LEAST };
             let height = u64::try_from(share).unwrap_or(HEIGHT).max(least);
-            (Place { x: index * STEP + 1, y: HEIGHT - height, height }, bar)
+            (BarPosition { x: index * STEP + 1, y: HEIGHT - height, height }, bar)
         })
     }
 
@@ -197,7 +195,7 @@ mod tests {
     #[test]
     fn every_day_has_its_bar() {
         let shown = bars("2026-10-31", "2026-11-02", &[("2026-11-02", 4), ("2026-10-31", 2)]);
-        let expected = [("31 Oct 2026", 2), ("1 Nov 2026", 0), ("2 Nov 2026", 4)];
+        let expected = [("Oct 31, 2026", 2), ("Nov 1, 2026", 0), ("Nov 2, 2026", 4)];
         assert_eq!(shown, expected.map(|(label, value)| (label.to_owned(), value)));
     }
 
@@ -206,7 +204,7 @@ mod tests {
         let shown =
             bars("2026-01-01", "2026-12-31", &[("2026-01-01", 1), ("2026-01-06", 2), ("2026-12-31", 4)]);
         assert_eq!(shown.len(), 61);
-        assert_eq!(shown[0], ("1 Jan 2026 to 6 Jan 2026".to_owned(), 3));
-        assert_eq!(shown[60], ("27 Dec 2026 to 31 Dec 2026".to_owned(), 4));
+        assert_eq!(shown[0], ("Jan 1, 2026 to Jan 6, 2026".to_owned(), 3));
+        assert_eq!(shown[60], ("Dec 27, 2026 to Dec 31, 2026".to_owned(), 4));
     }
 }

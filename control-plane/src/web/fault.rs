@@ -76,7 +76,7 @@ async fn answer(api: &Api, method: &Method, uri: &Uri, headers: &HeaderMap, prob
     let title = match status {
         StatusCode::NOT_FOUND => "Not found",
         StatusCode::FORBIDDEN => "Not allowed",
-        StatusCode::SERVICE_UNAVAILABLE => "Not available just now",
+        StatusCode::SERVICE_UNAVAILABLE => "Temporarily unavailable",
         _ if status.is_server_error() => "Something went wrong",
         _ => "That did not work",
     };

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::response::Response;
 use latchkey_core::invalid::FieldError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -21,22 +22,23 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use super::frame::Visit;
+use super::unprocessable;
 use crate::api::Api;
 use crate::api::body;
 use crate::api::idempotency::Creation;
 use crate::api::problem::Problem;
 
-pub use kind::Kind;
+pub use kind::FieldKind;
 
 /// A field: its path in the API's JSON, and how it is typed.
-pub type Field = (&'static str, Kind);
+pub type Field = (&'static str, FieldKind);
 
 /// When a key is to stop: a lifetime chosen in the field `expires_in`, or the day in `expires_at`. Neither leaves
 /// it as it is.
 #[must_use]
-pub fn expiry(typed: &Typed) -> &'static [Field] {
-    const LIFETIME: &[Field] = &[("expires_in", Kind::Text)];
-    const DAY: &[Field] = &[("expires_in", Kind::Aside), ("expires_at", Kind::Day)];
+pub fn expiry(typed: &FormInput) -> &'static [Field] {
+    const LIFETIME: &[Field] = &[("expires_in", FieldKind::Text)];
+    const DAY: &[Field] = &[("expires_in", FieldKind::Aside), ("expires_at", FieldKind::Day)];
     match (typed.text("expires_in"), typed.text("expires_at")) {
         ("", "") => &[],
         ("" | "day", _) => DAY,
@@ -46,7 +48,7 @@ pub fn expiry(typed: &Typed) -> &'static [Field] {
 
 /// What was typed into a form.
 #[derive(Clone, Debug, Default)]
-pub struct Typed {
+pub struct FormInput {
     said: Vec<(String, String)>,
     /// What the form's fields held when it was shown: what stands there still was not typed.
     shown: BTreeMap<String, String>,
@@ -56,15 +58,13 @@ pub struct Typed {
 /// `csrf` there is none.
 #[derive(Clone, Debug)]
 pub struct Posted {
-    /// Who sent it.
     pub visit: Visit,
-    /// What was typed.
-    pub typed: Typed,
+    pub typed: FormInput,
 }
 
 /// A form to show: what its fields hold, and what is wrong with them.
 #[derive(Clone, Debug, Default)]
-pub struct Form {
+pub struct HtmlForm {
     values: BTreeMap<String, String>,
     /// Every field that is wrong.
     pub errors: Vec<FieldError>,
@@ -72,7 +72,7 @@ pub struct Form {
     pub problem: Option<String>,
 }
 
-impl FromRequest<Api> for Typed {
+impl FromRequest<Api> for FormInput {
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
@@ -82,13 +82,13 @@ impl FromRequest<Api> for Typed {
 
 /// What a form that was sent by GET asks to see: a list's filters.
 #[derive(Clone, Debug, Default)]
-pub struct Asked(pub Typed);
+pub struct FilterForm(pub FormInput);
 
-impl FromRequestParts<Api> for Asked {
+impl FromRequestParts<Api> for FilterForm {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
-        Typed::parse(parts.uri.query().unwrap_or_default().as_bytes()).map(Self)
+        FormInput::parse(parts.uri.query().unwrap_or_default().as_bytes()).map(Self)
     }
 }
 
@@ -98,21 +98,20 @@ impl FromRequest<Api> for Posted {
     async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
         let (mut parts, rest) = request.into_parts();
         let visit = Visit::from_request_parts(&mut parts, api).await?;
-        let typed = Typed::from_request(Request::from_parts(parts, rest), api).await?;
+        let typed = FormInput::from_request(Request::from_parts(parts, rest), api).await?;
         if !visit.confirms(typed.text("csrf")) {
-            let detail =
-                "this form belongs to another session, or to none: open the page again and send it anew";
+            let detail = "this form belongs to another session: reload the page and submit it again";
             return Err(Problem::new(StatusCode::FORBIDDEN, "csrf", detail));
         }
         Ok(Self { visit, typed })
     }
 }
 
-impl Typed {
+impl FormInput {
     fn parse(text: &[u8]) -> Result<Self, Problem> {
         let typed: Vec<_> = form_urlencoded::parse(text).into_owned().collect();
         if typed.iter().any(|(name, value)| name.contains('\0') || value.contains('\0')) {
-            let detail = "there is a NUL character in a field";
+            let detail = "a field contains a NUL character";
             return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_form", detail));
         }
         Ok(Self { said: typed, shown: BTreeMap::new() })
@@ -128,7 +127,7 @@ impl Typed {
 
     /// The same, of a form that was shown filled like this.
     #[must_use]
-    pub fn over(mut self, shown: Form) -> Self {
+    pub fn over(mut self, shown: HtmlForm) -> Self {
         self.shown = shown.values;
         self
     }
@@ -188,7 +187,7 @@ impl Typed {
 
     /// The form as it was typed.
     #[must_use]
-    pub fn form(&self) -> Form {
+    pub fn form(&self) -> HtmlForm {
         let mut values = BTreeMap::<String, String>::new();
         for (name, value) in self.said.iter().filter(|(name, _)| name != "csrf") {
             values
@@ -196,7 +195,7 @@ impl Typed {
                 .and_modify(|all| *all = format!("{all}, {value}"))
                 .or_insert(value.clone());
         }
-        Form { values, ..Form::default() }
+        HtmlForm { values, ..HtmlForm::default() }
     }
 }
 
@@ -226,12 +225,29 @@ impl Posted {
     ///
     /// # Errors
     /// The problem, where it is not about what was typed.
-    pub fn refused(&self, problem: Problem) -> Result<Form, Problem> {
+    pub fn refused(&self, problem: Problem) -> Result<HtmlForm, Problem> {
         self.typed.form().refused(problem)
+    }
+
+    /// Answers the form: with `done` where its attempt succeeded, else with the page `again`, which shows what was
+    /// typed and what is wrong with it.
+    ///
+    /// # Errors
+    /// The problem, where it is not about what was typed.
+    pub async fn answer<T, F: Future<Output = Result<Response, Problem>>>(
+        &self,
+        attempt: Result<T, Problem>,
+        done: impl FnOnce(T) -> Response,
+        again: impl FnOnce(HtmlForm) -> F,
+    ) -> Result<Response, Problem> {
+        match attempt {
+            Ok(made) => Ok(done(made)),
+            Err(problem) => Ok(unprocessable(again(self.refused(problem)?).await?)),
+        }
     }
 }
 
-impl Form {
+impl HtmlForm {
     /// Filled with what is there now.
     #[must_use]
     pub fn of(now: &impl Serialize) -> Self {
@@ -269,10 +285,10 @@ impl Form {
         }
         let detail = match &*problem.code {
             "idempotency_key_reused" => {
-                "this form was sent before, with something else in it: look at what became of it, and send this again"
+                "This form was already submitted with other values. Check the result, then submit it again."
                     .to_owned()
             }
-            "idempotency_key_in_use" => "this form is being sent already: try again".to_owned(),
+            "idempotency_key_in_use" => "This form is already being submitted. Try again.".to_owned(),
             _ => problem.detail,
         };
         self.problem = Some(detail).filter(|_| problem.errors.is_empty());
@@ -286,7 +302,6 @@ impl Form {
         Self { values: self.values, ..other }
     }
 
-    /// What a field holds.
     #[must_use]
     pub fn value(&self, path: &str) -> &str {
         self.values.get(path).map_or("", String::as_str)
@@ -327,7 +342,6 @@ impl Form {
         self.errors.iter().find(within).map(|error| error.message.as_str())
     }
 
-    /// Whether anything is wrong.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         self.problem.is_some() || !self.errors.is_empty()

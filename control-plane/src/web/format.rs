@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use latchkey_core::change_request;
 use latchkey_core::money::NanoUsd;
 use latchkey_core::price::Rates;
-use latchkey_core::status::Standing;
+use latchkey_core::status::{Standing, Switch};
 use serde_json::Value;
 
 use crate::gateways::propagation::{PendingGateway, Propagation};
@@ -33,7 +33,7 @@ impl Time {
         let zoned = at.to_zoned(zone.clone());
         Self {
             at,
-            shown: zoned.strftime("%-d %b %Y, %H:%M").to_string(),
+            shown: zoned.strftime("%b %-d, %Y, %H:%M").to_string(),
             exact: zoned.strftime("%Y-%m-%d %H:%M:%S%.3f %Z").to_string(),
         }
     }
@@ -94,30 +94,29 @@ fn span(seconds: u64) -> Option<String> {
 }
 
 /// A whole number, as templates have it.
-pub trait Whole {
-    /// The number.
+pub trait WholeNumber {
     fn whole(&self) -> u64;
 }
 
-impl Whole for u64 {
+impl WholeNumber for u64 {
     fn whole(&self) -> u64 {
         *self
     }
 }
 
-impl Whole for u32 {
+impl WholeNumber for u32 {
     fn whole(&self) -> u64 {
         (*self).into()
     }
 }
 
-impl Whole for usize {
+impl WholeNumber for usize {
     fn whole(&self) -> u64 {
         *self as u64
     }
 }
 
-impl<T: Whole> Whole for &T {
+impl<T: WholeNumber> WholeNumber for &T {
     fn whole(&self) -> u64 {
         (**self).whole()
     }
@@ -125,7 +124,7 @@ impl<T: Whole> Whole for &T {
 
 /// A count with its thousands set apart: `12,345`.
 #[must_use]
-pub fn count(number: impl Whole) -> String {
+pub fn count(number: impl WholeNumber) -> String {
     let digits = number.whole().to_string();
     let mut shown = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -139,7 +138,7 @@ pub fn count(number: impl Whole) -> String {
 
 /// A count for a glance: `98.2M` where it has more than six digits.
 #[must_use]
-pub fn short(number: impl Whole) -> String {
+pub fn short(number: impl WholeNumber) -> String {
     let number = number.whole();
     let (unit, word) = match number {
         ..1_000_000 => return count(number),
@@ -151,7 +150,7 @@ pub fn short(number: impl Whole) -> String {
 
 /// `1 key`, `2 keys`.
 #[must_use]
-pub fn plural(number: impl Whole, one: &str) -> String {
+pub fn plural(number: impl WholeNumber, one: &str) -> String {
     let number = number.whole();
     if number == 1 { format!("1 {one}") } else { format!("{} {one}s", count(number)) }
 }
@@ -192,7 +191,7 @@ pub fn rates(rates: &Rates) -> String {
 
 /// Milliseconds: `80 ms`, `1.2 s`.
 #[must_use]
-pub fn milliseconds(ms: impl Whole) -> String {
+pub fn milliseconds(ms: impl WholeNumber) -> String {
     let ms = ms.whole();
     if ms < 1_000 { format!("{ms} ms") } else { format!("{}.{} s", ms / 1_000, ms % 1_000 / 100) }
 }
@@ -213,6 +212,17 @@ pub fn propagated(propagation: &Propagation) -> String {
     let late: Vec<_> =
         pending.iter().map(|PendingGateway { gateway, reason }| format!("{gateway} ({reason})")).collect();
     format!("{sum}; not yet on {}", late.join(", "))
+}
+
+/// What was done to an app or a key, and how far that has come.
+#[must_use]
+pub fn switched(switch: Switch, propagation: &Propagation) -> String {
+    let done = match switch {
+        Switch::Activate => "Activated",
+        Switch::Deactivate => "Deactivated",
+        Switch::Revoke => "Revoked",
+    };
+    format!("{done} {}.", propagated(propagation))
 }
 
 /// A setting's value, as JSON has it.

@@ -16,12 +16,12 @@ use uuid::Uuid;
 
 use super::format::{Ago, Time};
 use crate::api::Api;
-use crate::api::auth::{Admin, Anyone, Browser, Owner, Person, Reader, confirms};
+use crate::api::auth::{AdminGuard, AnyActor, BrowserSession, OwnerGuard, Person, ReaderGuard, confirms};
 use crate::api::problem::Problem;
 use crate::store::users::User;
 use crate::world::World;
 
-pub use navigation::{Link, Section};
+pub use navigation::{NavLink, NavSection};
 
 /// What was just done, for the next page to say; its text is escaped there, since a browser brings it.
 const FLASH: &str = "latchkey-flash";
@@ -31,20 +31,18 @@ const ZONE: &str = "latchkey-zone";
 /// Somebody who is signed in, at a page.
 #[derive(Clone, Debug)]
 pub struct Visit {
-    /// Who acts.
     pub actor: Actor,
-    /// The user.
     pub user: User,
     /// What every form carries in the hidden field `csrf`.
     pub csrf: String,
     /// The path that was asked for.
     pub path: String,
-    glance: Glance,
+    request: FrameRequest,
 }
 
 /// What a browser brings for the frame.
 #[derive(Clone, Debug)]
-struct Glance {
+struct FrameRequest {
     zone: TimeZone,
     flash: Option<String>,
     once: Uuid,
@@ -54,11 +52,9 @@ struct Glance {
 /// The frame of a page.
 #[derive(Clone, Debug)]
 pub struct Frame {
-    /// The page's name.
     pub title: String,
     /// Who is here; nobody where one signs in.
-    pub visitor: Option<Visitor>,
-    /// What was just done.
+    pub user: Option<FrameUser>,
     pub flash: Option<String>,
     /// What a creation on this page is called, so that sending it twice creates once.
     pub once: Uuid,
@@ -69,11 +65,9 @@ pub struct Frame {
 
 /// Somebody who is here, as the frame shows them.
 #[derive(Clone, Debug)]
-pub struct Visitor {
-    /// Their name.
+pub struct FrameUser {
     pub name: String,
-    /// Where they can go.
-    pub sections: Vec<Section>,
+    pub sections: Vec<NavSection>,
     /// What every form carries in the hidden field `csrf`.
     pub csrf: String,
     /// Whether they may change the configuration.
@@ -86,9 +80,9 @@ impl FromRequestParts<Api> for Visit {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let Browser { actor, user, csrf } = Browser::from_request_parts(parts, api).await?;
-        let glance = Glance::new(&parts.headers, &api.world);
-        let visit = Self { actor, user, csrf, path: parts.uri.path().to_owned(), glance };
+        let BrowserSession { actor, user, csrf } = BrowserSession::from_request_parts(parts, api).await?;
+        let request = FrameRequest::new(&parts.headers, &api.world);
+        let visit = Self { actor, user, csrf, path: parts.uri.path().to_owned(), request };
         // Whatever a page of the console asks besides.
         if visit.path == "/admin" || visit.path.starts_with("/admin/") {
             let _reader = visit.reader()?;
@@ -100,7 +94,7 @@ impl FromRequestParts<Api> for Visit {
     }
 }
 
-impl Glance {
+impl FrameRequest {
     fn new(headers: &HeaderMap, world: &World) -> Self {
         let zone = cookie(headers, ZONE).and_then(|name| TimeZone::get(&name).ok());
         Self {
@@ -116,9 +110,9 @@ impl Visit {
     /// The frame of a page with this title.
     #[must_use]
     pub fn frame(&self, title: impl Into<String>) -> Frame {
-        let Glance { zone, flash, once, now } = self.glance.clone();
+        let FrameRequest { zone, flash, once, now } = self.request.clone();
         let permits = |permission| self.actor.role.permits(permission);
-        let visitor = Visitor {
+        let user = FrameUser {
             name: self.user.name.to_string(),
             sections: navigation::sections(self.actor.role),
             csrf: self.csrf.clone(),
@@ -126,7 +120,7 @@ impl Visit {
             owner: permits(Permission::MembersUpdate),
         };
         let (title, path) = (title.into(), self.path.clone());
-        Frame { title, visitor: Some(visitor), flash, once, path, zone, now }
+        Frame { title, user: Some(user), flash, once, path, zone, now }
     }
 
     /// A moment that was typed: with its offset, or as the viewer's clock has it, as in `2026-11-22T10:00`; a
@@ -139,14 +133,14 @@ impl Visit {
             return Ok(at);
         }
         let civil = typed.parse::<DateTime>().map_err(|_| "must be a time, such as 2026-11-22T10:00")?;
-        let zoned = civil.to_zoned(self.glance.zone.clone());
+        let zoned = civil.to_zoned(self.request.zone.clone());
         Ok(zoned.map_err(|_| "is out of range")?.timestamp())
     }
 
     /// Now, by the clock that pages tell distances by.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.glance.now
+        self.request.now
     }
 
     /// Whether a form's field is this session's CSRF token.
@@ -157,8 +151,8 @@ impl Visit {
 
     /// As the API knows whoever is signed in.
     #[must_use]
-    pub fn anyone(&self) -> Anyone {
-        Anyone(self.actor.clone())
+    pub fn anyone(&self) -> AnyActor {
+        AnyActor(self.actor.clone())
     }
 
     /// As the API knows a person.
@@ -171,7 +165,7 @@ impl Visit {
     ///
     /// # Errors
     /// They may not.
-    pub fn reader(&self) -> Result<Reader, Problem> {
+    pub fn reader(&self) -> Result<ReaderGuard, Problem> {
         self.anyone().try_into()
     }
 
@@ -179,7 +173,7 @@ impl Visit {
     ///
     /// # Errors
     /// They may not.
-    pub fn admin(&self) -> Result<Admin, Problem> {
+    pub fn admin(&self) -> Result<AdminGuard, Problem> {
         self.anyone().try_into()
     }
 
@@ -187,7 +181,7 @@ impl Visit {
     ///
     /// # Errors
     /// They may not.
-    pub fn owner(&self) -> Result<Owner, Problem> {
+    pub fn owner(&self) -> Result<OwnerGuard, Problem> {
         self.anyone().try_into()
     }
 }
@@ -196,13 +190,13 @@ impl Frame {
     /// The frame of a page for somebody who has not signed in.
     #[must_use]
     pub fn outside(title: &str, headers: &HeaderMap, world: &World) -> Self {
-        let Glance { zone, flash, once, now } = Glance::new(headers, world);
-        Self { title: title.to_owned(), visitor: None, flash, once, path: String::new(), zone, now }
+        let FrameRequest { zone, flash, once, now } = FrameRequest::new(headers, world);
+        Self { title: title.to_owned(), user: None, flash, once, path: String::new(), zone, now }
     }
 
     /// Whether a link of the navigation leads to this page, or to what it is a part of.
     #[must_use]
-    pub fn is_at(&self, link: &Link) -> bool {
+    pub fn is_at(&self, link: &NavLink) -> bool {
         let rest = self.path.strip_prefix(link.to);
         rest.is_some_and(|rest| rest.is_empty() || (rest.starts_with('/') && !link.exact))
     }
@@ -216,19 +210,19 @@ impl Frame {
     /// The token that every form carries in the hidden field `csrf`.
     #[must_use]
     pub fn csrf(&self) -> &str {
-        self.visitor.as_ref().map_or("", |visitor| &visitor.csrf)
+        self.user.as_ref().map_or("", |user| &user.csrf)
     }
 
     /// Whether who is here may change the configuration.
     #[must_use]
     pub fn admin(&self) -> bool {
-        self.visitor.as_ref().is_some_and(|visitor| visitor.admin)
+        self.user.as_ref().is_some_and(|user| user.admin)
     }
 
     /// Whether who is here may manage people.
     #[must_use]
     pub fn owner(&self) -> bool {
-        self.visitor.as_ref().is_some_and(|visitor| visitor.owner)
+        self.user.as_ref().is_some_and(|user| user.owner)
     }
 
     /// A moment in the viewer's zone, with the exact one on hover.

@@ -6,39 +6,49 @@ use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use url::form_urlencoded::{self, Serializer};
 
-use super::form::{Form, Typed};
+use super::form::{FormInput, HtmlForm};
 use crate::api::body::Query;
+use crate::api::pagination::ListPage;
 use crate::api::problem::Problem;
 
-/// The way to a list's next page, where there is one.
-pub type More = Option<Next>;
+/// What a list's page shows of it.
+#[derive(Clone, Debug)]
+pub struct PaginatedList<T> {
+    pub items: Vec<T>,
+    /// The path and query of the next page.
+    pub more: Option<String>,
+    /// Whether a filter may have kept something out.
+    pub filtered: bool,
+}
 
-/// The path and query of a list's next page.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Next(String);
+impl<T> PaginatedList<T> {
+    /// A page of the list at `path`, which is filtered so.
+    pub fn new(path: &str, filters: &[(&str, &str)], page: ListPage<T>) -> Self {
+        let filtered = filters.iter().any(|(_, value)| !value.is_empty());
+        Self {
+            items: page.items,
+            more: page.next_cursor.map(|cursor| next_page(path, filters, &cursor)),
+            filtered,
+        }
+    }
 
-impl std::fmt::Display for Next {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+    /// The same of a list whose filters are these fields of a form.
+    pub fn of(path: &str, form: &FormInput, fields: &[&str], page: ListPage<T>) -> Self {
+        let filters: Vec<_> = fields.iter().map(|name| (*name, form.text(name))).collect();
+        Self::new(path, &filters, page)
+    }
+
+    pub fn map<U>(self, show: impl FnMut(T) -> U) -> PaginatedList<U> {
+        let Self { items, more, filtered } = self;
+        PaginatedList { items: items.into_iter().map(show).collect(), more, filtered }
     }
 }
 
-impl Next {
-    /// Of the list at `path` that is filtered so, after `cursor`.
-    #[must_use]
-    pub fn new(path: &str, filter: &[(&str, &str)], cursor: Option<&str>) -> More {
-        let mut query = Serializer::new(String::new());
-        query.extend_pairs(filter.iter().filter(|(_, value)| !value.is_empty()));
-        query.append_pair("cursor", cursor?);
-        Some(Self(format!("{path}?{}", query.finish())))
-    }
-
-    /// The same of a list whose filters are these fields of what was asked.
-    #[must_use]
-    pub fn of(path: &str, asked: &Typed, fields: &[&str], cursor: Option<&str>) -> More {
-        let filter: Vec<_> = fields.iter().map(|name| (*name, asked.text(name))).collect();
-        Self::new(path, &filter, cursor)
-    }
+fn next_page(path: &str, filters: &[(&str, &str)], cursor: &str) -> String {
+    let mut query = Serializer::new(String::new());
+    query.extend_pairs(filters.iter().filter(|(_, value)| !value.is_empty()));
+    query.append_pair("cursor", cursor);
+    format!("{path}?{}", query.finish())
 }
 
 /// A list that is filtered by what was asked: its status, its filters as a form, and what it holds; none
@@ -46,7 +56,10 @@ impl Next {
 ///
 /// # Errors
 /// The problem, where it is not about the filters.
-pub fn filtered<T: Default>(form: Form, found: Result<T, Problem>) -> Result<(StatusCode, Form, T), Problem> {
+pub fn filtered<T: Default>(
+    form: HtmlForm,
+    found: Result<T, Problem>,
+) -> Result<(StatusCode, HtmlForm, T), Problem> {
     match found {
         Ok(found) => Ok((StatusCode::OK, form, found)),
         Err(problem) => {

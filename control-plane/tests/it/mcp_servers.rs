@@ -1,4 +1,5 @@
 use axum::http::StatusCode;
+use latchkey::store::upstreams::McpProtocol;
 use latchkey_discovery::source::From;
 use latchkey_proto::discovery as wire;
 use serde_json::{Value, json};
@@ -81,7 +82,7 @@ on_both! {
         test.patch("/mcp-servers/github", json!({"enabled": false})).await.expect(StatusCode::OK);
         test.app(json!({"mcp_scope": ["files/read"]})).await;
         let all = test.store.page(From::Everything, None, 100).await.unwrap();
-        let session_key = test.store.mcp_server("files").await.unwrap().unwrap().session_key.0;
+        let session_key = test.store.upstream::<McpProtocol>("files").await.unwrap().unwrap().protocol.session_key.0;
         assert_eq!(session_key.len(), 32);
         let files = wire::McpServer {
             name: "files".to_owned(),

@@ -66,7 +66,7 @@ pub fn jwks_url(text: &str) -> Result<Url, String> {
         _ => return wrong("must begin with https://"),
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return wrong("must not hold a user name or a password");
+        return wrong("must not contain a user name or a password");
     }
     if url.fragment().is_some() {
         return wrong("must not have a fragment");

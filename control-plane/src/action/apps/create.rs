@@ -1,13 +1,13 @@
 //! Creating an app, with its key.
 
 use latchkey_core::change::Operation;
-use latchkey_core::name::Name;
 use latchkey_core::settings::AppSettings;
 use latchkey_core::status::Status;
 use serde_json::json;
 
+use super::edit::NewApp;
 use super::{keeps_app_key, refuse_unknown_names};
-use crate::action::audit::Done;
+use crate::action::audit::AuditEntry;
 use crate::action::keys::secret;
 use crate::action::{Context, Issued, Refusal};
 use crate::store::Tx;
@@ -19,15 +19,11 @@ use crate::store::versions::NewVersion;
 ///
 /// # Errors
 /// Settings that are wrong or name what does not exist.
-pub async fn create(
-    tx: &mut Tx,
-    context: Context<'_>,
-    name: Name,
-    settings: AppSettings,
-) -> Result<(App, Issued), Refusal> {
+pub async fn create(tx: &mut Tx, context: Context<'_>, new: NewApp) -> Result<(App, Issued), Refusal> {
+    let now = context.world.now();
+    let (name, settings) = new.settings(now)?;
     let settings = settings.validated_over(&AppSettings::default())?;
     refuse_unknown_names(tx, &settings).await?;
-    let now = context.world.now();
     let revision = tx.revision(context.world).await?;
     let app = App {
         id: context.world.id(),
@@ -61,7 +57,7 @@ pub async fn create(
         revision,
     };
     tx.insert_key(&key).await?;
-    context.audit(tx, Done::to_app("app.created", &app, json!({ "mode": app.settings.mode })));
-    context.audit(tx, Done::to_key("key.created", &key, json!({})));
+    context.audit(tx, AuditEntry::to_app("app.created", &app, json!({ "mode": app.settings.mode })));
+    context.audit(tx, AuditEntry::to_key("key.created", &key, json!({})));
     Ok((app, Issued { key, value: minted.value }))
 }

@@ -3,7 +3,7 @@
 use latchkey_core::status::{Final, Status};
 use uuid::Uuid;
 
-use super::save::{Origin, Saved, save};
+use super::save::{SavedApp, VersionOrigin, save};
 use crate::action::{Context, Refusal};
 use crate::store::Tx;
 
@@ -12,7 +12,7 @@ use crate::store::Tx;
 ///
 /// # Errors
 /// There is no such app, it is revoked, or the version is gone, the same as now, or no longer possible.
-pub async fn rollback(tx: &mut Tx, context: Context<'_>, id: Uuid, number: i64) -> Result<Saved, Refusal> {
+pub async fn rollback(tx: &mut Tx, context: Context<'_>, id: Uuid, number: i64) -> Result<SavedApp, Refusal> {
     let app = tx.app(id).await?.ok_or(Refusal::NotFound("app"))?;
     if app.status == Status::Revoked {
         return Err(Final.into());
@@ -20,7 +20,8 @@ pub async fn rollback(tx: &mut Tx, context: Context<'_>, id: Uuid, number: i64) 
     let Some(version) = tx.version(id, number).await? else {
         return Err(Refusal::conflict("version_gone", format!("this app has no version {number}")));
     };
-    let saved = save(tx, context, app, version.name, version.settings, Origin::Rollback(number)).await?;
+    let saved =
+        save(tx, context, app, version.name, version.settings, VersionOrigin::Rollback(number)).await?;
     if saved.version.is_none() {
         let detail = format!("the app is as it was in version {number}: there is nothing to change");
         return Err(Refusal::conflict("nothing_to_roll_back", detail));

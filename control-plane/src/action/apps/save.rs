@@ -12,10 +12,10 @@ use uuid::Uuid;
 
 use super::{keeps_app_key, refuse_unknown_names};
 use crate::action::access::{self, Scope};
-use crate::action::audit::Done;
+use crate::action::audit::AuditEntry;
 use crate::action::change_requests;
 use crate::action::keys::rotate;
-use crate::action::self_service::{Named, refuse_unknown};
+use crate::action::subjects::SubjectIds;
 use crate::action::{Context, Issued, Refusal};
 use crate::store::Tx;
 use crate::store::apps::App;
@@ -24,8 +24,7 @@ use crate::world::World;
 
 /// What a configuration is written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// Somebody edits it.
+pub enum VersionOrigin {
     Edit,
     /// The version with this number is restored.
     Rollback(i64),
@@ -35,8 +34,7 @@ pub enum Origin {
 
 /// An app whose configuration was written.
 #[derive(Debug)]
-pub struct Saved {
-    /// As it is now.
+pub struct SavedApp {
     pub app: App,
     /// The app key, where it had to be replaced:
     /// - from named to shared, since every named key contains the old one; that stops at once;
@@ -56,20 +54,20 @@ pub async fn save(
     before: App,
     name: Name,
     settings: AppSettings,
-    origin: Origin,
-) -> Result<Saved, Refusal> {
+    origin: VersionOrigin,
+) -> Result<SavedApp, Refusal> {
     if before.status == Status::Revoked {
         return Err(Final.into());
     }
     // An older version may hold what has no effect.
     let settings = match origin {
-        Origin::Edit => settings.validated_over(&before.settings)?,
-        Origin::Rollback(_) | Origin::Request(_) => settings.validated()?,
+        VersionOrigin::Edit => settings.validated_over(&before.settings)?,
+        VersionOrigin::Rollback(_) | VersionOrigin::Request(_) => settings.validated()?,
     };
     let now = Configuration::of(&name, &settings);
     let changes = Configuration::of(&before.name, &before.settings).changes(&now);
     if changes.is_empty() {
-        return Ok(Saved { app: before, issued: None, version: None });
+        return Ok(SavedApp { app: before, issued: None, version: None });
     }
     // Who deletes what the settings name takes it too, so that one waits for the other.
     let revision = tx.revision(context.world).await?;
@@ -80,7 +78,7 @@ pub async fn save(
     let version = record(tx, context, &app, origin, &changes).await?;
     if app.settings.mode != mode {
         let data = json!({"from": mode, "to": app.settings.mode});
-        context.audit(tx, Done::to_app("app.mode_switched", &app, data));
+        context.audit(tx, AuditEntry::to_app("app.mode_switched", &app, data));
     }
     change_requests::outdate(tx, context.by(), &app, version, &changes, &now).await?;
     let suspends = |service: &SelfService| service.suspend_keys_on_lost_access;
@@ -90,7 +88,7 @@ pub async fn save(
         access::refresh(tx, context.by(), Scope::App(app.id)).await?;
     }
     let issued = keep_keys_in_step(tx, context, &app, mode).await?;
-    Ok(Saved { app, issued, version: Some(version) })
+    Ok(SavedApp { app, issued, version: Some(version) })
 }
 
 /// Refuses settings, right in themselves, that cannot be given to the app now: they name what does not
@@ -110,7 +108,7 @@ pub(in crate::action) async fn refuse_impossible(
     }
     refuse_unknown_names(tx, settings).await?;
     if settings.self_service.access != before.settings.self_service.access {
-        refuse_unknown(tx, &Named::by(&settings.self_service.access, "self_service.access")).await?;
+        SubjectIds::of(&settings.self_service.access, "self_service.access").refuse_unknown(tx).await?;
     }
     Ok(())
 }
@@ -120,22 +118,22 @@ async fn record(
     tx: &mut Tx,
     context: Context<'_>,
     app: &App,
-    origin: Origin,
+    origin: VersionOrigin,
     changes: &[Change],
 ) -> Result<i64, Refusal> {
     let (operation, change_request) = match origin {
-        Origin::Edit => (Operation::of(changes), None),
-        Origin::Request(id) => (Operation::of(changes), Some(id)),
-        Origin::Rollback(_) => (Operation::Rollback, None),
+        VersionOrigin::Edit => (Operation::of(changes), None),
+        VersionOrigin::Request(id) => (Operation::of(changes), Some(id)),
+        VersionOrigin::Rollback(_) => (Operation::Rollback, None),
     };
     let new = NewVersion { app, operation, actor: context.actor, change_request, changes };
     let version = tx.insert_version(new).await?;
     let changed: Vec<_> = changes.iter().map(|change| &change.path).collect();
     let mut data = json!({"version": version, "operation": operation, "changed": changed});
     match origin {
-        Origin::Edit => {}
-        Origin::Request(id) => data["change_request_id"] = json!(id),
-        Origin::Rollback(to) => data["to"] = json!(to),
+        VersionOrigin::Edit => {}
+        VersionOrigin::Request(id) => data["change_request_id"] = json!(id),
+        VersionOrigin::Rollback(to) => data["to"] = json!(to),
     }
     let action = match operation {
         Operation::Rollback => "app.rolled_back",
@@ -146,7 +144,7 @@ async fn record(
         // Who was granted what, and who no longer is.
         data["changes"] = json!(changes);
     }
-    context.audit(tx, Done::to_app(action, app, data));
+    context.audit(tx, AuditEntry::to_app(action, app, data));
     Ok(version)
 }
 

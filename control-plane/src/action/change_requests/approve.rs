@@ -6,7 +6,7 @@ use latchkey_core::change_request::Status;
 use uuid::Uuid;
 
 use super::{bounded, decide, pending, refuse_own};
-use crate::action::apps::save::{Origin, save};
+use crate::action::apps::save::{VersionOrigin, save};
 use crate::action::{Context, Refusal};
 use crate::store::Tx;
 use crate::store::apps::App;
@@ -53,7 +53,7 @@ pub async fn approve(
     let Ok((name, settings)) = current.with(&request.changes).into_parts() else {
         return Ok(Approval::Impossible("its values no longer fit the settings".to_owned()));
     };
-    match save(tx, context, app, name, settings, Origin::Request(id)).await {
+    match save(tx, context, app, name, settings, VersionOrigin::Request(id)).await {
         Ok(saved) => {
             if let Some(version) = saved.version {
                 tx.applied_as(id, version).await?;

@@ -10,9 +10,6 @@ use crate::store::apps::App;
 
 /// Makes those pending requests of an app stale that touch what `version` changed: `changes` have led
 /// to `now`.
-///
-/// # Errors
-/// The database is away.
 pub async fn outdate(
     tx: &mut Tx,
     by: By<'_>,
@@ -31,9 +28,6 @@ pub async fn outdate(
 }
 
 /// Makes every pending request of an app stale that will never change again, for this reason.
-///
-/// # Errors
-/// The database is away.
 pub async fn outdate_all(tx: &mut Tx, by: By<'_>, app: &App, reason: &str) -> Result<(), Refusal> {
     for request in tx.pending_requests(app.id, None).await? {
         unless_decided(decide(tx, by, &request, Status::Stale, reason).await)?;

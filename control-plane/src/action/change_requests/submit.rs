@@ -3,12 +3,14 @@
 use latchkey_core::access::{Capability, Member};
 use latchkey_core::change::{Change, Configuration};
 use latchkey_core::change_request::{Kind, Status};
-use latchkey_core::name::Name;
-use latchkey_core::settings::AppSettings;
+use latchkey_core::distinct;
 use latchkey_core::status::{self, Final};
+use serde::Deserialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::edit::{ParsedEdit, RequestedEdit};
 use super::{given, tell};
 use crate::action::apps::save::refuse_impossible;
 use crate::action::{By, Refusal};
@@ -18,25 +20,28 @@ use crate::store::change_requests::ChangeRequest;
 use crate::store::users::User;
 use crate::world::World;
 
-/// A request to submit.
-#[derive(Clone, Debug)]
-pub struct NewRequest {
+/// A change to ask for.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewChangeRequest {
     /// What is to be changed.
     pub kind: Kind,
-    /// The edit, as it came.
+    /// How, in the shape of that kind.
+    #[serde(deserialize_with = "distinct::value")]
+    #[schema(value_type = RequestedEdit)]
     pub edit: Value,
-    /// Why.
+    /// Why: 1 to 2000 characters.
     pub reason: String,
-    /// The version of the app that it is meant for; none for whichever is the newest.
+    /// The version of the app that it is meant for, as its preview has it: with another it is refused.
+    /// Left out, it is meant for whichever is the newest.
     pub base_version: Option<i64>,
 }
 
 /// What a request would ask for, if it were submitted.
 #[derive(Clone, Debug)]
-pub struct Draft {
+pub struct ChangeDraft {
     /// The app as it is.
     pub app: App,
-    /// Its newest version.
     pub base_version: i64,
     /// Each field that the request touches; at least one.
     pub changes: Vec<Change>,
@@ -60,8 +65,7 @@ pub fn refuse_without_access(app: &App, member: &Member) -> Result<(), Refusal> 
     Ok(())
 }
 
-/// What a request of the user with this id would ask for, of which `edit` is what it makes of the app's
-/// settings. It must be possible now, as an edit of an admin would be.
+/// What a request of the user with this id would ask for. It must be possible now, as an edit of an admin would be.
 ///
 /// # Errors
 /// The user does not see the app or may not ask for changes, or the edit is wrong or changes nothing.
@@ -71,8 +75,8 @@ pub async fn draft(
     user: Uuid,
     app: Uuid,
     kind: Kind,
-    edit: impl FnOnce(&mut Name, &mut AppSettings) -> Result<(), Refusal> + Send,
-) -> Result<Draft, Refusal> {
+    edit: ParsedEdit,
+) -> Result<ChangeDraft, Refusal> {
     let member = tx.member(user).await?.ok_or(Refusal::NotFound("app"))?;
     let app = tx.app(app).await?.ok_or(Refusal::NotFound("app"))?;
     refuse_without_access(&app, &member)?;
@@ -80,7 +84,7 @@ pub async fn draft(
         return Err(Final.into());
     }
     let (mut name, mut settings) = (app.name.clone(), app.settings.clone());
-    edit(&mut name, &mut settings).map_err(|refusal| refusal.within("edit"))?;
+    edit.apply(&mut name, &mut settings, world.now()).map_err(|refusal| refusal.within("edit"))?;
     let settings = settings.validated_over(&app.settings);
     let settings = settings.map_err(|invalid| Refusal::from(invalid).within("edit"))?;
     let wanted = Configuration::of(&app.name, &settings);
@@ -90,10 +94,10 @@ pub async fn draft(
     }
     refuse_impossible(tx, world, &app, &settings).await.map_err(|refusal| refusal.within("edit"))?;
     let base_version = tx.newest_version(app.id).await?;
-    Ok(Draft { app, base_version, changes })
+    Ok(ChangeDraft { app, base_version, changes })
 }
 
-/// Submits a request of `user` for what `edit` makes of an app's settings.
+/// Submits a request of `user` for a change of an app.
 ///
 /// # Errors
 /// As [`draft`], or no reason is given, the app is no longer at the version that the request is meant
@@ -103,10 +107,11 @@ pub async fn submit(
     by: By<'_>,
     user: &User,
     app: Uuid,
-    new: NewRequest,
-    edit: impl FnOnce(&mut Name, &mut AppSettings) -> Result<(), Refusal> + Send,
+    new: NewChangeRequest,
 ) -> Result<ChangeRequest, Refusal> {
-    let Draft { app, base_version, changes } = draft(tx, by.world, user.id, app, new.kind, edit).await?;
+    let edit = ParsedEdit::parse(new.kind, &new.edit)?;
+    let ChangeDraft { app, base_version, changes } =
+        draft(tx, by.world, user.id, app, new.kind, edit).await?;
     given("reason", &new.reason)?;
     if new.base_version.is_some_and(|base| base != base_version) {
         let detail = format!("the app was changed meanwhile, to version {base_version}: look at it again");

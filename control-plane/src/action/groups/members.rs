@@ -5,7 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use latchkey_core::invalid::{FieldError, Invalid};
 use latchkey_core::name::Email;
 use latchkey_core::profile::groups::Stated;
+use serde::Deserialize;
 use serde_json::json;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{audit, find};
@@ -17,18 +19,21 @@ use crate::store::group_members::Source;
 /// The most people to add at once.
 const MOST: usize = 5000;
 
-/// Whom to add.
-#[derive(Clone, Debug, Default)]
-pub struct NewMembers {
+/// Whom to add to a smart group: 1 to 5000 people.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddMembers {
     /// By id.
+    #[serde(default)]
     pub users: Vec<Uuid>,
     /// By address.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
     pub emails: Vec<Email>,
 }
 
-/// What an addition did.
 #[derive(Clone, Copy, Debug)]
-pub struct Added {
+pub struct AddedMembers {
     /// How many were not members before, or were only by claim.
     pub added: usize,
     /// What became of their keys.
@@ -39,7 +44,7 @@ pub struct Added {
 ///
 /// # Errors
 /// There is no such group, someone is unknown, or they are nobody or too many.
-pub async fn add(tx: &mut Tx, by: By<'_>, id: Uuid, new: NewMembers) -> Result<Added, Refusal> {
+pub async fn add(tx: &mut Tx, by: By<'_>, id: Uuid, new: AddMembers) -> Result<AddedMembers, Refusal> {
     let group = find(tx, id).await?;
     let known = known(tx, &new).await?;
     let users: Vec<_> = known.keys().copied().collect();
@@ -51,7 +56,7 @@ pub async fn add(tx: &mut Tx, by: By<'_>, id: Uuid, new: NewMembers) -> Result<A
     } else if !added.is_empty() {
         audit(tx, by, &group, "group.members_added", json!({ "user_ids": added, "keys": keys }));
     }
-    Ok(Added { added: added.len(), keys })
+    Ok(AddedMembers { added: added.len(), keys })
 }
 
 /// Takes someone out of a group, with effect on every app at once.
@@ -71,9 +76,6 @@ pub async fn remove(tx: &mut Tx, by: By<'_>, id: Uuid, user: Uuid) -> Result<Ref
 
 /// Puts a user into the groups that their provider states, at sign-in, and takes them out of those that it
 /// no longer does. Where an admin has added them by hand they stay.
-///
-/// # Errors
-/// The database failed.
 pub async fn replace_claimed(
     tx: &mut Tx,
     by: By<'_>,
@@ -103,7 +105,7 @@ pub async fn replace_claimed(
 }
 
 /// The users that are meant, with their addresses.
-async fn known(tx: &mut Tx, new: &NewMembers) -> Result<HashMap<Uuid, String>, Refusal> {
+async fn known(tx: &mut Tx, new: &AddMembers) -> Result<HashMap<Uuid, String>, Refusal> {
     let count = new.users.len() + new.emails.len();
     if !(1..=MOST).contains(&count) {
         let message = format!("name 1 to {MOST} people, by `users` (ids) or by `emails`");

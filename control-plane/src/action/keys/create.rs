@@ -2,30 +2,38 @@
 
 use jiff::Timestamp;
 use latchkey_core::delegation::{self, Grant, Terms};
-use latchkey_core::limits::Limits;
+use latchkey_core::expiry::{self, Lifetime};
+use latchkey_core::limits::EditLimits;
 use latchkey_core::name::Name;
 use latchkey_core::settings::CredentialMode;
 use latchkey_core::status::{Standing, Status};
+use serde::Deserialize;
 use serde_json::json;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::secret;
-use crate::action::audit::Done;
+use crate::action::audit::AuditEntry;
 use crate::action::{Context, Issued, Refusal};
 use crate::store::Tx;
 use crate::store::keys::Key;
 
-/// What a named key is to be.
-#[derive(Clone, Debug)]
+/// A named key to create.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct NewKey {
-    /// Whose it is.
+    /// Whose it is to be.
     pub user_id: Uuid,
-    /// What people see.
+    /// What people see: 1 to 100 characters.
     pub name: Name,
-    /// When it stops, the inner none for never; none where nobody asks: then as late as the app lets it.
-    pub expires_at: Option<Option<Timestamp>>,
-    /// What it may use; none where the app's limits for named keys are to apply.
-    pub limits: Option<Limits>,
+    /// When it stops. Left out, with `expires_in` too: never, or as late as the app's longest lifetime of
+    /// keys lets it.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Timestamp>,
+    /// The same, as a lifetime.
+    pub expires_in: Option<Lifetime>,
+    /// What it may use, within the app's limits and in the place of its `named_key_limits`.
+    pub limits: Option<EditLimits>,
 }
 
 /// Creates a named key of the app `app_id`.
@@ -34,8 +42,9 @@ pub struct NewKey {
 /// There is no such app or user, the app is not in named mode or no longer works, or the key
 /// would exceed its app.
 pub async fn create(tx: &mut Tx, context: Context<'_>, app_id: Uuid, new: NewKey) -> Result<Issued, Refusal> {
-    let app = tx.app(app_id).await?.ok_or(Refusal::NotFound("app"))?;
     let now = context.world.now();
+    let asked = expiry::edited(new.expires_at.map(Some), new.expires_in, now)?;
+    let app = tx.app(app_id).await?.ok_or(Refusal::NotFound("app"))?;
     if app.settings.mode != CredentialMode::Named {
         let detail = "the app is in shared mode: switch its mode to `named` to create named keys";
         return Err(Refusal::conflict("not_in_named_mode", detail));
@@ -45,8 +54,8 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, app_id: Uuid, new: NewKey
         Standing::Expired => return Err(Refusal::conflict("expired", "the app is expired: extend it first")),
         Standing::Active | Standing::Inactive => {}
     }
-    let expires_at = new.expires_at.unwrap_or_else(|| delegation::default_expiry(&app.settings, now));
-    let terms = Terms { created_at: now, expires_at, limits: new.limits };
+    let expires_at = asked.unwrap_or_else(|| delegation::default_expiry(&app.settings, now));
+    let terms = Terms { created_at: now, expires_at, limits: new.limits.map(EditLimits::alone) };
     let held = u32::try_from(tx.count_keys(app.id, new.user_id).await?).unwrap_or(u32::MAX);
     delegation::check(&app.settings, &terms, Grant::New { held })?;
     // Taken before the groups are read: who changes them takes it too, so that one waits for the other.
@@ -80,6 +89,6 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, app_id: Uuid, new: NewKey
     };
     tx.insert_key(&key).await?;
     let expires = json!({ "expires_at": key.expires_at });
-    context.audit(tx, Done::to_key("key.created", &key, expires));
+    context.audit(tx, AuditEntry::to_key("key.created", &key, expires));
     Ok(Issued { key, value: minted.value })
 }

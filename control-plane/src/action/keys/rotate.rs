@@ -8,9 +8,9 @@ use latchkey_core::status::{Final, Status};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::secret::{self, Minted};
+use super::secret::{self, NewSecret};
 use crate::action::apps::keeps_app_key;
-use crate::action::audit::Done;
+use crate::action::audit::AuditEntry;
 use crate::action::{Context, Issued, Refusal};
 use crate::store::Tx;
 use crate::store::apps::App;
@@ -51,7 +51,7 @@ async fn replace(
     tx: &mut Tx,
     context: Context<'_>,
     mut key: Key,
-    minted: Minted,
+    minted: NewSecret,
     grace: Grace,
 ) -> Result<Issued, Refusal> {
     if key.status == Status::Revoked {
@@ -68,6 +68,6 @@ async fn replace(
     key.revision = tx.revision(context.world).await?;
     tx.update_key(&key).await?;
     let grace = json!({ "grace_seconds": grace.as_seconds() });
-    context.audit(tx, Done::to_key("key.rotated", &key, grace));
+    context.audit(tx, AuditEntry::to_key("key.rotated", &key, grace));
     Ok(Issued { key, value: minted.value })
 }

@@ -8,10 +8,8 @@ use crate::action::{Context, Refusal};
 use crate::seal::{Purpose, Sealed};
 use crate::store::keys::Key as Record;
 
-/// A fresh secret.
 #[derive(Debug)]
-pub struct Minted {
-    /// What the client presents.
+pub struct NewSecret {
     pub value: SecretString,
     /// What it is found by.
     pub hash: KeyHash,
@@ -21,7 +19,7 @@ pub struct Minted {
 
 /// A fresh app key for the record `id`.
 #[must_use]
-pub fn app_key(context: Context<'_>, id: Uuid, keep: bool) -> Minted {
+pub fn app_key(context: Context<'_>, id: Uuid, keep: bool) -> NewSecret {
     let key = AppKey::new(context.world.random());
     minted(context, id, keep, key.expose(), key.hash())
 }
@@ -36,7 +34,7 @@ pub fn named_key(
     user: Uuid,
     id: Uuid,
     keep: bool,
-) -> Result<Minted, Refusal> {
+) -> Result<NewSecret, Refusal> {
     let sealed = parent.sealed_value.as_deref().ok_or_else(|| {
         Refusal::conflict("app_key_not_kept", "the app key's value was not kept: rotate the app key first")
     })?;
@@ -46,7 +44,7 @@ pub fn named_key(
     Ok(minted(context, id, keep, key.expose(), key.hash()))
 }
 
-fn minted(context: Context<'_>, id: Uuid, keep: bool, value: &str, hash: KeyHash) -> Minted {
+fn minted(context: Context<'_>, id: Uuid, keep: bool, value: &str, hash: KeyHash) -> NewSecret {
     let seal = || context.master.seal(context.world, Purpose::KeyValue(id), value.as_bytes());
-    Minted { value: value.to_owned().into(), hash, sealed_value: keep.then(seal) }
+    NewSecret { value: value.to_owned().into(), hash, sealed_value: keep.then(seal) }
 }

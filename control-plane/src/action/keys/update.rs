@@ -3,25 +3,40 @@
 use jiff::Timestamp;
 use latchkey_core::change::changed;
 use latchkey_core::delegation::{self, Grant};
-use latchkey_core::limits::EditLimits;
+use latchkey_core::expiry::{self, Lifetime};
+use latchkey_core::limits::{EditLimits, given, nullable};
 use latchkey_core::name::Name;
 use latchkey_core::status::{Final, Status};
+use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::action::audit::Done;
+use crate::action::audit::AuditEntry;
 use crate::action::{Context, Refusal};
 use crate::store::Tx;
 use crate::store::keys::Key;
 
-/// What to change of a named key; none leaves it.
-#[derive(Clone, Debug, Default)]
-pub struct KeyEdit {
+/// What to change of a named key.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EditKey {
     /// What people see.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Name)]
     pub name: Option<Name>,
-    /// When it stops; the inner none for never.
+    /// When it stops; null for never.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Option<Timestamp>>,
-    /// What it may use, of what applied before; the inner none for the app's limits for named keys.
+    /// The same, as a lifetime from now.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Lifetime)]
+    pub expires_in: Option<Lifetime>,
+    /// What it may use, within the app's limits: what is not named stays as it applies now. Null: the
+    /// app's `named_key_limits` apply.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<EditLimits>)]
     pub limits: Option<Option<EditLimits>>,
 }
 
@@ -34,8 +49,9 @@ pub async fn update(
     context: Context<'_>,
     app_id: Uuid,
     id: Uuid,
-    edit: KeyEdit,
+    edit: EditKey,
 ) -> Result<Key, Refusal> {
+    let expires_at = expiry::edited(edit.expires_at, edit.expires_in, context.world.now())?;
     let app = tx.app(app_id).await?.ok_or(Refusal::NotFound("app"))?;
     let mut key = tx.named_key(app.id, id).await?.ok_or(Refusal::NotFound("key"))?;
     if key.status == Status::Revoked {
@@ -43,7 +59,7 @@ pub async fn update(
     }
     let before = key.clone();
     key.name = edit.name.unwrap_or(key.name);
-    key.expires_at = edit.expires_at.unwrap_or(key.expires_at);
+    key.expires_at = expires_at.unwrap_or(key.expires_at);
     if let Some(edit) = edit.limits {
         let before = key.limits.unwrap_or_else(|| app.settings.named_key_limits.clone());
         key.limits = edit.map(|edit| edit.apply(before));
@@ -55,7 +71,7 @@ pub async fn update(
     key.revision = tx.revision(context.world).await?;
     tx.update_key(&key).await?;
     let paths = changed(&edited(&before), &edited(&key));
-    context.audit(tx, Done::to_key("key.updated", &key, json!({ "changed": paths })));
+    context.audit(tx, AuditEntry::to_key("key.updated", &key, json!({ "changed": paths })));
     Ok(key)
 }
 

@@ -7,7 +7,7 @@ use latchkey_core::name::Email;
 use latchkey_core::throttle::{Counted, Failures};
 use sha2::{Digest as _, Sha256};
 
-use super::Door;
+use super::SignInContext;
 use crate::action::Refusal;
 use crate::store::Tx;
 
@@ -16,27 +16,27 @@ const REMEMBERED: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// An attempt that was admitted, and counted as failed.
 #[derive(Debug)]
-pub struct Attempt {
+pub struct SignInAttempt {
     guesser: String,
     address: Option<String>,
     /// None where the account's user signed in from this address before.
     account: Option<String>,
 }
 
-impl Attempt {
+impl SignInAttempt {
     /// Admits an attempt at the account with this address, or holds it up: whoever guesses, not the account,
     /// unless it is tried from very many addresses. Even that does not hold up who comes from where the
     /// account's user signed in before.
     ///
     /// # Errors
     /// It has to wait.
-    pub async fn admit(door: Door<'_>, email: &str) -> Result<Self, Refusal> {
-        let now = door.world.now();
-        let address = door.visitor.address;
+    pub async fn admit(context: SignInContext<'_>, email: &str) -> Result<Self, Refusal> {
+        let now = context.world.now();
+        let address = context.client.address;
         let known = match (address, Email::stored(email.to_owned())) {
             (Some(address), Ok(email)) => {
                 let since = now.checked_sub(REMEMBERED).unwrap_or(jiff::Timestamp::MIN);
-                door.store.was_here(&email, &address.to_string(), since).await?
+                context.store.was_here(&email, &address.to_string(), since).await?
             }
             _ => false,
         };
@@ -46,7 +46,7 @@ impl Attempt {
             account: (!known).then(|| subject(email, "")),
             address: from.map(|network| format!("address:{network}")),
         };
-        let mut tx = door.store.begin().await?;
+        let mut tx = context.store.begin().await?;
         count(&mut tx, &attempt.guesser, Counted::Guesser, now).await?;
         if let Some(address) = &attempt.address {
             count(&mut tx, address, Counted::Address, now).await?;
@@ -59,9 +59,6 @@ impl Attempt {
     }
 
     /// Takes back that it failed.
-    ///
-    /// # Errors
-    /// The database failed.
     pub async fn succeeded(self, tx: &mut Tx) -> Result<(), Refusal> {
         tx.forget_sign_in_failures(&self.guesser).await?;
         if let Some(address) = &self.address {
@@ -75,9 +72,6 @@ impl Attempt {
 }
 
 /// Forgets the failures at the account with this address.
-///
-/// # Errors
-/// The database failed.
 pub async fn forget(tx: &mut Tx, email: &str) -> Result<(), Refusal> {
     Ok(tx.forget_sign_in_failures(&subject(email, "")).await?)
 }

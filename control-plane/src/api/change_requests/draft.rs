@@ -17,13 +17,13 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::edit::{Asked, RequestedEdit};
 use super::mine::own;
-use crate::action::change_requests::submit::{self, Draft};
+use crate::action::change_requests::edit::{ParsedEdit, RequestedEdit};
+use crate::action::change_requests::submit::{self, ChangeDraft};
 use crate::action::{Refusal, my_keys};
 use crate::api::Api;
 use crate::api::auth::Person;
-use crate::api::body::{Body, Path, Query};
+use crate::api::body::{JsonBody, PathParams, Query};
 use crate::api::problem::Problem;
 use crate::api::versions::FieldChange;
 
@@ -100,7 +100,7 @@ pub struct ChangePreview {
 pub async fn settings(
     Person { user, .. }: Person,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
     Query(query): Query<SettingsQuery>,
 ) -> Result<Json<MyAppSettings>, Problem> {
     // Read first, so that whoever gives it with a request has seen nothing newer.
@@ -128,16 +128,14 @@ pub async fn settings(
 pub async fn preview(
     Person { user, .. }: Person,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
-    Body(NewPreview { kind, edit }): Body<NewPreview>,
+    PathParams(id): PathParams<Uuid>,
+    JsonBody(NewPreview { kind, edit }): JsonBody<NewPreview>,
 ) -> Result<Json<ChangePreview>, Problem> {
-    let asked = Asked::parse(kind, &edit)?;
-    let now = api.world.now();
-    let apply = |name: &mut _, settings: &mut _| asked.apply(name, settings, now);
+    let edit = ParsedEdit::parse(kind, &edit)?;
     let mut tx = api.store.begin().await?;
-    let draft = submit::draft(&mut tx, &api.world, user.id, id, kind, apply).await;
+    let draft = submit::draft(&mut tx, &api.world, user.id, id, kind, edit).await;
     tx.abandon().await?;
-    let Draft { base_version, changes, .. } = draft?;
+    let ChangeDraft { base_version, changes, .. } = draft?;
     Ok(Json(ChangePreview { base_version, changes: changes.into_iter().map(FieldChange::from).collect() }))
 }
 

@@ -5,15 +5,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use uuid::Uuid;
 
-use super::edit::Asked;
 use super::page;
-use super::shape::{ChangeRequestList, ChangeRequestView, MyRequestQuery, NewChangeRequest};
+use super::views::{ChangeRequestList, ChangeRequestView, MyRequestQuery};
 use crate::action::Refusal;
-use crate::action::change_requests::submit::{self, NewRequest};
+use crate::action::change_requests::submit::{self, NewChangeRequest};
 use crate::action::change_requests::withdraw;
 use crate::api::Api;
 use crate::api::auth::Person;
-use crate::api::body::{Body, Path, Query};
+use crate::api::body::{JsonBody, PathParams, Query};
 use crate::api::idempotency::{Answered, Creation};
 use crate::api::problem::Problem;
 use crate::store::change_requests::{ChangeRequest, RequestFilter};
@@ -25,17 +24,11 @@ use crate::store::change_requests::{ChangeRequest, RequestFilter};
 pub async fn submit(
     Person { actor, user }: Person,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
-    new: Creation<Body<NewChangeRequest>>,
-) -> Result<Answered, Problem> {
-    new.once(&api, StatusCode::CREATED, async |tx, Body(new)| {
-        let NewChangeRequest { kind, edit, reason, base_version } = new;
-        let asked = Asked::parse(kind, &edit)?;
-        let now = api.world.now();
-        let apply = |name: &mut _, settings: &mut _| asked.apply(name, settings, now);
-        let by = api.context(&actor).by();
-        let new = NewRequest { kind, edit, reason, base_version };
-        let request = submit::submit(tx, by, &user, id, new, apply).await?;
+    PathParams(id): PathParams<Uuid>,
+    new: Creation<JsonBody<NewChangeRequest>>,
+) -> Result<Answered<ChangeRequestView>, Problem> {
+    new.once(&api, StatusCode::CREATED, async |tx, JsonBody(new)| {
+        let request = submit::submit(tx, api.context(&actor).by(), &user, id, new).await?;
         Ok(ChangeRequestView::from(request))
     })
     .await
@@ -62,7 +55,7 @@ pub async fn list(
 pub async fn read(
     Person { user, .. }: Person,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
 ) -> Result<Json<ChangeRequestView>, Problem> {
     Ok(Json(own(&api, user.id, id).await?.into()))
 }
@@ -74,7 +67,7 @@ pub async fn read(
 pub async fn withdraw(
     Person { actor, user }: Person,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
 ) -> Result<Json<ChangeRequestView>, Problem> {
     let mut tx = api.store.begin().await?;
     withdraw::withdraw(&mut tx, api.context(&actor).by(), user.id, id).await?;

@@ -29,7 +29,6 @@ pub struct DensityView {
     pub counted_percent: Option<f64>,
 }
 
-/// As gateways have it.
 const ASSUMED: [(TextKind, u32); 2] =
     [(TextKind::Ascii, density::ASSUMED.0), (TextKind::Other, density::ASSUMED.1)];
 

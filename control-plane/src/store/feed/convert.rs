@@ -14,10 +14,9 @@ use latchkey_proto::discovery as wire;
 
 use crate::store::apps::App;
 use crate::store::ledger::density::Densities;
-use crate::store::mcp_servers::McpServer;
 use crate::store::models::Model;
 use crate::store::prices::Charged;
-use crate::store::providers::Provider;
+use crate::store::upstreams::{McpServer, Provider};
 
 /// An app as gateways hold it, with the keys of the JWK set that it names.
 pub(super) fn policy(app: &App, sets: &BTreeMap<String, Vec<PublicKey>>) -> wire::AppPolicy {
@@ -122,7 +121,8 @@ pub(super) fn catalogue(
     };
     let of_provider = |name: &str| providers.iter().find(|provider| provider.name.as_str() == name);
     let dialect = |model: &Model| {
-        let provider = of_provider(&model.provider).map(|provider| provider.dialect).unwrap_or_default();
+        let provider =
+            of_provider(&model.provider).map(|provider| provider.protocol.dialect).unwrap_or_default();
         model.dialect.of_model(provider)
     };
     let models = models.into_iter().filter(served).map(|model| wire::Model {
@@ -149,7 +149,7 @@ pub(super) fn catalogue(
             .iter()
             .map(|provider| wire::Provider {
                 name: provider.name.as_str().to_owned(),
-                kind: match provider.kind {
+                kind: match provider.protocol.kind {
                     ProviderKind::Openai => wire::ProviderKind::Openai,
                     ProviderKind::AzureOpenai => wire::ProviderKind::AzureOpenai,
                     ProviderKind::Anthropic => wire::ProviderKind::Anthropic,
@@ -157,9 +157,9 @@ pub(super) fn catalogue(
                 }
                 .into(),
                 cluster: provider.cluster_name(),
-                authority: provider.url.authority.clone(),
-                path_prefix: provider.url.path_prefix.clone(),
-                idle_timeout_seconds: provider.idle_timeout_seconds.unwrap_or_default(),
+                authority: provider.address.authority.clone(),
+                path_prefix: provider.address.path_prefix.clone(),
+                idle_timeout_seconds: provider.protocol.idle_timeout_seconds.unwrap_or_default(),
             })
             .collect(),
     }
@@ -167,13 +167,13 @@ pub(super) fn catalogue(
 
 fn mcp_server(server: McpServer) -> wire::McpServer {
     let cluster = server.cluster_name();
-    let McpServer { name, parts, session_key, .. } = server;
+    let McpServer { name, address, protocol, .. } = server;
     wire::McpServer {
         name: name.into(),
         cluster,
-        authority: parts.authority,
-        path: parts.path,
-        session_key: session_key.0,
+        authority: address.authority,
+        path: address.path,
+        session_key: protocol.session_key.0,
     }
 }
 

@@ -1,14 +1,14 @@
 //! Apps, which people know as API keys.
 
-mod act;
 mod audit;
 mod create;
 mod fields;
 mod keys;
-mod page;
+mod lifecycle;
 mod people;
 mod secret;
 mod self_service;
+mod settings;
 mod tabs;
 
 use askama::Template;
@@ -16,34 +16,40 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
-use serde::Deserialize;
+use uuid::Uuid;
 
 use crate::api::Api;
 use crate::api::activity::Active;
 use crate::api::apps::{self, AppQuery, AppView};
-use crate::api::body::Query;
-use crate::api::page::bad_query;
+use crate::api::body::{PathParams, Query};
 use crate::api::problem::Problem;
-use crate::web::form::Form;
+use crate::web::form::HtmlForm;
 use crate::web::format;
 use crate::web::frame::{Frame, Visit};
 use crate::web::html;
-use crate::web::list::{Filter, More, Next};
+use crate::web::list::{Filter, PaginatedList};
 use crate::web::meters::{Meter, meters};
 
-/// The pages of apps.
+/// A handler that switches an app or a key.
+macro_rules! switch {
+    ($module:ident, $switch:ident) => {
+        |state, path, posted| $module::switch(state, path, posted, latchkey_core::status::Switch::$switch)
+    };
+}
+use switch;
+
 pub fn routes() -> Router<Api> {
     Router::new()
         .route("/admin/apps", get(list).post(create::create))
         .route("/admin/apps/new", get(create::new))
-        .route("/admin/apps/{id}", get(page::page).post(page::update))
-        .route("/admin/apps/{id}/identity", post(page::identity))
-        .route("/admin/apps/{id}/activate", post(act::activate))
-        .route("/admin/apps/{id}/deactivate", post(act::deactivate))
-        .route("/admin/apps/{id}/revoke", post(act::revoke))
-        .route("/admin/apps/{id}/delete", post(act::delete))
-        .route("/admin/apps/{id}/rotate", post(act::rotate))
-        .route("/admin/apps/{id}/value", post(act::value))
+        .route("/admin/apps/{id}", get(settings::page).post(settings::update))
+        .route("/admin/apps/{id}/identity", post(settings::identity))
+        .route("/admin/apps/{id}/activate", post(switch!(lifecycle, Activate)))
+        .route("/admin/apps/{id}/deactivate", post(switch!(lifecycle, Deactivate)))
+        .route("/admin/apps/{id}/revoke", post(switch!(lifecycle, Revoke)))
+        .route("/admin/apps/{id}/delete", post(lifecycle::delete))
+        .route("/admin/apps/{id}/rotate", post(lifecycle::rotate))
+        .route("/admin/apps/{id}/value", post(lifecycle::value))
         .route("/admin/apps/{id}/gateways", get(secret::gateways))
         .route("/admin/apps/{id}/self-service", get(self_service::page).post(self_service::update))
         .route("/admin/apps/{id}/self-service/preview", post(self_service::preview))
@@ -61,54 +67,28 @@ const ROWS: u16 = 30;
 #[template(path = "admin/apps.html")]
 struct AppsPage {
     frame: Frame,
-    form: Form,
-    filtered: bool,
-    apps: Vec<(Active<AppView>, Vec<Meter>)>,
-    more: More,
+    form: HtmlForm,
+    list: PaginatedList<(Active<AppView>, Vec<Meter>)>,
 }
 
-/// What a list's filters say.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AppsQuery {
-    cursor: Option<String>,
-    search: String,
-    status: String,
-    sort: String,
-}
-
-/// Lists them.
-pub async fn list(
+async fn list(
     visit: Visit,
     State(api): State<Api>,
-    Filter(query): Filter<AppsQuery>,
+    Filter(query): Filter<AppQuery>,
 ) -> Result<Response, Problem> {
-    let AppsQuery { cursor, search, status, sort } = query;
-    let asked = AppQuery {
-        cursor,
-        limit: Some(ROWS),
-        search: Some(search.clone()),
-        status: word("status", &status)?,
-        sort: word("sort", &sort)?,
-    };
-    let page = apps::list(visit.reader()?, State(api), Query(asked)).await?;
-    let filters = [("search", search.as_str()), ("status", &status), ("sort", &sort)];
-    let more = Next::new("/admin/apps", &filters, page.next_cursor.as_deref());
-    let filtered = !(search.is_empty() && status.is_empty());
-    let form = filters.into_iter().fold(Form::default(), |form, (name, value)| form.with(name, value));
-    let with_meters = |app: Active<AppView>| {
+    let form = HtmlForm::of(&query);
+    let query = AppQuery { limit: Some(ROWS), ..query };
+    let page = apps::list(visit.reader()?, State(api), Query(query)).await?;
+    let filters = ["search", "status", "sort"].map(|name| (name, form.value(name)));
+    let list = PaginatedList::new("/admin/apps", &filters, page);
+    let filtered = filters[..2].iter().any(|(_, value)| !value.is_empty());
+    let list = PaginatedList { filtered, ..list }.map(|app| {
         let meters = meters(&app.usage);
         (app, meters)
-    };
-    let apps = page.items.into_iter().map(with_meters).collect();
-    html(&AppsPage { frame: visit.frame("API keys"), form, filtered, apps, more })
+    });
+    html(&AppsPage { frame: visit.frame("API keys"), form, list })
 }
 
-/// A word of the API that a query holds, or none.
-fn word<T: serde::de::DeserializeOwned>(name: &str, text: &str) -> Result<Option<T>, Problem> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let read = serde_json::from_value(text.into());
-    read.map(Some).map_err(|error| bad_query(format!("`{name}`: {error}")))
+async fn app(visit: &Visit, api: &Api, id: Uuid) -> Result<AppView, Problem> {
+    Ok(apps::read(visit.reader()?, State(api.clone()), PathParams(id)).await?.0.item)
 }

@@ -5,25 +5,24 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
-use super::named;
+use super::filters;
 use crate::api::Api;
 use crate::api::audit::{self, AuditQuery, AuditView};
 use crate::api::body::Query;
-use crate::api::page::Page;
 use crate::api::problem::Problem;
-use crate::web::form::{Asked, Field, Form, Kind, Typed};
+use crate::web::form::{Field, FieldKind, FilterForm, FormInput, HtmlForm};
 use crate::web::frame::{Frame, Visit};
 use crate::web::html;
-use crate::web::list::{More, Next, filtered};
+use crate::web::list::{PaginatedList, filtered};
 
 const FILTERS: &[Field] = &[
-    ("app_id", Kind::Optional),
-    ("actor_id", Kind::Optional),
-    ("subject_id", Kind::Optional),
-    ("action", Kind::Optional),
-    ("from", Kind::Optional),
-    ("to", Kind::Optional),
-    ("cursor", Kind::Optional),
+    ("app_id", FieldKind::Optional),
+    ("actor_id", FieldKind::Optional),
+    ("subject_id", FieldKind::Optional),
+    ("action", FieldKind::Optional),
+    ("from", FieldKind::Optional),
+    ("to", FieldKind::Optional),
+    ("cursor", FieldKind::Optional),
 ];
 /// The filters that the next page keeps.
 const KEPT: &[&str] = &["app_id", "actor_id", "subject_id", "action", "from", "to"];
@@ -69,42 +68,42 @@ const ACTIONS: &[&str] = &[
 #[template(path = "admin/audit.html")]
 struct AuditPage {
     frame: Frame,
-    entries: Vec<Entry>,
-    more: More,
-    form: Form,
-    filtered: bool,
+    list: PaginatedList<AuditRow>,
+    form: HtmlForm,
     /// The filters' times, for the export.
     export: String,
 }
 
 /// An entry, and where it leads.
-struct Entry {
+struct AuditRow {
     done: AuditView,
     /// The page of what it was done to.
     subject: Option<String>,
     data: String,
 }
 
-/// Lists what was done.
-pub async fn list(visit: Visit, State(api): State<Api>, Asked(asked): Asked) -> Result<Response, Problem> {
+pub async fn list(
+    visit: Visit,
+    State(api): State<Api>,
+    FilterForm(asked): FilterForm,
+) -> Result<Response, Problem> {
     visit.reader()?;
     let mut form = asked.form();
     let found = async {
-        let asked = named::ids(&visit, &api, &asked, &mut form, ("app_id", "actor_id")).await?;
-        let query: AuditQuery = named::moments(&visit, asked, &["from", "to"])?.read(FILTERS)?;
+        let asked = filters::with_ids(&visit, &api, &asked, &mut form, ("app_id", "actor_id")).await?;
+        let query: AuditQuery = filters::with_moments(&visit, asked, &["from", "to"])?.read(FILTERS)?;
         audit::list(visit.reader()?, State(api.clone()), Query(query)).await
     };
     let found = found.await;
-    let (status, form, Page { items, next_cursor }) = filtered(form, found)?;
-    let more = Next::of("/admin/audit", &asked, KEPT, next_cursor.as_deref());
-    let filtered = KEPT.iter().any(|name| !asked.text(name).is_empty());
-    let (entries, export) = (items.into_iter().map(Entry::from).collect(), export(&visit, &asked));
-    let page = html(&AuditPage { frame: visit.frame("Audit log"), entries, more, form, filtered, export })?;
+    let (status, form, page) = filtered(form, found)?;
+    let list = PaginatedList::of("/admin/audit", &asked, KEPT, page).map(AuditRow::from);
+    let export = export(&visit, &asked);
+    let page = html(&AuditPage { frame: visit.frame("Audit log"), list, form, export })?;
     Ok((status, page).into_response())
 }
 
 /// The export of the same time.
-fn export(visit: &Visit, asked: &Typed) -> String {
+fn export(visit: &Visit, asked: &FormInput) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     for name in ["from", "to"] {
         if let Ok(at) = visit.moment(asked.text(name)) {
@@ -117,7 +116,7 @@ fn export(visit: &Visit, asked: &Typed) -> String {
     }
 }
 
-impl From<AuditView> for Entry {
+impl From<AuditView> for AuditRow {
     fn from(done: AuditView) -> Self {
         let id = &done.subject_id;
         let subject = match (done.subject_kind.as_str(), &done.app_id) {

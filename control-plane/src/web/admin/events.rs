@@ -5,38 +5,35 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
-use super::named;
+use super::filters;
 use crate::api::Api;
 use crate::api::body::Query;
 use crate::api::events::{self, EventQuery, EventView, KINDS};
-use crate::api::page::Page;
 use crate::api::problem::Problem;
-use crate::web::form::{Asked, Field, Form, Kind};
+use crate::web::form::{Field, FieldKind, FilterForm, HtmlForm};
 use crate::web::format::{count, words};
 use crate::web::frame::{Frame, Visit};
 use crate::web::html;
-use crate::web::list::{More, Next, filtered};
+use crate::web::list::{PaginatedList, filtered};
 
 const FILTERS: &[Field] = &[
-    ("app_id", Kind::Optional),
-    ("key_id", Kind::Optional),
-    ("kind", Kind::Optional),
-    ("cursor", Kind::Optional),
+    ("app_id", FieldKind::Optional),
+    ("key_id", FieldKind::Optional),
+    ("kind", FieldKind::Optional),
+    ("cursor", FieldKind::Optional),
 ];
 
 #[derive(Template)]
 #[template(path = "admin/events.html")]
 struct EventsPage {
     frame: Frame,
-    events: Vec<Told>,
-    more: More,
-    form: Form,
+    list: PaginatedList<EventRow>,
+    form: HtmlForm,
     kinds: Vec<(&'static str, &'static str)>,
-    filtered: bool,
 }
 
 /// An event, as people read it.
-struct Told {
+struct EventRow {
     event: EventView,
     what: String,
     /// The change request that it is about.
@@ -44,32 +41,33 @@ struct Told {
     class: &'static str,
 }
 
-/// Lists them.
-pub async fn list(visit: Visit, State(api): State<Api>, Asked(asked): Asked) -> Result<Response, Problem> {
+pub async fn list(
+    visit: Visit,
+    State(api): State<Api>,
+    FilterForm(asked): FilterForm,
+) -> Result<Response, Problem> {
     visit.reader()?;
     let mut form = asked.form();
     let found = async {
-        let asked = named::ids(&visit, &api, &asked, &mut form, ("app_id", "user_id")).await?;
+        let asked = filters::with_ids(&visit, &api, &asked, &mut form, ("app_id", "user_id")).await?;
         let query: EventQuery = asked.read(FILTERS)?;
         events::list(visit.reader()?, State(api.clone()), Query(query)).await
     };
     let found = found.await;
-    let (status, form, Page { items, next_cursor }) = filtered(form, found)?;
-    let fields = ["app_id", "key_id", "kind"];
-    let more = Next::of("/admin/events", &asked, &fields, next_cursor.as_deref());
-    let filtered = fields.iter().any(|name| !asked.text(name).is_empty());
-    let events = items.into_iter().map(Told::from).collect();
+    let (status, form, page) = filtered(form, found)?;
+    let list =
+        PaginatedList::of("/admin/events", &asked, &["app_id", "key_id", "kind"], page).map(EventRow::from);
     let kinds = std::iter::once(("", "any")).chain(KINDS.map(|kind| (kind, kind))).collect();
-    let page = html(&EventsPage { frame: visit.frame("Events"), events, more, form, kinds, filtered })?;
+    let page = html(&EventsPage { frame: visit.frame("Events"), list, form, kinds })?;
     Ok((status, page).into_response())
 }
 
-impl From<EventView> for Told {
+impl From<EventView> for EventRow {
     fn from(event: EventView) -> Self {
         let data = &event.data;
         let what = match event.kind.as_str() {
-            "quota.threshold" => format!("{} % of {}", text(&data["percent"]), quota(data)),
-            "quota.exceeded" => format!("Nothing is left of {}", quota(data)),
+            "quota.threshold" => format!("{}% of {}", text(&data["percent"]), quota(data)),
+            "quota.exceeded" => format!("Used up: {}", quota(data)),
             kind if kind.starts_with("change_request.") => format!(
                 "{} by {}: {}",
                 words(&text(&data["kind"])),
@@ -136,12 +134,12 @@ mod tests {
         };
         let budget =
             json!({"bucket": "cost_budget", "per": "month", "limit": "10", "used": "8.12", "percent": 80});
-        let told = Told::from(event("quota.threshold", budget));
-        assert_eq!(told.what, "80 % of the budget of $10 per month: $8.12 used");
+        let row = EventRow::from(event("quota.threshold", budget));
+        assert_eq!(row.what, "80% of the budget of $10 per month: $8.12 used");
         let tokens = json!({"bucket": "token_budget", "per": "total", "limit": 5_000, "used": 5_010});
-        let told = Told::from(event("quota.exceeded", tokens));
-        assert_eq!(told.what, "Nothing is left of the token budget of 5,000 in total: 5,010 used");
-        let told = Told::from(event("key.created", json!({"key_name": "laptop"})));
-        assert_eq!(told.what, "key name: laptop");
+        let row = EventRow::from(event("quota.exceeded", tokens));
+        assert_eq!(row.what, "Used up: the token budget of 5,000 in total: 5,010 used");
+        let row = EventRow::from(event("key.created", json!({"key_name": "laptop"})));
+        assert_eq!(row.what, "key name: laptop");
     }
 }

@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
-use crate::api::body::Path;
+use crate::api::body::PathParams;
 use crate::api::gateways::LostGateway;
 use crate::api::problem::Problem;
 use crate::api::{Api, gateways};
@@ -20,11 +20,9 @@ struct GatewaysPage {
     frame: Frame,
     gateways: Vec<Gateway>,
     lost: Vec<LostGateway>,
-    /// Where clients find them.
     url: String,
 }
 
-/// Lists them.
 pub async fn list(visit: Visit, State(api): State<Api>) -> Result<Response, Problem> {
     let url = api.gateway_url.to_string();
     let gateways = gateways::list(visit.reader()?, State(api.clone())).await?.items;
@@ -35,16 +33,16 @@ pub async fn list(visit: Visit, State(api): State<Api>) -> Result<Response, Prob
 /// Writes one off that is gone.
 pub async fn write_off(
     State(api): State<Api>,
-    Path(instance): Path<String>,
+    PathParams(instance): PathParams<String>,
     posted: Posted,
 ) -> Result<Response, Problem> {
-    gateways::write_off(posted.visit.admin()?, State(api), Path(instance)).await.map(drop)?;
-    Ok(done("/admin/gateways", "What the gateway held of budgets is charged."))
+    gateways::write_off(posted.visit.admin()?, State(api), PathParams(instance)).await.map(drop)?;
+    Ok(done("/admin/gateways", "The budget that the gateway held is charged."))
 }
 
 /// Forgets one that is gone for good.
 pub async fn forget(State(api): State<Api>, posted: Posted) -> Result<Response, Problem> {
     let name = posted.typed.text("name").to_owned();
-    gateways::forget(posted.visit.admin()?, State(api), Path(name.clone())).await?;
+    gateways::forget(posted.visit.admin()?, State(api), PathParams(name.clone())).await?;
     Ok(done("/admin/gateways", &format!("Changes no longer wait for disconnected processes of {name}.")))
 }

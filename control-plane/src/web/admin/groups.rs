@@ -1,39 +1,39 @@
 //! Smart groups.
 
+use std::future::ready;
+
 use askama::Template;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use serde_json::Value;
+use axum::response::Response;
 use uuid::Uuid;
 
 use crate::api::Api;
-use crate::api::body::{Body, Path, Query};
+use crate::api::body::{JsonBody, PathParams, Query};
 use crate::api::groups::{self, GroupMemberView, GroupUse, GroupView};
-use crate::api::page::{Page, PageQuery};
+use crate::api::pagination::PageQuery;
 use crate::api::problem::Problem;
-use crate::web::form::{Field, Form, Kind, Posted};
+use crate::web::form::{Field, FieldKind, HtmlForm, Posted};
 use crate::web::format::{self, plural};
 use crate::web::frame::{Frame, Visit, done};
 use crate::web::html;
-use crate::web::list::{More, Next};
+use crate::web::list::PaginatedList;
 
-const GROUP: &[Field] = &[("name", Kind::Text), ("description", Kind::Text), ("claim", Kind::Optional)];
+const GROUP: &[Field] =
+    &[("name", FieldKind::Text), ("description", FieldKind::Text), ("claim", FieldKind::Optional)];
 
 #[derive(Template)]
 #[template(path = "admin/groups.html")]
 struct GroupsPage {
     frame: Frame,
     search: String,
-    groups: Page<GroupView>,
-    more: More,
+    list: PaginatedList<GroupView>,
 }
 
 #[derive(Template)]
 #[template(path = "admin/group_new.html")]
 struct NewGroupPage {
     frame: Frame,
-    form: Form,
+    form: HtmlForm,
 }
 
 #[derive(Template)]
@@ -41,116 +41,106 @@ struct NewGroupPage {
 struct GroupPage {
     frame: Frame,
     group: GroupView,
-    members: Page<GroupMemberView>,
-    more: More,
+    members: PaginatedList<GroupMemberView>,
     uses: Vec<GroupUse>,
-    form: Form,
+    form: HtmlForm,
 }
 
-/// Lists them.
 pub async fn list(
     visit: Visit,
     State(api): State<Api>,
     Query(query): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let search = query.search.clone().unwrap_or_default();
-    let groups = groups::list(visit.reader()?, State(api), Query(query)).await?;
-    let more = Next::new("/admin/groups", &[("search", &search)], groups.next_cursor.as_deref());
-    html(&GroupsPage { frame: visit.frame("Smart groups"), search, groups, more })
+    let page = groups::list(visit.reader()?, State(api), Query(query)).await?;
+    let list = PaginatedList::new("/admin/groups", &[("search", &search)], page);
+    html(&GroupsPage { frame: visit.frame("Smart groups"), search, list })
 }
 
-/// Asks for a new one.
 pub async fn new(visit: Visit) -> Result<Response, Problem> {
     visit.admin()?;
-    html(&NewGroupPage { frame: visit.frame("New smart group"), form: Form::default() })
+    ask(&visit, HtmlForm::default())
 }
 
-/// Creates it.
 pub async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, Problem> {
-    let attempt = async {
-        let creation = posted.creation(GROUP, Body)?;
-        groups::create(posted.visit.admin()?, State(api), creation).await?.told::<Value>()
+    let created = async {
+        let creation = posted.creation(GROUP, JsonBody)?;
+        groups::create(posted.visit.admin()?, State(api), creation).await?.into_made()
     };
-    match attempt.await {
-        Ok(group) => Ok(done(
-            &format!("/admin/groups/{}", group["id"].as_str().unwrap_or_default()),
-            "The group is created.",
-        )),
-        Err(problem) => {
-            let form = posted.refused(problem)?;
-            let page = html(&NewGroupPage { frame: posted.visit.frame("New smart group"), form })?;
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
-        }
-    }
+    let done = |group: GroupView| done(&path(group.id), "The group is created.");
+    posted.answer(created.await, done, |form| ready(ask(&posted.visit, form))).await
 }
 
-/// Shows one.
 pub async fn page(
     visit: Visit,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
     Query(query): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     show(&visit, &api, id, query, None).await
 }
 
-/// Edits it.
 pub async fn update(
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
     posted: Posted,
 ) -> Result<Response, Problem> {
     let edited = async {
-        let edit = Body(posted.typed.read(GROUP)?);
-        groups::update(posted.visit.admin()?, State(api.clone()), Path(id), edit).await
+        let edit = JsonBody(posted.typed.read(GROUP)?);
+        groups::update(posted.visit.admin()?, State(api.clone()), PathParams(id), edit).await
     };
-    match edited.await {
-        Ok(_) => Ok(done(&format!("/admin/groups/{id}"), "Saved.")),
-        Err(problem) => again(&posted, &api, id, problem).await,
-    }
+    posted
+        .answer(
+            edited.await,
+            |_| done(&path(id), "Saved."),
+            |form| show(&posted.visit, &api, id, PageQuery::default(), Some(form)),
+        )
+        .await
 }
 
-/// Adds people.
-pub async fn add(State(api): State<Api>, Path(id): Path<Uuid>, posted: Posted) -> Result<Response, Problem> {
+pub async fn add(
+    State(api): State<Api>,
+    PathParams(id): PathParams<Uuid>,
+    posted: Posted,
+) -> Result<Response, Problem> {
     let added = async {
-        let new = Body(posted.typed.read(&[("emails", Kind::List)])?);
-        groups::add_members(posted.visit.admin()?, State(api.clone()), Path(id), new).await
+        let new = JsonBody(posted.typed.read(&[("emails", FieldKind::List)])?);
+        groups::add_members(posted.visit.admin()?, State(api.clone()), PathParams(id), new).await
     };
-    match added.await {
-        Ok(added) => {
-            let people = plural(added.added, "person").replace("persons", "people");
-            Ok(done(&format!("/admin/groups/{id}"), &format!("{people} added.")))
-        }
-        Err(problem) => again(&posted, &api, id, problem).await,
-    }
+    let done = |added: axum::Json<groups::MembersAdded>| {
+        let people = plural(added.added, "person").replace("persons", "people");
+        done(&path(id), &format!("{people} added."))
+    };
+    posted
+        .answer(added.await, done, |form| show(&posted.visit, &api, id, PageQuery::default(), Some(form)))
+        .await
 }
 
-/// Takes somebody out.
 pub async fn remove(
     State(api): State<Api>,
-    Path((id, user)): Path<(Uuid, Uuid)>,
+    PathParams((id, user)): PathParams<(Uuid, Uuid)>,
     posted: Posted,
 ) -> Result<Response, Problem> {
-    let _changed = groups::remove_member(posted.visit.admin()?, State(api), Path((id, user))).await?;
-    Ok(done(&format!("/admin/groups/{id}"), "Removed; every app that names the group knows it."))
+    let _changed = groups::remove_member(posted.visit.admin()?, State(api), PathParams((id, user))).await?;
+    Ok(done(&path(id), "Removed. Access through this group has ended."))
 }
 
-/// Deletes it.
 pub async fn delete(
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
     posted: Posted,
 ) -> Result<Response, Problem> {
-    match groups::delete(posted.visit.admin()?, State(api.clone()), Path(id)).await {
-        Ok(_) => Ok(done("/admin/groups", "The group is deleted.")),
-        Err(problem) => again(&posted, &api, id, problem).await,
-    }
+    let deleted = groups::delete(posted.visit.admin()?, State(api.clone()), PathParams(id)).await;
+    let done = |_| done("/admin/groups", "The group is deleted.");
+    posted.answer(deleted, done, |form| show(&posted.visit, &api, id, PageQuery::default(), Some(form))).await
 }
 
-async fn again(posted: &Posted, api: &Api, id: Uuid, problem: Problem) -> Result<Response, Problem> {
-    let form = posted.refused(problem)?;
-    let page = show(&posted.visit, api, id, PageQuery::default(), Some(form)).await?;
-    Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+fn path(id: Uuid) -> String {
+    format!("/admin/groups/{id}")
+}
+
+fn ask(visit: &Visit, form: HtmlForm) -> Result<Response, Problem> {
+    html(&NewGroupPage { frame: visit.frame("New smart group"), form })
 }
 
 async fn show(
@@ -158,13 +148,13 @@ async fn show(
     api: &Api,
     id: Uuid,
     query: PageQuery,
-    form: Option<Form>,
+    form: Option<HtmlForm>,
 ) -> Result<Response, Problem> {
     let state = || State(api.clone());
-    let group = groups::read(visit.reader()?, state(), Path(id)).await?.0;
-    let members = groups::members(visit.reader()?, state(), Path(id), Query(query)).await?;
-    let uses = groups::uses(visit.reader()?, state(), Path(id), Query(PageQuery::most())).await?.items;
-    let more = Next::new(&format!("/admin/groups/{id}"), &[], members.next_cursor.as_deref());
-    let form = form.unwrap_or_else(|| Form::of(&group));
-    html(&GroupPage { frame: visit.frame(group.name.as_str()), group, members, more, uses, form })
+    let group = groups::read(visit.reader()?, state(), PathParams(id)).await?.0;
+    let members = groups::members(visit.reader()?, state(), PathParams(id), Query(query)).await?;
+    let members = PaginatedList::new(&path(id), &[], members);
+    let uses = groups::uses(visit.reader()?, state(), PathParams(id), Query(PageQuery::most())).await?.items;
+    let form = form.unwrap_or_else(|| HtmlForm::of(&group));
+    html(&GroupPage { frame: visit.frame(group.name.as_str()), group, members, uses, form })
 }

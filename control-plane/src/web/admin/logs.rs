@@ -4,31 +4,30 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
-use super::named;
+use super::filters;
 use crate::api::Api;
 use crate::api::body::Query;
 use crate::api::logs::{self, LogQuery, LogView};
-use crate::api::page::Page;
 use crate::api::problem::Problem;
-use crate::web::form::{Asked, Field, Form, Kind};
+use crate::web::form::{Field, FieldKind, FilterForm, HtmlForm};
 use crate::web::format;
 use crate::web::frame::{Frame, Visit};
 use crate::web::html;
-use crate::web::list::{More, Next, filtered};
+use crate::web::list::{PaginatedList, filtered};
 
 const FILTERS: &[Field] = &[
-    ("app_id", Kind::Optional),
-    ("key_id", Kind::Optional),
-    ("user_id", Kind::Optional),
-    ("identity", Kind::Optional),
-    ("model", Kind::Optional),
-    ("provider", Kind::Optional),
-    ("status", Kind::Optional),
-    ("code", Kind::Optional),
-    ("old_secret", Kind::Only),
-    ("from", Kind::Optional),
-    ("to", Kind::Optional),
-    ("cursor", Kind::Optional),
+    ("app_id", FieldKind::Optional),
+    ("key_id", FieldKind::Optional),
+    ("user_id", FieldKind::Optional),
+    ("identity", FieldKind::Optional),
+    ("model", FieldKind::Optional),
+    ("provider", FieldKind::Optional),
+    ("status", FieldKind::Optional),
+    ("code", FieldKind::Optional),
+    ("old_secret", FieldKind::Only),
+    ("from", FieldKind::Optional),
+    ("to", FieldKind::Optional),
+    ("cursor", FieldKind::Optional),
 ];
 /// The filters that the next page keeps.
 const KEPT: &[&str] = &[
@@ -51,30 +50,30 @@ const ROWS: u16 = 25;
 #[template(path = "admin/logs.html")]
 struct LogsPage {
     frame: Frame,
-    logs: Vec<LogView>,
+    list: PaginatedList<LogView>,
     providers: Vec<(String, String)>,
-    more: More,
-    form: Form,
-    filtered: bool,
+    form: HtmlForm,
 }
 
-/// Lists them.
-pub async fn list(visit: Visit, State(api): State<Api>, Asked(asked): Asked) -> Result<Response, Problem> {
+pub async fn list(
+    visit: Visit,
+    State(api): State<Api>,
+    FilterForm(asked): FilterForm,
+) -> Result<Response, Problem> {
     visit.reader()?;
     let mut form = asked.form();
     let found = async {
-        let asked = named::ids(&visit, &api, &asked, &mut form, ("app_id", "user_id")).await?;
-        let query: LogQuery = named::moments(&visit, asked, &["from", "to"])?.read(FILTERS)?;
+        let asked = filters::with_ids(&visit, &api, &asked, &mut form, ("app_id", "user_id")).await?;
+        let query: LogQuery = filters::with_moments(&visit, asked, &["from", "to"])?.read(FILTERS)?;
         let query = LogQuery { limit: Some(ROWS), ..query };
         logs::list(visit.reader()?, State(api.clone()), Query(query)).await
     };
     let found = found.await;
-    let (status, form, Page { items: logs, next_cursor }) = filtered(form, found)?;
-    let more = Next::of("/admin/logs", &asked, KEPT, next_cursor.as_deref());
-    let filtered = KEPT.iter().any(|name| !asked.text(name).is_empty());
-    let providers = named::answerers(&visit, &api).await?;
+    let (status, form, page) = filtered(form, found)?;
+    let list = PaginatedList::of("/admin/logs", &asked, KEPT, page);
+    let providers = filters::upstream_options(&visit, &api).await?;
     let frame = visit.frame("Logs");
-    let page = html(&LogsPage { frame, logs, providers, more, form, filtered })?;
+    let page = html(&LogsPage { frame, list, providers, form })?;
     Ok((status, page).into_response())
 }
 

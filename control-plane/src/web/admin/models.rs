@@ -2,70 +2,70 @@
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use latchkey_core::catalogue::AS_OF;
 use latchkey_core::price::{Price, Tier};
-use serde_json::Value;
 use uuid::Uuid;
 
-use super::providers::{OUTPUT_LIMITS, STREAM_OPTIONS};
+use super::filters;
+use super::upstreams::{OUTPUT_LIMITS, STREAM_OPTIONS};
 use crate::api::Api;
-use crate::api::body::{Body, Path};
+use crate::api::body::{JsonBody, PathParams};
 use crate::api::models::{self, DensityView, KnownView, ModelView, PastPriceView};
 use crate::api::problem::Problem;
-use crate::api::providers::{self, ProviderView};
-use crate::web::form::{Asked, Field, Form, Kind, Posted, Typed};
+use crate::store::upstreams::ModelProtocol;
+use crate::web::form::{Field, FieldKind, FilterForm, FormInput, HtmlForm, Posted};
 use crate::web::format;
 use crate::web::frame::{Frame, Visit, done};
 use crate::web::html;
+use crate::web::list::PaginatedList;
 
 const PRICE: &[Field] = &[
-    ("price.input", Kind::Amount),
-    ("price.cached_input", Kind::Amount),
-    ("price.cache_write_5m", Kind::Amount),
-    ("price.cache_write_1h", Kind::Amount),
-    ("price.output", Kind::Amount),
+    ("price.input", FieldKind::Amount),
+    ("price.cached_input", FieldKind::Amount),
+    ("price.cache_write_5m", FieldKind::Amount),
+    ("price.cache_write_1h", FieldKind::Amount),
+    ("price.output", FieldKind::Amount),
 ];
 const LONG_CONTEXT: &[Field] = &[
-    ("price.long_context.above", Kind::Number),
-    ("price.long_context.input", Kind::Amount),
-    ("price.long_context.cached_input", Kind::Amount),
-    ("price.long_context.cache_write_5m", Kind::Amount),
-    ("price.long_context.cache_write_1h", Kind::Amount),
-    ("price.long_context.output", Kind::Amount),
+    ("price.long_context.above", FieldKind::Number),
+    ("price.long_context.input", FieldKind::Amount),
+    ("price.long_context.cached_input", FieldKind::Amount),
+    ("price.long_context.cache_write_5m", FieldKind::Amount),
+    ("price.long_context.cache_write_1h", FieldKind::Amount),
+    ("price.long_context.output", FieldKind::Amount),
 ];
 /// A long input costs no more: null.
-const NO_LONG_CONTEXT: Field = ("price.long_context", Kind::Optional);
-const TIERS: Field = ("price.tiers", Kind::Tiers);
+const NO_LONG_CONTEXT: Field = ("price.long_context", FieldKind::Optional);
+const TIERS: Field = ("price.tiers", FieldKind::Tiers);
 /// No price: null.
-const NO_PRICE: Field = ("price", Kind::Optional);
-const DIALECT: &[Field] = &[("output_limit", Kind::Optional), ("stream_options", Kind::Choice)];
-const SIZES: &[Field] = &[("max_output_tokens", Kind::Number), ("context_window", Kind::Number)];
+const NO_PRICE: Field = ("price", FieldKind::Optional);
+const DIALECT: &[Field] = &[("output_limit", FieldKind::Optional), ("stream_options", FieldKind::Choice)];
+const SIZES: &[Field] = &[("max_output_tokens", FieldKind::Number), ("context_window", FieldKind::Number)];
 
 /// What a new model costs.
 const PRICED: &[(&str, &str, &str)] = &[
-    ("catalogue", "As the catalogue of well-known models says", "Without a price where it is not in there."),
-    ("own", "As typed below", ""),
-    ("none", "No price", "Apps with a budget may not use it."),
+    ("catalogue", "From the catalog of well-known models", "No price if it is not listed there."),
+    ("own", "As entered below", ""),
+    ("none", "No price", "Apps with a budget cannot use it."),
 ];
 
 #[derive(Template)]
 #[template(path = "admin/models.html")]
 struct ModelsPage {
     frame: Frame,
-    models: Vec<ModelView>,
-    providers: Vec<ProviderView>,
+    list: PaginatedList<ModelView>,
+    providers: Vec<String>,
 }
 
 #[derive(Template)]
 #[template(path = "admin/model_new.html")]
 struct NewModelPage {
     frame: Frame,
-    providers: Vec<ProviderView>,
+    providers: Vec<String>,
     known: Vec<KnownView>,
     as_of: &'static str,
-    form: Form,
+    form: HtmlForm,
 }
 
 #[derive(Template)]
@@ -75,81 +75,75 @@ struct ModelPage {
     model: ModelView,
     prices: Vec<PastPriceView>,
     densities: Vec<DensityView>,
-    form: Form,
+    form: HtmlForm,
 }
 
-/// Lists them.
 pub async fn list(visit: Visit, State(api): State<Api>) -> Result<Response, Problem> {
-    let models = models::list(visit.reader()?, State(api.clone())).await?.items;
-    let providers = providers::list(visit.reader()?, State(api)).await?.items;
-    html(&ModelsPage { frame: visit.frame("Models and prices"), models, providers })
+    let list = models::list(visit.reader()?, State(api.clone())).await?;
+    let list = PaginatedList::new("/admin/models", &[], list);
+    let providers = filters::upstream_names::<ModelProtocol>(&visit, &api).await?;
+    html(&ModelsPage { frame: visit.frame("Models and prices"), list, providers })
 }
 
 /// Asks for a new one; `name` and `provider` may be chosen already.
-pub async fn new(visit: Visit, State(api): State<Api>, Asked(asked): Asked) -> Result<Response, Problem> {
+pub async fn new(
+    visit: Visit,
+    State(api): State<Api>,
+    FilterForm(asked): FilterForm,
+) -> Result<Response, Problem> {
     visit.admin()?;
     ask(&visit, &api, asked.with("enabled", "true").with("priced", "catalogue").form()).await
 }
 
-/// Creates it.
 pub async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, Problem> {
     let attempt = async {
         let admin = posted.visit.admin()?;
-        let creation = posted.creation(&new_fields(&posted.typed), Body)?;
-        models::create(admin, State(api.clone()), creation).await?.told::<Value>()
+        let creation = posted.creation(&new_fields(&posted.typed), JsonBody)?;
+        models::create(admin, State(api.clone()), creation).await?.into_made()
     };
-    match attempt.await {
-        Ok(model) => Ok(done(
-            &format!("/admin/models/{}", model["id"].as_str().unwrap_or_default()),
-            "The model is created.",
-        )),
-        Err(problem) => {
-            let page = ask(&posted.visit, &api, posted.refused(problem)?).await?;
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
-        }
-    }
+    let done = |model: ModelView| done(&path(model.id), "The model is created.");
+    posted.answer(attempt.await, done, |form| ask(&posted.visit, &api, form)).await
 }
 
-/// Shows one.
-pub async fn page(visit: Visit, State(api): State<Api>, Path(id): Path<Uuid>) -> Result<Response, Problem> {
+pub async fn page(
+    visit: Visit,
+    State(api): State<Api>,
+    PathParams(id): PathParams<Uuid>,
+) -> Result<Response, Problem> {
     show(&visit, &api, id, None).await
 }
 
-/// Edits it.
 pub async fn update(
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
     posted: Posted,
 ) -> Result<Response, Problem> {
     let edited = async {
         let admin = posted.visit.admin()?;
-        let now = models::read(posted.visit.reader()?, State(api.clone()), Path(id)).await?.0;
+        let now = models::read(posted.visit.reader()?, State(api.clone()), PathParams(id)).await?.0;
         let typed = posted.typed.clone().over(filled(&now));
-        let edit = Body(typed.read(&edit_fields(&typed))?);
-        models::update(admin, State(api.clone()), Path(id), edit).await
+        let edit = JsonBody(typed.read(&edit_fields(&typed))?);
+        models::update(admin, State(api.clone()), PathParams(id), edit).await
     };
-    match edited.await {
-        Ok(_) => Ok(done(&format!("/admin/models/{id}"), "Saved; gateways are told.")),
-        Err(problem) => again(&posted, &api, id, problem).await,
-    }
+    let done = |_| done(&path(id), "Saved and sent to the gateways.");
+    posted.answer(edited.await, done, |form| show(&posted.visit, &api, id, Some(form))).await
 }
 
-/// Deletes it.
 pub async fn delete(
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
     posted: Posted,
 ) -> Result<Response, Problem> {
-    match models::delete(posted.visit.admin()?, State(api.clone()), Path(id)).await {
-        Ok(_) => Ok(done("/admin/models", "The model is deleted. Records keep what it cost.")),
-        Err(problem) => again(&posted, &api, id, problem).await,
-    }
+    let deleted = models::delete(posted.visit.admin()?, State(api.clone()), PathParams(id)).await;
+    let done = |_| done("/admin/models", "The model is deleted. Logs keep what it cost.");
+    posted.answer(deleted, done, |form| show(&posted.visit, &api, id, Some(form))).await
 }
 
 /// What is left empty is as the catalogue has it.
-fn new_fields(typed: &Typed) -> Vec<Field> {
-    let mut fields = vec![("name", Kind::Text), ("provider", Kind::Text), ("enabled", Kind::Flag)];
-    fields.extend([("upstream_name", Kind::Optional), ("priced", Kind::Aside)]);
+fn new_fields(typed: &FormInput) -> Vec<Field> {
+    let mut fields =
+        vec![("name", FieldKind::Text), ("provider", FieldKind::Text), ("enabled", FieldKind::Flag)];
+    fields.extend([("upstream_name", FieldKind::Optional), ("priced", FieldKind::Aside)]);
     match typed.text("priced") {
         "own" => {
             fields.extend(PRICE);
@@ -166,7 +160,7 @@ fn new_fields(typed: &Typed) -> Vec<Field> {
 
 /// What is left empty is not known. With another name at its provider, what nobody has touched is left out: the
 /// catalogue may know it by that name.
-fn edit_fields(typed: &Typed) -> Vec<Field> {
+fn edit_fields(typed: &FormInput) -> Vec<Field> {
     let mut fields = all_edit_fields(typed);
     if !typed.is_as_shown("upstream_name") {
         let is_price = |name: &str| name == "price" || name.starts_with("price.");
@@ -178,8 +172,12 @@ fn edit_fields(typed: &Typed) -> Vec<Field> {
     fields
 }
 
-fn all_edit_fields(typed: &Typed) -> Vec<Field> {
-    let mut fields = vec![("upstream_name", Kind::Text), ("enabled", Kind::Flag), ("unpriced", Kind::Aside)];
+fn all_edit_fields(typed: &FormInput) -> Vec<Field> {
+    let mut fields = vec![
+        ("upstream_name", FieldKind::Text),
+        ("enabled", FieldKind::Flag),
+        ("unpriced", FieldKind::Aside),
+    ];
     fields.extend(SIZES);
     fields.extend(DIALECT);
     match typed.has("unpriced") {
@@ -198,20 +196,20 @@ fn all_edit_fields(typed: &Typed) -> Vec<Field> {
 }
 
 /// What nobody has touched of the prices of writing stays in proportion to another price of input.
-fn follows_input(typed: &Typed, name: &str) -> bool {
+fn follows_input(typed: &FormInput, name: &str) -> bool {
     let input = name.strip_suffix("cache_write_5m").or_else(|| name.strip_suffix("cache_write_1h"));
     input.is_some_and(|path| typed.is_as_shown(name) && !typed.is_as_shown(&format!("{path}input")))
 }
 
-fn has_long_context(typed: &Typed) -> bool {
+fn has_long_context(typed: &FormInput) -> bool {
     LONG_CONTEXT.iter().any(|(name, _)| !typed.text(name).is_empty())
 }
 
 /// The form of a model as it is.
-fn filled(model: &ModelView) -> Form {
+fn filled(model: &ModelView) -> HtmlForm {
     match &model.price {
-        None => Form::of(model).with("unpriced", "true"),
-        Some(now) => Form::of(model).with("price.tiers", lines(&now.price)),
+        None => HtmlForm::of(model).with("unpriced", "true"),
+        Some(now) => HtmlForm::of(model).with("price.tiers", lines(&now.price)),
     }
 }
 
@@ -227,22 +225,20 @@ fn lines(price: &Price) -> String {
     price.tiers.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-async fn ask(visit: &Visit, api: &Api, form: Form) -> Result<Response, Problem> {
-    let providers = providers::list(visit.reader()?, State(api.clone())).await?.items;
+async fn ask(visit: &Visit, api: &Api, form: HtmlForm) -> Result<Response, Problem> {
+    let providers = filters::upstream_names::<ModelProtocol>(visit, api).await?;
     let known = latchkey_core::catalogue::known().iter().map(KnownView::from).collect();
     html(&NewModelPage { frame: visit.frame("New model"), providers, known, as_of: AS_OF, form })
 }
 
-async fn again(posted: &Posted, api: &Api, id: Uuid, problem: Problem) -> Result<Response, Problem> {
-    let form = posted.refused(problem)?;
-    let page = show(&posted.visit, api, id, Some(form)).await?;
-    Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+fn path(id: Uuid) -> String {
+    format!("/admin/models/{id}")
 }
 
-async fn show(visit: &Visit, api: &Api, id: Uuid, form: Option<Form>) -> Result<Response, Problem> {
-    let model = models::read(visit.reader()?, State(api.clone()), Path(id)).await?.0;
-    let prices = models::prices(visit.reader()?, State(api.clone()), Path(id)).await?.items;
-    let densities = models::density(visit.reader()?, State(api.clone()), Path(id)).await?.items;
+async fn show(visit: &Visit, api: &Api, id: Uuid, form: Option<HtmlForm>) -> Result<Response, Problem> {
+    let model = models::read(visit.reader()?, State(api.clone()), PathParams(id)).await?.0;
+    let prices = models::prices(visit.reader()?, State(api.clone()), PathParams(id)).await?.items;
+    let densities = models::density(visit.reader()?, State(api.clone()), PathParams(id)).await?.items;
     let form = form.unwrap_or_else(|| filled(&model));
     html(&ModelPage { frame: visit.frame(model.name.as_str()), model, prices, densities, form })
 }

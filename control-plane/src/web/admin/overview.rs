@@ -9,7 +9,7 @@ use jiff::ToSpan as _;
 use jiff::tz::TimeZone;
 use latchkey_core::change_request::Status;
 
-use super::usage::{Row, charts, row};
+use super::usage::{UsageRow, charts, row};
 use crate::api::body::Query;
 use crate::api::change_requests::{self, ChangeRequestList, RequestQuery};
 use crate::api::problem::Problem;
@@ -32,30 +32,28 @@ struct OverviewPage {
     frame: Frame,
     totals: SumsView,
     charts: Vec<Chart>,
-    tops: Vec<Top>,
+    tops: Vec<TopTable>,
     pending: ChangeRequestList,
     gateways: Vec<Gateway>,
     /// Peers that look like proxies, and are not trusted.
     forwarders: Vec<IpAddr>,
 }
 
-/// Whose requests cost most.
-struct Top {
+struct TopTable {
     title: &'static str,
     /// What usage is grouped by.
     by: &'static str,
-    rows: Vec<Row>,
+    rows: Vec<UsageRow>,
 }
 
-impl Top {
+impl TopTable {
     /// The share of a row in the dearest one's cost, in percent.
-    fn share(&self, row: &Row) -> u64 {
+    fn share(&self, row: &UsageRow) -> u64 {
         let most = self.rows.iter().map(|row| row.sums.cost.0).max().unwrap_or_default().max(1);
         u64::try_from(u128::from(row.sums.cost.0) * 100 / u128::from(most)).unwrap_or_default()
     }
 }
 
-/// Shows it.
 pub async fn page(visit: Visit, State(api): State<Api>) -> Result<Response, Problem> {
     let reader = visit.reader()?;
     let pending = async {
@@ -76,7 +74,7 @@ pub async fn page(visit: Visit, State(api): State<Api>) -> Result<Response, Prob
     let top = async |title, by| {
         let few = UsageQuery { limit: Some(FEW), ..query(by) };
         let items = usage::dearest(visit.reader()?, &api, few).await?;
-        Ok(Top { title, by, rows: items.into_iter().map(|item| row(item, by)).collect() })
+        Ok(TopTable { title, by, rows: items.into_iter().map(|item| row(item, by)).collect() })
     };
     let (days, apps, users, models, pending, gateways) = tokio::try_join!(
         days,

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use jiff::{SignedDuration, Timestamp};
 use latchkey_core::invalid::FieldError;
 use serde::Deserialize;
@@ -16,21 +15,20 @@ use uuid::Uuid;
 
 use crate::api::Api;
 use crate::api::apps::{self, find};
-use crate::api::body::{Body, Path, Query};
+use crate::api::body::{JsonBody, PathParams, Query};
 use crate::api::explain::{Explain, Explanation, explain};
 use crate::api::logs::{self, LogQuery, LogView};
 use crate::api::models;
 use crate::api::problem::Problem;
 use crate::store::apps::{App, AppFilter, AppOrder};
-use crate::web::form::{Field, Form, Kind, Posted, Typed};
+use crate::web::form::{Field, FieldKind, FormInput, HtmlForm, Posted};
 use crate::web::format;
 use crate::web::frame::{Frame, Visit};
-use crate::web::html;
-use call::{Answer, Call};
+use crate::web::{html, unprocessable};
+use call::{ChatCall, GatewayAnswer};
 
 pub use live::live;
 
-/// Apps to pick from.
 const APPS: i64 = 50;
 
 /// How long a record is waited for: gateways ship them within a second.
@@ -40,58 +38,57 @@ const PATIENCE: Duration = Duration::from_secs(4);
 #[template(path = "admin/playground.html")]
 struct PlaygroundPage {
     frame: Frame,
-    form: Form,
+    form: HtmlForm,
     apps: Vec<App>,
     models: Vec<String>,
     gateway: String,
-    outcome: Option<Outcome>,
+    outcome: Option<PlaygroundResult>,
 }
 
 /// What came of a call.
 #[derive(Clone, Debug)]
-struct Outcome {
-    answer: Answer,
-    known: Known,
+struct PlaygroundResult {
+    answer: GatewayAnswer,
+    known: KnownRequest,
 }
 
 /// What is known of a request besides its answer.
 #[derive(Clone, Debug, Template)]
 #[template(path = "admin/playground_record.html")]
-struct Known {
+struct KnownRequest {
     frame: Frame,
     record: Option<LogView>,
     explanation: Option<Explanation>,
 }
 
 const FIELDS: &[Field] = &[
-    ("app", Kind::Aside),
-    ("key", Kind::Aside),
-    ("model", Kind::Text),
-    ("message", Kind::Text),
-    ("max_tokens", Kind::Number),
+    ("app", FieldKind::Aside),
+    ("key", FieldKind::Aside),
+    ("model", FieldKind::Text),
+    ("message", FieldKind::Text),
+    ("max_tokens", FieldKind::Number),
 ];
 
 /// Which app to begin with.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Begin {
+pub struct PlaygroundQuery {
     app: Option<Uuid>,
 }
 
 /// Which request to tell of.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Wanted {
+pub struct RecordQuery {
     request_id: String,
 }
 
-/// Asks what to call.
 pub async fn page(
     visit: Visit,
     State(api): State<Api>,
-    Query(Begin { app }): Query<Begin>,
+    Query(PlaygroundQuery { app }): Query<PlaygroundQuery>,
 ) -> Result<Response, Problem> {
-    let form = Form::default().with("message", "Say hello in one sentence.").with("max_tokens", "200");
+    let form = HtmlForm::default().with("message", "Say hello in one sentence.").with("max_tokens", "200");
     let form = app.map_or(form.clone(), |app| form.with("app", app.to_string()));
     show(&visit, &api, form, None).await
 }
@@ -105,12 +102,9 @@ pub async fn send(State(api): State<Api>, posted: Posted) -> Result<Response, Pr
     match attempt.await {
         Ok(answer) => {
             let known = known(&posted.visit, &api, &answer.request_id).await?;
-            show(&posted.visit, &api, posted.typed.form(), Some(Outcome { answer, known })).await
+            show(&posted.visit, &api, posted.typed.form(), Some(PlaygroundResult { answer, known })).await
         }
-        Err(problem) => {
-            let page = show(&posted.visit, &api, posted.refused(problem)?, None).await?;
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
-        }
+        Err(problem) => Ok(unprocessable(show(&posted.visit, &api, posted.refused(problem)?, None).await?)),
     }
 }
 
@@ -118,37 +112,37 @@ pub async fn send(State(api): State<Api>, posted: Posted) -> Result<Response, Pr
 pub async fn record(
     visit: Visit,
     State(api): State<Api>,
-    Query(Wanted { request_id }): Query<Wanted>,
+    Query(RecordQuery { request_id }): Query<RecordQuery>,
 ) -> Result<Response, Problem> {
     html(&known(&visit, &api, &request_id).await?)
 }
 
 /// The call that a form asks for.
-async fn call(api: &Api, posted: &Posted, streamed: bool) -> Result<Call, Problem> {
-    let typed: &Typed = &posted.typed;
+async fn call(api: &Api, posted: &Posted, streamed: bool) -> Result<ChatCall, Problem> {
+    let typed: &FormInput = &posted.typed;
     let admin = posted.visit.admin()?;
     let asked = typed.read(FIELDS)?;
     let key = match (typed.text("key"), typed.text("app")) {
         ("", "") => return Err(refused("app", "pick an app, or paste a key below")),
         ("", app) => {
-            let app = app.parse().map_err(|_| refused("app", "is no app"))?;
-            apps::value(admin, State(api.clone()), Path(app)).await?.0.value
+            let app = app.parse().map_err(|_| refused("app", "is not an app"))?;
+            apps::value(admin, State(api.clone()), PathParams(app)).await?.0.value
         }
         (key, "") => key.to_owned(),
-        _ => return Err(refused("key", "is pasted beside an app that is picked: empty one of the two")),
+        _ => return Err(refused("key", "is pasted, but an app is picked, too: clear one of the two")),
     };
-    Call::new(key, asked, streamed)
+    ChatCall::new(key, asked, streamed)
 }
 
 fn refused(field: &str, why: &str) -> Problem {
     Problem::invalid(FieldError::new(field, why).into())
 }
 
-async fn known(visit: &Visit, api: &Api, request_id: &str) -> Result<Known, Problem> {
+async fn known(visit: &Visit, api: &Api, request_id: &str) -> Result<KnownRequest, Problem> {
     let record = recorded(visit, api, request_id).await?;
     let frame = visit.frame("Playground");
     let (Some(log), true) = (&record, record.as_ref().is_some_and(|log| log.code.is_some())) else {
-        return Ok(Known { frame, record, explanation: None });
+        return Ok(KnownRequest { frame, record, explanation: None });
     };
     let asked = Explain {
         key_id: log.key_id,
@@ -157,10 +151,12 @@ async fn known(visit: &Visit, api: &Api, request_id: &str) -> Result<Known, Prob
         ..Explain::default()
     };
     let explanation = match log.app_id {
-        Some(app) => explain(visit.reader()?, State(api.clone()), Path(app), Body(asked)).await.ok(),
+        Some(app) => {
+            explain(visit.reader()?, State(api.clone()), PathParams(app), JsonBody(asked)).await.ok()
+        }
         None => None,
     };
-    Ok(Known { frame, record, explanation: explanation.map(|explained| explained.0) })
+    Ok(KnownRequest { frame, record, explanation: explanation.map(|explained| explained.0) })
 }
 
 /// The record of a request, once its gateway has told of it.
@@ -181,7 +177,12 @@ async fn recorded(visit: &Visit, api: &Api, request_id: &str) -> Result<Option<L
     }
 }
 
-async fn show(visit: &Visit, api: &Api, form: Form, outcome: Option<Outcome>) -> Result<Response, Problem> {
+async fn show(
+    visit: &Visit,
+    api: &Api,
+    form: HtmlForm,
+    outcome: Option<PlaygroundResult>,
+) -> Result<Response, Problem> {
     visit.admin()?;
     let models = models(visit, api).await?;
     let apps = apps(api, &form).await?;
@@ -190,7 +191,7 @@ async fn show(visit: &Visit, api: &Api, form: Form, outcome: Option<Outcome>) ->
 }
 
 /// The apps that were used last, and the one that is picked.
-async fn apps(api: &Api, form: &Form) -> Result<Vec<App>, Problem> {
+async fn apps(api: &Api, form: &HtmlForm) -> Result<Vec<App>, Problem> {
     let mut apps = api.store.apps(&AppFilter::default(), AppOrder::LastUsed, APPS).await?;
     if let Ok(picked) = form.value("app").parse::<Uuid>()
         && apps.iter().all(|app| app.id != picked)

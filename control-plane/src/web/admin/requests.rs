@@ -4,25 +4,25 @@ use askama::Template;
 use axum::Json;
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use latchkey_core::change_request::Status;
 use uuid::Uuid;
 
 use crate::api::Api;
-use crate::api::body::{Body, OptionalBody, Path, Query};
+use crate::api::body::{JsonBody, OptionalJsonBody, PathParams, Query};
 use crate::api::change_requests::{
     self, ApproveChange, ChangeRequestDetail, ChangeRequestList, ChangeRequestView, FieldNow, RejectChange,
     RequestQuery,
 };
+use crate::api::pagination::ListPage;
 use crate::api::problem::Problem;
 use crate::api::versions::FieldChange;
-use crate::web::form::{Form, Kind, Posted};
+use crate::web::form::{FieldKind, HtmlForm, Posted};
 use crate::web::format;
 use crate::web::frame::{Frame, Visit, done};
 use crate::web::html;
-use crate::web::list::{Filter, More, Next};
+use crate::web::list::{Filter, PaginatedList};
 
 /// The pages of change requests.
 pub fn routes() -> Router<Api> {
@@ -37,10 +37,9 @@ pub fn routes() -> Router<Api> {
 #[template(path = "admin/requests.html")]
 struct RequestsPage {
     frame: Frame,
-    form: Form,
-    filtered: bool,
-    list: ChangeRequestList,
-    more: More,
+    form: HtmlForm,
+    list: PaginatedList<ChangeRequestView>,
+    pending: i64,
 }
 
 #[derive(Template)]
@@ -52,10 +51,9 @@ struct RequestPage {
     fields: Vec<(FieldChange, Option<FieldNow>)>,
     /// Whether the visitor asked for it, and so is not to decide.
     own: bool,
-    form: Form,
+    form: HtmlForm,
 }
 
-/// Lists them.
 pub async fn list(
     visit: Visit,
     State(api): State<Api>,
@@ -69,69 +67,66 @@ pub async fn list(
         ("app_id", app.as_str()),
         ("user_id", &user),
     ];
-    let list = change_requests::list(visit.reader()?, State(api), Query(query)).await?.0;
-    let more = Next::new("/admin/requests", &filters, list.next_cursor.as_deref());
-    let filtered = filters.iter().any(|(_, value)| !value.is_empty());
-    let form = filters.into_iter().fold(Form::default(), |form, (name, value)| form.with(name, value));
-    html(&RequestsPage { frame: visit.frame("Change requests"), form, filtered, list, more })
+    let ChangeRequestList { items, next_cursor, pending } =
+        change_requests::list(visit.reader()?, State(api), Query(query)).await?.0;
+    let list = PaginatedList::new("/admin/requests", &filters, ListPage { items, next_cursor });
+    let form = filters.into_iter().fold(HtmlForm::default(), |form, (name, value)| form.with(name, value));
+    html(&RequestsPage { frame: visit.frame("Change requests"), form, list, pending })
 }
 
-/// Shows one.
-pub async fn page(visit: Visit, State(api): State<Api>, Path(id): Path<Uuid>) -> Result<Response, Problem> {
-    show(&visit, &api, id, Form::default()).await
+pub async fn page(
+    visit: Visit,
+    State(api): State<Api>,
+    PathParams(id): PathParams<Uuid>,
+) -> Result<Response, Problem> {
+    show(&visit, &api, id, HtmlForm::default()).await
 }
 
 /// Approves it: it is applied at once.
 pub async fn approve(
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
     posted: Posted,
 ) -> Result<Response, Problem> {
     let admin = posted.visit.admin()?;
     let decided = async {
-        let approval: ApproveChange = posted.typed.read(&[("comment", Kind::Text)])?;
-        change_requests::approve(admin, State(api.clone()), Path(id), OptionalBody(approval)).await
+        let approval: ApproveChange = posted.typed.read(&[("comment", FieldKind::Text)])?;
+        change_requests::approve(admin, State(api.clone()), PathParams(id), OptionalJsonBody(approval)).await
     };
-    match decided.await {
-        Ok(Json(request)) => {
-            let what = match request.status {
-                Status::Approved => "Approved, and applied.",
-                Status::Failed => "Approved, but it could not be applied: the cause is below.",
-                Status::Stale => {
-                    "It is stale: a field that it touches was changed since. Nothing was applied."
-                }
-                Status::Pending | Status::Rejected | Status::Withdrawn => "Nothing was applied.",
-            };
-            Ok(done(&format!("/admin/requests/{id}"), what))
-        }
-        Err(problem) => again(&posted, &api, id, problem).await,
-    }
+    let done = |Json(request): Json<ChangeRequestView>| {
+        let what = match request.status {
+            Status::Approved => "Approved and applied.",
+            Status::Failed => "Approved, but it could not be applied. The cause is below.",
+            Status::Stale => {
+                "The request is stale: a field that it changes has changed since. Nothing was applied."
+            }
+            Status::Pending | Status::Rejected | Status::Withdrawn => "Nothing was applied.",
+        };
+        done(&path(id), what)
+    };
+    posted.answer(decided.await, done, |form| show(&posted.visit, &api, id, form)).await
 }
 
-/// Rejects it.
 pub async fn reject(
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
     posted: Posted,
 ) -> Result<Response, Problem> {
     let admin = posted.visit.admin()?;
     let decided = async {
-        let rejection: RejectChange = posted.typed.read(&[("reason", Kind::Text)])?;
-        change_requests::reject(admin, State(api.clone()), Path(id), Body(rejection)).await
+        let rejection: RejectChange = posted.typed.read(&[("reason", FieldKind::Text)])?;
+        change_requests::reject(admin, State(api.clone()), PathParams(id), JsonBody(rejection)).await
     };
-    match decided.await {
-        Ok(_) => Ok(done(&format!("/admin/requests/{id}"), "Rejected; the requester sees the reason.")),
-        Err(problem) => again(&posted, &api, id, problem).await,
-    }
+    let done = |_| done(&path(id), "Rejected. The requester sees the reason.");
+    posted.answer(decided.await, done, |form| show(&posted.visit, &api, id, form)).await
 }
 
-async fn again(posted: &Posted, api: &Api, id: Uuid, problem: Problem) -> Result<Response, Problem> {
-    let form = posted.refused(problem)?;
-    Ok((StatusCode::UNPROCESSABLE_ENTITY, show(&posted.visit, api, id, form).await?).into_response())
+fn path(id: Uuid) -> String {
+    format!("/admin/requests/{id}")
 }
 
-async fn show(visit: &Visit, api: &Api, id: Uuid, form: Form) -> Result<Response, Problem> {
-    let detail = change_requests::read(visit.reader()?, State(api.clone()), Path(id)).await?.0;
+async fn show(visit: &Visit, api: &Api, id: Uuid, form: HtmlForm) -> Result<Response, Problem> {
+    let detail = change_requests::read(visit.reader()?, State(api.clone()), PathParams(id)).await?.0;
     let ChangeRequestDetail { mut request, newest_version, now } = detail;
     let fields = std::mem::take(&mut request.changes).into_iter().map(|change| {
         let now = now.iter().find(|field| field.path == change.path).cloned();

@@ -6,13 +6,13 @@ use axum::response::{IntoResponse, Response};
 use latchkey_core::money::NanoUsd;
 use url::form_urlencoded::Serializer;
 
-use super::named;
+use super::filters;
 use crate::api::Api;
 use crate::api::body::Query;
 use crate::api::problem::Problem;
 use crate::api::usage::{self, SumsView, UsageItem, UsageQuery, UsageView};
 use crate::web::chart::Chart;
-use crate::web::form::{Asked, Field, Form, Kind, Typed};
+use crate::web::form::{Field, FieldKind, FilterForm, FormInput, HtmlForm};
 use crate::web::format;
 use crate::web::frame::{Frame, Visit};
 use crate::web::html;
@@ -20,14 +20,14 @@ use crate::web::list::filtered;
 
 const FILTERS: &[Field] = &[
     // What they are summed by.
-    ("by", Kind::Aside),
-    ("from", Kind::Optional),
-    ("to", Kind::Optional),
-    ("app_id", Kind::Optional),
-    ("user_id", Kind::Optional),
-    ("key_id", Kind::Optional),
-    ("model", Kind::Optional),
-    ("provider", Kind::Optional),
+    ("by", FieldKind::Aside),
+    ("from", FieldKind::Optional),
+    ("to", FieldKind::Optional),
+    ("app_id", FieldKind::Optional),
+    ("user_id", FieldKind::Optional),
+    ("key_id", FieldKind::Optional),
+    ("model", FieldKind::Optional),
+    ("provider", FieldKind::Optional),
 ];
 
 /// What sums are made by, and how that is said.
@@ -49,48 +49,47 @@ const ROWS: u16 = 100;
 #[template(path = "admin/usage.html")]
 struct UsagePage {
     frame: Frame,
-    found: Option<Found>,
+    found: Option<UsageReport>,
     providers: Vec<(String, String)>,
     /// Each way to group, its words, its page and whether it is this one.
     tabs: Vec<(String, &'static str, bool)>,
     by: String,
     words: &'static str,
-    form: Form,
+    form: HtmlForm,
 }
 
-/// What was found.
-struct Found {
+struct UsageReport {
     days: UsageView,
     charts: Vec<Chart>,
-    groups: Groups,
+    groups: GroupTable,
 }
 
 /// What a table of groups shows.
-enum Groups {
+enum GroupTable {
     /// The dearest, and whether there are more.
-    Dearest(Vec<Row>, bool),
+    MostExpensive(Vec<UsageRow>, bool),
     /// Nothing: keys are told apart within an app, or those of a user.
-    OfNoOne,
+    NoSubject,
 }
 
 /// A group, and where it leads.
-pub struct Row {
-    /// What it is called.
+pub struct UsageRow {
     pub label: String,
-    /// Its page.
     pub link: Option<String>,
-    /// What its requests did.
     pub sums: SumsView,
 }
 
-/// Shows it.
-pub async fn page(visit: Visit, State(api): State<Api>, Asked(asked): Asked) -> Result<Response, Problem> {
+pub async fn page(
+    visit: Visit,
+    State(api): State<Api>,
+    FilterForm(asked): FilterForm,
+) -> Result<Response, Problem> {
     visit.reader()?;
     let chosen = BY.iter().find(|(by, _)| *by == asked.text("by"));
     let (by, words) = chosen.copied().unwrap_or(BY[0]);
     let mut form = asked.form();
     let found = async {
-        let asked = named::ids(&visit, &api, &asked, &mut form, ("app_id", "user_id")).await?;
+        let asked = filters::with_ids(&visit, &api, &asked, &mut form, ("app_id", "user_id")).await?;
         let query: UsageQuery = asked.read(FILTERS)?;
         find(&visit, &api, query, by).await.map(Some)
     };
@@ -100,14 +99,14 @@ pub async fn page(visit: Visit, State(api): State<Api>, Asked(asked): Asked) -> 
         Some(found) => form.with("from", found.days.from.to_string()).with("to", found.days.to.to_string()),
         None => form,
     };
-    let providers = named::answerers(&visit, &api).await?;
+    let providers = filters::upstream_options(&visit, &api).await?;
     let tabs = BY.iter().map(|(to, words)| (tab(&asked, to), *words, *to == by)).collect();
     let (frame, by) = (visit.frame("Usage"), by.to_owned());
     let page = html(&UsagePage { frame, found, providers, tabs, by, words, form })?;
     Ok((status, page).into_response())
 }
 
-async fn find(visit: &Visit, api: &Api, query: UsageQuery, by: &str) -> Result<Found, Problem> {
+async fn find(visit: &Visit, api: &Api, query: UsageQuery, by: &str) -> Result<UsageReport, Problem> {
     let sum = async |group_by: &str, limit| {
         let query = UsageQuery { group_by: Some(group_by.to_owned()), limit, ..query.clone() };
         Ok::<_, Problem>(usage::read(visit.reader()?, State(api.clone()), Query(query)).await?.0)
@@ -115,7 +114,9 @@ async fn find(visit: &Visit, api: &Api, query: UsageQuery, by: &str) -> Result<F
     let days = sum("day", None).await?;
     let of_no_one = query.app_id.or(query.user_id).or(query.key_id).is_none();
     let (items, truncated) = match by {
-        KEYS if of_no_one => return Ok(Found { charts: charts(&days), days, groups: Groups::OfNoOne }),
+        KEYS if of_no_one => {
+            return Ok(UsageReport { charts: charts(&days), days, groups: GroupTable::NoSubject });
+        }
         "day" => (days.items.clone(), days.truncated),
         by => {
             let groups = sum(by, Some(ROWS)).await?;
@@ -123,7 +124,7 @@ async fn find(visit: &Visit, api: &Api, query: UsageQuery, by: &str) -> Result<F
         }
     };
     let rows = items.into_iter().take(ROWS.into()).map(|item| row(item, by)).collect();
-    Ok(Found { charts: charts(&days), days, groups: Groups::Dearest(rows, truncated) })
+    Ok(UsageReport { charts: charts(&days), days, groups: GroupTable::MostExpensive(rows, truncated) })
 }
 
 /// The charts of sums by day.
@@ -138,12 +139,12 @@ pub fn charts(days: &UsageView) -> Vec<Chart> {
 }
 
 /// A group of sums that were made by `by`.
-pub fn row(item: UsageItem, by: &str) -> Row {
+pub fn row(item: UsageItem, by: &str) -> UsageRow {
     let UsageItem { day, app_id, app_name, user_id, user_name, key_id, key_name, model, provider, sums } =
         item;
     let or_id = |name: Option<String>, id: &dyn std::fmt::Display| name.unwrap_or_else(|| id.to_string());
     let (label, link) = match by {
-        "day" => (day.map(|day| day.strftime("%a, %-d %b %Y").to_string()), None),
+        "day" => (day.map(|day| day.strftime("%a, %b %-d, %Y").to_string()), None),
         "app" => (app_id.map(|id| or_id(app_name, &id)), app_id.map(|id| format!("/admin/apps/{id}"))),
         "user" => (user_id.map(|id| or_id(user_name, &id)), user_id.map(|id| format!("/admin/users/{id}"))),
         KEYS => {
@@ -152,7 +153,7 @@ pub fn row(item: UsageItem, by: &str) -> Row {
             (label, key_id.map(|id| format!("/admin/logs?key_id={id}")))
         }
         "provider" => {
-            let link = provider.as_deref().map(named::provider_page);
+            let link = provider.as_deref().map(filters::upstream_page);
             (provider, link)
         }
         _ => {
@@ -162,19 +163,19 @@ pub fn row(item: UsageItem, by: &str) -> Row {
         }
     };
     let none = match by {
-        "user" => "app keys, of no user",
-        "model" | "provider" => "refused before a provider was asked",
+        "user" => "app keys (no user)",
+        "model" | "provider" => "refused before reaching a provider",
         _ => "none",
     };
-    Row { label: label.unwrap_or_else(|| none.to_owned()), link, sums }
+    UsageRow { label: label.unwrap_or_else(|| none.to_owned()), link, sums }
 }
 
 /// The page with the same filters, by something else.
-fn tab(asked: &Typed, by: &str) -> String {
+fn tab(asked: &FormInput, by: &str) -> String {
     let mut query = Serializer::new(String::new());
     query.append_pair("by", by);
     for (name, kind) in FILTERS {
-        if *kind != Kind::Aside && !asked.text(name).is_empty() {
+        if *kind != FieldKind::Aside && !asked.text(name).is_empty() {
             query.append_pair(name, asked.text(name));
         }
     }

@@ -6,13 +6,12 @@ use jiff::tz::TimeZone;
 use latchkey_core::distinct::DistinctValue;
 use serde_json::{Value, json};
 
-use super::Typed;
+use super::FormInput;
 use super::number::{amount, whole};
 
 /// How a field is typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A text.
+pub enum FieldKind {
     Text,
     /// The page itself looks at it: it decides which other fields there are, and is none of the API's.
     Aside,
@@ -55,12 +54,12 @@ pub enum Kind {
     TokenBudget,
 }
 
-const NO_TIER: &str = "is no tier: write its name and how many times the standard price it is, as in \"priority 2\", or \
+const NO_TIER: &str = "is not a tier: enter a name and a multiple of the standard price, as in \"priority 2\", or \
                        its own prices, as in \"flex input 1.25 output 7.5\"";
 
-impl Kind {
+impl FieldKind {
     /// The JSON of what was typed into the field at `path`.
-    pub(super) fn read(self, typed: &Typed, path: &str) -> Result<Value, String> {
+    pub(super) fn read(self, typed: &FormInput, path: &str) -> Result<Value, String> {
         let text = typed.text(path);
         let of = |name: &str| typed.text(&format!("{path}.{name}")).to_owned();
         Ok(match self {
@@ -124,15 +123,15 @@ fn list(text: &str) -> Vec<&str> {
 
 /// The end of a day in UTC.
 fn end_of(text: &str) -> Result<Timestamp, String> {
-    let day: Date = text.parse().map_err(|_| "name the last day, such as 2027-01-31".to_owned())?;
+    let day: Date = text.parse().map_err(|_| "enter a day such as 2027-01-31".to_owned())?;
     let end = day.tomorrow().and_then(|next| next.to_zoned(TimeZone::UTC));
-    end.map(|end| end.timestamp()).map_err(|_| "lies too far in the future".to_owned())
+    end.map(|end| end.timestamp()).map_err(|_| "is too far in the future".to_owned())
 }
 
 fn selected(text: &str) -> Result<Value, String> {
     let names = list(text);
     if names.is_empty() {
-        return Err("name at least one, or choose all or none".to_owned());
+        return Err("enter at least one, or choose \u{201c}All\u{201d} or \u{201c}None\u{201d}".to_owned());
     }
     Ok(json!(names))
 }
@@ -146,7 +145,7 @@ fn tiers(text: &str) -> Result<Value, String> {
         let of_line = |wrong: String| format!("`{line}`: {wrong}");
         let tier = tier(&words.collect::<Vec<_>>()).map_err(of_line)?;
         if tiers.insert(name.to_owned(), tier).is_some() {
-            return Err(format!("`{name}` is there twice"));
+            return Err(format!("`{name}` is listed twice"));
         }
     }
     Ok(Value::Object(tiers))
@@ -161,7 +160,7 @@ fn tier(words: &[&str]) -> Result<Value, String> {
     for pair in words.chunks(2) {
         let [rate, price] = pair else { return Err(NO_TIER.to_owned()) };
         if rates.insert((*rate).to_owned(), json!(amount(price)?)).is_some() {
-            return Err(format!("`{rate}` is there twice"));
+            return Err(format!("`{rate}` is listed twice"));
         }
     }
     if rates.is_empty() { Err(NO_TIER.to_owned()) } else { Ok(Value::Object(rates)) }

@@ -2,9 +2,9 @@ use serde_json::json;
 
 use super::*;
 
-fn typed(pairs: &[(&str, &str)]) -> Typed {
+fn typed(pairs: &[(&str, &str)]) -> FormInput {
     let said = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Typed { said, ..Typed::default() }
+    FormInput { said, ..FormInput::default() }
 }
 
 #[test]
@@ -26,18 +26,18 @@ fn what_is_typed_becomes_the_apis_json() {
         ("keep_key_values", "on"),
     ]);
     let fields = [
-        ("name", Kind::Text),
-        ("limits.requests_per_minute", Kind::Number),
-        ("limits.tokens_per_minute", Kind::Number),
-        ("limits.budget", Kind::Budget),
-        ("limits.token_budget", Kind::TokenBudget),
-        ("allowed_models", Kind::Selection),
-        ("allowed_providers", Kind::Selection),
-        ("ip_allow_list", Kind::OptionalList),
-        ("alert_thresholds", Kind::Numbers),
-        ("metadata", Kind::Json),
-        ("keep_key_values", Kind::Flag),
-        ("require_conversation_id", Kind::Flag),
+        ("name", FieldKind::Text),
+        ("limits.requests_per_minute", FieldKind::Number),
+        ("limits.tokens_per_minute", FieldKind::Number),
+        ("limits.budget", FieldKind::Budget),
+        ("limits.token_budget", FieldKind::TokenBudget),
+        ("allowed_models", FieldKind::Selection),
+        ("allowed_providers", FieldKind::Selection),
+        ("ip_allow_list", FieldKind::OptionalList),
+        ("alert_thresholds", FieldKind::Numbers),
+        ("metadata", FieldKind::Json),
+        ("keep_key_values", FieldKind::Flag),
+        ("require_conversation_id", FieldKind::Flag),
     ];
     assert_eq!(
         typed.json(&fields).unwrap(),
@@ -65,7 +65,7 @@ fn switches_that_are_all_on_restrict_nothing() {
     let read = |on: &[&str]| {
         let shown = ["openai", "anthropic"].map(|name| ("allowed_providers.shown", name));
         let on: Vec<_> = on.iter().map(|name| ("allowed_providers", *name)).chain(shown).collect();
-        typed(&on).json(&[("allowed_providers", Kind::Switches)]).unwrap()["allowed_providers"].clone()
+        typed(&on).json(&[("allowed_providers", FieldKind::Switches)]).unwrap()["allowed_providers"].clone()
     };
     assert_eq!(read(&["openai", "anthropic"]), json!("all"));
     assert_eq!(read(&["openai"]), json!(["openai"]));
@@ -93,8 +93,11 @@ fn a_key_stops_after_a_lifetime_or_at_the_end_of_a_day() {
 #[test]
 fn what_cannot_be_read_names_its_field_and_keeps_what_was_typed() {
     let typed = typed(&[("name", "x"), ("limits.requests_per_minute", "many"), ("metadata", "[1]")]);
-    let fields =
-        [("name", Kind::Text), ("limits.requests_per_minute", Kind::Number), ("metadata", Kind::Json)];
+    let fields = [
+        ("name", FieldKind::Text),
+        ("limits.requests_per_minute", FieldKind::Number),
+        ("metadata", FieldKind::Json),
+    ];
     let problem = typed.json(&fields).unwrap_err();
     let form = typed.form().refused(problem).unwrap();
     assert_eq!(form.value("limits.requests_per_minute"), "many");
@@ -113,7 +116,7 @@ fn a_form_shows_what_is_there_now() {
         "keep_key_values": false,
         "expires_at": null,
     });
-    let form = Form::of(&now);
+    let form = HtmlForm::of(&now);
     assert_eq!(form.value("limits.budget.usd"), "1.00");
     assert_eq!((form.selection("allowed_models"), form.value("allowed_models.only")), ("only", "a, b"));
     assert_eq!(form.selection("allowed_providers"), "all");
@@ -123,15 +126,15 @@ fn a_form_shows_what_is_there_now() {
 #[test]
 fn an_error_of_an_item_is_shown_at_its_list() {
     let problem = Problem::invalid(FieldError::new("ip_allow_list[1]", "is no address").into());
-    let form = Form::default().refused(problem).unwrap();
+    let form = HtmlForm::default().refused(problem).unwrap();
     assert_eq!(form.error("ip_allow_list"), Some("is no address"));
     assert_eq!(form.error("ip"), None);
 }
 
 #[test]
 fn a_box_that_was_unticked_stays_so_beside_what_is_there() {
-    let now = Form::of(&json!({ "name": "a", "keep_key_values": true, "identity": { "header": true } }));
-    let fields = [("name", Kind::Text), ("keep_key_values", Kind::Flag)];
+    let now = HtmlForm::of(&json!({ "name": "a", "keep_key_values": true, "identity": { "header": true } }));
+    let fields = [("name", FieldKind::Text), ("keep_key_values", FieldKind::Flag)];
     let form = typed(&[("name", "b")]).form().beside(now, &fields);
     assert_eq!(form.value("name"), "b");
     assert!(!form.ticked("keep_key_values") && form.ticked("identity.header"));
@@ -143,19 +146,19 @@ fn a_tiers_line_says_each_rate_once_and_metadata_each_name() {
         let problem = typed(&[(path, text)]).json(&[(path, kind)]).unwrap_err();
         (problem.errors[0].path.clone(), problem.errors[0].message.clone())
     };
-    let (path, why) = wrong("price.tiers", Kind::Tiers, "flex input 1 input 5 output 3");
+    let (path, why) = wrong("price.tiers", FieldKind::Tiers, "flex input 1 input 5 output 3");
     assert_eq!(
         (path.as_str(), why.as_str()),
         ("price.tiers", "`flex input 1 input 5 output 3`: `input` is there twice")
     );
-    let (_, why) = wrong("price.tiers", Kind::Tiers, "flex 2\nflex 3");
+    let (_, why) = wrong("price.tiers", FieldKind::Tiers, "flex 2\nflex 3");
     assert_eq!(why, "`flex` is there twice");
     for line in ["priority 1,5", "flex input 1,25 output 7,5", "flex input", "flex input 1 output"] {
-        assert!(wrong("price.tiers", Kind::Tiers, line).1.starts_with(&format!("`{line}`")), "{line}");
+        assert!(wrong("price.tiers", FieldKind::Tiers, line).1.starts_with(&format!("`{line}`")), "{line}");
     }
     let read = typed(&[("price.tiers", "flex: input 1.25, output 1,000\npriority 2")]);
     let tiers = json!({ "flex": { "input": "1.25", "output": "1000" }, "priority": { "multiplier": "2" } });
-    assert_eq!(read.json(&[("price.tiers", Kind::Tiers)]).unwrap()["price"]["tiers"], tiers);
-    let (path, why) = wrong("metadata", Kind::Json, r#"{"a": {"b": 1, "b": 2}}"#);
+    assert_eq!(read.json(&[("price.tiers", FieldKind::Tiers)]).unwrap()["price"]["tiers"], tiers);
+    let (path, why) = wrong("metadata", FieldKind::Json, r#"{"a": {"b": 1, "b": 2}}"#);
     assert!(path == "metadata" && why.starts_with("`b` is there twice"), "{why}");
 }

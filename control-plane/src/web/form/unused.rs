@@ -2,15 +2,15 @@
 
 use latchkey_core::invalid::{FieldError, Invalid};
 
-use super::{Kind, Typed};
+use super::{FieldKind, FormInput};
 
 /// Fields that every form may have.
 const OWN: [&str; 2] = ["csrf", "once"];
 
 const NO_EFFECT: &str =
-    "has no effect with what is chosen in this form: empty it, or choose what it belongs to";
+    "has no effect with the options chosen in this form: clear it, or choose the option it belongs to";
 
-impl Kind {
+impl FieldKind {
     /// The fields of a form that this one is typed into, beside the one at its path.
     fn parts(self) -> &'static [&'static str] {
         match self {
@@ -33,9 +33,9 @@ impl Kind {
     }
 }
 
-impl Typed {
+impl FormInput {
     /// Everything that none of these fields takes, each by its name.
-    pub(in crate::web) fn unused(&self, fields: &[(&str, Kind)]) -> Invalid {
+    pub(in crate::web) fn unused(&self, fields: &[(&str, FieldKind)]) -> Invalid {
         let mut wrong = Invalid::default();
         for (name, value) in self.pairs() {
             let known = wrong.0.iter().any(|error| error.path == name);
@@ -51,13 +51,13 @@ impl Typed {
         wrong
     }
 
-    fn refusal(&self, name: &str, value: &str, fields: &[(&str, Kind)]) -> Option<&'static str> {
+    fn refusal(&self, name: &str, value: &str, fields: &[(&str, FieldKind)]) -> Option<&'static str> {
         if value.trim().is_empty() || OWN.contains(&name) {
             return None;
         }
         match fields.iter().find(|(path, kind)| takes(*kind, path, name)) {
             Some((_, kind)) if !kind.is_plural() && self.all(name).any(|other| other != value) => {
-                Some("is there twice, with two values")
+                Some("is listed twice with different values")
             }
             Some(_) => None,
             None if self.is_as_shown(name) || self.is_period_of_nothing(name) => None,
@@ -66,15 +66,16 @@ impl Typed {
     }
 
     /// A list beside an answer that needs none.
-    fn contradiction(&self, path: &str, kind: Kind) -> Option<&'static str> {
+    fn contradiction(&self, path: &str, kind: FieldKind) -> Option<&'static str> {
         let only = format!("{path}.only");
-        let is_list = kind == Kind::Selection && !self.text(&only).is_empty() && !self.is_as_shown(&only);
+        let is_list =
+            kind == FieldKind::Selection && !self.text(&only).is_empty() && !self.is_as_shown(&only);
         match self.text(path) {
             "all" if is_list => Some(
-                "\u{201c}All\u{201d} is chosen, and names are typed: choose \u{201c}Only these\u{201d}, or empty the list",
+                "\u{201c}All\u{201d} is chosen, but names are entered: choose \u{201c}Only these\u{201d}, or clear the list",
             ),
             "none" if is_list => Some(
-                "\u{201c}None\u{201d} is chosen, and names are typed: choose \u{201c}Only these\u{201d}, or empty the list",
+                "\u{201c}None\u{201d} is chosen, but names are entered: choose \u{201c}Only these\u{201d}, or clear the list",
             ),
             _ => None,
         }
@@ -95,7 +96,7 @@ impl Typed {
     }
 }
 
-fn takes(kind: Kind, path: &str, name: &str) -> bool {
+fn takes(kind: FieldKind, path: &str, name: &str) -> bool {
     match name.strip_prefix(path) {
         Some("") => true,
         Some(rest) => rest.strip_prefix('.').is_some_and(|part| kind.parts().contains(&part)),
@@ -107,19 +108,19 @@ fn takes(kind: Kind, path: &str, name: &str) -> bool {
 mod tests {
     use serde_json::json;
 
-    use super::super::{Field, Form};
+    use super::super::{Field, HtmlForm};
     use super::*;
 
     const FIELDS: &[Field] = &[
-        ("name", Kind::Text),
-        ("models", Kind::Selection),
-        ("budget", Kind::Budget),
-        ("from", Kind::Aside),
-        ("tags", Kind::Choices),
+        ("name", FieldKind::Text),
+        ("models", FieldKind::Selection),
+        ("budget", FieldKind::Budget),
+        ("from", FieldKind::Aside),
+        ("tags", FieldKind::Choices),
     ];
 
-    fn typed(pairs: &[(&str, &str)]) -> Typed {
-        pairs.iter().fold(Typed::default(), |mut typed, (name, value)| {
+    fn typed(pairs: &[(&str, &str)]) -> FormInput {
+        pairs.iter().fold(FormInput::default(), |mut typed, (name, value)| {
             typed.said.push(((*name).to_owned(), (*value).to_owned()));
             typed
         })
@@ -163,7 +164,7 @@ mod tests {
 
     #[test]
     fn what_stands_there_as_it_was_shown_was_not_typed() {
-        let now = || Form::of(&json!({ "models": ["a", "b"], "keys": { "pem": "x\ny" } }));
+        let now = || HtmlForm::of(&json!({ "models": ["a", "b"], "keys": { "pem": "x\ny" } }));
         let unused = |pairs: &[(&str, &str)]| typed(pairs).over(now()).unused(FIELDS).0.len();
         assert_eq!(unused(&[("models", "all"), ("models.only", "a, b"), ("keys.pem", "x\r\ny")]), 0);
         assert_eq!(unused(&[("models", "all"), ("models.only", "a, c"), ("keys.pem", "z")]), 2);

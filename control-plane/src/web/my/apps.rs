@@ -14,31 +14,30 @@ use uuid::Uuid;
 use super::limits::{self, Line, Meter, meters};
 use crate::api::Api;
 use crate::api::activity::Active;
-use crate::api::body::{Path, Query};
+use crate::api::body::{PathParams, Query};
 use crate::api::keys::KeyView;
 use crate::api::my_apps::{self, MyApp, MyAppDetails, MyModel};
 use crate::api::my_keys;
-use crate::api::page::{Page, PageQuery};
+use crate::api::pagination::PageQuery;
 use crate::api::problem::Problem;
 use crate::web::form::Posted;
 use crate::web::format;
 use crate::web::frame::{Frame, Visit};
 use crate::web::html;
-use crate::web::list::{More, Next};
+use crate::web::list::PaginatedList;
 use crate::web::snippets::Snippets;
 
 #[derive(Template)]
 #[template(path = "my/apps.html")]
-struct AppsPage {
+struct MyAppsPage {
     frame: Frame,
     search: String,
-    apps: Page<MyApp>,
-    more: More,
+    list: PaginatedList<MyApp>,
 }
 
 #[derive(Template)]
 #[template(path = "my/app.html")]
-struct AppPage {
+struct MyAppPage {
     frame: Frame,
     app: MyAppDetails,
     base_url: String,
@@ -47,8 +46,7 @@ struct AppPage {
     request_limits: Vec<Line>,
     key_limits: Vec<Line>,
     /// One's own keys, in named mode.
-    keys: Option<Page<Active<KeyView>>>,
-    more: More,
+    keys: Option<PaginatedList<Active<KeyView>>>,
 }
 
 /// A page that shows a key's value, with what to paste into a program.
@@ -57,43 +55,40 @@ struct AppPage {
 pub(super) struct ValuePage {
     pub(super) frame: Frame,
     pub(super) app: MyAppDetails,
-    /// What happened.
     pub(super) note: String,
     pub(super) value: String,
     pub(super) snippets: Snippets,
-    /// Where to go on.
     pub(super) next: String,
 }
 
-/// Lists them.
 pub async fn list(
     visit: Visit,
     State(api): State<Api>,
     Query(query): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let search = query.search.clone().unwrap_or_default();
-    let apps = my_apps::list(visit.person(), State(api), Query(query)).await?;
-    let more = Next::new("/apps", &[("search", &search)], apps.next_cursor.as_deref());
-    html(&AppsPage { frame: visit.frame("My apps"), search, apps, more })
+    let page = my_apps::list(visit.person(), State(api), Query(query)).await?;
+    let list = PaginatedList::new("/apps", &[("search", &search)], page);
+    html(&MyAppsPage { frame: visit.frame("My apps"), search, list })
 }
 
 /// Shows the Settings tab of one.
 pub async fn page(
     visit: Visit,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
     Query(query): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let app = read(&visit, &api, id).await?;
     let keys = match app.app.mode {
         CredentialMode::Named => {
-            Some(my_keys::list(visit.person(), State(api.clone()), Path(id), Query(query)).await?)
+            let keys =
+                my_keys::list(visit.person(), State(api.clone()), PathParams(id), Query(query)).await?;
+            Some(PaginatedList::new(&format!("/apps/{id}"), &[], keys))
         }
         CredentialMode::Shared => None,
     };
-    let cursor = keys.as_ref().and_then(|keys| keys.next_cursor.as_deref());
-    let more = Next::new(&format!("/apps/{id}"), &[], cursor);
-    html(&AppPage {
+    html(&MyAppPage {
         frame: visit.frame(app.app.name.as_str()),
         base_url: snippets(&api, &app, None).base_url,
         gateway_url: api.gateway_url.to_string(),
@@ -102,21 +97,20 @@ pub async fn page(
         key_limits: limits::lines(&app.named_key_limits),
         app,
         keys,
-        more,
     })
 }
 
 /// Shows the value of the key that the app's users share.
 pub async fn value(
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
     posted: Posted,
 ) -> Result<Response, Problem> {
-    let value = my_apps::value(posted.visit.person(), State(api.clone()), Path(id)).await?.0.value;
+    let value = my_apps::value(posted.visit.person(), State(api.clone()), PathParams(id)).await?.0.value;
     let app = read(&posted.visit, &api, id).await?;
     html(&ValuePage {
         frame: posted.visit.frame(format!("The key of {}", app.app.name.as_str())),
-        note: "Everyone who may see this app shares this key.".to_owned(),
+        note: "Everyone with access to this app shares this key.".to_owned(),
         snippets: snippets(&api, &app, Some(&value)),
         value,
         next: format!("/apps/{id}"),
@@ -126,7 +120,7 @@ pub async fn value(
 
 /// An app that the visitor may view.
 pub(super) async fn read(visit: &Visit, api: &Api, id: Uuid) -> Result<MyAppDetails, Problem> {
-    Ok(my_apps::read(visit.person(), State(api.clone()), Path(id)).await?.0)
+    Ok(my_apps::read(visit.person(), State(api.clone()), PathParams(id)).await?.0)
 }
 
 /// What to paste into a program.

@@ -5,28 +5,26 @@ mod edit;
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use latchkey_core::change_request::Kind as Asked;
+use axum::response::Response;
+use latchkey_core::change_request::Kind as ChangeKind;
 use latchkey_core::settings::CredentialMode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::apps::{asked, read};
-use super::diff::{Row, rows};
+use super::diff::{DiffRow, rows};
+use crate::action::change_requests::submit::NewChangeRequest;
 use crate::api::Api;
-use crate::api::body::{Body, Path, Query};
+use crate::api::body::{JsonBody, PathParams, Query};
 use crate::api::change_requests::draft;
 use crate::api::change_requests::mine;
-use crate::api::change_requests::{
-    ChangePreview, MyAppSettings, NewChangeRequest, NewPreview, SettingsQuery,
-};
+use crate::api::change_requests::{ChangePreview, MyAppSettings, NewPreview, SettingsQuery};
 use crate::api::my_apps::MyAppDetails;
 use crate::api::problem::Problem;
-use crate::web::form::{Form, Posted, Typed};
+use crate::web::form::{FormInput, HtmlForm, Posted};
 use crate::web::frame::{Frame, Visit, done};
-use crate::web::html;
+use crate::web::{html, unprocessable};
 
 /// Fields of the forms' own, which say nothing of the change.
 const STEPS: [&str; 5] = ["csrf", "once", "step", "reason", "base_version"];
@@ -42,24 +40,23 @@ const LIMITS: [(&str, &str, &str); 7] = [
     ("min_output_tokens", "Least output of a cut answer", "tokens"),
 ];
 
-/// The periods of budgets.
 const PERIODS: &[(&str, &str)] =
-    &[("month", "per month"), ("week", "per week"), ("day", "per day"), ("total", "in all")];
+    &[("month", "per month"), ("week", "per week"), ("day", "per day"), ("total", "in total")];
 
 /// Where the keys of JWTs come from.
 const KEYS: &[(&str, &str)] =
-    &[("none", "JWTs are not looked at"), ("jwks_url", "A JWK set at a URL"), ("pem", "Public keys in PEM")];
+    &[("none", "None: JWTs are ignored"), ("jwks_url", "A JWK set at a URL"), ("pem", "Public keys in PEM")];
 
 #[derive(Template)]
 #[template(path = "my/ask.html")]
 struct AskPage {
     frame: Frame,
     app: MyAppDetails,
-    kind: Asked,
+    kind: ChangeKind,
     now: MyAppSettings,
     /// The paths of the categories that the form has room for.
     categories: Vec<String>,
-    form: Form,
+    form: HtmlForm,
 }
 
 #[derive(Template)]
@@ -67,20 +64,20 @@ struct AskPage {
 struct PreviewPage {
     frame: Frame,
     app: MyAppDetails,
-    kind: Asked,
+    kind: ChangeKind,
     base_version: i64,
-    rows: Vec<Row>,
+    rows: Vec<DiffRow>,
     was: &'static str,
     wish: &'static str,
     /// What was typed on the page before.
     typed: Vec<(String, String)>,
-    form: Form,
+    form: HtmlForm,
 }
 
 /// What a form begins with.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Beginning {
+pub struct ChangeFormQuery {
     /// What this request of one's own asked for.
     again: Option<Uuid>,
 }
@@ -89,14 +86,14 @@ pub struct Beginning {
 pub async fn page(
     visit: Visit,
     State(api): State<Api>,
-    Path((id, kind)): Path<(Uuid, Asked)>,
-    Query(Beginning { again }): Query<Beginning>,
+    PathParams((id, kind)): PathParams<(Uuid, ChangeKind)>,
+    Query(ChangeFormQuery { again }): Query<ChangeFormQuery>,
 ) -> Result<Response, Problem> {
     let query = Query(SettingsQuery { change_request: again });
-    let wanted = draft::settings(visit.person(), State(api.clone()), Path(id), query).await?.0;
+    let wanted = draft::settings(visit.person(), State(api.clone()), PathParams(id), query).await?.0;
     let mut form = edit::form(kind, &wanted);
-    if let (Asked::PromptStore, Some(again)) = (kind, again) {
-        let request = mine::read(visit.person(), State(api.clone()), Path(again)).await?.0;
+    if let (ChangeKind::PromptStore, Some(again)) = (kind, again) {
+        let request = mine::read(visit.person(), State(api.clone()), PathParams(again)).await?.0;
         form = edit::prompt_form(&request.changes);
     }
     show(&visit, &api, (id, kind), form).await
@@ -105,7 +102,7 @@ pub async fn page(
 /// Shows what would change, or sends the request.
 pub async fn send(
     State(api): State<Api>,
-    Path(place): Path<(Uuid, Asked)>,
+    PathParams(place): PathParams<(Uuid, ChangeKind)>,
     posted: Posted,
 ) -> Result<Response, Problem> {
     match posted.typed.text("step") {
@@ -115,13 +112,13 @@ pub async fn send(
             Err(problem) => mend(&api, place, &posted, problem).await,
         },
         _ => match preview(&api, place, &posted).await {
-            Ok(preview) => confirm(&api, place, &posted, preview, Form::default()).await,
+            Ok(preview) => confirm(&api, place, &posted, preview, HtmlForm::default()).await,
             Err(problem) => mend(&api, place, &posted, problem).await,
         },
     }
 }
 
-async fn submit(api: &Api, (id, kind): (Uuid, Asked), posted: &Posted) -> Result<Response, Problem> {
+async fn submit(api: &Api, (id, kind): (Uuid, ChangeKind), posted: &Posted) -> Result<Response, Problem> {
     let Posted { visit, typed } = posted;
     let sent = async {
         let edit = edit(api, (id, kind), posted).await?;
@@ -130,35 +127,35 @@ async fn submit(api: &Api, (id, kind): (Uuid, Asked), posted: &Posted) -> Result
         let base_version = typed.text("base_version").parse().unwrap_or_default();
         let said = json!([edit, reason, base_version]).to_string();
         let new = NewChangeRequest { kind, edit, reason, base_version: Some(base_version) };
-        let creation = posted.once(Body(new), "", &said);
-        mine::submit(visit.person(), State(api.clone()), Path(id), creation).await?.told::<Value>()
+        let creation = posted.once(JsonBody(new), "", &said);
+        mine::submit(visit.person(), State(api.clone()), PathParams(id), creation).await?.into_made()
     };
     let problem = match sent.await {
         Ok(request) => {
-            let to = format!("/requests/{}", request["id"].as_str().unwrap_or_default());
-            return Ok(done(&to, "Your request is sent. An admin decides on it."));
+            let to = format!("/requests/{}", request.id);
+            return Ok(done(&to, "Your request was sent. An admin will review it."));
         }
         Err(problem) => problem,
     };
     match preview(api, (id, kind), posted).await {
         Ok(preview) => {
-            let form = Form::default().with("reason", typed.raw("reason")).refused(problem)?;
+            let form = HtmlForm::default().with("reason", typed.raw("reason")).refused(problem)?;
             let page = confirm(api, (id, kind), posted, preview, form).await?;
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+            Ok(unprocessable(page))
         }
         Err(problem) => mend(api, (id, kind), posted, problem).await,
     }
 }
 
 /// The edit that was typed.
-async fn edit(api: &Api, (id, kind): (Uuid, Asked), posted: &Posted) -> Result<Value, Problem> {
+async fn edit(api: &Api, (id, kind): (Uuid, ChangeKind), posted: &Posted) -> Result<Value, Problem> {
     let Posted { visit, typed } = posted;
     let app = read(visit, api, id).await?;
     edit::read(kind, app.app.mode, typed, &settings(visit, api, id).await?)
 }
 
 /// The form as it was typed.
-async fn again(api: &Api, (id, kind): (Uuid, Asked), posted: &Posted) -> Result<Form, Problem> {
+async fn again(api: &Api, (id, kind): (Uuid, ChangeKind), posted: &Posted) -> Result<HtmlForm, Problem> {
     let Posted { visit, typed } = posted;
     edit::again(kind, typed, &settings(visit, api, id).await?)
 }
@@ -166,19 +163,23 @@ async fn again(api: &Api, (id, kind): (Uuid, Asked), posted: &Posted) -> Result<
 /// The app's settings as they are now.
 async fn settings(visit: &Visit, api: &Api, id: Uuid) -> Result<MyAppSettings, Problem> {
     let now = Query(SettingsQuery::default());
-    Ok(draft::settings(visit.person(), State(api.clone()), Path(id), now).await?.0)
+    Ok(draft::settings(visit.person(), State(api.clone()), PathParams(id), now).await?.0)
 }
 
-async fn preview(api: &Api, (id, kind): (Uuid, Asked), posted: &Posted) -> Result<ChangePreview, Problem> {
+async fn preview(
+    api: &Api,
+    (id, kind): (Uuid, ChangeKind),
+    posted: &Posted,
+) -> Result<ChangePreview, Problem> {
     let edit = edit(api, (id, kind), posted).await?;
-    let new = Body(NewPreview { kind, edit });
-    Ok(draft::preview(posted.visit.person(), State(api.clone()), Path(id), new).await?.0)
+    let new = JsonBody(NewPreview { kind, edit });
+    Ok(draft::preview(posted.visit.person(), State(api.clone()), PathParams(id), new).await?.0)
 }
 
 /// The form again, with what is wrong with it.
 async fn mend(
     api: &Api,
-    (id, kind): (Uuid, Asked),
+    (id, kind): (Uuid, ChangeKind),
     posted: &Posted,
     mut problem: Problem,
 ) -> Result<Response, Problem> {
@@ -189,10 +190,15 @@ async fn mend(
     let typed = again(api, (id, kind), posted).await.unwrap_or_else(|_| posted.typed.form());
     let form = typed.refused(problem)?;
     let page = show(&posted.visit, api, (id, kind), form).await?;
-    Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+    Ok(unprocessable(page))
 }
 
-async fn show(visit: &Visit, api: &Api, (id, kind): (Uuid, Asked), form: Form) -> Result<Response, Problem> {
+async fn show(
+    visit: &Visit,
+    api: &Api,
+    (id, kind): (Uuid, ChangeKind),
+    form: HtmlForm,
+) -> Result<Response, Problem> {
     let app = read(visit, api, id).await?;
     let now = settings(visit, api, id).await?;
     let frame = visit.frame(format!("Request a change: {}", asked(&kind)));
@@ -202,10 +208,10 @@ async fn show(visit: &Visit, api: &Api, (id, kind): (Uuid, Asked), form: Form) -
 
 async fn confirm(
     api: &Api,
-    (id, kind): (Uuid, Asked),
+    (id, kind): (Uuid, ChangeKind),
     Posted { visit, typed }: &Posted,
     ChangePreview { base_version, changes }: ChangePreview,
-    form: Form,
+    form: HtmlForm,
 ) -> Result<Response, Problem> {
     let app = read(visit, api, id).await?;
     html(&PreviewPage {
@@ -215,13 +221,13 @@ async fn confirm(
         base_version,
         rows: rows(&changes),
         was: "Now",
-        wish: "Your wish",
+        wish: "Requested",
         typed: kept(typed),
         form,
     })
 }
 
-fn kept(typed: &Typed) -> Vec<(String, String)> {
+fn kept(typed: &FormInput) -> Vec<(String, String)> {
     let kept = typed.pairs().filter(|(name, _)| !STEPS.contains(name));
     kept.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }

@@ -5,9 +5,8 @@ use serde_json::Value;
 use crate::api::versions::FieldChange;
 use crate::web::format::count;
 
-/// A field that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct DiffRow {
     /// Which: `limits: requests per minute`.
     pub name: String,
     /// What it is, or was.
@@ -16,13 +15,12 @@ pub struct Row {
     pub after: String,
 }
 
-/// These changes.
 #[must_use]
-pub fn rows(changes: &[FieldChange]) -> Vec<Row> {
+pub fn rows(changes: &[FieldChange]) -> Vec<DiffRow> {
     changes.iter().map(row).collect()
 }
 
-fn row(FieldChange { path, before, after }: &FieldChange) -> Row {
+fn row(FieldChange { path, before, after }: &FieldChange) -> DiffRow {
     let shown = |value: &Option<Value>| match value {
         None | Some(Value::Null) => nothing(path.root()).to_owned(),
         Some(value) => shown(value),
@@ -31,7 +29,7 @@ fn row(FieldChange { path, before, after }: &FieldChange) -> Row {
     let free = ["custom_categories", "prompts", "metadata"].contains(&root);
     let name = |segment: &String| if free { format!("“{segment}”") } else { segment.replace('_', " ") };
     let names = std::iter::once(root.replace('_', " ")).chain(rest.iter().map(name));
-    Row { name: names.collect::<Vec<_>>().join(": "), before: shown(before), after: shown(after) }
+    DiffRow { name: names.collect::<Vec<_>>().join(": "), before: shown(before), after: shown(after) }
 }
 
 /// What a field that is null or not there means.
@@ -40,7 +38,7 @@ fn nothing(root: &str) -> &'static str {
         "limits" | "named_key_limits" => "no limit",
         "expires_at" => "never",
         "ip_allow_list" => "any address",
-        "identity" => "any, or not looked at",
+        "identity" => "not set",
         _ => "none",
     }
 }
@@ -62,7 +60,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// `$12.50 per month`, `1,000 tokens in all`.
+/// `$12.50 per month`, `1,000 tokens in total`.
 fn budget(value: &Value) -> Option<String> {
     let amount = match (value["usd"].as_str(), value["tokens"].as_u64()) {
         (Some(usd), _) => format!("${usd}"),
@@ -70,7 +68,7 @@ fn budget(value: &Value) -> Option<String> {
         (None, None) => return None,
     };
     Some(match value["per"].as_str()? {
-        "total" => format!("{amount} in all"),
+        "total" => format!("{amount} in total"),
         per => format!("{amount} per {per}"),
     })
 }
@@ -82,7 +80,8 @@ mod tests {
     use super::*;
 
     fn read(path: &str, before: Option<Value>, after: Option<Value>) -> (String, String, String) {
-        let Row { name, before, after } = row(&FieldChange { path: path.parse().unwrap(), before, after });
+        let DiffRow { name, before, after } =
+            row(&FieldChange { path: path.parse().unwrap(), before, after });
         (name, before, after)
     }
 

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::apps::{grants, read};
 use crate::api::Api;
-use crate::api::body::Path;
+use crate::api::body::PathParams;
 use crate::api::my_apps::MyAppDetails;
 use crate::api::problem::Problem;
 use crate::store::conditions::Scope;
@@ -20,7 +20,6 @@ use crate::web::html;
 /// Something that a guardrail found; never the value itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// When the request came.
     pub at: Timestamp,
     /// As the client got it in `x-request-id`.
     pub request_id: String,
@@ -32,7 +31,6 @@ pub struct Finding {
     pub action: String,
     /// Where: `request` or `response`.
     pub direction: String,
-    /// How many times.
     pub count: u64,
     /// The place, with what was found masked.
     pub excerpt: String,
@@ -48,8 +46,11 @@ struct FindingsPage {
     findings: Vec<Finding>,
 }
 
-/// Shows them.
-pub async fn page(visit: Visit, State(api): State<Api>, Path(id): Path<Uuid>) -> Result<Response, Problem> {
+pub async fn page(
+    visit: Visit,
+    State(api): State<Api>,
+    PathParams(id): PathParams<Uuid>,
+) -> Result<Response, Problem> {
     let app = read(&visit, &api, id).await?;
     let findings = found(&api.scope_of_app(&visit.person(), id).await?);
     let frame = visit.frame(format!("{}: Findings", app.app.name.as_str()));

@@ -13,18 +13,18 @@ use uuid::Uuid;
 
 use super::apps::{grants, read};
 use crate::api::Api;
-use crate::api::body::{Path, Query};
+use crate::api::body::{PathParams, Query};
 use crate::api::logs::{self, LogQuery, LogView};
 use crate::api::my_apps::MyAppDetails;
-use crate::api::page::Page;
+use crate::api::pagination::ListPage;
 use crate::api::problem::Problem;
 use crate::api::usage::{self, UsageQuery, UsageView};
 use crate::web::chart::Chart;
-use crate::web::form::Form;
+use crate::web::form::HtmlForm;
 use crate::web::format;
 use crate::web::frame::{Frame, Visit};
 use crate::web::html;
-use crate::web::list::{More, Next};
+use crate::web::list::PaginatedList;
 
 const ROWS: u16 = 25;
 
@@ -39,7 +39,7 @@ const SPANS: [(&str, i64, &str); 4] = [
 /// Which requests, as the form has it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct LogFilter {
+pub struct MyLogsQuery {
     cursor: Option<String>,
     time: String,
     from: String,
@@ -52,7 +52,7 @@ pub struct LogFilter {
 
 #[derive(Template)]
 #[template(path = "my/logs.html")]
-struct LogsPage {
+struct MyLogsPage {
     frame: Frame,
     app: MyAppDetails,
     /// Whether everyone's requests are shown.
@@ -60,52 +60,46 @@ struct LogsPage {
     usage: UsageView,
     charts: [Chart; 2],
     spans: Vec<(&'static str, &'static str)>,
-    form: Form,
-    filtered: bool,
-    logs: Page<LogView>,
-    more: More,
+    form: HtmlForm,
+    list: PaginatedList<LogView>,
 }
 
-/// Shows them.
 pub async fn page(
     visit: Visit,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
-    Query(filter): Query<LogFilter>,
+    PathParams(id): PathParams<Uuid>,
+    Query(filter): Query<MyLogsQuery>,
 ) -> Result<Response, Problem> {
     let app = read(&visit, &api, id).await?;
     let frame = visit.frame(format!("{}: Logs", app.app.name.as_str()));
     let form = filter.form();
     let (form, logs) = match filter.query(&frame, api.world.now()) {
-        Ok(query) => {
-            (form, logs::list_of_my_app(visit.person(), State(api.clone()), Path(id), Query(query)).await?)
-        }
-        Err(invalid) => {
-            (form.refused(Problem::invalid(invalid))?, Page { items: Vec::new(), next_cursor: None })
-        }
+        Ok(query) => (
+            form,
+            logs::list_of_my_app(visit.person(), State(api.clone()), PathParams(id), Query(query)).await?,
+        ),
+        Err(invalid) => (form.refused(Problem::invalid(invalid))?, ListPage::default()),
     };
     let sums = Query(UsageQuery { group_by: Some("day".to_owned()), ..UsageQuery::default() });
-    let usage = usage::read_of_my_app(visit.person(), State(api), Path(id), sums).await?.0;
+    let usage = usage::read_of_my_app(visit.person(), State(api), PathParams(id), sums).await?.0;
     let charts = [
         Chart::by_day("Requests", &usage, |sums| sums.requests, format::count),
         Chart::by_day("Cost", &usage, |sums| sums.cost.0, |nano| format::usd(NanoUsd(nano))),
     ];
-    let more = Next::new(&format!("/apps/{id}/logs"), &filter.pairs(), logs.next_cursor.as_deref());
-    html(&LogsPage {
+    let list = PaginatedList::new(&format!("/apps/{id}/logs"), &filter.pairs(), logs);
+    html(&MyLogsPage {
         frame,
         all: grants(&app, Capability::AllLogs),
         app,
         usage,
         charts,
         spans: std::iter::once(("", "any time")).chain(SPANS.map(|(word, _, words)| (word, words))).collect(),
-        filtered: filter.pairs().iter().any(|(_, value)| !value.is_empty()),
         form,
-        logs,
-        more,
+        list,
     })
 }
 
-impl LogFilter {
+impl MyLogsQuery {
     fn pairs(&self) -> [(&'static str, &str); 7] {
         [
             ("time", &self.time),
@@ -118,8 +112,8 @@ impl LogFilter {
         ]
     }
 
-    fn form(&self) -> Form {
-        self.pairs().into_iter().fold(Form::default(), |form, (name, value)| form.with(name, value))
+    fn form(&self) -> HtmlForm {
+        self.pairs().into_iter().fold(HtmlForm::default(), |form, (name, value)| form.with(name, value))
     }
 
     /// The API's query, where the times are those of the viewer's zone.

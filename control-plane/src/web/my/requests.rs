@@ -3,22 +3,23 @@
 use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use latchkey_core::access::Capability;
 use latchkey_core::change_request::Status;
 use uuid::Uuid;
 
 use super::apps::{asked, grants, read};
-use super::diff::{Row, rows};
+use super::diff::{DiffRow, rows};
 use crate::api::Api;
-use crate::api::body::{Path, Query};
+use crate::api::body::{PathParams, Query};
 use crate::api::change_requests::{ChangeRequestList, ChangeRequestView, MyRequestQuery, mine};
+use crate::api::pagination::ListPage;
 use crate::api::problem::Problem;
-use crate::web::form::{Form, Posted};
+use crate::web::form::{HtmlForm, Posted};
 use crate::web::format;
 use crate::web::frame::{Frame, Visit, done};
 use crate::web::html;
-use crate::web::list::{Filter, More, Next};
+use crate::web::list::{Filter, PaginatedList};
 
 /// What the list can be narrowed to.
 const STATUSES: [(&str, &str); 7] = [
@@ -33,21 +34,20 @@ const STATUSES: [(&str, &str); 7] = [
 
 #[derive(Template)]
 #[template(path = "my/requests.html")]
-struct RequestsPage {
+struct MyRequestsPage {
     frame: Frame,
-    form: Form,
+    form: HtmlForm,
     statuses: &'static [(&'static str, &'static str)],
-    requests: ChangeRequestList,
+    list: PaginatedList<ChangeRequestView>,
     pending: u64,
-    more: More,
 }
 
 #[derive(Template)]
 #[template(path = "my/request.html")]
-struct RequestPage {
+struct MyRequestPage {
     frame: Frame,
     request: ChangeRequestView,
-    rows: Vec<Row>,
+    rows: Vec<DiffRow>,
     was: &'static str,
     wish: &'static str,
     /// What its status means, and how good that is.
@@ -55,50 +55,46 @@ struct RequestPage {
     tone: &'static str,
     /// Whether it can be asked for again.
     again: bool,
-    form: Form,
+    form: HtmlForm,
 }
 
-/// Lists them.
 pub async fn list(
     visit: Visit,
     State(api): State<Api>,
     Filter(query): Filter<MyRequestQuery>,
 ) -> Result<Response, Problem> {
     let status = query.status.map_or("", Status::as_str);
-    let requests = mine::list(visit.person(), State(api), Query(query)).await?.0;
-    let more = Next::new("/requests", &[("status", status)], requests.next_cursor.as_deref());
-    html(&RequestsPage {
+    let ChangeRequestList { items, next_cursor, pending } =
+        mine::list(visit.person(), State(api), Query(query)).await?.0;
+    html(&MyRequestsPage {
         frame: visit.frame("My change requests"),
-        form: Form::default().with("status", status),
+        form: HtmlForm::default().with("status", status),
         statuses: &STATUSES,
-        pending: requests.pending.unsigned_abs(),
-        requests,
-        more,
+        list: PaginatedList::new("/requests", &[("status", status)], ListPage { items, next_cursor }),
+        pending: pending.unsigned_abs(),
     })
 }
 
-/// Shows one.
-pub async fn page(visit: Visit, State(api): State<Api>, Path(id): Path<Uuid>) -> Result<Response, Problem> {
-    show(&visit, &api, id, Form::default()).await
+pub async fn page(
+    visit: Visit,
+    State(api): State<Api>,
+    PathParams(id): PathParams<Uuid>,
+) -> Result<Response, Problem> {
+    show(&visit, &api, id, HtmlForm::default()).await
 }
 
-/// Takes one back.
 pub async fn withdraw(
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
     posted: Posted,
 ) -> Result<Response, Problem> {
-    match mine::withdraw(posted.visit.person(), State(api.clone()), Path(id)).await {
-        Ok(_) => Ok(done(&format!("/requests/{id}"), "The request is withdrawn.")),
-        Err(problem) => {
-            let page = show(&posted.visit, &api, id, posted.refused(problem)?).await?;
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
-        }
-    }
+    let withdrawn = mine::withdraw(posted.visit.person(), State(api.clone()), PathParams(id)).await;
+    let done = |_| done(&format!("/requests/{id}"), "The request is withdrawn.");
+    posted.answer(withdrawn, done, |form| show(&posted.visit, &api, id, form)).await
 }
 
-async fn show(visit: &Visit, api: &Api, id: Uuid, form: Form) -> Result<Response, Problem> {
-    let request = mine::read(visit.person(), State(api.clone()), Path(id)).await?.0;
+async fn show(visit: &Visit, api: &Api, id: Uuid, form: HtmlForm) -> Result<Response, Problem> {
+    let request = mine::read(visit.person(), State(api.clone()), PathParams(id)).await?.0;
     let app = match read(visit, api, request.app.id).await {
         Ok(app) => Some(app),
         Err(problem) if problem.status == StatusCode::NOT_FOUND.as_u16() => None,
@@ -106,11 +102,11 @@ async fn show(visit: &Visit, api: &Api, id: Uuid, form: Form) -> Result<Response
     };
     let may_ask = app.is_some_and(|app| grants(&app, Capability::SettingsRequest));
     let (tone, told) = told(request.status);
-    html(&RequestPage {
+    html(&MyRequestPage {
         frame: visit.frame(format!("{} for {}", asked(&request.kind), request.app.name)),
         rows: rows(&request.changes),
         was: "When it was sent",
-        wish: "Your wish",
+        wish: "Requested",
         told,
         tone,
         again: may_ask && !matches!(request.status, Status::Pending | Status::Approved),
@@ -132,14 +128,14 @@ fn fields(request: &ChangeRequestView) -> String {
 /// How good a status is, and what it means.
 fn told(status: Status) -> (&'static str, &'static str) {
     match status {
-        Status::Pending => ("warn", "An admin has yet to decide. Nothing has changed so far."),
-        Status::Approved => ("good", "It is approved and applied."),
-        Status::Rejected => ("bad", "It was rejected; the answer below says why. Nothing has changed."),
-        Status::Failed => ("bad", "It was approved, but could not be applied. Nothing has changed."),
+        Status::Pending => ("warn", "Waiting for an admin to decide. Nothing has changed yet."),
+        Status::Approved => ("good", "Approved and applied."),
+        Status::Rejected => ("bad", "Rejected. The answer below says why. Nothing has changed."),
+        Status::Failed => ("bad", "Approved, but it could not be applied. Nothing has changed."),
         Status::Stale => (
             "warn",
-            "The app changed meanwhile in a field that this touches, so it was not applied. Ask again on top of what the app is now.",
+            "A field in this request changed in the meantime, so it was not applied. Ask again based on the current settings.",
         ),
-        Status::Withdrawn => ("", "You have taken it back. Nothing has changed."),
+        Status::Withdrawn => ("", "You withdrew this request. Nothing has changed."),
     }
 }

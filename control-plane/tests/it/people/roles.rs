@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use latchkey::action::users::{self, UserEdit};
+use latchkey::action::users::{self, EditUser};
 use latchkey::action::{By, Refusal};
 use latchkey_core::actor::Actor;
 use latchkey_core::role::Role;
@@ -39,7 +39,7 @@ async fn two_owners_demoted_at_once_leave_one() {
     let actor = Actor::system("test");
     let by = By { actor: &actor, world: &test.world };
     let mut first = test.store.begin().await.unwrap();
-    let edit = UserEdit { role: Some(Role::User), ..UserEdit::default() };
+    let edit = EditUser { role: Some(Role::User), ..EditUser::default() };
     users::update(&mut first, by, owners[0], edit).await.unwrap();
     let mut tx = test.store.begin().await.unwrap();
     let mut second = std::pin::pin!(users::deactivate(&mut tx, by, owners[1]));

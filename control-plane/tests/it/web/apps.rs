@@ -120,7 +120,7 @@ on_both! {
         assert_eq!(names(&mut boss, "search=&status=&sort=name").await, ["Alpha", "beta", "delta", "gamma"]);
         assert_eq!(names(&mut boss, "search=&status=inactive&sort=").await, ["delta"]);
         assert_eq!(names(&mut boss, "search=a&status=active&sort=newest").await, ["gamma", "Alpha", "beta"]);
-        assert!(boss.open("/admin/apps?status=expired").await.main().contains("No API key is like this"));
+        assert!(boss.open("/admin/apps?status=expired").await.main().contains("No API keys match"));
         assert_eq!(boss.open("/admin/apps?status=nonsense").await.status, 400);
     }
 }

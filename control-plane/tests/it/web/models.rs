@@ -25,7 +25,7 @@ async fn a_well_known_model_is_added_with_its_price_which_then_changes(test: Tes
     assert_eq!((page.status, page.all(prices)), (200, vec!["$3.00".to_owned(), "$2.50".to_owned()]));
     assert_eq!(page.all("tbody .badge.good").len(), 1, "one of them is charged now");
     let page = boss.submit(&page, &path, &[("unpriced", "true"), ("max_output_tokens", "")]).await;
-    assert_eq!(page.all(".flash"), ["Saved; gateways are told."]);
+    assert_eq!(page.all(".flash"), ["Saved and sent to the gateways."]);
     let page = boss.open("/admin/models").await;
     assert!(page.main().contains("no price"), "{}", page.main());
     let page = boss.open(&path).await;

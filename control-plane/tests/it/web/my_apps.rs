@@ -29,7 +29,7 @@ async fn my_apps_are_those_granted_to_me(test: Test) {
         assert_eq!(page.all(".tabs [aria-current]"), [name]);
     }
     test.act(&format!("{path}/deactivate")).await;
-    assert!(alice.open(&path).await.main().contains("This app is switched off: no key of it works"));
+    assert!(alice.open(&path).await.main().contains("This app is switched off: none of its keys work"));
 }
 }
 
@@ -46,7 +46,7 @@ async fn the_settings_tab_tells_prices_and_what_is_left(test: Test) {
     assert_eq!(page.attribute("meter", "value").as_deref(), Some("0"));
     // $2.50 and $10 for a million tokens: 1,000 and 500 of them cost 0.0025 and 0.005.
     assert_eq!(page.all("section:last-of-type tbody td"), ["gpt-4o", "openai", "$2.50", "$1.25", "$10.00", "$0.0075"]);
-    for said in ["Named user API keys", "http://127.0.0.1:10000/openai_compatible/", "at most 4,096 tokens", "What each of your keys may use"] {
+    for said in ["Named user API keys", "http://127.0.0.1:10000/openai_compatible/", "at most 4,096 tokens", "Limits of each of your keys"] {
         assert!(page.main().contains(said), "{said}: {}", page.main());
     }
     assert!(!page.main().contains("Request a settings change"), "that takes a capability");
@@ -61,7 +61,7 @@ async fn the_shared_key_is_shown_to_those_who_may_see_it_when_they_ask(test: Tes
     let path = format!("/apps/{}", id(&app));
     let mut alice = Visitor::signed_in(&test, "alice@acme.com").await;
     let page = alice.open(&path).await;
-    assert!(page.main().contains("You may not see this app's key"));
+    assert!(page.main().contains("You can't see this app's key"));
     let csrf = page.form("/sign-out");
     let refused = alice.post(&format!("{path}/value"), &csrf).await;
     assert_eq!(refused.status, 403);

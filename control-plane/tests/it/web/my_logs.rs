@@ -70,7 +70,7 @@ async fn logs_are_filtered_and_a_wrong_filter_is_marked(test: Test) {
         let page = alice.open(&format!("{path}{query}")).await;
         assert_eq!(page.all(".logs > tbody details dd:nth-of-type(1)"), requests, "{query}");
     }
-    assert!(alice.open(&format!("{path}?model=none")).await.main().contains("No request fits"));
+    assert!(alice.open(&format!("{path}?model=none")).await.main().contains("No requests match"));
     alice.cookies.push(("latchkey-zone".into(), "Europe%2FBerlin".into()));
     let page = alice.open(&format!("{path}?from=2026-01-01T00:58&to=2026-01-01T00:59")).await;
     assert_eq!(page.all(".logs > tbody details dd:nth-of-type(1)"), ["r-bob"], "times are the viewer's");
@@ -100,6 +100,6 @@ on_both! {
 async fn nothing_is_found_yet_and_the_page_says_so(test: Test) {
     let (mut alice, app) = used(&test).await;
     let page = alice.open(&format!("/apps/{}/findings", id(&app))).await;
-    assert_eq!((page.status, page.all("h3")), (200, vec!["Nothing is looked for yet".to_owned()]));
+    assert_eq!((page.status, page.all("h3")), (200, vec!["No guardrails yet".to_owned()]));
 }
 }

@@ -150,7 +150,7 @@ async fn a_stale_request_is_asked_for_again_on_top_of_what_is_new(test: Test) {
     assert_eq!((page.all("tbody .badge"), page.all("tbody td:last-child")), (vec!["stale".into()], vec!["version 3 of the app changed `limits.requests_per_day`".into()]));
     let stale = alice.open(&sent.at).await;
     test.clock.advance(std::time::Duration::from_millis(1));
-    assert!(stale.main().contains("The app changed meanwhile"), "{}", stale.main());
+    assert!(stale.main().contains("changed in the meantime"), "{}", stale.main());
     let again = alice.open(&stale.attribute("section a.button", "href").unwrap()).await;
     assert_eq!(again.attribute("#limits\\.requests_per_day", "value").as_deref(), Some("50"));
     assert_eq!(again.attribute("#limits\\.requests_per_minute", "value").as_deref(), Some("3"));
@@ -174,7 +174,7 @@ async fn requests_are_listed_counted_and_withdrawn(test: Test) {
     let preview = alice.submit(&form, &path, &[("tags", "x"), ("step", "preview")]).await;
     let sent = alice.submit(&preview, &path, &[("reason", "so"), ("step", "send")]).await;
     assert!(alice.open("/requests?status=").await.main().contains("1 request pending."));
-    assert!(alice.open("/requests?status=rejected").await.main().contains("No request has this status"));
+    assert!(alice.open("/requests?status=rejected").await.main().contains("No requests have this status"));
     let gone = alice.submit(&sent, &format!("{}/withdraw", sent.at), &[]).await;
     assert_eq!((gone.all(".flash"), gone.all(".head .badge")), (vec!["The request is withdrawn.".to_owned()], vec!["withdrawn".to_owned()]));
     let twice = alice.submit(&sent, &format!("{}/withdraw", sent.at), &[]).await;

@@ -34,7 +34,7 @@ async fn a_form_without_the_sessions_token_changes_nothing(test: Test) {
     let page = boss.open("/admin/groups/new").await;
     let page = boss.submit(&page, "/admin/groups", &[("csrf", "forged"), ("name", "marketing")]).await;
     assert_eq!(page.status, 403);
-    assert!(page.main().contains("open the page again"), "{}", page.main());
+    assert!(page.main().contains("reload the page"), "{}", page.main());
     assert!(!boss.open("/admin/groups").await.main().contains("marketing"));
 }
 }

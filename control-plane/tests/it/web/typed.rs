@@ -38,7 +38,7 @@ on_both! {
         ];
         let page = boss.submit(&page, "/admin/apps", &typed).await;
         refused(&page, &["expires_at", "allowed_models", "mcp_scope"], &[("allowed_models.only", "gpt-4o"), ("mcp_scope.only", "files"), ("expires_at", "2027-01-31")]);
-        assert!(page.all("#allowed_models-error")[0].contains("choose “Only these”, or empty the list"));
+        assert!(page.all("#allowed_models-error")[0].contains("choose “Only these”, or clear the list"));
         assert!(test.get("/apps").await.expect(StatusCode::OK)["items"].as_array().unwrap().is_empty());
         let chosen = [("allowed_models", "only"), ("mcp_scope", "only"), ("mcp_scope.only", ""), ("expires_in", "day")];
         let page = boss.submit(&page, "/admin/apps", &chosen).await;

@@ -3,26 +3,24 @@
 use askama::Template;
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use latchkey_core::settings::CredentialMode;
 use latchkey_core::status::Standing;
 use uuid::Uuid;
 
-use super::secret;
 use super::tabs::Tabs;
+use super::{app, secret};
 use crate::api::Api;
 use crate::api::apps::{self, AppView};
-use crate::api::body::{Path, Query};
+use crate::api::body::{PathParams, Query};
 use crate::api::change_requests::{self, AppRequestQuery, ChangeRequestList};
-use crate::api::page::Page;
 use crate::api::problem::Problem;
 use crate::api::versions::{self, VersionDetail, VersionPage, VersionQuery, VersionView};
-use crate::web::form::{Form, Posted};
+use crate::web::form::{HtmlForm, Posted};
 use crate::web::format;
 use crate::web::frame::{Frame, Visit, done};
-use crate::web::html;
-use crate::web::list::{Filter, More, Next};
+use crate::web::list::{Filter, PaginatedList};
+use crate::web::{html, unprocessable};
 
 /// How many change requests stand beside the versions.
 const RECENT: u16 = 10;
@@ -32,8 +30,7 @@ const RECENT: u16 = 10;
 struct VersionsPage {
     frame: Frame,
     tabs: Tabs,
-    versions: Page<VersionView>,
-    more: More,
+    versions: PaginatedList<VersionView>,
     requests: ChangeRequestList,
 }
 
@@ -49,50 +46,51 @@ struct VersionDetailPage {
     settings: String,
     newest: i64,
     revoked: bool,
-    form: Form,
+    form: HtmlForm,
 }
 
-/// Lists the versions.
 pub async fn list(
     visit: Visit,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
     Filter(query): Filter<VersionPage>,
 ) -> Result<Response, Problem> {
     let app = app(&visit, &api, id).await?;
-    let versions = versions::list(visit.reader()?, State(api.clone()), Path(id), Query(query)).await?;
+    let versions = versions::list(visit.reader()?, State(api.clone()), PathParams(id), Query(query)).await?;
     let recent =
         AppRequestQuery { cursor: None, limit: Some(RECENT), user_id: None, kind: None, status: None };
-    let requests = change_requests::of_app(visit.reader()?, State(api), Path(id), Query(recent)).await?.0;
-    let more = Next::new(&format!("/admin/apps/{id}/audit"), &[], versions.next_cursor.as_deref());
+    let requests =
+        change_requests::of_app(visit.reader()?, State(api), PathParams(id), Query(recent)).await?.0;
+    let versions = PaginatedList::new(&format!("/admin/apps/{id}/audit"), &[], versions);
     let frame = visit.frame(format!("{}: audit", app.name));
-    html(&VersionsPage { frame, tabs: Tabs::of(&app, "audit"), versions, more, requests })
+    html(&VersionsPage { frame, tabs: Tabs::of(&app, "audit"), versions, requests })
 }
 
 /// Shows what a version changed.
 pub async fn version(
     visit: Visit,
     State(api): State<Api>,
-    Path(ids): Path<(Uuid, i64)>,
+    PathParams(ids): PathParams<(Uuid, i64)>,
     Filter(query): Filter<VersionQuery>,
 ) -> Result<Response, Problem> {
-    show(&visit, &api, ids, query, Form::default()).await
+    show(&visit, &api, ids, query, HtmlForm::default()).await
 }
 
 /// Gives the app the settings of a version again.
 pub async fn rollback(
     State(api): State<Api>,
-    Path(ids): Path<(Uuid, i64)>,
+    PathParams(ids): PathParams<(Uuid, i64)>,
     posted: Posted,
 ) -> Result<Response, Problem> {
     let (id, number) = ids;
-    match versions::rollback(posted.visit.admin()?, State(api.clone()), Path(ids)).await {
+    match versions::rollback(posted.visit.admin()?, State(api.clone()), PathParams(ids)).await {
         Ok(Json(versions::RolledBack {
             app: AppView { key: Some(key), mode: CredentialMode::Shared, .. },
             ..
         })) => {
             let app = app(&posted.visit, &api, id).await?;
-            let reached = apps::propagation(posted.visit.reader()?, State(api.clone()), Path(id)).await?.0;
+            let reached =
+                apps::propagation(posted.visit.reader()?, State(api.clone()), PathParams(id)).await?.0;
             let value = key.value.unwrap_or_default();
             secret::app(&posted.visit, &api, &app, "New app key", value, Some(reached)).await
         }
@@ -103,7 +101,7 @@ pub async fn rollback(
         Err(problem) => {
             let form = posted.refused(problem)?;
             let page = show(&posted.visit, &api, ids, VersionQuery { against: None }, form).await?;
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+            Ok(unprocessable(page))
         }
     }
 }
@@ -113,13 +111,13 @@ async fn show(
     api: &Api,
     (id, number): (Uuid, i64),
     query: VersionQuery,
-    form: Form,
+    form: HtmlForm,
 ) -> Result<Response, Problem> {
     let state = || State(api.clone());
     let app = app(visit, api, id).await?;
     let newest = VersionPage { cursor: None, limit: Some(1) };
-    let newest = versions::list(visit.reader()?, state(), Path(id), Query(newest)).await?.items;
-    let version = versions::read(visit.reader()?, state(), Path((id, number)), Query(query)).await?.0;
+    let newest = versions::list(visit.reader()?, state(), PathParams(id), Query(newest)).await?.items;
+    let version = versions::read(visit.reader()?, state(), PathParams((id, number)), Query(query)).await?.0;
     html(&VersionDetailPage {
         frame: visit.frame(format!("{}: v{number}", app.name)),
         tabs: Tabs::of(&app, "audit"),
@@ -131,8 +129,4 @@ async fn show(
         revoked: app.status == Standing::Revoked,
         form,
     })
-}
-
-async fn app(visit: &Visit, api: &Api, id: Uuid) -> Result<AppView, Problem> {
-    Ok(apps::read(visit.reader()?, State(api.clone()), Path(id)).await?.0.item)
 }

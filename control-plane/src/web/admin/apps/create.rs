@@ -2,71 +2,59 @@
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use serde_json::Value;
-use uuid::Uuid;
+use axum::response::Response;
 
 use super::{fields, secret};
 use crate::api::Api;
-use crate::api::apps;
-use crate::api::body::{Body, Path};
+use crate::api::apps::{self, Created};
+use crate::api::body::JsonBody;
 use crate::api::problem::Problem;
-use crate::web::admin::named;
-use crate::web::form::{Form, Posted};
+use crate::store::upstreams::{McpProtocol, ModelProtocol};
+use crate::web::admin::filters;
+use crate::web::form::{HtmlForm, Posted};
 use crate::web::frame::{Frame, Visit};
-use crate::web::html;
+use crate::web::{html, unprocessable};
 
 #[derive(Template)]
 #[template(path = "admin/app_new.html")]
 struct NewAppPage {
     frame: Frame,
-    form: Form,
+    form: HtmlForm,
     providers: Vec<String>,
     mcp_servers: Vec<String>,
 }
 
-/// Asks for a new one.
 pub async fn new(visit: Visit, State(api): State<Api>) -> Result<Response, Problem> {
     visit.admin()?;
-    let providers = named::providers(&visit, &api).await?;
-    let mcp_servers = named::servers(&visit, &api).await?;
-    let form = Form::default()
+    let form = HtmlForm::default()
         .with("mode", "shared")
         .with("expires_in", "never")
         .with("alert_thresholds", "50, 80, 100")
         .with("time_zone", "UTC")
         .with("limits.budget.per", "month")
         .with("limits.token_budget.per", "month")
-        .with("allowed_providers", providers.join(", "));
-    html(&NewAppPage { frame: visit.frame("Create API key"), form, providers, mcp_servers })
+        .with("allowed_providers", filters::upstream_names::<ModelProtocol>(&visit, &api).await?.join(", "));
+    ask(&visit, &api, form).await
 }
 
 /// Creates it, and shows its key.
 pub async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, Problem> {
     let admin = posted.visit.admin()?;
     let attempt = async {
-        let creation = posted.creation(&fields::new(&posted.typed), Body)?;
-        apps::create(admin, State(api.clone()), creation).await?.told::<Value>()
+        let creation = posted.creation(&fields::new(&posted.typed), JsonBody)?;
+        apps::create(admin, State(api.clone()), creation).await?.into_made()
     };
-    let made = match attempt.await {
-        Ok(made) => made,
-        Err(problem) => {
-            let form = posted.refused(problem)?;
-            let providers = named::providers(&posted.visit, &api).await?;
-            let mcp_servers = named::servers(&posted.visit, &api).await?;
-            let page = html(&NewAppPage {
-                frame: posted.visit.frame("Create API key"),
-                form,
-                providers,
-                mcp_servers,
-            })?;
-            return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
+    match attempt.await {
+        Ok(Created { item: app, propagation }) => {
+            let value = app.key.as_ref().and_then(|key| key.value.clone()).unwrap_or_default();
+            secret::app(&posted.visit, &api, &app, "API key created", value, Some(propagation)).await
         }
-    };
-    let id: Uuid = serde_json::from_value(made["id"].clone()).map_err(|_| Problem::internal())?;
-    let value = made["key"]["value"].as_str().unwrap_or_default().to_owned();
-    let app = apps::read(posted.visit.reader()?, State(api.clone()), Path(id)).await?.0.item;
-    let propagation = serde_json::from_value(made["propagation"].clone()).ok();
-    secret::app(&posted.visit, &api, &app, "API key created", value, propagation).await
+        Err(problem) => Ok(unprocessable(ask(&posted.visit, &api, posted.refused(problem)?).await?)),
+    }
+}
+
+async fn ask(visit: &Visit, api: &Api, form: HtmlForm) -> Result<Response, Problem> {
+    let providers = filters::upstream_names::<ModelProtocol>(visit, api).await?;
+    let mcp_servers = filters::upstream_names::<McpProtocol>(visit, api).await?;
+    html(&NewAppPage { frame: visit.frame("Create API key"), form, providers, mcp_servers })
 }

@@ -2,56 +2,55 @@
 
 use crate::api::apps::AppView;
 use crate::web::form::app::{IDENTITY, JWT, LIMITS, NAMED_KEY_LIMITS};
-use crate::web::form::{Field, Form, Kind, Typed, expiry};
+use crate::web::form::{Field, FieldKind, FormInput, HtmlForm, expiry};
 
 const SETTINGS: &[Field] = &[
-    ("name", Kind::Text),
-    ("allowed_models", Kind::Selection),
-    ("mcp_scope", Kind::Selection),
-    ("ip_allow_list", Kind::OptionalList),
-    ("time_zone", Kind::Text),
-    ("alert_thresholds", Kind::Numbers),
-    ("metadata", Kind::Json),
-    ("tags", Kind::List),
-    ("keep_key_values", Kind::Flag),
+    ("name", FieldKind::Text),
+    ("allowed_models", FieldKind::Selection),
+    ("mcp_scope", FieldKind::Selection),
+    ("ip_allow_list", FieldKind::OptionalList),
+    ("time_zone", FieldKind::Text),
+    ("alert_thresholds", FieldKind::Numbers),
+    ("metadata", FieldKind::Json),
+    ("tags", FieldKind::List),
+    ("keep_key_values", FieldKind::Flag),
 ];
 
-/// Of a new app.
-pub fn new(typed: &Typed) -> Vec<Field> {
+pub fn new(typed: &FormInput) -> Vec<Field> {
     let own = [
-        ("mode", Kind::Text),
-        ("require_conversation_id", Kind::Flag),
-        ("allowed_providers", Kind::Switches),
+        ("mode", FieldKind::Text),
+        ("require_conversation_id", FieldKind::Flag),
+        ("allowed_providers", FieldKind::Switches),
     ];
     [SETTINGS, LIMITS, NAMED_KEY_LIMITS, &own, expiry(typed)].concat()
 }
 
 /// Of an app's settings. The providers are left out where no switch was turned, so that names with a `*`
 /// stay as they are.
-pub fn settings(typed: &Typed, app: &AppView) -> Vec<Field> {
+pub fn settings(typed: &FormInput, app: &AppView) -> Vec<Field> {
     let turned =
         |name: &str| app.allowed_providers.holds(name) != typed.all("allowed_providers").any(|on| on == name);
     let providers = match typed.all("allowed_providers.shown").any(turned) {
-        true => Kind::Switches,
-        false => Kind::UnturnedSwitches,
+        true => FieldKind::Switches,
+        false => FieldKind::UnturnedSwitches,
     };
     [SETTINGS, LIMITS, NAMED_KEY_LIMITS, &[("allowed_providers", providers)], expiry(typed)].concat()
 }
 
 /// Of how the user behind a request is learnt.
-pub fn identity(typed: &Typed) -> Vec<Field> {
+pub fn identity(typed: &FormInput) -> Vec<Field> {
     const CONVERSATION: &[Field] =
-        &[("require_conversation_id", Kind::Flag), ("identity.jwt.from", Kind::Aside)];
+        &[("require_conversation_id", FieldKind::Flag), ("identity.jwt.from", FieldKind::Aside)];
     let keys: &[Field] = match typed.text("identity.jwt.from") {
-        "jwks_url" => &[("identity.jwt.keys.jwks_url", Kind::Text)],
-        "pem" => &[("identity.jwt.keys.pem", Kind::Text)],
+        "jwks_url" => &[("identity.jwt.keys.jwks_url", FieldKind::Text)],
+        "pem" => &[("identity.jwt.keys.pem", FieldKind::Text)],
         _ => return [CONVERSATION, IDENTITY].concat(),
     };
     [CONVERSATION, IDENTITY, keys, JWT].concat()
 }
 
 /// The form of an app's settings as they are now.
-pub fn filled(app: &AppView, providers: &[String]) -> Form {
+pub fn filled(app: &AppView, providers: &[String]) -> HtmlForm {
     let on: Vec<_> =
         providers.iter().filter(|name| app.allowed_providers.holds(name)).map(String::as_str).collect();
     let from = match app.identity.jwt.as_ref().map(|_| app.identity.jwks_url()) {
@@ -59,7 +58,7 @@ pub fn filled(app: &AppView, providers: &[String]) -> Form {
         Some(Some(_)) => "jwks_url",
         Some(None) => "pem",
     };
-    let form = Form::of(app).with("allowed_providers", on.join(", ")).with("identity.jwt.from", from);
+    let form = HtmlForm::of(app).with("allowed_providers", on.join(", ")).with("identity.jwt.from", from);
     // The moment stays as it is unless another is chosen.
     form.with("expires_at", "")
 }

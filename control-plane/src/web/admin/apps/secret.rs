@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::tabs::Tabs;
 use crate::api::apps::{self, AppView};
-use crate::api::body::Path;
+use crate::api::body::PathParams;
 use crate::api::problem::Problem;
 use crate::api::{Api, models};
 use crate::gateways::propagation::Propagation;
@@ -34,7 +34,7 @@ struct SecretPage {
 
 #[derive(Template)]
 #[template(path = "admin/app_gateways.html")]
-struct GatewaysPage {
+struct AppGatewaysPage {
     frame: Frame,
     tabs: Tabs,
     propagation: Option<Propagation>,
@@ -101,12 +101,12 @@ pub async fn named(
 pub async fn gateways(
     visit: Visit,
     State(api): State<Api>,
-    Path(id): Path<Uuid>,
+    PathParams(id): PathParams<Uuid>,
 ) -> Result<Response, Problem> {
-    let app = apps::read(visit.reader()?, State(api.clone()), Path(id)).await?.0.item;
-    let propagation = Some(apps::propagation(visit.reader()?, State(api), Path(id)).await?.0);
+    let app = super::app(&visit, &api, id).await?;
+    let propagation = Some(apps::propagation(visit.reader()?, State(api), PathParams(id)).await?.0);
     let frame = visit.frame(format!("{}: gateways", app.name));
-    html(&GatewaysPage { frame, tabs: Tabs::of(&app, ""), propagation })
+    html(&AppGatewaysPage { frame, tabs: Tabs::of(&app, ""), propagation })
 }
 
 /// With a model that the app may call, if there is any.

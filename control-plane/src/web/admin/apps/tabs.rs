@@ -9,15 +9,11 @@ use crate::api::apps::AppView;
 /// An app's name, its status and the ways to its pages.
 #[derive(Clone, Debug)]
 pub struct Tabs {
-    /// The app.
     pub id: Uuid,
-    /// What it is called.
     pub name: String,
-    /// Whether it works.
     pub status: Standing,
     /// Whether only its users' named keys open it.
     pub named: bool,
-    /// Which tab this is.
     pub at: &'static str,
 }
 

@@ -21,23 +21,21 @@ const LARGEST: usize = 4 * 1024 * 1024;
 /// What of an answer's headers is worth seeing.
 const SHOWN: [&str; 4] = ["x-ratelimit-", "retry-after", "x-should-retry", "x-request-id"];
 
-/// What was typed.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Asked {
+pub struct ChatPrompt {
     model: String,
     message: String,
     max_tokens: Option<u64>,
 }
 
 /// A chat completion to ask for.
-pub struct Call {
+pub struct ChatCall {
     key: String,
     body: Value,
 }
 
-/// What the gateway answered.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct GatewayAnswer {
     pub status: u16,
     pub request_id: String,
     pub headers: Vec<(String, String)>,
@@ -48,17 +46,18 @@ pub struct Answer {
     pub elapsed_ms: u64,
 }
 
-impl Call {
-    pub fn new(key: String, asked: Asked, streamed: bool) -> Result<Self, Problem> {
+impl ChatCall {
+    pub fn new(key: String, prompt: ChatPrompt, streamed: bool) -> Result<Self, Problem> {
         let mut wrong = Invalid::default();
         if !key.bytes().all(|c| c.is_ascii_graphic()) {
-            wrong
-                .0
-                .push(FieldError::new("key", "is no key: it has a blank or another character that none has"));
+            wrong.0.push(FieldError::new(
+                "key",
+                "is not a key: it contains a space or another character that keys never contain",
+            ));
         }
-        let Asked { model, message, max_tokens } = asked;
+        let ChatPrompt { model, message, max_tokens } = prompt;
         if model.is_empty() {
-            wrong.0.push(FieldError::new("model", "name a model"));
+            wrong.0.push(FieldError::new("model", "enter a model"));
         }
         let mut body = json!({ "model": model, "messages": [{ "role": "user", "content": message }] });
         if let Some(tokens) = max_tokens {
@@ -85,14 +84,14 @@ impl Call {
     }
 
     /// Sends it, and reads the answer whole.
-    pub async fn send(&self, gateway: &str) -> Result<Answer, Problem> {
+    pub async fn send(&self, gateway: &str) -> Result<GatewayAnswer, Problem> {
         let begun = Instant::now();
         let (parts, body) = self.open(gateway).await?;
         let body = tokio::time::timeout(PATIENCE, Limited::new(body, LARGEST).collect()).await;
         let body = body.map_err(|_| unreached(gateway, &Failed::Late))?;
         let body = body.map_err(|error| unreached(gateway, &Failed::Unreadable(error)))?.to_bytes();
         let raw = String::from_utf8_lossy(&body).into_owned();
-        Ok(Answer {
+        Ok(GatewayAnswer {
             status: parts.status.as_u16(),
             request_id: request_id(&parts.headers),
             headers: shown(&parts.headers),
@@ -142,7 +141,8 @@ fn text(raw: &str) -> String {
 }
 
 fn unreached(gateway: &str, failed: &Failed) -> Problem {
-    let what =
-        format!("the gateway at {gateway} was not reached: {failed}; LATCHKEY_GATEWAY_URL says where it is");
+    let what = format!(
+        "the gateway at {gateway} could not be reached: {failed}; LATCHKEY_GATEWAY_URL says where it is"
+    );
     Problem::invalid(FieldError::new("", what).into())
 }

@@ -3,15 +3,15 @@
 use latchkey_core::content::CustomCategory;
 
 use crate::api::problem::Problem;
-use crate::web::form::{Field, Form, Kind, Typed};
+use crate::web::form::{Field, FieldKind, FormInput, HtmlForm};
 
 /// The most blocks of fields: as many as an app may have categories.
 const MOST: usize = 50;
 const FIELDS: [&str; 5] = ["name", "description", "keywords", "patterns", "examples"];
 
 /// The form that shows these.
-pub(super) fn form(categories: &[CustomCategory]) -> Form {
-    categories.iter().enumerate().fold(Form::default(), |form, (i, category)| {
+pub(super) fn form(categories: &[CustomCategory]) -> HtmlForm {
+    categories.iter().enumerate().fold(HtmlForm::default(), |form, (i, category)| {
         let CustomCategory { name, description, keywords, patterns, examples } = category;
         let at = |field: &str| format!("{}.{field}", path(i));
         form.with(&at("name"), name)
@@ -23,7 +23,7 @@ pub(super) fn form(categories: &[CustomCategory]) -> Form {
 }
 
 /// Where the form has categories, or room for one: all that it holds, and one more.
-pub(super) fn paths(form: &Form) -> Vec<String> {
+pub(super) fn paths(form: &HtmlForm) -> Vec<String> {
     let held =
         |i: &usize| FIELDS.iter().any(|field| !form.value(&format!("{}.{field}", path(*i))).is_empty());
     let last = (0..MOST).rev().find(held).map_or(0, |last| last + 1);
@@ -35,16 +35,16 @@ pub(super) fn paths(form: &Form) -> Vec<String> {
 ///
 /// # Errors
 /// What was typed belongs to no block, or to one that is to be removed.
-pub(super) fn read(typed: &Typed, steps: &[Field]) -> Result<Vec<CustomCategory>, Problem> {
+pub(super) fn read(typed: &FormInput, steps: &[Field]) -> Result<Vec<CustomCategory>, Problem> {
     let names: Vec<_> = (0..MOST).flat_map(|i| names(typed, &path(i))).collect();
-    let fields = names.iter().map(|name| (name.as_str(), Kind::Text));
+    let fields = names.iter().map(|name| (name.as_str(), FieldKind::Text));
     let fields: Vec<_> = fields.chain(steps.iter().copied()).collect();
     typed.unused(&fields).into_result().map_err(Problem::invalid)?;
     Ok((0..MOST).filter_map(|i| block(typed, &path(i))).collect())
 }
 
 /// The fields of a block: of one that is to be removed, nothing else counts.
-fn names(typed: &Typed, path: &str) -> Vec<String> {
+fn names(typed: &FormInput, path: &str) -> Vec<String> {
     let remove = format!("{path}.remove");
     match typed.has(&remove) {
         true => vec![remove],
@@ -52,7 +52,7 @@ fn names(typed: &Typed, path: &str) -> Vec<String> {
     }
 }
 
-fn block(typed: &Typed, path: &str) -> Option<CustomCategory> {
+fn block(typed: &FormInput, path: &str) -> Option<CustomCategory> {
     let text = |field: &str| typed.text(&format!("{path}.{field}")).to_owned();
     let lines = |field: &str| {
         let text = text(field);

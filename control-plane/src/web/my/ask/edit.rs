@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use latchkey_core::change_request::Kind as Asked;
+use latchkey_core::change_request::Kind as ChangeKind;
 use latchkey_core::settings::CredentialMode;
 use serde_json::{Value, json};
 
@@ -11,39 +11,40 @@ use crate::api::change_requests::MyAppSettings;
 use crate::api::problem::Problem;
 use crate::api::versions::FieldChange;
 use crate::web::form::app::{IDENTITY, JWT, LIMITS, NAMED_KEY_LIMITS};
-use crate::web::form::{Field, Form, Kind, Typed};
+use crate::web::form::{Field, FieldKind, FormInput, HtmlForm};
 
 /// Fields of the forms' own, which say nothing of the change.
-const STEPS: &[Field] = &[("step", Kind::Aside), ("reason", Kind::Aside), ("base_version", Kind::Aside)];
+const STEPS: &[Field] =
+    &[("step", FieldKind::Aside), ("reason", FieldKind::Aside), ("base_version", FieldKind::Aside)];
 
 /// Whether a prompt is made or deleted.
-const ACTION: Field = ("action", Kind::Aside);
+const ACTION: Field = ("action", FieldKind::Aside);
 
 /// Where the keys of JWTs come from.
-const KEYS: &[Field] = &[("keys", Kind::Aside)];
+const KEYS: &[Field] = &[("keys", FieldKind::Aside)];
 
 const ALLOWED: &[Field] = &[
-    ("allowed_models", Kind::Selection),
-    ("mcp_scope", Kind::Selection),
-    ("allowed_providers", Kind::Selection),
-    ("ip_allow_list", Kind::OptionalList),
+    ("allowed_models", FieldKind::Selection),
+    ("mcp_scope", FieldKind::Selection),
+    ("allowed_providers", FieldKind::Selection),
+    ("ip_allow_list", FieldKind::OptionalList),
 ];
 
 const CONFIG: &[Field] = &[
-    ("time_zone", Kind::Text),
-    ("alert_thresholds", Kind::Numbers),
-    ("require_conversation_id", Kind::Flag),
+    ("time_zone", FieldKind::Text),
+    ("alert_thresholds", FieldKind::Numbers),
+    ("require_conversation_id", FieldKind::Flag),
 ];
 
 /// The form that shows `now`.
-pub(super) fn form(kind: Asked, now: &MyAppSettings) -> Form {
-    let form = Form::of(now);
+pub(super) fn form(kind: ChangeKind, now: &MyAppSettings) -> HtmlForm {
+    let form = HtmlForm::of(now);
     match kind {
-        Asked::UpdateConfig => {
+        ChangeKind::UpdateConfig => {
             let ranges = now.ip_allow_list.as_ref().map(|ranges| ranges.join("\n")).unwrap_or_default();
             form.with("ip_allow_list", ranges).with("expires_at", last_day(now))
         }
-        Asked::JwtAuthSettings => {
+        ChangeKind::JwtAuthSettings => {
             let keys = match &now.identity.jwt {
                 None => "none",
                 Some(_) if now.identity.jwks_url().is_some() => "jwks_url",
@@ -52,20 +53,20 @@ pub(super) fn form(kind: Asked, now: &MyAppSettings) -> Form {
             let form = form.with("keys", keys);
             if now.identity.jwt.is_some() { form } else { form.with("identity.jwt.email_claim", "email") }
         }
-        Asked::CustomCategories => categories::form(&now.custom_categories),
-        Asked::SetTags | Asked::PromptStore => form,
+        ChangeKind::CustomCategories => categories::form(&now.custom_categories),
+        ChangeKind::SetTags | ChangeKind::PromptStore => form,
     }
 }
 
 /// The form of a prompt that was asked for before.
-pub(super) fn prompt_form(changes: &[FieldChange]) -> Form {
-    let Some(change) = changes.first() else { return Form::default() };
+pub(super) fn prompt_form(changes: &[FieldChange]) -> HtmlForm {
+    let Some(change) = changes.first() else { return HtmlForm::default() };
     let name = change.path.segments().get(1).cloned().unwrap_or_default();
     match &change.after {
-        Some(prompt) => Form::default()
+        Some(prompt) => HtmlForm::default()
             .with("create.name", name)
             .with("create.text", prompt["text"].as_str().unwrap_or_default()),
-        None => Form::default().with("delete", name),
+        None => HtmlForm::default().with("delete", name),
     }
 }
 
@@ -73,9 +74,9 @@ pub(super) fn prompt_form(changes: &[FieldChange]) -> Form {
 ///
 /// # Errors
 /// What was typed has no effect.
-pub(super) fn again(kind: Asked, typed: &Typed, now: &MyAppSettings) -> Result<Form, Problem> {
+pub(super) fn again(kind: ChangeKind, typed: &FormInput, now: &MyAppSettings) -> Result<HtmlForm, Problem> {
     match kind {
-        Asked::CustomCategories => {
+        ChangeKind::CustomCategories => {
             let typed = typed.clone().over(form(kind, now));
             Ok(categories::form(&categories::read(&typed, STEPS)?))
         }
@@ -88,38 +89,42 @@ pub(super) fn again(kind: Asked, typed: &Typed, now: &MyAppSettings) -> Result<F
 /// # Errors
 /// What was typed is not of a field's kind.
 pub(super) fn read(
-    kind: Asked,
+    kind: ChangeKind,
     mode: CredentialMode,
-    typed: &Typed,
+    typed: &FormInput,
     now: &MyAppSettings,
 ) -> Result<Value, Problem> {
     let typed = &typed.clone().over(form(kind, now));
     let json = |fields: &[Field]| typed.json(&[STEPS, fields].concat());
     match kind {
-        Asked::UpdateConfig => config(mode, typed, now),
-        Asked::SetTags => json(&[("tags", Kind::List)]),
-        Asked::JwtAuthSettings => identity(typed),
-        Asked::CustomCategories => Ok(json!({ "custom_categories": categories::read(typed, STEPS)? })),
-        Asked::PromptStore if typed.text("action") == "delete" => json(&[("delete", Kind::Text), ACTION]),
-        Asked::PromptStore => json(&[("create.name", Kind::Text), ("create.text", Kind::Text), ACTION]),
+        ChangeKind::UpdateConfig => config(mode, typed, now),
+        ChangeKind::SetTags => json(&[("tags", FieldKind::List)]),
+        ChangeKind::JwtAuthSettings => identity(typed),
+        ChangeKind::CustomCategories => Ok(json!({ "custom_categories": categories::read(typed, STEPS)? })),
+        ChangeKind::PromptStore if typed.text("action") == "delete" => {
+            json(&[("delete", FieldKind::Text), ACTION])
+        }
+        ChangeKind::PromptStore => {
+            json(&[("create.name", FieldKind::Text), ("create.text", FieldKind::Text), ACTION])
+        }
     }
 }
 
-fn config(mode: CredentialMode, typed: &Typed, now: &MyAppSettings) -> Result<Value, Problem> {
+fn config(mode: CredentialMode, typed: &FormInput, now: &MyAppSettings) -> Result<Value, Problem> {
     let named = if mode == CredentialMode::Named { NAMED_KEY_LIMITS } else { &[] };
     // The moment is told by its day: where that stays, so does the moment.
     let last: Field = match typed.text("expires_at") {
-        day if day == last_day(now) => ("expires_at", Kind::Aside),
-        "" => ("expires_at", Kind::Optional),
-        _ => ("expires_at", Kind::Day),
+        day if day == last_day(now) => ("expires_at", FieldKind::Aside),
+        "" => ("expires_at", FieldKind::Optional),
+        _ => ("expires_at", FieldKind::Day),
     };
     typed.json(&[STEPS, ALLOWED, LIMITS, CONFIG, named, &[last]].concat())
 }
 
-fn identity(typed: &Typed) -> Result<Value, Problem> {
+fn identity(typed: &FormInput) -> Result<Value, Problem> {
     let keys = match typed.text("keys") {
-        "jwks_url" => ("identity.jwt.keys.jwks_url", Kind::Text),
-        "pem" => ("identity.jwt.keys.pem", Kind::Text),
+        "jwks_url" => ("identity.jwt.keys.jwks_url", FieldKind::Text),
+        "pem" => ("identity.jwt.keys.pem", FieldKind::Text),
         _ => {
             let mut edit = typed.json(&[STEPS, KEYS, IDENTITY].concat())?;
             edit["identity"]["jwt"] = Value::Null;

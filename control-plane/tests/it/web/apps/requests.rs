@@ -27,7 +27,7 @@ on_both! {
     async fn a_request_is_approved_and_another_rejected_with_a_reason(test: Test) {
         let (app, alice) = (open_app(&test).await, test.user("alice@acme.com").await);
         let mut boss = Visitor::owner(&test).await;
-        assert!(boss.open("/admin/requests").await.main().contains("Nobody has asked for a change"));
+        assert!(boss.open("/admin/requests").await.main().contains("No change requests yet"));
         let first = ask(&test, &app, &alice, &["red"]).await;
         let list = boss.open("/admin/requests?status=&kind=").await;
         assert_eq!(list.all("tbody td:nth-child(4)"), ["alice@acme.com"]);
@@ -35,7 +35,7 @@ on_both! {
         let page = boss.open(&first).await;
         assert_eq!((page.all("td.was"), page.all("td.is")), (vec!["blue".to_owned()], vec!["red".to_owned()]));
         let page = boss.submit(&page, &format!("{first}/approve"), &[("comment", "fine")]).await;
-        assert_eq!((flash(&page).as_str(), page.all("h1 .badge")), ("Approved, and applied.", vec!["approved".into()]));
+        assert_eq!((flash(&page).as_str(), page.all("h1 .badge")), ("Approved and applied.", vec!["approved".into()]));
         assert!(page.main().contains("fine"));
         assert_eq!(read(&test, &id(&app)).await["tags"], json!(["red"]));
 
@@ -59,7 +59,7 @@ on_both! {
         let own = test.get("/users?search=boss").await.expect(StatusCode::OK)["items"][0]["id"].as_str().unwrap().to_owned();
         let path = ask(&test, &app, &own, &["red"]).await;
         let page = boss.open(&path).await;
-        assert!(page.main().contains("You asked for this yourself"), "{}", page.main());
+        assert!(page.main().contains("This is your own request"), "{}", page.main());
         let csrf = page.attribute("input[name=csrf]", "value").unwrap();
         let refused = boss.post(&format!("{path}/approve"), &[("csrf".into(), csrf)]).await;
         assert!(matches!(refused.status, 403 | 422), "{}", refused.status);

@@ -1,0 +1,84 @@
+use latchkey_core::provider::{DialectEdit, ProviderKind, check_idle_timeout};
+use latchkey_core::selection::Selection;
+use latchkey_core::settings::AppSettings;
+use serde_json::{Value, json};
+
+use super::{Administered, AuditNames};
+use crate::action::Refusal;
+use crate::store::Tx;
+use crate::store::upstreams::ModelProtocol;
+use crate::world::World;
+
+/// What to change of how a provider is called; none leaves it.
+#[derive(Debug, Default)]
+pub struct EditModelProtocol {
+    pub kind: Option<ProviderKind>,
+    pub dialect: DialectEdit,
+    /// The inner none is for the gateway's own limit.
+    pub idle_timeout_seconds: Option<Option<u32>>,
+}
+
+impl Administered for ModelProtocol {
+    const URL_FIELD: &'static str = "base_url";
+    const AUDIT: AuditNames = AuditNames {
+        kind: "provider",
+        created: "provider.created",
+        updated: "provider.updated",
+        deleted: "provider.deleted",
+    };
+    const NAMED_BY: &'static str = "these apps allow it by name";
+
+    type Draft = Self;
+    type Edit = EditModelProtocol;
+
+    fn new(draft: Self, _: &World) -> Result<Self, Refusal> {
+        draft.checked()
+    }
+
+    fn edit(&mut self, edit: EditModelProtocol) -> Result<(), Refusal> {
+        let EditModelProtocol { kind, dialect, idle_timeout_seconds } = edit;
+        let edited = Self {
+            kind: kind.unwrap_or(self.kind),
+            dialect: dialect.of(self.dialect),
+            idle_timeout_seconds: idle_timeout_seconds.unwrap_or(self.idle_timeout_seconds),
+        };
+        *self = edited.checked()?;
+        Ok(())
+    }
+
+    fn created(&self) -> Value {
+        json!({ "kind": self.kind })
+    }
+
+    fn edited(&self) -> Value {
+        json!({
+            "kind": self.kind,
+            "output_limit": self.dialect.output_limit,
+            "stream_options": self.dialect.stream_options,
+            "idle_timeout_seconds": self.idle_timeout_seconds,
+        })
+    }
+
+    async fn refuse_needed(tx: &mut Tx, name: &str) -> Result<(), Refusal> {
+        match tx.count_models_of(name).await? {
+            0 => Ok(()),
+            models => {
+                let detail = format!("{models} models are offered by it: delete them first");
+                Err(Refusal::conflict("in_use", detail))
+            }
+        }
+    }
+
+    fn is_named_by(settings: &AppSettings, name: &str) -> bool {
+        let Selection::Only(names) = &settings.allowed_providers else { return false };
+        names.iter().any(|allowed| allowed == name)
+    }
+}
+
+impl ModelProtocol {
+    fn checked(self) -> Result<Self, Refusal> {
+        let checked = self.idle_timeout_seconds.map_or(Ok(()), check_idle_timeout);
+        checked.map_err(|reason| Refusal::field("idle_timeout_seconds", reason))?;
+        Ok(self)
+    }
+}

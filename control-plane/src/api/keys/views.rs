@@ -1,0 +1,106 @@
+//! How named keys look from outside.
+
+use jiff::Timestamp;
+use latchkey_core::limits::Limits;
+use latchkey_core::name::Name;
+use latchkey_core::status::Standing;
+use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::action::Issued;
+use crate::api::access::PersonRef;
+use crate::store::keys::Key;
+use crate::store::subjects::Names;
+
+/// A user's key for one app.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+pub struct KeyView {
+    /// Opaque; it stays when the secret is rotated.
+    pub id: Uuid,
+    /// The app that it opens.
+    pub app_id: Uuid,
+    /// Whose it is.
+    pub user_id: Option<Uuid>,
+    /// Who that is; for admins only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<PersonRef>,
+    /// What people see.
+    pub name: Name,
+    /// Whether it works, as far as the key itself goes; its app may be switched off.
+    pub status: Standing,
+    /// Whether it stops while its user may not see the app, as the app's self-service settings say.
+    pub suspended: bool,
+    /// When it stops; null for never.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Timestamp>,
+    /// What it may use, within the app's limits; null where the app's `named_key_limits` apply.
+    pub limits: Option<Limits>,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When its secret was last replaced.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub rotated_at: Option<Timestamp>,
+    /// When the replaced secret stops or stopped.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub old_secret_stops_at: Option<Timestamp>,
+    /// When it was revoked.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub revoked_at: Option<Timestamp>,
+    /// What the client presents; only where it was just made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+}
+
+/// Which of an app's named keys.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct KeyQuery {
+    /// The `next_cursor` of the page before.
+    pub cursor: Option<String>,
+    /// Items on a page: 1 to 200, 50 by default.
+    #[param(minimum = 1, maximum = 200)]
+    pub limit: Option<u16>,
+    /// Only keys whose name holds this, in any case.
+    pub search: Option<String>,
+    /// Only this user's keys.
+    pub user_id: Option<Uuid>,
+}
+
+impl KeyView {
+    /// The view of `key` at `now`, without its value.
+    #[must_use]
+    pub fn new(key: &Key, now: Timestamp) -> Self {
+        Self {
+            id: key.id,
+            app_id: key.app_id,
+            user_id: key.user_id,
+            user: None,
+            name: key.name.clone(),
+            status: key.status.standing(key.expires_at, now),
+            suspended: key.suspended,
+            expires_at: key.expires_at,
+            limits: key.limits.clone(),
+            created_at: key.created_at,
+            rotated_at: key.rotated_at,
+            old_secret_stops_at: key.retired.map(|retired| retired.at),
+            revoked_at: key.revoked_at,
+            value: None,
+        }
+    }
+
+    /// The same, with who its user is.
+    #[must_use]
+    pub fn of(self, names: &Names) -> Self {
+        Self { user: self.user_id.map(|id| PersonRef::new(id, names)), ..self }
+    }
+
+    /// The view of a key that was just made.
+    #[must_use]
+    pub fn issued(issued: &Issued, now: Timestamp) -> Self {
+        Self { value: Some(issued.value.expose_secret().to_owned()), ..Self::new(&issued.key, now) }
+    }
+}
