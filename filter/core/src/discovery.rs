@@ -3,6 +3,8 @@
 
 pub mod update;
 
+pub mod nack;
+
 pub mod replica;
 
 pub mod view;

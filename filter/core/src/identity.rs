@@ -20,7 +20,7 @@ use crate::gate::World;
 use crate::request::header::Headers;
 use crate::snapshot::{AppPolicy, KeyRecord};
 
-pub use jwt::Refused;
+pub use jwt::JwtRefusal;
 pub use key::SignatureCheck;
 pub use policy::{IdentityPolicy, JwtKey, JwtPolicy};
 pub use verified::Verified;

@@ -18,7 +18,7 @@ use latchkey_filter_core::limits::quota::spread_retry_ms;
 use latchkey_filter_core::price::{NanoUsd, Price, TierChoice, TokenUsage};
 use latchkey_filter_core::record::ring::{Ring, take_worker};
 use latchkey_filter_core::record::{Record, Settlement};
-use latchkey_filter_core::snapshot::{AppId, Bucket as BucketLimit, BucketKind, KeyId, Limits, UnixMs};
+use latchkey_filter_core::snapshot::{AppId, BucketKind, BucketLimit, KeyId, Limits, UnixMs};
 use latchkey_filter_core::store::memory::Memory;
 use latchkey_proto::ledger as wire;
 use latchkey_proto::ledger::ledger_request::Kind;
@@ -283,7 +283,7 @@ impl Fleet {
                 self.admitted.push((self.now_ms, self.scene.actual));
                 let at = self.now_ms + 10 + self.below(self.scene.answer_ms);
                 self.clients[index] = Client::Answered(at, reservation);
-                if let Some(demand) = reserved.ahead {
+                if let Some(demand) = reserved.refill {
                     self.on(number, LedgerEvent::Demand(demand.encode()));
                 }
             }

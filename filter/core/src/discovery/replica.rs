@@ -8,7 +8,8 @@
 use latchkey_proto::discovery as wire;
 use wire::discovery_request::Kind;
 
-use crate::discovery::update::{DiscoveryUpdate, Nack, Part, ResourceName, ResourceRejection};
+use crate::discovery::nack::{Nack, ResourceName, ResourceRejection};
+use crate::discovery::update::{DiscoveryUpdate, Part};
 use crate::snapshot::{AppId, Position, UnixMs};
 use crate::store::layout::{self, Generation, StoreMeta};
 use crate::store::{NotStored, SharedStore};

@@ -7,7 +7,7 @@ use std::rc::{Rc, Weak};
 
 use sha2::{Digest as _, Sha256};
 
-use super::jwt::{self, Refused};
+use super::jwt::{self, JwtRefusal};
 use super::policy::JwtPolicy;
 use crate::answer::denial::{Code, Denial};
 use crate::gate::World;
@@ -22,21 +22,21 @@ pub(super) const KEPT: usize = if cfg!(test) { 64 } else { 1024 };
 pub struct Verified {
     held: RefCell<Ages<Rc<str>>>,
     /// Apart, so that made-up tokens do not push out those in use.
-    refused: RefCell<Ages<Refused>>,
+    refused: RefCell<Ages<JwtRefusal>>,
 }
 
 /// When the young are too many they become the old, and the old are forgotten but for those in use.
 #[derive(Debug)]
 struct Ages<T> {
-    young: HashMap<Digest, Entry<T>>,
-    old: HashMap<Digest, Entry<T>>,
+    young: HashMap<Digest, CachedOutcome<T>>,
+    old: HashMap<Digest, CachedOutcome<T>>,
 }
 
 /// Of the app's id and the token.
 type Digest = [u8; 32];
 
 #[derive(Clone, Debug)]
-struct Entry<T> {
+struct CachedOutcome<T> {
     /// It holds its place in memory, so that no later policy can be mistaken for this one.
     policy: Weak<AppPolicy>,
     outcome: T,
@@ -73,12 +73,12 @@ impl Verified {
         match jwt::verify(token, policy, world) {
             Ok(claims) => {
                 let email: Rc<str> = claims.email.into();
-                self.held.borrow_mut().put(digest, Entry::new(app, Rc::clone(&email), claims.until));
+                self.held.borrow_mut().put(digest, CachedOutcome::new(app, Rc::clone(&email), claims.until));
                 Ok(email)
             }
             Err(refused) => {
                 if refused.is_worth_remembering() {
-                    self.refused.borrow_mut().put(digest, Entry::new(app, refused, UnixMs(i64::MAX)));
+                    self.refused.borrow_mut().put(digest, CachedOutcome::new(app, refused, UnixMs(i64::MAX)));
                 }
                 Err(denial(refused))
             }
@@ -107,7 +107,7 @@ impl<T: Clone> Ages<T> {
         Some(outcome)
     }
 
-    fn put(&mut self, digest: Digest, entry: Entry<T>) {
+    fn put(&mut self, digest: Digest, entry: CachedOutcome<T>) {
         if self.young.len() >= KEPT {
             self.old = mem::take(&mut self.young);
         }
@@ -120,7 +120,7 @@ impl<T: Clone> Ages<T> {
     }
 }
 
-impl<T: Clone> Entry<T> {
+impl<T: Clone> CachedOutcome<T> {
     fn new(app: &Rc<AppPolicy>, outcome: T, until: UnixMs) -> Self {
         Self { policy: Rc::downgrade(app), outcome, until }
     }
@@ -131,7 +131,7 @@ impl<T: Clone> Entry<T> {
     }
 }
 
-fn denial(refused: Refused) -> Denial {
+fn denial(refused: JwtRefusal) -> Denial {
     Denial::new(Code::InvalidUserToken, format!("The user token is refused: {refused}."))
 }
 
