@@ -265,7 +265,9 @@ impl Known {
     fn read(path: &PathBuf) -> Self {
         let text = fs::read_to_string(path).unwrap_or_default();
         let value = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            let line = text.lines().find_map(|line| {
+                line.strip_prefix("export ").unwrap_or(line).strip_prefix(name)?.strip_prefix('=')
+            });
             line.unwrap_or_default().to_owned()
         };
         Self {
@@ -278,8 +280,9 @@ impl Known {
     fn write(&self, path: &Path, gateway: &str, api: &str) -> anyhow::Result<()> {
         let Self { admin_token, sample_key, password } = self;
         let text = format!(
-            "LATCHKEY_GATEWAY_URL={gateway}\nLATCHKEY_API_URL={api}\nLATCHKEY_PASSWORD={password}\n\
-             LATCHKEY_ADMIN_TOKEN={admin_token}\nLATCHKEY_SAMPLE_KEY={sample_key}\n"
+            "export LATCHKEY_GATEWAY_URL={gateway}\nexport LATCHKEY_API_URL={api}\n\
+             export LATCHKEY_PASSWORD={password}\nexport LATCHKEY_ADMIN_TOKEN={admin_token}\n\
+             export LATCHKEY_SAMPLE_KEY={sample_key}\n"
         );
         write_secret(path, &text)
     }
@@ -331,4 +334,55 @@ fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
     let mut options = fs::File::options();
     let mut file = options.create(true).write(true).truncate(true).mode(0o600).open(path)?;
     Ok(file.write_all(text.as_bytes())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn dev_env_is_read_back_and_reaches_the_programs_of_the_shell_that_sources_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("dev.env");
+        let known = Known {
+            admin_token: "lk_token".to_owned(),
+            sample_key: "sk-quilr-parent:ss1.claim.secret".to_owned(),
+            password: "correct-horse_battery".to_owned(),
+        };
+        known.write(&path, "http://127.0.0.1:10000", "http://127.0.0.1:8080").unwrap();
+        let read = Known::read(&path);
+        assert_eq!(read.admin_token, known.admin_token);
+        assert_eq!(read.sample_key, known.sample_key);
+        assert_eq!(read.password, known.password);
+
+        let names = ["GATEWAY_URL", "API_URL", "PASSWORD", "ADMIN_TOKEN", "SAMPLE_KEY"];
+        let names = names.map(|name| format!("LATCHKEY_{name}"));
+        let child = format!(". {} && printenv {}", path.display(), names.join(" "));
+        let mut shell = Command::new("sh");
+        for name in &names {
+            shell.env_remove(name);
+        }
+        let output = shell.args(["-c", &child]).output().unwrap();
+        assert_eq!(
+            String::from_utf8(output.stdout).unwrap().lines().collect::<Vec<_>>(),
+            [
+                "http://127.0.0.1:10000",
+                "http://127.0.0.1:8080",
+                &known.password,
+                &known.admin_token,
+                &known.sample_key
+            ]
+        );
+    }
+
+    #[test]
+    fn what_an_older_make_up_wrote_without_export_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("dev.env");
+        fs::write(&path, "LATCHKEY_PASSWORD=p\nLATCHKEY_ADMIN_TOKEN=lk_t\nLATCHKEY_SAMPLE_KEY=k\n").unwrap();
+        let Known { admin_token, sample_key, password } = Known::read(&path);
+        assert_eq!([admin_token, sample_key, password], ["lk_t", "k", "p"]);
+    }
 }

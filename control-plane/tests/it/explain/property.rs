@@ -13,6 +13,7 @@ use latchkey_core::settings::CredentialMode;
 use latchkey_core::status::Status;
 use latchkey_filter_core::answer::reply::Reply;
 use latchkey_filter_core::gate::BodyDecision;
+use latchkey_filter_core::limits::account::Reservation;
 use latchkey_filter_core::upstream::call::UpstreamCall;
 use latchkey_filter_core::upstream::forward::Forward;
 use latchkey_proto::key::KeyHash;
