@@ -279,7 +279,7 @@ fn shown(outcome: BodyDecision) -> Value {
             let UpstreamCall::Model(call) = call else { panic!("no MCP server was asked: {call:?}") };
             let headers: serde_json::Map<_, _> =
                 response_headers.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
-            let held = call.reserved.iter().flat_map(|reserved| reserved.reservation.held());
+            let held = call.reservation.iter().flat_map(|reservation| reservation.held());
             let reserved: Vec<_> = held.map(|held| held.amount).collect();
             // Where the gate has lowered the output it says so in the body.
             let edited: Option<Value> = body.map(|body| serde_json::from_slice(&body).unwrap());
