@@ -6,7 +6,7 @@ use latchkey_proto::window::{FEW_PART, Window};
 
 use crate::grant::Terms;
 use crate::lease::{FEW_TTL_MS, Lease, PERIOD_TTL_MS, Told, WINDOW_TTL_MS};
-use crate::limits::{BucketKind, Reach};
+use crate::limits::{BucketKind, LimitWindow};
 use crate::turns::Turns;
 
 /// A bucket with the leases of it, by gateway process, and those who wait.
@@ -36,12 +36,11 @@ impl Spent {
         }
     }
 
-    /// Nothing yet.
     #[must_use]
-    pub fn nothing(reach: Reach) -> Self {
-        match reach {
-            Reach::Sliding { span_ms } => Self::Window(Window::new(span_ms)),
-            Reach::Period(_) => Self::Sum(0),
+    pub fn nothing(window: LimitWindow) -> Self {
+        match window {
+            LimitWindow::Sliding { span_ms } => Self::Window(Window::new(span_ms)),
+            LimitWindow::Calendar(_) => Self::Sum(0),
         }
     }
 
@@ -102,7 +101,6 @@ impl Bucket {
         }
     }
 
-    /// What all leases hold.
     #[must_use]
     pub fn outstanding(&self) -> u64 {
         self.leases.values().fold(0, |sum, lease| sum.saturating_add(lease.outstanding()))
@@ -220,11 +218,11 @@ mod tests {
     const TERMS: Terms = Terms { limit: 100, ends_at_ms: None };
 
     fn minute() -> Bucket {
-        Bucket::new(Spent::nothing(Reach::Sliding { span_ms: 60_000 }), BTreeMap::new())
+        Bucket::new(Spent::nothing(LimitWindow::Sliding { span_ms: 60_000 }), BTreeMap::new())
     }
 
     fn budget() -> Bucket {
-        Bucket::new(Spent::nothing(Reach::Period(crate::period::Period::Total)), BTreeMap::new())
+        Bucket::new(Spent::nothing(LimitWindow::Calendar(crate::period::Period::Total)), BTreeMap::new())
     }
 
     #[test]

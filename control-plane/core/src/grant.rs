@@ -15,7 +15,6 @@ pub struct Terms {
 /// What a gateway asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// How many further units.
     pub want: u64,
     /// Fewer are of no use now.
     pub least: u64,
@@ -28,7 +27,6 @@ pub struct Ask {
 /// The answer, and how things stand after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// Whether there is something.
     pub verdict: Verdict,
     /// What is neither used nor leased, nor kept for those whose turn comes before.
     pub remaining: u64,
@@ -199,7 +197,7 @@ mod tests {
 
     use super::*;
     use crate::lease::Told;
-    use crate::limits::Reach;
+    use crate::limits::LimitWindow;
     use crate::period::Period;
     use crate::turns::Turns;
 
@@ -219,7 +217,7 @@ mod tests {
     }
 
     fn minute() -> Bucket {
-        Bucket::new(Spent::nothing(Reach::Sliding { span_ms: 60_000 }), BTreeMap::new())
+        Bucket::new(Spent::nothing(LimitWindow::Sliding { span_ms: 60_000 }), BTreeMap::new())
     }
 
     #[test]
@@ -334,7 +332,7 @@ mod tests {
 
     #[test]
     fn a_budget_is_spent_where_not_even_the_floor_can_come_back() {
-        let spent = Spent::nothing(Reach::Period(Period::Day));
+        let spent = Spent::nothing(LimitWindow::Calendar(Period::Day));
         let mut bucket = Bucket::new(spent, BTreeMap::new());
         decide(&mut bucket, terms(100), "a", ask(60, 60), NOW);
         bucket.charge("a", 50, NOW);
@@ -348,7 +346,7 @@ mod tests {
 
     #[test]
     fn what_a_process_holds_that_is_gone_is_not_waited_for() {
-        let spent = Spent::nothing(Reach::Period(Period::Total));
+        let spent = Spent::nothing(LimitWindow::Calendar(Period::Total));
         let lease = Lease { granted: 9, expires_at_ms: NOW + 600_000, ..Lease::default() };
         let mut bucket = Bucket::new(spent, [("dead".to_owned(), lease)].into());
         let mut ask = |gone| super::decide(&mut bucket, terms(10), "b", ask(5, 5), |_| gone, NOW);
@@ -360,7 +358,7 @@ mod tests {
     #[test]
     fn what_a_gateway_took_to_its_grave_is_not_waited_for() {
         let lease = Lease { granted: 9, expires_at_ms: NOW, ..Lease::default() };
-        let spent = Spent::nothing(Reach::Period(Period::Day));
+        let spent = Spent::nothing(LimitWindow::Calendar(Period::Day));
         let mut bucket = Bucket::new(spent, [("dead".to_owned(), lease)].into());
         let terms = Terms { limit: 10, ends_at_ms: Some(NOW + 3_600_000) };
         let soon = decide(&mut bucket, terms, "b", ask(5, 5), NOW + 1_000);
@@ -383,10 +381,10 @@ mod tests {
             least in 0_u64..500,
             windowed: bool,
         ) {
-            let reach = if windowed { Reach::Sliding { span_ms: 60_000 } } else { Reach::Period(Period::Total) };
+            let window = if windowed { LimitWindow::Sliding { span_ms: 60_000 } } else { LimitWindow::Calendar(Period::Total) };
             let lease = |(granted, left)| Lease { granted, expires_at_ms: NOW + left, ..Lease::default() };
             let leases = held.into_iter().map(lease).zip(0..).map(|(lease, i)| (format!("g{i}"), lease));
-            let mut bucket = Bucket::new(Spent::nothing(reach), leases.collect());
+            let mut bucket = Bucket::new(Spent::nothing(window), leases.collect());
             bucket.charge("nobody", used, NOW);
             bucket.expire(NOW);
             let revived = bucket.leases().get("g0").map_or(0, |lease| lease.expired);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use latchkey_core::limits::{BucketKind, Limits, Reach};
+use latchkey_core::limits::{BucketKind, LimitWindow, Limits};
 use latchkey_core::money::NanoUsd;
 use latchkey_core::period::{self, Period};
 use latchkey_core::settings::AppSettings;
@@ -175,10 +175,10 @@ struct Current {
 }
 
 fn buckets(owner: &Owner<'_>, now: Timestamp) -> impl Iterator<Item = Current> {
-    owner.limits.buckets().filter_map(move |(kind, limit, reach)| {
-        let (period, span_ms, ends_at) = match reach {
-            Reach::Sliding { span_ms } => (0, Some(span_ms), None),
-            Reach::Period(period) => {
+    owner.limits.buckets().filter_map(move |(kind, limit, window)| {
+        let (period, span_ms, ends_at) = match window {
+            LimitWindow::Sliding { span_ms } => (0, Some(span_ms), None),
+            LimitWindow::Calendar(period) => {
                 let span = Period::at(period, now, &owner.zone)?;
                 (span.id, None, span.end_ms)
             }
@@ -216,19 +216,32 @@ impl UsageOfLimits {
             BucketKind::RequestsPerDay => self.requests_per_day = Some(usage),
             BucketKind::TokensPerMinute => self.tokens_per_minute = Some(usage),
             BucketKind::TokenBudget => self.token_budget = Some(usage),
-            BucketKind::CostBudget => self.budget = Some(usage.money()),
+            BucketKind::CostBudget => self.budget = Some(usage.map(NanoUsd)),
+        }
+    }
+
+    /// How much of the limit of this kind is used: of money in nano-USD.
+    #[must_use]
+    pub fn of(&self, kind: BucketKind) -> Option<UsageOf<u64>> {
+        match kind {
+            BucketKind::RequestsPerMinute => self.requests_per_minute,
+            BucketKind::RequestsPerHour => self.requests_per_hour,
+            BucketKind::RequestsPerDay => self.requests_per_day,
+            BucketKind::TokensPerMinute => self.tokens_per_minute,
+            BucketKind::TokenBudget => self.token_budget,
+            BucketKind::CostBudget => self.budget.map(|usage| usage.map(|NanoUsd(nano)| nano)),
         }
     }
 }
 
-impl UsageOf<u64> {
-    fn money(self) -> UsageOf<NanoUsd> {
+impl<T> UsageOf<T> {
+    fn map<U>(self, amount: impl Fn(T) -> U) -> UsageOf<U> {
         let Self { limit, used, reserved, remaining, resets_at } = self;
         UsageOf {
-            limit: NanoUsd(limit),
-            used: NanoUsd(used),
-            reserved: NanoUsd(reserved),
-            remaining: NanoUsd(remaining),
+            limit: amount(limit),
+            used: amount(used),
+            reserved: amount(reserved),
+            remaining: amount(remaining),
             resets_at,
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use latchkey_core::grant::Terms;
-use latchkey_core::limits::{BucketKind, Limits, Reach};
+use latchkey_core::limits::{BucketKind, LimitWindow, Limits};
 use latchkey_core::period::{self, Period};
 use latchkey_core::settings::AppSettings;
 use latchkey_core::status::{Standing, Status};
@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::store::Tx;
 use crate::store::ledger::owner::{AppOwner, KeyOwner};
+use crate::store::records::Metadata;
 
 /// An app or a named key.
 #[derive(Clone, Debug)]
@@ -24,8 +25,7 @@ pub struct Owner {
     pub key_id: Option<Uuid>,
     /// At which percentages of a budget an event is written.
     pub thresholds: Vec<u8>,
-    /// The app's metadata, as JSON.
-    pub metadata: Arc<str>,
+    pub metadata: Metadata,
     /// When its limits may have changed last.
     pub changed_at: Timestamp,
     /// Status and expiry of the app, then of the key.
@@ -41,7 +41,6 @@ pub struct Limit {
     pub period: i64,
     /// How long the period is; none for a window.
     pub per: Option<Period>,
-    /// How much, until when.
     pub terms: Terms,
 }
 
@@ -63,7 +62,6 @@ pub struct Owners {
     known: HashMap<Uuid, Known>,
 }
 
-/// How many are kept.
 const MOST: usize = 200_000;
 
 impl Owner {
@@ -94,7 +92,7 @@ impl Owner {
             key_id: None,
             thresholds: app.settings.alert_thresholds.clone(),
             changed_at: app.updated_at,
-            metadata: serde_json::Value::Object(app.settings.metadata.clone()).to_string().into(),
+            metadata: Metadata::from(&app.settings.metadata),
             standings: Vec::new(),
             limits: Limits::default(),
             zone: period::zone(&app.settings.time_zone).unwrap_or(TimeZone::UTC),
@@ -110,12 +108,12 @@ impl Owner {
     /// The limit of this kind in the period that holds `at`; none where there is no such limit.
     #[must_use]
     pub fn limit(&self, kind: BucketKind, at: Timestamp) -> Option<Limit> {
-        let (_, limit, reach) = self.limits.buckets().find(|(each, ..)| *each == kind)?;
-        match reach {
-            Reach::Sliding { .. } => {
+        let (_, limit, window) = self.limits.buckets().find(|(each, ..)| *each == kind)?;
+        match window {
+            LimitWindow::Sliding { .. } => {
                 Some(Limit { period: 0, per: None, terms: Terms { limit, ends_at_ms: None } })
             }
-            Reach::Period(per) => {
+            LimitWindow::Calendar(per) => {
                 let span = per.at(at, &self.zone)?;
                 let terms = Terms { limit, ends_at_ms: span.end_ms };
                 Some(Limit { period: span.id, per: Some(per), terms })
@@ -126,9 +124,6 @@ impl Owner {
 
 impl Owners {
     /// Reads those of `ids` that are not known, and all of them anew after a change.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn learn(&mut self, tx: &mut Tx, ids: BTreeSet<Uuid>) -> sqlx::Result<()> {
         let tag = tx.newest_tag().await?;
         if tag != self.tag || self.known.len() > MOST {

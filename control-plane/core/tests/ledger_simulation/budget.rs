@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use latchkey_core::bucket::{Bucket, Spent};
 use latchkey_core::grant::{Ask, Terms, decide};
 use latchkey_core::lease::Told;
-use latchkey_core::limits::Reach;
+use latchkey_core::limits::LimitWindow;
 use latchkey_core::period::Period;
 use latchkey_core::sequence::{Applied, Step};
 use proptest::prelude::*;
@@ -91,7 +91,7 @@ impl Gateway {
 }
 
 fn fresh() -> Bucket {
-    Bucket::new(Spent::nothing(Reach::Period(Period::Day)), BTreeMap::new())
+    Bucket::new(Spent::nothing(LimitWindow::Calendar(Period::Day)), BTreeMap::new())
 }
 
 impl Fleet {

@@ -7,7 +7,7 @@ use std::ops::Range;
 use latchkey_core::bucket::{Bucket, Spent};
 use latchkey_core::grant::{Ask, Terms, Verdict, decide};
 use latchkey_core::lease::Told;
-use latchkey_core::limits::Reach;
+use latchkey_core::limits::LimitWindow;
 use latchkey_core::period::Period;
 use latchkey_filter_core::account::{
     self, Actual, Need, Notice, Owner, OwnerId, Patience, Reason, Reservation, Reserve,
@@ -136,15 +136,15 @@ impl Gateway {
 
 impl Fleet {
     fn new(scene: Scene) -> Self {
-        let reach = match scene.kind.span_ms() {
-            Some(span_ms) => Reach::Sliding { span_ms },
-            None => Reach::Period(Period::Total),
+        let window = match scene.kind.span_ms() {
+            Some(span_ms) => LimitWindow::Sliding { span_ms },
+            None => LimitWindow::Calendar(Period::Total),
         };
         let mut fleet = Self {
             scene,
             random: scene.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             now_ms: START,
-            bucket: Bucket::new(Spent::nothing(reach), BTreeMap::new()),
+            bucket: Bucket::new(Spent::nothing(window), BTreeMap::new()),
             sequences: BTreeMap::new(),
             gateways: (0..scene.gateways).map(Gateway::new).collect(),
             clients: Vec::new(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use latchkey_core::bucket::{Bucket, Spent};
 use latchkey_core::grant::{Ask, Terms, Verdict, decide};
 use latchkey_core::lease::Told;
-use latchkey_core::limits::Reach;
+use latchkey_core::limits::LimitWindow;
 use proptest::prelude::*;
 
 use crate::network::Network;
@@ -69,7 +69,7 @@ impl Fleet {
             now_ms: 1_767_225_600_000,
             behind_ms: 0,
             gateways: Default::default(),
-            bucket: Bucket::new(Spent::nothing(Reach::Sliding { span_ms: 60_000 }), BTreeMap::new()),
+            bucket: Bucket::new(Spent::nothing(LimitWindow::Sliding { span_ms: 60_000 }), BTreeMap::new()),
             network: Network::default(),
             admitted: Vec::new(),
         }

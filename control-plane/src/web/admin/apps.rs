@@ -28,8 +28,8 @@ use crate::web::form::Form;
 use crate::web::format;
 use crate::web::frame::{Frame, Visit};
 use crate::web::html;
+use crate::web::limits::{Meter, meters};
 use crate::web::list::{Filter, More, Next};
-use crate::web::meters::{Meter, meters};
 
 /// The pages of apps.
 pub fn routes() -> Router<Api> {

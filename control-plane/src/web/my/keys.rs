@@ -10,7 +10,6 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::apps::{ValuePage, read, snippets};
-use super::limits::{Line, Meter, meters, of_a_request};
 use crate::api::Api;
 use crate::api::activity::Active;
 use crate::api::apps::{Rotate, Rotated};
@@ -24,6 +23,7 @@ use crate::web::form::{Field, Form, Kind, Posted};
 use crate::web::format::{self, plural, propagated};
 use crate::web::frame::{Frame, Visit, done};
 use crate::web::html;
+use crate::web::limits::{Line, Meter, meters_with_periods, of_a_request};
 
 const NEW: &[Field] = &[("name", Kind::Text), ("expires_in", Kind::Optional)];
 const NAME: &[Field] = &[("name", Kind::Text)];
@@ -215,7 +215,7 @@ async fn show(
     let limits = key.item.limits.as_ref().unwrap_or(&app.named_key_limits);
     html(&KeyPage {
         frame: visit.frame(format!("{}: {}", app.app.name.as_str(), key.item.name.as_str())),
-        meters: meters(limits, &key.usage),
+        meters: meters_with_periods(limits, &key.usage),
         lines: of_a_request(limits),
         graces: &GRACES,
         form: form.unwrap_or_else(|| Form::default().with("name", key.item.name.as_str())),

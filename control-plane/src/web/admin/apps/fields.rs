@@ -1,7 +1,7 @@
 //! The fields of an app's forms.
 
 use crate::api::apps::AppView;
-use crate::web::form::app::{IDENTITY, JWT, LIMITS, NAMED_KEY_LIMITS};
+use crate::web::form::app::{IDENTITY, JWT, LIMIT_FIELDS, NAMED_KEY_LIMIT_FIELDS};
 use crate::web::form::{Field, Form, Kind, Typed, expiry};
 
 const SETTINGS: &[Field] = &[
@@ -23,7 +23,7 @@ pub fn new(typed: &Typed) -> Vec<Field> {
         ("require_conversation_id", Kind::Flag),
         ("allowed_providers", Kind::Switches),
     ];
-    [SETTINGS, LIMITS, NAMED_KEY_LIMITS, &own, expiry(typed)].concat()
+    [SETTINGS, &LIMIT_FIELDS, &NAMED_KEY_LIMIT_FIELDS, &own, expiry(typed)].concat()
 }
 
 /// Of an app's settings. The providers are left out where no switch was turned, so that names with a `*`
@@ -35,7 +35,8 @@ pub fn settings(typed: &Typed, app: &AppView) -> Vec<Field> {
         true => Kind::Switches,
         false => Kind::UnturnedSwitches,
     };
-    [SETTINGS, LIMITS, NAMED_KEY_LIMITS, &[("allowed_providers", providers)], expiry(typed)].concat()
+    [SETTINGS, &LIMIT_FIELDS, &NAMED_KEY_LIMIT_FIELDS, &[("allowed_providers", providers)], expiry(typed)]
+        .concat()
 }
 
 /// Of how the user behind a request is learnt.

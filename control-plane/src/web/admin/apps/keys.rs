@@ -21,7 +21,7 @@ use crate::api::body::{Body, Path, Query};
 use crate::api::keys::{self, KeyQuery, KeyView};
 use crate::api::page::Page;
 use crate::api::problem::Problem;
-use crate::web::form::app::LIMITS;
+use crate::web::form::app::LIMIT_FIELDS;
 use crate::web::form::{Field, Form, Kind, Posted, Typed, expiry};
 use crate::web::format;
 use crate::web::frame::{Frame, Visit};
@@ -124,7 +124,7 @@ fn asking(visit: &Visit, app: &AppView, form: Form) -> Result<Response, Problem>
 /// The key's own limits, or none where the app's apply.
 fn own_limits(typed: &Typed) -> &'static [Field] {
     const NONE: &[Field] = &[("limits", Kind::Optional)];
-    if typed.has("own_limits") { LIMITS } else { NONE }
+    if typed.has("own_limits") { &LIMIT_FIELDS } else { NONE }
 }
 
 /// Which says whether a key has limits of its own.

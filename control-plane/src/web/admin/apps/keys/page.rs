@@ -19,7 +19,7 @@ use crate::web::form::{Field, Form, Kind, Posted, expiry};
 use crate::web::format;
 use crate::web::frame::{Frame, Visit, done};
 use crate::web::html;
-use crate::web::meters::{Meter, meters};
+use crate::web::limits::{Meter, meters};
 
 #[derive(Template)]
 #[template(path = "admin/key.html")]
