@@ -21,8 +21,9 @@ impl Suspects {
     pub fn note(&self, report: &Report) {
         let entries = report.batches.iter().flat_map(|batch| &batch.entries);
         let records = entries.filter_map(|entry| entry.record.as_ref().ok());
-        let refused = records.filter(|(record, _)| record.code == Code::InvalidUserToken.as_str());
-        self.add(refused.map(|(record, _)| record.app_id));
+        let refused =
+            records.filter(|told| told.record.code.as_deref() == Some(Code::InvalidUserToken.as_str()));
+        self.add(refused.filter_map(|told| told.record.app_id));
     }
 
     /// Adds apps.

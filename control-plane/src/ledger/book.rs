@@ -22,11 +22,8 @@ use crate::world::World;
 /// A report that waits to be written.
 #[derive(Debug)]
 pub struct Waiting {
-    /// Whose it is.
     pub sender: Sender,
-    /// The report.
     pub report: Report,
-    /// Where its answer goes.
     pub answers: Answers,
     /// Its place among those of its stream that wait.
     pub place: OwnedSemaphorePermit,

@@ -26,9 +26,6 @@ pub async fn keep_calibrated(store: Store, world: World) {
 }
 
 /// Looks once; how many measurements have changed.
-///
-/// # Errors
-/// The database is away, or holds what does not fit.
 pub async fn calibrate(store: &Store, world: &World) -> sqlx::Result<usize> {
     let (told, samples) = (store.densities().await?, store.density_samples().await?);
     let measured = |(key, histogram): (&DensityKey, &Histogram)| {

@@ -10,15 +10,15 @@ use latchkey_core::sequence::{Applied, Step};
 use latchkey_proto::ledger as wire;
 use uuid::Uuid;
 
-use super::intake::{Batch, Charge, LeaseReport, Report};
+use super::intake::{Batch, LeaseReport, Recorded, Report};
 use super::owners::{Known, Limit, Owner, Owners};
 use super::presence::Presence;
 use crate::store::Tx;
 use crate::store::ledger::bucket::{BucketKey, Found, LeaseRow};
 use crate::store::ledger::density::DensitySamples;
-use crate::store::ledger::record::{Record, RecordRow};
-use crate::store::ledger::usage::Sums;
+use crate::store::ledger::usage::RecordSums;
 use crate::store::ledger::worker::Worker;
+use crate::store::records::Record;
 
 mod alerts;
 mod rehearsal;
@@ -26,12 +26,9 @@ mod rehearsal;
 use self::alerts::Alerts;
 pub use self::rehearsal::Rehearsal;
 
-/// Whose report it is.
 #[derive(Clone, Debug)]
 pub struct Sender {
-    /// The gateway's name.
     pub gateway: String,
-    /// Its process.
     pub instance: String,
 }
 
@@ -42,7 +39,6 @@ pub struct Outcome {
     pub answers: Vec<wire::LedgerResponse>,
     /// What is recalled, by process.
     pub recalls: BTreeMap<String, Vec<wire::BucketId>>,
-    /// Records that were applied.
     pub records: u64,
     /// Records that had been applied before.
     pub duplicates: u64,
@@ -50,15 +46,11 @@ pub struct Outcome {
     pub dropped: u64,
 }
 
-/// What a report adds.
 struct News<'a> {
-    records: Vec<(&'a Record, &'a [Charge])>,
+    records: Vec<&'a Recorded>,
 }
 
 /// Applies `reports`; nothing is answered before the transaction is committed.
-///
-/// # Errors
-/// The database is away.
 pub async fn apply(
     tx: &mut Tx,
     owners: &mut Owners,
@@ -84,16 +76,13 @@ pub async fn apply(
     let (sums, densities) = write_records(tx, owners, reports, &news).await?;
     tx.insert_quota_events(&ledger.alerts.events(), now).await?;
     tx.write_workers(&workers).await?;
-    tx.add_sums(&sums).await?;
+    tx.add_usage_by_dimension(&sums).await?;
     tx.add_density_samples(&densities).await?;
     Ok(outcome)
 }
 
 /// Charges for good what a process that is gone holds of budgets; how many there were. What it may still
 /// tell of them is counted by then.
-///
-/// # Errors
-/// The database is away.
 pub async fn write_off(
     tx: &mut Tx,
     owners: &mut Owners,
@@ -168,7 +157,7 @@ fn sift<'a>(
                     outcome.duplicates += 1;
                     continue;
                 }
-                (Step::New { .. }, Ok((record, charges))) => records.push((&**record, charges.as_slice())),
+                (Step::New { .. }, Ok(record)) => records.push(&**record),
                 (_, Err(reason)) => {
                     tracing::warn!(
                         gateway,
@@ -197,8 +186,8 @@ fn ids(reports: &[(&Sender, &Report)], news: &[News<'_>]) -> BTreeSet<Uuid> {
     let leases = reports.iter().flat_map(|(_, report)| &report.leases);
     let leased = leases.filter_map(|lease| lease.bucket).map(|bucket| bucket.owner);
     let records = news.iter().flat_map(|news| &news.records);
-    let recorded = records.flat_map(|(record, charges)| {
-        std::iter::once(record.app_id).chain(charges.iter().map(|charge| charge.bucket.owner))
+    let recorded = records.flat_map(|Recorded { record, charges, .. }| {
+        record.app_id.into_iter().chain(charges.iter().map(|charge| charge.bucket.owner))
     });
     leased.chain(recorded).collect()
 }
@@ -210,7 +199,7 @@ fn buckets(
     owners: &Owners,
     now: Timestamp,
 ) -> BTreeSet<BucketKey> {
-    let charges = news.iter().flat_map(|news| &news.records).flat_map(|(_, charges)| *charges);
+    let charges = news.iter().flat_map(|news| &news.records).flat_map(|record| &record.charges);
     let charged = charges.map(|charge| charge.bucket);
     let leases = reports.iter().flat_map(|(_, report)| &report.leases);
     let leased = leases.flat_map(|lease| {
@@ -261,7 +250,7 @@ impl Leaves {
         recalls: &mut BTreeMap<String, Vec<wire::BucketId>>,
     ) -> wire::LedgerResponse {
         let now_ms = self.now_ms;
-        for charge in news.records.iter().flat_map(|(_, charges)| *charges) {
+        for charge in news.records.iter().flat_map(|record| &record.charges) {
             let Some(bucket) = self.buckets.get_mut(&charge.bucket) else { continue };
             let before = bucket.used(now_ms);
             bucket.charge(&sender.instance, charge.units, now_ms);
@@ -404,21 +393,18 @@ async fn write_records(
     owners: &Owners,
     reports: &[(&Sender, &Report)],
     news: &[News<'_>],
-) -> sqlx::Result<(Sums, DensitySamples)> {
+) -> sqlx::Result<(RecordSums, DensitySamples)> {
     let users = claimed_users(tx, news).await?;
-    let (mut rows, mut sums, mut densities) = (Vec::new(), Sums::default(), DensitySamples::default());
+    let (mut rows, mut sums, mut densities) = (Vec::new(), RecordSums::default(), DensitySamples::default());
     for ((sender, _), news) in reports.iter().zip(news) {
-        for (record, _) in &news.records {
-            let user_id = record.user_id.or_else(|| users.get(&record.identity).copied());
+        for Recorded { record, text, .. } in &news.records {
+            let claimed = record.identity.as_ref().and_then(|identity| users.get(identity)).copied();
+            let user_id = record.user_id.or(claimed);
             sums.add(record, user_id);
-            densities.add(record);
-            let metadata = owners.owner(record.app_id).map(|owner| owner.metadata.clone());
-            rows.push(RecordRow {
-                record,
-                user_id,
-                gateway: &sender.gateway,
-                metadata: metadata.unwrap_or_else(|| "{}".into()),
-            });
+            densities.add(record, *text);
+            let owner = record.app_id.and_then(|id| owners.owner(id));
+            let metadata = owner.map(|owner| owner.metadata.clone()).unwrap_or_default();
+            rows.push(Record { user_id, gateway: sender.gateway.clone(), metadata, ..record.clone() });
         }
     }
     tx.insert_records(&rows).await?;
@@ -428,8 +414,8 @@ async fn write_records(
 
 /// Those who have the addresses that records claim.
 async fn claimed_users(tx: &mut Tx, news: &[News<'_>]) -> sqlx::Result<HashMap<String, Uuid>> {
-    let records = news.iter().flat_map(|news| &news.records).map(|(record, _)| record);
-    let claims = records.filter(|record| record.user_id.is_none() && !record.identity.is_empty());
-    let emails: BTreeSet<_> = claims.map(|record| record.identity.as_str()).collect();
+    let records = news.iter().flat_map(|news| &news.records).map(|recorded| &recorded.record);
+    let claims = records.filter(|record| record.user_id.is_none());
+    let emails: BTreeSet<_> = claims.filter_map(|record| record.identity.as_deref()).collect();
     tx.users_by_email(&emails).await
 }

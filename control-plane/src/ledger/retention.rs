@@ -28,10 +28,6 @@ pub async fn keep_tidy(store: Store, world: World, streams: Streams, days: u32) 
     }
 }
 
-/// Tidies once.
-///
-/// # Errors
-/// The database is away.
 pub async fn tidy(store: &Store, world: &World, streams: &Streams, days: u32) -> sqlx::Result<()> {
     for instance in streams.instances() {
         store.see_process(&instance, world.now()).await?;

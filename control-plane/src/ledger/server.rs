@@ -29,7 +29,6 @@ const GREETING: Duration = Duration::from_secs(10);
 /// Longest name of a gateway or its process, in bytes.
 const LONGEST_NAME: usize = 256;
 
-/// Serves ledger streams.
 #[derive(Debug)]
 pub struct Server<A> {
     authenticator: Arc<A>,
@@ -41,7 +40,6 @@ pub struct Server<A> {
     opened: AtomicU64,
 }
 
-/// One stream being served.
 struct Exchange {
     id: u64,
     world: World,

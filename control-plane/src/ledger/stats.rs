@@ -8,7 +8,6 @@ use latchkey_proto::ledger::Verdict;
 /// Counters since the process began.
 #[derive(Debug, Default)]
 pub struct Stats {
-    /// Records applied.
     pub records: AtomicU64,
     /// Records that had been applied before.
     pub duplicates: AtomicU64,
@@ -18,13 +17,11 @@ pub struct Stats {
     pub grants: [AtomicU64; 5],
     /// Transactions that were tried again.
     pub retries: AtomicU64,
-    /// How long transactions took.
     pub commits: Histogram,
     /// How many reports each transaction held, in all.
     pub reports: AtomicU64,
 }
 
-/// Durations, sorted into [`BOUNDS_MS`].
 #[derive(Debug, Default)]
 pub struct Histogram {
     counts: [AtomicU64; BOUNDS_MS.len() + 1],
@@ -35,7 +32,6 @@ pub struct Histogram {
 pub const BOUNDS_MS: [u64; 10] = [1, 2, 5, 10, 20, 50, 100, 250, 1_000, 5_000];
 
 impl Stats {
-    /// Counts an answer.
     pub fn count(&self, verdict: Verdict) {
         let number = usize::try_from(i32::from(verdict)).unwrap_or(0);
         if let Some(counter) = self.grants.get(number) {
@@ -52,7 +48,6 @@ impl Stats {
 }
 
 impl Histogram {
-    /// Adds a duration.
     pub fn observe(&self, duration: Duration) {
         let place = BOUNDS_MS.iter().position(|bound| duration <= Duration::from_millis(*bound));
         if let Some(counter) = self.counts.get(place.unwrap_or(BOUNDS_MS.len())) {

@@ -46,7 +46,6 @@ pub struct Listed {
 }
 
 impl Streams {
-    /// Lists a stream.
     #[must_use]
     pub fn list(&self, instance: &str, id: u64, answers: Answers) -> Listed {
         self.lock().entry(instance.to_owned()).or_default().push((id, answers));

@@ -23,9 +23,6 @@ pub struct Rehearsal {
 
 impl Rehearsal {
     /// Reads what the limits of these apps and keys have left at `now`.
-    ///
-    /// # Errors
-    /// The database is away, or holds what does not fit.
     pub async fn open(tx: &mut Tx, ids: BTreeSet<Uuid>, now: Timestamp) -> sqlx::Result<Self> {
         let mut owners = Owners::default();
         owners.learn(tx, ids.clone()).await?;
@@ -46,7 +43,6 @@ impl Rehearsal {
         self.leaves.buckets.get_mut(bucket).map_or(0, |bucket| bucket.used(now_ms))
     }
 
-    /// Answers a report.
     pub fn answer(&mut self, report: wire::Report) -> wire::LedgerResponse {
         let report = intake::report(report, self.now);
         let nothing = News { records: Vec::new() };

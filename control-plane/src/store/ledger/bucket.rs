@@ -14,7 +14,7 @@ use latchkey_core::period;
 use latchkey_core::turns::Turns;
 use serde::Serialize;
 use sqlx::any::AnyRow;
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::{AssertSqlSafe, FromRow, Row as _};
 use uuid::Uuid;
 
 use super::bulk::Column::{Number, Text};
@@ -28,7 +28,6 @@ use crate::store::row::{Columns as _, unfit};
 pub struct BucketKey {
     /// An app, or a named key.
     pub owner: Uuid,
-    /// What is counted.
     pub kind: BucketKind,
     /// The id of its period; 0 for what has none.
     pub period: i64,
@@ -37,26 +36,19 @@ pub struct BucketKey {
 /// Buckets as they were found.
 #[derive(Debug)]
 pub struct Found {
-    /// What they hold.
     pub buckets: BTreeMap<BucketKey, Bucket>,
     /// Those of periods that were not there.
     pub fresh: Vec<BucketKey>,
 }
 
-/// A lease to write.
 #[derive(Clone, Debug)]
 pub struct LeaseRow {
-    /// Of which bucket.
     pub bucket: BucketKey,
-    /// Of which process.
     pub instance: String,
-    /// That process's name.
     pub gateway: String,
-    /// How it stands.
     pub lease: Lease,
 }
 
-/// The same, as columns.
 #[derive(Serialize)]
 pub(in crate::store) struct KeyRow {
     owner: Uuid,
@@ -158,9 +150,6 @@ const DAY_MS: i64 = 86_400_000;
 impl Tx {
     /// The buckets of these keys, which are sorted, with all their leases. They are made where they were
     /// missing, and locked until the transaction ends. Those that cannot be read are left out, and as they are.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn lock_buckets(&mut self, keys: &BTreeSet<BucketKey>) -> sqlx::Result<Found> {
         let made = |key: &BucketKey| Row {
             key: key.row(),
@@ -183,26 +172,18 @@ impl Tx {
     }
 
     /// The budgets of which a process holds something.
-    ///
-    /// # Errors
-    /// The database is away, or holds what does not fit.
     pub async fn held_budgets(&mut self, instance: &str) -> sqlx::Result<BTreeSet<BucketKey>> {
-        sqlx::query(
+        let keys: Vec<_> = sqlx::query_as(
             "SELECT owner, kind, period FROM leases WHERE instance = $1 AND kind > 4
              AND granted + local > used + returned + expired",
         )
         .bind(instance.to_owned())
         .fetch_all(&mut *self.inner)
-        .await?
-        .iter()
-        .map(BucketKey::try_from)
-        .collect()
+        .await?;
+        Ok(keys.into_iter().collect())
     }
 
     /// The buckets of these keys, with all their leases, as they are in a transaction that only reads.
-    ///
-    /// # Errors
-    /// The database is away, or holds what does not fit.
     pub async fn buckets(&mut self, keys: &BTreeSet<BucketKey>) -> sqlx::Result<Found> {
         let rows: Vec<_> = keys.iter().map(BucketKey::row).collect();
         // Whoever only reads asks for nothing, and has no turn.
@@ -232,7 +213,7 @@ impl Tx {
         let rows: Vec<_> = keys.iter().map(BucketKey::row).collect();
         let mut leases: BTreeMap<BucketKey, BTreeMap<_, _>> = BTreeMap::new();
         for row in self.read(&LEASES, &rows).await? {
-            let key = BucketKey::try_from(&row)?;
+            let key = BucketKey::from_row(&row)?;
             if let Some((instance, lease)) = reading.readable(key, lease(&row)) {
                 leases.entry(key).or_default().insert(instance, lease);
             }
@@ -248,9 +229,6 @@ impl Tx {
 
     /// What was used of a budget since `key.period`, whatever the budget was then, by the records of its
     /// owner; with what live leases of its other periods hold, since that may still be used.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn used_since(
         &mut self,
         app: Uuid,
@@ -294,9 +272,6 @@ impl Tx {
     }
 
     /// Writes what was used for good; `used` is what counts now.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn write_buckets(&mut self, buckets: &[(BucketKey, &Bucket, u64)]) -> sqlx::Result<()> {
         let row = |(key, bucket, used): &(BucketKey, &Bucket, u64)| {
             let slots = match bucket.spent() {
@@ -310,9 +285,6 @@ impl Tx {
     }
 
     /// Writes leases of buckets that are locked.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn write_leases(&mut self, leases: &[LeaseRow]) -> sqlx::Result<()> {
         self.write(&WRITE_LEASES, &leases.iter().map(whole).collect::<Vec<_>>()).await
     }
@@ -339,10 +311,8 @@ impl BucketKey {
     }
 }
 
-impl TryFrom<&AnyRow> for BucketKey {
-    type Error = sqlx::Error;
-
-    fn try_from(row: &AnyRow) -> sqlx::Result<Self> {
+impl FromRow<'_, AnyRow> for BucketKey {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
         let number: i64 = row.try_get("kind")?;
         let kind = i32::try_from(number).ok().and_then(BucketKind::from_number);
         Ok(Self {
@@ -364,7 +334,7 @@ struct Reading {
 
 impl Reading {
     fn spent(&mut self, row: &AnyRow) -> sqlx::Result<BucketKey> {
-        let key = BucketKey::try_from(row)?;
+        let key = BucketKey::from_row(row)?;
         if let Some(spent) = self.readable(key, spent(key.kind, row)) {
             self.spent.insert(key, spent);
         }

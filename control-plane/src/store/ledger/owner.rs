@@ -6,20 +6,18 @@ use jiff::Timestamp;
 use latchkey_core::limits::Limits;
 use latchkey_core::settings::AppSettings;
 use latchkey_core::status::Status;
-use serde::Serialize;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
 use super::bulk::Column::Text;
-use super::bulk::{Bulk, Column};
+use super::bulk::{Bulk, Column, id_rows};
 use crate::store::Tx;
 use crate::store::row::{Columns as _, unfit};
 
 /// An app, deleted or not.
 #[derive(Clone, Debug)]
 pub struct AppOwner {
-    /// Which one.
     pub id: Uuid,
     /// Stored status; a deleted app is revoked.
     pub status: Status,
@@ -29,12 +27,9 @@ pub struct AppOwner {
     pub updated_at: Timestamp,
 }
 
-/// A named key.
 #[derive(Clone, Debug)]
 pub struct KeyOwner {
-    /// Which one.
     pub id: Uuid,
-    /// Of which app.
     pub app_id: Uuid,
     /// Stored status.
     pub status: Status,
@@ -44,11 +39,6 @@ pub struct KeyOwner {
     pub limits: Option<Limits>,
     /// When it was last changed; none where that was long ago.
     pub changed_at: Option<Timestamp>,
-}
-
-#[derive(Serialize)]
-struct Row {
-    id: Uuid,
 }
 
 const ID: [Column; 1] = [Text("id")];
@@ -68,20 +58,14 @@ static KEYS: LazyLock<Bulk> = LazyLock::new(|| {
 
 impl Tx {
     /// The tag of the newest revision: another one means that owners may have changed.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn newest_tag(&mut self) -> sqlx::Result<Vec<u8>> {
         sqlx::query("SELECT tag FROM head").fetch_one(&mut *self.inner).await?.try_get("tag")
     }
 
     /// Those of `ids` that are apps. One whose row cannot be read is an error of its own.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn app_owners(&mut self, ids: &[Uuid]) -> sqlx::Result<Vec<(Uuid, sqlx::Result<AppOwner>)>> {
         let mut owners = Vec::new();
-        for row in self.read(&APPS, &rows(ids)).await? {
+        for row in self.read(&APPS, &id_rows(ids)).await? {
             owners.push((row.uuid("id")?, app(&row)));
         }
         Ok(owners)
@@ -93,15 +77,11 @@ impl Tx {
     /// As [`Tx::app_owners`].
     pub async fn key_owners(&mut self, ids: &[Uuid]) -> sqlx::Result<Vec<(Uuid, sqlx::Result<KeyOwner>)>> {
         let mut owners = Vec::new();
-        for row in self.read(&KEYS, &rows(ids)).await? {
+        for row in self.read(&KEYS, &id_rows(ids)).await? {
             owners.push((row.uuid("id")?, key(&row)));
         }
         Ok(owners)
     }
-}
-
-fn rows(ids: &[Uuid]) -> Vec<Row> {
-    ids.iter().map(|id| Row { id: *id }).collect()
 }
 
 fn app(row: &AnyRow) -> sqlx::Result<AppOwner> {

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use super::named;
 use crate::api::Api;
 use crate::api::body::Query;
-use crate::api::logs::{self, LogQuery, LogView};
+use crate::api::logs::{self, Record, RecordQuery};
 use crate::api::page::Page;
 use crate::api::problem::Problem;
 use crate::web::form::{Asked, Field, Form, Kind};
@@ -28,21 +28,6 @@ const FILTERS: &[Field] = &[
     ("old_secret", Kind::Only),
     ("from", Kind::Optional),
     ("to", Kind::Optional),
-    ("cursor", Kind::Optional),
-];
-/// The filters that the next page keeps.
-const KEPT: &[&str] = &[
-    "app_id",
-    "key_id",
-    "user_id",
-    "identity",
-    "model",
-    "provider",
-    "status",
-    "code",
-    "old_secret",
-    "from",
-    "to",
 ];
 /// As many as are read at a glance, with all that each has to tell.
 const ROWS: u16 = 25;
@@ -51,7 +36,7 @@ const ROWS: u16 = 25;
 #[template(path = "admin/logs.html")]
 struct LogsPage {
     frame: Frame,
-    logs: Vec<LogView>,
+    logs: Vec<Record>,
     providers: Vec<(String, String)>,
     more: More,
     form: Form,
@@ -64,14 +49,17 @@ pub async fn list(visit: Visit, State(api): State<Api>, Asked(asked): Asked) -> 
     let mut form = asked.form();
     let found = async {
         let asked = named::ids(&visit, &api, &asked, &mut form, ("app_id", "user_id")).await?;
-        let query: LogQuery = named::moments(&visit, asked, &["from", "to"])?.read(FILTERS)?;
-        let query = LogQuery { limit: Some(ROWS), ..query };
+        let query: RecordQuery = named::moments(&visit, asked, &["from", "to"])?
+            .read(&[FILTERS, &[("cursor", Kind::Optional)]].concat())?;
+        let query = RecordQuery { limit: Some(ROWS), ..query };
         logs::list(visit.reader()?, State(api.clone()), Query(query)).await
     };
     let found = found.await;
     let (status, form, Page { items: logs, next_cursor }) = filtered(form, found)?;
-    let more = Next::of("/admin/logs", &asked, KEPT, next_cursor.as_deref());
-    let filtered = KEPT.iter().any(|name| !asked.text(name).is_empty());
+    // The next page keeps the filters.
+    let kept: Vec<_> = FILTERS.iter().map(|(name, _)| *name).collect();
+    let more = Next::of("/admin/logs", &asked, &kept, next_cursor.as_deref());
+    let filtered = kept.iter().any(|name| !asked.text(name).is_empty());
     let providers = named::answerers(&visit, &api).await?;
     let frame = visit.frame("Logs");
     let page = html(&LogsPage { frame, logs, providers, more, form, filtered })?;
@@ -79,16 +67,10 @@ pub async fn list(visit: Visit, State(api): State<Api>, Asked(asked): Asked) -> 
 }
 
 /// How a request's status is shown: as good or as bad.
-fn class(log: &LogView) -> &'static str {
+fn class(log: &Record) -> &'static str {
     match log.status {
         Some(..400) => "good",
         Some(429) => "warn",
         _ => "bad",
     }
-}
-
-/// The metadata as JSON; none where there is none.
-fn metadata(log: &LogView) -> Option<String> {
-    let some = log.metadata.as_object().is_some_and(|data| !data.is_empty());
-    some.then(|| log.metadata.to_string())
 }

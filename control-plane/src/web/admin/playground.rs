@@ -18,7 +18,7 @@ use crate::api::Api;
 use crate::api::apps::{self, find};
 use crate::api::body::{Body, Path, Query};
 use crate::api::explain::{Explain, Explanation, explain};
-use crate::api::logs::{self, LogQuery, LogView};
+use crate::api::logs::{self, Record, RecordQuery};
 use crate::api::models;
 use crate::api::problem::Problem;
 use crate::store::apps::{App, AppFilter, AppOrder};
@@ -59,7 +59,7 @@ struct Outcome {
 #[template(path = "admin/playground_record.html")]
 struct Known {
     frame: Frame,
-    record: Option<LogView>,
+    record: Option<Record>,
     explanation: Option<Explanation>,
 }
 
@@ -164,10 +164,11 @@ async fn known(visit: &Visit, api: &Api, request_id: &str) -> Result<Known, Prob
 }
 
 /// The record of a request, once its gateway has told of it.
-async fn recorded(visit: &Visit, api: &Api, request_id: &str) -> Result<Option<LogView>, Problem> {
+async fn recorded(visit: &Visit, api: &Api, request_id: &str) -> Result<Option<Record>, Problem> {
     let now = api.world.now();
     let from = now.checked_sub(SignedDuration::from_mins(10)).unwrap_or(Timestamp::MIN);
-    let query = LogQuery { request_id: Some(request_id.to_owned()), from: Some(from), ..LogQuery::default() };
+    let query =
+        RecordQuery { request_id: Some(request_id.to_owned()), from: Some(from), ..RecordQuery::default() };
     let begun = tokio::time::Instant::now();
     loop {
         let found = logs::list(visit.reader()?, State(api.clone()), Query(query.clone())).await?;

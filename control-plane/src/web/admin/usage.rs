@@ -10,7 +10,7 @@ use super::named;
 use crate::api::Api;
 use crate::api::body::Query;
 use crate::api::problem::Problem;
-use crate::api::usage::{self, SumsView, UsageItem, UsageQuery, UsageView};
+use crate::api::usage::{self, UsageItem, UsageQuery, UsageSums, UsageView};
 use crate::web::chart::Chart;
 use crate::web::form::{Asked, Field, Form, Kind, Typed};
 use crate::web::format;
@@ -80,7 +80,7 @@ pub struct Row {
     /// Its page.
     pub link: Option<String>,
     /// What its requests did.
-    pub sums: SumsView,
+    pub sums: UsageSums,
 }
 
 /// Shows it.
@@ -128,7 +128,7 @@ async fn find(visit: &Visit, api: &Api, query: UsageQuery, by: &str) -> Result<F
 
 /// The charts of sums by day.
 pub fn charts(days: &UsageView) -> Vec<Chart> {
-    let tokens = |sums: &SumsView| sums.input_tokens.saturating_add(sums.output_tokens);
+    let tokens = |sums: &UsageSums| sums.input_tokens.saturating_add(sums.output_tokens);
     vec![
         Chart::by_day("Requests", days, |sums| sums.requests, |count| format::plural(count, "request")),
         Chart::by_day("Cost", days, |sums| sums.cost.0, |nanos| format::usd(NanoUsd(nanos))),

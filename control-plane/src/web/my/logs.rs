@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::apps::{grants, read};
 use crate::api::Api;
 use crate::api::body::{Path, Query};
-use crate::api::logs::{self, LogQuery, LogView};
+use crate::api::logs::{self, Record, RecordQuery};
 use crate::api::my_apps::MyAppDetails;
 use crate::api::page::Page;
 use crate::api::problem::Problem;
@@ -39,7 +39,7 @@ const SPANS: [(&str, i64, &str); 4] = [
 /// Which requests, as the form has it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct LogFilter {
+pub struct LogForm {
     cursor: Option<String>,
     time: String,
     from: String,
@@ -62,7 +62,7 @@ struct LogsPage {
     spans: Vec<(&'static str, &'static str)>,
     form: Form,
     filtered: bool,
-    logs: Page<LogView>,
+    logs: Page<Record>,
     more: More,
 }
 
@@ -71,7 +71,7 @@ pub async fn page(
     visit: Visit,
     State(api): State<Api>,
     Path(id): Path<Uuid>,
-    Query(filter): Query<LogFilter>,
+    Query(filter): Query<LogForm>,
 ) -> Result<Response, Problem> {
     let app = read(&visit, &api, id).await?;
     let frame = visit.frame(format!("{}: Logs", app.app.name.as_str()));
@@ -105,7 +105,7 @@ pub async fn page(
     })
 }
 
-impl LogFilter {
+impl LogForm {
     fn pairs(&self) -> [(&'static str, &str); 7] {
         [
             ("time", &self.time),
@@ -126,7 +126,7 @@ impl LogFilter {
     ///
     /// # Errors
     /// Every field that is wrong.
-    fn query(&self, frame: &Frame, now: Timestamp) -> Result<LogQuery, Invalid> {
+    fn query(&self, frame: &Frame, now: Timestamp) -> Result<RecordQuery, Invalid> {
         let mut wrong = Invalid::default();
         let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         let moment = |text: &str| match given(text) {
@@ -151,7 +151,7 @@ impl LogFilter {
         let key_id = given(&self.key_id).map(|text| text.parse()).transpose();
         let key_id = wrong.check("key_id", key_id.map_err(|_| "is no key's id"));
         wrong.into_result()?;
-        Ok(LogQuery {
+        Ok(RecordQuery {
             cursor: self.cursor.clone(),
             limit: Some(ROWS),
             key_id: key_id.flatten(),
@@ -160,7 +160,7 @@ impl LogFilter {
             code: given(&self.code),
             from: from.or(since),
             to,
-            ..LogQuery::default()
+            ..RecordQuery::default()
         })
     }
 }
@@ -198,9 +198,4 @@ pub fn doubt(reason: &str) -> &'static str {
         "tier_not_priced" => "the service tier that answered has no price",
         _ => "the provider's usage was not taken as it is",
     }
-}
-
-/// Whether there is anything in it.
-fn says(metadata: &serde_json::Value) -> bool {
-    metadata.as_object().is_some_and(|members| !members.is_empty())
 }
