@@ -103,7 +103,6 @@ pub enum Await {
     Reachable,
 }
 
-/// Every gateway.
 pub struct Gateways {
     registry: Registry,
     clusters: Statuses,
@@ -111,7 +110,6 @@ pub struct Gateways {
     world: World,
     replica: String,
     gone_after: Duration,
-    /// What only watching tells.
     watch: Mutex<Watch>,
     /// The newest revision that a look at the connected gateways has found.
     head: AtomicU64,
@@ -134,9 +132,6 @@ impl Gateways {
     }
 
     /// Every gateway, by name: of several streams with one name an open one, or else the newest.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn list(&self) -> sqlx::Result<Vec<Gateway>> {
         let head = self.store.head().await?.position.revision;
         let mut gateways: Vec<_> = self.seen().await?.into_iter().filter_map(Seen::shown).collect();
@@ -159,9 +154,6 @@ impl Gateways {
     }
 
     /// The processes that are connected to any replica.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn instances(&self) -> sqlx::Result<Vec<String>> {
         let open = self.seen().await?.into_iter().filter(|seen| seen.open);
         Ok(open.filter_map(|seen| Some(seen.state?.gateway.instance)).collect())

@@ -32,15 +32,12 @@ use crate::world::World;
 /// The parts of a running ledger.
 #[derive(Debug)]
 pub struct Ledger<A> {
-    /// The gRPC service.
     pub server: Server<A>,
-    /// The task that writes.
     pub book: Book,
     /// The gateways that are connected.
     pub streams: Streams,
     /// Who may still give back what it holds.
     pub presence: Presence,
-    /// What is counted.
     pub stats: Arc<Stats>,
     /// Apps that refused users' tokens.
     pub suspects: Suspects,

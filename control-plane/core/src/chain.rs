@@ -30,7 +30,6 @@ pub struct Entry {
     pub action: String,
     /// What kind of thing it was done to: `key`, `app`, `user`, ….
     pub subject_kind: String,
-    /// Its id.
     pub subject_id: String,
     /// What it was called then.
     pub subject_name: String,
@@ -45,13 +44,11 @@ pub struct Entry {
 pub struct Link {
     /// Its place: 1, 2, ….
     pub number: i64,
-    /// What it says.
     #[serde(flatten)]
     pub entry: Entry,
     /// The hash of the entry before it.
     #[serde(with = "hash::hex")]
     pub previous: Vec<u8>,
-    /// Its own.
     #[serde(with = "hash::hex")]
     pub hash: Vec<u8>,
 }
@@ -59,9 +56,7 @@ pub struct Link {
 /// A number and its hash that someone kept elsewhere: `1042:9f86d0…`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Anchor {
-    /// Of an entry.
     pub number: i64,
-    /// Its hash.
     pub hash: Hash,
 }
 
@@ -70,7 +65,6 @@ pub struct Anchor {
 pub struct Head {
     /// Its number; 0 before the first.
     pub number: i64,
-    /// Its hash.
     pub hash: Vec<u8>,
     /// The highest number that is stored.
     pub last: i64,
@@ -81,40 +75,23 @@ pub struct Head {
 pub enum Fault {
     /// Numbers are skipped.
     #[error("entries {from} to {to} are missing")]
-    Missing {
-        /// The first.
-        from: i64,
-        /// The last.
-        to: i64,
-    },
+    Missing { from: i64, to: i64 },
     /// Numbers go back.
     #[error("entry {number} comes after entry {after}")]
     OutOfOrder {
-        /// Of the entry.
         number: i64,
         /// Of the one before it.
         after: i64,
     },
     /// The hash does not fit the content.
     #[error("entry {number} was changed: its hash does not fit what it says")]
-    Changed {
-        /// Of the entry.
-        number: i64,
-    },
+    Changed { number: i64 },
     /// The hash before it is another.
     #[error("entry {number} does not follow the entry before it: one of the two was replaced")]
-    Unlinked {
-        /// Of the entry.
-        number: i64,
-    },
+    Unlinked { number: i64 },
     /// The chain ends before its head.
     #[error("entries {from} to {to} are missing at the end")]
-    CutOff {
-        /// The first.
-        from: i64,
-        /// The last.
-        to: i64,
-    },
+    CutOff { from: i64, to: i64 },
     /// The chain goes on after its head.
     #[error(
         "entry {last} lies beyond the head, which is {head}: the head was set back, or entries were added past it"
@@ -122,28 +99,20 @@ pub enum Fault {
     Beyond {
         /// The last that is stored.
         last: i64,
-        /// What the head says.
         head: i64,
     },
     /// The head has another hash.
     #[error("the head's hash is not that of entry {number}: one of the two was replaced")]
-    Head {
-        /// Of the entry.
-        number: i64,
-    },
+    Head { number: i64 },
     /// There is no head.
     #[error("the head is missing")]
     NoHead,
     /// The entry that was kept elsewhere is another.
     #[error("entry {number} is not the one of the anchor: the log was written anew")]
-    Anchor {
-        /// Of the entry.
-        number: i64,
-    },
+    Anchor { number: i64 },
     /// The entry that was kept elsewhere is not there.
     #[error("entry {number}, which the anchor names, is not there: {from} to {to} are")]
     NoAnchor {
-        /// What the anchor names.
         number: i64,
         /// The first that was checked.
         from: i64,

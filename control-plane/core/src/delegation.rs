@@ -25,10 +25,7 @@ pub struct Terms {
 #[derive(Clone, Copy, Debug)]
 pub enum Grant<'a> {
     /// It is made, for a user who holds so many keys of the app that are not revoked.
-    New {
-        /// How many.
-        held: u32,
-    },
+    New { held: u32 },
     /// It is edited, and had these terms before. What stays as it was is not granted again.
     Edit(&'a Terms),
     /// Its secret is replaced, or it is switched on. Its app's limits and expiry bind it in any case; its

@@ -31,11 +31,8 @@ pub struct Sample {
 /// Samples of the same density.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bin {
-    /// How many.
     pub samples: u64,
-    /// Their bytes.
     pub bytes: u64,
-    /// Their tokens.
     pub tokens: u64,
 }
 
@@ -46,9 +43,7 @@ pub struct Histogram(pub BTreeMap<u64, Bin>);
 /// What gateways count with, in thousandths of a byte per token; none where too little is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Density {
-    /// Of ASCII.
     pub ascii: Option<u32>,
-    /// Of characters beyond.
     pub other: Option<u32>,
 }
 
@@ -66,10 +61,8 @@ pub struct Quality {
 }
 
 impl TextKind {
-    /// Both.
     pub const ALL: [Self; 2] = [Self::Ascii, Self::Other];
 
-    /// As it is stored.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -79,7 +72,6 @@ impl TextKind {
     }
 }
 
-/// Fewer say too little.
 pub const LEAST_SAMPLES: u64 = 100;
 /// One in so many requests may have more tokens than are counted.
 const BEYOND_ONE_IN: u64 = 20;
@@ -107,7 +99,6 @@ impl Sample {
 }
 
 impl Histogram {
-    /// Adds a sample.
     pub fn add(&mut self, sample: Sample) {
         let bin = self.0.entry(sample.eighths).or_default();
         bin.samples = bin.samples.saturating_add(1);

@@ -16,11 +16,9 @@ pub const MARGIN_MS: i64 = 5_000;
 /// A lease as the control plane knows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lease {
-    /// Handed out.
     pub granted: u64,
     /// Used for good.
     pub used: u64,
-    /// Given back.
     pub returned: u64,
     /// What the gateway handed to itself while the control plane was away.
     pub local: u64,
@@ -36,7 +34,6 @@ pub struct Lease {
 pub struct Told {
     /// The most that it was ever granted.
     pub granted: u64,
-    /// What it has used.
     pub used: u64,
     /// What it has given back.
     pub returned: u64,

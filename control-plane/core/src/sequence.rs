@@ -11,7 +11,6 @@ pub struct Applied {
     pub told: u64,
 }
 
-/// What a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// The next one, after so many that are missing.

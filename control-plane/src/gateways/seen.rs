@@ -18,7 +18,6 @@ const STALE: SignedDuration = SignedDuration::from_secs(10);
 /// What a replica writes of a stream. What an older one leaves out proves nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
-    /// The gateway.
     #[serde(flatten)]
     pub gateway: Gateway,
     /// The applied revision's tag in hexadecimal, which tells the history that it is of.
@@ -34,7 +33,6 @@ pub struct State {
 pub(super) struct Seen {
     pub replica: String,
     pub stream: i64,
-    /// Its name.
     pub gateway: String,
     /// What is known of it; none where that does not read.
     pub state: Option<State>,

@@ -27,7 +27,6 @@ pub(super) struct Watch {
     away: BTreeMap<Row, Duration>,
     /// Streams of this replica that were written.
     written: BTreeSet<i64>,
-    /// When it last wrote.
     beaten: Option<Instant>,
 }
 
@@ -80,9 +79,6 @@ impl Gateways {
 
     /// One look, `passed` after the last: notes who has been away for that much longer, and writes what has
     /// changed.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn keep(&self, passed: Duration) -> sqlx::Result<()> {
         let rows = self.store.gateway_streams().await?;
         let seen = self.assemble(rows.clone());

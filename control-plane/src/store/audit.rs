@@ -12,13 +12,10 @@ use super::{Store, Tx};
 /// Which entries a list holds.
 #[derive(Clone, Debug, Default)]
 pub struct AuditFilter {
-    /// About this app.
     pub app: Option<String>,
     /// By this user or token.
     pub actor: Option<String>,
-    /// Done to this thing.
     pub subject: Option<String>,
-    /// What was done.
     pub action: Option<String>,
     /// What was done begins with this.
     pub action_prefix: Option<String>,
@@ -26,7 +23,6 @@ pub struct AuditFilter {
     pub from: Option<Timestamp>,
     /// Before this moment.
     pub to: Option<Timestamp>,
-    /// Older than this one.
     pub before: Option<i64>,
 }
 
@@ -36,9 +32,6 @@ const PAGE: &str =
 
 impl Store {
     /// Entries, newest first.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn audit(&self, filter: &AuditFilter, limit: i64) -> sqlx::Result<Vec<Link>> {
         let AuditFilter { app, actor, subject, action, action_prefix, from, to, before } = filter;
         Conditions::default()
@@ -59,9 +52,6 @@ impl Store {
     }
 
     /// Entries in the order of the chain, from the number `first` to `last`.
-    ///
-    /// # Errors
-    /// The database is away, or holds what is no entry.
     pub async fn audit_chain(&self, first: i64, last: i64, limit: i64) -> sqlx::Result<Vec<Link>> {
         sqlx::query(
             "SELECT number, at, actor_kind, actor_id, actor_name, client_address, action, subject_kind, subject_id,
@@ -79,9 +69,6 @@ impl Store {
     }
 
     /// The end of the chain; none when its row is gone.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn audit_head(&self) -> sqlx::Result<Option<Head>> {
         // One statement, so that an entry that is being added is in both or in neither.
         let row = sqlx::query(
@@ -100,9 +87,6 @@ impl Store {
     }
 
     /// The numbers of the first entry at `from` or later, and of the last before `to`.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn audit_span(
         &self,
         from: Option<Timestamp>,
@@ -149,7 +133,6 @@ impl Tx {
         self.audit.push(entry);
     }
 
-    /// Writes what was kept.
     pub(super) async fn write_audit(&mut self) -> sqlx::Result<()> {
         let entries = std::mem::take(&mut self.audit);
         if entries.is_empty() {

@@ -24,11 +24,8 @@ use convert::{catalogue, limits, policy, status};
 /// one that changes meanwhile is seen again, later.
 #[derive(Clone, Debug)]
 pub enum Cursor {
-    /// Among the apps.
     Apps(i64, String),
-    /// Among the keys.
     Keys(i64, String),
-    /// Among the removals.
     Removals(i64, Vec<u8>),
 }
 
@@ -56,9 +53,6 @@ macro_rules! key_lines {
 
 impl Store {
     /// One page of what changed: catalogue, apps, keys, then removals.
-    ///
-    /// # Errors
-    /// The database is away, or holds what does not fit.
     pub async fn page(
         &self,
         from: From,
@@ -182,9 +176,6 @@ impl Store {
 
     /// What gateways hold of an app and one of its keys, with the catalogue. The record of the key's
     /// current secret comes last.
-    ///
-    /// # Errors
-    /// The database is away, or holds what does not fit.
     pub async fn held(&self, app: &App, key: Uuid) -> sqlx::Result<Batch<Cursor>> {
         let query = match self.backend {
             Backend::Sqlite => key_lines!("HEX(hash)", "HEX(retired_hash)", "WHERE id = $1 AND app_id = $2"),
@@ -325,7 +316,6 @@ fn key_rows(row: &AnyRow) -> sqlx::Result<Vec<KeyRow>> {
     lines.unwrap_or_default().lines().map(read).collect()
 }
 
-/// A hash in hexadecimal.
 fn key_hash(hex: &str) -> Option<KeyHash> {
     let (high, low) = hex.split_at_checked(32)?;
     let half = |hex| u128::from_str_radix(hex, 16).map(u128::to_be_bytes).ok();

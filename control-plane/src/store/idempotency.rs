@@ -10,7 +10,6 @@ use super::{Store, Tx};
 pub struct Answer {
     /// What was asked: a hash of method, path and body.
     pub fingerprint: Vec<u8>,
-    /// The HTTP status.
     pub status: i64,
     /// The body, encrypted, since it may hold a key.
     pub sealed_body: Vec<u8>,
@@ -18,9 +17,6 @@ pub struct Answer {
 
 impl Tx {
     /// The answer that `actor` was given under `key`.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn answer(&mut self, actor: &str, key: &str) -> sqlx::Result<Option<Answer>> {
         let row = sqlx::query(
             "SELECT fingerprint, status, sealed_body FROM idempotency WHERE actor = $1 AND key = $2",
@@ -38,9 +34,6 @@ impl Tx {
     }
 
     /// Keeps an answer. A key that is taken is a unique violation.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn keep_answer(
         &mut self,
         actor: &str,
@@ -66,9 +59,6 @@ impl Tx {
 
 impl Store {
     /// Forgets answers given before `before`.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn forget_answers(&self, before: Timestamp) -> sqlx::Result<u64> {
         let done = sqlx::query("DELETE FROM idempotency WHERE created_at < $1")
             .bind(before.as_millisecond())

@@ -16,24 +16,19 @@ use super::{Backend, Tx, json};
 /// A named key that is not revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// The key.
     pub key: Uuid,
     /// The app that it opens.
     pub app: Uuid,
-    /// Whose it is.
     pub user: Uuid,
-    /// Whether it is suspended.
     pub suspended: bool,
 }
 
 /// Of which apps and users.
 #[derive(Clone, Copy, Debug)]
 pub enum Scope<'a> {
-    /// Of this app.
     App(Uuid),
     /// Of these users, of the apps that name this group.
     Group(Uuid, &'a [Uuid]),
-    /// Of these users.
     Users(&'a [Uuid]),
 }
 
@@ -82,9 +77,6 @@ macro_rules! keys_of {
 
 impl Tx {
     /// The self-service settings of the apps in `scope`. One whose row cannot be read is left out.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn self_services(&mut self, scope: Scope<'_>) -> sqlx::Result<Vec<(Uuid, SelfService)>> {
         let (statement, parameter) = match scope {
             Scope::App(id) => {
@@ -116,9 +108,6 @@ impl Tx {
     }
 
     /// The named keys in `scope` that open one of `apps` and are not revoked.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn held_keys(&mut self, scope: Scope<'_>, apps: &[Uuid]) -> sqlx::Result<Vec<Held>> {
         let rows = match scope {
             Scope::App(id) => {
@@ -151,9 +140,6 @@ impl Tx {
     }
 
     /// Suspends these keys, or lets them work again, with this revision.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn write_suspended(&mut self, keys: &[Held], revision: i64) -> sqlx::Result<()> {
         let row = |held: &Held| Row { id: held.key.to_string(), suspended: held.suspended.into(), revision };
         self.write(&UPDATE, &keys.iter().map(row).collect::<Vec<_>>()).await
