@@ -14,7 +14,7 @@ use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
 
 use crate::seal::{MasterKey, Purpose, Sealed};
-use crate::store::feed::Cursor;
+use crate::store::feed::FeedCursor;
 use crate::store::mcp_servers::McpServer;
 use crate::store::providers::Provider;
 use crate::store::{Backend, Store};
@@ -167,7 +167,7 @@ impl Feed {
 }
 
 impl Source for Feed {
-    type Cursor = Cursor;
+    type Cursor = FeedCursor;
 
     fn head(&self) -> watch::Receiver<Position> {
         self.head.subscribe()
@@ -181,8 +181,13 @@ impl Source for Feed {
         Ok(self.store.was(at).await?)
     }
 
-    async fn read(&self, from: From, cursor: Option<Cursor>, limit: usize) -> anyhow::Result<Batch<Cursor>> {
-        Ok(self.store.page(from, cursor, limit).await?)
+    async fn read(
+        &self,
+        from: From,
+        cursor: Option<FeedCursor>,
+        limit: usize,
+    ) -> anyhow::Result<Batch<FeedCursor>> {
+        Ok(self.store.feed_batch(from, cursor, limit).await?)
     }
 
     fn clusters(&self) -> watch::Receiver<Arc<[ProviderCluster]>> {

@@ -4,8 +4,8 @@
 //! gateway. So a revocation waits for all gateways, whoever feeds or has fed them, and also for those that
 //! have not come back yet since their replica stopped.
 
-mod seen;
-mod share;
+mod recording;
+mod streams;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,12 +25,12 @@ use crate::action::{By, Refusal};
 use crate::api::propagation::Pending;
 use crate::store::{Backend, Store, Tx};
 use crate::world::World;
-use seen::Seen;
-use share::Watch;
+use recording::StreamWatch;
+use streams::ReplicaStream;
 
 /// For how long a gateway is awaited that has no stream, unless told otherwise.
 pub const GONE_AFTER: Duration = Duration::from_secs(600);
-/// For how long a look at the connected gateways waits for the database.
+/// For how long the database is waited for when it is asked about gateways.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A gateway that has been away for longer than it takes to come back is not expected at any moment.
 const RETURN: Duration = Duration::from_secs(6);
@@ -110,8 +110,8 @@ pub struct Gateways {
     world: World,
     replica: String,
     gone_after: Duration,
-    watch: Mutex<Watch>,
-    /// The newest revision that a look at the connected gateways has found.
+    watch: Mutex<StreamWatch>,
+    /// The newest revision that was found for the connected gateways.
     head: AtomicU64,
 }
 
@@ -134,7 +134,7 @@ impl Gateways {
     /// Every gateway, by name: of several streams with one name an open one, or else the newest.
     pub async fn list(&self) -> sqlx::Result<Vec<Gateway>> {
         let head = self.store.head().await?.position.revision;
-        let mut gateways: Vec<_> = self.seen().await?.into_iter().filter_map(Seen::shown).collect();
+        let mut gateways: Vec<_> = self.seen().await?.into_iter().filter_map(ReplicaStream::shown).collect();
         let rank = |gateway: &Gateway| (gateway.connected, gateway.connected_at);
         gateways.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| rank(b).cmp(&rank(a))));
         gateways.dedup_by(|late, first| {
@@ -199,11 +199,13 @@ impl Gateways {
         };
         loop {
             changed.mark_unchanged();
-            let look = tokio::time::timeout(PATIENCE.max(wait), self.look(revision, resources, whom));
-            let look = look.await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+            let progress = tokio::time::timeout(PATIENCE.max(wait), self.progress(revision, resources, whom));
+            let progress = progress.await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
             let now = Instant::now();
-            match look {
-                Ok(Look { applied, pending, over }) if over || now >= deadline => return (applied, pending),
+            match progress {
+                Ok(ApplyProgress { applied, pending, over }) if over || now >= deadline => {
+                    return (applied, pending);
+                }
                 Err(error) if now >= deadline => {
                     let reason = format!("the control plane could not ask which gateways there are: {error}");
                     return (Vec::new(), vec![Pending { gateway: "unknown".to_owned(), reason }]);
@@ -216,16 +218,22 @@ impl Gateways {
     }
 
     /// How all gateways stand now.
-    async fn look(&self, revision: u64, resources: &[String], whom: Await) -> sqlx::Result<Look> {
+    async fn progress(
+        &self,
+        revision: u64,
+        resources: &[String],
+        whom: Await,
+    ) -> sqlx::Result<ApplyProgress> {
         let seen = self.seen().await?;
-        let is_foreign = |seen: &Seen| seen.open && !seen.here;
+        let is_foreign = |seen: &ReplicaStream| seen.open && !seen.here;
         let is_far = |at: Position| at.revision >= revision;
         // What is acknowledged elsewhere counts only where it is a point of this history.
-        let history = match seen.iter().filter(|seen| is_foreign(seen)).filter_map(Seen::position).any(is_far)
-        {
-            true => self.store.history_from(revision).await?,
-            false => Vec::new(),
-        };
+        let history =
+            match seen.iter().filter(|seen| is_foreign(seen)).filter_map(ReplicaStream::position).any(is_far)
+            {
+                true => self.store.history_from(revision).await?,
+                false => Vec::new(),
+            };
         let counts = |at: &Position| history.contains(at);
         let returning =
             |name: &str| seen.iter().any(|seen| seen.gateway == name && !seen.open && seen.away < RETURN);
@@ -248,7 +256,7 @@ impl Gateways {
         let before = pending.len();
         pending
             .extend(unread.map(|seen| Pending { gateway: seen.gateway.clone(), reason: other.to_owned() }));
-        Ok(Look { applied, over: over && pending.len() == before, pending })
+        Ok(ApplyProgress { applied, over: over && pending.len() == before, pending })
     }
 
     /// Forgets a gateway's processes that have no stream, and that an admin knows to be gone for good: changes
@@ -284,13 +292,13 @@ impl Gateways {
     }
 
     /// A panic elsewhere leaves nothing half written.
-    fn watch(&self) -> MutexGuard<'_, Watch> {
+    fn watch(&self) -> MutexGuard<'_, StreamWatch> {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// How all gateways stand at a moment.
-struct Look {
+struct ApplyProgress {
     applied: Vec<String>,
     pending: Vec<Pending>,
     /// Whether there is nobody left to wait for.

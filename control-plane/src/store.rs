@@ -60,7 +60,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use latchkey_core::chain::Entry;
+use latchkey_core::chain::AuditEntry;
 use latchkey_core::search::folded;
 use sqlx::any::{AnyArguments, AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;
@@ -96,7 +96,7 @@ pub struct Tx {
     inner: Transaction,
     backend: Backend,
     revision: Option<i64>,
-    audit: Vec<Entry>,
+    audit: Vec<AuditEntry>,
     committed: Arc<Notify>,
 }
 

@@ -38,7 +38,7 @@ pub struct Bin {
 
 /// All samples of one kind, by eighths of a byte per token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Histogram(pub BTreeMap<u64, Bin>);
+pub struct DensityHistogram(pub BTreeMap<u64, Bin>);
 
 /// What gateways count with, in thousandths of a byte per token; none where too little is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl Sample {
     }
 }
 
-impl Histogram {
+impl DensityHistogram {
     pub fn add(&mut self, sample: Sample) {
         let bin = self.0.entry(sample.eighths).or_default();
         bin.samples = bin.samples.saturating_add(1);
@@ -161,8 +161,8 @@ mod tests {
 
     use super::*;
 
-    fn histogram(samples: &[(u64, u64)]) -> Histogram {
-        let mut histogram = Histogram::default();
+    fn histogram(samples: &[(u64, u64)]) -> DensityHistogram {
+        let mut histogram = DensityHistogram::default();
         for (ascii, tokens) in samples {
             histogram.add(Sample::of(Text { ascii: *ascii, other: 0 }, *tokens).unwrap());
         }

@@ -1,6 +1,6 @@
 //! What the audit log is told.
 
-use latchkey_core::chain::Entry;
+use latchkey_core::chain::AuditEntry;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -56,7 +56,7 @@ impl By<'_> {
     /// Adds what was done to the audit log, within the transaction that did it.
     pub fn audit(&self, tx: &mut Tx, done: Done<'_>) {
         let actor = self.actor;
-        tx.audit(Entry {
+        tx.audit(AuditEntry {
             at_ms: self.world.now().as_millisecond(),
             actor_kind: actor.kind().to_owned(),
             actor_id: actor.id(),

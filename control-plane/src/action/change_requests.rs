@@ -13,7 +13,7 @@ use serde_json::json;
 use super::audit::Done;
 use super::{By, Refusal};
 use crate::store::Tx;
-use crate::store::change_requests::{ChangeRequest, Decision};
+use crate::store::change_requests::{ChangeRequest, RequestDecision};
 use crate::store::events::NewEvent;
 
 pub use outdate::{outdate, outdate_all};
@@ -30,7 +30,7 @@ async fn decide(
     comment: &str,
 ) -> Result<(), Refusal> {
     let decider = by.actor.user.filter(|_| status != Status::Stale);
-    let decision = Decision { status, at: by.world.now(), by: decider, comment };
+    let decision = RequestDecision { status, at: by.world.now(), by: decider, comment };
     if !tx.decide(request.id, decision).await? {
         return Err(not_pending());
     }

@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::audit::Done;
 use super::{Context, Refusal};
-use crate::ledger::owners::Owners;
-use crate::ledger::page;
+use crate::ledger::subjects::LimitSubjects;
+use crate::ledger::transaction;
 use crate::store::Tx;
 use crate::store::ledger::retention::LostProcess;
 
@@ -26,7 +26,7 @@ pub async fn write_off(tx: &mut Tx, context: Context<'_>, instance: &str) -> Res
             ),
         ));
     }
-    let budgets = page::write_off(tx, &mut Owners::default(), instance, now).await?;
+    let budgets = transaction::write_off(tx, &mut LimitSubjects::default(), instance, now).await?;
     let data = json!({ "gateway": lost.gateway, "budgets": budgets, "last_heard_of": moment(lost.ended_at) });
     let name = lost.gateway.clone();
     let id = instance.to_owned();

@@ -8,12 +8,12 @@ use latchkey_core::name::Name;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::access::{Refreshed, Scope, refresh};
+use super::access::{AccessScope, Refreshed, refresh};
 use super::audit::Done;
 use super::{By, Refusal, taken};
 use crate::store::Tx;
 use crate::store::groups::Group;
-use crate::store::subjects::Use;
+use crate::store::subjects::GroupReference;
 
 pub use members::{Added, NewMembers, add, remove, replace_claimed};
 
@@ -85,7 +85,7 @@ pub async fn update(
     if group.claim != before.claim {
         left = tx.remove_claimed_members(id).await?;
         group.members = group.members.saturating_sub(left.len() as u64);
-        refreshed = refresh(tx, by, Scope::Group(id, &left)).await?;
+        refreshed = refresh(tx, by, AccessScope::Group(id, &left)).await?;
     }
     let shape =
         |group: &Group| json!({ "name": group.name, "description": group.description, "claim": group.claim });
@@ -114,7 +114,7 @@ pub async fn delete(tx: &mut Tx, by: By<'_>, id: Uuid) -> Result<(), Refusal> {
 const NAME_TAKEN: &str = "another group has this name (upper and lower case are the same)";
 const SHOWN_USES: i64 = 5;
 
-fn in_use(group: &Group, uses: &[Use]) -> String {
+fn in_use(group: &Group, uses: &[GroupReference]) -> String {
     let shown = uses.iter().take(SHOWN_USES as usize).map(|one| {
         let lists = one.lists.iter().map(|(capability, list)| format!("{} {list}", capability.as_str()));
         format!("{} ({})", one.name, lists.collect::<Vec<_>>().join(", "))

@@ -13,7 +13,7 @@ use super::audit::Done;
 use super::{By, Refusal, tokens};
 use crate::sign_in::{self, Lasting};
 use crate::store::Tx;
-use crate::store::sessions::{Method, Session};
+use crate::store::sessions::{BrowserSession, Method};
 use crate::store::users::User;
 use crate::world::World;
 
@@ -33,7 +33,7 @@ pub struct Visitor {
 #[derive(Debug)]
 pub struct Begun {
     /// Its record.
-    pub session: Session,
+    pub session: BrowserSession,
     /// Whose it is.
     pub user: User,
     /// The cookie's value, which is not kept.
@@ -77,7 +77,7 @@ pub async fn begin(
 ) -> Result<Begun, Refusal> {
     let now = world.now();
     let user_agent = visitor.user_agent.chars().filter(|c| !c.is_control());
-    let session = Session {
+    let session = BrowserSession {
         id: world.id(),
         user_id: user.id,
         method,

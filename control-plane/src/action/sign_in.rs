@@ -14,7 +14,7 @@ use super::sessions::{self, Begun, Visitor};
 use super::{By, Refusal, groups, invitations, passwords, taken, users};
 use crate::sign_in::SignIn;
 use crate::sign_in::oidc::{Profile, Settings};
-use crate::store::identities::Link;
+use crate::store::identities::LinkedIdentity;
 use crate::store::sessions::Method;
 use crate::store::users::User;
 use crate::store::{Store, Tx};
@@ -249,7 +249,8 @@ async fn meet(
 
 async fn link(tx: &mut Tx, door: Door<'_>, user: &User, profile: &Profile) -> Result<(), Refusal> {
     let identity = &profile.identity;
-    let link = Link { id: door.world.id(), identity: identity.clone(), created_at: door.world.now() };
+    let link =
+        LinkedIdentity { id: door.world.id(), identity: identity.clone(), created_at: door.world.now() };
     let linked = tx.insert_link(user.id, &link).await;
     linked.map_err(|error| taken(error, "subject", "another sign-in came first: try again"))?;
     let actor = door.visitor.known(user, Uuid::nil());

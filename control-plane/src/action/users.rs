@@ -8,11 +8,11 @@ use latchkey_core::role::Role;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::access::{self, Scope};
+use super::access::{self, AccessScope};
 use super::audit::Done;
 use super::{By, Refusal, sessions, taken};
 use crate::store::Tx;
-use crate::store::identities::Identity;
+use crate::store::identities::SignInIdentity;
 use crate::store::users::User;
 
 /// What to change of a user; none leaves it.
@@ -81,7 +81,7 @@ pub async fn deactivate(tx: &mut Tx, by: By<'_>, id: Uuid) -> Result<User, Refus
     tx.set_deactivated(id, user.deactivated_at).await?;
     tx.remove_invitations(id).await?;
     sessions::end_all(tx, by, &user, None).await?;
-    access::refresh(tx, by, Scope::Users(&[id])).await?;
+    access::refresh(tx, by, AccessScope::Users(&[id])).await?;
     by.audit(tx, Done { action: "user.deactivated", ..done(&user, json!({})) });
     Ok(user)
 }
@@ -98,7 +98,7 @@ pub async fn reactivate(tx: &mut Tx, by: By<'_>, id: Uuid) -> Result<User, Refus
     }
     user.deactivated_at = None;
     tx.set_deactivated(id, None).await?;
-    access::refresh(tx, by, Scope::Users(&[id])).await?;
+    access::refresh(tx, by, AccessScope::Users(&[id])).await?;
     by.audit(tx, Done { action: "user.reactivated", ..done(&user, json!({})) });
     Ok(user)
 }
@@ -112,7 +112,7 @@ pub async fn unlink(tx: &mut Tx, by: By<'_>, id: Uuid, identity: Uuid) -> Result
     // In the order of a sign-in, so that one waits for the other.
     let link = tx.remove_link(id, identity).await?;
     let user = tx.user_to_change(id).await?.ok_or(Refusal::NotFound("user"))?;
-    let Identity { issuer, subject } = link.ok_or(Refusal::NotFound("identity"))?.identity;
+    let SignInIdentity { issuer, subject } = link.ok_or(Refusal::NotFound("identity"))?.identity;
     sessions::end_all(tx, by, &user, None).await?;
     let data = json!({ "issuer": issuer, "subject": subject });
     by.audit(tx, Done { action: "user.unlinked", ..done(&user, data) });

@@ -13,7 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::ledger::page::Rehearsal;
+use crate::ledger::transaction::Rehearsal;
 use crate::store::Store;
 use crate::store::activity::{Activity, Stock};
 use crate::store::ledger::bucket::BucketKey;
@@ -78,7 +78,7 @@ pub struct UsageOf<T> {
 
 /// Whose limits they are.
 #[derive(Clone, Debug)]
-pub struct Owner<'a> {
+pub struct UsageSubject<'a> {
     id: Uuid,
     limits: &'a Limits,
     zone: TimeZone,
@@ -91,7 +91,7 @@ pub struct Activities {
     usage: HashMap<Uuid, UsageOfLimits>,
 }
 
-impl<'a> Owner<'a> {
+impl<'a> UsageSubject<'a> {
     /// The app or key `id` with its `limits`, of an app with these settings.
     #[must_use]
     pub fn new(id: Uuid, limits: &'a Limits, settings: &AppSettings) -> Self {
@@ -104,7 +104,7 @@ impl Activities {
     ///
     /// # Errors
     /// The database is away.
-    pub async fn of_apps(store: &Store, apps: &[Owner<'_>], now: Timestamp) -> sqlx::Result<Self> {
+    pub async fn of_apps(store: &Store, apps: &[UsageSubject<'_>], now: Timestamp) -> sqlx::Result<Self> {
         let activity = store.app_activity(&ids(apps)).await?;
         Ok(Self { usage: usage(store, apps, &activity, now).await?, activity })
     }
@@ -113,7 +113,7 @@ impl Activities {
     ///
     /// # Errors
     /// The database is away.
-    pub async fn of_keys(store: &Store, keys: &[Owner<'_>], now: Timestamp) -> sqlx::Result<Self> {
+    pub async fn of_keys(store: &Store, keys: &[UsageSubject<'_>], now: Timestamp) -> sqlx::Result<Self> {
         let activity = store.key_activity(&ids(keys)).await?;
         Ok(Self { usage: usage(store, keys, &activity, now).await?, activity })
     }
@@ -132,26 +132,26 @@ impl Activities {
     }
 }
 
-fn ids(owners: &[Owner<'_>]) -> Vec<Uuid> {
-    owners.iter().map(|owner| owner.id).collect()
+fn ids(subjects: &[UsageSubject<'_>]) -> Vec<Uuid> {
+    subjects.iter().map(|subject| subject.id).collect()
 }
 
 async fn usage(
     store: &Store,
-    owners: &[Owner<'_>],
+    subjects: &[UsageSubject<'_>],
     activity: &HashMap<Uuid, Activity>,
     now: Timestamp,
 ) -> sqlx::Result<HashMap<Uuid, UsageOfLimits>> {
-    let buckets = || owners.iter().flat_map(|owner| buckets(owner, now));
+    let buckets = || subjects.iter().flat_map(|subject| buckets(subject, now));
     let mut stocks = store.stocks(&buckets().map(|bucket| bucket.key).collect::<Vec<_>>()).await?;
     // Whoever was never used has used nothing of them.
     let fresh = stocks.iter_mut().filter(|(key, stock)| {
-        stock.used.is_none() && key.kind.span_ms().is_none() && activity.contains_key(&key.owner)
+        stock.used.is_none() && key.kind.span_ms().is_none() && activity.contains_key(&key.subject)
     });
     let mut fresh: Vec<_> = fresh.collect();
     if !fresh.is_empty() {
-        let owners = fresh.iter().map(|(key, _)| key.owner).collect();
-        let mut book = Rehearsal::open(&mut store.snapshot().await?, owners, now).await?;
+        let subjects = fresh.iter().map(|(key, _)| key.subject).collect();
+        let mut book = Rehearsal::open(&mut store.snapshot().await?, subjects, now).await?;
         for (key, stock) in &mut fresh {
             stock.used = Some(book.used(key));
         }
@@ -159,7 +159,7 @@ async fn usage(
     let mut usage = HashMap::<_, UsageOfLimits>::new();
     for bucket in buckets() {
         let stock = stocks.get(&bucket.key).cloned().unwrap_or_default();
-        usage.entry(bucket.key.owner).or_default().put(bucket.key.kind, bucket.usage(stock, now));
+        usage.entry(bucket.key.subject).or_default().put(bucket.key.kind, bucket.usage(stock, now));
     }
     Ok(usage)
 }
@@ -174,16 +174,16 @@ struct Current {
     ends_at: Option<i64>,
 }
 
-fn buckets(owner: &Owner<'_>, now: Timestamp) -> impl Iterator<Item = Current> {
-    owner.limits.buckets().filter_map(move |(kind, limit, window)| {
+fn buckets(subject: &UsageSubject<'_>, now: Timestamp) -> impl Iterator<Item = Current> {
+    subject.limits.buckets().filter_map(move |(kind, limit, window)| {
         let (period, span_ms, ends_at) = match window {
             LimitWindow::Sliding { span_ms } => (0, Some(span_ms), None),
             LimitWindow::Calendar(period) => {
-                let span = Period::at(period, now, &owner.zone)?;
+                let span = Period::at(period, now, &subject.zone)?;
                 (span.id, None, span.end_ms)
             }
         };
-        Some(Current { key: BucketKey { owner: owner.id, kind, period }, limit, span_ms, ends_at })
+        Some(Current { key: BucketKey { subject: subject.id, kind, period }, limit, span_ms, ends_at })
     })
 }
 

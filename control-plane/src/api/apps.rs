@@ -12,7 +12,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::Api;
-use super::activity::{Active, Activities, Owner};
+use super::activity::{Active, Activities, UsageSubject};
 use super::auth::{Admin, Reader};
 use super::body::{Body, OptionalBody, Path, Query};
 use super::idempotency::{Answered, Creation};
@@ -230,8 +230,8 @@ pub(crate) async fn find(api: &Api, id: Uuid) -> Result<App, Problem> {
     Ok(api.store.app(id).await?.ok_or(Refusal::NotFound("app"))?)
 }
 
-fn owner(app: &App) -> Owner<'_> {
-    Owner::new(app.id, &app.settings.limits, &app.settings)
+fn owner(app: &App) -> UsageSubject<'_> {
+    UsageSubject::new(app.id, &app.settings.limits, &app.settings)
 }
 
 async fn switch(

@@ -21,7 +21,7 @@ use super::problem::Problem;
 use crate::action::sessions::Visitor;
 use crate::action::tokens;
 use crate::sign_in::{self, Cookie};
-use crate::store::sessions::Session;
+use crate::store::sessions::BrowserSession;
 use crate::store::users::User;
 
 /// Where requests by cookie carry the CSRF token.
@@ -134,7 +134,7 @@ pub(crate) fn confirms(sent: &[u8], csrf: &str) -> bool {
 
 /// Notes that a session is in use, at most once a minute; that it cannot be noted now is no reason
 /// to refuse a request.
-async fn see(api: &Api, session: &Session) {
+async fn see(api: &Api, session: &BrowserSession) {
     let now = api.world.now();
     let a_minute_ago = now.checked_sub(SignedDuration::from_mins(1)).unwrap_or(Timestamp::MIN);
     if session.seen_at > a_minute_ago {

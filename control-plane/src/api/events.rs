@@ -12,7 +12,7 @@ use super::auth::Reader;
 use super::body::Query;
 use super::page::{Page, bad_query, wanted};
 use super::problem::Problem;
-use crate::store::events::{Event, EventFilter};
+use crate::store::events::{AppEvent, EventFilter};
 
 /// What can happen.
 pub const KINDS: [&str; 8] = [
@@ -68,9 +68,9 @@ pub struct EventQuery {
     pub kind: Option<String>,
 }
 
-impl From<Event> for EventView {
-    fn from(event: Event) -> Self {
-        let Event { id, at, kind, app_id, app_name, key_id, key_name, data } = event;
+impl From<AppEvent> for EventView {
+    fn from(event: AppEvent) -> Self {
+        let AppEvent { id, at, kind, app_id, app_name, key_id, key_name, data } = event;
         Self { id, at, kind, app_id, app_name, key_id, key_name, data }
     }
 }

@@ -16,7 +16,7 @@ use super::body::{Body, Path};
 use super::problem::Problem;
 use crate::action::Refusal;
 use crate::explain;
-use crate::ledger::page::Rehearsal;
+use crate::ledger::transaction::Rehearsal;
 
 pub use shape::{Explain, Explanation};
 

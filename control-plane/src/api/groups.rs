@@ -18,7 +18,7 @@ use crate::action::{Refusal, groups};
 use crate::store::Tx;
 use crate::store::group_members::GroupMember;
 use crate::store::groups::Group;
-use crate::store::subjects::Use;
+use crate::store::subjects::GroupReference;
 
 pub use shape::{
     AddMembers, EditGroup, GroupMemberView, GroupUse, GroupView, MembersAdded, MembersChanged, NewGroup,
@@ -177,7 +177,7 @@ pub async fn uses(
     find(&api, id).await?;
     let search = query.search.unwrap_or_default();
     let rows = api.store.group_uses(id, &search, wanted.after, wanted.rows()).await?;
-    Ok(wanted.page(rows, |one: &Use| one.app, GroupUse::from))
+    Ok(wanted.page(rows, |one: &GroupReference| one.app, GroupUse::from))
 }
 
 async fn find(api: &Api, id: Uuid) -> Result<Group, Problem> {

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::Api;
-use super::activity::{Active, Activities, Owner};
+use super::activity::{Active, Activities, UsageSubject};
 use super::apps::{self, Created, KeyValue, Made, Rotate, Rotated, Switched};
 use super::auth::{Admin, Reader};
 use super::body::{Body, OptionalBody, Path, Query};
@@ -26,7 +26,7 @@ use crate::action::{Refusal, keys};
 use crate::gateways::Await;
 use crate::store::apps::App;
 use crate::store::keys::{Key, KeyFilter};
-use crate::store::subjects::Names;
+use crate::store::subjects::SubjectNames;
 
 pub use shape::{EditKey, KeyQuery, KeyView, NewKey};
 
@@ -201,13 +201,13 @@ struct MadeKey {
 }
 
 /// Who the keys' users are.
-async fn names(api: &Api, keys: &[Key]) -> Result<Names, Problem> {
+async fn names(api: &Api, keys: &[Key]) -> Result<SubjectNames, Problem> {
     let users = keys.iter().filter_map(|key| key.user_id).collect();
     Ok(api.store.names(&Subjects { users, ..Subjects::default() }).await?)
 }
 
-pub(super) fn owner<'a>(key: &'a Key, app: &'a App) -> Owner<'a> {
-    Owner::new(key.id, key.limits.as_ref().unwrap_or(&app.settings.named_key_limits), &app.settings)
+pub(super) fn owner<'a>(key: &'a Key, app: &'a App) -> UsageSubject<'a> {
+    UsageSubject::new(key.id, key.limits.as_ref().unwrap_or(&app.settings.named_key_limits), &app.settings)
 }
 
 async fn switch(

@@ -3,8 +3,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 use latchkey_core::density::Text;
-use latchkey_core::grant::Ask;
-use latchkey_core::lease::Told;
+use latchkey_core::grant::LeaseRequest;
+use latchkey_core::lease::ReportedLease;
 use latchkey_core::limits::{BucketKind, Unit};
 use latchkey_core::money::NanoUsd;
 use latchkey_proto::ledger as wire;
@@ -14,24 +14,24 @@ use crate::store::ledger::bucket::BucketKey;
 use crate::store::records::Record;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct GatewayReport {
     /// Its number on the stream.
     pub id: u64,
-    pub batches: Vec<Batch>,
+    pub batches: Vec<WorkerBatch>,
     /// What it says of leases, and asks for.
     pub leases: Vec<LeaseReport>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Batch {
+pub struct WorkerBatch {
     pub worker: u32,
     /// Its records, in order.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<SequencedRecord>,
 }
 
 /// A record with its place in the worker's sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct SequencedRecord {
     /// From 1.
     pub sequence: u64,
     /// How many the worker had to drop.
@@ -45,14 +45,14 @@ pub struct Entry {
 pub struct Recorded {
     /// Without what its gateway does not say: the gateway's name, and the app's metadata.
     pub record: Record,
-    pub charges: Vec<Charge>,
+    pub charges: Vec<BucketCharge>,
     /// The size of its text, where that is comparable to the tokens reported.
     pub text: Option<Text>,
 }
 
 /// Units that a request used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Charge {
+pub struct BucketCharge {
     pub bucket: BucketKey,
     pub units: u64,
 }
@@ -64,8 +64,8 @@ pub struct LeaseReport {
     pub named: wire::BucketId,
     /// Of which bucket; none where the name cannot be read. The period is -1 where it is not known.
     pub bucket: Option<BucketKey>,
-    pub told: Told,
-    pub ask: Option<Ask>,
+    pub told: ReportedLease,
+    pub ask: Option<LeaseRequest>,
 }
 
 /// The most of any number of one request: sums of many still fit the database.
@@ -79,25 +79,25 @@ const OLDEST: SignedDuration = SignedDuration::from_hours(30 * 24);
 const NEWEST: SignedDuration = SignedDuration::from_hours(1);
 
 #[must_use]
-pub fn report(report: wire::Report, now: Timestamp) -> Report {
+pub fn report(report: wire::Report, now: Timestamp) -> GatewayReport {
     let wire::Report { id, batches, leases } = report;
-    let batch = |wire::Batch { worker, records }| Batch {
+    let batch = |wire::Batch { worker, records }| WorkerBatch {
         worker,
         entries: records.into_iter().map(|record| entry(record, now)).collect(),
     };
-    Report {
+    GatewayReport {
         id,
         batches: batches.into_iter().map(batch).collect(),
         leases: leases.into_iter().map(lease).collect(),
     }
 }
 
-fn entry(record: wire::Record, now: Timestamp) -> Entry {
+fn entry(record: wire::Record, now: Timestamp) -> SequencedRecord {
     let (sequence, dropped) = (record.sequence, record.dropped.min(MOST));
     if sequence > MOST {
-        return Entry { sequence: 0, dropped, record: Err("its sequence is absurd") };
+        return SequencedRecord { sequence: 0, dropped, record: Err("its sequence is absurd") };
     }
-    Entry { sequence, dropped, record: self::record(record, now).map(Box::new) }
+    SequencedRecord { sequence, dropped, record: self::record(record, now).map(Box::new) }
 }
 
 fn record(record: wire::Record, now: Timestamp) -> Result<Recorded, &'static str> {
@@ -183,18 +183,18 @@ fn record(record: wire::Record, now: Timestamp) -> Result<Recorded, &'static str
     Ok(Recorded { record, charges, text })
 }
 
-fn charge(charge: &wire::Charge) -> Option<Charge> {
+fn charge(charge: &wire::Charge) -> Option<BucketCharge> {
     let bucket = charge.bucket.as_ref().and_then(bucket).filter(|bucket| bucket.period >= 0)?;
     // Requests are counted by leases.
     let units = if bucket.kind.unit() == Unit::Requests { 0 } else { charge.amount.min(MOST) };
-    Some(Charge { bucket, units })
+    Some(BucketCharge { bucket, units })
 }
 
 fn lease(lease: wire::Lease) -> LeaseReport {
     let wire::Lease { bucket: named, granted, used, returned, local, want, least, ahead, floor } = lease;
     let named = named.unwrap_or_default();
     let bucket = bucket(&named);
-    let told = Told {
+    let told = ReportedLease {
         granted: granted.min(MOST_UNITS),
         used: if bucket.is_some_and(|bucket| bucket.kind.unit() == Unit::Requests) {
             used.min(MOST_UNITS)
@@ -208,7 +208,7 @@ fn lease(lease: wire::Lease) -> LeaseReport {
         let want = want.min(MOST_UNITS);
         let least = least.clamp(1, want);
         let floor = if floor == 0 { least } else { floor.min(least) };
-        Ask { want, least, floor, ahead }
+        LeaseRequest { want, least, floor, ahead }
     });
     LeaseReport { named, bucket, told, ask }
 }
@@ -217,7 +217,7 @@ fn bucket(id: &wire::BucketId) -> Option<BucketKey> {
     let kind = BucketKind::from_number(id.kind)?;
     // A window has no period.
     let period = if kind.span_ms().is_some() { 0 } else { id.period };
-    (period >= -1).then_some(BucketKey { owner: uuid(&id.owner)?, kind, period })
+    (period >= -1).then_some(BucketKey { subject: uuid(&id.owner)?, kind, period })
 }
 
 fn settlement(settlement: wire::Settlement) -> Result<&'static str, &'static str> {
@@ -347,7 +347,7 @@ mod tests {
         };
         let requests = read(1, 77);
         assert_eq!((requests.bucket.unwrap().period, requests.told.used), (0, 5));
-        assert_eq!(requests.ask, Some(Ask { want: 3, least: 1, floor: 1, ahead: false }));
+        assert_eq!(requests.ask, Some(LeaseRequest { want: 3, least: 1, floor: 1, ahead: false }));
         let budget = read(6, 77);
         assert_eq!((budget.bucket.unwrap().period, budget.told.used), (77, 0));
         assert_eq!(read(9, 0).bucket, None);

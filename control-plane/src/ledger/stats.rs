@@ -17,13 +17,13 @@ pub struct Stats {
     pub grants: [AtomicU64; 5],
     /// Transactions that were tried again.
     pub retries: AtomicU64,
-    pub commits: Histogram,
+    pub commits: DurationHistogram,
     /// How many reports each transaction held, in all.
     pub reports: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-pub struct Histogram {
+pub struct DurationHistogram {
     counts: [AtomicU64; BOUNDS_MS.len() + 1],
     sum_us: AtomicU64,
 }
@@ -47,7 +47,7 @@ impl Stats {
     }
 }
 
-impl Histogram {
+impl DurationHistogram {
     pub fn observe(&self, duration: Duration) {
         let place = BOUNDS_MS.iter().position(|bound| duration <= Duration::from_millis(*bound));
         if let Some(counter) = self.counts.get(place.unwrap_or(BOUNDS_MS.len())) {
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn durations_are_sorted_and_summed() {
-        let histogram = Histogram::default();
+        let histogram = DurationHistogram::default();
         for ms in [1, 2, 3, 9_000] {
             histogram.observe(Duration::from_millis(ms));
         }

@@ -14,7 +14,7 @@ use super::{Store, Tx};
 
 /// A user with the ways in which they sign in.
 #[derive(Clone, Debug)]
-pub struct Account {
+pub struct UserAccount {
     pub user: User,
     /// Their password's hash in PHC format.
     pub password_hash: Option<SecretString>,
@@ -22,7 +22,7 @@ pub struct Account {
     pub has_identity: bool,
 }
 
-impl FromRow<'_, AnyRow> for Account {
+impl FromRow<'_, AnyRow> for UserAccount {
     fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
         Ok(Self {
             password_hash: row.try_get::<Option<String>, _>("password_hash")?.map(SecretString::from),
@@ -34,7 +34,7 @@ impl FromRow<'_, AnyRow> for Account {
 
 impl Store {
     /// The account of the user with this id.
-    pub async fn account(&self, id: Uuid) -> sqlx::Result<Option<Account>> {
+    pub async fn account(&self, id: Uuid) -> sqlx::Result<Option<UserAccount>> {
         sqlx::query_as(
             "SELECT id, email, name, role, created_at, deactivated_at, password_hash,
              (SELECT COUNT(*) FROM identities WHERE user_id = users.id) AS identities FROM users WHERE id = $1",
@@ -45,7 +45,7 @@ impl Store {
     }
 
     /// The account with this address.
-    pub async fn account_at(&self, email: &Email) -> sqlx::Result<Option<Account>> {
+    pub async fn account_at(&self, email: &Email) -> sqlx::Result<Option<UserAccount>> {
         sqlx::query_as(
             "SELECT id, email, name, role, created_at, deactivated_at, password_hash,
              (SELECT COUNT(*) FROM identities WHERE user_id = users.id) AS identities FROM users WHERE email = $1",
@@ -61,7 +61,7 @@ impl Store {
         search: &str,
         after: Option<Uuid>,
         limit: i64,
-    ) -> sqlx::Result<Vec<Account>> {
+    ) -> sqlx::Result<Vec<UserAccount>> {
         sqlx::query_as(
             r"SELECT id, email, name, role, created_at, deactivated_at, password_hash,
               (SELECT COUNT(*) FROM identities WHERE user_id = users.id) AS identities FROM users

@@ -54,7 +54,7 @@ pub struct RequestFilter {
 
 /// How a request leaves `pending`.
 #[derive(Clone, Copy, Debug)]
-pub struct Decision<'a> {
+pub struct RequestDecision<'a> {
     pub status: Status,
     pub at: Timestamp,
     pub by: Option<Uuid>,
@@ -168,7 +168,7 @@ impl Tx {
     }
 
     /// Takes a request out of `pending`; false where it is not pending, and stays as it is.
-    pub async fn decide(&mut self, id: Uuid, decision: Decision<'_>) -> sqlx::Result<bool> {
+    pub async fn decide(&mut self, id: Uuid, decision: RequestDecision<'_>) -> sqlx::Result<bool> {
         let done = sqlx::query(
             "UPDATE change_requests SET status = $1, decided_at = $2, decided_by = $3, comment = $4
              WHERE id = $5 AND status = 'pending'",

@@ -10,7 +10,7 @@ use super::row::{Columns as _, unfit};
 use super::{Store, Tx};
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Event {
+pub struct AppEvent {
     /// Later events have higher ones.
     pub id: i64,
     pub at: Timestamp,
@@ -58,7 +58,7 @@ const PAGE: &str =
 
 impl Store {
     /// Events, newest first.
-    pub async fn events(&self, filter: &EventFilter, limit: i64) -> sqlx::Result<Vec<Event>> {
+    pub async fn events(&self, filter: &EventFilter, limit: i64) -> sqlx::Result<Vec<AppEvent>> {
         let EventFilter { app, key, kind, before } = filter;
         Conditions::default()
             .text("app_id =", app.as_ref())
@@ -89,7 +89,7 @@ impl Tx {
     }
 }
 
-impl FromRow<'_, AnyRow> for Event {
+impl FromRow<'_, AnyRow> for AppEvent {
     fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
         let data: &str = row.try_get("data")?;
         Ok(Self {

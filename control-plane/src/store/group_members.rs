@@ -16,7 +16,7 @@ use super::{Store, Tx};
 
 /// How someone came to be in a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum MembershipSource {
     Admin,
     /// By the groups claim, at sign-in.
     Claim,
@@ -26,12 +26,12 @@ pub enum Source {
 pub struct GroupMember {
     pub user: User,
     /// How they came to be in it.
-    pub source: Source,
+    pub source: MembershipSource,
     pub added_at: Timestamp,
 }
 
 #[derive(Serialize)]
-struct Row {
+struct MembershipRow {
     group_id: String,
     user_id: String,
     source: &'static str,
@@ -39,7 +39,7 @@ struct Row {
 }
 
 #[derive(Serialize)]
-struct Text {
+struct TextRow {
     text: String,
 }
 
@@ -79,7 +79,7 @@ static GROUPS_BY_NAME: LazyLock<Bulk> = LazyLock::new(|| {
     )
 });
 
-impl Source {
+impl MembershipSource {
     fn as_str(self) -> &'static str {
         match self {
             Self::Admin => "admin",
@@ -111,8 +111,11 @@ impl Store {
         .await?
         .into_iter()
         .map(|row| {
-            let source =
-                if row.try_get::<&str, _>("source")? == "claim" { Source::Claim } else { Source::Admin };
+            let source = if row.try_get::<&str, _>("source")? == "claim" {
+                MembershipSource::Claim
+            } else {
+                MembershipSource::Admin
+            };
             let added_at = row.time("added_at")?;
             Ok(GroupMember { user: User::from_row(&row)?, source, added_at })
         })
@@ -123,7 +126,7 @@ impl Store {
 impl Tx {
     /// Which of these ids are users', with their addresses.
     pub async fn users_among(&mut self, ids: &[Uuid]) -> sqlx::Result<HashMap<Uuid, String>> {
-        let rows = ids.iter().map(|id| Text { text: id.to_string() });
+        let rows = ids.iter().map(|id| TextRow { text: id.to_string() });
         let found = self.read(&IDS, &rows.collect::<Vec<_>>()).await?;
         found.iter().map(|row| Ok((row.uuid("id")?, row.try_get("email")?))).collect()
     }
@@ -133,14 +136,14 @@ impl Tx {
         &mut self,
         emails: &BTreeSet<impl AsRef<str>>,
     ) -> sqlx::Result<HashMap<String, Uuid>> {
-        let rows = emails.iter().map(|email| Text { text: email.as_ref().to_owned() });
+        let rows = emails.iter().map(|email| TextRow { text: email.as_ref().to_owned() });
         let found = self.read(&IDS_BY_EMAIL, &rows.collect::<Vec<_>>()).await?;
         found.iter().map(|row| Ok((row.try_get("email")?, row.uuid("id")?))).collect()
     }
 
     /// The groups with these names, which are in lower case.
     pub async fn groups_by_name(&mut self, names: &BTreeSet<String>) -> sqlx::Result<HashMap<String, Uuid>> {
-        let rows = names.iter().map(|name| Text { text: name.clone() });
+        let rows = names.iter().map(|name| TextRow { text: name.clone() });
         let found = self.read(&GROUPS_BY_NAME, &rows.collect::<Vec<_>>()).await?;
         found.iter().map(|row| Ok((row.try_get("folded_name")?, row.uuid("id")?))).collect()
     }
@@ -150,10 +153,10 @@ impl Tx {
         &mut self,
         group: Uuid,
         users: &[Uuid],
-        source: Source,
+        source: MembershipSource,
         at: Timestamp,
     ) -> sqlx::Result<Vec<Uuid>> {
-        let row = |user: &Uuid| Row {
+        let row = |user: &Uuid| MembershipRow {
             group_id: group.to_string(),
             user_id: user.to_string(),
             source: source.as_str(),

@@ -11,7 +11,7 @@ use crate::world::World;
 
 /// The newest revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
+pub struct HistoryHead {
     /// The newest revision and its tag.
     pub position: Position,
     /// The newest revision that touched a provider, a model or an MCP server.
@@ -20,11 +20,11 @@ pub struct Head {
 
 impl Store {
     /// The newest revision that is committed.
-    pub async fn head(&self) -> sqlx::Result<Head> {
+    pub async fn head(&self) -> sqlx::Result<HistoryHead> {
         let row = sqlx::query("SELECT revision, tag, catalogue_revision FROM head WHERE id = 1")
             .fetch_one(&self.pool)
             .await?;
-        Ok(Head { position: position(&row)?, catalogue_revision: row.try_get("catalogue_revision")? })
+        Ok(HistoryHead { position: position(&row)?, catalogue_revision: row.try_get("catalogue_revision")? })
     }
 
     /// Whether `at` is a point of this history.

@@ -7,7 +7,7 @@ use super::{Store, Tx};
 
 /// An answer that was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct StoredAnswer {
     /// What was asked: a hash of method, path and body.
     pub fingerprint: Vec<u8>,
     pub status: i64,
@@ -17,7 +17,7 @@ pub struct Answer {
 
 impl Tx {
     /// The answer that `actor` was given under `key`.
-    pub async fn answer(&mut self, actor: &str, key: &str) -> sqlx::Result<Option<Answer>> {
+    pub async fn answer(&mut self, actor: &str, key: &str) -> sqlx::Result<Option<StoredAnswer>> {
         let row = sqlx::query(
             "SELECT fingerprint, status, sealed_body FROM idempotency WHERE actor = $1 AND key = $2",
         )
@@ -26,7 +26,7 @@ impl Tx {
         .fetch_optional(&mut *self.inner)
         .await?;
         let Some(row) = row else { return Ok(None) };
-        Ok(Some(Answer {
+        Ok(Some(StoredAnswer {
             fingerprint: row.try_get("fingerprint")?,
             status: row.try_get("status")?,
             sealed_body: row.try_get("sealed_body")?,
@@ -38,7 +38,7 @@ impl Tx {
         &mut self,
         actor: &str,
         key: &str,
-        answer: &Answer,
+        answer: &StoredAnswer,
         now: Timestamp,
     ) -> sqlx::Result<()> {
         sqlx::query(

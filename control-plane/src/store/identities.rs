@@ -10,29 +10,29 @@ use super::{Store, Tx};
 
 /// Someone as an OpenID provider knows them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct SignInIdentity {
     pub issuer: String,
     pub subject: String,
 }
 
 /// What a user is known as.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Link {
+pub struct LinkedIdentity {
     pub id: Uuid,
-    pub identity: Identity,
+    pub identity: SignInIdentity,
     pub created_at: Timestamp,
 }
 
-impl FromRow<'_, AnyRow> for Link {
+impl FromRow<'_, AnyRow> for LinkedIdentity {
     fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
-        let identity = Identity { issuer: row.try_get("issuer")?, subject: row.try_get("subject")? };
+        let identity = SignInIdentity { issuer: row.try_get("issuer")?, subject: row.try_get("subject")? };
         Ok(Self { id: row.uuid("id")?, identity, created_at: row.time("created_at")? })
     }
 }
 
 impl Store {
     /// What a user is known as, the oldest first.
-    pub async fn links(&self, user: Uuid) -> sqlx::Result<Vec<Link>> {
+    pub async fn links(&self, user: Uuid) -> sqlx::Result<Vec<LinkedIdentity>> {
         sqlx::query_as(
             "SELECT id, issuer, subject, created_at FROM identities WHERE user_id = $1 ORDER BY id",
         )
@@ -44,7 +44,7 @@ impl Store {
 
 impl Tx {
     /// The user who is this, and stays it until the transaction ends.
-    pub async fn user_of_identity(&mut self, identity: &Identity) -> sqlx::Result<Option<Uuid>> {
+    pub async fn user_of_identity(&mut self, identity: &SignInIdentity) -> sqlx::Result<Option<Uuid>> {
         // The update that changes nothing locks the row, on both databases.
         sqlx::query(
             "UPDATE identities SET user_id = user_id WHERE issuer = $1 AND subject = $2 RETURNING user_id",
@@ -68,7 +68,7 @@ impl Tx {
     }
 
     /// Links a user to this.
-    pub async fn insert_link(&mut self, user: Uuid, link: &Link) -> sqlx::Result<()> {
+    pub async fn insert_link(&mut self, user: Uuid, link: &LinkedIdentity) -> sqlx::Result<()> {
         sqlx::query(
             "INSERT INTO identities (id, issuer, subject, user_id, created_at) VALUES ($1, $2, $3, $4, $5)",
         )
@@ -83,7 +83,7 @@ impl Tx {
     }
 
     /// Removes all links to this provider; whose they were, and what.
-    pub async fn remove_links(&mut self, issuer: &str) -> sqlx::Result<Vec<(Uuid, Link)>> {
+    pub async fn remove_links(&mut self, issuer: &str) -> sqlx::Result<Vec<(Uuid, LinkedIdentity)>> {
         sqlx::query(
             "DELETE FROM identities WHERE issuer = $1 RETURNING id, issuer, subject, user_id, created_at",
         )
@@ -91,7 +91,7 @@ impl Tx {
         .fetch_all(&mut *self.inner)
         .await?
         .into_iter()
-        .map(|row| Ok((row.uuid("user_id")?, Link::from_row(&row)?)))
+        .map(|row| Ok((row.uuid("user_id")?, LinkedIdentity::from_row(&row)?)))
         .collect()
     }
 
@@ -106,7 +106,7 @@ impl Tx {
     }
 
     /// Removes a link of a user; none where they have none of this id.
-    pub async fn remove_link(&mut self, user: Uuid, id: Uuid) -> sqlx::Result<Option<Link>> {
+    pub async fn remove_link(&mut self, user: Uuid, id: Uuid) -> sqlx::Result<Option<LinkedIdentity>> {
         sqlx::query_as(
             "DELETE FROM identities WHERE user_id = $1 AND id = $2 RETURNING id, issuer, subject, created_at",
         )

@@ -13,7 +13,7 @@ use super::row::{Columns as _, unfit};
 use super::{Store, Tx};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JwkSet {
+pub struct FetchedJwkSet {
     pub url: String,
     /// Its keys, of the last answer that was good.
     pub keys: Vec<PublicKey>,
@@ -27,7 +27,7 @@ pub struct JwkSet {
     pub suspected_at: Timestamp,
 }
 
-impl FromRow<'_, AnyRow> for JwkSet {
+impl FromRow<'_, AnyRow> for FetchedJwkSet {
     fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
         let keys: &str = row.try_get("keys")?;
         Ok(Self {
@@ -46,7 +46,7 @@ const NAMES_A_SET: &str = r#"%"jwks_url":%"#;
 
 impl Store {
     /// Every JWK set, by its URL.
-    pub async fn jwk_sets(&self) -> sqlx::Result<Vec<JwkSet>> {
+    pub async fn jwk_sets(&self) -> sqlx::Result<Vec<FetchedJwkSet>> {
         sqlx::query_as("SELECT url, keys, fetched_at, tried_at, error, suspected_at FROM jwks ORDER BY url")
             .fetch_all(&self.pool)
             .await
@@ -58,7 +58,7 @@ impl Store {
     }
 
     /// Notes that the set is fetched out of turn at `at`; false where another control plane came first.
-    pub async fn suspect_jwk_set(&self, set: &JwkSet, at: Timestamp) -> sqlx::Result<bool> {
+    pub async fn suspect_jwk_set(&self, set: &FetchedJwkSet, at: Timestamp) -> sqlx::Result<bool> {
         let done = sqlx::query("UPDATE jwks SET suspected_at = $1 WHERE url = $2 AND suspected_at = $3")
             .bind(at.as_millisecond())
             .bind(set.url.clone())
@@ -96,7 +96,7 @@ impl Tx {
     }
 
     /// The set of this URL; on PostgreSQL locked until the transaction ends.
-    pub async fn jwk_set(&mut self, url: &str) -> sqlx::Result<Option<JwkSet>> {
+    pub async fn jwk_set(&mut self, url: &str) -> sqlx::Result<Option<FetchedJwkSet>> {
         sqlx::query_as(
             "UPDATE jwks SET url = url WHERE url = $1
              RETURNING url, keys, fetched_at, tried_at, error, suspected_at",
@@ -106,7 +106,7 @@ impl Tx {
         .await
     }
 
-    pub async fn write_jwk_set(&mut self, set: &JwkSet) -> sqlx::Result<()> {
+    pub async fn write_jwk_set(&mut self, set: &FetchedJwkSet) -> sqlx::Result<()> {
         sqlx::query("UPDATE jwks SET keys = $1, fetched_at = $2, tried_at = $3, error = $4 WHERE url = $5")
             .bind(serde_json::to_string(&set.keys).map_err(|error| sqlx::Error::Encode(error.into()))?)
             .bind(set.fetched_at.map(Timestamp::as_millisecond))

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use latchkey_core::delegation::Terms;
+use latchkey_core::delegation::KeyTerms;
 use latchkey_core::limits::Limits;
 use latchkey_core::name::Name;
 use latchkey_core::search::folded;
@@ -50,8 +50,8 @@ pub struct Key {
 impl Key {
     /// What it has of its app.
     #[must_use]
-    pub fn terms(&self) -> Terms {
-        Terms { created_at: self.created_at, expires_at: self.expires_at, limits: self.limits.clone() }
+    pub fn terms(&self) -> KeyTerms {
+        KeyTerms { created_at: self.created_at, expires_at: self.expires_at, limits: self.limits.clone() }
     }
 }
 

@@ -7,8 +7,8 @@ pub mod bucket;
 pub(super) mod bulk;
 pub mod density;
 pub mod event;
-pub mod owner;
 pub mod retention;
+pub mod subject;
 pub mod usage;
 pub mod worker;
 

@@ -122,14 +122,14 @@ macro_rules! column {
             column: column_of(stringify!($field), |record| &record.$field),
             value: |record| record.$field.value(),
             read: |record, row| {
-                record.$field = Stored::read(row, stringify!($field))?;
+                record.$field = ColumnType::read(row, stringify!($field))?;
                 Ok(())
             },
         }
     };
 }
 /// The columns that are written with a record and read with it. A name is the column's and the field's, and the
-/// field's type says how it is stored ([`Stored`]). The id and the names of app, key and user are only read.
+/// field's type says how it is stored ([`ColumnType`]). The id and the names of app, key and user are only read.
 static COLUMNS: &[RecordColumn] = &[
     column!(at),
     column!(request_id),
@@ -182,7 +182,7 @@ struct RecordColumn {
     read: fn(&mut Record, &AnyRow) -> sqlx::Result<()>,
 }
 
-const fn column_of<T: Stored>(name: &'static str, _: fn(&Record) -> &T) -> Column {
+const fn column_of<T: ColumnType>(name: &'static str, _: fn(&Record) -> &T) -> Column {
     if T::IS_TEXT { Column::Text(name) } else { Column::Number(name) }
 }
 
@@ -197,13 +197,13 @@ enum Cell<'a> {
 }
 
 /// How a field's type is stored. None is empty text, or 0.
-trait Stored: Sized {
+trait ColumnType: Sized {
     const IS_TEXT: bool;
     fn value(&self) -> Cell<'_>;
     fn read(row: &AnyRow, column: &str) -> sqlx::Result<Self>;
 }
 
-impl Stored for String {
+impl ColumnType for String {
     const IS_TEXT: bool = true;
 
     fn value(&self) -> Cell<'_> {
@@ -215,7 +215,7 @@ impl Stored for String {
     }
 }
 
-impl Stored for Option<String> {
+impl ColumnType for Option<String> {
     const IS_TEXT: bool = true;
 
     fn value(&self) -> Cell<'_> {
@@ -227,7 +227,7 @@ impl Stored for Option<String> {
     }
 }
 
-impl Stored for Option<Uuid> {
+impl ColumnType for Option<Uuid> {
     const IS_TEXT: bool = true;
 
     fn value(&self) -> Cell<'_> {
@@ -242,7 +242,7 @@ impl Stored for Option<Uuid> {
     }
 }
 
-impl Stored for Metadata {
+impl ColumnType for Metadata {
     const IS_TEXT: bool = true;
 
     fn value(&self) -> Cell<'_> {
@@ -252,15 +252,15 @@ impl Stored for Metadata {
     fn read(row: &AnyRow, column: &str) -> sqlx::Result<Self> {
         match row.try_get(column)? {
             "" => Ok(Self::default()),
-            json => match serde_json::from_str::<&RawValue>(json) {
-                Ok(_) => Ok(Self(json.into())),
+            json => match serde_json::from_str::<serde_json::Value>(json) {
+                Ok(metadata) => Ok(Self(metadata.to_string().into())),
                 Err(error) => Err(unfit(column, error)),
             },
         }
     }
 }
 
-impl Stored for u64 {
+impl ColumnType for u64 {
     const IS_TEXT: bool = false;
 
     fn value(&self) -> Cell<'_> {
@@ -272,7 +272,7 @@ impl Stored for u64 {
     }
 }
 
-impl Stored for Option<u64> {
+impl ColumnType for Option<u64> {
     const IS_TEXT: bool = false;
 
     fn value(&self) -> Cell<'_> {
@@ -284,7 +284,7 @@ impl Stored for Option<u64> {
     }
 }
 
-impl Stored for NanoUsd {
+impl ColumnType for NanoUsd {
     const IS_TEXT: bool = false;
 
     fn value(&self) -> Cell<'_> {
@@ -296,7 +296,7 @@ impl Stored for NanoUsd {
     }
 }
 
-impl Stored for bool {
+impl ColumnType for bool {
     const IS_TEXT: bool = false;
 
     fn value(&self) -> Cell<'_> {
@@ -308,7 +308,7 @@ impl Stored for bool {
     }
 }
 
-impl Stored for Timestamp {
+impl ColumnType for Timestamp {
     const IS_TEXT: bool = false;
 
     fn value(&self) -> Cell<'_> {

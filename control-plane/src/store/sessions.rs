@@ -13,7 +13,7 @@ use super::{Store, Tx};
 
 /// A session's record. The cookie's value is not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Session {
+pub struct BrowserSession {
     pub id: Uuid,
     pub user_id: Uuid,
     pub method: Method,
@@ -42,7 +42,7 @@ pub enum Method {
 
 /// Which sessions are live: those used since `seen_after`, at `now`.
 #[derive(Clone, Copy, Debug)]
-pub struct Live {
+pub struct LiveSession {
     pub now: Timestamp,
     /// Those last used before are not.
     pub seen_after: Timestamp,
@@ -65,7 +65,7 @@ impl fmt::Display for Method {
     }
 }
 
-impl FromRow<'_, AnyRow> for Session {
+impl FromRow<'_, AnyRow> for BrowserSession {
     fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
         let word: &str = row.try_get("method")?;
         let methods = [Method::Password, Method::Invitation, Method::Oidc];
@@ -85,7 +85,7 @@ impl FromRow<'_, AnyRow> for Session {
 
 impl Store {
     /// The live session with this hash.
-    pub async fn session(&self, hash: &[u8; 32], live: Live) -> sqlx::Result<Option<Session>> {
+    pub async fn session(&self, hash: &[u8; 32], live: LiveSession) -> sqlx::Result<Option<BrowserSession>> {
         sqlx::query_as(
             "SELECT id, user_id, method, user_agent, client_address, created_at, seen_at, expires_at FROM sessions
              WHERE hash = $1 AND ended_at IS NULL AND expires_at > $2 AND seen_at > $3",
@@ -98,7 +98,7 @@ impl Store {
     }
 
     /// The live sessions of a user, newest first.
-    pub async fn sessions_of(&self, user: Uuid, live: Live) -> sqlx::Result<Vec<Session>> {
+    pub async fn sessions_of(&self, user: Uuid, live: LiveSession) -> sqlx::Result<Vec<BrowserSession>> {
         sqlx::query_as(
             "SELECT id, user_id, method, user_agent, client_address, created_at, seen_at, expires_at FROM sessions
              WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2 AND seen_at > $3 ORDER BY id DESC",
@@ -144,7 +144,7 @@ impl Store {
 }
 
 impl Tx {
-    pub async fn insert_session(&mut self, session: &Session, hash: &[u8; 32]) -> sqlx::Result<()> {
+    pub async fn insert_session(&mut self, session: &BrowserSession, hash: &[u8; 32]) -> sqlx::Result<()> {
         sqlx::query(
             "INSERT INTO sessions (id, user_id, hash, method, user_agent, client_address, created_at, seen_at,
              expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",

@@ -15,7 +15,7 @@ use super::{Backend, QueryOf, Store, Tx, json};
 
 /// An app that names a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Use {
+pub struct GroupReference {
     pub app: Uuid,
     pub name: String,
     /// On which lists the group is: a capability, and `allow` or `except`.
@@ -24,14 +24,14 @@ pub struct Use {
 
 /// What people and groups are called.
 #[derive(Clone, Debug, Default)]
-pub struct Names {
+pub struct SubjectNames {
     /// Users' addresses and names.
     pub users: HashMap<Uuid, (String, String)>,
     pub groups: HashMap<Uuid, String>,
 }
 
 #[derive(Serialize)]
-struct Row {
+struct AppSubjectRow {
     app_id: String,
     capability: &'static str,
     list: &'static str,
@@ -50,7 +50,7 @@ static GROUPS: LazyLock<Bulk> = LazyLock::new(|| {
 });
 
 /// The apps that name a group and whose name is like `pattern`, oldest first, after `after`.
-fn group_uses(group: Uuid, after: Option<Uuid>, pattern: String, limit: i64) -> QueryOf<Use> {
+fn group_uses(group: Uuid, after: Option<Uuid>, pattern: String, limit: i64) -> QueryOf<GroupReference> {
     sqlx::query_as(
         r"SELECT apps.id, apps.name, STRING_AGG(capability || ' ' || list, ',') AS lists
           FROM app_subjects JOIN apps ON apps.id = app_id
@@ -71,7 +71,7 @@ impl Store {
         search: &str,
         after: Option<Uuid>,
         limit: i64,
-    ) -> sqlx::Result<Vec<Use>> {
+    ) -> sqlx::Result<Vec<GroupReference>> {
         group_uses(group, after, super::containing(search), limit).fetch_all(&self.pool).await
     }
 }
@@ -84,14 +84,14 @@ macro_rules! names {
 
 impl Store {
     /// What these people and groups are called; those that are no more are missing.
-    pub async fn names(&self, subjects: &Subjects) -> sqlx::Result<Names> {
+    pub async fn names(&self, subjects: &Subjects) -> sqlx::Result<SubjectNames> {
         let (users, groups) = match self.backend {
             Backend::Sqlite => (names!(sqlite, "email, name FROM users"), names!(sqlite, "name FROM groups")),
             Backend::Postgres => {
                 (names!(postgres, "email, name FROM users"), names!(postgres, "name FROM groups"))
             }
         };
-        let mut names = Names::default();
+        let mut names = SubjectNames::default();
         if !subjects.users.is_empty() {
             for row in sqlx::query(users).bind(json(&subjects.users)?).fetch_all(&self.pool).await? {
                 names.users.insert(row.uuid("id")?, (row.try_get("email")?, row.try_get("name")?));
@@ -108,7 +108,7 @@ impl Store {
 
 impl Tx {
     /// The first apps that name a group.
-    pub async fn group_uses(&mut self, group: Uuid, limit: i64) -> sqlx::Result<Vec<Use>> {
+    pub async fn group_uses(&mut self, group: Uuid, limit: i64) -> sqlx::Result<Vec<GroupReference>> {
         group_uses(group, None, "%".to_owned(), limit).fetch_all(&mut *self.inner).await
     }
 
@@ -134,13 +134,13 @@ impl Tx {
     }
 }
 
-fn rows(app: Uuid, access: &Access) -> Vec<Row> {
+fn rows(app: Uuid, access: &Access) -> Vec<AppSubjectRow> {
     let mut rows = Vec::new();
     for capability in Capability::ALL {
         let rule = access.rule(capability);
         let mut push = |list, kind, subject| {
             let capability = capability.as_str();
-            rows.push(Row { app_id: app.to_string(), capability, list, kind, subject });
+            rows.push(AppSubjectRow { app_id: app.to_string(), capability, list, kind, subject });
         };
         if rule.mode == AccessMode::Everyone {
             push("allow", "everyone", String::new());
@@ -153,7 +153,7 @@ fn rows(app: Uuid, access: &Access) -> Vec<Row> {
     rows
 }
 
-impl FromRow<'_, AnyRow> for Use {
+impl FromRow<'_, AnyRow> for GroupReference {
     fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
         let lists: &str = row.try_get("lists")?;
         let read = |entry: &str| {

@@ -12,7 +12,7 @@ use super::{Store, Tx};
 
 /// A token's record. The token itself is not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Token {
+pub struct ApiToken {
     pub id: Uuid,
     pub name: String,
     pub role: Role,
@@ -28,7 +28,7 @@ pub struct Token {
     pub gateway: Option<String>,
 }
 
-impl FromRow<'_, AnyRow> for Token {
+impl FromRow<'_, AnyRow> for ApiToken {
     fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
         Ok(Self {
             id: row.uuid("id")?,
@@ -46,7 +46,7 @@ impl FromRow<'_, AnyRow> for Token {
 
 impl Store {
     /// The live token with this hash.
-    pub async fn token(&self, hash: &[u8; 32], now: Timestamp) -> sqlx::Result<Option<Token>> {
+    pub async fn token(&self, hash: &[u8; 32], now: Timestamp) -> sqlx::Result<Option<ApiToken>> {
         sqlx::query_as(
             "SELECT id, name, role, user_id, created_by, created_at, expires_at, revoked_at, gateway FROM tokens
              WHERE hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
@@ -70,7 +70,7 @@ impl Store {
     }
 
     /// Every token, oldest first.
-    pub async fn tokens(&self) -> sqlx::Result<Vec<Token>> {
+    pub async fn tokens(&self) -> sqlx::Result<Vec<ApiToken>> {
         sqlx::query_as(
             "SELECT id, name, role, user_id, created_by, created_at, expires_at, revoked_at, gateway FROM tokens ORDER BY id",
         )
@@ -87,7 +87,7 @@ impl Store {
         search: &str,
         after: Option<Uuid>,
         limit: i64,
-    ) -> sqlx::Result<Vec<Token>> {
+    ) -> sqlx::Result<Vec<ApiToken>> {
         sqlx::query_as(
             r"SELECT id, name, role, user_id, created_by, created_at, expires_at, revoked_at, gateway FROM tokens
               WHERE id > $1 AND ($2 = '' OR user_id = $2) AND search_text LIKE $3 ESCAPE '\' ORDER BY id LIMIT $4",
@@ -103,7 +103,7 @@ impl Store {
 
 impl Tx {
     /// The token with this id.
-    pub async fn token(&mut self, id: Uuid) -> sqlx::Result<Option<Token>> {
+    pub async fn token(&mut self, id: Uuid) -> sqlx::Result<Option<ApiToken>> {
         sqlx::query_as(
             "SELECT id, name, role, user_id, created_by, created_at, expires_at, revoked_at, gateway FROM tokens WHERE id = $1",
         )
@@ -132,7 +132,7 @@ impl Tx {
         Ok(())
     }
 
-    pub async fn insert_token(&mut self, token: &Token, hash: &[u8; 32]) -> sqlx::Result<()> {
+    pub async fn insert_token(&mut self, token: &ApiToken, hash: &[u8; 32]) -> sqlx::Result<()> {
         sqlx::query(
             "INSERT INTO tokens (id, name, hash, role, user_id, created_by, created_at, expires_at, search_text, gateway)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",

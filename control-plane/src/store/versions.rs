@@ -35,7 +35,7 @@ pub struct VersionHead {
 
 /// A version with the state that it keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Version {
+pub struct AppVersion {
     /// What is told of it.
     pub head: VersionHead,
     pub name: Name,
@@ -69,7 +69,7 @@ impl FromRow<'_, AnyRow> for VersionHead {
     }
 }
 
-impl FromRow<'_, AnyRow> for Version {
+impl FromRow<'_, AnyRow> for AppVersion {
     fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
         let settings: &str = row.try_get("settings")?;
         Ok(Self {
@@ -84,7 +84,7 @@ const HEADS: &str =
     "SELECT number, at, operation, actor_kind, actor_id, actor_name, change_request_id, changed
     FROM app_versions {where} ORDER BY number DESC {limit}";
 
-fn version(app: Uuid, number: i64) -> QueryOf<Version> {
+fn version(app: Uuid, number: i64) -> QueryOf<AppVersion> {
     sqlx::query_as(
         "SELECT number, at, operation, actor_kind, actor_id, actor_name, change_request_id, changed, name,
          settings FROM app_versions WHERE app_id = $1 AND number = $2",
@@ -116,7 +116,7 @@ impl Store {
     }
 
     /// One version of an app.
-    pub async fn version(&self, app: Uuid, number: i64) -> sqlx::Result<Option<Version>> {
+    pub async fn version(&self, app: Uuid, number: i64) -> sqlx::Result<Option<AppVersion>> {
         version(app, number).fetch_optional(&self.pool).await
     }
 
@@ -128,7 +128,7 @@ impl Store {
 
 impl Tx {
     /// One version of an app.
-    pub async fn version(&mut self, app: Uuid, number: i64) -> sqlx::Result<Option<Version>> {
+    pub async fn version(&mut self, app: Uuid, number: i64) -> sqlx::Result<Option<AppVersion>> {
         version(app, number).fetch_optional(&mut *self.inner).await
     }
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 use latchkey_core::bucket::{Bucket, Spent};
-use latchkey_core::grant::{Ask, Terms, Verdict, decide};
-use latchkey_core::lease::Told;
+use latchkey_core::grant::{BucketLimit, LeaseRequest, LeaseVerdict, decide};
+use latchkey_core::lease::ReportedLease;
 use latchkey_core::limits::LimitWindow;
 use latchkey_core::period::Period;
 use latchkey_filter_core::account::{
@@ -342,18 +342,18 @@ impl Fleet {
         let mut recalled = Vec::new();
         for lease in report.leases {
             let wire::Lease { bucket, granted, returned, local, want, least, ahead, floor, .. } = lease;
-            let told = Told { granted, used: 0, returned, local };
+            let told = ReportedLease { granted, used: 0, returned, local };
             self.bucket.learn(&process, told, self.now_ms);
             if want == 0 {
                 continue;
             }
-            let terms = Terms { limit: self.scene.limit, ends_at_ms: None };
-            let ask = Ask { want, least, floor, ahead };
+            let terms = BucketLimit { limit: self.scene.limit, ends_at_ms: None };
+            let ask = LeaseRequest { want, least, floor, ahead };
             let decision = decide(&mut self.bucket, terms, &process, ask, |_| false, self.now_ms);
             let verdict = match decision.verdict {
-                Verdict::Granted(_) => wire::Verdict::Granted,
-                Verdict::Exhausted => wire::Verdict::Exhausted,
-                Verdict::Contended { holders } => {
+                LeaseVerdict::Granted(_) => wire::Verdict::Granted,
+                LeaseVerdict::Exhausted => wire::Verdict::Exhausted,
+                LeaseVerdict::Contended { holders } => {
                     recalled.extend(holders);
                     wire::Verdict::Contended
                 }

@@ -11,7 +11,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{keeps_app_key, refuse_unknown_names};
-use crate::action::access::{self, Scope};
+use crate::action::access::{self, AccessScope};
 use crate::action::audit::Done;
 use crate::action::change_requests;
 use crate::action::keys::rotate;
@@ -87,7 +87,7 @@ pub async fn save(
     if before_service != app.settings.self_service
         && (suspends(&before_service) || suspends(&app.settings.self_service))
     {
-        access::refresh(tx, context.by(), Scope::App(app.id)).await?;
+        access::refresh(tx, context.by(), AccessScope::App(app.id)).await?;
     }
     let issued = keep_keys_in_step(tx, context, &app, mode).await?;
     Ok(Saved { app, issued, version: Some(version) })

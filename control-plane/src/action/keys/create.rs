@@ -1,7 +1,7 @@
 //! Creating a named key.
 
 use jiff::Timestamp;
-use latchkey_core::delegation::{self, Grant, Terms};
+use latchkey_core::delegation::{self, Grant, KeyTerms};
 use latchkey_core::limits::Limits;
 use latchkey_core::name::Name;
 use latchkey_core::settings::CredentialMode;
@@ -46,7 +46,7 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, app_id: Uuid, new: NewKey
         Standing::Active | Standing::Inactive => {}
     }
     let expires_at = new.expires_at.unwrap_or_else(|| delegation::default_expiry(&app.settings, now));
-    let terms = Terms { created_at: now, expires_at, limits: new.limits };
+    let terms = KeyTerms { created_at: now, expires_at, limits: new.limits };
     let held = u32::try_from(tx.count_keys(app.id, new.user_id).await?).unwrap_or(u32::MAX);
     delegation::check(&app.settings, &terms, Grant::New { held })?;
     // Taken before the groups are read: who changes them takes it too, so that one waits for the other.
@@ -60,7 +60,7 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, app_id: Uuid, new: NewKey
     let parent = tx.app_key(app.id).await?;
     let id = context.world.id();
     let minted = secret::named_key(context, &parent, new.user_id, id, app.settings.keep_key_values)?;
-    let Terms { created_at, expires_at, limits } = terms;
+    let KeyTerms { created_at, expires_at, limits } = terms;
     let key = Key {
         id,
         app_id: app.id,

@@ -15,7 +15,7 @@ use crate::action::{Issued, Refusal};
 use crate::api::access::PersonRef;
 use crate::api::body::{given, nullable};
 use crate::store::keys::Key;
-use crate::store::subjects::Names;
+use crate::store::subjects::SubjectNames;
 
 /// A user's key for one app.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -138,7 +138,7 @@ impl KeyView {
 
     /// The same, with who its user is.
     #[must_use]
-    pub fn of(self, names: &Names) -> Self {
+    pub fn of(self, names: &SubjectNames) -> Self {
         Self { user: self.user_id.map(|id| PersonRef::new(id, names)), ..self }
     }
 

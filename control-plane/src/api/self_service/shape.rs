@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::action::self_service::{Called, Meant, Named};
 use crate::api::access::{GroupRef, PersonRef};
 use crate::api::body::{given, nullable};
-use crate::store::subjects::Names;
+use crate::store::subjects::SubjectNames;
 
 /// What users may do with an app by themselves.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -134,7 +134,7 @@ pub struct NewSubjects {
 impl SelfServiceView {
     /// The view of settings, with what people and groups are called.
     #[must_use]
-    pub fn new(settings: &SelfService, names: &Names) -> Self {
+    pub fn new(settings: &SelfService, names: &SubjectNames) -> Self {
         let subjects = |Subjects { users, groups }: &Subjects| SubjectsView {
             users: users.iter().map(|id| PersonRef::new(*id, names)).collect(),
             groups: groups.iter().map(|id| GroupRef::new(*id, names)).collect(),

@@ -1,6 +1,6 @@
 //! Buckets and their leases.
 //!
-//! A bucket is keyed by its owner, its kind and its period, never by its limit: an edited
+//! A bucket is keyed by its subject, its kind and its period, never by its limit: an edited
 //! limit finds what was used before. A budget that gets another `per` or time zone has another period,
 //! and so another bucket: it begins with what was used since that period began.
 
@@ -27,7 +27,7 @@ use crate::store::row::{Columns as _, unfit};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BucketKey {
     /// An app, or a named key.
-    pub owner: Uuid,
+    pub subject: Uuid,
     pub kind: BucketKind,
     /// The id of its period; 0 for what has none.
     pub period: i64,
@@ -35,7 +35,7 @@ pub struct BucketKey {
 
 /// Buckets as they were found.
 #[derive(Debug)]
-pub struct Found {
+pub struct StoredBuckets {
     pub buckets: BTreeMap<BucketKey, Bucket>,
     /// Those of periods that were not there.
     pub fresh: Vec<BucketKey>,
@@ -50,25 +50,25 @@ pub struct LeaseRow {
 }
 
 #[derive(Serialize)]
-pub(in crate::store) struct KeyRow {
+pub(in crate::store) struct BucketKeyRow {
     owner: Uuid,
     kind: i32,
     period: i64,
 }
 
 #[derive(Serialize)]
-struct Row {
+struct BucketRow {
     #[serde(flatten)]
-    key: KeyRow,
+    key: BucketKeyRow,
     used: i64,
     slots: String,
     turns: String,
 }
 
 #[derive(Serialize)]
-struct WholeLease<'a> {
+struct LeaseColumns<'a> {
     #[serde(flatten)]
-    key: KeyRow,
+    key: BucketKeyRow,
     instance: &'a str,
     gateway: &'a str,
     granted: i64,
@@ -150,15 +150,15 @@ const DAY_MS: i64 = 86_400_000;
 impl Tx {
     /// The buckets of these keys, which are sorted, with all their leases. They are made where they were
     /// missing, and locked until the transaction ends. Those that cannot be read are left out, and as they are.
-    pub async fn lock_buckets(&mut self, keys: &BTreeSet<BucketKey>) -> sqlx::Result<Found> {
-        let made = |key: &BucketKey| Row {
+    pub async fn lock_buckets(&mut self, keys: &BTreeSet<BucketKey>) -> sqlx::Result<StoredBuckets> {
+        let made = |key: &BucketKey| BucketRow {
             key: key.row(),
             used: MADE,
             slots: "[]".to_owned(),
             turns: "[]".to_owned(),
         };
         let rows: Vec<_> = keys.iter().map(made).collect();
-        let (mut reading, mut fresh) = (Reading::default(), Vec::new());
+        let (mut reading, mut fresh) = (BucketRows::default(), Vec::new());
         for row in self.read(&LOCK, &rows).await? {
             let key = reading.spent(&row)?;
             if key.kind.span_ms().is_none() && row.try_get::<i64, _>("used").is_ok_and(|used| used == MADE) {
@@ -168,7 +168,7 @@ impl Tx {
         }
         // Read when the locks are held: whoever had them before has committed.
         let (buckets, _) = self.whole(keys, reading).await?;
-        Ok(Found { buckets, fresh })
+        Ok(StoredBuckets { buckets, fresh })
     }
 
     /// The budgets of which a process holds something.
@@ -184,10 +184,10 @@ impl Tx {
     }
 
     /// The buckets of these keys, with all their leases, as they are in a transaction that only reads.
-    pub async fn buckets(&mut self, keys: &BTreeSet<BucketKey>) -> sqlx::Result<Found> {
+    pub async fn buckets(&mut self, keys: &BTreeSet<BucketKey>) -> sqlx::Result<StoredBuckets> {
         let rows: Vec<_> = keys.iter().map(BucketKey::row).collect();
         // Whoever only reads asks for nothing, and has no turn.
-        let mut reading = Reading::default();
+        let mut reading = BucketRows::default();
         for row in self.read(&READ, &rows).await? {
             reading.spent(&row)?;
         }
@@ -200,7 +200,7 @@ impl Tx {
         let (buckets, unreadable) = self.whole(keys, reading).await?;
         match unreadable.first() {
             Some(key) => Err(unfit("buckets", format!("the bucket {key:?} cannot be read"))),
-            None => Ok(Found { buckets, fresh }),
+            None => Ok(StoredBuckets { buckets, fresh }),
         }
     }
 
@@ -208,7 +208,7 @@ impl Tx {
     async fn whole(
         &mut self,
         keys: &BTreeSet<BucketKey>,
-        mut reading: Reading,
+        mut reading: BucketRows,
     ) -> sqlx::Result<(BTreeMap<BucketKey, Bucket>, BTreeSet<BucketKey>)> {
         let rows: Vec<_> = keys.iter().map(BucketKey::row).collect();
         let mut leases: BTreeMap<BucketKey, BTreeMap<_, _>> = BTreeMap::new();
@@ -218,7 +218,7 @@ impl Tx {
                 leases.entry(key).or_default().insert(instance, lease);
             }
         }
-        let Reading { spent, mut turns, unreadable } = reading;
+        let BucketRows { spent, mut turns, unreadable } = reading;
         let readable = spent.into_iter().filter(|(key, _)| !unreadable.contains(key));
         let whole = |(key, spent)| {
             let bucket = Bucket::new(spent, leases.remove(&key).unwrap_or_default());
@@ -228,7 +228,7 @@ impl Tx {
     }
 
     /// What was used of a budget since `key.period`, whatever the budget was then, by the records of its
-    /// owner; with what live leases of its other periods hold, since that may still be used.
+    /// subject; with what live leases of its other periods hold, since that may still be used.
     pub async fn used_since(
         &mut self,
         app: Uuid,
@@ -262,7 +262,7 @@ impl Tx {
              FROM leases WHERE owner = $1 AND kind = $2 AND period <> $3 AND expires_at > $4
              AND granted + local > used + returned + expired",
         )
-        .bind(key.owner.to_string())
+        .bind(key.subject.to_string())
         .bind(i64::from(key.kind.number()))
         .bind(key.period)
         .bind(now_ms)
@@ -279,7 +279,7 @@ impl Tx {
                 Spent::Sum(_) => "[]".to_owned(),
             };
             let turns = serde_json::json!(bucket.turns()).to_string();
-            Row { key: key.row(), used: stored(*used), slots, turns }
+            BucketRow { key: key.row(), used: stored(*used), slots, turns }
         };
         self.write(&WRITE, &buckets.iter().map(row).collect::<Vec<_>>()).await
     }
@@ -290,9 +290,9 @@ impl Tx {
     }
 }
 
-fn whole(LeaseRow { bucket, instance, gateway, lease }: &LeaseRow) -> WholeLease<'_> {
+fn whole(LeaseRow { bucket, instance, gateway, lease }: &LeaseRow) -> LeaseColumns<'_> {
     let Lease { granted, used, returned, local, expired, expires_at_ms } = *lease;
-    WholeLease {
+    LeaseColumns {
         key: bucket.row(),
         instance,
         gateway,
@@ -306,8 +306,8 @@ fn whole(LeaseRow { bucket, instance, gateway, lease }: &LeaseRow) -> WholeLease
 }
 
 impl BucketKey {
-    pub(in crate::store) fn row(&self) -> KeyRow {
-        KeyRow { owner: self.owner, kind: self.kind.number(), period: self.period }
+    pub(in crate::store) fn row(&self) -> BucketKeyRow {
+        BucketKeyRow { owner: self.subject, kind: self.kind.number(), period: self.period }
     }
 }
 
@@ -316,7 +316,7 @@ impl FromRow<'_, AnyRow> for BucketKey {
         let number: i64 = row.try_get("kind")?;
         let kind = i32::try_from(number).ok().and_then(BucketKind::from_number);
         Ok(Self {
-            owner: row.uuid("owner")?,
+            subject: row.uuid("owner")?,
             kind: kind.ok_or_else(|| unfit("kind", "no kind of bucket has this number"))?,
             period: row.try_get("period")?,
         })
@@ -325,14 +325,14 @@ impl FromRow<'_, AnyRow> for BucketKey {
 
 /// What was used of buckets, while their rows are read.
 #[derive(Default)]
-struct Reading {
+struct BucketRows {
     spent: BTreeMap<BucketKey, Spent>,
     turns: BTreeMap<BucketKey, Turns>,
     /// Those whose rows, or whose leases' rows, hold what does not fit.
     unreadable: BTreeSet<BucketKey>,
 }
 
-impl Reading {
+impl BucketRows {
     fn spent(&mut self, row: &AnyRow) -> sqlx::Result<BucketKey> {
         let key = BucketKey::from_row(row)?;
         if let Some(spent) = self.readable(key, spent(key.kind, row)) {
@@ -348,8 +348,8 @@ impl Reading {
             Err(error) => error,
         };
         if self.unreadable.insert(key) {
-            let BucketKey { owner, kind, period } = key;
-            tracing::error!(%error, %owner, ?kind, period, "a bucket cannot be read; it grants nothing");
+            let BucketKey { subject, kind, period } = key;
+            tracing::error!(%error, %subject, ?kind, period, "a bucket cannot be read; it grants nothing");
         }
         None
     }

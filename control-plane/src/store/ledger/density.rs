@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use jiff::Timestamp;
-use latchkey_core::density::{self, Bin, Density, Histogram, Sample, TextKind};
+use latchkey_core::density::{self, Bin, Density, DensityHistogram, Sample, TextKind};
 use serde::Serialize;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
@@ -31,7 +31,7 @@ pub struct Densities(BTreeMap<DensityKey, u32>);
 
 /// Samples of some records, to be added.
 #[derive(Clone, Debug, Default)]
-pub struct DensitySamples(BTreeMap<DensityKey, Histogram>);
+pub struct DensitySamples(BTreeMap<DensityKey, DensityHistogram>);
 
 #[derive(Serialize)]
 struct SampleRow<'a> {
@@ -109,7 +109,7 @@ impl Store {
         told(&rows)
     }
 
-    pub async fn density_samples(&self) -> sqlx::Result<BTreeMap<DensityKey, Histogram>> {
+    pub async fn density_samples(&self) -> sqlx::Result<BTreeMap<DensityKey, DensityHistogram>> {
         let rows =
             sqlx::query("SELECT provider, model, text, eighths, samples, bytes, tokens FROM density_samples")
                 .fetch_all(&self.pool)
@@ -122,7 +122,7 @@ impl Store {
         &self,
         provider: &str,
         model: &str,
-    ) -> sqlx::Result<BTreeMap<DensityKey, Histogram>> {
+    ) -> sqlx::Result<BTreeMap<DensityKey, DensityHistogram>> {
         let rows = sqlx::query(
             "SELECT provider, model, text, eighths, samples, bytes, tokens FROM density_samples
              WHERE provider = $1 AND model = $2",
@@ -196,8 +196,8 @@ fn told(rows: &[AnyRow]) -> sqlx::Result<Densities> {
     Ok(Densities(rows.iter().map(read).collect::<sqlx::Result<_>>()?))
 }
 
-fn histograms(rows: &[AnyRow]) -> sqlx::Result<BTreeMap<DensityKey, Histogram>> {
-    let mut all = BTreeMap::<_, Histogram>::new();
+fn histograms(rows: &[AnyRow]) -> sqlx::Result<BTreeMap<DensityKey, DensityHistogram>> {
+    let mut all = BTreeMap::<_, DensityHistogram>::new();
     for row in rows {
         let number = |column| row.try_get(column).map(count);
         let bin = Bin { samples: number("samples")?, bytes: number("bytes")?, tokens: number("tokens")? };

@@ -24,7 +24,7 @@ pub struct QuotaEvent {
 }
 
 #[derive(Serialize)]
-struct Row<'a> {
+struct QuotaEventRow<'a> {
     at: i64,
     kind: &'a str,
     app_id: Uuid,
@@ -43,7 +43,7 @@ static INSERT: LazyLock<Bulk> = LazyLock::new(|| {
 impl Tx {
     /// Adds the events that were not told before; they are sorted by `once`.
     pub async fn insert_quota_events(&mut self, events: &[QuotaEvent], at: Timestamp) -> sqlx::Result<()> {
-        let rows = events.iter().map(|event| Row {
+        let rows = events.iter().map(|event| QuotaEventRow {
             at: at.as_millisecond(),
             kind: event.kind,
             app_id: event.app_id,

@@ -21,7 +21,7 @@ pub struct Worker {
 }
 
 #[derive(Serialize)]
-struct Row<'a> {
+struct WorkerRow<'a> {
     instance: &'a str,
     worker: u32,
     gateway: &'a str,
@@ -94,8 +94,8 @@ impl Tx {
     }
 }
 
-fn row<'a>(worker: &'a Worker, gateway: &'a str, applied: Applied, seen_at: i64) -> Row<'a> {
-    Row {
+fn row<'a>(worker: &'a Worker, gateway: &'a str, applied: Applied, seen_at: i64) -> WorkerRow<'a> {
+    WorkerRow {
         instance: &worker.instance,
         worker: worker.number,
         gateway,

@@ -1,4 +1,4 @@
-//! Apps and named keys, as owners of buckets.
+//! Apps and named keys, as subjects of limits.
 
 use std::sync::LazyLock;
 
@@ -17,7 +17,7 @@ use crate::store::row::{Columns as _, unfit};
 
 /// An app, deleted or not.
 #[derive(Clone, Debug)]
-pub struct AppOwner {
+pub struct AppLimitsRow {
     pub id: Uuid,
     /// Stored status; a deleted app is revoked.
     pub status: Status,
@@ -28,7 +28,7 @@ pub struct AppOwner {
 }
 
 #[derive(Clone, Debug)]
-pub struct KeyOwner {
+pub struct KeyLimitsRow {
     pub id: Uuid,
     pub app_id: Uuid,
     /// Stored status.
@@ -57,36 +57,42 @@ static KEYS: LazyLock<Bulk> = LazyLock::new(|| {
 });
 
 impl Tx {
-    /// The tag of the newest revision: another one means that owners may have changed.
+    /// The tag of the newest revision: another one means that subjects may have changed.
     pub async fn newest_tag(&mut self) -> sqlx::Result<Vec<u8>> {
         sqlx::query("SELECT tag FROM head").fetch_one(&mut *self.inner).await?.try_get("tag")
     }
 
     /// Those of `ids` that are apps. One whose row cannot be read is an error of its own.
-    pub async fn app_owners(&mut self, ids: &[Uuid]) -> sqlx::Result<Vec<(Uuid, sqlx::Result<AppOwner>)>> {
-        let mut owners = Vec::new();
+    pub async fn app_limits(
+        &mut self,
+        ids: &[Uuid],
+    ) -> sqlx::Result<Vec<(Uuid, sqlx::Result<AppLimitsRow>)>> {
+        let mut rows = Vec::new();
         for row in self.read(&APPS, &id_rows(ids)).await? {
-            owners.push((row.uuid("id")?, app(&row)));
+            rows.push((row.uuid("id")?, app(&row)));
         }
-        Ok(owners)
+        Ok(rows)
     }
 
     /// Those of `ids` that are named keys.
     ///
     /// # Errors
-    /// As [`Tx::app_owners`].
-    pub async fn key_owners(&mut self, ids: &[Uuid]) -> sqlx::Result<Vec<(Uuid, sqlx::Result<KeyOwner>)>> {
-        let mut owners = Vec::new();
+    /// As [`Tx::app_limits`].
+    pub async fn key_limits(
+        &mut self,
+        ids: &[Uuid],
+    ) -> sqlx::Result<Vec<(Uuid, sqlx::Result<KeyLimitsRow>)>> {
+        let mut rows = Vec::new();
         for row in self.read(&KEYS, &id_rows(ids)).await? {
-            owners.push((row.uuid("id")?, key(&row)));
+            rows.push((row.uuid("id")?, key(&row)));
         }
-        Ok(owners)
+        Ok(rows)
     }
 }
 
-fn app(row: &AnyRow) -> sqlx::Result<AppOwner> {
+fn app(row: &AnyRow) -> sqlx::Result<AppLimitsRow> {
     let settings: &str = row.try_get("settings")?;
-    Ok(AppOwner {
+    Ok(AppLimitsRow {
         id: row.uuid("id")?,
         status: row.parsed("status")?,
         settings: serde_json::from_str(settings).map_err(|error| unfit("settings", error))?,
@@ -94,10 +100,10 @@ fn app(row: &AnyRow) -> sqlx::Result<AppOwner> {
     })
 }
 
-fn key(row: &AnyRow) -> sqlx::Result<KeyOwner> {
+fn key(row: &AnyRow) -> sqlx::Result<KeyLimitsRow> {
     let limits: Option<&str> = row.try_get("limits")?;
     let limits = limits.map(serde_json::from_str).transpose().map_err(|error| unfit("limits", error))?;
-    Ok(KeyOwner {
+    Ok(KeyLimitsRow {
         id: row.uuid("id")?,
         app_id: row.uuid("app_id")?,
         status: row.parsed("status")?,
