@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures::stream::{self, Stream, TryStreamExt as _};
 use jiff::Timestamp;
-use latchkey_core::chain::{Anchor, Fault, Link, Walk};
+use latchkey_core::chain::{Anchor, AuditLink, ChainFault, ChainWalk};
 
 use crate::store::Store;
 
@@ -18,7 +18,7 @@ pub enum Verdict {
     /// Something is.
     Broken {
         /// The first that is.
-        fault: Fault,
+        fault: ChainFault,
         /// The last entry that nothing is wrong with.
         reached: Anchor,
     },
@@ -29,9 +29,9 @@ pub enum Verdict {
 /// # Errors
 /// The database is away, or holds what cannot be read.
 pub async fn verify(store: &Store, anchor: Option<Anchor>) -> sqlx::Result<Verdict> {
-    let mut walk = Walk::new(anchor);
+    let mut walk = ChainWalk::new(anchor);
     let Some(head) = store.audit_head().await? else {
-        return Ok(Verdict::Broken { fault: Fault::NoHead, reached: walk.reached() });
+        return Ok(Verdict::Broken { fault: ChainFault::NoHead, reached: walk.reached() });
     };
     let mut pages = std::pin::pin!(pages(store.clone(), i64::MIN, head.number));
     while let Some(page) = pages.try_next().await? {
@@ -57,13 +57,13 @@ pub fn verify_export(
     lines: impl Iterator<Item = std::io::Result<String>>,
     anchor: Option<Anchor>,
 ) -> anyhow::Result<Verdict> {
-    let mut walk: Option<Walk> = None;
+    let mut walk: Option<ChainWalk> = None;
     for (number, line) in (1..).zip(lines) {
-        let link: Link = serde_json::from_str(&line?)
+        let link: AuditLink = serde_json::from_str(&line?)
             .map_err(|error| anyhow::anyhow!("line {number} is not an exported entry: {error}"))?;
         let begun = match walk.take() {
             Some(walk) => Ok(walk),
-            None => Walk::from(&link, anchor),
+            None => ChainWalk::from(&link, anchor),
         };
         let mut current = match begun {
             Ok(walk) => walk,
@@ -74,7 +74,7 @@ pub fn verify_export(
         }
         walk = Some(current);
     }
-    let walk = walk.unwrap_or_else(|| Walk::new(anchor));
+    let walk = walk.unwrap_or_else(|| ChainWalk::new(anchor));
     let reached = walk.reached();
     Ok(match walk.end() {
         Ok(newest) => Verdict::Whole(newest),
@@ -97,7 +97,7 @@ pub async fn export(
     Ok(pages(store.clone(), first, last).and_then(async |page| lines(&page)))
 }
 
-fn lines(page: &[Link]) -> sqlx::Result<Bytes> {
+fn lines(page: &[AuditLink]) -> sqlx::Result<Bytes> {
     let mut lines = Vec::with_capacity(page.len() * 600);
     for link in page {
         serde_json::to_writer(&mut lines, link).map_err(|error| sqlx::Error::Encode(error.into()))?;
@@ -106,7 +106,7 @@ fn lines(page: &[Link]) -> sqlx::Result<Bytes> {
     Ok(lines.into())
 }
 
-fn pages(store: Store, first: i64, last: i64) -> impl Stream<Item = sqlx::Result<Vec<Link>>> + Send {
+fn pages(store: Store, first: i64, last: i64) -> impl Stream<Item = sqlx::Result<Vec<AuditLink>>> + Send {
     stream::try_unfold(Some(first), move |next| {
         let store = store.clone();
         async move {

@@ -21,8 +21,8 @@ use latchkey_proto::discovery as wire;
 use latchkey_proto::key::KeyHash;
 use latchkey_proto::ledger::ledger_request::Kind;
 
-use crate::ledger::page::Rehearsal;
-use crate::store::feed::Cursor;
+use crate::ledger::transaction::Rehearsal;
+use crate::store::feed::FeedCursor;
 
 /// A request that nobody sent. Its headers may hold a user's token, so it cannot be printed.
 #[derive(Clone)]
@@ -63,7 +63,11 @@ const PATIENT_ROUNDS: usize = 100;
 ///
 /// # Errors
 /// What they are to hold is refused by gateways.
-pub fn explain(held: Batch<Cursor>, mut limits: Rehearsal, question: &Question) -> Result<Answer, Refused> {
+pub fn explain(
+    held: Batch<FeedCursor>,
+    mut limits: Rehearsal,
+    question: &Question,
+) -> Result<Answer, Refused> {
     let Question { key, headers, body, .. } = question;
     let store = Memory::default();
     hold(&store, held, question)?;
@@ -101,7 +105,7 @@ fn decide(
 }
 
 /// Brings what gateways hold into the store, as the discovery stream does.
-fn hold(store: &Memory, held: Batch<Cursor>, question: &Question) -> Result<(), Refused> {
+fn hold(store: &Memory, held: Batch<FeedCursor>, question: &Question) -> Result<(), Refused> {
     let mut replica = Replica::resume(store, 0);
     let Batch { catalogue, apps, keys, .. } = held;
     let position = Some(wire::Position { revision: 1, tag: Vec::new() });

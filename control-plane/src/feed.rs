@@ -14,7 +14,7 @@ use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
 
 use crate::seal::{MasterKey, Purpose, Sealed};
-use crate::store::feed::Cursor;
+use crate::store::feed::FeedCursor;
 use crate::store::upstreams::{McpProtocol, ModelProtocol, Protocol, Upstream};
 use crate::store::{Backend, Store};
 
@@ -156,7 +156,7 @@ impl Feed {
 }
 
 impl Source for Feed {
-    type Cursor = Cursor;
+    type Cursor = FeedCursor;
 
     fn head(&self) -> watch::Receiver<Position> {
         self.head.subscribe()
@@ -170,8 +170,13 @@ impl Source for Feed {
         Ok(self.store.was(at).await?)
     }
 
-    async fn read(&self, from: From, cursor: Option<Cursor>, limit: usize) -> anyhow::Result<Batch<Cursor>> {
-        Ok(self.store.page(from, cursor, limit).await?)
+    async fn read(
+        &self,
+        from: From,
+        cursor: Option<FeedCursor>,
+        limit: usize,
+    ) -> anyhow::Result<Batch<FeedCursor>> {
+        Ok(self.store.feed_batch(from, cursor, limit).await?)
     }
 
     fn clusters(&self) -> watch::Receiver<Arc<[ProviderCluster]>> {

@@ -5,8 +5,8 @@
 //! have not come back yet since their replica stopped.
 
 pub mod propagation;
-mod seen;
-mod share;
+mod recording;
+mod streams;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,12 +24,12 @@ use crate::store::gateways::GatewayStream;
 use crate::store::{Backend, Store};
 use crate::world::World;
 use propagation::Propagation;
-use seen::Seen;
-use share::Watch;
+use recording::StreamWatch;
+use streams::ReplicaStream;
 
 /// For how long a gateway is awaited that has no stream, unless told otherwise.
 pub const GONE_AFTER: Duration = Duration::from_secs(600);
-/// For how long a look at the connected gateways waits for the database.
+/// For how long the database is waited for when it is asked about gateways.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A gateway that has been away for longer than it takes to come back is not expected at any moment.
 const RETURN: Duration = Duration::from_secs(6);
@@ -102,7 +102,6 @@ pub enum Await {
     Reachable,
 }
 
-/// Every gateway.
 pub struct Gateways {
     registry: Registry,
     clusters: Statuses,
@@ -110,9 +109,8 @@ pub struct Gateways {
     world: World,
     replica: String,
     gone_after: Duration,
-    /// What only watching tells.
-    watch: Mutex<Watch>,
-    /// The newest revision that a look at the connected gateways has found.
+    watch: Mutex<StreamWatch>,
+    /// The newest revision that was found for the connected gateways.
     head: AtomicU64,
 }
 
@@ -133,12 +131,9 @@ impl Gateways {
     }
 
     /// Every gateway, by name: of several streams with one name an open one, or else the newest.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn list(&self) -> sqlx::Result<Vec<Gateway>> {
         let head = self.store.head().await?.position.revision;
-        let mut gateways: Vec<_> = self.seen().await?.into_iter().filter_map(Seen::shown).collect();
+        let mut gateways: Vec<_> = self.seen().await?.into_iter().filter_map(ReplicaStream::shown).collect();
         let rank = |gateway: &Gateway| (gateway.connected, gateway.connected_at);
         gateways.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| rank(b).cmp(&rank(a))));
         gateways.dedup_by(|late, first| {
@@ -158,9 +153,6 @@ impl Gateways {
     }
 
     /// The processes that are connected to any replica.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn instances(&self) -> sqlx::Result<Vec<String>> {
         let open = self.seen().await?.into_iter().filter(|seen| seen.open);
         Ok(open.filter_map(|seen| Some(seen.state?.gateway.instance)).collect())
@@ -230,14 +222,15 @@ impl Gateways {
     ) -> sqlx::Result<(Propagation, bool)> {
         let number = u64::try_from(revision).unwrap_or_default();
         let seen = self.seen().await?;
-        let is_foreign = |seen: &Seen| seen.open && !seen.here;
+        let is_foreign = |seen: &ReplicaStream| seen.open && !seen.here;
         let is_far = |at: Position| at.revision >= number;
         // What is acknowledged elsewhere counts only where it is a point of this history.
-        let history = match seen.iter().filter(|seen| is_foreign(seen)).filter_map(Seen::position).any(is_far)
-        {
-            true => self.store.history_from(number).await?,
-            false => Vec::new(),
-        };
+        let history =
+            match seen.iter().filter(|seen| is_foreign(seen)).filter_map(ReplicaStream::position).any(is_far)
+            {
+                true => self.store.history_from(number).await?,
+                false => Vec::new(),
+            };
         let counts = |at: &Position| history.contains(at);
         let returning =
             |name: &str| seen.iter().any(|seen| seen.gateway == name && !seen.open && seen.away < RETURN);
@@ -270,7 +263,7 @@ impl Gateways {
         let seen = self.seen().await?;
         let of_name = seen.iter().filter(|seen| seen.gateway == name);
         let (open, ended): (Vec<_>, Vec<_>) = of_name.partition(|seen| seen.open);
-        let rows = |seen: Vec<&Seen>| seen.into_iter().map(Seen::row).collect();
+        let rows = |seen: Vec<&ReplicaStream>| seen.into_iter().map(ReplicaStream::row).collect();
         Ok((rows(open), rows(ended)))
     }
 
@@ -282,7 +275,7 @@ impl Gateways {
     }
 
     /// A panic elsewhere leaves nothing half written.
-    fn watch(&self) -> MutexGuard<'_, Watch> {
+    fn watch(&self) -> MutexGuard<'_, StreamWatch> {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -17,9 +17,9 @@ use latchkey_core::identity::key::PublicKey;
 use serde_json::json;
 
 use crate::action::By;
-use crate::action::audit::AuditEntry;
+use crate::action::audit::AuditedAction;
 use crate::store::Store;
-use crate::store::jwks::JwkSet;
+use crate::store::jwks::FetchedJwkSet;
 use crate::world::World;
 use fetch::{Answer, Fetcher};
 use suspects::Suspects;
@@ -90,7 +90,7 @@ impl Jwks {
     pub async fn refresh(&self) -> sqlx::Result<()> {
         let sets = self.store.jwk_sets().await?;
         let suspected = self.suspected(&sets).await?;
-        let is_due = |set: &JwkSet| suspected.contains(&set.url) || self.is_due(set);
+        let is_due = |set: &FetchedJwkSet| suspected.contains(&set.url) || self.is_due(set);
         let due: Vec<_> = sets.into_iter().filter(is_due).collect();
         if due.is_empty() {
             return Ok(());
@@ -106,7 +106,7 @@ impl Jwks {
 
     /// The sets to be fetched out of turn: of apps that refused tokens, unless that was done a moment ago.
     /// Then it is done when the moment is over.
-    async fn suspected(&self, sets: &[JwkSet]) -> sqlx::Result<BTreeSet<String>> {
+    async fn suspected(&self, sets: &[FetchedJwkSet]) -> sqlx::Result<BTreeSet<String>> {
         let now = self.world.now();
         let mut suspected = BTreeSet::new();
         for id in self.suspects.take() {
@@ -126,7 +126,7 @@ impl Jwks {
         Ok(suspected)
     }
 
-    fn is_due(&self, set: &JwkSet) -> bool {
+    fn is_due(&self, set: &FetchedJwkSet) -> bool {
         let usual = self.said(&set.url).map_or(USUAL, |said| said.fresh_for);
         let interval = if set.error.is_empty() { usual } else { RETRY };
         let age = self.world.now().duration_since(set.tried_at);
@@ -136,7 +136,7 @@ impl Jwks {
 
     /// The URLs that apps name. Those of `due` that none does are forgotten; those that are not known are
     /// noted.
-    async fn tidy(&self, due: &[JwkSet]) -> sqlx::Result<BTreeSet<String>> {
+    async fn tidy(&self, due: &[FetchedJwkSet]) -> sqlx::Result<BTreeSet<String>> {
         let mut tx = self.store.begin().await?;
         let used: BTreeSet<_> = tx.apps_with_jwk_sets().await?.into_keys().collect();
         for url in &used {
@@ -150,7 +150,7 @@ impl Jwks {
         Ok(used)
     }
 
-    async fn fetch(&self, set: JwkSet) -> sqlx::Result<()> {
+    async fn fetch(&self, set: FetchedJwkSet) -> sqlx::Result<()> {
         let etag = self.said(&set.url).and_then(|said| said.etag).filter(|_| !set.keys.is_empty());
         let answer = self.fetcher.fetch(&set.url, etag.as_deref()).await;
         let read =
@@ -191,7 +191,7 @@ impl Jwks {
         let now = self.world.now();
         let mut tx = self.store.begin().await?;
         let Some(set) = tx.jwk_set(url).await? else { return Ok(()) };
-        let new = JwkSet {
+        let new = FetchedJwkSet {
             keys: keys.unwrap_or_else(|| set.keys.clone()),
             url: set.url,
             fetched_at: Some(now),
@@ -209,7 +209,7 @@ impl Jwks {
             tx.publish_apps(&apps, revision).await?;
             let by = By { actor: &Actor::system("jwks"), world: &self.world };
             let names = |keys: &[PublicKey]| keys.iter().map(|key| key.kid.clone()).collect::<Vec<_>>();
-            by.audit(&mut tx, AuditEntry {
+            by.audit(&mut tx, AuditedAction {
                 action: "jwks.changed",
                 kind: "jwks",
                 id: url.to_owned(),

@@ -1,19 +1,19 @@
 //! The ledger: usage comes in, leases go out.
 //!
 //! Each gateway process has a stream ([`server`]). One task, the [`book`], takes the reports of all of
-//! them and writes many in one transaction ([`page`]); only when that is committed are they answered.
+//! them and writes many in one transaction ([`transaction`]); only when that is committed are they answered.
 
 pub mod book;
 pub mod calibration;
 pub mod intake;
 pub mod metrics;
-pub mod owners;
-pub mod page;
 pub mod presence;
 pub mod retention;
 pub mod server;
 pub mod stats;
 pub mod streams;
+pub mod subjects;
+pub mod transaction;
 
 use std::sync::Arc;
 
@@ -22,9 +22,9 @@ use tokio::sync::{mpsc, watch};
 
 use self::book::Book;
 use self::presence::Presence;
-use self::server::Server;
+use self::server::LedgerService;
 use self::stats::Stats;
-use self::streams::Streams;
+use self::streams::LedgerStreams;
 use crate::jwks::suspects::Suspects;
 use crate::store::Store;
 use crate::world::World;
@@ -32,15 +32,12 @@ use crate::world::World;
 /// The parts of a running ledger.
 #[derive(Debug)]
 pub struct Ledger<A> {
-    /// The gRPC service.
-    pub server: Server<A>,
-    /// The task that writes.
+    pub server: LedgerService<A>,
     pub book: Book,
     /// The gateways that are connected.
-    pub streams: Streams,
+    pub streams: LedgerStreams,
     /// Who may still give back what it holds.
     pub presence: Presence,
-    /// What is counted.
     pub stats: Arc<Stats>,
     /// Apps that refused users' tokens.
     pub suspects: Suspects,
@@ -54,11 +51,12 @@ impl<A: Authenticator> Ledger<A> {
     #[must_use]
     pub fn new(store: Store, world: World, authenticator: Arc<A>, stopping: watch::Receiver<bool>) -> Self {
         let (queue, reports) = mpsc::channel(QUEUE);
-        let (streams, presence) = (Streams::default(), Presence::default());
+        let (streams, presence) = (LedgerStreams::default(), Presence::default());
         let (stats, suspects) = (Arc::new(Stats::default()), Suspects::default());
         let book =
             Book::new(store, world.clone(), streams.clone(), presence.clone(), Arc::clone(&stats), reports);
-        let server = Server::new(authenticator, world, queue, streams.clone(), suspects.clone(), stopping);
+        let server =
+            LedgerService::new(authenticator, world, queue, streams.clone(), suspects.clone(), stopping);
         Self { server, book, streams, presence, stats, suspects }
     }
 }

@@ -19,7 +19,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::Sha256;
 use url::Url;
 
-use crate::store::sessions::Live;
+use crate::store::sessions::LiveSession;
 use crate::world::World;
 use forwarders::Forwarders;
 use oidc::Oidc;
@@ -132,8 +132,8 @@ impl SignIn {
 
     /// Which sessions are live now.
     #[must_use]
-    pub fn live(&self, now: Timestamp) -> Live {
-        Live { now, seen_after: now.checked_sub(self.lasting.idle).unwrap_or(Timestamp::MIN) }
+    pub fn live(&self, now: Timestamp) -> LiveSession {
+        LiveSession { now, seen_after: now.checked_sub(self.lasting.idle).unwrap_or(Timestamp::MIN) }
     }
 
     /// From where a request comes, where that is known.

@@ -2,6 +2,9 @@
 //!
 //! One file per table, one function per query. Reads take a [`Store`], writes a [`Tx`]; whoever
 //! changes what gateways hold asks the [`Tx`] for its revision and stamps the rows with it.
+//!
+//! Every query fails with [`sqlx::Error`]: where the database does not do its work for now ([`fault::Fault`]), or
+//! holds what does not fit.
 
 /// The values of the JSON array that is the parameter `$n`, as a list.
 macro_rules! in_list {
@@ -33,11 +36,11 @@ pub mod invitations;
 pub mod jwks;
 pub mod keys;
 pub mod ledger;
-pub mod logs;
 pub mod master_key;
 pub mod members;
 pub mod models;
 pub mod prices;
+pub mod records;
 pub mod row;
 mod search_texts;
 pub mod sessions;
@@ -56,11 +59,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use latchkey_core::chain::Entry;
+use latchkey_core::chain::AuditEntry;
 use latchkey_core::search::folded;
-use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::any::{AnyArguments, AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;
-use sqlx::{AnyPool, ConnectOptions as _, Executor as _};
+use sqlx::query::QueryAs;
+use sqlx::{Any, AnyPool, ConnectOptions as _, Executor as _};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -79,7 +83,6 @@ pub enum Backend {
     Postgres,
 }
 
-/// The database.
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: AnyPool,
@@ -88,12 +91,11 @@ pub struct Store {
     health: Arc<Health>,
 }
 
-/// A transaction that writes.
 pub struct Tx {
     inner: Transaction,
     backend: Backend,
     revision: Option<i64>,
-    audit: Vec<Entry>,
+    audit: Vec<AuditEntry>,
     committed: Arc<Notify>,
 }
 
@@ -152,7 +154,6 @@ impl Store {
         self.fill_search_texts().await.context("could not make the names that are there searchable")
     }
 
-    /// Which database this is.
     #[must_use]
     pub fn backend(&self) -> Backend {
         self.backend
@@ -172,9 +173,6 @@ impl Store {
 
     /// Begins a transaction that only reads, and sees the database as it is at one moment. It holds up
     /// nobody, and nothing is to be committed.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn snapshot(&self) -> sqlx::Result<Tx> {
         let begin = match self.backend {
             Backend::Sqlite => "BEGIN",
@@ -205,17 +203,13 @@ impl Store {
         (self.pool.size(), self.pool.num_idle())
     }
 
-    /// Closes every connection.
     pub async fn close(&self) {
         self.pool.close().await;
     }
 }
 
 impl Tx {
-    /// Leaves everything as it was.
-    ///
-    /// # Errors
-    /// The database is away; then, too, nothing was changed.
+    /// Leaves everything as it was, also where it fails.
     pub async fn abandon(self) -> sqlx::Result<()> {
         self.inner.rollback().await
     }
@@ -234,6 +228,9 @@ impl Tx {
         Ok(())
     }
 }
+
+/// A query whose rows are read as `T`: the pool runs it, or a transaction.
+type QueryOf<T> = QueryAs<'static, Any, T, AnyArguments>;
 
 /// The `LIKE` pattern, escaped with a backslash, for folded text that holds `search`.
 fn containing(search: &str) -> String {

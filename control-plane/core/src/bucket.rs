@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use latchkey_proto::window::{FEW_PART, Window};
 
-use crate::grant::Terms;
-use crate::lease::{FEW_TTL_MS, Lease, PERIOD_TTL_MS, Told, WINDOW_TTL_MS};
-use crate::limits::{BucketKind, Reach};
+use crate::grant::BucketLimit;
+use crate::lease::{FEW_TTL_MS, Lease, PERIOD_TTL_MS, ReportedLease, WINDOW_TTL_MS};
+use crate::limits::{BucketKind, LimitWindow};
 use crate::turns::Turns;
 
 /// A bucket with the leases of it, by gateway process, and those who wait.
@@ -36,12 +36,11 @@ impl Spent {
         }
     }
 
-    /// Nothing yet.
     #[must_use]
-    pub fn nothing(reach: Reach) -> Self {
-        match reach {
-            Reach::Sliding { span_ms } => Self::Window(Window::new(span_ms)),
-            Reach::Period(_) => Self::Sum(0),
+    pub fn nothing(window: LimitWindow) -> Self {
+        match window {
+            LimitWindow::Sliding { span_ms } => Self::Window(Window::new(span_ms)),
+            LimitWindow::Calendar(_) => Self::Sum(0),
         }
     }
 
@@ -102,7 +101,6 @@ impl Bucket {
         }
     }
 
-    /// What all leases hold.
     #[must_use]
     pub fn outstanding(&self) -> u64 {
         self.leases.values().fold(0, |sum, lease| sum.saturating_add(lease.outstanding()))
@@ -146,15 +144,15 @@ impl Bucket {
     }
 
     /// Learns what a gateway says. What it has used counts from now on, which is later than it was used.
-    pub fn learn(&mut self, process: &str, told: Told, now_ms: i64) {
+    pub fn learn(&mut self, process: &str, told: ReportedLease, now_ms: i64) {
         self.expire(now_ms);
         let ttl_ms = self.ttl_ms(now_ms, None);
         let windowed = matches!(self.spent, Spent::Window(_));
         // A gateway hands units of windows to itself, never money.
-        let told = if windowed { told } else { Told { used: 0, local: 0, ..told } };
+        let told = if windowed { told } else { ReportedLease { used: 0, local: 0, ..told } };
         let lease = match self.leases.get_mut(process) {
             Some(lease) => lease,
-            None if told == Told::default() => return,
+            None if told == ReportedLease::default() => return,
             None => {
                 let lease =
                     if windowed && told.granted > 0 { Lease::adopted(told) } else { Lease::default() };
@@ -186,7 +184,7 @@ impl Bucket {
 
     /// Hands out `units` to a gateway; how long it may use all that it has, which is longer where what
     /// all gateways have is little of the limit.
-    pub fn grant(&mut self, process: &str, units: u64, terms: Terms, now_ms: i64) -> i64 {
+    pub fn grant(&mut self, process: &str, units: u64, terms: BucketLimit, now_ms: i64) -> i64 {
         self.leases.entry(process.to_owned()).or_default().grant(units);
         let ttl_ms = match self.outstanding() <= terms.limit / FEW_PART {
             true => within(FEW_TTL_MS, now_ms, terms.ends_at_ms),
@@ -217,21 +215,21 @@ mod tests {
     use super::*;
 
     const NOW: i64 = 1_767_225_600_000;
-    const TERMS: Terms = Terms { limit: 100, ends_at_ms: None };
+    const TERMS: BucketLimit = BucketLimit { limit: 100, ends_at_ms: None };
 
     fn minute() -> Bucket {
-        Bucket::new(Spent::nothing(Reach::Sliding { span_ms: 60_000 }), BTreeMap::new())
+        Bucket::new(Spent::nothing(LimitWindow::Sliding { span_ms: 60_000 }), BTreeMap::new())
     }
 
     fn budget() -> Bucket {
-        Bucket::new(Spent::nothing(Reach::Period(crate::period::Period::Total)), BTreeMap::new())
+        Bucket::new(Spent::nothing(LimitWindow::Calendar(crate::period::Period::Total)), BTreeMap::new())
     }
 
     #[test]
     fn the_lease_of_a_killed_gateway_counts_in_the_window_from_its_end() {
         let mut bucket = minute();
         bucket.grant("a", 10, TERMS, NOW);
-        bucket.learn("a", Told { granted: 10, used: 4, ..Told::default() }, NOW + 1_000);
+        bucket.learn("a", ReportedLease { granted: 10, used: 4, ..ReportedLease::default() }, NOW + 1_000);
         let end = NOW + 1_000 + WINDOW_TTL_MS + crate::lease::MARGIN_MS;
         bucket.expire(end - 1);
         assert_eq!((bucket.used(end - 1), bucket.outstanding()), (4, 6));
@@ -245,7 +243,7 @@ mod tests {
     fn a_few_units_of_a_killed_gateway_count_in_the_window_ten_minutes_later() {
         let mut bucket = minute();
         bucket.grant("a", 6, TERMS, NOW);
-        bucket.learn("a", Told { granted: 6, used: 2, ..Told::default() }, NOW + 1_000);
+        bucket.learn("a", ReportedLease { granted: 6, used: 2, ..ReportedLease::default() }, NOW + 1_000);
         let end = NOW + FEW_TTL_MS + crate::lease::MARGIN_MS;
         bucket.expire(end - 1);
         assert_eq!((bucket.used(NOW + 1_000), bucket.outstanding()), (2, 4), "it may still use them");
@@ -262,17 +260,17 @@ mod tests {
         assert_eq!(expires(&bucket, "a"), 605_000);
         assert_eq!(bucket.grant("a", 1, TERMS, NOW + 1_000), WINDOW_TTL_MS, "together they are many");
         assert_eq!(bucket.renew("a", None, NOW + 2_000), WINDOW_TTL_MS, "nothing was granted");
-        bucket.learn("a", Told { granted: 7, used: 1, ..Told::default() }, NOW + 3_000);
+        bucket.learn("a", ReportedLease { granted: 7, used: 1, ..ReportedLease::default() }, NOW + 3_000);
         assert_eq!(expires(&bucket, "a"), 605_000, "but what was promised is kept");
         assert_eq!(bucket.grant("b", 1, TERMS, NOW + 3_000), WINDOW_TTL_MS, "what others have counts, too");
-        bucket.learn("b", Told { granted: 1, used: 1, ..Told::default() }, NOW + 3_000);
+        bucket.learn("b", ReportedLease { granted: 1, used: 1, ..ReportedLease::default() }, NOW + 3_000);
         assert_eq!(bucket.grant("a", 0, TERMS, NOW + 4_000), FEW_TTL_MS, "what is used counts no more");
         assert_eq!(expires(&bucket, "a"), 609_000);
-        let small = Terms { limit: 15, ..TERMS };
+        let small = BucketLimit { limit: 15, ..TERMS };
         assert_eq!(minute().grant("b", 1, small, NOW), WINDOW_TTL_MS, "of a small limit one is not little");
         assert_eq!(budget().grant("a", 6, TERMS, NOW), FEW_TTL_MS);
         assert_eq!(budget().grant("a", 7, TERMS, NOW), PERIOD_TTL_MS);
-        let ending = Terms { limit: 1_000, ends_at_ms: Some(NOW + 5_000) };
+        let ending = BucketLimit { limit: 1_000, ends_at_ms: Some(NOW + 5_000) };
         assert_eq!(budget().grant("a", 1, ending, NOW), 5_000, "a period ends when it ends");
     }
 
@@ -284,7 +282,11 @@ mod tests {
         bucket.expire(NOW + 1_000_000_000);
         assert_eq!((bucket.used(NOW), bucket.outstanding()), (3, 7));
         bucket.charge("a", 5, NOW + 1_000_000_000);
-        bucket.learn("a", Told { granted: 10, returned: 2, ..Told::default() }, NOW + 1_000_000_000);
+        bucket.learn(
+            "a",
+            ReportedLease { granted: 10, returned: 2, ..ReportedLease::default() },
+            NOW + 1_000_000_000,
+        );
         assert_eq!((bucket.used(NOW), bucket.outstanding()), (8, 0), "it came back all the same");
     }
 
@@ -297,7 +299,7 @@ mod tests {
         bucket.write_off("a", NOW);
         assert_eq!((bucket.used(NOW), bucket.outstanding()), (10, 0));
         bucket.charge("a", 5, NOW);
-        bucket.learn("a", Told { granted: 10, returned: 2, ..Told::default() }, NOW);
+        bucket.learn("a", ReportedLease { granted: 10, returned: 2, ..ReportedLease::default() }, NOW);
         assert_eq!((bucket.used(NOW), bucket.outstanding()), (10, 0), "it was not gone after all");
     }
 

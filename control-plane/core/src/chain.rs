@@ -3,7 +3,7 @@
 //! Whoever changes an entry must change every one after it and the head. Against someone who can do
 //! that, keep an [`Anchor`] elsewhere.
 
-mod hash;
+mod anchor;
 
 #[cfg(test)]
 mod tests;
@@ -11,11 +11,11 @@ mod tests;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-pub use hash::{Hash, NotAHash};
+pub use anchor::{Hash, NotAHash};
 
 /// An entry, before it has a place in the chain.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct AuditEntry {
     /// When, in Unix milliseconds.
     pub at_ms: i64,
     /// `user`, `token` or `system`.
@@ -30,7 +30,6 @@ pub struct Entry {
     pub action: String,
     /// What kind of thing it was done to: `key`, `app`, `user`, ….
     pub subject_kind: String,
-    /// Its id.
     pub subject_id: String,
     /// What it was called then.
     pub subject_name: String,
@@ -42,35 +41,30 @@ pub struct Entry {
 
 /// An entry in its place, as it is stored or was exported: nothing of it is believed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Link {
+pub struct AuditLink {
     /// Its place: 1, 2, ….
     pub number: i64,
-    /// What it says.
     #[serde(flatten)]
-    pub entry: Entry,
+    pub entry: AuditEntry,
     /// The hash of the entry before it.
-    #[serde(with = "hash::hex")]
+    #[serde(with = "anchor::hex")]
     pub previous: Vec<u8>,
-    /// Its own.
-    #[serde(with = "hash::hex")]
+    #[serde(with = "anchor::hex")]
     pub hash: Vec<u8>,
 }
 
 /// A number and its hash that someone kept elsewhere: `1042:9f86d0…`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Anchor {
-    /// Of an entry.
     pub number: i64,
-    /// Its hash.
     pub hash: Hash,
 }
 
 /// The newest entry, as the store's head says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Head {
+pub struct ChainHead {
     /// Its number; 0 before the first.
     pub number: i64,
-    /// Its hash.
     pub hash: Vec<u8>,
     /// The highest number that is stored.
     pub last: i64,
@@ -78,43 +72,26 @@ pub struct Head {
 
 /// What is wrong with a chain: the first thing that is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum ChainFault {
     /// Numbers are skipped.
     #[error("entries {from} to {to} are missing")]
-    Missing {
-        /// The first.
-        from: i64,
-        /// The last.
-        to: i64,
-    },
+    Missing { from: i64, to: i64 },
     /// Numbers go back.
     #[error("entry {number} comes after entry {after}")]
     OutOfOrder {
-        /// Of the entry.
         number: i64,
         /// Of the one before it.
         after: i64,
     },
     /// The hash does not fit the content.
     #[error("entry {number} was changed: its hash does not fit what it says")]
-    Changed {
-        /// Of the entry.
-        number: i64,
-    },
+    Changed { number: i64 },
     /// The hash before it is another.
     #[error("entry {number} does not follow the entry before it: one of the two was replaced")]
-    Unlinked {
-        /// Of the entry.
-        number: i64,
-    },
+    Unlinked { number: i64 },
     /// The chain ends before its head.
     #[error("entries {from} to {to} are missing at the end")]
-    CutOff {
-        /// The first.
-        from: i64,
-        /// The last.
-        to: i64,
-    },
+    CutOff { from: i64, to: i64 },
     /// The chain goes on after its head.
     #[error(
         "entry {last} lies beyond the head, which is {head}: the head was set back, or entries were added past it"
@@ -122,28 +99,20 @@ pub enum Fault {
     Beyond {
         /// The last that is stored.
         last: i64,
-        /// What the head says.
         head: i64,
     },
     /// The head has another hash.
     #[error("the head's hash is not that of entry {number}: one of the two was replaced")]
-    Head {
-        /// Of the entry.
-        number: i64,
-    },
+    Head { number: i64 },
     /// There is no head.
     #[error("the head is missing")]
     NoHead,
     /// The entry that was kept elsewhere is another.
     #[error("entry {number} is not the one of the anchor: the log was written anew")]
-    Anchor {
-        /// Of the entry.
-        number: i64,
-    },
+    Anchor { number: i64 },
     /// The entry that was kept elsewhere is not there.
     #[error("entry {number}, which the anchor names, is not there: {from} to {to} are")]
     NoAnchor {
-        /// What the anchor names.
         number: i64,
         /// The first that was checked.
         from: i64,
@@ -154,14 +123,14 @@ pub enum Fault {
 
 /// Follows a chain, entry by entry.
 #[derive(Clone, Debug)]
-pub struct Walk {
+pub struct ChainWalk {
     first: i64,
     last: i64,
     hash: Hash,
     anchor: Option<Anchor>,
 }
 
-impl Entry {
+impl AuditEntry {
     /// The hash of this entry as `number`, after the one with the hash `previous`: SHA-256 over the
     /// number and the time in Unix milliseconds (both 8 bytes, big-endian), `previous` (32 bytes), and
     /// each text in UTF-8 with its length in bytes (8 bytes, big-endian) before it, in the order of the
@@ -205,7 +174,7 @@ impl Entry {
     }
 }
 
-impl Walk {
+impl ChainWalk {
     /// From the first entry on.
     #[must_use]
     pub fn new(anchor: Option<Anchor>) -> Self {
@@ -216,12 +185,12 @@ impl Walk {
     ///
     /// # Errors
     /// It names no hash.
-    pub fn from(first: &Link, anchor: Option<Anchor>) -> Result<Self, Fault> {
+    pub fn from(first: &AuditLink, anchor: Option<Anchor>) -> Result<Self, ChainFault> {
         let number = first.number;
-        let hash = Hash::try_from(first.previous.as_slice()).map_err(|_| Fault::Unlinked { number })?;
+        let hash = Hash::try_from(first.previous.as_slice()).map_err(|_| ChainFault::Unlinked { number })?;
         let walk = Self { first: number, last: number.saturating_sub(1), hash, anchor };
         if walk.last == 0 && hash != Hash::START {
-            return Err(Fault::Unlinked { number });
+            return Err(ChainFault::Unlinked { number });
         }
         Ok(walk)
     }
@@ -230,24 +199,24 @@ impl Walk {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn follow(&mut self, link: &Link) -> Result<(), Fault> {
+    pub fn follow(&mut self, link: &AuditLink) -> Result<(), ChainFault> {
         let number = link.number;
         let expected = self.last.saturating_add(1);
         if number > expected {
-            return Err(Fault::Missing { from: expected, to: number.saturating_sub(1) });
+            return Err(ChainFault::Missing { from: expected, to: number.saturating_sub(1) });
         }
         if number < expected {
-            return Err(Fault::OutOfOrder { number, after: self.last });
+            return Err(ChainFault::OutOfOrder { number, after: self.last });
         }
         if link.previous != self.hash.0 {
-            return Err(Fault::Unlinked { number });
+            return Err(ChainFault::Unlinked { number });
         }
         let hash = link.entry.hash(number, self.hash);
         if link.hash != hash.0 {
-            return Err(Fault::Changed { number });
+            return Err(ChainFault::Changed { number });
         }
         if self.anchor.is_some_and(|anchor| anchor.number == number && anchor.hash != hash) {
-            return Err(Fault::Anchor { number });
+            return Err(ChainFault::Anchor { number });
         }
         (self.last, self.hash) = (number, hash);
         Ok(())
@@ -263,16 +232,16 @@ impl Walk {
     ///
     /// # Errors
     /// The head is another, or the anchor was not met.
-    pub fn end_at(self, head: &Head) -> Result<Anchor, Fault> {
+    pub fn end_at(self, head: &ChainHead) -> Result<Anchor, ChainFault> {
         if self.last < head.number {
-            return Err(Fault::CutOff { from: self.last.saturating_add(1), to: head.number });
+            return Err(ChainFault::CutOff { from: self.last.saturating_add(1), to: head.number });
         }
         let last = self.last.max(head.last);
         if last > head.number {
-            return Err(Fault::Beyond { last, head: head.number });
+            return Err(ChainFault::Beyond { last, head: head.number });
         }
         if head.hash != self.hash.0 {
-            return Err(Fault::Head { number: head.number });
+            return Err(ChainFault::Head { number: head.number });
         }
         self.end()
     }
@@ -281,12 +250,12 @@ impl Walk {
     ///
     /// # Errors
     /// The anchor was not met.
-    pub fn end(self) -> Result<Anchor, Fault> {
+    pub fn end(self) -> Result<Anchor, ChainFault> {
         let (from, to) = (self.first, self.last);
         match self.anchor {
             Some(anchor) if anchor == Anchor::START => {}
             Some(Anchor { number, .. }) if !(from..=to).contains(&number) => {
-                return Err(Fault::NoAnchor { number, from, to });
+                return Err(ChainFault::NoAnchor { number, from, to });
             }
             _ => {}
         }

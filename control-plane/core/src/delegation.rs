@@ -12,7 +12,7 @@ use crate::settings::AppSettings;
 
 /// What a named key has of its app.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Terms {
+pub struct KeyTerms {
     /// When the key was made.
     pub created_at: Timestamp,
     /// When it stops; none for never.
@@ -25,12 +25,9 @@ pub struct Terms {
 #[derive(Clone, Copy, Debug)]
 pub enum Grant<'a> {
     /// It is made, for a user who holds so many keys of the app that are not revoked.
-    New {
-        /// How many.
-        held: u32,
-    },
+    New { held: u32 },
     /// It is edited, and had these terms before. What stays as it was is not granted again.
-    Edit(&'a Terms),
+    Edit(&'a KeyTerms),
     /// Its secret is replaced, or it is switched on. Its app's limits and expiry bind it in any case; its
     /// lifetime binds only if it is asked for here.
     Renew,
@@ -49,7 +46,7 @@ pub enum Excess {
 ///
 /// # Errors
 /// The key would exceed its app.
-pub fn check(app: &AppSettings, key: &Terms, grant: Grant<'_>) -> Result<(), Excess> {
+pub fn check(app: &AppSettings, key: &KeyTerms, grant: Grant<'_>) -> Result<(), Excess> {
     let (new_limits, new_expiry) = match grant {
         Grant::New { held } => {
             if let Some(most) = app.self_service.most_keys_per_user.filter(|most| held >= *most) {
@@ -91,7 +88,7 @@ pub fn default_expiry(app: &AppSettings, created_at: Timestamp) -> Option<Timest
 
 const EXPIRY: &str = "expires_at";
 
-fn before_the_app(app: &AppSettings, key: &Terms) -> Result<(), FieldError> {
+fn before_the_app(app: &AppSettings, key: &KeyTerms) -> Result<(), FieldError> {
     match (key.expires_at, app.expires_at) {
         (Some(at), Some(end)) if at > end => {
             Err(FieldError::new(EXPIRY, format!("is after the app's own expiration, {end}")))
@@ -100,7 +97,7 @@ fn before_the_app(app: &AppSettings, key: &Terms) -> Result<(), FieldError> {
     }
 }
 
-fn within_the_lifetime(app: &AppSettings, key: &Terms) -> Result<(), FieldError> {
+fn within_the_lifetime(app: &AppSettings, key: &KeyTerms) -> Result<(), FieldError> {
     let Some(longest) = longest(app, key.created_at) else { return Ok(()) };
     if key.expires_at.is_some_and(|at| at <= longest) {
         return Ok(());
@@ -148,8 +145,8 @@ mod tests {
         }
     }
 
-    fn key(rate: Option<u64>, expires_at: Option<i64>) -> Terms {
-        Terms {
+    fn key(rate: Option<u64>, expires_at: Option<i64>) -> KeyTerms {
+        KeyTerms {
             created_at: at(100),
             expires_at: expires_at.map(at),
             limits: rate.map(|rate| limits(Some(rate))),
@@ -213,7 +210,7 @@ mod tests {
             steps in proptest::collection::vec((proptest::option::of(1..20u64), proptest::option::of(101..140i64)), 1..6),
         ) {
             let app = app(most, end, lifetime);
-            let mut held: Option<Terms> = None;
+            let mut held: Option<KeyTerms> = None;
             for (rate, expires_at) in steps {
                 let wanted = key(rate, expires_at);
                 let grant = held.as_ref().map_or(Grant::New { held: 0 }, Grant::Edit);

@@ -31,24 +31,19 @@ pub struct Sample {
 /// Samples of the same density.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bin {
-    /// How many.
     pub samples: u64,
-    /// Their bytes.
     pub bytes: u64,
-    /// Their tokens.
     pub tokens: u64,
 }
 
 /// All samples of one kind, by eighths of a byte per token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Histogram(pub BTreeMap<u64, Bin>);
+pub struct DensityHistogram(pub BTreeMap<u64, Bin>);
 
 /// What gateways count with, in thousandths of a byte per token; none where too little is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Density {
-    /// Of ASCII.
     pub ascii: Option<u32>,
-    /// Of characters beyond.
     pub other: Option<u32>,
 }
 
@@ -66,10 +61,8 @@ pub struct Quality {
 }
 
 impl TextKind {
-    /// Both.
     pub const ALL: [Self; 2] = [Self::Ascii, Self::Other];
 
-    /// As it is stored.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -79,7 +72,6 @@ impl TextKind {
     }
 }
 
-/// Fewer say too little.
 pub const LEAST_SAMPLES: u64 = 100;
 /// One in so many requests may have more tokens than are counted.
 const BEYOND_ONE_IN: u64 = 20;
@@ -106,8 +98,7 @@ impl Sample {
     }
 }
 
-impl Histogram {
-    /// Adds a sample.
+impl DensityHistogram {
     pub fn add(&mut self, sample: Sample) {
         let bin = self.0.entry(sample.eighths).or_default();
         bin.samples = bin.samples.saturating_add(1);
@@ -170,8 +161,8 @@ mod tests {
 
     use super::*;
 
-    fn histogram(samples: &[(u64, u64)]) -> Histogram {
-        let mut histogram = Histogram::default();
+    fn histogram(samples: &[(u64, u64)]) -> DensityHistogram {
+        let mut histogram = DensityHistogram::default();
         for (ascii, tokens) in samples {
             histogram.add(Sample::of(Text { ascii: *ascii, other: 0 }, *tokens).unwrap());
         }

@@ -5,7 +5,7 @@ use crate::lease::Lease;
 
 /// Of which limit units are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Terms {
+pub struct BucketLimit {
     /// The most that may be used.
     pub limit: u64,
     /// When the period ends; none for one that does not, and for windows.
@@ -14,8 +14,7 @@ pub struct Terms {
 
 /// What a gateway asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ask {
-    /// How many further units.
+pub struct LeaseRequest {
     pub want: u64,
     /// Fewer are of no use now.
     pub least: u64,
@@ -27,9 +26,8 @@ pub struct Ask {
 
 /// The answer, and how things stand after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// Whether there is something.
-    pub verdict: Verdict,
+pub struct LeaseDecision {
+    pub verdict: LeaseVerdict,
     /// What is neither used nor leased, nor kept for those whose turn comes before.
     pub remaining: u64,
     /// The same with what others may still give back.
@@ -49,7 +47,7 @@ pub struct Decision {
 
 /// Whether a gateway gets units.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum LeaseVerdict {
     /// So many, from `least` to `want`.
     Granted(u64),
     /// What was used for good leaves no room.
@@ -79,12 +77,12 @@ const SILENT_MS: i64 = 600_000;
 /// of a budget a small part; but `least` where there is so much.
 pub fn decide(
     bucket: &mut Bucket,
-    terms: Terms,
+    terms: BucketLimit,
     asker: &str,
-    ask: Ask,
+    ask: LeaseRequest,
     gone: impl Fn(&str) -> bool,
     now_ms: i64,
-) -> Decision {
+) -> LeaseDecision {
     bucket.expire(now_ms);
     bucket.turns_mut().forget(now_ms);
     let least = ask.least.clamp(1, ask.want.max(1));
@@ -112,8 +110,8 @@ pub fn decide(
         let resets_at_ms = resets(bucket, terms, least, Vec::new(), now_ms);
         let ttl_ms = bucket.grant(asker, units, terms, now_ms);
         bucket.turns_mut().leave(asker);
-        return Decision {
-            verdict: Verdict::Granted(units),
+        return LeaseDecision {
+            verdict: LeaseVerdict::Granted(units),
             remaining: spare.saturating_sub(units),
             reachable: reachable.saturating_sub(units),
             is_spent: false,
@@ -129,24 +127,33 @@ pub fn decide(
     pending.push((now_ms, own));
     let resets_at_ms = resets(bucket, terms, least, pending, now_ms);
     let (verdict, retry_after_ms) = match (is_contended, ask.ahead) {
-        (true, true) => (Verdict::Contended { holders: Vec::new() }, CONTENDED_RETRY_MS),
+        (true, true) => (LeaseVerdict::Contended { holders: Vec::new() }, CONTENDED_RETRY_MS),
         (true, false) => {
             bucket.turns_mut().wait(asker, least, now_ms);
-            (Verdict::Contended { holders: holders(bucket, asker) }, CONTENDED_RETRY_MS)
+            (LeaseVerdict::Contended { holders: holders(bucket, asker) }, CONTENDED_RETRY_MS)
         }
         (false, _) => {
             bucket.turns_mut().leave(asker);
-            (Verdict::Exhausted, exhausted_for(resets_at_ms, now_ms))
+            (LeaseVerdict::Exhausted, exhausted_for(resets_at_ms, now_ms))
         }
     };
     let is_spent = reachable < ask.floor.clamp(1, least);
-    Decision { verdict, remaining: spare, reachable, is_spent, used, resets_at_ms, retry_after_ms, ttl_ms }
+    LeaseDecision {
+        verdict,
+        remaining: spare,
+        reachable,
+        is_spent,
+        used,
+        resets_at_ms,
+        retry_after_ms,
+        ttl_ms,
+    }
 }
 
 /// When there is room for `least`, if besides what is used for good this is: so many units at a moment.
 fn resets(
     bucket: &mut Bucket,
-    terms: Terms,
+    terms: BucketLimit,
     least: u64,
     pending: Vec<(i64, u64)>,
     now_ms: i64,
@@ -198,35 +205,41 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::lease::Told;
-    use crate::limits::Reach;
+    use crate::lease::ReportedLease;
+    use crate::limits::LimitWindow;
     use crate::period::Period;
     use crate::turns::Turns;
 
     const NOW: i64 = 1_767_225_600_000;
 
-    fn terms(limit: u64) -> Terms {
-        Terms { limit, ends_at_ms: None }
+    fn terms(limit: u64) -> BucketLimit {
+        BucketLimit { limit, ends_at_ms: None }
     }
 
-    fn ask(want: u64, least: u64) -> Ask {
-        Ask { want, least, floor: least, ahead: false }
+    fn ask(want: u64, least: u64) -> LeaseRequest {
+        LeaseRequest { want, least, floor: least, ahead: false }
     }
 
     /// Nobody is gone.
-    fn decide(bucket: &mut Bucket, terms: Terms, asker: &str, ask: Ask, now_ms: i64) -> Decision {
+    fn decide(
+        bucket: &mut Bucket,
+        terms: BucketLimit,
+        asker: &str,
+        ask: LeaseRequest,
+        now_ms: i64,
+    ) -> LeaseDecision {
         super::decide(bucket, terms, asker, ask, |_| false, now_ms)
     }
 
     fn minute() -> Bucket {
-        Bucket::new(Spent::nothing(Reach::Sliding { span_ms: 60_000 }), BTreeMap::new())
+        Bucket::new(Spent::nothing(LimitWindow::Sliding { span_ms: 60_000 }), BTreeMap::new())
     }
 
     #[test]
     fn slices_shrink_and_everyone_gets_one() {
         let mut bucket = minute();
         let mut granted = |asker: &str| match decide(&mut bucket, terms(60), asker, ask(60, 1), NOW).verdict {
-            Verdict::Granted(units) => units,
+            LeaseVerdict::Granted(units) => units,
             verdict => panic!("{verdict:?}"),
         };
         assert_eq!([granted("a"), granted("b"), granted("c"), granted("a")], [30, 7, 3, 3]);
@@ -235,32 +248,32 @@ mod tests {
     #[test]
     fn others_that_hold_enough_are_named() {
         let mut bucket = minute();
-        assert_eq!(decide(&mut bucket, terms(10), "a", ask(10, 10), NOW).verdict, Verdict::Granted(10));
+        assert_eq!(decide(&mut bucket, terms(10), "a", ask(10, 10), NOW).verdict, LeaseVerdict::Granted(10));
         let decision = decide(&mut bucket, terms(10), "b", ask(5, 1), NOW);
-        assert_eq!(decision.verdict, Verdict::Contended { holders: vec!["a".to_owned()] });
+        assert_eq!(decision.verdict, LeaseVerdict::Contended { holders: vec!["a".to_owned()] });
         assert_eq!((decision.remaining, decision.retry_after_ms), (0, CONTENDED_RETRY_MS));
         assert_eq!((decision.reachable, decision.resets_at_ms), (10, Some(NOW + 61_000)));
-        let ahead = Ask { ahead: true, ..ask(5, 1) };
+        let ahead = LeaseRequest { ahead: true, ..ask(5, 1) };
         let decision = decide(&mut bucket, terms(10), "b", ahead, NOW);
         assert_eq!(
             decision.verdict,
-            Verdict::Contended { holders: vec![] },
+            LeaseVerdict::Contended { holders: vec![] },
             "for nobody nothing is recalled"
         );
-        bucket.learn("a", Told { granted: 10, returned: 10, ..Told::default() }, NOW);
-        assert_eq!(decide(&mut bucket, terms(10), "b", ask(5, 1), NOW).verdict, Verdict::Granted(2));
+        bucket.learn("a", ReportedLease { granted: 10, returned: 10, ..ReportedLease::default() }, NOW);
+        assert_eq!(decide(&mut bucket, terms(10), "b", ask(5, 1), NOW).verdict, LeaseVerdict::Granted(2));
     }
 
     #[test]
     fn a_window_that_is_used_up_says_when_it_has_room() {
         let mut bucket = minute();
         decide(&mut bucket, terms(10), "a", ask(10, 10), NOW);
-        bucket.learn("a", Told { granted: 10, used: 10, ..Told::default() }, NOW);
+        bucket.learn("a", ReportedLease { granted: 10, used: 10, ..ReportedLease::default() }, NOW);
         let decision = decide(&mut bucket, terms(10), "b", ask(1, 1), NOW + 10_000);
-        assert_eq!((decision.verdict, decision.used), (Verdict::Exhausted, 10));
+        assert_eq!((decision.verdict, decision.used), (LeaseVerdict::Exhausted, 10));
         assert_eq!((decision.resets_at_ms, decision.retry_after_ms), (Some(NOW + 61_000), 51_000));
         let larger = decide(&mut bucket, terms(10), "b", ask(11, 11), NOW + 10_000);
-        assert_eq!((larger.verdict, larger.resets_at_ms), (Verdict::Exhausted, None), "it never fits");
+        assert_eq!((larger.verdict, larger.resets_at_ms), (LeaseVerdict::Exhausted, None), "it never fits");
     }
 
     #[test]
@@ -270,16 +283,20 @@ mod tests {
             decide(bucket, terms(100), asker, ask(units, units), NOW)
         };
         ask(&mut bucket, "holder", 100);
-        assert!(matches!(ask(&mut bucket, "large", 60).verdict, Verdict::Contended { .. }));
-        assert!(matches!(ask(&mut bucket, "small", 10).verdict, Verdict::Contended { .. }));
-        bucket.learn("holder", Told { granted: 100, returned: 50, ..Told::default() }, NOW);
+        assert!(matches!(ask(&mut bucket, "large", 60).verdict, LeaseVerdict::Contended { .. }));
+        assert!(matches!(ask(&mut bucket, "small", 10).verdict, LeaseVerdict::Contended { .. }));
+        bucket.learn("holder", ReportedLease { granted: 100, returned: 50, ..ReportedLease::default() }, NOW);
         let small = ask(&mut bucket, "small", 10);
-        assert_eq!(small.verdict, Verdict::Contended { holders: vec!["holder".to_owned()] });
+        assert_eq!(small.verdict, LeaseVerdict::Contended { holders: vec!["holder".to_owned()] });
         assert_eq!(small.remaining, 0, "what is kept for another is not there");
         assert_eq!(ask(&mut bucket, "large", 60).remaining, 50);
-        bucket.learn("holder", Told { granted: 100, returned: 70, ..Told::default() }, NOW);
-        assert_eq!(ask(&mut bucket, "small", 10).verdict, Verdict::Granted(10), "there is enough for both");
-        assert_eq!(ask(&mut bucket, "large", 60).verdict, Verdict::Granted(60));
+        bucket.learn("holder", ReportedLease { granted: 100, returned: 70, ..ReportedLease::default() }, NOW);
+        assert_eq!(
+            ask(&mut bucket, "small", 10).verdict,
+            LeaseVerdict::Granted(10),
+            "there is enough for both"
+        );
+        assert_eq!(ask(&mut bucket, "large", 60).verdict, LeaseVerdict::Granted(60));
         assert_eq!(bucket.turns(), &Turns::default());
     }
 
@@ -288,10 +305,10 @@ mod tests {
         let mut bucket = minute();
         decide(&mut bucket, terms(100), "holder", ask(100, 100), NOW);
         decide(&mut bucket, terms(100), "dead", ask(60, 60), NOW);
-        bucket.learn("holder", Told { granted: 100, returned: 50, ..Told::default() }, NOW);
+        bucket.learn("holder", ReportedLease { granted: 100, returned: 50, ..ReportedLease::default() }, NOW);
         let mut ask = |at_ms| decide(&mut bucket, terms(100), "b", ask(10, 10), at_ms).verdict;
-        assert!(matches!(ask(NOW + 900), Verdict::Contended { .. }));
-        assert_eq!(ask(NOW + 1_000), Verdict::Granted(10));
+        assert!(matches!(ask(NOW + 900), LeaseVerdict::Contended { .. }));
+        assert_eq!(ask(NOW + 1_000), LeaseVerdict::Granted(10));
     }
 
     #[test]
@@ -302,7 +319,7 @@ mod tests {
         }
         let mut holders = |asker: &str| match decide(&mut bucket, terms(100), asker, ask(10, 10), NOW).verdict
         {
-            Verdict::Contended { holders } => holders,
+            LeaseVerdict::Contended { holders } => holders,
             verdict => panic!("{verdict:?}"),
         };
         assert_eq!(holders("a"), ["b"]);
@@ -313,10 +330,10 @@ mod tests {
     fn while_others_wait_nobody_gets_more_than_a_request_needs() {
         let mut bucket = minute();
         bucket.turns_mut().wait("other", 80, NOW);
-        assert_eq!(decide(&mut bucket, terms(100), "a", ask(50, 3), NOW).verdict, Verdict::Granted(3));
-        let ahead = Ask { ahead: true, ..ask(50, 3) };
+        assert_eq!(decide(&mut bucket, terms(100), "a", ask(50, 3), NOW).verdict, LeaseVerdict::Granted(3));
+        let ahead = LeaseRequest { ahead: true, ..ask(50, 3) };
         let decision = decide(&mut bucket, terms(100), "a", ahead, NOW);
-        assert_eq!((decision.verdict, decision.remaining), (Verdict::Contended { holders: vec![] }, 17));
+        assert_eq!((decision.verdict, decision.remaining), (LeaseVerdict::Contended { holders: vec![] }, 17));
         assert!(!bucket.turns().others_wait("other"), "nobody waits for what is asked for ahead");
     }
 
@@ -324,52 +341,55 @@ mod tests {
     fn what_the_asker_has_left_is_no_room_for_more() {
         let mut bucket = minute();
         decide(&mut bucket, terms(1_000), "a", ask(598, 598), NOW);
-        bucket.learn("a", Told { granted: 598, ..Told::default() }, NOW);
+        bucket.learn("a", ReportedLease { granted: 598, ..ReportedLease::default() }, NOW);
         bucket.charge("a", 598, NOW);
         decide(&mut bucket, terms(1_000), "a", ask(394, 394), NOW + 5_000);
         let decision = decide(&mut bucket, terms(1_000), "a", ask(21, 21), NOW + 10_000);
-        assert_eq!((decision.verdict, decision.remaining), (Verdict::Exhausted, 8));
+        assert_eq!((decision.verdict, decision.remaining), (LeaseVerdict::Exhausted, 8));
         assert_eq!(decision.resets_at_ms, Some(NOW + 61_000), "not now");
     }
 
     #[test]
     fn a_budget_is_spent_where_not_even_the_floor_can_come_back() {
-        let spent = Spent::nothing(Reach::Period(Period::Day));
+        let spent = Spent::nothing(LimitWindow::Calendar(Period::Day));
         let mut bucket = Bucket::new(spent, BTreeMap::new());
         decide(&mut bucket, terms(100), "a", ask(60, 60), NOW);
         bucket.charge("a", 50, NOW);
-        let large = Ask { floor: 10, ..ask(80, 80) };
+        let large = LeaseRequest { floor: 10, ..ask(80, 80) };
         let decision = decide(&mut bucket, terms(100), "b", large, NOW);
-        assert_eq!((decision.verdict, decision.is_spent), (Verdict::Exhausted, false));
+        assert_eq!((decision.verdict, decision.is_spent), (LeaseVerdict::Exhausted, false));
         assert_eq!((decision.remaining, decision.reachable), (40, 50));
-        let none = Ask { floor: 51, ..ask(80, 80) };
+        let none = LeaseRequest { floor: 51, ..ask(80, 80) };
         assert!(decide(&mut bucket, terms(100), "b", none, NOW).is_spent);
     }
 
     #[test]
     fn what_a_process_holds_that_is_gone_is_not_waited_for() {
-        let spent = Spent::nothing(Reach::Period(Period::Total));
+        let spent = Spent::nothing(LimitWindow::Calendar(Period::Total));
         let lease = Lease { granted: 9, expires_at_ms: NOW + 600_000, ..Lease::default() };
         let mut bucket = Bucket::new(spent, [("dead".to_owned(), lease)].into());
         let mut ask = |gone| super::decide(&mut bucket, terms(10), "b", ask(5, 5), |_| gone, NOW);
-        assert!(matches!(ask(false).verdict, Verdict::Contended { .. }));
+        assert!(matches!(ask(false).verdict, LeaseVerdict::Contended { .. }));
         let decision = ask(true);
-        assert_eq!((decision.verdict, decision.reachable, decision.is_spent), (Verdict::Exhausted, 1, true));
+        assert_eq!(
+            (decision.verdict, decision.reachable, decision.is_spent),
+            (LeaseVerdict::Exhausted, 1, true)
+        );
     }
 
     #[test]
     fn what_a_gateway_took_to_its_grave_is_not_waited_for() {
         let lease = Lease { granted: 9, expires_at_ms: NOW, ..Lease::default() };
-        let spent = Spent::nothing(Reach::Period(Period::Day));
+        let spent = Spent::nothing(LimitWindow::Calendar(Period::Day));
         let mut bucket = Bucket::new(spent, [("dead".to_owned(), lease)].into());
-        let terms = Terms { limit: 10, ends_at_ms: Some(NOW + 3_600_000) };
+        let terms = BucketLimit { limit: 10, ends_at_ms: Some(NOW + 3_600_000) };
         let soon = decide(&mut bucket, terms, "b", ask(5, 5), NOW + 1_000);
-        assert!(matches!(soon.verdict, Verdict::Contended { .. }));
+        assert!(matches!(soon.verdict, LeaseVerdict::Contended { .. }));
         let later = decide(&mut bucket, terms, "b", ask(5, 5), NOW + SILENT_MS + 1);
-        assert_eq!((later.verdict, later.resets_at_ms), (Verdict::Exhausted, terms.ends_at_ms));
+        assert_eq!((later.verdict, later.resets_at_ms), (LeaseVerdict::Exhausted, terms.ends_at_ms));
         assert_eq!(
             decide(&mut bucket, terms, "b", ask(5, 1), NOW + SILENT_MS + 1).verdict,
-            Verdict::Granted(1)
+            LeaseVerdict::Granted(1)
         );
     }
 
@@ -383,10 +403,10 @@ mod tests {
             least in 0_u64..500,
             windowed: bool,
         ) {
-            let reach = if windowed { Reach::Sliding { span_ms: 60_000 } } else { Reach::Period(Period::Total) };
+            let window = if windowed { LimitWindow::Sliding { span_ms: 60_000 } } else { LimitWindow::Calendar(Period::Total) };
             let lease = |(granted, left)| Lease { granted, expires_at_ms: NOW + left, ..Lease::default() };
             let leases = held.into_iter().map(lease).zip(0..).map(|(lease, i)| (format!("g{i}"), lease));
-            let mut bucket = Bucket::new(Spent::nothing(reach), leases.collect());
+            let mut bucket = Bucket::new(Spent::nothing(window), leases.collect());
             bucket.charge("nobody", used, NOW);
             bucket.expire(NOW);
             let revived = bucket.leases().get("g0").map_or(0, |lease| lease.expired);
@@ -395,13 +415,13 @@ mod tests {
             let decision = decide(&mut bucket, terms(limit), "g0", ask(want, least), NOW);
             let (want, least) = (want.max(1), least.clamp(1, want.max(1)));
             match decision.verdict {
-                Verdict::Granted(units) => {
+                LeaseVerdict::Granted(units) => {
                     prop_assert!(least <= units && units <= want && units <= free);
                     prop_assert_eq!(decision.remaining, free - units);
                     prop_assert_eq!(bucket.used(NOW) + bucket.outstanding(), charged + revived + units);
                     prop_assert!(charged + revived + units <= limit);
                 }
-                Verdict::Exhausted | Verdict::Contended { .. } => {
+                LeaseVerdict::Exhausted | LeaseVerdict::Contended { .. } => {
                     prop_assert!(free < least);
                     prop_assert!(decision.retry_after_ms > 0);
                     prop_assert_eq!(bucket.used(NOW) + bucket.outstanding(), charged);

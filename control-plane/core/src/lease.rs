@@ -16,11 +16,9 @@ pub const MARGIN_MS: i64 = 5_000;
 /// A lease as the control plane knows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lease {
-    /// Handed out.
     pub granted: u64,
     /// Used for good.
     pub used: u64,
-    /// Given back.
     pub returned: u64,
     /// What the gateway handed to itself while the control plane was away.
     pub local: u64,
@@ -33,10 +31,9 @@ pub struct Lease {
 
 /// What a gateway says of its lease; what it does not know or may not say is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct ReportedLease {
     /// The most that it was ever granted.
     pub granted: u64,
-    /// What it has used.
     pub used: u64,
     /// What it has given back.
     pub returned: u64,
@@ -59,7 +56,7 @@ impl Lease {
     /// A lease of a process whose lease was forgotten long ago, or lost with a database: nothing of it
     /// counts again.
     #[must_use]
-    pub fn adopted(told: Told) -> Self {
+    pub fn adopted(told: ReportedLease) -> Self {
         let mut lease = Self {
             granted: told.granted,
             used: told.used,
@@ -74,7 +71,7 @@ impl Lease {
     /// Learns what is new in `told`. What was used meanwhile comes back, but for what was counted
     /// already when the lease ran out.
     #[must_use]
-    pub fn learn(&mut self, told: Told) -> u64 {
+    pub fn learn(&mut self, told: ReportedLease) -> u64 {
         if told.granted > self.granted || told.local > self.local {
             self.reopen();
         }
@@ -143,7 +140,7 @@ mod tests {
     #[test]
     fn what_is_told_twice_or_late_counts_once() {
         let mut lease = lease(10);
-        let told = |used, returned| Told { used, returned, ..Told::default() };
+        let told = |used, returned| ReportedLease { used, returned, ..ReportedLease::default() };
         assert_eq!(lease.learn(told(3, 1)), 3);
         assert_eq!(lease.learn(told(3, 1)), 0);
         assert_eq!(lease.learn(told(2, 0)), 0);
@@ -154,20 +151,20 @@ mod tests {
     #[test]
     fn what_ran_out_is_counted_once_though_the_gateway_tells_of_it_later() {
         let mut lease = lease(10);
-        assert_eq!(lease.learn(Told { used: 2, ..Told::default() }), 2);
+        assert_eq!(lease.learn(ReportedLease { used: 2, ..ReportedLease::default() }), 2);
         assert_eq!(lease.expire(99), 0);
         assert_eq!(lease.expire(100), 8);
         assert_eq!(lease.expire(200), 0);
         assert_eq!(lease.outstanding(), 0);
         assert_eq!(
-            lease.learn(Told { used: 7, returned: 3, ..Told::default() }),
+            lease.learn(ReportedLease { used: 7, returned: 3, ..ReportedLease::default() }),
             0,
             "known since it ran out"
         );
         assert_eq!((lease.outstanding(), lease.expired), (0, 0));
         lease.grant(5);
         assert_eq!(lease.outstanding(), 5);
-        assert_eq!(lease.learn(Told { used: 9, returned: 3, ..Told::default() }), 2);
+        assert_eq!(lease.learn(ReportedLease { used: 9, returned: 3, ..ReportedLease::default() }), 2);
     }
 
     #[test]
@@ -176,28 +173,28 @@ mod tests {
         assert_eq!(lease.expire(100), 10);
         lease.grant(1);
         assert_eq!(lease.outstanding(), 11);
-        assert_eq!(lease.learn(Told { used: 11, ..Told::default() }), 11);
+        assert_eq!(lease.learn(ReportedLease { used: 11, ..ReportedLease::default() }), 11);
     }
 
     #[test]
     fn units_of_its_own_are_counted_though_the_lease_ran_out() {
         let mut lease = lease(10);
         assert_eq!(lease.expire(100), 10);
-        assert_eq!(lease.learn(Told { local: 20, used: 15, ..Told::default() }), 15);
+        assert_eq!(lease.learn(ReportedLease { local: 20, used: 15, ..ReportedLease::default() }), 15);
         assert_eq!(lease.outstanding(), 15);
     }
 
     #[test]
     fn more_than_there_is_does_not_come_back() {
         let mut lease = lease(10);
-        assert_eq!(lease.learn(Told { used: 4, returned: u64::MAX, ..Told::default() }), 4);
+        assert_eq!(lease.learn(ReportedLease { used: 4, returned: u64::MAX, ..ReportedLease::default() }), 4);
         assert_eq!((lease.returned, lease.outstanding()), (6, 0));
     }
 
     #[test]
     fn a_forgotten_lease_counts_nothing_again() {
-        let lease = Lease::adopted(Told { granted: 500, used: 450, returned: 40, local: 0 });
+        let lease = Lease::adopted(ReportedLease { granted: 500, used: 450, returned: 40, local: 0 });
         assert_eq!(lease.outstanding(), 0);
-        assert_eq!(lease.clone().learn(Told { granted: 500, used: 450, returned: 50, local: 0 }), 0);
+        assert_eq!(lease.clone().learn(ReportedLease { granted: 500, used: 450, returned: 50, local: 0 }), 0);
     }
 }

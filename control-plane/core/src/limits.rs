@@ -71,79 +71,207 @@ pub struct Budget {
     pub per: Period,
 }
 
-/// How the use of a bucket ends.
+/// For how long what is used of a bucket counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// What is used counts for so many milliseconds.
-    Sliding {
-        /// The window's span.
-        span_ms: u32,
+pub enum LimitWindow {
+    Sliding { span_ms: u32 },
+    Calendar(Period),
+}
+
+/// A limit that may be set: what there is to know of it besides its value.
+#[derive(Clone, Copy, Debug)]
+pub struct LimitField {
+    /// The member of [`Limits`].
+    pub name: &'static str,
+    /// What users read. That of a budget goes on with its period.
+    pub label: &'static str,
+    /// What admins read.
+    pub console_label: &'static str,
+    /// The bucket that it makes; none for what bounds each request, in tokens.
+    pub bucket: Option<BucketKind>,
+    /// Whether many apps have it: forms show it first.
+    pub is_common: bool,
+    /// Whether a greater value allows less.
+    is_floor: bool,
+    value: fn(&Limits) -> Option<LimitValue>,
+}
+
+/// A limit as it is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitValue {
+    /// Requests, tokens or nano-USD.
+    pub units: u64,
+    /// Of budgets.
+    pub per: Option<Period>,
+}
+
+pub static LIMITS: [LimitField; 9] = [
+    LimitField {
+        name: "requests_per_minute",
+        label: "Requests per minute",
+        console_label: "Requests/min",
+        bucket: Some(BucketKind::RequestsPerMinute),
+        is_common: true,
+        is_floor: false,
+        value: |limits| number(limits.requests_per_minute),
     },
-    /// What is used counts until the period ends.
-    Period(Period),
+    LimitField {
+        name: "requests_per_hour",
+        label: "Requests per hour",
+        console_label: "Requests/hour",
+        bucket: Some(BucketKind::RequestsPerHour),
+        is_common: false,
+        is_floor: false,
+        value: |limits| number(limits.requests_per_hour),
+    },
+    LimitField {
+        name: "requests_per_day",
+        label: "Requests per day",
+        console_label: "Requests/day",
+        bucket: Some(BucketKind::RequestsPerDay),
+        is_common: false,
+        is_floor: false,
+        value: |limits| number(limits.requests_per_day),
+    },
+    LimitField {
+        name: "tokens_per_minute",
+        label: "Tokens per minute",
+        console_label: "Tokens/min",
+        bucket: Some(BucketKind::TokensPerMinute),
+        is_common: true,
+        is_floor: false,
+        value: |limits| number(limits.tokens_per_minute),
+    },
+    LimitField {
+        name: "max_input_tokens",
+        label: "Input of a request",
+        console_label: "Most input tokens of a request",
+        bucket: None,
+        is_common: false,
+        is_floor: false,
+        value: |limits| number(limits.max_input_tokens),
+    },
+    LimitField {
+        name: "max_output_tokens",
+        label: "Output of a request",
+        console_label: "Most output tokens of a request",
+        bucket: None,
+        is_common: false,
+        is_floor: false,
+        value: |limits| number(limits.max_output_tokens),
+    },
+    LimitField {
+        name: "min_output_tokens",
+        label: "Least output of a cut answer",
+        console_label: "Least output tokens of a cut answer",
+        bucket: None,
+        is_common: false,
+        is_floor: true,
+        value: |limits| number(limits.min_output_tokens),
+    },
+    LimitField {
+        name: "token_budget",
+        label: "Tokens",
+        console_label: "Token budget",
+        bucket: Some(BucketKind::TokenBudget),
+        is_common: false,
+        is_floor: false,
+        value: |limits| {
+            limits
+                .token_budget
+                .map(|TokenBudget { tokens, per }| LimitValue { units: tokens, per: Some(per) })
+        },
+    },
+    LimitField {
+        name: "budget",
+        label: "Budget",
+        console_label: "Budget",
+        bucket: Some(BucketKind::CostBudget),
+        is_common: true,
+        is_floor: false,
+        value: |limits| limits.budget.map(|Budget { usd, per }| LimitValue { units: usd.0, per: Some(per) }),
+    },
+];
+
+fn number(limit: Option<u64>) -> Option<LimitValue> {
+    limit.map(|units| LimitValue { units, per: None })
+}
+
+impl LimitField {
+    #[must_use]
+    pub fn unit(&self) -> Unit {
+        self.bucket.map_or(Unit::Tokens, BucketKind::unit)
+    }
+
+    /// Whether it is an amount for a period of the calendar.
+    #[must_use]
+    pub fn is_budget(&self) -> bool {
+        self.bucket.is_some_and(|bucket| bucket.span_ms().is_none())
+    }
+
+    #[must_use]
+    pub fn of(&self, limits: &Limits) -> Option<LimitValue> {
+        (self.value)(limits)
+    }
+
+    /// The path of its amount, where the limits are at `path`.
+    fn amount_path(&self, path: &str) -> String {
+        match (self.is_budget(), self.unit()) {
+            (false, _) => format!("{path}.{}", self.name),
+            (true, Unit::Cost) => format!("{path}.{}.usd", self.name),
+            (true, _) => format!("{path}.{}.tokens", self.name),
+        }
+    }
+
+    fn shown(&self, units: u64) -> String {
+        match self.unit() {
+            Unit::Cost => NanoUsd(units).to_string(),
+            Unit::Requests | Unit::Tokens => units.to_string(),
+        }
+    }
+
+    fn check(&self, units: u64) -> Result<(), String> {
+        match (self.unit(), units) {
+            (Unit::Cost, 0) => Err("must be more than 0; to stop an app, deactivate it".to_owned()),
+            (Unit::Cost, _) => Ok(()),
+            (_, 0) => Err("must be at least 1; leave it out, or null, for no limit".to_owned()),
+            (_, 1..=MOST) => Ok(()),
+            _ => Err(format!("must be at most {MOST}")),
+        }
+    }
 }
 
 /// The most of any limit: what a database's integer holds, with room for sums.
 const MOST: u64 = 1_000_000_000_000_000;
 
 impl Limits {
-    /// The buckets that these limits make: their kinds, their limits in units, and their reach.
-    pub fn buckets(&self) -> impl Iterator<Item = (BucketKind, u64, Reach)> {
-        const MINUTE: Reach = Reach::Sliding { span_ms: 60_000 };
-        const HOUR: Reach = Reach::Sliding { span_ms: 3_600_000 };
-        const DAY: Reach = Reach::Sliding { span_ms: 86_400_000 };
-        [
-            (BucketKind::RequestsPerMinute, self.requests_per_minute, MINUTE),
-            (BucketKind::RequestsPerHour, self.requests_per_hour, HOUR),
-            (BucketKind::RequestsPerDay, self.requests_per_day, DAY),
-            (BucketKind::TokensPerMinute, self.tokens_per_minute, MINUTE),
-            (
-                BucketKind::TokenBudget,
-                self.token_budget.map(|budget| budget.tokens),
-                Reach::Period(self.token_budget.map_or(Period::Total, |budget| budget.per)),
-            ),
-            (
-                BucketKind::CostBudget,
-                self.budget.map(|budget| budget.usd.0),
-                Reach::Period(self.budget.map_or(Period::Total, |budget| budget.per)),
-            ),
-        ]
-        .into_iter()
-        .filter_map(|(kind, limit, reach)| limit.map(|limit| (kind, limit, reach)))
+    /// The limits that are set.
+    pub fn set(&self) -> impl Iterator<Item = (&'static LimitField, LimitValue)> {
+        LIMITS.iter().filter_map(|field| Some((field, field.of(self)?)))
+    }
+
+    /// The buckets that these limits make: their kinds, their limits in units, and their windows.
+    pub fn buckets(&self) -> impl Iterator<Item = (BucketKind, u64, LimitWindow)> {
+        self.set().filter_map(|(field, LimitValue { units, per })| {
+            let kind = field.bucket?;
+            let window = match (kind.span_ms(), per) {
+                (Some(span_ms), _) => LimitWindow::Sliding { span_ms },
+                (None, per) => LimitWindow::Calendar(per.unwrap_or(Period::Total)),
+            };
+            Some((kind, units, window))
+        })
     }
 
     /// Notes every limit that is 0 or too large; `path` is where these limits are.
     pub fn check(&self, path: &str, invalid: &mut Invalid) {
-        let per_request = [
-            ("max_input_tokens", self.max_input_tokens),
-            ("max_output_tokens", self.max_output_tokens),
-            ("min_output_tokens", self.min_output_tokens),
-        ];
-        let buckets = [
-            ("requests_per_minute", self.requests_per_minute),
-            ("requests_per_hour", self.requests_per_hour),
-            ("requests_per_day", self.requests_per_day),
-            ("tokens_per_minute", self.tokens_per_minute),
-            ("token_budget.tokens", self.token_budget.map(|budget| budget.tokens)),
-        ];
-        for (name, limit) in per_request.into_iter().chain(buckets) {
-            if let Some(limit) = limit {
-                invalid.check(&format!("{path}.{name}"), within(limit));
-            }
+        for (field, LimitValue { units, .. }) in self.set() {
+            invalid.check(&field.amount_path(path), field.check(units));
         }
         if let (Some(least), Some(most)) = (self.min_output_tokens, self.max_output_tokens)
             && least > most
         {
-            invalid.check(
-                &format!("{path}.min_output_tokens"),
-                beyond(most, &format!("{path}.max_output_tokens")),
-            );
-        }
-        if self.budget.is_some_and(|budget| budget.usd.0 == 0) {
-            invalid.check::<(), _>(
-                &format!("{path}.budget.usd"),
-                Err("must be more than 0; to stop an app, deactivate it"),
-            );
+            let error = beyond(most, &format!("{path}.max_output_tokens"));
+            invalid.check::<(), _>(&format!("{path}.min_output_tokens"), Err(error));
         }
     }
 
@@ -154,64 +282,27 @@ impl Limits {
     /// Every limit that is beyond, or that cannot be compared since its period is another.
     pub fn within(&self, path: &str, parent: &Self, parent_path: &str) -> Result<(), Invalid> {
         let mut invalid = Invalid::default();
-        let numbers = [
-            ("requests_per_minute", self.requests_per_minute, parent.requests_per_minute),
-            ("requests_per_hour", self.requests_per_hour, parent.requests_per_hour),
-            ("requests_per_day", self.requests_per_day, parent.requests_per_day),
-            ("tokens_per_minute", self.tokens_per_minute, parent.tokens_per_minute),
-            ("max_input_tokens", self.max_input_tokens, parent.max_input_tokens),
-            ("max_output_tokens", self.max_output_tokens, parent.max_output_tokens),
-        ];
-        for (name, own, most) in numbers {
-            let (Some(own), Some(most)) = (own, most) else { continue };
-            if own > most {
-                invalid.check(&format!("{path}.{name}"), beyond(most, &format!("{parent_path}.{name}")));
-            }
-        }
-        if let (Some(own), Some(least)) = (self.min_output_tokens, parent.min_output_tokens)
-            && own < least
-        {
-            let message =
-                format!("is less than `{parent_path}.min_output_tokens`, {least}, which applies as well");
-            invalid.check::<(), _>(&format!("{path}.min_output_tokens"), Err(message));
-        }
-        let budget = |budget: &Budget| ("usd", budget.usd.0, budget.usd.to_string(), budget.per);
-        let tokens = |budget: &TokenBudget| ("tokens", budget.tokens, budget.tokens.to_string(), budget.per);
-        let budgets = [
-            (
-                "token_budget",
-                self.token_budget.as_ref().map(tokens),
-                parent.token_budget.as_ref().map(tokens),
-            ),
-            ("budget", self.budget.as_ref().map(budget), parent.budget.as_ref().map(budget)),
-        ];
-        for (name, own, most) in budgets {
-            let (Some((unit, own, _, per)), Some((_, most, shown, parent_per))) = (own, most) else {
-                continue;
-            };
-            if per != parent_per {
+        for (field, own) in self.set() {
+            let Some(most) = field.of(parent) else { continue };
+            let (amount, bound) = (field.amount_path(path), field.amount_path(parent_path));
+            if own.per != most.per {
                 let message = format!(
-                    "is another period than that of `{parent_path}.{name}`, `{}`: they cannot be compared",
-                    parent_per.as_str()
+                    "is another period than that of `{parent_path}.{}`, `{}`: they cannot be compared",
+                    field.name,
+                    most.per.map_or("none", Period::as_str)
                 );
-                invalid.check::<(), _>(&format!("{path}.{name}.per"), Err(message));
-            } else if own > most {
-                let parent = format!("{parent_path}.{name}.{unit}");
-                invalid.check(&format!("{path}.{name}.{unit}"), beyond(shown, &parent));
+                invalid.check::<(), _>(&format!("{path}.{}.per", field.name), Err(message));
+            } else if field.is_floor && own.units < most.units {
+                let message = format!("is less than `{bound}`, {}, which applies as well", most.units);
+                invalid.check::<(), _>(&amount, Err(message));
+            } else if !field.is_floor && own.units > most.units {
+                invalid.check::<(), _>(&amount, Err(beyond(field.shown(most.units), &bound)));
             }
         }
         invalid.into_result()
     }
 }
 
-fn beyond(most: impl std::fmt::Display, parent: &str) -> Result<(), String> {
-    Err(format!("is more than `{parent}`, {most}"))
-}
-
-fn within(limit: u64) -> Result<(), String> {
-    match limit {
-        0 => Err("must be at least 1; leave it out, or null, for no limit".to_owned()),
-        1..=MOST => Ok(()),
-        _ => Err(format!("must be at most {MOST}")),
-    }
+fn beyond(most: impl std::fmt::Display, parent: &str) -> String {
+    format!("is more than `{parent}`, {most}")
 }

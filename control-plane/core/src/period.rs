@@ -19,7 +19,6 @@ pub enum Period {
     Month,
 }
 
-/// One period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// What tells it from every other: when it began, plus 1 for a week and 2 for a month, since a day may
@@ -32,7 +31,6 @@ pub struct Span {
 }
 
 impl Period {
-    /// The word in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

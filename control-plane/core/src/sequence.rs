@@ -11,9 +11,8 @@ pub struct Applied {
     pub told: u64,
 }
 
-/// What a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum SequenceStep {
     /// The next one, after so many that are missing.
     New {
         /// Missing between it and the one before.
@@ -25,14 +24,14 @@ pub enum Step {
 
 impl Applied {
     /// Takes the record with this sequence.
-    pub fn take(&mut self, sequence: u64) -> Step {
+    pub fn take(&mut self, sequence: u64) -> SequenceStep {
         let Some(ahead) = sequence.checked_sub(self.sequence).filter(|ahead| *ahead > 0) else {
-            return Step::Duplicate;
+            return SequenceStep::Duplicate;
         };
         let missing = ahead.saturating_sub(1);
         self.sequence = sequence;
         self.dropped = self.dropped.saturating_add(missing);
-        Step::New { missing }
+        SequenceStep::New { missing }
     }
 
     /// Learns how many records the gateway had to drop itself; how many of them are news.
@@ -57,11 +56,11 @@ mod tests {
     fn each_record_is_taken_once_and_gaps_are_counted() {
         let mut applied = Applied::default();
         let steps = [1, 2, 2, 1, 5, 3, 6].map(|sequence| applied.take(sequence));
-        let new = |missing| Step::New { missing };
-        let again = Step::Duplicate;
+        let new = |missing| SequenceStep::New { missing };
+        let again = SequenceStep::Duplicate;
         assert_eq!(steps, [new(0), new(0), again, again, new(2), again, new(0)]);
         assert_eq!([applied.tell(3), applied.tell(3), applied.tell(4)], [3, 0, 1]);
         assert_eq!(applied, Applied { sequence: 6, dropped: 6, told: 4 });
-        assert_eq!(Applied::default().take(0), Step::Duplicate);
+        assert_eq!(Applied::default().take(0), SequenceStep::Duplicate);
     }
 }

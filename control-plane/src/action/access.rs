@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::{By, Refusal};
 use crate::store::Tx;
-use crate::store::suspension::Held;
+use crate::store::suspension::AccessKey;
 
-pub use crate::store::suspension::Scope;
+pub use crate::store::suspension::AccessScope;
 
 /// How many keys access that was gained or lost has stopped, or let work again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
@@ -35,20 +35,20 @@ impl Refreshed {
 ///
 /// It takes the transaction's revision first. Who creates a key takes it before reading the user's
 /// groups; so of a removal and a creation at the same time, the later one sees the earlier.
-pub async fn refresh(tx: &mut Tx, by: By<'_>, scope: Scope<'_>) -> Result<Refreshed, Refusal> {
+pub async fn refresh(tx: &mut Tx, by: By<'_>, scope: AccessScope<'_>) -> Result<Refreshed, Refusal> {
     let revision = tx.revision(by.world).await?;
     let mut apps: HashMap<Uuid, SelfService> = tx.self_services(scope).await?.into_iter().collect();
-    if !matches!(scope, Scope::App(_)) {
+    if !matches!(scope, AccessScope::App(_)) {
         // Elsewhere no key is suspended, and none is to be.
         apps.retain(|_, settings| settings.suspend_keys_on_lost_access);
     }
     let held = tx.held_keys(scope, &apps.keys().copied().collect::<Vec<_>>()).await?;
     let users: BTreeSet<_> = held.iter().map(|held| held.user).collect();
     let members = tx.members(&users).await?;
-    let decided = |held: &Held| {
+    let decided = |held: &AccessKey| {
         let (settings, member) = (apps.get(&held.app)?, members.get(&held.user)?);
         let suspended = settings.suspends(member);
-        (suspended != held.suspended).then_some(Held { suspended, ..*held })
+        (suspended != held.suspended).then_some(AccessKey { suspended, ..*held })
     };
     let changed: Vec<_> = held.iter().filter_map(decided).collect();
     tx.write_suspended(&changed, revision).await?;

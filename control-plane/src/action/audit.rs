@@ -1,6 +1,6 @@
 //! What the audit log is told.
 
-use latchkey_core::chain::Entry;
+use latchkey_core::chain::AuditEntry;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -11,7 +11,7 @@ use crate::store::keys::Key;
 
 /// Something that was done, as an action tells it.
 #[derive(Clone, Debug)]
-pub struct AuditEntry<'a> {
+pub struct AuditedAction<'a> {
     /// What was done: `key.revoked`, `group.member_removed`, ….
     pub action: &'static str,
     /// What kind of thing it was done to.
@@ -24,7 +24,7 @@ pub struct AuditEntry<'a> {
     pub data: Value,
 }
 
-impl<'a> AuditEntry<'a> {
+impl<'a> AuditedAction<'a> {
     #[must_use]
     pub fn to_app(action: &'static str, app: &'a App, data: Value) -> Self {
         Self { action, kind: "app", id: app.id.to_string(), name: app.name.as_str(), app: Some(app.id), data }
@@ -51,9 +51,9 @@ impl<'a> AuditEntry<'a> {
 
 impl By<'_> {
     /// Adds what was done to the audit log, within the transaction that did it.
-    pub fn audit(&self, tx: &mut Tx, done: AuditEntry<'_>) {
+    pub fn audit(&self, tx: &mut Tx, done: AuditedAction<'_>) {
         let actor = self.actor;
-        tx.audit(Entry {
+        tx.audit(AuditEntry {
             at_ms: self.world.now().as_millisecond(),
             actor_kind: actor.kind().to_owned(),
             actor_id: actor.id(),
@@ -71,7 +71,7 @@ impl By<'_> {
 
 impl Context<'_> {
     /// As [`By::audit`].
-    pub fn audit(&self, tx: &mut Tx, done: AuditEntry<'_>) {
+    pub fn audit(&self, tx: &mut Tx, done: AuditedAction<'_>) {
         self.by().audit(tx, done);
     }
 }

@@ -11,10 +11,10 @@ use latchkey_core::actor::Actor;
 use latchkey_core::change_request::Status;
 use serde_json::json;
 
-use super::audit::AuditEntry;
+use super::audit::AuditedAction;
 use super::{By, Refusal};
 use crate::store::Tx;
-use crate::store::change_requests::{ChangeRequest, Decision};
+use crate::store::change_requests::{ChangeRequest, RequestDecision};
 use crate::store::events::NewEvent;
 
 pub use outdate::{outdate, outdate_all};
@@ -31,7 +31,7 @@ async fn decide(
     comment: &str,
 ) -> Result<(), Refusal> {
     let decider = by.actor.user.filter(|_| status != Status::Stale);
-    let decision = Decision { status, at: by.world.now(), by: decider, comment };
+    let decision = RequestDecision { status, at: by.world.now(), by: decider, comment };
     if !tx.decide(request.id, decision).await? {
         return Err(not_pending());
     }
@@ -68,7 +68,7 @@ async fn tell(
     };
     tx.insert_event(event).await?;
     let (id, name, app) = (request.id.to_string(), request.app_name.as_str(), Some(request.app_id));
-    by.audit(tx, AuditEntry { action, kind: "change_request", id, name, app, data });
+    by.audit(tx, AuditedAction { action, kind: "change_request", id, name, app, data });
     Ok(())
 }
 

@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::audit::AuditEntry;
+use super::audit::AuditedAction;
 use super::{By, Context, Refusal};
 use crate::gateways::Gateways;
-use crate::ledger::owners::Owners;
-use crate::ledger::page;
+use crate::ledger::subjects::LimitSubjects;
+use crate::ledger::transaction;
 use crate::store::Tx;
 use crate::store::ledger::retention::LostProcess;
 
@@ -30,7 +30,7 @@ pub async fn forget(tx: &mut Tx, by: By<'_>, gateways: &Gateways, name: &str) ->
     }
     let data = json!({ "processes": ended.len() });
     let id = name.to_owned();
-    by.audit(tx, AuditEntry { action: "gateway.forgotten", kind: "gateway", id, name, app: None, data });
+    by.audit(tx, AuditedAction { action: "gateway.forgotten", kind: "gateway", id, name, app: None, data });
     Ok(())
 }
 
@@ -50,13 +50,13 @@ pub async fn write_off(tx: &mut Tx, context: Context<'_>, instance: &str) -> Res
             ),
         ));
     }
-    let budgets = page::write_off(tx, &mut Owners::default(), instance, now).await?;
+    let budgets = transaction::write_off(tx, &mut LimitSubjects::default(), instance, now).await?;
     let data = json!({ "gateway": lost.gateway, "budgets": budgets, "last_heard_of": moment(lost.ended_at) });
     let name = lost.gateway.clone();
     let id = instance.to_owned();
     context.audit(
         tx,
-        AuditEntry { action: "gateway.written_off", kind: "gateway", id, name: &name, app: None, data },
+        AuditedAction { action: "gateway.written_off", kind: "gateway", id, name: &name, app: None, data },
     );
     Ok(lost)
 }

@@ -11,12 +11,12 @@ use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::access::{Refreshed, Scope, refresh};
-use super::audit::AuditEntry;
+use super::access::{AccessScope, Refreshed, refresh};
+use super::audit::AuditedAction;
 use super::{By, Refusal, taken};
 use crate::store::Tx;
 use crate::store::groups::Group;
-use crate::store::subjects::Use;
+use crate::store::subjects::GroupReference;
 
 pub use members::{AddMembers, AddedMembers, add, remove, replace_claimed};
 
@@ -97,7 +97,7 @@ pub async fn update(
     if group.claim != before.claim {
         left = tx.remove_claimed_members(id).await?;
         group.members = group.members.saturating_sub(left.len() as u64);
-        refreshed = refresh(tx, by, Scope::Group(id, &left)).await?;
+        refreshed = refresh(tx, by, AccessScope::Group(id, &left)).await?;
     }
     let shape =
         |group: &Group| json!({ "name": group.name, "description": group.description, "claim": group.claim });
@@ -126,7 +126,7 @@ pub async fn delete(tx: &mut Tx, by: By<'_>, id: Uuid) -> Result<(), Refusal> {
 const NAME_TAKEN: &str = "another group has this name (upper and lower case are the same)";
 const SHOWN_USES: i64 = 5;
 
-fn in_use(group: &Group, uses: &[Use]) -> String {
+fn in_use(group: &Group, uses: &[GroupReference]) -> String {
     let shown = uses.iter().take(SHOWN_USES as usize).map(|one| {
         let lists = one.lists.iter().map(|(capability, list)| format!("{} {list}", capability.as_str()));
         format!("{} ({})", one.name, lists.collect::<Vec<_>>().join(", "))
@@ -179,5 +179,5 @@ fn check_claim(claim: &str) -> Result<(), String> {
 
 fn audit(tx: &mut Tx, by: By<'_>, group: &Group, action: &'static str, data: serde_json::Value) {
     let (id, name) = (group.id.to_string(), group.name.as_str());
-    by.audit(tx, AuditEntry { action, kind: "group", id, name, app: None, data });
+    by.audit(tx, AuditedAction { action, kind: "group", id, name, app: None, data });
 }

@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::audit::AuditEntry;
+use super::audit::AuditedAction;
 use super::{By, Refusal, users};
 use crate::sign_in;
 use crate::store::Tx;
@@ -46,7 +46,7 @@ pub async fn create(tx: &mut Tx, by: By<'_>, user: Uuid) -> Result<Invitation, R
     tx.remove_invitations(user.id).await?;
     tx.insert_invitation(id, user.id, &tokens::hash(token.expose_secret()), now, expires_at).await?;
     let data = json!({ "invitation_id": id, "expires_at": expires_at });
-    by.audit(tx, AuditEntry { action: "invitation.created", ..users::done(&user, data) });
+    by.audit(tx, AuditedAction { action: "invitation.created", ..users::done(&user, data) });
     Ok(Invitation { token, expires_at })
 }
 

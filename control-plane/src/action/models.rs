@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::audit::AuditEntry;
+use super::audit::AuditedAction;
 use super::{Context, Refusal, taken};
 use crate::store::Tx;
 use crate::store::models::Model;
@@ -298,9 +298,16 @@ fn check(output: Option<u64>, window: Option<u64>) -> Result<(), Invalid> {
     invalid.into_result()
 }
 
-fn done<'a>(action: &'static str, model: &'a Model, mut data: Value) -> AuditEntry<'a> {
+fn done<'a>(action: &'static str, model: &'a Model, mut data: Value) -> AuditedAction<'a> {
     data["provider"] = json!(model.provider);
-    AuditEntry { action, kind: "model", id: model.id.to_string(), name: model.name.as_str(), app: None, data }
+    AuditedAction {
+        action,
+        kind: "model",
+        id: model.id.to_string(),
+        name: model.name.as_str(),
+        app: None,
+        data,
+    }
 }
 
 /// What of a model can be edited.

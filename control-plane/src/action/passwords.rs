@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::audit::AuditEntry;
+use super::audit::AuditedAction;
 use super::sign_in::SignInContext;
 use super::sign_in::attempt::SignInAttempt;
 use super::{By, Refusal, sessions, users};
@@ -68,6 +68,6 @@ pub async fn set(
     tx.set_password(user.id, hash, by.world.now()).await?;
     tx.remove_invitations(user.id).await?;
     sessions::end_all(tx, by, user, kept).await?;
-    by.audit(tx, AuditEntry { action: "password.changed", ..users::done(user, json!({})) });
+    by.audit(tx, AuditedAction { action: "password.changed", ..users::done(user, json!({})) });
     Ok(())
 }

@@ -9,11 +9,11 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::audit::AuditEntry;
+use super::audit::AuditedAction;
 use super::{By, Refusal};
 use crate::sign_in::{self, Lasting};
 use crate::store::Tx;
-use crate::store::sessions::{Method, Session};
+use crate::store::sessions::{BrowserSession, Method};
 use crate::store::users::User;
 use crate::tokens;
 use crate::world::World;
@@ -33,7 +33,7 @@ pub struct SignInClient {
 /// A session that was begun.
 #[derive(Debug)]
 pub struct StartedSession {
-    pub session: Session,
+    pub session: BrowserSession,
     pub user: User,
     /// The cookie's value, which is not kept.
     pub cookie: SecretString,
@@ -72,7 +72,7 @@ pub async fn begin(
 ) -> Result<StartedSession, Refusal> {
     let now = world.now();
     let user_agent = client.user_agent.chars().filter(|c| !c.is_control());
-    let session = Session {
+    let session = BrowserSession {
         id: world.id(),
         user_id: user.id,
         method,
@@ -97,7 +97,7 @@ pub fn failed(tx: &mut Tx, world: &World, client: &SignInClient, user: Option<&U
     let data = json!({ "reason": reason });
     by.audit(
         tx,
-        AuditEntry {
+        AuditedAction {
             action: "session.failed",
             kind: "user",
             id: user.map(|user| user.id.to_string()).unwrap_or_default(),
@@ -129,7 +129,12 @@ pub async fn end_all(tx: &mut Tx, by: By<'_>, user: &User, kept: Option<Uuid>) -
     Ok(ended)
 }
 
-fn done<'a>(action: &'static str, id: &str, user: &'a User, mut data: serde_json::Value) -> AuditEntry<'a> {
+fn done<'a>(
+    action: &'static str,
+    id: &str,
+    user: &'a User,
+    mut data: serde_json::Value,
+) -> AuditedAction<'a> {
     data["user_id"] = user.id.to_string().into();
-    AuditEntry { action, kind: "session", id: id.to_owned(), name: user.email.as_str(), app: None, data }
+    AuditedAction { action, kind: "session", id: id.to_owned(), name: user.email.as_str(), app: None, data }
 }

@@ -9,12 +9,12 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::audit::AuditEntry;
+use super::audit::AuditedAction;
 use super::sessions::{self, SignInClient, StartedSession};
 use super::{By, Refusal, groups, invitations, passwords, taken, users};
 use crate::sign_in::SignIn;
 use crate::sign_in::oidc::{Profile, Settings};
-use crate::store::identities::Link;
+use crate::store::identities::LinkedIdentity;
 use crate::store::sessions::Method;
 use crate::store::users::User;
 use crate::store::{Store, Tx};
@@ -146,7 +146,7 @@ async fn follow_groups(
                 "the OpenID provider does not state a user's groups ({why}): they stay as they are"
             );
             let data = json!({ "claim": claim, "reason": why.as_str() });
-            by.audit(tx, AuditEntry { action: "user.groups_unstated", ..users::done(user, data) });
+            by.audit(tx, AuditedAction { action: "user.groups_unstated", ..users::done(user, data) });
         }
     }
     Ok(())
@@ -259,13 +259,17 @@ async fn link(
     profile: &Profile,
 ) -> Result<(), Refusal> {
     let identity = &profile.identity;
-    let link = Link { id: context.world.id(), identity: identity.clone(), created_at: context.world.now() };
+    let link = LinkedIdentity {
+        id: context.world.id(),
+        identity: identity.clone(),
+        created_at: context.world.now(),
+    };
     let linked = tx.insert_link(user.id, &link).await;
     linked.map_err(|error| taken(error, "subject", "another sign-in came first: try again"))?;
     let actor = context.client.known(user, Uuid::nil());
     let by = By { actor: &actor, world: context.world };
     let data = json!({ "issuer": identity.issuer, "subject": identity.subject });
-    by.audit(tx, AuditEntry { action: "user.linked", ..users::done(user, data) });
+    by.audit(tx, AuditedAction { action: "user.linked", ..users::done(user, data) });
     Ok(())
 }
 

@@ -75,7 +75,7 @@ impl SubjectIds {
 
 /// People and groups as people name them, with the field's path.
 #[derive(Clone, Debug, Default)]
-pub struct SubjectNames {
+pub struct NamedSubjects {
     pub emails: Vec<(String, Email)>,
     /// In any case.
     pub groups: Vec<(String, Name)>,
@@ -106,7 +106,7 @@ impl FoundSubjects {
 ///
 /// # Errors
 /// Every one that there is none of, by its path.
-pub async fn find(tx: &mut Tx, names: &SubjectNames) -> Result<FoundSubjects, Refusal> {
+pub async fn find(tx: &mut Tx, names: &NamedSubjects) -> Result<FoundSubjects, Refusal> {
     let emails: BTreeSet<_> = names.emails.iter().map(|(_, email)| email.as_str().to_owned()).collect();
     let group_names: BTreeSet<_> =
         names.groups.iter().map(|(_, name)| name.as_str().to_lowercase()).collect();

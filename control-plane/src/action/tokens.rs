@@ -8,10 +8,10 @@ use secrecy::SecretString;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::audit::AuditEntry;
+use super::audit::AuditedAction;
 use super::{By, Refusal};
 use crate::store::Tx;
-use crate::store::tokens::Token;
+use crate::store::tokens::ApiToken;
 use crate::tokens::hash;
 
 /// What a token is for.
@@ -33,9 +33,9 @@ pub async fn create(tx: &mut Tx, by: By<'_>, new: NewToken) -> Result<SecretStri
 }
 
 /// Makes a token, and gives its record too.
-pub async fn issue(tx: &mut Tx, by: By<'_>, new: NewToken) -> Result<(Token, SecretString), Refusal> {
+pub async fn issue(tx: &mut Tx, by: By<'_>, new: NewToken) -> Result<(ApiToken, SecretString), Refusal> {
     let value = format!("lk_{}", URL_SAFE_NO_PAD.encode(by.world.random::<32>()));
-    let token = Token {
+    let token = ApiToken {
         id: by.world.id(),
         name: new.name,
         role: new.role,
@@ -55,7 +55,7 @@ pub async fn issue(tx: &mut Tx, by: By<'_>, new: NewToken) -> Result<(Token, Sec
 ///
 /// # Errors
 /// The role is beyond theirs, or a gateway's and of a user; there is no such user.
-pub async fn grant(tx: &mut Tx, by: By<'_>, new: NewToken) -> Result<(Token, SecretString), Refusal> {
+pub async fn grant(tx: &mut Tx, by: By<'_>, new: NewToken) -> Result<(ApiToken, SecretString), Refusal> {
     let own = by.actor.role;
     if new.role == Role::Gateway && new.user_id.is_some() {
         return Err(Refusal::field("role", "is for gateways: a token of a user cannot have it"));
@@ -79,7 +79,7 @@ pub async fn grant(tx: &mut Tx, by: By<'_>, new: NewToken) -> Result<(Token, Sec
 ///
 /// # Errors
 /// There is no live token of this id, or it is someone else's.
-pub async fn revoke(tx: &mut Tx, by: By<'_>, id: Uuid, owner: Option<Uuid>) -> Result<Token, Refusal> {
+pub async fn revoke(tx: &mut Tx, by: By<'_>, id: Uuid, owner: Option<Uuid>) -> Result<ApiToken, Refusal> {
     let token = tx.token(id).await?.filter(|token| owner.is_none() || token.user_id == owner);
     let mut token = token.ok_or(Refusal::NotFound("token"))?;
     if tx.revoke_token(id, by.world.now()).await? {
@@ -93,7 +93,7 @@ pub async fn revoke(tx: &mut Tx, by: By<'_>, id: Uuid, owner: Option<Uuid>) -> R
 ///
 /// # Errors
 /// There is no live token of this id, or it is no gateway's.
-pub async fn bind(tx: &mut Tx, by: By<'_>, id: Uuid, gateway: Option<String>) -> Result<Token, Refusal> {
+pub async fn bind(tx: &mut Tx, by: By<'_>, id: Uuid, gateway: Option<String>) -> Result<ApiToken, Refusal> {
     let token = tx.token(id).await?.filter(|token| token.revoked_at.is_none());
     let mut token = token.ok_or(Refusal::NotFound("token"))?;
     if token.role != Role::Gateway {
@@ -123,10 +123,10 @@ fn check_gateway(role: Role, gateway: Option<&str>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn done<'a>(action: &'static str, token: &'a Token) -> AuditEntry<'a> {
+fn done<'a>(action: &'static str, token: &'a ApiToken) -> AuditedAction<'a> {
     let mut data = json!({ "role": token.role, "user_id": token.user_id, "expires_at": token.expires_at });
     if let Some(gateway) = &token.gateway {
         data["gateway"] = json!(gateway);
     }
-    AuditEntry { action, kind: "token", id: token.id.to_string(), name: &token.name, app: None, data }
+    AuditedAction { action, kind: "token", id: token.id.to_string(), name: &token.name, app: None, data }
 }

@@ -12,7 +12,7 @@ use latchkey_core::settings::AppSettings;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
-use super::audit::AuditEntry;
+use super::audit::AuditedAction;
 use super::{Context, Refusal, taken};
 use crate::store::Tx;
 use crate::store::upstreams::{Protocol, Upstream};
@@ -233,9 +233,13 @@ fn seal<P: Protocol>(context: Context<'_>, name: &Slug, credential: &SecretStrin
     context.master.seal(context.world, purpose, credential.expose_secret().as_bytes())
 }
 
-fn done<'a, P: Administered>(action: &'static str, upstream: &'a Upstream<P>, data: Value) -> AuditEntry<'a> {
+fn done<'a, P: Administered>(
+    action: &'static str,
+    upstream: &'a Upstream<P>,
+    data: Value,
+) -> AuditedAction<'a> {
     let name = upstream.name.as_str();
-    AuditEntry { action, kind: P::AUDIT.kind, id: name.to_owned(), name, app: None, data }
+    AuditedAction { action, kind: P::AUDIT.kind, id: name.to_owned(), name, app: None, data }
 }
 
 /// What can be edited; the credential only as it is sealed, which is never the same twice.

@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::access::{self, Scope};
-use super::audit::AuditEntry;
+use super::access::{self, AccessScope};
+use super::audit::AuditedAction;
 use super::{By, Refusal, sessions, taken};
 use crate::store::Tx;
-use crate::store::identities::Identity;
+use crate::store::identities::SignInIdentity;
 use crate::store::users::User;
 
 /// What to change of a user. What is not named stays.
@@ -40,7 +40,7 @@ pub async fn create(tx: &mut Tx, by: By<'_>, email: Email, name: Name, role: Rol
     let user =
         User { id: by.world.id(), email, name, role, created_at: by.world.now(), deactivated_at: None };
     tx.insert_user(&user).await.map_err(|error| taken(error, "email", "another user has this address"))?;
-    by.audit(tx, AuditEntry { action: "user.created", ..done(&user, json!({ "role": role })) });
+    by.audit(tx, AuditedAction { action: "user.created", ..done(&user, json!({ "role": role })) });
     Ok(user)
 }
 
@@ -64,11 +64,11 @@ pub async fn update(tx: &mut Tx, by: By<'_>, id: Uuid, edit: EditUser) -> Result
     tx.update_user(&user).await?;
     if user.role != before.role {
         let data = json!({ "from": before.role, "to": user.role });
-        by.audit(tx, AuditEntry { action: "user.role_changed", ..done(&user, data) });
+        by.audit(tx, AuditedAction { action: "user.role_changed", ..done(&user, data) });
     }
     if user.name != before.name {
         let data = json!({ "from": before.name, "to": user.name });
-        by.audit(tx, AuditEntry { action: "user.renamed", ..done(&user, data) });
+        by.audit(tx, AuditedAction { action: "user.renamed", ..done(&user, data) });
     }
     Ok(user)
 }
@@ -89,8 +89,8 @@ pub async fn deactivate(tx: &mut Tx, by: By<'_>, id: Uuid) -> Result<User, Refus
     tx.set_deactivated(id, user.deactivated_at).await?;
     tx.remove_invitations(id).await?;
     sessions::end_all(tx, by, &user, None).await?;
-    access::refresh(tx, by, Scope::Users(&[id])).await?;
-    by.audit(tx, AuditEntry { action: "user.deactivated", ..done(&user, json!({})) });
+    access::refresh(tx, by, AccessScope::Users(&[id])).await?;
+    by.audit(tx, AuditedAction { action: "user.deactivated", ..done(&user, json!({})) });
     Ok(user)
 }
 
@@ -106,8 +106,8 @@ pub async fn reactivate(tx: &mut Tx, by: By<'_>, id: Uuid) -> Result<User, Refus
     }
     user.deactivated_at = None;
     tx.set_deactivated(id, None).await?;
-    access::refresh(tx, by, Scope::Users(&[id])).await?;
-    by.audit(tx, AuditEntry { action: "user.reactivated", ..done(&user, json!({})) });
+    access::refresh(tx, by, AccessScope::Users(&[id])).await?;
+    by.audit(tx, AuditedAction { action: "user.reactivated", ..done(&user, json!({})) });
     Ok(user)
 }
 
@@ -120,10 +120,10 @@ pub async fn unlink(tx: &mut Tx, by: By<'_>, id: Uuid, identity: Uuid) -> Result
     // In the order of a sign-in, so that one waits for the other.
     let link = tx.remove_link(id, identity).await?;
     let user = tx.user_to_change(id).await?.ok_or(Refusal::NotFound("user"))?;
-    let Identity { issuer, subject } = link.ok_or(Refusal::NotFound("identity"))?.identity;
+    let SignInIdentity { issuer, subject } = link.ok_or(Refusal::NotFound("identity"))?.identity;
     sessions::end_all(tx, by, &user, None).await?;
     let data = json!({ "issuer": issuer, "subject": subject });
-    by.audit(tx, AuditEntry { action: "user.unlinked", ..done(&user, data) });
+    by.audit(tx, AuditedAction { action: "user.unlinked", ..done(&user, data) });
     Ok(())
 }
 
@@ -151,14 +151,14 @@ pub async fn unlink_all(tx: &mut Tx, by: By<'_>, issuer: &str) -> Result<u64, Re
         let user = tx.user_to_change(*id).await?.ok_or(Refusal::NotFound("user"))?;
         sessions::end_all(tx, by, &user, kept).await?;
         let data = json!({ "issuer": issuer, "subjects": subjects });
-        by.audit(tx, AuditEntry { action: "user.unlinked", ..done(&user, data) });
+        by.audit(tx, AuditedAction { action: "user.unlinked", ..done(&user, data) });
     }
     Ok(subjects.len() as u64)
 }
 
 /// Something that was done to a user, with the action still to be named.
-pub(super) fn done(user: &User, data: Value) -> AuditEntry<'_> {
-    AuditEntry {
+pub(super) fn done(user: &User, data: Value) -> AuditedAction<'_> {
+    AuditedAction {
         action: "",
         kind: "user",
         id: user.id.to_string(),

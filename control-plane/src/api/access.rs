@@ -16,7 +16,7 @@ use super::problem::Problem;
 use crate::action::Refusal;
 use crate::store::apps::App;
 use crate::store::members::Among;
-use crate::store::subjects::Names;
+use crate::store::subjects::SubjectNames;
 
 pub use views::{
     AccessDecision, AccessExplanation, AccessQuery, GroupRef, PeopleQuery, PersonAccess, PersonRef,
@@ -106,7 +106,7 @@ fn candidates(access: &Access) -> (bool, Subjects) {
 }
 
 /// What the groups are called that an app names.
-async fn group_names(api: &Api, access: &Access) -> Result<Names, Problem> {
+async fn group_names(api: &Api, access: &Access) -> Result<SubjectNames, Problem> {
     let rules = Capability::ALL.map(|capability| access.rule(capability));
     let groups = rules.iter().flat_map(|rule| rule.allow.groups.iter().chain(&rule.exceptions.groups));
     let subjects = Subjects { groups: groups.copied().collect(), ..Subjects::default() };

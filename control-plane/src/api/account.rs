@@ -23,7 +23,7 @@ use super::users::UserView;
 use crate::action::tokens::NewToken;
 use crate::action::{self, Refusal};
 use crate::sign_in::{Cookie, csrf_token};
-use crate::store::sessions::{Method, Session};
+use crate::store::sessions::{BrowserSession, Method};
 
 /// Who is asking.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -105,9 +105,9 @@ impl SessionView {
     /// The live sessions of a user, as `actor` sees them.
     pub(super) async fn list(api: &Api, actor: &Actor, user: Uuid) -> Result<ListPage<Self>, Problem> {
         let sessions = api.store.sessions_of(user, api.sign_in.live(api.world.now())).await?;
-        let view = |session: Session| {
+        let view = |session: BrowserSession| {
             let current = actor.credential == Credential::Session(session.id);
-            let Session {
+            let BrowserSession {
                 id,
                 user_id: _,
                 method,

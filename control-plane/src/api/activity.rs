@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use latchkey_core::limits::{BucketKind, Limits, Reach};
+use latchkey_core::limits::{BucketKind, LimitWindow, Limits};
 use latchkey_core::money::NanoUsd;
 use latchkey_core::period::{self, Period};
 use latchkey_core::settings::AppSettings;
@@ -13,7 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::ledger::page::Rehearsal;
+use crate::ledger::transaction::Rehearsal;
 use crate::store::Store;
 use crate::store::activity::{Activity, Stock};
 use crate::store::ledger::bucket::BucketKey;
@@ -77,7 +77,7 @@ pub struct UsageOf<T> {
 }
 
 #[derive(Clone, Debug)]
-pub struct LimitSubject<'a> {
+pub struct UsageSubject<'a> {
     id: Uuid,
     limits: &'a Limits,
     zone: TimeZone,
@@ -90,7 +90,7 @@ pub struct Activities {
     usage: HashMap<Uuid, UsageOfLimits>,
 }
 
-impl<'a> LimitSubject<'a> {
+impl<'a> UsageSubject<'a> {
     /// The app or key `id` with its `limits`, of an app with these settings.
     #[must_use]
     pub fn new(id: Uuid, limits: &'a Limits, settings: &AppSettings) -> Self {
@@ -99,12 +99,12 @@ impl<'a> LimitSubject<'a> {
 }
 
 impl Activities {
-    pub async fn of_apps(store: &Store, apps: &[LimitSubject<'_>], now: Timestamp) -> sqlx::Result<Self> {
+    pub async fn of_apps(store: &Store, apps: &[UsageSubject<'_>], now: Timestamp) -> sqlx::Result<Self> {
         let activity = store.app_activity(&ids(apps)).await?;
         Ok(Self { usage: usage(store, apps, &activity, now).await?, activity })
     }
 
-    pub async fn of_keys(store: &Store, keys: &[LimitSubject<'_>], now: Timestamp) -> sqlx::Result<Self> {
+    pub async fn of_keys(store: &Store, keys: &[UsageSubject<'_>], now: Timestamp) -> sqlx::Result<Self> {
         let activity = store.key_activity(&ids(keys)).await?;
         Ok(Self { usage: usage(store, keys, &activity, now).await?, activity })
     }
@@ -123,26 +123,26 @@ impl Activities {
     }
 }
 
-fn ids(owners: &[LimitSubject<'_>]) -> Vec<Uuid> {
-    owners.iter().map(|owner| owner.id).collect()
+fn ids(subjects: &[UsageSubject<'_>]) -> Vec<Uuid> {
+    subjects.iter().map(|subject| subject.id).collect()
 }
 
 async fn usage(
     store: &Store,
-    owners: &[LimitSubject<'_>],
+    subjects: &[UsageSubject<'_>],
     activity: &HashMap<Uuid, Activity>,
     now: Timestamp,
 ) -> sqlx::Result<HashMap<Uuid, UsageOfLimits>> {
-    let buckets = || owners.iter().flat_map(|owner| buckets(owner, now));
+    let buckets = || subjects.iter().flat_map(|subject| buckets(subject, now));
     let mut stocks = store.stocks(&buckets().map(|bucket| bucket.key).collect::<Vec<_>>()).await?;
     // Whoever was never used has used nothing of them.
     let fresh = stocks.iter_mut().filter(|(key, stock)| {
-        stock.used.is_none() && key.kind.span_ms().is_none() && activity.contains_key(&key.owner)
+        stock.used.is_none() && key.kind.span_ms().is_none() && activity.contains_key(&key.subject)
     });
     let mut fresh: Vec<_> = fresh.collect();
     if !fresh.is_empty() {
-        let owners = fresh.iter().map(|(key, _)| key.owner).collect();
-        let mut book = Rehearsal::open(&mut store.snapshot().await?, owners, now).await?;
+        let subjects = fresh.iter().map(|(key, _)| key.subject).collect();
+        let mut book = Rehearsal::open(&mut store.snapshot().await?, subjects, now).await?;
         for (key, stock) in &mut fresh {
             stock.used = Some(book.used(key));
         }
@@ -150,7 +150,7 @@ async fn usage(
     let mut usage = HashMap::<_, UsageOfLimits>::new();
     for bucket in buckets() {
         let stock = stocks.get(&bucket.key).cloned().unwrap_or_default();
-        usage.entry(bucket.key.owner).or_default().put(bucket.key.kind, bucket.usage(stock, now));
+        usage.entry(bucket.key.subject).or_default().put(bucket.key.kind, bucket.usage(stock, now));
     }
     Ok(usage)
 }
@@ -164,16 +164,16 @@ struct BucketReading {
     ends_at: Option<i64>,
 }
 
-fn buckets(owner: &LimitSubject<'_>, now: Timestamp) -> impl Iterator<Item = BucketReading> {
-    owner.limits.buckets().filter_map(move |(kind, limit, reach)| {
-        let (period, span_ms, ends_at) = match reach {
-            Reach::Sliding { span_ms } => (0, Some(span_ms), None),
-            Reach::Period(period) => {
-                let span = Period::at(period, now, &owner.zone)?;
+fn buckets(subject: &UsageSubject<'_>, now: Timestamp) -> impl Iterator<Item = BucketReading> {
+    subject.limits.buckets().filter_map(move |(kind, limit, window)| {
+        let (period, span_ms, ends_at) = match window {
+            LimitWindow::Sliding { span_ms } => (0, Some(span_ms), None),
+            LimitWindow::Calendar(period) => {
+                let span = Period::at(period, now, &subject.zone)?;
                 (span.id, None, span.end_ms)
             }
         };
-        Some(BucketReading { key: BucketKey { owner: owner.id, kind, period }, limit, span_ms, ends_at })
+        Some(BucketReading { key: BucketKey { subject: subject.id, kind, period }, limit, span_ms, ends_at })
     })
 }
 
@@ -206,19 +206,32 @@ impl UsageOfLimits {
             BucketKind::RequestsPerDay => self.requests_per_day = Some(usage),
             BucketKind::TokensPerMinute => self.tokens_per_minute = Some(usage),
             BucketKind::TokenBudget => self.token_budget = Some(usage),
-            BucketKind::CostBudget => self.budget = Some(usage.money()),
+            BucketKind::CostBudget => self.budget = Some(usage.map(NanoUsd)),
+        }
+    }
+
+    /// How much of the limit of this kind is used: of money in nano-USD.
+    #[must_use]
+    pub fn of(&self, kind: BucketKind) -> Option<UsageOf<u64>> {
+        match kind {
+            BucketKind::RequestsPerMinute => self.requests_per_minute,
+            BucketKind::RequestsPerHour => self.requests_per_hour,
+            BucketKind::RequestsPerDay => self.requests_per_day,
+            BucketKind::TokensPerMinute => self.tokens_per_minute,
+            BucketKind::TokenBudget => self.token_budget,
+            BucketKind::CostBudget => self.budget.map(|usage| usage.map(|NanoUsd(nano)| nano)),
         }
     }
 }
 
-impl UsageOf<u64> {
-    fn money(self) -> UsageOf<NanoUsd> {
+impl<T> UsageOf<T> {
+    fn map<U>(self, amount: impl Fn(T) -> U) -> UsageOf<U> {
         let Self { limit, used, reserved, remaining, resets_at } = self;
         UsageOf {
-            limit: NanoUsd(limit),
-            used: NanoUsd(used),
-            reserved: NanoUsd(reserved),
-            remaining: NanoUsd(remaining),
+            limit: amount(limit),
+            used: amount(used),
+            reserved: amount(reserved),
+            remaining: amount(remaining),
             resets_at,
         }
     }

@@ -10,7 +10,7 @@ use latchkey_core::status::Switch;
 use uuid::Uuid;
 
 use super::Api;
-use super::activity::{Active, Activities, LimitSubject};
+use super::activity::{Active, Activities, UsageSubject};
 use super::auth::{AdminGuard, ReaderGuard};
 use super::body::{JsonBody, OptionalJsonBody, PathParams, Query};
 use super::idempotency::{Answered, Creation};
@@ -225,8 +225,8 @@ pub(crate) async fn find(api: &Api, id: Uuid) -> Result<App, Problem> {
     Ok(api.store.app(id).await?.ok_or(Refusal::NotFound("app"))?)
 }
 
-fn limit_subject(app: &App) -> LimitSubject<'_> {
-    LimitSubject::new(app.id, &app.settings.limits, &app.settings)
+fn limit_subject(app: &App) -> UsageSubject<'_> {
+    UsageSubject::new(app.id, &app.settings.limits, &app.settings)
 }
 
 pub(crate) async fn switch(

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use jiff::Timestamp;
-use latchkey_core::chain::{Entry, Link};
+use latchkey_core::chain::{AuditEntry, AuditLink};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -91,10 +91,10 @@ pub struct ExportQuery {
     pub to: Option<Timestamp>,
 }
 
-impl From<Link> for AuditView {
-    fn from(link: Link) -> Self {
-        let Link { number, entry, previous: _, hash: _ } = link;
-        let Entry {
+impl From<AuditLink> for AuditView {
+    fn from(link: AuditLink) -> Self {
+        let AuditLink { number, entry, previous: _, hash: _ } = link;
+        let AuditEntry {
             at_ms,
             actor_kind,
             actor_id,

@@ -20,7 +20,7 @@ use super::Api;
 use super::problem::Problem;
 use crate::action::sessions::SignInClient;
 use crate::sign_in::{self, Cookie};
-use crate::store::sessions::Session;
+use crate::store::sessions::BrowserSession;
 use crate::store::users::User;
 use crate::tokens;
 
@@ -52,7 +52,7 @@ pub struct OwnerGuard(pub Actor);
 /// A person with a session, as pages see them. Cross-site requests that change something are
 /// refused; a form must still carry the session's CSRF token.
 #[derive(Clone, Debug)]
-pub struct BrowserSession {
+pub struct SessionGuard {
     pub actor: Actor,
     pub user: User,
     /// What forms carry in a hidden field, and scripts in `X-CSRF-Token`.
@@ -68,7 +68,7 @@ impl AuthenticatedActor {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let address = api.sign_in.client(parts);
         let Some(header) = parts.headers.get(header::AUTHORIZATION) else {
-            let BrowserSession { actor, user, csrf } = BrowserSession::from_request_parts(parts, api).await?;
+            let SessionGuard { actor, user, csrf } = SessionGuard::from_request_parts(parts, api).await?;
             let sent = parts.headers.get(CSRF_HEADER);
             if !parts.method.is_safe() && !sent.is_some_and(|sent| confirms(sent.as_bytes(), &csrf)) {
                 return Err(forged("send the `csrf_token` of GET /api/v1/me in the header `X-CSRF-Token`"));
@@ -101,7 +101,7 @@ impl AuthenticatedActor {
     }
 }
 
-impl FromRequestParts<Api> for BrowserSession {
+impl FromRequestParts<Api> for SessionGuard {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
@@ -128,7 +128,7 @@ pub(crate) fn confirms(sent: &[u8], csrf: &str) -> bool {
 
 /// Notes that a session is in use, at most once a minute; that it cannot be noted now is no reason
 /// to refuse a request.
-async fn see(api: &Api, session: &Session) {
+async fn see(api: &Api, session: &BrowserSession) {
     let now = api.world.now();
     let a_minute_ago = now.checked_sub(SignedDuration::from_mins(1)).unwrap_or(Timestamp::MIN);
     if session.seen_at > a_minute_ago {

@@ -12,7 +12,7 @@ use super::auth::ReaderGuard;
 use super::body::Query;
 use super::pagination::{ListPage, bad_query, paging};
 use super::problem::Problem;
-use crate::store::events::{Event, EventFilter};
+use crate::store::events::{AppEvent, EventFilter};
 
 pub const KINDS: [&str; 8] = [
     "quota.threshold",
@@ -67,9 +67,9 @@ pub struct EventQuery {
     pub kind: Option<String>,
 }
 
-impl From<Event> for EventView {
-    fn from(event: Event) -> Self {
-        let Event { id, at, kind, app_id, app_name, key_id, key_name, data } = event;
+impl From<AppEvent> for EventView {
+    fn from(event: AppEvent) -> Self {
+        let AppEvent { id, at, kind, app_id, app_name, key_id, key_name, data } = event;
         Self { id, at, kind, app_id, app_name, key_id, key_name, data }
     }
 }

@@ -16,7 +16,7 @@ use super::body::{JsonBody, PathParams};
 use super::problem::Problem;
 use crate::action::Refusal;
 use crate::explain;
-use crate::ledger::page::Rehearsal;
+use crate::ledger::transaction::Rehearsal;
 
 pub use views::{Explain, Explanation};
 

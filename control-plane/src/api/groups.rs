@@ -19,7 +19,7 @@ use crate::action::groups::{self, AddMembers, EditGroup, NewGroup};
 use crate::store::Tx;
 use crate::store::group_members::GroupMember;
 use crate::store::groups::Group;
-use crate::store::subjects::Use;
+use crate::store::subjects::GroupReference;
 
 pub use views::{GroupMemberView, GroupUse, GroupView, MembersAdded, MembersChanged};
 
@@ -176,7 +176,7 @@ pub async fn uses(
     find(&api, id).await?;
     let search = query.search.unwrap_or_default();
     let rows = api.store.group_uses(id, &search, paging.after, paging.rows()).await?;
-    Ok(paging.page(rows, |one: &Use| one.app, GroupUse::from))
+    Ok(paging.page(rows, |one: &GroupReference| one.app, GroupUse::from))
 }
 
 async fn find(api: &Api, id: Uuid) -> Result<Group, Problem> {

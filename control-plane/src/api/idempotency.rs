@@ -17,7 +17,7 @@ use super::problem::Problem;
 use crate::action::Refusal;
 use crate::seal::Purpose;
 use crate::store::Tx;
-use crate::store::idempotency::Answer;
+use crate::store::idempotency::StoredAnswer;
 
 const LONGEST_KEY: usize = 255;
 
@@ -119,7 +119,7 @@ impl<B> Creation<B> {
                 tracing::error!(%error, "an answer could not be written");
                 Problem::internal()
             })?;
-            let answer = Answer {
+            let answer = StoredAnswer {
                 fingerprint: once.fingerprint,
                 status: status.as_u16().into(),
                 sealed_body: api.master.seal(&api.world, Purpose::Answer(&once.actor, &once.key), &body),
@@ -190,7 +190,7 @@ fn in_flight(error: sqlx::Error) -> Problem {
     error.into()
 }
 
-fn replay<T>(api: &Api, once: &IdempotentRequest, answer: &Answer) -> Result<Answered<T>, Problem> {
+fn replay<T>(api: &Api, once: &IdempotentRequest, answer: &StoredAnswer) -> Result<Answered<T>, Problem> {
     if answer.fingerprint != once.fingerprint {
         let detail = "this Idempotency-Key was used for another request: use a new one";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail));

@@ -10,7 +10,7 @@ use super::Api;
 use super::auth::ReaderGuard;
 use super::pagination::ListPage;
 use super::problem::Problem;
-use crate::store::jwks::JwkSet;
+use crate::store::jwks::FetchedJwkSet;
 
 /// A JWK set that apps name.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -31,9 +31,9 @@ pub struct JwkSetView {
     pub error: Option<String>,
 }
 
-impl From<JwkSet> for JwkSetView {
-    fn from(set: JwkSet) -> Self {
-        let JwkSet { url, keys, fetched_at, tried_at, error, suspected_at: _ } = set;
+impl From<FetchedJwkSet> for JwkSetView {
+    fn from(set: FetchedJwkSet) -> Self {
+        let FetchedJwkSet { url, keys, fetched_at, tried_at, error, suspected_at: _ } = set;
         let kid = |key: PublicKey| Some(key.kid).filter(|kid| !kid.is_empty());
         Self {
             url,

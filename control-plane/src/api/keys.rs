@@ -11,7 +11,7 @@ use latchkey_core::status::Switch;
 use uuid::Uuid;
 
 use super::Api;
-use super::activity::{Active, Activities, LimitSubject};
+use super::activity::{Active, Activities, UsageSubject};
 use super::apps::{self, Created, KeyValue, Reissued, Rotate, Rotated, Switched};
 use super::auth::{AdminGuard, ReaderGuard};
 use super::body::{JsonBody, OptionalJsonBody, PathParams, Query};
@@ -25,7 +25,7 @@ use crate::action::{Refusal, keys};
 use crate::gateways::Await;
 use crate::store::apps::App;
 use crate::store::keys::{Key, KeyFilter};
-use crate::store::subjects::Names;
+use crate::store::subjects::SubjectNames;
 
 pub use views::{KeyQuery, KeyView};
 
@@ -203,13 +203,13 @@ pub(super) async fn rotated_now(
 }
 
 /// Who the keys' users are.
-async fn names(api: &Api, keys: &[Key]) -> Result<Names, Problem> {
+async fn names(api: &Api, keys: &[Key]) -> Result<SubjectNames, Problem> {
     let users = keys.iter().filter_map(|key| key.user_id).collect();
     Ok(api.store.names(&Subjects { users, ..Subjects::default() }).await?)
 }
 
-pub(super) fn limit_subject<'a>(key: &'a Key, app: &'a App) -> LimitSubject<'a> {
-    LimitSubject::new(key.id, key.limits.as_ref().unwrap_or(&app.settings.named_key_limits), &app.settings)
+pub(super) fn limit_subject<'a>(key: &'a Key, app: &'a App) -> UsageSubject<'a> {
+    UsageSubject::new(key.id, key.limits.as_ref().unwrap_or(&app.settings.named_key_limits), &app.settings)
 }
 
 pub(crate) async fn switch(

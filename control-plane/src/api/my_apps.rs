@@ -9,7 +9,7 @@ use latchkey_core::settings::CredentialMode;
 use uuid::Uuid;
 
 use super::Api;
-use super::activity::{Activities, LimitSubject};
+use super::activity::{Activities, UsageSubject};
 use super::apps::KeyValue;
 use super::auth::Person;
 use super::body::{PathParams, Query};
@@ -62,7 +62,7 @@ pub async fn read(
     let (app, member) = my_keys::viewed(&api.store, user.id, id).await?;
     let now = api.world.now();
     let held = api.store.count_keys_of(user.id).await?.get(&id).copied().unwrap_or_default();
-    let owner = LimitSubject::new(app.id, &app.settings.limits, &app.settings);
+    let owner = UsageSubject::new(app.id, &app.settings.limits, &app.settings);
     let activities = Activities::of_apps(&api.store, &[owner], now).await?;
     let (providers, models) = (api.store.upstreams().await?, api.store.models().await?);
     let servers = api.store.upstreams().await?;

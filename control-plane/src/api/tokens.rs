@@ -22,7 +22,7 @@ use super::pagination::{ListPage, PageQuery};
 use super::problem::Problem;
 use crate::action::Refusal;
 use crate::action::tokens::{self, NewToken};
-use crate::store::tokens::Token;
+use crate::store::tokens::ApiToken;
 
 /// An API token.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
@@ -108,9 +108,9 @@ pub struct NewOwnToken {
     pub expires_at: Option<Timestamp>,
 }
 
-impl From<Token> for TokenView {
-    fn from(token: Token) -> Self {
-        let Token { id, name, role, user_id, created_by, created_at, expires_at, revoked_at, gateway } =
+impl From<ApiToken> for TokenView {
+    fn from(token: ApiToken) -> Self {
+        let ApiToken { id, name, role, user_id, created_by, created_at, expires_at, revoked_at, gateway } =
             token;
         Self { id, name, role, user_id, created_by, created_at, expires_at, revoked_at, gateway, value: None }
     }

@@ -5,7 +5,6 @@ use axum::extract::State;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
-use latchkey_core::money::NanoUsd;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -16,7 +15,9 @@ use super::body::{PathParams, Query};
 use super::pagination::{bad_query, in_order};
 use super::problem::Problem;
 use crate::store::conditions::Scope;
-use crate::store::usage::{Group, Sums, Usage, UsageFilter};
+use crate::store::usage::{GroupBy, UsageFilter, UsageGroup};
+
+pub use crate::store::usage::UsageSums;
 
 /// The most groups in one answer.
 const MOST_GROUPS: u16 = 1000;
@@ -38,7 +39,7 @@ pub struct UsageView {
     /// Whether there are more groups than fit: ask for fewer days or with a filter.
     pub truncated: bool,
     /// The sums of everything, whether it is in `items` or not.
-    pub totals: SumsView,
+    pub totals: UsageSums,
 }
 
 /// One group. It has what was grouped by, unless its requests had no such thing.
@@ -74,26 +75,7 @@ pub struct UsageItem {
     pub provider: Option<String>,
     /// The group's sums.
     #[serde(flatten)]
-    pub sums: SumsView,
-}
-
-/// What requests did, together.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
-pub struct SumsView {
-    /// How many there were.
-    pub requests: u64,
-    /// How many of them the gateway refused.
-    pub denied: u64,
-    /// Tokens of input, with those from the cache.
-    pub input_tokens: u64,
-    /// Tokens of input that providers had in their cache.
-    pub cached_input_tokens: u64,
-    /// Tokens of output, with those for reasoning.
-    pub output_tokens: u64,
-    /// Tokens of output for reasoning.
-    pub reasoning_tokens: u64,
-    /// What was charged, in US dollars.
-    pub cost: NanoUsd,
+    pub sums: UsageSums,
 }
 
 /// What to sum, and by what.
@@ -126,9 +108,9 @@ pub struct UsageQuery {
     pub limit: Option<u16>,
 }
 
-impl From<Usage> for UsageItem {
-    fn from(usage: Usage) -> Self {
-        let Usage { day, app, user, key, model, provider, sums } = usage;
+impl From<UsageGroup> for UsageItem {
+    fn from(usage: UsageGroup) -> Self {
+        let UsageGroup { day, app, user, key, model, provider, sums } = usage;
         Self {
             day: day.and_then(date),
             app_id: app.0,
@@ -139,23 +121,8 @@ impl From<Usage> for UsageItem {
             key_name: key.1,
             model,
             provider,
-            sums: sums.into(),
+            sums,
         }
-    }
-}
-
-impl From<Sums> for SumsView {
-    fn from(sums: Sums) -> Self {
-        let Sums {
-            requests,
-            denied,
-            input_tokens,
-            cached_input_tokens,
-            output_tokens,
-            reasoning_tokens,
-            cost,
-        } = sums;
-        Self { requests, denied, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, cost }
     }
 }
 
@@ -212,18 +179,21 @@ async fn sum(api: &Api, scope: Scope, query: UsageQuery) -> Result<Json<UsageVie
     // Of all groups the sums are those of everything.
     let totals = match truncated || asked.groups.is_empty() {
         true => api.store.total_usage(&asked.filter).await?,
-        false => rows.iter().map(|row| row.sums).sum(),
+        false => rows.iter().fold(UsageSums::default(), |mut sums, row| {
+            sums.add(row.sums);
+            sums
+        }),
     };
     let UsageRequest { from, to, .. } = asked;
     let items = rows.into_iter().map(UsageItem::from).collect();
-    Ok(Json(UsageView { from, to, items, truncated, totals: totals.into() }))
+    Ok(Json(UsageView { from, to, items, truncated, totals }))
 }
 
 /// A query that was read.
 struct UsageRequest {
     from: Date,
     to: Date,
-    groups: Vec<Group>,
+    groups: Vec<GroupBy>,
     most: u16,
     filter: UsageFilter,
 }
@@ -246,7 +216,7 @@ impl UsageRequest {
     }
 
     /// The groups, and whether there are more than were asked for.
-    async fn rows(&self, api: &Api) -> Result<(Vec<Usage>, bool), Problem> {
+    async fn rows(&self, api: &Api) -> Result<(Vec<UsageGroup>, bool), Problem> {
         let mut rows = match self.groups.as_slice() {
             [] => Vec::new(),
             groups => api.store.usage(groups, &self.filter, i64::from(self.most) + 1).await?,
@@ -257,17 +227,17 @@ impl UsageRequest {
     }
 }
 
-fn groups(text: &str) -> Result<Vec<Group>, Problem> {
+fn groups(text: &str) -> Result<Vec<GroupBy>, Problem> {
     let mut groups = text
         .split(',')
         .filter(|word| !word.is_empty())
         .map(|word| match word {
-            "day" => Ok(Group::Day),
-            "app" => Ok(Group::App),
-            "user" => Ok(Group::User),
-            "key" => Ok(Group::Key),
-            "model" => Ok(Group::Model),
-            "provider" => Ok(Group::Provider),
+            "day" => Ok(GroupBy::Day),
+            "app" => Ok(GroupBy::App),
+            "user" => Ok(GroupBy::User),
+            "key" => Ok(GroupBy::Key),
+            "model" => Ok(GroupBy::Model),
+            "provider" => Ok(GroupBy::Provider),
             _ => Err(bad_query("`group_by` takes `day`, `app`, `user`, `key`, `model` and `provider`")),
         })
         .collect::<Result<Vec<_>, _>>()?;

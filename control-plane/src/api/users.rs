@@ -21,8 +21,8 @@ use super::pagination::{ListPage, PageQuery};
 use super::problem::Problem;
 use crate::action::users::EditUser;
 use crate::action::{self, Refusal};
-use crate::store::accounts::Account;
-use crate::store::identities::{Identity, Link};
+use crate::store::accounts::UserAccount;
+use crate::store::identities::{LinkedIdentity, SignInIdentity};
 use crate::store::keys::Key;
 use crate::store::users::User;
 
@@ -141,9 +141,9 @@ impl SignInWay {
     }
 }
 
-impl From<Account> for UserView {
-    fn from(account: Account) -> Self {
-        let Account { user, password_hash, has_identity } = account;
+impl From<UserAccount> for UserView {
+    fn from(account: UserAccount) -> Self {
+        let UserAccount { user, password_hash, has_identity } = account;
         let User { id, email, name, role, created_at, deactivated_at } = user;
         let password = password_hash.is_some().then_some(SignInWay::Password);
         let oidc = has_identity.then_some(SignInWay::Oidc);
@@ -153,9 +153,9 @@ impl From<Account> for UserView {
     }
 }
 
-impl From<Link> for IdentityView {
-    fn from(link: Link) -> Self {
-        let Link { id, identity: Identity { issuer, subject }, created_at } = link;
+impl From<LinkedIdentity> for IdentityView {
+    fn from(link: LinkedIdentity) -> Self {
+        let LinkedIdentity { id, identity: SignInIdentity { issuer, subject }, created_at } = link;
         Self { id, issuer, subject, created_at }
     }
 }
@@ -185,7 +185,7 @@ pub async fn create(
     new.once(&api, StatusCode::CREATED, async |tx, JsonBody(new)| {
         of_a_person(Some(new.role))?;
         let user = action::users::create(tx, api.context(&actor).by(), new.email, new.name, new.role).await?;
-        let account = Account { user, password_hash: None, has_identity: false };
+        let account = UserAccount { user, password_hash: None, has_identity: false };
         Ok(UserView::from(account))
     })
     .await

@@ -14,7 +14,7 @@ use super::body::{PathParams, Query};
 use super::pagination::{ListPage, paging};
 use super::problem::Problem;
 use crate::action::{Refusal, apps};
-use crate::store::versions::Version;
+use crate::store::versions::AppVersion;
 
 pub use views::{
     FieldChange, RolledBack, VersionActor, VersionDetail, VersionPage, VersionQuery, VersionView,
@@ -53,7 +53,7 @@ pub async fn read(
         None => api.store.version(id, number - 1).await?,
         Some(other) => Some(self::version(&api, id, other).await?),
     };
-    let of = |version: &Version| Configuration::of(&version.name, &version.settings);
+    let of = |version: &AppVersion| Configuration::of(&version.name, &version.settings);
     let changes = other.as_ref().map(|other| of(other).changes(&of(&version))).unwrap_or_default();
     let against = other.map(|other| other.head.number);
     Ok(Json(VersionDetail::new(version, against, changes)))
@@ -77,6 +77,6 @@ pub async fn rollback(
     Ok(Json(RolledBack { version, app: AppView::saved(saved, api.world.now()) }))
 }
 
-async fn version(api: &Api, id: Uuid, number: i64) -> Result<Version, Problem> {
+async fn version(api: &Api, id: Uuid, number: i64) -> Result<AppVersion, Problem> {
     Ok(api.store.version(id, number).await?.ok_or(Refusal::NotFound("version"))?)
 }

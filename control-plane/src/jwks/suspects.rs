@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use latchkey_filter_core::answer::denial::Code;
 use uuid::Uuid;
 
-use crate::ledger::intake::Report;
+use crate::ledger::intake::GatewayReport;
 
 /// The most that are remembered at once. Others come up again with their next refusal.
 const MOST: usize = 1000;
@@ -18,11 +18,12 @@ pub struct Suspects(Arc<Mutex<BTreeSet<Uuid>>>);
 impl Suspects {
     /// Notes which apps refused tokens, as a gateway's records say. Why they did is not told apart: a new key
     /// may have an unknown name, an old name, or none.
-    pub fn note(&self, report: &Report) {
+    pub fn note(&self, report: &GatewayReport) {
         let entries = report.batches.iter().flat_map(|batch| &batch.entries);
         let records = entries.filter_map(|entry| entry.record.as_ref().ok());
-        let refused = records.filter(|(record, _)| record.code == Code::InvalidUserToken.as_str());
-        self.add(refused.map(|(record, _)| record.app_id));
+        let refused =
+            records.filter(|told| told.record.code.as_deref() == Some(Code::InvalidUserToken.as_str()));
+        self.add(refused.filter_map(|told| told.record.app_id));
     }
 
     /// Adds apps.

@@ -9,12 +9,12 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::intake::Report;
-use super::owners::Owners;
-use super::page::{self, Outcome, Sender};
+use super::intake::GatewayReport;
 use super::presence::Presence;
 use super::stats::Stats;
-use super::streams::{Answers, Outgoing, Streams};
+use super::streams::{Answers, LedgerStreams, Outgoing};
+use super::subjects::LimitSubjects;
+use super::transaction::{self, Sender, TransactionOutcome};
 use crate::store::Store;
 use crate::store::fault::Fault;
 use crate::world::World;
@@ -22,11 +22,8 @@ use crate::world::World;
 /// A report that waits to be written.
 #[derive(Debug)]
 pub struct Waiting {
-    /// Whose it is.
     pub sender: Sender,
-    /// The report.
-    pub report: Report,
-    /// Where its answer goes.
+    pub report: GatewayReport,
     pub answers: Answers,
     /// Its place among those of its stream that wait.
     pub place: OwnedSemaphorePermit,
@@ -37,8 +34,8 @@ pub struct Waiting {
 pub struct Book {
     store: Store,
     world: World,
-    owners: Owners,
-    streams: Streams,
+    subjects: LimitSubjects,
+    streams: LedgerStreams,
     presence: Presence,
     stats: Arc<Stats>,
     reports: mpsc::Receiver<Waiting>,
@@ -65,12 +62,12 @@ impl Book {
     pub(super) fn new(
         store: Store,
         world: World,
-        streams: Streams,
+        streams: LedgerStreams,
         presence: Presence,
         stats: Arc<Stats>,
         reports: mpsc::Receiver<Waiting>,
     ) -> Self {
-        Self { store, world, owners: Owners::default(), streams, presence, stats, reports }
+        Self { store, world, subjects: LimitSubjects::default(), streams, presence, stats, reports }
     }
 
     /// Writes until it is dropped.
@@ -120,7 +117,7 @@ impl Book {
 
     /// Tries again where the database is busy or away. A transaction that was committed though it seemed
     /// to fail does no harm: its records are skipped then, and its grants are told.
-    async fn write(&mut self, waiting: &[Waiting]) -> Result<Outcome, Unwritten> {
+    async fn write(&mut self, waiting: &[Waiting]) -> Result<TransactionOutcome, Unwritten> {
         let mut waits = RETRIES_MS.into_iter().map(Duration::from_millis);
         loop {
             let (error, passes) = match tokio::time::timeout(PATIENCE, self.commit(waiting)).await {
@@ -129,7 +126,7 @@ impl Book {
                 Err(_) => ("it took too long".to_owned(), true),
             };
             // What was read may be half of it.
-            self.owners = Owners::default();
+            self.subjects = LimitSubjects::default();
             if !passes {
                 tracing::error!(error, reports = waiting.len(), "reports to the ledger cannot be written");
                 return Err(Unwritten::Refused);
@@ -144,12 +141,13 @@ impl Book {
         }
     }
 
-    async fn commit(&mut self, waiting: &[Waiting]) -> sqlx::Result<Outcome> {
+    async fn commit(&mut self, waiting: &[Waiting]) -> sqlx::Result<TransactionOutcome> {
         let begun = Instant::now();
         let reports: Vec<_> = waiting.iter().map(|waiting| (&waiting.sender, &waiting.report)).collect();
         let mut tx = self.store.begin().await?;
         let outcome =
-            page::apply(&mut tx, &mut self.owners, &reports, &self.presence, self.world.now()).await?;
+            transaction::apply(&mut tx, &mut self.subjects, &reports, &self.presence, self.world.now())
+                .await?;
         tx.commit().await?;
         let elapsed = begun.elapsed();
         self.stats.commits.observe(elapsed);
@@ -162,8 +160,8 @@ impl Book {
         Ok(outcome)
     }
 
-    fn answer(&self, waiting: Vec<Waiting>, outcome: Outcome) {
-        let Outcome { answers, recalls, records, duplicates, dropped } = outcome;
+    fn answer(&self, waiting: Vec<Waiting>, outcome: TransactionOutcome) {
+        let TransactionOutcome { answers, recalls, records, duplicates, dropped } = outcome;
         self.stats.records.fetch_add(records, Ordering::Relaxed);
         self.stats.duplicates.fetch_add(duplicates, Ordering::Relaxed);
         self.stats.dropped.fetch_add(dropped, Ordering::Relaxed);

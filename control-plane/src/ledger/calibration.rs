@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use latchkey_core::density::Histogram;
+use latchkey_core::density::DensityHistogram;
 
 use crate::store::Store;
 use crate::store::ledger::density::DensityKey;
@@ -26,12 +26,9 @@ pub async fn keep_calibrated(store: Store, world: World) {
 }
 
 /// Looks once; how many measurements have changed.
-///
-/// # Errors
-/// The database is away, or holds what does not fit.
 pub async fn calibrate(store: &Store, world: &World) -> sqlx::Result<usize> {
     let (told, samples) = (store.densities().await?, store.density_samples().await?);
-    let measured = |(key, histogram): (&DensityKey, &Histogram)| {
+    let measured = |(key, histogram): (&DensityKey, &DensityHistogram)| {
         let measured = histogram.bytes_per_token()?;
         (told.get(key) != Some(measured)).then(|| (key.clone(), measured))
     };

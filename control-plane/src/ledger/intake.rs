@@ -3,52 +3,57 @@
 
 use jiff::{SignedDuration, Timestamp};
 use latchkey_core::density::Text;
-use latchkey_core::grant::Ask;
-use latchkey_core::lease::Told;
+use latchkey_core::grant::LeaseRequest;
+use latchkey_core::lease::ReportedLease;
 use latchkey_core::limits::{BucketKind, Unit};
+use latchkey_core::money::NanoUsd;
 use latchkey_proto::ledger as wire;
 use uuid::Uuid;
 
 use crate::store::ledger::bucket::BucketKey;
-use crate::store::ledger::record::Record;
+use crate::store::records::Record;
 
-/// A report, read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct GatewayReport {
     /// Its number on the stream.
     pub id: u64,
-    /// Records, by worker.
-    pub batches: Vec<Batch>,
+    pub batches: Vec<WorkerBatch>,
     /// What it says of leases, and asks for.
     pub leases: Vec<LeaseReport>,
 }
 
-/// Records of one worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Batch {
-    /// Which worker.
+pub struct WorkerBatch {
     pub worker: u32,
     /// Its records, in order.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<SequencedRecord>,
 }
 
 /// A record with its place in the worker's sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct SequencedRecord {
     /// From 1.
     pub sequence: u64,
     /// How many the worker had to drop.
     pub dropped: u64,
-    /// The record with what it charges, or what is wrong with it.
-    pub record: Result<(Box<Record>, Vec<Charge>), &'static str>,
+    /// The record, or what is wrong with it.
+    pub record: Result<Box<Recorded>, &'static str>,
+}
+
+/// A record, with what only the ledger needs of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Without what its gateway does not say: the gateway's name, and the app's metadata.
+    pub record: Record,
+    pub charges: Vec<BucketCharge>,
+    /// The size of its text, where that is comparable to the tokens reported.
+    pub text: Option<Text>,
 }
 
 /// Units that a request used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Charge {
-    /// Of which bucket.
+pub struct BucketCharge {
     pub bucket: BucketKey,
-    /// How many.
     pub units: u64,
 }
 
@@ -59,10 +64,8 @@ pub struct LeaseReport {
     pub named: wire::BucketId,
     /// Of which bucket; none where the name cannot be read. The period is -1 where it is not known.
     pub bucket: Option<BucketKey>,
-    /// What the gateway says.
-    pub told: Told,
-    /// What it asks for.
-    pub ask: Option<Ask>,
+    pub told: ReportedLease,
+    pub ask: Option<LeaseRequest>,
 }
 
 /// The most of any number of one request: sums of many still fit the database.
@@ -75,31 +78,29 @@ const LONGEST: usize = 256;
 const OLDEST: SignedDuration = SignedDuration::from_hours(30 * 24);
 const NEWEST: SignedDuration = SignedDuration::from_hours(1);
 
-/// Reads a report.
 #[must_use]
-pub fn report(report: wire::Report, now: Timestamp) -> Report {
+pub fn report(report: wire::Report, now: Timestamp) -> GatewayReport {
     let wire::Report { id, batches, leases } = report;
-    let batch = |wire::Batch { worker, records }| Batch {
+    let batch = |wire::Batch { worker, records }| WorkerBatch {
         worker,
         entries: records.into_iter().map(|record| entry(record, now)).collect(),
     };
-    Report {
+    GatewayReport {
         id,
         batches: batches.into_iter().map(batch).collect(),
         leases: leases.into_iter().map(lease).collect(),
     }
 }
 
-fn entry(record: wire::Record, now: Timestamp) -> Entry {
+fn entry(record: wire::Record, now: Timestamp) -> SequencedRecord {
     let (sequence, dropped) = (record.sequence, record.dropped.min(MOST));
     if sequence > MOST {
-        return Entry { sequence: 0, dropped, record: Err("its sequence is absurd") };
+        return SequencedRecord { sequence: 0, dropped, record: Err("its sequence is absurd") };
     }
-    let read = self::record(record, now).map(|(record, charges)| (Box::new(record), charges));
-    Entry { sequence, dropped, record: read }
+    SequencedRecord { sequence, dropped, record: self::record(record, now).map(Box::new) }
 }
 
-fn record(record: wire::Record, now: Timestamp) -> Result<(Record, Vec<Charge>), &'static str> {
+fn record(record: wire::Record, now: Timestamp) -> Result<Recorded, &'static str> {
     let settlement = settlement(record.settlement())?;
     let settlement_reason = reason(record.settlement_reason());
     let identity_source = source(record.identity_source());
@@ -139,60 +140,61 @@ fn record(record: wire::Record, now: Timestamp) -> Result<(Record, Vec<Charge>),
     } = record;
     let tokens = tokens.unwrap_or_default();
     let record = Record {
-        at_ms: believed(at_ms, now),
+        at: believed(at_ms, now),
         request_id: text(request_id),
-        app_id: uuid(&app_id).ok_or("its app is no UUID")?,
-        key_id: uuid(&key_id).ok_or("its key is no UUID")?,
+        app_id: Some(uuid(&app_id).ok_or("its app is no UUID")?),
+        key_id: Some(uuid(&key_id).ok_or("its key is no UUID")?),
         user_id: match user_id.as_slice() {
             [] => None,
             id => Some(uuid(id).ok_or("its user is no UUID")?),
         },
-        model: text(model),
-        served_model: text(served_model),
-        provider: text(provider),
-        endpoint: text(endpoint),
-        status: status.min(999),
-        code: text(code),
+        model: text_if_any(model),
+        served_model: text_if_any(served_model),
+        provider: text_if_any(provider),
+        endpoint: text_if_any(endpoint),
+        status: number_if_any(status.min(999).into()),
+        code: text_if_any(code),
         input_tokens: tokens.input.min(MOST),
         cached_input_tokens: tokens.cached_input.min(MOST),
         output_tokens: tokens.output.min(MOST),
         reasoning_tokens: tokens.reasoning.min(MOST),
         cache_write_5m_tokens: tokens.cache_write_5m.min(MOST),
         cache_write_1h_tokens: tokens.cache_write_1h.min(MOST),
-        cost: cost_nano_usd.min(MOST),
-        price_version: price_version.min(MOST),
-        settlement,
-        settlement_reason,
-        latency_ms,
-        first_token_ms,
+        cost: NanoUsd(cost_nano_usd.min(MOST)),
+        price_version: number_if_any(price_version),
+        settlement: settlement.to_owned(),
+        settlement_reason: settlement_reason.map(str::to_owned),
+        latency_ms: latency_ms.into(),
+        first_token_ms: first_token_ms.map(u64::from),
         streamed,
-        client_address: text(client_address),
-        conversation_id: text(conversation_id),
-        identity: text(identity).to_lowercase(),
-        identity_source,
+        client_address: text_if_any(client_address),
+        conversation_id: text_if_any(conversation_id),
+        identity: text_if_any(identity).map(|email| email.to_lowercase()),
+        identity_source: identity_source.to_owned(),
         old_secret,
-        service_tier: text(service_tier),
+        service_tier: text_if_any(service_tier),
         repeats: repeats.clamp(1, MOST),
-        asked_output_tokens: asked_output_tokens.min(MOST),
-        granted_output_tokens: granted_output_tokens.min(MOST),
-        text: size.map(|size| Text { ascii: size.ascii.min(MOST), other: size.other.min(MOST) }),
+        asked_output_tokens: number_if_any(asked_output_tokens),
+        granted_output_tokens: number_if_any(granted_output_tokens),
+        ..Record::default()
     };
-    let charges = charges.iter().map(charge).collect::<Option<Vec<_>>>().ok_or("a charge names no bucket")?;
-    Ok((record, charges))
+    let charges = charges.iter().map(charge).collect::<Option<_>>().ok_or("a charge names no bucket")?;
+    let text = size.map(|size| Text { ascii: size.ascii.min(MOST), other: size.other.min(MOST) });
+    Ok(Recorded { record, charges, text })
 }
 
-fn charge(charge: &wire::Charge) -> Option<Charge> {
+fn charge(charge: &wire::Charge) -> Option<BucketCharge> {
     let bucket = charge.bucket.as_ref().and_then(bucket).filter(|bucket| bucket.period >= 0)?;
     // Requests are counted by leases.
     let units = if bucket.kind.unit() == Unit::Requests { 0 } else { charge.amount.min(MOST) };
-    Some(Charge { bucket, units })
+    Some(BucketCharge { bucket, units })
 }
 
 fn lease(lease: wire::Lease) -> LeaseReport {
     let wire::Lease { bucket: named, granted, used, returned, local, want, least, ahead, floor } = lease;
     let named = named.unwrap_or_default();
     let bucket = bucket(&named);
-    let told = Told {
+    let told = ReportedLease {
         granted: granted.min(MOST_UNITS),
         used: if bucket.is_some_and(|bucket| bucket.kind.unit() == Unit::Requests) {
             used.min(MOST_UNITS)
@@ -206,7 +208,7 @@ fn lease(lease: wire::Lease) -> LeaseReport {
         let want = want.min(MOST_UNITS);
         let least = least.clamp(1, want);
         let floor = if floor == 0 { least } else { floor.min(least) };
-        Ask { want, least, floor, ahead }
+        LeaseRequest { want, least, floor, ahead }
     });
     LeaseReport { named, bucket, told, ask }
 }
@@ -215,7 +217,7 @@ fn bucket(id: &wire::BucketId) -> Option<BucketKey> {
     let kind = BucketKind::from_number(id.kind)?;
     // A window has no period.
     let period = if kind.span_ms().is_some() { 0 } else { id.period };
-    (period >= -1).then_some(BucketKey { owner: uuid(&id.owner)?, kind, period })
+    (period >= -1).then_some(BucketKey { subject: uuid(&id.owner)?, kind, period })
 }
 
 fn settlement(settlement: wire::Settlement) -> Result<&'static str, &'static str> {
@@ -228,10 +230,10 @@ fn settlement(settlement: wire::Settlement) -> Result<&'static str, &'static str
     }
 }
 
-/// Empty where there is none, or one that a newer gateway knows.
-fn reason(reason: wire::SettlementReason) -> &'static str {
-    match reason {
-        wire::SettlementReason::Unspecified => "",
+/// None also for one that only a newer gateway knows.
+fn reason(reason: wire::SettlementReason) -> Option<&'static str> {
+    Some(match reason {
+        wire::SettlementReason::Unspecified => return None,
         wire::SettlementReason::AnswerCut => "answer_cut",
         wire::SettlementReason::AnswerUnknown => "answer_unknown",
         wire::SettlementReason::AnswerUnreadable => "answer_unreadable",
@@ -240,7 +242,7 @@ fn reason(reason: wire::SettlementReason) -> &'static str {
         wire::SettlementReason::UsageUnclear => "usage_unclear",
         wire::SettlementReason::UsageImplausible => "usage_implausible",
         wire::SettlementReason::TierNotPriced => "tier_not_priced",
-    }
+    })
 }
 
 fn source(source: wire::IdentitySource) -> &'static str {
@@ -257,11 +259,19 @@ fn uuid(bytes: &[u8]) -> Option<Uuid> {
 }
 
 /// The gateway's time, unless its clock is wrong.
-fn believed(at_ms: i64, now: Timestamp) -> i64 {
-    let moment = |at: Timestamp| at.as_millisecond();
-    let oldest = now.saturating_sub(OLDEST).map_or(0, moment);
-    let newest = now.saturating_add(NEWEST).map_or(i64::MAX, moment);
-    if (oldest..=newest).contains(&at_ms) { at_ms } else { now.as_millisecond() }
+fn believed(at_ms: i64, now: Timestamp) -> Timestamp {
+    let oldest = now.saturating_sub(OLDEST).unwrap_or(Timestamp::UNIX_EPOCH);
+    let newest = now.saturating_add(NEWEST).unwrap_or(Timestamp::MAX);
+    let at = Timestamp::from_millisecond(at_ms).ok();
+    at.filter(|at| (oldest..=newest).contains(at)).unwrap_or(now)
+}
+
+fn number_if_any(number: u64) -> Option<u64> {
+    Some(number.min(MOST)).filter(|number| *number > 0)
+}
+
+fn text_if_any(text: String) -> Option<String> {
+    Some(self::text(text)).filter(|text| !text.is_empty())
 }
 
 /// Cut, and without control characters: PostgreSQL refuses the one of number 0.
@@ -293,7 +303,7 @@ mod tests {
     }
 
     fn read(record: wire::Record) -> Result<Record, &'static str> {
-        super::record(record, now()).map(|(record, _)| record)
+        super::record(record, now()).map(|recorded| recorded.record)
     }
 
     #[test]
@@ -307,9 +317,10 @@ mod tests {
             ..wire_record()
         };
         let record = read(odd).unwrap();
-        assert_eq!(record.at_ms, now().as_millisecond());
-        assert!(record.model.len() <= LONGEST && record.model.chars().all(|c| c == 'ä'));
-        assert_eq!((record.status, record.cost, record.input_tokens), (999, MOST, MOST));
+        assert_eq!(record.at, now());
+        let model = record.model.unwrap();
+        assert!(model.len() <= LONGEST && model.chars().all(|c| c == 'ä'));
+        assert_eq!((record.status, record.cost, record.input_tokens), (Some(999), NanoUsd(MOST), MOST));
     }
 
     #[test]
@@ -336,7 +347,7 @@ mod tests {
         };
         let requests = read(1, 77);
         assert_eq!((requests.bucket.unwrap().period, requests.told.used), (0, 5));
-        assert_eq!(requests.ask, Some(Ask { want: 3, least: 1, floor: 1, ahead: false }));
+        assert_eq!(requests.ask, Some(LeaseRequest { want: 3, least: 1, floor: 1, ahead: false }));
         let budget = read(6, 77);
         assert_eq!((budget.bucket.unwrap().period, budget.told.used), (77, 0));
         assert_eq!(read(9, 0).bucket, None);

@@ -18,7 +18,6 @@ use super::stats::{BOUNDS_MS, Stats};
 #[derive(Debug)]
 pub struct LedgerMetrics(pub Arc<Stats>);
 
-/// Verdicts by their label.
 const VERDICTS: [(Verdict, &str); 4] = [
     (Verdict::Granted, "granted"),
     (Verdict::Exhausted, "exhausted"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::streams::Streams;
+use super::streams::LedgerStreams;
 use crate::gateways::Gateways;
 
 /// A process that no replica has been connected to for so long is not waited for: a reconnect takes some
@@ -19,10 +19,10 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// When each process was connected for the last time, as far as this replica knows.
 #[derive(Clone, Debug)]
-pub struct Presence(Arc<Mutex<Seen>>);
+pub struct Presence(Arc<Mutex<LastSeen>>);
 
 #[derive(Debug)]
-struct Seen {
+struct LastSeen {
     /// Before this nothing is known: who was connected then may come back.
     since: Instant,
     processes: HashMap<String, Instant>,
@@ -30,7 +30,7 @@ struct Seen {
 
 impl Default for Presence {
     fn default() -> Self {
-        let seen = Seen { since: Instant::now(), processes: HashMap::new() };
+        let seen = LastSeen { since: Instant::now(), processes: HashMap::new() };
         Self(Arc::new(Mutex::new(seen)))
     }
 }
@@ -48,7 +48,7 @@ impl Presence {
     }
 
     /// Keeps noting who is connected, here and to other replicas.
-    pub async fn follow(self, streams: Streams, gateways: Arc<Gateways>) {
+    pub async fn follow(self, streams: LedgerStreams, gateways: Arc<Gateways>) {
         let mut periods = tokio::time::interval(PERIOD);
         loop {
             periods.tick().await;
@@ -60,12 +60,12 @@ impl Presence {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Seen> {
+    fn lock(&self) -> MutexGuard<'_, LastSeen> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Seen {
+impl LastSeen {
     fn see(&mut self, instances: impl IntoIterator<Item = String>, now: Instant) {
         self.processes.retain(|_, at| now.duration_since(*at) < REMEMBERED);
         self.processes.extend(instances.into_iter().map(|instance| (instance, now)));
@@ -84,9 +84,9 @@ mod tests {
     #[test]
     fn a_process_is_gone_a_while_after_it_was_seen_last() {
         let begun = Instant::now();
-        let mut seen = Seen { since: begun, processes: HashMap::new() };
+        let mut seen = LastSeen { since: begun, processes: HashMap::new() };
         let after = |halves: u32| begun + GONE_AFTER * halves / 2;
-        let gone = |seen: &Seen, now| [seen.is_gone("known", now), seen.is_gone("unknown", now)];
+        let gone = |seen: &LastSeen, now| [seen.is_gone("known", now), seen.is_gone("unknown", now)];
         seen.see(["known".to_owned()], after(1));
         assert_eq!(gone(&seen, after(1)), [false, false], "this replica has just begun");
         assert_eq!(gone(&seen, after(2)), [false, true]);

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::owners::Owners;
-use super::page;
-use super::streams::Streams;
+use super::streams::LedgerStreams;
+use super::subjects::LimitSubjects;
+use super::transaction;
 use crate::store::Store;
 use crate::world::World;
 
@@ -18,7 +18,7 @@ const BATCH: i64 = 1_000;
 const REST: Duration = Duration::from_millis(100);
 
 /// Tidies the ledger every hour. Records older than `days` go, sums stay; 0 keeps all.
-pub async fn keep_tidy(store: Store, world: World, streams: Streams, days: u32) {
+pub async fn keep_tidy(store: Store, world: World, streams: LedgerStreams, days: u32) {
     let mut hours = tokio::time::interval(Duration::from_secs(3600));
     loop {
         hours.tick().await;
@@ -28,11 +28,7 @@ pub async fn keep_tidy(store: Store, world: World, streams: Streams, days: u32) 
     }
 }
 
-/// Tidies once.
-///
-/// # Errors
-/// The database is away.
-pub async fn tidy(store: &Store, world: &World, streams: &Streams, days: u32) -> sqlx::Result<()> {
+pub async fn tidy(store: &Store, world: &World, streams: &LedgerStreams, days: u32) -> sqlx::Result<()> {
     for instance in streams.instances() {
         store.see_process(&instance, world.now()).await?;
     }
@@ -47,7 +43,7 @@ pub async fn tidy(store: &Store, world: &World, streams: &Streams, days: u32) ->
 }
 
 /// A process that nobody has heard of for a day will not come back: what it can have spent is charged.
-async fn write_off_lost(store: &Store, world: &World, streams: &Streams) -> sqlx::Result<()> {
+async fn write_off_lost(store: &Store, world: &World, streams: &LedgerStreams) -> sqlx::Result<()> {
     let day_ago = world.now().saturating_sub(LOST).unwrap_or(Timestamp::UNIX_EPOCH);
     let connected = streams.instances();
     for lost in store.lost_processes(day_ago).await? {
@@ -55,7 +51,9 @@ async fn write_off_lost(store: &Store, world: &World, streams: &Streams) -> sqlx
             continue;
         }
         let mut tx = store.begin().await?;
-        let budgets = page::write_off(&mut tx, &mut Owners::default(), &lost.instance, world.now()).await?;
+        let budgets =
+            transaction::write_off(&mut tx, &mut LimitSubjects::default(), &lost.instance, world.now())
+                .await?;
         tx.commit().await?;
         let (gateway, instance) = (lost.gateway, lost.instance);
         tracing::warn!(

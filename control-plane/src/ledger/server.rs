@@ -17,8 +17,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::book::Waiting;
 use super::intake;
-use super::page::Sender;
-use super::streams::{self, Answers, Outgoing, Streams, WINDOW};
+use super::streams::{self, Answers, LedgerStreams, Outgoing, WINDOW};
+use super::transaction::Sender;
 use crate::jwks::suspects::Suspects;
 use crate::world::World;
 
@@ -29,35 +29,33 @@ const GREETING: Duration = Duration::from_secs(10);
 /// Longest name of a gateway or its process, in bytes.
 const LONGEST_NAME: usize = 256;
 
-/// Serves ledger streams.
 #[derive(Debug)]
-pub struct Server<A> {
+pub struct LedgerService<A> {
     authenticator: Arc<A>,
     world: World,
     queue: mpsc::Sender<Waiting>,
-    listed: Streams,
+    listed: LedgerStreams,
     suspects: Suspects,
     stopping: watch::Receiver<bool>,
     opened: AtomicU64,
 }
 
-/// One stream being served.
-struct Exchange {
+struct LedgerExchange {
     id: u64,
     world: World,
     queue: mpsc::Sender<Waiting>,
-    listed: Streams,
+    listed: LedgerStreams,
     suspects: Suspects,
     answers: Answers,
     places: Arc<Semaphore>,
 }
 
-impl<A: Authenticator> Server<A> {
+impl<A: Authenticator> LedgerService<A> {
     pub(super) fn new(
         authenticator: Arc<A>,
         world: World,
         queue: mpsc::Sender<Waiting>,
-        listed: Streams,
+        listed: LedgerStreams,
         suspects: Suspects,
         stopping: watch::Receiver<bool>,
     ) -> Self {
@@ -72,7 +70,7 @@ impl<A: Authenticator> Server<A> {
 }
 
 #[tonic::async_trait]
-impl<A: Authenticator> Ledger for Server<A> {
+impl<A: Authenticator> Ledger for LedgerService<A> {
     type ExchangeStream = Pin<Box<dyn Stream<Item = Result<LedgerResponse, Status>> + Send>>;
 
     async fn exchange(
@@ -81,7 +79,7 @@ impl<A: Authenticator> Ledger for Server<A> {
     ) -> Result<Response<Self::ExchangeStream>, Status> {
         let admission = Admission::check(&self.authenticator, request.metadata()).await?;
         let (answers, responses) = streams::answers();
-        let stream = Exchange {
+        let stream = LedgerExchange {
             id: self.opened.fetch_add(1, Ordering::Relaxed),
             world: self.world.clone(),
             queue: self.queue.clone(),
@@ -97,7 +95,7 @@ impl<A: Authenticator> Ledger for Server<A> {
     }
 }
 
-impl Exchange {
+impl LedgerExchange {
     async fn run<A: Authenticator>(
         self,
         requests: Streaming<LedgerRequest>,

@@ -8,7 +8,6 @@ use latchkey_proto::ledger::Verdict;
 /// Counters since the process began.
 #[derive(Debug, Default)]
 pub struct Stats {
-    /// Records applied.
     pub records: AtomicU64,
     /// Records that had been applied before.
     pub duplicates: AtomicU64,
@@ -18,15 +17,13 @@ pub struct Stats {
     pub grants: [AtomicU64; 5],
     /// Transactions that were tried again.
     pub retries: AtomicU64,
-    /// How long transactions took.
-    pub commits: Histogram,
+    pub commits: DurationHistogram,
     /// How many reports each transaction held, in all.
     pub reports: AtomicU64,
 }
 
-/// Durations, sorted into [`BOUNDS_MS`].
 #[derive(Debug, Default)]
-pub struct Histogram {
+pub struct DurationHistogram {
     counts: [AtomicU64; BOUNDS_MS.len() + 1],
     sum_us: AtomicU64,
 }
@@ -35,7 +32,6 @@ pub struct Histogram {
 pub const BOUNDS_MS: [u64; 10] = [1, 2, 5, 10, 20, 50, 100, 250, 1_000, 5_000];
 
 impl Stats {
-    /// Counts an answer.
     pub fn count(&self, verdict: Verdict) {
         let number = usize::try_from(i32::from(verdict)).unwrap_or(0);
         if let Some(counter) = self.grants.get(number) {
@@ -51,8 +47,7 @@ impl Stats {
     }
 }
 
-impl Histogram {
-    /// Adds a duration.
+impl DurationHistogram {
     pub fn observe(&self, duration: Duration) {
         let place = BOUNDS_MS.iter().position(|bound| duration <= Duration::from_millis(*bound));
         if let Some(counter) = self.counts.get(place.unwrap_or(BOUNDS_MS.len())) {
@@ -85,7 +80,7 @@ mod tests {
 
     #[test]
     fn durations_are_sorted_and_summed() {
-        let histogram = Histogram::default();
+        let histogram = DurationHistogram::default();
         for ms in [1, 2, 3, 9_000] {
             histogram.observe(Duration::from_millis(ms));
         }

@@ -32,7 +32,7 @@ pub fn answers() -> (Answers, mpsc::Receiver<Outgoing>) {
 
 /// The streams, by gateway process.
 #[derive(Clone, Debug, Default)]
-pub struct Streams(Arc<Mutex<ByProcess>>);
+pub struct LedgerStreams(Arc<Mutex<ByProcess>>);
 
 /// Numbers and answers of streams, the newest last: a process that reconnects has two for a moment.
 type ByProcess = HashMap<String, Vec<(u64, Answers)>>;
@@ -40,13 +40,12 @@ type ByProcess = HashMap<String, Vec<(u64, Answers)>>;
 /// A stream that is listed until this is dropped.
 #[derive(Debug)]
 pub struct Listed {
-    streams: Streams,
+    streams: LedgerStreams,
     instance: String,
     id: u64,
 }
 
-impl Streams {
-    /// Lists a stream.
+impl LedgerStreams {
     #[must_use]
     pub fn list(&self, instance: &str, id: u64, answers: Answers) -> Listed {
         self.lock().entry(instance.to_owned()).or_default().push((id, answers));

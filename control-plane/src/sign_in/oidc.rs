@@ -27,7 +27,7 @@ use super::{PublicUrl, secret};
 use crate::outbound::Outbound;
 use crate::refusal::Refusal;
 use crate::seal::{MasterKey, Purpose};
-use crate::store::identities::Identity;
+use crate::store::identities::SignInIdentity;
 use crate::world::World;
 use profile::{Claims, Said};
 use provider::Provider;
@@ -271,7 +271,7 @@ impl Oidc {
         if subject.chars().any(char::is_control) {
             return Err(refused("the OpenID provider's name for you is no text"));
         }
-        let identity = Identity { issuer: self.settings.issuer.clone(), subject: subject.to_string() };
+        let identity = SignInIdentity { issuer: self.settings.issuer.clone(), subject: subject.to_string() };
         let claim = self.settings.groups_claim.as_deref();
         let said = Said::in_token(&claims, claim);
         let said = if said.is_settled() {

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use latchkey_core::name::Email;
 use latchkey_core::role::Role;
 use secrecy::SecretString;
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
 use super::row::Columns as _;
@@ -14,8 +14,7 @@ use super::{Store, Tx};
 
 /// A user with the ways in which they sign in.
 #[derive(Clone, Debug)]
-pub struct Account {
-    /// The user.
+pub struct UserAccount {
     pub user: User,
     /// Their password's hash in PHC format.
     pub password_hash: Option<SecretString>,
@@ -23,62 +22,47 @@ pub struct Account {
     pub has_identity: bool,
 }
 
-impl TryFrom<AnyRow> for Account {
-    type Error = sqlx::Error;
-
-    fn try_from(row: AnyRow) -> sqlx::Result<Self> {
+impl FromRow<'_, AnyRow> for UserAccount {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
         Ok(Self {
             password_hash: row.try_get::<Option<String>, _>("password_hash")?.map(SecretString::from),
             has_identity: row.count("identities")? > 0,
-            user: User::try_from(row)?,
+            user: User::from_row(row)?,
         })
     }
 }
 
 impl Store {
     /// The account of the user with this id.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn account(&self, id: Uuid) -> sqlx::Result<Option<Account>> {
-        sqlx::query(
+    pub async fn account(&self, id: Uuid) -> sqlx::Result<Option<UserAccount>> {
+        sqlx::query_as(
             "SELECT id, email, name, role, created_at, deactivated_at, password_hash,
              (SELECT COUNT(*) FROM identities WHERE user_id = users.id) AS identities FROM users WHERE id = $1",
         )
         .bind(id.to_string())
         .fetch_optional(&self.pool)
-        .await?
-        .map(Account::try_from)
-        .transpose()
+        .await
     }
 
     /// The account with this address.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn account_at(&self, email: &Email) -> sqlx::Result<Option<Account>> {
-        sqlx::query(
+    pub async fn account_at(&self, email: &Email) -> sqlx::Result<Option<UserAccount>> {
+        sqlx::query_as(
             "SELECT id, email, name, role, created_at, deactivated_at, password_hash,
              (SELECT COUNT(*) FROM identities WHERE user_id = users.id) AS identities FROM users WHERE email = $1",
         )
         .bind(email.as_str().to_owned())
         .fetch_optional(&self.pool)
-        .await?
-        .map(Account::try_from)
-        .transpose()
+        .await
     }
 
     /// Accounts whose name or address holds `search`, by id, after `after`.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn accounts(
         &self,
         search: &str,
         after: Option<Uuid>,
         limit: i64,
-    ) -> sqlx::Result<Vec<Account>> {
-        sqlx::query(
+    ) -> sqlx::Result<Vec<UserAccount>> {
+        sqlx::query_as(
             r"SELECT id, email, name, role, created_at, deactivated_at, password_hash,
               (SELECT COUNT(*) FROM identities WHERE user_id = users.id) AS identities FROM users
               WHERE id > $1 AND search_text LIKE $2 ESCAPE '\'
@@ -88,16 +72,10 @@ impl Store {
         .bind(super::containing(search))
         .bind(limit)
         .fetch_all(&self.pool)
-        .await?
-        .into_iter()
-        .map(Account::try_from)
-        .collect()
+        .await
     }
 
     /// The ids and names of the groups that a user is in, in their order.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn groups_of(&self, user: Uuid) -> sqlx::Result<Vec<(Uuid, String)>> {
         sqlx::query(
             "SELECT groups.id, groups.name FROM groups JOIN group_members ON group_members.group_id = groups.id
@@ -112,9 +90,6 @@ impl Store {
     }
 
     /// The names of the groups that a user is in, in their order.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn group_names_of(&self, user: Uuid) -> sqlx::Result<Vec<String>> {
         sqlx::query(
             "SELECT groups.name FROM groups JOIN group_members ON group_members.group_id = groups.id
@@ -131,26 +106,18 @@ impl Store {
 
 impl Tx {
     /// The user with this id, whom no other transaction changes before this one ends.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn user_to_change(&mut self, id: Uuid) -> sqlx::Result<Option<User>> {
         // The update that changes nothing locks the row, on both databases.
-        sqlx::query(
+        sqlx::query_as(
             "UPDATE users SET role = role WHERE id = $1
              RETURNING id, email, name, role, created_at, deactivated_at",
         )
         .bind(id.to_string())
         .fetch_optional(&mut *self.inner)
-        .await?
-        .map(User::try_from)
-        .transpose()
+        .await
     }
 
     /// The hash of a user's password.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn password_hash(&mut self, id: Uuid) -> sqlx::Result<Option<SecretString>> {
         let row = sqlx::query("SELECT password_hash FROM users WHERE id = $1")
             .bind(id.to_string())
@@ -161,9 +128,6 @@ impl Tx {
     }
 
     /// The id of the user with this address.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn user_at(&mut self, email: &Email) -> sqlx::Result<Option<Uuid>> {
         sqlx::query("SELECT id FROM users WHERE email = $1")
             .bind(email.as_str().to_owned())
@@ -174,9 +138,6 @@ impl Tx {
     }
 
     /// Every active owner, whom no other transaction demotes or deactivates before this one ends.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn active_owners(&mut self) -> sqlx::Result<Vec<Uuid>> {
         sqlx::query("UPDATE users SET role = role WHERE role = $1 AND deactivated_at IS NULL RETURNING id")
             .bind(Role::Owner.as_str())
@@ -188,9 +149,6 @@ impl Tx {
     }
 
     /// Changes a user's name and role.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn update_user(&mut self, user: &User) -> sqlx::Result<()> {
         sqlx::query("UPDATE users SET name = $1, role = $2, search_text = $3 WHERE id = $4")
             .bind(user.name.as_str().to_owned())
@@ -203,9 +161,6 @@ impl Tx {
     }
 
     /// Deactivates a user at a moment, or, with none, reactivates them.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn set_deactivated(&mut self, id: Uuid, at: Option<Timestamp>) -> sqlx::Result<()> {
         sqlx::query("UPDATE users SET deactivated_at = $1 WHERE id = $2")
             .bind(at.map(Timestamp::as_millisecond))
@@ -215,10 +170,6 @@ impl Tx {
         Ok(())
     }
 
-    /// Sets a user's password.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn set_password(&mut self, id: Uuid, hash: String, at: Timestamp) -> sqlx::Result<()> {
         sqlx::query("UPDATE users SET password_hash = $1, password_changed_at = $2 WHERE id = $3")
             .bind(hash)

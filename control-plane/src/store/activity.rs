@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{FromRow as _, Row as _};
 use uuid::Uuid;
 
 use super::ledger::bucket::BucketKey;
+use super::records::Record;
 use super::row::{Columns as _, unfit};
 use super::{Backend, Store};
 
@@ -23,7 +24,16 @@ pub struct Activity {
     pub old_secret_used_at: Option<Timestamp>,
 }
 
-/// What a bucket holds.
+impl Activity {
+    pub(super) fn add(&mut self, record: &Record, old_secret: bool) {
+        self.requests = self.requests.saturating_add(record.repeats);
+        self.last_used_at = self.last_used_at.max(Some(record.at));
+        if old_secret {
+            self.old_secret_used_at = self.old_secret_used_at.max(Some(record.at));
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stock {
     /// What was used for good in a period; none where the book has not begun with it.
@@ -67,9 +77,6 @@ macro_rules! activity {
 
 impl Store {
     /// What these buckets hold; one that nothing was used of is empty.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn stocks(&self, wanted: &[BucketKey]) -> sqlx::Result<HashMap<BucketKey, Stock>> {
         if wanted.is_empty() {
             return Ok(HashMap::new());
@@ -89,9 +96,6 @@ impl Store {
     }
 
     /// How much these keys were used; those that never were are missing.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn key_activity(&self, keys: &[Uuid]) -> sqlx::Result<HashMap<Uuid, Activity>> {
         let query = match self.backend {
             Backend::Sqlite => activity!("key_usage", "key_id", "value FROM json_each($1)"),
@@ -103,9 +107,6 @@ impl Store {
     }
 
     /// How much all keys of these apps were used; those that never were are missing.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn app_activity(&self, apps: &[Uuid]) -> sqlx::Result<HashMap<Uuid, Activity>> {
         let query = match self.backend {
             Backend::Sqlite => activity!("app_usage", "app_id", "value FROM json_each($1)"),
@@ -137,7 +138,7 @@ fn stock(row: &AnyRow) -> sqlx::Result<(BucketKey, Stock)> {
         json => serde_json::from_str(json).map_err(|error| unfit("slots", error))?,
     };
     Ok((
-        BucketKey::try_from(row)?,
+        BucketKey::from_row(row)?,
         Stock { used: row.optional_count("used")?, slots, reserved: row.count("reserved")? },
     ))
 }

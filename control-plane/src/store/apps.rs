@@ -6,26 +6,22 @@ use latchkey_core::search::folded;
 use latchkey_core::settings::AppSettings;
 use latchkey_core::status::Status;
 use serde::{Deserialize, Serialize};
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{FromRow, Row as _};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::row::{Columns as _, unfit};
 use super::{Store, Tx};
 
-/// An app.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct App {
-    /// Opaque.
     pub id: Uuid,
-    /// What people see.
     pub name: Name,
     /// Stored status.
     pub status: Status,
     /// What its keys may do.
     pub settings: AppSettings,
-    /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
@@ -33,10 +29,8 @@ pub struct App {
     pub revision: i64,
 }
 
-impl TryFrom<AnyRow> for App {
-    type Error = sqlx::Error;
-
-    fn try_from(row: AnyRow) -> sqlx::Result<Self> {
+impl FromRow<'_, AnyRow> for App {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
         let settings: &str = row.try_get("settings")?;
         Ok(Self {
             id: row.uuid("id")?,
@@ -53,7 +47,6 @@ impl TryFrom<AnyRow> for App {
 /// An app that changed. One whose row is damaged does not hold up the others.
 #[derive(Debug)]
 pub struct ChangedApp {
-    /// Its id.
     pub id: Uuid,
     /// The revision of its last change.
     pub revision: i64,
@@ -66,7 +59,6 @@ pub struct ChangedApp {
 pub struct AppFilter {
     /// Part of the name, in any case.
     pub search: String,
-    /// Those after this one.
     pub after: Option<Uuid>,
 }
 
@@ -124,42 +116,27 @@ impl AppOrder {
 
 impl Store {
     /// The app with this id, unless it was deleted.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn app(&self, id: Uuid) -> sqlx::Result<Option<App>> {
-        sqlx::query(
+        sqlx::query_as(
             "SELECT id, name, status, settings, created_at, updated_at, revision FROM apps
              WHERE id = $1 AND deleted_at IS NULL",
         )
         .bind(id.to_string())
         .fetch_optional(&self.pool)
-        .await?
-        .map(App::try_from)
-        .transpose()
+        .await
     }
 
-    /// Apps in this order.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn apps(&self, filter: &AppFilter, order: AppOrder, limit: i64) -> sqlx::Result<Vec<App>> {
-        sqlx::query(order.query())
+        sqlx::query_as(order.query())
             .bind(filter.after.map(|id| id.to_string()).unwrap_or_default())
             .bind(super::containing(&filter.search))
             .bind(limit)
             .fetch_all(&self.pool)
-            .await?
-            .into_iter()
-            .map(App::try_from)
-            .collect()
+            .await
     }
 
     /// The apps that this user has made requests of, unless they were deleted. One whose row cannot be
     /// read is left out.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn apps_used_by(&self, user: Uuid) -> sqlx::Result<Vec<App>> {
         let rows = sqlx::query(
             "SELECT id, name, status, settings, created_at, updated_at, revision FROM apps
@@ -169,7 +146,7 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         let read = |row: AnyRow| {
-            let app = App::try_from(row);
+            let app = App::from_row(&row);
             app.inspect_err(|error| tracing::error!(%error, "an app's row cannot be read")).ok()
         };
         Ok(rows.into_iter().filter_map(read).collect())
@@ -177,16 +154,13 @@ impl Store {
 
     /// Apps that may come into question for this user, by age, oldest first: those whose viewer or settings
     /// request rule is for everyone, or names the user or a group of theirs. Exceptions are not looked at.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn apps_that_may_be_seen(
         &self,
         user: Uuid,
         filter: &AppFilter,
         limit: i64,
     ) -> sqlx::Result<Vec<App>> {
-        sqlx::query(
+        sqlx::query_as(
             r"SELECT id, name, status, settings, created_at, updated_at, revision FROM apps
               WHERE deleted_at IS NULL AND id > $1 AND search_text LIKE $2 ESCAPE '\' AND id IN (
                 SELECT app_id FROM app_subjects WHERE kind = 'everyone'
@@ -203,16 +177,10 @@ impl Store {
         .bind(user.to_string())
         .bind(limit)
         .fetch_all(&self.pool)
-        .await?
-        .into_iter()
-        .map(App::try_from)
-        .collect()
+        .await
     }
 
     /// Apps by revision and id, after these, for gateways.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn apps_changed(
         &self,
         revision: i64,
@@ -230,7 +198,7 @@ impl Store {
         .await?;
         let read = |row: AnyRow| {
             let (id, revision) = (row.uuid("id")?, row.try_get("revision")?);
-            let app = App::try_from(row);
+            let app = App::from_row(&row);
             let app = app.inspect_err(|error| tracing::error!(%id, %error, "an app's row cannot be read"));
             Ok(ChangedApp { id, revision, app })
         };
@@ -240,26 +208,17 @@ impl Store {
 
 impl Tx {
     /// The app with this id, unless it was deleted; on PostgreSQL locked until the transaction ends.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn app(&mut self, id: Uuid) -> sqlx::Result<Option<App>> {
         // An update that changes nothing takes the row's lock on both databases.
-        sqlx::query(
+        sqlx::query_as(
             "UPDATE apps SET revision = revision WHERE id = $1 AND deleted_at IS NULL
              RETURNING id, name, status, settings, created_at, updated_at, revision",
         )
         .bind(id.to_string())
         .fetch_optional(&mut *self.inner)
-        .await?
-        .map(App::try_from)
-        .transpose()
+        .await
     }
 
-    /// Adds an app.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn insert_app(&mut self, app: &App) -> sqlx::Result<()> {
         sqlx::query(
             "INSERT INTO apps (id, name, status, settings, created_at, updated_at, revision, search_text)
@@ -279,9 +238,6 @@ impl Tx {
     }
 
     /// Writes an app's name, status and settings.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn update_app(&mut self, app: &App) -> sqlx::Result<()> {
         sqlx::query(
             "UPDATE apps SET name = $1, status = $2, settings = $3, updated_at = $4, revision = $5,
@@ -309,9 +265,6 @@ impl Tx {
     }
 
     /// Marks an app as deleted; its record stays.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn mark_app_deleted(&mut self, id: Uuid, at: Timestamp, revision: i64) -> sqlx::Result<()> {
         sqlx::query("UPDATE apps SET status = 'revoked', deleted_at = $1, revision = $2 WHERE id = $3")
             .bind(at.as_millisecond())
@@ -323,9 +276,6 @@ impl Tx {
     }
 
     /// The settings of every app that is not deleted, with its name: for what must stay referable.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn all_app_settings(&mut self) -> sqlx::Result<Vec<(String, AppSettings)>> {
         let rows = sqlx::query("SELECT name, settings FROM apps WHERE deleted_at IS NULL ORDER BY id")
             .fetch_all(&mut *self.inner)

@@ -1,7 +1,7 @@
 //! The audit log: entries in one hash chain.
 
 use jiff::Timestamp;
-use latchkey_core::chain::{Entry, Hash, Head, Link};
+use latchkey_core::chain::{AuditEntry, AuditLink, ChainHead, Hash};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
@@ -12,13 +12,10 @@ use super::{Store, Tx};
 /// Which entries a list holds.
 #[derive(Clone, Debug, Default)]
 pub struct AuditFilter {
-    /// About this app.
     pub app: Option<String>,
     /// By this user or token.
     pub actor: Option<String>,
-    /// Done to this thing.
     pub subject: Option<String>,
-    /// What was done.
     pub action: Option<String>,
     /// What was done begins with this.
     pub action_prefix: Option<String>,
@@ -26,7 +23,6 @@ pub struct AuditFilter {
     pub from: Option<Timestamp>,
     /// Before this moment.
     pub to: Option<Timestamp>,
-    /// Older than this one.
     pub before: Option<i64>,
 }
 
@@ -36,10 +32,7 @@ const PAGE: &str =
 
 impl Store {
     /// Entries, newest first.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn audit(&self, filter: &AuditFilter, limit: i64) -> sqlx::Result<Vec<Link>> {
+    pub async fn audit(&self, filter: &AuditFilter, limit: i64) -> sqlx::Result<Vec<AuditLink>> {
         let AuditFilter { app, actor, subject, action, action_prefix, from, to, before } = filter;
         Conditions::default()
             .text("app_id =", app.as_ref())
@@ -59,10 +52,7 @@ impl Store {
     }
 
     /// Entries in the order of the chain, from the number `first` to `last`.
-    ///
-    /// # Errors
-    /// The database is away, or holds what is no entry.
-    pub async fn audit_chain(&self, first: i64, last: i64, limit: i64) -> sqlx::Result<Vec<Link>> {
+    pub async fn audit_chain(&self, first: i64, last: i64, limit: i64) -> sqlx::Result<Vec<AuditLink>> {
         sqlx::query(
             "SELECT number, at, actor_kind, actor_id, actor_name, client_address, action, subject_kind, subject_id,
              subject_name, app_id, data, previous, hash FROM audit
@@ -79,10 +69,7 @@ impl Store {
     }
 
     /// The end of the chain; none when its row is gone.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn audit_head(&self) -> sqlx::Result<Option<Head>> {
+    pub async fn audit_head(&self) -> sqlx::Result<Option<ChainHead>> {
         // One statement, so that an entry that is being added is in both or in neither.
         let row = sqlx::query(
             "SELECT number, hash, (SELECT COALESCE(MAX(number), 0) FROM audit) AS last FROM audit_head WHERE id = 1",
@@ -90,7 +77,7 @@ impl Store {
         .fetch_optional(&self.pool)
         .await?;
         let head = |row: AnyRow| {
-            Ok(Head {
+            Ok(ChainHead {
                 number: row.try_get("number")?,
                 hash: row.try_get("hash")?,
                 last: row.try_get("last")?,
@@ -100,9 +87,6 @@ impl Store {
     }
 
     /// The numbers of the first entry at `from` or later, and of the last before `to`.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn audit_span(
         &self,
         from: Option<Timestamp>,
@@ -121,10 +105,10 @@ impl Store {
     }
 }
 
-fn link(row: &AnyRow) -> sqlx::Result<Link> {
-    Ok(Link {
+fn link(row: &AnyRow) -> sqlx::Result<AuditLink> {
+    Ok(AuditLink {
         number: row.try_get(0)?,
-        entry: Entry {
+        entry: AuditEntry {
             at_ms: row.try_get(1)?,
             actor_kind: row.try_get(2)?,
             actor_id: row.try_get(3)?,
@@ -145,11 +129,10 @@ fn link(row: &AnyRow) -> sqlx::Result<Link> {
 impl Tx {
     /// Keeps an entry for the end of this transaction: it is written by the commit, so that those who
     /// add entries wait for each other only there.
-    pub fn audit(&mut self, entry: Entry) {
+    pub fn audit(&mut self, entry: AuditEntry) {
         self.audit.push(entry);
     }
 
-    /// Writes what was kept.
     pub(super) async fn write_audit(&mut self) -> sqlx::Result<()> {
         let entries = std::mem::take(&mut self.audit);
         if entries.is_empty() {
@@ -179,7 +162,7 @@ impl Tx {
     async fn insert_audit(
         &mut self,
         number: i64,
-        entry: Entry,
+        entry: AuditEntry,
         previous: Hash,
         hash: Hash,
     ) -> sqlx::Result<()> {

@@ -4,26 +4,22 @@ use jiff::Timestamp;
 use latchkey_core::change::Change;
 use latchkey_core::change_request::{Kind, Status};
 use serde_json::Value;
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
 use super::conditions::Conditions;
 use super::row::{Columns as _, unfit};
 use super::{Store, Tx};
 
-/// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangeRequest {
     /// Opaque; later ones are greater.
     pub id: Uuid,
-    /// Of which app.
     pub app_id: Uuid,
     /// What that is called now.
     pub app_name: String,
-    /// Who asks.
     pub user_id: Uuid,
-    /// Their address.
     pub user_email: String,
     /// What is to be changed.
     pub kind: Kind,
@@ -35,9 +31,7 @@ pub struct ChangeRequest {
     pub base_version: i64,
     /// Each field that it touches: the value then, and the one wanted.
     pub changes: Vec<Change>,
-    /// When it was submitted.
     pub created_at: Timestamp,
-    /// When it left `pending`.
     pub decided_at: Option<Timestamp>,
     /// The user who decided, with their address; none where it was a token of nobody, or nobody.
     pub decided_by: Option<(Uuid, String)>,
@@ -50,13 +44,9 @@ pub struct ChangeRequest {
 /// Which requests a list holds.
 #[derive(Clone, Debug, Default)]
 pub struct RequestFilter {
-    /// Of this app.
     pub app: Option<Uuid>,
-    /// By this user.
     pub user: Option<Uuid>,
-    /// Of this kind.
     pub kind: Option<Kind>,
-    /// With this status.
     pub status: Option<Status>,
     /// Those older than this one.
     pub before: Option<Uuid>,
@@ -64,12 +54,9 @@ pub struct RequestFilter {
 
 /// How a request leaves `pending`.
 #[derive(Clone, Copy, Debug)]
-pub struct Decision<'a> {
-    /// What it becomes.
+pub struct RequestDecision<'a> {
     pub status: Status,
-    /// When.
     pub at: Timestamp,
-    /// Which user decided.
     pub by: Option<Uuid>,
     /// What they say, or why.
     pub comment: &'a str,
@@ -82,10 +69,8 @@ const PAGE: &str = "SELECT asked.id, asked.app_id, apps.name AS app_name, asked.
     LEFT JOIN users deciders ON deciders.id = asked.decided_by {where} ORDER BY asked.id DESC {limit}";
 const COUNT: &str = "SELECT COUNT(*) AS requests FROM change_requests asked {where} {limit}";
 
-impl TryFrom<AnyRow> for ChangeRequest {
-    type Error = sqlx::Error;
-
-    fn try_from(row: AnyRow) -> sqlx::Result<Self> {
+impl FromRow<'_, AnyRow> for ChangeRequest {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
         let changes: &str = row.try_get("changes")?;
         let decider: Option<String> = row.try_get("decider_email")?;
         Ok(Self {
@@ -126,50 +111,30 @@ fn one(id: Uuid) -> Conditions {
 
 impl Store {
     /// Requests, newest first.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn change_requests(
         &self,
         filter: &RequestFilter,
         limit: i64,
     ) -> sqlx::Result<Vec<ChangeRequest>> {
-        let rows = filter.conditions().query(PAGE, limit).fetch_all(&self.pool).await?;
-        rows.into_iter().map(ChangeRequest::try_from).collect()
+        filter.conditions().query_as(PAGE, limit).fetch_all(&self.pool).await
     }
 
     /// How many requests there are.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn count_change_requests(&self, filter: &RequestFilter) -> sqlx::Result<i64> {
         filter.conditions().query(COUNT, 1).fetch_one(&self.pool).await?.try_get("requests")
     }
 
-    /// One request.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn change_request(&self, id: Uuid) -> sqlx::Result<Option<ChangeRequest>> {
-        let row = one(id).query(PAGE, 1).fetch_optional(&self.pool).await?;
-        row.map(ChangeRequest::try_from).transpose()
+        one(id).query_as(PAGE, 1).fetch_optional(&self.pool).await
     }
 }
 
 impl Tx {
-    /// One request.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn change_request(&mut self, id: Uuid) -> sqlx::Result<Option<ChangeRequest>> {
-        let row = one(id).query(PAGE, 1).fetch_optional(&mut *self.inner).await?;
-        row.map(ChangeRequest::try_from).transpose()
+        one(id).query_as(PAGE, 1).fetch_optional(&mut *self.inner).await
     }
 
     /// The requests of an app that are pending: by one user, or by all.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn pending_requests(
         &mut self,
         app: Uuid,
@@ -177,14 +142,10 @@ impl Tx {
     ) -> sqlx::Result<Vec<ChangeRequest>> {
         let status = Some(Status::Pending);
         let filter = RequestFilter { app: Some(app), user, status, ..RequestFilter::default() };
-        let rows = filter.conditions().query(PAGE, i64::MAX).fetch_all(&mut *self.inner).await?;
-        rows.into_iter().map(ChangeRequest::try_from).collect()
+        filter.conditions().query_as(PAGE, i64::MAX).fetch_all(&mut *self.inner).await
     }
 
     /// Adds a request; `edit` is what was asked for, as it came.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn insert_change_request(&mut self, new: &ChangeRequest, edit: &Value) -> sqlx::Result<()> {
         sqlx::query(
             "INSERT INTO change_requests (id, app_id, user_id, kind, status, reason, base_version, edit, changes,
@@ -207,10 +168,7 @@ impl Tx {
     }
 
     /// Takes a request out of `pending`; false where it is not pending, and stays as it is.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn decide(&mut self, id: Uuid, decision: Decision<'_>) -> sqlx::Result<bool> {
+    pub async fn decide(&mut self, id: Uuid, decision: RequestDecision<'_>) -> sqlx::Result<bool> {
         let done = sqlx::query(
             "UPDATE change_requests SET status = $1, decided_at = $2, decided_by = $3, comment = $4
              WHERE id = $5 AND status = 'pending'",
@@ -226,9 +184,6 @@ impl Tx {
     }
 
     /// Notes which version an approved request made.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn applied_as(&mut self, id: Uuid, version: i64) -> sqlx::Result<()> {
         sqlx::query("UPDATE change_requests SET version = $1 WHERE id = $2")
             .bind(version)

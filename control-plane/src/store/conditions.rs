@@ -2,21 +2,20 @@
 
 use std::fmt::Write as _;
 
-use sqlx::any::AnyArguments;
+use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
-use sqlx::{Any, AssertSqlSafe};
+use sqlx::{Any, Arguments as _, AssertSqlSafe, FromRow};
 use uuid::Uuid;
+
+use super::QueryOf;
 
 /// Whose requests may be seen. What is read of requests names one: there is no default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Everyone's, in all apps.
     Everything,
-    /// Everyone's, in one app.
     App(Uuid),
     /// A user's own, in these apps.
     Own {
-        /// The user.
         user: Uuid,
         /// The apps that they may see.
         apps: Vec<Uuid>,
@@ -99,12 +98,28 @@ impl Conditions {
     /// The query: in `shape`, `{where}` and `{limit}` are replaced, and nothing that a stranger sent
     /// becomes SQL.
     pub fn query(&self, shape: &str, limit: i64) -> Query<'static, Any, AnyArguments> {
-        let sql = shape
-            .replace("{where}", &format!("WHERE TRUE{}", self.sql))
-            .replace("{limit}", &format!("LIMIT {limit}"));
-        self.values.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, value| match value {
-            Value::Text(text) => query.bind(text.clone()),
-            Value::Number(number) => query.bind(*number),
-        })
+        sqlx::query_with(self.sql(shape, limit), self.arguments())
+    }
+
+    /// The same, whose rows are read as `T`.
+    pub(super) fn query_as<T: for<'r> FromRow<'r, AnyRow>>(&self, shape: &str, limit: i64) -> QueryOf<T> {
+        sqlx::query_as_with(self.sql(shape, limit), self.arguments())
+    }
+
+    fn sql(&self, shape: &str, limit: i64) -> AssertSqlSafe<String> {
+        let shape = shape.replace("{where}", &format!("WHERE TRUE{}", self.sql));
+        AssertSqlSafe(shape.replace("{limit}", &format!("LIMIT {limit}")))
+    }
+
+    fn arguments(&self) -> AnyArguments {
+        let mut arguments = AnyArguments::default();
+        for value in &self.values {
+            let added = match value {
+                Value::Text(text) => arguments.add(text.clone()),
+                Value::Number(number) => arguments.add(*number),
+            };
+            added.expect("texts and numbers are always encoded");
+        }
+        arguments
     }
 }

@@ -1,24 +1,21 @@
 //! What webhooks will tell.
 
 use jiff::Timestamp;
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
 use super::conditions::Conditions;
 use super::row::{Columns as _, unfit};
 use super::{Store, Tx};
 
-/// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Event {
+pub struct AppEvent {
     /// Later events have higher ones.
     pub id: i64,
-    /// When.
     pub at: Timestamp,
     /// What: `quota.threshold`, ….
     pub kind: String,
-    /// To which app.
     pub app_id: Option<Uuid>,
     /// The app's name as it is now.
     pub app_name: Option<String>,
@@ -26,18 +23,15 @@ pub struct Event {
     pub key_id: Option<Uuid>,
     /// The key's name as it is now.
     pub key_name: Option<String>,
-    /// More about it.
     pub data: serde_json::Value,
 }
 
 /// An event of an app to add.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
-    /// When.
     pub at: Timestamp,
     /// What: `change_request.approved`, ….
     pub kind: String,
-    /// To which app.
     pub app_id: Uuid,
     /// More about it, without secrets.
     pub data: serde_json::Value,
@@ -48,11 +42,8 @@ pub struct NewEvent {
 /// Which events a list holds.
 #[derive(Clone, Debug, Default)]
 pub struct EventFilter {
-    /// Of this app.
     pub app: Option<Uuid>,
-    /// Of this key.
     pub key: Option<Uuid>,
-    /// Of this kind.
     pub kind: Option<String>,
     /// Those older than this one.
     pub before: Option<i64>,
@@ -67,30 +58,21 @@ const PAGE: &str =
 
 impl Store {
     /// Events, newest first.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn events(&self, filter: &EventFilter, limit: i64) -> sqlx::Result<Vec<Event>> {
+    pub async fn events(&self, filter: &EventFilter, limit: i64) -> sqlx::Result<Vec<AppEvent>> {
         let EventFilter { app, key, kind, before } = filter;
         Conditions::default()
             .text("app_id =", app.as_ref())
             .text("key_id =", key.as_ref())
             .text("kind =", kind.as_ref())
             .number("id <", *before)
-            .query(PAGE, limit)
+            .query_as(PAGE, limit)
             .fetch_all(&self.pool)
-            .await?
-            .into_iter()
-            .map(Event::try_from)
-            .collect()
+            .await
     }
 }
 
 impl Tx {
     /// Adds an event, unless it was told before.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn insert_event(&mut self, event: NewEvent) -> sqlx::Result<()> {
         sqlx::query(
             "INSERT INTO events (at, kind, app_id, key_id, data, once) VALUES ($1, $2, $3, '', $4, $5)
@@ -107,10 +89,8 @@ impl Tx {
     }
 }
 
-impl TryFrom<AnyRow> for Event {
-    type Error = sqlx::Error;
-
-    fn try_from(row: AnyRow) -> sqlx::Result<Self> {
+impl FromRow<'_, AnyRow> for AppEvent {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
         let data: &str = row.try_get("data")?;
         Ok(Self {
             id: row.try_get("id")?,

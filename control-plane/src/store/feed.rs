@@ -23,12 +23,9 @@ use convert::{catalogue, limits, policy, status};
 /// Where a read of many pages stands: after this revision and id. Rows come by revision, so that
 /// one that changes meanwhile is seen again, later.
 #[derive(Clone, Debug)]
-pub enum Cursor {
-    /// Among the apps.
+pub enum FeedCursor {
     Apps(i64, String),
-    /// Among the keys.
     Keys(i64, String),
-    /// Among the removals.
     Removals(i64, Vec<u8>),
 }
 
@@ -55,48 +52,45 @@ macro_rules! key_lines {
 }
 
 impl Store {
-    /// One page of what changed: catalogue, apps, keys, then removals.
-    ///
-    /// # Errors
-    /// The database is away, or holds what does not fit.
-    pub async fn page(
+    /// One builder of what changed: catalogue, apps, keys, then removals.
+    pub async fn feed_batch(
         &self,
         from: From,
-        cursor: Option<Cursor>,
+        cursor: Option<FeedCursor>,
         limit: usize,
-    ) -> sqlx::Result<Batch<Cursor>> {
+    ) -> sqlx::Result<Batch<FeedCursor>> {
         // What comes after a revision comes after the revision that follows and no id.
         let first = match from {
             From::Everything => 0,
             From::After(revision) => i64::try_from(revision).unwrap_or(i64::MAX).saturating_add(1),
         };
-        let mut page = Page { batch: Batch::default(), resources: 0, bytes: 0, limit };
+        let mut builder = BatchBuilder { batch: Batch::default(), resources: 0, bytes: 0, limit };
         let mut next = match cursor {
             Some(cursor) => Some(cursor),
             None => {
-                self.push_catalogue(&mut page, first).await?;
-                Some(Cursor::Apps(first, String::new()))
+                self.push_catalogue(&mut builder, first).await?;
+                Some(FeedCursor::Apps(first, String::new()))
             }
         };
-        while let Some(cursor) = next.take_if(|_| !page.is_full()) {
+        while let Some(cursor) = next.take_if(|_| !builder.is_full()) {
             next = match cursor {
-                Cursor::Apps(revision, id) => match self.push_apps(&mut page, revision, id).await? {
-                    None => Some(Cursor::Keys(first, String::new())),
+                FeedCursor::Apps(revision, id) => match self.push_apps(&mut builder, revision, id).await? {
+                    None => Some(FeedCursor::Keys(first, String::new())),
                     more => more,
                 },
-                Cursor::Keys(revision, id) => match self.push_keys(&mut page, revision, id).await? {
+                FeedCursor::Keys(revision, id) => match self.push_keys(&mut builder, revision, id).await? {
                     None if from == From::Everything => None,
-                    None => Some(Cursor::Removals(first, Vec::new())),
+                    None => Some(FeedCursor::Removals(first, Vec::new())),
                     more => more,
                 },
-                Cursor::Removals(revision, resource) => {
-                    self.push_removals(&mut page, revision, resource).await?
+                FeedCursor::Removals(revision, resource) => {
+                    self.push_removals(&mut builder, revision, resource).await?
                 }
             };
         }
         // Read last, so that it is at or after every row.
         let newest = Some(self.head().await?.position);
-        Ok(Batch { next, newest, ..page.batch })
+        Ok(Batch { next, newest, ..builder.batch })
     }
 
     async fn wire_catalogue(&self) -> sqlx::Result<wire::Catalogue> {
@@ -105,27 +99,32 @@ impl Store {
         Ok(catalogue(providers, models, self.upstreams().await?, &densities))
     }
 
-    async fn push_catalogue(&self, page: &mut Page, first: i64) -> sqlx::Result<()> {
+    async fn push_catalogue(&self, builder: &mut BatchBuilder, first: i64) -> sqlx::Result<()> {
         if self.head().await?.catalogue_revision >= first {
             let catalogue = self.wire_catalogue().await?;
-            page.count(catalogue.encoded_len());
-            page.batch.catalogue = Some(catalogue);
+            builder.count(catalogue.encoded_len());
+            builder.batch.catalogue = Some(catalogue);
         }
         Ok(())
     }
 
-    async fn push_apps(&self, page: &mut Page, revision: i64, id: String) -> sqlx::Result<Option<Cursor>> {
-        let rows = self.apps_changed(revision, &id, page.room()).await?;
-        let whole = rows.len() < page.rows();
+    async fn push_apps(
+        &self,
+        builder: &mut BatchBuilder,
+        revision: i64,
+        id: String,
+    ) -> sqlx::Result<Option<FeedCursor>> {
+        let rows = self.apps_changed(revision, &id, builder.room()).await?;
+        let whole = rows.len() < builder.rows();
         // Read after the apps: whatever changes later comes with a revision of its own.
         let sets = self.key_sets(rows.iter().filter_map(|row| row.app.as_ref().ok())).await?;
         let mut next = None;
         for row in rows {
-            next = Some(Cursor::Apps(row.revision, row.id.to_string()));
+            next = Some(FeedCursor::Apps(row.revision, row.id.to_string()));
             let policy = row.app.as_ref().map_or_else(|_| unreadable(row.id), |app| policy(app, &sets));
-            page.count(policy.encoded_len());
-            page.batch.apps.push(policy);
-            if page.is_full() {
+            builder.count(policy.encoded_len());
+            builder.batch.apps.push(policy);
+            if builder.is_full() {
                 return Ok(next);
             }
         }
@@ -143,14 +142,19 @@ impl Store {
         Ok(BTreeMap::new())
     }
 
-    async fn push_keys(&self, page: &mut Page, revision: i64, id: String) -> sqlx::Result<Option<Cursor>> {
-        let rows = self.key_rows(revision, id, page.room()).await?;
-        let whole = rows.len() < page.rows();
+    async fn push_keys(
+        &self,
+        builder: &mut BatchBuilder,
+        revision: i64,
+        id: String,
+    ) -> sqlx::Result<Option<FeedCursor>> {
+        let rows = self.key_rows(revision, id, builder.room()).await?;
+        let whole = rows.len() < builder.rows();
         let mut next = None;
         for row in rows {
-            push_records(&row, page);
-            next = Some(Cursor::Keys(row.revision, row.id.to_string()));
-            if page.is_full() {
+            push_records(&row, builder);
+            next = Some(FeedCursor::Keys(row.revision, row.id.to_string()));
+            if builder.is_full() {
                 return Ok(next);
             }
         }
@@ -161,7 +165,7 @@ impl Store {
     ///
     /// They come as one text, a line each: a million rows one by one would keep the driver busy for
     /// most of a gateway's first snapshot.
-    async fn key_rows(&self, revision: i64, id: String, limit: i64) -> sqlx::Result<Vec<KeyRow>> {
+    async fn key_rows(&self, revision: i64, id: String, limit: i64) -> sqlx::Result<Vec<FeedKeyRow>> {
         let query = match self.backend {
             Backend::Sqlite => key_lines!(
                 "HEX(hash)",
@@ -182,10 +186,7 @@ impl Store {
 
     /// What gateways hold of an app and one of its keys, with the catalogue. The record of the key's
     /// current secret comes last.
-    ///
-    /// # Errors
-    /// The database is away, or holds what does not fit.
-    pub async fn held(&self, app: &App, key: Uuid) -> sqlx::Result<Batch<Cursor>> {
+    pub async fn held(&self, app: &App, key: Uuid) -> sqlx::Result<Batch<FeedCursor>> {
         let query = match self.backend {
             Backend::Sqlite => key_lines!("HEX(hash)", "HEX(retired_hash)", "WHERE id = $1 AND app_id = $2"),
             Backend::Postgres => key_lines!(
@@ -196,59 +197,59 @@ impl Store {
         };
         let query = sqlx::query(query).bind(key.to_string()).bind(app.id.to_string());
         let row = query.fetch_one(&self.pool).await?;
-        let mut page = Page { batch: Batch::default(), resources: 0, bytes: 0, limit: usize::MAX };
-        key_rows(&row)?.iter().for_each(|row| push_records(row, &mut page));
+        let mut builder = BatchBuilder { batch: Batch::default(), resources: 0, bytes: 0, limit: usize::MAX };
+        key_rows(&row)?.iter().for_each(|row| push_records(row, &mut builder));
         let sets = self.key_sets(std::iter::once(app)).await?;
-        page.batch.apps.push(policy(app, &sets));
-        page.batch.catalogue = Some(self.wire_catalogue().await?);
-        Ok(page.batch)
+        builder.batch.apps.push(policy(app, &sets));
+        builder.batch.catalogue = Some(self.wire_catalogue().await?);
+        Ok(builder.batch)
     }
 
     async fn push_removals(
         &self,
-        page: &mut Page,
+        builder: &mut BatchBuilder,
         revision: i64,
         resource: Vec<u8>,
-    ) -> sqlx::Result<Option<Cursor>> {
+    ) -> sqlx::Result<Option<FeedCursor>> {
         let rows = sqlx::query(
             "SELECT revision, kind, resource FROM removals WHERE (revision, resource) > ($1, $2)
              ORDER BY revision, resource LIMIT $3",
         )
         .bind(revision)
         .bind(resource)
-        .bind(page.room())
+        .bind(builder.room())
         .fetch_all(&self.pool)
         .await?;
-        let whole = rows.len() < page.rows();
+        let whole = rows.len() < builder.rows();
         let mut next = None;
         for row in &rows {
             let resource: Vec<u8> = row.try_get("resource")?;
             match row.try_get("kind")? {
-                "app" => page
+                "app" => builder
                     .batch
                     .removed_apps
                     .push(Uuid::from_slice(&resource).map_err(|error| unfit("resource", error))?),
-                _ => page
+                _ => builder
                     .batch
                     .removed_keys
                     .push(resource.as_slice().try_into().map_err(|error| unfit("resource", error))?),
             }
-            page.count(resource.len());
-            next = Some(Cursor::Removals(row.try_get("revision")?, resource));
+            builder.count(resource.len());
+            next = Some(FeedCursor::Removals(row.try_get("revision")?, resource));
         }
         Ok(next.filter(|_| !whole))
     }
 }
 
 /// A batch that is being filled.
-struct Page {
-    batch: Batch<Cursor>,
+struct BatchBuilder {
+    batch: Batch<FeedCursor>,
     resources: usize,
     bytes: usize,
     limit: usize,
 }
 
-impl Page {
+impl BatchBuilder {
     fn count(&mut self, bytes: usize) {
         self.resources += 1;
         self.bytes += bytes;
@@ -275,7 +276,7 @@ fn unreadable(id: Uuid) -> wire::AppPolicy {
 }
 
 /// A key as gateways need it.
-struct KeyRow {
+struct FeedKeyRow {
     revision: i64,
     id: Uuid,
     app: Uuid,
@@ -287,7 +288,7 @@ struct KeyRow {
     limits: Option<Limits>,
 }
 
-impl KeyRow {
+impl FeedKeyRow {
     fn parse(line: &str) -> Option<Self> {
         let mut fields = line.splitn(10, ' ');
         let mut next = || fields.next();
@@ -319,13 +320,13 @@ impl KeyRow {
 }
 
 /// The rows of one text of lines.
-fn key_rows(row: &AnyRow) -> sqlx::Result<Vec<KeyRow>> {
+fn key_rows(row: &AnyRow) -> sqlx::Result<Vec<FeedKeyRow>> {
     let lines: Option<&str> = row.try_get("lines")?;
-    let read = |line: &str| KeyRow::parse(line).ok_or_else(|| unfit("lines", "a key's row cannot be read"));
+    let read =
+        |line: &str| FeedKeyRow::parse(line).ok_or_else(|| unfit("lines", "a key's row cannot be read"));
     lines.unwrap_or_default().lines().map(read).collect()
 }
 
-/// A hash in hexadecimal.
 fn key_hash(hex: &str) -> Option<KeyHash> {
     let (high, low) = hex.split_at_checked(32)?;
     let half = |hex| u128::from_str_radix(hex, 16).map(u128::to_be_bytes).ok();
@@ -333,7 +334,7 @@ fn key_hash(hex: &str) -> Option<KeyHash> {
     KeyHash::try_from(bytes.as_slice()).ok().filter(|_| low.len() == 32)
 }
 
-fn push_records(row: &KeyRow, page: &mut Page) {
+fn push_records(row: &FeedKeyRow, builder: &mut BatchBuilder) {
     let current = wire::KeyRecord {
         hash: row.hash.as_bytes().to_vec(),
         key_id: row.id.as_bytes().to_vec(),
@@ -346,9 +347,9 @@ fn push_records(row: &KeyRow, page: &mut Page) {
     };
     if let Some((hash, retires_at_ms)) = row.retired {
         let retired = wire::KeyRecord { hash: hash.as_bytes().to_vec(), retires_at_ms, ..current.clone() };
-        page.count(retired.encoded_len());
-        page.batch.keys.push(retired);
+        builder.count(retired.encoded_len());
+        builder.batch.keys.push(retired);
     }
-    page.count(current.encoded_len());
-    page.batch.keys.push(current);
+    builder.count(current.encoded_len());
+    builder.batch.keys.push(current);
 }

@@ -13,7 +13,6 @@ pub struct GatewayStream {
     pub replica: String,
     /// The stream's number on that replica.
     pub stream: i64,
-    /// The gateway's name.
     pub gateway: String,
     /// The replica's own record of it, as JSON.
     pub state: String,
@@ -23,9 +22,6 @@ pub struct GatewayStream {
 
 impl Store {
     /// The streams of all replicas, whether open, ended, or of a replica that is no more.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn gateway_streams(&self) -> sqlx::Result<Vec<GatewayStream>> {
         let now = self.database_ms().await?;
         let rows = sqlx::query(
@@ -49,9 +45,6 @@ impl Store {
 
     /// Shows that a replica lives: writes those of its streams that have `changed`, and of other replicas'
     /// their state alone; forgets some.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn write_gateway_streams(
         &self,
         replica: &str,
@@ -85,10 +78,6 @@ impl Store {
 }
 
 impl Tx {
-    /// Forgets a stream.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn forget_gateway_stream(&mut self, stream: &GatewayStream) -> sqlx::Result<()> {
         sqlx::query("DELETE FROM gateway_streams WHERE replica = $1 AND stream = $2")
             .bind(stream.replica.clone())

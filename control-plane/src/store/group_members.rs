@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{FromRow as _, Row as _};
 use uuid::Uuid;
 
 use super::ledger::bulk::{Bulk, Column};
@@ -16,26 +16,22 @@ use super::{Store, Tx};
 
 /// How someone came to be in a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// Added by an admin.
+pub enum MembershipSource {
     Admin,
     /// By the groups claim, at sign-in.
     Claim,
 }
 
-/// Someone in a group.
 #[derive(Clone, Debug)]
 pub struct GroupMember {
-    /// Who.
     pub user: User,
     /// How they came to be in it.
-    pub source: Source,
-    /// Since when.
+    pub source: MembershipSource,
     pub added_at: Timestamp,
 }
 
 #[derive(Serialize)]
-struct Row {
+struct MembershipRow {
     group_id: String,
     user_id: String,
     source: &'static str,
@@ -43,7 +39,7 @@ struct Row {
 }
 
 #[derive(Serialize)]
-struct Text {
+struct TextRow {
     text: String,
 }
 
@@ -83,7 +79,7 @@ static GROUPS_BY_NAME: LazyLock<Bulk> = LazyLock::new(|| {
     )
 });
 
-impl Source {
+impl MembershipSource {
     fn as_str(self) -> &'static str {
         match self {
             Self::Admin => "admin",
@@ -94,9 +90,6 @@ impl Source {
 
 impl Store {
     /// A group's members whose name or address holds `search`, by id, after `after`.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn group_members(
         &self,
         group: Uuid,
@@ -118,10 +111,13 @@ impl Store {
         .await?
         .into_iter()
         .map(|row| {
-            let source =
-                if row.try_get::<&str, _>("source")? == "claim" { Source::Claim } else { Source::Admin };
+            let source = if row.try_get::<&str, _>("source")? == "claim" {
+                MembershipSource::Claim
+            } else {
+                MembershipSource::Admin
+            };
             let added_at = row.time("added_at")?;
-            Ok(GroupMember { user: User::try_from(row)?, source, added_at })
+            Ok(GroupMember { user: User::from_row(&row)?, source, added_at })
         })
         .collect()
     }
@@ -129,50 +125,38 @@ impl Store {
 
 impl Tx {
     /// Which of these ids are users', with their addresses.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn users_among(&mut self, ids: &[Uuid]) -> sqlx::Result<HashMap<Uuid, String>> {
-        let rows = ids.iter().map(|id| Text { text: id.to_string() });
+        let rows = ids.iter().map(|id| TextRow { text: id.to_string() });
         let found = self.read(&IDS, &rows.collect::<Vec<_>>()).await?;
         found.iter().map(|row| Ok((row.uuid("id")?, row.try_get("email")?))).collect()
     }
 
     /// The users who have these addresses.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn users_by_email(
         &mut self,
         emails: &BTreeSet<impl AsRef<str>>,
     ) -> sqlx::Result<HashMap<String, Uuid>> {
-        let rows = emails.iter().map(|email| Text { text: email.as_ref().to_owned() });
+        let rows = emails.iter().map(|email| TextRow { text: email.as_ref().to_owned() });
         let found = self.read(&IDS_BY_EMAIL, &rows.collect::<Vec<_>>()).await?;
         found.iter().map(|row| Ok((row.try_get("email")?, row.uuid("id")?))).collect()
     }
 
     /// The groups with these names, which are in lower case.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn groups_by_name(&mut self, names: &BTreeSet<String>) -> sqlx::Result<HashMap<String, Uuid>> {
-        let rows = names.iter().map(|name| Text { text: name.clone() });
+        let rows = names.iter().map(|name| TextRow { text: name.clone() });
         let found = self.read(&GROUPS_BY_NAME, &rows.collect::<Vec<_>>()).await?;
         found.iter().map(|row| Ok((row.try_get("folded_name")?, row.uuid("id")?))).collect()
     }
 
     /// Adds users to a group; those for whom that changed something.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn add_group_members(
         &mut self,
         group: Uuid,
         users: &[Uuid],
-        source: Source,
+        source: MembershipSource,
         at: Timestamp,
     ) -> sqlx::Result<Vec<Uuid>> {
-        let row = |user: &Uuid| Row {
+        let row = |user: &Uuid| MembershipRow {
             group_id: group.to_string(),
             user_id: user.to_string(),
             source: source.as_str(),
@@ -183,9 +167,6 @@ impl Tx {
     }
 
     /// Takes a user out of a group; whether they were in it.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn remove_group_member(&mut self, group: Uuid, user: Uuid) -> sqlx::Result<bool> {
         let done = sqlx::query("DELETE FROM group_members WHERE group_id = $1 AND user_id = $2")
             .bind(group.to_string())
@@ -196,9 +177,6 @@ impl Tx {
     }
 
     /// Takes those out of a group who are in it by its claim; who they were.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn remove_claimed_members(&mut self, group: Uuid) -> sqlx::Result<Vec<Uuid>> {
         let rows = sqlx::query(
             "DELETE FROM group_members WHERE group_id = $1 AND source = 'claim' RETURNING user_id",
@@ -210,9 +188,6 @@ impl Tx {
     }
 
     /// The groups that a claim fills, with the claim's value, and whether this user is in it by that.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn claimed_groups(&mut self, user: Uuid) -> sqlx::Result<Vec<(Uuid, String, bool)>> {
         let rows = sqlx::query(
             "SELECT id, claim, (SELECT COUNT(*) FROM group_members

@@ -3,17 +3,16 @@
 use jiff::Timestamp;
 use latchkey_core::name::Name;
 use latchkey_core::search;
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
 use super::row::{Columns as _, unfit};
-use super::{Store, Tx};
+use super::{QueryOf, Store, Tx};
 
 /// A named set of users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// Opaque.
     pub id: Uuid,
     /// Unique, whatever the case.
     pub name: Name,
@@ -21,7 +20,6 @@ pub struct Group {
     pub description: String,
     /// The value of the groups claim that fills it at sign-in; none where people are added by hand only.
     pub claim: Option<String>,
-    /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
@@ -40,10 +38,8 @@ macro_rules! select {
     };
 }
 
-impl TryFrom<AnyRow> for Group {
-    type Error = sqlx::Error;
-
-    fn try_from(row: AnyRow) -> sqlx::Result<Self> {
+impl FromRow<'_, AnyRow> for Group {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
         Ok(Self {
             id: row.uuid("id")?,
             name: Name::stored(row.try_get("name")?).map_err(|error| unfit("name", error))?,
@@ -56,59 +52,38 @@ impl TryFrom<AnyRow> for Group {
     }
 }
 
+fn group(id: Uuid) -> QueryOf<Group> {
+    sqlx::query_as(select!("WHERE id = $1")).bind(id.to_string())
+}
+
 impl Store {
     /// The group with this id.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn group(&self, id: Uuid) -> sqlx::Result<Option<Group>> {
-        sqlx::query(select!("WHERE id = $1"))
-            .bind(id.to_string())
-            .fetch_optional(&self.pool)
-            .await?
-            .map(Group::try_from)
-            .transpose()
+        group(id).fetch_optional(&self.pool).await
     }
 
     /// Groups whose name holds `search`, oldest first, after `after`.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn groups(&self, search: &str, after: Option<Uuid>, limit: i64) -> sqlx::Result<Vec<Group>> {
-        sqlx::query(select!(r"WHERE id > $1 AND search_text LIKE $2 ESCAPE '\' ORDER BY id LIMIT $3"))
+        sqlx::query_as(select!(r"WHERE id > $1 AND search_text LIKE $2 ESCAPE '\' ORDER BY id LIMIT $3"))
             .bind(after.map(|id| id.to_string()).unwrap_or_default())
             .bind(super::containing(search))
             .bind(limit)
             .fetch_all(&self.pool)
-            .await?
-            .into_iter()
-            .map(Group::try_from)
-            .collect()
+            .await
     }
 }
 
 impl Tx {
     /// The group with this id; on PostgreSQL locked until the transaction ends.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn group(&mut self, id: Uuid) -> sqlx::Result<Option<Group>> {
         sqlx::query("UPDATE groups SET updated_at = updated_at WHERE id = $1")
             .bind(id.to_string())
             .execute(&mut *self.inner)
             .await?;
-        sqlx::query(select!("WHERE id = $1"))
-            .bind(id.to_string())
-            .fetch_optional(&mut *self.inner)
-            .await?
-            .map(Group::try_from)
-            .transpose()
+        group(id).fetch_optional(&mut *self.inner).await
     }
 
     /// Adds a group. A name or a claim that is taken is a unique violation.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn insert_group(&mut self, group: &Group) -> sqlx::Result<()> {
         sqlx::query(
             "INSERT INTO groups (id, name, folded_name, description, claim, created_at, updated_at, search_text)
@@ -128,9 +103,6 @@ impl Tx {
     }
 
     /// Writes a group's name, description and claim.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn update_group(&mut self, group: &Group) -> sqlx::Result<()> {
         sqlx::query(
             "UPDATE groups SET name = $1, folded_name = $2, description = $3, claim = $4, updated_at = $5,
@@ -149,9 +121,6 @@ impl Tx {
     }
 
     /// Whether another group than `except` has this name, whatever the case, and whether one has this claim.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn group_clashes(
         &mut self,
         name: &Name,
@@ -176,9 +145,6 @@ impl Tx {
     }
 
     /// Deletes a group and its memberships.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn delete_group(&mut self, id: Uuid) -> sqlx::Result<()> {
         for statement in ["DELETE FROM group_members WHERE group_id = $1", "DELETE FROM groups WHERE id = $1"]
         {

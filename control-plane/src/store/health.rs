@@ -26,9 +26,6 @@ pub struct Failing(Option<Fault>);
 impl Store {
     /// Writes a row, unless that was tried a moment ago. Whoever asks meanwhile gets the same answer, also if
     /// the first to ask has left.
-    ///
-    /// # Errors
-    /// The database is away, full, read-only, busy, or fails.
     pub async fn writes(&self) -> Result<(), Failing> {
         let store = self.clone();
         tokio::spawn(async move { store.probe().await }).await.unwrap_or(Err(Failing(None)))

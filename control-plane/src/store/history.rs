@@ -11,7 +11,7 @@ use crate::world::World;
 
 /// The newest revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
+pub struct HistoryHead {
     /// The newest revision and its tag.
     pub position: Position,
     /// The newest revision that touched a provider, a model or an MCP server.
@@ -20,20 +20,14 @@ pub struct Head {
 
 impl Store {
     /// The newest revision that is committed.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn head(&self) -> sqlx::Result<Head> {
+    pub async fn head(&self) -> sqlx::Result<HistoryHead> {
         let row = sqlx::query("SELECT revision, tag, catalogue_revision FROM head WHERE id = 1")
             .fetch_one(&self.pool)
             .await?;
-        Ok(Head { position: position(&row)?, catalogue_revision: row.try_get("catalogue_revision")? })
+        Ok(HistoryHead { position: position(&row)?, catalogue_revision: row.try_get("catalogue_revision")? })
     }
 
     /// Whether `at` is a point of this history.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn was(&self, at: &Position) -> sqlx::Result<bool> {
         let Ok(revision) = i64::try_from(at.revision) else { return Ok(false) };
         let row = sqlx::query("SELECT revision, tag FROM revisions WHERE revision = $1")
@@ -44,9 +38,6 @@ impl Store {
     }
 
     /// The points of this history from `revision` on.
-    ///
-    /// # Errors
-    /// The database is away, or holds what does not fit.
     pub async fn history_from(&self, revision: u64) -> sqlx::Result<Vec<Position>> {
         let Ok(revision) = i64::try_from(revision) else { return Ok(Vec::new()) };
         let rows = sqlx::query("SELECT revision, tag FROM revisions WHERE revision >= $1")
@@ -57,9 +48,6 @@ impl Store {
     }
 
     /// Forgets all but the newest `keep` revisions; a gateway older than those gets a full snapshot.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn forget_revisions(&self, keep: i64) -> sqlx::Result<u64> {
         let done = sqlx::query(
             "DELETE FROM revisions WHERE revision < (SELECT revision - $1 FROM head WHERE id = 1)",
@@ -74,9 +62,6 @@ impl Store {
 impl Tx {
     /// The revision of this transaction, taken on the first call. From then on, other publishing
     /// transactions wait, so that revisions are committed in their order.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn revision(&mut self, world: &World) -> sqlx::Result<i64> {
         if let Some(revision) = self.revision {
             return Ok(revision);
@@ -99,9 +84,6 @@ impl Tx {
     }
 
     /// The revision of this transaction, which touches a provider, a model or an MCP server.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn catalogue_revision(&mut self, world: &World) -> sqlx::Result<i64> {
         let revision = self.revision(world).await?;
         sqlx::query("UPDATE head SET catalogue_revision = $1 WHERE id = 1")
@@ -112,17 +94,11 @@ impl Tx {
     }
 
     /// Notes that gateways must forget the secret with this hash.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn remove_key_hash(&mut self, world: &World, hash: Vec<u8>) -> sqlx::Result<()> {
         self.insert_removal(world, "key", hash).await
     }
 
     /// Notes that gateways must forget an app.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn remove_app(&mut self, world: &World, app: Uuid) -> sqlx::Result<()> {
         self.insert_removal(world, "app", app.as_bytes().to_vec()).await
     }

@@ -7,10 +7,9 @@ use super::{Store, Tx};
 
 /// An answer that was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct StoredAnswer {
     /// What was asked: a hash of method, path and body.
     pub fingerprint: Vec<u8>,
-    /// The HTTP status.
     pub status: i64,
     /// The body, encrypted, since it may hold a key.
     pub sealed_body: Vec<u8>,
@@ -18,10 +17,7 @@ pub struct Answer {
 
 impl Tx {
     /// The answer that `actor` was given under `key`.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn answer(&mut self, actor: &str, key: &str) -> sqlx::Result<Option<Answer>> {
+    pub async fn answer(&mut self, actor: &str, key: &str) -> sqlx::Result<Option<StoredAnswer>> {
         let row = sqlx::query(
             "SELECT fingerprint, status, sealed_body FROM idempotency WHERE actor = $1 AND key = $2",
         )
@@ -30,7 +26,7 @@ impl Tx {
         .fetch_optional(&mut *self.inner)
         .await?;
         let Some(row) = row else { return Ok(None) };
-        Ok(Some(Answer {
+        Ok(Some(StoredAnswer {
             fingerprint: row.try_get("fingerprint")?,
             status: row.try_get("status")?,
             sealed_body: row.try_get("sealed_body")?,
@@ -38,14 +34,11 @@ impl Tx {
     }
 
     /// Keeps an answer. A key that is taken is a unique violation.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn keep_answer(
         &mut self,
         actor: &str,
         key: &str,
-        answer: &Answer,
+        answer: &StoredAnswer,
         now: Timestamp,
     ) -> sqlx::Result<()> {
         sqlx::query(
@@ -66,9 +59,6 @@ impl Tx {
 
 impl Store {
     /// Forgets answers given before `before`.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn forget_answers(&self, before: Timestamp) -> sqlx::Result<u64> {
         let done = sqlx::query("DELETE FROM idempotency WHERE created_at < $1")
             .bind(before.as_millisecond())

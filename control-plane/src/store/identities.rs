@@ -1,8 +1,8 @@
 //! Who users are to OpenID providers.
 
 use jiff::Timestamp;
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
 use super::row::Columns as _;
@@ -10,55 +10,41 @@ use super::{Store, Tx};
 
 /// Someone as an OpenID provider knows them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// The provider.
+pub struct SignInIdentity {
     pub issuer: String,
-    /// Its name for them.
     pub subject: String,
 }
 
 /// What a user is known as.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Link {
-    /// Opaque.
+pub struct LinkedIdentity {
     pub id: Uuid,
-    /// To whom, and how.
-    pub identity: Identity,
-    /// Since when.
+    pub identity: SignInIdentity,
     pub created_at: Timestamp,
 }
 
-impl TryFrom<AnyRow> for Link {
-    type Error = sqlx::Error;
-
-    fn try_from(row: AnyRow) -> sqlx::Result<Self> {
-        let identity = Identity { issuer: row.try_get("issuer")?, subject: row.try_get("subject")? };
+impl FromRow<'_, AnyRow> for LinkedIdentity {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
+        let identity = SignInIdentity { issuer: row.try_get("issuer")?, subject: row.try_get("subject")? };
         Ok(Self { id: row.uuid("id")?, identity, created_at: row.time("created_at")? })
     }
 }
 
 impl Store {
     /// What a user is known as, the oldest first.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn links(&self, user: Uuid) -> sqlx::Result<Vec<Link>> {
-        sqlx::query("SELECT id, issuer, subject, created_at FROM identities WHERE user_id = $1 ORDER BY id")
-            .bind(user.to_string())
-            .fetch_all(&self.pool)
-            .await?
-            .into_iter()
-            .map(Link::try_from)
-            .collect()
+    pub async fn links(&self, user: Uuid) -> sqlx::Result<Vec<LinkedIdentity>> {
+        sqlx::query_as(
+            "SELECT id, issuer, subject, created_at FROM identities WHERE user_id = $1 ORDER BY id",
+        )
+        .bind(user.to_string())
+        .fetch_all(&self.pool)
+        .await
     }
 }
 
 impl Tx {
     /// The user who is this, and stays it until the transaction ends.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn user_of_identity(&mut self, identity: &Identity) -> sqlx::Result<Option<Uuid>> {
+    pub async fn user_of_identity(&mut self, identity: &SignInIdentity) -> sqlx::Result<Option<Uuid>> {
         // The update that changes nothing locks the row, on both databases.
         sqlx::query(
             "UPDATE identities SET user_id = user_id WHERE issuer = $1 AND subject = $2 RETURNING user_id",
@@ -72,9 +58,6 @@ impl Tx {
     }
 
     /// Whether the user is somebody to this provider.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn has_identity(&mut self, user: Uuid, issuer: &str) -> sqlx::Result<bool> {
         let row = sqlx::query("SELECT subject FROM identities WHERE user_id = $1 AND issuer = $2 LIMIT 1")
             .bind(user.to_string())
@@ -85,10 +68,7 @@ impl Tx {
     }
 
     /// Links a user to this.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn insert_link(&mut self, user: Uuid, link: &Link) -> sqlx::Result<()> {
+    pub async fn insert_link(&mut self, user: Uuid, link: &LinkedIdentity) -> sqlx::Result<()> {
         sqlx::query(
             "INSERT INTO identities (id, issuer, subject, user_id, created_at) VALUES ($1, $2, $3, $4, $5)",
         )
@@ -103,10 +83,7 @@ impl Tx {
     }
 
     /// Removes all links to this provider; whose they were, and what.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn remove_links(&mut self, issuer: &str) -> sqlx::Result<Vec<(Uuid, Link)>> {
+    pub async fn remove_links(&mut self, issuer: &str) -> sqlx::Result<Vec<(Uuid, LinkedIdentity)>> {
         sqlx::query(
             "DELETE FROM identities WHERE issuer = $1 RETURNING id, issuer, subject, user_id, created_at",
         )
@@ -114,14 +91,11 @@ impl Tx {
         .fetch_all(&mut *self.inner)
         .await?
         .into_iter()
-        .map(|row| Ok((row.uuid("user_id")?, Link::try_from(row)?)))
+        .map(|row| Ok((row.uuid("user_id")?, LinkedIdentity::from_row(&row)?)))
         .collect()
     }
 
     /// The providers that users are linked to.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn issuers(&mut self) -> sqlx::Result<Vec<String>> {
         sqlx::query("SELECT DISTINCT issuer FROM identities ORDER BY issuer LIMIT 10")
             .fetch_all(&mut *self.inner)
@@ -132,18 +106,13 @@ impl Tx {
     }
 
     /// Removes a link of a user; none where they have none of this id.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn remove_link(&mut self, user: Uuid, id: Uuid) -> sqlx::Result<Option<Link>> {
-        sqlx::query(
+    pub async fn remove_link(&mut self, user: Uuid, id: Uuid) -> sqlx::Result<Option<LinkedIdentity>> {
+        sqlx::query_as(
             "DELETE FROM identities WHERE user_id = $1 AND id = $2 RETURNING id, issuer, subject, created_at",
         )
         .bind(user.to_string())
         .bind(id.to_string())
         .fetch_optional(&mut *self.inner)
-        .await?
-        .map(Link::try_from)
-        .transpose()
+        .await
     }
 }

@@ -8,9 +8,6 @@ use super::{Store, Tx};
 
 impl Store {
     /// The user whose invitation has this hash, while it can be used.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn invited(&self, hash: &[u8; 32], now: Timestamp) -> sqlx::Result<Option<Uuid>> {
         sqlx::query("SELECT user_id FROM invitations WHERE hash = $1 AND used_at IS NULL AND expires_at > $2")
             .bind(hash.to_vec())
@@ -23,10 +20,6 @@ impl Store {
 }
 
 impl Tx {
-    /// Adds an invitation.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn insert_invitation(
         &mut self,
         id: Uuid,
@@ -49,9 +42,6 @@ impl Tx {
     }
 
     /// Removes the invitations of a user.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn remove_invitations(&mut self, user: Uuid) -> sqlx::Result<()> {
         sqlx::query("DELETE FROM invitations WHERE user_id = $1")
             .bind(user.to_string())
@@ -61,9 +51,6 @@ impl Tx {
     }
 
     /// Uses an invitation up, and gives its user; none when it cannot be used, or no longer.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn use_invitation(&mut self, hash: &[u8; 32], now: Timestamp) -> sqlx::Result<Option<Uuid>> {
         sqlx::query(
             "UPDATE invitations SET used_at = $1 WHERE hash = $2 AND used_at IS NULL AND expires_at > $1

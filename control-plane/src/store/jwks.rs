@@ -5,17 +5,15 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use latchkey_core::identity::key::PublicKey;
 use latchkey_core::settings::AppSettings;
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
 use super::row::{Columns as _, unfit};
 use super::{Store, Tx};
 
-/// A JWK set.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JwkSet {
-    /// Where it is published.
+pub struct FetchedJwkSet {
     pub url: String,
     /// Its keys, of the last answer that was good.
     pub keys: Vec<PublicKey>,
@@ -29,10 +27,8 @@ pub struct JwkSet {
     pub suspected_at: Timestamp,
 }
 
-impl TryFrom<AnyRow> for JwkSet {
-    type Error = sqlx::Error;
-
-    fn try_from(row: AnyRow) -> sqlx::Result<Self> {
+impl FromRow<'_, AnyRow> for FetchedJwkSet {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
         let keys: &str = row.try_get("keys")?;
         Ok(Self {
             url: row.try_get("url")?,
@@ -50,31 +46,19 @@ const NAMES_A_SET: &str = r#"%"jwks_url":%"#;
 
 impl Store {
     /// Every JWK set, by its URL.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn jwk_sets(&self) -> sqlx::Result<Vec<JwkSet>> {
-        sqlx::query("SELECT url, keys, fetched_at, tried_at, error, suspected_at FROM jwks ORDER BY url")
+    pub async fn jwk_sets(&self) -> sqlx::Result<Vec<FetchedJwkSet>> {
+        sqlx::query_as("SELECT url, keys, fetched_at, tried_at, error, suspected_at FROM jwks ORDER BY url")
             .fetch_all(&self.pool)
-            .await?
-            .into_iter()
-            .map(JwkSet::try_from)
-            .collect()
+            .await
     }
 
     /// The keys of every JWK set.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn jwk_keys(&self) -> sqlx::Result<BTreeMap<String, Vec<PublicKey>>> {
         Ok(self.jwk_sets().await?.into_iter().map(|set| (set.url, set.keys)).collect())
     }
 
     /// Notes that the set is fetched out of turn at `at`; false where another control plane came first.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn suspect_jwk_set(&self, set: &JwkSet, at: Timestamp) -> sqlx::Result<bool> {
+    pub async fn suspect_jwk_set(&self, set: &FetchedJwkSet, at: Timestamp) -> sqlx::Result<bool> {
         let done = sqlx::query("UPDATE jwks SET suspected_at = $1 WHERE url = $2 AND suspected_at = $3")
             .bind(at.as_millisecond())
             .bind(set.url.clone())
@@ -85,9 +69,6 @@ impl Store {
     }
 
     /// Notes that the set was asked for at `at`, and why that failed; what is held of it stays.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn jwk_set_tried(&self, url: &str, at: Timestamp, error: &str) -> sqlx::Result<()> {
         sqlx::query("UPDATE jwks SET tried_at = $1, error = $2 WHERE url = $3")
             .bind(at.as_millisecond())
@@ -101,9 +82,6 @@ impl Store {
 
 impl Tx {
     /// Notes that an app names this set: it is fetched soon, if it was not.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn want_jwk_set(&mut self, url: &str) -> sqlx::Result<()> {
         // Whether it is there is read first: an insert that meets a row which another transaction writes
         // would wait for it, and that one for the app.
@@ -118,26 +96,17 @@ impl Tx {
     }
 
     /// The set of this URL; on PostgreSQL locked until the transaction ends.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn jwk_set(&mut self, url: &str) -> sqlx::Result<Option<JwkSet>> {
-        sqlx::query(
+    pub async fn jwk_set(&mut self, url: &str) -> sqlx::Result<Option<FetchedJwkSet>> {
+        sqlx::query_as(
             "UPDATE jwks SET url = url WHERE url = $1
              RETURNING url, keys, fetched_at, tried_at, error, suspected_at",
         )
         .bind(url.to_owned())
         .fetch_optional(&mut *self.inner)
-        .await?
-        .map(JwkSet::try_from)
-        .transpose()
+        .await
     }
 
-    /// Writes what was fetched.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn write_jwk_set(&mut self, set: &JwkSet) -> sqlx::Result<()> {
+    pub async fn write_jwk_set(&mut self, set: &FetchedJwkSet) -> sqlx::Result<()> {
         sqlx::query("UPDATE jwks SET keys = $1, fetched_at = $2, tried_at = $3, error = $4 WHERE url = $5")
             .bind(serde_json::to_string(&set.keys).map_err(|error| sqlx::Error::Encode(error.into()))?)
             .bind(set.fetched_at.map(Timestamp::as_millisecond))
@@ -150,9 +119,6 @@ impl Tx {
     }
 
     /// Forgets a set that no app names.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn forget_jwk_set(&mut self, url: &str) -> sqlx::Result<()> {
         let query = sqlx::query("DELETE FROM jwks WHERE url = $1").bind(url.to_owned());
         query.execute(&mut *self.inner).await?;
@@ -160,9 +126,6 @@ impl Tx {
     }
 
     /// The apps that name JWK sets, by the URL. One whose settings cannot be read is left out.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn apps_with_jwk_sets(&mut self) -> sqlx::Result<BTreeMap<String, Vec<Uuid>>> {
         let rows = sqlx::query(
             "SELECT id, settings FROM apps WHERE deleted_at IS NULL AND settings LIKE $1 ORDER BY id",
@@ -183,9 +146,6 @@ impl Tx {
 
     /// Locks these apps on PostgreSQL. Whoever changes an app locks it before the transaction takes its
     /// revision, and so must whoever changes several.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn lock_apps(&mut self, ids: &[Uuid]) -> sqlx::Result<()> {
         for id in ids {
             let query = sqlx::query("UPDATE apps SET revision = revision WHERE id = $1").bind(id.to_string());
@@ -195,9 +155,6 @@ impl Tx {
     }
 
     /// Has gateways be sent these apps again.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn publish_apps(&mut self, ids: &[Uuid], revision: i64) -> sqlx::Result<()> {
         for id in ids {
             sqlx::query("UPDATE apps SET revision = $1 WHERE id = $2")

@@ -3,20 +3,19 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use latchkey_core::delegation::Terms;
+use latchkey_core::delegation::KeyTerms;
 use latchkey_core::limits::Limits;
 use latchkey_core::name::Name;
 use latchkey_core::search::folded;
 use latchkey_core::status::Status;
 use latchkey_proto::key::KeyHash;
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
 use super::row::{Columns as _, unfit};
-use super::{Store, Tx};
+use super::{QueryOf, Store, Tx};
 
-/// A key's record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     /// Opaque; it stays when the secret is rotated.
@@ -25,7 +24,6 @@ pub struct Key {
     pub app_id: Uuid,
     /// Whose it is; none for the app's own key.
     pub user_id: Option<Uuid>,
-    /// What people see.
     pub name: Name,
     /// Stored status.
     pub status: Status,
@@ -33,13 +31,10 @@ pub struct Key {
     pub expires_at: Option<Timestamp>,
     /// What it may use; none where the app's limits for named keys apply.
     pub limits: Option<Limits>,
-    /// When it was made.
     pub created_at: Timestamp,
     /// When its secret was last replaced.
     pub rotated_at: Option<Timestamp>,
-    /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
-    /// The current secret.
     pub hash: KeyHash,
     /// The current secret's value, encrypted, where the app lets it be seen again.
     pub sealed_value: Option<Vec<u8>>,
@@ -55,8 +50,8 @@ pub struct Key {
 impl Key {
     /// What it has of its app.
     #[must_use]
-    pub fn terms(&self) -> Terms {
-        Terms { created_at: self.created_at, expires_at: self.expires_at, limits: self.limits.clone() }
+    pub fn terms(&self) -> KeyTerms {
+        KeyTerms { created_at: self.created_at, expires_at: self.expires_at, limits: self.limits.clone() }
     }
 }
 
@@ -80,10 +75,8 @@ macro_rules! select {
     };
 }
 
-impl TryFrom<AnyRow> for Key {
-    type Error = sqlx::Error;
-
-    fn try_from(row: AnyRow) -> sqlx::Result<Self> {
+impl FromRow<'_, AnyRow> for Key {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
         let retired_hash: Option<&[u8]> = row.try_get("retired_hash")?;
         let retired = match (retired_hash, row.optional_time("retires_at")?) {
             (Some(hash), Some(at)) => Some(Retired { hash: key_hash("retired_hash", hash)?, at }),
@@ -116,46 +109,33 @@ impl TryFrom<AnyRow> for Key {
 pub struct KeyFilter {
     /// Part of the name, in any case.
     pub search: String,
-    /// Only this user's.
     pub user_id: Option<Uuid>,
-    /// Those after this one.
     pub after: Option<Uuid>,
+}
+
+fn named_key(app: Uuid, id: Uuid) -> QueryOf<Key> {
+    sqlx::query_as(select!("WHERE id = $1 AND app_id = $2 AND user_id IS NOT NULL"))
+        .bind(id.to_string())
+        .bind(app.to_string())
+}
+
+fn app_key(app: Uuid) -> QueryOf<Key> {
+    sqlx::query_as(select!("WHERE app_id = $1 AND user_id IS NULL")).bind(app.to_string())
 }
 
 impl Store {
     /// A named key of an app.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn named_key(&self, app: Uuid, id: Uuid) -> sqlx::Result<Option<Key>> {
-        sqlx::query(select!("WHERE id = $1 AND app_id = $2 AND user_id IS NOT NULL"))
-            .bind(id.to_string())
-            .bind(app.to_string())
-            .fetch_optional(&self.pool)
-            .await?
-            .map(Key::try_from)
-            .transpose()
+        named_key(app, id).fetch_optional(&self.pool).await
     }
 
-    /// An app's own key.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn app_key(&self, app: Uuid) -> sqlx::Result<Option<Key>> {
-        sqlx::query(select!("WHERE app_id = $1 AND user_id IS NULL"))
-            .bind(app.to_string())
-            .fetch_optional(&self.pool)
-            .await?
-            .map(Key::try_from)
-            .transpose()
+        app_key(app).fetch_optional(&self.pool).await
     }
 
     /// An app's named keys by age, oldest first.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn named_keys(&self, app: Uuid, filter: &KeyFilter, limit: i64) -> sqlx::Result<Vec<Key>> {
-        sqlx::query(select!(
+        sqlx::query_as(select!(
             r"WHERE app_id = $1 AND user_id IS NOT NULL AND id > $2 AND search_text LIKE $3 ESCAPE '\'
               AND ($4 = '' OR user_id = $4) ORDER BY id LIMIT $5"
         ))
@@ -165,18 +145,12 @@ impl Store {
         .bind(filter.user_id.map(|id| id.to_string()).unwrap_or_default())
         .bind(limit)
         .fetch_all(&self.pool)
-        .await?
-        .into_iter()
-        .map(Key::try_from)
-        .collect()
+        .await
     }
 }
 
 impl Store {
     /// A user's named keys whose name holds `search`, oldest first, after `after`, each with its app's name.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn keys_of_user(
         &self,
         user: Uuid,
@@ -200,15 +174,12 @@ impl Store {
         .into_iter()
         .map(|row| {
             let app = row.try_get("app_name")?;
-            Ok((Key::try_from(row)?, app))
+            Ok((Key::from_row(&row)?, app))
         })
         .collect()
     }
 
     /// How many named keys that are not revoked this user has, by app.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn count_keys_of(&self, user: Uuid) -> sqlx::Result<HashMap<Uuid, u64>> {
         let rows = sqlx::query(
             "SELECT app_id, COUNT(*) AS held FROM keys WHERE user_id = $1 AND status <> 'revoked' GROUP BY app_id",
@@ -223,9 +194,6 @@ impl Store {
 impl Tx {
     /// How many named keys of an app that are not revoked this user has. Who is to add one holds the app's
     /// lock, so that two additions count one after the other.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn count_keys(&mut self, app: Uuid, user: Uuid) -> sqlx::Result<u64> {
         sqlx::query(
             "SELECT COUNT(*) AS held FROM keys WHERE user_id = $1 AND app_id = $2 AND status <> 'revoked'",
@@ -238,35 +206,15 @@ impl Tx {
     }
 
     /// A named key of an app.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn named_key(&mut self, app: Uuid, id: Uuid) -> sqlx::Result<Option<Key>> {
-        sqlx::query(select!("WHERE id = $1 AND app_id = $2 AND user_id IS NOT NULL"))
-            .bind(id.to_string())
-            .bind(app.to_string())
-            .fetch_optional(&mut *self.inner)
-            .await?
-            .map(Key::try_from)
-            .transpose()
+        named_key(app, id).fetch_optional(&mut *self.inner).await
     }
 
     /// An app's own key; every app has one.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn app_key(&mut self, app: Uuid) -> sqlx::Result<Key> {
-        sqlx::query(select!("WHERE app_id = $1 AND user_id IS NULL"))
-            .bind(app.to_string())
-            .fetch_one(&mut *self.inner)
-            .await
-            .and_then(Key::try_from)
+        app_key(app).fetch_one(&mut *self.inner).await
     }
 
-    /// Adds a key.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn insert_key(&mut self, key: &Key) -> sqlx::Result<()> {
         sqlx::query(
             "INSERT INTO keys (id, app_id, user_id, name, status, expires_at, created_at, hash, sealed_value, revision,
@@ -292,9 +240,6 @@ impl Tx {
     }
 
     /// Writes everything of a key that can be changed for it alone.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn update_key(&mut self, key: &Key) -> sqlx::Result<()> {
         sqlx::query(
             "UPDATE keys SET name = $1, status = $2, expires_at = $3, rotated_at = $4, revoked_at = $5, hash = $6,
@@ -320,9 +265,6 @@ impl Tx {
     }
 
     /// Revokes every key of an app, and forgets their values.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn revoke_keys_of(&mut self, app: Uuid, at: Timestamp, revision: i64) -> sqlx::Result<()> {
         sqlx::query(
             "UPDATE keys SET status = 'revoked', revoked_at = $1, sealed_value = NULL, revision = $2
@@ -337,9 +279,6 @@ impl Tx {
     }
 
     /// Forgets the values of an app's named keys, which may no longer be seen.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn forget_named_values(&mut self, app: Uuid) -> sqlx::Result<()> {
         sqlx::query("UPDATE keys SET sealed_value = NULL WHERE app_id = $1 AND user_id IS NOT NULL")
             .bind(app.to_string())
@@ -349,9 +288,6 @@ impl Tx {
     }
 
     /// Forgets the value of an app's own key, which may no longer be seen.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn forget_app_key_value(&mut self, app: Uuid) -> sqlx::Result<()> {
         sqlx::query("UPDATE keys SET sealed_value = NULL WHERE app_id = $1 AND user_id IS NULL")
             .bind(app.to_string())

@@ -7,14 +7,13 @@ pub mod bucket;
 pub(super) mod bulk;
 pub mod density;
 pub mod event;
-pub mod owner;
-pub mod record;
 pub mod retention;
+pub mod subject;
 pub mod usage;
 pub mod worker;
 
 /// A count, as a column holds it.
-fn stored(count: u64) -> i64 {
+pub(super) fn stored(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 

@@ -6,9 +6,6 @@ use super::{Store, Tx};
 
 impl Store {
     /// What was sealed at the first start.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn sealed_check(&self) -> sqlx::Result<Option<Vec<u8>>> {
         let row = sqlx::query("SELECT sealed_check FROM master_key WHERE id = 1")
             .fetch_optional(&self.pool)
@@ -19,9 +16,6 @@ impl Store {
 
 impl Tx {
     /// Keeps what was sealed at the first start, unless another start was quicker.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn keep_sealed_check(&mut self, sealed: Vec<u8>) -> sqlx::Result<()> {
         sqlx::query("INSERT INTO master_key (id, sealed_check) VALUES (1, $1) ON CONFLICT (id) DO NOTHING")
             .bind(sealed)

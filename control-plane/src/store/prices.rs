@@ -23,9 +23,7 @@ pub struct Charged {
 /// A price, and since when it was charged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PastPrice {
-    /// The price.
     pub charged: Charged,
-    /// When it was set.
     pub created_at: Timestamp,
 }
 
@@ -40,9 +38,6 @@ pub(super) use columns;
 
 impl Store {
     /// Every price that a model had, newest first.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn prices(&self, model: Uuid) -> sqlx::Result<Vec<PastPrice>> {
         sqlx::query(concat!(
             "SELECT version AS price_version, ",
@@ -64,9 +59,6 @@ impl Store {
 impl Tx {
     /// Gives a price the next version. The transaction must have taken its revision before: that
     /// keeps others from taking the same version.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn insert_price(
         &mut self,
         model: &Model,

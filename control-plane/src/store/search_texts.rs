@@ -20,9 +20,6 @@ macro_rules! tables {
 
 impl Store {
     /// Writes it for the rows that have none.
-    ///
-    /// # Errors
-    /// The database is away.
     pub(super) async fn fill_search_texts(&self) -> sqlx::Result<()> {
         let tables = tables!["apps", "''"; "keys", "''"; "users", "email"; "tokens", "''"; "groups", "''"];
         for (select, update) in tables {

@@ -4,8 +4,8 @@ use std::fmt;
 
 use jiff::Timestamp;
 use latchkey_core::name::Email;
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
 use super::row::{Columns as _, unfit};
@@ -13,18 +13,14 @@ use super::{Store, Tx};
 
 /// A session's record. The cookie's value is not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Session {
-    /// Opaque.
+pub struct BrowserSession {
     pub id: Uuid,
-    /// Whose it is.
     pub user_id: Uuid,
-    /// How it was begun.
     pub method: Method,
     /// What the browser called itself.
     pub user_agent: String,
     /// From where it was begun; empty where that is not known.
     pub client_address: String,
-    /// When it was begun.
     pub created_at: Timestamp,
     /// When it was last used, to the minute.
     pub seen_at: Timestamp,
@@ -41,21 +37,18 @@ pub enum Method {
     Password,
     /// By an invitation, which set the password.
     Invitation,
-    /// By the OpenID provider.
     Oidc,
 }
 
 /// Which sessions are live: those used since `seen_after`, at `now`.
 #[derive(Clone, Copy, Debug)]
-pub struct Live {
-    /// Now.
+pub struct LiveSession {
     pub now: Timestamp,
     /// Those last used before are not.
     pub seen_after: Timestamp,
 }
 
 impl Method {
-    /// The method's word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -72,10 +65,8 @@ impl fmt::Display for Method {
     }
 }
 
-impl TryFrom<AnyRow> for Session {
-    type Error = sqlx::Error;
-
-    fn try_from(row: AnyRow) -> sqlx::Result<Self> {
+impl FromRow<'_, AnyRow> for BrowserSession {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
         let word: &str = row.try_get("method")?;
         let methods = [Method::Password, Method::Invitation, Method::Oidc];
         let method = methods.into_iter().find(|method| method.as_str() == word);
@@ -94,11 +85,8 @@ impl TryFrom<AnyRow> for Session {
 
 impl Store {
     /// The live session with this hash.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn session(&self, hash: &[u8; 32], live: Live) -> sqlx::Result<Option<Session>> {
-        sqlx::query(
+    pub async fn session(&self, hash: &[u8; 32], live: LiveSession) -> sqlx::Result<Option<BrowserSession>> {
+        sqlx::query_as(
             "SELECT id, user_id, method, user_agent, client_address, created_at, seen_at, expires_at FROM sessions
              WHERE hash = $1 AND ended_at IS NULL AND expires_at > $2 AND seen_at > $3",
         )
@@ -106,17 +94,12 @@ impl Store {
         .bind(live.now.as_millisecond())
         .bind(live.seen_after.as_millisecond())
         .fetch_optional(&self.pool)
-        .await?
-        .map(Session::try_from)
-        .transpose()
+        .await
     }
 
     /// The live sessions of a user, newest first.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn sessions_of(&self, user: Uuid, live: Live) -> sqlx::Result<Vec<Session>> {
-        sqlx::query(
+    pub async fn sessions_of(&self, user: Uuid, live: LiveSession) -> sqlx::Result<Vec<BrowserSession>> {
+        sqlx::query_as(
             "SELECT id, user_id, method, user_agent, client_address, created_at, seen_at, expires_at FROM sessions
              WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2 AND seen_at > $3 ORDER BY id DESC",
         )
@@ -124,16 +107,10 @@ impl Store {
         .bind(live.now.as_millisecond())
         .bind(live.seen_after.as_millisecond())
         .fetch_all(&self.pool)
-        .await?
-        .into_iter()
-        .map(Session::try_from)
-        .collect()
+        .await
     }
 
     /// Whether the user with this address signed in from `client_address` after `since`.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn was_here(
         &self,
         email: &Email,
@@ -153,9 +130,6 @@ impl Store {
     }
 
     /// Forgets sessions that expired a month ago, and invitations and failures of two days ago.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn forget_sign_ins(&self, now: Timestamp) -> sqlx::Result<()> {
         for (sql, days) in [
             ("DELETE FROM sessions WHERE expires_at < $1", 30),
@@ -170,11 +144,7 @@ impl Store {
 }
 
 impl Tx {
-    /// Adds a session.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn insert_session(&mut self, session: &Session, hash: &[u8; 32]) -> sqlx::Result<()> {
+    pub async fn insert_session(&mut self, session: &BrowserSession, hash: &[u8; 32]) -> sqlx::Result<()> {
         sqlx::query(
             "INSERT INTO sessions (id, user_id, hash, method, user_agent, client_address, created_at, seen_at,
              expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -194,9 +164,6 @@ impl Tx {
     }
 
     /// Notes that a session was used; not again when that was noted after `unless_after`.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn see_session(
         &mut self,
         id: Uuid,
@@ -213,9 +180,6 @@ impl Tx {
     }
 
     /// Ends a session of this user; false when there is none that has not ended.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn end_session(&mut self, user: Uuid, id: Uuid, at: Timestamp) -> sqlx::Result<bool> {
         let done = sqlx::query(
             "UPDATE sessions SET ended_at = $1
@@ -230,9 +194,6 @@ impl Tx {
     }
 
     /// Ends the sessions of this user, but for `kept`; says how many had not ended.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn end_sessions(&mut self, user: Uuid, kept: Option<Uuid>, at: Timestamp) -> sqlx::Result<u64> {
         let done = sqlx::query(
             "UPDATE sessions SET ended_at = $1

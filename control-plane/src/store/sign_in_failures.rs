@@ -17,9 +17,6 @@ fn failures(row: AnyRow) -> sqlx::Result<Failures> {
 
 impl Tx {
     /// The failures of `subject`, which no other transaction changes before this one ends.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn sign_in_failures(&mut self, subject: &str, now: Timestamp) -> sqlx::Result<Failures> {
         // Writing in any case locks the row, on both databases.
         let row = sqlx::query(
@@ -35,9 +32,6 @@ impl Tx {
     }
 
     /// Puts these in the place of what was known of `subject`.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn keep_sign_in_failures(&mut self, subject: &str, failures: Failures) -> sqlx::Result<()> {
         sqlx::query(
             "UPDATE sign_in_failures SET failures = $2, last_at = $3, blocked_until = $4 WHERE subject = $1",
@@ -52,9 +46,6 @@ impl Tx {
     }
 
     /// Takes back one failure of `subject`, and what it was blocked for.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn take_back_sign_in_failure(&mut self, subject: &str) -> sqlx::Result<()> {
         sqlx::query(
             "UPDATE sign_in_failures SET failures = failures - 1, blocked_until = 0
@@ -67,9 +58,6 @@ impl Tx {
     }
 
     /// Forgets the failures of `subject`.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn forget_sign_in_failures(&mut self, subject: &str) -> sqlx::Result<()> {
         sqlx::query("DELETE FROM sign_in_failures WHERE subject = $1")
             .bind(subject.to_owned())

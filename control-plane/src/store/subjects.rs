@@ -5,20 +5,18 @@ use std::sync::LazyLock;
 
 use latchkey_core::access::{Access, AccessMode, Capability, Subjects};
 use serde::Serialize;
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
-use super::ledger::bulk::{Bulk, Column};
+use super::ledger::bulk::{Bulk, Column, id_rows};
 use super::row::{Columns as _, unfit};
-use super::{Backend, Store, Tx, json};
+use super::{Backend, QueryOf, Store, Tx, json};
 
 /// An app that names a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Use {
-    /// The app.
+pub struct GroupReference {
     pub app: Uuid,
-    /// What it is called.
     pub name: String,
     /// On which lists the group is: a capability, and `allow` or `except`.
     pub lists: Vec<(Capability, String)>,
@@ -26,15 +24,14 @@ pub struct Use {
 
 /// What people and groups are called.
 #[derive(Clone, Debug, Default)]
-pub struct Names {
+pub struct SubjectNames {
     /// Users' addresses and names.
     pub users: HashMap<Uuid, (String, String)>,
-    /// Groups' names.
     pub groups: HashMap<Uuid, String>,
 }
 
 #[derive(Serialize)]
-struct Row {
+struct AppSubjectRow {
     app_id: String,
     capability: &'static str,
     list: &'static str,
@@ -52,32 +49,30 @@ static GROUPS: LazyLock<Bulk> = LazyLock::new(|| {
     Bulk::new(template, &[Column::Text("id")])
 });
 
-/// The apps that name a group.
-const USES: &str = r"SELECT apps.id, apps.name, STRING_AGG(capability || ' ' || list, ',') AS lists
-                    FROM app_subjects JOIN apps ON apps.id = app_id
-                    WHERE kind = 'group' AND subject = $1 AND deleted_at IS NULL AND apps.id > $2
-                    AND apps.search_text LIKE $3 ESCAPE '\' GROUP BY apps.id, apps.name ORDER BY apps.id LIMIT $4";
+/// The apps that name a group and whose name is like `pattern`, oldest first, after `after`.
+fn group_uses(group: Uuid, after: Option<Uuid>, pattern: String, limit: i64) -> QueryOf<GroupReference> {
+    sqlx::query_as(
+        r"SELECT apps.id, apps.name, STRING_AGG(capability || ' ' || list, ',') AS lists
+          FROM app_subjects JOIN apps ON apps.id = app_id
+          WHERE kind = 'group' AND subject = $1 AND deleted_at IS NULL AND apps.id > $2
+          AND apps.search_text LIKE $3 ESCAPE '\' GROUP BY apps.id, apps.name ORDER BY apps.id LIMIT $4",
+    )
+    .bind(group.to_string())
+    .bind(after.map(|id| id.to_string()).unwrap_or_default())
+    .bind(pattern)
+    .bind(limit)
+}
 
 impl Store {
     /// The apps that name a group and whose name holds `search`, oldest first, after `after`.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn group_uses(
         &self,
         group: Uuid,
         search: &str,
         after: Option<Uuid>,
         limit: i64,
-    ) -> sqlx::Result<Vec<Use>> {
-        let rows = sqlx::query(USES)
-            .bind(group.to_string())
-            .bind(after.map(|id| id.to_string()).unwrap_or_default())
-            .bind(super::containing(search))
-            .bind(limit)
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter().map(read).collect()
+    ) -> sqlx::Result<Vec<GroupReference>> {
+        group_uses(group, after, super::containing(search), limit).fetch_all(&self.pool).await
     }
 }
 
@@ -89,17 +84,14 @@ macro_rules! names {
 
 impl Store {
     /// What these people and groups are called; those that are no more are missing.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn names(&self, subjects: &Subjects) -> sqlx::Result<Names> {
+    pub async fn names(&self, subjects: &Subjects) -> sqlx::Result<SubjectNames> {
         let (users, groups) = match self.backend {
             Backend::Sqlite => (names!(sqlite, "email, name FROM users"), names!(sqlite, "name FROM groups")),
             Backend::Postgres => {
                 (names!(postgres, "email, name FROM users"), names!(postgres, "name FROM groups"))
             }
         };
-        let mut names = Names::default();
+        let mut names = SubjectNames::default();
         if !subjects.users.is_empty() {
             for row in sqlx::query(users).bind(json(&subjects.users)?).fetch_all(&self.pool).await? {
                 names.users.insert(row.uuid("id")?, (row.try_get("email")?, row.try_get("name")?));
@@ -116,30 +108,13 @@ impl Store {
 
 impl Tx {
     /// The first apps that name a group.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn group_uses(&mut self, group: Uuid, limit: i64) -> sqlx::Result<Vec<Use>> {
-        let rows = sqlx::query(USES)
-            .bind(group.to_string())
-            .bind(String::new())
-            .bind("%")
-            .bind(limit)
-            .fetch_all(&mut *self.inner)
-            .await?;
-        rows.iter().map(read).collect()
+    pub async fn group_uses(&mut self, group: Uuid, limit: i64) -> sqlx::Result<Vec<GroupReference>> {
+        group_uses(group, None, "%".to_owned(), limit).fetch_all(&mut *self.inner).await
     }
 
     /// Which of these ids are groups'.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn groups_among(&mut self, ids: &[Uuid]) -> sqlx::Result<Vec<Uuid>> {
-        #[derive(Serialize)]
-        struct Id {
-            id: Uuid,
-        }
-        let rows = self.read(&GROUPS, &ids.iter().map(|id| Id { id: *id }).collect::<Vec<_>>()).await?;
+        let rows = self.read(&GROUPS, &id_rows(ids)).await?;
         rows.iter().map(|row| row.uuid("id")).collect()
     }
 
@@ -159,13 +134,13 @@ impl Tx {
     }
 }
 
-fn rows(app: Uuid, access: &Access) -> Vec<Row> {
+fn rows(app: Uuid, access: &Access) -> Vec<AppSubjectRow> {
     let mut rows = Vec::new();
     for capability in Capability::ALL {
         let rule = access.rule(capability);
         let mut push = |list, kind, subject| {
             let capability = capability.as_str();
-            rows.push(Row { app_id: app.to_string(), capability, list, kind, subject });
+            rows.push(AppSubjectRow { app_id: app.to_string(), capability, list, kind, subject });
         };
         if rule.mode == AccessMode::Everyone {
             push("allow", "everyone", String::new());
@@ -178,15 +153,17 @@ fn rows(app: Uuid, access: &Access) -> Vec<Row> {
     rows
 }
 
-fn read(row: &AnyRow) -> sqlx::Result<Use> {
-    let lists: &str = row.try_get("lists")?;
-    let read = |entry: &str| {
-        let (capability, list) = entry.split_once(' ')?;
-        let capability = Capability::ALL.into_iter().find(|known| known.as_str() == capability)?;
-        Some((capability, list.to_owned()))
-    };
-    let lists = lists.split(',').map(read).collect::<Option<Vec<_>>>();
-    let mut lists = lists.ok_or_else(|| unfit("lists", "there is no such capability"))?;
-    lists.sort();
-    Ok(Use { app: row.uuid("id")?, name: row.try_get("name")?, lists })
+impl FromRow<'_, AnyRow> for GroupReference {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
+        let lists: &str = row.try_get("lists")?;
+        let read = |entry: &str| {
+            let (capability, list) = entry.split_once(' ')?;
+            let capability = Capability::ALL.into_iter().find(|known| known.as_str() == capability)?;
+            Some((capability, list.to_owned()))
+        };
+        let lists = lists.split(',').map(read).collect::<Option<Vec<_>>>();
+        let mut lists = lists.ok_or_else(|| unfit("lists", "there is no such capability"))?;
+        lists.sort();
+        Ok(Self { app: row.uuid("id")?, name: row.try_get("name")?, lists })
+    }
 }

@@ -15,37 +15,32 @@ use super::{Backend, Tx, json};
 
 /// A named key that is not revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// The key.
+pub struct AccessKey {
     pub key: Uuid,
     /// The app that it opens.
     pub app: Uuid,
-    /// Whose it is.
     pub user: Uuid,
-    /// Whether it is suspended.
     pub suspended: bool,
 }
 
 /// Of which apps and users.
 #[derive(Clone, Copy, Debug)]
-pub enum Scope<'a> {
-    /// Of this app.
+pub enum AccessScope<'a> {
     App(Uuid),
     /// Of these users, of the apps that name this group.
     Group(Uuid, &'a [Uuid]),
-    /// Of these users.
     Users(&'a [Uuid]),
 }
 
-/// Settings, of which nothing else is read.
+/// SelfServiceSettings, of which nothing else is read.
 #[derive(Deserialize)]
-struct Settings {
+struct SelfServiceSettings {
     #[serde(default)]
     self_service: SelfService,
 }
 
 #[derive(Serialize)]
-struct Row {
+struct SuspensionRow {
     id: String,
     suspended: i64,
     revision: i64,
@@ -82,20 +77,17 @@ macro_rules! keys_of {
 
 impl Tx {
     /// The self-service settings of the apps in `scope`. One whose row cannot be read is left out.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn self_services(&mut self, scope: Scope<'_>) -> sqlx::Result<Vec<(Uuid, SelfService)>> {
+    pub async fn self_services(&mut self, scope: AccessScope<'_>) -> sqlx::Result<Vec<(Uuid, SelfService)>> {
         let (statement, parameter) = match scope {
-            Scope::App(id) => {
+            AccessScope::App(id) => {
                 ("SELECT id, settings FROM apps WHERE deleted_at IS NULL AND id = $1", id.to_string())
             }
-            Scope::Group(group, _) => (
+            AccessScope::Group(group, _) => (
                 "SELECT id, settings FROM apps WHERE deleted_at IS NULL AND id IN
                  (SELECT app_id FROM app_subjects WHERE kind = 'group' AND subject = $1)",
                 group.to_string(),
             ),
-            Scope::Users(users) => {
+            AccessScope::Users(users) => {
                 let statement = match self.backend {
                     Backend::Sqlite => apps_of!(sqlite),
                     Backend::Postgres => apps_of!(postgres),
@@ -107,7 +99,7 @@ impl Tx {
         let mut read = Vec::with_capacity(rows.len());
         for row in &rows {
             let id = row.uuid("id")?;
-            match serde_json::from_str::<Settings>(row.try_get("settings")?) {
+            match serde_json::from_str::<SelfServiceSettings>(row.try_get("settings")?) {
                 Ok(settings) => read.push((id, settings.self_service)),
                 Err(error) => tracing::error!(%id, %error, "an app's row cannot be read"),
             }
@@ -116,12 +108,9 @@ impl Tx {
     }
 
     /// The named keys in `scope` that open one of `apps` and are not revoked.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn held_keys(&mut self, scope: Scope<'_>, apps: &[Uuid]) -> sqlx::Result<Vec<Held>> {
+    pub async fn held_keys(&mut self, scope: AccessScope<'_>, apps: &[Uuid]) -> sqlx::Result<Vec<AccessKey>> {
         let rows = match scope {
-            Scope::App(id) => {
+            AccessScope::App(id) => {
                 sqlx::query(
                     "SELECT id, app_id, user_id, suspended FROM keys
                      WHERE status <> 'revoked' AND user_id IS NOT NULL AND app_id = $1",
@@ -130,7 +119,7 @@ impl Tx {
                 .fetch_all(&mut *self.inner)
                 .await?
             }
-            Scope::Group(_, users) | Scope::Users(users) => {
+            AccessScope::Group(_, users) | AccessScope::Users(users) => {
                 let statement = match self.backend {
                     Backend::Sqlite => keys_of!(sqlite),
                     Backend::Postgres => keys_of!(postgres),
@@ -140,7 +129,7 @@ impl Tx {
             }
         };
         let read = |row: &AnyRow| {
-            Ok(Held {
+            Ok(AccessKey {
                 key: row.uuid("id")?,
                 app: row.uuid("app_id")?,
                 user: row.uuid("user_id")?,
@@ -151,11 +140,12 @@ impl Tx {
     }
 
     /// Suspends these keys, or lets them work again, with this revision.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn write_suspended(&mut self, keys: &[Held], revision: i64) -> sqlx::Result<()> {
-        let row = |held: &Held| Row { id: held.key.to_string(), suspended: held.suspended.into(), revision };
+    pub async fn write_suspended(&mut self, keys: &[AccessKey], revision: i64) -> sqlx::Result<()> {
+        let row = |held: &AccessKey| SuspensionRow {
+            id: held.key.to_string(),
+            suspended: held.suspended.into(),
+            revision,
+        };
         self.write(&UPDATE, &keys.iter().map(row).collect::<Vec<_>>()).await
     }
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use latchkey_core::role::Role;
 use latchkey_core::search::folded;
 use sqlx::any::AnyRow;
+use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
 use super::row::Columns as _;
@@ -11,32 +12,24 @@ use super::{Store, Tx};
 
 /// A token's record. The token itself is not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Token {
-    /// Opaque.
+pub struct ApiToken {
     pub id: Uuid,
-    /// What admins see.
     pub name: String,
-    /// What it may do.
     pub role: Role,
     /// Whose it is; none for automation.
     pub user_id: Option<Uuid>,
     /// The user who made it; none where the command line did.
     pub created_by: Option<Uuid>,
-    /// When it was made.
     pub created_at: Timestamp,
     /// When it stops; none for never.
     pub expires_at: Option<Timestamp>,
-    /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
     /// The gateway that it is bound to, of one for gateways; none before its first use.
     pub gateway: Option<String>,
 }
 
-impl TryFrom<AnyRow> for Token {
-    type Error = sqlx::Error;
-
-    fn try_from(row: AnyRow) -> sqlx::Result<Self> {
-        use sqlx::Row as _;
+impl FromRow<'_, AnyRow> for ApiToken {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
         Ok(Self {
             id: row.uuid("id")?,
             name: row.try_get("name")?,
@@ -53,28 +46,20 @@ impl TryFrom<AnyRow> for Token {
 
 impl Store {
     /// The live token with this hash.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn token(&self, hash: &[u8; 32], now: Timestamp) -> sqlx::Result<Option<Token>> {
-        sqlx::query(
+    pub async fn token(&self, hash: &[u8; 32], now: Timestamp) -> sqlx::Result<Option<ApiToken>> {
+        sqlx::query_as(
             "SELECT id, name, role, user_id, created_by, created_at, expires_at, revoked_at, gateway FROM tokens
              WHERE hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
         )
         .bind(hash.to_vec())
         .bind(now.as_millisecond())
         .fetch_optional(&self.pool)
-        .await?
-        .map(Token::try_from)
-        .transpose()
+        .await
     }
 }
 
 impl Store {
     /// Binds a token to a gateway, unless it is bound already.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn bind_token(&self, hash: &[u8; 32], gateway: &str) -> sqlx::Result<()> {
         sqlx::query("UPDATE tokens SET gateway = $1 WHERE hash = $2 AND gateway IS NULL")
             .bind(gateway.to_owned())
@@ -85,34 +70,25 @@ impl Store {
     }
 
     /// Every token, oldest first.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn tokens(&self) -> sqlx::Result<Vec<Token>> {
-        sqlx::query(
+    pub async fn tokens(&self) -> sqlx::Result<Vec<ApiToken>> {
+        sqlx::query_as(
             "SELECT id, name, role, user_id, created_by, created_at, expires_at, revoked_at, gateway FROM tokens ORDER BY id",
         )
         .fetch_all(&self.pool)
-        .await?
-        .into_iter()
-        .map(Token::try_from)
-        .collect()
+        .await
     }
 }
 
 impl Store {
     /// Tokens, of this user or of everyone, whose name holds `search`, by id, after `after`.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn tokens_of(
         &self,
         user: Option<Uuid>,
         search: &str,
         after: Option<Uuid>,
         limit: i64,
-    ) -> sqlx::Result<Vec<Token>> {
-        sqlx::query(
+    ) -> sqlx::Result<Vec<ApiToken>> {
+        sqlx::query_as(
             r"SELECT id, name, role, user_id, created_by, created_at, expires_at, revoked_at, gateway FROM tokens
               WHERE id > $1 AND ($2 = '' OR user_id = $2) AND search_text LIKE $3 ESCAPE '\' ORDER BY id LIMIT $4",
         )
@@ -121,33 +97,22 @@ impl Store {
         .bind(super::containing(search))
         .bind(limit)
         .fetch_all(&self.pool)
-        .await?
-        .into_iter()
-        .map(Token::try_from)
-        .collect()
+        .await
     }
 }
 
 impl Tx {
     /// The token with this id.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn token(&mut self, id: Uuid) -> sqlx::Result<Option<Token>> {
-        sqlx::query(
+    pub async fn token(&mut self, id: Uuid) -> sqlx::Result<Option<ApiToken>> {
+        sqlx::query_as(
             "SELECT id, name, role, user_id, created_by, created_at, expires_at, revoked_at, gateway FROM tokens WHERE id = $1",
         )
         .bind(id.to_string())
         .fetch_optional(&mut *self.inner)
-        .await?
-        .map(Token::try_from)
-        .transpose()
+        .await
     }
 
     /// Revokes a token; false when there is no live one of this id.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn revoke_token(&mut self, id: Uuid, at: Timestamp) -> sqlx::Result<bool> {
         let done = sqlx::query("UPDATE tokens SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL")
             .bind(at.as_millisecond())
@@ -158,9 +123,6 @@ impl Tx {
     }
 
     /// Binds a token to a gateway, or to the next that uses it.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn set_token_gateway(&mut self, id: Uuid, gateway: Option<&str>) -> sqlx::Result<()> {
         sqlx::query("UPDATE tokens SET gateway = $1 WHERE id = $2")
             .bind(gateway.map(str::to_owned))
@@ -170,11 +132,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Adds a token.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn insert_token(&mut self, token: &Token, hash: &[u8; 32]) -> sqlx::Result<()> {
+    pub async fn insert_token(&mut self, token: &ApiToken, hash: &[u8; 32]) -> sqlx::Result<()> {
         sqlx::query(
             "INSERT INTO tokens (id, name, hash, role, user_id, created_by, created_at, expires_at, search_text, gateway)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",

@@ -1,53 +1,50 @@
 //! Sums of what requests did, which outlive their records.
 
+use std::sync::LazyLock;
+
 use latchkey_core::money::NanoUsd;
+use serde::Serialize;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Store;
 use super::conditions::{Conditions, Scope};
+use super::records::Record;
 use super::row::Columns as _;
 
 /// What sums are made by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Group {
+pub enum GroupBy {
     /// The day, in UTC.
     Day,
-    /// The app.
     App,
-    /// The user.
     User,
-    /// The key.
     Key,
     /// The model, as clients ask for it.
     Model,
-    /// The provider.
     Provider,
 }
 
 /// Sums of one group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
+pub struct UsageGroup {
     /// Days since 1970, where grouped by day.
     pub day: Option<i64>,
     /// The app's id and name, where grouped by app; and so on.
     pub app: (Option<Uuid>, Option<String>),
-    /// The user.
     pub user: (Option<Uuid>, Option<String>),
-    /// The key.
     pub key: (Option<Uuid>, Option<String>),
-    /// The model.
     pub model: Option<String>,
-    /// The provider's name.
     pub provider: Option<String>,
-    /// The sums.
-    pub sums: Sums,
+    pub sums: UsageSums,
 }
 
 /// What requests did, together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sums {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = SumsView)]
+pub struct UsageSums {
     /// How many there were.
     pub requests: u64,
     /// How many of them the gateway refused.
@@ -60,11 +57,59 @@ pub struct Sums {
     pub output_tokens: u64,
     /// Tokens of output for reasoning.
     pub reasoning_tokens: u64,
-    /// What was charged.
+    /// What was charged, in US dollars.
     pub cost: NanoUsd,
 }
 
-/// What is summed.
+/// The columns of sums, in the order of [`UsageSums::numbers`].
+pub(super) const SUM_COLUMNS: [&str; 7] = [
+    "requests",
+    "denied",
+    "input_tokens",
+    "cached_input_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "cost",
+];
+
+impl UsageSums {
+    #[must_use]
+    pub fn of(record: &Record) -> Self {
+        Self {
+            requests: record.repeats,
+            denied: record.code.as_ref().map_or(0, |_| record.repeats),
+            input_tokens: record.input_tokens,
+            cached_input_tokens: record.cached_input_tokens,
+            output_tokens: record.output_tokens,
+            reasoning_tokens: record.reasoning_tokens,
+            cost: record.cost,
+        }
+    }
+
+    pub fn add(&mut self, more: Self) {
+        for (sum, more) in self.numbers_mut().into_iter().zip(more.numbers()) {
+            *sum = sum.saturating_add(more);
+        }
+    }
+
+    pub(super) fn numbers(mut self) -> [u64; 7] {
+        self.numbers_mut().map(|number| *number)
+    }
+
+    fn numbers_mut(&mut self) -> [&mut u64; 7] {
+        let Self {
+            requests,
+            denied,
+            input_tokens,
+            cached_input_tokens,
+            output_tokens,
+            reasoning_tokens,
+            cost: NanoUsd(cost),
+        } = self;
+        [requests, denied, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, cost]
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct UsageFilter {
     /// Of what the reader may see.
@@ -73,40 +118,17 @@ pub struct UsageFilter {
     pub from: i64,
     /// Up to this day, with it.
     pub to: i64,
-    /// Of this app.
     pub app: Option<Uuid>,
-    /// Of this user.
     pub user: Option<Uuid>,
-    /// With this key.
     pub key: Option<Uuid>,
-    /// Of this model.
     pub model: Option<String>,
-    /// That this provider served.
     pub provider: Option<String>,
 }
 
-impl std::iter::Sum for Sums {
-    fn sum<I: Iterator<Item = Self>>(sums: I) -> Self {
-        let add = |a: u64, b: u64| a.saturating_add(b);
-        sums.fold(Self::default(), |all, one| Self {
-            requests: add(all.requests, one.requests),
-            denied: add(all.denied, one.denied),
-            input_tokens: add(all.input_tokens, one.input_tokens),
-            cached_input_tokens: add(all.cached_input_tokens, one.cached_input_tokens),
-            output_tokens: add(all.output_tokens, one.output_tokens),
-            reasoning_tokens: add(all.reasoning_tokens, one.reasoning_tokens),
-            cost: NanoUsd(add(all.cost.0, one.cost.0)),
-        })
-    }
-}
-
-const SUMS: &str = "CAST(COALESCE(SUM(requests), 0) AS BIGINT) AS requests,
-    CAST(COALESCE(SUM(denied), 0) AS BIGINT) AS denied,
-    CAST(COALESCE(SUM(input_tokens), 0) AS BIGINT) AS input_tokens,
-    CAST(COALESCE(SUM(cached_input_tokens), 0) AS BIGINT) AS cached_input_tokens,
-    CAST(COALESCE(SUM(output_tokens), 0) AS BIGINT) AS output_tokens,
-    CAST(COALESCE(SUM(reasoning_tokens), 0) AS BIGINT) AS reasoning_tokens,
-    CAST(COALESCE(SUM(cost), 0) AS BIGINT) AS cost";
+/// The columns of sums over a group.
+static SUMMED: LazyLock<String> = LazyLock::new(|| {
+    SUM_COLUMNS.map(|sum| format!("CAST(COALESCE(SUM({sum}), 0) AS BIGINT) AS {sum}")).join(", ")
+});
 
 /// The sums by fewer things, as rows like those of `usage_days`.
 macro_rules! broad {
@@ -122,8 +144,7 @@ macro_rules! broad {
     };
 }
 
-impl Group {
-    /// The column.
+impl GroupBy {
     fn column(self) -> &'static str {
         match self {
             Self::Day => "day",
@@ -159,37 +180,35 @@ impl Group {
 
 impl Store {
     /// The sums of each group: the newest day first, and the dearest first of each day.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn usage(
         &self,
-        groups: &[Group],
+        groups: &[GroupBy],
         filter: &UsageFilter,
         limit: i64,
-    ) -> sqlx::Result<Vec<Usage>> {
+    ) -> sqlx::Result<Vec<UsageGroup>> {
         let columns = groups.iter().map(|group| group.column()).collect::<Vec<_>>().join(", ");
         let (shown, joins): (Vec<_>, Vec<_>) = groups.iter().map(|group| group.shown()).unzip();
-        let day = if groups.contains(&Group::Day) { "day DESC, " } else { "" };
+        let day = if groups.contains(&GroupBy::Day) { "day DESC, " } else { "" };
         let order = format!("ORDER BY {day}cost DESC, requests DESC, {columns}");
         let query = format!(
-            "SELECT {shown}, requests, denied, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens,
-             cost FROM (SELECT {columns}, {SUMS} FROM {source} {{where}} GROUP BY {columns} {order} {{limit}}) AS sums
+            "SELECT {shown}, {} FROM (SELECT {columns}, {} FROM {source} {{where}} GROUP BY {columns} {order} {{limit}}) AS sums
              {joins} {order}",
+            SUM_COLUMNS.join(", "),
+            *SUMMED,
             source = source(groups, filter),
             shown = shown.join(", "),
             joins = joins.join(" "),
         );
         let read = |row: &AnyRow| {
-            let mut usage = Usage { sums: sums(row)?, ..Usage::default() };
+            let mut usage = UsageGroup { sums: sums(row)?, ..UsageGroup::default() };
             for group in groups {
                 match group {
-                    Group::Day => usage.day = row.try_get("day")?,
-                    Group::App => usage.app = (row.optional_uuid("app_id")?, row.try_get("app_name")?),
-                    Group::User => usage.user = (row.optional_uuid("user_id")?, row.try_get("user_name")?),
-                    Group::Key => usage.key = (row.optional_uuid("key_id")?, row.try_get("key_name")?),
-                    Group::Model => usage.model = row.try_get("model")?,
-                    Group::Provider => usage.provider = row.try_get("provider")?,
+                    GroupBy::Day => usage.day = row.try_get("day")?,
+                    GroupBy::App => usage.app = (row.optional_uuid("app_id")?, row.try_get("app_name")?),
+                    GroupBy::User => usage.user = (row.optional_uuid("user_id")?, row.try_get("user_name")?),
+                    GroupBy::Key => usage.key = (row.optional_uuid("key_id")?, row.try_get("key_name")?),
+                    GroupBy::Model => usage.model = row.try_get("model")?,
+                    GroupBy::Provider => usage.provider = row.try_get("provider")?,
                 }
             }
             Ok(usage)
@@ -198,17 +217,14 @@ impl Store {
     }
 
     /// The sums of all together.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn total_usage(&self, filter: &UsageFilter) -> sqlx::Result<Sums> {
-        let query = format!("SELECT {SUMS} FROM {} {{where}} {{limit}}", source(&[], filter));
+    pub async fn total_usage(&self, filter: &UsageFilter) -> sqlx::Result<UsageSums> {
+        let query = format!("SELECT {} FROM {} {{where}} {{limit}}", *SUMMED, source(&[], filter));
         sums(&conditions(filter).query(&query, 1).fetch_one(&self.pool).await?)
     }
 }
 
 /// Where these sums are found by the fewest rows.
-fn source(groups: &[Group], filter: &UsageFilter) -> &'static str {
+fn source(groups: &[GroupBy], filter: &UsageFilter) -> &'static str {
     const EACH: &str = "usage_days";
     let UsageFilter { scope, from: _, to: _, app, user, key, model, provider } = filter;
     // What is of one app, user or key has an index there.
@@ -216,10 +232,10 @@ fn source(groups: &[Group], filter: &UsageFilter) -> &'static str {
         return EACH;
     }
     let by = |group| groups.contains(&group);
-    let by_model = by(Group::Model) || model.is_some();
-    let by_provider = by(Group::Provider) || provider.is_some();
-    match (by(Group::App), by(Group::User)) {
-        _ if by(Group::Key) => EACH,
+    let by_model = by(GroupBy::Model) || model.is_some();
+    let by_provider = by(GroupBy::Provider) || provider.is_some();
+    match (by(GroupBy::App), by(GroupBy::User)) {
+        _ if by(GroupBy::Key) => EACH,
         (true, true) => EACH,
         (false, false) => broad!("all", "of_all"),
         (true, false) if by_model => broad!("app_model", "app_id"),
@@ -243,14 +259,10 @@ fn conditions(filter: &UsageFilter) -> Conditions {
         .text("provider =", provider.as_ref())
 }
 
-fn sums(row: &AnyRow) -> sqlx::Result<Sums> {
-    Ok(Sums {
-        requests: row.count("requests")?,
-        denied: row.count("denied")?,
-        input_tokens: row.count("input_tokens")?,
-        cached_input_tokens: row.count("cached_input_tokens")?,
-        output_tokens: row.count("output_tokens")?,
-        reasoning_tokens: row.count("reasoning_tokens")?,
-        cost: NanoUsd(row.count("cost")?),
-    })
+fn sums(row: &AnyRow) -> sqlx::Result<UsageSums> {
+    let mut sums = UsageSums::default();
+    for (number, column) in sums.numbers_mut().into_iter().zip(SUM_COLUMNS) {
+        *number = row.count(column)?;
+    }
+    Ok(sums)
 }

@@ -4,23 +4,19 @@ use jiff::Timestamp;
 use latchkey_core::name::{Email, Name};
 use latchkey_core::role::Role;
 use latchkey_core::search::folded;
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
 use super::row::{Columns as _, unfit};
 use super::{Store, Tx};
 
-/// A person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// Opaque.
     pub id: Uuid,
     /// Unique.
     pub email: Email,
-    /// What others see.
     pub name: Name,
-    /// What they may do.
     pub role: Role,
     /// When the record was made.
     pub created_at: Timestamp,
@@ -41,10 +37,8 @@ pub(super) fn search_text(name: &str, email: &str) -> String {
     folded(name) + "\n" + &folded(email)
 }
 
-impl TryFrom<AnyRow> for User {
-    type Error = sqlx::Error;
-
-    fn try_from(row: AnyRow) -> sqlx::Result<Self> {
+impl FromRow<'_, AnyRow> for User {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
         let text = |column| row.try_get::<String, _>(column);
         Ok(Self {
             id: row.uuid("id")?,
@@ -59,24 +53,16 @@ impl TryFrom<AnyRow> for User {
 
 impl Store {
     /// The user with this id.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn user(&self, id: Uuid) -> sqlx::Result<Option<User>> {
-        sqlx::query("SELECT id, email, name, role, created_at, deactivated_at FROM users WHERE id = $1")
+        sqlx::query_as("SELECT id, email, name, role, created_at, deactivated_at FROM users WHERE id = $1")
             .bind(id.to_string())
             .fetch_optional(&self.pool)
-            .await?
-            .map(User::try_from)
-            .transpose()
+            .await
     }
 
     /// Users whose name or address holds `search`, by id, after `after`.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn users(&self, search: &str, after: Option<Uuid>, limit: i64) -> sqlx::Result<Vec<User>> {
-        sqlx::query(
+        sqlx::query_as(
             r"SELECT id, email, name, role, created_at, deactivated_at FROM users
               WHERE id > $1 AND search_text LIKE $2 ESCAPE '\'
               ORDER BY id LIMIT $3",
@@ -85,16 +71,10 @@ impl Store {
         .bind(super::containing(search))
         .bind(limit)
         .fetch_all(&self.pool)
-        .await?
-        .into_iter()
-        .map(User::try_from)
-        .collect()
+        .await
     }
 
     /// How many users have this role.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn count_users(&self, role: Role) -> sqlx::Result<i64> {
         sqlx::query("SELECT COUNT(*) AS users FROM users WHERE role = $1")
             .bind(role.as_str())
@@ -106,9 +86,6 @@ impl Store {
 
 impl Tx {
     /// Adds a user. An address that is taken is a unique violation.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn insert_user(&mut self, user: &User) -> sqlx::Result<()> {
         sqlx::query("INSERT INTO users (id, email, name, role, created_at, search_text) VALUES ($1, $2, $3, $4, $5, $6)")
             .bind(user.id.to_string())
@@ -123,9 +100,6 @@ impl Tx {
     }
 
     /// Whether there is a user with this id.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn has_user(&mut self, id: Uuid) -> sqlx::Result<bool> {
         let row = sqlx::query("SELECT id FROM users WHERE id = $1")
             .bind(id.to_string())

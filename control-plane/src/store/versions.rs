@@ -5,23 +5,21 @@ use latchkey_core::actor::Actor;
 use latchkey_core::change::{Change, Operation, Path};
 use latchkey_core::name::Name;
 use latchkey_core::settings::AppSettings;
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
 use super::apps::{self, App};
 use super::conditions::Conditions;
 use super::row::{Columns as _, unfit};
-use super::{Store, Tx};
+use super::{QueryOf, Store, Tx};
 
 /// What is told of a version in lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionHead {
     /// From 1, per app.
     pub number: i64,
-    /// When.
     pub at: Timestamp,
-    /// What it came of.
     pub operation: Operation,
     /// `user`, `token` or `system`.
     pub actor_kind: String,
@@ -37,34 +35,26 @@ pub struct VersionHead {
 
 /// A version with the state that it keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Version {
+pub struct AppVersion {
     /// What is told of it.
     pub head: VersionHead,
-    /// The app's name then.
     pub name: Name,
-    /// Its settings then.
     pub settings: AppSettings,
 }
 
-/// A version to add.
 #[derive(Clone, Copy, Debug)]
 pub struct NewVersion<'a> {
     /// The app as it is from now on.
     pub app: &'a App,
-    /// What made it so.
     pub operation: Operation,
-    /// Who did.
     pub actor: &'a Actor,
-    /// For which change request.
     pub change_request: Option<Uuid>,
     /// What differs from the version before.
     pub changes: &'a [Change],
 }
 
-impl TryFrom<&AnyRow> for VersionHead {
-    type Error = sqlx::Error;
-
-    fn try_from(row: &AnyRow) -> sqlx::Result<Self> {
+impl FromRow<'_, AnyRow> for VersionHead {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
         let changed: &str = row.try_get("changed")?;
         Ok(Self {
             number: row.try_get("number")?,
@@ -79,13 +69,11 @@ impl TryFrom<&AnyRow> for VersionHead {
     }
 }
 
-impl TryFrom<AnyRow> for Version {
-    type Error = sqlx::Error;
-
-    fn try_from(row: AnyRow) -> sqlx::Result<Self> {
+impl FromRow<'_, AnyRow> for AppVersion {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
         let settings: &str = row.try_get("settings")?;
         Ok(Self {
-            head: VersionHead::try_from(&row)?,
+            head: VersionHead::from_row(row)?,
             name: Name::stored(row.try_get("name")?).map_err(|error| unfit("name", error))?,
             settings: serde_json::from_str(settings).map_err(|error| unfit("settings", error))?,
         })
@@ -95,16 +83,24 @@ impl TryFrom<AnyRow> for Version {
 const HEADS: &str =
     "SELECT number, at, operation, actor_kind, actor_id, actor_name, change_request_id, changed
     FROM app_versions {where} ORDER BY number DESC {limit}";
-const ONE: &str =
-    "SELECT number, at, operation, actor_kind, actor_id, actor_name, change_request_id, changed, name,
-    settings FROM app_versions WHERE app_id = $1 AND number = $2";
-const NEWEST: &str = "SELECT COALESCE(MAX(number), 0) AS number FROM app_versions WHERE app_id = $1";
+
+fn version(app: Uuid, number: i64) -> QueryOf<AppVersion> {
+    sqlx::query_as(
+        "SELECT number, at, operation, actor_kind, actor_id, actor_name, change_request_id, changed, name,
+         settings FROM app_versions WHERE app_id = $1 AND number = $2",
+    )
+    .bind(app.to_string())
+    .bind(number)
+}
+
+/// 0 where there is none.
+fn newest_version(app: Uuid) -> QueryOf<(i64,)> {
+    sqlx::query_as("SELECT COALESCE(MAX(number), 0) AS number FROM app_versions WHERE app_id = $1")
+        .bind(app.to_string())
+}
 
 impl Store {
     /// Versions of an app, newest first: those before `before`.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn versions(
         &self,
         app: Uuid,
@@ -114,55 +110,34 @@ impl Store {
         Conditions::default()
             .text("app_id =", Some(app))
             .number("number <", before)
-            .query(HEADS, limit)
+            .query_as(HEADS, limit)
             .fetch_all(&self.pool)
-            .await?
-            .iter()
-            .map(VersionHead::try_from)
-            .collect()
+            .await
     }
 
     /// One version of an app.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn version(&self, app: Uuid, number: i64) -> sqlx::Result<Option<Version>> {
-        let row = sqlx::query(ONE).bind(app.to_string()).bind(number).fetch_optional(&self.pool).await?;
-        row.map(Version::try_from).transpose()
+    pub async fn version(&self, app: Uuid, number: i64) -> sqlx::Result<Option<AppVersion>> {
+        version(app, number).fetch_optional(&self.pool).await
     }
 
     /// The number of an app's newest version; 0 where there is none.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn newest_version(&self, app: Uuid) -> sqlx::Result<i64> {
-        sqlx::query(NEWEST).bind(app.to_string()).fetch_one(&self.pool).await?.try_get("number")
+        Ok(newest_version(app).fetch_one(&self.pool).await?.0)
     }
 }
 
 impl Tx {
     /// One version of an app.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn version(&mut self, app: Uuid, number: i64) -> sqlx::Result<Option<Version>> {
-        let row =
-            sqlx::query(ONE).bind(app.to_string()).bind(number).fetch_optional(&mut *self.inner).await?;
-        row.map(Version::try_from).transpose()
+    pub async fn version(&mut self, app: Uuid, number: i64) -> sqlx::Result<Option<AppVersion>> {
+        version(app, number).fetch_optional(&mut *self.inner).await
     }
 
     /// The number of an app's newest version; 0 where there is none.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn newest_version(&mut self, app: Uuid) -> sqlx::Result<i64> {
-        sqlx::query(NEWEST).bind(app.to_string()).fetch_one(&mut *self.inner).await?.try_get("number")
+        Ok(newest_version(app).fetch_one(&mut *self.inner).await?.0)
     }
 
     /// Adds the next version of an app, whose row the transaction holds, and gives its number.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn insert_version(&mut self, new: NewVersion<'_>) -> sqlx::Result<i64> {
         let NewVersion { app, operation, actor, change_request, changes } = new;
         let number = self.newest_version(app.id).await? + 1;

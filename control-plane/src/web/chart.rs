@@ -6,7 +6,7 @@ use askama::Template;
 use askama::filters::HtmlSafe;
 use jiff::civil::Date;
 
-use crate::api::usage::{SumsView, UsageView};
+use crate::api::usage::{UsageSums, UsageView};
 
 /// How high the tallest bar is; bars are as wide as a step less its gap.
 const HEIGHT: u64 = 1000;
@@ -66,7 +66,7 @@ impl Chart {
     pub fn by_day(
         title: impl Into<String>,
         usage: &UsageView,
-        value: impl Fn(&SumsView) -> u64,
+        value: impl Fn(&UsageSums) -> u64,
         shown: impl Fn(u64) -> String,
     ) -> Self {
         let of = |day: &Date| {
@@ -155,8 +155,8 @@ mod tests {
         assert!(!text.contains("<b>"));
     }
 
-    fn sums(requests: u64) -> SumsView {
-        SumsView {
+    fn sums(requests: u64) -> UsageSums {
+        UsageSums {
             requests,
             denied: 0,
             input_tokens: 0,

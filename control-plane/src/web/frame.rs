@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::format::{Ago, Time};
 use crate::api::Api;
-use crate::api::auth::{AdminGuard, AnyActor, BrowserSession, OwnerGuard, Person, ReaderGuard, confirms};
+use crate::api::auth::{AdminGuard, AnyActor, OwnerGuard, Person, ReaderGuard, SessionGuard, confirms};
 use crate::api::problem::Problem;
 use crate::store::users::User;
 use crate::world::World;
@@ -80,7 +80,7 @@ impl FromRequestParts<Api> for Visit {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let BrowserSession { actor, user, csrf } = BrowserSession::from_request_parts(parts, api).await?;
+        let SessionGuard { actor, user, csrf } = SessionGuard::from_request_parts(parts, api).await?;
         let request = FrameRequest::new(&parts.headers, &api.world);
         let visit = Self { actor, user, csrf, path: parts.uri.path().to_owned(), request };
         // Whatever a page of the console asks besides.

@@ -5,7 +5,6 @@ pub mod ask;
 pub mod diff;
 pub mod findings;
 pub mod keys;
-pub mod limits;
 pub mod logs;
 pub mod requests;
 

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use latchkey::audit::{Verdict, verify, verify_export};
-use latchkey_core::chain::{Anchor, Fault};
+use latchkey_core::chain::{Anchor, ChainFault};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -39,7 +39,7 @@ async fn newest(test: &Test) -> Anchor {
 }
 
 /// What is wrong after `statement` was run past the program.
-async fn fault_after(test: &Test, statement: &str) -> Fault {
+async fn fault_after(test: &Test, statement: &str) -> ChainFault {
     test.sql(&[statement.to_owned()]).await;
     match verify(&test.store, None).await.unwrap() {
         Verdict::Broken { fault, .. } => fault,
@@ -210,10 +210,10 @@ on_both! {
         assert_eq!(export(&test, "?from=2027-01-01T00:00:00Z").await, "");
 
         let forged = all.replace("u2@acme.com", "eve@acme.com");
-        assert!(matches!(check(&forged, None), Verdict::Broken { fault: Fault::Changed { number: 4 }, .. }));
+        assert!(matches!(check(&forged, None), Verdict::Broken { fault: ChainFault::Changed { number: 4 }, .. }));
         let cut = all.lines().take(4).map(|line| format!("{line}\n")).collect::<String>();
         let Verdict::Broken { fault, reached } = check(&cut, Some(kept)) else { panic!("the anchor is not in it") };
-        assert_eq!((fault, reached.number), (Fault::NoAnchor { number: 6, from: 1, to: 4 }, 4));
+        assert_eq!((fault, reached.number), (ChainFault::NoAnchor { number: 6, from: 1, to: 4 }, 4));
         assert_eq!(test.get("/audit/export?from=x").await.refused(400).0, "invalid_query");
     }
 }
@@ -225,7 +225,7 @@ on_both! {
         }
         newest(&test).await;
         let fault = fault_after(&test, "UPDATE audit SET actor_name = 'eve' WHERE number = 3").await;
-        assert_eq!(fault, Fault::Changed { number: 3 });
+        assert_eq!(fault, ChainFault::Changed { number: 3 });
     }
 }
 
@@ -235,7 +235,7 @@ on_both! {
             test.user(&format!("u{i}@acme.com")).await;
         }
         let fault = fault_after(&test, "DELETE FROM audit WHERE number IN (2, 3)").await;
-        assert_eq!(fault, Fault::Missing { from: 2, to: 3 });
+        assert_eq!(fault, ChainFault::Missing { from: 2, to: 3 });
     }
 }
 
@@ -247,7 +247,7 @@ on_both! {
         test.sql(&["UPDATE audit SET number = 100 WHERE number = 3".to_owned(),
             "UPDATE audit SET number = 3 WHERE number = 4".to_owned()]).await;
         let fault = fault_after(&test, "UPDATE audit SET number = 4 WHERE number = 100").await;
-        assert_eq!(fault, Fault::Unlinked { number: 3 });
+        assert_eq!(fault, ChainFault::Unlinked { number: 3 });
     }
 }
 
@@ -256,7 +256,7 @@ on_both! {
         for i in 0..4 {
             test.user(&format!("u{i}@acme.com")).await;
         }
-        assert_eq!(fault_after(&test, "DELETE FROM audit WHERE number > 3").await, Fault::CutOff { from: 4, to: 5 });
+        assert_eq!(fault_after(&test, "DELETE FROM audit WHERE number > 3").await, ChainFault::CutOff { from: 4, to: 5 });
     }
 }
 
@@ -267,12 +267,12 @@ on_both! {
         }
         let kept = newest(&test).await;
         let back = "UPDATE audit_head SET number = 3, hash = (SELECT hash FROM audit WHERE number = 3)";
-        assert_eq!(fault_after(&test, back).await, Fault::Beyond { last: 5, head: 3 });
+        assert_eq!(fault_after(&test, back).await, ChainFault::Beyond { last: 5, head: 3 });
         test.sql(&["DELETE FROM audit WHERE number > 3".to_owned()]).await;
         assert!(matches!(verify(&test.store, None).await.unwrap(), Verdict::Whole(Anchor { number: 3, .. })));
         let Verdict::Broken { fault, .. } = verify(&test.store, Some(kept)).await.unwrap() else { panic!("it was cut off") };
-        assert_eq!(fault, Fault::NoAnchor { number: 5, from: 1, to: 3 });
-        assert_eq!(fault_after(&test, "DELETE FROM audit_head").await, Fault::NoHead);
+        assert_eq!(fault, ChainFault::NoAnchor { number: 5, from: 1, to: 3 });
+        assert_eq!(fault_after(&test, "DELETE FROM audit_head").await, ChainFault::NoHead);
     }
 }
 
@@ -280,7 +280,7 @@ on_both! {
     async fn entries_put_before_the_first_are_found(test: Test) {
         let put = "INSERT INTO audit SELECT -5, at, actor_kind, actor_id, actor_name, client_address, action, \
                    subject_kind, subject_id, subject_name, app_id, data, previous, hash FROM audit WHERE number = 1";
-        assert_eq!(fault_after(&test, put).await, Fault::OutOfOrder { number: -5, after: 0 });
+        assert_eq!(fault_after(&test, put).await, ChainFault::OutOfOrder { number: -5, after: 0 });
     }
 }
 

@@ -11,7 +11,7 @@ async fn read(test: &Test, from: From, limit: usize) -> Batch<()> {
     let mut all = Batch::default();
     let mut cursor = None;
     loop {
-        let batch = test.store.page(from, cursor, limit).await.unwrap();
+        let batch = test.store.feed_batch(from, cursor, limit).await.unwrap();
         let resources = batch.apps.len()
             + batch.keys.len()
             + batch.removed_apps.len()
@@ -204,7 +204,7 @@ on_both! {
         for _ in 0..8 {
             test.app(json!({"allowed_models": models})).await;
         }
-        let first = test.store.page(From::Everything, None, 1000).await.unwrap();
+        let first = test.store.feed_batch(From::Everything, None, 1000).await.unwrap();
         assert!(first.apps.len() < 8 && first.next.is_some(), "{} apps at once", first.apps.len());
         assert_eq!(read(&test, From::Everything, 1000).await.apps.len(), 8);
     }

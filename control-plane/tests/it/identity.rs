@@ -104,7 +104,7 @@ fn by_jwks(url: &str) -> Value {
 }
 
 async fn policy(test: &Test, app: &Value) -> AppPolicy {
-    let batch = test.store.page(From::Everything, None, 1000).await.unwrap();
+    let batch = test.store.feed_batch(From::Everything, None, 1000).await.unwrap();
     let id = id(app).parse::<uuid::Uuid>().unwrap();
     batch.apps.into_iter().find(|policy| policy.id == id.as_bytes()).unwrap()
 }
@@ -189,7 +189,7 @@ on_both! {
         test.clock.advance(Duration::from_secs(1));
         jwks.refresh().await.unwrap();
         assert_eq!(kids(&test, &app).await, ["one", "two"]);
-        let changed = test.store.page(From::After(before), None, 1000).await.unwrap();
+        let changed = test.store.feed_batch(From::After(before), None, 1000).await.unwrap();
         assert_eq!(changed.apps.len(), 1, "the app is sent again");
 
         test.clock.advance(Duration::from_secs(300));

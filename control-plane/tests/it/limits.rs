@@ -13,7 +13,7 @@ async fn named_app(test: &Test, limits: Value) -> (Value, String) {
 
 /// The limits of each key that gateways are sent, in the order of the keys' ids.
 async fn sent(test: &Test) -> Vec<Option<Limits>> {
-    let mut keys = test.store.page(From::Everything, None, 100).await.unwrap().keys;
+    let mut keys = test.store.feed_batch(From::Everything, None, 100).await.unwrap().keys;
     keys.sort_by(|a, b| a.key_id.cmp(&b.key_id));
     keys.into_iter().map(|key| key.limits).collect()
 }

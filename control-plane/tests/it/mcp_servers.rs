@@ -81,7 +81,7 @@ on_both! {
         }
         test.patch("/mcp-servers/github", json!({"enabled": false})).await.expect(StatusCode::OK);
         test.app(json!({"mcp_scope": ["files/read"]})).await;
-        let all = test.store.page(From::Everything, None, 100).await.unwrap();
+        let all = test.store.feed_batch(From::Everything, None, 100).await.unwrap();
         let session_key = test.store.upstream::<McpProtocol>("files").await.unwrap().unwrap().protocol.session_key.0;
         assert_eq!(session_key.len(), 32);
         let files = wire::McpServer {

@@ -18,7 +18,7 @@ async fn create(test: &Test, settings: Value) -> Value {
 
 /// The model as gateways are sent it.
 async fn sent(test: &Test) -> Model {
-    test.store.page(From::Everything, None, 100).await.unwrap().catalogue.unwrap().models.remove(0)
+    test.store.feed_batch(From::Everything, None, 100).await.unwrap().catalogue.unwrap().models.remove(0)
 }
 
 on_both! {

@@ -51,7 +51,7 @@ on_both! {
             assert_eq!(edit.refused(422), pair("invalid", "idle_timeout_seconds"));
         }
         let told = async || {
-            let all = test.store.page(latchkey_discovery::source::From::Everything, None, 100).await.unwrap();
+            let all = test.store.feed_batch(latchkey_discovery::source::From::Everything, None, 100).await.unwrap();
             all.catalogue.unwrap().providers[0].idle_timeout_seconds
         };
         assert_eq!(told().await, 0);
@@ -113,7 +113,7 @@ on_both! {
     async fn a_model_wants_to_be_asked_as_its_provider_unless_it_says_otherwise(test: Test) {
         test.catalogue().await;
         let sent = async || {
-            let page = test.store.page(From::Everything, None, 100).await.unwrap();
+            let page = test.store.feed_batch(From::Everything, None, 100).await.unwrap();
             let model = page.catalogue.unwrap().models.remove(0);
             (model.output_limit(), model.refuses_stream_options)
         };

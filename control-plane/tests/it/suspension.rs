@@ -1,6 +1,6 @@
 use axum::http::StatusCode;
 use latchkey::action::By;
-use latchkey::action::access::{Scope, refresh};
+use latchkey::action::access::{AccessScope, refresh};
 use latchkey_core::actor::Actor;
 use latchkey_discovery::source::From;
 use latchkey_proto::discovery::Status;
@@ -46,7 +46,7 @@ impl Scene {
 
 /// What gateways are told of a key, of what changed after a revision.
 async fn told(test: &Test, after: u64, value: &Value) -> Option<i32> {
-    let batch = test.store.page(From::After(after), None, 100).await.unwrap();
+    let batch = test.store.feed_batch(From::After(after), None, 100).await.unwrap();
     let hash = KeyHash::of(value.as_str().unwrap());
     batch.keys.iter().find(|key| key.hash == hash.as_bytes()).map(|key| key.status)
 }
@@ -153,7 +153,7 @@ on_both! {
             let actor = Actor::system("test");
             let mut tx = test.store.begin().await.unwrap();
             let by = By { actor: &actor, world: &test.world };
-            refresh(&mut tx, by, Scope::Users(&[scene.alice.parse().unwrap()])).await.unwrap();
+            refresh(&mut tx, by, AccessScope::Users(&[scene.alice.parse().unwrap()])).await.unwrap();
             tx.commit().await.unwrap();
             assert_eq!(scene.suspended(&test).await, suspended, "deactivated_at {sql}");
         }

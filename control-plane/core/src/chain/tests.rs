@@ -1,13 +1,13 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::{Anchor, Entry, Fault, Hash, Head, Link, Walk};
+use super::{Anchor, AuditEntry, AuditLink, ChainFault, ChainHead, ChainWalk, Hash};
 
-fn entry() -> impl Strategy<Value = Entry> {
+fn entry() -> impl Strategy<Value = AuditEntry> {
     (any::<i64>(), prop::collection::vec("[a-cé]{0,3}", 10)).prop_map(|(at_ms, texts)| {
         let mut texts = texts.into_iter();
         let mut next = || texts.next().unwrap();
-        Entry {
+        AuditEntry {
             at_ms,
             actor_kind: next(),
             actor_id: next(),
@@ -23,40 +23,40 @@ fn entry() -> impl Strategy<Value = Entry> {
     })
 }
 
-fn chain(entries: Vec<Entry>) -> Vec<Link> {
+fn chain(entries: Vec<AuditEntry>) -> Vec<AuditLink> {
     let mut previous = Hash::START;
-    let link = |(number, entry): (i64, Entry)| {
+    let link = |(number, entry): (i64, AuditEntry)| {
         let hash = entry.hash(number, previous);
-        let link = Link { number, entry, previous: previous.0.to_vec(), hash: hash.0.to_vec() };
+        let link = AuditLink { number, entry, previous: previous.0.to_vec(), hash: hash.0.to_vec() };
         previous = hash;
         link
     };
     (1..).zip(entries).map(link).collect()
 }
 
-fn chains() -> impl Strategy<Value = Vec<Link>> {
+fn chains() -> impl Strategy<Value = Vec<AuditLink>> {
     prop::collection::vec(entry(), 1..12).prop_map(chain)
 }
 
-fn head(links: &[Link]) -> Head {
+fn head(links: &[AuditLink]) -> ChainHead {
     let last = links.last().map(|link| (link.number, link.hash.clone()));
     let (number, hash) = last.unwrap_or((0, Hash::START.0.to_vec()));
-    Head { number, hash, last: number }
+    ChainHead { number, hash, last: number }
 }
 
-fn check(links: &[Link], head: &Head, anchor: Option<Anchor>) -> Result<Anchor, Fault> {
-    let mut walk = Walk::new(anchor);
+fn check(links: &[AuditLink], head: &ChainHead, anchor: Option<Anchor>) -> Result<Anchor, ChainFault> {
+    let mut walk = ChainWalk::new(anchor);
     links.iter().try_for_each(|link| walk.follow(link))?;
     walk.end_at(head)
 }
 
-fn anchor(link: &Link) -> Anchor {
+fn anchor(link: &AuditLink) -> Anchor {
     Anchor { number: link.number, hash: Hash::try_from(link.hash.as_slice()).unwrap() }
 }
 
 /// Changes one of the 14 columns to something else.
-fn change(link: &mut Link, column: usize) {
-    let Link { number, entry, previous, hash } = link;
+fn change(link: &mut AuditLink, column: usize) {
+    let AuditLink { number, entry, previous, hash } = link;
     let texts = [
         &mut entry.actor_kind,
         &mut entry.actor_id,
@@ -98,9 +98,9 @@ proptest! {
         change(&mut links[at], column);
         let number = at as i64 + 1;
         let expected = match column {
-            0 => Fault::Missing { from: number, to: number },
-            2 => Fault::Unlinked { number },
-            _ => Fault::Changed { number },
+            0 => ChainFault::Missing { from: number, to: number },
+            2 => ChainFault::Unlinked { number },
+            _ => ChainFault::Changed { number },
         };
         prop_assert_eq!(check(&links, &head, None), Err(expected));
     }
@@ -113,7 +113,7 @@ proptest! {
         change(&mut links[at], column);
         links[at].hash = links[at].entry.hash(links[at].number, previous).0.to_vec();
         let number = at as i64 + 1;
-        let expected = if at + 1 == links.len() { Fault::Head { number } } else { Fault::Unlinked { number: number + 1 } };
+        let expected = if at + 1 == links.len() { ChainFault::Head { number } } else { ChainFault::Unlinked { number: number + 1 } };
         prop_assert_eq!(check(&links, &head, None), Err(expected));
     }
 
@@ -123,7 +123,7 @@ proptest! {
         let at = at.index(links.len());
         links.remove(at);
         let number = at as i64 + 1;
-        let expected = if at == links.len() { Fault::CutOff { from: number, to: number } } else { Fault::Missing { from: number, to: number } };
+        let expected = if at == links.len() { ChainFault::CutOff { from: number, to: number } } else { ChainFault::Missing { from: number, to: number } };
         prop_assert_eq!(check(&links, &head, None), Err(expected));
     }
 
@@ -132,10 +132,10 @@ proptest! {
         let kept = at.index(links.len());
         let cut = &links[..kept];
         let (from, to) = (kept as i64 + 1, links.len() as i64);
-        prop_assert_eq!(check(cut, &head(&links), None), Err(Fault::CutOff { from, to }));
+        prop_assert_eq!(check(cut, &head(&links), None), Err(ChainFault::CutOff { from, to }));
         prop_assert!(check(cut, &head(cut), None).is_ok(), "the head was set back with it");
         let kept = anchor(links.last().unwrap());
-        let expected = Fault::NoAnchor { number: to, from: 1, to: from - 1 };
+        let expected = ChainFault::NoAnchor { number: to, from: 1, to: from - 1 };
         prop_assert_eq!(check(cut, &head(cut), Some(kept)), Err(expected));
     }
 
@@ -155,10 +155,10 @@ proptest! {
     fn entries_beyond_the_head_are_found(links in chains(), back in 1..12i64) {
         let known = links.len() as i64 - back.min(links.len() as i64);
         let mut stale = head(&links[..known as usize]);
-        prop_assert_eq!(check(&links, &stale, None), Err(Fault::Beyond { last: links.len() as i64, head: known }));
+        prop_assert_eq!(check(&links, &stale, None), Err(ChainFault::Beyond { last: links.len() as i64, head: known }));
         stale.last = links.len() as i64;
         let walked = &links[..known as usize];
-        prop_assert_eq!(check(walked, &stale, None), Err(Fault::Beyond { last: links.len() as i64, head: known }));
+        prop_assert_eq!(check(walked, &stale, None), Err(ChainFault::Beyond { last: links.len() as i64, head: known }));
     }
 
     #[test]
@@ -172,7 +172,7 @@ proptest! {
         if kept < at {
             prop_assert!(outcome.is_ok());
         } else {
-            prop_assert_eq!(outcome, Err(Fault::Anchor { number: kept as i64 + 1 }));
+            prop_assert_eq!(outcome, Err(ChainFault::Anchor { number: kept as i64 + 1 }));
         }
     }
 
@@ -180,8 +180,8 @@ proptest! {
     fn a_part_of_the_chain_is_checked_from_its_first_entry(links in chains(), at: Index, column in 1..14usize) {
         let from = at.index(links.len());
         let mut part = links[from..].to_vec();
-        let check = |part: &[Link]| {
-            let mut walk = Walk::from(&part[0], None)?;
+        let check = |part: &[AuditLink]| {
+            let mut walk = ChainWalk::from(&part[0], None)?;
             part.iter().try_for_each(|link| walk.follow(link))?;
             walk.end()
         };
@@ -194,7 +194,7 @@ proptest! {
     #[test]
     fn an_export_reads_back_as_it_was(links in chains()) {
         let text = serde_json::to_string(&links).unwrap();
-        prop_assert_eq!(serde_json::from_str::<Vec<Link>>(&text).unwrap(), links);
+        prop_assert_eq!(serde_json::from_str::<Vec<AuditLink>>(&text).unwrap(), links);
     }
 
     #[test]
@@ -206,15 +206,15 @@ proptest! {
 
 #[test]
 fn text_does_not_move_from_field_to_field() {
-    let a = Entry { actor_kind: "user".into(), actor_id: "1".into(), ..Entry::default() };
-    let b = Entry { actor_kind: "use".into(), actor_id: "r1".into(), ..Entry::default() };
+    let a = AuditEntry { actor_kind: "user".into(), actor_id: "1".into(), ..AuditEntry::default() };
+    let b = AuditEntry { actor_kind: "use".into(), actor_id: "r1".into(), ..AuditEntry::default() };
     assert_ne!(a.hash(1, Hash::START), b.hash(1, Hash::START));
 }
 
 /// Computed by another program from the documentation alone.
 #[test]
 fn the_hash_is_the_documented_one() {
-    let entry = Entry {
+    let entry = AuditEntry {
         at_ms: 1_767_225_600_000,
         actor_kind: "user".into(),
         actor_id: "7".into(),
@@ -239,8 +239,8 @@ fn the_hash_is_the_documented_one() {
 fn an_empty_log_is_whole_unless_its_head_or_an_anchor_says_otherwise() {
     assert_eq!(check(&[], &head(&[]), None), Ok(Anchor::START));
     assert_eq!(check(&[], &head(&[]), Some(Anchor::START)), Ok(Anchor::START));
-    let head = Head { number: 3, ..head(&[]) };
-    assert_eq!(check(&[], &head, None), Err(Fault::CutOff { from: 1, to: 3 }));
+    let head = ChainHead { number: 3, ..head(&[]) };
+    assert_eq!(check(&[], &head, None), Err(ChainFault::CutOff { from: 1, to: 3 }));
 }
 
 #[test]

@@ -27,8 +27,8 @@ proptest! {
     #[test]
     fn within_is_at_most_as_much_of_everything(child in any_limits(), parent in any_limits()) {
         let fits = |child: Option<u64>, parent: Option<u64>| child.zip(parent).is_none_or(|(own, most)| own <= most);
-        let buckets = child.buckets().all(|(kind, own, reach)| {
-            parent.buckets().filter(|other| other.0 == kind).all(|(_, most, other)| reach == other && own <= most)
+        let buckets = child.buckets().all(|(kind, own, window)| {
+            parent.buckets().filter(|other| other.0 == kind).all(|(_, most, other)| window == other && own <= most)
         });
         let expected = buckets
             && fits(child.max_input_tokens, parent.max_input_tokens)
@@ -60,8 +60,8 @@ fn only_what_is_set_is_a_bucket() {
     assert_eq!(
         buckets,
         [
-            (BucketKind::RequestsPerMinute, 60, Reach::Sliding { span_ms: 60_000 }),
-            (BucketKind::CostBudget, 5, Reach::Period(Period::Month)),
+            (BucketKind::RequestsPerMinute, 60, LimitWindow::Sliding { span_ms: 60_000 }),
+            (BucketKind::CostBudget, 5, LimitWindow::Calendar(Period::Month)),
         ]
     );
 }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashSet};
 
 use latchkey_core::bucket::{Bucket, Spent};
-use latchkey_core::grant::{Ask, Terms, decide};
-use latchkey_core::lease::Told;
-use latchkey_core::limits::Reach;
+use latchkey_core::grant::{BucketLimit, LeaseRequest, decide};
+use latchkey_core::lease::ReportedLease;
+use latchkey_core::limits::LimitWindow;
 use latchkey_core::period::Period;
-use latchkey_core::sequence::{Applied, Step};
+use latchkey_core::sequence::{Applied, SequenceStep};
 use proptest::prelude::*;
 
 use crate::network::Network;
@@ -43,8 +43,8 @@ enum Message {
     Report {
         process: String,
         records: Vec<Record>,
-        told: BTreeMap<usize, Told>,
-        ask: Option<Ask>,
+        told: BTreeMap<usize, ReportedLease>,
+        ask: Option<LeaseRequest>,
         sent_ms: i64,
     },
     Answer {
@@ -58,7 +58,7 @@ enum Message {
 struct Gateway {
     life: u32,
     period: usize,
-    leases: BTreeMap<usize, Told>,
+    leases: BTreeMap<usize, ReportedLease>,
     deadline_ms: i64,
     /// What requests under way have reserved, by period.
     held: Vec<(usize, u64)>,
@@ -91,7 +91,7 @@ impl Gateway {
 }
 
 fn fresh() -> Bucket {
-    Bucket::new(Spent::nothing(Reach::Period(Period::Day)), BTreeMap::new())
+    Bucket::new(Spent::nothing(LimitWindow::Calendar(Period::Day)), BTreeMap::new())
 }
 
 impl Fleet {
@@ -120,9 +120,8 @@ impl Fleet {
             Op::Wait(ms) => self.now_ms += ms,
             Op::Reserve(gateway, units) => self.reserve(gateway, units),
             Op::Settle(gateway, percent) => self.settle(gateway, percent),
-            Op::Report(gateway, want, least) => {
-                self.report(gateway, (want > 0).then_some(Ask { want, least, floor: 1, ahead: false }))
-            }
+            Op::Report(gateway, want, least) => self
+                .report(gateway, (want > 0).then_some(LeaseRequest { want, least, floor: 1, ahead: false })),
             Op::Return(gateway) => {
                 let gateway = &mut self.gateways[gateway];
                 for period in 0..self.buckets.len() {
@@ -190,11 +189,15 @@ impl Fleet {
         self.truth[period] -= reserved - cost;
     }
 
-    fn report(&mut self, gateway: usize, ask: Option<Ask>) {
+    fn report(&mut self, gateway: usize, ask: Option<LeaseRequest>) {
         let process = self.process(gateway);
         let gateway = &self.gateways[gateway];
         // What records tell, leases do not.
-        let told = gateway.leases.iter().map(|(period, told)| (*period, Told { used: 0, ..*told })).collect();
+        let told = gateway
+            .leases
+            .iter()
+            .map(|(period, told)| (*period, ReportedLease { used: 0, ..*told }))
+            .collect();
         self.network.send(Message::Report {
             process,
             records: gateway.ring.clone(),
@@ -210,7 +213,7 @@ impl Fleet {
                 let now_ms = self.now_ms + self.clock_ms;
                 let worker = self.workers.entry(process.clone()).or_default();
                 for Record { sequence, period, cost } in records {
-                    if let Step::New { missing } = worker.take(sequence) {
+                    if let SequenceStep::New { missing } = worker.take(sequence) {
                         assert_eq!(missing, 0);
                         self.buckets[period].charge(&process, cost, now_ms);
                     }
@@ -223,7 +226,7 @@ impl Fleet {
                     self.buckets[period].learn(&process, told, now_ms);
                 }
                 let grant = ask.map(|ask| {
-                    let terms = Terms { limit: self.budget, ends_at_ms: None };
+                    let terms = BucketLimit { limit: self.budget, ends_at_ms: None };
                     let bucket = &mut self.buckets[self.period];
                     let decision = decide(bucket, terms, &process, ask, |_| false, now_ms);
                     let granted = bucket.leases().get(&process).map_or(0, |lease| lease.granted);

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 use latchkey_core::bucket::{Bucket, Spent};
-use latchkey_core::grant::{Ask, Terms, Verdict, decide};
-use latchkey_core::lease::Told;
-use latchkey_core::limits::Reach;
+use latchkey_core::grant::{BucketLimit, LeaseRequest, LeaseVerdict, decide};
+use latchkey_core::lease::ReportedLease;
+use latchkey_core::limits::LimitWindow;
 use latchkey_core::period::Period;
 use latchkey_filter_core::identity::CallerIdentity;
 use latchkey_filter_core::ledger::{LedgerClient, LedgerConfig, LedgerEffect, LedgerEvent};
@@ -135,15 +135,15 @@ impl Gateway {
 
 impl Fleet {
     fn new(scene: Scene) -> Self {
-        let reach = match scene.kind.span_ms() {
-            Some(span_ms) => Reach::Sliding { span_ms },
-            None => Reach::Period(Period::Total),
+        let window = match scene.kind.span_ms() {
+            Some(span_ms) => LimitWindow::Sliding { span_ms },
+            None => LimitWindow::Calendar(Period::Total),
         };
         let mut fleet = Self {
             scene,
             random: scene.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             now_ms: START,
-            bucket: Bucket::new(Spent::nothing(reach), BTreeMap::new()),
+            bucket: Bucket::new(Spent::nothing(window), BTreeMap::new()),
             sequences: BTreeMap::new(),
             gateways: (0..scene.gateways).map(Gateway::new).collect(),
             clients: Vec::new(),
@@ -341,18 +341,18 @@ impl Fleet {
         let mut recalled = Vec::new();
         for lease in report.leases {
             let wire::Lease { bucket, granted, returned, local, want, least, ahead, floor, .. } = lease;
-            let told = Told { granted, used: 0, returned, local };
+            let told = ReportedLease { granted, used: 0, returned, local };
             self.bucket.learn(&process, told, self.now_ms);
             if want == 0 {
                 continue;
             }
-            let terms = Terms { limit: self.scene.limit, ends_at_ms: None };
-            let ask = Ask { want, least, floor, ahead };
+            let terms = BucketLimit { limit: self.scene.limit, ends_at_ms: None };
+            let ask = LeaseRequest { want, least, floor, ahead };
             let decision = decide(&mut self.bucket, terms, &process, ask, |_| false, self.now_ms);
             let verdict = match decision.verdict {
-                Verdict::Granted(_) => wire::Verdict::Granted,
-                Verdict::Exhausted => wire::Verdict::Exhausted,
-                Verdict::Contended { holders } => {
+                LeaseVerdict::Granted(_) => wire::Verdict::Granted,
+                LeaseVerdict::Exhausted => wire::Verdict::Exhausted,
+                LeaseVerdict::Contended { holders } => {
                     recalled.extend(holders);
                     wire::Verdict::Contended
                 }

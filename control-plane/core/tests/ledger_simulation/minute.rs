@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use latchkey_core::bucket::{Bucket, Spent};
-use latchkey_core::grant::{Ask, Terms, Verdict, decide};
-use latchkey_core::lease::Told;
-use latchkey_core::limits::Reach;
+use latchkey_core::grant::{BucketLimit, LeaseRequest, LeaseVerdict, decide};
+use latchkey_core::lease::ReportedLease;
+use latchkey_core::limits::LimitWindow;
 use proptest::prelude::*;
 
 use crate::network::Network;
@@ -33,14 +33,14 @@ enum Op {
 
 #[derive(Clone, Debug)]
 enum Message {
-    Report { process: String, told: Told, ask: Option<Ask>, sent_ms: i64 },
+    Report { process: String, told: ReportedLease, ask: Option<LeaseRequest>, sent_ms: i64 },
     Answer { process: String, granted: u64, until_ms: i64 },
 }
 
 #[derive(Debug, Default)]
 struct Gateway {
     life: u32,
-    told: Told,
+    told: ReportedLease,
     deadline_ms: i64,
 }
 
@@ -69,7 +69,7 @@ impl Fleet {
             now_ms: 1_767_225_600_000,
             behind_ms: 0,
             gateways: Default::default(),
-            bucket: Bucket::new(Spent::nothing(Reach::Sliding { span_ms: 60_000 }), BTreeMap::new()),
+            bucket: Bucket::new(Spent::nothing(LimitWindow::Sliding { span_ms: 60_000 }), BTreeMap::new()),
             network: Network::default(),
             admitted: Vec::new(),
         }
@@ -84,11 +84,11 @@ impl Fleet {
             Op::Wait(ms) => self.now_ms += ms,
             Op::Admit(gateway, times) => return self.admit(gateway, times),
             Op::Report(gateway, want, least) => {
-                let ask = (want > 0).then_some(Ask { want, least, floor: 1, ahead: false });
+                let ask = (want > 0).then_some(LeaseRequest { want, least, floor: 1, ahead: false });
                 self.report(gateway, ask);
             }
             Op::Exchange(gateway, want) => {
-                self.report(gateway, Some(Ask { want, least: 1, floor: 1, ahead: false }));
+                self.report(gateway, Some(LeaseRequest { want, least: 1, floor: 1, ahead: false }));
                 for _ in 0..2 {
                     let message = self.network.newest();
                     message.map_or(Ok(()), |message| self.arrive(message))?;
@@ -133,7 +133,7 @@ impl Fleet {
         Ok(())
     }
 
-    fn report(&mut self, gateway: usize, ask: Option<Ask>) {
+    fn report(&mut self, gateway: usize, ask: Option<LeaseRequest>) {
         let (process, told) = (self.process(gateway), self.gateways[gateway].told);
         self.network.send(Message::Report { process, told, ask, sent_ms: self.now_ms });
     }
@@ -144,9 +144,9 @@ impl Fleet {
                 let now_ms = self.now_ms - self.behind_ms;
                 self.bucket.learn(&process, told, now_ms);
                 let Some(ask) = ask else { return Ok(()) };
-                let terms = Terms { limit: self.limit, ends_at_ms: None };
+                let terms = BucketLimit { limit: self.limit, ends_at_ms: None };
                 let decision = decide(&mut self.bucket, terms, &process, ask, |_| false, now_ms);
-                if let Verdict::Granted(_) = decision.verdict {
+                if let LeaseVerdict::Granted(_) = decision.verdict {
                     let charged = self.bucket.used(now_ms) + self.bucket.outstanding();
                     prop_assert!(charged <= self.limit, "{charged} of {} are charged", self.limit);
                 }

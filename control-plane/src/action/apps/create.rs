@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::edit::NewApp;
 use super::{keeps_app_key, refuse_unknown_names};
-use crate::action::audit::AuditEntry;
+use crate::action::audit::AuditedAction;
 use crate::action::keys::secret;
 use crate::action::{Context, Issued, Refusal};
 use crate::store::Tx;
@@ -57,7 +57,7 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, new: NewApp) -> Result<(A
         revision,
     };
     tx.insert_key(&key).await?;
-    context.audit(tx, AuditEntry::to_app("app.created", &app, json!({ "mode": app.settings.mode })));
-    context.audit(tx, AuditEntry::to_key("key.created", &key, json!({})));
+    context.audit(tx, AuditedAction::to_app("app.created", &app, json!({ "mode": app.settings.mode })));
+    context.audit(tx, AuditedAction::to_key("key.created", &key, json!({})));
     Ok((app, Issued { key, value: minted.value }))
 }

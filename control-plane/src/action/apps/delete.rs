@@ -3,7 +3,7 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::action::audit::AuditEntry;
+use crate::action::audit::AuditedAction;
 use crate::action::change_requests::outdate_all;
 use crate::action::{Context, Refusal};
 use crate::store::Tx;
@@ -19,7 +19,7 @@ pub async fn delete(tx: &mut Tx, context: Context<'_>, id: Uuid) -> Result<i64, 
     tx.mark_app_deleted(app.id, now, revision).await?;
     tx.revoke_keys_of(app.id, now, revision).await?;
     tx.remove_app(context.world, app.id).await?;
-    context.audit(tx, AuditEntry::to_app("app.deleted", &app, json!({})));
+    context.audit(tx, AuditedAction::to_app("app.deleted", &app, json!({})));
     outdate_all(tx, context.by(), &app, "the app was deleted").await?;
     Ok(revision)
 }

@@ -11,8 +11,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{keeps_app_key, refuse_unknown_names};
-use crate::action::access::{self, Scope};
-use crate::action::audit::AuditEntry;
+use crate::action::access::{self, AccessScope};
+use crate::action::audit::AuditedAction;
 use crate::action::change_requests;
 use crate::action::keys::rotate;
 use crate::action::subjects::SubjectIds;
@@ -78,14 +78,14 @@ pub async fn save(
     let version = record(tx, context, &app, origin, &changes).await?;
     if app.settings.mode != mode {
         let data = json!({"from": mode, "to": app.settings.mode});
-        context.audit(tx, AuditEntry::to_app("app.mode_switched", &app, data));
+        context.audit(tx, AuditedAction::to_app("app.mode_switched", &app, data));
     }
     change_requests::outdate(tx, context.by(), &app, version, &changes, &now).await?;
     let suspends = |service: &SelfService| service.suspend_keys_on_lost_access;
     if before_service != app.settings.self_service
         && (suspends(&before_service) || suspends(&app.settings.self_service))
     {
-        access::refresh(tx, context.by(), Scope::App(app.id)).await?;
+        access::refresh(tx, context.by(), AccessScope::App(app.id)).await?;
     }
     let issued = keep_keys_in_step(tx, context, &app, mode).await?;
     Ok(SavedApp { app, issued, version: Some(version) })
@@ -144,7 +144,7 @@ async fn record(
         // Who was granted what, and who no longer is.
         data["changes"] = json!(changes);
     }
-    context.audit(tx, AuditEntry::to_app(action, app, data));
+    context.audit(tx, AuditedAction::to_app(action, app, data));
     Ok(version)
 }
 

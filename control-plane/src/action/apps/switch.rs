@@ -4,7 +4,7 @@ use latchkey_core::status::{Status, Switch};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::action::audit::AuditEntry;
+use crate::action::audit::AuditedAction;
 use crate::action::change_requests::outdate_all;
 use crate::action::{Context, Refusal};
 use crate::store::Tx;
@@ -33,6 +33,6 @@ pub async fn switch(tx: &mut Tx, context: Context<'_>, id: Uuid, switch: Switch)
         Switch::Deactivate => "app.deactivated",
         Switch::Revoke => "app.revoked",
     };
-    context.audit(tx, AuditEntry::to_app(action, &app, json!({})));
+    context.audit(tx, AuditedAction::to_app(action, &app, json!({})));
     Ok(app)
 }

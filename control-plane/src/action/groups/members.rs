@@ -11,10 +11,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{audit, find};
-use crate::action::access::{Refreshed, Scope, refresh};
+use crate::action::access::{AccessScope, Refreshed, refresh};
 use crate::action::{By, Refusal};
 use crate::store::Tx;
-use crate::store::group_members::Source;
+use crate::store::group_members::MembershipSource;
 
 /// The most people to add at once.
 const MOST: usize = 5000;
@@ -48,8 +48,8 @@ pub async fn add(tx: &mut Tx, by: By<'_>, id: Uuid, new: AddMembers) -> Result<A
     let group = find(tx, id).await?;
     let known = known(tx, &new).await?;
     let users: Vec<_> = known.keys().copied().collect();
-    let added = tx.add_group_members(id, &users, Source::Admin, by.world.now()).await?;
-    let keys = refresh(tx, by, Scope::Group(id, &added)).await?;
+    let added = tx.add_group_members(id, &users, MembershipSource::Admin, by.world.now()).await?;
+    let keys = refresh(tx, by, AccessScope::Group(id, &added)).await?;
     if let [user] = added[..] {
         let data = json!({ "user_id": user, "email": known.get(&user), "keys": keys });
         audit(tx, by, &group, "group.member_added", data);
@@ -69,7 +69,7 @@ pub async fn remove(tx: &mut Tx, by: By<'_>, id: Uuid, user: Uuid) -> Result<Ref
         return Err(Refusal::NotFound("member"));
     }
     let email = tx.users_among(&[user]).await?.remove(&user);
-    let keys = refresh(tx, by, Scope::Group(id, &[user])).await?;
+    let keys = refresh(tx, by, AccessScope::Group(id, &[user])).await?;
     audit(tx, by, &group, "group.member_removed", json!({ "user_id": user, "email": email, "keys": keys }));
     Ok(keys)
 }
@@ -89,7 +89,8 @@ pub async fn replace_claimed(
         let (id, held, wanted) = (*id, *held, wanted.contains(claim.as_str()));
         let action = match (held, wanted) {
             (false, true) => {
-                let added = tx.add_group_members(id, &[user], Source::Claim, by.world.now()).await?;
+                let added =
+                    tx.add_group_members(id, &[user], MembershipSource::Claim, by.world.now()).await?;
                 (!added.is_empty()).then_some("group.member_added")
             }
             (true, false) => tx.remove_group_member(id, user).await?.then_some("group.member_removed"),
@@ -101,7 +102,7 @@ pub async fn replace_claimed(
             audit(tx, by, &group, action, json!({ "user_id": user, "claim": claim }));
         }
     }
-    if changed { refresh(tx, by, Scope::Users(&[user])).await } else { Ok(Refreshed::default()) }
+    if changed { refresh(tx, by, AccessScope::Users(&[user])).await } else { Ok(Refreshed::default()) }
 }
 
 /// The users that are meant, with their addresses.

@@ -1,7 +1,7 @@
 //! Creating a named key.
 
 use jiff::Timestamp;
-use latchkey_core::delegation::{self, Grant, Terms};
+use latchkey_core::delegation::{self, Grant, KeyTerms};
 use latchkey_core::expiry::{self, Lifetime};
 use latchkey_core::limits::EditLimits;
 use latchkey_core::name::Name;
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::secret;
-use crate::action::audit::AuditEntry;
+use crate::action::audit::AuditedAction;
 use crate::action::{Context, Issued, Refusal};
 use crate::store::Tx;
 use crate::store::keys::Key;
@@ -55,7 +55,7 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, app_id: Uuid, new: NewKey
         Standing::Active | Standing::Inactive => {}
     }
     let expires_at = asked.unwrap_or_else(|| delegation::default_expiry(&app.settings, now));
-    let terms = Terms { created_at: now, expires_at, limits: new.limits.map(EditLimits::alone) };
+    let terms = KeyTerms { created_at: now, expires_at, limits: new.limits.map(EditLimits::alone) };
     let held = u32::try_from(tx.count_keys(app.id, new.user_id).await?).unwrap_or(u32::MAX);
     delegation::check(&app.settings, &terms, Grant::New { held })?;
     // Taken before the groups are read: who changes them takes it too, so that one waits for the other.
@@ -69,7 +69,7 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, app_id: Uuid, new: NewKey
     let parent = tx.app_key(app.id).await?;
     let id = context.world.id();
     let minted = secret::named_key(context, &parent, new.user_id, id, app.settings.keep_key_values)?;
-    let Terms { created_at, expires_at, limits } = terms;
+    let KeyTerms { created_at, expires_at, limits } = terms;
     let key = Key {
         id,
         app_id: app.id,
@@ -89,6 +89,6 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, app_id: Uuid, new: NewKey
     };
     tx.insert_key(&key).await?;
     let expires = json!({ "expires_at": key.expires_at });
-    context.audit(tx, AuditEntry::to_key("key.created", &key, expires));
+    context.audit(tx, AuditedAction::to_key("key.created", &key, expires));
     Ok(Issued { key, value: minted.value })
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::secret::{self, NewSecret};
 use crate::action::apps::keeps_app_key;
-use crate::action::audit::AuditEntry;
+use crate::action::audit::AuditedAction;
 use crate::action::{Context, Issued, Refusal};
 use crate::store::Tx;
 use crate::store::apps::App;
@@ -68,6 +68,6 @@ async fn replace(
     key.revision = tx.revision(context.world).await?;
     tx.update_key(&key).await?;
     let grace = json!({ "grace_seconds": grace.as_seconds() });
-    context.audit(tx, AuditEntry::to_key("key.rotated", &key, grace));
+    context.audit(tx, AuditedAction::to_key("key.rotated", &key, grace));
     Ok(Issued { key, value: minted.value })
 }

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::action::audit::AuditEntry;
+use crate::action::audit::AuditedAction;
 use crate::action::{Context, Refusal};
 use crate::seal::Purpose;
 use crate::store::Tx;
@@ -44,6 +44,6 @@ fn show(tx: &mut Tx, context: Context<'_>, key: &Key) -> Result<SecretString, Re
         Refusal::conflict("value_not_kept", detail)
     })?;
     let value = context.master.open(Purpose::KeyValue(key.id), sealed)?;
-    context.audit(tx, AuditEntry::to_key("key.value_shown", key, json!({})));
+    context.audit(tx, AuditedAction::to_key("key.value_shown", key, json!({})));
     Ok(value)
 }

@@ -5,7 +5,7 @@ use latchkey_core::status::{Status, Switch};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::action::audit::AuditEntry;
+use crate::action::audit::AuditedAction;
 use crate::action::{Context, Refusal};
 use crate::store::Tx;
 use crate::store::keys::Key;
@@ -42,6 +42,6 @@ pub async fn switch(
         Switch::Deactivate => "key.deactivated",
         Switch::Revoke => "key.revoked",
     };
-    context.audit(tx, AuditEntry::to_key(action, &key, json!({})));
+    context.audit(tx, AuditedAction::to_key(action, &key, json!({})));
     Ok(key)
 }

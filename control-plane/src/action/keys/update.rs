@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::action::audit::AuditEntry;
+use crate::action::audit::AuditedAction;
 use crate::action::{Context, Refusal};
 use crate::store::Tx;
 use crate::store::keys::Key;
@@ -71,7 +71,7 @@ pub async fn update(
     key.revision = tx.revision(context.world).await?;
     tx.update_key(&key).await?;
     let paths = changed(&edited(&before), &edited(&key));
-    context.audit(tx, AuditEntry::to_key("key.updated", &key, json!({ "changed": paths })));
+    context.audit(tx, AuditedAction::to_key("key.updated", &key, json!({ "changed": paths })));
     Ok(key)
 }
 

@@ -6,7 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::store::apps::App;
-use crate::store::subjects::Names;
+use crate::store::subjects::SubjectNames;
 use crate::store::users::User;
 
 /// A user.
@@ -96,7 +96,7 @@ pub struct PeopleQuery {
 impl PersonRef {
     /// The user `id`, as `names` has them.
     #[must_use]
-    pub fn new(id: Uuid, names: &Names) -> Self {
+    pub fn new(id: Uuid, names: &SubjectNames) -> Self {
         let (email, name) = names.users.get(&id).cloned().unwrap_or_default();
         Self { id, email, name }
     }
@@ -105,7 +105,7 @@ impl PersonRef {
 impl GroupRef {
     /// The group `id`, as `names` has it.
     #[must_use]
-    pub fn new(id: Uuid, names: &Names) -> Self {
+    pub fn new(id: Uuid, names: &SubjectNames) -> Self {
         Self { id, name: names.groups.get(&id).cloned().unwrap_or_default() }
     }
 }
@@ -119,7 +119,13 @@ impl From<User> for PersonRef {
 impl AccessDecision {
     /// The decision on `capability` of `app` for `user`, who is `member`.
     #[must_use]
-    pub fn new(capability: Capability, app: &App, user: &User, member: &Member, names: &Names) -> Self {
+    pub fn new(
+        capability: Capability,
+        app: &App,
+        user: &User,
+        member: &Member,
+        names: &SubjectNames,
+    ) -> Self {
         let reason = app.settings.self_service.access.explain(capability, member);
         let group = |id| GroupRef::new(id, names);
         let (person, app) = (user.name.as_str(), app.name.as_str());

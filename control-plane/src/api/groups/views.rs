@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use crate::action::access::Refreshed;
 use crate::gateways::propagation::Propagation;
-use crate::store::group_members::{GroupMember, Source};
+use crate::store::group_members::{GroupMember, MembershipSource};
 use crate::store::groups::Group;
-use crate::store::subjects::Use;
+use crate::store::subjects::GroupReference;
 
 /// A reusable, named set of users.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
@@ -103,13 +103,13 @@ impl From<Group> for GroupView {
 
 impl From<GroupMember> for GroupMemberView {
     fn from(GroupMember { user, source, added_at }: GroupMember) -> Self {
-        let (active, by_claim) = (user.is_active(), source == Source::Claim);
+        let (active, by_claim) = (user.is_active(), source == MembershipSource::Claim);
         Self { id: user.id, email: user.email, name: user.name, active, by_claim, added_at }
     }
 }
 
-impl From<Use> for GroupUse {
-    fn from(Use { app, name, lists }: Use) -> Self {
+impl From<GroupReference> for GroupUse {
+    fn from(GroupReference { app, name, lists }: GroupReference) -> Self {
         let list = |(capability, list)| ListView { capability, list };
         Self { app_id: app, app_name: name, lists: lists.into_iter().map(list).collect() }
     }

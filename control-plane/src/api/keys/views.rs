@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::action::Issued;
 use crate::api::access::PersonRef;
 use crate::store::keys::Key;
-use crate::store::subjects::Names;
+use crate::store::subjects::SubjectNames;
 
 /// A user's key for one app.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
@@ -94,7 +94,7 @@ impl KeyView {
 
     /// The same, with who its user is.
     #[must_use]
-    pub fn of(self, names: &Names) -> Self {
+    pub fn of(self, names: &SubjectNames) -> Self {
         Self { user: self.user_id.map(|id| PersonRef::new(id, names)), ..self }
     }
 

@@ -1,6 +1,6 @@
 //! How many bytes the tokens of a model have, as records show it.
 
-use latchkey_core::density::{Histogram, Quality, TextKind};
+use latchkey_core::density::{DensityHistogram, Quality, TextKind};
 use latchkey_proto::density;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -46,7 +46,7 @@ pub(super) async fn read(store: &Store, model: &Model) -> sqlx::Result<Vec<Densi
             text: kind.as_str(),
             bytes_per_token: f64::from(used) / 1_000.0,
             measured: measured.is_some(),
-            samples: samples.get(&key).map_or(0, Histogram::samples),
+            samples: samples.get(&key).map_or(0, DensityHistogram::samples),
             mean_bytes_per_token: quality.map(|Quality { mean, .. }| f64::from(mean) / 1_000.0),
             beyond_percent: quality.map(|Quality { beyond, .. }| f64::from(beyond) / 100.0),
             counted_percent: quality.map(|Quality { counted, .. }| f64::from(counted) / 100.0),

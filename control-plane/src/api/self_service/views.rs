@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::action::subjects::{FoundSubjects, SubjectIds, SubjectNames};
+use crate::action::subjects::{FoundSubjects, NamedSubjects, SubjectIds};
 use crate::api::access::{GroupRef, PersonRef};
 use crate::api::body::{given, nullable};
-use crate::store::subjects::Names;
+use crate::store::subjects::SubjectNames;
 
 /// What users may do with an app by themselves.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -134,7 +134,7 @@ pub struct NewSubjects {
 impl SelfServiceView {
     /// The view of settings, with what people and groups are called.
     #[must_use]
-    pub fn new(settings: &SelfService, names: &Names) -> Self {
+    pub fn new(settings: &SelfService, names: &SubjectNames) -> Self {
         let subjects = |Subjects { users, groups }: &Subjects| SubjectsView {
             users: users.iter().map(|id| PersonRef::new(*id, names)).collect(),
             groups: groups.iter().map(|id| GroupRef::new(*id, names)).collect(),
@@ -172,8 +172,8 @@ impl EditSelfService {
 
     /// Whom it names by what they are called, with the paths.
     #[must_use]
-    pub fn subject_names(&self) -> SubjectNames {
-        let mut names = SubjectNames::default();
+    pub fn subject_names(&self) -> NamedSubjects {
+        let mut names = NamedSubjects::default();
         for (list, subjects) in self.access.lists() {
             names.emails.extend(with_paths(&list, "emails", &subjects.emails));
             names.groups.extend(with_paths(&list, "group_names", &subjects.group_names));

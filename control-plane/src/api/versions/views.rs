@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::api::apps::AppView;
-use crate::store::versions::{Version, VersionHead};
+use crate::store::versions::{AppVersion, VersionHead};
 
 /// Which page of a list of versions.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
@@ -126,8 +126,8 @@ impl From<VersionHead> for VersionView {
 impl VersionDetail {
     /// The view of `version`, which differs from the one with the number `against` by `changes`.
     #[must_use]
-    pub fn new(version: Version, against: Option<i64>, changes: Vec<Change>) -> Self {
-        let Version { head, name, settings } = version;
+    pub fn new(version: AppVersion, against: Option<i64>, changes: Vec<Change>) -> Self {
+        let AppVersion { head, name, settings } = version;
         let settings = serde_json::to_value(settings).unwrap_or_default();
         Self {
             version: head.into(),

@@ -10,13 +10,13 @@ use openidconnect::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::store::identities::Identity;
+use crate::store::identities::SignInIdentity;
 
 /// Someone whom the provider vouches for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
     /// Who they are to the provider.
-    pub identity: Identity,
+    pub identity: SignInIdentity,
     /// Their address, or why it does not count.
     pub address: Result<Email, Doubt>,
     /// What they are called.
@@ -101,7 +101,7 @@ impl Said {
     }
 
     /// The person, where the operator vouches for addresses or does not.
-    pub(super) fn profile(self, identity: Identity, trust_email: bool) -> Profile {
+    pub(super) fn profile(self, identity: SignInIdentity, trust_email: bool) -> Profile {
         Profile { identity, address: self.address.judged(trust_email), name: self.name, groups: self.groups }
     }
 }

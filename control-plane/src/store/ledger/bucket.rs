@@ -1,6 +1,6 @@
 //! Buckets and their leases.
 //!
-//! A bucket is keyed by its owner, its kind and its period, never by its limit: an edited
+//! A bucket is keyed by its subject, its kind and its period, never by its limit: an edited
 //! limit finds what was used before. A budget that gets another `per` or time zone has another period,
 //! and so another bucket: it begins with what was used since that period began.
 
@@ -14,7 +14,7 @@ use latchkey_core::period;
 use latchkey_core::turns::Turns;
 use serde::Serialize;
 use sqlx::any::AnyRow;
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::{AssertSqlSafe, FromRow, Row as _};
 use uuid::Uuid;
 
 use super::bulk::Column::{Number, Text};
@@ -27,8 +27,7 @@ use crate::store::row::{Columns as _, unfit};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BucketKey {
     /// An app, or a named key.
-    pub owner: Uuid,
-    /// What is counted.
+    pub subject: Uuid,
     pub kind: BucketKind,
     /// The id of its period; 0 for what has none.
     pub period: i64,
@@ -36,47 +35,40 @@ pub struct BucketKey {
 
 /// Buckets as they were found.
 #[derive(Debug)]
-pub struct Found {
-    /// What they hold.
+pub struct StoredBuckets {
     pub buckets: BTreeMap<BucketKey, Bucket>,
     /// Those of periods that were not there.
     pub fresh: Vec<BucketKey>,
 }
 
-/// A lease to write.
 #[derive(Clone, Debug)]
 pub struct LeaseRow {
-    /// Of which bucket.
     pub bucket: BucketKey,
-    /// Of which process.
     pub instance: String,
-    /// That process's name.
     pub gateway: String,
-    /// How it stands.
     pub lease: Lease,
 }
 
-/// The same, as columns.
 #[derive(Serialize)]
-pub(in crate::store) struct KeyRow {
+pub(in crate::store) struct BucketKeyRow {
     owner: Uuid,
     kind: i32,
     period: i64,
 }
 
 #[derive(Serialize)]
-struct Row {
+struct BucketRow {
     #[serde(flatten)]
-    key: KeyRow,
+    key: BucketKeyRow,
     used: i64,
     slots: String,
     turns: String,
 }
 
 #[derive(Serialize)]
-struct WholeLease<'a> {
+struct LeaseColumns<'a> {
     #[serde(flatten)]
-    key: KeyRow,
+    key: BucketKeyRow,
     instance: &'a str,
     gateway: &'a str,
     granted: i64,
@@ -158,18 +150,15 @@ const DAY_MS: i64 = 86_400_000;
 impl Tx {
     /// The buckets of these keys, which are sorted, with all their leases. They are made where they were
     /// missing, and locked until the transaction ends. Those that cannot be read are left out, and as they are.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn lock_buckets(&mut self, keys: &BTreeSet<BucketKey>) -> sqlx::Result<Found> {
-        let made = |key: &BucketKey| Row {
+    pub async fn lock_buckets(&mut self, keys: &BTreeSet<BucketKey>) -> sqlx::Result<StoredBuckets> {
+        let made = |key: &BucketKey| BucketRow {
             key: key.row(),
             used: MADE,
             slots: "[]".to_owned(),
             turns: "[]".to_owned(),
         };
         let rows: Vec<_> = keys.iter().map(made).collect();
-        let (mut reading, mut fresh) = (Reading::default(), Vec::new());
+        let (mut reading, mut fresh) = (BucketRows::default(), Vec::new());
         for row in self.read(&LOCK, &rows).await? {
             let key = reading.spent(&row)?;
             if key.kind.span_ms().is_none() && row.try_get::<i64, _>("used").is_ok_and(|used| used == MADE) {
@@ -179,34 +168,26 @@ impl Tx {
         }
         // Read when the locks are held: whoever had them before has committed.
         let (buckets, _) = self.whole(keys, reading).await?;
-        Ok(Found { buckets, fresh })
+        Ok(StoredBuckets { buckets, fresh })
     }
 
     /// The budgets of which a process holds something.
-    ///
-    /// # Errors
-    /// The database is away, or holds what does not fit.
     pub async fn held_budgets(&mut self, instance: &str) -> sqlx::Result<BTreeSet<BucketKey>> {
-        sqlx::query(
+        let keys: Vec<_> = sqlx::query_as(
             "SELECT owner, kind, period FROM leases WHERE instance = $1 AND kind > 4
              AND granted + local > used + returned + expired",
         )
         .bind(instance.to_owned())
         .fetch_all(&mut *self.inner)
-        .await?
-        .iter()
-        .map(BucketKey::try_from)
-        .collect()
+        .await?;
+        Ok(keys.into_iter().collect())
     }
 
     /// The buckets of these keys, with all their leases, as they are in a transaction that only reads.
-    ///
-    /// # Errors
-    /// The database is away, or holds what does not fit.
-    pub async fn buckets(&mut self, keys: &BTreeSet<BucketKey>) -> sqlx::Result<Found> {
+    pub async fn buckets(&mut self, keys: &BTreeSet<BucketKey>) -> sqlx::Result<StoredBuckets> {
         let rows: Vec<_> = keys.iter().map(BucketKey::row).collect();
         // Whoever only reads asks for nothing, and has no turn.
-        let mut reading = Reading::default();
+        let mut reading = BucketRows::default();
         for row in self.read(&READ, &rows).await? {
             reading.spent(&row)?;
         }
@@ -219,7 +200,7 @@ impl Tx {
         let (buckets, unreadable) = self.whole(keys, reading).await?;
         match unreadable.first() {
             Some(key) => Err(unfit("buckets", format!("the bucket {key:?} cannot be read"))),
-            None => Ok(Found { buckets, fresh }),
+            None => Ok(StoredBuckets { buckets, fresh }),
         }
     }
 
@@ -227,17 +208,17 @@ impl Tx {
     async fn whole(
         &mut self,
         keys: &BTreeSet<BucketKey>,
-        mut reading: Reading,
+        mut reading: BucketRows,
     ) -> sqlx::Result<(BTreeMap<BucketKey, Bucket>, BTreeSet<BucketKey>)> {
         let rows: Vec<_> = keys.iter().map(BucketKey::row).collect();
         let mut leases: BTreeMap<BucketKey, BTreeMap<_, _>> = BTreeMap::new();
         for row in self.read(&LEASES, &rows).await? {
-            let key = BucketKey::try_from(&row)?;
+            let key = BucketKey::from_row(&row)?;
             if let Some((instance, lease)) = reading.readable(key, lease(&row)) {
                 leases.entry(key).or_default().insert(instance, lease);
             }
         }
-        let Reading { spent, mut turns, unreadable } = reading;
+        let BucketRows { spent, mut turns, unreadable } = reading;
         let readable = spent.into_iter().filter(|(key, _)| !unreadable.contains(key));
         let whole = |(key, spent)| {
             let bucket = Bucket::new(spent, leases.remove(&key).unwrap_or_default());
@@ -247,10 +228,7 @@ impl Tx {
     }
 
     /// What was used of a budget since `key.period`, whatever the budget was then, by the records of its
-    /// owner; with what live leases of its other periods hold, since that may still be used.
-    ///
-    /// # Errors
-    /// The database is away.
+    /// subject; with what live leases of its other periods hold, since that may still be used.
     pub async fn used_since(
         &mut self,
         app: Uuid,
@@ -284,7 +262,7 @@ impl Tx {
              FROM leases WHERE owner = $1 AND kind = $2 AND period <> $3 AND expires_at > $4
              AND granted + local > used + returned + expired",
         )
-        .bind(key.owner.to_string())
+        .bind(key.subject.to_string())
         .bind(i64::from(key.kind.number()))
         .bind(key.period)
         .bind(now_ms)
@@ -294,9 +272,6 @@ impl Tx {
     }
 
     /// Writes what was used for good; `used` is what counts now.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn write_buckets(&mut self, buckets: &[(BucketKey, &Bucket, u64)]) -> sqlx::Result<()> {
         let row = |(key, bucket, used): &(BucketKey, &Bucket, u64)| {
             let slots = match bucket.spent() {
@@ -304,23 +279,20 @@ impl Tx {
                 Spent::Sum(_) => "[]".to_owned(),
             };
             let turns = serde_json::json!(bucket.turns()).to_string();
-            Row { key: key.row(), used: stored(*used), slots, turns }
+            BucketRow { key: key.row(), used: stored(*used), slots, turns }
         };
         self.write(&WRITE, &buckets.iter().map(row).collect::<Vec<_>>()).await
     }
 
     /// Writes leases of buckets that are locked.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn write_leases(&mut self, leases: &[LeaseRow]) -> sqlx::Result<()> {
         self.write(&WRITE_LEASES, &leases.iter().map(whole).collect::<Vec<_>>()).await
     }
 }
 
-fn whole(LeaseRow { bucket, instance, gateway, lease }: &LeaseRow) -> WholeLease<'_> {
+fn whole(LeaseRow { bucket, instance, gateway, lease }: &LeaseRow) -> LeaseColumns<'_> {
     let Lease { granted, used, returned, local, expired, expires_at_ms } = *lease;
-    WholeLease {
+    LeaseColumns {
         key: bucket.row(),
         instance,
         gateway,
@@ -334,19 +306,17 @@ fn whole(LeaseRow { bucket, instance, gateway, lease }: &LeaseRow) -> WholeLease
 }
 
 impl BucketKey {
-    pub(in crate::store) fn row(&self) -> KeyRow {
-        KeyRow { owner: self.owner, kind: self.kind.number(), period: self.period }
+    pub(in crate::store) fn row(&self) -> BucketKeyRow {
+        BucketKeyRow { owner: self.subject, kind: self.kind.number(), period: self.period }
     }
 }
 
-impl TryFrom<&AnyRow> for BucketKey {
-    type Error = sqlx::Error;
-
-    fn try_from(row: &AnyRow) -> sqlx::Result<Self> {
+impl FromRow<'_, AnyRow> for BucketKey {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
         let number: i64 = row.try_get("kind")?;
         let kind = i32::try_from(number).ok().and_then(BucketKind::from_number);
         Ok(Self {
-            owner: row.uuid("owner")?,
+            subject: row.uuid("owner")?,
             kind: kind.ok_or_else(|| unfit("kind", "no kind of bucket has this number"))?,
             period: row.try_get("period")?,
         })
@@ -355,16 +325,16 @@ impl TryFrom<&AnyRow> for BucketKey {
 
 /// What was used of buckets, while their rows are read.
 #[derive(Default)]
-struct Reading {
+struct BucketRows {
     spent: BTreeMap<BucketKey, Spent>,
     turns: BTreeMap<BucketKey, Turns>,
     /// Those whose rows, or whose leases' rows, hold what does not fit.
     unreadable: BTreeSet<BucketKey>,
 }
 
-impl Reading {
+impl BucketRows {
     fn spent(&mut self, row: &AnyRow) -> sqlx::Result<BucketKey> {
-        let key = BucketKey::try_from(row)?;
+        let key = BucketKey::from_row(row)?;
         if let Some(spent) = self.readable(key, spent(key.kind, row)) {
             self.spent.insert(key, spent);
         }
@@ -378,8 +348,8 @@ impl Reading {
             Err(error) => error,
         };
         if self.unreadable.insert(key) {
-            let BucketKey { owner, kind, period } = key;
-            tracing::error!(%error, %owner, ?kind, period, "a bucket cannot be read; it grants nothing");
+            let BucketKey { subject, kind, period } = key;
+            tracing::error!(%error, %subject, ?kind, period, "a bucket cannot be read; it grants nothing");
         }
         None
     }

@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 use sqlx::any::AnyRow;
+use uuid::Uuid;
 
 use crate::store::{Backend, Tx};
 
@@ -14,6 +15,16 @@ pub(in crate::store) enum Column {
     Number(&'static str),
 }
 
+/// A row that is an id: of the column `id`.
+#[derive(Serialize)]
+pub(in crate::store) struct IdRow {
+    id: Uuid,
+}
+
+pub(in crate::store) fn id_rows<'a>(ids: impl IntoIterator<Item = &'a Uuid>) -> Vec<IdRow> {
+    ids.into_iter().map(|id| IdRow { id: *id }).collect()
+}
+
 /// One statement, for each database.
 pub(in crate::store) struct Bulk {
     sqlite: String,
@@ -21,7 +32,7 @@ pub(in crate::store) struct Bulk {
 }
 
 impl Column {
-    fn name(self) -> &'static str {
+    pub(in crate::store) fn name(self) -> &'static str {
         match self {
             Self::Text(name) | Self::Number(name) => name,
         }

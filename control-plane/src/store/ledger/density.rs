@@ -4,26 +4,24 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use jiff::Timestamp;
-use latchkey_core::density::{Bin, Density, Histogram, Sample, TextKind};
+use latchkey_core::density::{self, Bin, Density, DensityHistogram, Sample, TextKind};
 use serde::Serialize;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::bulk::Column::{Number, Text};
 use super::bulk::{Bulk, Column};
-use super::record::Record;
 use super::{count, stored};
+use crate::store::records::Record;
 use crate::store::row::unfit;
 use crate::store::{Store, Tx};
 
 /// A model by its provider and the provider's name for it, and a kind of text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DensityKey {
-    /// The provider's name.
     pub provider: String,
     /// What the provider calls the model.
     pub model: String,
-    /// Of which text.
     pub kind: TextKind,
 }
 
@@ -33,7 +31,7 @@ pub struct Densities(BTreeMap<DensityKey, u32>);
 
 /// Samples of some records, to be added.
 #[derive(Clone, Debug, Default)]
-pub struct DensitySamples(BTreeMap<DensityKey, Histogram>);
+pub struct DensitySamples(BTreeMap<DensityKey, DensityHistogram>);
 
 #[derive(Serialize)]
 struct SampleRow<'a> {
@@ -84,27 +82,22 @@ impl Densities {
 
 impl DensitySamples {
     /// Adds what a record says, if it says something.
-    pub fn add(&mut self, record: &Record) {
-        let Some(sample) = record.text.and_then(|text| Sample::of(text, record.input_tokens)) else { return };
+    pub fn add(&mut self, record: &Record, text: Option<density::Text>) {
+        let Some(sample) = text.and_then(|text| Sample::of(text, record.input_tokens)) else { return };
         let (provider, model) = (record.provider.clone(), record.served_model.clone());
+        let (provider, model) = (provider.unwrap_or_default(), model.unwrap_or_default());
         self.0.entry(DensityKey { provider, model, kind: sample.kind }).or_default().add(sample);
     }
 }
 
 impl Store {
     /// What gateways are told of every model.
-    ///
-    /// # Errors
-    /// The database is away, or holds what does not fit.
     pub async fn densities(&self) -> sqlx::Result<Densities> {
         let all = "SELECT provider, model, text, bytes_per_token FROM densities";
         told(&sqlx::query(all).fetch_all(&self.pool).await?)
     }
 
     /// What gateways are told of one model.
-    ///
-    /// # Errors
-    /// The database is away, or holds what does not fit.
     pub async fn densities_of(&self, provider: &str, model: &str) -> sqlx::Result<Densities> {
         let rows = sqlx::query(
             "SELECT provider, model, text, bytes_per_token FROM densities WHERE provider = $1 AND model = $2",
@@ -116,11 +109,7 @@ impl Store {
         told(&rows)
     }
 
-    /// All samples.
-    ///
-    /// # Errors
-    /// The database is away, or holds what does not fit.
-    pub async fn density_samples(&self) -> sqlx::Result<BTreeMap<DensityKey, Histogram>> {
+    pub async fn density_samples(&self) -> sqlx::Result<BTreeMap<DensityKey, DensityHistogram>> {
         let rows =
             sqlx::query("SELECT provider, model, text, eighths, samples, bytes, tokens FROM density_samples")
                 .fetch_all(&self.pool)
@@ -129,14 +118,11 @@ impl Store {
     }
 
     /// The samples of one model.
-    ///
-    /// # Errors
-    /// The database is away, or holds what does not fit.
     pub async fn density_samples_of(
         &self,
         provider: &str,
         model: &str,
-    ) -> sqlx::Result<BTreeMap<DensityKey, Histogram>> {
+    ) -> sqlx::Result<BTreeMap<DensityKey, DensityHistogram>> {
         let rows = sqlx::query(
             "SELECT provider, model, text, eighths, samples, bytes, tokens FROM density_samples
              WHERE provider = $1 AND model = $2",
@@ -150,10 +136,6 @@ impl Store {
 }
 
 impl Tx {
-    /// Adds samples.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn add_density_samples(&mut self, samples: &DensitySamples) -> sqlx::Result<()> {
         let rows = samples.0.iter().flat_map(|(key, histogram)| {
             histogram.0.iter().map(|(eighths, bin)| SampleRow {
@@ -170,9 +152,6 @@ impl Tx {
     }
 
     /// Tells gateways another density, once a revision of the catalogue is taken.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn set_density(
         &mut self,
         key: &DensityKey,
@@ -195,9 +174,6 @@ impl Tx {
     }
 
     /// Halves the samples of a model, so that later ones count for more.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn halve_density_samples(&mut self, key: &DensityKey) -> sqlx::Result<()> {
         sqlx::query(
             "UPDATE density_samples SET samples = (samples + 1) / 2, bytes = (bytes + 1) / 2,
@@ -220,8 +196,8 @@ fn told(rows: &[AnyRow]) -> sqlx::Result<Densities> {
     Ok(Densities(rows.iter().map(read).collect::<sqlx::Result<_>>()?))
 }
 
-fn histograms(rows: &[AnyRow]) -> sqlx::Result<BTreeMap<DensityKey, Histogram>> {
-    let mut all = BTreeMap::<_, Histogram>::new();
+fn histograms(rows: &[AnyRow]) -> sqlx::Result<BTreeMap<DensityKey, DensityHistogram>> {
+    let mut all = BTreeMap::<_, DensityHistogram>::new();
     for row in rows {
         let number = |column| row.try_get(column).map(count);
         let bin = Bin { samples: number("samples")?, bytes: number("bytes")?, tokens: number("tokens")? };

@@ -15,18 +15,16 @@ use crate::store::Tx;
 pub struct QuotaEvent {
     /// `quota.threshold` or `quota.exceeded`.
     pub kind: &'static str,
-    /// Of which app.
     pub app_id: Uuid,
     /// Of which named key; none for the app as a whole.
     pub key_id: Option<Uuid>,
-    /// What happened.
     pub data: serde_json::Value,
     /// The same for what is the same event.
     pub once: String,
 }
 
 #[derive(Serialize)]
-struct Row<'a> {
+struct QuotaEventRow<'a> {
     at: i64,
     kind: &'a str,
     app_id: Uuid,
@@ -44,11 +42,8 @@ static INSERT: LazyLock<Bulk> = LazyLock::new(|| {
 
 impl Tx {
     /// Adds the events that were not told before; they are sorted by `once`.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn insert_quota_events(&mut self, events: &[QuotaEvent], at: Timestamp) -> sqlx::Result<()> {
-        let rows = events.iter().map(|event| Row {
+        let rows = events.iter().map(|event| QuotaEventRow {
             at: at.as_millisecond(),
             kind: event.kind,
             app_id: event.app_id,

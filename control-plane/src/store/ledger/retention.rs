@@ -4,8 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use latchkey_core::limits::BucketKind;
 use latchkey_core::money::NanoUsd;
 use latchkey_proto::window::Window;
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{FromRow, Row as _};
 
 use crate::store::row::unfit;
 use crate::store::{Store, Tx};
@@ -20,9 +20,7 @@ const LEFT: SignedDuration = SignedDuration::from_hours(48);
 /// A gateway process that has not been heard of since its leases ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LostProcess {
-    /// The process.
     pub instance: String,
-    /// Its name.
     pub gateway: String,
     /// When the last of its leases ended.
     pub ended_at: Timestamp,
@@ -50,10 +48,8 @@ macro_rules! lost {
     };
 }
 
-impl TryFrom<&AnyRow> for LostProcess {
-    type Error = sqlx::Error;
-
-    fn try_from(row: &AnyRow) -> sqlx::Result<Self> {
+impl FromRow<'_, AnyRow> for LostProcess {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
         let ended_at = Timestamp::from_millisecond(row.try_get("expires_at")?);
         let number = |column| row.try_get::<i64, _>(column).map(|number| u64::try_from(number).unwrap_or(0));
         Ok(Self {
@@ -69,23 +65,16 @@ impl TryFrom<&AnyRow> for LostProcess {
 
 impl Tx {
     /// What a process holds of budgets, whenever it was heard of; none where that is nothing.
-    ///
-    /// # Errors
-    /// The database is away, or holds what does not fit.
     pub async fn lost_process(&mut self, instance: &str) -> sqlx::Result<Option<LostProcess>> {
-        let row = sqlx::query(lost!("AND instance = $1", ""))
+        sqlx::query_as(lost!("AND instance = $1", ""))
             .bind(instance.to_owned())
             .fetch_optional(&mut *self.inner)
-            .await?;
-        row.as_ref().map(LostProcess::try_from).transpose()
+            .await
     }
 }
 
 impl Store {
     /// Removes at most `limit` records from before `before`; how many.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn forget_records(&self, before: Timestamp, limit: i64) -> sqlx::Result<u64> {
         let done = sqlx::query(
             "DELETE FROM records WHERE id IN (SELECT id FROM records WHERE at < $1 ORDER BY at LIMIT $2)",
@@ -98,9 +87,6 @@ impl Store {
     }
 
     /// Notes that a gateway process is there, though it may have nothing to tell.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn see_process(&self, instance: &str, now: Timestamp) -> sqlx::Result<()> {
         sqlx::query(
             "UPDATE ledger_workers SET seen_at = $2 WHERE instance = $1
@@ -115,24 +101,15 @@ impl Store {
 
     /// The processes that hold something of budgets and whose leases are over since before `before`; at most
     /// a hundred.
-    ///
-    /// # Errors
-    /// The database is away, or holds what does not fit.
     pub async fn lost_processes(&self, before: Timestamp) -> sqlx::Result<Vec<LostProcess>> {
-        sqlx::query(lost!("", "HAVING MAX(expires_at) < $1 ORDER BY instance LIMIT 100"))
+        sqlx::query_as(lost!("", "HAVING MAX(expires_at) < $1 ORDER BY instance LIMIT 100"))
             .bind(before.as_millisecond())
             .fetch_all(&self.pool)
-            .await?
-            .iter()
-            .map(LostProcess::try_from)
-            .collect()
+            .await
     }
 
     /// Removes the workers of processes that are gone, and leases that can no longer matter: of periods
     /// that ended, of windows that moved on, and settled ones of processes that are gone.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn forget_leases(&self, now: Timestamp) -> sqlx::Result<u64> {
         let ago = |age: SignedDuration| {
             now.as_millisecond().saturating_sub(age.as_millis().try_into().unwrap_or(0))
@@ -162,9 +139,6 @@ impl Store {
     }
 
     /// Removes windows in which nothing counts any more and of which nothing is leased.
-    ///
-    /// # Errors
-    /// The database is away, or holds what does not fit.
     pub async fn forget_windows(&self, now: Timestamp) -> sqlx::Result<u64> {
         let (mut after, mut removed) = (String::new(), 0);
         loop {

@@ -16,14 +16,12 @@ use crate::store::Tx;
 /// One worker of a gateway process.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Worker {
-    /// The process.
     pub instance: String,
-    /// Its number there.
     pub number: u32,
 }
 
 #[derive(Serialize)]
-struct Row<'a> {
+struct WorkerRow<'a> {
     instance: &'a str,
     worker: u32,
     gateway: &'a str,
@@ -64,9 +62,6 @@ const COLUMNS: [super::bulk::Column; 7] = [
 
 impl Tx {
     /// How far the workers were applied, each with its gateway's name; locked until the transaction ends.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn lock_workers(
         &mut self,
         workers: &BTreeMap<Worker, String>,
@@ -93,17 +88,14 @@ impl Tx {
     }
 
     /// Writes how far workers that are locked were applied.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn write_workers(&mut self, workers: &BTreeMap<Worker, Applied>) -> sqlx::Result<()> {
         let rows: Vec<_> = workers.iter().map(|(worker, applied)| row(worker, "", *applied, 0)).collect();
         self.write(&WRITE, &rows).await
     }
 }
 
-fn row<'a>(worker: &'a Worker, gateway: &'a str, applied: Applied, seen_at: i64) -> Row<'a> {
-    Row {
+fn row<'a>(worker: &'a Worker, gateway: &'a str, applied: Applied, seen_at: i64) -> WorkerRow<'a> {
+    WorkerRow {
         instance: &worker.instance,
         worker: worker.number,
         gateway,

@@ -27,8 +27,8 @@ use crate::web::form::HtmlForm;
 use crate::web::format;
 use crate::web::frame::{Frame, Visit};
 use crate::web::html;
+use crate::web::limits::{Meter, meters};
 use crate::web::list::{Filter, PaginatedList};
-use crate::web::meters::{Meter, meters};
 
 /// A handler that switches an app or a key.
 macro_rules! switch {

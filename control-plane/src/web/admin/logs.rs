@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use super::filters;
 use crate::api::Api;
 use crate::api::body::Query;
-use crate::api::logs::{self, LogQuery, LogView};
+use crate::api::logs::{self, Record, RecordQuery};
 use crate::api::problem::Problem;
 use crate::web::form::{Field, FieldKind, FilterForm, HtmlForm};
 use crate::web::format;
@@ -50,7 +50,7 @@ const ROWS: u16 = 25;
 #[template(path = "admin/logs.html")]
 struct LogsPage {
     frame: Frame,
-    list: PaginatedList<LogView>,
+    list: PaginatedList<Record>,
     providers: Vec<(String, String)>,
     form: HtmlForm,
 }
@@ -64,8 +64,8 @@ pub async fn list(
     let mut form = asked.form();
     let found = async {
         let asked = filters::with_ids(&visit, &api, &asked, &mut form, ("app_id", "user_id")).await?;
-        let query: LogQuery = filters::with_moments(&visit, asked, &["from", "to"])?.read(FILTERS)?;
-        let query = LogQuery { limit: Some(ROWS), ..query };
+        let query: RecordQuery = filters::with_moments(&visit, asked, &["from", "to"])?.read(FILTERS)?;
+        let query = RecordQuery { limit: Some(ROWS), ..query };
         logs::list(visit.reader()?, State(api.clone()), Query(query)).await
     };
     let found = found.await;
@@ -78,16 +78,10 @@ pub async fn list(
 }
 
 /// How a request's status is shown: as good or as bad.
-fn class(log: &LogView) -> &'static str {
+fn class(log: &Record) -> &'static str {
     match log.status {
         Some(..400) => "good",
         Some(429) => "warn",
         _ => "bad",
     }
-}
-
-/// The metadata as JSON; none where there is none.
-fn metadata(log: &LogView) -> Option<String> {
-    let some = log.metadata.as_object().is_some_and(|data| !data.is_empty());
-    some.then(|| log.metadata.to_string())
 }

@@ -13,7 +13,7 @@ use super::usage::{UsageRow, charts, row};
 use crate::api::body::Query;
 use crate::api::change_requests::{self, ChangeRequestList, RequestQuery};
 use crate::api::problem::Problem;
-use crate::api::usage::{self, SumsView, UsageQuery};
+use crate::api::usage::{self, UsageQuery, UsageSums};
 use crate::api::{Api, gateways};
 use crate::gateways::Gateway;
 use crate::web::chart::Chart;
@@ -30,7 +30,7 @@ const FEW: u16 = 5;
 #[template(path = "admin/overview.html")]
 struct OverviewPage {
     frame: Frame,
-    totals: SumsView,
+    totals: UsageSums,
     charts: Vec<Chart>,
     tops: Vec<TopTable>,
     pending: ChangeRequestList,

@@ -17,7 +17,7 @@ use crate::api::Api;
 use crate::api::apps::{self, find};
 use crate::api::body::{JsonBody, PathParams, Query};
 use crate::api::explain::{Explain, Explanation, explain};
-use crate::api::logs::{self, LogQuery, LogView};
+use crate::api::logs::{self, Record, RecordQuery};
 use crate::api::models;
 use crate::api::problem::Problem;
 use crate::store::apps::{App, AppFilter, AppOrder};
@@ -57,7 +57,7 @@ struct PlaygroundResult {
 #[template(path = "admin/playground_record.html")]
 struct KnownRequest {
     frame: Frame,
-    record: Option<LogView>,
+    record: Option<Record>,
     explanation: Option<Explanation>,
 }
 
@@ -79,7 +79,7 @@ pub struct PlaygroundQuery {
 /// Which request to tell of.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RecordQuery {
+pub struct PlaygroundRecordQuery {
     request_id: String,
 }
 
@@ -112,7 +112,7 @@ pub async fn send(State(api): State<Api>, posted: Posted) -> Result<Response, Pr
 pub async fn record(
     visit: Visit,
     State(api): State<Api>,
-    Query(RecordQuery { request_id }): Query<RecordQuery>,
+    Query(PlaygroundRecordQuery { request_id }): Query<PlaygroundRecordQuery>,
 ) -> Result<Response, Problem> {
     html(&known(&visit, &api, &request_id).await?)
 }
@@ -160,10 +160,11 @@ async fn known(visit: &Visit, api: &Api, request_id: &str) -> Result<KnownReques
 }
 
 /// The record of a request, once its gateway has told of it.
-async fn recorded(visit: &Visit, api: &Api, request_id: &str) -> Result<Option<LogView>, Problem> {
+async fn recorded(visit: &Visit, api: &Api, request_id: &str) -> Result<Option<Record>, Problem> {
     let now = api.world.now();
     let from = now.checked_sub(SignedDuration::from_mins(10)).unwrap_or(Timestamp::MIN);
-    let query = LogQuery { request_id: Some(request_id.to_owned()), from: Some(from), ..LogQuery::default() };
+    let query =
+        RecordQuery { request_id: Some(request_id.to_owned()), from: Some(from), ..RecordQuery::default() };
     let begun = tokio::time::Instant::now();
     loop {
         let found = logs::list(visit.reader()?, State(api.clone()), Query(query.clone())).await?;

@@ -10,7 +10,7 @@ use super::filters;
 use crate::api::Api;
 use crate::api::body::Query;
 use crate::api::problem::Problem;
-use crate::api::usage::{self, SumsView, UsageItem, UsageQuery, UsageView};
+use crate::api::usage::{self, UsageItem, UsageQuery, UsageSums, UsageView};
 use crate::web::chart::Chart;
 use crate::web::form::{Field, FieldKind, FilterForm, FormInput, HtmlForm};
 use crate::web::format;
@@ -76,7 +76,7 @@ enum GroupTable {
 pub struct UsageRow {
     pub label: String,
     pub link: Option<String>,
-    pub sums: SumsView,
+    pub sums: UsageSums,
 }
 
 pub async fn page(
@@ -129,7 +129,7 @@ async fn find(visit: &Visit, api: &Api, query: UsageQuery, by: &str) -> Result<U
 
 /// The charts of sums by day.
 pub fn charts(days: &UsageView) -> Vec<Chart> {
-    let tokens = |sums: &SumsView| sums.input_tokens.saturating_add(sums.output_tokens);
+    let tokens = |sums: &UsageSums| sums.input_tokens.saturating_add(sums.output_tokens);
     vec![
         Chart::by_day("Requests", days, |sums| sums.requests, |count| format::plural(count, "request")),
         Chart::by_day("Cost", days, |sums| sums.cost.0, |nanos| format::usd(NanoUsd(nanos))),

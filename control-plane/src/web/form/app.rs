@@ -1,32 +1,32 @@
 //! Fields that several forms of an app and its keys have.
 
+use std::sync::LazyLock;
+
+use latchkey_core::limits::{LIMITS, LimitField, Unit};
+
 use super::{Field, FieldKind};
 
 /// How a key is rotated.
 pub const ROTATE: &[Field] = &[("grace_seconds", FieldKind::Number)];
 
-/// The fields of limits at a path.
-macro_rules! limits {
-    ($at:literal) => {
-        &[
-            (concat!($at, ".requests_per_minute"), FieldKind::Number),
-            (concat!($at, ".requests_per_hour"), FieldKind::Number),
-            (concat!($at, ".requests_per_day"), FieldKind::Number),
-            (concat!($at, ".tokens_per_minute"), FieldKind::Number),
-            (concat!($at, ".token_budget"), FieldKind::TokenBudget),
-            (concat!($at, ".budget"), FieldKind::Budget),
-            (concat!($at, ".max_input_tokens"), FieldKind::Number),
-            (concat!($at, ".max_output_tokens"), FieldKind::Number),
-            (concat!($at, ".min_output_tokens"), FieldKind::Number),
-        ]
-    };
-}
-
 /// What all keys of an app may use together, or one that has limits of its own.
-pub const LIMITS: &[Field] = limits!("limits");
+pub static LIMIT_FIELDS: LazyLock<Vec<Field>> = LazyLock::new(|| limits_at("limits"));
 
 /// What each named key may use.
-pub const NAMED_KEY_LIMITS: &[Field] = limits!("named_key_limits");
+pub static NAMED_KEY_LIMIT_FIELDS: LazyLock<Vec<Field>> = LazyLock::new(|| limits_at("named_key_limits"));
+
+/// The fields of limits at a path. Their names are made once, and last as long as the process.
+fn limits_at(path: &str) -> Vec<Field> {
+    let field = |limit: &LimitField| {
+        let kind = match (limit.is_budget(), limit.unit()) {
+            (false, _) => FieldKind::Number,
+            (true, Unit::Cost) => FieldKind::Budget,
+            (true, _) => FieldKind::TokenBudget,
+        };
+        (&*format!("{path}.{}", limit.name).leak(), kind)
+    };
+    LIMITS.iter().map(field).collect()
+}
 
 /// How the user behind a request is learnt, but for JWTs.
 pub const IDENTITY: &[Field] = &[

@@ -11,7 +11,6 @@ use latchkey_core::settings::CredentialMode;
 use latchkey_core::status::Standing;
 use uuid::Uuid;
 
-use super::limits::{self, Line, Meter, meters};
 use crate::api::Api;
 use crate::api::activity::Active;
 use crate::api::body::{PathParams, Query};
@@ -24,6 +23,7 @@ use crate::web::form::Posted;
 use crate::web::format;
 use crate::web::frame::{Frame, Visit};
 use crate::web::html;
+use crate::web::limits::{Line, Meter, lines, meters_with_periods, of_a_request};
 use crate::web::list::PaginatedList;
 use crate::web::snippets::Snippets;
 
@@ -92,9 +92,9 @@ pub async fn page(
         frame: visit.frame(app.app.name.as_str()),
         base_url: snippets(&api, &app, None).base_url,
         gateway_url: api.gateway_url.to_string(),
-        meters: meters(&app.limits, &app.usage),
-        request_limits: limits::of_a_request(&app.limits),
-        key_limits: limits::lines(&app.named_key_limits),
+        meters: meters_with_periods(&app.limits, &app.usage),
+        request_limits: of_a_request(&app.limits),
+        key_limits: lines(&app.named_key_limits),
         app,
         keys,
     })

@@ -29,17 +29,6 @@ use crate::web::{html, unprocessable};
 /// Fields of the forms' own, which say nothing of the change.
 const STEPS: [&str; 5] = ["csrf", "once", "step", "reason", "base_version"];
 
-/// Limits that are plain numbers: the field, what people read, and the unit.
-const LIMITS: [(&str, &str, &str); 7] = [
-    ("requests_per_minute", "Requests per minute", "requests"),
-    ("requests_per_hour", "Requests per hour", "requests"),
-    ("requests_per_day", "Requests per day", "requests"),
-    ("tokens_per_minute", "Tokens per minute", "tokens"),
-    ("max_input_tokens", "Input of a request", "tokens"),
-    ("max_output_tokens", "Output of a request", "tokens"),
-    ("min_output_tokens", "Least output of a cut answer", "tokens"),
-];
-
 const PERIODS: &[(&str, &str)] =
     &[("month", "per month"), ("week", "per week"), ("day", "per day"), ("total", "in total")];
 

@@ -9,7 +9,6 @@ use latchkey_core::status::Standing;
 use uuid::Uuid;
 
 use super::apps::{ValuePage, read, snippets};
-use super::limits::{Line, Meter, meters, of_a_request};
 use crate::api::Api;
 use crate::api::activity::Active;
 use crate::api::apps::{Created, Rotate, Rotated, Switched};
@@ -22,6 +21,7 @@ use crate::web::form::app::ROTATE;
 use crate::web::form::{Field, FieldKind, HtmlForm, Posted};
 use crate::web::format::{self, plural, propagated};
 use crate::web::frame::{Frame, Visit, done};
+use crate::web::limits::{Line, Meter, meters_with_periods, of_a_request};
 use crate::web::{html, unprocessable};
 
 const NEW: &[Field] = &[("name", FieldKind::Text), ("expires_in", FieldKind::Optional)];
@@ -199,7 +199,7 @@ async fn show(
     let limits = key.item.limits.as_ref().unwrap_or(&app.named_key_limits);
     html(&MyKeyPage {
         frame: visit.frame(format!("{}: {}", app.app.name.as_str(), key.item.name.as_str())),
-        meters: meters(limits, &key.usage),
+        meters: meters_with_periods(limits, &key.usage),
         lines: of_a_request(limits),
         graces: &GRACES,
         form: form.unwrap_or_else(|| HtmlForm::default().with("name", key.item.name.as_str())),

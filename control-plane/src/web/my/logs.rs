@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::apps::{grants, read};
 use crate::api::Api;
 use crate::api::body::{PathParams, Query};
-use crate::api::logs::{self, LogQuery, LogView};
+use crate::api::logs::{self, Record, RecordQuery};
 use crate::api::my_apps::MyAppDetails;
 use crate::api::pagination::ListPage;
 use crate::api::problem::Problem;
@@ -61,7 +61,7 @@ struct MyLogsPage {
     charts: [Chart; 2],
     spans: Vec<(&'static str, &'static str)>,
     form: HtmlForm,
-    list: PaginatedList<LogView>,
+    list: PaginatedList<Record>,
 }
 
 pub async fn page(
@@ -120,7 +120,7 @@ impl MyLogsQuery {
     ///
     /// # Errors
     /// Every field that is wrong.
-    fn query(&self, frame: &Frame, now: Timestamp) -> Result<LogQuery, Invalid> {
+    fn query(&self, frame: &Frame, now: Timestamp) -> Result<RecordQuery, Invalid> {
         let mut wrong = Invalid::default();
         let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         let moment = |text: &str| match given(text) {
@@ -145,7 +145,7 @@ impl MyLogsQuery {
         let key_id = given(&self.key_id).map(|text| text.parse()).transpose();
         let key_id = wrong.check("key_id", key_id.map_err(|_| "is no key's id"));
         wrong.into_result()?;
-        Ok(LogQuery {
+        Ok(RecordQuery {
             cursor: self.cursor.clone(),
             limit: Some(ROWS),
             key_id: key_id.flatten(),
@@ -154,7 +154,7 @@ impl MyLogsQuery {
             code: given(&self.code),
             from: from.or(since),
             to,
-            ..LogQuery::default()
+            ..RecordQuery::default()
         })
     }
 }
@@ -192,9 +192,4 @@ pub fn doubt(reason: &str) -> &'static str {
         "tier_not_priced" => "the service tier that answered has no price",
         _ => "the provider's usage was not taken as it is",
     }
-}
-
-/// Whether there is anything in it.
-fn says(metadata: &serde_json::Value) -> bool {
-    metadata.as_object().is_some_and(|members| !members.is_empty())
 }

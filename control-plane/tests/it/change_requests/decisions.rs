@@ -76,7 +76,7 @@ on_both! {
 
 on_both! {
     async fn the_database_itself_lets_no_request_be_decided_twice(test: Test) {
-        use latchkey::store::change_requests::Decision;
+        use latchkey::store::change_requests::RequestDecision;
         use latchkey_core::change_request::Status;
 
         let desk = Desk::new(&test, json!({})).await;
@@ -85,7 +85,7 @@ on_both! {
         let decide = async |status| {
             let mut tx = test.store.begin().await.unwrap();
             let at = test.world.now();
-            let done = tx.decide(request, Decision { status, at, by: None, comment: "" }).await.unwrap();
+            let done = tx.decide(request, RequestDecision { status, at, by: None, comment: "" }).await.unwrap();
             tx.commit().await.unwrap();
             done
         };

@@ -75,7 +75,7 @@ pub async fn decide(
 }
 
 async fn sync(test: &Test, store: &Memory, place: &Place) {
-    let batch = test.store.page(From::Everything, None, 1000).await.unwrap();
+    let batch = test.store.feed_batch(From::Everything, None, 1000).await.unwrap();
     let part =
         |part: Part| wire::DiscoveryResponse { part: part.into(), ..wire::DiscoveryResponse::default() };
     let end = wire::DiscoveryResponse {

@@ -228,8 +228,8 @@ impl Case {
         for ((owner, (kind, limit, reach)), (used, leased)) in buckets.zip(&self.used) {
             let zone = jiff::tz::TimeZone::UTC;
             let period = match reach {
-                latchkey_core::limits::Reach::Sliding { .. } => 0,
-                latchkey_core::limits::Reach::Period(period) => period.at(now, &zone).unwrap().id,
+                latchkey_core::limits::LimitWindow::Sliding { .. } => 0,
+                latchkey_core::limits::LimitWindow::Calendar(period) => period.at(now, &zone).unwrap().id,
             };
             let units = |percent: &u64| limit * percent / 100;
             let slots = match kind.span_ms() {

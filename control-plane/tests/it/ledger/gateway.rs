@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use latchkey::ledger::Ledger;
 use latchkey::ledger::stats::Stats;
-use latchkey::ledger::streams::Streams;
+use latchkey::ledger::streams::LedgerStreams;
 use latchkey::tokens::GatewayTokens;
 use latchkey_core::limits::BucketKind;
 use latchkey_core::role::Role;
@@ -31,7 +31,7 @@ use crate::support::{Test, id};
 /// A running ledger.
 pub struct ControlPlane {
     pub stats: Arc<Stats>,
-    pub streams: Streams,
+    pub streams: LedgerStreams,
     channel: Channel,
     token: String,
     tasks: Vec<JoinHandle<()>>,

@@ -107,7 +107,7 @@ on_both! {
         let head = test.store.head().await.unwrap().position;
         assert_eq!(calibrate(&test.store, &test.world).await.unwrap(), 0, "by another replica, or later");
         assert_eq!(test.store.head().await.unwrap().position, head);
-        let sent = test.store.page(From::Everything, None, 100).await.unwrap().catalogue.unwrap().models.remove(0);
+        let sent = test.store.feed_batch(From::Everything, None, 100).await.unwrap().catalogue.unwrap().models.remove(0);
         assert_eq!(sent.bytes_per_token, Some(BytesPerToken { ascii: 4_000, other: 0 }));
         let ascii = test.get(&path).await.expect(StatusCode::OK)["items"][0].clone();
         assert_eq!(ascii, json!({"text": "ascii", "bytes_per_token": 4.0, "measured": true, "samples": 120,

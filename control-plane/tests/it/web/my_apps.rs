@@ -54,6 +54,24 @@ async fn the_settings_tab_tells_prices_and_what_is_left(test: Test) {
 }
 
 on_both! {
+async fn admins_and_users_see_what_is_reserved_beside_what_is_used(test: Test) {
+    let app = test.app(json!({"limits": {"requests_per_minute": 1200}})).await;
+    test.self_service(&app, json!({"access": {"viewer": {"mode": EVERYONE}}})).await;
+    let lease = json!({"owner": id(&app), "kind": 1, "period": 0, "instance": "a", "granted": 310, "used": 10, "returned": 0});
+    test.insert("leases", lease).await;
+    let mut alice = Visitor::signed_in(&test, "alice@acme.com").await;
+    let mut boss = Visitor::owner(&test).await;
+    let (own, console) = (alice.open(&format!("/apps/{}", id(&app))).await, boss.open(&format!("/admin/apps/{}", id(&app))).await);
+    for page in [&own, &console, &boss.open("/admin/apps").await] {
+        assert_eq!(page.attribute("meter", "value").as_deref(), Some("25"), "{}", page.main());
+    }
+    assert_eq!(own.all(".meter > span:nth-child(2)"), ["900 of 1,200 left"]);
+    assert!(own.main().contains("0 used, 300 reserved"), "{}", own.main());
+    assert_eq!(console.all(".meter > span:nth-child(2)"), ["0 of 1,200, 300 reserved"]);
+}
+}
+
+on_both! {
 async fn the_shared_key_is_shown_to_those_who_may_see_it_when_they_ask(test: Test) {
     let app = test.app(json!({"keep_key_values": true})).await;
     test.self_service(&app, json!({"access": {"viewer": {"mode": EVERYONE}}})).await;

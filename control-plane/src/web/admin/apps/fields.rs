@@ -1,7 +1,7 @@
 //! The fields of an app's forms.
 
 use crate::api::apps::AppView;
-use crate::web::form::app::{IDENTITY, JWT, LIMITS, NAMED_KEY_LIMITS};
+use crate::web::form::app::{IDENTITY, JWT, LIMIT_FIELDS, NAMED_KEY_LIMIT_FIELDS};
 use crate::web::form::{Field, FieldKind, FormInput, HtmlForm, expiry};
 
 const SETTINGS: &[Field] = &[
@@ -22,7 +22,7 @@ pub fn new(typed: &FormInput) -> Vec<Field> {
         ("require_conversation_id", FieldKind::Flag),
         ("allowed_providers", FieldKind::Switches),
     ];
-    [SETTINGS, LIMITS, NAMED_KEY_LIMITS, &own, expiry(typed)].concat()
+    [SETTINGS, &LIMIT_FIELDS, &NAMED_KEY_LIMIT_FIELDS, &own, expiry(typed)].concat()
 }
 
 /// Of an app's settings. The providers are left out where no switch was turned, so that names with a `*`
@@ -34,7 +34,8 @@ pub fn settings(typed: &FormInput, app: &AppView) -> Vec<Field> {
         true => FieldKind::Switches,
         false => FieldKind::UnturnedSwitches,
     };
-    [SETTINGS, LIMITS, NAMED_KEY_LIMITS, &[("allowed_providers", providers)], expiry(typed)].concat()
+    [SETTINGS, &LIMIT_FIELDS, &NAMED_KEY_LIMIT_FIELDS, &[("allowed_providers", providers)], expiry(typed)]
+        .concat()
 }
 
 /// Of how the user behind a request is learnt.

@@ -18,7 +18,7 @@ use crate::api::apps::{AppView, Created};
 use crate::api::body::{JsonBody, PathParams, Query};
 use crate::api::keys::{self, KeyQuery, KeyView};
 use crate::api::problem::Problem;
-use crate::web::form::app::LIMITS;
+use crate::web::form::app::LIMIT_FIELDS;
 use crate::web::form::{Field, FieldKind, FormInput, HtmlForm, Posted, expiry};
 use crate::web::format;
 use crate::web::frame::{Frame, Visit};
@@ -123,7 +123,7 @@ fn ask(visit: &Visit, app: &AppView, form: HtmlForm) -> Result<Response, Problem
 /// The key's own limits, or none where the app's apply.
 fn own_limits(typed: &FormInput) -> &'static [Field] {
     const NONE: &[Field] = &[("limits", FieldKind::Optional)];
-    if typed.has("own_limits") { LIMITS } else { NONE }
+    if typed.has("own_limits") { &LIMIT_FIELDS } else { NONE }
 }
 
 /// Which says whether a key has limits of its own.

@@ -18,7 +18,7 @@ use crate::web::admin::filters;
 use crate::web::form::{Field, HtmlForm, Posted};
 use crate::web::format;
 use crate::web::frame::{Frame, Visit, done};
-use crate::web::meters::{Meter, meters};
+use crate::web::limits::{Meter, meters};
 use crate::web::{html, unprocessable};
 
 #[derive(Template)]

@@ -10,7 +10,7 @@ use super::categories;
 use crate::api::change_requests::MyAppSettings;
 use crate::api::problem::Problem;
 use crate::api::versions::FieldChange;
-use crate::web::form::app::{IDENTITY, JWT, LIMITS, NAMED_KEY_LIMITS};
+use crate::web::form::app::{IDENTITY, JWT, LIMIT_FIELDS, NAMED_KEY_LIMIT_FIELDS};
 use crate::web::form::{Field, FieldKind, FormInput, HtmlForm};
 
 /// Fields of the forms' own, which say nothing of the change.
@@ -111,14 +111,14 @@ pub(super) fn read(
 }
 
 fn config(mode: CredentialMode, typed: &FormInput, now: &MyAppSettings) -> Result<Value, Problem> {
-    let named = if mode == CredentialMode::Named { NAMED_KEY_LIMITS } else { &[] };
+    let named = if mode == CredentialMode::Named { &NAMED_KEY_LIMIT_FIELDS[..] } else { &[] };
     // The moment is told by its day: where that stays, so does the moment.
     let last: Field = match typed.text("expires_at") {
         day if day == last_day(now) => ("expires_at", FieldKind::Aside),
         "" => ("expires_at", FieldKind::Optional),
         _ => ("expires_at", FieldKind::Day),
     };
-    typed.json(&[STEPS, ALLOWED, LIMITS, CONFIG, named, &[last]].concat())
+    typed.json(&[STEPS, ALLOWED, &LIMIT_FIELDS, CONFIG, named, &[last]].concat())
 }
 
 fn identity(typed: &FormInput) -> Result<Value, Problem> {

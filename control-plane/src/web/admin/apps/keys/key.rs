@@ -17,7 +17,7 @@ use crate::web::admin::apps::tabs::Tabs;
 use crate::web::form::{Field, FieldKind, HtmlForm, Posted, expiry};
 use crate::web::format;
 use crate::web::frame::{Frame, Visit, done};
-use crate::web::meters::{Meter, meters};
+use crate::web::limits::{Meter, meters};
 use crate::web::{html, unprocessable};
 
 #[derive(Template)]

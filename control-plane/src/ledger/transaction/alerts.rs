@@ -10,7 +10,7 @@ use latchkey_core::period;
 use latchkey_core::threshold::{as_good_as_spent, crossed, exceeded};
 use serde_json::{Value, json};
 
-use super::{Limit, Owner};
+use super::{CurrentLimit, LimitSubject};
 use crate::store::ledger::bucket::BucketKey;
 use crate::store::ledger::event::QuotaEvent;
 
@@ -20,21 +20,21 @@ pub(super) struct Alerts(BTreeMap<String, QuotaEvent>);
 
 impl Alerts {
     /// Notes what a spend has crossed. Windows have no alerts.
-    pub(super) fn spent(&mut self, owner: &Arc<Owner>, key: BucketKey, before: u64, after: u64) {
-        let Some(limit) = budget(owner, key) else { return };
-        for percent in crossed(limit.terms.limit, &owner.thresholds, before, after) {
-            self.add("quota.threshold", owner, key, limit, after, Some(percent));
+    pub(super) fn spent(&mut self, subject: &Arc<LimitSubject>, key: BucketKey, before: u64, after: u64) {
+        let Some(limit) = budget(subject, key) else { return };
+        for percent in crossed(limit.terms.limit, &subject.thresholds, before, after) {
+            self.add("quota.threshold", subject, key, limit, after, Some(percent));
         }
         if exceeded(limit.terms.limit, before, after) {
-            self.add("quota.exceeded", owner, key, limit, after, None);
+            self.add("quota.exceeded", subject, key, limit, after, None);
         }
     }
 
     /// Notes that a budget is as good as spent: what is left is of no use to what asked for it.
-    pub(super) fn exhausted(&mut self, owner: &Arc<Owner>, key: BucketKey, used: u64) {
-        let Some(limit) = budget(owner, key) else { return };
+    pub(super) fn exhausted(&mut self, subject: &Arc<LimitSubject>, key: BucketKey, used: u64) {
+        let Some(limit) = budget(subject, key) else { return };
         if as_good_as_spent(limit.terms.limit, used) {
-            self.add("quota.exceeded", owner, key, limit, used, None);
+            self.add("quota.exceeded", subject, key, limit, used, None);
         }
     }
 
@@ -45,13 +45,13 @@ impl Alerts {
     fn add(
         &mut self,
         kind: &'static str,
-        owner: &Owner,
+        subject: &LimitSubject,
         key: BucketKey,
-        limit: Limit,
+        limit: CurrentLimit,
         used: u64,
         percent: Option<u8>,
     ) {
-        let BucketKey { owner: id, kind: bucket, period } = key;
+        let BucketKey { subject: id, kind: bucket, period } = key;
         let what = percent.map_or_else(|| "exceeded".to_owned(), |percent| format!("{percent:03}"));
         let once = format!("{id}/{}/{period}/{what}", bucket.number());
         let moment = |ms: i64| Timestamp::from_millisecond(ms).ok();
@@ -66,18 +66,19 @@ impl Alerts {
         if let (Some(percent), Value::Object(data)) = (percent, &mut data) {
             data.insert("percent".to_owned(), percent.into());
         }
-        let event = QuotaEvent { kind, app_id: owner.app_id, key_id: owner.key_id, data, once: once.clone() };
+        let event =
+            QuotaEvent { kind, app_id: subject.app_id, key_id: subject.key_id, data, once: once.clone() };
         self.0.entry(once).or_insert(event);
     }
 }
 
 /// The budget whose period this is, as it is limited now.
-fn budget(owner: &Owner, key: BucketKey) -> Option<Limit> {
+fn budget(subject: &LimitSubject, key: BucketKey) -> Option<CurrentLimit> {
     if key.kind.span_ms().is_some() {
         return None;
     }
     let begun = Timestamp::from_millisecond(key.period).ok()?;
-    owner.limit(key.kind, begun).filter(|limit| limit.period == key.period)
+    subject.limit(key.kind, begun).filter(|limit| limit.period == key.period)
 }
 
 /// Money in US dollars, tokens as a number.

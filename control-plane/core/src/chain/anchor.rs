@@ -76,18 +76,15 @@ impl FromStr for Anchor {
     }
 }
 
-/// Bytes as hexadecimal text.
 pub mod hex {
     use serde::{Deserialize as _, Deserializer, Serializer, de};
 
-    /// As text.
     #[must_use]
     pub fn encode(bytes: &[u8]) -> String {
         let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or('0');
         bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
     }
 
-    /// From text.
     #[must_use]
     pub fn decode(text: &str) -> Option<Vec<u8>> {
         let digit = |c: u8| char::from(c).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
@@ -95,12 +92,10 @@ pub mod hex {
         pairs.map(|pair| if let [a, b] = pair { Some(digit(*a)? << 4 | digit(*b)?) } else { None }).collect()
     }
 
-    /// For a field.
     pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&encode(bytes))
     }
 
-    /// For a field.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(deserializer)?;
         decode(&text).ok_or_else(|| de::Error::custom("must be hexadecimal digits"))

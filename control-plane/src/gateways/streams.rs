@@ -17,8 +17,7 @@ const STALE: SignedDuration = SignedDuration::from_secs(10);
 
 /// What a replica writes of a stream. What an older one leaves out proves nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct State {
-    /// The gateway.
+pub struct StreamState {
     #[serde(flatten)]
     pub gateway: Gateway,
     /// The applied revision's tag in hexadecimal, which tells the history that it is of.
@@ -31,13 +30,12 @@ pub struct State {
 
 /// One stream of some replica.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
+pub(super) struct ReplicaStream {
     pub replica: String,
     pub stream: i64,
-    /// Its name.
     pub gateway: String,
     /// What is known of it; none where that does not read.
-    pub state: Option<State>,
+    pub state: Option<StreamState>,
     /// What is written of it; none where nothing is.
     pub written: Option<String>,
     /// Whether it is of this replica.
@@ -52,12 +50,12 @@ pub(super) struct Seen {
 impl Gateways {
     /// All streams. The database is read before the registry, so that a gateway on its way from another
     /// replica to this one is in either.
-    pub(super) async fn seen(&self) -> sqlx::Result<Vec<Seen>> {
+    pub(super) async fn seen(&self) -> sqlx::Result<Vec<ReplicaStream>> {
         Ok(self.assemble(self.store.gateway_streams().await?))
     }
 
     /// What `rows`, the registry and watching tell together.
-    pub(super) fn assemble(&self, rows: Vec<GatewayStream>) -> Vec<Seen> {
+    pub(super) fn assemble(&self, rows: Vec<GatewayStream>) -> Vec<ReplicaStream> {
         let streams = self.registry.streams();
         let watch = self.watch();
         let (own, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.replica == self.replica);
@@ -73,8 +71,8 @@ impl Gateways {
             }
             let (open, away) = (stream.open, away(&self.replica, id));
             let gone = !open && away >= self.gone_after;
-            let state = State { gone, ..State::from(stream) };
-            seen.push(Seen {
+            let state = StreamState { gone, ..StreamState::from(stream) };
+            seen.push(ReplicaStream {
                 replica: self.replica.clone(),
                 stream: id,
                 gateway: state.gateway.name.clone(),
@@ -89,13 +87,13 @@ impl Gateways {
         // Rows of streams that came back as another one.
         let known: BTreeSet<_> = seen.iter().filter(|seen| seen.here).map(|seen| seen.stream).collect();
         let left = own.into_iter().filter(|row| !known.contains(&row.stream));
-        seen.extend(left.map(|row| Seen { gone: true, here: true, ..self.elsewhere(row, &away) }));
+        seen.extend(left.map(|row| ReplicaStream { gone: true, here: true, ..self.elsewhere(row, &away) }));
         seen
     }
 
-    fn elsewhere(&self, row: GatewayStream, away: &impl Fn(&str, i64) -> Duration) -> Seen {
+    fn elsewhere(&self, row: GatewayStream, away: &impl Fn(&str, i64) -> Duration) -> ReplicaStream {
         let GatewayStream { replica, stream, gateway, state: written, age } = row;
-        let mut state: Option<State> = serde_json::from_str(&written).ok();
+        let mut state: Option<StreamState> = serde_json::from_str(&written).ok();
         // On SQLite another replica is the process before this one.
         let lives = self.store.backend() == Backend::Postgres && age <= STALE;
         let open =
@@ -112,11 +110,21 @@ impl Gateways {
             state.gateway.connected = false;
             state.gone = gone;
         }
-        Seen { replica, stream, gateway, state, written: Some(written), here: false, open, gone, away }
+        ReplicaStream {
+            replica,
+            stream,
+            gateway,
+            state,
+            written: Some(written),
+            here: false,
+            open,
+            gone,
+            away,
+        }
     }
 }
 
-impl Seen {
+impl ReplicaStream {
     /// As admins see it.
     pub fn shown(self) -> Option<Gateway> {
         let Self { state, open, gone, .. } = self;
@@ -130,14 +138,14 @@ impl Seen {
 
     /// The point of history that it has applied.
     pub fn position(&self) -> Option<Position> {
-        let State { gateway, tag, .. } = self.state.as_ref()?;
+        let StreamState { gateway, tag, .. } = self.state.as_ref()?;
         let tag = u128::from_str_radix(tag.as_ref()?, 16).ok()?.to_be_bytes();
         Some(Position { revision: gateway.revision, tag })
     }
 
     /// As evidence. What is acknowledged elsewhere counts only where that is a point of this history.
     pub fn sighting(&self, counts: impl Fn(&Position) -> bool) -> Option<Sighting> {
-        let State { gateway, .. } = self.state.as_ref()?;
+        let StreamState { gateway, .. } = self.state.as_ref()?;
         let counted = self.here || self.position().is_some_and(|at| counts(&at));
         let rejected =
             |RejectedResource { resource, reason }: &RejectedResource| (resource.clone(), reason.clone());
@@ -167,7 +175,7 @@ impl Seen {
     }
 }
 
-impl From<Stream> for State {
+impl From<Stream> for StreamState {
     fn from(stream: Stream) -> Self {
         let Stream { gateway, .. } = stream;
         let tag = Some(format!("{:032x}", u128::from_be_bytes(gateway.progress.tag)));

@@ -1,4 +1,4 @@
-//! Apps and named keys, as owners of buckets.
+//! Apps and named keys, as subjects of limits.
 
 use std::sync::LazyLock;
 
@@ -6,20 +6,18 @@ use jiff::Timestamp;
 use latchkey_core::limits::Limits;
 use latchkey_core::settings::AppSettings;
 use latchkey_core::status::Status;
-use serde::Serialize;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
 use super::bulk::Column::Text;
-use super::bulk::{Bulk, Column};
+use super::bulk::{Bulk, Column, id_rows};
 use crate::store::Tx;
 use crate::store::row::{Columns as _, unfit};
 
 /// An app, deleted or not.
 #[derive(Clone, Debug)]
-pub struct AppOwner {
-    /// Which one.
+pub struct AppLimitsRow {
     pub id: Uuid,
     /// Stored status; a deleted app is revoked.
     pub status: Status,
@@ -29,12 +27,9 @@ pub struct AppOwner {
     pub updated_at: Timestamp,
 }
 
-/// A named key.
 #[derive(Clone, Debug)]
-pub struct KeyOwner {
-    /// Which one.
+pub struct KeyLimitsRow {
     pub id: Uuid,
-    /// Of which app.
     pub app_id: Uuid,
     /// Stored status.
     pub status: Status,
@@ -44,11 +39,6 @@ pub struct KeyOwner {
     pub limits: Option<Limits>,
     /// When it was last changed; none where that was long ago.
     pub changed_at: Option<Timestamp>,
-}
-
-#[derive(Serialize)]
-struct Row {
-    id: Uuid,
 }
 
 const ID: [Column; 1] = [Text("id")];
@@ -67,46 +57,42 @@ static KEYS: LazyLock<Bulk> = LazyLock::new(|| {
 });
 
 impl Tx {
-    /// The tag of the newest revision: another one means that owners may have changed.
-    ///
-    /// # Errors
-    /// The database is away.
+    /// The tag of the newest revision: another one means that subjects may have changed.
     pub async fn newest_tag(&mut self) -> sqlx::Result<Vec<u8>> {
         sqlx::query("SELECT tag FROM head").fetch_one(&mut *self.inner).await?.try_get("tag")
     }
 
     /// Those of `ids` that are apps. One whose row cannot be read is an error of its own.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn app_owners(&mut self, ids: &[Uuid]) -> sqlx::Result<Vec<(Uuid, sqlx::Result<AppOwner>)>> {
-        let mut owners = Vec::new();
-        for row in self.read(&APPS, &rows(ids)).await? {
-            owners.push((row.uuid("id")?, app(&row)));
+    pub async fn app_limits(
+        &mut self,
+        ids: &[Uuid],
+    ) -> sqlx::Result<Vec<(Uuid, sqlx::Result<AppLimitsRow>)>> {
+        let mut rows = Vec::new();
+        for row in self.read(&APPS, &id_rows(ids)).await? {
+            rows.push((row.uuid("id")?, app(&row)));
         }
-        Ok(owners)
+        Ok(rows)
     }
 
     /// Those of `ids` that are named keys.
     ///
     /// # Errors
-    /// As [`Tx::app_owners`].
-    pub async fn key_owners(&mut self, ids: &[Uuid]) -> sqlx::Result<Vec<(Uuid, sqlx::Result<KeyOwner>)>> {
-        let mut owners = Vec::new();
-        for row in self.read(&KEYS, &rows(ids)).await? {
-            owners.push((row.uuid("id")?, key(&row)));
+    /// As [`Tx::app_limits`].
+    pub async fn key_limits(
+        &mut self,
+        ids: &[Uuid],
+    ) -> sqlx::Result<Vec<(Uuid, sqlx::Result<KeyLimitsRow>)>> {
+        let mut rows = Vec::new();
+        for row in self.read(&KEYS, &id_rows(ids)).await? {
+            rows.push((row.uuid("id")?, key(&row)));
         }
-        Ok(owners)
+        Ok(rows)
     }
 }
 
-fn rows(ids: &[Uuid]) -> Vec<Row> {
-    ids.iter().map(|id| Row { id: *id }).collect()
-}
-
-fn app(row: &AnyRow) -> sqlx::Result<AppOwner> {
+fn app(row: &AnyRow) -> sqlx::Result<AppLimitsRow> {
     let settings: &str = row.try_get("settings")?;
-    Ok(AppOwner {
+    Ok(AppLimitsRow {
         id: row.uuid("id")?,
         status: row.parsed("status")?,
         settings: serde_json::from_str(settings).map_err(|error| unfit("settings", error))?,
@@ -114,10 +100,10 @@ fn app(row: &AnyRow) -> sqlx::Result<AppOwner> {
     })
 }
 
-fn key(row: &AnyRow) -> sqlx::Result<KeyOwner> {
+fn key(row: &AnyRow) -> sqlx::Result<KeyLimitsRow> {
     let limits: Option<&str> = row.try_get("limits")?;
     let limits = limits.map(serde_json::from_str).transpose().map_err(|error| unfit("limits", error))?;
-    Ok(KeyOwner {
+    Ok(KeyLimitsRow {
         id: row.uuid("id")?,
         app_id: row.uuid("app_id")?,
         status: row.parsed("status")?,

@@ -5,27 +5,27 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use latchkey_core::grant::Terms;
-use latchkey_core::limits::{BucketKind, Limits, Reach};
+use latchkey_core::grant::BucketLimit;
+use latchkey_core::limits::{BucketKind, LimitWindow, Limits};
 use latchkey_core::period::{self, Period};
 use latchkey_core::settings::AppSettings;
 use latchkey_core::status::{Standing, Status};
 use uuid::Uuid;
 
 use crate::store::Tx;
-use crate::store::ledger::owner::{AppOwner, KeyOwner};
+use crate::store::ledger::subject::{AppLimitsRow, KeyLimitsRow};
+use crate::store::records::Metadata;
 
 /// An app or a named key.
 #[derive(Clone, Debug)]
-pub struct Owner {
+pub struct LimitSubject {
     /// The app that it is, or that it opens.
     pub app_id: Uuid,
     /// The named key that it is.
     pub key_id: Option<Uuid>,
     /// At which percentages of a budget an event is written.
     pub thresholds: Vec<u8>,
-    /// The app's metadata, as JSON.
-    pub metadata: Arc<str>,
+    pub metadata: Metadata,
     /// When its limits may have changed last.
     pub changed_at: Timestamp,
     /// Status and expiry of the app, then of the key.
@@ -36,20 +36,19 @@ pub struct Owner {
 
 /// A limit, as it is now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit {
+pub struct CurrentLimit {
     /// The id of the bucket's period.
     pub period: i64,
     /// How long the period is; none for a window.
     pub per: Option<Period>,
-    /// How much, until when.
-    pub terms: Terms,
+    pub terms: BucketLimit,
 }
 
 /// What is known of an id.
 #[derive(Clone, Debug)]
-pub enum Known {
+pub enum SubjectLookup {
     /// An app or a named key.
-    Owner(Arc<Owner>),
+    Found(Arc<LimitSubject>),
     /// There is no such thing.
     Unknown,
     /// There is, but its row cannot be read.
@@ -58,16 +57,15 @@ pub enum Known {
 
 /// What was read, as of one revision.
 #[derive(Debug, Default)]
-pub struct Owners {
+pub struct LimitSubjects {
     tag: Vec<u8>,
-    known: HashMap<Uuid, Known>,
+    known: HashMap<Uuid, SubjectLookup>,
 }
 
-/// How many are kept.
 const MOST: usize = 200_000;
 
-impl Owner {
-    fn app(app: &AppOwner) -> Self {
+impl LimitSubject {
+    fn app(app: &AppLimitsRow) -> Self {
         let AppSettings { limits, .. } = &app.settings;
         Self {
             key_id: None,
@@ -77,7 +75,7 @@ impl Owner {
         }
     }
 
-    fn key(key: KeyOwner, app: &AppOwner) -> Self {
+    fn key(key: KeyLimitsRow, app: &AppLimitsRow) -> Self {
         Self {
             key_id: Some(key.id),
             changed_at: key.changed_at.map_or(app.updated_at, |at| at.max(app.updated_at)),
@@ -88,13 +86,13 @@ impl Owner {
     }
 
     /// What an app's keys have in common with it.
-    fn of(app: &AppOwner) -> Self {
+    fn of(app: &AppLimitsRow) -> Self {
         Self {
             app_id: app.id,
             key_id: None,
             thresholds: app.settings.alert_thresholds.clone(),
             changed_at: app.updated_at,
-            metadata: serde_json::Value::Object(app.settings.metadata.clone()).to_string().into(),
+            metadata: Metadata::from(&app.settings.metadata),
             standings: Vec::new(),
             limits: Limits::default(),
             zone: period::zone(&app.settings.time_zone).unwrap_or(TimeZone::UTC),
@@ -109,26 +107,23 @@ impl Owner {
 
     /// The limit of this kind in the period that holds `at`; none where there is no such limit.
     #[must_use]
-    pub fn limit(&self, kind: BucketKind, at: Timestamp) -> Option<Limit> {
-        let (_, limit, reach) = self.limits.buckets().find(|(each, ..)| *each == kind)?;
-        match reach {
-            Reach::Sliding { .. } => {
-                Some(Limit { period: 0, per: None, terms: Terms { limit, ends_at_ms: None } })
+    pub fn limit(&self, kind: BucketKind, at: Timestamp) -> Option<CurrentLimit> {
+        let (_, limit, window) = self.limits.buckets().find(|(each, ..)| *each == kind)?;
+        match window {
+            LimitWindow::Sliding { .. } => {
+                Some(CurrentLimit { period: 0, per: None, terms: BucketLimit { limit, ends_at_ms: None } })
             }
-            Reach::Period(per) => {
+            LimitWindow::Calendar(per) => {
                 let span = per.at(at, &self.zone)?;
-                let terms = Terms { limit, ends_at_ms: span.end_ms };
-                Some(Limit { period: span.id, per: Some(per), terms })
+                let terms = BucketLimit { limit, ends_at_ms: span.end_ms };
+                Some(CurrentLimit { period: span.id, per: Some(per), terms })
             }
         }
     }
 }
 
-impl Owners {
+impl LimitSubjects {
     /// Reads those of `ids` that are not known, and all of them anew after a change.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn learn(&mut self, tx: &mut Tx, ids: BTreeSet<Uuid>) -> sqlx::Result<()> {
         let tag = tx.newest_tag().await?;
         if tag != self.tag || self.known.len() > MOST {
@@ -139,33 +134,33 @@ impl Owners {
         if unknown.is_empty() {
             return Ok(());
         }
-        let keys = tx.key_owners(&unknown).await?;
+        let keys = tx.key_limits(&unknown).await?;
         let parents = keys.iter().filter_map(|(_, key)| key.as_ref().ok()).map(|key| key.app_id);
         let apps: BTreeSet<_> = unknown.iter().copied().chain(parents).collect();
         let apps: Vec<_> = apps.into_iter().collect();
-        let apps: HashMap<_, _> = tx.app_owners(&apps).await?.into_iter().collect();
+        let apps: HashMap<_, _> = tx.app_limits(&apps).await?.into_iter().collect();
         for id in &unknown {
-            self.known.insert(*id, Known::Unknown);
+            self.known.insert(*id, SubjectLookup::Unknown);
         }
         for (id, key) in keys {
-            let owner = key.ok().and_then(|key| {
+            let subject = key.ok().and_then(|key| {
                 let app = apps.get(&key.app_id)?.as_ref().ok()?;
-                Some(Owner::key(key, app))
+                Some(LimitSubject::key(key, app))
             });
-            self.insert(id, owner);
+            self.insert(id, subject);
         }
         for (id, app) in &apps {
-            self.insert(*id, app.as_ref().ok().map(Owner::app));
+            self.insert(*id, app.as_ref().ok().map(LimitSubject::app));
         }
         Ok(())
     }
 
-    fn insert(&mut self, id: Uuid, owner: Option<Owner>) {
-        let known = match owner {
-            Some(owner) => Known::Owner(Arc::new(owner)),
+    fn insert(&mut self, id: Uuid, subject: Option<LimitSubject>) {
+        let known = match subject {
+            Some(subject) => SubjectLookup::Found(Arc::new(subject)),
             None => {
                 tracing::error!(%id, "the limits of an app or a key cannot be read");
-                Known::Unreadable
+                SubjectLookup::Unreadable
             }
         };
         self.known.insert(id, known);
@@ -173,16 +168,16 @@ impl Owners {
 
     /// What is known of this id, which was learned.
     #[must_use]
-    pub fn get(&self, id: Uuid) -> &Known {
-        self.known.get(&id).unwrap_or(&Known::Unknown)
+    pub fn get(&self, id: Uuid) -> &SubjectLookup {
+        self.known.get(&id).unwrap_or(&SubjectLookup::Unknown)
     }
 
-    /// The owner of this id, if it is one.
+    /// The subject of this id, if it is one.
     #[must_use]
-    pub fn owner(&self, id: Uuid) -> Option<&Arc<Owner>> {
+    pub fn subject(&self, id: Uuid) -> Option<&Arc<LimitSubject>> {
         match self.get(id) {
-            Known::Owner(owner) => Some(owner),
-            Known::Unknown | Known::Unreadable => None,
+            SubjectLookup::Found(subject) => Some(subject),
+            SubjectLookup::Unknown | SubjectLookup::Unreadable => None,
         }
     }
 }

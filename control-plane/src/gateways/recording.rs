@@ -8,7 +8,7 @@ use latchkey_discovery::registry;
 use tokio::time::Instant;
 
 use super::Gateways;
-use super::seen::{Seen, State};
+use super::streams::{ReplicaStream, StreamState};
 use crate::store::Backend;
 use crate::store::gateways::GatewayStream;
 
@@ -21,20 +21,19 @@ const LISTED: SignedDuration = SignedDuration::from_hours(24);
 
 /// What only watching tells.
 #[derive(Debug, Default)]
-pub(super) struct Watch {
+pub(super) struct StreamWatch {
     /// For how long each stream has been away while this replica watched. It counts neither the time
     /// before this process nor that in which gateways could not have come back, and no clock bears on it.
-    away: BTreeMap<Row, Duration>,
+    away: BTreeMap<StreamKey, Duration>,
     /// Streams of this replica that were written.
     written: BTreeSet<i64>,
-    /// When it last wrote.
     beaten: Option<Instant>,
 }
 
 /// A replica and its stream.
-type Row = (String, i64);
+type StreamKey = (String, i64);
 
-impl Watch {
+impl StreamWatch {
     pub fn away(&self, replica: &str, stream: i64) -> Duration {
         self.away.get(&(replica.to_owned(), stream)).copied().unwrap_or_default()
     }
@@ -44,9 +43,9 @@ impl Watch {
     }
 
     /// Adds the time that has passed to those that are away, and lets go of the others.
-    fn pass(&mut self, seen: &[Seen], passed: Duration) {
+    fn pass(&mut self, seen: &[ReplicaStream], passed: Duration) {
         let away = seen.iter().filter(|seen| !seen.open);
-        let row = |seen: &Seen| (seen.replica.clone(), seen.stream);
+        let row = |seen: &ReplicaStream| (seen.replica.clone(), seen.stream);
         self.away = away.map(|seen| (row(seen), seen.away.saturating_add(passed))).collect();
     }
 }
@@ -78,11 +77,8 @@ impl Gateways {
         }
     }
 
-    /// One look, `passed` after the last: notes who has been away for that much longer, and writes what has
+    /// One round, `passed` after the last: notes who has been away for that much longer, and writes what has
     /// changed.
-    ///
-    /// # Errors
-    /// The database is away.
     pub async fn keep(&self, passed: Duration) -> sqlx::Result<()> {
         let rows = self.store.gateway_streams().await?;
         let seen = self.assemble(rows.clone());
@@ -93,7 +89,7 @@ impl Gateways {
         for stream in &seen {
             if self.is_over(stream, &seen) {
                 forgotten.push(stream.row());
-            } else if self.is_news(stream) {
+            } else if self.is_changed(stream) {
                 changed.push(stream.row());
             }
         }
@@ -112,11 +108,11 @@ impl Gateways {
     }
 
     /// Whether nobody needs to know of a stream any more.
-    fn is_over(&self, stream: &Seen, all: &[Seen]) -> bool {
+    fn is_over(&self, stream: &ReplicaStream, all: &[ReplicaStream]) -> bool {
         if stream.open {
             return false;
         }
-        let Some(State { gateway, .. }) = &stream.state else { return stream.gone };
+        let Some(StreamState { gateway, .. }) = &stream.state else { return stream.gone };
         let long_ago = || {
             let since = gateway.disconnected_at.unwrap_or_default();
             self.world.now().duration_since(since) > LISTED
@@ -127,37 +123,37 @@ impl Gateways {
         if stream.gone && (left() || long_ago() || later.clone().next().is_some()) {
             return true;
         }
-        let returned = |other: &State| other.gateway.instance == gateway.instance;
+        let returned = |other: &StreamState| other.gateway.instance == gateway.instance;
         later.any(|other| other.here && other.state.as_ref().is_some_and(returned))
     }
 
     /// Whether it is a row of this replica whose stream the registry no longer has.
-    fn left(&self, stream: &Seen) -> bool {
+    fn left(&self, stream: &ReplicaStream) -> bool {
         let is = |known: registry::Stream| i64::try_from(known.id) == Ok(stream.stream);
         !self.registry.streams().into_iter().any(is)
     }
 
     /// Whether what is written of a stream is to be written anew: of one elsewhere only that it is gone.
-    fn is_news(&self, stream: &Seen) -> bool {
+    fn is_changed(&self, stream: &ReplicaStream) -> bool {
         let Some(state) = &stream.state else { return false };
-        let written: Option<State> =
+        let written: Option<StreamState> =
             stream.written.as_ref().and_then(|written| serde_json::from_str(written).ok());
         let Some(written) = written else { return true };
         if !stream.here {
             return state.gone != written.gone;
         }
         match self.store.backend() {
-            Backend::Postgres => *state != State { gateway: shown(&written, state), ..written.clone() },
+            Backend::Postgres => *state != StreamState { gateway: shown(&written, state), ..written.clone() },
             // On SQLite there are no others to see an acknowledgement: only who is connected counts.
             Backend::Sqlite => {
-                let who = |state: &State| (state.gateway.connected, state.gone);
+                let who = |state: &StreamState| (state.gateway.connected, state.gone);
                 who(state) != who(&written)
             }
         }
     }
 
     /// What is written and forgotten now.
-    fn note(&self, seen: &[Seen], forgotten: &[GatewayStream]) {
+    fn note(&self, seen: &[ReplicaStream], forgotten: &[GatewayStream]) {
         let mut watch = self.watch();
         watch.written = seen.iter().filter(|seen| seen.here).map(|seen| seen.stream).collect();
         let here = forgotten.iter().filter(|row| row.replica == self.replica);
@@ -169,6 +165,6 @@ impl Gateways {
 }
 
 /// A written gateway with the status that is not written.
-fn shown(written: &State, now: &State) -> super::Gateway {
+fn shown(written: &StreamState, now: &StreamState) -> super::Gateway {
     super::Gateway { status: now.gateway.status, ..written.gateway.clone() }
 }

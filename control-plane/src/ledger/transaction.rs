@@ -4,21 +4,21 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use latchkey_core::bucket::Bucket;
-use latchkey_core::grant::{Decision, Verdict, decide};
+use latchkey_core::grant::{LeaseDecision, LeaseVerdict, decide};
 use latchkey_core::lease::Lease;
-use latchkey_core::sequence::{Applied, Step};
+use latchkey_core::sequence::{Applied, SequenceStep};
 use latchkey_proto::ledger as wire;
 use uuid::Uuid;
 
-use super::intake::{Batch, Charge, LeaseReport, Report};
-use super::owners::{Known, Limit, Owner, Owners};
+use super::intake::{GatewayReport, LeaseReport, Recorded, WorkerBatch};
 use super::presence::Presence;
+use super::subjects::{CurrentLimit, LimitSubject, LimitSubjects, SubjectLookup};
 use crate::store::Tx;
-use crate::store::ledger::bucket::{BucketKey, Found, LeaseRow};
+use crate::store::ledger::bucket::{BucketKey, LeaseRow, StoredBuckets};
 use crate::store::ledger::density::DensitySamples;
-use crate::store::ledger::record::{Record, RecordRow};
-use crate::store::ledger::usage::Sums;
+use crate::store::ledger::usage::RecordSums;
 use crate::store::ledger::worker::Worker;
+use crate::store::records::Record;
 
 mod alerts;
 mod rehearsal;
@@ -26,23 +26,19 @@ mod rehearsal;
 use self::alerts::Alerts;
 pub use self::rehearsal::Rehearsal;
 
-/// Whose report it is.
 #[derive(Clone, Debug)]
 pub struct Sender {
-    /// The gateway's name.
     pub gateway: String,
-    /// Its process.
     pub instance: String,
 }
 
 /// What a transaction comes to.
 #[derive(Debug, Default)]
-pub struct Outcome {
+pub struct TransactionOutcome {
     /// The answers, in the order of the reports.
     pub answers: Vec<wire::LedgerResponse>,
     /// What is recalled, by process.
     pub recalls: BTreeMap<String, Vec<wire::BucketId>>,
-    /// Records that were applied.
     pub records: u64,
     /// Records that had been applied before.
     pub duplicates: u64,
@@ -50,66 +46,61 @@ pub struct Outcome {
     pub dropped: u64,
 }
 
-/// What a report adds.
-struct News<'a> {
-    records: Vec<(&'a Record, &'a [Charge])>,
+struct NewRecords<'a> {
+    records: Vec<&'a Recorded>,
 }
 
 /// Applies `reports`; nothing is answered before the transaction is committed.
-///
-/// # Errors
-/// The database is away.
 pub async fn apply(
     tx: &mut Tx,
-    owners: &mut Owners,
-    reports: &[(&Sender, &Report)],
+    subjects: &mut LimitSubjects,
+    reports: &[(&Sender, &GatewayReport)],
     presence: &Presence,
     now: Timestamp,
-) -> sqlx::Result<Outcome> {
-    let mut outcome = Outcome::default();
+) -> sqlx::Result<TransactionOutcome> {
+    let mut outcome = TransactionOutcome::default();
     let mut workers = tx.lock_workers(&workers(reports), now).await?;
-    let news: Vec<_> =
-        reports.iter().map(|(sender, report)| sift(sender, report, &mut workers, &mut outcome)).collect();
-    owners.learn(tx, ids(reports, &news)).await?;
+    let new: Vec<_> = reports
+        .iter()
+        .map(|(sender, report)| new_records(sender, report, &mut workers, &mut outcome))
+        .collect();
+    subjects.learn(tx, ids(reports, &new)).await?;
 
-    let keys = buckets(reports, &news, owners, now);
+    let keys = buckets(reports, &new, subjects, now);
     let found = tx.lock_buckets(&keys).await?;
-    let stored = begin(tx, owners, found, now).await?;
-    let mut ledger = Leaves::new(stored, presence.clone(), now);
-    for ((sender, report), news) in reports.iter().zip(&news) {
-        let answer = ledger.enter(sender, report, news, owners, &workers, &mut outcome.recalls);
+    let stored = begin(tx, subjects, found, now).await?;
+    let mut ledger = LedgerBuckets::new(stored, presence.clone(), now);
+    for ((sender, report), new) in reports.iter().zip(&new) {
+        let answer = ledger.enter(sender, report, new, subjects, &workers, &mut outcome.recalls);
         outcome.answers.push(answer);
     }
     ledger.write(tx, reports).await?;
-    let (sums, densities) = write_records(tx, owners, reports, &news).await?;
+    let (sums, densities) = write_records(tx, subjects, reports, &new).await?;
     tx.insert_quota_events(&ledger.alerts.events(), now).await?;
     tx.write_workers(&workers).await?;
-    tx.add_sums(&sums).await?;
+    tx.add_usage_by_dimension(&sums).await?;
     tx.add_density_samples(&densities).await?;
     Ok(outcome)
 }
 
 /// Charges for good what a process that is gone holds of budgets; how many there were. What it may still
 /// tell of them is counted by then.
-///
-/// # Errors
-/// The database is away.
 pub async fn write_off(
     tx: &mut Tx,
-    owners: &mut Owners,
+    subjects: &mut LimitSubjects,
     instance: &str,
     now: Timestamp,
 ) -> sqlx::Result<usize> {
     let keys = tx.held_budgets(instance).await?;
-    owners.learn(tx, keys.iter().map(|key| key.owner).collect()).await?;
+    subjects.learn(tx, keys.iter().map(|key| key.subject).collect()).await?;
     let found = tx.lock_buckets(&keys).await?;
-    let mut ledger = Leaves::new(begin(tx, owners, found, now).await?, Presence::default(), now);
+    let mut ledger = LedgerBuckets::new(begin(tx, subjects, found, now).await?, Presence::default(), now);
     let now_ms = ledger.now_ms;
     for (key, bucket) in &mut ledger.buckets {
         let before = bucket.used(now_ms);
         bucket.write_off(instance, now_ms);
-        if let Some(owner) = owners.owner(key.owner) {
-            ledger.alerts.spent(owner, *key, before, bucket.used(now_ms));
+        if let Some(subject) = subjects.subject(key.subject) {
+            ledger.alerts.spent(subject, *key, before, bucket.used(now_ms));
         }
     }
     ledger.write(tx, &[]).await?;
@@ -121,23 +112,25 @@ pub async fn write_off(
 /// edited since it began may have used something of it. Who was not has used nothing.
 async fn begin(
     tx: &mut Tx,
-    owners: &Owners,
-    Found { mut buckets, fresh }: Found,
+    subjects: &LimitSubjects,
+    StoredBuckets { mut buckets, fresh }: StoredBuckets,
     now: Timestamp,
 ) -> sqlx::Result<BTreeMap<BucketKey, Bucket>> {
     for key in fresh {
-        let (Some(owner), Some(bucket)) = (owners.owner(key.owner), buckets.get_mut(&key)) else { continue };
-        if owner.changed_at.as_millisecond() >= key.period {
-            let used = tx.used_since(owner.app_id, owner.key_id, key, now.as_millisecond()).await?;
+        let (Some(subject), Some(bucket)) = (subjects.subject(key.subject), buckets.get_mut(&key)) else {
+            continue;
+        };
+        if subject.changed_at.as_millisecond() >= key.period {
+            let used = tx.used_since(subject.app_id, subject.key_id, key, now.as_millisecond()).await?;
             bucket.carry(now.as_millisecond(), used);
         }
     }
     Ok(buckets)
 }
 
-fn workers(reports: &[(&Sender, &Report)]) -> BTreeMap<Worker, String> {
-    let of = |(sender, report): &(&Sender, &Report)| -> Vec<(Worker, String)> {
-        let worker = |batch: &Batch| {
+fn workers(reports: &[(&Sender, &GatewayReport)]) -> BTreeMap<Worker, String> {
+    let of = |(sender, report): &(&Sender, &GatewayReport)| -> Vec<(Worker, String)> {
+        let worker = |batch: &WorkerBatch| {
             (Worker { instance: sender.instance.clone(), number: batch.worker }, sender.gateway.clone())
         };
         report.batches.iter().map(worker).collect()
@@ -146,29 +139,29 @@ fn workers(reports: &[(&Sender, &Report)]) -> BTreeMap<Worker, String> {
 }
 
 /// Takes the records that were not applied before.
-fn sift<'a>(
+fn new_records<'a>(
     sender: &Sender,
-    report: &'a Report,
+    report: &'a GatewayReport,
     workers: &mut BTreeMap<Worker, Applied>,
-    outcome: &mut Outcome,
-) -> News<'a> {
+    outcome: &mut TransactionOutcome,
+) -> NewRecords<'a> {
     let mut records = Vec::new();
     let Sender { gateway, instance } = sender;
-    for Batch { worker, entries } in &report.batches {
+    for WorkerBatch { worker, entries } in &report.batches {
         let number = *worker;
         let applied = workers.entry(Worker { instance: instance.clone(), number }).or_default();
         let before = applied.dropped;
         for entry in entries {
             match (applied.take(entry.sequence), &entry.record) {
-                (Step::Duplicate, Ok(_)) => {
+                (SequenceStep::Duplicate, Ok(_)) => {
                     outcome.duplicates += 1;
                     continue;
                 }
-                (Step::Duplicate, Err(_)) if entry.sequence > 0 => {
+                (SequenceStep::Duplicate, Err(_)) if entry.sequence > 0 => {
                     outcome.duplicates += 1;
                     continue;
                 }
-                (Step::New { .. }, Ok((record, charges))) => records.push((&**record, charges.as_slice())),
+                (SequenceStep::New { .. }, Ok(record)) => records.push(&**record),
                 (_, Err(reason)) => {
                     tracing::warn!(
                         gateway,
@@ -189,36 +182,37 @@ fn sift<'a>(
         outcome.dropped += missing;
     }
     outcome.records += records.len() as u64;
-    News { records }
+    NewRecords { records }
 }
 
 /// Every app or key that is spoken of.
-fn ids(reports: &[(&Sender, &Report)], news: &[News<'_>]) -> BTreeSet<Uuid> {
+fn ids(reports: &[(&Sender, &GatewayReport)], new: &[NewRecords<'_>]) -> BTreeSet<Uuid> {
     let leases = reports.iter().flat_map(|(_, report)| &report.leases);
-    let leased = leases.filter_map(|lease| lease.bucket).map(|bucket| bucket.owner);
-    let records = news.iter().flat_map(|news| &news.records);
-    let recorded = records.flat_map(|(record, charges)| {
-        std::iter::once(record.app_id).chain(charges.iter().map(|charge| charge.bucket.owner))
+    let leased = leases.filter_map(|lease| lease.bucket).map(|bucket| bucket.subject);
+    let records = new.iter().flat_map(|new| &new.records);
+    let recorded = records.flat_map(|Recorded { record, charges, .. }| {
+        record.app_id.into_iter().chain(charges.iter().map(|charge| charge.bucket.subject))
     });
     leased.chain(recorded).collect()
 }
 
-/// Every bucket that is spoken of and has an owner; sorted, for the locks.
+/// Every bucket that is spoken of and has a subject; sorted, for the locks.
 fn buckets(
-    reports: &[(&Sender, &Report)],
-    news: &[News<'_>],
-    owners: &Owners,
+    reports: &[(&Sender, &GatewayReport)],
+    new: &[NewRecords<'_>],
+    subjects: &LimitSubjects,
     now: Timestamp,
 ) -> BTreeSet<BucketKey> {
-    let charges = news.iter().flat_map(|news| &news.records).flat_map(|(_, charges)| *charges);
+    let charges = new.iter().flat_map(|new| &new.records).flat_map(|record| &record.charges);
     let charged = charges.map(|charge| charge.bucket);
     let leases = reports.iter().flat_map(|(_, report)| &report.leases);
     let leased = leases.flat_map(|lease| {
-        let asked = lease.ask.and(lease.bucket).and_then(|bucket| current(owners, bucket, now));
+        let asked = lease.ask.and(lease.bucket).and_then(|bucket| current(subjects, bucket, now));
         let told = lease.bucket.filter(|bucket| bucket.period >= 0);
         told.into_iter().chain(asked.map(|(bucket, ..)| bucket))
     });
-    let known = |bucket: &BucketKey| owners.owner(bucket.owner).is_some() && is_plausible(bucket.period, now);
+    let known =
+        |bucket: &BucketKey| subjects.subject(bucket.subject).is_some() && is_plausible(bucket.period, now);
     charged.chain(leased).filter(known).collect()
 }
 
@@ -228,14 +222,14 @@ fn is_plausible(period: i64, now: Timestamp) -> bool {
     period == 0 || (-LONGEST_PERIOD_MS..=DAY_MS).contains(&ahead)
 }
 
-/// The bucket of this owner and kind in its period of now, and its limit.
-fn current(owners: &Owners, bucket: BucketKey, now: Timestamp) -> Option<(BucketKey, Limit)> {
-    let limit = owners.owner(bucket.owner)?.limit(bucket.kind, now)?;
+/// The bucket of this subject and kind in its period of now, and its limit.
+fn current(subjects: &LimitSubjects, bucket: BucketKey, now: Timestamp) -> Option<(BucketKey, CurrentLimit)> {
+    let limit = subjects.subject(bucket.subject)?.limit(bucket.kind, now)?;
     Some((BucketKey { period: limit.period, ..bucket }, limit))
 }
 
 /// The buckets of a transaction, and what becomes of them.
-struct Leaves {
+struct LedgerBuckets {
     buckets: BTreeMap<BucketKey, Bucket>,
     before: BTreeMap<BucketKey, BTreeMap<String, Lease>>,
     alerts: Alerts,
@@ -244,7 +238,7 @@ struct Leaves {
     now_ms: i64,
 }
 
-impl Leaves {
+impl LedgerBuckets {
     fn new(buckets: BTreeMap<BucketKey, Bucket>, presence: Presence, now: Timestamp) -> Self {
         let before = buckets.iter().map(|(key, bucket)| (*key, bucket.leases().clone())).collect();
         Self { buckets, before, alerts: Alerts::default(), presence, now, now_ms: now.as_millisecond() }
@@ -254,20 +248,20 @@ impl Leaves {
     fn enter(
         &mut self,
         sender: &Sender,
-        report: &Report,
-        news: &News<'_>,
-        owners: &Owners,
+        report: &GatewayReport,
+        new: &NewRecords<'_>,
+        subjects: &LimitSubjects,
         workers: &BTreeMap<Worker, Applied>,
         recalls: &mut BTreeMap<String, Vec<wire::BucketId>>,
     ) -> wire::LedgerResponse {
         let now_ms = self.now_ms;
-        for charge in news.records.iter().flat_map(|(_, charges)| *charges) {
+        for charge in new.records.iter().flat_map(|record| &record.charges) {
             let Some(bucket) = self.buckets.get_mut(&charge.bucket) else { continue };
             let before = bucket.used(now_ms);
             bucket.charge(&sender.instance, charge.units, now_ms);
             let after = bucket.used(now_ms);
-            if let Some(owner) = owners.owner(charge.bucket.owner) {
-                self.alerts.spent(owner, charge.bucket, before, after);
+            if let Some(subject) = subjects.subject(charge.bucket.subject) {
+                self.alerts.spent(subject, charge.bucket, before, after);
             }
         }
         for lease in &report.leases {
@@ -277,9 +271,9 @@ impl Leaves {
         }
         let mut grants = Vec::new();
         for lease in report.leases.iter().filter(|lease| lease.ask.is_some()) {
-            grants.push(self.answer(sender, lease, owners, recalls));
+            grants.push(self.answer(sender, lease, subjects, recalls));
         }
-        let acknowledged = |batch: &Batch| {
+        let acknowledged = |batch: &WorkerBatch| {
             let worker = Worker { instance: sender.instance.clone(), number: batch.worker };
             let sequence = workers.get(&worker).map_or(0, |applied| applied.sequence);
             wire::Acknowledgement { worker: batch.worker, sequence }
@@ -296,7 +290,7 @@ impl Leaves {
         &mut self,
         sender: &Sender,
         lease: &LeaseReport,
-        owners: &Owners,
+        subjects: &LimitSubjects,
         recalls: &mut BTreeMap<String, Vec<wire::BucketId>>,
     ) -> wire::Grant {
         let plain = |verdict: wire::Verdict, retry_after_ms| wire::Grant {
@@ -309,15 +303,15 @@ impl Leaves {
         let (Some(named), Some(ask)) = (lease.bucket, lease.ask) else {
             return plain(wire::Verdict::Exhausted, REFUSED_RETRY_MS);
         };
-        let owner = match owners.get(named.owner) {
-            Known::Owner(owner) => owner,
-            Known::Unknown => return plain(wire::Verdict::Unlimited, 0),
-            Known::Unreadable => return plain(wire::Verdict::Exhausted, REFUSED_RETRY_MS),
+        let subject = match subjects.get(named.subject) {
+            SubjectLookup::Found(subject) => subject,
+            SubjectLookup::Unknown => return plain(wire::Verdict::Unlimited, 0),
+            SubjectLookup::Unreadable => return plain(wire::Verdict::Exhausted, REFUSED_RETRY_MS),
         };
-        if !owner.is_active(self.now) {
+        if !subject.is_active(self.now) {
             return plain(wire::Verdict::Exhausted, REFUSED_RETRY_MS);
         }
-        let Some((key, limit)) = current(owners, named, self.now) else {
+        let Some((key, limit)) = current(subjects, named, self.now) else {
             return plain(wire::Verdict::Unlimited, 0);
         };
         let Some(bucket) = self.buckets.get_mut(&key) else {
@@ -328,14 +322,16 @@ impl Leaves {
         let granted = bucket.leases().get(&sender.instance).map_or(0, |lease| lease.granted);
         let id = wire::BucketId { period: key.period, ..lease.named.clone() };
         match &decision.verdict {
-            Verdict::Contended { holders } => recall(recalls, holders, &id),
-            Verdict::Exhausted if decision.is_spent => self.alerts.exhausted(owner, key, decision.used),
-            Verdict::Exhausted | Verdict::Granted(_) => {}
+            LeaseVerdict::Contended { holders } => recall(recalls, holders, &id),
+            LeaseVerdict::Exhausted if decision.is_spent => {
+                self.alerts.exhausted(subject, key, decision.used)
+            }
+            LeaseVerdict::Exhausted | LeaseVerdict::Granted(_) => {}
         }
         grant(id, granted, limit, &decision)
     }
 
-    async fn write(&mut self, tx: &mut Tx, reports: &[(&Sender, &Report)]) -> sqlx::Result<()> {
+    async fn write(&mut self, tx: &mut Tx, reports: &[(&Sender, &GatewayReport)]) -> sqlx::Result<()> {
         let now_ms = self.now_ms;
         let used: Vec<_> = self.buckets.values_mut().map(|bucket| bucket.used(now_ms)).collect();
         let rows: Vec<_> =
@@ -379,11 +375,11 @@ fn recall(recalls: &mut BTreeMap<String, Vec<wire::BucketId>>, holders: &[String
     }
 }
 
-fn grant(id: wire::BucketId, granted: u64, limit: Limit, decision: &Decision) -> wire::Grant {
+fn grant(id: wire::BucketId, granted: u64, limit: CurrentLimit, decision: &LeaseDecision) -> wire::Grant {
     let verdict = match &decision.verdict {
-        Verdict::Granted(_) => wire::Verdict::Granted,
-        Verdict::Exhausted => wire::Verdict::Exhausted,
-        Verdict::Contended { .. } => wire::Verdict::Contended,
+        LeaseVerdict::Granted(_) => wire::Verdict::Granted,
+        LeaseVerdict::Exhausted => wire::Verdict::Exhausted,
+        LeaseVerdict::Contended { .. } => wire::Verdict::Contended,
     };
     wire::Grant {
         bucket: Some(id),
@@ -401,24 +397,21 @@ fn grant(id: wire::BucketId, granted: u64, limit: Limit, decision: &Decision) ->
 
 async fn write_records(
     tx: &mut Tx,
-    owners: &Owners,
-    reports: &[(&Sender, &Report)],
-    news: &[News<'_>],
-) -> sqlx::Result<(Sums, DensitySamples)> {
-    let users = claimed_users(tx, news).await?;
-    let (mut rows, mut sums, mut densities) = (Vec::new(), Sums::default(), DensitySamples::default());
-    for ((sender, _), news) in reports.iter().zip(news) {
-        for (record, _) in &news.records {
-            let user_id = record.user_id.or_else(|| users.get(&record.identity).copied());
+    subjects: &LimitSubjects,
+    reports: &[(&Sender, &GatewayReport)],
+    new: &[NewRecords<'_>],
+) -> sqlx::Result<(RecordSums, DensitySamples)> {
+    let users = claimed_users(tx, new).await?;
+    let (mut rows, mut sums, mut densities) = (Vec::new(), RecordSums::default(), DensitySamples::default());
+    for ((sender, _), new) in reports.iter().zip(new) {
+        for Recorded { record, text, .. } in &new.records {
+            let claimed = record.identity.as_ref().and_then(|identity| users.get(identity)).copied();
+            let user_id = record.user_id.or(claimed);
             sums.add(record, user_id);
-            densities.add(record);
-            let metadata = owners.owner(record.app_id).map(|owner| owner.metadata.clone());
-            rows.push(RecordRow {
-                record,
-                user_id,
-                gateway: &sender.gateway,
-                metadata: metadata.unwrap_or_else(|| "{}".into()),
-            });
+            densities.add(record, *text);
+            let subject = record.app_id.and_then(|id| subjects.subject(id));
+            let metadata = subject.map(|subject| subject.metadata.clone()).unwrap_or_default();
+            rows.push(Record { user_id, gateway: sender.gateway.clone(), metadata, ..record.clone() });
         }
     }
     tx.insert_records(&rows).await?;
@@ -427,9 +420,9 @@ async fn write_records(
 }
 
 /// Those who have the addresses that records claim.
-async fn claimed_users(tx: &mut Tx, news: &[News<'_>]) -> sqlx::Result<HashMap<String, Uuid>> {
-    let records = news.iter().flat_map(|news| &news.records).map(|(record, _)| record);
-    let claims = records.filter(|record| record.user_id.is_none() && !record.identity.is_empty());
-    let emails: BTreeSet<_> = claims.map(|record| record.identity.as_str()).collect();
+async fn claimed_users(tx: &mut Tx, new: &[NewRecords<'_>]) -> sqlx::Result<HashMap<String, Uuid>> {
+    let records = new.iter().flat_map(|new| &new.records).map(|recorded| &recorded.record);
+    let claims = records.filter(|record| record.user_id.is_none());
+    let emails: BTreeSet<_> = claims.filter_map(|record| record.identity.as_deref()).collect();
     tx.users_by_email(&emails).await
 }
