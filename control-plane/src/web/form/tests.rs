@@ -87,7 +87,7 @@ fn a_key_stops_after_a_lifetime_or_at_the_end_of_a_day() {
         let problem = typed.json(expiry(&typed)).unwrap_err();
         assert_eq!(problem.errors[0].path, "expires_at", "a day beside a lifetime");
     }
-    assert!(read("day", "").unwrap_err().contains("name the last day"));
+    assert!(read("day", "").unwrap_err().contains("enter a day"));
 }
 
 #[test]
@@ -149,10 +149,10 @@ fn a_tiers_line_says_each_rate_once_and_metadata_each_name() {
     let (path, why) = wrong("price.tiers", FieldKind::Tiers, "flex input 1 input 5 output 3");
     assert_eq!(
         (path.as_str(), why.as_str()),
-        ("price.tiers", "`flex input 1 input 5 output 3`: `input` is there twice")
+        ("price.tiers", "`flex input 1 input 5 output 3`: `input` is listed twice")
     );
     let (_, why) = wrong("price.tiers", FieldKind::Tiers, "flex 2\nflex 3");
-    assert_eq!(why, "`flex` is there twice");
+    assert_eq!(why, "`flex` is listed twice");
     for line in ["priority 1,5", "flex input 1,25 output 7,5", "flex input", "flex input 1 output"] {
         assert!(wrong("price.tiers", FieldKind::Tiers, line).1.starts_with(&format!("`{line}`")), "{line}");
     }
@@ -160,5 +160,5 @@ fn a_tiers_line_says_each_rate_once_and_metadata_each_name() {
     let tiers = json!({ "flex": { "input": "1.25", "output": "1000" }, "priority": { "multiplier": "2" } });
     assert_eq!(read.json(&[("price.tiers", FieldKind::Tiers)]).unwrap()["price"]["tiers"], tiers);
     let (path, why) = wrong("metadata", FieldKind::Json, r#"{"a": {"b": 1, "b": 2}}"#);
-    assert!(path == "metadata" && why.starts_with("`b` is there twice"), "{why}");
+    assert!(path == "metadata" && why.starts_with("`b` is listed twice"), "{why}");
 }
