@@ -258,12 +258,16 @@ fn blocks(page: &str, language: &str) -> Vec<String> {
     page.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
 }
 
-/// Every page that users and operators read.
+/// The documents that name files of the repository.
+const FOR_DEVELOPERS: [&str; 2] = ["ARCHITECTURE.md", "CONTRIBUTING.md"];
+
+/// Every document.
 fn pages() -> Vec<String> {
     let listed = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().file_name());
     let listed = listed.filter_map(|name| name.into_string().ok()).filter(|name| name.ends_with(".md"));
     let of_docs = listed.map(|name| format!("docs/{name}"));
-    let others = ["README.md", "SECURITY.md", "CHANGELOG.md", "envoy/README.md"].map(str::to_owned);
+    let others = ["README.md", "SECURITY.md", "CHANGELOG.md", "envoy/README.md"];
+    let others = others.into_iter().chain(FOR_DEVELOPERS).map(str::to_owned);
     of_docs.chain(others).collect()
 }
 
@@ -366,7 +370,47 @@ fn every_page_is_listed() {
 }
 
 #[test]
-fn the_front_page_is_short() {
+fn the_front_page_and_the_architecture_are_short() {
     let bytes = page("README.md").len();
     assert!((5_000..=8_192).contains(&bytes), "README.md has {bytes} bytes");
+    let bytes = page("ARCHITECTURE.md").len();
+    assert!(bytes <= 20_480, "ARCHITECTURE.md has {bytes} bytes");
+}
+
+/// Adds the files and folders below a folder, but for those that are built.
+fn add_paths(folder: &Path, paths: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy();
+        if name == "target" || name.starts_with('.') {
+            continue;
+        }
+        let slash = if path.is_dir() { "/" } else { "" };
+        paths.push(format!("/{}{slash}", path.strip_prefix(root()).unwrap().display()));
+        if path.is_dir() {
+            add_paths(&path, paths);
+        }
+    }
+}
+
+#[test]
+fn files_that_are_named_for_developers_exist() {
+    let mut paths = Vec::new();
+    add_paths(&root(), &mut paths);
+    let is_file = |name: &&str| {
+        let endings = [".rs", ".proto", ".html", ".py", ".yaml", ".md", "/"];
+        endings.iter().any(|ending| name.ends_with(ending))
+            && !name.starts_with('/')
+            && !name.contains(['<', ' ', '*', '$'])
+    };
+    let mut named = 0;
+    for document in FOR_DEVELOPERS {
+        let text = page(document);
+        for name in text.split('`').skip(1).step_by(2).filter(is_file) {
+            let exists = paths.iter().any(|path| path.ends_with(&format!("/{name}")));
+            assert!(exists, "{document}: there is no {name}");
+            named += 1;
+        }
+    }
+    assert!(named >= 80, "only {named}");
 }
