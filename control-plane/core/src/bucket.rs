@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use latchkey_proto::window::{FEW_PART, Window};
 
-use crate::grant::BucketLimit;
+use crate::grant::LimitTerms;
 use crate::lease::{FEW_TTL_MS, Lease, PERIOD_TTL_MS, ReportedLease, WINDOW_TTL_MS};
 use crate::limits::{BucketKind, LimitWindow};
 use crate::turns::Turns;
@@ -184,7 +184,7 @@ impl Bucket {
 
     /// Hands out `units` to a gateway; how long it may use all that it has, which is longer where what
     /// all gateways have is little of the limit.
-    pub fn grant(&mut self, process: &str, units: u64, terms: BucketLimit, now_ms: i64) -> i64 {
+    pub fn grant(&mut self, process: &str, units: u64, terms: LimitTerms, now_ms: i64) -> i64 {
         self.leases.entry(process.to_owned()).or_default().grant(units);
         let ttl_ms = match self.outstanding() <= terms.limit / FEW_PART {
             true => within(FEW_TTL_MS, now_ms, terms.ends_at_ms),
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     const NOW: i64 = 1_767_225_600_000;
-    const TERMS: BucketLimit = BucketLimit { limit: 100, ends_at_ms: None };
+    const TERMS: LimitTerms = LimitTerms { limit: 100, ends_at_ms: None };
 
     fn minute() -> Bucket {
         Bucket::new(Spent::nothing(LimitWindow::Sliding { span_ms: 60_000 }), BTreeMap::new())
@@ -266,11 +266,11 @@ mod tests {
         bucket.learn("b", ReportedLease { granted: 1, used: 1, ..ReportedLease::default() }, NOW + 3_000);
         assert_eq!(bucket.grant("a", 0, TERMS, NOW + 4_000), FEW_TTL_MS, "what is used counts no more");
         assert_eq!(expires(&bucket, "a"), 609_000);
-        let small = BucketLimit { limit: 15, ..TERMS };
+        let small = LimitTerms { limit: 15, ..TERMS };
         assert_eq!(minute().grant("b", 1, small, NOW), WINDOW_TTL_MS, "of a small limit one is not little");
         assert_eq!(budget().grant("a", 6, TERMS, NOW), FEW_TTL_MS);
         assert_eq!(budget().grant("a", 7, TERMS, NOW), PERIOD_TTL_MS);
-        let ending = BucketLimit { limit: 1_000, ends_at_ms: Some(NOW + 5_000) };
+        let ending = LimitTerms { limit: 1_000, ends_at_ms: Some(NOW + 5_000) };
         assert_eq!(budget().grant("a", 1, ending, NOW), 5_000, "a period ends when it ends");
     }
 

@@ -5,7 +5,7 @@ use crate::lease::Lease;
 
 /// Of which limit units are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BucketLimit {
+pub struct LimitTerms {
     /// The most that may be used.
     pub limit: u64,
     /// When the period ends; none for one that does not, and for windows.
@@ -77,7 +77,7 @@ const SILENT_MS: i64 = 600_000;
 /// of a budget a small part; but `least` where there is so much.
 pub fn decide(
     bucket: &mut Bucket,
-    terms: BucketLimit,
+    terms: LimitTerms,
     asker: &str,
     ask: LeaseRequest,
     gone: impl Fn(&str) -> bool,
@@ -153,7 +153,7 @@ pub fn decide(
 /// When there is room for `least`, if besides what is used for good this is: so many units at a moment.
 fn resets(
     bucket: &mut Bucket,
-    terms: BucketLimit,
+    terms: LimitTerms,
     least: u64,
     pending: Vec<(i64, u64)>,
     now_ms: i64,
@@ -212,8 +212,8 @@ mod tests {
 
     const NOW: i64 = 1_767_225_600_000;
 
-    fn terms(limit: u64) -> BucketLimit {
-        BucketLimit { limit, ends_at_ms: None }
+    fn terms(limit: u64) -> LimitTerms {
+        LimitTerms { limit, ends_at_ms: None }
     }
 
     fn ask(want: u64, least: u64) -> LeaseRequest {
@@ -223,7 +223,7 @@ mod tests {
     /// Nobody is gone.
     fn decide(
         bucket: &mut Bucket,
-        terms: BucketLimit,
+        terms: LimitTerms,
         asker: &str,
         ask: LeaseRequest,
         now_ms: i64,
@@ -382,7 +382,7 @@ mod tests {
         let lease = Lease { granted: 9, expires_at_ms: NOW, ..Lease::default() };
         let spent = Spent::nothing(LimitWindow::Calendar(Period::Day));
         let mut bucket = Bucket::new(spent, [("dead".to_owned(), lease)].into());
-        let terms = BucketLimit { limit: 10, ends_at_ms: Some(NOW + 3_600_000) };
+        let terms = LimitTerms { limit: 10, ends_at_ms: Some(NOW + 3_600_000) };
         let soon = decide(&mut bucket, terms, "b", ask(5, 5), NOW + 1_000);
         assert!(matches!(soon.verdict, LeaseVerdict::Contended { .. }));
         let later = decide(&mut bucket, terms, "b", ask(5, 5), NOW + SILENT_MS + 1);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use latchkey_core::grant::BucketLimit;
+use latchkey_core::grant::LimitTerms;
 use latchkey_core::limits::{BucketKind, LimitWindow, Limits};
 use latchkey_core::period::{self, Period};
 use latchkey_core::settings::AppSettings;
@@ -41,7 +41,7 @@ pub struct CurrentLimit {
     pub period: i64,
     /// How long the period is; none for a window.
     pub per: Option<Period>,
-    pub terms: BucketLimit,
+    pub terms: LimitTerms,
 }
 
 /// What is known of an id.
@@ -111,11 +111,11 @@ impl LimitSubject {
         let (_, limit, window) = self.limits.buckets().find(|(each, ..)| *each == kind)?;
         match window {
             LimitWindow::Sliding { .. } => {
-                Some(CurrentLimit { period: 0, per: None, terms: BucketLimit { limit, ends_at_ms: None } })
+                Some(CurrentLimit { period: 0, per: None, terms: LimitTerms { limit, ends_at_ms: None } })
             }
             LimitWindow::Calendar(per) => {
                 let span = per.at(at, &self.zone)?;
-                let terms = BucketLimit { limit, ends_at_ms: span.end_ms };
+                let terms = LimitTerms { limit, ends_at_ms: span.end_ms };
                 Some(CurrentLimit { period: span.id, per: Some(per), terms })
             }
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 use latchkey_core::bucket::{Bucket, Spent};
-use latchkey_core::grant::{BucketLimit, LeaseRequest, LeaseVerdict, decide};
+use latchkey_core::grant::{LeaseRequest, LeaseVerdict, LimitTerms, decide};
 use latchkey_core::lease::ReportedLease;
 use latchkey_core::limits::LimitWindow;
 use latchkey_core::period::Period;
@@ -346,7 +346,7 @@ impl Fleet {
             if want == 0 {
                 continue;
             }
-            let terms = BucketLimit { limit: self.scene.limit, ends_at_ms: None };
+            let terms = LimitTerms { limit: self.scene.limit, ends_at_ms: None };
             let ask = LeaseRequest { want, least, floor, ahead };
             let decision = decide(&mut self.bucket, terms, &process, ask, |_| false, self.now_ms);
             let verdict = match decision.verdict {
