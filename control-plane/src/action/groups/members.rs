@@ -124,7 +124,7 @@ async fn known(tx: &mut Tx, new: &AddMembers) -> Result<HashMap<Uuid, String>, R
     }
     for (i, email) in new.emails.iter().enumerate() {
         if !by_email.contains_key(email.as_str()) {
-            invalid.0.push(FieldError::new(format!("emails[{i}]"), "there is no user of this address"));
+            invalid.0.push(FieldError::new(format!("emails[{i}]"), "there is no user with this address"));
         }
     }
     invalid.into_result()?;

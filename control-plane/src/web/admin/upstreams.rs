@@ -63,17 +63,17 @@ struct UpstreamPage<P: UpstreamPages> {
 
 /// The pages of providers and of MCP servers.
 pub fn routes() -> Router<Api> {
-    pages::<ModelProtocol>().merge(pages::<McpProtocol>())
-}
-
-fn pages<P: UpstreamPages>() -> Router<Api> {
-    let path = P::PATH;
     Router::new()
-        .route(path, get(list::<P>).post(create::<P>))
-        .route(&format!("{path}/new"), get(new::<P>))
-        .route(&format!("{path}/{{name}}"), get(page::<P>).post(update::<P>))
-        .route(&format!("{path}/{{name}}/switch"), post(switch::<P>))
-        .route(&format!("{path}/{{name}}/delete"), post(delete::<P>))
+        .route("/admin/providers", get(list::<ModelProtocol>).post(create::<ModelProtocol>))
+        .route("/admin/providers/new", get(new::<ModelProtocol>))
+        .route("/admin/providers/{name}", get(page::<ModelProtocol>).post(update::<ModelProtocol>))
+        .route("/admin/providers/{name}/switch", post(switch::<ModelProtocol>))
+        .route("/admin/providers/{name}/delete", post(delete::<ModelProtocol>))
+        .route("/admin/mcp-servers", get(list::<McpProtocol>).post(create::<McpProtocol>))
+        .route("/admin/mcp-servers/new", get(new::<McpProtocol>))
+        .route("/admin/mcp-servers/{name}", get(page::<McpProtocol>).post(update::<McpProtocol>))
+        .route("/admin/mcp-servers/{name}/switch", post(switch::<McpProtocol>))
+        .route("/admin/mcp-servers/{name}/delete", post(delete::<McpProtocol>))
 }
 
 async fn list<P: UpstreamPages>(visit: Visit, State(api): State<Api>) -> Result<Response, Problem> {

@@ -30,7 +30,7 @@ async fn a_new_key_is_shown_once_with_what_to_paste(test: Test) {
     let mut alice = Visitor::signed_in(&test, "alice@acme.com").await;
     assert!(alice.open(&path).await.main().contains("You have no keys for this app yet"));
     let form = alice.open(&format!("{path}/keys/new")).await;
-    assert_eq!(form.all("option"), ["As long as this app lets it: 60 days", "30 days", "60 days"]);
+    assert_eq!(form.all("option"), ["As long as this app allows: 60 days", "30 days", "60 days"]);
     let fields = [("name", "Alice local dev"), ("expires_in", "30d")];
     let page = alice.submit(&form, &format!("{path}/keys"), &fields).await;
     assert_eq!((page.status, page.all("h1")), (200, vec!["Alice local dev is created".to_owned()]));

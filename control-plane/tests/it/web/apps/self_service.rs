@@ -59,7 +59,7 @@ on_both! {
         assert!(why.all("#why li")[0].contains("no"), "{:?}", why.all("#why li"));
         assert_eq!(why.all("#why li").len(), 4);
         let unknown = boss.open(&format!("{path}?explain=nobody%40acme.com")).await;
-        assert_eq!(unknown.all("#explain-error"), ["there is no user of this address"]);
+        assert_eq!(unknown.all("#explain-error"), ["there is no user with this address"]);
     }
 }
 
