@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use latchkey_core::bucket::{Bucket, Spent};
-use latchkey_core::grant::{BucketLimit, LeaseRequest, decide};
+use latchkey_core::grant::{LeaseRequest, LimitTerms, decide};
 use latchkey_core::lease::ReportedLease;
 use latchkey_core::limits::LimitWindow;
 use latchkey_core::period::Period;
@@ -226,7 +226,7 @@ impl Fleet {
                     self.buckets[period].learn(&process, told, now_ms);
                 }
                 let grant = ask.map(|ask| {
-                    let terms = BucketLimit { limit: self.budget, ends_at_ms: None };
+                    let terms = LimitTerms { limit: self.budget, ends_at_ms: None };
                     let bucket = &mut self.buckets[self.period];
                     let decision = decide(bucket, terms, &process, ask, |_| false, now_ms);
                     let granted = bucket.leases().get(&process).map_or(0, |lease| lease.granted);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use latchkey_core::bucket::{Bucket, Spent};
-use latchkey_core::grant::{BucketLimit, LeaseRequest, LeaseVerdict, decide};
+use latchkey_core::grant::{LeaseRequest, LeaseVerdict, LimitTerms, decide};
 use latchkey_core::lease::ReportedLease;
 use latchkey_core::limits::LimitWindow;
 use proptest::prelude::*;
@@ -144,7 +144,7 @@ impl Fleet {
                 let now_ms = self.now_ms - self.behind_ms;
                 self.bucket.learn(&process, told, now_ms);
                 let Some(ask) = ask else { return Ok(()) };
-                let terms = BucketLimit { limit: self.limit, ends_at_ms: None };
+                let terms = LimitTerms { limit: self.limit, ends_at_ms: None };
                 let decision = decide(&mut self.bucket, terms, &process, ask, |_| false, now_ms);
                 if let LeaseVerdict::Granted(_) = decision.verdict {
                     let charged = self.bucket.used(now_ms) + self.bucket.outstanding();
