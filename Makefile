@@ -39,9 +39,9 @@ test: install build check ## Install what the tests need, and run them all
 bench: export LATCHKEY_BIN = $(TARGET)/release/latchkey
 bench: filter envoy ## Measure the gateway against a plain Envoy, and the pages of the portal
 	cargo build --release --package latchkey
-	tests/with-postgres.sh cargo bench --package latchkey-tests --bench gateway
+	tests/with-postgres.sh cargo bench --package latchkey-tests --bench gateway -- $(ARGS)
 
-check: ## Check format, lints, licences, advisories and unused dependencies
+check: ## Check format, lints, licenses, advisories, and unused dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	cargo deny --log-level error check bans licenses sources
