@@ -378,7 +378,7 @@ impl FromRow<'_, AnyRow> for Record {
             ..Self::default()
         };
         for RecordColumn { read, .. } in COLUMNS {
-            read(&mut record, &row)?;
+            read(&mut record, row)?;
         }
         Ok(record)
     }
