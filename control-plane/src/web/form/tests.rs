@@ -160,5 +160,5 @@ fn a_tiers_line_says_each_rate_once_and_metadata_each_name() {
     let tiers = json!({ "flex": { "input": "1.25", "output": "1000" }, "priority": { "multiplier": "2" } });
     assert_eq!(read.json(&[("price.tiers", FieldKind::Tiers)]).unwrap()["price"]["tiers"], tiers);
     let (path, why) = wrong("metadata", FieldKind::Json, r#"{"a": {"b": 1, "b": 2}}"#);
-    assert!(path == "metadata" && why.starts_with("`b` is listed twice"), "{why}");
+    assert!(path == "metadata" && why.starts_with("`b` is there twice"), "{why}");
 }
