@@ -1,5 +1,5 @@
 //! What the gate would decide, asked of the gate itself: a gateway in memory that holds what the feed
-//! sends and has no lease yet, and whose ledger stream a rehearsal of the book answers.
+//! sends and has no lease yet, and whose ledger stream a dry_run of the book answers.
 
 use std::net::IpAddr;
 
@@ -21,7 +21,7 @@ use latchkey_proto::discovery as wire;
 use latchkey_proto::key::KeyHash;
 use latchkey_proto::ledger::ledger_request::Kind;
 
-use crate::ledger::transaction::Rehearsal;
+use crate::ledger::transaction::DryRun;
 use crate::store::feed::FeedCursor;
 
 /// A request that nobody sent. Its headers may hold a user's token, so it cannot be printed.
@@ -63,11 +63,7 @@ const PATIENT_ROUNDS: usize = 100;
 ///
 /// # Errors
 /// What they are to hold is refused by gateways.
-pub fn explain(
-    held: Batch<FeedCursor>,
-    mut limits: Rehearsal,
-    question: &Question,
-) -> Result<Answer, Refused> {
+pub fn explain(held: Batch<FeedCursor>, mut limits: DryRun, question: &Question) -> Result<Answer, Refused> {
     let Question { key, headers, body, .. } = question;
     let store = Memory::default();
     hold(&store, held, question)?;
@@ -131,18 +127,18 @@ impl gate::World for Question {
     }
 }
 
-/// The sync role, whose stream ends at the rehearsal.
+/// The sync role, whose stream ends at the dry_run.
 struct Sync<'a> {
     ledger: LedgerClient<&'a Memory>,
-    limits: &'a mut Rehearsal,
+    limits: &'a mut DryRun,
     now_ms: i64,
 }
 
 impl<'a> Sync<'a> {
-    fn connect(store: &'a Memory, limits: &'a mut Rehearsal, at: Timestamp) -> Self {
+    fn connect(store: &'a Memory, limits: &'a mut DryRun, at: Timestamp) -> Self {
         let config = LedgerConfig {
-            gateway: "rehearsal".to_owned(),
-            instance: "rehearsal".to_owned(),
+            gateway: "dry-run".to_owned(),
+            instance: "dry-run".to_owned(),
             ring_capacity: 1,
             away_after_ms: u64::MAX,
             offline_limits_ms: 0,

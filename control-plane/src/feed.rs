@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use latchkey_core::provider::{BaseUrl, ProviderKind};
 use latchkey_core::upstream::{Opened, PRIVATE, SPECIAL, forms};
 use latchkey_discovery::source::{
-    Batch, Credential, From, Position, ProviderCluster, Reach, Source, Transport,
+    Batch, BlockedAddresses, Credential, From, Position, ProviderCluster, Source, Transport,
 };
 use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
@@ -142,11 +142,11 @@ impl Feed {
     }
 
     /// Where Envoy may not find this host.
-    fn reach(&self, host: &str) -> Reach {
+    fn reach(&self, host: &str) -> BlockedAddresses {
         let all = |ranges: &[IpNet]| ranges.iter().flat_map(|range| forms(*range)).collect();
         match self.opened.opens(host) {
-            true => Reach { never: all(&SPECIAL), ..Reach::default() },
-            false => Reach {
+            true => BlockedAddresses { never: all(&SPECIAL), ..BlockedAddresses::default() },
+            false => BlockedAddresses {
                 never: all(&SPECIAL),
                 closed: all(&PRIVATE),
                 opened: self.opened.ranges().flat_map(forms).collect(),

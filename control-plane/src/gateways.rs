@@ -28,7 +28,7 @@ use recording::StreamWatch;
 use streams::ReplicaStream;
 
 /// For how long a gateway is awaited that has no stream, unless told otherwise.
-pub const GONE_AFTER: Duration = Duration::from_secs(600);
+pub const STOP_AWAITING_AFTER: Duration = Duration::from_secs(600);
 /// For how long the database is waited for when it is asked about gateways.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A gateway that has been away for longer than it takes to come back is not expected at any moment.

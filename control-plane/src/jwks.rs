@@ -46,12 +46,12 @@ pub struct Jwks {
     world: World,
     fetcher: Fetcher,
     suspects: Suspects,
-    said: Mutex<BTreeMap<String, Said>>,
+    said: Mutex<BTreeMap<String, SourceInfo>>,
 }
 
 /// What a source said beside its keys.
 #[derive(Clone, Debug)]
-struct Said {
+struct SourceInfo {
     etag: Option<String>,
     fresh_for: Duration,
     /// Keys that are refused, and why.
@@ -161,7 +161,7 @@ impl Jwks {
                     None => (None, self.said(&set.url).map(|said| said.unfit).unwrap_or_default()),
                 };
                 let fresh_for = fresh_for.map_or(USUAL, |told| told.clamp(SOONEST, LATEST));
-                Ok((keys, Said { etag, fresh_for, unfit }))
+                Ok((keys, SourceInfo { etag, fresh_for, unfit }))
             });
         match read {
             Ok((keys, said)) => {
@@ -222,11 +222,11 @@ impl Jwks {
         tx.commit().await
     }
 
-    fn said(&self, url: &str) -> Option<Said> {
+    fn said(&self, url: &str) -> Option<SourceInfo> {
         self.lock().get(url).cloned()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Said>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, SourceInfo>> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

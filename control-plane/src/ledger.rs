@@ -20,7 +20,7 @@ use std::sync::Arc;
 use latchkey_discovery::source::Authenticator;
 use tokio::sync::{mpsc, watch};
 
-use self::book::Book;
+use self::book::LedgerWriter;
 use self::presence::Presence;
 use self::server::LedgerService;
 use self::stats::Stats;
@@ -33,7 +33,7 @@ use crate::world::World;
 #[derive(Debug)]
 pub struct Ledger<A> {
     pub server: LedgerService<A>,
-    pub book: Book,
+    pub book: LedgerWriter,
     /// The gateways that are connected.
     pub streams: LedgerStreams,
     /// Who may still give back what it holds.
@@ -53,8 +53,14 @@ impl<A: Authenticator> Ledger<A> {
         let (queue, reports) = mpsc::channel(QUEUE);
         let (streams, presence) = (LedgerStreams::default(), Presence::default());
         let (stats, suspects) = (Arc::new(Stats::default()), Suspects::default());
-        let book =
-            Book::new(store, world.clone(), streams.clone(), presence.clone(), Arc::clone(&stats), reports);
+        let book = LedgerWriter::new(
+            store,
+            world.clone(),
+            streams.clone(),
+            presence.clone(),
+            Arc::clone(&stats),
+            reports,
+        );
         let server =
             LedgerService::new(authenticator, world, queue, streams.clone(), suspects.clone(), stopping);
         Self { server, book, streams, presence, stats, suspects }

@@ -4,7 +4,7 @@
 //! the file descriptors that the process may have, and where that is reached the connection goes that has kept
 //! us waiting for longest: what is at work stays.
 
-pub mod crowd;
+pub mod connection_limit;
 pub mod http;
 pub mod streams;
 

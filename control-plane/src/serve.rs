@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::SignedDuration;
-use latchkey_core::identity::reach::Reach;
+use latchkey_core::identity::jwks_network::JwksNetworkPolicy;
 use latchkey_core::upstream::Opened;
 use latchkey_discovery::ads::Statuses;
 use latchkey_discovery::registry::Registry;
@@ -26,7 +26,7 @@ use crate::jwks::Jwks;
 use crate::jwks::fetch::Fetcher;
 use crate::ledger::metrics::LedgerMetrics;
 use crate::ledger::{Ledger, calibration, retention};
-use crate::listen::crowd::Crowd;
+use crate::listen::connection_limit::ConnectionLimit;
 use crate::listen::{self, Bounds};
 use crate::metrics::Metrics;
 use crate::router;
@@ -92,7 +92,7 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
 
     api.metrics.register(|registry| registry.register_collector(Box::new(LedgerMetrics(stats))));
 
-    let reach = Reach {
+    let reach = JwksNetworkPolicy {
         private: options.jwks_allow_private,
         // Development: whoever serves others is found under a name, though it may listen behind a proxy here.
         loopback: options.jwks_allow_private
@@ -123,15 +123,21 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
             server.tls_config(ServerTlsConfig::new().identity(identity)).context("the TLS certificate")?;
     }
     let bounds = Bounds::of_this_process();
-    let grpc = listen::streams::incoming(grpc, Crowd::new(bounds.streams), listen::streams::OPENING);
+    let grpc =
+        listen::streams::incoming(grpc, ConnectionLimit::new(bounds.streams), listen::streams::OPENING);
     let streams = server
         .add_service(discovery.into_service())
         .add_service(ads.into_service())
         .add_service(ledger.into_service())
         .serve_with_incoming_shutdown(grpc, stopped(stopping.clone()));
     let deadline = stopping.clone();
-    let api =
-        listen::http::serve(http, router::router(api), Crowd::new(bounds.http), listen::http::HEAD, stopping);
+    let api = listen::http::serve(
+        http,
+        router::router(api),
+        ConnectionLimit::new(bounds.http),
+        listen::http::HEAD,
+        stopping,
+    );
     let signals = async {
         wait_for_signal().await?;
         tracing::info!("stopping");

@@ -67,19 +67,19 @@ pub fn verify_signature(check: SignatureCheck<'_>) -> Option<bool> {
         text: check.message.to_vec(),
     };
     let called = hostcalls::call_foreign_function("verify_signature", Some(&arguments.encode_to_vec()));
-    let result = match called {
-        Ok(result) => VerifySignatureResult::decode(result?.as_slice()).ok()?,
-        Err(status) => {
-            static IS_LOGGED: AtomicBool = AtomicBool::new(false);
-            if !IS_LOGGED.swap(true, Ordering::Relaxed) {
-                log::warn!(
-                    "verify_signature: the host answers {status:?}; signatures are computed in the VM"
-                );
-            }
-            return None;
+    let answer = called.map_err(|status| format!("{status:?}")).and_then(|result| {
+        let result = VerifySignatureResult::decode(result.unwrap_or_default().as_slice());
+        let VerifySignatureResult { result, error } = result.map_err(|error| error.to_string())?;
+        // It also answers false where it could not begin, and says so in other words.
+        if result || error.contains("verify digest") { Ok(result) } else { Err(error) }
+    });
+    let log_once = |why: &String| {
+        static IS_LOGGED: AtomicBool = AtomicBool::new(false);
+        if !IS_LOGGED.swap(true, Ordering::Relaxed) {
+            log::warn!("verify_signature: the host answers {why}; signatures are computed in the VM");
         }
     };
-    Some(result.result)
+    answer.inspect_err(log_once).ok()
 }
 
 /// Envoy's `source/extensions/common/wasm/ext/verify_signature.proto`.
@@ -101,4 +101,7 @@ struct VerifySignatureArguments {
 struct VerifySignatureResult {
     #[prost(bool, tag = "1")]
     result: bool,
+    /// Why the signature is not good.
+    #[prost(string, tag = "2")]
+    error: String,
 }

@@ -9,7 +9,7 @@ pub use table::AS_OF;
 
 /// A model that needs no price typed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Known {
+pub struct KnownModel {
     /// What its vendor calls it.
     pub name: &'static str,
     /// Who makes it.
@@ -23,7 +23,7 @@ pub struct Known {
     pub context_window: Option<u64>,
 }
 
-impl Known {
+impl KnownModel {
     /// What it costs.
     #[must_use]
     pub fn price(&self) -> Price {
@@ -35,13 +35,13 @@ impl Known {
 
 /// Every well-known model.
 #[must_use]
-pub fn known() -> &'static [Known] {
+pub fn known() -> &'static [KnownModel] {
     table::KNOWN
 }
 
 /// The well-known model that a provider calls `name`: exactly, or with a date or `-latest` after it.
 #[must_use]
-pub fn find(name: &str) -> Option<&'static Known> {
+pub fn find(name: &str) -> Option<&'static KnownModel> {
     let exactly = |name: &str| known().iter().find(|known| known.name == name);
     exactly(name).or_else(|| exactly(undated(name)?))
 }
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(writes("claude-opus-4-6"), usd("6.25", "10"));
     }
 
-    fn kind(model: &Known) -> ProviderKind {
+    fn kind(model: &KnownModel) -> ProviderKind {
         if model.vendor == "Anthropic" { ProviderKind::Anthropic } else { ProviderKind::Openai }
     }
 

@@ -1,9 +1,9 @@
 //! Who is behind a request made with a shared key.
 
 pub mod jwk;
+pub mod jwks_network;
 pub mod key;
 pub mod pem;
-pub mod reach;
 
 use serde::{Deserialize, Serialize};
 use url::Host;
@@ -104,7 +104,7 @@ impl JwtSettings {
     fn normal(self, path: &str, invalid: &mut Invalid) -> Self {
         let keys = match &self.keys {
             JwtKeys::JwksUrl(url) => invalid
-                .check(&format!("{path}.keys.jwks_url"), reach::jwks_url(url))
+                .check(&format!("{path}.keys.jwks_url"), jwks_network::jwks_url(url))
                 .map(|url| JwtKeys::JwksUrl(url.into())),
             JwtKeys::Pem(text) => invalid
                 .check(&format!("{path}.keys.pem"), pem::read(text))

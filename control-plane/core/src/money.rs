@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 /// An amount of money: billionths of a US dollar, and in JSON dollars, as in "12.50".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-#[serde(try_from = "Text", into = "String")]
+#[serde(try_from = "AmountInput", into = "String")]
 #[schema(value_type = String, example = "12.50")]
 pub struct NanoUsd(pub u64);
 
@@ -60,18 +60,18 @@ impl From<NanoUsd> for String {
 /// An amount as JSON has it: a string, or a number for those who write by hand.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "must be an amount in US dollars, like \"12.50\"")]
-enum Text {
-    Text(String),
+enum AmountInput {
+    AmountInput(String),
     Number(serde_json::Number),
 }
 
-impl TryFrom<Text> for NanoUsd {
+impl TryFrom<AmountInput> for NanoUsd {
     type Error = BadAmount;
 
-    fn try_from(text: Text) -> Result<Self, BadAmount> {
+    fn try_from(text: AmountInput) -> Result<Self, BadAmount> {
         match text {
-            Text::Text(text) => text.parse(),
-            Text::Number(number) => number.to_string().parse(),
+            AmountInput::AmountInput(text) => text.parse(),
+            AmountInput::Number(number) => number.to_string().parse(),
         }
     }
 }

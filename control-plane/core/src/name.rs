@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::hidden::{self, Hidden};
@@ -124,6 +125,14 @@ macro_rules! names {
             }
         }
     )*};
+}
+
+/// Reads a name that was written by Latchkey itself: see [`Name::stored`].
+///
+/// # Errors
+/// It is none even so.
+pub fn deserialize_stored<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Name, D::Error> {
+    Name::stored(String::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
 names! {

@@ -14,11 +14,11 @@ const MOST: usize = 256;
 /// Those who wait, in the order of their turns; each process once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Turns(Vec<Turn>);
+pub struct Turns(Vec<WaitingProcess>);
 
 /// A gateway process that waits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Turn {
+struct WaitingProcess {
     process: String,
     /// The units that it waits for.
     least: u64,
@@ -57,7 +57,12 @@ impl Turns {
         if let Some(turn) = self.0.iter_mut().find(|turn| turn.process == process) {
             (turn.least, turn.asked_ms) = (least, now_ms);
         } else if self.0.len() < MOST {
-            self.0.push(Turn { process: process.to_owned(), least, since_ms: now_ms, asked_ms: now_ms });
+            self.0.push(WaitingProcess {
+                process: process.to_owned(),
+                least,
+                since_ms: now_ms,
+                asked_ms: now_ms,
+            });
         }
     }
 

@@ -36,11 +36,11 @@ struct Shared {
 }
 
 /// By id: later streams have higher ones.
-type Streams = BTreeMap<u64, Known>;
+type Streams = BTreeMap<u64, KnownStream>;
 
 /// What is known of one stream.
 #[derive(Debug)]
-struct Known {
+struct KnownStream {
     gateway: Gateway,
     /// `None` while the stream is open.
     ended: Option<Instant>,
@@ -113,7 +113,7 @@ impl Registry {
     #[must_use]
     pub fn streams(&self) -> Vec<Stream> {
         let streams = self.shared.streams();
-        let stream = |(id, known): (&u64, &Known)| Stream {
+        let stream = |(id, known): (&u64, &KnownStream)| Stream {
             id: *id,
             gateway: known.gateway.clone(),
             open: known.is_open(),
@@ -149,7 +149,7 @@ impl Registry {
     pub fn connect(&self, stream: u64, greeting: Greeting, history: watch::Receiver<u64>) -> Connection {
         let Greeting { gateway: name, instance } = greeting;
         let mut streams = self.shared.streams();
-        streams.retain(|_, Known { gateway, ended, .. }| {
+        streams.retain(|_, KnownStream { gateway, ended, .. }| {
             let returned = gateway.name == name && gateway.instance == instance;
             ended.is_none_or(|at| at.elapsed() < KEPT && !returned)
         });
@@ -161,7 +161,7 @@ impl Registry {
             progress: Progress::default(),
             acknowledged_at: None,
         };
-        streams.insert(stream, Known { gateway, ended: None, history });
+        streams.insert(stream, KnownStream { gateway, ended: None, history });
         drop(streams);
         self.shared.announce();
         Connection { stream, shared: Arc::clone(&self.shared) }
@@ -185,7 +185,7 @@ impl Connection {
     /// Takes over how far the gateway is.
     pub fn report(&self, progress: &Progress) {
         let mut streams = self.shared.streams();
-        let Some(Known { gateway, .. }) = streams.get_mut(&self.stream) else { return };
+        let Some(KnownStream { gateway, .. }) = streams.get_mut(&self.stream) else { return };
         if gateway.progress == *progress {
             return;
         }
@@ -208,7 +208,7 @@ impl Drop for Connection {
     }
 }
 
-impl Known {
+impl KnownStream {
     /// Whether what it acknowledges counts. A stream whose history was replaced is about to end.
     fn is_open(&self) -> bool {
         self.ended.is_none() && !self.history.has_changed().is_ok_and(|changed| changed)

@@ -1,6 +1,6 @@
 //! Models.
 
-use latchkey_core::catalogue::{self, Known};
+use latchkey_core::catalogue::{self, KnownModel};
 use latchkey_core::change::changed;
 use latchkey_core::invalid::{FieldError, Invalid};
 use latchkey_core::limits::{given, nullable};
@@ -221,8 +221,8 @@ pub async fn delete(tx: &mut Tx, context: Context<'_>, id: Uuid) -> Result<(), R
 /// What the catalogue says of a model by the name that its provider had for it, and by the one that it has now.
 #[derive(Clone, Copy)]
 struct Renamed {
-    old: Option<&'static Known>,
-    new: Option<&'static Known>,
+    old: Option<&'static KnownModel>,
+    new: Option<&'static KnownModel>,
 }
 
 impl Renamed {
@@ -231,7 +231,7 @@ impl Renamed {
     }
 
     /// The new name's value, where `now` is the old one's.
-    fn follow<T: PartialEq>(self, now: Option<T>, of: impl Fn(&Known) -> Option<T>) -> Option<T> {
+    fn follow<T: PartialEq>(self, now: Option<T>, of: impl Fn(&KnownModel) -> Option<T>) -> Option<T> {
         let same = self.old == self.new || now != self.old.and_then(&of);
         if same { now } else { self.new.and_then(&of) }
     }
@@ -239,7 +239,7 @@ impl Renamed {
     /// The price by the new name; the outer none where a rate was the catalogue's for the old name, and it has
     /// none for the new.
     fn price(self, now: Option<&Price>) -> Option<Option<Price>> {
-        let (old, new) = (self.old.map(Known::price), self.new.map(Known::price));
+        let (old, new) = (self.old.map(KnownModel::price), self.new.map(KnownModel::price));
         let (Some(now), Some(old)) = (now, old) else {
             return Some(self.follow(now.cloned(), |k| Some(k.price())));
         };
@@ -272,7 +272,7 @@ fn complete(
     upstream_name: &ModelName,
 ) -> Result<Price, Invalid> {
     let name = upstream_name.as_str();
-    let known = catalogue::find(name).map(catalogue::Known::price);
+    let known = catalogue::find(name).map(catalogue::KnownModel::price);
     draft.complete(old.or(known.as_ref()), Biller::of(kind, name), "price")
 }
 

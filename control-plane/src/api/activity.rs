@@ -13,7 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::ledger::transaction::Rehearsal;
+use crate::ledger::transaction::DryRun;
 use crate::store::Store;
 use crate::store::activity::{Activity, Stock};
 use crate::store::ledger::bucket::BucketKey;
@@ -142,7 +142,7 @@ async fn usage(
     let mut fresh: Vec<_> = fresh.collect();
     if !fresh.is_empty() {
         let subjects = fresh.iter().map(|(key, _)| key.subject).collect();
-        let mut book = Rehearsal::open(&mut store.snapshot().await?, subjects, now).await?;
+        let mut book = DryRun::open(&mut store.snapshot().await?, subjects, now).await?;
         for (key, stock) in &mut fresh {
             stock.used = Some(book.used(key));
         }

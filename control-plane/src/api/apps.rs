@@ -76,7 +76,7 @@ pub async fn create(
         .with(async |item| {
             // It has its app's revision.
             let key = api.store.app_key(item.id).await;
-            Created { item, propagation: api.reached(key, Await::Reachable).await }
+            Created { item, propagation: api.wait_for_key(key, Await::Reachable).await }
         })
         .await
 }
@@ -111,7 +111,7 @@ pub async fn propagation(
         revision = revision.max(key.revision);
         resources.extend(key_resources(&key));
     }
-    Ok(Json(api.propagate(revision, &resources).await))
+    Ok(Json(api.wait_for_all(revision, &resources).await))
 }
 
 /// Edits an app. What is not named stays. When the mode's change replaced the app key, its new
@@ -143,7 +143,7 @@ pub async fn delete(
     let mut tx = api.store.begin().await?;
     let revision = apps::delete::delete(&mut tx, api.context(&actor), id).await?;
     tx.commit().await?;
-    Ok(Json(Deleted { propagation: api.propagate(revision, &app_resource(id)).await }))
+    Ok(Json(Deleted { propagation: api.wait_for_all(revision, &app_resource(id)).await }))
 }
 
 /// Switches an app and all its keys on again.
@@ -201,7 +201,7 @@ pub async fn rotate(
         .await?
         .with(async |Reissued { key }| {
             let stored = api.store.app_key(id).await;
-            Rotated { key, propagation: api.reached(stored, Await::All).await }
+            Rotated { key, propagation: api.wait_for_key(stored, Await::All).await }
         })
         .await
 }
@@ -238,6 +238,6 @@ pub(crate) async fn switch(
     let mut tx = api.store.begin().await?;
     let app = apps::switch::switch(&mut tx, api.context(actor), id, switch).await?;
     tx.commit().await?;
-    let propagation = api.switched(switch, app.revision, &app_resource(id)).await;
+    let propagation = api.wait_for_switch(switch, app.revision, &app_resource(id)).await;
     Ok(Json(Switched { item: AppView::new(app, api.world.now()), propagation }))
 }

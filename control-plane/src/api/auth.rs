@@ -1,5 +1,5 @@
-//! Who asks. A handler's signature is its guard: [`Anyone`] is known, [`Person`] is a user, [`ReaderGuard`] sees,
-//! [`AdminGuard`] changes, [`OwnerGuard`] manages people; [`Browser`] is for pages.
+//! Who asks. A handler's signature is its guard: [`AnyActor`] is known, [`Person`] is a user, [`ReaderGuard`] sees,
+//! [`AdminGuard`] changes, [`OwnerGuard`] manages people; [`SessionGuard`] is for pages.
 //!
 //! A bearer token counts before a session's cookie. With a cookie, whatever changes something must
 //! carry the session's CSRF token, in a header here and in a field of a page's form.

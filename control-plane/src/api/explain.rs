@@ -16,7 +16,7 @@ use super::body::{JsonBody, PathParams};
 use super::problem::Problem;
 use crate::action::Refusal;
 use crate::explain;
-use crate::ledger::transaction::Rehearsal;
+use crate::ledger::transaction::DryRun;
 
 pub use views::{Explain, Explanation};
 
@@ -45,7 +45,7 @@ pub async fn explain(
     let question = asked.question(key.hash, api.world.now())?;
     let held = api.store.held(&app, key.id).await?;
     let mut snapshot = api.store.snapshot().await?;
-    let limits = Rehearsal::open(&mut snapshot, BTreeSet::from([id, key.id]), question.at).await?;
+    let limits = DryRun::open(&mut snapshot, BTreeSet::from([id, key.id]), question.at).await?;
     drop(snapshot);
     let answer = explain::explain(held, limits, &question)
         .map_err(|refused| Refusal::conflict("refused_by_gateways", refused.to_string()))?;

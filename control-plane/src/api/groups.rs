@@ -187,6 +187,6 @@ async fn find(api: &Api, id: Uuid) -> Result<Group, Problem> {
 async fn committed(api: &Api, mut tx: Tx, keys: Refreshed) -> Result<MembersChanged, Problem> {
     let revision = tx.revision(&api.world).await?;
     tx.commit().await?;
-    let propagation = if keys.is_any() { Some(api.propagate(revision, &[]).await) } else { None };
+    let propagation = if keys.is_any() { Some(api.wait_for_all(revision, &[]).await) } else { None };
     Ok(MembersChanged { keys, propagation })
 }

@@ -36,18 +36,19 @@ struct IdempotentRequest {
     fingerprint: Vec<u8>,
 }
 
-/// What was answered to a creation, now or when it was first asked for.
-#[derive(Clone, Debug)]
+/// What was answered to a creation, now or when it was first asked for. It cannot be printed: it may have a
+/// key's value.
+#[derive(Clone)]
 pub struct Answered<T> {
     status: StatusCode,
     body: AnswerBody<T>,
     replayed: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum AnswerBody<T> {
     Made(T),
-    /// JSON that was kept: a request that is repeated gets what the first one got, byte for byte.
+    /// JSON that was kept: a request that is repeated gets what the first one got.
     Kept(Vec<u8>),
 }
 

@@ -184,7 +184,7 @@ pub(super) async fn introduced(
 ) -> Result<Answered<Created<KeyView>>, Problem> {
     made.with(async |item| {
         let key = api.store.named_key(item.app_id, item.id).await;
-        Created { item, propagation: api.reached(key, Await::Reachable).await }
+        Created { item, propagation: api.wait_for_key(key, Await::Reachable).await }
     })
     .await
 }
@@ -197,7 +197,7 @@ pub(super) async fn rotated_now(
 ) -> Result<Answered<Rotated<KeyView>>, Problem> {
     let add = async |view: Reissued<KeyView>| {
         let stored = api.store.named_key(app, key).await;
-        Rotated { key: view.key, propagation: api.reached(stored, Await::All).await }
+        Rotated { key: view.key, propagation: api.wait_for_key(stored, Await::All).await }
     };
     reissued.with(add).await
 }
@@ -221,6 +221,6 @@ pub(crate) async fn switch(
     let mut tx = api.store.begin().await?;
     let key = keys::switch::switch(&mut tx, api.context(actor), app, key, switch).await?;
     tx.commit().await?;
-    let propagation = api.switched(switch, key.revision, &key_resources(&key)).await;
+    let propagation = api.wait_for_switch(switch, key.revision, &key_resources(&key)).await;
     Ok(Json(Switched { item: KeyView::new(&key, api.world.now()), propagation }))
 }

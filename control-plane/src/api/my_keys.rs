@@ -121,7 +121,7 @@ pub async fn revoke(
     let mut tx = api.store.begin().await?;
     let key = my_keys::revoke(&mut tx, api.context(&actor), user.id, ids).await?;
     tx.commit().await?;
-    let propagation = api.propagate(key.revision, &key_resources(&key)).await;
+    let propagation = api.wait_for_all(key.revision, &key_resources(&key)).await;
     Ok(Json(Switched { item: KeyView::new(&key, api.world.now()), propagation }))
 }
 

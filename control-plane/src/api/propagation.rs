@@ -27,30 +27,35 @@ pub async fn timed(request: Request, next: Next) -> Response {
 impl Api {
     /// Waits, for a bounded time, until every gateway has applied `revision`, of which `resources` are a
     /// part, and may no longer let in whom it takes something from.
-    pub async fn propagate(&self, revision: i64, resources: &[String]) -> Propagation {
-        self.awaited(revision, resources, Await::All).await
+    pub async fn wait_for_all(&self, revision: i64, resources: &[String]) -> Propagation {
+        self.wait_for(revision, resources, Await::All).await
     }
 
     /// The same for something new, which is only waited for where clients may be let in.
-    pub async fn introduce(&self, revision: i64, resources: &[String]) -> Propagation {
-        self.awaited(revision, resources, Await::Reachable).await
+    pub async fn wait_for_reachable(&self, revision: i64, resources: &[String]) -> Propagation {
+        self.wait_for(revision, resources, Await::Reachable).await
     }
 
     /// The one or the other, by what was done to an app or a key.
-    pub(super) async fn switched(&self, switch: Switch, revision: i64, resources: &[String]) -> Propagation {
+    pub(super) async fn wait_for_switch(
+        &self,
+        switch: Switch,
+        revision: i64,
+        resources: &[String],
+    ) -> Propagation {
         match switch {
-            Switch::Activate => self.introduce(revision, resources).await,
-            Switch::Deactivate | Switch::Revoke => self.propagate(revision, resources).await,
+            Switch::Activate => self.wait_for_reachable(revision, resources).await,
+            Switch::Deactivate | Switch::Revoke => self.wait_for_all(revision, resources).await,
         }
     }
 
     /// How far the secret of `key` has come, as it was just read: its answer is given whatever comes of that.
-    pub(super) async fn reached(&self, key: sqlx::Result<Option<Key>>, whom: Await) -> Propagation {
+    pub(super) async fn wait_for_key(&self, key: sqlx::Result<Option<Key>>, whom: Await) -> Propagation {
         match key {
             // Without its app it opens nothing.
             Ok(Some(key)) => {
                 let resources = [key_resources(&key), app_resource(key.app_id)].concat();
-                self.awaited(key.revision, &resources, whom).await
+                self.wait_for(key.revision, &resources, whom).await
             }
             other => {
                 let error = other
@@ -62,7 +67,7 @@ impl Api {
         }
     }
 
-    async fn awaited(&self, revision: i64, resources: &[String], whom: Await) -> Propagation {
+    async fn wait_for(&self, revision: i64, resources: &[String], whom: Await) -> Propagation {
         let propagation = self.gateways.propagation(revision, resources, self.apply_wait, whom).await;
         let propagation = Propagation { elapsed_ms: elapsed_ms(), ..propagation };
         tracing::info!(

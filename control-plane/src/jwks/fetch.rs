@@ -16,7 +16,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioExecutor;
-use latchkey_core::identity::reach::{OutOfReach, Reach, jwks_url};
+use latchkey_core::identity::jwks_network::{JwksNetworkPolicy, RefusedJwksAddress, jwks_url};
 use tower::Service;
 use url::Host;
 
@@ -33,7 +33,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Clone)]
 pub struct Fetcher {
     client: Client<HttpsConnector<HttpConnector<Resolver>>, Empty<Bytes>>,
-    reach: Reach,
+    reach: JwksNetworkPolicy,
 }
 
 /// What a source has answered.
@@ -55,7 +55,7 @@ pub enum Failed {
     Url(String),
     /// It is not asked.
     #[error(transparent)]
-    OutOfReach(#[from] OutOfReach),
+    RefusedJwksAddress(#[from] RefusedJwksAddress),
     /// No answer in time.
     #[error("no answer within {} seconds", PATIENCE.as_secs())]
     Late,
@@ -78,7 +78,7 @@ impl Fetcher {
     ///
     /// # Errors
     /// There are no authorities.
-    pub fn new(reach: Reach) -> anyhow::Result<Self> {
+    pub fn new(reach: JwksNetworkPolicy) -> anyhow::Result<Self> {
         let mut http = HttpConnector::new_with_resolver(Resolver(reach));
         http.enforce_http(false);
         http.set_connect_timeout(Some(PATIENCE));
@@ -153,7 +153,7 @@ fn cause(error: &dyn std::error::Error) -> String {
 
 /// Finds a host's addresses, if all of them may be asked.
 #[derive(Clone, Copy)]
-struct Resolver(Reach);
+struct Resolver(JwksNetworkPolicy);
 
 impl Service<Name> for Resolver {
     type Response = std::vec::IntoIter<SocketAddr>;

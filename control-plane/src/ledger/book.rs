@@ -31,7 +31,7 @@ pub struct Waiting {
 
 /// The ledger's only writer in this process.
 #[derive(Debug)]
-pub struct Book {
+pub struct LedgerWriter {
     store: Store,
     world: World,
     subjects: LimitSubjects,
@@ -58,7 +58,7 @@ const RETRIES_MS: [u64; 6] = [50, 100, 200, 400, 800, 1_600];
 /// How long one may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-impl Book {
+impl LedgerWriter {
     pub(super) fn new(
         store: Store,
         world: World,

@@ -11,7 +11,7 @@ use crate::gateways::Gateways;
 
 /// A process that no replica has been connected to for so long is not waited for: a reconnect takes some
 /// seconds. What it holds stays charged, and if it comes back what it returns may be used again.
-const GONE_AFTER: Duration = Duration::from_secs(15);
+const NOT_EXPECTED_AFTER: Duration = Duration::from_secs(15);
 /// For how long it is remembered when a process was seen last.
 const REMEMBERED: Duration = Duration::from_secs(3600);
 /// How often it is noted who is connected.
@@ -73,7 +73,7 @@ impl LastSeen {
 
     fn is_gone(&self, instance: &str, now: Instant) -> bool {
         let seen = self.processes.get(instance).unwrap_or(&self.since);
-        now.duration_since(*seen) >= GONE_AFTER
+        now.duration_since(*seen) >= NOT_EXPECTED_AFTER
     }
 }
 
@@ -85,7 +85,7 @@ mod tests {
     fn a_process_is_gone_a_while_after_it_was_seen_last() {
         let begun = Instant::now();
         let mut seen = LastSeen { since: begun, processes: HashMap::new() };
-        let after = |halves: u32| begun + GONE_AFTER * halves / 2;
+        let after = |halves: u32| begun + NOT_EXPECTED_AFTER * halves / 2;
         let gone = |seen: &LastSeen, now| [seen.is_gone("known", now), seen.is_gone("unknown", now)];
         seen.see(["known".to_owned()], after(1));
         assert_eq!(gone(&seen, after(1)), [false, false], "this replica has just begun");

@@ -11,7 +11,7 @@ use crate::store::Store;
 use crate::world::World;
 
 /// A gateway process is lost so long after its last lease has ended.
-const LOST: SignedDuration = SignedDuration::from_hours(24);
+const WRITE_OFF_AFTER: SignedDuration = SignedDuration::from_hours(24);
 
 /// How many records one statement removes, and how long it rests after each.
 const BATCH: i64 = 1_000;
@@ -44,7 +44,7 @@ pub async fn tidy(store: &Store, world: &World, streams: &LedgerStreams, days: u
 
 /// A process that nobody has heard of for a day will not come back: what it can have spent is charged.
 async fn write_off_lost(store: &Store, world: &World, streams: &LedgerStreams) -> sqlx::Result<()> {
-    let day_ago = world.now().saturating_sub(LOST).unwrap_or(Timestamp::UNIX_EPOCH);
+    let day_ago = world.now().saturating_sub(WRITE_OFF_AFTER).unwrap_or(Timestamp::UNIX_EPOCH);
     let connected = streams.instances();
     for lost in store.lost_processes(day_ago).await? {
         if connected.contains(&lost.instance) {

@@ -21,10 +21,10 @@ use crate::store::ledger::worker::Worker;
 use crate::store::records::Record;
 
 mod alerts;
-mod rehearsal;
+mod dry_run;
 
 use self::alerts::Alerts;
-pub use self::rehearsal::Rehearsal;
+pub use self::dry_run::DryRun;
 
 #[derive(Clone, Debug)]
 pub struct Sender {

@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
 use super::accept;
-use super::crowd::{Crowd, Place};
+use super::connection_limit::{ConnectionLimit, ConnectionSlot};
 
 /// How long a client may take until its next request's headers have come, from the connection's start or the
 /// last answer on.
@@ -34,7 +34,7 @@ pub const HEAD: Duration = Duration::from_secs(30);
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    crowd: Arc<Crowd>,
+    limit: Arc<ConnectionLimit>,
     head: Duration,
     mut stopping: watch::Receiver<bool>,
 ) {
@@ -46,7 +46,7 @@ pub async fn serve(
         };
         // Those that have ended are let go.
         while connections.try_join_next().is_some() {}
-        let (Some(place), Ok(client)) = (crowd.enter(), connection.peer_addr()) else { continue };
+        let (Some(place), Ok(client)) = (limit.enter(), connection.peer_addr()) else { continue };
         connections.spawn(converse(connection, client, router.clone(), place, head, stopping.clone()));
     }
     drop(listener);
@@ -57,7 +57,7 @@ async fn converse(
     connection: TcpStream,
     client: SocketAddr,
     router: Router,
-    place: Place,
+    place: ConnectionSlot,
     head: Duration,
     mut stopping: watch::Receiver<bool>,
 ) {
@@ -97,9 +97,9 @@ async fn answer(
     request: Request<Incoming>,
     client: SocketAddr,
     router: Router,
-    place: Arc<Place>,
+    place: Arc<ConnectionSlot>,
 ) -> Result<Response<Body>, Infallible> {
-    let turn = Arc::new(Turn { place, begun: AtomicBool::new(false) });
+    let turn = Arc::new(ActiveRequest { place, begun: AtomicBool::new(false) });
     let mut request = request.map(|body| Body::new(Received::new(body, Arc::clone(&turn))));
     request.extensions_mut().insert(ConnectInfo(client));
     let response = router.oneshot(request).await?;
@@ -109,22 +109,22 @@ async fn answer(
 }
 
 /// A request's part in its connection's place: at work from its last byte on until its answer is sent.
-struct Turn {
-    place: Arc<Place>,
+struct ActiveRequest {
+    place: Arc<ConnectionSlot>,
     begun: AtomicBool,
 }
 
-impl Turn {
+impl ActiveRequest {
     fn begin(&self) {
         self.begun.store(true, Ordering::Relaxed);
-        self.place.work();
+        self.place.mark_busy();
     }
 }
 
-impl Drop for Turn {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
         if self.begun.load(Ordering::Relaxed) {
-            self.place.rest();
+            self.place.mark_idle();
         }
     }
 }
@@ -132,11 +132,11 @@ impl Drop for Turn {
 /// A request's body, whose end begins its turn.
 struct Received {
     body: Incoming,
-    turn: Option<Arc<Turn>>,
+    turn: Option<Arc<ActiveRequest>>,
 }
 
 impl Received {
-    fn new(body: Incoming, turn: Arc<Turn>) -> Self {
+    fn new(body: Incoming, turn: Arc<ActiveRequest>) -> Self {
         let mut received = Self { body, turn: Some(turn) };
         received.look();
         received
@@ -202,7 +202,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopping) = watch::channel(false);
-        tokio::spawn(serve(listener, router, Crowd::new(most), head, stopping));
+        tokio::spawn(serve(listener, router, ConnectionLimit::new(most), head, stopping));
         (address, stop)
     }
 

@@ -18,7 +18,7 @@ use tonic::transport::server::Connected;
 use tower::{Layer, Service};
 
 use super::accept;
-use super::crowd::{Crowd, Place};
+use super::connection_limit::{ConnectionLimit, ConnectionSlot};
 
 /// How long a connection may take until a stream is admitted on it.
 pub const OPENING: Duration = Duration::from_secs(10);
@@ -27,23 +27,23 @@ pub const OPENING: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Guarded {
     connection: TcpStream,
-    place: Arc<Place>,
+    place: Arc<ConnectionSlot>,
     deadline: Pin<Box<Sleep>>,
 }
 
 /// The connections that come to this port, as long as somebody asks for them.
 pub fn incoming(
     listener: TcpListener,
-    crowd: Arc<Crowd>,
+    limit: Arc<ConnectionLimit>,
     opening: Duration,
 ) -> impl Stream<Item = Result<Guarded, Infallible>> {
-    futures::stream::unfold((listener, crowd), move |(listener, crowd)| async move {
+    futures::stream::unfold((listener, limit), move |(listener, limit)| async move {
         loop {
             let connection = accept(&listener).await;
-            if let Some(place) = crowd.enter() {
+            if let Some(place) = limit.enter() {
                 let deadline = Box::pin(tokio::time::sleep(opening));
                 let guarded = Guarded { connection, place: Arc::new(place), deadline };
-                return Some((Ok(guarded), (listener, crowd)));
+                return Some((Ok(guarded), (listener, limit)));
             }
             tracing::warn!("a connection is refused: all that there may be are gateways'");
         }
@@ -52,15 +52,15 @@ pub fn incoming(
 
 impl Guarded {
     fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
-        !self.place.works()
+        !self.place.is_busy()
             && (self.place.poll_evicted(cx).is_ready() || self.deadline.as_mut().poll(cx).is_ready())
     }
 }
 
 impl Connected for Guarded {
-    type ConnectInfo = Arc<Place>;
+    type ConnectInfo = Arc<ConnectionSlot>;
 
-    fn connect_info(&self) -> Arc<Place> {
+    fn connect_info(&self) -> Arc<ConnectionSlot> {
         Arc::clone(&self.place)
     }
 }
@@ -134,14 +134,14 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let place = request.extensions().get::<Arc<Place>>().cloned();
+        let place = request.extensions().get::<Arc<ConnectionSlot>>().cloned();
         let answered = self.0.call(request);
         Box::pin(async move {
             let answer = answered.await?;
             // A refusal is told at once, in the headers.
             let admitted = answer.status().is_success() && !answer.headers().contains_key("grpc-status");
             if let Some(place) = place.filter(|_| admitted) {
-                place.work();
+                place.mark_busy();
             }
             Ok(answer)
         })
@@ -159,7 +159,7 @@ mod tests {
     async fn small_messages_to_gateways_do_not_wait() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut incoming = std::pin::pin!(incoming(listener, Crowd::new(1), OPENING));
+        let mut incoming = std::pin::pin!(incoming(listener, ConnectionLimit::new(1), OPENING));
         let _gateway = TcpStream::connect(address).await.unwrap();
         let Ok(guarded) = incoming.next().await.unwrap();
         assert!(guarded.connection.nodelay().unwrap());
@@ -169,14 +169,15 @@ mod tests {
     async fn a_connection_without_a_stream_ends_and_one_with_a_stream_stays() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut incoming = std::pin::pin!(incoming(listener, Crowd::new(3), Duration::from_millis(50)));
+        let mut incoming =
+            std::pin::pin!(incoming(listener, ConnectionLimit::new(3), Duration::from_millis(50)));
         let mut connections = Vec::new();
         for _ in 0..2 {
             let gateway = TcpStream::connect(address).await.unwrap();
             let Ok(guarded) = incoming.next().await.unwrap();
             connections.push((gateway, guarded));
         }
-        connections[1].1.place.work();
+        connections[1].1.place.mark_busy();
         let error = connections[0].1.read_u8().await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         let (gateway, guarded) = &mut connections[1];

@@ -29,7 +29,7 @@ use crate::refusal::Refusal;
 use crate::seal::{MasterKey, Purpose};
 use crate::store::identities::SignInIdentity;
 use crate::world::World;
-use profile::{Claims, Said};
+use profile::{Claims, ProviderClaims};
 use provider::Provider;
 
 pub use profile::Profile;
@@ -71,7 +71,7 @@ pub struct Settings {
 
 /// A browser on its way to the provider.
 #[derive(Debug)]
-pub struct Departure {
+pub struct AuthorizationRedirect {
     /// Where it goes.
     pub to: Url,
     /// The value of its cookie, by which it is known when it comes back.
@@ -163,7 +163,7 @@ impl Oidc {
         master: &MasterKey,
         public_url: &PublicUrl,
         return_to: &LocalPath,
-    ) -> Result<Departure, Refusal> {
+    ) -> Result<AuthorizationRedirect, Refusal> {
         let party = self.party(world, public_url).await?;
         let random = || secret(world).expose_secret().to_owned();
         let pending = Pending {
@@ -186,7 +186,7 @@ impl Oidc {
             .add_scopes(scopes.map(|scope| Scope::new(scope.clone())))
             .set_pkce_challenge(challenge)
             .url();
-        Ok(Departure { to, pending: pending.seal(world, master) })
+        Ok(AuthorizationRedirect { to, pending: pending.seal(world, master) })
     }
 
     /// Receives a browser that comes back, and says who it is and where it was going.
@@ -273,13 +273,13 @@ impl Oidc {
         }
         let identity = SignInIdentity { issuer: self.settings.issuer.clone(), subject: subject.to_string() };
         let claim = self.settings.groups_claim.as_deref();
-        let said = Said::in_token(&claims, claim);
+        let said = ProviderClaims::in_token(&claims, claim);
         let said = if said.is_settled() {
             said
         } else {
             match self.userinfo(world, public_url, tokens, subject).await {
                 Ok(None) => said,
-                Ok(Some(info)) => said.or(Said::in_userinfo(&info, claim)),
+                Ok(Some(info)) => said.or(ProviderClaims::in_userinfo(&info, claim)),
                 // Names and groups are no reason to turn somebody away.
                 Err(Refusal::Unavailable { .. })
                     if said.address.judged(self.settings.trust_email).is_ok() =>

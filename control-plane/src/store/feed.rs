@@ -52,7 +52,7 @@ macro_rules! key_lines {
 }
 
 impl Store {
-    /// One builder of what changed: catalogue, apps, keys, then removals.
+    /// One batch of what changed: catalogue, apps, keys, then removals.
     pub async fn feed_batch(
         &self,
         from: From,

@@ -32,7 +32,7 @@ pub enum AccessScope<'a> {
     Users(&'a [Uuid]),
 }
 
-/// SelfServiceSettings, of which nothing else is read.
+/// An app's settings, of which nothing else is read.
 #[derive(Deserialize)]
 struct SelfServiceSettings {
     #[serde(default)]

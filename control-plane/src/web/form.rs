@@ -302,6 +302,12 @@ impl HtmlForm {
         Self { values: self.values, ..other }
     }
 
+    /// Whether the form has this field, be it empty.
+    #[must_use]
+    pub fn has(&self, path: &str) -> bool {
+        self.values.contains_key(path)
+    }
+
     #[must_use]
     pub fn value(&self, path: &str) -> &str {
         self.values.get(path).map_or("", String::as_str)

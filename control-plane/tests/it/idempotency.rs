@@ -46,6 +46,20 @@ on_both! {
 }
 
 on_both! {
+    async fn a_rotation_sent_twice_answers_though_its_names_would_no_longer_be_taken(test: Test) {
+        let app = test.app(json!({"mode": "named"})).await;
+        let key = test.named_key(&app).await;
+        let (app, key) = (app["id"].as_str().unwrap(), key["id"].as_str().unwrap());
+        test.sql(&[format!("UPDATE keys SET name = 'ad\u{202e}min' WHERE id = '{key}'")]).await;
+        let path = format!("/apps/{app}/keys/{key}/rotate");
+        let first = post_once(&test, &path, "a", json!({})).await.expect(StatusCode::OK);
+        assert_eq!(first["key"]["name"], "ad\u{202e}min");
+        let second = post_once(&test, &path, "a", json!({})).await.expect(StatusCode::OK);
+        assert_eq!(first["key"], second["key"]);
+    }
+}
+
+on_both! {
     async fn an_invitation_sent_twice_is_made_once(test: Test) {
         let user = test.user("alice@acme.com").await;
         let path = format!("/users/{user}/invite");

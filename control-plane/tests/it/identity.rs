@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use latchkey::jwks::Jwks;
 use latchkey::jwks::fetch::{Failed, Fetcher};
 use latchkey::jwks::suspects::Suspects;
-use latchkey_core::identity::reach::Reach;
+use latchkey_core::identity::jwks_network::JwksNetworkPolicy;
 use latchkey_core::role::Role;
 use latchkey_discovery::source::From;
 use latchkey_proto::discovery::{AppPolicy, Identity, Jwt};
@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 
 use crate::support::{Test, id, on_both, pair};
 
-const LOOPBACK: Reach = Reach { private: false, loopback: true };
+const LOOPBACK: JwksNetworkPolicy = JwksNetworkPolicy { private: false, loopback: true };
 
 /// A source of a JWK set that answers what it is told to.
 #[derive(Clone, Default)]
@@ -325,7 +325,7 @@ on_both! {
 #[tokio::test]
 async fn addresses_out_of_reach_are_not_asked() {
     let (source, url) = Source::start().await;
-    let nowhere = Fetcher::new(Reach::default()).unwrap();
+    let nowhere = Fetcher::new(JwksNetworkPolicy::default()).unwrap();
     let by_name = url.replace("127.0.0.1", "localhost");
     for (fetcher, url) in [
         (&nowhere, url.as_str()),
@@ -333,16 +333,16 @@ async fn addresses_out_of_reach_are_not_asked() {
         (&nowhere, "https://10.0.0.1/jwks"),
         (&nowhere, "https://[fd00::1]/jwks"),
         (
-            &Fetcher::new(Reach { private: true, loopback: true }).unwrap(),
+            &Fetcher::new(JwksNetworkPolicy { private: true, loopback: true }).unwrap(),
             "https://169.254.169.254/latest/meta-data",
         ),
-        (&Fetcher::new(Reach { private: true, loopback: true }).unwrap(), "https://[fe80::1]/"),
+        (&Fetcher::new(JwksNetworkPolicy { private: true, loopback: true }).unwrap(), "https://[fe80::1]/"),
         (&nowhere, "http://id.example.com/"),
     ] {
         let failed = fetcher.fetch(url, None).await.unwrap_err();
         let told = failed.to_string();
-        let refused =
-            matches!(failed, Failed::OutOfReach(_) | Failed::Url(_)) || told.contains("is a private address");
+        let refused = matches!(failed, Failed::RefusedJwksAddress(_) | Failed::Url(_))
+            || told.contains("is a private address");
         assert!(refused, "{url}: {told}");
     }
     assert_eq!(source.asked(), 0);

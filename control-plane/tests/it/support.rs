@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use latchkey::action::By;
 use latchkey::action::tokens::{self, NewToken};
 use latchkey::api::Api;
-use latchkey::gateways::{GONE_AFTER, Gateways};
+use latchkey::gateways::{Gateways, STOP_AWAITING_AFTER};
 use latchkey::metrics::Metrics;
 use latchkey::router::router;
 use latchkey::seal::MasterKey;
@@ -146,7 +146,8 @@ impl Test {
         let clock = StoppedClock(Arc::new(AtomicI64::new(START_MS)));
         let world = World::new(clock.clone(), Randomness);
         let (registry, statuses) = (Registry::default(), Statuses::default());
-        let gateways = Gateways::new(registry.clone(), statuses, store.clone(), world.clone(), GONE_AFTER);
+        let gateways =
+            Gateways::new(registry.clone(), statuses, store.clone(), world.clone(), STOP_AWAITING_AFTER);
         let api = Api {
             store: store.clone(),
             world: world.clone(),

@@ -1,4 +1,4 @@
-use super::{Known, own, plain, times, writing};
+use super::{KnownModel, own, plain, times, writing};
 use crate::price::{LongContext, Rates, Tier};
 
 /// The day on which the prices were read.
@@ -19,8 +19,8 @@ const fn model(
     rates: [&str; 3],
     max_output_tokens: u64,
     context_window: u64,
-) -> Known {
-    Known {
+) -> KnownModel {
+    KnownModel {
         name,
         vendor,
         rates: plain(rates),
@@ -32,15 +32,20 @@ const fn model(
 }
 
 /// A model of Anthropic's, which asks five quarters and twice the input's rate for writing to its cache.
-const fn claude(name: &'static str, rates: [&str; 3], max_output_tokens: u64, context_window: u64) -> Known {
+const fn claude(
+    name: &'static str,
+    rates: [&str; 3],
+    max_output_tokens: u64,
+    context_window: u64,
+) -> KnownModel {
     let known = model(name, ANTHROPIC, rates, max_output_tokens, context_window);
-    Known { rates: writing(known.rates, ANTHROPICS_WRITES), ..known }
+    KnownModel { rates: writing(known.rates, ANTHROPICS_WRITES), ..known }
 }
 
 const ANTHROPICS_WRITES: [u64; 2] = [5, 8];
 const OPENAIS_WRITES: [u64; 2] = [5, 10];
 
-impl Known {
+impl KnownModel {
     /// With what OpenAI asks for writing to its cache since GPT-5.6.
     const fn writes(self) -> Self {
         Self { rates: writing(self.rates, OPENAIS_WRITES), ..self }
@@ -66,7 +71,7 @@ impl Known {
 /// input; one that is dearer at some hours has its dear price here. Where an answer may fill the window, it
 /// is bounded to what answers really need. Prices change: those that are typed in win.
 #[rustfmt::skip]
-pub(super) const KNOWN: &[Known] = &[
+pub(super) const KNOWN: &[KnownModel] = &[
     model("gpt-6.1-sol", OPENAI, ["2", "0.1", "10"], 128_000, 1_050_000).writes().long(272_000, ["4", "0.2", "15"]).tiers(&[("flex", times(500)), ("priority", times(2000)), ("ultrafast", times(6000))]),
     model("gpt-6.1-terra", OPENAI, ["1", "0.05", "5"], 128_000, 1_050_000).writes().long(272_000, ["2", "0.1", "7.5"]).tiers(&[("flex", times(500)), ("priority", times(2000))]),
     model("gpt-6-astra", OPENAI, ["10", "1", "50"], 128_000, 1_050_000).writes().long(272_000, ["20", "2", "75"]).tiers(&[("flex", times(500)), ("priority", times(2000)), ("ultrafast", times(6000))]),

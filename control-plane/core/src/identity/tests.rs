@@ -247,7 +247,7 @@ proptest! {
     fn whatever_comes_is_read_or_refused(json: Vec<u8>, text in "(-----BEGIN (PUBLIC KEY|CERTIFICATE)-----\n)?[A-Za-z0-9+/=\n]{0,80}(\n-----END (PUBLIC KEY|CERTIFICATE)-----)?") {
         let _ = jwk::read(&json);
         let _ = pem::read(&text);
-        let _ = reach::jwks_url(&text);
+        let _ = jwks_network::jwks_url(&text);
     }
 
     #[test]

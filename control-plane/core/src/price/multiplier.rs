@@ -11,7 +11,7 @@ use crate::money::NanoUsd;
 /// How many times as much as the standard tier something costs: billionths, and in JSON a decimal, as in
 /// "1.75".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(try_from = "Text", into = "String")]
+#[serde(try_from = "MultiplierInput", into = "String")]
 #[schema(value_type = String, example = "1.75")]
 pub struct Multiplier(u64);
 
@@ -64,18 +64,18 @@ impl From<Multiplier> for String {
 /// A multiplier as JSON has it: a string, or a number for those who write by hand.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "must be how many times the standard price it is, such as \"1.75\"")]
-enum Text {
-    Text(String),
+enum MultiplierInput {
+    MultiplierInput(String),
     Number(serde_json::Number),
 }
 
-impl TryFrom<Text> for Multiplier {
+impl TryFrom<MultiplierInput> for Multiplier {
     type Error = BadMultiplier;
 
-    fn try_from(text: Text) -> Result<Self, BadMultiplier> {
+    fn try_from(text: MultiplierInput) -> Result<Self, BadMultiplier> {
         match text {
-            Text::Text(text) => text.parse(),
-            Text::Number(number) => number.to_string().parse(),
+            MultiplierInput::MultiplierInput(text) => text.parse(),
+            MultiplierInput::Number(number) => number.to_string().parse(),
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::name::Email;
 
 /// What one answer of the provider says of the address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Said {
+pub struct ClaimedAddress {
     /// As it stands there.
     pub email: Option<String>,
     /// Whether it is verified, where that is said.
@@ -26,7 +26,7 @@ pub enum Doubt {
     Denied,
 }
 
-impl Said {
+impl ClaimedAddress {
     /// Reads `email_verified`, and Entra's optional `xms_edov` beside it; one that says no is believed.
     #[must_use]
     pub fn new(email: Option<String>, email_verified: Option<bool>, claims: &Map<String, Value>) -> Self {
@@ -94,13 +94,13 @@ mod tests {
 
     use super::*;
 
-    fn said(email: &str, verified: Option<bool>, edov: Value) -> Said {
+    fn said(email: &str, verified: Option<bool>, edov: Value) -> ClaimedAddress {
         let claims = json!({"xms_edov": edov});
         let email = Some(email.to_owned()).filter(|email| !email.is_empty());
-        Said::new(email, verified, claims.as_object().unwrap())
+        ClaimedAddress::new(email, verified, claims.as_object().unwrap())
     }
 
-    fn judged(said: &Said) -> [Result<String, Doubt>; 2] {
+    fn judged(said: &ClaimedAddress) -> [Result<String, Doubt>; 2] {
         [false, true].map(|vouched| said.judged(vouched).map(String::from))
     }
 

@@ -47,7 +47,7 @@ use secrecy::SecretString;
 
 use super::secret;
 
-mod reach;
+mod blocked_addresses;
 
 #[cfg(test)]
 mod tests;
@@ -78,12 +78,12 @@ pub struct ProviderCluster {
     /// Put on every request by Envoy, instead of whatever the client sent.
     pub credential: Option<Credential>,
     /// The addresses to which Envoy does not connect, whatever the host's name resolves to.
-    pub reach: Reach,
+    pub reach: BlockedAddresses,
 }
 
 /// Where a provider may not be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reach {
+pub struct BlockedAddresses {
     /// Closed, whatever is opened.
     pub never: Vec<IpNet>,
     /// Closed, where they are not opened.
@@ -229,7 +229,7 @@ fn http(provider: &ProviderCluster) -> HttpProtocolOptions {
             ..AutoHttpConfig::default()
         }),
     };
-    let reach = reach::filter(&provider.reach);
+    let reach = blocked_addresses::filter(&provider.reach);
     let injector = provider.credential.as_ref().map(|credential| injector(provider, credential));
     let codec = filter("envoy.filters.http.upstream_codec", pack_any(UpstreamCodec {}));
     HttpProtocolOptions {

@@ -30,7 +30,7 @@ pub(super) struct Versions {
 
 /// What one Envoy gets.
 #[derive(Debug)]
-pub(super) struct Selection {
+pub(super) struct EnvoyResources {
     pub(super) version: String,
     pub(super) resources: Vec<Any>,
 }
@@ -55,7 +55,7 @@ impl Versions {
         kind: Kind,
         names: &BTreeSet<String>,
         known: &[ProviderCluster],
-    ) -> Selection {
+    ) -> EnvoyResources {
         let resources: Vec<Any> = match kind {
             Kind::Cluster => {
                 let all = names.is_empty() || names.contains("*");
@@ -68,6 +68,6 @@ impl Versions {
             }
         };
         let contents: Vec<&[u8]> = resources.iter().map(|resource| resource.value.as_slice()).collect();
-        Selection { version: format!("{:016x}", self.key.hash_one(contents)), resources }
+        EnvoyResources { version: format!("{:016x}", self.key.hash_one(contents)), resources }
     }
 }

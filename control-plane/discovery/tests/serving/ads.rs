@@ -6,7 +6,7 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
 use envoy_types::pb::google::rpc;
-use latchkey_discovery::source::{Credential, ProviderCluster, Reach, Transport};
+use latchkey_discovery::source::{BlockedAddresses, Credential, ProviderCluster, Transport};
 use prost::{Message as _, Name as _};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -27,7 +27,7 @@ fn provider(credential: &str) -> ProviderCluster {
         port: 443,
         transport: Transport::Tls { ca_path: None },
         credential: Some(Credential { header: "authorization".to_owned(), value: credential.into() }),
-        reach: Reach::default(),
+        reach: BlockedAddresses::default(),
     }
 }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use latchkey_core::identity::IdentitySettings;
 use latchkey_core::limits::Limits;
-use latchkey_core::name::Name;
+use latchkey_core::name::{Name, deserialize_stored};
 use latchkey_core::rotation::Grace;
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::{AppSettings, CredentialMode};
@@ -54,6 +54,7 @@ pub struct AppView {
     /// Opaque.
     pub id: Uuid,
     /// What people see.
+    #[serde(deserialize_with = "deserialize_stored")]
     pub name: Name,
     /// Whether it works.
     pub status: Standing,

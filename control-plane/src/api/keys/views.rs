@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use latchkey_core::limits::Limits;
-use latchkey_core::name::Name;
+use latchkey_core::name::{Name, deserialize_stored};
 use latchkey_core::status::Standing;
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,7 @@ pub struct KeyView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<PersonRef>,
     /// What people see.
+    #[serde(deserialize_with = "deserialize_stored")]
     pub name: Name,
     /// Whether it works, as far as the key itself goes; its app may be switched off.
     pub status: Standing,

@@ -1,7 +1,7 @@
 //! How models and prices look from outside.
 
 use jiff::Timestamp;
-use latchkey_core::catalogue::{AS_OF, Known};
+use latchkey_core::catalogue::{AS_OF, KnownModel};
 use latchkey_core::name::ModelName;
 use latchkey_core::price::Price;
 use latchkey_core::provider::{Dialect, OutputLimit};
@@ -122,9 +122,9 @@ impl From<PastPrice> for PastPriceView {
     }
 }
 
-impl From<&Known> for KnownView {
-    fn from(known: &Known) -> Self {
-        let Known { name, vendor, max_output_tokens, context_window, .. } = *known;
+impl From<&KnownModel> for KnownView {
+    fn from(known: &KnownModel) -> Self {
+        let KnownModel { name, vendor, max_output_tokens, context_window, .. } = *known;
         Self { name, vendor, price: known.price(), max_output_tokens, context_window, as_of: AS_OF }
     }
 }

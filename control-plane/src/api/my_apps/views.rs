@@ -187,7 +187,7 @@ impl MyAppDetails {
 }
 
 /// The MCP servers that a scope holds, with its tools where it holds some only.
-fn reached(scope: &Selection, servers: Vec<McpServer>) -> Vec<MyMcpServer> {
+fn wait_for_key(scope: &Selection, servers: Vec<McpServer>) -> Vec<MyMcpServer> {
     let reached = servers.into_iter().filter(|server| server.enabled);
     let reached = reached.filter(|server| mcp::reaches(scope, server.name.as_str()));
     reached

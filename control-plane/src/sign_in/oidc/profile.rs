@@ -35,13 +35,13 @@ pub(super) struct Claims {
 impl AdditionalClaims for Claims {}
 
 /// What one answer says.
-pub(super) struct Said {
-    pub(super) address: address::Said,
+pub(super) struct ProviderClaims {
+    pub(super) address: address::ClaimedAddress,
     name: Option<String>,
     groups: Option<Result<Stated, Unstated>>,
 }
 
-impl Said {
+impl ProviderClaims {
     pub(super) fn in_token(
         claims: &IdTokenClaims<Claims, CoreGenderClaim>,
         groups_claim: Option<&str>,
@@ -76,7 +76,7 @@ impl Said {
         groups_claim: Option<&str>,
     ) -> Self {
         Self {
-            address: address::Said::new(email.map(|email| email.to_string()), verified, all),
+            address: address::ClaimedAddress::new(email.map(|email| email.to_string()), verified, all),
             name: name(called),
             groups: groups_claim.map(|claim| groups::read(all, claim)),
         }

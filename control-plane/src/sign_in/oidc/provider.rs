@@ -17,13 +17,13 @@ const PAUSE: SignedDuration = SignedDuration::from_secs(5);
 /// The metadata and keys of a provider, once they are known.
 #[derive(Debug, Default)]
 pub struct Provider {
-    known: Mutex<Known>,
+    known: Mutex<CachedMetadata>,
     /// Held by the one that fetches.
     fetching: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct CachedMetadata {
     metadata: Option<CoreProviderMetadata>,
     /// When it came; none where it may lack new keys.
     came_at: Option<Timestamp>,
@@ -31,7 +31,7 @@ struct Known {
 }
 
 /// What is known for now.
-enum Standing {
+enum MetadataFreshness {
     /// Good enough.
     Usable(CoreProviderMetadata),
     /// Good enough while it is fetched anew.
@@ -43,7 +43,7 @@ enum Standing {
 /// It failed a moment ago.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("it failed to answer a moment ago")]
-struct Resting;
+struct RecentlyFailed;
 
 impl Provider {
     /// The metadata with the keys: as known, or fetched. While one request fetches it anew, and where that
@@ -55,22 +55,23 @@ impl Provider {
         now: Timestamp,
     ) -> Result<CoreProviderMetadata, Box<dyn Error + Send + Sync>> {
         let _turn = match self.standing(now).await? {
-            Standing::Usable(metadata) => return Ok(metadata),
-            Standing::Aged(metadata) => match self.fetching.try_lock() {
+            MetadataFreshness::Usable(metadata) => return Ok(metadata),
+            MetadataFreshness::Aged(metadata) => match self.fetching.try_lock() {
                 Ok(turn) => turn,
                 Err(_) => return Ok(metadata),
             },
-            Standing::Lacking => self.fetching.lock().await,
+            MetadataFreshness::Lacking => self.fetching.lock().await,
         };
         // It may have come while this one waited.
-        if let Standing::Usable(metadata) = self.standing(now).await? {
+        if let MetadataFreshness::Usable(metadata) = self.standing(now).await? {
             return Ok(metadata);
         }
         let fetched = CoreProviderMetadata::discover_async(IssuerUrl::new(issuer.to_owned())?, http).await;
         let mut known = self.known.lock().await;
         match fetched {
             Ok(metadata) => {
-                *known = Known { metadata: Some(metadata.clone()), came_at: Some(now), failed_at: None };
+                *known =
+                    CachedMetadata { metadata: Some(metadata.clone()), came_at: Some(now), failed_at: None };
                 Ok(metadata)
             }
             Err(error) => {
@@ -92,22 +93,22 @@ impl Provider {
         true
     }
 
-    async fn standing(&self, now: Timestamp) -> Result<Standing, Resting> {
+    async fn standing(&self, now: Timestamp) -> Result<MetadataFreshness, RecentlyFailed> {
         self.known.lock().await.standing(now)
     }
 }
 
-impl Known {
-    fn standing(&self, now: Timestamp) -> Result<Standing, Resting> {
+impl CachedMetadata {
+    fn standing(&self, now: Timestamp) -> Result<MetadataFreshness, RecentlyFailed> {
         let within = |at: Option<Timestamp>, time| at.is_some_and(|at| now.duration_since(at) < time);
         let is_resting = within(self.failed_at, PAUSE);
         match &self.metadata {
             Some(metadata) if is_resting || within(self.came_at, FRESH) => {
-                Ok(Standing::Usable(metadata.clone()))
+                Ok(MetadataFreshness::Usable(metadata.clone()))
             }
-            Some(metadata) if self.came_at.is_some() => Ok(Standing::Aged(metadata.clone())),
-            None if is_resting => Err(Resting),
-            _ => Ok(Standing::Lacking),
+            Some(metadata) if self.came_at.is_some() => Ok(MetadataFreshness::Aged(metadata.clone())),
+            None if is_resting => Err(RecentlyFailed),
+            _ => Ok(MetadataFreshness::Lacking),
         }
     }
 }

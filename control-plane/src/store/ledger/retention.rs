@@ -11,7 +11,7 @@ use crate::store::row::unfit;
 use crate::store::{Store, Tx};
 
 /// How long a gateway process that was not heard of may still come back.
-const GONE: SignedDuration = SignedDuration::from_hours(30 * 24);
+const FORGET_PROCESS_AFTER: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// When a period is over for certain: the longest has 31 days.
 const ENDED: SignedDuration = SignedDuration::from_hours(40 * 24);
 /// When nothing of a lease counts in a window any more: the longest has a day.
@@ -118,7 +118,7 @@ impl Store {
             "DELETE FROM ledger_workers WHERE instance IN
              (SELECT instance FROM ledger_workers GROUP BY instance HAVING MAX(seen_at) < $1)",
         )
-        .bind(ago(GONE))
+        .bind(ago(FORGET_PROCESS_AFTER))
         .execute(&self.pool)
         .await?;
         let leases = sqlx::query(
@@ -128,7 +128,7 @@ impl Store {
         )
         .bind(ago(LEFT))
         .bind(ago(ENDED))
-        .bind(ago(GONE))
+        .bind(ago(FORGET_PROCESS_AFTER))
         .execute(&self.pool)
         .await?;
         let budgets = sqlx::query("DELETE FROM buckets WHERE kind > 4 AND period > 0 AND period < $1")

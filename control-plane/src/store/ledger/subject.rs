@@ -75,9 +75,6 @@ impl Tx {
     }
 
     /// Those of `ids` that are named keys.
-    ///
-    /// # Errors
-    /// As [`Tx::app_limits`].
     pub async fn key_limits(
         &mut self,
         ids: &[Uuid],

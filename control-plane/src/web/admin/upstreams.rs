@@ -180,7 +180,7 @@ async fn show<P: UpstreamPages>(
     };
     // A refused form may be one without these fields.
     let form = match form {
-        Some(form) if !form.value(P::URL_FIELD).is_empty() => form,
+        Some(form) if form.has(P::URL_FIELD) => form,
         Some(form) => now().wrong_as(form),
         None => now(),
     };

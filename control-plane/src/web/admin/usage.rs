@@ -49,7 +49,7 @@ const ROWS: u16 = 100;
 #[template(path = "admin/usage.html")]
 struct UsagePage {
     frame: Frame,
-    found: Option<UsageReport>,
+    found: Option<UsageTable>,
     providers: Vec<(String, String)>,
     /// Each way to group, its words, its page and whether it is this one.
     tabs: Vec<(String, &'static str, bool)>,
@@ -58,7 +58,7 @@ struct UsagePage {
     form: HtmlForm,
 }
 
-struct UsageReport {
+struct UsageTable {
     days: UsageView,
     charts: Vec<Chart>,
     groups: GroupTable,
@@ -106,7 +106,7 @@ pub async fn page(
     Ok((status, page).into_response())
 }
 
-async fn find(visit: &Visit, api: &Api, query: UsageQuery, by: &str) -> Result<UsageReport, Problem> {
+async fn find(visit: &Visit, api: &Api, query: UsageQuery, by: &str) -> Result<UsageTable, Problem> {
     let sum = async |group_by: &str, limit| {
         let query = UsageQuery { group_by: Some(group_by.to_owned()), limit, ..query.clone() };
         Ok::<_, Problem>(usage::read(visit.reader()?, State(api.clone()), Query(query)).await?.0)
@@ -115,7 +115,7 @@ async fn find(visit: &Visit, api: &Api, query: UsageQuery, by: &str) -> Result<U
     let of_no_one = query.app_id.or(query.user_id).or(query.key_id).is_none();
     let (items, truncated) = match by {
         KEYS if of_no_one => {
-            return Ok(UsageReport { charts: charts(&days), days, groups: GroupTable::NoSubject });
+            return Ok(UsageTable { charts: charts(&days), days, groups: GroupTable::NoSubject });
         }
         "day" => (days.items.clone(), days.truncated),
         by => {
@@ -124,7 +124,7 @@ async fn find(visit: &Visit, api: &Api, query: UsageQuery, by: &str) -> Result<U
         }
     };
     let rows = items.into_iter().take(ROWS.into()).map(|item| row(item, by)).collect();
-    Ok(UsageReport { charts: charts(&days), days, groups: GroupTable::MostExpensive(rows, truncated) })
+    Ok(UsageTable { charts: charts(&days), days, groups: GroupTable::MostExpensive(rows, truncated) })
 }
 
 /// The charts of sums by day.

@@ -9,7 +9,7 @@ fn provider(host: &str, transport: Transport, credential: Option<Credential>) ->
         port: 443,
         transport,
         credential,
-        reach: Reach::default(),
+        reach: BlockedAddresses::default(),
     }
 }
 

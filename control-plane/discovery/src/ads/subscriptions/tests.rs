@@ -2,7 +2,7 @@ use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::google::rpc;
 
 use super::*;
-use crate::source::{Credential, Reach, Transport};
+use crate::source::{BlockedAddresses, Credential, Transport};
 
 const CREDENTIAL: &str = "latchkey/openai/credential";
 
@@ -13,7 +13,7 @@ fn provider(host: &str, credential: &str) -> ProviderCluster {
         port: 80,
         transport: Transport::Plaintext,
         credential: Some(Credential { header: "authorization".to_owned(), value: credential.into() }),
-        reach: Reach::default(),
+        reach: BlockedAddresses::default(),
     }
 }
 

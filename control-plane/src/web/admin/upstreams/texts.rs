@@ -112,7 +112,7 @@ impl UpstreamPages for ModelProtocol {
             None => "the gateway's default".to_owned(),
         };
         vec![
-            ("FieldKind", provider.protocol.kind.as_str().to_owned(), false),
+            ("Kind", provider.protocol.kind.as_str().to_owned(), false),
             ("Base URL", provider.url.clone(), true),
             ("Idle timeout", timeout, false),
         ]

@@ -34,7 +34,7 @@ on_both! {
         assert_eq!(page.status, 422);
         assert!(page.all(".refused").join(" ").contains("nothing to change"), "{}", page.main());
         test.act(&format!("{path}/revoke")).await.expect(StatusCode::OK);
-        assert!(boss.open(&format!("{audit}/2")).await.main().contains("cannot be rolled back"));
+        assert!(boss.open(&format!("{audit}/2")).await.main().contains("The app is revoked and cannot be rolled back."));
         assert_eq!(boss.open(&format!("{audit}/99")).await.status, 404);
     }
 }

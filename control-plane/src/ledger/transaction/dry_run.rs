@@ -14,14 +14,14 @@ use crate::store::ledger::bucket::BucketKey;
 
 /// What the book would answer a gateway that holds nothing yet. It answers from memory: nothing is
 /// granted by it.
-pub struct Rehearsal {
+pub struct DryRun {
     subjects: LimitSubjects,
     buckets: LedgerBuckets,
     sender: Sender,
     now: Timestamp,
 }
 
-impl Rehearsal {
+impl DryRun {
     /// Reads what the limits of these apps and keys have left at `now`.
     pub async fn open(tx: &mut Tx, ids: BTreeSet<Uuid>, now: Timestamp) -> sqlx::Result<Self> {
         let mut subjects = LimitSubjects::default();
@@ -33,7 +33,7 @@ impl Rehearsal {
         let found = tx.buckets(&keys).await?;
         let buckets = LedgerBuckets::new(begin(tx, &subjects, found, now).await?, Presence::default(), now);
         // No process calls itself so: theirs are numbers.
-        let sender = Sender { gateway: "rehearsal".to_owned(), instance: "rehearsal".to_owned() };
+        let sender = Sender { gateway: "dry-run".to_owned(), instance: "dry-run".to_owned() };
         Ok(Self { subjects, buckets, sender, now })
     }
 

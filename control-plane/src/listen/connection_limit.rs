@@ -9,13 +9,13 @@ use futures::task::AtomicWaker;
 
 /// At most so many connections.
 #[derive(Debug)]
-pub struct Crowd {
+pub struct ConnectionLimit {
     most: usize,
-    members: Mutex<Members>,
+    members: Mutex<Slots>,
 }
 
 #[derive(Debug, Default)]
-struct Members {
+struct Slots {
     next: u64,
     /// Those that keep us waiting, by when that began.
     waiting: BTreeMap<u64, Arc<Eviction>>,
@@ -24,8 +24,8 @@ struct Members {
 
 /// A connection's place; dropping it leaves.
 #[derive(Debug)]
-pub struct Place {
-    crowd: Arc<Crowd>,
+pub struct ConnectionSlot {
+    limit: Arc<ConnectionLimit>,
     eviction: Arc<Eviction>,
     /// Its number among those that wait; none while it works.
     number: Mutex<Option<u64>>,
@@ -37,7 +37,7 @@ struct Eviction {
     waker: AtomicWaker,
 }
 
-impl Crowd {
+impl ConnectionLimit {
     /// An empty one.
     #[must_use]
     pub fn new(most: usize) -> Arc<Self> {
@@ -47,22 +47,22 @@ impl Crowd {
     /// A place for one more. Where all are taken the connection leaves that has kept us waiting for longest;
     /// none where all are at work.
     #[must_use]
-    pub fn enter(self: &Arc<Self>) -> Option<Place> {
+    pub fn enter(self: &Arc<Self>) -> Option<ConnectionSlot> {
         let mut members = self.members();
         if members.waiting.len() + members.working >= self.most {
             members.waiting.pop_first()?.1.evict();
         }
         let eviction = Arc::new(Eviction::default());
         let number = members.wait(Arc::clone(&eviction));
-        Some(Place { crowd: Arc::clone(self), eviction, number: Mutex::new(Some(number)) })
+        Some(ConnectionSlot { limit: Arc::clone(self), eviction, number: Mutex::new(Some(number)) })
     }
 
-    fn members(&self) -> MutexGuard<'_, Members> {
+    fn members(&self) -> MutexGuard<'_, Slots> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Members {
+impl Slots {
     fn wait(&mut self, eviction: Arc<Eviction>) -> u64 {
         let number = self.next;
         self.next += 1;
@@ -71,11 +71,11 @@ impl Members {
     }
 }
 
-impl Place {
+impl ConnectionSlot {
     /// It has said what it wants: from now on it stays.
-    pub fn work(&self) {
+    pub fn mark_busy(&self) {
         let mut number = self.number();
-        let mut members = self.crowd.members();
+        let mut members = self.limit.members();
         // One that is to leave has no place any more.
         if number.is_some_and(|number| members.waiting.remove(&number).is_some()) {
             members.working += 1;
@@ -84,9 +84,9 @@ impl Place {
     }
 
     /// It has what it wanted.
-    pub fn rest(&self) {
+    pub fn mark_idle(&self) {
         let mut number = self.number();
-        let mut members = self.crowd.members();
+        let mut members = self.limit.members();
         if number.is_none() {
             members.working -= 1;
             *number = Some(members.wait(Arc::clone(&self.eviction)));
@@ -95,7 +95,7 @@ impl Place {
 
     /// Whether it is at work.
     #[must_use]
-    pub fn works(&self) -> bool {
+    pub fn is_busy(&self) -> bool {
         self.number().is_none()
     }
 
@@ -110,10 +110,10 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let number = *self.number();
-        let mut members = self.crowd.members();
+        let mut members = self.limit.members();
         match number {
             Some(number) => drop(members.waiting.remove(&number)),
             None => members.working -= 1,
@@ -132,44 +132,44 @@ impl Eviction {
 mod tests {
     use super::*;
 
-    fn evicted(place: &Place) -> bool {
+    fn evicted(place: &ConnectionSlot) -> bool {
         place.poll_evicted(&Context::from_waker(futures::task::noop_waker_ref())).is_ready()
     }
 
     #[test]
     fn whoever_keeps_us_waiting_for_longest_makes_room() {
-        let crowd = Crowd::new(3);
-        let [first, second, third] = [(); 3].map(|()| crowd.enter().unwrap());
-        first.work();
-        let fourth = crowd.enter().unwrap();
+        let limit = ConnectionLimit::new(3);
+        let [first, second, third] = [(); 3].map(|()| limit.enter().unwrap());
+        first.mark_busy();
+        let fourth = limit.enter().unwrap();
         assert_eq!([&first, &second, &third, &fourth].map(evicted), [false, true, false, false]);
-        first.rest();
-        let fifth = crowd.enter().unwrap();
+        first.mark_idle();
+        let fifth = limit.enter().unwrap();
         assert_eq!([&first, &third, &fourth, &fifth].map(evicted), [false, true, false, false]);
     }
 
     #[test]
     fn nobody_enters_while_all_are_at_work_and_a_place_that_is_left_is_free() {
-        let crowd = Crowd::new(2);
-        let [first, second] = [(); 2].map(|()| crowd.enter().unwrap());
-        first.work();
-        second.work();
-        assert!(crowd.enter().is_none());
+        let limit = ConnectionLimit::new(2);
+        let [first, second] = [(); 2].map(|()| limit.enter().unwrap());
+        first.mark_busy();
+        second.mark_busy();
+        assert!(limit.enter().is_none());
         drop(first);
-        let third = crowd.enter().unwrap();
-        third.work();
-        assert!(crowd.enter().is_none() && !evicted(&second));
+        let third = limit.enter().unwrap();
+        third.mark_busy();
+        assert!(limit.enter().is_none() && !evicted(&second));
     }
 
     #[test]
     fn one_that_is_to_leave_gets_its_place_back_by_nothing() {
-        let crowd = Crowd::new(1);
-        let first = crowd.enter().unwrap();
-        let second = crowd.enter().unwrap();
-        first.work();
-        assert!(!first.works() && evicted(&first));
-        second.work();
+        let limit = ConnectionLimit::new(1);
+        let first = limit.enter().unwrap();
+        let second = limit.enter().unwrap();
+        first.mark_busy();
+        assert!(!first.is_busy() && evicted(&first));
+        second.mark_busy();
         drop(first);
-        assert!(crowd.enter().is_none());
+        assert!(limit.enter().is_none());
     }
 }

@@ -9,7 +9,7 @@ use crate::upstream::Neighborhood;
 
 /// What may be asked, beside the public network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reach {
+pub struct JwksNetworkPolicy {
     /// Private networks.
     pub private: bool,
     /// This machine.
@@ -18,7 +18,7 @@ pub struct Reach {
 
 /// Why an address is not asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OutOfReach {
+pub enum RefusedJwksAddress {
     /// Link-local addresses and metadata services are not asked, whatever is set.
     #[error("{0} is a link-local or otherwise special address, which is never asked")]
     Special(IpAddr),
@@ -27,19 +27,19 @@ pub enum OutOfReach {
     Private(IpAddr),
 }
 
-impl Reach {
+impl JwksNetworkPolicy {
     /// Allows an address, or says why not.
     ///
     /// # Errors
     /// As said.
-    pub fn check(self, address: IpAddr) -> Result<(), OutOfReach> {
+    pub fn check(self, address: IpAddr) -> Result<(), RefusedJwksAddress> {
         let allowed = match Neighborhood::of(address) {
             Neighborhood::Public => true,
             Neighborhood::Loopback => self.loopback,
             Neighborhood::Private => self.private,
-            Neighborhood::Special => return Err(OutOfReach::Special(address)),
+            Neighborhood::Special => return Err(RefusedJwksAddress::Special(address)),
         };
-        if allowed { Ok(()) } else { Err(OutOfReach::Private(address)) }
+        if allowed { Ok(()) } else { Err(RefusedJwksAddress::Private(address)) }
     }
 }
 
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     fn check(address: &str, private: bool, loopback: bool) -> bool {
-        Reach { private, loopback }.check(address.parse().unwrap()).is_ok()
+        JwksNetworkPolicy { private, loopback }.check(address.parse().unwrap()).is_ok()
     }
 
     #[test]

@@ -15,13 +15,13 @@ use envoy_types::pb::google::protobuf::UInt32Value;
 use envoy_types::util::pack_any;
 use ipnet::IpNet;
 
-use super::Reach;
+use super::BlockedAddresses;
 
 /// What Envoy calls it in the details of a response.
 const POLICY: &str = "out_of_reach";
 
 /// The filter, unless nothing is closed.
-pub(super) fn filter(reach: &Reach) -> Option<HttpFilter> {
+pub(super) fn filter(reach: &BlockedAddresses) -> Option<HttpFilter> {
     let never = (!reach.never.is_empty()).then(|| any_of(&reach.never));
     let closed = (!reach.closed.is_empty()).then(|| any_of(&reach.closed));
     let closed = closed.map(|closed| match reach.opened.is_empty() {
