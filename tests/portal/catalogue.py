@@ -27,7 +27,7 @@ with story() as latchkey:
 
     latchkey.tells("she adds a model of it, with a price")
     page.get_by_role("link", name="Add a model").click()
-    page.get_by_label("Name").fill("our-model")
+    page.get_by_label("Name", exact=True).fill("our-model")
     page.get_by_label("Name at the provider").fill("gpt-4o-mini")
     page.locator("[name=priced]").nth(1).check()
     page.get_by_label("Price of input", exact=True).fill("2.50")
