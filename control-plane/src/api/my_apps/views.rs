@@ -166,7 +166,7 @@ impl MyAppDetails {
         Self {
             models: served(&settings, &providers, models),
             providers,
-            mcp_servers: reached(&settings.mcp_scope, servers),
+            mcp_servers: reachable_servers(&settings.mcp_scope, servers),
             usage,
             requests: Some(requests).filter(|_| grants(Capability::AllLogs)),
             values_visible: settings.keep_key_values && grants(Capability::KeyVisibility),
@@ -187,7 +187,7 @@ impl MyAppDetails {
 }
 
 /// The MCP servers that a scope holds, with its tools where it holds some only.
-fn wait_for_key(scope: &Selection, servers: Vec<McpServer>) -> Vec<MyMcpServer> {
+fn reachable_servers(scope: &Selection, servers: Vec<McpServer>) -> Vec<MyMcpServer> {
     let reached = servers.into_iter().filter(|server| server.enabled);
     let reached = reached.filter(|server| mcp::reaches(scope, server.name.as_str()));
     reached
