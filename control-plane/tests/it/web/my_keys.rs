@@ -43,7 +43,7 @@ async fn a_new_key_is_shown_once_with_what_to_paste(test: Test) {
             assert!(snippet.contains(part), "{part}: {snippet}");
         }
     }
-    assert!(page.main().contains("Copy it now. You won&#39;t be able to see it again."));
+    assert!(page.main().contains("Copy it now. You won't be able to see it again."));
     assert_eq!(page.headers["cache-control"], "no-store");
     let twice = alice.submit(&form, &format!("{path}/keys"), &fields).await;
     assert_eq!(twice.all("#value"), std::slice::from_ref(&value), "sent twice, created once");

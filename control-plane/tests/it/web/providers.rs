@@ -22,7 +22,7 @@ async fn a_provider_is_made_edited_and_deleted(test: Test) {
     assert!(page.main().contains("30 min"), "{}", page.main());
     assert!(page.all("dt").contains(&"Kind".to_owned()), "{}", page.main());
     // What was typed stays where the form is refused, though a field was emptied.
-    let typed = [("base_url", ""), ("idle_timeout_seconds", "900"), ("cluster", "mine")];
+    let typed = [("base_url", ""), ("idle_timeout_seconds", "1200"), ("cluster", "mine")];
     let refused = boss.submit(&page, "/admin/providers/openai", &typed).await;
     assert_eq!((refused.status, refused.all("#base_url-error").len()), (422, 1), "{}", refused.main());
     assert_eq!(refused.attribute("[name=cluster]", "value").as_deref(), Some("mine"), "{}", refused.main());
