@@ -82,8 +82,7 @@ impl PublicKey {
         match self {
             Self::Rs256(key) => {
                 key.takes(signature)
-                    && by_host(key.spki().as_deref(), signature)
-                        .unwrap_or_else(|| key.verify(message, signature))
+                    && by_host(Some(key.spki()), signature).unwrap_or_else(|| key.verify(message, signature))
             }
             Self::Es256(key) => p256::ecdsa::Signature::from_slice(signature).is_ok_and(|signature| {
                 let spki = key.to_public_key_der().ok();

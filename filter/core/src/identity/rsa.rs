@@ -27,8 +27,8 @@ pub struct RsaKey {
     exponent: BoxedUint,
     /// The modulus's length in bytes, which a signature has too.
     length: usize,
-    /// PKCS #1's `RSAPublicKey`.
-    der: Box<[u8]>,
+    /// X.509's `SubjectPublicKeyInfo` in DER.
+    spki: Box<[u8]>,
 }
 
 /// Whether this is PKCS #1's `RSAPublicKey` with a modulus that is too long.
@@ -52,18 +52,19 @@ impl RsaKey {
             return None;
         }
         let odd: Option<Odd<_>> = Odd::new(number).into();
+        let subject_public_key = BitStringRef::from_bytes(der).ok()?;
+        let spki = SubjectPublicKeyInfo { algorithm: pkcs1::ALGORITHM_ID, subject_public_key };
         Some(Self {
             modulus: BoxedMontyParams::new_vartime(odd?),
             exponent: BoxedUint::from_be_slice_vartime(exponent),
             length: modulus.len(),
-            der: der.into(),
+            spki: spki.to_der().ok()?.into(),
         })
     }
 
-    /// X.509's `SubjectPublicKeyInfo` of the key, in DER.
-    pub(super) fn spki(&self) -> Option<Vec<u8>> {
-        let subject_public_key = BitStringRef::from_bytes(&self.der).ok()?;
-        SubjectPublicKeyInfo { algorithm: pkcs1::ALGORITHM_ID, subject_public_key }.to_der().ok()
+    /// X.509's `SubjectPublicKeyInfo` in DER.
+    pub(super) fn spki(&self) -> &[u8] {
+        &self.spki
     }
 
     /// Whether a signature can be this key's, by its length.

@@ -56,8 +56,7 @@ fn ask(host: &Host, signer: &Signer, token: &str) -> bool {
 }
 
 fn wrong(token: &str) -> String {
-    let (signed, _) = token.rsplit_once('.').unwrap();
-    let (_, signature) = token.rsplit_once('.').unwrap();
+    let (signed, signature) = token.rsplit_once('.').unwrap();
     let first = if signature.starts_with('A') { "B" } else { "A" };
     format!("{signed}.{first}{}", &signature[1..])
 }
