@@ -23,8 +23,8 @@ struct FaultPage {
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
                       connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// The one place where pages' problems are answered: whoever must sign in is led there and back, all else is
-/// said in words. The API's own paths answer as they do, and so does every path to a program.
+/// Turns the problems of pages into pages. Someone who must sign in is redirected there and back; any other
+/// problem is shown in words. The API's own paths, and every path that is asked by a program, keep their answers.
 pub async fn pages(State(api): State<Api>, request: Request, next: Next) -> Response {
     let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers().clone());
     let mut response = next.run(request).await;
@@ -87,7 +87,7 @@ async fn answer(api: &Api, method: &Method, uri: &Uri, headers: &HeaderMap, prob
     }
 }
 
-/// The frame of whoever is signed in, with their ways on; else that of a stranger.
+/// The frame of the signed-in user, with their navigation; without a session, the one of the sign-in page.
 async fn frame(api: &Api, title: &str, headers: &HeaderMap) -> Frame {
     let mut request = axum::http::Request::new(());
     request.headers_mut().clone_from(headers);

@@ -149,7 +149,7 @@ impl Visit {
         confirms(field.as_bytes(), &self.csrf)
     }
 
-    /// As the API knows whoever is signed in.
+    /// The signed-in user, as the API knows them.
     #[must_use]
     pub fn anyone(&self) -> AnyActor {
         AnyActor(self.actor.clone())

@@ -35,7 +35,7 @@ pub const IDENTITY: &[Field] = &[
     ("identity.allowed_domains", FieldKind::OptionalList),
 ];
 
-/// Which JWTs are accepted, but for their keys.
+/// Which JWTs are accepted, without the keys that verify them.
 pub const JWT: &[Field] = &[
     ("identity.jwt.issuers", FieldKind::OptionalList),
     ("identity.jwt.parties", FieldKind::OptionalList),
