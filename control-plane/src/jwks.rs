@@ -3,7 +3,6 @@
 //! keys stay in force.
 
 pub mod fetch;
-pub mod suspects;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -18,11 +17,11 @@ use serde_json::json;
 
 use crate::action::By;
 use crate::action::audit::AuditedAction;
+use crate::ledger::suspects::Suspects;
 use crate::store::Store;
 use crate::store::jwks::FetchedJwkSet;
 use crate::world::World;
 use fetch::{Answer, Fetcher};
-use suspects::Suspects;
 
 /// How often it is looked whether a set is due.
 const LOOK: Duration = Duration::from_secs(1);

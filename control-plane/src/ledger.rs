@@ -13,6 +13,7 @@ pub mod server;
 pub mod stats;
 pub mod streams;
 pub mod subjects;
+pub mod suspects;
 pub mod transaction;
 
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use self::presence::Presence;
 use self::server::LedgerService;
 use self::stats::Stats;
 use self::streams::LedgerStreams;
-use crate::jwks::suspects::Suspects;
+use self::suspects::Suspects;
 use crate::store::Store;
 use crate::world::World;
 

@@ -106,7 +106,8 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
         Err(error) => tracing::warn!(error = format!("{error:#}"), "JWK sets are not fetched"),
     }
     jobs.spawn(async move { feed.follow().await });
-    jobs.spawn(presence.follow(ledgers.clone(), Arc::clone(&gateways)));
+    let connected = Arc::clone(&gateways);
+    jobs.spawn(presence.follow(ledgers.clone(), async move || connected.instances().await));
     jobs.spawn(async move { gateways.share().await });
     jobs.spawn(book.keep());
     jobs.spawn(calibration::keep_calibrated(store.clone(), world.clone()));

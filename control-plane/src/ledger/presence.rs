@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::streams::LedgerStreams;
-use crate::gateways::Gateways;
 
 /// A process that no replica has been connected to for so long is not waited for: a reconnect takes some
 /// seconds. What it holds stays charged, and if it comes back what it returns may be used again.
@@ -47,13 +46,17 @@ impl Presence {
         self.lock().is_gone(instance, Instant::now())
     }
 
-    /// Keeps noting who is connected, here and to other replicas.
-    pub async fn follow(self, streams: LedgerStreams, gateways: Arc<Gateways>) {
+    /// Keeps noting who is connected, here and to other replicas, as `everywhere` tells.
+    pub async fn follow(
+        self,
+        streams: LedgerStreams,
+        everywhere: impl AsyncFn() -> sqlx::Result<Vec<String>>,
+    ) {
         let mut periods = tokio::time::interval(PERIOD);
         loop {
             periods.tick().await;
             self.see(streams.instances());
-            match gateways.instances().await {
+            match everywhere().await {
                 Ok(instances) => self.see(instances),
                 Err(error) => tracing::debug!(%error, "could not ask who is connected to other replicas"),
             }

@@ -18,8 +18,8 @@ use tonic::{Request, Response, Status, Streaming};
 use super::book::Waiting;
 use super::intake;
 use super::streams::{self, Answers, LedgerStreams, Outgoing, WINDOW};
+use super::suspects::Suspects;
 use super::transaction::Sender;
-use crate::jwks::suspects::Suspects;
 use crate::world::World;
 
 /// The largest message taken from a gateway: a few thousand records.

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use latchkey::jwks::Jwks;
 use latchkey::jwks::fetch::{Failed, Fetcher};
-use latchkey::jwks::suspects::Suspects;
+use latchkey::ledger::suspects::Suspects;
 use latchkey_core::identity::jwks_network::JwksNetworkPolicy;
 use latchkey_core::role::Role;
 use latchkey_discovery::source::From;

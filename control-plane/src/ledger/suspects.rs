@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use latchkey_filter_core::answer::denial::Code;
 use uuid::Uuid;
 
-use crate::ledger::intake::GatewayReport;
+use super::intake::GatewayReport;
 
 /// The most that are remembered at once. Others come up again with their next refusal.
 const MOST: usize = 1000;
@@ -37,7 +37,8 @@ impl Suspects {
     }
 
     /// Those that were noted, who are no longer.
-    pub(super) fn take(&self) -> BTreeSet<Uuid> {
+    #[must_use]
+    pub fn take(&self) -> BTreeSet<Uuid> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
