@@ -25,6 +25,7 @@ use secrecy::SecretString;
 
 pub use crate::refusal::Refusal;
 use crate::seal::MasterKey;
+use crate::store::fault::is_unique_violation;
 use crate::store::keys::Key;
 use crate::world::World;
 
@@ -67,7 +68,7 @@ pub struct Issued {
 
 /// Turns a unique violation into a refusal of the field at `path`.
 fn taken(error: sqlx::Error, path: &str, message: &str) -> Refusal {
-    if error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation) {
+    if is_unique_violation(&error) {
         return Refusal::field(path, message);
     }
     error.into()

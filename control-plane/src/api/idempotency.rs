@@ -17,6 +17,7 @@ use super::problem::Problem;
 use crate::action::Refusal;
 use crate::seal::Purpose;
 use crate::store::Tx;
+use crate::store::fault::is_unique_violation;
 use crate::store::idempotency::StoredAnswer;
 
 const LONGEST_KEY: usize = 255;
@@ -184,7 +185,7 @@ fn is_key(key: &str) -> bool {
 }
 
 fn in_flight(error: sqlx::Error) -> Problem {
-    if error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation) {
+    if is_unique_violation(&error) {
         let detail = "a request with this Idempotency-Key is being answered: try again";
         return Problem::new(StatusCode::CONFLICT, "idempotency_key_in_use", detail);
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::refusal::{Refusal, seconds};
-use crate::store::fault::Fault;
+use crate::store::fault::{Fault, is_foreign_key_violation};
 
 /// What went wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -101,7 +101,7 @@ impl From<sqlx::Error> for Problem {
             tracing::warn!(%error, "{fault}");
             return Self::unavailable(fault);
         }
-        if error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation) {
+        if is_foreign_key_violation(&error) {
             let detail = "what it refers to was removed, or something came to refer to it: look again";
             return Self::new(StatusCode::CONFLICT, "changed_meanwhile", detail);
         }

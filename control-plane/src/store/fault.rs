@@ -4,6 +4,18 @@ use std::fmt;
 
 use sqlx::error::DatabaseError;
 
+/// Whether what was written has a name or an id that is taken.
+#[must_use]
+pub fn is_unique_violation(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(DatabaseError::is_unique_violation)
+}
+
+/// Whether what was removed is named by something, or what was named does not exist.
+#[must_use]
+pub fn is_foreign_key_violation(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(DatabaseError::is_foreign_key_violation)
+}
+
 /// Why the database does not do its work for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
