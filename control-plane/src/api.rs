@@ -14,6 +14,7 @@ pub mod events;
 pub mod explain;
 pub mod gateways;
 pub mod groups;
+pub mod health;
 pub mod idempotency;
 pub mod identities;
 pub mod jwks;
@@ -61,8 +62,8 @@ use crate::world::World;
 /// What every handler can reach.
 #[derive(Clone)]
 pub struct Api {
-    /// The database.
-    pub store: Store,
+    /// The database. Pages do not reach it.
+    pub(crate) store: Store,
     /// Clock and randomness.
     pub world: World,
     /// What stored secrets are sealed with.
@@ -81,7 +82,32 @@ pub struct Api {
     pub opened: Arc<Opened>,
 }
 
+/// What is set for the API.
+pub struct ApiSettings {
+    /// How long a revocation waits for gateways.
+    pub apply_wait: Duration,
+    /// How people come in.
+    pub sign_in: Arc<SignIn>,
+    /// Where clients find the gateway: without a path, as in `https://llm.example.com`.
+    pub gateway_url: Arc<str>,
+    /// The private addresses at which providers and MCP servers may be.
+    pub opened: Arc<Opened>,
+}
+
 impl Api {
+    #[must_use]
+    pub fn new(
+        store: Store,
+        world: World,
+        master: MasterKey,
+        gateways: Arc<Gateways>,
+        settings: ApiSettings,
+    ) -> Self {
+        let ApiSettings { apply_wait, sign_in, gateway_url, opened } = settings;
+        let metrics = Metrics::new();
+        Self { store, world, master, gateways, apply_wait, metrics, sign_in, gateway_url, opened }
+    }
+
     /// What actions are given.
     #[must_use]
     pub fn context<'a>(&'a self, actor: &'a Actor) -> Context<'a> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -12,7 +12,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::api::problem::Problem;
-use crate::api::{self, Api, metrics, oidc, propagation};
+use crate::api::{self, Api, health, metrics, oidc, propagation};
 use crate::sign_in::oidc::CALLBACK;
 use crate::web::{self, fault};
 
@@ -29,7 +29,7 @@ pub fn router(api: Api) -> Router {
         .route("/auth/oidc", get(oidc::begin))
         .route(CALLBACK, get(oidc::finish))
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
+        .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::scrape))
         .merge(web::routes())
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such path") })
@@ -45,12 +45,4 @@ pub fn router(api: Api) -> Router {
         .layer(SetResponseHeaderLayer::if_not_present(no_sniff.0, no_sniff.1))
         .layer(axum::middleware::from_fn(propagation::timed))
         .with_state(api)
-}
-
-async fn ready(State(api): State<Api>) -> Result<&'static str, Problem> {
-    api.store.writes().await.map_err(|failing| {
-        tracing::warn!("not ready: {failing}");
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", failing.to_string())
-    })?;
-    Ok("ready\n")
 }

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 
-use crate::api::Api;
+use crate::api::{Api, ApiSettings};
 use crate::config::Serve;
 use crate::feed::Feed;
 use crate::gateways::Gateways;
@@ -28,7 +28,6 @@ use crate::ledger::metrics::LedgerMetrics;
 use crate::ledger::{Ledger, calibration, retention};
 use crate::listen::connection_limit::ConnectionLimit;
 use crate::listen::{self, Bounds};
-use crate::metrics::Metrics;
 use crate::router;
 use crate::seal::MasterKey;
 use crate::store::Store;
@@ -78,17 +77,13 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
     let gone_after = Duration::from_secs(options.gateway_gone_seconds.into());
     let gateways = Gateways::new(registry, clusters, store.clone(), world.clone(), gone_after);
     let gateways = Arc::new(gateways);
-    let api = Api {
-        store: store.clone(),
-        world: world.clone(),
-        master,
-        gateways: Arc::clone(&gateways),
+    let settings = ApiSettings {
         apply_wait: Duration::from_millis(options.apply_wait_ms),
-        metrics: Metrics::new(),
         sign_in,
         gateway_url: options.gateway_url.origin().into(),
         opened,
     };
+    let api = Api::new(store.clone(), world.clone(), master, Arc::clone(&gateways), settings);
 
     api.metrics.register(|registry| registry.register_collector(Box::new(LedgerMetrics(stats))));
 

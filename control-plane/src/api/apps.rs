@@ -21,8 +21,9 @@ use crate::action::apps::edit::{EditApp, NewApp};
 use crate::action::{Refusal, apps, keys};
 use crate::gateways::Await;
 use crate::gateways::propagation::Propagation;
-use crate::store::apps::{App, AppFilter};
+use crate::store::apps::{AppFilter, AppOrder};
 
+pub use crate::store::apps::App;
 pub(super) use views::Reissued;
 pub use views::{AppKeyView, AppQuery, AppView, Created, Deleted, KeyValue, Rotate, Rotated, Switched};
 
@@ -219,6 +220,11 @@ pub async fn value(
     let value = keys::show::app_key(&mut tx, api.context(&actor), id).await?;
     tx.commit().await?;
     Ok(Json(value.into()))
+}
+
+/// So many apps, those first that were used last.
+pub(crate) async fn used_last(api: &Api, most: i64) -> Result<Vec<App>, Problem> {
+    Ok(api.store.apps(&AppFilter::default(), AppOrder::LastUsed, most).await?)
 }
 
 pub(crate) async fn find(api: &Api, id: Uuid) -> Result<App, Problem> {

@@ -21,8 +21,9 @@ use super::problem::Problem;
 use crate::action::sessions::SignInClient;
 use crate::sign_in::{self, Cookie};
 use crate::store::sessions::BrowserSession;
-use crate::store::users::User;
 use crate::tokens;
+
+pub use crate::store::users::User;
 
 /// Where requests by cookie carry the CSRF token.
 const CSRF_HEADER: &str = "x-csrf-token";

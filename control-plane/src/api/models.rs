@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use latchkey_core::catalogue;
+use latchkey_core::name::Slug;
 use uuid::Uuid;
 
 use super::Api;
@@ -27,6 +28,12 @@ pub use views::{KnownView, ModelView, PastPriceView, PriceView};
 pub async fn list(_: ReaderGuard, State(api): State<Api>) -> Result<ListPage<ModelView>, Problem> {
     let items = api.store.models().await?.into_iter().map(ModelView::from).collect();
     Ok(ListPage { items, next_cursor: None })
+}
+
+/// The models that a provider offers, oldest first.
+pub async fn of_provider(api: &Api, provider: &Slug) -> Result<Vec<ModelView>, Problem> {
+    let models = api.store.models().await?.into_iter().filter(|model| model.provider == provider.as_str());
+    Ok(models.map(ModelView::from).collect())
 }
 
 /// Adds a model.

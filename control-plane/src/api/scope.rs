@@ -8,7 +8,8 @@ use super::auth::Person;
 use super::problem::Problem;
 use crate::action::Refusal;
 use crate::store::apps::App;
-use crate::store::conditions::Scope;
+
+pub use crate::store::conditions::Scope;
 
 impl Api {
     /// Their own, in the apps that they may see; everyone's of `app`, where they may see those. An app

@@ -13,7 +13,8 @@ use super::pagination::ListPage;
 use super::problem::Problem;
 use crate::action::Refusal;
 use crate::action::upstreams::{self, Administered, EditUpstream, NewUpstream, reach};
-use crate::store::upstreams::Upstream;
+
+pub use crate::store::upstreams::{McpProtocol, McpServer, ModelProtocol, Provider, Upstream};
 
 /// How the API shows and takes upstreams of a protocol.
 pub trait UpstreamResource: Administered {
@@ -31,8 +32,13 @@ pub fn view<P: UpstreamResource>(api: &Api, upstream: Upstream<P>) -> P::View {
     P::view(upstream, out_of_reach)
 }
 
+/// Every upstream of a protocol, oldest first.
+pub async fn all<P: UpstreamResource>(api: &Api) -> Result<Vec<Upstream<P>>, Problem> {
+    Ok(api.store.upstreams::<P>().await?)
+}
+
 pub async fn list<P: UpstreamResource>(api: &Api) -> Result<ListPage<P::View>, Problem> {
-    let items = api.store.upstreams::<P>().await?.into_iter().map(|it| view(api, it)).collect();
+    let items = all::<P>(api).await?.into_iter().map(|it| view(api, it)).collect();
     Ok(ListPage { items, next_cursor: None })
 }
 

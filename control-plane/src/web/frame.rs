@@ -16,9 +16,8 @@ use uuid::Uuid;
 
 use super::format::{Ago, Time};
 use crate::api::Api;
-use crate::api::auth::{AdminGuard, AnyActor, OwnerGuard, Person, ReaderGuard, SessionGuard, confirms};
+use crate::api::auth::{AdminGuard, AnyActor, OwnerGuard, Person, ReaderGuard, SessionGuard, User, confirms};
 use crate::api::problem::Problem;
-use crate::store::users::User;
 use crate::world::World;
 
 pub use navigation::{NavLink, NavSection};

@@ -11,9 +11,8 @@ use axum::response::Response;
 use jiff::Timestamp;
 use latchkey::action::By;
 use latchkey::action::tokens::{self, NewToken};
-use latchkey::api::Api;
+use latchkey::api::{Api, ApiSettings};
 use latchkey::gateways::{Gateways, STOP_AWAITING_AFTER};
-use latchkey::metrics::Metrics;
 use latchkey::router::router;
 use latchkey::seal::MasterKey;
 use latchkey::sign_in::SignIn;
@@ -148,18 +147,15 @@ impl Test {
         let (registry, statuses) = (Registry::default(), Statuses::default());
         let gateways =
             Gateways::new(registry.clone(), statuses, store.clone(), world.clone(), STOP_AWAITING_AFTER);
-        let api = Api {
-            store: store.clone(),
-            world: world.clone(),
-            master: MasterKey::parse(&"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned().into())
-                .unwrap(),
-            gateways: Arc::new(gateways),
+        let master =
+            MasterKey::parse(&"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned().into()).unwrap();
+        let settings = ApiSettings {
             apply_wait: Duration::from_millis(200),
-            metrics: Metrics::new(),
             sign_in: Arc::new(SignIn::new("http://127.0.0.1:8080".parse().unwrap(), &world)),
             gateway_url: "http://127.0.0.1:10000".into(),
             opened: Arc::default(),
         };
+        let api = Api::new(store.clone(), world.clone(), master, Arc::new(gateways), settings);
         let mut test = Self {
             store,
             world,

@@ -12,8 +12,8 @@ use crate::api::apps::AppQuery;
 use crate::api::body::{PathParams, Query};
 use crate::api::pagination::PageQuery;
 use crate::api::problem::Problem;
-use crate::api::{apps, users};
-use crate::store::upstreams::{McpProtocol, ModelProtocol, Protocol};
+use crate::api::upstreams::{McpProtocol, ModelProtocol, UpstreamResource};
+use crate::api::{apps, upstreams, users};
 use crate::web::form::{FormInput, HtmlForm};
 use crate::web::frame::Visit;
 
@@ -59,9 +59,9 @@ pub async fn upstream_options(visit: &Visit, api: &Api) -> Result<Vec<(String, S
 ///
 /// # Errors
 /// The visitor may not see them.
-pub async fn upstream_names<P: Protocol>(visit: &Visit, api: &Api) -> Result<Vec<String>, Problem> {
+pub async fn upstream_names<P: UpstreamResource>(visit: &Visit, api: &Api) -> Result<Vec<String>, Problem> {
     visit.reader()?;
-    let upstreams = api.store.upstreams::<P>().await?;
+    let upstreams = upstreams::all::<P>(api).await?;
     Ok(upstreams.into_iter().map(|upstream| upstream.name.to_string()).collect())
 }
 

@@ -13,7 +13,7 @@ use crate::api::Api;
 use crate::api::body::{JsonBody, PathParams};
 use crate::api::models::{self, DensityView, KnownView, ModelView, PastPriceView};
 use crate::api::problem::Problem;
-use crate::store::upstreams::ModelProtocol;
+use crate::api::upstreams::ModelProtocol;
 use crate::web::form::{Field, FieldKind, FilterForm, FormInput, HtmlForm, Posted};
 use crate::web::format;
 use crate::web::frame::{Frame, Visit, done};

@@ -14,13 +14,12 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::api::Api;
-use crate::api::apps::{self, find};
+use crate::api::apps::{self, App, find, used_last};
 use crate::api::body::{JsonBody, PathParams, Query};
 use crate::api::explain::{Explain, Explanation, explain};
 use crate::api::logs::{self, Record, RecordQuery};
 use crate::api::models;
 use crate::api::problem::Problem;
-use crate::store::apps::{App, AppFilter, AppOrder};
 use crate::web::form::{Field, FieldKind, FormInput, HtmlForm, Posted};
 use crate::web::format;
 use crate::web::frame::{Frame, Visit};
@@ -193,7 +192,7 @@ async fn show(
 
 /// The apps that were used last, and the one that is picked.
 async fn apps(api: &Api, form: &HtmlForm) -> Result<Vec<App>, Problem> {
-    let mut apps = api.store.apps(&AppFilter::default(), AppOrder::LastUsed, APPS).await?;
+    let mut apps = used_last(api, APPS).await?;
     if let Ok(picked) = form.value("app").parse::<Uuid>()
         && apps.iter().all(|app| app.id != picked)
     {

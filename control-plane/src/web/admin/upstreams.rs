@@ -16,8 +16,7 @@ use crate::api::Api;
 use crate::api::body::{JsonBody, PathParams};
 use crate::api::pagination::ListPage;
 use crate::api::problem::Problem;
-use crate::api::upstreams;
-use crate::store::upstreams::{McpProtocol, ModelProtocol, Upstream};
+use crate::api::upstreams::{self, McpProtocol, ModelProtocol, Upstream};
 use crate::web::form::{Field, FieldKind, HtmlForm, Posted};
 use crate::web::frame::{Frame, Visit, done};
 use crate::web::html;
@@ -78,7 +77,7 @@ pub fn routes() -> Router<Api> {
 
 async fn list<P: UpstreamPages>(visit: Visit, State(api): State<Api>) -> Result<Response, Problem> {
     visit.reader()?;
-    let page = ListPage { items: api.store.upstreams::<P>().await?, next_cursor: None };
+    let page = ListPage { items: upstreams::all::<P>(&api).await?, next_cursor: None };
     let list = PaginatedList::new(P::PATH, &[], page).map(|upstream| {
         let out_of_reach = out_of_reach(&api.opened, &upstream);
         (upstream, out_of_reach)

@@ -12,7 +12,7 @@ use crate::api::Api;
 use crate::api::body::PathParams;
 use crate::api::my_apps::MyAppDetails;
 use crate::api::problem::Problem;
-use crate::store::conditions::Scope;
+use crate::api::scope::Scope;
 use crate::web::format;
 use crate::web::frame::{Frame, Visit};
 use crate::web::html;

@@ -9,7 +9,7 @@ use crate::api::Api;
 use crate::api::apps::{self, Created};
 use crate::api::body::JsonBody;
 use crate::api::problem::Problem;
-use crate::store::upstreams::{McpProtocol, ModelProtocol};
+use crate::api::upstreams::{McpProtocol, ModelProtocol};
 use crate::web::admin::filters;
 use crate::web::form::{HtmlForm, Posted};
 use crate::web::frame::{Frame, Visit};

@@ -13,7 +13,7 @@ use crate::api::activity::Active;
 use crate::api::apps::{self, AppView};
 use crate::api::body::{JsonBody, PathParams};
 use crate::api::problem::Problem;
-use crate::store::upstreams::{McpProtocol, ModelProtocol};
+use crate::api::upstreams::{McpProtocol, ModelProtocol};
 use crate::web::admin::filters;
 use crate::web::form::{Field, HtmlForm, Posted};
 use crate::web::format;

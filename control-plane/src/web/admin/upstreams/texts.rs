@@ -3,9 +3,9 @@
 use latchkey_core::name::Slug;
 
 use crate::api::Api;
+use crate::api::models;
 use crate::api::problem::Problem;
-use crate::api::upstreams::UpstreamResource;
-use crate::store::upstreams::{McpProtocol, McpServer, ModelProtocol, Provider, Upstream};
+use crate::api::upstreams::{McpProtocol, McpServer, ModelProtocol, Provider, Upstream, UpstreamResource};
 use crate::web::form::{Field, FieldKind};
 
 /// A line of what is known of an upstream: its name, its text, and whether that is code.
@@ -119,7 +119,7 @@ impl UpstreamPages for ModelProtocol {
     }
 
     async fn models(api: &Api, name: &Slug) -> Result<Option<Vec<(String, String)>>, Problem> {
-        let models = api.store.models().await?.into_iter().filter(|model| model.provider == name.as_str());
+        let models = models::of_provider(api, name).await?.into_iter();
         Ok(Some(models.map(|model| (model.id.to_string(), model.name.to_string())).collect()))
     }
 }
