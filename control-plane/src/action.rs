@@ -21,13 +21,13 @@ pub mod upstreams;
 pub mod users;
 
 use latchkey_core::actor::Actor;
+use latchkey_world::World;
 use secrecy::SecretString;
 
 pub use crate::refusal::Refusal;
 use crate::seal::MasterKey;
 use crate::store::fault::is_unique_violation;
 use crate::store::keys::Key;
-use crate::world::World;
 
 /// Who acts, and when: what actions are given that seal nothing.
 #[derive(Clone, Copy, Debug)]

@@ -44,12 +44,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use latchkey_core::actor::Actor;
+use latchkey_core::upstream::Opened;
+use latchkey_world::World;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-
-use latchkey_core::actor::Actor;
-use latchkey_core::upstream::Opened;
 
 use crate::action::Context;
 use crate::gateways::Gateways;
@@ -57,7 +57,6 @@ use crate::metrics::Metrics;
 use crate::seal::MasterKey;
 use crate::sign_in::SignIn;
 use crate::store::Store;
-use crate::world::World;
 
 /// What every handler can reach.
 #[derive(Clone)]

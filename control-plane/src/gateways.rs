@@ -16,13 +16,13 @@ use jiff::Timestamp;
 use latchkey_discovery::ads::{AdsStatus, Statuses};
 use latchkey_discovery::registry::{self, Obstacle, Registry};
 use latchkey_discovery::source::Position;
+use latchkey_world::World;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use crate::store::gateways::GatewayStream;
 use crate::store::{Backend, Store};
-use crate::world::World;
 use propagation::Propagation;
 use recording::StreamWatch;
 use streams::ReplicaStream;

@@ -13,6 +13,7 @@ use jiff::SignedDuration;
 use latchkey_core::actor::Actor;
 use latchkey_core::identity::jwk;
 use latchkey_core::identity::key::PublicKey;
+use latchkey_world::World;
 use serde_json::json;
 
 use crate::action::By;
@@ -20,7 +21,6 @@ use crate::action::audit::AuditedAction;
 use crate::ledger::suspects::Suspects;
 use crate::store::Store;
 use crate::store::jwks::FetchedJwkSet;
-use crate::world::World;
 use fetch::{Answer, Fetcher};
 
 /// How often it is looked whether a set is due.

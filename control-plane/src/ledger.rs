@@ -19,6 +19,7 @@ pub mod transaction;
 use std::sync::Arc;
 
 use latchkey_discovery::source::Authenticator;
+use latchkey_world::World;
 use tokio::sync::{mpsc, watch};
 
 use self::book::LedgerWriter;
@@ -28,7 +29,6 @@ use self::stats::Stats;
 use self::streams::LedgerStreams;
 use self::suspects::Suspects;
 use crate::store::Store;
-use crate::world::World;
 
 /// The parts of a running ledger.
 #[derive(Debug)]

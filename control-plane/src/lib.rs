@@ -23,4 +23,3 @@ pub mod sign_in;
 pub mod store;
 pub mod tokens;
 pub mod web;
-pub mod world;

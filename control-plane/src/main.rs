@@ -20,10 +20,10 @@ use latchkey::config::{self, Admin, Audit, Cli, Command, Database, Serve, Token}
 use latchkey::seal::MasterKey;
 use latchkey::serve::serve;
 use latchkey::store::{Store, Tx};
-use latchkey::world::World;
 use latchkey_core::actor::Actor;
 use latchkey_core::name::{Email, Name};
 use latchkey_core::role::Role;
+use latchkey_world::World;
 use secrecy::{ExposeSecret as _, SecretString};
 use uuid::Uuid;
 

@@ -12,6 +12,7 @@ use latchkey_core::upstream::Opened;
 use latchkey_discovery::ads::Statuses;
 use latchkey_discovery::registry::Registry;
 use latchkey_discovery::session::Settings;
+use latchkey_world::World;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -33,7 +34,6 @@ use crate::seal::MasterKey;
 use crate::store::Store;
 use crate::store::upstreams::{McpProtocol, ModelProtocol, Protocol, Upstream};
 use crate::tokens::GatewayTokens;
-use crate::world::World;
 
 /// How long open connections may take to end.
 const LAST_WORDS: Duration = Duration::from_secs(3);

@@ -15,12 +15,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::{SignedDuration, Timestamp};
 use latchkey_core::client::TrustedProxies;
+use latchkey_world::World;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::Sha256;
 use url::Url;
 
 use crate::store::sessions::LiveSession;
-use crate::world::World;
 use forwarders::Forwarders;
 use oidc::Oidc;
 use passwords::Passwords;

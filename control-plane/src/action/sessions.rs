@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use jiff::SignedDuration;
 use latchkey_core::actor::{Actor, Credential};
 use latchkey_core::role::Role;
+use latchkey_world::World;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use uuid::Uuid;
@@ -16,7 +17,6 @@ use crate::store::Tx;
 use crate::store::sessions::{BrowserSession, Method};
 use crate::store::users::User;
 use crate::tokens;
-use crate::world::World;
 
 /// The longest name of a browser that is kept.
 const LONGEST_USER_AGENT: usize = 200;

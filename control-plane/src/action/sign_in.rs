@@ -5,6 +5,7 @@ pub mod attempt;
 use latchkey_core::name::{Email, Name};
 use latchkey_core::profile::address::Doubt;
 use latchkey_core::role::Role;
+use latchkey_world::World;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use uuid::Uuid;
@@ -18,7 +19,6 @@ use crate::store::identities::LinkedIdentity;
 use crate::store::sessions::Method;
 use crate::store::users::User;
 use crate::store::{Store, Tx};
-use crate::world::World;
 use attempt::SignInAttempt;
 
 /// Where someone comes in: each way takes transactions of its own, because what failed is kept.

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use latchkey_proto::ledger::{LedgerResponse, Verdict};
+use latchkey_world::World;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 use tonic::Status;
@@ -17,7 +18,6 @@ use super::subjects::LimitSubjects;
 use super::transaction::{self, Sender, TransactionOutcome};
 use crate::store::Store;
 use crate::store::fault::Fault;
-use crate::world::World;
 
 /// A report that waits to be written.
 #[derive(Debug)]

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use latchkey_core::density::DensityHistogram;
+use latchkey_world::World;
 
 use crate::store::Store;
 use crate::store::ledger::density::DensityKey;
-use crate::world::World;
 
 /// How often the records are looked at.
 const PERIOD: Duration = Duration::from_secs(60);

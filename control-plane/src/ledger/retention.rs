@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use latchkey_world::World;
 
 use super::streams::LedgerStreams;
 use super::subjects::LimitSubjects;
 use super::transaction;
 use crate::store::Store;
-use crate::world::World;
 
 /// A gateway process is lost so long after its last lease has ended.
 const WRITE_OFF_AFTER: SignedDuration = SignedDuration::from_hours(24);

@@ -10,6 +10,7 @@ use latchkey_discovery::source::Authenticator;
 use latchkey_proto::ledger::ledger_request::Kind;
 use latchkey_proto::ledger::ledger_server::{Ledger, LedgerServer};
 use latchkey_proto::ledger::{Hello, LedgerRequest, LedgerResponse};
+use latchkey_world::World;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
@@ -20,7 +21,6 @@ use super::intake;
 use super::streams::{self, Answers, LedgerStreams, Outgoing, WINDOW};
 use super::suspects::Suspects;
 use super::transaction::Sender;
-use crate::world::World;
 
 /// The largest message taken from a gateway: a few thousand records.
 const MAX_REQUEST: usize = 4 << 20;

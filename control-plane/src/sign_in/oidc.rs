@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 use latchkey_core::local_path::LocalPath;
+use latchkey_world::World;
 use openidconnect::core::{
     CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreErrorResponseType, CoreGenderClaim,
     CoreJsonWebKey, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreProviderMetadata,
@@ -28,7 +29,6 @@ use crate::outbound::Outbound;
 use crate::refusal::Refusal;
 use crate::seal::{MasterKey, Purpose};
 use crate::store::identities::SignInIdentity;
-use crate::world::World;
 use profile::{Claims, ProviderClaims};
 use provider::Provider;
 

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
+use latchkey_world::World;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-use crate::world::World;
 
 /// How many are hashed at once: so many buffers there are at most.
 const AT_ONCE: usize = 4;

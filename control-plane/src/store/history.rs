@@ -1,13 +1,13 @@
 //! The history of what gateways should hold: one revision per publishing transaction.
 
 use latchkey_discovery::source::Position;
+use latchkey_world::World;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
 use super::row::unfit;
 use super::{Store, Tx};
-use crate::world::World;
 
 /// The newest revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use latchkey_core::actor::Actor;
 use latchkey_core::role::Permission;
+use latchkey_world::World;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use uuid::Uuid;
 
@@ -18,7 +19,6 @@ use super::format::{Ago, Time};
 use crate::api::Api;
 use crate::api::auth::{AdminGuard, AnyActor, OwnerGuard, Person, ReaderGuard, SessionGuard, User, confirms};
 use crate::api::problem::Problem;
-use crate::world::World;
 
 pub use navigation::{NavLink, NavSection};
 

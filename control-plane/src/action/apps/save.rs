@@ -7,6 +7,7 @@ use latchkey_core::name::Name;
 use latchkey_core::rotation::{Grace, LONGEST_GRACE_SECONDS};
 use latchkey_core::settings::{AppSettings, CredentialMode};
 use latchkey_core::status::{Final, Status};
+use latchkey_world::World;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -20,7 +21,6 @@ use crate::action::{Context, Issued, Refusal};
 use crate::store::Tx;
 use crate::store::apps::App;
 use crate::store::versions::NewVersion;
-use crate::world::World;
 
 /// What a configuration is written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

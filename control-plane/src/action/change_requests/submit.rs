@@ -5,6 +5,7 @@ use latchkey_core::change::{Change, Configuration};
 use latchkey_core::change_request::{Kind, Status};
 use latchkey_core::distinct;
 use latchkey_core::status::{self, Final};
+use latchkey_world::World;
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -18,7 +19,6 @@ use crate::store::Tx;
 use crate::store::apps::App;
 use crate::store::change_requests::ChangeRequest;
 use crate::store::users::User;
-use crate::world::World;
 
 /// A change to ask for.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
