@@ -21,13 +21,13 @@ pub mod upstreams;
 pub mod users;
 
 use latchkey_core::actor::Actor;
+use latchkey_store::fault::is_unique_violation;
+use latchkey_store::keys::Key;
+use latchkey_store::seal::MasterKey;
 use latchkey_world::World;
 use secrecy::SecretString;
 
 pub use crate::refusal::Refusal;
-use crate::seal::MasterKey;
-use crate::store::fault::is_unique_violation;
-use crate::store::keys::Key;
 
 /// Who acts, and when: what actions are given that seal nothing.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +67,7 @@ pub struct Issued {
 }
 
 /// Turns a unique violation into a refusal of the field at `path`.
-fn taken(error: sqlx::Error, path: &str, message: &str) -> Refusal {
+fn taken(error: latchkey_store::Error, path: &str, message: &str) -> Refusal {
     if is_unique_violation(&error) {
         return Refusal::field(path, message);
     }

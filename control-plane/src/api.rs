@@ -46,6 +46,8 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use latchkey_core::actor::Actor;
 use latchkey_core::upstream::Opened;
+use latchkey_store::Store;
+use latchkey_store::seal::MasterKey;
 use latchkey_world::World;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -54,9 +56,7 @@ use utoipa_axum::routes;
 use crate::action::Context;
 use crate::gateways::Gateways;
 use crate::metrics::Metrics;
-use crate::seal::MasterKey;
 use crate::sign_in::SignIn;
-use crate::store::Store;
 
 /// What every handler can reach.
 #[derive(Clone)]

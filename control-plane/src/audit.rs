@@ -4,8 +4,7 @@ use bytes::Bytes;
 use futures::stream::{self, Stream, TryStreamExt as _};
 use jiff::Timestamp;
 use latchkey_core::chain::{Anchor, AuditLink, ChainFault, ChainWalk};
-
-use crate::store::Store;
+use latchkey_store::Store;
 
 /// How many entries are held at a time.
 const PAGE: i64 = 2000;
@@ -28,7 +27,7 @@ pub enum Verdict {
 ///
 /// # Errors
 /// The database is away, or holds what cannot be read.
-pub async fn verify(store: &Store, anchor: Option<Anchor>) -> sqlx::Result<Verdict> {
+pub async fn verify(store: &Store, anchor: Option<Anchor>) -> latchkey_store::Result<Verdict> {
     let mut walk = ChainWalk::new(anchor);
     let Some(head) = store.audit_head().await? else {
         return Ok(Verdict::Broken { fault: ChainFault::NoHead, reached: walk.reached() });
@@ -91,22 +90,27 @@ pub async fn export(
     store: &Store,
     from: Option<Timestamp>,
     to: Option<Timestamp>,
-) -> sqlx::Result<impl Stream<Item = sqlx::Result<Bytes>> + Send + 'static> {
+) -> latchkey_store::Result<impl Stream<Item = latchkey_store::Result<Bytes>> + Send + 'static> {
     // An empty span where nothing is: from 1 to 0.
     let (first, last) = store.audit_span(from, to).await?.unwrap_or((1, 0));
     Ok(pages(store.clone(), first, last).and_then(async |page| lines(&page)))
 }
 
-fn lines(page: &[AuditLink]) -> sqlx::Result<Bytes> {
+fn lines(page: &[AuditLink]) -> latchkey_store::Result<Bytes> {
     let mut lines = Vec::with_capacity(page.len() * 600);
     for link in page {
-        serde_json::to_writer(&mut lines, link).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        serde_json::to_writer(&mut lines, link)
+            .map_err(|error| latchkey_store::Error::Encode(error.into()))?;
         lines.push(b'\n');
     }
     Ok(lines.into())
 }
 
-fn pages(store: Store, first: i64, last: i64) -> impl Stream<Item = sqlx::Result<Vec<AuditLink>>> + Send {
+fn pages(
+    store: Store,
+    first: i64,
+    last: i64,
+) -> impl Stream<Item = latchkey_store::Result<Vec<AuditLink>>> + Send {
     stream::try_unfold(Some(first), move |next| {
         let store = store.clone();
         async move {

@@ -20,9 +20,9 @@ use latchkey_filter_core::upstream::forward::Forward;
 use latchkey_proto::discovery as wire;
 use latchkey_proto::key::KeyHash;
 use latchkey_proto::ledger::ledger_request::Kind;
+use latchkey_store::feed::FeedCursor;
 
 use crate::ledger::transaction::DryRun;
-use crate::store::feed::FeedCursor;
 
 /// A request that nobody sent. Its headers may hold a user's token, so it cannot be printed.
 #[derive(Clone)]

@@ -10,13 +10,12 @@ use latchkey_core::upstream::{Opened, PRIVATE, SPECIAL, forms};
 use latchkey_discovery::source::{
     Batch, BlockedAddresses, Credential, From, Position, ProviderCluster, Source, Transport,
 };
+use latchkey_store::feed::FeedCursor;
+use latchkey_store::seal::{MasterKey, Purpose, Sealed};
+use latchkey_store::upstreams::{McpProtocol, ModelProtocol, Protocol, Upstream};
+use latchkey_store::{Backend, Store};
 use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
-
-use crate::seal::{MasterKey, Purpose, Sealed};
-use crate::store::feed::FeedCursor;
-use crate::store::upstreams::{McpProtocol, ModelProtocol, Protocol, Upstream};
-use crate::store::{Backend, Store};
 
 /// The database as a source for gateways.
 pub struct Feed {
@@ -76,7 +75,7 @@ impl Feed {
     ///
     /// # Errors
     /// The database is away.
-    pub async fn publish(&self, catalogue_revision: &mut i64) -> sqlx::Result<()> {
+    pub async fn publish(&self, catalogue_revision: &mut i64) -> latchkey_store::Result<()> {
         let head = self.store.head().await?;
         let known = *self.head.borrow();
         if head.position != known {
@@ -98,7 +97,7 @@ impl Feed {
     }
 
     /// Whoever's credential does not open is left out: the others, and all keys, go on.
-    async fn read_clusters(&self) -> sqlx::Result<Arc<[ProviderCluster]>> {
+    async fn read_clusters(&self) -> latchkey_store::Result<Arc<[ProviderCluster]>> {
         let (providers, servers) = (self.store.upstreams().await?, self.store.upstreams().await?);
         let providers = self.managed::<ModelProtocol>(providers);
         Ok(providers.chain(self.managed::<McpProtocol>(servers)).collect())

@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use crate::store::gateways::GatewayStream;
-use crate::store::{Backend, Store};
+use latchkey_store::gateways::GatewayStream;
+use latchkey_store::{Backend, Store};
 use propagation::Propagation;
 use recording::StreamWatch;
 use streams::ReplicaStream;
@@ -131,7 +131,7 @@ impl Gateways {
     }
 
     /// Every gateway, by name: of several streams with one name an open one, or else the newest.
-    pub async fn list(&self) -> sqlx::Result<Vec<Gateway>> {
+    pub async fn list(&self) -> latchkey_store::Result<Vec<Gateway>> {
         let head = self.store.head().await?.position.revision;
         let mut gateways: Vec<_> = self.seen().await?.into_iter().filter_map(ReplicaStream::shown).collect();
         let rank = |gateway: &Gateway| (gateway.connected, gateway.connected_at);
@@ -153,7 +153,7 @@ impl Gateways {
     }
 
     /// The processes that are connected to any replica.
-    pub async fn instances(&self) -> sqlx::Result<Vec<String>> {
+    pub async fn instances(&self) -> latchkey_store::Result<Vec<String>> {
         let open = self.seen().await?.into_iter().filter(|seen| seen.open);
         Ok(open.filter_map(|seen| Some(seen.state?.gateway.instance)).collect())
     }
@@ -200,7 +200,7 @@ impl Gateways {
             let now_known = self.propagation_now(revision, resources, whom);
             let now_known = tokio::time::timeout(PATIENCE.max(wait), now_known).await;
             let now = Instant::now();
-            match now_known.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+            match now_known.unwrap_or(Err(latchkey_store::Error::PoolTimedOut)) {
                 Ok((propagation, is_final)) if is_final || now >= deadline => return propagation,
                 Err(error) if now >= deadline => {
                     let reason = format!("the control plane could not ask which gateways there are: {error}");
@@ -219,7 +219,7 @@ impl Gateways {
         revision: i64,
         resources: &[String],
         whom: Await,
-    ) -> sqlx::Result<(Propagation, bool)> {
+    ) -> latchkey_store::Result<(Propagation, bool)> {
         let number = u64::try_from(revision).unwrap_or_default();
         let seen = self.seen().await?;
         let is_foreign = |seen: &ReplicaStream| seen.open && !seen.here;
@@ -259,7 +259,7 @@ impl Gateways {
     pub(crate) async fn streams_of(
         &self,
         name: &str,
-    ) -> sqlx::Result<(Vec<GatewayStream>, Vec<GatewayStream>)> {
+    ) -> latchkey_store::Result<(Vec<GatewayStream>, Vec<GatewayStream>)> {
         let seen = self.seen().await?;
         let of_name = seen.iter().filter(|seen| seen.gateway == name);
         let (open, ended): (Vec<_>, Vec<_>) = of_name.partition(|seen| seen.open);

@@ -13,14 +13,14 @@ use jiff::SignedDuration;
 use latchkey_core::actor::Actor;
 use latchkey_core::identity::jwk;
 use latchkey_core::identity::key::PublicKey;
+use latchkey_store::Store;
+use latchkey_store::jwks::FetchedJwkSet;
 use latchkey_world::World;
 use serde_json::json;
 
 use crate::action::By;
 use crate::action::audit::AuditedAction;
 use crate::ledger::suspects::Suspects;
-use crate::store::Store;
-use crate::store::jwks::FetchedJwkSet;
 use fetch::{Answer, Fetcher};
 
 /// How often it is looked whether a set is due.
@@ -86,7 +86,7 @@ impl Jwks {
     ///
     /// # Errors
     /// The database is away.
-    pub async fn refresh(&self) -> sqlx::Result<()> {
+    pub async fn refresh(&self) -> latchkey_store::Result<()> {
         let sets = self.store.jwk_sets().await?;
         let suspected = self.suspected(&sets).await?;
         let is_due = |set: &FetchedJwkSet| suspected.contains(&set.url) || self.is_due(set);
@@ -105,7 +105,7 @@ impl Jwks {
 
     /// The sets to be fetched out of turn: of apps that refused tokens, unless that was done a moment ago.
     /// Then it is done when the moment is over.
-    async fn suspected(&self, sets: &[FetchedJwkSet]) -> sqlx::Result<BTreeSet<String>> {
+    async fn suspected(&self, sets: &[FetchedJwkSet]) -> latchkey_store::Result<BTreeSet<String>> {
         let now = self.world.now();
         let mut suspected = BTreeSet::new();
         for id in self.suspects.take() {
@@ -135,7 +135,7 @@ impl Jwks {
 
     /// The URLs that apps name. Those of `due` that none does are forgotten; those that are not known are
     /// noted.
-    async fn tidy(&self, due: &[FetchedJwkSet]) -> sqlx::Result<BTreeSet<String>> {
+    async fn tidy(&self, due: &[FetchedJwkSet]) -> latchkey_store::Result<BTreeSet<String>> {
         let mut tx = self.store.begin().await?;
         let used: BTreeSet<_> = tx.apps_with_jwk_sets().await?.into_keys().collect();
         for url in &used {
@@ -149,7 +149,7 @@ impl Jwks {
         Ok(used)
     }
 
-    async fn fetch(&self, set: FetchedJwkSet) -> sqlx::Result<()> {
+    async fn fetch(&self, set: FetchedJwkSet) -> latchkey_store::Result<()> {
         let etag = self.said(&set.url).and_then(|said| said.etag).filter(|_| !set.keys.is_empty());
         let answer = self.fetcher.fetch(&set.url, etag.as_deref()).await;
         let read =
@@ -186,7 +186,7 @@ impl Jwks {
     }
 
     /// Stores what was fetched (none: it is as it was), and has gateways be sent what changed.
-    async fn keep_keys(&self, url: &str, keys: Option<Vec<PublicKey>>) -> sqlx::Result<()> {
+    async fn keep_keys(&self, url: &str, keys: Option<Vec<PublicKey>>) -> latchkey_store::Result<()> {
         let now = self.world.now();
         let mut tx = self.store.begin().await?;
         let Some(set) = tx.jwk_set(url).await? else { return Ok(()) };

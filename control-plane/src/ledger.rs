@@ -19,6 +19,7 @@ pub mod transaction;
 use std::sync::Arc;
 
 use latchkey_discovery::source::Authenticator;
+use latchkey_store::Store;
 use latchkey_world::World;
 use tokio::sync::{mpsc, watch};
 
@@ -28,7 +29,6 @@ use self::server::LedgerService;
 use self::stats::Stats;
 use self::streams::LedgerStreams;
 use self::suspects::Suspects;
-use crate::store::Store;
 
 /// The parts of a running ledger.
 #[derive(Debug)]

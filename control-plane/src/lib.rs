@@ -1,6 +1,6 @@
 //! Latchkey's control plane: the database, the REST API, and what feeds the gateways.
 //!
-//! A request comes in through [`api`], does one [`action`] in one transaction of the [`store`], and
+//! A request comes in through [`api`], does one [`action`] in one transaction of the [store](latchkey_store), and
 //! the commit wakes the [`feed`], from which the discovery servers send it to every gateway.
 
 pub mod action;
@@ -17,9 +17,7 @@ pub mod metrics;
 pub mod outbound;
 pub mod refusal;
 pub mod router;
-pub mod seal;
 pub mod serve;
 pub mod sign_in;
-pub mod store;
 pub mod tokens;
 pub mod web;

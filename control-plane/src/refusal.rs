@@ -5,8 +5,8 @@ use latchkey_core::delegation::Excess;
 use latchkey_core::expiry::BadExpiry;
 use latchkey_core::invalid::{FieldError, Invalid};
 use latchkey_core::status::Final;
+use latchkey_store::seal::Sealed;
 
-use crate::seal::Sealed;
 use crate::sign_in::passwords::Busy;
 
 /// Why an action was refused; nothing was changed.
@@ -61,7 +61,7 @@ pub enum Refusal {
     Sealed(#[from] Sealed),
     /// The database failed.
     #[error(transparent)]
-    Database(#[from] sqlx::Error),
+    Database(#[from] latchkey_store::Error),
 }
 
 impl Refusal {

@@ -12,6 +12,9 @@ use latchkey_core::upstream::Opened;
 use latchkey_discovery::ads::Statuses;
 use latchkey_discovery::registry::Registry;
 use latchkey_discovery::session::Settings;
+use latchkey_store::Store;
+use latchkey_store::seal::MasterKey;
+use latchkey_store::upstreams::{McpProtocol, ModelProtocol, Protocol, Upstream};
 use latchkey_world::World;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,9 +33,6 @@ use crate::ledger::{Ledger, calibration, retention};
 use crate::listen::connection_limit::ConnectionLimit;
 use crate::listen::{self, Bounds};
 use crate::router;
-use crate::seal::MasterKey;
-use crate::store::Store;
-use crate::store::upstreams::{McpProtocol, ModelProtocol, Protocol, Upstream};
 use crate::tokens::GatewayTokens;
 
 /// How long open connections may take to end.

@@ -20,8 +20,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::Sha256;
 use url::Url;
 
-use crate::store::sessions::LiveSession;
 use forwarders::Forwarders;
+use latchkey_store::sessions::LiveSession;
 use oidc::Oidc;
 use passwords::Passwords;
 

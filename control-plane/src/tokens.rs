@@ -2,10 +2,9 @@
 
 use latchkey_core::role::Permission;
 use latchkey_discovery::source::{Authenticator, Claim};
+use latchkey_store::Store;
 use latchkey_world::World;
 use sha2::{Digest as _, Sha256};
-
-use crate::store::Store;
 
 /// The name of a gateway to which a token is bound that every gateway may use.
 pub const ANY_GATEWAY: &str = "*";

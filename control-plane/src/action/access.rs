@@ -3,15 +3,15 @@
 use std::collections::{BTreeSet, HashMap};
 
 use latchkey_core::access::SelfService;
+use latchkey_store::Tx;
+use latchkey_store::suspension::AccessKey;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{By, Refusal};
-use crate::store::Tx;
-use crate::store::suspension::AccessKey;
 
-pub use crate::store::suspension::AccessScope;
+pub use latchkey_store::suspension::AccessScope;
 
 /// How many keys access that was gained or lost has stopped, or let work again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]

@@ -12,10 +12,10 @@ use latchkey_core::invalid::{FieldError, Invalid};
 use latchkey_core::mcp;
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::{AppSettings, CredentialMode};
+use latchkey_store::Tx;
+use latchkey_store::upstreams::{McpProtocol, ModelProtocol};
 
 use super::Refusal;
-use crate::store::Tx;
-use crate::store::upstreams::{McpProtocol, ModelProtocol};
 
 /// Refuses names of providers, models and MCP servers that would have no effect. A model with a `*` is
 /// taken as it is: it may match what comes later. So is a tool: only its server knows it.

@@ -1,13 +1,13 @@
 //! What the audit log is told.
 
 use latchkey_core::chain::AuditEntry;
+use latchkey_store::Tx;
+use latchkey_store::apps::App;
+use latchkey_store::keys::Key;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{By, Context};
-use crate::store::Tx;
-use crate::store::apps::App;
-use crate::store::keys::Key;
 
 /// Something that was done, as an action tells it.
 #[derive(Clone, Debug)]

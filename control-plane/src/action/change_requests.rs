@@ -9,13 +9,13 @@ pub mod withdraw;
 
 use latchkey_core::actor::Actor;
 use latchkey_core::change_request::Status;
+use latchkey_store::Tx;
+use latchkey_store::change_requests::{ChangeRequest, RequestDecision};
+use latchkey_store::events::NewEvent;
 use serde_json::json;
 
 use super::audit::AuditedAction;
 use super::{By, Refusal};
-use crate::store::Tx;
-use crate::store::change_requests::{ChangeRequest, RequestDecision};
-use crate::store::events::NewEvent;
 
 pub use outdate::{outdate, outdate_all};
 

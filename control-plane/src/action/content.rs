@@ -3,6 +3,7 @@
 use latchkey_core::content::{CustomCategory, Prompt};
 use latchkey_core::invalid::Invalid;
 use latchkey_core::settings::AppSettings;
+use latchkey_store::Tx;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -10,7 +11,6 @@ use uuid::Uuid;
 use super::apps::save::SavedApp;
 use super::apps::update::update;
 use super::{Context, Refusal};
-use crate::store::Tx;
 
 /// All categories of an app.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]

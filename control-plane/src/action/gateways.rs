@@ -1,6 +1,8 @@
 //! Gateways that are gone.
 
 use jiff::Timestamp;
+use latchkey_store::Tx;
+use latchkey_store::ledger::retention::LostProcess;
 use serde_json::json;
 
 use super::audit::AuditedAction;
@@ -8,8 +10,6 @@ use super::{By, Context, Refusal};
 use crate::gateways::Gateways;
 use crate::ledger::subjects::LimitSubjects;
 use crate::ledger::transaction;
-use crate::store::Tx;
-use crate::store::ledger::retention::LostProcess;
 
 /// Forgets a gateway's processes that have no stream, and that an admin knows to be gone for good: changes
 /// no longer wait for them.

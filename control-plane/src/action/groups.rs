@@ -6,6 +6,9 @@ use latchkey_core::hidden;
 use latchkey_core::invalid::Invalid;
 use latchkey_core::limits::{given, nullable};
 use latchkey_core::name::Name;
+use latchkey_store::Tx;
+use latchkey_store::groups::Group;
+use latchkey_store::subjects::GroupReference;
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
@@ -14,9 +17,6 @@ use uuid::Uuid;
 use super::access::{AccessScope, Refreshed, refresh};
 use super::audit::AuditedAction;
 use super::{By, Refusal, taken};
-use crate::store::Tx;
-use crate::store::groups::Group;
-use crate::store::subjects::GroupReference;
 
 pub use members::{AddMembers, AddedMembers, add, remove, replace_claimed};
 

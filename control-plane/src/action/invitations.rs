@@ -1,6 +1,7 @@
 //! Invitations: links by which a user sets a password, once.
 
 use jiff::{SignedDuration, Timestamp};
+use latchkey_store::Tx;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use uuid::Uuid;
@@ -8,7 +9,6 @@ use uuid::Uuid;
 use super::audit::AuditedAction;
 use super::{By, Refusal, users};
 use crate::sign_in;
-use crate::store::Tx;
 use crate::tokens;
 
 /// How long an invitation can be used.

@@ -7,6 +7,9 @@ use latchkey_core::limits::{given, nullable};
 use latchkey_core::name::{ModelName, Slug};
 use latchkey_core::price::{Biller, Draft, Price};
 use latchkey_core::provider::{Dialect, DialectEdit, OutputLimit, ProviderKind};
+use latchkey_store::Tx;
+use latchkey_store::models::Model;
+use latchkey_store::upstreams::ModelProtocol;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -14,9 +17,6 @@ use uuid::Uuid;
 
 use super::audit::AuditedAction;
 use super::{Context, Refusal, taken};
-use crate::store::Tx;
-use crate::store::models::Model;
-use crate::store::upstreams::ModelProtocol;
 
 /// The most models there may be: gateways get them all in one message.
 const MOST_MODELS: i64 = 2000;
@@ -252,7 +252,7 @@ impl Renamed {
     }
 }
 
-async fn provider_kind(tx: &mut Tx, name: &str) -> sqlx::Result<Option<ProviderKind>> {
+async fn provider_kind(tx: &mut Tx, name: &str) -> latchkey_store::Result<Option<ProviderKind>> {
     Ok(tx.upstream::<ModelProtocol>(name).await?.map(|provider| provider.protocol.kind))
 }
 

@@ -9,6 +9,9 @@ use latchkey_core::name::Name;
 use latchkey_core::rotation::Grace;
 use latchkey_core::settings::CredentialMode;
 use latchkey_core::status::{Standing, Switch};
+use latchkey_store::apps::App;
+use latchkey_store::keys::Key;
+use latchkey_store::{Store, Tx};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -17,9 +20,6 @@ use super::keys;
 use super::keys::create::NewKey;
 use super::keys::update::EditKey;
 use super::{Context, Issued, Refusal};
-use crate::store::apps::App;
-use crate::store::keys::Key;
-use crate::store::{Store, Tx};
 
 /// A key to create for oneself. Its limits are those that the app gives each named key.
 #[derive(Clone, Debug, Deserialize, ToSchema)]

@@ -2,6 +2,8 @@
 
 use latchkey_core::actor::Credential;
 use latchkey_core::password;
+use latchkey_store::Tx;
+use latchkey_store::users::User;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use uuid::Uuid;
@@ -11,8 +13,6 @@ use super::sign_in::SignInContext;
 use super::sign_in::attempt::SignInAttempt;
 use super::{By, Refusal, sessions, users};
 use crate::sign_in::guesses;
-use crate::store::Tx;
-use crate::store::users::User;
 
 /// Changes a user's own password, and ends all their other sessions.
 ///

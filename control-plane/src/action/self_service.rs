@@ -4,13 +4,13 @@ use latchkey_core::access::SelfService;
 use latchkey_core::invalid::Invalid;
 use latchkey_core::name::Name;
 use latchkey_core::settings::AppSettings;
+use latchkey_store::Tx;
+use latchkey_store::apps::App;
 use uuid::Uuid;
 
 use super::apps::save::SavedApp;
 use super::subjects::SubjectIds;
 use super::{Context, Refusal, apps};
-use crate::store::Tx;
-use crate::store::apps::App;
 
 /// Edits an app's self-service settings. Whom `edit` names must exist.
 ///

@@ -5,6 +5,9 @@ use std::net::IpAddr;
 use jiff::SignedDuration;
 use latchkey_core::actor::{Actor, Credential};
 use latchkey_core::role::Role;
+use latchkey_store::Tx;
+use latchkey_store::sessions::{BrowserSession, Method};
+use latchkey_store::users::User;
 use latchkey_world::World;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
@@ -13,9 +16,6 @@ use uuid::Uuid;
 use super::audit::AuditedAction;
 use super::{By, Refusal};
 use crate::sign_in::{self, Lasting};
-use crate::store::Tx;
-use crate::store::sessions::{BrowserSession, Method};
-use crate::store::users::User;
 use crate::tokens;
 
 /// The longest name of a browser that is kept.

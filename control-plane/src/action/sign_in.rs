@@ -5,6 +5,10 @@ pub mod attempt;
 use latchkey_core::name::{Email, Name};
 use latchkey_core::profile::address::Doubt;
 use latchkey_core::role::Role;
+use latchkey_store::identities::LinkedIdentity;
+use latchkey_store::sessions::Method;
+use latchkey_store::users::User;
+use latchkey_store::{Store, Tx};
 use latchkey_world::World;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
@@ -15,10 +19,6 @@ use super::sessions::{self, SignInClient, StartedSession};
 use super::{By, Refusal, groups, invitations, passwords, taken, users};
 use crate::sign_in::SignIn;
 use crate::sign_in::oidc::{Profile, Settings};
-use crate::store::identities::LinkedIdentity;
-use crate::store::sessions::Method;
-use crate::store::users::User;
-use crate::store::{Store, Tx};
 use attempt::SignInAttempt;
 
 /// Where someone comes in: each way takes transactions of its own, because what failed is kept.

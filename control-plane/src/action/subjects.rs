@@ -5,10 +5,10 @@ use std::collections::{BTreeSet, HashMap};
 use latchkey_core::access::Access;
 use latchkey_core::invalid::{FieldError, Invalid};
 use latchkey_core::name::{Email, Name};
+use latchkey_store::Tx;
 use uuid::Uuid;
 
 use super::Refusal;
-use crate::store::Tx;
 
 /// Those that are named by id, with the field's path.
 #[derive(Clone, Debug, Default)]

@@ -4,14 +4,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use latchkey_core::role::Role;
+use latchkey_store::Tx;
+use latchkey_store::tokens::ApiToken;
 use secrecy::SecretString;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::audit::AuditedAction;
 use super::{By, Refusal};
-use crate::store::Tx;
-use crate::store::tokens::ApiToken;
 use crate::tokens::hash;
 
 /// What a token is for.

@@ -9,14 +9,14 @@ use latchkey_core::invalid::Invalid;
 use latchkey_core::name::Slug;
 use latchkey_core::provider::{BadUrl, BaseUrl, is_credential};
 use latchkey_core::settings::AppSettings;
+use latchkey_store::Tx;
+use latchkey_store::upstreams::{Protocol, Upstream};
 use latchkey_world::World;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 use super::audit::AuditedAction;
 use super::{Context, Refusal, taken};
-use crate::store::Tx;
-use crate::store::upstreams::{Protocol, Upstream};
 
 pub use model::EditModelProtocol;
 

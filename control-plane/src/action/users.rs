@@ -6,6 +6,9 @@ use latchkey_core::actor::Credential;
 use latchkey_core::limits::given;
 use latchkey_core::name::{Email, Name};
 use latchkey_core::role::Role;
+use latchkey_store::Tx;
+use latchkey_store::identities::SignInIdentity;
+use latchkey_store::users::User;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -14,9 +17,6 @@ use uuid::Uuid;
 use super::access::{self, AccessScope};
 use super::audit::AuditedAction;
 use super::{By, Refusal, sessions, taken};
-use crate::store::Tx;
-use crate::store::identities::SignInIdentity;
-use crate::store::users::User;
 
 /// What to change of a user. What is not named stays.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]

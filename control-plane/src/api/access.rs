@@ -5,6 +5,9 @@ mod views;
 use axum::Json;
 use axum::extract::State;
 use latchkey_core::access::{Access, AccessMode, Capability, Subjects};
+use latchkey_store::apps::App;
+use latchkey_store::members::Among;
+use latchkey_store::subjects::SubjectNames;
 use uuid::Uuid;
 
 use super::Api;
@@ -14,9 +17,6 @@ use super::body::{PathParams, Query};
 use super::pagination::{ListPage, paging};
 use super::problem::Problem;
 use crate::action::Refusal;
-use crate::store::apps::App;
-use crate::store::members::Among;
-use crate::store::subjects::SubjectNames;
 
 pub use views::{
     AccessDecision, AccessExplanation, AccessQuery, GroupRef, PeopleQuery, PersonAccess, PersonRef,

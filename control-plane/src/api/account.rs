@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use latchkey_core::actor::{Actor, Credential};
 use latchkey_core::role::{Permission, Role};
+use latchkey_store::sessions::{BrowserSession, Method};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -23,7 +24,6 @@ use super::users::UserView;
 use crate::action::tokens::NewToken;
 use crate::action::{self, Refusal};
 use crate::sign_in::{Cookie, csrf_token};
-use crate::store::sessions::{BrowserSession, Method};
 
 /// Who is asking.
 #[derive(Clone, Debug, Serialize, ToSchema)]

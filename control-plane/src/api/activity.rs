@@ -9,14 +9,14 @@ use latchkey_core::money::NanoUsd;
 use latchkey_core::period::{self, Period};
 use latchkey_core::settings::AppSettings;
 use latchkey_proto::window::Window;
+use latchkey_store::Store;
+use latchkey_store::activity::{Activity, Stock};
+use latchkey_store::ledger::bucket::BucketKey;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::ledger::transaction::DryRun;
-use crate::store::Store;
-use crate::store::activity::{Activity, Stock};
-use crate::store::ledger::bucket::BucketKey;
 
 /// An app or a key, and how much it is used.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -99,12 +99,20 @@ impl<'a> UsageSubject<'a> {
 }
 
 impl Activities {
-    pub async fn of_apps(store: &Store, apps: &[UsageSubject<'_>], now: Timestamp) -> sqlx::Result<Self> {
+    pub async fn of_apps(
+        store: &Store,
+        apps: &[UsageSubject<'_>],
+        now: Timestamp,
+    ) -> latchkey_store::Result<Self> {
         let activity = store.app_activity(&ids(apps)).await?;
         Ok(Self { usage: usage(store, apps, &activity, now).await?, activity })
     }
 
-    pub async fn of_keys(store: &Store, keys: &[UsageSubject<'_>], now: Timestamp) -> sqlx::Result<Self> {
+    pub async fn of_keys(
+        store: &Store,
+        keys: &[UsageSubject<'_>],
+        now: Timestamp,
+    ) -> latchkey_store::Result<Self> {
         let activity = store.key_activity(&ids(keys)).await?;
         Ok(Self { usage: usage(store, keys, &activity, now).await?, activity })
     }
@@ -132,7 +140,7 @@ async fn usage(
     subjects: &[UsageSubject<'_>],
     activity: &HashMap<Uuid, Activity>,
     now: Timestamp,
-) -> sqlx::Result<HashMap<Uuid, UsageOfLimits>> {
+) -> latchkey_store::Result<HashMap<Uuid, UsageOfLimits>> {
     let buckets = || subjects.iter().flat_map(|subject| buckets(subject, now));
     let mut stocks = store.stocks(&buckets().map(|bucket| bucket.key).collect::<Vec<_>>()).await?;
     // Whoever was never used has used nothing of them.

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use latchkey_core::actor::Actor;
 use latchkey_core::status::Switch;
+use latchkey_store::apps::{AppFilter, AppOrder};
 use uuid::Uuid;
 
 use super::Api;
@@ -21,9 +22,8 @@ use crate::action::apps::edit::{EditApp, NewApp};
 use crate::action::{Refusal, apps, keys};
 use crate::gateways::Await;
 use crate::gateways::propagation::Propagation;
-use crate::store::apps::{AppFilter, AppOrder};
 
-pub use crate::store::apps::App;
+pub use latchkey_store::apps::App;
 pub(super) use views::Reissued;
 pub use views::{AppKeyView, AppQuery, AppView, Created, Deleted, KeyValue, Rotate, Rotated, Switched};
 

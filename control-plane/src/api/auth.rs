@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use jiff::{SignedDuration, Timestamp};
 use latchkey_core::actor::{Actor, Credential};
 use latchkey_core::role::Permission;
+use latchkey_store::sessions::BrowserSession;
 use secrecy::ExposeSecret as _;
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
@@ -20,10 +21,9 @@ use super::Api;
 use super::problem::Problem;
 use crate::action::sessions::SignInClient;
 use crate::sign_in::{self, Cookie};
-use crate::store::sessions::BrowserSession;
 use crate::tokens;
 
-pub use crate::store::users::User;
+pub use latchkey_store::users::User;
 
 /// Where requests by cookie carry the CSRF token.
 const CSRF_HEADER: &str = "x-csrf-token";

@@ -7,6 +7,7 @@ mod views;
 use axum::Json;
 use axum::extract::State;
 use latchkey_core::change_request::Status;
+use latchkey_store::change_requests::{ChangeRequest, RequestFilter};
 use uuid::Uuid;
 
 use super::Api;
@@ -18,7 +19,6 @@ use super::problem::Problem;
 use crate::action::Refusal;
 use crate::action::change_requests::approve::{self, Approval};
 use crate::action::change_requests::reject;
-use crate::store::change_requests::{ChangeRequest, RequestFilter};
 
 pub use draft::{ChangePreview, MyAppSettings, NewPreview, SettingsQuery};
 pub use views::{

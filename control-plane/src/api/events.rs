@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use jiff::Timestamp;
+use latchkey_store::events::{AppEvent, EventFilter};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -12,7 +13,6 @@ use super::auth::ReaderGuard;
 use super::body::Query;
 use super::pagination::{ListPage, bad_query, paging};
 use super::problem::Problem;
-use crate::store::events::{AppEvent, EventFilter};
 
 pub const KINDS: [&str; 8] = [
     "quota.threshold",

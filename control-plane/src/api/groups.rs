@@ -5,6 +5,10 @@ mod views;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use latchkey_store::Tx;
+use latchkey_store::group_members::GroupMember;
+use latchkey_store::groups::Group;
+use latchkey_store::subjects::GroupReference;
 use uuid::Uuid;
 
 use super::Api;
@@ -16,10 +20,6 @@ use super::problem::Problem;
 use crate::action::Refusal;
 use crate::action::access::Refreshed;
 use crate::action::groups::{self, AddMembers, EditGroup, NewGroup};
-use crate::store::Tx;
-use crate::store::group_members::GroupMember;
-use crate::store::groups::Group;
-use crate::store::subjects::GroupReference;
 
 pub use views::{GroupMemberView, GroupUse, GroupView, MembersAdded, MembersChanged};
 

@@ -5,6 +5,10 @@ use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use latchkey_store::Tx;
+use latchkey_store::fault::is_unique_violation;
+use latchkey_store::idempotency::StoredAnswer;
+use latchkey_store::seal::Purpose;
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,10 +19,6 @@ use super::auth::AnyActor;
 use super::body;
 use super::problem::Problem;
 use crate::action::Refusal;
-use crate::seal::Purpose;
-use crate::store::Tx;
-use crate::store::fault::is_unique_violation;
-use crate::store::idempotency::StoredAnswer;
 
 const LONGEST_KEY: usize = 255;
 
@@ -184,7 +184,7 @@ fn is_key(key: &str) -> bool {
     (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|c| matches!(c, b' '..=b'~'))
 }
 
-fn in_flight(error: sqlx::Error) -> Problem {
+fn in_flight(error: latchkey_store::Error) -> Problem {
     if is_unique_violation(&error) {
         let detail = "a request with this Idempotency-Key is being answered: try again";
         return Problem::new(StatusCode::CONFLICT, "idempotency_key_in_use", detail);

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use jiff::Timestamp;
 use latchkey_core::identity::key::PublicKey;
+use latchkey_store::jwks::FetchedJwkSet;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -10,7 +11,6 @@ use super::Api;
 use super::auth::ReaderGuard;
 use super::pagination::ListPage;
 use super::problem::Problem;
-use crate::store::jwks::FetchedJwkSet;
 
 /// A JWK set that apps name.
 #[derive(Clone, Debug, Serialize, ToSchema)]

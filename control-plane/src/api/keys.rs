@@ -8,6 +8,9 @@ use axum::http::StatusCode;
 use latchkey_core::access::Subjects;
 use latchkey_core::actor::Actor;
 use latchkey_core::status::Switch;
+use latchkey_store::apps::App;
+use latchkey_store::keys::{Key, KeyFilter};
+use latchkey_store::subjects::SubjectNames;
 use uuid::Uuid;
 
 use super::Api;
@@ -23,9 +26,6 @@ use crate::action::keys::create::NewKey;
 use crate::action::keys::update::EditKey;
 use crate::action::{Refusal, keys};
 use crate::gateways::Await;
-use crate::store::apps::App;
-use crate::store::keys::{Key, KeyFilter};
-use crate::store::subjects::SubjectNames;
 
 pub use views::{KeyQuery, KeyView};
 

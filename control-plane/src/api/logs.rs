@@ -1,6 +1,7 @@
 //! `/api/v1/logs`
 
 use axum::extract::State;
+use latchkey_store::conditions::Scope;
 use uuid::Uuid;
 
 use super::Api;
@@ -8,9 +9,8 @@ use super::auth::{Person, ReaderGuard};
 use super::body::{PathParams, Query};
 use super::pagination::{ListPage, in_order, paging};
 use super::problem::Problem;
-use crate::store::conditions::Scope;
 
-pub use crate::store::records::{Record, RecordQuery};
+pub use latchkey_store::records::{Record, RecordQuery};
 
 /// Lists what requests did, newest first.
 #[utoipa::path(get, path = "/api/v1/logs", tag = "logs", operation_id = "list_logs", params(RecordQuery),

@@ -39,7 +39,7 @@ impl FromRequestParts<Api> for MetricsReader {
         };
         let known = match tokio::time::timeout(PATIENCE, asked).await {
             Ok(answer) => answer,
-            Err(_) => Err(sqlx::Error::PoolTimedOut.into()),
+            Err(_) => Err(latchkey_store::Error::PoolTimedOut.into()),
         };
         match (known, token) {
             (Ok(Some(known)), Some(token)) => api.metrics.let_in(token, known.expires_at, now),

@@ -3,6 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use latchkey_store::apps::App;
+use latchkey_store::keys::{Key, KeyFilter};
 use uuid::Uuid;
 
 use super::Api;
@@ -17,8 +19,6 @@ use super::problem::Problem;
 use super::propagation::key_resources;
 use crate::action::my_keys::{self, EditOwnKey, NewOwnKey};
 use crate::action::{Refusal, keys};
-use crate::store::apps::App;
-use crate::store::keys::{Key, KeyFilter};
 
 /// Lists the user's own keys of an app, oldest first.
 #[utoipa::path(get, path = "/api/v1/me/apps/{id}/keys", tag = "me", operation_id = "list_my_keys",

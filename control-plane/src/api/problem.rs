@@ -3,11 +3,11 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use latchkey_core::invalid::{FieldError, Invalid};
+use latchkey_store::fault::{Fault, is_foreign_key_violation};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::refusal::{Refusal, seconds};
-use crate::store::fault::{Fault, is_foreign_key_violation};
 
 /// What went wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -95,8 +95,8 @@ impl From<Refusal> for Problem {
     }
 }
 
-impl From<sqlx::Error> for Problem {
-    fn from(error: sqlx::Error) -> Self {
+impl From<latchkey_store::Error> for Problem {
+    fn from(error: latchkey_store::Error) -> Self {
         if let Some(fault) = Fault::of(&error) {
             tracing::warn!(%error, "{fault}");
             return Self::unavailable(fault);

@@ -7,12 +7,12 @@ use axum::middleware::Next;
 use axum::response::Response;
 use latchkey_core::status::Switch;
 use latchkey_proto::key::KeyHash;
+use latchkey_store::keys::Key;
 use uuid::Uuid;
 
 use super::Api;
 use crate::gateways::Await;
 use crate::gateways::propagation::Propagation;
-use crate::store::keys::Key;
 
 tokio::task_local! {
     /// When the request came that is being answered.
@@ -50,7 +50,11 @@ impl Api {
     }
 
     /// How far the secret of `key` has come, as it was just read: its answer is given whatever comes of that.
-    pub(super) async fn wait_for_key(&self, key: sqlx::Result<Option<Key>>, whom: Await) -> Propagation {
+    pub(super) async fn wait_for_key(
+        &self,
+        key: latchkey_store::Result<Option<Key>>,
+        whom: Await,
+    ) -> Propagation {
         match key {
             // Without its app it opens nothing.
             Ok(Some(key)) => {

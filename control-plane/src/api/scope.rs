@@ -1,15 +1,15 @@
 //! Whose requests a user may see.
 
 use latchkey_core::access::{Capability, Member};
+use latchkey_store::apps::App;
 use uuid::Uuid;
 
 use super::Api;
 use super::auth::Person;
 use super::problem::Problem;
 use crate::action::Refusal;
-use crate::store::apps::App;
 
-pub use crate::store::conditions::Scope;
+pub use latchkey_store::conditions::Scope;
 
 impl Api {
     /// Their own, in the apps that they may see; everyone's of `app`, where they may see those. An app

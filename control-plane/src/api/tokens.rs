@@ -8,6 +8,7 @@ use latchkey_core::actor::Actor;
 use latchkey_core::expiry::{Lifetime, expiration};
 use latchkey_core::name::Name;
 use latchkey_core::role::Role;
+use latchkey_store::tokens::ApiToken;
 use secrecy::ExposeSecret as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,6 @@ use super::pagination::{ListPage, PageQuery};
 use super::problem::Problem;
 use crate::action::Refusal;
 use crate::action::tokens::{self, NewToken};
-use crate::store::tokens::ApiToken;
 
 /// An API token.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]

@@ -14,7 +14,7 @@ use super::problem::Problem;
 use crate::action::Refusal;
 use crate::action::upstreams::{self, Administered, EditUpstream, NewUpstream, reach};
 
-pub use crate::store::upstreams::{McpProtocol, McpServer, ModelProtocol, Provider, Upstream};
+pub use latchkey_store::upstreams::{McpProtocol, McpServer, ModelProtocol, Provider, Upstream};
 
 /// How the API shows and takes upstreams of a protocol.
 pub trait UpstreamResource: Administered {

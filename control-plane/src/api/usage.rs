@@ -5,6 +5,8 @@ use axum::extract::State;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
+use latchkey_store::conditions::Scope;
+use latchkey_store::usage::{GroupBy, UsageFilter, UsageGroup};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -14,10 +16,8 @@ use super::auth::{Person, ReaderGuard};
 use super::body::{PathParams, Query};
 use super::pagination::{bad_query, in_order};
 use super::problem::Problem;
-use crate::store::conditions::Scope;
-use crate::store::usage::{GroupBy, UsageFilter, UsageGroup};
 
-pub use crate::store::usage::UsageSums;
+pub use latchkey_store::usage::UsageSums;
 
 /// The most groups in one answer.
 const MOST_GROUPS: u16 = 1000;

@@ -6,6 +6,10 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use latchkey_core::name::{Email, Name};
 use latchkey_core::role::{Permission, Role};
+use latchkey_store::accounts::UserAccount;
+use latchkey_store::identities::{LinkedIdentity, SignInIdentity};
+use latchkey_store::keys::Key;
+use latchkey_store::users::User;
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -21,10 +25,6 @@ use super::pagination::{ListPage, PageQuery};
 use super::problem::Problem;
 use crate::action::users::EditUser;
 use crate::action::{self, Refusal};
-use crate::store::accounts::UserAccount;
-use crate::store::identities::{LinkedIdentity, SignInIdentity};
-use crate::store::keys::Key;
-use crate::store::users::User;
 
 /// A person.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use latchkey_discovery::registry;
+use latchkey_store::Backend;
+use latchkey_store::gateways::GatewayStream;
 use tokio::time::Instant;
 
 use super::Gateways;
 use super::streams::{ReplicaStream, StreamState};
-use crate::store::Backend;
-use crate::store::gateways::GatewayStream;
 
 /// How often a replica looks though nothing has changed here, and shows on PostgreSQL that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -79,7 +79,7 @@ impl Gateways {
 
     /// One round, `passed` after the last: notes who has been away for that much longer, and writes what has
     /// changed.
-    pub async fn keep(&self, passed: Duration) -> sqlx::Result<()> {
+    pub async fn keep(&self, passed: Duration) -> latchkey_store::Result<()> {
         let rows = self.store.gateway_streams().await?;
         let seen = self.assemble(rows.clone());
         self.watch().pass(&seen, passed);

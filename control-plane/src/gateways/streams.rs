@@ -6,11 +6,11 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use latchkey_discovery::registry::{Sighting, Stream};
 use latchkey_discovery::source::Position;
+use latchkey_store::Backend;
+use latchkey_store::gateways::GatewayStream;
 use serde::{Deserialize, Serialize};
 
 use super::{Gateway, GatewayStatus, Gateways, RejectedResource};
-use crate::store::Backend;
-use crate::store::gateways::GatewayStream;
 
 /// When a replica that has not written is taken for gone.
 const STALE: SignedDuration = SignedDuration::from_secs(10);
@@ -50,7 +50,7 @@ pub(super) struct ReplicaStream {
 impl Gateways {
     /// All streams. The database is read before the registry, so that a gateway on its way from another
     /// replica to this one is in either.
-    pub(super) async fn seen(&self) -> sqlx::Result<Vec<ReplicaStream>> {
+    pub(super) async fn seen(&self) -> latchkey_store::Result<Vec<ReplicaStream>> {
         Ok(self.assemble(self.store.gateway_streams().await?))
     }
 

@@ -5,6 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use latchkey_proto::ledger::{LedgerResponse, Verdict};
+use latchkey_store::Store;
+use latchkey_store::fault::Fault;
 use latchkey_world::World;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
@@ -16,8 +18,6 @@ use super::stats::Stats;
 use super::streams::{Answers, LedgerStreams, Outgoing};
 use super::subjects::LimitSubjects;
 use super::transaction::{self, Sender, TransactionOutcome};
-use crate::store::Store;
-use crate::store::fault::Fault;
 
 /// A report that waits to be written.
 #[derive(Debug)]
@@ -141,7 +141,7 @@ impl LedgerWriter {
         }
     }
 
-    async fn commit(&mut self, waiting: &[Waiting]) -> sqlx::Result<TransactionOutcome> {
+    async fn commit(&mut self, waiting: &[Waiting]) -> latchkey_store::Result<TransactionOutcome> {
         let begun = Instant::now();
         let reports: Vec<_> = waiting.iter().map(|waiting| (&waiting.sender, &waiting.report)).collect();
         let mut tx = self.store.begin().await?;

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use latchkey_core::density::DensityHistogram;
+use latchkey_store::Store;
+use latchkey_store::ledger::density::DensityKey;
 use latchkey_world::World;
-
-use crate::store::Store;
-use crate::store::ledger::density::DensityKey;
 
 /// How often the records are looked at.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -26,7 +25,7 @@ pub async fn keep_calibrated(store: Store, world: World) {
 }
 
 /// Looks once; how many measurements have changed.
-pub async fn calibrate(store: &Store, world: &World) -> sqlx::Result<usize> {
+pub async fn calibrate(store: &Store, world: &World) -> latchkey_store::Result<usize> {
     let (told, samples) = (store.densities().await?, store.density_samples().await?);
     let measured = |(key, histogram): (&DensityKey, &DensityHistogram)| {
         let measured = histogram.bytes_per_token()?;

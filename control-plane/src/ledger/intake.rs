@@ -8,10 +8,9 @@ use latchkey_core::lease::ReportedLease;
 use latchkey_core::limits::{BucketKind, Unit};
 use latchkey_core::money::NanoUsd;
 use latchkey_proto::ledger as wire;
+use latchkey_store::ledger::bucket::BucketKey;
+use latchkey_store::records::Record;
 use uuid::Uuid;
-
-use crate::store::ledger::bucket::BucketKey;
-use crate::store::records::Record;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GatewayReport {

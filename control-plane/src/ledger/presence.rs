@@ -50,7 +50,7 @@ impl Presence {
     pub async fn follow(
         self,
         streams: LedgerStreams,
-        everywhere: impl AsyncFn() -> sqlx::Result<Vec<String>>,
+        everywhere: impl AsyncFn() -> latchkey_store::Result<Vec<String>>,
     ) {
         let mut periods = tokio::time::interval(PERIOD);
         loop {

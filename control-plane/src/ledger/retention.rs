@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use latchkey_store::Store;
 use latchkey_world::World;
 
 use super::streams::LedgerStreams;
 use super::subjects::LimitSubjects;
 use super::transaction;
-use crate::store::Store;
 
 /// A gateway process is lost so long after its last lease has ended.
 const WRITE_OFF_AFTER: SignedDuration = SignedDuration::from_hours(24);
@@ -28,7 +28,12 @@ pub async fn keep_tidy(store: Store, world: World, streams: LedgerStreams, days:
     }
 }
 
-pub async fn tidy(store: &Store, world: &World, streams: &LedgerStreams, days: u32) -> sqlx::Result<()> {
+pub async fn tidy(
+    store: &Store,
+    world: &World,
+    streams: &LedgerStreams,
+    days: u32,
+) -> latchkey_store::Result<()> {
     for instance in streams.instances() {
         store.see_process(&instance, world.now()).await?;
     }
@@ -43,7 +48,7 @@ pub async fn tidy(store: &Store, world: &World, streams: &LedgerStreams, days: u
 }
 
 /// A process that nobody has heard of for a day will not come back: what it can have spent is charged.
-async fn write_off_lost(store: &Store, world: &World, streams: &LedgerStreams) -> sqlx::Result<()> {
+async fn write_off_lost(store: &Store, world: &World, streams: &LedgerStreams) -> latchkey_store::Result<()> {
     let day_ago = world.now().saturating_sub(WRITE_OFF_AFTER).unwrap_or(Timestamp::UNIX_EPOCH);
     let connected = streams.instances();
     for lost in store.lost_processes(day_ago).await? {
@@ -66,7 +71,7 @@ async fn write_off_lost(store: &Store, world: &World, streams: &LedgerStreams) -
     Ok(())
 }
 
-async fn forget_records(store: &Store, world: &World, days: u32) -> sqlx::Result<u64> {
+async fn forget_records(store: &Store, world: &World, days: u32) -> latchkey_store::Result<u64> {
     let age = SignedDuration::from_hours(i64::from(days) * 24);
     let (Ok(before), 1..) = (world.now().checked_sub(age), days) else { return Ok(0) };
     let mut removed = 0;

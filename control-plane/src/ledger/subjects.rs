@@ -10,11 +10,10 @@ use latchkey_core::limits::{BucketKind, LimitWindow, Limits};
 use latchkey_core::period::{self, Period};
 use latchkey_core::settings::AppSettings;
 use latchkey_core::status::{Standing, Status};
+use latchkey_store::Tx;
+use latchkey_store::ledger::subject::{AppLimitsRow, KeyLimitsRow};
+use latchkey_store::records::Metadata;
 use uuid::Uuid;
-
-use crate::store::Tx;
-use crate::store::ledger::subject::{AppLimitsRow, KeyLimitsRow};
-use crate::store::records::Metadata;
 
 /// An app or a named key.
 #[derive(Clone, Debug)]
@@ -124,7 +123,7 @@ impl LimitSubject {
 
 impl LimitSubjects {
     /// Reads those of `ids` that are not known, and all of them anew after a change.
-    pub async fn learn(&mut self, tx: &mut Tx, ids: BTreeSet<Uuid>) -> sqlx::Result<()> {
+    pub async fn learn(&mut self, tx: &mut Tx, ids: BTreeSet<Uuid>) -> latchkey_store::Result<()> {
         let tag = tx.newest_tag().await?;
         if tag != self.tag || self.known.len() > MOST {
             self.known.clear();

@@ -8,17 +8,17 @@ use latchkey_core::grant::{LeaseDecision, LeaseVerdict, decide};
 use latchkey_core::lease::Lease;
 use latchkey_core::sequence::{Applied, SequenceStep};
 use latchkey_proto::ledger as wire;
+use latchkey_store::Tx;
+use latchkey_store::ledger::bucket::{BucketKey, LeaseRow, StoredBuckets};
+use latchkey_store::ledger::density::DensitySamples;
+use latchkey_store::ledger::usage::RecordSums;
+use latchkey_store::ledger::worker::Worker;
+use latchkey_store::records::Record;
 use uuid::Uuid;
 
 use super::intake::{GatewayReport, LeaseReport, Recorded, WorkerBatch};
 use super::presence::Presence;
 use super::subjects::{CurrentLimit, LimitSubject, LimitSubjects, SubjectLookup};
-use crate::store::Tx;
-use crate::store::ledger::bucket::{BucketKey, LeaseRow, StoredBuckets};
-use crate::store::ledger::density::DensitySamples;
-use crate::store::ledger::usage::RecordSums;
-use crate::store::ledger::worker::Worker;
-use crate::store::records::Record;
 
 mod alerts;
 mod dry_run;
@@ -57,7 +57,7 @@ pub async fn apply(
     reports: &[(&Sender, &GatewayReport)],
     presence: &Presence,
     now: Timestamp,
-) -> sqlx::Result<TransactionOutcome> {
+) -> latchkey_store::Result<TransactionOutcome> {
     let mut outcome = TransactionOutcome::default();
     let mut workers = tx.lock_workers(&workers(reports), now).await?;
     let new: Vec<_> = reports
@@ -90,7 +90,7 @@ pub async fn write_off(
     subjects: &mut LimitSubjects,
     instance: &str,
     now: Timestamp,
-) -> sqlx::Result<usize> {
+) -> latchkey_store::Result<usize> {
     let keys = tx.held_budgets(instance).await?;
     subjects.learn(tx, keys.iter().map(|key| key.subject).collect()).await?;
     let found = tx.lock_buckets(&keys).await?;
@@ -115,7 +115,7 @@ async fn begin(
     subjects: &LimitSubjects,
     StoredBuckets { mut buckets, fresh }: StoredBuckets,
     now: Timestamp,
-) -> sqlx::Result<BTreeMap<BucketKey, Bucket>> {
+) -> latchkey_store::Result<BTreeMap<BucketKey, Bucket>> {
     for key in fresh {
         let (Some(subject), Some(bucket)) = (subjects.subject(key.subject), buckets.get_mut(&key)) else {
             continue;
@@ -331,7 +331,11 @@ impl LedgerBuckets {
         grant(id, granted, limit, &decision)
     }
 
-    async fn write(&mut self, tx: &mut Tx, reports: &[(&Sender, &GatewayReport)]) -> sqlx::Result<()> {
+    async fn write(
+        &mut self,
+        tx: &mut Tx,
+        reports: &[(&Sender, &GatewayReport)],
+    ) -> latchkey_store::Result<()> {
         let now_ms = self.now_ms;
         let used: Vec<_> = self.buckets.values_mut().map(|bucket| bucket.used(now_ms)).collect();
         let rows: Vec<_> =
@@ -400,7 +404,7 @@ async fn write_records(
     subjects: &LimitSubjects,
     reports: &[(&Sender, &GatewayReport)],
     new: &[NewRecords<'_>],
-) -> sqlx::Result<(RecordSums, DensitySamples)> {
+) -> latchkey_store::Result<(RecordSums, DensitySamples)> {
     let users = claimed_users(tx, new).await?;
     let (mut rows, mut sums, mut densities) = (Vec::new(), RecordSums::default(), DensitySamples::default());
     for ((sender, _), new) in reports.iter().zip(new) {
@@ -420,7 +424,7 @@ async fn write_records(
 }
 
 /// Those who have the addresses that records claim.
-async fn claimed_users(tx: &mut Tx, new: &[NewRecords<'_>]) -> sqlx::Result<HashMap<String, Uuid>> {
+async fn claimed_users(tx: &mut Tx, new: &[NewRecords<'_>]) -> latchkey_store::Result<HashMap<String, Uuid>> {
     let records = new.iter().flat_map(|new| &new.records).map(|recorded| &recorded.record);
     let claims = records.filter(|record| record.user_id.is_none());
     let emails: BTreeSet<_> = claims.filter_map(|record| record.identity.as_deref()).collect();

@@ -7,6 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 use latchkey_core::local_path::LocalPath;
+use latchkey_store::identities::SignInIdentity;
+use latchkey_store::seal::{MasterKey, Purpose};
 use latchkey_world::World;
 use openidconnect::core::{
     CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreErrorResponseType, CoreGenderClaim,
@@ -27,8 +29,6 @@ use url::Url;
 use super::{PublicUrl, secret};
 use crate::outbound::Outbound;
 use crate::refusal::Refusal;
-use crate::seal::{MasterKey, Purpose};
-use crate::store::identities::SignInIdentity;
 use profile::{Claims, ProviderClaims};
 use provider::Provider;
 

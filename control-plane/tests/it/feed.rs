@@ -237,7 +237,7 @@ on_both! {
             test.post("/providers", body).await.expect(StatusCode::CREATED);
         }
         let other = "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned().into();
-        let other = latchkey::seal::MasterKey::parse(&other).unwrap();
+        let other = latchkey_store::seal::MasterKey::parse(&other).unwrap();
         assert!(other.belong_to(&test.store, &test.world).await.is_ok(), "the first start decides");
         assert!(test.api.master.belong_to(&test.store, &test.world).await.is_err());
         let feed = Feed::open(test.store.clone(), other, String::new(), Default::default()).await.unwrap();

@@ -1,7 +1,7 @@
 use axum::http::StatusCode;
-use latchkey::store::upstreams::McpProtocol;
 use latchkey_discovery::source::From;
 use latchkey_proto::discovery as wire;
+use latchkey_store::upstreams::McpProtocol;
 use serde_json::{Value, json};
 
 use crate::support::{Test, id, on_both, pair};

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use latchkey::store::Backend;
+use latchkey_store::Backend;
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 

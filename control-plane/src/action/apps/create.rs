@@ -3,6 +3,10 @@
 use latchkey_core::change::Operation;
 use latchkey_core::settings::AppSettings;
 use latchkey_core::status::Status;
+use latchkey_store::Tx;
+use latchkey_store::apps::App;
+use latchkey_store::keys::Key;
+use latchkey_store::versions::NewVersion;
 use serde_json::json;
 
 use super::edit::NewApp;
@@ -10,10 +14,6 @@ use super::{keeps_app_key, refuse_unknown_names};
 use crate::action::audit::AuditedAction;
 use crate::action::keys::secret;
 use crate::action::{Context, Issued, Refusal};
-use crate::store::Tx;
-use crate::store::apps::App;
-use crate::store::keys::Key;
-use crate::store::versions::NewVersion;
 
 /// Creates an app and its key.
 ///

@@ -1,12 +1,12 @@
 //! Deleting an app.
 
+use latchkey_store::Tx;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::action::audit::AuditedAction;
 use crate::action::change_requests::outdate_all;
 use crate::action::{Context, Refusal};
-use crate::store::Tx;
 
 /// Hides an app for good and revokes its keys; the records stay. Gives its last revision.
 ///

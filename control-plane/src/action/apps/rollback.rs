@@ -1,11 +1,11 @@
 //! Restoring an older configuration of an app.
 
 use latchkey_core::status::{Final, Status};
+use latchkey_store::Tx;
 use uuid::Uuid;
 
 use super::save::{SavedApp, VersionOrigin, save};
 use crate::action::{Context, Refusal};
-use crate::store::Tx;
 
 /// Gives an app the name and settings of its version `number`, as a new version. The status of the app
 /// and of its keys stays, and so do groups and their members.

@@ -7,6 +7,9 @@ use latchkey_core::name::Name;
 use latchkey_core::rotation::{Grace, LONGEST_GRACE_SECONDS};
 use latchkey_core::settings::{AppSettings, CredentialMode};
 use latchkey_core::status::{Final, Status};
+use latchkey_store::Tx;
+use latchkey_store::apps::App;
+use latchkey_store::versions::NewVersion;
 use latchkey_world::World;
 use serde_json::json;
 use uuid::Uuid;
@@ -18,9 +21,6 @@ use crate::action::change_requests;
 use crate::action::keys::rotate;
 use crate::action::subjects::SubjectIds;
 use crate::action::{Context, Issued, Refusal};
-use crate::store::Tx;
-use crate::store::apps::App;
-use crate::store::versions::NewVersion;
 
 /// What a configuration is written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,14 +1,14 @@
 //! Activating, deactivating and revoking an app.
 
 use latchkey_core::status::{Status, Switch};
+use latchkey_store::Tx;
+use latchkey_store::apps::App;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::action::audit::AuditedAction;
 use crate::action::change_requests::outdate_all;
 use crate::action::{Context, Refusal};
-use crate::store::Tx;
-use crate::store::apps::App;
 
 /// Switches an app, and with it all its keys.
 ///

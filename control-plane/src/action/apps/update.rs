@@ -3,12 +3,12 @@
 use latchkey_core::name::Name;
 use latchkey_core::settings::AppSettings;
 use latchkey_core::status::{Final, Status};
+use latchkey_store::Tx;
 use uuid::Uuid;
 
 use super::edit::EditApp;
 use super::save::{SavedApp, VersionOrigin, save};
 use crate::action::{Context, Refusal};
-use crate::store::Tx;
 
 /// Edits an app.
 ///

@@ -3,14 +3,14 @@
 use latchkey_core::access::Capability;
 use latchkey_core::change::Configuration;
 use latchkey_core::change_request::Status;
+use latchkey_store::Tx;
+use latchkey_store::apps::App;
+use latchkey_store::change_requests::ChangeRequest;
 use uuid::Uuid;
 
 use super::{bounded, decide, pending, refuse_own};
 use crate::action::apps::save::{VersionOrigin, save};
 use crate::action::{Context, Refusal};
-use crate::store::Tx;
-use crate::store::apps::App;
-use crate::store::change_requests::ChangeRequest;
 
 /// What an approval came to.
 #[derive(Debug)]

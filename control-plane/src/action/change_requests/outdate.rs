@@ -2,11 +2,11 @@
 
 use latchkey_core::change::{Change, Configuration};
 use latchkey_core::change_request::{Status, outdated};
+use latchkey_store::Tx;
+use latchkey_store::apps::App;
 
 use super::decide;
 use crate::action::{By, Refusal};
-use crate::store::Tx;
-use crate::store::apps::App;
 
 /// Makes those pending requests of an app stale that touch what `version` changed: `changes` have led
 /// to `now`.

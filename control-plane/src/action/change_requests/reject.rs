@@ -1,11 +1,11 @@
 //! Rejecting a request.
 
 use latchkey_core::change_request::Status;
+use latchkey_store::Tx;
 use uuid::Uuid;
 
 use super::{decide, given, pending, refuse_own};
 use crate::action::{By, Refusal};
-use crate::store::Tx;
 
 /// Rejects a request, for a reason that the requester sees.
 ///

@@ -5,6 +5,10 @@ use latchkey_core::change::{Change, Configuration};
 use latchkey_core::change_request::{Kind, Status};
 use latchkey_core::distinct;
 use latchkey_core::status::{self, Final};
+use latchkey_store::Tx;
+use latchkey_store::apps::App;
+use latchkey_store::change_requests::ChangeRequest;
+use latchkey_store::users::User;
 use latchkey_world::World;
 use serde::Deserialize;
 use serde_json::Value;
@@ -15,10 +19,6 @@ use super::edit::{ParsedEdit, RequestedEdit};
 use super::{given, tell};
 use crate::action::apps::save::refuse_impossible;
 use crate::action::{By, Refusal};
-use crate::store::Tx;
-use crate::store::apps::App;
-use crate::store::change_requests::ChangeRequest;
-use crate::store::users::User;
 
 /// A change to ask for.
 #[derive(Clone, Debug, Deserialize, ToSchema)]

@@ -1,11 +1,11 @@
 //! Taking a request back.
 
 use latchkey_core::change_request::Status;
+use latchkey_store::Tx;
 use uuid::Uuid;
 
 use super::{decide, pending};
 use crate::action::{By, Refusal};
-use crate::store::Tx;
 
 /// Withdraws a request of `user`.
 ///

@@ -5,6 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use latchkey_core::invalid::{FieldError, Invalid};
 use latchkey_core::name::Email;
 use latchkey_core::profile::groups::Stated;
+use latchkey_store::Tx;
+use latchkey_store::group_members::MembershipSource;
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
@@ -13,8 +15,6 @@ use uuid::Uuid;
 use super::{audit, find};
 use crate::action::access::{AccessScope, Refreshed, refresh};
 use crate::action::{By, Refusal};
-use crate::store::Tx;
-use crate::store::group_members::MembershipSource;
 
 /// The most people to add at once.
 const MOST: usize = 5000;

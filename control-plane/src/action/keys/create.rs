@@ -7,6 +7,8 @@ use latchkey_core::limits::EditLimits;
 use latchkey_core::name::Name;
 use latchkey_core::settings::CredentialMode;
 use latchkey_core::status::{Standing, Status};
+use latchkey_store::Tx;
+use latchkey_store::keys::Key;
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
@@ -15,8 +17,6 @@ use uuid::Uuid;
 use super::secret;
 use crate::action::audit::AuditedAction;
 use crate::action::{Context, Issued, Refusal};
-use crate::store::Tx;
-use crate::store::keys::Key;
 
 /// A named key to create.
 #[derive(Clone, Debug, Deserialize, ToSchema)]

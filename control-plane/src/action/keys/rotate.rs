@@ -5,6 +5,9 @@
 use latchkey_core::delegation::{self, Grant};
 use latchkey_core::rotation::Grace;
 use latchkey_core::status::{Final, Status};
+use latchkey_store::Tx;
+use latchkey_store::apps::App;
+use latchkey_store::keys::{Key, Retired};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -12,9 +15,6 @@ use super::secret::{self, NewSecret};
 use crate::action::apps::keeps_app_key;
 use crate::action::audit::AuditedAction;
 use crate::action::{Context, Issued, Refusal};
-use crate::store::Tx;
-use crate::store::apps::App;
-use crate::store::keys::{Key, Retired};
 
 /// Replaces an app key's secret.
 ///

@@ -1,12 +1,12 @@
 //! Minting secrets.
 
 use latchkey_proto::key::{ApiKey, AppKey, KeyClaim, KeyHash, NamedKey};
+use latchkey_store::keys::Key as Record;
+use latchkey_store::seal::{Purpose, Sealed};
 use secrecy::{ExposeSecret as _, SecretString};
 use uuid::Uuid;
 
 use crate::action::{Context, Refusal};
-use crate::seal::{Purpose, Sealed};
-use crate::store::keys::Key as Record;
 
 #[derive(Debug)]
 pub struct NewSecret {

@@ -2,15 +2,15 @@
 //!
 //! It is written to the audit log, so it takes a transaction that is committed before the value is given.
 
+use latchkey_store::Tx;
+use latchkey_store::keys::Key;
+use latchkey_store::seal::Purpose;
 use secrecy::SecretString;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::action::audit::AuditedAction;
 use crate::action::{Context, Refusal};
-use crate::seal::Purpose;
-use crate::store::Tx;
-use crate::store::keys::Key;
 
 /// The value of an app key.
 ///

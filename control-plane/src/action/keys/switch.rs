@@ -2,13 +2,13 @@
 
 use latchkey_core::delegation::{self, Grant};
 use latchkey_core::status::{Status, Switch};
+use latchkey_store::Tx;
+use latchkey_store::keys::Key;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::action::audit::AuditedAction;
 use crate::action::{Context, Refusal};
-use crate::store::Tx;
-use crate::store::keys::Key;
 
 /// Switches a named key. A revoked one keeps its record, not its value.
 ///

@@ -7,6 +7,8 @@ use latchkey_core::expiry::{self, Lifetime};
 use latchkey_core::limits::{EditLimits, given, nullable};
 use latchkey_core::name::Name;
 use latchkey_core::status::{Final, Status};
+use latchkey_store::Tx;
+use latchkey_store::keys::Key;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -14,8 +16,6 @@ use uuid::Uuid;
 
 use crate::action::audit::AuditedAction;
 use crate::action::{Context, Refusal};
-use crate::store::Tx;
-use crate::store::keys::Key;
 
 /// What to change of a named key.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]

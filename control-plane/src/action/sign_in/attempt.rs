@@ -5,11 +5,11 @@ use jiff::SignedDuration;
 use latchkey_core::client;
 use latchkey_core::name::Email;
 use latchkey_core::throttle::{Counted, Failures};
+use latchkey_store::Tx;
 use sha2::{Digest as _, Sha256};
 
 use super::SignInContext;
 use crate::action::Refusal;
-use crate::store::Tx;
 
 /// A browser's address is known for so long after a sign-in.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(30 * 24);

@@ -2,13 +2,13 @@ use latchkey_core::mcp;
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::AppSettings;
 use latchkey_filter_core::snapshot::SessionKey;
+use latchkey_store::Tx;
+use latchkey_store::upstreams::McpProtocol;
 use latchkey_world::World;
 use serde_json::{Value, json};
 
 use super::{Administered, AuditNames};
 use crate::action::Refusal;
-use crate::store::Tx;
-use crate::store::upstreams::McpProtocol;
 
 impl Administered for McpProtocol {
     const URL_FIELD: &'static str = "url";

@@ -1,13 +1,13 @@
 use latchkey_core::provider::{DialectEdit, ProviderKind, check_idle_timeout};
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::AppSettings;
+use latchkey_store::Tx;
+use latchkey_store::upstreams::ModelProtocol;
 use latchkey_world::World;
 use serde_json::{Value, json};
 
 use super::{Administered, AuditNames};
 use crate::action::Refusal;
-use crate::store::Tx;
-use crate::store::upstreams::ModelProtocol;
 
 /// What to change of how a provider is called; none leaves it.
 #[derive(Debug, Default)]

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use latchkey_core::provider::BaseUrl;
 use latchkey_core::upstream::{Neighborhood, Opened, OutOfReach, SETTING};
+use latchkey_store::Store;
+use latchkey_store::upstreams::{Protocol, Upstream};
 use tokio::net::lookup_host;
 use tokio::sync::OnceCell;
 
 use super::{Administered, EditUpstream, NewUpstream};
 use crate::action::Refusal;
-use crate::store::Store;
-use crate::store::upstreams::{Protocol, Upstream};
 
 /// How long a name may take to resolve. One that does not is no fault: gateways may know it, and look for
 /// themselves at each address that they use.

@@ -1,13 +1,12 @@
 //! How decisions on access look from outside.
 
 use latchkey_core::access::{Capability, Member};
+use latchkey_store::apps::App;
+use latchkey_store::subjects::SubjectNames;
+use latchkey_store::users::User;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
-
-use crate::store::apps::App;
-use crate::store::subjects::SubjectNames;
-use crate::store::users::User;
 
 /// A user.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]

@@ -8,6 +8,8 @@ use latchkey_core::rotation::Grace;
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::{AppSettings, CredentialMode};
 use latchkey_core::status::Standing;
+use latchkey_store::apps::{App, AppOrder};
+use latchkey_store::keys::Key;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -18,8 +20,6 @@ use crate::action::apps::save::SavedApp;
 use crate::action::{Issued, Refusal};
 use crate::api::pagination::PageQuery;
 use crate::gateways::propagation::Propagation;
-use crate::store::apps::{App, AppOrder};
-use crate::store::keys::Key;
 
 /// Which apps.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, IntoParams)]

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use latchkey_store::change_requests::{ChangeRequest, RequestFilter};
 use uuid::Uuid;
 
 use super::page;
@@ -15,7 +16,6 @@ use crate::api::auth::Person;
 use crate::api::body::{JsonBody, PathParams, Query};
 use crate::api::idempotency::{Answered, Creation};
 use crate::api::problem::Problem;
-use crate::store::change_requests::{ChangeRequest, RequestFilter};
 
 /// Asks for a change of an app's configuration. It must be possible now; an admin decides on it.
 #[utoipa::path(post, path = "/api/v1/me/apps/{id}/change-requests", tag = "me", operation_id = "submit_change_request",

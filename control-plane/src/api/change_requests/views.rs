@@ -3,14 +3,14 @@
 use jiff::Timestamp;
 use latchkey_core::change::{Change, Configuration, Path, redacted};
 use latchkey_core::change_request::{Kind, Status};
+use latchkey_store::apps::App;
+use latchkey_store::change_requests::ChangeRequest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::api::versions::FieldChange;
-use crate::store::apps::App;
-use crate::store::change_requests::ChangeRequest;
 
 /// An approval.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]

@@ -3,15 +3,15 @@
 use jiff::Timestamp;
 use latchkey_core::access::Capability;
 use latchkey_core::name::{Email, Name};
+use latchkey_store::group_members::{GroupMember, MembershipSource};
+use latchkey_store::groups::Group;
+use latchkey_store::subjects::GroupReference;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::action::access::Refreshed;
 use crate::gateways::propagation::Propagation;
-use crate::store::group_members::{GroupMember, MembershipSource};
-use crate::store::groups::Group;
-use crate::store::subjects::GroupReference;
 
 /// A reusable, named set of users.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use latchkey_core::limits::Limits;
 use latchkey_core::name::{Name, deserialize_stored};
 use latchkey_core::status::Standing;
+use latchkey_store::keys::Key;
+use latchkey_store::subjects::SubjectNames;
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -11,8 +13,6 @@ use uuid::Uuid;
 
 use crate::action::Issued;
 use crate::api::access::PersonRef;
-use crate::store::keys::Key;
-use crate::store::subjects::SubjectNames;
 
 /// A user's key for one app.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]

@@ -2,12 +2,11 @@
 
 use latchkey_core::density::{DensityHistogram, Quality, TextKind};
 use latchkey_proto::density;
+use latchkey_store::Store;
+use latchkey_store::ledger::density::DensityKey;
+use latchkey_store::models::Model;
 use serde::Serialize;
 use utoipa::ToSchema;
-
-use crate::store::Store;
-use crate::store::ledger::density::DensityKey;
-use crate::store::models::Model;
 
 /// How many bytes of text a token of a model has: with it gateways estimate a request's input for
 /// `tokens_per_minute`. Budgets do not rely on it.
@@ -33,7 +32,7 @@ const ASSUMED: [(TextKind, u32); 2] =
     [(TextKind::Ascii, density::ASSUMED.0), (TextKind::Other, density::ASSUMED.1)];
 
 /// What is known of a model.
-pub(super) async fn read(store: &Store, model: &Model) -> sqlx::Result<Vec<DensityView>> {
+pub(super) async fn read(store: &Store, model: &Model) -> latchkey_store::Result<Vec<DensityView>> {
     let (provider, model) = (model.provider.as_str(), model.upstream_name.as_str());
     let told = store.densities_of(provider, model).await?;
     let samples = store.density_samples_of(provider, model).await?;

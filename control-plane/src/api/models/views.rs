@@ -5,12 +5,11 @@ use latchkey_core::catalogue::{AS_OF, KnownModel};
 use latchkey_core::name::ModelName;
 use latchkey_core::price::Price;
 use latchkey_core::provider::{Dialect, OutputLimit};
+use latchkey_store::models::Model;
+use latchkey_store::prices::{Charged, PastPrice};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
-
-use crate::store::models::Model;
-use crate::store::prices::{Charged, PastPrice};
 
 /// A model as one provider offers it.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]

@@ -10,16 +10,16 @@ use latchkey_core::provider::ProviderKind;
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::{AppSettings, CredentialMode};
 use latchkey_core::status::Standing;
+use latchkey_store::apps::App;
+use latchkey_store::keys::Key;
+use latchkey_store::models::Model;
+use latchkey_store::upstreams::{McpServer, Provider};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api::activity::{Active, UsageOfLimits};
 use crate::api::models::PriceView;
-use crate::store::apps::App;
-use crate::store::keys::Key;
-use crate::store::models::Model;
-use crate::store::upstreams::{McpServer, Provider};
 
 /// An app that a user may view.
 #[derive(Clone, Debug, Serialize, ToSchema)]

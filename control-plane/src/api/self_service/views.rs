@@ -2,6 +2,7 @@
 
 use latchkey_core::access::{AccessMode, Rule, SelfService, Subjects};
 use latchkey_core::name::{Email, Name};
+use latchkey_store::subjects::SubjectNames;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -9,7 +10,6 @@ use uuid::Uuid;
 use crate::action::subjects::{FoundSubjects, NamedSubjects, SubjectIds};
 use crate::api::access::{GroupRef, PersonRef};
 use crate::api::body::{given, nullable};
-use crate::store::subjects::SubjectNames;
 
 /// What users may do with an app by themselves.
 #[derive(Clone, Debug, Serialize, ToSchema)]

@@ -3,13 +3,13 @@
 use jiff::Timestamp;
 use latchkey_core::change::{Change, Operation, Path, redacted};
 use latchkey_core::name::Name;
+use latchkey_store::versions::{AppVersion, VersionHead};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::api::apps::AppView;
-use crate::store::versions::{AppVersion, VersionHead};
 
 /// Which page of a list of versions.
 #[derive(Clone, Debug, Deserialize, IntoParams)]

@@ -8,11 +8,11 @@ use latchkey_core::limits::BucketKind;
 use latchkey_core::money::NanoUsd;
 use latchkey_core::period;
 use latchkey_core::threshold::{as_good_as_spent, crossed, exceeded};
+use latchkey_store::ledger::bucket::BucketKey;
+use latchkey_store::ledger::event::QuotaEvent;
 use serde_json::{Value, json};
 
 use super::{CurrentLimit, LimitSubject};
-use crate::store::ledger::bucket::BucketKey;
-use crate::store::ledger::event::QuotaEvent;
 
 /// The events of one transaction, each once.
 #[derive(Debug, Default)]

@@ -3,14 +3,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use latchkey_core::limits::BucketKind;
 use latchkey_proto::ledger as wire;
+use latchkey_store::Tx;
+use latchkey_store::ledger::bucket::BucketKey;
 use uuid::Uuid;
 
 use super::{LedgerBuckets, NewRecords, Sender, begin, current};
 use crate::ledger::intake;
 use crate::ledger::presence::Presence;
 use crate::ledger::subjects::LimitSubjects;
-use crate::store::Tx;
-use crate::store::ledger::bucket::BucketKey;
 
 /// What the book would answer a gateway that holds nothing yet. It answers from memory: nothing is
 /// granted by it.
@@ -23,7 +23,7 @@ pub struct DryRun {
 
 impl DryRun {
     /// Reads what the limits of these apps and keys have left at `now`.
-    pub async fn open(tx: &mut Tx, ids: BTreeSet<Uuid>, now: Timestamp) -> sqlx::Result<Self> {
+    pub async fn open(tx: &mut Tx, ids: BTreeSet<Uuid>, now: Timestamp) -> latchkey_store::Result<Self> {
         let mut subjects = LimitSubjects::default();
         subjects.learn(tx, ids.clone()).await?;
         let named = ids.iter().flat_map(|subject| {

@@ -3,14 +3,13 @@
 use latchkey_core::name::Email;
 use latchkey_core::profile::address::{self, Doubt};
 use latchkey_core::profile::groups::{self, Stated, Unstated};
+use latchkey_store::identities::SignInIdentity;
 use openidconnect::core::CoreGenderClaim;
 use openidconnect::{
     AdditionalClaims, EndUserEmail, EndUserName, IdTokenClaims, LocalizedClaim, UserInfoClaims,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-
-use crate::store::identities::SignInIdentity;
 
 /// Someone whom the provider vouches for.
 #[derive(Clone, Debug, PartialEq, Eq)]

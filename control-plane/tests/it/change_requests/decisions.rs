@@ -76,7 +76,7 @@ on_both! {
 
 on_both! {
     async fn the_database_itself_lets_no_request_be_decided_twice(test: Test) {
-        use latchkey::store::change_requests::RequestDecision;
+        use latchkey_store::change_requests::RequestDecision;
         use latchkey_core::change_request::Status;
 
         let desk = Desk::new(&test, json!({})).await;

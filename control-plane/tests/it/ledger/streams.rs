@@ -1,7 +1,6 @@
 use std::time::Duration;
 
 use latchkey::ledger::retention::tidy;
-use latchkey::store::Backend;
 use latchkey_core::limits::BucketKind::{CostBudget, RequestsPerMinute};
 use latchkey_core::limits::Budget;
 use latchkey_core::money::NanoUsd;
@@ -9,6 +8,7 @@ use latchkey_core::period::Period;
 use latchkey_core::role::Role;
 use latchkey_core::settings::AppSettings;
 use latchkey_proto::ledger::{Lease, LedgerRequest, Record, Verdict};
+use latchkey_store::Backend;
 use sqlx::{AnyConnection, Connection as _};
 use tonic::Code;
 

@@ -6,33 +6,33 @@ use serde::Serialize;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
-use crate::store::{Backend, Tx};
+use crate::{Backend, Tx};
 
 /// A column of the rows.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::store) enum Column {
+pub(crate) enum Column {
     Text(&'static str),
     Number(&'static str),
 }
 
 /// A row that is an id: of the column `id`.
 #[derive(Serialize)]
-pub(in crate::store) struct IdRow {
+pub(crate) struct IdRow {
     id: Uuid,
 }
 
-pub(in crate::store) fn id_rows<'a>(ids: impl IntoIterator<Item = &'a Uuid>) -> Vec<IdRow> {
+pub(crate) fn id_rows<'a>(ids: impl IntoIterator<Item = &'a Uuid>) -> Vec<IdRow> {
     ids.into_iter().map(|id| IdRow { id: *id }).collect()
 }
 
 /// One statement, for each database.
-pub(in crate::store) struct Bulk {
+pub(crate) struct Bulk {
     sqlite: String,
     postgres: String,
 }
 
 impl Column {
-    pub(in crate::store) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Text(name) | Self::Number(name) => name,
         }
@@ -49,7 +49,7 @@ impl Column {
 impl Bulk {
     /// A statement whose `{columns}` stands for the names of the rows' columns, and `{rows}` for a query
     /// that gives the rows in their order.
-    pub(in crate::store) fn new(template: &str, columns: &[Column]) -> Self {
+    pub(crate) fn new(template: &str, columns: &[Column]) -> Self {
         let list = |text: fn(Column) -> String| {
             columns.iter().map(|column| text(*column)).collect::<Vec<_>>().join(", ")
         };
@@ -75,11 +75,7 @@ impl Bulk {
 
 impl Tx {
     /// Runs a statement on these rows.
-    pub(in crate::store) async fn write(
-        &mut self,
-        bulk: &'static Bulk,
-        rows: &[impl Serialize],
-    ) -> sqlx::Result<()> {
+    pub(crate) async fn write(&mut self, bulk: &'static Bulk, rows: &[impl Serialize]) -> sqlx::Result<()> {
         if !rows.is_empty() {
             let query = sqlx::query(bulk.text(self.backend)).bind(json(rows)?);
             query.execute(&mut *self.inner).await?;
@@ -88,7 +84,7 @@ impl Tx {
     }
 
     /// Runs a statement on these rows; what it gives.
-    pub(in crate::store) async fn read(
+    pub(crate) async fn read(
         &mut self,
         bulk: &'static Bulk,
         rows: &[impl Serialize],

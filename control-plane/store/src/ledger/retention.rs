@@ -7,8 +7,8 @@ use latchkey_proto::window::Window;
 use sqlx::any::AnyRow;
 use sqlx::{FromRow, Row as _};
 
-use crate::store::row::unfit;
-use crate::store::{Store, Tx};
+use crate::row::unfit;
+use crate::{Store, Tx};
 
 /// How long a gateway process that was not heard of may still come back.
 const FORGET_PROCESS_AFTER: SignedDuration = SignedDuration::from_hours(30 * 24);

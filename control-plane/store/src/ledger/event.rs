@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::bulk::Bulk;
 use super::bulk::Column::{Number, Text};
-use crate::store::Tx;
+use crate::Tx;
 
 /// An event that is told once.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -83,7 +83,7 @@ mod tests {
     use sqlx::any::AnyPoolOptions;
 
     use super::*;
-    use crate::store::fault::Fault;
+    use crate::fault::Fault;
 
     /// One connection, of a database whose pages are few.
     async fn pool(files: &tempfile::TempDir) -> AnyPool {

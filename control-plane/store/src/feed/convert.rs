@@ -12,11 +12,11 @@ use latchkey_core::settings::CredentialMode;
 use latchkey_core::status::Status;
 use latchkey_proto::discovery as wire;
 
-use crate::store::apps::App;
-use crate::store::ledger::density::Densities;
-use crate::store::models::Model;
-use crate::store::prices::Charged;
-use crate::store::upstreams::{McpServer, Provider};
+use crate::apps::App;
+use crate::ledger::density::Densities;
+use crate::models::Model;
+use crate::prices::Charged;
+use crate::upstreams::{McpServer, Provider};
 
 /// An app as gateways hold it, with the keys of the JWK set that it names.
 pub(super) fn policy(app: &App, sets: &BTreeMap<String, Vec<PublicKey>>) -> wire::AppPolicy {

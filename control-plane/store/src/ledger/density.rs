@@ -12,9 +12,9 @@ use sqlx::any::AnyRow;
 use super::bulk::Column::{Number, Text};
 use super::bulk::{Bulk, Column};
 use super::{count, stored};
-use crate::store::records::Record;
-use crate::store::row::unfit;
-use crate::store::{Store, Tx};
+use crate::records::Record;
+use crate::row::unfit;
+use crate::{Store, Tx};
 
 /// A model by its provider and the provider's name for it, and a kind of text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,10 +9,10 @@ use uuid::Uuid;
 use super::bulk::Column::{Number, Text};
 use super::bulk::{Bulk, Column};
 use super::stored;
-use crate::store::Tx;
-use crate::store::activity::Activity;
-use crate::store::records::Record;
-use crate::store::usage::{SUM_COLUMNS, UsageSums};
+use crate::Tx;
+use crate::activity::Activity;
+use crate::records::Record;
+use crate::usage::{SUM_COLUMNS, UsageSums};
 
 /// Sums of some records, to be added to those that are stored.
 #[derive(Clone, Debug, Default)]

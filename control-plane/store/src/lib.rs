@@ -1,9 +1,10 @@
 //! The database: SQLite or PostgreSQL, with one SQL text for both.
 //!
 //! One file per table, one function per query. Reads take a [`Store`], writes a [`Tx`]; whoever
-//! changes what gateways hold asks the [`Tx`] for its revision and stamps the rows with it.
+//! changes what gateways hold asks the [`Tx`] for its revision and stamps the rows with it. Secrets are stored
+//! as [`seal`] encrypts them.
 //!
-//! Every query fails with [`sqlx::Error`]: where the database does not do its work for now ([`fault::Fault`]), or
+//! Every query fails with [`Error`]: where the database does not do its work for now ([`fault::Fault`]), or
 //! holds what does not fit.
 
 /// The values of the JSON array that is the parameter `$n`, as a list.
@@ -42,6 +43,7 @@ pub mod models;
 pub mod prices;
 pub mod records;
 pub mod row;
+pub mod seal;
 mod search_texts;
 pub mod sessions;
 pub mod sign_in_failures;
@@ -68,11 +70,13 @@ use sqlx::{Any, AnyPool, ConnectOptions as _, Executor as _};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+pub use sqlx::{Error, Result};
+
 use health::Health;
 use transaction::Transaction;
 
-static SQLITE: Migrator = sqlx::migrate!("../migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("../migrations/postgres");
+static SQLITE: Migrator = sqlx::migrate!("../../migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("../../migrations/postgres");
 
 /// Which database is behind the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,8 +20,8 @@ use uuid::Uuid;
 use super::bulk::Column::{Number, Text};
 use super::bulk::{Bulk, Column};
 use super::{count, stored};
-use crate::store::Tx;
-use crate::store::row::{Columns as _, unfit};
+use crate::Tx;
+use crate::row::{Columns as _, unfit};
 
 /// What a bucket is found by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,7 +50,7 @@ pub struct LeaseRow {
 }
 
 #[derive(Serialize)]
-pub(in crate::store) struct BucketKeyRow {
+pub(crate) struct BucketKeyRow {
     owner: Uuid,
     kind: i32,
     period: i64,
@@ -306,7 +306,7 @@ fn whole(LeaseRow { bucket, instance, gateway, lease }: &LeaseRow) -> LeaseColum
 }
 
 impl BucketKey {
-    pub(in crate::store) fn row(&self) -> BucketKeyRow {
+    pub(crate) fn row(&self) -> BucketKeyRow {
         BucketKeyRow { owner: self.subject, kind: self.kind.number(), period: self.period }
     }
 }

@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use super::bulk::Column::Text;
 use super::bulk::{Bulk, Column, id_rows};
-use crate::store::Tx;
-use crate::store::row::{Columns as _, unfit};
+use crate::Tx;
+use crate::row::{Columns as _, unfit};
 
 /// An app, deleted or not.
 #[derive(Clone, Debug)]

@@ -85,7 +85,7 @@ pub struct Statements {
 /// and their assignments.
 macro_rules! statements {
     ($table:literal, $url:literal, $own:literal, $parameters:literal, $assignments:literal) => {
-        $crate::store::upstreams::Statements {
+        $crate::upstreams::Statements {
             all: concat!(
                 "SELECT name, ", $url, " AS url, sealed_credential, cluster, enabled, created_at, updated_at, ", $own,
                 " FROM ", $table, " ORDER BY created_at, name"

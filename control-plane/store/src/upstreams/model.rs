@@ -2,8 +2,8 @@ use latchkey_core::provider::{Dialect, OutputLimit, ProviderKind};
 use sqlx::any::AnyRow;
 
 use super::{AnyQuery, Protocol, Statements, statements};
+use crate::row::{Columns as _, dialect};
 use crate::seal::Purpose;
-use crate::store::row::{Columns as _, dialect};
 
 /// How a provider of models is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use sqlx::Row as _;
 use super::bulk::Bulk;
 use super::bulk::Column::{Number, Text};
 use super::{count, stored};
-use crate::store::Tx;
+use crate::Tx;
 
 /// One worker of a gateway process.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

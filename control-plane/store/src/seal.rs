@@ -18,7 +18,7 @@ use latchkey_world::World;
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 use uuid::Uuid;
 
-use crate::store::Store;
+use crate::Store;
 
 const VERSION: u8 = 1;
 const NONCE_BYTES: usize = 24;
