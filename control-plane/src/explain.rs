@@ -17,12 +17,11 @@ use latchkey_filter_core::request::header::{Header, Headers};
 use latchkey_filter_core::snapshot::UnixMs;
 use latchkey_filter_core::store::memory::Memory;
 use latchkey_filter_core::upstream::forward::Forward;
+use latchkey_ledger::transaction::DryRun;
 use latchkey_proto::discovery as wire;
 use latchkey_proto::key::KeyHash;
 use latchkey_proto::ledger::ledger_request::Kind;
 use latchkey_store::feed::FeedCursor;
-
-use crate::ledger::transaction::DryRun;
 
 /// A request that nobody sent. Its headers may hold a user's token, so it cannot be printed.
 #[derive(Clone)]

@@ -13,6 +13,7 @@ use jiff::SignedDuration;
 use latchkey_core::actor::Actor;
 use latchkey_core::identity::jwk;
 use latchkey_core::identity::key::PublicKey;
+use latchkey_ledger::suspects::Suspects;
 use latchkey_store::Store;
 use latchkey_store::jwks::FetchedJwkSet;
 use latchkey_world::World;
@@ -20,7 +21,6 @@ use serde_json::json;
 
 use crate::action::By;
 use crate::action::audit::AuditedAction;
-use crate::ledger::suspects::Suspects;
 use fetch::{Answer, Fetcher};
 
 /// How often it is looked whether a set is due.

@@ -11,7 +11,6 @@ pub mod explain;
 pub mod feed;
 pub mod gateways;
 pub mod jwks;
-pub mod ledger;
 pub mod listen;
 pub mod metrics;
 pub mod outbound;

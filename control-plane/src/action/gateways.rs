@@ -1,6 +1,8 @@
 //! Gateways that are gone.
 
 use jiff::Timestamp;
+use latchkey_ledger::subjects::LimitSubjects;
+use latchkey_ledger::transaction;
 use latchkey_store::Tx;
 use latchkey_store::ledger::retention::LostProcess;
 use serde_json::json;
@@ -8,8 +10,6 @@ use serde_json::json;
 use super::audit::AuditedAction;
 use super::{By, Context, Refusal};
 use crate::gateways::Gateways;
-use crate::ledger::subjects::LimitSubjects;
-use crate::ledger::transaction;
 
 /// Forgets a gateway's processes that have no stream, and that an admin knows to be gone for good: changes
 /// no longer wait for them.

@@ -8,6 +8,7 @@ use latchkey_core::limits::{BucketKind, LimitWindow, Limits};
 use latchkey_core::money::NanoUsd;
 use latchkey_core::period::{self, Period};
 use latchkey_core::settings::AppSettings;
+use latchkey_ledger::transaction::DryRun;
 use latchkey_proto::window::Window;
 use latchkey_store::Store;
 use latchkey_store::activity::{Activity, Stock};
@@ -15,8 +16,6 @@ use latchkey_store::ledger::bucket::BucketKey;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
-
-use crate::ledger::transaction::DryRun;
 
 /// An app or a key, and how much it is used.
 #[derive(Clone, Debug, Serialize, ToSchema)]

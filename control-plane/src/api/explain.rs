@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use axum::Json;
 use axum::extract::State;
+use latchkey_ledger::transaction::DryRun;
 use uuid::Uuid;
 
 use super::Api;
@@ -16,7 +17,6 @@ use super::body::{JsonBody, PathParams};
 use super::problem::Problem;
 use crate::action::Refusal;
 use crate::explain;
-use crate::ledger::transaction::DryRun;
 
 pub use views::{Explain, Explanation};
 

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use latchkey::ledger::metrics::LedgerMetrics;
-use latchkey::ledger::stats::Stats;
 use latchkey::router::router;
 use latchkey_core::role::Role;
+use latchkey_ledger::metrics::LedgerMetrics;
+use latchkey_ledger::stats::Stats;
 use latchkey_proto::ledger::Verdict;
 use serde_json::json;
 use tower::ServiceExt as _;

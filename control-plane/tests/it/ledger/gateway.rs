@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use latchkey::ledger::Ledger;
-use latchkey::ledger::stats::Stats;
-use latchkey::ledger::streams::LedgerStreams;
 use latchkey::tokens::GatewayTokens;
 use latchkey_core::limits::BucketKind;
 use latchkey_core::role::Role;
 use latchkey_core::settings::AppSettings;
+use latchkey_ledger::Ledger;
+use latchkey_ledger::stats::Stats;
+use latchkey_ledger::streams::LedgerStreams;
 use latchkey_proto::ledger::ledger_client::LedgerClient;
 use latchkey_proto::ledger::ledger_request::Kind;
 use latchkey_proto::ledger::{

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use latchkey::ledger::calibration::calibrate;
-use latchkey::ledger::retention::tidy;
 use latchkey_core::limits::BucketKind::CostBudget;
 use latchkey_core::limits::Budget;
 use latchkey_core::money::NanoUsd;
 use latchkey_core::period::Period;
 use latchkey_discovery::source::From;
+use latchkey_ledger::calibration::calibrate;
+use latchkey_ledger::retention::tidy;
 use latchkey_proto::discovery::BytesPerToken;
 use latchkey_proto::ledger::{Record, Settlement, Text, Tokens, Verdict};
 use serde_json::{Value, json};

@@ -1,12 +1,12 @@
 use std::time::Duration;
 
-use latchkey::ledger::retention::tidy;
 use latchkey_core::limits::BucketKind::{CostBudget, RequestsPerMinute};
 use latchkey_core::limits::Budget;
 use latchkey_core::money::NanoUsd;
 use latchkey_core::period::Period;
 use latchkey_core::role::Role;
 use latchkey_core::settings::AppSettings;
+use latchkey_ledger::retention::tidy;
 use latchkey_proto::ledger::{Lease, LedgerRequest, Record, Verdict};
 use latchkey_store::Backend;
 use sqlx::{AnyConnection, Connection as _};

@@ -8,9 +8,9 @@ use latchkey_store::ledger::bucket::BucketKey;
 use uuid::Uuid;
 
 use super::{LedgerBuckets, NewRecords, Sender, begin, current};
-use crate::ledger::intake;
-use crate::ledger::presence::Presence;
-use crate::ledger::subjects::LimitSubjects;
+use crate::intake;
+use crate::presence::Presence;
+use crate::subjects::LimitSubjects;
 
 /// What the book would answer a gateway that holds nothing yet. It answers from memory: nothing is
 /// granted by it.
