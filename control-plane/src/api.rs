@@ -46,17 +46,16 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use latchkey_core::actor::Actor;
 use latchkey_core::upstream::Opened;
+use latchkey_service::action::Context;
+use latchkey_service::gateways::Gateways;
+use latchkey_service::metrics::Metrics;
+use latchkey_service::sign_in::SignIn;
 use latchkey_store::Store;
 use latchkey_store::seal::MasterKey;
 use latchkey_world::World;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-
-use crate::action::Context;
-use crate::gateways::Gateways;
-use crate::metrics::Metrics;
-use crate::sign_in::SignIn;
 
 /// What every handler can reach.
 #[derive(Clone)]

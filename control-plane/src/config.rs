@@ -13,12 +13,11 @@ use latchkey_core::name::{Email, Name};
 use latchkey_core::profile::issuer::is_shared;
 use latchkey_core::role::Role;
 use latchkey_core::upstream::Open;
+use latchkey_service::sign_in::oidc::Settings;
+use latchkey_service::sign_in::{self, Lasting, PublicUrl, SignIn};
 use latchkey_world::World;
 use secrecy::SecretString;
 use uuid::Uuid;
-
-use crate::sign_in::oidc::Settings;
-use crate::sign_in::{self, Lasting, PublicUrl, SignIn};
 
 /// Where the API listens unless it is said.
 const HTTP_ADDR: &str = "127.0.0.1:8080";

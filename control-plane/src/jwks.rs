@@ -19,9 +19,9 @@ use latchkey_store::jwks::FetchedJwkSet;
 use latchkey_world::World;
 use serde_json::json;
 
-use crate::action::By;
-use crate::action::audit::AuditedAction;
 use fetch::{Answer, Fetcher};
+use latchkey_service::action::By;
+use latchkey_service::action::audit::AuditedAction;
 
 /// How often it is looked whether a set is due.
 const LOOK: Duration = Duration::from_secs(1);

@@ -7,13 +7,13 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
+use latchkey_service::sign_in::oidc::CALLBACK;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::api::problem::Problem;
 use crate::api::{self, Api, health, metrics, oidc, propagation};
-use crate::sign_in::oidc::CALLBACK;
 use crate::web::{self, fault};
 
 /// The largest body that is read, but for requests that are to be explained.

@@ -14,6 +14,8 @@ use latchkey_discovery::registry::Registry;
 use latchkey_discovery::session::Settings;
 use latchkey_ledger::metrics::LedgerMetrics;
 use latchkey_ledger::{Ledger, calibration, retention};
+use latchkey_service::gateways::Gateways;
+use latchkey_service::tokens::GatewayTokens;
 use latchkey_store::Store;
 use latchkey_store::seal::MasterKey;
 use latchkey_store::upstreams::{McpProtocol, ModelProtocol, Protocol, Upstream};
@@ -27,13 +29,11 @@ use tonic::transport::{Identity, Server, ServerTlsConfig};
 use crate::api::{Api, ApiSettings};
 use crate::config::Serve;
 use crate::feed::Feed;
-use crate::gateways::Gateways;
 use crate::jwks::Jwks;
 use crate::jwks::fetch::Fetcher;
 use crate::listen::connection_limit::ConnectionLimit;
 use crate::listen::{self, Bounds};
 use crate::router;
-use crate::tokens::GatewayTokens;
 
 /// How long open connections may take to end.
 const LAST_WORDS: Duration = Duration::from_secs(3);

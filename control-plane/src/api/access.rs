@@ -5,6 +5,7 @@ mod views;
 use axum::Json;
 use axum::extract::State;
 use latchkey_core::access::{Access, AccessMode, Capability, Subjects};
+use latchkey_service::action::Refusal;
 use latchkey_store::apps::App;
 use latchkey_store::members::Among;
 use latchkey_store::subjects::SubjectNames;
@@ -16,7 +17,6 @@ use super::auth::ReaderGuard;
 use super::body::{PathParams, Query};
 use super::pagination::{ListPage, paging};
 use super::problem::Problem;
-use crate::action::Refusal;
 
 pub use views::{
     AccessDecision, AccessExplanation, AccessQuery, GroupRef, PeopleQuery, PersonAccess, PersonRef,

@@ -6,6 +6,9 @@ use axum::http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use latchkey_core::actor::{Actor, Credential};
 use latchkey_core::role::{Permission, Role};
+use latchkey_service::action::tokens::NewToken;
+use latchkey_service::action::{self, Refusal};
+use latchkey_service::sign_in::{Cookie, csrf_token};
 use latchkey_store::sessions::{BrowserSession, Method};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -21,9 +24,6 @@ use super::problem::Problem;
 use super::sign_in::{client, sign_in_context};
 use super::tokens::{self, NewOwnToken, TokenView};
 use super::users::UserView;
-use crate::action::tokens::NewToken;
-use crate::action::{self, Refusal};
-use crate::sign_in::{Cookie, csrf_token};
 
 /// Who is asking.
 #[derive(Clone, Debug, Serialize, ToSchema)]

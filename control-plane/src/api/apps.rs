@@ -7,6 +7,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use latchkey_core::actor::Actor;
 use latchkey_core::status::Switch;
+use latchkey_service::action::apps::edit::{EditApp, NewApp};
+use latchkey_service::action::{Refusal, apps, keys};
+use latchkey_service::gateways::Await;
+use latchkey_service::gateways::propagation::Propagation;
 use latchkey_store::apps::{AppFilter, AppOrder};
 use uuid::Uuid;
 
@@ -18,10 +22,6 @@ use super::idempotency::{Answered, Creation};
 use super::pagination::{ListPage, paging};
 use super::problem::Problem;
 use super::propagation::{app_resource, key_resources};
-use crate::action::apps::edit::{EditApp, NewApp};
-use crate::action::{Refusal, apps, keys};
-use crate::gateways::Await;
-use crate::gateways::propagation::Propagation;
 
 pub use latchkey_store::apps::App;
 pub(super) use views::Reissued;

@@ -6,6 +6,7 @@ use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use jiff::Timestamp;
 use latchkey_core::chain::{AuditEntry, AuditLink};
+use latchkey_service::audit;
 use latchkey_store::audit::AuditFilter;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,7 +18,6 @@ use super::auth::ReaderGuard;
 use super::body::Query;
 use super::pagination::{ListPage, bad_query, in_order, paging};
 use super::problem::Problem;
-use crate::audit;
 
 /// Something that was done.
 #[derive(Clone, Debug, Serialize, ToSchema)]

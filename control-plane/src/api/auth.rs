@@ -12,6 +12,9 @@ use axum::http::{HeaderMap, StatusCode, header};
 use jiff::{SignedDuration, Timestamp};
 use latchkey_core::actor::{Actor, Credential};
 use latchkey_core::role::Permission;
+use latchkey_service::action::sessions::SignInClient;
+use latchkey_service::sign_in::{self, Cookie};
+use latchkey_service::tokens;
 use latchkey_store::sessions::BrowserSession;
 use secrecy::ExposeSecret as _;
 use subtle::ConstantTimeEq as _;
@@ -19,9 +22,6 @@ use uuid::Uuid;
 
 use super::Api;
 use super::problem::Problem;
-use crate::action::sessions::SignInClient;
-use crate::sign_in::{self, Cookie};
-use crate::tokens;
 
 pub use latchkey_store::users::User;
 

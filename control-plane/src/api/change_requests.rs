@@ -7,6 +7,9 @@ mod views;
 use axum::Json;
 use axum::extract::State;
 use latchkey_core::change_request::Status;
+use latchkey_service::action::Refusal;
+use latchkey_service::action::change_requests::approve::{self, Approval};
+use latchkey_service::action::change_requests::reject;
 use latchkey_store::change_requests::{ChangeRequest, RequestFilter};
 use uuid::Uuid;
 
@@ -16,9 +19,6 @@ use super::auth::{AdminGuard, ReaderGuard};
 use super::body::{JsonBody, OptionalJsonBody, PathParams, Query};
 use super::pagination::paging;
 use super::problem::Problem;
-use crate::action::Refusal;
-use crate::action::change_requests::approve::{self, Approval};
-use crate::action::change_requests::reject;
 
 pub use draft::{ChangePreview, MyAppSettings, NewPreview, SettingsQuery};
 pub use views::{

@@ -6,6 +6,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use latchkey_core::content::Prompt;
+use latchkey_service::action::Refusal;
+use latchkey_service::action::content::{self, CustomCategories, PromptEdit};
 use uuid::Uuid;
 
 use super::Api;
@@ -15,8 +17,6 @@ use super::body::{JsonBody, PathParams};
 use super::idempotency::{Answered, Creation};
 use super::pagination::ListPage;
 use super::problem::Problem;
-use crate::action::Refusal;
-use crate::action::content::{self, CustomCategories, PromptEdit};
 
 /// Shows an app's own categories of content.
 #[utoipa::path(get, path = "/api/v1/apps/{id}/custom-categories", tag = "content",

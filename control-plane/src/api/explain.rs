@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 use axum::Json;
 use axum::extract::State;
 use latchkey_ledger::transaction::DryRun;
+use latchkey_service::action::Refusal;
+use latchkey_service::explain;
 use uuid::Uuid;
 
 use super::Api;
@@ -15,8 +17,6 @@ use super::apps::find;
 use super::auth::ReaderGuard;
 use super::body::{JsonBody, PathParams};
 use super::problem::Problem;
-use crate::action::Refusal;
-use crate::explain;
 
 pub use views::{Explain, Explanation};
 

@@ -5,6 +5,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use latchkey_core::money::NanoUsd;
+use latchkey_service::action::{Refusal, gateways};
+use latchkey_service::gateways::Gateway;
 use latchkey_store::ledger::retention::LostProcess;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -14,8 +16,6 @@ use super::auth::{AdminGuard, ReaderGuard};
 use super::body::PathParams;
 use super::pagination::ListPage;
 use super::problem::Problem;
-use crate::action::{Refusal, gateways};
-use crate::gateways::Gateway;
 
 /// A gateway process that was not heard of since its leases ended, and what it holds of budgets. That stays
 /// reserved until it is written off: by an admin, or by itself a day later.

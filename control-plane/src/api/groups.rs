@@ -5,6 +5,9 @@ mod views;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use latchkey_service::action::Refusal;
+use latchkey_service::action::access::Refreshed;
+use latchkey_service::action::groups::{self, AddMembers, EditGroup, NewGroup};
 use latchkey_store::Tx;
 use latchkey_store::group_members::GroupMember;
 use latchkey_store::groups::Group;
@@ -17,9 +20,6 @@ use super::body::{JsonBody, PathParams, Query};
 use super::idempotency::{Answered, Creation};
 use super::pagination::{ListPage, PageQuery};
 use super::problem::Problem;
-use crate::action::Refusal;
-use crate::action::access::Refreshed;
-use crate::action::groups::{self, AddMembers, EditGroup, NewGroup};
 
 pub use views::{GroupMemberView, GroupUse, GroupView, MembersAdded, MembersChanged};
 

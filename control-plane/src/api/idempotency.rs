@@ -5,6 +5,7 @@ use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use latchkey_service::action::Refusal;
 use latchkey_store::Tx;
 use latchkey_store::fault::is_unique_violation;
 use latchkey_store::idempotency::StoredAnswer;
@@ -18,7 +19,6 @@ use super::Api;
 use super::auth::AnyActor;
 use super::body;
 use super::problem::Problem;
-use crate::action::Refusal;
 
 const LONGEST_KEY: usize = 255;
 

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use latchkey_service::action;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -9,7 +10,6 @@ use super::Api;
 use super::auth::OwnerGuard;
 use super::body::Query;
 use super::problem::Problem;
-use crate::action;
 
 /// Whose identities.
 #[derive(Clone, Debug, Deserialize, IntoParams)]

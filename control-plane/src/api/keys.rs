@@ -8,6 +8,10 @@ use axum::http::StatusCode;
 use latchkey_core::access::Subjects;
 use latchkey_core::actor::Actor;
 use latchkey_core::status::Switch;
+use latchkey_service::action::keys::create::NewKey;
+use latchkey_service::action::keys::update::EditKey;
+use latchkey_service::action::{Refusal, keys};
+use latchkey_service::gateways::Await;
 use latchkey_store::apps::App;
 use latchkey_store::keys::{Key, KeyFilter};
 use latchkey_store::subjects::SubjectNames;
@@ -22,10 +26,6 @@ use super::idempotency::{Answered, Creation};
 use super::pagination::{ListPage, paging};
 use super::problem::Problem;
 use super::propagation::key_resources;
-use crate::action::keys::create::NewKey;
-use crate::action::keys::update::EditKey;
-use crate::action::{Refusal, keys};
-use crate::gateways::Await;
 
 pub use views::{KeyQuery, KeyView};
 

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use latchkey_core::name::Slug;
+use latchkey_service::action::upstreams::{EditUpstream, NewUpstream};
 use latchkey_store::upstreams::{McpProtocol, McpServer};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,6 @@ use super::idempotency::{Answered, Creation};
 use super::pagination::ListPage;
 use super::problem::Problem;
 use super::upstreams::{self, UpstreamResource};
-use crate::action::upstreams::{EditUpstream, NewUpstream};
 
 /// An MCP server, whose tools clients call through the gateway.
 #[derive(Clone, Debug, Serialize, ToSchema)]

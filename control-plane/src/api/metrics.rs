@@ -8,12 +8,12 @@ use axum::http::request::Parts;
 use axum::http::{Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use latchkey_service::metrics::Metrics;
+use latchkey_service::tokens;
 
 use super::Api;
 use super::auth::AnyActor;
 use super::problem::Problem;
-use crate::metrics::Metrics;
-use crate::tokens;
 
 /// For how long the database is asked who reads the metrics.
 const PATIENCE: Duration = Duration::from_secs(2);

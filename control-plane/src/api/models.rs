@@ -8,6 +8,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use latchkey_core::catalogue;
 use latchkey_core::name::Slug;
+use latchkey_service::action::Refusal;
+use latchkey_service::action::models::{self, EditModel, NewModel};
 use uuid::Uuid;
 
 use super::Api;
@@ -16,8 +18,6 @@ use super::body::{JsonBody, PathParams};
 use super::idempotency::{Answered, Creation};
 use super::pagination::ListPage;
 use super::problem::Problem;
-use crate::action::Refusal;
-use crate::action::models::{self, EditModel, NewModel};
 
 pub use density::DensityView;
 pub use views::{KnownView, ModelView, PastPriceView, PriceView};

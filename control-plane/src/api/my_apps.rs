@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use latchkey_core::access::Capability;
 use latchkey_core::settings::CredentialMode;
+use latchkey_service::action::{Refusal, keys, my_keys};
 use latchkey_store::apps::{App, AppFilter};
 use uuid::Uuid;
 
@@ -16,7 +17,6 @@ use super::auth::Person;
 use super::body::{PathParams, Query};
 use super::pagination::{ListPage, PageQuery};
 use super::problem::Problem;
-use crate::action::{Refusal, keys, my_keys};
 
 pub use views::{MyApp, MyAppDetails, MyAppKey, MyModel, MyProvider};
 

@@ -3,6 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use latchkey_service::action::my_keys::{self, EditOwnKey, NewOwnKey};
+use latchkey_service::action::{Refusal, keys};
 use latchkey_store::apps::App;
 use latchkey_store::keys::{Key, KeyFilter};
 use uuid::Uuid;
@@ -17,8 +19,6 @@ use super::keys::{KeyView, introduced, limit_subject, rotated_now};
 use super::pagination::{ListPage, PageQuery};
 use super::problem::Problem;
 use super::propagation::key_resources;
-use crate::action::my_keys::{self, EditOwnKey, NewOwnKey};
-use crate::action::{Refusal, keys};
 
 /// Lists the user's own keys of an app, oldest first.
 #[utoipa::path(get, path = "/api/v1/me/apps/{id}/keys", tag = "me", operation_id = "list_my_keys",

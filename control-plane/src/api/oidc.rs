@@ -4,6 +4,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use latchkey_core::local_path::LocalPath;
+use latchkey_service::action;
+use latchkey_service::action::Refusal;
+use latchkey_service::sign_in::Cookie;
+use latchkey_service::sign_in::oidc::{Callback, Oidc, PATIENCE};
 use serde::Deserialize;
 
 use super::Api;
@@ -11,10 +15,6 @@ use super::body::Query;
 use super::pagination::bad_query;
 use super::problem::Problem;
 use super::sign_in::{UnauthenticatedClient, session_cookie, sign_in_context};
-use crate::action;
-use crate::action::Refusal;
-use crate::sign_in::Cookie;
-use crate::sign_in::oidc::{Callback, Oidc, PATIENCE};
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct OidcSignInQuery {

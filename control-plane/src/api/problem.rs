@@ -3,11 +3,10 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use latchkey_core::invalid::{FieldError, Invalid};
+use latchkey_service::refusal::{Refusal, seconds};
 use latchkey_store::fault::{Fault, is_foreign_key_violation};
 use serde::Serialize;
 use utoipa::ToSchema;
-
-use crate::refusal::{Refusal, seconds};
 
 /// What went wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]

@@ -7,12 +7,12 @@ use axum::middleware::Next;
 use axum::response::Response;
 use latchkey_core::status::Switch;
 use latchkey_proto::key::KeyHash;
+use latchkey_service::gateways::Await;
+use latchkey_service::gateways::propagation::Propagation;
 use latchkey_store::keys::Key;
 use uuid::Uuid;
 
 use super::Api;
-use crate::gateways::Await;
-use crate::gateways::propagation::Propagation;
 
 tokio::task_local! {
     /// When the request came that is being answered.

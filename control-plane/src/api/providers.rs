@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use latchkey_core::name::Slug;
 use latchkey_core::provider::{Dialect, DialectEdit, OutputLimit, ProviderKind};
+use latchkey_service::action::upstreams::{EditModelProtocol, EditUpstream, NewUpstream};
 use latchkey_store::upstreams::{ModelProtocol, Provider};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,6 @@ use super::idempotency::{Answered, Creation};
 use super::pagination::ListPage;
 use super::problem::Problem;
 use super::upstreams::{self, UpstreamResource};
-use crate::action::upstreams::{EditModelProtocol, EditUpstream, NewUpstream};
 
 /// A provider of models.
 #[derive(Clone, Debug, Serialize, ToSchema)]

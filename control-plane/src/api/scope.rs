@@ -1,13 +1,13 @@
 //! Whose requests a user may see.
 
 use latchkey_core::access::{Capability, Member};
+use latchkey_service::action::Refusal;
 use latchkey_store::apps::App;
 use uuid::Uuid;
 
 use super::Api;
 use super::auth::Person;
 use super::problem::Problem;
-use crate::action::Refusal;
 
 pub use latchkey_store::conditions::Scope;
 

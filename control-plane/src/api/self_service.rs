@@ -5,6 +5,7 @@ mod views;
 use axum::Json;
 use axum::extract::State;
 use latchkey_core::access::{Capability, SelfService, Subjects};
+use latchkey_service::action::{self_service, subjects};
 use uuid::Uuid;
 
 use super::Api;
@@ -14,7 +15,6 @@ use super::auth::{AdminGuard, ReaderGuard};
 use super::body::{JsonBody, PathParams, Query};
 use super::pagination::ListPage;
 use super::problem::Problem;
-use crate::action::{self_service, subjects};
 
 pub use views::{EditAccess, EditSelfService, NewRule, NewSubjects, RuleView, SelfServiceView};
 

@@ -8,6 +8,11 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use latchkey_core::actor::Credential;
+use latchkey_service::action;
+use latchkey_service::action::Refusal;
+use latchkey_service::action::sessions::{SignInClient, StartedSession};
+use latchkey_service::action::sign_in::SignInContext;
+use latchkey_service::sign_in::{Cookie, csrf_token};
 use secrecy::SecretString;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -17,11 +22,6 @@ use super::account::Me;
 use super::auth::{Person, from_our_site};
 use super::body::JsonBody;
 use super::problem::Problem;
-use crate::action;
-use crate::action::Refusal;
-use crate::action::sessions::{SignInClient, StartedSession};
-use crate::action::sign_in::SignInContext;
-use crate::sign_in::{Cookie, csrf_token};
 
 /// Who signs in.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -8,6 +8,8 @@ use latchkey_core::actor::Actor;
 use latchkey_core::expiry::{Lifetime, expiration};
 use latchkey_core::name::Name;
 use latchkey_core::role::Role;
+use latchkey_service::action::Refusal;
+use latchkey_service::action::tokens::{self, NewToken};
 use latchkey_store::tokens::ApiToken;
 use secrecy::ExposeSecret as _;
 use serde::de::DeserializeOwned;
@@ -21,8 +23,6 @@ use super::body::{JsonBody, PathParams, Query};
 use super::idempotency::{Answered, Creation};
 use super::pagination::{ListPage, PageQuery};
 use super::problem::Problem;
-use crate::action::Refusal;
-use crate::action::tokens::{self, NewToken};
 
 /// An API token.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]

@@ -3,6 +3,8 @@
 use axum::http::StatusCode;
 use latchkey_core::actor::Actor;
 use latchkey_core::name::Slug;
+use latchkey_service::action::Refusal;
+use latchkey_service::action::upstreams::{self, Administered, EditUpstream, NewUpstream, reach};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -11,8 +13,6 @@ use super::body::JsonBody;
 use super::idempotency::{Answered, Creation};
 use super::pagination::ListPage;
 use super::problem::Problem;
-use crate::action::Refusal;
-use crate::action::upstreams::{self, Administered, EditUpstream, NewUpstream, reach};
 
 pub use latchkey_store::upstreams::{McpProtocol, McpServer, ModelProtocol, Provider, Upstream};
 

@@ -6,6 +6,8 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use latchkey_core::name::{Email, Name};
 use latchkey_core::role::{Permission, Role};
+use latchkey_service::action::users::EditUser;
+use latchkey_service::action::{self, Refusal};
 use latchkey_store::accounts::UserAccount;
 use latchkey_store::identities::{LinkedIdentity, SignInIdentity};
 use latchkey_store::keys::Key;
@@ -23,8 +25,6 @@ use super::idempotency::{Answered, Creation};
 use super::keys::KeyView;
 use super::pagination::{ListPage, PageQuery};
 use super::problem::Problem;
-use crate::action::users::EditUser;
-use crate::action::{self, Refusal};
 
 /// A person.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]

@@ -5,6 +5,7 @@ mod views;
 use axum::Json;
 use axum::extract::State;
 use latchkey_core::change::Configuration;
+use latchkey_service::action::{Refusal, apps};
 use latchkey_store::versions::AppVersion;
 use uuid::Uuid;
 
@@ -14,7 +15,6 @@ use super::auth::{AdminGuard, ReaderGuard};
 use super::body::{PathParams, Query};
 use super::pagination::{ListPage, paging};
 use super::problem::Problem;
-use crate::action::{Refusal, apps};
 
 pub use views::{
     FieldChange, RolledBack, VersionActor, VersionDetail, VersionPage, VersionQuery, VersionView,

@@ -10,9 +10,8 @@ use latchkey_core::change_request;
 use latchkey_core::money::NanoUsd;
 use latchkey_core::price::Rates;
 use latchkey_core::status::{Standing, Switch};
+use latchkey_service::gateways::propagation::{PendingGateway, Propagation};
 use serde_json::Value;
-
-use crate::gateways::propagation::{PendingGateway, Propagation};
 
 /// A moment, in somebody's zone.
 #[derive(Clone, Debug)]

@@ -5,19 +5,19 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use latchkey_core::local_path::LocalPath;
+use latchkey_service::action;
+use latchkey_service::action::sessions::StartedSession;
+use latchkey_service::sign_in::Cookie;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::form::{FormInput, HtmlForm, Posted};
 use super::frame::{Frame, Visit, done, redirect};
 use super::{html, unprocessable};
-use crate::action;
-use crate::action::sessions::StartedSession;
 use crate::api::Api;
 use crate::api::body::Query;
 use crate::api::problem::Problem;
 use crate::api::sign_in::{UnauthenticatedClient, session_cookie, sign_in_context};
-use crate::sign_in::Cookie;
 
 #[derive(Template)]
 #[template(path = "sign_in.html")]

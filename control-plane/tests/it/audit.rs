@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use latchkey::audit::{Verdict, verify, verify_export};
 use latchkey_core::chain::{Anchor, ChainFault};
+use latchkey_service::audit::{Verdict, verify, verify_export};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -292,11 +292,11 @@ on_both! {
                 for i in 0..25 {
                     let mut tx = store.begin().await.unwrap();
                     let actor = latchkey_core::actor::Actor::system("test");
-                    let by = latchkey::action::By { actor: &actor, world: &world };
+                    let by = latchkey_service::action::By { actor: &actor, world: &world };
                     let email = format!("w{writer}-{i}@acme.com").try_into().unwrap();
                     let name = "x".to_owned().try_into().unwrap();
                     let role = latchkey_core::role::Role::User;
-                    latchkey::action::users::create(&mut tx, by, email, name, role).await.unwrap();
+                    latchkey_service::action::users::create(&mut tx, by, email, name, role).await.unwrap();
                     tx.commit().await.unwrap();
                 }
             })

@@ -1,9 +1,9 @@
 use axum::http::StatusCode;
 use jiff::SignedDuration;
-use latchkey::action::By;
-use latchkey::action::tokens::{self, NewToken};
 use latchkey_core::actor::Actor;
 use latchkey_core::role::Role;
+use latchkey_service::action::By;
+use latchkey_service::action::tokens::{self, NewToken};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
@@ -68,14 +68,14 @@ on_both! {
 
 on_both! {
     async fn a_revoked_token_stops_and_opens_no_stream(test: Test) {
-        use latchkey::tokens::GatewayTokens;
+        use latchkey_service::tokens::GatewayTokens;
         use latchkey_discovery::source::Authenticator as _;
 
         let token = test.token(Role::Gateway).await;
         let tokens = GatewayTokens::new(test.store.clone(), test.world.clone());
         assert!(tokens.admit(&token).await.unwrap());
         assert!(!tokens.admit(&test.owner).await.unwrap(), "an owner is no gateway");
-        let found = test.store.token(&latchkey::tokens::hash(&token), test.world.now()).await.unwrap().unwrap();
+        let found = test.store.token(&latchkey_service::tokens::hash(&token), test.world.now()).await.unwrap().unwrap();
         let mut tx = test.store.begin().await.unwrap();
         assert!(tx.revoke_token(found.id, test.world.now()).await.unwrap());
         assert!(!tx.revoke_token(found.id, test.world.now()).await.unwrap(), "once");

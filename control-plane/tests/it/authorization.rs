@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 
 use axum::body::Body;
 use axum::http::Request;
-use latchkey::action::apps::update;
 use latchkey::api::openapi;
 use latchkey_core::access::{AccessMode, Rule as Access, Subjects};
 use latchkey_core::actor::Actor;
 use latchkey_core::role::Role;
+use latchkey_service::action::apps::update;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use latchkey::gateways::Await;
-use latchkey::gateways::propagation::Propagation;
 use latchkey_core::role::Role;
 use latchkey_discovery::session::Progress;
 use latchkey_discovery::source::Position;
+use latchkey_service::gateways::Await;
+use latchkey_service::gateways::propagation::Propagation;
 use serde_json::{Value, json};
 
 use crate::support::{Test, id, on_both};

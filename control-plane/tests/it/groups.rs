@@ -122,7 +122,7 @@ on_both! {
 
 on_both! {
     async fn a_claim_fills_its_group_at_sign_in_and_empties_it_when_it_goes(test: Test) {
-        use latchkey::action::{By, groups};
+        use latchkey_service::action::{By, groups};
         use latchkey_core::actor::Actor;
         use latchkey_core::profile::groups::Stated;
 

@@ -88,7 +88,7 @@ on_both! {
     async fn answers_are_forgotten_after_a_day_and_stored_without_secrets(test: Test) {
         let app = post_once(&test, "/apps", "a", json!({"name": "x"})).await.expect(StatusCode::CREATED);
         let mut tx = test.store.begin().await.unwrap();
-        let token = test.store.token(&latchkey::tokens::hash(&test.owner), test.world.now()).await.unwrap();
+        let token = test.store.token(&latchkey_service::tokens::hash(&test.owner), test.world.now()).await.unwrap();
         let answer = tx.answer(&token.unwrap().id.to_string(), "a").await.unwrap().unwrap();
         drop(tx);
         let value = app["key"]["value"].as_str().unwrap().as_bytes();

@@ -1,10 +1,10 @@
 use axum::http::StatusCode;
-use latchkey::action::By;
-use latchkey::action::access::{AccessScope, refresh};
 use latchkey_core::actor::Actor;
 use latchkey_discovery::source::From;
 use latchkey_proto::discovery::Status;
 use latchkey_proto::key::KeyHash;
+use latchkey_service::action::By;
+use latchkey_service::action::access::{AccessScope, refresh};
 use serde_json::{Value, json};
 
 use crate::people::browser::Browser;

@@ -1,10 +1,10 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use latchkey::action::apps::update::update;
 use latchkey_core::access::{AccessMode, Rule, Subjects};
 use latchkey_core::actor::Actor;
 use latchkey_core::settings::AppSettings;
+use latchkey_service::action::apps::update::update;
 use serde_json::{Value, json};
 
 use crate::support::{Test, id, on_both, pair};

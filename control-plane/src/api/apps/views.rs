@@ -8,6 +8,9 @@ use latchkey_core::rotation::Grace;
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::{AppSettings, CredentialMode};
 use latchkey_core::status::Standing;
+use latchkey_service::action::apps::save::SavedApp;
+use latchkey_service::action::{Issued, Refusal};
+use latchkey_service::gateways::propagation::Propagation;
 use latchkey_store::apps::{App, AppOrder};
 use latchkey_store::keys::Key;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -16,10 +19,7 @@ use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::action::apps::save::SavedApp;
-use crate::action::{Issued, Refusal};
 use crate::api::pagination::PageQuery;
-use crate::gateways::propagation::Propagation;
 
 /// Which apps.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, IntoParams)]

@@ -12,15 +12,15 @@ use latchkey_core::identity::IdentitySettings;
 use latchkey_core::limits::Limits;
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::AppSettings;
+use latchkey_service::action::change_requests::edit::{ParsedEdit, RequestedEdit};
+use latchkey_service::action::change_requests::submit::{self, ChangeDraft};
+use latchkey_service::action::{Refusal, my_keys};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::mine::own;
-use crate::action::change_requests::edit::{ParsedEdit, RequestedEdit};
-use crate::action::change_requests::submit::{self, ChangeDraft};
-use crate::action::{Refusal, my_keys};
 use crate::api::Api;
 use crate::api::auth::Person;
 use crate::api::body::{JsonBody, PathParams, Query};

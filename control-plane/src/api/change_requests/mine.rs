@@ -3,14 +3,14 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use latchkey_service::action::Refusal;
+use latchkey_service::action::change_requests::submit::{self, NewChangeRequest};
+use latchkey_service::action::change_requests::withdraw;
 use latchkey_store::change_requests::{ChangeRequest, RequestFilter};
 use uuid::Uuid;
 
 use super::page;
 use super::views::{ChangeRequestList, ChangeRequestView, MyRequestQuery};
-use crate::action::Refusal;
-use crate::action::change_requests::submit::{self, NewChangeRequest};
-use crate::action::change_requests::withdraw;
 use crate::api::Api;
 use crate::api::auth::Person;
 use crate::api::body::{JsonBody, PathParams, Query};

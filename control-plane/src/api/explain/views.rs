@@ -15,6 +15,7 @@ use latchkey_filter_core::snapshot::{AppId, ProviderKind};
 use latchkey_filter_core::upstream::call::UpstreamCall;
 use latchkey_filter_core::upstream::forward::Forward;
 use latchkey_proto::key::KeyHash;
+use latchkey_service::explain::{Answer, Question};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -24,7 +25,6 @@ use uuid::Uuid;
 
 use super::headers;
 use crate::api::problem::Problem;
-use crate::explain::{Answer, Question};
 
 /// No model's answer has more.
 const MOST_TOKENS: u64 = 1_000_000_000;

@@ -3,15 +3,14 @@
 use jiff::Timestamp;
 use latchkey_core::access::Capability;
 use latchkey_core::name::{Email, Name};
+use latchkey_service::action::access::Refreshed;
+use latchkey_service::gateways::propagation::Propagation;
 use latchkey_store::group_members::{GroupMember, MembershipSource};
 use latchkey_store::groups::Group;
 use latchkey_store::subjects::GroupReference;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
-
-use crate::action::access::Refreshed;
-use crate::gateways::propagation::Propagation;
 
 /// A reusable, named set of users.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use latchkey_core::limits::Limits;
 use latchkey_core::name::{Name, deserialize_stored};
 use latchkey_core::status::Standing;
+use latchkey_service::action::Issued;
 use latchkey_store::keys::Key;
 use latchkey_store::subjects::SubjectNames;
 use secrecy::ExposeSecret as _;
@@ -11,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::action::Issued;
 use crate::api::access::PersonRef;
 
 /// A user's key for one app.

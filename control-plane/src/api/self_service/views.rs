@@ -2,12 +2,12 @@
 
 use latchkey_core::access::{AccessMode, Rule, SelfService, Subjects};
 use latchkey_core::name::{Email, Name};
+use latchkey_service::action::subjects::{FoundSubjects, NamedSubjects, SubjectIds};
 use latchkey_store::subjects::SubjectNames;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::action::subjects::{FoundSubjects, NamedSubjects, SubjectIds};
 use crate::api::access::{GroupRef, PersonRef};
 use crate::api::body::{given, nullable};
 

@@ -3,12 +3,12 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
+use latchkey_service::gateways::Gateway;
 
 use crate::api::body::PathParams;
 use crate::api::gateways::LostGateway;
 use crate::api::problem::Problem;
 use crate::api::{Api, gateways};
-use crate::gateways::Gateway;
 use crate::web::form::Posted;
 use crate::web::format;
 use crate::web::frame::{Frame, Visit, done};

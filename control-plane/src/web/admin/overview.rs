@@ -8,6 +8,7 @@ use axum::response::Response;
 use jiff::ToSpan as _;
 use jiff::tz::TimeZone;
 use latchkey_core::change_request::Status;
+use latchkey_service::gateways::Gateway;
 
 use super::usage::{UsageRow, charts, row};
 use crate::api::body::Query;
@@ -15,7 +16,6 @@ use crate::api::change_requests::{self, ChangeRequestList, RequestQuery};
 use crate::api::problem::Problem;
 use crate::api::usage::{self, UsageQuery, UsageSums};
 use crate::api::{Api, gateways};
-use crate::gateways::Gateway;
 use crate::web::chart::Chart;
 use crate::web::format;
 use crate::web::frame::{Frame, Visit};

@@ -10,8 +10,8 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
 use latchkey_core::name::Slug;
+use latchkey_service::action::upstreams::reach::out_of_reach;
 
-use crate::action::upstreams::reach::out_of_reach;
 use crate::api::Api;
 use crate::api::body::{JsonBody, PathParams};
 use crate::api::pagination::ListPage;

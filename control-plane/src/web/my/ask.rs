@@ -8,13 +8,13 @@ use axum::extract::State;
 use axum::response::Response;
 use latchkey_core::change_request::Kind as ChangeKind;
 use latchkey_core::settings::CredentialMode;
+use latchkey_service::action::change_requests::submit::NewChangeRequest;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::apps::{asked, read};
 use super::diff::{DiffRow, rows};
-use crate::action::change_requests::submit::NewChangeRequest;
 use crate::api::Api;
 use crate::api::body::{JsonBody, PathParams, Query};
 use crate::api::change_requests::draft;

@@ -3,7 +3,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use latchkey::api::explain::Explain;
-use latchkey::explain::Question;
 use latchkey_core::identity::{IdentitySettings, JwtKeys, JwtSettings};
 use latchkey_core::limits::{Budget, Limits, TokenBudget};
 use latchkey_core::money::NanoUsd;
@@ -17,6 +16,7 @@ use latchkey_filter_core::limits::account::Reservation;
 use latchkey_filter_core::upstream::call::UpstreamCall;
 use latchkey_filter_core::upstream::forward::Forward;
 use latchkey_proto::key::KeyHash;
+use latchkey_service::explain::Question;
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
 use proptest::sample::select;
 use proptest::strategy::ValueTree as _;

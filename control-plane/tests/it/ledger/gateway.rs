@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use latchkey::tokens::GatewayTokens;
 use latchkey_core::limits::BucketKind;
 use latchkey_core::role::Role;
 use latchkey_core::settings::AppSettings;
@@ -16,6 +15,7 @@ use latchkey_proto::ledger::{
     Batch, BucketId, Charge, Grant, Hello, Lease, LedgerRequest, LedgerResponse, Record, Report, Settlement,
     Verdict,
 };
+use latchkey_service::tokens::GatewayTokens;
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 use tokio::net::TcpListener;

@@ -1,7 +1,7 @@
 //! What OpenID providers really say: Entra, Keycloak, Zitadel, Okta.
 
 use axum::http::StatusCode;
-use latchkey::sign_in::oidc::Settings;
+use latchkey_service::sign_in::oidc::Settings;
 use serde_json::{Value, json};
 
 use super::scripted::Scripted;

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use latchkey::sign_in::oidc::Settings;
 use latchkey_core::role::Role;
+use latchkey_service::sign_in::oidc::Settings;
 use serde_json::{Value, json};
 use url::Url;
 

@@ -5,9 +5,9 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
 use axum::http::{Request, StatusCode, header};
-use latchkey::outbound::Outbound;
-use latchkey::sign_in::SignIn;
-use latchkey::sign_in::oidc::{Oidc, Settings};
+use latchkey_service::outbound::Outbound;
+use latchkey_service::sign_in::SignIn;
+use latchkey_service::sign_in::oidc::{Oidc, Settings};
 use url::Url;
 
 use super::browser::Browser;

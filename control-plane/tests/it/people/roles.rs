@@ -1,10 +1,10 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use latchkey::action::users::{self, EditUser};
-use latchkey::action::{By, Refusal};
 use latchkey_core::actor::Actor;
 use latchkey_core::role::Role;
+use latchkey_service::action::users::{self, EditUser};
+use latchkey_service::action::{By, Refusal};
 use serde_json::json;
 
 use super::browser::{Browser, PASSWORD};

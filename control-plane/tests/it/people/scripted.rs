@@ -8,7 +8,7 @@ use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer as _, SigningKey};
-use latchkey::sign_in::oidc::Settings;
+use latchkey_service::sign_in::oidc::Settings;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 

@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use jiff::SignedDuration;
-use latchkey::sign_in::{Lasting, SignIn};
 use latchkey_core::client::TrustedProxies;
+use latchkey_service::sign_in::{Lasting, SignIn};
 use serde_json::json;
 
 use super::browser::{Browser, PASSWORD, set_cookie};

@@ -4,6 +4,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use jiff::Timestamp;
+use latchkey_service::gateways::propagation::Propagation;
 use uuid::Uuid;
 
 use super::tabs::Tabs;
@@ -11,7 +12,6 @@ use crate::api::apps::{self, AppView};
 use crate::api::body::PathParams;
 use crate::api::problem::Problem;
 use crate::api::{Api, models};
-use crate::gateways::propagation::Propagation;
 use crate::web::format;
 use crate::web::frame::{Frame, Visit};
 use crate::web::html;

@@ -32,7 +32,7 @@ impl Administered for ModelProtocol {
     type Edit = EditModelProtocol;
 
     fn new(draft: Self, _: &World) -> Result<Self, Refusal> {
-        draft.checked()
+        checked(draft)
     }
 
     fn edit(&mut self, edit: EditModelProtocol) -> Result<(), Refusal> {
@@ -42,7 +42,7 @@ impl Administered for ModelProtocol {
             dialect: dialect.of(self.dialect),
             idle_timeout_seconds: idle_timeout_seconds.unwrap_or(self.idle_timeout_seconds),
         };
-        *self = edited.checked()?;
+        *self = checked(edited)?;
         Ok(())
     }
 
@@ -75,10 +75,8 @@ impl Administered for ModelProtocol {
     }
 }
 
-impl ModelProtocol {
-    fn checked(self) -> Result<Self, Refusal> {
-        let checked = self.idle_timeout_seconds.map_or(Ok(()), check_idle_timeout);
-        checked.map_err(|reason| Refusal::field("idle_timeout_seconds", reason))?;
-        Ok(self)
-    }
+fn checked(protocol: ModelProtocol) -> Result<ModelProtocol, Refusal> {
+    let checked = protocol.idle_timeout_seconds.map_or(Ok(()), check_idle_timeout);
+    checked.map_err(|reason| Refusal::field("idle_timeout_seconds", reason))?;
+    Ok(protocol)
 }
