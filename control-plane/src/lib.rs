@@ -1,9 +1,8 @@
 //! Latchkey's control plane: the database, the REST API, and what feeds the gateways.
 //!
-//! A request comes in through [`api`], does one [action](latchkey_service::action) in one transaction of the [store](latchkey_store), and
+//! A request comes in through [the API](latchkey_api), does one [action](latchkey_service::action) in one transaction of the [store](latchkey_store), and
 //! the commit wakes the [`feed`], from which the discovery servers send it to every gateway.
 
-pub mod api;
 pub mod config;
 pub mod feed;
 pub mod jwks;

@@ -163,7 +163,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
             Ok(out.flush()?)
         }
         Command::Openapi => {
-            println!("{}", latchkey::api::openapi().to_pretty_json()?);
+            println!("{}", latchkey_api::openapi().to_pretty_json()?);
             Ok(())
         }
     }

@@ -7,13 +7,13 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
+use latchkey_api::problem::Problem;
+use latchkey_api::{Api, health, metrics, oidc, propagation};
 use latchkey_service::sign_in::oidc::CALLBACK;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 
-use crate::api::problem::Problem;
-use crate::api::{self, Api, health, metrics, oidc, propagation};
 use crate::web::{self, fault};
 
 /// The largest body that is read, but for requests that are to be explained.
@@ -21,7 +21,7 @@ const LARGEST: usize = 256 << 10;
 
 /// The whole HTTP service.
 pub fn router(api: Api) -> Router {
-    let (routes, document) = api::routes();
+    let (routes, document) = latchkey_api::routes();
     let no_store = (HeaderName::from_static("cache-control"), HeaderValue::from_static("no-store"));
     let no_sniff = (HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
     routes

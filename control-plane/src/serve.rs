@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::SignedDuration;
+use latchkey_api::{Api, ApiSettings};
 use latchkey_core::identity::jwks_network::JwksNetworkPolicy;
 use latchkey_core::upstream::Opened;
 use latchkey_discovery::ads::Statuses;
@@ -26,7 +27,6 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 
-use crate::api::{Api, ApiSettings};
 use crate::config::Serve;
 use crate::feed::Feed;
 use crate::jwks::Jwks;

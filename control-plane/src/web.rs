@@ -23,9 +23,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use latchkey_core::role::Permission;
 
-use crate::api::Api;
-use crate::api::problem::Problem;
 use frame::{Visit, redirect};
+use latchkey_api::Api;
+use latchkey_api::problem::Problem;
 
 pub fn routes() -> Router<Api> {
     Router::new()

@@ -4,6 +4,12 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
+use latchkey_api::Api;
+use latchkey_api::account::{self, ChangePassword, Me, SessionView};
+use latchkey_api::body::{JsonBody, PathParams, Query};
+use latchkey_api::pagination::PageQuery;
+use latchkey_api::problem::Problem;
+use latchkey_api::tokens::TokenView;
 use latchkey_core::role::Role;
 use uuid::Uuid;
 
@@ -12,12 +18,6 @@ use super::form::{Field, FieldKind, HtmlForm, Posted};
 use super::frame::{Frame, Visit, done};
 use super::list::PaginatedList;
 use super::{html, unprocessable};
-use crate::api::Api;
-use crate::api::account::{self, ChangePassword, Me, SessionView};
-use crate::api::body::{JsonBody, PathParams, Query};
-use crate::api::pagination::PageQuery;
-use crate::api::problem::Problem;
-use crate::api::tokens::TokenView;
 
 #[derive(Template)]
 #[template(path = "account.html")]

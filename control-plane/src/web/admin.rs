@@ -18,8 +18,7 @@ pub mod users;
 
 use axum::Router;
 use axum::routing::{get, post};
-
-use crate::api::Api;
+use latchkey_api::Api;
 
 /// Every page of the console.
 pub fn routes() -> Router<Api> {

@@ -5,8 +5,7 @@ use std::fmt::Display;
 use askama::Template;
 use askama::filters::HtmlSafe;
 use jiff::civil::Date;
-
-use crate::api::usage::{UsageSums, UsageView};
+use latchkey_api::usage::{UsageSums, UsageView};
 
 /// How high the tallest bar is; bars are as wide as a step less its gap.
 const HEIGHT: u64 = 1000;
@@ -169,7 +168,7 @@ mod tests {
 
     fn bars(from: &str, to: &str, items: &[(&str, u64)]) -> Vec<(String, u64)> {
         let day = |text: &str| text.parse::<Date>().unwrap();
-        let item = |(at, requests): &(&str, u64)| crate::api::usage::UsageItem {
+        let item = |(at, requests): &(&str, u64)| latchkey_api::usage::UsageItem {
             day: Some(day(at)),
             app_id: None,
             app_name: None,

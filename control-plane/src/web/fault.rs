@@ -5,12 +5,12 @@ use axum::extract::{FromRequestParts as _, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use latchkey_api::Api;
+use latchkey_api::problem::Problem;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::frame::{Frame, Visit, forget_flash, redirect};
 use super::html;
-use crate::api::Api;
-use crate::api::problem::Problem;
 
 #[derive(Template)]
 #[template(path = "fault.html")]

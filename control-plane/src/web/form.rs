@@ -15,6 +15,10 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
+use latchkey_api::Api;
+use latchkey_api::body;
+use latchkey_api::idempotency::Creation;
+use latchkey_api::problem::Problem;
 use latchkey_core::invalid::FieldError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,10 +27,6 @@ use url::form_urlencoded;
 
 use super::frame::Visit;
 use super::unprocessable;
-use crate::api::Api;
-use crate::api::body;
-use crate::api::idempotency::Creation;
-use crate::api::problem::Problem;
 
 pub use kind::FieldKind;
 

@@ -9,6 +9,11 @@ use axum::response::{AppendHeaders, IntoResponse, Response};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use latchkey_api::Api;
+use latchkey_api::auth::{
+    AdminGuard, AnyActor, OwnerGuard, Person, ReaderGuard, SessionGuard, User, confirms,
+};
+use latchkey_api::problem::Problem;
 use latchkey_core::actor::Actor;
 use latchkey_core::role::Permission;
 use latchkey_world::World;
@@ -16,9 +21,6 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 use uuid::Uuid;
 
 use super::format::{Ago, Time};
-use crate::api::Api;
-use crate::api::auth::{AdminGuard, AnyActor, OwnerGuard, Person, ReaderGuard, SessionGuard, User, confirms};
-use crate::api::problem::Problem;
 
 pub use navigation::{NavLink, NavSection};
 

@@ -1,12 +1,12 @@
 //! Limits in words, and meters of how much of them is used.
 
 use jiff::Timestamp;
+use latchkey_api::activity::{UsageOf, UsageOfLimits};
 use latchkey_core::limits::{LIMITS, LimitField, LimitValue, Limits, Unit};
 use latchkey_core::money::NanoUsd;
 use latchkey_core::period::Period;
 
 use super::format::{count, usd};
-use crate::api::activity::{UsageOf, UsageOfLimits};
 
 /// How much of a limit is used.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,13 +3,13 @@
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use latchkey_api::body::Query;
+use latchkey_api::pagination::ListPage;
+use latchkey_api::problem::Problem;
 use serde::de::DeserializeOwned;
 use url::form_urlencoded::{self, Serializer};
 
 use super::form::{FormInput, HtmlForm};
-use crate::api::body::Query;
-use crate::api::pagination::ListPage;
-use crate::api::problem::Problem;
 
 /// What a list's page shows of it.
 #[derive(Clone, Debug)]

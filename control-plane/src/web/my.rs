@@ -10,8 +10,7 @@ pub mod requests;
 
 use axum::Router;
 use axum::routing::{get, post};
-
-use crate::api::Api;
+use latchkey_api::Api;
 
 /// Every page of the portal.
 pub fn routes() -> Router<Api> {

@@ -4,6 +4,10 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
+use latchkey_api::Api;
+use latchkey_api::body::Query;
+use latchkey_api::problem::Problem;
+use latchkey_api::sign_in::{UnauthenticatedClient, session_cookie, sign_in_context};
 use latchkey_core::local_path::LocalPath;
 use latchkey_service::action;
 use latchkey_service::action::sessions::StartedSession;
@@ -14,10 +18,6 @@ use serde::Deserialize;
 use super::form::{FormInput, HtmlForm, Posted};
 use super::frame::{Frame, Visit, done, redirect};
 use super::{html, unprocessable};
-use crate::api::Api;
-use crate::api::body::Query;
-use crate::api::problem::Problem;
-use crate::api::sign_in::{UnauthenticatedClient, session_cookie, sign_in_context};
 
 #[derive(Template)]
 #[template(path = "sign_in.html")]
@@ -83,7 +83,7 @@ pub async fn sign_in(
 }
 
 pub async fn sign_out(State(api): State<Api>, posted: Posted) -> Result<Response, Problem> {
-    crate::api::sign_in::sign_out(posted.visit.person(), State(api.clone())).await?;
+    latchkey_api::sign_in::sign_out(posted.visit.person(), State(api.clone())).await?;
     let cookie = AppendHeaders([(header::SET_COOKIE, api.sign_in.clear_cookie(Cookie::Session))]);
     Ok((cookie, done("/sign-in", "You are signed out.")).into_response())
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use axum::body::Body;
 use axum::http::Request;
-use latchkey::api::openapi;
+use latchkey_api::openapi;
 use latchkey_core::access::{AccessMode, Rule as Access, Subjects};
 use latchkey_core::actor::Actor;
 use latchkey_core::role::Role;

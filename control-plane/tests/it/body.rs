@@ -58,7 +58,7 @@ fn is_nullable(schema: &Value) -> bool {
 
 on_both! {
     async fn null_is_taken_where_the_document_says_so_and_refused_by_name_elsewhere(test: Test) {
-        let document = serde_json::to_value(latchkey::api::openapi()).unwrap();
+        let document = serde_json::to_value(latchkey_api::openapi()).unwrap();
         let objects = editable(&test).await;
         let patched = document["paths"].as_object().unwrap().iter().filter(|(_, item)| item["patch"].is_object());
         let mine = "/api/v1/me/apps/{id}/keys/{key}";

@@ -166,7 +166,7 @@ on_both! {
         let unknown = test.get("/events?kind=zzz").await;
         assert!(unknown.json["detail"].as_str().unwrap().contains("`zzz`"), "{:#}", unknown.json);
         assert_eq!(unknown.refused(400).0, "invalid_query");
-        for kind in latchkey::api::events::KINDS {
+        for kind in latchkey_api::events::KINDS {
             test.get(&format!("/events?kind={kind}")).await.expect(StatusCode::OK);
         }
     }

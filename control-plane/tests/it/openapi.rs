@@ -1,4 +1,4 @@
-use latchkey::api::openapi;
+use latchkey_api::openapi;
 use serde_json::json;
 
 #[test]

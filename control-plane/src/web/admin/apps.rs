@@ -16,13 +16,13 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
+use latchkey_api::Api;
+use latchkey_api::activity::Active;
+use latchkey_api::apps::{self, AppQuery, AppView};
+use latchkey_api::body::{PathParams, Query};
+use latchkey_api::problem::Problem;
 use uuid::Uuid;
 
-use crate::api::Api;
-use crate::api::activity::Active;
-use crate::api::apps::{self, AppQuery, AppView};
-use crate::api::body::{PathParams, Query};
-use crate::api::problem::Problem;
 use crate::web::form::HtmlForm;
 use crate::web::format;
 use crate::web::frame::{Frame, Visit};

@@ -3,13 +3,13 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use latchkey_api::Api;
+use latchkey_api::body::Query;
+use latchkey_api::events::{self, EventQuery, EventView, KINDS};
+use latchkey_api::problem::Problem;
 use serde_json::Value;
 
 use super::filters;
-use crate::api::Api;
-use crate::api::body::Query;
-use crate::api::events::{self, EventQuery, EventView, KINDS};
-use crate::api::problem::Problem;
 use crate::web::form::{Field, FieldKind, FilterForm, HtmlForm};
 use crate::web::format::{count, words};
 use crate::web::frame::{Frame, Visit};

@@ -2,18 +2,18 @@
 //! their own clock.
 
 use axum::extract::State;
+use latchkey_api::Api;
+use latchkey_api::apps::AppQuery;
+use latchkey_api::body::{PathParams, Query};
+use latchkey_api::pagination::PageQuery;
+use latchkey_api::problem::Problem;
+use latchkey_api::upstreams::{McpProtocol, ModelProtocol, UpstreamResource};
+use latchkey_api::{apps, upstreams, users};
 use latchkey_core::invalid::{FieldError, Invalid};
 use latchkey_core::search::folded;
 use latchkey_filter_core::snapshot::PROVIDER_PREFIX;
 use uuid::Uuid;
 
-use crate::api::Api;
-use crate::api::apps::AppQuery;
-use crate::api::body::{PathParams, Query};
-use crate::api::pagination::PageQuery;
-use crate::api::problem::Problem;
-use crate::api::upstreams::{McpProtocol, ModelProtocol, UpstreamResource};
-use crate::api::{apps, upstreams, users};
 use crate::web::form::{FormInput, HtmlForm};
 use crate::web::frame::Visit;
 

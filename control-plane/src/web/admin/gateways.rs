@@ -3,12 +3,12 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
+use latchkey_api::body::PathParams;
+use latchkey_api::gateways::LostGateway;
+use latchkey_api::problem::Problem;
+use latchkey_api::{Api, gateways};
 use latchkey_service::gateways::Gateway;
 
-use crate::api::body::PathParams;
-use crate::api::gateways::LostGateway;
-use crate::api::problem::Problem;
-use crate::api::{Api, gateways};
 use crate::web::form::Posted;
 use crate::web::format;
 use crate::web::frame::{Frame, Visit, done};

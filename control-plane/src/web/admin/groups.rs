@@ -5,13 +5,13 @@ use std::future::ready;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
+use latchkey_api::Api;
+use latchkey_api::body::{JsonBody, PathParams, Query};
+use latchkey_api::groups::{self, GroupMemberView, GroupUse, GroupView};
+use latchkey_api::pagination::PageQuery;
+use latchkey_api::problem::Problem;
 use uuid::Uuid;
 
-use crate::api::Api;
-use crate::api::body::{JsonBody, PathParams, Query};
-use crate::api::groups::{self, GroupMemberView, GroupUse, GroupView};
-use crate::api::pagination::PageQuery;
-use crate::api::problem::Problem;
 use crate::web::form::{Field, FieldKind, HtmlForm, Posted};
 use crate::web::format::{self, plural};
 use crate::web::frame::{Frame, Visit, done};

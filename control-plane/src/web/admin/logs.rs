@@ -3,12 +3,12 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use latchkey_api::Api;
+use latchkey_api::body::Query;
+use latchkey_api::logs::{self, Record, RecordQuery};
+use latchkey_api::problem::Problem;
 
 use super::filters;
-use crate::api::Api;
-use crate::api::body::Query;
-use crate::api::logs::{self, Record, RecordQuery};
-use crate::api::problem::Problem;
 use crate::web::form::{Field, FieldKind, FilterForm, HtmlForm};
 use crate::web::format;
 use crate::web::frame::{Frame, Visit};

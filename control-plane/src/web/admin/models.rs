@@ -3,17 +3,17 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
+use latchkey_api::Api;
+use latchkey_api::body::{JsonBody, PathParams};
+use latchkey_api::models::{self, DensityView, KnownView, ModelView, PastPriceView};
+use latchkey_api::problem::Problem;
+use latchkey_api::upstreams::ModelProtocol;
 use latchkey_core::catalogue::AS_OF;
 use latchkey_core::price::{Price, Tier};
 use uuid::Uuid;
 
 use super::filters;
 use super::upstreams::{OUTPUT_LIMITS, STREAM_OPTIONS};
-use crate::api::Api;
-use crate::api::body::{JsonBody, PathParams};
-use crate::api::models::{self, DensityView, KnownView, ModelView, PastPriceView};
-use crate::api::problem::Problem;
-use crate::api::upstreams::ModelProtocol;
 use crate::web::form::{Field, FieldKind, FilterForm, FormInput, HtmlForm, Posted};
 use crate::web::format;
 use crate::web::frame::{Frame, Visit, done};

@@ -6,18 +6,18 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
-use latchkey_core::change_request::Status;
-use uuid::Uuid;
-
-use crate::api::Api;
-use crate::api::body::{JsonBody, OptionalJsonBody, PathParams, Query};
-use crate::api::change_requests::{
+use latchkey_api::Api;
+use latchkey_api::body::{JsonBody, OptionalJsonBody, PathParams, Query};
+use latchkey_api::change_requests::{
     self, ApproveChange, ChangeRequestDetail, ChangeRequestList, ChangeRequestView, FieldNow, RejectChange,
     RequestQuery,
 };
-use crate::api::pagination::ListPage;
-use crate::api::problem::Problem;
-use crate::api::versions::FieldChange;
+use latchkey_api::pagination::ListPage;
+use latchkey_api::problem::Problem;
+use latchkey_api::versions::FieldChange;
+use latchkey_core::change_request::Status;
+use uuid::Uuid;
+
 use crate::web::form::{FieldKind, HtmlForm, Posted};
 use crate::web::format;
 use crate::web::frame::{Frame, Visit, done};

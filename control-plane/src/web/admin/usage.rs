@@ -3,14 +3,14 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use latchkey_api::Api;
+use latchkey_api::body::Query;
+use latchkey_api::problem::Problem;
+use latchkey_api::usage::{self, UsageItem, UsageQuery, UsageSums, UsageView};
 use latchkey_core::money::NanoUsd;
 use url::form_urlencoded::Serializer;
 
 use super::filters;
-use crate::api::Api;
-use crate::api::body::Query;
-use crate::api::problem::Problem;
-use crate::api::usage::{self, UsageItem, UsageQuery, UsageSums, UsageView};
 use crate::web::chart::Chart;
 use crate::web::form::{Field, FieldKind, FilterForm, FormInput, HtmlForm};
 use crate::web::format;

@@ -3,15 +3,15 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
+use latchkey_api::Api;
+use latchkey_api::account::SessionView;
+use latchkey_api::body::{JsonBody, NoBody, PathParams, Query};
+use latchkey_api::pagination::PageQuery;
+use latchkey_api::problem::Problem;
+use latchkey_api::users::{self, IdentityView, InvitationView, UserDetail, UserGroup, UserKey, UserView};
 use latchkey_core::status::Standing;
 use uuid::Uuid;
 
-use crate::api::Api;
-use crate::api::account::SessionView;
-use crate::api::body::{JsonBody, NoBody, PathParams, Query};
-use crate::api::pagination::PageQuery;
-use crate::api::problem::Problem;
-use crate::api::users::{self, IdentityView, InvitationView, UserDetail, UserGroup, UserKey, UserView};
 use crate::web::form::{Field, FieldKind, HtmlForm, Posted};
 use crate::web::format::plural;
 use crate::web::frame::{Frame, Visit, done};

@@ -1,8 +1,8 @@
 //! What differs, field by field, as people read it.
 
+use latchkey_api::versions::FieldChange;
 use serde_json::Value;
 
-use crate::api::versions::FieldChange;
 use crate::web::format::count;
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use latchkey::api::explain::Explain;
+use latchkey_api::explain::Explain;
 use latchkey_core::identity::{IdentitySettings, JwtKeys, JwtSettings};
 use latchkey_core::limits::{Budget, Limits, TokenBudget};
 use latchkey_core::money::NanoUsd;

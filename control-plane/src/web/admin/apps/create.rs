@@ -3,13 +3,13 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
+use latchkey_api::Api;
+use latchkey_api::apps::{self, Created};
+use latchkey_api::body::JsonBody;
+use latchkey_api::problem::Problem;
+use latchkey_api::upstreams::{McpProtocol, ModelProtocol};
 
 use super::{fields, secret};
-use crate::api::Api;
-use crate::api::apps::{self, Created};
-use crate::api::body::JsonBody;
-use crate::api::problem::Problem;
-use crate::api::upstreams::{McpProtocol, ModelProtocol};
 use crate::web::admin::filters;
 use crate::web::form::{HtmlForm, Posted};
 use crate::web::frame::{Frame, Visit};

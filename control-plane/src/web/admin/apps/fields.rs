@@ -1,6 +1,7 @@
 //! The fields of an app's forms.
 
-use crate::api::apps::AppView;
+use latchkey_api::apps::AppView;
+
 use crate::web::form::app::{IDENTITY, JWT, LIMIT_FIELDS, NAMED_KEY_LIMIT_FIELDS};
 use crate::web::form::{Field, FieldKind, FormInput, HtmlForm, expiry};
 

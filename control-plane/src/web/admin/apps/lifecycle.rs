@@ -3,14 +3,14 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
+use latchkey_api::Api;
+use latchkey_api::apps::{self, KeyValue, Rotate, Rotated, Switched};
+use latchkey_api::body::{OptionalJsonBody, PathParams};
+use latchkey_api::problem::Problem;
 use latchkey_core::status::Switch;
 use uuid::Uuid;
 
 use super::{secret, settings};
-use crate::api::Api;
-use crate::api::apps::{self, KeyValue, Rotate, Rotated, Switched};
-use crate::api::body::{OptionalJsonBody, PathParams};
-use crate::api::problem::Problem;
 use crate::web::form::Posted;
 use crate::web::form::app::ROTATE;
 use crate::web::format::{self, propagated};

@@ -1,13 +1,13 @@
 //! People, by their addresses.
 
 use axum::extract::State;
+use latchkey_api::body::Query;
+use latchkey_api::pagination::PageQuery;
+use latchkey_api::problem::Problem;
+use latchkey_api::{Api, users};
 use latchkey_core::invalid::FieldError;
 use uuid::Uuid;
 
-use crate::api::body::Query;
-use crate::api::pagination::PageQuery;
-use crate::api::problem::Problem;
-use crate::api::{Api, users};
 use crate::web::frame::Visit;
 
 /// The user with the address that was typed into `field`.

@@ -4,14 +4,14 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use jiff::Timestamp;
+use latchkey_api::apps::{self, AppView};
+use latchkey_api::body::PathParams;
+use latchkey_api::problem::Problem;
+use latchkey_api::{Api, models};
 use latchkey_service::gateways::propagation::Propagation;
 use uuid::Uuid;
 
 use super::tabs::Tabs;
-use crate::api::apps::{self, AppView};
-use crate::api::body::PathParams;
-use crate::api::problem::Problem;
-use crate::api::{Api, models};
 use crate::web::format;
 use crate::web::frame::{Frame, Visit};
 use crate::web::html;

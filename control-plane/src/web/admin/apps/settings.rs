@@ -3,17 +3,17 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
+use latchkey_api::Api;
+use latchkey_api::activity::Active;
+use latchkey_api::apps::{self, AppView};
+use latchkey_api::body::{JsonBody, PathParams};
+use latchkey_api::problem::Problem;
+use latchkey_api::upstreams::{McpProtocol, ModelProtocol};
 use uuid::Uuid;
 
 use super::fields;
 use super::secret::OldSecret;
 use super::tabs::Tabs;
-use crate::api::Api;
-use crate::api::activity::Active;
-use crate::api::apps::{self, AppView};
-use crate::api::body::{JsonBody, PathParams};
-use crate::api::problem::Problem;
-use crate::api::upstreams::{McpProtocol, ModelProtocol};
 use crate::web::admin::filters;
 use crate::web::form::{Field, HtmlForm, Posted};
 use crate::web::format;

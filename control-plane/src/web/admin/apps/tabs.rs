@@ -1,10 +1,9 @@
 //! What stands above every page of an app.
 
+use latchkey_api::apps::AppView;
 use latchkey_core::settings::CredentialMode;
 use latchkey_core::status::Standing;
 use uuid::Uuid;
-
-use crate::api::apps::AppView;
 
 /// An app's name, its status and the ways to its pages.
 #[derive(Clone, Debug)]

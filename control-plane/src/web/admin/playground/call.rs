@@ -7,12 +7,11 @@ use axum::body::Body;
 use axum::http::response::Parts;
 use axum::http::{HeaderMap, Request, header};
 use http_body_util::{BodyExt as _, Limited};
+use latchkey_api::problem::Problem;
 use latchkey_core::invalid::{FieldError, Invalid};
 use latchkey_service::outbound::{Failed, Outbound};
 use serde::Deserialize;
 use serde_json::{Value, json};
-
-use crate::api::problem::Problem;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(50);

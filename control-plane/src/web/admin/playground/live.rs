@@ -5,11 +5,11 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures::stream::{self, StreamExt as _};
+use latchkey_api::Api;
+use latchkey_api::problem::Problem;
 use serde_json::json;
 
 use super::call::{request_id, shown};
-use crate::api::Api;
-use crate::api::problem::Problem;
 use crate::web::form::Posted;
 
 /// Calls the gateway. The first line of the answer is JSON (`status`, `request_id`, `headers`), the rest is

@@ -1,11 +1,11 @@
 //! In what the pages of providers and those of MCP servers differ.
 
+use latchkey_api::Api;
+use latchkey_api::models;
+use latchkey_api::problem::Problem;
+use latchkey_api::upstreams::{McpProtocol, McpServer, ModelProtocol, Provider, Upstream, UpstreamResource};
 use latchkey_core::name::Slug;
 
-use crate::api::Api;
-use crate::api::models;
-use crate::api::problem::Problem;
-use crate::api::upstreams::{McpProtocol, McpServer, ModelProtocol, Provider, Upstream, UpstreamResource};
 use crate::web::form::{Field, FieldKind};
 
 /// A line of what is known of an upstream: its name, its text, and whether that is code.

@@ -1,8 +1,8 @@
 //! Custom categories as a form has them: one block of fields each, with room for another.
 
+use latchkey_api::problem::Problem;
 use latchkey_core::content::CustomCategory;
 
-use crate::api::problem::Problem;
 use crate::web::form::{Field, FieldKind, FormInput, HtmlForm};
 
 /// The most blocks of fields: as many as an app may have categories.

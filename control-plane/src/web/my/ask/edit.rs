@@ -2,14 +2,14 @@
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use latchkey_api::change_requests::MyAppSettings;
+use latchkey_api::problem::Problem;
+use latchkey_api::versions::FieldChange;
 use latchkey_core::change_request::Kind as ChangeKind;
 use latchkey_core::settings::CredentialMode;
 use serde_json::{Value, json};
 
 use super::categories;
-use crate::api::change_requests::MyAppSettings;
-use crate::api::problem::Problem;
-use crate::api::versions::FieldChange;
 use crate::web::form::app::{IDENTITY, JWT, LIMIT_FIELDS, NAMED_KEY_LIMIT_FIELDS};
 use crate::web::form::{Field, FieldKind, FormInput, HtmlForm};
 

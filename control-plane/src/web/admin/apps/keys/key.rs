@@ -3,15 +3,15 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
+use latchkey_api::Api;
+use latchkey_api::activity::Active;
+use latchkey_api::apps::AppView;
+use latchkey_api::body::{JsonBody, PathParams};
+use latchkey_api::keys::{self, KeyView};
+use latchkey_api::problem::Problem;
 use uuid::Uuid;
 
 use super::{OWN_LIMITS, own_limits};
-use crate::api::Api;
-use crate::api::activity::Active;
-use crate::api::apps::AppView;
-use crate::api::body::{JsonBody, PathParams};
-use crate::api::keys::{self, KeyView};
-use crate::api::problem::Problem;
 use crate::web::admin::apps::secret::OldSecret;
 use crate::web::admin::apps::tabs::Tabs;
 use crate::web::form::{Field, FieldKind, HtmlForm, Posted, expiry};

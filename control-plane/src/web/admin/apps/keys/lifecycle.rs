@@ -3,15 +3,15 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
+use latchkey_api::Api;
+use latchkey_api::apps::{KeyValue, Rotate, Rotated, Switched};
+use latchkey_api::body::{OptionalJsonBody, PathParams};
+use latchkey_api::keys;
+use latchkey_api::problem::Problem;
 use latchkey_core::status::Switch;
 use uuid::Uuid;
 
 use super::key::{again, path};
-use crate::api::Api;
-use crate::api::apps::{KeyValue, Rotate, Rotated, Switched};
-use crate::api::body::{OptionalJsonBody, PathParams};
-use crate::api::keys;
-use crate::api::problem::Problem;
 use crate::web::admin::apps::secret;
 use crate::web::form::Posted;
 use crate::web::form::app::ROTATE;

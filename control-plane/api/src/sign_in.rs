@@ -102,17 +102,17 @@ impl axum::extract::FromRequestParts<Api> for UnauthenticatedClient {
     }
 }
 
-pub(crate) fn client(address: Option<IpAddr>, headers: &HeaderMap) -> SignInClient {
+pub fn client(address: Option<IpAddr>, headers: &HeaderMap) -> SignInClient {
     let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
     SignInClient { address, user_agent: user_agent.unwrap_or_default().to_owned() }
 }
 
-pub(crate) fn sign_in_context<'a>(api: &'a Api, client: &'a SignInClient) -> SignInContext<'a> {
+pub fn sign_in_context<'a>(api: &'a Api, client: &'a SignInClient) -> SignInContext<'a> {
     SignInContext { store: &api.store, world: &api.world, sign_in: &api.sign_in, client }
 }
 
 /// The cookie of a session that was begun.
-pub(crate) fn session_cookie(api: &Api, begun: &StartedSession) -> HeaderValue {
+pub fn session_cookie(api: &Api, begun: &StartedSession) -> HeaderValue {
     api.sign_in.set_cookie(Cookie::Session, &begun.cookie, begun.lasting)
 }
 

@@ -9,7 +9,7 @@ use latchkey_filter_core::request::conversation;
 use latchkey_filter_core::request::header::Header;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::api::problem::Problem;
+use crate::problem::Problem;
 
 /// The only ones that a decision depends on, besides those of the key and the body.
 const NAMES: [&str; 3] = [identity::EMAIL_HEADER, identity::TOKEN_HEADER, conversation::HEADER];

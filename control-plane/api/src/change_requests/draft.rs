@@ -21,11 +21,11 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::mine::own;
-use crate::api::Api;
-use crate::api::auth::Person;
-use crate::api::body::{JsonBody, PathParams, Query};
-use crate::api::problem::Problem;
-use crate::api::versions::FieldChange;
+use crate::Api;
+use crate::auth::Person;
+use crate::body::{JsonBody, PathParams, Query};
+use crate::problem::Problem;
+use crate::versions::FieldChange;
 
 /// What users may ask to change of an app.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -141,7 +141,8 @@ pub async fn preview(
 
 impl MyAppSettings {
     /// Those of an app's settings, which are of its version of this number.
-    pub(crate) fn new(version: i64, settings: AppSettings) -> Self {
+    #[must_use]
+    pub fn new(version: i64, settings: AppSettings) -> Self {
         Self {
             version,
             expires_at: settings.expires_at,

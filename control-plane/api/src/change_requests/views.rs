@@ -10,7 +10,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::api::versions::FieldChange;
+use crate::versions::FieldChange;
 
 /// An approval.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]

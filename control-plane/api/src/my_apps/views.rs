@@ -18,8 +18,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::api::activity::{Active, UsageOfLimits};
-use crate::api::models::PriceView;
+use crate::activity::{Active, UsageOfLimits};
+use crate::models::PriceView;
 
 /// An app that a user may view.
 #[derive(Clone, Debug, Serialize, ToSchema)]

@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::api::pagination::PageQuery;
+use crate::pagination::PageQuery;
 
 /// Which apps.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, IntoParams)]

@@ -11,11 +11,11 @@ use uuid::Uuid;
 
 use super::page;
 use super::views::{ChangeRequestList, ChangeRequestView, MyRequestQuery};
-use crate::api::Api;
-use crate::api::auth::Person;
-use crate::api::body::{JsonBody, PathParams, Query};
-use crate::api::idempotency::{Answered, Creation};
-use crate::api::problem::Problem;
+use crate::Api;
+use crate::auth::Person;
+use crate::body::{JsonBody, PathParams, Query};
+use crate::idempotency::{Answered, Creation};
+use crate::problem::Problem;
 
 /// Asks for a change of an app's configuration. It must be possible now; an admin decides on it.
 #[utoipa::path(post, path = "/api/v1/me/apps/{id}/change-requests", tag = "me", operation_id = "submit_change_request",

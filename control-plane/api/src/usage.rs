@@ -168,7 +168,7 @@ pub async fn read_of_my_app(
 ///
 /// # Errors
 /// The query is refused.
-pub(crate) async fn dearest(_: ReaderGuard, api: &Api, query: UsageQuery) -> Result<Vec<UsageItem>, Problem> {
+pub async fn dearest(_: ReaderGuard, api: &Api, query: UsageQuery) -> Result<Vec<UsageItem>, Problem> {
     let (rows, _) = UsageRequest::new(api, Scope::Everything, query)?.rows(api).await?;
     Ok(rows.into_iter().map(UsageItem::from).collect())
 }

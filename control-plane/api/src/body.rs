@@ -82,7 +82,7 @@ impl<S: Send + Sync> FromRequest<S> for NoBody {
     }
 }
 
-pub(crate) async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+pub async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     Bytes::from_request(request, state).await.map_err(|rejection| {
         let detail =
             "the body could not be read whole, or is too large: 256 KiB are taken, and 17 MiB by `explain`";

@@ -223,11 +223,11 @@ pub async fn value(
 }
 
 /// So many apps, those first that were used last.
-pub(crate) async fn used_last(api: &Api, most: i64) -> Result<Vec<App>, Problem> {
+pub async fn used_last(api: &Api, most: i64) -> Result<Vec<App>, Problem> {
     Ok(api.store.apps(&AppFilter::default(), AppOrder::LastUsed, most).await?)
 }
 
-pub(crate) async fn find(api: &Api, id: Uuid) -> Result<App, Problem> {
+pub async fn find(api: &Api, id: Uuid) -> Result<App, Problem> {
     Ok(api.store.app(id).await?.ok_or(Refusal::NotFound("app"))?)
 }
 
@@ -235,7 +235,7 @@ fn limit_subject(app: &App) -> UsageSubject<'_> {
     UsageSubject::new(app.id, &app.settings.limits, &app.settings)
 }
 
-pub(crate) async fn switch(
+pub async fn switch(
     api: &Api,
     actor: &Actor,
     id: Uuid,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::api::access::PersonRef;
+use crate::access::PersonRef;
 
 /// A user's key for one app.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]

@@ -212,7 +212,7 @@ pub(super) fn limit_subject<'a>(key: &'a Key, app: &'a App) -> UsageSubject<'a> 
     UsageSubject::new(key.id, key.limits.as_ref().unwrap_or(&app.settings.named_key_limits), &app.settings)
 }
 
-pub(crate) async fn switch(
+pub async fn switch(
     api: &Api,
     actor: &Actor,
     (app, key): (Uuid, Uuid),

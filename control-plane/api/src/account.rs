@@ -87,7 +87,7 @@ pub struct ChangePassword {
 
 impl Me {
     /// What is known of the user who acts.
-    pub(crate) async fn read(api: &Api, actor: &Actor, csrf_token: Option<String>) -> Result<Self, Problem> {
+    pub async fn read(api: &Api, actor: &Actor, csrf_token: Option<String>) -> Result<Self, Problem> {
         let id = actor.user.ok_or(Refusal::NotFound("user"))?;
         let account = api.store.account(id).await?.ok_or(Refusal::NotFound("user"))?;
         let permitted = Permission::ALL.into_iter().filter(|permission| actor.role.permits(*permission));

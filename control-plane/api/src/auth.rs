@@ -123,7 +123,8 @@ impl FromRequestParts<Api> for SessionGuard {
 }
 
 /// Whether what was sent along is the session's CSRF token.
-pub(crate) fn confirms(sent: &[u8], csrf: &str) -> bool {
+#[must_use]
+pub fn confirms(sent: &[u8], csrf: &str) -> bool {
     sent.ct_eq(csrf.as_bytes()).into()
 }
 

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::api::access::{GroupRef, PersonRef};
-use crate::api::body::{given, nullable};
+use crate::access::{GroupRef, PersonRef};
+use crate::body::{given, nullable};
 
 /// What users may do with an app by themselves.
 #[derive(Clone, Debug, Serialize, ToSchema)]

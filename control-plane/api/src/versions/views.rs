@@ -9,7 +9,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::api::apps::AppView;
+use crate::apps::AppView;
 
 /// Which page of a list of versions.
 #[derive(Clone, Debug, Deserialize, IntoParams)]

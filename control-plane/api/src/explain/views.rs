@@ -24,7 +24,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::headers;
-use crate::api::problem::Problem;
+use crate::problem::Problem;
 
 /// No model's answer has more.
 const MOST_TOKENS: u64 = 1_000_000_000;
