@@ -1,7 +1,8 @@
-//! Latchkey's control plane: the database, the REST API, and what feeds the gateways.
+//! Latchkey's control plane: what runs the API, the pages, and what feeds the gateways.
 //!
-//! A request comes in through [the API](latchkey_api), does one [action](latchkey_service::action) in one transaction of the [store](latchkey_store), and
-//! the commit wakes the [`feed`], from which the discovery servers send it to every gateway.
+//! A request comes in through the [`router`] to the [API](latchkey_api), does one [action](latchkey_service::action)
+//! in one transaction of the [store](latchkey_store), and the commit wakes the [`feed`], from which the discovery
+//! servers send it to every gateway.
 
 pub mod config;
 pub mod feed;
@@ -9,4 +10,3 @@ pub mod jwks;
 pub mod listen;
 pub mod router;
 pub mod serve;
-pub mod web;

@@ -10,11 +10,10 @@ use axum::{Json, Router};
 use latchkey_api::problem::Problem;
 use latchkey_api::{Api, health, metrics, oidc, propagation};
 use latchkey_service::sign_in::oidc::CALLBACK;
+use latchkey_web::fault;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
-
-use crate::web::{self, fault};
 
 /// The largest body that is read, but for requests that are to be explained.
 const LARGEST: usize = 256 << 10;
@@ -31,7 +30,7 @@ pub fn router(api: Api) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::scrape))
-        .merge(web::routes())
+        .merge(latchkey_web::routes())
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such path") })
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path has no such method")

@@ -25,8 +25,7 @@ struct Route {
 /// The routes in the sources of the pages, with an id that nothing has in the place of each.
 fn routes() -> Vec<Route> {
     let mut routes = Vec::new();
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut waiting = vec![sources.join("web.rs"), sources.join("web")];
+    let mut waiting = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("web/src")];
     while let Some(path) = waiting.pop() {
         if path.is_dir() {
             waiting.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));

@@ -1,0 +1,144 @@
+//! The audit log of everything.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use latchkey_api::Api;
+use latchkey_api::audit::{self, AuditQuery, AuditView};
+use latchkey_api::body::Query;
+use latchkey_api::problem::Problem;
+use serde_json::Value;
+
+use super::filters;
+use crate::form::{Field, FieldKind, FilterForm, FormInput, HtmlForm};
+use crate::frame::{Frame, Visit};
+use crate::html;
+use crate::list::{PaginatedList, filtered};
+
+const FILTERS: &[Field] = &[
+    ("app_id", FieldKind::Optional),
+    ("actor_id", FieldKind::Optional),
+    ("subject_id", FieldKind::Optional),
+    ("action", FieldKind::Optional),
+    ("from", FieldKind::Optional),
+    ("to", FieldKind::Optional),
+    ("cursor", FieldKind::Optional),
+];
+/// The filters that the next page keeps.
+const KEPT: &[&str] = &["app_id", "actor_id", "subject_id", "action", "from", "to"];
+
+/// What one can look for: everything done to a kind of thing, or one thing that was done.
+const ACTIONS: &[&str] = &[
+    "app.",
+    "change_request.",
+    "group.",
+    "invitation.",
+    "key.",
+    "mcp_server.",
+    "model.",
+    "password.",
+    "provider.",
+    "session.",
+    "token.",
+    "user.",
+    "app.created",
+    "app.deleted",
+    "app.revoked",
+    "app.rolled_back",
+    "app.self_service_updated",
+    "app.updated",
+    "group.member_added",
+    "group.member_removed",
+    "key.created",
+    "key.revoked",
+    "key.rotated",
+    "key.value_shown",
+    "mcp_server.updated",
+    "model.updated",
+    "provider.updated",
+    "session.failed",
+    "session.started",
+    "token.created",
+    "user.created",
+    "user.deactivated",
+    "user.role_changed",
+];
+
+#[derive(Template)]
+#[template(path = "admin/audit.html")]
+struct AuditPage {
+    frame: Frame,
+    list: PaginatedList<AuditRow>,
+    form: HtmlForm,
+    /// The filters' times, for the export.
+    export: String,
+}
+
+/// An entry, and where it leads.
+struct AuditRow {
+    done: AuditView,
+    /// The page of what it was done to.
+    subject: Option<String>,
+    data: String,
+}
+
+pub async fn list(
+    visit: Visit,
+    State(api): State<Api>,
+    FilterForm(asked): FilterForm,
+) -> Result<Response, Problem> {
+    visit.reader()?;
+    let mut form = asked.form();
+    let found = async {
+        let asked = filters::with_ids(&visit, &api, &asked, &mut form, ("app_id", "actor_id")).await?;
+        let query: AuditQuery = filters::with_moments(&visit, asked, &["from", "to"])?.read(FILTERS)?;
+        audit::list(visit.reader()?, State(api.clone()), Query(query)).await
+    };
+    let found = found.await;
+    let (status, form, page) = filtered(form, found)?;
+    let list = PaginatedList::of("/admin/audit", &asked, KEPT, page).map(AuditRow::from);
+    let export = export(&visit, &asked);
+    let page = html(&AuditPage { frame: visit.frame("Audit log"), list, form, export })?;
+    Ok((status, page).into_response())
+}
+
+/// The export of the same time.
+fn export(visit: &Visit, asked: &FormInput) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    for name in ["from", "to"] {
+        if let Ok(at) = visit.moment(asked.text(name)) {
+            query.append_pair(name, &at.to_string());
+        }
+    }
+    match query.finish() {
+        query if query.is_empty() => "/api/v1/audit/export".to_owned(),
+        query => format!("/api/v1/audit/export?{query}"),
+    }
+}
+
+impl From<AuditView> for AuditRow {
+    fn from(done: AuditView) -> Self {
+        let id = &done.subject_id;
+        let subject = match (done.subject_kind.as_str(), &done.app_id) {
+            ("app", _) => Some(format!("/admin/apps/{id}")),
+            ("key", Some(app)) if done.data["user_id"].is_string() => {
+                Some(format!("/admin/apps/{app}/keys/{id}"))
+            }
+            ("key", Some(app)) => Some(format!("/admin/apps/{app}")),
+            ("group", _) => Some(format!("/admin/groups/{id}")),
+            ("user", _) => Some(format!("/admin/users/{id}")),
+            ("provider", _) => Some(format!("/admin/providers/{id}")),
+            ("mcp_server", _) => Some(format!("/admin/mcp-servers/{id}")),
+            ("model", _) => Some(format!("/admin/models/{id}")),
+            ("change_request", _) => Some(format!("/admin/requests/{id}")),
+            _ => None,
+        };
+        let said = done.data.as_object().is_some_and(|data| !data.is_empty());
+        let data = if said { pretty(&done.data) } else { String::new() };
+        Self { subject, data, done }
+    }
+}
+
+fn pretty(data: &Value) -> String {
+    serde_json::to_string_pretty(data).unwrap_or_default()
+}

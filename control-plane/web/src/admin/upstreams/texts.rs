@@ -1,0 +1,165 @@
+//! In what the pages of providers and those of MCP servers differ.
+
+use latchkey_api::Api;
+use latchkey_api::models;
+use latchkey_api::problem::Problem;
+use latchkey_api::upstreams::{McpProtocol, McpServer, ModelProtocol, Provider, Upstream, UpstreamResource};
+use latchkey_core::name::Slug;
+
+use crate::form::{Field, FieldKind};
+
+/// A line of what is known of an upstream: its name, its text, and whether that is code.
+pub type Fact = (&'static str, String, bool);
+
+/// How upstreams of a protocol look in the console.
+pub trait UpstreamPages: UpstreamResource {
+    const PATH: &'static str;
+    const TITLE: &'static str;
+    const ABOUT: &'static str;
+    /// What to do while there is none, as HTML.
+    const EMPTY: &'static str;
+    const NAME_HINT: &'static str;
+    const URL_LABEL: &'static str;
+    const URL_HINT: &'static str;
+    const CREDENTIAL_HINT: &'static str;
+    const ENABLED_HINT: &'static str;
+    const DISABLE_WARNING: &'static str;
+    const DELETE_WARNING: &'static str;
+    const CREATE_BUTTON: &'static str;
+    /// What is said after it was done.
+    const CREATED: &'static str;
+    const ENABLED: &'static str;
+    const DISABLED: &'static str;
+
+    /// What the form for a new one begins with.
+    const FIRST_URL: &'static str;
+    /// The URL's field, and those of the protocol.
+    const FIELDS: &'static [Field];
+    /// How logs name it, before its own name.
+    const LOG_PREFIX: &'static str;
+    /// Whether it is a provider of models.
+    const OFFERS_MODELS: bool;
+
+    fn facts(api: &Api, upstream: &Upstream<Self>) -> Vec<Fact>;
+
+    /// The models that it offers, by id; none where it is not a provider of models.
+    fn models(
+        api: &Api,
+        name: &Slug,
+    ) -> impl Future<Output = Result<Option<Vec<(String, String)>>, Problem>> + Send;
+}
+
+pub const KINDS: &[(&str, &str)] = &[
+    ("openai", "OpenAI"),
+    ("azure_openai", "Azure OpenAI"),
+    ("anthropic", "Anthropic"),
+    ("openai_compatible", "OpenAI-compatible"),
+];
+
+/// Under which name a limit of a chat's output is sent.
+pub const OUTPUT_LIMITS: &[(&str, &str)] =
+    &[("", "Default"), ("max_tokens", "max_tokens"), ("max_completion_tokens", "max_completion_tokens")];
+
+/// Whether the usage of streams is asked for.
+pub const STREAM_OPTIONS: &[(&str, &str)] =
+    &[("", "Default"), ("true", "Supported"), ("false", "Not supported")];
+
+pub const IDLE_TIMEOUTS: &[(&str, &str)] = &[
+    ("", "10 minutes (the gateway's default)"),
+    ("60", "1 minute"),
+    ("300", "5 minutes"),
+    ("600", "10 minutes"),
+    ("1200", "20 minutes"),
+    ("1800", "30 minutes"),
+    ("3600", "1 hour"),
+];
+
+impl UpstreamPages for ModelProtocol {
+    const PATH: &'static str = "/admin/providers";
+    const TITLE: &'static str = "Providers";
+    const ABOUT: &'static str = "Providers answer model requests. Credentials are stored encrypted, given to Envoy, \
+                                 and never shown again.";
+    const EMPTY: &'static str = "Add the first one with its credential, then add <a href=\"/admin/models\">the \
+                                 models</a> that it offers.";
+    const NAME_HINT: &'static str = "Lowercase letters, digits, - and _. It cannot be changed later.";
+    const URL_LABEL: &'static str = "Base URL";
+    const URL_HINT: &'static str = "Such as https://api.openai.com/v1 or https://api.anthropic.com.";
+    const CREDENTIAL_HINT: &'static str = "Its API key. Envoy adds it to each request; clients never see it.";
+    const ENABLED_HINT: &'static str = "Whether its models can be called.";
+    const DISABLE_WARNING: &'static str =
+        "Requests for its models are refused, or served by another provider that offers them.";
+    const DELETE_WARNING: &'static str = "This cannot be undone. A provider that models or apps refer to cannot be \
+                                          deleted: delete its models and remove it from the apps first.";
+    const CREATE_BUTTON: &'static str = "Create provider";
+    const CREATED: &'static str = "The provider is created. Add the models that it offers.";
+    const ENABLED: &'static str = "Enabled: its models can be called.";
+    const DISABLED: &'static str = "Disabled: its models are no longer called.";
+
+    const FIRST_URL: &'static str = "https://api.openai.com/v1";
+    const FIELDS: &'static [Field] = &[
+        ("kind", FieldKind::Text),
+        ("base_url", FieldKind::Text),
+        ("output_limit", FieldKind::Optional),
+        ("stream_options", FieldKind::Choice),
+        ("idle_timeout_seconds", FieldKind::Number),
+    ];
+    const LOG_PREFIX: &'static str = "";
+    const OFFERS_MODELS: bool = true;
+
+    fn facts(_: &Api, provider: &Provider) -> Vec<Fact> {
+        let timeout = match provider.protocol.idle_timeout_seconds {
+            Some(seconds) => format!("{} min", seconds / 60),
+            None => "the gateway's default".to_owned(),
+        };
+        vec![
+            ("Kind", provider.protocol.kind.as_str().to_owned(), false),
+            ("Base URL", provider.url.clone(), true),
+            ("Idle timeout", timeout, false),
+        ]
+    }
+
+    async fn models(api: &Api, name: &Slug) -> Result<Option<Vec<(String, String)>>, Problem> {
+        let models = models::of_provider(api, name).await?.into_iter();
+        Ok(Some(models.map(|model| (model.id.to_string(), model.name.to_string())).collect()))
+    }
+}
+
+impl UpstreamPages for McpProtocol {
+    const PATH: &'static str = "/admin/mcp-servers";
+    const TITLE: &'static str = "MCP servers";
+    const ABOUT: &'static str = "Keys can call the tools of these servers through the gateway, within the MCP scope \
+                                 of their app. Credentials are stored encrypted, given to Envoy, and never shown \
+                                 again.";
+    const EMPTY: &'static str = "Attach the first one. Every app whose MCP scope is \"all\" can call it right away, so \
+                                 narrow the scope of apps that should not first.";
+    const NAME_HINT: &'static str = "Lowercase letters, digits, - and _. Clients call /mcp/name, and MCP scopes \
+                                     refer to it. It cannot be changed later.";
+    const URL_LABEL: &'static str = "URL";
+    const URL_HINT: &'static str =
+        "The server's endpoint (streamable HTTP), such as https://mcp.example.com/mcp.";
+    const CREDENTIAL_HINT: &'static str =
+        "Envoy sends it as a bearer token; clients never see it. Empty for none.";
+    const ENABLED_HINT: &'static str = "Whether it can be called.";
+    const DISABLE_WARNING: &'static str =
+        "Calls to its tools are refused from now on. MCP scopes that refer to it stay as they are.";
+    const DELETE_WARNING: &'static str = "This cannot be undone. A server that an app's MCP scope refers to cannot be \
+                                          deleted: remove it from the scopes first.";
+    const CREATE_BUTTON: &'static str = "Attach the server";
+    const CREATED: &'static str = "The MCP server is attached. Keys whose scope includes it can call it now.";
+    const ENABLED: &'static str = "Enabled: it can be called.";
+    const DISABLED: &'static str = "Disabled: it is no longer called.";
+
+    const FIRST_URL: &'static str = "";
+    const FIELDS: &'static [Field] = &[("url", FieldKind::Text)];
+    const LOG_PREFIX: &'static str = "mcp/";
+    const OFFERS_MODELS: bool = false;
+
+    fn facts(api: &Api, server: &McpServer) -> Vec<Fact> {
+        let address = format!("{}/mcp/{}", api.gateway_url, server.name);
+        vec![("Clients call", address, true), ("Served by", server.url.clone(), true)]
+    }
+
+    async fn models(_: &Api, _: &Slug) -> Result<Option<Vec<(String, String)>>, Problem> {
+        Ok(None)
+    }
+}
