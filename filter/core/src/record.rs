@@ -180,6 +180,8 @@ impl From<Record> for wire::Record {
             asked_output_tokens: output_cut.map_or(0, |output_cut| output_cut.asked),
             granted_output_tokens: output_cut.map_or(0, |output_cut| output_cut.granted),
             text,
+            findings: vec![],
+            inspection: None,
         }
     }
 }

@@ -39,6 +39,7 @@ pub(super) fn policy(app: &App, sets: &BTreeMap<String, Vec<PublicKey>>) -> wire
         identity: identity(&settings.identity, sets),
         conversation_required: settings.require_conversation_id,
         mcp: Some(selection(&settings.mcp_scope)),
+        guardrails: None,
     }
 }
 

@@ -131,6 +131,7 @@ impl TryFrom<wire::AppPolicy> for AppPolicy {
             identity,
             conversation_required,
             mcp,
+            guardrails: _,
         } = policy;
         Ok(Self {
             id: AppId(id(&app, "id")?),
