@@ -10,6 +10,7 @@
 //! | [`record`] | follows a request to its record: what it used and is charged |
 //! | [`upstream`] | the request to a provider or an MCP server |
 //! | [`limits`] | the limits that apply, and the units leased for them |
+//! | [`content`] | the texts in bodies and streams, and the edits of them |
 //! | [`mcp`] | MCP messages, sessions and tool lists |
 //! | [`answer`] | refusals and other answers of the gateway's own; usage read from a provider's |
 //! | [`identity`] | who is behind a request |
@@ -42,6 +43,8 @@ pub mod record;
 pub mod upstream;
 
 pub mod limits;
+
+pub mod content;
 
 pub mod mcp;
 
