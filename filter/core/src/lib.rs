@@ -40,6 +40,8 @@ pub mod ledger;
 
 pub mod record;
 
+pub mod guardrails;
+
 pub mod upstream;
 
 pub mod limits;

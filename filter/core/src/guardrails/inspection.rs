@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use latchkey_guardrails::{Category, Match, Scanner, mask};
+use latchkey_guardrails::{Category, End, Match, Scanner, mask};
 
 use super::placeholder::{self, Placeholders};
 use super::policy::{Action, Direction, Guardrails, Ruling, UnseenTexts};
@@ -185,7 +185,7 @@ impl Editor<'_> {
     fn replacement(&mut self, value: &str, found: &Match, ruling: Ruling, place: &Place<'_>) -> Option<String> {
         let Inspection { app, placeholders, report, is_restorable, .. } = &mut *self.inspection;
         let guardrails = app.guardrails.as_ref()?;
-        let detector = guardrails.detector(found);
+        let detector = guardrails.detector(found.finding);
         // A message of an earlier turn was told when it was new, and does not block the chat for ever.
         let is_new = self.direction == Direction::Response || place.is_new;
         let is_final = !*is_restorable
@@ -198,7 +198,7 @@ impl Editor<'_> {
         if is_new {
             let hash = guardrails.key.hash(detector.placeholder, value);
             report.add(Finding {
-                category: detector.category.as_str(),
+                category: detector.category.name(),
                 detector: detector.name.to_owned(),
                 risk: detector.risk,
                 action: FindingAction::of(ruling),
@@ -206,7 +206,7 @@ impl Editor<'_> {
                 place: place.path().to_string(),
                 message: place.message.and_then(|message| u32::try_from(message).ok()),
                 count: 1,
-                excerpt: mask(value, found),
+                excerpt: mask(value, found.finding),
                 value_hash: hash.first_chunk().copied().unwrap_or_default(),
             });
         }
@@ -229,7 +229,7 @@ impl Editor<'_> {
             Action::Block => {
                 if is_new && self.block.is_none() {
                     self.block = Some(BlockDetail {
-                        category: detector.category.as_str(),
+                        category: detector.category.name(),
                         detector: detector.name.to_owned(),
                         message: place.message.and_then(|message| u32::try_from(message).ok()),
                         place: place.path().to_string(),
@@ -265,9 +265,10 @@ impl TextEditor for Editor<'_> {
         let app = Rc::clone(&self.inspection.app);
         let Some(guardrails) = &app.guardrails else { return replacements };
         if guardrails.looks(self.direction) {
-            let found = self.inspection.scanner.find(text, guardrails.wanted(self.direction));
-            for found in found.iter().filter(|found| range.contains(&found.span.start)) {
-                let Some(ruling) = guardrails.ruling(found, self.direction, self.inspection.now) else { continue };
+            let wanted = guardrails.wanted(self.direction);
+            let scan = self.inspection.scanner.scan(text, range.start, End::Closed, wanted);
+            for found in scan.matches.iter().filter(|found| found.span.start < range.end) {
+                let Some(ruling) = guardrails.ruling(found.finding, self.direction, self.inspection.now) else { continue };
                 let Some(value) = text.get(found.span.clone()) else { continue };
                 if let Some(text) = self.replacement(value, found, ruling, place) {
                     replacements.push(Replacement { span: found.span.clone(), text });

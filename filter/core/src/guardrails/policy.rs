@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use latchkey_guardrails::{
-    Category, CustomCategory, DETECTORS, DetectorId, Exceptions, Found, Precedence, Risk, Wanted,
+    Category, CustomCategory, DETECTORS, DetectorId, Exceptions, Finding as Found, Precedence, Risk, Wanted,
 };
 use latchkey_proto::discovery as wire;
 
@@ -133,7 +133,7 @@ impl Guardrails {
     pub(super) fn ruling(&self, found: Found, direction: Direction, now: UnixMs) -> Option<Ruling> {
         let DirectedRules { built_in, custom, .. } = self.rules(direction);
         let rule = match found {
-            Found::BuiltIn(detector) => built_in.get(detector as usize),
+            Found::Detector(detector) => built_in.get(detector as usize),
             Found::Custom(position) => custom.get(usize::from(position)),
         };
         let RuleAction { action, trial_until } = rule.copied().flatten()?;
@@ -143,7 +143,7 @@ impl Guardrails {
 
     pub(super) fn detector(&self, found: Found) -> DetectorInfo<'_> {
         match found {
-            Found::BuiltIn(detector) => {
+            Found::Detector(detector) => {
                 let detector = detector.detector();
                 DetectorInfo {
                     category: detector.category,
@@ -241,10 +241,10 @@ impl TryFrom<wire::Guardrails> for Guardrails {
             actual: length,
         })?;
         let refused = |error: &dyn std::fmt::Display| InvalidResource::Guardrails(error.to_string());
-        let exceptions = Exceptions::new(&exceptions, &exception_patterns).map_err(|error| refused(&error))?;
+        let exceptions = Exceptions::compile(&exceptions, &exception_patterns).map_err(|error| refused(&error))?;
         let (mut custom, mut compiled) = (Vec::new(), Vec::new());
         for wire::CustomCategory { name, keywords, patterns } in custom_categories {
-            let category = CustomCategory::new(&keywords, &patterns).map_err(|error| refused(&error))?;
+            let category = CustomCategory::compile(&keywords, &patterns).map_err(|error| refused(&error))?;
             compiled.push(Arc::new(category));
             custom.push(CustomDetector { placeholder: word(&name), name });
         }
