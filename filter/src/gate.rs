@@ -180,7 +180,8 @@ impl Request {
         }
         self.response_headers = forward.response_headers;
         self.relay = forward.relay;
-        self.inspector = forward.inspection.map(|inspection| AnswerInspector::new(inspection, &forward.call).into());
+        self.inspector =
+            forward.inspection.map(|inspection| AnswerInspector::new(inspection, &forward.call).into());
         if let Some(meter) = &mut self.meter {
             meter.forwarded(forward.call);
         }
@@ -382,7 +383,11 @@ impl HttpContext for HttpExchange {
         };
         let reads = meter.answered(status, head);
         let hides_usage = reads && meter.hides_usage();
-        let mode = request.inspector.as_mut().filter(|_| !end_of_stream).map(|inspector| inspector.answered(status, head));
+        let mode = request
+            .inspector
+            .as_mut()
+            .filter(|_| !end_of_stream)
+            .map(|inspector| inspector.answered(status, head));
         if hides_usage || mode.is_some_and(|mode| mode != AnswerMode::Pass) {
             // The body may get another length.
             let removed = hostcalls::set_map_value(MapType::HttpResponseHeaders, "content-length", None);

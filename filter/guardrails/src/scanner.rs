@@ -57,6 +57,12 @@ pub struct Scanner {
     dictionary: Dictionary,
 }
 
+impl std::fmt::Debug for Scanner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Scanner")
+    }
+}
+
 impl Default for Scanner {
     fn default() -> Self {
         Self::new()

@@ -332,7 +332,9 @@ impl Denial {
         {
             error.insert("limit".to_owned(), json!(limit));
         }
-        if let (Some(block), Some(error)) = (&self.block, body.get_mut("error").and_then(Value::as_object_mut)) {
+        if let (Some(block), Some(error)) =
+            (&self.block, body.get_mut("error").and_then(Value::as_object_mut))
+        {
             error.insert("guardrail".to_owned(), json!(block));
         }
         body

@@ -61,6 +61,16 @@ impl Reply {
         }
     }
 
+    /// After guardrails have looked at the request, where they have.
+    #[must_use]
+    pub fn inspected(mut self, report: Option<Box<InspectionReport>>) -> Self {
+        self.headers.extend(report.as_ref().map(|report| {
+            let (name, value) = report.header();
+            (name, value.into())
+        }));
+        Self { inspection: report, ..self }
+    }
+
     #[must_use]
     pub fn attributed(self, attribution: Attribution, endpoint: &'static str) -> Self {
         Self { attribution: Some(attribution), endpoint, ..self }

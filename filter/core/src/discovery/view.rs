@@ -45,7 +45,13 @@ struct Parsed<T> {
 
 impl<S: SharedStore> View<S> {
     pub fn new(store: S) -> Self {
-        Self { store, apps: RefCell::default(), catalogue: RefCell::default(), verified: Verified::default(), scanner: Rc::default() }
+        Self {
+            store,
+            apps: RefCell::default(),
+            catalogue: RefCell::default(),
+            verified: Verified::default(),
+            scanner: Rc::default(),
+        }
     }
 
     pub fn store(&self) -> &S {

@@ -113,8 +113,8 @@ impl Admitted {
             Ok(OrWait::Ready(forward)) => BodyDecision::Forward(Box::new(forward)),
             Ok(OrWait::Wait(demand)) => BodyDecision::Wait(demand),
             Err(Blocked { denial, report: inspection }) => {
-                let refusal = self.refuse(&denial);
-                BodyDecision::Reply(Reply { model: request.tool(message), inspection, ..refusal })
+                let refusal = Reply { model: request.tool(message), ..self.refuse(&denial) };
+                BodyDecision::Reply(refusal.inspected(inspection))
             }
         }
     }
@@ -129,7 +129,9 @@ impl Admitted {
         gate: &Gate<'_, S, impl World>,
     ) -> Result<OrWait<Forward>, Blocked> {
         let catalogue = gate.view.catalogue(*snapshot);
-        let server = catalogue.mcp_server(&request.target.server).ok_or_else(|| Denial::from(Code::McpServerNotFound))?;
+        let server = catalogue
+            .mcp_server(&request.target.server)
+            .ok_or_else(|| Denial::from(Code::McpServerNotFound))?;
         if !app.allows_mcp_server(&server.name) {
             return Err(Denial::from(Code::McpServerNotAllowed).into());
         }
@@ -164,11 +166,18 @@ impl Admitted {
             Some(InspectedRequest { body, inspection }) => (body, Some(inspection)),
             None => (None, None),
         };
+        let inspection_header = inspection.as_ref().map(|inspection| inspection.report().header());
+        let response_headers = response_headers.into_iter().chain(inspection_header).collect();
         let path = [&server.path, &*self.query].concat();
         let tools = tool_filter(message, server, app);
         let relay = Some(Box::new(McpRelay { binding, tools }));
         let tool = request.tool(message);
-        let call = UpstreamCall::Mcp(McpCall { server: Rc::clone(server), tool, reservation });
+        let call = UpstreamCall::Mcp(McpCall {
+            server: Rc::clone(server),
+            tool,
+            id: message.and_then(|message| message.id.clone()),
+            reservation,
+        });
         Ok(OrWait::Ready(Forward {
             path,
             is_json: message.is_some(),

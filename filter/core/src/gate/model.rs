@@ -48,6 +48,8 @@ impl ReadyCall {
     fn forward(self, operation: ModelOperation, query: &str, read: ReadBody, now: UnixMs) -> Forward {
         let ReadBody { body, inspected } = read;
         let is_json = body.is_json();
+        let inspection = inspected.map(|inspected| inspected.inspection);
+        let inspection_header = inspection.as_ref().map(|inspection| inspection.report().header());
         let Self { offer, edited_body, allowance, is_limited } = self;
         let Allowance { reservation, output_cut, refill, standings, max_output: _ } = allowance;
         let path = Forward::path(&offer.provider, operation, query);
@@ -63,8 +65,11 @@ impl ReadyCall {
             output_cut,
         });
         let response_headers = quota::rate_limit_headers(&standings, now);
-        let response_headers =
-            response_headers.into_iter().chain(quota::output_cut_headers(output_cut)).collect();
+        let response_headers = response_headers
+            .into_iter()
+            .chain(quota::output_cut_headers(output_cut))
+            .chain(inspection_header)
+            .collect();
         Forward {
             path,
             is_json,
@@ -74,7 +79,7 @@ impl ReadyCall {
             refill,
             relay: None,
             session: None,
-            inspection: inspected.map(|inspected| inspected.inspection),
+            inspection,
         }
     }
 }
@@ -98,10 +103,13 @@ impl Admitted {
             Err(denial) => return BodyDecision::Reply(self.refuse(&denial)),
         };
         let refused = |denial: Denial, read: ReadBody, inspection| {
-            BodyDecision::Reply(Reply { model: read.body.model, inspection, ..self.refuse(&denial) })
+            let refusal = Reply { model: read.body.model, ..self.refuse(&denial) };
+            BodyDecision::Reply(refusal.inspected(inspection))
         };
         let mut read = read;
-        if let Err(Blocked { denial, report }) = self.inspect(operation, format, bytes, &mut read, &key, now, gate) {
+        if let Err(Blocked { denial, report }) =
+            self.inspect(operation, format, bytes, &mut read, &key, now, gate)
+        {
             return refused(denial, read, report);
         }
         match self.reserve_model_call(operation, bytes, &read, &key, now, gate) {
@@ -119,12 +127,7 @@ impl Admitted {
         }
     }
 
-    fn read(
-        &self,
-        operation: ModelOperation,
-        format: &BodyFormat,
-        bytes: &[u8],
-    ) -> Result<ReadBody, Denial> {
+    fn read(&self, operation: ModelOperation, format: &BodyFormat, bytes: &[u8]) -> Result<ReadBody, Denial> {
         let body = format.read(operation, bytes)?;
         let body = if self.interleaved_thinking { body.interleaved() } else { body };
         Ok(ReadBody { body, inspected: None })

@@ -57,6 +57,17 @@ pub enum InspectedContent<'a> {
     Mcp,
 }
 
+/// Whether an operation's answer is text that a person or a program reads.
+fn answers_in_text(operation: ModelOperation) -> bool {
+    matches!(
+        operation,
+        ModelOperation::ChatCompletions
+            | ModelOperation::Completions
+            | ModelOperation::Responses
+            | ModelOperation::Messages
+    )
+}
+
 /// Members of a request that refer to texts which the provider has.
 const UNSEEN: [&str; 3] = ["previous_response_id", "conversation", "prompt"];
 
@@ -84,7 +95,7 @@ impl Inspection {
         now: UnixMs,
     ) -> Result<InspectedRequest, Blocked> {
         let is_restorable = match content {
-            InspectedContent::Model(operation, _) => content::has_text_answer(operation),
+            InspectedContent::Model(operation, _) => answers_in_text(operation),
             InspectedContent::Mcp => true,
         };
         let mut inspection = Box::new(Self::new(app, scanner, is_restorable, now));
@@ -180,9 +191,20 @@ pub(super) struct Editor<'a> {
     pub block: Option<BlockDetail>,
 }
 
-impl Editor<'_> {
+impl<'a> Editor<'a> {
+    /// For the texts of an answer.
+    pub(super) fn of_answer(inspection: &'a mut Inspection) -> Self {
+        Self { inspection, direction: Direction::Response, block: None }
+    }
+
     /// What a rule has put in the place of a match; none where it stays.
-    fn replacement(&mut self, value: &str, found: &Match, ruling: Ruling, place: &Place<'_>) -> Option<String> {
+    fn replacement(
+        &mut self,
+        value: &str,
+        found: &Match,
+        ruling: Ruling,
+        place: &Place<'_>,
+    ) -> Option<String> {
         let Inspection { app, placeholders, report, is_restorable, .. } = &mut *self.inspection;
         let guardrails = app.guardrails.as_ref()?;
         let detector = guardrails.detector(found.finding);
@@ -268,7 +290,10 @@ impl TextEditor for Editor<'_> {
             let wanted = guardrails.wanted(self.direction);
             let scan = self.inspection.scanner.scan(text, range.start, End::Closed, wanted);
             for found in scan.matches.iter().filter(|found| found.span.start < range.end) {
-                let Some(ruling) = guardrails.ruling(found.finding, self.direction, self.inspection.now) else { continue };
+                let Some(ruling) = guardrails.ruling(found.finding, self.direction, self.inspection.now)
+                else {
+                    continue;
+                };
                 let Some(value) = text.get(found.span.clone()) else { continue };
                 if let Some(text) = self.replacement(value, found, ruling, place) {
                     replacements.push(Replacement { span: found.span.clone(), text });
@@ -305,6 +330,7 @@ impl TextEditor for Editor<'_> {
 pub(super) fn denial(block: BlockDetail, what: &str) -> Denial {
     let BlockDetail { category, detector, place, .. } = &block;
     let place = if place.is_empty() { String::new() } else { format!(" in `{place}`") };
-    let message = format!("The app's guardrails block this {what}: {category} ({detector}) was found{place}.");
+    let message =
+        format!("The app's guardrails block this {what}: {category} ({detector}) was found{place}.");
     Denial { block: Some(Box::new(block)), ..Denial::new(Code::GuardrailBlocked, message) }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use latchkey_guardrails::custom::CustomDefinition;
 use latchkey_guardrails::{
     Category, CustomCategory, DETECTORS, DetectorId, Exceptions, Finding as Found, Precedence, Risk, Wanted,
 };
@@ -183,9 +184,13 @@ impl DirectedRules {
         let mut wanted = Wanted::default().except(exceptions.clone());
         let mut built_in = Vec::with_capacity(DETECTORS.len());
         for detector in DETECTORS {
-            let own = rules.iter().find(|rule| matches!(rule.target, RuleTarget::Detector(id) if id == detector.id));
+            let own = rules
+                .iter()
+                .find(|rule| matches!(rule.target, RuleTarget::Detector(id) if id == detector.id));
             let of_category = || {
-                rules.iter().find(|rule| matches!(rule.target, RuleTarget::Category(it) if it == detector.category))
+                rules
+                    .iter()
+                    .find(|rule| matches!(rule.target, RuleTarget::Category(it) if it == detector.category))
             };
             let rule = own.or_else(of_category).filter(|rule| rule.min_risk <= detector.risk);
             let action = rule.and_then(|rule| rule.action_in(direction));
@@ -193,7 +198,8 @@ impl DirectedRules {
             built_in.push(action);
         }
         let custom = custom.iter().enumerate().map(|(position, category)| {
-            let own = rules.iter().find(|rule| matches!(rule.target, RuleTarget::OneCustom(it) if it == position));
+            let own =
+                rules.iter().find(|rule| matches!(rule.target, RuleTarget::OneCustom(it) if it == position));
             let of_all = || rules.iter().find(|rule| matches!(rule.target, RuleTarget::Custom));
             // What an app looks for by itself is noted, unless a rule says otherwise.
             let noted = RuleAction { action: Action::Monitor, trial_until: None };
@@ -241,10 +247,16 @@ impl TryFrom<wire::Guardrails> for Guardrails {
             actual: length,
         })?;
         let refused = |error: &dyn std::fmt::Display| InvalidResource::Guardrails(error.to_string());
-        let exceptions = Exceptions::compile(&exceptions, &exception_patterns).map_err(|error| refused(&error))?;
+        let exceptions =
+            Exceptions::compile(&exceptions, &exception_patterns).map_err(|error| refused(&error))?;
         let (mut custom, mut compiled) = (Vec::new(), Vec::new());
         for wire::CustomCategory { name, keywords, patterns } in custom_categories {
-            let category = CustomCategory::compile(&keywords, &patterns).map_err(|error| refused(&error))?;
+            let category = CustomCategory::compile(&CustomDefinition {
+                keywords,
+                patterns,
+                ..CustomDefinition::default()
+            })
+            .map_err(|error| refused(&error))?;
             compiled.push(Arc::new(category));
             custom.push(CustomDetector { placeholder: word(&name), name });
         }
@@ -281,7 +293,9 @@ fn rule(rule: wire::GuardrailRule, custom: &[CustomDetector]) -> Result<Rule, In
         wire::GuardrailDirection::Request => (true, false),
         wire::GuardrailDirection::Response => (false, true),
         wire::GuardrailDirection::Both => (true, true),
-        wire::GuardrailDirection::Unspecified => return Err(InvalidResource::Unset("guardrails.rules.direction")),
+        wire::GuardrailDirection::Unspecified => {
+            return Err(InvalidResource::Unset("guardrails.rules.direction"));
+        }
     };
     Ok(Rule {
         target,
@@ -291,14 +305,18 @@ fn rule(rule: wire::GuardrailRule, custom: &[CustomDetector]) -> Result<Rule, In
             wire::GuardrailAction::Anonymize => Some(Action::Anonymize),
             wire::GuardrailAction::Block => Some(Action::Block),
             wire::GuardrailAction::Allow => None,
-            wire::GuardrailAction::Unspecified => return Err(InvalidResource::Unset("guardrails.rules.action")),
+            wire::GuardrailAction::Unspecified => {
+                return Err(InvalidResource::Unset("guardrails.rules.action"));
+            }
         },
         in_request,
         in_response,
         min_risk: match risk {
             wire::GuardrailRisk::Low => Risk::Low,
             wire::GuardrailRisk::High => Risk::High,
-            wire::GuardrailRisk::Unspecified => return Err(InvalidResource::Unset("guardrails.rules.min_risk")),
+            wire::GuardrailRisk::Unspecified => {
+                return Err(InvalidResource::Unset("guardrails.rules.min_risk"));
+            }
         },
         trial_until: moment(shadow_until_ms, "guardrails.rules.shadow_until_ms")?,
     })
@@ -306,7 +324,8 @@ fn rule(rule: wire::GuardrailRule, custom: &[CustomDetector]) -> Result<Rule, In
 
 /// The word of a custom category's placeholders: `ORDER_NO` for `Order no.`.
 fn word(name: &str) -> String {
-    let letters = name.chars().map(|char| if char.is_ascii_alphanumeric() { char.to_ascii_uppercase() } else { '_' });
+    let letters =
+        name.chars().map(|char| if char.is_ascii_alphanumeric() { char.to_ascii_uppercase() } else { '_' });
     let word: String = letters.take(LONGEST_WORD).collect();
     let word = word.trim_matches('_');
     if word.is_empty() { "CUSTOM".to_owned() } else { word.to_owned() }

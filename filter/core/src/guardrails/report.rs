@@ -9,6 +9,9 @@ use super::policy::{Action, Direction, Ruling};
 /// Findings of one record. What is beyond is counted in those of the same detector.
 const MAX_FINDINGS: usize = 32;
 
+/// Tells the client what was done to its request.
+const HEADER: &str = "x-latchkey-guardrails";
+
 /// Bytes of a place.
 const LONGEST_PLACE: usize = 128;
 
@@ -115,18 +118,20 @@ impl InspectionReport {
                 && known.action == rest.action
                 && known.direction == rest.direction
         };
-        match self.findings.iter_mut().find(is_rest) {
-            Some(known) => known.count = known.count.saturating_add(rest.count),
-            None if self.findings.len() < MAX_FINDINGS.saturating_mul(2) => self.findings.push(rest),
-            None => {}
+        if let Some(known) = self.findings.iter_mut().find(is_rest) {
+            known.count = known.count.saturating_add(rest.count);
+        } else if self.findings.len() < MAX_FINDINGS.saturating_mul(2) {
+            self.findings.push(rest);
         }
     }
 
-    /// For the client: `redacted=1; anonymized=0; monitored=2; unread=0`.
+    /// The header that tells the client: `redacted=1; anonymized=0; monitored=2; unread=0`.
     #[must_use]
-    pub fn header(&self) -> String {
+    pub fn header(&self) -> (&'static str, String) {
         let Self { findings: _, unread, redacted, anonymized, monitored } = self;
-        format!("redacted={redacted}; anonymized={anonymized}; monitored={monitored}; unread={unread}")
+        let told =
+            format!("redacted={redacted}; anonymized={anonymized}; monitored={monitored}; unread={unread}");
+        (HEADER, told)
     }
 }
 
