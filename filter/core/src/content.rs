@@ -6,10 +6,12 @@
 //! member or block that the gateway does not know is looked at.
 
 mod editor;
+mod form;
 mod free_json;
 mod json_string;
 mod leaf;
 mod names;
+mod object;
 mod place;
 mod stream;
 mod stream_error;
@@ -51,7 +53,7 @@ pub fn edit_request(
 ) -> Result<Option<Vec<u8>>, UnreadableBody> {
     match format {
         BodyFormat::Json => edit_json(Subject::Request(operation), body, editor),
-        BodyFormat::Multipart { .. } => Err(UnreadableBody::MalformedForm),
+        BodyFormat::Multipart { boundary } => form::edit(body, boundary, editor),
     }
 }
 
@@ -82,13 +84,19 @@ fn edit_json(
     editor: &mut dyn TextEditor,
 ) -> Result<Option<Vec<u8>>, UnreadableBody> {
     let text = str::from_utf8(body).map_err(|_| UnreadableBody::NotUtf8)?;
-    let replacements = Walk::new(subject, text, editor).run().ok_or(UnreadableBody::MalformedJson)?;
+    let found = Walk::new(subject, text, editor).run().ok_or(UnreadableBody::MalformedJson)?;
+    let mut replacements = found.replacements;
+    if !replacements.is_empty() || editor.removes_logprobs() {
+        replacements.extend(found.logprobs);
+    }
     if replacements.is_empty() {
         return Ok(None);
     }
-    let splices = replacements.into_iter().map(|Replacement { span, text }| (span, text.into_bytes()));
-    splice(body, splices.collect()).map(Some).ok_or(UnreadableBody::MalformedJson)
+    replaced(text, replacements).map(Some).ok_or(UnreadableBody::MalformedJson)
 }
 
-#[cfg(test)]
-mod tests;
+/// The text with these replacements.
+fn replaced(text: &str, replacements: Vec<Replacement>) -> Option<Vec<u8>> {
+    let splices = replacements.into_iter().map(|Replacement { span, text }| (span, text.into_bytes()));
+    splice(text.as_bytes(), splices.collect())
+}

@@ -93,7 +93,7 @@ impl<'e> LeafEditor<'e> {
 }
 
 /// Asks about a text that is whole.
-fn whole_text(editor: &mut dyn TextEditor, text: &str, place: &Place<'_>) -> Vec<Replacement> {
+pub(super) fn whole_text(editor: &mut dyn TextEditor, text: &str, place: &Place<'_>) -> Vec<Replacement> {
     if is_base64_url(text) {
         editor.unread(Unread::Media, place);
         return Vec::new();

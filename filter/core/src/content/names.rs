@@ -9,7 +9,7 @@ pub(super) enum Meaning {
     Text,
     /// No text, whatever is in it.
     Nothing,
-    /// Strings are settings or ids; objects and lists are of the API.
+    /// Strings are settings or ids: one with white space is a text after all. Objects and lists are of the API.
     Setting,
     /// A name that must match others.
     Name,
@@ -48,26 +48,33 @@ pub(super) fn member(name: &str) -> Option<(&'static str, Meaning)> {
     }
     table! {
         Text:
-            "annotations" "caption" "choices" "citations" "cited_text" "code" "command" "content" "content_block"
-            "contents" "delta" "description" "developer" "diff" "document_title" "documents" "error" "examples"
-            "file" "file_url" "filename" "function" "function_call" "functions" "image" "image_url" "input_audio"
-            "instructions" "item" "json_schema" "logs" "message" "messages" "negative_prompt" "output"
-            "output_text" "params" "part" "prediction" "prompt" "prompts" "queries" "query" "reasoning"
-            "reasoning_content" "reasoning_details" "refusal" "resource" "resources" "response"
-            "response_format" "results" "revised_prompt" "source" "sources" "suffix" "suggestions" "summary" "system"
-            "text" "title" "tool_calls" "tools" "transcript" "uri" "url";
+            "annotations" "audio" "audio_url" "caption" "choices" "citations" "cited_text" "code" "command"
+            "content" "content_block" "contents" "context_management" "delta" "description" "developer" "diff"
+            "document" "document_title" "document_url" "documents" "edits" "error" "examples" "file" "file_url"
+            "filename" "function" "function_call" "functions" "headers" "image" "image_file" "image_url"
+            "input_audio" "instructions" "item" "json_schema" "logs" "mcp_servers" "message" "messages"
+            "negative_prompt" "output" "output_config" "output_text" "params" "part" "prediction" "prompt"
+            "prompt_cache_key" "prompts" "queries" "query" "reasoning" "reasoning_content" "reasoning_details"
+            "refusal" "resource" "resources" "response" "response_format" "results" "revised_prompt"
+            "safety_identifier" "source" "sources" "suffix" "suggestions" "summary" "system" "text"
+            "thinking_blocks" "title" "tool_calls" "tools" "transcript" "uri" "url" "user" "video_url";
         Nothing:
             "created" "created_at" "embedding" "embeddings" "logit_bias" "obfuscation" "usage";
         Setting:
-            "anthropic_beta" "anthropic_version" "background" "cache_control" "call_id" "container" "cursor"
-            "detail" "effort" "encoding_format" "event_id" "file_id" "finish_reason" "format" "id" "include"
-            "input_fidelity" "item_id" "jsonrpc" "language" "media_type" "method" "mimeType" "mime_type"
-            "modalities" "model" "moderation" "nextCursor" "object" "output_format" "phase" "previous_response_id"
-            "progressToken" "protocolVersion" "quality" "reasoning_effort" "response_id" "role"
-            "service_tier" "signature" "size" "speed" "status" "stop" "stop_reason" "stop_sequence" "stop_sequences"
-            "stream_format" "system_fingerprint" "tool_call_id" "tool_choice" "tool_use_id" "truncation" "type"
+            "allowed_tools" "anthropic_beta" "anthropic_version" "background" "best_of" "budget_tokens"
+            "cache_control" "call_id" "container" "content_index" "cursor" "detail" "dimensions" "effort"
+            "encoding_format" "event_id" "expires_at" "file_id" "finish_reason" "format" "frequency_penalty"
+            "id" "include" "include_usage" "index" "input_fidelity" "is_error" "item_id" "jsonrpc" "language"
+            "logprob" "max_completion_tokens" "max_output_tokens" "max_tokens" "max_tool_calls" "media_type"
+            "method" "mime_type" "mimeType" "modalities" "model" "moderation" "n" "native_finish_reason"
+            "nextCursor" "object" "output_format" "output_index" "parallel_tool_calls" "phase"
+            "presence_penalty" "previous_response_id" "progressToken" "protocolVersion" "quality"
+            "reasoning_effort" "response_id" "role" "seed" "sequence_number" "service_tier" "signature" "size"
+            "speed" "status" "stop" "stop_reason" "stop_sequence" "stop_sequences" "store" "stream"
+            "stream_format" "stream_options" "strict" "summary_index" "system_fingerprint" "temperature"
+            "tool_call_id" "tool_choice" "tool_use_id" "top_k" "top_logprobs" "top_p" "truncation" "ttl" "type"
             "verbosity" "voice";
-        Name: "name" "server_label" "server_name" "tool_name";
+        Name: "authorization" "authorization_token" "name" "server_label" "server_name" "tool_name";
         Json: "arguments" "partial_json";
         Free: "_meta" "action" "client_metadata" "metadata" "operation" "structuredContent" "variables";
         FreeObject: "input";

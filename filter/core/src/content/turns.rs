@@ -1,5 +1,6 @@
 //! Who speaks in each message, and which messages are new.
 
+use super::object::{member, members};
 use super::place::Role;
 use crate::request::body::JsonCursor;
 
@@ -67,58 +68,4 @@ impl Role {
             _ => Self::None,
         }
     }
-}
-
-/// A string of an object, as written; none where it is missing, repeated or no string.
-pub(super) fn member<'a>(object: JsonCursor<'a>, wanted: &str) -> Option<&'a str> {
-    let (mut found, mut count) = (None, 0_usize);
-    members(object, |name, value| {
-        if name != wanted {
-            return value.skip();
-        }
-        count = count.saturating_add(1);
-        if value.peek()? != b'"' {
-            return value.skip();
-        }
-        found = Some(value.string()?);
-        Some(())
-    })?;
-    found.filter(|_| count == 1)
-}
-
-/// A number of an object.
-pub(super) fn number(object: JsonCursor<'_>, wanted: &str) -> Option<usize> {
-    let mut found = None;
-    members(object, |name, value| {
-        value.peek()?;
-        let before = value.0;
-        value.skip()?;
-        if name == wanted {
-            let written = before.len().checked_sub(value.0.len()).and_then(|end| before.get(..end))?;
-            found = written.parse().ok();
-        }
-        Some(())
-    })?;
-    found
-}
-
-/// Visits the members of an object; none where it is no object.
-fn members<'a>(
-    mut at: JsonCursor<'a>,
-    mut visit: impl FnMut(&'a str, &mut JsonCursor<'a>) -> Option<()>,
-) -> Option<()> {
-    if at.peek()? != b'{' {
-        return None;
-    }
-    at.take(1)?;
-    while at.peek()? != b'}' {
-        let name = at.string()?;
-        if at.peek()? != b':' {
-            return None;
-        }
-        at.take(1)?;
-        visit(name, &mut at)?;
-        at.comma()?;
-    }
-    Some(())
 }

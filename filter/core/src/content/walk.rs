@@ -4,25 +4,29 @@ use super::editor::{Replacement, TextEditor, Unread};
 use super::json_string::decode;
 use super::leaf::{FreeKind, LeafEditor};
 use super::names::{self, Meaning, data_of};
+use super::object;
 use super::place::{Place, Role, Segment};
-use super::turns::{self, Turns};
+use super::stream::{DeltaLeaf, EventHead};
+use super::turns::Turns;
 use crate::request::body::JsonCursor;
 use crate::request::endpoint::ModelOperation;
 
 /// What a body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Subject {
+pub(super) enum Subject<'a> {
     Request(ModelOperation),
     Answer(ModelOperation),
     /// A JSON-RPC message, in either direction.
     Mcp,
+    /// The data of an event in a stream.
+    Event(EventHead<'a>),
 }
 
 /// What nests more deeply in the APIs' own structure is not looked at. Tool arguments may nest as they like.
 const MAX_DEPTH: usize = 64;
 
 pub(super) struct Walk<'a, 'e> {
-    subject: Subject,
+    subject: Subject<'a>,
     text: &'a str,
     at: JsonCursor<'a>,
     frames: Vec<Frame<'a>>,
@@ -32,6 +36,22 @@ pub(super) struct Walk<'a, 'e> {
     replacements: Vec<Replacement>,
     /// What would take log probabilities out.
     logprobs: Vec<Replacement>,
+    logprobs_known: bool,
+    deltas: Vec<DeltaLeaf>,
+    ends: Vec<Vec<Segment>>,
+}
+
+/// What a walk has found.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// Within the body.
+    pub replacements: Vec<Replacement>,
+    /// What takes log probabilities out, which spell the text once more.
+    pub logprobs: Vec<Replacement>,
+    /// Pieces of a stream's texts, which the editor has not seen.
+    pub deltas: Vec<DeltaLeaf>,
+    /// The channels that end here, by the beginning of their keys.
+    pub ends: Vec<Vec<Segment>>,
 }
 
 /// An open object or list.
@@ -66,7 +86,7 @@ impl Position {
 }
 
 impl<'a, 'e> Walk<'a, 'e> {
-    pub(super) fn new(subject: Subject, text: &'a str, editor: &'e mut dyn TextEditor) -> Self {
+    pub(super) fn new(subject: Subject<'a>, text: &'a str, editor: &'e mut dyn TextEditor) -> Self {
         Self {
             subject,
             text,
@@ -77,14 +97,22 @@ impl<'a, 'e> Walk<'a, 'e> {
             leaf: LeafEditor::new(editor),
             replacements: Vec::new(),
             logprobs: Vec::new(),
+            logprobs_known: false,
+            deltas: Vec::new(),
+            ends: Vec::new(),
         }
     }
 
-    /// The replacements within the body; none where it is malformed.
-    pub(super) fn run(mut self) -> Option<Vec<Replacement>> {
+    /// Log probabilities have been counted before.
+    pub(super) fn with_known_logprobs(self) -> Self {
+        Self { logprobs_known: true, ..self }
+    }
+
+    /// None where the body is malformed.
+    pub(super) fn run(mut self) -> Option<Findings> {
         match self.subject {
             Subject::Request(_) => self.turns = Turns::of_request(self.text).unwrap_or_default(),
-            Subject::Answer(_) => self.position.role = Role::Assistant,
+            Subject::Answer(_) | Subject::Event(_) => self.position.role = Role::Assistant,
             Subject::Mcp => {}
         }
         self.position.is_new = self.turns.is_new(None);
@@ -95,10 +123,8 @@ impl<'a, 'e> Walk<'a, 'e> {
         if self.at.peek().is_some() {
             return None;
         }
-        if !self.replacements.is_empty() || self.leaf.editor.removes_logprobs() {
-            self.replacements.append(&mut self.logprobs);
-        }
-        Some(self.replacements)
+        let Self { replacements, logprobs, deltas, ends, .. } = self;
+        Some(Findings { replacements, logprobs, deltas, ends })
     }
 
     /// The next member of the innermost object, or its end.
@@ -138,16 +164,19 @@ impl<'a, 'e> Walk<'a, 'e> {
         let frame = self.frames.last_mut()?;
         let (index, meaning) = (frame.index, frame.meaning);
         frame.index = index.saturating_add(1);
-        self.position.path.push(Segment::Index(index));
-        match (self.subject, self.position.path.as_slice()) {
-            (Subject::Request(_), [Segment::Member("messages" | "input"), _]) => {
-                self.position.message = Some(index);
-                self.position.role = self.turns.role(index);
-                self.position.is_new = self.turns.is_new(Some(index));
-            }
-            _ => {}
+        let number = match self.subject {
+            Subject::Event(_) if byte == b'{' => object::number(self.at, "index").unwrap_or(index),
+            _ => index,
+        };
+        self.position.path.push(Segment::Index(number));
+        if let (Subject::Request(_), [Segment::Member("messages" | "input"), _]) =
+            (self.subject, self.position.path.as_slice())
+        {
+            self.position.message = Some(index);
+            self.position.role = self.turns.role(index);
+            self.position.is_new = self.turns.is_new(Some(index));
         }
-        if index == 0 && matches!(byte, b'0'..=b'9') && self.is_prompt() {
+        if index == 0 && byte.is_ascii_digit() && self.is_prompt() {
             self.leaf.editor.unread(Unread::TokenIds, &self.position.place(false));
         }
         self.value(meaning)
@@ -184,14 +213,16 @@ impl<'a, 'e> Walk<'a, 'e> {
 
     fn outer_role(&self) -> Role {
         match self.subject {
-            Subject::Answer(_) => Role::Assistant,
+            Subject::Answer(_) | Subject::Event(_) => Role::Assistant,
             _ => Role::None,
         }
     }
 
     fn enter_root_member(&mut self, name: &str) {
         self.position.role = match (self.subject, name) {
-            (Subject::Request(_) | Subject::Answer(_), "system" | "instructions") => Role::System,
+            (Subject::Request(_) | Subject::Answer(_) | Subject::Event(_), "system" | "instructions") => {
+                Role::System
+            }
             (Subject::Request(_), "prompt" | "input" | "suffix") => Role::User,
             (Subject::Mcp, "result") => Role::Tool,
             _ => self.outer_role(),
@@ -223,6 +254,7 @@ impl<'a, 'e> Walk<'a, 'e> {
 
     fn open(&mut self, is_object: bool, meaning: Meaning) -> Option<()> {
         let (source, role) = (self.at.0, self.position.role);
+        let meaning = if meaning == Meaning::FreeObject { Meaning::Text } else { meaning };
         let mut frame = Frame { is_object, meaning, source, kind: None, index: 0, role };
         match (self.subject, self.position.path.as_slice()) {
             _ if !is_object => {}
@@ -232,7 +264,7 @@ impl<'a, 'e> Walk<'a, 'e> {
                 self.position.role = Role::Tool;
             }
             (Subject::Mcp, [_, Segment::Member("messages"), _]) => {
-                self.position.role = turns::member(self.at, "role").map_or(role, Role::of);
+                self.position.role = object::member(self.at, "role").map_or(role, Role::of);
             }
             _ => {}
         }
@@ -256,7 +288,9 @@ impl<'a, 'e> Walk<'a, 'e> {
         let is_list = source.starts_with('[');
         let inside = source.get(1..)?.trim_ascii_start();
         if !inside.starts_with([']', '}']) {
-            self.leaf.editor.unread(Unread::LogProbs, &self.position.place(false));
+            if !std::mem::replace(&mut self.logprobs_known, true) {
+                self.leaf.editor.unread(Unread::LogProbs, &self.position.place(false));
+            }
             let text = if is_list { "[]" } else { "null" };
             self.logprobs.push(Replacement { span: start..end, text: text.to_owned() });
         }
@@ -264,8 +298,14 @@ impl<'a, 'e> Walk<'a, 'e> {
     }
 
     fn string(&mut self, raw: &'a str, meaning: Meaning) -> Option<()> {
+        if let (Subject::Event(_), [choices @ .., Segment::Member("finish_reason")]) =
+            (self.subject, self.position.path.as_slice())
+        {
+            self.ends.push(choices.to_vec());
+        }
         let unread = match meaning {
-            Meaning::Nothing | Meaning::Setting => return Some(()),
+            Meaning::Nothing => return Some(()),
+            Meaning::Setting if !raw.contains([' ', '\\']) => return Some(()),
             Meaning::Media => Some(Unread::Media),
             Meaning::Encrypted => Some(Unread::Encrypted),
             Meaning::Data => self.data(),
@@ -276,12 +316,28 @@ impl<'a, 'e> Walk<'a, 'e> {
             self.leaf.editor.unread(unread, &self.position.place(false));
             return Some(());
         }
-        let place = self.position.place(!matches!(meaning, Meaning::Name | Meaning::Signed));
+        let editable = !matches!(meaning, Meaning::Name | Meaning::Signed);
+        let start = self.offset(raw)?;
+        if let Subject::Event(head) = self.subject
+            && meaning != Meaning::Name
+            && let Some(key) = head.channel(&self.position.path)
+        {
+            if head.is_media() {
+                self.leaf.editor.unread(Unread::Media, &self.position.place(false));
+                return Some(());
+            }
+            let span = start..start.checked_add(raw.len())?;
+            let is_json = meaning == Meaning::Json || head.is_json();
+            let path = self.position.path.clone();
+            let place = head.place(&path);
+            self.deltas.push(DeltaLeaf { key, path, place, span, is_json, editable });
+            return Some(());
+        }
+        let place = self.position.place(editable);
         let replacements = match meaning {
             Meaning::Json => self.leaf.json(raw, &place),
             _ => self.leaf.string(raw, &place),
         };
-        let start = self.offset(raw)?;
         self.replace(replacements, start);
         Some(())
     }
@@ -310,6 +366,6 @@ impl<'a, 'e> Walk<'a, 'e> {
 
 impl<'a> Frame<'a> {
     fn kind(&mut self) -> Option<&'a str> {
-        *self.kind.get_or_insert_with(|| turns::member(JsonCursor(self.source), "type"))
+        *self.kind.get_or_insert_with(|| object::member(JsonCursor(self.source), "type"))
     }
 }

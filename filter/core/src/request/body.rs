@@ -24,6 +24,7 @@ pub(crate) use cursor::JsonCursor;
 pub(crate) use edit::splice;
 pub(crate) use json::span;
 pub(crate) use member_name::may_be_member;
+pub(crate) use multipart::parts;
 pub(crate) use object::{JsonObject, UnreadObject};
 
 pub use edit::{BodyEdit, max_output_member};
