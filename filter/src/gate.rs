@@ -9,6 +9,7 @@ use latchkey_filter_core::answer::denial::{Code, Denial};
 use latchkey_filter_core::answer::reply::{Attribution, Reply};
 use latchkey_filter_core::answer::usage::{AnswerHead, ChunkAction};
 use latchkey_filter_core::gate::{Admitted, BodyDecision, Gate, HeadersDecision, World, admit};
+use latchkey_filter_core::guardrails::{AnswerInspector, AnswerMode, WholeAnswer};
 use latchkey_filter_core::identity::SignatureCheck;
 use latchkey_filter_core::limits::account::{PATIENCE_MS, Patience};
 use latchkey_filter_core::mcp::{self, McpAnswerFormat, McpRelay};
@@ -48,6 +49,8 @@ pub struct Request {
     response_headers: Vec<(&'static str, String)>,
     /// How an MCP server's answer is passed on.
     relay: Option<Box<McpRelay>>,
+    /// What guardrails do with the answer.
+    inspector: Option<Box<AnswerInspector>>,
 }
 
 #[derive(Default)]
@@ -177,6 +180,8 @@ impl Request {
         }
         self.response_headers = forward.response_headers;
         self.relay = forward.relay;
+        self.inspector =
+            forward.inspection.map(|inspection| AnswerInspector::new(inspection, &forward.call).into());
         if let Some(meter) = &mut self.meter {
             meter.forwarded(forward.call);
         }
@@ -245,6 +250,59 @@ impl Request {
         let Some(body) = read else { return Action::Pause };
         let shown = tools.pass(&body.unwrap_or_default(), last);
         match attempt("set_buffer", hostcalls::set_buffer(BufferType::HttpResponseBody, 0, WHOLE, &shown)) {
+            Some(()) => Action::Continue,
+            None => Action::Pause,
+        }
+    }
+
+    /// A part of an answer has come that guardrails look at once it is whole.
+    fn whole_answer(&mut self, last: bool, worker: &GateWorker) -> Action {
+        let (Some(inspector), Some(meter)) = (&mut self.inspector, &mut self.meter) else {
+            return Action::Continue;
+        };
+        meter.begins(host::now);
+        if !last {
+            return Action::Pause;
+        }
+        // If it cannot be read it is held back for good: better no answer than one that nobody looked at.
+        let read = attempt("get_buffer", hostcalls::get_buffer(BufferType::HttpResponseBody, 0, WHOLE));
+        let Some(body) = read.map(Option::unwrap_or_default) else { return Action::Pause };
+        // Whole answers have no usage chunk to hide.
+        let _ = meter.chunk(&body, true, host::now);
+        let bytes = match inspector.whole(&body) {
+            WholeAnswer::Pass => return Action::Continue,
+            WholeAnswer::Replace(bytes) => bytes,
+            WholeAnswer::Refuse(reply) => {
+                meter.replaced(&reply);
+                reply.code.inspect(|code| worker.refused(*code));
+                let status = reply.status.to_string();
+                let own = [(":status", status.as_str())].into_iter();
+                let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_ref()));
+                for (name, value) in own.chain(headers) {
+                    let set = hostcalls::set_map_value(MapType::HttpResponseHeaders, name, Some(value));
+                    attempt("set_map_value", set);
+                }
+                reply.body
+            }
+        };
+        match attempt("set_buffer", hostcalls::set_buffer(BufferType::HttpResponseBody, 0, WHOLE, &bytes)) {
+            Some(()) => Action::Continue,
+            None => Action::Pause,
+        }
+    }
+
+    /// A chunk of a stream has come that guardrails look at.
+    fn inspected_chunk(&mut self, size: usize, last: bool) -> Action {
+        let (Some(inspector), Some(meter)) = (&mut self.inspector, &mut self.meter) else {
+            return Action::Continue;
+        };
+        let chunk = response_chunk(size);
+        let passed = match meter.chunk(&chunk, last, host::now) {
+            ChunkAction::Pass => chunk,
+            ChunkAction::Replace(bytes) => bytes,
+        };
+        let shown = inspector.chunk(&passed, last);
+        match attempt("set_buffer", hostcalls::set_buffer(BufferType::HttpResponseBody, 0, size, &shown)) {
             Some(()) => Action::Continue,
             None => Action::Pause,
         }
@@ -324,8 +382,14 @@ impl HttpContext for HttpExchange {
             content_encoding: Headers(&headers).text("content-encoding"),
         };
         let reads = meter.answered(status, head);
-        if reads && meter.hides_usage() {
-            // The body may become shorter.
+        let hides_usage = reads && meter.hides_usage();
+        let mode = request
+            .inspector
+            .as_mut()
+            .filter(|_| !end_of_stream)
+            .map(|inspector| inspector.answered(status, head));
+        if hides_usage || mode.is_some_and(|mode| mode != AnswerMode::Pass) {
+            // The body may get another length.
             let removed = hostcalls::set_map_value(MapType::HttpResponseHeaders, "content-length", None);
             attempt("set_map_value", removed);
         }
@@ -334,7 +398,8 @@ impl HttpContext for HttpExchange {
             attempt("set_map_value", set);
         }
         request.relay_headers(status, end_of_stream);
-        Action::Continue
+        // What replaces a whole answer has other headers.
+        if mode == Some(AnswerMode::Whole) { Action::Pause } else { Action::Continue }
     }
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
@@ -342,17 +407,16 @@ impl HttpContext for HttpExchange {
         if request.relay.is_some() {
             return request.relay_body(size, end_of_stream);
         }
+        match request.inspector.as_ref().map(|inspector| inspector.mode()) {
+            Some(AnswerMode::Whole) => return request.whole_answer(end_of_stream, &self.worker),
+            Some(AnswerMode::Stream) => return request.inspected_chunk(size, end_of_stream),
+            Some(AnswerMode::Pass) | None => {}
+        }
         let Some(meter) = request.meter.as_mut().filter(|meter| meter.reads()) else {
             return Action::Continue;
         };
-        let chunk = match size {
-            0 => None,
-            _ => {
-                attempt("get_buffer", hostcalls::get_buffer(BufferType::HttpResponseBody, 0, size)).flatten()
-            }
-        };
-        let passage = meter.chunk(&chunk.unwrap_or_default(), end_of_stream, host::now);
-        if let ChunkAction::Replace(bytes) = passage {
+        let chunk = response_chunk(size);
+        if let ChunkAction::Replace(bytes) = meter.chunk(&chunk, end_of_stream, host::now) {
             attempt("set_buffer", hostcalls::set_buffer(BufferType::HttpResponseBody, 0, size, &bytes));
         }
         Action::Continue
@@ -360,6 +424,9 @@ impl HttpContext for HttpExchange {
 
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
         let mut request = self.request.borrow_mut();
+        if request.inspector.as_ref().is_some_and(|inspector| inspector.mode() == AnswerMode::Whole) {
+            return request.whole_answer(true, &self.worker);
+        }
         if let Some(meter) = request.meter.as_mut().filter(|meter| meter.reads()) {
             // No bytes can be added any more: what is kept back is no whole event, or the usage chunk.
             let _ = meter.chunk(&[], true, host::now);
@@ -380,6 +447,9 @@ impl HttpContext for HttpExchange {
             && let Some(status) = property_number(&["response", "code"])
         {
             meter.answered(u16::try_from(status).unwrap_or_default(), AnswerHead::default());
+        }
+        if let Some(inspector) = request.inspector.take() {
+            meter.inspected(inspector.into_report());
         }
         meter.came_from(client_address());
         let outcome = if meter.needs_outcome() { outcome() } else { UpstreamOutcome::Answered };
@@ -413,6 +483,14 @@ fn property_text(path: &[&str]) -> Option<String> {
 fn property_number(path: &[&str]) -> Option<u64> {
     let bytes = attempt("get_property", hostcalls::get_property(path.to_vec())).flatten()?;
     Some(u64::from_le_bytes(bytes.try_into().ok()?))
+}
+
+fn response_chunk(size: usize) -> Vec<u8> {
+    if size == 0 {
+        return Vec::new();
+    }
+    let read = attempt("get_buffer", hostcalls::get_buffer(BufferType::HttpResponseBody, 0, size));
+    read.flatten().unwrap_or_default()
 }
 
 fn response_header(name: &str) -> Option<String> {

@@ -1,6 +1,6 @@
 //! `/api/v1/apps/{id}/custom-categories` and `/api/v1/apps/{id}/prompts`
 //!
-//! Both are kept and versioned; gateways do nothing with them yet.
+//! Both are kept and versioned. Guardrails look for the categories; gateways do nothing with prompts yet.
 
 use axum::Json;
 use axum::extract::State;

@@ -62,6 +62,7 @@ impl Kind {
                 "allowed_models",
                 "allowed_providers",
                 "expires_at",
+                "guardrails",
                 "ip_allow_list",
                 "limits",
                 "mcp_scope",

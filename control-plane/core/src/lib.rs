@@ -17,6 +17,7 @@ pub mod density;
 pub mod distinct;
 pub mod expiry;
 pub mod grant;
+pub mod guardrails;
 pub mod hidden;
 pub mod identity;
 pub mod invalid;

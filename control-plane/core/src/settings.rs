@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use crate::access::SelfService;
 use crate::address;
 use crate::content::{self, CustomCategory, Prompt};
+use crate::guardrails::{self, GuardrailSettings};
 use crate::hidden;
 use crate::identity::IdentitySettings;
 use crate::invalid::Invalid;
@@ -66,6 +67,8 @@ pub struct AppSettings {
     pub identity: IdentitySettings,
     /// Whether requests without an `X-Conversation-Id` are refused.
     pub require_conversation_id: bool,
+    /// What is looked for in requests and answers.
+    pub guardrails: GuardrailSettings,
     /// Categories of content of its own.
     pub custom_categories: Vec<CustomCategory>,
     /// Prompts that it keeps.
@@ -103,6 +106,7 @@ impl Default for AppSettings {
             self_service: SelfService::default(),
             identity: IdentitySettings::default(),
             require_conversation_id: false,
+            guardrails: GuardrailSettings::default(),
             custom_categories: Vec::new(),
             prompts: Vec::new(),
         }
@@ -150,9 +154,11 @@ impl AppSettings {
             invalid.check(&format!("tags[{i}]"), plain_tag(tag));
         }
         invalid.check("tags", at_most(self.tags.len(), MOST_TAGS));
+        self.guardrails.check("guardrails", &self.custom_categories, &mut invalid);
         content::check_categories("custom_categories", &self.custom_categories, &mut invalid);
         content::check_prompts("prompts", &self.prompts, &mut invalid);
         self.custom_categories.sort_by(|a, b| a.name.cmp(&b.name));
+        self.guardrails.sort();
         self.prompts.sort_by(|a, b| a.name.cmp(&b.name));
         let size = Value::Object(self.metadata.clone()).to_string().len();
         if size > LARGEST_METADATA {
@@ -185,6 +191,8 @@ impl AppSettings {
             let why = "has no effect without a budget: set one, or leave the time zone as it was";
             invalid.check::<(), _>("time_zone", Err(why));
         }
+        guardrails::refuse_without_effect(before, &self, &mut invalid);
+        content::refuse_new(before, &self, &mut invalid);
         match self.validated() {
             Ok(settings) => invalid.into_result().map(|()| settings),
             Err(Invalid(mut wrong)) => {

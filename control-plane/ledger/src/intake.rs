@@ -136,6 +136,8 @@ fn record(record: wire::Record, now: Timestamp) -> Result<Recorded, &'static str
         asked_output_tokens,
         granted_output_tokens,
         text: size,
+        findings: _,
+        inspection: _,
     } = record;
     let tokens = tokens.unwrap_or_default();
     let record = Record {

@@ -1,6 +1,7 @@
 //! The database as the discovery servers read it.
 
 mod convert;
+mod guardrails;
 
 use std::collections::BTreeMap;
 
@@ -118,10 +119,12 @@ impl Store {
         let whole = rows.len() < builder.rows();
         // Read after the apps: whatever changes later comes with a revision of its own.
         let sets = self.key_sets(rows.iter().filter_map(|row| row.app.as_ref().ok())).await?;
+        let secret = self.guardrail_secret().await?;
         let mut next = None;
         for row in rows {
             next = Some(FeedCursor::Apps(row.revision, row.id.to_string()));
-            let policy = row.app.as_ref().map_or_else(|_| unreadable(row.id), |app| policy(app, &sets));
+            let policy =
+                row.app.as_ref().map_or_else(|_| unreadable(row.id), |app| policy(app, &sets, &secret));
             builder.count(policy.encoded_len());
             builder.batch.apps.push(policy);
             if builder.is_full() {
@@ -200,7 +203,8 @@ impl Store {
         let mut builder = BatchBuilder { batch: Batch::default(), resources: 0, bytes: 0, limit: usize::MAX };
         key_rows(&row)?.iter().for_each(|row| push_records(row, &mut builder));
         let sets = self.key_sets(std::iter::once(app)).await?;
-        builder.batch.apps.push(policy(app, &sets));
+        let secret = self.guardrail_secret().await?;
+        builder.batch.apps.push(policy(app, &sets, &secret));
         builder.batch.catalogue = Some(self.wire_catalogue().await?);
         Ok(builder.batch)
     }

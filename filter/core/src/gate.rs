@@ -20,7 +20,7 @@ use crate::discovery::view::{Snapshot, View};
 use crate::identity::{SignatureCheck, identify};
 use crate::limits::account::{Demand, Patience};
 use crate::limits::quota::ReserveAttempt;
-use crate::request::body::{BodyFormat, RequestBody};
+use crate::request::body::BodyFormat;
 use crate::request::endpoint::{ClientApi, Endpoint, ModelOperation, is_oauth, split_query};
 use crate::request::header::Headers;
 use crate::request::mcp_endpoint::{self, is_mcp_path};
@@ -99,7 +99,7 @@ pub struct Admitted {
     key: ResolvedKey,
     resolved_at: UnixMs,
     /// Kept while the request waits, so that it is parsed once.
-    body: RefCell<Option<RequestBody>>,
+    body: RefCell<Option<model::ReadBody>>,
     pub attribution: Attribution,
 }
 

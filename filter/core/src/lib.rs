@@ -8,8 +8,10 @@
 //! | [`gate`] | decides a request: the order of the rules |
 //! | [`ledger`] | the sync role's end of the ledger stream: leases units and ships records |
 //! | [`record`] | follows a request to its record: what it used and is charged |
+//! | [`guardrails`] | what is found in texts, and what is done about it |
 //! | [`upstream`] | the request to a provider or an MCP server |
 //! | [`limits`] | the limits that apply, and the units leased for them |
+//! | [`content`] | the texts in bodies and streams, and the edits of them |
 //! | [`mcp`] | MCP messages, sessions and tool lists |
 //! | [`answer`] | refusals and other answers of the gateway's own; usage read from a provider's |
 //! | [`identity`] | who is behind a request |
@@ -39,9 +41,13 @@ pub mod ledger;
 
 pub mod record;
 
+pub mod guardrails;
+
 pub mod upstream;
 
 pub mod limits;
+
+pub mod content;
 
 pub mod mcp;
 

@@ -5,7 +5,7 @@ mod message;
 mod method;
 mod repeated_headers;
 mod session;
-mod sse;
+pub(crate) mod sse;
 mod tool_filter;
 mod tool_list;
 

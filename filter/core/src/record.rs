@@ -9,6 +9,7 @@ pub mod refusals;
 use latchkey_proto::ledger as wire;
 
 use crate::answer::usage::UsageDoubt;
+use crate::guardrails::InspectionReport;
 use crate::identity::CallerIdentity;
 use crate::limits::account::{Charge, SubjectId};
 use crate::limits::quota::OutputCut;
@@ -69,6 +70,8 @@ pub struct Record {
     pub output_cut: Option<OutputCut>,
     /// The size of the prompt's text, where it can be compared with the reported tokens.
     pub text: Option<Text>,
+    /// What guardrails found; none where they did not look.
+    pub inspection: Option<Box<InspectionReport>>,
 }
 
 /// How tokens and cost are known.
@@ -145,7 +148,11 @@ impl From<Record> for wire::Record {
             service_tier,
             output_cut,
             text,
+            inspection,
         } = record;
+        let inspection = inspection.map(|report| *report);
+        let unread = inspection.as_ref().map(|report| report.unread);
+        let findings = inspection.map(|report| report.findings).unwrap_or_default();
         Self {
             sequence: 0,
             at_ms: at.0,
@@ -180,6 +187,8 @@ impl From<Record> for wire::Record {
             asked_output_tokens: output_cut.map_or(0, |output_cut| output_cut.asked),
             granted_output_tokens: output_cut.map_or(0, |output_cut| output_cut.granted),
             text,
+            findings: findings.into_iter().map(Into::into).collect(),
+            inspection: unread.map(|unread| wire::Inspection { unread }),
         }
     }
 }

@@ -87,6 +87,9 @@ pub enum InvalidResource {
     /// A key for JWTs that is malformed, weak, or of an unknown algorithm; by its kid.
     #[error("identity.jwt.keys: the key `{0}` cannot be used")]
     JwtKey(String),
+    /// A rule, an exception or a custom category that this gateway cannot follow.
+    #[error("guardrails: {0}")]
+    Guardrails(String),
     /// An entry of the IP allow-list.
     #[error("addresses: `{0}` is neither an address nor a CIDR range")]
     Range(String),
@@ -167,7 +170,7 @@ fn id(bytes: &[u8], field: &'static str) -> Result<Uuid, InvalidResource> {
 }
 
 /// A moment of which 0 means never.
-fn moment(ms: i64, field: &'static str) -> Result<Option<UnixMs>, InvalidResource> {
+pub(crate) fn moment(ms: i64, field: &'static str) -> Result<Option<UnixMs>, InvalidResource> {
     match ms {
         0 => Ok(None),
         1.. => Ok(Some(UnixMs(ms))),

@@ -276,6 +276,7 @@ pub fn record() -> Record {
         service_tier: String::new(),
         output_cut: None,
         text: None,
+        inspection: None,
     }
 }
 

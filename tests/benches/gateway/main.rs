@@ -15,6 +15,7 @@ mod changes;
 mod exchange;
 mod fixed;
 mod governance;
+mod guardrails;
 mod identity;
 mod ingest;
 mod lease;
@@ -97,6 +98,7 @@ enum Figure {
     Lease,
     Ingest,
     Governance,
+    Guardrails,
     Identity,
     Pages,
 }
@@ -175,6 +177,9 @@ async fn usage(arguments: &Arguments, provider: &Fixed) -> anyhow::Result<()> {
     }
     if arguments.wants(Figure::Governance) {
         governance::measure().await?.print();
+    }
+    if arguments.wants(Figure::Guardrails) {
+        guardrails::measure().await?.print();
     }
     if arguments.wants(Figure::Identity) {
         identity::measure(arguments.tokens).await?.print();

@@ -1,6 +1,7 @@
 //! How apps look from outside.
 
 use jiff::Timestamp;
+use latchkey_core::guardrails::GuardrailSettings;
 use latchkey_core::identity::IdentitySettings;
 use latchkey_core::limits::Limits;
 use latchkey_core::name::{Name, deserialize_stored};
@@ -90,6 +91,8 @@ pub struct AppView {
     pub identity: IdentitySettings,
     /// Whether requests without an `X-Conversation-Id` are refused.
     pub require_conversation_id: bool,
+    /// What is looked for in requests and answers, and what is done about it.
+    pub guardrails: GuardrailSettings,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -213,6 +216,7 @@ impl AppView {
             self_service: _,
             identity,
             require_conversation_id,
+            guardrails,
             custom_categories: _,
             prompts: _,
         } = settings;
@@ -235,6 +239,7 @@ impl AppView {
             keep_key_values,
             identity,
             require_conversation_id,
+            guardrails,
             created_at,
             updated_at,
             key: None,

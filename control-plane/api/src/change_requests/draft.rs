@@ -8,6 +8,7 @@ use latchkey_core::change::Configuration;
 use latchkey_core::change_request::Kind;
 use latchkey_core::content::CustomCategory;
 use latchkey_core::distinct;
+use latchkey_core::guardrails::GuardrailSettings;
 use latchkey_core::identity::IdentitySettings;
 use latchkey_core::limits::Limits;
 use latchkey_core::selection::Selection;
@@ -53,6 +54,8 @@ pub struct MyAppSettings {
     pub alert_thresholds: Vec<u8>,
     /// Whether requests without an `X-Conversation-Id` are refused.
     pub require_conversation_id: bool,
+    /// What is looked for in requests and answers, and what is done about it.
+    pub guardrails: GuardrailSettings,
     /// Labels.
     pub tags: Vec<String>,
     /// How the user behind a request is learnt, where the key does not say.
@@ -155,6 +158,7 @@ impl MyAppSettings {
             time_zone: settings.time_zone,
             alert_thresholds: settings.alert_thresholds,
             require_conversation_id: settings.require_conversation_id,
+            guardrails: settings.guardrails,
             tags: settings.tags,
             identity: settings.identity,
             custom_categories: settings.custom_categories,

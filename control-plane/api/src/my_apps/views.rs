@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use latchkey_core::access::{Capability, Member};
+use latchkey_core::guardrails::{GuardrailRule, UnseenTexts};
 use latchkey_core::limits::Limits;
 use latchkey_core::mcp;
 use latchkey_core::name::{ModelName, Name, Slug};
@@ -69,6 +70,8 @@ pub struct MyAppDetails {
     pub time_zone: String,
     /// Whether requests without an `X-Conversation-Id` are refused.
     pub require_conversation_id: bool,
+    /// What is looked for in requests and answers, and what is done about it.
+    pub guardrails: MyGuardrails,
     /// How many keys that are not revoked one user may have; null for any number.
     pub most_keys_per_user: Option<u32>,
     /// For how many days a key lasts at most; null for ever.
@@ -77,6 +80,17 @@ pub struct MyAppDetails {
     pub values_visible: bool,
     /// The app key, in shared mode, without its value; null in named mode.
     pub key: Option<MyAppKey>,
+}
+
+/// An app's guardrails, without the values that are no findings.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct MyGuardrails {
+    /// At most one for each category and detector.
+    pub rules: Vec<GuardrailRule>,
+    /// The names of the app's own categories. Those without a rule are monitored.
+    pub custom_categories: Vec<String>,
+    /// What becomes of a request that has the provider read or keep texts that the gateway does not see.
+    pub unseen_texts: UnseenTexts,
 }
 
 /// The key that an app's users share.
@@ -182,6 +196,11 @@ impl MyAppDetails {
             named_key_limits: settings.named_key_limits,
             time_zone: settings.time_zone,
             require_conversation_id: settings.require_conversation_id,
+            guardrails: MyGuardrails {
+                rules: settings.guardrails.rules,
+                custom_categories: settings.custom_categories.into_iter().map(|own| own.name).collect(),
+                unseen_texts: settings.guardrails.unseen_texts,
+            },
         }
     }
 }

@@ -12,6 +12,7 @@ use latchkey_core::settings::CredentialMode;
 use latchkey_core::status::Status;
 use latchkey_proto::discovery as wire;
 
+use super::guardrails::{GuardrailSecret, guardrails};
 use crate::apps::App;
 use crate::ledger::density::Densities;
 use crate::models::Model;
@@ -19,7 +20,11 @@ use crate::prices::Charged;
 use crate::upstreams::{McpServer, Provider};
 
 /// An app as gateways hold it, with the keys of the JWK set that it names.
-pub(super) fn policy(app: &App, sets: &BTreeMap<String, Vec<PublicKey>>) -> wire::AppPolicy {
+pub(super) fn policy(
+    app: &App,
+    sets: &BTreeMap<String, Vec<PublicKey>>,
+    secret: &GuardrailSecret,
+) -> wire::AppPolicy {
     let settings = &app.settings;
     wire::AppPolicy {
         id: app.id.as_bytes().to_vec(),
@@ -39,6 +44,7 @@ pub(super) fn policy(app: &App, sets: &BTreeMap<String, Vec<PublicKey>>) -> wire
         identity: identity(&settings.identity, sets),
         conversation_required: settings.require_conversation_id,
         mcp: Some(selection(&settings.mcp_scope)),
+        guardrails: guardrails(app, secret),
     }
 }
 

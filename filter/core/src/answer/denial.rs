@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::answer::reply::Reply;
+use crate::guardrails::BlockDetail;
 use crate::request::endpoint::ClientApi;
 use crate::request::redaction::without_keys;
 
@@ -24,6 +25,8 @@ pub struct Denial {
     pub param: Option<Cow<'static, str>>,
     /// Set where a limit decided.
     pub limit_detail: Option<Box<LimitDetail>>,
+    /// Set where a guardrail decided.
+    pub block: Option<Box<BlockDetail>>,
 }
 
 /// The limit that refused a request.
@@ -60,6 +63,8 @@ pub enum Code {
     InvalidParameter,
     EndpointNotSupported,
     InputNotBounded,
+    GuardrailBlocked,
+    ContentNotInspected,
     MaxInputTokensExceeded,
     MaxOutputTokensExceeded,
     KeyInQuery,
@@ -118,7 +123,7 @@ const fn row(status: u16, name: &'static str, rule: &'static str, meaning: &'sta
 }
 
 impl Code {
-    pub const ALL: [Self; 53] = [
+    pub const ALL: [Self; 55] = [
         Self::InvalidJson,
         Self::InvalidMultipart,
         Self::InvalidMcpMessage,
@@ -128,6 +133,8 @@ impl Code {
         Self::InvalidParameter,
         Self::EndpointNotSupported,
         Self::InputNotBounded,
+        Self::GuardrailBlocked,
+        Self::ContentNotInspected,
         Self::MaxInputTokensExceeded,
         Self::MaxOutputTokensExceeded,
         Self::KeyInQuery,
@@ -215,6 +222,8 @@ impl Code {
             Self::InvalidParameter => row(400, "invalid_parameter", "request.body", "A member or a parameter has a value that the gateway cannot work with; the message names it."),
             Self::EndpointNotSupported => row(400, "endpoint_not_supported", "provider.kind", "The model's provider does not serve this endpoint."),
             Self::InputNotBounded => row(400, "input_not_bounded", "limits.tokens", "The request lets the provider read or do what the gateway cannot see, so its tokens and cost cannot be limited; the message names the member."),
+            Self::GuardrailBlocked => row(400, "guardrail_blocked", "app.guardrails", "The app's guardrails block something in the request or in its answer; the message says what kind, and where."),
+            Self::ContentNotInspected => row(400, "content_not_inspected", "app.guardrails", "The request refers to text that the gateway does not see, and the app's guardrails must see all of it; the message names the member."),
             Self::MaxInputTokensExceeded => row(400, "max_input_tokens_exceeded", "limits.max_input_tokens", "The request has more input tokens than one request may have."),
             Self::MaxOutputTokensExceeded => row(400, "max_output_tokens_exceeded", "limits.max_output_tokens", "The request thinks for longer than one answer may be."),
             Self::KeyInQuery => row(400, "key_in_query", "credential", "A key in a URL is logged everywhere: send it in a header, and rotate this one."),
@@ -271,7 +280,7 @@ impl Code {
 impl Denial {
     /// With a message of its own.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), allow: None, param: None, limit_detail: None }
+        Self { code, message: message.into(), allow: None, param: None, limit_detail: None, block: None }
     }
 
     /// The answer to the client.
@@ -306,6 +315,7 @@ impl Denial {
             endpoint: "",
             model: String::new(),
             provider: String::new(),
+            inspection: None,
         }
     }
 
@@ -321,6 +331,11 @@ impl Denial {
             (&self.limit_detail, body.get_mut("error").and_then(Value::as_object_mut))
         {
             error.insert("limit".to_owned(), json!(limit));
+        }
+        if let (Some(block), Some(error)) =
+            (&self.block, body.get_mut("error").and_then(Value::as_object_mut))
+        {
+            error.insert("guardrail".to_owned(), json!(block));
         }
         body
     }

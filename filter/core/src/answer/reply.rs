@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::answer::denial::Code;
+use crate::guardrails::InspectionReport;
 use crate::identity::CallerIdentity;
 use crate::snapshot::{AppId, KeyId, KeyRecord, UserId};
 
@@ -25,6 +26,8 @@ pub struct Reply {
     pub model: String,
     /// The provider that would have served it; empty where unknown.
     pub provider: String,
+    /// What guardrails did before; none where they did not look.
+    pub inspection: Option<Box<InspectionReport>>,
 }
 
 /// Whose request it is, by the key's record and by the identity that the app accepts.
@@ -54,7 +57,18 @@ impl Reply {
             endpoint: "",
             model: String::new(),
             provider: String::new(),
+            inspection: None,
         }
+    }
+
+    /// After guardrails have looked at the request, where they have.
+    #[must_use]
+    pub fn inspected(mut self, report: Option<Box<InspectionReport>>) -> Self {
+        self.headers.extend(report.as_ref().map(|report| {
+            let (name, value) = report.header();
+            (name, value.into())
+        }));
+        Self { inspection: report, ..self }
     }
 
     #[must_use]

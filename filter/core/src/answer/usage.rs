@@ -6,7 +6,7 @@ mod chunk_filter;
 mod counts;
 mod document;
 mod event_scanner;
-mod format;
+pub(crate) mod format;
 mod names;
 mod report;
 

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use latchkey_guardrails::Scanner;
 use latchkey_proto::discovery as wire;
 use latchkey_proto::key::KeyHash;
 use prost::Message as _;
@@ -22,6 +23,7 @@ pub struct View<S> {
     apps: RefCell<HashMap<AppId, Parsed<AppPolicy>>>,
     catalogue: RefCell<Option<Parsed<Catalogue>>>,
     verified: Verified,
+    scanner: Rc<Scanner>,
 }
 
 /// The complete snapshot in force, read once per request.
@@ -43,7 +45,13 @@ struct Parsed<T> {
 
 impl<S: SharedStore> View<S> {
     pub fn new(store: S) -> Self {
-        Self { store, apps: RefCell::default(), catalogue: RefCell::default(), verified: Verified::default() }
+        Self {
+            store,
+            apps: RefCell::default(),
+            catalogue: RefCell::default(),
+            verified: Verified::default(),
+            scanner: Rc::default(),
+        }
     }
 
     pub fn store(&self) -> &S {
@@ -52,6 +60,11 @@ impl<S: SharedStore> View<S> {
 
     pub fn verified(&self) -> &Verified {
         &self.verified
+    }
+
+    /// The detectors of guardrails, compiled as they are needed.
+    pub fn scanner(&self) -> &Rc<Scanner> {
+        &self.scanner
     }
 
     /// None before the first complete snapshot.

@@ -1,6 +1,6 @@
 //! Decides a request to an MCP server, once its body is there.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
 use serde_json::value::RawValue;
@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::{Admitted, BodyDecision, Gate, LazyBody, ResolvedKey, World};
 use crate::answer::denial::{Code, Denial};
 use crate::answer::reply::Reply;
+use crate::guardrails::{Blocked, InspectedContent, InspectedRequest, Inspection};
 use crate::limits::quota::{self, Allowance, OrWait};
 use crate::mcp::{self, McpAction, McpMessage, McpRelay, RepeatedHeaders, SessionBinding, ToolFilter};
 use crate::request::body;
@@ -31,6 +32,8 @@ pub(super) struct McpRequest {
     is_plain: bool,
     /// Set once the body is there; none where the request has no message.
     read: OnceCell<Result<Option<McpMessage>, Denial>>,
+    /// What guardrails made of the message, kept while the request waits.
+    inspected: RefCell<Option<InspectedRequest>>,
 }
 
 impl McpRequest {
@@ -42,6 +45,7 @@ impl McpRequest {
             sessions: headers.all(mcp::SESSION_HEADER).map(<[u8]>::to_vec).collect(),
             is_plain: body::is_plain(headers),
             read: OnceCell::new(),
+            inspected: RefCell::default(),
         }
     }
 
@@ -64,6 +68,24 @@ impl McpRequest {
         }
     }
 
+    /// Has the app's guardrails look at the message, once; none where the app has none.
+    fn inspect<S: SharedStore>(
+        &self,
+        message: Option<&McpMessage>,
+        bytes: &LazyBody<impl FnOnce() -> Vec<u8>>,
+        app: &Rc<AppPolicy>,
+        now: UnixMs,
+        gate: &Gate<'_, S, impl World>,
+    ) -> Result<Option<InspectedRequest>, Blocked> {
+        let kept = self.inspected.take().filter(|inspected| inspected.inspection.is_by(app));
+        if kept.is_some() || app.guardrails.is_none() {
+            return Ok(kept);
+        }
+        // A GET has no message, and its stream may have.
+        let body = message.map_or(&[][..], |_| bytes);
+        Inspection::of_request(app, gate.view.scanner(), InspectedContent::Mcp, body, now).map(Some)
+    }
+
     /// The called tool's name in records: `server/tool`, or nothing.
     fn tool(&self, message: Option<&McpMessage>) -> String {
         match message.map(|message| &message.action) {
@@ -84,11 +106,15 @@ impl Admitted {
         let read = request.read.get_or_init(|| McpMessage::of_request(request.target.verb, bytes));
         let message = read.as_ref().ok().and_then(Option::as_ref);
         let key = self.current_key(now, gate);
-        match key.and_then(|key| self.reserve_mcp_request(request, read, &key, now, gate)) {
+        let reserved = key
+            .map_err(Blocked::from)
+            .and_then(|key| self.reserve_mcp_request(request, read, bytes, &key, now, gate));
+        match reserved {
             Ok(OrWait::Ready(forward)) => BodyDecision::Forward(Box::new(forward)),
             Ok(OrWait::Wait(demand)) => BodyDecision::Wait(demand),
-            Err(denial) => {
-                BodyDecision::Reply(Reply { model: request.tool(message), ..self.refuse(&denial) })
+            Err(Blocked { denial, report: inspection }) => {
+                let refusal = Reply { model: request.tool(message), ..self.refuse(&denial) };
+                BodyDecision::Reply(refusal.inspected(inspection))
             }
         }
     }
@@ -97,18 +123,21 @@ impl Admitted {
         &self,
         request: &McpRequest,
         read: &Result<Option<McpMessage>, Denial>,
+        bytes: &LazyBody<impl FnOnce() -> Vec<u8>>,
         ResolvedKey { snapshot, record, app }: &ResolvedKey,
         now: UnixMs,
         gate: &Gate<'_, S, impl World>,
-    ) -> Result<OrWait<Forward>, Denial> {
+    ) -> Result<OrWait<Forward>, Blocked> {
         let catalogue = gate.view.catalogue(*snapshot);
-        let server = catalogue.mcp_server(&request.target.server).ok_or(Code::McpServerNotFound)?;
+        let server = catalogue
+            .mcp_server(&request.target.server)
+            .ok_or_else(|| Denial::from(Code::McpServerNotFound))?;
         if !app.allows_mcp_server(&server.name) {
-            return Err(Code::McpServerNotAllowed.into());
+            return Err(Denial::from(Code::McpServerNotAllowed).into());
         }
         let message = read.as_ref().map_err(Clone::clone)?.as_ref();
         if !request.is_plain {
-            return Err(Denial::new(Code::InvalidMcpMessage, body::ENCODED));
+            return Err(Denial::new(Code::InvalidMcpMessage, body::ENCODED).into());
         }
         request.repeated_headers.check(message)?;
         if let Some(message) = message {
@@ -116,8 +145,14 @@ impl Admitted {
         }
         let binding = SessionBinding::new(record.key, &server.name, &server.session_key);
         let session = request.session(&binding)?;
-        let allowance = match reserve(app, record, now, gate)? {
-            Some(OrWait::Wait(demand)) => return Ok(OrWait::Wait(demand)),
+        let inspected = request.inspect(message, bytes, app, now, gate)?;
+        let report = || inspected.as_ref().map(|inspected| inspected.inspection.report().clone().into());
+        let reserved = reserve(app, record, now, gate);
+        let allowance = match reserved.map_err(|denial| Blocked { denial, report: report() })? {
+            Some(OrWait::Wait(demand)) => {
+                request.inspected.replace(inspected);
+                return Ok(OrWait::Wait(demand));
+            }
             Some(OrWait::Ready(allowance)) => Some(allowance),
             None => None,
         };
@@ -127,20 +162,32 @@ impl Admitted {
             }
             None => (None, Vec::new(), None),
         };
+        let (body, inspection) = match inspected {
+            Some(InspectedRequest { body, inspection }) => (body, Some(inspection)),
+            None => (None, None),
+        };
+        let inspection_header = inspection.as_ref().map(|inspection| inspection.report().header());
+        let response_headers = response_headers.into_iter().chain(inspection_header).collect();
         let path = [&server.path, &*self.query].concat();
         let tools = tool_filter(message, server, app);
         let relay = Some(Box::new(McpRelay { binding, tools }));
         let tool = request.tool(message);
-        let call = UpstreamCall::Mcp(McpCall { server: Rc::clone(server), tool, reservation });
+        let call = UpstreamCall::Mcp(McpCall {
+            server: Rc::clone(server),
+            tool,
+            id: message.and_then(|message| message.id.clone()),
+            reservation,
+        });
         Ok(OrWait::Ready(Forward {
             path,
             is_json: message.is_some(),
-            body: None,
+            body,
             call,
             response_headers,
             refill,
             relay,
             session,
+            inspection,
         }))
     }
 }

@@ -1,19 +1,40 @@
 //! Decides a model call, once its body is there.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use super::{Admitted, BodyDecision, Gate, LazyBody, ResolvedKey, World};
 use crate::answer::denial::{Code, Denial};
 use crate::answer::model_list;
 use crate::answer::reply::Reply;
+use crate::guardrails::{Blocked, InspectedContent, InspectedRequest, Inspection, InspectionReport};
 use crate::limits::account;
 use crate::limits::quota::{self, Allowance, OrWait, ReservationPlan};
 use crate::request::body::{self, BodyEdit, BodyFormat, RequestBody};
 use crate::request::endpoint::ModelOperation;
-use crate::snapshot::{Offer, UnixMs};
+use crate::snapshot::{AppPolicy, Offer, UnixMs};
 use crate::store::SharedStore;
 use crate::upstream::call::{ModelCall, UpstreamCall};
 use crate::upstream::forward::Forward;
+
+/// A body that was read.
+#[derive(Debug)]
+pub(super) struct ReadBody {
+    body: RequestBody,
+    /// None until guardrails have looked at it, and where the app has none.
+    inspected: Option<InspectedRequest>,
+}
+
+impl ReadBody {
+    /// Whether it was read under this policy.
+    fn is_by(&self, app: &Rc<AppPolicy>) -> bool {
+        self.inspected.as_ref().is_none_or(|inspected| inspected.inspection.is_by(app))
+    }
+
+    fn report(&self) -> Option<Box<InspectionReport>> {
+        self.inspected.as_ref().map(|inspected| inspected.inspection.report().clone().into())
+    }
+}
 
 /// A model call that may be sent.
 struct ReadyCall {
@@ -24,8 +45,11 @@ struct ReadyCall {
 }
 
 impl ReadyCall {
-    fn forward(self, operation: ModelOperation, query: &str, body: RequestBody, now: UnixMs) -> Forward {
+    fn forward(self, operation: ModelOperation, query: &str, read: ReadBody, now: UnixMs) -> Forward {
+        let ReadBody { body, inspected } = read;
         let is_json = body.is_json();
+        let inspection = inspected.map(|inspected| inspected.inspection);
+        let inspection_header = inspection.as_ref().map(|inspection| inspection.report().header());
         let Self { offer, edited_body, allowance, is_limited } = self;
         let Allowance { reservation, output_cut, refill, standings, max_output: _ } = allowance;
         let path = Forward::path(&offer.provider, operation, query);
@@ -41,8 +65,11 @@ impl ReadyCall {
             output_cut,
         });
         let response_headers = quota::rate_limit_headers(&standings, now);
-        let response_headers =
-            response_headers.into_iter().chain(quota::output_cut_headers(output_cut)).collect();
+        let response_headers = response_headers
+            .into_iter()
+            .chain(quota::output_cut_headers(output_cut))
+            .chain(inspection_header)
+            .collect();
         Forward {
             path,
             is_json,
@@ -52,6 +79,7 @@ impl ReadyCall {
             refill,
             relay: None,
             session: None,
+            inspection,
         }
     }
 }
@@ -65,43 +93,82 @@ impl Admitted {
         gate: &Gate<'_, S, impl World>,
     ) -> BodyDecision {
         let now = gate.world.now();
-        let read = || self.body.take().map_or_else(|| self.read(operation, format, bytes), Ok);
-        let read = self.current_key(now, gate).and_then(|key| Ok((key, read()?)));
-        let (key, body) = match read {
+        let key = match self.current_key(now, gate) {
+            Ok(key) => key,
+            Err(denial) => return BodyDecision::Reply(self.refuse(&denial)),
+        };
+        let kept = self.body.take().filter(|read| read.is_by(&key.app));
+        let read = match kept.map_or_else(|| self.read(operation, format, bytes), Ok) {
             Ok(read) => read,
             Err(denial) => return BodyDecision::Reply(self.refuse(&denial)),
         };
-        match self.reserve_model_call(operation, bytes, &body, &key, now, gate) {
+        let refused = |denial: Denial, read: ReadBody, inspection| {
+            let refusal = Reply { model: read.body.model, ..self.refuse(&denial) };
+            BodyDecision::Reply(refusal.inspected(inspection))
+        };
+        let mut read = read;
+        if let Err(Blocked { denial, report }) =
+            self.inspect(operation, format, bytes, &mut read, &key, now, gate)
+        {
+            return refused(denial, read, report);
+        }
+        match self.reserve_model_call(operation, bytes, &read, &key, now, gate) {
             Ok(OrWait::Ready(call)) => {
-                BodyDecision::Forward(Box::new(call.forward(operation, &self.query, body, now)))
+                BodyDecision::Forward(Box::new(call.forward(operation, &self.query, read, now)))
             }
             Ok(OrWait::Wait(demand)) => {
-                self.body.replace(Some(body));
+                self.body.replace(Some(read));
                 BodyDecision::Wait(demand)
             }
-            Err(denial) => BodyDecision::Reply(Reply { model: body.model, ..self.refuse(&denial) }),
+            Err(denial) => {
+                let report = read.report();
+                refused(denial, read, report)
+            }
         }
     }
 
-    fn read(
+    fn read(&self, operation: ModelOperation, format: &BodyFormat, bytes: &[u8]) -> Result<ReadBody, Denial> {
+        let body = format.read(operation, bytes)?;
+        let body = if self.interleaved_thinking { body.interleaved() } else { body };
+        Ok(ReadBody { body, inspected: None })
+    }
+
+    /// Has the app's guardrails look at the body, once. What they put into it is read anew.
+    fn inspect<S: SharedStore>(
         &self,
         operation: ModelOperation,
         format: &BodyFormat,
-        bytes: &[u8],
-    ) -> Result<RequestBody, Denial> {
-        let body = format.read(operation, bytes)?;
-        Ok(if self.interleaved_thinking { body.interleaved() } else { body })
+        bytes: &LazyBody<impl FnOnce() -> Vec<u8>>,
+        read: &mut ReadBody,
+        ResolvedKey { snapshot, app, .. }: &ResolvedKey,
+        now: UnixMs,
+        gate: &Gate<'_, S, impl World>,
+    ) -> Result<(), Blocked> {
+        if app.guardrails.is_none() || read.inspected.is_some() {
+            return Ok(());
+        }
+        // What may not be called need not be read.
+        model_list::choose(&gate.view.catalogue(*snapshot), app, &read.body.model, operation)?;
+        let content = InspectedContent::Model(operation, format);
+        let inspected = Inspection::of_request(app, gate.view.scanner(), content, bytes, now)?;
+        if let Some(edited) = &inspected.body {
+            *read = self.read(operation, format, edited)?;
+        }
+        read.inspected = Some(inspected);
+        Ok(())
     }
 
     fn reserve_model_call<S: SharedStore>(
         &self,
         operation: ModelOperation,
         bytes: &LazyBody<impl FnOnce() -> Vec<u8>>,
-        body: &RequestBody,
+        read: &ReadBody,
         ResolvedKey { snapshot, record, app }: &ResolvedKey,
         now: UnixMs,
         gate: &Gate<'_, S, impl World>,
     ) -> Result<OrWait<ReadyCall>, Denial> {
+        let ReadBody { body, inspected } = read;
+        let edited = inspected.as_ref().and_then(|inspected| inspected.body.as_deref());
         let store = gate.view.store();
         let catalogue = gate.view.catalogue(*snapshot);
         let offer = model_list::choose(&catalogue, app, &body.model, operation)?;
@@ -114,8 +181,10 @@ impl Admitted {
             OrWait::Wait(demand) => return Ok(OrWait::Wait(demand)),
             OrWait::Ready(allowance) => allowance,
         };
+        let bytes = || edited.unwrap_or_else(|| bytes.as_slice());
         match edit(operation, bytes, body, offer, allowance.max_output) {
             Ok(edited_body) => {
+                let edited_body = edited_body.or_else(|| edited.map(<[u8]>::to_vec));
                 let is_limited = !subjects.is_empty();
                 Ok(OrWait::Ready(ReadyCall { offer: offer.clone(), edited_body, allowance, is_limited }))
             }
@@ -128,9 +197,9 @@ impl Admitted {
 }
 
 /// The provider's body, where it differs from the client's.
-fn edit(
+fn edit<'b>(
     operation: ModelOperation,
-    bytes: &LazyBody<impl FnOnce() -> Vec<u8>>,
+    bytes: impl FnOnce() -> &'b [u8],
     body: &RequestBody,
     offer: &Offer,
     max_output: Option<u64>,
@@ -149,7 +218,7 @@ fn edit(
     if changes.is_empty() {
         return Ok(None);
     }
-    match body.edit(bytes, &changes).ok_or(Code::InternalError)? {
+    match body.edit(bytes(), &changes).ok_or(Code::InternalError)? {
         Cow::Borrowed(_) => Ok(None),
         Cow::Owned(edited) => Ok(Some(edited)),
     }

@@ -7,6 +7,7 @@ use crate::request::header::Header;
 use crate::testing::{self, FixedWorld, TestMemory};
 use crate::upstream::call::{McpCall, ModelCall, UpstreamCall};
 
+mod guardrails;
 mod limits;
 mod mcp;
 

@@ -1,5 +1,7 @@
 //! Splits an event stream, without its byte order mark, into events as WHATWG's HTML defines them.
 
+use memchr::memchr2;
+
 /// One event, or the rest of the stream after the last.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SseEvent<'a> {
@@ -76,7 +78,7 @@ fn next(stream: &str) -> Option<(SseEvent<'_>, &str)> {
 }
 
 /// A line, its line end, and the rest; none at the stream's end.
-fn line(text: &str) -> Option<(&str, &str, &str)> {
+pub(crate) fn line(text: &str) -> Option<(&str, &str, &str)> {
     if text.is_empty() {
         return None;
     }
@@ -92,7 +94,7 @@ fn line(text: &str) -> Option<(&str, &str, &str)> {
 }
 
 /// The value of a line of data.
-fn value(line: &str) -> Option<&str> {
+pub(crate) fn value(line: &str) -> Option<&str> {
     let rest = line.strip_prefix("data")?;
     let value = if rest.is_empty() { "" } else { rest.strip_prefix(':')? };
     Some(value.strip_prefix(' ').unwrap_or(value))
@@ -100,7 +102,7 @@ fn value(line: &str) -> Option<&str> {
 
 /// Cuts a stream that comes in chunks into whole events.
 #[derive(Debug, Default)]
-pub(super) struct SseSplitter {
+pub(crate) struct SseSplitter {
     /// The beginning of the current event.
     held: Vec<u8>,
     at: LinePosition,
@@ -118,18 +120,23 @@ enum LinePosition {
 impl SseSplitter {
     /// The next event that `rest` completes, and the rest after it. None if there is none; the bytes are
     /// kept.
-    pub(super) fn next<'a>(&mut self, rest: &'a [u8]) -> Option<(Vec<u8>, &'a [u8])> {
-        for (at, byte) in rest.iter().enumerate() {
+    pub(crate) fn next<'a>(&mut self, rest: &'a [u8]) -> Option<(Vec<u8>, &'a [u8])> {
+        let mut next = 0;
+        while let Some(byte) = rest.get(next) {
+            let at = next;
+            next = at.saturating_add(1);
+            if !matches!(byte, b'\n' | b'\r') {
+                self.at = LinePosition::Inside;
+                let tail = rest.get(next..).unwrap_or_default();
+                next = next.saturating_add(memchr2(b'\n', b'\r', tail).unwrap_or(tail.len()));
+                continue;
+            }
             let (before, is_new) = (self.at, self.held.is_empty() && at == 0);
-            self.at = match byte {
-                b'\r' => LinePosition::Return,
-                b'\n' => LinePosition::Start,
-                _ => LinePosition::Inside,
-            };
+            self.at = if *byte == b'\r' { LinePosition::Return } else { LinePosition::Start };
             let ends = match (before, byte) {
                 // The rest of the previous event's line end.
                 (LinePosition::Return, b'\n') => is_new,
-                (LinePosition::Start | LinePosition::Return, b'\n' | b'\r') => true,
+                (LinePosition::Start | LinePosition::Return, _) => true,
                 _ => false,
             };
             if !ends {
@@ -148,12 +155,12 @@ impl SseSplitter {
         None
     }
 
-    pub(super) fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         self.held.len()
     }
 
     /// Takes the unfinished event: the stream has ended, or the event is too long.
-    pub(super) fn take(&mut self) -> Vec<u8> {
+    pub(crate) fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.held)
     }
 }

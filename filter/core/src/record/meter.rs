@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use crate::answer::denial::Code;
 use crate::answer::reply::{Attribution, Reply};
 use crate::answer::usage::{AnswerHead, ChunkAction, UsageReader, is_event_stream};
+use crate::guardrails::InspectionReport;
 use crate::price::{NanoUsd, TokenUsage};
 use crate::record::{Record, Settlement};
 use crate::request::conversation;
@@ -41,6 +42,7 @@ pub struct RequestMeter {
     /// The answer is an MCP server's event stream.
     streamed: bool,
     redirected: bool,
+    inspection: Option<Box<InspectionReport>>,
 }
 
 /// How the exchange with the provider ended, as far as Envoy tells.
@@ -104,6 +106,7 @@ impl RequestMeter {
             reader: None,
             streamed: false,
             redirected: false,
+            inspection: None,
         }
     }
 
@@ -116,6 +119,18 @@ impl RequestMeter {
         self.code = reply.code;
         self.model.clone_from(&reply.model);
         self.provider.clone_from(&reply.provider);
+        self.inspection.clone_from(&reply.inspection);
+    }
+
+    /// Guardrails have looked at the request, and at its answer as far as it came.
+    pub fn inspected(&mut self, report: InspectionReport) {
+        self.inspection = Some(Box::new(report));
+    }
+
+    /// The gateway gives another answer than the provider, which has answered.
+    pub fn replaced(&mut self, reply: &Reply) {
+        self.status = reply.status;
+        self.code = reply.code;
     }
 
     /// The request goes to a provider or an MCP server.
@@ -151,10 +166,15 @@ impl RequestMeter {
         self.reader.is_some()
     }
 
+    /// The first byte of the answer's body has come.
+    pub fn begins(&mut self, now: impl FnOnce() -> UnixMs) {
+        self.first_byte.get_or_insert_with(now);
+    }
+
     /// A chunk of the answer's body has come. It is passed on at once, as the result says.
     pub fn chunk(&mut self, bytes: &[u8], last: bool, now: impl FnOnce() -> UnixMs) -> ChunkAction {
-        if self.first_byte.is_none() && !bytes.is_empty() {
-            self.first_byte = Some(now());
+        if !bytes.is_empty() {
+            self.begins(now);
         }
         self.reader.as_mut().map_or(ChunkAction::Pass, |reader| reader.chunk(bytes, last))
     }
@@ -222,6 +242,7 @@ impl RequestMeter {
             service_tier: String::new(),
             output_cut: None,
             text: None,
+            inspection: self.inspection,
         };
         match self.call {
             Some(UpstreamCall::Model(call)) => {

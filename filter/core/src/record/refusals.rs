@@ -59,6 +59,10 @@ struct CountedRefusals {
 impl Refusals {
     /// Takes the record of an answer that the gateway gave. `room`: whether it may be appended.
     pub fn take(&mut self, record: Record, room: bool) -> RecordAction {
+        if room && record.inspection.as_ref().is_some_and(|report| !report.findings.is_empty()) {
+            // A count would keep the findings of the last alone.
+            return RecordAction::Keep(record.into());
+        }
         let minute = record.at.0.div_euclid(60_000);
         let crowded = self.repeated.len() >= MOST;
         let what = if record.code.is_empty() { record.endpoint } else { record.code };

@@ -20,8 +20,11 @@ use crate::answer::denial::{Code, Denial};
 use crate::request::endpoint::ModelOperation;
 use crate::request::header::Headers;
 
+pub(crate) use cursor::JsonCursor;
+pub(crate) use edit::splice;
 pub(crate) use json::span;
 pub(crate) use member_name::may_be_member;
+pub(crate) use multipart::parts;
 pub(crate) use object::{JsonObject, UnreadObject};
 
 pub use edit::{BodyEdit, max_output_member};

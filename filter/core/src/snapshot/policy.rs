@@ -5,12 +5,13 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use latchkey_proto::discovery as wire;
 use wire::selection::Kind;
 
+use crate::guardrails::Guardrails;
 use crate::identity::IdentityPolicy;
 
 use super::{AppId, Glob, InvalidResource, KeyRecord, Limits, McpEntry, Status, UnixMs, id, moment, name};
 
 /// An app's policy, ready to be applied.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct AppPolicy {
     pub id: AppId,
     pub status: Status,
@@ -33,6 +34,8 @@ pub struct AppPolicy {
     pub identity: Option<IdentityPolicy>,
     /// Whether calls without an `X-Conversation-Id` are refused.
     pub conversation_required: bool,
+    /// None: nothing is looked for.
+    pub guardrails: Option<Guardrails>,
 }
 
 /// Which credentials open an app.
@@ -131,6 +134,7 @@ impl TryFrom<wire::AppPolicy> for AppPolicy {
             identity,
             conversation_required,
             mcp,
+            guardrails,
         } = policy;
         Ok(Self {
             id: AppId(id(&app, "id")?),
@@ -154,6 +158,7 @@ impl TryFrom<wire::AppPolicy> for AppPolicy {
             named_key_limits: named_key_limits.map(Limits::try_from).transpose()?.unwrap_or_default(),
             identity: identity.map(IdentityPolicy::try_from).transpose()?,
             conversation_required,
+            guardrails: guardrails.map(Guardrails::try_from).transpose()?,
         })
     }
 }

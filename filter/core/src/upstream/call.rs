@@ -1,5 +1,7 @@
 use std::rc::Rc;
 
+use serde_json::value::RawValue;
+
 use crate::answer::usage::AnswerContext;
 use crate::limits::account::Reservation;
 use crate::limits::quota::OutputCut;
@@ -45,6 +47,8 @@ pub struct McpCall {
     pub server: Rc<McpServer>,
     /// `server/tool`; empty where no tool is called.
     pub tool: String,
+    /// The id of the JSON-RPC request; none where there is none.
+    pub id: Option<Box<RawValue>>,
     /// None where nothing limits requests.
     pub reservation: Option<Reservation>,
 }

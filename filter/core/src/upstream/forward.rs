@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::guardrails::Inspection;
 use crate::limits::account::Demand;
 use crate::mcp::{self, McpRelay};
 use crate::request::endpoint::ModelOperation;
@@ -40,6 +41,8 @@ pub struct Forward {
     pub relay: Option<Box<McpRelay>>,
     /// The MCP server's own id of the session.
     pub session: Option<String>,
+    /// What guardrails did, and what they are to do with the answer; none where the app has none.
+    pub inspection: Option<Box<Inspection>>,
 }
 
 /// A change of one request header.

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use latchkey_core::distinct;
 use latchkey_core::expiry::{self, Lifetime, expiration};
+use latchkey_core::guardrails::{GuardrailSettings, check_trials};
 use latchkey_core::identity::IdentitySettings;
 use latchkey_core::limits::{EditLimits, Limits, given, nullable};
 use latchkey_core::name::Name;
@@ -65,6 +66,9 @@ pub struct NewApp {
     /// Whether requests without an `X-Conversation-Id` are refused.
     #[serde(default)]
     pub require_conversation_id: bool,
+    /// What is looked for in requests and answers, and what is done about it; nothing by default.
+    #[serde(default)]
+    pub guardrails: GuardrailSettings,
 }
 
 /// What to change of an app.
@@ -139,6 +143,10 @@ pub struct EditApp {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = bool)]
     pub require_conversation_id: Option<bool>,
+    /// What is looked for in requests and answers, and what is done about it; replaced as a whole.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = GuardrailSettings)]
+    pub guardrails: Option<GuardrailSettings>,
 }
 
 fn metadata<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Map<String, Value>>, D::Error> {
@@ -149,10 +157,11 @@ impl NewApp {
     /// The name and settings that are asked for at `now`.
     ///
     /// # Errors
-    /// An expiration in the past, or two.
+    /// An expiration in the past, or two, or a trial of a rule that is over.
     pub(super) fn settings(self, now: Timestamp) -> Result<(Name, AppSettings), Refusal> {
         let expires_at = expiration(self.expires_at, self.expires_in, now)?;
         let default = AppSettings::default();
+        check_trials(&default.guardrails, &self.guardrails, now)?;
         let settings = AppSettings {
             mode: self.mode,
             expires_at,
@@ -169,6 +178,7 @@ impl NewApp {
             keep_key_values: self.keep_key_values,
             identity: self.identity,
             require_conversation_id: self.require_conversation_id,
+            guardrails: self.guardrails,
             ..default
         };
         Ok((self.name, settings))
@@ -179,7 +189,7 @@ impl EditApp {
     /// Makes the edit.
     ///
     /// # Errors
-    /// An expiration in the past, or two.
+    /// An expiration in the past, or two, or a trial of a rule that is over.
     pub(in crate::action) fn apply(
         self,
         name: &mut Name,
@@ -187,6 +197,9 @@ impl EditApp {
         now: Timestamp,
     ) -> Result<(), Refusal> {
         replace(&mut settings.expires_at, expiry::edited(self.expires_at, self.expires_in, now)?);
+        if let Some(guardrails) = &self.guardrails {
+            check_trials(&settings.guardrails, guardrails, now)?;
+        }
         replace(name, self.name);
         replace(&mut settings.mode, self.mode);
         replace(&mut settings.allowed_providers, self.allowed_providers);
@@ -202,6 +215,7 @@ impl EditApp {
         replace(&mut settings.keep_key_values, self.keep_key_values);
         replace(&mut settings.identity, self.identity);
         replace(&mut settings.require_conversation_id, self.require_conversation_id);
+        replace(&mut settings.guardrails, self.guardrails);
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use latchkey_core::access::SelfService;
 use latchkey_core::change::{Change, Configuration, Operation};
 use latchkey_core::expiry::BadExpiry;
+use latchkey_core::guardrails::check_trials;
 use latchkey_core::name::Name;
 use latchkey_core::rotation::{Grace, LONGEST_GRACE_SECONDS};
 use latchkey_core::settings::{AppSettings, CredentialMode};
@@ -64,6 +65,10 @@ pub async fn save(
         VersionOrigin::Edit => settings.validated_over(&before.settings)?,
         VersionOrigin::Rollback(_) | VersionOrigin::Request(_) => settings.validated()?,
     };
+    if matches!(origin, VersionOrigin::Request(_)) {
+        // Time has passed since it was asked for.
+        check_trials(&before.settings.guardrails, &settings.guardrails, context.world.now())?;
+    }
     let now = Configuration::of(&name, &settings);
     let changes = Configuration::of(&before.name, &before.settings).changes(&now);
     if changes.is_empty() {

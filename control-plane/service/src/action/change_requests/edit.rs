@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use latchkey_core::change_request::Kind;
 use latchkey_core::content::Prompt;
 use latchkey_core::expiry::Lifetime;
+use latchkey_core::guardrails::GuardrailSettings;
 use latchkey_core::identity::IdentitySettings;
 use latchkey_core::limits::{EditLimits, given, nullable};
 use latchkey_core::name::Name;
@@ -83,6 +84,10 @@ pub struct AskConfig {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = bool)]
     pub require_conversation_id: Option<bool>,
+    /// What is looked for in requests and answers, and what is done about it; replaced as a whole.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = GuardrailSettings)]
+    pub guardrails: Option<GuardrailSettings>,
 }
 
 /// Another list of tags.
@@ -184,6 +189,7 @@ impl From<AskConfig> for EditApp {
             time_zone,
             alert_thresholds,
             require_conversation_id,
+            guardrails,
         } = ask;
         Self {
             expires_at,
@@ -197,6 +203,7 @@ impl From<AskConfig> for EditApp {
             time_zone,
             alert_thresholds,
             require_conversation_id,
+            guardrails,
             ..Self::default()
         }
     }

@@ -53,6 +53,9 @@ impl Denial {
         if let (Some(limit), Some(data)) = (&self.limit_detail, data.as_object_mut()) {
             data.insert("limit".to_owned(), json!(limit));
         }
+        if let (Some(block), Some(data)) = (&self.block, data.as_object_mut()) {
+            data.insert("guardrail".to_owned(), json!(block));
+        }
         let error =
             json!({"code": self.code.rpc_number(), "message": without_keys(&self.message), "data": data});
         serde_json::to_string(&RpcErrorMessage { jsonrpc: "2.0", id, error }).unwrap_or_default()

@@ -2,7 +2,7 @@
 //! provider may label every answer JSON, and clients read by what they asked for.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AnswerFormat {
+pub(crate) enum AnswerFormat {
     /// One JSON document, or several in a row.
     Document,
     Events,
@@ -19,7 +19,7 @@ const LONGEST: usize = 6;
 
 /// The beginning of a body.
 #[derive(Debug, Default)]
-pub(super) struct FormatDetector {
+pub(crate) struct FormatDetector {
     mark: usize,
     word: [u8; LONGEST],
     length: usize,
@@ -27,7 +27,7 @@ pub(super) struct FormatDetector {
 
 /// What a byte at the beginning tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FormatHint {
+pub(crate) enum FormatHint {
     /// White space, or part of a byte order mark.
     Blank,
     /// Part of a word that may become either.
@@ -37,7 +37,7 @@ pub(super) enum FormatHint {
 }
 
 impl FormatDetector {
-    pub(super) fn push(&mut self, byte: u8) -> FormatHint {
+    pub(crate) fn push(&mut self, byte: u8) -> FormatHint {
         if self.length == 0 {
             if MARK.get(self.mark) == Some(&byte) {
                 self.mark = self.mark.saturating_add(1);
@@ -60,7 +60,7 @@ impl FormatDetector {
         }
     }
 
-    pub(super) fn word(&self) -> &[u8] {
+    pub(crate) fn word(&self) -> &[u8] {
         self.word.get(..self.length).unwrap_or_default()
     }
 }

@@ -518,7 +518,7 @@ fn a_message_to_an_mcp_server_is_recorded_and_uses_one_request() {
         let reservation =
             call(store, ModelOperation::Moderations, false, &[RequestsPerMinute]).into_reservation();
         let mut meter = RequestMeter::new(ATTRIBUTION, "mcp", Headers(&[]), UnixMs(1000));
-        meter.forwarded(UpstreamCall::Mcp(McpCall { server, tool: tool.to_owned(), reservation }));
+        meter.forwarded(UpstreamCall::Mcp(McpCall { server, tool: tool.to_owned(), id: None, reservation }));
         if let Some((status, kind)) = answer {
             assert!(!meter.answered(status, labelled(kind)), "its answer is not read");
         }

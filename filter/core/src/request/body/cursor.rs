@@ -4,26 +4,26 @@ use memchr::memchr2;
 
 /// The rest of the text.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct JsonCursor<'a>(pub &'a str);
+pub(crate) struct JsonCursor<'a>(pub &'a str);
 
 impl<'a> JsonCursor<'a> {
     /// The next byte that is not white space.
-    pub(super) fn peek(&mut self) -> Option<u8> {
+    pub(crate) fn peek(&mut self) -> Option<u8> {
         self.0 = self.0.trim_ascii_start();
         self.0.as_bytes().first().copied()
     }
 
-    pub(super) fn comma(&mut self) -> Option<()> {
+    pub(crate) fn comma(&mut self) -> Option<()> {
         if self.peek()? == b',' { self.take(1) } else { Some(()) }
     }
 
-    pub(super) fn take(&mut self, bytes: usize) -> Option<()> {
+    pub(crate) fn take(&mut self, bytes: usize) -> Option<()> {
         self.0 = self.0.get(bytes..)?;
         Some(())
     }
 
     /// The string between the quotes.
-    pub(super) fn string(&mut self) -> Option<&'a str> {
+    pub(crate) fn string(&mut self) -> Option<&'a str> {
         if self.peek()? != b'"' {
             return None;
         }
@@ -42,7 +42,7 @@ impl<'a> JsonCursor<'a> {
         }
     }
 
-    pub(super) fn skip(&mut self) -> Option<()> {
+    pub(crate) fn skip(&mut self) -> Option<()> {
         let mut depth = 0_usize;
         loop {
             match self.peek()? {

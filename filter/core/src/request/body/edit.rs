@@ -180,7 +180,7 @@ fn include_usage(spans: &MemberSpans) -> Option<Splice> {
 }
 
 /// Copies once, with every replacement.
-fn splice(bytes: &[u8], mut splices: Vec<Splice>) -> Option<Vec<u8>> {
+pub(crate) fn splice(bytes: &[u8], mut splices: Vec<Splice>) -> Option<Vec<u8>> {
     splices.sort_by_key(|(span, _)| span.start);
     let added: usize = splices.iter().map(|(_, text)| text.len()).sum();
     let mut edited = Vec::with_capacity(bytes.len().saturating_add(added));

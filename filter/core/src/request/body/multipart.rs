@@ -46,14 +46,33 @@ struct FormFields {
 
 /// None when the form is malformed or ambiguous.
 fn scan(body: &[u8], boundary: &str) -> Option<FormFields> {
+    let mut form = FormFields::default();
+    for part in parts(body, boundary)? {
+        match MemberMeaning::named(&part.name) {
+            MemberMeaning::Read("model") => {
+                let name = str::from_utf8(body.get(part.content.clone())?).ok()?.to_owned();
+                if !part.plain || form.model.replace((name, part.content)).is_some() {
+                    return None;
+                }
+            }
+            MemberMeaning::Like("model") => return None,
+            MemberMeaning::List => form.lists_models = true,
+            _ => {}
+        }
+    }
+    Some(form)
+}
+
+/// The parts of a form; none when it is malformed.
+pub(crate) fn parts(body: &[u8], boundary: &str) -> Option<Vec<FormPart>> {
     let delimiter = format!("--{boundary}");
     let separator = format!("\r\n{delimiter}");
     let separators = memmem::Finder::new(&separator);
-    let mut form = FormFields::default();
+    let mut parts = Vec::new();
     let mut rest = body.strip_prefix(delimiter.as_bytes())?;
     loop {
         if let Some(epilogue) = rest.strip_prefix(b"--") {
-            return matches!(epilogue, b"" | b"\r\n").then_some(form);
+            return matches!(epilogue, b"" | b"\r\n").then_some(parts);
         }
         rest = rest.strip_prefix(b"\r\n")?;
         let (head, content) = split_at_mark(rest, memmem::find(rest, b"\r\n\r\n")?, 4)?;
@@ -63,19 +82,7 @@ fn scan(body: &[u8], boundary: &str) -> Option<FormFields> {
         let start = body.len().checked_sub(content.len())?;
         let (content, after) = split_at_mark(content, separators.find(content)?, separator.len())?;
         rest = after;
-        let part = FormPart::read(head)?;
-        match MemberMeaning::named(&part.name) {
-            MemberMeaning::Read("model") => {
-                let name = str::from_utf8(content).ok()?.to_owned();
-                let end = start.checked_add(content.len())?;
-                if !part.plain || form.model.replace((name, start..end)).is_some() {
-                    return None;
-                }
-            }
-            MemberMeaning::Like("model") => return None,
-            MemberMeaning::List => form.lists_models = true,
-            _ => {}
-        }
+        parts.push(FormPart { content: start..start.checked_add(content.len())?, ..FormPart::read(head)? });
     }
 }
 
@@ -85,10 +92,13 @@ fn split_at_mark(bytes: &[u8], at: usize, length: usize) -> Option<(&[u8], &[u8]
     Some((before, mark.get(length..)?))
 }
 
-struct FormPart {
-    name: String,
+#[derive(Debug)]
+pub(crate) struct FormPart {
+    pub name: String,
     /// Neither a file nor encoded.
-    plain: bool,
+    pub plain: bool,
+    /// Within the body.
+    pub content: Range<usize>,
 }
 
 impl FormPart {
@@ -123,8 +133,11 @@ impl FormPart {
             return None;
         }
         let name = single(&parameters, "name")?;
-        (!name.contains('\\') && !name.contains('%'))
-            .then(|| Self { name: name.to_owned(), plain: parameters.iter().all(|(name, _)| name == "name") })
+        (!name.contains('\\') && !name.contains('%')).then(|| Self {
+            name: name.to_owned(),
+            plain: parameters.iter().all(|(name, _)| name == "name"),
+            content: 0..0,
+        })
     }
 }
 

@@ -1,0 +1,165 @@
+//! Which settings of guardrails are refused.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    GuardrailAction, GuardrailCategory, GuardrailRule, GuardrailSettings, UnseenTexts, usable_pattern,
+};
+use crate::content::CustomCategory;
+use crate::hidden;
+use crate::invalid::Invalid;
+use crate::settings::AppSettings;
+
+const MOST_RULES: usize = 200;
+const MOST_EXCEPTIONS: usize = 500;
+const MOST_PATTERNS: usize = 50;
+const LONGEST_EXCEPTION: usize = 500;
+/// In characters.
+const LONGEST_PATTERN: usize = 500;
+/// How long a rule may be on trial.
+const LONGEST_TRIAL: SignedDuration = SignedDuration::from_hours(90 * 24);
+
+impl GuardrailSettings {
+    /// Notes what is wrong with the settings at `path` of an app with these categories of its own.
+    pub(crate) fn check(&self, path: &str, own: &[CustomCategory], invalid: &mut Invalid) {
+        invalid.check(&format!("{path}.rules"), at_most(self.rules.len(), MOST_RULES));
+        let mut governed = BTreeSet::new();
+        for (i, rule) in self.rules.iter().enumerate().take(MOST_RULES) {
+            let path = format!("{path}.rules[{i}]");
+            rule.check(&path, own, invalid);
+            if !governed.insert((rule.category.as_str(), rule.detector.as_deref())) {
+                let message = "is governed by another rule already: keep one of them";
+                let field = if rule.detector.is_some() { "detector" } else { "category" };
+                invalid.check::<(), _>(&format!("{path}.{field}"), Err(message));
+            }
+        }
+        let list = format!("{path}.exceptions");
+        invalid.check(&list, at_most(self.exceptions.len(), MOST_EXCEPTIONS));
+        for (i, value) in self.exceptions.iter().enumerate().take(MOST_EXCEPTIONS) {
+            invalid.check(&format!("{list}[{i}]"), plain_exception(value));
+        }
+        let list = format!("{path}.exception_patterns");
+        invalid.check(&list, at_most(self.exception_patterns.len(), MOST_PATTERNS));
+        for (i, pattern) in self.exception_patterns.iter().enumerate().take(MOST_PATTERNS) {
+            invalid.check(&format!("{list}[{i}]"), pattern_length(pattern));
+        }
+    }
+}
+
+impl GuardrailRule {
+    fn check(&self, path: &str, own: &[CustomCategory], invalid: &mut Invalid) {
+        if self.category == GuardrailCategory::CUSTOM && own.is_empty() {
+            let message = "the app has no custom categories: add one first, or remove this rule";
+            invalid.check::<(), _>(&format!("{path}.category"), Err(message));
+        } else if let Some(detector) = &self.detector {
+            invalid.check(&format!("{path}.detector"), self.category.refuse_unknown(detector, own));
+        }
+        let action = match self.action {
+            GuardrailAction::Anonymize if !self.category.is_restored() => {
+                Err("secrets are never restored: use redact")
+            }
+            GuardrailAction::Allow if self.detector.is_none() => {
+                Err("looks away from one detector: name it in `detector`, or remove the rule")
+            }
+            _ => Ok(()),
+        };
+        invalid.check(&format!("{path}.action"), action);
+        if self.shadow_until.is_some() && !self.action.interferes() {
+            let message = "has no effect with this action, which changes nothing: leave it out";
+            invalid.check::<(), _>(&format!("{path}.shadow_until"), Err(message));
+        }
+    }
+}
+
+/// Refuses trials of `after` that are new since `before`, and over already or too long.
+///
+/// # Errors
+/// Each of them.
+pub fn check_trials(
+    before: &GuardrailSettings,
+    after: &GuardrailSettings,
+    now: Timestamp,
+) -> Result<(), Invalid> {
+    let mut invalid = Invalid::default();
+    let latest = now.saturating_add(LONGEST_TRIAL).unwrap_or(Timestamp::MAX);
+    for (i, rule) in after.rules.iter().enumerate().filter(|(_, rule)| !before.rules.contains(rule)) {
+        let message = match rule.shadow_until {
+            Some(until) if until <= now => {
+                "is in the past: choose a later moment, or leave it out for a rule that holds"
+            }
+            Some(until) if until > latest => "is too far ahead: a trial lasts 90 days at most",
+            _ => continue,
+        };
+        invalid.check::<(), _>(&format!("guardrails.rules[{i}].shadow_until"), Err(message));
+    }
+    invalid.into_result()
+}
+
+/// Notes what is new in `after` and would have no effect, and patterns that the gateway's engine refuses. What
+/// was there may stay.
+pub fn refuse_without_effect(before: &AppSettings, after: &AppSettings, invalid: &mut Invalid) {
+    let (old, new) = (&before.guardrails, &after.guardrails);
+    if new.rules.is_empty() && after.custom_categories.is_empty() {
+        let lists = [
+            ("exceptions", &old.exceptions, &new.exceptions),
+            ("exception_patterns", &old.exception_patterns, &new.exception_patterns),
+        ];
+        for (field, old, new) in lists {
+            if !new.is_empty() && new != old {
+                let message = "have no effect, since nothing is looked for: add a rule or a custom category";
+                invalid.check::<(), _>(&format!("guardrails.{field}"), Err(message));
+            }
+        }
+    }
+    let is_new = new.unseen_texts == UnseenTexts::Allow && new.unseen_texts != old.unseen_texts;
+    if is_new && !new.rules.iter().any(|rule| rule.action.interferes()) {
+        let message = "has no effect unless a rule blocks, redacts or anonymizes: add one, or leave it out";
+        invalid.check::<(), _>("guardrails.unseen_texts", Err(message));
+    }
+    for (i, rule) in new.rules.iter().enumerate() {
+        let is_governed = rule.category == GuardrailCategory::CUSTOM || new.rule_of(rule.category).is_some();
+        if rule.action == GuardrailAction::Allow && !is_governed && !old.rules.contains(rule) {
+            let message = format!(
+                "has no effect without a rule for all of `{}`: add that, or remove this one",
+                rule.category.as_str()
+            );
+            invalid.check::<(), _>(&format!("guardrails.rules[{i}].action"), Err(message));
+        }
+    }
+    for (i, rule) in new.rules.iter().enumerate().filter(|(_, rule)| !old.rules.contains(rule)) {
+        if rule.category.finds_nothing_of(rule.detector.as_deref(), rule.min_risk) {
+            let message = "leaves nothing: all that it finds is of low risk; use low, or remove the rule";
+            invalid.check::<(), _>(&format!("guardrails.rules[{i}].min_risk"), Err(message));
+        }
+    }
+    for (i, pattern) in new.exception_patterns.iter().enumerate().take(MOST_PATTERNS) {
+        if !old.exception_patterns.contains(pattern) && pattern_length(pattern).is_ok() {
+            let path = format!("guardrails.exception_patterns[{i}]");
+            invalid.check(&path, usable_pattern(pattern));
+        }
+    }
+}
+
+fn plain_exception(value: &str) -> Result<(), String> {
+    if let Some(hidden) = hidden::find(value) {
+        return Err(format!("must not contain the invisible character {hidden}"));
+    }
+    let fits = (1..=LONGEST_EXCEPTION).contains(&value.chars().count()) && value.trim() == value;
+    if fits && !value.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(format!("must be 1 to {LONGEST_EXCEPTION} characters, without control characters or outer spaces"))
+}
+
+fn pattern_length(pattern: &str) -> Result<(), String> {
+    if (1..=LONGEST_PATTERN).contains(&pattern.chars().count()) {
+        return Ok(());
+    }
+    Err(format!("must be 1 to {LONGEST_PATTERN} characters"))
+}
+
+fn at_most(count: usize, most: usize) -> Result<(), String> {
+    if count > most { Err(format!("has {count} entries; at most {most} fit")) } else { Ok(()) }
+}

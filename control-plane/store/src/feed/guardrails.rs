@@ -1,0 +1,100 @@
+//! An app's guardrails, as gateways hold them.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use latchkey_core::content::CustomCategory;
+use latchkey_core::guardrails::{
+    GuardrailAction, GuardrailCategory, GuardrailDirection, GuardrailRisk, GuardrailRule, UnseenTexts,
+};
+use latchkey_proto::discovery as wire;
+use sha2::Sha256;
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use crate::Store;
+use crate::apps::App;
+
+/// What the apps' keys of guardrails are made of: random, made once with the database, and never told.
+pub(super) struct GuardrailSecret(Vec<u8>);
+
+impl fmt::Debug for GuardrailSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GuardrailSecret")
+    }
+}
+
+impl GuardrailSecret {
+    /// The key of an app: its placeholders and the hashes in its findings are made with it.
+    fn key(&self, app: Uuid) -> Vec<u8> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("any length is a key");
+        mac.update(app.as_bytes());
+        mac.finalize().into_bytes().to_vec()
+    }
+}
+
+impl Store {
+    pub(super) async fn guardrail_secret(&self) -> sqlx::Result<GuardrailSecret> {
+        let row = sqlx::query("SELECT value FROM installation_secrets WHERE name = 'guardrails'")
+            .fetch_one(&self.pool)
+            .await?;
+        row.try_get("value").map(GuardrailSecret)
+    }
+}
+
+/// None where nothing is looked for.
+pub(super) fn guardrails(app: &App, secret: &GuardrailSecret) -> Option<wire::Guardrails> {
+    let (settings, own) = (&app.settings.guardrails, &app.settings.custom_categories);
+    if settings.rules.is_empty() && own.is_empty() {
+        return None;
+    }
+    let mut rules: Vec<_> = settings.rules.iter().map(rule).collect();
+    if !own.is_empty() && settings.rule_of(GuardrailCategory::CUSTOM).is_none() {
+        rules.push(rule(&GuardrailRule::monitor(GuardrailCategory::CUSTOM)));
+    }
+    let custom =
+        |CustomCategory { name, description: _, keywords, patterns, examples: _ }: &CustomCategory| {
+            let (name, keywords, patterns) = (name.clone(), keywords.clone(), patterns.clone());
+            wire::CustomCategory { name, keywords, patterns }
+        };
+    Some(wire::Guardrails {
+        rules,
+        key: secret.key(app.id),
+        custom_categories: own.iter().map(custom).collect(),
+        exceptions: settings.exceptions.clone(),
+        exception_patterns: settings.exception_patterns.clone(),
+        unseen_texts: match settings.unseen_texts {
+            UnseenTexts::Refuse => wire::UnseenTexts::Refuse,
+            UnseenTexts::Allow => wire::UnseenTexts::Allow,
+        }
+        .into(),
+    })
+}
+
+fn rule(rule: &GuardrailRule) -> wire::GuardrailRule {
+    let GuardrailRule { category, detector, action, direction, min_risk, shadow_until } = rule;
+    wire::GuardrailRule {
+        category: category.as_str().to_owned(),
+        detector: detector.clone().unwrap_or_default(),
+        action: match action {
+            GuardrailAction::Monitor => wire::GuardrailAction::Monitor,
+            GuardrailAction::Redact => wire::GuardrailAction::Redact,
+            GuardrailAction::Anonymize => wire::GuardrailAction::Anonymize,
+            GuardrailAction::Block => wire::GuardrailAction::Block,
+            GuardrailAction::Allow => wire::GuardrailAction::Allow,
+        }
+        .into(),
+        direction: match direction {
+            GuardrailDirection::Request => wire::GuardrailDirection::Request,
+            GuardrailDirection::Response => wire::GuardrailDirection::Response,
+            GuardrailDirection::Both => wire::GuardrailDirection::Both,
+        }
+        .into(),
+        min_risk: match min_risk {
+            GuardrailRisk::Low => wire::GuardrailRisk::Low,
+            GuardrailRisk::High => wire::GuardrailRisk::High,
+        }
+        .into(),
+        shadow_until_ms: shadow_until.map_or(0, jiff::Timestamp::as_millisecond),
+    }
+}

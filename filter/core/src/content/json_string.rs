@@ -1,0 +1,188 @@
+//! The strings of JSON: decoded, and with a way back from the decoded text to the bytes that came.
+
+use std::fmt::Write;
+
+use memchr::memchr;
+
+use super::editor::Replacement;
+
+/// Decodes what is between a string's quotes. Half a surrogate pair, or an escape that is none, becomes U+FFFD.
+pub(super) fn decode<'a>(raw: &'a str, buffer: &'a mut String) -> &'a str {
+    if memchr(b'\\', raw.as_bytes()).is_none() {
+        return raw;
+    }
+    buffer.clear();
+    append_decoded(raw, buffer);
+    buffer
+}
+
+pub(super) fn append_decoded(raw: &str, text: &mut String) {
+    for run in Runs(raw) {
+        match run {
+            Run::Plain(plain) => text.push_str(plain),
+            Run::Escape { char, .. } => text.push(char),
+        }
+    }
+}
+
+/// Moves replacements in a decoded text, whose order is that of the text, to the source between the quotes.
+pub(super) fn in_source(raw: &str, replacements: Vec<Replacement>) -> Vec<Replacement> {
+    let mut offsets = SourceOffsets::new(raw);
+    let mut moved = replacements;
+    for Replacement { span, text } in &mut moved {
+        *span = offsets.at(span.start)..offsets.at(span.end);
+        *text = escape(text);
+    }
+    moved
+}
+
+/// Finds offsets in a string's source by offsets in its decoded text, each at or after the one before.
+pub(super) struct SourceOffsets<'a> {
+    runs: Runs<'a>,
+    run: Option<Run<'a>>,
+    decoded: usize,
+    source: usize,
+}
+
+impl<'a> SourceOffsets<'a> {
+    pub(super) fn new(raw: &'a str) -> Self {
+        let mut runs = Runs(raw);
+        let run = runs.next();
+        Self { runs, run, decoded: 0, source: 0 }
+    }
+
+    pub(super) fn at(&mut self, decoded: usize) -> usize {
+        while let Some(run) = self.run {
+            let ahead = decoded.saturating_sub(self.decoded);
+            let (text, source) = match run {
+                _ if ahead == 0 => break,
+                Run::Plain(plain) if ahead < plain.len() => return self.source.saturating_add(ahead),
+                Run::Plain(plain) => (plain.len(), plain.len()),
+                Run::Escape { char, source } => (char.len_utf8(), source),
+            };
+            self.decoded = self.decoded.saturating_add(text);
+            self.source = self.source.saturating_add(source);
+            self.run = self.runs.next();
+        }
+        self.source
+    }
+}
+
+/// The source of a string between its quotes, as plain text and escapes.
+struct Runs<'a>(&'a str);
+
+#[derive(Clone, Copy)]
+enum Run<'a> {
+    Plain(&'a str),
+    Escape {
+        char: char,
+        /// Bytes of the source.
+        source: usize,
+    },
+}
+
+impl<'a> Iterator for Runs<'a> {
+    type Item = Run<'a>;
+
+    fn next(&mut self) -> Option<Run<'a>> {
+        let end = memchr(b'\\', self.0.as_bytes()).unwrap_or(self.0.len());
+        if end > 0 {
+            let (plain, rest) = self.0.split_at_checked(end)?;
+            self.0 = rest;
+            return Some(Run::Plain(plain));
+        }
+        let (char, source) = unescape(self.0)?;
+        self.0 = self.0.get(source..)?;
+        Some(Run::Escape { char, source })
+    }
+}
+
+/// The character of the escape at the beginning, and its length.
+fn unescape(text: &str) -> Option<(char, usize)> {
+    let letter = text.get(1..).and_then(|rest| rest.chars().next());
+    let char = match letter {
+        Some(char @ ('"' | '\\' | '/')) => char,
+        Some('b') => '\u{8}',
+        Some('f') => '\u{c}',
+        Some('n') => '\n',
+        Some('r') => '\r',
+        Some('t') => '\t',
+        Some('u') => return Some(unicode(text)),
+        Some(other) => return Some((char::REPLACEMENT_CHARACTER, other.len_utf8().saturating_add(1))),
+        None if text.is_empty() => return None,
+        None => return Some((char::REPLACEMENT_CHARACTER, 1)),
+    };
+    Some((char, 2))
+}
+
+fn unicode(text: &str) -> (char, usize) {
+    let Some(unit) = unit(text) else { return (char::REPLACEMENT_CHARACTER, 2) };
+    if let Some(char) = char::from_u32(unit) {
+        return (char, 6);
+    }
+    let low = text.get(6..).and_then(self::unit).filter(|_| is_high(unit));
+    let units = [u16::try_from(unit).ok(), low.and_then(|low| u16::try_from(low).ok())];
+    match char::decode_utf16(units.into_iter().flatten()).next() {
+        Some(Ok(char)) => (char, 12),
+        _ => (char::REPLACEMENT_CHARACTER, 6),
+    }
+}
+
+fn is_high(unit: u32) -> bool {
+    (0xd800..0xdc00).contains(&unit)
+}
+
+/// The code unit of `\uXXXX` at the beginning.
+fn unit(text: &str) -> Option<u32> {
+    let digits = text.strip_prefix("\\u")?.get(..4)?;
+    digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| u32::from_str_radix(digits, 16).ok())?
+}
+
+/// The length of the source up to an escape that what comes next may complete: part of one, or the first half of
+/// a surrogate pair.
+pub(super) fn complete_until(raw: &str) -> usize {
+    let (mut at, mut half) = (0_usize, None);
+    for run in Runs(raw) {
+        let tail = raw.get(at..).unwrap_or_default();
+        let length = match run {
+            Run::Plain(plain) => {
+                half = None;
+                plain.len()
+            }
+            Run::Escape { .. } if is_partial(tail) => return half.unwrap_or(at),
+            Run::Escape { source, .. } => {
+                half = (source == 6 && unit(tail).is_some_and(is_high)).then_some(at);
+                source
+            }
+        };
+        at = at.saturating_add(length);
+    }
+    half.unwrap_or(raw.len())
+}
+
+fn is_partial(tail: &str) -> bool {
+    match tail.strip_prefix("\\u") {
+        Some(digits) => digits.len() < 4 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()),
+        None => tail == "\\",
+    }
+}
+
+/// A text as it stands between quotes.
+pub(super) fn escape(text: &str) -> String {
+    let mut source = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '"' => source.push_str("\\\""),
+            '\\' => source.push_str("\\\\"),
+            '\n' => source.push_str("\\n"),
+            '\r' => source.push_str("\\r"),
+            '\t' => source.push_str("\\t"),
+            '\0'..='\u{1f}' => {
+                // Writing to a string does not fail.
+                let _ = write!(source, "\\u{:04x}", u32::from(char));
+            }
+            char => source.push(char),
+        }
+    }
+    source
+}

@@ -1,0 +1,269 @@
+//! Edits the texts of an event stream as it passes.
+//!
+//! A stream's texts come in pieces: deltas. The pieces of one text are a *channel*. Each event is passed on at
+//! once, with its piece shortened to what is decided; the rest goes in front of the channel's next piece. Where
+//! the channel ends without one, the rest goes out first, in an event of its own.
+//!
+//! The texts that streams repeat as a whole (`response.completed`, for instance) are edited as whole texts.
+
+mod channel;
+mod delta;
+mod event;
+mod head;
+
+use super::editor::{TextEditor, Unread};
+use super::place::{Place, Role, Segment};
+use super::walk::{Findings, Subject, Walk};
+use super::{Replacement, replaced};
+use crate::answer::usage::format::{AnswerFormat, FormatDetector, FormatHint};
+use crate::mcp::sse::SseSplitter;
+use crate::request::endpoint::ModelOperation;
+
+pub(super) use delta::DeltaLeaf;
+pub(super) use head::EventHead;
+
+use channel::Channel;
+use delta::EventTemplate;
+use event::EventData;
+use head::StreamApi;
+
+/// A longer event passes as it is. Events repeat whole answers, and bring images.
+const MAX_EVENT: usize = 4 * 1024 * 1024;
+
+/// Where there are more, the oldest is decided as it is.
+const MAX_CHANNELS: usize = 128;
+
+/// Edits the texts of a stream of server-sent events.
+#[derive(Debug)]
+pub struct StreamEditor {
+    /// None for an MCP server's, whose events are whole messages.
+    api: Option<StreamApi>,
+    detector: FormatDetector,
+    splitter: SseSplitter,
+    state: StreamState,
+    /// The channels that are open, by age.
+    channels: Vec<Channel>,
+    /// The editor has changed a text.
+    changed: bool,
+    has_logprobs: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum StreamState {
+    /// Before the first byte that tells what the body is.
+    Start,
+    Events,
+    /// In an event that is too long.
+    LongEvent,
+    /// The body is no event stream.
+    Unreadable,
+}
+
+impl StreamEditor {
+    /// Of a model's answer.
+    #[must_use]
+    pub fn new(operation: ModelOperation) -> Self {
+        Self::of(Some(StreamApi::of(operation)))
+    }
+
+    /// Of an MCP server's answer.
+    #[must_use]
+    pub fn mcp() -> Self {
+        Self::of(None)
+    }
+
+    fn of(api: Option<StreamApi>) -> Self {
+        Self {
+            api,
+            detector: FormatDetector::default(),
+            splitter: SseSplitter::default(),
+            state: StreamState::Start,
+            channels: Vec::new(),
+            changed: false,
+            has_logprobs: false,
+        }
+    }
+
+    /// What goes out for a chunk of the stream, `last` or not. What comes out for the last chunk must be
+    /// delivered, too: where trailers follow the body, no more bytes can be added, and the text that was held
+    /// back is lost.
+    pub fn push(&mut self, bytes: &[u8], last: bool, editor: &mut dyn TextEditor) -> Vec<u8> {
+        let mut out = Vec::with_capacity(bytes.len());
+        if self.state == StreamState::Start {
+            self.detect(bytes, editor);
+        }
+        let mut rest = bytes;
+        while self.state != StreamState::Unreadable
+            && let Some((event, after)) = self.splitter.next(rest)
+        {
+            rest = after;
+            if self.state == StreamState::LongEvent {
+                self.state = StreamState::Events;
+                out.extend(event);
+            } else {
+                self.event(&event, false, editor, &mut out);
+            }
+        }
+        match self.state {
+            StreamState::Unreadable => {
+                out.extend(self.splitter.take());
+                out.extend_from_slice(rest);
+                return out;
+            }
+            StreamState::LongEvent => out.extend(self.splitter.take()),
+            _ if self.splitter.held() > MAX_EVENT => {
+                editor.unread(Unread::LongEvent, &nowhere());
+                self.state = StreamState::LongEvent;
+                out.extend(self.splitter.take());
+            }
+            _ => {}
+        }
+        if last {
+            let tail = self.splitter.take();
+            if tail.is_empty() {
+                self.flush(|_| true, editor, &mut out);
+            } else {
+                self.event(&tail, true, editor, &mut out);
+            }
+        }
+        out
+    }
+
+    fn detect(&mut self, bytes: &[u8], editor: &mut dyn TextEditor) {
+        for byte in bytes {
+            if let FormatHint::Decided(format) = self.detector.push(*byte) {
+                self.state = match format {
+                    Some(AnswerFormat::Document | AnswerFormat::Unreadable) => StreamState::Unreadable,
+                    Some(AnswerFormat::Events) | None => StreamState::Events,
+                };
+                break;
+            }
+        }
+        if self.state == StreamState::Unreadable {
+            editor.unread(Unread::Format, &nowhere());
+        }
+    }
+
+    /// Edits one event; the last of the stream ends every channel.
+    fn event(&mut self, bytes: &[u8], last: bool, editor: &mut dyn TextEditor, out: &mut Vec<u8>) {
+        let Ok(text) = str::from_utf8(bytes) else {
+            return self.unreadable(bytes, last, editor, out);
+        };
+        let Some(data) = EventData::of(text) else {
+            return self.pass(bytes, last, editor, out);
+        };
+        if data.text.trim_ascii() == "[DONE]" {
+            return self.pass(bytes, true, editor, out);
+        }
+        let subject = match self.api {
+            Some(api) => match EventHead::read(api, &data.text) {
+                Some(head) => Subject::Event(head),
+                None => return self.unreadable(bytes, last, editor, out),
+            },
+            None => Subject::Mcp,
+        };
+        let walk = Walk::new(subject, &data.text, editor);
+        let walk = if self.has_logprobs { walk.with_known_logprobs() } else { walk };
+        let Some(found) = walk.run() else {
+            return self.unreadable(bytes, last, editor, out);
+        };
+        let ends_all = last || matches!(subject, Subject::Event(head) if head.ends_all());
+        let edits = self.edits(&data, subject, found, ends_all, editor, out);
+        match data.replaced(text, edits) {
+            Some(edited) => out.extend(edited),
+            None => out.extend_from_slice(bytes),
+        }
+    }
+
+    /// What changes in an event's data.
+    fn edits(
+        &mut self,
+        data: &EventData<'_>,
+        subject: Subject<'_>,
+        found: Findings,
+        ends_all: bool,
+        editor: &mut dyn TextEditor,
+        out: &mut Vec<u8>,
+    ) -> Vec<Replacement> {
+        let Findings { mut replacements, logprobs, deltas, mut ends } = found;
+        self.changed |= !replacements.is_empty();
+        let mut touched: Vec<Vec<Segment>> = Vec::new();
+        if let Subject::Event(head) = subject {
+            ends.extend(head.ends());
+        }
+        let is_ended = |key: &[Segment]| ends_all || ends.iter().any(|end| key.starts_with(end));
+        for leaf in &deltas {
+            let Some(piece) = data.text.get(leaf.span.clone()) else { continue };
+            let channel = self.channel(leaf, editor, out);
+            let Some(channel) = channel else { continue };
+            if let Some(text) = channel.push(piece, is_ended(&leaf.key), editor) {
+                replacements.push(Replacement { span: leaf.span.clone(), text });
+            }
+            let changed = channel.changed;
+            self.changed |= changed;
+            touched.push(leaf.key.clone());
+        }
+        self.flush(|channel| is_ended(&channel.key) && !touched.contains(&channel.key), editor, out);
+        self.channels.retain(|channel| !is_ended(&channel.key));
+        self.has_logprobs |= !logprobs.is_empty();
+        let without_logprobs = if self.changed || editor.removes_logprobs() { logprobs } else { Vec::new() };
+        if let Subject::Event(head) = subject {
+            for channel in self.channels.iter_mut().filter(|channel| channel.holds_text()) {
+                if let Some(leaf) = deltas.iter().find(|leaf| leaf.key == channel.key) {
+                    channel.template = EventTemplate::of(head, data, leaf, &without_logprobs);
+                }
+            }
+        }
+        replacements.extend(without_logprobs);
+        replacements
+    }
+
+    /// The channel of a piece; the oldest makes room for a new one.
+    fn channel(
+        &mut self,
+        leaf: &DeltaLeaf,
+        editor: &mut dyn TextEditor,
+        out: &mut Vec<u8>,
+    ) -> Option<&mut Channel> {
+        let known = self.channels.iter().position(|channel| channel.key == leaf.key);
+        let at = match known {
+            Some(at) => at,
+            None => {
+                if self.channels.len() >= MAX_CHANNELS {
+                    editor.unread(Unread::HeldText, &nowhere());
+                    let mut oldest = self.channels.remove(0);
+                    out.extend(oldest.flush(editor));
+                }
+                self.channels.push(Channel::new(leaf));
+                self.channels.len().saturating_sub(1)
+            }
+        };
+        self.channels.get_mut(at)
+    }
+
+    /// Sends what these channels hold.
+    fn flush(&mut self, which: impl Fn(&Channel) -> bool, editor: &mut dyn TextEditor, out: &mut Vec<u8>) {
+        for channel in self.channels.iter_mut().filter(|channel| which(channel)) {
+            out.extend(channel.flush(editor));
+            self.changed |= channel.changed;
+        }
+        self.channels.retain(|channel| !which(channel));
+    }
+
+    fn unreadable(&mut self, bytes: &[u8], last: bool, editor: &mut dyn TextEditor, out: &mut Vec<u8>) {
+        editor.unread(Unread::Format, &nowhere());
+        self.pass(bytes, last, editor, out);
+    }
+
+    fn pass(&mut self, bytes: &[u8], ends_all: bool, editor: &mut dyn TextEditor, out: &mut Vec<u8>) {
+        if ends_all {
+            self.flush(|_| true, editor, out);
+        }
+        out.extend_from_slice(bytes);
+    }
+}
+
+/// The place of what is not within a text.
+fn nowhere() -> Place<'static> {
+    Place { message: None, role: Role::Assistant, is_new: true, is_name: false, editable: false, path: &[] }
+}

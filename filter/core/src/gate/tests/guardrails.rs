@@ -1,0 +1,316 @@
+use latchkey_proto::discovery::{
+    GuardrailAction as Action, GuardrailDirection as Goes, GuardrailRisk, GuardrailRule, UnseenTexts,
+};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::answer::usage::AnswerHead;
+use crate::guardrails::{
+    AnswerInspector, AnswerMode, Direction, FindingAction, InspectionReport, WholeAnswer,
+};
+
+const EMAIL: &str = "kim@example.com";
+const CARD: &str = "4111 1111 1111 1111";
+const KEY: &str = "AKIAQYLPMN5HHHFPZAM2";
+
+fn rule(category: &str, action: Action) -> GuardrailRule {
+    GuardrailRule {
+        category: category.to_owned(),
+        detector: String::new(),
+        action: action.into(),
+        direction: Goes::Both.into(),
+        min_risk: GuardrailRisk::Low.into(),
+        shadow_until_ms: 0,
+    }
+}
+
+fn guarded(rules: Vec<GuardrailRule>) -> TestMemory {
+    with_guardrails(wire::Guardrails { rules, key: vec![7; 32], ..wire::Guardrails::default() })
+}
+
+fn with_guardrails(guardrails: wire::Guardrails) -> TestMemory {
+    with_app(|app| {
+        app.guardrails = Some(guardrails);
+        app.mcp = Some(testing::all());
+    })
+}
+
+fn messages(contents: &[(&str, &str)]) -> Vec<u8> {
+    let messages: Vec<_> =
+        contents.iter().map(|(role, content)| json!({ "role": role, "content": content })).collect();
+    json!({ "model": "gpt-4o", "messages": messages }).to_string().into_bytes()
+}
+
+fn say(store: &TestMemory, text: &str) -> BodyDecision {
+    ask(store, testing::app_key().expose(), CHAT, &messages(&[("user", text)]))
+}
+
+/// The text that the provider gets.
+fn sent(forward: &Forward, message: usize) -> String {
+    let body: Value = serde_json::from_slice(forward.body.as_deref().unwrap()).unwrap();
+    body["messages"][message]["content"].as_str().unwrap().to_owned()
+}
+
+fn report(forward: &Forward) -> &InspectionReport {
+    forward.inspection.as_ref().unwrap().report()
+}
+
+fn refusal(outcome: BodyDecision) -> Reply {
+    match outcome {
+        BodyDecision::Reply(reply) => reply,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// How the provider's answer reaches the client.
+fn answered(forward: Forward, body: &Value) -> (WholeAnswer, InspectionReport) {
+    let mut inspector = AnswerInspector::new(forward.inspection.unwrap(), &forward.call);
+    let head = AnswerHead { content_type: Some("application/json"), content_encoding: None };
+    assert_eq!(inspector.answered(200, head), AnswerMode::Whole);
+    let answer = inspector.whole(body.to_string().as_bytes());
+    (answer, inspector.into_report())
+}
+
+fn says(content: &str) -> Value {
+    json!({ "id": "c", "choices": [{ "index": 0, "message": { "role": "assistant", "content": content } }] })
+}
+
+fn text(answer: WholeAnswer) -> String {
+    let WholeAnswer::Replace(body) = answer else { panic!("{answer:?}") };
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    body["choices"][0]["message"]["content"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn without_guardrails_nothing_is_looked_at() {
+    let forward = forwarded(say(&gateway(testing::increment()), EMAIL));
+    assert!(forward.inspection.is_none() && forward.body.is_none());
+    assert!(forward.response_headers.iter().all(|(name, _)| *name != "x-latchkey-guardrails"));
+}
+
+#[test]
+fn a_redacted_value_does_not_reach_the_provider() {
+    let forward =
+        forwarded(say(&guarded(vec![rule("pii", Action::Redact)]), &format!("mail {EMAIL}, please")));
+    assert_eq!(sent(&forward, 0), "mail [EMAIL], please");
+    assert!(
+        forward.response_headers.contains(&(
+            "x-latchkey-guardrails",
+            "redacted=1; anonymized=0; monitored=0; unread=0".to_owned()
+        ))
+    );
+    let [finding] = report(&forward).findings.as_slice() else { panic!() };
+    assert_eq!((finding.category, finding.detector.as_str()), ("pii", "email"));
+    assert_eq!((finding.action, finding.direction), (FindingAction::Redacted, Direction::Request));
+    assert_eq!((finding.place.as_str(), finding.message), ("messages[0].content", Some(0)));
+    assert!(!format!("{:?}", report(&forward)).contains(EMAIL), "{:?}", report(&forward));
+}
+
+#[test]
+fn what_is_anonymized_is_restored_in_the_answer() {
+    let store = guarded(vec![rule("pii", Action::Anonymize)]);
+    let forward = forwarded(say(&store, &format!("write to {EMAIL} and lee@example.com, {EMAIL}")));
+    let text_sent = sent(&forward, 0);
+    let words: Vec<_> = text_sent.split([' ', ',']).filter(|word| word.starts_with("[EMAIL_")).collect();
+    let [first, second, third] = words.as_slice() else { panic!("{text_sent}") };
+    assert!(first == third && first != second, "{text_sent}");
+    let answer = says(&format!("Dear {first}, cc {second} [EMAIL_ffff] [EMAIL] [x"));
+    let (answer, report) = answered(forward, &answer);
+    assert_eq!(text(answer), format!("Dear {EMAIL}, cc lee@example.com [EMAIL_ffff] [EMAIL] [x"));
+    assert_eq!(report.findings.iter().map(|finding| finding.count).sum::<u32>(), 3);
+}
+
+#[test]
+fn a_value_has_the_same_placeholder_in_the_next_turn() {
+    let store = guarded(vec![rule("pii", Action::Anonymize)]);
+    let first = sent(&forwarded(say(&store, EMAIL)), 0);
+    let turns = [("user", EMAIL), ("assistant", "Hello kim@example.com!"), ("user", "bye")];
+    let forward = forwarded(ask(&store, testing::app_key().expose(), CHAT, &messages(&turns)));
+    assert_eq!((sent(&forward, 0), sent(&forward, 1)), (first.clone(), format!("Hello {first}!")));
+    assert_eq!(report(&forward).findings, [], "they were told in the turn that brought them");
+    assert_eq!(report(&forward).anonymized, 2);
+}
+
+#[test]
+fn secrets_are_never_restored() {
+    let store = guarded(vec![rule("secrets", Action::Anonymize)]);
+    let forward = forwarded(say(&store, &format!("use {KEY}")));
+    assert_eq!(sent(&forward, 0), "use [SECRET]");
+}
+
+#[test]
+fn embeddings_are_redacted() {
+    let store = guarded(vec![rule("pii", Action::Anonymize)]);
+    let body = json!({ "model": "gpt-4o", "input": [EMAIL, "x"] }).to_string();
+    let forward = forwarded(ask(&store, testing::app_key().expose(), "/v1/embeddings", body.as_bytes()));
+    let sent: Value = serde_json::from_slice(forward.body.as_deref().unwrap()).unwrap();
+    assert_eq!(sent["input"], json!(["[EMAIL]", "x"]));
+}
+
+#[test]
+fn a_block_names_the_kind_and_the_place_and_never_the_value() {
+    let store = guarded(vec![rule("pci", Action::Block)]);
+    let reply = refusal(ask(
+        &store,
+        testing::app_key().expose(),
+        CHAT,
+        &messages(&[("system", "be nice"), ("user", &format!("pay with {CARD}"))]),
+    ));
+    let body: Value = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!(reply.status, 400);
+    assert_eq!(body["error"]["code"], "guardrail_blocked");
+    assert_eq!(
+        body["error"]["guardrail"],
+        json!({ "category": "pci", "detector": "credit_card", "message": 1, "place": "messages[1].content" })
+    );
+    assert!(!String::from_utf8_lossy(&reply.body).contains("4111"));
+    let report = reply.inspection.unwrap();
+    let [finding] = report.findings.as_slice() else { panic!("{report:?}") };
+    assert_eq!(finding.action, FindingAction::Blocked);
+}
+
+#[test]
+fn what_was_blocked_before_does_not_block_the_chat_for_ever() {
+    let store = guarded(vec![rule("pci", Action::Block)]);
+    let turns = [("user", CARD), ("assistant", "I cannot use that."), ("user", "then without")];
+    let forward = forwarded(ask(&store, testing::app_key().expose(), CHAT, &messages(&turns)));
+    assert!(forward.body.is_none());
+    assert_eq!(report(&forward).findings, []);
+}
+
+#[test]
+fn what_is_monitored_passes_unchanged_and_is_noted() {
+    let forward = forwarded(say(&guarded(vec![rule("pii", Action::Monitor)]), EMAIL));
+    assert!(forward.body.is_none());
+    assert_eq!(report(&forward).findings.first().unwrap().action, FindingAction::Monitored);
+}
+
+#[test]
+fn a_rule_on_trial_changes_nothing_and_ends() {
+    let until =
+        |shadow_until_ms| guarded(vec![GuardrailRule { shadow_until_ms, ..rule("pii", Action::Block) }]);
+    let forward = forwarded(say(&until(1_001), EMAIL));
+    assert_eq!(report(&forward).findings.first().unwrap().action, FindingAction::WouldBlock);
+    let forward = forwarded(say(&until(1_000), EMAIL));
+    assert_eq!(report(&forward).findings, []);
+}
+
+#[test]
+fn a_detectors_own_rule_governs_it() {
+    let own = |action| GuardrailRule { detector: "email".to_owned(), ..rule("pii", action) };
+    let ssn = "123-45-6789";
+    let store = guarded(vec![rule("pii", Action::Redact), own(Action::Allow)]);
+    assert_eq!(sent(&forwarded(say(&store, &format!("{EMAIL} {ssn}"))), 0), format!("{EMAIL} [SSN]"));
+    let only_answers = GuardrailRule { direction: Goes::Response.into(), ..own(Action::Block) };
+    let store = guarded(vec![rule("pii", Action::Redact), only_answers]);
+    assert_eq!(sent(&forwarded(say(&store, &format!("{EMAIL} {ssn}"))), 0), format!("{EMAIL} [SSN]"));
+    let risky = GuardrailRule { min_risk: GuardrailRisk::High.into(), ..rule("pii", Action::Redact) };
+    let store = guarded(vec![risky]);
+    assert_eq!(sent(&forwarded(say(&store, &format!("{EMAIL} {ssn}"))), 0), format!("{EMAIL} [SSN]"));
+}
+
+#[test]
+fn answers_are_redacted_and_blocked() {
+    let response = |action| GuardrailRule { direction: Goes::Response.into(), ..rule("pii", action) };
+    let forward = forwarded(say(&guarded(vec![response(Action::Redact)]), EMAIL));
+    assert!(forward.body.is_none(), "the rule is about answers");
+    let (answer, report) = answered(forward, &says("ask lee@example.com"));
+    assert_eq!(text(answer), "ask [EMAIL]");
+    assert_eq!(report.findings.first().unwrap().direction, Direction::Response);
+
+    let forward = forwarded(say(&guarded(vec![response(Action::Block)]), "who?"));
+    let (answer, report) = answered(forward, &says("ask lee@example.com"));
+    let WholeAnswer::Refuse(reply) = answer else { panic!("{answer:?}") };
+    assert_eq!((reply.status, reply.code), (400, Some(Code::GuardrailBlocked)));
+    assert!(!String::from_utf8_lossy(&reply.body).contains("lee@"));
+    assert_eq!(report.findings.first().unwrap().action, FindingAction::Blocked);
+}
+
+#[test]
+fn texts_that_the_provider_keeps_are_refused_unless_the_app_allows_them() {
+    let body = |member: &str| format!(r#"{{"model":"gpt-4o","input":"hi","{member}":"x"}}"#);
+    let ask = |store: &TestMemory, body: &str| {
+        ask(store, testing::app_key().expose(), "/v1/responses", body.as_bytes())
+    };
+    let redacting = guarded(vec![rule("pii", Action::Redact)]);
+    for member in ["previous_response_id", "conversation"] {
+        let reply = refusal(ask(&redacting, &body(member)));
+        assert_eq!(reply.code, Some(Code::ContentNotInspected), "{member}");
+        assert!(String::from_utf8_lossy(&reply.body).contains(member));
+    }
+    let allowing = wire::Guardrails {
+        rules: vec![rule("pii", Action::Redact)],
+        key: vec![7; 32],
+        unseen_texts: UnseenTexts::Allow.into(),
+        ..wire::Guardrails::default()
+    };
+    for store in [with_guardrails(allowing), guarded(vec![rule("pii", Action::Monitor)])] {
+        let forward = forwarded(ask(&store, &body("previous_response_id")));
+        assert_eq!(report(&forward).unread, 1);
+    }
+    forwarded(ask(&redacting, r#"{"model":"gpt-4o","input":"hi","previous_response_id":null}"#));
+}
+
+#[test]
+fn custom_categories_are_noted_unless_a_rule_says_otherwise() {
+    let category = wire::CustomCategory {
+        name: "Project names".to_owned(),
+        keywords: vec!["orion".to_owned()],
+        patterns: vec![r"PRJ-\d{4}".to_owned()],
+    };
+    let with = |rules| wire::Guardrails {
+        rules,
+        key: vec![7; 32],
+        custom_categories: vec![category.clone()],
+        exceptions: vec!["PRJ-0000".to_owned()],
+        ..wire::Guardrails::default()
+    };
+    let text = "Orion is PRJ-1234, not PRJ-0000";
+    let forward = forwarded(say(&with_guardrails(with(vec![])), text));
+    assert!(forward.body.is_none());
+    assert_eq!(report(&forward).monitored, 2);
+    let named = GuardrailRule { detector: "Project names".to_owned(), ..rule("custom", Action::Redact) };
+    for rule in [named, rule("custom", Action::Redact)] {
+        let forward = forwarded(say(&with_guardrails(with(vec![rule])), text));
+        assert_eq!(sent(&forward, 0), "[PROJECT_NAMES] is [PROJECT_NAMES], not PRJ-0000");
+    }
+}
+
+#[test]
+fn a_policy_that_this_gateway_cannot_follow_is_refused_whole() {
+    let refused = |rules: Vec<GuardrailRule>, key: usize| {
+        let guardrails = wire::Guardrails { rules, key: vec![7; key], ..wire::Guardrails::default() };
+        let app = wire::AppPolicy { guardrails: Some(guardrails), ..testing::app() };
+        AppPolicy::try_from(app).unwrap_err().to_string()
+    };
+    assert_eq!(refused(vec![rule("smell", Action::Block)], 32), "guardrails: `smell` has no detector ``");
+    let elsewhere = GuardrailRule { detector: "iban_x".to_owned(), ..rule("pii", Action::Block) };
+    assert_eq!(refused(vec![elsewhere], 32), "guardrails: `pii` has no detector `iban_x`");
+    assert_eq!(
+        refused(vec![GuardrailRule { action: 0, ..rule("pii", Action::Block) }], 32),
+        "guardrails.rules.action is not set, or not to a known value"
+    );
+    assert_eq!(refused(vec![], 5), "guardrails.key has 5 bytes instead of 32");
+}
+
+#[test]
+fn arguments_of_tools_are_looked_at_and_results_restored() {
+    let store = guarded(vec![rule("pii", Action::Anonymize)]);
+    let call = json!({
+        "jsonrpc": "2.0", "id": 7, "method": "tools/call",
+        "params": { "name": "send", "arguments": { "to": EMAIL } },
+    });
+    let forward =
+        forwarded(ask(&store, testing::app_key().expose(), "/mcp/github", call.to_string().as_bytes()));
+    let sent: Value = serde_json::from_slice(forward.body.as_deref().unwrap()).unwrap();
+    let placeholder = sent["params"]["arguments"]["to"].as_str().unwrap().to_owned();
+    assert!(placeholder.starts_with("[EMAIL_"), "{sent}");
+    let result = json!({
+        "jsonrpc": "2.0", "id": 7,
+        "result": { "content": [{ "type": "text", "text": format!("sent to {placeholder}") }] },
+    });
+    let (answer, _) = answered(forward, &result);
+    let WholeAnswer::Replace(body) = answer else { panic!("{answer:?}") };
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["result"]["content"][0]["text"], format!("sent to {EMAIL}"));
+}

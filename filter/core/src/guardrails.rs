@@ -1,0 +1,15 @@
+//! What an app's guardrails find in the texts of a request and of its answer, and what they do about it.
+//!
+//! The detectors are in the crate `latchkey_guardrails`; where texts stand, and how they are replaced, is in
+//! [`crate::content`]. Here are the app's policy and what follows from it for each match.
+
+mod answer;
+mod inspection;
+mod placeholder;
+mod policy;
+mod report;
+
+pub use answer::{AnswerInspector, AnswerMode, WholeAnswer};
+pub use inspection::{Blocked, InspectedContent, InspectedRequest, Inspection};
+pub use policy::{Direction, Guardrails};
+pub use report::{BlockDetail, Finding, FindingAction, InspectionReport};

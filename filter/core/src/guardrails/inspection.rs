@@ -1,0 +1,336 @@
+//! One request under guardrails, from its body to the end of its answer.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use latchkey_guardrails::{Category, End, Match, Scanner, mask};
+
+use super::placeholder::{self, Placeholders};
+use super::policy::{Action, Direction, Guardrails, Ruling, UnseenTexts};
+use super::report::{BlockDetail, Finding, FindingAction, InspectionReport};
+use crate::answer::denial::{Code, Denial};
+use crate::content::{self, Place, Replacement, TextEditor, Unread};
+use crate::request::body::{BodyFormat, JsonObject};
+use crate::request::endpoint::ModelOperation;
+use crate::snapshot::{AppPolicy, UnixMs};
+
+/// What guardrails know of a request: what they found, and which values its placeholders stand for.
+#[derive(Debug)]
+pub struct Inspection {
+    app: Rc<AppPolicy>,
+    scanner: Rc<Scanner>,
+    /// Rules on trial end by it.
+    now: UnixMs,
+    /// Whether the answer has texts in which placeholders can be restored.
+    is_restorable: bool,
+    placeholders: Placeholders,
+    report: InspectionReport,
+}
+
+/// A request that guardrails let pass.
+#[derive(Debug)]
+pub struct InspectedRequest {
+    /// Replaces the client's, where something was replaced in it.
+    pub body: Option<Vec<u8>>,
+    pub inspection: Box<Inspection>,
+}
+
+/// A request that guardrails refuse.
+#[derive(Debug)]
+pub struct Blocked {
+    pub denial: Denial,
+    /// None where nothing was looked for.
+    pub report: Option<Box<InspectionReport>>,
+}
+
+impl From<Denial> for Blocked {
+    fn from(denial: Denial) -> Self {
+        Self { denial, report: None }
+    }
+}
+
+/// What is looked at.
+#[derive(Clone, Copy, Debug)]
+pub enum InspectedContent<'a> {
+    Model(ModelOperation, &'a BodyFormat),
+    /// A JSON-RPC message.
+    Mcp,
+}
+
+/// Whether an operation's answer is text that a person or a program reads.
+fn answers_in_text(operation: ModelOperation) -> bool {
+    matches!(
+        operation,
+        ModelOperation::ChatCompletions
+            | ModelOperation::Completions
+            | ModelOperation::Responses
+            | ModelOperation::Messages
+    )
+}
+
+/// Members of a request that refer to texts which the provider has.
+const UNSEEN: [&str; 3] = ["previous_response_id", "conversation", "prompt"];
+
+impl Inspection {
+    fn new(app: &Rc<AppPolicy>, scanner: &Rc<Scanner>, is_restorable: bool, now: UnixMs) -> Self {
+        Self {
+            app: Rc::clone(app),
+            scanner: Rc::clone(scanner),
+            now,
+            is_restorable,
+            placeholders: Placeholders::default(),
+            report: InspectionReport::default(),
+        }
+    }
+
+    /// Looks at a request's body.
+    ///
+    /// # Errors
+    /// The request is blocked, or refers to texts that cannot be seen.
+    pub fn of_request(
+        app: &Rc<AppPolicy>,
+        scanner: &Rc<Scanner>,
+        content: InspectedContent<'_>,
+        body: &[u8],
+        now: UnixMs,
+    ) -> Result<InspectedRequest, Blocked> {
+        let is_restorable = match content {
+            InspectedContent::Model(operation, _) => answers_in_text(operation),
+            InspectedContent::Mcp => true,
+        };
+        let mut inspection = Box::new(Self::new(app, scanner, is_restorable, now));
+        if let InspectedContent::Model(ModelOperation::Responses, _) = content {
+            inspection.check_unseen(body).map_err(|denial| Blocked { denial, report: None })?;
+        }
+        let mut editor = Editor { inspection: &mut inspection, direction: Direction::Request, block: None };
+        let edited = match content {
+            InspectedContent::Model(operation, format) => {
+                content::edit_request(operation, format, body, &mut editor)
+            }
+            InspectedContent::Mcp => content::edit_mcp(body, &mut editor),
+        };
+        if let Some(block) = editor.block {
+            let denial = denial(block, "request");
+            return Err(Blocked { denial, report: Some(inspection.report.into()) });
+        }
+        let body = match edited {
+            Ok(body) => body,
+            Err(_) if inspection.intervenes(Direction::Request) => {
+                let message = "The body cannot be read as text, and this app's guardrails must see all text.";
+                return Err(Denial::new(Code::ContentNotInspected, message).into());
+            }
+            Err(_) => {
+                inspection.count_unread();
+                None
+            }
+        };
+        Ok(InspectedRequest { body, inspection })
+    }
+
+    /// Whether it follows this policy.
+    #[must_use]
+    pub fn is_by(&self, app: &Rc<AppPolicy>) -> bool {
+        Rc::ptr_eq(&self.app, app)
+    }
+
+    #[must_use]
+    pub fn report(&self) -> &InspectionReport {
+        &self.report
+    }
+
+    #[must_use]
+    pub fn into_report(self) -> InspectionReport {
+        self.report
+    }
+
+    /// Whether there is something to do with the answer.
+    #[must_use]
+    pub fn concerns_answer(&self) -> bool {
+        !self.placeholders.is_empty()
+            || self.guardrails().is_some_and(|guardrails| guardrails.looks(Direction::Response))
+    }
+
+    pub(super) fn guardrails(&self) -> Option<&Guardrails> {
+        self.app.guardrails.as_ref()
+    }
+
+    /// Whether a rule may change or refuse what goes this way.
+    fn intervenes(&self, direction: Direction) -> bool {
+        self.guardrails().is_some_and(|guardrails| guardrails.intervenes(direction))
+    }
+
+    pub(super) fn count_unread(&mut self) {
+        self.report.unread = self.report.unread.saturating_add(1);
+    }
+
+    /// Refuses a request that refers to texts which the provider has and the gateway does not see.
+    fn check_unseen(&mut self, body: &[u8]) -> Result<(), Denial> {
+        let read = std::str::from_utf8(body).ok().and_then(|body| JsonObject::read(body, UNSEEN).ok());
+        let named = read.and_then(|object| {
+            UNSEEN.into_iter().find(|name| object.get(name).is_some_and(|value| value.get() != "null"))
+        });
+        let Some(name) = named else { return Ok(()) };
+        let is_refused = self.guardrails().is_some_and(|it| it.unseen_texts == UnseenTexts::Refuse);
+        if !is_refused || !self.intervenes(Direction::Request) {
+            self.count_unread();
+            return Ok(());
+        }
+        let message = format!(
+            "`{name}` refers to text that the gateway does not see, and this app's guardrails must see all text: \
+             send the text itself, or ask an admin to allow it (`guardrails.unseen_texts`)."
+        );
+        Err(Denial { param: Some(name.into()), ..Denial::new(Code::ContentNotInspected, message) })
+    }
+}
+
+/// Follows the app's rules in texts that go one way.
+pub(super) struct Editor<'a> {
+    pub inspection: &'a mut Inspection,
+    pub direction: Direction,
+    /// The first match that blocks.
+    pub block: Option<BlockDetail>,
+}
+
+impl<'a> Editor<'a> {
+    /// For the texts of an answer.
+    pub(super) fn of_answer(inspection: &'a mut Inspection) -> Self {
+        Self { inspection, direction: Direction::Response, block: None }
+    }
+
+    /// What a rule has put in the place of a match; none where it stays.
+    fn replacement(
+        &mut self,
+        value: &str,
+        found: &Match,
+        ruling: Ruling,
+        place: &Place<'_>,
+    ) -> Option<String> {
+        let Inspection { app, placeholders, report, is_restorable, .. } = &mut *self.inspection;
+        let guardrails = app.guardrails.as_ref()?;
+        let detector = guardrails.detector(found.finding);
+        // A message of an earlier turn was told when it was new, and does not block the chat for ever.
+        let is_new = self.direction == Direction::Response || place.is_new;
+        let is_final = !*is_restorable
+            || self.direction == Direction::Response
+            || detector.category == Category::Secrets;
+        let ruling = match ruling.action {
+            Action::Anonymize if is_final => Ruling { action: Action::Redact, ..ruling },
+            _ => ruling,
+        };
+        if is_new {
+            let hash = guardrails.key.hash(detector.placeholder, value);
+            report.add(Finding {
+                category: detector.category.name(),
+                detector: detector.name.to_owned(),
+                risk: detector.risk,
+                action: FindingAction::of(ruling),
+                direction: self.direction,
+                place: place.path().to_string(),
+                message: place.message.and_then(|message| u32::try_from(message).ok()),
+                count: 1,
+                excerpt: mask(value, found.finding),
+                value_hash: hash.first_chunk().copied().unwrap_or_default(),
+            });
+        }
+        if ruling.is_trial {
+            return None;
+        }
+        match ruling.action {
+            Action::Monitor => {
+                report.monitored = report.monitored.saturating_add(u32::from(is_new));
+                None
+            }
+            Action::Redact => {
+                report.redacted = report.redacted.saturating_add(1);
+                Some(format!("[{}]", detector.placeholder))
+            }
+            Action::Anonymize => {
+                report.anonymized = report.anonymized.saturating_add(1);
+                Some(placeholders.of(&guardrails.key, detector.placeholder, value))
+            }
+            Action::Block => {
+                if is_new && self.block.is_none() {
+                    self.block = Some(BlockDetail {
+                        category: detector.category.name(),
+                        detector: detector.name.to_owned(),
+                        message: place.message.and_then(|message| u32::try_from(message).ok()),
+                        place: place.path().to_string(),
+                    });
+                }
+                None
+            }
+        }
+    }
+
+    /// Puts the values of placeholders back.
+    fn restore(&self, text: &str, range: &Range<usize>, replacements: &mut Vec<Replacement>) {
+        let placeholders = &self.inspection.placeholders;
+        let Some(part) = text.get(range.clone()) else { return };
+        for at in memchr::memchr_iter(b'[', part.as_bytes()) {
+            let start = range.start.saturating_add(at);
+            let tail = text.get(start..).unwrap_or_default();
+            let Some(end) = memchr::memchr(b']', tail.as_bytes()) else { break };
+            let end = end.saturating_add(1);
+            let Some(value) = tail.get(..end).and_then(|found| placeholders.value(found)) else { continue };
+            let span = start..start.saturating_add(end);
+            if replacements.iter().all(|known| known.span.end <= span.start || known.span.start >= span.end) {
+                replacements.push(Replacement { span, text: value.to_owned() });
+            }
+        }
+        replacements.sort_by_key(|replacement| replacement.span.start);
+    }
+}
+
+impl TextEditor for Editor<'_> {
+    fn edit(&mut self, text: &str, range: Range<usize>, place: &Place<'_>) -> Vec<Replacement> {
+        let mut replacements = Vec::new();
+        let app = Rc::clone(&self.inspection.app);
+        let Some(guardrails) = &app.guardrails else { return replacements };
+        if guardrails.looks(self.direction) {
+            let wanted = guardrails.wanted(self.direction);
+            let scan = self.inspection.scanner.scan(text, range.start, End::Closed, wanted);
+            for found in scan.matches.iter().filter(|found| found.span.start < range.end) {
+                let Some(ruling) = guardrails.ruling(found.finding, self.direction, self.inspection.now)
+                else {
+                    continue;
+                };
+                let Some(value) = text.get(found.span.clone()) else { continue };
+                if let Some(text) = self.replacement(value, found, ruling, place) {
+                    replacements.push(Replacement { span: found.span.clone(), text });
+                }
+            }
+        }
+        if self.direction == Direction::Response && !self.inspection.placeholders.is_empty() {
+            self.restore(text, &range, &mut replacements);
+        }
+        replacements
+    }
+
+    fn decided_until(&self, text: &str) -> usize {
+        let mut until = text.len();
+        if let Some(guardrails) = self.inspection.guardrails().filter(|it| it.looks(self.direction)) {
+            until = self.inspection.scanner.decided_until(text, guardrails.wanted(self.direction));
+        }
+        if !self.inspection.placeholders.is_empty() {
+            let window = text.floor_char_boundary(text.len().saturating_sub(placeholder::LONGEST));
+            let tail = text.get(window..).unwrap_or_default();
+            let open = memchr::memchr_iter(b'[', tail.as_bytes())
+                .find(|at| tail.get(*at..).is_some_and(placeholder::may_become));
+            until = until.min(open.map_or(text.len(), |at| window.saturating_add(at)));
+        }
+        until
+    }
+
+    fn unread(&mut self, _: Unread, _: &Place<'_>) {
+        self.inspection.count_unread();
+    }
+}
+
+/// The refusal of what a match blocks.
+pub(super) fn denial(block: BlockDetail, what: &str) -> Denial {
+    let BlockDetail { category, detector, place, .. } = &block;
+    let place = if place.is_empty() { String::new() } else { format!(" in `{place}`") };
+    let message =
+        format!("The app's guardrails block this {what}: {category} ({detector}) was found{place}.");
+    Denial { block: Some(Box::new(block)), ..Denial::new(Code::GuardrailBlocked, message) }
+}

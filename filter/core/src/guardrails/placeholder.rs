@@ -1,0 +1,135 @@
+//! What stands in the place of a value: the same for one value within one app.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use hmac::digest::KeyInit as _;
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
+
+/// An app's key, by which values become placeholders and hashes. It cannot be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct ValueKey(pub(super) [u8; 32]);
+
+/// The longest placeholder in bytes: the longest name, a hash, and what is around them.
+pub(super) const LONGEST: usize = 64;
+
+/// Hex digits of a hash in a placeholder; more where two values of one request would be alike.
+const DIGITS: [usize; 3] = [4, 8, 16];
+
+impl fmt::Debug for ValueKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ValueKey")
+    }
+}
+
+impl ValueKey {
+    /// A hash that tells whether two findings are of one value.
+    pub(super) fn hash(&self, name: &str, value: &str) -> [u8; 32] {
+        // Any length of key is taken.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return [0; 32] };
+        mac.update(name.as_bytes());
+        mac.update(&[0]);
+        mac.update(value.as_bytes());
+        mac.finalize().into_bytes().into()
+    }
+}
+
+/// The placeholders of one request, and the values that they stand for. Values are kept only as long as it.
+#[derive(Default)]
+pub(super) struct Placeholders {
+    values: HashMap<String, String>,
+}
+
+impl fmt::Debug for Placeholders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} placeholders", self.values.len())
+    }
+}
+
+impl Placeholders {
+    pub(super) fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The placeholder of a value: `[EMAIL_7f3a]`.
+    pub(super) fn of(&mut self, key: &ValueKey, name: &str, value: &str) -> String {
+        let hash = key.hash(name, value);
+        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut last = String::new();
+        for digits in DIGITS {
+            last = format!("[{name}_{}]", hex.get(..digits).unwrap_or(&hex));
+            match self.values.get(&last) {
+                Some(known) if known != value => {}
+                Some(_) => return last,
+                None => {
+                    self.values.insert(last.clone(), value.to_owned());
+                    return last;
+                }
+            }
+        }
+        last
+    }
+
+    /// The value of a placeholder; none where it is no placeholder of this request.
+    pub(super) fn value(&self, placeholder: &str) -> Option<&str> {
+        self.values.get(placeholder).map(String::as_str)
+    }
+}
+
+/// Whether text after `rest`, which begins with `[`, could make it a placeholder.
+pub(super) fn may_become(rest: &str) -> bool {
+    let Some(inside) = rest.strip_prefix('[') else { return false };
+    rest.len() < LONGEST
+        && inside.bytes().all(|byte| {
+            byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_' || byte.is_ascii_lowercase()
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_value_has_one_placeholder_within_an_app() {
+        let key = ValueKey([7; 32]);
+        let mut of_one = Placeholders::default();
+        let placeholder = of_one.of(&key, "EMAIL", "kim@example.com");
+        assert_eq!(placeholder, of_one.of(&key, "EMAIL", "kim@example.com"));
+        assert_eq!(placeholder, Placeholders::default().of(&key, "EMAIL", "kim@example.com"));
+        assert_ne!(placeholder, Placeholders::default().of(&ValueKey([8; 32]), "EMAIL", "kim@example.com"));
+        assert_ne!(placeholder, of_one.of(&key, "EMAIL", "lee@example.com"));
+        assert_eq!(of_one.value(&placeholder), Some("kim@example.com"));
+        assert!(placeholder.starts_with("[EMAIL_") && placeholder.len() == "[EMAIL_7f3a]".len());
+    }
+
+    #[test]
+    fn values_that_would_be_alike_are_told_apart() {
+        let key = ValueKey([7; 32]);
+        let mut placeholders = Placeholders::default();
+        let values: Vec<_> = (0..3_000).map(|n| format!("user{n}@example.com")).collect();
+        let made: Vec<_> = values.iter().map(|value| placeholders.of(&key, "EMAIL", value)).collect();
+        for (value, placeholder) in values.iter().zip(&made) {
+            assert_eq!(placeholders.value(placeholder), Some(value.as_str()));
+            assert!(placeholder.len() <= LONGEST);
+        }
+    }
+
+    #[test]
+    fn the_beginning_of_a_placeholder_is_told() {
+        for begin in ["[", "[EM", "[EMAIL_", "[EMAIL_7f3"] {
+            assert!(may_become(begin), "{begin}");
+        }
+        for other in ["", "x", "[EMAIL_7f3a]", "[a b", "[é"] {
+            assert!(!may_become(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn nothing_secret_is_printed() {
+        let key = ValueKey([7; 32]);
+        let mut placeholders = Placeholders::default();
+        placeholders.of(&key, "EMAIL", "kim@example.com");
+        assert_eq!(format!("{key:?} {placeholders:?}"), "ValueKey 1 placeholders");
+    }
+}

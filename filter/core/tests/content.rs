@@ -1,0 +1,12 @@
+//! The texts in bodies and streams: found, looked at, and replaced byte for byte.
+
+#[path = "content/bodies.rs"]
+mod bodies;
+#[path = "content/examples.rs"]
+mod examples;
+#[path = "content/planted.rs"]
+mod planted;
+#[path = "content/source.rs"]
+mod source;
+#[path = "content/streams.rs"]
+mod streams;

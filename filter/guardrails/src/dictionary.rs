@@ -1,0 +1,137 @@
+//! Keywords, looked up where a word begins.
+//!
+//! Every rule that begins with a word or a fixed prefix has its keyword here, and so has every word that makes
+//! a value beside it count. A keyword is looked up by its first two bytes, so a word that no keyword begins
+//! like costs one read of a table.
+
+use crate::class::{self, ALNUM, SPACE};
+use crate::cursor::Cursor;
+use crate::rules::secret::{self, SecretForm};
+use crate::sink::Sink;
+
+/// What happens at a keyword.
+#[derive(Clone, Copy)]
+pub(crate) enum Trigger {
+    /// The keyword is how a secret begins, in exactly this case.
+    Secret(&'static SecretForm),
+    /// A rule whose match begins with the keyword, in any case.
+    Rule(fn(&mut Sink<'_>, Keyword)),
+}
+
+/// Where a keyword is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keyword {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+pub(crate) struct Entry {
+    /// A space stands for up to two of space, `_`, `-`, `.` and line breaks, or for none.
+    pub(crate) word: &'static str,
+    pub(crate) trigger: Trigger,
+}
+
+pub(crate) struct Dictionary {
+    /// In order of their keys.
+    entries: Vec<Entry>,
+    /// By key: the entries that have it.
+    ranges: Vec<(u16, u16)>,
+}
+
+/// Letters in any case, digits, and the rest as one.
+const SYMBOLS: u16 = 37;
+
+impl Dictionary {
+    pub(crate) fn built_in() -> Self {
+        Self::new(
+            secret::FORMS
+                .iter()
+                .map(|form| Entry { word: form.prefix, trigger: Trigger::Secret(form) })
+                .collect(),
+        )
+    }
+
+    fn new(mut entries: Vec<Entry>) -> Self {
+        let key_of = |entry: &Entry| {
+            let mut bytes = entry.word.bytes();
+            key(bytes.next().unwrap_or(0), bytes.next().unwrap_or(0))
+        };
+        entries.sort_by_key(key_of);
+        let mut ranges = vec![(0, 0); usize::from(SYMBOLS.saturating_mul(SYMBOLS))];
+        for (i, entry) in (0_u16..).zip(&entries) {
+            if let Some(range) = ranges.get_mut(key_of(entry)) {
+                let start = if *range == (0, 0) { i } else { range.0 };
+                *range = (start, i.saturating_add(1));
+            }
+        }
+        Self { entries, ranges }
+    }
+
+    /// Calls what begins at `at`.
+    #[inline]
+    pub(crate) fn look_up(&self, sink: &mut Sink<'_>, at: usize) {
+        let Some(first) = sink.bytes.get(at) else { return };
+        let Some(second) = sink.bytes.get(at.saturating_add(1)) else {
+            return sink.hold(at);
+        };
+        let (start, end) = self.ranges.get(key(*first, *second)).copied().unwrap_or_default();
+        if start != end {
+            let entries = self.entries.get(usize::from(start)..usize::from(end)).unwrap_or_default();
+            for entry in entries {
+                entry.call(sink, at);
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn call(&self, sink: &mut Sink<'_>, at: usize) {
+        match self.trigger {
+            Trigger::Secret(form) if sink.wants(form.detector) => {
+                sink.attempt(at, |cursor| form.read(cursor))
+            }
+            Trigger::Secret(_) => {}
+            Trigger::Rule(rule) => {
+                let mut cursor = Cursor::new(sink.bytes, at);
+                if phrase(&mut cursor, self.word) {
+                    rule(sink, Keyword { start: at, end: cursor.at() });
+                }
+            }
+        }
+    }
+}
+
+/// Reads a keyword in any case, with whatever separates its words.
+pub(crate) fn phrase(cursor: &mut Cursor<'_>, words: &str) -> bool {
+    for byte in words.bytes() {
+        if byte == b' ' {
+            for _ in 0..2 {
+                if cursor
+                    .peek()
+                    .is_some_and(|b| class::is(b, SPACE | class::DASH | class::UNDERSCORE | class::DOT))
+                {
+                    cursor.skip(1);
+                }
+            }
+        } else if cursor.peek().is_some_and(|b| b.eq_ignore_ascii_case(&byte)) {
+            cursor.skip(1);
+        } else {
+            return false;
+        }
+    }
+    // The word ends here, unless the keyword ends in something else than a letter or digit.
+    !words.bytes().next_back().is_some_and(|last| class::is(last, ALNUM)) || !cursor.next_is(class::ALPHA)
+}
+
+fn key(first: u8, second: u8) -> usize {
+    usize::from(symbol(first).saturating_mul(SYMBOLS).saturating_add(symbol(second)))
+}
+
+fn symbol(byte: u8) -> u16 {
+    match byte {
+        b'a'..=b'z' => u16::from(byte).saturating_sub(u16::from(b'a')),
+        b'A'..=b'Z' => u16::from(byte).saturating_sub(u16::from(b'A')),
+        b'0'..=b'9' => u16::from(byte).saturating_sub(u16::from(b'0')).saturating_add(26),
+        _ => 36,
+    }
+}

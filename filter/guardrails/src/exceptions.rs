@@ -1,0 +1,34 @@
+//! Values that are fine, whatever finds them.
+
+use std::collections::BTreeSet;
+
+use crate::custom::Refused;
+use crate::custom::pattern::Pattern;
+use crate::normalize::normalized;
+
+/// What an app lets pass: values, and patterns that a match must have as a whole.
+#[derive(Clone, Debug, Default)]
+pub struct Exceptions {
+    /// Normalized, in lower case.
+    values: BTreeSet<Vec<u8>>,
+    patterns: Vec<Pattern>,
+}
+
+impl Exceptions {
+    /// # Errors
+    /// A pattern cannot be used; the reason says why.
+    pub fn compile(values: &[String], patterns: &[String]) -> Result<Self, Refused> {
+        let values = values.iter().map(|value| normalized(value).to_ascii_lowercase()).collect();
+        let patterns = patterns.iter().map(|pattern| Pattern::compile(pattern)).collect::<Result<_, _>>()?;
+        Ok(Self { values, patterns })
+    }
+
+    /// Whether a match, normalized, is fine.
+    pub(crate) fn cover(&self, found: &[u8]) -> bool {
+        if self.values.is_empty() && self.patterns.is_empty() {
+            return false;
+        }
+        self.values.contains(&found.to_ascii_lowercase())
+            || self.patterns.iter().any(|pattern| pattern.matches_whole(found))
+    }
+}

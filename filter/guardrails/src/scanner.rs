@@ -1,0 +1,190 @@
+//! Finds what is wanted in a text.
+
+use std::ops::Range;
+
+use crate::category::{Category, Risk, Strength};
+use crate::detector::DetectorId;
+use crate::dictionary::Dictionary;
+use crate::normalize::View;
+use crate::overlap::{self, Candidate};
+use crate::pass;
+use crate::sink::Sink;
+use crate::wanted::Wanted;
+
+/// Bytes before a part of a text that [`Scanner::scan`] looks at.
+pub const CONTEXT: usize = 256;
+
+/// The longest match, in bytes of the text as given. Only private keys and runs of base64 are longer than 1 KiB.
+pub const LONGEST_MATCH: usize = 8 * 1024;
+
+/// Sensitive content in a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Match {
+    /// Bytes of the text as given, on character boundaries.
+    pub span: Range<usize>,
+    pub finding: Finding,
+}
+
+/// What a match is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Finding {
+    Detector(DetectorId),
+    /// Of a custom category, by its position in [`Wanted`].
+    Custom(u16),
+}
+
+/// Whether more text may follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The text is complete.
+    Closed,
+    /// More may follow.
+    Open,
+}
+
+/// What was found in a part of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scan {
+    /// Ascending, not overlapping. All of them begin before `decided`.
+    pub matches: Vec<Match>,
+    /// Up to where the text is decided whatever comes after it: every match that begins before it ends before
+    /// it, and no text appended would add, remove or change one. The next scan continues here.
+    pub decided: usize,
+}
+
+/// Finds sensitive content. One per VM is enough: it holds the keywords, and nothing of any text.
+pub struct Scanner {
+    dictionary: Dictionary,
+}
+
+impl std::fmt::Debug for Scanner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Scanner")
+    }
+}
+
+impl Default for Scanner {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Finding {
+    /// The category, of custom ones with the position.
+    #[must_use]
+    pub fn category(self) -> Category {
+        match self {
+            Self::Detector(id) => id.detector().category,
+            Self::Custom(position) => Category::Custom(position),
+        }
+    }
+
+    /// How much harm it does if it passes. Custom categories are high: somebody asked for them.
+    #[must_use]
+    pub fn risk(self) -> Risk {
+        match self {
+            Self::Detector(id) => id.detector().risk,
+            Self::Custom(_) => Risk::High,
+        }
+    }
+
+    /// The word for a value that was taken out.
+    #[must_use]
+    pub fn placeholder(self) -> &'static str {
+        match self {
+            Self::Detector(id) => id.detector().placeholder,
+            Self::Custom(_) => "CUSTOM",
+        }
+    }
+}
+
+impl Scanner {
+    #[must_use]
+    pub fn new() -> Self {
+        Self { dictionary: Dictionary::built_in() }
+    }
+
+    /// All matches of a complete text: ascending, not overlapping.
+    #[must_use]
+    pub fn find(&self, text: &str, wanted: &Wanted) -> Vec<Match> {
+        self.scan(text, 0, End::Closed, wanted).matches
+    }
+
+    /// Up to where a text is decided whatever comes after it. See [`Scan::decided`].
+    #[must_use]
+    pub fn decided_until(&self, text: &str, wanted: &Wanted) -> usize {
+        self.scan(text, 0, End::Open, wanted).decided
+    }
+
+    /// The matches of a text that begin at `from` or later, where `from` is 0 or what an earlier scan gave as
+    /// [`Scan::decided`]. Of the text before `from` only the last [`CONTEXT`] bytes are looked at, so a stream
+    /// need not keep more: text scanned in parts, wherever it is cut, has exactly the matches that
+    /// [`Self::find`] gives for the whole.
+    #[must_use]
+    pub fn scan(&self, text: &str, from: usize, end: End, wanted: &Wanted) -> Scan {
+        if wanted.is_empty() || from >= text.len() {
+            return Scan { matches: Vec::new(), decided: text.len() };
+        }
+        let base = text.floor_char_boundary(from.saturating_sub(CONTEXT));
+        let view = View::new(text, base);
+        let start = view.place(from);
+        let mut sink = Sink::new(view.bytes(), wanted, start);
+        if wanted.built_in() {
+            pass::run(&self.dictionary, &mut sink);
+        }
+        crate::custom::scan::run(&mut sink);
+        let Sink { candidates, undecided, .. } = sink;
+        let candidates = placed(&view, candidates, text, wanted);
+        let decided = match end {
+            End::Closed => text.len(),
+            End::Open => overlap::retreat(&candidates, view.origin(undecided).max(from)),
+        };
+        let kept = overlap::resolve(candidates).into_iter();
+        let matches = kept.map(|candidate| Match { span: candidate.span, finding: candidate.item });
+        Scan { matches: matches.filter(|found| found.span.start < decided).collect(), decided }
+    }
+}
+
+/// The candidates where they are in the text, without those that are too long or excepted.
+fn placed(
+    view: &View<'_>,
+    candidates: Vec<Candidate<Finding>>,
+    text: &str,
+    wanted: &Wanted,
+) -> Vec<Candidate<Finding>> {
+    let exceptions = wanted.exceptions();
+    let placed = candidates.into_iter().map(|Candidate { span, rank, item }| {
+        let fine = exceptions.cover(view.bytes().get(span.clone()).unwrap_or_default());
+        (fine, Candidate { span: view.span(&span), rank, item })
+    });
+    placed
+        .filter(|(fine, candidate)| {
+            !fine && candidate.span.len() <= LONGEST_MATCH && candidate.span.end <= text.len()
+        })
+        .map(|(_, candidate)| candidate)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_and_holds_back() {
+        let scanner = Scanner::new();
+        let wanted = Wanted::all();
+        let text = "Write to ann@example.com, card 4111 1111 1111 1111, ssn 536-90-4399.";
+        let found = scanner.find(text, &wanted);
+        let found: Vec<_> = found.iter().map(|m| (&text[m.span.clone()], m.finding)).collect();
+        assert_eq!(
+            found,
+            [
+                ("ann@example.com", Finding::Detector(DetectorId::Email)),
+                ("4111 1111 1111 1111", Finding::Detector(DetectorId::CreditCard)),
+                ("536-90-4399", Finding::Detector(DetectorId::UsSsn)),
+            ]
+        );
+        assert_eq!(scanner.decided_until("Some prose that ends in a wor", &wanted), 26);
+        assert!(scanner.find(text, &Wanted::default()).is_empty());
+    }
+}

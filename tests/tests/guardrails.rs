@@ -1,0 +1,308 @@
+//! Guardrails through a real Envoy: the official SDKs, streams cut anywhere, tools, and what is written down.
+
+use std::fs;
+
+use latchkey_tests::raw::{self, RawProvider, Step};
+use latchkey_tests::stack::answer::Answer;
+use latchkey_tests::stack::api::App;
+use latchkey_tests::stack::{PROVIDER_CREDENTIAL, Stack};
+use serde_json::{Value, json};
+
+const EMAIL: &str = "kim.lee@example.com";
+const CARD: &str = "4111 1111 1111 1111";
+const SSN: &str = "536-90-4399";
+const CHAT: &str = "/v1/chat/completions";
+
+/// The calls of the script `guardrails.py`.
+const CALLS: [&str; 7] =
+    ["chat", "chat_stream", "completion", "response", "response_stream", "message", "message_stream"];
+
+fn rule(category: &str, action: &str, direction: &str) -> Value {
+    json!({ "category": category, "action": action, "direction": direction })
+}
+
+async fn guarded(stack: &Stack, name: &str, rules: &[Value]) -> App {
+    let settings = json!({ "name": name, "mcp_scope": "all", "guardrails": { "rules": rules } });
+    let app = stack.api().create_app(settings).await.unwrap();
+    stack.until_synced().await.unwrap();
+    app
+}
+
+/// What each call of the script answers.
+async fn sdks(stack: &Stack, app: &App, prompt: &str, sample: &str) -> Vec<(&'static str, Value)> {
+    let seen = stack.gateway().sdk("guardrails.py", &app.key, &[("PROMPT", prompt), ("SAMPLE", sample)]);
+    let seen = seen.await.unwrap();
+    CALLS.into_iter().map(|call| (call, seen[call].clone())).collect()
+}
+
+/// Everything that the provider has got.
+fn upstream(stack: &Stack) -> String {
+    stack.provider().requests().iter().map(|request| request.body.to_string()).collect()
+}
+
+#[tokio::test]
+async fn every_sdk_gets_back_what_was_anonymized() {
+    let stack = Stack::start().await.unwrap();
+    let app = guarded(&stack, "anonymizing", &[rule("pii", "anonymize", "request")]).await;
+    let prompt = format!("write to {EMAIL} about {SSN} and {EMAIL}");
+    for sample in ["", "tiny-chunks", "huge-chunks"] {
+        stack.provider().forget();
+        for (call, outcome) in sdks(&stack, &app, &prompt, sample).await {
+            assert_eq!(outcome["text"], format!("You said: {prompt}"), "{call} {sample}: {outcome}");
+        }
+        let upstream = upstream(&stack);
+        assert!(!upstream.contains(EMAIL) && !upstream.contains(SSN), "{upstream}");
+        assert!(upstream.contains("[EMAIL_") && upstream.contains("[SSN_"), "{upstream}");
+        assert_eq!(stack.provider().requests().len(), CALLS.len());
+    }
+}
+
+#[tokio::test]
+async fn every_sdk_works_where_a_value_is_redacted() {
+    let stack = Stack::start().await.unwrap();
+    let request = guarded(&stack, "redacting", &[rule("pii", "redact", "request")]).await;
+    let prompt = format!("write to {EMAIL} today");
+    for (call, outcome) in sdks(&stack, &request, &prompt, "").await {
+        assert_eq!(outcome["text"], "You said: write to [EMAIL] today", "{call}: {outcome}");
+    }
+    assert!(!upstream(&stack).contains(EMAIL));
+
+    stack.provider().forget();
+    let response = guarded(&stack, "redacting-answers", &[rule("pii", "redact", "response")]).await;
+    for sample in ["", "tiny-chunks", "huge-chunks"] {
+        for (call, outcome) in sdks(&stack, &response, &prompt, sample).await {
+            assert_eq!(outcome["text"], "You said: write to [EMAIL] today", "{call} {sample}: {outcome}");
+        }
+    }
+    assert!(upstream(&stack).contains(EMAIL), "the rule is about answers");
+}
+
+#[tokio::test]
+async fn every_sdk_hears_of_a_block_and_nothing_of_the_value() {
+    let stack = Stack::start().await.unwrap();
+    let app = guarded(&stack, "blocking", &[rule("pci", "block", "request")]).await;
+    for (call, outcome) in sdks(&stack, &app, &format!("pay with {CARD}"), "").await {
+        assert_eq!(outcome["error"], "BadRequestError", "{call}: {outcome}");
+        assert_eq!((&outcome["status"], &outcome["code"]), (&json!(400), &json!("guardrail_blocked")));
+        assert_eq!(outcome["guardrail"]["detector"], "credit_card", "{call}: {outcome}");
+        assert!(!outcome.to_string().contains("4111"), "{call}: {outcome}");
+    }
+    assert_eq!(stack.provider().requests().len(), 0);
+
+    let app = guarded(&stack, "blocking-answers", &[rule("pci", "block", "response")]).await;
+    for (call, outcome) in sdks(&stack, &app, &format!("pay with {CARD} now"), "").await {
+        let name = outcome["error"].as_str().unwrap_or_default();
+        assert!(["BadRequestError", "APIError", "APIStatusError"].contains(&name), "{call}: {outcome}");
+        assert_eq!(outcome["code"], "guardrail_blocked", "{call}: {outcome}");
+        assert!(!outcome.to_string().contains("1111"), "{call}: {outcome}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_monitored_passes_as_it_is() {
+    let stack = Stack::start().await.unwrap();
+    let app = guarded(&stack, "monitoring", &[rule("pii", "monitor", "both")]).await;
+    let prompt = format!("write to {EMAIL} today");
+    for (call, outcome) in sdks(&stack, &app, &prompt, "").await {
+        assert_eq!(outcome["text"], format!("You said: {prompt}"), "{call}: {outcome}");
+    }
+    assert!(upstream(&stack).contains(EMAIL));
+}
+
+/// An app whose requests a raw provider answers.
+struct RawSetup {
+    stack: Stack,
+    raw: RawProvider,
+}
+
+impl RawSetup {
+    async fn start() -> Self {
+        let (stack, raw) = (Stack::start().await.unwrap(), RawProvider::start().await.unwrap());
+        let api = stack.api();
+        api.create_provider("raw", "openai_compatible", &raw.url(), PROVIDER_CREDENTIAL).await.unwrap();
+        api.create_provider("raw-claude", "anthropic", &raw.origin(), PROVIDER_CREDENTIAL).await.unwrap();
+        api.create_model("m", "raw").await.unwrap();
+        api.create_model("c", "raw-claude").await.unwrap();
+        Self { stack, raw }
+    }
+
+    async fn send(&self, app: &App, path: &str, body: &Value) -> Answer {
+        self.stack.gateway().post(path, &app.key, body).await.unwrap()
+    }
+}
+
+/// A chunk of a chat with this member of a delta.
+fn delta(delta: &Value) -> String {
+    let chunk =
+        json!({ "id": "c", "object": "chat.completion.chunk", "choices": [{ "index": 0, "delta": delta }] });
+    format!("data: {chunk}\n\n")
+}
+
+/// The texts of a stream's deltas.
+fn contents(stream: &str) -> String {
+    let data = stream.lines().filter_map(|line| line.strip_prefix("data: "));
+    let chunks = data.filter_map(|data| serde_json::from_str::<Value>(data).ok());
+    chunks.filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str().map(str::to_owned)).collect()
+}
+
+#[tokio::test]
+async fn a_stream_is_redacted_wherever_it_is_cut() {
+    let setup = RawSetup::start().await;
+    let app = guarded(&setup.stack, "redacting", &[rule("pii", "redact", "response")]).await;
+    let text = format!("mail {EMAIL} now");
+    let end = "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+    for cut in 1..text.len() {
+        let (first, second) = text.split_at(cut);
+        let events =
+            [delta(&json!({ "content": first })), delta(&json!({ "content": second })), end.to_owned()];
+        setup.raw.answer(raw::events(&events.concat()));
+        let body = json!({ "model": "m", "stream": true, "messages": [{ "role": "user", "content": "x" }] });
+        let answer = setup.send(&app, CHAT, &body).await;
+        assert_eq!(contents(&answer.text), "mail [EMAIL] now", "cut at {cut}: {}", answer.text);
+        assert!(answer.text.ends_with("data: [DONE]\n\n"), "{}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn what_is_decided_goes_on_before_the_rest_comes() {
+    let setup = RawSetup::start().await;
+    let app = guarded(&setup.stack, "redacting", &[rule("pii", "redact", "response")]).await;
+    let head = raw::events(&delta(&json!({ "content": "All is well here. Write to kim" })));
+    setup.raw.play(vec![Step::Send(head), Step::Hold]);
+    let body = json!({ "model": "m", "stream": true, "messages": [{ "role": "user", "content": "x" }] });
+    let request =
+        setup.stack.gateway().request(reqwest::Method::POST, CHAT).bearer_auth(&app.key).json(&body);
+    let mut answer = request.send().await.unwrap();
+    let mut seen = String::new();
+    while !contents(&seen).contains("Write to") {
+        seen.push_str(str::from_utf8(&answer.chunk().await.unwrap().unwrap()).unwrap());
+    }
+    assert!(!seen.contains("kim"), "it may become an address: {seen}");
+}
+
+#[tokio::test]
+async fn arguments_of_streamed_tool_calls_are_restored() {
+    let setup = RawSetup::start().await;
+    let app = guarded(&setup.stack, "anonymizing", &[rule("pii", "anonymize", "both")]).await;
+    let body = |model: &str| {
+        json!({
+            "model": model, "stream": true, "max_tokens": 100,
+            "messages": [{ "role": "user", "content": format!("write to {EMAIL}") }],
+        })
+    };
+    // Once to learn the placeholder.
+    setup.raw.answer(raw::events("data: [DONE]\n\n"));
+    setup.send(&app, CHAT, &body("m")).await;
+    let sent = setup.raw.requests()[0].json()["messages"][0]["content"].as_str().unwrap().to_owned();
+    let placeholder = sent.strip_prefix("write to ").unwrap().to_owned();
+    assert!(placeholder.starts_with("[EMAIL_"), "{sent}");
+
+    let arguments = json!({ "to": placeholder, "note": "say \"hi\" é" }).to_string();
+    for cut in (1..arguments.len()).filter(|cut| arguments.is_char_boundary(*cut)) {
+        let (first, second) = arguments.split_at(cut);
+        let call = |part: &str| json!({ "tool_calls": [{ "index": 0, "id": "t", "function": { "name": "mail", "arguments": part } }] });
+        let end = "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\ndata: [DONE]\n\n";
+        setup.raw.answer(raw::events(&[delta(&call(first)), delta(&call(second)), end.to_owned()].concat()));
+        let answer = setup.send(&app, CHAT, &body("m")).await;
+        let data = answer.text.lines().filter_map(|line| line.strip_prefix("data: "));
+        let read: String = data
+            .filter_map(|data| serde_json::from_str::<Value>(data).ok())
+            .filter_map(|chunk| {
+                let call = &chunk["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"];
+                call.as_str().map(str::to_owned)
+            })
+            .collect();
+        let read: Value =
+            serde_json::from_str(&read).unwrap_or_else(|error| panic!("{cut}: {error}: {read}"));
+        assert_eq!(read, json!({ "to": EMAIL, "note": "say \"hi\" é" }), "cut at {cut}");
+
+        let block = |kind: &str, member: &Value| {
+            format!("event: {kind}\ndata: {}\n\n", json!({ "type": kind, "index": 1, "delta": member }))
+        };
+        let json_delta = |part: &str| json!({ "type": "input_json_delta", "partial_json": part });
+        let events = [
+            "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"usage\":{\"input_tokens\":1,\"output_tokens\":1}}}\n\n".to_owned(),
+            block("content_block_delta", &json_delta(first)),
+            block("content_block_delta", &json_delta(second)),
+            "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":1}\n\n".to_owned(),
+            "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n".to_owned(),
+        ];
+        setup.raw.answer(raw::events(&events.concat()));
+        let answer = setup.send(&app, "/anthropic_messages/v1/messages", &body("c")).await;
+        let data = answer.text.lines().filter_map(|line| line.strip_prefix("data: "));
+        let read: String = data
+            .filter_map(|data| serde_json::from_str::<Value>(data).ok())
+            .filter_map(|event| event["delta"]["partial_json"].as_str().map(str::to_owned))
+            .collect();
+        let read: Value =
+            serde_json::from_str(&read).unwrap_or_else(|error| panic!("{cut}: {error}: {read}"));
+        assert_eq!(read["to"], EMAIL, "cut at {cut}");
+    }
+}
+
+#[tokio::test]
+async fn findings_are_written_once_and_no_value_anywhere() {
+    let stack = Stack::start().await.unwrap();
+    let rules =
+        [rule("pii", "anonymize", "both"), rule("pci", "block", "both"), rule("secrets", "redact", "both")];
+    let app = guarded(&stack, "guarded", &rules).await;
+    let secret = "AKIAQYLPMN5HHHFPZAM2";
+    let ask = async |text: String| {
+        let body = json!({ "model": "gpt-4o-mini", "messages": [{ "role": "user", "content": text }] });
+        stack.gateway().chat(&app.key, body).await.unwrap()
+    };
+    assert_eq!(ask(format!("mail {EMAIL} and use {secret}")).await.status, 200);
+    let blocked = ask(format!("pay with {CARD}")).await;
+    assert_eq!((blocked.status, blocked.code()), (400, "guardrail_blocked"));
+    assert_eq!(blocked.header("x-latchkey-guardrails"), "redacted=0; anonymized=0; monitored=0; unread=0");
+    assert_eq!(
+        ask("hello".to_owned()).await.header("x-latchkey-guardrails"),
+        "redacted=0; anonymized=0; monitored=0; unread=0"
+    );
+    stack.api().until_recorded(&app, 3).await.unwrap();
+
+    let findings = stack.api().get(&format!("/api/v1/findings?app_id={}", app.id)).await.unwrap();
+    let shown = findings.text.clone();
+    let findings = findings.ok().unwrap();
+    let mut found: Vec<_> = findings["items"].as_array().unwrap().iter().collect();
+    found.sort_by_key(|finding| finding["detector"].as_str().unwrap().to_owned());
+    let told: Vec<_> = found
+        .iter()
+        .map(|finding| {
+            ["category", "detector", "action", "direction", "excerpt"]
+                .map(|member| finding[member].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ["secrets", "aws_access_key", "redacted", "request", told[0][4]],
+            ["pci", "credit_card", "blocked", "request", "4111 •••• •••• 1111"],
+            ["pii", "email", "anonymized", "request", "k••••@example.com"],
+        ],
+        "{shown}"
+    );
+    let metrics = stack.api().get("/metrics").await.unwrap().text;
+    let audit = stack.api().get("/api/v1/logs").await.unwrap().text;
+    for planted in [EMAIL, secret, "4111 1111", "4111111111111111"] {
+        for (name, text) in [("findings", &shown), ("metrics", &metrics), ("logs", &audit)] {
+            assert!(!text.contains(planted), "{planted} is in {name}");
+        }
+        for file in files(stack.dir()) {
+            let bytes = fs::read(&file).unwrap_or_default();
+            let is_there = bytes.windows(planted.len()).any(|window| window == planted.as_bytes());
+            assert!(!is_there, "{planted} is in {}", file.display());
+        }
+    }
+}
+
+/// Every file that the stack has written: the database, logs.
+fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .flat_map(|entry| {
+            let path = entry.path();
+            if path.is_dir() { files(&path) } else { vec![path] }
+        })
+        .collect()
+}
