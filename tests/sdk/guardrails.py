@@ -38,9 +38,12 @@ def response():
 
 def response_stream():
     text, final = "", None
+    # Its SDK gives errors as events.
     for event in client.responses.create(model=model, input=prompt, stream=True):
         if event.type == "response.output_text.delta":
             text += event.delta
+        if event.type == "error":
+            return {"error": "APIError", "code": event.code}
         if event.type == "response.completed":
             final = event.response.output_text
     if text != final:
@@ -59,7 +62,8 @@ def message_stream():
 
 def outcome(call):
     try:
-        return {"text": call()}
+        answer = call()
+        return answer if isinstance(answer, dict) else {"text": answer}
     except (openai.APIError, anthropic.APIError) as error:
         body = error.body if isinstance(error.body, dict) else {}
         detail = body.get("error", body)

@@ -5,6 +5,7 @@ use std::fs;
 use latchkey_tests::raw::{self, RawProvider, Step};
 use latchkey_tests::stack::answer::Answer;
 use latchkey_tests::stack::api::App;
+use latchkey_tests::stack::port::Port;
 use latchkey_tests::stack::{PROVIDER_CREDENTIAL, Stack};
 use serde_json::{Value, json};
 
@@ -12,6 +13,7 @@ const EMAIL: &str = "kim.lee@example.com";
 const CARD: &str = "4111 1111 1111 1111";
 const SSN: &str = "536-90-4399";
 const CHAT: &str = "/v1/chat/completions";
+const CLAUDE: &str = "claude-m";
 
 /// The calls of the script `guardrails.py`.
 const CALLS: [&str; 7] =
@@ -28,10 +30,19 @@ async fn guarded(stack: &Stack, name: &str, rules: &[Value]) -> App {
     app
 }
 
+/// With a model that speaks Anthropic's API.
+async fn start() -> Stack {
+    let stack = Stack::start().await.unwrap();
+    let api = stack.api();
+    api.create_provider("claude", "anthropic", &stack.provider().url(), PROVIDER_CREDENTIAL).await.unwrap();
+    api.create_model(CLAUDE, "claude").await.unwrap();
+    stack
+}
+
 /// What each call of the script answers.
 async fn sdks(stack: &Stack, app: &App, prompt: &str, sample: &str) -> Vec<(&'static str, Value)> {
-    let seen = stack.gateway().sdk("guardrails.py", &app.key, &[("PROMPT", prompt), ("SAMPLE", sample)]);
-    let seen = seen.await.unwrap();
+    let variables = [("PROMPT", prompt), ("SAMPLE", sample), ("CLAUDE_MODEL", CLAUDE)];
+    let seen = stack.gateway().sdk("guardrails.py", &app.key, &variables).await.unwrap();
     CALLS.into_iter().map(|call| (call, seen[call].clone())).collect()
 }
 
@@ -42,7 +53,7 @@ fn upstream(stack: &Stack) -> String {
 
 #[tokio::test]
 async fn every_sdk_gets_back_what_was_anonymized() {
-    let stack = Stack::start().await.unwrap();
+    let stack = start().await;
     let app = guarded(&stack, "anonymizing", &[rule("pii", "anonymize", "request")]).await;
     let prompt = format!("write to {EMAIL} about {SSN} and {EMAIL}");
     for sample in ["", "tiny-chunks", "huge-chunks"] {
@@ -59,7 +70,7 @@ async fn every_sdk_gets_back_what_was_anonymized() {
 
 #[tokio::test]
 async fn every_sdk_works_where_a_value_is_redacted() {
-    let stack = Stack::start().await.unwrap();
+    let stack = start().await;
     let request = guarded(&stack, "redacting", &[rule("pii", "redact", "request")]).await;
     let prompt = format!("write to {EMAIL} today");
     for (call, outcome) in sdks(&stack, &request, &prompt, "").await {
@@ -79,7 +90,7 @@ async fn every_sdk_works_where_a_value_is_redacted() {
 
 #[tokio::test]
 async fn every_sdk_hears_of_a_block_and_nothing_of_the_value() {
-    let stack = Stack::start().await.unwrap();
+    let stack = start().await;
     let app = guarded(&stack, "blocking", &[rule("pci", "block", "request")]).await;
     for (call, outcome) in sdks(&stack, &app, &format!("pay with {CARD}"), "").await {
         assert_eq!(outcome["error"], "BadRequestError", "{call}: {outcome}");
@@ -100,7 +111,7 @@ async fn every_sdk_hears_of_a_block_and_nothing_of_the_value() {
 
 #[tokio::test]
 async fn what_is_monitored_passes_as_it_is() {
-    let stack = Stack::start().await.unwrap();
+    let stack = start().await;
     let app = guarded(&stack, "monitoring", &[rule("pii", "monitor", "both")]).await;
     let prompt = format!("write to {EMAIL} today");
     for (call, outcome) in sdks(&stack, &app, &prompt, "").await {
@@ -294,6 +305,23 @@ async fn findings_are_written_once_and_no_value_anywhere() {
             assert!(!is_there, "{planted} is in {}", file.display());
         }
     }
+}
+
+/// Whole by `ORACLE=union-worst-case`, which takes minutes.
+#[tokio::test]
+async fn an_outside_judge_finds_no_leak_and_everything_restored() {
+    let stack = Stack::start().await.unwrap();
+    let port = Port::free().unwrap();
+    let url = format!("http://127.0.0.1:{}/v1", port.number());
+    stack.api().create_provider("judge", "openai_compatible", &url, PROVIDER_CREDENTIAL).await.unwrap();
+    stack.api().create_model("judged", "judge").await.unwrap();
+    let rules = [rule("pii", "anonymize", "both"), rule("pci", "anonymize", "both"), rule("secrets", "redact", "both")];
+    let app = guarded(&stack, "judged", &rules).await;
+    let port = port.number().to_string();
+    let variables = [("MODEL", "judged"), ("CAPTURE_PORT", &port)];
+    let reports = stack.gateway().sdk("leaks.py", &app.key, &variables).await.unwrap();
+    println!("{}", reports["said"].as_str().unwrap());
+    println!("{:#}", reports);
 }
 
 /// Every file that the stack has written: the database, logs.

@@ -123,18 +123,24 @@ pub struct AnswerHead<'a> {
     pub content_encoding: Option<&'a str>,
 }
 
+impl AnswerHead<'_> {
+    /// Whether the body is compressed, or encoded in another way.
+    pub(crate) fn is_encoded(&self) -> bool {
+        self.content_encoding.is_some_and(|encoding| {
+            encoding.split(',').any(|word| !matches!(word.trim(), "" | "identity" | "Identity" | "IDENTITY"))
+        })
+    }
+}
+
 impl UsageReader {
     #[must_use]
     pub fn new(asked: AnswerContext, head: AnswerHead<'_>) -> Self {
         let AnswerContext { operation, hides_usage, long_cache } = asked;
-        let encoded = head.content_encoding.is_some_and(|encoding| {
-            encoding.split(',').any(|word| !matches!(word.trim(), "" | "identity" | "Identity" | "IDENTITY"))
-        });
         Self {
             operation,
             long_cache,
             labelled_as_events: head.content_type.is_some_and(is_event_stream),
-            format: encoded.then_some(AnswerFormat::Unreadable),
+            format: head.is_encoded().then_some(AnswerFormat::Unreadable),
             detector: FormatDetector::default(),
             events: EventScanner::default(),
             document: DocumentScanner::default(),

@@ -73,7 +73,11 @@ impl AnswerInspector {
     /// The answer's headers have come, and a body will.
     pub fn answered(&mut self, status: u16, head: AnswerHead<'_>) -> AnswerMode {
         let is_read = (200..300).contains(&status) && self.inspection.concerns_answer();
+        if is_read && head.is_encoded() {
+            self.inspection.count_unread();
+        }
         self.mode = match head.content_type {
+            _ if head.is_encoded() => AnswerMode::Pass,
             _ if !is_read => AnswerMode::Pass,
             Some(content_type) if is_event_stream(content_type) => AnswerMode::Stream,
             _ => AnswerMode::Whole,

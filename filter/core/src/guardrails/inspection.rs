@@ -321,6 +321,11 @@ impl TextEditor for Editor<'_> {
         until
     }
 
+    /// They would spell what is taken out, and those before the first match have left by then.
+    fn removes_logprobs(&self) -> bool {
+        self.direction == Direction::Response && self.inspection.intervenes(Direction::Response)
+    }
+
     fn unread(&mut self, _: Unread, _: &Place<'_>) {
         self.inspection.count_unread();
     }

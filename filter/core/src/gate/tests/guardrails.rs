@@ -314,3 +314,54 @@ fn arguments_of_tools_are_looked_at_and_results_restored() {
     let body: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(body["result"]["content"][0]["text"], format!("sent to {EMAIL}"));
 }
+
+/// The texts that a client reads in a stream, whose bytes come in parts of this size.
+fn streamed(forward: Forward, deltas: &[&str], size: usize) -> (String, InspectionReport) {
+    let mut inspector = AnswerInspector::new(forward.inspection.unwrap(), &forward.call);
+    let head = AnswerHead { content_type: Some("text/event-stream"), content_encoding: None };
+    assert_eq!(inspector.answered(200, head), AnswerMode::Stream);
+    let events = deltas.iter().map(|delta| json!({ "index": 0, "delta": { "content": delta } }));
+    let events = events.chain([json!({ "index": 0, "delta": {}, "finish_reason": "stop" })]);
+    let events = events.map(|choice| format!("data: {}\n\n", json!({ "id": "c", "choices": [choice] })));
+    let stream: String = events.chain(["data: [DONE]\n\n".to_owned()]).collect();
+    let mut shown = Vec::new();
+    let parts = stream.as_bytes().chunks(size).collect::<Vec<_>>();
+    for (at, part) in parts.iter().enumerate() {
+        shown.extend(inspector.chunk(part, at + 1 == parts.len()));
+    }
+    let shown = String::from_utf8(shown).unwrap();
+    let data = shown.lines().filter_map(|line| line.strip_prefix("data: "));
+    let chunks = data.filter_map(|data| serde_json::from_str::<Value>(data).ok());
+    let text = chunks.filter_map(|chunk| {
+        let choice = &chunk["choices"][0]["delta"]["content"];
+        choice.as_str().or(chunk["error"]["code"].as_str()).map(str::to_owned)
+    });
+    (text.collect(), inspector.into_report())
+}
+
+#[test]
+fn a_stream_is_restored_wherever_it_is_cut() {
+    let store = guarded(vec![rule("pii", Action::Anonymize)]);
+    let ask = || forwarded(say(&store, &format!("write to {EMAIL}")));
+    let placeholder = sent(&ask(), 0).replace("write to ", "");
+    let text = format!("Dear {placeholder}, [EMAIL_x] {placeholder}");
+    for cut in 1..text.len() {
+        let (first, second) = text.split_at(cut);
+        for size in [3, 100_000] {
+            let (read, _) = streamed(ask(), &[first, second], size);
+            assert_eq!(read, format!("Dear {EMAIL}, [EMAIL_x] {EMAIL}"), "cut at {cut}, parts of {size}");
+        }
+    }
+}
+
+#[test]
+fn a_block_ends_a_stream_before_the_value() {
+    let store = guarded(vec![rule("pci", Action::Block)]);
+    for cut in 1..CARD.len() {
+        let (first, second) = CARD.split_at(cut);
+        let deltas = ["Your card is ", first, second, " and so on"];
+        let (read, report) = streamed(forwarded(say(&store, "hi")), &deltas, 1);
+        assert_eq!(read, "Your card is guardrail_blocked", "cut at {cut}");
+        assert_eq!(report.findings.iter().map(|finding| finding.count).sum::<u32>(), 1);
+    }
+}
