@@ -53,7 +53,7 @@ impl<'a> EventHead<'a> {
             has_error: false,
             choices: None,
         };
-        members(JsonCursor(data), |name, value| {
+        members(&mut JsonCursor(data), |name, value| {
             let written = written(value)?;
             match name {
                 "type" => head.kind = written.trim_matches('"'),
