@@ -316,6 +316,48 @@ fn calls_of_two_tools_at_once() {
 }
 
 #[test]
+fn each_string_of_arguments_is_a_text_of_its_own() {
+    let delta = |piece: &str| {
+        let delta = json!({"type": "input_json_delta", "partial_json": piece});
+        format!("data: {}\n\n", json!({"type": "content_block_delta", "index": 0, "delta": delta}))
+    };
+    let stream = [delta("{\"a\":\"x SEC"), delta("\",\"b\":\"RET"), delta("SECR"), delta("ET\"}")].concat();
+    let mut editor = PlantedWords::default();
+    let out = edit(ModelOperation::Messages, &[stream.as_bytes()], &mut editor);
+    let (texts, _) = read(ModelOperation::Messages, &out);
+    assert_eq!(texts["text 0"], r#"{"a":"x SEC","b":"RET[X]"}"#);
+    let seen: Vec<_> = editor.seen.iter().map(|(_, text)| text.as_str()).zip(editor.contexts).collect();
+    assert_eq!(seen, [("a", 0), ("x ", 0), ("SEC", 2), ("b", 0), ("RET", 0), ("SECRET", 3)]);
+}
+
+#[test]
+fn a_part_of_the_output_ends_by_itself_or_with_its_item() {
+    let delta = |text: &str, logprobs: &Value| {
+        json!({"type": "response.output_text.delta", "output_index": 1, "content_index": 2, "logprobs": logprobs,
+            "delta": text})
+    };
+    for end in [
+        json!({"type": "response.content_part.done", "output_index": 1, "content_index": 2}),
+        json!({"type": "response.output_item.done", "output_index": 1}),
+        json!({"type": "response.failed"}),
+    ] {
+        let others = [
+            json!({"type": "response.content_part.done", "output_index": 1, "content_index": 1}),
+            json!({"type": "response.output_item.done", "output_index": 2}),
+            json!({"type": "response.output_text.done", "output_index": 1, "content_index": 0, "text": ""}),
+        ];
+        let logprobs = json!([{"token": "SE"}]);
+        let all = [vec![delta("SE", &logprobs)], others.to_vec(), vec![end.clone()]].concat();
+        let stream: String = all.iter().map(|event| format!("data: {event}\n\n")).collect();
+        let out = edit(ModelOperation::Responses, &[stream.as_bytes()], &mut PlantedWords::default());
+        let out: Vec<Value> = events(&out).iter().map(|data| serde_json::from_str(data).unwrap()).collect();
+        let first = delta("", &logprobs);
+        let expected = [vec![first], others.to_vec(), vec![delta("SE", &json!([])), end]].concat();
+        assert_eq!(out, expected);
+    }
+}
+
+#[test]
 fn the_last_event_carries_what_is_left_where_it_has_text() {
     let stream = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"[EM\"}}]}\n\n\
         data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"AI\"},\"finish_reason\":\"length\"}]}\n\n";
