@@ -5,6 +5,8 @@ use std::path::Path;
 
 #[path = "../fuzz/answers.rs"]
 mod answers;
+#[path = "../fuzz/content.rs"]
+mod content;
 
 fn replay(target: &str, check: fn(&[u8])) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
@@ -24,4 +26,9 @@ fn answers_that_are_documents() {
 #[test]
 fn answers_that_are_events() {
     replay("events", answers::events);
+}
+
+#[test]
+fn bodies_and_streams_that_are_edited() {
+    replay("content", content::check);
 }

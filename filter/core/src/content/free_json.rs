@@ -1,6 +1,8 @@
 //! Finds the strings of any JSON: what tools are called with, and what they give back. It may come in pieces, as
 //! a stream's tool arguments do, and nest as deeply as it likes.
 
+use crate::request::body::closing_quote;
+
 /// The state at the next byte.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FreeJson {
@@ -79,18 +81,5 @@ impl FreeJson {
     /// Whether the value is a string that has ended.
     pub(super) fn is_outside(&self) -> bool {
         self.containers.is_empty() && self.string.is_none()
-    }
-}
-
-fn closing_quote(text: &str) -> Option<usize> {
-    let mut at = 0_usize;
-    loop {
-        let tail = text.as_bytes().get(at..)?;
-        let found = memchr::memchr2(b'"', b'\\', tail)?;
-        let next = at.saturating_add(found);
-        if tail.get(found) == Some(&b'"') {
-            return Some(next);
-        }
-        at = next.saturating_add(2);
     }
 }

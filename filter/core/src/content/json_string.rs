@@ -5,6 +5,7 @@ use std::fmt::Write;
 use memchr::memchr;
 
 use super::editor::Replacement;
+use crate::request::body::next_escape;
 
 /// Decodes what is between a string's quotes. Half a surrogate pair, or an escape that is none, becomes U+FFFD.
 pub(super) fn decode<'a>(raw: &'a str, buffer: &'a mut String) -> &'a str {
@@ -12,16 +13,20 @@ pub(super) fn decode<'a>(raw: &'a str, buffer: &'a mut String) -> &'a str {
         return raw;
     }
     buffer.clear();
+    buffer.reserve(raw.len());
     append_decoded(raw, buffer);
     buffer
 }
 
 pub(super) fn append_decoded(raw: &str, text: &mut String) {
-    for run in Runs(raw) {
-        match run {
-            Run::Plain(plain) => text.push_str(plain),
-            Run::Escape { char, .. } => text.push(char),
-        }
+    let mut rest = raw;
+    while let Some((plain, escape)) =
+        rest.split_at_checked(next_escape(rest.as_bytes()).unwrap_or(rest.len()))
+    {
+        text.push_str(plain);
+        let Some((char, source)) = unescape(escape) else { return };
+        text.push(char);
+        rest = escape.get(source..).unwrap_or_default();
     }
 }
 
@@ -85,7 +90,7 @@ impl<'a> Iterator for Runs<'a> {
     type Item = Run<'a>;
 
     fn next(&mut self) -> Option<Run<'a>> {
-        let end = memchr(b'\\', self.0.as_bytes()).unwrap_or(self.0.len());
+        let end = next_escape(self.0.as_bytes()).unwrap_or(self.0.len());
         if end > 0 {
             let (plain, rest) = self.0.split_at_checked(end)?;
             self.0 = rest;
@@ -99,18 +104,21 @@ impl<'a> Iterator for Runs<'a> {
 
 /// The character of the escape at the beginning, and its length.
 fn unescape(text: &str) -> Option<(char, usize)> {
-    let letter = text.get(1..).and_then(|rest| rest.chars().next());
-    let char = match letter {
-        Some(char @ ('"' | '\\' | '/')) => char,
-        Some('b') => '\u{8}',
-        Some('f') => '\u{c}',
-        Some('n') => '\n',
-        Some('r') => '\r',
-        Some('t') => '\t',
-        Some('u') => return Some(unicode(text)),
-        Some(other) => return Some((char::REPLACEMENT_CHARACTER, other.len_utf8().saturating_add(1))),
-        None if text.is_empty() => return None,
-        None => return Some((char::REPLACEMENT_CHARACTER, 1)),
+    let char = match text.as_bytes() {
+        [] => return None,
+        [_, b'n', ..] => '\n',
+        [_, b'"', ..] => '"',
+        [_, b'\\', ..] => '\\',
+        [_, b't', ..] => '\t',
+        [_, b'/', ..] => '/',
+        [_, b'r', ..] => '\r',
+        [_, b'b', ..] => '\u{8}',
+        [_, b'f', ..] => '\u{c}',
+        [_, b'u', ..] => return Some(unicode(text)),
+        [_, ..] => {
+            let other = text.get(1..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
+            return Some((char::REPLACEMENT_CHARACTER, other.saturating_add(1)));
+        }
     };
     Some((char, 2))
 }

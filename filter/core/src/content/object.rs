@@ -3,26 +3,51 @@
 use crate::request::body::JsonCursor;
 
 /// A string of an object, as written; none where it is missing, repeated or no string.
-pub(super) fn member<'a>(object: JsonCursor<'a>, wanted: &str) -> Option<&'a str> {
-    let (mut found, mut count) = (None, 0_usize);
-    members(object, |name, value| {
+pub(super) fn member<'a>(mut object: JsonCursor<'a>, wanted: &str) -> Option<&'a str> {
+    let mut found = OnlyMember::default();
+    members(&mut object, |name, value| if name == wanted { found.read(value) } else { value.skip() })?;
+    found.get()
+}
+
+/// The first string of that name, as written. What comes behind it is not read.
+pub(super) fn first_member<'a>(mut object: JsonCursor<'a>, wanted: &str) -> Option<&'a str> {
+    let mut found = None;
+    members(&mut object, |name, value| {
         if name != wanted {
             return value.skip();
         }
-        count = count.saturating_add(1);
+        found = Some(value.string()?);
+        None
+    });
+    found
+}
+
+/// A member that counts where it is a string, and alone.
+#[derive(Debug, Default)]
+pub(super) struct OnlyMember<'a> {
+    text: Option<&'a str>,
+    count: usize,
+}
+
+impl<'a> OnlyMember<'a> {
+    pub(super) fn read(&mut self, value: &mut JsonCursor<'a>) -> Option<()> {
+        self.count = self.count.saturating_add(1);
         if value.peek()? != b'"' {
             return value.skip();
         }
-        found = Some(value.string()?);
+        self.text = Some(value.string()?);
         Some(())
-    })?;
-    found.filter(|_| count == 1)
+    }
+
+    pub(super) fn get(&self) -> Option<&'a str> {
+        self.text.filter(|_| self.count == 1)
+    }
 }
 
 /// A number of an object.
-pub(super) fn number(object: JsonCursor<'_>, wanted: &str) -> Option<usize> {
+pub(super) fn number(mut object: JsonCursor<'_>, wanted: &str) -> Option<usize> {
     let mut found = None;
-    members(object, |name, value| {
+    members(&mut object, |name, value| {
         let written = written(value)?;
         if name == wanted {
             found = written.parse().ok();
@@ -40,9 +65,9 @@ pub(super) fn written<'a>(value: &mut JsonCursor<'a>) -> Option<&'a str> {
     before.get(..before.len().checked_sub(value.0.len())?)
 }
 
-/// Visits the members of an object; none where it is no object.
+/// Goes over an object, and visits its members; none where it is no object.
 pub(super) fn members<'a>(
-    mut at: JsonCursor<'a>,
+    at: &mut JsonCursor<'a>,
     mut visit: impl FnMut(&'a str, &mut JsonCursor<'a>) -> Option<()>,
 ) -> Option<()> {
     if at.peek()? != b'{' {
@@ -55,8 +80,8 @@ pub(super) fn members<'a>(
             return None;
         }
         at.take(1)?;
-        visit(name, &mut at)?;
+        visit(name, at)?;
         at.comma()?;
     }
-    Some(())
+    at.take(1)
 }

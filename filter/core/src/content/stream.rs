@@ -30,7 +30,7 @@ use head::StreamApi;
 /// A longer event passes as it is. Events repeat whole answers, and bring images.
 const MAX_EVENT: usize = 4 * 1024 * 1024;
 
-/// Where there are more, the oldest is decided as it is.
+/// Where there are more, each further piece of text is taken for a whole.
 const MAX_CHANNELS: usize = 128;
 
 /// Edits the texts of a stream of server-sent events.
@@ -187,57 +187,46 @@ impl StreamEditor {
     ) -> Vec<Replacement> {
         let Findings { mut replacements, logprobs, deltas, mut ends } = found;
         self.changed |= !replacements.is_empty();
-        let mut touched: Vec<Vec<Segment>> = Vec::new();
         if let Subject::Event(head) = subject {
             ends.extend(head.ends());
         }
         let is_ended = |key: &[Segment]| ends_all || ends.iter().any(|end| key.starts_with(end));
         for leaf in &deltas {
             let Some(piece) = data.text.get(leaf.span.clone()) else { continue };
-            let channel = self.channel(leaf, editor, out);
-            let Some(channel) = channel else { continue };
-            if let Some(text) = channel.push(piece, is_ended(&leaf.key), editor) {
-                replacements.push(Replacement { span: leaf.span.clone(), text });
-            }
-            let changed = channel.changed;
+            let ends = is_ended(&leaf.key);
+            let (text, changed) = match self.channel(leaf) {
+                Some(channel) => (channel.push(piece, ends, editor), channel.changed),
+                None => {
+                    editor.unread(Unread::HeldText, &nowhere());
+                    let mut channel = Channel::new(leaf);
+                    (channel.push(piece, true, editor), channel.changed)
+                }
+            };
             self.changed |= changed;
-            touched.push(leaf.key.clone());
+            replacements.extend(text.map(|text| Replacement { span: leaf.span.clone(), text }));
         }
-        self.flush(|channel| is_ended(&channel.key) && !touched.contains(&channel.key), editor, out);
-        self.channels.retain(|channel| !is_ended(&channel.key));
+        self.flush(|channel| is_ended(&channel.key), editor, out);
         self.has_logprobs |= !logprobs.is_empty();
-        let without_logprobs = if self.changed || editor.removes_logprobs() { logprobs } else { Vec::new() };
         if let Subject::Event(head) = subject {
             for channel in self.channels.iter_mut().filter(|channel| channel.holds_text()) {
                 if let Some(leaf) = deltas.iter().find(|leaf| leaf.key == channel.key) {
-                    channel.template = EventTemplate::of(head, data, leaf, &without_logprobs);
+                    channel.template = EventTemplate::of(head, data, leaf, &logprobs);
                 }
             }
         }
-        replacements.extend(without_logprobs);
+        if self.changed || editor.removes_logprobs() {
+            replacements.extend(logprobs);
+        }
         replacements
     }
 
-    /// The channel of a piece; the oldest makes room for a new one.
-    fn channel(
-        &mut self,
-        leaf: &DeltaLeaf,
-        editor: &mut dyn TextEditor,
-        out: &mut Vec<u8>,
-    ) -> Option<&mut Channel> {
+    /// The channel of a piece, if there is one or room for one.
+    fn channel(&mut self, leaf: &DeltaLeaf) -> Option<&mut Channel> {
         let known = self.channels.iter().position(|channel| channel.key == leaf.key);
-        let at = match known {
-            Some(at) => at,
-            None => {
-                if self.channels.len() >= MAX_CHANNELS {
-                    editor.unread(Unread::HeldText, &nowhere());
-                    let mut oldest = self.channels.remove(0);
-                    out.extend(oldest.flush(editor));
-                }
-                self.channels.push(Channel::new(leaf));
-                self.channels.len().saturating_sub(1)
-            }
-        };
+        let at = known.unwrap_or(self.channels.len());
+        if known.is_none() && at < MAX_CHANNELS {
+            self.channels.push(Channel::new(leaf));
+        }
         self.channels.get_mut(at)
     }
 

@@ -1,6 +1,6 @@
 //! Who speaks in each message, and which messages are new.
 
-use super::object::{member, members};
+use super::object::{OnlyMember, members};
 use super::place::Role;
 use crate::request::body::JsonCursor;
 
@@ -16,16 +16,14 @@ impl Turns {
     /// Of the members `messages` and `input` of the object; later ones follow earlier ones.
     pub(super) fn of_request(body: &str) -> Option<Self> {
         let mut turns = Self::default();
-        members(JsonCursor(body), |name, value| {
+        members(&mut JsonCursor(body), |name, value| {
             if !matches!(name, "messages" | "input") || value.peek()? != b'[' {
                 return value.skip();
             }
             value.take(1)?;
             while value.peek()? != b']' {
-                let role = role(*value);
-                value.skip()?;
+                turns.roles.push(role(value)?);
                 value.comma()?;
-                turns.roles.push(role);
             }
             value.take(1)
         })?;
@@ -48,13 +46,23 @@ impl Turns {
 }
 
 /// Of a message, or of an item by its type.
-fn role(message: JsonCursor<'_>) -> Role {
-    match (member(message, "role"), member(message, "type")) {
+fn role(message: &mut JsonCursor<'_>) -> Option<Role> {
+    if message.peek()? != b'{' {
+        message.skip()?;
+        return Some(Role::None);
+    }
+    let (mut role, mut kind) = (OnlyMember::default(), OnlyMember::default());
+    members(message, |name, value| match name {
+        "role" => role.read(value),
+        "type" => kind.read(value),
+        _ => value.skip(),
+    })?;
+    Some(match (role.get(), kind.get()) {
         (Some(role), _) => Role::of(role),
         (None, Some(kind)) if kind.ends_with("_output") => Role::Tool,
         (None, Some(kind)) if kind.ends_with("_call") || kind == "reasoning" => Role::Assistant,
         _ => Role::None,
-    }
+    })
 }
 
 impl Role {

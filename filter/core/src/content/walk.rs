@@ -255,16 +255,18 @@ impl<'a, 'e> Walk<'a, 'e> {
     fn open(&mut self, is_object: bool, meaning: Meaning) -> Option<()> {
         let (source, role) = (self.at.0, self.position.role);
         let meaning = if meaning == Meaning::FreeObject { Meaning::Text } else { meaning };
-        let mut frame = Frame { is_object, meaning, source, kind: None, index: 0, role };
+        let frame = Frame { is_object, meaning, source, kind: None, index: 0, role };
         match (self.subject, self.position.path.as_slice()) {
             _ if !is_object => {}
             (Subject::Request(_), [Segment::Member("messages"), _, Segment::Member("content"), _])
-                if role == Role::User && frame.kind().is_some_and(|kind| kind.ends_with("tool_result")) =>
+                if role == Role::User
+                    && object::first_member(self.at, "type")
+                        .is_some_and(|kind| kind.ends_with("tool_result")) =>
             {
                 self.position.role = Role::Tool;
             }
             (Subject::Mcp, [_, Segment::Member("messages"), _]) => {
-                self.position.role = object::member(self.at, "role").map_or(role, Role::of);
+                self.position.role = object::first_member(self.at, "role").map_or(role, Role::of);
             }
             _ => {}
         }

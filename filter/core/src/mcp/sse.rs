@@ -82,7 +82,7 @@ pub(crate) fn line(text: &str) -> Option<(&str, &str, &str)> {
     if text.is_empty() {
         return None;
     }
-    let at = text.find(['\n', '\r']).unwrap_or(text.len());
+    let at = memchr2(b'\n', b'\r', text.as_bytes()).unwrap_or(text.len());
     let (line, rest) = text.split_at_checked(at)?;
     let end = match rest.as_bytes() {
         [b'\r', b'\n', ..] => 2,

@@ -20,7 +20,7 @@ use crate::answer::denial::{Code, Denial};
 use crate::request::endpoint::ModelOperation;
 use crate::request::header::Headers;
 
-pub(crate) use cursor::JsonCursor;
+pub(crate) use cursor::{JsonCursor, closing_quote, next_escape};
 pub(crate) use edit::splice;
 pub(crate) use json::span;
 pub(crate) use member_name::may_be_member;

@@ -1,12 +1,16 @@
 //! Bodies and streams as the APIs have them.
 
-use latchkey_filter_core::content::{StreamEditor, Unread, edit_answer, edit_mcp, edit_request};
+use std::ops::Range;
+
+use latchkey_filter_core::content::{
+    Place, Replacement, StreamEditor, TextEditor, Unread, edit_answer, edit_mcp, edit_request,
+};
 use latchkey_filter_core::request::body::BodyFormat;
 use latchkey_filter_core::request::endpoint::ModelOperation;
 use serde_json::{Value, json};
 
 use crate::planted::{Identity, PlantedWords};
-use crate::streams::{edit, events, read};
+use crate::streams::{edit, edit as edit_stream, events, read};
 
 fn request(operation: ModelOperation, body: &Value) -> (Option<Value>, PlantedWords) {
     let mut editor = PlantedWords::default();
@@ -253,11 +257,8 @@ fn log_probabilities_go_where_their_text_changes() {
         [event("a", logprobs), event(before, after), "data: [DONE]\n\n".to_owned()].concat()
     };
     let mut editor = PlantedWords::default();
-    let out = crate::streams::edit(
-        ModelOperation::ChatCompletions,
-        &[stream("SECRET", logprobs).as_bytes()],
-        &mut editor,
-    );
+    let out =
+        edit_stream(ModelOperation::ChatCompletions, &[stream("SECRET", logprobs).as_bytes()], &mut editor);
     assert_eq!(String::from_utf8(out).unwrap(), stream("[X]", "null"));
     assert_eq!(editor.unread.len(), 1);
 }
@@ -316,6 +317,48 @@ fn calls_of_two_tools_at_once() {
 }
 
 #[test]
+fn each_string_of_arguments_is_a_text_of_its_own() {
+    let delta = |piece: &str| {
+        let delta = json!({"type": "input_json_delta", "partial_json": piece});
+        format!("data: {}\n\n", json!({"type": "content_block_delta", "index": 0, "delta": delta}))
+    };
+    let stream = [delta("{\"a\":\"x SEC"), delta("\",\"b\":\"RET"), delta("SECR"), delta("ET\"}")].concat();
+    let mut editor = PlantedWords::default();
+    let out = edit(ModelOperation::Messages, &[stream.as_bytes()], &mut editor);
+    let (texts, _) = read(ModelOperation::Messages, &out);
+    assert_eq!(texts["text 0"], r#"{"a":"x SEC","b":"RET[X]"}"#);
+    let seen: Vec<_> = editor.seen.iter().map(|(_, text)| text.as_str()).zip(editor.contexts).collect();
+    assert_eq!(seen, [("a", 0), ("x ", 0), ("SEC", 2), ("b", 0), ("RET", 0), ("SECRET", 3)]);
+}
+
+#[test]
+fn a_part_of_the_output_ends_by_itself_or_with_its_item() {
+    let delta = |text: &str, logprobs: &Value| {
+        json!({"type": "response.output_text.delta", "output_index": 1, "content_index": 2, "logprobs": logprobs,
+            "delta": text})
+    };
+    for end in [
+        json!({"type": "response.content_part.done", "output_index": 1, "content_index": 2}),
+        json!({"type": "response.output_item.done", "output_index": 1}),
+        json!({"type": "response.failed"}),
+    ] {
+        let others = [
+            json!({"type": "response.content_part.done", "output_index": 1, "content_index": 1}),
+            json!({"type": "response.output_item.done", "output_index": 2}),
+            json!({"type": "response.output_text.done", "output_index": 1, "content_index": 0, "text": ""}),
+        ];
+        let logprobs = json!([{"token": "SE"}]);
+        let all = [vec![delta("SE", &logprobs)], others.to_vec(), vec![end.clone()]].concat();
+        let stream: String = all.iter().map(|event| format!("data: {event}\n\n")).collect();
+        let out = edit(ModelOperation::Responses, &[stream.as_bytes()], &mut PlantedWords::default());
+        let out: Vec<Value> = events(&out).iter().map(|data| serde_json::from_str(data).unwrap()).collect();
+        let first = delta("", &logprobs);
+        let expected = [vec![first], others.to_vec(), vec![delta("SE", &json!([])), end]].concat();
+        assert_eq!(out, expected);
+    }
+}
+
+#[test]
 fn the_last_event_carries_what_is_left_where_it_has_text() {
     let stream = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"[EM\"}}]}\n\n\
         data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"AI\"},\"finish_reason\":\"length\"}]}\n\n";
@@ -359,13 +402,8 @@ fn what_is_no_stream_of_events_passes_and_is_counted() {
 #[test]
 fn what_is_held_and_how_many_channels_there_are_is_bounded() {
     struct Never;
-    impl latchkey_filter_core::content::TextEditor for Never {
-        fn edit(
-            &mut self,
-            _: &str,
-            _: std::ops::Range<usize>,
-            _: &latchkey_filter_core::content::Place<'_>,
-        ) -> Vec<latchkey_filter_core::content::Replacement> {
+    impl TextEditor for Never {
+        fn edit(&mut self, _: &str, _: Range<usize>, _: &Place<'_>) -> Vec<Replacement> {
             Vec::new()
         }
         fn decided_until(&self, _: &str) -> usize {
@@ -387,6 +425,23 @@ fn what_is_held_and_how_many_channels_there_are_is_bounded() {
     let long = "x".repeat(5 * 1024 * 1024);
     let out = editor.push(format!("data: {{\"a\":\"{long}").as_bytes(), false, &mut Never);
     assert!(out.len() > long.len());
+}
+
+#[test]
+fn a_match_that_reaches_beyond_what_is_decided_is_decided() {
+    struct OneLess(PlantedWords);
+    impl TextEditor for OneLess {
+        fn edit(&mut self, text: &str, range: Range<usize>, place: &Place<'_>) -> Vec<Replacement> {
+            self.0.edit(text, range, place)
+        }
+        fn decided_until(&self, text: &str) -> usize {
+            text.len().saturating_sub(1)
+        }
+    }
+    let event = |text: &str| format!("data: {{\"choices\":[{{\"index\":0,\"text\":\"{text}\"}}]}}\n\n");
+    let stream = [event("a SECRET"), event("bc"), "data: [DONE]\n\n".to_owned()].concat();
+    let out = edit(ModelOperation::Completions, &[stream.as_bytes()], &mut OneLess(PlantedWords::default()));
+    assert_eq!(read(ModelOperation::Completions, &out).0["text 0"], "a [X]bc");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::event::EventData;
 use super::head::{EventHead, StreamApi};
 use crate::content::place::Segment;
 use crate::content::replaced;
+use crate::mcp::sse;
 
 /// A piece of a channel's text.
 #[derive(Debug)]
@@ -113,10 +114,11 @@ impl EventTemplate {
     }
 }
 
-/// Adds the line feed of the last line end, which may come after the event.
+/// Ends a copy as the event's first line ends: the event's own last line end may still be coming.
 fn ended(event: &str, mut after: Vec<u8>) -> Vec<u8> {
-    if event.ends_with('\r') && event.contains("\r\n") {
-        after.push(b'\n');
-    }
+    let end = sse::line(event).map_or("\n", |(_, end, _)| end);
+    let kept = after.trim_ascii_end().len();
+    after.truncate(kept);
+    after.extend([end, end].concat().into_bytes());
     after
 }

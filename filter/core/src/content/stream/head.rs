@@ -53,7 +53,7 @@ impl<'a> EventHead<'a> {
             has_error: false,
             choices: None,
         };
-        members(JsonCursor(data), |name, value| {
+        members(&mut JsonCursor(data), |name, value| {
             let written = written(value)?;
             match name {
                 "type" => head.kind = written.trim_matches('"'),
@@ -88,7 +88,7 @@ impl<'a> EventHead<'a> {
 
     /// Whether its deltas are pieces of JSON.
     pub(in crate::content) fn is_json(&self) -> bool {
-        self.api == StreamApi::Responses && self.kind.ends_with("_arguments.delta")
+        self.api == StreamApi::Responses && self.kind.ends_with("arguments.delta")
     }
 
     /// The key of the channel of which the text at this path is a piece; none for a whole text.

@@ -1,6 +1,6 @@
 //! A cursor over valid JSON. Every step returns none where it is not valid.
 
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 
 /// The rest of the text.
 #[derive(Clone, Copy, Debug)]
@@ -29,17 +29,9 @@ impl<'a> JsonCursor<'a> {
         }
         self.take(1)?;
         let text = self.0;
-        let mut end = 0_usize;
-        loop {
-            let tail = text.as_bytes().get(end..)?;
-            let found = memchr2(b'"', b'\\', tail)?;
-            let at = end.checked_add(found)?;
-            if tail.get(found) == Some(&b'"') {
-                self.0 = text.get(at.checked_add(1)?..)?;
-                return text.get(..at);
-            }
-            end = at.checked_add(2)?;
-        }
+        let end = closing_quote(text)?;
+        self.0 = text.get(end.checked_add(1)?..)?;
+        text.get(..end)
     }
 
     pub(crate) fn skip(&mut self) -> Option<()> {
@@ -70,4 +62,58 @@ impl<'a> JsonCursor<'a> {
             }
         }
     }
+}
+
+/// Where the quote is that ends a string, from within the string.
+pub(crate) fn closing_quote(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut at = 0_usize;
+    loop {
+        let rest = bytes.get(at..)?;
+        let found = next_of_two(rest)?;
+        at = at.checked_add(found)?;
+        if rest.get(found) == Some(&b'"') {
+            return Some(at);
+        }
+        at = at.checked_add(2)?;
+    }
+}
+
+/// The first quote or backslash.
+fn next_of_two(bytes: &[u8]) -> Option<usize> {
+    near_byte(bytes, |word| has_byte(word, b'"') | has_byte(word, b'\\'))
+        .or_else(|| memchr2(b'"', b'\\', bytes.get(NEAR..)?)?.checked_add(NEAR))
+}
+
+/// The first backslash.
+pub(crate) fn next_escape(bytes: &[u8]) -> Option<usize> {
+    near_byte(bytes, |word| has_byte(word, b'\\'))
+        .or_else(|| memchr(b'\\', bytes.get(NEAR..)?)?.checked_add(NEAR))
+}
+
+/// Text with many escapes has the next one within so many bytes, where this is faster than a call of memchr.
+const NEAR: usize = 32;
+
+fn near_byte(bytes: &[u8], find: impl Fn(u64) -> u64) -> Option<usize> {
+    let near = bytes.get(..NEAR).unwrap_or(bytes);
+    let mut at = 0_usize;
+    let (words, rest) = near.as_chunks::<8>();
+    for word in words {
+        let found = find(u64::from_le_bytes(*word));
+        if found != 0 {
+            return at.checked_add(usize::try_from(found.trailing_zeros() / 8).ok()?);
+        }
+        at = at.saturating_add(8);
+    }
+    let mut last = [0; 8];
+    last.get_mut(..rest.len())?.copy_from_slice(rest);
+    let found = find(u64::from_le_bytes(last));
+    (found != 0).then(|| at.checked_add(usize::try_from(found.trailing_zeros() / 8).ok()?))?
+}
+
+/// The lowest bit set is in the first such byte of a word.
+fn has_byte(word: u64, byte: u8) -> u64 {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    let zeros = word ^ ONES.wrapping_mul(u64::from(byte));
+    zeros.wrapping_sub(ONES) & !zeros & ONES.wrapping_mul(0x80)
 }
