@@ -114,7 +114,7 @@ fn is_date(number: &Number) -> bool {
     let mut rest = digits;
     let mut parts = [0_u64; 3];
     for (part, group) in parts.iter_mut().zip(number.groups()) {
-        let (head, tail) = rest.split_at_checked(group.length).unwrap_or((rest, &[]));
+        let (head, tail) = rest.split_at_checked(usize::from(group.length)).unwrap_or((rest, &[]));
         *part = value(head);
         rest = tail;
     }

@@ -34,7 +34,7 @@ fn grouped(number: &Number, count: usize) -> bool {
         return false;
     }
     let groups = number.groups().get(..count).unwrap_or_default();
-    let each = |length: usize| groups.iter().all(|group| group.length == length);
+    let each = |length: u8| groups.iter().all(|group| group.length == length);
     let Some((last, rest)) = groups.split_last() else { return false };
     let fours = rest.iter().all(|group| group.length == 4) && (1..=4).contains(&last.length);
     match count {

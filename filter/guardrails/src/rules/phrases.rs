@@ -61,10 +61,11 @@ fn next_word(cursor: &mut Cursor<'_>, words: &[&str]) -> bool {
         }
     }
     let word = cursor.at();
+    let first = cursor.peek().map(|byte| byte.to_ascii_lowercase());
     let read = word > start
         && words.iter().any(|candidate| {
             cursor.go(word);
-            phrase(cursor, candidate)
+            first == candidate.bytes().next() && phrase(cursor, candidate)
         });
     if !read {
         cursor.go(start);

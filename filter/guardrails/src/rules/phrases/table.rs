@@ -493,13 +493,7 @@ pub(crate) static PHRASES: &[Phrase] = &[
                 "lift",
                 "circumvent",
             ]),
-            Any(
-                &[
-                    "any", "your", "the", "all", "usual", "moral", "and", "or", "legal", "ethical", "its",
-                    "of", "by", "built in",
-                ],
-                5,
-            ),
+            Any(&["any", "your", "the", "all", "usual", "its", "of", "by", "built in", "and"], 5),
             One(&[
                 "safety guidelines",
                 "ethical guidelines",
