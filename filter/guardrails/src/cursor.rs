@@ -28,6 +28,11 @@ impl<'a> Cursor<'a> {
         self.end_seen.then_some(self.hold)
     }
 
+    /// Goes back to a place that was read before.
+    pub(crate) fn go(&mut self, at: usize) {
+        self.at = at;
+    }
+
     /// From here on, a match begins here at the earliest.
     pub(crate) fn mark(&mut self) {
         self.hold = self.at;
@@ -91,11 +96,6 @@ impl<'a> Cursor<'a> {
         self.end_seen |= length == rest.len() && length < most;
         self.skip(length);
         limit.get(..length).unwrap_or_default()
-    }
-
-    /// The byte `back` bytes before the next one; 1 is the last that was read.
-    pub(crate) fn behind(&self, back: usize) -> Option<u8> {
-        self.at.checked_sub(back).and_then(|at| self.bytes.get(at)).copied()
     }
 
     /// What was read from `start` to here.

@@ -6,7 +6,10 @@
 
 use crate::class::{self, ALNUM, SPACE};
 use crate::cursor::Cursor;
+use crate::rules::context::Context;
+use crate::rules::phrases::Phrase;
 use crate::rules::secret::{self, SecretForm};
+use crate::rules::words;
 use crate::sink::Sink;
 
 /// What happens at a keyword.
@@ -14,8 +17,16 @@ use crate::sink::Sink;
 pub(crate) enum Trigger {
     /// The keyword is how a secret begins, in exactly this case.
     Secret(&'static SecretForm),
-    /// A rule whose match begins with the keyword, in any case.
-    Rule(fn(&mut Sink<'_>, Keyword)),
+    /// A match begins with the keyword, in exactly this case, whatever follows.
+    Prefix(fn(&mut Sink<'_>, Keyword)),
+    /// A match begins with this whole word, in any case.
+    Word(fn(&mut Sink<'_>, Keyword)),
+    /// A phrase begins with this whole word, in any case.
+    Phrase(&'static Phrase),
+    /// A match may follow this whole word, in any case.
+    Before(fn(&mut Sink<'_>, Keyword)),
+    /// A whole word that makes a value after it count, in any case.
+    Context(Context),
 }
 
 /// Where a keyword is.
@@ -43,12 +54,9 @@ const SYMBOLS: u16 = 37;
 
 impl Dictionary {
     pub(crate) fn built_in() -> Self {
-        Self::new(
-            secret::FORMS
-                .iter()
-                .map(|form| Entry { word: form.prefix, trigger: Trigger::Secret(form) })
-                .collect(),
-        )
+        let secrets =
+            secret::FORMS.iter().map(|form| Entry { word: form.prefix, trigger: Trigger::Secret(form) });
+        Self::new(secrets.chain(words::entries()).collect())
     }
 
     fn new(mut entries: Vec<Entry>) -> Self {
@@ -86,19 +94,34 @@ impl Dictionary {
 
 impl Entry {
     fn call(&self, sink: &mut Sink<'_>, at: usize) {
-        match self.trigger {
-            Trigger::Secret(form) if sink.wants(form.detector) => {
-                sink.attempt(at, |cursor| form.read(cursor))
-            }
-            Trigger::Secret(_) => {}
-            Trigger::Rule(rule) => {
-                let mut cursor = Cursor::new(sink.bytes, at);
-                if phrase(&mut cursor, self.word) {
-                    rule(sink, Keyword { start: at, end: cursor.at() });
+        let mut cursor = Cursor::new(sink.bytes, at);
+        let read = match self.trigger {
+            Trigger::Secret(form) => {
+                if sink.wants(form.detector) && !is_joined(sink.bytes, at) {
+                    sink.attempt(at, |cursor| form.read(cursor));
                 }
+                return;
             }
+            Trigger::Prefix(_) => cursor.literal(self.word),
+            _ => phrase(&mut cursor, self.word),
+        };
+        let keyword = Keyword { start: at, end: cursor.at() };
+        match self.trigger {
+            Trigger::Prefix(rule) | Trigger::Word(rule) if read => rule(sink, keyword),
+            Trigger::Phrase(phrase) if read => phrase.read(sink, keyword),
+            Trigger::Before(rule) if read => rule(sink, keyword),
+            Trigger::Context(context) if read => sink.contexts.note(context, keyword),
+            Trigger::Prefix(_) | Trigger::Word(_) | Trigger::Phrase(_) if cursor.undecided().is_some() => {
+                sink.hold(at)
+            }
+            _ => {}
         }
     }
+}
+
+/// Whether `at` continues what precedes with a dash or underscore, as names and runs of base64 do.
+fn is_joined(bytes: &[u8], at: usize) -> bool {
+    at.checked_sub(1).and_then(|i| bytes.get(i)).is_some_and(|byte| matches!(byte, b'-' | b'_'))
 }
 
 /// Reads a keyword in any case, with whatever separates its words.

@@ -1,14 +1,15 @@
 //! One pass over the bytes that calls rules where they may begin.
 
 use crate::class::{self, ALNUM, ALPHA, BASE64, Class, DIGIT, EVENT, HEX, LOCAL, LOWER, UPPER, class};
-use crate::cursor::after_escape;
+use crate::cursor::word_may_begin;
 use crate::detector::DetectorId;
-use crate::dictionary::Dictionary;
-use crate::rules::{email, long_run, number};
+use crate::dictionary::Keyword;
+use crate::rules::{card, email, ip, long_run, mixed, number, pem, phone, url};
 use crate::sink::Sink;
 
-pub(crate) fn run(dictionary: &Dictionary, sink: &mut Sink<'_>) {
+pub(crate) fn run(sink: &mut Sink<'_>) {
     let bytes = sink.bytes;
+    let dictionary = sink.dictionary;
     let mut before: Class = 0;
     let mut run_start = 0;
     for (at, byte) in bytes.iter().enumerate() {
@@ -21,7 +22,7 @@ pub(crate) fn run(dictionary: &Dictionary, sink: &mut Sink<'_>) {
                 number::digits(sink, at);
             }
         } else if now & EVENT != 0 {
-            event(dictionary, sink, at, *byte);
+            event(sink, at, *byte);
         }
         if now & BASE64 == 0 {
             if before & BASE64 != 0 {
@@ -45,33 +46,44 @@ fn begins_word(bytes: &[u8], at: usize, before: Class, now: Class) -> bool {
     if now & ALPHA == 0 {
         return false;
     }
-    before & ALNUM == 0
-        || (before & LOWER != 0 && (now & UPPER != 0 || crate::cursor::word_may_begin(bytes, at)))
+    before & ALNUM == 0 || (before & LOWER != 0 && (now & UPPER != 0 || word_may_begin(bytes, at)))
 }
 
-fn event(dictionary: &Dictionary, sink: &mut Sink<'_>, at: usize, byte: u8) {
+fn event(sink: &mut Sink<'_>, at: usize, byte: u8) {
+    let here = Keyword { start: at, end: at.saturating_add(1) };
+    let next = sink.bytes.get(here.end).copied();
     match byte {
-        b'@' | b'%' => email::at_sign(sink, at),
-        _ => dictionary.look_up(sink, at),
+        b'@' => email::at_sign(sink, at),
+        b'%' => {
+            email::at_sign(sink, at);
+            card::track(sink, here);
+        }
+        b';' => card::track(sink, here),
+        b'+' => phone::international(sink, here),
+        b'(' => phone::bracketed(sink, here),
+        b':' if next == Some(b'/') => url::password(sink, Keyword { start: at, end: at.saturating_add(3) }),
+        b':' => ip::v6(sink, here),
+        b'-' if next.is_none_or(|next| next == b'-') => pem::private_key(sink, here),
+        b'<' | b'[' => sink.dictionary.look_up(sink, at),
+        _ => {}
     }
 }
 
-/// Holds back the end of the text where a rule that is called by a later byte could begin.
+/// Holds back the end of the text where a rule that a later byte calls could begin.
 fn hold_tail(sink: &mut Sink<'_>) {
-    let tail = |classes: Class, most: usize, sink: &Sink<'_>| {
-        let length = sink
-            .bytes
-            .iter()
-            .rev()
-            .take(most.saturating_add(1))
-            .take_while(|b| class::is(**b, classes))
-            .count();
+    let tail = |classes: Class, most: usize| {
+        let reversed = sink.bytes.iter().rev().take(most.saturating_add(1));
+        let length = reversed.take_while(|byte| class::is(**byte, classes)).count();
         (1..=most).contains(&length).then(|| sink.bytes.len().saturating_sub(length))
     };
-    let local = tail(LOCAL, email::LONGEST_LOCAL, sink).filter(|_| sink.wants(DetectorId::Email));
-    let letters = tail(ALPHA, 8, sink);
-    for at in [local, letters].into_iter().flatten() {
+    let local = tail(LOCAL, email::LONGEST_LOCAL).filter(|_| sink.wants(DetectorId::Email));
+    let letters = tail(ALPHA, mixed::MOST_LETTERS.saturating_add(1));
+    let hex = tail(HEX, 4);
+    let spaced = match sink.bytes {
+        [.., a, b, b' '] if class::is(*a, UPPER) && class::is(*b, UPPER) => sink.bytes.len().checked_sub(3),
+        _ => None,
+    };
+    for at in [local, letters, hex, spaced].into_iter().flatten() {
         sink.hold(at);
     }
-    let _ = (HEX, after_escape);
 }

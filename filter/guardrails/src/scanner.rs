@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use crate::category::{Category, Risk, Strength};
+use crate::category::{Category, Risk};
 use crate::detector::DetectorId;
 use crate::dictionary::Dictionary;
 use crate::normalize::View;
-use crate::overlap::{self, Candidate};
-use crate::pass;
-use crate::sink::Sink;
+use crate::overlap::{self, Candidate, Rank};
+use crate::sink::{Decode, Sink};
 use crate::wanted::Wanted;
+use crate::{custom, pass};
 
 /// Bytes before a part of a text that [`Scanner::scan`] looks at.
 pub const CONTEXT: usize = 256;
@@ -121,14 +121,8 @@ impl Scanner {
         }
         let base = text.floor_char_boundary(from.saturating_sub(CONTEXT));
         let view = View::new(text, base);
-        let start = view.place(from);
-        let mut sink = Sink::new(view.bytes(), wanted, start);
-        if wanted.built_in() {
-            pass::run(&self.dictionary, &mut sink);
-        }
-        crate::custom::scan::run(&mut sink);
-        let Sink { candidates, undecided, .. } = sink;
-        let candidates = placed(&view, candidates, text, wanted);
+        let (candidates, undecided) =
+            candidates(&self.dictionary, &view, view.place(from), wanted, Decode::Once);
         let decided = match end {
             End::Closed => text.len(),
             End::Open => overlap::retreat(&candidates, view.origin(undecided).max(from)),
@@ -139,24 +133,34 @@ impl Scanner {
     }
 }
 
-/// The candidates where they are in the text, without those that are too long or excepted.
-fn placed(
+/// The finding that counts most in a text that was decoded from another.
+pub(crate) fn strongest(dictionary: &Dictionary, text: &str, wanted: &Wanted) -> Option<(Rank, Finding)> {
+    let view = View::new(text, 0);
+    let (candidates, _) = candidates(dictionary, &view, 0, wanted, Decode::Never);
+    candidates.into_iter().map(|candidate| (candidate.rank, candidate.item)).max()
+}
+
+/// What begins at `from` or later, as bytes of the text, and from where on more could begin, as a byte of the
+/// view. What is too long or excepted is left out.
+fn candidates(
+    dictionary: &Dictionary,
     view: &View<'_>,
-    candidates: Vec<Candidate<Finding>>,
-    text: &str,
+    from: usize,
     wanted: &Wanted,
-) -> Vec<Candidate<Finding>> {
+    decode: Decode,
+) -> (Vec<Candidate<Finding>>, usize) {
+    let mut sink = Sink::new(dictionary, view, wanted, from, decode);
+    if wanted.built_in() {
+        pass::run(&mut sink);
+    }
+    custom::scan::run(&mut sink);
+    let Sink { candidates, undecided, .. } = sink;
     let exceptions = wanted.exceptions();
-    let placed = candidates.into_iter().map(|Candidate { span, rank, item }| {
-        let fine = exceptions.cover(view.bytes().get(span.clone()).unwrap_or_default());
-        (fine, Candidate { span: view.span(&span), rank, item })
-    });
-    placed
-        .filter(|(fine, candidate)| {
-            !fine && candidate.span.len() <= LONGEST_MATCH && candidate.span.end <= text.len()
-        })
-        .map(|(_, candidate)| candidate)
-        .collect()
+    let kept = candidates
+        .into_iter()
+        .filter(|candidate| !exceptions.cover(view.bytes().get(candidate.span.clone()).unwrap_or_default()));
+    let placed = kept.map(|candidate| Candidate { span: view.span(&candidate.span), ..candidate });
+    (placed.filter(|candidate| candidate.span.len() <= LONGEST_MATCH).collect(), undecided)
 }
 
 #[cfg(test)]

@@ -4,7 +4,10 @@ use std::ops::Range;
 
 use crate::cursor::Cursor;
 use crate::detector::DetectorId;
-use crate::overlap::Candidate;
+use crate::dictionary::Dictionary;
+use crate::normalize::View;
+use crate::overlap::{Candidate, Rank};
+use crate::rules::context::Contexts;
 use crate::scanner::Finding;
 use crate::wanted::Wanted;
 
@@ -13,6 +16,7 @@ pub(crate) type Found = (DetectorId, Range<usize>);
 
 /// Collects what begins at or after `from`.
 pub(crate) struct Sink<'a> {
+    pub(crate) view: &'a View<'a>,
     pub(crate) bytes: &'a [u8],
     pub(crate) wanted: &'a Wanted,
     /// What begins before was decided earlier.
@@ -20,19 +24,42 @@ pub(crate) struct Sink<'a> {
     pub(crate) candidates: Vec<Candidate<Finding>>,
     /// Before this, no match could begin whatever text came; if none came, it does not matter.
     pub(crate) undecided: usize,
+    /// The words that were read before.
+    pub(crate) contexts: Contexts,
+    pub(crate) dictionary: &'a Dictionary,
+    /// Whether base64 is decoded: not within what was.
+    pub(crate) decode: Decode,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decode {
+    Once,
+    Never,
 }
 
 impl<'a> Sink<'a> {
-    pub(crate) fn new(bytes: &'a [u8], wanted: &'a Wanted, from: usize) -> Self {
-        Self { bytes, wanted, from, candidates: Vec::new(), undecided: bytes.len() }
+    pub(crate) fn new(
+        dictionary: &'a Dictionary,
+        view: &'a View<'a>,
+        wanted: &'a Wanted,
+        from: usize,
+        decode: Decode,
+    ) -> Self {
+        Self {
+            view,
+            bytes: view.bytes(),
+            wanted,
+            from,
+            candidates: Vec::new(),
+            undecided: view.bytes().len(),
+            contexts: Contexts::default(),
+            dictionary,
+            decode,
+        }
     }
 
     pub(crate) fn wants(&self, detector: DetectorId) -> bool {
         self.wanted.precedence(detector) > 0
-    }
-
-    pub(crate) fn wants_any(&self, detectors: &[DetectorId]) -> bool {
-        detectors.iter().any(|detector| self.wants(*detector))
     }
 
     /// Tries a rule at a place.
@@ -57,10 +84,15 @@ impl<'a> Sink<'a> {
 
     pub(crate) fn add(&mut self, detector: DetectorId, span: Range<usize>) {
         let precedence = self.wanted.precedence(detector);
-        if precedence > 0 && span.start >= self.from && !span.is_empty() {
+        if precedence > 0 {
             let row = detector.detector();
-            let rank = (precedence, row.risk, row.strength);
-            self.candidates.push(Candidate { span, rank, item: Finding::Detector(detector) });
+            self.push(span, (precedence, row.risk, row.strength), Finding::Detector(detector));
+        }
+    }
+
+    pub(crate) fn push(&mut self, span: Range<usize>, rank: Rank, item: Finding) {
+        if span.start >= self.from && !span.is_empty() {
+            self.candidates.push(Candidate { span, rank, item });
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::class::{self, ALNUM, DIGIT};
 use crate::cursor::{Cursor, word_may_begin};
-use crate::rules::{card, ssn};
+use crate::detector::DetectorId;
+use crate::rules::{birth_date, card, ip, mixed, national, phone, ssn, telegram, wallet};
 use crate::sink::Sink;
 
 /// Groups and digits that are read: more than any number has that is looked for.
@@ -10,15 +11,14 @@ const MOST_GROUPS: usize = 20;
 const MOST_DIGITS: usize = 32;
 
 /// Groups of digits with one byte between them.
-#[derive(Clone, Copy)]
 pub(crate) struct Number {
     pub(crate) start: usize,
+    pub(crate) before: Before,
     digits: [u8; MOST_DIGITS],
     groups: [Group; MOST_GROUPS],
     count: usize,
-    pub(crate) before: Before,
     /// What follows the last group.
-    next: Option<u8>,
+    pub(crate) next: Option<u8>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -29,7 +29,11 @@ pub(crate) struct Group {
     /// Digits up to its end.
     digits: usize,
     /// What separates it from the next.
-    separator: u8,
+    pub(crate) separator: u8,
+    /// The lengths of the groups up to this one, a hexadecimal digit each.
+    shape: u64,
+    /// Whether the separators up to this one are all the same.
+    uniform: bool,
 }
 
 /// What precedes a number.
@@ -37,9 +41,9 @@ pub(crate) struct Group {
 pub(crate) enum Before {
     /// Nothing that belongs to it.
     Boundary,
-    /// Another group of so many digits (5 for more), and a space.
+    /// A group of so many digits, and a space.
     Group(usize),
-    /// A letter, or digits and a separator: this is a part of something else.
+    /// A letter, or digits and another separator: this is a part of something else.
     Joined,
 }
 
@@ -47,15 +51,34 @@ pub(crate) enum Before {
 pub(crate) fn digits(sink: &mut Sink<'_>, at: usize) {
     let before = before(sink.bytes, at);
     if before == Before::Joined {
-        return;
+        return mixed::digits(sink, at);
     }
+    mixed::spaced(sink, at);
     let mut cursor = Cursor::new(sink.bytes, at);
-    let number = Number::read(&mut cursor, before);
+    let Some(number) = Number::read(&mut cursor, before) else {
+        return;
+    };
     if let Some(at) = cursor.undecided() {
         sink.hold(at);
     }
-    for found in [card::find(&number), ssn::find(&number)].into_iter().flatten() {
-        sink.add(found.0, found.1);
+    let always =
+        [card::find(&number), ssn::find(&number), national::find(&number), ip::v4(sink.bytes, &number)];
+    for (detector, span) in always.into_iter().flatten() {
+        sink.add(detector, span);
+    }
+    phone::national(sink, &number);
+    if !sink.contexts.is_empty() {
+        national::beside_words(sink, &number);
+        birth_date::day_first(sink, &number);
+    }
+    match (number.next, number.digits(1)) {
+        (Some(b':'), id) if (8..=10).contains(&id.len()) => telegram::token(sink, at),
+        (Some(b'x'), [0]) => wallet::ethereum(sink, at),
+        (Some(byte), [1 | 3, ..]) if class::is(byte, ALNUM) => wallet::base58(sink, at),
+        _ => {}
+    }
+    if number.next.is_some_and(|byte| class::is(byte, class::ALPHA)) {
+        mixed::digits_first(sink, &number);
     }
 }
 
@@ -67,83 +90,109 @@ fn before(bytes: &[u8], at: usize) -> Before {
     }
     match behind(1) {
         Some(b'-' | b'.' | b',' | b'/' | b':' | b'_') if digit(2) => Before::Joined,
-        Some(b' ') if digit(2) => Before::Group((2..7).take_while(|back| digit(*back)).count()),
+        Some(b' ') if digit(2) => Before::Group((2..8).take_while(|back| digit(*back)).count()),
         _ => Before::Boundary,
     }
 }
 
 impl Number {
-    fn read(cursor: &mut Cursor<'_>, before: Before) -> Self {
+    /// Reads the groups. Groups of one or two digits in a row of such are read once, from the first of them.
+    fn read(cursor: &mut Cursor<'_>, before: Before) -> Option<Self> {
         let start = cursor.at();
         let mut number = Self {
             start,
+            before,
             digits: [0; MOST_DIGITS],
             groups: [Group::default(); MOST_GROUPS],
             count: 0,
-            before,
             next: None,
         };
-        let mut total = 0_usize;
+        let mut previous = Group { uniform: true, ..Group::default() };
+        let mut separator = 0;
         for group in &mut number.groups {
-            let run = cursor.run(DIGIT, MOST_DIGITS.saturating_sub(total));
-            for (slot, digit) in number.digits.iter_mut().skip(total).zip(run) {
+            let run = cursor.run(DIGIT, MOST_DIGITS.saturating_sub(previous.digits));
+            if number.count == 0 && run.len() <= 2 && before == Before::Group(run.len()) {
+                return None;
+            }
+            for (slot, digit) in number.digits.iter_mut().skip(previous.digits).zip(run) {
                 *slot = digit.wrapping_sub(b'0');
             }
-            total = total.saturating_add(run.len());
-            *group = Group { length: run.len(), end: cursor.at(), digits: total, separator: 0 };
-            number.count = number.count.saturating_add(1);
             number.next = cursor.peek();
+            *group = Group {
+                length: run.len(),
+                end: cursor.at(),
+                digits: previous.digits.saturating_add(run.len()),
+                separator: 0,
+                shape: previous.shape.wrapping_shl(4) | u64::try_from(run.len().min(15)).unwrap_or(15),
+                uniform: previous.uniform && (number.count <= 1 || previous.separator == separator),
+            };
+            separator = previous.separator;
+            number.count = number.count.saturating_add(1);
             let separated = matches!(number.next, Some(b' ' | b'-' | b'.' | b'/'));
-            if total == MOST_DIGITS
-                || !separated
-                || !cursor.peek_at(1).is_some_and(|byte| class::is(byte, DIGIT))
-            {
+            let full = group.digits == MOST_DIGITS;
+            if full || !separated || !cursor.peek_at(1).is_some_and(|byte| class::is(byte, DIGIT)) {
                 break;
             }
             group.separator = number.next.unwrap_or(0);
+            previous = *group;
             cursor.skip(1);
         }
-        number
+        Some(number)
     }
 
     pub(crate) fn groups(&self) -> &[Group] {
         self.groups.get(..self.count).unwrap_or_default()
     }
 
-    /// The lengths of the first `count` groups if one separator stands between them all.
-    pub(crate) fn lengths(&self, count: usize) -> Option<(Vec<usize>, u8)> {
-        let groups = self.groups().get(..count)?;
-        let (_, inner) = groups.split_last()?;
-        let separator = inner.first().map_or(0, |group| group.separator);
-        let uniform = inner.iter().all(|group| group.separator == separator);
-        uniform.then(|| (groups.iter().map(|group| group.length).collect(), separator))
+    fn group(&self, count: usize) -> Option<&Group> {
+        count.checked_sub(1).and_then(|last| self.groups().get(last))
+    }
+
+    /// The lengths of the first `count` groups as hexadecimal digits, whatever separates them: `0x324` for an
+    /// SSN.
+    pub(crate) fn shape(&self, count: usize) -> u64 {
+        self.group(count).map_or(0, |group| group.shape)
+    }
+
+    /// What separates the first `count` groups, if one byte does; 0 for a single group.
+    pub(crate) fn separator(&self, count: usize) -> Option<u8> {
+        let uniform = self.group(count)?.uniform;
+        let separator = if count > 1 { self.groups().first()?.separator } else { 0 };
+        uniform.then_some(separator)
     }
 
     /// The digits of the first `count` groups.
     pub(crate) fn digits(&self, count: usize) -> &[u8] {
-        let group = count.checked_sub(1).and_then(|last| self.groups().get(last));
-        group.and_then(|group| self.digits.get(..group.digits)).unwrap_or_default()
+        self.group(count).and_then(|group| self.digits.get(..group.digits)).unwrap_or_default()
     }
 
-    pub(crate) fn end(&self, count: usize) -> usize {
-        let group = count.checked_sub(1).and_then(|last| self.groups().get(last));
-        group.map_or(self.start, |group| group.end)
+    pub(crate) fn span(&self, count: usize) -> std::ops::Range<usize> {
+        self.start..self.group(count).map_or(self.start, |group| group.end)
     }
 
     /// Whether the number may end after `count` groups: no letter or digit follows, and what follows after a
     /// separator other than a space is no digit.
     pub(crate) fn may_end(&self, count: usize) -> bool {
-        match self.separator_after(count) {
-            Some(separator) => separator == b' ',
+        match self.following(count) {
+            Some((separator, _)) => separator == b' ',
             None => !self.next.is_some_and(|byte| class::is(byte, ALNUM | class::UNDERSCORE) || byte == b'@'),
         }
     }
 
-    /// What separates group `count` from the one after it.
-    pub(crate) fn separator_after(&self, count: usize) -> Option<u8> {
-        (count < self.count)
-            .then(|| count.checked_sub(1).and_then(|last| self.groups().get(last)))
-            .flatten()
-            .map(|g| g.separator)
+    /// The separator and the length of the group after the first `count`.
+    pub(crate) fn following(&self, count: usize) -> Option<(u8, usize)> {
+        let separator = self.group(count)?.separator;
+        self.group(count.saturating_add(1)).map(|next| (separator, next.length))
     }
+
+    /// How many groups have so many digits together.
+    pub(crate) fn count_of(&self, digits: usize) -> Option<usize> {
+        let found = self.groups().iter().position(|group| group.digits == digits)?;
+        Some(found.saturating_add(1))
+    }
+}
+
+/// A detector and a place, where a number is one.
+pub(crate) fn found(detector: DetectorId, number: &Number, count: usize) -> Option<crate::sink::Found> {
+    Some((detector, number.span(count)))
 }

@@ -1,0 +1,145 @@
+//! Phone numbers.
+
+use crate::class::{self, ALNUM, DIGIT};
+use crate::cursor::Cursor;
+use crate::detector::DetectorId;
+use crate::dictionary::Keyword;
+use crate::rules::number::{Before, Number};
+use crate::sink::Sink;
+
+/// A number as people write it at home: North America in 3-3-4, and what begins with a 0 elsewhere.
+pub(crate) fn national(sink: &mut Sink<'_>, number: &Number) {
+    let groups = number.groups().len();
+    if !sink.wants(DetectorId::Phone) || groups < 2 || number.before != Before::Boundary {
+        return;
+    }
+    for count in 2..=groups.min(6) {
+        let ends = match number.following(count) {
+            None => number.may_end(count),
+            // Prose may go on with a number, but not within the same one.
+            Some((separator, length)) => {
+                separator == b' ' && number.separator(count) != Some(b' ') && length != 4
+            }
+        };
+        if ends && (north_american(number, count) || trunk(number, count)) {
+            return sink.add(DetectorId::Phone, number.span(count));
+        }
+    }
+}
+
+fn north_american(number: &Number, count: usize) -> bool {
+    let separators_fit = |skip: usize| {
+        let between = number.groups().iter().skip(skip).take(2).map(|group| group.separator);
+        let between: Vec<u8> = between.collect();
+        matches!(between.as_slice(), [b'-' | b'.' | b' ', b'-'] | [b'.', b'.'] | [b' ', b' '])
+    };
+    match (number.shape(count), number.digits(count)) {
+        (0x334, [2..=9, _, _, 2..=9, ..]) => separators_fit(0),
+        (0x1334, [1, 2..=9, _, _, 2..=9, ..]) => separators_fit(1),
+        _ => false,
+    }
+}
+
+/// `020 7946 0958`, `07700 900123`, `06 12 34 56 78`, `030-1234567`, `0171/1234567`.
+fn trunk(number: &Number, count: usize) -> bool {
+    let digits = number.digits(count);
+    let Some(first) = number.groups().first() else { return false };
+    let rest = number.groups().get(1..count).unwrap_or_default();
+    let separators = number.groups().get(..count.saturating_sub(1)).unwrap_or_default();
+    let separated = separators.iter().all(|group| matches!(group.separator, b' ' | b'-' | b'/' | b'.'));
+    let pairs = number.shape(count) == 0x22222 && number.separator(count).is_some() && !is_sequence(digits);
+    let area = matches!(first.length, 3..=5)
+        && rest.len() <= 2
+        && rest.iter().all(|group| (3..=8).contains(&group.length))
+        && separators.iter().all(|group| group.separator != b'.');
+    matches!(digits, [0, 1..=9, ..]) && (9..=11).contains(&digits.len()) && separated && (pairs || area)
+}
+
+/// `01 02 03 04 05` is a list.
+fn is_sequence(digits: &[u8]) -> bool {
+    let pairs: Vec<u64> = digits.chunks(2).map(crate::rules::checksum::value).collect();
+    let steps: Vec<u64> =
+        pairs.windows(2).filter_map(|pair| pair.last()?.checked_sub(*pair.first()?)).collect();
+    steps.len() == 4 && steps.windows(2).all(|pair| pair.first() == pair.last())
+}
+
+/// Digits that a word for it precedes: not a year, not all the same.
+pub(crate) fn plausible(digits: &[u8]) -> bool {
+    digits.len() >= 7 && digits.windows(2).any(|pair| pair.first() != pair.last())
+}
+
+/// A number with a country code, at its `+`.
+pub(crate) fn international(sink: &mut Sink<'_>, keyword: Keyword) {
+    if !sink.wants(DetectorId::Phone) || !boundary(sink.bytes, keyword.start) {
+        return;
+    }
+    sink.attempt(keyword.start, |cursor| {
+        cursor.skip(1);
+        let length = digits(cursor, &[b' ', b'-', b'.', b'(', b')', b'/'])?;
+        (8..=15).contains(&length).then(|| (DetectorId::Phone, keyword.start..cursor.at()))
+    });
+}
+
+/// `(415) 555-2671`, `(020) 7946 0958`, at the bracket.
+pub(crate) fn bracketed(sink: &mut Sink<'_>, keyword: Keyword) {
+    if !sink.wants(DetectorId::Phone) || !boundary(sink.bytes, keyword.start) {
+        return;
+    }
+    sink.attempt(keyword.start, |cursor| {
+        cursor.skip(1);
+        let area = cursor.run(DIGIT, 5);
+        if !(2..=5).contains(&area.len()) || !cursor.eat(b')') {
+            return None;
+        }
+        let _ = cursor.eat(b' ') || cursor.eat(b'-');
+        let length = digits(cursor, &[b' ', b'-', b'.'])?.saturating_add(area.len());
+        let fits = match area {
+            [b'0', ..] => (9..=11).contains(&length),
+            [b'2'..=b'9', _, _] => length == 10,
+            _ => false,
+        };
+        fits.then(|| (DetectorId::Phone, keyword.start..cursor.at()))
+    });
+}
+
+fn boundary(bytes: &[u8], at: usize) -> bool {
+    let before = at.checked_sub(1).and_then(|i| bytes.get(i));
+    !before.is_some_and(|byte| class::is(*byte, ALNUM) || b"+-*/=^.".contains(byte))
+        || crate::cursor::word_may_begin(bytes, at) && before.is_some_and(|byte| class::is(*byte, ALNUM))
+}
+
+/// Counts digits in groups of at least two with one separator, or ` (`, or `) ` between them. The first is 1 to
+/// 9 in a country code.
+fn digits(cursor: &mut Cursor<'_>, separators: &[u8]) -> Option<usize> {
+    let mut total = 0_usize;
+    loop {
+        let run = cursor.run(DIGIT, 16);
+        if total == 0 && !matches!(run.first(), Some(b'1'..=b'9')) && separators.contains(&b'(') {
+            return None;
+        }
+        total = total.saturating_add(run.len());
+        if run.is_empty() || total > 15 {
+            return None;
+        }
+        let Some(gap) = gap(cursor, separators) else { break };
+        cursor.skip(gap);
+    }
+    let next = cursor.peek();
+    let joined =
+        next.is_some_and(|byte| class::is(byte, ALNUM | class::UNDERSCORE) || byte == b'@' || byte == b'%');
+    (!joined).then_some(total)
+}
+
+/// How many separators lead to the next group: none if no group follows.
+fn gap(cursor: &mut Cursor<'_>, separators: &[u8]) -> Option<usize> {
+    for length in 1..=3_usize {
+        let separator = cursor.peek_at(length.saturating_sub(1))?;
+        if !separators.contains(&separator) {
+            return None;
+        }
+        if cursor.peek_at(length).is_some_and(|byte| class::is(byte, DIGIT)) {
+            return Some(length);
+        }
+    }
+    None
+}
