@@ -100,6 +100,31 @@ fn check(definition: &CustomDefinition) -> Result<(), String> {
     Engine::check(definition).map_err(|refused| refused.to_string())
 }
 
+/// What gateways take, as it is stored: found out quicker than what may be stored.
+pub mod compiles {
+    use super::{CustomDefinition, Engine};
+
+    /// Refuses a pattern that a gateway cannot use.
+    ///
+    /// # Errors
+    /// Why.
+    pub fn pattern(pattern: &str) -> Result<(), String> {
+        compile(&CustomDefinition { patterns: vec![pattern.to_owned()], ..CustomDefinition::default() })
+    }
+
+    /// Refuses a keyword that a gateway cannot use.
+    ///
+    /// # Errors
+    /// Why.
+    pub fn keyword(keyword: &str) -> Result<(), String> {
+        compile(&CustomDefinition { keywords: vec![keyword.to_owned()], ..CustomDefinition::default() })
+    }
+
+    fn compile(definition: &CustomDefinition) -> Result<(), String> {
+        Engine::compile(definition).map(|_| ()).map_err(|refused| refused.to_string())
+    }
+}
+
 impl fmt::Display for GuardrailCategory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
