@@ -315,7 +315,11 @@ async fn an_outside_judge_finds_no_leak_and_everything_restored() {
     let url = format!("http://127.0.0.1:{}/v1", port.number());
     stack.api().create_provider("judge", "openai_compatible", &url, PROVIDER_CREDENTIAL).await.unwrap();
     stack.api().create_model("judged", "judge").await.unwrap();
-    let rules = [rule("pii", "anonymize", "both"), rule("pci", "anonymize", "both"), rule("secrets", "redact", "both")];
+    let rules = [
+        rule("pii", "anonymize", "both"),
+        rule("pci", "anonymize", "both"),
+        rule("secrets", "redact", "both"),
+    ];
     let app = guarded(&stack, "judged", &rules).await;
     let port = port.number().to_string();
     let variables = [("MODEL", "judged"), ("CAPTURE_PORT", &port)];

@@ -12,6 +12,7 @@ pub mod content;
 pub mod document;
 pub mod events;
 pub mod explain;
+pub mod findings;
 pub mod gateways;
 pub mod groups;
 pub mod health;
@@ -216,12 +217,17 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(gateways::lost))
         .routes(routes!(gateways::write_off))
         .routes(routes!(logs::list))
+        .routes(routes!(findings::list))
+        .routes(routes!(findings::summary))
         .routes(routes!(usage::read))
         .routes(routes!(events::list))
         .routes(routes!(audit::list))
         .routes(routes!(audit::export))
         .routes(routes!(logs::list_mine))
         .routes(routes!(logs::list_of_my_app))
+        .routes(routes!(findings::list_mine))
+        .routes(routes!(findings::list_of_my_app))
+        .routes(routes!(findings::summary_of_my_app))
         .routes(routes!(usage::read_mine))
         .routes(routes!(usage::read_of_my_app))
 }

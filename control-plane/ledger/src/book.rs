@@ -161,10 +161,11 @@ impl LedgerWriter {
     }
 
     fn answer(&self, waiting: Vec<Waiting>, outcome: TransactionOutcome) {
-        let TransactionOutcome { answers, recalls, records, duplicates, dropped } = outcome;
+        let TransactionOutcome { answers, recalls, records, duplicates, dropped, findings } = outcome;
         self.stats.records.fetch_add(records, Ordering::Relaxed);
         self.stats.duplicates.fetch_add(duplicates, Ordering::Relaxed);
         self.stats.dropped.fetch_add(dropped, Ordering::Relaxed);
+        self.stats.findings.add(findings);
         self.stats.reports.fetch_add(waiting.len() as u64, Ordering::Relaxed);
         for (instance, recalls) in recalls {
             self.streams.recall(&instance, recalls);

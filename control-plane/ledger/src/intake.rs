@@ -12,6 +12,8 @@ use latchkey_store::ledger::bucket::BucketKey;
 use latchkey_store::records::Record;
 use uuid::Uuid;
 
+use super::findings::{NewFinding, finding};
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GatewayReport {
     /// Its number on the stream.
@@ -47,6 +49,8 @@ pub struct Recorded {
     pub charges: Vec<BucketCharge>,
     /// The size of its text, where that is comparable to the tokens reported.
     pub text: Option<Text>,
+    /// What guardrails found.
+    pub findings: Vec<NewFinding>,
 }
 
 /// Units that a request used.
@@ -73,6 +77,8 @@ const MOST: u64 = 1 << 50;
 const MOST_UNITS: u64 = 1 << 60;
 /// Longest text, in bytes.
 const LONGEST: usize = 256;
+/// Of one request; those beyond are counted in its record.
+const MOST_FINDINGS: usize = 200;
 /// How far a gateway's clock may be believed.
 const OLDEST: SignedDuration = SignedDuration::from_hours(30 * 24);
 const NEWEST: SignedDuration = SignedDuration::from_hours(1);
@@ -136,8 +142,8 @@ fn record(record: wire::Record, now: Timestamp) -> Result<Recorded, &'static str
         asked_output_tokens,
         granted_output_tokens,
         text: size,
-        findings: _,
-        inspection: _,
+        findings,
+        inspection,
     } = record;
     let tokens = tokens.unwrap_or_default();
     let record = Record {
@@ -177,11 +183,15 @@ fn record(record: wire::Record, now: Timestamp) -> Result<Recorded, &'static str
         repeats: repeats.clamp(1, MOST),
         asked_output_tokens: number_if_any(asked_output_tokens),
         granted_output_tokens: number_if_any(granted_output_tokens),
+        inspected: inspection.is_some(),
+        findings: u64::try_from(findings.len()).unwrap_or(MOST),
+        unread: inspection.map_or(0, |inspection| inspection.unread.into()),
         ..Record::default()
     };
     let charges = charges.iter().map(charge).collect::<Option<_>>().ok_or("a charge names no bucket")?;
     let text = size.map(|size| Text { ascii: size.ascii.min(MOST), other: size.other.min(MOST) });
-    Ok(Recorded { record, charges, text })
+    let findings = findings.into_iter().take(MOST_FINDINGS).filter_map(finding).collect();
+    Ok(Recorded { record, charges, text, findings })
 }
 
 fn charge(charge: &wire::Charge) -> Option<BucketCharge> {
@@ -271,12 +281,12 @@ fn number_if_any(number: u64) -> Option<u64> {
     Some(number.min(MOST)).filter(|number| *number > 0)
 }
 
-fn text_if_any(text: String) -> Option<String> {
+pub(super) fn text_if_any(text: String) -> Option<String> {
     Some(self::text(text)).filter(|text| !text.is_empty())
 }
 
 /// Cut, and without control characters: PostgreSQL refuses the one of number 0.
-fn text(mut text: String) -> String {
+pub(super) fn text(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(LONGEST));
     if text.contains(char::is_control) {
         text.retain(|c| !c.is_control());

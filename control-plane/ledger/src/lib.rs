@@ -5,6 +5,7 @@
 
 pub mod book;
 pub mod calibration;
+pub mod findings;
 pub mod intake;
 pub mod metrics;
 pub mod presence;

@@ -47,6 +47,16 @@ impl Collector for LedgerMetrics {
             let counter = ConstCounter::new(stats.granted(verdict));
             counter.encode(grants.encode_family(&[("verdict", name)])?)?;
         }
+        let mut findings = encoder.encode_descriptor(
+            "latchkey_findings",
+            "Findings of guardrails committed",
+            None,
+            MetricType::Counter,
+        )?;
+        for ((category, action), count) in stats.findings.all() {
+            let counter = ConstCounter::new(count);
+            counter.encode(findings.encode_family(&[("category", category), ("action", action)])?)?;
+        }
         let cumulative = stats.commits.cumulative();
         let bounds = BOUNDS_MS.iter().map(|ms| Duration::from_millis(*ms).as_secs_f64());
         let mut before = 0;

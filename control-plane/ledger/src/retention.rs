@@ -40,9 +40,9 @@ pub async fn tidy(
     write_off_lost(store, world, streams).await?;
     let leases = store.forget_leases(world.now()).await?;
     let windows = store.forget_windows(world.now()).await?;
-    let records = forget_records(store, world, days).await?;
-    if records + leases + windows > 0 {
-        tracing::info!(records, leases, windows, "old entries of the ledger removed");
+    let (records, findings) = forget_records(store, world, days).await?;
+    if records + findings + leases + windows > 0 {
+        tracing::info!(records, findings, leases, windows, "old entries of the ledger removed");
     }
     Ok(())
 }
@@ -71,15 +71,17 @@ async fn write_off_lost(store: &Store, world: &World, streams: &LedgerStreams) -
     Ok(())
 }
 
-async fn forget_records(store: &Store, world: &World, days: u32) -> latchkey_store::Result<u64> {
+/// Forgets old records, and what was found in them; how many of each.
+async fn forget_records(store: &Store, world: &World, days: u32) -> latchkey_store::Result<(u64, u64)> {
     let age = SignedDuration::from_hours(i64::from(days) * 24);
-    let (Ok(before), 1..) = (world.now().checked_sub(age), days) else { return Ok(0) };
-    let mut removed = 0;
+    let (Ok(before), 1..) = (world.now().checked_sub(age), days) else { return Ok((0, 0)) };
+    let (mut records, mut findings) = (0, 0);
     loop {
-        let batch = store.forget_records(before, BATCH).await?;
-        removed += batch;
-        if batch < BATCH.unsigned_abs() {
-            return Ok(removed);
+        let batch = (store.forget_records(before, BATCH).await?, store.forget_findings(before, BATCH).await?);
+        records += batch.0;
+        findings += batch.1;
+        if batch.0.max(batch.1) < BATCH.unsigned_abs() {
+            return Ok((records, findings));
         }
         tokio::time::sleep(REST).await;
     }

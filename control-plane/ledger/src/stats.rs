@@ -1,8 +1,11 @@
 //! What the ledger counts, for metrics.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use latchkey_core::guardrails::GuardrailCategory;
 use latchkey_proto::ledger::Verdict;
 
 /// Counters since the process began.
@@ -20,7 +23,12 @@ pub struct Stats {
     pub commits: DurationHistogram,
     /// How many reports each transaction held, in all.
     pub reports: AtomicU64,
+    pub findings: FindingCounters,
 }
+
+/// Findings by category and action.
+#[derive(Debug, Default)]
+pub struct FindingCounters(Mutex<BTreeMap<(&'static str, &'static str), u64>>);
 
 #[derive(Debug, Default)]
 pub struct DurationHistogram {
@@ -44,6 +52,23 @@ impl Stats {
     pub fn granted(&self, verdict: Verdict) -> u64 {
         let number = usize::try_from(i32::from(verdict)).unwrap_or(0);
         self.grants.get(number).map_or(0, |counter| counter.load(Ordering::Relaxed))
+    }
+}
+
+impl FindingCounters {
+    /// Adds what was committed. What a gateway calls by a name that is no category is counted as `other`.
+    pub fn add(&self, findings: BTreeMap<(String, &'static str), u64>) {
+        let mut counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((category, action), count) in findings {
+            let known = category.parse().map_or("other", GuardrailCategory::as_str);
+            *counters.entry((known, action)).or_default() += count;
+        }
+    }
+
+    /// How many there were of each category and action.
+    #[must_use]
+    pub fn all(&self) -> BTreeMap<(&'static str, &'static str), u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

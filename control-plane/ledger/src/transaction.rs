@@ -16,9 +16,12 @@ use latchkey_store::ledger::worker::Worker;
 use latchkey_store::records::Record;
 use uuid::Uuid;
 
+use super::findings::NewFinding;
 use super::intake::{GatewayReport, LeaseReport, Recorded, WorkerBatch};
 use super::presence::Presence;
 use super::subjects::{CurrentLimit, LimitSubject, LimitSubjects, SubjectLookup};
+use latchkey_store::findings::FindingRow;
+use latchkey_store::ledger::stored;
 
 mod alerts;
 mod dry_run;
@@ -44,6 +47,8 @@ pub struct TransactionOutcome {
     pub duplicates: u64,
     /// Records that are missing or cannot be read.
     pub dropped: u64,
+    /// How many findings there were of each category and action.
+    pub findings: BTreeMap<(String, &'static str), u64>,
 }
 
 struct NewRecords<'a> {
@@ -76,6 +81,7 @@ pub async fn apply(
     }
     ledger.write(tx, reports).await?;
     let (sums, densities) = write_records(tx, subjects, reports, &new).await?;
+    count_findings(&new, &mut outcome);
     tx.insert_quota_events(&ledger.alerts.events(), now).await?;
     tx.write_workers(&workers).await?;
     tx.add_usage_by_dimension(&sums).await?;
@@ -407,20 +413,58 @@ async fn write_records(
 ) -> latchkey_store::Result<(RecordSums, DensitySamples)> {
     let users = claimed_users(tx, new).await?;
     let (mut rows, mut sums, mut densities) = (Vec::new(), RecordSums::default(), DensitySamples::default());
+    let mut found = Vec::new();
     for ((sender, _), new) in reports.iter().zip(new) {
-        for Recorded { record, text, .. } in &new.records {
+        for Recorded { record, text, charges: _, findings } in &new.records {
             let claimed = record.identity.as_ref().and_then(|identity| users.get(identity)).copied();
             let user_id = record.user_id.or(claimed);
             sums.add(record, user_id);
             densities.add(record, *text);
+            found.extend(
+                findings.iter().map(|finding| finding_row(record, user_id, &sender.gateway, finding)),
+            );
             let subject = record.app_id.and_then(|id| subjects.subject(id));
             let metadata = subject.map(|subject| subject.metadata.clone()).unwrap_or_default();
             rows.push(Record { user_id, gateway: sender.gateway.clone(), metadata, ..record.clone() });
         }
     }
     tx.insert_records(&rows).await?;
+    tx.insert_findings(&found).await?;
     tx.add_usage(&sums).await?;
     Ok((sums, densities))
+}
+
+fn finding_row<'a>(
+    record: &'a Record,
+    user_id: Option<Uuid>,
+    gateway: &'a str,
+    finding: &'a NewFinding,
+) -> FindingRow<'a> {
+    let id = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
+    FindingRow {
+        at: record.at.as_millisecond(),
+        request_id: &record.request_id,
+        gateway,
+        app_id: id(record.app_id),
+        key_id: id(record.key_id),
+        user_id: id(user_id),
+        category: &finding.category,
+        detector: &finding.detector,
+        risk: finding.risk,
+        action: finding.action,
+        direction: finding.direction,
+        place: finding.place.as_deref().unwrap_or_default(),
+        message: finding.message.map(stored),
+        count: stored(finding.count),
+        excerpt: &finding.excerpt,
+        value_hash: &finding.value_hash,
+    }
+}
+
+fn count_findings(new: &[NewRecords<'_>], outcome: &mut TransactionOutcome) {
+    for finding in new.iter().flat_map(|new| &new.records).flat_map(|recorded| &recorded.findings) {
+        *outcome.findings.entry((finding.category.clone(), finding.action)).or_default() += 1;
+    }
 }
 
 /// Those who have the addresses that records claim.

@@ -63,6 +63,18 @@ impl Conditions {
         self
     }
 
+    /// The text in `column` is one of those that stand here with commas between; none asks for nothing.
+    #[must_use]
+    pub fn any_of(mut self, column: &'static str, words: Option<&str>) -> Self {
+        let Some(words) = words else { return self };
+        let first = self.values.len() + 1;
+        self.values.extend(words.split(',').map(|word| Value::Text(word.trim().to_owned())));
+        let names: Vec<_> = (first..=self.values.len()).map(|number| format!("${number}")).collect();
+        // Writing into a string does not fail.
+        let _ = write!(self.sql, " AND {column} IN ({})", names.join(", "));
+        self
+    }
+
     /// `condition` is SQL up to the value, as in `app_id =`; none asks for nothing.
     #[must_use]
     pub fn text(self, condition: &'static str, value: Option<impl ToString>) -> Self {

@@ -13,7 +13,7 @@ pub mod usage;
 pub mod worker;
 
 /// A count, as a column holds it.
-pub(super) fn stored(count: u64) -> i64 {
+pub fn stored(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 

@@ -26,6 +26,7 @@ pub mod conditions;
 pub mod events;
 pub mod fault;
 pub mod feed;
+pub mod findings;
 pub mod gateways;
 pub mod group_members;
 pub mod groups;

@@ -110,6 +110,12 @@ pub struct Record {
     pub asked_output_tokens: Option<u64>,
     /// How many it was given then.
     pub granted_output_tokens: Option<u64>,
+    /// Whether guardrails looked at it: at the request, the answer or both.
+    pub inspected: bool,
+    /// How many findings they had: `/api/v1/findings` lists them.
+    pub findings: u64,
+    /// How many texts and media of it they could not read.
+    pub unread: u64,
     /// The app's metadata at that time.
     #[schema(value_type = Object)]
     pub metadata: Metadata,
@@ -173,6 +179,9 @@ static COLUMNS: &[RecordColumn] = &[
     column!(repeats),
     column!(asked_output_tokens),
     column!(granted_output_tokens),
+    column!(inspected),
+    column!(findings),
+    column!(unread),
     column!(metadata),
 ];
 
@@ -417,6 +426,8 @@ pub struct RecordQuery {
     pub old_secret: Option<bool>,
     /// Only those that this tier served.
     pub service_tier: Option<String>,
+    /// Only those in which guardrails found something, or only those at which they looked and found nothing.
+    pub findings: Option<bool>,
     /// Only those that came at this moment or later.
     #[param(value_type = Option<String>, format = DateTime)]
     pub from: Option<Timestamp>,
@@ -498,9 +509,14 @@ impl Store {
             code,
             old_secret,
             service_tier,
+            findings,
             from,
             to,
         } = query;
+        let found = match findings {
+            Some(true) => "findings > 0 AND findings >",
+            _ => "inspected = 1 AND findings =",
+        };
         // Failures and refusals have partial indexes, which a query must name to be given them.
         let at_least = match status {
             Some(StatusRange { least: 500.., .. }) => "status >= 500 AND status >=",
@@ -520,6 +536,7 @@ impl Store {
             .text("code <> '' AND code =", code.as_ref())
             .number("old_secret =", old_secret.map(i64::from))
             .text("service_tier =", service_tier.as_ref())
+            .number(found, findings.map(|_| 0))
             .number("at >=", from.map(Timestamp::as_millisecond))
             .number("at <", to.map(Timestamp::as_millisecond))
             .number("id <", before)

@@ -167,7 +167,9 @@ async fn metrics_are_all_listed_with_their_labels_and_no_others() {
     let gateway = json!({"name": "edge-1", "instance": "i", "connected": true, "revision": 7, "lag": 3,
         "connected_at": "2026-01-01T00:00:00Z", "rejected": [{"resource": "catalogue", "reason": "r"}]});
     test.api.metrics.set_gateways(&[serde_json::from_value(gateway).unwrap()]);
-    let ledger = LedgerMetrics(Arc::new(Stats::default()));
+    let stats = Stats::default();
+    stats.findings.add([(("pii".to_owned(), "blocked"), 1)].into());
+    let ledger = LedgerMetrics(Arc::new(stats));
     test.api.metrics.register(|registry| registry.register_collector(Box::new(ledger)));
     let text = test.api.metrics.text().unwrap();
     let kinds = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
@@ -197,15 +199,17 @@ fn fields_of_records_are_all_listed_and_no_others() {
 
 #[test]
 fn filters_are_all_listed_and_no_others() {
-    let logs = page("docs/logs-and-audit.md");
+    let (logs, guardrails) = (page("docs/logs-and-audit.md"), page("docs/guardrails.md"));
     let document = document();
     for (path, heading) in [
         ("/api/v1/logs", "## Request logs"),
         ("/api/v1/usage", "## Usage"),
         ("/api/v1/events", "## Events"),
         ("/api/v1/audit", "## Audit log"),
+        ("/api/v1/findings", "## Findings"),
+        ("/api/v1/findings/summary", "## Sums"),
     ] {
-        let section = section(&logs, heading);
+        let section = section(if path.contains("findings") { &guardrails } else { &logs }, heading);
         let parameters = document["paths"][path]["get"]["parameters"].as_array().unwrap();
         let filters = parameters.iter().map(|parameter| parameter["name"].as_str().unwrap());
         let of_pages = ["cursor", "limit", "from", "to", "group_by"];
@@ -216,6 +220,46 @@ fn filters_are_all_listed_and_no_others() {
         let listed = listed.filter(|name| !of_pages.contains(name) && !["429", "4xx"].contains(name));
         assert_eq!(set(listed), set(filters), "{path}");
     }
+}
+
+#[test]
+fn detectors_are_all_listed_as_they_are_and_no_others() {
+    let listed = table("docs/guardrails.md", "## Detectors");
+    let known = latchkey_guardrails::DETECTORS.iter().map(|detector| {
+        let name = format!("{}/{}", detector.category.name(), detector.name);
+        let (risk, strength) = (detector.risk.name(), detector.strength.name());
+        [name, detector.about.replace('`', ""), risk.to_owned(), strength.to_owned()].to_vec()
+    });
+    let known: Vec<_> = known.collect();
+    let rows = known.iter().map(|row| format!("| `{}` | {} |\n", row[0], row[1..].join(" | ")));
+    assert!(listed == known, "docs/guardrails.md must have these rows:\n{}", rows.collect::<String>());
+    let strengths = latchkey_guardrails::DETECTORS.iter().map(|detector| detector.strength.name());
+    let told = first_column("docs/guardrails.md", "## How far can a finding be trusted?");
+    assert!(set(strengths).is_subset(&told), "{told:?}");
+}
+
+#[test]
+fn guardrail_settings_and_findings_are_all_listed_and_no_others() {
+    let guardrails = "docs/guardrails.md";
+    assert_eq!(first_column(guardrails, "## Turn them on"), fields("GuardrailRule"));
+    assert_eq!(first_column(guardrails, "## Findings"), fields("FindingView"));
+    assert_eq!(first_column(guardrails, "## Actions"), words("GuardrailAction"));
+    let settings = section(&page(guardrails), "## Turn them on");
+    for category in words("GuardrailCategory") {
+        assert!(settings.contains(&format!("`{category}`")), "{category}");
+    }
+    let findings = section(&page(guardrails), "## Findings");
+    for action in latchkey::api::findings::ACTIONS {
+        assert!(findings.contains(&format!("`{action}`")), "{action}");
+    }
+}
+
+/// The words of a schema that is one of several.
+fn words(schema: &str) -> BTreeSet<String> {
+    let schema = &document()["components"]["schemas"][schema];
+    let several = schema["oneOf"].as_array().cloned().unwrap_or_else(|| vec![schema.clone()]);
+    let words = several.iter().flat_map(|one| one["enum"].as_array().unwrap());
+    set(words.map(|word| word.as_str().unwrap()))
 }
 
 #[test]
@@ -313,6 +357,7 @@ async fn examples_in_json_are_taken_as_they_stand() {
     taken("docs/providers.md", "long_context", "POST", "/models").await;
     taken("docs/access.md", "viewer", "PATCH", &format!("{of_app}/self-service")).await;
     taken("docs/user-identity.md", "jwks_url", "PATCH", &of_app).await;
+    taken("docs/guardrails.md", "exception_patterns", "PATCH", &of_app).await;
     taken("docs/logs-and-audit.md", "address", "POST", &format!("{of_app}/explain")).await;
     for path in pages() {
         for block in blocks(&page(&path), "json") {

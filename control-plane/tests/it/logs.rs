@@ -24,7 +24,7 @@ on_both! {
             "cost": 225_000, "price_version": 3, "settlement": "reserved", "settlement_reason": "answer_cut",
             "latency_ms": 900, "first_token_ms": 80, "streamed": 1, "client_address": "10.0.0.1", "conversation_id": "c-1", "identity": "al@acme.com",
             "identity_source": "jwt", "old_secret": 1, "repeats": 3, "asked_output_tokens": 32_000, "granted_output_tokens": 1_138,
-            "metadata": "{\"team\":\"a\"}"
+            "inspected": 1, "findings": 2, "unread": 3, "metadata": "{\"team\":\"a\"}"
         })).await;
         test.insert("records", json!({"request_id": "r2", "status": 0, "endpoint": ""})).await;
         let page = test.get("/logs").await.expect(StatusCode::OK);
@@ -33,6 +33,9 @@ on_both! {
         for log in &mut logs {
             assert!(log.as_object_mut().unwrap().remove("id").unwrap().is_i64());
         }
+        let inspected: Vec<_> = ["inspected", "findings", "unread"]
+            .map(|field| logs[1].as_object_mut().unwrap().remove(field)).into_iter().flatten().collect();
+        assert_eq!(inspected, [json!(true), json!(2), json!(3)]);
         let user = test.get(&format!("/users/{}", key["user_id"].as_str().unwrap())).await.expect(StatusCode::OK);
         assert_eq!(logs[1], json!({
             "at": "2026-01-01T00:00:00.001Z", "request_id": "r1", "gateway": "edge-1",

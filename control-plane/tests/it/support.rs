@@ -232,6 +232,12 @@ impl Test {
                 "instance": "i", "gateway": "edge-1", "granted": 0, "used": 0, "returned": 0, "local": 0,
                 "expires_at": 0
             }),
+            "findings" => json!({
+                "at": START_MS, "request_id": "r", "gateway": "edge-1", "app_id": "", "key_id": "", "user_id": "",
+                "category": "pii", "detector": "email", "risk": "low", "action": "monitored", "direction": "request",
+                "place": "messages[0].content", "message": 0, "count": 1, "excerpt": "k\u{2022}\u{2022}\u{2022}@example.com",
+                "value_hash": "00ff"
+            }),
             _ => json!({}),
         };
         let columns = columns.as_object_mut().unwrap();

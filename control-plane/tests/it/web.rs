@@ -2,7 +2,9 @@
 
 mod apps;
 mod authorization;
+mod findings;
 mod groups;
+mod guardrails;
 mod mcp_servers;
 mod models;
 mod my_apps;

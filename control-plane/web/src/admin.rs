@@ -4,6 +4,7 @@ pub mod apps;
 pub mod audit;
 pub mod events;
 pub mod filters;
+pub mod findings;
 pub mod gateways;
 pub mod groups;
 pub mod logs;
@@ -28,6 +29,7 @@ pub fn routes() -> Router<Api> {
         .merge(upstreams::routes())
         .route("/admin", get(overview::page))
         .route("/admin/logs", get(logs::list))
+        .route("/admin/findings", get(findings::page))
         .route("/admin/usage", get(usage::page))
         .route("/admin/events", get(events::list))
         .route("/admin/users", get(users::list).post(users::create))

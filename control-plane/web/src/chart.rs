@@ -72,10 +72,21 @@ impl Chart {
             let items = usage.items.iter().filter(|item| item.day.as_ref() == Some(day));
             items.map(|item| value(&item.sums)).fold(0, u64::saturating_add)
         };
-        let days = usage.from.series(jiff::Span::new().days(1)).take_while(|day| *day <= usage.to);
+        Self::of_days(title, (usage.from, usage.to), of, shown)
+    }
+
+    /// One bar for each day from the first to the last.
+    #[must_use]
+    pub fn of_days(
+        title: impl Into<String>,
+        (from, to): (Date, Date),
+        of: impl Fn(&Date) -> u64,
+        shown: impl Fn(u64) -> String,
+    ) -> Self {
+        let days = from.series(jiff::Span::new().days(1)).take_while(|day| *day <= to);
         let days: Vec<Date> = days.collect();
         let bar = |days: &[Date]| {
-            let value = days.iter().map(of).fold(0, u64::saturating_add);
+            let value = days.iter().map(&of).fold(0, u64::saturating_add);
             let word = |day: &Date| day.strftime("%b %-d, %Y").to_string();
             let label = match days {
                 [first, .., last] => format!("{} to {}", word(first), word(last)),

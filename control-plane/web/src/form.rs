@@ -355,7 +355,10 @@ impl HtmlForm {
 }
 
 /// What JSON says, as the API takes it; an error names the field.
-fn taken<T: DeserializeOwned>(json: &Value) -> Result<T, Problem> {
+///
+/// # Errors
+/// A field that the API would refuse.
+pub fn taken<T: DeserializeOwned>(json: &Value) -> Result<T, Problem> {
     serde_path_to_error::deserialize(json).map_err(|error| {
         let path = error.path().to_string();
         Problem::invalid(FieldError::new(path, error.into_inner()).into())

@@ -97,7 +97,32 @@ pub fn usable_keyword(keyword: &str) -> Result<(), String> {
 }
 
 fn check(definition: &CustomDefinition) -> Result<(), String> {
-    Engine::check(definition).map_err(|refused| refused.to_string())
+    Engine::check(std::slice::from_ref(definition)).map_err(|refused| refused.to_string())
+}
+
+/// What gateways take, as it is stored: found out quicker than what may be stored.
+pub mod compiles {
+    use super::{CustomDefinition, Engine};
+
+    /// Refuses a pattern that a gateway cannot use.
+    ///
+    /// # Errors
+    /// Why.
+    pub fn pattern(pattern: &str) -> Result<(), String> {
+        compile(&CustomDefinition { patterns: vec![pattern.to_owned()], ..CustomDefinition::default() })
+    }
+
+    /// Refuses a keyword that a gateway cannot use.
+    ///
+    /// # Errors
+    /// Why.
+    pub fn keyword(keyword: &str) -> Result<(), String> {
+        compile(&CustomDefinition { keywords: vec![keyword.to_owned()], ..CustomDefinition::default() })
+    }
+
+    fn compile(definition: &CustomDefinition) -> Result<(), String> {
+        Engine::compile(definition).map(|_| ()).map_err(|refused| refused.to_string())
+    }
 }
 
 impl fmt::Display for GuardrailCategory {

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    GuardrailAction, GuardrailCategory, GuardrailRule, GuardrailSettings, UnseenTexts, usable_pattern,
+    GuardrailAction, GuardrailCategory, GuardrailDirection, GuardrailRule, GuardrailSettings, UnseenTexts,
+    usable_pattern,
 };
 use crate::content::CustomCategory;
 use crate::hidden;
@@ -49,6 +50,11 @@ impl GuardrailSettings {
 }
 
 impl GuardrailRule {
+    /// Whether a request may be changed or refused by it.
+    fn may_change_requests(&self) -> bool {
+        self.action.interferes() && self.direction != GuardrailDirection::Response
+    }
+
     fn check(&self, path: &str, own: &[CustomCategory], invalid: &mut Invalid) {
         if self.category == GuardrailCategory::CUSTOM && own.is_empty() {
             let message = "the app has no custom categories: add one first, or remove this rule";
@@ -114,8 +120,8 @@ pub fn refuse_without_effect(before: &AppSettings, after: &AppSettings, invalid:
         }
     }
     let is_new = new.unseen_texts == UnseenTexts::Allow && new.unseen_texts != old.unseen_texts;
-    if is_new && !new.rules.iter().any(|rule| rule.action.interferes()) {
-        let message = "has no effect unless a rule blocks, redacts or anonymizes: add one, or leave it out";
+    if is_new && !new.rules.iter().any(GuardrailRule::may_change_requests) {
+        let message = "has no effect unless a rule for requests blocks, redacts or anonymizes: add one, or leave it out";
         invalid.check::<(), _>("guardrails.unseen_texts", Err(message));
     }
     for (i, rule) in new.rules.iter().enumerate() {

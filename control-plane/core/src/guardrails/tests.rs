@@ -122,6 +122,10 @@ fn what_would_have_no_effect_is_refused_where_it_is_new() {
         (json!({"exception_patterns": ["TEST-\\d+"]}), "guardrails.exception_patterns"),
         (json!({"rules": [{"category": "pii"}], "unseen_texts": "allow"}), "guardrails.unseen_texts"),
         (
+            json!({"rules": [{"category": "pii", "action": "block", "direction": "response"}], "unseen_texts": "allow"}),
+            "guardrails.unseen_texts",
+        ),
+        (
             json!({"rules": [{"category": "pii", "detector": "email", "min_risk": "high"}]}),
             "guardrails.rules[0].min_risk",
         ),

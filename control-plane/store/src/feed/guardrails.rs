@@ -6,6 +6,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use latchkey_core::content::CustomCategory;
 use latchkey_core::guardrails::{
     GuardrailAction, GuardrailCategory, GuardrailDirection, GuardrailRisk, GuardrailRule, UnseenTexts,
+    compiles,
 };
 use latchkey_proto::discovery as wire;
 use sha2::Sha256;
@@ -54,21 +55,38 @@ pub(super) fn guardrails(app: &App, secret: &GuardrailSecret) -> Option<wire::Gu
     }
     let custom =
         |CustomCategory { name, description: _, keywords, patterns, examples: _ }: &CustomCategory| {
-            let (name, keywords, patterns) = (name.clone(), keywords.clone(), patterns.clone());
-            wire::CustomCategory { name, keywords, patterns }
+            let keywords = keywords.iter().filter(|keyword| takes(app, keyword, compiles::keyword)).cloned();
+            let patterns = patterns.iter().filter(|pattern| takes(app, pattern, compiles::pattern)).cloned();
+            wire::CustomCategory {
+                name: name.clone(),
+                keywords: keywords.collect(),
+                patterns: patterns.collect(),
+            }
         };
+    let exception_patterns = settings.exception_patterns.iter();
+    let exception_patterns = exception_patterns.filter(|pattern| takes(app, pattern, compiles::pattern));
     Some(wire::Guardrails {
         rules,
         key: secret.key(app.id),
         custom_categories: own.iter().map(custom).collect(),
         exceptions: settings.exceptions.clone(),
-        exception_patterns: settings.exception_patterns.clone(),
+        exception_patterns: exception_patterns.cloned().collect(),
         unseen_texts: match settings.unseen_texts {
             UnseenTexts::Refuse => wire::UnseenTexts::Refuse,
             UnseenTexts::Allow => wire::UnseenTexts::Allow,
         }
         .into(),
     })
+}
+
+/// Whether gateways take it. What an older version stored may be refused by their engine, and would keep all of
+/// the app from them.
+fn takes(app: &App, text: &str, compiles: fn(&str) -> Result<(), String>) -> bool {
+    let taken = compiles(text);
+    if let Err(error) = &taken {
+        tracing::warn!(app = %app.id, error, "a pattern or keyword is left out, since gateways cannot use it");
+    }
+    taken.is_ok()
 }
 
 fn rule(rule: &GuardrailRule) -> wire::GuardrailRule {

@@ -86,6 +86,18 @@ impl Store {
         Ok(done.rows_affected())
     }
 
+    /// Removes at most `limit` findings in requests from before `before`; how many.
+    pub async fn forget_findings(&self, before: Timestamp, limit: i64) -> sqlx::Result<u64> {
+        let done = sqlx::query(
+            "DELETE FROM findings WHERE id IN (SELECT id FROM findings WHERE at < $1 ORDER BY at LIMIT $2)",
+        )
+        .bind(before.as_millisecond())
+        .bind(limit)
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected())
+    }
+
     /// Notes that a gateway process is there, though it may have nothing to tell.
     pub async fn see_process(&self, instance: &str, now: Timestamp) -> sqlx::Result<()> {
         sqlx::query(

@@ -95,11 +95,3 @@ async fn logs_go_on_with_their_filter(test: Test) {
     assert!(page.all(".more a").is_empty());
 }
 }
-
-on_both! {
-async fn nothing_is_found_yet_and_the_page_says_so(test: Test) {
-    let (mut alice, app) = used(&test).await;
-    let page = alice.open(&format!("/apps/{}/findings", id(&app))).await;
-    assert_eq!((page.status, page.all("h3")), (200, vec!["No guardrails yet".to_owned()]));
-}
-}

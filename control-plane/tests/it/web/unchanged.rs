@@ -6,6 +6,7 @@ use scraper::{Html, Selector};
 use serde_json::{Value, json};
 
 use super::visitor::{Shown, Visitor};
+use crate::ledger::gateway::edit_settings;
 use crate::support::{Test, id, on_both};
 
 /// Where the forms of a page that edit what there is are sent.
@@ -60,9 +61,30 @@ async fn plenty(test: &Test) -> (Value, Value) {
         "tags": ["blue", "green"], "keep_key_values": true, "require_conversation_id": true,
     })).await;
     let categories = [("P", "x{1,2}"), ("Q", "y,z")]
-        .map(|(name, pattern)| json!({"name": name, "description": "d", "keywords": ["k", "l"], "patterns": [pattern, "b"], "examples": ["e", "f"]}));
+        .map(|(name, pattern)| json!({"name": name, "description": "d", "keywords": ["k", "l"], "patterns": [pattern, "b"]}));
     let categories = json!({"custom_categories": categories});
     test.send(test.request("PUT", &format!("/apps/{}/custom-categories", id(&app)), Some(&categories)))
+        .await
+        .expect(StatusCode::OK);
+    // As an older version stored them.
+    edit_settings(test, &app, |settings| {
+        for category in &mut settings.custom_categories {
+            category.examples = vec!["e".to_owned(), "f".to_owned()];
+        }
+    })
+    .await;
+    let guardrails = json!({
+        "rules": [
+            {"category": "pii", "action": "redact", "direction": "request", "min_risk": "high"},
+            {"category": "pii", "detector": "email", "action": "allow"},
+            {"category": "pci", "action": "block", "shadow_until": "2026-02-03T12:34:56Z"},
+            {"category": "pci", "detector": "credit_card", "action": "block", "direction": "response", "min_risk": "high",
+             "shadow_until": "2026-03-01T00:00:00Z"},
+            {"category": "custom", "action": "anonymize"}, {"category": "custom", "detector": "P", "action": "block"},
+        ],
+        "exceptions": ["info@example.com", "a, b"], "exception_patterns": ["TEST-[0-9]{2,4}", "x,y"], "unseen_texts": "allow",
+    });
+    test.patch(&format!("/apps/{}", id(&app)), json!({"guardrails": guardrails}))
         .await
         .expect(StatusCode::OK);
     let who = json!({"users": [alice, bob], "groups": groups});
@@ -145,7 +167,7 @@ on_both! {
                 sent += 1;
             }
         }
-        assert_eq!(sent, 4 + 2 * 4 + 3 + 2);
+        assert_eq!(sent, 4 + 2 * 5 + 3 + 2);
     }
 }
 

@@ -44,6 +44,7 @@ pub fn routes() -> Router<Api> {
         .route("/admin/apps/new", get(create::new))
         .route("/admin/apps/{id}", get(settings::page).post(settings::update))
         .route("/admin/apps/{id}/identity", post(settings::identity))
+        .route("/admin/apps/{id}/guardrails", post(settings::guardrails))
         .route("/admin/apps/{id}/activate", post(switch!(lifecycle, Activate)))
         .route("/admin/apps/{id}/deactivate", post(switch!(lifecycle, Deactivate)))
         .route("/admin/apps/{id}/revoke", post(switch!(lifecycle, Revoke)))

@@ -16,6 +16,7 @@ use crate::html;
 use crate::list::{PaginatedList, filtered};
 
 const FILTERS: &[Field] = &[
+    ("request_id", FieldKind::Optional),
     ("app_id", FieldKind::Optional),
     ("key_id", FieldKind::Optional),
     ("user_id", FieldKind::Optional),
@@ -25,12 +26,14 @@ const FILTERS: &[Field] = &[
     ("status", FieldKind::Optional),
     ("code", FieldKind::Optional),
     ("old_secret", FieldKind::Only),
+    ("findings", FieldKind::Choice),
     ("from", FieldKind::Optional),
     ("to", FieldKind::Optional),
     ("cursor", FieldKind::Optional),
 ];
 /// The filters that the next page keeps.
 const KEPT: &[&str] = &[
+    "request_id",
     "app_id",
     "key_id",
     "user_id",
@@ -40,6 +43,7 @@ const KEPT: &[&str] = &[
     "status",
     "code",
     "old_secret",
+    "findings",
     "from",
     "to",
 ];

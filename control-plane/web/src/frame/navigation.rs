@@ -27,6 +27,7 @@ const MINE: &[NavLink] = &[link("/apps", "My apps"), link("/requests", "My chang
 const WATCH: &[NavLink] = &[
     NavLink { to: "/admin", name: "Overview", exact: true },
     link("/admin/logs", "Logs"),
+    link("/admin/findings", "Findings"),
     link("/admin/usage", "Usage"),
     link("/admin/events", "Events"),
 ];

@@ -24,6 +24,7 @@ use super::apps::{asked, read};
 use super::diff::{DiffRow, rows};
 use crate::form::{FormInput, HtmlForm, Posted};
 use crate::frame::{Frame, Visit, done};
+use crate::guardrails::{self, CategoryRow};
 use crate::{html, unprocessable};
 
 /// Fields of the forms' own, which say nothing of the change.
@@ -45,6 +46,7 @@ struct AskPage {
     now: MyAppSettings,
     /// The paths of the categories that the form has room for.
     categories: Vec<String>,
+    guardrails: Vec<CategoryRow>,
     form: HtmlForm,
 }
 
@@ -176,6 +178,12 @@ async fn mend(
         let own = error.path.strip_prefix("edit").map(|rest| rest.trim_start_matches('.').to_owned());
         error.path = own.unwrap_or_else(|| error.path.clone());
     }
+    if kind == ChangeKind::UpdateConfig {
+        let now = settings(&posted.visit, api, id).await?;
+        if let Ok(typed) = guardrails::read(&posted.typed, &now.guardrails) {
+            problem = typed.placed(problem);
+        }
+    }
     let typed = again(api, (id, kind), posted).await.unwrap_or_else(|_| posted.typed.form());
     let form = typed.refused(problem)?;
     let page = show(&posted.visit, api, (id, kind), form).await?;
@@ -192,7 +200,8 @@ async fn show(
     let now = settings(visit, api, id).await?;
     let frame = visit.frame(format!("Request a change: {}", asked(&kind)));
     let categories = categories::paths(&form);
-    html(&AskPage { frame, app, kind, now, categories, form })
+    let guardrails = guardrails::rows(&form, !now.custom_categories.is_empty());
+    html(&AskPage { frame, app, kind, now, categories, guardrails, form })
 }
 
 async fn confirm(

@@ -48,6 +48,7 @@ pub struct MyLogsQuery {
     status: String,
     code: String,
     key_id: String,
+    request_id: String,
 }
 
 #[derive(Template)]
@@ -100,7 +101,7 @@ pub async fn page(
 }
 
 impl MyLogsQuery {
-    fn pairs(&self) -> [(&'static str, &str); 7] {
+    fn pairs(&self) -> [(&'static str, &str); 8] {
         [
             ("time", &self.time),
             ("from", &self.from),
@@ -109,6 +110,7 @@ impl MyLogsQuery {
             ("status", &self.status),
             ("code", &self.code),
             ("key_id", &self.key_id),
+            ("request_id", &self.request_id),
         ]
     }
 
@@ -149,6 +151,7 @@ impl MyLogsQuery {
             cursor: self.cursor.clone(),
             limit: Some(ROWS),
             key_id: key_id.flatten(),
+            request_id: given(&self.request_id),
             model: given(&self.model),
             status: status.flatten(),
             code: given(&self.code),
@@ -160,7 +163,7 @@ impl MyLogsQuery {
 }
 
 /// The classes of a status's badge.
-fn badge(status: &Option<u64>) -> &'static str {
+pub fn badge(status: &Option<u64>) -> &'static str {
     match status {
         Some(200..400) => "badge good",
         Some(400..500) => "badge warn",

@@ -49,9 +49,6 @@ pub enum WholeAnswer {
     Refuse(Reply),
 }
 
-/// The longest event of an MCP server that is looked at, in bytes.
-const LONGEST_EVENT: usize = 8 << 20;
-
 impl AnswerInspector {
     #[must_use]
     pub fn new(inspection: Box<Inspection>, call: &UpstreamCall) -> Self {

@@ -1,9 +1,9 @@
 //! The fields of an app's forms.
 
-use latchkey_api::apps::AppView;
-
 use crate::form::app::{IDENTITY, JWT, LIMIT_FIELDS, NAMED_KEY_LIMIT_FIELDS};
 use crate::form::{Field, FieldKind, FormInput, HtmlForm, expiry};
+use crate::guardrails;
+use latchkey_api::apps::AppView;
 
 const SETTINGS: &[Field] = &[
     ("name", FieldKind::Text),
@@ -51,6 +51,11 @@ pub fn identity(typed: &FormInput) -> Vec<Field> {
     [CONVERSATION, IDENTITY, keys, JWT].concat()
 }
 
+/// Of an app's guardrails.
+pub fn guardrails() -> Vec<Field> {
+    guardrails::FIELDS.clone()
+}
+
 /// The form of an app's settings as they are now.
 pub fn filled(app: &AppView, providers: &[String]) -> HtmlForm {
     let on: Vec<_> =
@@ -62,5 +67,5 @@ pub fn filled(app: &AppView, providers: &[String]) -> HtmlForm {
     };
     let form = HtmlForm::of(app).with("allowed_providers", on.join(", ")).with("identity.jwt.from", from);
     // The moment stays as it is unless another is chosen.
-    form.with("expires_at", "")
+    guardrails::filled(form.with("expires_at", ""), &app.guardrails)
 }

@@ -3,23 +3,26 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use latchkey_api::Api;
-use latchkey_api::activity::Active;
-use latchkey_api::apps::{self, AppView};
-use latchkey_api::body::{JsonBody, PathParams};
-use latchkey_api::problem::Problem;
-use latchkey_api::upstreams::{McpProtocol, ModelProtocol};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::fields;
 use super::secret::OldSecret;
 use super::tabs::Tabs;
 use crate::admin::filters;
-use crate::form::{Field, HtmlForm, Posted};
+use crate::form::{Field, HtmlForm, Posted, taken};
 use crate::format;
 use crate::frame::{Frame, Visit, done};
+use crate::guardrails::{self, CategoryRow};
 use crate::limits::{Meter, meters};
 use crate::{html, unprocessable};
+use latchkey_api::Api;
+use latchkey_api::activity::Active;
+use latchkey_api::apps::{self, AppView};
+use latchkey_api::body::{JsonBody, PathParams};
+use latchkey_api::content;
+use latchkey_api::problem::Problem;
+use latchkey_api::upstreams::{McpProtocol, ModelProtocol};
 
 #[derive(Template)]
 #[template(path = "admin/app.html")]
@@ -32,6 +35,9 @@ struct AppPage {
     meters: Vec<Meter>,
     providers: Vec<String>,
     mcp_servers: Vec<String>,
+    categories: Vec<CategoryRow>,
+    /// The names of the app's own categories of content.
+    own_categories: Vec<String>,
     form: HtmlForm,
 }
 
@@ -59,6 +65,29 @@ pub async fn identity(
     posted: Posted,
 ) -> Result<Response, Problem> {
     save(&api, id, &posted, &fields::identity(&posted.typed)).await
+}
+
+/// Edits what is looked for in requests and answers.
+pub async fn guardrails(
+    State(api): State<Api>,
+    PathParams(id): PathParams<Uuid>,
+    posted: Posted,
+) -> Result<Response, Problem> {
+    let admin = posted.visit.admin()?;
+    let app = super::app(&posted.visit, &api, id).await?;
+    let saved = async {
+        let typed = posted.typed.clone().over(fields::filled(&app, &[]));
+        typed.unused(&fields::guardrails()).into_result().map_err(Problem::invalid)?;
+        let typed = guardrails::read(&typed, &app.guardrails)?;
+        let edit =
+            JsonBody(taken(&json!({ "guardrails": typed.json })).map_err(|problem| typed.placed(problem))?);
+        let saved = apps::update(admin, State(api.clone()), PathParams(id), edit).await;
+        saved.map_err(|problem| typed.placed(problem))
+    };
+    match saved.await {
+        Ok(_) => Ok(done(&format!("/admin/apps/{id}"), "Saved.")),
+        Err(problem) => again(&posted, &api, id, &fields::guardrails(), problem).await,
+    }
 }
 
 async fn save(api: &Api, id: Uuid, posted: &Posted, fields: &[Field]) -> Result<Response, Problem> {
@@ -104,6 +133,8 @@ async fn show(
         let moments = (key.rotated_at, key.old_secret_stops_at, app.old_secret_used_at);
         OldSecret::of((id, key.id), moments, api.world.now())
     });
+    let own = content::categories(visit.reader()?, State(api.clone()), PathParams(id)).await?.0;
+    let own_categories: Vec<_> = own.custom_categories.into_iter().map(|category| category.name).collect();
     html(&AppPage {
         frame: visit.frame(app.item.name.as_str()),
         tabs: Tabs::of(&app.item, "settings"),
@@ -112,6 +143,8 @@ async fn show(
         app,
         providers,
         mcp_servers: filters::upstream_names::<McpProtocol>(visit, api).await?,
+        categories: guardrails::rows(&form, !own_categories.is_empty()),
+        own_categories,
         form,
     })
 }

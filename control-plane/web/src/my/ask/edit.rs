@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::categories;
 use crate::form::app::{IDENTITY, JWT, LIMIT_FIELDS, NAMED_KEY_LIMIT_FIELDS};
 use crate::form::{Field, FieldKind, FormInput, HtmlForm};
+use crate::guardrails;
 
 /// Fields of the forms' own, which say nothing of the change.
 const STEPS: &[Field] =
@@ -42,7 +43,8 @@ pub(super) fn form(kind: ChangeKind, now: &MyAppSettings) -> HtmlForm {
     match kind {
         ChangeKind::UpdateConfig => {
             let ranges = now.ip_allow_list.as_ref().map(|ranges| ranges.join("\n")).unwrap_or_default();
-            form.with("ip_allow_list", ranges).with("expires_at", last_day(now))
+            let form = form.with("ip_allow_list", ranges).with("expires_at", last_day(now));
+            guardrails::filled(form, &now.guardrails)
         }
         ChangeKind::JwtAuthSettings => {
             let keys = match &now.identity.jwt {
@@ -118,7 +120,10 @@ fn config(mode: CredentialMode, typed: &FormInput, now: &MyAppSettings) -> Resul
         "" => ("expires_at", FieldKind::Optional),
         _ => ("expires_at", FieldKind::Day),
     };
-    typed.json(&[STEPS, ALLOWED, &LIMIT_FIELDS, CONFIG, named, &[last]].concat())
+    let fields = [STEPS, ALLOWED, &LIMIT_FIELDS, CONFIG, named, &[last], &guardrails::FIELDS].concat();
+    let mut edit = typed.json(&fields)?;
+    edit["guardrails"] = guardrails::read(typed, &now.guardrails)?.json;
+    Ok(edit)
 }
 
 fn identity(typed: &FormInput) -> Result<Value, Problem> {

@@ -1,0 +1,85 @@
+//! `/api/v1/findings`
+
+mod summary;
+
+use axum::extract::State;
+use uuid::Uuid;
+
+use super::Api;
+use super::auth::{Person, ReaderGuard};
+use super::body::{PathParams, Query};
+use super::pagination::{ListPage, bad_query, in_order, paging};
+use super::problem::Problem;
+use latchkey_store::conditions::Scope;
+
+pub use latchkey_store::findings::{Finding, FindingQuery};
+pub use summary::*;
+
+/// What is done about a finding.
+pub const ACTIONS: [&str; 7] =
+    ["monitored", "redacted", "anonymized", "blocked", "would_redact", "would_anonymize", "would_block"];
+const RISKS: [&str; 2] = ["low", "high"];
+const DIRECTIONS: [&str; 2] = ["request", "response"];
+
+/// Lists what guardrails found, newest first.
+#[utoipa::path(get, path = "/api/v1/findings", tag = "findings", operation_id = "list_findings", params(FindingQuery),
+    security(("token" = [])), responses((status = 200, body = ListPage<Finding>), (status = "4XX", body = Problem)))]
+pub async fn list(
+    _: ReaderGuard,
+    State(api): State<Api>,
+    Query(query): Query<FindingQuery>,
+) -> Result<ListPage<Finding>, Problem> {
+    page(&api, Scope::Everything, query).await
+}
+
+/// Lists what guardrails found in one's own requests, newest first, in the apps that one may see; of an app
+/// whose requests one may all see, asked for by `app_id`, in everyone's.
+#[utoipa::path(get, path = "/api/v1/me/findings", tag = "me", operation_id = "list_my_findings",
+    params(FindingQuery),
+    security(("token" = [])), responses((status = 200, body = ListPage<Finding>), (status = "4XX", body = Problem)))]
+pub async fn list_mine(
+    person: Person,
+    State(api): State<Api>,
+    Query(query): Query<FindingQuery>,
+) -> Result<ListPage<Finding>, Problem> {
+    let scope = api.scope(&person, query.app_id).await?;
+    page(&api, scope, query).await
+}
+
+/// Lists what guardrails found in requests of an app, newest first: everyone's where one may see them all, and
+/// otherwise one's own.
+#[utoipa::path(get, path = "/api/v1/me/apps/{id}/findings", tag = "me", operation_id = "list_my_app_findings",
+    params(("id" = Uuid, Path), FindingQuery),
+    security(("token" = [])), responses((status = 200, body = ListPage<Finding>), (status = "4XX", body = Problem)))]
+pub async fn list_of_my_app(
+    person: Person,
+    State(api): State<Api>,
+    PathParams(id): PathParams<Uuid>,
+    Query(query): Query<FindingQuery>,
+) -> Result<ListPage<Finding>, Problem> {
+    let scope = api.scope_of_app(&person, id).await?;
+    page(&api, scope, query).await
+}
+
+async fn page(api: &Api, scope: Scope, query: FindingQuery) -> Result<ListPage<Finding>, Problem> {
+    let paging = paging(query.cursor.as_deref(), query.limit, None)?;
+    refuse_unknown_words(&query)?;
+    let rows = api.store.findings(&scope, &query, paging.after, paging.rows()).await?;
+    Ok(paging.page(rows, |finding| finding.id, |finding| finding))
+}
+
+/// Refuses words that no finding has, since nothing found by them would look like nothing found.
+fn refuse_unknown_words(query: &FindingQuery) -> Result<(), Problem> {
+    in_order(query.from, query.to)?;
+    let actions = query.action.iter().flat_map(|actions| actions.split(',')).map(str::trim);
+    let words = actions
+        .map(|word| ("action", word, &ACTIONS[..]))
+        .chain(query.risk.iter().map(|word| ("risk", word.as_str(), &RISKS[..])))
+        .chain(query.direction.iter().map(|word| ("direction", word.as_str(), &DIRECTIONS[..])));
+    for (field, word, known) in words {
+        if !known.contains(&word) {
+            return Err(bad_query(format!("`{field}` takes {}, not `{word}`", known.join(", "))));
+        }
+    }
+    Ok(())
+}

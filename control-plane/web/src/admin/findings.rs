@@ -1,0 +1,117 @@
+//! What guardrails found.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use jiff::SignedDuration;
+use latchkey_core::guardrails::GuardrailCategory;
+
+use super::filters;
+use crate::chart::Chart;
+use crate::findings::{ACTIONS, charts};
+use crate::form::{Field, FieldKind, FilterForm, HtmlForm};
+use crate::format;
+use crate::frame::{Frame, Visit};
+use crate::guardrails::title;
+use crate::html;
+use crate::list::{PaginatedList, filtered};
+use latchkey_api::Api;
+use latchkey_api::body::Query;
+use latchkey_api::findings::{self, Finding, FindingQuery, FindingSummary, FindingSummaryQuery};
+use latchkey_api::pagination::ListPage;
+use latchkey_api::problem::Problem;
+
+const FILTERS: &[Field] = &[
+    ("request_id", FieldKind::Optional),
+    ("app_id", FieldKind::Optional),
+    ("key_id", FieldKind::Optional),
+    ("user_id", FieldKind::Optional),
+    ("category", FieldKind::Optional),
+    ("detector", FieldKind::Optional),
+    ("risk", FieldKind::Optional),
+    ("action", FieldKind::Optional),
+    ("direction", FieldKind::Optional),
+    ("from", FieldKind::Optional),
+    ("to", FieldKind::Optional),
+    ("cursor", FieldKind::Optional),
+];
+/// The filters that the next page keeps.
+const KEPT: &[&str] = &[
+    "request_id",
+    "app_id",
+    "key_id",
+    "user_id",
+    "category",
+    "detector",
+    "risk",
+    "action",
+    "direction",
+    "from",
+    "to",
+];
+const ROWS: u16 = 50;
+/// The longest time that charts show.
+const LONGEST: SignedDuration = SignedDuration::from_hours(92 * 24);
+
+#[derive(Template)]
+#[template(path = "admin/findings.html")]
+struct FindingsPage {
+    frame: Frame,
+    list: PaginatedList<Finding>,
+    summary: Option<FindingSummary>,
+    charts: Vec<Chart>,
+    categories: Vec<(String, String)>,
+    actions: Vec<(&'static str, &'static str)>,
+    form: HtmlForm,
+}
+
+pub async fn page(
+    visit: Visit,
+    State(api): State<Api>,
+    FilterForm(asked): FilterForm,
+) -> Result<Response, Problem> {
+    visit.reader()?;
+    let mut form = asked.form();
+    let found = async {
+        let asked = filters::with_ids(&visit, &api, &asked, &mut form, ("app_id", "user_id")).await?;
+        let query: FindingQuery = filters::with_moments(&visit, asked, &["from", "to"])?.read(FILTERS)?;
+        let query = FindingQuery { limit: Some(ROWS), ..query };
+        let sums = of_charts(&api, &query);
+        let page = findings::list(visit.reader()?, State(api.clone()), Query(query)).await?;
+        let sums = findings::summary(visit.reader()?, State(api.clone()), Query(sums)).await?.0;
+        Ok((page, Some(sums)))
+    };
+    let found: Result<(ListPage<Finding>, Option<FindingSummary>), Problem> = found.await;
+    let (status, form, (page, summary)) = filtered(form, found)?;
+    let categories =
+        GuardrailCategory::all().map(|category| (category.as_str().to_owned(), title(category.as_str())));
+    let page = html(&FindingsPage {
+        frame: visit.frame("Findings"),
+        list: PaginatedList::of("/admin/findings", &asked, KEPT, page),
+        charts: summary.as_ref().map(charts).unwrap_or_default(),
+        summary,
+        categories: std::iter::once((String::new(), "any".to_owned())).chain(categories).collect(),
+        actions: std::iter::once(("", "any")).chain(ACTIONS.iter().copied()).collect(),
+        form,
+    })?;
+    Ok((status, page).into_response())
+}
+
+/// The sums of the same findings, of the usual time where they ask for more than charts show.
+fn of_charts(api: &Api, query: &FindingQuery) -> FindingSummaryQuery {
+    let to = query.to.unwrap_or_else(|| api.world.now());
+    let from = query.from.filter(|from| to.duration_since(*from) <= LONGEST);
+    FindingSummaryQuery {
+        group_by: Some("day,category".to_owned()),
+        from,
+        to: query.to,
+        app_id: query.app_id,
+        key_id: query.key_id,
+        user_id: query.user_id,
+        category: query.category.clone(),
+        detector: query.detector.clone(),
+        risk: query.risk.clone(),
+        action: query.action.clone(),
+        direction: query.direction.clone(),
+    }
+}

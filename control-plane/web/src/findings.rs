@@ -1,0 +1,81 @@
+//! Findings as pages of the console and of the portal show them.
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use crate::chart::Chart;
+use crate::format;
+use crate::guardrails::title;
+use latchkey_api::findings::FindingSummary;
+
+/// The most charts of one page: of the categories with the most findings.
+const MOST_CHARTS: usize = 8;
+
+/// What can be done about a finding, in words.
+pub const ACTIONS: &[(&str, &str)] = &[
+    ("blocked", "blocked"),
+    ("redacted", "redacted"),
+    ("anonymized", "anonymized"),
+    ("monitored", "monitored"),
+    ("would_block", "would block (trial)"),
+    ("would_redact", "would redact (trial)"),
+    ("would_anonymize", "would anonymize (trial)"),
+];
+
+/// What was done, in words.
+#[must_use]
+pub fn action_words(action: &str) -> String {
+    let known = ACTIONS.iter().find(|(word, _)| *word == action);
+    known.map_or_else(|| format::words(action), |(_, words)| (*words).to_owned())
+}
+
+/// The classes of an action's badge.
+#[must_use]
+pub fn badge(action: &str) -> &'static str {
+    match action {
+        "blocked" => "badge bad",
+        "redacted" | "anonymized" => "badge warn",
+        _ => "badge",
+    }
+}
+
+/// A chart by day for each category of sums that are grouped by both, the most findings first.
+#[must_use]
+pub fn charts(summary: &FindingSummary) -> Vec<Chart> {
+    let day = |at: jiff::Timestamp| at.to_zoned(TimeZone::UTC).date();
+    let days = (day(summary.from), day(summary.to));
+    let mut categories: Vec<(&str, u64)> = Vec::new();
+    for item in &summary.items {
+        let category = item.category.as_deref().unwrap_or_default();
+        match categories.iter_mut().find(|(known, _)| *known == category) {
+            Some((_, count)) => *count += item.sums.findings,
+            None => categories.push((category, item.sums.findings)),
+        }
+    }
+    categories.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+    let chart = |(category, _): (&str, u64)| {
+        let of_day = |day: &Date| {
+            let items = summary.items.iter().filter(|item| item.day.as_ref() == Some(day));
+            let items = items.filter(|item| item.category.as_deref() == Some(category));
+            items.map(|item| item.sums.findings).fold(0, u64::saturating_add)
+        };
+        Chart::of_days(title(category), days, of_day, |count| format::plural(count, "finding"))
+    };
+    categories.into_iter().take(MOST_CHARTS).map(chart).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use latchkey_api::findings::ACTIONS as KNOWN;
+
+    #[test]
+    fn every_action_has_words() {
+        let mut words: Vec<_> = ACTIONS.iter().map(|(word, _)| *word).collect();
+        let mut known = KNOWN.to_vec();
+        words.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(words, known);
+        assert_eq!(action_words("would_block"), "would block (trial)");
+    }
+}
