@@ -249,7 +249,7 @@ fn guardrail_settings_and_findings_are_all_listed_and_no_others() {
         assert!(settings.contains(&format!("`{category}`")), "{category}");
     }
     let findings = section(&page(guardrails), "## Findings");
-    for action in latchkey::api::findings::ACTIONS {
+    for action in latchkey_api::findings::ACTIONS {
         assert!(findings.contains(&format!("`{action}`")), "{action}");
     }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use latchkey::ledger::metrics::LedgerMetrics;
-use latchkey::ledger::retention::tidy;
 use latchkey_core::access::{AccessMode, Rule};
+use latchkey_ledger::metrics::LedgerMetrics;
+use latchkey_ledger::retention::tidy;
 use latchkey_proto::ledger as wire;
 use serde_json::{Value, json};
 use wire::{FindingAction, FindingDirection, FindingRisk};
@@ -95,7 +95,7 @@ on_both! {
         let records = vec![with(record(&test, &app, 1, vec![]), vec![card(), card(), strange])];
         gateway.record(records.clone()).await;
         gateway.record(records).await;
-        let metrics = latchkey::metrics::Metrics::new();
+        let metrics = latchkey_service::metrics::Metrics::new();
         metrics.register(|registry| registry.register_collector(Box::new(LedgerMetrics(plane.stats.clone()))));
         let text = metrics.text().unwrap();
         for line in [

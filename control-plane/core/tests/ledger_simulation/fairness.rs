@@ -437,6 +437,7 @@ fn record() -> Record {
         service_tier: String::new(),
         output_cut: None,
         text: None,
+        inspection: None,
     }
 }
 
