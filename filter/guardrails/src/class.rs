@@ -22,8 +22,10 @@ pub(crate) const DASH: Class = 1 << 8;
 pub(crate) const UNDERSCORE: Class = 1 << 9;
 /// `.`
 pub(crate) const DOT: Class = 1 << 10;
-/// Printable ASCII without spaces, quotes, backslash and brackets: what a password in an assignment is made of.
+/// Printable ASCII without spaces, quotes, brackets, separators and operators: what an unquoted value is made of.
 pub(crate) const VALUE: Class = 1 << 11;
+/// Printable ASCII without spaces, quotes and backslash: what a quoted value is made of.
+pub(crate) const QUOTED: Class = 1 << 14;
 /// `+`, `/` and `=`
 pub(crate) const PADDED: Class = 1 << 12;
 /// `0`–`9`, `a`–`f`
@@ -75,18 +77,18 @@ const fn classes(byte: u8) -> Class {
         b'/' => BASE64 | PADDED,
         b'=' => PADDED,
         b'.' => DOT | LOCAL,
-        b'!' | b'#' | b'&' | b'\'' | b'*' | b'?' | b'^' | b'{' | b'|' | b'}' | b'~' => 0,
-        b'%' => LOCAL | EVENT,
-        b'@' | b':' | b'<' | b'(' | b';' | b'[' => EVENT,
+        b'\'' => LOCAL,
+        b'%' | b'@' | b':' | b'<' | b'(' | b';' | b'[' => EVENT,
         _ => 0,
     };
-    if byte.is_ascii_graphic()
-        && !matches!(
+    if byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'`' | b'\\') {
+        class |= QUOTED;
+        if !matches!(
             byte,
-            b'"' | b'\'' | b'`' | b'\\' | b'<' | b'>' | b'(' | b')' | b'{' | b'}' | b'[' | b']' | b',' | b';'
-        )
-    {
-        class |= VALUE;
+            b'<' | b'>' | b'(' | b')' | b'{' | b'}' | b'[' | b']' | b',' | b';' | b'&' | b'=' | b':'
+        ) {
+            class |= VALUE;
+        }
     }
     class
 }

@@ -98,6 +98,18 @@ impl<'a> Cursor<'a> {
         limit.get(..length).unwrap_or_default()
     }
 
+    /// What precedes the next byte.
+    pub(crate) fn read(&self) -> &'a [u8] {
+        self.bytes.get(..self.at).unwrap_or_default()
+    }
+
+    /// The next character. The bytes are a text.
+    pub(crate) fn next_char(&mut self) -> Option<char> {
+        self.peek()?;
+        let rest = self.bytes.get(self.at..self.at.saturating_add(4).min(self.bytes.len()))?;
+        rest.utf8_chunks().next().and_then(|chunk| chunk.valid().chars().next())
+    }
+
     /// What was read from `start` to here.
     pub(crate) fn since(&self, start: usize) -> &'a [u8] {
         self.bytes.get(start..self.at).unwrap_or_default()

@@ -1,10 +1,14 @@
 //! An app's own categories: keywords, patterns, and exact values that are known by their keyed hashes alone.
 
-use crate::custom::exact::ExactValue;
+use crate::custom::exact::{ExactValue, ExactValues};
+use crate::custom::keywords::Keywords;
 use crate::custom::pattern::Pattern;
 
 pub mod exact;
+pub(crate) mod index;
+pub(crate) mod keywords;
 pub(crate) mod pattern;
+mod probe;
 pub(crate) mod scan;
 
 /// Why a keyword, pattern or value is refused: a lowercase fragment that people read.
@@ -12,46 +16,52 @@ pub(crate) mod scan;
 #[error("{0}")]
 pub struct Refused(pub String);
 
+/// Bytes of the longest match of a pattern, of the longest keyword and of the longest exact value.
+pub const LONGEST_CUSTOM_MATCH: usize = 256;
+
 /// What a custom category looks for.
 #[derive(Clone, Debug, Default)]
 pub struct CustomDefinition {
-    /// Words and phrases, in any case.
+    /// Words and phrases, in any case: whole ones, but for scripts that put no spaces between words.
     pub keywords: Vec<String>,
-    /// Regular expressions, as written. They are read on normalized text: accents are off, and full-width and
-    /// confusable letters are plain. A match ends after [`LONGEST_CUSTOM_MATCH`] bytes.
+    /// Regular expressions without Unicode classes. They are read on normalized text: accents are off, and
+    /// full-width and confusable letters are plain. A match ends after [`LONGEST_CUSTOM_MATCH`] bytes.
     pub patterns: Vec<String>,
-    /// Values that are not stored.
+    /// Values that are not stored, in any case: whole words.
     pub exact: Vec<ExactValue>,
     /// The key of [`ExactValue`].
     pub exact_key: Vec<u8>,
 }
 
-/// Bytes of the longest match of a pattern.
-pub const LONGEST_CUSTOM_MATCH: usize = 256;
-
 /// A category of an app's own, ready to be looked for.
 #[derive(Clone, Debug, Default)]
 pub struct CustomCategory {
-    patterns: Vec<Pattern>,
+    pub(crate) keywords: Keywords,
+    pub(crate) patterns: Vec<Pattern>,
+    pub(crate) exact: ExactValues,
 }
 
 impl CustomCategory {
-    /// Makes a category ready, as a gateway does. A definition that [`Self::check`] accepts compiles.
+    /// Makes a category ready, as a gateway does. What [`Self::check`] accepts compiles.
     ///
     /// # Errors
     /// What cannot be used, and why.
     pub fn compile(definition: &CustomDefinition) -> Result<Self, Refused> {
-        let patterns =
-            definition.patterns.iter().map(|pattern| Pattern::compile(pattern)).collect::<Result<_, _>>()?;
-        Ok(Self { patterns })
+        let CustomDefinition { keywords, patterns, exact, exact_key } = definition;
+        Ok(Self {
+            keywords: Keywords::new(keywords)?,
+            patterns: patterns.iter().map(|pattern| Pattern::compile(pattern)).collect::<Result<_, _>>()?,
+            exact: ExactValues::new(exact, exact_key)?,
+        })
     }
 
-    /// Whether a definition may be stored: it compiles, never matches nothing at all, and reads no text too
-    /// slowly, however that is chosen.
+    /// Whether definitions may be stored for one app: each compiles, none matches nothing at all, and together
+    /// they read no text too slowly that is made to slow them down. Counts steps, not time.
     ///
     /// # Errors
     /// What cannot be used, and why.
-    pub fn check(definition: &CustomDefinition) -> Result<(), Refused> {
-        Self::compile(definition).map(|_| ())
+    pub fn check(definitions: &[CustomDefinition]) -> Result<(), Refused> {
+        let categories = definitions.iter().map(Self::compile).collect::<Result<Vec<_>, _>>()?;
+        probe::run(categories)
     }
 }

@@ -42,9 +42,12 @@ pub(crate) struct Entry {
     pub(crate) trigger: Trigger,
 }
 
+#[derive(Default)]
 pub(crate) struct Dictionary {
     /// In order of their keys.
     entries: Vec<Entry>,
+    /// The third byte of each entry, in lower case; 0 where it may differ.
+    thirds: Vec<u8>,
     /// By key: the entries that have it.
     ranges: Vec<(u16, u16)>,
 }
@@ -72,20 +75,27 @@ impl Dictionary {
                 *range = (start, i.saturating_add(1));
             }
         }
-        Self { entries, ranges }
+        let thirds = entries.iter().map(|entry| entry.third()).collect();
+        Self { entries, thirds, ranges }
     }
 
     /// Calls what begins at `at`.
     #[inline]
     pub(crate) fn look_up(&self, sink: &mut Sink<'_>, at: usize) {
-        let Some(first) = sink.bytes.get(at) else { return };
-        let Some(second) = sink.bytes.get(at.saturating_add(1)) else {
-            return sink.hold(at);
-        };
+        let rest = sink.bytes.get(at..).unwrap_or_default();
+        let [first, second, ..] = rest else { return sink.hold(at) };
         let (start, end) = self.ranges.get(key(*first, *second)).copied().unwrap_or_default();
         if start != end {
-            let entries = self.entries.get(usize::from(start)..usize::from(end)).unwrap_or_default();
-            for entry in entries {
+            self.call(sink, at, usize::from(start)..usize::from(end));
+        }
+    }
+
+    fn call(&self, sink: &mut Sink<'_>, at: usize, range: std::ops::Range<usize>) {
+        let third = sink.bytes.get(at.saturating_add(2)).map(u8::to_ascii_lowercase);
+        let thirds = self.thirds.get(range.clone()).unwrap_or_default();
+        let entries = self.entries.get(range).unwrap_or_default();
+        for (entry, expected) in entries.iter().zip(thirds) {
+            if *expected == 0 || third.is_none_or(|third| third == *expected) {
                 entry.call(sink, at);
             }
         }
@@ -93,6 +103,14 @@ impl Dictionary {
 }
 
 impl Entry {
+    fn third(&self) -> u8 {
+        match self.word.as_bytes() {
+            // After a space anything may follow, and so may after its place.
+            [a, b, c, ..] if ![*a, *b, *c].contains(&b' ') => c.to_ascii_lowercase(),
+            _ => 0,
+        }
+    }
+
     fn call(&self, sink: &mut Sink<'_>, at: usize) {
         let mut cursor = Cursor::new(sink.bytes, at);
         let read = match self.trigger {

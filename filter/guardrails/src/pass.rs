@@ -1,7 +1,6 @@
 //! One pass over the bytes that calls rules where they may begin.
 
 use crate::class::{self, ALNUM, ALPHA, BASE64, Class, DIGIT, EVENT, HEX, LOCAL, LOWER, UPPER, class};
-use crate::cursor::word_may_begin;
 use crate::detector::DetectorId;
 use crate::dictionary::Keyword;
 use crate::rules::{card, email, ip, long_run, mixed, number, pem, phone, url};
@@ -11,42 +10,40 @@ pub(crate) fn run(sink: &mut Sink<'_>) {
     let bytes = sink.bytes;
     let dictionary = sink.dictionary;
     let mut before: Class = 0;
+    let mut before_byte = 0;
     let mut run_start = 0;
+    // Where a letter is the first after an escape such as `\n`.
+    let mut escaped = usize::MAX;
     for (at, byte) in bytes.iter().enumerate() {
         let now = class(*byte);
-        if now & ALNUM != 0 {
-            if begins_word(bytes, at, before, now) {
+        if now & ALPHA != 0 {
+            let begins = before & ALNUM == 0 || (before & LOWER != 0 && now & UPPER != 0) || at == escaped;
+            if before_byte == b'\\' && matches!(byte, b'n' | b't' | b'r') {
+                escaped = at.saturating_add(1);
+            } else if begins {
                 dictionary.look_up(sink, at);
             }
-            if now & DIGIT != 0 && before & DIGIT == 0 {
+        } else if now & DIGIT != 0 {
+            if before & DIGIT == 0 {
                 number::digits(sink, at);
             }
         } else if now & EVENT != 0 {
             event(sink, at, *byte);
         }
         if now & BASE64 == 0 {
-            if before & BASE64 != 0 {
+            if before & BASE64 != 0 && at.saturating_sub(run_start) >= long_run::SHORTEST {
                 long_run::ended(sink, run_start, at);
             }
         } else if before & BASE64 == 0 {
             run_start = at;
         }
         before = now;
+        before_byte = *byte;
     }
     if before & BASE64 != 0 {
         long_run::ended(sink, run_start, bytes.len());
     }
     hold_tail(sink);
-}
-
-/// Whether a keyword may begin with this letter: at the start of a word, at a capital after a small letter, or
-/// after an escape such as `\n`.
-#[inline]
-fn begins_word(bytes: &[u8], at: usize, before: Class, now: Class) -> bool {
-    if now & ALPHA == 0 {
-        return false;
-    }
-    before & ALNUM == 0 || (before & LOWER != 0 && (now & UPPER != 0 || word_may_begin(bytes, at)))
 }
 
 fn event(sink: &mut Sink<'_>, at: usize, byte: u8) {

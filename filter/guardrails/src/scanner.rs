@@ -122,7 +122,7 @@ impl Scanner {
         let base = text.floor_char_boundary(from.saturating_sub(CONTEXT));
         let view = View::new(text, base);
         let (candidates, undecided) =
-            candidates(&self.dictionary, &view, view.place(from), wanted, Decode::Once);
+            candidates(&self.dictionary, &view, view.place(from), wanted, Decode::Once, end);
         let decided = match end {
             End::Closed => text.len(),
             End::Open => overlap::retreat(&candidates, view.origin(undecided).max(from)),
@@ -136,7 +136,7 @@ impl Scanner {
 /// The finding that counts most in a text that was decoded from another.
 pub(crate) fn strongest(dictionary: &Dictionary, text: &str, wanted: &Wanted) -> Option<(Rank, Finding)> {
     let view = View::new(text, 0);
-    let (candidates, _) = candidates(dictionary, &view, 0, wanted, Decode::Never);
+    let (candidates, _) = candidates(dictionary, &view, 0, wanted, Decode::Never, End::Closed);
     candidates.into_iter().map(|candidate| (candidate.rank, candidate.item)).max()
 }
 
@@ -148,8 +148,9 @@ fn candidates(
     from: usize,
     wanted: &Wanted,
     decode: Decode,
+    end: End,
 ) -> (Vec<Candidate<Finding>>, usize) {
-    let mut sink = Sink::new(dictionary, view, wanted, from, decode);
+    let mut sink = Sink::new(dictionary, view, wanted, from, decode, end);
     if wanted.built_in() {
         pass::run(&mut sink);
     }

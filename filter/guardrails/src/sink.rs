@@ -8,7 +8,7 @@ use crate::dictionary::Dictionary;
 use crate::normalize::View;
 use crate::overlap::{Candidate, Rank};
 use crate::rules::context::Contexts;
-use crate::scanner::Finding;
+use crate::scanner::{End, Finding};
 use crate::wanted::Wanted;
 
 /// What a rule has found: a detector, and where.
@@ -29,6 +29,10 @@ pub(crate) struct Sink<'a> {
     pub(crate) dictionary: &'a Dictionary,
     /// Whether base64 is decoded: not within what was.
     pub(crate) decode: Decode,
+    /// Whether it matters what was held back.
+    pub(crate) end: End,
+    /// Steps that custom categories took.
+    pub(crate) steps: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +48,7 @@ impl<'a> Sink<'a> {
         wanted: &'a Wanted,
         from: usize,
         decode: Decode,
+        end: End,
     ) -> Self {
         Self {
             view,
@@ -55,6 +60,8 @@ impl<'a> Sink<'a> {
             contexts: Contexts::default(),
             dictionary,
             decode,
+            end,
+            steps: 0,
         }
     }
 

@@ -1,6 +1,10 @@
 //! A text scanned in parts has the matches of the whole, wherever it is cut.
 
-use latchkey_guardrails::{CONTEXT, End, LONGEST_MATCH, Match, Scanner, Wanted};
+use std::sync::{Arc, LazyLock};
+
+use latchkey_guardrails::custom::CustomDefinition;
+use latchkey_guardrails::custom::exact::ExactValue;
+use latchkey_guardrails::{CONTEXT, CustomCategory, End, Exceptions, LONGEST_MATCH, Match, Scanner, Wanted};
 use proptest::prelude::*;
 
 /// Real matches, near-misses and what surrounds them. Values are invented or published as examples.
@@ -205,44 +209,88 @@ fn streamed(scanner: &Scanner, wanted: &Wanted, text: &str, lengths: &[usize]) -
     unreachable!("the lengths are not empty")
 }
 
-fn check(text: &str, lengths: &[usize]) -> Result<(), TestCaseError> {
-    let (scanner, wanted) = (Scanner::new(), Wanted::all());
-    let whole = scanner.find(text, &wanted);
+/// Everything that is built in, categories of an app's own, and exceptions.
+static WANTED: LazyLock<Wanted> = LazyLock::new(|| {
+    let strings = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let exact = ["blue falcon 7", "C-1009", "Ann Example"].map(|value| ExactValue::new(b"key", value));
+    let definitions = [
+        CustomDefinition { keywords: strings(&["orion", "blue falcon"]), ..Default::default() },
+        CustomDefinition {
+            keywords: strings(&["テキスト", "номер", "a b c"]), ..Default::default()
+        },
+        CustomDefinition {
+            patterns: strings(&[
+                r"PRJ-\d{2,}",
+                r"\bfox\b",
+                "[a-f0-9]{6,}[g-z]?",
+                "q.*?x|brown",
+                r"\w+:\d+$",
+                "a{2,}",
+            ]),
+            ..Default::default()
+        },
+        CustomDefinition { exact: exact.to_vec(), exact_key: b"key".to_vec(), ..Default::default() },
+    ];
+    let exceptions =
+        Exceptions::compile(&strings(&["415-555-2671"]), &strings(&[r".*@example\.com"])).unwrap();
+    let mut wanted = Wanted::all().except(exceptions);
+    for definition in definitions {
+        wanted.add_custom(Arc::new(CustomCategory::compile(&definition).unwrap()), 1);
+    }
+    wanted
+});
+
+static ALL: LazyLock<Wanted> = LazyLock::new(Wanted::all);
+static SCANNER: LazyLock<Scanner> = LazyLock::new(Scanner::new);
+
+fn check(text: &str, lengths: &[usize], wanted: &Wanted) -> Result<(), TestCaseError> {
+    let scanner = &*SCANNER;
+    let whole = scanner.find(text, wanted);
     let mut end = 0;
     for Match { span, .. } in &whole {
         prop_assert!(text.get(span.clone()).is_some_and(|part| !part.is_empty()), "{span:?}");
         prop_assert!(span.start >= end && span.len() <= LONGEST_MATCH, "{whole:?}");
         end = span.end;
     }
-    prop_assert_eq!(streamed(&scanner, &wanted, text, lengths), whole);
+    prop_assert_eq!(streamed(scanner, wanted, text, lengths), whole);
     Ok(())
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 3_000 } else { 100_000 }))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 1_000 } else { 20_000 }))]
 
     #[test]
     fn a_stream_finds_what_the_whole_text_has(text in text(), lengths in proptest::collection::vec(1..40usize, 1..12)) {
-        check(&text, &lengths)?;
+        check(&text, &lengths, &ALL)?;
     }
 
     #[test]
     fn a_stream_of_single_characters_finds_it_too(text in text()) {
-        check(&text, &[1])?;
+        check(&text, &[1], &ALL)?;
     }
 
     #[test]
     fn any_text_has_matches_in_order_and_on_character_boundaries(text in arbitrary(), lengths in proptest::collection::vec(1..40usize, 1..12)) {
-        check(&text, &lengths)?;
+        check(&text, &lengths, &ALL)?;
+    }
+
+    #[test]
+    fn a_stream_finds_what_an_app_adds(text in text(), lengths in proptest::collection::vec(1..40usize, 1..12)) {
+        check(&text, &lengths, &WANTED)?;
+    }
+
+    #[test]
+    fn a_stream_finds_what_an_app_adds_in_any_text(text in arbitrary(), lengths in proptest::collection::vec(1..9usize, 1..12)) {
+        check(&text, &lengths, &WANTED)?;
     }
 
     #[test]
     fn what_is_decided_stays_whatever_follows(head in text(), tail in text()) {
-        let (scanner, wanted) = (Scanner::new(), Wanted::all());
-        let decided = scanner.decided_until(&head, &wanted);
+        let (scanner, wanted) = (&*SCANNER, &*WANTED);
+        let decided = scanner.decided_until(&head, wanted);
         let before = |matches: Vec<Match>| matches.into_iter().filter(|m| m.span.start < decided).collect::<Vec<_>>();
-        let alone = before(scanner.find(&head, &wanted));
+        let alone = before(scanner.find(&head, wanted));
         prop_assert!(alone.iter().all(|m| m.span.end <= decided));
-        prop_assert_eq!(before(scanner.find(&format!("{head}{tail}"), &wanted)), alone);
+        prop_assert_eq!(before(scanner.find(&format!("{head}{tail}"), wanted)), alone);
     }
 }

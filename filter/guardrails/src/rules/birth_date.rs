@@ -58,7 +58,7 @@ pub(crate) fn day_first(sink: &mut Sink<'_>, number: &Number) {
             let day = value(&numbers(cursor.run(DIGIT, 2)));
             ordinal(cursor);
             cursor.eat(b' ');
-            if phrase(cursor, "of ") || cursor.eat(b'-') {}
+            let _ = word(cursor, "of ") || cursor.eat(b'-');
             let named = MONTHS.iter().any(|month| word(cursor, month));
             let date = (1..=31).contains(&day) && named && year(cursor);
             date.then(|| (DetectorId::BirthDate, start..cursor.at()))
@@ -114,7 +114,7 @@ fn is_date(number: &Number) -> bool {
     let mut rest = digits;
     let mut parts = [0_u64; 3];
     for (part, group) in parts.iter_mut().zip(number.groups()) {
-        let (head, tail) = rest.split_at_checked(group.length).unwrap_or((rest, &[]));
+        let (head, tail) = rest.split_at_checked(usize::from(group.length)).unwrap_or((rest, &[]));
         *part = value(head);
         rest = tail;
     }

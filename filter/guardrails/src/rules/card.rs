@@ -34,7 +34,7 @@ fn grouped(number: &Number, count: usize) -> bool {
         return false;
     }
     let groups = number.groups().get(..count).unwrap_or_default();
-    let each = |length: usize| groups.iter().all(|group| group.length == length);
+    let each = |length: u8| groups.iter().all(|group| group.length == length);
     let Some((last, rest)) = groups.split_last() else { return false };
     let fours = rest.iter().all(|group| group.length == 4) && (1..=4).contains(&last.length);
     match count {
@@ -81,8 +81,8 @@ pub(crate) fn issued(digits: &[u8]) -> bool {
     }
 }
 
-/// What the magnetic stripe holds: `%B4111111111111111^NAME/FIRST^2512…` (track 1) or
-/// `;4111111111111111=2512…?` (track 2), ISO/IEC 7813.
+/// What the magnetic stripe holds: `%B<number>^NAME/FIRST^2512…` (track 1) or `;<number>=2512…?`
+/// (track 2), ISO/IEC 7813.
 pub(crate) fn track(sink: &mut Sink<'_>, keyword: Keyword) {
     if !sink.wants(DetectorId::CardTrack) {
         return;

@@ -45,20 +45,23 @@ const CONTEXTS: usize = 22;
 #[derive(Default)]
 pub(crate) struct Contexts {
     seen: u32,
+    /// Where the last of them ends.
+    end: usize,
     last: [Option<Keyword>; CONTEXTS],
 }
 
 impl Contexts {
     pub(crate) fn note(&mut self, context: Context, keyword: Keyword) {
         self.seen |= bit(context);
+        self.end = self.end.max(keyword.end);
         if let Some(slot) = self.last.get_mut(context as usize) {
             *slot = Some(keyword);
         }
     }
 
-    /// Whether any word was seen at all.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.seen == 0
+    /// Whether any word precedes `at` closely enough.
+    pub(crate) fn any_near(&self, at: usize) -> bool {
+        self.seen != 0 && at.saturating_sub(self.end) <= REACH
     }
 
     fn last(&self, context: Context) -> Option<Keyword> {

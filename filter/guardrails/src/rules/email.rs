@@ -3,7 +3,7 @@
 use crate::class::{self, ALNUM, ALPHA, DASH, LOCAL};
 use crate::cursor::{Cursor, after_escape};
 use crate::detector::DetectorId;
-use crate::sink::{Found, Sink};
+use crate::sink::Sink;
 
 /// RFC 5321, 4.5.3.1.1.
 pub(crate) const LONGEST_LOCAL: usize = 64;
@@ -20,39 +20,48 @@ pub(crate) fn at_sign(sink: &mut Sink<'_>, at: usize) {
     if !sink.wants(DetectorId::Email) {
         return;
     }
-    let Some(start) = local_start(sink.bytes, at) else { return };
     let mut cursor = Cursor::new(sink.bytes, at);
-    let found = (cursor.eat(b'@') || cursor.literal("%40")).then(|| domain(&mut cursor)).flatten();
+    let read = cursor.eat(b'@') || cursor.literal("%40");
+    if !read && cursor.undecided().is_none() {
+        return;
+    }
+    let Some(start) = local_start(sink.bytes, at) else { return };
+    let end = if read { domain(&mut cursor) } else { None };
     if cursor.undecided().is_some() {
         sink.hold(start);
     }
-    if let Some(end) = found {
-        let (detector, span): Found = (DetectorId::Email, start..end);
-        sink.add(detector, span);
+    if let Some(end) = end {
+        sink.add(DetectorId::Email, start..end);
     }
 }
 
 /// Where the part before the @ begins.
 fn local_start(bytes: &[u8], at: usize) -> Option<usize> {
-    let before = bytes.get(..at)?;
-    let length = before
-        .iter()
-        .rev()
-        .take(LONGEST_LOCAL.saturating_add(1))
-        .take_while(|byte| class::is(**byte, LOCAL))
-        .count();
+    let reversed = bytes.get(..at)?.iter().rev().take(LONGEST_LOCAL.saturating_add(1));
+    let length = reversed.take_while(|byte| class::is(**byte, LOCAL)).count();
     if length > LONGEST_LOCAL {
         return None;
     }
     let start = after_escape(bytes, at.saturating_sub(length));
-    let local = bytes.get(start..at)?;
     // What precedes may be percent-encoded as well: `mailto%3Aann%40example.com`.
-    let encoded = local.iter().rposition(|byte| *byte == b'%').map_or(0, |i| i.saturating_add(3));
-    let local = local.get(encoded..)?;
+    let encoded = start.checked_sub(1).and_then(|i| bytes.get(i)) == Some(&b'%');
+    let start = if encoded { start.saturating_add(2) } else { start };
+    let local = bytes.get(start..at)?;
     let trimmed = local.iter().position(|byte| class::is(*byte, ALNUM))?;
     let name = local.get(trimmed..)?;
+    if in_userinfo(bytes, start) {
+        return None;
+    }
     let proper = !name.windows(2).any(|pair| pair == b"..") && name.last() != Some(&b'.') && name != b"git";
-    proper.then(|| start.saturating_add(encoded).saturating_add(trimmed))
+    proper.then(|| start.saturating_add(trimmed))
+}
+
+/// Whether what follows is the password of `scheme://user:password@host`.
+fn in_userinfo(bytes: &[u8], start: usize) -> bool {
+    let before = bytes.get(..start).and_then(|before| before.strip_suffix(b":"));
+    let before = before.unwrap_or_default();
+    let user = before.iter().rev().take(LONGEST_LOCAL).take_while(|byte| class::is(**byte, LOCAL)).count();
+    before.get(..before.len().saturating_sub(user)).is_some_and(|before| before.ends_with(b"://"))
 }
 
 /// Reads a domain, and gives where it ends: after the last label that can be a top-level domain.

@@ -25,7 +25,7 @@ pub(crate) fn v4(bytes: &[u8], number: &Number) -> Option<Found> {
     let mut octets = [0_u32; 4];
     let mut digits = number.digits(4).iter();
     for (octet, group) in octets.iter_mut().zip(groups) {
-        let part: Vec<u8> = digits.by_ref().take(group.length).copied().collect();
+        let part: Vec<u8> = digits.by_ref().take(usize::from(group.length)).copied().collect();
         *octet = u32::try_from(crate::rules::checksum::value(&part)).ok()?;
         if *octet > 255 || (part.len() > 1 && part.first() == Some(&0)) {
             return None;

@@ -12,8 +12,9 @@ use crate::rules::secret::is_placeholder;
 use crate::scanner;
 use crate::sink::{Decode, Sink};
 
-/// Runs that are decoded, in characters without padding. A shorter one holds no secret, a longer one is a file.
-const SHORTEST: usize = 24;
+/// Runs that are looked at.
+pub(crate) const SHORTEST: usize = 24;
+/// Runs that are decoded, in characters without padding. A longer one is a file.
 const LONGEST: usize = 4096;
 /// Runs that a word may name.
 const LONGEST_NAMED: usize = 64;
@@ -33,13 +34,13 @@ pub(crate) fn ended(sink: &mut Sink<'_>, start: usize, end: usize) {
     if end == sink.bytes.len() {
         hold(sink, start, run);
     }
-    if !(20..=LONGEST).contains(&run.len()) || start < sink.from {
+    if !(SHORTEST..=LONGEST).contains(&run.len()) || start < sink.from {
         return;
     }
-    if !sink.contexts.is_empty() && run.len() <= LONGEST_NAMED {
+    if sink.contexts.any_near(start) && run.len() <= LONGEST_NAMED {
         named(sink, start, run);
     }
-    if run.len() >= SHORTEST && sink.decode == Decode::Once {
+    if sink.decode == Decode::Once {
         encoded(sink, start, run);
     }
 }

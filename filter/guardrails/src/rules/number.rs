@@ -4,11 +4,11 @@ use crate::class::{self, ALNUM, DIGIT};
 use crate::cursor::{Cursor, word_may_begin};
 use crate::detector::DetectorId;
 use crate::rules::{birth_date, card, ip, mixed, national, phone, ssn, telegram, wallet};
-use crate::sink::Sink;
+use crate::sink::{Found, Sink};
 
 /// Groups and digits that are read: more than any number has that is looked for.
 const MOST_GROUPS: usize = 20;
-const MOST_DIGITS: usize = 32;
+const MOST_DIGITS: usize = 20;
 
 /// Groups of digits with one byte between them.
 pub(crate) struct Number {
@@ -23,17 +23,13 @@ pub(crate) struct Number {
 
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Group {
-    pub(crate) length: usize,
-    /// Where it ends in the text.
-    pub(crate) end: usize,
+    pub(crate) length: u8,
     /// Digits up to its end.
-    digits: usize,
+    digits: u8,
+    /// Separators up to its end.
+    gaps: u8,
     /// What separates it from the next.
     pub(crate) separator: u8,
-    /// The lengths of the groups up to this one, a hexadecimal digit each.
-    shape: u64,
-    /// Whether the separators up to this one are all the same.
-    uniform: bool,
 }
 
 /// What precedes a number.
@@ -54,20 +50,15 @@ pub(crate) fn digits(sink: &mut Sink<'_>, at: usize) {
         return mixed::digits(sink, at);
     }
     mixed::spaced(sink, at);
+    let named = sink.contexts.any_near(at);
     let mut cursor = Cursor::new(sink.bytes, at);
-    let Some(number) = Number::read(&mut cursor, before) else {
-        return;
-    };
+    let number = Number::read(&mut cursor, before, named);
     if let Some(at) = cursor.undecided() {
         sink.hold(at);
     }
-    let always =
-        [card::find(&number), ssn::find(&number), national::find(&number), ip::v4(sink.bytes, &number)];
-    for (detector, span) in always.into_iter().flatten() {
-        sink.add(detector, span);
-    }
-    phone::national(sink, &number);
-    if !sink.contexts.is_empty() {
+    let Some(number) = number else { return };
+    grouped(sink, &number);
+    if named {
         national::beside_words(sink, &number);
         birth_date::day_first(sink, &number);
     }
@@ -79,6 +70,25 @@ pub(crate) fn digits(sink: &mut Sink<'_>, at: usize) {
     }
     if number.next.is_some_and(|byte| class::is(byte, class::ALPHA)) {
         mixed::digits_first(sink, &number);
+    }
+}
+
+/// What the digits and their groups say alone.
+fn grouped(sink: &mut Sink<'_>, number: &Number) {
+    let several = number.groups().len() > 1;
+    let rules: &[fn(&Number) -> Option<Found>] = match number.digits(1).len() {
+        13.. => &[card::find, national::find],
+        _ if several => &[card::find, ssn::find, national::find],
+        _ => &[],
+    };
+    for (detector, span) in rules.iter().filter_map(|rule| rule(number)) {
+        sink.add(detector, span);
+    }
+    if several {
+        if let Some((detector, span)) = ip::v4(sink.bytes, number) {
+            sink.add(detector, span);
+        }
+        phone::national(sink, number);
     }
 }
 
@@ -96,8 +106,9 @@ fn before(bytes: &[u8], at: usize) -> Before {
 }
 
 impl Number {
-    /// Reads the groups. Groups of one or two digits in a row of such are read once, from the first of them.
-    fn read(cursor: &mut Cursor<'_>, before: Before) -> Option<Self> {
+    /// Reads the groups. Of a list of short groups only the first is read, unless a word may have named one
+    /// of the others.
+    fn read(cursor: &mut Cursor<'_>, before: Before, named: bool) -> Option<Self> {
         let start = cursor.at();
         let mut number = Self {
             start,
@@ -107,34 +118,27 @@ impl Number {
             count: 0,
             next: None,
         };
-        let mut previous = Group { uniform: true, ..Group::default() };
-        let mut separator = 0;
+        let mut total = 0_usize;
         for group in &mut number.groups {
-            let run = cursor.run(DIGIT, MOST_DIGITS.saturating_sub(previous.digits));
-            if number.count == 0 && run.len() <= 2 && before == Before::Group(run.len()) {
-                return None;
-            }
-            for (slot, digit) in number.digits.iter_mut().skip(previous.digits).zip(run) {
+            let run = cursor.run(DIGIT, MOST_DIGITS.saturating_sub(total));
+            for (slot, digit) in number.digits.iter_mut().skip(total).zip(run) {
                 *slot = digit.wrapping_sub(b'0');
             }
+            total = total.saturating_add(run.len());
             number.next = cursor.peek();
-            *group = Group {
-                length: run.len(),
-                end: cursor.at(),
-                digits: previous.digits.saturating_add(run.len()),
-                separator: 0,
-                shape: previous.shape.wrapping_shl(4) | u64::try_from(run.len().min(15)).unwrap_or(15),
-                uniform: previous.uniform && (number.count <= 1 || previous.separator == separator),
-            };
-            separator = previous.separator;
+            if number.count == 0 && !named && continues_list(before, run.len(), number.next) {
+                return None;
+            }
+            let gaps = cursor.at().saturating_sub(start).saturating_sub(total);
+            *group =
+                Group { length: small(run.len()), digits: small(total), gaps: small(gaps), separator: 0 };
             number.count = number.count.saturating_add(1);
             let separated = matches!(number.next, Some(b' ' | b'-' | b'.' | b'/'));
-            let full = group.digits == MOST_DIGITS;
+            let full = total == MOST_DIGITS;
             if full || !separated || !cursor.peek_at(1).is_some_and(|byte| class::is(byte, DIGIT)) {
                 break;
             }
             group.separator = number.next.unwrap_or(0);
-            previous = *group;
             cursor.skip(1);
         }
         Some(number)
@@ -149,25 +153,29 @@ impl Number {
     }
 
     /// The lengths of the first `count` groups as hexadecimal digits, whatever separates them: `0x324` for an
-    /// SSN.
+    /// SSN; 0 if there are fewer.
     pub(crate) fn shape(&self, count: usize) -> u64 {
-        self.group(count).map_or(0, |group| group.shape)
+        let groups = self.groups().get(..count).unwrap_or_default();
+        groups.iter().fold(0, |shape: u64, group| shape.wrapping_shl(4) | u64::from(group.length.min(15)))
     }
 
     /// What separates the first `count` groups, if one byte does; 0 for a single group.
     pub(crate) fn separator(&self, count: usize) -> Option<u8> {
-        let uniform = self.group(count)?.uniform;
-        let separator = if count > 1 { self.groups().first()?.separator } else { 0 };
-        uniform.then_some(separator)
+        let (_, inner) = self.groups().get(..count)?.split_last()?;
+        let separator = inner.first().map_or(0, |group| group.separator);
+        inner.iter().all(|group| group.separator == separator).then_some(separator)
     }
 
     /// The digits of the first `count` groups.
     pub(crate) fn digits(&self, count: usize) -> &[u8] {
-        self.group(count).and_then(|group| self.digits.get(..group.digits)).unwrap_or_default()
+        self.group(count).and_then(|group| self.digits.get(..usize::from(group.digits))).unwrap_or_default()
     }
 
     pub(crate) fn span(&self, count: usize) -> std::ops::Range<usize> {
-        self.start..self.group(count).map_or(self.start, |group| group.end)
+        let bytes = self
+            .group(count)
+            .map_or(0, |group| usize::from(group.digits).saturating_add(usize::from(group.gaps)));
+        self.start..self.start.saturating_add(bytes)
     }
 
     /// Whether the number may end after `count` groups: no letter or digit follows, and what follows after a
@@ -182,12 +190,12 @@ impl Number {
     /// The separator and the length of the group after the first `count`.
     pub(crate) fn following(&self, count: usize) -> Option<(u8, usize)> {
         let separator = self.group(count)?.separator;
-        self.group(count.saturating_add(1)).map(|next| (separator, next.length))
+        self.group(count.saturating_add(1)).map(|next| (separator, usize::from(next.length)))
     }
 
     /// How many groups have so many digits together.
     pub(crate) fn count_of(&self, digits: usize) -> Option<usize> {
-        let found = self.groups().iter().position(|group| group.digits == digits)?;
+        let found = self.groups().iter().position(|group| usize::from(group.digits) == digits)?;
         Some(found.saturating_add(1))
     }
 }
@@ -195,4 +203,16 @@ impl Number {
 /// A detector and a place, where a number is one.
 pub(crate) fn found(detector: DetectorId, number: &Number, count: usize) -> Option<crate::sink::Found> {
     Some((detector, number.span(count)))
+}
+
+/// Whether a number is one of a list: another precedes it, and by itself it is too short for anything.
+fn continues_list(before: Before, length: usize, next: Option<u8>) -> bool {
+    match before {
+        Before::Group(before) => next != Some(b'.') && (length < 4 || length == 4 && before == 4),
+        _ => false,
+    }
+}
+
+fn small(length: usize) -> u8 {
+    u8::try_from(length).unwrap_or(u8::MAX)
 }

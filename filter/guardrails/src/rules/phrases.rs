@@ -47,7 +47,11 @@ impl Phrase {
                     true
                 }
             });
-            all.then(|| (self.detector, first.start..cursor.at()))
+            // Names in code are no sentences.
+            let text = cursor.since(first.start);
+            let code = matches!(self.detector, D::CredentialRequest | D::Impersonation)
+                && text.iter().any(|byte| b"_\"`,".contains(byte));
+            (all && !code).then(|| (self.detector, first.start..cursor.at()))
         });
     }
 }
@@ -61,10 +65,11 @@ fn next_word(cursor: &mut Cursor<'_>, words: &[&str]) -> bool {
         }
     }
     let word = cursor.at();
+    let first = cursor.peek().map(|byte| byte.to_ascii_lowercase());
     let read = word > start
         && words.iter().any(|candidate| {
             cursor.go(word);
-            phrase(cursor, candidate)
+            first == candidate.bytes().next() && phrase(cursor, candidate)
         });
     if !read {
         cursor.go(start);

@@ -190,6 +190,12 @@ impl SecretForm {
     }
 }
 
+/// The prefix of a secret that its vendor made public.
+pub(crate) fn public_prefix(text: &str, detector: DetectorId) -> &'static str {
+    let prefix = |form: &&SecretForm| form.detector == detector && text.starts_with(form.prefix);
+    FORMS.iter().find(prefix).map_or("", |form| form.prefix)
+}
+
 /// Reads path segments: at least so many, the last of at least 16 characters.
 fn path(cursor: &mut Cursor<'_>, least: usize, most: usize) -> bool {
     let (mut segments, mut last) = (0_usize, 0);
@@ -220,14 +226,33 @@ pub(crate) fn is_placeholder(value: &[u8]) -> bool {
         b"redacted",
         b"insert",
         b"replace",
-        b"1234567890",
-        b"abcdefghij",
+        b"1234567890abcd",
+        b"abcdefghijkl",
         b"notareal",
         b"....",
     ];
-    let lower = value.to_ascii_lowercase();
-    let worded = || WORDS.iter().any(|word| lower.windows(word.len()).any(|part| part == *word));
-    distinct(value) < 6 || worded()
+    const FIRST: u128 = bits(b"exypdcrian.01");
+    let may_begin = |byte: u8| FIRST.wrapping_shr(u32::from(byte.to_ascii_lowercase() & 127)) & 1 == 1;
+    let worded = |(i, byte): (usize, &u8)| {
+        may_begin(*byte) && WORDS.iter().any(|word| starts_with(value.get(i..).unwrap_or_default(), word))
+    };
+    distinct(value) < 6 || value.iter().enumerate().any(worded)
+}
+
+/// The bits of these ASCII characters.
+#[expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "evaluated at compile time")]
+const fn bits(characters: &[u8]) -> u128 {
+    let (mut bits, mut i) = (0, 0);
+    while i < characters.len() {
+        bits |= 1 << (characters[i] & 127);
+        i += 1;
+    }
+    bits
+}
+
+fn starts_with(text: &[u8], word: &[u8]) -> bool {
+    let same = |(a, b): (&u8, &u8)| a.eq_ignore_ascii_case(b);
+    text.len() >= word.len() && text.iter().zip(word).all(same)
 }
 
 /// Whether a value has a digit, or capitals and small letters: names of things in code have neither.

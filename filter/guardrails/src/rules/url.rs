@@ -1,6 +1,6 @@
 //! Passwords in URLs, and webhooks whose address is the secret.
 
-use crate::class::{self, ALNUM, VALUE};
+use crate::class::{self, ALNUM, QUOTED};
 use crate::detector::DetectorId;
 use crate::dictionary::Keyword;
 use crate::rules::secret::is_placeholder;
@@ -65,5 +65,5 @@ fn user(byte: Option<u8>) -> bool {
 }
 
 fn password_byte(byte: Option<u8>) -> bool {
-    byte.is_some_and(|byte| class::is(byte, VALUE) && !b"/@?#".contains(&byte))
+    byte.is_some_and(|byte| class::is(byte, QUOTED) && !b"/@?#<>{}[]()".contains(&byte))
 }
