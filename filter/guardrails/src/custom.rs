@@ -5,6 +5,7 @@ use crate::custom::keywords::Keywords;
 use crate::custom::pattern::Pattern;
 
 pub mod exact;
+pub(crate) mod index;
 pub(crate) mod keywords;
 pub(crate) mod pattern;
 mod probe;

@@ -1,9 +1,10 @@
 //! What an app wants to be found.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::category::{Category, Risk};
 use crate::custom::CustomCategory;
+use crate::custom::index::Index;
 use crate::detector::{DETECTORS, DetectorId};
 use crate::exceptions::Exceptions;
 
@@ -18,12 +19,18 @@ pub struct Wanted {
     detectors: [Precedence; DETECTORS.len()],
     /// By position of the custom category; 0 is off.
     custom: Vec<(Arc<CustomCategory>, Precedence)>,
+    custom_index: OnceLock<Index>,
     exceptions: Exceptions,
 }
 
 impl Default for Wanted {
     fn default() -> Self {
-        Self { detectors: [0; DETECTORS.len()], custom: Vec::new(), exceptions: Exceptions::default() }
+        Self {
+            detectors: [0; DETECTORS.len()],
+            custom: Vec::new(),
+            custom_index: OnceLock::new(),
+            exceptions: Exceptions::default(),
+        }
     }
 }
 
@@ -56,6 +63,7 @@ impl Wanted {
     pub fn add_custom(&mut self, category: Arc<CustomCategory>, precedence: Precedence) -> u16 {
         let position = u16::try_from(self.custom.len()).unwrap_or(u16::MAX);
         self.custom.push((category, precedence));
+        self.custom_index = OnceLock::new();
         position
     }
 
@@ -84,6 +92,14 @@ impl Wanted {
     pub(crate) fn custom(&self) -> impl Iterator<Item = (u16, &CustomCategory, Precedence)> {
         let on = self.custom.iter().zip(0..).filter(|((_, precedence), _)| *precedence > 0);
         on.map(|((category, precedence), position)| (position, &**category, *precedence))
+    }
+
+    /// Of the custom categories that are on, in their order.
+    pub(crate) fn custom_index(&self) -> &Index {
+        self.custom_index.get_or_init(|| {
+            let on = self.custom.iter().filter(|(_, precedence)| *precedence > 0);
+            Index::new(on.map(|(category, _)| &**category))
+        })
     }
 
     pub(crate) fn exceptions(&self) -> &Exceptions {

@@ -1,6 +1,6 @@
 //! A text scanned in parts has the matches of the whole, wherever it is cut.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use latchkey_guardrails::custom::CustomDefinition;
 use latchkey_guardrails::custom::exact::ExactValue;
@@ -210,7 +210,7 @@ fn streamed(scanner: &Scanner, wanted: &Wanted, text: &str, lengths: &[usize]) -
 }
 
 /// Everything that is built in, categories of an app's own, and exceptions.
-fn wanted() -> Wanted {
+static WANTED: LazyLock<Wanted> = LazyLock::new(|| {
     let strings = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     let exact = ["blue falcon 7", "C-1009", "Ann Example"].map(|value| ExactValue::new(b"key", value));
     let definitions = [
@@ -238,10 +238,13 @@ fn wanted() -> Wanted {
         wanted.add_custom(Arc::new(CustomCategory::compile(&definition).unwrap()), 1);
     }
     wanted
-}
+});
+
+static ALL: LazyLock<Wanted> = LazyLock::new(Wanted::all);
+static SCANNER: LazyLock<Scanner> = LazyLock::new(Scanner::new);
 
 fn check(text: &str, lengths: &[usize], wanted: &Wanted) -> Result<(), TestCaseError> {
-    let scanner = Scanner::new();
+    let scanner = &*SCANNER;
     let whole = scanner.find(text, wanted);
     let mut end = 0;
     for Match { span, .. } in &whole {
@@ -249,7 +252,7 @@ fn check(text: &str, lengths: &[usize], wanted: &Wanted) -> Result<(), TestCaseE
         prop_assert!(span.start >= end && span.len() <= LONGEST_MATCH, "{whole:?}");
         end = span.end;
     }
-    prop_assert_eq!(streamed(&scanner, wanted, text, lengths), whole);
+    prop_assert_eq!(streamed(scanner, wanted, text, lengths), whole);
     Ok(())
 }
 
@@ -258,36 +261,36 @@ proptest! {
 
     #[test]
     fn a_stream_finds_what_the_whole_text_has(text in text(), lengths in proptest::collection::vec(1..40usize, 1..12)) {
-        check(&text, &lengths, &Wanted::all())?;
+        check(&text, &lengths, &ALL)?;
     }
 
     #[test]
     fn a_stream_of_single_characters_finds_it_too(text in text()) {
-        check(&text, &[1], &Wanted::all())?;
+        check(&text, &[1], &ALL)?;
     }
 
     #[test]
     fn any_text_has_matches_in_order_and_on_character_boundaries(text in arbitrary(), lengths in proptest::collection::vec(1..40usize, 1..12)) {
-        check(&text, &lengths, &Wanted::all())?;
+        check(&text, &lengths, &ALL)?;
     }
 
     #[test]
     fn a_stream_finds_what_an_app_adds(text in text(), lengths in proptest::collection::vec(1..40usize, 1..12)) {
-        check(&text, &lengths, &wanted())?;
+        check(&text, &lengths, &WANTED)?;
     }
 
     #[test]
     fn a_stream_finds_what_an_app_adds_in_any_text(text in arbitrary(), lengths in proptest::collection::vec(1..9usize, 1..12)) {
-        check(&text, &lengths, &wanted())?;
+        check(&text, &lengths, &WANTED)?;
     }
 
     #[test]
     fn what_is_decided_stays_whatever_follows(head in text(), tail in text()) {
-        let (scanner, wanted) = (Scanner::new(), wanted());
-        let decided = scanner.decided_until(&head, &wanted);
+        let (scanner, wanted) = (&*SCANNER, &*WANTED);
+        let decided = scanner.decided_until(&head, wanted);
         let before = |matches: Vec<Match>| matches.into_iter().filter(|m| m.span.start < decided).collect::<Vec<_>>();
-        let alone = before(scanner.find(&head, &wanted));
+        let alone = before(scanner.find(&head, wanted));
         prop_assert!(alone.iter().all(|m| m.span.end <= decided));
-        prop_assert_eq!(before(scanner.find(&format!("{head}{tail}"), &wanted)), alone);
+        prop_assert_eq!(before(scanner.find(&format!("{head}{tail}"), wanted)), alone);
     }
 }

@@ -7,13 +7,11 @@ use crate::cursor::Cursor;
 use crate::custom::{LONGEST_CUSTOM_MATCH, Refused};
 use crate::normalize::normalized;
 
-/// Keywords, found by their first two bytes and then byte by byte.
+/// Keywords, found byte by byte.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Keywords {
     /// Normalized, in lower case, sorted.
     words: Vec<Box<[u8]>>,
-    /// Which first two bytes occur.
-    starts: BTreeSet<[u8; 2]>,
 }
 
 impl Keywords {
@@ -28,16 +26,11 @@ impl Keywords {
                 return Err(Refused(message));
             }
         }
-        let starts = words.iter().filter_map(|word| word.first_chunk::<2>()).copied().collect();
-        Ok(Self { words: words.into_iter().collect(), starts })
+        Ok(Self { words: words.into_iter().collect() })
     }
 
     pub(crate) fn words(&self) -> &[Box<[u8]>] {
         &self.words
-    }
-
-    pub(crate) fn may_begin(&self, first: u8, second: u8) -> bool {
-        self.starts.contains(&[first.to_ascii_lowercase(), second.to_ascii_lowercase()])
     }
 
     /// Reads the longest keyword that begins here, and gives where it ends. Counts its steps.

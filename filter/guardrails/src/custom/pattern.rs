@@ -69,9 +69,14 @@ impl Pattern {
         self.compiled().is_some_and(|compiled| compiled.whole(bytes))
     }
 
-    /// Looks for the next match from `at` on. Counts its steps.
-    pub(crate) fn next(&self, bytes: &[u8], at: usize, steps: &mut u64) -> Step {
-        self.compiled().map_or(Step::Skip(bytes.len()), |compiled| compiled.next(bytes, at, steps))
+    /// Whether a match may begin with this byte.
+    pub(crate) fn may_begin(&self, byte: u8) -> bool {
+        self.compiled().is_some_and(|compiled| compiled.first.get(usize::from(byte)).copied().unwrap_or(true))
+    }
+
+    /// Looks for a match from `at` on. Counts its steps.
+    pub(crate) fn step(&self, bytes: &[u8], at: usize, steps: &mut u64) -> Step {
+        self.compiled().map_or(Step::Skip(bytes.len()), |compiled| compiled.step(bytes, at, steps))
     }
 
     /// Whether a match that begins at `at` may go on beyond the end.
@@ -126,30 +131,50 @@ impl Compiled {
     }
 
     fn whole(&self, bytes: &[u8]) -> bool {
-        let found = self.anchored(bytes, 0, bytes.len());
-        found == Some(bytes.len())
+        self.anchored(bytes, 0, bytes.len(), &mut 0) == Some(bytes.len())
     }
 
-    /// Where a match ends that begins at `start`, before `limit`.
-    fn anchored(&self, bytes: &[u8], start: usize, limit: usize) -> Option<usize> {
-        let input = Input::new(bytes).span(start..limit).anchored(Anchored::Yes);
-        self.with_cache(|cache| self.regex.forward().try_search_fwd(cache.as_parts_mut().0, &input))
-            .ok()
-            .flatten()
-            .map(|half| half.offset())
+    /// Where a match ends that begins at `start`, at `limit` or before. Counts its steps.
+    fn anchored(&self, bytes: &[u8], start: usize, limit: usize, steps: &mut u64) -> Option<usize> {
+        let input = Input::new(bytes).span(start..bytes.len()).anchored(Anchored::Yes);
+        let dfa = self.regex.forward();
+        self.with_cache(|cache| {
+            let cache = cache.as_parts_mut().0;
+            let mut state = dfa.start_state_forward(cache, &input).ok()?;
+            let mut end = None;
+            for (at, byte) in bytes.iter().enumerate().take(limit).skip(start) {
+                *steps = steps.saturating_add(1);
+                state = dfa.next_state(cache, state, *byte).ok()?;
+                if state.is_dead() {
+                    return end;
+                }
+                // A match is known one byte late.
+                if state.is_match() {
+                    end = Some(at);
+                }
+            }
+            let last = match bytes.get(limit) {
+                Some(byte) => dfa.next_state(cache, state, *byte).ok()?,
+                None => dfa.next_eoi_state(cache, state).ok()?,
+            };
+            if last.is_match() { Some(limit) } else { end }
+        })
     }
 
-    fn next(&self, bytes: &[u8], at: usize, steps: &mut u64) -> Step {
-        let rest = bytes.get(at..).unwrap_or_default();
-        let may_begin = |byte: &u8| self.first.get(usize::from(*byte)).copied().unwrap_or(true);
-        let Some(skipped) = rest.iter().position(may_begin) else {
-            return Step::Skip(bytes.len());
-        };
-        let at = at.saturating_add(skipped);
+    fn step(&self, bytes: &[u8], at: usize, steps: &mut u64) -> Step {
         if !self.walk(bytes, at, TRY, steps) {
             return Step::Skip(at.saturating_add(1));
         }
-        self.search(bytes, at, steps)
+        match self.bounded(bytes, at, steps) {
+            Some(end) => Step::Match(at, end),
+            None => self.search(bytes, at.saturating_add(1), steps),
+        }
+    }
+
+    /// Where a match ends that begins at `start`.
+    fn bounded(&self, bytes: &[u8], start: usize, steps: &mut u64) -> Option<usize> {
+        let limit = start.saturating_add(LONGEST_CUSTOM_MATCH).min(bytes.len());
+        self.anchored(bytes, start, limit, steps).filter(|end| *end > start)
     }
 
     /// Searches one window.
@@ -157,18 +182,14 @@ impl Compiled {
         let end = at.saturating_add(WINDOW).min(bytes.len());
         // Where a match that begins is not cut by the end of the window.
         let covered = if end == bytes.len() { end } else { end.saturating_sub(LONGEST_CUSTOM_MATCH) };
-        let input = Input::new(bytes).span(at..end);
-        let found = self.with_cache(|cache| self.regex.find(cache, input));
-        let read = found.as_ref().map_or(end, |found| found.end().saturating_add(found.len()));
-        *steps = steps.saturating_add(u64::try_from(read.saturating_sub(at)).unwrap_or(0));
+        let found = self.with_cache(|cache| self.regex.find(cache, Input::new(bytes).span(at.min(end)..end)));
+        *steps = steps.saturating_add(u64::try_from(end.saturating_sub(at)).unwrap_or(0));
         let Some(start) = found.map(|found| found.start()).filter(|start| *start < covered) else {
             return Step::Skip(covered);
         };
-        let limit = start.saturating_add(LONGEST_CUSTOM_MATCH).min(bytes.len());
-        *steps = steps.saturating_add(u64::try_from(limit.saturating_sub(start)).unwrap_or(0));
-        match self.anchored(bytes, start, limit) {
-            Some(end) if end > start => Step::Match(start, end),
-            _ => Step::Skip(start.saturating_add(1)),
+        match self.bounded(bytes, start, steps) {
+            Some(end) => Step::Match(start, end),
+            None => Step::Skip(start.saturating_add(1)),
         }
     }
 

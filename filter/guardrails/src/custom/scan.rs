@@ -1,92 +1,139 @@
 //! Looks for an app's own categories.
 
+use std::ops::Range;
+
 use crate::category::{Risk, Strength};
 use crate::cursor::Cursor;
-use crate::custom::CustomCategory;
-use crate::custom::LONGEST_CUSTOM_MATCH;
+use crate::custom::index::Index;
 use crate::custom::keywords::begins_word;
 use crate::custom::pattern::{Pattern, Step};
+use crate::custom::{CustomCategory, LONGEST_CUSTOM_MATCH};
 use crate::overlap::Rank;
 use crate::scanner::{End, Finding};
 use crate::sink::Sink;
 
+/// A category, and what its matches are.
+type Ranked<'a> = (&'a CustomCategory, Rank, Finding);
+
 pub(crate) fn run(sink: &mut Sink<'_>) {
     let wanted = sink.wanted;
-    for (position, category, precedence) in wanted.custom() {
-        let rank = (precedence, Risk::High, Strength::PatternOnly);
-        words(sink, category, rank, Finding::Custom(position));
-        for pattern in &category.patterns {
-            matches(sink, pattern, rank, Finding::Custom(position));
-        }
+    let ranked = |(position, category, precedence)| {
+        (category, (precedence, Risk::High, Strength::PatternOnly), Finding::Custom(position))
+    };
+    let categories: Vec<Ranked<'_>> = wanted.custom().map(ranked).collect();
+    if categories.is_empty() {
+        return;
+    }
+    let index = wanted.custom_index();
+    if index.has_keywords || index.has_exact {
+        words(sink, index, &categories);
+    }
+    if index.has_patterns {
+        patterns(sink, index, &categories);
     }
 }
 
 /// Keywords and exact values.
-fn words(sink: &mut Sink<'_>, category: &CustomCategory, rank: Rank, finding: Finding) {
-    let CustomCategory { keywords, exact, .. } = category;
-    if keywords.words().is_empty() && exact.is_empty() {
-        return;
-    }
+fn words(sink: &mut Sink<'_>, index: &Index, categories: &[Ranked<'_>]) {
     let bytes = sink.bytes;
     let mut steps = 0;
     for (at, first) in bytes.iter().enumerate().skip(sink.from) {
         let second = bytes.get(at.saturating_add(1));
-        let keyword = second.is_none_or(|second| keywords.may_begin(*first, *second));
-        if first & 0xc0 == 0x80 || !(keyword || !exact.is_empty()) || !begins_word(bytes, at) {
+        let keyword = second.is_none_or(|second| index.keyword_may_begin(*first, *second));
+        let may_begin = first & 0xc0 != 0x80 && (keyword || index.has_exact);
+        if !may_begin || !begins_word(bytes, at) {
             continue;
         }
-        if keyword {
-            let mut cursor = Cursor::new(bytes, at);
-            let end = keywords.read(&mut cursor, &mut steps);
-            if cursor.undecided().is_some() {
-                sink.hold(at);
-            }
-            if let Some(end) = end {
-                sink.push(at..end, rank, finding);
-            }
-        }
-        if !exact.is_empty() {
-            let rest = bytes.get(at..).unwrap_or_default();
-            if rest.len() <= exact.longest() {
-                sink.hold(at);
-            }
-            if let Some(length) = exact.find(rest, &mut steps) {
-                sink.push(at..at.saturating_add(length), rank, finding);
+        for (category, rank, finding) in categories {
+            steps = u64::saturating_add(steps, 1);
+            let ends = [
+                keyword.then(|| read_keyword(sink, category, at, &mut steps)).flatten(),
+                read_exact(sink, category, at, &mut steps),
+            ];
+            for end in ends.into_iter().flatten() {
+                sink.push(at..end, *rank, *finding);
             }
         }
     }
     sink.steps = sink.steps.saturating_add(steps);
 }
 
-fn matches(sink: &mut Sink<'_>, pattern: &Pattern, rank: Rank, finding: Finding) {
-    let bytes = sink.bytes;
-    let mut steps = 0;
-    let mut at = sink.from;
-    let mut undecided = bytes.len();
-    let tail = bytes.len().saturating_sub(LONGEST_CUSTOM_MATCH);
-    let mut open = |from: usize, to: usize, steps: &mut u64| {
-        if sink.end == End::Open && undecided == bytes.len() {
-            let starts = (from.max(tail)..to).find(|start| pattern.reaches_end(bytes, *start, steps));
-            undecided = starts.unwrap_or(undecided);
-        }
-    };
-    let mut found = Vec::new();
-    while at < bytes.len() {
-        match pattern.next(bytes, at, &mut steps) {
-            Step::Match(start, end) => {
-                open(at, start.saturating_add(1), &mut steps);
-                found.push(start..end);
-                at = end;
-            }
-            Step::Skip(to) => {
-                open(at, to, &mut steps);
-                at = to;
-            }
-        }
+fn read_keyword(sink: &mut Sink<'_>, category: &CustomCategory, at: usize, steps: &mut u64) -> Option<usize> {
+    let mut cursor = Cursor::new(sink.bytes, at);
+    let end = category.keywords.read(&mut cursor, steps);
+    if cursor.undecided().is_some() {
+        sink.hold(at);
     }
-    sink.hold(undecided);
-    for span in found {
-        sink.push(span, rank, finding);
+    end
+}
+
+fn read_exact(sink: &mut Sink<'_>, category: &CustomCategory, at: usize, steps: &mut u64) -> Option<usize> {
+    if category.exact.is_empty() {
+        return None;
+    }
+    let rest = sink.bytes.get(at..).unwrap_or_default();
+    if rest.len() <= category.exact.longest() {
+        sink.hold(at);
+    }
+    category.exact.find(rest, steps).map(|length| at.saturating_add(length))
+}
+
+/// A pattern on its way through a text.
+struct Progress<'a> {
+    pattern: &'a Pattern,
+    rank: Rank,
+    finding: Finding,
+    /// No match begins before.
+    next: usize,
+    /// Whether a match may reach beyond the end.
+    open: bool,
+}
+
+fn patterns(sink: &mut Sink<'_>, index: &Index, categories: &[Ranked<'_>]) {
+    let bytes = sink.bytes;
+    let each = categories.iter().flat_map(|(category, rank, finding)| {
+        category.patterns.iter().map(move |pattern| (pattern, *rank, *finding))
+    });
+    let from = sink.from;
+    let mut progress: Vec<Progress<'_>> = each
+        .map(|(pattern, rank, finding)| Progress { pattern, rank, finding, next: from, open: false })
+        .collect();
+    let mut steps = 0;
+    for (at, byte) in bytes.iter().enumerate().skip(from) {
+        for number in index.patterns_from(*byte) {
+            steps = u64::saturating_add(steps, 1);
+            let Some(pattern) = progress.get_mut(usize::from(*number)).filter(|pattern| pattern.next <= at)
+            else {
+                continue;
+            };
+            match pattern.pattern.step(bytes, at, &mut steps) {
+                Step::Match(start, end) => {
+                    pattern.hold(sink, at..start.saturating_add(1), &mut steps);
+                    pattern.next = end;
+                    sink.push(start..end, pattern.rank, pattern.finding);
+                }
+                Step::Skip(to) => {
+                    pattern.hold(sink, at..to, &mut steps);
+                    pattern.next = to;
+                }
+            }
+        }
     }
     sink.steps = sink.steps.saturating_add(steps);
+}
+
+impl Progress<'_> {
+    /// Holds back the first of these places from which a match may reach beyond the end.
+    fn hold(&mut self, sink: &mut Sink<'_>, places: Range<usize>, steps: &mut u64) {
+        if sink.end == End::Closed || self.open {
+            return;
+        }
+        let tail = sink.bytes.len().saturating_sub(LONGEST_CUSTOM_MATCH);
+        let open =
+            (places.start.max(tail)..places.end).find(|at| self.pattern.reaches_end(sink.bytes, *at, steps));
+        if let Some(at) = open {
+            self.open = true;
+            sink.hold(at);
+        }
+    }
 }

@@ -95,13 +95,20 @@ fn assigned(sink: &mut Sink<'_>, keyword: Keyword, detector: DetectorId, fits: i
     });
 }
 
-/// Whether a value is a name of something in code: `config.token_v2.value`.
+/// Whether a value is a name of something in code: `config.token_v2.value`, `MSV1_0_PROTOCOL_MESSAGE_TYPE`.
 fn is_path(value: &[u8]) -> bool {
+    let letters = |part: &[u8]| part.len() > 2 && part.iter().all(|byte| class::is(*byte, class::ALPHA));
     let name = |part: &[u8]| {
         let digits = part.iter().filter(|byte| class::is(**byte, DIGIT)).count();
         part.first().is_some_and(|byte| class::is(*byte, class::ALPHA)) && digits <= 1
     };
-    value.contains(&b'.') && value.split(|byte| *byte == b'.').all(name)
+    let dotted = value.contains(&b'.') && value.split(|byte| *byte == b'.').all(name);
+    let parts: Vec<&[u8]> = value.split(|byte| *byte == b'_').collect();
+    let words = parts.iter().filter(|part| letters(part)).count();
+    let snake = parts.len() > 2
+        && words.saturating_mul(2) >= parts.len()
+        && value.iter().all(|byte| class::is(*byte, class::WORD));
+    dotted || snake
 }
 
 /// Reads a value, and the padding of base64 after it.

@@ -41,6 +41,14 @@ pub(crate) fn account(sink: &mut Sink<'_>, keyword: Keyword) {
     });
 }
 
+/// ISO 3166-1 codes of countries, two letters each.
+const COUNTRIES: &[u8] = b"\
+    ADAEAFAGAIALAMAOARASATAUAWAZBABBBDBEBFBGBHBIBJBMBNBOBRBSBTBWBYBZCACDCFCGCHCICKCLCMCNCOCRCUCVCWCYCZDE\
+    DJDKDMDODZECEEEGERESETFIFJFKFMFOFRGAGBGDGEGFGGGHGIGLGMGNGPGQGRGTGUGWGYHKHNHRHTHUIDIEILIMINIQIRISITJE\
+    JMJOJPKEKGKHKIKMKNKPKRKWKYKZLALBLCLILKLRLSLTLULVLYMAMCMDMEMGMHMKMLMMMNMOMPMQMRMSMTMUMVMWMXMYMZNANCNE\
+    NGNINLNONPNRNUNZOMPAPEPFPGPHPKPLPMPRPSPTPWPYQARERORSRURWSASBSCSDSESGSHSISKSLSMSNSOSRSSSTSVSXSYSZTCTD\
+    TGTHTJTLTMTNTOTRTTTVTWTZUAUGUSUYUZVAVCVEVGVIVNVUWFWSXKYEYTZAZMZW";
+
 /// ISO 9362: a bank, a country, a place, and perhaps a branch.
 pub(crate) fn bic(sink: &mut Sink<'_>, keyword: Keyword) {
     value(sink, keyword, D::SwiftBic, |cursor| {
@@ -48,7 +56,8 @@ pub(crate) fn bic(sink: &mut Sink<'_>, keyword: Keyword) {
         let (bank, rest) = code.split_at_checked(6).unwrap_or((&[], &[]));
         let fits = bank.iter().all(|byte| class::is(*byte, UPPER))
             && rest.iter().all(|byte| class::is(*byte, UPPER | DIGIT));
-        matches!(code.len(), 8 | 11) && fits && !cursor.next_is(class::WORD)
+        let country = bank.get(4..6).is_some_and(|code| COUNTRIES.chunks(2).any(|other| other == code));
+        matches!(code.len(), 8 | 11) && fits && country && !cursor.next_is(class::WORD)
     });
 }
 

@@ -58,7 +58,7 @@ pub(crate) fn day_first(sink: &mut Sink<'_>, number: &Number) {
             let day = value(&numbers(cursor.run(DIGIT, 2)));
             ordinal(cursor);
             cursor.eat(b' ');
-            if phrase(cursor, "of ") || cursor.eat(b'-') {}
+            let _ = word(cursor, "of ") || cursor.eat(b'-');
             let named = MONTHS.iter().any(|month| word(cursor, month));
             let date = (1..=31).contains(&day) && named && year(cursor);
             date.then(|| (DetectorId::BirthDate, start..cursor.at()))

@@ -81,8 +81,8 @@ pub(crate) fn issued(digits: &[u8]) -> bool {
     }
 }
 
-/// What the magnetic stripe holds: `%B4111111111111111^NAME/FIRST^2512…` (track 1) or
-/// `;4111111111111111=2512…?` (track 2), ISO/IEC 7813.
+/// What the magnetic stripe holds: `%B<number>^NAME/FIRST^2512…` (track 1) or `;<number>=2512…?`
+/// (track 2), ISO/IEC 7813.
 pub(crate) fn track(sink: &mut Sink<'_>, keyword: Keyword) {
     if !sink.wants(DetectorId::CardTrack) {
         return;

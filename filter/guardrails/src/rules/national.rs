@@ -9,6 +9,9 @@ use crate::rules::number::{Before, Number, found};
 use crate::rules::{phone, ssn};
 use crate::sink::{Found, Sink};
 
+/// The lengths of groups, their count, what separates them, and what decides.
+type Form = (u64, usize, &'static [u8], fn(&[u8]) -> bool, D);
+
 /// A number in the separators of its country.
 pub(crate) fn find(number: &Number) -> Option<Found> {
     if number.before == Before::Joined {
@@ -19,7 +22,7 @@ pub(crate) fn find(number: &Number) -> Option<Found> {
         |expected: &[u8]| groups.iter().zip(expected).all(|(group, separator)| group.separator == *separator);
     let ends = |count: usize| number.may_end(count);
     let alone = number.before == Before::Boundary;
-    let checks: [(u64, usize, &[u8], fn(&[u8]) -> bool, D); 8] = [
+    let checks: [Form; 7] = [
         (0x3332, 4, b"..-", is_cpf, D::BrazilCpf),
         (0x22232, 5, b"..-.", is_belgian, D::BelgiumNationalNumber),
         (0x64, 2, b"-", is_personnummer, D::SwedenPersonnummer),
@@ -27,7 +30,6 @@ pub(crate) fn find(number: &Number) -> Option<Found> {
         (0x333, 3, b"--", is_sin, D::CanadaSin),
         (0x122_2332, 7, b"      ", is_nir, D::FranceNir),
         (0xd2, 2, b" ", is_nir, D::FranceNir),
-        (0xf, 1, b"", is_nir, D::FranceNir),
     ];
     for (shape, count, expected, check, detector) in checks {
         if alone
@@ -49,7 +51,7 @@ pub(crate) fn find(number: &Number) -> Option<Found> {
 type Row = (Context, &'static [usize], fn(&[u8]) -> bool, D);
 
 /// What a word before it makes of a number of so many digits.
-const BESIDE_WORDS: [Row; 17] = [
+const BESIDE_WORDS: [Row; 16] = [
     (Context::Ssn, &[9], ssn::is_ssn, D::UsSsn),
     (Context::Itin, &[9], ssn::is_itin, D::UsItin),
     (Context::Bsn, &[9, 8], is_bsn, D::NetherlandsBsn),
@@ -66,7 +68,6 @@ const BESIDE_WORDS: [Row; 17] = [
     (Context::Nhs, &[10], is_nhs, D::UkNhsNumber),
     (Context::Npi, &[10], is_npi, D::UsNpi),
     (Context::Routing, &[9], is_routing_number, D::UsBankRouting),
-    (Context::Phone, &[7, 8, 9, 10, 11, 12, 13], phone::plausible, D::Phone),
 ];
 
 /// Numbers that a word before them makes count.
@@ -85,12 +86,14 @@ pub(crate) fn beside_words(sink: &mut Sink<'_>, number: &Number) {
             }
         }
     }
-    let cvv = number.digits(1);
-    let first = number.groups().first().map_or(0, |group| group.length);
-    if matches!(first, 3 | 4) && !cvv.is_empty() && number.may_end(1) {
-        if sink.context_beside(Context::Cvv, number.start).is_some() {
-            sink.add(D::CardCvv, number.span(1));
-        }
+    let beside = |context: Context| sink.context_beside(context, number.start).is_some();
+    let cvv = matches!(number.digits(1).len(), 3 | 4) && number.may_end(1) && beside(Context::Cvv);
+    if cvv {
+        sink.add(D::CardCvv, number.span(1));
+    }
+    let phone = phone::named(number).filter(|_| sink.context_beside(Context::Phone, number.start).is_some());
+    if let Some(count) = phone {
+        sink.add(D::Phone, number.span(count));
     }
 }
 
@@ -186,7 +189,7 @@ pub(crate) fn is_pesel(digits: &[u8]) -> bool {
     digits.len() == 11
         && (1..=12).contains(&month)
         && (1..=31).contains(&value(part(digits, 4, 6)))
-        && weighted(digits, &weights) % 10 == 0
+        && weighted(digits, &weights).is_multiple_of(10)
 }
 
 /// Portugal: modulo 11.
@@ -199,13 +202,13 @@ pub(crate) fn is_nif(digits: &[u8]) -> bool {
 pub(crate) fn is_tfn(digits: &[u8]) -> bool {
     let weights =
         if digits.len() == 9 { &[1, 4, 3, 7, 5, 8, 6, 9, 10][..] } else { &[10, 7, 8, 4, 6, 3, 5, 1][..] };
-    matches!(digits.len(), 8 | 9) && value(digits) > 0 && weighted(digits, weights) % 11 == 0
+    matches!(digits.len(), 8 | 9) && value(digits) > 0 && weighted(digits, weights).is_multiple_of(11)
 }
 
 /// United Kingdom: modulo 11.
 pub(crate) fn is_nhs(digits: &[u8]) -> bool {
     let weights = [10, 9, 8, 7, 6, 5, 4, 3, 2, 1];
-    digits.len() == 10 && value(digits) > 0 && weighted(digits, &weights) % 11 == 0
+    digits.len() == 10 && value(digits) > 0 && weighted(digits, &weights).is_multiple_of(11)
 }
 
 /// US providers: Luhn with 80840 before the number, which adds 24.
@@ -219,5 +222,5 @@ pub(crate) fn is_routing_number(digits: &[u8]) -> bool {
     let prefix = value(part(digits, 0, 2));
     digits.len() == 9
         && matches!(prefix, 1..=12 | 21..=32 | 61..=72 | 80)
-        && weighted(digits, &[3, 7, 1, 3, 7, 1, 3, 7, 1]) % 10 == 0
+        && weighted(digits, &[3, 7, 1, 3, 7, 1, 3, 7, 1]).is_multiple_of(10)
 }

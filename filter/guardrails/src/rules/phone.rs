@@ -63,9 +63,15 @@ fn is_sequence(digits: &[u8]) -> bool {
     steps.len() == 4 && steps.windows(2).all(|pair| pair.first() == pair.last())
 }
 
-/// Digits that a word for it precedes: not a year, not all the same.
-pub(crate) fn plausible(digits: &[u8]) -> bool {
-    digits.len() >= 7 && digits.windows(2).any(|pair| pair.first() != pair.last())
+/// How many groups of a number that follows a word for it belong to it: 7 to 13 digits, no date, no decimals.
+pub(crate) fn named(number: &Number) -> Option<usize> {
+    let fits = |count: &usize| {
+        let digits = number.digits(*count);
+        let varied = digits.windows(2).any(|pair| pair.first() != pair.last());
+        let date = matches!(number.shape(*count), 0x422 | 0x224 | 0x222 | 0x42 | 0x44);
+        (7..=13).contains(&digits.len()) && varied && !date && number.may_end(*count)
+    };
+    (1..=number.groups().len()).rev().find(fits)
 }
 
 /// A number with a country code, at its `+`.
@@ -75,7 +81,7 @@ pub(crate) fn international(sink: &mut Sink<'_>, keyword: Keyword) {
     }
     sink.attempt(keyword.start, |cursor| {
         cursor.skip(1);
-        let length = digits(cursor, &[b' ', b'-', b'.', b'(', b')', b'/'])?;
+        let length = digits(cursor, b" -.()/")?;
         (8..=15).contains(&length).then(|| (DetectorId::Phone, keyword.start..cursor.at()))
     });
 }
@@ -92,7 +98,7 @@ pub(crate) fn bracketed(sink: &mut Sink<'_>, keyword: Keyword) {
             return None;
         }
         let _ = cursor.eat(b' ') || cursor.eat(b'-');
-        let length = digits(cursor, &[b' ', b'-', b'.'])?.saturating_add(area.len());
+        let length = digits(cursor, b" -.")?.saturating_add(area.len());
         let fits = match area {
             [b'0', ..] => (9..=11).contains(&length),
             [b'2'..=b'9', _, _] => length == 10,
@@ -108,26 +114,31 @@ fn boundary(bytes: &[u8], at: usize) -> bool {
         || crate::cursor::word_may_begin(bytes, at) && before.is_some_and(|byte| class::is(*byte, ALNUM))
 }
 
-/// Counts digits in groups of at least two with one separator, or ` (`, or `) ` between them. The first is 1 to
-/// 9 in a country code.
+/// Counts digits in groups with separators between them. Of a number with a country code, which may have
+/// brackets, the first digit is 1 to 9, and a group with the code has at most four.
 fn digits(cursor: &mut Cursor<'_>, separators: &[u8]) -> Option<usize> {
-    let mut total = 0_usize;
+    let coded = separators.contains(&b'(');
+    let (mut total, mut groups, mut dots) = (0_usize, 0_usize, 0_usize);
     loop {
         let run = cursor.run(DIGIT, 16);
-        if total == 0 && !matches!(run.first(), Some(b'1'..=b'9')) && separators.contains(&b'(') {
-            return None;
-        }
+        let gap = gap(cursor, separators);
+        let first = groups == 0 && coded;
+        let proper = matches!(run.first(), Some(b'1'..=b'9')) && (gap.is_none() || run.len() <= 4);
         total = total.saturating_add(run.len());
-        if run.is_empty() || total > 15 {
+        groups = groups.saturating_add(1);
+        if run.is_empty() || total > 15 || (first && !proper) {
             return None;
         }
-        let Some(gap) = gap(cursor, separators) else { break };
+        let Some(gap) = gap else { break };
+        dots = dots.saturating_add(usize::from(cursor.peek() == Some(b'.')));
         cursor.skip(gap);
     }
+    // One dot is a decimal point.
+    let decimal = dots == 1 && groups == 2;
     let next = cursor.peek();
     let joined =
         next.is_some_and(|byte| class::is(byte, ALNUM | class::UNDERSCORE) || byte == b'@' || byte == b'%');
-    (!joined).then_some(total)
+    (!joined && !decimal).then_some(total)
 }
 
 /// How many separators lead to the next group: none if no group follows.

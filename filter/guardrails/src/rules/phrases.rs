@@ -47,7 +47,11 @@ impl Phrase {
                     true
                 }
             });
-            all.then(|| (self.detector, first.start..cursor.at()))
+            // Names in code are no sentences.
+            let text = cursor.since(first.start);
+            let code = matches!(self.detector, D::CredentialRequest | D::Impersonation)
+                && text.iter().any(|byte| b"_\"`,".contains(byte));
+            (all && !code).then(|| (self.detector, first.start..cursor.at()))
         });
     }
 }

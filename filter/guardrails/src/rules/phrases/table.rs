@@ -526,11 +526,9 @@ pub(crate) static PHRASES: &[Phrase] = &[
                 "tell",
                 "reply with",
                 "respond with",
-                "text",
                 "forward",
                 "provide us with",
                 "provide me with",
-                "email",
             ]),
             Any(
                 &[
@@ -546,22 +544,9 @@ pub(crate) static PHRASES: &[Phrase] = &[
         D::CredentialRequest,
         &[
             One(&["verify", "confirm", "validate"]),
-            Any(
-                &[
-                    "your",
-                    "the",
-                    "account",
-                    "now",
-                    "immediately",
-                    "by",
-                    "entering",
-                    "providing",
-                    "sending",
-                    "us",
-                    "me",
-                ],
-                5,
-            ),
+            Any(&["by", "sending", "providing", "entering", "us", "me"], 2),
+            One(&["your"]),
+            Any(&["account", "bank", "login", "current", "full"], 2),
             One(CREDENTIALS),
             Any(&["immediately", "now", "within", "urgently"], 1),
         ],

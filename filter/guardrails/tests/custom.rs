@@ -1,0 +1,152 @@
+//! An app's own categories and exceptions.
+
+use std::sync::Arc;
+
+use latchkey_guardrails::custom::CustomDefinition;
+use latchkey_guardrails::custom::exact::ExactValue;
+use latchkey_guardrails::{Category, CustomCategory, Exceptions, Finding, Risk, Scanner, Wanted};
+
+fn strings(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+fn keywords(words: &[&str]) -> CustomDefinition {
+    CustomDefinition { keywords: strings(words), ..Default::default() }
+}
+
+fn patterns(patterns: &[&str]) -> CustomDefinition {
+    CustomDefinition { patterns: strings(patterns), ..Default::default() }
+}
+
+/// What a category alone finds.
+fn found<'a>(definition: &CustomDefinition, text: &'a str) -> Vec<&'a str> {
+    let mut wanted = Wanted::default();
+    assert_eq!(wanted.add_custom(Arc::new(CustomCategory::compile(definition).unwrap()), 1), 0);
+    let matches = Scanner::new().find(text, &wanted);
+    assert!(matches.iter().all(|m| m.finding == Finding::Custom(0)));
+    matches.into_iter().map(|m| &text[m.span]).collect()
+}
+
+fn refused(definition: CustomDefinition) -> String {
+    CustomCategory::check(&[definition]).unwrap_err().0
+}
+
+#[test]
+fn keywords_are_whole_words_in_any_case() {
+    let definition = keywords(&["orion", "Blue  Falcon", "c++"]);
+    assert_eq!(found(&definition, "Orion, ORION; orions orion2 preorion"), ["Orion", "ORION"]);
+    assert_eq!(
+        found(&definition, "the blue falcon, blue\n falcon, bluefalcon"),
+        ["blue falcon", "blue\n falcon"]
+    );
+    assert_eq!(found(&definition, "in C++17 and c++"), ["C++", "c++"]);
+    assert_eq!(
+        found(&definition, "оriоn \u{200b}o\u{200b}rion ｏｒｉｏｎ"),
+        ["оriоn", "o\u{200b}rion", "ｏｒｉｏｎ"]
+    );
+}
+
+#[test]
+fn keywords_of_other_scripts() {
+    let definition = keywords(&["機密", "Вектор", "größe"]);
+    assert_eq!(found(&definition, "これは機密情報です"), ["機密"]);
+    assert_eq!(found(&definition, "вектор ВЕКТОР Вектор векторы"), ["вектор", "ВЕКТОР", "Вектор"]);
+    assert_eq!(found(&definition, "Größe GRÖSSE"), ["Größe", "GRÖSSE"]);
+}
+
+#[test]
+fn the_longest_keyword_counts() {
+    let definition = keywords(&["blue", "blue falcon", "falcon seven"]);
+    assert_eq!(found(&definition, "blue, blue falcon"), ["blue", "blue falcon"]);
+    assert_eq!(found(&definition, "blue falcon seven"), ["falcon seven"]);
+}
+
+#[test]
+fn patterns_are_read_on_normalized_text() {
+    assert_eq!(
+        found(&patterns(&[r"PRJ-\d{4}"]), "PRJ-1234, prj-1234, PRJ-12, ＰＲＪ－１２３４"),
+        ["PRJ-1234", "ＰＲＪ－１２３４"]
+    );
+    assert_eq!(
+        found(&patterns(&[r"(?i)\bproject \w+"]), "Project Orion and project\u{a0}X"),
+        ["Project Orion", "project\u{a0}X"]
+    );
+    assert_eq!(found(&patterns(&["café"]), "Café café cafe"), ["café", "cafe"]);
+}
+
+#[test]
+fn a_match_of_a_pattern_is_bounded() {
+    let text = "a".repeat(1000);
+    let lengths: Vec<_> = found(&patterns(&["a+"]), &text).into_iter().map(str::len).collect();
+    assert_eq!(lengths, [256, 256, 256, 232]);
+}
+
+#[test]
+fn exact_values_are_known_by_their_hashes() {
+    let exact = ["Customer 1009", "ann lee", "x-17"].map(|value| ExactValue::new(b"key", value)).to_vec();
+    let definition = CustomDefinition { exact, exact_key: b"key".to_vec(), ..Default::default() };
+    assert_eq!(
+        found(&definition, "customer 1009 and Ann Lee, ann leer, X-17."),
+        ["customer 1009", "Ann Lee", "X-17"]
+    );
+    let other = CustomDefinition { exact_key: b"other".to_vec(), ..definition };
+    assert!(found(&other, "customer 1009").is_empty());
+}
+
+#[test]
+fn exceptions_are_values_or_whole_matches_of_patterns() {
+    let exceptions =
+        Exceptions::compile(&strings(&["Ann@Example.com"]), &strings(&[r".*@test\.example\.com"])).unwrap();
+    let wanted = Wanted::default().with(Category::Pii, Risk::Low, 1).except(exceptions);
+    let text = "ann@example.com bob@example.com x@test.example.com x@test.example.com.au";
+    let matches = Scanner::new().find(text, &wanted);
+    let found: Vec<_> = matches.into_iter().map(|m| &text[m.span]).collect();
+    assert_eq!(found, ["bob@example.com", "x@test.example.com.au"]);
+}
+
+#[test]
+fn what_counts_more_stays() {
+    let mut wanted = Wanted::default().with(Category::Pii, Risk::Low, 1);
+    wanted.add_custom(Arc::new(CustomCategory::compile(&keywords(&["ann"])).unwrap()), 2);
+    let text = "ann@example.com";
+    let matches = Scanner::new().find(text, &wanted);
+    assert_eq!(
+        matches.into_iter().map(|m| (&text[m.span], m.finding)).collect::<Vec<_>>(),
+        [("ann", Finding::Custom(0))]
+    );
+}
+
+#[test]
+fn nothing_wanted_finds_nothing() {
+    assert!(Scanner::new().find("ann@example.com", &Wanted::default()).is_empty());
+    let mut off = Wanted::default();
+    off.add_custom(Arc::new(CustomCategory::compile(&keywords(&["ann"])).unwrap()), 0);
+    assert!(off.is_empty());
+}
+
+#[test]
+fn what_cannot_be_used_is_refused_with_the_reason() {
+    assert_eq!(
+        CustomCategory::check(&[
+            keywords(&["orion"]),
+            patterns(&[r"PRJ-\d{4}", r"\w+@corp\.com", r"\b[A-Z]{2}\d{6}\b"])
+        ]),
+        Ok(())
+    );
+    assert!(refused(patterns(&["("])).contains("`(` cannot be used: "), "{}", refused(patterns(&["("])));
+    assert!(refused(patterns(&["x*"])).contains("matches nothing at all"));
+    assert!(refused(patterns(&[r"\w{1000}{1000}"])).contains("cannot be used"));
+    assert!(refused(patterns(&[r"\p{Greek}+"])).contains("cannot be used"));
+    assert!(refused(keywords(&["a"])).contains("`a` must have 2 to 256 bytes"));
+    let values = (3..40).map(|length| ExactValue::new(b"key", &"x".repeat(length))).collect();
+    let definition = CustomDefinition { exact: values, exact_key: b"key".to_vec(), ..Default::default() };
+    assert!(refused(definition).contains("37 different lengths"));
+}
+
+#[test]
+fn what_is_slow_is_refused() {
+    let slow = refused(patterns(&["a[^b]*b|a"]));
+    assert!(slow.contains("steps for each byte of a text such as"), "{slow}");
+    let many = patterns(&[r"\w+x"; 40]);
+    assert!(refused(many).contains("take"));
+}
