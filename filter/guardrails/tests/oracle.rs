@@ -22,6 +22,7 @@ fn word(detector: &str) -> &'static str {
         "us_bank_routing" => "routing number",
         "uk_nhs_number" => "NHS number",
         "us_ssn" => "SSN",
+        "fr_nir" => "NIR",
         _ => "number",
     }
 }

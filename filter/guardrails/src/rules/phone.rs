@@ -52,6 +52,8 @@ fn trunk(number: &Number, count: usize) -> bool {
         && rest.len() <= 2
         && rest.iter().all(|group| (3..=8).contains(&group.length))
         && separators.iter().all(|group| group.separator != b'.');
+    // Belgium, Switzerland, the Netherlands, Australia.
+    let area = area || matches!(number.shape(count), 0x4222 | 0x3322 | 0x3222 | 0x28 | 0x244);
     matches!(digits, [0, 1..=9, ..]) && (9..=11).contains(&digits.len()) && separated && (pairs || area)
 }
 

@@ -60,8 +60,10 @@ impl Phrase {
 fn next_word(cursor: &mut Cursor<'_>, words: &[&str]) -> bool {
     let start = cursor.at();
     for _ in 0..3 {
-        if cursor.peek().is_some_and(|byte| class::is(byte, SPACE) || b"-_,\"'*`:.;".contains(&byte)) {
+        if cursor.peek().is_some_and(|byte| class::is(byte, SPACE) || b"-_,\"'*`:.;+".contains(&byte)) {
             cursor.skip(1);
+        } else {
+            cursor.literal("%20");
         }
     }
     let word = cursor.at();

@@ -41,6 +41,7 @@ const EARLIER: &[&str] = &[
     "system",
     "former",
     "past",
+    "developer",
 ];
 const INSTRUCTIONS: &[&str] = &[
     "instruction",
@@ -61,6 +62,8 @@ const INSTRUCTIONS: &[&str] = &[
     "directions",
     "policies",
     "restrictions",
+    "message",
+    "messages",
 ];
 const UNRESTRICTED: &[&str] = &[
     "dan",
@@ -162,6 +165,30 @@ pub(crate) static PHRASES: &[Phrase] = &[
                 "everything i said",
                 "instructions given",
             ]),
+        ],
+    ),
+    phrase(
+        D::InstructionOverride,
+        &[
+            One(IGNORE),
+            Any(&["all", "of", "absolutely", "please"], 2),
+            One(&["everything", "anything"]),
+            Any(
+                &[
+                    "that", "you", "was", "were", "written", "said", "i", "have", "been", "told", "stated",
+                    "else",
+                ],
+                6,
+            ),
+            One(&["above", "before", "previously", "earlier", "prior", "so far", "until now", "up to now"]),
+        ],
+    ),
+    phrase(
+        D::InstructionOverride,
+        &[
+            One(&["supersede", "supersedes", "overrides", "replaces"]),
+            Any(&["all", "any", "the", "your", "of"], 3),
+            One(EARLIER),
         ],
     ),
     phrase(
@@ -472,6 +499,29 @@ pub(crate) static PHRASES: &[Phrase] = &[
             "developer mode enabled",
             "stay in character as dan",
         ])],
+    ),
+    phrase(
+        D::Persona,
+        &[
+            One(&["you have", "you now have"]),
+            Any(&["now", "absolutely"], 1),
+            One(&["no restrictions", "no limitations", "no filters", "no guidelines"]),
+        ],
+    ),
+    phrase(
+        D::SafetyBypass,
+        &[
+            One(&[
+                "safety protocols",
+                "safety filters",
+                "content filters",
+                "safety measures",
+                "safety restrictions",
+                "ethical guidelines",
+            ]),
+            Any(&["are", "have", "been", "now", "is", "temporarily"], 4),
+            One(&["disabled", "off", "lifted", "removed", "deactivated", "suspended"]),
+        ],
     ),
     phrase(
         D::SafetyBypass,
