@@ -20,7 +20,7 @@ pub struct Refused(pub String);
 pub const LONGEST_CUSTOM_MATCH: usize = 256;
 
 /// What a custom category looks for.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct CustomDefinition {
     /// Words and phrases, in any case: whole ones, but for scripts that put no spaces between words.
     pub keywords: Vec<String>,
@@ -31,6 +31,15 @@ pub struct CustomDefinition {
     pub exact: Vec<ExactValue>,
     /// The key of [`ExactValue`].
     pub exact_key: Vec<u8>,
+}
+
+impl std::fmt::Debug for CustomDefinition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { keywords, patterns, exact, exact_key: _ } = self;
+        let mut shown = f.debug_struct("CustomDefinition");
+        shown.field("keywords", keywords).field("patterns", patterns).field("exact", &exact.len());
+        shown.finish_non_exhaustive()
+    }
 }
 
 /// A category of an app's own, ready to be looked for.

@@ -128,6 +128,7 @@ detectors! {
     AgeKey "age_secret_key" Secrets High Strong "SECRET" "A secret key of age.";
     PrivateKey "private_key" Secrets High Strong "SECRET" "A private key in PEM.";
     UrlPassword "url_password" Secrets High PatternOnly "SECRET" "The password in a URL.";
+    SampleSecret "sample_secret" Secrets Low Strong "SECRET" "What has a secret's form and is a sample of one, as documentation writes it: AKIAIOSFODNN7EXAMPLE.";
     Jwt "jwt" Secrets Low Strong "SECRET" "A JSON Web Token whose header decodes.";
     AssignedPassword "assigned_password" Secrets Low PatternOnly "SECRET" "A value assigned to a name such as password: eight characters of three kinds.";
     AssignedKey "assigned_key" Secrets Low PatternOnly "SECRET" "A value assigned to a name such as api_key, or a bearer token: sixteen characters, with letters and digits.";

@@ -7,11 +7,19 @@ use crate::custom::pattern::Pattern;
 use crate::normalize::normalized;
 
 /// What an app lets pass: values, and patterns that a match must have as a whole.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Exceptions {
     /// Normalized, in lower case.
     values: BTreeSet<Vec<u8>>,
     patterns: Vec<Pattern>,
+}
+
+/// The values may be the very ones that must not be printed.
+impl std::fmt::Debug for Exceptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Exceptions");
+        shown.field("values", &self.values.len()).field("patterns", &self.patterns).finish()
+    }
 }
 
 impl Exceptions {

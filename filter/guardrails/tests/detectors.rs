@@ -16,6 +16,9 @@ fn found(text: &str) -> Vec<(&'static str, &str)> {
 
 /// `detector`, a text, and what is found in it.
 const POSITIVE: &[(&str, &str, &str)] = &[
+    ("sample_secret", "id AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLE"),
+    ("sample_secret", "ghp_EXAMPLENOTAREALGITHUBTOKEN0000000000", "ghp_EXAMPLENOTAREALGITHUBTOKEN0000000000"),
+    ("sample_secret", "xoxb-00000-00000-EXAMPLENOTAREALTOKEN,", "xoxb-00000-00000-EXAMPLENOTAREALTOKEN"),
     ("email", "Write to ann.lee+x@mail.example.co.uk.", "ann.lee+x@mail.example.co.uk"),
     ("email", "mailto%3Aann%40example.com", "ann%40example.com"),
     ("email", r#""to":"\nann@example.com""#, "ann@example.com"),
@@ -285,7 +288,6 @@ const NEGATIVE: &[&str] = &[
     "%B4111111111111112^A^2512",
     "0x0000000000000000000000000000000000000000",
     // Secrets
-    "AKIAIOSFODNN7EXAMPLE",
     "sk-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
     "sk-ant-your-api-key-goes-here-your-api-key-goes-here",
     "ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",

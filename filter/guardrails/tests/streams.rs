@@ -170,6 +170,15 @@ fn text() -> impl Strategy<Value = String> {
         .prop_map(|parts| parts.into_iter().flat_map(|(a, b)| [a, b]).collect())
 }
 
+/// A row of invisible characters, or of spaces with such between them.
+fn row() -> impl Strategy<Value = String> {
+    prop_oneof![
+        (0..4usize).prop_map(|count| "\u{200b}".repeat(count)),
+        (5..120usize).prop_map(|count| "\u{200b}".repeat(count)),
+        (1..24usize).prop_map(|count| format!(" {}", "\u{200b}".repeat(8)).repeat(count)),
+    ]
+}
+
 fn arbitrary() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),
@@ -275,6 +284,15 @@ proptest! {
     }
 
     #[test]
+    fn a_stream_finds_it_over_rows_of_invisible_characters(
+        parts in proptest::collection::vec((proptest::sample::select(FRAGMENTS), row()), 1..8),
+        lengths in proptest::collection::vec(1..200usize, 1..12),
+    ) {
+        let text: String = parts.into_iter().map(|(part, row)| part.to_owned() + &row).collect();
+        check(&text, &lengths, &WANTED)?;
+    }
+
+    #[test]
     fn a_stream_finds_what_an_app_adds(text in text(), lengths in proptest::collection::vec(1..40usize, 1..12)) {
         check(&text, &lengths, &WANTED)?;
     }
@@ -293,4 +311,13 @@ proptest! {
         prop_assert!(alone.iter().all(|m| m.span.end <= decided));
         prop_assert_eq!(before(scanner.find(&format!("{head}{tail}"), wanted)), alone);
     }
+}
+
+#[test]
+fn prose_is_held_back_by_a_word() {
+    let prose = "The quarterly report shows that revenue grew in 2025, while costs stayed flat (about 3.5 million). We \
+        should look at it again on Thursday at 10:30, and ask the sales team: which of the three offers did they like?";
+    let held = |end: usize| end - SCANNER.decided_until(&prose[..end], &ALL);
+    let most = (1..prose.len()).map(held).max();
+    assert!(most <= Some(13), "{most:?}");
 }

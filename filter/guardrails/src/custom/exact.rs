@@ -24,13 +24,19 @@ pub struct ExactValue {
 }
 
 /// The values of a category.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct ExactValues {
     key: Vec<u8>,
     /// Ascending.
     lengths: Vec<usize>,
     fingerprints: BTreeSet<u16>,
     macs: BTreeSet<[u8; 32]>,
+}
+
+impl std::fmt::Debug for ExactValues {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ExactValues").field("count", &self.macs.len()).finish_non_exhaustive()
+    }
 }
 
 impl ExactValue {

@@ -114,7 +114,11 @@ fn is_path(value: &[u8]) -> bool {
 /// Reads a value, and the padding of base64 after it.
 fn unquoted<'a>(cursor: &mut Cursor<'a>, start: usize) -> &'a [u8] {
     cursor.run(VALUE, LONGEST);
+    let end = cursor.at();
     let _ = cursor.eat(b'=') && cursor.eat(b'=');
+    if cursor.next_is(VALUE | class::PADDED) {
+        cursor.go(end);
+    }
     cursor.since(start)
 }
 

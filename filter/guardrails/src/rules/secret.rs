@@ -186,7 +186,12 @@ impl SecretForm {
         let value = cursor.since(body);
         let ends = !cursor.next_is(last & !DOT | WORD);
         let end = cursor.at().saturating_sub(value.iter().rev().take_while(|byte| **byte == b'.').count());
-        (ends && !is_placeholder(value) && is_random(value)).then_some((self.detector, start..end))
+        let detector = match is_placeholder(value) {
+            false if is_random(value) => self.detector,
+            true if is_sample(value) => D::SampleSecret,
+            _ => return None,
+        };
+        ends.then_some((detector, start..end))
     }
 }
 
@@ -237,6 +242,12 @@ pub(crate) fn is_placeholder(value: &[u8]) -> bool {
         may_begin(*byte) && WORDS.iter().any(|word| starts_with(value.get(i..).unwrap_or_default(), word))
     };
     distinct(value) < 6 || value.iter().enumerate().any(worded)
+}
+
+/// Whether a placeholder is written like a secret: `AKIAIOSFODNN7EXAMPLE`, and not `ghp_xxxx…` or
+/// `sk-your-key-here`.
+fn is_sample(value: &[u8]) -> bool {
+    distinct(value) >= 6 && value.iter().any(u8::is_ascii_digit) && !value.iter().any(u8::is_ascii_lowercase)
 }
 
 /// The bits of these ASCII characters.

@@ -189,6 +189,7 @@ pub(crate) static PHRASES: &[Phrase] = &[
             One(&["supersede", "supersedes", "overrides", "replaces"]),
             Any(&["all", "any", "the", "your", "of"], 3),
             One(EARLIER),
+            One(&["ones", "instructions", "prompts", "rules", "directives", "commands", "orders"]),
         ],
     ),
     phrase(
