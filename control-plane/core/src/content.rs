@@ -113,6 +113,7 @@ pub fn check_categories(path: &str, categories: &[CustomCategory], invalid: &mut
 /// Notes what is new in `after` and has no effect, or is refused by the engine of the gateway. What was there
 /// may stay.
 pub(crate) fn refuse_new(before: &AppSettings, after: &AppSettings, invalid: &mut Invalid) {
+    let known = invalid.0.len();
     let was = |held: &dyn Fn(&CustomCategory) -> bool| before.custom_categories.iter().any(held);
     for (i, category) in after.custom_categories.iter().enumerate().take(MOST_CATEGORIES) {
         let path = format!("custom_categories[{i}]");
@@ -133,6 +134,21 @@ pub(crate) fn refuse_new(before: &AppSettings, after: &AppSettings, invalid: &mu
             invalid.check::<(), _>(&format!("{path}.examples[{i}]"), Err(message));
         }
     }
+    // Those that are too many, too long or unusable are refused by themselves.
+    let fits = after.custom_categories.len() <= MOST_CATEGORIES
+        && after.custom_categories.iter().map(CustomCategory::size).sum::<usize>() <= LARGEST;
+    if fits && invalid.0.len() == known && looks_for_more(before, after) {
+        invalid.check("custom_categories", guardrails::affordable(&after.custom_categories));
+    }
+}
+
+/// Whether gateways would be asked for something else.
+fn looks_for_more(before: &AppSettings, after: &AppSettings) -> bool {
+    let sought = |settings: &AppSettings| -> Vec<(Vec<String>, Vec<String>)> {
+        let own = settings.custom_categories.iter();
+        own.map(|category| (category.keywords.clone(), category.patterns.clone())).collect()
+    };
+    sought(before) != sought(after)
 }
 
 /// Notes what is wrong with an app's prompts.

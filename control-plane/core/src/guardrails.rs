@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use category::{GuardrailCategory, compiles, usable_keyword, usable_pattern};
+pub(crate) use category::affordable;
+pub use category::{GuardrailCategory, usable_keyword, usable_pattern};
 pub use check::{check_trials, refuse_without_effect};
 
 /// What an app's guardrails look for, and what they do about it. The app's own categories stand beside it,

@@ -204,7 +204,7 @@ on_both! {
         test.patch(&path, json!({"guardrails": {"rules": rules, "exceptions": ["x"]}})).await.expect(StatusCode::OK);
         // As an older version stored it.
         edit_settings(&test, &app, |settings| {
-            let category = json!({"name": "P", "keywords": ["k"], "examples": ["an old example"]});
+            let category = json!({"name": "P", "keywords": ["kilo"], "examples": ["an old example"]});
             settings.custom_categories = vec![serde_json::from_value(category).unwrap()];
         }).await;
         test.clock.advance(Duration::from_hours(48));
@@ -213,7 +213,7 @@ on_both! {
         test.patch(&path, json!({"guardrails": same, "tags": ["b"]})).await.expect(StatusCode::OK);
         let other = json!({"guardrails": {"rules": [{"category": "pci", "action": "redact", "shadow_until": until}]}});
         assert_eq!(test.patch(&path, other).await.refused(422).1, "guardrails.rules[0].shadow_until", "a new trial that is over");
-        let examples = json!([{"name": "P", "keywords": ["k"], "examples": ["an old example", "a new one"]}]);
+        let examples = json!([{"name": "P", "keywords": ["kilo"], "examples": ["an old example", "a new one"]}]);
         assert_eq!(put_categories(&test, &app, examples).await.refused(422).1, "custom_categories[0].examples[1]");
         test.patch(&path, json!({"guardrails": {}})).await.expect(StatusCode::OK);
         test.act(&format!("{path}/versions/2/rollback")).await.expect(StatusCode::OK);
@@ -267,7 +267,7 @@ on_both! {
     async fn stored_patterns_that_gateways_cannot_use_are_left_out(test: Test) {
         let app = test.app(json!({})).await;
         edit_settings(&test, &app, |settings| {
-            let category = json!({"name": "P", "keywords": ["k"], "patterns": ["(", "OR-[0-9]{4}"]});
+            let category = json!({"name": "P", "keywords": ["kilo"], "patterns": ["(", "OR-[0-9]{4}"]});
             settings.custom_categories = vec![serde_json::from_value(category).unwrap()];
             settings.guardrails.exception_patterns = vec!["[".to_owned(), "TEST".to_owned()];
         }).await;

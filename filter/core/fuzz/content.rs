@@ -23,7 +23,7 @@ impl TextEditor for Word {
             .collect()
     }
 
-    fn decided_until(&self, text: &str) -> usize {
+    fn decided_until(&self, text: &str, _: usize) -> usize {
         let begins = |length: &usize| text.ends_with(WORD.get(..*length).unwrap_or_default());
         text.len() - (1..WORD.len()).rev().find(begins).unwrap_or(0)
     }

@@ -80,49 +80,46 @@ fn names() -> String {
     names.join(", ")
 }
 
-/// Refuses a pattern that the gateway's engine would not take, or that would cost too much there.
+/// Refuses a pattern that the gateway's engine does not take.
 ///
 /// # Errors
 /// Why, and what to do.
 pub fn usable_pattern(pattern: &str) -> Result<(), String> {
-    check(&CustomDefinition { patterns: vec![pattern.to_owned()], ..CustomDefinition::default() })
+    let patterns = vec![pattern.to_owned()];
+    compile(&CustomDefinition { patterns, ..CustomDefinition::default() })
 }
 
-/// Refuses a keyword that the gateway's engine would not take.
+/// Refuses a keyword that the gateway's engine does not take.
 ///
 /// # Errors
 /// Why, and what to do.
 pub fn usable_keyword(keyword: &str) -> Result<(), String> {
-    check(&CustomDefinition { keywords: vec![keyword.to_owned()], ..CustomDefinition::default() })
+    let keywords = vec![keyword.to_owned()];
+    compile(&CustomDefinition { keywords, ..CustomDefinition::default() })
 }
 
+<<<<<<< HEAD
 fn check(definition: &CustomDefinition) -> Result<(), String> {
     Engine::check(std::slice::from_ref(definition)).map_err(|refused| refused.to_string())
+=======
+fn compile(definition: &CustomDefinition) -> Result<(), String> {
+    Engine::compile(definition).map(|_| ()).map_err(|refused| refused.to_string())
+>>>>>>> findings
 }
 
-/// What gateways take, as it is stored: found out quicker than what may be stored.
-pub mod compiles {
-    use super::{CustomDefinition, Engine};
-
-    /// Refuses a pattern that a gateway cannot use.
-    ///
-    /// # Errors
-    /// Why.
-    pub fn pattern(pattern: &str) -> Result<(), String> {
-        compile(&CustomDefinition { patterns: vec![pattern.to_owned()], ..CustomDefinition::default() })
-    }
-
-    /// Refuses a keyword that a gateway cannot use.
-    ///
-    /// # Errors
-    /// Why.
-    pub fn keyword(keyword: &str) -> Result<(), String> {
-        compile(&CustomDefinition { keywords: vec![keyword.to_owned()], ..CustomDefinition::default() })
-    }
-
-    fn compile(definition: &CustomDefinition) -> Result<(), String> {
-        Engine::compile(definition).map(|_| ()).map_err(|refused| refused.to_string())
-    }
+/// Refuses an app's categories that together would cost too much in a text that is made for it. What gateways
+/// do not get, since they cannot use it, costs nothing.
+///
+/// # Errors
+/// How much that is, and what to do.
+pub(crate) fn affordable(own: &[CustomCategory]) -> Result<(), String> {
+    let definition = |CustomCategory { keywords, patterns, .. }: &CustomCategory| CustomDefinition {
+        keywords: keywords.iter().filter(|keyword| usable_keyword(keyword).is_ok()).cloned().collect(),
+        patterns: patterns.iter().filter(|pattern| usable_pattern(pattern).is_ok()).cloned().collect(),
+        ..CustomDefinition::default()
+    };
+    let definitions: Vec<_> = own.iter().map(definition).collect();
+    Engine::check(&definitions).map_err(|refused| refused.to_string())
 }
 
 impl fmt::Display for GuardrailCategory {

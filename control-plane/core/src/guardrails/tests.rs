@@ -196,7 +196,7 @@ fn lists_are_bounded_and_patterns_are_tried_with_the_engine() {
 #[test]
 fn new_patterns_and_examples_of_own_categories_are_refused_with_their_path() {
     let category = |patterns: &[&str], examples: &[&str]| {
-        let category = json!({"name": "P", "keywords": ["k"], "patterns": patterns, "examples": examples});
+        let category = json!({"name": "P", "keywords": ["kilo"], "patterns": patterns, "examples": examples});
         app(json!({}), &[own("A"), serde_json::from_value(category).unwrap()])
     };
     let none = AppSettings::default();
@@ -230,8 +230,9 @@ proptest! {
     #[test]
     fn what_was_taken_is_taken_again(rules in prop::collection::vec(any_rule(), 0..6), own_too: bool) {
         let own: Vec<_> = own_too.then(|| own("Orion")).into_iter().collect();
+        let before = AppSettings { custom_categories: own.clone(), ..AppSettings::default() };
         let settings = app(json!({"rules": rules}), &own);
-        if let Ok(taken) = settings.validated_over(&AppSettings::default()) {
+        if let Ok(taken) = settings.validated_over(&before) {
             let text = serde_json::to_string(&taken).unwrap();
             let stored: AppSettings = serde_json::from_str(&text).unwrap();
             prop_assert_eq!(&stored, &taken);

@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use latchkey_core::content::CustomCategory;
 use latchkey_core::guardrails::{
     GuardrailAction, GuardrailCategory, GuardrailDirection, GuardrailRisk, GuardrailRule, UnseenTexts,
-    compiles,
+    usable_keyword, usable_pattern,
 };
 use latchkey_proto::discovery as wire;
 use sha2::Sha256;
@@ -55,8 +55,8 @@ pub(super) fn guardrails(app: &App, secret: &GuardrailSecret) -> Option<wire::Gu
     }
     let custom =
         |CustomCategory { name, description: _, keywords, patterns, examples: _ }: &CustomCategory| {
-            let keywords = keywords.iter().filter(|keyword| takes(app, keyword, compiles::keyword)).cloned();
-            let patterns = patterns.iter().filter(|pattern| takes(app, pattern, compiles::pattern)).cloned();
+            let keywords = keywords.iter().filter(|keyword| takes(app, keyword, usable_keyword)).cloned();
+            let patterns = patterns.iter().filter(|pattern| takes(app, pattern, usable_pattern)).cloned();
             wire::CustomCategory {
                 name: name.clone(),
                 keywords: keywords.collect(),
@@ -64,7 +64,7 @@ pub(super) fn guardrails(app: &App, secret: &GuardrailSecret) -> Option<wire::Gu
             }
         };
     let exception_patterns = settings.exception_patterns.iter();
-    let exception_patterns = exception_patterns.filter(|pattern| takes(app, pattern, compiles::pattern));
+    let exception_patterns = exception_patterns.filter(|pattern| takes(app, pattern, usable_pattern));
     Some(wire::Guardrails {
         rules,
         key: secret.key(app.id),
@@ -81,8 +81,8 @@ pub(super) fn guardrails(app: &App, secret: &GuardrailSecret) -> Option<wire::Gu
 
 /// Whether gateways take it. What an older version stored may be refused by their engine, and would keep all of
 /// the app from them.
-fn takes(app: &App, text: &str, compiles: fn(&str) -> Result<(), String>) -> bool {
-    let taken = compiles(text);
+fn takes(app: &App, text: &str, usable: fn(&str) -> Result<(), String>) -> bool {
+    let taken = usable(text);
     if let Err(error) = &taken {
         tracing::warn!(app = %app.id, error, "a pattern or keyword is left out, since gateways cannot use it");
     }

@@ -71,7 +71,8 @@ async fn what_is_wrong_is_marked_and_what_was_typed_is_kept(test: Test) {
             let mark = format!("#{}-error", wrong.replace('.', "\\."));
             assert_eq!(page.all(&mark).len(), 1, "{fields:?}: {}", page.main());
             let kept = page.form(&path);
-            for (field, value) in fields {
+            // What a select does not offer cannot stand in it.
+            for (field, value) in fields.into_iter().filter(|(_, value)| *value != "anonymize") {
                 assert!(kept.contains(&(field.to_owned(), value.to_owned())), "{field}: {kept:?}");
             }
         }

@@ -244,7 +244,7 @@ on_both! {
         let app = test.app(json!({})).await;
         let access = json!({"access": {"settings_request": {"mode": "specific", "allow": {"users": [alice]}}}});
         test.patch(&format!("/apps/{}/self-service", id(&app)), access).await.expect(StatusCode::OK);
-        let now = json!({"custom_categories": [{"name": "P", "description": "", "keywords": ["k"], "patterns": [], "examples": []}]});
+        let now = json!({"custom_categories": [{"name": "P", "description": "", "keywords": ["kilo"], "patterns": [], "examples": []}]});
         let set = test.request("PUT", &format!("/apps/{}/custom-categories", id(&app)), Some(&now));
         test.send(set).await.expect(StatusCode::OK);
         let mut alice = Visitor::again(&test, "alice@acme.com").await;

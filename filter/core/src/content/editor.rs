@@ -18,8 +18,8 @@ pub trait TextEditor {
     fn edit(&mut self, text: &str, range: Range<usize>, place: &Place<'_>) -> Vec<Replacement>;
 
     /// How much of the beginning of a stream's text is decided, whatever comes after it: no match begins there
-    /// that could still grow. Only asked for streams.
-    fn decided_until(&self, text: &str) -> usize {
+    /// that could still grow. What is before `from` is context. Only asked for streams.
+    fn decided_until(&self, text: &str, _from: usize) -> usize {
         text.len()
     }
 

@@ -306,10 +306,11 @@ impl TextEditor for Editor<'_> {
         replacements
     }
 
-    fn decided_until(&self, text: &str) -> usize {
+    fn decided_until(&self, text: &str, from: usize) -> usize {
         let mut until = text.len();
         if let Some(guardrails) = self.inspection.guardrails().filter(|it| it.looks(self.direction)) {
-            until = self.inspection.scanner.decided_until(text, guardrails.wanted(self.direction));
+            let wanted = guardrails.wanted(self.direction);
+            until = self.inspection.scanner.scan(text, from, End::Open, wanted).decided;
         }
         if !self.inspection.placeholders.is_empty() {
             let window = text.floor_char_boundary(text.len().saturating_sub(placeholder::LONGEST));

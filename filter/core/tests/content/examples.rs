@@ -406,7 +406,7 @@ fn what_is_held_and_how_many_channels_there_are_is_bounded() {
         fn edit(&mut self, _: &str, _: Range<usize>, _: &Place<'_>) -> Vec<Replacement> {
             Vec::new()
         }
-        fn decided_until(&self, _: &str) -> usize {
+        fn decided_until(&self, _: &str, _: usize) -> usize {
             0
         }
     }
@@ -434,7 +434,7 @@ fn a_match_that_reaches_beyond_what_is_decided_is_decided() {
         fn edit(&mut self, text: &str, range: Range<usize>, place: &Place<'_>) -> Vec<Replacement> {
             self.0.edit(text, range, place)
         }
-        fn decided_until(&self, text: &str) -> usize {
+        fn decided_until(&self, text: &str, _: usize) -> usize {
             text.len().saturating_sub(1)
         }
     }

@@ -61,7 +61,7 @@ impl TextEditor for PlantedWords {
         found
     }
 
-    fn decided_until(&self, text: &str) -> usize {
+    fn decided_until(&self, text: &str, _: usize) -> usize {
         decided(text)
     }
 

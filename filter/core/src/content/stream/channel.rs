@@ -192,7 +192,7 @@ fn string_step(
     append_decoded(source, context);
     let text = context.as_str();
     let decided = match limit {
-        Limit::Open => text.floor_char_boundary(editor.decided_until(text)).max(start),
+        Limit::Open => text.floor_char_boundary(editor.decided_until(text, start)).max(start),
         Limit::Early | Limit::End => text.len(),
     };
     let mut replacements = if decided > start || limit == Limit::End {
