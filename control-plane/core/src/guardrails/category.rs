@@ -98,13 +98,8 @@ pub fn usable_keyword(keyword: &str) -> Result<(), String> {
     compile(&CustomDefinition { keywords, ..CustomDefinition::default() })
 }
 
-<<<<<<< HEAD
-fn check(definition: &CustomDefinition) -> Result<(), String> {
-    Engine::check(std::slice::from_ref(definition)).map_err(|refused| refused.to_string())
-=======
 fn compile(definition: &CustomDefinition) -> Result<(), String> {
     Engine::compile(definition).map(|_| ()).map_err(|refused| refused.to_string())
->>>>>>> findings
 }
 
 /// Refuses an app's categories that together would cost too much in a text that is made for it. What gateways
