@@ -307,7 +307,8 @@ async fn findings_are_written_once_and_no_value_anywhere() {
     }
 }
 
-/// Whole by `ORACLE=union-worst-case`, which takes minutes.
+/// `pii-leak-benchmark`: what the provider sees, what comes back, and streams that are cut at each place of each
+/// value.
 #[tokio::test]
 async fn an_outside_judge_finds_no_leak_and_everything_restored() {
     let stack = Stack::start().await.unwrap();
@@ -324,8 +325,18 @@ async fn an_outside_judge_finds_no_leak_and_everything_restored() {
     let port = port.number().to_string();
     let variables = [("MODEL", "judged"), ("CAPTURE_PORT", &port)];
     let reports = stack.gateway().sdk("leaks.py", &app.key, &variables).await.unwrap();
-    println!("{}", reports["said"].as_str().unwrap());
-    println!("{:#}", reports);
+    let said = reports["said"].as_str().unwrap();
+    for check in ["configured_upstream_boundary", "response_fidelity", "fragmentation_safety", "sse_validity"]
+    {
+        assert_eq!(reports["personal"][check]["passed"], true, "{check}: {said}");
+    }
+    assert_eq!(reports["credentials"]["configured_upstream_boundary"]["passed"], true, "{said}");
+    let streams = &reports["streams"][0];
+    let rates = ["fidelity_rate", "leak_single_chunk", "leak_adversarial"]
+        .map(|rate| streams[rate].as_f64().unwrap());
+    assert_eq!((rates, &streams["inconclusive"]), ([1.0, 0.0, 0.0], &json!(0)), "{said}");
+    assert!(streams["cases_applicable"].as_u64().unwrap() >= 32, "{said}");
+    assert_eq!(reports["partial"]["partial_emission_rate"]["overall"], 0.0, "{said}");
 }
 
 /// Every file that the stack has written: the database, logs.

@@ -115,7 +115,8 @@ impl Entry {
         let mut cursor = Cursor::new(sink.bytes, at);
         let read = match self.trigger {
             Trigger::Secret(form) => {
-                let is_wanted = sink.wants(form.detector) || sink.wants(crate::detector::DetectorId::SampleSecret);
+                let is_wanted =
+                    sink.wants(form.detector) || sink.wants(crate::detector::DetectorId::SampleSecret);
                 if is_wanted && !is_joined(sink.bytes, at) {
                     sink.attempt(at, |cursor| form.read(cursor));
                 }
