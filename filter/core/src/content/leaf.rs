@@ -8,6 +8,7 @@ use super::free_json::{FreeJson, FreePiece};
 use super::json_string::{decode, in_source};
 use super::names::{is_base64_url, is_schema_setting};
 use super::place::Place;
+use crate::request::body::span;
 
 /// The editor, and room for decoded texts.
 pub(super) struct LeafEditor<'e> {
@@ -15,6 +16,9 @@ pub(super) struct LeafEditor<'e> {
     outer: String,
     inner: String,
 }
+
+/// Digits of the shortest number that is looked at.
+const SHORTEST_NUMBER: usize = 8;
 
 /// What free JSON is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,9 +73,17 @@ impl<'e> LeafEditor<'e> {
         loop {
             let (start, end, is_name) = match json.next(text, at) {
                 FreePiece::String { start, end, is_name, is_closed: true } => (start, end, is_name),
-                FreePiece::End(end) => return Some(end),
+                FreePiece::End(end) => {
+                    if kind == FreeKind::Data {
+                        self.numbers(text, at..end, place, replacements);
+                    }
+                    return Some(end);
+                }
                 _ => return None,
             };
+            if kind == FreeKind::Data {
+                self.numbers(text, at..start, place, replacements);
+            }
             let raw = text.get(start..end)?;
             at = end.checked_add(1)?;
             let is_text = match kind {
@@ -88,6 +100,37 @@ impl<'e> LeafEditor<'e> {
             if json.is_outside() {
                 return Some(at);
             }
+        }
+    }
+}
+
+impl LeafEditor<'_> {
+    /// Of the long numbers between the strings of free JSON: an account or a card may be one. What replaces a
+    /// part of a number makes a string of it.
+    fn numbers(
+        &mut self,
+        text: &str,
+        between: Range<usize>,
+        place: &Place<'_>,
+        replacements: &mut Vec<Replacement>,
+    ) {
+        let is_number = |byte: u8| byte.is_ascii_digit() || b"+-.eE".contains(&byte);
+        let Some(part) = text.get(between.clone()) else { return };
+        if part.len() < SHORTEST_NUMBER || !self.editor.looks_at(place) {
+            return;
+        }
+        for number in part.split(|char: char| !char.is_ascii() || !is_number(char as u8)) {
+            if number.len() < SHORTEST_NUMBER {
+                continue;
+            }
+            let mut edited = number.to_owned();
+            let found = ask(self.editor, number, 0..number.len(), place);
+            for Replacement { span, text } in found.iter().rev() {
+                edited.replace_range(span.clone(), text);
+            }
+            let Some(span) = span(text, number).filter(|_| !found.is_empty()) else { continue };
+            let text = serde_json::Value::String(edited).to_string();
+            replacements.push(Replacement { span, text });
         }
     }
 }

@@ -82,6 +82,33 @@ fn text(answer: WholeAnswer) -> String {
 }
 
 #[test]
+fn a_card_that_is_a_number_does_not_pass() {
+    let store = guarded(vec![rule("pci", Action::Redact)]);
+    let arguments = r#"{"card":4111111111111111,"n":[1,42,4111111111111111],"id":4111111111111112}"#;
+    let body = json!({ "model": "claude", "max_tokens": 1, "messages": [
+        { "role": "user", "content": "pay" },
+        { "role": "assistant", "content": [
+            { "type": "tool_use", "id": "t", "name": "pay", "input": serde_json::from_str::<Value>(arguments).unwrap() },
+        ] },
+    ] });
+    let path = "/anthropic_messages/v1/messages";
+    let forward = forwarded(ask(&store, testing::app_key().expose(), path, body.to_string().as_bytes()));
+    let sent: Value = serde_json::from_slice(forward.body.as_deref().unwrap()).unwrap();
+    let expected = json!({ "card": "[CARD]", "n": [1, 42, "[CARD]"], "id": 4_111_111_111_111_112_u64 });
+    assert_eq!(sent["messages"][1]["content"][0]["input"], expected);
+    let body = json!({ "model": "gpt-4o", "messages": [
+        { "role": "user", "content": "pay" },
+        { "role": "assistant", "tool_calls": [
+            { "id": "t", "type": "function", "function": { "name": "pay", "arguments": arguments } },
+        ] },
+    ] });
+    let forward = forwarded(ask(&store, testing::app_key().expose(), CHAT, body.to_string().as_bytes()));
+    let sent: Value = serde_json::from_slice(forward.body.as_deref().unwrap()).unwrap();
+    let sent = sent["messages"][1]["tool_calls"][0]["function"]["arguments"].as_str().unwrap();
+    assert_eq!(serde_json::from_str::<Value>(sent).unwrap(), expected);
+}
+
+#[test]
 fn without_guardrails_nothing_is_looked_at() {
     let forward = forwarded(say(&gateway(testing::increment()), EMAIL));
     assert!(forward.inspection.is_none() && forward.body.is_none());
