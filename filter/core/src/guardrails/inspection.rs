@@ -1,5 +1,6 @@
 //! One request under guardrails, from its body to the end of its answer.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -70,6 +71,9 @@ fn answers_in_text(operation: ModelOperation) -> bool {
 
 /// Members of a request that refer to texts which the provider has.
 const UNSEEN: [&str; 3] = ["previous_response_id", "conversation", "prompt"];
+
+/// An item of a Responses request that stands for another one, which the provider has.
+const REFERENCE: &str = "item_reference";
 
 impl Inspection {
     fn new(app: &Rc<AppPolicy>, scanner: &Rc<Scanner>, is_restorable: bool, now: UnixMs) -> Self {
@@ -165,9 +169,12 @@ impl Inspection {
 
     /// Refuses a request that refers to texts which the provider has and the gateway does not see.
     fn check_unseen(&mut self, body: &[u8]) -> Result<(), Denial> {
-        let read = std::str::from_utf8(body).ok().and_then(|body| JsonObject::read(body, UNSEEN).ok());
+        let members = ["previous_response_id", "conversation", "prompt", "input"];
+        let read = std::str::from_utf8(body).ok().and_then(|body| JsonObject::read(body, members).ok());
         let named = read.and_then(|object| {
-            UNSEEN.into_iter().find(|name| object.get(name).is_some_and(|value| value.get() != "null"))
+            let is_set = |name: &&str| object.get(name).is_some_and(|value| value.get() != "null");
+            let refers = || object.get("input").is_some_and(|input| refers_to_items(input.get()));
+            UNSEEN.into_iter().find(is_set).or_else(|| refers().then_some(REFERENCE))
         });
         let Some(name) = named else { return Ok(()) };
         let is_refused = self.guardrails().is_some_and(|it| it.unseen_texts == UnseenTexts::Refuse);
@@ -180,6 +187,20 @@ impl Inspection {
              send the text itself, or ask an admin to allow it (`guardrails.unseen_texts`)."
         );
         Err(Denial { param: Some(name.into()), ..Denial::new(Code::ContentNotInspected, message) })
+    }
+}
+
+/// Whether one of these items stands, or may stand, for another.
+fn refers_to_items(input: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Item<'a> {
+        #[serde(borrow, default, rename = "type")]
+        kind: Option<Cow<'a, str>>,
+    }
+    match serde_json::from_str::<Vec<Item<'_>>>(input) {
+        Ok(items) => items.iter().any(|item| item.kind.as_deref() == Some(REFERENCE)),
+        // One text; or items of which some reader may make something else.
+        Err(_) => input.starts_with('['),
     }
 }
 
@@ -197,7 +218,7 @@ impl<'a> Editor<'a> {
         Self { inspection, direction: Direction::Response, block: None }
     }
 
-    /// What a rule has put in the place of a match; none where it stays.
+    /// What the rules have put in the place of a match; none where it stays.
     fn replacement(
         &mut self,
         value: &str,
@@ -208,34 +229,38 @@ impl<'a> Editor<'a> {
         let Inspection { app, placeholders, report, is_restorable, .. } = &mut *self.inspection;
         let guardrails = app.guardrails.as_ref()?;
         let detector = guardrails.detector(found.finding);
-        // A message of an earlier turn was told when it was new, and does not block the chat for ever.
+        // A message of an earlier turn was reported when it was new.
         let is_new = self.direction == Direction::Response || place.is_new;
         let is_final = !*is_restorable
             || self.direction == Direction::Response
             || detector.category == Category::Secrets;
-        let ruling = match ruling.action {
-            Action::Anonymize if is_final => Ruling { action: Action::Redact, ..ruling },
-            _ => ruling,
+        let action = match ruling.in_force {
+            Some(Action::Anonymize) if is_final => Some(Action::Redact),
+            // It does not block the chat for ever, and does not pass either.
+            Some(Action::Block) if !is_new => Some(Action::Redact),
+            action => action,
         };
-        if is_new {
+        let message = place.message.and_then(|message| u32::try_from(message).ok());
+        let done = action.map(FindingAction::done);
+        for action in done.into_iter().chain(ruling.on_trial.and_then(FindingAction::would_be_done)) {
+            if !is_new {
+                break;
+            }
             let hash = guardrails.key.hash(detector.placeholder, value);
             report.add(Finding {
                 category: detector.category.name(),
                 detector: detector.name.to_owned(),
                 risk: detector.risk,
-                action: FindingAction::of(ruling),
+                action,
                 direction: self.direction,
                 place: place.path().to_string(),
-                message: place.message.and_then(|message| u32::try_from(message).ok()),
+                message,
                 count: 1,
                 excerpt: mask(value, found.finding),
                 value_hash: hash.first_chunk().copied().unwrap_or_default(),
             });
         }
-        if ruling.is_trial {
-            return None;
-        }
-        match ruling.action {
+        match action? {
             Action::Monitor => {
                 report.monitored = report.monitored.saturating_add(u32::from(is_new));
                 None
@@ -249,14 +274,12 @@ impl<'a> Editor<'a> {
                 Some(placeholders.of(&guardrails.key, detector.placeholder, value))
             }
             Action::Block => {
-                if is_new && self.block.is_none() {
-                    self.block = Some(BlockDetail {
-                        category: detector.category.name(),
-                        detector: detector.name.to_owned(),
-                        message: place.message.and_then(|message| u32::try_from(message).ok()),
-                        place: place.path().to_string(),
-                    });
-                }
+                self.block.get_or_insert_with(|| BlockDetail {
+                    category: detector.category.name(),
+                    detector: detector.name.to_owned(),
+                    message,
+                    place: place.path().to_string(),
+                });
                 None
             }
         }
@@ -290,10 +313,7 @@ impl TextEditor for Editor<'_> {
             let wanted = guardrails.wanted(self.direction);
             let scan = self.inspection.scanner.scan(text, range.start, End::Closed, wanted);
             for found in scan.matches.iter().filter(|found| found.span.start < range.end) {
-                let Some(ruling) = guardrails.ruling(found.finding, self.direction, self.inspection.now)
-                else {
-                    continue;
-                };
+                let ruling = guardrails.ruling(found.finding, self.direction, self.inspection.now);
                 let Some(value) = text.get(found.span.clone()) else { continue };
                 if let Some(text) = self.replacement(value, found, ruling, place) {
                     replacements.push(Replacement { span: found.span.clone(), text });

@@ -26,17 +26,18 @@ pub struct Guardrails {
 struct DirectedRules {
     wanted: Wanted,
     /// In the order of [`DETECTORS`].
-    built_in: Vec<Option<RuleAction>>,
+    built_in: Vec<DetectorRules>,
     /// In the order of the app's custom categories.
-    custom: Vec<Option<RuleAction>>,
+    custom: Vec<DetectorRules>,
 }
 
-/// What a rule does about a match.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct RuleAction {
-    action: Action,
-    /// The rule is on trial until then, and afterwards it does nothing; none: it holds.
-    trial_until: Option<UnixMs>,
+/// The rules that govern a detector. One on trial leaves the other in force.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct DetectorRules {
+    /// None: nothing is done.
+    in_force: Option<Action>,
+    /// What a rule on trial would do, and until when it notes that.
+    trial: Option<(Action, UnixMs)>,
 }
 
 /// What is done about a match.
@@ -64,12 +65,13 @@ pub(super) enum UnseenTexts {
     Allow,
 }
 
-/// What a rule says about a match.
+/// What the rules say about a match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ruling {
-    pub action: Action,
-    /// The rule is on trial: it only notes what it would have done.
-    pub is_trial: bool,
+    /// None: nothing is done.
+    pub in_force: Option<Action>,
+    /// What a rule on trial would do, beside what is done.
+    pub on_trial: Option<Action>,
 }
 
 /// What found a match.
@@ -100,7 +102,8 @@ struct Rule {
     trial_until: Option<UnixMs>,
 }
 
-/// What a rule is about, by itself or by its category.
+/// What a rule is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum RuleTarget {
     Category(Category),
     Detector(DetectorId),
@@ -127,19 +130,20 @@ impl Guardrails {
     /// Whether a rule may change or refuse what goes this way.
     pub(super) fn intervenes(&self, direction: Direction) -> bool {
         let DirectedRules { built_in, custom, .. } = self.rules(direction);
-        built_in.iter().chain(custom).flatten().any(|rule| rule.action > Action::Monitor)
+        let changes = |action: Action| action > Action::Monitor;
+        built_in.iter().chain(custom).any(|rules| rules.in_force.is_some_and(changes))
     }
 
-    /// What is done about a match; none where nothing is.
-    pub(super) fn ruling(&self, found: Found, direction: Direction, now: UnixMs) -> Option<Ruling> {
+    /// What is done about a match.
+    pub(super) fn ruling(&self, found: Found, direction: Direction, now: UnixMs) -> Ruling {
         let DirectedRules { built_in, custom, .. } = self.rules(direction);
-        let rule = match found {
+        let rules = match found {
             Found::Detector(detector) => built_in.get(detector as usize),
             Found::Custom(position) => custom.get(usize::from(position)),
         };
-        let RuleAction { action, trial_until } = rule.copied().flatten()?;
-        let is_over = trial_until.is_some_and(|until| now >= until);
-        (!is_over).then_some(Ruling { action, is_trial: trial_until.is_some() })
+        let DetectorRules { in_force, trial } = rules.copied().unwrap_or_default();
+        let on_trial = trial.filter(|(_, until)| now < *until).map(|(action, _)| action);
+        Ruling { in_force, on_trial }
     }
 
     pub(super) fn detector(&self, found: Found) -> DetectorInfo<'_> {
@@ -174,63 +178,74 @@ impl Guardrails {
 }
 
 impl DirectedRules {
-    /// A detector is governed by its own rule, or else by its category's.
     fn new(
         direction: Direction,
         rules: &[Rule],
         custom: &[Arc<CustomCategory>],
         exceptions: &Exceptions,
     ) -> Self {
+        let find = |target: RuleTarget| rules.iter().find(|rule| rule.target == target);
         let mut wanted = Wanted::default().except(exceptions.clone());
         let mut built_in = Vec::with_capacity(DETECTORS.len());
         for detector in DETECTORS {
-            let own = rules
-                .iter()
-                .find(|rule| matches!(rule.target, RuleTarget::Detector(id) if id == detector.id));
-            let of_category = || {
-                rules
-                    .iter()
-                    .find(|rule| matches!(rule.target, RuleTarget::Category(it) if it == detector.category))
-            };
-            let rule = own.or_else(of_category).filter(|rule| rule.min_risk <= detector.risk);
-            let action = rule.and_then(|rule| rule.action_in(direction));
-            wanted.set(detector.id, action.map_or(0, RuleAction::precedence));
-            built_in.push(action);
+            let own = find(RuleTarget::Detector(detector.id));
+            let of_category = find(RuleTarget::Category(detector.category));
+            let rules = DetectorRules::new(own, of_category, direction, detector.risk);
+            wanted.set(detector.id, rules.precedence());
+            built_in.push(rules);
         }
+        let of_all = find(RuleTarget::Custom);
         let custom = custom.iter().enumerate().map(|(position, category)| {
-            let own =
-                rules.iter().find(|rule| matches!(rule.target, RuleTarget::OneCustom(it) if it == position));
-            let of_all = || rules.iter().find(|rule| matches!(rule.target, RuleTarget::Custom));
-            // What an app looks for by itself is noted, unless a rule says otherwise.
-            let noted = RuleAction { action: Action::Monitor, trial_until: None };
-            let action = own.or_else(of_all).map_or(Some(noted), |rule| rule.action_in(direction));
-            wanted.add_custom(Arc::clone(category), action.map_or(0, RuleAction::precedence));
-            action
+            let own = find(RuleTarget::OneCustom(position));
+            let mut rules = DetectorRules::new(own, of_all, direction, Risk::High);
+            if [own, of_all].into_iter().flatten().all(Rule::is_on_trial) {
+                // What an app looks for by itself is noted, unless a rule says otherwise.
+                rules.in_force = Some(Action::Monitor);
+            }
+            wanted.add_custom(Arc::clone(category), rules.precedence());
+            rules
         });
         let custom = custom.collect();
         Self { wanted, built_in, custom }
     }
 }
 
+impl DetectorRules {
+    /// A detector's own rule governs it in the place of its category's, also where it does not apply. While it is
+    /// on trial, and afterward, its category's does.
+    fn new(own: Option<&Rule>, of_category: Option<&Rule>, direction: Direction, risk: Risk) -> Self {
+        let governing = |rule: &&Rule| !rule.is_on_trial();
+        let in_force = own.filter(governing).or(of_category.filter(governing));
+        let trial = own.or(of_category);
+        Self {
+            in_force: in_force.and_then(|rule| rule.action_in(direction, risk)),
+            trial: trial.and_then(|rule| rule.action_in(direction, risk).zip(rule.trial_until)),
+        }
+    }
+
+    /// What must not pass is never hidden by what is only noted.
+    fn precedence(self) -> Precedence {
+        match (self.in_force, self.trial) {
+            (None, None) => 0,
+            (Some(Action::Monitor), _) | (None, Some(_)) => 1,
+            (Some(Action::Anonymize), _) => 2,
+            (Some(Action::Redact), _) => 3,
+            (Some(Action::Block), _) => 4,
+        }
+    }
+}
+
 impl Rule {
-    fn action_in(&self, direction: Direction) -> Option<RuleAction> {
+    fn is_on_trial(&self) -> bool {
+        self.trial_until.is_some()
+    }
+
+    fn action_in(&self, direction: Direction, risk: Risk) -> Option<Action> {
         let applies = match direction {
             Direction::Request => self.in_request,
             Direction::Response => self.in_response,
         };
-        self.action.filter(|_| applies).map(|action| RuleAction { action, trial_until: self.trial_until })
-    }
-}
-
-impl RuleAction {
-    /// What must not pass is never hidden by what is only noted.
-    fn precedence(self) -> Precedence {
-        match (self.action, self.trial_until) {
-            (Action::Monitor, _) | (_, Some(_)) => 1,
-            (Action::Anonymize, None) => 2,
-            (Action::Redact, None) => 3,
-            (Action::Block, None) => 4,
-        }
+        self.action.filter(|_| applies && self.min_risk <= risk)
     }
 }
 

@@ -4,7 +4,7 @@ use latchkey_guardrails::Risk;
 use latchkey_proto::ledger as wire;
 use serde::Serialize;
 
-use super::policy::{Action, Direction, Ruling};
+use super::policy::{Action, Direction};
 
 /// Findings of one record. What is beyond is counted in those of the same detector.
 const MAX_FINDINGS: usize = 32;
@@ -71,15 +71,23 @@ pub struct InspectionReport {
 }
 
 impl FindingAction {
-    pub(super) fn of(ruling: Ruling) -> Self {
-        match (ruling.action, ruling.is_trial) {
-            (Action::Monitor, _) => Self::Monitored,
-            (Action::Redact, false) => Self::Redacted,
-            (Action::Anonymize, false) => Self::Anonymized,
-            (Action::Block, false) => Self::Blocked,
-            (Action::Redact, true) => Self::WouldRedact,
-            (Action::Anonymize, true) => Self::WouldAnonymize,
-            (Action::Block, true) => Self::WouldBlock,
+    /// Of a rule in force.
+    pub(super) fn done(action: Action) -> Self {
+        match action {
+            Action::Monitor => Self::Monitored,
+            Action::Redact => Self::Redacted,
+            Action::Anonymize => Self::Anonymized,
+            Action::Block => Self::Blocked,
+        }
+    }
+
+    /// Of a rule on trial; none where it would do nothing.
+    pub(super) fn would_be_done(action: Action) -> Option<Self> {
+        match action {
+            Action::Monitor => None,
+            Action::Redact => Some(Self::WouldRedact),
+            Action::Anonymize => Some(Self::WouldAnonymize),
+            Action::Block => Some(Self::WouldBlock),
         }
     }
 }
@@ -98,7 +106,10 @@ impl InspectionReport {
             known.count = known.count.saturating_add(finding.count);
             return;
         }
-        if self.findings.len() < MAX_FINDINGS {
+        // What blocked is never among the rest.
+        let is_block = finding.action == FindingAction::Blocked;
+        let most = if is_block { MAX_FINDINGS.saturating_mul(2) } else { MAX_FINDINGS };
+        if self.findings.len() < most {
             let mut finding = finding;
             finding.place.truncate(finding.place.floor_char_boundary(LONGEST_PLACE));
             self.findings.push(finding);

@@ -201,7 +201,7 @@ fn what_was_blocked_before_does_not_block_the_chat_for_ever() {
     let store = guarded(vec![rule("pci", Action::Block)]);
     let turns = [("user", CARD), ("assistant", "I cannot use that."), ("user", "then without")];
     let forward = forwarded(ask(&store, testing::app_key().expose(), CHAT, &messages(&turns)));
-    assert!(forward.body.is_none());
+    assert_eq!(sent(&forward, 0), "[CARD]", "whoever made up the history");
     assert_eq!(report(&forward).findings, []);
 }
 
@@ -220,6 +220,29 @@ fn a_rule_on_trial_changes_nothing_and_ends() {
     assert_eq!(report(&forward).findings.first().unwrap().action, FindingAction::WouldBlock);
     let forward = forwarded(say(&until(1_000), EMAIL));
     assert_eq!(report(&forward).findings, []);
+    for shadow_until_ms in [1_001, 1_000] {
+        let body = br#"{"model":"gpt-4o","input":"hi","previous_response_id":"x"}"#;
+        let forward =
+            forwarded(ask(&until(shadow_until_ms), testing::app_key().expose(), "/v1/responses", body));
+        assert_eq!(report(&forward).unread, 1, "it changes nothing, and so it refuses nothing");
+    }
+}
+
+#[test]
+fn a_rule_on_trial_leaves_the_categorys_in_force() {
+    let trial = |category: &str, detector: &str, shadow_until_ms| GuardrailRule {
+        detector: detector.to_owned(),
+        shadow_until_ms,
+        ..rule(category, Action::Block)
+    };
+    for (until, would) in [(1_001, 1), (1_000, 0)] {
+        let store = guarded(vec![rule("pii", Action::Redact), trial("pii", "email", until)]);
+        let forward = forwarded(say(&store, EMAIL));
+        assert_eq!(sent(&forward, 0), "[EMAIL]");
+        let actions: Vec<_> = report(&forward).findings.iter().map(|finding| finding.action).collect();
+        assert_eq!(actions.first(), Some(&FindingAction::Redacted));
+        assert_eq!(actions.iter().filter(|action| **action == FindingAction::WouldBlock).count(), would);
+    }
 }
 
 #[test]
@@ -260,7 +283,10 @@ fn texts_that_the_provider_keeps_are_refused_unless_the_app_allows_them() {
         ask(store, testing::app_key().expose(), "/v1/responses", body.as_bytes())
     };
     let redacting = guarded(vec![rule("pii", Action::Redact)]);
-    for member in ["previous_response_id", "conversation"] {
+    let reference = br#"{"model":"gpt-4o","input":[{"type":"item_\u0072eference","id":"x"}]}"#;
+    let reply = refusal(self::ask(&redacting, testing::app_key().expose(), "/v1/responses", reference));
+    assert_eq!(reply.code, Some(Code::ContentNotInspected));
+    for member in ["previous_response_id", "conversation", "prompt"] {
         let reply = refusal(ask(&redacting, &body(member)));
         assert_eq!(reply.code, Some(Code::ContentNotInspected), "{member}");
         assert!(String::from_utf8_lossy(&reply.body).contains(member));
