@@ -144,6 +144,7 @@ fn record(record: wire::Record, now: Timestamp) -> Result<Recorded, &'static str
         text: size,
         findings,
         inspection,
+        prompts: _,
     } = record;
     let tokens = tokens.unwrap_or_default();
     let record = Record {

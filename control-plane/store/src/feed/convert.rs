@@ -45,6 +45,7 @@ pub(super) fn policy(
         conversation_required: settings.require_conversation_id,
         mcp: Some(selection(&settings.mcp_scope)),
         guardrails: guardrails(app, secret),
+        prompts: None,
     }
 }
 
