@@ -156,7 +156,11 @@ impl Request {
         let waited_ms = since.map_or(0, |since| worker.time_ms().saturating_sub(since));
         let patience = Patience::after(waited_ms);
         let gate = Gate { view: &worker.view, world: &host, has_room: worker.has_room(), patience };
-        match pending.admitted.decide(body, &gate) {
+        let decision = pending.admitted.decide(body, &gate);
+        if let (Some(meter), Some(prompts)) = (&mut self.meter, pending.admitted.take_prompts()) {
+            meter.expanded(prompts);
+        }
+        match decision {
             BodyDecision::Reply(reply) => self.answer(&reply, worker),
             BodyDecision::Forward(forward) => self.forward(*forward, &pending, worker),
             BodyDecision::Wait(demand) => {

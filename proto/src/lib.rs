@@ -1,11 +1,12 @@
 //! What the filter and the control plane say to each other: the generated wire types, and what both
-//! sides must read alike: the format of keys, what limits count, how a window slides, and what
-//! is assumed where nothing is known.
+//! sides must read alike: the format of keys, what limits count, how a window slides, how prompts
+//! are referred to, and what is assumed where nothing is known.
 
 pub mod bucket;
 pub mod density;
 pub mod key;
 pub mod price;
+pub mod prompt;
 pub mod window;
 
 /// The discovery stream, generated from `latchkey/discovery.proto`.

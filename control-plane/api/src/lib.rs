@@ -29,6 +29,7 @@ pub mod my_keys;
 pub mod oidc;
 pub mod pagination;
 pub mod problem;
+pub mod prompts;
 pub mod propagation;
 pub mod providers;
 pub mod scope;
@@ -142,8 +143,10 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(versions::rollback))
         .merge(OpenApiRouter::new().routes(routes!(explain::explain)).layer(DefaultBodyLimit::max(EXPLAINED)))
         .routes(routes!(content::categories, content::set_categories))
-        .routes(routes!(content::prompts, content::create_prompt))
-        .routes(routes!(content::prompt, content::delete_prompt))
+        .routes(routes!(prompts::list, prompts::create))
+        .routes(routes!(prompts::read, prompts::delete))
+        .routes(routes!(prompts::create_version))
+        .routes(routes!(prompts::set_label, prompts::delete_label))
         .routes(routes!(change_requests::list))
         .routes(routes!(change_requests::of_app))
         .routes(routes!(change_requests::read))

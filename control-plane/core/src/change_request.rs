@@ -67,6 +67,7 @@ impl Kind {
                 "limits",
                 "mcp_scope",
                 "named_key_limits",
+                "prompt_required",
                 "require_conversation_id",
                 "time_zone",
             ],

@@ -1,4 +1,4 @@
-//! What an app keeps for its guardrails and its users: categories of its own, and prompts.
+//! An app's own categories of content.
 
 use std::collections::BTreeSet;
 
@@ -30,29 +30,17 @@ pub struct CustomCategory {
     pub examples: Vec<String>,
 }
 
-/// A prompt that an app keeps.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Prompt {
-    /// Unique in the app, in any case: 1 to 100 characters.
-    pub name: String,
-    /// The text: 1 to 32768 characters.
-    pub text: String,
-}
-
 const MOST_CATEGORIES: usize = 50;
 const MOST_KEYWORDS: usize = 500;
 const MOST_EXAMPLES: usize = 50;
 /// Of all categories together, since each is compiled.
 const MOST_PATTERNS: usize = 100;
-const MOST_PROMPTS: usize = 100;
 const LONGEST_NAME: usize = 100;
 const LONGEST_DESCRIPTION: usize = 500;
 const LONGEST_KEYWORD: usize = 100;
 const LONGEST_PATTERN: usize = 500;
 const LONGEST_EXAMPLE: usize = 2000;
-const LONGEST_PROMPT: usize = 32 * 1024;
-/// Bytes of all categories, and of all prompts.
+/// Bytes of all categories.
 const LARGEST: usize = 200 * 1024;
 
 impl CustomCategory {
@@ -83,14 +71,6 @@ impl CustomCategory {
         let lists = [&self.keywords, &self.patterns, &self.examples];
         let texts = lists.into_iter().flatten().map(String::len).sum::<usize>();
         self.name.len() + self.description.len() + texts
-    }
-}
-
-impl Prompt {
-    /// Notes what is wrong with the prompt at `path`, which ends in a dot unless it is empty.
-    pub fn check(&self, path: &str, invalid: &mut Invalid) {
-        invalid.check(&format!("{path}name"), named(&self.name));
-        invalid.check(&format!("{path}text"), long(&self.text, LONGEST_PROMPT));
     }
 }
 
@@ -151,17 +131,8 @@ fn looks_for_more(before: &AppSettings, after: &AppSettings) -> bool {
     sought(before) != sought(after)
 }
 
-/// Notes what is wrong with an app's prompts.
-pub fn check_prompts(path: &str, prompts: &[Prompt], invalid: &mut Invalid) {
-    invalid.check(path, at_most(prompts.len(), MOST_PROMPTS));
-    invalid.check(path, fits(prompts.iter().map(|prompt| prompt.name.len() + prompt.text.len()).sum()));
-    for (i, prompt) in prompts.iter().enumerate().take(MOST_PROMPTS) {
-        prompt.check(&format!("{path}[{i}]."), invalid);
-    }
-    unique(path, prompts.iter().map(|prompt| prompt.name.as_str()), invalid);
-}
-
-fn unique<'a>(path: &str, names: impl Iterator<Item = &'a str>, invalid: &mut Invalid) {
+/// Notes names that are there more than once, in any case.
+pub(crate) fn unique<'a>(path: &str, names: impl Iterator<Item = &'a str>, invalid: &mut Invalid) {
     let mut seen = BTreeSet::new();
     for (i, name) in names.enumerate() {
         if !seen.insert(name.to_lowercase()) {
@@ -171,7 +142,8 @@ fn unique<'a>(path: &str, names: impl Iterator<Item = &'a str>, invalid: &mut In
     }
 }
 
-fn named(name: &str) -> Result<(), String> {
+/// Whether it may be a name that people give.
+pub(crate) fn named(name: &str) -> Result<(), String> {
     if let Some(hidden) = hidden::find(name) {
         return Err(format!("must not contain the invisible character {hidden}"));
     }
@@ -182,14 +154,15 @@ fn named(name: &str) -> Result<(), String> {
     Err(format!("must be 1 to {LONGEST_NAME} characters, without control characters or outer spaces"))
 }
 
-fn long(text: &str, longest: usize) -> Result<(), String> {
+/// Whether a text is there and not too long, in characters.
+pub(crate) fn long(text: &str, longest: usize) -> Result<(), String> {
     if (1..=longest).contains(&text.chars().count()) {
         return Ok(());
     }
     Err(format!("must be 1 to {longest} characters"))
 }
 
-fn at_most(count: usize, most: usize) -> Result<(), String> {
+pub(crate) fn at_most(count: usize, most: usize) -> Result<(), String> {
     if count > most { Err(format!("has {count} entries; at most {most} fit")) } else { Ok(()) }
 }
 
@@ -240,18 +213,5 @@ mod tests {
     #[test]
     fn names_are_unique_in_any_case() {
         assert_eq!(refused(&[category("A"), category("b"), category("a")]), ["c[2].name"]);
-        let prompt = |name: &str| Prompt { name: name.to_owned(), text: "x".to_owned() };
-        let mut invalid = Invalid::default();
-        check_prompts("p", &[prompt("a"), prompt("A"), prompt("")], &mut invalid);
-        let paths: Vec<_> = invalid.0.iter().map(|error| error.path.as_str()).collect();
-        assert_eq!(paths, ["p[2].name", "p[1].name"]);
-    }
-
-    #[test]
-    fn prompts_are_bounded_together() {
-        let prompt = |i: usize| Prompt { name: format!("p{i}"), text: "x".repeat(LONGEST_PROMPT) };
-        let mut invalid = Invalid::default();
-        check_prompts("p", &(0..7).map(prompt).collect::<Vec<_>>(), &mut invalid);
-        assert_eq!(invalid.0[0].path, "p");
     }
 }

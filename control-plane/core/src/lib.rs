@@ -31,6 +31,7 @@ pub mod password;
 pub mod period;
 pub mod price;
 pub mod profile;
+pub mod prompts;
 pub mod provider;
 pub mod role;
 pub mod rotation;

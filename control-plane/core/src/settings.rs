@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::access::SelfService;
 use crate::address;
-use crate::content::{self, CustomCategory, Prompt};
+use crate::content::{self, CustomCategory};
 use crate::guardrails::{self, GuardrailSettings};
 use crate::hidden;
 use crate::identity::IdentitySettings;
@@ -15,6 +15,7 @@ use crate::invalid::Invalid;
 use crate::limits::Limits;
 use crate::mcp;
 use crate::period;
+use crate::prompts::{self, Prompt};
 use crate::selection::Selection;
 
 /// Which credential opens an app at the gateway.
@@ -73,6 +74,8 @@ pub struct AppSettings {
     pub custom_categories: Vec<CustomCategory>,
     /// Prompts that it keeps.
     pub prompts: Vec<Prompt>,
+    /// Whether system, developer and `instructions` texts must be references to them and nothing else.
+    pub prompt_required: bool,
 }
 
 /// Largest metadata, in bytes of JSON.
@@ -109,6 +112,7 @@ impl Default for AppSettings {
             guardrails: GuardrailSettings::default(),
             custom_categories: Vec::new(),
             prompts: Vec::new(),
+            prompt_required: false,
         }
     }
 }
@@ -156,7 +160,7 @@ impl AppSettings {
         invalid.check("tags", at_most(self.tags.len(), MOST_TAGS));
         self.guardrails.check("guardrails", &self.custom_categories, &mut invalid);
         content::check_categories("custom_categories", &self.custom_categories, &mut invalid);
-        content::check_prompts("prompts", &self.prompts, &mut invalid);
+        prompts::check_prompts("prompts", &self.prompts, &mut invalid);
         self.custom_categories.sort_by(|a, b| a.name.cmp(&b.name));
         self.guardrails.sort();
         self.prompts.sort_by(|a, b| a.name.cmp(&b.name));
@@ -172,28 +176,36 @@ impl AppSettings {
 }
 
 impl AppSettings {
+    /// The same, where other texts of prompts that were there `before` are new versions of these.
+    #[must_use]
+    pub fn continuing(self, before: &Self) -> Self {
+        Self { prompts: prompts::continued(&before.prompts, self.prompts), ..self }
+    }
+
     /// The same of settings that were `before`, where nothing new is set that would change nothing: it would
     /// look as if it did. What was there may stay.
     ///
     /// # Errors
     /// Every field that is wrong.
     pub fn validated_over(self, before: &Self) -> Result<Self, Invalid> {
+        let this = self.continuing(before);
         let mut invalid = Invalid::default();
-        let limits = [&self.limits, &self.named_key_limits];
+        let limits = [&this.limits, &this.named_key_limits];
         // A named key may have a budget of its own.
-        let has_budget = self.mode == CredentialMode::Named
+        let has_budget = this.mode == CredentialMode::Named
             || limits.iter().any(|limits| limits.budget.is_some() || limits.token_budget.is_some());
-        if self.alert_thresholds != before.alert_thresholds && !has_budget {
+        if this.alert_thresholds != before.alert_thresholds && !has_budget {
             let why = "have no effect without a budget: set one, or leave the thresholds as they were";
             invalid.check::<(), _>("alert_thresholds", Err(why));
         }
-        if self.time_zone != before.time_zone && !has_budget {
+        if this.time_zone != before.time_zone && !has_budget {
             let why = "has no effect without a budget: set one, or leave the time zone as it was";
             invalid.check::<(), _>("time_zone", Err(why));
         }
-        guardrails::refuse_without_effect(before, &self, &mut invalid);
-        content::refuse_new(before, &self, &mut invalid);
-        match self.validated() {
+        guardrails::refuse_without_effect(before, &this, &mut invalid);
+        content::refuse_new(before, &this, &mut invalid);
+        prompts::refuse_new(before, &this, &mut invalid);
+        match this.validated() {
             Ok(settings) => invalid.into_result().map(|()| settings),
             Err(Invalid(mut wrong)) => {
                 invalid.0.retain(|error| wrong.iter().all(|known| known.path != error.path));

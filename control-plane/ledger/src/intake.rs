@@ -75,6 +75,8 @@ pub struct LeaseReport {
 const MOST: u64 = 1 << 50;
 /// The most of any number of a lease.
 const MOST_UNITS: u64 = 1 << 60;
+/// The most prompts that a record names.
+const MOST_PROMPTS: usize = 32;
 /// Longest text, in bytes.
 const LONGEST: usize = 256;
 /// Of one request; those beyond are counted in its record.
@@ -144,6 +146,7 @@ fn record(record: wire::Record, now: Timestamp) -> Result<Recorded, &'static str
         text: size,
         findings,
         inspection,
+        prompts,
     } = record;
     let tokens = tokens.unwrap_or_default();
     let record = Record {
@@ -183,6 +186,7 @@ fn record(record: wire::Record, now: Timestamp) -> Result<Recorded, &'static str
         repeats: repeats.clamp(1, MOST),
         asked_output_tokens: number_if_any(asked_output_tokens),
         granted_output_tokens: number_if_any(granted_output_tokens),
+        prompts: prompts.into_iter().take(MOST_PROMPTS).map(text).collect(),
         inspected: inspection.is_some(),
         findings: u64::try_from(findings.len()).unwrap_or(MOST),
         unread: inspection.map_or(0, |inspection| inspection.unread.into()),

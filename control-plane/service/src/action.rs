@@ -12,6 +12,7 @@ pub mod keys;
 pub mod models;
 pub mod my_keys;
 pub mod passwords;
+pub mod prompts;
 pub mod self_service;
 pub mod sessions;
 pub mod sign_in;

@@ -2,6 +2,7 @@
 
 mod convert;
 mod guardrails;
+mod prompts;
 
 use std::collections::BTreeMap;
 

@@ -116,6 +116,8 @@ pub struct Record {
     pub findings: u64,
     /// How many texts and media of it they could not read.
     pub unread: u64,
+    /// The stored prompts that it referred to, each with its version: `summary@v3`.
+    pub prompts: Vec<String>,
     /// The app's metadata at that time.
     #[schema(value_type = Object)]
     pub metadata: Metadata,
@@ -182,6 +184,7 @@ static COLUMNS: &[RecordColumn] = &[
     column!(inspected),
     column!(findings),
     column!(unread),
+    column!(prompts),
     column!(metadata),
 ];
 
@@ -200,6 +203,7 @@ const fn column_of<T: ColumnType>(name: &'static str, _: fn(&Record) -> &T) -> C
 #[serde(untagged)]
 enum Cell<'a> {
     Text(&'a str),
+    Json(String),
     Id(Uuid),
     Number(i64),
     Null,
@@ -233,6 +237,25 @@ impl ColumnType for Option<String> {
 
     fn read(row: &AnyRow, column: &str) -> sqlx::Result<Self> {
         Ok(Some(row.try_get(column)?).filter(|text: &String| !text.is_empty()))
+    }
+}
+
+/// As JSON.
+impl ColumnType for Vec<String> {
+    const IS_TEXT: bool = true;
+
+    fn value(&self) -> Cell<'_> {
+        match self.as_slice() {
+            [] => Cell::Text(""),
+            texts => Cell::Json(serde_json::json!(texts).to_string()),
+        }
+    }
+
+    fn read(row: &AnyRow, column: &str) -> sqlx::Result<Self> {
+        match row.try_get(column)? {
+            "" => Ok(Self::new()),
+            json => serde_json::from_str(json).map_err(|error| unfit(column, error)),
+        }
     }
 }
 

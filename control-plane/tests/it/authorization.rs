@@ -62,6 +62,9 @@ const RULES: &[(&str, Rule)] = &[
     ("create_prompt", Admin),
     ("read_prompt", Reader),
     ("delete_prompt", Admin),
+    ("create_prompt_version", Admin),
+    ("set_prompt_label", Admin),
+    ("delete_prompt_label", Admin),
     // Who may do what with an app.
     ("read_self_service", Reader),
     ("update_self_service", Admin),
@@ -230,9 +233,12 @@ impl Things {
         test.post("/mcp-servers", server).await.expect(201.try_into().unwrap());
         let user = test.user(&format!("{name}@acme.com")).await;
         let group = test.group(&name, &[&user]).await;
-        test.post(&format!("/apps/{}/prompts", id(&app)), json!({"name": "hello", "text": "Hi"}))
-            .await
-            .expect(201.try_into().unwrap());
+        test.post(
+            &format!("/apps/{}/prompts", id(&app)),
+            json!({"name": "hello", "text": "Hi", "labels": ["production"]}),
+        )
+        .await
+        .expect(201.try_into().unwrap());
         drop(test.gateway("edge-1", 0));
         let own = test.token_of(alice).await;
         let mine = async |path: &str, body: Value| {
@@ -288,6 +294,7 @@ impl Things {
             "tokens" => &self.token,
             "identities" => &self.identity,
             "prompts" => "hello",
+            "labels" => "production",
             "versions" => "1",
             "gateways" | "lost" => "edge-1",
             other => panic!("a path names one of the `{other}`: say in `Things::thing` which exists"),

@@ -70,6 +70,12 @@ on_both! {
             ("custom_categories", json!({"custom_categories": [{"name": "P", "keywords": ["orion"]}]}),
                 "update_custom_category", json!(["custom_categories.P"])),
             ("prompt_store", json!({"create": {"name": "hi", "text": "Hello"}}), "prompt_store_create", json!(["prompts.hi"])),
+            ("prompt_store", json!({"add_version": {"name": "hi", "text": "Hi", "labels": ["production"]}}), "prompt_store_create",
+                json!(["prompts.hi.labels", "prompts.hi.older", "prompts.hi.text", "prompts.hi.version"])),
+            ("prompt_store", json!({"set_label": {"name": "hi", "label": "production", "version": 1}}), "prompt_store_create",
+                json!(["prompts.hi.labels.production"])),
+            ("prompt_store", json!({"remove_label": {"name": "hi", "label": "production"}}), "prompt_store_create",
+                json!(["prompts.hi.labels"])),
             ("prompt_store", json!({"delete": "hi"}), "prompt_store_delete", json!(["prompts.hi"])),
         ] {
             let asked = desk.ask(&test, kind, edit).await.expect(StatusCode::CREATED);
@@ -138,6 +144,8 @@ on_both! {
             ("custom_categories", json!({"custom_categories": [{"name": "a", "patterns": ["("]}]}), "edit.custom_categories[0].patterns[0]"),
             ("prompt_store", json!({"create": {"name": "", "text": "x"}}), "edit.create.name"),
             ("prompt_store", json!({"delete": "x"}), "edit.delete"),
+            ("prompt_store", json!({"add_version": {"name": "x", "text": "y"}}), "edit.add_version.name"),
+            ("prompt_store", json!({"set_label": {"name": "x", "label": "y", "version": 1}}), "edit.set_label.name"),
             ("everything", json!({}), "kind"),
         ] {
             assert_eq!(desk.ask(&test, kind, edit.clone()).await.refused(422), pair("invalid", path), "{edit}");

@@ -32,27 +32,3 @@ on_both! {
         assert_eq!(test.get(&path).await.expect(StatusCode::OK), set, "nothing was changed");
     }
 }
-
-on_both! {
-    async fn prompts_are_added_and_removed_one_by_one(test: Test) {
-        let app = id(&test.app(json!({})).await);
-        let path = format!("/apps/{app}/prompts");
-        for name in ["tone/formal", "greeting"] {
-            test.post(&path, json!({"name": name, "text": "Hello"})).await.expect(StatusCode::CREATED);
-        }
-        let again = test.post(&path, json!({"name": "Greeting", "text": "x"})).await;
-        assert_eq!(again.refused(422), pair("invalid", "name"));
-        assert_eq!(test.post(&path, json!({"name": "x", "text": ""})).await.refused(422), pair("invalid", "text"));
-        let list = test.get(&path).await.expect(StatusCode::OK);
-        assert_eq!(list["items"].as_array().unwrap().iter().map(|p| &p["name"]).collect::<Vec<_>>(), ["greeting", "tone/formal"]);
-        let one = format!("{path}/tone%2Fformal");
-        assert_eq!(test.get(&one).await.expect(StatusCode::OK)["text"], "Hello");
-        assert_eq!(test.delete(&one).await.status, StatusCode::NO_CONTENT);
-        assert_eq!(test.delete(&one).await.refused(404).0, "not_found");
-        assert_eq!(test.get(&one).await.refused(404).0, "not_found");
-        let expected = ["prompt_store_delete", "prompt_store_create", "prompt_store_create", "create"];
-        assert_eq!(operations(&test, &app).await, expected);
-        let version = test.get(&format!("/apps/{app}/versions/4")).await.expect(StatusCode::OK);
-        assert_eq!(version["changes"], json!([{"path": "prompts.tone/formal", "before": {"text": "Hello"}}]));
-    }
-}

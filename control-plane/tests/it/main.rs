@@ -31,6 +31,7 @@ mod names;
 mod openapi;
 mod people;
 mod prices;
+mod prompts;
 mod providers;
 mod reach;
 mod scope;

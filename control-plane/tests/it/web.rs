@@ -11,6 +11,7 @@ mod my_apps;
 mod my_keys;
 mod my_logs;
 mod my_requests;
+mod prompts;
 mod providers;
 mod sign_in;
 mod tokens;

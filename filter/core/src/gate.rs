@@ -20,6 +20,7 @@ use crate::discovery::view::{Snapshot, View};
 use crate::identity::{SignatureCheck, identify};
 use crate::limits::account::{Demand, Patience};
 use crate::limits::quota::ReserveAttempt;
+use crate::prompts::{UsedPrompts, VariablesHeader};
 use crate::request::body::BodyFormat;
 use crate::request::endpoint::{ClientApi, Endpoint, ModelOperation, is_oauth, split_query};
 use crate::request::header::Headers;
@@ -95,6 +96,9 @@ pub struct Admitted {
     query: String,
     /// Whether the model may think between tool calls, with one budget for the whole turn.
     interleaved_thinking: bool,
+    prompt_variables: VariablesHeader,
+    /// Those that were put into the body.
+    prompts: RefCell<Option<UsedPrompts>>,
     /// The key as it was when the headers came.
     key: ResolvedKey,
     resolved_at: UnixMs,
@@ -198,6 +202,8 @@ fn decide_headers<S: SharedStore>(
             call,
             query,
             interleaved_thinking,
+            prompt_variables: VariablesHeader::of(headers),
+            prompts: RefCell::default(),
             key,
             resolved_at,
             body: RefCell::default(),
@@ -233,6 +239,12 @@ impl Admitted {
             AdmittedCall::Model(operation, format) => self.decide_model_call(*operation, format, &body, gate),
             AdmittedCall::Mcp(request) => self.decide_mcp_request(request, &body, gate),
         }
+    }
+
+    /// The stored prompts that were put into the body, once it was decided on; none where there were none.
+    #[must_use]
+    pub fn take_prompts(&self) -> Option<UsedPrompts> {
+        self.prompts.take()
     }
 
     /// The refusal of an admitted request.

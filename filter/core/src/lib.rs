@@ -9,6 +9,7 @@
 //! | [`ledger`] | the sync role's end of the ledger stream: leases units and ships records |
 //! | [`record`] | follows a request to its record: what it used and is charged |
 //! | [`guardrails`] | what is found in texts, and what is done about it |
+//! | [`prompts`] | replaces references to stored prompts in system texts |
 //! | [`upstream`] | the request to a provider or an MCP server |
 //! | [`limits`] | the limits that apply, and the units leased for them |
 //! | [`content`] | the texts in bodies and streams, and the edits of them |
@@ -23,7 +24,7 @@
 //!
 //! Three arrows point up. A rule of `request` or `identity` refuses with a [`answer::denial::Denial`].
 //! `identity` and `answer::readiness` ask [`gate::World`]. An app's policy holds an
-//! [`identity::IdentityPolicy`], and a [`discovery::view::View`] the tokens that `identity` has verified.
+//! [`identity::IdentityPolicy`], [`guardrails::Guardrails`] and [`prompts::Prompts`], and a [`discovery::view::View`] the tokens that `identity` has verified.
 #![cfg_attr(
     not(test),
     deny(
@@ -42,6 +43,8 @@ pub mod ledger;
 pub mod record;
 
 pub mod guardrails;
+
+pub mod prompts;
 
 pub mod upstream;
 

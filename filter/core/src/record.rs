@@ -72,6 +72,8 @@ pub struct Record {
     pub text: Option<Text>,
     /// What guardrails found; none where they did not look.
     pub inspection: Option<Box<InspectionReport>>,
+    /// The stored prompts that it referred to, each with its version: `summary@v3`.
+    pub prompts: Vec<String>,
 }
 
 /// How tokens and cost are known.
@@ -149,6 +151,7 @@ impl From<Record> for wire::Record {
             output_cut,
             text,
             inspection,
+            prompts,
         } = record;
         let inspection = inspection.map(|report| *report);
         let unread = inspection.as_ref().map(|report| report.unread);
@@ -189,6 +192,7 @@ impl From<Record> for wire::Record {
             text,
             findings: findings.into_iter().map(Into::into).collect(),
             inspection: unread.map(|unread| wire::Inspection { unread }),
+            prompts: prompts.iter().map(|prompt| kept(prompt)).collect(),
         }
     }
 }

@@ -90,6 +90,9 @@ pub enum InvalidResource {
     /// A rule, an exception or a custom category that this gateway cannot follow.
     #[error("guardrails: {0}")]
     Guardrails(String),
+    /// A prompt that cannot be referred to.
+    #[error("prompts: {0}")]
+    Prompts(String),
     /// An entry of the IP allow-list.
     #[error("addresses: `{0}` is neither an address nor a CIDR range")]
     Range(String),

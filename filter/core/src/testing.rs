@@ -277,6 +277,7 @@ pub fn record() -> Record {
         output_cut: None,
         text: None,
         inspection: None,
+        prompts: Vec::new(),
     }
 }
 

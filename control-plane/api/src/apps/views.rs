@@ -93,6 +93,8 @@ pub struct AppView {
     pub require_conversation_id: bool,
     /// What is looked for in requests and answers, and what is done about it.
     pub guardrails: GuardrailSettings,
+    /// Whether system, developer and `instructions` texts must be references to the app's prompts and nothing else.
+    pub prompt_required: bool,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -219,6 +221,7 @@ impl AppView {
             guardrails,
             custom_categories: _,
             prompts: _,
+            prompt_required,
         } = settings;
         Self {
             id,
@@ -240,6 +243,7 @@ impl AppView {
             identity,
             require_conversation_id,
             guardrails,
+            prompt_required,
             created_at,
             updated_at,
             key: None,

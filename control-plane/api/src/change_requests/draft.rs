@@ -26,6 +26,7 @@ use crate::Api;
 use crate::auth::Person;
 use crate::body::{JsonBody, PathParams, Query};
 use crate::problem::Problem;
+use crate::prompts::PromptView;
 use crate::versions::FieldChange;
 
 /// What users may ask to change of an app.
@@ -56,14 +57,16 @@ pub struct MyAppSettings {
     pub require_conversation_id: bool,
     /// What is looked for in requests and answers, and what is done about it.
     pub guardrails: GuardrailSettings,
+    /// Whether system, developer and `instructions` texts must be references to the app's prompts and nothing else.
+    pub prompt_required: bool,
     /// Labels.
     pub tags: Vec<String>,
     /// How the user behind a request is learnt, where the key does not say.
     pub identity: IdentitySettings,
     /// Its own categories of content.
     pub custom_categories: Vec<CustomCategory>,
-    /// The names of its prompts.
-    pub prompts: Vec<String>,
+    /// Its prompts.
+    pub prompts: Vec<PromptView>,
 }
 
 /// As what to show them.
@@ -159,10 +162,11 @@ impl MyAppSettings {
             alert_thresholds: settings.alert_thresholds,
             require_conversation_id: settings.require_conversation_id,
             guardrails: settings.guardrails,
+            prompt_required: settings.prompt_required,
             tags: settings.tags,
             identity: settings.identity,
             custom_categories: settings.custom_categories,
-            prompts: settings.prompts.into_iter().map(|prompt| prompt.name).collect(),
+            prompts: settings.prompts.into_iter().map(PromptView::from).collect(),
         }
     }
 }

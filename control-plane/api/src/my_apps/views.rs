@@ -70,6 +70,8 @@ pub struct MyAppDetails {
     pub time_zone: String,
     /// Whether requests without an `X-Conversation-Id` are refused.
     pub require_conversation_id: bool,
+    /// Whether system, developer and `instructions` texts must be references to the app's prompts and nothing else.
+    pub prompt_required: bool,
     /// What is looked for in requests and answers, and what is done about it.
     pub guardrails: MyGuardrails,
     /// How many keys that are not revoked one user may have; null for any number.
@@ -196,6 +198,7 @@ impl MyAppDetails {
             named_key_limits: settings.named_key_limits,
             time_zone: settings.time_zone,
             require_conversation_id: settings.require_conversation_id,
+            prompt_required: settings.prompt_required,
             guardrails: MyGuardrails {
                 rules: settings.guardrails.rules,
                 custom_categories: settings.custom_categories.into_iter().map(|own| own.name).collect(),

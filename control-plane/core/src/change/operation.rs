@@ -20,7 +20,7 @@ pub enum Operation {
     JwtAuthSettings,
     /// Its own categories of content.
     UpdateCustomCategory,
-    /// Prompts were added or replaced.
+    /// Prompts, versions or labels were added, or labels removed.
     PromptStoreCreate,
     /// Prompts were removed.
     PromptStoreDelete,
@@ -59,9 +59,7 @@ impl Operation {
             () if all_in("identity") => Self::JwtAuthSettings,
             () if all_in("custom_categories") => Self::UpdateCustomCategory,
             () if all_in("self_service") => Self::SelfService,
-            () if all_in("prompts") && changes.iter().all(|change| change.after.is_none()) => {
-                Self::PromptStoreDelete
-            }
+            () if all_in("prompts") && changes.iter().all(removes_prompt) => Self::PromptStoreDelete,
             () if all_in("prompts") => Self::PromptStoreCreate,
             () => Self::UpdateConfig,
         }
@@ -82,6 +80,11 @@ impl Operation {
             Self::Rollback => "rollback",
         }
     }
+}
+
+/// Whether a whole prompt goes, and not one of its labels.
+fn removes_prompt(change: &Change) -> bool {
+    change.after.is_none() && change.path.segments().len() == 2
 }
 
 impl std::str::FromStr for Operation {

@@ -6,11 +6,12 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::*;
-use crate::content::{CustomCategory, Prompt};
+use crate::content::CustomCategory;
 use crate::identity::{IdentitySettings, JwtKeys, JwtSettings};
 use crate::limits::{Budget, Limits};
 use crate::money::NanoUsd;
 use crate::period::Period;
+use crate::prompts::Prompt;
 use crate::selection::Selection;
 
 fn name(text: &str) -> Name {
@@ -51,10 +52,7 @@ fn an_amount_is_never_parted_from_its_period() {
 #[test]
 fn prompts_are_fields_by_their_names() {
     let with = |prompts: &[(&str, &str)]| AppSettings {
-        prompts: prompts
-            .iter()
-            .map(|(name, text)| Prompt { name: (*name).into(), text: (*text).into() })
-            .collect(),
+        prompts: prompts.iter().map(|(name, text)| Prompt::new((*name).into(), (*text).into())).collect(),
         ..AppSettings::default()
     };
     let before = with(&[("a", "1"), ("b", "2")]);
@@ -177,7 +175,7 @@ fn any_settings() -> impl Strategy<Value = AppSettings> {
                 AppSettings { limits, metadata, allowed_models, expires_at, ..AppSettings::default() };
             settings.identity.jwt = jwt;
             settings.self_service.access.viewer.allow.groups = groups.into_iter().collect::<BTreeSet<_>>();
-            settings.prompts = prompts.into_iter().map(|(name, text)| Prompt { name, text }).collect();
+            settings.prompts = prompts.into_iter().map(|(name, text)| Prompt::new(name, text)).collect();
             let category = |(name, keywords)| CustomCategory {
                 name,
                 description: String::new(),

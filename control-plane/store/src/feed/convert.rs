@@ -13,6 +13,7 @@ use latchkey_core::status::Status;
 use latchkey_proto::discovery as wire;
 
 use super::guardrails::{GuardrailSecret, guardrails};
+use super::prompts::prompts;
 use crate::apps::App;
 use crate::ledger::density::Densities;
 use crate::models::Model;
@@ -45,6 +46,7 @@ pub(super) fn policy(
         conversation_required: settings.require_conversation_id,
         mcp: Some(selection(&settings.mcp_scope)),
         guardrails: guardrails(app, secret),
+        prompts: prompts(settings),
     }
 }
 

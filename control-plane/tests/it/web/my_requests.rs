@@ -91,6 +91,15 @@ async fn each_kind_has_its_form(test: Test) {
     }
     let path = format!("{path}/prompt_store");
     let form = alice.open(&path).await;
+    assert_eq!(form.all("section details summary"), ["hi: version 1"]);
+    let mut ask = async |fields: &[(&str, &str)]| {
+        let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        diff(&alice.post(&path, &[form.form("/sign-out"), fields].concat()).await)
+    };
+    let version = ask(&[("action", "add_version"), ("add_version.name", "hi"), ("add_version.text", "Hi"), ("add_version.labels", "")]).await;
+    assert_eq!(version[1], row("prompts: “hi”: “text”", "Hello", "Hi"), "{version:?}");
+    let label = ask(&[("action", "set_label"), ("set_label.name", "hi"), ("set_label.label", "production"), ("set_label.version", "1")]).await;
+    assert_eq!(label, [row("prompts: “hi”: “labels”", "none", r#"{ "production": 1 }"#)]);
     let preview = alice.post(&path, &[form.form("/sign-out"), vec![("action".into(), "delete".into()), ("delete".into(), "hi".into())]].concat()).await;
     assert_eq!(diff(&preview), [row("prompts: “hi”", r#"{ "text": "Hello" }"#, "none")]);
 }

@@ -6,6 +6,7 @@ mod fields;
 mod keys;
 mod lifecycle;
 mod people;
+mod prompts;
 mod secret;
 mod self_service;
 mod settings;
@@ -59,6 +60,7 @@ pub fn routes() -> Router<Api> {
         .route("/admin/apps/{id}/audit/{number}", get(audit::version))
         .route("/admin/apps/{id}/audit/{number}/rollback", post(audit::rollback))
         .merge(keys::routes())
+        .merge(prompts::routes())
 }
 
 /// How many stand on a page: each has a meter for each of its limits.

@@ -65,6 +65,9 @@ pub enum Code {
     InputNotBounded,
     GuardrailBlocked,
     ContentNotInspected,
+    PromptNotFound,
+    InvalidPromptVariables,
+    PromptRequired,
     MaxInputTokensExceeded,
     MaxOutputTokensExceeded,
     KeyInQuery,
@@ -123,7 +126,7 @@ const fn row(status: u16, name: &'static str, rule: &'static str, meaning: &'sta
 }
 
 impl Code {
-    pub const ALL: [Self; 55] = [
+    pub const ALL: [Self; 58] = [
         Self::InvalidJson,
         Self::InvalidMultipart,
         Self::InvalidMcpMessage,
@@ -135,6 +138,9 @@ impl Code {
         Self::InputNotBounded,
         Self::GuardrailBlocked,
         Self::ContentNotInspected,
+        Self::PromptNotFound,
+        Self::InvalidPromptVariables,
+        Self::PromptRequired,
         Self::MaxInputTokensExceeded,
         Self::MaxOutputTokensExceeded,
         Self::KeyInQuery,
@@ -224,6 +230,9 @@ impl Code {
             Self::InputNotBounded => row(400, "input_not_bounded", "limits.tokens", "The request lets the provider read or do what the gateway cannot see, so its tokens and cost cannot be limited; the message names the member."),
             Self::GuardrailBlocked => row(400, "guardrail_blocked", "app.guardrails", "The app's guardrails block something in the request or in its answer; the message says what kind, and where."),
             Self::ContentNotInspected => row(400, "content_not_inspected", "app.guardrails", "The request refers to text that the gateway does not see, and the app's guardrails must see all of it; the message names the member."),
+            Self::PromptNotFound => row(400, "prompt_not_found", "app.prompts", "A system text refers to a stored prompt, a version or a label that the app does not have; the message names it."),
+            Self::InvalidPromptVariables => row(400, "invalid_prompt_variables", "app.prompts", "X-Prompt-Variables is malformed, leaves out a variable of a stored prompt, or gives one that no prompt has; the message names it."),
+            Self::PromptRequired => row(400, "prompt_required", "app.prompts", "The app wants system texts to be references to its stored prompts, and nothing else; the message says where one is not."),
             Self::MaxInputTokensExceeded => row(400, "max_input_tokens_exceeded", "limits.max_input_tokens", "The request has more input tokens than one request may have."),
             Self::MaxOutputTokensExceeded => row(400, "max_output_tokens_exceeded", "limits.max_output_tokens", "The request thinks for longer than one answer may be."),
             Self::KeyInQuery => row(400, "key_in_query", "credential", "A key in a URL is logged everywhere: send it in a header, and rotate this one."),

@@ -47,6 +47,39 @@ impl Place<'_> {
     pub fn path(&self) -> impl fmt::Display {
         DisplayPath(self.path)
     }
+
+    /// Whether the model is instructed here: by a system or developer message, or by `system` or `instructions`.
+    #[must_use]
+    pub fn is_of_system(&self) -> bool {
+        matches!(self.role, Role::System | Role::Developer)
+    }
+
+    /// The member of the body in which it stands; empty where that is not known.
+    #[must_use]
+    pub fn root(&self) -> &'static str {
+        match self.path.first() {
+            Some(Segment::Member(name)) => name,
+            _ => "",
+        }
+    }
+
+    /// Whether it is the content of a message, of `system` or of `instructions`, or the text of a part of it.
+    #[must_use]
+    pub fn is_content(&self) -> bool {
+        use Segment::{Index, Member};
+        let part = match self.path {
+            [Member("system" | "instructions"), part @ ..]
+            | [Member("messages" | "input"), Index(_), Member("content"), part @ ..] => part,
+            _ => return false,
+        };
+        !self.is_name && matches!(part, [] | [Index(_)] | [Index(_), Member("text")])
+    }
+
+    /// Whether it is the value of a member of this name.
+    #[must_use]
+    pub fn is_member(&self, name: &str) -> bool {
+        !self.is_name && matches!(self.path.last(), Some(Segment::Member(last)) if *last == name)
+    }
 }
 
 struct DisplayPath<'a>(&'a [Segment]);

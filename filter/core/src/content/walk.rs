@@ -115,7 +115,7 @@ impl<'a, 'e> Walk<'a, 'e> {
             Subject::Answer(_) | Subject::Event(_) => self.position.role = Role::Assistant,
             Subject::Mcp => {}
         }
-        self.position.is_new = self.turns.is_new(None);
+        self.position.is_new = self.turns.all_new();
         self.value(Meaning::Text)?;
         while let Some(frame) = self.frames.last() {
             if frame.is_object { self.member()? } else { self.element()? }
@@ -169,12 +169,12 @@ impl<'a, 'e> Walk<'a, 'e> {
             _ => index,
         };
         self.position.path.push(Segment::Index(number));
-        if let (Subject::Request(_), [Segment::Member("messages" | "input"), _]) =
+        if let (Subject::Request(_), [Segment::Member(list @ ("messages" | "input")), _]) =
             (self.subject, self.position.path.as_slice())
         {
             self.position.message = Some(index);
-            self.position.role = self.turns.role(index);
-            self.position.is_new = self.turns.is_new(Some(index));
+            self.position.role = self.turns.role(list, index);
+            self.position.is_new = self.turns.is_new(list, index);
         }
         if index == 0 && byte.is_ascii_digit() && self.is_prompt() {
             self.leaf.editor.unread(Unread::TokenIds, &self.position.place(false));
@@ -204,7 +204,7 @@ impl<'a, 'e> Walk<'a, 'e> {
             }
             2 => {
                 self.position.message = None;
-                self.position.is_new = self.turns.is_new(None);
+                self.position.is_new = self.turns.all_new();
             }
             _ => {}
         }

@@ -10,6 +10,7 @@ use crate::answer::reply::Reply;
 use crate::guardrails::{Blocked, InspectedContent, InspectedRequest, Inspection, InspectionReport};
 use crate::limits::account;
 use crate::limits::quota::{self, Allowance, OrWait, ReservationPlan};
+use crate::prompts::{self, ExpandedRequest};
 use crate::request::body::{self, BodyEdit, BodyFormat, RequestBody};
 use crate::request::endpoint::ModelOperation;
 use crate::snapshot::{AppPolicy, Offer, UnixMs};
@@ -21,6 +22,8 @@ use crate::upstream::forward::Forward;
 #[derive(Debug)]
 pub(super) struct ReadBody {
     body: RequestBody,
+    /// None until stored prompts have been put into it, and where the app has none.
+    expanded: Option<ExpandedRequest>,
     /// None until guardrails have looked at it, and where the app has none.
     inspected: Option<InspectedRequest>,
 }
@@ -28,7 +31,14 @@ pub(super) struct ReadBody {
 impl ReadBody {
     /// Whether it was read under this policy.
     fn is_by(&self, app: &Rc<AppPolicy>) -> bool {
-        self.inspected.as_ref().is_none_or(|inspected| inspected.inspection.is_by(app))
+        self.expanded.as_ref().is_none_or(|expanded| expanded.is_by(app))
+            && self.inspected.as_ref().is_none_or(|inspected| inspected.inspection.is_by(app))
+    }
+
+    /// What replaces the client's body.
+    fn edited(&self) -> Option<&[u8]> {
+        let inspected = self.inspected.as_ref().and_then(|inspected| inspected.body.as_deref());
+        inspected.or_else(|| self.expanded.as_ref().and_then(|expanded| expanded.body.as_deref()))
     }
 
     fn report(&self) -> Option<Box<InspectionReport>> {
@@ -46,7 +56,7 @@ struct ReadyCall {
 
 impl ReadyCall {
     fn forward(self, operation: ModelOperation, query: &str, read: ReadBody, now: UnixMs) -> Forward {
-        let ReadBody { body, inspected } = read;
+        let ReadBody { body, inspected, expanded: _ } = read;
         let is_json = body.is_json();
         let inspection = inspected.map(|inspected| inspected.inspection);
         let inspection_header = inspection.as_ref().map(|inspection| inspection.report().header());
@@ -107,8 +117,10 @@ impl Admitted {
             BodyDecision::Reply(refusal.inspected(inspection))
         };
         let mut read = read;
-        if let Err(Blocked { denial, report }) =
-            self.inspect(operation, format, bytes, &mut read, &key, now, gate)
+        if let Err(denial) = self.expand(operation, format, bytes, &mut read, &key, gate) {
+            return refused(denial, read, None);
+        }
+        if let Err(Blocked { denial, report }) = self.inspect(operation, format, bytes, &mut read, &key, gate)
         {
             return refused(denial, read, report);
         }
@@ -130,7 +142,30 @@ impl Admitted {
     fn read(&self, operation: ModelOperation, format: &BodyFormat, bytes: &[u8]) -> Result<ReadBody, Denial> {
         let body = format.read(operation, bytes)?;
         let body = if self.interleaved_thinking { body.interleaved() } else { body };
-        Ok(ReadBody { body, inspected: None })
+        Ok(ReadBody { body, expanded: None, inspected: None })
+    }
+
+    /// Puts the app's stored prompts in the place of references, once. The body is then read anew.
+    fn expand<S: SharedStore>(
+        &self,
+        operation: ModelOperation,
+        format: &BodyFormat,
+        bytes: &LazyBody<impl FnOnce() -> Vec<u8>>,
+        read: &mut ReadBody,
+        ResolvedKey { snapshot, app, .. }: &ResolvedKey,
+        gate: &Gate<'_, S, impl World>,
+    ) -> Result<(), Denial> {
+        let Some(stored) = app.prompts.as_ref().filter(|_| read.expanded.is_none()) else {
+            return Ok(());
+        };
+        model_list::choose(&gate.view.catalogue(*snapshot), app, &read.body.model, operation)?;
+        let mut expanded = prompts::expand(app, stored, operation, format, bytes, &self.prompt_variables)?;
+        self.prompts.replace(expanded.prompts.take());
+        if let Some(edited) = &expanded.body {
+            *read = self.read(operation, format, edited)?;
+        }
+        read.expanded = Some(expanded);
+        Ok(())
     }
 
     /// Has the app's guardrails look at the body, once. What they put into it is read anew.
@@ -141,7 +176,6 @@ impl Admitted {
         bytes: &LazyBody<impl FnOnce() -> Vec<u8>>,
         read: &mut ReadBody,
         ResolvedKey { snapshot, app, .. }: &ResolvedKey,
-        now: UnixMs,
         gate: &Gate<'_, S, impl World>,
     ) -> Result<(), Blocked> {
         if app.guardrails.is_none() || read.inspected.is_some() {
@@ -150,9 +184,12 @@ impl Admitted {
         // What may not be called need not be read.
         model_list::choose(&gate.view.catalogue(*snapshot), app, &read.body.model, operation)?;
         let content = InspectedContent::Model(operation, format);
-        let inspected = Inspection::of_request(app, gate.view.scanner(), content, bytes, now)?;
+        let body = read.edited().unwrap_or_else(|| bytes.as_slice());
+        let now = gate.world.now();
+        let inspected = Inspection::of_request(app, gate.view.scanner(), content, body, now)?;
         if let Some(edited) = &inspected.body {
-            *read = self.read(operation, format, edited)?;
+            let expanded = read.expanded.take();
+            *read = ReadBody { expanded, ..self.read(operation, format, edited)? };
         }
         read.inspected = Some(inspected);
         Ok(())
@@ -167,8 +204,8 @@ impl Admitted {
         now: UnixMs,
         gate: &Gate<'_, S, impl World>,
     ) -> Result<OrWait<ReadyCall>, Denial> {
-        let ReadBody { body, inspected } = read;
-        let edited = inspected.as_ref().and_then(|inspected| inspected.body.as_deref());
+        let ReadBody { body, .. } = read;
+        let edited = read.edited();
         let store = gate.view.store();
         let catalogue = gate.view.catalogue(*snapshot);
         let offer = model_list::choose(&catalogue, app, &body.model, operation)?;

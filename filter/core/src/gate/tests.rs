@@ -10,6 +10,7 @@ use crate::upstream::call::{McpCall, ModelCall, UpstreamCall};
 mod guardrails;
 mod limits;
 mod mcp;
+mod prompts;
 
 const CHAT: &str = "/v1/chat/completions";
 const BODY: &[u8] = br#"{"model":"gpt-4o","messages":[]}"#;

@@ -10,6 +10,7 @@ use crate::answer::reply::{Attribution, Reply};
 use crate::answer::usage::{AnswerHead, ChunkAction, UsageReader, is_event_stream};
 use crate::guardrails::InspectionReport;
 use crate::price::{NanoUsd, TokenUsage};
+use crate::prompts::UsedPrompts;
 use crate::record::{Record, Settlement};
 use crate::request::conversation;
 use crate::request::header::Headers;
@@ -43,6 +44,7 @@ pub struct RequestMeter {
     streamed: bool,
     redirected: bool,
     inspection: Option<Box<InspectionReport>>,
+    prompts: Vec<String>,
 }
 
 /// How the exchange with the provider ended, as far as Envoy tells.
@@ -107,6 +109,7 @@ impl RequestMeter {
             streamed: false,
             redirected: false,
             inspection: None,
+            prompts: Vec::new(),
         }
     }
 
@@ -120,6 +123,11 @@ impl RequestMeter {
         self.model.clone_from(&reply.model);
         self.provider.clone_from(&reply.provider);
         self.inspection.clone_from(&reply.inspection);
+    }
+
+    /// Stored prompts have taken the place of references.
+    pub fn expanded(&mut self, UsedPrompts(prompts): UsedPrompts) {
+        self.prompts = prompts;
     }
 
     /// Guardrails have looked at the request, and at its answer as far as it came.
@@ -243,6 +251,7 @@ impl RequestMeter {
             output_cut: None,
             text: None,
             inspection: self.inspection,
+            prompts: self.prompts,
         };
         match self.call {
             Some(UpstreamCall::Model(call)) => {

@@ -7,6 +7,7 @@ use wire::selection::Kind;
 
 use crate::guardrails::Guardrails;
 use crate::identity::IdentityPolicy;
+use crate::prompts::Prompts;
 
 use super::{AppId, Glob, InvalidResource, KeyRecord, Limits, McpEntry, Status, UnixMs, id, moment, name};
 
@@ -36,6 +37,8 @@ pub struct AppPolicy {
     pub conversation_required: bool,
     /// None: nothing is looked for.
     pub guardrails: Option<Guardrails>,
+    /// None: nothing is taken for a reference.
+    pub prompts: Option<Prompts>,
 }
 
 /// Which credentials open an app.
@@ -135,6 +138,7 @@ impl TryFrom<wire::AppPolicy> for AppPolicy {
             conversation_required,
             mcp,
             guardrails,
+            prompts,
         } = policy;
         Ok(Self {
             id: AppId(id(&app, "id")?),
@@ -159,6 +163,7 @@ impl TryFrom<wire::AppPolicy> for AppPolicy {
             identity: identity.map(IdentityPolicy::try_from).transpose()?,
             conversation_required,
             guardrails: guardrails.map(Guardrails::try_from).transpose()?,
+            prompts: prompts.map(Prompts::try_from).transpose()?,
         })
     }
 }

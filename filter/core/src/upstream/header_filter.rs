@@ -3,6 +3,7 @@
 use memchr::memmem;
 
 use crate::identity;
+use crate::prompts;
 use crate::request::header::{Header, Headers};
 use crate::request::redaction::holds_key;
 use crate::request::{conversation, credential};
@@ -61,6 +62,7 @@ pub const WITHHELD_FROM_SERVERS: HeaderSet = HeaderSet {
         identity::EMAIL_HEADER,
         identity::TOKEN_HEADER,
         conversation::HEADER,
+        prompts::HEADER,
         // An encoded answer could not be read for its usage.
         "accept-encoding",
         // They choose whom the provider charges: only the operator's credential may.

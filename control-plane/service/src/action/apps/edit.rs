@@ -69,6 +69,9 @@ pub struct NewApp {
     /// What is looked for in requests and answers, and what is done about it; nothing by default.
     #[serde(default)]
     pub guardrails: GuardrailSettings,
+    /// Whether system, developer and `instructions` texts must be references to the app's prompts and nothing else.
+    #[serde(default)]
+    pub prompt_required: bool,
 }
 
 /// What to change of an app.
@@ -147,6 +150,10 @@ pub struct EditApp {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = GuardrailSettings)]
     pub guardrails: Option<GuardrailSettings>,
+    /// Whether system, developer and `instructions` texts must be references to the app's prompts and nothing else.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = bool)]
+    pub prompt_required: Option<bool>,
 }
 
 fn metadata<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Map<String, Value>>, D::Error> {
@@ -179,6 +186,7 @@ impl NewApp {
             identity: self.identity,
             require_conversation_id: self.require_conversation_id,
             guardrails: self.guardrails,
+            prompt_required: self.prompt_required,
             ..default
         };
         Ok((self.name, settings))
@@ -216,6 +224,7 @@ impl EditApp {
         replace(&mut settings.identity, self.identity);
         replace(&mut settings.require_conversation_id, self.require_conversation_id);
         replace(&mut settings.guardrails, self.guardrails);
+        replace(&mut settings.prompt_required, self.prompt_required);
         Ok(())
     }
 }

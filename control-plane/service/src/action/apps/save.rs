@@ -5,6 +5,7 @@ use latchkey_core::change::{Change, Configuration, Operation};
 use latchkey_core::expiry::BadExpiry;
 use latchkey_core::guardrails::check_trials;
 use latchkey_core::name::Name;
+use latchkey_core::prompts::Prompt;
 use latchkey_core::rotation::{Grace, LONGEST_GRACE_SECONDS};
 use latchkey_core::settings::{AppSettings, CredentialMode};
 use latchkey_core::status::{Final, Status};
@@ -63,7 +64,13 @@ pub async fn save(
     // An older version may hold what has no effect.
     let settings = match origin {
         VersionOrigin::Edit => settings.validated_over(&before.settings)?,
-        VersionOrigin::Rollback(_) | VersionOrigin::Request(_) => settings.validated()?,
+        VersionOrigin::Rollback(_) => {
+            // What came after it may have taken a version's place.
+            let mut settings = settings.continuing(&before.settings);
+            settings.prompts.iter_mut().for_each(Prompt::drop_dangling_labels);
+            settings.validated()?
+        }
+        VersionOrigin::Request(_) => settings.continuing(&before.settings).validated()?,
     };
     if matches!(origin, VersionOrigin::Request(_)) {
         // Time has passed since it was asked for.

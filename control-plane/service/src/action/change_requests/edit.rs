@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 use latchkey_core::change_request::Kind;
-use latchkey_core::content::Prompt;
 use latchkey_core::expiry::Lifetime;
 use latchkey_core::guardrails::GuardrailSettings;
 use latchkey_core::identity::IdentitySettings;
@@ -17,7 +16,8 @@ use utoipa::ToSchema;
 
 use crate::action::Refusal;
 use crate::action::apps::edit::EditApp;
-use crate::action::content::{CustomCategories, PromptEdit};
+use crate::action::content::CustomCategories;
+use crate::action::prompts::{NewPrompt, NewPromptVersion, PromptEdit};
 
 /// What is asked for, by kind. What an edit does not name stays.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -88,6 +88,10 @@ pub struct AskConfig {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = GuardrailSettings)]
     pub guardrails: Option<GuardrailSettings>,
+    /// Whether system, developer and `instructions` texts must be references to the app's prompts and nothing else.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = bool)]
+    pub prompt_required: Option<bool>,
 }
 
 /// Another list of tags.
@@ -106,14 +110,75 @@ pub struct AskIdentity {
     pub identity: IdentitySettings,
 }
 
-/// One prompt more or less.
+/// A change of one prompt.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AskPrompt {
     /// Add this one.
-    Create(Prompt),
+    Create(NewPrompt),
+    /// Add a version to one.
+    AddVersion(AskPromptVersion),
+    /// Set a label of one to a version.
+    SetLabel(AskPromptLabel),
+    /// Remove a label of one.
+    RemoveLabel(AskPromptLabelRemoval),
     /// Remove the one of this name.
     Delete(String),
+}
+
+/// A further version of a prompt.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AskPromptVersion {
+    /// Of the prompt.
+    pub name: String,
+    /// Another text than that of the newest version: 1 to 32768 characters.
+    pub text: String,
+    /// Labels to set to this version.
+    #[serde(default)]
+    pub labels: Vec<String>,
+}
+
+/// A label of a prompt, and where it is set.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AskPromptLabel {
+    /// Of the prompt.
+    pub name: String,
+    /// Which label.
+    pub label: String,
+    /// The number of one of the prompt's versions.
+    pub version: u32,
+}
+
+/// A label of a prompt that is to go.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AskPromptLabelRemoval {
+    /// Of the prompt.
+    pub name: String,
+    /// Which label.
+    pub label: String,
+}
+
+impl AskPrompt {
+    /// The edit, and the member of what was asked that it comes from.
+    fn edit(self) -> (PromptEdit, &'static str) {
+        match self {
+            Self::Create(new) => (PromptEdit::Create(new), "create"),
+            Self::AddVersion(AskPromptVersion { name, text, labels }) => {
+                let new = NewPromptVersion { text, labels };
+                (PromptEdit::AddVersion { name, new }, "add_version")
+            }
+            Self::SetLabel(AskPromptLabel { name, label, version }) => {
+                (PromptEdit::SetLabel { name, label, version }, "set_label")
+            }
+            Self::RemoveLabel(AskPromptLabelRemoval { name, label }) => {
+                (PromptEdit::RemoveLabel { name, label }, "remove_label")
+            }
+            Self::Delete(name) => (PromptEdit::Delete(name), "delete"),
+        }
+    }
 }
 
 /// An edit that was read.
@@ -156,12 +221,22 @@ impl ParsedEdit {
                 settings.custom_categories = custom_categories;
                 Ok(())
             }
-            Self::Prompt(AskPrompt::Create(prompt)) => {
-                PromptEdit::Create(prompt).apply(settings).map_err(|refusal| refusal.within("create"))
+            Self::Prompt(ask) => {
+                let (edit, member) = ask.edit();
+                edit.apply(settings).map_err(|refusal| match refusal {
+                    // What was asked for is wrong, and not where it was sent.
+                    Refusal::NotFound(what) => {
+                        let field = match (member, what) {
+                            ("delete", _) => "",
+                            (_, "label") => ".label",
+                            _ => ".name",
+                        };
+                        let message = format!("the app has no {what} of this name");
+                        Refusal::field(&[member, field].concat(), message)
+                    }
+                    refusal => refusal.within(member),
+                })
             }
-            Self::Prompt(AskPrompt::Delete(name)) => PromptEdit::Delete(name)
-                .apply(settings)
-                .map_err(|_| Refusal::field("delete", "the app has no prompt of this name")),
         }
     }
 }
@@ -190,6 +265,7 @@ impl From<AskConfig> for EditApp {
             alert_thresholds,
             require_conversation_id,
             guardrails,
+            prompt_required,
         } = ask;
         Self {
             expires_at,
@@ -204,6 +280,7 @@ impl From<AskConfig> for EditApp {
             alert_thresholds,
             require_conversation_id,
             guardrails,
+            prompt_required,
             ..Self::default()
         }
     }

@@ -15,6 +15,7 @@ const SETTINGS: &[Field] = &[
     ("metadata", FieldKind::Json),
     ("tags", FieldKind::List),
     ("keep_key_values", FieldKind::Flag),
+    ("prompt_required", FieldKind::Flag),
 ];
 
 pub fn new(typed: &FormInput) -> Vec<Field> {

@@ -32,6 +32,7 @@ impl Tabs {
             ("settings", "Settings", format!("/admin/apps/{id}")),
             ("self-service", "Self-service", format!("/admin/apps/{id}/self-service")),
             ("keys", "Named keys", format!("/admin/apps/{id}/keys")),
+            ("prompts", "Prompts", format!("/admin/apps/{id}/prompts")),
             ("audit", "Audit", format!("/admin/apps/{id}/audit")),
             ("logs", "Logs", format!("/admin/logs?app_id={id}")),
             ("usage", "Usage", format!("/admin/usage?app_id={id}")),

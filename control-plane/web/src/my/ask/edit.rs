@@ -18,8 +18,32 @@ use crate::guardrails;
 const STEPS: &[Field] =
     &[("step", FieldKind::Aside), ("reason", FieldKind::Aside), ("base_version", FieldKind::Aside)];
 
-/// Whether a prompt is made or deleted.
+/// What is done to a prompt.
 const ACTION: Field = ("action", FieldKind::Aside);
+
+const CREATE: &[Field] = &[
+    ("create.name", FieldKind::Text),
+    ("create.text", FieldKind::Text),
+    ("create.labels", FieldKind::List),
+    ACTION,
+];
+
+const ADD_VERSION: &[Field] = &[
+    ("add_version.name", FieldKind::Text),
+    ("add_version.text", FieldKind::Text),
+    ("add_version.labels", FieldKind::List),
+    ACTION,
+];
+
+const SET_LABEL: &[Field] = &[
+    ("set_label.name", FieldKind::Text),
+    ("set_label.label", FieldKind::Text),
+    ("set_label.version", FieldKind::Number),
+    ACTION,
+];
+
+const REMOVE_LABEL: &[Field] =
+    &[("remove_label.name", FieldKind::Text), ("remove_label.label", FieldKind::Text), ACTION];
 
 /// Where the keys of JWTs come from.
 const KEYS: &[Field] = &[("keys", FieldKind::Aside)];
@@ -35,6 +59,7 @@ const CONFIG: &[Field] = &[
     ("time_zone", FieldKind::Text),
     ("alert_thresholds", FieldKind::Numbers),
     ("require_conversation_id", FieldKind::Flag),
+    ("prompt_required", FieldKind::Flag),
 ];
 
 /// The form that shows `now`.
@@ -62,8 +87,15 @@ pub(super) fn form(kind: ChangeKind, now: &MyAppSettings) -> HtmlForm {
 
 /// The form of a prompt that was asked for before.
 pub(super) fn prompt_form(changes: &[FieldChange]) -> HtmlForm {
-    let Some(change) = changes.first() else { return HtmlForm::default() };
+    let form = HtmlForm::default();
+    // Of a version that is added, the text says it all.
+    let text = |change: &&FieldChange| matches!(change.path.segments(), [_, _, leaf] if leaf == "text");
+    let Some(change) = changes.iter().find(text).or(changes.first()) else { return form };
     let name = change.path.segments().get(1).cloned().unwrap_or_default();
+    if change.path.segments().len() > 2 {
+        let Some(text) = change.after.as_ref().and_then(Value::as_str) else { return form };
+        return form.with("add_version.name", name).with("add_version.text", text);
+    }
     match &change.after {
         Some(prompt) => HtmlForm::default()
             .with("create.name", name)
@@ -103,12 +135,13 @@ pub(super) fn read(
         ChangeKind::SetTags => json(&[("tags", FieldKind::List)]),
         ChangeKind::JwtAuthSettings => identity(typed),
         ChangeKind::CustomCategories => Ok(json!({ "custom_categories": categories::read(typed, STEPS)? })),
-        ChangeKind::PromptStore if typed.text("action") == "delete" => {
-            json(&[("delete", FieldKind::Text), ACTION])
-        }
-        ChangeKind::PromptStore => {
-            json(&[("create.name", FieldKind::Text), ("create.text", FieldKind::Text), ACTION])
-        }
+        ChangeKind::PromptStore => json(match typed.text("action") {
+            "delete" => &[("delete", FieldKind::Text), ACTION],
+            "add_version" => ADD_VERSION,
+            "set_label" => SET_LABEL,
+            "remove_label" => REMOVE_LABEL,
+            _ => CREATE,
+        }),
     }
 }
 

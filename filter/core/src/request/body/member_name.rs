@@ -1,7 +1,7 @@
 //! The meaning of a member's name, however a lenient parser may spell it.
 
 /// The top-level members that the gate reads. Each may occur once.
-pub(super) const READ: [&str; 22] = [
+pub(super) const READ: [&str; 24] = [
     "model",
     "stream",
     "stream_options",
@@ -11,6 +11,8 @@ pub(super) const READ: [&str; 22] = [
     "n",
     "best_of",
     "messages",
+    "system",
+    "instructions",
     "input",
     "prompt",
     "tools",
