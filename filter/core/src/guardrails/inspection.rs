@@ -1,10 +1,11 @@
 //! One request under guardrails, from its body to the end of its answer.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::ops::Range;
 use std::rc::Rc;
 
-use latchkey_guardrails::{Category, End, Match, Scanner, mask};
+use latchkey_guardrails::{Category, End, Match, Scan, Scanner, Wanted, mask};
 
 use super::placeholder::{self, Placeholders};
 use super::policy::{Action, Direction, Guardrails, Ruling, UnseenTexts};
@@ -106,7 +107,7 @@ impl Inspection {
         if let InspectedContent::Model(ModelOperation::Responses, _) = content {
             inspection.check_unseen(body).map_err(|denial| Blocked { denial, report: None })?;
         }
-        let mut editor = Editor { inspection: &mut inspection, direction: Direction::Request, block: None };
+        let mut editor = Editor::new(&mut inspection, Direction::Request);
         let edited = match content {
             InspectedContent::Model(operation, format) => {
                 content::edit_request(operation, format, body, &mut editor)
@@ -210,12 +211,35 @@ pub(super) struct Editor<'a> {
     pub direction: Direction,
     /// The first match that blocks.
     pub block: Option<BlockDetail>,
+    /// What the last scan of a stream's text has found, which is asked for next.
+    scan: Cell<Option<StreamScan>>,
+}
+
+/// The matches of a text that begin at `from` or later.
+struct StreamScan {
+    length: usize,
+    from: usize,
+    scan: Scan,
 }
 
 impl<'a> Editor<'a> {
     /// For the texts of an answer.
     pub(super) fn of_answer(inspection: &'a mut Inspection) -> Self {
-        Self { inspection, direction: Direction::Response, block: None }
+        Self::new(inspection, Direction::Response)
+    }
+
+    fn new(inspection: &'a mut Inspection, direction: Direction) -> Self {
+        Self { inspection, direction, block: None, scan: Cell::default() }
+    }
+
+    /// The matches that begin within the range.
+    fn matches(&self, text: &str, range: &Range<usize>, wanted: &Wanted) -> Vec<Match> {
+        let known = self.scan.take().filter(|known| {
+            known.length == text.len() && known.from == range.start && range.end <= known.scan.decided
+        });
+        let scan = known.map(|known| known.scan);
+        let scan = scan.unwrap_or_else(|| self.inspection.scanner.scan(text, range.start, End::Closed, wanted));
+        scan.matches
     }
 
     /// What the rules have put in the place of a match; none where it stays.
@@ -310,9 +334,8 @@ impl TextEditor for Editor<'_> {
         let app = Rc::clone(&self.inspection.app);
         let Some(guardrails) = &app.guardrails else { return replacements };
         if guardrails.looks(self.direction) {
-            let wanted = guardrails.wanted(self.direction);
-            let scan = self.inspection.scanner.scan(text, range.start, End::Closed, wanted);
-            for found in scan.matches.iter().filter(|found| found.span.start < range.end) {
+            let matches = self.matches(text, &range, guardrails.wanted(self.direction));
+            for found in matches.iter().filter(|found| found.span.start < range.end) {
                 let ruling = guardrails.ruling(found.finding, self.direction, self.inspection.now);
                 let Some(value) = text.get(found.span.clone()) else { continue };
                 if let Some(text) = self.replacement(value, found, ruling, place) {
@@ -330,7 +353,9 @@ impl TextEditor for Editor<'_> {
         let mut until = text.len();
         if let Some(guardrails) = self.inspection.guardrails().filter(|it| it.looks(self.direction)) {
             let wanted = guardrails.wanted(self.direction);
-            until = self.inspection.scanner.scan(text, from, End::Open, wanted).decided;
+            let scan = self.inspection.scanner.scan(text, from, End::Open, wanted);
+            until = scan.decided;
+            self.scan.set(Some(StreamScan { length: text.len(), from, scan }));
         }
         if !self.inspection.placeholders.is_empty() {
             let window = text.floor_char_boundary(text.len().saturating_sub(placeholder::LONGEST));
