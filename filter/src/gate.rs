@@ -270,10 +270,16 @@ impl Request {
         }
         // If it cannot be read it is held back for good: better no answer than one that nobody looked at.
         let read = attempt("get_buffer", hostcalls::get_buffer(BufferType::HttpResponseBody, 0, WHOLE));
-        let Some(body) = read.map(Option::unwrap_or_default) else { return Action::Pause };
+        let Some(mut body) = read.map(Option::unwrap_or_default) else { return Action::Pause };
+        let mut is_changed = false;
+        if let Some(tools) = self.relay.as_mut().and_then(|relay| relay.tools.as_mut()) {
+            body = tools.pass(&body, true);
+            is_changed = true;
+        }
         // Whole answers have no usage chunk to hide.
         let _ = meter.chunk(&body, true, host::now);
         let bytes = match inspector.whole(&body) {
+            WholeAnswer::Pass if is_changed => body,
             WholeAnswer::Pass => return Action::Continue,
             WholeAnswer::Replace(bytes) => bytes,
             WholeAnswer::Refuse(reply) => {
@@ -304,6 +310,10 @@ impl Request {
         let passed = match meter.chunk(&chunk, last, host::now) {
             ChunkAction::Pass => chunk,
             ChunkAction::Replace(bytes) => bytes,
+        };
+        let passed = match self.relay.as_mut().and_then(|relay| relay.tools.as_mut()) {
+            Some(tools) => tools.pass(&passed, last),
+            None => passed,
         };
         let shown = inspector.chunk(&passed, last);
         if shown.len() == size && shown == passed {
@@ -411,13 +421,13 @@ impl HttpContext for HttpExchange {
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         let mut request = self.request.borrow_mut();
-        if request.relay.is_some() {
-            return request.relay_body(size, end_of_stream);
-        }
         match request.inspector.as_ref().map(|inspector| inspector.mode()) {
             Some(AnswerMode::Whole) => return request.whole_answer(end_of_stream, &self.worker),
             Some(AnswerMode::Stream) => return request.inspected_chunk(size, end_of_stream),
             Some(AnswerMode::Pass) | None => {}
+        }
+        if request.relay.is_some() {
+            return request.relay_body(size, end_of_stream);
         }
         let Some(meter) = request.meter.as_mut().filter(|meter| meter.reads()) else {
             return Action::Continue;
@@ -456,6 +466,10 @@ impl HttpContext for HttpExchange {
             meter.answered(u16::try_from(status).unwrap_or_default(), AnswerHead::default());
         }
         if let Some(inspector) = request.inspector.take() {
+            if inspector.is_blocked() {
+                meter.cut(Code::GuardrailBlocked);
+                self.worker.refused(Code::GuardrailBlocked);
+            }
             meter.inspected(inspector.into_report());
         }
         meter.came_from(client_address());

@@ -70,6 +70,22 @@ pub fn edit_answer(
     edit_json(Subject::Answer(operation), body, editor)
 }
 
+/// Edits an answer that is one text; none where nothing changes.
+#[must_use]
+pub fn edit_text(text: &str, editor: &mut dyn TextEditor) -> Option<Vec<u8>> {
+    let place = Place {
+        message: None,
+        role: Role::Assistant,
+        is_new: true,
+        is_name: false,
+        editable: true,
+        path: &[],
+    };
+    let splices = leaf::ask(editor, text, 0..text.len(), &place).into_iter();
+    let splices: Vec<_> = splices.map(|Replacement { span, text }| (span, text.into_bytes())).collect();
+    if splices.is_empty() { None } else { splice(text.as_bytes(), splices) }
+}
+
 /// Edits the texts of a JSON-RPC message, whoever sent it; none where nothing changes.
 ///
 /// # Errors

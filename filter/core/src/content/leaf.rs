@@ -6,8 +6,8 @@ use std::ops::Range;
 use super::editor::{Replacement, TextEditor, Unread, in_order};
 use super::free_json::{FreeJson, FreePiece};
 use super::json_string::{decode, in_source};
-use super::names::{is_base64_url, is_schema_setting};
-use super::place::Place;
+use super::names::{is_media_url, is_schema_setting, may_be_text};
+use super::place::{Place, Segment};
 use crate::request::body::span;
 
 /// The editor, and room for decoded texts.
@@ -88,7 +88,7 @@ impl<'e> LeafEditor<'e> {
             at = end.checked_add(1)?;
             let is_text = match kind {
                 FreeKind::Data => true,
-                FreeKind::Schema => !is_name && !is_schema_setting(name),
+                FreeKind::Schema => !is_name && (!is_schema_setting(name) || may_be_text(raw)),
             };
             if is_name {
                 name = raw;
@@ -137,11 +137,17 @@ impl LeafEditor<'_> {
 
 /// Asks about a text that is whole.
 pub(super) fn whole_text(editor: &mut dyn TextEditor, text: &str, place: &Place<'_>) -> Vec<Replacement> {
-    if is_base64_url(text) {
+    if names_media(place) && is_media_url(text) {
         editor.unread(Unread::Media, place);
         return Vec::new();
     }
     ask(editor, text, 0..text.len(), place)
+}
+
+/// Whether the URL of a medium may stand here. Elsewhere a `data:` URL is text like any other.
+fn names_media(place: &Place<'_>) -> bool {
+    const MEMBERS: [&str; 6] = ["url", "image_url", "file_url", "audio_url", "video_url", "file_data"];
+    matches!(place.path.last(), Some(Segment::Member(name)) if MEMBERS.contains(name))
 }
 
 /// Asks about a part of a text. The replacements are in order.

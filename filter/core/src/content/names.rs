@@ -9,7 +9,7 @@ pub(super) enum Meaning {
     Text,
     /// No text, whatever is in it.
     Nothing,
-    /// Strings are settings or ids: one with white space is a text after all. Objects and lists are of the API.
+    /// Strings are settings or ids, unless they [`may_be_text`]. Objects and lists are of the API.
     Setting,
     /// A name that must match others.
     Name,
@@ -88,6 +88,19 @@ pub(super) fn member(name: &str) -> Option<(&'static str, Meaning)> {
     }
 }
 
+/// Whether a setting or an id holds something else: words, an address, a long number, or an escape.
+pub(super) fn may_be_text(raw: &str) -> bool {
+    raw.contains([' ', '\\', '@']) || raw.bytes().filter(u8::is_ascii_digit).count() >= MANY_DIGITS
+}
+
+/// Digits of a setting or an id that may be a number of something.
+const MANY_DIGITS: usize = 9;
+
+/// Whether a string may be base64, as JSON writes it. Media that is not is looked at.
+pub(super) fn may_be_base64(raw: &str) -> bool {
+    raw.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=-_\\".contains(&byte))
+}
+
 /// Members of a JSON schema whose strings are no texts.
 pub(super) fn is_schema_setting(name: &str) -> bool {
     matches!(name, "type" | "required" | "format" | "$ref" | "$schema" | "$id" | "$anchor")
@@ -102,11 +115,15 @@ pub(super) fn data_of(kind: Option<&str>) -> Option<Unread> {
     }
 }
 
-/// Whether a text is a `data:` URL in base64.
-pub(super) fn is_base64_url(text: &str) -> bool {
+/// Whether a text is a `data:` URL of a medium in base64.
+pub(super) fn is_media_url(text: &str) -> bool {
+    const MEDIA: [&str; 5] = ["image/", "audio/", "video/", "application/pdf", "application/octet-stream"];
     let Some(rest) = text.strip_prefix("data:") else { return false };
     let Some((media, data)) = rest.split_once(";base64,") else { return false };
     let is_media = |byte: u8| byte.is_ascii_alphanumeric() || b"/+-.;=".contains(&byte);
-    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=-_".contains(&byte);
-    media.len() <= 128 && media.bytes().all(is_media) && data.bytes().all(is_base64)
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+    MEDIA.iter().any(|kind| media.starts_with(kind))
+        && media.len() <= 128
+        && media.bytes().all(is_media)
+        && data.bytes().all(is_base64)
 }

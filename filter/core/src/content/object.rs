@@ -2,10 +2,12 @@
 
 use crate::request::body::JsonCursor;
 
-/// A string of an object, as written; none where it is missing, repeated or no string.
+/// A string of an object, as written; none where it is missing, or may be repeated, or is no string.
 pub(super) fn member<'a>(mut object: JsonCursor<'a>, wanted: &str) -> Option<&'a str> {
     let mut found = OnlyMember::default();
-    members(&mut object, |name, value| if name == wanted { found.read(value) } else { value.skip() })?;
+    // An escape might spell the name once more.
+    let may_be = |name: &str| name == wanted || name.contains('\\');
+    members(&mut object, |name, value| if may_be(name) { found.read(value) } else { value.skip() })?;
     found.get()
 }
 

@@ -236,7 +236,7 @@ impl<'a, 'e> Walk<'a, 'e> {
                 self.string(raw, meaning)?;
             }
             byte @ (b'{' | b'[') => match meaning {
-                Meaning::Nothing => self.at.skip()?,
+                Meaning::Nothing if !self.is_clients() => self.at.skip()?,
                 Meaning::LogProbs => self.logprobs()?,
                 Meaning::Free | Meaning::Json => self.free(FreeKind::Data)?,
                 Meaning::FreeObject if byte == b'{' => self.free(FreeKind::Data)?,
@@ -306,8 +306,9 @@ impl<'a, 'e> Walk<'a, 'e> {
             self.ends.push(choices.to_vec());
         }
         let unread = match meaning {
-            Meaning::Nothing => return Some(()),
-            Meaning::Setting if !raw.contains([' ', '\\']) => return Some(()),
+            Meaning::Nothing if !self.is_clients() => return Some(()),
+            Meaning::Nothing | Meaning::Setting if !names::may_be_text(raw) => return Some(()),
+            Meaning::Media | Meaning::Data | Meaning::Result if !names::may_be_base64(raw) => None,
             Meaning::Media => Some(Unread::Media),
             Meaning::Encrypted => Some(Unread::Encrypted),
             Meaning::Data => self.data(),
@@ -342,6 +343,11 @@ impl<'a, 'e> Walk<'a, 'e> {
         };
         self.replace(replacements, start);
         Some(())
+    }
+
+    /// Whether a client has written it, or its MCP server: they may put text anywhere.
+    fn is_clients(&self) -> bool {
+        matches!(self.subject, Subject::Request(_) | Subject::Mcp)
     }
 
     /// What the innermost object's `data` is.

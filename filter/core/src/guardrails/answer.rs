@@ -8,6 +8,7 @@ use crate::answer::reply::Reply;
 use crate::answer::usage::{AnswerHead, is_event_stream};
 use crate::content::{self, StreamEditor};
 use crate::request::endpoint::ModelOperation;
+use crate::request::header::essence;
 use crate::upstream::call::UpstreamCall;
 
 /// Looks at one answer as it passes.
@@ -17,8 +18,13 @@ pub struct AnswerInspector {
     source: AnswerSource,
     mode: AnswerMode,
     stream: StreamEditor,
-    /// The stream was ended.
+    /// The stream was ended: nothing more is shown.
     is_ended: bool,
+    /// A match has ended it.
+    is_blocked: bool,
+    /// The document so far that came as a stream.
+    document: Option<Vec<u8>>,
+    has_begun: bool,
 }
 
 /// Who answers.
@@ -49,6 +55,15 @@ pub enum WholeAnswer {
     Refuse(Reply),
 }
 
+/// The longest JSON document that is held where a stream was announced, in bytes.
+const LONGEST_DOCUMENT: usize = 8 << 20;
+
+/// Whether an answer is sound, an image or a file.
+fn is_media(content_type: &str) -> bool {
+    let kind = essence(content_type).to_ascii_lowercase();
+    ["audio/", "image/", "video/", "application/octet-stream"].iter().any(|media| kind.starts_with(media))
+}
+
 impl AnswerInspector {
     #[must_use]
     pub fn new(inspection: Box<Inspection>, call: &UpstreamCall) -> Self {
@@ -58,7 +73,16 @@ impl AnswerInspector {
             }
             UpstreamCall::Mcp(call) => (AnswerSource::Mcp(call.id.clone()), StreamEditor::mcp()),
         };
-        Self { inspection, source, mode: AnswerMode::Pass, stream, is_ended: false }
+        Self {
+            inspection,
+            source,
+            mode: AnswerMode::Pass,
+            stream,
+            is_ended: false,
+            is_blocked: false,
+            document: None,
+            has_begun: false,
+        }
     }
 
     /// How its body passes.
@@ -75,6 +99,10 @@ impl AnswerInspector {
         }
         self.mode = match head.content_type {
             _ if head.is_encoded() => AnswerMode::Pass,
+            Some(content_type) if is_read && is_media(content_type) => {
+                self.inspection.count_unread();
+                AnswerMode::Pass
+            }
             _ if !is_read => AnswerMode::Pass,
             Some(content_type) if is_event_stream(content_type) => AnswerMode::Stream,
             _ => AnswerMode::Whole,
@@ -84,6 +112,9 @@ impl AnswerInspector {
 
     /// The whole body of an answer.
     pub fn whole(&mut self, body: &[u8]) -> WholeAnswer {
+        if !body.trim_ascii_start().first().is_some_and(|byte| b"{[\"".contains(byte)) {
+            return self.unlabelled(body);
+        }
         let mut editor = Editor::of_answer(&mut self.inspection);
         let edited = match &self.source {
             AnswerSource::Model(operation) => content::edit_answer(*operation, body, &mut editor),
@@ -93,10 +124,28 @@ impl AnswerInspector {
             (Some(block), _) => WholeAnswer::Refuse(self.refusal(block)),
             (None, Ok(Some(edited))) => WholeAnswer::Replace(edited),
             (None, Ok(None)) => WholeAnswer::Pass,
-            (None, Err(_)) => {
-                self.inspection.count_unread();
-                WholeAnswer::Pass
-            }
+            (None, Err(_)) => self.unlabelled(body),
+        }
+    }
+
+    /// An answer that is not the JSON that its label promises: a stream, or one text.
+    fn unlabelled(&mut self, body: &[u8]) -> WholeAnswer {
+        let Ok(text) = str::from_utf8(body) else {
+            self.inspection.count_unread();
+            return WholeAnswer::Pass;
+        };
+        let mut editor = Editor::of_answer(&mut self.inspection);
+        let begin = text.trim_start_matches(['\u{feff}', '\r', '\n']);
+        let is_stream =
+            ["data:", "event:", "id:", "retry:", ":"].iter().any(|field| begin.starts_with(field));
+        let edited = match is_stream {
+            true => Some(self.stream.push(body, true, &mut editor)),
+            false => content::edit_text(text, &mut editor),
+        };
+        match (editor.block.take(), edited) {
+            (Some(block), _) => WholeAnswer::Refuse(self.refusal(block)),
+            (None, Some(edited)) if edited != body => WholeAnswer::Replace(edited),
+            (None, _) => WholeAnswer::Pass,
         }
     }
 
@@ -105,16 +154,52 @@ impl AnswerInspector {
         if self.is_ended {
             return Vec::new();
         }
+        if let Some(shown) = self.document(bytes, last) {
+            return shown;
+        }
         let mut editor = Editor::of_answer(&mut self.inspection);
         let shown = self.stream.push(bytes, last, &mut editor);
         let Some(block) = editor.block.take() else { return shown };
-        self.is_ended = true;
+        (self.is_ended, self.is_blocked) = (true, true);
         // Nothing that came with it is shown.
         let denial = denial(block, "answer");
         match &self.source {
             AnswerSource::Model(operation) => content::stream_error(*operation, &denial),
             AnswerSource::Mcp(id) => format!("data: {}\n\n", denial.rpc_error(id.as_deref())).into_bytes(),
         }
+    }
+
+    /// Holds a JSON document that came as a stream until it is whole; none where it is a stream.
+    fn document(&mut self, bytes: &[u8], last: bool) -> Option<Vec<u8>> {
+        let is_first = !std::mem::replace(&mut self.has_begun, true);
+        if is_first && bytes.trim_ascii_start().first().is_some_and(|byte| b"{[".contains(byte)) {
+            self.document = Some(Vec::new());
+        }
+        let document = self.document.as_mut()?;
+        document.extend_from_slice(bytes);
+        if !last && document.len() <= LONGEST_DOCUMENT {
+            return Some(Vec::new());
+        }
+        let document = self.document.take().unwrap_or_default();
+        self.is_ended = !last;
+        Some(match self.whole(&document) {
+            _ if !last => {
+                self.inspection.count_unread();
+                Vec::new()
+            }
+            WholeAnswer::Pass => document,
+            WholeAnswer::Replace(edited) => edited,
+            WholeAnswer::Refuse(reply) => {
+                self.is_blocked = true;
+                reply.body
+            }
+        })
+    }
+
+    /// Whether it was ended because of a match.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.is_blocked
     }
 
     #[must_use]

@@ -112,6 +112,8 @@ impl Inspection {
             InspectedContent::Model(operation, format) => {
                 content::edit_request(operation, format, body, &mut editor)
             }
+            // Only a POST has a message.
+            InspectedContent::Mcp if body.is_empty() => Ok(None),
             InspectedContent::Mcp => content::edit_mcp(body, &mut editor),
         };
         if let Some(block) = editor.block {
@@ -238,7 +240,8 @@ impl<'a> Editor<'a> {
             known.length == text.len() && known.from == range.start && range.end <= known.scan.decided
         });
         let scan = known.map(|known| known.scan);
-        let scan = scan.unwrap_or_else(|| self.inspection.scanner.scan(text, range.start, End::Closed, wanted));
+        let scan =
+            scan.unwrap_or_else(|| self.inspection.scanner.scan(text, range.start, End::Closed, wanted));
         scan.matches
     }
 
@@ -259,9 +262,14 @@ impl<'a> Editor<'a> {
             || self.direction == Direction::Response
             || detector.category == Category::Secrets;
         let action = match ruling.in_force {
+            // It cannot be replaced: nobody shall believe that it was.
+            Some(Action::Anonymize | Action::Redact) if !place.editable => {
+                report.unread = report.unread.saturating_add(1);
+                Some(Action::Monitor)
+            }
             Some(Action::Anonymize) if is_final => Some(Action::Redact),
             // It does not block the chat for ever, and does not pass either.
-            Some(Action::Block) if !is_new => Some(Action::Redact),
+            Some(Action::Block) if !is_new && place.editable => Some(Action::Redact),
             action => action,
         };
         let message = place.message.and_then(|message| u32::try_from(message).ok());
@@ -315,14 +323,15 @@ impl<'a> Editor<'a> {
         let Some(part) = text.get(range.clone()) else { return };
         for at in memchr::memchr_iter(b'[', part.as_bytes()) {
             let start = range.start.saturating_add(at);
-            let tail = text.get(start..).unwrap_or_default();
-            let Some(end) = memchr::memchr(b']', tail.as_bytes()) else { break };
+            let tail = text.get(start..).unwrap_or_default().as_bytes();
+            let tail = tail.get(..placeholder::LONGEST).unwrap_or(tail);
+            let Some(end) = memchr::memchr(b']', tail) else { continue };
             let end = end.saturating_add(1);
-            let Some(value) = tail.get(..end).and_then(|found| placeholders.value(found)) else { continue };
             let span = start..start.saturating_add(end);
-            if replacements.iter().all(|known| known.span.end <= span.start || known.span.start >= span.end) {
-                replacements.push(Replacement { span, text: value.to_owned() });
-            }
+            let Some(value) = text.get(span.clone()).and_then(|found| placeholders.value(found)) else {
+                continue;
+            };
+            replacements.push(Replacement { span, text: value.to_owned() });
         }
         replacements.sort_by_key(|replacement| replacement.span.start);
     }
@@ -333,6 +342,9 @@ impl TextEditor for Editor<'_> {
         let mut replacements = Vec::new();
         let app = Rc::clone(&self.inspection.app);
         let Some(guardrails) = &app.guardrails else { return replacements };
+        if self.block.is_some() {
+            return replacements;
+        }
         if guardrails.looks(self.direction) {
             let matches = self.matches(text, &range, guardrails.wanted(self.direction));
             for found in matches.iter().filter(|found| found.span.start < range.end) {

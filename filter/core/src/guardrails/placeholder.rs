@@ -39,6 +39,8 @@ impl ValueKey {
 #[derive(Default)]
 pub(super) struct Placeholders {
     values: HashMap<String, String>,
+    /// By name and value.
+    made: HashMap<(String, String), String>,
 }
 
 impl fmt::Debug for Placeholders {
@@ -54,8 +56,19 @@ impl Placeholders {
 
     /// The placeholder of a value: `[EMAIL_7f3a]`.
     pub(super) fn of(&mut self, key: &ValueKey, name: &str, value: &str) -> String {
+        let made = (name.to_owned(), value.to_owned());
+        if let Some(known) = self.made.get(&made) {
+            return known.clone();
+        }
+        let placeholder = self.make(key, name, value);
+        self.made.insert(made, placeholder.clone());
+        placeholder
+    }
+
+    fn make(&mut self, key: &ValueKey, name: &str, value: &str) -> String {
         let hash = key.hash(name, value);
-        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hash.first_chunk().copied().map(u64::from_be_bytes).unwrap_or_default();
+        let hex = format!("{hash:016x}");
         let mut last = String::new();
         for digits in DIGITS {
             last = format!("[{name}_{}]", hex.get(..digits).unwrap_or(&hex));

@@ -135,6 +135,11 @@ impl RequestMeter {
         self.inspection = Some(Box::new(report));
     }
 
+    /// The gateway has ended the answer.
+    pub fn cut(&mut self, code: Code) {
+        self.code = Some(code);
+    }
+
     /// The gateway gives another answer than the provider, which has answered.
     pub fn replaced(&mut self, reply: &Reply) {
         self.status = reply.status;

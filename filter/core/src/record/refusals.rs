@@ -8,6 +8,7 @@ use std::collections::btree_map::Entry;
 
 use uuid::Uuid;
 
+use crate::answer::denial::Code;
 use crate::identity::CallerIdentity;
 use crate::record::Record;
 use crate::snapshot::UnixMs;
@@ -59,7 +60,7 @@ struct CountedRefusals {
 impl Refusals {
     /// Takes the record of an answer that the gateway gave. `room`: whether it may be appended.
     pub fn take(&mut self, record: Record, room: bool) -> RecordAction {
-        if room && record.inspection.as_ref().is_some_and(|report| !report.findings.is_empty()) {
+        if room && record.code == Code::GuardrailBlocked.as_str() {
             // A count would keep the findings of the last alone.
             return RecordAction::Keep(record.into());
         }

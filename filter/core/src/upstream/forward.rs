@@ -6,7 +6,7 @@ use crate::guardrails::Inspection;
 use crate::limits::account::Demand;
 use crate::mcp::{self, McpRelay};
 use crate::request::endpoint::ModelOperation;
-use crate::request::header::{Headers, essence};
+use crate::request::header::{Header, Headers, essence};
 use crate::snapshot::{Provider, ProviderKind};
 use crate::upstream::call::UpstreamCall;
 use crate::upstream::header_filter;
@@ -98,7 +98,13 @@ impl Forward {
             UpstreamCall::Model(_) => header_filter::is_forwarded,
             UpstreamCall::Mcp(_) => header_filter::is_forwarded_to_server,
         };
-        for header in headers.0.iter().filter(|header| !is_forwarded(header)) {
+        // They repeat the message as the client has sent it.
+        let is_stale = |name: &str| {
+            let repeats = name.starts_with("mcp-param-") || name == "mcp-name";
+            repeats && self.body.is_some() && matches!(self.call, UpstreamCall::Mcp(_))
+        };
+        let is_removed = |header: &&Header| !is_forwarded(header) || is_stale(&header.0);
+        for header in headers.0.iter().filter(is_removed) {
             let name = header.0.as_str();
             if name != CLUSTER_HEADER && edits.iter().all(|edit| edit.name != name) {
                 edits.push(HeaderEdit { name, value: None });

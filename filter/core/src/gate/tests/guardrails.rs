@@ -418,3 +418,118 @@ fn a_block_ends_a_stream_before_the_value() {
         assert_eq!(report.findings.iter().map(|finding| finding.count).sum::<u32>(), 1);
     }
 }
+
+#[test]
+fn sessions_of_mcp_servers_open_and_close_under_guardrails() {
+    let store = guarded(vec![rule("pii", Action::Block)]);
+    for method in ["GET", "DELETE"] {
+        let bearer = format!("Bearer {}", testing::app_key().expose());
+        let headers = headers(method, "/mcp/github", &[("authorization", &bearer)]);
+        forwarded(run(&store, &FixedWorld::at(1000, "192.0.2.1"), &headers, b""));
+    }
+}
+
+#[test]
+fn headers_that_repeat_a_message_do_not_carry_what_was_replaced() {
+    let store = guarded(vec![rule("pii", Action::Redact)]);
+    let call = json!({
+        "jsonrpc": "2.0", "id": 7, "method": "tools/call",
+        "params": { "name": "send", "arguments": { "to": EMAIL } },
+    });
+    let bearer = format!("Bearer {}", testing::app_key().expose());
+    let extra = [("authorization", bearer.as_str()), ("mcp-param-to", EMAIL), ("mcp-name", "send")];
+    let headers = headers("POST", "/mcp/github", &extra);
+    let forward =
+        forwarded(run(&store, &FixedWorld::at(1000, "192.0.2.1"), &headers, call.to_string().as_bytes()));
+    let edits = forward.edits(Headers(&headers));
+    for name in ["mcp-param-to", "mcp-name"] {
+        assert!(edits.iter().any(|edit| edit.name == name && edit.value.is_none()), "{edits:?}");
+    }
+}
+
+#[test]
+fn no_disguise_hides_a_value() {
+    let store =
+        guarded(vec![rule("pii", Action::Block), rule("pci", Action::Block), rule("secrets", Action::Block)]);
+    let user =
+        |content: Value| json!({ "model": "gpt-4o", "messages": [{ "role": "user", "content": content }] });
+    let claude = |source: &str| {
+        let block = format!(r#"{{"type":"document","source":{source}}}"#);
+        format!(r#"{{"model":"claude","max_tokens":1,"messages":[{{"role":"user","content":[{block}]}}]}}"#)
+    };
+    let chats = [
+        user(json!(format!("data:x/y;base64,{KEY}"))),
+        user(json!([{ "type": "text", "text": format!("data:image/png;base64,{KEY}") }])),
+        json!({ "model": "gpt-4o", "stop": [EMAIL], "messages": [{ "role": "user", "content": "hi" }] }),
+        json!({ "model": "gpt-4o", "messages": [{ "role": "tool", "tool_call_id": EMAIL, "content": "hi" }] }),
+        json!({ "model": "gpt-4o", "messages": [{ "role": "user", "content": [{ "type": "x", "usage": { "a": EMAIL } }] }] }),
+    ];
+    for body in chats {
+        let outcome = ask(&store, testing::app_key().expose(), CHAT, body.to_string().as_bytes());
+        let BodyDecision::Reply(reply) = outcome else { panic!("{body}") };
+        assert_eq!(reply.code, Some(Code::GuardrailBlocked), "{body}");
+    }
+    for source in [
+        r#"{"type":"base64","\u0074ype":"text","media_type":"text/plain","data":"mail kim@example.com"}"#,
+        r#"{"type":"base64","media_type":"text/plain","data":"mail kim@example.com"}"#,
+    ] {
+        let body = claude(source);
+        let path = "/anthropic_messages/v1/messages";
+        let reply = refusal(ask(&store, testing::app_key().expose(), path, body.as_bytes()));
+        assert_eq!(reply.code, Some(Code::GuardrailBlocked), "{body}");
+    }
+    let image =
+        user(json!([{ "type": "image_url", "image_url": { "url": "data:image/png;base64,iVBORw0KGgo=" } }]));
+    let forward = forwarded(ask(&store, testing::app_key().expose(), CHAT, image.to_string().as_bytes()));
+    assert_eq!(report(&forward).unread, 1, "a medium is counted");
+}
+
+#[test]
+fn what_cannot_be_replaced_is_not_said_to_be() {
+    let store = guarded(vec![rule("pii", Action::Redact)]);
+    let body = json!({ "model": "gpt-4o", "messages": [{ "role": "user", "name": EMAIL, "content": "hi" }] });
+    let forward = forwarded(ask(&store, testing::app_key().expose(), CHAT, body.to_string().as_bytes()));
+    assert!(forward.body.is_none());
+    let report = report(&forward);
+    assert_eq!((report.redacted, report.unread), (0, 1));
+    assert_eq!(report.findings.first().unwrap().action, FindingAction::Monitored);
+}
+
+#[test]
+fn an_answer_is_read_whatever_its_label_says() {
+    let response = |action| GuardrailRule { direction: Goes::Response.into(), ..rule("pii", action) };
+    let inspector = |action, content_type: &str| {
+        let forward = forwarded(say(&guarded(vec![response(action)]), "hi"));
+        let mut inspector = AnswerInspector::new(forward.inspection.unwrap(), &forward.call);
+        let mode =
+            inspector.answered(200, AnswerHead { content_type: Some(content_type), content_encoding: None });
+        (inspector, mode)
+    };
+    let event = format!(
+        "data: {}\n\ndata: [DONE]\n\n",
+        json!({ "choices": [{ "index": 0, "delta": { "content": EMAIL } }] })
+    );
+    for (content_type, body) in [("application/json", event.as_str()), ("text/plain", EMAIL)] {
+        let (mut redacting, mode) = inspector(Action::Redact, content_type);
+        assert_eq!(mode, AnswerMode::Whole);
+        let WholeAnswer::Replace(shown) = redacting.whole(body.as_bytes()) else { panic!("{body}") };
+        let shown = String::from_utf8(shown).unwrap();
+        assert!(shown.contains("[EMAIL]") && !shown.contains(EMAIL), "{shown}");
+        let (mut blocking, _) = inspector(Action::Block, content_type);
+        assert!(matches!(blocking.whole(body.as_bytes()), WholeAnswer::Refuse(_)), "{body}");
+    }
+    let document = says(EMAIL).to_string();
+    let (mut redacting, mode) = inspector(Action::Redact, "text/event-stream");
+    assert_eq!(mode, AnswerMode::Stream);
+    let (first, second) = document.split_at(20);
+    let shown = [redacting.chunk(first.as_bytes(), false), redacting.chunk(second.as_bytes(), true)].concat();
+    assert_eq!(String::from_utf8(shown).unwrap(), document.replace(EMAIL, "[EMAIL]"));
+    let (mut blocking, _) = inspector(Action::Block, "text/event-stream");
+    let shown = blocking.chunk(document.as_bytes(), true);
+    assert!(!String::from_utf8(shown).unwrap().contains(EMAIL) && blocking.is_blocked());
+    assert_eq!(
+        inspector(Action::Block, "audio/mpeg").1,
+        AnswerMode::Pass,
+        "sound is counted, and not held back"
+    );
+}
