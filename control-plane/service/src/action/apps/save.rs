@@ -2,6 +2,7 @@
 
 use latchkey_core::access::SelfService;
 use latchkey_core::change::{Change, Configuration, Operation};
+use latchkey_core::content::refuse_unaffordable;
 use latchkey_core::expiry::BadExpiry;
 use latchkey_core::guardrails::check_trials;
 use latchkey_core::name::Name;
@@ -63,7 +64,11 @@ pub async fn save(
     // An older version may hold what has no effect.
     let settings = match origin {
         VersionOrigin::Edit => settings.validated_over(&before.settings)?,
-        VersionOrigin::Rollback(_) | VersionOrigin::Request(_) => settings.validated()?,
+        VersionOrigin::Rollback(_) | VersionOrigin::Request(_) => {
+            let settings = settings.validated()?;
+            refuse_unaffordable(&before.settings, &settings)?;
+            settings
+        }
     };
     if matches!(origin, VersionOrigin::Request(_)) {
         // Time has passed since it was asked for.
