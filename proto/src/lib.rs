@@ -6,6 +6,7 @@ pub mod bucket;
 pub mod density;
 pub mod key;
 pub mod price;
+mod redacted;
 pub mod window;
 
 /// The discovery stream, generated from `latchkey/discovery.proto`.
