@@ -7,6 +7,7 @@ pub mod density;
 pub mod key;
 pub mod price;
 pub mod prompt;
+mod redacted;
 pub mod window;
 
 /// The discovery stream, generated from `latchkey/discovery.proto`.

@@ -94,7 +94,7 @@ async fn every_sdk_hears_what_is_wrong_by_name() {
 async fn logs_name_the_version_and_never_the_text() {
     let setup = PromptSetup::start(json!({ "name": "prompts" })).await;
     setup.sdks("{{prompt:tone@production}}", r#"{"name": "planted"}"#).await;
-    setup.stack.until_recorded(&setup.app, CALLS.len()).await.unwrap();
+    setup.stack.api().until_recorded(&setup.app, CALLS.len()).await.unwrap();
     let logs = setup.stack.api().get("/api/v1/logs").await.unwrap().text;
     let read: Value = serde_json::from_str(&logs).unwrap();
     for log in read["items"].as_array().unwrap() {

@@ -10,6 +10,7 @@ use super::auth::{Person, ReaderGuard};
 use super::body::{PathParams, Query};
 use super::pagination::{ListPage, bad_query, in_order, paging};
 use super::problem::Problem;
+use latchkey_core::guardrails::GuardrailCategory;
 use latchkey_store::conditions::Scope;
 
 pub use latchkey_store::findings::{Finding, FindingQuery};
@@ -72,8 +73,10 @@ async fn page(api: &Api, scope: Scope, query: FindingQuery) -> Result<ListPage<F
 fn refuse_unknown_words(query: &FindingQuery) -> Result<(), Problem> {
     in_order(query.from, query.to)?;
     let actions = query.action.iter().flat_map(|actions| actions.split(',')).map(str::trim);
+    let categories: Vec<_> = GuardrailCategory::all().map(GuardrailCategory::as_str).collect();
     let words = actions
         .map(|word| ("action", word, &ACTIONS[..]))
+        .chain(query.category.iter().map(|word| ("category", word.as_str(), &categories[..])))
         .chain(query.risk.iter().map(|word| ("risk", word.as_str(), &RISKS[..])))
         .chain(query.direction.iter().map(|word| ("direction", word.as_str(), &DIRECTIONS[..])));
     for (field, word, known) in words {

@@ -1,6 +1,6 @@
 //! An app's own categories of content.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -67,6 +67,11 @@ impl CustomCategory {
         }
     }
 
+    /// What gateways are asked for.
+    fn sought(&self) -> impl Iterator<Item = &str> {
+        self.keywords.iter().chain(&self.patterns).map(String::as_str)
+    }
+
     fn size(&self) -> usize {
         let lists = [&self.keywords, &self.patterns, &self.examples];
         let texts = lists.into_iter().flatten().map(String::len).sum::<usize>();
@@ -115,20 +120,45 @@ pub(crate) fn refuse_new(before: &AppSettings, after: &AppSettings, invalid: &mu
         }
     }
     // Those that are too many, too long or unusable are refused by themselves.
+    let patterns: usize = after.custom_categories.iter().map(|category| category.patterns.len()).sum();
     let fits = after.custom_categories.len() <= MOST_CATEGORIES
+        && patterns <= MOST_PATTERNS
         && after.custom_categories.iter().map(CustomCategory::size).sum::<usize>() <= LARGEST;
-    if fits && invalid.0.len() == known && looks_for_more(before, after) {
+    if fits && invalid.0.len() == known {
+        note_unaffordable(before, after, invalid);
+    }
+}
+
+/// Refuses categories that look for more than before, and together would cost too much: those of an older
+/// version, or of a change request, may be from before this was checked, or from beside other ones.
+///
+/// # Errors
+/// How much that is, and what to do.
+pub fn refuse_unaffordable(before: &AppSettings, after: &AppSettings) -> Result<(), Invalid> {
+    let mut invalid = Invalid::default();
+    note_unaffordable(before, after, &mut invalid);
+    invalid.into_result()
+}
+
+fn note_unaffordable(before: &AppSettings, after: &AppSettings, invalid: &mut Invalid) {
+    if looks_for_more(&before.custom_categories, &after.custom_categories) {
         invalid.check("custom_categories", guardrails::affordable(&after.custom_categories));
     }
 }
 
-/// Whether gateways would be asked for something else.
-fn looks_for_more(before: &AppSettings, after: &AppSettings) -> bool {
-    let sought = |settings: &AppSettings| -> Vec<(Vec<String>, Vec<String>)> {
-        let own = settings.custom_categories.iter();
-        own.map(|category| (category.keywords.clone(), category.patterns.clone())).collect()
-    };
-    sought(before) != sought(after)
+/// Whether gateways would be asked for anything that they are not asked for already.
+fn looks_for_more(before: &[CustomCategory], after: &[CustomCategory]) -> bool {
+    let mut known = BTreeMap::<&str, usize>::new();
+    for text in before.iter().flat_map(CustomCategory::sought) {
+        *known.entry(text).or_default() += 1;
+    }
+    after.iter().flat_map(CustomCategory::sought).any(|text| match known.get_mut(text) {
+        Some(count @ 1..) => {
+            *count -= 1;
+            false
+        }
+        _ => true,
+    })
 }
 
 /// Notes names that are there more than once, in any case.
@@ -208,6 +238,23 @@ mod tests {
             category.patterns.clear();
         };
         assert_eq!(with(empty), ["c[0]"]);
+    }
+
+    #[test]
+    fn what_costs_too_much_is_refused_unless_it_was_there() {
+        let app = |patterns: usize| {
+            let mut slow = category("Slow");
+            slow.patterns = vec![r"\w+x".into(); patterns];
+            AppSettings { custom_categories: vec![slow], ..AppSettings::default() }
+        };
+        let refused = |before: &AppSettings, after: &AppSettings| {
+            refuse_unaffordable(before, after).err().map(|Invalid(errors)| errors[0].path.clone())
+        };
+        assert_eq!(refused(&app(1), &app(40)).as_deref(), Some("custom_categories"));
+        assert_eq!(refused(&app(1), &app(2)), None);
+        assert_eq!(refused(&app(40), &app(40)), None, "it was there");
+        assert_eq!(refused(&app(40), &app(39)), None, "fewer");
+        assert!(refused(&app(40), &app(41)).is_some());
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub struct GuardrailSettings {
     pub exceptions: Vec<String>,
     /// Regular expressions of values that are no findings: at most 50. Each matches a value as a whole.
     pub exception_patterns: Vec<String>,
-    /// What becomes of a request that has the provider read or keep texts that the gateway does not see
+    /// What becomes of a request that has the provider read texts that the gateway does not see
     /// (`previous_response_id`, `conversation`, a stored prompt), where a rule blocks, redacts or anonymizes.
     pub unseen_texts: UnseenTexts,
 }

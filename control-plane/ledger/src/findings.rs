@@ -2,7 +2,7 @@
 
 use latchkey_proto::ledger as wire;
 
-use super::intake::{text, text_if_any};
+use super::intake::{text, text_if_any, text_up_to};
 
 /// A finding of one request, without what its record says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct NewFinding {
     pub value_hash: String,
 }
 
+/// Of a detector's name, in bytes: a custom category's has up to 100 characters.
+const LONGEST_DETECTOR: usize = 400;
 /// Of a value's hash, in bytes.
 const LONGEST_HASH: usize = 32;
 
@@ -40,7 +42,7 @@ pub(super) fn finding(finding: wire::Finding) -> Option<NewFinding> {
     let Some(category) = text_if_any(category) else { return unreadable("category") };
     Some(NewFinding {
         category,
-        detector: text(detector),
+        detector: text_up_to(LONGEST_DETECTOR, detector),
         risk,
         action,
         direction,
@@ -97,6 +99,9 @@ mod tests {
         assert_eq!((read.value_hash.as_str(), read.count, read.message), ("00ff10", 1, Some(0)));
         let long = wire::Finding { value_hash: vec![1; 1000], ..wire_finding() };
         assert_eq!(finding(long).unwrap().value_hash.len(), 2 * LONGEST_HASH);
+        let name = "\u{1f511}".repeat(100);
+        let own = wire::Finding { detector: name.clone(), ..wire_finding() };
+        assert_eq!(finding(own).unwrap().detector, name, "a category's longest name");
     }
 
     #[test]

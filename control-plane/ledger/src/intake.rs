@@ -290,8 +290,12 @@ pub(super) fn text_if_any(text: String) -> Option<String> {
 }
 
 /// Cut, and without control characters: PostgreSQL refuses the one of number 0.
-pub(super) fn text(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(LONGEST));
+pub(super) fn text(text: String) -> String {
+    text_up_to(LONGEST, text)
+}
+
+pub(super) fn text_up_to(bytes: usize, mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(bytes));
     if text.contains(char::is_control) {
         text.retain(|c| !c.is_control());
     }

@@ -165,11 +165,12 @@ on_both! {
             ("?direction=response".into(), vec!["r3"]),
             ("?from=2026-01-01T00:00:01Z&to=2026-01-01T00:00:03Z".into(), vec!["r3", "r2"]),
             (format!("?app_id={b}&action=redacted"), vec!["r4"]),
-            ("?category=%27+OR+1%3D1".into(), vec![]),
+            ("?detector=%27+OR+1%3D1".into(), vec![]),
+            ("?category=custom".into(), vec![]),
         ] {
             assert_eq!(names(&test, &test.owner, &format!("/findings{query}")).await, requests, "{query}");
         }
-        for wrong in ["?action=none", "?action=blocked,", "?risk=medium", "?direction=both", "?app_id=1", "?from=today", "?x=1",
+        for wrong in ["?action=none", "?category=weather", "?category=%27+OR+1%3D1", "?action=blocked,", "?risk=medium", "?direction=both", "?app_id=1", "?from=today", "?x=1",
             "?cursor=AA", "?limit=0", "?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z"] {
             assert_eq!(test.get(&format!("/findings{wrong}")).await.refused(400).0, "invalid_query", "{wrong}");
         }

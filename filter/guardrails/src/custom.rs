@@ -1,5 +1,7 @@
 //! An app's own categories: keywords, patterns, and exact values that are known by their keyed hashes alone.
 
+use std::sync::Arc;
+
 use crate::custom::exact::{ExactValue, ExactValues};
 use crate::custom::keywords::Keywords;
 use crate::custom::pattern::Pattern;
@@ -70,7 +72,7 @@ impl CustomCategory {
     /// # Errors
     /// What cannot be used, and why.
     pub fn check(definitions: &[CustomDefinition]) -> Result<(), Refused> {
-        let categories = definitions.iter().map(Self::compile).collect::<Result<Vec<_>, _>>()?;
-        probe::run(categories)
+        let categories = definitions.iter().map(|definition| Self::compile(definition).map(Arc::new));
+        probe::run(&categories.collect::<Result<Vec<_>, _>>()?).0
     }
 }

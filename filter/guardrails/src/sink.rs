@@ -33,6 +33,8 @@ pub(crate) struct Sink<'a> {
     pub(crate) end: End,
     /// Steps that custom categories took.
     pub(crate) steps: u64,
+    /// After so many steps of custom categories the search ends: for probes alone.
+    pub(crate) most_steps: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +64,7 @@ impl<'a> Sink<'a> {
             decode,
             end,
             steps: 0,
+            most_steps: u64::MAX,
         }
     }
 

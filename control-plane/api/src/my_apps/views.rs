@@ -91,7 +91,7 @@ pub struct MyGuardrails {
     pub rules: Vec<GuardrailRule>,
     /// The names of the app's own categories. Those without a rule are monitored.
     pub custom_categories: Vec<String>,
-    /// What becomes of a request that has the provider read or keep texts that the gateway does not see.
+    /// What becomes of a request that has the provider read texts that the gateway does not see.
     pub unseen_texts: UnseenTexts,
 }
 

@@ -44,7 +44,7 @@ impl GuardrailSettings {
         let list = format!("{path}.exception_patterns");
         invalid.check(&list, at_most(self.exception_patterns.len(), MOST_PATTERNS));
         for (i, pattern) in self.exception_patterns.iter().enumerate().take(MOST_PATTERNS) {
-            invalid.check(&format!("{list}[{i}]"), pattern_length(pattern));
+            invalid.check(&format!("{list}[{i}]"), plain_pattern(pattern));
         }
     }
 }
@@ -141,7 +141,7 @@ pub fn refuse_without_effect(before: &AppSettings, after: &AppSettings, invalid:
         }
     }
     for (i, pattern) in new.exception_patterns.iter().enumerate().take(MOST_PATTERNS) {
-        if !old.exception_patterns.contains(pattern) && pattern_length(pattern).is_ok() {
+        if !old.exception_patterns.contains(pattern) && plain_pattern(pattern).is_ok() {
             let path = format!("guardrails.exception_patterns[{i}]");
             invalid.check(&path, usable_pattern(pattern));
         }
@@ -149,21 +149,23 @@ pub fn refuse_without_effect(before: &AppSettings, after: &AppSettings, invalid:
 }
 
 fn plain_exception(value: &str) -> Result<(), String> {
+    plain(value, LONGEST_EXCEPTION)
+}
+
+/// One line as it is typed: forms have one in each.
+fn plain(value: &str, longest: usize) -> Result<(), String> {
     if let Some(hidden) = hidden::find(value) {
         return Err(format!("must not contain the invisible character {hidden}"));
     }
-    let fits = (1..=LONGEST_EXCEPTION).contains(&value.chars().count()) && value.trim() == value;
+    let fits = (1..=longest).contains(&value.chars().count()) && value.trim() == value;
     if fits && !value.chars().any(char::is_control) {
         return Ok(());
     }
-    Err(format!("must be 1 to {LONGEST_EXCEPTION} characters, without control characters or outer spaces"))
+    Err(format!("must be 1 to {longest} characters, without control characters or outer spaces"))
 }
 
-fn pattern_length(pattern: &str) -> Result<(), String> {
-    if (1..=LONGEST_PATTERN).contains(&pattern.chars().count()) {
-        return Ok(());
-    }
-    Err(format!("must be 1 to {LONGEST_PATTERN} characters"))
+fn plain_pattern(pattern: &str) -> Result<(), String> {
+    plain(pattern, LONGEST_PATTERN)
 }
 
 fn at_most(count: usize, most: usize) -> Result<(), String> {

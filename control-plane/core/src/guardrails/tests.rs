@@ -89,6 +89,23 @@ fn a_rule_names_what_there_is() {
 }
 
 #[test]
+fn exceptions_and_their_patterns_are_one_line_each() {
+    for (list, value) in [("exceptions", "a@b.com"), ("exception_patterns", "TEST-[0-9]+")] {
+        let of = |value: &str| path(json!({"rules": [{"category": "pii"}], list: [value]}));
+        assert_eq!(of(value), "");
+        for wrong in [
+            format!(" {value}"),
+            format!("{value} "),
+            format!("{value}\n"),
+            format!("x\n{value}"),
+            String::new(),
+        ] {
+            assert_eq!(of(&wrong), format!("guardrails.{list}[0]"), "{wrong:?}");
+        }
+    }
+}
+
+#[test]
 fn a_category_and_a_detector_have_one_rule_each() {
     let twice =
         json!({"rules": [{"category": "pii"}, {"category": "pci"}, {"category": "pii", "action": "block"}]});

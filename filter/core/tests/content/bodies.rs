@@ -11,7 +11,7 @@ use crate::source::{Source, Style, Tree, free, free_object, styles, texts};
 
 /// Something with a planted word in it that is not a text.
 fn fixed() -> Tree {
-    Tree::Fixed("\"SECRET-[EMAIL_1]\"".to_owned())
+    Tree::Fixed("\"SECRET-EMAIL\"".to_owned())
 }
 
 fn kind(name: &str) -> Tree {

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use regex_automata::hybrid::LazyStateID;
 use regex_automata::hybrid::dfa;
 use regex_automata::hybrid::regex::{Builder, Cache, Regex};
 use regex_automata::nfa::thompson;
@@ -20,6 +21,8 @@ const LARGEST_CACHE: usize = 64 << 10;
 const WINDOW: usize = 4 * LONGEST_CUSTOM_MATCH;
 /// Bytes that are tried from one place before the search goes over a window.
 const TRY: usize = 8;
+/// Steps that it costs to throw the cache away: all of its states were made in vain.
+const STEPS_OF_A_CLEAR: u64 = 10_000;
 
 /// A regular expression that is read on normalized text. It is compiled when it is first needed.
 #[derive(Clone)]
@@ -85,8 +88,13 @@ impl Pattern {
     }
 
     /// A long text on which the automaton stays alive, for a probe: bytes are preferred in this order.
-    pub(crate) fn longest_walk(&self, preferred: &[u8]) -> Vec<u8> {
-        self.compiled().map(|compiled| compiled.longest_walk(preferred)).unwrap_or_default()
+    pub(crate) fn longest_walk(&self, preferred: &[u8], steps: &mut u64) -> Vec<u8> {
+        self.compiled().map(|compiled| compiled.longest_walk(preferred, steps)).unwrap_or_default()
+    }
+
+    /// A text of this length on which the automaton goes here and there, for a probe.
+    pub(crate) fn random_walk(&self, length: usize, steps: &mut u64) -> Vec<u8> {
+        self.compiled().map(|compiled| compiled.random_walk(length, steps)).unwrap_or_default()
     }
 }
 
@@ -125,9 +133,21 @@ fn first_bytes(regex: &Regex, cache: &mut Cache) -> [bool; 256] {
     first
 }
 
+/// How often states were thrown away, in both directions.
+fn clears(cache: &Cache) -> u64 {
+    let (forward, reverse) = cache.as_parts();
+    u64::try_from(forward.clear_count().saturating_add(reverse.clear_count())).unwrap_or(u64::MAX)
+}
+
 impl Compiled {
-    fn with_cache<T>(&self, work: impl FnOnce(&mut Cache) -> T) -> T {
-        work(&mut self.cache.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Counts the steps of making states anew; other steps are for `work` to count.
+    fn with_cache<T>(&self, steps: &mut u64, work: impl FnOnce(&mut Cache, &mut u64) -> T) -> T {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = clears(&cache);
+        let done = work(&mut cache, steps);
+        let cleared = clears(&cache).saturating_sub(before);
+        *steps = steps.saturating_add(cleared.saturating_mul(STEPS_OF_A_CLEAR));
+        done
     }
 
     fn whole(&self, bytes: &[u8]) -> bool {
@@ -138,7 +158,7 @@ impl Compiled {
     fn anchored(&self, bytes: &[u8], start: usize, limit: usize, steps: &mut u64) -> Option<usize> {
         let input = Input::new(bytes).span(start..bytes.len()).anchored(Anchored::Yes);
         let dfa = self.regex.forward();
-        self.with_cache(|cache| {
+        self.with_cache(steps, |cache, steps| {
             let cache = cache.as_parts_mut().0;
             let mut state = dfa.start_state_forward(cache, &input).ok()?;
             let mut end = None;
@@ -182,7 +202,8 @@ impl Compiled {
         let end = at.saturating_add(WINDOW).min(bytes.len());
         // Where a match that begins is not cut by the end of the window.
         let covered = if end == bytes.len() { end } else { end.saturating_sub(LONGEST_CUSTOM_MATCH) };
-        let found = self.with_cache(|cache| self.regex.find(cache, Input::new(bytes).span(at.min(end)..end)));
+        let found = self
+            .with_cache(steps, |cache, _| self.regex.find(cache, Input::new(bytes).span(at.min(end)..end)));
         *steps = steps.saturating_add(u64::try_from(end.saturating_sub(at)).unwrap_or(0));
         let Some(start) = found.map(|found| found.start()).filter(|start| *start < covered) else {
             return Step::Skip(covered);
@@ -199,7 +220,7 @@ impl Compiled {
         let part = bytes.get(at..limit.min(bytes.len())).unwrap_or_default();
         let input = Input::new(bytes).span(at..bytes.len()).anchored(Anchored::Yes);
         let dfa = self.regex.forward();
-        self.with_cache(|cache| {
+        self.with_cache(steps, |cache, steps| {
             let cache = cache.as_parts_mut().0;
             let Ok(mut state) = dfa.start_state_forward(cache, &input) else { return true };
             for byte in part {
@@ -217,24 +238,77 @@ impl Compiled {
         })
     }
 
-    fn longest_walk(&self, preferred: &[u8]) -> Vec<u8> {
+    fn longest_walk(&self, preferred: &[u8], steps: &mut u64) -> Vec<u8> {
+        let others: Vec<u8> = (0..128).collect();
         let dfa = self.regex.forward();
         let mut text = Vec::new();
-        self.with_cache(|cache| {
+        self.with_cache(steps, |cache, steps| {
             let cache = cache.as_parts_mut().0;
             let input = Input::new("").anchored(Anchored::Yes);
             let Ok(mut state) = dfa.start_state_forward(cache, &input) else { return };
-            let others: Vec<u8> = (0..128).collect();
             while text.len() < 2 * LONGEST_CUSTOM_MATCH {
-                let alive = preferred.iter().chain(&others).find_map(|byte| {
-                    let next = dfa.next_state(cache, state, *byte).ok()?;
-                    (!next.is_dead() && !next.is_quit()).then_some((*byte, next))
-                });
-                let Some((byte, next)) = alive else { break };
+                let bytes = preferred.iter().chain(&others);
+                let Some((byte, next)) = alive(dfa, cache, state, bytes, steps) else { break };
                 text.push(byte);
                 state = next;
             }
         });
         text
     }
+
+    /// Pseudo-random, and the same each time.
+    fn random_walk(&self, length: usize, steps: &mut u64) -> Vec<u8> {
+        let dfa = self.regex.forward();
+        let mut alphabet: Vec<u8> =
+            dfa.byte_classes().representatives(b' '..=b'~').filter_map(|unit| unit.as_u8()).collect();
+        let mut random: u64 = 1;
+        let mut text = Vec::new();
+        self.with_cache(steps, |cache, steps| {
+            let cache = cache.as_parts_mut().0;
+            let input = Input::new("").anchored(Anchored::Yes);
+            let mut state = None;
+            for _ in 0..length.saturating_mul(2) {
+                if text.len() >= length {
+                    break;
+                }
+                random =
+                    random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let turn = usize::try_from(random.wrapping_shr(33)).unwrap_or(0);
+                let turn = turn.checked_rem(alphabet.len()).unwrap_or(0);
+                alphabet.rotate_left(turn);
+                let Some(from) = state.or_else(|| dfa.start_state_forward(cache, &input).ok()) else { break };
+                match alive(dfa, cache, from, alphabet.iter(), steps) {
+                    Some((byte, next)) => {
+                        text.push(byte);
+                        state = Some(next);
+                    }
+                    None => state = None,
+                }
+            }
+        });
+        text
+    }
+}
+
+/// The first of these bytes after which the automaton is alive, and how it is then. Counts its steps. None, too,
+/// where `state` was thrown away meanwhile.
+fn alive<'a>(
+    dfa: &dfa::DFA,
+    cache: &mut dfa::Cache,
+    state: LazyStateID,
+    bytes: impl Iterator<Item = &'a u8>,
+    steps: &mut u64,
+) -> Option<(u8, LazyStateID)> {
+    let clears = cache.clear_count();
+    for byte in bytes {
+        *steps = steps.saturating_add(1);
+        let next = dfa.next_state(cache, state, *byte).ok()?;
+        if !next.is_dead() && !next.is_quit() {
+            return Some((*byte, next));
+        }
+        if cache.clear_count() != clears {
+            return None;
+        }
+    }
+    None
 }

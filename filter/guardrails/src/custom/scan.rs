@@ -38,6 +38,9 @@ fn words(sink: &mut Sink<'_>, index: &Index, categories: &[Ranked<'_>]) {
     let bytes = sink.bytes;
     let mut steps = 0;
     for (at, first) in bytes.iter().enumerate().skip(sink.from) {
+        if steps >= sink.most_steps {
+            break;
+        }
         let second = bytes.get(at.saturating_add(1));
         let keyword = second.is_none_or(|second| index.keyword_may_begin(*first, *second));
         let may_begin = first & 0xc0 != 0x80 && (keyword || index.has_exact);
@@ -100,6 +103,9 @@ fn patterns(sink: &mut Sink<'_>, index: &Index, categories: &[Ranked<'_>]) {
         .collect();
     let mut steps = 0;
     for (at, byte) in bytes.iter().enumerate().skip(from) {
+        if steps >= sink.most_steps {
+            break;
+        }
         for number in index.patterns_from(*byte) {
             steps = u64::saturating_add(steps, 1);
             let Some(pattern) = progress.get_mut(usize::from(*number)).filter(|pattern| pattern.next <= at)

@@ -2,6 +2,7 @@
 
 use latchkey_core::access::SelfService;
 use latchkey_core::change::{Change, Configuration, Operation};
+use latchkey_core::content::refuse_unaffordable;
 use latchkey_core::expiry::BadExpiry;
 use latchkey_core::guardrails::check_trials;
 use latchkey_core::name::Name;
@@ -68,9 +69,15 @@ pub async fn save(
             // What came after it may have taken a version's place.
             let mut settings = settings.continuing(&before.settings);
             settings.prompts.iter_mut().for_each(Prompt::drop_dangling_labels);
-            settings.validated()?
+            let settings = settings.validated()?;
+            refuse_unaffordable(&before.settings, &settings)?;
+            settings
         }
-        VersionOrigin::Request(_) => settings.continuing(&before.settings).validated()?,
+        VersionOrigin::Request(_) => {
+            let settings = settings.continuing(&before.settings).validated()?;
+            refuse_unaffordable(&before.settings, &settings)?;
+            settings
+        }
     };
     if matches!(origin, VersionOrigin::Request(_)) {
         // Time has passed since it was asked for.
