@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use latchkey_tests::mcp::McpServer;
 use latchkey_tests::raw::{self, RawProvider, Step};
 use latchkey_tests::stack::answer::Answer;
 use latchkey_tests::stack::api::App;
@@ -248,6 +249,33 @@ async fn arguments_of_streamed_tool_calls_are_restored() {
         let read: Value =
             serde_json::from_str(&read).unwrap_or_else(|error| panic!("{cut}: {error}: {read}"));
         assert_eq!(read["to"], EMAIL, "cut at {cut}");
+    }
+}
+
+#[tokio::test]
+async fn tools_of_mcp_servers_get_placeholders_and_clients_get_values() {
+    let server = McpServer::everything().await.unwrap();
+    let stack = Stack::start().await.unwrap();
+    let settings = json!({ "name": "everything", "url": server.url() });
+    stack.api().post("/api/v1/mcp-servers", settings).await.unwrap().ok().unwrap();
+    let call = async |app: &App, message: &str| {
+        let url = format!("{}/mcp/everything", stack.gateway().url());
+        let arguments = json!({ "message": message }).to_string();
+        let variables = [("MCP_URL", url.as_str()), ("TOOL", "echo"), ("ARGUMENTS", &arguments)];
+        stack.gateway().sdk("mcp_client.py", &app.key, &variables).await.unwrap()
+    };
+    let message = format!("write to {EMAIL}");
+    let anonymizing = guarded(&stack, "anonymizing", &[rule("pii", "anonymize", "both")]).await;
+    assert_eq!(call(&anonymizing, &message).await["content"], json!([format!("Echo: {message}")]));
+    let redacting = guarded(&stack, "redacting", &[rule("pii", "redact", "request")]).await;
+    assert_eq!(call(&redacting, &message).await["content"], json!(["Echo: write to [EMAIL]"]));
+    let answers = guarded(&stack, "answers", &[rule("pii", "redact", "response")]).await;
+    assert_eq!(call(&answers, &message).await["content"], json!(["Echo: write to [EMAIL]"]));
+    for (name, direction) in [("blocking", "request"), ("blocking-answers", "response")] {
+        let app = guarded(&stack, name, &[rule("pii", "block", direction)]).await;
+        let outcome = call(&app, &message).await;
+        assert_eq!(outcome["error"]["data"]["code"], "guardrail_blocked", "{direction}: {outcome}");
+        assert!(!outcome.to_string().contains(EMAIL), "{direction}: {outcome}");
     }
 }
 
