@@ -8,7 +8,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use jiff::SignedDuration;
 use latchkey_api::{Api, ApiSettings};
+use latchkey_core::content::refuse_unaffordable;
 use latchkey_core::identity::jwks_network::JwksNetworkPolicy;
+use latchkey_core::invalid::Invalid;
+use latchkey_core::settings::AppSettings;
 use latchkey_core::upstream::Opened;
 use latchkey_discovery::ads::Statuses;
 use latchkey_discovery::registry::Registry;
@@ -18,6 +21,7 @@ use latchkey_ledger::{Ledger, calibration, retention};
 use latchkey_service::gateways::Gateways;
 use latchkey_service::tokens::GatewayTokens;
 use latchkey_store::Store;
+use latchkey_store::apps::{App, AppFilter, AppOrder};
 use latchkey_store::seal::MasterKey;
 use latchkey_store::upstreams::{McpProtocol, ModelProtocol, Protocol, Upstream};
 use latchkey_world::World;
@@ -108,6 +112,7 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
     jobs.spawn(calibration::keep_calibrated(store.clone(), world.clone()));
     jobs.spawn(retention::keep_tidy(store.clone(), world.clone(), ledgers, options.record_retention_days));
     jobs.spawn(tidy(store.clone(), world));
+    let warning = tokio::spawn(warn_of_slow_categories(store.clone()));
 
     tracing::info!(http = %options.http_addr, grpc = %options.grpc_addr, tls = tls.is_some(), "serving");
     let mut server = Server::builder()
@@ -158,6 +163,7 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
         () = async { stopped(deadline).await; tokio::time::sleep(LAST_WORDS).await } => Ok(()),
     };
     jobs.shutdown().await;
+    warning.abort();
     store.close().await;
     outcome
 }
@@ -197,6 +203,29 @@ async fn warn_of_upstreams_with<P: Protocol>(store: &Store, opened: &Opened) -> 
         }
     }
     Ok(())
+}
+
+/// Says which apps' own categories cost gateways too much: they are there since before this was asked, and stay.
+async fn warn_of_slow_categories(store: Store) {
+    let mut filter = AppFilter::default();
+    loop {
+        let apps = match store.apps(&filter, AppOrder::Oldest, 100).await {
+            Ok(apps) => apps,
+            Err(error) => return tracing::warn!(%error, "could not check the apps' custom categories"),
+        };
+        let Some(last) = apps.last() else { return };
+        filter.after = Some(last.id);
+        for App { id, settings, .. } in apps {
+            let check = move || refuse_unaffordable(&AppSettings::default(), &settings);
+            let errors = match tokio::task::spawn_blocking(check).await {
+                Ok(Err(Invalid(errors))) => errors,
+                Ok(Ok(())) | Err(_) => continue,
+            };
+            for error in errors {
+                tracing::warn!(app = %id, %error, "custom categories slow gateways down: simplify them");
+            }
+        }
+    }
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {

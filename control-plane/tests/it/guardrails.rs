@@ -92,6 +92,22 @@ on_both! {
 }
 
 on_both! {
+    async fn categories_that_cost_too_much_are_kept_but_not_restored(test: Test) {
+        let app = test.app(json!({})).await;
+        let path = format!("/apps/{}", id(&app));
+        // As an older control plane stored them.
+        let slow = json!([{"name": "Slow", "patterns": vec![r"\w+x"; 40]}]);
+        assert_eq!(put_categories(&test, &app, slow.clone()).await.refused(422), pair("invalid", "custom_categories"));
+        edit_settings(&test, &app, |settings| settings.custom_categories = serde_json::from_value(slow).unwrap()).await;
+        test.patch(&path, json!({"tags": ["a"]})).await.expect(StatusCode::OK);
+        assert_eq!(shipped(&test, &app).await.0.unwrap().custom_categories[0].patterns.len(), 40);
+        put_categories(&test, &app, json!([])).await.expect(StatusCode::OK);
+        let back = test.act(&format!("{path}/versions/2/rollback")).await;
+        assert_eq!(back.refused(422), pair("invalid", "custom_categories"));
+    }
+}
+
+on_both! {
     async fn custom_categories_are_monitored_unless_a_rule_says_otherwise(test: Test) {
         let app = test.app(json!({})).await;
         let path = format!("/apps/{}", id(&app));

@@ -44,8 +44,8 @@ impl Store {
 }
 
 /// None where nothing is looked for. Categories that were stored before they were checked together are sent as
-/// they are, whatever they cost: to leave them out would let pass what they look for. A check takes too long
-/// for the feed; whoever next adds to them has it.
+/// they are, whatever they cost: to leave them out would let pass what they look for. `serve` logs them when it
+/// starts, and whoever adds to them is refused.
 pub(super) fn guardrails(app: &App, secret: &GuardrailSecret) -> Option<wire::Guardrails> {
     let (settings, own) = (&app.settings.guardrails, &app.settings.custom_categories);
     if settings.rules.is_empty() && own.is_empty() {
