@@ -438,6 +438,7 @@ fn record() -> Record {
         output_cut: None,
         text: None,
         inspection: None,
+        prompts: Vec::new(),
     }
 }
 
