@@ -70,17 +70,15 @@ pub fn edit_answer(
     edit_json(Subject::Answer(operation), body, editor)
 }
 
+/// The place of a text that is all there is.
+pub(crate) fn whole_place(role: Role) -> Place<'static> {
+    Place { message: None, role, is_new: true, is_name: false, editable: true, path: &[] }
+}
+
 /// Edits an answer that is one text; none where nothing changes.
 #[must_use]
 pub fn edit_text(text: &str, editor: &mut dyn TextEditor) -> Option<Vec<u8>> {
-    let place = Place {
-        message: None,
-        role: Role::Assistant,
-        is_new: true,
-        is_name: false,
-        editable: true,
-        path: &[],
-    };
+    let place = whole_place(Role::Assistant);
     let splices = leaf::ask(editor, text, 0..text.len(), &place).into_iter();
     let splices: Vec<_> = splices.map(|Replacement { span, text }| (span, text.into_bytes())).collect();
     if splices.is_empty() { None } else { splice(text.as_bytes(), splices) }

@@ -24,6 +24,7 @@ pub struct AnswerInspector {
     is_blocked: bool,
     /// The document so far that came as a stream.
     document: Option<Vec<u8>>,
+    /// Something other than white space has come.
     has_begun: bool,
 }
 
@@ -171,9 +172,9 @@ impl AnswerInspector {
 
     /// Holds a JSON document that came as a stream until it is whole; none where it is a stream.
     fn document(&mut self, bytes: &[u8], last: bool) -> Option<Vec<u8>> {
-        let is_first = !std::mem::replace(&mut self.has_begun, true);
-        if is_first && bytes.trim_ascii_start().first().is_some_and(|byte| b"{[".contains(byte)) {
-            self.document = Some(Vec::new());
+        if let (false, Some(first)) = (self.has_begun, bytes.trim_ascii_start().first()) {
+            self.has_begun = true;
+            self.document = b"{[".contains(first).then(Vec::new);
         }
         let document = self.document.as_mut()?;
         document.extend_from_slice(bytes);

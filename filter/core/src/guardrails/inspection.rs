@@ -12,7 +12,7 @@ use super::policy::{Action, Direction, Guardrails, Ruling, UnseenTexts};
 use super::report::{BlockDetail, Finding, FindingAction, InspectionReport};
 use crate::answer::denial::{Code, Denial};
 use crate::content::{self, Place, Replacement, TextEditor, Unread};
-use crate::request::body::{BodyFormat, JsonObject};
+use crate::request::body::{BodyFormat, JsonObject, UnreadObject};
 use crate::request::endpoint::ModelOperation;
 use crate::snapshot::{AppPolicy, UnixMs};
 
@@ -105,7 +105,7 @@ impl Inspection {
         };
         let mut inspection = Box::new(Self::new(app, scanner, is_restorable, now));
         if let InspectedContent::Model(ModelOperation::Responses, _) = content {
-            inspection.check_unseen(body).map_err(|denial| Blocked { denial, report: None })?;
+            inspection.check_unseen(body)?;
         }
         let mut editor = Editor::new(&mut inspection, Direction::Request);
         let edited = match content {
@@ -157,7 +157,7 @@ impl Inspection {
             || self.guardrails().is_some_and(|guardrails| guardrails.looks(Direction::Response))
     }
 
-    pub(super) fn guardrails(&self) -> Option<&Guardrails> {
+    fn guardrails(&self) -> Option<&Guardrails> {
         self.app.guardrails.as_ref()
     }
 
@@ -172,14 +172,7 @@ impl Inspection {
 
     /// Refuses a request that refers to texts which the provider has and the gateway does not see.
     fn check_unseen(&mut self, body: &[u8]) -> Result<(), Denial> {
-        let members = ["previous_response_id", "conversation", "prompt", "input"];
-        let read = std::str::from_utf8(body).ok().and_then(|body| JsonObject::read(body, members).ok());
-        let named = read.and_then(|object| {
-            let is_set = |name: &&str| object.get(name).is_some_and(|value| value.get() != "null");
-            let refers = || object.get("input").is_some_and(|input| refers_to_items(input.get()));
-            UNSEEN.into_iter().find(is_set).or_else(|| refers().then_some(REFERENCE))
-        });
-        let Some(name) = named else { return Ok(()) };
+        let Some(name) = unseen(body) else { return Ok(()) };
         let is_refused = self.guardrails().is_some_and(|it| it.unseen_texts == UnseenTexts::Refuse);
         if !is_refused || !self.intervenes(Direction::Request) {
             self.count_unread();
@@ -190,6 +183,21 @@ impl Inspection {
              send the text itself, or ask an admin to allow it (`guardrails.unseen_texts`)."
         );
         Err(Denial { param: Some(name.into()), ..Denial::new(Code::ContentNotInspected, message) })
+    }
+}
+
+/// The member of a Responses request that refers, or may refer, to texts which the provider has.
+fn unseen(body: &[u8]) -> Option<&'static str> {
+    let [response, conversation, prompt] = UNSEEN;
+    match JsonObject::read(str::from_utf8(body).ok()?, [response, conversation, prompt, "input"]) {
+        Ok(object) => {
+            let is_set = |name: &&str| object.get(name).is_some_and(|value| value.get() != "null");
+            let refers = || object.get("input").is_some_and(|input| refers_to_items(input.get()));
+            UNSEEN.into_iter().find(is_set).or_else(|| refers().then_some(REFERENCE))
+        }
+        // Some parser may find it set.
+        Err(UnreadObject::Ambiguous(name)) => Some(name),
+        Err(UnreadObject::Malformed(..) | UnreadObject::NotAnObject) => None,
     }
 }
 
@@ -209,8 +217,8 @@ fn refers_to_items(input: &str) -> bool {
 
 /// Follows the app's rules in texts that go one way.
 pub(super) struct Editor<'a> {
-    pub inspection: &'a mut Inspection,
-    pub direction: Direction,
+    inspection: &'a mut Inspection,
+    direction: Direction,
     /// The first match that blocks.
     pub block: Option<BlockDetail>,
     /// What the last scan of a stream's text has found, which is asked for next.
@@ -219,7 +227,7 @@ pub(super) struct Editor<'a> {
 
 /// The matches of a text that begin at `from` or later.
 struct StreamScan {
-    length: usize,
+    text: String,
     from: usize,
     scan: Scan,
 }
@@ -237,7 +245,7 @@ impl<'a> Editor<'a> {
     /// The matches that begin within the range.
     fn matches(&self, text: &str, range: &Range<usize>, wanted: &Wanted) -> Vec<Match> {
         let known = self.scan.take().filter(|known| {
-            known.length == text.len() && known.from == range.start && range.end <= known.scan.decided
+            known.text == text && known.from == range.start && range.end <= known.scan.decided
         });
         let scan = known.map(|known| known.scan);
         let scan =
@@ -262,14 +270,17 @@ impl<'a> Editor<'a> {
             || self.direction == Direction::Response
             || detector.category == Category::Secrets;
         let action = match ruling.in_force {
+            // It does not block the chat for ever, and does not pass either.
+            Some(Action::Block) if !is_new => Some(Action::Redact),
+            Some(Action::Anonymize) if is_final => Some(Action::Redact),
+            action => action,
+        };
+        let action = match action {
             // It cannot be replaced: nobody shall believe that it was.
             Some(Action::Anonymize | Action::Redact) if !place.editable => {
                 report.unread = report.unread.saturating_add(1);
                 Some(Action::Monitor)
             }
-            Some(Action::Anonymize) if is_final => Some(Action::Redact),
-            // It does not block the chat for ever, and does not pass either.
-            Some(Action::Block) if !is_new && place.editable => Some(Action::Redact),
             action => action,
         };
         let message = place.message.and_then(|message| u32::try_from(message).ok());
@@ -367,7 +378,7 @@ impl TextEditor for Editor<'_> {
             let wanted = guardrails.wanted(self.direction);
             let scan = self.inspection.scanner.scan(text, from, End::Open, wanted);
             until = scan.decided;
-            self.scan.set(Some(StreamScan { length: text.len(), from, scan }));
+            self.scan.set(Some(StreamScan { text: text.to_owned(), from, scan }));
         }
         if !self.inspection.placeholders.is_empty() {
             let window = text.floor_char_boundary(text.len().saturating_sub(placeholder::LONGEST));
@@ -396,4 +407,37 @@ pub(super) fn denial(block: BlockDetail, what: &str) -> Denial {
     let message =
         format!("The app's guardrails block this {what}: {category} ({detector}) was found{place}.");
     Denial { block: Some(Box::new(block)), ..Denial::new(Code::GuardrailBlocked, message) }
+}
+
+#[cfg(test)]
+mod tests {
+    use latchkey_proto::discovery as wire;
+
+    use super::*;
+    use crate::content::Role;
+    use crate::testing;
+
+    #[test]
+    fn a_scan_is_of_one_text() {
+        let rule = wire::GuardrailRule {
+            category: "pii".to_owned(),
+            detector: String::new(),
+            action: wire::GuardrailAction::Redact.into(),
+            direction: wire::GuardrailDirection::Both.into(),
+            min_risk: wire::GuardrailRisk::Low.into(),
+            shadow_until_ms: 0,
+        };
+        let guardrails =
+            wire::Guardrails { rules: vec![rule], key: vec![7; 32], ..wire::Guardrails::default() };
+        let app = wire::AppPolicy { guardrails: Some(guardrails), ..testing::app() };
+        let app = Rc::new(AppPolicy::try_from(app).unwrap());
+        let mut inspection = Inspection::new(&app, &Rc::default(), true, UnixMs(1));
+        let mut editor = Editor::of_answer(&mut inspection);
+        let place = content::whole_place(Role::Assistant);
+        let (harmless, address) = ("nothing that is here. ", "mail kim@example.com, ");
+        assert_eq!(harmless.len(), address.len());
+        assert_eq!(editor.decided_until(harmless, 0), harmless.len());
+        let edits = editor.edit(address, 0..address.len(), &place);
+        assert_eq!(edits.first().map(|edit| edit.text.as_str()), Some("[EMAIL]"), "{edits:?}");
+    }
 }

@@ -206,6 +206,18 @@ fn what_was_blocked_before_does_not_block_the_chat_for_ever() {
 }
 
 #[test]
+fn what_cannot_be_replaced_in_an_earlier_turn_does_not_block_either() {
+    let store = guarded(vec![rule("pii", Action::Block)]);
+    let body = json!({ "model": "gpt-4o", "messages": [
+        { "role": "user", "name": EMAIL, "content": "hi" },
+        { "role": "assistant", "content": "hello" },
+        { "role": "user", "content": "bye" },
+    ] });
+    let forward = forwarded(ask(&store, testing::app_key().expose(), CHAT, body.to_string().as_bytes()));
+    assert_eq!((report(&forward).unread, forward.body), (1, None));
+}
+
+#[test]
 fn what_is_monitored_passes_unchanged_and_is_noted() {
     let forward = forwarded(say(&guarded(vec![rule("pii", Action::Monitor)]), EMAIL));
     assert!(forward.body.is_none());
@@ -290,6 +302,14 @@ fn texts_that_the_provider_keeps_are_refused_unless_the_app_allows_them() {
         let reply = refusal(ask(&redacting, &body(member)));
         assert_eq!(reply.code, Some(Code::ContentNotInspected), "{member}");
         assert!(String::from_utf8_lossy(&reply.body).contains(member));
+    }
+    for (doubled, name) in [
+        (r#""previous_response_id":null,"previous_response_id":"x""#, "previous_response_id"),
+        (r#""Conversation":"x""#, "conversation"),
+    ] {
+        let reply = refusal(ask(&redacting, &format!(r#"{{"model":"gpt-4o","input":"hi",{doubled}}}"#)));
+        assert_eq!(reply.code, Some(Code::ContentNotInspected), "{doubled}");
+        assert!(String::from_utf8_lossy(&reply.body).contains(name));
     }
     let allowing = wire::Guardrails {
         rules: vec![rule("pii", Action::Redact)],
@@ -524,6 +544,13 @@ fn an_answer_is_read_whatever_its_label_says() {
     let (first, second) = document.split_at(20);
     let shown = [redacting.chunk(first.as_bytes(), false), redacting.chunk(second.as_bytes(), true)].concat();
     assert_eq!(String::from_utf8(shown).unwrap(), document.replace(EMAIL, "[EMAIL]"));
+    let (mut redacting, _) = inspector(Action::Redact, "text/event-stream");
+    let shown = [
+        redacting.chunk(b"", false),
+        redacting.chunk(b" \n", false),
+        redacting.chunk(document.as_bytes(), true),
+    ];
+    assert!(!String::from_utf8(shown.concat()).unwrap().contains(EMAIL), "white space tells nothing");
     let (mut blocking, _) = inspector(Action::Block, "text/event-stream");
     let shown = blocking.chunk(document.as_bytes(), true);
     assert!(!String::from_utf8(shown).unwrap().contains(EMAIL) && blocking.is_blocked());
