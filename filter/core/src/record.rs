@@ -193,6 +193,7 @@ impl From<Record> for wire::Record {
             findings: findings.into_iter().map(Into::into).collect(),
             inspection: unread.map(|unread| wire::Inspection { unread }),
             prompts: prompts.iter().map(|prompt| kept(prompt)).collect(),
+            attempts: Vec::new(),
         }
     }
 }

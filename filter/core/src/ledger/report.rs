@@ -68,7 +68,7 @@ impl<S: SharedStore> LedgerClient<S> {
                 stream.is_proved = true;
                 stream.unanswered.push_back(sent);
             }
-            effects.push(send(Kind::Report(wire::Report { id, batches, leases })));
+            effects.push(send(Kind::Report(wire::Report { id, batches, leases, resting: None })));
         }
     }
 

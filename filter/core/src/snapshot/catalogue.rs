@@ -86,7 +86,7 @@ impl TryFrom<wire::Catalogue> for Catalogue {
     type Error = InvalidResource;
 
     fn try_from(catalogue: wire::Catalogue) -> Result<Self, InvalidResource> {
-        let wire::Catalogue { providers, models, mcp_servers } = catalogue;
+        let wire::Catalogue { providers, models, mcp_servers, routing_groups: _ } = catalogue;
         let mut by_name = BTreeMap::new();
         for provider in providers {
             let provider = Rc::new(Provider::try_from(provider)?);
@@ -166,6 +166,7 @@ impl TryFrom<wire::Provider> for Provider {
             authority,
             path_prefix,
             idle_timeout_seconds,
+            group_cluster: _,
         } = provider;
         let name = name(provider_name, "providers.name")?;
         let malformed = |field| InvalidResource::Provider { provider: name.clone(), field };

@@ -139,6 +139,8 @@ impl TryFrom<wire::AppPolicy> for AppPolicy {
             mcp,
             guardrails,
             prompts,
+            routing_groups: _,
+            target_header: _,
         } = policy;
         Ok(Self {
             id: AppId(id(&app, "id")?),
