@@ -10,13 +10,13 @@ use latchkey_service::action::Refusal;
 use latchkey_service::action::routing_groups::{self, EditRoutingGroup, NewRoutingGroup};
 use latchkey_store::routing_groups::RoutingGroup;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::Api;
 use super::apps::{Created, Deleted, Switched};
 use super::auth::{AdminGuard, ReaderGuard};
-use super::body::{JsonBody, PathParams};
+use super::body::{JsonBody, PathParams, Query};
 use super::idempotency::{Answered, Creation};
 use super::pagination::ListPage;
 use super::problem::Problem;
@@ -57,11 +57,38 @@ impl From<RoutingGroup> for RoutingGroupView {
     }
 }
 
-/// Lists every routing group, oldest first.
+/// Which routing groups.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct RoutingGroupQuery {
+    /// Only groups with a target of this provider.
+    pub provider: Option<String>,
+    /// Only groups with a target of this model.
+    pub model: Option<String>,
+}
+
+impl RoutingGroupQuery {
+    fn holds(&self, group: &RoutingGroup) -> bool {
+        let is = |asked: &Option<String>, name: &str| asked.as_ref().is_none_or(|asked| asked == name);
+        let is_asked = |target: &RoutingTarget| {
+            is(&self.provider, target.provider.as_str()) && is(&self.model, target.model.as_str())
+        };
+        group.settings.targets().any(|(_, target)| is_asked(target))
+    }
+}
+
+/// Lists routing groups, oldest first.
 #[utoipa::path(get, path = "/api/v1/routing-groups", tag = "routing-groups", operation_id = "list_routing_groups",
+    params(RoutingGroupQuery),
     security(("token" = [])), responses((status = 200, body = ListPage<RoutingGroupView>), (status = "4XX", body = Problem)))]
-pub async fn list(_: ReaderGuard, State(api): State<Api>) -> Result<ListPage<RoutingGroupView>, Problem> {
-    let items = api.store.routing_groups().await?.into_iter().map(RoutingGroupView::from).collect();
+pub async fn list(
+    _: ReaderGuard,
+    State(api): State<Api>,
+    Query(query): Query<RoutingGroupQuery>,
+) -> Result<ListPage<RoutingGroupView>, Problem> {
+    let groups = api.store.routing_groups().await?.into_iter().filter(|group| query.holds(group));
+    let items = groups.map(RoutingGroupView::from).collect();
     Ok(ListPage { items, next_cursor: None })
 }
 

@@ -268,6 +268,12 @@ fn kinds_of_events_are_all_listed_and_no_others() {
 }
 
 #[test]
+fn settings_of_routing_groups_are_all_listed_and_no_others() {
+    assert_eq!(first_column("docs/routing.md", "## Settings"), fields("NewRoutingGroup"));
+    assert_eq!(first_column("docs/routing.md", "## Failover"), fields("Failover"));
+}
+
+#[test]
 fn limits_are_all_listed_and_no_others() {
     assert_eq!(first_column("docs/limits.md", "## Which limits are there?"), fields("Limits"));
 }
@@ -355,6 +361,13 @@ async fn examples_in_json_are_taken_as_they_stand() {
         json!({"name": "sample", "kind": "openai_compatible", "base_url": "https://sample.example/v1"});
     test.post("/providers", sample).await.expect(StatusCode::CREATED);
     taken("docs/providers.md", "long_context", "POST", "/models").await;
+    for name in ["gpt-4o", "gpt-4o-mini"] {
+        let model = json!({"name": name, "provider": "openai", "price": null});
+        test.post("/models", model).await;
+    }
+    taken("docs/routing.md", "\"name\": \"fast\"", "POST", "/routing-groups").await;
+    let group = test.get("/routing-groups").await.json["items"][0]["id"].as_str().unwrap().to_owned();
+    taken("docs/routing.md", "up_to_tokens", "PATCH", &format!("/routing-groups/{group}")).await;
     taken("docs/access.md", "viewer", "PATCH", &format!("{of_app}/self-service")).await;
     taken("docs/user-identity.md", "jwks_url", "PATCH", &of_app).await;
     taken("docs/guardrails.md", "exception_patterns", "PATCH", &of_app).await;

@@ -162,6 +162,15 @@ on_both! {
         assert_eq!(refused.refused(422), pair("invalid", "kind"));
         test.patch("/providers/one", json!({"kind": "azure_openai"})).await.expect(StatusCode::OK);
 
+        let listed = async |query: &str| {
+            let list = test.get(&format!("/routing-groups{query}")).await.expect(StatusCode::OK);
+            list["items"].as_array().unwrap().len()
+        };
+        for (query, count) in [("", 1), ("?provider=one", 1), ("?provider=one&model=o3", 0), ("?provider=none", 0), ("?model=gpt-4o", 1)] {
+            assert_eq!(listed(query).await, count, "{query}");
+        }
+        assert_eq!(test.get("/routing-groups?kind=x").await.status, StatusCode::BAD_REQUEST);
+
         let edit = json!({"targets": [target("two", 100)]});
         test.patch(&format!("/routing-groups/{}", id(&fast)), edit).await.expect(StatusCode::OK);
         test.delete(&model).await.expect(StatusCode::NO_CONTENT);

@@ -13,6 +13,7 @@ mod my_logs;
 mod my_requests;
 mod prompts;
 mod providers;
+mod routing_groups;
 mod sign_in;
 mod tokens;
 mod typed;

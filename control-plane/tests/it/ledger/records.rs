@@ -111,6 +111,62 @@ on_both! {
     }
 }
 
+on_both! {
+    async fn attempts_at_targets_and_targets_that_rest_are_kept_as_told(test: Test) {
+        use latchkey_proto::ledger::{Attempt, AttemptEnd, RestingTarget, RestingTargets};
+
+        let app = app(&test, |_| {}).await;
+        let plane = ControlPlane::start(&test).await;
+        let mut gateway = plane.gateway("a").await;
+        let attempt = |provider: &str, status, end: AttemptEnd| Attempt {
+            provider: provider.to_owned(),
+            model: "gpt-4o".to_owned(),
+            status,
+            end: end.into(),
+            duration_ms: 70,
+        };
+        let attempts = vec![
+            attempt("one", 429, AttemptEnd::Status),
+            attempt("two", 0, AttemptEnd::Timeout),
+            Attempt { end: 99, ..attempt("three", 200, AttemptEnd::Served) },
+        ];
+        gateway.record(vec![Record { attempts, ..record(&test, &app, 1, vec![]) }, record(&test, &app, 2, vec![])]).await;
+        let logs = test.get("/logs").await.json;
+        let expected = json!([
+            {"provider": "one", "model": "gpt-4o", "status": 429, "end": "status", "duration_ms": 70},
+            {"provider": "two", "model": "gpt-4o", "status": null, "end": "timeout", "duration_ms": 70},
+            {"provider": "three", "model": "gpt-4o", "status": 200, "end": "unknown", "duration_ms": 70},
+        ]);
+        assert_eq!((&logs["items"][1]["attempts"], &logs["items"][0]["attempts"]), (&expected, &json!([])));
+
+        let _stream = test.gateway("gateway-a", 0);
+        let resting = async || test.get("/gateways").await.json["items"][0]["resting"].clone();
+        assert_eq!(resting().await, json!([]));
+        let rests = |until_ms| RestingTarget {
+            provider: "one".to_owned(),
+            model: "gpt-4o".to_owned(),
+            until_ms,
+            reason: AttemptEnd::Status.into(),
+            status: 429,
+        };
+        let told = |targets| Report { resting: Some(RestingTargets { targets }), ..Report::default() };
+        gateway.report(told(vec![rests(START_MS + 5_000), RestingTarget { provider: "two".to_owned(), ..rests(START_MS) }])).await;
+        let one = json!([{"provider": "one", "model": "gpt-4o", "until": "2026-01-01T00:00:05Z", "reason": "status", "status": 429}]);
+        assert_eq!(resting().await, one, "what rests no longer is not shown");
+        gateway.report(Report::default()).await;
+        assert_eq!(resting().await, one, "nothing has changed");
+        // Another replica shows it, too.
+        let other = test.another().await;
+        let _there = other.gateway("gateway-a", 0);
+        assert_eq!(other.get("/gateways").await.json["items"][0]["resting"], one);
+        gateway.report(told(vec![])).await;
+        assert_eq!(resting().await, json!([]));
+        gateway.report(told(vec![rests(START_MS + 5_000)])).await;
+        test.clock.advance(Duration::from_secs(6));
+        assert_eq!(resting().await, json!([]));
+    }
+}
+
 /// The ledger has kept them as they are when they are made of those by day and key.
 async fn expect_sums_over_all_apps(test: &Test) {
     let sums = "SELECT dimension || ' ' || day || ' ' || value || ' ' || model || ' ' || provider || ' ' || requests || ' ' || denied || ' ' || input_tokens

@@ -39,6 +39,20 @@ async fn plenty(test: &Test) -> (Value, Value) {
             .await
             .expect(StatusCode::CREATED);
     }
+    for (name, field) in [("fast", "targets"), ("slow", "tiers")] {
+        let targets = json!([{"provider": "openai", "model": "gpt-4o", "weight": 70}, {"provider": "openai", "model": "o3", "weight": 30}]);
+        let value = match field {
+            "targets" => targets,
+            _ => {
+                json!([{"name": "low", "up_to_tokens": 8000, "targets": targets}, {"name": "medium", "up_to_tokens": 64000, "targets": targets},
+                {"name": "high", "targets": targets}])
+            }
+        };
+        let failover = json!({"attempts": 2, "statuses": [429, 503], "headers_timeout_ms": 2500, "first_event_timeout_ms": 1000,
+            "repeat_side_effects": true});
+        let group = json!({"name": name, "description": "For chats", "balance": "tokens", "sticky": true, field: value, "failover": failover});
+        test.post("/routing-groups", group).await.expect(StatusCode::CREATED);
+    }
     let (alice, bob) = (test.local("alice@acme.com").await, test.local("bob@acme.com").await);
     let groups =
         [test.group("Engineers", &[&alice, &bob]).await, test.group("Writers", &[&alice, &bob]).await];
@@ -55,7 +69,7 @@ async fn plenty(test: &Test) -> (Value, Value) {
     });
     let app = test.app(json!({
         "mode": "named", "expires_at": "2027-01-31T12:34:56Z", "allowed_providers": ["openai", "azure"],
-        "allowed_models": ["gpt-4o", "claude-*"], "mcp_scope": ["files", "wiki/read*"],
+        "allowed_models": ["gpt-4o", "claude-*"], "mcp_scope": ["files", "wiki/read*"], "routing_groups": ["fast"], "target_header": true,
         "ip_allow_list": ["10.0.0.0/8", "192.0.2.1/32"], "limits": limits, "named_key_limits": limits,
         "time_zone": "Europe/Berlin", "alert_thresholds": [50, 75, 100], "metadata": {"team": "a", "cost": {"center": 1}},
         "tags": ["blue", "green"], "keep_key_values": true, "require_conversation_id": true,

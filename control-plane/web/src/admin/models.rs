@@ -12,8 +12,8 @@ use latchkey_core::catalogue::AS_OF;
 use latchkey_core::price::{Price, Tier};
 use uuid::Uuid;
 
-use super::filters;
 use super::upstreams::{OUTPUT_LIMITS, STREAM_OPTIONS};
+use super::{filters, routing_groups};
 use crate::form::{Field, FieldKind, FilterForm, FormInput, HtmlForm, Posted};
 use crate::format;
 use crate::frame::{Frame, Visit, done};
@@ -75,6 +75,8 @@ struct ModelPage {
     model: ModelView,
     prices: Vec<PastPriceView>,
     densities: Vec<DensityView>,
+    /// The routing groups that it is a target of, by id.
+    groups: Vec<(Uuid, String)>,
     form: HtmlForm,
 }
 
@@ -240,5 +242,7 @@ async fn show(visit: &Visit, api: &Api, id: Uuid, form: Option<HtmlForm>) -> Res
     let prices = models::prices(visit.reader()?, State(api.clone()), PathParams(id)).await?.items;
     let densities = models::density(visit.reader()?, State(api.clone()), PathParams(id)).await?.items;
     let form = form.unwrap_or_else(|| filled(&model));
-    html(&ModelPage { frame: visit.frame(model.name.as_str()), model, prices, densities, form })
+    let groups =
+        routing_groups::of_target(visit, api, model.provider.as_str(), Some(model.name.as_str())).await?;
+    html(&ModelPage { frame: visit.frame(model.name.as_str()), model, prices, densities, groups, form })
 }

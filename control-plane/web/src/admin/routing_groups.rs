@@ -9,10 +9,10 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use latchkey_api::Api;
 use latchkey_api::apps::Created;
-use latchkey_api::body::{JsonBody, PathParams};
+use latchkey_api::body::{JsonBody, PathParams, Query};
 use latchkey_api::models;
 use latchkey_api::problem::Problem;
-use latchkey_api::routing_groups::{self, RoutingGroupView};
+use latchkey_api::routing_groups::{self, RoutingGroupQuery, RoutingGroupView};
 use latchkey_core::routing_group::{RoutingBalance, RoutingTier};
 use uuid::Uuid;
 
@@ -57,7 +57,7 @@ pub fn routes() -> Router<Api> {
 }
 
 async fn list(visit: Visit, State(api): State<Api>) -> Result<Response, Problem> {
-    let list = routing_groups::list(visit.reader()?, State(api)).await?;
+    let list = routing_groups::list(visit.reader()?, State(api), Query(RoutingGroupQuery::default())).await?;
     let list = PaginatedList::new("/admin/routing-groups", &[], list);
     html(&RoutingGroupsPage { frame: visit.frame("Routing groups"), list })
 }
@@ -145,8 +145,23 @@ fn path(id: Uuid) -> String {
 
 /// The names of all groups, for the forms of apps.
 pub async fn names(visit: &Visit, api: &Api) -> Result<Vec<String>, Problem> {
-    let groups = routing_groups::list(visit.reader()?, State(api.clone())).await?.items;
+    let groups =
+        routing_groups::list(visit.reader()?, State(api.clone()), Query(RoutingGroupQuery::default()))
+            .await?
+            .items;
     Ok(groups.into_iter().map(|group| group.name.into()).collect())
+}
+
+/// The groups, by id, that have a target of a provider: one of its models, or any.
+pub async fn of_target(
+    visit: &Visit,
+    api: &Api,
+    provider: &str,
+    model: Option<&str>,
+) -> Result<Vec<(Uuid, String)>, Problem> {
+    let query = RoutingGroupQuery { provider: Some(provider.to_owned()), model: model.map(str::to_owned) };
+    let groups = routing_groups::list(visit.reader()?, State(api.clone()), Query(query)).await?.items;
+    Ok(groups.into_iter().map(|group| (group.id, group.name.into())).collect())
 }
 
 /// The targets of a group in one line.

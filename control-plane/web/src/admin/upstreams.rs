@@ -16,7 +16,9 @@ use latchkey_api::problem::Problem;
 use latchkey_api::upstreams::{self, McpProtocol, ModelProtocol, Upstream};
 use latchkey_core::name::Slug;
 use latchkey_service::action::upstreams::reach::out_of_reach;
+use uuid::Uuid;
 
+use super::routing_groups;
 use crate::form::{Field, FieldKind, HtmlForm, Posted};
 use crate::frame::{Frame, Visit, done};
 use crate::html;
@@ -57,6 +59,9 @@ struct UpstreamPage<P: UpstreamPages> {
     facts: Vec<Fact>,
     /// The models that a provider offers, by id.
     models: Option<Vec<(String, String)>>,
+    /// The cluster that reaches it for routing groups, and the groups that have it as a target, by id.
+    group_cluster: Option<String>,
+    groups: Vec<(Uuid, String)>,
     form: HtmlForm,
 }
 
@@ -189,6 +194,11 @@ async fn show<P: UpstreamPages>(
         out_of_reach: out_of_reach(&api.opened, &upstream),
         facts: P::facts(api, &upstream),
         models: P::models(api, name).await?,
+        group_cluster: upstream.protocol.group_cluster(),
+        groups: match P::OFFERS_MODELS {
+            true => routing_groups::of_target(visit, api, name.as_str(), None).await?,
+            false => Vec::new(),
+        },
         upstream,
         form,
     })
