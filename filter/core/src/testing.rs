@@ -214,6 +214,7 @@ pub fn catalogue() -> wire::Catalogue {
             model("claude", "anthropic", "claude-4"),
         ],
         mcp_servers: vec![mcp_server("github"), mcp_server("docs")],
+        ..wire::Catalogue::default()
     }
 }
 
