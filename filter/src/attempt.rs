@@ -103,10 +103,13 @@ impl HttpContext for AttemptExchange {
         let headers = attempt("get_map", hostcalls::get_map_bytes(MapType::HttpRequestHeaders));
         let headers = headers.unwrap_or_default();
         let begun = attempts.borrow_mut().begin(&self.provider, &headers, &SharedData, host::now());
-        let Some(TryEdits { number, headers, edits_body, next_cluster }) = begun else { return Self::refuse() };
+        let Some(TryEdits { number, headers, edits_body, next_cluster }) = begun else {
+            return Self::refuse();
+        };
         note(CLUSTER_NOTE, &next_cluster.unwrap_or_default());
         for edit in headers {
-            let set = hostcalls::set_map_value(MapType::HttpRequestHeaders, &edit.name, edit.value.as_deref());
+            let set =
+                hostcalls::set_map_value(MapType::HttpRequestHeaders, &edit.name, edit.value.as_deref());
             attempt("set_map_value", set);
         }
         self.number = number;
@@ -116,7 +119,9 @@ impl HttpContext for AttemptExchange {
     }
 
     fn on_http_request_body(&mut self, _: usize, end_of_stream: bool) -> Action {
-        let Some(attempts) = self.attempts.as_ref().filter(|_| self.edits_body) else { return Action::Continue };
+        let Some(attempts) = self.attempts.as_ref().filter(|_| self.edits_body) else {
+            return Action::Continue;
+        };
         if !end_of_stream {
             return Action::Pause;
         }
@@ -139,7 +144,8 @@ impl HttpContext for AttemptExchange {
         let Some(attempts) = &self.attempts else { return Action::Continue };
         let headers = attempt("get_map", hostcalls::get_map_bytes(MapType::HttpResponseHeaders));
         let headers = headers.unwrap_or_default();
-        let status = Headers(&headers).text(":status").and_then(|status| status.parse().ok()).unwrap_or_default();
+        let status =
+            Headers(&headers).text(":status").and_then(|status| status.parse().ok()).unwrap_or_default();
         let mut attempts = attempts.borrow_mut();
         let now = host::now();
         let start = attempts.answered(self.number, status, Headers(&headers), &SharedData, now);
@@ -157,11 +163,11 @@ impl HttpContext for AttemptExchange {
         };
         // All that is held: nothing was passed on yet.
         let more = size.saturating_sub(self.seen);
-        let read = attempt("get_buffer", hostcalls::get_buffer(BufferType::HttpResponseBody, self.seen, more));
+        let read =
+            attempt("get_buffer", hostcalls::get_buffer(BufferType::HttpResponseBody, self.seen, more));
         let bytes = read.flatten().unwrap_or_default();
         self.seen = self.seen.saturating_add(bytes.len());
-        let start =
-            attempts.borrow_mut().held(self.number, &bytes, end_of_stream, &SharedData, host::now());
+        let start = attempts.borrow_mut().held(self.number, &bytes, end_of_stream, &SharedData, host::now());
         self.start(start)
     }
 

@@ -19,9 +19,7 @@ pub use latchkey_proto::bucket::{BucketKind, Unit};
 pub use limits::{BucketLimit, Limits};
 pub use mcp::{McpEntry, McpServer, PROVIDER_PREFIX, SessionKey};
 pub use policy::{AppPolicy, CredentialMode, Selection};
-pub use routing::{
-    Failover, MOST_ATTEMPTS, RoutingBalance, RoutingGroup, RoutingTarget, RoutingTier,
-};
+pub use routing::{Failover, MOST_ATTEMPTS, RoutingBalance, RoutingGroup, RoutingTarget, RoutingTier};
 
 use latchkey_proto::discovery as wire;
 

@@ -273,7 +273,8 @@ impl RequestMeter {
             Some(UpstreamCall::Model(mut call)) => {
                 record.first_token_ms = self.first_byte.map(since);
                 call.end_attempts(outcome, self.status, self.reader.is_some(), store, now);
-                record.attempts = call.attempts.as_ref().map(|it| it.borrow().records(now)).unwrap_or_default();
+                record.attempts =
+                    call.attempts.as_ref().map(|it| it.borrow().records(now)).unwrap_or_default();
                 call.finish(&mut record, reading.as_ref(), outcome, store);
             }
             Some(UpstreamCall::Mcp(call)) => call.finish(&mut record, self.streamed, store),

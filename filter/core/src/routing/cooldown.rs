@@ -111,10 +111,13 @@ pub fn failed<S: SharedStore>(store: &S, target: &RoutingTarget, failure: Failur
         let before = rests.iter().position(|rest| rest.is_of(target)).map(|at| rests.remove(at));
         let in_a_row = before.as_ref().map_or(0, |rest| rest.failures);
         // What was under way when it began to rest says nothing new.
-        let is_known = before.as_ref().is_some_and(|rest| rest.is_resting_by(now) && rest.trial_until_ms == 0);
+        let is_known =
+            before.as_ref().is_some_and(|rest| rest.is_resting_by(now) && rest.trial_until_ms == 0);
         let failures = if is_known { in_a_row } else { in_a_row.saturating_add(1) };
-        let asked = failure.retry_after_ms.filter(|asked| *asked > 0).map(|asked| asked.min(LONGEST_ASKED_MS));
-        let doubled = FIRST_MS.saturating_mul(1_i64.checked_shl(failures.saturating_sub(1)).unwrap_or(i64::MAX));
+        let asked =
+            failure.retry_after_ms.filter(|asked| *asked > 0).map(|asked| asked.min(LONGEST_ASKED_MS));
+        let doubled =
+            FIRST_MS.saturating_mul(1_i64.checked_shl(failures.saturating_sub(1)).unwrap_or(i64::MAX));
         let rest_ms = asked.unwrap_or(doubled.clamp(FIRST_MS, LONGEST_MS));
         let known_until = before.as_ref().filter(|_| is_known).map_or(0, Rest::until_ms);
         if rests.len() >= MOST {
@@ -154,9 +157,9 @@ pub fn tries<S: SharedStore>(store: &S, target: &RoutingTarget, now: UnixMs) {
 
 impl Rest {
     fn is_of(&self, target: &RoutingTarget) -> bool {
-        self.target.as_ref().is_some_and(|rest| {
-            rest.model == target.model && rest.provider == target.offer.provider.name
-        })
+        self.target
+            .as_ref()
+            .is_some_and(|rest| rest.model == target.model && rest.provider == target.offer.provider.name)
     }
 
     fn until_ms(&self) -> i64 {

@@ -43,7 +43,8 @@ impl TokenShares {
         let before = *had;
         *had = had.saturating_add(tokens);
         for other in beside.iter().filter(|other| ***other != *target) {
-            let even = u128::from(before).saturating_mul(other.weight.into()).checked_div(target.weight.into());
+            let even =
+                u128::from(before).saturating_mul(other.weight.into()).checked_div(target.weight.into());
             let even = u64::try_from(even.unwrap_or_default()).unwrap_or(u64::MAX);
             let had = shares.entry(key(group, other)).or_default();
             *had = (*had).max(even.saturating_sub(SLACK.saturating_mul(other.weight.into())));
@@ -51,7 +52,14 @@ impl TokenShares {
     }
 
     /// A request for which `expected` tokens were added has had so many of `served`.
-    pub fn correct(&self, group: &str, first: &RoutingTarget, expected: u64, served: &RoutingTarget, had: u64) {
+    pub fn correct(
+        &self,
+        group: &str,
+        first: &RoutingTarget,
+        expected: u64,
+        served: &RoutingTarget,
+        had: u64,
+    ) {
         let mut shares = self.0.borrow_mut();
         let of_first = shares.entry(key(group, first)).or_default();
         *of_first = of_first.saturating_sub(expected);

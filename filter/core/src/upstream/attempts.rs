@@ -169,7 +169,10 @@ impl Attempts {
     /// The headers that tell Envoy how to move the request on.
     #[must_use]
     pub fn retry_headers(&self) -> Vec<HeaderEdit<'static>> {
-        let set = |name: &'static str, value: String| HeaderEdit { name: Cow::Borrowed(name), value: Some(Cow::Owned(value)) };
+        let set = |name: &'static str, value: String| HeaderEdit {
+            name: Cow::Borrowed(name),
+            value: Some(Cow::Owned(value)),
+        };
         let mut headers = vec![set(GROUP_HEADER, "1".to_owned())];
         let retries = self.targets.len().saturating_sub(1);
         if let Some(timeout_ms) = self.timeout_ms() {
@@ -262,7 +265,8 @@ impl Attempts {
     pub fn body(&self, bytes: &[u8]) -> Result<Option<Vec<u8>>, UnknownBody> {
         let target = self.current().ok_or(UnknownBody)?;
         let max_output = most_of(&target.offer, self.max_output);
-        provider_body(self.operation, || bytes, &self.body, &target.offer, max_output).map_err(|_| UnknownBody)
+        provider_body(self.operation, || bytes, &self.body, &target.offer, max_output)
+            .map_err(|_| UnknownBody)
     }
 
     /// The headers of a try's answer have come.
@@ -279,7 +283,8 @@ impl Attempts {
         (begun.status, begun.ended) = (status, Some(now));
         if self.group.failover.statuses.contains(&status) {
             begun.end = AttemptEnd::Status;
-            let failure = Failure { end: AttemptEnd::Status, status, retry_after_ms: retry_after_ms(headers) };
+            let failure =
+                Failure { end: AttemptEnd::Status, status, retry_after_ms: retry_after_ms(headers) };
             self.rest(number, failure, store, now);
             self.has_passed = is_last;
             return AnswerStart::Pass;
@@ -372,11 +377,8 @@ impl Attempts {
         }
         let took_ms = last.ended.unwrap_or(now).0.saturating_sub(last.started.0);
         // A held stream was answered long before its timeout.
-        let took_ms = if last.end == AttemptEnd::Served {
-            now.0.saturating_sub(last.started.0)
-        } else {
-            took_ms
-        };
+        let took_ms =
+            if last.end == AttemptEnd::Served { now.0.saturating_sub(last.started.0) } else { took_ms };
         let is_timeout = !last.never_sent
             && timeout_ms.is_some_and(|timeout_ms| took_ms.saturating_add(TIMER_SLACK_MS) >= timeout_ms);
         last.end = if is_timeout { AttemptEnd::Timeout } else { AttemptEnd::Connection };
@@ -407,7 +409,11 @@ impl Attempts {
         };
         // What became of the last is told by the exchange itself.
         let before_last = self.tries.split_last().map(|(_, before)| before).unwrap_or_default();
-        before_last.iter().zip(&self.targets).filter(move |(begun, _)| is_lost(begun)).map(|(_, target)| target)
+        before_last
+            .iter()
+            .zip(&self.targets)
+            .filter(move |(begun, _)| is_lost(begun))
+            .map(|(_, target)| target)
     }
 
     /// Every try that was begun.

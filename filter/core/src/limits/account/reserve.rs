@@ -1,8 +1,8 @@
 use latchkey_proto::window;
 
 use super::{
-    AccountChange, ActualUse, AccountLine, BucketDemand, Demand, GrantVerdict, LeaseAccount, MOST_TRIES, PATIENCE_MS,
-    Patience, SubjectId, cushion,
+    AccountChange, AccountLine, ActualUse, BucketDemand, Demand, GrantVerdict, LeaseAccount, MOST_TRIES,
+    PATIENCE_MS, Patience, SubjectId, cushion,
 };
 use crate::price::{Ceiling, NanoUsd};
 use crate::snapshot::{BucketKind, BucketLimit, Limits, Unit};
