@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use latchkey_tests::stack::answer::Answer;
 use latchkey_tests::stack::api::App;
+use latchkey_tests::stack::ledger::Record;
 use latchkey_tests::stack::{Stack, wait};
 use latchkey_tests::upstream::{Act, Received, Upstream};
 use reqwest::Client;
@@ -21,7 +22,13 @@ const FIRST_EVENT_TIMEOUT: u64 = 1_000;
 /// A provider of the group, whose next answers a test chooses.
 struct Target {
     upstream: Upstream,
-    act: Arc<Mutex<Act>>,
+    act: Arc<Mutex<Acts>>,
+}
+
+/// What it does with its requests, by their number since that was chosen.
+struct Acts {
+    count: usize,
+    act: Box<dyn Fn(usize) -> Act + Send>,
 }
 
 /// A stack with three providers, `a`, `b` and `c`, each with a credential, a host, a path and a model of its own.
@@ -63,14 +70,22 @@ fn good_stream() -> Act {
 
 impl Target {
     async fn start() -> Self {
-        let act = Arc::new(Mutex::new(good()));
+        let act = Arc::new(Mutex::new(Acts { count: 0, act: Box::new(|_| good()) }));
         let acts = Arc::clone(&act);
-        let upstream = Upstream::start(move |_| acts.lock().unwrap().clone()).await.unwrap();
-        Self { upstream, act }
+        let next = move |_: &str| {
+            let mut acts = acts.lock().unwrap();
+            acts.count += 1;
+            (acts.act)(acts.count - 1)
+        };
+        Self { upstream: Upstream::start(next).await.unwrap(), act }
     }
 
     fn will(&self, act: Act) {
-        *self.act.lock().unwrap() = act;
+        self.will_each(move |_| act.clone());
+    }
+
+    fn will_each(&self, act: impl Fn(usize) -> Act + Send + 'static) {
+        *self.act.lock().unwrap() = Acts { count: 0, act: Box::new(act) };
     }
 }
 
@@ -100,6 +115,13 @@ impl Place {
     }
 
     async fn of(stack: Stack, group: Value, settings: Value) -> Self {
+        let place = Self::of_any(stack, group, settings).await;
+        place.reached().await;
+        place
+    }
+
+    /// The same, whose targets may not be reached yet.
+    async fn of_any(stack: Stack, group: Value, settings: Value) -> Self {
         let targets = [Target::start().await, Target::start().await, Target::start().await];
         for (name, target) in NAMES.iter().zip(&targets) {
             let kind = if *name == "b" { "azure_openai" } else { "openai_compatible" };
@@ -118,9 +140,7 @@ impl Place {
         settings["routing_groups"] = json!(["fast"]);
         let app = stack.api().create_app(settings).await.unwrap();
         stack.until_synced().await.unwrap();
-        let place = Self { stack, app, targets };
-        place.reached().await;
-        place
+        Self { stack, app, targets }
     }
 
     /// Waits until Envoy has every target's cluster.
@@ -279,12 +299,7 @@ async fn each_kind_of_failure_moves_on_with_nothing_of_one_provider_at_another()
                 is_its_own(&place, at, &requests[0], &sent);
             }
             let id = header(&answer, "x-request-id").unwrap().to_owned();
-            let record = wait::until("the record", PATIENCE, async || {
-                let records = place.stack.api().records(&place.app, &format!("request_id={id}")).await?;
-                Ok(records.into_iter().next())
-            })
-            .await
-            .unwrap();
+            let record = record(&place, &id).await;
             assert_eq!(record.provider.as_deref(), Some("c"), "{what}");
             assert_eq!(
                 (record.model.as_deref(), record.served_model.as_deref()),
@@ -301,6 +316,16 @@ async fn each_kind_of_failure_moves_on_with_nothing_of_one_provider_at_another()
     }
 }
 
+/// The record of this request, once it is there.
+async fn record(place: &Place, id: &str) -> Record {
+    wait::until("the record", PATIENCE, async || {
+        let records = place.stack.api().records(&place.app, "").await?;
+        Ok(records.into_iter().find(|record| record.request_id == id))
+    })
+    .await
+    .unwrap()
+}
+
 fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
     answer.headers.get(name).and_then(|value| value.to_str().ok())
 }
@@ -313,17 +338,13 @@ async fn a_provider_that_cannot_be_connected_to_costs_nothing() {
     let url = format!("http://{}/a/v1", free.address());
     let api = place.stack.api();
     let path = format!("/api/v1/providers/{}", provider_id(&place, "a").await);
-    api.send(reqwest::Method::PATCH, &path, Some(json!({ "base_url": url }))).await.unwrap().ok().unwrap();
+    api.edit(&path, json!({ "base_url": url })).await.unwrap();
     place.stack.until_synced().await.unwrap();
     let record = wait::until("a record with a failed connection", PATIENCE, async || {
         let answer = place.ask(&json!({})).await;
         anyhow::ensure!(answer.status == 200, "{}", answer.text);
         let id = header(&answer, "x-request-id").unwrap().to_owned();
-        let record = wait::until("the record", PATIENCE, async || {
-            let records = api.records(&place.app, &format!("request_id={id}")).await?;
-            Ok(records.into_iter().next())
-        })
-        .await?;
+        let record = record(&place, &id).await;
         Ok((record.attempts.len() == 2).then_some(record))
     })
     .await
@@ -353,12 +374,7 @@ async fn where_all_fail_the_client_gets_the_last_error_and_nothing_is_charged() 
     assert_eq!(header(&answer, "x-latchkey-attempts"), Some("3"));
     assert_eq!(place.taken().map(|requests| requests.len()), [1, 1, 1]);
     let id = header(&answer, "x-request-id").unwrap().to_owned();
-    let record = wait::until("the record", PATIENCE, async || {
-        let records = place.stack.api().records(&place.app, &format!("request_id={id}")).await?;
-        Ok(records.into_iter().next())
-    })
-    .await
-    .unwrap();
+    let record = record(&place, &id).await;
     let told: Vec<_> = record.attempts.iter().map(|it| it["status"].as_u64().unwrap()).collect();
     assert_eq!(told, [500, 503, 429]);
     assert_eq!((record.cost.as_str(), record.settlement.as_str()), ("0", "none"));
@@ -458,11 +474,149 @@ async fn clients_neither_choose_nor_command() {
     // Only where the app allows it.
     let patch = json!({ "target_header": true });
     let api = place.stack.api();
-    api.send(reqwest::Method::PATCH, &place.app.path(), Some(patch)).await.unwrap().ok().unwrap();
+    api.edit(&place.app.path(), patch).await.unwrap();
     place.stack.until_synced().await.unwrap();
     let answer = place.ask_with(&json!({}), &[("x-latchkey-target", "c/model-c")]).await;
     assert_eq!(answer.status, 200);
     let [a, b, c] = place.taken();
     assert_eq!((a.len(), b.len(), c.len()), (0, 0, 1));
     assert!(!c[0].head.contains("x-latchkey"), "{}", c[0].head);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn timeouts_end_with_the_first_event_however_long_the_answer_lasts() {
+    let place = Place::start(json!({})).await;
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+    let parts = [head, DELTA, DELTA, DELTA, DELTA, USAGE, DONE].map(|part| part.as_bytes().to_vec());
+    place.targets[0].will(Act::Paced(Duration::from_millis(FIRST_EVENT_TIMEOUT * 2 / 3), parts.to_vec()));
+    let begun = Instant::now();
+    let answer = place.ask(&json!({ "stream": true })).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.text.matches("hello").count(), 4, "{}", answer.text);
+    assert!(begun.elapsed() > Duration::from_millis(FIRST_EVENT_TIMEOUT * 2));
+    assert_eq!(place.taken().map(|requests| requests.len()), [1, 0, 0]);
+}
+
+/// What a request costs that is served: 7 tokens at $1 a million, 3 at $10.
+const COST: u64 = 37_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_gateways_with_failing_providers_overspend_nothing() {
+    const BUDGET: u64 = 20_000_000;
+    let stack = Stack::builder().gateways(3).concurrency(2).start().await.unwrap();
+    let group = group(json!({ "targets": [
+        { "provider": "a", "model": "model-a", "weight": 50 },
+        { "provider": "b", "model": "model-b", "weight": 30 },
+        { "provider": "c", "model": "model-c", "weight": 20 },
+    ] }));
+    let place =
+        Place::of_any(stack, group, json!({ "limits": { "budget": { "usd": "0.02", "per": "month" } } }))
+            .await;
+    // Each fails in its own way, now and then.
+    place.targets[0].will_each(|count| match count % 3 {
+        0 => Act::status("500 Oh", "retry-after-ms: 1\r\n", "{}"),
+        1 => Act::HangUp,
+        _ => good(),
+    });
+    place.targets[1].will_each(|count| match count % 2 {
+        0 => Act::status("429 Oh", "retry-after-ms: 1\r\n", "{}"),
+        _ => good(),
+    });
+    place.targets[2].will_each(|_| good());
+    let place = Arc::new(place);
+    let clients = (0..12).map(|client| {
+        let place = Arc::clone(&place);
+        tokio::spawn(async move {
+            let (mut served, http) = (0_u64, Client::new());
+            for _ in 0..400 {
+                let url = place.stack.gateways()[client % 3].url() + CHAT;
+                let sent =
+                    http.post(url).bearer_auth(&place.app.key).json(&body(&json!({}))).send().await.unwrap();
+                let answer = Answer::read(sent).await.unwrap();
+                match answer.status {
+                    200 => served += 1,
+                    429 if answer.body["error"]["code"] == "insufficient_quota" => break,
+                    _ => {}
+                }
+            }
+            served
+        })
+    });
+    let mut served = 0;
+    for client in clients.collect::<Vec<_>>() {
+        served += client.await.unwrap();
+    }
+    let sent: u64 = place.taken().iter().map(|requests| requests.len() as u64).sum();
+    assert!(served > 100 && sent > served, "{served} of {sent}");
+    let records = wait::until("all records", PATIENCE, async || {
+        let records = place.stack.api().records(&place.app, "status=200").await?;
+        Ok((records.len() as u64 == served).then_some(records))
+    })
+    .await;
+    let used = place.stack.api().limit_usage(&place.app.path(), "budget").await.unwrap().used;
+    assert!(served * COST <= used && used <= BUDGET, "{served} served, {used} used");
+    let records = records.unwrap();
+    let lost = |record: &Record| {
+        let ends = record.attempts.iter().map(|it| it["end"].as_str().unwrap_or_default());
+        ends.filter(|end| *end == "connection").count()
+    };
+    for record in &records {
+        let cost = record.cost();
+        match lost(record) {
+            0 => assert_eq!((cost, record.settlement.as_str()), (COST, "reported")),
+            _ => assert!(cost > COST && record.settlement == "reserved", "{record:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_changes_under_load_fails_nobody() {
+    let place = Arc::new(Place::start(json!({})).await);
+    let running = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let clients = (0..8).map(|_| {
+        let (place, running) = (Arc::clone(&place), Arc::clone(&running));
+        tokio::spawn(async move {
+            let mut served = 0;
+            while running.load(std::sync::atomic::Ordering::Relaxed) {
+                let answer = place.ask(&json!({})).await;
+                assert_eq!(answer.status, 200, "{}", answer.text);
+                served += 1;
+            }
+            served
+        })
+    });
+    let clients: Vec<_> = clients.collect();
+    let api = place.stack.api();
+    let list = api.get("/api/v1/routing-groups").await.unwrap().ok().unwrap();
+    let path = format!("/api/v1/routing-groups/{}", list["items"][0]["id"].as_str().unwrap());
+    let provider = format!("/api/v1/providers/{}", provider_id(&place, "b").await);
+    for turn in 0..20 {
+        let first = NAMES[turn % 3];
+        let targets: Vec<_> = NAMES
+            .iter()
+            .map(|name| {
+                let weight = if *name == first { 100 } else { 0 };
+                json!({ "provider": name, "model": format!("model-{name}"), "weight": weight })
+            })
+            .collect();
+        let patch = json!({ "targets": targets });
+        api.edit(&path, patch).await.unwrap();
+        if turn % 5 == 0 {
+            let patch = json!({ "credential": "credential-of-b" });
+            api.edit(&provider, patch).await.unwrap();
+        }
+    }
+    running.store(false, std::sync::atomic::Ordering::Relaxed);
+    let mut served = 0;
+    for client in clients {
+        served += client.await.unwrap();
+    }
+    let taken = place.taken();
+    let seen = taken.iter().map(Vec::len).sum::<usize>();
+    assert_eq!(seen, served, "each was sent once");
+    for (at, requests) in taken.iter().enumerate() {
+        for request in requests {
+            is_its_own(&place, at, request, &body(&json!({})));
+        }
+    }
 }
