@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use latchkey_core::provider::{BaseUrl, ProviderKind};
 use latchkey_core::upstream::{Opened, PRIVATE, SPECIAL, forms};
 use latchkey_discovery::source::{
-    Batch, BlockedAddresses, Credential, From, Position, ProviderCluster, Source, Transport,
+    Batch, BlockedAddresses, Credential, From, GroupCluster, Position, ProviderCluster, Source, Transport,
 };
 use latchkey_store::feed::FeedCursor;
 use latchkey_store::seal::{MasterKey, Purpose, Sealed};
@@ -114,7 +114,9 @@ impl Feed {
         let (sealed, kind) = (upstream.sealed_credential.as_deref(), upstream.protocol.credential_kind());
         let credential = self.unseal(P::purpose(name), sealed, kind);
         let credential = credential.with_context(|| format!("the credential of {} `{name}`", P::NOUN))?;
-        Ok(self.cluster(cluster, upstream.address, credential))
+        let group = upstream.protocol.group_cluster();
+        let group = group.map(|cluster| GroupCluster { name: cluster, provider: name.to_owned() });
+        Ok(ProviderCluster { group, ..self.cluster(cluster, upstream.address, credential) })
     }
 
     fn unseal(
@@ -137,7 +139,7 @@ impl Feed {
             false => Transport::Plaintext,
         };
         let reach = self.reach(&url.host);
-        ProviderCluster { name, host: url.host, port: url.port, transport, credential, reach }
+        ProviderCluster { name, host: url.host, port: url.port, transport, credential, reach, group: None }
     }
 
     /// Where Envoy may not find this host.

@@ -32,6 +32,7 @@ pub mod problem;
 pub mod prompts;
 pub mod propagation;
 pub mod providers;
+pub mod routing_groups;
 pub mod scope;
 pub mod self_service;
 pub mod sign_in;
@@ -209,6 +210,8 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(providers::read, providers::update, providers::delete))
         .routes(routes!(mcp_servers::list, mcp_servers::create))
         .routes(routes!(mcp_servers::read, mcp_servers::update, mcp_servers::delete))
+        .routes(routes!(routing_groups::list, routing_groups::create))
+        .routes(routes!(routing_groups::read, routing_groups::update, routing_groups::delete))
         .routes(routes!(models::list, models::create))
         .routes(routes!(models::read, models::update, models::delete))
         .routes(routes!(models::prices))

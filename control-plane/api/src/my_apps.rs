@@ -18,7 +18,7 @@ use super::body::{PathParams, Query};
 use super::pagination::{ListPage, PageQuery};
 use super::problem::Problem;
 
-pub use views::{MyApp, MyAppDetails, MyAppKey, MyModel, MyProvider};
+pub use views::{MyApp, MyAppDetails, MyAppKey, MyModel, MyProvider, MyRoutingGroup};
 
 /// Lists the apps that the user may view, oldest first. Those that do not work are among them, with their
 /// status.
@@ -65,14 +65,14 @@ pub async fn read(
     let owner = UsageSubject::new(app.id, &app.settings.limits, &app.settings);
     let activities = Activities::of_apps(&api.store, &[owner], now).await?;
     let (providers, models) = (api.store.upstreams().await?, api.store.models().await?);
-    let servers = api.store.upstreams().await?;
+    let (servers, groups) = (api.store.upstreams().await?, api.store.routing_groups().await?);
     let key = match app.settings.mode {
         CredentialMode::Shared => api.store.app_key(id).await?,
         CredentialMode::Named => None,
     };
     let summary = MyApp::new(&app, &member, held, now);
     let active = activities.with(app.id, summary);
-    Ok(Json(MyAppDetails::new(active, app, &member, key, &providers, models, servers)))
+    Ok(Json(MyAppDetails::new(active, app, &member, key, &providers, models, servers, groups)))
 }
 
 /// Shows the app key's value, which the users of an app in shared mode share: with key visibility, and

@@ -10,6 +10,7 @@ use latchkey_proto::key::KeyHash;
 use latchkey_service::gateways::Await;
 use latchkey_service::gateways::propagation::Propagation;
 use latchkey_store::keys::Key;
+use latchkey_store::routing_groups::RoutingGroup;
 use uuid::Uuid;
 
 use super::Api;
@@ -55,12 +56,29 @@ impl Api {
         key: latchkey_store::Result<Option<Key>>,
         whom: Await,
     ) -> Propagation {
-        match key {
-            // Without its app it opens nothing.
-            Ok(Some(key)) => {
-                let resources = [key_resources(&key), app_resource(key.app_id)].concat();
-                self.wait_for(key.revision, &resources, whom).await
-            }
+        // Without its app it opens nothing.
+        let resources = |key: &Key| [key_resources(key), app_resource(key.app_id)].concat();
+        let changed = key.map(|key| key.map(|key| (key.revision, resources(&key))));
+        self.wait_for_change(changed, whom).await
+    }
+
+    /// How far a routing group has come, as it was just read.
+    pub(super) async fn wait_for_routing_group(
+        &self,
+        group: latchkey_store::Result<Option<RoutingGroup>>,
+    ) -> Propagation {
+        let changed = group.map(|group| group.map(|group| (group.revision, catalogue_resource())));
+        self.wait_for_change(changed, Await::All).await
+    }
+
+    /// The same for what has this revision and these resources.
+    async fn wait_for_change(
+        &self,
+        changed: latchkey_store::Result<Option<(i64, Vec<String>)>>,
+        whom: Await,
+    ) -> Propagation {
+        match changed {
+            Ok(Some((revision, resources))) => self.wait_for(revision, &resources, whom).await,
             other => {
                 let error = other
                     .err()
@@ -102,4 +120,10 @@ pub fn key_resources(key: &Key) -> Vec<String> {
 #[must_use]
 pub fn app_resource(id: Uuid) -> Vec<String> {
     vec![format!("app/{id}")]
+}
+
+/// The name that gateways know providers, models, MCP servers and routing groups by.
+#[must_use]
+pub fn catalogue_resource() -> Vec<String> {
+    vec!["catalogue".to_owned()]
 }

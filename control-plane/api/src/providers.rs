@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use latchkey_core::name::Slug;
 use latchkey_core::provider::{Dialect, DialectEdit, OutputLimit, ProviderKind};
 use latchkey_service::action::upstreams::{EditModelProtocol, EditUpstream, NewUpstream};
-use latchkey_store::upstreams::{ModelProtocol, Provider};
+use latchkey_store::upstreams::{ModelProtocol, Protocol as _, Provider};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -33,7 +33,10 @@ pub struct ProviderView {
     pub has_credential: bool,
     /// The Envoy cluster that reaches it.
     pub cluster: String,
-    /// Whether Latchkey runs that cluster; otherwise your own Envoy configuration does.
+    /// The Envoy cluster that reaches it for routing groups; null until it is a target of one. It is run by the
+    /// same side as `cluster`.
+    pub group_cluster: Option<String>,
+    /// Whether Latchkey runs these clusters; otherwise your own Envoy configuration does.
     pub managed_cluster: bool,
     /// Under which name it takes a limit of a chat's output; null: as its kind, which is `max_completion_tokens`
     /// for OpenAI and Azure OpenAI and `max_tokens` for others. Where it is set, a limit under the other name is
@@ -145,7 +148,7 @@ impl From<NewProvider> for NewUpstream<ModelProtocol> {
             idle_timeout_seconds,
         } = new;
         let dialect = Dialect { output_limit, stream_options };
-        let protocol = ModelProtocol { kind, dialect, idle_timeout_seconds };
+        let protocol = ModelProtocol { kind, dialect, idle_timeout_seconds, group_slot: None };
         Self { name, url: base_url, credential, cluster, enabled, protocol }
     }
 }
@@ -176,6 +179,7 @@ impl UpstreamResource for ModelProtocol {
     fn view(provider: Provider, out_of_reach: Option<String>) -> ProviderView {
         ProviderView {
             cluster: provider.cluster_name(),
+            group_cluster: provider.protocol.group_cluster(),
             managed_cluster: provider.cluster.is_none(),
             has_credential: provider.sealed_credential.is_some(),
             name: provider.name,

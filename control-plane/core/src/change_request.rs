@@ -69,6 +69,8 @@ impl Kind {
                 "named_key_limits",
                 "prompt_required",
                 "require_conversation_id",
+                "routing_groups",
+                "target_header",
                 "time_zone",
             ],
             Self::SetTags => &["tags"],

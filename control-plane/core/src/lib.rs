@@ -5,6 +5,7 @@
 pub mod access;
 pub mod actor;
 pub mod address;
+pub mod attempt;
 pub mod bucket;
 pub mod catalogue;
 pub mod chain;
@@ -35,6 +36,7 @@ pub mod prompts;
 pub mod provider;
 pub mod role;
 pub mod rotation;
+pub mod routing_group;
 pub mod search;
 pub mod selection;
 pub mod sequence;

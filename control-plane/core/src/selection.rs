@@ -22,6 +22,12 @@ pub enum Selection {
 }
 
 impl Selection {
+    /// Nothing, as a default.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::None
+    }
+
     /// Whether it holds `name`; in a list, `*` stands for any run of characters.
     #[must_use]
     pub fn holds(&self, name: &str) -> bool {

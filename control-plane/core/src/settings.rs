@@ -16,6 +16,7 @@ use crate::limits::Limits;
 use crate::mcp;
 use crate::period;
 use crate::prompts::{self, Prompt};
+use crate::routing_group;
 use crate::selection::Selection;
 
 /// Which credential opens an app at the gateway.
@@ -44,8 +45,12 @@ pub struct AppSettings {
     pub allowed_models: Selection,
     /// MCP servers by name, and single tools as `server/tool`, in which `*` stands for any run of characters.
     /// Stored settings without one are of a version that knew no MCP: they hold none.
-    #[serde(default = "no_mcp")]
+    #[serde(default = "Selection::none")]
     pub mcp_scope: Selection,
+    /// Names of routing groups.
+    pub routing_groups: Selection,
+    /// Whether clients may choose a target of a group with `x-latchkey-target`.
+    pub target_header: bool,
     /// Ranges of client addresses; none for any.
     pub ip_allow_list: Option<Vec<String>>,
     /// What all keys of the app may use together.
@@ -86,10 +91,6 @@ const MOST_THRESHOLDS: usize = 20;
 const MOST_TAGS: usize = 50;
 const LONGEST_TAG: usize = 64;
 
-fn no_mcp() -> Selection {
-    Selection::None
-}
-
 impl Default for AppSettings {
     fn default() -> Self {
         Self {
@@ -98,6 +99,8 @@ impl Default for AppSettings {
             allowed_providers: Selection::default(),
             allowed_models: Selection::default(),
             mcp_scope: Selection::default(),
+            routing_groups: Selection::None,
+            target_header: false,
             ip_allow_list: None,
             limits: Limits::default(),
             named_key_limits: Limits::default(),
@@ -136,6 +139,7 @@ impl AppSettings {
             ("allowed_models", &self.allowed_models),
             ("allowed_providers", &self.allowed_providers),
             ("mcp_scope", &self.mcp_scope),
+            ("routing_groups", &self.routing_groups),
         ];
         for (path, selection) in selections {
             if let Selection::Only(names) = selection {
@@ -143,6 +147,7 @@ impl AppSettings {
             }
         }
         mcp::check("mcp_scope", &self.mcp_scope, &mut invalid);
+        routing_group::check_names("routing_groups", &self.routing_groups, &mut invalid);
         self.limits.check("limits", &mut invalid);
         self.named_key_limits.check("named_key_limits", &mut invalid);
         if let Err(beyond) = self.named_key_limits.within("named_key_limits", &self.limits, "limits") {
@@ -201,6 +206,10 @@ impl AppSettings {
         if this.time_zone != before.time_zone && !has_budget {
             let why = "has no effect without a budget: set one, or leave the time zone as it was";
             invalid.check::<(), _>("time_zone", Err(why));
+        }
+        if this.target_header && !before.target_header && this.routing_groups == Selection::None {
+            let why = "has no effect without routing groups: name some in `routing_groups`, or leave it off";
+            invalid.check::<(), _>("target_header", Err(why));
         }
         guardrails::refuse_without_effect(before, &this, &mut invalid);
         content::refuse_new(before, &this, &mut invalid);
@@ -275,6 +284,18 @@ mod tests {
         assert_eq!(stored.as_object_mut().unwrap().remove("mcp_scope"), Some("all".into()));
         let read: AppSettings = serde_json::from_value(stored).unwrap();
         assert_eq!(read, AppSettings { mcp_scope: Selection::None, ..AppSettings::default() });
+    }
+
+    #[test]
+    fn an_app_has_no_routing_group_unless_it_is_given_one() {
+        let read: AppSettings = serde_json::from_str("{}").unwrap();
+        assert_eq!((&read.routing_groups, read.target_header), (&Selection::None, false));
+        let header = AppSettings { target_header: true, ..AppSettings::default() };
+        let Invalid(errors) = header.clone().validated_over(&AppSettings::default()).unwrap_err();
+        assert_eq!(errors[0].path, "target_header");
+        assert!(header.clone().validated_over(&header).is_ok(), "it was there before");
+        let with = AppSettings { routing_groups: Selection::All, ..header };
+        assert!(with.validated_over(&AppSettings::default()).is_ok());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use latchkey_proto::key::KeyHash;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-pub use crate::ads::cluster::{BlockedAddresses, Credential, ProviderCluster, Transport};
+pub use crate::ads::cluster::{BlockedAddresses, Credential, GroupCluster, ProviderCluster, Transport};
 
 /// A point in the control plane's history.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 //! texts are cut to what the database holds.
 
 use jiff::{SignedDuration, Timestamp};
+use latchkey_core::attempt::RestingTarget;
 use latchkey_core::density::Text;
 use latchkey_core::grant::LeaseRequest;
 use latchkey_core::lease::ReportedLease;
@@ -12,6 +13,7 @@ use latchkey_store::ledger::bucket::BucketKey;
 use latchkey_store::records::Record;
 use uuid::Uuid;
 
+use super::attempts;
 use super::findings::{NewFinding, finding};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub struct GatewayReport {
     pub batches: Vec<WorkerBatch>,
     /// What it says of leases, and asks for.
     pub leases: Vec<LeaseReport>,
+    /// All targets of routing groups that rest; none where that is as it was.
+    pub resting: Option<Vec<RestingTarget>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +76,7 @@ pub struct LeaseReport {
 }
 
 /// The most of any number of one request: sums of many still fit the database.
-const MOST: u64 = 1 << 50;
+pub(super) const MOST: u64 = 1 << 50;
 /// The most of any number of a lease.
 const MOST_UNITS: u64 = 1 << 60;
 /// The most prompts that a record names.
@@ -87,7 +91,7 @@ const NEWEST: SignedDuration = SignedDuration::from_hours(1);
 
 #[must_use]
 pub fn report(report: wire::Report, now: Timestamp) -> GatewayReport {
-    let wire::Report { id, batches, leases } = report;
+    let wire::Report { id, batches, leases, resting } = report;
     let batch = |wire::Batch { worker, records }| WorkerBatch {
         worker,
         entries: records.into_iter().map(|record| entry(record, now)).collect(),
@@ -96,6 +100,7 @@ pub fn report(report: wire::Report, now: Timestamp) -> GatewayReport {
         id,
         batches: batches.into_iter().map(batch).collect(),
         leases: leases.into_iter().map(lease).collect(),
+        resting: resting.map(attempts::resting),
     }
 }
 
@@ -147,6 +152,7 @@ fn record(record: wire::Record, now: Timestamp) -> Result<Recorded, &'static str
         findings,
         inspection,
         prompts,
+        attempts,
     } = record;
     let tokens = tokens.unwrap_or_default();
     let record = Record {
@@ -187,6 +193,7 @@ fn record(record: wire::Record, now: Timestamp) -> Result<Recorded, &'static str
         asked_output_tokens: number_if_any(asked_output_tokens),
         granted_output_tokens: number_if_any(granted_output_tokens),
         prompts: prompts.into_iter().take(MOST_PROMPTS).map(text).collect(),
+        attempts: attempts::attempts(attempts),
         inspected: inspection.is_some(),
         findings: u64::try_from(findings.len()).unwrap_or(MOST),
         unread: inspection.map_or(0, |inspection| inspection.unread.into()),

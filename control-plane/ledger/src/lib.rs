@@ -3,9 +3,10 @@
 //! Each gateway process has a stream ([`server`]). One task, the [`book`], takes the reports of all of
 //! them and writes many in one transaction ([`transaction`]); only when that is committed are they answered.
 
+mod attempts;
 pub mod book;
 pub mod calibration;
-pub mod findings;
+mod findings;
 pub mod intake;
 pub mod metrics;
 pub mod presence;

@@ -86,6 +86,12 @@ pub async fn apply(
     tx.write_workers(&workers).await?;
     tx.add_usage_by_dimension(&sums).await?;
     tx.add_density_samples(&densities).await?;
+    // Of several reports of one gateway the last is true.
+    let resting =
+        reports.iter().filter_map(|(sender, report)| Some((&sender.gateway, report.resting.as_ref()?)));
+    for (gateway, targets) in resting.collect::<BTreeMap<_, _>>() {
+        tx.set_resting_targets(gateway, targets, now).await?;
+    }
     Ok(outcome)
 }
 

@@ -13,6 +13,7 @@ pub mod models;
 pub mod my_keys;
 pub mod passwords;
 pub mod prompts;
+pub mod routing_groups;
 pub mod self_service;
 pub mod sessions;
 pub mod sign_in;

@@ -13,6 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
+use latchkey_core::attempt::RestingTarget;
 use latchkey_discovery::ads::{AdsStatus, Statuses};
 use latchkey_discovery::registry::{self, Obstacle, Registry};
 use latchkey_discovery::source::Position;
@@ -69,6 +70,9 @@ pub struct Gateway {
     pub cluster_error: Option<String>,
     /// What it refuses and holds in an older form, with the reasons.
     pub rejected: Vec<RejectedResource>,
+    /// The targets of routing groups that have failed there and get no requests for a while.
+    #[serde(default, skip_deserializing)]
+    pub resting: Vec<RestingTarget>,
 }
 
 /// Whether changes wait for a gateway.
@@ -144,7 +148,10 @@ impl Gateways {
             }
             same
         });
+        let (mut resting, now) = (self.store.resting_targets().await?, self.world.now());
         for gateway in &mut gateways {
+            gateway.resting = resting.remove(&gateway.name).unwrap_or_default();
+            gateway.resting.retain(|target| target.until > now);
             gateway.lag = head.saturating_sub(gateway.revision);
             gateway.cluster_error =
                 gateway.cluster_error.take().or_else(|| self.cluster_error(&gateway.name));
@@ -300,6 +307,7 @@ impl From<registry::Gateway> for Gateway {
             last_error: progress.last_error,
             cluster_error: None,
             rejected: progress.quarantined.into_iter().map(rejected).collect(),
+            resting: Vec::new(),
         }
     }
 }

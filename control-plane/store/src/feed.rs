@@ -3,6 +3,7 @@
 mod convert;
 mod guardrails;
 mod prompts;
+mod routing_groups;
 
 use std::collections::BTreeMap;
 
@@ -98,7 +99,8 @@ impl Store {
     async fn wire_catalogue(&self) -> sqlx::Result<wire::Catalogue> {
         let densities = self.densities().await?;
         let (providers, models) = (self.upstreams().await?, self.models().await?);
-        Ok(catalogue(providers, models, self.upstreams().await?, &densities))
+        let (servers, groups) = (self.upstreams().await?, self.routing_groups().await?);
+        Ok(catalogue(providers, models, servers, groups, &densities))
     }
 
     async fn push_catalogue(&self, builder: &mut BatchBuilder, first: i64) -> sqlx::Result<()> {

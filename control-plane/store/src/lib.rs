@@ -43,6 +43,8 @@ pub mod members;
 pub mod models;
 pub mod prices;
 pub mod records;
+pub mod resting_targets;
+pub mod routing_groups;
 pub mod row;
 pub mod seal;
 mod search_texts;

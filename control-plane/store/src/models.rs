@@ -113,6 +113,16 @@ impl Tx {
         Ok(row.is_some())
     }
 
+    /// Whether a provider offers a model of this name.
+    pub async fn offers_model(&mut self, provider: &str, name: &str) -> sqlx::Result<bool> {
+        let row = sqlx::query("SELECT id FROM models WHERE provider = $1 AND name = $2")
+            .bind(provider.to_owned())
+            .bind(name.to_owned())
+            .fetch_optional(&mut *self.inner)
+            .await?;
+        Ok(row.is_some())
+    }
+
     /// The model with this id, locked until the transaction ends.
     ///
     /// # Errors

@@ -7,7 +7,9 @@ use std::str::FromStr;
 use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
+use latchkey_core::attempt::Attempt;
 use latchkey_core::money::NanoUsd;
+use serde::de::DeserializeOwned;
 use serde::ser::{Error as _, SerializeMap as _};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -118,6 +120,9 @@ pub struct Record {
     pub unread: u64,
     /// The stored prompts that it referred to, each with its version: `summary@v3`.
     pub prompts: Vec<String>,
+    /// Each try at a target of the routing group that was asked for, in their order; empty where none was. The
+    /// provider and the served model are those of the last.
+    pub attempts: Vec<Attempt>,
     /// The app's metadata at that time.
     #[schema(value_type = Object)]
     pub metadata: Metadata,
@@ -185,6 +190,7 @@ static COLUMNS: &[RecordColumn] = &[
     column!(findings),
     column!(unread),
     column!(prompts),
+    column!(attempts),
     column!(metadata),
 ];
 
@@ -241,13 +247,13 @@ impl ColumnType for Option<String> {
 }
 
 /// As JSON.
-impl ColumnType for Vec<String> {
+impl<T: Serialize + DeserializeOwned> ColumnType for Vec<T> {
     const IS_TEXT: bool = true;
 
     fn value(&self) -> Cell<'_> {
         match self.as_slice() {
             [] => Cell::Text(""),
-            texts => Cell::Json(serde_json::json!(texts).to_string()),
+            items => Cell::Json(serde_json::json!(items).to_string()),
         }
     }
 

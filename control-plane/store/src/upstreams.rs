@@ -57,6 +57,9 @@ pub trait Protocol: Clone + PartialEq + Send + Sync + 'static {
     /// As whose the credential travels.
     fn credential_kind(&self) -> ProviderKind;
 
+    /// The Envoy cluster that reaches it for routing groups, where it is a target of one.
+    fn group_cluster(&self) -> Option<String>;
+
     /// Reads its own columns.
     ///
     /// # Errors
@@ -166,6 +169,12 @@ impl Store {
 }
 
 impl Tx {
+    /// Every upstream of a protocol, oldest first.
+    pub async fn upstreams<P: Protocol>(&mut self) -> sqlx::Result<Vec<Upstream<P>>> {
+        let rows = sqlx::query(P::STATEMENTS.all).fetch_all(&mut *self.inner).await?;
+        rows.into_iter().map(Upstream::try_from).collect()
+    }
+
     /// The upstream of this name, locked until the transaction ends.
     pub async fn upstream<P: Protocol>(&mut self, name: &str) -> sqlx::Result<Option<Upstream<P>>> {
         let query = sqlx::query(P::STATEMENTS.lock).bind(name.to_owned());

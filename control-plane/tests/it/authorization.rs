@@ -128,6 +128,11 @@ const RULES: &[(&str, Rule)] = &[
     ("read_mcp_server", Reader),
     ("update_mcp_server", Admin),
     ("delete_mcp_server", Admin),
+    ("list_routing_groups", Reader),
+    ("create_routing_group", Admin),
+    ("read_routing_group", Reader),
+    ("update_routing_group", Admin),
+    ("delete_routing_group", Admin),
     ("list_models", Reader),
     ("create_model", Admin),
     ("read_model", Reader),
@@ -197,6 +202,9 @@ fn body(operation: &str, things: &Things) -> Value {
             json!({"name": "new", "kind": "openai", "base_url": "https://api.openai.com/v1"})
         }
         "create_mcp_server" => json!({"name": "new", "url": "https://mcp.acme.com/mcp"}),
+        "create_routing_group" => {
+            json!({"name": "new", "targets": [{"provider": "openai", "model": "gpt-4o", "weight": 100}]})
+        }
         "create_model" => json!({"name": "gpt-4o-mini", "provider": "openai"}),
         _ => json!({}),
     }
@@ -209,6 +217,7 @@ struct Things {
     model: String,
     provider: &'static str,
     server: String,
+    routing_group: String,
     alice: String,
     /// Someone else, in `group`.
     user: String,
@@ -231,6 +240,9 @@ impl Things {
         let model = test.post("/models", model).await.expect(201.try_into().unwrap());
         let server = json!({"name": name, "url": "https://mcp.acme.com/mcp"});
         test.post("/mcp-servers", server).await.expect(201.try_into().unwrap());
+        let targets = json!([{"provider": "openai", "model": "gpt-4o", "weight": 100}]);
+        let routing_group = json!({"name": name, "targets": targets});
+        let routing_group = test.post("/routing-groups", routing_group).await.expect(201.try_into().unwrap());
         let user = test.user(&format!("{name}@acme.com")).await;
         let group = test.group(&name, &[&user]).await;
         test.post(
@@ -269,6 +281,7 @@ impl Things {
             model: id(&model),
             provider: "openai",
             server: name,
+            routing_group: id(&routing_group),
             alice: alice.to_owned(),
             user,
             group,
@@ -287,6 +300,7 @@ impl Things {
             "models" => &self.model,
             "providers" => self.provider,
             "mcp-servers" => &self.server,
+            "routing-groups" => &self.routing_group,
             "users" | "members" => &self.user,
             "groups" => &self.group,
             "change-requests" => &self.request,

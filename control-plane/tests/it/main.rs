@@ -34,6 +34,7 @@ mod prices;
 mod prompts;
 mod providers;
 mod reach;
+mod routing_groups;
 mod scope;
 mod search;
 mod self_service;

@@ -12,6 +12,7 @@ pub mod models;
 pub mod overview;
 pub mod playground;
 pub mod requests;
+pub mod routing_groups;
 pub mod tokens;
 pub mod upstreams;
 pub mod usage;
@@ -27,6 +28,7 @@ pub fn routes() -> Router<Api> {
         .merge(apps::routes())
         .merge(requests::routes())
         .merge(upstreams::routes())
+        .merge(routing_groups::routes())
         .route("/admin", get(overview::page))
         .route("/admin/logs", get(logs::list))
         .route("/admin/findings", get(findings::page))

@@ -6,6 +6,7 @@ use std::fmt::{self, Display, Formatter};
 use askama::filters::HtmlSafe;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use latchkey_core::attempt::AttemptEnd;
 use latchkey_core::change_request;
 use latchkey_core::money::NanoUsd;
 use latchkey_core::price::Rates;
@@ -286,6 +287,23 @@ pub fn progress(status: &change_request::Status) -> Badge {
 #[must_use]
 pub fn words(name: &str) -> String {
     name.replace('_', " ")
+}
+
+/// How a try at a target ended.
+#[must_use]
+pub fn attempt(end: &AttemptEnd, status: &Option<u16>) -> String {
+    let words = match end {
+        AttemptEnd::Served => "served",
+        AttemptEnd::Status => "status",
+        AttemptEnd::Connection => "no connection",
+        AttemptEnd::Timeout => "timeout",
+        AttemptEnd::ErrorEvent => "error event",
+        AttemptEnd::Unknown => "unknown",
+    };
+    match status {
+        Some(status) => format!("{words} {status}"),
+        None => words.to_owned(),
+    }
 }
 
 #[cfg(test)]

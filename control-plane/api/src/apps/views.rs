@@ -70,6 +70,10 @@ pub struct AppView {
     pub allowed_models: Selection,
     /// MCP servers by name, and single tools as `server/tool`; `*` in a tool stands for any run of characters.
     pub mcp_scope: Selection,
+    /// Names of routing groups, which clients ask for as the model.
+    pub routing_groups: Selection,
+    /// Whether clients may choose a target of a group with `x-latchkey-target: provider/model`.
+    pub target_header: bool,
     /// Ranges of client addresses; null for any.
     pub ip_allow_list: Option<Vec<String>>,
     /// What all its keys may use together; what is absent is not limited.
@@ -207,6 +211,8 @@ impl AppView {
             allowed_providers,
             allowed_models,
             mcp_scope,
+            routing_groups,
+            target_header,
             ip_allow_list,
             limits,
             named_key_limits,
@@ -232,6 +238,8 @@ impl AppView {
             allowed_providers,
             allowed_models,
             mcp_scope,
+            routing_groups,
+            target_header,
             ip_allow_list,
             limits,
             named_key_limits,

@@ -14,6 +14,7 @@ use latchkey_core::status::Standing;
 use latchkey_store::apps::App;
 use latchkey_store::keys::Key;
 use latchkey_store::models::Model;
+use latchkey_store::routing_groups::RoutingGroup;
 use latchkey_store::upstreams::{McpServer, Provider};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -57,6 +58,8 @@ pub struct MyAppDetails {
     pub models: Vec<MyModel>,
     /// The MCP servers that it may use, of which the gateway serves each under `/mcp/<name>`.
     pub mcp_servers: Vec<MyMcpServer>,
+    /// The routing groups that it may use, of which each is asked for as the model.
+    pub routing_groups: Vec<MyRoutingGroup>,
     /// What all its keys may use together; what is absent is not limited.
     pub limits: Limits,
     /// What each named key may use that has no limits of its own.
@@ -126,6 +129,18 @@ pub struct MyMcpServer {
     pub tools: Option<Vec<String>>,
 }
 
+/// A routing group.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct MyRoutingGroup {
+    /// What to ask for as the model.
+    #[schema(value_type = String)]
+    pub name: ModelName,
+    /// For people.
+    pub description: String,
+    /// What `x-latchkey-target` may name, as `provider/model`; null where the app does not take that header.
+    pub targets: Option<Vec<String>>,
+}
+
 /// A model, as the provider offers it that serves it for this app.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct MyModel {
@@ -170,6 +185,7 @@ impl MyAppDetails {
         providers: &[Provider],
         models: Vec<Model>,
         servers: Vec<McpServer>,
+        groups: Vec<RoutingGroup>,
     ) -> Self {
         let Active { item, requests, usage, last_used_at: _, old_secret_used_at: _ } = active;
         let settings = app.settings;
@@ -180,6 +196,7 @@ impl MyAppDetails {
             .map(|provider| MyProvider { name: provider.name.clone(), kind: provider.protocol.kind })
             .collect();
         Self {
+            routing_groups: usable_groups(&settings, &providers, &models, groups),
             models: served(&settings, &providers, models),
             providers,
             mcp_servers: reachable_servers(&settings.mcp_scope, servers),
@@ -217,14 +234,51 @@ fn reachable_servers(scope: &Selection, servers: Vec<McpServer>) -> Vec<MyMcpSer
         .collect()
 }
 
+/// The groups that an app has with a target that it may use.
+fn usable_groups(
+    settings: &AppSettings,
+    providers: &[MyProvider],
+    models: &[Model],
+    groups: Vec<RoutingGroup>,
+) -> Vec<MyRoutingGroup> {
+    let mut usable = Vec::new();
+    for group in groups.into_iter().filter(|group| settings.routing_groups.holds(group.name.as_str())) {
+        let mut targets = Vec::new();
+        for (_, target) in group.settings.targets() {
+            let is_offered = |model: &Model| {
+                model.name == target.model
+                    && model.provider == target.provider.as_str()
+                    && is_offered(settings, providers, model)
+            };
+            let name = format!("{}/{}", target.provider, target.model);
+            if models.iter().any(is_offered) && !targets.contains(&name) {
+                targets.push(name);
+            }
+        }
+        if !targets.is_empty() {
+            let targets = settings.target_header.then_some(targets);
+            usable.push(MyRoutingGroup {
+                name: group.name,
+                description: group.settings.description,
+                targets,
+            });
+        }
+    }
+    usable
+}
+
+/// Whether an app may use a model of these providers.
+fn is_offered(settings: &AppSettings, providers: &[MyProvider], model: &Model) -> bool {
+    model.enabled
+        && settings.allowed_models.holds(model.name.as_str())
+        && providers.iter().any(|provider| provider.name.as_str() == model.provider)
+}
+
 /// The models that an app may use of these providers. Of several that offer one model, the first serves it.
 fn served(settings: &AppSettings, providers: &[MyProvider], models: Vec<Model>) -> Vec<MyModel> {
     let mut served: Vec<MyModel> = Vec::new();
     for model in models {
-        let offered = model.enabled
-            && settings.allowed_models.holds(model.name.as_str())
-            && providers.iter().any(|provider| provider.name.as_str() == model.provider);
-        if offered && !served.iter().any(|other| other.name == model.name) {
+        if is_offered(settings, providers, &model) && !served.iter().any(|other| other.name == model.name) {
             let Model { name, provider, price, max_output_tokens, context_window, .. } = model;
             let price = price.map(PriceView::from);
             served.push(MyModel { name, provider, price, max_output_tokens, context_window });

@@ -47,6 +47,9 @@ use secrecy::SecretString;
 
 use super::secret;
 
+pub(super) use attempt_filter::AttemptFilter;
+
+mod attempt_filter;
 mod blocked_addresses;
 
 #[cfg(test)]
@@ -79,6 +82,17 @@ pub struct ProviderCluster {
     pub credential: Option<Credential>,
     /// The addresses to which Envoy does not connect, whatever the host's name resolves to.
     pub reach: BlockedAddresses,
+    /// The cluster that reaches it for routing groups, where it is a target of one.
+    pub group: Option<GroupCluster>,
+}
+
+/// A second cluster of a provider, with the filter that makes a request what the provider is to get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupCluster {
+    /// The cluster's name, like `latchkey/group/07`.
+    pub name: String,
+    /// The provider's name.
+    pub provider: String,
 }
 
 /// Where a provider may not be.
@@ -115,6 +129,20 @@ pub struct Credential {
 
 /// The cluster that reaches a provider.
 pub(super) fn cluster(provider: &ProviderCluster) -> Cluster {
+    named(provider, &provider.name, None)
+}
+
+/// The cluster that reaches it for routing groups. The filter comes first, so that the credential is added after
+/// it has removed the client's.
+pub(super) fn group_cluster(
+    provider: &ProviderCluster,
+    group: &GroupCluster,
+    filter: &AttemptFilter,
+) -> Cluster {
+    named(provider, &group.name, Some(filter.http_filter(&group.provider)))
+}
+
+fn named(provider: &ProviderCluster, name: &str, first: Option<HttpFilter>) -> Cluster {
     let thresholds = Thresholds {
         max_connections: count(MAX_REQUESTS),
         max_pending_requests: count(MAX_REQUESTS),
@@ -122,13 +150,13 @@ pub(super) fn cluster(provider: &ProviderCluster) -> Cluster {
         ..Thresholds::default()
     };
     Cluster {
-        name: provider.name.clone(),
+        name: name.to_owned(),
         cluster_discovery_type: Some(ClusterDiscoveryType::ClusterType(CustomClusterType {
             name: "envoy.cluster.dns".to_owned(),
             typed_config: Some(pack_any(dns())),
         })),
         connect_timeout: Some(CONNECT_TIMEOUT),
-        load_assignment: Some(endpoint(provider)),
+        load_assignment: Some(endpoint(provider, name)),
         circuit_breakers: Some(CircuitBreakers {
             thresholds: vec![thresholds],
             ..CircuitBreakers::default()
@@ -139,7 +167,7 @@ pub(super) fn cluster(provider: &ProviderCluster) -> Cluster {
         },
         typed_extension_protocol_options: HashMap::from([(
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions".to_owned(),
-            pack_any(http(provider)),
+            pack_any(http(provider, first)),
         )]),
         ..Cluster::default()
     }
@@ -156,7 +184,7 @@ fn dns() -> DnsCluster {
     }
 }
 
-fn endpoint(provider: &ProviderCluster) -> ClusterLoadAssignment {
+fn endpoint(provider: &ProviderCluster, cluster: &str) -> ClusterLoadAssignment {
     let address = SocketAddress {
         address: provider.host.clone(),
         port_specifier: Some(PortSpecifier::PortValue(provider.port.into())),
@@ -169,7 +197,7 @@ fn endpoint(provider: &ProviderCluster) -> ClusterLoadAssignment {
     let endpoint =
         LbEndpoint { host_identifier: Some(HostIdentifier::Endpoint(endpoint)), ..LbEndpoint::default() };
     ClusterLoadAssignment {
-        cluster_name: provider.name.clone(),
+        cluster_name: cluster.to_owned(),
         endpoints: vec![LocalityLbEndpoints {
             lb_endpoints: vec![endpoint],
             ..LocalityLbEndpoints::default()
@@ -210,7 +238,7 @@ fn tls(host: &str, ca_path: Option<&str>) -> TransportSocket {
     }
 }
 
-fn http(provider: &ProviderCluster) -> HttpProtocolOptions {
+fn http(provider: &ProviderCluster, first: Option<HttpFilter>) -> HttpProtocolOptions {
     let http1 = Http1ProtocolOptions::default();
     let keepalive = KeepaliveSettings {
         interval: Some(Duration { seconds: 30, nanos: 0 }),
@@ -238,7 +266,7 @@ fn http(provider: &ProviderCluster) -> HttpProtocolOptions {
             ..CommonHttpOptions::default()
         }),
         upstream_protocol_options: Some(protocol),
-        http_filters: reach.into_iter().chain(injector).chain([codec]).collect(),
+        http_filters: first.into_iter().chain(reach).chain(injector).chain([codec]).collect(),
         ..HttpProtocolOptions::default()
     }
 }

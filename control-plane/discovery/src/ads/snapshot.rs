@@ -11,6 +11,7 @@ use envoy_types::pb::google::protobuf::Any;
 use envoy_types::util::pack_any;
 use prost::Name as _;
 
+use super::cluster::AttemptFilter;
 use super::{cluster, secret};
 use crate::source::ProviderCluster;
 
@@ -49,18 +50,24 @@ impl Kind {
 }
 
 impl Versions {
-    /// Clusters named, or all when none is named; secrets named.
+    /// Clusters named, or all when none is named; secrets named. Those for routing groups are for an Envoy that has
+    /// the filter.
     pub(super) fn select(
         &self,
         kind: Kind,
         names: &BTreeSet<String>,
         known: &[ProviderCluster],
+        filter: Option<&AttemptFilter>,
     ) -> EnvoyResources {
         let resources: Vec<Any> = match kind {
             Kind::Cluster => {
                 let all = names.is_empty() || names.contains("*");
-                let wanted = known.iter().filter(|provider| all || names.contains(&provider.name));
-                wanted.map(|provider| pack_any(cluster::cluster(provider))).collect()
+                let of_provider = |provider: &ProviderCluster| {
+                    let group = filter.and_then(|filter| group_cluster(provider, filter));
+                    std::iter::once(cluster::cluster(provider)).chain(group)
+                };
+                let clusters = known.iter().flat_map(of_provider);
+                clusters.filter(|one| all || names.contains(&one.name)).map(pack_any).collect()
             }
             Kind::Secret => {
                 let secrets = known.iter().filter_map(secret::secret);
@@ -70,4 +77,8 @@ impl Versions {
         let contents: Vec<&[u8]> = resources.iter().map(|resource| resource.value.as_slice()).collect();
         EnvoyResources { version: format!("{:016x}", self.key.hash_one(contents)), resources }
     }
+}
+
+fn group_cluster(provider: &ProviderCluster, filter: &AttemptFilter) -> Option<Cluster> {
+    provider.group.as_ref().map(|group| cluster::group_cluster(provider, group, filter))
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
 use tonic::Status;
 
+use super::cluster::AttemptFilter;
 use super::snapshot::{Kind, Versions};
 use super::status::{AdsStatus, TypeStatus};
 use crate::source::ProviderCluster;
@@ -29,6 +30,8 @@ pub(super) struct Subscriptions {
     versions: Versions,
     responses: u64,
     status: AdsStatus,
+    /// As the first request said that names the node: Envoy says it once.
+    filter: Option<AttemptFilter>,
     clusters: Option<Subscription>,
     secrets: Option<Subscription>,
 }
@@ -42,7 +45,8 @@ struct Subscription {
 
 impl Subscriptions {
     pub(super) fn new(versions: Versions) -> Self {
-        Self { versions, responses: 0, status: AdsStatus::default(), clusters: None, secrets: None }
+        let status = AdsStatus::default();
+        Self { versions, responses: 0, status, filter: None, clusters: None, secrets: None }
     }
 
     pub(super) fn status(&self) -> &AdsStatus {
@@ -58,8 +62,11 @@ impl Subscriptions {
         request: DiscoveryRequest,
         known: &[ProviderCluster],
     ) -> Result<Vec<DiscoveryResponse>, Status> {
-        if self.status.node.is_empty() {
-            self.status.node = request.node.map(|node| node.id).unwrap_or_default();
+        if self.status.node.is_empty()
+            && let Some(node) = request.node
+        {
+            self.filter = AttemptFilter::of(&node);
+            self.status.node = node.id;
         }
         if self.status.node.is_empty() {
             return Err(Status::invalid_argument("the first request names no node id"));
@@ -93,7 +100,7 @@ impl Subscriptions {
         for kind in [Kind::Cluster, Kind::Secret] {
             let Some(subscription) = self.subscription(kind) else { continue };
             let (names, version) = (subscription.names.clone(), subscription.version.clone());
-            if self.versions.select(kind, &names, known).version != version {
+            if self.versions.select(kind, &names, known, self.filter.as_ref()).version != version {
                 responses.push(self.respond(kind, known));
             }
         }
@@ -104,7 +111,7 @@ impl Subscriptions {
         self.responses += 1;
         let nonce = self.responses.to_string();
         let names = self.subscription(kind).map(|it| it.names.clone()).unwrap_or_default();
-        let selection = self.versions.select(kind, &names, known);
+        let selection = self.versions.select(kind, &names, known, self.filter.as_ref());
         self.type_status(kind).sent.clone_from(&selection.version);
         *self.slot(kind) =
             Some(Subscription { names, nonce: nonce.clone(), version: selection.version.clone() });

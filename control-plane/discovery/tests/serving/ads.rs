@@ -28,6 +28,7 @@ fn provider(credential: &str) -> ProviderCluster {
         transport: Transport::Tls { ca_path: None },
         credential: Some(Credential { header: "authorization".to_owned(), value: credential.into() }),
         reach: BlockedAddresses::default(),
+        group: None,
     }
 }
 

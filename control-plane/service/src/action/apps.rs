@@ -17,7 +17,7 @@ use latchkey_store::upstreams::{McpProtocol, ModelProtocol};
 
 use super::Refusal;
 
-/// Refuses names of providers, models and MCP servers that would have no effect. A model with a `*` is
+/// Refuses names of providers, models, MCP servers and routing groups that would have no effect. A model with a `*` is
 /// taken as it is: it may match what comes later. So is a tool: only its server knows it.
 async fn refuse_unknown_names(tx: &mut Tx, settings: &AppSettings) -> Result<(), Refusal> {
     let mut invalid = Invalid::default();
@@ -44,6 +44,14 @@ async fn refuse_unknown_names(tx: &mut Tx, settings: &AppSettings) -> Result<(),
             if tx.upstream::<McpProtocol>(server).await?.is_none() {
                 let message = format!("there is no MCP server `{server}`: create it first");
                 invalid.0.push(FieldError::new(format!("mcp_scope[{i}]"), message));
+            }
+        }
+    }
+    if let Selection::Only(names) = &settings.routing_groups {
+        for (i, name) in names.iter().enumerate() {
+            if !tx.has_routing_group(name).await? {
+                let message = format!("there is no routing group `{name}`: create it first");
+                invalid.0.push(FieldError::new(format!("routing_groups[{i}]"), message));
             }
         }
     }

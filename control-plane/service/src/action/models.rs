@@ -7,6 +7,7 @@ use latchkey_core::limits::{given, nullable};
 use latchkey_core::name::{ModelName, Slug};
 use latchkey_core::price::{Biller, Draft, Price};
 use latchkey_core::provider::{Dialect, DialectEdit, OutputLimit, ProviderKind};
+use latchkey_core::routing_group::RoutingSettings;
 use latchkey_store::Tx;
 use latchkey_store::models::Model;
 use latchkey_store::upstreams::ModelProtocol;
@@ -16,7 +17,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::audit::AuditedAction;
-use super::{Context, Refusal, taken};
+use super::{Context, Refusal, routing_groups, taken};
 
 /// The most models there may be: gateways get them all in one message.
 const MOST_MODELS: i64 = 2000;
@@ -207,13 +208,17 @@ pub async fn update(tx: &mut Tx, context: Context<'_>, id: Uuid, edit: EditModel
 /// Removes a model. The prices that it had stay, for the records that name them.
 ///
 /// # Errors
-/// There is no such model.
+/// There is no such model, or routing groups have it as a target.
 pub async fn delete(tx: &mut Tx, context: Context<'_>, id: Uuid) -> Result<(), Refusal> {
     let model = tx.model(id).await?.ok_or(Refusal::NotFound("model"))?;
+    // Who makes it a target takes a revision too, so that one waits for the other.
+    tx.catalogue_revision(context.world).await?;
+    let what = format!("`{}` of `{}`", model.name, model.provider);
+    let is_target = |settings: &RoutingSettings| settings.has_target(&model.provider, model.name.as_str());
+    routing_groups::refuse_targets(tx, &what, is_target).await?;
     if !tx.delete_model(id).await? {
         return Err(Refusal::NotFound("model"));
     }
-    tx.catalogue_revision(context.world).await?;
     context.audit(tx, done("model.deleted", &model, json!({})));
     Ok(())
 }

@@ -52,6 +52,16 @@ pub trait Administered: Protocol {
     /// What it is.
     fn refuse_needed(tx: &mut Tx, name: &str) -> impl Future<Output = Result<(), Refusal>> + Send;
 
+    /// Refuses an edit, just written, that something else does not go with.
+    ///
+    /// # Errors
+    /// A field, and what that is.
+    fn refuse_edit(
+        tx: &mut Tx,
+        before: &Upstream<Self>,
+        after: &Upstream<Self>,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send;
+
     /// Whether an app names it.
     fn is_named_by(settings: &AppSettings, name: &str) -> bool;
 
@@ -161,6 +171,7 @@ pub async fn update<P: Administered>(
     upstream.updated_at = context.world.now();
     tx.update_upstream(&upstream).await?;
     tx.catalogue_revision(context.world).await?;
+    P::refuse_edit(tx, &before, &upstream).await?;
     let paths = changed(&edited(&before), &edited(&upstream));
     context.audit(tx, done(P::AUDIT.updated, &upstream, json!({ "changed": paths })));
     Ok(upstream)

@@ -7,6 +7,7 @@ use latchkey_core::identity::key::{Algorithm, PublicKey};
 use latchkey_core::identity::{IdentitySettings, JwtKeys, JwtSettings, pem};
 use latchkey_core::limits::{BucketKind, Limits};
 use latchkey_core::price::{LongContext, Price, Rates};
+use latchkey_core::routing_group::RoutingTarget;
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::CredentialMode;
 use latchkey_core::status::Status;
@@ -14,11 +15,13 @@ use latchkey_proto::discovery as wire;
 
 use super::guardrails::{GuardrailSecret, guardrails};
 use super::prompts::prompts;
+use super::routing_groups::routing_group;
 use crate::apps::App;
 use crate::ledger::density::Densities;
 use crate::models::Model;
 use crate::prices::Charged;
-use crate::upstreams::{McpServer, Provider};
+use crate::routing_groups::RoutingGroup;
+use crate::upstreams::{McpServer, Protocol as _, Provider};
 
 /// An app as gateways hold it, with the keys of the JWK set that it names.
 pub(super) fn policy(
@@ -47,6 +50,8 @@ pub(super) fn policy(
         mcp: Some(selection(&settings.mcp_scope)),
         guardrails: guardrails(app, secret),
         prompts: prompts(settings),
+        routing_groups: Some(selection(&settings.routing_groups)),
+        target_header: settings.target_header,
     }
 }
 
@@ -115,11 +120,12 @@ fn bytes_per_token(density: Density) -> wire::BytesPerToken {
     wire::BytesPerToken { ascii: ascii.unwrap_or(0), other: other.unwrap_or(0) }
 }
 
-/// The enabled providers and their enabled models, and the enabled MCP servers.
+/// The enabled providers and their enabled models, the enabled MCP servers, and the routing groups of these models.
 pub(super) fn catalogue(
     providers: Vec<Provider>,
     models: Vec<Model>,
     servers: Vec<McpServer>,
+    groups: Vec<RoutingGroup>,
     densities: &Densities,
 ) -> wire::Catalogue {
     use latchkey_core::provider::{OutputLimit, ProviderKind};
@@ -133,7 +139,12 @@ pub(super) fn catalogue(
             of_provider(&model.provider).map(|provider| provider.protocol.dialect).unwrap_or_default();
         model.dialect.of_model(provider)
     };
-    let models = models.into_iter().filter(served).map(|model| wire::Model {
+    let models: Vec<_> = models.into_iter().filter(served).collect();
+    let is_target = |target: &RoutingTarget| {
+        models.iter().any(|model| model.name == target.model && model.provider == target.provider.as_str())
+    };
+    let routing_groups = groups.into_iter().filter_map(|group| routing_group(group, is_target)).collect();
+    let models = models.into_iter().map(|model| wire::Model {
         output_limit: match dialect(&model).output_limit {
             None => wire::OutputLimit::Unspecified,
             Some(OutputLimit::MaxTokens) => wire::OutputLimit::MaxTokens,
@@ -151,6 +162,7 @@ pub(super) fn catalogue(
         context_window: model.context_window.unwrap_or(0),
     });
     wire::Catalogue {
+        routing_groups,
         mcp_servers: servers.into_iter().filter(|server| server.enabled).map(mcp_server).collect(),
         models: models.collect(),
         providers: providers
@@ -168,6 +180,7 @@ pub(super) fn catalogue(
                 authority: provider.address.authority.clone(),
                 path_prefix: provider.address.path_prefix.clone(),
                 idle_timeout_seconds: provider.protocol.idle_timeout_seconds.unwrap_or_default(),
+                group_cluster: provider.protocol.group_cluster().unwrap_or_default(),
             })
             .collect(),
     }

@@ -37,6 +37,8 @@ pub enum FieldKind {
     Choices,
     /// `all`, `none`, or `only` with what stands in the field `….only`.
     Selection,
+    /// The same, and `none` where nothing is chosen.
+    Grant,
     /// Boxes of one name, each on or off, of which `….shown` names all: `all` where every one is ticked, so
     /// that what is added later is on, too.
     Switches,
@@ -78,9 +80,9 @@ impl FieldKind {
             Self::OptionalList => json!(Some(list(text)).filter(|list| !list.is_empty())),
             Self::Numbers => list(text).into_iter().map(whole).collect::<Result<_, _>>()?,
             Self::Choices => json!(typed.all(path).collect::<Vec<_>>()),
-            Self::Selection => match text {
+            Self::Selection | Self::Grant => match text {
                 "all" | "none" => json!(text),
-                "" if of("only").is_empty() => json!("all"),
+                "" if of("only").is_empty() => json!(if self == Self::Grant { "none" } else { "all" }),
                 _ => selected(&of("only"))?,
             },
             Self::Switches => {

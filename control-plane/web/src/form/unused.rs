@@ -14,7 +14,7 @@ impl FieldKind {
     /// The fields of a form that this one is typed into, beside the one at its path.
     fn parts(self) -> &'static [&'static str] {
         match self {
-            Self::Selection => &["only"],
+            Self::Selection | Self::Grant => &["only"],
             Self::Switches | Self::UnturnedSwitches => &["shown"],
             Self::Budget => &["usd", "per"],
             Self::TokenBudget => &["tokens", "per"],
@@ -68,8 +68,9 @@ impl FormInput {
     /// A list beside an answer that needs none.
     fn contradiction(&self, path: &str, kind: FieldKind) -> Option<&'static str> {
         let only = format!("{path}.only");
-        let is_list =
-            kind == FieldKind::Selection && !self.text(&only).is_empty() && !self.is_as_shown(&only);
+        let is_list = matches!(kind, FieldKind::Selection | FieldKind::Grant)
+            && !self.text(&only).is_empty()
+            && !self.is_as_shown(&only);
         match self.text(path) {
             "all" if is_list => Some(
                 "\u{201c}All\u{201d} is chosen, but names are entered: choose \u{201c}Only these\u{201d}, or clear the list",

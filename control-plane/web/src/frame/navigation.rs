@@ -43,6 +43,7 @@ const CONFIGURE: &[NavLink] = &[
     link("/admin/providers", "Providers"),
     link("/admin/mcp-servers", "MCP servers"),
     link("/admin/models", "Models and prices"),
+    link("/admin/routing-groups", "Routing groups"),
     link("/admin/gateways", "Gateways"),
     link("/admin/audit", "Audit log"),
     link("/admin/tokens", "API tokens"),

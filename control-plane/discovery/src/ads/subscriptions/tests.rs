@@ -1,8 +1,12 @@
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::core::v3::Node;
+use envoy_types::pb::google::protobuf::value::Kind as ValueKind;
+use envoy_types::pb::google::protobuf::{Struct, Value};
 use envoy_types::pb::google::rpc;
+use prost::Message as _;
 
 use super::*;
-use crate::source::{BlockedAddresses, Credential, Transport};
+use crate::source::{BlockedAddresses, Credential, GroupCluster, Transport};
 
 const CREDENTIAL: &str = "latchkey/openai/credential";
 
@@ -14,6 +18,7 @@ fn provider(host: &str, credential: &str) -> ProviderCluster {
         transport: Transport::Plaintext,
         credential: Some(Credential { header: "authorization".to_owned(), value: credential.into() }),
         reach: BlockedAddresses::default(),
+        group: None,
     }
 }
 
@@ -102,4 +107,35 @@ fn types_that_are_not_served_are_left_unanswered() {
     let listeners =
         DiscoveryRequest { type_url: "type.googleapis.com/x".to_owned(), ..request(Kind::Cluster, "", &[]) };
     assert!(Subscriptions::new(Versions::default()).hear(listeners, &[]).unwrap().is_empty());
+}
+
+/// A gateway that has the filter.
+fn with_filter(request: DiscoveryRequest) -> DiscoveryRequest {
+    let text = |text: &str| Value { kind: Some(ValueKind::StringValue(text.to_owned())) };
+    let fields = [("filter_wasm", "/gate.wasm"), ("vm_id", "latchkey")];
+    let fields = fields.map(|(name, value)| (name.to_owned(), text(value))).into();
+    let latchkey = Value { kind: Some(ValueKind::StructValue(Struct { fields })) };
+    let metadata = Some(Struct { fields: [("latchkey".to_owned(), latchkey)].into() });
+    let node = request.node.map(|node| Node { metadata, ..node });
+    DiscoveryRequest { node, ..request }
+}
+
+fn names(response: &DiscoveryResponse) -> Vec<String> {
+    response.resources.iter().map(|one| Cluster::decode(&one.value[..]).unwrap().name).collect()
+}
+
+#[test]
+fn clusters_for_groups_are_for_gateways_that_have_the_filter() {
+    let group = GroupCluster { name: "latchkey/group/00".to_owned(), provider: "openai".to_owned() };
+    let known = [ProviderCluster { group: Some(group), ..provider("one", "secret") }];
+    let mut older = Subscriptions::new(Versions::default());
+    let response = only(older.hear(request(Kind::Cluster, "", &[]), &known));
+    assert_eq!(names(&response), ["latchkey/openai"]);
+    let mut envoy = Subscriptions::new(Versions::default());
+    let first = only(envoy.hear(with_filter(request(Kind::Cluster, "", &[])), &[provider("one", "secret")]));
+    assert_eq!(names(&first), ["latchkey/openai"], "no group has it");
+    // Only the first request says where the filter is.
+    let then = only(Ok(envoy.publish(&known)));
+    assert_eq!(names(&then), ["latchkey/openai", "latchkey/group/00"]);
+    assert!(older.publish(&[provider("one", "secret")]).is_empty(), "nothing has changed for the other");
 }

@@ -38,6 +38,12 @@ pub struct NewApp {
     /// MCP servers by name, and single tools as `server/tool`; `*` in a tool stands for any run of characters.
     #[serde(default)]
     pub mcp_scope: Selection,
+    /// Names of routing groups, which clients ask for as the model.
+    #[serde(default = "Selection::none")]
+    pub routing_groups: Selection,
+    /// Whether clients may choose a target of a group with `x-latchkey-target: provider/model`.
+    #[serde(default)]
+    pub target_header: bool,
     /// Addresses and CIDR ranges; null for any.
     pub ip_allow_list: Option<Vec<String>>,
     /// What all its keys may use together.
@@ -106,6 +112,14 @@ pub struct EditApp {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Selection)]
     pub mcp_scope: Option<Selection>,
+    /// Names of routing groups, which clients ask for as the model.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Selection)]
+    pub routing_groups: Option<Selection>,
+    /// Whether clients may choose a target of a group with `x-latchkey-target: provider/model`.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = bool)]
+    pub target_header: Option<bool>,
     /// Addresses and CIDR ranges; null for any.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<Vec<String>>)]
@@ -175,6 +189,8 @@ impl NewApp {
             allowed_providers: self.allowed_providers,
             allowed_models: self.allowed_models,
             mcp_scope: self.mcp_scope,
+            routing_groups: self.routing_groups,
+            target_header: self.target_header,
             ip_allow_list: self.ip_allow_list,
             limits: self.limits.alone(),
             named_key_limits: self.named_key_limits.alone(),
@@ -213,6 +229,8 @@ impl EditApp {
         replace(&mut settings.allowed_providers, self.allowed_providers);
         replace(&mut settings.allowed_models, self.allowed_models);
         replace(&mut settings.mcp_scope, self.mcp_scope);
+        replace(&mut settings.routing_groups, self.routing_groups);
+        replace(&mut settings.target_header, self.target_header);
         replace(&mut settings.ip_allow_list, self.ip_allow_list);
         merge(&mut settings.limits, self.limits);
         merge(&mut settings.named_key_limits, self.named_key_limits);

@@ -60,6 +60,14 @@ pub struct AskConfig {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Selection)]
     pub mcp_scope: Option<Selection>,
+    /// Names of routing groups, which clients ask for as the model.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Selection)]
+    pub routing_groups: Option<Selection>,
+    /// Whether clients may choose a target of a group with `x-latchkey-target: provider/model`.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = bool)]
+    pub target_header: Option<bool>,
     /// Addresses and CIDR ranges; null for any.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<Vec<String>>)]
@@ -258,6 +266,8 @@ impl From<AskConfig> for EditApp {
             allowed_providers,
             allowed_models,
             mcp_scope,
+            routing_groups,
+            target_header,
             ip_allow_list,
             limits,
             named_key_limits,
@@ -273,6 +283,8 @@ impl From<AskConfig> for EditApp {
             allowed_providers,
             allowed_models,
             mcp_scope,
+            routing_groups,
+            target_header,
             ip_allow_list,
             limits,
             named_key_limits,

@@ -1,13 +1,14 @@
 use latchkey_core::provider::{DialectEdit, ProviderKind, check_idle_timeout};
+use latchkey_core::routing_group::RoutingSettings;
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::AppSettings;
 use latchkey_store::Tx;
-use latchkey_store::upstreams::ModelProtocol;
+use latchkey_store::upstreams::{ModelProtocol, Provider};
 use latchkey_world::World;
 use serde_json::{Value, json};
 
 use super::{Administered, AuditNames};
-use crate::action::Refusal;
+use crate::action::{Refusal, routing_groups};
 
 /// What to change of how a provider is called; none leaves it.
 #[derive(Debug, Default)]
@@ -41,6 +42,7 @@ impl Administered for ModelProtocol {
             kind: kind.unwrap_or(self.kind),
             dialect: dialect.of(self.dialect),
             idle_timeout_seconds: idle_timeout_seconds.unwrap_or(self.idle_timeout_seconds),
+            group_slot: self.group_slot,
         };
         *self = checked(edited)?;
         Ok(())
@@ -60,6 +62,8 @@ impl Administered for ModelProtocol {
     }
 
     async fn refuse_needed(tx: &mut Tx, name: &str) -> Result<(), Refusal> {
+        let is_target = |settings: &RoutingSettings| settings.has_provider(name);
+        routing_groups::refuse_targets(tx, "a model of it", is_target).await?;
         match tx.count_models_of(name).await? {
             0 => Ok(()),
             models => {
@@ -67,6 +71,13 @@ impl Administered for ModelProtocol {
                 Err(Refusal::conflict("in_use", detail))
             }
         }
+    }
+
+    async fn refuse_edit(tx: &mut Tx, before: &Provider, after: &Provider) -> Result<(), Refusal> {
+        if before.protocol.kind == after.protocol.kind {
+            return Ok(());
+        }
+        routing_groups::refuse_mixed(tx, after.name.as_str()).await
     }
 
     fn is_named_by(settings: &AppSettings, name: &str) -> bool {

@@ -10,7 +10,7 @@ use latchkey_api::problem::Problem;
 use latchkey_api::upstreams::{McpProtocol, ModelProtocol};
 
 use super::{fields, secret};
-use crate::admin::filters;
+use crate::admin::{filters, routing_groups};
 use crate::form::{HtmlForm, Posted};
 use crate::frame::{Frame, Visit};
 use crate::{html, unprocessable};
@@ -22,6 +22,7 @@ struct NewAppPage {
     form: HtmlForm,
     providers: Vec<String>,
     mcp_servers: Vec<String>,
+    routing_groups: Vec<String>,
 }
 
 pub async fn new(visit: Visit, State(api): State<Api>) -> Result<Response, Problem> {
@@ -33,6 +34,7 @@ pub async fn new(visit: Visit, State(api): State<Api>) -> Result<Response, Probl
         .with("time_zone", "UTC")
         .with("limits.budget.per", "month")
         .with("limits.token_budget.per", "month")
+        .with("routing_groups", "none")
         .with("allowed_providers", filters::upstream_names::<ModelProtocol>(&visit, &api).await?.join(", "));
     ask(&visit, &api, form).await
 }
@@ -56,5 +58,7 @@ pub async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, 
 async fn ask(visit: &Visit, api: &Api, form: HtmlForm) -> Result<Response, Problem> {
     let providers = filters::upstream_names::<ModelProtocol>(visit, api).await?;
     let mcp_servers = filters::upstream_names::<McpProtocol>(visit, api).await?;
-    html(&NewAppPage { frame: visit.frame("Create API key"), form, providers, mcp_servers })
+    let routing_groups = routing_groups::names(visit, api).await?;
+    let frame = visit.frame("Create API key");
+    html(&NewAppPage { frame, form, providers, mcp_servers, routing_groups })
 }

@@ -9,6 +9,8 @@ const SETTINGS: &[Field] = &[
     ("name", FieldKind::Text),
     ("allowed_models", FieldKind::Selection),
     ("mcp_scope", FieldKind::Selection),
+    ("routing_groups", FieldKind::Grant),
+    ("target_header", FieldKind::Flag),
     ("ip_allow_list", FieldKind::OptionalList),
     ("time_zone", FieldKind::Text),
     ("alert_thresholds", FieldKind::Numbers),

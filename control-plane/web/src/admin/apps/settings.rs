@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::fields;
 use super::secret::OldSecret;
 use super::tabs::Tabs;
-use crate::admin::filters;
+use crate::admin::{filters, routing_groups};
 use crate::form::{Field, HtmlForm, Posted, taken};
 use crate::format;
 use crate::frame::{Frame, Visit, done};
@@ -35,6 +35,7 @@ struct AppPage {
     meters: Vec<Meter>,
     providers: Vec<String>,
     mcp_servers: Vec<String>,
+    routing_groups: Vec<String>,
     categories: Vec<CategoryRow>,
     /// The names of the app's own categories of content.
     own_categories: Vec<String>,
@@ -143,6 +144,7 @@ async fn show(
         app,
         providers,
         mcp_servers: filters::upstream_names::<McpProtocol>(visit, api).await?,
+        routing_groups: routing_groups::names(visit, api).await?,
         categories: guardrails::rows(&form, !own_categories.is_empty()),
         own_categories,
         form,

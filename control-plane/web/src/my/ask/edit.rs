@@ -51,6 +51,8 @@ const KEYS: &[Field] = &[("keys", FieldKind::Aside)];
 const ALLOWED: &[Field] = &[
     ("allowed_models", FieldKind::Selection),
     ("mcp_scope", FieldKind::Selection),
+    ("routing_groups", FieldKind::Grant),
+    ("target_header", FieldKind::Flag),
     ("allowed_providers", FieldKind::Selection),
     ("ip_allow_list", FieldKind::OptionalList),
 ];
