@@ -10,8 +10,17 @@ use crate::grpc_service::{GrpcService, InvalidClusterName};
 pub enum PluginConfiguration {
     /// `{"role": "gate"}`: the HTTP filter.
     Gate {},
+    /// `{"role": "attempt", "provider": "…"}`: in front of a provider of routing groups.
+    Attempt(AttemptConfiguration),
     /// `{"role": "sync", "control_plane_cluster": "…"}`: the bootstrap service.
     Sync(SyncConfiguration),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttemptConfiguration {
+    /// The provider's name in Latchkey.
+    pub provider: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -18,6 +18,7 @@ use latchkey_filter_core::request::client_address;
 use latchkey_filter_core::request::header::{Header, Headers};
 use latchkey_filter_core::request::redaction::without_keys;
 use latchkey_filter_core::snapshot::UnixMs;
+use latchkey_filter_core::upstream::attempts;
 use latchkey_filter_core::upstream::forward::Forward;
 use latchkey_filter_core::upstream::header_filter;
 use proxy_wasm::hostcalls;
@@ -25,11 +26,12 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType, Status};
 use uuid::fmt::Hyphenated;
 
+use crate::attempt::RegisteredAttempts;
 use crate::host::{self, attempt};
 use crate::worker::GateWorker;
 
 /// Longer than any body; the host gives what there is.
-const WHOLE: usize = 0x7fff_ffff;
+pub const WHOLE: usize = 0x7fff_ffff;
 
 /// How long a request waits for the control plane's answer: longer than for units that others hold.
 const LONGEST_WAIT_MS: i64 = PATIENCE_MS + 1_000;
@@ -51,6 +53,8 @@ pub struct Request {
     relay: Option<Box<McpRelay>>,
     /// What guardrails do with the answer.
     inspector: Option<Box<AnswerInspector>>,
+    /// Of a routing group: keeps its tries for the attempt role.
+    tries: Option<RegisteredAttempts>,
 }
 
 #[derive(Default)]
@@ -174,11 +178,13 @@ impl Request {
     }
 
     fn forward(&mut self, mut forward: Forward, pending: &BufferedRequest, worker: &GateWorker) -> Action {
+        self.tries = forward.call.attempts().map(|attempts| RegisteredAttempts::new(Rc::clone(attempts)));
         let edited = edit(&forward, &pending.headers);
         if let Some(demand) = forward.refill.take() {
             worker.demand(demand);
         }
         if edited.is_err() {
+            self.tries = None;
             worker.give_back(forward.call);
             return self.refuse(pending, Code::InternalError, worker);
         }
@@ -388,6 +394,8 @@ impl HttpContext for HttpExchange {
         let headers = headers.unwrap_or_default();
         let status = Headers(&headers).text(":status").and_then(|status| status.parse().ok());
         let status = status.unwrap_or_default();
+        // Envoy did not move it on after all.
+        let status = if status == attempts::ERROR_EVENT_STATUS { set_status(502) } else { status };
         if let Some(redirect) = meter.redirect(status, Headers(&headers)) {
             note("latchkey.location", &redirect.location);
             request.relay = None;
@@ -410,7 +418,9 @@ impl HttpContext for HttpExchange {
             let removed = hostcalls::set_map_value(MapType::HttpResponseHeaders, "content-length", None);
             attempt("set_map_value", removed);
         }
-        for (name, value) in response_headers {
+        let tried = request.tries.as_ref().map_or(0, RegisteredAttempts::count);
+        let tried = (tried > 1).then(|| (attempts::COUNT_HEADER, tried.to_string()));
+        for (name, value) in response_headers.into_iter().chain(tried) {
             let set = hostcalls::set_map_value(MapType::HttpResponseHeaders, name, Some(&value));
             attempt("set_map_value", set);
         }
@@ -459,6 +469,7 @@ impl HttpContext for HttpExchange {
     fn on_log(&mut self) {
         let mut request = self.request.borrow_mut();
         request.state = RequestState::Idle;
+        let tries = request.tries.take();
         let Some(mut meter) = request.meter.take() else { return };
         if !meter.has_status()
             && let Some(status) = property_number(&["response", "code"])
@@ -475,6 +486,7 @@ impl HttpContext for HttpExchange {
         meter.came_from(client_address());
         let outcome = if meter.needs_outcome() { outcome() } else { UpstreamOutcome::Answered };
         self.worker.record(meter, outcome);
+        drop(tries);
     }
 }
 
@@ -496,7 +508,7 @@ fn client_address() -> Option<IpAddr> {
     client_address::parse(property_text(&["source", "address"])?.as_bytes())
 }
 
-fn property_text(path: &[&str]) -> Option<String> {
+pub fn property_text(path: &[&str]) -> Option<String> {
     let bytes = attempt("get_property", hostcalls::get_property(path.to_vec())).flatten()?;
     String::from_utf8(bytes).ok()
 }
@@ -519,6 +531,13 @@ fn response_header(name: &str) -> Option<String> {
     String::from_utf8(attempt("get_map_value", value).flatten()?).ok()
 }
 
+/// Gives the answer this status.
+fn set_status(status: u16) -> u16 {
+    let value = status.to_string();
+    attempt("set_map_value", hostcalls::set_map_value(MapType::HttpResponseHeaders, ":status", Some(&value)));
+    status
+}
+
 /// Removes the answer's headers that must not reach the client.
 fn withhold(meter: &RequestMeter, headers: &[Header]) {
     let Some(call) = meter.call() else { return };
@@ -530,7 +549,7 @@ fn withhold(meter: &RequestMeter, headers: &[Header]) {
 /// Turns the client's request into the provider's.
 fn edit(forward: &Forward, headers: &[Header]) -> Result<(), Status> {
     for edit in forward.edits(Headers(headers)) {
-        hostcalls::set_map_value(MapType::HttpRequestHeaders, edit.name, edit.value.as_deref())?;
+        hostcalls::set_map_value(MapType::HttpRequestHeaders, &edit.name, edit.value.as_deref())?;
     }
     if let Some(body) = &forward.body {
         hostcalls::set_buffer(BufferType::HttpRequestBody, 0, WHOLE, body)?;
@@ -553,7 +572,7 @@ fn attribute(attribution: &Attribution) {
 }
 
 /// Sets `wasm.<name>` in the request's filter state, which the access log shows.
-fn note(name: &str, value: &str) {
+pub fn note(name: &str, value: &str) {
     let value = without_keys(value);
     attempt("set_property", hostcalls::set_property(vec![name], Some(value.as_bytes())));
 }

@@ -1,4 +1,4 @@
-//! Latchkey's proxy-wasm filter: one module, two roles, chosen by the plugin's configuration.
+//! Latchkey's proxy-wasm filter: one module, three roles, chosen by the plugin's configuration.
 //! Everything that is decided is decided in `latchkey-filter-core`; here are the host calls.
 #![cfg_attr(
     not(test),
@@ -24,6 +24,8 @@ mod queue;
 mod worker;
 
 mod gate;
+
+mod attempt;
 
 mod sync;
 

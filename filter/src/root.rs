@@ -6,6 +6,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
 
+use crate::attempt::AttemptExchange;
 use crate::configuration::PluginConfiguration;
 use crate::gate::HttpExchange;
 use crate::host::attempt;
@@ -21,13 +22,15 @@ pub struct Root {
 enum PluginRole {
     Gate(Rc<GateWorker>),
     Sync(Box<SyncRole>),
+    /// In front of this provider.
+    Attempt(Rc<str>),
 }
 
 impl Root {
     fn sync(&mut self) -> Option<&mut SyncRole> {
         match &mut self.role {
             Some(PluginRole::Sync(sync)) => Some(sync),
-            Some(PluginRole::Gate(_)) | None => None,
+            Some(PluginRole::Gate(_) | PluginRole::Attempt(_)) | None => None,
         }
     }
 }
@@ -40,6 +43,10 @@ impl RootContext for Root {
             Ok(PluginConfiguration::Gate {}) => (PluginRole::Gate(Rc::new(GateWorker::new())), worker::TICK),
             Ok(PluginConfiguration::Sync(configuration)) => {
                 (PluginRole::Sync(Box::new(SyncRole::new(configuration))), sync::TICK)
+            }
+            Ok(PluginConfiguration::Attempt(configuration)) => {
+                self.role = Some(PluginRole::Attempt(configuration.provider.into()));
+                return true;
             }
             Err(error) => {
                 log::error!("{error}");
@@ -54,7 +61,7 @@ impl RootContext for Root {
         match &mut self.role {
             Some(PluginRole::Sync(sync)) => sync.tick(),
             Some(PluginRole::Gate(worker)) => worker.tick(),
-            None => {}
+            Some(PluginRole::Attempt(_)) | None => {}
         }
     }
 
@@ -62,13 +69,14 @@ impl RootContext for Root {
         match &mut self.role {
             Some(PluginRole::Sync(sync)) => sync.wake(queue),
             Some(PluginRole::Gate(worker)) => worker.wake(queue),
-            None => {}
+            Some(PluginRole::Attempt(_)) | None => {}
         }
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
         match &self.role {
             Some(PluginRole::Gate(worker)) => Some(Box::new(HttpExchange::new(id, Rc::clone(worker)))),
+            Some(PluginRole::Attempt(provider)) => Some(Box::new(AttemptExchange::new(Rc::clone(provider)))),
             Some(PluginRole::Sync(_)) | None => None,
         }
     }

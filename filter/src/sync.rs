@@ -7,6 +7,7 @@ use latchkey_filter_core::discovery::replica::{DiscoveryOutcome, Replica};
 use latchkey_filter_core::ledger::{self, LedgerClient, LedgerEffect, LedgerEvent};
 use latchkey_filter_core::limits::account::SubjectId;
 use latchkey_filter_core::record::ring;
+use latchkey_filter_core::routing::cooldown;
 use latchkey_proto::discovery as wire;
 use latchkey_proto::ledger as ledger_wire;
 use prost::Message as _;
@@ -144,6 +145,9 @@ impl Running {
         };
         // New workers wait until this has begun to count them.
         attempt_to_count();
+        if let Err(error) = cooldown::begin(&SharedData) {
+            log::error!("targets of routing groups that fail cannot rest: {error}");
+        }
         Some(Self {
             upstream,
             gateway,

@@ -112,7 +112,12 @@ impl GateWorker {
     pub fn record(&self, meter: RequestMeter, outcome: UpstreamOutcome) {
         self.join();
         let is_own = meter.is_own();
+        let attempts = meter.attempts().cloned();
         let mut record = meter.finish(&SharedData, outcome, host::now());
+        if let Some(attempts) = attempts {
+            let tokens = record.tokens.input.saturating_add(record.tokens.output);
+            attempts.borrow().correct_shares(self.view.shares(), tokens);
+        }
         if is_own {
             let room = self.has_room_for_refusals();
             record = match self.refusals.borrow_mut().take(record, room) {

@@ -21,11 +21,19 @@ pub enum Act {
     Paced(Duration, Vec<Vec<u8>>),
 }
 
+/// A request that it got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// In lower case.
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
 /// A running upstream; it stops when it is dropped.
 #[derive(Debug)]
 pub struct Upstream {
     address: SocketAddr,
-    heads: Arc<Mutex<Vec<String>>>,
+    received: Arc<Mutex<Vec<Received>>>,
     server: JoinHandle<()>,
 }
 
@@ -55,15 +63,15 @@ impl Upstream {
     /// When no port is free.
     pub async fn start(act: impl Fn(&str) -> Act + Send + Sync + 'static) -> std::io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let (address, heads, act) = (listener.local_addr()?, Arc::default(), Arc::new(act));
-        let kept = Arc::clone(&heads);
+        let (address, received, act) = (listener.local_addr()?, Arc::default(), Arc::new(act));
+        let kept = Arc::clone(&received);
         let server = tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
                 let (kept, act) = (Arc::clone(&kept), Arc::clone(&act));
                 tokio::spawn(async move { serve(connection, &kept, &*act).await });
             }
         });
-        Ok(Self { address, heads, server })
+        Ok(Self { address, received, server })
     }
 
     /// `http://127.0.0.1:<port>` and a path.
@@ -81,12 +89,18 @@ impl Upstream {
     /// The heads of the requests so far, in lower case.
     #[must_use]
     pub fn heads(&self) -> Vec<String> {
-        self.heads.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
+        received.iter().map(|request| request.head.clone()).collect()
     }
 
     /// Forgets them, and tells them.
     pub fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.heads.lock().unwrap_or_else(PoisonError::into_inner))
+        self.take_requests().into_iter().map(|request| request.head).collect()
+    }
+
+    /// Forgets the requests so far, and tells them.
+    pub fn take_requests(&self) -> Vec<Received> {
+        std::mem::take(&mut self.received.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -96,10 +110,14 @@ impl Drop for Upstream {
     }
 }
 
-async fn serve(mut connection: TcpStream, heads: &Mutex<Vec<String>>, act: &(impl Fn(&str) -> Act + Sync)) {
-    let Some(head) = read(&mut connection).await else { return };
-    let act = act(&head);
-    heads.lock().unwrap_or_else(PoisonError::into_inner).push(head);
+async fn serve(
+    mut connection: TcpStream,
+    received: &Mutex<Vec<Received>>,
+    act: &(impl Fn(&str) -> Act + Sync),
+) {
+    let Some(request) = read(&mut connection).await else { return };
+    let act = act(&request.head);
+    received.lock().unwrap_or_else(PoisonError::into_inner).push(request);
     match act {
         Act::Answer(bytes) => {
             // A gateway that has left needs no answer.
@@ -121,15 +139,15 @@ async fn serve(mut connection: TcpStream, heads: &Mutex<Vec<String>>, act: &(imp
     }
 }
 
-/// Reads one request, and tells its head in lower case.
-async fn read(connection: &mut TcpStream) -> Option<String> {
+/// Reads one request.
+async fn read(connection: &mut TcpStream) -> Option<Received> {
     let mut bytes = Vec::new();
     loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
             let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
             if bytes.len() >= end + 4 + length.unwrap_or(0) {
-                return Some(head);
+                return Some(Received { head, body: bytes.split_off(end + 4) });
             }
         }
         if connection.read_buf(&mut bytes).await.ok()? == 0 {

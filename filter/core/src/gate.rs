@@ -97,6 +97,10 @@ pub struct Admitted {
     /// Whether the model may think between tool calls, with one budget for the whole turn.
     interleaved_thinking: bool,
     prompt_variables: VariablesHeader,
+    /// As the client names it.
+    conversation: Option<String>,
+    /// The target of a routing group that the client asks for.
+    wanted_target: Option<String>,
     /// Those that were put into the body.
     prompts: RefCell<Option<UsedPrompts>>,
     /// The key as it was when the headers came.
@@ -121,6 +125,9 @@ struct ResolvedKey {
     record: KeyRecord,
     app: Rc<AppPolicy>,
 }
+
+/// By which a client asks for a target of a routing group.
+pub const TARGET_HEADER: &str = "x-latchkey-target";
 
 /// How long a resolved key counts as current. A body mostly comes with its headers, and looking everything up
 /// again would double the gate's cost.
@@ -203,6 +210,8 @@ fn decide_headers<S: SharedStore>(
             query,
             interleaved_thinking,
             prompt_variables: VariablesHeader::of(headers),
+            conversation: conversation::id(headers).ok().flatten().map(str::to_owned),
+            wanted_target: headers.text(TARGET_HEADER).map(str::to_owned),
             prompts: RefCell::default(),
             key,
             resolved_at,

@@ -92,6 +92,8 @@ struct OpenStream {
     unanswered: VecDeque<SentReport>,
     /// A stream's first report is sent even if it is empty: its answer shows that the control plane is there.
     is_proved: bool,
+    /// The resting targets that were told last.
+    resting: wire::RestingTargets,
 }
 
 /// A report without an answer yet.

@@ -11,6 +11,7 @@
 //! | [`guardrails`] | what is found in texts, and what is done about it |
 //! | [`prompts`] | replaces references to stored prompts in system texts |
 //! | [`upstream`] | the request to a provider or an MCP server |
+//! | [`routing`] | which targets of a routing group serve a request, and which rest |
 //! | [`limits`] | the limits that apply, and the units leased for them |
 //! | [`content`] | the texts in bodies and streams, and the edits of them |
 //! | [`mcp`] | MCP messages, sessions and tool lists |
@@ -47,6 +48,8 @@ pub mod guardrails;
 pub mod prompts;
 
 pub mod upstream;
+
+pub mod routing;
 
 pub mod limits;
 

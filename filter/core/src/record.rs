@@ -17,6 +17,7 @@ use crate::price::density::Text;
 use crate::price::{NanoUsd, TokenUsage};
 use crate::request::redaction::without_keys;
 use crate::snapshot::{AppId, BucketKind, KeyId, UnixMs, UserId};
+use crate::upstream::attempts::AttemptRecord;
 
 /// Longest text of a field, in bytes: clients write some of them.
 const MOST_BYTES: usize = 256;
@@ -74,6 +75,8 @@ pub struct Record {
     pub inspection: Option<Box<InspectionReport>>,
     /// The stored prompts that it referred to, each with its version: `summary@v3`.
     pub prompts: Vec<String>,
+    /// What each target of a routing group did that was tried.
+    pub attempts: Vec<AttemptRecord>,
 }
 
 /// How tokens and cost are known.
@@ -152,6 +155,7 @@ impl From<Record> for wire::Record {
             text,
             inspection,
             prompts,
+            attempts,
         } = record;
         let inspection = inspection.map(|report| *report);
         let unread = inspection.as_ref().map(|report| report.unread);
@@ -193,7 +197,20 @@ impl From<Record> for wire::Record {
             findings: findings.into_iter().map(Into::into).collect(),
             inspection: unread.map(|unread| wire::Inspection { unread }),
             prompts: prompts.iter().map(|prompt| kept(prompt)).collect(),
-            attempts: Vec::new(),
+            attempts: attempts.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<AttemptRecord> for wire::Attempt {
+    fn from(attempt: AttemptRecord) -> Self {
+        let AttemptRecord { provider, model, status, end, duration_ms } = attempt;
+        Self {
+            provider: kept(&provider),
+            model: kept(&model),
+            status: status.into(),
+            end: end.into(),
+            duration_ms,
         }
     }
 }

@@ -6,6 +6,7 @@ mod key;
 mod limits;
 mod mcp;
 mod policy;
+mod routing;
 
 use std::fmt;
 
@@ -18,6 +19,7 @@ pub use latchkey_proto::bucket::{BucketKind, Unit};
 pub use limits::{BucketLimit, Limits};
 pub use mcp::{McpEntry, McpServer, PROVIDER_PREFIX, SessionKey};
 pub use policy::{AppPolicy, CredentialMode, Selection};
+pub use routing::{Failover, MOST_ATTEMPTS, RoutingBalance, RoutingGroup, RoutingTarget, RoutingTier};
 
 use latchkey_proto::discovery as wire;
 
@@ -123,6 +125,16 @@ pub enum InvalidResource {
     /// Two MCP servers of one name.
     #[error("two MCP servers are named `{0}`")]
     TwoMcpServers(String),
+    /// A routing group that this gateway cannot follow.
+    #[error("routing group `{group}`: {field} is malformed")]
+    RoutingGroup {
+        group: String,
+        /// The field's name on the wire.
+        field: &'static str,
+    },
+    /// Two routing groups of one name.
+    #[error("two routing groups are named `{0}`")]
+    TwoRoutingGroups(String),
     /// A model that one provider offers twice.
     #[error("provider `{provider}` offers model `{model}` twice")]
     OfferedTwice { model: String, provider: String },

@@ -201,6 +201,30 @@ pub fn mcp_server(name: &str) -> wire::McpServer {
     }
 }
 
+/// A group of one tier with these targets, as provider, model and weight.
+pub fn routing_group(name: &str, targets: &[(&str, &str, u32)]) -> wire::RoutingGroup {
+    let target = |(provider, model, weight): &(&str, &str, u32)| wire::RoutingTarget {
+        provider: (*provider).into(),
+        model: (*model).into(),
+        weight: *weight,
+    };
+    let targets = targets.iter().map(target).collect();
+    wire::RoutingGroup {
+        name: name.into(),
+        created_at: 9,
+        tiers: vec![wire::RoutingTier { max_input_tokens: 0, targets }],
+        balance: wire::RoutingBalance::Requests.into(),
+        failover: Some(wire::Failover {
+            max_attempts: 3,
+            statuses: vec![429, 500, 503],
+            headers_timeout_ms: 30_000,
+            first_event_timeout_ms: 10_000,
+            repeats_side_effects: false,
+        }),
+        sticky: false,
+    }
+}
+
 pub fn catalogue() -> wire::Catalogue {
     wire::Catalogue {
         providers: vec![
@@ -279,6 +303,7 @@ pub fn record() -> Record {
         text: None,
         inspection: None,
         prompts: Vec::new(),
+        attempts: vec![],
     }
 }
 

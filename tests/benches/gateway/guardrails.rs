@@ -1,22 +1,11 @@
 //! What it costs Envoy to look for everything that is built in, in requests and answers in which there is
 //! nothing, against an app without guardrails. The two take turns.
 
-use anyhow::{Context as _, ensure};
-use futures::future::try_join_all;
 use latchkey_tests::stack::Stack;
-use latchkey_tests::stack::api::App;
-use reqwest::{Client, Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::report::{Report, factor};
-use crate::statistics::median;
-use crate::system;
-
-/// Connections, each with one request at a time.
-const CONNECTIONS: usize = 4;
-
-/// Turns of each app.
-const ROUNDS: usize = 15;
+use crate::turns::{Ask, cpu_times};
 
 const CATEGORIES: [&str; 8] =
     ["pii", "phi", "pfi", "pci", "secrets", "prompt_injection", "jailbreak", "social_engineering"];
@@ -56,7 +45,8 @@ pub async fn measure() -> anyhow::Result<Report> {
         let body = json!({
             "model": "gpt-4o-mini", "max_tokens": 1, "messages": [{ "role": "user", "content": text }],
         });
-        let [off, on] = race(&stack, [&off, &on], &body, "", requests).await?;
+        let asks = [&off, &on].map(|app| Ask { app, body: &body, sample: "" });
+        let [off, on] = cpu_times(&stack, asks, requests).await?;
         report.note(&format!("a request of {name}: without, with"), format!("{off:.0} µs, {on:.0} µs"));
         report
             .at_most(&format!("a request of {name}: guardrails"), on - off, most, |it| format!("{it:.0} µs"));
@@ -64,50 +54,9 @@ pub async fn measure() -> anyhow::Result<Report> {
     let body = json!({
         "model": "gpt-4o-mini", "stream": true, "messages": [{ "role": "user", "content": "hello" }],
     });
-    let [off, on] = race(&stack, [&off, &on], &body, "tokens=220", 200).await?;
+    let asks = [&off, &on].map(|app| Ask { app, body: &body, sample: "tokens=220" });
+    let [off, on] = cpu_times(&stack, asks, 200).await?;
     report.note("a stream of 190 chunks: without, with", format!("{off:.0} µs, {on:.0} µs"));
     report.at_most("a stream, with guardrails to without", on / off, MOST_STREAMED, factor);
     Ok(report)
-}
-
-/// The median CPU time of a request of each app, in microseconds.
-async fn race(
-    stack: &Stack,
-    apps: [&App; 2],
-    body: &Value,
-    sample: &str,
-    requests: usize,
-) -> anyhow::Result<[f64; 2]> {
-    let mut times = [vec![], vec![]];
-    for round in 0..=ROUNDS {
-        for (app, times) in apps.iter().zip(&mut times) {
-            let time = turn(stack, app, body, sample, requests).await?;
-            // The first warms up.
-            if round > 0 {
-                times.push(time);
-            }
-        }
-    }
-    Ok(times.map(|times| median(times.into_iter())))
-}
-
-async fn turn(stack: &Stack, app: &App, body: &Value, sample: &str, requests: usize) -> anyhow::Result<f64> {
-    let usage = system::usage(stack.gateway())?;
-    let before = usage.cpu()?;
-    let body = body.to_string();
-    let drive = async || {
-        let client = Client::builder().pool_max_idle_per_host(1).build()?;
-        for _ in 0..requests.div_ceil(CONNECTIONS) {
-            let url = format!("{}/v1/chat/completions", stack.gateway().url());
-            let request = client.request(Method::POST, url).bearer_auth(&app.key).header("x-sample", sample);
-            let request = request.header("content-type", "application/json").body(body.clone());
-            let answer = request.send().await.context("asking the gateway")?;
-            ensure!(answer.status() == StatusCode::OK, "{}", answer.text().await?);
-            answer.bytes().await?;
-        }
-        anyhow::Ok(())
-    };
-    try_join_all((0..CONNECTIONS).map(|_| drive())).await?;
-    let sent = requests.div_ceil(CONNECTIONS) * CONNECTIONS;
-    Ok((usage.cpu()? - before).as_secs_f64() * 1e6 / sent as f64)
 }

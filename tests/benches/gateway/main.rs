@@ -26,10 +26,12 @@ mod overhead;
 mod pages;
 mod race;
 mod report;
+mod routing;
 mod statistics;
 mod stock;
 mod sync;
 mod system;
+mod turns;
 mod usage;
 mod variant;
 
@@ -101,6 +103,7 @@ enum Figure {
     Guardrails,
     Identity,
     Pages,
+    Routing,
 }
 
 impl Arguments {
@@ -180,6 +183,9 @@ async fn usage(arguments: &Arguments, provider: &Fixed) -> anyhow::Result<()> {
     }
     if arguments.wants(Figure::Guardrails) {
         guardrails::measure().await?.print();
+    }
+    if arguments.wants(Figure::Routing) {
+        routing::measure().await?.print();
     }
     if arguments.wants(Figure::Identity) {
         identity::measure(arguments.tokens).await?.print();

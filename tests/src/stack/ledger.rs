@@ -73,6 +73,9 @@ pub struct Record {
     pub old_secret: bool,
     pub repeats: u64,
     pub metadata: Value,
+    /// What each target of a routing group did that was tried.
+    #[serde(default)]
+    pub attempts: Vec<Value>,
 }
 
 /// How much of a limit is used, in its unit or in nano-USD.

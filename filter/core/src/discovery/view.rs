@@ -10,6 +10,7 @@ use latchkey_proto::key::KeyHash;
 use prost::Message as _;
 
 use crate::identity::Verified;
+use crate::routing::shares::TokenShares;
 use crate::snapshot::{AppId, AppPolicy, Catalogue, KeyRecord, UnixMs};
 use crate::store::SharedStore;
 use crate::store::layout::{self, Generation, StoreMeta};
@@ -24,6 +25,7 @@ pub struct View<S> {
     catalogue: RefCell<Option<Parsed<Catalogue>>>,
     verified: Verified,
     scanner: Rc<Scanner>,
+    shares: TokenShares,
 }
 
 /// The complete snapshot in force, read once per request.
@@ -51,6 +53,7 @@ impl<S: SharedStore> View<S> {
             catalogue: RefCell::default(),
             verified: Verified::default(),
             scanner: Rc::default(),
+            shares: TokenShares::default(),
         }
     }
 
@@ -65,6 +68,11 @@ impl<S: SharedStore> View<S> {
     /// The detectors of guardrails, compiled as they are needed.
     pub fn scanner(&self) -> &Rc<Scanner> {
         &self.scanner
+    }
+
+    /// How many tokens the targets of routing groups had.
+    pub fn shares(&self) -> &TokenShares {
+        &self.shares
     }
 
     /// None before the first complete snapshot.

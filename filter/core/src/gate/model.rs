@@ -1,27 +1,30 @@
 //! Decides a model call, once its body is there.
 
-use std::borrow::Cow;
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::{Admitted, BodyDecision, Gate, LazyBody, ResolvedKey, World};
 use crate::answer::denial::{Code, Denial};
-use crate::answer::model_list;
 use crate::answer::reply::Reply;
 use crate::guardrails::{Blocked, InspectedContent, InspectedRequest, Inspection, InspectionReport};
 use crate::limits::account;
 use crate::limits::quota::{self, Allowance, OrWait, ReservationPlan};
 use crate::prompts::{self, ExpandedRequest};
-use crate::request::body::{self, BodyEdit, BodyFormat, RequestBody};
+use crate::request::body::{BodyFormat, JsonObject, RequestBody, UnreadObject};
 use crate::request::endpoint::ModelOperation;
-use crate::snapshot::{AppPolicy, Offer, UnixMs};
+use crate::routing::cooldown::{self, Cooldowns};
+use crate::routing::{self, Choice, Service};
+use crate::snapshot::{AppPolicy, Offer, RoutingGroup, UnixMs};
 use crate::store::SharedStore;
+use crate::upstream::attempts::{AttemptPlan, Attempts, SharedAttempts};
 use crate::upstream::call::{ModelCall, UpstreamCall};
 use crate::upstream::forward::Forward;
+use crate::upstream::provider_body::provider_body;
 
 /// A body that was read.
 #[derive(Debug)]
 pub(super) struct ReadBody {
-    body: RequestBody,
+    body: Rc<RequestBody>,
     /// None until stored prompts have been put into it, and where the app has none.
     expanded: Option<ExpandedRequest>,
     /// None until guardrails have looked at it, and where the app has none.
@@ -52,6 +55,8 @@ struct ReadyCall {
     edited_body: Option<Vec<u8>>,
     allowance: Allowance,
     is_limited: bool,
+    /// Of a routing group.
+    attempts: Option<SharedAttempts>,
 }
 
 impl ReadyCall {
@@ -60,19 +65,20 @@ impl ReadyCall {
         let is_json = body.is_json();
         let inspection = inspected.map(|inspected| inspected.inspection);
         let inspection_header = inspection.as_ref().map(|inspection| inspection.report().header());
-        let Self { offer, edited_body, allowance, is_limited } = self;
+        let Self { offer, edited_body, allowance, is_limited, attempts } = self;
         let Allowance { reservation, output_cut, refill, standings, max_output: _ } = allowance;
         let path = Forward::path(&offer.provider, operation, query);
         let call = UpstreamCall::Model(ModelCall {
             operation,
-            model: body.model,
+            model: body.model.clone(),
             served_model: offer.upstream_name,
             provider: offer.provider,
             price: offer.price,
             context_window: offer.context_window,
-            bounds: body.bounds,
+            bounds: body.bounds.clone(),
             reservation: is_limited.then_some(reservation),
             output_cut,
+            attempts,
         });
         let response_headers = quota::rate_limit_headers(&standings, now);
         let response_headers = response_headers
@@ -113,7 +119,7 @@ impl Admitted {
             Err(denial) => return BodyDecision::Reply(self.refuse(&denial)),
         };
         let refused = |denial: Denial, read: ReadBody, inspection| {
-            let refusal = Reply { model: read.body.model, ..self.refuse(&denial) };
+            let refusal = Reply { model: read.body.model.clone(), ..self.refuse(&denial) };
             BodyDecision::Reply(refusal.inspected(inspection))
         };
         let mut read = read;
@@ -142,7 +148,7 @@ impl Admitted {
     fn read(&self, operation: ModelOperation, format: &BodyFormat, bytes: &[u8]) -> Result<ReadBody, Denial> {
         let body = format.read(operation, bytes)?;
         let body = if self.interleaved_thinking { body.interleaved() } else { body };
-        Ok(ReadBody { body, expanded: None, inspected: None })
+        Ok(ReadBody { body: Rc::new(body), expanded: None, inspected: None })
     }
 
     /// Puts the app's stored prompts in the place of references, once. The body is then read anew.
@@ -158,7 +164,7 @@ impl Admitted {
         let Some(stored) = app.prompts.as_ref().filter(|_| read.expanded.is_none()) else {
             return Ok(());
         };
-        model_list::choose(&gate.view.catalogue(*snapshot), app, &read.body.model, operation)?;
+        routing::service(&gate.view.catalogue(*snapshot), app, &read.body.model, operation)?;
         let mut expanded = prompts::expand(app, stored, operation, format, bytes, &self.prompt_variables)?;
         self.prompts.replace(expanded.prompts.take());
         if let Some(edited) = &expanded.body {
@@ -182,7 +188,7 @@ impl Admitted {
             return Ok(());
         }
         // What may not be called need not be read.
-        model_list::choose(&gate.view.catalogue(*snapshot), app, &read.body.model, operation)?;
+        routing::service(&gate.view.catalogue(*snapshot), app, &read.body.model, operation)?;
         let content = InspectedContent::Model(operation, format);
         let body = read.edited().unwrap_or_else(|| bytes.as_slice());
         let now = gate.world.now();
@@ -200,15 +206,21 @@ impl Admitted {
         operation: ModelOperation,
         bytes: &LazyBody<impl FnOnce() -> Vec<u8>>,
         read: &ReadBody,
-        ResolvedKey { snapshot, record, app }: &ResolvedKey,
+        key: &ResolvedKey,
         now: UnixMs,
         gate: &Gate<'_, S, impl World>,
     ) -> Result<OrWait<ReadyCall>, Denial> {
+        let ResolvedKey { snapshot, record, app } = key;
         let ReadBody { body, .. } = read;
         let edited = read.edited();
         let store = gate.view.store();
         let catalogue = gate.view.catalogue(*snapshot);
-        let offer = model_list::choose(&catalogue, app, &body.model, operation)?;
+        let offer = match routing::service(&catalogue, app, &body.model, operation)? {
+            Service::Model(offer) => offer,
+            Service::Group(group) => {
+                return self.reserve_group_call(operation, group, bytes, read, key, now, gate);
+            }
+        };
         let subjects = quota::subjects(app, record);
         if !subjects.is_empty() && !gate.has_room {
             return Err(Code::LedgerFull.into());
@@ -219,11 +231,12 @@ impl Admitted {
             OrWait::Ready(allowance) => allowance,
         };
         let bytes = || edited.unwrap_or_else(|| bytes.as_slice());
-        match edit(operation, bytes, body, offer, allowance.max_output) {
+        match provider_body(operation, bytes, body, offer, allowance.max_output) {
             Ok(edited_body) => {
                 let edited_body = edited_body.or_else(|| edited.map(<[u8]>::to_vec));
                 let is_limited = !subjects.is_empty();
-                Ok(OrWait::Ready(ReadyCall { offer: offer.clone(), edited_body, allowance, is_limited }))
+                let (offer, attempts) = (offer.clone(), None);
+                Ok(OrWait::Ready(ReadyCall { offer, edited_body, allowance, is_limited, attempts }))
             }
             Err(denial) => {
                 account::cancel(store, allowance.reservation);
@@ -231,32 +244,118 @@ impl Admitted {
             }
         }
     }
+
+    /// For a routing group: what the dearest of the targets that may be tried needs, and the input of each try that
+    /// may be billed without an answer. Where that cannot be had, the first target alone.
+    #[expect(clippy::too_many_arguments, reason = "as the one for a model")]
+    fn reserve_group_call<S: SharedStore>(
+        &self,
+        operation: ModelOperation,
+        group: &Rc<RoutingGroup>,
+        bytes: &LazyBody<impl FnOnce() -> Vec<u8>>,
+        read: &ReadBody,
+        ResolvedKey { record, app, .. }: &ResolvedKey,
+        now: UnixMs,
+        gate: &Gate<'_, S, impl World>,
+    ) -> Result<OrWait<ReadyCall>, Denial> {
+        let ReadBody { body, .. } = read;
+        let store = gate.view.store();
+        let subjects = quota::subjects(app, record);
+        if !subjects.is_empty() && !gate.has_room {
+            return Err(Code::LedgerFull.into());
+        }
+        let sent = || read.edited().unwrap_or_else(|| bytes.as_slice());
+        let cooldowns = Cooldowns::read(store);
+        let conversation = match group.sticky {
+            true => self.conversation_of(sent()).unwrap_or_else(|| record.key.to_string()),
+            false => String::new(),
+        };
+        let choice = Choice {
+            conversation: &conversation,
+            random: gate.world.random(),
+            cooldowns: &cooldowns,
+            shares: gate.view.shares(),
+            wanted: self.wanted_target.as_deref().filter(|_| app.target_header),
+            now,
+        };
+        let targets = routing::targets(group, app, operation, body.bounds.input_estimate, &choice)?;
+        let may_repeat = group.failover.repeats_side_effects
+            || operation != ModelOperation::Responses
+            || !leaves_something(sent());
+        let most = if may_repeat { group.failover.max_attempts } else { 1 };
+        let mut planned = Vec::with_capacity(targets.len());
+        let mut refusal = None;
+        for target in targets {
+            match ReservationPlan::new(&subjects, operation, &body.bounds, &target.offer) {
+                Ok(plan) => planned.push((target, plan)),
+                Err(denial) => refusal = refusal.or(Some(denial)),
+            }
+        }
+        planned.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+        let (mut targets, plans): (Vec<_>, Vec<_>) = planned.into_iter().unzip();
+        let Some((first, all)) = plans.first().zip(ReservationPlan::over(&plans)) else {
+            return Err(refusal.unwrap_or_else(|| Code::ModelNotAllowed.into()));
+        };
+        let reserved = match all.reserve(store, &subjects, app, gate.attempt(now)) {
+            Err(_) if plans.len() > 1 => {
+                targets.truncate(1);
+                first.reserve(store, &subjects, app, gate.attempt(now))?
+            }
+            reserved => reserved?,
+        };
+        let allowance = match reserved {
+            OrWait::Wait(demand) => return Ok(OrWait::Wait(demand)),
+            OrWait::Ready(allowance) => allowance,
+        };
+        let Some(target) = targets.first().cloned() else {
+            account::cancel(store, allowance.reservation);
+            return Err(Code::InternalError.into());
+        };
+        if cooldowns.has_failed(&target) {
+            cooldown::tries(store, &target, now);
+        }
+        let expected_tokens = all.expected_tokens();
+        gate.view.shares().add(&group.name, &target, expected_tokens, &targets);
+        let attempts = Attempts::new(AttemptPlan {
+            group: Rc::clone(group),
+            targets,
+            operation,
+            query: self.query.clone(),
+            body: Rc::clone(body),
+            max_output: allowance.max_output,
+            expected_tokens,
+        });
+        Ok(OrWait::Ready(ReadyCall {
+            offer: target.offer.clone(),
+            edited_body: read.edited().map(<[u8]>::to_vec),
+            allowance,
+            is_limited: !subjects.is_empty(),
+            attempts: Some(Rc::new(RefCell::new(attempts))),
+        }))
+    }
+
+    /// What names the conversation of a request: the client's header, or what it names its prompts' cache by.
+    fn conversation_of(&self, body: &[u8]) -> Option<String> {
+        let by_cache = || {
+            let object = JsonObject::read(str::from_utf8(body).ok()?, ["prompt_cache_key"]).ok()?;
+            object.string("prompt_cache_key").filter(|key| !key.is_empty())
+        };
+        self.conversation.clone().or_else(by_cache)
+    }
 }
 
-/// The provider's body, where it differs from the client's.
-fn edit<'b>(
-    operation: ModelOperation,
-    bytes: impl FnOnce() -> &'b [u8],
-    body: &RequestBody,
-    offer: &Offer,
-    max_output: Option<u64>,
-) -> Result<Option<Vec<u8>>, Denial> {
-    let only = offer.output_limit.filter(|_| operation == ModelOperation::ChatCompletions);
-    let member = only.or(body::max_output_member(operation, offer.provider.kind));
-    let changes = [
-        (offer.upstream_name != body.model).then_some(BodyEdit::Model(&offer.upstream_name)),
-        max_output.zip(member).map(|(tokens, member)| match only {
-            Some(_) => BodyEdit::OnlyMaxOutput { member, tokens },
-            None => BodyEdit::MaxOutput { member, tokens },
-        }),
-        (offer.stream_options && body.bounds.must_ask_for_usage(operation)).then_some(BodyEdit::IncludeUsage),
-    ];
-    let changes: Vec<_> = changes.into_iter().flatten().collect();
-    if changes.is_empty() {
-        return Ok(None);
-    }
-    match body.edit(bytes(), &changes).ok_or(Code::InternalError)? {
-        Cow::Borrowed(_) => Ok(None),
-        Cow::Owned(edited) => Ok(Some(edited)),
+/// Whether a Responses request leaves something behind at its provider that others go on from, or goes on from
+/// something there.
+fn leaves_something(body: &[u8]) -> bool {
+    const NAMES: [&str; 3] = ["background", "previous_response_id", "conversation"];
+    let Ok(text) = str::from_utf8(body) else { return true };
+    match JsonObject::read(text, NAMES) {
+        Ok(object) => NAMES
+            .iter()
+            .filter_map(|name| object.get(name))
+            .any(|value| !matches!(value.get(), "null" | "false")),
+        // Some reader may find it set.
+        Err(UnreadObject::Ambiguous(_)) => true,
+        Err(UnreadObject::Malformed(..) | UnreadObject::NotAnObject) => false,
     }
 }

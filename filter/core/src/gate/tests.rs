@@ -11,6 +11,7 @@ mod guardrails;
 mod limits;
 mod mcp;
 mod prompts;
+mod routing;
 
 const CHAT: &str = "/v1/chat/completions";
 const BODY: &[u8] = br#"{"model":"gpt-4o","messages":[]}"#;
@@ -508,8 +509,9 @@ fn credentials_and_our_own_headers_never_reach_the_provider() {
     let edits: Vec<_> = forward
         .edits(Headers(&headers))
         .into_iter()
-        .map(|edit| (edit.name, edit.value.map(String::from)))
+        .map(|edit| (edit.name.into_owned(), edit.value.map(String::from)))
         .collect();
+    let edits: Vec<_> = edits.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     let set = |value: &str| Some(value.to_owned());
     assert_eq!(
         edits,

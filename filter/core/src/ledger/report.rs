@@ -13,6 +13,7 @@ use crate::limits::account::{
     AccountChange, AccountLine, LeaseAccount, NO_PERIOD, PERIOD_NOW, SubjectId, Totals, cushion,
 };
 use crate::record::bucket_id;
+use crate::routing::cooldown::Cooldowns;
 use crate::snapshot::BucketKind;
 use crate::store::SharedStore;
 
@@ -56,7 +57,8 @@ impl<S: SharedStore> LedgerClient<S> {
             let (leases, asked) = self.leases(id, now_ms, effects);
             let batches = self.batches(ships);
             ships = false;
-            if leases.is_empty() && batches.is_empty() && !is_probe {
+            let resting = self.resting();
+            if leases.is_empty() && batches.is_empty() && resting.is_none() && !is_probe {
                 return;
             }
             let last = |batch: &wire::Batch| Some((batch.worker, batch.records.last()?.sequence));
@@ -68,8 +70,16 @@ impl<S: SharedStore> LedgerClient<S> {
                 stream.is_proved = true;
                 stream.unanswered.push_back(sent);
             }
-            effects.push(send(Kind::Report(wire::Report { id, batches, leases, resting: None })));
+            effects.push(send(Kind::Report(wire::Report { id, batches, leases, resting })));
         }
+    }
+
+    /// The targets that rest, where that has changed.
+    fn resting(&mut self) -> Option<wire::RestingTargets> {
+        let resting = Cooldowns::read(&self.store).on_wire();
+        let stream = self.stream.as_mut().filter(|stream| stream.resting != resting)?;
+        stream.resting.clone_from(&resting);
+        Some(resting)
     }
 
     fn leases(

@@ -223,6 +223,7 @@ impl Simulation {
             output_wanted: 10 + self.random.below(100),
             output_least: self.random.below(10),
             price: Some(testing::ceiling(&PRICE)),
+            further_tries: 0,
         };
         match reserve(&gateway.store, subjects, &need, patience, self.now_ms + gateway.skew_ms) {
             ReserveOutcome::Reserved(reserved) => {

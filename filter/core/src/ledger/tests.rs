@@ -23,7 +23,14 @@ fn limits(kind: BucketKind, limit: u64) -> Limits {
 }
 
 fn need(input: u64, output: u64) -> Need {
-    Need { input_tokens: input, input_estimate: input, output_wanted: output, output_least: 1, price: None }
+    Need {
+        input_tokens: input,
+        input_estimate: input,
+        output_wanted: output,
+        output_least: 1,
+        price: None,
+        further_tries: 0,
+    }
 }
 
 /// Of a request that has just come.

@@ -178,16 +178,61 @@ impl ReservationPlan {
             output_wanted: each.saturating_mul(bounds.choices),
             output_least: each.min(floor).saturating_mul(bounds.choices),
             price,
+            further_tries: 0,
         };
         let is_bounded = operation.has_output() && bounds.max_output != Some(0);
         let asked = is_bounded.then(|| bounds.max_output.unwrap_or(most));
         Ok(Self { need, metered, choices: bounds.choices, asked })
     }
 
+    /// What covers each of these plans, and the input of all but one again: a target may bill it without an
+    /// answer. None of no plans.
+    #[must_use]
+    pub fn over(plans: &[Self]) -> Option<Self> {
+        let all = plans.iter().copied().reduce(Self::dearer)?;
+        let further = u64::try_from(plans.len()).unwrap_or(u64::MAX).saturating_sub(1);
+        let need = Need { further_tries: if all.metered { further } else { 0 }, ..all.need };
+        Some(Self { need, ..all })
+    }
+
+    fn dearer(self, other: Self) -> Self {
+        let price = match (self.need.price, other.need.price) {
+            (Some(one), Some(other)) => Some(one.dearer(other)),
+            _ => None,
+        };
+        let need = Need {
+            input_tokens: self.need.input_tokens.max(other.need.input_tokens),
+            input_estimate: self.need.input_estimate.max(other.need.input_estimate),
+            output_wanted: self.need.output_wanted.max(other.need.output_wanted),
+            output_least: self.need.output_least.max(other.need.output_least),
+            price,
+            further_tries: 0,
+        };
+        Self {
+            need,
+            metered: self.metered || other.metered,
+            choices: self.choices.max(other.choices),
+            asked: self.asked.max(other.asked),
+        }
+    }
+
+    /// Tokens that the request is expected to have, for the balance of a routing group.
+    #[must_use]
+    pub fn expected_tokens(&self) -> u64 {
+        self.need.input_estimate
+    }
+
     /// One request without tokens or cost.
     const fn of_requests() -> Self {
         let price = Some(Ceiling::NOTHING);
-        let need = Need { input_tokens: 0, input_estimate: 0, output_wanted: 0, output_least: 0, price };
+        let need = Need {
+            input_tokens: 0,
+            input_estimate: 0,
+            output_wanted: 0,
+            output_least: 0,
+            price,
+            further_tries: 0,
+        };
         Self { need, metered: false, choices: 1, asked: None }
     }
 

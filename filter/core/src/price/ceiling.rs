@@ -39,6 +39,22 @@ impl Ceiling {
         Self { tiny, short, long }
     }
 
+    /// The most of two.
+    #[must_use]
+    pub fn dearer(self, other: Self) -> Self {
+        let short = self.short.max(other.short);
+        let long = match (self.long, other.long) {
+            (None, None) => None,
+            // What is not long for one of them costs that one's short rates at most.
+            (one, other) => {
+                let above = [one, other].into_iter().flatten().map(|(above, _)| above).min();
+                let rates = [one, other].into_iter().flatten().map(|(_, rates)| rates);
+                above.map(|above| (above, rates.fold(short, CeilingRates::max)))
+            }
+        };
+        Self { tiny: self.tiny.max(other.tiny), short, long }
+    }
+
     /// The most that this many tokens can cost.
     #[must_use]
     pub fn worst(&self, input_tokens: u64, output_tokens: u64) -> NanoUsd {

@@ -16,6 +16,7 @@ use crate::request::conversation;
 use crate::request::header::Headers;
 use crate::snapshot::UnixMs;
 use crate::store::SharedStore;
+use crate::upstream::attempts::SharedAttempts;
 use crate::upstream::call::UpstreamCall;
 use crate::upstream::redirect::Redirect;
 
@@ -160,6 +161,12 @@ impl RequestMeter {
         Some(redirect)
     }
 
+    /// The tries of a call of a routing group; none of any other.
+    #[must_use]
+    pub fn attempts(&self) -> Option<&SharedAttempts> {
+        self.call.as_ref()?.attempts()
+    }
+
     /// None where the gateway answers.
     #[must_use]
     pub fn call(&self) -> Option<&UpstreamCall> {
@@ -169,6 +176,9 @@ impl RequestMeter {
     /// The answer's headers have come. Tells whether its body must be read.
     pub fn answered(&mut self, status: u16, head: AnswerHead<'_>) -> bool {
         self.status = status;
+        if let Some(UpstreamCall::Model(call)) = &mut self.call {
+            call.follow_attempts();
+        }
         match &self.call {
             Some(UpstreamCall::Model(call)) if (200..300).contains(&status) => {
                 self.reader = Some(UsageReader::new(call.asked(), head));
@@ -257,10 +267,14 @@ impl RequestMeter {
             text: None,
             inspection: self.inspection,
             prompts: self.prompts,
+            attempts: vec![],
         };
         match self.call {
-            Some(UpstreamCall::Model(call)) => {
+            Some(UpstreamCall::Model(mut call)) => {
                 record.first_token_ms = self.first_byte.map(since);
+                call.end_attempts(outcome, self.status, self.reader.is_some(), store, now);
+                record.attempts =
+                    call.attempts.as_ref().map(|it| it.borrow().records(now)).unwrap_or_default();
                 call.finish(&mut record, reading.as_ref(), outcome, store);
             }
             Some(UpstreamCall::Mcp(call)) => call.finish(&mut record, self.streamed, store),

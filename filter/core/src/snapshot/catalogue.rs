@@ -3,17 +3,18 @@ use std::rc::Rc;
 
 use latchkey_proto::discovery as wire;
 
-use super::{InvalidResource, McpServer, name};
+use super::{InvalidResource, McpServer, RoutingGroup, name};
 use crate::price::density::BytesPerToken;
 use crate::price::{LongContext, Price, RateCard, Rates, Tier};
 
-/// The enabled models with the providers that serve them, and the MCP servers.
+/// The enabled models with the providers that serve them, the MCP servers and the routing groups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalogue {
     /// In their order on the wire.
     names: Vec<String>,
     offers: BTreeMap<String, Vec<Offer>>,
     mcp_servers: BTreeMap<String, Rc<McpServer>>,
+    routing_groups: BTreeMap<String, Rc<RoutingGroup>>,
 }
 
 /// A model as one provider serves it.
@@ -76,6 +77,17 @@ impl Catalogue {
         self.mcp_servers.get(name)
     }
 
+    /// The routing group of this name.
+    #[must_use]
+    pub fn routing_group(&self, name: &str) -> Option<&Rc<RoutingGroup>> {
+        self.routing_groups.get(name)
+    }
+
+    /// Every routing group, by name.
+    pub fn routing_groups(&self) -> impl Iterator<Item = &Rc<RoutingGroup>> {
+        self.routing_groups.values()
+    }
+
     /// Every model with its offers, in their order on the wire.
     pub fn models(&self) -> impl Iterator<Item = (&str, &[Offer])> {
         self.names.iter().map(|name| (name.as_str(), self.offers(name)))
@@ -86,10 +98,16 @@ impl TryFrom<wire::Catalogue> for Catalogue {
     type Error = InvalidResource;
 
     fn try_from(catalogue: wire::Catalogue) -> Result<Self, InvalidResource> {
-        let wire::Catalogue { providers, models, mcp_servers, routing_groups: _ } = catalogue;
+        let wire::Catalogue { providers, models, mcp_servers, routing_groups } = catalogue;
         let mut by_name = BTreeMap::new();
+        let mut group_clusters = BTreeMap::new();
         for provider in providers {
+            let group_cluster = provider.group_cluster.clone();
             let provider = Rc::new(Provider::try_from(provider)?);
+            if !group_cluster.is_empty() {
+                let of_groups = Provider { cluster: group_cluster, ..(*provider).clone() };
+                group_clusters.insert(provider.name.clone(), Rc::new(of_groups));
+            }
             if let Some(twin) = by_name.insert(provider.name.clone(), provider) {
                 return Err(InvalidResource::TwoProviders(twin.name.clone()));
             }
@@ -142,6 +160,17 @@ impl TryFrom<wire::Catalogue> for Catalogue {
                 return Err(InvalidResource::TwoMcpServers(twin.name.clone()));
             }
         }
+        for group in routing_groups {
+            let find = |provider: &str, model: &str| {
+                let offers = read.offers(model);
+                let offer = offers.iter().find(|offer| offer.provider.name == provider)?;
+                Some(Offer { provider: Rc::clone(group_clusters.get(provider)?), ..offer.clone() })
+            };
+            let group = Rc::new(RoutingGroup::read(group, find)?);
+            if let Some(twin) = read.routing_groups.insert(group.name.clone(), group) {
+                return Err(InvalidResource::TwoRoutingGroups(twin.name.clone()));
+            }
+        }
         Ok(read)
     }
 }
@@ -166,12 +195,15 @@ impl TryFrom<wire::Provider> for Provider {
             authority,
             path_prefix,
             idle_timeout_seconds,
-            group_cluster: _,
+            group_cluster,
         } = provider;
         let name = name(provider_name, "providers.name")?;
         let malformed = |field| InvalidResource::Provider { provider: name.clone(), field };
         if !is_token(&cluster) {
             return Err(malformed("cluster"));
+        }
+        if !group_cluster.is_empty() && !is_token(&group_cluster) {
+            return Err(malformed("group_cluster"));
         }
         if !is_authority(&authority) {
             return Err(malformed("authority"));

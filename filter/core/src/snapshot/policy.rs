@@ -39,6 +39,10 @@ pub struct AppPolicy {
     pub guardrails: Option<Guardrails>,
     /// None: nothing is taken for a reference.
     pub prompts: Option<Prompts>,
+    /// The routing groups that it may use, by name.
+    pub routing_groups: Selection<BTreeSet<String>>,
+    /// Whether requests may choose a target of a group.
+    pub target_header: bool,
 }
 
 /// Which credentials open an app.
@@ -78,6 +82,16 @@ impl AppPolicy {
     #[must_use]
     pub fn allows_provider(&self, name: &str) -> bool {
         match &self.providers {
+            Selection::All => true,
+            Selection::None => false,
+            Selection::Only(names) => names.contains(name),
+        }
+    }
+
+    /// Whether the app may use the routing group of this name.
+    #[must_use]
+    pub fn allows_routing_group(&self, name: &str) -> bool {
+        match &self.routing_groups {
             Selection::All => true,
             Selection::None => false,
             Selection::Only(names) => names.contains(name),
@@ -139,8 +153,8 @@ impl TryFrom<wire::AppPolicy> for AppPolicy {
             mcp,
             guardrails,
             prompts,
-            routing_groups: _,
-            target_header: _,
+            routing_groups,
+            target_header,
         } = policy;
         Ok(Self {
             id: AppId(id(&app, "id")?),
@@ -166,6 +180,11 @@ impl TryFrom<wire::AppPolicy> for AppPolicy {
             conversation_required,
             guardrails: guardrails.map(Guardrails::try_from).transpose()?,
             prompts: prompts.map(Prompts::try_from).transpose()?,
+            routing_groups: match routing_groups {
+                None => Selection::None,
+                some => select(some, "routing_groups", |names| names.into_iter().collect())?,
+            },
+            target_header,
         })
     }
 }

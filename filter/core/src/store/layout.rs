@@ -11,11 +11,12 @@
 //! | `k` + base64url of the first 15 bytes of the hash | generation, record; see [`encode_key`] |
 //! | `l` + base64url of a limit subject's id | its account; see [`crate::limits::account`] |
 //! | `w` | how many worker VMs have begun |
+//! | `f` | the targets of routing groups that have failed; see [`crate::routing::cooldown`] |
 //! | `r` + worker + `.` + slot | a record in the worker's ring; see [`crate::record::ring`] |
 //! | `t` + worker | the last sequence of the worker that is acknowledged |
 //!
 //! Only the sync role creates names, except for the slots of a ring, which its worker creates. Gates change
-//! accounts and `w` by compare-and-swap.
+//! accounts, `w` and `f` by compare-and-swap.
 //!
 //! A key's record takes 88 bytes under a name of 21, which the host stores without an
 //! allocation of its own: a million keys take about 200 MB of Envoy's memory.
@@ -50,6 +51,9 @@ pub const CATALOGUE: &str = "c";
 
 /// The name of the number of workers.
 pub const WORKERS: &str = "w";
+
+/// The name of the list of targets that have failed.
+pub const COOLDOWNS: &str = "f";
 
 /// The number of a snapshot on this gateway, from 1. Everything that it writes carries it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,7 +8,8 @@ use crate::limits::quota::OutputCut;
 use crate::price::Price;
 use crate::request::body::UsageBounds;
 use crate::request::endpoint::ModelOperation;
-use crate::snapshot::{McpServer, Provider};
+use crate::snapshot::{McpServer, Offer, Provider};
+use crate::upstream::attempts::SharedAttempts;
 
 /// What is asked of whom, and what is reserved for it.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub struct ModelCall {
     pub reservation: Option<Reservation>,
     /// Set where the answer may have fewer output tokens than asked for.
     pub output_cut: Option<OutputCut>,
+    /// Of a routing group; the provider, its name for the model and the price are those of the last try.
+    pub attempts: Option<SharedAttempts>,
 }
 
 /// A request to an MCP server. It has no price.
@@ -72,6 +75,15 @@ impl UpstreamCall {
         }
     }
 
+    /// The tries of a call of a routing group; none of any other.
+    #[must_use]
+    pub fn attempts(&self) -> Option<&SharedAttempts> {
+        match self {
+            Self::Model(call) => call.attempts.as_ref(),
+            Self::Mcp(_) => None,
+        }
+    }
+
     /// Seconds that the answer may be silent, in digits; none for the gateway's default.
     #[must_use]
     pub fn idle_timeout(&self) -> Option<&str> {
@@ -99,6 +111,18 @@ impl UpstreamCall {
 }
 
 impl ModelCall {
+    /// Takes over whom the last try asked.
+    pub(crate) fn follow_attempts(&mut self) {
+        let Some(attempts) = &self.attempts else { return };
+        let attempts = attempts.borrow();
+        let Some(target) = attempts.current() else { return };
+        let Offer { provider, upstream_name, price, context_window, .. } = &target.offer;
+        self.provider = Rc::clone(provider);
+        self.served_model.clone_from(upstream_name);
+        self.price.clone_from(price);
+        self.context_window = *context_window;
+    }
+
     /// What the reader of the answer's usage must know.
     pub(crate) fn asked(&self) -> AnswerContext {
         let long_cache = self.bounds.tier.long_cache;

@@ -48,9 +48,16 @@ pub struct Forward {
 /// A change of one request header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderEdit<'a> {
-    pub name: &'a str,
+    pub name: Cow<'a, str>,
     /// The only value; none: the header is removed.
     pub value: Option<Cow<'a, str>>,
+}
+
+impl<'a> HeaderEdit<'a> {
+    /// The header gets this value.
+    pub(crate) fn set(name: &'a str, value: &'a str) -> Self {
+        Self { name: Cow::Borrowed(name), value: Some(Cow::Borrowed(value)) }
+    }
 }
 
 impl Forward {
@@ -68,31 +75,31 @@ impl Forward {
     /// The changes to the client's headers, no more than needed: each costs a host call.
     #[must_use]
     pub fn edits<'a>(&'a self, headers: Headers<'a>) -> Vec<HeaderEdit<'a>> {
-        let mut edits: Vec<HeaderEdit<'a>> = [
-            (":path", self.path.as_str()),
-            (":authority", self.call.authority()),
-            (CLUSTER_HEADER, self.call.cluster()),
-        ]
-        .into_iter()
-        .filter(|(name, value)| headers.text(name) != Some(value))
-        .map(|(name, value)| HeaderEdit { name, value: Some(Cow::Borrowed(value)) })
-        .collect();
-        if let Some(session) = &self.session {
-            edits.push(HeaderEdit { name: mcp::SESSION_HEADER, value: Some(Cow::Borrowed(session)) });
-        }
+        let mut edits: Vec<HeaderEdit<'a>> = match self.call.attempts() {
+            // Each try sets its own path and authority.
+            Some(attempts) => attempts.borrow().retry_headers(),
+            None => [
+                (":path", self.path.as_str()),
+                (":authority", self.call.authority()),
+                (CLUSTER_HEADER, self.call.cluster()),
+            ]
+            .into_iter()
+            .filter(|(name, value)| headers.text(name) != Some(value))
+            .map(|(name, value)| HeaderEdit::set(name, value))
+            .collect(),
+        };
+        edits.extend(self.session.iter().map(|session| HeaderEdit::set(mcp::SESSION_HEADER, session)));
         // Providers that go by the type must read the same as the gate.
         if self.is_json && headers.text("content-type").is_none_or(|it| !is_json(it)) {
-            edits.push(HeaderEdit { name: "content-type", value: Some(Cow::Borrowed(JSON)) });
+            edits.push(HeaderEdit::set("content-type", JSON));
         }
-        let idle_timeout = self.call.idle_timeout();
-        edits.extend(
-            idle_timeout.map(|it| HeaderEdit { name: IDLE_TIMEOUT_HEADER, value: Some(Cow::Borrowed(it)) }),
-        );
+        let idle_timeout = self.call.idle_timeout().filter(|_| self.call.attempts().is_none());
+        edits.extend(idle_timeout.map(|it| HeaderEdit::set(IDLE_TIMEOUT_HEADER, it)));
         if let Some(body) = &self.body
             && headers.all("content-length").next().is_some()
         {
             let value = Some(Cow::Owned(body.len().to_string()));
-            edits.push(HeaderEdit { name: "content-length", value });
+            edits.push(HeaderEdit { name: Cow::Borrowed("content-length"), value });
         }
         let is_forwarded = match self.call {
             UpstreamCall::Model(_) => header_filter::is_forwarded,
@@ -107,7 +114,7 @@ impl Forward {
         for header in headers.0.iter().filter(is_removed) {
             let name = header.0.as_str();
             if name != CLUSTER_HEADER && edits.iter().all(|edit| edit.name != name) {
-                edits.push(HeaderEdit { name, value: None });
+                edits.push(HeaderEdit { name: Cow::Borrowed(name), value: None });
             }
         }
         edits

@@ -260,8 +260,9 @@ fn the_transports_headers_pass_and_credentials_do_not() {
     let edits: Vec<_> = forward
         .edits(Headers(&headers))
         .into_iter()
-        .map(|edit| (edit.name, edit.value.map(String::from)))
+        .map(|edit| (edit.name.into_owned(), edit.value.map(String::from)))
         .collect();
+    let edits: Vec<_> = edits.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     let set = |value: &str| Some(value.to_owned());
     assert_eq!(
         edits,

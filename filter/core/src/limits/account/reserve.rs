@@ -1,8 +1,8 @@
 use latchkey_proto::window;
 
 use super::{
-    AccountChange, AccountLine, BucketDemand, Demand, GrantVerdict, LeaseAccount, MOST_TRIES, PATIENCE_MS,
-    Patience, SubjectId, cushion,
+    AccountChange, AccountLine, ActualUse, BucketDemand, Demand, GrantVerdict, LeaseAccount, MOST_TRIES,
+    PATIENCE_MS, Patience, SubjectId, cushion,
 };
 use crate::price::{Ceiling, NanoUsd};
 use crate::snapshot::{BucketKind, BucketLimit, Limits, Unit};
@@ -33,6 +33,8 @@ pub struct Need {
     pub output_least: u64,
     /// None where the model has no price.
     pub price: Option<Ceiling>,
+    /// How many further targets may read the input, and bill it, without an answer.
+    pub further_tries: u64,
 }
 
 #[derive(Debug)]
@@ -65,6 +67,8 @@ pub struct Reservation {
     pub output_tokens: u64,
     /// The most input tokens; none where only requests are limited.
     pub input_tokens: Option<u64>,
+    /// What is held for further tries.
+    pub(super) for_tries: ActualUse,
     pub(super) held: Vec<HeldUnits>,
 }
 
@@ -340,6 +344,10 @@ impl Need {
             reservation: Reservation {
                 output_tokens: output,
                 input_tokens: None,
+                for_tries: ActualUse {
+                    tokens: self.further_tries.saturating_mul(self.input_tokens),
+                    cost: NanoUsd(self.price.map_or(0, |price| self.cost_of_tries(&price))),
+                },
                 held: Vec::with_capacity(entries.len()),
             },
             refill: None,
@@ -369,7 +377,10 @@ impl Need {
         match kind.unit() {
             Unit::Requests => 1,
             Unit::Tokens => self.input(kind).saturating_add(output),
-            Unit::Cost => self.price.map_or(0, |price| price.worst(self.input_tokens, output).0),
+            Unit::Cost => self.price.map_or(0, |price| {
+                let answered = price.worst(self.input_tokens, output).0;
+                answered.saturating_add(self.cost_of_tries(&price))
+            }),
         }
     }
 
@@ -378,13 +389,22 @@ impl Need {
         match kind.unit() {
             Unit::Requests => (units > 0).then_some(u64::MAX),
             Unit::Tokens => units.checked_sub(self.input(kind)),
-            Unit::Cost => self.price?.output_within(NanoUsd(units), self.input_tokens),
+            Unit::Cost => {
+                let price = self.price?;
+                let left = units.checked_sub(self.cost_of_tries(&price))?;
+                price.output_within(NanoUsd(left), self.input_tokens)
+            }
         }
     }
 
     /// Windows count an estimate, budgets an upper bound.
     fn input(&self, kind: BucketKind) -> u64 {
-        if kind.span_ms().is_some() { self.input_estimate } else { self.input_tokens }
+        let once = if kind.span_ms().is_some() { self.input_estimate } else { self.input_tokens };
+        once.saturating_mul(self.further_tries.saturating_add(1))
+    }
+
+    fn cost_of_tries(&self, price: &Ceiling) -> u64 {
+        price.worst(self.input_tokens, 0).0.saturating_mul(self.further_tries)
     }
 }
 

@@ -34,14 +34,14 @@ impl Reservation {
         Some(TokenUsage { input, output, ..TokenUsage::default() })
     }
 
-    /// What to charge when nothing is known of the use.
+    /// What to charge when nothing is known of the use, but for further tries.
     #[must_use]
     pub fn most(&self) -> ActualUse {
         let most =
             |unit| self.held.iter().filter(|held| held.kind.unit() == unit).map(|held| held.amount).max();
         ActualUse {
-            tokens: most(Unit::Tokens).unwrap_or_default(),
-            cost: NanoUsd(most(Unit::Cost).unwrap_or_default()),
+            tokens: most(Unit::Tokens).unwrap_or_default().saturating_sub(self.for_tries.tokens),
+            cost: NanoUsd(most(Unit::Cost).unwrap_or_default().saturating_sub(self.for_tries.cost.0)),
         }
     }
 

@@ -26,6 +26,7 @@ fn need(input_tokens: u64, output_wanted: u64, output_least: u64) -> Need {
         output_wanted,
         output_least,
         price: Some(testing::ceiling(&PRICE)),
+        further_tries: 0,
     }
 }
 

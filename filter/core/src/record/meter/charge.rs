@@ -7,7 +7,7 @@ use crate::answer::usage::{self, UsageDoubt, UsageReading};
 use crate::limits::account::{self, ActualUse, Reservation};
 use crate::price::{NanoUsd, TokenUsage};
 use crate::record::{Record, Settlement, SettlementReason};
-use crate::snapshot::ProviderKind;
+use crate::snapshot::{ProviderKind, UnixMs};
 use crate::store::SharedStore;
 use crate::upstream::call::{McpCall, ModelCall};
 
@@ -63,6 +63,24 @@ impl McpCall {
 }
 
 impl ModelCall {
+    /// The exchange is over: takes over whom the last try asked, and what became of it.
+    pub(super) fn end_attempts<S: SharedStore>(
+        &mut self,
+        outcome: UpstreamOutcome,
+        status: u16,
+        is_answered: bool,
+        store: &S,
+        now: UnixMs,
+    ) {
+        if let Some(attempts) = &self.attempts {
+            // Without a status the client has left.
+            let has_failed = !is_answered && status != 0 && outcome != UpstreamOutcome::Answered;
+            let never_sent = outcome == UpstreamOutcome::NeverSent;
+            attempts.borrow_mut().finish(has_failed, never_sent, store, now);
+        }
+        self.follow_attempts();
+    }
+
     /// Fills in the record and settles the reservation.
     pub(super) fn finish<S: SharedStore>(
         self,
@@ -71,7 +89,8 @@ impl ModelCall {
         outcome: UpstreamOutcome,
         store: &S,
     ) {
-        let CallCharge { settlement, reason, tokens, cost, certain_tokens } = self.charge(reading, outcome);
+        let charge = self.charge(reading, outcome);
+        let CallCharge { settlement, reason, tokens, cost, certain_tokens } = self.with_lost_tries(charge);
         (record.settlement, record.settlement_reason) = (settlement, reason);
         (record.tokens, record.cost) = (tokens, cost);
         let are_known = settlement != Settlement::Reserved || reason == Some(SettlementReason::TierNotPriced);
@@ -93,6 +112,32 @@ impl ModelCall {
                 false => account::settle_unknown(store, reservation, actual, certain_tokens),
             };
         }
+    }
+
+    /// With the input of tries whose targets may have read and billed it, and that nobody saw an answer of.
+    fn with_lost_tries(&self, charge: CallCharge) -> CallCharge {
+        let Some(attempts) = &self.attempts else { return charge };
+        if self.operation.is_free(self.provider.kind) || !self.operation.is_metered() {
+            return charge;
+        }
+        let CallCharge { mut tokens, mut cost, certain_tokens, .. } = charge;
+        let reserved = self.metered().map(|(_, most)| most.input);
+        let input = reserved.unwrap_or(self.bounds.input_estimate);
+        let lost = TokenUsage { input, ..TokenUsage::default() };
+        let mut is_any = false;
+        for target in attempts.borrow().unanswered() {
+            is_any = true;
+            let price = target.offer.price.as_ref();
+            let worst = price.map_or(NanoUsd(0), |price| price.worst(&lost, &self.bounds.tier));
+            tokens.input = tokens.input.saturating_add(input);
+            cost = NanoUsd(cost.0.saturating_add(worst.0));
+        }
+        if !is_any {
+            return charge;
+        }
+        let settlement = if reserved.is_some() { Settlement::Reserved } else { Settlement::Estimated };
+        let reason = charge.reason.or(Some(SettlementReason::AnswerUnknown));
+        CallCharge { settlement, reason, tokens, cost, certain_tokens }
     }
 
     /// What it is charged, and how that is known.

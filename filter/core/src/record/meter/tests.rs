@@ -77,6 +77,7 @@ fn call(store: &TestMemory, operation: ModelOperation, stream: bool, kinds: &[Bu
         output_wanted: MOST.output,
         output_least: MOST.output,
         price: Some(testing::ceiling(&PRICE)),
+        further_tries: 0,
     };
     let subjects = [LimitSubject { id: SUBJECT, limits: &limits }];
     let reserved = account::reserve(store, &subjects, &need, Patience::Whole, 1000);
@@ -106,6 +107,7 @@ fn call(store: &TestMemory, operation: ModelOperation, stream: bool, kinds: &[Bu
         bounds,
         reservation: (!kinds.is_empty()).then_some(reserved.reservation),
         output_cut: None,
+        attempts: None,
     })
 }
 
