@@ -273,6 +273,7 @@ impl Fleet {
             output_wanted: output,
             output_least: floor,
             price: price().ceiling(&TierChoice::default()).ok(),
+            further_tries: 0,
         };
         let patience = Patience::after(self.now_ms - since);
         match account::reserve(&self.gateways[number].store, &owners, &need, patience, self.now_ms) {
@@ -439,6 +440,7 @@ fn record() -> Record {
         text: None,
         inspection: None,
         prompts: Vec::new(),
+        attempts: Vec::new(),
     }
 }
 

@@ -147,6 +147,8 @@ fn named(provider: &ProviderCluster, name: &str, first: Option<HttpFilter>) -> C
         max_connections: count(MAX_REQUESTS),
         max_pending_requests: count(MAX_REQUESTS),
         max_requests: count(MAX_REQUESTS),
+        // Of routing groups. By default Envoy makes three at a time.
+        max_retries: count(MAX_REQUESTS),
         ..Thresholds::default()
     };
     Cluster {
