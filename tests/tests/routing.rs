@@ -128,7 +128,7 @@ impl Place {
             let url = target.upstream.url(&format!("/{name}/v1"));
             stack.api().create_provider(name, kind, &url, &format!("credential-of-{name}")).await.unwrap();
             let model = json!({
-                "name": format!("model-{name}"), "provider": name, "provider_model": format!("its-{name}"),
+                "name": format!("model-{name}"), "provider": name, "upstream_name": format!("its-{name}"),
                 "max_output_tokens": 100, "context_window": 1_000_000,
                 "price": { "input": "1", "cached_input": "1", "output": "10" },
             });
