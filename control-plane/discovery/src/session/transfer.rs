@@ -15,6 +15,7 @@ pub(super) struct Transfer<C> {
 
 /// What is to be sent next.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each stream")]
 enum Page<C> {
     Wanted(Option<C>),
     Asked,

@@ -35,7 +35,8 @@ async fn a_group_is_made_edited_and_deleted(test: Test) {
         let refused = boss.submit(&page, "/admin/routing-groups", &[("name", "fast"), ("targets", typed)]).await;
         assert_eq!((refused.status, refused.all("#targets-error").len()), (422, 1), "{typed}: {}", refused.main());
         assert!(refused.all("#targets-error")[0].contains(said), "{:?}", refused.all("#targets-error"));
-        assert_eq!(refused.all("#targets")[0].trim().replace("\r\n", "\n"), typed, "what was typed stays");
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(words(&refused.all("#targets")[0]), words(typed), "what was typed stays");
     }
     let tiers = [("name", "fast"), ("targets", ""), ("tiers.low.up_to_tokens", "8,000"), ("tiers.low.targets", "one/gpt-4o 100")];
     let refused = boss.submit(&page, "/admin/routing-groups", &tiers).await;
@@ -113,7 +114,7 @@ async fn users_see_their_groups_and_ask_for_others(test: Test) {
     assert_eq!(page.attribute("#routing_groups", "value").as_deref(), Some("fast"));
     let asked = [("step", "preview"), ("routing_groups", "none"), ("routing_groups.only", ""), ("target_header", "")];
     let page = alice.submit(&page, &form, &asked).await;
-    assert!(page.main().contains("routing_groups"), "{}", page.main());
+    assert!(page.main().contains("routing groups fast none"), "{}", page.main());
 }
 }
 
