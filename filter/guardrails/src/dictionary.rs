@@ -30,7 +30,7 @@ pub(crate) enum Trigger {
 }
 
 /// Where a keyword is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Keyword {
     pub(crate) start: usize,
     pub(crate) end: usize,
@@ -126,6 +126,9 @@ impl Entry {
             _ => phrase(&mut cursor, self.word),
         };
         let keyword = Keyword { start: at, end: cursor.at() };
+        if cursor.undecided().is_some() {
+            sink.unsettled();
+        }
         match self.trigger {
             Trigger::Prefix(rule) | Trigger::Word(rule) if read => rule(sink, keyword),
             Trigger::Phrase(phrase) if read => phrase.read(sink, keyword),

@@ -30,6 +30,7 @@ pub(crate) struct View<'a> {
     bytes: Cow<'a, [u8]>,
     /// Where the bytes came from, ascending; none if they are the text's own.
     steps: Option<Vec<Step>>,
+    has_dropped: bool,
 }
 
 /// From `view` on, bytes came from `text` on.
@@ -60,9 +61,15 @@ impl<'a> View<'a> {
     pub(crate) fn new(text: &'a str, base: usize) -> Self {
         let part = text.get(base..).unwrap_or_default();
         if part.is_ascii() {
-            return Self { text, base, bytes: Cow::Borrowed(part.as_bytes()), steps: None };
+            return Self {
+                text,
+                base,
+                bytes: Cow::Borrowed(part.as_bytes()),
+                steps: None,
+                has_dropped: false,
+            };
         }
-        let mut writer = Writer { bytes: Vec::with_capacity(part.len()), steps: Vec::new(), dropped: 0 };
+        let mut writer = Writer { bytes: Vec::with_capacity(part.len()), ..Writer::default() };
         let mut rest = part;
         while let Some(c) = rest.chars().next() {
             let at = text.len().saturating_sub(rest.len());
@@ -75,11 +82,17 @@ impl<'a> View<'a> {
                 rest = rest.get(c.len_utf8()..).unwrap_or_default();
             }
         }
-        Self { text, base, bytes: Cow::Owned(writer.bytes), steps: Some(writer.steps) }
+        let Writer { bytes, steps, has_dropped, .. } = writer;
+        Self { text, base, bytes: Cow::Owned(bytes), steps: Some(steps), has_dropped }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Whether there are invisible characters.
+    pub(crate) fn has_dropped(&self) -> bool {
+        self.has_dropped
     }
 
     /// The bytes of the text that `span` of the view came from, on character boundaries.
@@ -134,11 +147,14 @@ impl<'a> View<'a> {
     }
 }
 
+#[derive(Default)]
 struct Writer {
     bytes: Vec<u8>,
     steps: Vec<Step>,
     /// Bytes of invisible characters just before.
     dropped: usize,
+    /// There were any.
+    has_dropped: bool,
 }
 
 impl Writer {
@@ -160,6 +176,7 @@ impl Writer {
             Mapped::To(to) => self.replace(at, |bytes| push(bytes, to)),
             Mapped::Parts => self.replace(at, |bytes| parts(c, |part| push(bytes, part))),
             Mapped::Dropped if self.dropped < MOST_DROPPED => {
+                self.has_dropped = true;
                 self.dropped = self.dropped.saturating_add(c.len_utf8());
             }
             Mapped::Dropped => {

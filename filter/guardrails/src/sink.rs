@@ -26,6 +26,9 @@ pub(crate) struct Sink<'a> {
     pub(crate) undecided: usize,
     /// The words that were read before.
     pub(crate) contexts: Contexts,
+    /// Whether more text may change what was read, and from which words on.
+    pub(crate) is_unsettled: bool,
+    pub(crate) settled_contexts: Contexts,
     pub(crate) dictionary: &'a Dictionary,
     /// Whether base64 is decoded: not within what was.
     pub(crate) decode: Decode,
@@ -60,6 +63,8 @@ impl<'a> Sink<'a> {
             candidates: Vec::new(),
             undecided: view.bytes().len(),
             contexts: Contexts::default(),
+            is_unsettled: false,
+            settled_contexts: Contexts::default(),
             dictionary,
             decode,
             end,
@@ -85,8 +90,17 @@ impl<'a> Sink<'a> {
         }
     }
 
+    /// More text may change what is read from the place where the pass is.
+    pub(crate) fn unsettled(&mut self) {
+        if !self.is_unsettled && self.end == End::Open {
+            self.is_unsettled = true;
+            self.settled_contexts.clone_from(&self.contexts);
+        }
+    }
+
     /// A match could begin at `at` if more text came.
     pub(crate) fn hold(&mut self, at: usize) {
+        self.unsettled();
         if at >= self.from {
             self.undecided = self.undecided.min(at);
         }
