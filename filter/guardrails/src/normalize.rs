@@ -49,6 +49,7 @@ enum Source {
     Mapped,
 }
 
+#[derive(Debug, PartialEq, Eq)]
 enum Mapped {
     Same,
     Dropped,
@@ -69,7 +70,8 @@ impl<'a> View<'a> {
                 has_dropped: false,
             };
         }
-        let mut writer = Writer { bytes: Vec::with_capacity(part.len()), ..Writer::default() };
+        let steps = Vec::with_capacity(16);
+        let mut writer = Writer { bytes: Vec::with_capacity(part.len()), steps, ..Writer::default() };
         let mut rest = part;
         while let Some(c) = rest.chars().next() {
             let at = text.len().saturating_sub(rest.len());
@@ -205,6 +207,21 @@ fn push(bytes: &mut Vec<u8>, c: char) {
 
 fn mapped(c: char) -> Mapped {
     match c {
+        // What most texts of Western Europe have.
+        '\u{e0}'..='\u{e5}' => Mapped::To('a'),
+        '\u{e7}' => Mapped::To('c'),
+        '\u{e8}'..='\u{eb}' => Mapped::To('e'),
+        '\u{ec}'..='\u{ef}' => Mapped::To('i'),
+        '\u{f1}' => Mapped::To('n'),
+        '\u{f2}'..='\u{f6}' => Mapped::To('o'),
+        '\u{f9}'..='\u{fc}' => Mapped::To('u'),
+        '\u{df}' | '\u{2022}' => Mapped::Same,
+        _ => of_any(c),
+    }
+}
+
+fn of_any(c: char) -> Mapped {
+    match c {
         // CJK, kana and Hangul: most of what is not Latin.
         '\u{3041}'..='\u{3096}'
         | '\u{30a1}'..='\u{30fa}'
@@ -275,4 +292,16 @@ fn parts(c: char, mut write: impl FnMut(char)) {
             _ => write(part),
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frequent_characters_are_mapped_like_all() {
+        for c in '\0'..=char::MAX {
+            assert_eq!(mapped(c), of_any(c), "{c:?}");
+        }
+    }
 }

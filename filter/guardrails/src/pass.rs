@@ -25,7 +25,9 @@ pub(crate) struct Resume {
 impl Resume {
     /// The same in a view in which the next byte is at `at`.
     pub(crate) fn moved(mut self, at: usize) -> Self {
-        self.contexts.moved(self.at, at);
+        // A run may still be named by a word before it.
+        let first = if self.before & BASE64 == 0 { self.at } else { self.run_start.min(self.at) };
+        self.contexts.moved(first, self.at, at);
         // A run that begins before the view was decided earlier.
         self.run_start = self.run_start.saturating_add(at).saturating_sub(self.at);
         self.at = at;
@@ -54,6 +56,12 @@ pub(crate) fn run(sink: &mut Sink<'_>, resume: Option<Resume>) -> Option<Resume>
     for (at, byte) in bytes.iter().enumerate().skip(from) {
         let now = class(*byte);
         let is_escaped = at == escaped;
+        // Most bytes are within a word.
+        if now & before & LOWER != 0 && !is_escaped {
+            before_byte = *byte;
+            before = now;
+            continue;
+        }
         let candidates = sink.candidates.len();
         if now & ALPHA != 0 {
             let begins = before & ALNUM == 0 || (before & LOWER != 0 && now & UPPER != 0) || is_escaped;

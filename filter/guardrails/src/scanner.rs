@@ -216,8 +216,8 @@ impl Progress {
                 candidate.span = start.saturating_add(origin)..end.saturating_add(origin);
                 candidate
             };
-            let found = sink.candidates.get(..next.candidates).unwrap_or_default();
-            let found = found.iter().filter_map(|candidate| placed_one(sink, candidate.clone()));
+            let found = sink.candidates.get(..next.candidates).unwrap_or_default().to_vec().into_iter();
+            let found = found.filter_map(|candidate| placed_one(sink, candidate));
             self.candidates.extend(settled.iter().cloned().chain(found).map(in_stream));
             self.resume = Some((view.origin(next.at).saturating_add(origin), next));
         }
@@ -241,13 +241,14 @@ pub(crate) fn strongest(dictionary: &Dictionary, text: &str, wanted: &Wanted) ->
 /// long or excepted is left out.
 fn placed(mut sink: Sink<'_>) -> (Vec<Candidate<Finding>>, usize) {
     let found = std::mem::take(&mut sink.candidates).into_iter();
-    (found.filter_map(|candidate| placed_one(&sink, candidate)).collect(), sink.undecided)
+    (found.filter_map(|candidate| placed_one(&mut sink, candidate)).collect(), sink.undecided)
 }
 
-fn placed_one(sink: &Sink<'_>, candidate: Candidate<Finding>) -> Option<Candidate<Finding>> {
+fn placed_one(sink: &mut Sink<'_>, candidate: Candidate<Finding>) -> Option<Candidate<Finding>> {
     let found = sink.bytes.get(candidate.span.clone()).unwrap_or_default();
     let placed = Candidate { span: sink.view.span(&candidate.span), ..candidate };
-    (placed.span.len() <= LONGEST_MATCH && !sink.wanted.exceptions().cover(found)).then_some(placed)
+    (placed.span.len() <= LONGEST_MATCH && !sink.wanted.exceptions().cover(found, &mut sink.excepting))
+        .then_some(placed)
 }
 
 #[cfg(test)]

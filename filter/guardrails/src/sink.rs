@@ -36,6 +36,8 @@ pub(crate) struct Sink<'a> {
     pub(crate) end: End,
     /// Steps that custom categories took.
     pub(crate) steps: u64,
+    /// Steps that exceptions took.
+    pub(crate) excepting: u64,
     /// After so many steps of custom categories the search ends: for probes alone.
     pub(crate) most_steps: u64,
 }
@@ -69,6 +71,7 @@ impl<'a> Sink<'a> {
             decode,
             end,
             steps: 0,
+            excepting: 0,
             most_steps: u64::MAX,
         }
     }
