@@ -25,8 +25,10 @@ const TEXT: &str = "Please review the function below. It reads version 3.12.4 of
     it.price * it.count).sum::<u64>(); The tests in tests/orders.rs cover 17 of 23 cases; commit 9fceb02d0ae598e95dc970b\
     74767f19372d61af8 broke the build on 2026-03-14 at 09:26. ";
 
-/// Many of each, one after another.
-const MATCHES: [(&str, fn(usize) -> String); 5] = [
+/// The text of one of many matches.
+type Unit = fn(usize) -> String;
+
+const MATCHES: [(&str, Unit); 5] = [
     ("one address", |_| "ann@example.com ".to_owned()),
     ("addresses", |n| format!("user{n}@example.com ")),
     ("cards", |_| "4111 1111 1111 1111, ".to_owned()),
@@ -78,7 +80,7 @@ fn main() {
                 text.len() >= 1_000_000
             });
             let body = chat(&text);
-            let time = fastest(5, || inspected(&app, &scanner, &body));
+            let time = fastest(15, || inspected(&app, &scanner, &body));
             println!("{}: {} {name} in 1 MB: {:.1} ms", action.as_str_name(), count.unwrap_or(0), time / 1e6);
         }
     }

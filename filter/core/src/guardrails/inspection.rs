@@ -6,9 +6,9 @@ use std::rc::Rc;
 
 use latchkey_guardrails::{Category, End, Match, Part, Progress, Scanner, mask};
 
-use super::placeholder::{self, Placeholders};
+use super::placeholder::{self, Placeholders, ValueHashes};
 use super::policy::{Action, Direction, Guardrails, Ruling, UnseenTexts};
-use super::report::{BlockDetail, Finding, FindingAction, InspectionReport};
+use super::report::{BlockDetail, FindingAction, FoundMatch, InspectionReport};
 use crate::answer::denial::{Code, Denial};
 use crate::content::{self, Place, Replacement, TextEditor, Unread};
 use crate::request::body::{BodyFormat, JsonObject, UnreadObject};
@@ -25,6 +25,7 @@ pub struct Inspection {
     /// Whether the answer has texts in which placeholders can be restored.
     is_restorable: bool,
     placeholders: Placeholders,
+    hashes: ValueHashes,
     report: InspectionReport,
     /// Matches, restored values, and what was unread.
     outcomes: u64,
@@ -85,6 +86,7 @@ impl Inspection {
             now,
             is_restorable,
             placeholders: Placeholders::default(),
+            hashes: ValueHashes::default(),
             report: InspectionReport::default(),
             outcomes: 0,
         }
@@ -157,6 +159,11 @@ impl Inspection {
     pub fn concerns_answer(&self) -> bool {
         !self.placeholders.is_empty()
             || self.guardrails().is_some_and(|guardrails| guardrails.looks(Direction::Response))
+    }
+
+    /// Whether something that is found in the answer may change it.
+    pub(super) fn may_change_answer(&self) -> bool {
+        !self.placeholders.is_empty() || self.intervenes(Direction::Response)
     }
 
     fn guardrails(&self) -> Option<&Guardrails> {
@@ -245,10 +252,11 @@ impl<'a> Editor<'a> {
         let app = Rc::clone(&self.inspection.app);
         let Some(guardrails) = &app.guardrails else { return replacements };
         self.inspection.outcomes = self.inspection.outcomes.saturating_add(1);
+        let mut path = None;
         for found in matches {
             let ruling = guardrails.ruling(found.finding, self.direction, self.inspection.now);
             let Some(value) = text.get(found.span.clone()) else { continue };
-            if let Some(text) = self.replacement(value, &found, ruling, place) {
+            if let Some(text) = self.replacement(value, &found, ruling, place, &mut path) {
                 replacements.push(Replacement { span: found.span, text });
             }
         }
@@ -267,8 +275,9 @@ impl<'a> Editor<'a> {
         found: &Match,
         ruling: Ruling,
         place: &Place<'_>,
+        path: &mut Option<String>,
     ) -> Option<String> {
-        let Inspection { app, placeholders, report, is_restorable, .. } = &mut *self.inspection;
+        let Inspection { app, placeholders, hashes, report, is_restorable, .. } = &mut *self.inspection;
         let guardrails = app.guardrails.as_ref()?;
         let detector = guardrails.detector(found.finding);
         // A message of an earlier turn was reported when it was new.
@@ -290,25 +299,31 @@ impl<'a> Editor<'a> {
             }
             action => action,
         };
+        let placeholder = match action {
+            Some(Action::Anonymize) => placeholders.of(&guardrails.key, detector.placeholder, value),
+            _ => None,
+        };
+        let action = match action {
+            Some(Action::Anonymize) if placeholder.is_none() => Some(Action::Redact),
+            action => action,
+        };
         let message = place.message.and_then(|message| u32::try_from(message).ok());
         let done = action.map(FindingAction::done);
         for action in done.into_iter().chain(ruling.on_trial.and_then(FindingAction::would_be_done)) {
             if !is_new {
                 break;
             }
-            let hash = guardrails.key.hash(detector.placeholder, value);
-            report.add(Finding {
+            let found_match = FoundMatch {
                 category: detector.category.name(),
-                detector: detector.name.to_owned(),
+                detector: detector.name,
                 risk: detector.risk,
                 action,
                 direction: self.direction,
-                place: place.path().to_string(),
                 message,
-                count: 1,
-                excerpt: mask(value, found.finding),
-                value_hash: hash.first_chunk().copied().unwrap_or_default(),
-            });
+            };
+            let hash = hashes.of(&guardrails.key, detector.placeholder, value);
+            let path = path.get_or_insert_with(|| place.path().to_string());
+            report.add(found_match, hash, path, || mask(value, found.finding));
         }
         match action? {
             Action::Monitor => {
@@ -317,11 +332,11 @@ impl<'a> Editor<'a> {
             }
             Action::Redact => {
                 report.redacted = report.redacted.saturating_add(1);
-                Some(format!("[{}]", detector.placeholder))
+                Some(["[", detector.placeholder, "]"].concat())
             }
             Action::Anonymize => {
                 report.anonymized = report.anonymized.saturating_add(1);
-                Some(placeholders.of(&guardrails.key, detector.placeholder, value))
+                placeholder
             }
             Action::Block => {
                 self.block.get_or_insert_with(|| BlockDetail {
