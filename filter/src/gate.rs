@@ -169,7 +169,7 @@ impl Request {
             BodyDecision::Forward(forward) => self.forward(*forward, &pending, worker),
             BodyDecision::Wait(demand) => {
                 if waited_ms > LONGEST_WAIT_MS || !worker.demand(demand) {
-                    return self.refuse(&pending, Code::LeaseUnavailable, worker);
+                    return self.refuse_waiting(&pending, Code::LeaseUnavailable, worker);
                 }
                 self.state = RequestState::Waiting(pending, since.unwrap_or_else(|| worker.time_ms()));
                 Action::Pause
@@ -186,7 +186,9 @@ impl Request {
         if edited.is_err() {
             self.tries = None;
             worker.give_back(forward.call);
-            return self.refuse(pending, Code::InternalError, worker);
+            let report = forward.inspection.map(|inspection| inspection.into_report().into());
+            let denial = Denial::from(Code::InternalError);
+            return self.answer(&pending.admitted.refuse(&denial).inspected(report), worker);
         }
         self.response_headers = forward.response_headers;
         self.relay = forward.relay;
@@ -198,8 +200,9 @@ impl Request {
         Action::Continue
     }
 
-    fn refuse(&mut self, pending: &BufferedRequest, code: Code, worker: &GateWorker) -> Action {
-        self.answer(&pending.admitted.refuse(&Denial::from(code)), worker)
+    /// Refuses a request that has waited in vain.
+    fn refuse_waiting(&mut self, pending: &BufferedRequest, code: Code, worker: &GateWorker) -> Action {
+        self.answer(&pending.admitted.refuse_waiting(&Denial::from(code)), worker)
     }
 
     /// Answers instead of the provider.
@@ -305,6 +308,23 @@ impl Request {
             Some(()) => Action::Continue,
             None => Action::Pause,
         }
+    }
+
+    /// A chunk of an answer has come that guardrails look at and do not change.
+    fn watched_chunk(&mut self, size: usize, last: bool) -> Action {
+        let (Some(inspector), Some(meter)) = (&mut self.inspector, &mut self.meter) else {
+            return Action::Continue;
+        };
+        let chunk = response_chunk(size);
+        match meter.chunk(&chunk, last, host::now) {
+            ChunkAction::Pass => inspector.watch(&chunk, last),
+            ChunkAction::Replace(bytes) => {
+                inspector.watch(&bytes, last);
+                let set = hostcalls::set_buffer(BufferType::HttpResponseBody, 0, size, &bytes);
+                attempt("set_buffer", set);
+            }
+        }
+        Action::Continue
     }
 
     /// A chunk of a stream has come that guardrails look at.
@@ -413,7 +433,7 @@ impl HttpContext for HttpExchange {
             .as_mut()
             .filter(|_| !end_of_stream)
             .map(|inspector| inspector.answered(status, head));
-        if hides_usage || mode.is_some_and(|mode| mode != AnswerMode::Pass) {
+        if hides_usage || matches!(mode, Some(AnswerMode::Whole | AnswerMode::Stream)) {
             // The body may get another length.
             let removed = hostcalls::set_map_value(MapType::HttpResponseHeaders, "content-length", None);
             attempt("set_map_value", removed);
@@ -434,6 +454,7 @@ impl HttpContext for HttpExchange {
         match request.inspector.as_ref().map(|inspector| inspector.mode()) {
             Some(AnswerMode::Whole) => return request.whole_answer(end_of_stream, &self.worker),
             Some(AnswerMode::Stream) => return request.inspected_chunk(size, end_of_stream),
+            Some(AnswerMode::Watch) => return request.watched_chunk(size, end_of_stream),
             Some(AnswerMode::Pass) | None => {}
         }
         if request.relay.is_some() {
@@ -453,6 +474,11 @@ impl HttpContext for HttpExchange {
         let mut request = self.request.borrow_mut();
         if request.inspector.as_ref().is_some_and(|inspector| inspector.mode() == AnswerMode::Whole) {
             return request.whole_answer(true, &self.worker);
+        }
+        if let Some(inspector) = &mut request.inspector
+            && inspector.mode() == AnswerMode::Watch
+        {
+            inspector.watch(&[], true);
         }
         if let Some(meter) = request.meter.as_mut().filter(|meter| meter.reads()) {
             // No bytes can be added any more: what is kept back is no whole event, or the usage chunk.

@@ -268,6 +268,19 @@ impl Admitted {
         reply.attributed(self.attribution.clone(), self.endpoint())
     }
 
+    /// The refusal of a request that has waited in vain, with what is known of it by then.
+    #[must_use]
+    pub fn refuse_waiting(&self, denial: &Denial) -> Reply {
+        let (model, report) = match &self.call {
+            AdmittedCall::Model(..) => match &*self.body.borrow() {
+                Some(read) => (read.model().to_owned(), read.report()),
+                None => (String::new(), None),
+            },
+            AdmittedCall::Mcp(request) => (request.called_tool(), request.report()),
+        };
+        Reply { model, ..self.refuse(denial) }.inspected(report)
+    }
+
     /// The key and its app: as resolved before, if that was just now, or looked up again.
     fn current_key<S: SharedStore>(
         &self,

@@ -6,6 +6,8 @@ mod bodies;
 mod examples;
 #[path = "content/planted.rs"]
 mod planted;
+#[path = "content/shapes.rs"]
+mod shapes;
 #[path = "content/source.rs"]
 mod source;
 #[path = "content/streams.rs"]

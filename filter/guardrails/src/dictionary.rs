@@ -30,7 +30,7 @@ pub(crate) enum Trigger {
 }
 
 /// Where a keyword is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Keyword {
     pub(crate) start: usize,
     pub(crate) end: usize,
@@ -48,8 +48,9 @@ pub(crate) struct Dictionary {
     entries: Vec<Entry>,
     /// The third byte of each entry, in lower case; 0 where it may differ.
     thirds: Vec<u8>,
-    /// By key: the entries that have it.
-    ranges: Vec<(u16, u16)>,
+    /// By key: the entries that have it, and the third bytes with which one of them may go on, a bit for each
+    /// symbol.
+    ranges: Vec<(u16, u16, u64)>,
 }
 
 /// Letters in any case, digits, and the rest as one.
@@ -68,11 +69,15 @@ impl Dictionary {
             key(bytes.next().unwrap_or(0), bytes.next().unwrap_or(0))
         };
         entries.sort_by_key(key_of);
-        let mut ranges = vec![(0, 0); usize::from(SYMBOLS.saturating_mul(SYMBOLS))];
+        let mut ranges = vec![(0, 0, 0); usize::from(SYMBOLS.saturating_mul(SYMBOLS))];
         for (i, entry) in (0_u16..).zip(&entries) {
             if let Some(range) = ranges.get_mut(key_of(entry)) {
-                let start = if *range == (0, 0) { i } else { range.0 };
-                *range = (start, i.saturating_add(1));
+                let (start, thirds) = if range.1 == 0 { (i, 0) } else { (range.0, range.2) };
+                let third = match entry.third() {
+                    0 => u64::MAX,
+                    third => bit(third),
+                };
+                *range = (start, i.saturating_add(1), thirds | third);
             }
         }
         let thirds = entries.iter().map(|entry| entry.third()).collect();
@@ -84,8 +89,10 @@ impl Dictionary {
     pub(crate) fn look_up(&self, sink: &mut Sink<'_>, at: usize) {
         let rest = sink.bytes.get(at..).unwrap_or_default();
         let [first, second, ..] = rest else { return sink.hold(at) };
-        let (start, end) = self.ranges.get(key(*first, *second)).copied().unwrap_or_default();
-        if start != end {
+        let (start, end, thirds) = self.ranges.get(key(*first, *second)).copied().unwrap_or_default();
+        // At the end of the text the third may still come.
+        let goes_on = rest.get(2).is_none_or(|third| thirds & bit(*third) != 0);
+        if start != end && goes_on {
             self.call(sink, at, usize::from(start)..usize::from(end));
         }
     }
@@ -126,6 +133,9 @@ impl Entry {
             _ => phrase(&mut cursor, self.word),
         };
         let keyword = Keyword { start: at, end: cursor.at() };
+        if cursor.undecided().is_some() {
+            sink.unsettled();
+        }
         match self.trigger {
             Trigger::Prefix(rule) | Trigger::Word(rule) if read => rule(sink, keyword),
             Trigger::Phrase(phrase) if read => phrase.read(sink, keyword),
@@ -168,6 +178,10 @@ pub(crate) fn phrase(cursor: &mut Cursor<'_>, words: &str) -> bool {
 
 fn key(first: u8, second: u8) -> usize {
     usize::from(symbol(first).saturating_mul(SYMBOLS).saturating_add(symbol(second)))
+}
+
+fn bit(byte: u8) -> u64 {
+    1_u64.wrapping_shl(u32::from(symbol(byte)))
 }
 
 fn symbol(byte: u8) -> u16 {

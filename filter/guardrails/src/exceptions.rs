@@ -6,6 +6,12 @@ use crate::custom::Refused;
 use crate::custom::pattern::Pattern;
 use crate::normalize::normalized;
 
+/// Steps in one text: a text with so many matches is made to be slow.
+const MOST_STEPS: u64 = 4_000_000;
+
+/// What it costs to try a pattern at all.
+const STEPS_OF_A_TRY: u64 = 16;
+
 /// What an app lets pass: values, and patterns that a match must have as a whole.
 #[derive(Clone, Default)]
 pub struct Exceptions {
@@ -31,12 +37,15 @@ impl Exceptions {
         Ok(Self { values, patterns })
     }
 
-    /// Whether a match, normalized, is fine.
-    pub(crate) fn cover(&self, found: &[u8]) -> bool {
+    /// Whether a match, normalized, is fine. Counts its steps: after [`MOST_STEPS`] patterns make nothing fine.
+    pub(crate) fn cover(&self, found: &[u8], steps: &mut u64) -> bool {
         if self.values.is_empty() && self.patterns.is_empty() {
             return false;
         }
-        self.values.contains(&found.to_ascii_lowercase())
-            || self.patterns.iter().any(|pattern| pattern.matches_whole(found))
+        !self.values.is_empty() && self.values.contains(&found.to_ascii_lowercase())
+            || self.patterns.iter().any(|pattern| {
+                *steps = steps.saturating_add(STEPS_OF_A_TRY);
+                *steps <= MOST_STEPS && pattern.matches_whole(found, steps)
+            })
     }
 }

@@ -52,5 +52,5 @@ pub use custom::CustomCategory;
 pub use detector::{DETECTORS, Detector, DetectorId};
 pub use exceptions::Exceptions;
 pub use mask::mask;
-pub use scanner::{CONTEXT, End, Finding, LONGEST_MATCH, Match, Scan, Scanner};
+pub use scanner::{CONTEXT, End, Finding, LONGEST_MATCH, Match, Part, Progress, Scan, Scanner};
 pub use wanted::{Precedence, Wanted};

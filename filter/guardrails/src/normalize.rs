@@ -30,6 +30,7 @@ pub(crate) struct View<'a> {
     bytes: Cow<'a, [u8]>,
     /// Where the bytes came from, ascending; none if they are the text's own.
     steps: Option<Vec<Step>>,
+    has_dropped: bool,
 }
 
 /// From `view` on, bytes came from `text` on.
@@ -48,6 +49,7 @@ enum Source {
     Mapped,
 }
 
+#[derive(Debug, PartialEq, Eq)]
 enum Mapped {
     Same,
     Dropped,
@@ -60,9 +62,16 @@ impl<'a> View<'a> {
     pub(crate) fn new(text: &'a str, base: usize) -> Self {
         let part = text.get(base..).unwrap_or_default();
         if part.is_ascii() {
-            return Self { text, base, bytes: Cow::Borrowed(part.as_bytes()), steps: None };
+            return Self {
+                text,
+                base,
+                bytes: Cow::Borrowed(part.as_bytes()),
+                steps: None,
+                has_dropped: false,
+            };
         }
-        let mut writer = Writer { bytes: Vec::with_capacity(part.len()), steps: Vec::new(), dropped: 0 };
+        let steps = Vec::with_capacity(16);
+        let mut writer = Writer { bytes: Vec::with_capacity(part.len()), steps, ..Writer::default() };
         let mut rest = part;
         while let Some(c) = rest.chars().next() {
             let at = text.len().saturating_sub(rest.len());
@@ -75,11 +84,17 @@ impl<'a> View<'a> {
                 rest = rest.get(c.len_utf8()..).unwrap_or_default();
             }
         }
-        Self { text, base, bytes: Cow::Owned(writer.bytes), steps: Some(writer.steps) }
+        let Writer { bytes, steps, has_dropped, .. } = writer;
+        Self { text, base, bytes: Cow::Owned(bytes), steps: Some(steps), has_dropped }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Whether there are invisible characters.
+    pub(crate) fn has_dropped(&self) -> bool {
+        self.has_dropped
     }
 
     /// The bytes of the text that `span` of the view came from, on character boundaries.
@@ -134,11 +149,14 @@ impl<'a> View<'a> {
     }
 }
 
+#[derive(Default)]
 struct Writer {
     bytes: Vec<u8>,
     steps: Vec<Step>,
     /// Bytes of invisible characters just before.
     dropped: usize,
+    /// There were any.
+    has_dropped: bool,
 }
 
 impl Writer {
@@ -160,6 +178,7 @@ impl Writer {
             Mapped::To(to) => self.replace(at, |bytes| push(bytes, to)),
             Mapped::Parts => self.replace(at, |bytes| parts(c, |part| push(bytes, part))),
             Mapped::Dropped if self.dropped < MOST_DROPPED => {
+                self.has_dropped = true;
                 self.dropped = self.dropped.saturating_add(c.len_utf8());
             }
             Mapped::Dropped => {
@@ -187,6 +206,21 @@ fn push(bytes: &mut Vec<u8>, c: char) {
 }
 
 fn mapped(c: char) -> Mapped {
+    match c {
+        // What most texts of Western Europe have.
+        '\u{e0}'..='\u{e5}' => Mapped::To('a'),
+        '\u{e7}' => Mapped::To('c'),
+        '\u{e8}'..='\u{eb}' => Mapped::To('e'),
+        '\u{ec}'..='\u{ef}' => Mapped::To('i'),
+        '\u{f1}' => Mapped::To('n'),
+        '\u{f2}'..='\u{f6}' => Mapped::To('o'),
+        '\u{f9}'..='\u{fc}' => Mapped::To('u'),
+        '\u{df}' | '\u{2022}' => Mapped::Same,
+        _ => of_any(c),
+    }
+}
+
+fn of_any(c: char) -> Mapped {
     match c {
         // CJK, kana and Hangul: most of what is not Latin.
         '\u{3041}'..='\u{3096}'
@@ -258,4 +292,16 @@ fn parts(c: char, mut write: impl FnMut(char)) {
             _ => write(part),
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frequent_characters_are_mapped_like_all() {
+        for c in '\0'..=char::MAX {
+            assert_eq!(mapped(c), of_any(c), "{c:?}");
+        }
+    }
 }

@@ -3,21 +3,68 @@
 use crate::class::{self, ALNUM, ALPHA, BASE64, Class, DIGIT, EVENT, HEX, LOCAL, LOWER, UPPER, class};
 use crate::detector::DetectorId;
 use crate::dictionary::Keyword;
+use crate::rules::context::Contexts;
 use crate::rules::{card, email, ip, long_run, mixed, number, pem, phone, url};
+use crate::scanner::End;
 use crate::sink::Sink;
 
-pub(crate) fn run(sink: &mut Sink<'_>) {
+/// Where a pass goes on once there is more text: what it has read before is settled.
+#[derive(Clone)]
+pub(crate) struct Resume {
+    /// The next byte.
+    pub(crate) at: usize,
+    before: Class,
+    before_byte: u8,
+    run_start: usize,
+    is_escaped: bool,
+    contexts: Contexts,
+    /// How many candidates were found before.
+    pub(crate) candidates: usize,
+}
+
+impl Resume {
+    /// The same in a view in which the next byte is at `at`.
+    pub(crate) fn moved(mut self, at: usize) -> Self {
+        // A run may still be named by a word before it.
+        let first = if self.before & BASE64 == 0 { self.at } else { self.run_start.min(self.at) };
+        self.contexts.moved(first, self.at, at);
+        // A run that begins before the view was decided earlier.
+        self.run_start = self.run_start.saturating_add(at).saturating_sub(self.at);
+        self.at = at;
+        self
+    }
+}
+
+/// Goes over the bytes, or on from where an earlier pass has stopped. Gives where the next one may go on, if the
+/// text is open.
+pub(crate) fn run(sink: &mut Sink<'_>, resume: Option<Resume>) -> Option<Resume> {
     let bytes = sink.bytes;
     let dictionary = sink.dictionary;
+    let mut from = 0;
     let mut before: Class = 0;
     let mut before_byte = 0;
     let mut run_start = 0;
     // Where a letter is the first after an escape such as `\n`.
     let mut escaped = usize::MAX;
-    for (at, byte) in bytes.iter().enumerate() {
+    if let Some(resume) = resume {
+        from = resume.at;
+        (before, before_byte, run_start) = (resume.before, resume.before_byte, resume.run_start);
+        escaped = if resume.is_escaped { from } else { usize::MAX };
+        sink.contexts = resume.contexts;
+    }
+    let mut next = None;
+    for (at, byte) in bytes.iter().enumerate().skip(from) {
         let now = class(*byte);
+        let is_escaped = at == escaped;
+        // Most bytes are within a word.
+        if now & before & LOWER != 0 && !is_escaped {
+            before_byte = *byte;
+            before = now;
+            continue;
+        }
+        let candidates = sink.candidates.len();
         if now & ALPHA != 0 {
-            let begins = before & ALNUM == 0 || (before & LOWER != 0 && now & UPPER != 0) || at == escaped;
+            let begins = before & ALNUM == 0 || (before & LOWER != 0 && now & UPPER != 0) || is_escaped;
             if before_byte == b'\\' && matches!(byte, b'n' | b't' | b'r') {
                 escaped = at.saturating_add(1);
             } else if begins {
@@ -30,25 +77,43 @@ pub(crate) fn run(sink: &mut Sink<'_>) {
         } else if now & EVENT != 0 {
             event(sink, at, *byte);
         }
-        if now & BASE64 == 0 {
-            if before & BASE64 != 0 && at.saturating_sub(run_start) >= long_run::SHORTEST {
-                long_run::ended(sink, run_start, at);
-            }
-        } else if before & BASE64 == 0 {
+        if now & BASE64 == 0 && before & BASE64 != 0 && at.saturating_sub(run_start) >= long_run::SHORTEST {
+            long_run::ended(sink, run_start, at);
+        }
+        if sink.is_unsettled && next.is_none() {
+            let contexts = sink.settled_contexts.clone();
+            next = Some(Resume { at, before, before_byte, run_start, is_escaped, contexts, candidates });
+        }
+        if now & BASE64 != 0 && before & BASE64 == 0 {
             run_start = at;
         }
         before = now;
         before_byte = *byte;
     }
+    if next.is_none() && sink.end == End::Open {
+        next = Some(Resume {
+            at: bytes.len(),
+            before,
+            before_byte,
+            run_start,
+            is_escaped: escaped == bytes.len(),
+            contexts: sink.contexts.clone(),
+            candidates: sink.candidates.len(),
+        });
+    }
     if before & BASE64 != 0 {
         long_run::ended(sink, run_start, bytes.len());
     }
     hold_tail(sink);
+    next
 }
 
 fn event(sink: &mut Sink<'_>, at: usize, byte: u8) {
     let here = Keyword { start: at, end: at.saturating_add(1) };
     let next = sink.bytes.get(here.end).copied();
+    if next.is_none() {
+        sink.unsettled();
+    }
     match byte {
         b'@' => email::at_sign(sink, at),
         b'%' => {

@@ -7,6 +7,7 @@ use crate::detector::DetectorId;
 use crate::dictionary::Dictionary;
 use crate::normalize::View;
 use crate::overlap::{self, Candidate, Rank};
+use crate::pass::Resume;
 use crate::sink::{Decode, Sink};
 use crate::wanted::Wanted;
 use crate::{custom, pass};
@@ -50,6 +51,31 @@ pub struct Scan {
     /// Up to where the text is decided whatever comes after it: every match that begins before it ends before
     /// it, and no text appended would add, remove or change one. The next scan continues here.
     pub decided: usize,
+}
+
+/// What a scan of a stream's text has settled, so that the next one need not read it again.
+#[derive(Default)]
+pub struct Progress {
+    /// Where the next pass goes on, and the state there.
+    resume: Option<(usize, Resume)>,
+    /// What was found before, in bytes of the stream's text.
+    candidates: Vec<Candidate<Finding>>,
+}
+
+/// A part of a stream's text, at least from [`CONTEXT`] bytes before what is not decided.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    pub text: &'a str,
+    /// Where it begins in the stream's text.
+    pub origin: usize,
+}
+
+impl std::fmt::Debug for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Progress")
+            .field("at", &self.resume.as_ref().map(|(at, _)| at))
+            .finish_non_exhaustive()
+    }
 }
 
 /// Finds sensitive content. One per VM is enough: it holds the keywords, and nothing of any text.
@@ -122,13 +148,30 @@ impl Scanner {
     /// [`Self::find`] gives for the whole.
     #[must_use]
     pub fn scan(&self, text: &str, from: usize, end: End, wanted: &Wanted) -> Scan {
+        self.scan_part(Part { text, origin: 0 }, from, end, wanted, &mut Progress::default())
+    }
+
+    /// The same for what has come of a stream's text: most of what an earlier scan has read is not read again.
+    /// `from`, in bytes of the part, is not before that of the earlier scan, nor behind its [`Scan::decided`].
+    pub fn scan_part(
+        &self,
+        part: Part<'_>,
+        from: usize,
+        end: End,
+        wanted: &Wanted,
+        progress: &mut Progress,
+    ) -> Scan {
+        let text = part.text;
         if wanted.is_empty() || from >= text.len() {
             return Scan { matches: Vec::new(), decided: text.len() };
         }
         let base = text.floor_char_boundary(from.saturating_sub(CONTEXT));
         let view = View::new(text, base);
-        let (candidates, undecided) =
-            candidates(&self.dictionary, &view, view.place(from), wanted, Decode::Once, end);
+        let mut sink = Sink::new(&self.dictionary, &view, wanted, view.place(from), Decode::Once, end);
+        let settled = if wanted.built_in() { progress.pass(&mut sink, part, from, base) } else { Vec::new() };
+        custom::scan::run(&mut sink);
+        let (mut candidates, undecided) = placed(sink);
+        candidates.extend(settled);
         let decided = match end {
             End::Closed => text.len(),
             End::Open => overlap::retreat(&candidates, view.origin(undecided).max(from)),
@@ -139,35 +182,73 @@ impl Scanner {
     }
 }
 
+impl Progress {
+    /// Passes over what is not settled. Gives what was found before, in bytes of the part.
+    fn pass(
+        &mut self,
+        sink: &mut Sink<'_>,
+        Part { origin, .. }: Part<'_>,
+        from: usize,
+        base: usize,
+    ) -> Vec<Candidate<Finding>> {
+        let view = sink.view;
+        // Of a row of invisible characters, which count depends on where the view begins.
+        let resume = self.resume.take().filter(|_| !view.has_dropped());
+        let resume = resume.and_then(|(at, resume)| {
+            let at = at.checked_sub(origin).filter(|at| *at >= base)?;
+            Some(resume.moved(view.place(at)))
+        });
+        let mut settled = std::mem::take(&mut self.candidates);
+        if resume.is_none() {
+            settled.clear();
+        }
+        for Candidate { span, .. } in &mut settled {
+            *span = span.start.saturating_sub(origin)..span.end.saturating_sub(origin);
+        }
+        settled.retain(|candidate| candidate.span.start >= from);
+        let next = pass::run(sink, resume);
+        // Not within what one character was mapped to.
+        let is_between = |next: &Resume| view.place(view.origin(next.at)) == next.at;
+        let next = next.filter(|next| !view.has_dropped() && is_between(next));
+        if let Some(next) = next {
+            let in_stream = |mut candidate: Candidate<Finding>| {
+                let Range { start, end } = candidate.span;
+                candidate.span = start.saturating_add(origin)..end.saturating_add(origin);
+                candidate
+            };
+            let found = sink.candidates.get(..next.candidates).unwrap_or_default().to_vec().into_iter();
+            let found = found.filter_map(|candidate| placed_one(sink, candidate));
+            self.candidates.extend(settled.iter().cloned().chain(found).map(in_stream));
+            self.resume = Some((view.origin(next.at).saturating_add(origin), next));
+        }
+        settled
+    }
+}
+
 /// The finding that counts most in a text that was decoded from another.
 pub(crate) fn strongest(dictionary: &Dictionary, text: &str, wanted: &Wanted) -> Option<(Rank, Finding)> {
     let view = View::new(text, 0);
-    let (candidates, _) = candidates(dictionary, &view, 0, wanted, Decode::Never, End::Closed);
+    let mut sink = Sink::new(dictionary, &view, wanted, 0, Decode::Never, End::Closed);
+    if wanted.built_in() {
+        pass::run(&mut sink, None);
+    }
+    custom::scan::run(&mut sink);
+    let (candidates, _) = placed(sink);
     candidates.into_iter().map(|candidate| (candidate.rank, candidate.item)).max()
 }
 
-/// What begins at `from` or later, as bytes of the text, and from where on more could begin, as a byte of the
-/// view. What is too long or excepted is left out.
-fn candidates(
-    dictionary: &Dictionary,
-    view: &View<'_>,
-    from: usize,
-    wanted: &Wanted,
-    decode: Decode,
-    end: End,
-) -> (Vec<Candidate<Finding>>, usize) {
-    let mut sink = Sink::new(dictionary, view, wanted, from, decode, end);
-    if wanted.built_in() {
-        pass::run(&mut sink);
-    }
-    custom::scan::run(&mut sink);
-    let Sink { candidates, undecided, .. } = sink;
-    let exceptions = wanted.exceptions();
-    let kept = candidates
-        .into_iter()
-        .filter(|candidate| !exceptions.cover(view.bytes().get(candidate.span.clone()).unwrap_or_default()));
-    let placed = kept.map(|candidate| Candidate { span: view.span(&candidate.span), ..candidate });
-    (placed.filter(|candidate| candidate.span.len() <= LONGEST_MATCH).collect(), undecided)
+/// What was found, as bytes of the text, and from where on more could begin, as a byte of the view. What is too
+/// long or excepted is left out.
+fn placed(mut sink: Sink<'_>) -> (Vec<Candidate<Finding>>, usize) {
+    let found = std::mem::take(&mut sink.candidates).into_iter();
+    (found.filter_map(|candidate| placed_one(&mut sink, candidate)).collect(), sink.undecided)
+}
+
+fn placed_one(sink: &mut Sink<'_>, candidate: Candidate<Finding>) -> Option<Candidate<Finding>> {
+    let found = sink.bytes.get(candidate.span.clone()).unwrap_or_default();
+    let placed = Candidate { span: sink.view.span(&candidate.span), ..candidate };
+    (placed.span.len() <= LONGEST_MATCH && !sink.wanted.exceptions().cover(found, &mut sink.excepting))
+        .then_some(placed)
 }
 
 #[cfg(test)]

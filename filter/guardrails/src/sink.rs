@@ -26,6 +26,9 @@ pub(crate) struct Sink<'a> {
     pub(crate) undecided: usize,
     /// The words that were read before.
     pub(crate) contexts: Contexts,
+    /// Whether more text may change what was read, and from which words on.
+    pub(crate) is_unsettled: bool,
+    pub(crate) settled_contexts: Contexts,
     pub(crate) dictionary: &'a Dictionary,
     /// Whether base64 is decoded: not within what was.
     pub(crate) decode: Decode,
@@ -33,6 +36,8 @@ pub(crate) struct Sink<'a> {
     pub(crate) end: End,
     /// Steps that custom categories took.
     pub(crate) steps: u64,
+    /// Steps that exceptions took.
+    pub(crate) excepting: u64,
     /// After so many steps of custom categories the search ends: for probes alone.
     pub(crate) most_steps: u64,
 }
@@ -60,10 +65,13 @@ impl<'a> Sink<'a> {
             candidates: Vec::new(),
             undecided: view.bytes().len(),
             contexts: Contexts::default(),
+            is_unsettled: false,
+            settled_contexts: Contexts::default(),
             dictionary,
             decode,
             end,
             steps: 0,
+            excepting: 0,
             most_steps: u64::MAX,
         }
     }
@@ -85,8 +93,17 @@ impl<'a> Sink<'a> {
         }
     }
 
+    /// More text may change what is read from the place where the pass is.
+    pub(crate) fn unsettled(&mut self) {
+        if !self.is_unsettled && self.end == End::Open {
+            self.is_unsettled = true;
+            self.settled_contexts.clone_from(&self.contexts);
+        }
+    }
+
     /// A match could begin at `at` if more text came.
     pub(crate) fn hold(&mut self, at: usize) {
+        self.unsettled();
         if at >= self.from {
             self.undecided = self.undecided.min(at);
         }

@@ -4,7 +4,9 @@ use std::sync::{Arc, LazyLock};
 
 use latchkey_guardrails::custom::CustomDefinition;
 use latchkey_guardrails::custom::exact::ExactValue;
-use latchkey_guardrails::{CONTEXT, CustomCategory, End, Exceptions, LONGEST_MATCH, Match, Scanner, Wanted};
+use latchkey_guardrails::{
+    CONTEXT, CustomCategory, End, Exceptions, LONGEST_MATCH, Match, Part, Progress, Scanner, Wanted,
+};
 use proptest::prelude::*;
 
 /// Real matches, near-misses and what surrounds them. Values are invented or published as examples.
@@ -218,6 +220,49 @@ fn streamed(scanner: &Scanner, wanted: &Wanted, text: &str, lengths: &[usize]) -
     unreachable!("the lengths are not empty")
 }
 
+/// The same where a scan goes on from what the last one has read. `less` of what is decided is scanned again, and
+/// `more` is kept than must be.
+fn streamed_on(
+    scanner: &Scanner,
+    wanted: &Wanted,
+    text: &str,
+    lengths: &[usize],
+    (less, more): (usize, usize),
+) -> Vec<Match> {
+    let (mut found, mut progress) = (Vec::new(), Progress::default());
+    let (mut kept, mut origin, mut from) = (String::new(), 0, 0);
+    let mut rest = text;
+    for length in lengths.iter().cycle() {
+        let (chunk, after) = rest.split_at(rest.ceil_char_boundary((*length).min(rest.len())));
+        kept.push_str(chunk);
+        rest = after;
+        let end = if rest.is_empty() { End::Closed } else { End::Open };
+        let scan = scanner.scan_part(Part { text: &kept, origin }, from, end, wanted, &mut progress);
+        assert_eq!(scan, scanner.scan(&kept, from, end, wanted), "of {kept:?} from {from}");
+        let decided = match end {
+            End::Open => kept.floor_char_boundary(scan.decided.saturating_sub(less)).max(from),
+            End::Closed => scan.decided,
+        };
+        // What lies across is as undecided as where it begins.
+        let across = scan.matches.iter().find(|m| (m.span.start..m.span.end).contains(&decided));
+        let decided = across.map_or(decided, |m| m.span.start).max(from);
+        found.extend(
+            scan.matches
+                .into_iter()
+                .filter(|m| m.span.start < decided)
+                .map(|m| Match { span: m.span.start + origin..m.span.end + origin, finding: m.finding }),
+        );
+        let drop = kept.floor_char_boundary(decided.saturating_sub(CONTEXT + more));
+        kept.drain(..drop);
+        origin += drop;
+        from = decided - drop;
+        if rest.is_empty() {
+            return found;
+        }
+    }
+    unreachable!("the lengths are not empty")
+}
+
 /// Everything that is built in, categories of an app's own, and exceptions.
 static WANTED: LazyLock<Wanted> = LazyLock::new(|| {
     let strings = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
@@ -261,7 +306,12 @@ fn check(text: &str, lengths: &[usize], wanted: &Wanted) -> Result<(), TestCaseE
         prop_assert!(span.start >= end && span.len() <= LONGEST_MATCH, "{whole:?}");
         end = span.end;
     }
-    prop_assert_eq!(streamed(scanner, wanted, text, lengths), whole);
+    prop_assert_eq!(&streamed(scanner, wanted, text, lengths), &whole);
+    prop_assert_eq!(&streamed_on(scanner, wanted, text, lengths, (0, 0)), &whole);
+    let length = lengths.first().copied().unwrap_or(0);
+    // An app's patterns go on where they were decided.
+    let less = if std::ptr::eq(wanted, &*ALL) { length } else { 0 };
+    prop_assert_eq!(streamed_on(scanner, wanted, text, lengths, (less, length)), whole);
     Ok(())
 }
 

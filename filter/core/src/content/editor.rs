@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use latchkey_guardrails::{Part, Progress};
+
 use super::place::Place;
 
 /// Looks at texts, and says what is to replace parts of them.
@@ -21,6 +23,27 @@ pub trait TextEditor {
     /// that could still grow. What is before `from` is context. Only asked for streams.
     fn decided_until(&self, text: &str, _from: usize) -> usize {
         text.len()
+    }
+
+    /// Looks at a part of a stream's text, which may go on: says how much of it is decided, and what replaces
+    /// the matches in that, from `from` on. `progress` is what the editor knows of the same text from before.
+    fn edit_part(
+        &mut self,
+        part: Part<'_>,
+        from: usize,
+        _progress: &mut Progress,
+        place: &Place<'_>,
+    ) -> (usize, Vec<Replacement>) {
+        let Part { text, .. } = part;
+        let decided = text.floor_char_boundary(self.decided_until(text, from)).max(from);
+        let replacements = if decided > from { self.edit(text, from..decided, place) } else { Vec::new() };
+        (decided, replacements)
+    }
+
+    /// How much has come of what the editor was asked: matches and what was unread. A text of which nothing came
+    /// need not be shown again where it is repeated. None where each text must be shown.
+    fn outcomes(&self) -> Option<u64> {
+        None
     }
 
     /// Something that nobody looked at, or that could not be replaced.

@@ -36,7 +36,9 @@ pub(super) fn in_source(raw: &str, replacements: Vec<Replacement>) -> Vec<Replac
     let mut moved = replacements;
     for Replacement { span, text } in &mut moved {
         *span = offsets.at(span.start)..offsets.at(span.end);
-        *text = escape(text);
+        if text.bytes().any(|byte| byte < b' ' || matches!(byte, b'"' | b'\\')) {
+            *text = escape(text);
+        }
     }
     moved
 }

@@ -158,6 +158,17 @@ pub(super) fn ask(
     place: &Place<'_>,
 ) -> Vec<Replacement> {
     let replacements = editor.edit(text, range.clone(), place);
+    allowed(editor, text, &range, place, replacements)
+}
+
+/// Those that can take effect, in order.
+pub(super) fn allowed(
+    editor: &mut dyn TextEditor,
+    text: &str,
+    range: &Range<usize>,
+    place: &Place<'_>,
+    replacements: Vec<Replacement>,
+) -> Vec<Replacement> {
     if replacements.is_empty() {
         return replacements;
     }
@@ -165,5 +176,5 @@ pub(super) fn ask(
         editor.unread(Unread::ReadOnly, place);
         return Vec::new();
     }
-    in_order(text, &range, replacements)
+    in_order(text, range, replacements)
 }

@@ -10,6 +10,7 @@ mod channel;
 mod delta;
 mod event;
 mod head;
+mod shape;
 
 use super::editor::{TextEditor, Unread};
 use super::place::{Place, Role, Segment};
@@ -19,19 +20,22 @@ use crate::answer::usage::format::{AnswerFormat, FormatDetector, FormatHint};
 use crate::mcp::sse::SseSplitter;
 use crate::request::endpoint::ModelOperation;
 
-pub(super) use delta::DeltaLeaf;
+pub(super) use delta::{DeltaLeaf, Opaque};
 pub(super) use head::EventHead;
 
 use channel::Channel;
-use delta::EventTemplate;
 use event::EventData;
 use head::StreamApi;
+use shape::{EventShape, ShapedEvent};
 
 /// A longer event passes as it is. Events repeat whole answers, and bring images.
 const MAX_EVENT: usize = 4 * 1024 * 1024;
 
 /// Where there are more, each further piece of text is taken for a whole.
 const MAX_CHANNELS: usize = 128;
+
+/// Of so many of the latest channels the shape of their events is looked for.
+const MAX_SHAPES: usize = 4;
 
 /// Edits the texts of a stream of server-sent events.
 #[derive(Debug)]
@@ -93,9 +97,12 @@ impl StreamEditor {
             self.detect(bytes, editor);
         }
         let mut rest = bytes;
-        while self.state != StreamState::Unreadable
-            && let Some((event, after)) = self.splitter.next(rest)
-        {
+        while self.state != StreamState::Unreadable {
+            if let Some(after) = self.shaped(rest, editor, &mut out) {
+                rest = after;
+                continue;
+            }
+            let Some((event, after)) = self.splitter.next(rest) else { break };
             rest = after;
             if self.state == StreamState::LongEvent {
                 self.state = StreamState::Events;
@@ -127,6 +134,36 @@ impl StreamEditor {
             }
         }
         out
+    }
+
+    /// Edits the event that the bytes begin with, if it has the shape of an earlier one. Gives what comes behind it.
+    fn shaped<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        editor: &mut dyn TextEditor,
+        out: &mut Vec<u8>,
+    ) -> Option<&'a [u8]> {
+        if self.state != StreamState::Events || !self.splitter.is_between() {
+            return None;
+        }
+        let channels = self.channels.iter_mut().rev().take(MAX_SHAPES);
+        let (channel, (event, rest)) = channels
+            .filter_map(|channel| {
+                let read = channel.shape.as_ref()?.read(bytes)?;
+                Some((channel, read))
+            })
+            .next()?;
+        let ShapedEvent { before, piece, after } = event;
+        out.extend_from_slice(before);
+        channel.push(piece, false, editor, out);
+        out.extend_from_slice(after);
+        self.changed |= channel.changed;
+        if channel.holds_text() {
+            let event = bytes.get(..bytes.len().saturating_sub(rest.len())).unwrap_or_default();
+            channel.event.clear();
+            channel.event.push_str(str::from_utf8(event).unwrap_or_default());
+        }
+        Some(rest)
     }
 
     fn detect(&mut self, bytes: &[u8], editor: &mut dyn TextEditor) {
@@ -162,13 +199,28 @@ impl StreamEditor {
             },
             None => Subject::Mcp,
         };
+        let before = editor.outcomes();
         let walk = Walk::new(subject, &data.text, editor);
         let walk = if self.has_logprobs { walk.with_known_logprobs() } else { walk };
         let Some(found) = walk.run() else {
             return self.unreadable(bytes, last, editor, out);
         };
+        let is_quiet = before.is_some() && before == editor.outcomes();
         let ends_all = last || matches!(subject, Subject::Event(head) if head.ends_all());
+        let shape = match (subject, found.deltas.as_slice()) {
+            (Subject::Event(head), [leaf])
+                if is_quiet && !ends_all && !found.is_special() && head.ends().is_none() =>
+            {
+                EventShape::of(&data, leaf, &found.opaque).map(|shape| (leaf.key.clone(), shape))
+            }
+            _ => None,
+        };
         let edits = self.edits(&data, subject, found, ends_all, editor, out);
+        if let Some((key, shape)) = shape
+            && let Some(channel) = self.channels.iter_mut().find(|channel| channel.key == key)
+        {
+            channel.shape = Some(shape);
+        }
         match data.replaced(text, edits) {
             Some(edited) => out.extend(edited),
             None => out.extend_from_slice(bytes),
@@ -185,7 +237,7 @@ impl StreamEditor {
         editor: &mut dyn TextEditor,
         out: &mut Vec<u8>,
     ) -> Vec<Replacement> {
-        let Findings { mut replacements, logprobs, deltas, mut ends } = found;
+        let Findings { mut replacements, logprobs, deltas, mut ends, opaque: _ } = found;
         self.changed |= !replacements.is_empty();
         if let Subject::Event(head) = subject {
             ends.extend(head.ends());
@@ -194,24 +246,26 @@ impl StreamEditor {
         for leaf in &deltas {
             let Some(piece) = data.text.get(leaf.span.clone()) else { continue };
             let ends = is_ended(&leaf.key);
-            let (text, changed) = match self.channel(leaf) {
-                Some(channel) => (channel.push(piece, ends, editor), channel.changed),
+            let mut text = Vec::new();
+            let (is_other, changed) = match self.channel(leaf) {
+                Some(channel) => (channel.push(piece, ends, editor, &mut text), channel.changed),
                 None => {
                     editor.unread(Unread::HeldText, &nowhere());
                     let mut channel = Channel::new(leaf);
-                    (channel.push(piece, true, editor), channel.changed)
+                    (channel.push(piece, true, editor, &mut text), channel.changed)
                 }
             };
             self.changed |= changed;
-            replacements.extend(text.map(|text| Replacement { span: leaf.span.clone(), text }));
+            if is_other && let Ok(text) = String::from_utf8(text) {
+                replacements.push(Replacement { span: leaf.span.clone(), text });
+            }
         }
         self.flush(|channel| is_ended(&channel.key), editor, out);
         self.has_logprobs |= !logprobs.is_empty();
-        if let Subject::Event(head) = subject {
-            for channel in self.channels.iter_mut().filter(|channel| channel.holds_text()) {
-                if let Some(leaf) = deltas.iter().find(|leaf| leaf.key == channel.key) {
-                    channel.template = EventTemplate::of(head, data, leaf, &logprobs);
-                }
+        for channel in self.channels.iter_mut().filter(|channel| channel.holds_text()) {
+            if deltas.iter().any(|leaf| leaf.key == channel.key) {
+                channel.event.clear();
+                channel.event.push_str(data.event);
             }
         }
         if self.changed || editor.removes_logprobs() {
@@ -233,7 +287,7 @@ impl StreamEditor {
     /// Sends what these channels hold.
     fn flush(&mut self, which: impl Fn(&Channel) -> bool, editor: &mut dyn TextEditor, out: &mut Vec<u8>) {
         for channel in self.channels.iter_mut().filter(|channel| which(channel)) {
-            out.extend(channel.flush(editor));
+            channel.flush(self.api, editor, out);
             self.changed |= channel.changed;
         }
         self.channels.retain(|channel| !which(channel));

@@ -6,7 +6,7 @@ use super::leaf::{FreeKind, LeafEditor};
 use super::names::{self, Meaning, data_of};
 use super::object;
 use super::place::{Place, Role, Segment};
-use super::stream::{DeltaLeaf, EventHead};
+use super::stream::{DeltaLeaf, EventHead, Opaque};
 use super::turns::Turns;
 use crate::request::body::JsonCursor;
 use crate::request::endpoint::ModelOperation;
@@ -39,6 +39,7 @@ pub(super) struct Walk<'a, 'e> {
     logprobs_known: bool,
     deltas: Vec<DeltaLeaf>,
     ends: Vec<Vec<Segment>>,
+    opaque: Vec<Opaque>,
 }
 
 /// What a walk has found.
@@ -52,6 +53,15 @@ pub(super) struct Findings {
     pub deltas: Vec<DeltaLeaf>,
     /// The channels that end here, by the beginning of their keys.
     pub ends: Vec<Vec<Segment>>,
+    /// Values of an event that change nothing, and often differ from one event to the next.
+    pub opaque: Vec<Opaque>,
+}
+
+impl Findings {
+    /// Whether something else is to be done than to look at pieces of texts.
+    pub(super) fn is_special(&self) -> bool {
+        !self.replacements.is_empty() || !self.logprobs.is_empty() || !self.ends.is_empty()
+    }
 }
 
 /// An open object or list.
@@ -100,6 +110,7 @@ impl<'a, 'e> Walk<'a, 'e> {
             logprobs_known: false,
             deltas: Vec::new(),
             ends: Vec::new(),
+            opaque: Vec::new(),
         }
     }
 
@@ -123,8 +134,8 @@ impl<'a, 'e> Walk<'a, 'e> {
         if self.at.peek().is_some() {
             return None;
         }
-        let Self { replacements, logprobs, deltas, ends, .. } = self;
-        Some(Findings { replacements, logprobs, deltas, ends })
+        let Self { replacements, logprobs, deltas, ends, opaque, .. } = self;
+        Some(Findings { replacements, logprobs, deltas, ends, opaque })
     }
 
     /// The next member of the innermost object, or its end.
@@ -247,9 +258,28 @@ impl<'a, 'e> Walk<'a, 'e> {
                 }
                 _ => return self.open(byte == b'{', meaning),
             },
-            _ => self.at.skip()?,
+            byte => {
+                let start = self.offset(self.at.0)?;
+                self.at.skip()?;
+                if byte.is_ascii_digit() {
+                    self.opaque(start, true)?;
+                }
+            }
         }
         self.leave()
+    }
+
+    /// Notes a value that ends here, if it changes nothing.
+    fn opaque(&mut self, start: usize, is_number: bool) -> Option<()> {
+        let end = self.offset(self.at.0)?;
+        let names: &[&str] =
+            if is_number { &["sequence_number", "created", "created_at"] } else { &["obfuscation"] };
+        if let (Subject::Event(_), [Segment::Member(name)]) = (self.subject, self.position.path.as_slice())
+            && names.contains(name)
+        {
+            self.opaque.push(Opaque { span: start..end, is_number });
+        }
+        Some(())
     }
 
     fn open(&mut self, is_object: bool, meaning: Meaning) -> Option<()> {
@@ -306,7 +336,10 @@ impl<'a, 'e> Walk<'a, 'e> {
             self.ends.push(choices.to_vec());
         }
         let unread = match meaning {
-            Meaning::Nothing if !self.is_clients() => return Some(()),
+            Meaning::Nothing if !self.is_clients() => {
+                let start = self.offset(raw)?;
+                return self.opaque(start.checked_sub(1)?, false);
+            }
             Meaning::Nothing | Meaning::Setting if !names::may_be_text(raw) => return Some(()),
             Meaning::Media | Meaning::Data | Meaning::Result if !names::may_be_base64(raw) => None,
             Meaning::Media => Some(Unread::Media),
@@ -333,7 +366,8 @@ impl<'a, 'e> Walk<'a, 'e> {
             let is_json = meaning == Meaning::Json || head.is_json();
             let path = self.position.path.clone();
             let place = head.place(&path);
-            self.deltas.push(DeltaLeaf { key, path, place, span, is_json, editable });
+            let is_plain = matches!(meaning, Meaning::Text | Meaning::Json | Meaning::Signed);
+            self.deltas.push(DeltaLeaf { key, path, place, span, is_json, is_plain, editable });
             return Some(());
         }
         let place = self.position.place(editable);

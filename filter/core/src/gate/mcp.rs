@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::{Admitted, BodyDecision, Gate, LazyBody, ResolvedKey, World};
 use crate::answer::denial::{Code, Denial};
 use crate::answer::reply::Reply;
-use crate::guardrails::{Blocked, InspectedContent, InspectedRequest, Inspection};
+use crate::guardrails::{Blocked, InspectedContent, InspectedRequest, Inspection, InspectionReport};
 use crate::limits::quota::{self, Allowance, OrWait};
 use crate::mcp::{self, McpAction, McpMessage, McpRelay, RepeatedHeaders, SessionBinding, ToolFilter};
 use crate::request::body;
@@ -57,6 +57,16 @@ impl McpRequest {
     /// The JSON-RPC id, where it is known.
     pub(super) fn id(&self) -> Option<&RawValue> {
         self.read.get()?.as_ref().ok()?.as_ref()?.id.as_deref()
+    }
+
+    /// What guardrails found in the message, while the request waits.
+    pub(super) fn report(&self) -> Option<Box<InspectionReport>> {
+        self.inspected.borrow().as_ref().map(|inspected| inspected.inspection.report().clone().into())
+    }
+
+    /// The called tool's name in records, once the message is read.
+    pub(super) fn called_tool(&self) -> String {
+        self.tool(self.read.get().and_then(|read| read.as_ref().ok()?.as_ref()))
     }
 
     /// The server's own id of the session.
@@ -145,6 +155,9 @@ impl Admitted {
         }
         let binding = SessionBinding::new(record.key, &server.name, &server.session_key);
         let session = request.session(&binding)?;
+        if app.guardrails.is_some() && request.inspected.borrow().is_none() {
+            check_requests(app, record, now, gate)?;
+        }
         let inspected = request.inspect(message, bytes, app, now, gate)?;
         let report = || inspected.as_ref().map(|inspected| inspected.inspection.report().clone().into());
         let reserved = reserve(app, record, now, gate);
@@ -190,6 +203,23 @@ impl Admitted {
             inspection,
         }))
     }
+}
+
+/// Refuses a request that a limit refuses in any case, before guardrails look at it.
+fn check_requests<S: SharedStore>(
+    app: &AppPolicy,
+    key: &KeyRecord,
+    now: UnixMs,
+    gate: &Gate<'_, S, impl World>,
+) -> Result<(), Denial> {
+    let limits = quota::request_limits(app, key);
+    if limits.is_empty() {
+        return Ok(());
+    }
+    if !gate.has_room {
+        return Err(Code::LedgerFull.into());
+    }
+    quota::check_requests(gate.view.store(), &limits, app, gate.attempt(now))
 }
 
 /// Reserves one request; none where nothing limits requests.

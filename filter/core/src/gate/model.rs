@@ -44,7 +44,12 @@ impl ReadBody {
         inspected.or_else(|| self.expanded.as_ref().and_then(|expanded| expanded.body.as_deref()))
     }
 
-    fn report(&self) -> Option<Box<InspectionReport>> {
+    /// The model that it names.
+    pub(super) fn model(&self) -> &str {
+        &self.body.model
+    }
+
+    pub(super) fn report(&self) -> Option<Box<InspectionReport>> {
         self.inspected.as_ref().map(|inspected| inspected.inspection.report().clone().into())
     }
 }
@@ -123,6 +128,9 @@ impl Admitted {
             BodyDecision::Reply(refusal.inspected(inspection))
         };
         let mut read = read;
+        if let Err(denial) = self.check_requests(operation, &read, &key, now, gate) {
+            return refused(denial, read, None);
+        }
         if let Err(denial) = self.expand(operation, format, bytes, &mut read, &key, gate) {
             return refused(denial, read, None);
         }
@@ -149,6 +157,33 @@ impl Admitted {
         let body = format.read(operation, bytes)?;
         let body = if self.interleaved_thinking { body.interleaved() } else { body };
         Ok(ReadBody { body: Rc::new(body), expanded: None, inspected: None })
+    }
+
+    /// Refuses a request that a limit of requests refuses in any case, before prompts are put in and guardrails
+    /// look at it: both cost more than the look.
+    fn check_requests<S: SharedStore>(
+        &self,
+        operation: ModelOperation,
+        ReadBody { body, expanded, inspected }: &ReadBody,
+        ResolvedKey { snapshot, record, app }: &ResolvedKey,
+        now: UnixMs,
+        gate: &Gate<'_, S, impl World>,
+    ) -> Result<(), Denial> {
+        let is_due =
+            app.guardrails.is_some() && inspected.is_none() || app.prompts.is_some() && expanded.is_none();
+        let subjects = quota::subjects(app, record);
+        if !is_due || subjects.is_empty() {
+            return Ok(());
+        }
+        let catalogue = gate.view.catalogue(*snapshot);
+        let offer = model_list::choose(&catalogue, app, &body.model, operation)?;
+        if !gate.has_room {
+            return Err(Code::LedgerFull.into());
+        }
+        // What is put in may change what it needs, but for the request itself.
+        let plan = ReservationPlan::new(&subjects, operation, &body.bounds, offer);
+        let plan = plan.unwrap_or(ReservationPlan::of_requests());
+        plan.check_requests(gate.view.store(), &subjects, app, gate.attempt(now))
     }
 
     /// Puts the app's stored prompts in the place of references, once. The body is then read anew.

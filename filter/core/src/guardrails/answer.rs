@@ -26,6 +26,8 @@ pub struct AnswerInspector {
     document: Option<Vec<u8>>,
     /// Something other than white space has come.
     has_begun: bool,
+    /// The last chunk has come.
+    has_ended: bool,
 }
 
 /// Who answers.
@@ -41,6 +43,8 @@ enum AnswerSource {
 pub enum AnswerMode {
     /// As it comes.
     Pass,
+    /// As it comes, and it is looked at meanwhile: nothing that is found can change it.
+    Watch,
     /// Once it is whole: its headers wait for that.
     Whole,
     /// Event by event.
@@ -83,6 +87,7 @@ impl AnswerInspector {
             is_blocked: false,
             document: None,
             has_begun: false,
+            has_ended: false,
         }
     }
 
@@ -105,10 +110,19 @@ impl AnswerInspector {
                 AnswerMode::Pass
             }
             _ if !is_read => AnswerMode::Pass,
-            Some(content_type) if is_event_stream(content_type) => AnswerMode::Stream,
-            _ => AnswerMode::Whole,
+            Some(content_type) if is_event_stream(content_type) => self.watch_or(AnswerMode::Stream),
+            _ => self.watch_or(AnswerMode::Whole),
         };
+        let is_events = head.content_type.is_some_and(is_event_stream);
+        if self.mode == AnswerMode::Watch && !is_events {
+            (self.has_begun, self.document) = (true, Some(Vec::new()));
+        }
         self.mode
+    }
+
+    fn watch_or(&self, mode: AnswerMode) -> AnswerMode {
+        let is_models = matches!(self.source, AnswerSource::Model(_));
+        if is_models && !self.inspection.may_change_answer() { AnswerMode::Watch } else { mode }
     }
 
     /// The whole body of an answer.
@@ -148,6 +162,13 @@ impl AnswerInspector {
             (None, Some(edited)) if edited != body => WholeAnswer::Replace(edited),
             (None, _) => WholeAnswer::Pass,
         }
+    }
+
+    /// A chunk of an answer that passes as it comes.
+    pub fn watch(&mut self, bytes: &[u8], last: bool) {
+        // What would be shown is what has come.
+        let _ = self.chunk(bytes, last);
+        self.has_ended |= last;
     }
 
     /// A chunk of a stream: what the client gets in its place.
@@ -204,7 +225,11 @@ impl AnswerInspector {
     }
 
     #[must_use]
-    pub fn into_report(self) -> InspectionReport {
+    pub fn into_report(mut self) -> InspectionReport {
+        // What has passed counts, wherever it was cut.
+        if self.mode == AnswerMode::Watch && !self.has_ended {
+            self.watch(&[], true);
+        }
         self.inspection.into_report()
     }
 

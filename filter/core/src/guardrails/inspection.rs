@@ -1,15 +1,14 @@
 //! One request under guardrails, from its body to the end of its answer.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::ops::Range;
 use std::rc::Rc;
 
-use latchkey_guardrails::{Category, End, Match, Scan, Scanner, Wanted, mask};
+use latchkey_guardrails::{Category, End, Match, Part, Progress, Scanner, mask};
 
-use super::placeholder::{self, Placeholders};
+use super::placeholder::{self, Placeholders, ValueHashes};
 use super::policy::{Action, Direction, Guardrails, Ruling, UnseenTexts};
-use super::report::{BlockDetail, Finding, FindingAction, InspectionReport};
+use super::report::{BlockDetail, FindingAction, FoundMatch, InspectionReport};
 use crate::answer::denial::{Code, Denial};
 use crate::content::{self, Place, Replacement, TextEditor, Unread};
 use crate::request::body::{BodyFormat, JsonObject, UnreadObject};
@@ -26,7 +25,10 @@ pub struct Inspection {
     /// Whether the answer has texts in which placeholders can be restored.
     is_restorable: bool,
     placeholders: Placeholders,
+    hashes: ValueHashes,
     report: InspectionReport,
+    /// Matches, restored values, and what was unread.
+    outcomes: u64,
 }
 
 /// A request that guardrails let pass.
@@ -84,7 +86,9 @@ impl Inspection {
             now,
             is_restorable,
             placeholders: Placeholders::default(),
+            hashes: ValueHashes::default(),
             report: InspectionReport::default(),
+            outcomes: 0,
         }
     }
 
@@ -157,6 +161,11 @@ impl Inspection {
             || self.guardrails().is_some_and(|guardrails| guardrails.looks(Direction::Response))
     }
 
+    /// Whether something that is found in the answer may change it.
+    pub(super) fn may_change_answer(&self) -> bool {
+        !self.placeholders.is_empty() || self.intervenes(Direction::Response)
+    }
+
     fn guardrails(&self) -> Option<&Guardrails> {
         self.app.guardrails.as_ref()
     }
@@ -168,6 +177,7 @@ impl Inspection {
 
     pub(super) fn count_unread(&mut self) {
         self.report.unread = self.report.unread.saturating_add(1);
+        self.outcomes = self.outcomes.saturating_add(1);
     }
 
     /// Refuses a request that refers to texts which the provider has and the gateway does not see.
@@ -221,15 +231,6 @@ pub(super) struct Editor<'a> {
     direction: Direction,
     /// The first match that blocks.
     pub block: Option<BlockDetail>,
-    /// What the last scan of a stream's text has found, which is asked for next.
-    scan: Cell<Option<StreamScan>>,
-}
-
-/// The matches of a text that begin at `from` or later.
-struct StreamScan {
-    text: String,
-    from: usize,
-    scan: Scan,
 }
 
 impl<'a> Editor<'a> {
@@ -239,18 +240,32 @@ impl<'a> Editor<'a> {
     }
 
     fn new(inspection: &'a mut Inspection, direction: Direction) -> Self {
-        Self { inspection, direction, block: None, scan: Cell::default() }
+        Self { inspection, direction, block: None }
     }
 
-    /// The matches that begin within the range.
-    fn matches(&self, text: &str, range: &Range<usize>, wanted: &Wanted) -> Vec<Match> {
-        let known = self.scan.take().filter(|known| {
-            known.text == text && known.from == range.start && range.end <= known.scan.decided
-        });
-        let scan = known.map(|known| known.scan);
-        let scan =
-            scan.unwrap_or_else(|| self.inspection.scanner.scan(text, range.start, End::Closed, wanted));
-        scan.matches
+    /// What replaces these matches.
+    fn replacements(&mut self, text: &str, matches: Vec<Match>, place: &Place<'_>) -> Vec<Replacement> {
+        let mut replacements = Vec::new();
+        if matches.is_empty() {
+            return replacements;
+        }
+        let app = Rc::clone(&self.inspection.app);
+        let Some(guardrails) = &app.guardrails else { return replacements };
+        self.inspection.outcomes = self.inspection.outcomes.saturating_add(1);
+        let mut path = None;
+        for found in matches {
+            let ruling = guardrails.ruling(found.finding, self.direction, self.inspection.now);
+            let Some(value) = text.get(found.span.clone()) else { continue };
+            if let Some(text) = self.replacement(value, &found, ruling, place, &mut path) {
+                replacements.push(Replacement { span: found.span, text });
+            }
+        }
+        replacements
+    }
+
+    /// Whether there are placeholders to restore.
+    fn restores(&self) -> bool {
+        self.direction == Direction::Response && !self.inspection.placeholders.is_empty()
     }
 
     /// What the rules have put in the place of a match; none where it stays.
@@ -260,8 +275,9 @@ impl<'a> Editor<'a> {
         found: &Match,
         ruling: Ruling,
         place: &Place<'_>,
+        path: &mut Option<String>,
     ) -> Option<String> {
-        let Inspection { app, placeholders, report, is_restorable, .. } = &mut *self.inspection;
+        let Inspection { app, placeholders, hashes, report, is_restorable, .. } = &mut *self.inspection;
         let guardrails = app.guardrails.as_ref()?;
         let detector = guardrails.detector(found.finding);
         // A message of an earlier turn was reported when it was new.
@@ -283,25 +299,31 @@ impl<'a> Editor<'a> {
             }
             action => action,
         };
+        let placeholder = match action {
+            Some(Action::Anonymize) => placeholders.of(&guardrails.key, detector.placeholder, value),
+            _ => None,
+        };
+        let action = match action {
+            Some(Action::Anonymize) if placeholder.is_none() => Some(Action::Redact),
+            action => action,
+        };
         let message = place.message.and_then(|message| u32::try_from(message).ok());
         let done = action.map(FindingAction::done);
         for action in done.into_iter().chain(ruling.on_trial.and_then(FindingAction::would_be_done)) {
             if !is_new {
                 break;
             }
-            let hash = guardrails.key.hash(detector.placeholder, value);
-            report.add(Finding {
+            let found_match = FoundMatch {
                 category: detector.category.name(),
-                detector: detector.name.to_owned(),
+                detector: detector.name,
                 risk: detector.risk,
                 action,
                 direction: self.direction,
-                place: place.path().to_string(),
                 message,
-                count: 1,
-                excerpt: mask(value, found.finding),
-                value_hash: hash.first_chunk().copied().unwrap_or_default(),
-            });
+            };
+            let hash = hashes.of(&guardrails.key, detector.placeholder, value);
+            let path = path.get_or_insert_with(|| place.path().to_string());
+            report.add(found_match, hash, path, || mask(value, found.finding));
         }
         match action? {
             Action::Monitor => {
@@ -310,11 +332,11 @@ impl<'a> Editor<'a> {
             }
             Action::Redact => {
                 report.redacted = report.redacted.saturating_add(1);
-                Some(format!("[{}]", detector.placeholder))
+                Some(["[", detector.placeholder, "]"].concat())
             }
             Action::Anonymize => {
                 report.anonymized = report.anonymized.saturating_add(1);
-                Some(placeholders.of(&guardrails.key, detector.placeholder, value))
+                placeholder
             }
             Action::Block => {
                 self.block.get_or_insert_with(|| BlockDetail {
@@ -329,7 +351,7 @@ impl<'a> Editor<'a> {
     }
 
     /// Puts the values of placeholders back.
-    fn restore(&self, text: &str, range: &Range<usize>, replacements: &mut Vec<Replacement>) {
+    fn restore(&mut self, text: &str, range: &Range<usize>, replacements: &mut Vec<Replacement>) {
         let placeholders = &self.inspection.placeholders;
         let Some(part) = text.get(range.clone()) else { return };
         for at in memchr::memchr_iter(b'[', part.as_bytes()) {
@@ -344,50 +366,61 @@ impl<'a> Editor<'a> {
             };
             replacements.push(Replacement { span, text: value.to_owned() });
         }
+        let restored = u64::from(!replacements.is_empty());
+        self.inspection.outcomes = self.inspection.outcomes.saturating_add(restored);
         replacements.sort_by_key(|replacement| replacement.span.start);
     }
 }
 
 impl TextEditor for Editor<'_> {
     fn edit(&mut self, text: &str, range: Range<usize>, place: &Place<'_>) -> Vec<Replacement> {
-        let mut replacements = Vec::new();
-        let app = Rc::clone(&self.inspection.app);
-        let Some(guardrails) = &app.guardrails else { return replacements };
         if self.block.is_some() {
-            return replacements;
+            return Vec::new();
         }
-        if guardrails.looks(self.direction) {
-            let matches = self.matches(text, &range, guardrails.wanted(self.direction));
-            for found in matches.iter().filter(|found| found.span.start < range.end) {
-                let ruling = guardrails.ruling(found.finding, self.direction, self.inspection.now);
-                let Some(value) = text.get(found.span.clone()) else { continue };
-                if let Some(text) = self.replacement(value, found, ruling, place) {
-                    replacements.push(Replacement { span: found.span.clone(), text });
-                }
-            }
+        let mut matches = Vec::new();
+        if let Some(guardrails) = self.inspection.guardrails().filter(|it| it.looks(self.direction)) {
+            let wanted = guardrails.wanted(self.direction);
+            matches = self.inspection.scanner.scan(text, range.start, End::Closed, wanted).matches;
+            matches.retain(|found| found.span.start < range.end);
         }
-        if self.direction == Direction::Response && !self.inspection.placeholders.is_empty() {
+        let mut replacements = self.replacements(text, matches, place);
+        if self.restores() {
             self.restore(text, &range, &mut replacements);
         }
         replacements
     }
 
-    fn decided_until(&self, text: &str, from: usize) -> usize {
-        let mut until = text.len();
+    fn edit_part(
+        &mut self,
+        part: Part<'_>,
+        from: usize,
+        progress: &mut Progress,
+        place: &Place<'_>,
+    ) -> (usize, Vec<Replacement>) {
+        let Part { text, .. } = part;
+        let (mut decided, mut matches) = (text.len(), Vec::new());
+        if self.block.is_some() {
+            return (decided, Vec::new());
+        }
         if let Some(guardrails) = self.inspection.guardrails().filter(|it| it.looks(self.direction)) {
             let wanted = guardrails.wanted(self.direction);
-            let scan = self.inspection.scanner.scan(text, from, End::Open, wanted);
-            until = scan.decided;
-            self.scan.set(Some(StreamScan { text: text.to_owned(), from, scan }));
+            let scan = self.inspection.scanner.scan_part(part, from, End::Open, wanted, progress);
+            (decided, matches) = (scan.decided, scan.matches);
         }
-        if !self.inspection.placeholders.is_empty() {
-            let window = text.floor_char_boundary(text.len().saturating_sub(placeholder::LONGEST));
-            let tail = text.get(window..).unwrap_or_default();
-            let open = memchr::memchr_iter(b'[', tail.as_bytes())
-                .find(|at| tail.get(*at..).is_some_and(placeholder::may_become));
-            until = until.min(open.map_or(text.len(), |at| window.saturating_add(at)));
+        if self.restores() {
+            decided = decided.min(restorable_until(text));
         }
-        until
+        decided = text.floor_char_boundary(decided).max(from);
+        matches.retain(|found| found.span.start < decided);
+        let mut replacements = self.replacements(text, matches, place);
+        if self.restores() {
+            self.restore(text, &(from..decided), &mut replacements);
+        }
+        (decided, replacements)
+    }
+
+    fn outcomes(&self) -> Option<u64> {
+        Some(self.inspection.outcomes)
     }
 
     /// They would spell what is taken out, and those before the first match have left by then.
@@ -398,6 +431,15 @@ impl TextEditor for Editor<'_> {
     fn unread(&mut self, _: Unread, _: &Place<'_>) {
         self.inspection.count_unread();
     }
+}
+
+/// How much of a text's beginning has no placeholder that more text could complete.
+fn restorable_until(text: &str) -> usize {
+    let window = text.floor_char_boundary(text.len().saturating_sub(placeholder::LONGEST));
+    let tail = text.get(window..).unwrap_or_default();
+    let open = memchr::memchr_iter(b'[', tail.as_bytes())
+        .find(|at| tail.get(*at..).is_some_and(placeholder::may_become));
+    open.map_or(text.len(), |at| window.saturating_add(at))
 }
 
 /// The refusal of what a match blocks.
@@ -436,8 +478,13 @@ mod tests {
         let place = content::whole_place(Role::Assistant);
         let (harmless, address) = ("nothing that is here. ", "mail kim@example.com, ");
         assert_eq!(harmless.len(), address.len());
-        assert_eq!(editor.decided_until(harmless, 0), harmless.len());
+        let part = Part { text: harmless, origin: 0 };
+        let (decided, edits) = editor.edit_part(part, 0, &mut Progress::default(), &place);
+        assert_eq!((decided, edits.as_slice()), (harmless.len(), [].as_slice()));
         let edits = editor.edit(address, 0..address.len(), &place);
+        assert_eq!(edits.first().map(|edit| edit.text.as_str()), Some("[EMAIL]"), "{edits:?}");
+        let part = Part { text: address, origin: 0 };
+        let (_, edits) = editor.edit_part(part, 0, &mut Progress::default(), &place);
         assert_eq!(edits.first().map(|edit| edit.text.as_str()), Some("[EMAIL]"), "{edits:?}");
     }
 }

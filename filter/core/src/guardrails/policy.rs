@@ -277,7 +277,7 @@ impl TryFrom<wire::Guardrails> for Guardrails {
         }
         let rules: Vec<_> = rules.into_iter().map(|it| rule(it, &custom)).collect::<Result<_, _>>()?;
         Ok(Self {
-            key: ValueKey(key),
+            key: ValueKey::new(key),
             unseen_texts: match wire::UnseenTexts::try_from(unseen_texts) {
                 Ok(wire::UnseenTexts::Allow) => UnseenTexts::Allow,
                 Ok(wire::UnseenTexts::Refuse) | Err(_) => UnseenTexts::Refuse,

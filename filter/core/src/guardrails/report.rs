@@ -34,6 +34,17 @@ pub struct Finding {
     pub value_hash: [u8; 8],
 }
 
+/// A match, but for its value and its place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FoundMatch<'a> {
+    pub category: &'static str,
+    pub detector: &'a str,
+    pub risk: Risk,
+    pub action: FindingAction,
+    pub direction: Direction,
+    pub message: Option<u32>,
+}
+
 /// What was done about a match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FindingAction {
@@ -93,46 +104,60 @@ impl FindingAction {
 }
 
 impl InspectionReport {
-    /// Counts a match: with an equal one, or as one of its own while there is room.
-    pub(super) fn add(&mut self, finding: Finding) {
-        let is_same = |known: &&mut Finding| {
-            known.value_hash == finding.value_hash
-                && known.place == finding.place
-                && known.detector == finding.detector
-                && known.action == finding.action
-                && known.direction == finding.direction
+    /// Counts a match: with an equal one, or as one of its own while there is room. `hash` is of its value; none
+    /// where there is no room for another value.
+    pub(super) fn add(
+        &mut self,
+        found: FoundMatch<'_>,
+        hash: Option<[u8; 8]>,
+        place: &str,
+        excerpt: impl FnOnce() -> String,
+    ) {
+        let FoundMatch { category, detector, risk, action, direction, message } = found;
+        let place = place.get(..place.floor_char_boundary(LONGEST_PLACE)).unwrap_or_default();
+        let is_alike = |known: &Finding| {
+            known.action == action && known.direction == direction && known.detector == detector
         };
-        if let Some(known) = self.findings.iter_mut().find(is_same) {
-            known.count = known.count.saturating_add(finding.count);
+        let mut known = self.findings.iter_mut();
+        let same =
+            known.find(|known| Some(known.value_hash) == hash && known.place == place && is_alike(known));
+        if let Some(known) = same {
+            known.count = known.count.saturating_add(1);
             return;
         }
         // What blocked is never among the rest.
-        let is_block = finding.action == FindingAction::Blocked;
+        let is_block = action == FindingAction::Blocked;
         let most = if is_block { MAX_FINDINGS.saturating_mul(2) } else { MAX_FINDINGS };
-        if self.findings.len() < most {
-            let mut finding = finding;
-            finding.place.truncate(finding.place.floor_char_boundary(LONGEST_PLACE));
-            self.findings.push(finding);
-            return;
-        }
-        let rest = Finding {
+        let finding = Finding {
+            category,
+            detector: String::new(),
+            risk,
+            action,
+            direction,
             place: String::new(),
             message: None,
+            count: 1,
             excerpt: String::new(),
             value_hash: [0; 8],
-            ..finding
         };
-        let is_rest = |known: &&mut Finding| {
-            known.place.is_empty()
-                && known.value_hash == [0; 8]
-                && known.detector == rest.detector
-                && known.action == rest.action
-                && known.direction == rest.direction
-        };
+        if let Some(value_hash) = hash.filter(|_| self.findings.len() < most) {
+            let (detector, place) = (detector.to_owned(), place.to_owned());
+            self.findings.push(Finding {
+                detector,
+                place,
+                message,
+                excerpt: excerpt(),
+                value_hash,
+                ..finding
+            });
+            return;
+        }
+        let is_rest =
+            |known: &&mut Finding| known.value_hash == [0; 8] && known.place.is_empty() && is_alike(known);
         if let Some(known) = self.findings.iter_mut().find(is_rest) {
-            known.count = known.count.saturating_add(rest.count);
+            known.count = known.count.saturating_add(1);
         } else if self.findings.len() < MAX_FINDINGS.saturating_mul(2) {
-            self.findings.push(rest);
+            self.findings.push(Finding { detector: detector.to_owned(), ..finding });
         }
     }
 
@@ -201,27 +226,24 @@ impl From<FindingAction> for wire::FindingAction {
 mod tests {
     use super::*;
 
-    fn finding(n: u8) -> Finding {
-        Finding {
+    fn add(report: &mut InspectionReport, hash: Option<[u8; 8]>) {
+        let found = FoundMatch {
             category: "pii",
-            detector: "email".to_owned(),
+            detector: "email",
             risk: Risk::Low,
             action: FindingAction::Redacted,
             direction: Direction::Request,
-            place: "messages[0].content".to_owned(),
             message: Some(0),
-            count: 1,
-            excerpt: "k••••@example.com".to_owned(),
-            value_hash: [n; 8],
-        }
+        };
+        report.add(found, hash, "messages[0].content", || "k••••@example.com".to_owned());
     }
 
     #[test]
     fn equal_findings_are_counted_and_none_is_lost() {
         let mut report = InspectionReport::default();
         for n in 1..=200 {
-            report.add(finding(n));
-            report.add(finding(n));
+            add(&mut report, Some([n; 8]));
+            add(&mut report, (n <= 100).then_some([n; 8]));
         }
         assert_eq!(report.findings.len(), MAX_FINDINGS + 1);
         assert_eq!(report.findings.iter().map(|finding| finding.count).sum::<u32>(), 400);

@@ -18,7 +18,7 @@ pub use lease::{ReceivedGrant, Totals};
 pub use patience::{PATIENCE_MS, Patience};
 pub use reserve::{
     HeldUnits, LimitRefusal, LimitStanding, LimitSubject, Need, RefusalReason, Reservation, ReserveOutcome,
-    ReservedUnits, reserve,
+    ReservedUnits, refused_by_requests, reserve,
 };
 pub use settle::{ActualUse, Charge, cancel, settle, settle_unknown};
 

@@ -223,7 +223,8 @@ impl ReservationPlan {
     }
 
     /// One request without tokens or cost.
-    const fn of_requests() -> Self {
+    #[must_use]
+    pub const fn of_requests() -> Self {
         let price = Some(Ceiling::NOTHING);
         let need = Need {
             input_tokens: 0,
@@ -234,6 +235,25 @@ impl ReservationPlan {
             further_tries: 0,
         };
         Self { need, metered: false, choices: 1, asked: None }
+    }
+
+    /// Looks, before work is done on a request, whether its limits of requests have room. Reserves nothing.
+    ///
+    /// # Errors
+    /// When one has none, and waiting a moment does not help: the refusal of [`Self::reserve`].
+    pub fn check_requests<S: SharedStore>(
+        &self,
+        store: &S,
+        subjects: &[LimitSubject<'_>],
+        app: &AppPolicy,
+        attempt: ReserveAttempt,
+    ) -> Result<(), Denial> {
+        let ReserveAttempt { now, patience, .. } = attempt;
+        match account::refused_by_requests(store, subjects, &self.need, patience, now.0) {
+            Some(ReserveOutcome::Refused(refusal)) => Err(denial(&refusal, subjects, app, attempt)),
+            Some(ReserveOutcome::Unpriced(_)) => Err(Code::ModelNotPriced.into()),
+            _ => Ok(()),
+        }
     }
 
     /// # Errors
@@ -268,6 +288,20 @@ impl ReservationPlan {
 pub fn request_limits(app: &AppPolicy, key: &KeyRecord) -> Vec<(SubjectId, Limits)> {
     let counted = subjects(app, key).into_iter().map(|subject| (subject.id, subject.limits.of_requests()));
     counted.filter(|(_, limits)| !limits.buckets.is_empty()).collect()
+}
+
+/// Looks whether limits of requests have room. Reserves nothing.
+///
+/// # Errors
+/// When one has none, and waiting a moment does not help: the refusal of [`reserve_request`].
+pub fn check_requests<S: SharedStore>(
+    store: &S,
+    limits: &[(SubjectId, Limits)],
+    app: &AppPolicy,
+    attempt: ReserveAttempt,
+) -> Result<(), Denial> {
+    let subjects: Vec<_> = limits.iter().map(|(id, limits)| LimitSubject { id: *id, limits }).collect();
+    ReservationPlan::of_requests().check_requests(store, &subjects, app, attempt)
 }
 
 /// Reserves one request. Limits of tokens and money do not apply.

@@ -155,6 +155,11 @@ impl SseSplitter {
         None
     }
 
+    /// Whether the next byte begins an event, whatever it is.
+    pub(crate) fn is_between(&self) -> bool {
+        self.held.is_empty() && self.at == LinePosition::Start
+    }
+
     pub(crate) fn held(&self) -> usize {
         self.held.len()
     }

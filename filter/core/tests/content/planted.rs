@@ -18,6 +18,7 @@ pub struct PlantedWords {
     pub new: Vec<String>,
     pub removes_logprobs: bool,
     pub contexts: Vec<usize>,
+    pub outcomes: u64,
 }
 
 impl PlantedWords {
@@ -55,6 +56,7 @@ impl TextEditor for PlantedWords {
                 }),
             );
         }
+        self.outcomes += found.len() as u64;
         if !place.editable && !found.is_empty() {
             self.found_read_only.push(path);
         }
@@ -65,7 +67,12 @@ impl TextEditor for PlantedWords {
         decided(text)
     }
 
+    fn outcomes(&self) -> Option<u64> {
+        Some(self.outcomes)
+    }
+
     fn unread(&mut self, what: Unread, place: &Place<'_>) {
+        self.outcomes += 1;
         self.unread.push((what, place.path().to_string()));
     }
 
@@ -78,6 +85,10 @@ impl TextEditor for PlantedWords {
 pub struct Identity;
 
 impl TextEditor for Identity {
+    fn outcomes(&self) -> Option<u64> {
+        Some(0)
+    }
+
     fn edit(&mut self, _: &str, _: Range<usize>, _: &Place<'_>) -> Vec<Replacement> {
         Vec::new()
     }

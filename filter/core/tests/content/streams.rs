@@ -375,7 +375,7 @@ fn sources(texts: &[Text], style: &mut Style) -> Vec<(bool, Source)> {
     texts.iter().map(|text| (matches!(text, Text::Arguments(_)), text.source(style))).collect()
 }
 
-fn chunks<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
+pub fn chunks<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
     let mut cuts: Vec<_> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).chain([0, bytes.len()]).collect();
     cuts.sort_unstable();
     cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect()

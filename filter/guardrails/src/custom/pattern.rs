@@ -57,7 +57,7 @@ impl Pattern {
         let plain = String::from_utf8(normalized(text)).unwrap_or_default();
         let compiled =
             build(&plain).map_err(|reason| Refused(format!("`{text}` cannot be used: {reason}")))?;
-        if compiled.whole(b"") {
+        if compiled.whole(b"", &mut 0) {
             return Err(Refused(format!("`{text}` matches nothing at all: ask for at least one character")));
         }
         Ok(Self { text: plain.into(), compiled: OnceLock::from(Some(Arc::new(compiled))) })
@@ -67,9 +67,10 @@ impl Pattern {
         self.compiled.get_or_init(|| build(&self.text).ok().map(Arc::new)).as_deref()
     }
 
-    /// Whether all of `bytes` is a match.
-    pub(crate) fn matches_whole(&self, bytes: &[u8]) -> bool {
-        self.compiled().is_some_and(|compiled| compiled.whole(bytes))
+    /// Whether all of `bytes` is a match. Counts its steps.
+    pub(crate) fn matches_whole(&self, bytes: &[u8], steps: &mut u64) -> bool {
+        let may_begin = bytes.first().is_some_and(|byte| self.may_begin(*byte));
+        may_begin && self.compiled().is_some_and(|compiled| compiled.whole(bytes, steps))
     }
 
     /// Whether a match may begin with this byte.
@@ -150,8 +151,8 @@ impl Compiled {
         done
     }
 
-    fn whole(&self, bytes: &[u8]) -> bool {
-        self.anchored(bytes, 0, bytes.len(), &mut 0) == Some(bytes.len())
+    fn whole(&self, bytes: &[u8], steps: &mut u64) -> bool {
+        self.anchored(bytes, 0, bytes.len(), steps) == Some(bytes.len())
     }
 
     /// Where a match ends that begins at `start`, at `limit` or before. Counts its steps.

@@ -42,20 +42,38 @@ pub(crate) enum Context {
 const CONTEXTS: usize = 22;
 
 /// The words that were read last.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Contexts {
     seen: u32,
     /// Where the last of them ends.
     end: usize,
-    last: [Option<Keyword>; CONTEXTS],
+    /// Those that were seen; none where none was.
+    last: Option<Box<[Keyword; CONTEXTS]>>,
 }
 
 impl Contexts {
     pub(crate) fn note(&mut self, context: Context, keyword: Keyword) {
         self.seen |= bit(context);
         self.end = self.end.max(keyword.end);
-        if let Some(slot) = self.last.get_mut(context as usize) {
-            *slot = Some(keyword);
+        if let Some(slot) = self.last.get_or_insert_default().get_mut(context as usize) {
+            *slot = keyword;
+        }
+    }
+
+    /// The same in a view in which the byte at `before` is at `after`, where no value begins before `first`. What
+    /// lies before the view is out of reach.
+    pub(crate) fn moved(&mut self, first: usize, before: usize, after: usize) {
+        if !self.any_near(first) {
+            return *self = Self::default();
+        }
+        let Some(last) = &mut self.last else { return };
+        let moved = |at: usize| at.saturating_add(after).checked_sub(before);
+        self.end = moved(self.end).unwrap_or(0);
+        for (i, keyword) in last.iter_mut().enumerate() {
+            match moved(keyword.start).zip(moved(keyword.end)) {
+                Some((start, end)) => *keyword = Keyword { start, end },
+                None => self.seen &= !1_u32.wrapping_shl(u32::try_from(i).unwrap_or(0)),
+            }
         }
     }
 
@@ -68,7 +86,7 @@ impl Contexts {
         if self.seen & bit(context) == 0 {
             return None;
         }
-        self.last.get(context as usize).copied().flatten()
+        self.last.as_ref()?.get(context as usize).copied()
     }
 }
 

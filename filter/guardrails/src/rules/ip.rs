@@ -23,10 +23,11 @@ pub(crate) fn v4(bytes: &[u8], number: &Number) -> Option<Found> {
         None => number.may_end(4),
     };
     let mut octets = [0_u32; 4];
-    let mut digits = number.digits(4).iter();
+    let mut digits = number.digits(4);
     for (octet, group) in octets.iter_mut().zip(groups) {
-        let part: Vec<u8> = digits.by_ref().take(usize::from(group.length)).copied().collect();
-        *octet = u32::try_from(crate::rules::checksum::value(&part)).ok()?;
+        let (part, rest) = digits.split_at_checked(usize::from(group.length))?;
+        digits = rest;
+        *octet = u32::try_from(crate::rules::checksum::value(part)).ok()?;
         if *octet > 255 || (part.len() > 1 && part.first() == Some(&0)) {
             return None;
         }
@@ -43,10 +44,13 @@ pub(crate) fn v4(bytes: &[u8], number: &Number) -> Option<Found> {
 /// Whether what precedes says that this is a version: `v`, `@`, `==`, `-`, `^`, `version `.
 fn is_version(bytes: &[u8], start: usize) -> bool {
     let before = bytes.get(..start).unwrap_or_default();
-    let tail = before.get(before.len().saturating_sub(9)..).unwrap_or_default().to_ascii_lowercase();
+    let tail = before.get(before.len().saturating_sub(9)..).unwrap_or_default();
     let signs: [&[u8]; 12] =
         [b"==", b">=", b"<=", b"~=", b"!=", b"-", b"_", b"^", b"~", b"version ", b"version: ", b"v. "];
-    signs.iter().any(|sign| tail.ends_with(sign))
+    signs.iter().any(|sign| {
+        let end = tail.len().checked_sub(sign.len()).and_then(|start| tail.get(start..));
+        end.is_some_and(|end| end.eq_ignore_ascii_case(sign))
+    })
 }
 
 /// An IPv6 address, at its first colon.

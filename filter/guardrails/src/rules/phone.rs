@@ -29,9 +29,12 @@ pub(crate) fn national(sink: &mut Sink<'_>, number: &Number) {
 
 fn north_american(number: &Number, count: usize) -> bool {
     let separators_fit = |skip: usize| {
-        let between = number.groups().iter().skip(skip).take(2).map(|group| group.separator);
-        let between: Vec<u8> = between.collect();
-        matches!(between.as_slice(), [b'-' | b'.' | b' ', b'-'] | [b'.', b'.'] | [b' ', b' '])
+        let groups = number.groups().get(skip..).unwrap_or_default();
+        let [first, second, ..] = groups else { return false };
+        matches!(
+            (first.separator, second.separator),
+            (b'-' | b'.' | b' ', b'-') | (b'.', b'.') | (b' ', b' ')
+        )
     };
     match (number.shape(count), number.digits(count)) {
         (0x334, [2..=9, _, _, 2..=9, ..]) => separators_fit(0),

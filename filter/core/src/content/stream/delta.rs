@@ -5,8 +5,10 @@ use std::ops::Range;
 use super::Replacement;
 use super::event::EventData;
 use super::head::{EventHead, StreamApi};
-use crate::content::place::Segment;
+use crate::content::editor::TextEditor;
+use crate::content::place::{Place, Segment};
 use crate::content::replaced;
+use crate::content::walk::{Subject, Walk};
 use crate::mcp::sse;
 
 /// A piece of a channel's text.
@@ -21,7 +23,17 @@ pub(in crate::content) struct DeltaLeaf {
     pub span: Range<usize>,
     /// The channel's text is JSON.
     pub is_json: bool,
+    /// That it is a piece does not depend on what is in it.
+    pub is_plain: bool,
     pub editable: bool,
+}
+
+/// A value of an event that changes nothing: a number, or a string with its quotes.
+#[derive(Debug)]
+pub(in crate::content) struct Opaque {
+    /// Within the data.
+    pub span: Range<usize>,
+    pub is_number: bool,
 }
 
 /// An event for more text of a channel: what is before the text, and what is behind it.
@@ -31,9 +43,31 @@ pub(super) struct EventTemplate {
     after: Vec<u8>,
 }
 
+/// Looks at nothing.
+struct Blind;
+
+impl TextEditor for Blind {
+    fn looks_at(&self, _: &Place<'_>) -> bool {
+        false
+    }
+
+    fn edit(&mut self, _: &str, _: Range<usize>, _: &Place<'_>) -> Vec<Replacement> {
+        Vec::new()
+    }
+}
+
 impl EventTemplate {
+    /// By an event that has a piece of the channel.
+    pub(super) fn read(api: StreamApi, event: &str, key: &[Segment]) -> Option<Self> {
+        let data = EventData::of(event)?;
+        let head = EventHead::read(api, &data.text)?;
+        let found = Walk::new(Subject::Event(head), &data.text, &mut Blind).run()?;
+        let leaf = found.deltas.iter().find(|leaf| leaf.key == key)?;
+        Self::of(head, &data, leaf, &found.logprobs)
+    }
+
     /// By the latest event of the channel. What else it brought (the name of a tool, the role) is not repeated.
-    pub(super) fn of(
+    fn of(
         head: EventHead<'_>,
         data: &EventData<'_>,
         leaf: &DeltaLeaf,
@@ -48,8 +82,8 @@ impl EventTemplate {
         }
     }
 
-    pub(super) fn with_text(&self, text: &str) -> Vec<u8> {
-        [&self.before, text.as_bytes(), &self.after].concat()
+    pub(super) fn with_text(&self, text: &[u8]) -> Vec<u8> {
+        [&self.before, text, &self.after].concat()
     }
 
     /// The same event but for the text and the log probabilities.

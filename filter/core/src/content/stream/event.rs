@@ -33,6 +33,10 @@ impl<'a> EventData<'a> {
         text.map(|text| Self { text, lines, event })
     }
 
+    pub(super) fn has_one_line(&self) -> bool {
+        self.lines.len() == 1
+    }
+
     /// The event with these replacements in its data; none without any.
     pub(super) fn replaced(&self, event: &str, mut edits: Vec<Replacement>) -> Option<Vec<u8>> {
         if edits.is_empty() {

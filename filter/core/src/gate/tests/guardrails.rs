@@ -8,6 +8,8 @@ use crate::answer::usage::AnswerHead;
 use crate::guardrails::{
     AnswerInspector, AnswerMode, Direction, FindingAction, InspectionReport, WholeAnswer,
 };
+use crate::limits::account::{GrantVerdict, SubjectId};
+use crate::snapshot::BucketKind;
 
 const EMAIL: &str = "kim@example.com";
 const CARD: &str = "4111 1111 1111 1111";
@@ -436,6 +438,140 @@ fn a_block_ends_a_stream_before_the_value() {
         let (read, report) = streamed(forwarded(say(&store, "hi")), &deltas, 1);
         assert_eq!(read, "Your card is guardrail_blocked", "cut at {cut}");
         assert_eq!(report.findings.iter().map(|finding| finding.count).sum::<u32>(), 1);
+    }
+}
+
+/// What is found in a stream, or another answer, that ends after these chunks, or is cut off after them.
+fn watched(forward: Forward, content_type: &str, chunks: &[&str], ends: bool) -> Vec<(String, u32)> {
+    let mut inspector = AnswerInspector::new(forward.inspection.unwrap(), &forward.call);
+    let head = AnswerHead { content_type: Some(content_type), content_encoding: None };
+    assert_eq!(inspector.answered(200, head), AnswerMode::Watch);
+    for (at, chunk) in chunks.iter().enumerate() {
+        inspector.watch(chunk.as_bytes(), ends && at + 1 == chunks.len());
+    }
+    let findings = inspector.into_report().findings.into_iter();
+    findings.map(|finding| (finding.detector, finding.count)).collect()
+}
+
+#[test]
+fn what_is_only_monitored_is_not_held_back() {
+    let store = guarded(vec![rule("pii", Action::Monitor)]);
+    let ask = || forwarded(say(&store, "hi"));
+    let event = |text: &str| {
+        format!("data: {}\n\n", json!({ "choices": [{ "index": 0, "delta": { "content": text } }] }))
+    };
+    let found = [("email".to_owned(), 1)];
+    let stream = [event("ask kim@exam"), event("ple.com, "), "data: [DONE]\n\n".to_owned()].concat();
+    let document = says("ask kim@example.com").to_string();
+    for (content_type, body) in [("text/event-stream", &stream), ("application/json", &document)] {
+        for cut in 0..body.len() {
+            let (first, second) = body.split_at(cut);
+            assert_eq!(watched(ask(), content_type, &[first, second], true), found, "{body} cut at {cut}");
+        }
+        assert_eq!(watched(ask(), content_type, &[body, ""], true), found);
+        assert_eq!(watched(ask(), content_type, &[body], false), found, "the client went away");
+    }
+    let cut_off = document.get(..document.len() - 4).unwrap();
+    // By its members, and as a text.
+    let twice = [found.clone(), found.clone()].concat();
+    assert_eq!(watched(ask(), "application/json", &[cut_off], false), twice, "what passed counts");
+    assert_eq!(watched(ask(), "text/event-stream", &[&event("ask kim@example.com")], false), found);
+    assert_eq!(watched(ask(), "text/event-stream", &[&document], true), found, "whatever its label says");
+
+    let anonymizing = GuardrailRule { direction: Goes::Request.into(), ..rule("pii", Action::Anonymize) };
+    let store = guarded(vec![anonymizing]);
+    for (text, mode) in [(EMAIL, AnswerMode::Stream), ("hi", AnswerMode::Pass)] {
+        let forward = forwarded(say(&store, text));
+        let mut inspector = AnswerInspector::new(forward.inspection.unwrap(), &forward.call);
+        let head = AnswerHead { content_type: Some("text/event-stream"), content_encoding: None };
+        assert_eq!(inspector.answered(200, head), mode, "placeholders are restored");
+    }
+}
+
+#[test]
+fn as_many_values_as_fit_are_anonymized_and_all_are_replaced() {
+    let store = guarded(vec![rule("pii", Action::Anonymize)]);
+    let text: String = (0..5_000).map(|n| format!("user{n}@example.com ")).collect();
+    let forward = forwarded(say(&store, &text));
+    let sent = sent(&forward, 0);
+    assert!(!sent.contains('@'));
+    let report = report(&forward);
+    assert_eq!((report.anonymized, report.redacted), (4_096, 904));
+    assert_eq!(sent.matches("[EMAIL]").count(), 904);
+    assert_eq!(report.findings.iter().map(|finding| finding.count).sum::<u32>(), 5_000);
+}
+
+/// An app with a limit of requests, which has no room.
+fn used_up(guardrails: Option<wire::Guardrails>, verdict: GrantVerdict) -> TestMemory {
+    let buckets = [(BucketKind::RequestsPerMinute, 60), (BucketKind::TokensPerMinute, 100_000)];
+    let store = with_app(|app| {
+        app.guardrails = guardrails;
+        app.mcp = Some(testing::all());
+        app.limits = Some(testing::limits(&buckets));
+    });
+    for (kind, limit) in buckets {
+        testing::refuse(&store, SubjectId::from(testing::APP), kind, limit, verdict);
+    }
+    store
+}
+
+#[test]
+fn over_its_limit_of_requests_nothing_is_looked_at() {
+    let blocking = || {
+        let rules = vec![rule("pci", Action::Block)];
+        Some(wire::Guardrails { rules, key: vec![7; 32], ..wire::Guardrails::default() })
+    };
+    let call = json!({
+        "jsonrpc": "2.0", "id": 7, "method": "tools/call",
+        "params": { "name": "send", "arguments": { "to": CARD } },
+    });
+    let chat = messages(&[("user", CARD)]);
+    for (path, body) in [(CHAT, chat), ("/mcp/github", call.to_string().into_bytes())] {
+        let ask = |store: &TestMemory| ask(store, testing::app_key().expose(), path, &body);
+        for verdict in [GrantVerdict::Exhausted, GrantVerdict::Away] {
+            let reply = refusal(ask(&used_up(blocking(), verdict)));
+            let expected = refusal(ask(&used_up(None, verdict)));
+            assert_eq!((reply.status, reply.code), (expected.status, expected.code), "{path}");
+            assert_eq!((reply.headers, reply.body), (expected.headers, expected.body), "{path}");
+            assert_eq!(reply.inspection, None);
+        }
+        // Units may come: it would wait, and so it is looked at.
+        for verdict in [GrantVerdict::Contended, GrantVerdict::Granted] {
+            let store = used_up(blocking(), verdict);
+            assert_eq!(refusal(ask(&store)).code, Some(Code::GuardrailBlocked), "{path} {verdict:?}");
+            assert!(matches!(ask(&used_up(None, verdict)), BodyDecision::Wait(_)), "{path} {verdict:?}");
+        }
+    }
+    let unknown = refusal(model(&used_up(blocking(), GrantVerdict::Exhausted), CHAT, "gpt-0"));
+    assert_eq!(unknown.code, Some(Code::ModelNotFound), "the first rule that fails decides");
+}
+
+#[test]
+fn what_waits_in_vain_tells_what_was_found() {
+    let store = with_app(|app| {
+        let rules = vec![rule("pii", Action::Monitor)];
+        app.guardrails = Some(wire::Guardrails { rules, key: vec![7; 32], ..wire::Guardrails::default() });
+        app.mcp = Some(testing::all());
+        app.limits = Some(testing::limits(&[(BucketKind::RequestsPerMinute, 60)]));
+    });
+    let call = json!({
+        "jsonrpc": "2.0", "id": 7, "method": "tools/call",
+        "params": { "name": "send", "arguments": { "to": EMAIL } },
+    });
+    let chat = messages(&[("user", EMAIL)]);
+    let (view, world) = (View::new(&store), FixedWorld::at(1000, "192.0.2.1"));
+    let bearer = format!("Bearer {}", testing::app_key().expose());
+    for (path, body, model) in
+        [(CHAT, chat, "gpt-4o"), ("/mcp/github", call.to_string().into_bytes(), "github/send")]
+    {
+        let headers = headers("POST", path, &[("authorization", &bearer)]);
+        let HeadersDecision::NeedBody(admitted) = admit(Headers(&headers), &view, &world) else { panic!() };
+        let waits = decide(&admitted, &body, &view, &world);
+        assert!(matches!(waits, BodyDecision::Wait(_)), "{waits:?}");
+        let reply = admitted.refuse_waiting(&Code::LeaseUnavailable.into());
+        assert_eq!((reply.status, reply.model.as_str()), (503, model));
+        assert_eq!(reply.inspection.unwrap().findings.first().map(|it| it.detector.as_str()), Some("email"));
+        assert!(reply.headers.iter().any(|(name, _)| *name == "x-latchkey-guardrails"));
     }
 }
 

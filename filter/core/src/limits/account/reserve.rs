@@ -181,6 +181,30 @@ fn entries(
     entries
 }
 
+/// What [`reserve`] would say if a limit of requests has no room, and waiting does not help: what else the request
+/// needs does not matter then. Reserves nothing.
+#[must_use]
+pub fn refused_by_requests(
+    store: &impl SharedStore,
+    subjects: &[LimitSubject<'_>],
+    need: &Need,
+    patience: Patience,
+    now_ms: i64,
+) -> Option<ReserveOutcome> {
+    let is_limited = |subject: &LimitSubject<'_>| !subject.limits.of_requests().buckets.is_empty();
+    if !subjects.iter().any(is_limited) {
+        return None;
+    }
+    let accounts: Vec<_> = subjects.iter().map(|subject| read(store, subject)).collect();
+    let entries = entries(subjects, &accounts, now_ms);
+    let of_requests: Vec<_> =
+        entries.iter().filter(|entry| entry.unit() == Unit::Requests).copied().collect();
+    match need.decide(&of_requests, patience, now_ms) {
+        Err(ReserveOutcome::Refused(_)) => need.decide(&entries, patience, now_ms).err(),
+        _ => None,
+    }
+}
+
 /// Writes all accounts or none.
 fn hold(
     store: &impl SharedStore,

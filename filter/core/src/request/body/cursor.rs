@@ -65,8 +65,8 @@ impl<'a> JsonCursor<'a> {
 }
 
 /// Where the quote is that ends a string, from within the string.
-pub(crate) fn closing_quote(text: &str) -> Option<usize> {
-    let bytes = text.as_bytes();
+pub(crate) fn closing_quote(text: impl AsRef<[u8]>) -> Option<usize> {
+    let bytes = text.as_ref();
     let mut at = 0_usize;
     loop {
         let rest = bytes.get(at..)?;
