@@ -45,7 +45,8 @@ pub enum End {
 /// What was found in a part of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scan {
-    /// Ascending, not overlapping. All of them begin before `decided`.
+    /// Ascending. They overlap only where sentences are noted (of categories that were learned from examples, with a
+    /// precedence of 1) in which something else was found. All of them begin before `decided`.
     pub matches: Vec<Match>,
     /// Up to where the text is decided whatever comes after it: every match that begins before it ends before
     /// it, and no text appended would add, remove or change one. The next scan continues here.
@@ -104,7 +105,7 @@ impl Scanner {
         Self { dictionary: Dictionary::built_in() }
     }
 
-    /// All matches of a complete text: ascending, not overlapping.
+    /// All matches of a complete text: as [`Scan::matches`].
     #[must_use]
     pub fn find(&self, text: &str, wanted: &Wanted) -> Vec<Match> {
         self.scan(text, 0, End::Closed, wanted).matches
@@ -127,27 +128,35 @@ impl Scanner {
         }
         let base = text.floor_char_boundary(from.saturating_sub(CONTEXT));
         let view = View::new(text, base);
-        let (candidates, undecided) =
+        let (candidates, noted, undecided) =
             candidates(&self.dictionary, &view, view.place(from), wanted, Decode::Once, end);
         let decided = match end {
             End::Closed => text.len(),
-            End::Open => overlap::retreat(&candidates, view.origin(undecided).max(from)),
+            End::Open => overlap::retreat(
+                candidates.iter().chain(&noted).map(|candidate| &candidate.span),
+                view.origin(undecided).max(from),
+            ),
         };
-        let kept = overlap::resolve(candidates).into_iter();
+        let has_noted = !noted.is_empty();
+        let kept = overlap::resolve(candidates).into_iter().chain(noted);
         let matches = kept.map(|candidate| Match { span: candidate.span, finding: candidate.item });
-        Scan { matches: matches.filter(|found| found.span.start < decided).collect(), decided }
+        let mut matches: Vec<_> = matches.filter(|found| found.span.start < decided).collect();
+        if has_noted {
+            matches.sort_by_key(|found| (found.span.start, found.span.end));
+        }
+        Scan { matches, decided }
     }
 }
 
 /// The finding that counts most in a text that was decoded from another.
 pub(crate) fn strongest(dictionary: &Dictionary, text: &str, wanted: &Wanted) -> Option<(Rank, Finding)> {
     let view = View::new(text, 0);
-    let (candidates, _) = candidates(dictionary, &view, 0, wanted, Decode::Never, End::Closed);
+    let (candidates, ..) = candidates(dictionary, &view, 0, wanted, Decode::Never, End::Closed);
     candidates.into_iter().map(|candidate| (candidate.rank, candidate.item)).max()
 }
 
-/// What begins at `from` or later, as bytes of the text, and from where on more could begin, as a byte of the
-/// view. What is too long or excepted is left out.
+/// What begins at `from` or later, as bytes of the text, what is noted beside it, and from where on more could
+/// begin, as a byte of the view. What is too long or excepted is left out.
 fn candidates(
     dictionary: &Dictionary,
     view: &View<'_>,
@@ -155,19 +164,22 @@ fn candidates(
     wanted: &Wanted,
     decode: Decode,
     end: End,
-) -> (Vec<Candidate<Finding>>, usize) {
+) -> (Vec<Candidate<Finding>>, Vec<Candidate<Finding>>, usize) {
     let mut sink = Sink::new(dictionary, view, wanted, from, decode, end);
     if wanted.built_in() {
         pass::run(&mut sink);
     }
     custom::scan::run(&mut sink);
-    let Sink { candidates, undecided, .. } = sink;
+    let Sink { candidates, noted, undecided, .. } = sink;
     let exceptions = wanted.exceptions();
-    let kept = candidates
-        .into_iter()
-        .filter(|candidate| !exceptions.cover(view.bytes().get(candidate.span.clone()).unwrap_or_default()));
-    let placed = kept.map(|candidate| Candidate { span: view.span(&candidate.span), ..candidate });
-    (placed.filter(|candidate| candidate.span.len() <= LONGEST_MATCH).collect(), undecided)
+    let place = |candidates: Vec<Candidate<Finding>>| -> Vec<_> {
+        let kept = candidates.into_iter().filter(|candidate| {
+            !exceptions.cover(view.bytes().get(candidate.span.clone()).unwrap_or_default())
+        });
+        let placed = kept.map(|candidate| Candidate { span: view.span(&candidate.span), ..candidate });
+        placed.filter(|candidate| candidate.span.len() <= LONGEST_MATCH).collect()
+    };
+    (place(candidates), place(noted), undecided)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use latchkey_guardrails::custom::CustomDefinition;
-use latchkey_guardrails::custom::exact::ExactValue;
+use latchkey_guardrails::custom::exact::ExactKey;
 use latchkey_guardrails::{CONTEXT, CustomCategory, End, Exceptions, LONGEST_MATCH, Match, Scanner, Wanted};
 use proptest::prelude::*;
 
@@ -221,7 +221,9 @@ fn streamed(scanner: &Scanner, wanted: &Wanted, text: &str, lengths: &[usize]) -
 /// Everything that is built in, categories of an app's own, and exceptions.
 static WANTED: LazyLock<Wanted> = LazyLock::new(|| {
     let strings = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-    let exact = ["blue falcon 7", "C-1009", "Ann Example"].map(|value| ExactValue::new(b"key", value));
+    let values = ["blue falcon 7", "C-1009", "Ann Example", "テキスト", "4111 1111 1111 1111", "номер дома"];
+    let key = ExactKey::new(b"key");
+    let exact: Vec<_> = values.iter().flat_map(|value| key.hashes(value).unwrap()).collect();
     let definitions = [
         CustomDefinition { keywords: strings(&["orion", "blue falcon"]), ..Default::default() },
         CustomDefinition {
@@ -238,7 +240,7 @@ static WANTED: LazyLock<Wanted> = LazyLock::new(|| {
             ]),
             ..Default::default()
         },
-        CustomDefinition { exact: exact.to_vec(), exact_key: b"key".to_vec(), ..Default::default() },
+        CustomDefinition { exact, exact_key: b"key".to_vec(), ..Default::default() },
     ];
     let exceptions =
         Exceptions::compile(&strings(&["415-555-2671"]), &strings(&[r".*@example\.com"])).unwrap();

@@ -68,7 +68,7 @@ impl Keywords {
 
 /// How a keyword may be written in normalized text. Letters of other scripts may look Latin in one case only,
 /// so each case is a spelling of its own.
-fn spellings(keyword: &str) -> [Box<[u8]>; 4] {
+pub(crate) fn spellings(keyword: &str) -> [Box<[u8]>; 4] {
     let mut letters = keyword.chars();
     let capitalized: String = letters
         .next()
@@ -112,7 +112,7 @@ fn char_before(bytes: &[u8]) -> Option<char> {
 }
 
 /// Letters and digits of scripts that put spaces between words.
-fn in_spaced_word(c: char) -> bool {
+pub(crate) fn in_spaced_word(c: char) -> bool {
     c.is_alphanumeric()
         && !matches!(c, '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}'
             | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}' | '\u{20000}'..='\u{3ffff}')
