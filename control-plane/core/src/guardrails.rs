@@ -13,10 +13,10 @@ use utoipa::ToSchema;
 pub(crate) use category::affordable;
 pub use category::{GuardrailCategory, usable_keyword, usable_pattern};
 pub use check::{check_trials, refuse_without_effect};
-pub use learning::LearnedCategory;
-pub(crate) use learning::{FEWEST_EXAMPLES, is_readable};
 /// What the values of an app's lists are hashed with.
 pub use latchkey_guardrails::custom::exact::ExactKey as ListKey;
+pub use learning::LearnedCategory;
+pub(crate) use learning::{FEWEST_EXAMPLES, is_readable};
 
 /// What an app's guardrails look for, and what they do about it. The app's own categories stand beside it,
 /// as `custom_categories`.

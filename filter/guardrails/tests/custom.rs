@@ -105,7 +105,10 @@ fn values_of_a_list_are_whole_words_in_any_case() {
 fn values_of_other_scripts() {
     let definition = list(b"key", &["機密情報", "Вектор-1", "größe", "Νίκος"]);
     assert_eq!(found(&definition, "これは機密情報です"), ["機密情報"]);
-    assert_eq!(found(&definition, "вектор-1 ВЕКТОР-1 Вектор-1 вектор-12"), ["вектор-1", "ВЕКТОР-1", "Вектор-1"]);
+    assert_eq!(
+        found(&definition, "вектор-1 ВЕКТОР-1 Вектор-1 вектор-12"),
+        ["вектор-1", "ВЕКТОР-1", "Вектор-1"]
+    );
     assert_eq!(found(&definition, "Größe νίκος ΝΊΚΟΣ"), ["Größe", "νίκος", "ΝΊΚΟΣ"]);
 }
 

@@ -30,6 +30,7 @@ impl GuardrailSettings {
         for (i, rule) in self.rules.iter().enumerate().take(MOST_RULES) {
             let path = format!("{path}.rules[{i}]");
             rule.check(&path, own, invalid);
+            invalid.check(&format!("{path}.action"), self.fits_learned(rule, own));
             if !governed.insert((rule.category.as_str(), rule.detector.as_deref())) {
                 let message = "is governed by another rule already: keep one of them";
                 let field = if rule.detector.is_some() { "detector" } else { "category" };
@@ -46,6 +47,36 @@ impl GuardrailSettings {
         for (i, pattern) in self.exception_patterns.iter().enumerate().take(MOST_PATTERNS) {
             invalid.check(&format!("{list}[{i}]"), plain_pattern(pattern));
         }
+    }
+}
+
+impl GuardrailSettings {
+    /// Refuses a rule that takes out or blocks what was learned from examples, where that was measured and is not good
+    /// enough, or that would have sentences put back.
+    fn fits_learned(&self, rule: &GuardrailRule, own: &[CustomCategory]) -> Result<(), String> {
+        let changes = rule.action.interferes() && rule.category == GuardrailCategory::CUSTOM;
+        let has_own_rule = |name: &String| {
+            let of_name = |other: &&GuardrailRule| {
+                other.category == GuardrailCategory::CUSTOM && other.detector.as_ref() == Some(name)
+            };
+            self.rules.iter().find(of_name).is_some_and(|other| other.shadow_until.is_none())
+        };
+        let governed = own.iter().filter(|category| match &rule.detector {
+            Some(detector) => category.name == *detector,
+            None => !has_own_rule(&category.name),
+        });
+        for CustomCategory { name, learned, .. } in governed.filter(|_| changes) {
+            let Some(learned) = learned else { continue };
+            if rule.action == GuardrailAction::Anonymize {
+                return Err(format!(
+                    "`{name}` is learned from examples and finds whole sentences, which are not put back: use redact or block"
+                ));
+            }
+            if rule.shadow_until.is_none() {
+                learned.good_enough(name)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -142,7 +142,8 @@ impl Weights {
             let rate = 8.0 / (1.0 + f32::from(round) * 0.1);
             for example in order.iter().map(|i| examples[*i]) {
                 let side = sides[usize::from(example.is_of_category)].max(1);
-                let weight = examples.len() as f32 / (2.0 * side as f32 * example.sentences.len().max(1) as f32);
+                let weight =
+                    examples.len() as f32 / (2.0 * side as f32 * example.sentences.len().max(1) as f32);
                 for sentence in &example.sentences {
                     this.step(sentence, example.is_of_category, rate * weight);
                 }
@@ -193,19 +194,35 @@ mod tests {
     use super::*;
 
     const SUBJECTS: [&str; 10] = [
-        "our supplier", "the tenant", "my landlord", "the former employee", "a customer in Berlin", "the contractor",
-        "one of our partners", "the insurance company", "a shareholder", "the publisher",
+        "our supplier",
+        "the tenant",
+        "my landlord",
+        "the former employee",
+        "a customer in Berlin",
+        "the contractor",
+        "one of our partners",
+        "the insurance company",
+        "a shareholder",
+        "the publisher",
     ];
 
     fn legal() -> Vec<String> {
-        let asks = ["Can we sue {} for breach of contract?", "Draft a termination notice that {} cannot contest in court.",
-            "Is the liability clause in the agreement with {} enforceable?", "What damages may {} claim under the statute?"];
+        let asks = [
+            "Can we sue {} for breach of contract?",
+            "Draft a termination notice that {} cannot contest in court.",
+            "Is the liability clause in the agreement with {} enforceable?",
+            "What damages may {} claim under the statute?",
+        ];
         SUBJECTS.iter().flat_map(|who| asks.map(|ask| ask.replace("{}", who))).collect()
     }
 
     fn other() -> Vec<String> {
-        let asks = ["Write a friendly birthday greeting for {}.", "Summarize the meeting notes about {} in five bullets.",
-            "Which restaurant near the office would {} like?", "Translate the newsletter for {} into French."];
+        let asks = [
+            "Write a friendly birthday greeting for {}.",
+            "Summarize the meeting notes about {} in five bullets.",
+            "Which restaurant near the office would {} like?",
+            "Translate the newsletter for {} into French.",
+        ];
         SUBJECTS.iter().flat_map(|who| asks.map(|ask| ask.replace("{}", who))).collect()
     }
 
@@ -215,7 +232,8 @@ mod tests {
         assert_eq!(learned, LearnedCategory::learn(&legal(), &other()));
         assert!(learned.precision_percent >= 90 && learned.recall_percent >= 90, "{learned:?}");
         assert_eq!(learned.good_enough("Legal"), Ok(()));
-        let weights: Vec<i8> = learned.weight_bytes().unwrap().iter().map(|byte| i8::from_be_bytes([*byte])).collect();
+        let weights: Vec<i8> =
+            learned.weight_bytes().unwrap().iter().map(|byte| i8::from_be_bytes([*byte])).collect();
         let model = Model::new(&weights, learned.bias).unwrap();
         assert!(model.matches("Hello. Could we sue the agency for breach of our contract?"));
         assert!(!model.matches("Please write a greeting for the agency. Make it friendly."));
@@ -224,7 +242,8 @@ mod tests {
     #[test]
     fn what_cannot_be_told_apart_is_measured_so_and_may_not_block() {
         let all: Vec<_> = legal().into_iter().chain(other()).collect();
-        let (even, odd): (Vec<_>, Vec<_>) = all.into_iter().enumerate().partition(|(i, _)| i % 2 == 0);
+        let (even, odd): (Vec<_>, Vec<_>) =
+            all.into_iter().enumerate().partition(|(i, _)| i.count_ones() % 2 == 0);
         let texts = |set: Vec<(usize, String)>| set.into_iter().map(|(_, text)| text).collect::<Vec<_>>();
         let learned = LearnedCategory::learn(&texts(even), &texts(odd));
         assert!(learned.precision_percent < 90, "{learned:?}");
@@ -234,9 +253,12 @@ mod tests {
 
     #[test]
     fn the_most_examples_are_learned_from_in_time() {
-        let many = |unit: &str| (0..500).map(|i| format!("{unit} number {i} {}", unit.repeat(4))).collect::<Vec<_>>();
+        let many = |unit: &str| {
+            (0..500).map(|i| format!("{unit} number {i} {}", unit.repeat(4))).collect::<Vec<_>>()
+        };
         let begin = std::time::Instant::now();
-        let learned = LearnedCategory::learn(&many("the contract and the court "), &many("the dinner and the party "));
+        let learned =
+            LearnedCategory::learn(&many("the contract and the court "), &many("the dinner and the party "));
         assert_eq!(learned.recall_percent, 100);
         println!("{:?}", begin.elapsed());
     }

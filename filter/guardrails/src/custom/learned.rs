@@ -214,7 +214,8 @@ fn cut(bytes: &[u8], at: usize) -> usize {
     let head = bytes.get(..at).unwrap_or(bytes);
     let tail = head.get(at.saturating_sub(64)..).unwrap_or_default();
     let back = tail.iter().rev().position(|byte| is(*byte, SPACE));
-    let back = back.or_else(|| tail.iter().rev().position(|byte| byte & 0xc0 != 0x80).map(|at| at.saturating_add(1)));
+    let back = back
+        .or_else(|| tail.iter().rev().position(|byte| byte & 0xc0 != 0x80).map(|at| at.saturating_add(1)));
     at.saturating_sub(back.unwrap_or(0))
 }
 
