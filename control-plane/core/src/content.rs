@@ -251,14 +251,15 @@ pub(crate) fn refuse_new(before: &AppSettings, after: &AppSettings, invalid: &mu
     }
 }
 
-/// Refuses categories that look for more than before, and together would cost too much: those of an older
-/// version, or of a change request, may be from before this was checked, or from beside other ones.
+/// Refuses categories that look for more than before, and together would cost too much, and exceptions that would:
+/// those of an older version, or of a change request, may be from before this was checked, or from beside other ones.
 ///
 /// # Errors
 /// How much that is, and what to do.
 pub fn refuse_unaffordable(before: &AppSettings, after: &AppSettings) -> Result<(), Invalid> {
     let mut invalid = Invalid::default();
     note_unaffordable(before, after, &mut invalid);
+    guardrails::note_slow_exceptions(before, after, &mut invalid);
     invalid.into_result()
 }
 
@@ -392,7 +393,7 @@ mod tests {
     fn hashed(category: CustomCategory, key: &[u8]) -> Result<CustomCategory, Vec<(String, String)>> {
         let mut categories = [category];
         hash_values(&mut categories, &ListKey::new(key)).map_err(|Invalid(errors)| {
-            errors.into_iter().map(|error| (error.path, error.message)).collect()
+            errors.into_iter().map(|error| (error.path, error.message)).collect::<Vec<_>>()
         })?;
         let [category] = categories;
         Ok(category)

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 pub(crate) use category::affordable;
 pub use category::{GuardrailCategory, usable_keyword, usable_pattern};
+pub(crate) use check::note_slow_exceptions;
 pub use check::{check_trials, refuse_without_effect};
 /// What the values of an app's lists are hashed with.
 pub use latchkey_guardrails::custom::exact::ExactKey as ListKey;

@@ -13,7 +13,7 @@ pub(crate) mod index;
 pub(crate) mod keywords;
 pub mod learned;
 pub(crate) mod pattern;
-mod probe;
+pub(crate) mod probe;
 pub(crate) mod scan;
 
 /// Why a keyword, pattern or value is refused: a lowercase fragment that people read.

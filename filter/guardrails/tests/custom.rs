@@ -188,3 +188,16 @@ fn what_is_slow_is_refused() {
     let many = patterns(&[r"\w+x"; 40]);
     assert!(refused(many).contains("take"));
 }
+
+#[test]
+fn exceptions_that_are_slow_are_refused() {
+    let ordinary =
+        [r".*@test\.example\.com", r"TEST-\d{2,4}", "(?i)sample.*", r"4111[ -]?1111[ -]?1111[ -]?1111"];
+    assert_eq!(Exceptions::check(&strings(&ordinary)), Ok(()));
+    let many: Vec<_> = (0..50).map(|i| format!(r"[a-z]+@host{i}\.example\.com")).collect();
+    let slow = Exceptions::check(&many).unwrap_err().0;
+    assert!(slow.contains("steps for each byte of a match such as"), "{slow}");
+    let states = Exceptions::check(&vec![r"[ab]*a[ab]{14}c".to_owned(); 3]).unwrap_err().0;
+    assert!(states.contains("steps"), "{states}");
+    assert!(Exceptions::check(&strings(&["("])).is_err());
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
+use latchkey_guardrails::Exceptions;
 
 use super::{
     GuardrailAction, GuardrailCategory, GuardrailDirection, GuardrailRule, GuardrailSettings, UnseenTexts,
@@ -176,6 +177,19 @@ pub fn refuse_without_effect(before: &AppSettings, after: &AppSettings, invalid:
             let path = format!("guardrails.exception_patterns[{i}]");
             invalid.check(&path, usable_pattern(pattern));
         }
+    }
+    if new.exception_patterns.len() <= MOST_PATTERNS {
+        note_slow_exceptions(before, after, invalid);
+    }
+}
+
+/// Notes exceptions that together are too slow, where one is new. Those that cannot be used at all are refused by
+/// themselves, and gateways do not get them.
+pub(crate) fn note_slow_exceptions(before: &AppSettings, after: &AppSettings, invalid: &mut Invalid) {
+    let (old, new) = (&before.guardrails.exception_patterns, &after.guardrails.exception_patterns);
+    if new.iter().any(|pattern| !old.contains(pattern)) {
+        let usable: Vec<_> = new.iter().filter(|pattern| usable_pattern(pattern).is_ok()).cloned().collect();
+        invalid.check("guardrails.exception_patterns", Exceptions::check(&usable));
     }
 }
 

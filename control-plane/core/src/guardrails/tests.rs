@@ -243,7 +243,7 @@ fn learned(name: &str, clear: bool) -> CustomCategory {
         texts
             .into_iter()
             .enumerate()
-            .map(|(i, text)| format!("{} {} asks. {text}", names[i % 10], names[i / 10]))
+            .map(|(i, text)| format!("{} {}: {text}", names[i % 10], names[i / 10]))
             .collect()
     };
     serde_json::from_value(

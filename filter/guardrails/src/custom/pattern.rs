@@ -57,7 +57,7 @@ impl Pattern {
         let plain = String::from_utf8(normalized(text)).unwrap_or_default();
         let compiled =
             build(&plain).map_err(|reason| Refused(format!("`{text}` cannot be used: {reason}")))?;
-        if compiled.whole(b"") {
+        if compiled.whole(b"", &mut 0) {
             return Err(Refused(format!("`{text}` matches nothing at all: ask for at least one character")));
         }
         Ok(Self { text: plain.into(), compiled: OnceLock::from(Some(Arc::new(compiled))) })
@@ -69,7 +69,12 @@ impl Pattern {
 
     /// Whether all of `bytes` is a match.
     pub(crate) fn matches_whole(&self, bytes: &[u8]) -> bool {
-        self.compiled().is_some_and(|compiled| compiled.whole(bytes))
+        self.whole(bytes, &mut 0)
+    }
+
+    /// The same. Counts its steps.
+    pub(crate) fn whole(&self, bytes: &[u8], steps: &mut u64) -> bool {
+        self.compiled().is_some_and(|compiled| compiled.whole(bytes, steps))
     }
 
     /// Whether a match may begin with this byte.
@@ -150,8 +155,8 @@ impl Compiled {
         done
     }
 
-    fn whole(&self, bytes: &[u8]) -> bool {
-        self.anchored(bytes, 0, bytes.len(), &mut 0) == Some(bytes.len())
+    fn whole(&self, bytes: &[u8], steps: &mut u64) -> bool {
+        self.anchored(bytes, 0, bytes.len(), steps) == Some(bytes.len())
     }
 
     /// Where a match ends that begins at `start`, at `limit` or before. Counts its steps.

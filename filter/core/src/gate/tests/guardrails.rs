@@ -1,3 +1,5 @@
+use latchkey_guardrails::custom::exact::ExactKey;
+use latchkey_guardrails::custom::learned::{BUCKETS, sentences};
 use latchkey_proto::discovery::{
     GuardrailAction as Action, GuardrailDirection as Goes, GuardrailRisk, GuardrailRule, UnseenTexts,
 };
