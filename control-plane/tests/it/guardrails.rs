@@ -336,7 +336,9 @@ on_both! {
             assert!(!rows.is_empty() && rows.iter().all(|row| !row.contains("Planted") && !row.contains("100977")), "{query}");
         }
     }
+}
 
+on_both! {
     async fn a_request_for_listed_values_keeps_none_of_them(test: Test) {
         let app = test.app(json!({})).await;
         let alice = test.user("alice@acme.com").await;
@@ -364,7 +366,9 @@ on_both! {
         let refused = test.with(&token, "POST", &format!("{mine}/change-requests"), Some(body)).await;
         assert_eq!(refused.refused(422), pair("invalid", "edit.custom_categories[0].values[1]"));
     }
+}
 
+on_both! {
     async fn categories_are_learned_from_examples_and_measured_before_they_are_saved(test: Test) {
         let app = test.app(json!({})).await;
         let path = format!("/apps/{}", id(&app));

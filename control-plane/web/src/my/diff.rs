@@ -52,11 +52,10 @@ fn row(FieldChange { path, before, after }: &FieldChange) -> DiffRow {
 
 /// A category without hashes and weights.
 fn condensed(mut category: Value) -> Value {
-    if let Value::Object(fields) = &mut category {
-        for (field, said) in [("values", values as fn(_, _) -> _), ("learned", learned)] {
-            if let Some(value) = fields.get_mut(field) {
-                *value = said(Some(&*value), None).into();
-            }
+    let said = [values(category.get("values"), None), learned(category.get("learned"), None)];
+    for (field, said) in ["values", "learned"].into_iter().zip(said) {
+        if let Some(value) = category.get_mut(field) {
+            *value = said.into();
         }
     }
     category
