@@ -99,7 +99,9 @@ fn ends_word(cursor: &mut Cursor<'_>) -> bool {
 /// Whether no word comes before `at` that the character there belongs to.
 pub(crate) fn begins_word(bytes: &[u8], at: usize) -> bool {
     let (before, after) = bytes.split_at_checked(at).unwrap_or((bytes, &[]));
-    let first = after.utf8_chunks().next().and_then(|chunk| chunk.valid().chars().next());
+    // A character has four bytes at most: the rest is not to be looked at for each word.
+    let head = after.get(..4).unwrap_or(after);
+    let first = head.utf8_chunks().next().and_then(|chunk| chunk.valid().chars().next());
     !first.is_some_and(in_spaced_word)
         || !char_before(before).is_some_and(in_spaced_word)
         || crate::cursor::word_may_begin(bytes, at)
