@@ -341,8 +341,9 @@ async fn listed_values_are_found_and_are_in_no_file() {
     let app = guarded(&stack, "listed", &[]).await;
     let planted = ["Zephyrine Quill", "CN-7781-Q"];
     let path = format!("/api/v1/apps/{}", app.id);
+    let put = format!("{path}/custom-categories");
     let categories = json!({ "custom_categories": [{ "name": "Customers", "values": planted }] });
-    let set = stack.api().send(reqwest::Method::PUT, &format!("{path}/custom-categories"), Some(categories));
+    let set = stack.api().send(reqwest::Method::PUT, &put, Some(categories));
     let set = set.await.unwrap();
     assert_eq!(set.status, 200, "{}", set.text);
     let rules = json!({ "guardrails": { "rules": [rule("custom", "redact", "both")] } });
@@ -392,11 +393,12 @@ async fn sentences_like_the_examples_are_blocked() {
     let category = json!({ "name": "Legal", "examples": examples, "counter_examples": other });
     let categories = json!({ "custom_categories": [category] });
     let path = format!("/api/v1/apps/{}", app.id);
+    let put = format!("{path}/custom-categories");
     let preview =
         stack.api().post(&format!("{path}/custom-categories/preview"), categories.clone()).await.unwrap();
     let figures = preview.ok().unwrap()["custom_categories"][0]["learned"].clone();
     assert!(figures["precision_percent"].as_u64().unwrap() >= 90, "{figures}");
-    let set = stack.api().send(reqwest::Method::PUT, &format!("{path}/custom-categories"), Some(categories));
+    let set = stack.api().send(reqwest::Method::PUT, &put, Some(categories));
     assert_eq!(set.await.unwrap().status, 200);
     let legal = json!({ "category": "custom", "detector": "Legal", "action": "block" });
     let rules = json!({ "guardrails": { "rules": [legal] } });
@@ -408,7 +410,8 @@ async fn sentences_like_the_examples_are_blocked() {
     };
     let blocked = ask("Good morning. Can we sue our landlord for breach of the contract? Thank you.").await;
     assert_eq!((blocked.status, blocked.code()), (400, "guardrail_blocked"), "{}", blocked.text);
-    assert_eq!(ask("Write a friendly greeting for our landlord.").await.status, 200);
+    let passed = ask("Write a friendly greeting for our landlord.").await;
+    assert_eq!(passed.status, 200, "{}", passed.text);
 }
 
 /// `pii-leak-benchmark`: what the provider sees, what comes back, and streams that are cut at each place of each

@@ -63,7 +63,8 @@ impl LearnedCategory {
                 let kept = sides.filter(|(i, _)| (i % FOLDS == fold) == held_out);
                 kept.map(|(_, example)| example).collect()
             };
-            let model = Weights::learned(&part(false)).quantized();
+            let learned_from = part(false);
+            let model = Weights::learned(&learned_from).cautious(&learned_from).quantized();
             for example in part(true).into_iter().filter(|example| model.matches_any(&example.sentences)) {
                 match example.is_of_category {
                     true => found += 1,
@@ -72,7 +73,7 @@ impl LearnedCategory {
             }
         }
         let all: Vec<_> = examples.iter().chain(&others).collect();
-        let model = Weights::learned(&all).quantized();
+        let model = Weights::learned(&all).cautious(&all).quantized();
         let bytes: Vec<u8> = model.weights.iter().map(|weight| weight.to_be_bytes()[0]).collect();
         Self {
             precision_percent: percent(found, found + wrong),
@@ -164,6 +165,21 @@ impl Weights {
         self.bias += rate * error * 0.1;
     }
 
+    /// Lowers the bias, so that a text of which nothing is known is not of the category: a sentence must have a quarter
+    /// of the evidence that the examples have on average.
+    fn cautious(mut self, examples: &[&Example]) -> Self {
+        let sentences = examples.iter().filter(|example| example.is_of_category).flat_map(|it| &it.sentences);
+        let (mut total, mut count) = (0.0_f32, 0_u16);
+        for sentence in sentences.take(usize::from(u16::MAX)) {
+            let sum: f32 = sentence.iter().map(|number| self.weights[usize::from(*number)]).sum();
+            total += sum / (sentence.len().max(1) as f32).sqrt();
+            count += 1;
+        }
+        let average = total / f32::from(count.max(1));
+        self.bias = self.bias.min(-(average.max(0.0) / 4.0));
+        self
+    }
+
     fn quantized(&self) -> Quantized {
         let largest = self.weights.iter().fold(0.0_f32, |largest, weight| largest.max(weight.abs()));
         let scale = if largest > 0.0 { 127.0 / largest } else { 0.0 };
@@ -237,6 +253,11 @@ mod tests {
         let model = Model::new(&weights, learned.bias).unwrap();
         assert!(model.matches("Hello. Could we sue the agency for breach of our contract?"));
         assert!(!model.matches("Please write a greeting for the agency. Make it friendly."));
+        for unknown in
+            ["chatcmpl-9f3a1c77e2", "The train to Lyon leaves at nine.", "fn main() { let x = 1; }"]
+        {
+            assert!(!model.matches(unknown), "{unknown}");
+        }
     }
 
     #[test]

@@ -196,7 +196,9 @@ pub(crate) fn each(
 /// The text of a sentence, where it is long enough to be scored.
 pub(crate) fn readable<'a>(bytes: &'a [u8], span: &Range<usize>) -> Option<&'a str> {
     let sentence = bytes.get(span.clone()).filter(|sentence| sentence.len() >= SHORTEST_SENTENCE)?;
-    str::from_utf8(sentence).ok()
+    // An identifier is no sentence; scripts without spaces have them.
+    let has_words = !sentence.is_ascii() || sentence.iter().filter(|byte| is(**byte, SPACE)).count() >= 2;
+    str::from_utf8(sentence).ok().filter(|_| has_words)
 }
 
 fn is_boundary(bytes: &[u8], at: usize) -> bool {
