@@ -235,7 +235,7 @@ fn learned(name: &str, clear: bool) -> CustomCategory {
     let other: Vec<_> = (0..20)
         .map(|i| match clear {
             true => format!("Write a birthday greeting for guest {}.", i),
-            false => format!("Can we sue person {} for breach of the contract?", i),
+            false => format!("Can we sue party {} for breach of the contract?", i + 20),
         })
         .collect();
     let names = ["Ann", "Bob", "Kim", "Lee", "Max", "Sue", "Tom", "Uwe", "Eva", "Ida"];
