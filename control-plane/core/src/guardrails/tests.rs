@@ -231,11 +231,11 @@ fn new_patterns_and_examples_of_own_categories_are_refused_with_their_path() {
 /// A category that can be told from other content, or one that cannot.
 fn learned(name: &str, clear: bool) -> CustomCategory {
     let examples: Vec<_> =
-        (0..20).map(|i| format!("Can we sue party {i} for breach of the contract?")).collect();
+        (0..20).map(|i| format!("Can we sue party {} for breach of the contract?", i + 10)).collect();
     let other: Vec<_> = (0..20)
         .map(|i| match clear {
             true => format!("Write a birthday greeting for guest {}.", i),
-            false => format!("Can we sue party {} for breach of the contract?", i + 20),
+            false => format!("Can we sue party {} for breach of the contract?", i + 40),
         })
         .collect();
     let names = ["Ann", "Bob", "Kim", "Lee", "Max", "Sue", "Tom", "Uwe", "Eva", "Ida"];
