@@ -335,6 +335,85 @@ async fn findings_are_written_once_and_no_value_anywhere() {
     }
 }
 
+#[tokio::test]
+async fn listed_values_are_found_and_are_in_no_file() {
+    let stack = Stack::start().await.unwrap();
+    let app = guarded(&stack, "listed", &[]).await;
+    let planted = ["Zephyrine Quill", "CN-7781-Q"];
+    let path = format!("/api/v1/apps/{}", app.id);
+    let put = format!("{path}/custom-categories");
+    let categories = json!({ "custom_categories": [{ "name": "Customers", "values": planted }] });
+    let set = stack.api().send(reqwest::Method::PUT, &put, Some(categories));
+    let set = set.await.unwrap();
+    assert_eq!(set.status, 200, "{}", set.text);
+    let rules = json!({ "guardrails": { "rules": [rule("custom", "redact", "both")] } });
+    let ruled = stack.api().send(reqwest::Method::PATCH, &path, Some(rules)).await.unwrap();
+    assert_eq!(ruled.status, 200, "{}", ruled.text);
+    stack.until_synced().await.unwrap();
+    let text = "Call zephyrine  quill about cn-7781-q, not about CN-7781-QX.";
+    let body = json!({ "model": "gpt-4o-mini", "messages": [{ "role": "user", "content": text }] });
+    let answer = stack.gateway().chat(&app.key, body).await.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let seen = upstream(&stack);
+    assert!(seen.contains("Call [CUSTOMERS] about [CUSTOMERS], not about CN-7781-QX."), "{seen}");
+    stack.api().until_recorded(&app, 1).await.unwrap();
+
+    let mut shown = vec![set.text, ruled.text];
+    for page in ["/custom-categories", "/versions", "/versions/2", "/versions/3"] {
+        shown.push(stack.api().get(&format!("{path}{page}")).await.unwrap().text);
+    }
+    for page in ["/api/v1/audit", "/api/v1/findings", "/api/v1/logs", "/metrics"] {
+        shown.push(stack.api().get(page).await.unwrap().text);
+    }
+    assert!(shown[7].contains("Customers"), "it was found: {}", shown[7]);
+    for planted in planted.iter().flat_map(|value| [(*value).to_owned(), value.to_lowercase()]) {
+        assert!(!shown.iter().any(|text| text.contains(&planted)), "{planted}");
+        for file in files(stack.dir()) {
+            let bytes = fs::read(&file).unwrap_or_default();
+            let is_there = bytes.windows(planted.len()).any(|window| window == planted.as_bytes());
+            assert!(!is_there, "{planted} is in {}", file.display());
+        }
+    }
+}
+
+#[tokio::test]
+async fn sentences_like_the_examples_are_blocked() {
+    let stack = Stack::start().await.unwrap();
+    let app = guarded(&stack, "learned", &[]).await;
+    let names = ["Ann", "Bob", "Kim", "Lee", "Max", "Sue", "Tom", "Uwe", "Eva", "Ida"];
+    let of = |texts: [&str; 2]| -> Vec<String> {
+        names.iter().flat_map(|who| texts.map(|text| text.replace("{}", who))).collect()
+    };
+    let examples = of([
+        "Can we sue {} for breach of the contract?",
+        "Is the liability clause with {} enforceable in court?",
+    ]);
+    let other =
+        of(["Write a friendly birthday greeting for {}.", "Which restaurant would {} like for lunch?"]);
+    let category = json!({ "name": "Legal", "examples": examples, "counter_examples": other });
+    let categories = json!({ "custom_categories": [category] });
+    let path = format!("/api/v1/apps/{}", app.id);
+    let put = format!("{path}/custom-categories");
+    let preview =
+        stack.api().post(&format!("{path}/custom-categories/preview"), categories.clone()).await.unwrap();
+    let figures = preview.ok().unwrap()["custom_categories"][0]["learned"].clone();
+    assert!(figures["precision_percent"].as_u64().unwrap() >= 90, "{figures}");
+    let set = stack.api().send(reqwest::Method::PUT, &put, Some(categories));
+    assert_eq!(set.await.unwrap().status, 200);
+    let legal = json!({ "category": "custom", "detector": "Legal", "action": "block" });
+    let rules = json!({ "guardrails": { "rules": [legal] } });
+    assert_eq!(stack.api().send(reqwest::Method::PATCH, &path, Some(rules)).await.unwrap().status, 200);
+    stack.until_synced().await.unwrap();
+    let ask = async |text: &str| {
+        let body = json!({ "model": "gpt-4o-mini", "messages": [{ "role": "user", "content": text }] });
+        stack.gateway().chat(&app.key, body).await.unwrap()
+    };
+    let blocked = ask("Good morning. Can we sue our landlord for breach of the contract? Thank you.").await;
+    assert_eq!((blocked.status, blocked.code()), (400, "guardrail_blocked"), "{}", blocked.text);
+    let passed = ask("Write a friendly greeting for our landlord.").await;
+    assert_eq!(passed.status, 200, "{}", passed.text);
+}
+
 /// `pii-leak-benchmark`: what the provider sees, what comes back, and streams that are cut at each place of each
 /// value.
 #[tokio::test]

@@ -39,3 +39,20 @@ pub async fn set_categories(
     tx.commit().await?;
     Ok(Json(CustomCategories { custom_categories: saved.app.settings.custom_categories }))
 }
+
+/// Shows an app's own categories of content as they would be saved, and saves nothing: with what was learned from
+/// examples, and how well. It is refused as saving them would be.
+#[utoipa::path(post, path = "/api/v1/apps/{id}/custom-categories/preview", tag = "content",
+    operation_id = "preview_custom_categories", params(("id" = Uuid, Path)), request_body = CustomCategories,
+    security(("token" = [])), responses((status = 200, body = CustomCategories), (status = "4XX", body = Problem)))]
+pub async fn preview_categories(
+    _: AdminGuard,
+    State(api): State<Api>,
+    PathParams(id): PathParams<Uuid>,
+    JsonBody(new): JsonBody<CustomCategories>,
+) -> Result<Json<CustomCategories>, Problem> {
+    let mut tx = api.store.begin().await?;
+    let shown = content::preview_categories(&mut tx, id, new).await;
+    tx.abandon().await?;
+    Ok(Json(shown?))
+}

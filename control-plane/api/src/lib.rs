@@ -128,6 +128,19 @@ struct Document;
 /// What is explained may be as large as what gateways take, 16 MiB, and has its question around it.
 const EXPLAINED: usize = 17 << 20;
 
+/// What an app's own categories may be sent in, with 10,000 values of 100 characters.
+pub const LARGEST_LISTS: usize = 5 << 20;
+
+/// The routes that take an app's own categories.
+fn with_lists() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(content::categories, content::set_categories))
+        .routes(routes!(content::preview_categories))
+        .routes(routes!(change_requests::draft::preview))
+        .routes(routes!(change_requests::mine::submit))
+        .layer(DefaultBodyLimit::max(LARGEST_LISTS))
+}
+
 /// Every route, with its documentation.
 fn documented() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(Document::openapi())
@@ -143,7 +156,7 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(versions::read))
         .routes(routes!(versions::rollback))
         .merge(OpenApiRouter::new().routes(routes!(explain::explain)).layer(DefaultBodyLimit::max(EXPLAINED)))
-        .routes(routes!(content::categories, content::set_categories))
+        .merge(with_lists())
         .routes(routes!(prompts::list, prompts::create))
         .routes(routes!(prompts::read, prompts::delete))
         .routes(routes!(prompts::create_version))
@@ -154,8 +167,6 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(change_requests::approve))
         .routes(routes!(change_requests::reject))
         .routes(routes!(change_requests::draft::settings))
-        .routes(routes!(change_requests::draft::preview))
-        .routes(routes!(change_requests::mine::submit))
         .routes(routes!(change_requests::mine::list))
         .routes(routes!(change_requests::mine::read))
         .routes(routes!(change_requests::mine::withdraw))

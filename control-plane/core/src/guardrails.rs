@@ -2,6 +2,7 @@
 
 mod category;
 mod check;
+mod learning;
 #[cfg(test)]
 mod tests;
 
@@ -11,7 +12,12 @@ use utoipa::ToSchema;
 
 pub(crate) use category::affordable;
 pub use category::{GuardrailCategory, usable_keyword, usable_pattern};
+pub(crate) use check::note_slow_exceptions;
 pub use check::{check_trials, refuse_without_effect};
+/// What the values of an app's lists are hashed with.
+pub use latchkey_guardrails::custom::exact::ExactKey as ListKey;
+pub use learning::LearnedCategory;
+pub(crate) use learning::{FEWEST_EXAMPLES, is_readable};
 
 /// What an app's guardrails look for, and what they do about it. The app's own categories stand beside it,
 /// as `custom_categories`.

@@ -181,10 +181,15 @@ impl AppSettings {
 }
 
 impl AppSettings {
-    /// The same, where other texts of prompts that were there `before` are new versions of these.
+    /// The same, where other texts of prompts that were there `before` are new versions of these, and what can be
+    /// learned from new examples was learned.
     #[must_use]
     pub fn continuing(self, before: &Self) -> Self {
-        Self { prompts: prompts::continued(&before.prompts, self.prompts), ..self }
+        Self {
+            prompts: prompts::continued(&before.prompts, self.prompts),
+            custom_categories: content::learned(&before.custom_categories, self.custom_categories),
+            ..self
+        }
     }
 
     /// The same of settings that were `before`, where nothing new is set that would change nothing: it would

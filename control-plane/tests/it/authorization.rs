@@ -58,6 +58,7 @@ const RULES: &[(&str, Rule)] = &[
     ("explain_request", Reader),
     ("read_custom_categories", Reader),
     ("set_custom_categories", Admin),
+    ("preview_custom_categories", Admin),
     ("list_prompts", Reader),
     ("create_prompt", Admin),
     ("read_prompt", Reader),

@@ -230,7 +230,7 @@ on_both! {
         let other = json!({"guardrails": {"rules": [{"category": "pci", "action": "redact", "shadow_until": until}]}});
         assert_eq!(test.patch(&path, other).await.refused(422).1, "guardrails.rules[0].shadow_until", "a new trial that is over");
         let examples = json!([{"name": "P", "keywords": ["kilo"], "examples": ["an old example", "a new one"]}]);
-        assert_eq!(put_categories(&test, &app, examples).await.refused(422).1, "custom_categories[0].examples[1]");
+        assert_eq!(put_categories(&test, &app, examples).await.refused(422).1, "custom_categories[0].examples");
         test.patch(&path, json!({"guardrails": {}})).await.expect(StatusCode::OK);
         test.act(&format!("{path}/versions/2/rollback")).await.expect(StatusCode::OK);
     }
@@ -275,6 +275,132 @@ on_both! {
         let failed = test.act(&format!("/change-requests/{}/approve", id(&late))).await.expect(StatusCode::OK);
         assert_eq!(failed["status"], "failed", "the trial is over before it began");
         assert!(failed["comment"].as_str().unwrap().contains("guardrails.rules[0].shadow_until"), "{failed}");
+    }
+}
+
+/// Forty examples of each side, and what tells them apart.
+fn legal() -> Value {
+    let of = |texts: [&str; 2]| -> Vec<String> {
+        ["Ann", "Bob", "Kim", "Lee", "Max", "Sue", "Tom", "Uwe", "Eva", "Ida"]
+            .iter()
+            .flat_map(|who| texts.map(|text| text.replace("{}", who)))
+            .collect()
+    };
+    json!({
+        "name": "Legal",
+        "examples": of(["Can we sue {} for breach of the contract?", "Is the liability clause with {} enforceable in court?"]),
+        "counter_examples": of(["Write a friendly birthday greeting for {}.", "Which restaurant would {} like for lunch?"]),
+    })
+}
+
+on_both! {
+    async fn listed_values_are_kept_as_hashes_alone(test: Test) {
+        let app = test.app(json!({})).await;
+        let (path, categories) = (format!("/apps/{}", id(&app)), format!("/apps/{}/custom-categories", id(&app)));
+        let of = |values: Value| json!([{"name": "Customers", "values": values}]);
+        let set = put_categories(&test, &app, of(json!(["Planted Name", "C-100977"]))).await.expect(StatusCode::OK);
+        let hashes = set["custom_categories"][0]["values"].clone();
+        assert!(hashes.as_array().unwrap().iter().all(|value| value.as_str().unwrap().starts_with("hash:")), "{hashes}");
+        assert_eq!(test.get(&categories).await.expect(StatusCode::OK), set);
+        put_categories(&test, &app, of(hashes.clone())).await.expect(StatusCode::OK);
+        put_categories(&test, &app, of(json!(["planted name", "c-100977"]))).await.expect(StatusCode::OK);
+        let versions = test.get(&format!("{path}/versions")).await.expect(StatusCode::OK);
+        assert_eq!(versions["items"].as_array().unwrap().len(), 2, "the hashes and the values are the same list");
+
+        let wire = shipped(&test, &app).await.0.unwrap();
+        assert_eq!(wire.custom_categories[0].values.len(), 30, "{wire:?}");
+        let key = latchkey_core::guardrails::ListKey::new(&wire.key);
+        let expected = key.hashes("C-100977").unwrap()[0].to_bytes();
+        assert!(wire.custom_categories[0].values.chunks(15).any(|hash| hash == expected));
+
+        let fewer = json!([{"name": "Customers", "values": hashes, "remove_values": ["C-100977"]}]);
+        let fewer = put_categories(&test, &app, fewer).await.expect(StatusCode::OK);
+        assert_eq!(fewer["custom_categories"][0]["values"].as_array().unwrap().len(), 1);
+        test.act(&format!("{path}/versions/2/rollback")).await.expect(StatusCode::OK);
+        assert_eq!(test.get(&categories).await.expect(StatusCode::OK), set, "an older list is restored");
+
+        let other = test.app(json!({"name": "Other"})).await;
+        let foreign = put_categories(&test, &other, of(hashes.clone())).await;
+        assert_eq!(foreign.refused(422), pair("invalid", "custom_categories[0].values[0]"));
+        let refused = put_categories(&test, &app, of(json!(["Another Name", "x"]))).await;
+        assert_eq!(refused.refused(422), pair("invalid", "custom_categories[0].values[1]"));
+        let removed = json!([{"name": "Customers", "values": hashes, "remove_values": ["Nobody"]}]);
+        assert_eq!(put_categories(&test, &app, removed).await.refused(422).1, "custom_categories[0].remove_values[0]");
+
+        let most: Vec<_> = (0..10_000).map(|i| format!("Number {i:05} of the longest list")).collect();
+        let set = put_categories(&test, &other, of(json!(most))).await.expect(StatusCode::OK);
+        let again = put_categories(&test, &other, set["custom_categories"].clone()).await.expect(StatusCode::OK);
+        assert_eq!(again, set);
+        for query in ["SELECT settings FROM apps", "SELECT settings FROM app_versions"] {
+            let rows = test.column(query).await;
+            assert!(!rows.is_empty() && rows.iter().all(|row| !row.contains("Planted") && !row.contains("100977")), "{query}");
+        }
+    }
+}
+
+on_both! {
+    async fn a_request_for_listed_values_keeps_none_of_them(test: Test) {
+        let app = test.app(json!({})).await;
+        let alice = test.user("alice@acme.com").await;
+        let token = test.token_of(&alice).await;
+        edit(&test, &id(&app), |settings| {
+            for rule in [&mut settings.self_service.access.viewer, &mut settings.self_service.access.settings_request] {
+                *rule = Rule { mode: AccessMode::Everyone, ..Rule::default() };
+            }
+        }).await;
+        let mine = format!("/me/apps/{}", id(&app));
+        let edit = json!({"custom_categories": [{"name": "Customers", "values": ["Planted Name"]}]});
+        let body = json!({"kind": "custom_categories", "edit": edit});
+        let shown = test.with(&token, "POST", &format!("{mine}/change-requests/preview"), Some(body)).await.expect(StatusCode::OK);
+        assert!(!shown.to_string().contains("Planted"), "{shown}");
+        let body = json!({"kind": "custom_categories", "edit": edit, "reason": "r"});
+        let asked = test.with(&token, "POST", &format!("{mine}/change-requests"), Some(body)).await.expect(StatusCode::CREATED);
+        let stored = test.column("SELECT edit FROM change_requests").await;
+        assert!(stored[0].contains("hash:") && !stored[0].contains("Planted"), "{stored:?}");
+        assert!(!asked.to_string().contains("Planted"), "{asked}");
+        let done = test.act(&format!("/change-requests/{}/approve", id(&asked))).await.expect(StatusCode::OK);
+        assert_eq!(done["status"], "approved", "{done}");
+        assert_eq!(shipped(&test, &app).await.0.unwrap().custom_categories[0].values.len(), 15);
+        let wrong = json!({"custom_categories": [{"name": "Customers", "values": ["fine", "#x"]}]});
+        let body = json!({"kind": "custom_categories", "edit": wrong, "reason": "r"});
+        let refused = test.with(&token, "POST", &format!("{mine}/change-requests"), Some(body)).await;
+        assert_eq!(refused.refused(422), pair("invalid", "edit.custom_categories[0].values[1]"));
+    }
+}
+
+on_both! {
+    async fn categories_are_learned_from_examples_and_measured_before_they_are_saved(test: Test) {
+        let app = test.app(json!({})).await;
+        let path = format!("/apps/{}", id(&app));
+        let shown = test.post(&format!("{path}/custom-categories/preview"), json!({"custom_categories": [legal()]})).await.expect(StatusCode::OK);
+        let learned = &shown["custom_categories"][0]["learned"];
+        assert!(learned["precision_percent"].as_u64().unwrap() >= 90, "{learned}");
+        let none = test.get(&format!("{path}/custom-categories")).await.expect(StatusCode::OK);
+        assert_eq!(none["custom_categories"], json!([]), "nothing was saved");
+        let set = put_categories(&test, &app, json!([legal()])).await.expect(StatusCode::OK);
+        assert_eq!(&set["custom_categories"][0]["learned"], learned, "the same examples, the same figures");
+        let wire = shipped(&test, &app).await.0.unwrap();
+        assert_eq!(wire.custom_categories[0].learned.as_ref().map(|it| (it.format, it.weights.len())), Some((1, 8192)));
+        let block = json!({"guardrails": {"rules": [{"category": "custom", "detector": "Legal", "action": "block"}]}});
+        test.patch(&path, block).await.expect(StatusCode::OK);
+
+        // Examples that cannot be told apart no longer may.
+        let mut vague = legal();
+        let (first, second) = (vague["examples"].clone(), vague["counter_examples"].clone());
+        let mixed = |odd: usize| -> Vec<Value> {
+            let all = first.as_array().unwrap().iter().chain(second.as_array().unwrap());
+            all.enumerate().filter(|(i, _)| (i.count_ones() as usize) % 2 == odd).map(|(_, text)| text.clone()).collect()
+        };
+        (vague["examples"], vague["counter_examples"]) = (json!(mixed(0)), json!(mixed(1)));
+        let refused = put_categories(&test, &app, json!([vague])).await;
+        assert_eq!(refused.refused(422), pair("invalid", "guardrails.rules[0].action"));
+        let mut few = legal();
+        few["examples"].as_array_mut().unwrap().truncate(19);
+        assert_eq!(put_categories(&test, &app, json!([few])).await.refused(422).1, "custom_categories[0].examples");
+        let mut same = set["custom_categories"][0].clone();
+        same["description"] = json!("What lawyers are for.");
+        let same = put_categories(&test, &app, json!([same])).await.expect(StatusCode::OK);
+        assert_eq!(&same["custom_categories"][0]["learned"], learned);
     }
 }
 

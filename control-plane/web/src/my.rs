@@ -9,8 +9,10 @@ pub mod logs;
 pub mod requests;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::handler::Handler;
 use axum::routing::{get, post};
-use latchkey_api::Api;
+use latchkey_api::{Api, LARGEST_LISTS};
 
 /// Every page of the portal.
 pub fn routes() -> Router<Api> {
@@ -27,7 +29,10 @@ pub fn routes() -> Router<Api> {
         .route("/apps/{id}/keys/{key}/value", post(keys::value))
         .route("/apps/{id}/logs", get(logs::page))
         .route("/apps/{id}/findings", get(findings::page))
-        .route("/apps/{id}/request/{kind}", get(ask::page).post(ask::send))
+        .route(
+            "/apps/{id}/request/{kind}",
+            get(ask::page).post(ask::send.layer(DefaultBodyLimit::max(LARGEST_LISTS))),
+        )
         .route("/requests", get(requests::list))
         .route("/requests/{id}", get(requests::page))
         .route("/requests/{id}/withdraw", post(requests::withdraw))

@@ -1,9 +1,14 @@
-//! Prints what a scan costs: `cargo run --release -p latchkey-guardrails --example speed`.
+//! Prints what a scan costs: `cargo run --release -p latchkey-guardrails --example speed`. With the argument `own`, of
+//! an app's own categories alone.
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use latchkey_guardrails::{Scanner, Wanted};
+use latchkey_guardrails::custom::CustomDefinition;
+use latchkey_guardrails::custom::exact::ExactKey;
+use latchkey_guardrails::custom::learned::{BUCKETS, Model};
+use latchkey_guardrails::{CustomCategory, Scanner, Wanted};
 
 const PROSE: &str = "The quarterly report shows that revenue grew in most regions, while costs stayed flat. We should \
     look at the churn of small accounts again before the meeting on Thursday, and ask the sales team which of the three \
@@ -18,16 +23,56 @@ fn main() {
     let start = Instant::now();
     let scanner = black_box(Scanner::new());
     println!("start: {:?}", start.elapsed());
+    if !std::env::args().any(|argument| argument == "own") {
+        built_in(&scanner);
+    }
+    println!("\n{:<34}{:>12}{:>12}{:>12}", "a list of 10,000 values", "1.4 kB", "64 kB", "1 MB");
+    let list = own(values());
+    for (name, unit) in [("prose", PROSE), ("code", CODE), ("logs", LOG), ("Chinese", CHINESE)] {
+        row(&scanner, &list, name, unit);
+    }
+    for (name, unit) in [("words of a letter", "a "), ("numbers", "C-1234567, "), ("values", "customer 500 ")]
+    {
+        row(&scanner, &list, name, unit);
+    }
+    println!("\n{:<34}{:>12}{:>12}{:>12}", "learned from examples", "1.4 kB", "64 kB", "1 MB");
+    let learned = own(CustomDefinition { learned: Model::new(&[1; BUCKETS], -1).ok(), ..Default::default() });
+    for (name, unit) in [("prose", PROSE), ("code", CODE), ("logs", LOG), ("Chinese", CHINESE)] {
+        row(&scanner, &learned, name, unit);
+    }
+}
+
+fn built_in(scanner: &Scanner) {
     let wanted = Wanted::all();
     println!("\n{:<34}{:>12}{:>12}{:>12}", "nothing found", "1.4 kB", "64 kB", "1 MB");
     for (name, unit) in [("prose", PROSE), ("code", CODE), ("logs", LOG), ("Chinese", CHINESE)] {
-        row(&scanner, &wanted, name, unit);
+        row(scanner, &wanted, name, unit);
     }
     println!("\n{:<34}{:>12}{:>12}{:>12}", "chosen to be slow", "1.4 kB", "64 kB", "1 MB");
     for (name, unit) in slow() {
-        row(&scanner, &wanted, name, &unit);
+        row(scanner, &wanted, name, &unit);
     }
-    println!("\nnothing wanted, 1 MB: {:?}", time(&scanner, &Wanted::default(), &fill(PROSE, 1 << 20)));
+    println!("\nnothing wanted, 1 MB: {:?}", time(scanner, &Wanted::default(), &fill(PROSE, 1 << 20)));
+}
+
+/// Customer numbers, names of two words, and a few long values.
+fn values() -> CustomDefinition {
+    let key = ExactKey::new(b"key");
+    let value = |i: u32| match i % 3 {
+        0 => format!("C-{}", 1_000_000 + i * 7),
+        1 => format!("customer {i}"),
+        _ => format!("the project of the year {i} in every region of the north"),
+    };
+    let exact = (0..10_000).flat_map(|i| key.hashes(&value(i)).unwrap_or_default()).collect();
+    CustomDefinition { exact, exact_key: b"key".to_vec(), ..Default::default() }
+}
+
+fn own(definition: CustomDefinition) -> Wanted {
+    let mut wanted = Wanted::default();
+    if let Ok(category) = CustomCategory::compile(&definition) {
+        wanted.add_custom(Arc::new(category), 2);
+    }
+    wanted
 }
 
 /// Texts that make single rules begin as often, and read as far, as they can.

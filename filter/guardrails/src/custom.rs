@@ -1,16 +1,19 @@
-//! An app's own categories: keywords, patterns, and exact values that are known by their keyed hashes alone.
+//! An app's own categories: keywords, patterns, exact values that are known by their keyed hashes alone, and what
+//! was learned from examples.
 
 use std::sync::Arc;
 
-use crate::custom::exact::{ExactValue, ExactValues};
+use crate::custom::exact::{ExactHash, ExactValues};
 use crate::custom::keywords::Keywords;
+use crate::custom::learned::Model;
 use crate::custom::pattern::Pattern;
 
 pub mod exact;
 pub(crate) mod index;
 pub(crate) mod keywords;
+pub mod learned;
 pub(crate) mod pattern;
-mod probe;
+pub(crate) mod probe;
 pub(crate) mod scan;
 
 /// Why a keyword, pattern or value is refused: a lowercase fragment that people read.
@@ -30,16 +33,19 @@ pub struct CustomDefinition {
     /// full-width and confusable letters are plain. A match ends after [`LONGEST_CUSTOM_MATCH`] bytes.
     pub patterns: Vec<String>,
     /// Values that are not stored, in any case: whole words.
-    pub exact: Vec<ExactValue>,
-    /// The key of [`ExactValue`].
+    pub exact: Vec<ExactHash>,
+    /// What [`exact::ExactKey`] is made of.
     pub exact_key: Vec<u8>,
+    /// What was learned from examples.
+    pub learned: Option<Model>,
 }
 
 impl std::fmt::Debug for CustomDefinition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { keywords, patterns, exact, exact_key: _ } = self;
+        let Self { keywords, patterns, exact, exact_key: _, learned } = self;
         let mut shown = f.debug_struct("CustomDefinition");
         shown.field("keywords", keywords).field("patterns", patterns).field("exact", &exact.len());
+        shown.field("learned", &learned.is_some());
         shown.finish_non_exhaustive()
     }
 }
@@ -50,6 +56,7 @@ pub struct CustomCategory {
     pub(crate) keywords: Keywords,
     pub(crate) patterns: Vec<Pattern>,
     pub(crate) exact: ExactValues,
+    pub(crate) learned: Option<Model>,
 }
 
 impl CustomCategory {
@@ -58,11 +65,12 @@ impl CustomCategory {
     /// # Errors
     /// What cannot be used, and why.
     pub fn compile(definition: &CustomDefinition) -> Result<Self, Refused> {
-        let CustomDefinition { keywords, patterns, exact, exact_key } = definition;
+        let CustomDefinition { keywords, patterns, exact, exact_key, learned } = definition;
         Ok(Self {
             keywords: Keywords::new(keywords)?,
             patterns: patterns.iter().map(|pattern| Pattern::compile(pattern)).collect::<Result<_, _>>()?,
-            exact: ExactValues::new(exact, exact_key)?,
+            exact: ExactValues::new(exact, exact_key),
+            learned: learned.clone(),
         })
     }
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::custom::Refused;
 use crate::custom::pattern::Pattern;
+use crate::custom::{Refused, probe};
 use crate::normalize::normalized;
 
 /// Steps in one text: a text with so many matches is made to be slow.
@@ -35,6 +35,15 @@ impl Exceptions {
         let values = values.iter().map(|value| normalized(value).to_ascii_lowercase()).collect();
         let patterns = patterns.iter().map(|pattern| Pattern::compile(pattern)).collect::<Result<_, _>>()?;
         Ok(Self { values, patterns })
+    }
+
+    /// Whether patterns may be stored for one app: each compiles, and together they read no match too slowly that is
+    /// made to slow them down.
+    ///
+    /// # Errors
+    /// What cannot be used, and why.
+    pub fn check(patterns: &[String]) -> Result<(), Refused> {
+        probe::run_exceptions(&Self::compile(&[], patterns)?.patterns)
     }
 
     /// Whether a match, normalized, is fine. Counts its steps: after [`MOST_STEPS`] patterns make nothing fine.

@@ -56,9 +56,9 @@ fn decide<T: Ord + Copy>(row: &mut Vec<Candidate<T>>, kept: &mut Vec<Candidate<T
     kept.extend(stays.into_values());
 }
 
-/// Moves `point` before every candidate that lies across it.
-pub(crate) fn retreat<T>(candidates: &[Candidate<T>], point: usize) -> usize {
-    let mut spans: Vec<_> = candidates.iter().map(|candidate| &candidate.span).collect();
+/// Moves `point` before every span that lies across it.
+pub(crate) fn retreat<'a>(spans: impl Iterator<Item = &'a Range<usize>>, point: usize) -> usize {
+    let mut spans: Vec<_> = spans.collect();
     spans.sort_by_key(|span| Reverse(span.start));
     spans.into_iter().fold(
         point,

@@ -46,7 +46,8 @@ pub enum End {
 /// What was found in a part of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scan {
-    /// Ascending, not overlapping. All of them begin before `decided`.
+    /// Ascending. They overlap only where sentences are noted (of categories that were learned from examples, with a
+    /// precedence of 1) in which something else was found. All of them begin before `decided`.
     pub matches: Vec<Match>,
     /// Up to where the text is decided whatever comes after it: every match that begins before it ends before
     /// it, and no text appended would add, remove or change one. The next scan continues here.
@@ -130,7 +131,7 @@ impl Scanner {
         Self { dictionary: Dictionary::built_in() }
     }
 
-    /// All matches of a complete text: ascending, not overlapping.
+    /// All matches of a complete text: as [`Scan::matches`].
     #[must_use]
     pub fn find(&self, text: &str, wanted: &Wanted) -> Vec<Match> {
         self.scan(text, 0, End::Closed, wanted).matches
@@ -170,15 +171,23 @@ impl Scanner {
         let mut sink = Sink::new(&self.dictionary, &view, wanted, view.place(from), Decode::Once, end);
         let settled = if wanted.built_in() { progress.pass(&mut sink, part, from, base) } else { Vec::new() };
         custom::scan::run(&mut sink);
-        let (mut candidates, undecided) = placed(sink);
+        let Placed { mut candidates, noted, undecided } = Placed::of(sink);
         candidates.extend(settled);
         let decided = match end {
             End::Closed => text.len(),
-            End::Open => overlap::retreat(&candidates, view.origin(undecided).max(from)),
+            End::Open => overlap::retreat(
+                candidates.iter().chain(&noted).map(|candidate| &candidate.span),
+                view.origin(undecided).max(from),
+            ),
         };
-        let kept = overlap::resolve(candidates).into_iter();
+        let has_noted = !noted.is_empty();
+        let kept = overlap::resolve(candidates).into_iter().chain(noted);
         let matches = kept.map(|candidate| Match { span: candidate.span, finding: candidate.item });
-        Scan { matches: matches.filter(|found| found.span.start < decided).collect(), decided }
+        let mut matches: Vec<_> = matches.filter(|found| found.span.start < decided).collect();
+        if has_noted {
+            matches.sort_by_key(|found| (found.span.start, found.span.end));
+        }
+        Scan { matches, decided }
     }
 }
 
@@ -233,15 +242,27 @@ pub(crate) fn strongest(dictionary: &Dictionary, text: &str, wanted: &Wanted) ->
         pass::run(&mut sink, None);
     }
     custom::scan::run(&mut sink);
-    let (candidates, _) = placed(sink);
-    candidates.into_iter().map(|candidate| (candidate.rank, candidate.item)).max()
+    Placed::of(sink).candidates.into_iter().map(|candidate| (candidate.rank, candidate.item)).max()
 }
 
-/// What was found, as bytes of the text, and from where on more could begin, as a byte of the view. What is too
-/// long or excepted is left out.
-fn placed(mut sink: Sink<'_>) -> (Vec<Candidate<Finding>>, usize) {
-    let found = std::mem::take(&mut sink.candidates).into_iter();
-    (found.filter_map(|candidate| placed_one(&mut sink, candidate)).collect(), sink.undecided)
+/// What was found, as bytes of the text. What is too long or excepted is left out.
+struct Placed {
+    candidates: Vec<Candidate<Finding>>,
+    /// Beside them.
+    noted: Vec<Candidate<Finding>>,
+    /// From where on more could begin, as a byte of the view.
+    undecided: usize,
+}
+
+impl Placed {
+    fn of(mut sink: Sink<'_>) -> Self {
+        let (candidates, noted) = (std::mem::take(&mut sink.candidates), std::mem::take(&mut sink.noted));
+        let mut place = |found: Vec<_>| -> Vec<_> {
+            found.into_iter().filter_map(|candidate| placed_one(&mut sink, candidate)).collect()
+        };
+        let (candidates, noted) = (place(candidates), place(noted));
+        Self { candidates, noted, undecided: sink.undecided }
+    }
 }
 
 fn placed_one(sink: &mut Sink<'_>, candidate: Candidate<Finding>) -> Option<Candidate<Finding>> {

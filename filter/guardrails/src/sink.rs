@@ -22,6 +22,8 @@ pub(crate) struct Sink<'a> {
     /// What begins before was decided earlier.
     pub(crate) from: usize,
     pub(crate) candidates: Vec<Candidate<Finding>>,
+    /// What is only noted, and stands beside what it overlaps.
+    pub(crate) noted: Vec<Candidate<Finding>>,
     /// Before this, no match could begin whatever text came; if none came, it does not matter.
     pub(crate) undecided: usize,
     /// The words that were read before.
@@ -63,6 +65,7 @@ impl<'a> Sink<'a> {
             wanted,
             from,
             candidates: Vec::new(),
+            noted: Vec::new(),
             undecided: view.bytes().len(),
             contexts: Contexts::default(),
             is_unsettled: false,

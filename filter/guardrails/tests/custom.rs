@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use latchkey_guardrails::custom::CustomDefinition;
-use latchkey_guardrails::custom::exact::ExactValue;
+use latchkey_guardrails::custom::exact::ExactKey;
 use latchkey_guardrails::{Category, CustomCategory, Exceptions, Finding, Risk, Scanner, Wanted};
 
 fn strings(texts: &[&str]) -> Vec<String> {
@@ -81,16 +81,57 @@ fn a_match_of_a_pattern_is_bounded() {
     assert_eq!(lengths, [256, 256, 256, 232]);
 }
 
+fn list(key: &[u8], values: &[&str]) -> CustomDefinition {
+    let of = ExactKey::new(key);
+    let exact = values.iter().flat_map(|value| of.hashes(value).unwrap()).collect();
+    CustomDefinition { exact, exact_key: key.to_vec(), ..Default::default() }
+}
+
 #[test]
-fn exact_values_are_known_by_their_hashes() {
-    let exact = ["Customer 1009", "ann lee", "x-17"].map(|value| ExactValue::new(b"key", value)).to_vec();
-    let definition = CustomDefinition { exact, exact_key: b"key".to_vec(), ..Default::default() };
+fn values_of_a_list_are_whole_words_in_any_case() {
+    let definition = list(b"key", &["Customer 1009", "ann lee", "x-17/b", "C:\\tom smith"]);
     assert_eq!(
-        found(&definition, "customer 1009 and Ann Lee, ann leer, X-17."),
-        ["customer 1009", "Ann Lee", "X-17"]
+        found(&definition, "customer 1009 and Ann  Lee, Ann\n Lee, ann leer, X-17/B. x-17/bc Ann    Lee"),
+        ["customer 1009", "Ann  Lee", "Ann\n Lee", "X-17/B"]
     );
-    let other = CustomDefinition { exact_key: b"other".to_vec(), ..definition };
+    assert_eq!(found(&definition, "in C:\\Tom Smith"), ["C:\\Tom Smith"]);
+    assert_eq!(found(&definition, r#"{"a":"x\nAnn Lee\n"}"#), ["Ann Lee"]);
+    assert_eq!(found(&definition, "Ａｎｎ Lee, Аnn Lее, A\u{200b}nn Lee").len(), 3, "written otherwise");
+    let longer = list(b"key", &["blue", "blue falcon", "falcon seven"]);
+    assert_eq!(found(&longer, "blue, blue falcon"), ["blue", "blue falcon"]);
+}
+
+#[test]
+fn values_of_other_scripts() {
+    let definition = list(b"key", &["機密情報", "Вектор-1", "größe", "Νίκος"]);
+    assert_eq!(found(&definition, "これは機密情報です"), ["機密情報"]);
+    assert_eq!(
+        found(&definition, "вектор-1 ВЕКТОР-1 Вектор-1 вектор-12"),
+        ["вектор-1", "ВЕКТОР-1", "Вектор-1"]
+    );
+    assert_eq!(found(&definition, "Größe νίκος ΝΊΚΟΣ"), ["Größe", "νίκος", "ΝΊΚΟΣ"]);
+}
+
+#[test]
+fn values_are_found_by_the_key_of_their_hashes_alone() {
+    let definition = list(b"key", &["Customer 1009"]);
+    let other = CustomDefinition { exact_key: b"other".to_vec(), ..definition.clone() };
     assert!(found(&other, "customer 1009").is_empty());
+    assert!(ExactKey::new(b"key").made(&definition.exact[0]));
+    assert!(!ExactKey::new(b"other").made(&definition.exact[0]));
+    let printed = format!("{definition:?} {:?}", CustomCategory::compile(&definition));
+    assert!(!printed.contains("mac"), "{printed}");
+}
+
+#[test]
+fn values_that_cannot_be_looked_for_are_refused_without_being_shown() {
+    let refused = |value: &str| ExactKey::new(b"key").hashes(value).unwrap_err().0;
+    assert_eq!(refused("abc"), "must have 4 to 100 characters");
+    assert_eq!(refused(&"x".repeat(101)), "must have 4 to 100 characters");
+    assert_eq!(refused("a\u{200b}\u{200b}bc"), "must have at least 4 characters that can be seen");
+    assert_eq!(refused("#1234"), "must begin and end with a letter or digit");
+    assert_eq!(refused(&["a"; 17].join(" ")), "must have at most 16 words, and has 17");
+    assert!(ExactKey::new(b"key").hashes(&["a"; 16].join(" ")).is_ok());
 }
 
 #[test]
@@ -138,9 +179,6 @@ fn what_cannot_be_used_is_refused_with_the_reason() {
     assert!(refused(patterns(&[r"\w{1000}{1000}"])).contains("cannot be used"));
     assert!(refused(patterns(&[r"\p{Greek}+"])).contains("cannot be used"));
     assert!(refused(keywords(&["a"])).contains("`a` must have 2 to 256 bytes"));
-    let values = (3..40).map(|length| ExactValue::new(b"key", &"x".repeat(length))).collect();
-    let definition = CustomDefinition { exact: values, exact_key: b"key".to_vec(), ..Default::default() };
-    assert!(refused(definition).contains("37 different lengths"));
 }
 
 #[test]
@@ -149,4 +187,15 @@ fn what_is_slow_is_refused() {
     assert!(slow.contains("steps for each byte of a text such as"), "{slow}");
     let many = patterns(&[r"\w+x"; 40]);
     assert!(refused(many).contains("take"));
+}
+
+#[test]
+fn exceptions_that_are_slow_are_refused() {
+    let ordinary =
+        [r".*@test\.example\.com", r"TEST-\d{2,4}", "(?i)sample.*", r"4111[ -]?1111[ -]?1111[ -]?1111"];
+    assert_eq!(Exceptions::check(&strings(&ordinary)), Ok(()));
+    let many: Vec<_> = (0..50).map(|i| format!(r"[a-z]+@host{i}\.example\.com")).collect();
+    let slow = Exceptions::check(&many).unwrap_err().0;
+    assert!(slow.contains("steps for each byte of a match such as"), "{slow}");
+    assert!(Exceptions::check(&strings(&["("])).is_err());
 }

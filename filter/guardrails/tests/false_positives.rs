@@ -83,6 +83,45 @@ fn hashes_and_ids() {
     assert_eq!(found(&text), []);
 }
 
+/// Where a comma separates values, a card is one of them; where it is a decimal's, the digits are none.
+#[test]
+fn cards_after_a_comma() {
+    let card = |text: &str| found(text).into_iter().map(|(_, value)| value).collect::<Vec<_>>();
+    for text in [
+        "64,4111111111111111",
+        "64,4111111111111111,Ann",
+        "[12,64,4111111111111111]",
+        "7,4111 1111 1111 1111,x",
+    ] {
+        assert!(matches!(&card(text)[..], [value] if value.starts_with("4111")), "{text}");
+    }
+    assert_eq!(
+        card("id,card\n10,4111111111111111\n100,378282246310005\n"),
+        ["4111111111111111", "378282246310005"]
+    );
+    for text in [
+        "0,4111111111111111",
+        "00,4111111111111111",
+        "3,4111111111111111",
+        "64,378282246310005",
+        "1,234,567,890,123,456",
+        "64.4111111111111111",
+        "64,4111111111111112",
+        "64,41111111111111112",
+        "64,4111,1111,1111,1111",
+        "64,4111111111111111x",
+    ] {
+        assert_eq!(found(text), [], "{text}");
+    }
+    let mut random = Random(9);
+    let decimals: String =
+        (0..20_000).map(|i| format!("{},{} ", i % 10, random.text("0123456789", 16))).collect();
+    assert_eq!(found(&decimals), []);
+    let thousands: String =
+        (0..20_000).map(|i| format!("{},{:03},{:03} ", i % 999, i % 1000, i * 7 % 1000)).collect();
+    assert_eq!(found(&thousands), []);
+}
+
 #[test]
 fn media_in_base64() {
     let mut random = Random(2);

@@ -3,7 +3,8 @@
 use std::sync::{Arc, LazyLock};
 
 use latchkey_guardrails::custom::CustomDefinition;
-use latchkey_guardrails::custom::exact::ExactValue;
+use latchkey_guardrails::custom::exact::ExactKey;
+use latchkey_guardrails::custom::learned::{BUCKETS, Model, sentences};
 use latchkey_guardrails::{
     CONTEXT, CustomCategory, End, Exceptions, LONGEST_MATCH, Match, Part, Progress, Scanner, Wanted,
 };
@@ -22,6 +23,9 @@ const FRAGMENTS: &[&str] = &[
     "4111-1111-1111-1111",
     "4111111111111111",
     "4111111111111112",
+    "64,4111111111111111",
+    "0,4111111111111111",
+    "12,",
     "4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1",
     "3782 822463 10005",
     "12/27",
@@ -266,7 +270,9 @@ fn streamed_on(
 /// Everything that is built in, categories of an app's own, and exceptions.
 static WANTED: LazyLock<Wanted> = LazyLock::new(|| {
     let strings = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-    let exact = ["blue falcon 7", "C-1009", "Ann Example"].map(|value| ExactValue::new(b"key", value));
+    let values = ["blue falcon 7", "C-1009", "Ann Example", "テキスト", "4111 1111 1111 1111", "номер дома"];
+    let key = ExactKey::new(b"key");
+    let exact: Vec<_> = values.iter().flat_map(|value| key.hashes(value).unwrap()).collect();
     let definitions = [
         CustomDefinition { keywords: strings(&["orion", "blue falcon"]), ..Default::default() },
         CustomDefinition {
@@ -283,7 +289,7 @@ static WANTED: LazyLock<Wanted> = LazyLock::new(|| {
             ]),
             ..Default::default()
         },
-        CustomDefinition { exact: exact.to_vec(), exact_key: b"key".to_vec(), ..Default::default() },
+        CustomDefinition { exact, exact_key: b"key".to_vec(), ..Default::default() },
     ];
     let exceptions =
         Exceptions::compile(&strings(&["415-555-2671"]), &strings(&[r".*@example\.com"])).unwrap();
@@ -370,4 +376,88 @@ fn prose_is_held_back_by_a_word() {
     let held = |end: usize| end - SCANNER.decided_until(&prose[..end], &ALL);
     let most = (1..prose.len()).map(held).max();
     assert!(most <= Some(13), "{most:?}");
+}
+
+/// Knows the sentences of this text from others.
+fn learned_from(text: &str, bias: i32) -> CustomDefinition {
+    let mut weights = vec![-20_i8; BUCKETS];
+    for number in sentences(text).into_iter().flatten() {
+        weights[usize::from(number)] = 100;
+    }
+    CustomDefinition { learned: Some(Model::new(&weights, bias).unwrap()), ..Default::default() }
+}
+
+const CONTRACT: &str = "Can we sue our supplier for breach of contract?";
+const SENTENCES: &[&str] = &[
+    CONTRACT,
+    "Could we sue the supplier for a breach of contract",
+    "The weather is fine today.",
+    "Write to ann@example.com",
+    "4111 1111 1111 1111",
+    "我们能否起诉供应商违约。",
+    ". ",
+    "! ",
+    "\n",
+    " ",
+    "\u{200b}",
+    "\r\n\r\n",
+    "    ",
+    "v1.2.3",
+];
+
+fn learned(precedence: u8) -> Wanted {
+    let definition = learned_from(&format!("{CONTRACT}\n我们能否起诉供应商违约。"), -300);
+    let mut wanted = Wanted::all();
+    wanted.add_custom(Arc::new(CustomCategory::compile(&definition).unwrap()), precedence);
+    wanted
+}
+
+fn sentences_of_any_kind() -> impl Strategy<Value = String> {
+    let long = proptest::sample::select(vec![0_usize, 0, 0, 1990, 2100]).prop_map(|length| {
+        "breach of contract by our supplier ".chars().cycle().take(length).collect::<String>()
+    });
+    let sentence = proptest::sample::select(SENTENCES).prop_map(str::to_owned);
+    proptest::collection::vec(prop_oneof![8 => sentence, 1 => long], 0..14).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 500 } else { 10_000 }))]
+
+    #[test]
+    fn a_stream_has_the_same_sentences(
+        text in sentences_of_any_kind(),
+        lengths in proptest::collection::vec(1..300usize, 1..12),
+        precedence in 1..4u8,
+    ) {
+        let wanted = learned(precedence);
+        let whole = SCANNER.find(&text, &wanted);
+        prop_assert_eq!(streamed(&SCANNER, &wanted, &text, &lengths), whole);
+    }
+}
+
+#[test]
+fn sentences_are_found_and_what_is_noted_hides_nothing() {
+    let text = "Hello there. Can we sue ann@example.com, our supplier, for breach of contract? The weather is fine today.";
+    let found = |precedence| {
+        let matches = SCANNER.find(text, &learned(precedence));
+        matches.into_iter().map(|m| &text[m.span]).collect::<Vec<_>>()
+    };
+    let sentence = "Can we sue ann@example.com, our supplier, for breach of contract?";
+    assert_eq!(found(1), [sentence, "ann@example.com"]);
+    assert_eq!(found(3), [sentence], "what is taken out takes what lies in it along");
+    assert_eq!(found(0), ["ann@example.com"]);
+    let chinese = "你好世界。我们能否起诉供应商违约。今天天气很好。";
+    let matches = SCANNER.find(chinese, &learned(1));
+    assert_eq!(
+        matches.into_iter().map(|m| &chinese[m.span]).collect::<Vec<_>>(),
+        ["我们能否起诉供应商违约。"]
+    );
+}
+
+#[test]
+fn a_sentence_is_held_back_until_it_ends() {
+    let decided = |text: &str| SCANNER.decided_until(text, &learned(1));
+    assert_eq!(decided("Hello there. Can we sue"), 12);
+    assert_eq!(decided("Hello there. Can we sue? "), 24);
+    assert_eq!(decided("Hello there.\nCan we sue\n"), 24);
 }

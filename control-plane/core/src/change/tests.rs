@@ -180,8 +180,7 @@ fn any_settings() -> impl Strategy<Value = AppSettings> {
                 name,
                 description: String::new(),
                 keywords,
-                patterns: Vec::new(),
-                examples: Vec::new(),
+                ..CustomCategory::default()
             };
             settings.custom_categories = categories.into_iter().map(category).collect();
             settings

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
+use latchkey_guardrails::Exceptions;
 
 use super::{
     GuardrailAction, GuardrailCategory, GuardrailDirection, GuardrailRule, GuardrailSettings, UnseenTexts,
@@ -30,6 +31,7 @@ impl GuardrailSettings {
         for (i, rule) in self.rules.iter().enumerate().take(MOST_RULES) {
             let path = format!("{path}.rules[{i}]");
             rule.check(&path, own, invalid);
+            invalid.check(&format!("{path}.action"), self.fits_learned(rule, own));
             if !governed.insert((rule.category.as_str(), rule.detector.as_deref())) {
                 let message = "is governed by another rule already: keep one of them";
                 let field = if rule.detector.is_some() { "detector" } else { "category" };
@@ -46,6 +48,36 @@ impl GuardrailSettings {
         for (i, pattern) in self.exception_patterns.iter().enumerate().take(MOST_PATTERNS) {
             invalid.check(&format!("{list}[{i}]"), plain_pattern(pattern));
         }
+    }
+}
+
+impl GuardrailSettings {
+    /// Refuses a rule that takes out or blocks what was learned from examples, where that was measured and is not good
+    /// enough, or that would have sentences put back.
+    fn fits_learned(&self, rule: &GuardrailRule, own: &[CustomCategory]) -> Result<(), String> {
+        let changes = rule.action.interferes() && rule.category == GuardrailCategory::CUSTOM;
+        let has_own_rule = |name: &String| {
+            let of_name = |other: &&GuardrailRule| {
+                other.category == GuardrailCategory::CUSTOM && other.detector.as_ref() == Some(name)
+            };
+            self.rules.iter().find(of_name).is_some_and(|other| other.shadow_until.is_none())
+        };
+        let governed = own.iter().filter(|category| match &rule.detector {
+            Some(detector) => category.name == *detector,
+            None => !has_own_rule(&category.name),
+        });
+        for CustomCategory { name, learned, .. } in governed.filter(|_| changes) {
+            let Some(learned) = learned else { continue };
+            if rule.action == GuardrailAction::Anonymize {
+                return Err(format!(
+                    "`{name}` is learned from examples and finds whole sentences, which are not put back: use redact or block"
+                ));
+            }
+            if rule.shadow_until.is_none() {
+                learned.good_enough(name)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -145,6 +177,19 @@ pub fn refuse_without_effect(before: &AppSettings, after: &AppSettings, invalid:
             let path = format!("guardrails.exception_patterns[{i}]");
             invalid.check(&path, usable_pattern(pattern));
         }
+    }
+    if new.exception_patterns.len() <= MOST_PATTERNS {
+        note_slow_exceptions(before, after, invalid);
+    }
+}
+
+/// Notes exceptions that together are too slow, where one is new. Those that cannot be used at all are refused by
+/// themselves, and gateways do not get them.
+pub(crate) fn note_slow_exceptions(before: &AppSettings, after: &AppSettings, invalid: &mut Invalid) {
+    let (old, new) = (&before.guardrails.exception_patterns, &after.guardrails.exception_patterns);
+    if new.iter().any(|pattern| !old.contains(pattern)) {
+        let usable: Vec<_> = new.iter().filter(|pattern| usable_pattern(pattern).is_ok()).cloned().collect();
+        invalid.check("guardrails.exception_patterns", Exceptions::check(&usable));
     }
 }
 

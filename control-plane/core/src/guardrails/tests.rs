@@ -224,8 +224,75 @@ fn new_patterns_and_examples_of_own_categories_are_refused_with_their_path() {
     let old = category(&["("], &["an example"]);
     assert_eq!(first(&old, &none), "custom_categories[1].patterns[0]");
     assert_eq!(first(&old, &old), "", "what was there may stay");
-    assert_eq!(first(&category(&[], &["an example", "b"]), &old), "custom_categories[1].examples[1]");
+    assert_eq!(first(&category(&[], &["an example", "b"]), &old), "custom_categories[1].examples");
     assert_eq!(first(&category(&[], &[]), &old), "", "and may go");
+}
+
+/// A category that can be told from other content, or one that cannot.
+fn learned(name: &str, clear: bool) -> CustomCategory {
+    let examples: Vec<_> =
+        (0..20).map(|i| format!("Can we sue party {} for breach of the contract?", i + 10)).collect();
+    let other: Vec<_> = (0..20)
+        .map(|i| match clear {
+            true => format!("Write a birthday greeting for guest {}.", i),
+            false => format!("Can we sue party {} for breach of the contract?", i + 40),
+        })
+        .collect();
+    let names = ["Ann", "Bob", "Kim", "Lee", "Max", "Sue", "Tom", "Uwe", "Eva", "Ida"];
+    let distinct = |texts: Vec<String>| -> Vec<String> {
+        texts
+            .into_iter()
+            .enumerate()
+            .map(|(i, text)| format!("{} {}: {text}", names[i % 10], names[i / 10]))
+            .collect()
+    };
+    serde_json::from_value(
+        json!({"name": name, "examples": distinct(examples), "counter_examples": distinct(other)}),
+    )
+    .unwrap()
+}
+
+#[test]
+fn what_is_learned_from_examples_may_block_only_where_it_was_measured_good_enough() {
+    let none = AppSettings::default();
+    let rule =
+        |detector: &str, action: &str| json!({"category": "custom", "detector": detector, "action": action});
+    let of = |rules: Value, own: &[CustomCategory]| {
+        errors(app(json!({"rules": rules}), own).validated_over(&none))
+    };
+    let (clear, vague) = (learned("Legal", true), learned("Vague", false));
+    assert_eq!(of(json!([rule("Legal", "block")]), &[clear.clone()]), []);
+    let saved = app(json!({}), &[clear.clone()]).validated_over(&none).unwrap();
+    let figures = saved.custom_categories[0].learned.clone().unwrap();
+    assert!(figures.precision_percent >= 90 && figures.recall_percent >= 50, "{figures:?}");
+    for action in ["block", "redact"] {
+        let refused = of(json!([rule("Vague", action)]), &[vague.clone()]);
+        assert_eq!(refused[0].0, "guardrails.rules[0].action", "{action}");
+        assert!(refused[0].1.contains("`Vague` was learned from examples and measured with "), "{refused:?}");
+    }
+    let both = [clear.clone(), vague.clone()];
+    let all = json!({"category": "custom", "action": "block"});
+    assert_eq!(of(json!([all]), &both).len(), 1, "a rule of all governs it too");
+    assert_eq!(of(json!([all, rule("Vague", "monitor")]), &both), [], "its own rule governs it");
+    let mut trial = rule("Vague", "block");
+    trial["shadow_until"] = json!("2026-12-02T00:00:00Z");
+    assert_eq!(of(json!([trial]), &both), [], "a trial changes nothing");
+    let refused = of(json!([rule("Legal", "anonymize")]), &both);
+    assert!(refused[0].1.contains("are not put back"), "{refused:?}");
+
+    // What was learned is kept with its examples, whatever is sent; other examples are learned from anew.
+    let mut forged = saved.clone();
+    forged.custom_categories[0].learned.as_mut().unwrap().precision_percent = 1;
+    assert_eq!(forged.validated_over(&saved).unwrap(), saved);
+    let mut fewer = saved.clone();
+    fewer.custom_categories[0].counter_examples.pop();
+    assert_eq!(errors(fewer.validated_over(&saved))[0].0, "custom_categories[0].counter_examples");
+    let mut twice = saved.clone();
+    twice.custom_categories[0].counter_examples.push(clear.examples[0].to_uppercase());
+    assert_eq!(errors(twice.validated_over(&saved))[0].0, "custom_categories[0].counter_examples[20]");
+    let mut short = saved.clone();
+    short.custom_categories[0].examples.push("Why?".into());
+    assert_eq!(errors(short.validated_over(&saved))[0].0, "custom_categories[0].examples[20]");
 }
 
 fn any_rule() -> impl Strategy<Value = Value> {

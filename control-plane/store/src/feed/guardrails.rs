@@ -3,18 +3,18 @@
 use std::fmt;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use latchkey_core::content::CustomCategory;
+use latchkey_core::content::{CustomCategory, ListedValue};
 use latchkey_core::guardrails::{
-    GuardrailAction, GuardrailCategory, GuardrailDirection, GuardrailRisk, GuardrailRule, UnseenTexts,
-    usable_keyword, usable_pattern,
+    GuardrailAction, GuardrailCategory, GuardrailDirection, GuardrailRisk, GuardrailRule, LearnedCategory,
+    ListKey, UnseenTexts, usable_keyword, usable_pattern,
 };
 use latchkey_proto::discovery as wire;
 use sha2::Sha256;
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use crate::Store;
 use crate::apps::App;
+use crate::{Store, Tx};
 
 /// What the apps' keys of guardrails are made of: random, made once with the database, and never told.
 pub(super) struct GuardrailSecret(Vec<u8>);
@@ -43,6 +43,16 @@ impl Store {
     }
 }
 
+impl Tx {
+    /// What the values of an app's lists are hashed with.
+    pub async fn list_key(&mut self, app: Uuid) -> sqlx::Result<ListKey> {
+        let row = sqlx::query("SELECT value FROM installation_secrets WHERE name = 'guardrails'")
+            .fetch_one(&mut *self.inner)
+            .await?;
+        row.try_get("value").map(|secret| ListKey::new(&GuardrailSecret(secret).key(app)))
+    }
+}
+
 /// None where nothing is looked for. Categories that were stored before they were checked together are sent as
 /// they are, whatever they cost: to leave them out would let pass what they look for. `serve` logs them when it
 /// starts, and whoever adds to them is refused.
@@ -55,21 +65,35 @@ pub(super) fn guardrails(app: &App, secret: &GuardrailSecret) -> Option<wire::Gu
     if !own.is_empty() && settings.rule_of(GuardrailCategory::CUSTOM).is_none() {
         rules.push(rule(&GuardrailRule::monitor(GuardrailCategory::CUSTOM)));
     }
-    let custom =
-        |CustomCategory { name, description: _, keywords, patterns, examples: _ }: &CustomCategory| {
-            let keywords = keywords.iter().filter(|keyword| takes(app, keyword, usable_keyword)).cloned();
-            let patterns = patterns.iter().filter(|pattern| takes(app, pattern, usable_pattern)).cloned();
-            wire::CustomCategory {
-                name: name.clone(),
-                keywords: keywords.collect(),
-                patterns: patterns.collect(),
-            }
-        };
+    let key = secret.key(app.id);
+    let list_key = ListKey::new(&key);
+    let custom = |category: &CustomCategory| {
+        let CustomCategory {
+            name,
+            description: _,
+            keywords,
+            patterns,
+            values,
+            remove_values: _,
+            examples: _,
+            counter_examples: _,
+            learned,
+        } = category;
+        let keywords = keywords.iter().filter(|keyword| takes(app, keyword, usable_keyword)).cloned();
+        let patterns = patterns.iter().filter(|pattern| takes(app, pattern, usable_pattern)).cloned();
+        wire::CustomCategory {
+            name: name.clone(),
+            keywords: keywords.collect(),
+            patterns: patterns.collect(),
+            values: value_hashes(app, values, &list_key),
+            learned: learned.as_ref().and_then(|it| learned_category(app, it)),
+        }
+    };
     let exception_patterns = settings.exception_patterns.iter();
     let exception_patterns = exception_patterns.filter(|pattern| takes(app, pattern, usable_pattern));
     Some(wire::Guardrails {
         rules,
-        key: secret.key(app.id),
+        key,
         custom_categories: own.iter().map(custom).collect(),
         exceptions: settings.exceptions.clone(),
         exception_patterns: exception_patterns.cloned().collect(),
@@ -79,6 +103,25 @@ pub(super) fn guardrails(app: &App, secret: &GuardrailSecret) -> Option<wire::Gu
         }
         .into(),
     })
+}
+
+/// The hashes of a list's values. Those of another key, which a copied database may hold, would find nothing.
+fn value_hashes(app: &App, values: &[ListedValue], key: &ListKey) -> Vec<u8> {
+    let hashes = || values.iter().flat_map(ListedValue::hashes);
+    let foreign = hashes().filter(|hash| !key.made(hash)).count();
+    if foreign > 0 {
+        tracing::warn!(app = %app.id, foreign, "hashes of listed values were made with another key and find nothing");
+    }
+    hashes().filter(|hash| key.made(hash)).flat_map(|hash| hash.to_bytes()).collect()
+}
+
+fn learned_category(app: &App, learned: &LearnedCategory) -> Option<wire::LearnedCategory> {
+    let LearnedCategory { format, bias, .. } = learned;
+    let Some(weights) = learned.weight_bytes() else {
+        tracing::error!(app = %app.id, "what was learned from examples is damaged and left out: save them again");
+        return None;
+    };
+    Some(wire::LearnedCategory { format: *format, bias: *bias, weights })
 }
 
 /// Whether gateways take it. What an older version stored may be refused by their engine, and would keep all of

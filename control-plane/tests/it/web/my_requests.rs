@@ -196,3 +196,31 @@ async fn requests_are_listed_counted_and_withdrawn(test: Test) {
     assert!(!alice.open(&sent.at).await.main().contains("Ask again"));
 }
 }
+
+on_both! {
+async fn values_are_typed_once_and_hashes_are_shown(test: Test) {
+    let (mut alice, app, path) = desk(&test, json!({})).await;
+    let path = format!("{path}/custom_categories");
+    let form = alice.open(&path).await;
+    let fields = [("custom_categories[0].name", "Customers"), ("custom_categories[0].values", "Ann Lee\nC-1009")];
+    let preview = alice.submit(&form, &path, &[fields[0], fields[1], ("step", "preview")]).await;
+    let shown = diff(&preview);
+    assert!(shown[0].2.contains("\"values\": \"2\"") && !shown[0].2.contains("Lee"), "{shown:?}");
+    let sent = alice.submit(&preview, &path, &[("step", "send"), ("reason", "so")]).await;
+    assert_eq!(sent.status, 200, "{}", sent.main());
+    assert!(!sent.text.contains("Ann Lee"));
+    let request = newest(&test).await;
+    test.act(&format!("/change-requests/{}/approve", id(&request))).await.expect(StatusCode::OK);
+    let form = alice.open(&path).await;
+    assert!(form.text.contains("hash:") && !form.text.contains("Ann Lee"));
+    let remove = [("custom_categories[0].remove_values", "c-1009"), ("step", "preview")];
+    let preview = alice.submit(&form, &path, &remove).await;
+    let name = "custom categories: “Customers”: “values”";
+    assert_eq!(diff(&preview), [row(name, "2", "1 (0 added, 1 removed)")], "{}", preview.main());
+    let wrong = [("custom_categories[0].remove_values", "nobody"), ("step", "preview")];
+    let page = alice.submit(&form, &path, &wrong).await;
+    assert_eq!((page.status, page.all("#custom_categories\\[0\\]\\.remove_values-error").len()), (422, 1), "{}", page.main());
+    assert!(page.text.contains("nobody</textarea>"), "what was typed is there");
+    let _ = app;
+}
+}

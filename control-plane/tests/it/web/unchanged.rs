@@ -75,7 +75,7 @@ async fn plenty(test: &Test) -> (Value, Value) {
         "tags": ["blue", "green"], "keep_key_values": true, "require_conversation_id": true,
     })).await;
     let categories = [("P", "x{1,2}"), ("Q", "y,z")]
-        .map(|(name, pattern)| json!({"name": name, "description": "d", "keywords": ["kilo", "lima"], "patterns": [pattern, "b"]}));
+        .map(|(name, pattern)| json!({"name": name, "description": "d", "keywords": ["kilo", "lima"], "patterns": [pattern, "b"], "values": ["Ann Lee", "Größe 10"]}));
     let categories = json!({"custom_categories": categories});
     test.send(test.request("PUT", &format!("/apps/{}/custom-categories", id(&app)), Some(&categories)))
         .await

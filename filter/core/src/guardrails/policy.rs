@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use latchkey_guardrails::custom::CustomDefinition;
+use latchkey_guardrails::custom::exact::ExactHash;
+use latchkey_guardrails::custom::learned::{FORMAT, Model};
+use latchkey_guardrails::custom::{CustomDefinition, Refused};
 use latchkey_guardrails::{
     Category, CustomCategory, DETECTORS, DetectorId, Exceptions, Finding as Found, Precedence, Risk, Wanted,
 };
@@ -256,7 +258,7 @@ impl TryFrom<wire::Guardrails> for Guardrails {
         let wire::Guardrails { rules, key, custom_categories, exceptions, exception_patterns, unseen_texts } =
             guardrails;
         let length = key.len();
-        let key = key.try_into().map_err(|_| InvalidResource::Length {
+        let key: [u8; 32] = key.try_into().map_err(|_| InvalidResource::Length {
             field: "guardrails.key",
             expected: 32,
             actual: length,
@@ -265,11 +267,17 @@ impl TryFrom<wire::Guardrails> for Guardrails {
         let exceptions =
             Exceptions::compile(&exceptions, &exception_patterns).map_err(|error| refused(&error))?;
         let (mut custom, mut compiled) = (Vec::new(), Vec::new());
-        for wire::CustomCategory { name, keywords, patterns } in custom_categories {
+        for wire::CustomCategory { name, keywords, patterns, values, learned } in custom_categories {
+            let (hashes, rest) = values.as_chunks::<{ ExactHash::SIZE }>();
+            if !rest.is_empty() {
+                return Err(InvalidResource::Guardrails("a list of values is cut".to_owned()));
+            }
             let category = CustomCategory::compile(&CustomDefinition {
                 keywords,
                 patterns,
-                ..CustomDefinition::default()
+                exact: hashes.iter().map(|hash| ExactHash::from_bytes(*hash)).collect(),
+                exact_key: key.to_vec(),
+                learned: learned.map(model).transpose().map_err(|error| refused(&error))?,
             })
             .map_err(|error| refused(&error))?;
             compiled.push(Arc::new(category));
@@ -287,6 +295,15 @@ impl TryFrom<wire::Guardrails> for Guardrails {
             custom,
         })
     }
+}
+
+fn model(learned: wire::LearnedCategory) -> Result<Model, Refused> {
+    let wire::LearnedCategory { format, bias, weights } = learned;
+    if format != FORMAT {
+        return Err(Refused(format!("what was learned has the format {format}, which is not known here")));
+    }
+    let weights: Vec<i8> = weights.into_iter().map(|weight| i8::from_be_bytes([weight])).collect();
+    Model::new(&weights, bias)
 }
 
 fn rule(rule: wire::GuardrailRule, custom: &[CustomDetector]) -> Result<Rule, InvalidResource> {

@@ -1,124 +1,431 @@
 //! Values that are looked for without being known: by keyed hashes.
+//!
+//! A text is gone over once for all lists of an app. Each run of words whose length some value has is hashed by a
+//! rolling hash, which rules out nearly all of them, and what is left by HMAC-SHA-256.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::class::{ALNUM, is};
+use crate::class::{SPACE, is};
+use crate::custom::keywords::{begins_word, char_before, in_spaced_word, spellings};
 use crate::custom::{LONGEST_CUSTOM_MATCH, Refused};
-use crate::normalize::normalized;
+use crate::scanner::End;
 
-/// Different lengths that values may have: each is tried at every word.
-const MOST_LENGTHS: usize = 32;
+/// Words of a value, at most: a run of letters and digits is one, and each letter of a script without spaces.
+pub const MOST_WORDS: usize = 16;
+/// The fewest characters of a value: shorter ones stand in any text.
+const SHORTEST: usize = 4;
+/// The most characters of a value.
+const LONGEST: usize = 100;
+/// White space that counts as one space.
+const MOST_SPACES: usize = 3;
 
-/// A value as it is stored and sent to gateways.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExactValue {
-    /// Bytes of the normalized value.
-    pub length: u16,
-    /// Sixteen bits that rule out most other texts at once.
-    pub fingerprint: u16,
-    /// HMAC-SHA-256 of the normalized value in lower case.
-    pub mac: [u8; 32],
+/// The key of a list's hashes.
+#[derive(Clone)]
+pub struct ExactKey {
+    mac: [u8; 32],
+    /// Of the rolling hash: odd.
+    base: u64,
+    /// Twelve bits that tell keys apart.
+    check: u16,
+}
+
+/// One spelling of a value, as it is stored and sent to gateways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ExactHash {
+    /// Keyed bits that rule out nearly every other text at once.
+    fingerprint: u32,
+    /// The first bytes of the HMAC-SHA-256.
+    mac: [u8; 8],
+    /// Bytes of the normalized value, less one.
+    length: u8,
+    words: u8,
+    check: u16,
 }
 
 /// The values of a category.
 #[derive(Clone, Default)]
 pub(crate) struct ExactValues {
-    key: Vec<u8>,
-    /// Ascending.
-    lengths: Vec<usize>,
-    fingerprints: BTreeSet<u16>,
-    macs: BTreeSet<[u8; 32]>,
+    key: Option<Arc<ExactKey>>,
+    hashes: Vec<ExactHash>,
+}
+
+impl std::fmt::Debug for ExactKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ExactKey")
+    }
 }
 
 impl std::fmt::Debug for ExactValues {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ExactValues").field("count", &self.macs.len()).finish_non_exhaustive()
+        f.debug_struct("ExactValues").field("count", &self.hashes.len()).finish_non_exhaustive()
     }
 }
 
-impl ExactValue {
-    /// What is stored of `value`.
+impl ExactKey {
+    /// Made of an app's key, of any length.
     #[must_use]
-    pub fn new(key: &[u8], value: &str) -> Self {
-        let value = normalized(value).to_ascii_lowercase();
-        let length = u16::try_from(value.len()).unwrap_or(u16::MAX);
-        let fingerprint = folded(value.iter().fold(FNV_START, |hash, byte| fnv(hash, *byte)));
-        Self { length, fingerprint, mac: mac(key, &value) }
+    pub fn new(key: &[u8]) -> Self {
+        let made = hmac(key, b"exact values");
+        let [a, b, c, d, e, f, g, h, check @ ..] = hmac(key, b"exact fingerprints");
+        let check = check.first_chunk().map_or(0, |bytes: &[u8; 2]| u16::from_be_bytes(*bytes));
+        Self { mac: made, base: u64::from_be_bytes([a, b, c, d, e, f, g, h]) | 1, check: check & 0xfff }
+    }
+
+    /// What is stored of a value: a hash of each of its spellings, since letters of other scripts may look Latin
+    /// in one case only.
+    ///
+    /// # Errors
+    /// It cannot be looked for. The reason does not show it.
+    pub fn hashes(&self, value: &str) -> Result<Vec<ExactHash>, Refused> {
+        let refused = |message: String| Err(Refused(message));
+        if !(SHORTEST..=LONGEST).contains(&value.chars().count()) {
+            return refused(format!("must have {SHORTEST} to {LONGEST} characters"));
+        }
+        let mut hashes = BTreeSet::new();
+        for spelling in spellings(value) {
+            let text = String::from_utf8_lossy(&spelling);
+            let ends = [text.chars().next(), text.chars().next_back()];
+            if !ends.into_iter().all(|end| end.is_some_and(char::is_alphanumeric)) {
+                return refused("must begin and end with a letter or digit".to_owned());
+            }
+            if text.chars().count() < SHORTEST {
+                return refused(format!("must have at least {SHORTEST} characters that can be seen"));
+            }
+            let Some(length) = spelling.len().checked_sub(1).and_then(|length| u8::try_from(length).ok())
+            else {
+                return refused(format!("must have at most {LONGEST_CUSTOM_MATCH} bytes"));
+            };
+            let words = word_count(&spelling);
+            let Some(words) = u8::try_from(words).ok().filter(|words| usize::from(*words) <= MOST_WORDS)
+            else {
+                return refused(format!("must have at most {MOST_WORDS} words, and has {words}"));
+            };
+            let fingerprint = fingerprint(spelling.iter().fold(0, |hash, byte| self.roll(hash, *byte)));
+            let mac = first_eight(&hmac(&self.mac, &spelling));
+            hashes.insert(ExactHash { fingerprint, mac, length, words, check: self.check });
+        }
+        Ok(hashes.into_iter().collect())
+    }
+
+    /// Whether a hash was made with this key, and not with that of another app or installation.
+    #[must_use]
+    pub fn made(&self, hash: &ExactHash) -> bool {
+        self.check == hash.check
+    }
+
+    fn roll(&self, hash: u64, byte: u8) -> u64 {
+        hash.wrapping_mul(self.base).wrapping_add(u64::from(byte)).wrapping_add(1)
+    }
+}
+
+impl ExactHash {
+    /// Bytes of a hash.
+    pub const SIZE: usize = 15;
+
+    /// As it is stored and sent.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; Self::SIZE] {
+        let [f0, f1, f2, f3] = self.fingerprint.to_be_bytes();
+        let [m0, m1, m2, m3, m4, m5, m6, m7] = self.mac;
+        let words = u16::from(self.words.saturating_sub(1)) & 0xf;
+        let [c0, c1] = (self.check.wrapping_shl(4) | words).to_be_bytes();
+        [self.length, c0, c1, f0, f1, f2, f3, m0, m1, m2, m3, m4, m5, m6, m7]
+    }
+
+    /// Reads what [`Self::to_bytes`] gave.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; Self::SIZE]) -> Self {
+        let [length, c0, c1, f0, f1, f2, f3, m0, m1, m2, m3, m4, m5, m6, m7] = bytes;
+        Self {
+            fingerprint: u32::from_be_bytes([f0, f1, f2, f3]),
+            mac: [m0, m1, m2, m3, m4, m5, m6, m7],
+            length,
+            words: (c1 & 0xf).saturating_add(1),
+            check: u16::from_be_bytes([c0, c1]).wrapping_shr(4),
+        }
+    }
+
+    fn length(&self) -> usize {
+        usize::from(self.length).saturating_add(1)
     }
 }
 
 impl ExactValues {
-    pub(crate) fn new(values: &[ExactValue], key: &[u8]) -> Result<Self, Refused> {
-        let lengths: BTreeSet<usize> = values.iter().map(|value| usize::from(value.length)).collect();
-        if lengths.len() > MOST_LENGTHS {
-            let message =
-                format!("the values have {} different lengths; at most {MOST_LENGTHS} fit", lengths.len());
-            return Err(Refused(message));
+    pub(crate) fn new(hashes: &[ExactHash], key: &[u8]) -> Self {
+        let key = (!hashes.is_empty()).then(|| Arc::new(ExactKey::new(key)));
+        Self { key, hashes: hashes.to_vec() }
+    }
+}
+
+/// The lists of categories that share a key, ready to be looked for.
+#[derive(Clone, Debug)]
+pub(crate) struct ExactIndex {
+    key: Arc<ExactKey>,
+    /// Powers of the rolling hash's base.
+    powers: Vec<u64>,
+    /// By number of words: bytes of the longest value that has so many or more.
+    longest: [usize; MOST_WORDS],
+    /// Bytes that values have: a bit for each length.
+    lengths: [u64; 4],
+    /// A bit for each low part of a fingerprint.
+    filter: Vec<u64>,
+    filter_mask: u32,
+    /// Sorted, with the position of the category.
+    hashes: Vec<(ExactHash, u16)>,
+}
+
+/// Where a run of words begins.
+#[derive(Clone, Copy)]
+struct Start {
+    at: usize,
+    /// Bytes before it, where white space counts once.
+    length: usize,
+    hash: u64,
+    /// The number of its first word.
+    word: usize,
+}
+
+impl ExactIndex {
+    /// One for each key among the categories: all of an app's have one.
+    pub(crate) fn all<'a>(categories: impl Iterator<Item = &'a ExactValues>) -> Vec<Self> {
+        let mut by_key: Vec<(Arc<ExactKey>, Vec<(ExactHash, u16)>)> = Vec::new();
+        for (values, position) in categories.zip(0..) {
+            let Some(key) = &values.key else { continue };
+            let hashes = values.hashes.iter().map(|hash| (*hash, position));
+            match by_key.iter_mut().find(|(known, _)| known.mac == key.mac) {
+                Some((_, all)) => all.extend(hashes),
+                None => by_key.push((Arc::clone(key), hashes.collect())),
+            }
         }
-        if lengths.first().is_some_and(|shortest| *shortest < 3) {
-            return Err(Refused("a value must have at least 3 characters".to_owned()));
-        }
-        if lengths.last().is_some_and(|longest| *longest > LONGEST_CUSTOM_MATCH) {
-            return Err(Refused(format!("a value must have at most {LONGEST_CUSTOM_MATCH} bytes")));
-        }
-        Ok(Self {
-            key: key.to_vec(),
-            lengths: lengths.into_iter().collect(),
-            fingerprints: values.iter().map(|value| value.fingerprint).collect(),
-            macs: values.iter().map(|value| value.mac).collect(),
-        })
+        by_key.into_iter().map(|(key, hashes)| Self::new(key, hashes)).collect()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.lengths.is_empty()
+    fn new(key: Arc<ExactKey>, mut hashes: Vec<(ExactHash, u16)>) -> Self {
+        hashes.sort_unstable();
+        let bits = hashes.len().saturating_mul(16).clamp(64, 1 << 20).next_power_of_two();
+        let mut index = Self {
+            powers: Vec::new(),
+            longest: [0; MOST_WORDS],
+            lengths: [0; 4],
+            filter: vec![0; bits.div_ceil(64)],
+            filter_mask: u32::try_from(bits).unwrap_or(64).saturating_sub(1),
+            hashes,
+            key,
+        };
+        let mut power: u64 = 1;
+        for _ in 0..=LONGEST_CUSTOM_MATCH {
+            index.powers.push(power);
+            power = power.wrapping_mul(index.key.base);
+        }
+        for (hash, _) in &index.hashes {
+            for longest in index.longest.iter_mut().take(usize::from(hash.words)) {
+                *longest = (*longest).max(hash.length());
+            }
+            set(&mut index.lengths, usize::from(hash.length));
+            set(&mut index.filter, low_bits(hash.fingerprint, index.filter_mask));
+        }
+        index
     }
 
-    pub(crate) fn longest(&self) -> usize {
-        self.lengths.last().copied().unwrap_or(0)
-    }
-
-    /// The longest value that `rest` begins with, and ends as a word. Counts its steps.
-    pub(crate) fn find(&self, rest: &[u8], steps: &mut u64) -> Option<usize> {
-        let (mut hash, mut hashed, mut found) = (FNV_START, 0, None);
-        for length in &self.lengths {
-            let Some(value) = rest.get(..*length) else { break };
-            let cut = rest.get(*length).is_some_and(|byte| is(*byte, ALNUM))
-                && value.last().is_some_and(|byte| is(*byte, ALNUM));
-            *steps = steps.saturating_add(1);
-            if cut {
+    /// Calls `found` with each value that begins at `from` or later, and the position of its category, and gives
+    /// the first place from which a value may reach beyond the end.
+    pub(crate) fn scan(
+        &self,
+        bytes: &[u8],
+        from: usize,
+        end: End,
+        mut found: impl FnMut(Range<usize>, u16),
+    ) -> Option<usize> {
+        let mut starts: VecDeque<Start> = VecDeque::with_capacity(MOST_WORDS);
+        let (mut at, mut length, mut hash) = (from, 0_usize, 0_u64);
+        let (mut spaces, mut word) = (0_usize, 0_usize);
+        // Of the character before, whether a word may go on after it.
+        let before = bytes.get(..from).and_then(char_before);
+        let mut in_word = before.is_some_and(in_spaced_word);
+        while let Some(byte) = bytes.get(at).copied() {
+            if is(byte, SPACE) {
+                spaces = spaces.saturating_add(1);
+                match spaces {
+                    1 => (length, hash) = (length.saturating_add(1), self.key.roll(hash, b' ')),
+                    2..=MOST_SPACES => {}
+                    _ => starts.clear(),
+                }
+                at = at.saturating_add(1);
+                in_word = false;
                 continue;
             }
-            let added = value.get(hashed..).unwrap_or_default();
-            hash = added.iter().fold(hash, |hash, byte| fnv(hash, byte.to_ascii_lowercase()));
-            hashed = *length;
-            *steps = steps.saturating_add(u64::try_from(added.len()).unwrap_or(0));
-            if self.fingerprints.contains(&folded(hash)) {
-                *steps = steps.saturating_add(100);
-                if self.macs.contains(&mac(&self.key, &value.to_ascii_lowercase())) {
-                    found = Some(*length);
+            spaces = 0;
+            let (is_alnum, is_spaced, size) = character(bytes, at, byte);
+            let is_escaped = in_word && after_escape(bytes, at);
+            if is_alnum && (!in_word || !is_spaced || is_escaped) && begins_word(bytes, at) {
+                // What follows an escape such as `\n` may be a word, and so may the escape's letter with it.
+                if !is_escaped {
+                    word = word.saturating_add(1);
                 }
+                while starts.front().is_some_and(|start| word.saturating_sub(start.word) >= MOST_WORDS) {
+                    starts.pop_front();
+                }
+                starts.push_back(Start { at, length, hash, word });
+            }
+            let next = at.saturating_add(size);
+            for byte in bytes.get(at..next).unwrap_or_default() {
+                hash = self.key.roll(hash, byte.to_ascii_lowercase());
+            }
+            length = length.saturating_add(size);
+            at = next;
+            in_word = is_spaced;
+            if is_alnum && !(is_spaced && continues(bytes, at)) {
+                self.ends(bytes, at, (length, hash, word), &starts, &mut found);
             }
         }
-        found
+        if end == End::Closed {
+            return None;
+        }
+        // The word may still go on; after anything else, another one would have to come.
+        let more = usize::from(!in_word);
+        let is_open = |start: &&Start| {
+            let words = word.saturating_sub(start.word).saturating_add(more);
+            let longest = self.longest.get(words).copied().unwrap_or(0);
+            length.saturating_sub(start.length) <= longest
+        };
+        starts.iter().find(is_open).map(|start| start.at)
+    }
+
+    /// A word ends: looks at each run of words that ends with it.
+    fn ends(
+        &self,
+        bytes: &[u8],
+        at: usize,
+        (length, hash, word): (usize, u64, usize),
+        starts: &VecDeque<Start>,
+        found: &mut impl FnMut(Range<usize>, u16),
+    ) {
+        for start in starts.iter().rev() {
+            let run = length.saturating_sub(start.length);
+            let longest = self.longest.get(word.saturating_sub(start.word)).copied().unwrap_or(0);
+            if run > longest {
+                break;
+            }
+            let Some(last) = run.checked_sub(1).filter(|last| has(&self.lengths, *last)) else { continue };
+            let power = self.powers.get(run).copied().unwrap_or_default();
+            let fingerprint = fingerprint(hash.wrapping_sub(start.hash.wrapping_mul(power)));
+            if has(&self.filter, low_bits(fingerprint, self.filter_mask)) {
+                self.look_up(bytes, start.at..at, (fingerprint, last), found);
+            }
+        }
+    }
+
+    fn look_up(
+        &self,
+        bytes: &[u8],
+        span: Range<usize>,
+        (fingerprint, last): (u32, usize),
+        found: &mut impl FnMut(Range<usize>, u16),
+    ) {
+        let from = self.hashes.partition_point(|(hash, _)| hash.fingerprint < fingerprint);
+        let alike = self.hashes.get(from..).unwrap_or_default().iter();
+        let mut mac = None;
+        for (hash, position) in alike.take_while(|(hash, _)| hash.fingerprint == fingerprint) {
+            let mac = *mac.get_or_insert_with(|| {
+                let text = spelled(bytes.get(span.clone()).unwrap_or_default());
+                first_eight(&hmac(&self.key.mac, &text))
+            });
+            if usize::from(hash.length) == last && hash.mac == mac {
+                found(span.clone(), *position);
+            }
+        }
     }
 }
 
-const FNV_START: u32 = 0x811c_9dc5;
-
-/// FNV-1a.
-fn fnv(hash: u32, byte: u8) -> u32 {
-    (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+/// Of the character at `at`, whether it is a letter or digit, whether such of its script make up spaced words, and
+/// its bytes.
+fn character(bytes: &[u8], at: usize, byte: u8) -> (bool, bool, usize) {
+    if byte.is_ascii() {
+        let alnum = byte.is_ascii_alphanumeric();
+        return (alnum, alnum, 1);
+    }
+    match char_at(bytes, at) {
+        Some(c) => (c.is_alphanumeric(), in_spaced_word(c), c.len_utf8()),
+        None => (false, false, 1),
+    }
 }
 
-fn folded(hash: u32) -> u16 {
-    let [a, b, c, d] = hash.to_be_bytes();
-    u16::from_be_bytes([a ^ c, b ^ d])
+fn char_at(bytes: &[u8], at: usize) -> Option<char> {
+    let rest = bytes.get(at..at.saturating_add(4).min(bytes.len()))?;
+    rest.utf8_chunks().next().and_then(|chunk| chunk.valid().chars().next())
 }
 
-fn mac(key: &[u8], value: &[u8]) -> [u8; 32] {
+/// Whether a word goes on at `at`.
+fn continues(bytes: &[u8], at: usize) -> bool {
+    match bytes.get(at) {
+        Some(byte) if byte.is_ascii() => byte.is_ascii_alphanumeric(),
+        Some(_) => char_at(bytes, at).is_some_and(in_spaced_word),
+        None => false,
+    }
+}
+
+/// Whether the byte before belongs to an escape such as `\n`.
+fn after_escape(bytes: &[u8], at: usize) -> bool {
+    at.checked_sub(2).and_then(|i| bytes.get(i)) == Some(&b'\\')
+}
+
+/// Words of a value that stands alone, as they are counted in a text.
+fn word_count(value: &[u8]) -> usize {
+    let (mut at, mut words, mut in_word) = (0, 0_usize, false);
+    while let Some(byte) = value.get(at).copied() {
+        let (is_alnum, is_spaced, size) = character(value, at, byte);
+        if is_alnum && (!in_word || !is_spaced) && begins_word(value, at) {
+            words = words.saturating_add(1);
+        }
+        at = at.saturating_add(size);
+        in_word = is_spaced;
+    }
+    words
+}
+
+/// In lower case, with white space as one space.
+fn spelled(bytes: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(bytes.len());
+    for byte in bytes {
+        match is(*byte, SPACE) {
+            true if text.last() == Some(&b' ') => {}
+            true => text.push(b' '),
+            false => text.push(byte.to_ascii_lowercase()),
+        }
+    }
+    text
+}
+
+fn set(bits: &mut [u64], bit: usize) {
+    if let Some(word) = bits.get_mut(bit.wrapping_shr(6)) {
+        *word |= 1_u64.wrapping_shl(u32::try_from(bit & 63).unwrap_or(0));
+    }
+}
+
+fn has(bits: &[u64], bit: usize) -> bool {
+    let mask = 1_u64.wrapping_shl(u32::try_from(bit & 63).unwrap_or(0));
+    bits.get(bit.wrapping_shr(6)).is_some_and(|word| word & mask != 0)
+}
+
+fn low_bits(fingerprint: u32, mask: u32) -> usize {
+    usize::try_from(fingerprint & mask).unwrap_or(0)
+}
+
+fn fingerprint(hash: u64) -> u32 {
+    let mixed = (hash ^ hash.wrapping_shr(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    u32::try_from(mixed.wrapping_shr(32)).unwrap_or(0)
+}
+
+fn first_eight(mac: &[u8; 32]) -> [u8; 8] {
+    mac.first_chunk().copied().unwrap_or_default()
+}
+
+fn hmac(key: &[u8], value: &[u8]) -> [u8; 32] {
     // A key of any length is one.
     Hmac::<Sha256>::new_from_slice(key).map_or([0; 32], |mut mac| {
         mac.update(value);

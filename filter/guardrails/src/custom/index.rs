@@ -1,6 +1,7 @@
 //! What all of an app's categories have in common, so that a text is gone over once for all of them.
 
 use crate::custom::CustomCategory;
+use crate::custom::exact::ExactIndex;
 
 /// By first bytes: what may begin there.
 #[derive(Clone, Debug)]
@@ -10,7 +11,9 @@ pub(crate) struct Index {
     /// For every byte the patterns that may begin with it, by their number.
     patterns: Vec<Vec<u16>>,
     pub(crate) has_keywords: bool,
-    pub(crate) has_exact: bool,
+    /// The lists of values.
+    pub(crate) exact: Vec<ExactIndex>,
+    pub(crate) has_learned: bool,
     pub(crate) has_patterns: bool,
 }
 
@@ -20,7 +23,8 @@ impl Index {
             pairs: vec![0; 1024],
             patterns: vec![Vec::new(); 256],
             has_keywords: categories.clone().any(|category| !category.keywords.words().is_empty()),
-            has_exact: categories.clone().any(|category| !category.exact.is_empty()),
+            exact: ExactIndex::all(categories.clone().map(|category| &category.exact)),
+            has_learned: categories.clone().any(|category| category.learned.is_some()),
             has_patterns: categories.clone().any(|category| !category.patterns.is_empty()),
         };
         for word in categories.clone().flat_map(|category| category.keywords.words()) {

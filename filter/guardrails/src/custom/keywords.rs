@@ -68,7 +68,7 @@ impl Keywords {
 
 /// How a keyword may be written in normalized text. Letters of other scripts may look Latin in one case only,
 /// so each case is a spelling of its own.
-fn spellings(keyword: &str) -> [Box<[u8]>; 4] {
+pub(crate) fn spellings(keyword: &str) -> [Box<[u8]>; 4] {
     let mut letters = keyword.chars();
     let capitalized: String = letters
         .next()
@@ -99,20 +99,23 @@ fn ends_word(cursor: &mut Cursor<'_>) -> bool {
 /// Whether no word comes before `at` that the character there belongs to.
 pub(crate) fn begins_word(bytes: &[u8], at: usize) -> bool {
     let (before, after) = bytes.split_at_checked(at).unwrap_or((bytes, &[]));
-    let first = after.utf8_chunks().next().and_then(|chunk| chunk.valid().chars().next());
+    // A character has four bytes at most: the rest is not to be looked at for each word.
+    let head = after.get(..4).unwrap_or(after);
+    let first = head.utf8_chunks().next().and_then(|chunk| chunk.valid().chars().next());
     !first.is_some_and(in_spaced_word)
         || !char_before(before).is_some_and(in_spaced_word)
         || crate::cursor::word_may_begin(bytes, at)
 }
 
-fn char_before(bytes: &[u8]) -> Option<char> {
+/// The last character.
+pub(super) fn char_before(bytes: &[u8]) -> Option<char> {
     let tail = bytes.get(bytes.len().saturating_sub(4)..)?;
     let start = tail.iter().rposition(|byte| byte & 0xc0 != 0x80)?;
     std::str::from_utf8(tail.get(start..)?).ok()?.chars().next_back()
 }
 
 /// Letters and digits of scripts that put spaces between words.
-fn in_spaced_word(c: char) -> bool {
+pub(crate) fn in_spaced_word(c: char) -> bool {
     c.is_alphanumeric()
         && !matches!(c, '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}'
             | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}' | '\u{20000}'..='\u{3ffff}')

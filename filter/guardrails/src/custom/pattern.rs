@@ -70,7 +70,12 @@ impl Pattern {
     /// Whether all of `bytes` is a match. Counts its steps.
     pub(crate) fn matches_whole(&self, bytes: &[u8], steps: &mut u64) -> bool {
         let may_begin = bytes.first().is_some_and(|byte| self.may_begin(*byte));
-        may_begin && self.compiled().is_some_and(|compiled| compiled.whole(bytes, steps))
+        may_begin && self.whole(bytes, steps)
+    }
+
+    /// The same, however it begins: for probes.
+    pub(crate) fn whole(&self, bytes: &[u8], steps: &mut u64) -> bool {
+        self.compiled().is_some_and(|compiled| compiled.whole(bytes, steps))
     }
 
     /// Whether a match may begin with this byte.

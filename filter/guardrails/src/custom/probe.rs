@@ -34,6 +34,45 @@ pub(crate) fn run(categories: &[Arc<CustomCategory>]) -> (Result<(), Refused>, u
     (probe.run(categories), probe.steps)
 }
 
+/// Reads matches that exceptions take long to tell from others. Each is a match of these bytes.
+const MATCH: usize = 512;
+
+pub(crate) fn run_exceptions(patterns: &[Pattern]) -> Result<(), Refused> {
+    let mut steps = 0;
+    let mut units: Vec<Vec<u8>> =
+        [&b"a"[..], b"A", b"0", b"a0-", b"a@b.", b"0 "].iter().map(|it| it.to_vec()).collect();
+    for pattern in patterns {
+        units.push(pattern.random_walk(SHORT, &mut steps));
+        units.extend(PREFERENCES.iter().map(|preferred| pattern.longest_walk(preferred, &mut steps)));
+    }
+    units.sort();
+    units.dedup();
+    for unit in units.iter().filter(|unit| !unit.is_empty()) {
+        let mut is_slow = |size: usize| {
+            let text: Vec<u8> = unit.iter().copied().cycle().take(size).collect();
+            let before = steps;
+            for found in text.chunks(MATCH) {
+                for pattern in patterns {
+                    pattern.whole(found, &mut steps);
+                }
+            }
+            let most = MOST_STEPS.saturating_mul(u64::try_from(size).unwrap_or(u64::MAX));
+            steps.saturating_sub(before) > most
+        };
+        // The first time, it may have been the making of states.
+        if is_slow(SHORT) && is_slow(SIZE) {
+            let shown: String = String::from_utf8_lossy(unit).chars().take(40).collect();
+            return Err(Refused(format!(
+                "the patterns take more than {MOST_STEPS} steps for each byte of a match such as `{shown}`: use fewer or simpler ones"
+            )));
+        }
+        if steps > MOST_OF_ALL {
+            return Err(Refused("the patterns take too long to check: use fewer or simpler ones".into()));
+        }
+    }
+    Ok(())
+}
+
 struct Probe {
     wanted: Wanted,
     /// Texts with the steps of a short probe: a byte's, at most [`MOST_STEPS`].

@@ -4,11 +4,13 @@ use std::ops::Range;
 
 use crate::category::{Risk, Strength};
 use crate::cursor::Cursor;
+use crate::custom::exact::ExactIndex;
 use crate::custom::index::Index;
 use crate::custom::keywords::begins_word;
+use crate::custom::learned::{self, Begin, Features};
 use crate::custom::pattern::{Pattern, Step};
 use crate::custom::{CustomCategory, LONGEST_CUSTOM_MATCH};
-use crate::overlap::Rank;
+use crate::overlap::{Candidate, Rank};
 use crate::scanner::{End, Finding};
 use crate::sink::Sink;
 
@@ -25,16 +27,21 @@ pub(crate) fn run(sink: &mut Sink<'_>) {
         return;
     }
     let index = wanted.custom_index();
-    if index.has_keywords || index.has_exact {
-        words(sink, index, &categories);
+    if index.has_keywords {
+        keywords(sink, index, &categories);
+    }
+    for lists in &index.exact {
+        exact(sink, lists, &categories);
     }
     if index.has_patterns {
         patterns(sink, index, &categories);
     }
+    if index.has_learned {
+        learned(sink, &categories);
+    }
 }
 
-/// Keywords and exact values.
-fn words(sink: &mut Sink<'_>, index: &Index, categories: &[Ranked<'_>]) {
+fn keywords(sink: &mut Sink<'_>, index: &Index, categories: &[Ranked<'_>]) {
     let bytes = sink.bytes;
     let mut steps = 0;
     for (at, first) in bytes.iter().enumerate().skip(sink.from) {
@@ -42,18 +49,13 @@ fn words(sink: &mut Sink<'_>, index: &Index, categories: &[Ranked<'_>]) {
             break;
         }
         let second = bytes.get(at.saturating_add(1));
-        let keyword = second.is_none_or(|second| index.keyword_may_begin(*first, *second));
-        let may_begin = first & 0xc0 != 0x80 && (keyword || index.has_exact);
-        if !may_begin || !begins_word(bytes, at) {
+        let may_begin = second.is_none_or(|second| index.keyword_may_begin(*first, *second));
+        if first & 0xc0 == 0x80 || !may_begin || !begins_word(bytes, at) {
             continue;
         }
         for (category, rank, finding) in categories {
             steps = u64::saturating_add(steps, 1);
-            let ends = [
-                keyword.then(|| read_keyword(sink, category, at, &mut steps)).flatten(),
-                read_exact(sink, category, at, &mut steps),
-            ];
-            for end in ends.into_iter().flatten() {
+            if let Some(end) = read_keyword(sink, category, at, &mut steps) {
                 sink.push(at..end, *rank, *finding);
             }
         }
@@ -70,15 +72,49 @@ fn read_keyword(sink: &mut Sink<'_>, category: &CustomCategory, at: usize, steps
     end
 }
 
-fn read_exact(sink: &mut Sink<'_>, category: &CustomCategory, at: usize, steps: &mut u64) -> Option<usize> {
-    if category.exact.is_empty() {
-        return None;
-    }
-    let rest = sink.bytes.get(at..).unwrap_or_default();
-    if rest.len() <= category.exact.longest() {
+/// Values of lists.
+fn exact(sink: &mut Sink<'_>, lists: &ExactIndex, categories: &[Ranked<'_>]) {
+    let (bytes, from, end) = (sink.bytes, sink.from, sink.end);
+    let open = lists.scan(bytes, from, end, |span, position| {
+        if let Some((_, rank, finding)) = categories.get(usize::from(position)) {
+            sink.push(span, *rank, *finding);
+        }
+    });
+    if let Some(at) = open {
         sink.hold(at);
     }
-    category.exact.find(rest, steps).map(|length| at.saturating_add(length))
+}
+
+/// Sentences, by what was learned from examples. What is only noted stands beside what lies within it; what is
+/// taken out or blocked takes that with it.
+fn learned(sink: &mut Sink<'_>, categories: &[Ranked<'_>]) {
+    let models: Vec<_> = categories
+        .iter()
+        .filter_map(|(category, (precedence, ..), finding)| {
+            let rank = (*precedence, Risk::High, Strength::Strong);
+            category.learned.as_ref().map(|model| (model, rank, *finding))
+        })
+        .collect();
+    let (bytes, end) = (sink.bytes, sink.end);
+    let begin = if sink.view.origin(0) == 0 { Begin::Text } else { Begin::Within };
+    let mut spans = Vec::new();
+    match learned::each(bytes, sink.from, begin, |span| spans.push(span)) {
+        Some(last) if end == End::Open => sink.hold(last.start),
+        Some(last) => spans.push(learned::trimmed(bytes, last)),
+        None => {}
+    }
+    let mut features = Features::default();
+    for span in spans {
+        let Some(sentence) = learned::readable(bytes, &span) else { continue };
+        let features = features.read(sentence);
+        for (_, rank, finding) in models.iter().filter(|(model, ..)| model.matches_features(features)) {
+            let candidate = Candidate { span: span.clone(), rank: *rank, item: *finding };
+            match rank.0 {
+                0 | 1 => sink.noted.push(candidate),
+                _ => sink.candidates.push(candidate),
+            }
+        }
+    }
 }
 
 /// A pattern on its way through a text.

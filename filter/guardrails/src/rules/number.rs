@@ -9,6 +9,8 @@ use crate::sink::{Found, Sink};
 /// Groups and digits that are read: more than any number has that is looked for.
 const MOST_GROUPS: usize = 20;
 const MOST_DIGITS: usize = 20;
+/// Digits on both sides of a comma that no decimal has.
+const LEAST_DIGITS_OF_TWO: usize = 18;
 
 /// Groups of digits with one byte between them.
 pub(crate) struct Number {
@@ -39,6 +41,8 @@ pub(crate) enum Before {
     Boundary,
     /// A group of so many digits, and a space.
     Group(usize),
+    /// So many digits, without zeros in front, and a comma: of a list, or of a decimal.
+    Comma(usize),
     /// A letter, or digits and another separator: this is a part of something else.
     Joined,
 }
@@ -46,7 +50,10 @@ pub(crate) enum Before {
 /// Tries every rule that begins with a digit, at the first of a run of digits.
 pub(crate) fn digits(sink: &mut Sink<'_>, at: usize) {
     let before = before(sink.bytes, at);
-    if before == Before::Joined {
+    if let Before::Comma(whole) = before {
+        after_comma(sink, at, whole);
+    }
+    if matches!(before, Before::Comma(_) | Before::Joined) {
         return mixed::digits(sink, at);
     }
     mixed::spaced(sink, at);
@@ -70,6 +77,24 @@ pub(crate) fn digits(sink: &mut Sink<'_>, at: usize) {
     }
     if number.next.is_some_and(|byte| class::is(byte, class::ALPHA)) {
         mixed::digits_first(sink, &number);
+    }
+}
+
+/// A card in a list of numbers. A decimal has at most 17 digits that count, since no program writes more of one: with
+/// 18 or more on both sides of a comma, or with groups of four after it, two values stand there.
+fn after_comma(sink: &mut Sink<'_>, at: usize, whole: usize) {
+    let mut cursor = Cursor::new(sink.bytes, at);
+    let number = Number::read(&mut cursor, Before::Comma(whole), false);
+    if let Some(at) = cursor.undecided() {
+        sink.hold(at);
+    }
+    let is_decimal = |number: &Number| {
+        let length = number.digits(1).len();
+        length > 4 && length.saturating_add(whole) < LEAST_DIGITS_OF_TWO
+    };
+    if let Some((detector, span)) = number.filter(|number| !is_decimal(number)).as_ref().and_then(card::find)
+    {
+        sink.add(detector, span);
     }
 }
 
@@ -99,7 +124,12 @@ fn before(bytes: &[u8], at: usize) -> Before {
         return Before::Joined;
     }
     match behind(1) {
-        Some(b'-' | b'.' | b',' | b'/' | b':' | b'_') if digit(2) => Before::Joined,
+        Some(b',') if digit(2) => {
+            let length = (2..10).take_while(|back| digit(*back)).count();
+            let digits = (2..length.saturating_add(2)).rev();
+            Before::Comma(digits.skip_while(|back| behind(*back) == Some(b'0')).count())
+        }
+        Some(b'-' | b'.' | b'/' | b':' | b'_') if digit(2) => Before::Joined,
         Some(b' ') if digit(2) => Before::Group((2..8).take_while(|back| digit(*back)).count()),
         _ => Before::Boundary,
     }

@@ -9,10 +9,12 @@ use latchkey_core::limits::{EditLimits, given, nullable};
 use latchkey_core::name::Name;
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::AppSettings;
+use latchkey_store::Tx;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::action::Refusal;
 use crate::action::apps::edit::EditApp;
@@ -210,6 +212,17 @@ impl ParsedEdit {
             Kind::JwtAuthSettings => app(part::<AskIdentity>(edit)?.into()),
             Kind::CustomCategories => Self::Categories(part(edit)?),
             Kind::PromptStore => Self::Prompt(part(edit)?),
+        })
+    }
+
+    /// The same with keyed hashes in the place of values that are kept nowhere.
+    ///
+    /// # Errors
+    /// A value cannot be looked for, or is to be taken off a list that does not have it.
+    pub(super) async fn hashed(self, tx: &mut Tx, app: Uuid) -> Result<Self, Refusal> {
+        Ok(match self {
+            Self::Categories(categories) => Self::Categories(categories.hashed(tx, app).await?),
+            Self::App(_) | Self::Prompt(_) => self,
         })
     }
 

@@ -45,6 +45,8 @@ pub struct ChangeDraft {
     pub base_version: i64,
     /// Each field that the request touches; at least one.
     pub changes: Vec<Change>,
+    /// The edit in the place of the one that was sent, where that holds values which are kept nowhere.
+    pub hashed_edit: Option<Value>,
 }
 
 const MOST_PENDING: usize = 20;
@@ -83,6 +85,11 @@ pub async fn draft(
     if app.status == status::Status::Revoked {
         return Err(Final.into());
     }
+    let edit = edit.hashed(tx, app.id).await.map_err(|refusal| refusal.within("edit"))?;
+    let hashed_edit = match &edit {
+        ParsedEdit::Categories(categories) => serde_json::to_value(categories).ok(),
+        ParsedEdit::App(_) | ParsedEdit::Prompt(_) => None,
+    };
     let (mut name, mut settings) = (app.name.clone(), app.settings.clone());
     edit.apply(&mut name, &mut settings, world.now()).map_err(|refusal| refusal.within("edit"))?;
     let settings = settings.validated_over(&app.settings);
@@ -94,7 +101,7 @@ pub async fn draft(
     }
     refuse_impossible(tx, world, &app, &settings).await.map_err(|refusal| refusal.within("edit"))?;
     let base_version = tx.newest_version(app.id).await?;
-    Ok(ChangeDraft { app, base_version, changes })
+    Ok(ChangeDraft { app, base_version, changes, hashed_edit })
 }
 
 /// Submits a request of `user` for a change of an app.
@@ -110,7 +117,7 @@ pub async fn submit(
     new: NewChangeRequest,
 ) -> Result<ChangeRequest, Refusal> {
     let edit = ParsedEdit::parse(new.kind, &new.edit)?;
-    let ChangeDraft { app, base_version, changes } =
+    let ChangeDraft { app, base_version, changes, hashed_edit } =
         draft(tx, by.world, user.id, app, new.kind, edit).await?;
     given("reason", &new.reason)?;
     if new.base_version.is_some_and(|base| base != base_version) {
@@ -138,7 +145,7 @@ pub async fn submit(
         comment: String::new(),
         version: None,
     };
-    tx.insert_change_request(&request, &new.edit).await?;
+    tx.insert_change_request(&request, hashed_edit.as_ref().unwrap_or(&new.edit)).await?;
     tell(tx, by, &request, "change_request.submitted", "").await?;
     Ok(request)
 }

@@ -136,7 +136,10 @@ pub(super) fn read(
         ChangeKind::UpdateConfig => config(mode, typed, now),
         ChangeKind::SetTags => json(&[("tags", FieldKind::List)]),
         ChangeKind::JwtAuthSettings => identity(typed),
-        ChangeKind::CustomCategories => Ok(json!({ "custom_categories": categories::read(typed, STEPS)? })),
+        ChangeKind::CustomCategories => {
+            let sent = categories::sent(categories::read(typed, STEPS)?);
+            Ok(json!({ "custom_categories": sent }))
+        }
         ChangeKind::PromptStore => json(match typed.text("action") {
             "delete" => &[("delete", FieldKind::Text), ACTION],
             "add_version" => ADD_VERSION,

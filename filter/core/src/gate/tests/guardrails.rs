@@ -1,3 +1,5 @@
+use latchkey_guardrails::custom::exact::ExactKey;
+use latchkey_guardrails::custom::learned::{BUCKETS, sentences};
 use latchkey_proto::discovery::{
     GuardrailAction as Action, GuardrailDirection as Goes, GuardrailRisk, GuardrailRule, UnseenTexts,
 };
@@ -332,6 +334,7 @@ fn custom_categories_are_noted_unless_a_rule_says_otherwise() {
         name: "Project names".to_owned(),
         keywords: vec!["orion".to_owned()],
         patterns: vec![r"PRJ-\d{4}".to_owned()],
+        ..wire::CustomCategory::default()
     };
     let with = |rules| wire::Guardrails {
         rules,
@@ -349,6 +352,55 @@ fn custom_categories_are_noted_unless_a_rule_says_otherwise() {
         let forward = forwarded(say(&with_guardrails(with(vec![rule])), text));
         assert_eq!(sent(&forward, 0), "[PROJECT_NAMES] is [PROJECT_NAMES], not PRJ-0000");
     }
+}
+
+#[test]
+fn listed_values_and_learned_sentences_follow_the_rules() {
+    let key = ExactKey::new(&[7; 32]);
+    let values = ["Ann Lee", "C-1009"].iter().flat_map(|value| key.hashes(value).unwrap());
+    let listed = wire::CustomCategory {
+        name: "Customers".to_owned(),
+        values: values.flat_map(|hash| hash.to_bytes()).collect(),
+        ..wire::CustomCategory::default()
+    };
+    let mut weights = vec![236_u8; BUCKETS];
+    for number in sentences("Can we sue our supplier for breach of contract?").into_iter().flatten() {
+        weights[usize::from(number)] = 100;
+    }
+    let learned = wire::LearnedCategory { format: 1, bias: -300, weights };
+    let legal = wire::CustomCategory {
+        name: "Legal".to_owned(),
+        learned: Some(learned.clone()),
+        ..wire::CustomCategory::default()
+    };
+    let with = |rules, own: &[&wire::CustomCategory]| wire::Guardrails {
+        rules,
+        key: vec![7; 32],
+        custom_categories: own.iter().map(|own| (*own).clone()).collect(),
+        ..wire::Guardrails::default()
+    };
+    let named = |name: &str, action| GuardrailRule { detector: name.to_owned(), ..rule("custom", action) };
+    let text = "Hi. Can we sue our supplier Ann Lee (c-1009) for breach of contract? Thanks.";
+    let redacting = with(vec![named("Customers", Action::Redact)], &[&listed, &legal]);
+    let forward = forwarded(say(&with_guardrails(redacting), text));
+    assert_eq!(sent(&forward, 0), text.replace("Ann Lee", "[CUSTOMERS]").replace("c-1009", "[CUSTOMERS]"));
+    assert_eq!(report(&forward).monitored, 1, "the sentence is noted beside what is redacted in it");
+    let redacting = with(vec![rule("custom", Action::Redact)], &[&listed, &legal]);
+    let forward = forwarded(say(&with_guardrails(redacting), text));
+    assert_eq!(sent(&forward, 0), "Hi. [LEGAL] Thanks.");
+    let blocking = with(vec![named("Legal", Action::Block)], &[&listed, &legal]);
+    assert_eq!(refusal(say(&with_guardrails(blocking), text)).code, Some(Code::GuardrailBlocked));
+
+    let refused = |own: wire::CustomCategory| {
+        let guardrails = Some(with(vec![], &[&own]));
+        AppPolicy::try_from(wire::AppPolicy { guardrails, ..testing::app() }).unwrap_err().to_string()
+    };
+    let cut = wire::CustomCategory { values: vec![1; 16], ..listed.clone() };
+    assert_eq!(refused(cut), "guardrails: a list of values is cut");
+    let other = Some(wire::LearnedCategory { format: 2, ..learned.clone() });
+    assert!(refused(wire::CustomCategory { learned: other, ..legal.clone() }).contains("the format 2"));
+    let short = Some(wire::LearnedCategory { weights: vec![1; 10], ..learned });
+    assert!(refused(wire::CustomCategory { learned: short, ..legal }).contains("has 10 weights"));
 }
 
 #[test]
