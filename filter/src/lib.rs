@@ -25,6 +25,8 @@ mod worker;
 
 mod gate;
 
+mod detectors;
+
 mod sync;
 
 mod grpc_stream;

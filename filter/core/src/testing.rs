@@ -201,6 +201,17 @@ pub fn mcp_server(name: &str) -> wire::McpServer {
     }
 }
 
+pub fn detector(name: &str) -> wire::Detector {
+    wire::Detector {
+        name: name.into(),
+        cluster: format!("detector-{name}"),
+        authority: format!("{name}.example"),
+        path: "/judge".into(),
+        timeout_ms: 500,
+        max_text_bytes: 65_536,
+    }
+}
+
 pub fn catalogue() -> wire::Catalogue {
     wire::Catalogue {
         providers: vec![
@@ -214,6 +225,7 @@ pub fn catalogue() -> wire::Catalogue {
             model("claude", "anthropic", "claude-4"),
         ],
         mcp_servers: vec![mcp_server("github"), mcp_server("docs")],
+        detectors: vec![detector("nightingale"), detector("second")],
     }
 }
 

@@ -31,6 +31,12 @@ impl Exceptions {
         Ok(Self { values, patterns })
     }
 
+    /// Whether a value is fine.
+    #[must_use]
+    pub fn cover_text(&self, value: &str) -> bool {
+        self.cover(&normalized(value))
+    }
+
     /// Whether a match, normalized, is fine.
     pub(crate) fn cover(&self, found: &[u8]) -> bool {
         if self.values.is_empty() && self.patterns.is_empty() {

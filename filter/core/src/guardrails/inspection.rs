@@ -5,10 +5,11 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::rc::Rc;
 
-use latchkey_guardrails::{Category, End, Match, Scan, Scanner, Wanted, mask};
+use latchkey_guardrails::{Category, End, Finding as Found, Match, Scan, Scanner, Wanted, mask};
 
+use super::external::Judgement;
 use super::placeholder::{self, Placeholders};
-use super::policy::{Action, Direction, Guardrails, Ruling, UnseenTexts};
+use super::policy::{Action, DetectorInfo, Direction, Guardrails, Ruling, UnseenTexts};
 use super::report::{BlockDetail, Finding, FindingAction, InspectionReport};
 use crate::answer::denial::{Code, Denial};
 use crate::content::{self, Place, Replacement, TextEditor, Unread};
@@ -35,6 +36,8 @@ pub struct InspectedRequest {
     /// Replaces the client's, where something was replaced in it.
     pub body: Option<Vec<u8>>,
     pub inspection: Box<Inspection>,
+    /// How far external detectors have judged it.
+    pub(super) judgement: Judgement,
 }
 
 /// A request that guardrails refuse.
@@ -131,7 +134,7 @@ impl Inspection {
                 None
             }
         };
-        Ok(InspectedRequest { body, inspection })
+        Ok(InspectedRequest { body, inspection, judgement: Judgement::default() })
     }
 
     /// Whether it follows this policy.
@@ -157,6 +160,14 @@ impl Inspection {
             || self.guardrails().is_some_and(|guardrails| guardrails.looks(Direction::Response))
     }
 
+    pub(super) fn app(&self) -> &Rc<AppPolicy> {
+        &self.app
+    }
+
+    pub(super) fn now(&self) -> UnixMs {
+        self.now
+    }
+
     fn guardrails(&self) -> Option<&Guardrails> {
         self.app.guardrails.as_ref()
     }
@@ -167,7 +178,11 @@ impl Inspection {
     }
 
     pub(super) fn count_unread(&mut self) {
-        self.report.unread = self.report.unread.saturating_add(1);
+        self.count_all_unread(1);
+    }
+
+    pub(super) fn count_all_unread(&mut self, texts: usize) {
+        self.report.unread = self.report.unread.saturating_add(u32::try_from(texts).unwrap_or(u32::MAX));
     }
 
     /// Refuses a request that refers to texts which the provider has and the gateway does not see.
@@ -238,7 +253,7 @@ impl<'a> Editor<'a> {
         Self::new(inspection, Direction::Response)
     }
 
-    fn new(inspection: &'a mut Inspection, direction: Direction) -> Self {
+    pub(super) fn new(inspection: &'a mut Inspection, direction: Direction) -> Self {
         Self { inspection, direction, block: None, scan: Cell::default() }
     }
 
@@ -254,16 +269,16 @@ impl<'a> Editor<'a> {
     }
 
     /// What the rules have put in the place of a match; none where it stays.
-    fn replacement(
+    pub(super) fn replacement(
         &mut self,
         value: &str,
-        found: &Match,
+        detector: DetectorInfo<'_>,
+        found: Found,
         ruling: Ruling,
         place: &Place<'_>,
     ) -> Option<String> {
         let Inspection { app, placeholders, report, is_restorable, .. } = &mut *self.inspection;
         let guardrails = app.guardrails.as_ref()?;
-        let detector = guardrails.detector(found.finding);
         // A message of an earlier turn was reported when it was new.
         let is_new = self.direction == Direction::Response || place.is_new;
         let is_final = !*is_restorable
@@ -299,7 +314,7 @@ impl<'a> Editor<'a> {
                 place: place.path().to_string(),
                 message,
                 count: 1,
-                excerpt: mask(value, found.finding),
+                excerpt: mask(value, found),
                 value_hash: hash.first_chunk().copied().unwrap_or_default(),
             });
         }
@@ -328,8 +343,18 @@ impl<'a> Editor<'a> {
         }
     }
 
+    /// A value as the client has written it, where placeholders stand in it.
+    pub(super) fn restored(&self, value: &str) -> String {
+        let (mut restored, mut replacements) = (value.to_owned(), Vec::new());
+        self.restore(value, &(0..value.len()), &mut replacements);
+        for Replacement { span, text } in replacements.iter().rev() {
+            restored.replace_range(span.clone(), text);
+        }
+        restored
+    }
+
     /// Puts the values of placeholders back.
-    fn restore(&self, text: &str, range: &Range<usize>, replacements: &mut Vec<Replacement>) {
+    pub(super) fn restore(&self, text: &str, range: &Range<usize>, replacements: &mut Vec<Replacement>) {
         let placeholders = &self.inspection.placeholders;
         let Some(part) = text.get(range.clone()) else { return };
         for at in memchr::memchr_iter(b'[', part.as_bytes()) {
@@ -361,7 +386,8 @@ impl TextEditor for Editor<'_> {
             for found in matches.iter().filter(|found| found.span.start < range.end) {
                 let ruling = guardrails.ruling(found.finding, self.direction, self.inspection.now);
                 let Some(value) = text.get(found.span.clone()) else { continue };
-                if let Some(text) = self.replacement(value, found, ruling, place) {
+                let detector = guardrails.detector(found.finding);
+                if let Some(text) = self.replacement(value, detector, found.finding, ruling, place) {
                     replacements.push(Replacement { span: found.span.clone(), text });
                 }
             }
@@ -425,7 +451,7 @@ mod tests {
             action: wire::GuardrailAction::Redact.into(),
             direction: wire::GuardrailDirection::Both.into(),
             min_risk: wire::GuardrailRisk::Low.into(),
-            shadow_until_ms: 0,
+            ..wire::GuardrailRule::default()
         };
         let guardrails =
             wire::Guardrails { rules: vec![rule], key: vec![7; 32], ..wire::Guardrails::default() };

@@ -3,17 +3,18 @@ use std::rc::Rc;
 
 use latchkey_proto::discovery as wire;
 
-use super::{InvalidResource, McpServer, name};
+use super::{Detector, InvalidResource, McpServer, name};
 use crate::price::density::BytesPerToken;
 use crate::price::{LongContext, Price, RateCard, Rates, Tier};
 
-/// The enabled models with the providers that serve them, and the MCP servers.
+/// The enabled models with the providers that serve them, the MCP servers, and the external detectors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalogue {
     /// In their order on the wire.
     names: Vec<String>,
     offers: BTreeMap<String, Vec<Offer>>,
     mcp_servers: BTreeMap<String, Rc<McpServer>>,
+    detectors: BTreeMap<String, Rc<Detector>>,
 }
 
 /// A model as one provider serves it.
@@ -76,6 +77,12 @@ impl Catalogue {
         self.mcp_servers.get(name)
     }
 
+    /// The external detector of this name.
+    #[must_use]
+    pub fn detector(&self, name: &str) -> Option<&Rc<Detector>> {
+        self.detectors.get(name)
+    }
+
     /// Every model with its offers, in their order on the wire.
     pub fn models(&self) -> impl Iterator<Item = (&str, &[Offer])> {
         self.names.iter().map(|name| (name.as_str(), self.offers(name)))
@@ -86,7 +93,7 @@ impl TryFrom<wire::Catalogue> for Catalogue {
     type Error = InvalidResource;
 
     fn try_from(catalogue: wire::Catalogue) -> Result<Self, InvalidResource> {
-        let wire::Catalogue { providers, models, mcp_servers } = catalogue;
+        let wire::Catalogue { providers, models, mcp_servers, detectors } = catalogue;
         let mut by_name = BTreeMap::new();
         for provider in providers {
             let provider = Rc::new(Provider::try_from(provider)?);
@@ -140,6 +147,12 @@ impl TryFrom<wire::Catalogue> for Catalogue {
             let server = Rc::new(McpServer::try_from(server)?);
             if let Some(twin) = read.mcp_servers.insert(server.name.clone(), server) {
                 return Err(InvalidResource::TwoMcpServers(twin.name.clone()));
+            }
+        }
+        for detector in detectors {
+            let detector = Rc::new(Detector::try_from(detector)?);
+            if let Some(twin) = read.detectors.insert(detector.name.clone(), detector) {
+                return Err(InvalidResource::TwoDetectors(twin.name.clone()));
             }
         }
         Ok(read)
@@ -308,6 +321,10 @@ mod tests {
         assert_eq!(
             refused(|c| c.mcp_servers.push(c.mcp_servers[0].clone())),
             "two MCP servers are named `github`"
+        );
+        assert_eq!(
+            refused(|c| c.detectors.push(c.detectors[0].clone())),
+            "two detectors are named `nightingale`"
         );
         assert_eq!(
             refused(|c| c.models[0].upstream_name.clear()),
