@@ -55,7 +55,7 @@ impl Detectors {
         id: u32,
         request: &Rc<RefCell<Request>>,
         index: usize,
-        call: DetectorCall,
+        mut call: DetectorCall,
         now_ms: i64,
     ) -> Result<(), DetectorFailure> {
         if !self.breakers.borrow_mut().lets_through(call.app, &call.detector, now_ms) {
@@ -71,7 +71,7 @@ impl Detectors {
             self.failed(&call, &DetectorFailure::Unreachable, now_ms);
             return Err(DetectorFailure::Unreachable);
         };
-        let call = DetectorCall { body: Vec::new(), ..call };
+        call.body = Vec::new();
         let pending = PendingCall { id, request: Rc::downgrade(request), index, call };
         self.pending.borrow_mut().insert(token, pending);
         Ok(())

@@ -9,6 +9,7 @@ pub mod auth;
 pub mod body;
 pub mod change_requests;
 pub mod content;
+pub mod detectors;
 pub mod document;
 pub mod events;
 pub mod explain;
@@ -209,6 +210,8 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(providers::read, providers::update, providers::delete))
         .routes(routes!(mcp_servers::list, mcp_servers::create))
         .routes(routes!(mcp_servers::read, mcp_servers::update, mcp_servers::delete))
+        .routes(routes!(detectors::list, detectors::create))
+        .routes(routes!(detectors::read, detectors::update, detectors::delete))
         .routes(routes!(models::list, models::create))
         .routes(routes!(models::read, models::update, models::delete))
         .routes(routes!(models::prices))

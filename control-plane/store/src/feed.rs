@@ -98,7 +98,8 @@ impl Store {
     async fn wire_catalogue(&self) -> sqlx::Result<wire::Catalogue> {
         let densities = self.densities().await?;
         let (providers, models) = (self.upstreams().await?, self.models().await?);
-        Ok(catalogue(providers, models, self.upstreams().await?, &densities))
+        let (servers, detectors) = (self.upstreams().await?, self.upstreams().await?);
+        Ok(catalogue(providers, models, servers, detectors, &densities))
     }
 
     async fn push_catalogue(&self, builder: &mut BatchBuilder, first: i64) -> sqlx::Result<()> {

@@ -117,7 +117,7 @@ const RULES: &[(&str, Rule)] = &[
     ("sign_in", Public),
     ("accept_invitation", Public),
     ("sign_out", Person),
-    // Providers, MCP servers and models.
+    // Providers, MCP servers, external detectors and models.
     ("list_providers", Reader),
     ("create_provider", Admin),
     ("read_provider", Reader),
@@ -128,6 +128,11 @@ const RULES: &[(&str, Rule)] = &[
     ("read_mcp_server", Reader),
     ("update_mcp_server", Admin),
     ("delete_mcp_server", Admin),
+    ("list_detectors", Reader),
+    ("create_detector", Admin),
+    ("read_detector", Reader),
+    ("update_detector", Admin),
+    ("delete_detector", Admin),
     ("list_models", Reader),
     ("create_model", Admin),
     ("read_model", Reader),
@@ -196,6 +201,7 @@ fn body(operation: &str, things: &Things) -> Value {
         "create_provider" => {
             json!({"name": "new", "kind": "openai", "base_url": "https://api.openai.com/v1"})
         }
+        "create_detector" => json!({"name": "new", "url": "https://detector.acme.com/judge"}),
         "create_mcp_server" => json!({"name": "new", "url": "https://mcp.acme.com/mcp"}),
         "create_model" => json!({"name": "gpt-4o-mini", "provider": "openai"}),
         _ => json!({}),
@@ -231,6 +237,8 @@ impl Things {
         let model = test.post("/models", model).await.expect(201.try_into().unwrap());
         let server = json!({"name": name, "url": "https://mcp.acme.com/mcp"});
         test.post("/mcp-servers", server).await.expect(201.try_into().unwrap());
+        let detector = json!({"name": name, "url": "https://detector.acme.com/judge"});
+        test.post("/detectors", detector).await.expect(201.try_into().unwrap());
         let user = test.user(&format!("{name}@acme.com")).await;
         let group = test.group(&name, &[&user]).await;
         test.post(
@@ -286,7 +294,7 @@ impl Things {
             "keys" => &self.key,
             "models" => &self.model,
             "providers" => self.provider,
-            "mcp-servers" => &self.server,
+            "mcp-servers" | "detectors" => &self.server,
             "users" | "members" => &self.user,
             "groups" => &self.group,
             "change-requests" => &self.request,

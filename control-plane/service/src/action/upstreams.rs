@@ -1,5 +1,6 @@
-//! Providers of models, and MCP servers.
+//! Providers of models, MCP servers, and external detectors.
 
+mod detector;
 mod mcp;
 mod model;
 pub mod reach;
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 use super::audit::AuditedAction;
 use super::{Context, Refusal, taken};
 
+pub use detector::EditDetectorProtocol;
 pub use model::EditModelProtocol;
 
 /// How upstreams of a protocol are administered.

@@ -5,8 +5,8 @@ use std::fmt;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use latchkey_core::content::CustomCategory;
 use latchkey_core::guardrails::{
-    GuardrailAction, GuardrailCategory, GuardrailDirection, GuardrailRisk, GuardrailRule, UnseenTexts,
-    usable_keyword, usable_pattern,
+    GuardrailAction, GuardrailCategory, GuardrailDirection, GuardrailRisk, GuardrailRule, OnFailure,
+    UnseenTexts, usable_keyword, usable_pattern,
 };
 use latchkey_proto::discovery as wire;
 use sha2::Sha256;
@@ -92,7 +92,7 @@ fn takes(app: &App, text: &str, usable: fn(&str) -> Result<(), String>) -> bool 
 }
 
 fn rule(rule: &GuardrailRule) -> wire::GuardrailRule {
-    let GuardrailRule { category, detector, action, direction, min_risk, shadow_until } = rule;
+    let GuardrailRule { category, detector, action, direction, min_risk, shadow_until, on_failure } = rule;
     wire::GuardrailRule {
         category: category.as_str().to_owned(),
         detector: detector.clone().unwrap_or_default(),
@@ -113,6 +113,12 @@ fn rule(rule: &GuardrailRule) -> wire::GuardrailRule {
         min_risk: match min_risk {
             GuardrailRisk::Low => wire::GuardrailRisk::Low,
             GuardrailRisk::High => wire::GuardrailRisk::High,
+        }
+        .into(),
+        on_failure: match on_failure {
+            None => wire::DetectorFailure::Unspecified,
+            Some(OnFailure::Block) => wire::DetectorFailure::Block,
+            Some(OnFailure::Pass) => wire::DetectorFailure::Pass,
         }
         .into(),
         shadow_until_ms: shadow_until.map_or(0, jiff::Timestamp::as_millisecond),
