@@ -113,6 +113,13 @@ impl HttpExchange {
         Self { id, worker, request: Rc::default() }
     }
 
+    /// It waits for nothing any more.
+    fn end_wait(&self) {
+        if matches!(mem::take(&mut self.request.borrow_mut().state), RequestState::Judging(..)) {
+            self.worker.detectors.forget(self.id);
+        }
+    }
+
     fn decide_buffered(&self) -> Action {
         let mut request = self.request.borrow_mut();
         if !matches!(request.state, RequestState::Buffering(_)) {
@@ -411,9 +418,9 @@ impl HttpContext for HttpExchange {
     }
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        let mut request = self.request.borrow_mut();
         // Envoy may have answered a waiting request by itself.
-        request.state = RequestState::Idle;
+        self.end_wait();
+        let mut request = self.request.borrow_mut();
         let response_headers = mem::take(&mut request.response_headers);
         let Some(meter) = &mut request.meter else { return Action::Continue };
         let headers = attempt("get_map", hostcalls::get_map_bytes(MapType::HttpResponseHeaders));
@@ -489,10 +496,8 @@ impl HttpContext for HttpExchange {
     }
 
     fn on_log(&mut self) {
+        self.end_wait();
         let mut request = self.request.borrow_mut();
-        if matches!(mem::take(&mut request.state), RequestState::Judging(..)) {
-            self.worker.detectors.forget(self.id);
-        }
         let Some(mut meter) = request.meter.take() else { return };
         if !meter.has_status()
             && let Some(status) = property_number(&["response", "code"])

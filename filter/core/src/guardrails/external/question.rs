@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::rc::Rc;
 
 use crate::content::{Place, Replacement, Role, TextEditor};
 
@@ -11,23 +12,22 @@ const MOST_TEXTS: usize = 2_000;
 /// A text that a detector is asked about.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct AskedText {
-    pub text: String,
+    pub text: Rc<str>,
     /// How much of it is sent, in bytes.
     pub sent: usize,
     pub role: Role,
 }
 
 /// The texts of a request, each once, in their order.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct TextCollector {
     texts: Vec<CollectedText>,
     /// The position of each.
-    known: HashMap<String, usize>,
+    known: HashMap<Rc<str>, usize>,
 }
 
-#[derive(Debug)]
 struct CollectedText {
-    text: String,
+    text: Rc<str>,
     role: Role,
     /// Whether it stands somewhere after the last answer of the model.
     is_new: bool,
@@ -67,7 +67,7 @@ impl TextCollector {
             }
             room = room.saturating_sub(sent);
             if sent > 0 {
-                chosen.push((position, AskedText { text: text.clone(), sent, role: *role }));
+                chosen.push((position, AskedText { text: Rc::clone(text), sent, role: *role }));
             }
         }
         chosen.sort_by_key(|(position, _)| *position);
@@ -85,8 +85,8 @@ impl TextEditor for TextCollector {
             known.is_new |= place.is_new;
             return Vec::new();
         }
-        self.known.insert(text.to_owned(), self.texts.len());
-        let (text, role, is_new) = (text.to_owned(), place.role, place.is_new);
+        let (text, role, is_new): (Rc<str>, _, _) = (text.into(), place.role, place.is_new);
+        self.known.insert(Rc::clone(&text), self.texts.len());
         self.texts.push(CollectedText { text, role, is_new });
         Vec::new()
     }

@@ -7,7 +7,7 @@ use super::*;
 use crate::content::Role;
 
 fn texts(texts: &[&str]) -> Vec<AskedText> {
-    let asked = |text: &&str| AskedText { text: (*text).to_owned(), sent: text.len(), role: Role::User };
+    let asked = |text: &&str| AskedText { text: (*text).into(), sent: text.len(), role: Role::User };
     texts.iter().map(asked).collect()
 }
 
