@@ -126,7 +126,7 @@ async fn each_failure_refuses_or_passes_as_the_rule_says() {
     }
     let closed = format!("http://127.0.0.1:{}/judge", Port::free().unwrap().number());
     add(&stack, "refused", &closed, 5_000).await;
-    add(&stack, "unknown", "http://detector.invalid/judge", 5_000).await;
+    add(&stack, "unknown", "https://detector.invalid/judge", 5_000).await;
     add(&stack, "stranger", &stack.provider().detector_url(""), 5_000).await;
     let stranger = json!({ "credential": "sk-wrong" });
     stack.api().edit("/api/v1/detectors/stranger", stranger).await.unwrap();
