@@ -33,8 +33,8 @@ async fn an_apps_guardrails_name_a_detector_in_a_line(test: Test) {
     test.post("/detectors", json!({"name": "company", "url": "https://d.acme.com"})).await.expect(201.try_into().unwrap());
     let app = test.app(json!({})).await;
     let mut boss = Visitor::owner(&test).await;
-    let path = format!("/admin/apps/{}", id(&app));
-    let page = boss.open(&path).await;
+    let page = boss.open(&format!("/admin/apps/{}", id(&app))).await;
+    let path = format!("/admin/apps/{}/guardrails", id(&app));
     let wrong = [("guardrails.detectors", "external/company: redact")];
     let page = boss.submit(&page, &path, &wrong).await;
     assert_eq!((page.status, page.all("[id='guardrails.detectors-error']").len()), (422, 1), "{}", page.main());
