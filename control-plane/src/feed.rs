@@ -12,7 +12,7 @@ use latchkey_discovery::source::{
 };
 use latchkey_store::feed::FeedCursor;
 use latchkey_store::seal::{MasterKey, Purpose, Sealed};
-use latchkey_store::upstreams::{McpProtocol, ModelProtocol, Protocol, Upstream};
+use latchkey_store::upstreams::{DetectorProtocol, McpProtocol, ModelProtocol, Protocol, Upstream};
 use latchkey_store::{Backend, Store};
 use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
@@ -100,7 +100,8 @@ impl Feed {
     async fn read_clusters(&self) -> latchkey_store::Result<Arc<[ProviderCluster]>> {
         let (providers, servers) = (self.store.upstreams().await?, self.store.upstreams().await?);
         let providers = self.managed::<ModelProtocol>(providers);
-        Ok(providers.chain(self.managed::<McpProtocol>(servers)).collect())
+        let detectors = self.managed::<DetectorProtocol>(self.store.upstreams().await?);
+        Ok(providers.chain(self.managed::<McpProtocol>(servers)).chain(detectors).collect())
     }
 
     fn managed<P: Protocol>(&self, upstreams: Vec<Upstream<P>>) -> impl Iterator<Item = ProviderCluster> {

@@ -23,7 +23,7 @@ use latchkey_service::tokens::GatewayTokens;
 use latchkey_store::Store;
 use latchkey_store::apps::{App, AppFilter, AppOrder};
 use latchkey_store::seal::MasterKey;
-use latchkey_store::upstreams::{McpProtocol, ModelProtocol, Protocol, Upstream};
+use latchkey_store::upstreams::{DetectorProtocol, McpProtocol, ModelProtocol, Protocol, Upstream};
 use latchkey_world::World;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -187,10 +187,11 @@ fn refuse_plaintext(setting: &str, address: SocketAddr, allowed: bool) -> anyhow
     )
 }
 
-/// Says of which providers and MCP servers no more is to be had: they are there since before this was asked.
+/// Says of which providers, MCP servers and detectors no more is to be had: they are there since before this was asked.
 async fn warn_of_upstreams(store: &Store, opened: &Opened) -> anyhow::Result<()> {
     warn_of_upstreams_with::<ModelProtocol>(store, opened).await?;
-    warn_of_upstreams_with::<McpProtocol>(store, opened).await
+    warn_of_upstreams_with::<McpProtocol>(store, opened).await?;
+    warn_of_upstreams_with::<DetectorProtocol>(store, opened).await
 }
 
 async fn warn_of_upstreams_with<P: Protocol>(store: &Store, opened: &Opened) -> anyhow::Result<()> {

@@ -9,7 +9,9 @@ use latchkey_filter_core::answer::denial::{Code, Denial};
 use latchkey_filter_core::answer::reply::{Attribution, Reply};
 use latchkey_filter_core::answer::usage::{AnswerHead, ChunkAction};
 use latchkey_filter_core::gate::{Admitted, BodyDecision, Gate, HeadersDecision, World, admit};
-use latchkey_filter_core::guardrails::{AnswerInspector, AnswerMode, WholeAnswer};
+use latchkey_filter_core::guardrails::{
+    AnswerInspector, AnswerMode, DetectorCall, DetectorFailure, DetectorOutcome, WholeAnswer,
+};
 use latchkey_filter_core::identity::SignatureCheck;
 use latchkey_filter_core::limits::account::{PATIENCE_MS, Patience};
 use latchkey_filter_core::mcp::{self, McpAnswerFormat, McpRelay};
@@ -17,7 +19,7 @@ use latchkey_filter_core::record::meter::{RequestMeter, UpstreamOutcome};
 use latchkey_filter_core::request::client_address;
 use latchkey_filter_core::request::header::{Header, Headers};
 use latchkey_filter_core::request::redaction::without_keys;
-use latchkey_filter_core::snapshot::UnixMs;
+use latchkey_filter_core::snapshot::{AppId, UnixMs};
 use latchkey_filter_core::upstream::attempts;
 use latchkey_filter_core::upstream::forward::Forward;
 use latchkey_filter_core::upstream::header_filter;
@@ -66,7 +68,12 @@ enum RequestState {
     Buffering(BufferedRequest),
     /// The body is complete, and the request waits for units since then, in the worker's time.
     Waiting(BufferedRequest, i64),
+    /// The body is complete, and external detectors are to be asked, or have been.
+    Judging(BufferedRequest, Vec<DetectorCall>, Outcomes),
 }
+
+/// What became of a request's calls to detectors, in their order; none where that is still to come.
+type Outcomes = Vec<Option<DetectorOutcome>>;
 
 struct BufferedRequest {
     headers: Vec<Header>,
@@ -110,26 +117,28 @@ impl HttpExchange {
         Self { id, worker, request: Rc::default() }
     }
 
+    /// It waits for nothing any more.
+    fn end_wait(&self) {
+        if matches!(mem::take(&mut self.request.borrow_mut().state), RequestState::Judging(..)) {
+            self.worker.detectors.forget(self.id);
+        }
+    }
+
     fn decide_buffered(&self) -> Action {
         let mut request = self.request.borrow_mut();
         if !matches!(request.state, RequestState::Buffering(_)) {
             // Answered or sent on already; or it waits, and nothing more can come.
-            return if matches!(request.state, RequestState::Waiting(..)) {
-                Action::Pause
-            } else {
-                Action::Continue
+            return match request.state {
+                RequestState::Waiting(..) | RequestState::Judging(..) => Action::Pause,
+                RequestState::Idle | RequestState::Buffering(_) => Action::Continue,
             };
         }
         let action = match request.queue_up(&self.worker) {
             true => Action::Pause,
             false => request.decide(&self.worker),
         };
-        if let RequestState::Waiting(pending, _) = &request.state {
-            let app = pending.admitted.attribution.app;
-            drop(request);
-            self.worker.wait(self.id, app, &self.request);
-        }
-        action
+        drop(request);
+        self.worker.follow_up(self.id, &self.request, action)
     }
 }
 
@@ -151,6 +160,12 @@ impl Request {
             RequestState::Idle => return Action::Continue,
             RequestState::Buffering(pending) => (pending, None),
             RequestState::Waiting(pending, since) => (pending, Some(since)),
+            RequestState::Judging(pending, _, outcomes) => {
+                let missing = || Err(DetectorFailure::Unreachable);
+                let outcomes = outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(missing));
+                pending.admitted.judged(outcomes.collect());
+                (pending, None)
+            }
         };
         let body = || {
             let body = attempt("get_buffer", hostcalls::get_buffer(BufferType::HttpRequestBody, 0, WHOLE));
@@ -174,6 +189,40 @@ impl Request {
                 self.state = RequestState::Waiting(pending, since.unwrap_or_else(|| worker.time_ms()));
                 Action::Pause
             }
+            BodyDecision::Ask(calls) => {
+                let outcomes = calls.iter().map(|_| None).collect();
+                self.state = RequestState::Judging(pending, calls, outcomes);
+                Action::Pause
+            }
+        }
+    }
+
+    /// The calls to detectors that are still to be made.
+    pub fn take_calls(&mut self) -> Vec<DetectorCall> {
+        match &mut self.state {
+            RequestState::Judging(_, calls, _) => mem::take(calls),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What became of a call to a detector. Once that is known of all, the request is decided on again. None: it
+    /// still waits for a detector, or no more.
+    ///
+    /// The host's effective context must be this request's.
+    pub fn judged(&mut self, index: usize, outcome: DetectorOutcome, worker: &GateWorker) -> Option<Action> {
+        let RequestState::Judging(_, _, outcomes) = &mut self.state else { return None };
+        *outcomes.get_mut(index)? = Some(outcome);
+        if outcomes.iter().any(Option::is_none) {
+            return None;
+        }
+        Some(self.decide(worker))
+    }
+
+    /// The app whose units it waits for.
+    pub fn waits_for(&self) -> Option<AppId> {
+        match &self.state {
+            RequestState::Waiting(pending, _) => Some(pending.admitted.attribution.app),
+            _ => None,
         }
     }
 
@@ -351,21 +400,11 @@ impl Request {
         }
     }
 
-    /// Tries again: units may have come. Tells whether it still waits.
+    /// Tries again: units may have come. None where it does not wait for any.
     ///
     /// The host's effective context must be this request's.
-    pub fn retry(&mut self, worker: &GateWorker) -> bool {
-        if !matches!(self.state, RequestState::Waiting(..)) {
-            return false;
-        }
-        let action = self.decide(worker);
-        if matches!(self.state, RequestState::Waiting(..)) {
-            return true;
-        }
-        if action == Action::Continue {
-            attempt("resume_http_request", hostcalls::resume_http_request());
-        }
-        false
+    pub fn retry(&mut self, worker: &GateWorker) -> Option<Action> {
+        matches!(self.state, RequestState::Waiting(..)).then(|| self.decide(worker))
     }
 }
 
@@ -405,9 +444,9 @@ impl HttpContext for HttpExchange {
     }
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        let mut request = self.request.borrow_mut();
         // Envoy may have answered a waiting request by itself.
-        request.state = RequestState::Idle;
+        self.end_wait();
+        let mut request = self.request.borrow_mut();
         let response_headers = mem::take(&mut request.response_headers);
         let Some(meter) = &mut request.meter else { return Action::Continue };
         let headers = attempt("get_map", hostcalls::get_map_bytes(MapType::HttpResponseHeaders));
@@ -493,8 +532,8 @@ impl HttpContext for HttpExchange {
     }
 
     fn on_log(&mut self) {
+        self.end_wait();
         let mut request = self.request.borrow_mut();
-        request.state = RequestState::Idle;
         let tries = request.tries.take();
         let Some(mut meter) = request.meter.take() else { return };
         if !meter.has_status()
@@ -516,7 +555,11 @@ impl HttpContext for HttpExchange {
     }
 }
 
-impl Context for HttpExchange {}
+impl Context for HttpExchange {
+    fn on_http_call_response(&mut self, token: u32, headers: usize, size: usize, _: usize) {
+        self.worker.heard(token, headers, size);
+    }
+}
 
 fn meter(attribution: Attribution, endpoint: &'static str, headers: &[Header], now: UnixMs) -> RequestMeter {
     attribute(&attribution);

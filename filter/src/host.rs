@@ -12,6 +12,8 @@
 //!   `define_metric` of a counter or a gauge, `send_http_response` and `log` have no failure in
 //!   Envoy but that of memory outside of the VM, which safe code cannot name.
 //! - `call_foreign_function` returns what an unknown function and Envoy's `verify_signature` fail with.
+//! - `dispatch_http_call` returns the failures that Envoy knows: a cluster that is not there, and a call that
+//!   fails at once. `set_effective_context` returns that a context is gone.
 //! - `set_map_value`, `set_buffer` and `set_property` do trap where there is no request left to
 //!   change: headers that were let go, a buffer that is not the filter's, a finished stream. The
 //!   gate calls them only within the callbacks that still hold the request. The sync role does not.

@@ -27,6 +27,8 @@ mod gate;
 
 mod attempt;
 
+mod detectors;
+
 mod sync;
 
 mod grpc_stream;

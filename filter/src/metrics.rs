@@ -87,6 +87,15 @@ impl GateMetrics {
         self.count("waits", || "latchkey_gate_requests_waited".to_owned());
     }
 
+    pub fn asks(&mut self) {
+        self.count("asks", || "latchkey_gate_detectors_asked".to_owned());
+    }
+
+    /// A detector has not looked at what it was asked about.
+    pub fn not_judged(&mut self) {
+        self.count("not_judged", || "latchkey_gate_detectors_failed".to_owned());
+    }
+
     pub fn dropped(&mut self) {
         self.count("dropped", || "latchkey_gate_records_dropped".to_owned());
     }

@@ -14,8 +14,8 @@ use crate::sync::{self, SyncRole};
 use crate::worker::{self, GateWorker};
 
 /// The context of one plugin on one thread. Until it is configured it plays no role.
-#[derive(Default)]
 pub struct Root {
+    id: u32,
     role: Option<PluginRole>,
 }
 
@@ -27,6 +27,10 @@ enum PluginRole {
 }
 
 impl Root {
+    pub fn new(id: u32) -> Self {
+        Self { id, role: None }
+    }
+
     fn sync(&mut self) -> Option<&mut SyncRole> {
         match &mut self.role {
             Some(PluginRole::Sync(sync)) => Some(sync),
@@ -40,7 +44,9 @@ impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         let read = attempt("get_buffer", hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size));
         let (role, tick) = match PluginConfiguration::parse(&read.flatten().unwrap_or_default()) {
-            Ok(PluginConfiguration::Gate {}) => (PluginRole::Gate(Rc::new(GateWorker::new())), worker::TICK),
+            Ok(PluginConfiguration::Gate {}) => {
+                (PluginRole::Gate(Rc::new(GateWorker::new(self.id))), worker::TICK)
+            }
             Ok(PluginConfiguration::Sync(configuration)) => {
                 (PluginRole::Sync(Box::new(SyncRole::new(configuration))), sync::TICK)
             }
@@ -87,6 +93,13 @@ impl RootContext for Root {
 }
 
 impl Context for Root {
+    /// Of a request that was decided on here, since it had waited.
+    fn on_http_call_response(&mut self, token: u32, headers: usize, size: usize, _: usize) {
+        if let Some(PluginRole::Gate(worker)) = &self.role {
+            worker.heard(token, headers, size);
+        }
+    }
+
     fn on_grpc_stream_initial_metadata(&mut self, token: u32, _: u32) {
         if let Some(sync) = self.sync() {
             sync.accepted(token);

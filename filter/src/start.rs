@@ -6,5 +6,5 @@ use crate::root::Root;
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(LogLevel::Info);
-    proxy_wasm::set_root_context(|_| Box::<Root>::default());
+    proxy_wasm::set_root_context(|id| Box::new(Root::new(id)));
 }}

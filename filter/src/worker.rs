@@ -14,9 +14,11 @@ use latchkey_filter_core::record::ring::{self, Append, Ring};
 use latchkey_filter_core::snapshot::AppId;
 use latchkey_filter_core::upstream::call::UpstreamCall;
 use proxy_wasm::hostcalls;
+use proxy_wasm::types::Action;
 
+use crate::detectors::{Detectors, JudgedCall};
 use crate::gate::Request;
-use crate::host;
+use crate::host::{self, attempt};
 use crate::metrics::GateMetrics;
 use crate::queue::{self, Inbox, Outbox};
 use crate::shared_data::SharedData;
@@ -27,6 +29,7 @@ pub const TICK: Duration = Duration::from_millis(100);
 /// One per plugin and thread.
 pub struct GateWorker {
     pub view: View<SharedData>,
+    pub detectors: Detectors,
     /// None until the first tick, and until the sync role counts workers.
     ring: RefCell<Option<Ring>>,
     refusals: RefCell<Refusals>,
@@ -45,9 +48,11 @@ struct PausedRequest {
 }
 
 impl GateWorker {
-    pub fn new() -> Self {
+    /// For the root context of this id.
+    pub fn new(root: u32) -> Self {
         Self {
             view: View::new(SharedData),
+            detectors: Detectors::new(root),
             ring: RefCell::default(),
             refusals: RefCell::default(),
             ticks: Cell::default(),
@@ -93,10 +98,49 @@ impl GateWorker {
         self.waiting.borrow().iter().any(|waiting| waiting.app == app)
     }
 
-    /// A request waits for units.
-    pub fn wait(&self, id: u32, app: AppId, request: &Rc<RefCell<Request>>) {
-        self.waiting.borrow_mut().push(PausedRequest { id, app, request: Rc::downgrade(request) });
-        self.metrics.borrow_mut().waits();
+    /// Does what a decision has left to do: asks detectors, and remembers who waits for units. Gives what becomes
+    /// of the request, in whose context the host must be.
+    pub fn follow_up(&self, id: u32, request: &Rc<RefCell<Request>>, action: Action) -> Action {
+        let action = self.ask(id, request, action);
+        if let Some(app) = request.borrow().waits_for() {
+            self.waiting.borrow_mut().push(PausedRequest { id, app, request: Rc::downgrade(request) });
+            self.metrics.borrow_mut().waits();
+        }
+        action
+    }
+
+    /// Asks the detectors that a decision wants to hear. Those that fail at once may lead to another decision.
+    fn ask(&self, id: u32, request: &Rc<RefCell<Request>>, mut action: Action) -> Action {
+        loop {
+            let calls = request.borrow_mut().take_calls();
+            if calls.is_empty() {
+                return action;
+            }
+            for (index, call) in calls.into_iter().enumerate() {
+                self.metrics.borrow_mut().asks();
+                let asked = self.detectors.ask(id, request, index, call, self.time_ms());
+                let Err(failure) = asked else { continue };
+                self.metrics.borrow_mut().not_judged();
+                if let Some(decided) = request.borrow_mut().judged(index, Err(failure), self) {
+                    action = decided;
+                }
+            }
+        }
+    }
+
+    /// The host has heard of a call to a detector.
+    pub fn heard(&self, token: u32, headers: usize, size: usize) {
+        let heard = self.detectors.heard(token, headers, size, self.time_ms());
+        let Some(JudgedCall { id, request, index, outcome }) = heard else { return };
+        if outcome.is_err() {
+            self.metrics.borrow_mut().not_judged();
+        }
+        if hostcalls::set_effective_context(id).is_err() {
+            return;
+        }
+        let decided = request.borrow_mut().judged(index, outcome, self);
+        let Some(action) = decided else { return };
+        resume(self.follow_up(id, &request, action));
     }
 
     pub fn refused(&self, code: Code) {
@@ -172,9 +216,24 @@ impl GateWorker {
         let waiting = self.waiting.take();
         for waiting in waiting {
             let Some(alive) = waiting.request.upgrade() else { continue };
-            if hostcalls::set_effective_context(waiting.id).is_err() || alive.borrow_mut().retry(self) {
+            if hostcalls::set_effective_context(waiting.id).is_err() {
+                self.waiting.borrow_mut().push(waiting);
+                continue;
+            }
+            let decided = alive.borrow_mut().retry(self);
+            let Some(action) = decided else { continue };
+            let action = self.ask(waiting.id, &alive, action);
+            if alive.borrow().waits_for().is_some() {
                 self.waiting.borrow_mut().push(waiting);
             }
+            resume(action);
         }
+    }
+}
+
+/// Lets a request go whose decision is made outside of its own callbacks.
+fn resume(action: Action) {
+    if action == Action::Continue {
+        attempt("resume_http_request", hostcalls::resume_http_request());
     }
 }

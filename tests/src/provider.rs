@@ -6,6 +6,7 @@
 //!
 //! A request tells it how to behave, with the header `x-sample` or after a `+` in the model's name
 //! (`gpt-4o-mini+status=500`): see [`Behaviour`].
+//! `POST /detector` is an external detector for guardrails.
 //! `GET /counts` tells what it bills, by model; `GET /sample/requests` tells what it has seen.
 //! `DELETE` on either forgets both.
 
@@ -26,6 +27,7 @@ use tokio::task::JoinHandle;
 use crate::stack::wait;
 
 mod behaviour;
+mod detector;
 mod record;
 mod reply;
 
@@ -41,9 +43,11 @@ mod moderations;
 mod responses;
 
 pub use behaviour::{Behaviour, Chunks};
+pub use detector::{DETECTOR_CREDENTIAL, PROJECT};
 pub use record::{Billed, Counts, Seen};
 
 use answer::Ask;
+use detector::Manner;
 use record::{Meter, Record};
 use reply::{Content, Failure, Reply};
 
@@ -53,6 +57,7 @@ const BODY_LIMIT: usize = 64 << 20;
 pub struct Provider {
     address: SocketAddr,
     record: Arc<Record>,
+    manner: Arc<Manner>,
     server: JoinHandle<()>,
 }
 
@@ -60,6 +65,8 @@ pub struct Provider {
 struct Shared {
     credential: Option<Arc<str>>,
     record: Arc<Record>,
+    /// Of the detector.
+    manner: Arc<Manner>,
 }
 
 /// Whose error shape a path speaks.
@@ -78,7 +85,12 @@ impl Provider {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let record = Arc::new(Record::default());
-        let shared = Shared { credential: credential.map(Arc::from), record: Arc::clone(&record) };
+        let manner = Arc::new(Manner::default());
+        let shared = Shared {
+            credential: credential.map(Arc::from),
+            record: Arc::clone(&record),
+            manner: Arc::clone(&manner),
+        };
         let app = Router::new()
             .route("/counts", get(counts).delete(forget))
             .route("/sample/requests", get(requests).delete(forget))
@@ -89,13 +101,25 @@ impl Provider {
                 eprintln!("sample provider: {error}");
             }
         });
-        Ok(Self { address, record, server })
+        Ok(Self { address, record, manner, server })
     }
 
     /// The base URL of its API.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}/v1", self.address)
+    }
+
+    /// The URL of its external detector; with a manner, of one that always behaves like that.
+    #[must_use]
+    pub fn detector_url(&self, manner: &str) -> String {
+        let slash = if manner.is_empty() { "" } else { "/" };
+        format!("http://{}/detector{slash}{manner}", self.address)
+    }
+
+    /// Has its external detector behave like this from now on; empty: as it should.
+    pub fn detector_behaves(&self, manner: &str) {
+        self.manner.set(manner);
     }
 
     /// The latest requests, oldest first.
@@ -173,6 +197,9 @@ async fn serve(State(shared): State<Shared>, request: Request) -> Response {
     shared.record.note(Seen::new(&head, &body, bytes.len()));
 
     let path = head.uri.path();
+    if path.starts_with("/detector") {
+        return detector::judge(path, &shared.manner, &head.headers, &body).await;
+    }
     let endpoint = path.split_once("/v1/").map_or(path, |(prefix, _)| &path[prefix.len() + "/v1".len()..]);
     let dialect = Dialect::of(endpoint);
     if !shared.accepts(&head.headers) {

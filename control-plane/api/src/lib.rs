@@ -9,6 +9,7 @@ pub mod auth;
 pub mod body;
 pub mod change_requests;
 pub mod content;
+pub mod detectors;
 pub mod document;
 pub mod events;
 pub mod explain;
@@ -223,6 +224,8 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(mcp_servers::read, mcp_servers::update, mcp_servers::delete))
         .routes(routes!(routing_groups::list, routing_groups::create))
         .routes(routes!(routing_groups::read, routing_groups::update, routing_groups::delete))
+        .routes(routes!(detectors::list, detectors::create))
+        .routes(routes!(detectors::read, detectors::update, detectors::delete))
         .routes(routes!(models::list, models::create))
         .routes(routes!(models::read, models::update, models::delete))
         .routes(routes!(models::prices))

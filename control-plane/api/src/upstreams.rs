@@ -1,4 +1,4 @@
-//! What the API does with providers and with MCP servers alike.
+//! What the API does with providers, MCP servers and external detectors alike.
 
 use axum::http::StatusCode;
 use latchkey_core::actor::Actor;
@@ -14,7 +14,9 @@ use super::idempotency::{Answered, Creation};
 use super::pagination::ListPage;
 use super::problem::Problem;
 
-pub use latchkey_store::upstreams::{McpProtocol, McpServer, ModelProtocol, Provider, Upstream};
+pub use latchkey_store::upstreams::{
+    Detector, DetectorProtocol, McpProtocol, McpServer, ModelProtocol, Provider, Upstream,
+};
 
 /// How the API shows and takes upstreams of a protocol.
 pub trait UpstreamResource: Administered {

@@ -42,7 +42,8 @@ pub struct GuardrailRule {
     /// What is looked for.
     pub category: GuardrailCategory,
     /// One detector of the category, which this rule then governs in the place of the category's; of `custom`
-    /// the name of one of the app's own. Absent: all of them.
+    /// the name of one of the app's own; of `external` the name of an external detector. Absent: all of them, but
+    /// for `external`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detector: Option<String>,
     /// What is done.
@@ -59,6 +60,21 @@ pub struct GuardrailRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub shadow_until: Option<Timestamp>,
+    /// What becomes of a request where the external detector has not looked at all text. Of a rule of `external`, and
+    /// there required; a rule on trial refuses nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<OnFailure>,
+}
+
+/// What becomes of a request where an external detector has not looked at all text: it did not answer in time, or
+/// wrongly, or there was more text than it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// It is refused.
+    Block,
+    /// It passes, and is counted as not looked at.
+    Pass,
 }
 
 /// What is done about a finding.
@@ -140,7 +156,7 @@ impl GuardrailRule {
     pub fn monitor(category: GuardrailCategory) -> Self {
         let (action, direction) = (GuardrailAction::default(), GuardrailDirection::default());
         let min_risk = GuardrailRisk::default();
-        Self { category, detector: None, action, direction, min_risk, shadow_until: None }
+        Self { category, detector: None, action, direction, min_risk, shadow_until: None, on_failure: None }
     }
 }
 
@@ -168,5 +184,6 @@ words! {
     GuardrailAction { "monitor" Monitor, "redact" Redact, "anonymize" Anonymize, "block" Block, "allow" Allow }
     GuardrailDirection { "request" Request, "response" Response, "both" Both }
     GuardrailRisk { "low" Low, "high" High }
+ OnFailure { "block" Block, "pass" Pass }
     UnseenTexts { "refuse" Refuse, "allow" Allow }
 }

@@ -15,6 +15,7 @@ pub mod client;
 pub mod content;
 pub mod delegation;
 pub mod density;
+pub mod detector;
 pub mod distinct;
 pub mod expiry;
 pub mod grant;

@@ -11,6 +11,7 @@ use latchkey_filter_core::discovery::replica::{DiscoveryOutcome, Replica};
 use latchkey_filter_core::discovery::update::Part;
 use latchkey_filter_core::discovery::view::View;
 use latchkey_filter_core::gate::{self, Admitted, BodyDecision, Gate, HeadersDecision, World as _};
+use latchkey_filter_core::guardrails::DetectorAnswer;
 use latchkey_filter_core::ledger::{LedgerClient, LedgerConfig, LedgerEffect, LedgerEvent};
 use latchkey_filter_core::limits::account::{Demand, Patience};
 use latchkey_filter_core::request::header::{Header, Headers};
@@ -95,6 +96,10 @@ fn decide(
             BodyDecision::Forward(forward) => return Answer::Forward(forward),
             BodyDecision::Reply(reply) => return Answer::Reply(reply),
             BodyDecision::Wait(demand) => sync.ask(demand),
+            // No detector is asked about a text that nobody has written.
+            BodyDecision::Ask(calls) => {
+                admitted.judged(calls.iter().map(|_| Ok(DetectorAnswer::default())).collect());
+            }
         }
     }
 }

@@ -99,8 +99,9 @@ impl Store {
     async fn wire_catalogue(&self) -> sqlx::Result<wire::Catalogue> {
         let densities = self.densities().await?;
         let (providers, models) = (self.upstreams().await?, self.models().await?);
-        let (servers, groups) = (self.upstreams().await?, self.routing_groups().await?);
-        Ok(catalogue(providers, models, servers, groups, &densities))
+        let (servers, detectors) = (self.upstreams().await?, self.upstreams().await?);
+        let groups = self.routing_groups().await?;
+        Ok(catalogue(providers, models, servers, detectors, groups, &densities))
     }
 
     async fn push_catalogue(&self, builder: &mut BatchBuilder, first: i64) -> sqlx::Result<()> {

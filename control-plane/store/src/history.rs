@@ -14,7 +14,7 @@ use super::{Store, Tx};
 pub struct HistoryHead {
     /// The newest revision and its tag.
     pub position: Position,
-    /// The newest revision that touched a provider, a model or an MCP server.
+    /// The newest revision that touched a provider, a model, an MCP server or a detector.
     pub catalogue_revision: i64,
 }
 
@@ -83,7 +83,7 @@ impl Tx {
         Ok(revision)
     }
 
-    /// The revision of this transaction, which touches a provider, a model or an MCP server.
+    /// The revision of this transaction, which touches a provider, a model, an MCP server or a detector.
     pub async fn catalogue_revision(&mut self, world: &World) -> sqlx::Result<i64> {
         let revision = self.revision(world).await?;
         sqlx::query("UPDATE head SET catalogue_revision = $1 WHERE id = 1")

@@ -36,6 +36,8 @@ pub enum Purpose<'a> {
     Credential(&'a str),
     /// The credential of the MCP server of this name.
     McpCredential(&'a str),
+    /// The credential of the external detector of this name.
+    DetectorCredential(&'a str),
     /// By which another master key is noticed.
     Check,
     /// The answer kept for an actor's requests with an idempotency key.
@@ -136,6 +138,7 @@ impl fmt::Display for Purpose<'_> {
             Self::KeyValue(id) => write!(f, "key/{id}"),
             Self::Credential(provider) => write!(f, "credential/{provider}"),
             Self::McpCredential(server) => write!(f, "mcp-credential/{server}"),
+            Self::DetectorCredential(detector) => write!(f, "detector-credential/{detector}"),
             Self::Check => f.write_str("check"),
             Self::Answer(actor, key) => write!(f, "answer/{actor}/{key}"),
             Self::SignIn => f.write_str("sign-in"),

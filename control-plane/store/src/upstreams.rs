@@ -1,6 +1,7 @@
-//! Upstreams: where gateways send requests, which are providers of models and MCP servers. Each protocol has a
+//! Upstreams: where gateways send requests, which are providers of models, MCP servers and external detectors. Each protocol has a
 //! table of its own.
 
+mod detector;
 mod mcp;
 mod model;
 
@@ -15,6 +16,7 @@ use super::row::{Columns as _, unfit};
 use super::{Store, Tx};
 use crate::seal::Purpose;
 
+pub use detector::DetectorProtocol;
 pub use mcp::McpProtocol;
 pub use model::ModelProtocol;
 
@@ -43,6 +45,9 @@ pub type Provider = Upstream<ModelProtocol>;
 /// An MCP server, which clients call as `/mcp/<name>`.
 pub type McpServer = Upstream<McpProtocol>;
 
+/// An external detector, which judges texts.
+pub type Detector = Upstream<DetectorProtocol>;
+
 /// What is spoken with an upstream, and where such upstreams are stored.
 pub trait Protocol: Clone + PartialEq + Send + Sync + 'static {
     /// What people call an upstream of this protocol.
@@ -58,7 +63,9 @@ pub trait Protocol: Clone + PartialEq + Send + Sync + 'static {
     fn credential_kind(&self) -> ProviderKind;
 
     /// The Envoy cluster that reaches it for routing groups, where it is a target of one.
-    fn group_cluster(&self) -> Option<String>;
+    fn group_cluster(&self) -> Option<String> {
+        None
+    }
 
     /// Reads its own columns.
     ///

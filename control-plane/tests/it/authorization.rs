@@ -118,7 +118,7 @@ const RULES: &[(&str, Rule)] = &[
     ("sign_in", Public),
     ("accept_invitation", Public),
     ("sign_out", Person),
-    // Providers, MCP servers and models.
+    // Providers, MCP servers, external detectors and models.
     ("list_providers", Reader),
     ("create_provider", Admin),
     ("read_provider", Reader),
@@ -134,6 +134,11 @@ const RULES: &[(&str, Rule)] = &[
     ("read_routing_group", Reader),
     ("update_routing_group", Admin),
     ("delete_routing_group", Admin),
+    ("list_detectors", Reader),
+    ("create_detector", Admin),
+    ("read_detector", Reader),
+    ("update_detector", Admin),
+    ("delete_detector", Admin),
     ("list_models", Reader),
     ("create_model", Admin),
     ("read_model", Reader),
@@ -202,6 +207,7 @@ fn body(operation: &str, things: &Things) -> Value {
         "create_provider" => {
             json!({"name": "new", "kind": "openai", "base_url": "https://api.openai.com/v1"})
         }
+        "create_detector" => json!({"name": "new", "url": "https://detector.acme.com/judge"}),
         "create_mcp_server" => json!({"name": "new", "url": "https://mcp.acme.com/mcp"}),
         "create_routing_group" => {
             json!({"name": "new", "targets": [{"provider": "openai", "model": "gpt-4o", "weight": 100}]})
@@ -244,6 +250,8 @@ impl Things {
         let targets = json!([{"provider": "openai", "model": "gpt-4o", "weight": 100}]);
         let routing_group = json!({"name": name, "targets": targets});
         let routing_group = test.post("/routing-groups", routing_group).await.expect(201.try_into().unwrap());
+        let detector = json!({"name": name, "url": "https://detector.acme.com/judge"});
+        test.post("/detectors", detector).await.expect(201.try_into().unwrap());
         let user = test.user(&format!("{name}@acme.com")).await;
         let group = test.group(&name, &[&user]).await;
         test.post(
@@ -300,7 +308,7 @@ impl Things {
             "keys" => &self.key,
             "models" => &self.model,
             "providers" => self.provider,
-            "mcp-servers" => &self.server,
+            "mcp-servers" | "detectors" => &self.server,
             "routing-groups" => &self.routing_group,
             "users" | "members" => &self.user,
             "groups" => &self.group,

@@ -9,6 +9,7 @@ mod authorization;
 mod body;
 mod change_requests;
 mod content;
+mod detectors;
 mod documents;
 mod escalations;
 mod explain;

@@ -2,6 +2,7 @@
 
 mod apps;
 mod authorization;
+mod detectors;
 mod findings;
 mod groups;
 mod guardrails;

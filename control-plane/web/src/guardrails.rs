@@ -30,7 +30,7 @@ pub static FIELDS: LazyLock<Vec<Field>> = LazyLock::new(|| {
     };
     let lists = ["detectors", "exceptions", "exception_patterns", "unseen_texts"];
     let lists = lists.map(|list| (&*format!("guardrails.{list}").leak(), FieldKind::Aside));
-    GuardrailCategory::all().flat_map(of_row).chain(lists).collect()
+    row::categories().flat_map(of_row).chain(lists).collect()
 });
 
 /// What was typed, as the API takes it.
@@ -54,7 +54,7 @@ pub fn filled(form: HtmlForm, settings: &GuardrailSettings) -> HtmlForm {
         .with("guardrails.exceptions", settings.exceptions.join("\n"))
         .with("guardrails.exception_patterns", settings.exception_patterns.join("\n"))
         .with("guardrails.unseen_texts", unseen);
-    GuardrailCategory::all().fold(form, |form, category| row::filled(form, category, settings))
+    row::categories().fold(form, |form, category| row::filled(form, category, settings))
 }
 
 /// What was typed over `now`.
@@ -64,7 +64,7 @@ pub fn filled(form: HtmlForm, settings: &GuardrailSettings) -> HtmlForm {
 pub fn read(typed: &FormInput, now: &GuardrailSettings) -> Result<TypedGuardrails, Problem> {
     let mut wrong = Invalid::default();
     let (mut rules, mut places) = (Vec::new(), Vec::new());
-    for category in GuardrailCategory::all() {
+    for category in row::categories() {
         match row::read(typed, category, now) {
             Ok(None) => {}
             Ok(Some(rule)) => {

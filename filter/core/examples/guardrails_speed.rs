@@ -142,6 +142,7 @@ fn inspector(app: &Rc<AppPolicy>, scanner: &Rc<Scanner>, operation: ModelOperati
         bounds,
         reservation: None,
         output_cut: None,
+        attempts: None,
     });
     let mut inspector = AnswerInspector::new(inspected(app, scanner, &body), &call);
     inspector.answered(200, AnswerHead { content_type: Some("text/event-stream"), content_encoding: None });

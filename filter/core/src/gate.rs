@@ -17,6 +17,7 @@ use crate::answer::denial::{Code, Denial};
 use crate::answer::reply::{Attribution, Reply};
 use crate::answer::{model_list, readiness};
 use crate::discovery::view::{Snapshot, View};
+use crate::guardrails::{DetectorCall, DetectorOutcome};
 use crate::identity::{SignatureCheck, identify};
 use crate::limits::account::{Demand, Patience};
 use crate::limits::quota::ReserveAttempt;
@@ -87,6 +88,9 @@ pub enum BodyDecision {
     /// A lease is used up, or others hold what is left. The request waits for the answer to its demand, or a
     /// moment if the demand is empty, and is then decided on again.
     Wait(Demand),
+    /// External detectors are asked. Once all have answered or failed, that is told to [`Admitted::judged`], and
+    /// the request is decided on again.
+    Ask(Vec<DetectorCall>),
 }
 
 /// A request whose key is valid, and whose body is still to come.
@@ -108,6 +112,8 @@ pub struct Admitted {
     resolved_at: UnixMs,
     /// Kept while the request waits, so that it is parsed once.
     body: RefCell<Option<model::ReadBody>>,
+    /// What became of the calls to external detectors, in their order.
+    outcomes: RefCell<Vec<DetectorOutcome>>,
     pub attribution: Attribution,
 }
 
@@ -216,6 +222,7 @@ fn decide_headers<S: SharedStore>(
             key,
             resolved_at,
             body: RefCell::default(),
+            outcomes: RefCell::default(),
             attribution: attribution.clone(),
         })))
     });
@@ -248,6 +255,11 @@ impl Admitted {
             AdmittedCall::Model(operation, format) => self.decide_model_call(*operation, format, &body, gate),
             AdmittedCall::Mcp(request) => self.decide_mcp_request(request, &body, gate),
         }
+    }
+
+    /// What became of the calls to external detectors that were asked for last, in their order.
+    pub fn judged(&self, outcomes: Vec<DetectorOutcome>) {
+        self.outcomes.replace(outcomes);
     }
 
     /// The stored prompts that were put into the body, once it was decided on; none where there were none.

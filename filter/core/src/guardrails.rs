@@ -4,12 +4,17 @@
 //! [`crate::content`]. Here are the app's policy and what follows from it for each match.
 
 mod answer;
+mod external;
 mod inspection;
 mod placeholder;
 mod policy;
 mod report;
 
 pub use answer::{AnswerInspector, AnswerMode, WholeAnswer};
+pub use external::{
+    Breakers, DetectorAnswer, DetectorCall, DetectorFailure, DetectorOutcome, JudgementStep,
+    MOST_ANSWER_BYTES,
+};
 pub use inspection::{Blocked, InspectedContent, InspectedRequest, Inspection};
 pub use policy::{Direction, Guardrails};
 pub use report::{BlockDetail, Finding, FindingAction, InspectionReport};

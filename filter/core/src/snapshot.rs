@@ -1,6 +1,7 @@
 //! What a gateway knows, parsed from the wire: keys, apps' policies and the catalogue.
 
 mod catalogue;
+mod detector;
 mod glob;
 mod key;
 mod limits;
@@ -13,6 +14,7 @@ use std::fmt;
 use uuid::Uuid;
 
 pub use catalogue::{Catalogue, Offer, Provider, ProviderKind};
+pub use detector::{Detector, LONGEST_TIMEOUT_MS, MOST_TEXT_BYTES};
 pub use glob::Glob;
 pub use key::KeyRecord;
 pub use latchkey_proto::bucket::{BucketKind, Unit};
@@ -135,6 +137,16 @@ pub enum InvalidResource {
     /// Two routing groups of one name.
     #[error("two routing groups are named `{0}`")]
     TwoRoutingGroups(String),
+    /// A detector's field that is malformed, or beyond what gateways take.
+    #[error("detector `{detector}`: {field} is malformed")]
+    Detector {
+        detector: String,
+        /// The field's name on the wire.
+        field: &'static str,
+    },
+    /// Two detectors of one name.
+    #[error("two detectors are named `{0}`")]
+    TwoDetectors(String),
     /// A model that one provider offers twice.
     #[error("provider `{provider}` offers model `{model}` twice")]
     OfferedTwice { model: String, provider: String },

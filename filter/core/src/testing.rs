@@ -225,6 +225,17 @@ pub fn routing_group(name: &str, targets: &[(&str, &str, u32)]) -> wire::Routing
     }
 }
 
+pub fn detector(name: &str) -> wire::Detector {
+    wire::Detector {
+        name: name.into(),
+        cluster: format!("detector-{name}"),
+        authority: format!("{name}.example"),
+        path: "/judge".into(),
+        timeout_ms: 500,
+        max_text_bytes: 65_536,
+    }
+}
+
 pub fn catalogue() -> wire::Catalogue {
     wire::Catalogue {
         providers: vec![
@@ -238,6 +249,7 @@ pub fn catalogue() -> wire::Catalogue {
             model("claude", "anthropic", "claude-4"),
         ],
         mcp_servers: vec![mcp_server("github"), mcp_server("docs")],
+        detectors: vec![detector("nightingale"), detector("second")],
         ..wire::Catalogue::default()
     }
 }

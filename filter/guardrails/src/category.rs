@@ -21,6 +21,8 @@ pub enum Category {
     SocialEngineering,
     /// One of the app's own categories, by its position in [`crate::Wanted`].
     Custom(u16),
+    /// What an external detector finds: nothing in this crate does.
+    External,
 }
 
 /// How much harm it does if a match passes.
@@ -67,6 +69,7 @@ impl Category {
             Self::Jailbreak => "jailbreak",
             Self::SocialEngineering => "social_engineering",
             Self::Custom(_) => "custom",
+            Self::External => "external",
         }
     }
 

@@ -37,6 +37,12 @@ impl Exceptions {
         Ok(Self { values, patterns })
     }
 
+    /// Whether a value is fine.
+    #[must_use]
+    pub fn cover_text(&self, value: &str) -> bool {
+        self.cover(&normalized(value), &mut 0)
+    }
+
     /// Whether patterns may be stored for one app: each compiles, and together they read no match too slowly that is
     /// made to slow them down.
     ///

@@ -13,7 +13,7 @@ use utoipa::{PartialSchema, ToSchema};
 use super::GuardrailRisk;
 use crate::content::CustomCategory;
 
-/// A category that is built in, or `custom` for the app's own.
+/// A category that is built in, `custom` for the app's own, or `external`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GuardrailCategory(Category);
 
@@ -26,9 +26,12 @@ impl GuardrailCategory {
     /// The app's own categories, all of them.
     pub const CUSTOM: Self = Self(Category::Custom(0));
 
-    /// Every category: those that are built in, then `custom`.
+    /// What external detectors find, each by its name.
+    pub const EXTERNAL: Self = Self(Category::External);
+
+    /// Every category: those that are built in, then `custom` and `external`.
     pub fn all() -> impl Iterator<Item = Self> {
-        Category::BUILT_IN.into_iter().map(Self).chain([Self::CUSTOM])
+        Category::BUILT_IN.into_iter().map(Self).chain([Self::CUSTOM, Self::EXTERNAL])
     }
 
     /// The word for it.
@@ -37,7 +40,7 @@ impl GuardrailCategory {
         self.0.name()
     }
 
-    /// What looks for it; nothing that is built in looks for `custom`.
+    /// What looks for it; nothing that is built in looks for `custom` or `external`.
     pub fn detectors(self) -> impl Iterator<Item = &'static Detector> {
         DETECTORS.iter().filter(move |detector| detector.category == self.0)
     }
@@ -48,8 +51,16 @@ impl GuardrailCategory {
         self.0 != Category::Secrets
     }
 
+    fn is_built_in(self) -> bool {
+        Category::BUILT_IN.contains(&self.0)
+    }
+
     /// Refuses what is no detector of it, in an app with these categories of its own.
     pub(super) fn refuse_unknown(self, detector: &str, own: &[CustomCategory]) -> Result<(), String> {
+        // Whether there is an external one of this name is asked where the database is.
+        if self == Self::EXTERNAL {
+            return Ok(());
+        }
         if self == Self::CUSTOM {
             return match own.iter().any(|category| category.name == detector) {
                 true => Ok(()),
@@ -71,7 +82,7 @@ impl GuardrailCategory {
     pub(super) fn finds_nothing_of(self, detector: Option<&str>, least: GuardrailRisk) -> bool {
         let named = |known: &&Detector| detector.is_none_or(|name| known.name == name);
         let is_low = |known: &Detector| known.risk == Risk::Low;
-        least == GuardrailRisk::High && self != Self::CUSTOM && self.detectors().filter(named).all(is_low)
+        least == GuardrailRisk::High && self.is_built_in() && self.detectors().filter(named).all(is_low)
     }
 }
 
@@ -147,7 +158,7 @@ impl PartialSchema for GuardrailCategory {
     fn schema() -> RefOr<Schema> {
         let words = Self::all().map(Self::as_str);
         let schema = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words));
-        schema.description(Some("What is looked for; `custom`: the app's own categories.")).into()
+        schema.description(Some("What is looked for; `custom`: the app's own categories; `external`: what an external detector finds.")).into()
     }
 }
 

@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use latchkey_guardrails::Exceptions;
 
 use super::{
-    GuardrailAction, GuardrailCategory, GuardrailDirection, GuardrailRule, GuardrailSettings, UnseenTexts,
-    usable_pattern,
+    GuardrailAction, GuardrailCategory, GuardrailDirection, GuardrailRule, GuardrailSettings, OnFailure,
+    UnseenTexts, usable_pattern,
 };
 use crate::content::CustomCategory;
 use crate::hidden;
@@ -15,6 +15,8 @@ use crate::invalid::Invalid;
 use crate::settings::AppSettings;
 
 const MOST_RULES: usize = 200;
+/// External detectors that judge one request.
+const MOST_EXTERNAL: usize = 4;
 const MOST_EXCEPTIONS: usize = 500;
 const MOST_PATTERNS: usize = 50;
 const LONGEST_EXCEPTION: usize = 500;
@@ -27,6 +29,12 @@ impl GuardrailSettings {
     /// Notes what is wrong with the settings at `path` of an app with these categories of its own.
     pub(crate) fn check(&self, path: &str, own: &[CustomCategory], invalid: &mut Invalid) {
         invalid.check(&format!("{path}.rules"), at_most(self.rules.len(), MOST_RULES));
+        let external = self.rules.iter().filter(|rule| rule.category == GuardrailCategory::EXTERNAL).count();
+        if external > MOST_EXTERNAL {
+            let message =
+                format!("name {external} external detectors; at most {MOST_EXTERNAL} judge one request");
+            invalid.check::<(), _>(&format!("{path}.rules"), Err(message));
+        }
         let mut governed = BTreeSet::new();
         for (i, rule) in self.rules.iter().enumerate().take(MOST_RULES) {
             let path = format!("{path}.rules[{i}]");
@@ -84,10 +92,12 @@ impl GuardrailSettings {
 impl GuardrailRule {
     /// Whether a request may be changed or refused by it.
     fn may_change_requests(&self) -> bool {
-        self.action.interferes() && self.direction != GuardrailDirection::Response
+        let must_look = self.on_failure == Some(OnFailure::Block) && self.shadow_until.is_none();
+        (self.action.interferes() || must_look) && self.direction != GuardrailDirection::Response
     }
 
     fn check(&self, path: &str, own: &[CustomCategory], invalid: &mut Invalid) {
+        self.check_external(path, invalid);
         if self.category == GuardrailCategory::CUSTOM && own.is_empty() {
             let message = "the app has no custom categories: add one first, or remove this rule";
             invalid.check::<(), _>(&format!("{path}.category"), Err(message));
@@ -98,6 +108,9 @@ impl GuardrailRule {
             GuardrailAction::Anonymize if !self.category.is_restored() => {
                 Err("secrets are never restored: use redact")
             }
+            GuardrailAction::Allow if self.category == GuardrailCategory::EXTERNAL => {
+                Err("there is no rule for all of `external` from which this one could look away: remove it")
+            }
             GuardrailAction::Allow if self.detector.is_none() => {
                 Err("looks away from one detector: name it in `detector`, or remove the rule")
             }
@@ -107,6 +120,37 @@ impl GuardrailRule {
         if self.shadow_until.is_some() && !self.action.interferes() {
             let message = "has no effect with this action, which changes nothing: leave it out";
             invalid.check::<(), _>(&format!("{path}.shadow_until"), Err(message));
+        }
+    }
+}
+
+impl GuardrailRule {
+    /// Notes what is wrong with a rule of an external detector, and what another one says that only those may.
+    fn check_external(&self, path: &str, invalid: &mut Invalid) {
+        let mut refuse = |field: &str, message: &str| {
+            invalid.check::<(), _>(&format!("{path}.{field}"), Err(message));
+        };
+        if self.category != GuardrailCategory::EXTERNAL {
+            if self.on_failure.is_some() {
+                refuse(
+                    "on_failure",
+                    "has no effect: only rules of the category `external` fail; leave it out",
+                );
+            }
+            return;
+        }
+        if self.detector.as_deref().unwrap_or_default().is_empty() {
+            refuse("detector", "name the external detector that is asked");
+        }
+        if self.direction != GuardrailDirection::Request {
+            refuse("direction", "external detectors judge requests alone: use `request`");
+        }
+        if self.on_failure.is_none() {
+            refuse(
+                "on_failure",
+                "say what becomes of a request that the detector has not judged: `block` refuses it, `pass` lets it \
+                 pass",
+            );
         }
     }
 }

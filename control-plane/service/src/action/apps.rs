@@ -8,16 +8,17 @@ pub mod save;
 pub mod switch;
 pub mod update;
 
+use latchkey_core::guardrails::GuardrailCategory;
 use latchkey_core::invalid::{FieldError, Invalid};
 use latchkey_core::mcp;
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::{AppSettings, CredentialMode};
 use latchkey_store::Tx;
-use latchkey_store::upstreams::{McpProtocol, ModelProtocol};
+use latchkey_store::upstreams::{DetectorProtocol, McpProtocol, ModelProtocol};
 
 use super::Refusal;
 
-/// Refuses names of providers, models, MCP servers and routing groups that would have no effect. A model with a `*` is
+/// Refuses names of providers, models, MCP servers, routing groups and detectors that would have no effect. A model with a `*` is
 /// taken as it is: it may match what comes later. So is a tool: only its server knows it.
 async fn refuse_unknown_names(tx: &mut Tx, settings: &AppSettings) -> Result<(), Refusal> {
     let mut invalid = Invalid::default();
@@ -53,6 +54,16 @@ async fn refuse_unknown_names(tx: &mut Tx, settings: &AppSettings) -> Result<(),
                 let message = format!("there is no routing group `{name}`: create it first");
                 invalid.0.push(FieldError::new(format!("routing_groups[{i}]"), message));
             }
+        }
+    }
+    for (i, rule) in settings.guardrails.rules.iter().enumerate() {
+        let Some(name) = rule.detector.as_deref().filter(|_| rule.category == GuardrailCategory::EXTERNAL)
+        else {
+            continue;
+        };
+        if tx.upstream::<DetectorProtocol>(name).await?.is_none() {
+            let message = format!("there is no detector `{name}`: an admin must add it first");
+            invalid.0.push(FieldError::new(format!("guardrails.rules[{i}].detector"), message));
         }
     }
     invalid.into_result().map_err(Refusal::from)

@@ -1,5 +1,6 @@
-//! Providers of models, and MCP servers.
+//! Providers of models, MCP servers, and external detectors.
 
+mod detector;
 mod mcp;
 mod model;
 pub mod reach;
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 use super::audit::AuditedAction;
 use super::{Context, Refusal, taken};
 
+pub use detector::EditDetectorProtocol;
 pub use model::EditModelProtocol;
 
 /// How upstreams of a protocol are administered.
@@ -57,10 +59,12 @@ pub trait Administered: Protocol {
     /// # Errors
     /// A field, and what that is.
     fn refuse_edit(
-        tx: &mut Tx,
-        before: &Upstream<Self>,
-        after: &Upstream<Self>,
-    ) -> impl Future<Output = Result<(), Refusal>> + Send;
+        _tx: &mut Tx,
+        _before: &Upstream<Self>,
+        _after: &Upstream<Self>,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send {
+        async { Ok(()) }
+    }
 
     /// Whether an app names it.
     fn is_named_by(settings: &AppSettings, name: &str) -> bool;

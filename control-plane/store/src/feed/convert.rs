@@ -21,7 +21,7 @@ use crate::ledger::density::Densities;
 use crate::models::Model;
 use crate::prices::Charged;
 use crate::routing_groups::RoutingGroup;
-use crate::upstreams::{McpServer, Protocol as _, Provider};
+use crate::upstreams::{Detector, DetectorProtocol, McpServer, Protocol as _, Provider};
 
 /// An app as gateways hold it, with the keys of the JWK set that it names.
 pub(super) fn policy(
@@ -120,11 +120,13 @@ fn bytes_per_token(density: Density) -> wire::BytesPerToken {
     wire::BytesPerToken { ascii: ascii.unwrap_or(0), other: other.unwrap_or(0) }
 }
 
-/// The enabled providers and their enabled models, the enabled MCP servers, and the routing groups of these models.
+/// The enabled providers and their enabled models, the enabled MCP servers and detectors, and the routing groups of
+/// these models.
 pub(super) fn catalogue(
     providers: Vec<Provider>,
     models: Vec<Model>,
     servers: Vec<McpServer>,
+    detectors: Vec<Detector>,
     groups: Vec<RoutingGroup>,
     densities: &Densities,
 ) -> wire::Catalogue {
@@ -162,6 +164,7 @@ pub(super) fn catalogue(
         context_window: model.context_window.unwrap_or(0),
     });
     wire::Catalogue {
+        detectors: detectors.into_iter().filter(|detector| detector.enabled).map(detector).collect(),
         routing_groups,
         mcp_servers: servers.into_iter().filter(|server| server.enabled).map(mcp_server).collect(),
         models: models.collect(),
@@ -195,6 +198,19 @@ fn mcp_server(server: McpServer) -> wire::McpServer {
         authority: address.authority,
         path: address.path,
         session_key: protocol.session_key.0,
+    }
+}
+
+fn detector(detector: Detector) -> wire::Detector {
+    let cluster = detector.cluster_name();
+    let Detector { name, address, protocol: DetectorProtocol { timeout_ms, max_text_bytes }, .. } = detector;
+    wire::Detector {
+        name: name.into(),
+        cluster,
+        authority: address.authority,
+        path: address.path,
+        timeout_ms,
+        max_text_bytes,
     }
 }
 

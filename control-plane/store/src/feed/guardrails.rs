@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use latchkey_core::content::{CustomCategory, ListedValue};
 use latchkey_core::guardrails::{
     GuardrailAction, GuardrailCategory, GuardrailDirection, GuardrailRisk, GuardrailRule, LearnedCategory,
-    ListKey, UnseenTexts, usable_keyword, usable_pattern,
+    ListKey, OnFailure, UnseenTexts, usable_keyword, usable_pattern,
 };
 use latchkey_proto::discovery as wire;
 use sha2::Sha256;
@@ -135,7 +135,7 @@ fn takes(app: &App, text: &str, usable: fn(&str) -> Result<(), String>) -> bool 
 }
 
 fn rule(rule: &GuardrailRule) -> wire::GuardrailRule {
-    let GuardrailRule { category, detector, action, direction, min_risk, shadow_until } = rule;
+    let GuardrailRule { category, detector, action, direction, min_risk, shadow_until, on_failure } = rule;
     wire::GuardrailRule {
         category: category.as_str().to_owned(),
         detector: detector.clone().unwrap_or_default(),
@@ -156,6 +156,12 @@ fn rule(rule: &GuardrailRule) -> wire::GuardrailRule {
         min_risk: match min_risk {
             GuardrailRisk::Low => wire::GuardrailRisk::Low,
             GuardrailRisk::High => wire::GuardrailRisk::High,
+        }
+        .into(),
+        on_failure: match on_failure {
+            None => wire::DetectorFailure::Unspecified,
+            Some(OnFailure::Block) => wire::DetectorFailure::Block,
+            Some(OnFailure::Pass) => wire::DetectorFailure::Pass,
         }
         .into(),
         shadow_until_ms: shadow_until.map_or(0, jiff::Timestamp::as_millisecond),

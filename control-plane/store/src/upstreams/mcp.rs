@@ -27,10 +27,6 @@ impl Protocol for McpProtocol {
         ProviderKind::OpenaiCompatible
     }
 
-    fn group_cluster(&self) -> Option<String> {
-        None
-    }
-
     fn read(row: &AnyRow) -> sqlx::Result<Self> {
         Ok(Self { session_key: SessionKey(row.try_get("session_key")?) })
     }

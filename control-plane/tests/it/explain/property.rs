@@ -294,7 +294,7 @@ fn shown(outcome: BodyDecision) -> Value {
                     "authority": call.provider.authority, "path": path, "headers": headers,
                     "price_version": call.price.as_ref().map(|price| price.version)}, "lowered": lowered})
         }
-        BodyDecision::Wait(demand) => panic!("still waits for {demand:?}"),
+        other => panic!("still waits: {other:?}"),
     }
 }
 

@@ -31,6 +31,7 @@ const KEPT: &[&str] = &["app_id", "actor_id", "subject_id", "action", "from", "t
 const ACTIONS: &[&str] = &[
     "app.",
     "change_request.",
+    "detector.",
     "group.",
     "invitation.",
     "key.",
@@ -48,6 +49,7 @@ const ACTIONS: &[&str] = &[
     "app.rolled_back",
     "app.self_service_updated",
     "app.updated",
+    "detector.updated",
     "group.member_added",
     "group.member_removed",
     "key.created",
@@ -132,6 +134,7 @@ impl From<AuditView> for AuditRow {
             ("provider", _) => Some(format!("/admin/providers/{id}")),
             ("mcp_server", _) => Some(format!("/admin/mcp-servers/{id}")),
             ("routing_group", _) => Some(format!("/admin/routing-groups/{id}")),
+            ("detector", _) => Some(format!("/admin/detectors/{id}")),
             ("model", _) => Some(format!("/admin/models/{id}")),
             ("change_request", _) => Some(format!("/admin/requests/{id}")),
             _ => None,

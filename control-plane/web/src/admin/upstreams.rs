@@ -1,4 +1,4 @@
-//! Providers of models, and MCP servers.
+//! Providers of models, MCP servers, and external detectors.
 
 mod texts;
 
@@ -13,7 +13,7 @@ use latchkey_api::Api;
 use latchkey_api::body::{JsonBody, PathParams};
 use latchkey_api::pagination::ListPage;
 use latchkey_api::problem::Problem;
-use latchkey_api::upstreams::{self, McpProtocol, ModelProtocol, Upstream};
+use latchkey_api::upstreams::{self, DetectorProtocol, McpProtocol, ModelProtocol, Upstream};
 use latchkey_core::name::Slug;
 use latchkey_service::action::upstreams::reach::out_of_reach;
 use uuid::Uuid;
@@ -65,7 +65,7 @@ struct UpstreamPage<P: UpstreamPages> {
     form: HtmlForm,
 }
 
-/// The pages of providers and of MCP servers.
+/// The pages of providers, of MCP servers, and of external detectors.
 pub fn routes() -> Router<Api> {
     Router::new()
         .route("/admin/providers", get(list::<ModelProtocol>).post(create::<ModelProtocol>))
@@ -78,6 +78,11 @@ pub fn routes() -> Router<Api> {
         .route("/admin/mcp-servers/{name}", get(page::<McpProtocol>).post(update::<McpProtocol>))
         .route("/admin/mcp-servers/{name}/switch", post(switch::<McpProtocol>))
         .route("/admin/mcp-servers/{name}/delete", post(delete::<McpProtocol>))
+        .route("/admin/detectors", get(list::<DetectorProtocol>).post(create::<DetectorProtocol>))
+        .route("/admin/detectors/new", get(new::<DetectorProtocol>))
+        .route("/admin/detectors/{name}", get(page::<DetectorProtocol>).post(update::<DetectorProtocol>))
+        .route("/admin/detectors/{name}/switch", post(switch::<DetectorProtocol>))
+        .route("/admin/detectors/{name}/delete", post(delete::<DetectorProtocol>))
 }
 
 async fn list<P: UpstreamPages>(visit: Visit, State(api): State<Api>) -> Result<Response, Problem> {
@@ -93,6 +98,7 @@ async fn list<P: UpstreamPages>(visit: Visit, State(api): State<Api>) -> Result<
 async fn new<P: UpstreamPages>(visit: Visit) -> Result<Response, Problem> {
     visit.admin()?;
     let form = HtmlForm::default().with(P::URL_FIELD, P::FIRST_URL).with("enabled", "true");
+    let form = P::FIRST_NUMBERS.iter().fold(form, |form, (field, number)| form.with(field, *number));
     ask::<P>(&visit, form)
 }
 

@@ -42,6 +42,7 @@ const MANAGE: &[NavLink] = &[
 const CONFIGURE: &[NavLink] = &[
     link("/admin/providers", "Providers"),
     link("/admin/mcp-servers", "MCP servers"),
+    link("/admin/detectors", "External detectors"),
     link("/admin/models", "Models and prices"),
     link("/admin/routing-groups", "Routing groups"),
     link("/admin/gateways", "Gateways"),

@@ -1,7 +1,9 @@
-//! The line of one detector: `pii/email: redact, request, high, until 2026-12-31`.
+//! The line of one detector: `pii/email: redact, request, high, until 2026-12-31`, or of an external one
+//! `external/company-model: block, on failure pass`.
 
 use latchkey_core::guardrails::{
     GuardrailAction, GuardrailCategory, GuardrailDirection, GuardrailRisk, GuardrailRule, GuardrailSettings,
+    OnFailure,
 };
 use serde_json::{Value, json};
 
@@ -16,20 +18,25 @@ const ACTIONS: [GuardrailAction; 5] = [
 ];
 const DIRECTIONS: [GuardrailDirection; 3] =
     [GuardrailDirection::Request, GuardrailDirection::Response, GuardrailDirection::Both];
+const FAILURES: [OnFailure; 2] = [OnFailure::Block, OnFailure::Pass];
 const RISKS: [GuardrailRisk; 2] = [GuardrailRisk::Low, GuardrailRisk::High];
 
 const SHAPE: &str = "must be like `pii/email: redact`, and may go on with `request` or `response`, `high`, and \
-                     `until 2027-01-31` for a trial";
+                     `until 2027-01-31` for a trial; an external detector's needs `on failure block` or `on failure \
+                     pass`";
 
 /// What is not said is as it is by default.
 pub(super) fn write(rule: &GuardrailRule) -> String {
-    let GuardrailRule { category, detector, action, direction, min_risk, shadow_until } = rule;
+    let GuardrailRule { category, detector, action, direction, min_risk, shadow_until, on_failure } = rule;
     let mut line = format!("{category}/{}: {}", detector.as_deref().unwrap_or_default(), action.as_str());
-    if *direction != GuardrailDirection::default() {
+    if *direction != usual_direction(*category) {
         line = format!("{line}, {}", direction.as_str());
     }
     if *min_risk != GuardrailRisk::default() {
         line = format!("{line}, {}", min_risk.as_str());
+    }
+    if let Some(on_failure) = on_failure {
+        line = format!("{line}, on failure {}", on_failure.as_str());
     }
     match shadow_until {
         Some(until) => format!("{line}, until {}", last_day(*until)),
@@ -47,9 +54,14 @@ pub(super) fn read(line: &str, now: &GuardrailSettings) -> Result<Value, String>
         return Err(SHAPE.to_owned());
     }
     let (mut action, mut direction, mut min_risk, mut until) = (None, None, None, "");
+    let mut on_failure = None;
     for word in how.split(',').map(str::trim) {
         let given = match word.split_once(char::is_whitespace) {
             Some(("until", day)) => std::mem::replace(&mut until, day.trim()).is_empty(),
+            Some(("on", what)) => {
+                let what = what.trim().strip_prefix("failure").ok_or(SHAPE)?.trim();
+                take(&mut on_failure, what, FAILURES.map(|it| (it.as_str(), it))).ok_or(SHAPE)?
+            }
             _ => take(&mut action, word, ACTIONS.map(|it| (it.as_str(), it)))
                 .or_else(|| take(&mut direction, word, DIRECTIONS.map(|it| (it.as_str(), it))))
                 .or_else(|| take(&mut min_risk, word, RISKS.map(|it| (it.as_str(), it))))
@@ -66,10 +78,19 @@ pub(super) fn read(line: &str, now: &GuardrailSettings) -> Result<Value, String>
         "category": category,
         "detector": detector,
         "action": action.ok_or(SHAPE)?,
-        "direction": direction.unwrap_or_default(),
+        "direction": direction.unwrap_or(usual_direction(category)),
         "min_risk": min_risk.unwrap_or_default(),
         "shadow_until": until,
+        "on_failure": on_failure,
     }))
+}
+
+/// Where a detector looks of which that is not said.
+fn usual_direction(category: GuardrailCategory) -> GuardrailDirection {
+    match category {
+        GuardrailCategory::EXTERNAL => GuardrailDirection::Request,
+        _ => GuardrailDirection::default(),
+    }
 }
 
 /// Takes a word that is one of these; whether it is the first of them.

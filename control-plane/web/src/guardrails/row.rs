@@ -43,7 +43,12 @@ pub fn rows(form: &HtmlForm, has_own: bool) -> Vec<CategoryRow> {
             || has_own
             || !form.value(&field(*category, "action")).is_empty()
     };
-    GuardrailCategory::all().filter(is_shown).map(row).collect()
+    categories().filter(is_shown).map(row).collect()
+}
+
+/// The categories with a row: external detectors have a line each.
+pub(super) fn categories() -> impl Iterator<Item = GuardrailCategory> {
+    GuardrailCategory::all().filter(|category| *category != GuardrailCategory::EXTERNAL)
 }
 
 fn row(category: GuardrailCategory) -> CategoryRow {

@@ -29,7 +29,9 @@ fn full() -> GuardrailSettings {
             {"category": "pci", "action": "block", "shadow_until": "2026-12-31T09:30:00Z"},
             {"category": "pci", "detector": "credit_card", "action": "block", "direction": "response", "min_risk": "high",
              "shadow_until": "2027-01-01T00:00:00Z"},
-            {"category": "custom", "detector": "Project: Orion/2", "action": "anonymize"}
+            {"category": "custom", "detector": "Project: Orion/2", "action": "anonymize"},
+            {"category": "external", "detector": "company-model", "action": "block", "direction": "request",
+             "on_failure": "pass"}
         ],
         "exceptions": ["info@example.com", "a, b"],
         "exception_patterns": ["TEST-\\d{2,4}"],
@@ -58,7 +60,8 @@ fn a_line_says_a_rule_of_one_detector() {
         [
             "pii/email: allow",
             "pci/credit_card: block, response, high, until 2026-12-31",
-            "custom/Project: Orion/2: anonymize"
+            "custom/Project: Orion/2: anonymize",
+            "external/company-model: block, on failure pass"
         ]
     );
     for wrong in [
@@ -72,6 +75,9 @@ fn a_line_says_a_rule_of_one_detector() {
         "weather/rain: block",
         "pii/email: block, until soon",
         "pii/email:",
+        "external/x: block, on failure",
+        "external/x: block, on failure maybe",
+        "external/x: block, on failure pass, on failure block",
     ] {
         let refused = again(&GuardrailSettings::default(), &[("guardrails.detectors", wrong)]).unwrap_err();
         assert_eq!(refused[0].0, "guardrails.detectors", "{wrong}");
@@ -118,7 +124,7 @@ fn errors_of_rules_go_to_where_they_were_typed() {
 fn every_category_has_a_row_that_says_how_far_it_can_be_trusted() {
     let rows = rows(&HtmlForm::default(), true);
     let titles: Vec<_> = rows.iter().map(|row| row.title.as_str()).collect();
-    assert_eq!(titles.len(), GuardrailCategory::all().count());
+    assert_eq!(titles.len(), GuardrailCategory::all().count() - 1, "all but external detectors");
     assert_eq!((titles[0], titles[5]), ("PII", "Prompt injection"));
     let secrets = rows.iter().find(|row| row.title == "Secrets").unwrap();
     assert!(secrets.actions.iter().all(|(action, _)| *action != "anonymize"), "secrets are never restored");

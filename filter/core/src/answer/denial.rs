@@ -112,6 +112,7 @@ pub enum Code {
     SyncStalled,
     LeaseUnavailable,
     LedgerFull,
+    GuardrailUnavailable,
 }
 
 struct CodeRow {
@@ -126,7 +127,7 @@ const fn row(status: u16, name: &'static str, rule: &'static str, meaning: &'sta
 }
 
 impl Code {
-    pub const ALL: [Self; 58] = [
+    pub const ALL: [Self; 59] = [
         Self::InvalidJson,
         Self::InvalidMultipart,
         Self::InvalidMcpMessage,
@@ -185,6 +186,7 @@ impl Code {
         Self::SyncStalled,
         Self::LeaseUnavailable,
         Self::LedgerFull,
+        Self::GuardrailUnavailable,
     ];
 
     #[must_use]
@@ -282,6 +284,7 @@ impl Code {
             Self::SyncStalled => row(503, "sync_stalled", "heartbeat", "The gateway has stopped listening to the control plane."),
             Self::LeaseUnavailable => row(503, "lease_unavailable", "limits.lease", "The gateway cannot ask the control plane whether the limit has room."),
             Self::LedgerFull => row(503, "ledger_full", "ledger", "The gateway holds as many records as it can, and the control plane takes none."),
+            Self::GuardrailUnavailable => row(503, "guardrail_unavailable", "app.guardrails", "An external detector that must look at the request did not answer, or not so that it can be read."),
         }
     }
 }
@@ -330,7 +333,11 @@ impl Denial {
 
     /// None where trying again does not help.
     fn retry_after_ms(&self) -> Option<u32> {
-        let usual = self.code.may_be_retried().then_some(1000);
+        let usual = self.code.may_be_retried().then_some(match self.code {
+            // As long as a detector rests that does not answer.
+            Code::GuardrailUnavailable => 5000,
+            _ => 1000,
+        });
         self.limit_detail.as_ref().map_or(usual, |limit| limit.retry_after_ms.filter(|_| usual.is_some()))
     }
 
@@ -399,7 +406,7 @@ mod tests {
     fn codes_are_all_listed_and_unlike() {
         let names: HashSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
         assert_eq!(names.len(), Code::ALL.len());
-        assert_eq!(Code::LedgerFull as usize + 1, Code::ALL.len());
+        assert_eq!(Code::GuardrailUnavailable as usize + 1, Code::ALL.len());
     }
 
     #[test]

@@ -8,7 +8,9 @@ use serde_json::value::RawValue;
 use super::{Admitted, BodyDecision, Gate, LazyBody, ResolvedKey, World};
 use crate::answer::denial::{Code, Denial};
 use crate::answer::reply::Reply;
-use crate::guardrails::{Blocked, InspectedContent, InspectedRequest, Inspection, InspectionReport};
+use crate::guardrails::{
+    Blocked, InspectedContent, InspectedRequest, Inspection, InspectionReport, JudgementStep,
+};
 use crate::limits::quota::{self, Allowance, OrWait};
 use crate::mcp::{self, McpAction, McpMessage, McpRelay, RepeatedHeaders, SessionBinding, ToolFilter};
 use crate::request::body;
@@ -120,8 +122,7 @@ impl Admitted {
             .map_err(Blocked::from)
             .and_then(|key| self.reserve_mcp_request(request, read, bytes, &key, now, gate));
         match reserved {
-            Ok(OrWait::Ready(forward)) => BodyDecision::Forward(Box::new(forward)),
-            Ok(OrWait::Wait(demand)) => BodyDecision::Wait(demand),
+            Ok(decision) => decision,
             Err(Blocked { denial, report: inspection }) => {
                 let refusal = Reply { model: request.tool(message), ..self.refuse(&denial) };
                 BodyDecision::Reply(refusal.inspected(inspection))
@@ -137,7 +138,7 @@ impl Admitted {
         ResolvedKey { snapshot, record, app }: &ResolvedKey,
         now: UnixMs,
         gate: &Gate<'_, S, impl World>,
-    ) -> Result<OrWait<Forward>, Blocked> {
+    ) -> Result<BodyDecision, Blocked> {
         let catalogue = gate.view.catalogue(*snapshot);
         let server = catalogue
             .mcp_server(&request.target.server)
@@ -158,13 +159,22 @@ impl Admitted {
         if app.guardrails.is_some() && request.inspected.borrow().is_none() {
             check_requests(app, record, now, gate)?;
         }
-        let inspected = request.inspect(message, bytes, app, now, gate)?;
+        let mut inspected = request.inspect(message, bytes, app, now, gate)?;
+        if let Some(judged) = &mut inspected {
+            let body = || message.map_or(&[][..], |_| bytes);
+            let catalogue = || gate.view.catalogue(*snapshot);
+            let step = judged.judge(self.outcomes.take(), InspectedContent::Mcp, body, catalogue)?;
+            if let JudgementStep::Ask(calls) = step {
+                request.inspected.replace(inspected);
+                return Ok(BodyDecision::Ask(calls));
+            }
+        }
         let report = || inspected.as_ref().map(|inspected| inspected.inspection.report().clone().into());
         let reserved = reserve(app, record, now, gate);
         let allowance = match reserved.map_err(|denial| Blocked { denial, report: report() })? {
             Some(OrWait::Wait(demand)) => {
                 request.inspected.replace(inspected);
-                return Ok(OrWait::Wait(demand));
+                return Ok(BodyDecision::Wait(demand));
             }
             Some(OrWait::Ready(allowance)) => Some(allowance),
             None => None,
@@ -176,7 +186,7 @@ impl Admitted {
             None => (None, Vec::new(), None),
         };
         let (body, inspection) = match inspected {
-            Some(InspectedRequest { body, inspection }) => (body, Some(inspection)),
+            Some(InspectedRequest { body, inspection, .. }) => (body, Some(inspection)),
             None => (None, None),
         };
         let inspection_header = inspection.as_ref().map(|inspection| inspection.report().header());
@@ -191,7 +201,7 @@ impl Admitted {
             id: message.and_then(|message| message.id.clone()),
             reservation,
         });
-        Ok(OrWait::Ready(Forward {
+        Ok(BodyDecision::Forward(Box::new(Forward {
             path,
             is_json: message.is_some(),
             body,
@@ -201,7 +211,7 @@ impl Admitted {
             relay,
             session,
             inspection,
-        }))
+        })))
     }
 }
 

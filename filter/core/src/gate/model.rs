@@ -6,7 +6,9 @@ use std::rc::Rc;
 use super::{Admitted, BodyDecision, Gate, LazyBody, ResolvedKey, World};
 use crate::answer::denial::{Code, Denial};
 use crate::answer::reply::Reply;
-use crate::guardrails::{Blocked, InspectedContent, InspectedRequest, Inspection, InspectionReport};
+use crate::guardrails::{
+    Blocked, DetectorCall, InspectedContent, InspectedRequest, Inspection, InspectionReport, JudgementStep,
+};
 use crate::limits::account;
 use crate::limits::quota::{self, Allowance, OrWait, ReservationPlan};
 use crate::prompts::{self, ExpandedRequest};
@@ -138,6 +140,14 @@ impl Admitted {
         {
             return refused(denial, read, report);
         }
+        match self.judge(operation, format, bytes, &mut read, &key, gate) {
+            Ok(None) => {}
+            Ok(Some(calls)) => {
+                self.body.replace(Some(read));
+                return BodyDecision::Ask(calls);
+            }
+            Err(Blocked { denial, report }) => return refused(denial, read, report),
+        }
         match self.reserve_model_call(operation, bytes, &read, &key, now, gate) {
             Ok(OrWait::Ready(call)) => {
                 BodyDecision::Forward(Box::new(call.forward(operation, &self.query, read, now)))
@@ -176,12 +186,15 @@ impl Admitted {
             return Ok(());
         }
         let catalogue = gate.view.catalogue(*snapshot);
-        let offer = model_list::choose(&catalogue, app, &body.model, operation)?;
+        let service = routing::service(&catalogue, app, &body.model, operation)?;
         if !gate.has_room {
             return Err(Code::LedgerFull.into());
         }
         // What is put in may change what it needs, but for the request itself.
-        let plan = ReservationPlan::new(&subjects, operation, &body.bounds, offer);
+        let plan = match service {
+            Service::Model(offer) => ReservationPlan::new(&subjects, operation, &body.bounds, offer).ok(),
+            Service::Group(_) => None,
+        };
         let plan = plan.unwrap_or(ReservationPlan::of_requests());
         plan.check_requests(gate.view.store(), &subjects, app, gate.attempt(now))
     }
@@ -234,6 +247,33 @@ impl Admitted {
         }
         read.inspected = Some(inspected);
         Ok(())
+    }
+
+    /// The calls to external detectors that are to be made first; none where there are none any more. What
+    /// follows from their answers is put into the body, which is then read anew.
+    fn judge<S: SharedStore>(
+        &self,
+        operation: ModelOperation,
+        format: &BodyFormat,
+        bytes: &LazyBody<impl FnOnce() -> Vec<u8>>,
+        read: &mut ReadBody,
+        ResolvedKey { snapshot, .. }: &ResolvedKey,
+        gate: &Gate<'_, S, impl World>,
+    ) -> Result<Option<Vec<DetectorCall>>, Blocked> {
+        let ReadBody { expanded, inspected: Some(inspected), .. } = read else { return Ok(None) };
+        let body = expanded.as_ref().and_then(|expanded| expanded.body.as_deref());
+        let body = || body.unwrap_or_else(|| bytes.as_slice());
+        let content = InspectedContent::Model(operation, format);
+        let catalogue = || gate.view.catalogue(*snapshot);
+        match inspected.judge(self.outcomes.take(), content, body, catalogue)? {
+            JudgementStep::Done => Ok(None),
+            JudgementStep::Ask(calls) => Ok(Some(calls)),
+            JudgementStep::Edited => {
+                let edited = inspected.body.as_deref().unwrap_or_else(|| bytes.as_slice());
+                read.body = self.read(operation, format, edited)?.body;
+                Ok(None)
+            }
+        }
     }
 
     fn reserve_model_call<S: SharedStore>(

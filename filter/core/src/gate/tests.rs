@@ -7,6 +7,7 @@ use crate::request::header::Header;
 use crate::testing::{self, FixedWorld, TestMemory};
 use crate::upstream::call::{McpCall, ModelCall, UpstreamCall};
 
+mod external;
 mod guardrails;
 mod limits;
 mod mcp;
@@ -69,7 +70,7 @@ fn forwarded(outcome: BodyDecision) -> Forward {
     match outcome {
         BodyDecision::Forward(forward) => *forward,
         BodyDecision::Reply(reply) => panic!("{}", String::from_utf8_lossy(&reply.body)),
-        BodyDecision::Wait(demand) => panic!("waits for {demand:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -476,7 +477,7 @@ fn ready_once_a_snapshot_is_complete_and_the_sync_role_lives() {
         b"",
     ) {
         BodyDecision::Reply(reply) => (reply.status, reply.code),
-        BodyDecision::Forward(_) | BodyDecision::Wait(_) => panic!("forwarded"),
+        other => panic!("{other:?}"),
     };
     let store = TestMemory::default();
     assert_eq!(ready(&store, 0), (503, Some(Code::SnapshotNotReady)));

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::rc::Rc;
 
-use latchkey_guardrails::{Category, End, Match, Part, Progress, Scanner, mask};
+use latchkey_guardrails::{Category, End, Finding as Found, Match, Part, Progress, Scanner, mask};
 
+use super::external::Judgement;
 use super::placeholder::{self, Placeholders, ValueHashes};
-use super::policy::{Action, Direction, Guardrails, Ruling, UnseenTexts};
+use super::policy::{Action, DetectorInfo, Direction, Guardrails, Ruling, UnseenTexts};
 use super::report::{BlockDetail, FindingAction, FoundMatch, InspectionReport};
 use crate::answer::denial::{Code, Denial};
 use crate::content::{self, Place, Replacement, TextEditor, Unread};
@@ -37,6 +38,8 @@ pub struct InspectedRequest {
     /// Replaces the client's, where something was replaced in it.
     pub body: Option<Vec<u8>>,
     pub inspection: Box<Inspection>,
+    /// How far external detectors have judged it.
+    pub(super) judgement: Judgement,
 }
 
 /// A request that guardrails refuse.
@@ -135,7 +138,7 @@ impl Inspection {
                 None
             }
         };
-        Ok(InspectedRequest { body, inspection })
+        Ok(InspectedRequest { body, inspection, judgement: Judgement::default() })
     }
 
     /// Whether it follows this policy.
@@ -166,6 +169,14 @@ impl Inspection {
         !self.placeholders.is_empty() || self.intervenes(Direction::Response)
     }
 
+    pub(super) fn app(&self) -> &Rc<AppPolicy> {
+        &self.app
+    }
+
+    pub(super) fn now(&self) -> UnixMs {
+        self.now
+    }
+
     fn guardrails(&self) -> Option<&Guardrails> {
         self.app.guardrails.as_ref()
     }
@@ -176,7 +187,11 @@ impl Inspection {
     }
 
     pub(super) fn count_unread(&mut self) {
-        self.report.unread = self.report.unread.saturating_add(1);
+        self.count_all_unread(1);
+    }
+
+    pub(super) fn count_all_unread(&mut self, texts: usize) {
+        self.report.unread = self.report.unread.saturating_add(u32::try_from(texts).unwrap_or(u32::MAX));
         self.outcomes = self.outcomes.saturating_add(1);
     }
 
@@ -239,7 +254,7 @@ impl<'a> Editor<'a> {
         Self::new(inspection, Direction::Response)
     }
 
-    fn new(inspection: &'a mut Inspection, direction: Direction) -> Self {
+    pub(super) fn new(inspection: &'a mut Inspection, direction: Direction) -> Self {
         Self { inspection, direction, block: None }
     }
 
@@ -256,7 +271,8 @@ impl<'a> Editor<'a> {
         for found in matches {
             let ruling = guardrails.ruling(found.finding, self.direction, self.inspection.now);
             let Some(value) = text.get(found.span.clone()) else { continue };
-            if let Some(text) = self.replacement(value, &found, ruling, place, &mut path) {
+            let detector = guardrails.detector(found.finding);
+            if let Some(text) = self.replacement(value, detector, found.finding, ruling, place, &mut path) {
                 replacements.push(Replacement { span: found.span, text });
             }
         }
@@ -269,17 +285,17 @@ impl<'a> Editor<'a> {
     }
 
     /// What the rules have put in the place of a match; none where it stays.
-    fn replacement(
+    pub(super) fn replacement(
         &mut self,
         value: &str,
-        found: &Match,
+        detector: DetectorInfo<'_>,
+        found: Found,
         ruling: Ruling,
         place: &Place<'_>,
         path: &mut Option<String>,
     ) -> Option<String> {
         let Inspection { app, placeholders, hashes, report, is_restorable, .. } = &mut *self.inspection;
         let guardrails = app.guardrails.as_ref()?;
-        let detector = guardrails.detector(found.finding);
         // A message of an earlier turn was reported when it was new.
         let is_new = self.direction == Direction::Response || place.is_new;
         let is_final = !*is_restorable
@@ -323,7 +339,7 @@ impl<'a> Editor<'a> {
             };
             let hash = hashes.of(&guardrails.key, detector.placeholder, value);
             let path = path.get_or_insert_with(|| place.path().to_string());
-            report.add(found_match, hash, path, || mask(value, found.finding));
+            report.add(found_match, hash, path, || mask(value, found));
         }
         match action? {
             Action::Monitor => {
@@ -350,8 +366,18 @@ impl<'a> Editor<'a> {
         }
     }
 
+    /// A value as the client has written it, where placeholders stand in it.
+    pub(super) fn restored(&mut self, value: &str) -> String {
+        let (mut restored, mut replacements) = (value.to_owned(), Vec::new());
+        self.restore(value, &(0..value.len()), &mut replacements);
+        for Replacement { span, text } in replacements.iter().rev() {
+            restored.replace_range(span.clone(), text);
+        }
+        restored
+    }
+
     /// Puts the values of placeholders back.
-    fn restore(&mut self, text: &str, range: &Range<usize>, replacements: &mut Vec<Replacement>) {
+    pub(super) fn restore(&mut self, text: &str, range: &Range<usize>, replacements: &mut Vec<Replacement>) {
         let placeholders = &self.inspection.placeholders;
         let Some(part) = text.get(range.clone()) else { return };
         for at in memchr::memchr_iter(b'[', part.as_bytes()) {
@@ -467,7 +493,7 @@ mod tests {
             action: wire::GuardrailAction::Redact.into(),
             direction: wire::GuardrailDirection::Both.into(),
             min_risk: wire::GuardrailRisk::Low.into(),
-            shadow_until_ms: 0,
+            ..wire::GuardrailRule::default()
         };
         let guardrails =
             wire::Guardrails { rules: vec![rule], key: vec![7; 32], ..wire::Guardrails::default() };

@@ -21,6 +21,9 @@ pub struct Guardrails {
     request: DirectedRules,
     response: DirectedRules,
     custom: Vec<CustomDetector>,
+    /// At most [`MOST_EXTERNAL_RULES`]; for requests.
+    pub(super) external: Vec<ExternalRule>,
+    exceptions: Exceptions,
 }
 
 /// What is looked for in texts that go one way.
@@ -93,6 +96,25 @@ struct CustomDetector {
     placeholder: String,
 }
 
+/// A rule about what one external detector finds in requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ExternalRule {
+    /// In the catalogue; it may be missing there.
+    pub detector: String,
+    /// The word of its placeholders where it names no label.
+    pub placeholder: String,
+    pub min_risk: Risk,
+    pub on_failure: OnFailure,
+    rules: DetectorRules,
+}
+
+/// What becomes of a request where an external detector has not looked at all of its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnFailure {
+    Block,
+    Pass,
+}
+
 /// A rule, as it comes.
 struct Rule {
     target: RuleTarget,
@@ -118,6 +140,12 @@ enum RuleTarget {
 /// The longest word of a custom category's placeholders.
 const LONGEST_WORD: usize = 24;
 
+/// The category of what external detectors find.
+const EXTERNAL: &str = "external";
+
+/// How many external detectors one request may be judged by.
+const MOST_EXTERNAL_RULES: usize = 4;
+
 impl Guardrails {
     /// What is looked for in texts that go this way.
     pub(super) fn wanted(&self, direction: Direction) -> &Wanted {
@@ -133,7 +161,10 @@ impl Guardrails {
     pub(super) fn intervenes(&self, direction: Direction) -> bool {
         let DirectedRules { built_in, custom, .. } = self.rules(direction);
         let changes = |action: Action| action > Action::Monitor;
+        let external = self.external.iter().filter(|_| direction == Direction::Request);
         built_in.iter().chain(custom).any(|rules| rules.in_force.is_some_and(changes))
+            || external.filter_map(|rule| rule.in_force()).any(changes)
+            || direction == Direction::Request && self.external.iter().any(ExternalRule::must_look)
     }
 
     /// What is done about a match.
@@ -171,10 +202,46 @@ impl Guardrails {
         }
     }
 
+    /// Whether a value is no finding, whatever has found it.
+    pub(super) fn excepts(&self, value: &str) -> bool {
+        self.exceptions.cover_text(value)
+    }
+
     fn rules(&self, direction: Direction) -> &DirectedRules {
         match direction {
             Direction::Request => &self.request,
             Direction::Response => &self.response,
+        }
+    }
+}
+
+impl ExternalRule {
+    fn in_force(&self) -> Option<Action> {
+        self.rules.in_force
+    }
+
+    /// Whether the detector is asked at all.
+    pub(super) fn is_asked(&self, now: UnixMs) -> bool {
+        self.ruling(Risk::High, now) != Ruling { in_force: None, on_trial: None }
+    }
+
+    /// Whether no text may pass at which it has not looked. A rule on trial refuses nothing.
+    pub(super) fn must_look(&self) -> bool {
+        self.on_failure == OnFailure::Block && self.in_force().is_some()
+    }
+
+    /// Whether it only notes what is new. What else it does concerns earlier turns, too.
+    pub(super) fn only_notes(&self) -> bool {
+        self.in_force().is_none_or(|action| action == Action::Monitor)
+    }
+
+    /// What is done about a finding.
+    pub(super) fn ruling(&self, risk: Risk, now: UnixMs) -> Ruling {
+        let DetectorRules { in_force, trial } = self.rules;
+        let on_trial = trial.filter(|(_, until)| now < *until).map(|(action, _)| action);
+        match risk >= self.min_risk {
+            true => Ruling { in_force, on_trial },
+            false => Ruling { in_force: None, on_trial: None },
         }
     }
 }
@@ -283,7 +350,12 @@ impl TryFrom<wire::Guardrails> for Guardrails {
             compiled.push(Arc::new(category));
             custom.push(CustomDetector { placeholder: word(&name), name });
         }
+        let (external, rules): (Vec<_>, Vec<_>) =
+            rules.into_iter().partition(|rule| rule.category == EXTERNAL);
         let rules: Vec<_> = rules.into_iter().map(|it| rule(it, &custom)).collect::<Result<_, _>>()?;
+        if external.len() > MOST_EXTERNAL_RULES {
+            return Err(refused(&format!("more than {MOST_EXTERNAL_RULES} rules of `{EXTERNAL}`")));
+        }
         Ok(Self {
             key: ValueKey::new(key),
             unseen_texts: match wire::UnseenTexts::try_from(unseen_texts) {
@@ -293,6 +365,8 @@ impl TryFrom<wire::Guardrails> for Guardrails {
             request: DirectedRules::new(Direction::Request, &rules, &compiled, &exceptions),
             response: DirectedRules::new(Direction::Response, &rules, &compiled, &exceptions),
             custom,
+            exceptions,
+            external: external.into_iter().map(ExternalRule::try_from).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -306,21 +380,55 @@ fn model(learned: wire::LearnedCategory) -> Result<Model, Refused> {
     Model::new(&weights, bias)
 }
 
+impl TryFrom<wire::GuardrailRule> for ExternalRule {
+    type Error = InvalidResource;
+
+    fn try_from(rule: wire::GuardrailRule) -> Result<Self, InvalidResource> {
+        let on_failure = match rule.on_failure() {
+            wire::DetectorFailure::Block => OnFailure::Block,
+            wire::DetectorFailure::Pass => OnFailure::Pass,
+            wire::DetectorFailure::Unspecified => {
+                return Err(InvalidResource::Unset("guardrails.rules.on_failure"));
+            }
+        };
+        let detector = rule.detector.clone();
+        if detector.is_empty() {
+            return Err(InvalidResource::Unset("guardrails.rules.detector"));
+        }
+        let Rule { target: _, action, in_request, in_response, min_risk, trial_until } =
+            read(RuleTarget::Custom, &rule)?;
+        if !in_request || in_response {
+            let told = format!("`{EXTERNAL}` is for requests alone");
+            return Err(InvalidResource::Guardrails(told));
+        }
+        let rules = match trial_until {
+            None => DetectorRules { in_force: action, trial: None },
+            Some(until) => DetectorRules { in_force: None, trial: action.map(|action| (action, until)) },
+        };
+        Ok(Self { placeholder: word(&detector), detector, min_risk, on_failure, rules })
+    }
+}
+
 fn rule(rule: wire::GuardrailRule, custom: &[CustomDetector]) -> Result<Rule, InvalidResource> {
-    let (action, direction, risk) = (rule.action(), rule.direction(), rule.min_risk());
-    let wire::GuardrailRule { category, detector, shadow_until_ms, .. } = rule;
+    let wire::GuardrailRule { category, detector, .. } = &rule;
     let unknown = || InvalidResource::Guardrails(format!("`{category}` has no detector `{detector}`"));
-    let target = match (&*category, &*detector) {
+    let target = match (&**category, &**detector) {
         ("custom", "") => RuleTarget::Custom,
         ("custom", name) => {
-            RuleTarget::OneCustom(custom.iter().position(|it| it.name == name).ok_or_else(unknown)?)
+            RuleTarget::OneCustom(custom.iter().position(|it| it.name == *name).ok_or_else(unknown)?)
         }
-        (_, "") => RuleTarget::Category(Category::parse(&category).ok_or_else(unknown)?),
+        (_, "") => RuleTarget::Category(Category::parse(category).ok_or_else(unknown)?),
         (_, name) => {
-            let detector = DetectorId::parse(name).filter(|it| it.detector().category.name() == category);
+            let detector = DetectorId::parse(name).filter(|it| it.detector().category.name() == *category);
             RuleTarget::Detector(detector.ok_or_else(unknown)?)
         }
     };
+    read(target, &rule)
+}
+
+/// What a rule says, whatever it is about.
+fn read(target: RuleTarget, rule: &wire::GuardrailRule) -> Result<Rule, InvalidResource> {
+    let (action, direction, risk) = (rule.action(), rule.direction(), rule.min_risk());
     let (in_request, in_response) = match direction {
         wire::GuardrailDirection::Request => (true, false),
         wire::GuardrailDirection::Response => (false, true),
@@ -350,12 +458,12 @@ fn rule(rule: wire::GuardrailRule, custom: &[CustomDetector]) -> Result<Rule, In
                 return Err(InvalidResource::Unset("guardrails.rules.min_risk"));
             }
         },
-        trial_until: moment(shadow_until_ms, "guardrails.rules.shadow_until_ms")?,
+        trial_until: moment(rule.shadow_until_ms, "guardrails.rules.shadow_until_ms")?,
     })
 }
 
 /// The word of a custom category's placeholders: `ORDER_NO` for `Order no.`.
-fn word(name: &str) -> String {
+pub(super) fn word(name: &str) -> String {
     let letters =
         name.chars().map(|char| if char.is_ascii_alphanumeric() { char.to_ascii_uppercase() } else { '_' });
     let word: String = letters.take(LONGEST_WORD).collect();

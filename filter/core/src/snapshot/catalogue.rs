@@ -3,17 +3,19 @@ use std::rc::Rc;
 
 use latchkey_proto::discovery as wire;
 
-use super::{InvalidResource, McpServer, RoutingGroup, name};
+use super::{Detector, InvalidResource, McpServer, RoutingGroup, name};
 use crate::price::density::BytesPerToken;
 use crate::price::{LongContext, Price, RateCard, Rates, Tier};
 
-/// The enabled models with the providers that serve them, the MCP servers and the routing groups.
+/// The enabled models with the providers that serve them, the MCP servers, the external
+/// detectors and the routing groups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalogue {
     /// In their order on the wire.
     names: Vec<String>,
     offers: BTreeMap<String, Vec<Offer>>,
     mcp_servers: BTreeMap<String, Rc<McpServer>>,
+    detectors: BTreeMap<String, Rc<Detector>>,
     routing_groups: BTreeMap<String, Rc<RoutingGroup>>,
 }
 
@@ -77,6 +79,12 @@ impl Catalogue {
         self.mcp_servers.get(name)
     }
 
+    /// The external detector of this name.
+    #[must_use]
+    pub fn detector(&self, name: &str) -> Option<&Rc<Detector>> {
+        self.detectors.get(name)
+    }
+
     /// The routing group of this name.
     #[must_use]
     pub fn routing_group(&self, name: &str) -> Option<&Rc<RoutingGroup>> {
@@ -98,7 +106,7 @@ impl TryFrom<wire::Catalogue> for Catalogue {
     type Error = InvalidResource;
 
     fn try_from(catalogue: wire::Catalogue) -> Result<Self, InvalidResource> {
-        let wire::Catalogue { providers, models, mcp_servers, routing_groups } = catalogue;
+        let wire::Catalogue { providers, models, mcp_servers, detectors, routing_groups } = catalogue;
         let mut by_name = BTreeMap::new();
         let mut group_clusters = BTreeMap::new();
         for provider in providers {
@@ -158,6 +166,12 @@ impl TryFrom<wire::Catalogue> for Catalogue {
             let server = Rc::new(McpServer::try_from(server)?);
             if let Some(twin) = read.mcp_servers.insert(server.name.clone(), server) {
                 return Err(InvalidResource::TwoMcpServers(twin.name.clone()));
+            }
+        }
+        for detector in detectors {
+            let detector = Rc::new(Detector::try_from(detector)?);
+            if let Some(twin) = read.detectors.insert(detector.name.clone(), detector) {
+                return Err(InvalidResource::TwoDetectors(twin.name.clone()));
             }
         }
         for group in routing_groups {
@@ -341,6 +355,10 @@ mod tests {
         assert_eq!(
             refused(|c| c.mcp_servers.push(c.mcp_servers[0].clone())),
             "two MCP servers are named `github`"
+        );
+        assert_eq!(
+            refused(|c| c.detectors.push(c.detectors[0].clone())),
+            "two detectors are named `nightingale`"
         );
         assert_eq!(
             refused(|c| c.models[0].upstream_name.clear()),

@@ -15,6 +15,8 @@ use super::{AppId, Glob, InvalidResource, KeyRecord, Limits, McpEntry, Status, U
 #[derive(Clone, Debug)]
 pub struct AppPolicy {
     pub id: AppId,
+    /// As people and external detectors know it.
+    pub name: String,
     pub status: Status,
     /// The app's keys are refused from this time on.
     pub expires: Option<UnixMs>,
@@ -139,7 +141,7 @@ impl TryFrom<wire::AppPolicy> for AppPolicy {
     fn try_from(policy: wire::AppPolicy) -> Result<Self, InvalidResource> {
         let wire::AppPolicy {
             id: app,
-            name: _,
+            name: app_name,
             status,
             expires_at_ms,
             mode,
@@ -158,6 +160,7 @@ impl TryFrom<wire::AppPolicy> for AppPolicy {
         } = policy;
         Ok(Self {
             id: AppId(id(&app, "id")?),
+            name: app_name,
             status: Status::read(status, "status")?,
             expires: moment(expires_at_ms, "expires_at_ms")?,
             mode: match wire::CredentialMode::try_from(mode) {

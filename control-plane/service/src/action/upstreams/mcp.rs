@@ -3,7 +3,7 @@ use latchkey_core::selection::Selection;
 use latchkey_core::settings::AppSettings;
 use latchkey_filter_core::snapshot::SessionKey;
 use latchkey_store::Tx;
-use latchkey_store::upstreams::{McpProtocol, McpServer};
+use latchkey_store::upstreams::McpProtocol;
 use latchkey_world::World;
 use serde_json::{Value, json};
 
@@ -40,10 +40,6 @@ impl Administered for McpProtocol {
     }
 
     async fn refuse_needed(_: &mut Tx, _: &str) -> Result<(), Refusal> {
-        Ok(())
-    }
-
-    async fn refuse_edit(_: &mut Tx, _: &McpServer, _: &McpServer) -> Result<(), Refusal> {
         Ok(())
     }
 

@@ -1,9 +1,11 @@
-//! In what the pages of providers and those of MCP servers differ.
+//! In what the pages of providers, of MCP servers and of external detectors differ.
 
 use latchkey_api::Api;
 use latchkey_api::models;
 use latchkey_api::problem::Problem;
-use latchkey_api::upstreams::{McpProtocol, McpServer, ModelProtocol, Provider, Upstream, UpstreamResource};
+use latchkey_api::upstreams::{
+    Detector, DetectorProtocol, McpProtocol, McpServer, ModelProtocol, Provider, Upstream, UpstreamResource,
+};
 use latchkey_core::name::Slug;
 
 use crate::form::{Field, FieldKind};
@@ -33,12 +35,15 @@ pub trait UpstreamPages: UpstreamResource {
 
     /// What the form for a new one begins with.
     const FIRST_URL: &'static str;
+    const FIRST_NUMBERS: &'static [(&'static str, &'static str)] = &[];
     /// The URL's field, and those of the protocol.
     const FIELDS: &'static [Field];
     /// How logs name it, before its own name.
     const LOG_PREFIX: &'static str;
     /// Whether it is a provider of models.
     const OFFERS_MODELS: bool;
+    /// Whether it is an external detector.
+    const JUDGES_TEXTS: bool = false;
 
     fn facts(api: &Api, upstream: &Upstream<Self>) -> Vec<Fact>;
 
@@ -157,6 +162,52 @@ impl UpstreamPages for McpProtocol {
     fn facts(api: &Api, server: &McpServer) -> Vec<Fact> {
         let address = format!("{}/mcp/{}", api.gateway_url, server.name);
         vec![("Clients call", address, true), ("Served by", server.url.clone(), true)]
+    }
+
+    async fn models(_: &Api, _: &Slug) -> Result<Option<Vec<(String, String)>>, Problem> {
+        Ok(None)
+    }
+}
+
+impl UpstreamPages for DetectorProtocol {
+    const PATH: &'static str = "/admin/detectors";
+    const TITLE: &'static str = "External detectors";
+    const ABOUT: &'static str = "Models of your own that judge the text of requests. Each app's guardrails say which \
+                                 are asked. Credentials are stored encrypted, given to Envoy, and never shown again.";
+    const EMPTY: &'static str = "Add the first one, then name it in the guardrails of an app. The documentation \
+                                 describes what a detector is sent and what it answers.";
+    const NAME_HINT: &'static str =
+        "Lowercase letters, digits, - and _. Guardrail rules refer to it. It cannot be changed later.";
+    const URL_LABEL: &'static str = "URL";
+    const URL_HINT: &'static str = "Texts are sent there, such as https://detector.example.com/judge.";
+    const CREDENTIAL_HINT: &'static str =
+        "Envoy sends it as a bearer token; clients never see it. Empty for none.";
+    const ENABLED_HINT: &'static str = "Whether it is asked.";
+    const DISABLE_WARNING: &'static str = "It is no longer asked. Rules that name it do what they say for a failure: \
+                                           they refuse requests, or let them pass.";
+    const DELETE_WARNING: &'static str = "This cannot be undone. A detector that an app's guardrails name cannot be \
+                                          deleted: remove it from the rules first.";
+    const CREATE_BUTTON: &'static str = "Add the detector";
+    const CREATED: &'static str = "The detector is added. It is asked once an app's guardrails name it.";
+    const ENABLED: &'static str = "Enabled: it is asked.";
+    const DISABLED: &'static str = "Disabled: it is no longer asked.";
+
+    const FIRST_URL: &'static str = "";
+    const FIRST_NUMBERS: &'static [(&'static str, &'static str)] =
+        &[("timeout_ms", "500"), ("max_text_bytes", "65536")];
+    const FIELDS: &'static [Field] =
+        &[("url", FieldKind::Text), ("timeout_ms", FieldKind::Number), ("max_text_bytes", FieldKind::Number)];
+    const LOG_PREFIX: &'static str = "";
+    const OFFERS_MODELS: bool = false;
+    const JUDGES_TEXTS: bool = true;
+
+    fn facts(_: &Api, detector: &Detector) -> Vec<Fact> {
+        let DetectorProtocol { timeout_ms, max_text_bytes } = detector.protocol;
+        vec![
+            ("URL", detector.url.clone(), true),
+            ("Timeout", format!("{timeout_ms} ms"), false),
+            ("Text per request", format!("{max_text_bytes} bytes"), false),
+        ]
     }
 
     async fn models(_: &Api, _: &Slug) -> Result<Option<Vec<(String, String)>>, Problem> {

@@ -24,7 +24,7 @@ fn rule(category: &str, action: Action) -> GuardrailRule {
         action: action.into(),
         direction: Goes::Both.into(),
         min_risk: GuardrailRisk::Low.into(),
-        shadow_until_ms: 0,
+        ..GuardrailRule::default()
     }
 }
 

@@ -548,7 +548,7 @@ proptest! {
                 prop_assert_eq!(&mcp_call(&forward).tool, expected);
             }
             BodyDecision::Reply(reply) => prop_assert!(matches!(reply.status, 400 | 403)),
-            BodyDecision::Wait(demand) => panic!("{demand:?}"),
+            other => panic!("{other:?}"),
         }
     }
 

@@ -68,7 +68,7 @@ fn redacting() -> wire::Guardrails {
         action: GuardrailAction::Redact.into(),
         direction: GuardrailDirection::Request.into(),
         min_risk: GuardrailRisk::Low.into(),
-        shadow_until_ms: 0,
+        ..GuardrailRule::default()
     };
     wire::Guardrails { rules: vec![rule], key: vec![7; 32], ..wire::Guardrails::default() }
 }
