@@ -137,10 +137,30 @@ impl Place {
         stack.api().post("/api/v1/routing-groups", group).await.unwrap().ok().unwrap();
         let mut settings = settings;
         settings["name"] = json!("grouped");
-        settings["routing_groups"] = json!(["fast"]);
+        if settings["routing_groups"].is_null() {
+            settings["routing_groups"] = json!(["fast"]);
+        }
         let app = stack.api().create_app(settings).await.unwrap();
         stack.until_synced().await.unwrap();
         Self { stack, app, targets }
+    }
+
+    /// Another group of the three providers, with models of its own.
+    async fn add_group(&self, number: usize) {
+        let api = self.stack.api();
+        for name in NAMES {
+            let model = json!({
+                "name": format!("model-{name}-{number}"), "provider": name, "upstream_name": format!("its-{name}"),
+                "max_output_tokens": 100, "context_window": 1_000_000,
+                "price": { "input": "1", "cached_input": "1", "output": "10" },
+            });
+            api.post("/api/v1/models", model).await.unwrap().ok().unwrap();
+        }
+        let mut group = group(json!({ "name": format!("fast-{number}") }));
+        for (name, target) in NAMES.iter().zip(group["targets"].as_array_mut().unwrap()) {
+            target["model"] = json!(format!("model-{name}-{number}"));
+        }
+        api.post("/api/v1/routing-groups", group).await.unwrap().ok().unwrap();
     }
 
     /// Waits until Envoy has every target's cluster.
@@ -245,8 +265,11 @@ fn is_its_own(place: &Place, at: usize, request: &Received, sent: &Value) {
     assert_eq!(length, Some(request.body.len().to_string().as_str()));
 }
 
-/// Every way in which an answer fails before its first byte, with how it is recorded.
-fn failures() -> Vec<(&'static str, Act, bool, &'static str)> {
+/// What it is, what the target does, whether it is a stream, and how that is recorded.
+type Failure = (&'static str, Act, bool, &'static str);
+
+/// Every way in which an answer fails before its first byte.
+fn failures() -> Vec<Failure> {
     let event = "event: error\ndata: {\"type\":\"error\",\"error\":{\"message\":\"busy\"}}\n\n";
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n".as_bytes().to_vec();
     let later = "retry-after-ms: 1\r\n";
@@ -276,43 +299,46 @@ fn failures() -> Vec<(&'static str, Act, bool, &'static str)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_kind_of_failure_moves_on_with_nothing_of_one_provider_at_another() {
-    let place = Place::start(json!({ "limits": { "budget": { "usd": "1000", "per": "day" } } })).await;
-    for (what, failure, is_stream, end) in failures() {
-        for large in [false, true] {
-            // Beyond every buffer of a connection.
-            let content = if large { "word ".repeat(600_000) } else { "hi".to_owned() };
-            let messages = json!([{ "role": "user", "content": content }]);
-            let more = match is_stream {
-                true => json!({ "messages": messages, "stream": true }),
-                false => json!({ "messages": messages }),
-            };
-            place.targets[0].will(failure.clone());
-            place.targets[1].will(failure.clone());
-            place.targets[2].will(if is_stream { good_stream() } else { good() });
-            let answer = place.ask(&more).await;
-            assert_eq!(answer.status, 200, "{what}, large: {large}: {}", answer.text);
-            assert_eq!(header(&answer, "x-latchkey-attempts"), Some("3"), "{what}");
-            assert!(answer.text.contains("hello"), "{what}: {}", answer.text);
-            let sent = body(&more);
-            for (at, requests) in place.taken().into_iter().enumerate() {
-                assert_eq!(requests.len(), 1, "{what} at {}", NAMES[at]);
-                is_its_own(&place, at, &requests[0], &sent);
-            }
-            let id = header(&answer, "x-request-id").unwrap().to_owned();
-            let record = record(&place, &id).await;
-            assert_eq!(record.provider.as_deref(), Some("c"), "{what}");
-            assert_eq!(
-                (record.model.as_deref(), record.served_model.as_deref()),
-                (Some("fast"), Some("its-c"))
-            );
-            let told: Vec<_> = record
-                .attempts
-                .iter()
-                .map(|it| (it["provider"].as_str().unwrap(), it["end"].as_str().unwrap()))
-                .collect();
-            assert_eq!(told, [("a", end), ("b", end), ("c", "served")], "{what}");
-            place.calm().await;
+    let settings =
+        json!({ "limits": { "budget": { "usd": "1000", "per": "day" } }, "routing_groups": "all" });
+    let place = Place::start(settings).await;
+    let cases: Vec<_> =
+        failures().into_iter().flat_map(|failure| [(failure.clone(), false), (failure, true)]).collect();
+    // Each has targets of its own, as those of others rest.
+    for case in 0..cases.len() {
+        place.add_group(case).await;
+    }
+    place.stack.until_synced().await.unwrap();
+    for (case, ((what, failure, is_stream, end), large)) in cases.into_iter().enumerate() {
+        // Beyond every buffer of a connection.
+        let content = if large { "word ".repeat(600_000) } else { "hi".to_owned() };
+        let messages = json!([{ "role": "user", "content": content }]);
+        let more = match is_stream {
+            true => json!({ "model": format!("fast-{case}"), "messages": messages, "stream": true }),
+            false => json!({ "model": format!("fast-{case}"), "messages": messages }),
+        };
+        place.targets[0].will(failure.clone());
+        place.targets[1].will(failure);
+        place.targets[2].will(if is_stream { good_stream() } else { good() });
+        let answer = place.ask(&more).await;
+        let what = format!("{what}, large: {large}");
+        assert_eq!(answer.status, 200, "{what}: {}", answer.text);
+        assert_eq!(header(&answer, "x-latchkey-attempts"), Some("3"), "{what}");
+        assert!(answer.text.contains("hello"), "{what}: {}", answer.text);
+        let sent = body(&more);
+        for (at, requests) in place.taken().into_iter().enumerate() {
+            assert_eq!(requests.len(), 1, "{what} at {}", NAMES[at]);
+            is_its_own(&place, at, &requests[0], &sent);
         }
+        let id = header(&answer, "x-request-id").unwrap().to_owned();
+        let record = record(&place, &id).await;
+        assert_eq!(record.provider.as_deref(), Some("c"), "{what}");
+        assert_eq!(record.model, Some(format!("fast-{case}")));
+        assert_eq!(record.served_model.as_deref(), Some("its-c"));
+        let text = |it: &Value, name: &str| it[name].as_str().unwrap().to_owned();
+        let told: Vec<_> = record.attempts.iter().map(|it| (text(it, "provider"), text(it, "end"))).collect();
+        let expected = [("a", end), ("b", end), ("c", "served")];
+        assert_eq!(told, expected.map(|(name, end)| (name.to_owned(), end.to_owned())), "{what}");
     }
 }
 
@@ -337,8 +363,7 @@ async fn a_provider_that_cannot_be_connected_to_costs_nothing() {
     let free = latchkey_tests::stack::port::Port::free().unwrap();
     let url = format!("http://{}/a/v1", free.address());
     let api = place.stack.api();
-    let path = format!("/api/v1/providers/{}", provider_id(&place, "a").await);
-    api.edit(&path, json!({ "base_url": url })).await.unwrap();
+    api.edit("/api/v1/providers/a", json!({ "base_url": url })).await.unwrap();
     place.stack.until_synced().await.unwrap();
     let record = wait::until("a record with a failed connection", PATIENCE, async || {
         let answer = place.ask(&json!({})).await;
@@ -353,12 +378,6 @@ async fn a_provider_that_cannot_be_connected_to_costs_nothing() {
     assert_eq!(record.settlement, "reported", "nothing of it was sent to the first");
     // 7 tokens at $1 and 3 at $10, for a million.
     assert_eq!(record.cost, "0.000037");
-}
-
-async fn provider_id(place: &Place, name: &str) -> String {
-    let list = place.stack.api().get("/api/v1/providers").await.unwrap().ok().unwrap();
-    let found = list["items"].as_array().unwrap().iter().find(|it| it["name"] == name).unwrap();
-    found["id"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -527,16 +546,15 @@ async fn three_gateways_with_failing_providers_overspend_nothing() {
     let clients = (0..12).map(|client| {
         let place = Arc::clone(&place);
         tokio::spawn(async move {
-            let (mut served, http) = (0_u64, Client::new());
-            for _ in 0..400 {
+            let (mut served, mut refused, http) = (0_u64, 0, Client::new());
+            while refused < 2 {
                 let url = place.stack.gateways()[client % 3].url() + CHAT;
                 let sent =
                     http.post(url).bearer_auth(&place.app.key).json(&body(&json!({}))).send().await.unwrap();
                 let answer = Answer::read(sent).await.unwrap();
                 match answer.status {
                     200 => served += 1,
-                    429 if answer.body["error"]["code"] == "insufficient_quota" => break,
-                    _ => {}
+                    _ => refused += 1,
                 }
             }
             served
@@ -547,7 +565,7 @@ async fn three_gateways_with_failing_providers_overspend_nothing() {
         served += client.await.unwrap();
     }
     let sent: u64 = place.taken().iter().map(|requests| requests.len() as u64).sum();
-    assert!(served > 100 && sent > served, "{served} of {sent}");
+    assert!(served > 50 && sent > served, "{served} of {sent}");
     let records = wait::until("all records", PATIENCE, async || {
         let records = place.stack.api().records(&place.app, "status=200").await?;
         Ok((records.len() as u64 == served).then_some(records))
@@ -589,7 +607,6 @@ async fn a_group_that_changes_under_load_fails_nobody() {
     let api = place.stack.api();
     let list = api.get("/api/v1/routing-groups").await.unwrap().ok().unwrap();
     let path = format!("/api/v1/routing-groups/{}", list["items"][0]["id"].as_str().unwrap());
-    let provider = format!("/api/v1/providers/{}", provider_id(&place, "b").await);
     for turn in 0..20 {
         let first = NAMES[turn % 3];
         let targets: Vec<_> = NAMES
@@ -603,7 +620,7 @@ async fn a_group_that_changes_under_load_fails_nobody() {
         api.edit(&path, patch).await.unwrap();
         if turn % 5 == 0 {
             let patch = json!({ "credential": "credential-of-b" });
-            api.edit(&provider, patch).await.unwrap();
+            api.edit("/api/v1/providers/b", patch).await.unwrap();
         }
     }
     running.store(false, std::sync::atomic::Ordering::Relaxed);

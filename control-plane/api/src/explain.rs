@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use axum::Json;
 use axum::extract::State;
+use latchkey_core::attempt::RestingTarget;
 use latchkey_ledger::transaction::DryRun;
 use latchkey_service::action::Refusal;
 use latchkey_service::explain;
@@ -49,5 +50,18 @@ pub async fn explain(
     drop(snapshot);
     let answer = explain::explain(held, limits, &question)
         .map_err(|refused| Refusal::conflict("refused_by_gateways", refused.to_string()))?;
-    Ok(Json(Explanation::new(app.id, key.id, &question, answer)))
+    let mut explanation = Explanation::new(app.id, key.id, &question, answer);
+    if let Some(routing) = explanation.forward.as_mut().and_then(|forward| forward.routing.as_mut()) {
+        for gateway in api.gateways.list().await? {
+            for target in &mut routing.targets {
+                let is_it = |rest: &RestingTarget| {
+                    rest.provider == target.provider && rest.model == target.model && rest.until > question.at
+                };
+                if gateway.resting.iter().any(is_it) {
+                    target.resting_at.push(gateway.name.clone());
+                }
+            }
+        }
+    }
+    Ok(Json(explanation))
 }

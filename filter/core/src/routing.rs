@@ -41,6 +41,19 @@ pub struct Choice<'a> {
     pub now: UnixMs,
 }
 
+/// What has put a target first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChosenBy {
+    /// By its weight, at random.
+    Requests,
+    /// It had the fewest tokens for its weight.
+    Tokens,
+    /// The conversation stays with it.
+    Conversation,
+    /// The client asks for it.
+    Client,
+}
+
 /// Who serves the model or the group of this name: for the app and the operation there is somebody.
 ///
 /// # Errors
@@ -85,7 +98,7 @@ pub fn targets(
         conversation => ordered(targets, conversation_draws(conversation)),
     };
     ready = order(ready);
-    if group.balance == RoutingBalance::Tokens && choice.conversation.is_empty() {
+    if choice.by(group) == ChosenBy::Tokens {
         choice.shares.put_neediest_first(&group.name, &mut ready);
     }
     // Never all at once: those that rest are better than nothing.
@@ -115,6 +128,19 @@ fn is_named(target: &RoutingTarget, wanted: &str) -> bool {
     let provider = target.offer.provider.name.as_str();
     let rest = wanted.strip_prefix(provider);
     rest == Some("") || rest.and_then(|rest| rest.strip_prefix('/')) == Some(&target.model)
+}
+
+impl Choice<'_> {
+    /// What puts a target of this group first.
+    #[must_use]
+    pub fn by(&self, group: &RoutingGroup) -> ChosenBy {
+        match group.balance {
+            _ if self.wanted.is_some() => ChosenBy::Client,
+            _ if !self.conversation.is_empty() => ChosenBy::Conversation,
+            RoutingBalance::Requests => ChosenBy::Requests,
+            RoutingBalance::Tokens => ChosenBy::Tokens,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use jiff::Timestamp;
 use latchkey_core::distinct;
@@ -11,7 +12,10 @@ use latchkey_filter_core::limits::quota;
 use latchkey_filter_core::request::body::max_output_member;
 use latchkey_filter_core::request::endpoint::{ClientApi, Endpoint, ModelOperation, split_query};
 use latchkey_filter_core::request::mcp_endpoint::McpVerb;
+use latchkey_filter_core::routing::ChosenBy;
+use latchkey_filter_core::snapshot::RoutingTarget;
 use latchkey_filter_core::snapshot::{AppId, ProviderKind};
+use latchkey_filter_core::upstream::attempts::Attempts;
 use latchkey_filter_core::upstream::call::UpstreamCall;
 use latchkey_filter_core::upstream::forward::Forward;
 use latchkey_proto::key::KeyHash;
@@ -118,6 +122,32 @@ pub struct ForwardView {
     pub price_version: Option<u64>,
     /// The headers that the gateway adds to the answer.
     pub headers: BTreeMap<&'static str, String>,
+    /// Of a routing group; null of a model. The fields above are of its first target.
+    pub routing: Option<RoutingView>,
+}
+
+/// How a routing group serves a request.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RoutingView {
+    /// What puts the first target first: `requests` or `tokens` (its weight: another request may begin elsewhere),
+    /// `conversation`, or `client` (`x-latchkey-target`).
+    pub chosen_by: &'static str,
+    /// In the order in which they are tried. What the app may not use, what has no price where the app has a budget,
+    /// and what is beyond the group's number of attempts is not among them.
+    pub targets: Vec<ExplainedTargetView>,
+}
+
+/// A target that may serve a request.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ExplainedTargetView {
+    /// The provider's name.
+    pub provider: String,
+    /// The model's name.
+    pub model: String,
+    /// In percent.
+    pub weight: u32,
+    /// The gateways at which it rests now: these pass it by.
+    pub resting_at: Vec<String>,
 }
 
 /// Units of a limit.
@@ -275,6 +305,27 @@ impl Explanation {
     }
 }
 
+impl From<&Attempts> for RoutingView {
+    /// Without what rests.
+    fn from(attempts: &Attempts) -> Self {
+        let target = |target: &Rc<RoutingTarget>| ExplainedTargetView {
+            provider: target.offer.provider.name.clone(),
+            model: target.model.clone(),
+            weight: target.weight,
+            resting_at: Vec::new(),
+        };
+        Self {
+            chosen_by: match attempts.chosen_by() {
+                ChosenBy::Requests => "requests",
+                ChosenBy::Tokens => "tokens",
+                ChosenBy::Conversation => "conversation",
+                ChosenBy::Client => "client",
+            },
+            targets: attempts.targets().iter().map(target).collect(),
+        }
+    }
+}
+
 impl ReservedView {
     fn new(held: &HeldUnits, app_id: Uuid) -> Self {
         let of_app = held.subject == SubjectId::from(AppId(app_id));
@@ -301,6 +352,7 @@ impl From<Forward> for ForwardView {
                 max_output_tokens: output.checked_div(call.bounds.choices).filter(|tokens| *tokens > 0),
                 price_version: call.price.as_ref().map(|price| price.version),
                 headers,
+                routing: call.attempts.map(|attempts| RoutingView::from(&*attempts.borrow())),
             },
             UpstreamCall::Mcp(call) => Self {
                 provider: call.server.provider(),
@@ -311,6 +363,7 @@ impl From<Forward> for ForwardView {
                 max_output_tokens: None,
                 price_version: None,
                 headers,
+                routing: None,
             },
         }
     }

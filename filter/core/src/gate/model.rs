@@ -398,6 +398,7 @@ impl Admitted {
             query: self.query.clone(),
             body: Rc::clone(body),
             max_output: allowance.max_output,
+            chosen_by: choice.by(group),
             expected_tokens,
         });
         Ok(OrWait::Ready(ReadyCall {

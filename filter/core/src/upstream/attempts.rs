@@ -15,6 +15,7 @@ use crate::answer::usage::{AnswerHead, is_event_stream};
 use crate::request::body::RequestBody;
 use crate::request::endpoint::ModelOperation;
 use crate::request::header::{Header, Headers};
+use crate::routing::ChosenBy;
 use crate::routing::cooldown::{self, Failure};
 use crate::routing::shares::TokenShares;
 use crate::snapshot::{Offer, RoutingGroup, RoutingTarget, UnixMs};
@@ -60,6 +61,7 @@ pub struct Attempts {
     body: Rc<RequestBody>,
     /// Output tokens per answer; none: as the client asked.
     max_output: Option<u64>,
+    chosen_by: ChosenBy,
     /// The tokens that were expected when the first target was chosen.
     expected_tokens: u64,
     tries: Vec<Try>,
@@ -81,6 +83,7 @@ pub struct AttemptPlan {
     pub query: String,
     pub body: Rc<RequestBody>,
     pub max_output: Option<u64>,
+    pub chosen_by: ChosenBy,
     pub expected_tokens: u64,
 }
 
@@ -133,7 +136,8 @@ pub enum AnswerStart {
 impl Attempts {
     #[must_use]
     pub fn new(plan: AttemptPlan) -> Self {
-        let AttemptPlan { group, targets, operation, query, body, max_output, expected_tokens } = plan;
+        let AttemptPlan { group, targets, operation, query, body, max_output, chosen_by, expected_tokens } =
+            plan;
         Self {
             group,
             targets,
@@ -141,6 +145,7 @@ impl Attempts {
             query,
             body,
             max_output,
+            chosen_by,
             expected_tokens,
             tries: Vec::new(),
             headers: Vec::new(),
@@ -152,6 +157,12 @@ impl Attempts {
     #[must_use]
     pub fn group(&self) -> &RoutingGroup {
         &self.group
+    }
+
+    /// What has put the first target first.
+    #[must_use]
+    pub fn chosen_by(&self) -> ChosenBy {
+        self.chosen_by
     }
 
     /// In the order in which they are tried.

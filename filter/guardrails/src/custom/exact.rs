@@ -179,6 +179,9 @@ pub(crate) struct ExactIndex {
     hashes: Vec<(ExactHash, u16)>,
 }
 
+/// A key, and the hashes that were made with it, with the positions of their categories.
+type KeyedHashes = (Arc<ExactKey>, Vec<(ExactHash, u16)>);
+
 /// Where a run of words begins.
 #[derive(Clone, Copy)]
 struct Start {
@@ -193,7 +196,7 @@ struct Start {
 impl ExactIndex {
     /// One for each key among the categories: all of an app's have one.
     pub(crate) fn all<'a>(categories: impl Iterator<Item = &'a ExactValues>) -> Vec<Self> {
-        let mut by_key: Vec<(Arc<ExactKey>, Vec<(ExactHash, u16)>)> = Vec::new();
+        let mut by_key: Vec<KeyedHashes> = Vec::new();
         for (values, position) in categories.zip(0..) {
             let Some(key) = &values.key else { continue };
             let hashes = values.hashes.iter().map(|hash| (*hash, position));

@@ -29,6 +29,7 @@ fn attempts(stream: bool) -> Attempts {
         query: "?api-version=1&model=x".into(),
         body: Rc::new(body),
         max_output: Some(100),
+        chosen_by: ChosenBy::Requests,
         expected_tokens: 10,
     })
 }
