@@ -363,7 +363,8 @@ async fn a_provider_that_cannot_be_connected_to_costs_nothing() {
     let free = latchkey_tests::stack::port::Port::free().unwrap();
     let url = format!("http://{}/a/v1", free.address());
     let api = place.stack.api();
-    api.edit("/api/v1/providers/a", json!({ "base_url": url })).await.unwrap();
+    let moved = json!({ "base_url": url, "credential": "credential-of-a" });
+    api.edit("/api/v1/providers/a", moved).await.unwrap();
     place.stack.until_synced().await.unwrap();
     let record = wait::until("a record with a failed connection", PATIENCE, async || {
         let answer = place.ask(&json!({})).await;
