@@ -29,6 +29,11 @@ async fn editable(test: &Test) -> Vec<(&'static str, String)> {
     test.self_service(&app, own).await;
     let server = json!({"name": "files", "url": "https://mcp.acme.com/"});
     test.post("/mcp-servers", server).await.expect(StatusCode::CREATED);
+    let detector = json!({"name": "judge", "url": "https://judge.acme.com/"});
+    test.post("/detectors", detector).await.expect(StatusCode::CREATED);
+    let targets = json!([{"provider": "openai", "model": "gpt-4o", "weight": 100}]);
+    let routing_group = test.post("/routing-groups", json!({"name": "fast", "targets": targets})).await;
+    let routing_group = routing_group.expect(StatusCode::CREATED);
     let model = test.get("/models").await.json["items"][0].clone();
     vec![
         ("/apps/{id}", format!("/apps/{}", id(&app))),
@@ -39,6 +44,8 @@ async fn editable(test: &Test) -> Vec<(&'static str, String)> {
         ("/providers/{name}", "/providers/openai".to_owned()),
         ("/mcp-servers/{name}", "/mcp-servers/files".to_owned()),
         ("/models/{id}", format!("/models/{}", id(&model))),
+        ("/detectors/{name}", "/detectors/judge".to_owned()),
+        ("/routing-groups/{id}", format!("/routing-groups/{}", id(&routing_group))),
     ]
 }
 

@@ -282,3 +282,30 @@ on_both! {
         assert_eq!((&mesh["group_cluster"], &mesh["managed_cluster"]), (&json!("latchkey/group/01"), &json!(false)));
     }
 }
+
+on_both! {
+    async fn an_explanation_names_the_targets_and_where_they_rest(test: Test) {
+        offer(&test, &[("one", "openai"), ("two", "openai")]).await;
+        group(&test, "fast", json!([target("one", 100), target("two", 0)])).await;
+        let app = test.app(json!({"routing_groups": ["fast"]})).await;
+        let path = format!("/apps/{}/explain", id(&app));
+        let explained = test.post(&path, json!({"model": "fast"})).await.expect(StatusCode::OK);
+        let known = |provider: &str, weight| {
+            json!({"provider": provider, "model": "gpt-4o", "weight": weight, "resting_at": []})
+        };
+        let expected = json!({"chosen_by": "requests", "targets": [known("one", 100), known("two", 0)]});
+        assert_eq!(explained["forward"]["routing"], expected, "{explained}");
+        assert_eq!((&explained["forward"]["model"], &explained["forward"]["provider"]), (&json!("fast"), &json!("one")));
+        let model = test.post(&path, json!({"model": "gpt-4o"})).await.expect(StatusCode::OK);
+        assert_eq!(model["forward"]["routing"], Value::Null);
+        // The app may use one of the targets only, and then none.
+        let edit = format!("/apps/{}", id(&app));
+        test.patch(&edit, json!({"allowed_providers": ["two"]})).await.expect(StatusCode::OK);
+        let explained = test.post(&path, json!({"model": "fast"})).await.expect(StatusCode::OK);
+        assert_eq!(explained["forward"]["routing"]["targets"], json!([known("two", 0)]));
+        test.post("/models", json!({"name": "other", "provider": "two"})).await.expect(StatusCode::CREATED);
+        test.patch(&edit, json!({"allowed_models": ["other"]})).await.expect(StatusCode::OK);
+        let explained = test.post(&path, json!({"model": "fast"})).await.expect(StatusCode::OK);
+        assert_eq!(explained["code"], "model_not_allowed");
+    }
+}

@@ -129,20 +129,21 @@ pub struct Credential {
 
 /// The cluster that reaches a provider.
 pub(super) fn cluster(provider: &ProviderCluster) -> Cluster {
-    named(provider, &provider.name, None)
+    named(provider, &provider.name, [])
 }
 
-/// The cluster that reaches it for routing groups. The filter comes first, so that the credential is added after
-/// it has removed the client's.
+/// The cluster that reaches it for routing groups. The credential of the try before is removed before our filter reads
+/// the headers, and this provider's is added after it.
 pub(super) fn group_cluster(
     provider: &ProviderCluster,
     group: &GroupCluster,
     filter: &AttemptFilter,
 ) -> Cluster {
-    named(provider, &group.name, Some(filter.http_filter(&group.provider)))
+    let first = [attempt_filter::without_credentials(), filter.http_filter(&group.provider)];
+    named(provider, &group.name, first)
 }
 
-fn named(provider: &ProviderCluster, name: &str, first: Option<HttpFilter>) -> Cluster {
+fn named<const N: usize>(provider: &ProviderCluster, name: &str, first: [HttpFilter; N]) -> Cluster {
     let thresholds = Thresholds {
         max_connections: count(MAX_REQUESTS),
         max_pending_requests: count(MAX_REQUESTS),
@@ -240,7 +241,7 @@ fn tls(host: &str, ca_path: Option<&str>) -> TransportSocket {
     }
 }
 
-fn http(provider: &ProviderCluster, first: Option<HttpFilter>) -> HttpProtocolOptions {
+fn http<const N: usize>(provider: &ProviderCluster, first: [HttpFilter; N]) -> HttpProtocolOptions {
     let http1 = Http1ProtocolOptions::default();
     let keepalive = KeepaliveSettings {
         interval: Some(Duration { seconds: 30, nanos: 0 }),

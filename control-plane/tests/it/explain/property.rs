@@ -292,7 +292,7 @@ fn shown(outcome: BodyDecision) -> Value {
             json!({"allowed": true, "status": null, "code": null, "answer": null, "reserved": reserved,
                 "forward": {"model": call.model, "served_model": call.served_model, "provider": call.provider.name,
                     "authority": call.provider.authority, "path": path, "headers": headers,
-                    "price_version": call.price.as_ref().map(|price| price.version)}, "lowered": lowered})
+                    "price_version": call.price.as_ref().map(|price| price.version), "routing": null}, "lowered": lowered})
         }
         other => panic!("still waits: {other:?}"),
     }

@@ -1,9 +1,11 @@
 //! Our filter in the upstream chain of a cluster for routing groups: on each attempt it makes the request what this
 //! provider is to get.
 
+use envoy_types::pb::envoy::config::common::mutation_rules::v3 as mutation_rules;
 use envoy_types::pb::envoy::config::core::v3::async_data_source::Specifier as CodeSource;
 use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
 use envoy_types::pb::envoy::config::core::v3::{AsyncDataSource, DataSource, Node};
+use envoy_types::pb::envoy::extensions::filters::http::header_mutation::v3::{HeaderMutation, Mutations};
 use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
 use envoy_types::pb::envoy::extensions::wasm::v3::plugin_config::Vm;
@@ -15,6 +17,10 @@ use envoy_types::util::pack_any;
 /// The member of a node's metadata in which an Envoy says where it has the filter.
 const METADATA: &str = "latchkey";
 const PLUGIN: &str = "latchkey_attempt";
+
+/// The headers in which providers take credentials. Those of the try before are still there: Envoy has one list of
+/// headers for all tries.
+const CREDENTIALS: [&str; 3] = ["authorization", "api-key", "x-api-key"];
 
 /// Where an Envoy has our filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +63,17 @@ impl AttemptFilter {
         };
         super::filter("latchkey.attempt", pack_any(Wasm { config: Some(plugin) }))
     }
+}
+
+/// Removes the credential of the try before, so that none gets into our filter either.
+pub(super) fn without_credentials() -> HttpFilter {
+    let remove = |name: &str| mutation_rules::HeaderMutation {
+        action: Some(mutation_rules::header_mutation::Action::Remove(name.to_owned())),
+    };
+    let request_mutations = CREDENTIALS.into_iter().map(remove).collect();
+    let mutations = Mutations { request_mutations, ..Mutations::default() };
+    let filter = HeaderMutation { mutations: Some(mutations), ..HeaderMutation::default() };
+    super::filter("envoy.filters.http.header_mutation", pack_any(filter))
 }
 
 /// A member that is a text and not empty.

@@ -129,13 +129,14 @@ fn the_cluster_for_groups_has_the_attempt_filter_before_all_others_and_the_same_
     let filters = HttpProtocolOptions::decode(&options.value[..]).unwrap().http_filters;
     let names: Vec<_> = filters.iter().map(|filter| filter.name.as_str()).collect();
     let expected = [
+        "envoy.filters.http.header_mutation",
         "latchkey.attempt",
         "envoy.filters.http.upstream_rbac",
         "envoy.filters.http.credential_injector",
         "envoy.filters.http.upstream_codec",
     ];
     assert_eq!(names, expected);
-    let Some(FilterConfig::TypedConfig(config)) = &filters[0].config_type else { panic!("no configuration") };
+    let Some(FilterConfig::TypedConfig(config)) = &filters[1].config_type else { panic!("no configuration") };
     assert_eq!(config.type_url, "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm");
     let plugin = Wasm::decode(&config.value[..]).unwrap().config.unwrap();
     assert_eq!((plugin.name.as_str(), plugin.root_id.as_str()), ("latchkey_attempt", "latchkey_attempt"));
