@@ -7,7 +7,8 @@ use std::rc::{Rc, Weak};
 
 use latchkey_filter_core::request::header::Headers;
 use latchkey_filter_core::upstream::attempts::{
-    ATTEMPTS_NOTE, AnswerStart, Attempts, CLUSTER_NOTE, ERROR_EVENT_STATUS, SharedAttempts, TryEdits,
+    ATTEMPTS_NOTE, AnswerStart, Attempts, CLUSTER_NOTE, ERROR_EVENT_STATUS, REFUSED_NOTE, SharedAttempts,
+    TryEdits,
 };
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
@@ -20,7 +21,8 @@ use crate::shared_data::SharedData;
 thread_local! {
     /// The tries of the requests that are under way in this VM, by number.
     static UNDER_WAY: RefCell<HashMap<u64, Weak<RefCell<Attempts>>>> = RefCell::default();
-    static NEXT: Cell<u64> = const { Cell::new(1) };
+    /// None until the first: a VM that was loaded again does not use the numbers of the one before.
+    static NEXT: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
 /// A request's tries, which the attempt role finds while this lives.
@@ -45,8 +47,8 @@ impl RegisteredAttempts {
     /// Leaves their number, and the cluster of the first, in the request's filter state. Envoy chooses the cluster
     /// by that: the request's headers must change afterwards, so that it chooses anew.
     pub fn new(attempts: SharedAttempts) -> Self {
-        let number = NEXT.get();
-        NEXT.set(number.wrapping_add(1));
+        let number = NEXT.get().unwrap_or_else(|| host::random(host::now_ns()));
+        NEXT.set(Some(number.wrapping_add(1)));
         UNDER_WAY.with_borrow_mut(|all| all.insert(number, Rc::downgrade(&attempts)));
         note(ATTEMPTS_NOTE, &number.to_string());
         if let Some(target) = attempts.borrow().current() {
@@ -75,9 +77,30 @@ impl AttemptExchange {
     /// Nobody knows this request here: it must not reach the provider.
     fn refuse() -> Action {
         let body = br#"{"type":"error","error":{"message":"The routing group has changed meanwhile. Retry in a moment.","type":"server_error","param":null,"code":"provider_not_ready"}}"#;
+        note(REFUSED_NOTE, "1");
         let headers = vec![("content-type", "application/json"), ("retry-after", "1")];
         attempt("send_http_response", hostcalls::send_http_response(503, headers, Some(body)));
         Action::Pause
+    }
+
+    /// The body is whole: makes it this target's, once.
+    fn edit_body(&mut self) -> Action {
+        let Some(attempts) = self.attempts.as_ref().filter(|_| self.edits_body) else {
+            return Action::Continue;
+        };
+        self.edits_body = false;
+        let read = attempt("get_buffer", hostcalls::get_buffer(BufferType::HttpRequestBody, 0, WHOLE));
+        let Ok(edited) = attempts.borrow().body(&read.flatten().unwrap_or_default()) else {
+            return Self::refuse();
+        };
+        let Some(edited) = edited else { return Action::Continue };
+        let length = edited.len().to_string();
+        let set = hostcalls::set_map_value(MapType::HttpRequestHeaders, "content-length", Some(&length));
+        attempt("set_map_value", set);
+        match attempt("set_buffer", hostcalls::set_buffer(BufferType::HttpRequestBody, 0, WHOLE, &edited)) {
+            Some(()) => Action::Continue,
+            None => Self::refuse(),
+        }
     }
 
     fn start(&mut self, start: AnswerStart) -> Action {
@@ -119,25 +142,11 @@ impl HttpContext for AttemptExchange {
     }
 
     fn on_http_request_body(&mut self, _: usize, end_of_stream: bool) -> Action {
-        let Some(attempts) = self.attempts.as_ref().filter(|_| self.edits_body) else {
-            return Action::Continue;
-        };
-        if !end_of_stream {
-            return Action::Pause;
-        }
-        self.edits_body = false;
-        let read = attempt("get_buffer", hostcalls::get_buffer(BufferType::HttpRequestBody, 0, WHOLE));
-        let Ok(edited) = attempts.borrow().body(&read.flatten().unwrap_or_default()) else {
-            return Self::refuse();
-        };
-        let Some(edited) = edited else { return Action::Continue };
-        let length = edited.len().to_string();
-        let set = hostcalls::set_map_value(MapType::HttpRequestHeaders, "content-length", Some(&length));
-        attempt("set_map_value", set);
-        match attempt("set_buffer", hostcalls::set_buffer(BufferType::HttpRequestBody, 0, WHOLE, &edited)) {
-            Some(()) => Action::Continue,
-            None => Self::refuse(),
-        }
+        if self.edits_body && !end_of_stream { Action::Pause } else { self.edit_body() }
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        self.edit_body()
     }
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {

@@ -448,13 +448,16 @@ impl HttpContext for HttpExchange {
         self.end_wait();
         let mut request = self.request.borrow_mut();
         let response_headers = mem::take(&mut request.response_headers);
+        let is_tried = request.tries.is_some();
         let Some(meter) = &mut request.meter else { return Action::Continue };
+        meter.follow_attempts();
         let headers = attempt("get_map", hostcalls::get_map_bytes(MapType::HttpResponseHeaders));
         let headers = headers.unwrap_or_default();
         let status = Headers(&headers).text(":status").and_then(|status| status.parse().ok());
         let status = status.unwrap_or_default();
         // Envoy did not move it on after all.
-        let status = if status == attempts::ERROR_EVENT_STATUS { set_status(502) } else { status };
+        let is_held_error = is_tried && status == attempts::ERROR_EVENT_STATUS;
+        let status = if is_held_error { set_status(502) } else { status };
         if let Some(redirect) = meter.redirect(status, Headers(&headers)) {
             note("latchkey.location", &redirect.location);
             request.relay = None;
@@ -549,7 +552,13 @@ impl HttpContext for HttpExchange {
             meter.inspected(inspector.into_report());
         }
         meter.came_from(client_address());
-        let outcome = if meter.needs_outcome() { outcome() } else { UpstreamOutcome::Answered };
+        let outcome = match meter.needs_outcome() {
+            true if tries.is_some() && property_text(&[attempts::REFUSED_NOTE]).is_some() => {
+                UpstreamOutcome::NeverSent
+            }
+            true => outcome(),
+            false => UpstreamOutcome::Answered,
+        };
         self.worker.record(meter, outcome);
         drop(tries);
     }

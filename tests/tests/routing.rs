@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
 use latchkey_tests::stack::answer::Answer;
 use latchkey_tests::stack::api::App;
 use latchkey_tests::stack::ledger::Record;
 use latchkey_tests::stack::{Stack, wait};
 use latchkey_tests::upstream::{Act, Received, Upstream};
 use reqwest::Client;
+use reqwest::header::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 
 const CHAT: &str = "/v1/chat/completions";
@@ -636,5 +639,49 @@ async fn a_group_that_changes_under_load_fails_nobody() {
         for request in requests {
             is_its_own(&place, at, request, &body(&json!({})));
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_with_trailers_is_edited_for_each_target() {
+    let place = Place::start(json!({})).await;
+    place.targets[0].will(Act::status("500 Oh", "", "{}"));
+    let sent = body(&json!({}));
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-checksum", HeaderValue::from_static("1"));
+    let whole = Full::new(Bytes::from(sent.to_string()));
+    let with_trailers = whole.with_trailers(std::future::ready(Some(Ok(trailers))));
+    let client = Client::builder().http2_prior_knowledge().build().unwrap();
+    let request = client.post(place.stack.gateway().url() + CHAT).bearer_auth(&place.app.key);
+    let request = request.header("content-type", "application/json").body(reqwest::Body::wrap(with_trailers));
+    let answer = Answer::read(request.send().await.unwrap()).await.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let [a, b, _] = place.taken();
+    assert_eq!((a.len(), b.len()), (1, 1));
+    for (request, model) in [(&a[0], "its-a"), (&b[0], "its-b")] {
+        let text = String::from_utf8_lossy(&request.body);
+        assert!(text.contains(model) && !text.contains("\"fast\""), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_without_an_address_is_passed_by_after_one_request() {
+    let place = Place::start(json!({})).await;
+    let moved = json!({ "base_url": "http://nowhere.invalid/a/v1", "credential": "credential-of-a" });
+    place.stack.api().edit("/api/v1/providers/a", moved).await.unwrap();
+    place.stack.until_synced().await.unwrap();
+    // Envoy goes on with the addresses that it has until it knows that there are none.
+    let mut failed = 0;
+    wait::until("the target to rest", PATIENCE, async || {
+        let answer = place.ask(&json!({})).await;
+        failed += usize::from(answer.status != 200);
+        let gateways = place.stack.api().get("/api/v1/gateways").await?.ok()?;
+        Ok(gateways.to_string().contains("\"model-a\"").then_some(()))
+    })
+    .await
+    .unwrap();
+    assert!(failed <= 2, "{failed}");
+    for _ in 0..10 {
+        assert_eq!(place.ask(&json!({})).await.status, 200);
     }
 }

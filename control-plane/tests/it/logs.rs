@@ -48,7 +48,7 @@ on_both! {
             "cost": "0.000225", "price_version": 3, "settlement": "reserved",
             "settlement_reason": "answer_cut", "latency_ms": 900, "first_token_ms": 80, "streamed": true, "client_address": "10.0.0.1", "conversation_id": "c-1",
             "identity": "al@acme.com", "identity_source": "jwt", "old_secret": true, "repeats": 3, "asked_output_tokens": 32_000, "granted_output_tokens": 1_138,
-            "prompts": [], "metadata": {"team": "a"}
+            "prompts": [], "attempts": [], "metadata": {"team": "a"}
         }));
         assert_eq!(found(&test, "?service_tier=priority").await, ["r1"]);
         for absent in ["app_id", "app_name", "user_name", "model", "endpoint", "status", "price_version",

@@ -143,7 +143,11 @@ pub(super) fn catalogue(
     };
     let models: Vec<_> = models.into_iter().filter(served).collect();
     let is_target = |target: &RoutingTarget| {
-        models.iter().any(|model| model.name == target.model && model.provider == target.provider.as_str())
+        // One that is newer than what was read of its provider has none yet: the next revision has both.
+        let has_cluster =
+            of_provider(&target.provider).is_some_and(|it| it.protocol.group_cluster().is_some());
+        let is_it = |model: &Model| model.name == target.model && model.provider == target.provider.as_str();
+        has_cluster && models.iter().any(is_it)
     };
     let routing_groups = groups.into_iter().filter_map(|group| routing_group(group, is_target)).collect();
     let models = models.into_iter().map(|model| wire::Model {

@@ -354,9 +354,7 @@ impl Admitted {
             now,
         };
         let targets = routing::targets(group, app, operation, body.bounds.input_estimate, &choice)?;
-        let may_repeat = group.failover.repeats_side_effects
-            || operation != ModelOperation::Responses
-            || !leaves_something(sent());
+        let may_repeat = group.failover.repeats_side_effects || !has_side_effects(operation, sent());
         let most = if may_repeat { group.failover.max_attempts } else { 1 };
         let mut planned = Vec::with_capacity(targets.len());
         let mut refusal = None;
@@ -371,13 +369,21 @@ impl Admitted {
         let Some((first, all)) = plans.first().zip(ReservationPlan::over(&plans)) else {
             return Err(refusal.unwrap_or_else(|| Code::ModelNotAllowed.into()));
         };
-        let reserved = match all.reserve(store, &subjects, app, gate.attempt(now)) {
-            Err(_) if plans.len() > 1 => {
-                targets.truncate(1);
-                first.reserve(store, &subjects, app, gate.attempt(now))?
-            }
-            reserved => reserved?,
+        let is_short = |reserved: &Result<OrWait<Allowance>, Denial>| match reserved {
+            Err(_) => true,
+            Ok(OrWait::Ready(allowance)) => allowance.output_cut.is_some(),
+            // Others hold what there is.
+            Ok(OrWait::Wait(demand)) => demand.buckets.is_empty(),
         };
+        let mut reserved = all.reserve(store, &subjects, app, gate.attempt(now));
+        if plans.len() > 1 && is_short(&reserved) {
+            if let Ok(OrWait::Ready(allowance)) = reserved {
+                account::cancel(store, allowance.reservation);
+            }
+            targets.truncate(1);
+            reserved = first.reserve(store, &subjects, app, gate.attempt(now));
+        }
+        let reserved = reserved?;
         let allowance = match reserved {
             OrWait::Wait(demand) => return Ok(OrWait::Wait(demand)),
             OrWait::Ready(allowance) => allowance,
@@ -386,10 +392,10 @@ impl Admitted {
             account::cancel(store, allowance.reservation);
             return Err(Code::InternalError.into());
         };
-        if cooldowns.has_failed(&target) {
+        if cooldowns.has_failed(&target) && !cooldowns.rests(&target, now) {
             cooldown::tries(store, &target, now);
         }
-        let expected_tokens = all.expected_tokens();
+        let expected_tokens = body.bounds.input_estimate;
         gate.view.shares().add(&group.name, &target, expected_tokens, &targets);
         let attempts = Attempts::new(AttemptPlan {
             group: Rc::clone(group),
@@ -420,18 +426,25 @@ impl Admitted {
     }
 }
 
-/// Whether a Responses request leaves something behind at its provider that others go on from, or goes on from
-/// something there.
-fn leaves_something(body: &[u8]) -> bool {
-    const NAMES: [&str; 3] = ["background", "previous_response_id", "conversation"];
-    let Ok(text) = str::from_utf8(body) else { return true };
-    match JsonObject::read(text, NAMES) {
-        Ok(object) => NAMES
-            .iter()
-            .filter_map(|name| object.get(name))
-            .any(|value| !matches!(value.get(), "null" | "false")),
-        // Some reader may find it set.
-        Err(UnreadObject::Ambiguous(_)) => true,
-        Err(UnreadObject::Malformed(..) | UnreadObject::NotAnObject) => false,
+/// Whether a request leaves something behind at its provider, goes on from something there, or has the provider run
+/// tools that may do anything.
+fn has_side_effects(operation: ModelOperation, body: &[u8]) -> bool {
+    const NAMES: [&str; 6] =
+        ["background", "previous_response_id", "conversation", "mcp_servers", "container", "tools"];
+    /// Types of tools that the provider runs, and that change something elsewhere.
+    const TOOLS: [&str; 4] = ["\"mcp\"", "\"code_interpreter\"", "\"shell\"", "\"computer"];
+    if !matches!(operation, ModelOperation::Responses | ModelOperation::Messages) {
+        return false;
     }
+    let Ok(text) = str::from_utf8(body) else { return true };
+    let object = match JsonObject::read(text, NAMES) {
+        Ok(object) => object,
+        // Some reader may find it set.
+        Err(UnreadObject::Ambiguous(_)) => return true,
+        Err(UnreadObject::Malformed(..) | UnreadObject::NotAnObject) => return false,
+    };
+    NAMES.iter().filter_map(|name| Some((*name, object.get(name)?.get()))).any(|(name, value)| match name {
+        "tools" => TOOLS.iter().any(|tool| value.contains(tool)),
+        _ => !matches!(value, "null" | "false" | "[]"),
+    })
 }

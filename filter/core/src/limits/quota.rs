@@ -216,12 +216,6 @@ impl ReservationPlan {
         }
     }
 
-    /// Tokens that the request is expected to have, for the balance of a routing group.
-    #[must_use]
-    pub fn expected_tokens(&self) -> u64 {
-        self.need.input_estimate
-    }
-
     /// One request without tokens or cost.
     #[must_use]
     pub const fn of_requests() -> Self {

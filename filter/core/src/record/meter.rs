@@ -55,14 +55,22 @@ pub enum UpstreamOutcome {
     Answered,
     /// Nothing reached the provider.
     NeverSent,
+    /// There was nobody to ask: no cluster, or no host of it.
+    NoHost,
+    /// Envoy has too much to do. Nothing reached the provider, but for what an earlier try has sent.
+    Overflow,
     /// The request was sent, and what came of it is not known: a timeout, a reset, or a client that went
     /// away.
     Unknown,
 }
 
-/// Envoy's response flags for requests that were never sent: UH, UF, UO, NR, NC and DF. Not OM, of the
-/// overload manager: it also resets requests that were sent.
-const NEVER_SENT: u64 = 0x2 | 0x20 | 0x80 | 0x100 | 0x100_0000 | 0x400_0000;
+/// Envoy's response flags for requests that were never sent. Not OM, of the overload manager: it also resets
+/// requests that were sent. UH, NR, NC and DF:
+const NO_HOST: u64 = 0x2 | 0x100 | 0x100_0000 | 0x400_0000;
+/// UF.
+const NOT_CONNECTED: u64 = 0x20;
+/// UO.
+const OVERFLOW: u64 = 0x80;
 
 /// The beginning of `response.code_details` where the provider's address is one that clusters must not
 /// connect to.
@@ -76,7 +84,9 @@ impl UpstreamOutcome {
             "via_upstream" | "provider_credential_rejected" => Self::Answered,
             "failed_to_inject_credential" => Self::NeverSent,
             _ if details.starts_with(OUT_OF_REACH) => Self::NeverSent,
-            _ if flags & NEVER_SENT != 0 => Self::NeverSent,
+            _ if flags & NO_HOST != 0 => Self::NoHost,
+            _ if flags & NOT_CONNECTED != 0 => Self::NeverSent,
+            _ if flags & OVERFLOW != 0 => Self::Overflow,
             _ => Self::Unknown,
         }
     }
@@ -167,6 +177,13 @@ impl RequestMeter {
         self.call.as_ref()?.attempts()
     }
 
+    /// The answer of a try has come: takes over whom it asked.
+    pub fn follow_attempts(&mut self) {
+        if let Some(UpstreamCall::Model(call)) = &mut self.call {
+            call.follow_attempts();
+        }
+    }
+
     /// None where the gateway answers.
     #[must_use]
     pub fn call(&self) -> Option<&UpstreamCall> {
@@ -176,9 +193,7 @@ impl RequestMeter {
     /// The answer's headers have come. Tells whether its body must be read.
     pub fn answered(&mut self, status: u16, head: AnswerHead<'_>) -> bool {
         self.status = status;
-        if let Some(UpstreamCall::Model(call)) = &mut self.call {
-            call.follow_attempts();
-        }
+        self.follow_attempts();
         match &self.call {
             Some(UpstreamCall::Model(call)) if (200..300).contains(&status) => {
                 self.reader = Some(UsageReader::new(call.asked(), head));
@@ -272,7 +287,7 @@ impl RequestMeter {
         match self.call {
             Some(UpstreamCall::Model(mut call)) => {
                 record.first_token_ms = self.first_byte.map(since);
-                call.end_attempts(outcome, self.status, self.reader.is_some(), store, now);
+                let outcome = call.end_attempts(outcome, self.status, self.reader.is_some(), store, now);
                 record.attempts =
                     call.attempts.as_ref().map(|it| it.borrow().records(now)).unwrap_or_default();
                 call.finish(&mut record, reading.as_ref(), outcome, store);

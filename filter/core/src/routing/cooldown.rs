@@ -52,6 +52,9 @@ struct Rest {
     /// One request tries it until then: Unix milliseconds.
     #[prost(int64, tag = "3")]
     trial_until_ms: i64,
+    /// When it has failed last: Unix milliseconds.
+    #[prost(int64, tag = "4")]
+    failed_at_ms: i64,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -137,13 +140,23 @@ pub fn failed<S: SharedStore>(store: &S, target: &RoutingTarget, failure: Failur
             }),
             failures,
             trial_until_ms: 0,
+            failed_at_ms: now.0,
         });
     });
 }
 
-/// A target has answered: it rests no more.
-pub fn recovered<S: SharedStore>(store: &S, target: &RoutingTarget) {
-    change(store, |rests| rests.retain(|rest| !rest.is_of(target)));
+/// A target has answered a request that was sent at `started`: it rests no more, unless it has failed since.
+pub fn recovered<S: SharedStore>(store: &S, target: &RoutingTarget, started: UnixMs) {
+    change(store, |rests| rests.retain(|rest| !rest.is_of(target) || rest.failed_at_ms >= started.0));
+}
+
+/// The request that tried a target has ended without saying anything of it: another one may try.
+pub fn tries_no_more<S: SharedStore>(store: &S, target: &RoutingTarget) {
+    change(store, |rests| {
+        if let Some(rest) = rests.iter_mut().find(|rest| rest.is_of(target)) {
+            rest.trial_until_ms = 0;
+        }
+    });
 }
 
 /// A request is about to try a target that has rested: others pass it by meanwhile.

@@ -184,7 +184,9 @@ fn a_target_rests_longer_with_each_failure_and_comes_back_by_one_request() {
         assert!(!rests(now + 30_001), "until the one should be back");
         now += 100;
     }
-    cooldown::recovered(&store, &target);
+    cooldown::recovered(&store, &target, UnixMs(0));
+    assert!(Cooldowns::read(&store).has_failed(&target), "what was sent before it failed says nothing new");
+    cooldown::recovered(&store, &target, UnixMs(now));
     assert!(!rests(now) && !Cooldowns::read(&store).has_failed(&target));
     cooldown::failed(&store, &target, failure(None), UnixMs(now));
     assert!(rests(now + 4_999) && !rests(now + 5_000), "it begins anew");

@@ -34,12 +34,18 @@ pub const CLUSTER_NOTE: &str = "latchkey.group_cluster";
 /// The note with the number under which the worker keeps the tries.
 pub const ATTEMPTS_NOTE: &str = "latchkey.attempts";
 
+/// The note that a try was refused before anything was sent.
+pub const REFUSED_NOTE: &str = "latchkey.try_refused";
+
 /// The status that the answer gets whose first event is an error, so that Envoy moves the request on. No provider
 /// answers with it.
 pub const ERROR_EVENT_STATUS: u16 = 599;
 
 /// The answer's header with the number of targets that were tried, where it is more than one.
 pub const COUNT_HEADER: &str = "x-latchkey-attempts";
+
+/// Names a request, so that a provider does its work once.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// What Envoy is told about retries.
 const RETRY_ON: &str = "connect-failure,refused-stream,reset,retriable-status-codes";
@@ -217,6 +223,7 @@ impl Attempts {
         now: UnixMs,
     ) -> Option<TryEdits> {
         self.fail_last(store, now);
+        self.has_passed = false;
         let number = self.tries.len();
         let target = Rc::clone(self.targets.get(number)?);
         if target.offer.provider.name != provider {
@@ -245,6 +252,12 @@ impl Attempts {
                 edits.retain(|edit| edit.name != name);
                 edits.push(HeaderEdit { name: Cow::Borrowed(name), value: Some(Cow::Owned(value)) });
             }
+        }
+        // To this provider the key has named another request.
+        let is_again = self.targets.iter().take(number).any(|it| it.offer.provider.name == provider);
+        if is_again && Headers(&self.headers).all(IDEMPOTENCY_KEY).next().is_some() {
+            edits.retain(|edit| edit.name != IDEMPOTENCY_KEY);
+            edits.push(HeaderEdit { name: Cow::Borrowed(IDEMPOTENCY_KEY), value: None });
         }
         let max_output = most_of(&target.offer, self.max_output);
         let edits_body = may_differ(self.operation, &self.body, &target.offer, max_output);
@@ -290,13 +303,18 @@ impl Attempts {
         now: UnixMs,
     ) -> AnswerStart {
         let is_last = number.saturating_add(1) >= self.targets.len();
+        let by_status = |begun: &Try| begun.end == AttemptEnd::Status;
+        let all_failed_alike = number > 0 && self.tries.iter().take(number).all(by_status);
         let Some(begun) = self.tries.get_mut(number) else { return AnswerStart::Pass };
         (begun.status, begun.ended) = (status, Some(now));
-        if self.group.failover.statuses.contains(&status) {
+        if status == ERROR_EVENT_STATUS || self.group.failover.statuses.contains(&status) {
             begun.end = AttemptEnd::Status;
             let failure =
                 Failure { end: AttemptEnd::Status, status, retry_after_ms: retry_after_ms(headers) };
-            self.rest(number, failure, store, now);
+            // What fails everywhere may be the request's own fault: somebody stays for the others.
+            if !(is_last && all_failed_alike && failure.retry_after_ms.is_none()) {
+                self.rest(number, failure, store, now);
+            }
             self.has_passed = is_last;
             return AnswerStart::Pass;
         }
@@ -359,8 +377,35 @@ impl Attempts {
             self.ended(last, never_sent, now);
         }
         if failed {
-            self.fail_last(store, now);
+            return self.fail_last(store, now);
         }
+        // The client has left before there was an answer: that says nothing of the target.
+        let has_passed = self.has_passed;
+        let target = self.current().cloned();
+        if let Some((last, target)) = self.tries.last_mut().zip(target)
+            && matches!(last.end, AttemptEnd::Unspecified | AttemptEnd::Served)
+            && !has_passed
+        {
+            last.end = AttemptEnd::Unspecified;
+            cooldown::tries_no_more(store, &target);
+        }
+    }
+
+    /// The next target has no host: it is as one that cannot be connected to, and nothing comes after it.
+    pub(crate) fn no_host<S: SharedStore>(&mut self, store: &S, now: UnixMs) {
+        self.fail_last(store, now);
+        let number = self.tries.len();
+        if number >= self.targets.len() {
+            return;
+        }
+        let end = AttemptEnd::Connection;
+        self.tries.push(Try { started: now, status: 0, end, ended: Some(now), never_sent: true });
+        self.rest(number, Failure { end, status: 0, retry_after_ms: None }, store, now);
+    }
+
+    /// Whether the last try's target may have read the request, and has not answered.
+    pub(crate) fn may_be_sent(&self) -> bool {
+        self.tries.last().is_some_and(|last| !last.never_sent && last.status == 0)
     }
 
     /// The request has had so many tokens: corrects what was expected.
@@ -406,10 +451,11 @@ impl Attempts {
 
     fn passes<S: SharedStore>(&mut self, number: usize, store: &S) {
         self.has_passed = true;
-        if let Some(target) = self.targets.get(number)
-            && cooldown::Cooldowns::read(store).has_failed(target)
-        {
-            cooldown::recovered(store, target);
+        let Some((target, begun)) = self.targets.get(number).zip(self.tries.get(number)) else { return };
+        // These tell that the target serves nobody, or nothing about that.
+        let is_well = begun.status < 500 && !matches!(begun.status, 401 | 402 | 403 | 429);
+        if is_well && cooldown::Cooldowns::read(store).has_failed(target) {
+            cooldown::recovered(store, target, begun.started);
         }
     }
 

@@ -113,7 +113,8 @@ impl Forward {
         let is_removed = |header: &&Header| !is_forwarded(header) || is_stale(&header.0);
         for header in headers.0.iter().filter(is_removed) {
             let name = header.0.as_str();
-            if name != CLUSTER_HEADER && edits.iter().all(|edit| edit.name != name) {
+            let is_ours = name == CLUSTER_HEADER && self.call.attempts().is_none();
+            if !is_ours && edits.iter().all(|edit| edit.name != name) {
                 edits.push(HeaderEdit { name: Cow::Borrowed(name), value: None });
             }
         }

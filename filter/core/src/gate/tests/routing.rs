@@ -155,6 +155,8 @@ fn responses_that_leave_something_behind_are_tried_once() {
         (r#","background":true"#, 1),
         (r#","previous_response_id":"resp_1""#, 1),
         (r#","background":false,"background":true"#, 1),
+        (r#","tools":[{"type":"function","name":"f"},{"type":"web_search"}]"#, 2),
+        (r#","tools":[{"type":"mcp","server_url":"https://x"}]"#, 1),
     ] {
         let body = format!(r#"{{"model":"fast","input":"hi"{more}}}"#);
         let of = |store| forwarded(ask(store, testing::app_key().expose(), "/v1/responses", body.as_bytes()));
@@ -325,4 +327,61 @@ fn an_outage_of_all_targets_costs_nothing_where_nothing_was_sent() {
     let ends: Vec<_> = record.attempts.iter().map(|it| it.end).collect();
     assert_eq!(ends, [AttemptEnd::Connection, AttemptEnd::Connection]);
     assert_eq!((held(&store), testing::line(&store, SUBJECT, BUDGET).used), (0, 0));
+}
+
+#[test]
+fn a_target_without_a_host_rests_and_what_the_one_before_has_read_is_charged() {
+    let store = grouped(&[(BUDGET, 1_000_000_000)], |_, _| ());
+    testing::grant(&store, SUBJECT, BUDGET, 1_000_000_000, 900_000_000);
+    let mut tried = None;
+    let mut input = 0;
+    let record = record(
+        &store,
+        |attempts, meter| {
+            input = meter.call().unwrap().reservation().unwrap().input_tokens.unwrap();
+            attempts.borrow_mut().begin("openai", &[], &store, UnixMs(1_000)).unwrap();
+            attempts.borrow_mut().ended(0, false, UnixMs(1_100));
+            tried = Some(Rc::clone(attempts));
+            meter.answered(503, AnswerHead::default());
+        },
+        UpstreamOutcome::NoHost,
+    );
+    let ends: Vec<_> = record.attempts.iter().map(|it| (it.provider.as_str(), it.end)).collect();
+    assert_eq!(ends, [("openai", AttemptEnd::Connection), ("azure", AttemptEnd::Connection)]);
+    assert_eq!((record.cost.0, record.settlement), (1_000 * input, Settlement::Reserved));
+    let cooldowns = cooldown::Cooldowns::read(&store);
+    assert!(tried.unwrap().borrow().targets().iter().all(|target| cooldowns.rests(target, UnixMs(9_001))));
+}
+
+#[test]
+fn where_envoy_cannot_try_again_what_was_sent_is_charged_as_unknown() {
+    let store = grouped(&[(BUDGET, 1_000_000_000)], |_, _| ());
+    testing::grant(&store, SUBJECT, BUDGET, 1_000_000_000, 900_000_000);
+    for (never_sent, settlement) in [(false, Settlement::Reserved), (true, Settlement::None)] {
+        let record = record(
+            &store,
+            |attempts, meter| {
+                attempts.borrow_mut().begin("openai", &[], &store, UnixMs(1_000)).unwrap();
+                attempts.borrow_mut().ended(0, never_sent, UnixMs(1_100));
+                meter.answered(503, AnswerHead::default());
+            },
+            UpstreamOutcome::Overflow,
+        );
+        assert_eq!((record.settlement, record.cost.0 > 0), (settlement, !never_sent));
+        // The next one finds the first target well again.
+        let target = Rc::clone(&attempts(&forwarded(call(&store, &[], BODY))).borrow().targets()[1]);
+        cooldown::recovered(&store, &target, UnixMs(i64::MAX));
+        let other = Rc::clone(&attempts(&forwarded(call(&store, &[], BODY))).borrow().targets()[0]);
+        cooldown::recovered(&store, &other, UnixMs(i64::MAX));
+    }
+}
+
+#[test]
+fn an_answer_is_not_shortened_for_the_sake_of_further_tries() {
+    // One try of OpenAI takes 349 units of a thousand; three times the price and the input again do not fit.
+    let store = grouped(&[(BUDGET, 1_000_000)], |_, _| ());
+    testing::grant(&store, SUBJECT, BUDGET, 1_000_000, 1_000_000);
+    let forward = forwarded(call(&store, &[], BODY));
+    assert_eq!(tried(&attempts(&forward)), ["openai"]);
+    assert_eq!(model_call(&forward).output_cut, None);
 }

@@ -63,7 +63,8 @@ impl McpCall {
 }
 
 impl ModelCall {
-    /// The exchange is over: takes over whom the last try asked, and what became of it.
+    /// The exchange is over: takes over whom the last try asked, and what became of it. Gives how the exchange with
+    /// that one ended.
     pub(super) fn end_attempts<S: SharedStore>(
         &mut self,
         outcome: UpstreamOutcome,
@@ -71,14 +72,23 @@ impl ModelCall {
         is_answered: bool,
         store: &S,
         now: UnixMs,
-    ) {
-        if let Some(attempts) = &self.attempts {
-            // Without a status the client has left.
-            let has_failed = !is_answered && status != 0 && outcome != UpstreamOutcome::Answered;
-            let never_sent = outcome == UpstreamOutcome::NeverSent;
-            attempts.borrow_mut().finish(has_failed, never_sent, store, now);
-        }
+    ) -> UpstreamOutcome {
+        let Some(attempts) = &self.attempts else { return outcome };
+        let mut tried = attempts.borrow_mut();
+        // Without a status the client has left.
+        let has_failed = !is_answered && status != 0 && outcome != UpstreamOutcome::Answered;
+        let outcome = match outcome {
+            UpstreamOutcome::NoHost => {
+                tried.no_host(store, now);
+                UpstreamOutcome::NeverSent
+            }
+            UpstreamOutcome::Overflow if tried.may_be_sent() => UpstreamOutcome::Unknown,
+            other => other,
+        };
+        tried.finish(has_failed, outcome == UpstreamOutcome::NeverSent, store, now);
+        drop(tried);
         self.follow_attempts();
+        outcome
     }
 
     /// Fills in the record and settles the reservation.

@@ -576,8 +576,10 @@ fn endings_are_read_from_envoys_words() {
     assert_eq!(UpstreamOutcome::read("via_upstream", 0x4), UpstreamOutcome::Answered);
     assert_eq!(UpstreamOutcome::read("provider_credential_rejected", 0), UpstreamOutcome::Answered);
     assert_eq!(UpstreamOutcome::read("failed_to_inject_credential", 0), UpstreamOutcome::NeverSent);
-    for flag in [0x2, 0x20, 0x80, 0x100, 0x100_0000, 0x400_0000] {
-        assert_eq!(UpstreamOutcome::read("", flag), UpstreamOutcome::NeverSent);
+    assert_eq!(UpstreamOutcome::read("", 0x20), UpstreamOutcome::NeverSent);
+    assert_eq!(UpstreamOutcome::read("", 0x80), UpstreamOutcome::Overflow);
+    for flag in [0x2, 0x100, 0x100_0000, 0x400_0000] {
+        assert_eq!(UpstreamOutcome::read("", flag), UpstreamOutcome::NoHost);
     }
     // The last is the overload manager's, which resets what was sent.
     for flag in [0, 0x4, 0x8, 0x10, 0x40, 0x4000, 0x1_0000, 0x200_0000] {

@@ -25,7 +25,7 @@ struct ErrorEvent<'a> {
     #[serde(borrow, default, rename = "type")]
     kind: Option<std::borrow::Cow<'a, str>>,
     #[serde(default)]
-    error: Option<serde::de::IgnoredAny>,
+    error: serde_json::Value,
 }
 
 impl FirstEventReader {
@@ -65,6 +65,11 @@ fn read(event: &[u8]) -> FirstEvent {
         _ => {}
     }
     let is_error = serde_json::from_str::<ErrorEvent<'_>>(&data)
-        .is_ok_and(|event| event.error.is_some() || event.kind.as_deref() == Some("error"));
+        .is_ok_and(|event| is_error(&event.error) || event.kind.as_deref() == Some("error"));
     if is_error { FirstEvent::Error } else { FirstEvent::Good }
+}
+
+/// Some servers always have the member.
+fn is_error(member: &serde_json::Value) -> bool {
+    member.is_object() || member.as_str().is_some_and(|text| !text.is_empty())
 }

@@ -270,3 +270,46 @@ fn a_group_without_timeouts_sets_none() {
     let names: Vec<_> = one.retry_headers().into_iter().map(|edit| edit.name.into_owned()).collect();
     assert!(!names.contains(&"x-envoy-upstream-rq-per-try-timeout-ms".to_owned()), "{names:?}");
 }
+
+#[test]
+fn what_fails_everywhere_leaves_somebody_for_the_others() {
+    let store = store();
+    let mut attempts = attempts(false);
+    for (number, provider) in ["openai", "azure", "anthropic"].into_iter().enumerate() {
+        attempts.begin(provider, &[], &store, UnixMs(number as i64)).unwrap();
+        attempts.answered(number, 429, Headers(&[]), &store, UnixMs(number as i64));
+    }
+    let cooldowns = Cooldowns::read(&store);
+    let rests: Vec<_> = attempts.targets().iter().map(|it| cooldowns.rests(it, UnixMs(10))).collect();
+    assert_eq!(rests, [true, true, false]);
+}
+
+#[test]
+fn an_answer_to_an_older_request_ends_no_rest_and_neither_does_a_refusal() {
+    let store = store();
+    let (mut old, mut failing) = (attempts(false), attempts(false));
+    old.begin("openai", &[], &store, UnixMs(1)).unwrap();
+    failing.begin("openai", &[], &store, UnixMs(2)).unwrap();
+    failing.answered(0, 500, Headers(&[]), &store, UnixMs(3));
+    let target = Rc::clone(&old.targets()[0]);
+    let has_failed = || Cooldowns::read(&store).has_failed(&target);
+    old.answered(0, 200, Headers(&[]), &store, UnixMs(4));
+    assert!(has_failed());
+    for (status, is_back) in [(401, false), (504, false), (400, true)] {
+        let mut next = attempts(false);
+        next.begin("openai", &[], &store, UnixMs(5)).unwrap();
+        next.answered(0, status, Headers(&[]), &store, UnixMs(6));
+        assert_eq!(!has_failed(), is_back, "{status}");
+    }
+}
+
+#[test]
+fn a_provider_gets_the_key_of_a_request_once() {
+    let (store, mut one) = (store(), attempts(false));
+    one.targets[1] = Rc::clone(&one.targets[0]);
+    let sent = headers(&[("idempotency-key", "k")]);
+    let removed =
+        |begun: TryEdits| begun.headers.iter().any(|it| it.name == "idempotency-key" && it.value.is_none());
+    assert!(!removed(one.begin("openai", &sent, &store, UnixMs(0)).unwrap()));
+    assert!(removed(one.begin("openai", &sent, &store, UnixMs(1)).unwrap()));
+}
