@@ -371,7 +371,7 @@ impl Admitted {
         };
         let is_short = |reserved: &Result<OrWait<Allowance>, Denial>| match reserved {
             Err(_) => true,
-            Ok(OrWait::Ready(allowance)) => allowance.output_cut.is_some(),
+            Ok(OrWait::Ready(allowance)) => all.is_cut(allowance),
             // Others hold what there is.
             Ok(OrWait::Wait(demand)) => demand.buckets.is_empty(),
         };

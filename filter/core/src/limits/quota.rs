@@ -216,6 +216,12 @@ impl ReservationPlan {
         }
     }
 
+    /// Whether what was reserved is less output than the plan wants.
+    #[must_use]
+    pub fn is_cut(&self, allowance: &Allowance) -> bool {
+        allowance.reservation.output_tokens < self.need.output_wanted
+    }
+
     /// One request without tokens or cost.
     #[must_use]
     pub const fn of_requests() -> Self {

@@ -384,4 +384,12 @@ fn an_answer_is_not_shortened_for_the_sake_of_further_tries() {
     let forward = forwarded(call(&store, &[], BODY));
     assert_eq!(tried(&attempts(&forward)), ["openai"]);
     assert_eq!(model_call(&forward).output_cut, None);
+    // What the app allows at most is no reason.
+    let store = grouped(&[(BUDGET, 1_000_000_000)], |_, app| {
+        app.limits.as_mut().unwrap().max_output_tokens = Some(30);
+    });
+    testing::grant(&store, SUBJECT, BUDGET, 1_000_000_000, 900_000_000);
+    let forward = forwarded(call(&store, &[], BODY));
+    assert_eq!(tried(&attempts(&forward)), ["openai", "azure"]);
+    assert!(model_call(&forward).output_cut.is_some());
 }
