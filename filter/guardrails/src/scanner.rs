@@ -171,12 +171,12 @@ impl Scanner {
         let mut sink = Sink::new(&self.dictionary, &view, wanted, view.place(from), Decode::Once, end);
         let settled = if wanted.built_in() { progress.pass(&mut sink, part, from, base) } else { Vec::new() };
         custom::scan::run(&mut sink);
-        let Placed { mut candidates, noted, undecided } = Placed::of(sink);
+        let Placed { mut candidates, noted, extents, undecided } = Placed::of(sink);
         candidates.extend(settled);
         let decided = match end {
             End::Closed => text.len(),
             End::Open => overlap::retreat(
-                candidates.iter().chain(&noted).map(|candidate| &candidate.span),
+                candidates.iter().chain(&noted).map(|candidate| &candidate.span).chain(&extents),
                 view.origin(undecided).max(from),
             ),
         };
@@ -250,6 +250,7 @@ struct Placed {
     candidates: Vec<Candidate<Finding>>,
     /// Beside them.
     noted: Vec<Candidate<Finding>>,
+    extents: Vec<Range<usize>>,
     /// From where on more could begin, as a byte of the view.
     undecided: usize,
 }
@@ -261,7 +262,8 @@ impl Placed {
             found.into_iter().filter_map(|candidate| placed_one(&mut sink, candidate)).collect()
         };
         let (candidates, noted) = (place(candidates), place(noted));
-        Self { candidates, noted, undecided: sink.undecided }
+        let extents = sink.extents.iter().map(|extent| sink.view.span(extent)).collect();
+        Self { candidates, noted, extents, undecided: sink.undecided }
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct Sink<'a> {
     pub(crate) candidates: Vec<Candidate<Finding>>,
     /// What is only noted, and stands beside what it overlaps.
     pub(crate) noted: Vec<Candidate<Finding>>,
+    /// Where what was found can only be found again from their beginning: a sentence with the white space before it.
+    pub(crate) extents: Vec<Range<usize>>,
     /// Before this, no match could begin whatever text came; if none came, it does not matter.
     pub(crate) undecided: usize,
     /// The words that were read before.
@@ -66,6 +68,7 @@ impl<'a> Sink<'a> {
             from,
             candidates: Vec::new(),
             noted: Vec::new(),
+            extents: Vec::new(),
             undecided: view.bytes().len(),
             contexts: Contexts::default(),
             is_unsettled: false,

@@ -19,7 +19,8 @@ pub struct Wanted {
     detectors: [Precedence; DETECTORS.len()],
     /// By position of the custom category; 0 is off.
     custom: Vec<(Arc<CustomCategory>, Precedence)>,
-    custom_index: OnceLock<Index>,
+    /// Made once for all clones: it does not depend on precedences.
+    custom_index: Arc<OnceLock<Index>>,
     exceptions: Exceptions,
 }
 
@@ -28,7 +29,7 @@ impl Default for Wanted {
         Self {
             detectors: [0; DETECTORS.len()],
             custom: Vec::new(),
-            custom_index: OnceLock::new(),
+            custom_index: Arc::default(),
             exceptions: Exceptions::default(),
         }
     }
@@ -63,8 +64,20 @@ impl Wanted {
     pub fn add_custom(&mut self, category: Arc<CustomCategory>, precedence: Precedence) -> u16 {
         let position = u16::try_from(self.custom.len()).unwrap_or(u16::MAX);
         self.custom.push((category, precedence));
-        self.custom_index = OnceLock::new();
+        self.custom_index = Arc::default();
         position
+    }
+
+    /// Lowers every precedence that is higher.
+    #[must_use]
+    pub fn at_most(mut self, most: Precedence) -> Self {
+        // What is off or on stays so.
+        let most = most.max(1);
+        let custom = self.custom.iter_mut().map(|(_, precedence)| precedence);
+        for precedence in self.detectors.iter_mut().chain(custom) {
+            *precedence = (*precedence).min(most);
+        }
+        self
     }
 
     /// Values and patterns that are fine, whatever finds them.

@@ -403,12 +403,37 @@ const SENTENCES: &[&str] = &[
     "\r\n\r\n",
     "    ",
     "v1.2.3",
+    // Held back for more words inside a sentence.
+    "Can we sue",
+    "breach of",
+    "Write",
+    "contract? The",
+    "                                                                                                ",
 ];
 
-fn learned(precedence: u8) -> Wanted {
+fn learned_alone(precedence: u8) -> Wanted {
     let definition = learned_from(&format!("{CONTRACT}\n我们能否起诉供应商违约。"), -300);
     let mut wanted = Wanted::all();
     wanted.add_custom(Arc::new(CustomCategory::compile(&definition).unwrap()), precedence);
+    wanted
+}
+
+/// Beside lists and phrases that hold text back within sentences.
+fn learned(precedence: u8) -> Wanted {
+    let mut wanted = learned_alone(precedence);
+    let exact = ["Can we", "contract today", "can we"]
+        .iter()
+        .flat_map(|value| ExactKey::new(b"key").hashes(value).unwrap());
+    let definitions = [
+        CustomDefinition { exact: exact.collect(), exact_key: b"key".to_vec(), ..Default::default() },
+        CustomDefinition {
+            keywords: ["can we ask", "breach of contract", "our supplier for"].map(str::to_owned).to_vec(),
+            ..Default::default()
+        },
+    ];
+    for definition in definitions {
+        wanted.add_custom(Arc::new(CustomCategory::compile(&definition).unwrap()), 2);
+    }
     wanted
 }
 
@@ -431,7 +456,25 @@ proptest! {
     ) {
         let wanted = learned(precedence);
         let whole = SCANNER.find(&text, &wanted);
-        prop_assert_eq!(streamed(&SCANNER, &wanted, &text, &lengths), whole);
+        prop_assert_eq!(&streamed(&SCANNER, &wanted, &text, &lengths), &whole);
+        prop_assert_eq!(&streamed_on(&SCANNER, &wanted, &text, &lengths, (0, 0)), &whole);
+        prop_assert_eq!(streamed_on(&SCANNER, &wanted, &text, &lengths, (0, lengths[0])), whole);
+    }
+}
+
+#[test]
+fn a_sentence_is_found_where_something_else_is_held_back_from_its_beginning() {
+    for (precedence, space) in [(1, " ".to_owned()), (2, "\n \r\n".to_owned()), (3, " ".repeat(300))] {
+        let wanted = learned(precedence);
+        let text = format!("{CONTRACT}{space}{CONTRACT}{space}Can we{space}{CONTRACT}");
+        let sentences: Vec<_> = text.match_indices(CONTRACT).map(|(at, _)| at..at + CONTRACT.len()).collect();
+        for length in [1, 2, 3, 7, 50] {
+            let found = streamed(&SCANNER, &wanted, &text, &[length]);
+            assert_eq!(found, SCANNER.find(&text, &wanted));
+            let found: Vec<_> =
+                found.into_iter().map(|m| m.span).filter(|span| sentences.contains(span)).collect();
+            assert!(found.len() >= 2, "{precedence} {length} {found:?}");
+        }
     }
 }
 
@@ -439,7 +482,7 @@ proptest! {
 fn sentences_are_found_and_what_is_noted_hides_nothing() {
     let text = "Hello there. Can we sue ann@example.com, our supplier, for breach of contract? The weather is fine today.";
     let found = |precedence| {
-        let matches = SCANNER.find(text, &learned(precedence));
+        let matches = SCANNER.find(text, &learned_alone(precedence));
         matches.into_iter().map(|m| &text[m.span]).collect::<Vec<_>>()
     };
     let sentence = "Can we sue ann@example.com, our supplier, for breach of contract?";
@@ -447,7 +490,7 @@ fn sentences_are_found_and_what_is_noted_hides_nothing() {
     assert_eq!(found(3), [sentence], "what is taken out takes what lies in it along");
     assert_eq!(found(0), ["ann@example.com"]);
     let chinese = "你好世界。我们能否起诉供应商违约。今天天气很好。";
-    let matches = SCANNER.find(chinese, &learned(1));
+    let matches = SCANNER.find(chinese, &learned_alone(1));
     assert_eq!(
         matches.into_iter().map(|m| &chinese[m.span]).collect::<Vec<_>>(),
         ["我们能否起诉供应商违约。"]
@@ -456,7 +499,7 @@ fn sentences_are_found_and_what_is_noted_hides_nothing() {
 
 #[test]
 fn a_sentence_is_held_back_until_it_ends() {
-    let decided = |text: &str| SCANNER.decided_until(text, &learned(1));
+    let decided = |text: &str| SCANNER.decided_until(text, &learned_alone(1));
     assert_eq!(decided("Hello there. Can we sue"), 12);
     assert_eq!(decided("Hello there. Can we sue? "), 24);
     assert_eq!(decided("Hello there.\nCan we sue\n"), 24);

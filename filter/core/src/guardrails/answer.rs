@@ -63,6 +63,17 @@ pub enum WholeAnswer {
 /// The longest JSON document that is held where a stream was announced, in bytes.
 const LONGEST_DOCUMENT: usize = 8 << 20;
 
+/// The longest JSON document of which a copy is kept to look at, in bytes.
+const LONGEST_WATCHED: usize = 1 << 20;
+
+/// Whether an operation's answer is of numbers and labels alone.
+fn answers_without_text(operation: ModelOperation) -> bool {
+    matches!(
+        operation,
+        ModelOperation::Embeddings | ModelOperation::Moderations | ModelOperation::CountTokens
+    )
+}
+
 /// Whether an answer is sound, an image or a file.
 fn is_media(content_type: &str) -> bool {
     let kind = essence(content_type).to_ascii_lowercase();
@@ -121,8 +132,12 @@ impl AnswerInspector {
     }
 
     fn watch_or(&self, mode: AnswerMode) -> AnswerMode {
-        let is_models = matches!(self.source, AnswerSource::Model(_));
-        if is_models && !self.inspection.may_change_answer() { AnswerMode::Watch } else { mode }
+        match self.source {
+            AnswerSource::Model(_) if self.inspection.may_change_answer() => mode,
+            AnswerSource::Model(operation) if answers_without_text(operation) => AnswerMode::Pass,
+            AnswerSource::Model(_) => AnswerMode::Watch,
+            AnswerSource::Mcp(_) => mode,
+        }
     }
 
     /// The whole body of an answer.
@@ -198,6 +213,11 @@ impl AnswerInspector {
             self.document = b"{[".contains(first).then(Vec::new);
         }
         let document = self.document.as_mut()?;
+        if self.mode == AnswerMode::Watch && document.len().saturating_add(bytes.len()) > LONGEST_WATCHED {
+            (self.document, self.is_ended) = (None, true);
+            self.inspection.count_unread();
+            return Some(Vec::new());
+        }
         document.extend_from_slice(bytes);
         if !last && document.len() <= LONGEST_DOCUMENT {
             return Some(Vec::new());

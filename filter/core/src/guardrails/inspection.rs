@@ -337,7 +337,13 @@ impl<'a> Editor<'a> {
                 direction: self.direction,
                 message,
             };
-            let hash = hashes.of(&guardrails.key, detector.placeholder, value);
+            let hash = match hashes.of(&guardrails.key, detector.placeholder, value) {
+                // What blocks is always told apart, and ends the search.
+                None if action == FindingAction::Blocked && self.block.is_none() => {
+                    Some(guardrails.key.short_hash(detector.placeholder, value))
+                }
+                hash => hash,
+            };
             let path = path.get_or_insert_with(|| place.path().to_string());
             report.add(found_match, hash, path, || mask(value, found));
         }
@@ -405,7 +411,10 @@ impl TextEditor for Editor<'_> {
         }
         let mut matches = Vec::new();
         if let Some(guardrails) = self.inspection.guardrails().filter(|it| it.looks(self.direction)) {
-            let wanted = guardrails.wanted(self.direction);
+            let wanted = match self.direction {
+                Direction::Request if !place.is_new => guardrails.wanted_earlier(),
+                direction => guardrails.wanted(direction),
+            };
             matches = self.inspection.scanner.scan(text, range.start, End::Closed, wanted).matches;
             matches.retain(|found| found.span.start < range.end);
         }

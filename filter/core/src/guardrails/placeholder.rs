@@ -51,9 +51,9 @@ impl fmt::Debug for ValueHashes {
 impl ValueHashes {
     /// The hash of a value; none where there are too many.
     pub(super) fn of(&mut self, key: &ValueKey, name: &str, value: &str) -> Option<[u8; 8]> {
-        let hash = || key.hash(name, value).first_chunk().copied();
+        let hash = || key.short_hash(name, value);
         if value.len() > LONGEST_KEPT {
-            return hash();
+            return Some(hash());
         }
         self.key.clear();
         self.key.extend([name, "\0", value]);
@@ -63,7 +63,7 @@ impl ValueHashes {
         if self.known.len() >= MOST_HASHES {
             return None;
         }
-        let hash = hash()?;
+        let hash = hash();
         self.known.insert(self.key.clone(), hash);
         Some(hash)
     }
@@ -74,6 +74,11 @@ impl ValueKey {
         let mut block = [0; 64];
         block.iter_mut().zip(key).for_each(|(to, from)| *to = from);
         Self(Hmac::new(&block.into()))
+    }
+
+    /// The beginning of [`Self::hash`].
+    pub(super) fn short_hash(&self, name: &str, value: &str) -> [u8; 8] {
+        self.hash(name, value).first_chunk().copied().unwrap_or_default()
     }
 
     /// A hash that tells whether two findings are of one value.

@@ -30,6 +30,9 @@ pub struct Guardrails {
 #[derive(Clone, Debug)]
 struct DirectedRules {
     wanted: Wanted,
+    /// The same in earlier turns, where what blocks is redacted: it must not win over a longer text that is. None
+    /// where nothing blocks.
+    wanted_earlier: Option<Wanted>,
     /// In the order of [`DETECTORS`].
     built_in: Vec<DetectorRules>,
     /// In the order of the app's custom categories.
@@ -150,6 +153,12 @@ impl Guardrails {
     /// What is looked for in texts that go this way.
     pub(super) fn wanted(&self, direction: Direction) -> &Wanted {
         &self.rules(direction).wanted
+    }
+
+    /// What is looked for in a request's earlier turns.
+    pub(super) fn wanted_earlier(&self) -> &Wanted {
+        let DirectedRules { wanted, wanted_earlier, .. } = self.rules(Direction::Request);
+        wanted_earlier.as_ref().unwrap_or(wanted)
     }
 
     /// Whether anything is looked for in texts that go this way.
@@ -274,10 +283,16 @@ impl DirectedRules {
             wanted.add_custom(Arc::clone(category), rules.precedence());
             rules
         });
-        let custom = custom.collect();
-        Self { wanted, built_in, custom }
+        let custom: Vec<DetectorRules> = custom.collect();
+        let blocks = |rules: &DetectorRules| rules.in_force == Some(Action::Block);
+        let wanted_earlier =
+            built_in.iter().chain(&custom).any(blocks).then(|| wanted.clone().at_most(REDACTED));
+        Self { wanted, wanted_earlier, built_in, custom }
     }
 }
+
+/// The precedence of what is redacted.
+const REDACTED: Precedence = 3;
 
 impl DetectorRules {
     /// A detector's own rule governs it in the place of its category's, also where it does not apply. While it is
@@ -298,7 +313,7 @@ impl DetectorRules {
             (None, None) => 0,
             (Some(Action::Monitor), _) | (None, Some(_)) => 1,
             (Some(Action::Anonymize), _) => 2,
-            (Some(Action::Redact), _) => 3,
+            (Some(Action::Redact), _) => REDACTED,
             (Some(Action::Block), _) => 4,
         }
     }

@@ -125,9 +125,11 @@ impl InspectionReport {
             known.count = known.count.saturating_add(1);
             return;
         }
-        // What blocked is never among the rest.
+        // What blocked is never among the rest, which leave a row for it.
         let is_block = action == FindingAction::Blocked;
-        let most = if is_block { MAX_FINDINGS.saturating_mul(2) } else { MAX_FINDINGS };
+        let most_rows = MAX_FINDINGS.saturating_mul(2);
+        let most = if is_block { most_rows } else { MAX_FINDINGS };
+        let most_rest = most_rows.saturating_sub(usize::from(!is_block));
         let finding = Finding {
             category,
             detector: String::new(),
@@ -156,7 +158,7 @@ impl InspectionReport {
             |known: &&mut Finding| known.value_hash == [0; 8] && known.place.is_empty() && is_alike(known);
         if let Some(known) = self.findings.iter_mut().find(is_rest) {
             known.count = known.count.saturating_add(1);
-        } else if self.findings.len() < MAX_FINDINGS.saturating_mul(2) {
+        } else if self.findings.len() < most_rest {
             self.findings.push(Finding { detector: detector.to_owned(), ..finding });
         }
     }
@@ -236,6 +238,34 @@ mod tests {
             message: Some(0),
         };
         report.add(found, hash, "messages[0].content", || "k••••@example.com".to_owned());
+    }
+
+    #[test]
+    fn what_blocks_is_told_with_its_place_however_much_was_found_before() {
+        fn found(detector: &str, action: FindingAction) -> FoundMatch<'_> {
+            FoundMatch {
+                category: "custom",
+                detector,
+                risk: Risk::Low,
+                action,
+                direction: Direction::Request,
+                message: Some(0),
+            }
+        }
+        let mut report = InspectionReport::default();
+        for n in 1..=200_u8 {
+            let detector = n.to_string();
+            let monitored = found(&detector, FindingAction::Monitored);
+            report.add(monitored, Some([n; 8]), "messages[0].content", String::new);
+        }
+        assert_eq!(report.findings.len(), 2 * MAX_FINDINGS - 1);
+        let blocked = found("cards", FindingAction::Blocked);
+        report.add(blocked, Some([201; 8]), "messages[1].content", || "••••".to_owned());
+        assert_eq!(report.findings.len(), 2 * MAX_FINDINGS);
+        let last = report.findings.last().unwrap();
+        assert_eq!((last.action, last.detector.as_str()), (FindingAction::Blocked, "cards"));
+        assert_eq!((last.place.as_str(), last.excerpt.as_str()), ("messages[1].content", "••••"));
+        assert_eq!(last.value_hash, [201; 8]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A text is gone over once for all lists of an app. Each run of words whose length some value has is hashed by a
 //! rolling hash, which rules out nearly all of them, and what is left by HMAC-SHA-256.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -28,6 +28,8 @@ const MOST_SPACES: usize = 3;
 #[derive(Clone)]
 pub struct ExactKey {
     mac: [u8; 32],
+    /// By that key, ready for a value.
+    prepared: Hmac<Sha256>,
     /// Of the rolling hash: odd.
     base: u64,
     /// Twelve bits that tell keys apart.
@@ -73,7 +75,17 @@ impl ExactKey {
         let made = hmac(key, b"exact values");
         let [a, b, c, d, e, f, g, h, check @ ..] = hmac(key, b"exact fingerprints");
         let check = check.first_chunk().map_or(0, |bytes: &[u8; 2]| u16::from_be_bytes(*bytes));
-        Self { mac: made, base: u64::from_be_bytes([a, b, c, d, e, f, g, h]) | 1, check: check & 0xfff }
+        let mut block = [0; 64];
+        block.iter_mut().zip(made).for_each(|(to, from)| *to = from);
+        let prepared = Hmac::new(&block.into());
+        let base = u64::from_be_bytes([a, b, c, d, e, f, g, h]) | 1;
+        Self { mac: made, prepared, base, check: check & 0xfff }
+    }
+
+    fn mac(&self, spelling: &[u8]) -> [u8; 8] {
+        let mut mac = self.prepared.clone();
+        mac.update(spelling);
+        first_eight(&mac.finalize().into_bytes().into())
     }
 
     /// What is stored of a value: a hash of each of its spellings, since letters of other scripts may look Latin
@@ -106,7 +118,7 @@ impl ExactKey {
                 return refused(format!("must have at most {MOST_WORDS} words, and has {words}"));
             };
             let fingerprint = fingerprint(spelling.iter().fold(0, |hash, byte| self.roll(hash, *byte)));
-            let mac = first_eight(&hmac(&self.mac, &spelling));
+            let mac = self.mac(&spelling);
             hashes.insert(ExactHash { fingerprint, mac, length, words, check: self.check });
         }
         Ok(hashes.into_iter().collect())
@@ -242,6 +254,17 @@ impl ExactIndex {
         bytes: &[u8],
         from: usize,
         end: End,
+        found: impl FnMut(Range<usize>, u16),
+    ) -> Option<usize> {
+        self.scan_with(&mut KnownMacs::default(), bytes, from, end, found)
+    }
+
+    fn scan_with(
+        &self,
+        macs: &mut KnownMacs,
+        bytes: &[u8],
+        from: usize,
+        end: End,
         mut found: impl FnMut(Range<usize>, u16),
     ) -> Option<usize> {
         let mut starts: VecDeque<Start> = VecDeque::with_capacity(MOST_WORDS);
@@ -283,7 +306,7 @@ impl ExactIndex {
             at = next;
             in_word = is_spaced;
             if is_alnum && !(is_spaced && continues(bytes, at)) {
-                self.ends(bytes, at, (length, hash, word), &starts, &mut found);
+                self.ends(macs, bytes, at, (length, hash, word), &starts, &mut found);
             }
         }
         if end == End::Closed {
@@ -302,6 +325,7 @@ impl ExactIndex {
     /// A word ends: looks at each run of words that ends with it.
     fn ends(
         &self,
+        macs: &mut KnownMacs,
         bytes: &[u8],
         at: usize,
         (length, hash, word): (usize, u64, usize),
@@ -318,13 +342,14 @@ impl ExactIndex {
             let power = self.powers.get(run).copied().unwrap_or_default();
             let fingerprint = fingerprint(hash.wrapping_sub(start.hash.wrapping_mul(power)));
             if has(&self.filter, low_bits(fingerprint, self.filter_mask)) {
-                self.look_up(bytes, start.at..at, (fingerprint, last), found);
+                self.look_up(macs, bytes, start.at..at, (fingerprint, last), found);
             }
         }
     }
 
     fn look_up(
         &self,
+        macs: &mut KnownMacs,
         bytes: &[u8],
         span: Range<usize>,
         (fingerprint, last): (u32, usize),
@@ -335,13 +360,36 @@ impl ExactIndex {
         let mut mac = None;
         for (hash, position) in alike.take_while(|(hash, _)| hash.fingerprint == fingerprint) {
             let mac = *mac.get_or_insert_with(|| {
-                let text = spelled(bytes.get(span.clone()).unwrap_or_default());
-                first_eight(&hmac(&self.key.mac, &text))
+                macs.of(&self.key, spelled(bytes.get(span.clone()).unwrap_or_default()))
             });
             if usize::from(hash.length) == last && hash.mac == mac {
                 found(span.clone(), *position);
             }
         }
+    }
+}
+
+/// The HMACs of one scan, so that a value that is repeated costs one.
+#[derive(Default)]
+struct KnownMacs {
+    known: BTreeMap<Vec<u8>, [u8; 8]>,
+    made: usize,
+}
+
+/// Values whose HMACs are kept.
+const MOST_KNOWN: usize = 64;
+
+impl KnownMacs {
+    fn of(&mut self, key: &ExactKey, spelling: Vec<u8>) -> [u8; 8] {
+        if let Some(known) = self.known.get(&spelling) {
+            return *known;
+        }
+        self.made = self.made.saturating_add(1);
+        let mac = key.mac(&spelling);
+        if self.known.len() < MOST_KNOWN {
+            self.known.insert(spelling, mac);
+        }
+        mac
     }
 }
 
@@ -434,4 +482,31 @@ fn hmac(key: &[u8], value: &[u8]) -> [u8; 32] {
         mac.update(value);
         mac.finalize().into_bytes().into()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_is_repeated_costs_one_hash() {
+        let hashes: Vec<_> =
+            ["Anna", "4711"].iter().flat_map(|v| ExactKey::new(b"k").hashes(v).unwrap()).collect();
+        let values = ExactValues::new(&hashes, b"k");
+        let index = ExactIndex::all([&values].into_iter()).remove(0);
+        let text = "anna ANNA 4711 ".repeat(1000);
+        let (mut macs, mut count) = (KnownMacs::default(), 0);
+        let open = index.scan_with(&mut macs, text.as_bytes(), 0, End::Closed, |_, _| count += 1);
+        assert_eq!((open, count, macs.made), (None, 3000, 2));
+    }
+
+    #[test]
+    fn few_hashes_are_kept() {
+        let (key, mut macs) = (ExactKey::new(b"k"), KnownMacs::default());
+        for number in 0..1000_u32 {
+            let spelling = number.to_string().into_bytes();
+            assert_eq!(macs.of(&key, spelling.clone()), first_eight(&hmac(&key.mac, &spelling)));
+        }
+        assert_eq!((macs.known.len(), macs.made), (MOST_KNOWN, 1000));
+    }
 }

@@ -154,7 +154,8 @@ pub fn sentences(text: &str) -> Vec<Vec<u16>> {
     let mut features = Features::default();
     let mut spans = Vec::new();
     let last = each(&bytes, 0, Begin::Text, |span| spans.push(span));
-    spans.extend(last.map(|span| trimmed(&bytes, span)));
+    spans.extend(last);
+    let spans: Vec<_> = spans.into_iter().map(|span| trimmed(&bytes, span)).collect();
     let sentences = spans.iter().filter_map(|span| readable(&bytes, span));
     sentences.map(|sentence| features.read(sentence).to_vec()).collect()
 }
@@ -167,7 +168,8 @@ pub(crate) enum Begin {
 }
 
 /// Calls `read` with what is scored of each sentence that begins at `from` or later, and whose end, or whose first
-/// [`LONGEST_SENTENCE`] bytes, are there. Gives the one whose end is not, from its beginning.
+/// [`LONGEST_SENTENCE`] bytes, are there. Gives the one whose end is not, from its beginning. White space around
+/// them is theirs.
 ///
 /// A sentence ends with its line, or with a mark that white space follows. That can be seen beside its beginning, so
 /// a stream has the same sentences wherever it is cut.
@@ -183,9 +185,9 @@ pub(crate) fn each(
         let end = (start.saturating_add(1)..=bytes.len()).find(|at| is_boundary(bytes, *at));
         let known = end.unwrap_or(bytes.len());
         if known.saturating_sub(start) > LONGEST_SENTENCE {
-            read(trimmed(bytes, start..cut(bytes, start.saturating_add(LONGEST_SENTENCE))));
+            read(start..cut(bytes, start.saturating_add(LONGEST_SENTENCE)));
         } else if end.is_some() {
-            read(trimmed(bytes, start..known));
+            read(start..known);
         } else {
             return Some(start..known);
         }

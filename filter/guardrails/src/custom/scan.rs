@@ -11,7 +11,7 @@ use crate::custom::learned::{self, Begin, Features};
 use crate::custom::pattern::{Pattern, Step};
 use crate::custom::{CustomCategory, LONGEST_CUSTOM_MATCH};
 use crate::overlap::{Candidate, Rank};
-use crate::scanner::{End, Finding};
+use crate::scanner::{CONTEXT, End, Finding};
 use crate::sink::Sink;
 
 /// A category, and what its matches are.
@@ -96,17 +96,27 @@ fn learned(sink: &mut Sink<'_>, categories: &[Ranked<'_>]) {
         })
         .collect();
     let (bytes, end) = (sink.bytes, sink.end);
-    let begin = if sink.view.origin(0) == 0 { Begin::Text } else { Begin::Within };
+    // A stream that keeps no more than it must begins with the context.
+    let is_begin = sink.view.origin(0) == 0 && sink.view.origin(sink.from) < CONTEXT;
+    let begin = if is_begin { Begin::Text } else { Begin::Within };
+    // The white space before a sentence belongs to it, and may have been decided before.
+    let from = bytes.get(..sink.from).unwrap_or_default().trim_ascii_end().len();
     let mut spans = Vec::new();
-    match learned::each(bytes, sink.from, begin, |span| spans.push(span)) {
-        Some(last) if end == End::Open => sink.hold(last.start),
-        Some(last) => spans.push(learned::trimmed(bytes, last)),
+    match learned::each(bytes, from, begin, |span| spans.push(span)) {
+        Some(last) if end == End::Open => sink.hold(last.start.max(sink.from)),
+        Some(last) => spans.push(last),
         None => {}
     }
     let mut features = Features::default();
-    for span in spans {
-        let Some(sentence) = learned::readable(bytes, &span) else { continue };
+    for whole in spans {
+        let span = learned::trimmed(bytes, whole.clone());
+        let Some(sentence) = learned::readable(bytes, &span).filter(|_| span.start >= sink.from) else {
+            continue;
+        };
         let features = features.read(sentence);
+        if models.iter().any(|(model, ..)| model.matches_features(features)) {
+            sink.extents.push(whole.start.max(sink.from)..span.end);
+        }
         for (_, rank, finding) in models.iter().filter(|(model, ..)| model.matches_features(features)) {
             let candidate = Candidate { span: span.clone(), rank: *rank, item: *finding };
             match rank.0 {

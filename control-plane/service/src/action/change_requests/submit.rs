@@ -21,7 +21,7 @@ use crate::action::apps::save::refuse_impossible;
 use crate::action::{By, Refusal};
 
 /// A change to ask for.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[derive(Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewChangeRequest {
     /// What is to be changed.
@@ -35,6 +35,15 @@ pub struct NewChangeRequest {
     /// The version of the app that it is meant for, as its preview has it: with another it is refused.
     /// Left out, it is meant for whichever is the newest.
     pub base_version: Option<i64>,
+}
+
+/// The edit may have values that must not be printed.
+impl std::fmt::Debug for NewChangeRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { kind, edit: _, reason: _, base_version } = self;
+        let mut debug = f.debug_struct("NewChangeRequest");
+        debug.field("kind", kind).field("base_version", base_version).finish_non_exhaustive()
+    }
 }
 
 /// What a request would ask for, if it were submitted.
@@ -87,7 +96,11 @@ pub async fn draft(
     }
     let edit = edit.hashed(tx, app.id).await.map_err(|refusal| refusal.within("edit"))?;
     let hashed_edit = match &edit {
-        ParsedEdit::Categories(categories) => serde_json::to_value(categories).ok(),
+        ParsedEdit::Categories(categories) => {
+            // What was sent in its place has the values.
+            let hashed = serde_json::to_value(categories);
+            Some(hashed.map_err(|_| Refusal::field("edit", "cannot be stored with its values as hashes"))?)
+        }
         ParsedEdit::App(_) | ParsedEdit::Prompt(_) => None,
     };
     let (mut name, mut settings) = (app.name.clone(), app.settings.clone());
@@ -148,4 +161,19 @@ pub async fn submit(
     tx.insert_change_request(&request, hashed_edit.as_ref().unwrap_or(&new.edit)).await?;
     tell(tx, by, &request, "change_request.submitted", "").await?;
     Ok(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_is_printed_shows_no_values() {
+        let edit =
+            serde_json::json!({ "custom_categories": [{ "name": "Customers", "values": ["C-100977"] }] });
+        let kind = Kind::CustomCategories;
+        let new = NewChangeRequest { kind, edit, reason: "for C-100977".to_owned(), base_version: Some(3) };
+        let printed = format!("{new:?}");
+        assert!(printed.contains("CustomCategories") && !printed.contains("100977"), "{printed}");
+    }
 }

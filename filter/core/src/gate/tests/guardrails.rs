@@ -391,6 +391,17 @@ fn listed_values_and_learned_sentences_follow_the_rules() {
     let blocking = with(vec![named("Legal", Action::Block)], &[&listed, &legal]);
     assert_eq!(refusal(say(&with_guardrails(blocking), text)).code, Some(Code::GuardrailBlocked));
 
+    let both = vec![named("Legal", Action::Redact), named("Customers", Action::Block)];
+    let both = with_guardrails(with(both, &[&listed, &legal]));
+    assert_eq!(refusal(say(&both, text)).code, Some(Code::GuardrailBlocked));
+    let body = messages(&[("user", text), ("assistant", "No."), ("user", "Thanks.")]);
+    let forward = forwarded(ask(&both, testing::app_key().expose(), CHAT, &body));
+    assert_eq!(
+        sent(&forward, 0),
+        "Hi. [LEGAL] Thanks.",
+        "what blocks in a sentence does not save the rest of it"
+    );
+
     let refused = |own: wire::CustomCategory| {
         let guardrails = Some(with(vec![], &[&own]));
         AppPolicy::try_from(wire::AppPolicy { guardrails, ..testing::app() }).unwrap_err().to_string()
@@ -538,6 +549,55 @@ fn what_is_only_monitored_is_not_held_back() {
         let head = AnswerHead { content_type: Some("text/event-stream"), content_encoding: None };
         assert_eq!(inspector.answered(200, head), mode, "placeholders are restored");
     }
+}
+
+#[test]
+fn of_a_watched_document_no_more_is_kept_than_is_looked_at() {
+    let store = guarded(vec![rule("pii", Action::Monitor)]);
+    let head = AnswerHead { content_type: Some("application/json"), content_encoding: None };
+    let told = |length: usize, size: usize| {
+        let forward = forwarded(say(&store, "hi"));
+        let mut inspector = AnswerInspector::new(forward.inspection.unwrap(), &forward.call);
+        assert_eq!(inspector.answered(200, head), AnswerMode::Watch);
+        let around = says("kim@example.com ").to_string().len();
+        let body = says(&format!("kim@example.com {}", ".".repeat(length - around))).to_string();
+        assert_eq!(body.len(), length);
+        let chunks: Vec<_> = body.as_bytes().chunks(size).collect();
+        for (at, chunk) in chunks.iter().enumerate() {
+            inspector.watch(chunk, at + 1 == chunks.len());
+        }
+        let report = inspector.into_report();
+        (report.findings.len(), report.unread)
+    };
+    for size in [1 << 14, 1 << 22] {
+        assert_eq!(told(1 << 20, size), (1, 0));
+        assert_eq!(told((1 << 20) + 1, size), (0, 1), "it passes, and counts as unread");
+        assert_eq!(told(3 << 20, size), (0, 1));
+    }
+}
+
+#[test]
+fn answers_without_text_are_not_copied() {
+    for (action, mode) in [(Action::Monitor, AnswerMode::Pass), (Action::Redact, AnswerMode::Whole)] {
+        let store = guarded(vec![rule("pii", action)]);
+        let body = json!({ "model": "gpt-4o", "input": "hi" }).to_string();
+        let asked = ask(&store, testing::app_key().expose(), "/v1/embeddings", body.as_bytes());
+        let forward = forwarded(asked);
+        let mut inspector = AnswerInspector::new(forward.inspection.unwrap(), &forward.call);
+        let head = AnswerHead { content_type: Some("application/json"), content_encoding: None };
+        assert_eq!(inspector.answered(200, head), mode);
+    }
+}
+
+#[test]
+fn a_block_is_told_apart_from_everything_before_it() {
+    let store = guarded(vec![rule("pii", Action::Monitor), rule("pci", Action::Block)]);
+    let text: String = (0..600).map(|n| format!("user{n}@example.com ")).collect();
+    let reply = refusal(say(&store, &format!("{text} {CARD}")));
+    let findings = reply.inspection.unwrap().findings;
+    let block = findings.iter().find(|finding| finding.category == "pci").unwrap();
+    assert_eq!(block.place, "messages[0].content");
+    assert!(!block.excerpt.is_empty() && block.value_hash != [0; 8], "{block:?}");
 }
 
 #[test]

@@ -66,7 +66,11 @@ impl<'a> JudgedTexts<'a> {
 struct Edit {
     span: Range<usize>,
     text: String,
+    /// In its place where more than the value is replaced: a placeholder would bring only the value back.
+    redacted: String,
     action: Option<Action>,
+    /// What the rule asks for that is followed.
+    own: Range<usize>,
 }
 
 impl TextEditor for JudgedTexts<'_> {
@@ -99,7 +103,9 @@ impl TextEditor for JudgedTexts<'_> {
             let found = Finding::Custom(0);
             let ruling = rule.ruling(*risk, self.now);
             if let Some(text) = self.editor.replacement(&value, detector, found, ruling, place, &mut path) {
-                add(&mut edits, Edit { span: span.clone(), text, action: in_force });
+                let redacted = ["[", &placeholder, "]"].concat();
+                let (span, own) = (span.clone(), span.clone());
+                add(&mut edits, Edit { span, text, redacted, action: in_force, own });
             }
         }
         edits.into_iter().map(|Edit { span, text, .. }| Replacement { span, text }).collect()
@@ -110,11 +116,51 @@ impl TextEditor for JudgedTexts<'_> {
 fn add(edits: &mut Vec<Edit>, edit: Edit) {
     match edits.last_mut() {
         Some(last) if edit.span.start < last.span.end => {
-            last.span.end = last.span.end.max(edit.span.end);
+            let span = last.span.start..last.span.end.max(edit.span.end);
             if edit.action > last.action {
-                (last.text, last.action) = (edit.text, edit.action);
+                *last = edit;
             }
+            if span != last.own {
+                last.text.clone_from(&last.redacted);
+            }
+            last.span = span;
         }
         _ => edits.push(edit),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edit(span: Range<usize>, text: &str, action: Action) -> Edit {
+        let redacted = ["[", &text[1..2], "]"].concat();
+        Edit { span: span.clone(), text: text.to_owned(), redacted, action: Some(action), own: span }
+    }
+
+    fn added(all: Vec<Edit>) -> Vec<(Range<usize>, String)> {
+        let mut edits = Vec::new();
+        for edit in all {
+            add(&mut edits, edit);
+        }
+        edits.into_iter().map(|edit| (edit.span, edit.text)).collect()
+    }
+
+    #[test]
+    fn what_is_put_back_is_all_that_was_replaced() {
+        use Action::{Anonymize, Redact};
+        let told = |edits: &[(Range<usize>, &str)]| {
+            edits.iter().map(|(span, text)| (span.clone(), (*text).to_owned())).collect::<Vec<_>>()
+        };
+        let both = |one, two| added(vec![one, two]);
+        let (a, b) = (|span| edit(span, "[A_1]", Anonymize), |span| edit(span, "[B_2]", Anonymize));
+        assert_eq!(both(a(0..4), b(2..6)), told(&[(0..6, "[A]")]), "more than the value");
+        assert_eq!(both(a(0..4), b(4..6)), told(&[(0..4, "[A_1]"), (4..6, "[B_2]")]));
+        assert_eq!(both(a(0..4), b(0..4)), told(&[(0..4, "[A_1]")]), "the value itself");
+        assert_eq!(both(a(0..9), b(2..6)), told(&[(0..9, "[A_1]")]));
+        let redacted = |span| edit(span, "[C]", Redact);
+        assert_eq!(both(redacted(0..4), b(2..6)), told(&[(0..6, "[C]")]));
+        assert_eq!(both(a(0..4), redacted(2..6)), told(&[(0..6, "[C]")]));
+        assert_eq!(added(vec![a(0..4), b(0..4), b(3..8)]), told(&[(0..8, "[A]")]));
     }
 }

@@ -129,16 +129,23 @@ pub(super) fn read(status: u16, body: &[u8], texts: &[AskedText]) -> Result<Dete
     }
     let findings = findings.into_iter().enumerate().map(|(index, finding)| place(index, finding, texts));
     let mut findings: Vec<_> = findings.collect::<Result<_, _>>()?;
-    findings.sort_by_key(|finding| (finding.text, finding.span.start));
-    let in_bytes = |finding| in_bytes(finding, texts);
-    let findings: Vec<_> = findings.into_iter().map(in_bytes).collect::<Result<_, _>>()?;
-    let overlap = |pair: &[AnsweredFinding]| match pair {
-        [one, next] => one.text == next.text && next.span.start < one.span.end,
+    findings.sort_by_key(|finding| (finding.text, finding.start()));
+    let overlap = |pair: &[PlacedFinding]| match pair {
+        [one, next] => one.text == next.text && next.start() < one.end(),
         _ => false,
     };
     if findings.windows(2).any(overlap) {
         return Err(DetectorFailure::Overlap);
     }
+    let mut cursor = CodePoints::new(0, texts.first().map(AskedText::shown).unwrap_or_default());
+    let in_bytes = |finding: PlacedFinding| {
+        if cursor.number != finding.text {
+            let shown = texts.get(finding.text).map(AskedText::shown);
+            cursor = CodePoints::new(finding.text, shown.unwrap_or_default());
+        }
+        in_bytes(finding, &mut cursor, texts)
+    };
+    let findings: Vec<_> = findings.into_iter().map(in_bytes).collect::<Result<_, _>>()?;
     Ok(DetectorAnswer { findings })
 }
 
@@ -146,20 +153,33 @@ pub(super) fn read(status: u16, body: &[u8], texts: &[AskedText]) -> Result<Dete
 struct PlacedFinding {
     index: usize,
     text: usize,
-    span: Range<usize>,
+    /// None where it is the whole text, that which was not sent included.
+    span: Option<Range<usize>>,
     label: Option<String>,
     risk: Risk,
 }
 
+impl PlacedFinding {
+    fn start(&self) -> usize {
+        self.span.as_ref().map_or(0, |span| span.start)
+    }
+
+    fn end(&self) -> usize {
+        self.span.as_ref().map_or(usize::MAX, |span| span.end)
+    }
+}
+
 fn place(index: usize, finding: WireFinding, texts: &[AskedText]) -> Result<PlacedFinding, DetectorFailure> {
     let WireFinding { id, start, end, label, risk } = finding;
-    let text = texts.get(id).ok_or(DetectorFailure::UnknownText(index))?;
+    if id >= texts.len() {
+        return Err(DetectorFailure::UnknownText(index));
+    }
     if label.as_ref().is_some_and(|label| !is_label(label)) {
         return Err(DetectorFailure::Label(index));
     }
     let span = match (start, end) {
-        (Some(start), Some(end)) if start < end => start..end,
-        (None, None) => 0..text.shown().chars().count(),
+        (Some(start), Some(end)) if start < end => Some(start..end),
+        (None, None) => None,
         _ => return Err(DetectorFailure::Span(index)),
     };
     let risk = match risk {
@@ -169,21 +189,46 @@ fn place(index: usize, finding: WireFinding, texts: &[AskedText]) -> Result<Plac
     Ok(PlacedFinding { index, text: id, span, label, risk })
 }
 
-fn in_bytes(finding: PlacedFinding, texts: &[AskedText]) -> Result<AnsweredFinding, DetectorFailure> {
+fn in_bytes(
+    finding: PlacedFinding,
+    cursor: &mut CodePoints<'_>,
+    texts: &[AskedText],
+) -> Result<AnsweredFinding, DetectorFailure> {
     let PlacedFinding { index, text, span, label, risk } = finding;
-    let shown = texts.get(text).map(AskedText::shown).unwrap_or_default();
-    let (start, end) = byte_offset(shown, span.start)
-        .zip(byte_offset(shown, span.end))
-        .ok_or(DetectorFailure::Span(index))?;
-    Ok(AnsweredFinding { text, span: start..end, label, risk })
+    let whole = texts.get(text).map_or(0, |text| text.text.len());
+    let span = match span {
+        Some(Range { start, end }) => {
+            let start = cursor.offset(start).ok_or(DetectorFailure::Span(index))?;
+            start..cursor.offset(end).ok_or(DetectorFailure::Span(index))?
+        }
+        None => 0..whole,
+    };
+    Ok(AnsweredFinding { text, span, label, risk })
 }
 
-/// Where the code point of this number begins, or the text ends.
-fn byte_offset(text: &str, number: usize) -> Option<usize> {
-    if text.is_ascii() {
-        return (number <= text.len()).then_some(number);
+/// Goes once over a text, however many places of it are asked for.
+struct CodePoints<'a> {
+    /// The text's.
+    number: usize,
+    text: &'a str,
+    /// So many code points are before `byte`.
+    count: usize,
+    byte: usize,
+}
+
+impl<'a> CodePoints<'a> {
+    fn new(number: usize, text: &'a str) -> Self {
+        Self { number, text, count: 0, byte: 0 }
     }
-    text.char_indices().map(|(at, _)| at).chain([text.len()]).nth(number)
+
+    /// Where the code point of this number begins, or the text ends. Numbers ascend.
+    fn offset(&mut self, number: usize) -> Option<usize> {
+        let further = number.checked_sub(self.count)?;
+        let rest = self.text.get(self.byte..)?;
+        let at = rest.char_indices().map(|(at, _)| at).chain([rest.len()]).nth(further)?;
+        (self.count, self.byte) = (number, self.byte.saturating_add(at));
+        Some(self.byte)
+    }
 }
 
 fn is_label(label: &str) -> bool {

@@ -108,6 +108,23 @@ fn a_text_that_is_sent_in_part_has_no_findings_beyond_that_part() {
     };
     assert!(read(0, 3).is_ok());
     assert_eq!(read(0, 4), Err(DetectorFailure::Span(0)));
+    let whole = protocol::read(200, br#"{"findings":[{"id":0}]}"#, &cut).unwrap();
+    let spans: Vec<_> = whole.findings.into_iter().map(|finding| finding.span).collect();
+    assert_eq!(spans, [0.."hello".len()], "a text as a whole is also what was not sent");
+}
+
+#[test]
+fn an_answer_with_many_findings_is_read_in_one_go_over_its_text() {
+    let text = "é".repeat(400_000);
+    let spans = (0..10_000_usize).map(|number| finding(0, 390_000 + number, 390_001 + number));
+    let answer = json!({ "findings": spans.rev().collect::<Vec<_>>() }).to_string();
+    let about = texts(&[&text]);
+    let begin = std::time::Instant::now();
+    let findings = protocol::read(200, answer.as_bytes(), &about).unwrap().findings;
+    assert!(begin.elapsed() < std::time::Duration::from_secs(10), "{:?}", begin.elapsed());
+    let spans: Vec<_> = findings.into_iter().map(|finding| finding.span).collect();
+    let expected: Vec<_> = (390_000..400_000_usize).map(|at| at * 2..(at + 1) * 2).collect();
+    assert_eq!(spans, expected);
 }
 
 proptest! {
