@@ -93,11 +93,10 @@ pub fn targets(
     }
     let (resting, mut ready): (Vec<_>, Vec<_>) =
         targets.into_iter().partition(|target| choice.cooldowns.rests(target, choice.now));
-    let order = |targets| match choice.conversation {
-        "" => ordered(targets, random_draws(choice.random)),
-        conversation => ordered(targets, conversation_draws(conversation)),
+    ready = match choice.conversation {
+        "" => ordered(ready, random_draws(choice.random)),
+        conversation => ordered(ready, conversation_draws(conversation)),
     };
-    ready = order(ready);
     if choice.by(group) == ChosenBy::Tokens {
         choice.shares.put_neediest_first(&group.name, &mut ready);
     }

@@ -145,7 +145,7 @@ pub(super) fn catalogue(
     let is_target = |target: &RoutingTarget| {
         // One that is newer than what was read of its provider has none yet: the next revision has both.
         let has_cluster =
-            of_provider(&target.provider).is_some_and(|it| it.protocol.group_cluster().is_some());
+            of_provider(target.provider.as_str()).is_some_and(|it| it.protocol.group_cluster().is_some());
         let is_it = |model: &Model| model.name == target.model && model.provider == target.provider.as_str();
         has_cluster && models.iter().any(is_it)
     };
