@@ -11,7 +11,7 @@ use latchkey_tests::stack::{PROVIDER_CREDENTIAL, Stack, wait};
 use serde_json::{Value, json};
 
 const CHAT: &str = "/v1/chat/completions";
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Less than the longest timeout by far, and more than a busy machine needs.
 const AT_ONCE: Duration = Duration::from_millis(2_500);
 
@@ -173,7 +173,7 @@ async fn an_outage_costs_others_nothing_and_soon_costs_no_time_at_all() {
         }
     };
     let (waited, ()) = futures::join!(outage, others);
-    assert!(began.elapsed() >= Duration::from_secs(5), "they waited for the detector");
+    assert!(began.elapsed() >= Duration::from_secs(4), "they waited for the detector");
     for answer in waited {
         assert_eq!((answer.status, answer.header("x-latchkey-guardrails")), (200, &*counts(0, 1)));
     }
@@ -184,7 +184,7 @@ async fn an_outage_costs_others_nothing_and_soon_costs_no_time_at_all() {
     // The detector's failures for one app are not another's: this one asks, and is refused once that was in vain.
     let asked = Instant::now();
     let answer = say(&stack, &strict, &text).await;
-    assert!(asked.elapsed() >= Duration::from_secs(5));
+    assert!(asked.elapsed() >= Duration::from_secs(4), "it was asked");
     assert_eq!((answer.status, answer.code()), (503, "guardrail_unavailable"), "{}", answer.text);
     stack.provider().detector_behaves("");
     wait::until("the detector to be asked again", PATIENCE, async || {
