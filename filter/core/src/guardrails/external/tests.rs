@@ -109,8 +109,8 @@ fn a_text_that_is_sent_in_part_has_no_findings_beyond_that_part() {
     assert!(read(0, 3).is_ok());
     assert_eq!(read(0, 4), Err(DetectorFailure::Span(0)));
     let whole = protocol::read(200, br#"{"findings":[{"id":0}]}"#, &cut).unwrap();
-    let spans: Vec<_> = whole.findings.into_iter().map(|finding| finding.span).collect();
-    assert_eq!(spans, [0.."hello".len()], "a text as a whole is also what was not sent");
+    let span = whole.findings.first().map(|finding| finding.span.clone());
+    assert_eq!(span, Some(0.."hello".len()), "a text as a whole is also what was not sent");
 }
 
 #[test]
