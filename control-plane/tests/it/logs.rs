@@ -36,6 +36,7 @@ on_both! {
         let inspected: Vec<_> = ["inspected", "findings", "unread"]
             .map(|field| logs[1].as_object_mut().unwrap().remove(field)).into_iter().flatten().collect();
         assert_eq!(inspected, [json!(true), json!(2), json!(3)]);
+        assert_eq!(logs[1].as_object_mut().unwrap().remove("attempts"), Some(json!([])));
         let user = test.get(&format!("/users/{}", key["user_id"].as_str().unwrap())).await.expect(StatusCode::OK);
         assert_eq!(logs[1], json!({
             "at": "2026-01-01T00:00:00.001Z", "request_id": "r1", "gateway": "edge-1",
@@ -48,7 +49,7 @@ on_both! {
             "cost": "0.000225", "price_version": 3, "settlement": "reserved",
             "settlement_reason": "answer_cut", "latency_ms": 900, "first_token_ms": 80, "streamed": true, "client_address": "10.0.0.1", "conversation_id": "c-1",
             "identity": "al@acme.com", "identity_source": "jwt", "old_secret": true, "repeats": 3, "asked_output_tokens": 32_000, "granted_output_tokens": 1_138,
-            "prompts": [], "attempts": [], "metadata": {"team": "a"}
+            "prompts": [], "metadata": {"team": "a"}
         }));
         assert_eq!(found(&test, "?service_tier=priority").await, ["r1"]);
         for absent in ["app_id", "app_name", "user_name", "model", "endpoint", "status", "price_version",
