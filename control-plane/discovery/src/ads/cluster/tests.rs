@@ -40,7 +40,7 @@ fn subject_alt_names(context: UpstreamTlsContext) -> usize {
 }
 
 fn filters(provider: &ProviderCluster) -> Vec<String> {
-    http(provider, None).http_filters.into_iter().map(|filter| filter.name).collect()
+    http(provider, []).http_filters.into_iter().map(|filter| filter.name).collect()
 }
 
 #[test]
