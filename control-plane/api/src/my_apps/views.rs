@@ -177,6 +177,7 @@ impl MyApp {
 impl MyAppDetails {
     /// The view of `app`, whose `key` is given in shared mode.
     #[must_use]
+    #[expect(clippy::too_many_arguments, reason = "each is a part of what is shown")]
     pub fn new(
         active: Active<MyApp>,
         app: App,

@@ -261,12 +261,12 @@ fn what_is_learned_from_examples_may_block_only_where_it_was_measured_good_enoug
         errors(app(json!({"rules": rules}), own).validated_over(&none))
     };
     let (clear, vague) = (learned("Legal", true), learned("Vague", false));
-    assert_eq!(of(json!([rule("Legal", "block")]), &[clear.clone()]), []);
-    let saved = app(json!({}), &[clear.clone()]).validated_over(&none).unwrap();
+    assert_eq!(of(json!([rule("Legal", "block")]), std::slice::from_ref(&clear)), []);
+    let saved = app(json!({}), std::slice::from_ref(&clear)).validated_over(&none).unwrap();
     let figures = saved.custom_categories[0].learned.clone().unwrap();
     assert!(figures.precision_percent >= 90 && figures.recall_percent >= 50, "{figures:?}");
     for action in ["block", "redact"] {
-        let refused = of(json!([rule("Vague", action)]), &[vague.clone()]);
+        let refused = of(json!([rule("Vague", action)]), std::slice::from_ref(&vague));
         assert_eq!(refused[0].0, "guardrails.rules[0].action", "{action}");
         assert!(refused[0].1.contains("`Vague` was learned from examples and measured with "), "{refused:?}");
     }
