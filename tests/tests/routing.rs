@@ -667,7 +667,7 @@ async fn a_request_with_trailers_is_edited_for_each_target() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_without_an_address_is_passed_by_after_one_request() {
     let place = Place::start(json!({})).await;
-    let moved = json!({ "base_url": "http://nowhere.invalid/a/v1", "credential": "credential-of-a" });
+    let moved = json!({ "base_url": "https://nowhere.invalid/a/v1", "credential": "credential-of-a" });
     place.stack.api().edit("/api/v1/providers/a", moved).await.unwrap();
     place.stack.until_synced().await.unwrap();
     // Envoy goes on with the addresses that it has until it knows that there are none.
