@@ -122,12 +122,12 @@ pub async fn create(
         let detail = format!("{MOST_GROUPS} routing groups are all that fit: delete one first");
         return Err(Refusal::conflict("too_many_routing_groups", detail));
     }
-    check_targets(tx, &settings).await?;
+    let providers = check_targets(tx, &settings).await?;
     let now = context.world.now();
     let group =
         RoutingGroup { id: context.world.id(), name, settings, created_at: now, updated_at: now, revision };
     tx.insert_routing_group(&group).await.map_err(|error| taken(error, "name", NAME_TAKEN))?;
-    assign_slots(tx, &group.settings).await?;
+    assign_slots(tx, &group.settings, &providers).await?;
     context.audit(tx, done("routing_group.created", &group, json!({ "settings": group.settings })));
     Ok(group)
 }
@@ -149,11 +149,11 @@ pub async fn update(
     }
     lock_new_targets(tx, &settings).await?;
     let revision = tx.catalogue_revision(context.world).await?;
-    check_targets(tx, &settings).await?;
+    let providers = check_targets(tx, &settings).await?;
     let paths = changed(&shape(&before.settings), &shape(&settings));
     let group = RoutingGroup { settings, updated_at: context.world.now(), revision, ..before };
     tx.update_routing_group(&group).await?;
-    assign_slots(tx, &group.settings).await?;
+    assign_slots(tx, &group.settings, &providers).await?;
     context.audit(tx, done("routing_group.updated", &group, json!({ "changed": paths })));
     Ok(group)
 }
@@ -256,8 +256,8 @@ async fn lock_new_targets(tx: &mut Tx, settings: &RoutingSettings) -> Result<(),
     Ok(())
 }
 
-/// Refuses targets that do not exist, or that speak different APIs.
-async fn check_targets(tx: &mut Tx, settings: &RoutingSettings) -> Result<(), Refusal> {
+/// Refuses targets that do not exist, or that speak different APIs. Gives all providers.
+async fn check_targets(tx: &mut Tx, settings: &RoutingSettings) -> Result<Vec<Provider>, Refusal> {
     let providers = tx.upstreams::<ModelProtocol>().await?;
     let mut invalid = Invalid::default();
     for (path, RoutingTarget { provider, model, .. }) in settings.targets() {
@@ -270,16 +270,20 @@ async fn check_targets(tx: &mut Tx, settings: &RoutingSettings) -> Result<(), Re
         }
     }
     settings.check_family(|name| of_name(&providers, name).map(|one| one.protocol.kind), &mut invalid);
-    Ok(invalid.into_result()?)
+    invalid.into_result()?;
+    Ok(providers)
 }
 
 /// Gives each provider that is a target for the first time the smallest slot that is free.
-async fn assign_slots(tx: &mut Tx, settings: &RoutingSettings) -> Result<(), Refusal> {
-    let providers = tx.upstreams::<ModelProtocol>().await?;
+async fn assign_slots(
+    tx: &mut Tx,
+    settings: &RoutingSettings,
+    providers: &[Provider],
+) -> Result<(), Refusal> {
     let mut taken: BTreeSet<u8> = tx.group_slots().await?.into_iter().collect();
     let mut given = BTreeSet::new();
     for (path, RoutingTarget { provider, .. }) in settings.targets() {
-        let slot = of_name(&providers, provider.as_str()).and_then(|one| one.protocol.group_slot);
+        let slot = of_name(providers, provider.as_str()).and_then(|one| one.protocol.group_slot);
         if slot.is_some() || !given.insert(provider) {
             continue;
         }

@@ -69,6 +69,8 @@ struct ReadyCall {
 impl ReadyCall {
     fn forward(self, operation: ModelOperation, query: &str, read: ReadBody, now: UnixMs) -> Forward {
         let ReadBody { body, inspected, expanded: _ } = read;
+        // Only a group's tries still need it.
+        let body = Rc::unwrap_or_clone(body);
         let is_json = body.is_json();
         let inspection = inspected.map(|inspected| inspected.inspection);
         let inspection_header = inspection.as_ref().map(|inspection| inspection.report().header());
@@ -77,12 +79,12 @@ impl ReadyCall {
         let path = Forward::path(&offer.provider, operation, query);
         let call = UpstreamCall::Model(ModelCall {
             operation,
-            model: body.model.clone(),
+            model: body.model,
             served_model: offer.upstream_name,
             provider: offer.provider,
             price: offer.price,
             context_window: offer.context_window,
-            bounds: body.bounds.clone(),
+            bounds: body.bounds,
             reservation: is_limited.then_some(reservation),
             output_cut,
             attempts,
@@ -181,8 +183,11 @@ impl Admitted {
     ) -> Result<(), Denial> {
         let is_due =
             app.guardrails.is_some() && inspected.is_none() || app.prompts.is_some() && expanded.is_none();
+        if !is_due {
+            return Ok(());
+        }
         let subjects = quota::subjects(app, record);
-        if !is_due || subjects.is_empty() {
+        if subjects.is_empty() {
             return Ok(());
         }
         let catalogue = gate.view.catalogue(*snapshot);

@@ -95,7 +95,12 @@ pub(crate) fn line(text: &str) -> Option<(&str, &str, &str)> {
 
 /// The value of a line of data.
 pub(crate) fn value(line: &str) -> Option<&str> {
-    let rest = line.strip_prefix("data")?;
+    field(line, "data")
+}
+
+/// The value of a line of the field of this name.
+pub(crate) fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let rest = line.strip_prefix(name)?;
     let value = if rest.is_empty() { "" } else { rest.strip_prefix(':')? };
     Some(value.strip_prefix(' ').unwrap_or(value))
 }

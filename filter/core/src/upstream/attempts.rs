@@ -431,10 +431,9 @@ impl Attempts {
         if !is_open {
             return;
         }
-        let took_ms = last.ended.unwrap_or(now).0.saturating_sub(last.started.0);
         // A held stream was answered long before its timeout.
-        let took_ms =
-            if last.end == AttemptEnd::Served { now.0.saturating_sub(last.started.0) } else { took_ms };
+        let ended = last.ended.filter(|_| last.end != AttemptEnd::Served).unwrap_or(now);
+        let took_ms = ended.0.saturating_sub(last.started.0);
         let is_timeout = !last.never_sent
             && timeout_ms.is_some_and(|timeout_ms| took_ms.saturating_add(TIMER_SLACK_MS) >= timeout_ms);
         last.end = if is_timeout { AttemptEnd::Timeout } else { AttemptEnd::Connection };

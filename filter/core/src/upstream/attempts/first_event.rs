@@ -1,6 +1,6 @@
 //! The first event of a stream: whether it is an error.
 
-use crate::mcp::sse::SseSplitter;
+use crate::mcp::sse::{self, SseSplitter};
 
 /// The most that is held of a stream whose first event is not complete, in bytes.
 const MOST: usize = 64 * 1024;
@@ -47,16 +47,11 @@ impl FirstEventReader {
 /// Comments and pings say nothing.
 fn read(event: &[u8]) -> FirstEvent {
     let text = String::from_utf8_lossy(event);
-    let mut name = "";
-    let mut data = String::new();
-    for line in text.split(['\r', '\n']) {
-        let (field, value) = line.split_once(':').unwrap_or((line, ""));
-        let value = value.strip_prefix(' ').unwrap_or(value);
-        match field.trim_start_matches('\u{feff}') {
-            "event" => name = value,
-            "data" => data.push_str(value),
-            _ => {}
-        }
+    let (mut rest, mut name, mut data) = (text.trim_start_matches('\u{feff}'), "", String::new());
+    while let Some((line, _, after)) = sse::line(rest) {
+        rest = after;
+        name = sse::field(line, "event").unwrap_or(name);
+        data.extend(sse::value(line).into_iter().flat_map(|value| [value, "\n"]));
     }
     match name {
         "error" => return FirstEvent::Error,
