@@ -8,6 +8,8 @@ cd "$(dirname "$0")/.."
 
 target=wasm32-unknown-unknown
 out=${CARGO_TARGET_DIR:-target}/wasm
+# Searching in texts goes by 16 bytes at once. V8, which is what Envoy has, knows these instructions.
+export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="-C target-feature=+simd128"
 build=(build --package latchkey-filter --target "$target" --profile wasm --target-dir "$out")
 
 has_target() {

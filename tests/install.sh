@@ -29,7 +29,7 @@ command -v openssl >/dev/null || packages+=(openssl)
 [[ ${#packages[@]} == 0 ]] || apt_install "${packages[@]}"
 
 venv=$target/venv
-requirements=(tests/{sdk,api,portal}/requirements.txt)
+requirements=(tests/{sdk,api,portal,mail}/requirements.txt)
 wanted=$(cat "${requirements[@]}")
 if [[ $wanted != "$(cat "$venv/requirements.txt" 2>/dev/null)" ]]; then
   echo "installing into $venv: $(tr '\n' ' ' <<<"$wanted")"

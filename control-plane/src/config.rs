@@ -19,6 +19,8 @@ use latchkey_world::World;
 use secrecy::SecretString;
 use uuid::Uuid;
 
+use crate::mail::settings::Smtp;
+
 /// Where the API listens unless it is said.
 const HTTP_ADDR: &str = "127.0.0.1:8080";
 
@@ -231,7 +233,11 @@ pub struct Serve {
     /// Ask private networks for the JWK sets that apps name. Link-local addresses are never asked.
     #[arg(long, env = "LATCHKEY_JWKS_ALLOW_PRIVATE", default_value_t = false, num_args = 0..=1, default_missing_value = "true")]
     pub jwks_allow_private: bool,
-    /// Days that records of requests are kept; 0 keeps them all. Sums stay.
+    /// Private addresses to which webhooks may be sent: addresses, CIDR ranges and names of hosts. Link-local
+    /// addresses and metadata services never.
+    #[arg(long, env = "LATCHKEY_WEBHOOK_ALLOW", value_delimiter = ',', value_parser = open)]
+    pub webhook_allow: Vec<Open>,
+    /// Days that records of requests and events are kept; 0 keeps them all. Sums stay.
     #[arg(long, env = "LATCHKEY_RECORD_RETENTION_DAYS", default_value_t = 90)]
     pub record_retention_days: u32,
     /// Where browsers find this Latchkey; LATCHKEY_HTTP_ADDR by default.
@@ -249,6 +255,9 @@ pub struct Serve {
     /// Hours after which a session ends at the latest.
     #[arg(long, env = "LATCHKEY_SESSION_HOURS", default_value_t = 7 * 24, value_parser = clap::value_parser!(u32).range(1..))]
     pub session_hours: u32,
+    /// The server that e-mail is sent by.
+    #[command(flatten)]
+    pub smtp: Smtp,
     /// The OpenID provider.
     #[command(flatten)]
     pub oidc: Oidc,

@@ -7,6 +7,9 @@
 pub mod config;
 pub mod feed;
 pub mod jwks;
+pub mod leases;
 pub mod listen;
+pub mod mail;
 pub mod router;
 pub mod serve;
+pub mod webhooks;

@@ -17,7 +17,8 @@ use latchkey_discovery::ads::Statuses;
 use latchkey_discovery::registry::Registry;
 use latchkey_discovery::session::Settings;
 use latchkey_ledger::metrics::LedgerMetrics;
-use latchkey_ledger::{Ledger, calibration, retention};
+use latchkey_ledger::{Ledger, calibration, notices, retention};
+use latchkey_service::action::webhooks::messages::Mailing;
 use latchkey_service::gateways::Gateways;
 use latchkey_service::tokens::GatewayTokens;
 use latchkey_store::Store;
@@ -27,7 +28,7 @@ use latchkey_store::upstreams::{DetectorProtocol, McpProtocol, ModelProtocol, Pr
 use latchkey_world::World;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 
@@ -35,9 +36,13 @@ use crate::config::Serve;
 use crate::feed::Feed;
 use crate::jwks::Jwks;
 use crate::jwks::fetch::Fetcher;
+use crate::leases::stopped;
 use crate::listen::connection_limit::ConnectionLimit;
 use crate::listen::{self, Bounds};
+use crate::mail::Mailer;
+use crate::mail::settings::MailSettings;
 use crate::router;
+use crate::webhooks::Deliverer;
 
 /// How long open connections may take to end.
 const LAST_WORDS: Duration = Duration::from_secs(3);
@@ -55,10 +60,15 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
     refuse_plaintext("LATCHKEY_HTTP_ADDR", options.http_addr, options.allow_plaintext)?;
     refuse_plaintext("LATCHKEY_GRPC_ADDR", options.grpc_addr, options.allow_plaintext || tls.is_some())?;
     let sign_in = Arc::new(options.sign_in(&world)?);
+    let mail = options.smtp.settings(options.allow_plaintext)?;
+    if mail.is_some() && options.public_url.is_none() {
+        anyhow::bail!("LATCHKEY_SMTP_URL is set without LATCHKEY_PUBLIC_URL, to which links in e-mail lead");
+    }
     let http = listen(options.http_addr).await?;
     let grpc = listen(options.grpc_addr).await?;
 
     let opened = Arc::new(Opened::new(options.upstream_allow));
+    let opened_to_webhooks = Arc::new(Opened::new(options.webhook_allow));
     let feed = Feed::open(store.clone(), master.clone(), options.ca_bundle, (*opened).clone()).await?;
     let feed = Arc::new(feed);
     warn_of_upstreams(&store, &opened).await?;
@@ -74,7 +84,7 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
         settings,
         stopping.clone(),
     );
-    let Ledger { server: ledger, book, streams: ledgers, presence, stats, suspects } =
+    let Ledger { server: ledger, book, sightings, streams: ledgers, presence, stats, suspects } =
         Ledger::new(store.clone(), world.clone(), Arc::clone(&tokens), stopping.clone());
     let ads =
         latchkey_discovery::ads::Server::new(Arc::clone(&feed), tokens, clusters.clone(), stopping.clone());
@@ -86,8 +96,14 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
         sign_in,
         gateway_url: options.gateway_url.origin().into(),
         opened,
+        opened_to_webhooks: Arc::clone(&opened_to_webhooks),
+        mail: mail.as_ref().map(MailSettings::shown),
     };
-    let api = Api::new(store.clone(), world.clone(), master, Arc::clone(&gateways), settings);
+    let api = Api::new(store.clone(), world.clone(), master.clone(), Arc::clone(&gateways), settings);
+
+    let mailer =
+        mail.map(|mail| Mailer::new(store.clone(), world.clone(), mail, &api.sign_in.public_url.origin()));
+    let mailer = mailer.transpose()?;
 
     api.metrics.register(|registry| registry.register_collector(Box::new(LedgerMetrics(stats))));
 
@@ -104,13 +120,46 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
         Ok(jwks) => drop(jobs.spawn(async move { jwks.keep().await })),
         Err(error) => tracing::warn!(error = format!("{error:#}"), "JWK sets are not fetched"),
     }
+    let (delivering, delivered) = oneshot::channel::<()>();
+    let mailing = if mailer.is_some() { Mailing::On } else { Mailing::Off };
+    match Deliverer::new(store.clone(), world.clone(), master, opened_to_webhooks) {
+        Ok(deliverer) => {
+            let deliverer = deliverer.mailing(mailing);
+            let stopping = stopping.clone();
+            jobs.spawn(async move {
+                deliverer.keep(stopping).await;
+                // A job that ends by itself ends the process.
+                drop(delivering);
+                std::future::pending::<()>().await;
+            });
+        }
+        Err(error) => {
+            tracing::warn!(error = format!("{error:#}"), "webhooks are not sent");
+            drop(delivering);
+        }
+    }
+    let (sending, sent) = oneshot::channel::<()>();
+    if let Some(mailer) = mailer {
+        let stopping = stopping.clone();
+        jobs.spawn(async move {
+            mailer.keep(stopping).await;
+            drop(sending);
+            std::future::pending::<()>().await;
+        });
+    } else {
+        drop(sending);
+    }
     jobs.spawn(async move { feed.follow().await });
     let connected = Arc::clone(&gateways);
     jobs.spawn(presence.follow(ledgers.clone(), async move || connected.instances().await));
+    let told = Arc::clone(&gateways);
+    jobs.spawn(async move { told.tell().await });
     jobs.spawn(async move { gateways.share().await });
     jobs.spawn(book.keep());
+    jobs.spawn(sightings.keep());
     jobs.spawn(calibration::keep_calibrated(store.clone(), world.clone()));
     jobs.spawn(retention::keep_tidy(store.clone(), world.clone(), ledgers, options.record_retention_days));
+    jobs.spawn(notices::keep_noticing(store.clone(), world.clone()));
     jobs.spawn(tidy(store.clone(), world));
     let warning = tokio::spawn(warn_of_slow_categories(store.clone()));
 
@@ -162,6 +211,9 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
         _ = jobs.join_next() => Err(anyhow::anyhow!("a background job has ended; see the log")),
         () = async { stopped(deadline).await; tokio::time::sleep(LAST_WORDS).await } => Ok(()),
     };
+    stop.send_replace(true);
+    // What is on its way to webhooks and people ends, or is given back.
+    let _in_time = tokio::time::timeout(LAST_WORDS, async { tokio::join!(delivered, sent) }).await;
     jobs.shutdown().await;
     warning.abort();
     store.close().await;
@@ -231,11 +283,6 @@ async fn warn_of_slow_categories(store: Store) {
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("could not listen on {address}"))
-}
-
-async fn stopped(mut stopping: watch::Receiver<bool>) {
-    // An error means that the sender is gone, which is a stop as well.
-    let _ = stopping.wait_for(|stop| *stop).await;
 }
 
 async fn wait_for_signal() -> anyhow::Result<()> {

@@ -14,7 +14,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType};
 
-use crate::gate::{WHOLE, note, property_text};
+use crate::gate::{WHOLE, note, property_text, was_connected};
 use crate::host::{self, attempt};
 use crate::shared_data::SharedData;
 
@@ -61,6 +61,16 @@ impl RegisteredAttempts {
     pub fn count(&self) -> usize {
         self.attempts.borrow().count()
     }
+
+    /// Whether the answer is Envoy's own, for want of a route for groups.
+    pub fn lack_route(&self) -> bool {
+        if self.count() > 0 {
+            return false;
+        }
+        let details = property_text(&["response", "code_details"]).unwrap_or_default();
+        let cluster = property_text(&["cluster_name"]).unwrap_or_default();
+        self.attempts.borrow().lacks_route(&details, &cluster)
+    }
 }
 
 impl Drop for RegisteredAttempts {
@@ -74,7 +84,8 @@ impl AttemptExchange {
         Self { provider, attempts: None, number: 0, edits_body: false, holds_answer: false, seen: 0 }
     }
 
-    /// Nobody knows this request here: it must not reach the provider.
+    /// Nobody knows this request here: it must not reach the provider. Nothing comes after that: Envoy gives a local
+    /// reply of an upstream filter to the client, and retries nothing.
     fn refuse() -> Action {
         let body = br#"{"type":"error","error":{"message":"The routing group has changed meanwhile. Retry in a moment.","type":"server_error","param":null,"code":"provider_not_ready"}}"#;
         note(REFUSED_NOTE, "1");
@@ -126,10 +137,8 @@ impl HttpContext for AttemptExchange {
         let headers = attempt("get_map", hostcalls::get_map_bytes(MapType::HttpRequestHeaders));
         let headers = headers.unwrap_or_default();
         let begun = attempts.borrow_mut().begin(&self.provider, &headers, &SharedData, host::now());
-        let Some(TryEdits { number, headers, edits_body, next_cluster }) = begun else {
-            return Self::refuse();
-        };
-        note(CLUSTER_NOTE, &next_cluster.unwrap_or_default());
+        let Some(TryEdits { number, headers, edits_body }) = begun else { return Self::refuse() };
+        note(CLUSTER_NOTE, &attempts.borrow().next_cluster().unwrap_or_default());
         for edit in headers {
             let set =
                 hostcalls::set_map_value(MapType::HttpRequestHeaders, &edit.name, edit.value.as_deref());
@@ -192,9 +201,7 @@ impl HttpContext for AttemptExchange {
 impl Context for AttemptExchange {
     fn on_done(&mut self) -> bool {
         if let Some(attempts) = &self.attempts {
-            let reason = property_text(&["upstream", "transport_failure_reason"]);
-            let never_sent = reason.is_some_and(|reason| !reason.is_empty());
-            attempts.borrow_mut().ended(self.number, never_sent, host::now());
+            attempts.borrow_mut().ended(self.number, !was_connected(), host::now());
         }
         true
     }

@@ -15,7 +15,7 @@ use latchkey_filter_core::guardrails::{
 use latchkey_filter_core::identity::SignatureCheck;
 use latchkey_filter_core::limits::account::{PATIENCE_MS, Patience};
 use latchkey_filter_core::mcp::{self, McpAnswerFormat, McpRelay};
-use latchkey_filter_core::record::meter::{RequestMeter, UpstreamOutcome};
+use latchkey_filter_core::record::meter::{RequestMeter, UpstreamOutcome, may_have_connected};
 use latchkey_filter_core::request::client_address;
 use latchkey_filter_core::request::header::{Header, Headers};
 use latchkey_filter_core::request::redaction::without_keys;
@@ -57,6 +57,8 @@ pub struct Request {
     inspector: Option<Box<AnswerInspector>>,
     /// Of a routing group: keeps its tries for the attempt role.
     tries: Option<RegisteredAttempts>,
+    /// Takes the place of the body of an answer of Envoy's own.
+    replacement: Option<Vec<u8>>,
 }
 
 #[derive(Default)]
@@ -269,6 +271,28 @@ impl Request {
         Action::Pause
     }
 
+    /// Answers instead of Envoy, whose own answer has begun. That is edited where it has a body: Envoy would word
+    /// another one anew, by the flags of its own.
+    fn answer_for_envoy(&mut self, reply: Reply, end_of_stream: bool, worker: &GateWorker) -> Action {
+        if end_of_stream {
+            return self.answer(&reply, worker);
+        }
+        if let Some(code) = reply.code {
+            note("latchkey.code", code.as_str());
+            worker.refused(code);
+        }
+        let length = reply.body.len().to_string();
+        let own = [(":status", reply.status.to_string()), ("content-length", length)];
+        let own = own.iter().map(|(name, value)| (*name, value.as_str()));
+        let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_ref()));
+        for (name, value) in own.chain(headers) {
+            let set = hostcalls::set_map_value(MapType::HttpResponseHeaders, name, Some(value));
+            attempt("set_map_value", set);
+        }
+        self.replacement = Some(reply.body);
+        Action::Continue
+    }
+
     /// The headers of an MCP server's answer have come: replaces the session id, and announces what will
     /// become of the body.
     fn relay_headers(&mut self, status: u16, end_of_stream: bool) {
@@ -300,7 +324,7 @@ impl Request {
 
     /// A chunk of an MCP server's answer has come whose tools must be filtered. If nothing was passed on the
     /// last time, it is the whole body so far.
-    fn relay_body(&mut self, size: usize, last: bool) -> Action {
+    fn relay_body(&mut self, size: usize, last: bool, worker: &GateWorker) -> Action {
         let Some(tools) = self.relay.as_mut().and_then(|relay| relay.tools.as_mut()) else {
             return Action::Continue;
         };
@@ -309,12 +333,22 @@ impl Request {
         }
         let read = attempt("get_buffer", hostcalls::get_buffer(BufferType::HttpResponseBody, 0, WHOLE));
         // If it cannot be read or replaced it is held back for good: better no answer than the whole list.
-        let Some(body) = read else { return Action::Pause };
-        let shown = tools.pass(&body.unwrap_or_default(), last);
+        let Some(body) = read.map(Option::unwrap_or_default) else { return Action::Pause };
+        let shown = tools.pass(&body, last);
+        // Only a trial's: it has seen nothing of this body yet.
+        if let Some(inspector) = &mut self.inspector {
+            inspector.watch(&shown, last);
+        }
+        tools.tell(&worker.view, host::now);
         match attempt("set_buffer", hostcalls::set_buffer(BufferType::HttpResponseBody, 0, WHOLE, &shown)) {
             Some(()) => Action::Continue,
             None => Action::Pause,
         }
+    }
+
+    /// Whether an MCP server's list of tools may be cut in the answer.
+    fn filters_tools(&self) -> bool {
+        self.relay.as_ref().is_some_and(|relay| relay.tools.is_some())
     }
 
     /// A part of an answer has come that guardrails look at once it is whole.
@@ -332,6 +366,7 @@ impl Request {
         let mut is_changed = false;
         if let Some(tools) = self.relay.as_mut().and_then(|relay| relay.tools.as_mut()) {
             body = tools.pass(&body, true);
+            tools.tell(&worker.view, host::now);
             is_changed = true;
         }
         // Whole answers have no usage chunk to hide.
@@ -377,7 +412,7 @@ impl Request {
     }
 
     /// A chunk of a stream has come that guardrails look at.
-    fn inspected_chunk(&mut self, size: usize, last: bool) -> Action {
+    fn inspected_chunk(&mut self, size: usize, last: bool, worker: &GateWorker) -> Action {
         let (Some(inspector), Some(meter)) = (&mut self.inspector, &mut self.meter) else {
             return Action::Continue;
         };
@@ -387,7 +422,11 @@ impl Request {
             ChunkAction::Replace(bytes) => bytes,
         };
         let passed = match self.relay.as_mut().and_then(|relay| relay.tools.as_mut()) {
-            Some(tools) => tools.pass(&passed, last),
+            Some(tools) => {
+                let shown = tools.pass(&passed, last);
+                tools.tell(&worker.view, host::now);
+                shown
+            }
             None => passed,
         };
         let shown = inspector.chunk(&passed, last);
@@ -449,6 +488,10 @@ impl HttpContext for HttpExchange {
         let mut request = self.request.borrow_mut();
         let response_headers = mem::take(&mut request.response_headers);
         let is_tried = request.tries.is_some();
+        let is_unrouted = request.tries.as_ref().is_some_and(RegisteredAttempts::lack_route);
+        if is_unrouted && let Some(reply) = request.meter.as_mut().and_then(RequestMeter::unrouted) {
+            return request.answer_for_envoy(reply, end_of_stream, &self.worker);
+        }
         let Some(meter) = &mut request.meter else { return Action::Continue };
         meter.follow_attempts();
         let headers = attempt("get_map", hostcalls::get_map_bytes(MapType::HttpResponseHeaders));
@@ -493,14 +536,21 @@ impl HttpContext for HttpExchange {
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         let mut request = self.request.borrow_mut();
+        if let Some(body) = request.replacement.take() {
+            let set = hostcalls::set_buffer(BufferType::HttpResponseBody, 0, WHOLE, &body);
+            attempt("set_buffer", set);
+            return Action::Continue;
+        }
         match request.inspector.as_ref().map(|inspector| inspector.mode()) {
             Some(AnswerMode::Whole) => return request.whole_answer(end_of_stream, &self.worker),
-            Some(AnswerMode::Stream) => return request.inspected_chunk(size, end_of_stream),
-            Some(AnswerMode::Watch) => return request.watched_chunk(size, end_of_stream),
-            Some(AnswerMode::Pass) | None => {}
+            Some(AnswerMode::Stream) => return request.inspected_chunk(size, end_of_stream, &self.worker),
+            Some(AnswerMode::Watch) if !request.filters_tools() => {
+                return request.watched_chunk(size, end_of_stream);
+            }
+            Some(AnswerMode::Watch | AnswerMode::Pass) | None => {}
         }
         if request.relay.is_some() {
-            return request.relay_body(size, end_of_stream);
+            return request.relay_body(size, end_of_stream, &self.worker);
         }
         let Some(meter) = request.meter.as_mut().filter(|meter| meter.reads()) else {
             return Action::Continue;
@@ -517,8 +567,10 @@ impl HttpContext for HttpExchange {
         if request.inspector.as_ref().is_some_and(|inspector| inspector.mode() == AnswerMode::Whole) {
             return request.whole_answer(true, &self.worker);
         }
+        let filters_tools = request.filters_tools();
         if let Some(inspector) = &mut request.inspector
             && inspector.mode() == AnswerMode::Watch
+            && !filters_tools
         {
             inspector.watch(&[], true);
         }
@@ -529,7 +581,7 @@ impl HttpContext for HttpExchange {
         let tools = request.relay.as_ref().and_then(|relay| relay.tools.as_ref());
         // Formats that are not buffered have nothing left.
         if tools.is_some_and(|tools| tools.waits(0, false)) {
-            return request.relay_body(0, true);
+            return request.relay_body(0, true, &self.worker);
         }
         Action::Continue
     }
@@ -556,6 +608,10 @@ impl HttpContext for HttpExchange {
             true if tries.is_some() && property_text(&[attempts::REFUSED_NOTE]).is_some() => {
                 UpstreamOutcome::NeverSent
             }
+            true if tries.is_some() => {
+                let made = property_number(&["upstream", "request_attempt_count"]);
+                outcome().of_last_try(was_connected(), made)
+            }
             true => outcome(),
             false => UpstreamOutcome::Answered,
         };
@@ -580,6 +636,14 @@ fn outcome() -> UpstreamOutcome {
     let details = property_text(&["response", "code_details"]).unwrap_or_default();
     let flags = property_number(&["response", "flags"]).unwrap_or_default();
     UpstreamOutcome::read(&details, flags)
+}
+
+/// Whether the last try may have had a connection to its provider, by which alone something can have been sent.
+pub fn was_connected() -> bool {
+    let local = property_text(&["upstream", "local_address"]);
+    let host = property_text(&["upstream", "address"]);
+    let flags = || property_number(&["response", "flags"]).unwrap_or_default();
+    may_have_connected(local.as_deref(), host.as_deref(), flags)
 }
 
 fn client_address() -> Option<IpAddr> {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use latchkey_filter_core::discovery::replica::{DiscoveryOutcome, Replica};
 use latchkey_filter_core::ledger::{self, LedgerClient, LedgerEffect, LedgerEvent};
 use latchkey_filter_core::limits::account::SubjectId;
+use latchkey_filter_core::mcp::sightings;
 use latchkey_filter_core::record::ring;
 use latchkey_filter_core::routing::cooldown;
 use latchkey_proto::discovery as wire;
@@ -147,6 +148,9 @@ impl Running {
         attempt_to_count();
         if let Err(error) = cooldown::begin(&SharedData) {
             log::error!("targets of routing groups that fail cannot rest: {error}");
+        }
+        if let Err(error) = sightings::begin(&SharedData) {
+            log::error!("tools of MCP servers that change cannot be reported: {error}");
         }
         Some(Self {
             upstream,

@@ -2,14 +2,26 @@
 
 import re
 
+from openai import BadRequestError
 from playwright.sync_api import Page, expect
 
 from portal import story
 
+
+def refused(latchkey, app: dict, message: dict) -> bool:
+    """Whether the gateway refuses this message."""
+    try:
+        latchkey.client(app["key"]["value"]).chat.completions.create(model="gpt-4o-mini", messages=[message])
+    except BadRequestError as error:
+        return error.code == "guardrail_blocked"
+    return False
+
+
 with story() as latchkey:
     app = latchkey.app("Support Bot", mode="named", limits={"requests_per_minute": 60}, tags=["beta"])
     latchkey.grant(app, settings_request={"mode": "everyone"})
-    alice = latchkey.at_home(latchkey.person("Alice"))
+    requester = latchkey.person("Alice")
+    alice = latchkey.at_home(requester)
     ada = latchkey.at_home(latchkey.person("Ada", "admin"))
 
     def asks_for(page: Page, requests_per_minute: str, reason: str):
@@ -68,4 +80,40 @@ with story() as latchkey:
     rejected = alice.get_by_role("row", name=re.compile("rejected"))
     expect(rejected).to_contain_text("90 is what we can pay for")
     assert limit() == 90
+    latchkey.tells("Alice asks for guardrails, and Ada tries them before she decides")
+    bob = latchkey.app("Trial Bot")
+    latchkey.grant(bob, settings_request={"mode": "everyone"})
+    wanted = {"guardrails": {"rules": [{"category": "pii", "action": "block"}]}}
+    mine = latchkey.acts_as(requester)
+    asked = mine.post(f"/me/apps/{bob['id']}/change-requests", {"kind": "update_config", "edit": wanted, "reason": "safety"})
+    ada.goto(f"/admin/requests/{asked['id']}")
+    ada.get_by_label("Duration").fill("0")
+    ada.get_by_role("button", name="Start trial").click()
+    expect(ada.get_by_label("Duration")).to_have_attribute("aria-invalid", "true")
+    ada.get_by_label("Duration").fill("2")
+    ada.get_by_role("button", name="Start trial").click()
+    expect(ada.get_by_role("main")).to_contain_text("Would have done nothing in 0 requests")
+
+    latchkey.tells("a request passes, and the trial says what would have become of it")
+    message = {"role": "user", "content": "write to kim.lee@example.com"}
+
+    def is_tried():
+        trial = latchkey.api.get(f"/change-requests/{asked['id']}")["trial"]
+        if trial["would_block"]:
+            return True
+        latchkey.client(bob["key"]["value"]).chat.completions.create(model="gpt-4o-mini", messages=[message])
+        return False
+
+    latchkey.until("a request to be tried", is_tried)
+    ada.reload()
+    expect(ada.get_by_role("main")).to_contain_text(re.compile(r"Would have blocked [\d,]+ of [\d,]+ requests?"))
+    expect(ada.get_by_role("row", name=re.compile("would block")).first).to_contain_text("k••••@example.com")
+    ada.get_by_role("link", name="All findings of the trial").click()
+    expect(ada.get_by_role("row", name=re.compile("would block")).first).to_be_visible()
+    ada.go_back()
+    ada.get_by_role("button", name="End trial").click()
+    expect(ada.get_by_role("main")).to_contain_text("an admin ended it")
+    ada.get_by_role("button", name="Approve and apply").click()
+    expect(ada.get_by_role("status")).to_contain_text("Approved")
+    latchkey.until("the guardrails to act", lambda: refused(latchkey, bob, message))
 print("{}")

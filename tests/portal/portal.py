@@ -124,16 +124,16 @@ class Latchkey:
         """The official SDK: only base URL and key are ours."""
         return OpenAI(base_url=f"{GATEWAY}/v1", api_key=key, max_retries=0)
 
-    def says_hello(self, key: str) -> str:
+    def says_hello(self, key: str, model: str = "gpt-4o-mini") -> str:
         """What the gateway answers to the official SDK."""
         message = {"role": "user", "content": "hello"}
-        completion = self.client(key).chat.completions.create(model="gpt-4o-mini", messages=[message])
+        completion = self.client(key).chat.completions.create(model=model, messages=[message])
         return completion.choices[0].message.content
 
-    def refusal(self, key: str) -> tuple[int, str]:
+    def refusal(self, key: str, model: str = "gpt-4o-mini") -> tuple[int, str]:
         """How the gateway refuses a key: status and code."""
         try:
-            return 200, self.says_hello(key)
+            return 200, self.says_hello(key, model)
         except APIStatusError as refused:
             return refused.status_code, refused.code
 

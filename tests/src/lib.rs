@@ -25,5 +25,6 @@ pub mod portal;
 pub mod provider;
 pub mod python;
 pub mod raw;
+pub mod smtp;
 pub mod stack;
 pub mod upstream;

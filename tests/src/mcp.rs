@@ -1,5 +1,5 @@
-//! Real MCP servers: the one that the MCP project tests clients with, and one made with its SDK, whose
-//! tools tell how they were called.
+//! Real MCP servers: the one that the MCP project tests clients with, and two made with its SDK, whose
+//! tools tell how they were called, or change.
 
 pub mod scripted;
 
@@ -50,10 +50,45 @@ impl McpServer {
         Ok(Self { url: format!("http://{}/mcp", port.address()), _process: process, _port: Some(port) })
     }
 
+    /// Starts a server whose tools are what it is told, two on a page; `json` answers without streams.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn changing(json: bool) -> anyhow::Result<ChangingServer> {
+        let script = artifacts::root().join("tests/mcp/changing.py");
+        let mut command = Command::new(artifacts::python()?);
+        command.arg(script).env("PYTHONDONTWRITEBYTECODE", "1").env("MCP_JSON", u8::from(json).to_string());
+        let mut process = spawn(command.stdout(Stdio::piped()).stderr(Stdio::null()))?;
+        let url = first_line(process.stdout.take().context("its output is piped")?).await?;
+        Ok(ChangingServer(Self { url, _process: process, _port: None }))
+    }
+
     /// Of its endpoint.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+}
+
+/// A server whose tools are what it is told; it ends when it is dropped.
+#[derive(Debug)]
+pub struct ChangingServer(McpServer);
+
+impl ChangingServer {
+    /// Of its endpoint.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.0.url()
+    }
+
+    /// Gives it other tools.
+    ///
+    /// # Errors
+    /// When it does not take them.
+    pub async fn set(&self, tools: &[Value]) -> anyhow::Result<()> {
+        let url = self.url().replace("/mcp", "/tools");
+        reqwest::Client::new().put(url).json(&tools).send().await?.error_for_status()?;
+        Ok(())
     }
 }
 

@@ -319,14 +319,19 @@ impl Stack {
         Ok(())
     }
 
-    /// Waits until the gateway has the cluster of every provider that brings none.
+    /// Waits until the gateway has the cluster of every provider that brings none, and where it gets those for routing
+    /// groups, that one as well.
     async fn until_clusters(&self, gateway: &Gateway) -> anyhow::Result<()> {
         let providers = self.api.get("/api/v1/providers").await?.ok()?;
         let providers = providers["items"].as_array().map(Vec::as_slice).unwrap_or_default();
         let managed = |provider: &&Value| provider["managed_cluster"] == true && provider["enabled"] == true;
-        let needed = providers.iter().filter(managed).count();
-        let what = format!("{} to have {needed} providers' clusters", gateway.name());
-        wait::until(&what, Duration::from_secs(20), async || {
+        let managed: Vec<_> = providers.iter().filter(managed).collect();
+        let in_groups = managed.iter().filter(|provider| provider["group_cluster"].is_string()).count();
+        let what = format!("{} to have the clusters of {} providers", gateway.name(), managed.len());
+        wait::until(&what, Duration::from_secs(60), async || {
+            let known = self.api.gateway(gateway.name()).await?;
+            let for_groups = known.is_some_and(|known| known["group_clusters"] == true);
+            let needed = managed.len() + if for_groups { in_groups } else { 0 };
             Ok((gateway.provider_clusters().await? >= needed).then_some(()))
         })
         .await

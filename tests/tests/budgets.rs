@@ -72,6 +72,8 @@ async fn a_budget_keeps_what_was_used_when_its_period_or_time_zone_changes() {
     ];
     for edit in edits {
         assert_eq!(send(&stack, &call(&app, 2_000)).await.status, 200);
+        // What a gateway holds at the moment of a change counts as used.
+        settled(&stack, &app).await;
         stack.api().edit(&app.path(), edit).await.unwrap();
         stack.until_synced().await.unwrap();
     }
@@ -169,6 +171,7 @@ async fn each_threshold_is_an_event_once() {
         let mut named = events
             .iter()
             .map(|event| format!("{} {}", event["kind"].as_str().unwrap(), event["data"]["percent"]))
+            .filter(|event| event.starts_with("quota."))
             .collect::<Vec<_>>();
         named.sort();
         named

@@ -10,6 +10,12 @@ use latchkey_tests::stack::port::Port;
 use latchkey_tests::stack::{PROVIDER_CREDENTIAL, Stack};
 use serde_json::{Value, json};
 
+#[expect(dead_code, reason = "its other users need all of it")]
+#[path = "../../filter/core/tests/content/agent.rs"]
+mod agent;
+
+use agent::{Conversation, Plants, Shape, conversation};
+
 const EMAIL: &str = "kim.lee@example.com";
 const CARD: &str = "4111 1111 1111 1111";
 const SSN: &str = "536-90-4399";
@@ -140,6 +146,28 @@ impl RawSetup {
 
     async fn send(&self, app: &App, path: &str, body: &Value) -> Answer {
         self.stack.gateway().post(path, &app.key, body).await.unwrap()
+    }
+
+    /// Sends a message to the MCP server, in a session of its own: two requests.
+    async fn send_to_server(&self, app: &App, body: &Value) -> Answer {
+        let send = async |session: Option<&str>, body: &Value| {
+            let url = "/mcp/everything";
+            let request = self.stack.gateway().request(reqwest::Method::POST, url).bearer_auth(&app.key);
+            let request = request.header("accept", "application/json, text/event-stream");
+            let request =
+                session.into_iter().fold(request, |it, session| it.header("mcp-session-id", session));
+            Answer::read(request.json(body).send().await.unwrap()).await.unwrap()
+        };
+        let client = json!({ "name": "test", "version": "1" });
+        let params = json!({ "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client });
+        let opened =
+            send(None, &json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params })).await;
+        assert_eq!(opened.status, 200, "{}", opened.text);
+        let mut answer = send(Some(opened.header("mcp-session-id")), body).await;
+        // The server gives each event an id of its own.
+        answer.text =
+            answer.text.lines().filter(|line| !line.starts_with("id: ")).collect::<Vec<_>>().join("\n");
+        answer
     }
 }
 
@@ -412,6 +440,214 @@ async fn sentences_like_the_examples_are_blocked() {
     assert_eq!((blocked.status, blocked.code()), (400, "guardrail_blocked"), "{}", blocked.text);
     let passed = ask("Write a friendly greeting for our landlord.").await;
     assert_eq!(passed.status, 200, "{}", passed.text);
+}
+
+#[tokio::test]
+async fn of_a_coding_agents_conversation_nothing_but_what_is_found_changes() {
+    let setup = RawSetup::start().await;
+    let rules = |action| ["pii", "pci", "secrets"].map(|category| rule(category, action, "both"));
+    let redacting = guarded(&setup.stack, "redacting", &rules("redact")).await;
+    let blocking = guarded(&setup.stack, "blocking", &rules("block")).await;
+    let message = json!({ "type": "message", "content": [{ "type": "text", "text": "ok" }] });
+    setup.raw.answer(raw::json(&message.to_string()));
+    let send = async |app: &App, shape: Shape, body: &str| {
+        let path = match shape {
+            Shape::Chat => CHAT,
+            Shape::Responses => "/v1/responses",
+            Shape::Messages => "/anthropic_messages/v1/messages",
+        };
+        let request = setup.stack.gateway().request(reqwest::Method::POST, path).bearer_auth(&app.key);
+        let request = request.header("content-type", "application/json").body(body.to_owned());
+        setup.raw.forget();
+        let answer = Answer::read(request.send().await.unwrap()).await.unwrap();
+        let got = setup.raw.requests().pop().map(|request| String::from_utf8(request.body).unwrap());
+        (answer, got)
+    };
+    for shape in [Shape::Chat, Shape::Responses, Shape::Messages] {
+        for style in [0, 1, 2] {
+            let Conversation { body, redacted, planted } = conversation(shape, 7, Plants::Anywhere, style);
+            assert!(planted > 5 && body != redacted, "{shape:?} {style}");
+            let (answer, got) = send(&redacting, shape, &body).await;
+            assert_eq!(answer.status, 200, "{}", answer.text);
+            assert!(got.is_some_and(|got| got == redacted), "{shape:?} {style}");
+            let counts = format!("redacted={planted}; anonymized=0; monitored=0; ");
+            assert!(answer.header("x-latchkey-guardrails").starts_with(&counts), "{shape:?} {style}");
+
+            let Conversation { body, redacted, .. } = conversation(shape, 7, Plants::Earlier, style);
+            let (answer, got) = send(&blocking, shape, &body).await;
+            assert_eq!(answer.status, 200, "{}", answer.text);
+            assert!(
+                got.is_some_and(|got| got == redacted),
+                "{shape:?} {style}: what was said before is taken out"
+            );
+            let Conversation { body, .. } = conversation(shape, 7, Plants::Last, style);
+            let (answer, got) = send(&blocking, shape, &body).await;
+            assert_eq!((answer.status, answer.code()), (400, "guardrail_blocked"), "{}", answer.text);
+            assert!(got.is_none());
+        }
+    }
+}
+
+/// A change request for an app's guardrails, by a user who may ask for one; its path.
+async fn asked(stack: &Stack, app: &App, rules: &[Value]) -> String {
+    let api = stack.api();
+    let alice = api.create_user(&format!("alice@{}.com", app.id)).await.unwrap();
+    let token = json!({ "name": "alice", "role": "user", "user_id": alice });
+    let token = api.post("/api/v1/tokens", token).await.unwrap().ok().unwrap();
+    let grant = json!({ "access": { "settings_request": { "mode": "everyone" } } });
+    let path = format!("{}/self-service", app.path());
+    api.send(reqwest::Method::PATCH, &path, Some(grant)).await.unwrap().ok().unwrap();
+    let edit = json!({ "guardrails": { "rules": rules } });
+    let body = json!({ "kind": "update_config", "edit": edit, "reason": "safety" });
+    let path = format!("/api/v1/me/apps/{}/change-requests", app.id);
+    let request = api.with_token(token["value"].as_str().unwrap()).post(&path, body).await.unwrap();
+    format!("/api/v1/change-requests/{}", request.ok().unwrap()["id"].as_str().unwrap())
+}
+
+/// What a client and the provider see of each of these requests, byte for byte, but for what differs each time.
+async fn seen(setup: &RawSetup, app: &App, text: &str) -> Vec<String> {
+    let mut seen = Vec::new();
+    let document = json!({ "id": "c", "choices": [{ "index": 0, "message": { "role": "assistant", "content": text } }] });
+    let events = [delta(&json!({ "content": text })), "data: [DONE]\n\n".to_owned()].concat();
+    let message = json!({ "type": "message", "content": [{ "type": "text", "text": text }] });
+    let user = json!([{ "role": "user", "content": text }]);
+    let calls = [
+        (CHAT, json!({ "model": "m", "messages": user }), raw::json(&document.to_string())),
+        (CHAT, json!({ "model": "m", "messages": user, "stream": true }), raw::events(&events)),
+        ("/v1/embeddings", json!({ "model": "m", "input": text }), raw::json("{\"data\":[]}")),
+        (
+            "/anthropic_messages/v1/messages",
+            json!({ "model": "c", "max_tokens": 9, "messages": user }),
+            raw::json(&message.to_string()),
+        ),
+    ];
+    for (path, body, answer) in calls {
+        setup.raw.answer(answer);
+        setup.raw.forget();
+        let answer = setup.send(app, path, &body).await;
+        let got: Vec<_> = setup
+            .raw
+            .requests()
+            .iter()
+            .map(|request| String::from_utf8(request.body.clone()).unwrap())
+            .collect();
+        seen.push(told(&answer, &got));
+    }
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": { "name": "echo", "arguments": { "message": text } } });
+    seen.push(told(&setup.send_to_server(app, &call).await, &[]));
+    seen
+}
+
+fn told(answer: &Answer, got: &[String]) -> String {
+    let fixed = |name: &&reqwest::header::HeaderName| {
+        !["date", "x-request-id", "x-envoy-upstream-service-time", "mcp-session-id"].contains(&name.as_str())
+    };
+    let mut names: Vec<_> = answer
+        .headers
+        .keys()
+        .filter(fixed)
+        .map(|name| format!("{name}: {}", answer.header(name.as_str())))
+        .collect();
+    names.sort();
+    format!("{} {names:?}\n{}\nto the provider: {got:?}", answer.status, answer.text)
+}
+
+#[tokio::test]
+async fn a_change_request_is_tried_without_a_trace_and_acts_once_it_is_approved() {
+    let setup = RawSetup::start().await;
+    let (stack, api) = (&setup.stack, setup.stack.api());
+    let server = McpServer::everything().await.unwrap();
+    let settings = json!({ "name": "everything", "url": server.url() });
+    api.post("/api/v1/mcp-servers", settings).await.unwrap().ok().unwrap();
+    // One without guardrails of its own, and one with.
+    for own in [vec![], vec![rule("secrets", "redact", "both")]] {
+        let name = format!("tried-{}", own.len());
+        let app = guarded(stack, &name, &own).await;
+        let text = format!("mail {EMAIL}, pay with {CARD}, use AKIAQYLPMN5HHHFPZAM2");
+        let before = seen(&setup, &app, &text).await;
+        let wanted =
+            [own.as_slice(), &[rule("pii", "redact", "both"), rule("pci", "block", "response")]].concat();
+        let path = asked(stack, &app, &wanted).await;
+        let started = api.post(&format!("{path}/trial"), json!({ "hours": 1 })).await.unwrap().ok().unwrap();
+        assert_eq!(started["trial"]["running"], true, "{started}");
+        stack.until_synced().await.unwrap();
+
+        let during = seen(&setup, &app, &text).await;
+        assert_eq!(during, before, "a trial leaves no trace");
+        api.until_recorded(&app, 12).await.unwrap();
+        let shown = api.get(&path).await.unwrap().ok().unwrap();
+        let counts = ["requests", "would_block", "would_redact", "would_anonymize", "would_monitor"]
+            .map(|field| shown["trial"][field].as_u64().unwrap());
+        // The answers of a chat, of its stream, of a message and of a tool have the card.
+        assert_eq!(counts, [6, 4, 5, 0, 0], "{shown}");
+        let id = path.rsplit('/').next().unwrap();
+        let findings = api.get(&format!("/api/v1/findings?limit=200&change_request_id={id}")).await.unwrap();
+        assert!(
+            !findings.text.contains(EMAIL) && findings.text.contains("k••••@example.com"),
+            "{}",
+            findings.text
+        );
+        let own_findings =
+            api.get(&format!("/api/v1/findings?limit=200&app_id={}", app.id)).await.unwrap().ok().unwrap();
+        let own_actions =
+            own_findings["items"].as_array().unwrap().iter().filter(|it| it["change_request_id"].is_null());
+        assert!(
+            own_actions.clone().all(|it| it["action"] == "redacted" && it["category"] == "secrets"),
+            "{own_findings}"
+        );
+        assert_eq!(own_actions.count() > 0, !own.is_empty());
+
+        // After its end nothing is counted.
+        api.send(reqwest::Method::DELETE, &format!("{path}/trial"), None).await.unwrap().ok().unwrap();
+        stack.until_synced().await.unwrap();
+        assert_eq!(seen(&setup, &app, &text).await, before);
+        api.until_recorded(&app, 18).await.unwrap();
+        let over = api.get(&path).await.unwrap().ok().unwrap();
+        assert_eq!((&over["trial"]["requests"], &over["trial"]["running"]), (&json!(6), &json!(false)));
+
+        // The same traffic is acted upon once it is approved.
+        api.post(&format!("{path}/trial"), json!({ "hours": 1 })).await.unwrap().ok().unwrap();
+        let approved = api.post(&format!("{path}/approve"), json!({})).await.unwrap().ok().unwrap();
+        assert_eq!(approved["status"], "approved", "{approved}");
+        stack.until_synced().await.unwrap();
+        let after = seen(&setup, &app, &text).await;
+        assert!(after.iter().zip(&before).all(|(after, before)| after != before));
+        assert!(after.iter().all(|told| !told.contains(EMAIL)), "{after:#?}");
+        api.until_recorded(&app, 24).await.unwrap();
+        let over = api.get(&path).await.unwrap().ok().unwrap();
+        assert_eq!(over["trial"]["requests"], 6, "{over}");
+        let mine = api
+            .get(&format!("/api/v1/findings?limit=200&app_id={}&action=redacted&category=pii", app.id))
+            .await
+            .unwrap();
+        assert!(mine.text.contains("\"change_request_id\":null"), "{}", mine.text);
+    }
+}
+
+#[tokio::test]
+async fn tools_stay_hidden_while_guardrails_are_tried() {
+    let server = McpServer::everything().await.unwrap();
+    let setup = RawSetup::start().await;
+    let (stack, api) = (&setup.stack, setup.stack.api());
+    let settings = json!({ "name": "everything", "url": server.url() });
+    api.post("/api/v1/mcp-servers", settings).await.unwrap().ok().unwrap();
+    let settings = json!({ "name": "some", "mcp_scope": ["everything/echo"] });
+    let app = api.create_app(settings).await.unwrap();
+    stack.until_synced().await.unwrap();
+    let list = async || {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" });
+        setup.send_to_server(&app, &body).await.text
+    };
+    let before = list().await;
+    assert!(before.contains("echo") && !before.contains("get-sum"), "{before}");
+    let path = asked(stack, &app, &[rule("pii", "block", "both")]).await;
+    api.post(&format!("{path}/trial"), json!({ "hours": 1 })).await.unwrap().ok().unwrap();
+    stack.until_synced().await.unwrap();
+    assert_eq!(list().await, before);
+    api.until_recorded(&app, 4).await.unwrap();
+    let shown = api.get(&path).await.unwrap().ok().unwrap();
+    assert_eq!(shown["trial"]["requests"], 2, "{shown}");
 }
 
 /// `pii-leak-benchmark`: what the provider sees, what comes back, and streams that are cut at each place of each

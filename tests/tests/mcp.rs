@@ -9,6 +9,8 @@ use latchkey_tests::stack::{Stack, wait};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+#[path = "mcp/pins.rs"]
+mod pins;
 #[path = "mcp/streams.rs"]
 mod streams;
 

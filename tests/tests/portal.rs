@@ -3,6 +3,7 @@
 use latchkey_tests::mcp::McpServer;
 use latchkey_tests::openid::OpenIdProvider;
 use latchkey_tests::portal;
+use latchkey_tests::smtp::{SmtpOptions, SmtpServer};
 use latchkey_tests::stack::Stack;
 
 async fn tell(script: &str, variables: &[(&str, &str)]) {
@@ -71,6 +72,27 @@ async fn an_admin_fills_the_catalogue() {
 async fn an_admin_attaches_an_mcp_server() {
     let server = McpServer::telling().await.unwrap();
     tell("mcp_servers.py", &[("MCP_SERVER_URL", server.url())]).await;
+}
+
+#[tokio::test]
+async fn an_admin_sends_events_to_a_program() {
+    let stack = Stack::builder().variable("LATCHKEY_WEBHOOK_ALLOW", "127.0.0.0/8").start().await.unwrap();
+    portal::tell("webhooks.py", &stack).await.unwrap();
+}
+
+#[tokio::test]
+async fn people_choose_which_mail_they_get() {
+    let server = SmtpServer::start(SmtpOptions::default()).await.unwrap();
+    let stack = Stack::builder()
+        .variable("LATCHKEY_SMTP_URL", &format!("smtp://{}?tls=none", server.address()))
+        .variable("LATCHKEY_SMTP_FROM", "Latchkey <latchkey@acme.com>")
+        .variable("LATCHKEY_PUBLIC_URL", "http://localhost:8080")
+        .start()
+        .await
+        .unwrap();
+    portal::tell("mail_choices.py", &stack).await.unwrap();
+    let [test] = server.received().try_into().unwrap();
+    assert_eq!(test["to"], serde_json::json!(["ada@acme.com"]));
 }
 
 #[tokio::test]

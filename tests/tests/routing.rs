@@ -1,5 +1,17 @@
 //! Routing groups: a request moves from one provider to the next, with nothing of one reaching another.
 
+#[path = "routing/configuration.rs"]
+mod configuration;
+
+#[path = "routing/connect.rs"]
+mod connect;
+
+#[path = "routing/rest.rs"]
+mod rest;
+
+#[path = "routing/shares.rs"]
+mod shares;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -9,7 +21,7 @@ use http_body_util::{BodyExt as _, Full};
 use latchkey_tests::stack::answer::Answer;
 use latchkey_tests::stack::api::App;
 use latchkey_tests::stack::ledger::Record;
-use latchkey_tests::stack::{Stack, wait};
+use latchkey_tests::stack::{Stack, artifacts, wait};
 use latchkey_tests::upstream::{Act, Received, Upstream};
 use reqwest::Client;
 use reqwest::header::{HeaderMap, HeaderValue};
@@ -39,6 +51,8 @@ struct Place {
     stack: Stack,
     app: App,
     targets: [Target; 3],
+    /// What is asked for where a test says nothing else.
+    model: &'static str,
 }
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -145,7 +159,7 @@ impl Place {
         }
         let app = stack.api().create_app(settings).await.unwrap();
         stack.until_synced().await.unwrap();
-        Self { stack, app, targets }
+        Self { stack, app, targets, model: "fast" }
     }
 
     /// Another group of the three providers, with models of its own.
@@ -207,12 +221,21 @@ impl Place {
     async fn ask_with(&self, more: &Value, headers: &[(&str, &str)]) -> Answer {
         let request = Client::new().post(self.stack.gateway().url() + CHAT).bearer_auth(&self.app.key);
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        Answer::read(request.json(&body(more)).send().await.unwrap()).await.unwrap()
+        let mut body = body(more);
+        if more["model"].is_null() {
+            body["model"] = json!(self.model);
+        }
+        Answer::read(request.json(&body).send().await.unwrap()).await.unwrap()
     }
 
     fn taken(&self) -> [Vec<Received>; 3] {
         [0, 1, 2].map(|at| self.targets[at].upstream.take_requests())
     }
+}
+
+/// The product's configuration of Envoy.
+fn template() -> String {
+    std::fs::read_to_string(artifacts::root().join("envoy/envoy.yaml")).unwrap()
 }
 
 fn body(more: &Value) -> Value {
@@ -665,23 +688,62 @@ async fn a_request_with_trailers_is_edited_for_each_target() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_without_an_address_is_passed_by_after_one_request() {
-    let place = Place::start(json!({})).await;
+async fn a_target_whose_host_has_no_address_fails_no_request() {
+    let place = Place::start(json!({ "limits": { "budget": { "usd": "1000", "per": "day" } } })).await;
     let moved = json!({ "base_url": "https://nowhere.invalid/a/v1", "credential": "credential-of-a" });
     place.stack.api().edit("/api/v1/providers/a", moved).await.unwrap();
     place.stack.until_synced().await.unwrap();
     // Envoy goes on with the addresses that it has until it knows that there are none.
-    let mut failed = 0;
-    wait::until("the target to rest", PATIENCE, async || {
+    let id = wait::until("the target to be missed", PATIENCE, async || {
         let answer = place.ask(&json!({})).await;
-        failed += usize::from(answer.status != 200);
-        let gateways = place.stack.api().get("/api/v1/gateways").await?.ok()?;
-        Ok(gateways.to_string().contains("\"model-a\"").then_some(()))
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let is_second = header(&answer, "x-latchkey-attempts") == Some("2");
+        Ok(is_second.then(|| header(&answer, "x-request-id").unwrap().to_owned()))
     })
     .await
     .unwrap();
-    assert!(failed <= 2, "{failed}");
+    let record = record(&place, &id).await;
+    assert_eq!(
+        (&record.attempts[0]["provider"], &record.attempts[0]["end"]),
+        (&json!("a"), &json!("connection"))
+    );
+    assert_eq!((record.cost(), record.settlement.as_str()), (COST, "reported"), "nothing was sent to it");
     for _ in 0..10 {
         assert_eq!(place.ask(&json!({})).await.status, 200);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_may_be_silent_for_as_long_as_the_targets_allow() {
+    let mut place = Place::start(json!({ "routing_groups": "all" })).await;
+    let patient = json!({ "attempts": 1, "headers_timeout_ms": null, "first_event_timeout_ms": null });
+    let slow = json!({ "name": "slow", "failover": patient, "targets": [
+        { "provider": "a", "model": "model-a", "weight": 100 }, { "provider": "b", "model": "model-b", "weight": 0 },
+    ] });
+    let api = place.stack.api().clone();
+    api.post("/api/v1/routing-groups", slow).await.unwrap().ok().unwrap();
+    let config = place.stack.dir().join("impatient.yaml");
+    std::fs::write(&config, template().replace("idle_timeout: 600s", "idle_timeout: 2s")).unwrap();
+    let options = place.stack.options("impatient").config(&config);
+    place.stack.add_gateway(options).await.unwrap();
+    place.stack.until_synced().await.unwrap();
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n";
+    let parts = ["", head, "content-length: 2\r\n\r\n{}"].map(|part| part.as_bytes().to_vec());
+    // Three seconds until the head is whole.
+    place.targets[0].will(Act::Paced(Duration::from_millis(1_500), parts.to_vec()));
+    let ask = async || {
+        let body = body(&json!({ "model": "slow" }));
+        place.stack.gateways()[1].chat(&place.app.key, body).await.unwrap()
+    };
+    assert_eq!(ask().await.code(), "provider_timeout");
+    drop(place.taken());
+    let edit = json!({ "idle_timeout_seconds": 1800 });
+    api.edit("/api/v1/providers/a", edit).await.unwrap();
+    place.stack.until_synced().await.unwrap();
+    wait::until("the target to be asked again", PATIENCE, async || {
+        let answer = ask().await;
+        Ok((answer.status == 200 && !place.taken()[0].is_empty()).then_some(()))
+    })
+    .await
+    .unwrap();
 }

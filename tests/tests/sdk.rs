@@ -1,5 +1,8 @@
 //! The official SDKs of OpenAI and Anthropic through a real Envoy: only their base URL and key are ours.
 
+#[path = "sdk/groups.rs"]
+mod groups;
+
 use latchkey_tests::provider::Provider;
 use latchkey_tests::stack::api::App;
 use latchkey_tests::stack::{MODELS, PROVIDER_CREDENTIAL, Stack};

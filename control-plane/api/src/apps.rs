@@ -20,6 +20,7 @@ use super::auth::{AdminGuard, ReaderGuard};
 use super::body::{JsonBody, OptionalJsonBody, PathParams, Query};
 use super::idempotency::{Answered, Creation};
 use super::pagination::{ListPage, paging};
+use super::precondition::{EntityTag, IfMatch, Tagged};
 use super::problem::Problem;
 use super::propagation::{app_resource, key_resources};
 
@@ -89,12 +90,15 @@ pub async fn read(
     _: ReaderGuard,
     State(api): State<Api>,
     PathParams(id): PathParams<Uuid>,
-) -> Result<Json<Active<AppView>>, Problem> {
+) -> Result<Tagged<Active<AppView>>, Problem> {
+    // Read first: what is changed meanwhile is newer than the tag says.
+    let version = api.store.newest_version(id).await?;
     let app = find(&api, id).await?;
     let key = api.store.app_key(id).await?.as_ref().map(AppKeyView::new);
     let now = api.world.now();
     let activities = Activities::of_apps(&api.store, &[limit_subject(&app)], now).await?;
-    Ok(Json(activities.with(id, AppView { key, ..AppView::new(app, now) })))
+    let shown = activities.with(id, AppView { key, ..AppView::new(app, now) });
+    Ok(Tagged(shown, EntityTag::of_version(version)))
 }
 
 /// Waits, for a bounded time, until every gateway that is not gone has applied the app and its key as they are now.
@@ -116,20 +120,24 @@ pub async fn propagation(
 }
 
 /// Edits an app. What is not named stays. When the mode's change replaced the app key, its new
-/// value is shown in this answer only.
+/// value is shown in this answer only. With the app's `ETag` as `If-Match` it is edited only if nobody has changed it
+/// since; else the answer is 412, and names what was changed.
 #[utoipa::path(patch, path = "/api/v1/apps/{id}", tag = "apps", operation_id = "update_app",
-    params(("id" = Uuid, Path)), request_body = EditApp,
+    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)), request_body = EditApp,
     security(("token" = [])), responses((status = 200, body = AppView), (status = "4XX", body = Problem)))]
 pub async fn update(
     AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
     PathParams(id): PathParams<Uuid>,
+    if_match: IfMatch,
     JsonBody(edit): JsonBody<EditApp>,
-) -> Result<Json<AppView>, Problem> {
+) -> Result<Tagged<AppView>, Problem> {
     let mut tx = api.store.begin().await?;
+    if_match.check_app(&mut tx, id).await?;
     let saved = apps::update::edit(&mut tx, api.context(&actor), id, edit).await?;
+    let version = tx.newest_version(id).await?;
     tx.commit().await?;
-    Ok(Json(AppView::saved(saved, api.world.now())))
+    Ok(Tagged(AppView::saved(saved, api.world.now()), EntityTag::of_version(version)))
 }
 
 /// Deletes an app: it is hidden, and its keys are revoked. Their records stay.

@@ -2,6 +2,7 @@
 
 pub mod draft;
 pub mod mine;
+pub mod trial;
 mod views;
 
 use axum::Json;
@@ -21,6 +22,7 @@ use super::pagination::paging;
 use super::problem::Problem;
 
 pub use draft::{ChangePreview, MyAppSettings, NewPreview, SettingsQuery};
+pub use trial::{StartTrial, TrialView};
 pub use views::{
     AppRequestQuery, ApproveChange, ChangeRequestDetail, ChangeRequestList, ChangeRequestView, FieldNow,
     MyRequestQuery, RejectChange, RequestQuery, RequestedApp, Requester,
@@ -65,10 +67,7 @@ pub async fn read(
     State(api): State<Api>,
     PathParams(id): PathParams<Uuid>,
 ) -> Result<Json<ChangeRequestDetail>, Problem> {
-    let request = request(&api, id).await?;
-    let app = api.store.app(request.app_id).await?;
-    let version = api.store.newest_version(request.app_id).await?;
-    Ok(Json(ChangeRequestDetail::new(request, app.as_ref(), version)))
+    Ok(Json(detail(&api, id).await?))
 }
 
 /// Approves a change request: it is applied at once, on top of what the app is now. The answer's status
@@ -110,6 +109,14 @@ pub async fn reject(
     reject::reject(&mut tx, api.context(&actor).by(), id, &body.reason).await?;
     tx.commit().await?;
     Ok(Json(request(&api, id).await?.into()))
+}
+
+async fn detail(api: &Api, id: Uuid) -> Result<ChangeRequestDetail, Problem> {
+    let request = request(api, id).await?;
+    let app = api.store.app(request.app_id).await?;
+    let version = api.store.newest_version(request.app_id).await?;
+    let trial = trial::view(api, id).await?;
+    Ok(ChangeRequestDetail::new(request, app.as_ref(), version, trial))
 }
 
 async fn request(api: &Api, id: Uuid) -> Result<ChangeRequest, Problem> {

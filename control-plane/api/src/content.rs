@@ -9,6 +9,7 @@ use super::Api;
 use super::apps::find;
 use super::auth::{AdminGuard, ReaderGuard};
 use super::body::{JsonBody, PathParams};
+use super::precondition::{EntityTag, IfMatch, Tagged};
 use super::problem::Problem;
 
 /// Shows an app's own categories of content.
@@ -19,25 +20,31 @@ pub async fn categories(
     _: ReaderGuard,
     State(api): State<Api>,
     PathParams(id): PathParams<Uuid>,
-) -> Result<Json<CustomCategories>, Problem> {
+) -> Result<Tagged<CustomCategories>, Problem> {
+    let version = api.store.newest_version(id).await?;
     let custom_categories = find(&api, id).await?.settings.custom_categories;
-    Ok(Json(CustomCategories { custom_categories }))
+    Ok(Tagged(CustomCategories { custom_categories }, EntityTag::of_version(version)))
 }
 
 /// Replaces an app's own categories of content.
 #[utoipa::path(put, path = "/api/v1/apps/{id}/custom-categories", tag = "content",
-    operation_id = "set_custom_categories", params(("id" = Uuid, Path)), request_body = CustomCategories,
+    operation_id = "set_custom_categories",
+    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)), request_body = CustomCategories,
     security(("token" = [])), responses((status = 200, body = CustomCategories), (status = "4XX", body = Problem)))]
 pub async fn set_categories(
     AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
     PathParams(id): PathParams<Uuid>,
+    if_match: IfMatch,
     JsonBody(new): JsonBody<CustomCategories>,
-) -> Result<Json<CustomCategories>, Problem> {
+) -> Result<Tagged<CustomCategories>, Problem> {
     let mut tx = api.store.begin().await?;
+    if_match.check_app(&mut tx, id).await?;
     let saved = content::set_categories(&mut tx, api.context(&actor), id, new).await?;
+    let version = tx.newest_version(id).await?;
     tx.commit().await?;
-    Ok(Json(CustomCategories { custom_categories: saved.app.settings.custom_categories }))
+    let custom_categories = saved.app.settings.custom_categories;
+    Ok(Tagged(CustomCategories { custom_categories }, EntityTag::of_version(version)))
 }
 
 /// Shows an app's own categories of content as they would be saved, and saves nothing: with what was learned from

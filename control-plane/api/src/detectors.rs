@@ -1,6 +1,5 @@
 //! `/api/v1/detectors`
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
@@ -17,6 +16,7 @@ use super::auth::{AdminGuard, ReaderGuard};
 use super::body::{JsonBody, PathParams, given, nullable};
 use super::idempotency::{Answered, Creation};
 use super::pagination::ListPage;
+use super::precondition::{IfMatch, Tagged};
 use super::problem::Problem;
 use super::upstreams::{self, UpstreamResource};
 
@@ -183,22 +183,23 @@ pub async fn read(
     _: ReaderGuard,
     State(api): State<Api>,
     PathParams(name): PathParams<Slug>,
-) -> Result<Json<DetectorView>, Problem> {
-    Ok(Json(upstreams::view::<DetectorProtocol>(&api, upstreams::find(&api, &name).await?)))
+) -> Result<Tagged<DetectorView>, Problem> {
+    Ok(Tagged::of(upstreams::view::<DetectorProtocol>(&api, upstreams::find(&api, &name).await?)))
 }
 
 /// Edits an external detector. What is not named stays.
 #[utoipa::path(patch, path = "/api/v1/detectors/{name}", tag = "detectors", operation_id = "update_detector",
-    params(("name" = String, Path)), request_body = EditDetector,
+    params(("name" = String, Path), ("If-Match" = Option<String>, Header)), request_body = EditDetector,
     security(("token" = [])), responses((status = 200, body = DetectorView), (status = "4XX", body = Problem)))]
 pub async fn update(
     AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
     PathParams(name): PathParams<Slug>,
+    if_match: IfMatch,
     JsonBody(edit): JsonBody<EditDetector>,
-) -> Result<Json<DetectorView>, Problem> {
-    let edited = upstreams::update::<DetectorProtocol>(&api, &actor, &name, edit).await?;
-    Ok(Json(upstreams::view(&api, edited)))
+) -> Result<Tagged<DetectorView>, Problem> {
+    let edited = upstreams::update::<DetectorProtocol>(&api, &actor, &name, &if_match, edit).await?;
+    Ok(Tagged::of(upstreams::view(&api, edited)))
 }
 
 /// Removes an external detector that no app's guardrails name.

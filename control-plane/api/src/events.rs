@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use jiff::Timestamp;
+use latchkey_core::event::KINDS;
 use latchkey_store::events::{AppEvent, EventFilter};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,17 +15,6 @@ use super::body::Query;
 use super::pagination::{ListPage, bad_query, paging};
 use super::problem::Problem;
 
-pub const KINDS: [&str; 8] = [
-    "quota.threshold",
-    "quota.exceeded",
-    "change_request.submitted",
-    "change_request.approved",
-    "change_request.rejected",
-    "change_request.failed",
-    "change_request.stale",
-    "change_request.withdrawn",
-];
-
 /// Something that happened.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct EventView {
@@ -33,9 +23,9 @@ pub struct EventView {
     /// When.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
-    /// What: `quota.threshold`, `quota.exceeded`, `change_request.submitted`, ….
+    /// What: `quota.threshold`, `key.rotated`, `change_request.submitted`, ….
     pub kind: String,
-    /// To which app.
+    /// To which app; null where it is of none.
     pub app_id: Option<Uuid>,
     /// The app's name as it is now.
     pub app_name: Option<String>,
@@ -62,8 +52,7 @@ pub struct EventQuery {
     pub app_id: Option<Uuid>,
     /// Only of this named key.
     pub key_id: Option<Uuid>,
-    /// Only of this kind: `quota.threshold`, `quota.exceeded`, or `change_request.` with `submitted`, `approved`,
-    /// `rejected`, `failed`, `stale` or `withdrawn`.
+    /// Only of this kind, such as `quota.threshold`: docs/notifications.md lists them.
     pub kind: Option<String>,
 }
 

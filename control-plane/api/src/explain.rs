@@ -53,6 +53,9 @@ pub async fn explain(
     let mut explanation = Explanation::new(app.id, key.id, &question, answer);
     if let Some(routing) = explanation.forward.as_mut().and_then(|forward| forward.routing.as_mut()) {
         for gateway in api.gateways.list().await? {
+            if gateway.group_clusters == Some(false) {
+                routing.without_clusters.push(gateway.name.clone());
+            }
             for target in &mut routing.targets {
                 let is_it = |rest: &RestingTarget| {
                     rest.provider == target.provider && rest.model == target.model && rest.until > question.at

@@ -17,8 +17,16 @@ pub use latchkey_store::findings::{Finding, FindingQuery};
 pub use summary::*;
 
 /// What is done about a finding.
-pub const ACTIONS: [&str; 7] =
-    ["monitored", "redacted", "anonymized", "blocked", "would_redact", "would_anonymize", "would_block"];
+pub const ACTIONS: [&str; 8] = [
+    "monitored",
+    "redacted",
+    "anonymized",
+    "blocked",
+    "would_monitor",
+    "would_redact",
+    "would_anonymize",
+    "would_block",
+];
 const RISKS: [&str; 2] = ["low", "high"];
 const DIRECTIONS: [&str; 2] = ["request", "response"];
 

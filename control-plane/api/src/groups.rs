@@ -19,6 +19,7 @@ use super::auth::{AdminGuard, ReaderGuard};
 use super::body::{JsonBody, PathParams, Query};
 use super::idempotency::{Answered, Creation};
 use super::pagination::{ListPage, PageQuery};
+use super::precondition::{EntityTag, IfMatch, Tagged};
 use super::problem::Problem;
 
 pub use views::{GroupMemberView, GroupUse, GroupView, MembersAdded, MembersChanged};
@@ -60,25 +61,39 @@ pub async fn read(
     _: ReaderGuard,
     State(api): State<Api>,
     PathParams(id): PathParams<Uuid>,
-) -> Result<Json<GroupView>, Problem> {
-    Ok(Json(find(&api, id).await?.into()))
+) -> Result<Tagged<GroupView>, Problem> {
+    Ok(tagged(find(&api, id).await?.into()))
 }
 
 /// Edits a smart group. What is not named stays. With another claim, or none, whoever is in it by the
 /// one that it had leaves it.
 #[utoipa::path(patch, path = "/api/v1/groups/{id}", tag = "groups", operation_id = "update_group",
-    params(("id" = Uuid, Path)), request_body = EditGroup,
+    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)), request_body = EditGroup,
     security(("token" = [])), responses((status = 200, body = GroupView), (status = "4XX", body = Problem)))]
 pub async fn update(
     AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
     PathParams(id): PathParams<Uuid>,
+    if_match: IfMatch,
     JsonBody(edit): JsonBody<EditGroup>,
-) -> Result<Json<GroupView>, Problem> {
+) -> Result<Tagged<GroupView>, Problem> {
     let mut tx = api.store.begin().await?;
+    if let Some(now) = tx.group(id).await? {
+        if_match.check(&api, ("group", &id.to_string()), &without_members(&now.into())).await?;
+    }
     let (group, _) = groups::update(&mut tx, api.context(&actor).by(), id, edit).await?;
     tx.commit().await?;
-    Ok(Json(group.into()))
+    Ok(tagged(group.into()))
+}
+
+/// With a tag that members do not change: they are added and removed by themselves.
+fn tagged(group: GroupView) -> Tagged<GroupView> {
+    let tag = EntityTag::of(&without_members(&group));
+    Tagged(group, tag)
+}
+
+fn without_members(group: &GroupView) -> GroupView {
+    GroupView { members: 0, ..group.clone() }
 }
 
 /// Deletes a smart group. One that apps name is refused with `group_in_use`, which says where.

@@ -5,11 +5,12 @@ mod views;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use jiff::Timestamp;
 use latchkey_core::access::Subjects;
 use latchkey_core::actor::Actor;
 use latchkey_core::status::Switch;
 use latchkey_service::action::keys::create::NewKey;
-use latchkey_service::action::keys::update::EditKey;
+use latchkey_service::action::keys::update::{EditKey, edited};
 use latchkey_service::action::{Refusal, keys};
 use latchkey_service::gateways::Await;
 use latchkey_store::apps::App;
@@ -24,6 +25,7 @@ use super::auth::{AdminGuard, ReaderGuard};
 use super::body::{JsonBody, OptionalJsonBody, PathParams, Query};
 use super::idempotency::{Answered, Creation};
 use super::pagination::{ListPage, paging};
+use super::precondition::{EntityTag, IfMatch, Tagged};
 use super::problem::Problem;
 use super::propagation::key_resources;
 
@@ -77,28 +79,37 @@ pub async fn read(
     _: ReaderGuard,
     State(api): State<Api>,
     PathParams((app, key)): PathParams<(Uuid, Uuid)>,
-) -> Result<Json<Active<KeyView>>, Problem> {
+) -> Result<Tagged<Active<KeyView>>, Problem> {
     let (app, key) = find(&api, app, key).await?;
     let now = api.world.now();
     let activities = Activities::of_keys(&api.store, &[limit_subject(&key, &app)], now).await?;
     let names = names(&api, std::slice::from_ref(&key)).await?;
-    Ok(Json(activities.with(key.id, KeyView::new(&key, now).of(&names))))
+    let tag = EntityTag::of(&edited(&key));
+    Ok(Tagged(activities.with(key.id, KeyView::new(&key, now).of(&names)), tag))
 }
 
 /// Edits a named key. What is not named stays.
 #[utoipa::path(patch, path = "/api/v1/apps/{id}/keys/{key}", tag = "keys", operation_id = "update_key",
-    params(("id" = Uuid, Path), ("key" = Uuid, Path)), request_body = EditKey,
+    params(("id" = Uuid, Path), ("key" = Uuid, Path), ("If-Match" = Option<String>, Header)),
+    request_body = EditKey,
     security(("token" = [])), responses((status = 200, body = KeyView), (status = "4XX", body = Problem)))]
 pub async fn update(
     AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
     PathParams((app, key)): PathParams<(Uuid, Uuid)>,
+    if_match: IfMatch,
     JsonBody(edit): JsonBody<EditKey>,
-) -> Result<Json<KeyView>, Problem> {
+) -> Result<Tagged<KeyView>, Problem> {
     let mut tx = api.store.begin().await?;
-    let key = keys::update::update(&mut tx, api.context(&actor), app, key, edit).await?;
+    let (before, key) = keys::update::update(&mut tx, api.context(&actor), app, key, edit).await?;
+    if_match.check(&api, ("key", &key.id.to_string()), &edited(&before)).await?;
     tx.commit().await?;
-    Ok(Json(KeyView::new(&key, api.world.now())))
+    Ok(tagged(&key, api.world.now()))
+}
+
+/// With a tag of what can be edited.
+pub(crate) fn tagged(key: &Key, now: Timestamp) -> Tagged<KeyView> {
+    Tagged(KeyView::new(key, now), EntityTag::of(&edited(key)))
 }
 
 /// Switches a named key on again.

@@ -4,6 +4,7 @@ pub mod access;
 pub mod account;
 pub mod activity;
 pub mod apps;
+pub mod attention;
 pub mod audit;
 pub mod auth;
 pub mod body;
@@ -11,6 +12,7 @@ pub mod change_requests;
 pub mod content;
 pub mod detectors;
 pub mod document;
+pub mod email;
 pub mod events;
 pub mod explain;
 pub mod findings;
@@ -23,12 +25,14 @@ pub mod jwks;
 pub mod keys;
 pub mod logs;
 pub mod mcp_servers;
+pub mod mcp_tools;
 pub mod metrics;
 pub mod models;
 pub mod my_apps;
 pub mod my_keys;
 pub mod oidc;
 pub mod pagination;
+pub mod precondition;
 pub mod problem;
 pub mod prompts;
 pub mod propagation;
@@ -37,11 +41,13 @@ pub mod routing_groups;
 pub mod scope;
 pub mod self_service;
 pub mod sign_in;
+pub mod simulation;
 pub mod tokens;
 pub mod upstreams;
 pub mod usage;
 pub mod users;
 pub mod versions;
+pub mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,11 +55,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use latchkey_core::actor::Actor;
+use latchkey_core::mail::MailServer;
 use latchkey_core::upstream::Opened;
 use latchkey_service::action::Context;
 use latchkey_service::gateways::Gateways;
 use latchkey_service::metrics::Metrics;
 use latchkey_service::sign_in::SignIn;
+use latchkey_service::simulation::Simulator;
 use latchkey_store::Store;
 use latchkey_store::seal::MasterKey;
 use latchkey_world::World;
@@ -82,6 +90,12 @@ pub struct Api {
     pub gateway_url: Arc<str>,
     /// The private addresses at which providers and MCP servers may be.
     pub opened: Arc<Opened>,
+    /// The private addresses to which webhooks may be sent.
+    pub opened_to_webhooks: Arc<Opened>,
+    /// The server that e-mail is sent by; none where e-mail is not set up.
+    pub mail: Option<MailServer>,
+    /// Tries changes on past requests.
+    pub simulator: Simulator,
 }
 
 /// What is set for the API.
@@ -94,6 +108,10 @@ pub struct ApiSettings {
     pub gateway_url: Arc<str>,
     /// The private addresses at which providers and MCP servers may be.
     pub opened: Arc<Opened>,
+    /// The private addresses to which webhooks may be sent.
+    pub opened_to_webhooks: Arc<Opened>,
+    /// The server that e-mail is sent by; none where e-mail is not set up.
+    pub mail: Option<MailServer>,
 }
 
 impl Api {
@@ -105,9 +123,22 @@ impl Api {
         gateways: Arc<Gateways>,
         settings: ApiSettings,
     ) -> Self {
-        let ApiSettings { apply_wait, sign_in, gateway_url, opened } = settings;
-        let metrics = Metrics::new();
-        Self { store, world, master, gateways, apply_wait, metrics, sign_in, gateway_url, opened }
+        let ApiSettings { apply_wait, sign_in, gateway_url, opened, opened_to_webhooks, mail } = settings;
+        let (metrics, simulator) = (Metrics::new(), Simulator::default());
+        Self {
+            store,
+            world,
+            master,
+            gateways,
+            apply_wait,
+            metrics,
+            sign_in,
+            gateway_url,
+            opened,
+            opened_to_webhooks,
+            mail,
+            simulator,
+        }
     }
 
     /// What actions are given.
@@ -156,6 +187,8 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(versions::list))
         .routes(routes!(versions::read))
         .routes(routes!(versions::rollback))
+        .routes(routes!(simulation::of_edit))
+        .routes(routes!(simulation::of_rollback))
         .merge(OpenApiRouter::new().routes(routes!(explain::explain)).layer(DefaultBodyLimit::max(EXPLAINED)))
         .merge(with_lists())
         .routes(routes!(prompts::list, prompts::create))
@@ -167,6 +200,8 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(change_requests::read))
         .routes(routes!(change_requests::approve))
         .routes(routes!(change_requests::reject))
+        .routes(routes!(change_requests::trial::start, change_requests::trial::end))
+        .routes(routes!(simulation::of_request))
         .routes(routes!(change_requests::draft::settings))
         .routes(routes!(change_requests::mine::list))
         .routes(routes!(change_requests::mine::read))
@@ -218,10 +253,17 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(account::end_session))
         .routes(routes!(account::tokens, account::create_token))
         .routes(routes!(account::revoke_token))
+        .routes(routes!(email::mine, email::update_mine))
+        .routes(routes!(email::test))
         .routes(routes!(providers::list, providers::create))
         .routes(routes!(providers::read, providers::update, providers::delete))
         .routes(routes!(mcp_servers::list, mcp_servers::create))
         .routes(routes!(mcp_servers::read, mcp_servers::update, mcp_servers::delete))
+        .routes(routes!(mcp_tools::list))
+        .routes(routes!(mcp_tools::approve_all))
+        .routes(routes!(mcp_tools::approve))
+        .routes(routes!(mcp_tools::reject))
+        .routes(routes!(mcp_tools::forget))
         .routes(routes!(routing_groups::list, routing_groups::create))
         .routes(routes!(routing_groups::read, routing_groups::update, routing_groups::delete))
         .routes(routes!(detectors::list, detectors::create))
@@ -241,6 +283,15 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(findings::summary))
         .routes(routes!(usage::read))
         .routes(routes!(events::list))
+        .routes(routes!(webhooks::list, webhooks::create))
+        .routes(routes!(webhooks::read, webhooks::update, webhooks::delete))
+        .routes(routes!(webhooks::rotate_secret))
+        .routes(routes!(webhooks::deliveries::test))
+        .routes(routes!(webhooks::deliveries::list))
+        .routes(routes!(webhooks::deliveries::read))
+        .routes(routes!(webhooks::deliveries::replay_one))
+        .routes(routes!(webhooks::deliveries::replay))
+        .routes(routes!(email::status))
         .routes(routes!(audit::list))
         .routes(routes!(audit::export))
         .routes(routes!(logs::list_mine))

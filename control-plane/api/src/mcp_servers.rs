@@ -1,9 +1,9 @@
 //! `/api/v1/mcp-servers`
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
+use latchkey_core::mcp_tools::ToolPinning;
 use latchkey_core::name::Slug;
 use latchkey_service::action::upstreams::{EditUpstream, NewUpstream};
 use latchkey_store::upstreams::{McpProtocol, McpServer};
@@ -16,6 +16,7 @@ use super::auth::{AdminGuard, ReaderGuard};
 use super::body::{JsonBody, PathParams, given, nullable};
 use super::idempotency::{Answered, Creation};
 use super::pagination::ListPage;
+use super::precondition::{IfMatch, Tagged};
 use super::problem::Problem;
 use super::upstreams::{self, UpstreamResource};
 
@@ -34,6 +35,8 @@ pub struct McpServerView {
     pub managed_cluster: bool,
     /// Whether it can be called.
     pub enabled: bool,
+    /// Which of its tools may be used: all that it lists, or those whose definitions were approved.
+    pub tool_pinning: ToolPinning,
     /// Why gateways refuse to connect to it: it is at a private address that LATCHKEY_UPSTREAM_ALLOW does not
     /// open. Null where they do connect, as far as the URL tells.
     pub out_of_reach: Option<String>,
@@ -61,6 +64,10 @@ pub struct NewMcpServer {
     /// Whether it can be called: true by default.
     #[serde(default = "enabled")]
     pub enabled: bool,
+    /// Which of its tools may be used: `unpinned` by default, which is all that it lists; `trust_first_use`; or
+    /// `approval`.
+    #[serde(default)]
+    pub tool_pinning: ToolPinning,
 }
 
 /// What to change of an MCP server.
@@ -83,6 +90,10 @@ pub struct EditMcpServer {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = bool)]
     pub enabled: Option<bool>,
+    /// Which of its tools may be used: `unpinned`, `trust_first_use` or `approval`.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = ToolPinning)]
+    pub tool_pinning: Option<ToolPinning>,
 }
 
 fn enabled() -> bool {
@@ -91,15 +102,15 @@ fn enabled() -> bool {
 
 impl From<NewMcpServer> for NewUpstream<McpProtocol> {
     fn from(new: NewMcpServer) -> Self {
-        let NewMcpServer { name, url, credential, cluster, enabled } = new;
-        Self { name, url, credential, cluster, enabled, protocol: () }
+        let NewMcpServer { name, url, credential, cluster, enabled, tool_pinning } = new;
+        Self { name, url, credential, cluster, enabled, protocol: tool_pinning }
     }
 }
 
 impl From<EditMcpServer> for EditUpstream<McpProtocol> {
     fn from(edit: EditMcpServer) -> Self {
-        let EditMcpServer { url, credential, cluster, enabled } = edit;
-        Self { url, credential, cluster, enabled, protocol: () }
+        let EditMcpServer { url, credential, cluster, enabled, tool_pinning } = edit;
+        Self { url, credential, cluster, enabled, protocol: tool_pinning }
     }
 }
 
@@ -116,6 +127,7 @@ impl UpstreamResource for McpProtocol {
             name: server.name,
             url: server.url,
             enabled: server.enabled,
+            tool_pinning: server.protocol.tool_pinning,
             out_of_reach,
             created_at: server.created_at,
             updated_at: server.updated_at,
@@ -150,22 +162,23 @@ pub async fn read(
     _: ReaderGuard,
     State(api): State<Api>,
     PathParams(name): PathParams<Slug>,
-) -> Result<Json<McpServerView>, Problem> {
-    Ok(Json(upstreams::view::<McpProtocol>(&api, upstreams::find(&api, &name).await?)))
+) -> Result<Tagged<McpServerView>, Problem> {
+    Ok(Tagged::of(upstreams::view::<McpProtocol>(&api, upstreams::find(&api, &name).await?)))
 }
 
 /// Edits an MCP server. What is not named stays.
 #[utoipa::path(patch, path = "/api/v1/mcp-servers/{name}", tag = "mcp-servers", operation_id = "update_mcp_server",
-    params(("name" = String, Path)), request_body = EditMcpServer,
+    params(("name" = String, Path), ("If-Match" = Option<String>, Header)), request_body = EditMcpServer,
     security(("token" = [])), responses((status = 200, body = McpServerView), (status = "4XX", body = Problem)))]
 pub async fn update(
     AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
     PathParams(name): PathParams<Slug>,
+    if_match: IfMatch,
     JsonBody(edit): JsonBody<EditMcpServer>,
-) -> Result<Json<McpServerView>, Problem> {
-    let edited = upstreams::update::<McpProtocol>(&api, &actor, &name, edit).await?;
-    Ok(Json(upstreams::view(&api, edited)))
+) -> Result<Tagged<McpServerView>, Problem> {
+    let edited = upstreams::update::<McpProtocol>(&api, &actor, &name, &if_match, edit).await?;
+    Ok(Tagged::of(upstreams::view(&api, edited)))
 }
 
 /// Removes an MCP server that no app's scope names.

@@ -3,7 +3,6 @@
 mod density;
 mod views;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use latchkey_core::catalogue;
@@ -17,6 +16,7 @@ use super::auth::{AdminGuard, ReaderGuard};
 use super::body::{JsonBody, PathParams};
 use super::idempotency::{Answered, Creation};
 use super::pagination::ListPage;
+use super::precondition::{IfMatch, Tagged};
 use super::problem::Problem;
 
 pub use density::DensityView;
@@ -60,24 +60,28 @@ pub async fn read(
     _: ReaderGuard,
     State(api): State<Api>,
     PathParams(id): PathParams<Uuid>,
-) -> Result<Json<ModelView>, Problem> {
-    Ok(Json(api.store.model(id).await?.ok_or(Refusal::NotFound("model"))?.into()))
+) -> Result<Tagged<ModelView>, Problem> {
+    Ok(Tagged::of(api.store.model(id).await?.ok_or(Refusal::NotFound("model"))?.into()))
 }
 
 /// Edits a model. What is not named stays.
 #[utoipa::path(patch, path = "/api/v1/models/{id}", tag = "models", operation_id = "update_model",
-    params(("id" = Uuid, Path)), request_body = EditModel,
+    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)), request_body = EditModel,
     security(("token" = [])), responses((status = 200, body = ModelView), (status = "4XX", body = Problem)))]
 pub async fn update(
     AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
     PathParams(id): PathParams<Uuid>,
+    if_match: IfMatch,
     JsonBody(edit): JsonBody<EditModel>,
-) -> Result<Json<ModelView>, Problem> {
+) -> Result<Tagged<ModelView>, Problem> {
     let mut tx = api.store.begin().await?;
+    if let Some(now) = tx.model(id).await? {
+        if_match.check(&api, ("model", &id.to_string()), &ModelView::from(now)).await?;
+    }
     let model = models::update(&mut tx, api.context(&actor), id, edit).await?;
     tx.commit().await?;
-    Ok(Json(model.into()))
+    Ok(Tagged::of(model.into()))
 }
 
 /// Removes a model.

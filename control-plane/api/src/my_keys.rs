@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use latchkey_service::action::keys::update::edited;
 use latchkey_service::action::my_keys::{self, EditOwnKey, NewOwnKey};
 use latchkey_service::action::{Refusal, keys};
 use latchkey_store::apps::App;
@@ -15,8 +16,9 @@ use super::apps::{Created, KeyValue, Reissued, Rotate, Rotated, Switched};
 use super::auth::Person;
 use super::body::{JsonBody, OptionalJsonBody, PathParams, Query};
 use super::idempotency::{Answered, Creation};
-use super::keys::{KeyView, introduced, limit_subject, rotated_now};
+use super::keys::{KeyView, introduced, limit_subject, rotated_now, tagged};
 use super::pagination::{ListPage, PageQuery};
+use super::precondition::{IfMatch, Tagged};
 use super::problem::Problem;
 use super::propagation::key_resources;
 
@@ -67,28 +69,32 @@ pub async fn read(
     Person { user, .. }: Person,
     State(api): State<Api>,
     PathParams((app, key)): PathParams<(Uuid, Uuid)>,
-) -> Result<Json<Active<KeyView>>, Problem> {
+) -> Result<Tagged<Active<KeyView>>, Problem> {
     let (app, _) = my_keys::viewed(&api.store, user.id, app).await?;
     let key = own(&api, user.id, &app, key).await?;
     let now = api.world.now();
     let activities = Activities::of_keys(&api.store, &[limit_subject(&key, &app)], now).await?;
-    Ok(Json(activities.with(key.id, KeyView::new(&key, now))))
+    let Tagged(view, tag) = tagged(&key, now);
+    Ok(Tagged(activities.with(key.id, view), tag))
 }
 
 /// Renames a key of the user's.
 #[utoipa::path(patch, path = "/api/v1/me/apps/{id}/keys/{key}", tag = "me", operation_id = "update_my_key",
-    params(("id" = Uuid, Path), ("key" = Uuid, Path)), request_body = EditOwnKey,
+    params(("id" = Uuid, Path), ("key" = Uuid, Path), ("If-Match" = Option<String>, Header)),
+    request_body = EditOwnKey,
     security(("token" = [])), responses((status = 200, body = KeyView), (status = "4XX", body = Problem)))]
 pub async fn update(
     Person { actor, user }: Person,
     State(api): State<Api>,
     PathParams(ids): PathParams<(Uuid, Uuid)>,
+    if_match: IfMatch,
     JsonBody(edit): JsonBody<EditOwnKey>,
-) -> Result<Json<KeyView>, Problem> {
+) -> Result<Tagged<KeyView>, Problem> {
     let mut tx = api.store.begin().await?;
-    let key = my_keys::rename(&mut tx, api.context(&actor), user.id, ids, edit).await?;
+    let (before, key) = my_keys::rename(&mut tx, api.context(&actor), user.id, ids, edit).await?;
+    if_match.check(&api, ("key", &key.id.to_string()), &edited(&before)).await?;
     tx.commit().await?;
-    Ok(Json(KeyView::new(&key, api.world.now())))
+    Ok(tagged(&key, api.world.now()))
 }
 
 /// Replaces the secret of a key of the user's. The old one stops at once, or after the grace.

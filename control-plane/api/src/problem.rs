@@ -14,7 +14,7 @@ pub struct Problem {
     /// The HTTP status.
     pub status: u16,
     /// The status's name.
-    pub title: String,
+    pub title: &'static str,
     /// Stable, for programs.
     pub code: String,
     /// What is wrong and how to mend it.
@@ -22,19 +22,33 @@ pub struct Problem {
     /// The fields that are wrong, where fields are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    /// Where somebody else has changed it since it was read: who, and what.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub changed_meanwhile: Option<Box<ChangedMeanwhile>>,
     /// After how many seconds to try again, as the header `retry-after` says.
     #[serde(skip)]
     pub retry_after: Option<i64>,
+}
+
+/// What was done to a resource since it was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ChangedMeanwhile {
+    /// Who did it, the oldest first: users by their addresses, tokens by their names.
+    pub by: Vec<String>,
+    /// The fields that were changed, as far as it is known.
+    pub fields: Vec<String>,
 }
 
 impl Problem {
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
         Self {
             status: status.as_u16(),
-            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            title: status.canonical_reason().unwrap_or("Error"),
             code: code.to_owned(),
             detail: detail.into(),
             errors: Vec::new(),
+            changed_meanwhile: None,
             retry_after: None,
         }
     }

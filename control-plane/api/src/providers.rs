@@ -1,6 +1,5 @@
 //! `/api/v1/providers`
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
@@ -17,6 +16,7 @@ use super::auth::{AdminGuard, ReaderGuard};
 use super::body::{JsonBody, PathParams, given, nullable};
 use super::idempotency::{Answered, Creation};
 use super::pagination::ListPage;
+use super::precondition::{IfMatch, Tagged};
 use super::problem::Problem;
 use super::upstreams::{self, UpstreamResource};
 
@@ -223,22 +223,23 @@ pub async fn read(
     _: ReaderGuard,
     State(api): State<Api>,
     PathParams(name): PathParams<Slug>,
-) -> Result<Json<ProviderView>, Problem> {
-    Ok(Json(upstreams::view::<ModelProtocol>(&api, upstreams::find(&api, &name).await?)))
+) -> Result<Tagged<ProviderView>, Problem> {
+    Ok(Tagged::of(upstreams::view::<ModelProtocol>(&api, upstreams::find(&api, &name).await?)))
 }
 
 /// Edits a provider. What is not named stays.
 #[utoipa::path(patch, path = "/api/v1/providers/{name}", tag = "providers", operation_id = "update_provider",
-    params(("name" = String, Path)), request_body = EditProvider,
+    params(("name" = String, Path), ("If-Match" = Option<String>, Header)), request_body = EditProvider,
     security(("token" = [])), responses((status = 200, body = ProviderView), (status = "4XX", body = Problem)))]
 pub async fn update(
     AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
     PathParams(name): PathParams<Slug>,
+    if_match: IfMatch,
     JsonBody(edit): JsonBody<EditProvider>,
-) -> Result<Json<ProviderView>, Problem> {
-    let edited = upstreams::update::<ModelProtocol>(&api, &actor, &name, edit).await?;
-    Ok(Json(upstreams::view(&api, edited)))
+) -> Result<Tagged<ProviderView>, Problem> {
+    let edited = upstreams::update::<ModelProtocol>(&api, &actor, &name, &if_match, edit).await?;
+    Ok(Tagged::of(upstreams::view(&api, edited)))
 }
 
 /// Removes a provider that no model and no app refers to.

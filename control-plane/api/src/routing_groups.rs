@@ -19,6 +19,7 @@ use super::auth::{AdminGuard, ReaderGuard};
 use super::body::{JsonBody, PathParams, Query};
 use super::idempotency::{Answered, Creation};
 use super::pagination::ListPage;
+use super::precondition::{EntityTag, IfMatch, Tagged};
 use super::problem::Problem;
 use super::propagation::catalogue_resource;
 
@@ -121,25 +122,32 @@ pub async fn read(
     _: ReaderGuard,
     State(api): State<Api>,
     PathParams(id): PathParams<Uuid>,
-) -> Result<Json<RoutingGroupView>, Problem> {
-    Ok(Json(api.store.routing_group(id).await?.ok_or(Refusal::NotFound("routing group"))?.into()))
+) -> Result<Tagged<RoutingGroupView>, Problem> {
+    Ok(Tagged::of(api.store.routing_group(id).await?.ok_or(Refusal::NotFound("routing group"))?.into()))
 }
 
 /// Edits a routing group. What is not named stays. Answers when the gateways know it.
 #[utoipa::path(patch, path = "/api/v1/routing-groups/{id}", tag = "routing-groups", operation_id = "update_routing_group",
-    params(("id" = Uuid, Path)), request_body = EditRoutingGroup,
+    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)), request_body = EditRoutingGroup,
     security(("token" = [])), responses((status = 200, body = Switched<RoutingGroupView>), (status = "4XX", body = Problem)))]
 pub async fn update(
     AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
     PathParams(id): PathParams<Uuid>,
+    if_match: IfMatch,
     JsonBody(edit): JsonBody<EditRoutingGroup>,
-) -> Result<Json<Switched<RoutingGroupView>>, Problem> {
+) -> Result<Tagged<Switched<RoutingGroupView>>, Problem> {
     let mut tx = api.store.begin().await?;
+    if let Some(now) = tx.routing_group(id).await? {
+        let now = RoutingGroupView::from(now);
+        if_match.check(&api, ("routing_group", &id.to_string()), &now).await?;
+    }
     let group = routing_groups::update(&mut tx, api.context(&actor), id, edit).await?;
     tx.commit().await?;
     let propagation = api.wait_for_routing_group(Ok(Some(group.clone()))).await;
-    Ok(Json(Switched { item: group.into(), propagation }))
+    let item = RoutingGroupView::from(group);
+    let tag = EntityTag::of(&item);
+    Ok(Tagged(Switched { item, propagation }, tag))
 }
 
 /// Removes a routing group that no app names; answers when the gateways know it.

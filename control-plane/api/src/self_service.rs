@@ -2,7 +2,6 @@
 
 mod views;
 
-use axum::Json;
 use axum::extract::State;
 use latchkey_core::access::{Capability, SelfService, Subjects};
 use latchkey_service::action::{self_service, subjects};
@@ -14,6 +13,7 @@ use super::apps;
 use super::auth::{AdminGuard, ReaderGuard};
 use super::body::{JsonBody, PathParams, Query};
 use super::pagination::ListPage;
+use super::precondition::{EntityTag, IfMatch, Tagged};
 use super::problem::Problem;
 
 pub use views::{EditAccess, EditSelfService, NewRule, NewSubjects, RuleView, SelfServiceView};
@@ -26,9 +26,10 @@ pub async fn read(
     _: ReaderGuard,
     State(api): State<Api>,
     PathParams(id): PathParams<Uuid>,
-) -> Result<Json<SelfServiceView>, Problem> {
+) -> Result<Tagged<SelfServiceView>, Problem> {
+    let version = api.store.newest_version(id).await?;
     let app = apps::find(&api, id).await?;
-    view(&api, &app.settings.self_service).await
+    Ok(Tagged(view(&api, &app.settings.self_service).await?, EntityTag::of_version(version)))
 }
 
 /// Edits an app's self-service settings. What is not named stays; a capability's rule is replaced as a
@@ -36,23 +37,26 @@ pub async fn read(
 /// the mode `specific` only, `exceptions` in all but `disabled`, and those of `viewer` always. Where a list
 /// does not count, only the one that was there before is taken.
 #[utoipa::path(patch, path = "/api/v1/apps/{id}/self-service", tag = "self-service",
-    operation_id = "update_self_service", params(("id" = Uuid, Path)), request_body = EditSelfService,
+    operation_id = "update_self_service", params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)), request_body = EditSelfService,
     security(("token" = [])),
     responses((status = 200, body = SelfServiceView), (status = "4XX", body = Problem)))]
 pub async fn update(
     AdminGuard(actor): AdminGuard,
     State(api): State<Api>,
     PathParams(id): PathParams<Uuid>,
+    if_match: IfMatch,
     JsonBody(edit): JsonBody<EditSelfService>,
-) -> Result<Json<SelfServiceView>, Problem> {
+) -> Result<Tagged<SelfServiceView>, Problem> {
     let mut tx = api.store.begin().await?;
+    if_match.check_app(&mut tx, id).await?;
     let found = subjects::find(&mut tx, &edit.subject_names()).await?;
     let edit = edit.resolved(&found);
     let subjects = edit.subject_ids();
     let edit = |settings: &mut _| edit.apply(settings);
     let app = self_service::update(&mut tx, api.context(&actor), id, &subjects, edit).await?;
+    let version = tx.newest_version(id).await?;
     tx.commit().await?;
-    view(&api, &app.settings.self_service).await
+    Ok(Tagged(view(&api, &app.settings.self_service).await?, EntityTag::of_version(version)))
 }
 
 /// Lists who would have a capability of an app if its self-service settings were edited like this.
@@ -81,7 +85,7 @@ pub async fn preview(
     people_of(&api, &app, query).await
 }
 
-async fn view(api: &Api, settings: &SelfService) -> Result<Json<SelfServiceView>, Problem> {
+async fn view(api: &Api, settings: &SelfService) -> Result<SelfServiceView, Problem> {
     let mut all = Subjects::default();
     for capability in Capability::ALL {
         let rule = settings.access.rule(capability);
@@ -91,5 +95,5 @@ async fn view(api: &Api, settings: &SelfService) -> Result<Json<SelfServiceView>
         }
     }
     let names = api.store.names(&all).await?;
-    Ok(Json(SelfServiceView::new(settings, &names)))
+    Ok(SelfServiceView::new(settings, &names))
 }

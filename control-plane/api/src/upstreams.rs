@@ -12,6 +12,7 @@ use super::Api;
 use super::body::JsonBody;
 use super::idempotency::{Answered, Creation};
 use super::pagination::ListPage;
+use super::precondition::IfMatch;
 use super::problem::Problem;
 
 pub use latchkey_store::upstreams::{
@@ -20,7 +21,7 @@ pub use latchkey_store::upstreams::{
 
 /// How the API shows and takes upstreams of a protocol.
 pub trait UpstreamResource: Administered {
-    type View: Serialize + Send;
+    type View: Serialize + Send + Sync;
     type NewBody: DeserializeOwned + Send + Into<NewUpstream<Self>>;
     type EditBody: DeserializeOwned + Send + Into<EditUpstream<Self>>;
 
@@ -65,11 +66,15 @@ pub async fn update<P: UpstreamResource>(
     api: &Api,
     actor: &Actor,
     name: &Slug,
+    if_match: &IfMatch,
     edit: P::EditBody,
 ) -> Result<Upstream<P>, Problem> {
     let (name, edit) = (name.as_str(), edit.into());
     reach::check_edit(&api.opened, &api.store, name, &edit).await?;
     let mut tx = api.store.begin().await?;
+    if let Some(now) = tx.upstream::<P>(name).await? {
+        if_match.check(api, (P::AUDIT.kind(), name), &view(api, now)).await?;
+    }
     let upstream = upstreams::update(&mut tx, api.context(actor), name, edit).await?;
     tx.commit().await?;
     Ok(upstream)

@@ -24,6 +24,7 @@ use super::body::{JsonBody, NoBody, PathParams, Query};
 use super::idempotency::{Answered, Creation};
 use super::keys::KeyView;
 use super::pagination::{ListPage, PageQuery};
+use super::precondition::{EntityTag, IfMatch, Tagged};
 use super::problem::Problem;
 
 /// A person.
@@ -199,13 +200,14 @@ pub async fn read(
     ReaderGuard(actor): ReaderGuard,
     State(api): State<Api>,
     PathParams(id): PathParams<Uuid>,
-) -> Result<Json<UserDetail>, Problem> {
+) -> Result<Tagged<UserDetail>, Problem> {
     let Json(user) = view(&api, id).await?;
     let identities = match actor.role.permits(Permission::MembersUpdate) {
         true => Some(api.store.links(id).await?.into_iter().map(IdentityView::from).collect()),
         false => None,
     };
-    Ok(Json(UserDetail { user, identities }))
+    let tag = EntityTag::of(&(&user.name, user.role));
+    Ok(Tagged(UserDetail { user, identities }, tag))
 }
 
 /// Forgets who a user is to an OpenID provider, and signs them out everywhere. Who has the user's address
@@ -226,19 +228,23 @@ pub async fn unlink(
 
 /// Changes a user's name or role. The role counts from the next request on.
 #[utoipa::path(patch, path = "/api/v1/users/{id}", tag = "users", operation_id = "update_user",
-    params(("id" = Uuid, Path)), request_body = EditUser,
+    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)), request_body = EditUser,
     security(("token" = [])), responses((status = 200, body = UserView), (status = "4XX", body = Problem)))]
 pub async fn update(
     OwnerGuard(actor): OwnerGuard,
     State(api): State<Api>,
     PathParams(id): PathParams<Uuid>,
+    if_match: IfMatch,
     JsonBody(edit): JsonBody<EditUser>,
-) -> Result<Json<UserView>, Problem> {
+) -> Result<Tagged<UserView>, Problem> {
     of_a_person(edit.role)?;
     let mut tx = api.store.begin().await?;
-    action::users::update(&mut tx, api.context(&actor).by(), id, edit).await?;
+    let (before, _) = action::users::update(&mut tx, api.context(&actor).by(), id, edit).await?;
+    if_match.check(&api, ("user", &id.to_string()), &(&before.name, before.role)).await?;
     tx.commit().await?;
-    view(&api, id).await
+    let Json(user) = view(&api, id).await?;
+    let tag = EntityTag::of(&(&user.name, user.role));
+    Ok(Tagged(user, tag))
 }
 
 /// Deactivates a user: their sessions end, their tokens stop, and they cannot sign in.

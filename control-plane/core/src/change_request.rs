@@ -65,6 +65,7 @@ impl Kind {
                 "guardrails",
                 "ip_allow_list",
                 "limits",
+                "mcp_argument_rules",
                 "mcp_scope",
                 "named_key_limits",
                 "prompt_required",

@@ -3,6 +3,7 @@
 mod category;
 mod check;
 mod learning;
+mod proposal;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ pub use check::{check_trials, refuse_without_effect};
 pub use latchkey_guardrails::custom::exact::ExactKey as ListKey;
 pub use learning::LearnedCategory;
 pub(crate) use learning::{FEWEST_EXAMPLES, is_readable};
+pub use proposal::{Proposal, Untriable};
 
 /// What an app's guardrails look for, and what they do about it. The app's own categories stand beside it,
 /// as `custom_categories`.

@@ -24,21 +24,38 @@ impl fmt::Display for Hidden {
 /// The first character of a text that is hidden there.
 #[must_use]
 pub fn find(text: &str) -> Option<Hidden> {
+    letters(text).find(|(_, is_seen)| !is_seen).map(|(c, _)| Hidden(c))
+}
+
+/// The text with what is hidden in it, and control characters but for line breaks and tabs, as `⟨U+200B⟩`.
+#[must_use]
+pub fn reveal(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for (c, is_seen) in letters(text) {
+        if is_seen && (!c.is_control() || matches!(c, '\n' | '\t')) {
+            shown.push(c);
+        } else {
+            shown.push_str(&format!("\u{27e8}U+{:04X}\u{27e9}", u32::from(c)));
+        }
+    }
+    shown
+}
+
+/// The characters of a text, and whether each is seen there.
+fn letters(text: &str) -> impl Iterator<Item = (char, bool)> {
     let mut before = None;
     let mut rest = text.chars().peekable();
-    while let Some(c) = rest.next() {
+    std::iter::from_fn(move || {
+        let c = rest.next()?;
         let is_seen = match c {
             '\u{200c}' | '\u{200d}' => joins(before, rest.peek().copied()),
             '\u{fe0e}' | '\u{fe0f}' => before.is_some_and(|before: char| !before.is_alphabetic()),
             '\u{fe00}'..='\u{fe0d}' | '\u{e0100}'..='\u{e01ef}' => before.is_some_and(is_ideograph),
             _ => kind(c).is_none(),
         };
-        if !is_seen {
-            return Some(Hidden(c));
-        }
         before = Some(c);
-    }
-    None
+        Some((c, is_seen))
+    })
 }
 
 /// Why a character is hidden, wherever it stands. Unicode calls these `Default_Ignorable_Code_Point` or
@@ -114,6 +131,12 @@ fn is_ideograph(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_hidden_is_revealed() {
+        assert_eq!(reveal("Adds.\u{200b}\u{e0041}\n\tA\u{7}"), "Adds.⟨U+200B⟩⟨U+E0041⟩\n\tA⟨U+0007⟩");
+        assert_eq!(reveal("Größe 👩\u{200d}💻"), "Größe 👩\u{200d}💻", "an emoji of two");
+    }
 
     #[test]
     fn names_in_every_script_and_emoji_are_as_they_are_written() {

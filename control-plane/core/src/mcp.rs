@@ -1,8 +1,12 @@
-//! Which MCP servers, and which of their tools, an app may use.
+//! Which MCP servers, and which of their tools, an app may use, and with what arguments.
+
+mod arguments;
 
 use crate::invalid::Invalid;
 use crate::name::Slug;
 use crate::selection::Selection;
+
+pub use arguments::{McpArgumentRule, check_arguments, refuse_arguments_without_effect};
 
 /// The longest name of a tool, in characters: what MCP's specification allows.
 const LONGEST_TOOL: usize = 128;

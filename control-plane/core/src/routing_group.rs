@@ -118,11 +118,14 @@ pub struct Failover {
     pub repeat_side_effects: bool,
 }
 
+/// Anthropic's status for an overload.
+const OVERLOADED: u16 = 529;
+
 impl Default for Failover {
     fn default() -> Self {
         Self {
             attempts: 3,
-            statuses: vec![408, 429, 500, 502, 503, 504],
+            statuses: vec![408, 429, 500, 502, 503, 504, OVERLOADED],
             headers_timeout_ms: None,
             first_event_timeout_ms: None,
             repeat_side_effects: false,

@@ -13,7 +13,7 @@ use crate::hidden;
 use crate::identity::IdentitySettings;
 use crate::invalid::Invalid;
 use crate::limits::Limits;
-use crate::mcp;
+use crate::mcp::{self, McpArgumentRule};
 use crate::period;
 use crate::prompts::{self, Prompt};
 use crate::routing_group;
@@ -47,6 +47,8 @@ pub struct AppSettings {
     /// Stored settings without one are of a version that knew no MCP: they hold none.
     #[serde(default = "Selection::none")]
     pub mcp_scope: Selection,
+    /// What the arguments of calls of MCP tools must be.
+    pub mcp_argument_rules: Vec<McpArgumentRule>,
     /// Names of routing groups.
     pub routing_groups: Selection,
     /// Whether clients may choose a target of a group with `x-latchkey-target`.
@@ -99,6 +101,7 @@ impl Default for AppSettings {
             allowed_providers: Selection::default(),
             allowed_models: Selection::default(),
             mcp_scope: Selection::default(),
+            mcp_argument_rules: Vec::new(),
             routing_groups: Selection::None,
             target_header: false,
             ip_allow_list: None,
@@ -147,6 +150,7 @@ impl AppSettings {
             }
         }
         mcp::check("mcp_scope", &self.mcp_scope, &mut invalid);
+        mcp::check_arguments("mcp_argument_rules", &self.mcp_argument_rules, &mut invalid);
         routing_group::check_names("routing_groups", &self.routing_groups, &mut invalid);
         self.limits.check("limits", &mut invalid);
         self.named_key_limits.check("named_key_limits", &mut invalid);
@@ -216,6 +220,13 @@ impl AppSettings {
             let why = "has no effect without routing groups: name some in `routing_groups`, or leave it off";
             invalid.check::<(), _>("target_header", Err(why));
         }
+        mcp::refuse_arguments_without_effect(
+            "mcp_argument_rules",
+            &before.mcp_argument_rules,
+            &this.mcp_argument_rules,
+            &this.mcp_scope,
+            &mut invalid,
+        );
         guardrails::refuse_without_effect(before, &this, &mut invalid);
         content::refuse_new(before, &this, &mut invalid);
         prompts::refuse_new(before, &this, &mut invalid);

@@ -122,7 +122,8 @@ async fn serve<A: Authenticator>(
     let mut lost = std::pin::pin!(admission.lost());
     let listing = statuses.connect();
     loop {
-        let known = Arc::clone(&clusters.borrow_and_update());
+        // Not as seen: what changes while Envoy is heard is published afterwards.
+        let known = Arc::clone(&clusters.borrow());
         let responses = tokio::select! {
             message = requests.message() => match message {
                 Ok(Some(request)) => match claim(&admission, &request).await {

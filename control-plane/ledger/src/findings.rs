@@ -1,8 +1,9 @@
 //! What guardrails found, off the wire.
 
 use latchkey_proto::ledger as wire;
+use uuid::Uuid;
 
-use super::intake::{text, text_if_any, text_up_to};
+use super::intake::{text, text_if_any, text_up_to, uuid};
 
 /// A finding of one request, without what its record says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct NewFinding {
     pub excerpt: String,
     /// Hexadecimal.
     pub value_hash: String,
+    /// The change request that was tried.
+    pub change_request: Option<Uuid>,
 }
 
 /// Of a detector's name, in bytes: a custom category's has up to 100 characters.
@@ -38,7 +41,19 @@ pub(super) fn finding(finding: wire::Finding) -> Option<NewFinding> {
         wire::FindingDirection::Unspecified => return unreadable("direction"),
     };
     let Some(action) = action(finding.action()) else { return unreadable("action") };
-    let wire::Finding { category, detector, place, message, count, excerpt, value_hash, .. } = finding;
+    let wire::Finding {
+        category,
+        detector,
+        risk: _,
+        action: _,
+        direction: _,
+        place,
+        message,
+        count,
+        excerpt,
+        value_hash,
+        change_request,
+    } = finding;
     let Some(category) = text_if_any(category) else { return unreadable("category") };
     Some(NewFinding {
         category,
@@ -51,6 +66,7 @@ pub(super) fn finding(finding: wire::Finding) -> Option<NewFinding> {
         count: count.max(1).into(),
         excerpt: text(excerpt),
         value_hash: value_hash.iter().take(LONGEST_HASH).map(|byte| format!("{byte:02x}")).collect(),
+        change_request: uuid(&change_request),
     })
 }
 
@@ -64,6 +80,7 @@ fn action(action: wire::FindingAction) -> Option<&'static str> {
         wire::FindingAction::WouldRedact => "would_redact",
         wire::FindingAction::WouldAnonymize => "would_anonymize",
         wire::FindingAction::WouldBlock => "would_block",
+        wire::FindingAction::WouldMonitor => "would_monitor",
     })
 }
 
@@ -88,6 +105,7 @@ mod tests {
             count: 0,
             excerpt: "4111 \u{2022}\u{2022}\u{2022}\u{2022} 1111".to_owned(),
             value_hash: vec![0, 255, 16],
+            change_request: Vec::new(),
         }
     }
 

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::attempts;
 use super::findings::{NewFinding, finding};
+use super::tool_sightings::{self, ReportedSightings};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GatewayReport {
@@ -25,6 +26,8 @@ pub struct GatewayReport {
     pub leases: Vec<LeaseReport>,
     /// All targets of routing groups that rest; none where that is as it was.
     pub resting: Option<Vec<RestingTarget>>,
+    /// Tools of MCP servers that are not as they are pinned, by server.
+    pub tools: ReportedSightings,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +94,7 @@ const NEWEST: SignedDuration = SignedDuration::from_hours(1);
 
 #[must_use]
 pub fn report(report: wire::Report, now: Timestamp) -> GatewayReport {
-    let wire::Report { id, batches, leases, resting } = report;
+    let wire::Report { id, batches, leases, resting, tools } = report;
     let batch = |wire::Batch { worker, records }| WorkerBatch {
         worker,
         entries: records.into_iter().map(|record| entry(record, now)).collect(),
@@ -101,6 +104,7 @@ pub fn report(report: wire::Report, now: Timestamp) -> GatewayReport {
         batches: batches.into_iter().map(batch).collect(),
         leases: leases.into_iter().map(lease).collect(),
         resting: resting.map(attempts::resting),
+        tools: tool_sightings::by_server(tools, now),
     }
 }
 
@@ -153,6 +157,7 @@ fn record(record: wire::Record, now: Timestamp) -> Result<Recorded, &'static str
         inspection,
         prompts,
         attempts,
+        tried_change_request,
     } = record;
     let tokens = tokens.unwrap_or_default();
     let record = Record {
@@ -195,8 +200,10 @@ fn record(record: wire::Record, now: Timestamp) -> Result<Recorded, &'static str
         prompts: prompts.into_iter().take(MOST_PROMPTS).map(text).collect(),
         attempts: attempts::attempts(attempts),
         inspected: inspection.is_some(),
-        findings: u64::try_from(findings.len()).unwrap_or(MOST),
+        // What a trial would have done is no finding of the request.
+        findings: findings.iter().filter(|finding| finding.change_request.is_empty()).count() as u64,
         unread: inspection.map_or(0, |inspection| inspection.unread.into()),
+        tried_change_request: uuid(&tried_change_request),
         ..Record::default()
     };
     let charges = charges.iter().map(charge).collect::<Option<_>>().ok_or("a charge names no bucket")?;
@@ -276,12 +283,12 @@ fn source(source: wire::IdentitySource) -> &'static str {
     }
 }
 
-fn uuid(bytes: &[u8]) -> Option<Uuid> {
+pub(super) fn uuid(bytes: &[u8]) -> Option<Uuid> {
     Uuid::from_slice(bytes).ok()
 }
 
 /// The gateway's time, unless its clock is wrong.
-fn believed(at_ms: i64, now: Timestamp) -> Timestamp {
+pub(super) fn believed(at_ms: i64, now: Timestamp) -> Timestamp {
     let oldest = now.saturating_sub(OLDEST).unwrap_or(Timestamp::UNIX_EPOCH);
     let newest = now.saturating_add(NEWEST).unwrap_or(Timestamp::MAX);
     let at = Timestamp::from_millisecond(at_ms).ok();

@@ -1,7 +1,8 @@
 //! The ledger: usage comes in, leases go out.
 //!
 //! Each gateway process has a stream ([`server`]). One task, the [`book`], takes the reports of all of
-//! them and writes many in one transaction ([`transaction`]); only when that is committed are they answered.
+//! them and writes many in one transaction ([`transaction`]); only when that is committed are they answered. What
+//! gateways see of MCP servers' tools is written by another ([`tool_sightings`]), for which nobody waits.
 
 mod attempts;
 pub mod book;
@@ -9,6 +10,7 @@ pub mod calibration;
 mod findings;
 pub mod intake;
 pub mod metrics;
+pub mod notices;
 pub mod presence;
 pub mod retention;
 pub mod server;
@@ -16,6 +18,7 @@ pub mod stats;
 pub mod streams;
 pub mod subjects;
 pub mod suspects;
+pub mod tool_sightings;
 pub mod transaction;
 
 use std::sync::Arc;
@@ -27,16 +30,19 @@ use tokio::sync::{mpsc, watch};
 
 use self::book::LedgerWriter;
 use self::presence::Presence;
-use self::server::LedgerService;
+use self::server::{LedgerService, Queues};
 use self::stats::Stats;
 use self::streams::LedgerStreams;
 use self::suspects::Suspects;
+use self::tool_sightings::writer::SightingWriter;
 
 /// The parts of a running ledger.
 #[derive(Debug)]
 pub struct Ledger<A> {
     pub server: LedgerService<A>,
     pub book: LedgerWriter,
+    /// Writes what gateways see of MCP servers' tools.
+    pub sightings: SightingWriter,
     /// The gateways that are connected.
     pub streams: LedgerStreams,
     /// Who may still give back what it holds.
@@ -56,6 +62,7 @@ impl<A: Authenticator> Ledger<A> {
         let (queue, reports) = mpsc::channel(QUEUE);
         let (streams, presence) = (LedgerStreams::default(), Presence::default());
         let (stats, suspects) = (Arc::new(Stats::default()), Suspects::default());
+        let (seen, sightings) = SightingWriter::new(store.clone(), world.clone(), Arc::clone(&stats));
         let book = LedgerWriter::new(
             store,
             world.clone(),
@@ -64,8 +71,9 @@ impl<A: Authenticator> Ledger<A> {
             Arc::clone(&stats),
             reports,
         );
+        let queues = Queues { reports: queue, sightings: seen };
         let server =
-            LedgerService::new(authenticator, world, queue, streams.clone(), suspects.clone(), stopping);
-        Self { server, book, streams, presence, stats, suspects }
+            LedgerService::new(authenticator, world, queues, streams.clone(), suspects.clone(), stopping);
+        Self { server, book, sightings, streams, presence, stats, suspects }
     }
 }

@@ -37,6 +37,16 @@ impl Collector for LedgerMetrics {
         counter("latchkey_ledger_dropped", "Records that are missing or cannot be read", &stats.dropped)?;
         counter("latchkey_ledger_retries", "Transactions that were tried again", &stats.retries)?;
         counter("latchkey_ledger_reports", "Reports of gateways applied", &stats.reports)?;
+        counter(
+            "latchkey_mcp_tool_sightings",
+            "Sightings of MCP tools that are not as they are pinned",
+            &stats.sightings,
+        )?;
+        counter(
+            "latchkey_mcp_tool_sightings_dropped",
+            "Such sightings that were dropped since too many waited",
+            &stats.sightings_dropped,
+        )?;
         let mut grants = encoder.encode_descriptor(
             "latchkey_ledger_grants",
             "Answers to gateways that asked for units",

@@ -17,6 +17,11 @@ const WRITE_OFF_AFTER: SignedDuration = SignedDuration::from_hours(24);
 const BATCH: i64 = 1_000;
 const REST: Duration = Duration::from_millis(100);
 
+/// For how many days deliveries to webhooks, and e-mail, are kept.
+const DELIVERY_DAYS: u32 = 30;
+/// Events are never kept shorter: what is told once in a period would be told again. The longest has 31 days.
+const LEAST_EVENT_DAYS: u32 = 40;
+
 /// Tidies the ledger every hour. Records older than `days` go, sums stay; 0 keeps all.
 pub async fn keep_tidy(store: Store, world: World, streams: LedgerStreams, days: u32) {
     let mut hours = tokio::time::interval(Duration::from_secs(3600));
@@ -38,11 +43,22 @@ pub async fn tidy(
         store.see_process(&instance, world.now()).await?;
     }
     write_off_lost(store, world, streams).await?;
+    store.close_guardrail_trials(world.now()).await?;
     let leases = store.forget_leases(world.now()).await?;
     let windows = store.forget_windows(world.now()).await?;
     let (records, findings) = forget_records(store, world, days).await?;
-    if records + findings + leases + windows > 0 {
-        tracing::info!(records, findings, leases, windows, "old entries of the ledger removed");
+    let (deliveries, mails, events) = forget_events(store, world, days).await?;
+    if records + findings + leases + windows + deliveries + mails + events > 0 {
+        tracing::info!(
+            records,
+            findings,
+            leases,
+            windows,
+            deliveries,
+            mails,
+            events,
+            "old entries of the ledger removed"
+        );
     }
     Ok(())
 }
@@ -82,6 +98,38 @@ async fn forget_records(store: &Store, world: &World, days: u32) -> latchkey_sto
         findings += batch.1;
         if batch.0.max(batch.1) < BATCH.unsigned_abs() {
             return Ok((records, findings));
+        }
+        tokio::time::sleep(REST).await;
+    }
+}
+
+/// Forgets old deliveries to webhooks and old e-mail, then old events; how many of each.
+async fn forget_events(store: &Store, world: &World, days: u32) -> latchkey_store::Result<(u64, u64, u64)> {
+    let before = |days: u32| {
+        let age = SignedDuration::from_hours(i64::from(days) * 24);
+        world.now().checked_sub(age).ok().filter(|_| days > 0)
+    };
+    let Some(old) = before(DELIVERY_DAYS) else { return Ok((0, 0, 0)) };
+    let deliveries = in_batches(|| store.forget_deliveries(old, BATCH)).await?;
+    let mails = in_batches(|| store.forget_mails(old, BATCH)).await?;
+    let untold = in_batches(|| store.forget_untold(old, BATCH)).await?;
+    let mails = mails.saturating_add(untold);
+    let kept = if days == 0 { 0 } else { days.max(LEAST_EVENT_DAYS) };
+    let Some(old) = before(kept) else { return Ok((deliveries, mails, 0)) };
+    let events = in_batches(|| store.forget_events(old, BATCH)).await?;
+    Ok((deliveries, mails, events))
+}
+
+/// Removes batch after batch, until one is not full; how many entries.
+async fn in_batches<F: Future<Output = latchkey_store::Result<u64>>>(
+    remove: impl Fn() -> F,
+) -> latchkey_store::Result<u64> {
+    let mut removed = 0;
+    loop {
+        let batch = remove().await?;
+        removed += batch;
+        if batch < BATCH.unsigned_abs() {
+            return Ok(removed);
         }
         tokio::time::sleep(REST).await;
     }

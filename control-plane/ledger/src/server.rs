@@ -20,6 +20,7 @@ use super::book::Waiting;
 use super::intake;
 use super::streams::{self, Answers, LedgerStreams, Outgoing, WINDOW};
 use super::suspects::Suspects;
+use super::tool_sightings::SightingQueue;
 use super::transaction::Sender;
 
 /// The largest message taken from a gateway: a few thousand records.
@@ -29,11 +30,18 @@ const GREETING: Duration = Duration::from_secs(10);
 /// Longest name of a gateway or its process, in bytes.
 const LONGEST_NAME: usize = 256;
 
+/// Who writes what reports say.
+#[derive(Clone, Debug)]
+pub(super) struct Queues {
+    pub reports: mpsc::Sender<Waiting>,
+    pub sightings: SightingQueue,
+}
+
 #[derive(Debug)]
 pub struct LedgerService<A> {
     authenticator: Arc<A>,
     world: World,
-    queue: mpsc::Sender<Waiting>,
+    queues: Queues,
     listed: LedgerStreams,
     suspects: Suspects,
     stopping: watch::Receiver<bool>,
@@ -43,7 +51,7 @@ pub struct LedgerService<A> {
 struct LedgerExchange {
     id: u64,
     world: World,
-    queue: mpsc::Sender<Waiting>,
+    queues: Queues,
     listed: LedgerStreams,
     suspects: Suspects,
     answers: Answers,
@@ -54,12 +62,12 @@ impl<A: Authenticator> LedgerService<A> {
     pub(super) fn new(
         authenticator: Arc<A>,
         world: World,
-        queue: mpsc::Sender<Waiting>,
+        queues: Queues,
         listed: LedgerStreams,
         suspects: Suspects,
         stopping: watch::Receiver<bool>,
     ) -> Self {
-        Self { authenticator, world, queue, listed, suspects, stopping, opened: AtomicU64::new(1) }
+        Self { authenticator, world, queues, listed, suspects, stopping, opened: AtomicU64::new(1) }
     }
 
     /// The gRPC service, with its message limits.
@@ -82,7 +90,7 @@ impl<A: Authenticator> Ledger for LedgerService<A> {
         let stream = LedgerExchange {
             id: self.opened.fetch_add(1, Ordering::Relaxed),
             world: self.world.clone(),
-            queue: self.queue.clone(),
+            queues: self.queues.clone(),
             listed: self.listed.clone(),
             suspects: self.suspects.clone(),
             answers,
@@ -142,10 +150,11 @@ impl LedgerExchange {
             };
             // Closed once a report could not be written: the status that ends the stream is on its way.
             let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return Ok(()) };
-            let report = intake::report(report, self.world.now());
+            let mut report = intake::report(report, self.world.now());
+            self.queues.sightings.push(std::mem::take(&mut report.tools));
             self.suspects.note(&report);
             let waiting = Waiting { sender: sender.clone(), report, answers: self.answers.clone(), place };
-            if self.queue.send(waiting).await.is_err() {
+            if self.queues.reports.send(waiting).await.is_err() {
                 return Err(Status::unavailable("the control plane is stopping"));
             }
         }

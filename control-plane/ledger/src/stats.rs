@@ -24,6 +24,10 @@ pub struct Stats {
     /// How many reports each transaction held, in all.
     pub reports: AtomicU64,
     pub findings: FindingCounters,
+    /// Sightings of MCP tools that were looked at.
+    pub sightings: AtomicU64,
+    /// Those that did not fit the queue.
+    pub sightings_dropped: AtomicU64,
 }
 
 /// Findings by category and action.

@@ -24,10 +24,14 @@ use latchkey_store::findings::FindingRow;
 use latchkey_store::ledger::stored;
 
 mod alerts;
+mod counts;
 mod dry_run;
+mod failing;
+mod resolve;
 
 use self::alerts::Alerts;
 pub use self::dry_run::DryRun;
+pub use self::resolve::{may_be_resolved, resolve};
 
 #[derive(Clone, Debug)]
 pub struct Sender {
@@ -86,12 +90,15 @@ pub async fn apply(
     tx.write_workers(&workers).await?;
     tx.add_usage_by_dimension(&sums).await?;
     tx.add_density_samples(&densities).await?;
+    counts::write(tx, &new, now).await?;
     // Of several reports of one gateway the last is true.
     let resting =
         reports.iter().filter_map(|(sender, report)| Some((&sender.gateway, report.resting.as_ref()?)));
-    for (gateway, targets) in resting.collect::<BTreeMap<_, _>>() {
+    let resting = resting.collect::<BTreeMap<_, _>>();
+    for (gateway, targets) in &resting {
         tx.set_resting_targets(gateway, targets, now).await?;
     }
+    failing::write(tx, &resting, now).await?;
     Ok(outcome)
 }
 
@@ -464,6 +471,7 @@ fn finding_row<'a>(
         count: stored(finding.count),
         excerpt: &finding.excerpt,
         value_hash: &finding.value_hash,
+        change_request_id: id(finding.change_request),
     }
 }
 

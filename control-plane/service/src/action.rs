@@ -9,6 +9,8 @@ pub mod gateways;
 pub mod groups;
 pub mod invitations;
 pub mod keys;
+pub mod mails;
+pub mod mcp_tools;
 pub mod models;
 pub mod my_keys;
 pub mod passwords;
@@ -21,6 +23,7 @@ pub mod subjects;
 pub mod tokens;
 pub mod upstreams;
 pub mod users;
+pub mod webhooks;
 
 use latchkey_core::actor::Actor;
 use latchkey_store::fault::is_unique_violation;

@@ -10,7 +10,7 @@ use latchkey_filter_core::answer::reply::Reply;
 use latchkey_filter_core::discovery::replica::{DiscoveryOutcome, Replica};
 use latchkey_filter_core::discovery::update::Part;
 use latchkey_filter_core::discovery::view::View;
-use latchkey_filter_core::gate::{self, Admitted, BodyDecision, Gate, HeadersDecision, World as _};
+use latchkey_filter_core::gate::{self, Admitted, BodyDecision, Gate, HeadersDecision};
 use latchkey_filter_core::guardrails::DetectorAnswer;
 use latchkey_filter_core::ledger::{LedgerClient, LedgerConfig, LedgerEffect, LedgerEvent};
 use latchkey_filter_core::limits::account::{Demand, Patience};
@@ -66,7 +66,8 @@ const PATIENT_ROUNDS: usize = 100;
 pub fn explain(held: Batch<FeedCursor>, mut limits: DryRun, question: &Question) -> Result<Answer, Refused> {
     let Question { key, headers, body, .. } = question;
     let store = Memory::default();
-    hold(&store, held, question)?;
+    let Batch { catalogue, apps, keys, .. } = held;
+    hold(&store, catalogue, apps, keys, question.at)?;
     let view = View::new(&store);
     let admitted = match gate::admit_key(*key, Headers(headers), &view, question) {
         HeadersDecision::Reply(reply) => return Ok(Answer::Reply(reply)),
@@ -105,9 +106,17 @@ fn decide(
 }
 
 /// Brings what gateways hold into the store, as the discovery stream does.
-fn hold(store: &Memory, held: Batch<FeedCursor>, question: &Question) -> Result<(), Refused> {
+///
+/// # Errors
+/// Gateways refuse something of it.
+pub(crate) fn hold(
+    store: &Memory,
+    catalogue: Option<wire::Catalogue>,
+    apps: Vec<wire::AppPolicy>,
+    keys: Vec<wire::KeyRecord>,
+    at: Timestamp,
+) -> Result<(), Refused> {
     let mut replica = Replica::resume(store, 0);
-    let Batch { catalogue, apps, keys, .. } = held;
     let position = Some(wire::Position { revision: 1, tag: Vec::new() });
     let part =
         |part: Part| wire::DiscoveryResponse { part: part.into(), ..wire::DiscoveryResponse::default() };
@@ -118,7 +127,7 @@ fn hold(store: &Memory, held: Batch<FeedCursor>, question: &Question) -> Result<
             return Err(Refused([vec![refusal.error_detail], rejected].concat().join(" ").trim().to_owned()));
         }
     }
-    replica.beat(question.now()).map_err(|error| Refused(error.to_string()))
+    replica.beat(UnixMs(at.as_millisecond())).map_err(|error| Refused(error.to_string()))
 }
 
 impl gate::World for Question {

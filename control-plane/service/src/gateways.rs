@@ -4,6 +4,7 @@
 //! gateway. So a revocation waits for all gateways, whoever feeds or has fed them, and also for those that
 //! have not come back yet since their replica stopped.
 
+mod disconnected;
 pub mod propagation;
 mod recording;
 mod streams;
@@ -68,6 +69,10 @@ pub struct Gateway {
     pub last_error: Option<String>,
     /// What its Envoy last refused of the providers' clusters and credentials.
     pub cluster_error: Option<String>,
+    /// Whether its Envoy gets the clusters for routing groups. False: its configuration does not say where it has the
+    /// filter, as one that is older than routing groups. Null where that is not known.
+    #[serde(default)]
+    pub group_clusters: Option<bool>,
     /// What it refuses and holds in an older form, with the reasons.
     pub rejected: Vec<RejectedResource>,
     /// The targets of routing groups that have failed there and get no requests for a while.
@@ -153,8 +158,7 @@ impl Gateways {
             gateway.resting = resting.remove(&gateway.name).unwrap_or_default();
             gateway.resting.retain(|target| target.until > now);
             gateway.lag = head.saturating_sub(gateway.revision);
-            gateway.cluster_error =
-                gateway.cluster_error.take().or_else(|| self.cluster_error(&gateway.name));
+            gateway.add_ads_status(self.ads_status(&gateway.name).as_ref());
         }
         Ok(gateways)
     }
@@ -175,10 +179,10 @@ impl Gateways {
         let held = here.iter().map(|gateway| gateway.revision).max().unwrap_or_default();
         let known = answered.unwrap_or_else(|| self.head.load(Ordering::Relaxed).max(held));
         self.head.store(known, Ordering::Relaxed);
-        let late = |gateway: Gateway| Gateway {
-            lag: known.saturating_sub(gateway.revision),
-            cluster_error: self.cluster_error(&gateway.name),
-            ..gateway
+        let late = |mut gateway: Gateway| {
+            gateway.lag = known.saturating_sub(gateway.revision);
+            gateway.add_ads_status(self.ads_status(&gateway.name).as_ref());
+            gateway
         };
         (here.into_iter().map(late).collect(), answered.is_some())
     }
@@ -274,16 +278,24 @@ impl Gateways {
         Ok((rows(open), rows(ended)))
     }
 
-    fn cluster_error(&self, name: &str) -> Option<String> {
-        let error = |status: &AdsStatus| {
-            status.clusters.last_error.clone().or_else(|| status.secrets.last_error.clone())
-        };
-        self.clusters.all().iter().rfind(|status| status.node == name).and_then(error)
+    /// How its Envoy stands over ADS, where it is connected to this replica.
+    fn ads_status(&self, name: &str) -> Option<AdsStatus> {
+        self.clusters.all().into_iter().rfind(|status| status.node == name)
     }
 
     /// A panic elsewhere leaves nothing half written.
     fn watch(&self) -> MutexGuard<'_, StreamWatch> {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Gateway {
+    /// What is known already stays.
+    fn add_ads_status(&mut self, status: Option<&AdsStatus>) {
+        let Some(AdsStatus { node: _, gets_group_clusters, clusters, secrets }) = status else { return };
+        let error = || clusters.last_error.clone().or_else(|| secrets.last_error.clone());
+        self.cluster_error = self.cluster_error.take().or_else(error);
+        self.group_clusters = self.group_clusters.or(Some(*gets_group_clusters));
     }
 }
 
@@ -306,6 +318,7 @@ impl From<registry::Gateway> for Gateway {
             lag: 0,
             last_error: progress.last_error,
             cluster_error: None,
+            group_clusters: None,
             rejected: progress.quarantined.into_iter().map(rejected).collect(),
             resting: Vec::new(),
         }

@@ -9,4 +9,5 @@ pub mod metrics;
 pub mod outbound;
 pub mod refusal;
 pub mod sign_in;
+pub mod simulation;
 pub mod tokens;

@@ -219,6 +219,12 @@ impl Tx {
         .await
     }
 
+    /// Whether there is an app of this id.
+    pub async fn has_app(&mut self, id: Uuid) -> sqlx::Result<bool> {
+        let query = sqlx::query("SELECT id FROM apps WHERE id = $1 AND deleted_at IS NULL");
+        Ok(query.bind(id.to_string()).fetch_optional(&mut *self.inner).await?.is_some())
+    }
+
     pub async fn insert_app(&mut self, app: &App) -> sqlx::Result<()> {
         sqlx::query(
             "INSERT INTO apps (id, name, status, settings, created_at, updated_at, revision, search_text)

@@ -2,10 +2,13 @@
 
 use jiff::Timestamp;
 use latchkey_core::chain::{AuditEntry, AuditLink, ChainHead, Hash};
+use latchkey_core::event::AUDIT_ACTION;
+use serde_json::{Value, json};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::conditions::Conditions;
+use super::events::NewEvent;
 use super::row::unfit;
 use super::{Store, Tx};
 
@@ -149,6 +152,7 @@ impl Tx {
         let mut previous = Hash::try_from(stored).map_err(|error| unfit("hash", error))?;
         for (number, entry) in (last - added + 1..).zip(entries) {
             let hash = entry.hash(number, previous);
+            self.tell_webhooks(number, &entry).await?;
             self.insert_audit(number, entry, previous, hash).await?;
             previous = hash;
         }
@@ -156,6 +160,47 @@ impl Tx {
             .bind(previous.0.to_vec())
             .execute(&mut *self.inner)
             .await?;
+        Ok(())
+    }
+
+    /// Writes the events that an entry is: what was done to keys, and for those who ask for it whatever was done.
+    async fn tell_webhooks(&mut self, number: i64, entry: &AuditEntry) -> sqlx::Result<()> {
+        let AuditEntry { at_ms, actor_kind, actor_id, actor_name, client_address, action, .. } = entry;
+        let AuditEntry { subject_kind, subject_id, subject_name, app_id, data, .. } = entry;
+        let at = Timestamp::from_millisecond(*at_ms).map_err(|error| unfit("at", error))?;
+        let actor = json!({"kind": actor_kind, "id": actor_id, "name": actor_name});
+        let subject = json!({"kind": subject_kind, "id": subject_id, "name": subject_name});
+        let told: Value = serde_json::from_str(data).map_err(|error| unfit("data", error))?;
+        let event = |kind, key_id: &str, data| NewEvent {
+            at,
+            kind,
+            app_id: app_id.clone(),
+            key_id: key_id.to_owned(),
+            data,
+            once: None,
+        };
+        let happened = match action.as_str() {
+            "key.created" => Some(("key.created", subject_id.as_str(), told.clone())),
+            "key.rotated" => Some(("key.rotated", subject_id.as_str(), told.clone())),
+            "key.revoked" => Some(("key.revoked", subject_id.as_str(), told.clone())),
+            "app.revoked" | "app.deleted" => {
+                Some(("key.revoked", "", json!({"all_keys": true, "because": action})))
+            }
+            "webhook.disabled" => Some(("webhook.disabled", "", told.clone())),
+            _ => None,
+        };
+        if let Some((kind, key_id, mut data)) = happened {
+            data["actor"] = actor.clone();
+            data["subject"] = subject.clone();
+            self.insert_event(event(kind, key_id, data)).await?;
+        }
+        if self.subscriptions().await?.iter().any(|one| one.asks_for(AUDIT_ACTION, app_id)) {
+            let data = json!({
+                "number": number, "action": action, "actor": actor, "subject": subject,
+                "client_address": client_address, "details": told,
+            });
+            self.insert_event(event(AUDIT_ACTION, "", data)).await?;
+        }
         Ok(())
     }
 

@@ -4,6 +4,7 @@ mod convert;
 mod guardrails;
 mod prompts;
 mod routing_groups;
+pub mod traffic;
 
 use std::collections::BTreeMap;
 
@@ -100,8 +101,8 @@ impl Store {
         let densities = self.densities().await?;
         let (providers, models) = (self.upstreams().await?, self.models().await?);
         let (servers, detectors) = (self.upstreams().await?, self.upstreams().await?);
-        let groups = self.routing_groups().await?;
-        Ok(catalogue(providers, models, servers, detectors, groups, &densities))
+        let (groups, pins) = (self.routing_groups().await?, self.mcp_pins().await?);
+        Ok(catalogue(providers, models, servers, &pins, detectors, groups, &densities))
     }
 
     async fn push_catalogue(&self, builder: &mut BatchBuilder, first: i64) -> sqlx::Result<()> {
@@ -124,11 +125,15 @@ impl Store {
         // Read after the apps: whatever changes later comes with a revision of its own.
         let sets = self.key_sets(rows.iter().filter_map(|row| row.app.as_ref().ok())).await?;
         let secret = self.guardrail_secret().await?;
+        let trials = if rows.is_empty() { Vec::new() } else { self.open_guardrail_trials().await? };
+        let trials: BTreeMap<_, _> = trials.into_iter().map(|trial| (trial.app_id, trial)).collect();
         let mut next = None;
         for row in rows {
             next = Some(FeedCursor::Apps(row.revision, row.id.to_string()));
-            let policy =
-                row.app.as_ref().map_or_else(|_| unreadable(row.id), |app| policy(app, &sets, &secret));
+            let policy = row
+                .app
+                .as_ref()
+                .map_or_else(|_| unreadable(row.id), |app| policy(app, trials.get(&app.id), &sets, &secret));
             builder.count(policy.encoded_len());
             builder.batch.apps.push(policy);
             if builder.is_full() {
@@ -208,7 +213,8 @@ impl Store {
         key_rows(&row)?.iter().for_each(|row| push_records(row, &mut builder));
         let sets = self.key_sets(std::iter::once(app)).await?;
         let secret = self.guardrail_secret().await?;
-        builder.batch.apps.push(policy(app, &sets, &secret));
+        // A trial denies nothing.
+        builder.batch.apps.push(policy(app, None, &sets, &secret));
         builder.batch.catalogue = Some(self.wire_catalogue().await?);
         Ok(builder.batch)
     }

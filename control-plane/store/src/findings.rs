@@ -49,7 +49,7 @@ pub struct Finding {
     /// `low` or `high`.
     pub risk: String,
     /// What was done: `monitored`, `redacted`, `anonymized` or `blocked`; `would_redact`, `would_anonymize` or
-    /// `would_block` where the rule was on trial.
+    /// `would_block` where the rule was on trial, or a change request was tried, and then also `would_monitor`.
     pub action: String,
     /// `request` or `response`.
     pub direction: String,
@@ -63,6 +63,8 @@ pub struct Finding {
     pub excerpt: String,
     /// The same for one value within one app, in hexadecimal; nobody can tell the value from it.
     pub value_hash: String,
+    /// The change request that was tried; null where the app's own guardrails found it.
+    pub change_request_id: Option<Uuid>,
 }
 
 /// Which findings.
@@ -93,6 +95,8 @@ pub struct FindingQuery {
     pub action: Option<String>,
     /// Only in this direction: `request` or `response`.
     pub direction: Option<String>,
+    /// Only those of the trial of this change request.
+    pub change_request_id: Option<Uuid>,
     /// Only in requests that came at this moment or later.
     #[param(value_type = Option<String>, format = DateTime)]
     pub from: Option<Timestamp>,
@@ -121,10 +125,11 @@ pub struct FindingRow<'a> {
     pub count: i64,
     pub excerpt: &'a str,
     pub value_hash: &'a str,
+    pub change_request_id: String,
 }
 
 /// The columns that are written, each a field of [`FindingRow`].
-const COLUMNS: [Column; 16] = [
+const COLUMNS: [Column; 17] = [
     Number("at"),
     Text("request_id"),
     Text("gateway"),
@@ -141,6 +146,7 @@ const COLUMNS: [Column; 16] = [
     Number("count"),
     Text("excerpt"),
     Text("value_hash"),
+    Text("change_request_id"),
 ];
 
 static INSERT: LazyLock<Bulk> =
@@ -149,7 +155,7 @@ static INSERT: LazyLock<Bulk> =
 /// The page is cut before names are looked up.
 const PAGE: &str = "SELECT page.*, apps.name AS app_name, keys.name AS key_name, users.name AS user_name
     FROM (SELECT id, at, request_id, gateway, app_id, key_id, user_id, category, detector, risk, action, direction,
-          place, message, count, excerpt, value_hash FROM findings {where} ORDER BY id DESC {limit}) AS page
+          place, message, count, excerpt, value_hash, change_request_id FROM findings {where} ORDER BY id DESC {limit}) AS page
     LEFT JOIN apps ON apps.id = page.app_id LEFT JOIN keys ON keys.id = page.key_id
     LEFT JOIN users ON users.id = page.user_id ORDER BY page.id DESC";
 
@@ -181,6 +187,7 @@ impl FromRow<'_, AnyRow> for Finding {
             count: row.count("count")?,
             excerpt: row.try_get("excerpt")?,
             value_hash: row.try_get("value_hash")?,
+            change_request_id: id("change_request_id")?,
         })
     }
 }
@@ -199,6 +206,7 @@ pub(super) fn conditions(scope: &Scope, query: &FindingQuery) -> Conditions {
         risk,
         action,
         direction,
+        change_request_id,
         from,
         to,
     } = query;
@@ -212,6 +220,7 @@ pub(super) fn conditions(scope: &Scope, query: &FindingQuery) -> Conditions {
         .text("risk =", risk.as_ref())
         .any_of("action", action.as_deref())
         .text("direction =", direction.as_ref())
+        .text("change_request_id <> '' AND change_request_id =", change_request_id.as_ref())
         .number("at >=", from.map(Timestamp::as_millisecond))
         .number("at <", to.map(Timestamp::as_millisecond))
 }
@@ -259,6 +268,7 @@ mod tests {
             count: 0,
             excerpt: "",
             value_hash: "",
+            change_request_id: String::new(),
         };
         let row = serde_json::to_value(row).unwrap();
         let mut columns = COLUMNS.map(Column::name);

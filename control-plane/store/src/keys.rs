@@ -192,6 +192,13 @@ impl Store {
 }
 
 impl Tx {
+    /// Whose key it is: none within for an app's own, none at all where there is no such key.
+    pub async fn key_user(&mut self, id: Uuid) -> sqlx::Result<Option<Option<Uuid>>> {
+        let query = sqlx::query("SELECT user_id FROM keys WHERE id = $1").bind(id.to_string());
+        let row = query.fetch_optional(&mut *self.inner).await?;
+        row.map(|row| row.optional_uuid("user_id")).transpose()
+    }
+
     /// How many named keys of an app that are not revoked this user has. Who is to add one holds the app's
     /// lock, so that two additions count one after the other.
     pub async fn count_keys(&mut self, app: Uuid, user: Uuid) -> sqlx::Result<u64> {

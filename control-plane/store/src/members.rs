@@ -4,8 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::LazyLock;
 
 use latchkey_core::access::{Member, Subjects};
-use sqlx::any::AnyRow;
-use sqlx::{FromRow as _, Row as _};
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, FromRow as _, Row as _};
 use uuid::Uuid;
 
 use super::ledger::bulk::{Bulk, Column, id_rows};
@@ -61,24 +62,8 @@ impl Store {
         after: Option<Uuid>,
         limit: i64,
     ) -> sqlx::Result<Vec<(User, Member)>> {
-        let query = match self.backend {
-            Backend::Sqlite => people!(sqlite),
-            Backend::Postgres => people!(postgres),
-        };
-        let (everyone, subjects) = match among {
-            Among::Everyone => (1_i64, &Subjects::default()),
-            Among::Named(subjects) => (0, subjects),
-        };
-        let rows = sqlx::query(query)
-            .bind(after.map(|id| id.to_string()).unwrap_or_default())
-            .bind(json(&subjects.users)?)
-            .bind(json(&subjects.groups)?)
-            .bind(everyone)
-            .bind(super::containing(search))
-            .bind(limit)
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter().map(|row| Ok((User::from_row(row)?, member(row)?))).collect()
+        let query = people(self.backend, among, search, after, limit)?;
+        query.fetch_all(&self.pool).await?.iter().map(person).collect()
     }
 
     /// The user with this id and their groups.
@@ -88,7 +73,46 @@ impl Store {
     }
 }
 
+fn people(
+    backend: Backend,
+    among: Among<'_>,
+    search: &str,
+    after: Option<Uuid>,
+    limit: i64,
+) -> sqlx::Result<Query<'static, Any, AnyArguments>> {
+    let query = match backend {
+        Backend::Sqlite => people!(sqlite),
+        Backend::Postgres => people!(postgres),
+    };
+    let (everyone, subjects) = match among {
+        Among::Everyone => (1_i64, &Subjects::default()),
+        Among::Named(subjects) => (0, subjects),
+    };
+    let query = sqlx::query(query)
+        .bind(after.map(|id| id.to_string()).unwrap_or_default())
+        .bind(json(&subjects.users)?)
+        .bind(json(&subjects.groups)?)
+        .bind(everyone)
+        .bind(super::containing(search))
+        .bind(limit);
+    Ok(query)
+}
+
+fn person(row: &AnyRow) -> sqlx::Result<(User, Member)> {
+    Ok((User::from_row(row)?, member(row)?))
+}
+
 impl Tx {
+    /// The first people who may sign in that are named, by themselves or by a group, with their groups; by id.
+    pub async fn people_named(
+        &mut self,
+        subjects: &Subjects,
+        limit: i64,
+    ) -> sqlx::Result<Vec<(User, Member)>> {
+        let query = people(self.backend, Among::Named(subjects), "", None, limit)?;
+        query.fetch_all(&mut *self.inner).await?.iter().map(person).collect()
+    }
+
     /// The users with these ids and their groups.
     pub async fn members(&mut self, users: &BTreeSet<Uuid>) -> sqlx::Result<HashMap<Uuid, Member>> {
         let rows = self.read(&MEMBERS, &id_rows(users)).await?;

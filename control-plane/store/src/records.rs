@@ -118,6 +118,8 @@ pub struct Record {
     pub findings: u64,
     /// How many texts and media of it they could not read.
     pub unread: u64,
+    /// The change request whose guardrails were tried on it.
+    pub tried_change_request: Option<Uuid>,
     /// The stored prompts that it referred to, each with its version: `summary@v3`.
     pub prompts: Vec<String>,
     /// Each try at a target of the routing group that was asked for, in their order; empty where none was. The
@@ -189,6 +191,7 @@ static COLUMNS: &[RecordColumn] = &[
     column!(inspected),
     column!(findings),
     column!(unread),
+    column!(tried_change_request),
     column!(prompts),
     column!(attempts),
     column!(metadata),

@@ -38,6 +38,10 @@ pub enum Purpose<'a> {
     McpCredential(&'a str),
     /// The credential of the external detector of this name.
     DetectorCredential(&'a str),
+    /// The URL of the webhook with this id.
+    WebhookUrl(Uuid),
+    /// What messages to the webhook with this id are signed with.
+    WebhookSecret(Uuid),
     /// By which another master key is noticed.
     Check,
     /// The answer kept for an actor's requests with an idempotency key.
@@ -139,6 +143,8 @@ impl fmt::Display for Purpose<'_> {
             Self::Credential(provider) => write!(f, "credential/{provider}"),
             Self::McpCredential(server) => write!(f, "mcp-credential/{server}"),
             Self::DetectorCredential(detector) => write!(f, "detector-credential/{detector}"),
+            Self::WebhookUrl(id) => write!(f, "webhook-url/{id}"),
+            Self::WebhookSecret(id) => write!(f, "webhook-secret/{id}"),
             Self::Check => f.write_str("check"),
             Self::Answer(actor, key) => write!(f, "answer/{actor}/{key}"),
             Self::SignIn => f.write_str("sign-in"),

@@ -188,6 +188,13 @@ impl Tx {
         query.fetch_optional(&mut *self.inner).await?.map(Upstream::try_from).transpose()
     }
 
+    /// Whether there is an upstream of this name. It is not locked: after the transaction's revision was taken that
+    /// would be against the order, and whoever deletes one takes a revision, too.
+    pub async fn has_upstream<P: Protocol>(&mut self, name: &str) -> sqlx::Result<bool> {
+        let query = sqlx::query(P::STATEMENTS.one).bind(name.to_owned());
+        Ok(query.fetch_optional(&mut *self.inner).await?.is_some())
+    }
+
     /// Adds an upstream. A name that is taken is a unique violation.
     pub async fn insert_upstream<P: Protocol>(&mut self, upstream: &Upstream<P>) -> sqlx::Result<()> {
         upstream.bound(P::STATEMENTS.insert).execute(&mut *self.inner).await.map(drop)

@@ -99,6 +99,25 @@ impl Tx {
         Ok(())
     }
 
+    /// The user with this id.
+    pub async fn user(&mut self, id: Uuid) -> sqlx::Result<Option<User>> {
+        sqlx::query_as("SELECT id, email, name, role, created_at, deactivated_at FROM users WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_optional(&mut *self.inner)
+            .await
+    }
+
+    /// The owners and admins who may sign in, by id.
+    pub async fn admins(&mut self, limit: i64) -> sqlx::Result<Vec<User>> {
+        sqlx::query_as(
+            "SELECT id, email, name, role, created_at, deactivated_at FROM users
+             WHERE role IN ('owner', 'admin') AND deactivated_at IS NULL ORDER BY id LIMIT $1",
+        )
+        .bind(limit)
+        .fetch_all(&mut *self.inner)
+        .await
+    }
+
     /// Whether there is a user with this id.
     pub async fn has_user(&mut self, id: Uuid) -> sqlx::Result<bool> {
         let row = sqlx::query("SELECT id FROM users WHERE id = $1")

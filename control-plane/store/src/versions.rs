@@ -132,6 +132,24 @@ impl Tx {
         version(app, number).fetch_optional(&mut *self.inner).await
     }
 
+    /// Versions of an app after the one of this number, the oldest first.
+    pub async fn versions_after(
+        &mut self,
+        app: Uuid,
+        number: i64,
+        limit: i64,
+    ) -> sqlx::Result<Vec<VersionHead>> {
+        sqlx::query_as(
+            "SELECT number, at, operation, actor_kind, actor_id, actor_name, change_request_id, changed
+             FROM app_versions WHERE app_id = $1 AND number > $2 ORDER BY number LIMIT $3",
+        )
+        .bind(app.to_string())
+        .bind(number)
+        .bind(limit)
+        .fetch_all(&mut *self.inner)
+        .await
+    }
+
     /// The number of an app's newest version; 0 where there is none.
     pub async fn newest_version(&mut self, app: Uuid) -> sqlx::Result<i64> {
         Ok(newest_version(app).fetch_one(&mut *self.inner).await?.0)

@@ -55,6 +55,8 @@ const RULES: &[(&str, Rule)] = &[
     ("list_versions", Reader),
     ("read_version", Reader),
     ("roll_back", Admin),
+    ("simulate_rollback", Reader),
+    ("simulate_edit", Reader),
     ("explain_request", Reader),
     ("read_custom_categories", Reader),
     ("set_custom_categories", Admin),
@@ -87,6 +89,9 @@ const RULES: &[(&str, Rule)] = &[
     ("read_change_request", Reader),
     ("approve_change_request", Admin),
     ("reject_change_request", Admin),
+    ("start_change_request_trial", Admin),
+    ("end_change_request_trial", Admin),
+    ("simulate_change_request", Reader),
     // Named keys.
     ("list_keys", Reader),
     ("create_key", Admin),
@@ -129,6 +134,11 @@ const RULES: &[(&str, Rule)] = &[
     ("read_mcp_server", Reader),
     ("update_mcp_server", Admin),
     ("delete_mcp_server", Admin),
+    ("list_mcp_tools", Reader),
+    ("approve_mcp_tool", Admin),
+    ("approve_new_mcp_tools", Admin),
+    ("reject_mcp_tool", Admin),
+    ("forget_mcp_tool", Admin),
     ("list_routing_groups", Reader),
     ("create_routing_group", Admin),
     ("read_routing_group", Reader),
@@ -158,6 +168,22 @@ const RULES: &[(&str, Rule)] = &[
     ("read_findings_summary", Reader),
     ("read_usage", Reader),
     ("list_events", Reader),
+    // Webhooks.
+    ("read_email_status", Admin),
+    ("read_my_email", Person),
+    ("update_my_email", Person),
+    ("test_my_email", Person),
+    ("list_webhooks", Admin),
+    ("create_webhook", Admin),
+    ("read_webhook", Admin),
+    ("update_webhook", Admin),
+    ("delete_webhook", Admin),
+    ("rotate_webhook_secret", Admin),
+    ("test_webhook", Admin),
+    ("list_deliveries", Admin),
+    ("read_delivery", Admin),
+    ("replay_delivery", Admin),
+    ("replay_deliveries", Admin),
     ("list_audit", Reader),
     ("export_audit", Reader),
     // A user's own: `/me` and what is below it. Routes about an app or a thing of a user are `Mine`.
@@ -209,10 +235,16 @@ fn body(operation: &str, things: &Things) -> Value {
         }
         "create_detector" => json!({"name": "new", "url": "https://detector.acme.com/judge"}),
         "create_mcp_server" => json!({"name": "new", "url": "https://mcp.acme.com/mcp"}),
+        "approve_mcp_tool" => json!({"hash": "00"}),
+        "approve_new_mcp_tools" => json!({"hashes": []}),
         "create_routing_group" => {
             json!({"name": "new", "targets": [{"provider": "openai", "model": "gpt-4o", "weight": 100}]})
         }
         "create_model" => json!({"name": "gpt-4o-mini", "provider": "openai"}),
+        "create_webhook" => {
+            json!({"name": "new", "url": "https://hooks.acme.com/", "events": ["*"], "apps": "all"})
+        }
+        "replay_deliveries" => json!({"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}),
         _ => json!({}),
     }
 }
@@ -233,6 +265,8 @@ struct Things {
     session: String,
     token: String,
     identity: String,
+    webhook: String,
+    delivery: String,
 }
 
 impl Things {
@@ -247,11 +281,23 @@ impl Things {
         let model = test.post("/models", model).await.expect(201.try_into().unwrap());
         let server = json!({"name": name, "url": "https://mcp.acme.com/mcp"});
         test.post("/mcp-servers", server).await.expect(201.try_into().unwrap());
+        test.sql(&[format!(
+            "INSERT INTO mcp_tools (server, name, state, seen_hash, seen_at, first_seen_at) VALUES ('{name}', 'add', 'new', '00', 0, 0)"
+        )])
+        .await;
         let targets = json!([{"provider": "openai", "model": "gpt-4o", "weight": 100}]);
         let routing_group = json!({"name": name, "targets": targets});
         let routing_group = test.post("/routing-groups", routing_group).await.expect(201.try_into().unwrap());
         let detector = json!({"name": name, "url": "https://detector.acme.com/judge"});
         test.post("/detectors", detector).await.expect(201.try_into().unwrap());
+        // There may be a hundred; the first stands for what is only looked at.
+        test.sql(&["DELETE FROM webhooks WHERE rowid > (SELECT MIN(rowid) FROM webhooks)".to_owned()]).await;
+        let webhook =
+            json!({"name": name, "url": "https://hooks.acme.com/", "events": ["quota.*"], "apps": "all"});
+        let webhook = id(&test.post("/webhooks", webhook).await.expect(201.try_into().unwrap()));
+        test.act(&format!("/webhooks/{webhook}/test")).await.expect(202.try_into().unwrap());
+        let deliveries = test.get(&format!("/webhooks/{webhook}/deliveries")).await;
+        let delivery = deliveries.json["items"][0]["id"].to_string();
         let user = test.user(&format!("{name}@acme.com")).await;
         let group = test.group(&name, &[&user]).await;
         test.post(
@@ -298,6 +344,8 @@ impl Things {
             session,
             token: id(&token),
             identity,
+            webhook,
+            delivery,
         }
     }
 
@@ -316,7 +364,10 @@ impl Things {
             "sessions" => &self.session,
             "tokens" => &self.token,
             "identities" => &self.identity,
+            "webhooks" => &self.webhook,
+            "deliveries" => &self.delivery,
             "prompts" => "hello",
+            "tools" => "add",
             "labels" => "production",
             "versions" => "1",
             "gateways" | "lost" => "edge-1",
@@ -435,6 +486,27 @@ fn refused(status: u16, code: &str) -> bool {
     matches!(status, 401 | 403 | 404) || matches!(code, "unauthorized" | "forbidden" | "not_a_user")
 }
 
+/// Whether a thing is not there, or not the same, after an operation.
+fn destroys(operation: &str) -> bool {
+    let verbs = [
+        "approve",
+        "bind",
+        "deactivate",
+        "delete",
+        "end",
+        "forget",
+        "reject",
+        "remove",
+        "revoke",
+        "roll",
+        "sign",
+        "unlink",
+        "withdraw",
+        "write",
+    ];
+    operation.split('_').next().is_some_and(|verb| verbs.contains(&verb))
+}
+
 struct Operation {
     id: String,
     method: String,
@@ -483,6 +555,8 @@ async fn each_caller_may_do_exactly_what_the_rules_say() {
     let alice = test.user("alice@acme.com").await;
     let callers = callers(&test, &alice).await;
     let standing = Things::new(&test, &alice).await;
+    // What the last call has left as it was.
+    let mut spare = None;
     let mut wrong = Vec::new();
     for operation in operations() {
         let Some((_, rule)) = RULES.iter().find(|(id, _)| *id == operation.id) else { continue };
@@ -499,8 +573,13 @@ async fn each_caller_may_do_exactly_what_the_rules_say() {
                 }
                 answer
             } else {
-                let things = Things::new(&test, &alice).await;
-                call(&test, &operation, &things, caller).await
+                let things = match spare.take() {
+                    Some(things) => things,
+                    None => Things::new(&test, &alice).await,
+                };
+                let answer = call(&test, &operation, &things, caller).await;
+                spare = Some(things).filter(|_| !destroys(&operation.id));
+                answer
             };
             let right = match expected {
                 Some((status, code)) => (answer.0, answer.1.as_str()) == (status, code),

@@ -1,6 +1,7 @@
 mod decisions;
 mod draft;
 mod staleness;
+mod trial;
 
 use axum::http::StatusCode;
 use latchkey_core::access::{AccessMode, Rule};

@@ -10,9 +10,9 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use clap::CommandFactory as _;
 use latchkey::config::Cli;
-use latchkey_api::events::KINDS;
 use latchkey_api::openapi;
 use latchkey_core::access::Capability;
+use latchkey_core::event::KINDS;
 use latchkey_core::role::Role;
 use latchkey_ledger::metrics::LedgerMetrics;
 use latchkey_ledger::stats::Stats;
@@ -264,7 +264,7 @@ fn words(schema: &str) -> BTreeSet<String> {
 
 #[test]
 fn kinds_of_events_are_all_listed_and_no_others() {
-    assert_eq!(first_column("docs/logs-and-audit.md", "## Events"), set(KINDS));
+    assert_eq!(first_column("docs/notifications.md", "## Events"), set(KINDS));
 }
 
 #[test]

@@ -25,6 +25,7 @@ fn card() -> wire::Finding {
         count: 2,
         excerpt: "4111 •••• •••• 1111".to_owned(),
         value_hash: vec![0, 255, 16, 1, 2, 3, 4, 5],
+        change_request: Vec::new(),
     }
 }
 
@@ -69,6 +70,7 @@ on_both! {
             "user_id": alice, "user_name": "alice@acme.com",
             "category": "pci", "detector": "credit_card", "risk": "high", "action": "blocked", "direction": "request",
             "place": "messages[3].content", "message": 3, "count": 2, "excerpt": "4111 •••• •••• 1111", "value_hash": "00ff100102030405",
+            "change_request_id": null,
         }));
         assert_eq!((&found[0]["place"], &found[0]["message"], &found[0]["action"]), (&Value::Null, &Value::Null, &json!("would_redact")));
         assert_eq!(found[0]["detector"], "Project Orion", "without what PostgreSQL takes not");

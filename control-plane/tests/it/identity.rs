@@ -15,6 +15,7 @@ use latchkey_core::role::Role;
 use latchkey_discovery::source::From;
 use latchkey_ledger::suspects::Suspects;
 use latchkey_proto::discovery::{AppPolicy, Identity, Jwt};
+use latchkey_service::outbound;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -341,7 +342,7 @@ async fn addresses_out_of_reach_are_not_asked() {
     ] {
         let failed = fetcher.fetch(url, None).await.unwrap_err();
         let told = failed.to_string();
-        let refused = matches!(failed, Failed::RefusedJwksAddress(_) | Failed::Url(_))
+        let refused = matches!(failed, Failed::Outbound(outbound::Failed::Refused(_)) | Failed::Url(_))
             || told.contains("is a private address");
         assert!(refused, "{url}: {told}");
     }

@@ -24,7 +24,7 @@ on_both! {
             "cost": 225_000, "price_version": 3, "settlement": "reserved", "settlement_reason": "answer_cut",
             "latency_ms": 900, "first_token_ms": 80, "streamed": 1, "client_address": "10.0.0.1", "conversation_id": "c-1", "identity": "al@acme.com",
             "identity_source": "jwt", "old_secret": 1, "repeats": 3, "asked_output_tokens": 32_000, "granted_output_tokens": 1_138,
-            "inspected": 1, "findings": 2, "unread": 3, "metadata": "{\"team\":\"a\"}"
+            "inspected": 1, "findings": 2, "unread": 3, "tried_change_request": app["id"], "metadata": "{\"team\":\"a\"}"
         })).await;
         test.insert("records", json!({"request_id": "r2", "status": 0, "endpoint": ""})).await;
         let page = test.get("/logs").await.expect(StatusCode::OK);
@@ -33,9 +33,9 @@ on_both! {
         for log in &mut logs {
             assert!(log.as_object_mut().unwrap().remove("id").unwrap().is_i64());
         }
-        let inspected: Vec<_> = ["inspected", "findings", "unread"]
+        let inspected: Vec<_> = ["inspected", "findings", "unread", "tried_change_request"]
             .map(|field| logs[1].as_object_mut().unwrap().remove(field)).into_iter().flatten().collect();
-        assert_eq!(inspected, [json!(true), json!(2), json!(3)]);
+        assert_eq!(inspected, [json!(true), json!(2), json!(3), app["id"].clone()]);
         assert_eq!(logs[1].as_object_mut().unwrap().remove("attempts"), Some(json!([])));
         let user = test.get(&format!("/users/{}", key["user_id"].as_str().unwrap())).await.expect(StatusCode::OK);
         assert_eq!(logs[1], json!({
@@ -113,6 +113,8 @@ on_both! {
 on_both! {
     async fn events_are_listed_newest_first_by_app_and_kind(test: Test) {
         let app = id(&test.app(json!({})).await);
+        // That its key was created is an event, too.
+        test.sql(&["DELETE FROM events".to_owned()]).await;
         for (i, (kind, app)) in [("quota.threshold", app.as_str()), ("quota.exceeded", &app), ("quota.threshold", "")]
             .into_iter().enumerate()
         {
@@ -170,7 +172,7 @@ on_both! {
         let unknown = test.get("/events?kind=zzz").await;
         assert!(unknown.json["detail"].as_str().unwrap().contains("`zzz`"), "{:#}", unknown.json);
         assert_eq!(unknown.refused(400).0, "invalid_query");
-        for kind in latchkey_api::events::KINDS {
+        for kind in latchkey_core::event::KINDS {
             test.get(&format!("/events?kind={kind}")).await.expect(StatusCode::OK);
         }
     }

@@ -90,6 +90,7 @@ on_both! {
             authority: "files.acme.com".to_owned(),
             path: "/mcp/".to_owned(),
             session_key,
+            pins: None,
         };
         assert_eq!(all.catalogue.unwrap().mcp_servers, [files]);
         let only = wire::selection::Kind::Only(wire::Names { names: vec!["files/read".to_owned()] });

@@ -293,7 +293,7 @@ on_both! {
         let known = |provider: &str, weight| {
             json!({"provider": provider, "model": "gpt-4o", "weight": weight, "resting_at": []})
         };
-        let expected = json!({"chosen_by": "requests", "targets": [known("one", 100), known("two", 0)]});
+        let expected = json!({"chosen_by": "requests", "without_clusters": [], "targets": [known("one", 100), known("two", 0)]});
         assert_eq!(explained["forward"]["routing"], expected, "{explained}");
         assert_eq!((&explained["forward"]["model"], &explained["forward"]["provider"]), (&json!("fast"), &json!("one")));
         let model = test.post(&path, json!({"model": "gpt-4o"})).await.expect(StatusCode::OK);

@@ -16,7 +16,7 @@ async fn ready(test: &Test) -> u16 {
 }
 
 /// Tries for some seconds.
-async fn until(mut done: impl AsyncFnMut() -> bool) {
+pub async fn until(mut done: impl AsyncFnMut() -> bool) {
     for _ in 0..500 {
         if done().await {
             return;

@@ -154,6 +154,8 @@ impl Test {
             sign_in: Arc::new(SignIn::new("http://127.0.0.1:8080".parse().unwrap(), &world)),
             gateway_url: "http://127.0.0.1:10000".into(),
             opened: Arc::default(),
+            opened_to_webhooks: Arc::default(),
+            mail: None,
         };
         let api = Api::new(store.clone(), world.clone(), master, Arc::new(gateways), settings);
         let mut test = Self {

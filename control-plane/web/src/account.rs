@@ -1,4 +1,4 @@
-//! One's own account: password, sessions, API tokens.
+//! One's own account: password, sessions, e-mail, API tokens.
 
 use askama::Template;
 use axum::extract::State;
@@ -7,10 +7,12 @@ use axum::response::Response;
 use latchkey_api::Api;
 use latchkey_api::account::{self, ChangePassword, Me, SessionView};
 use latchkey_api::body::{JsonBody, PathParams, Query};
+use latchkey_api::email::{self, MyEmail};
 use latchkey_api::pagination::PageQuery;
 use latchkey_api::problem::Problem;
 use latchkey_api::tokens::TokenView;
-use latchkey_core::role::Role;
+use latchkey_core::mail::{MailFrequency, MailTopic};
+use latchkey_core::role::{Permission, Role};
 use uuid::Uuid;
 
 use super::admin::tokens::{LIFETIMES, made};
@@ -26,10 +28,39 @@ struct AccountPage {
     me: Me,
     sessions: Vec<SessionView>,
     form: HtmlForm,
+    email: MyEmail,
+    /// What they can choose, each with its field.
+    topics: Vec<(&'static str, MailTopic)>,
+    frequencies: &'static [(&'static str, &'static str)],
+    preferences: HtmlForm,
     tokens: PaginatedList<TokenView>,
     /// Roles that a token of theirs may have.
     roles: Vec<Role>,
     token: HtmlForm,
+}
+
+/// How often one gets e-mail about what.
+const PREFERENCES: &[Field] = &[
+    ("budgets", FieldKind::Text),
+    ("expiring_keys", FieldKind::Text),
+    ("requests_to_decide", FieldKind::Text),
+    ("my_requests", FieldKind::Text),
+    ("webhooks", FieldKind::Text),
+];
+
+const FREQUENCIES: &[(&str, &str)] = &[
+    (MailFrequency::AtOnce.as_str(), "At once"),
+    (MailFrequency::Daily.as_str(), "Once a day"),
+    (MailFrequency::Off.as_str(), "Never"),
+];
+
+/// Forms that were refused, as they are shown again.
+#[derive(Default)]
+struct RefusedForms {
+    password: HtmlForm,
+    token: HtmlForm,
+    /// None where they are as they are stored.
+    preferences: Option<HtmlForm>,
 }
 
 /// What a token of one's own is made of.
@@ -41,7 +72,7 @@ pub async fn page(
     State(api): State<Api>,
     Query(query): Query<PageQuery>,
 ) -> Result<Response, Problem> {
-    show(&visit, &api, query, HtmlForm::default(), HtmlForm::default()).await
+    show(&visit, &api, query, RefusedForms::default()).await
 }
 
 pub async fn password(
@@ -56,8 +87,8 @@ pub async fn password(
         Err(problem) => {
             // What was typed is secret, and is not shown again.
             let form = HtmlForm::default().refused(Problem { status: problem.status.max(422), ..problem })?;
-            let page = show(&posted.visit, &api, PageQuery::default(), form, HtmlForm::default()).await?;
-            Ok(unprocessable(page))
+            let refused = RefusedForms { password: form, ..RefusedForms::default() };
+            Ok(unprocessable(show(&posted.visit, &api, PageQuery::default(), refused).await?))
         }
     }
 }
@@ -81,9 +112,8 @@ pub async fn create_token(State(api): State<Api>, posted: Posted) -> Result<Resp
     match attempt.await {
         Ok(token) => made(posted.visit.frame("New API token"), "/account", token),
         Err(problem) => {
-            let token = posted.refused(problem)?;
-            let page = show(&posted.visit, &api, PageQuery::default(), HtmlForm::default(), token).await?;
-            Ok(unprocessable(page))
+            let refused = RefusedForms { token: posted.refused(problem)?, ..RefusedForms::default() };
+            Ok(unprocessable(show(&posted.visit, &api, PageQuery::default(), refused).await?))
         }
     }
 }
@@ -98,13 +128,55 @@ pub async fn revoke_token(
     Ok(done("/account", &format!("The token {} is revoked and no longer works.", token.name)))
 }
 
+/// Changes how often one gets e-mail about what.
+pub async fn email(State(api): State<Api>, posted: Posted) -> Result<Response, Problem> {
+    let changed = async {
+        let shown =
+            PREFERENCES.iter().filter(|(name, _)| posted.typed.has(name)).copied().collect::<Vec<_>>();
+        let edit = JsonBody(posted.typed.read(&shown)?);
+        email::update_mine(posted.visit.person(), State(api.clone()), edit).await
+    };
+    posted
+        .answer(
+            changed.await,
+            |_| done("/account#email", "Saved."),
+            |form| email_again(&posted.visit, &api, form),
+        )
+        .await
+}
+
+/// Sends a test to oneself.
+pub async fn test_email(State(api): State<Api>, posted: Posted) -> Result<Response, Problem> {
+    let sent = email::test(posted.visit.person(), State(api.clone())).await;
+    let done = |(_, axum::Json(_)): (_, axum::Json<email::TestEmailSent>)| {
+        done("/account#email", "Test e-mail queued.")
+    };
+    posted.answer(sent, done, |form| email_again(&posted.visit, &api, form)).await
+}
+
+/// Shows what was refused about e-mail.
+async fn email_again(visit: &Visit, api: &Api, form: HtmlForm) -> Result<Response, Problem> {
+    let refused = RefusedForms { preferences: Some(form), ..RefusedForms::default() };
+    show(visit, api, PageQuery::default(), refused).await
+}
+
 async fn show(
     visit: &Visit,
     api: &Api,
     query: PageQuery,
-    form: HtmlForm,
-    token: HtmlForm,
+    refused: RefusedForms,
 ) -> Result<Response, Problem> {
+    let RefusedForms { password: form, token, preferences } = refused;
+    let email = email::mine(visit.person(), State(api.clone())).await?.0;
+    let stored = HtmlForm::of(&email);
+    let preferences = match preferences {
+        Some(refused) if refused.has("budgets") => refused,
+        Some(refused) => stored.wrong_as(refused),
+        None => stored,
+    };
+    let is_admin = visit.actor.role.permits(Permission::GatewayUpdate);
+    let topics = PREFERENCES.iter().map(|(name, _)| *name).zip(MailTopic::ALL);
+    let topics = topics.filter(|(_, topic)| is_admin || !topic.is_for_admins()).collect();
     let me = Me::read(api, &visit.actor, None).await?;
     let sessions = account::sessions(visit.person(), State(api.clone())).await?.items;
     let tokens = account::tokens(visit.person(), State(api.clone()), Query(query)).await?;
@@ -112,5 +184,18 @@ async fn show(
     let mut roles: Vec<_> = Role::ALL.into_iter().filter(|role| role.within(visit.actor.role)).collect();
     roles.reverse();
     let frame = visit.frame("My account");
-    html(&AccountPage { frame, me, sessions, form, tokens, roles, token })
+    let frequencies = FREQUENCIES;
+    html(&AccountPage {
+        frame,
+        me,
+        sessions,
+        form,
+        email,
+        topics,
+        frequencies,
+        preferences,
+        tokens,
+        roles,
+        token,
+    })
 }

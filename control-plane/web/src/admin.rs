@@ -17,6 +17,7 @@ pub mod tokens;
 pub mod upstreams;
 pub mod usage;
 pub mod users;
+pub mod webhooks;
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -29,6 +30,7 @@ pub fn routes() -> Router<Api> {
         .merge(requests::routes())
         .merge(upstreams::routes())
         .merge(routing_groups::routes())
+        .merge(webhooks::routes())
         .route("/admin", get(overview::page))
         .route("/admin/logs", get(logs::list))
         .route("/admin/findings", get(findings::page))

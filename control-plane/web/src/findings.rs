@@ -20,6 +20,7 @@ pub const ACTIONS: &[(&str, &str)] = &[
     ("would_block", "would block (trial)"),
     ("would_redact", "would redact (trial)"),
     ("would_anonymize", "would anonymize (trial)"),
+    ("would_monitor", "would monitor (trial)"),
 ];
 
 /// What was done, in words.

@@ -5,8 +5,10 @@
 //! by its name.
 
 pub mod app;
+pub mod argument_rule;
 mod kind;
 mod number;
+mod overtaken;
 mod unused;
 
 use std::collections::BTreeMap;
@@ -14,10 +16,11 @@ use std::collections::BTreeMap;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use latchkey_api::Api;
 use latchkey_api::body;
 use latchkey_api::idempotency::Creation;
+use latchkey_api::precondition::IfMatch;
 use latchkey_api::problem::Problem;
 use latchkey_core::invalid::FieldError;
 use serde::Serialize;
@@ -29,6 +32,7 @@ use super::frame::Visit;
 use super::unprocessable;
 
 pub use kind::FieldKind;
+pub use overtaken::{IF_MATCH, OvertakenField};
 
 /// A field: its path in the API's JSON, and how it is typed.
 pub type Field = (&'static str, FieldKind);
@@ -70,6 +74,8 @@ pub struct HtmlForm {
     pub errors: Vec<FieldError>,
     /// What is wrong, where that is no field.
     pub problem: Option<String>,
+    /// Where somebody else has changed what the form edits: what they changed.
+    pub overtaken: Option<Vec<OvertakenField>>,
 }
 
 impl FromRequest<Api> for FormInput {
@@ -221,6 +227,13 @@ impl Posted {
         Creation::of_form(new, &self.visit.anyone(), &key, &self.visit.path, said.as_bytes())
     }
 
+    /// What the form was shown with, in its field `if_match`: with it the API changes nothing that somebody else has
+    /// changed since.
+    #[must_use]
+    pub fn if_match(&self) -> IfMatch {
+        IfMatch::of_form(self.typed.text(IF_MATCH))
+    }
+
     /// The form again, with what is wrong with it.
     ///
     /// # Errors
@@ -242,7 +255,15 @@ impl Posted {
     ) -> Result<Response, Problem> {
         match attempt {
             Ok(made) => Ok(done(made)),
-            Err(problem) => Ok(unprocessable(again(self.refused(problem)?).await?)),
+            Err(problem) => {
+                let is_conflict = problem.changed_meanwhile.is_some();
+                let page = again(self.refused(problem)?).await?;
+                Ok(if is_conflict {
+                    (StatusCode::CONFLICT, page).into_response()
+                } else {
+                    unprocessable(page)
+                })
+            }
         }
     }
 }
@@ -280,6 +301,11 @@ impl HtmlForm {
     /// # Errors
     /// The problem, where it is not about what was typed.
     pub fn refused(mut self, problem: Problem) -> Result<Self, Problem> {
+        if let Some(meanwhile) = &problem.changed_meanwhile {
+            self.problem = Some(overtaken::who(&meanwhile.by));
+            self.overtaken = Some(Vec::new());
+            return Ok(self);
+        }
         if !matches!(problem.status, 400 | 409 | 422 | 429) {
             return Err(problem);
         }

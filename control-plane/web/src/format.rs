@@ -11,8 +11,11 @@ use latchkey_core::change_request;
 use latchkey_core::money::NanoUsd;
 use latchkey_core::price::Rates;
 use latchkey_core::status::{Standing, Switch};
+use latchkey_core::wording;
 use latchkey_service::gateways::propagation::{PendingGateway, Propagation};
 use serde_json::Value;
+
+pub use latchkey_core::wording::words;
 
 /// A moment, in somebody's zone.
 #[derive(Clone, Debug)]
@@ -125,15 +128,7 @@ impl<T: WholeNumber> WholeNumber for &T {
 /// A count with its thousands set apart: `12,345`.
 #[must_use]
 pub fn count(number: impl WholeNumber) -> String {
-    let digits = number.whole().to_string();
-    let mut shown = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            shown.push(',');
-        }
-        shown.push(digit);
-    }
-    shown
+    wording::count(number.whole())
 }
 
 /// A count for a glance: `98.2M` where it has more than six digits.
@@ -283,12 +278,6 @@ pub fn progress(status: &change_request::Status) -> Badge {
     Badge { class, word: status.as_str() }
 }
 
-/// A word of the API as a person says it: `rate_limit` is `rate limit`.
-#[must_use]
-pub fn words(name: &str) -> String {
-    name.replace('_', " ")
-}
-
 /// How a try at a target ended.
 #[must_use]
 pub fn attempt(end: &AttemptEnd, status: &Option<u16>) -> String {
@@ -303,6 +292,21 @@ pub fn attempt(end: &AttemptEnd, status: &Option<u16>) -> String {
     match status {
         Some(status) => format!("{words} {status}"),
         None => words.to_owned(),
+    }
+}
+
+/// Why a try failed; empty where it did not.
+#[must_use]
+pub fn attempt_failure(end: &AttemptEnd) -> &'static str {
+    match end {
+        AttemptEnd::Served => "",
+        AttemptEnd::Status => "The group counts this status as a failure.",
+        AttemptEnd::Connection => "It could not be connected to, or hung up before its answer.",
+        AttemptEnd::Timeout => "It took longer than the group allows.",
+        AttemptEnd::ErrorEvent => "The first event of its stream was an error.",
+        AttemptEnd::Unknown => {
+            "The client left before its answer, or the gateway is newer than this control plane."
+        }
     }
 }
 

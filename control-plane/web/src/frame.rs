@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use latchkey_api::Api;
+use latchkey_api::attention::{self, Attention};
 use latchkey_api::auth::{
     AdminGuard, AnyActor, OwnerGuard, Person, ReaderGuard, SessionGuard, User, confirms,
 };
@@ -39,6 +40,7 @@ pub struct Visit {
     /// The path that was asked for.
     pub path: String,
     request: FrameRequest,
+    attention: Attention,
 }
 
 /// What a browser brings for the frame.
@@ -75,6 +77,7 @@ pub struct FrameUser {
     pub admin: bool,
     /// Whether they may manage people.
     pub owner: bool,
+    attention: Attention,
 }
 
 impl FromRequestParts<Api> for Visit {
@@ -83,13 +86,17 @@ impl FromRequestParts<Api> for Visit {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let SessionGuard { actor, user, csrf } = SessionGuard::from_request_parts(parts, api).await?;
         let request = FrameRequest::new(&parts.headers, &api.world);
-        let visit = Self { actor, user, csrf, path: parts.uri.path().to_owned(), request };
+        let (path, attention) = (parts.uri.path().to_owned(), Attention::default());
+        let mut visit = Self { actor, user, csrf, path, request, attention };
         // Whatever a page of the console asks besides.
         if visit.path == "/admin" || visit.path.starts_with("/admin/") {
             let _reader = visit.reader()?;
             if !parts.method.is_safe() {
                 let _admin = visit.admin()?;
             }
+        }
+        if let Ok(reader) = visit.reader() {
+            visit.attention = attention::count(reader, api).await?;
         }
         Ok(visit)
     }
@@ -119,6 +126,7 @@ impl Visit {
             csrf: self.csrf.clone(),
             admin: permits(Permission::GatewayUpdate),
             owner: permits(Permission::MembersUpdate),
+            attention: self.attention,
         };
         let (title, path) = (title.into(), self.path.clone());
         Frame { title, user: Some(user), flash, once, path, zone, now }
@@ -200,6 +208,12 @@ impl Frame {
     pub fn is_at(&self, link: &NavLink) -> bool {
         let rest = self.path.strip_prefix(link.to);
         rest.is_some_and(|rest| rest.is_empty() || (rest.starts_with('/') && !link.exact))
+    }
+
+    /// How much waits behind a link of the navigation, and what that is.
+    #[must_use]
+    pub fn waiting(&self, link: &NavLink) -> Option<(u64, &'static str)> {
+        navigation::waiting(link, self.user.as_ref()?.attention)
     }
 
     /// Whether this is the page at `path`.

@@ -16,6 +16,7 @@ pub mod limits;
 pub mod list;
 pub mod my;
 pub mod sign_in;
+pub mod simulation;
 pub mod snippets;
 
 use axum::Router;
@@ -37,6 +38,8 @@ pub fn routes() -> Router<Api> {
         .route("/invitation", get(sign_in::invitation).post(sign_in::accept))
         .route("/account", get(account::page))
         .route("/account/password", post(account::password))
+        .route("/account/email", post(account::email))
+        .route("/account/email/test", post(account::test_email))
         .route("/account/sessions/{id}/end", post(account::end_session))
         .route("/account/tokens", post(account::create_token))
         .route("/account/tokens/{id}/revoke", post(account::revoke_token))

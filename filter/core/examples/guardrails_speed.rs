@@ -16,6 +16,12 @@ use latchkey_proto::discovery as wire;
 use serde_json::json;
 use wire::GuardrailAction as Action;
 
+use agent::{Conversation, MESSAGES, Plants, Shape, conversation};
+
+#[expect(dead_code, reason = "its other users need all of it")]
+#[path = "../tests/content/agent.rs"]
+mod agent;
+
 const CATEGORIES: [&str; 8] =
     ["pii", "phi", "pfi", "pci", "secrets", "prompt_injection", "jailbreak", "social_engineering"];
 
@@ -46,6 +52,28 @@ fn main() {
             let body = chat(&TEXT.chars().cycle().take(bytes).collect::<String>());
             let time = fastest(passes, || inspected(&monitoring, &scanner, &body));
             println!("a request of {name}: {:.2} µs", time / 1e3);
+        }
+    }
+    for (name, shape, operation) in [
+        ("chat", Shape::Chat, ModelOperation::ChatCompletions),
+        ("responses", Shape::Responses, ModelOperation::Responses),
+        ("messages", Shape::Messages, ModelOperation::Messages),
+    ] {
+        if !named("conversations") {
+            continue;
+        }
+        for (what, plants) in [("nothing", Plants::Nowhere), ("values", Plants::Anywhere)] {
+            let app = app(Action::Redact);
+            let Conversation { body, planted, .. } = conversation(shape, 1, plants, 0);
+            let content = InspectedContent::Model(operation, &BodyFormat::Json);
+            let time = fastest(60, || {
+                Inspection::of_request(&app, &scanner, content, black_box(body.as_bytes()), UnixMs(1))
+            });
+            println!(
+                "a coding agent's conversation of {MESSAGES} messages ({name}, {} bytes) with {what} in it ({planted}): {:.0} µs",
+                body.len(),
+                time / 1e3
+            );
         }
     }
     for action in [Action::Monitor, Action::Redact] {

@@ -9,6 +9,7 @@ mod inspection;
 mod placeholder;
 mod policy;
 mod report;
+mod trial;
 
 pub use answer::{AnswerInspector, AnswerMode, WholeAnswer};
 pub use external::{
@@ -17,4 +18,5 @@ pub use external::{
 };
 pub use inspection::{Blocked, InspectedContent, InspectedRequest, Inspection};
 pub use policy::{Direction, Guardrails};
-pub use report::{BlockDetail, Finding, FindingAction, InspectionReport};
+pub use report::{BlockDetail, Finding, FindingAction, InspectionReport, TrialReport};
+pub use trial::GuardrailTrial;

@@ -94,7 +94,14 @@ struct OpenStream {
     is_proved: bool,
     /// The resting targets that were told last.
     resting: wire::RestingTargets,
+    /// Tools that are not as they are pinned, as they were told.
+    sighted: BTreeSet<ToldTool>,
+    /// The write of the list of such tools that was told whole.
+    sightings_write: u32,
 }
+
+/// A sighting that was told: server, tool, fingerprint and time.
+type ToldTool = (String, String, Vec<u8>, i64);
 
 /// A report without an answer yet.
 #[derive(Debug)]

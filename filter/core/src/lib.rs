@@ -14,7 +14,7 @@
 //! | [`routing`] | which targets of a routing group serve a request, and which rest |
 //! | [`limits`] | the limits that apply, and the units leased for them |
 //! | [`content`] | the texts in bodies and streams, and the edits of them |
-//! | [`mcp`] | MCP messages, sessions and tool lists |
+//! | [`mcp`] | MCP messages, sessions, tool lists and tool definitions |
 //! | [`answer`] | refusals and other answers of the gateway's own; usage read from a provider's |
 //! | [`identity`] | who is behind a request |
 //! | [`request`] | the path, the headers, the key and the body of a request |
@@ -25,7 +25,7 @@
 //!
 //! Three arrows point up. A rule of `request` or `identity` refuses with a [`answer::denial::Denial`].
 //! `identity` and `answer::readiness` ask [`gate::World`]. An app's policy holds an
-//! [`identity::IdentityPolicy`], [`guardrails::Guardrails`] and [`prompts::Prompts`], and a [`discovery::view::View`] the tokens that `identity` has verified.
+//! [`identity::IdentityPolicy`], [`guardrails::Guardrails`], [`prompts::Prompts`] and [`mcp::ArgumentRules`], and a [`discovery::view::View`] the tokens that `identity` has verified.
 #![cfg_attr(
     not(test),
     deny(

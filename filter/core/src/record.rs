@@ -71,7 +71,7 @@ pub struct Record {
     pub output_cut: Option<OutputCut>,
     /// The size of the prompt's text, where it can be compared with the reported tokens.
     pub text: Option<Text>,
-    /// What guardrails found; none where they did not look.
+    /// What guardrails found, and what those of a change request would have; none where neither looked.
     pub inspection: Option<Box<InspectionReport>>,
     /// The stored prompts that it referred to, each with its version: `summary@v3`.
     pub prompts: Vec<String>,
@@ -158,8 +158,11 @@ impl From<Record> for wire::Record {
             attempts,
         } = record;
         let inspection = inspection.map(|report| *report);
-        let unread = inspection.as_ref().map(|report| report.unread);
-        let findings = inspection.map(|report| report.findings).unwrap_or_default();
+        let inspected = inspection.as_ref().filter(|report| !report.is_tried_only);
+        let inspected = inspected.map(|report| wire::Inspection { unread: report.unread });
+        let InspectionReport { findings, trial, .. } = inspection.unwrap_or_default();
+        let tried = trial.as_ref().map(|trial| trial.change_request.to_vec()).unwrap_or_default();
+        let tried_findings = trial.map(|trial| Vec::from(*trial)).unwrap_or_default();
         Self {
             sequence: 0,
             at_ms: at.0,
@@ -194,10 +197,11 @@ impl From<Record> for wire::Record {
             asked_output_tokens: output_cut.map_or(0, |output_cut| output_cut.asked),
             granted_output_tokens: output_cut.map_or(0, |output_cut| output_cut.granted),
             text,
-            findings: findings.into_iter().map(Into::into).collect(),
-            inspection: unread.map(|unread| wire::Inspection { unread }),
+            findings: findings.into_iter().map(Into::into).chain(tried_findings).collect(),
+            inspection: inspected,
             prompts: prompts.iter().map(|prompt| kept(prompt)).collect(),
             attempts: attempts.into_iter().map(Into::into).collect(),
+            tried_change_request: tried,
         }
     }
 }

@@ -19,7 +19,7 @@ pub use glob::Glob;
 pub use key::KeyRecord;
 pub use latchkey_proto::bucket::{BucketKind, Unit};
 pub use limits::{BucketLimit, Limits};
-pub use mcp::{McpEntry, McpServer, PROVIDER_PREFIX, SessionKey};
+pub use mcp::{McpEntry, McpServer, PROVIDER_PREFIX, SessionKey, ToolHash, ToolPin, ToolPins};
 pub use policy::{AppPolicy, CredentialMode, Selection};
 pub use routing::{Failover, MOST_ATTEMPTS, RoutingBalance, RoutingGroup, RoutingTarget, RoutingTier};
 
@@ -127,6 +127,12 @@ pub enum InvalidResource {
     /// Two MCP servers of one name.
     #[error("two MCP servers are named `{0}`")]
     TwoMcpServers(String),
+    /// A tool of an MCP server that has two pins.
+    #[error("an MCP server's tool `{0}` is pinned twice")]
+    PinnedTwice(String),
+    /// A rule about the arguments of a tool that this gateway cannot follow.
+    #[error("mcp_argument_rules: {0}")]
+    ArgumentRule(String),
     /// A routing group that this gateway cannot follow.
     #[error("routing group `{group}`: {field} is malformed")]
     RoutingGroup {
@@ -192,7 +198,7 @@ impl Status {
 }
 
 /// A UUID of exactly 16 bytes.
-fn id(bytes: &[u8], field: &'static str) -> Result<Uuid, InvalidResource> {
+pub(crate) fn id(bytes: &[u8], field: &'static str) -> Result<Uuid, InvalidResource> {
     Uuid::from_slice(bytes).map_err(|_| InvalidResource::Length { field, expected: 16, actual: bytes.len() })
 }
 

@@ -198,7 +198,13 @@ pub fn mcp_server(name: &str) -> wire::McpServer {
         authority: format!("{name}.example"),
         path: "/api/mcp".into(),
         session_key: vec![7; 32],
+        pins: None,
     }
+}
+
+/// An approved tool.
+pub fn pin(tool: &str, hash: [u8; 32]) -> wire::McpPin {
+    wire::McpPin { tool: tool.into(), hash: hash.to_vec(), changed: false, approved_at_ms: 500 }
 }
 
 /// A group of one tier with these targets, as provider, model and weight.

@@ -1,7 +1,11 @@
 //! The texts in bodies and streams: found, looked at, and replaced byte for byte.
 
+#[path = "content/agent.rs"]
+mod agent;
 #[path = "content/bodies.rs"]
 mod bodies;
+#[path = "content/conversations.rs"]
+mod conversations;
 #[path = "content/examples.rs"]
 mod examples;
 #[path = "content/planted.rs"]

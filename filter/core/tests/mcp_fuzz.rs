@@ -153,6 +153,7 @@ fn filter(content_type: &str) -> ToolFilter {
         authority: "mcp.example".to_owned(),
         path: "/mcp".to_owned(),
         session_key: vec![7; 32],
+        pins: None,
     };
     let (app, server) = (AppPolicy::try_from(app).unwrap(), McpServer::try_from(server).unwrap());
     let id = RawValue::from_string("\"q\"".to_owned()).unwrap();
@@ -236,7 +237,7 @@ fn a_message_is_read_as_a_plain_parser_reads_it_or_refused() {
         assert_eq!(plain["method"].as_str(), message.method.as_deref(), "{}", shown());
         let tool = plain["params"]["name"].as_str();
         match &message.action {
-            McpAction::CallTool(name) => assert_eq!(tool, Some(name.as_str()), "{}", shown()),
+            McpAction::CallTool(call) => assert_eq!(tool, Some(call.tool.as_str()), "{}", shown()),
             McpAction::ListTools | McpAction::Other => {
                 assert!(plain["method"].as_str().is_none_or(|method| method != "tools/call"), "{}", shown());
             }

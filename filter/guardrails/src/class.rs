@@ -38,7 +38,7 @@ pub(crate) const WORD: Class = ALNUM | UNDERSCORE;
 /// Letters, digits, `-` and `_`.
 pub(crate) const URL_SAFE: Class = WORD | DASH;
 
-static TABLE: [Class; 256] = table();
+pub(crate) static TABLE: [Class; 256] = table();
 
 /// The classes of a byte.
 #[inline]

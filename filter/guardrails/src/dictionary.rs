@@ -46,11 +46,28 @@ pub(crate) struct Entry {
 pub(crate) struct Dictionary {
     /// In order of their keys.
     entries: Vec<Entry>,
-    /// The third byte of each entry, in lower case; 0 where it may differ.
-    thirds: Vec<u8>,
-    /// By key: the entries that have it, and the third bytes with which one of them may go on, a bit for each
-    /// symbol.
-    ranges: Vec<(u16, u16, u64)>,
+    /// How each entry begins.
+    heads: Vec<Head>,
+    /// By key: which of the groups has it.
+    keys: Vec<u16>,
+    /// The entries of one key. The first has none, and is that of all keys that nothing begins with.
+    groups: Vec<Group>,
+}
+
+/// The first four bytes in lower case, as far as they are fixed. What does not begin so is not the entry.
+#[derive(Clone, Copy, Default)]
+struct Head {
+    fixed: u32,
+    bytes: u32,
+}
+
+/// Entries with the same first two bytes.
+#[derive(Clone, Copy, Default)]
+struct Group {
+    start: u16,
+    end: u16,
+    /// The third bytes with which one of them may go on, a bit for each symbol.
+    thirds: u64,
 }
 
 /// Letters in any case, digits, and the rest as one.
@@ -69,19 +86,21 @@ impl Dictionary {
             key(bytes.next().unwrap_or(0), bytes.next().unwrap_or(0))
         };
         entries.sort_by_key(key_of);
-        let mut ranges = vec![(0, 0, 0); usize::from(SYMBOLS.saturating_mul(SYMBOLS))];
+        let mut keys = vec![0; usize::from(SYMBOLS.saturating_mul(SYMBOLS))];
+        let mut groups = vec![Group::default()];
         for (i, entry) in (0_u16..).zip(&entries) {
-            if let Some(range) = ranges.get_mut(key_of(entry)) {
-                let (start, thirds) = if range.1 == 0 { (i, 0) } else { (range.0, range.2) };
-                let third = match entry.third() {
-                    0 => u64::MAX,
-                    third => bit(third),
-                };
-                *range = (start, i.saturating_add(1), thirds | third);
+            let Some(key) = keys.get_mut(key_of(entry)) else { continue };
+            if *key == 0 {
+                *key = u16::try_from(groups.len()).unwrap_or(0);
+                groups.push(Group { start: i, end: i, thirds: 0 });
+            }
+            if let Some(group) = groups.get_mut(usize::from(*key)) {
+                group.end = i.saturating_add(1);
+                group.thirds |= Head::of(entry.word).third().map_or(u64::MAX, bit);
             }
         }
-        let thirds = entries.iter().map(|entry| entry.third()).collect();
-        Self { entries, thirds, ranges }
+        let heads = entries.iter().map(|entry| Head::of(entry.word)).collect();
+        Self { entries, heads, keys, groups }
     }
 
     /// Calls what begins at `at`.
@@ -89,35 +108,59 @@ impl Dictionary {
     pub(crate) fn look_up(&self, sink: &mut Sink<'_>, at: usize) {
         let rest = sink.bytes.get(at..).unwrap_or_default();
         let [first, second, ..] = rest else { return sink.hold(at) };
-        let (start, end, thirds) = self.ranges.get(key(*first, *second)).copied().unwrap_or_default();
+        let group = self.keys.get(key(*first, *second)).copied().unwrap_or(0);
+        let Group { start, end, thirds } = self.groups.get(usize::from(group)).copied().unwrap_or_default();
         // At the end of the text the third may still come.
-        let goes_on = rest.get(2).is_none_or(|third| thirds & bit(*third) != 0);
-        if start != end && goes_on {
+        let goes_on = rest.get(2).map_or(start != end, |third| thirds & bit(*third) != 0);
+        if goes_on {
             self.call(sink, at, usize::from(start)..usize::from(end));
         }
     }
 
+    #[inline(never)]
     fn call(&self, sink: &mut Sink<'_>, at: usize, range: std::ops::Range<usize>) {
-        let third = sink.bytes.get(at.saturating_add(2)).map(u8::to_ascii_lowercase);
-        let thirds = self.thirds.get(range.clone()).unwrap_or_default();
+        let rest = sink.bytes.get(at..).unwrap_or_default();
+        // At the end of the text what is fixed may still come.
+        let text = rest.first_chunk().copied().map(u32::from_le_bytes);
+        let heads = self.heads.get(range.clone()).unwrap_or_default();
         let entries = self.entries.get(range).unwrap_or_default();
-        for (entry, expected) in entries.iter().zip(thirds) {
-            if *expected == 0 || third.is_none_or(|third| third == *expected) {
+        for (entry, head) in entries.iter().zip(heads) {
+            if text.is_none_or(|text| head.fits(text)) {
                 entry.call(sink, at);
             }
         }
     }
 }
 
-impl Entry {
-    fn third(&self) -> u8 {
-        match self.word.as_bytes() {
-            // After a space anything may follow, and so may after its place.
-            [a, b, c, ..] if ![*a, *b, *c].contains(&b' ') => c.to_ascii_lowercase(),
-            _ => 0,
+/// Where letters differ by their case.
+const CASE: u32 = 0x2020_2020;
+
+impl Head {
+    fn of(word: &str) -> Self {
+        let mut head = Self::default();
+        let places = [0, 8, 16, 24];
+        // After a space anything may follow, and so may after its place.
+        for (byte, place) in word.bytes().take_while(|byte| *byte != b' ').zip(places) {
+            head.fixed |= 0xff_u32.wrapping_shl(place);
+            head.bytes |= u32::from(byte).wrapping_shl(place);
         }
+        head.bytes |= CASE & head.fixed;
+        head
     }
 
+    /// The third byte, where it is fixed.
+    fn third(self) -> Option<u8> {
+        let ([_, _, fixed, _], [_, _, third, _]) = (self.fixed.to_le_bytes(), self.bytes.to_le_bytes());
+        (fixed != 0).then_some(third)
+    }
+
+    /// Whether a text that begins so may be it, in whatever case.
+    fn fits(self, text: u32) -> bool {
+        (text | CASE) & self.fixed == self.bytes
+    }
+}
+
+impl Entry {
     fn call(&self, sink: &mut Sink<'_>, at: usize) {
         let mut cursor = Cursor::new(sink.bytes, at);
         let read = match self.trigger {
@@ -184,11 +227,56 @@ fn bit(byte: u8) -> u64 {
     1_u64.wrapping_shl(u32::from(symbol(byte)))
 }
 
+#[inline]
 fn symbol(byte: u8) -> u16 {
-    match byte {
-        b'a'..=b'z' => u16::from(byte).saturating_sub(u16::from(b'a')),
-        b'A'..=b'Z' => u16::from(byte).saturating_sub(u16::from(b'A')),
-        b'0'..=b'9' => u16::from(byte).saturating_sub(u16::from(b'0')).saturating_add(26),
-        _ => 36,
+    OF_BYTE.get(usize::from(byte)).copied().unwrap_or(0).into()
+}
+
+static OF_BYTE: [u8; 256] = of_bytes();
+
+#[expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "evaluated at compile time")]
+const fn of_bytes() -> [u8; 256] {
+    let mut symbols = [36; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        symbols[byte] = match byte as u8 {
+            lower @ b'a'..=b'z' => lower - b'a',
+            upper @ b'A'..=b'Z' => upper - b'A',
+            digit @ b'0'..=b'9' => digit - b'0' + 26,
+            _ => 36,
+        };
+        byte += 1;
+    }
+    symbols
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_keyword_is_passed_over() {
+        let dictionary = Dictionary::built_in();
+        for entry in &dictionary.entries {
+            let word = entry.word;
+            // As it is written, in capitals, and with what a space may stand for.
+            // Keys are of two bytes: a space among them stands for something.
+            let is_keyed_by_space = word.find(' ').is_some_and(|at| at < 2);
+            let joined = if is_keyed_by_space { word.to_owned() } else { word.replace(' ', "") };
+            let spellings = [word.to_owned(), word.to_uppercase(), word.replace(' ', "__"), joined];
+            for text in spellings.map(|spelling| spelling + "    ") {
+                let [first, second, third, ..] = text.as_bytes() else { panic!("{text}") };
+                let group = dictionary.groups[usize::from(dictionary.keys[key(*first, *second)])];
+                assert!(group.thirds & bit(*third) != 0, "{text}");
+                let head = text.as_bytes().first_chunk().copied().map(u32::from_le_bytes);
+                let mut heads = dictionary.heads[usize::from(group.start)..usize::from(group.end)].iter();
+                let place = dictionary.entries[usize::from(group.start)..]
+                    .iter()
+                    .position(|other| other.word == word);
+                let own = heads.nth(place.unwrap()).unwrap();
+                assert!(own.fits(head.unwrap()), "{text}");
+                assert!(!own.fits(0), "{text}");
+            }
+        }
     }
 }

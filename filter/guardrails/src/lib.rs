@@ -10,6 +10,7 @@
 //! | [`wanted`], [`exceptions`], [`custom`] | what an app wants, allows, and looks for besides |
 //! | [`detector`], [`category`] | the table of detectors |
 //! | [`mask`] | what people may see of a match |
+//! | [`folded_name`](fn@folded_name) | names that some reader takes for one another |
 //! | `normalize` | brings what looks alike to one spelling |
 //! | `pass` | goes over the bytes once, and calls rules where they may begin |
 //! | `dictionary` | the keywords that rules begin with |
@@ -41,16 +42,19 @@ pub mod mask;
 mod class;
 mod cursor;
 mod dictionary;
+mod folded_name;
 mod normalize;
 mod overlap;
 mod pass;
 mod rules;
 mod sink;
+mod step;
 
 pub use category::{Category, Risk, Strength};
 pub use custom::CustomCategory;
 pub use detector::{DETECTORS, Detector, DetectorId};
 pub use exceptions::Exceptions;
+pub use folded_name::folded_name;
 pub use mask::mask;
 pub use scanner::{CONTEXT, End, Finding, LONGEST_MATCH, Match, Part, Progress, Scan, Scanner};
 pub use wanted::{Precedence, Wanted};

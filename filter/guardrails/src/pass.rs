@@ -1,22 +1,21 @@
 //! One pass over the bytes that calls rules where they may begin.
 
-use crate::class::{self, ALNUM, ALPHA, BASE64, Class, DIGIT, EVENT, HEX, LOCAL, LOWER, UPPER, class};
+use crate::class::{self, ALPHA, Class, HEX, LOCAL, UPPER};
 use crate::detector::DetectorId;
 use crate::dictionary::Keyword;
 use crate::rules::context::Contexts;
 use crate::rules::{card, email, ip, long_run, mixed, number, pem, phone, url};
 use crate::scanner::End;
 use crate::sink::Sink;
+use crate::step::{BEGINS_RUN, DIGITS, ENDS_RUN, EVENT, Kind, MAY_ESCAPE, WORD, step};
 
 /// Where a pass goes on once there is more text: what it has read before is settled.
 #[derive(Clone)]
 pub(crate) struct Resume {
     /// The next byte.
     pub(crate) at: usize,
-    before: Class,
-    before_byte: u8,
+    before: Kind,
     run_start: usize,
-    is_escaped: bool,
     contexts: Contexts,
     /// How many candidates were found before.
     pub(crate) candidates: usize,
@@ -26,7 +25,7 @@ impl Resume {
     /// The same in a view in which the next byte is at `at`.
     pub(crate) fn moved(mut self, at: usize) -> Self {
         // A run may still be named by a word before it.
-        let first = if self.before & BASE64 == 0 { self.at } else { self.run_start.min(self.at) };
+        let first = if self.before.is_in_run() { self.run_start.min(self.at) } else { self.at };
         self.contexts.moved(first, self.at, at);
         // A run that begins before the view was decided earlier.
         self.run_start = self.run_start.saturating_add(at).saturating_sub(self.at);
@@ -39,75 +38,77 @@ impl Resume {
 /// text is open.
 pub(crate) fn run(sink: &mut Sink<'_>, resume: Option<Resume>) -> Option<Resume> {
     let bytes = sink.bytes;
-    let dictionary = sink.dictionary;
-    let mut from = 0;
-    let mut before: Class = 0;
-    let mut before_byte = 0;
-    let mut run_start = 0;
-    // Where a letter is the first after an escape such as `\n`.
-    let mut escaped = usize::MAX;
+    let (mut at, mut before, mut run_start) = (0, Kind::Other, 0);
     if let Some(resume) = resume {
-        from = resume.at;
-        (before, before_byte, run_start) = (resume.before, resume.before_byte, resume.run_start);
-        escaped = if resume.is_escaped { from } else { usize::MAX };
+        (at, before, run_start) = (resume.at, resume.before, resume.run_start);
         sink.contexts = resume.contexts;
     }
     let mut next = None;
-    for (at, byte) in bytes.iter().enumerate().skip(from) {
-        let now = class(*byte);
-        let is_escaped = at == escaped;
-        // Most bytes are within a word.
-        if now & before & LOWER != 0 && !is_escaped {
-            before_byte = *byte;
-            before = now;
-            continue;
-        }
+    while let Some((found, here)) = quiet(bytes, &mut at, &mut before) {
+        let Found { byte, now, steps } = found;
         let candidates = sink.candidates.len();
-        if now & ALPHA != 0 {
-            let begins = before & ALNUM == 0 || (before & LOWER != 0 && now & UPPER != 0) || is_escaped;
-            if before_byte == b'\\' && matches!(byte, b'n' | b't' | b'r') {
-                escaped = at.saturating_add(1);
-            } else if begins {
-                dictionary.look_up(sink, at);
+        let mut after = now;
+        if steps & WORD != 0 {
+            if steps & MAY_ESCAPE != 0 && matches!(byte, b'n' | b't' | b'r') {
+                after = Kind::Escaped;
+            } else {
+                sink.dictionary.look_up(sink, here);
             }
-        } else if now & DIGIT != 0 {
-            if before & DIGIT == 0 {
-                number::digits(sink, at);
-            }
-        } else if now & EVENT != 0 {
-            event(sink, at, *byte);
+        } else if steps & DIGITS != 0 {
+            number::digits(sink, here);
+        } else if steps & EVENT != 0 {
+            event(sink, here, byte);
         }
-        if now & BASE64 == 0 && before & BASE64 != 0 && at.saturating_sub(run_start) >= long_run::SHORTEST {
-            long_run::ended(sink, run_start, at);
+        if steps & ENDS_RUN != 0 && here.saturating_sub(run_start) >= long_run::SHORTEST {
+            long_run::ended(sink, run_start, here);
         }
         if sink.is_unsettled && next.is_none() {
             let contexts = sink.settled_contexts.clone();
-            next = Some(Resume { at, before, before_byte, run_start, is_escaped, contexts, candidates });
+            next = Some(Resume { at: here, before, run_start, contexts, candidates });
         }
-        if now & BASE64 != 0 && before & BASE64 == 0 {
-            run_start = at;
+        if steps & BEGINS_RUN != 0 {
+            run_start = here;
         }
-        before = now;
-        before_byte = *byte;
+        before = after;
+        at = here.saturating_add(1);
     }
     if next.is_none() && sink.end == End::Open {
-        next = Some(Resume {
-            at: bytes.len(),
-            before,
-            before_byte,
-            run_start,
-            is_escaped: escaped == bytes.len(),
-            contexts: sink.contexts.clone(),
-            candidates: sink.candidates.len(),
-        });
+        let (contexts, candidates) = (sink.contexts.clone(), sink.candidates.len());
+        next = Some(Resume { at: bytes.len(), before, run_start, contexts, candidates });
     }
-    if before & BASE64 != 0 {
+    if before.is_in_run() {
         long_run::ended(sink, run_start, bytes.len());
     }
     hold_tail(sink);
     next
 }
 
+/// A byte at which something is to be done.
+struct Found {
+    byte: u8,
+    now: Kind,
+    steps: u8,
+}
+
+/// Goes over bytes at which nothing is to be done, to the next one, and what precedes it. Most bytes are within a
+/// word: this loop calls nothing, so that all it needs stays in registers.
+#[inline]
+fn quiet(bytes: &[u8], at: &mut usize, before: &mut Kind) -> Option<(Found, usize)> {
+    let mut last = *before;
+    for (ahead, byte) in bytes.get(*at..)?.iter().enumerate() {
+        let now = Kind::of(*byte);
+        let steps = step(last, now);
+        if steps != 0 {
+            *before = last;
+            return Some((Found { byte: *byte, now, steps }, at.saturating_add(ahead)));
+        }
+        last = now;
+    }
+    *before = last;
+    None
+}
+
+#[inline(never)]
 fn event(sink: &mut Sink<'_>, at: usize, byte: u8) {
     let here = Keyword { start: at, end: at.saturating_add(1) };
     let next = sink.bytes.get(here.end).copied();

@@ -197,10 +197,31 @@ const SECRETS: &[(&str, &str)] = &[
     ("age_secret_key", "AGE-SECRET-KEY-1U58"),
     ("private_key", "-----BEGIN RSA PRIVATE KEY-----\nR64\nR40\n-----END RSA PRIVATE KEY-----"),
     ("private_key", "-----BEGIN PRIVATE KEY-----\\nR64\\nR40\\n-----END PRIVATE KEY-----\\n"),
+    (
+        "private_key",
+        "-----BEGIN%20RSA%20PRIVATE%20KEY-----%0AR64%0AR38%2B%3D%0A-----END%20RSA%20PRIVATE%20KEY-----",
+    ),
+    (
+        "private_key",
+        "-----BEGIN+OPENSSH+PRIVATE+KEY-----%0D%0AR64%0D%0AR38%2f%3d%0D%0A-----END+OPENSSH+PRIVATE+KEY-----",
+    ),
+    ("private_key", "-----BEGIN%20PRIVATE%20KEY-----%5CnR64%5cnR38%2B%3D%5Cn-----END%20PRIVATE%20KEY-----"),
+    (
+        "private_key",
+        "-----BEGIN%20RSA%20PRIVATE%20KEY-----%0AProc-Type%3A%204%2CENCRYPTED%0ADEK-Info%3a%20AES-128-CBC%2cU32%0A%0A\
+         R64%0AR38%2B%3D%0A-----END%20RSA%20PRIVATE%20KEY-----",
+    ),
+    (
+        "private_key",
+        "-----BEGIN+PRIVATE+KEY-----%22%2C%0A%27R64%27%2C+%22R38%2f%3d%22%2C%27-----END+PRIVATE+KEY-----",
+    ),
+    ("private_key", "-----BEGIN PGP PRIVATE KEY BLOCK-----\nR64\nR40\n-----END PGP PRIVATE KEY BLOCK-----"),
 ];
 
 /// What nothing is found in.
 const NEGATIVE: &[&str] = &[
+    // The middle of a UUID, which a checksum fits.
+    "request_id=0e807b6f-3150-2607-2924-be4ba5a07456 elapsed_ms=420",
     // Addresses and phones
     "git clone git@github.com:example/x.git",
     "icon@2x.png",

@@ -24,6 +24,7 @@ const FRAGMENTS: &[&str] = &[
     "4111111111111111",
     "4111111111111112",
     "64,4111111111111111",
+    "1,4111111111111111,Ann",
     "0,4111111111111111",
     "12,",
     "4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1",
@@ -101,6 +102,10 @@ const FRAGMENTS: &[&str] = &[
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJlLWhlcmU",
     "eyJ",
     "-----BEGIN PRIVATE KEY-----\n",
+    "-----BEGIN%20RSA%20PRIVATE%20KEY-----%0A",
+    "-----END%20RSA%20PRIVATE%20KEY-----",
+    "Proc-Type%3A%204%2CENCRYPTED%0A",
+    "%5CnMIIEvQIBADANBgkqhkiG9w0BAQEFAASC%5Cn",
     "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n",
     "-----END PRIVATE KEY-----",
     "-----BEGIN CERTIFICATE-----",
@@ -366,6 +371,26 @@ proptest! {
         let alone = before(scanner.find(&head, wanted));
         prop_assert!(alone.iter().all(|m| m.span.end <= decided));
         prop_assert_eq!(before(scanner.find(&format!("{head}{tail}"), wanted)), alone);
+    }
+}
+
+#[test]
+fn a_percent_encoded_key_is_found_wherever_a_stream_is_cut() {
+    const LINE: &str = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj";
+    for (head, line_end, label) in [
+        ("%5Cn", "%5Cn", "PRIVATE"),
+        ("%5cr%5cn", "%5cr%5cn", "RSA%20PRIVATE"),
+        ("Proc-Type%3A%204%2CENCRYPTED%0ADEK-Info%3a%20AES-128-CBC%2c0A1B2C3D%0A%0A", "%0A", "RSA%20PRIVATE"),
+    ] {
+        let key = format!(
+            "-----BEGIN%20{label}%20KEY-----{head}{LINE}{line_end}{LINE}%3D{line_end}-----END%20{label}%20KEY-----"
+        );
+        let text = format!("https://example.com/?body=%7B%22key%22%3A%22{key}%22%7D");
+        let found = SCANNER.find(&text, &ALL);
+        assert_eq!(found.iter().map(|m| &text[m.span.clone()]).collect::<Vec<_>>(), [key.as_str()]);
+        for at in 1..text.len() {
+            check(&text, &[at, text.len()], &ALL).unwrap();
+        }
     }
 }
 

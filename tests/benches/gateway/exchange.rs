@@ -41,7 +41,7 @@ impl Exchange {
     /// Sends a report.
     pub async fn report(&mut self, batches: Vec<Batch>, leases: Vec<Lease>) -> anyhow::Result<()> {
         self.reports += 1;
-        let report = Report { id: self.reports, batches, leases, resting: None };
+        let report = Report { id: self.reports, batches, leases, resting: None, tools: Vec::new() };
         self.requests.send(LedgerRequest { kind: Some(Kind::Report(report)) }).await?;
         Ok(())
     }

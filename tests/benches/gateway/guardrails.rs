@@ -1,10 +1,11 @@
 //! What it costs Envoy to look for everything that is built in, in requests and answers in which there is
 //! nothing, against an app without guardrails. The two take turns.
 
-use latchkey_tests::stack::Stack;
 use serde_json::json;
 
+use crate::fixed::{CHUNKS, Fixed};
 use crate::report::{Report, factor};
+use crate::system;
 use crate::turns::{Ask, cpu_times};
 
 const CATEGORIES: [&str; 8] =
@@ -18,15 +19,15 @@ const TEXT: &str = "Please review the function below. It reads version 3.12.4 of
 
 /// Requests of a kind: their text's size in bytes, how many make a turn, and the most that looking may cost
 /// each, in microseconds.
-const SIZES: [(&str, usize, usize, f64); 3] =
-    [("1.4 kB", 1_400, 1_000, 25.0), ("64 kB", 64_000, 150, 600.0), ("1 MB", 1_000_000, 10, 12_000.0)];
+const SIZES: [(&str, usize, u64, f64); 3] =
+    [("1.4 kB", 1_400, 2_000, 25.0), ("64 kB", 64_000, 300, 600.0), ("1 MB", 1_000_000, 16, 12_000.0)];
 
 /// How much more a stream may cost.
 const MOST_STREAMED: f64 = 1.15;
 
 /// Measures them.
-pub async fn measure() -> anyhow::Result<Report> {
-    let stack = Stack::start().await?;
+pub async fn measure(provider: &Fixed) -> anyhow::Result<Report> {
+    let stack = system::before(provider).await?;
     let rules: Vec<_> = CATEGORIES
         .iter()
         .map(|category| json!({ "category": category, "action": "monitor", "direction": "both" }))
@@ -45,8 +46,8 @@ pub async fn measure() -> anyhow::Result<Report> {
         let body = json!({
             "model": "gpt-4o-mini", "max_tokens": 1, "messages": [{ "role": "user", "content": text }],
         });
-        let asks = [&off, &on].map(|app| Ask { app, body: &body, sample: "" });
-        let [off, on] = cpu_times(&stack, asks, requests).await?;
+        let asks = [&off, &on].map(|app| Ask { app, body: &body });
+        let [off, on] = cpu_times(&stack, asks, requests)?;
         report.note(&format!("a request of {name}: without, with"), format!("{off:.0} µs, {on:.0} µs"));
         report
             .at_most(&format!("a request of {name}: guardrails"), on - off, most, |it| format!("{it:.0} µs"));
@@ -54,9 +55,9 @@ pub async fn measure() -> anyhow::Result<Report> {
     let body = json!({
         "model": "gpt-4o-mini", "stream": true, "messages": [{ "role": "user", "content": "hello" }],
     });
-    let asks = [&off, &on].map(|app| Ask { app, body: &body, sample: "tokens=220" });
-    let [off, on] = cpu_times(&stack, asks, 200).await?;
-    report.note("a stream of 190 chunks: without, with", format!("{off:.0} µs, {on:.0} µs"));
+    let asks = [&off, &on].map(|app| Ask { app, body: &body });
+    let [off, on] = cpu_times(&stack, asks, 200)?;
+    report.note(&format!("a stream of {CHUNKS} chunks: without, with"), format!("{off:.0} µs, {on:.0} µs"));
     report.at_most("a stream, with guardrails to without", on / off, MOST_STREAMED, factor);
     Ok(report)
 }

@@ -48,8 +48,18 @@ pub fn send(
     ask: Ask,
     key: &(dyn Fn(u64) -> String + Sync),
 ) -> anyhow::Result<Took> {
+    send_body(address, connections, numbers, &body(ask), key)
+}
+
+/// The same with this body.
+pub fn send_body(
+    address: SocketAddr,
+    connections: usize,
+    numbers: Range<u64>,
+    body: &str,
+    key: &(dyn Fn(u64) -> String + Sync),
+) -> anyhow::Result<Took> {
     let next = AtomicU64::new(numbers.start);
-    let body = body(ask);
     let begun = Instant::now();
     let first = thread::scope(|scope| {
         let drive = || -> anyhow::Result<Vec<Duration>> {
@@ -60,7 +70,7 @@ pub fn send(
                 if number >= numbers.end {
                     return Ok(first);
                 }
-                first.push(connection.exchange(&key(number), &body)?);
+                first.push(connection.exchange(&key(number), body)?);
             }
         };
         let drivers = (0..connections).map(|_| scope.spawn(drive)).collect::<Vec<_>>();

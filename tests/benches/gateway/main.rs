@@ -18,6 +18,7 @@ mod governance;
 mod guardrails;
 mod identity;
 mod ingest;
+mod leaks;
 mod lease;
 mod load;
 mod lookups;
@@ -101,6 +102,7 @@ enum Figure {
     Ingest,
     Governance,
     Guardrails,
+    Leaks,
     Identity,
     Pages,
     Routing,
@@ -182,10 +184,13 @@ async fn usage(arguments: &Arguments, provider: &Fixed) -> anyhow::Result<()> {
         governance::measure().await?.print();
     }
     if arguments.wants(Figure::Guardrails) {
-        guardrails::measure().await?.print();
+        guardrails::measure(provider).await?.print();
+    }
+    if arguments.wants(Figure::Leaks) {
+        leaks::measure().await?.print();
     }
     if arguments.wants(Figure::Routing) {
-        routing::measure().await?.print();
+        routing::measure(provider).await?.print();
     }
     if arguments.wants(Figure::Identity) {
         identity::measure(arguments.tokens).await?.print();

@@ -4,13 +4,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use latchkey_tests::stack::api::App;
-use latchkey_tests::stack::{PROVIDER, PROVIDER_CREDENTIAL, Stack, wait};
+use latchkey_tests::stack::{PROVIDER_CREDENTIAL, Stack, wait};
 use latchkey_tests::upstream::{Act, Upstream};
 use reqwest::Client;
 use serde_json::{Value, json};
 
+use crate::fixed::Fixed;
 use crate::report::{Report, factor};
 use crate::statistics::median;
+use crate::system::{self, PROVIDER};
 use crate::turns::{Ask, cpu_times};
 
 /// How much more a group may cost where nothing fails.
@@ -23,12 +25,13 @@ const MOST_LATER: f64 = 2.0;
 const MEASURED: usize = 300;
 
 /// Measures them.
-pub async fn measure() -> anyhow::Result<Report> {
-    let stack = Stack::start().await?;
+pub async fn measure(provider: &Fixed) -> anyhow::Result<Report> {
+    let stack = system::before(provider).await?;
     let failing = Upstream::start(|_| Act::status("500 Oh", "retry-after-ms: 1\r\n", "{}")).await?;
     let api = stack.api();
     api.create_provider("failing", "openai_compatible", &failing.url("/v1"), PROVIDER_CREDENTIAL).await?;
-    api.post("/api/v1/models", json!({ "name": "failing", "provider": "failing" })).await?.ok()?;
+    api.create_model("failing", "failing").await?;
+    api.create_model("gpt-4o", PROVIDER).await?;
     let group = |name: &str, first: [&str; 2]| {
         json!({ "name": name, "targets": [
             { "provider": first[0], "model": first[1], "weight": 100 },
@@ -49,8 +52,8 @@ pub async fn measure() -> anyhow::Result<Report> {
 
     let mut report = Report::new("A routing group against the model behind it");
     let [model, group] = ["gpt-4o-mini", "well"].map(body);
-    let asks = [&model, &group].map(|body| Ask { app: &app, body, sample: "" });
-    let [model, group] = cpu_times(&stack, asks, 1_000).await?;
+    let asks = [&model, &group].map(|body| Ask { app: &app, body });
+    let [model, group] = cpu_times(&stack, asks, 2_000)?;
     report.note("CPU time of Envoy: the model, the group", format!("{model:.0} µs, {group:.0} µs"));
     report.at_most("the group, without a failure, to the model", group / model, MOST, factor);
 

@@ -12,7 +12,8 @@ use crate::fixed::Fixed;
 use crate::stock::Stock;
 use crate::usage::{Memory, Usage};
 
-const PROVIDER: &str = "fixed";
+/// The provider that takes no time.
+pub const PROVIDER: &str = "fixed";
 
 /// The provider's cluster, as the control plane names it.
 pub const CLUSTER: &str = "latchkey/fixed";
@@ -40,6 +41,16 @@ pub struct ColdStart {
     pub cpu: Duration,
     /// The process's memory after that.
     pub memory: Memory,
+}
+
+/// A control plane and a gateway before a provider that takes no time.
+pub async fn before(provider: &Fixed) -> anyhow::Result<Stack> {
+    let mut stack = Stack::builder().gateways(0).without_catalogue().start().await?;
+    let url = format!("http://{}/v1", provider.address());
+    stack.api().create_provider(PROVIDER, "openai_compatible", &url, "sk-provider").await?;
+    stack.api().create_model("gpt-4o-mini", PROVIDER).await?;
+    stack.add_gateway(stack.options("gateway")).await?;
+    Ok(stack)
 }
 
 impl System {

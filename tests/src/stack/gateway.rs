@@ -184,7 +184,7 @@ impl Gateway {
         let process = self.process.insert(process);
 
         let what = format!("{} to listen", self.options.name);
-        process.until_ready(&what, &self.admin, "http://envoy/ready", Duration::from_secs(30)).await
+        process.until_ready(&what, &self.admin, "http://envoy/ready", Duration::from_secs(90)).await
     }
 
     /// Asks it to end, and waits until it has.

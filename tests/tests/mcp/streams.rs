@@ -296,3 +296,33 @@ async fn a_servers_challenge_never_reaches_a_client_and_a_search_for_oauth_ends_
         }
     }
 }
+
+#[tokio::test]
+async fn a_server_gets_arguments_that_were_judged_by_the_body_alone() {
+    let place = Place::start().await;
+    let rule = json!({ "tool": "files/read_a", "argument": "/path", "glob": "/public/*" });
+    let ruled = json!({ "name": "ruled", "mcp_scope": "all", "mcp_argument_rules": [rule] });
+    let ruled = app(&place.stack, "files", ruled).await;
+    let script = Script::json(r#"{"jsonrpc":"2.0","id":3,"result":{"content":[]}}"#);
+    let call = async |tool: &str, app: &App| {
+        let params = json!({ "name": tool, "arguments": { "path": "/public/x" } });
+        let message = json!({ "jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": params });
+        let request = place.stack.gateway().request(Method::POST, "/mcp/files").bearer_auth(&app.key);
+        let request = request.header("accept", "application/json, text/event-stream");
+        let request = request.header(scripted::HEADER, script.encode()).header("mcp-method", "tools/call");
+        let request = request.header("mcp-param-path", "/secret").json(&message);
+        let answer = Answer::read(request.send().await.unwrap()).await.unwrap();
+        let got = place.server.seen().pop();
+        (answer, got.and_then(|got| Some(got.headers.get("mcp-param-path")?.to_str().unwrap().to_owned())))
+    };
+    let (answer, parameter) = call("read_a", &ruled).await;
+    assert_eq!((answer.status, parameter), (200, None), "{}", answer.text);
+    for (tool, app) in [("read_b", &ruled), ("read_a", &place.whole)] {
+        let (answer, parameter) = call(tool, app).await;
+        assert_eq!((answer.status, parameter.as_deref()), (200, Some("/secret")), "{tool}: {}", answer.text);
+    }
+    let before = place.server.seen().len();
+    let (answer, _) = call("Read_A", &ruled).await;
+    assert_eq!((answer.status, answer.code()), (403, "mcp_argument_denied"), "{}", answer.text);
+    assert_eq!(place.server.seen().len(), before, "the server got nothing");
+}

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use latchkey_core::guardrails::GuardrailSettings;
 use latchkey_core::identity::IdentitySettings;
 use latchkey_core::limits::Limits;
+use latchkey_core::mcp::McpArgumentRule;
 use latchkey_core::name::{Name, deserialize_stored};
 use latchkey_core::rotation::Grace;
 use latchkey_core::selection::Selection;
@@ -70,6 +71,8 @@ pub struct AppView {
     pub allowed_models: Selection,
     /// MCP servers by name, and single tools as `server/tool`; `*` in a tool stands for any run of characters.
     pub mcp_scope: Selection,
+    /// What the arguments of calls of MCP tools must be; all rules of a tool hold.
+    pub mcp_argument_rules: Vec<McpArgumentRule>,
     /// Names of routing groups, which clients ask for as the model.
     pub routing_groups: Selection,
     /// Whether clients may choose a target of a group with `x-latchkey-target: provider/model`.
@@ -211,6 +214,7 @@ impl AppView {
             allowed_providers,
             allowed_models,
             mcp_scope,
+            mcp_argument_rules,
             routing_groups,
             target_header,
             ip_allow_list,
@@ -238,6 +242,7 @@ impl AppView {
             allowed_providers,
             allowed_models,
             mcp_scope,
+            mcp_argument_rules,
             routing_groups,
             target_header,
             ip_allow_list,

@@ -11,6 +11,7 @@ use latchkey_core::distinct;
 use latchkey_core::guardrails::GuardrailSettings;
 use latchkey_core::identity::IdentitySettings;
 use latchkey_core::limits::Limits;
+use latchkey_core::mcp::McpArgumentRule;
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::AppSettings;
 use latchkey_service::action::change_requests::edit::{ParsedEdit, RequestedEdit};
@@ -43,6 +44,8 @@ pub struct MyAppSettings {
     pub allowed_models: Selection,
     /// MCP servers by name, and single tools as `server/tool`; `*` in a tool stands for any run of characters.
     pub mcp_scope: Selection,
+    /// What the arguments of calls of MCP tools must be; all rules of a tool hold.
+    pub mcp_argument_rules: Vec<McpArgumentRule>,
     /// Names of routing groups, which clients ask for as the model.
     pub routing_groups: Selection,
     /// Whether clients may choose a target of a group with `x-latchkey-target: provider/model`.
@@ -159,6 +162,7 @@ impl MyAppSettings {
             allowed_providers: settings.allowed_providers,
             allowed_models: settings.allowed_models,
             mcp_scope: settings.mcp_scope,
+            mcp_argument_rules: settings.mcp_argument_rules,
             routing_groups: settings.routing_groups,
             target_header: settings.target_header,
             ip_allow_list: settings.ip_allow_list,

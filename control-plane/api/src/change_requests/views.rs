@@ -10,6 +10,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::trial::TrialView;
 use crate::versions::FieldChange;
 
 /// An approval.
@@ -154,6 +155,8 @@ pub struct ChangeRequestDetail {
     pub newest_version: i64,
     /// The fields that it touches, as they are now; empty where the app is deleted.
     pub now: Vec<FieldNow>,
+    /// Its trial; null where it was never tried.
+    pub trial: Option<TrialView>,
 }
 
 /// A field as it is now.
@@ -210,7 +213,12 @@ impl From<ChangeRequest> for ChangeRequestView {
 impl ChangeRequestDetail {
     /// The view of a request beside the app as it is now.
     #[must_use]
-    pub fn new(request: ChangeRequest, app: Option<&App>, newest_version: i64) -> Self {
+    pub fn new(
+        request: ChangeRequest,
+        app: Option<&App>,
+        newest_version: i64,
+        trial: Option<TrialView>,
+    ) -> Self {
         let now = app.map(|app| Configuration::of(&app.name, &app.settings));
         let field = |change: &Change| {
             let now = now.as_ref()?;
@@ -219,6 +227,6 @@ impl ChangeRequestDetail {
             Some(FieldNow { path, value, differs: change.differs(now) })
         };
         let now = request.changes.iter().filter_map(field).collect();
-        Self { request: request.into(), newest_version, now }
+        Self { request: request.into(), newest_version, now, trial }
     }
 }

@@ -135,6 +135,9 @@ pub struct RoutingView {
     /// In the order in which they are tried. What the app may not use, what has no price where the app has a budget,
     /// and what is beyond the group's number of attempts is not among them.
     pub targets: Vec<ExplainedTargetView>,
+    /// The gateways that get no clusters for routing groups, as the configuration of their Envoy is older than these:
+    /// requests for groups fail there, unless they have clusters of their own.
+    pub without_clusters: Vec<String>,
 }
 
 /// A target that may serve a request.
@@ -306,7 +309,7 @@ impl Explanation {
 }
 
 impl From<&Attempts> for RoutingView {
-    /// Without what rests.
+    /// Without what gateways tell.
     fn from(attempts: &Attempts) -> Self {
         let target = |target: &Rc<RoutingTarget>| ExplainedTargetView {
             provider: target.offer.provider.name.clone(),
@@ -322,6 +325,7 @@ impl From<&Attempts> for RoutingView {
                 ChosenBy::Client => "client",
             },
             targets: attempts.targets().iter().map(target).collect(),
+            without_clusters: Vec::new(),
         }
     }
 }

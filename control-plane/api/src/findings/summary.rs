@@ -115,6 +115,8 @@ pub struct FindingSummaryQuery {
     pub action: Option<String>,
     /// Only in this direction: `request` or `response`.
     pub direction: Option<String>,
+    /// Only those of the trial of this change request.
+    pub change_request_id: Option<Uuid>,
 }
 
 /// Sums what guardrails found. The sums end with the findings, as old logs are removed.
@@ -164,6 +166,7 @@ async fn sum(api: &Api, scope: &Scope, query: FindingSummaryQuery) -> Result<Jso
         risk: query.risk,
         action: query.action,
         direction: query.direction,
+        change_request_id: query.change_request_id,
         from: Some(from),
         // Up to now is with what a gateway's clock puts a little later.
         to: query.to,

@@ -3,8 +3,9 @@
 
 use std::net::IpAddr;
 
-use url::{Host, Url};
+use url::Url;
 
+use crate::outbound_url;
 use crate::upstream::Neighborhood;
 
 /// What may be asked, beside the public network.
@@ -48,30 +49,7 @@ impl JwksNetworkPolicy {
 /// # Errors
 /// Says what is wrong with it.
 pub fn jwks_url(text: &str) -> Result<Url, String> {
-    let wrong = |why: &str| Err(why.to_owned());
-    if text.len() > 2048 {
-        return wrong("is longer than 2048 bytes");
-    }
-    let Ok(url) = Url::parse(text.trim()) else { return wrong("is not a URL") };
-    let Some(host) = url.host() else { return wrong("names no host") };
-    let here = match host {
-        Host::Domain(name) => name == "localhost",
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback(),
-    };
-    match url.scheme() {
-        "https" => {}
-        "http" if here => {}
-        "http" => return wrong("must begin with https://: whoever is between could send keys of their own"),
-        _ => return wrong("must begin with https://"),
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return wrong("must not contain a user name or a password");
-    }
-    if url.fragment().is_some() {
-        return wrong("must not have a fragment");
-    }
-    Ok(url)
+    outbound_url::url(text, "whoever is between could send keys of their own")
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A provider as an Envoy cluster.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
@@ -63,6 +63,13 @@ const CONNECT_TIMEOUT: Duration = Duration { seconds: 5, nanos: 0 };
 
 /// When an unused connection is closed, before providers close it themselves.
 const IDLE_TIMEOUT: Duration = Duration { seconds: 60, nanos: 0 };
+
+/// Where nobody is: no system makes a TCP connection to it.
+const NOWHERE: Ipv4Addr = Ipv4Addr::BROADCAST;
+
+/// Of a cluster's hosts: Envoy uses the last only while there is none of the first.
+const FIRST_PRIORITY: u32 = 0;
+const LAST_PRIORITY: u32 = 1;
 
 /// Concurrent requests to a provider, in all: limits and budgets do the limiting.
 const MAX_REQUESTS: u32 = 100_000;
@@ -129,21 +136,33 @@ pub struct Credential {
 
 /// The cluster that reaches a provider.
 pub(super) fn cluster(provider: &ProviderCluster) -> Cluster {
-    named(provider, &provider.name, [])
+    named(provider, &provider.name, [], &[])
 }
 
 /// The cluster that reaches it for routing groups. The credential of the try before is removed before our filter reads
 /// the headers, and this provider's is added after it.
+///
+/// While the provider's host has no address, the cluster has a host to which no connection can be made: Envoy moves a
+/// request on from that, but answers by itself where a cluster has no host.
 pub(super) fn group_cluster(
     provider: &ProviderCluster,
     group: &GroupCluster,
     filter: &AttemptFilter,
 ) -> Cluster {
     let first = [attempt_filter::without_credentials(), filter.http_filter(&group.provider)];
-    named(provider, &group.name, first)
+    let mut cluster = named(provider, &group.name, first, &[IpNet::from(IpAddr::V4(NOWHERE))]);
+    if let Some(load_assignment) = &mut cluster.load_assignment {
+        load_assignment.endpoints.push(host(NOWHERE.to_string(), provider.port, LAST_PRIORITY));
+    }
+    cluster
 }
 
-fn named<const N: usize>(provider: &ProviderCluster, name: &str, first: [HttpFilter; N]) -> Cluster {
+fn named<const N: usize>(
+    provider: &ProviderCluster,
+    name: &str,
+    first: [HttpFilter; N],
+    open: &[IpNet],
+) -> Cluster {
     let thresholds = Thresholds {
         max_connections: count(MAX_REQUESTS),
         max_pending_requests: count(MAX_REQUESTS),
@@ -170,7 +189,7 @@ fn named<const N: usize>(provider: &ProviderCluster, name: &str, first: [HttpFil
         },
         typed_extension_protocol_options: HashMap::from([(
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions".to_owned(),
-            pack_any(http(provider, first)),
+            pack_any(http(provider, first, open)),
         )]),
         ..Cluster::default()
     }
@@ -188,9 +207,17 @@ fn dns() -> DnsCluster {
 }
 
 fn endpoint(provider: &ProviderCluster, cluster: &str) -> ClusterLoadAssignment {
+    ClusterLoadAssignment {
+        cluster_name: cluster.to_owned(),
+        endpoints: vec![host(provider.host.clone(), provider.port, FIRST_PRIORITY)],
+        ..ClusterLoadAssignment::default()
+    }
+}
+
+fn host(address: String, port: u16, priority: u32) -> LocalityLbEndpoints {
     let address = SocketAddress {
-        address: provider.host.clone(),
-        port_specifier: Some(PortSpecifier::PortValue(provider.port.into())),
+        address,
+        port_specifier: Some(PortSpecifier::PortValue(port.into())),
         ..SocketAddress::default()
     };
     let endpoint = Endpoint {
@@ -199,14 +226,7 @@ fn endpoint(provider: &ProviderCluster, cluster: &str) -> ClusterLoadAssignment 
     };
     let endpoint =
         LbEndpoint { host_identifier: Some(HostIdentifier::Endpoint(endpoint)), ..LbEndpoint::default() };
-    ClusterLoadAssignment {
-        cluster_name: cluster.to_owned(),
-        endpoints: vec![LocalityLbEndpoints {
-            lb_endpoints: vec![endpoint],
-            ..LocalityLbEndpoints::default()
-        }],
-        ..ClusterLoadAssignment::default()
-    }
+    LocalityLbEndpoints { lb_endpoints: vec![endpoint], priority, ..LocalityLbEndpoints::default() }
 }
 
 /// An IP address is no SNI; its certificate is matched by the address instead.
@@ -241,7 +261,11 @@ fn tls(host: &str, ca_path: Option<&str>) -> TransportSocket {
     }
 }
 
-fn http<const N: usize>(provider: &ProviderCluster, first: [HttpFilter; N]) -> HttpProtocolOptions {
+fn http<const N: usize>(
+    provider: &ProviderCluster,
+    first: [HttpFilter; N],
+    open: &[IpNet],
+) -> HttpProtocolOptions {
     let http1 = Http1ProtocolOptions::default();
     let keepalive = KeepaliveSettings {
         interval: Some(Duration { seconds: 30, nanos: 0 }),
@@ -260,7 +284,7 @@ fn http<const N: usize>(provider: &ProviderCluster, first: [HttpFilter; N]) -> H
             ..AutoHttpConfig::default()
         }),
     };
-    let reach = blocked_addresses::filter(&provider.reach);
+    let reach = blocked_addresses::filter(&provider.reach, open);
     let injector = provider.credential.as_ref().map(|credential| injector(provider, credential));
     let codec = filter("envoy.filters.http.upstream_codec", pack_any(UpstreamCodec {}));
     HttpProtocolOptions {

@@ -20,6 +20,8 @@ struct Shared {
 pub struct AdsStatus {
     /// Envoy's node id; empty until its first request.
     pub node: String,
+    /// Whether it gets the clusters for routing groups: it has said where it has the filter.
+    pub gets_group_clusters: bool,
     /// Provider clusters.
     pub clusters: TypeStatus,
     /// Provider credentials.

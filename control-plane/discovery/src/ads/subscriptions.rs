@@ -66,6 +66,7 @@ impl Subscriptions {
             && let Some(node) = request.node
         {
             self.filter = AttemptFilter::of(&node);
+            self.status.gets_group_clusters = self.filter.is_some();
             self.status.node = node.id;
         }
         if self.status.node.is_empty() {

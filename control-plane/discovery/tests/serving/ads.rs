@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::core::v3::Node;
@@ -113,6 +113,25 @@ async fn an_envoy_gets_clusters_and_the_credentials_that_it_names() {
     assert_eq!(status.secrets.accepted, first.version_info);
     let shown = "Envoy refused a credential; its log says why";
     assert_eq!(status.secrets.last_error.as_deref(), Some(shown), "not what Envoy said: it may quote it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_while_an_envoy_is_heard_reaches_it() {
+    let control_plane = ControlPlane::start().await;
+    let mut envoy = Envoy::connect(&control_plane).await;
+    envoy.subscribe(Cluster::type_url(), &[]).await;
+    let mut clusters = envoy.receive().await;
+    for round in 0..400 {
+        envoy.answer(&clusters, &[], None).await;
+        // Sooner and later after it, so that some rounds meet the moment at which it is heard.
+        let since = Instant::now();
+        while since.elapsed() < Duration::from_micros(2 * u64::from(round)) {
+            std::hint::spin_loop();
+        }
+        control_plane.source.publish(vec![ProviderCluster { port: 1_000 + round, ..provider("Bearer one") }]);
+        let next = tokio::time::timeout(Duration::from_secs(30), envoy.receive()).await;
+        clusters = next.unwrap_or_else(|_| panic!("change {round} did not come"));
+    }
 }
 
 #[tokio::test]

@@ -82,7 +82,7 @@ fn budget(subject: &LimitSubject, key: BucketKey) -> Option<CurrentLimit> {
 }
 
 /// Money in US dollars, tokens as a number.
-fn amount(kind: BucketKind, units: u64) -> Value {
+pub(super) fn amount(kind: BucketKind, units: u64) -> Value {
     match kind {
         BucketKind::CostBudget => NanoUsd(units).to_string().into(),
         _ => units.into(),

@@ -1,8 +1,10 @@
 //! Apps.
 
+pub mod conflict;
 pub mod create;
 pub mod delete;
 pub mod edit;
+pub mod proposal;
 pub mod rollback;
 pub mod save;
 pub mod switch;
@@ -20,11 +22,14 @@ use super::Refusal;
 
 /// Refuses names of providers, models, MCP servers, routing groups and detectors that would have no effect. A model with a `*` is
 /// taken as it is: it may match what comes later. So is a tool: only its server knows it.
+///
+/// Whoever writes the settings has taken the transaction's revision, as has whoever deletes what they name: one waits
+/// for the other.
 async fn refuse_unknown_names(tx: &mut Tx, settings: &AppSettings) -> Result<(), Refusal> {
     let mut invalid = Invalid::default();
     if let Selection::Only(names) = &settings.allowed_providers {
         for (i, name) in names.iter().enumerate() {
-            if tx.upstream::<ModelProtocol>(name).await?.is_none() {
+            if !tx.has_upstream::<ModelProtocol>(name).await? {
                 let message = format!("there is no provider `{name}`: create it first");
                 invalid.0.push(FieldError::new(format!("allowed_providers[{i}]"), message));
             }
@@ -42,10 +47,17 @@ async fn refuse_unknown_names(tx: &mut Tx, settings: &AppSettings) -> Result<(),
     if let Selection::Only(entries) = &settings.mcp_scope {
         for (i, text) in entries.iter().enumerate() {
             let (server, _) = mcp::entry(text);
-            if tx.upstream::<McpProtocol>(server).await?.is_none() {
+            if !tx.has_upstream::<McpProtocol>(server).await? {
                 let message = format!("there is no MCP server `{server}`: create it first");
                 invalid.0.push(FieldError::new(format!("mcp_scope[{i}]"), message));
             }
+        }
+    }
+    for (i, rule) in settings.mcp_argument_rules.iter().enumerate() {
+        let server = rule.server();
+        if !tx.has_upstream::<McpProtocol>(server).await? {
+            let message = format!("there is no MCP server `{server}`: create it first");
+            invalid.0.push(FieldError::new(format!("mcp_argument_rules[{i}].tool"), message));
         }
     }
     if let Selection::Only(names) = &settings.routing_groups {
@@ -61,7 +73,7 @@ async fn refuse_unknown_names(tx: &mut Tx, settings: &AppSettings) -> Result<(),
         else {
             continue;
         };
-        if tx.upstream::<DetectorProtocol>(name).await?.is_none() {
+        if !tx.has_upstream::<DetectorProtocol>(name).await? {
             let message = format!("there is no detector `{name}`: an admin must add it first");
             invalid.0.push(FieldError::new(format!("guardrails.rules[{i}].detector"), message));
         }

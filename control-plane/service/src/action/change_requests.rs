@@ -5,6 +5,7 @@ pub mod edit;
 pub mod outdate;
 pub mod reject;
 pub mod submit;
+pub mod trial;
 pub mod withdraw;
 
 use latchkey_core::actor::Actor;
@@ -21,8 +22,8 @@ pub use outdate::{outdate, outdate_all};
 
 const LONGEST_TEXT: usize = 2000;
 
-/// Takes a pending request to another status, and tells events and the audit log. Whoever comes second
-/// is refused: the row is compared and swapped.
+/// Takes a pending request to another status, ends its trial, and tells events and the audit log. Whoever comes
+/// second is refused: the row is compared and swapped.
 async fn decide(
     tx: &mut Tx,
     by: By<'_>,
@@ -30,11 +31,14 @@ async fn decide(
     status: Status,
     comment: &str,
 ) -> Result<(), Refusal> {
+    // Whoever starts a trial locks the app, too. It may be deleted.
+    tx.app(request.app_id).await?;
     let decider = by.actor.user.filter(|_| status != Status::Stale);
     let decision = RequestDecision { status, at: by.world.now(), by: decider, comment };
     if !tx.decide(request.id, decision).await? {
         return Err(not_pending());
     }
+    trial::end_decided(tx, by, request).await?;
     let action = match status {
         Status::Pending => "change_request.submitted",
         Status::Approved => "change_request.approved",
@@ -61,10 +65,11 @@ async fn tell(
     });
     let event = NewEvent {
         at: by.world.now(),
-        kind: action.to_owned(),
-        app_id: request.app_id,
+        kind: action,
+        app_id: request.app_id.to_string(),
+        key_id: String::new(),
         data: data.clone(),
-        once: format!("{action}:{}", request.id),
+        once: Some(format!("{action}:{}", request.id)),
     };
     tx.insert_event(event).await?;
     let (id, name, app) = (request.id.to_string(), request.app_name.as_str(), Some(request.app_id));
@@ -87,7 +92,8 @@ fn refuse_own(actor: &Actor, request: &ChangeRequest, instead: &str) -> Result<(
     Err(Refusal::Forbidden { code: "own_request", detail })
 }
 
-fn pending(request: ChangeRequest) -> Result<ChangeRequest, Refusal> {
+/// Refuses what was decided already.
+pub(in crate::action) fn pending(request: ChangeRequest) -> Result<ChangeRequest, Refusal> {
     if request.status == Status::Pending { Ok(request) } else { Err(not_pending()) }
 }
 

@@ -74,7 +74,7 @@ pub async fn create(
     keys::create::create(tx, context, app.id, new).await
 }
 
-/// Renames a key of this user's.
+/// Renames a key of this user's; what it was and is.
 ///
 /// # Errors
 /// There is no such key for them, or it is revoked.
@@ -84,7 +84,7 @@ pub async fn rename(
     user: Uuid,
     (app, key): (Uuid, Uuid),
     EditOwnKey { name }: EditOwnKey,
-) -> Result<Key, Refusal> {
+) -> Result<(Key, Key), Refusal> {
     let app = locked(tx, context, user, app).await?;
     own(tx, user, &app, key).await?;
     keys::update::update(tx, context, app.id, key, EditKey { name: Some(name), ..EditKey::default() }).await

@@ -82,6 +82,14 @@ pub struct AuditNames {
     deleted: &'static str,
 }
 
+impl AuditNames {
+    /// What it is.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+}
+
 #[derive(Debug)]
 pub struct NewUpstream<P: Administered> {
     pub name: Slug,

@@ -49,14 +49,14 @@ pub async fn create(tx: &mut Tx, by: By<'_>, email: Email, name: Name, role: Rol
 ///
 /// # Errors
 /// There is no such user, or no owner would be left.
-pub async fn update(tx: &mut Tx, by: By<'_>, id: Uuid, edit: EditUser) -> Result<User, Refusal> {
+pub async fn update(tx: &mut Tx, by: By<'_>, id: Uuid, edit: EditUser) -> Result<(User, User), Refusal> {
     let owners = tx.active_owners().await?;
     let before = tx.user_to_change(id).await?.ok_or(Refusal::NotFound("user"))?;
     let mut user = before.clone();
     user.name = edit.name.unwrap_or(user.name);
     user.role = edit.role.unwrap_or(user.role);
     if user == before {
-        return Ok(user);
+        return Ok((before, user));
     }
     if user.role != Role::Owner {
         spare_last_owner(&owners, id)?;
@@ -70,7 +70,7 @@ pub async fn update(tx: &mut Tx, by: By<'_>, id: Uuid, edit: EditUser) -> Result
         let data = json!({ "from": before.name, "to": user.name });
         by.audit(tx, AuditedAction { action: "user.renamed", ..done(&user, data) });
     }
-    Ok(user)
+    Ok((before, user))
 }
 
 /// Deactivates a user: their sessions end, their tokens stop, their invitations are gone, and they

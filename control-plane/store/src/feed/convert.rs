@@ -6,26 +6,32 @@ use latchkey_core::density::Density;
 use latchkey_core::identity::key::{Algorithm, PublicKey};
 use latchkey_core::identity::{IdentitySettings, JwtKeys, JwtSettings, pem};
 use latchkey_core::limits::{BucketKind, Limits};
+use latchkey_core::mcp::McpArgumentRule;
+use latchkey_core::mcp_tools::ToolPinning;
 use latchkey_core::price::{LongContext, Price, Rates};
 use latchkey_core::routing_group::RoutingTarget;
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::CredentialMode;
 use latchkey_core::status::Status;
 use latchkey_proto::discovery as wire;
+use serde_json::{Number, Value};
 
-use super::guardrails::{GuardrailSecret, guardrails};
+use super::guardrails::{GuardrailSecret, guardrails, trial};
 use super::prompts::prompts;
 use super::routing_groups::routing_group;
 use crate::apps::App;
+use crate::guardrail_trials::GuardrailTrial;
 use crate::ledger::density::Densities;
+use crate::mcp_tools::PinRow;
 use crate::models::Model;
 use crate::prices::Charged;
 use crate::routing_groups::RoutingGroup;
 use crate::upstreams::{Detector, DetectorProtocol, McpServer, Protocol as _, Provider};
 
-/// An app as gateways hold it, with the keys of the JWK set that it names.
+/// An app as gateways hold it, with the keys of the JWK set that it names, and what is tried.
 pub(super) fn policy(
     app: &App,
+    tried: Option<&GuardrailTrial>,
     sets: &BTreeMap<String, Vec<PublicKey>>,
     secret: &GuardrailSecret,
 ) -> wire::AppPolicy {
@@ -48,11 +54,32 @@ pub(super) fn policy(
         identity: identity(&settings.identity, sets),
         conversation_required: settings.require_conversation_id,
         mcp: Some(selection(&settings.mcp_scope)),
-        guardrails: guardrails(app, secret),
+        guardrails: guardrails(app.id, &settings.guardrails, &settings.custom_categories, secret),
+        mcp_argument_rules: settings.mcp_argument_rules.iter().map(argument_rule).collect(),
         prompts: prompts(settings),
         routing_groups: Some(selection(&settings.routing_groups)),
         target_header: settings.target_header,
+        guardrail_trial: tried.and_then(|tried| trial(tried, secret)),
     }
+}
+
+fn argument_rule(rule: &McpArgumentRule) -> wire::McpArgumentRule {
+    use wire::mcp_argument_rule::Check;
+    let McpArgumentRule { tool, argument, glob, one_of, min, max, absent, optional } = rule;
+    let number = |number: &Option<Number>| number.as_ref().map(Number::to_string);
+    // A rule without a check, which is not written, would be refused by gateways: the app keeps what it had.
+    let check = match (glob, one_of) {
+        (Some(glob), _) => Some(Check::Glob(glob.clone())),
+        (None, Some(values)) => {
+            let values = values.iter().map(Value::to_string).collect();
+            Some(Check::OneOf(wire::JsonValues { values }))
+        }
+        (None, None) if min.is_some() || max.is_some() => {
+            Some(Check::Range(wire::NumberRange { min: number(min), max: number(max) }))
+        }
+        (None, None) => absent.then_some(Check::Absent(wire::Nothing {})),
+    };
+    wire::McpArgumentRule { tool: tool.clone(), argument: argument.clone(), optional: *optional, check }
 }
 
 fn identity(settings: &IdentitySettings, sets: &BTreeMap<String, Vec<PublicKey>>) -> Option<wire::Identity> {
@@ -126,6 +153,7 @@ pub(super) fn catalogue(
     providers: Vec<Provider>,
     models: Vec<Model>,
     servers: Vec<McpServer>,
+    pins: &[PinRow],
     detectors: Vec<Detector>,
     groups: Vec<RoutingGroup>,
     densities: &Densities,
@@ -170,7 +198,11 @@ pub(super) fn catalogue(
     wire::Catalogue {
         detectors: detectors.into_iter().filter(|detector| detector.enabled).map(detector).collect(),
         routing_groups,
-        mcp_servers: servers.into_iter().filter(|server| server.enabled).map(mcp_server).collect(),
+        mcp_servers: servers
+            .into_iter()
+            .filter(|server| server.enabled)
+            .map(|server| mcp_server(server, pins))
+            .collect(),
         models: models.collect(),
         providers: providers
             .iter()
@@ -193,16 +225,35 @@ pub(super) fn catalogue(
     }
 }
 
-fn mcp_server(server: McpServer) -> wire::McpServer {
+fn mcp_server(server: McpServer, pins: &[PinRow]) -> wire::McpServer {
     let cluster = server.cluster_name();
     let McpServer { name, address, protocol, .. } = server;
+    // One that cannot be read is none: its tool may not be used.
+    let pin = |row: &PinRow| {
+        let PinRow { server: _, tool, hash, changed, approved_at_ms } = row;
+        let (tool, hash) = (tool.clone(), fingerprint(hash)?);
+        Some(wire::McpPin { tool, hash, changed: *changed, approved_at_ms: *approved_at_ms })
+    };
+    let is_pinned = protocol.tool_pinning != ToolPinning::Unpinned;
+    let pins = is_pinned.then(|| wire::McpPins {
+        pins: pins.iter().filter(|row| row.server == name.as_str()).filter_map(pin).collect(),
+        trust_first_use: protocol.tool_pinning == ToolPinning::TrustFirstUse,
+    });
     wire::McpServer {
+        pins,
         name: name.into(),
         cluster,
         authority: address.authority,
         path: address.path,
         session_key: protocol.session_key.0,
     }
+}
+
+/// A fingerprint from hexadecimal.
+fn fingerprint(text: &str) -> Option<Vec<u8>> {
+    let pairs = text.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).ok());
+    let bytes: Option<Vec<_>> = pairs.map(|pair| u8::from_str_radix(pair?, 16).ok()).collect();
+    bytes.filter(|bytes| bytes.len() == 32)
 }
 
 fn detector(detector: Detector) -> wire::Detector {
@@ -218,7 +269,8 @@ fn detector(detector: Detector) -> wire::Detector {
     }
 }
 
-fn price(charged: Charged) -> wire::Price {
+/// A price as gateways hold it.
+pub(super) fn price(charged: Charged) -> wire::Price {
     let Charged { version, price } = charged;
     let Price { rates: standard, long_context: long, .. } = price;
     let Rates { input, cached_input, cache_write_5m, cache_write_1h, output } = standard;

@@ -5,15 +5,15 @@ use std::fmt;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use latchkey_core::content::{CustomCategory, ListedValue};
 use latchkey_core::guardrails::{
-    GuardrailAction, GuardrailCategory, GuardrailDirection, GuardrailRisk, GuardrailRule, LearnedCategory,
-    ListKey, OnFailure, UnseenTexts, usable_keyword, usable_pattern,
+    GuardrailAction, GuardrailCategory, GuardrailDirection, GuardrailRisk, GuardrailRule, GuardrailSettings,
+    LearnedCategory, ListKey, OnFailure, Proposal, UnseenTexts, usable_keyword, usable_pattern,
 };
 use latchkey_proto::discovery as wire;
 use sha2::Sha256;
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use crate::apps::App;
+use crate::guardrail_trials::GuardrailTrial;
 use crate::{Store, Tx};
 
 /// What the apps' keys of guardrails are made of: random, made once with the database, and never told.
@@ -56,8 +56,12 @@ impl Tx {
 /// None where nothing is looked for. Categories that were stored before they were checked together are sent as
 /// they are, whatever they cost: to leave them out would let pass what they look for. `serve` logs them when it
 /// starts, and whoever adds to them is refused.
-pub(super) fn guardrails(app: &App, secret: &GuardrailSecret) -> Option<wire::Guardrails> {
-    let (settings, own) = (&app.settings.guardrails, &app.settings.custom_categories);
+pub(super) fn guardrails(
+    app: Uuid,
+    settings: &GuardrailSettings,
+    own: &[CustomCategory],
+    secret: &GuardrailSecret,
+) -> Option<wire::Guardrails> {
     if settings.rules.is_empty() && own.is_empty() {
         return None;
     }
@@ -65,7 +69,7 @@ pub(super) fn guardrails(app: &App, secret: &GuardrailSecret) -> Option<wire::Gu
     if !own.is_empty() && settings.rule_of(GuardrailCategory::CUSTOM).is_none() {
         rules.push(rule(&GuardrailRule::monitor(GuardrailCategory::CUSTOM)));
     }
-    let key = secret.key(app.id);
+    let key = secret.key(app);
     let list_key = ListKey::new(&key);
     let custom = |category: &CustomCategory| {
         let CustomCategory {
@@ -105,20 +109,30 @@ pub(super) fn guardrails(app: &App, secret: &GuardrailSecret) -> Option<wire::Gu
     })
 }
 
+/// What is tried, as gateways get it; none where nothing would be looked for.
+pub(super) fn trial(trial: &GuardrailTrial, secret: &GuardrailSecret) -> Option<wire::GuardrailTrial> {
+    let Proposal { guardrails: settings, custom_categories, untried: _ } = trial.proposal.as_ref()?;
+    Some(wire::GuardrailTrial {
+        change_request: trial.change_request.as_bytes().to_vec(),
+        guardrails: Some(guardrails(trial.app_id, settings, custom_categories, secret)?),
+        until_ms: trial.until.as_millisecond(),
+    })
+}
+
 /// The hashes of a list's values. Those of another key, which a copied database may hold, would find nothing.
-fn value_hashes(app: &App, values: &[ListedValue], key: &ListKey) -> Vec<u8> {
+fn value_hashes(app: Uuid, values: &[ListedValue], key: &ListKey) -> Vec<u8> {
     let hashes = || values.iter().flat_map(ListedValue::hashes);
     let foreign = hashes().filter(|hash| !key.made(hash)).count();
     if foreign > 0 {
-        tracing::warn!(app = %app.id, foreign, "hashes of listed values were made with another key and find nothing");
+        tracing::warn!(%app, foreign, "hashes of listed values were made with another key and find nothing");
     }
     hashes().filter(|hash| key.made(hash)).flat_map(|hash| hash.to_bytes()).collect()
 }
 
-fn learned_category(app: &App, learned: &LearnedCategory) -> Option<wire::LearnedCategory> {
+fn learned_category(app: Uuid, learned: &LearnedCategory) -> Option<wire::LearnedCategory> {
     let LearnedCategory { format, bias, .. } = learned;
     let Some(weights) = learned.weight_bytes() else {
-        tracing::error!(app = %app.id, "what was learned from examples is damaged and left out: save them again");
+        tracing::error!(%app, "what was learned from examples is damaged and left out: save them again");
         return None;
     };
     Some(wire::LearnedCategory { format: *format, bias: *bias, weights })
@@ -126,10 +140,10 @@ fn learned_category(app: &App, learned: &LearnedCategory) -> Option<wire::Learne
 
 /// Whether gateways take it. What an older version stored may be refused by their engine, and would keep all of
 /// the app from them.
-fn takes(app: &App, text: &str, usable: fn(&str) -> Result<(), String>) -> bool {
+fn takes(app: Uuid, text: &str, usable: fn(&str) -> Result<(), String>) -> bool {
     let taken = usable(text);
     if let Err(error) = &taken {
-        tracing::warn!(app = %app.id, error, "a pattern or keyword is left out, since gateways cannot use it");
+        tracing::warn!(%app, error, "a pattern or keyword is left out, since gateways cannot use it");
     }
     taken.is_ok()
 }

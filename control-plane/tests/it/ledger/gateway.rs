@@ -51,14 +51,18 @@ impl ControlPlane {
     pub async fn start(test: &Test) -> Self {
         let (stop, stopping) = watch::channel(false);
         let tokens = Arc::new(GatewayTokens::new(test.store.clone(), test.world.clone()));
-        let Ledger { server, book, streams, stats, .. } =
+        let Ledger { server, book, sightings, streams, stats, .. } =
             Ledger::new(test.store.clone(), test.world.clone(), tokens, stopping);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = Server::builder()
             .add_service(server.into_service())
             .serve_with_incoming(TcpListenerStream::new(listener));
-        let tasks = vec![tokio::spawn(book.keep()), tokio::spawn(async move { serving.await.unwrap() })];
+        let tasks = vec![
+            tokio::spawn(book.keep()),
+            tokio::spawn(sightings.keep()),
+            tokio::spawn(async move { serving.await.unwrap() }),
+        ];
         let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
         Self { stats, streams, channel, token: test.token(Role::Gateway).await, tasks, _stop: stop }
     }

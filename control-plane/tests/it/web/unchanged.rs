@@ -69,7 +69,9 @@ async fn plenty(test: &Test) -> (Value, Value) {
     });
     let app = test.app(json!({
         "mode": "named", "expires_at": "2027-01-31T12:34:56Z", "allowed_providers": ["openai", "azure"],
-        "allowed_models": ["gpt-4o", "claude-*"], "mcp_scope": ["files", "wiki/read*"], "routing_groups": ["fast"], "target_header": true,
+        "allowed_models": ["gpt-4o", "claude-*"], "mcp_scope": ["files", "wiki/read*"],
+        "mcp_argument_rules": [{"tool": "wiki/read*", "argument": "/space", "one_of": ["a, b", 7], "optional": true}, {"tool": "wiki/*", "argument": "/n", "min": 1, "max": 2.5}],
+        "routing_groups": ["fast"], "target_header": true,
         "ip_allow_list": ["10.0.0.0/8", "192.0.2.1/32"], "limits": limits, "named_key_limits": limits,
         "time_zone": "Europe/Berlin", "alert_thresholds": [50, 75, 100], "metadata": {"team": "a", "cost": {"center": 1}},
         "tags": ["blue", "green"], "keep_key_values": true, "require_conversation_id": true,

@@ -1,6 +1,7 @@
 //! Apps, which people know as API keys.
 
 mod audit;
+mod conflict;
 mod create;
 mod fields;
 mod keys;
@@ -44,7 +45,9 @@ pub fn routes() -> Router<Api> {
         .route("/admin/apps", get(list).post(create::create))
         .route("/admin/apps/new", get(create::new))
         .route("/admin/apps/{id}", get(settings::page).post(settings::update))
+        .route("/admin/apps/{id}/simulation", post(settings::simulate))
         .route("/admin/apps/{id}/identity", post(settings::identity))
+        .route("/admin/apps/{id}/identity/simulation", post(settings::simulate_identity))
         .route("/admin/apps/{id}/guardrails", post(settings::guardrails))
         .route("/admin/apps/{id}/activate", post(switch!(lifecycle, Activate)))
         .route("/admin/apps/{id}/deactivate", post(switch!(lifecycle, Deactivate)))
@@ -58,6 +61,7 @@ pub fn routes() -> Router<Api> {
         .route("/admin/apps/{id}/mode", post(self_service::mode))
         .route("/admin/apps/{id}/audit", get(audit::list))
         .route("/admin/apps/{id}/audit/{number}", get(audit::version))
+        .route("/admin/apps/{id}/audit/{number}/simulation", get(audit::simulate))
         .route("/admin/apps/{id}/audit/{number}/rollback", post(audit::rollback))
         .merge(keys::routes())
         .merge(prompts::routes())

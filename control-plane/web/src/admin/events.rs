@@ -1,17 +1,16 @@
-//! Events: budgets that fill up, requests for changes.
+//! Events: what happened to apps, keys, budgets and change requests.
 
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use latchkey_api::Api;
 use latchkey_api::body::Query;
-use latchkey_api::events::{self, EventQuery, EventView, KINDS};
+use latchkey_api::events::{self, EventQuery, EventView};
 use latchkey_api::problem::Problem;
-use serde_json::Value;
+use latchkey_core::event::{KINDS, TOOL_CHANGED, sentence};
 
 use super::filters;
 use crate::form::{Field, FieldKind, FilterForm, HtmlForm};
-use crate::format::{count, words};
 use crate::frame::{Frame, Visit};
 use crate::html;
 use crate::list::{PaginatedList, filtered};
@@ -38,6 +37,8 @@ struct EventRow {
     what: String,
     /// The change request that it is about.
     request: Option<String>,
+    /// The MCP server that it is about.
+    server: Option<String>,
     class: &'static str,
 }
 
@@ -62,84 +63,30 @@ pub async fn list(
     Ok((status, page).into_response())
 }
 
+impl EventRow {
+    /// Whether it is of the app's own key, which has no page.
+    fn is_of_app_key(&self) -> bool {
+        self.event.data["of"] == "app"
+    }
+}
+
 impl From<EventView> for EventRow {
     fn from(event: EventView) -> Self {
         let data = &event.data;
-        let what = match event.kind.as_str() {
-            "quota.threshold" => format!("{}% of {}", text(&data["percent"]), quota(data)),
-            "quota.exceeded" => format!("Used up: {}", quota(data)),
-            kind if kind.starts_with("change_request.") => format!(
-                "{} by {}: {}",
-                words(&text(&data["kind"])),
-                text(&data["requester"]),
-                text(&data["reason"])
-            ),
-            _ => pairs(data),
-        };
+        let what = sentence(&event.kind, data);
+        let server = data["server"].as_str().filter(|_| event.kind == TOOL_CHANGED).map(str::to_owned);
         let request = data["change_request_id"].as_str().map(str::to_owned);
         let class = match event.kind.as_str() {
-            "quota.exceeded" | "change_request.failed" => " bad",
-            "quota.threshold" | "change_request.stale" | "change_request.rejected" => " warn",
-            "change_request.approved" => " good",
+            "quota.exceeded" | "change_request.failed" | "webhook.disabled" | TOOL_CHANGED => " bad",
+            "quota.threshold"
+            | "change_request.stale"
+            | "change_request.rejected"
+            | "key.expiring"
+            | "guardrail.violation"
+            | "request.rate_limited" => " warn",
+            "change_request.approved" | "quota.resolved" => " good",
             _ => "",
         };
-        Self { what, request, class, event }
-    }
-}
-
-/// `the budget of $10 per month: $8.12 used`.
-fn quota(data: &Value) -> String {
-    let (bucket, unit) = match data["bucket"].as_str() {
-        Some("cost_budget") => ("budget", "$"),
-        Some("token_budget") => ("token budget", ""),
-        _ => ("limit", ""),
-    };
-    let per = match data["per"].as_str() {
-        None | Some("total") => "in total".to_owned(),
-        Some(per) => format!("per {per}"),
-    };
-    let (limit, used) = (text(&data["limit"]), text(&data["used"]));
-    format!("the {bucket} of {unit}{limit} {per}: {unit}{used} used")
-}
-
-fn pairs(data: &Value) -> String {
-    let pairs = data.as_object().into_iter().flatten();
-    pairs.map(|(name, value)| format!("{}: {}", words(name), text(value))).collect::<Vec<_>>().join(", ")
-}
-
-fn text(value: &Value) -> String {
-    if let Some(number) = value.as_u64() {
-        return count(number);
-    }
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn events_are_told_in_words() {
-        let event = |kind: &str, data| EventView {
-            id: 1,
-            at: jiff::Timestamp::UNIX_EPOCH,
-            kind: kind.to_owned(),
-            app_id: None,
-            app_name: None,
-            key_id: None,
-            key_name: None,
-            data,
-        };
-        let budget =
-            json!({"bucket": "cost_budget", "per": "month", "limit": "10", "used": "8.12", "percent": 80});
-        let row = EventRow::from(event("quota.threshold", budget));
-        assert_eq!(row.what, "80% of the budget of $10 per month: $8.12 used");
-        let tokens = json!({"bucket": "token_budget", "per": "total", "limit": 5_000, "used": 5_010});
-        let row = EventRow::from(event("quota.exceeded", tokens));
-        assert_eq!(row.what, "Used up: the token budget of 5,000 in total: 5,010 used");
-        let row = EventRow::from(event("key.created", json!({"key_name": "laptop"})));
-        assert_eq!(row.what, "key name: laptop");
+        Self { what, request, server, class, event }
     }
 }

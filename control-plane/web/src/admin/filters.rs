@@ -115,7 +115,17 @@ pub async fn user(
     Ok(Some((user.id.to_string(), user.email.to_string())))
 }
 
-async fn app(visit: &Visit, api: &Api, field: &str, text: &str) -> Result<Option<(String, String)>, Problem> {
+/// The id and the name of the app that `text` names; none where it is empty. An id that is no app's stays, since what
+/// it did stays.
+///
+/// # Errors
+/// No app has that name, or several have.
+pub async fn app(
+    visit: &Visit,
+    api: &Api,
+    field: &str,
+    text: &str,
+) -> Result<Option<(String, String)>, Problem> {
     if text.is_empty() {
         return Ok(None);
     }
@@ -130,7 +140,10 @@ async fn app(visit: &Visit, api: &Api, field: &str, text: &str) -> Result<Option
     let mut found = found.items.into_iter().filter(|app| folded(app.item.name.as_str()) == name);
     let app = found.next().ok_or_else(|| unknown(field, "no app has this name"))?;
     if found.next().is_some() {
-        return Err(unknown(field, "several apps have this name: open one of them, and its logs from there"));
+        return Err(unknown(
+            field,
+            "several apps have this name: use the id of one, as its page's address has it",
+        ));
     }
     Ok(Some((app.item.id.to_string(), app.item.name.to_string())))
 }

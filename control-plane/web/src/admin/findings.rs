@@ -31,6 +31,7 @@ const FILTERS: &[Field] = &[
     ("risk", FieldKind::Optional),
     ("action", FieldKind::Optional),
     ("direction", FieldKind::Optional),
+    ("change_request_id", FieldKind::Optional),
     ("from", FieldKind::Optional),
     ("to", FieldKind::Optional),
     ("cursor", FieldKind::Optional),
@@ -46,6 +47,7 @@ const KEPT: &[&str] = &[
     "risk",
     "action",
     "direction",
+    "change_request_id",
     "from",
     "to",
 ];
@@ -113,5 +115,6 @@ fn of_charts(api: &Api, query: &FindingQuery) -> FindingSummaryQuery {
         risk: query.risk.clone(),
         action: query.action.clone(),
         direction: query.direction.clone(),
+        change_request_id: query.change_request_id,
     }
 }

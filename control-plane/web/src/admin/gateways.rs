@@ -3,9 +3,10 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use latchkey_api::body::PathParams;
+use latchkey_api::body::{PathParams, Query};
 use latchkey_api::gateways::LostGateway;
 use latchkey_api::problem::Problem;
+use latchkey_api::routing_groups::{self, RoutingGroupQuery};
 use latchkey_api::{Api, gateways};
 use latchkey_service::gateways::Gateway;
 
@@ -21,13 +22,16 @@ struct GatewaysPage {
     gateways: Vec<Gateway>,
     lost: Vec<LostGateway>,
     url: String,
+    has_groups: bool,
 }
 
 pub async fn list(visit: Visit, State(api): State<Api>) -> Result<Response, Problem> {
     let url = api.gateway_url.to_string();
     let gateways = gateways::list(visit.reader()?, State(api.clone())).await?.items;
-    let lost = gateways::lost(visit.reader()?, State(api)).await?.items;
-    html(&GatewaysPage { frame: visit.frame("Gateways"), gateways, lost, url })
+    let lost = gateways::lost(visit.reader()?, State(api.clone())).await?.items;
+    let query = Query(RoutingGroupQuery::default());
+    let has_groups = !routing_groups::list(visit.reader()?, State(api), query).await?.items.is_empty();
+    html(&GatewaysPage { frame: visit.frame("Gateways"), gateways, lost, url, has_groups })
 }
 
 /// Writes one off that is gone.

@@ -9,10 +9,11 @@ use latchkey_api::Api;
 use latchkey_api::body::{JsonBody, PathParams, Query};
 use latchkey_api::groups::{self, GroupMemberView, GroupUse, GroupView};
 use latchkey_api::pagination::PageQuery;
+use latchkey_api::precondition::Tagged;
 use latchkey_api::problem::Problem;
 use uuid::Uuid;
 
-use crate::form::{Field, FieldKind, HtmlForm, Posted};
+use crate::form::{Field, FieldKind, HtmlForm, IF_MATCH, Posted};
 use crate::format::{self, plural};
 use crate::frame::{Frame, Visit, done};
 use crate::html;
@@ -87,7 +88,8 @@ pub async fn update(
 ) -> Result<Response, Problem> {
     let edited = async {
         let edit = JsonBody(posted.typed.read(GROUP)?);
-        groups::update(posted.visit.admin()?, State(api.clone()), PathParams(id), edit).await
+        groups::update(posted.visit.admin()?, State(api.clone()), PathParams(id), posted.if_match(), edit)
+            .await
     };
     posted
         .answer(
@@ -151,10 +153,16 @@ async fn show(
     form: Option<HtmlForm>,
 ) -> Result<Response, Problem> {
     let state = || State(api.clone());
-    let group = groups::read(visit.reader()?, state(), PathParams(id)).await?.0;
+    let Tagged(group, tag) = groups::read(visit.reader()?, state(), PathParams(id)).await?;
     let members = groups::members(visit.reader()?, state(), PathParams(id), Query(query)).await?;
     let members = PaginatedList::new(&path(id), &[], members);
     let uses = groups::uses(visit.reader()?, state(), PathParams(id), Query(PageQuery::most())).await?.items;
-    let form = form.unwrap_or_else(|| HtmlForm::of(&group));
+    let now = HtmlForm::of(&group).with(IF_MATCH, tag.as_str());
+    let form = match form {
+        Some(form) if form.has("name") => form.on_top_of(&now),
+        // People to add.
+        Some(form) => now.with("emails", form.value("emails")).wrong_as(form),
+        None => now,
+    };
     html(&GroupPage { frame: visit.frame(group.name.as_str()), group, members, uses, form })
 }

@@ -6,6 +6,7 @@ use axum::response::Response;
 use latchkey_api::Api;
 use latchkey_api::body::{JsonBody, PathParams};
 use latchkey_api::models::{self, DensityView, KnownView, ModelView, PastPriceView};
+use latchkey_api::precondition::Tagged;
 use latchkey_api::problem::Problem;
 use latchkey_api::upstreams::ModelProtocol;
 use latchkey_core::catalogue::AS_OF;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 
 use super::upstreams::{OUTPUT_LIMITS, STREAM_OPTIONS};
 use super::{filters, routing_groups};
-use crate::form::{Field, FieldKind, FilterForm, FormInput, HtmlForm, Posted};
+use crate::form::{Field, FieldKind, FilterForm, FormInput, HtmlForm, IF_MATCH, Posted};
 use crate::format;
 use crate::frame::{Frame, Visit, done};
 use crate::html;
@@ -122,10 +123,15 @@ pub async fn update(
 ) -> Result<Response, Problem> {
     let edited = async {
         let admin = posted.visit.admin()?;
-        let now = models::read(posted.visit.reader()?, State(api.clone()), PathParams(id)).await?.0;
-        let typed = posted.typed.clone().over(filled(&now));
+        let shown = match posted.typed.as_shown() {
+            Some(shown) => shown,
+            None => {
+                filled(&models::read(posted.visit.reader()?, State(api.clone()), PathParams(id)).await?.0)
+            }
+        };
+        let typed = posted.typed.clone().over(shown);
         let edit = JsonBody(typed.read(&edit_fields(&typed))?);
-        models::update(admin, State(api.clone()), PathParams(id), edit).await
+        models::update(admin, State(api.clone()), PathParams(id), posted.if_match(), edit).await
     };
     let done = |_| done(&path(id), "Saved and sent to the gateways.");
     posted.answer(edited.await, done, |form| show(&posted.visit, &api, id, Some(form))).await
@@ -238,10 +244,16 @@ fn path(id: Uuid) -> String {
 }
 
 async fn show(visit: &Visit, api: &Api, id: Uuid, form: Option<HtmlForm>) -> Result<Response, Problem> {
-    let model = models::read(visit.reader()?, State(api.clone()), PathParams(id)).await?.0;
+    let Tagged(model, tag) = models::read(visit.reader()?, State(api.clone()), PathParams(id)).await?;
     let prices = models::prices(visit.reader()?, State(api.clone()), PathParams(id)).await?.items;
     let densities = models::density(visit.reader()?, State(api.clone()), PathParams(id)).await?.items;
-    let form = form.unwrap_or_else(|| filled(&model));
+    let now = filled(&model).with(IF_MATCH, tag.as_str());
+    // A refused form may be one without these fields.
+    let form = match form {
+        Some(form) if form.has("upstream_name") => form.on_top_of(&now),
+        Some(form) => now.wrong_as(form),
+        None => now,
+    };
     let groups =
         routing_groups::of_target(visit, api, model.provider.as_str(), Some(model.name.as_str())).await?;
     html(&ModelPage { frame: visit.frame(model.name.as_str()), model, prices, densities, groups, form })

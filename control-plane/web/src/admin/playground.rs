@@ -16,6 +16,8 @@ use latchkey_api::explain::{Explain, Explanation, explain};
 use latchkey_api::logs::{self, Record, RecordQuery};
 use latchkey_api::models;
 use latchkey_api::problem::Problem;
+use latchkey_api::routing_groups::{self, RoutingGroupQuery};
+use latchkey_core::attempt::AttemptEnd;
 use latchkey_core::invalid::FieldError;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -201,9 +203,13 @@ async fn apps(api: &Api, form: &HtmlForm) -> Result<Vec<App>, Problem> {
     Ok(apps)
 }
 
+/// What can be asked for as the model: models and routing groups.
 async fn models(visit: &Visit, api: &Api) -> Result<Vec<String>, Problem> {
     let listed = models::list(visit.reader()?, State(api.clone())).await?;
+    let query = Query(RoutingGroupQuery::default());
+    let groups = routing_groups::list(visit.reader()?, State(api.clone()), query).await?;
     let mut names: Vec<_> = listed.items.into_iter().map(|model| model.name.to_string()).collect();
+    names.extend(groups.items.into_iter().map(|group| group.name.to_string()));
     names.sort();
     names.dedup();
     Ok(names)

@@ -11,12 +11,13 @@ use latchkey_api::Api;
 use latchkey_api::apps::Created;
 use latchkey_api::body::{JsonBody, PathParams, Query};
 use latchkey_api::models;
+use latchkey_api::precondition::Tagged;
 use latchkey_api::problem::Problem;
 use latchkey_api::routing_groups::{self, RoutingGroupQuery, RoutingGroupView};
 use latchkey_core::routing_group::{RoutingBalance, RoutingTier};
 use uuid::Uuid;
 
-use crate::form::{HtmlForm, Posted};
+use crate::form::{HtmlForm, IF_MATCH, Posted};
 use crate::frame::{Frame, Visit, done};
 use crate::html;
 use crate::list::PaginatedList;
@@ -99,7 +100,8 @@ async fn update(
         let admin = posted.visit.admin()?;
         let typed = fields::read(&posted.typed, fields::EDIT)?;
         let edit = JsonBody(typed.taken()?);
-        let edited = routing_groups::update(admin, State(api.clone()), PathParams(id), edit).await;
+        let edited =
+            routing_groups::update(admin, State(api.clone()), PathParams(id), posted.if_match(), edit).await;
         edited.map_err(|problem| typed.placed(problem))
     };
     let done = |_| done(&path(id), "Saved and sent to the gateways.");
@@ -122,12 +124,14 @@ async fn ask(visit: &Visit, api: &Api, form: HtmlForm) -> Result<Response, Probl
 }
 
 async fn show(visit: &Visit, api: &Api, id: Uuid, form: Option<HtmlForm>) -> Result<Response, Problem> {
-    let group = routing_groups::read(visit.reader()?, State(api.clone()), PathParams(id)).await?.0;
+    let Tagged(group, tag) =
+        routing_groups::read(visit.reader()?, State(api.clone()), PathParams(id)).await?;
+    let now = fields::filled(&group).with(IF_MATCH, tag.as_str());
     // A refused form may be one without these fields.
     let form = match form {
-        Some(form) if form.has("balance") => form,
-        Some(form) => fields::filled(&group).wrong_as(form),
-        None => fields::filled(&group),
+        Some(form) if form.has("balance") => form.on_top_of(&now),
+        Some(form) => now.wrong_as(form),
+        None => now,
     };
     let offered = offered(visit, api).await?;
     html(&RoutingGroupPage { frame: visit.frame(group.name.as_str()), group, form, offered })

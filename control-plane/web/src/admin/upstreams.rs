@@ -1,6 +1,7 @@
 //! Providers of models, MCP servers, and external detectors.
 
 mod texts;
+mod tools;
 
 use std::future::ready;
 
@@ -12,6 +13,7 @@ use axum::routing::{get, post};
 use latchkey_api::Api;
 use latchkey_api::body::{JsonBody, PathParams};
 use latchkey_api::pagination::ListPage;
+use latchkey_api::precondition::EntityTag;
 use latchkey_api::problem::Problem;
 use latchkey_api::upstreams::{self, DetectorProtocol, McpProtocol, ModelProtocol, Upstream};
 use latchkey_core::name::Slug;
@@ -19,13 +21,14 @@ use latchkey_service::action::upstreams::reach::out_of_reach;
 use uuid::Uuid;
 
 use super::routing_groups;
-use crate::form::{Field, FieldKind, HtmlForm, Posted};
+use crate::form::{Field, FieldKind, HtmlForm, IF_MATCH, Posted};
 use crate::frame::{Frame, Visit, done};
 use crate::html;
 use crate::list::PaginatedList;
 
-use texts::{Fact, IDLE_TIMEOUTS, KINDS, UpstreamPages};
+use texts::{Fact, IDLE_TIMEOUTS, KINDS, TOOL_PINNINGS, UpstreamPages};
 pub use texts::{OUTPUT_LIMITS, STREAM_OPTIONS};
+use tools::ToolList;
 
 /// The fields of every upstream's form, beside that of its URL and those of its protocol.
 const COMMON: &[Field] = &[("cluster", FieldKind::Optional), ("enabled", FieldKind::Flag)];
@@ -62,6 +65,8 @@ struct UpstreamPage<P: UpstreamPages> {
     /// The cluster that reaches it for routing groups, and the groups that have it as a target, by id.
     group_cluster: Option<String>,
     groups: Vec<(Uuid, String)>,
+    /// Of an MCP server whose tools are pinned, or were.
+    tools: Option<ToolList>,
     form: HtmlForm,
 }
 
@@ -78,6 +83,11 @@ pub fn routes() -> Router<Api> {
         .route("/admin/mcp-servers/{name}", get(page::<McpProtocol>).post(update::<McpProtocol>))
         .route("/admin/mcp-servers/{name}/switch", post(switch::<McpProtocol>))
         .route("/admin/mcp-servers/{name}/delete", post(delete::<McpProtocol>))
+        .route("/admin/mcp-servers/{name}/approve", post(tools::approve_new))
+        .route("/admin/mcp-servers/{name}/tools/{tool}", get(tools::page))
+        .route("/admin/mcp-servers/{name}/tools/{tool}/approve", post(tools::approve))
+        .route("/admin/mcp-servers/{name}/tools/{tool}/reject", post(tools::reject))
+        .route("/admin/mcp-servers/{name}/tools/{tool}/forget", post(tools::forget))
         .route("/admin/detectors", get(list::<DetectorProtocol>).post(create::<DetectorProtocol>))
         .route("/admin/detectors/new", get(new::<DetectorProtocol>))
         .route("/admin/detectors/{name}", get(page::<DetectorProtocol>).post(update::<DetectorProtocol>))
@@ -164,7 +174,7 @@ async fn edit<P: UpstreamPages>(
 ) -> Result<Response, Problem> {
     let edited = async {
         let admin = posted.visit.admin()?;
-        upstreams::update::<P>(api, &admin.0, name, posted.typed.read(fields)?).await
+        upstreams::update::<P>(api, &admin.0, name, &posted.if_match(), posted.typed.read(fields)?).await
     };
     let to = format!("{}/{name}", P::PATH);
     let again = |form| show::<P>(&posted.visit, api, name, Some(form));
@@ -186,11 +196,13 @@ async fn show<P: UpstreamPages>(
     let upstream = upstreams::find::<P>(api, name).await?;
     let now = || {
         let own_cluster = upstream.cluster.clone().unwrap_or_default();
-        HtmlForm::of(&upstreams::view(api, upstream.clone())).with("cluster", own_cluster)
+        let shown = upstreams::view(api, upstream.clone());
+        let tag = EntityTag::of(&shown);
+        HtmlForm::of(&shown).with("cluster", own_cluster).with(IF_MATCH, tag.as_str())
     };
     // A refused form may be one without these fields.
     let form = match form {
-        Some(form) if form.has(P::URL_FIELD) => form,
+        Some(form) if form.has(P::URL_FIELD) => form.on_top_of(&now()),
         Some(form) => now().wrong_as(form),
         None => now(),
     };
@@ -205,6 +217,7 @@ async fn show<P: UpstreamPages>(
             true => routing_groups::of_target(visit, api, name.as_str(), None).await?,
             false => Vec::new(),
         },
+        tools: P::tools(visit, api, &upstream).await?,
         upstream,
         form,
     })

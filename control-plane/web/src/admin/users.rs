@@ -7,12 +7,13 @@ use latchkey_api::Api;
 use latchkey_api::account::SessionView;
 use latchkey_api::body::{JsonBody, NoBody, PathParams, Query};
 use latchkey_api::pagination::PageQuery;
+use latchkey_api::precondition::Tagged;
 use latchkey_api::problem::Problem;
 use latchkey_api::users::{self, IdentityView, InvitationView, UserDetail, UserGroup, UserKey, UserView};
 use latchkey_core::status::Standing;
 use uuid::Uuid;
 
-use crate::form::{Field, FieldKind, HtmlForm, Posted};
+use crate::form::{Field, FieldKind, HtmlForm, IF_MATCH, Posted};
 use crate::format::plural;
 use crate::frame::{Frame, Visit, done};
 use crate::list::PaginatedList;
@@ -124,7 +125,7 @@ pub async fn update(
     let edited = async {
         let owner = posted.visit.owner()?;
         let edit = JsonBody(posted.typed.read(EDIT)?);
-        users::update(owner, State(api.clone()), PathParams(id), edit).await
+        users::update(owner, State(api.clone()), PathParams(id), posted.if_match(), edit).await
     };
     let done = |_| done(&path(id), "Saved. A new role takes effect right away.");
     posted
@@ -199,8 +200,9 @@ async fn show(
     form: Option<HtmlForm>,
 ) -> Result<Response, Problem> {
     let state = || State(api.clone());
-    let detail = users::read(visit.reader()?, state(), PathParams(id)).await?.0;
-    let UserDetail { user, identities } = detail;
+    let Tagged(UserDetail { user, identities }, tag) =
+        users::read(visit.reader()?, state(), PathParams(id)).await?;
+    let now = HtmlForm::of(&user).with(IF_MATCH, tag.as_str());
     let groups = users::groups(visit.reader()?, state(), PathParams(id)).await?.items;
     let keys = users::keys(visit.reader()?, state(), PathParams(id), Query(query)).await?;
     let sessions = match visit.owner() {
@@ -210,9 +212,9 @@ async fn show(
     let keys = PaginatedList::new(&path(id), &[], keys);
     // A refused form may be one without these fields.
     let form = match form {
-        Some(form) if !form.value("role").is_empty() => form,
-        Some(form) => HtmlForm::of(&user).wrong_as(form),
-        None => HtmlForm::of(&user),
+        Some(form) if form.has("role") => form.on_top_of(&now),
+        Some(form) => now.wrong_as(form),
+        None => now,
     };
     let frame = visit.frame(user.name.as_str());
     html(&UserPage { frame, user, identities, groups, keys, sessions, form })

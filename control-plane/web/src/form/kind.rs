@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 use latchkey_core::distinct::DistinctValue;
 use serde_json::{Value, json};
 
-use super::FormInput;
 use super::number::{amount, whole};
+use super::{FormInput, argument_rule};
 
 /// How a field is typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub enum FieldKind {
     Day,
     /// Service tiers, each on a line of its own: `priority 2`, or `flex input 1.25 output 7.5`.
     Tiers,
+    /// Rules about the arguments of MCP tools, each on a line of its own.
+    ArgumentRules,
     /// An object, written as JSON; empty where nothing is typed.
     Json,
     /// US dollars in `….usd` for the time in `….per`; null where there are no dollars.
@@ -97,6 +99,7 @@ impl FieldKind {
             }
             Self::Day => json!(end_of(text)?.to_string()),
             Self::Tiers => tiers(text)?,
+            Self::ArgumentRules => argument_rule::read_all(text)?,
             Self::Json => object(text)?,
             Self::Budget => match amount(&of("usd"))? {
                 None => Value::Null,

@@ -2,10 +2,11 @@
 
 use latchkey_core::invalid::{FieldError, Invalid};
 
+use super::overtaken::{IF_MATCH, SHOWN};
 use super::{FieldKind, FormInput};
 
 /// Fields that every form may have.
-const OWN: [&str; 2] = ["csrf", "once"];
+const OWN: [&str; 4] = ["csrf", "once", IF_MATCH, SHOWN];
 
 const NO_EFFECT: &str =
     "has no effect with the options chosen in this form: clear it, or choose the option it belongs to";

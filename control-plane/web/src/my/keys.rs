@@ -11,6 +11,7 @@ use latchkey_api::body::{JsonBody, OptionalJsonBody, PathParams};
 use latchkey_api::keys::KeyView;
 use latchkey_api::my_apps::MyAppDetails;
 use latchkey_api::my_keys;
+use latchkey_api::precondition::Tagged;
 use latchkey_api::problem::Problem;
 use latchkey_core::settings::CredentialMode;
 use latchkey_core::status::Standing;
@@ -18,7 +19,7 @@ use uuid::Uuid;
 
 use super::apps::{ValuePage, read, snippets};
 use crate::form::app::ROTATE;
-use crate::form::{Field, FieldKind, HtmlForm, Posted};
+use crate::form::{Field, FieldKind, HtmlForm, IF_MATCH, Posted};
 use crate::format::{self, plural, propagated};
 use crate::frame::{Frame, Visit, done};
 use crate::limits::{Line, Meter, meters_with_periods, of_a_request};
@@ -111,7 +112,8 @@ pub async fn rename(
 ) -> Result<Response, Problem> {
     let renamed = async {
         let edit = JsonBody(posted.typed.read(NAME)?);
-        my_keys::update(posted.visit.person(), State(api.clone()), PathParams(ids), edit).await
+        let if_match = posted.if_match();
+        my_keys::update(posted.visit.person(), State(api.clone()), PathParams(ids), if_match, edit).await
     };
     let again = |form| show(&posted.visit, &api, ids, Some(form));
     posted.answer(renamed.await, |_| done(&path(ids), "Renamed."), again).await
@@ -195,14 +197,20 @@ async fn show(
     form: Option<HtmlForm>,
 ) -> Result<Response, Problem> {
     let app = read(visit, api, id).await?;
-    let key = my_keys::read(visit.person(), State(api.clone()), PathParams((id, key))).await?.0;
+    let Tagged(key, tag) = my_keys::read(visit.person(), State(api.clone()), PathParams((id, key))).await?;
+    let now = HtmlForm::default().with("name", key.item.name.as_str()).with(IF_MATCH, tag.as_str());
+    let form = match form {
+        Some(form) if form.has("name") => form.on_top_of(&now),
+        Some(form) => form.clone().beside(now, ROTATE).wrong_as(form),
+        None => now,
+    };
     let limits = key.item.limits.as_ref().unwrap_or(&app.named_key_limits);
     html(&MyKeyPage {
         frame: visit.frame(format!("{}: {}", app.app.name.as_str(), key.item.name.as_str())),
         meters: meters_with_periods(limits, &key.usage),
         lines: of_a_request(limits),
         graces: &GRACES,
-        form: form.unwrap_or_else(|| HtmlForm::default().with("name", key.item.name.as_str())),
+        form,
         app,
         key,
     })

@@ -94,6 +94,9 @@ pub enum Code {
     ProviderNotAllowed,
     McpServerNotAllowed,
     McpToolNotAllowed,
+    McpToolNotApproved,
+    McpToolChanged,
+    McpArgumentDenied,
     ModelNotPriced,
     ServiceTierNotPriced,
     EndpointNotMetered,
@@ -112,6 +115,7 @@ pub enum Code {
     SyncStalled,
     LeaseUnavailable,
     LedgerFull,
+    GroupNotRouted,
     GuardrailUnavailable,
 }
 
@@ -127,7 +131,7 @@ const fn row(status: u16, name: &'static str, rule: &'static str, meaning: &'sta
 }
 
 impl Code {
-    pub const ALL: [Self; 59] = [
+    pub const ALL: [Self; 63] = [
         Self::InvalidJson,
         Self::InvalidMultipart,
         Self::InvalidMcpMessage,
@@ -168,6 +172,9 @@ impl Code {
         Self::ProviderNotAllowed,
         Self::McpServerNotAllowed,
         Self::McpToolNotAllowed,
+        Self::McpToolNotApproved,
+        Self::McpToolChanged,
+        Self::McpArgumentDenied,
         Self::ModelNotPriced,
         Self::ServiceTierNotPriced,
         Self::EndpointNotMetered,
@@ -186,6 +193,7 @@ impl Code {
         Self::SyncStalled,
         Self::LeaseUnavailable,
         Self::LedgerFull,
+        Self::GroupNotRouted,
         Self::GuardrailUnavailable,
     ];
 
@@ -266,6 +274,9 @@ impl Code {
             Self::ProviderNotAllowed => row(403, "provider_not_allowed", "app.providers", "The app may not use any provider of this model."),
             Self::McpServerNotAllowed => row(403, "mcp_server_not_allowed", "app.mcp", "The app may not use this MCP server."),
             Self::McpToolNotAllowed => row(403, "mcp_tool_not_allowed", "app.mcp", "The app may not use this tool or method of the MCP server."),
+            Self::McpToolNotApproved => row(403, "mcp_tool_not_approved", "mcp.tools", "The MCP server's tools are pinned, and this one is not approved."),
+            Self::McpToolChanged => row(403, "mcp_tool_changed", "mcp.tools", "The tool's definition has changed since it was approved: an admin must look at the change and approve it."),
+            Self::McpArgumentDenied => row(403, "mcp_argument_denied", "app.mcp", "The app may call this tool only with other arguments, or by the name that the server lists; the message names the member and what it must be, or the tool."),
             Self::ModelNotPriced => row(403, "model_not_priced", "limits.budget", "The app has a budget, and this model has no price: an admin can give it one."),
             Self::ServiceTierNotPriced => row(400, "service_tier_not_priced", "limits.budget", "The app has a budget, and the model has no price for the tier that the request asks for."),
             Self::EndpointNotMetered => row(403, "endpoint_not_metered", "limits.tokens", "The app limits tokens or money, and the use of this endpoint cannot be bounded."),
@@ -284,6 +295,7 @@ impl Code {
             Self::SyncStalled => row(503, "sync_stalled", "heartbeat", "The gateway has stopped listening to the control plane."),
             Self::LeaseUnavailable => row(503, "lease_unavailable", "limits.lease", "The gateway cannot ask the control plane whether the limit has room."),
             Self::LedgerFull => row(503, "ledger_full", "ledger", "The gateway holds as many records as it can, and the control plane takes none."),
+            Self::GroupNotRouted => row(503, "group_not_routed", "gateway.routes", "The configuration of this gateway's Envoy has no route for routing groups, as it is older than they are: whoever runs the gateway finds the route in envoy/README.md."),
             Self::GuardrailUnavailable => row(503, "guardrail_unavailable", "app.guardrails", "An external detector that must look at the request did not answer, or not so that it can be read."),
         }
     }

@@ -64,10 +64,8 @@ impl Reply {
     /// After guardrails have looked at the request, where they have.
     #[must_use]
     pub fn inspected(mut self, report: Option<Box<InspectionReport>>) -> Self {
-        self.headers.extend(report.as_ref().map(|report| {
-            let (name, value) = report.header();
-            (name, value.into())
-        }));
+        let header = report.as_ref().and_then(|report| report.header());
+        self.headers.extend(header.map(|(name, value)| (name, value.into())));
         Self { inspection: report, ..self }
     }
 

@@ -50,21 +50,13 @@ impl<'a> OnlyMember<'a> {
 pub(super) fn number(mut object: JsonCursor<'_>, wanted: &str) -> Option<usize> {
     let mut found = None;
     members(&mut object, |name, value| {
-        let written = written(value)?;
+        let written = value.written()?;
         if name == wanted {
             found = written.parse().ok();
         }
         Some(())
     })?;
     found
-}
-
-/// A value as it is written.
-pub(super) fn written<'a>(value: &mut JsonCursor<'a>) -> Option<&'a str> {
-    value.peek()?;
-    let before = value.0;
-    value.skip()?;
-    before.get(..before.len().checked_sub(value.0.len())?)
 }
 
 /// Goes over an object, and visits its members; none where it is no object.

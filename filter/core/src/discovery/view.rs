@@ -10,6 +10,7 @@ use latchkey_proto::key::KeyHash;
 use prost::Message as _;
 
 use crate::identity::Verified;
+use crate::mcp::sightings::{LastSightings, Sightings};
 use crate::routing::shares::TokenShares;
 use crate::snapshot::{AppId, AppPolicy, Catalogue, KeyRecord, UnixMs};
 use crate::store::SharedStore;
@@ -26,6 +27,7 @@ pub struct View<S> {
     verified: Verified,
     scanner: Rc<Scanner>,
     shares: TokenShares,
+    sightings: LastSightings,
 }
 
 /// The complete snapshot in force, read once per request.
@@ -54,6 +56,7 @@ impl<S: SharedStore> View<S> {
             verified: Verified::default(),
             scanner: Rc::default(),
             shares: TokenShares::default(),
+            sightings: LastSightings::default(),
         }
     }
 
@@ -73,6 +76,11 @@ impl<S: SharedStore> View<S> {
     /// How many tokens the targets of routing groups had.
     pub fn shares(&self) -> &TokenShares {
         &self.shares
+    }
+
+    /// The tools of MCP servers that are not as they are pinned.
+    pub fn sightings(&self) -> Rc<Sightings> {
+        self.sightings.read(&self.store)
     }
 
     /// None before the first complete snapshot.

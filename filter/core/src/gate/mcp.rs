@@ -8,11 +8,14 @@ use serde_json::value::RawValue;
 use super::{Admitted, BodyDecision, Gate, LazyBody, ResolvedKey, World};
 use crate::answer::denial::{Code, Denial};
 use crate::answer::reply::Reply;
+use crate::discovery::view::View;
 use crate::guardrails::{
     Blocked, InspectedContent, InspectedRequest, Inspection, InspectionReport, JudgementStep,
 };
 use crate::limits::quota::{self, Allowance, OrWait};
-use crate::mcp::{self, McpAction, McpMessage, McpRelay, RepeatedHeaders, SessionBinding, ToolFilter};
+use crate::mcp::{
+    self, McpAction, McpMessage, McpRelay, RepeatedHeaders, SessionBinding, ToolCall, ToolFilter,
+};
 use crate::request::body;
 use crate::request::header::Headers;
 use crate::request::mcp_endpoint::McpTarget;
@@ -90,7 +93,7 @@ impl McpRequest {
         gate: &Gate<'_, S, impl World>,
     ) -> Result<Option<InspectedRequest>, Blocked> {
         let kept = self.inspected.take().filter(|inspected| inspected.inspection.is_by(app));
-        if kept.is_some() || app.guardrails.is_none() {
+        if kept.is_some() || !app.inspects(now) {
             return Ok(kept);
         }
         // A GET has no message, and its stream may have.
@@ -100,9 +103,9 @@ impl McpRequest {
 
     /// The called tool's name in records: `server/tool`, or nothing.
     fn tool(&self, message: Option<&McpMessage>) -> String {
-        match message.map(|message| &message.action) {
-            Some(McpAction::CallTool(tool)) => [&self.target.server, "/", tool].concat(),
-            _ => String::new(),
+        match message.and_then(McpMessage::called_tool) {
+            Some(tool) => [&self.target.server, "/", tool].concat(),
+            None => String::new(),
         }
     }
 }
@@ -153,10 +156,11 @@ impl Admitted {
         request.repeated_headers.check(message)?;
         if let Some(message) = message {
             check_allowed(message, server, app)?;
+            check_tool(message, server, app, gate.view)?;
         }
         let binding = SessionBinding::new(record.key, &server.name, &server.session_key);
         let session = request.session(&binding)?;
-        if app.guardrails.is_some() && request.inspected.borrow().is_none() {
+        if app.inspects(now) && request.inspected.borrow().is_none() {
             check_requests(app, record, now, gate)?;
         }
         let mut inspected = request.inspect(message, bytes, app, now, gate)?;
@@ -170,6 +174,10 @@ impl Admitted {
             }
         }
         let report = || inspected.as_ref().map(|inspected| inspected.inspection.report().clone().into());
+        if let Some(edited) = inspected.as_ref().and_then(|inspected| inspected.body.as_deref()) {
+            let checked = check_edited(edited, server, app);
+            checked.map_err(|denial| Blocked { denial, report: report() })?;
+        }
         let reserved = reserve(app, record, now, gate);
         let allowance = match reserved.map_err(|denial| Blocked { denial, report: report() })? {
             Some(OrWait::Wait(demand)) => {
@@ -189,16 +197,20 @@ impl Admitted {
             Some(InspectedRequest { body, inspection, .. }) => (body, Some(inspection)),
             None => (None, None),
         };
-        let inspection_header = inspection.as_ref().map(|inspection| inspection.report().header());
+        let inspection_header = inspection.as_ref().and_then(|inspection| inspection.report().header());
         let response_headers = response_headers.into_iter().chain(inspection_header).collect();
         let path = [&server.path, &*self.query].concat();
         let tools = tool_filter(message, server, app);
         let relay = Some(Box::new(McpRelay { binding, tools }));
         let tool = request.tool(message);
+        let called = message.and_then(McpMessage::called_tool);
+        let has_argument_rules =
+            called.is_some_and(|tool| app.mcp_arguments.are_about_tool(&server.name, tool));
         let call = UpstreamCall::Mcp(McpCall {
             server: Rc::clone(server),
             tool,
             id: message.and_then(|message| message.id.clone()),
+            has_argument_rules,
             reservation,
         });
         Ok(BodyDecision::Forward(Box::new(Forward {
@@ -254,8 +266,8 @@ fn check_allowed(message: &McpMessage, server: &McpServer, app: &AppPolicy) -> R
     if !app.restricts_mcp_tools(&server.name) {
         return Ok(());
     }
-    let message_text = match (&message.action, message.method.as_deref()) {
-        (McpAction::CallTool(tool), _) if !app.allows_mcp_tool(&server.name, tool) => {
+    let message_text = match (message.called_tool(), message.method.as_deref()) {
+        (Some(tool), _) if !app.allows_mcp_tool(&server.name, tool) => {
             format!("The app may not use the tool `{tool}` of this MCP server.")
         }
         (_, Some(method)) if !message.is_open_to_partial_access() => format!(
@@ -267,13 +279,63 @@ fn check_allowed(message: &McpMessage, server: &McpServer, app: &AppPolicy) -> R
     Err(Denial::new(Code::McpToolNotAllowed, message_text))
 }
 
-/// The filter of the answer's tools, where the app may not use all.
+/// Whether the called tool is as it was approved, and its arguments are as the app's rules say.
+fn check_tool<S: SharedStore>(
+    message: &McpMessage,
+    server: &McpServer,
+    app: &AppPolicy,
+    view: &View<S>,
+) -> Result<(), Denial> {
+    let pins = server.pins.as_ref();
+    let McpAction::CallTool(ToolCall { tool, arguments }) = &message.action else {
+        let method = message.method.as_deref().filter(|_| message.is_unknown_of_tools());
+        let Some(method) = method.filter(|_| pins.is_some() || app.mcp_arguments.are_about(&server.name))
+        else {
+            return Ok(());
+        };
+        let text = format!("The gateway does not know what `{method}` does with the MCP server's tools.");
+        return Err(Denial::new(Code::McpToolNotAllowed, text));
+    };
+    if let Some(pins) = pins {
+        let Some(pin) = pins.get(tool) else {
+            let what = match pins.trusts_first_use {
+                true => {
+                    "The gateway trusts a tool once it has seen it in the server's list: list the tools, and call it a \
+                     moment later. One that an admin has rejected stays refused."
+                }
+                false => "An admin must approve it first.",
+            };
+            let text = format!("The tool `{tool}` of this MCP server is not approved. {what}");
+            return Err(Denial::new(Code::McpToolNotApproved, text));
+        };
+        if pin.is_changed || view.sightings().have_changed(&server.name, tool, pin) {
+            let text = format!(
+                "The definition of the tool `{tool}` has changed since it was approved: an admin must look at the \
+                 change and approve it."
+            );
+            return Err(Denial::new(Code::McpToolChanged, text));
+        }
+    }
+    app.mcp_arguments.check(&server.name, tool, arguments.as_deref())
+}
+
+/// Whether the arguments are as the app's rules say once guardrails have edited them.
+fn check_edited(body: &[u8], server: &McpServer, app: &AppPolicy) -> Result<(), Denial> {
+    match McpMessage::read(body)?.action {
+        McpAction::CallTool(ToolCall { tool, arguments }) => {
+            app.mcp_arguments.check(&server.name, &tool, arguments.as_deref())
+        }
+        McpAction::ListTools | McpAction::Other => Ok(()),
+    }
+}
+
+/// The filter of the answer's tools, where some may not be used.
 fn tool_filter(
     message: Option<&McpMessage>,
     server: &Rc<McpServer>,
     app: &Rc<AppPolicy>,
 ) -> Option<ToolFilter> {
     let id = message.filter(|message| message.method.is_some()).and_then(|message| message.id.clone());
-    let is_partial = app.restricts_mcp_tools(&server.name);
+    let is_partial = app.restricts_mcp_tools(&server.name) || server.pins.is_some();
     is_partial.then(|| ToolFilter::new(Rc::clone(app), Rc::clone(server), id))
 }

@@ -16,7 +16,7 @@ use crate::request::body::{BodyFormat, JsonObject, RequestBody, UnreadObject};
 use crate::request::endpoint::ModelOperation;
 use crate::routing::cooldown::{self, Cooldowns};
 use crate::routing::{self, Choice, Service};
-use crate::snapshot::{AppPolicy, Offer, RoutingGroup, UnixMs};
+use crate::snapshot::{AppPolicy, Offer, RoutingGroup, RoutingTarget, UnixMs};
 use crate::store::SharedStore;
 use crate::upstream::attempts::{AttemptPlan, Attempts, SharedAttempts};
 use crate::upstream::call::{ModelCall, UpstreamCall};
@@ -73,7 +73,7 @@ impl ReadyCall {
         let body = Rc::unwrap_or_clone(body);
         let is_json = body.is_json();
         let inspection = inspected.map(|inspected| inspected.inspection);
-        let inspection_header = inspection.as_ref().map(|inspection| inspection.report().header());
+        let inspection_header = inspection.as_ref().and_then(|inspection| inspection.report().header());
         let Self { offer, edited_body, allowance, is_limited, attempts } = self;
         let Allowance { reservation, output_cut, refill, standings, max_output: _ } = allowance;
         let path = Forward::path(&offer.provider, operation, query);
@@ -181,8 +181,7 @@ impl Admitted {
         now: UnixMs,
         gate: &Gate<'_, S, impl World>,
     ) -> Result<(), Denial> {
-        let is_due =
-            app.guardrails.is_some() && inspected.is_none() || app.prompts.is_some() && expanded.is_none();
+        let is_due = app.inspects(now) && inspected.is_none() || app.prompts.is_some() && expanded.is_none();
         if !is_due {
             return Ok(());
         }
@@ -237,14 +236,14 @@ impl Admitted {
         ResolvedKey { snapshot, app, .. }: &ResolvedKey,
         gate: &Gate<'_, S, impl World>,
     ) -> Result<(), Blocked> {
-        if app.guardrails.is_none() || read.inspected.is_some() {
+        let now = gate.world.now();
+        if !app.inspects(now) || read.inspected.is_some() {
             return Ok(());
         }
         // What may not be called need not be read.
         routing::service(&gate.view.catalogue(*snapshot), app, &read.body.model, operation)?;
         let content = InspectedContent::Model(operation, format);
         let body = read.edited().unwrap_or_else(|| bytes.as_slice());
-        let now = gate.world.now();
         let inspected = Inspection::of_request(app, gate.view.scanner(), content, body, now)?;
         if let Some(edited) = &inspected.body {
             let expanded = read.expanded.take();
@@ -393,13 +392,11 @@ impl Admitted {
             OrWait::Wait(demand) => return Ok(OrWait::Wait(demand)),
             OrWait::Ready(allowance) => allowance,
         };
+        pass_by_trials(store, &cooldowns, &mut targets, now);
         let Some(target) = targets.first().cloned() else {
             account::cancel(store, allowance.reservation);
             return Err(Code::InternalError.into());
         };
-        if cooldowns.has_failed(&target) && !cooldowns.rests(&target, now) {
-            cooldown::tries(store, &target, now);
-        }
         let expected_tokens = body.bounds.input_estimate;
         gate.view.shares().add(&group.name, &target, expected_tokens, &targets);
         let attempts = Attempts::new(AttemptPlan {
@@ -428,6 +425,23 @@ impl Admitted {
             object.string("prompt_cache_key").filter(|key| !key.is_empty())
         };
         self.conversation.clone().or_else(by_cache)
+    }
+}
+
+/// Puts those last that have rested, and that a request of another worker tries at this moment.
+fn pass_by_trials<S: SharedStore>(
+    store: &S,
+    cooldowns: &Cooldowns,
+    targets: &mut [Rc<RoutingTarget>],
+    now: UnixMs,
+) {
+    for _ in 0..targets.len() {
+        let Some(first) = targets.first() else { return };
+        let has_rested = cooldowns.has_failed(first) && !cooldowns.rests(first, now);
+        if !has_rested || cooldown::tries(store, first, now) {
+            return;
+        }
+        targets.rotate_left(1);
     }
 }
 

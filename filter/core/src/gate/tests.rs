@@ -11,6 +11,7 @@ mod external;
 mod guardrails;
 mod limits;
 mod mcp;
+mod mcp_tools;
 mod prompts;
 mod routing;
 

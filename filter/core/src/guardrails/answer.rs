@@ -28,6 +28,8 @@ pub struct AnswerInspector {
     has_begun: bool,
     /// The last chunk has come.
     has_ended: bool,
+    /// Shows the same to a change request's guardrails, where they are tried. It passes or watches.
+    trial: Option<Box<AnswerInspector>>,
 }
 
 /// Who answers.
@@ -82,7 +84,8 @@ fn is_media(content_type: &str) -> bool {
 
 impl AnswerInspector {
     #[must_use]
-    pub fn new(inspection: Box<Inspection>, call: &UpstreamCall) -> Self {
+    pub fn new(mut inspection: Box<Inspection>, call: &UpstreamCall) -> Self {
+        let trial = inspection.trial.take().map(|trial| Box::new(Self::new(trial, call)));
         let (source, stream) = match call {
             UpstreamCall::Model(call) => {
                 (AnswerSource::Model(call.operation), StreamEditor::new(call.operation))
@@ -99,17 +102,24 @@ impl AnswerInspector {
             document: None,
             has_begun: false,
             has_ended: false,
+            trial,
         }
     }
 
     /// How its body passes.
     #[must_use]
     pub fn mode(&self) -> AnswerMode {
-        self.mode
+        match &self.trial {
+            Some(trial) if self.mode == AnswerMode::Pass => trial.mode,
+            _ => self.mode,
+        }
     }
 
     /// The answer's headers have come, and a body will.
     pub fn answered(&mut self, status: u16, head: AnswerHead<'_>) -> AnswerMode {
+        if let Some(trial) = &mut self.trial {
+            trial.answered(status, head);
+        }
         let is_read = (200..300).contains(&status) && self.inspection.concerns_answer();
         if is_read && head.is_encoded() {
             self.inspection.count_unread();
@@ -128,7 +138,7 @@ impl AnswerInspector {
         if self.mode == AnswerMode::Watch && !is_events {
             (self.has_begun, self.document) = (true, Some(Vec::new()));
         }
-        self.mode
+        self.mode()
     }
 
     fn watch_or(&self, mode: AnswerMode) -> AnswerMode {
@@ -136,12 +146,18 @@ impl AnswerInspector {
             AnswerSource::Model(_) if self.inspection.may_change_answer() => mode,
             AnswerSource::Model(operation) if answers_without_text(operation) => AnswerMode::Pass,
             AnswerSource::Model(_) => AnswerMode::Watch,
+            AnswerSource::Mcp(_) if self.inspection.is_trial() => AnswerMode::Watch,
             AnswerSource::Mcp(_) => mode,
         }
     }
 
     /// The whole body of an answer.
     pub fn whole(&mut self, body: &[u8]) -> WholeAnswer {
+        self.watch_trial(body, true);
+        self.edit_whole(body)
+    }
+
+    fn edit_whole(&mut self, body: &[u8]) -> WholeAnswer {
         if !body.trim_ascii_start().first().is_some_and(|byte| b"{[\"".contains(byte)) {
             return self.unlabelled(body);
         }
@@ -181,13 +197,27 @@ impl AnswerInspector {
 
     /// A chunk of an answer that passes as it comes.
     pub fn watch(&mut self, bytes: &[u8], last: bool) {
-        // What would be shown is what has come.
-        let _ = self.chunk(bytes, last);
-        self.has_ended |= last;
+        self.watch_trial(bytes, last);
+        if self.mode == AnswerMode::Watch {
+            // What would be shown is what has come.
+            let _ = self.edit_chunk(bytes, last);
+            self.has_ended |= last;
+        }
+    }
+
+    fn watch_trial(&mut self, bytes: &[u8], last: bool) {
+        if let Some(trial) = &mut self.trial {
+            trial.watch(bytes, last);
+        }
     }
 
     /// A chunk of a stream: what the client gets in its place.
     pub fn chunk(&mut self, bytes: &[u8], last: bool) -> Vec<u8> {
+        self.watch_trial(bytes, last);
+        self.edit_chunk(bytes, last)
+    }
+
+    fn edit_chunk(&mut self, bytes: &[u8], last: bool) -> Vec<u8> {
         if self.is_ended {
             return Vec::new();
         }
@@ -224,7 +254,7 @@ impl AnswerInspector {
         }
         let document = self.document.take().unwrap_or_default();
         self.is_ended = !last;
-        Some(match self.whole(&document) {
+        Some(match self.edit_whole(&document) {
             _ if !last => {
                 self.inspection.count_unread();
                 Vec::new()
@@ -246,11 +276,16 @@ impl AnswerInspector {
 
     #[must_use]
     pub fn into_report(mut self) -> InspectionReport {
+        let Some(trial) = self.trial.take() else { return self.ended().into_report() };
+        InspectionReport { trial: trial.ended().trial_report(), ..self.ended().into_report() }
+    }
+
+    fn ended(mut self) -> Box<Inspection> {
         // What has passed counts, wherever it was cut.
         if self.mode == AnswerMode::Watch && !self.has_ended {
             self.watch(&[], true);
         }
-        self.inspection.into_report()
+        self.inspection
     }
 
     fn refusal(&self, block: BlockDetail) -> Reply {

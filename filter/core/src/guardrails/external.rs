@@ -10,10 +10,9 @@ mod tests;
 
 use std::rc::Rc;
 
-use super::inspection::{self, Blocked, Editor, InspectedContent, InspectedRequest};
+use super::inspection::{self, Blocked, Editor, InspectedContent, InspectedRequest, edit};
 use super::policy::{Direction, ExternalRule, Guardrails};
 use crate::answer::denial::{Code, Denial};
-use crate::content::{self, TextEditor, UnreadableBody};
 use crate::snapshot::{AppId, AppPolicy, Catalogue, Detector};
 
 pub use breaker::Breakers;
@@ -220,18 +219,5 @@ impl InspectedRequest {
 
     fn blocked(&self, denial: Denial) -> Blocked {
         Blocked { denial, report: Some(self.inspection.report().clone().into()) }
-    }
-}
-
-/// Has an editor look at all texts of a request.
-fn edit(
-    content: InspectedContent<'_>,
-    body: &[u8],
-    editor: &mut dyn TextEditor,
-) -> Result<Option<Vec<u8>>, UnreadableBody> {
-    match content {
-        InspectedContent::Model(operation, format) => content::edit_request(operation, format, body, editor),
-        InspectedContent::Mcp if body.is_empty() => Ok(None),
-        InspectedContent::Mcp => content::edit_mcp(body, editor),
     }
 }

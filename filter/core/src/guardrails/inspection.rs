@@ -9,9 +9,10 @@ use latchkey_guardrails::{Category, End, Finding as Found, Match, Part, Progress
 use super::external::Judgement;
 use super::placeholder::{self, Placeholders, ValueHashes};
 use super::policy::{Action, DetectorInfo, Direction, Guardrails, Ruling, UnseenTexts};
-use super::report::{BlockDetail, FindingAction, FoundMatch, InspectionReport};
+use super::report::{BlockDetail, FindingAction, FoundMatch, InspectionReport, TrialReport};
+use super::trial::RuleSource;
 use crate::answer::denial::{Code, Denial};
-use crate::content::{self, Place, Replacement, TextEditor, Unread};
+use crate::content::{self, Place, Replacement, TextEditor, Unread, UnreadableBody};
 use crate::request::body::{BodyFormat, JsonObject, UnreadObject};
 use crate::request::endpoint::ModelOperation;
 use crate::snapshot::{AppPolicy, UnixMs};
@@ -20,6 +21,8 @@ use crate::snapshot::{AppPolicy, UnixMs};
 #[derive(Debug)]
 pub struct Inspection {
     app: Rc<AppPolicy>,
+    /// Which of the app's rules it follows.
+    rules: RuleSource,
     scanner: Rc<Scanner>,
     /// Rules on trial end by it.
     now: UnixMs,
@@ -30,6 +33,10 @@ pub struct Inspection {
     report: InspectionReport,
     /// Matches, restored values, and what was unread.
     outcomes: u64,
+    /// What a change request's guardrails make of the same texts, where they are tried.
+    pub(super) trial: Option<Box<Inspection>>,
+    /// The request would have been blocked, and would have had no answer.
+    would_block: bool,
 }
 
 /// A request that guardrails let pass.
@@ -82,16 +89,28 @@ const UNSEEN: [&str; 3] = ["previous_response_id", "conversation", "prompt"];
 const REFERENCE: &str = "item_reference";
 
 impl Inspection {
-    fn new(app: &Rc<AppPolicy>, scanner: &Rc<Scanner>, is_restorable: bool, now: UnixMs) -> Self {
+    fn new(
+        app: &Rc<AppPolicy>,
+        rules: RuleSource,
+        scanner: &Rc<Scanner>,
+        is_restorable: bool,
+        now: UnixMs,
+    ) -> Self {
         Self {
             app: Rc::clone(app),
+            rules,
             scanner: Rc::clone(scanner),
             now,
             is_restorable,
             placeholders: Placeholders::default(),
             hashes: ValueHashes::default(),
-            report: InspectionReport::default(),
+            report: InspectionReport {
+                is_tried_only: app.guardrails.is_none(),
+                ..InspectionReport::default()
+            },
             outcomes: 0,
+            trial: None,
+            would_block: false,
         }
     }
 
@@ -110,22 +129,30 @@ impl Inspection {
             InspectedContent::Model(operation, _) => answers_in_text(operation),
             InspectedContent::Mcp => true,
         };
-        let mut inspection = Box::new(Self::new(app, scanner, is_restorable, now));
-        if let InspectedContent::Model(ModelOperation::Responses, _) = content {
+        let of = |rules| Box::new(Self::new(app, rules, scanner, is_restorable, now));
+        let mut inspection = of(RuleSource::App);
+        if app.guardrails.is_some()
+            && let InspectedContent::Model(ModelOperation::Responses, _) = content
+        {
             inspection.check_unseen(body)?;
         }
+        if app.guardrail_trial.as_ref().is_some_and(|trial| trial.runs(now)) {
+            let mut trial = of(RuleSource::Trial);
+            let mut editor = Editor::new(&mut trial, Direction::Request);
+            // In a body that cannot be read there is nothing to find.
+            let _ = edit(content, body, &mut editor);
+            trial.would_block = editor.block.is_some();
+            inspection.report.trial = trial.trial_report();
+            inspection.trial = Some(trial);
+        }
+        if app.guardrails.is_none() {
+            return Ok(InspectedRequest { body: None, inspection, judgement: Judgement::default() });
+        }
         let mut editor = Editor::new(&mut inspection, Direction::Request);
-        let edited = match content {
-            InspectedContent::Model(operation, format) => {
-                content::edit_request(operation, format, body, &mut editor)
-            }
-            // Only a POST has a message.
-            InspectedContent::Mcp if body.is_empty() => Ok(None),
-            InspectedContent::Mcp => content::edit_mcp(body, &mut editor),
-        };
+        let edited = edit(content, body, &mut editor);
         if let Some(block) = editor.block {
             let denial = denial(block, "request");
-            return Err(Blocked { denial, report: Some(inspection.report.into()) });
+            return Err(Blocked { denial, report: Some(inspection.into_report().into()) });
         }
         let body = match edited {
             Ok(body) => body,
@@ -147,6 +174,7 @@ impl Inspection {
         Rc::ptr_eq(&self.app, app)
     }
 
+    /// What was found so far; by a trial, in the request.
     #[must_use]
     pub fn report(&self) -> &InspectionReport {
         &self.report
@@ -157,11 +185,24 @@ impl Inspection {
         self.report
     }
 
+    /// What a change request's guardrails would have done so far; none of the app's own.
+    pub(super) fn trial_report(&self) -> Option<Box<TrialReport>> {
+        let trial = self.app.guardrail_trial.as_ref().filter(|_| self.is_trial())?;
+        let findings = self.report.findings.clone();
+        Some(Box::new(TrialReport { change_request: trial.change_request, findings }))
+    }
+
+    /// Whether it only says what would be done.
+    pub(super) fn is_trial(&self) -> bool {
+        self.rules == RuleSource::Trial
+    }
+
     /// Whether there is something to do with the answer.
     #[must_use]
     pub fn concerns_answer(&self) -> bool {
-        !self.placeholders.is_empty()
-            || self.guardrails().is_some_and(|guardrails| guardrails.looks(Direction::Response))
+        !self.would_block
+            && (!self.placeholders.is_empty()
+                || self.guardrails().is_some_and(|guardrails| guardrails.looks(Direction::Response)))
     }
 
     /// Whether something that is found in the answer may change it.
@@ -178,12 +219,12 @@ impl Inspection {
     }
 
     fn guardrails(&self) -> Option<&Guardrails> {
-        self.app.guardrails.as_ref()
+        self.rules.guardrails(&self.app)
     }
 
     /// Whether a rule may change or refuse what goes this way.
     fn intervenes(&self, direction: Direction) -> bool {
-        self.guardrails().is_some_and(|guardrails| guardrails.intervenes(direction))
+        !self.is_trial() && self.guardrails().is_some_and(|guardrails| guardrails.intervenes(direction))
     }
 
     pub(super) fn count_unread(&mut self) {
@@ -240,6 +281,20 @@ fn refers_to_items(input: &str) -> bool {
     }
 }
 
+/// Has an editor look at all texts of a request.
+pub(super) fn edit(
+    content: InspectedContent<'_>,
+    body: &[u8],
+    editor: &mut dyn TextEditor,
+) -> Result<Option<Vec<u8>>, UnreadableBody> {
+    match content {
+        InspectedContent::Model(operation, format) => content::edit_request(operation, format, body, editor),
+        // Only a POST has a message.
+        InspectedContent::Mcp if body.is_empty() => Ok(None),
+        InspectedContent::Mcp => content::edit_mcp(body, editor),
+    }
+}
+
 /// Follows the app's rules in texts that go one way.
 pub(super) struct Editor<'a> {
     inspection: &'a mut Inspection,
@@ -265,7 +320,7 @@ impl<'a> Editor<'a> {
             return replacements;
         }
         let app = Rc::clone(&self.inspection.app);
-        let Some(guardrails) = &app.guardrails else { return replacements };
+        let Some(guardrails) = self.inspection.rules.guardrails(&app) else { return replacements };
         self.inspection.outcomes = self.inspection.outcomes.saturating_add(1);
         let mut path = None;
         for found in matches {
@@ -294,8 +349,10 @@ impl<'a> Editor<'a> {
         place: &Place<'_>,
         path: &mut Option<String>,
     ) -> Option<String> {
-        let Inspection { app, placeholders, hashes, report, is_restorable, .. } = &mut *self.inspection;
-        let guardrails = app.guardrails.as_ref()?;
+        let Inspection { app, rules, placeholders, hashes, report, is_restorable, .. } =
+            &mut *self.inspection;
+        let guardrails = rules.guardrails(app)?;
+        let is_trial = *rules == RuleSource::Trial;
         // A message of an earlier turn was reported when it was new.
         let is_new = self.direction == Direction::Response || place.is_new;
         let is_final = !*is_restorable
@@ -316,19 +373,30 @@ impl<'a> Editor<'a> {
             action => action,
         };
         let placeholder = match action {
-            Some(Action::Anonymize) => placeholders.of(&guardrails.key, detector.placeholder, value),
+            Some(Action::Anonymize) if !is_trial => {
+                placeholders.of(&guardrails.key, detector.placeholder, value)
+            }
             _ => None,
         };
         let action = match action {
-            Some(Action::Anonymize) if placeholder.is_none() => Some(Action::Redact),
+            Some(Action::Anonymize) if placeholder.is_none() && !is_trial => Some(Action::Redact),
             action => action,
         };
         let message = place.message.and_then(|message| u32::try_from(message).ok());
-        let done = action.map(FindingAction::done);
-        for action in done.into_iter().chain(ruling.on_trial.and_then(FindingAction::would_be_done)) {
+        // A rule on trial that is tried would go on doing nothing.
+        let (done, on_trial) = match is_trial {
+            true => (action.map(FindingAction::would_be_done), None),
+            false => (action.map(FindingAction::done), ruling.on_trial),
+        };
+        let on_trial = on_trial.filter(|action| *action > Action::Monitor).map(FindingAction::would_be_done);
+        for action in done.into_iter().chain(on_trial) {
             if !is_new {
                 break;
             }
+            let is_block = match is_trial {
+                true => action == FindingAction::WouldBlock,
+                false => action == FindingAction::Blocked,
+            };
             let found_match = FoundMatch {
                 category: detector.category.name(),
                 detector: detector.name,
@@ -336,16 +404,20 @@ impl<'a> Editor<'a> {
                 action,
                 direction: self.direction,
                 message,
+                is_block,
             };
             let hash = match hashes.of(&guardrails.key, detector.placeholder, value) {
                 // What blocks is always told apart, and ends the search.
-                None if action == FindingAction::Blocked && self.block.is_none() => {
+                None if is_block && self.block.is_none() => {
                     Some(guardrails.key.short_hash(detector.placeholder, value))
                 }
                 hash => hash,
             };
             let path = path.get_or_insert_with(|| place.path().to_string());
             report.add(found_match, hash, path, || mask(value, found));
+        }
+        if is_trial && action != Some(Action::Block) {
+            return None;
         }
         match action? {
             Action::Monitor => {
@@ -405,6 +477,11 @@ impl<'a> Editor<'a> {
 }
 
 impl TextEditor for Editor<'_> {
+    /// What a trial would do to earlier turns was told when they were new.
+    fn looks_at(&self, place: &Place<'_>) -> bool {
+        place.is_new || self.direction == Direction::Response || !self.inspection.is_trial()
+    }
+
     fn edit(&mut self, text: &str, range: Range<usize>, place: &Place<'_>) -> Vec<Replacement> {
         if self.block.is_some() {
             return Vec::new();
@@ -508,7 +585,7 @@ mod tests {
             wire::Guardrails { rules: vec![rule], key: vec![7; 32], ..wire::Guardrails::default() };
         let app = wire::AppPolicy { guardrails: Some(guardrails), ..testing::app() };
         let app = Rc::new(AppPolicy::try_from(app).unwrap());
-        let mut inspection = Inspection::new(&app, &Rc::default(), true, UnixMs(1));
+        let mut inspection = Inspection::new(&app, RuleSource::App, &Rc::default(), true, UnixMs(1));
         let mut editor = Editor::of_answer(&mut inspection);
         let place = content::whole_place(Role::Assistant);
         let (harmless, address) = ("nothing that is here. ", "mail kim@example.com, ");

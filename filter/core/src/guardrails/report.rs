@@ -43,6 +43,8 @@ pub(super) struct FoundMatch<'a> {
     pub action: FindingAction,
     pub direction: Direction,
     pub message: Option<u32>,
+    /// Whether it ends the search.
+    pub is_block: bool,
 }
 
 /// What was done about a match.
@@ -52,7 +54,9 @@ pub enum FindingAction {
     Redacted,
     Anonymized,
     Blocked,
-    /// A rule on trial would have.
+    /// Guardrails that are tried would have.
+    WouldMonitor,
+    /// A rule on trial would have, or guardrails that are tried.
     WouldRedact,
     WouldAnonymize,
     WouldBlock,
@@ -79,6 +83,18 @@ pub struct InspectionReport {
     pub redacted: u32,
     pub anonymized: u32,
     pub monitored: u32,
+    /// The app has no guardrails in force: nobody hears of more than of the trial.
+    pub is_tried_only: bool,
+    /// What a change request's guardrails would have done; none where none were tried.
+    pub trial: Option<Box<TrialReport>>,
+}
+
+/// What a change request's guardrails would have done to one request and its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrialReport {
+    /// Its id, a UUID.
+    pub change_request: [u8; 16],
+    pub findings: Vec<Finding>,
 }
 
 impl FindingAction {
@@ -92,13 +108,13 @@ impl FindingAction {
         }
     }
 
-    /// Of a rule on trial; none where it would do nothing.
-    pub(super) fn would_be_done(action: Action) -> Option<Self> {
+    /// Of a rule on trial, or of guardrails that are tried.
+    pub(super) fn would_be_done(action: Action) -> Self {
         match action {
-            Action::Monitor => None,
-            Action::Redact => Some(Self::WouldRedact),
-            Action::Anonymize => Some(Self::WouldAnonymize),
-            Action::Block => Some(Self::WouldBlock),
+            Action::Monitor => Self::WouldMonitor,
+            Action::Redact => Self::WouldRedact,
+            Action::Anonymize => Self::WouldAnonymize,
+            Action::Block => Self::WouldBlock,
         }
     }
 }
@@ -113,7 +129,7 @@ impl InspectionReport {
         place: &str,
         excerpt: impl FnOnce() -> String,
     ) {
-        let FoundMatch { category, detector, risk, action, direction, message } = found;
+        let FoundMatch { category, detector, risk, action, direction, message, is_block } = found;
         let place = place.get(..place.floor_char_boundary(LONGEST_PLACE)).unwrap_or_default();
         let is_alike = |known: &Finding| {
             known.action == action && known.direction == direction && known.detector == detector
@@ -126,7 +142,6 @@ impl InspectionReport {
             return;
         }
         // What blocked is never among the rest, which leave a row for it.
-        let is_block = action == FindingAction::Blocked;
         let most_rows = MAX_FINDINGS.saturating_mul(2);
         let most = if is_block { most_rows } else { MAX_FINDINGS };
         let most_rest = most_rows.saturating_sub(usize::from(!is_block));
@@ -163,13 +178,14 @@ impl InspectionReport {
         }
     }
 
-    /// The header that tells the client: `redacted=1; anonymized=0; monitored=2; unread=0`.
+    /// The header that tells the client: `redacted=1; anonymized=0; monitored=2; unread=0`. None where the app has no
+    /// guardrails in force: a trial changes nothing.
     #[must_use]
-    pub fn header(&self) -> (&'static str, String) {
-        let Self { findings: _, unread, redacted, anonymized, monitored } = self;
+    pub fn header(&self) -> Option<(&'static str, String)> {
+        let Self { findings: _, unread, redacted, anonymized, monitored, is_tried_only, trial: _ } = self;
         let told =
             format!("redacted={redacted}; anonymized={anonymized}; monitored={monitored}; unread={unread}");
-        (HEADER, told)
+        (!is_tried_only).then_some((HEADER, told))
     }
 }
 
@@ -206,7 +222,18 @@ impl From<Finding> for wire::Finding {
             count,
             excerpt,
             value_hash: value_hash.to_vec(),
+            change_request: Vec::new(),
         }
+    }
+}
+
+impl From<TrialReport> for Vec<wire::Finding> {
+    fn from(TrialReport { change_request, findings }: TrialReport) -> Self {
+        let tried = |finding| wire::Finding {
+            change_request: change_request.to_vec(),
+            ..wire::Finding::from(finding)
+        };
+        findings.into_iter().map(tried).collect()
     }
 }
 
@@ -217,6 +244,7 @@ impl From<FindingAction> for wire::FindingAction {
             FindingAction::Redacted => Self::Redacted,
             FindingAction::Anonymized => Self::Anonymized,
             FindingAction::Blocked => Self::Blocked,
+            FindingAction::WouldMonitor => Self::WouldMonitor,
             FindingAction::WouldRedact => Self::WouldRedact,
             FindingAction::WouldAnonymize => Self::WouldAnonymize,
             FindingAction::WouldBlock => Self::WouldBlock,
@@ -236,6 +264,7 @@ mod tests {
             action: FindingAction::Redacted,
             direction: Direction::Request,
             message: Some(0),
+            is_block: false,
         };
         report.add(found, hash, "messages[0].content", || "k••••@example.com".to_owned());
     }
@@ -250,6 +279,7 @@ mod tests {
                 action,
                 direction: Direction::Request,
                 message: Some(0),
+                is_block: action == FindingAction::Blocked,
             }
         }
         let mut report = InspectionReport::default();

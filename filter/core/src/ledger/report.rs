@@ -12,15 +12,17 @@ use super::{
 use crate::limits::account::{
     AccountChange, AccountLine, LeaseAccount, NO_PERIOD, PERIOD_NOW, SubjectId, Totals, cushion,
 };
+use crate::mcp::sightings::{self, Sightings};
 use crate::record::bucket_id;
 use crate::routing::cooldown::Cooldowns;
-use crate::snapshot::BucketKind;
+use crate::snapshot::{BucketKind, UnixMs};
 use crate::store::SharedStore;
 
 const MOST_SUBJECTS: usize = 256;
 
 const MOST_RECORDS: usize = 500;
 const MOST_RECORD_BYTES: usize = 256 * 1024;
+const MOST_SIGHTING_BYTES: usize = 512 * 1024;
 
 /// One lease of a report.
 #[derive(Clone, Copy)]
@@ -57,8 +59,8 @@ impl<S: SharedStore> LedgerClient<S> {
             let (leases, asked) = self.leases(id, now_ms, effects);
             let batches = self.batches(ships);
             ships = false;
-            let resting = self.resting();
-            if leases.is_empty() && batches.is_empty() && resting.is_none() && !is_probe {
+            let (resting, tools) = (self.resting(), self.sightings(now_ms));
+            if leases.is_empty() && batches.is_empty() && resting.is_none() && tools.is_empty() && !is_probe {
                 return;
             }
             let last = |batch: &wire::Batch| Some((batch.worker, batch.records.last()?.sequence));
@@ -70,7 +72,7 @@ impl<S: SharedStore> LedgerClient<S> {
                 stream.is_proved = true;
                 stream.unanswered.push_back(sent);
             }
-            effects.push(send(Kind::Report(wire::Report { id, batches, leases, resting })));
+            effects.push(send(Kind::Report(wire::Report { id, batches, leases, resting, tools })));
         }
     }
 
@@ -80,6 +82,34 @@ impl<S: SharedStore> LedgerClient<S> {
         let stream = self.stream.as_mut().filter(|stream| stream.resting != resting)?;
         stream.resting.clone_from(&resting);
         Some(resting)
+    }
+
+    /// Tools that are not as they are pinned and were not told yet, as many as fit.
+    fn sightings(&mut self, now_ms: i64) -> Vec<wire::ToolSighting> {
+        let write = sightings::last_write(&self.store);
+        let Some(stream) = self.stream.as_mut().filter(|stream| stream.sightings_write != write) else {
+            return Vec::new();
+        };
+        let Sightings { tools, write } = sightings::read(&self.store);
+        let told = |tool: &wire::ToolSighting| {
+            (tool.server.clone(), tool.tool.clone(), tool.hash.clone(), tool.at_ms)
+        };
+        let listed: BTreeSet<_> = tools.iter().map(told).collect();
+        stream.sighted.retain(|told| listed.contains(told));
+        let is_due = |tool: &wire::ToolSighting| {
+            !stream.sighted.contains(&told(tool)) && !sightings::is_outdated(tool, UnixMs(now_ms))
+        };
+        // What has changed first: of what is new there may be more than fits.
+        let (changed, unpinned): (Vec<_>, Vec<_>) =
+            tools.into_iter().filter(is_due).partition(|tool| !tool.pinned_hash.is_empty());
+        let due: Vec<_> = changed.into_iter().chain(unpinned).collect();
+        let all = due.len();
+        let new = sightings::with_definitions(&self.store, due, MOST_SIGHTING_BYTES);
+        if new.len() == all {
+            stream.sightings_write = write;
+        }
+        stream.sighted.extend(new.iter().map(told));
+        new
     }
 
     fn leases(

@@ -1,6 +1,9 @@
+use latchkey_proto::discovery as discovery_wire;
+
 use super::*;
 use crate::limits::account::{ActualUse, LimitSubject, Need, PERIOD_NOW, Patience, ReserveOutcome, settle};
-use crate::snapshot::{BucketLimit, Limits};
+use crate::mcp::sightings;
+use crate::snapshot::{BucketLimit, Limits, McpServer, ToolHash, UnixMs};
 use crate::testing::{self, TestMemory};
 
 mod pauses;
@@ -468,4 +471,64 @@ fn what_is_missing_only_a_rest_is_kept_while_that_is_asked_for() {
     assert_eq!(only_line(&store).available(NOW + 300), 40);
     ledger.on(recall(TPM), NOW + 600);
     assert_eq!(only_line(&store).available(NOW + 600), 0, "nothing is asked for");
+}
+
+/// A tool with this definition is seen on a server whose tools are pinned; `add` was approved as another one.
+fn see(store: &TestMemory, tool: &str, byte: u8, now_ms: i64) {
+    see_text(store, tool, byte, format!("\"{byte}\""), now_ms);
+}
+
+fn see_text(store: &TestMemory, tool: &str, byte: u8, text: String, now_ms: i64) {
+    let pins = vec![testing::pin("add", [0; 32])];
+    let pins = Some(discovery_wire::McpPins { pins, trust_first_use: false });
+    let server = discovery_wire::McpServer { pins, ..testing::mcp_server("github") };
+    let form = wire::DefinitionForm::Clear;
+    let seen = sightings::sighting("github", tool, ToolHash([byte; 32]), form, text);
+    sightings::note(store, &McpServer::try_from(server).unwrap(), |_| true, vec![seen], UnixMs(now_ms));
+}
+
+/// The tools of the reports, each with its definition.
+fn sighted(effects: &[LedgerEffect]) -> Vec<(String, String)> {
+    let tools = reports(effects).into_iter().flat_map(|report| &report.tools);
+    tools.map(|seen| (seen.tool.clone(), seen.definition.clone())).collect()
+}
+
+#[test]
+fn a_tool_that_is_not_as_it_is_pinned_is_told_once_on_a_stream() {
+    let store = TestMemory::default();
+    sightings::begin(&store).unwrap();
+    let mut ledger = connected(&store);
+    see(&store, "send", 2, NOW);
+    see(&store, "add", 1, NOW);
+    let pair = |tool: &str, definition: &str| (tool.to_owned(), definition.to_owned());
+    let both = [pair("add", "\"1\""), pair("send", "\"2\"")];
+    assert_eq!(sighted(&tick(&mut ledger, 3, NOW)), both, "what has changed comes first");
+    ledger.on(answer(2, vec![]), NOW);
+    see(&store, "add", 3, NOW + 20_000);
+    assert_eq!(sighted(&tick(&mut ledger, 3, NOW)), [pair("add", "\"3\"")]);
+    ledger.on(LedgerEvent::Closed, NOW);
+    let again = sighted(&ledger.on(LedgerEvent::Connected, NOW));
+    assert_eq!(again, [pair("add", "\"3\""), pair("send", "\"2\"")], "what was sent may be lost");
+    ledger.on(LedgerEvent::Closed, NOW);
+    let late = sighted(&ledger.on(LedgerEvent::Connected, NOW + 300_001));
+    assert_eq!(
+        late,
+        [pair("add", "\"3\"")],
+        "nobody lists the other any more, and an admin may have forgotten it"
+    );
+}
+
+#[test]
+fn tools_that_do_not_fit_a_report_come_with_the_next() {
+    let store = TestMemory::default();
+    sightings::begin(&store).unwrap();
+    let mut ledger = connected(&store);
+    let text = "x".repeat(60_000);
+    for byte in 0..20 {
+        see_text(&store, &format!("t{byte}"), byte, text.clone(), NOW);
+    }
+    let effects = tick(&mut ledger, 5, NOW);
+    let sizes: Vec<_> = reports(&effects).iter().map(|report| report.tools.len()).collect();
+    assert_eq!(sizes, [8, 8, 4]);
+    assert_eq!(sighted(&effects).len(), 20);
 }

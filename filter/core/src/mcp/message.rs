@@ -30,16 +30,40 @@ pub struct McpMessage {
     pub(super) subscribes: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum McpAction {
-    /// The tool's name.
-    CallTool(String),
+    CallTool(ToolCall),
     ListTools,
     /// Anything else, or an answer.
     Other,
 }
 
+/// What is called, and how.
+#[derive(Clone, Debug)]
+pub struct ToolCall {
+    /// The tool's name.
+    pub tool: String,
+    /// As written; none where there are none.
+    pub arguments: Option<Box<RawValue>>,
+}
+
 impl McpMessage {
+    /// The called tool's name; none where none is called.
+    #[must_use]
+    pub fn called_tool(&self) -> Option<&str> {
+        match &self.action {
+            McpAction::CallTool(call) => Some(&call.tool),
+            McpAction::ListTools | McpAction::Other => None,
+        }
+    }
+
+    /// Whether it is about tools in a way that the gate does not know.
+    #[must_use]
+    pub fn is_unknown_of_tools(&self) -> bool {
+        let method = self.method.as_deref().unwrap_or_default().to_ascii_lowercase();
+        matches!(self.action, McpAction::Other) && method.starts_with("tools/")
+    }
+
     /// Reads the whole body of a request; none where the request has no message.
     ///
     /// # Errors
@@ -88,7 +112,7 @@ impl McpMessage {
         // However a lenient server spells the methods that matter.
         let params = object.get("params");
         let action = match method.to_ascii_lowercase().as_str() {
-            "tools/call" => McpAction::CallTool(tool(params)?),
+            "tools/call" => McpAction::CallTool(tool_call(params)?),
             "tools/list" => McpAction::ListTools,
             _ => McpAction::Other,
         };
@@ -108,23 +132,30 @@ fn id(value: Option<&RawValue>) -> Result<Option<Box<RawValue>>, Denial> {
     if is_good { Ok(Some(value.to_owned())) } else { Err(invalid("`id` is neither a string nor a number.")) }
 }
 
-/// The called tool's name.
-fn tool(params: Option<&RawValue>) -> Result<String, Denial> {
+/// The called tool and its arguments.
+fn tool_call(params: Option<&RawValue>) -> Result<ToolCall, Denial> {
     let text = params.ok_or_else(|| invalid("The call of a tool has no `params`."))?.get();
-    let params = JsonObject::read(text, ["name"]).map_err(|unread| match unread {
-        UnreadObject::Ambiguous(_) => invalid("`params` has more than one `name`."),
+    let params = JsonObject::read(text, ["name", "arguments"]).map_err(|unread| match unread {
+        UnreadObject::Ambiguous(name) => invalid(format!("`params` has more than one `{name}`.")),
         _ => invalid("`params` is not an object."),
     })?;
+    let arguments = params.get("arguments").map(ToOwned::to_owned);
     let name = params.get("name").ok_or_else(|| invalid("The call of a tool has no `params.name`."))?;
     let name: String =
         serde_json::from_str(name.get()).map_err(|_| invalid("`params.name` is not a string."))?;
-    if name.is_empty() || name.len() > LONGEST_TOOL || name.chars().any(char::is_control) {
+    if !is_tool_name(&name) {
         return Err(invalid(format!(
             "`params.name` is no tool's: it is empty, has a control character, or is longer than \
              {LONGEST_TOOL} bytes."
         )));
     }
-    Ok(name)
+    Ok(ToolCall { tool: name, arguments })
+}
+
+/// Whether a tool of this name can be called.
+#[must_use]
+pub fn is_tool_name(name: &str) -> bool {
+    (1..=LONGEST_TOOL).contains(&name.len()) && !name.chars().any(char::is_control)
 }
 
 fn unreadable(unread: &UnreadObject, text: &str) -> Denial {
@@ -161,8 +192,16 @@ mod tests {
         assert_eq!(McpMessage::of_request(McpVerb::Post, b"").unwrap_err().code, Code::InvalidJson);
     }
 
-    fn read(text: &str) -> (Option<String>, McpAction) {
+    /// The id, and what the message does, with the arguments of a call.
+    fn read(text: &str) -> (Option<String>, String) {
         let McpMessage { id, action, .. } = McpMessage::read(text.as_bytes()).unwrap();
+        let action = match action {
+            McpAction::CallTool(ToolCall { tool, arguments }) => {
+                format!("{tool}({})", arguments.as_deref().map(RawValue::get).unwrap_or_default())
+            }
+            McpAction::ListTools => "list".to_owned(),
+            McpAction::Other => "other".to_owned(),
+        };
         (id.map(|id| id.get().to_owned()), action)
     }
 
@@ -173,20 +212,20 @@ mod tests {
     #[test]
     fn requests_notifications_and_answers_are_read() {
         let call = r#"{"jsonrpc":"2.0","id":"a\u0062","method":"tools/call","params":{"name":"x","arguments":{"name":"y"}}}"#;
-        assert_eq!(read(call), (Some(r#""a\u0062""#.into()), McpAction::CallTool("x".into())));
+        assert_eq!(read(call), (Some(r#""a\u0062""#.into()), r#"x({"name":"y"})"#.into()));
         let list = r#"{"jsonrpc":"2.0","id":-1.5e3,"method":"tools/list"}"#;
-        assert_eq!(read(list), (Some("-1.5e3".into()), McpAction::ListTools));
+        assert_eq!(read(list), (Some("-1.5e3".into()), "list".into()));
         for other in [
             r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#,
             r#"{"jsonrpc":"2.0","id":null,"method":"ping","params":[]}"#,
         ] {
-            assert_eq!(read(other), (None, McpAction::Other), "{other}");
+            assert_eq!(read(other), (None, "other".into()), "{other}");
         }
         for answer in [
             r#"{"jsonrpc":"2.0","id":1,"result":{"method":"tools/call"}}"#,
             r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"m"}}"#,
         ] {
-            assert_eq!(read(answer), (Some("1".into()), McpAction::Other), "{answer}");
+            assert_eq!(read(answer), (Some("1".into()), "other".into()), "{answer}");
         }
     }
 
@@ -198,7 +237,7 @@ mod tests {
             r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"x"}}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":{},"method":"tools/call","params":{"name":"x"}}"#,
         ] {
-            assert_eq!(read(call).1, McpAction::CallTool("x".into()), "{call}");
+            assert_eq!(read(call).1, "x()", "{call}");
         }
     }
 
@@ -214,11 +253,26 @@ mod tests {
             r#""method":"tools/call","params":{"name":"x","name":"y"}"#,
             r#""method":"tools/call","params":{"name":"x","na\u006de":"y"}"#,
             r#""method":"tools/call","params":{"name":"x","Name":"y"}"#,
+            r#""method":"tools/call","params":{"name":"x","arguments":{"a":1},"arguments":{"a":2}}"#,
+            r#""method":"tools/call","params":{"name":"x","arguments":{"a":1},"Arguments":{"a":2}}"#,
+            r#""method":"tools/call","params":{"name":"x","arguments":{"a":1},"\uff41rguments":{"a":2}}"#,
+            r#""method":"tools/call","params":{"name":"x","\uff4eame":"y"}"#,
+            r#""method":"tools/call","params":{"name":"x"},"par\u200bams":{"name":"y"}"#,
             r#""method":"ping","id":2"#,
         ] {
             let text = format!("{{\"jsonrpc\":\"2.0\",\"id\":1,{twice}}}");
             assert_eq!(refused(&text), Code::InvalidMcpMessage, "{text}");
         }
+    }
+
+    #[test]
+    fn methods_of_tools_that_are_not_known_are_told_apart() {
+        let is_unknown = |method: &str| {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{"name":"x"}}}}"#);
+            McpMessage::read(body.as_bytes()).unwrap().is_unknown_of_tools()
+        };
+        assert!(is_unknown("tools/run") && is_unknown("Tools/call/now") && is_unknown("tools/"));
+        assert!(!is_unknown("tools/call") && !is_unknown("TOOLS/LIST") && !is_unknown("ping"));
     }
 
     #[test]

@@ -1,7 +1,12 @@
 //! The methods that are open to an app that may use some of a server's tools only.
 
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
 use super::McpMessage;
-use super::tool_list::AllMembers;
 
 /// From all versions of the protocol: what opens a session or tells about the server, tools, and
 /// notifications by clients. Not: resources, prompts and their completion; tasks, which any key of the app
@@ -38,6 +43,34 @@ pub(super) fn subscribes(params: Option<&str>) -> bool {
         let is_subscription = |name: &str| name.to_ascii_lowercase().contains("subscription");
         wanted.iter().any(|(name, value)| is_subscription(name) && !matches!(value.get(), "null" | "[]"))
     })
+}
+
+/// All members of an object, in order.
+#[derive(Default)]
+pub(super) struct AllMembers<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for AllMembers<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(AllMembersVisitor)
+    }
+}
+
+struct AllMembersVisitor;
+
+impl<'de> Visitor<'de> for AllMembersVisitor {
+    type Value = AllMembers<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<AllMembers<'de>, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(AllMembers(members))
+    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,23 @@
-//! Filters an MCP server's answers for an app that may use some of its tools only: lists show only those.
+//! Filters an MCP server's answers: lists show only the tools that the app may use and that are as they are pinned.
 //! What cannot be read becomes an error.
 
 use std::rc::Rc;
 
+use latchkey_proto::ledger::DefinitionForm;
 use serde_json::value::RawValue;
 
+use super::definition::{LONGEST_DEFINITION, ToolDefinition, fingerprint};
+use super::message::is_tool_name;
+use super::sightings::{self, SeenTools, sighting};
 use super::sse::{SseEvent, SseSplitter, events};
-use super::tool_list::without_hidden_tools;
+use super::tool_list::{ListedTool, without_hidden_tools};
 use crate::answer::denial::{Code, Denial};
 use crate::answer::usage::is_event_stream;
+use crate::discovery::view::View;
 use crate::request::header::essence;
-use crate::snapshot::{AppPolicy, McpServer};
+use crate::request::redaction::holds_key;
+use crate::snapshot::{AppPolicy, McpServer, UnixMs};
+use crate::store::SharedStore;
 
 /// A byte order mark.
 const MARK: &str = "\u{feff}";
@@ -31,6 +38,8 @@ pub struct ToolFilter {
     format: McpAnswerFormat,
     events: SseSplitter,
     state: FilterState,
+    /// Tools that are not as they are pinned, until they are told.
+    seen: SeenTools,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +80,7 @@ impl ToolFilter {
             format: McpAnswerFormat::Unreadable,
             events: SseSplitter::default(),
             state: FilterState::Start,
+            seen: SeenTools::default(),
         }
     }
 
@@ -118,7 +128,18 @@ impl ToolFilter {
         }
     }
 
-    fn document(&self, body: &[u8]) -> String {
+    /// Notes which tools in what has passed are not as they are pinned by now.
+    pub fn tell<S: SharedStore>(&mut self, view: &View<S>, now: impl FnOnce() -> UnixMs) {
+        let Some(seen) = self.seen.take() else { return };
+        let Some(snapshot) = view.snapshot() else { return };
+        let catalogue = view.catalogue(snapshot);
+        let is_pinned = |server: &str| catalogue.mcp_server(server).is_some_and(|it| it.pins.is_some());
+        if let Some(server) = catalogue.mcp_server(&self.server.name) {
+            sightings::note(view.store(), server, is_pinned, seen, now());
+        }
+    }
+
+    fn document(&mut self, body: &[u8]) -> String {
         if body.len() > LONGEST {
             return self.error(&too_long());
         }
@@ -180,7 +201,7 @@ impl ToolFilter {
 
     /// An event without data may carry the stream's id. Some clients read a message outside of the data
     /// lines; the gate does not, and refuses it.
-    fn data(&self, event: &SseEvent<'_>) -> Result<Option<String>, Unreadable> {
+    fn data(&mut self, event: &SseEvent<'_>) -> Result<Option<String>, Unreadable> {
         if event.has_json_beside_data() {
             return Err(Unreadable);
         }
@@ -189,8 +210,13 @@ impl ToolFilter {
     }
 
     /// The message without hidden tools; none where it has none.
-    fn message(&self, text: &str) -> Result<Option<String>, Unreadable> {
-        without_hidden_tools(text, &|tool| self.app.allows_mcp_tool(&self.server.name, tool))
+    fn message(&mut self, text: &str) -> Result<Option<String>, Unreadable> {
+        let Self { app, server, seen, .. } = self;
+        without_hidden_tools(text, &mut |tool| {
+            // Both are asked: a tool that the app may not use is looked at, too.
+            let is_pinned = is_pinned(server, tool, seen);
+            is_pinned && app.allows_mcp_tool(&server.name, tool.name)
+        })
     }
 
     /// Replaces an event: an error where it has a request to answer, otherwise a comment.
@@ -206,14 +232,44 @@ impl ToolFilter {
     }
 }
 
+/// Whether a tool may be used as it is listed; what is not as it is pinned is noted.
+fn is_pinned(server: &McpServer, tool: ListedTool<'_>, seen: &mut SeenTools) -> bool {
+    let Some(pins) = &server.pins else { return true };
+    let pin = pins.get(tool.name);
+    let approved = pin.filter(|pin| !pin.is_changed);
+    let Some(text) = tool.definition else { return approved.is_some() };
+    if tool.is_answer {
+        seen.lists();
+    }
+    let is_told = tool.is_answer && seen.has_room(tool.name, pin) && is_tool_name(tool.name);
+    let is_told = is_told && !holds_key(tool.name);
+    if approved.is_none() && !is_told {
+        return false;
+    }
+    // One that two readers may read differently is told, so that an admin sees it, and never listed.
+    let (hash, form, definition) = match ToolDefinition::read(text) {
+        None => (fingerprint(text), DefinitionForm::Unreadable, String::new()),
+        Some(read) if approved.is_some_and(|pin| pin.hash == read.hash) => return true,
+        Some(read) if read.text.len() > LONGEST_DEFINITION => {
+            (read.hash, DefinitionForm::TooLong, String::new())
+        }
+        Some(read) if holds_key(&read.text) => (read.hash, DefinitionForm::HoldsKey, String::new()),
+        Some(read) => (read.hash, DefinitionForm::Clear, read.text),
+    };
+    if is_told {
+        seen.add(sighting(&server.name, tool.name, hash, form, definition), pin);
+    }
+    false
+}
+
 fn unreadable() -> Denial {
     Denial::new(Code::InternalError, "The gateway could not read which tools the MCP server lists.")
 }
 
 fn too_long() -> Denial {
     let message = format!(
-        "The MCP server's answer is longer than {LONGEST_MIB} MiB. The gateway reads no more than that for an app \
-         that may use some of the server's tools only."
+        "The MCP server's answer is longer than {LONGEST_MIB} MiB. The gateway reads no more than that where some of \
+         the server's tools may not be used."
     );
     Denial::new(Code::InternalError, message)
 }

@@ -1,14 +1,14 @@
 //! Removes the tools that an app may not use from a server's message, wherever it lists tools.
 
-use std::borrow::Cow;
-use std::fmt;
 use std::ops::Range;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
+use super::document;
+use super::method::AllMembers;
 use super::tool_filter::Unreadable;
-use crate::request::body::{JsonObject, may_be_member, span};
+use crate::request::body::{JsonCursor, JsonObject, may_be_member, span};
 
 /// The member that lists tools.
 const TOOLS: &str = "tools";
@@ -19,21 +19,31 @@ const RETURNED: [&str; 2] = ["content", "structuredContent"];
 /// Deeper messages are refused: the protocol has none.
 const DEEPEST: u8 = 64;
 
+/// A tool that a message lists.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ListedTool<'a> {
+    pub name: &'a str,
+    /// As written; none where there is the name alone.
+    pub definition: Option<&'a str>,
+    /// Whether it stands where a server answers which tools it has.
+    pub is_answer: bool,
+}
+
 /// The message without the tools for which `may_list` is false; none where it lists no others. Every other
 /// byte stays.
 pub(super) fn without_hidden_tools(
     text: &str,
-    may_list: &dyn Fn(&str) -> bool,
+    may_list: &mut dyn FnMut(ListedTool<'_>) -> bool,
 ) -> Result<Option<String>, Unreadable> {
-    let message: &RawValue = serde_json::from_str(text).map_err(|_| Unreadable)?;
+    let _: IgnoredAny = serde_json::from_str(text).map_err(|_| Unreadable)?;
     let mut editor = ToolListEditor { text, may_list, edits: Vec::new() };
-    editor.walk(message, MessagePlace::Message, DEEPEST)?;
+    editor.walk(&mut JsonCursor(text), MessagePlace::Message, DEEPEST)?;
     if editor.edits.is_empty() { Ok(None) } else { editor.edited().map(Some) }
 }
 
 struct ToolListEditor<'a> {
     text: &'a str,
-    may_list: &'a dyn Fn(&str) -> bool,
+    may_list: &'a mut dyn FnMut(ListedTool<'_>) -> bool,
     /// In text order, without overlaps.
     edits: Vec<(Range<usize>, String)>,
 }
@@ -52,50 +62,74 @@ enum MessagePlace {
     Elsewhere,
 }
 
-impl ToolListEditor<'_> {
-    fn walk(&mut self, value: &RawValue, place: MessagePlace, depth: u8) -> Result<(), Unreadable> {
+impl<'a> ToolListEditor<'a> {
+    /// Goes over the next value of valid JSON, once.
+    fn walk(&mut self, at: &mut JsonCursor<'a>, place: MessagePlace, depth: u8) -> Result<(), Unreadable> {
         let depth = depth.checked_sub(1).ok_or(Unreadable)?;
-        let text = value.get();
-        match text.bytes().next() {
-            Some(b'[') => {
-                let elements: Vec<&RawValue> = serde_json::from_str(text).map_err(|_| Unreadable)?;
-                if matches!(place, MessagePlace::ResultTools | MessagePlace::Tools) {
-                    return self.list(value, &elements);
-                }
-                let of = if place == MessagePlace::Message {
-                    MessagePlace::Message
-                } else {
-                    MessagePlace::Elsewhere
-                };
-                elements.into_iter().try_for_each(|element| self.walk(element, of, depth))
+        match at.peek().ok_or(Unreadable)? {
+            b'[' if matches!(place, MessagePlace::ResultTools | MessagePlace::Tools) => {
+                let list = at.written().ok_or(Unreadable)?;
+                self.list(list, place == MessagePlace::ResultTools)
             }
             _ if place == MessagePlace::ResultTools => Err(Unreadable),
-            Some(b'{') => {
-                let AllMembers(members) = serde_json::from_str(text).map_err(|_| Unreadable)?;
-                let inside = members.into_iter().filter_map(|(name, value)| Some((place.of(&name)?, value)));
-                inside.into_iter().try_for_each(|(place, value)| self.walk(value, place, depth))
+            b'[' => {
+                let is_batch = place == MessagePlace::Message;
+                let of = if is_batch { MessagePlace::Message } else { MessagePlace::Elsewhere };
+                at.take(1).ok_or(Unreadable)?;
+                while at.peek().ok_or(Unreadable)? != b']' {
+                    self.walk(at, of, depth)?;
+                    at.comma().ok_or(Unreadable)?;
+                }
+                at.take(1).ok_or(Unreadable)
             }
-            _ => Ok(()),
+            b'{' => {
+                at.take(1).ok_or(Unreadable)?;
+                while at.peek().ok_or(Unreadable)? != b'}' {
+                    let name = document::string(at).ok_or(Unreadable)?;
+                    at.peek().and_then(|_| at.take(1)).ok_or(Unreadable)?;
+                    match place.of(&name) {
+                        Some(place) => self.walk(at, place, depth)?,
+                        None => at.skip().ok_or(Unreadable)?,
+                    }
+                    at.comma().ok_or(Unreadable)?;
+                }
+                at.take(1).ok_or(Unreadable)
+            }
+            _ => at.skip().ok_or(Unreadable),
         }
     }
 
     /// A list of tools: each stays as written, or goes.
-    fn list(&mut self, list: &RawValue, tools: &[&RawValue]) -> Result<(), Unreadable> {
-        let shown: Vec<_> = tools.iter().map(|tool| tool.get()).filter(|tool| self.is_shown(tool)).collect();
+    fn list(&mut self, list: &'a str, is_answer: bool) -> Result<(), Unreadable> {
+        let tools: Vec<&RawValue> = serde_json::from_str(list).map_err(|_| Unreadable)?;
+        let shown = tools.iter().map(|tool| tool.get()).filter(|tool| self.is_shown(tool, is_answer));
+        let shown: Vec<_> = shown.collect();
         if shown.len() != tools.len() {
-            let at = span(self.text, list.get()).ok_or(Unreadable)?;
+            let at = span(self.text, list).ok_or(Unreadable)?;
             self.edits.push((at, ["[", &shown.join(","), "]"].concat()));
         }
         Ok(())
     }
 
-    /// A tool without a readable name is not shown.
-    fn is_shown(&self, tool: &str) -> bool {
-        let name = match tool.bytes().next() {
-            Some(b'"') => serde_json::from_str(tool).ok(),
-            _ => JsonObject::read(tool, ["name"]).ok().and_then(|tool| tool.string("name")),
-        };
-        name.is_some_and(|name: String| (self.may_list)(&name))
+    /// A tool without a readable name is not shown. One that has several is not shown, and asked about by the first and
+    /// the last that is spelled as readers expect it.
+    fn is_shown(&mut self, tool: &str, is_answer: bool) -> bool {
+        let string = |value: &str| serde_json::from_str::<String>(value).ok();
+        let mut may_list =
+            |name: &str, definition| (self.may_list)(ListedTool { name, definition, is_answer });
+        if tool.starts_with('"') {
+            return string(tool).is_some_and(|name| may_list(&name, None));
+        }
+        if let Ok(object) = JsonObject::read(tool, ["name"]) {
+            return object.string("name").is_some_and(|name| may_list(&name, Some(tool)));
+        }
+        let AllMembers(members) = serde_json::from_str(tool).unwrap_or_default();
+        let mut names =
+            members.iter().filter(|(name, _)| name == "name").filter_map(|(_, it)| string(it.get()));
+        for name in [names.next(), names.next_back()].into_iter().flatten() {
+            may_list(&name, Some(tool));
+        }
+        false
     }
 
     fn edited(&self) -> Result<String, Unreadable> {
@@ -124,39 +158,12 @@ impl MessagePlace {
     }
 }
 
-/// All members of an object, in order.
-pub(super) struct AllMembers<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for AllMembers<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(AllMembersVisitor)
-    }
-}
-
-struct AllMembersVisitor;
-
-impl<'de> Visitor<'de> for AllMembersVisitor {
-    type Value = AllMembers<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<AllMembers<'de>, A::Error> {
-        let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
-        }
-        Ok(AllMembers(members))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn shown(text: &str) -> Result<Option<String>, Unreadable> {
-        without_hidden_tools(text, &|name| name.starts_with("get_"))
+        without_hidden_tools(text, &mut |tool| tool.name.starts_with("get_"))
     }
 
     #[test]

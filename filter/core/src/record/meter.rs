@@ -3,9 +3,9 @@
 
 mod charge;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use crate::answer::denial::Code;
+use crate::answer::denial::{Code, Denial};
 use crate::answer::reply::{Attribution, Reply};
 use crate::answer::usage::{AnswerHead, ChunkAction, UsageReader, is_event_stream};
 use crate::guardrails::InspectionReport;
@@ -57,8 +57,9 @@ pub enum UpstreamOutcome {
     NeverSent,
     /// There was nobody to ask: no cluster, or no host of it.
     NoHost,
-    /// Envoy has too much to do. Nothing reached the provider, but for what an earlier try has sent.
-    Overflow,
+    /// A circuit breaker is open: nothing reached the provider. Of a routing group: how many tries Envoy has made, with
+    /// that one; none where it does not say.
+    Overflow(Option<u64>),
     /// The request was sent, and what came of it is not known: a timeout, a reset, or a client that went
     /// away.
     Unknown,
@@ -86,10 +87,38 @@ impl UpstreamOutcome {
             _ if details.starts_with(OUT_OF_REACH) => Self::NeverSent,
             _ if flags & NO_HOST != 0 => Self::NoHost,
             _ if flags & NOT_CONNECTED != 0 => Self::NeverSent,
-            _ if flags & OVERFLOW != 0 => Self::Overflow,
+            _ if flags & OVERFLOW != 0 => Self::Overflow(None),
             _ => Self::Unknown,
         }
     }
+
+    /// The same of a request of a routing group. `was_connected`: its last try got as far as a connection, without which
+    /// nothing is sent. Envoy's flags tell of timeouts, not of what they have ended. `made`: Envoy's
+    /// `upstream.request_attempt_count`.
+    #[must_use]
+    pub fn of_last_try(self, was_connected: bool, made: Option<u64>) -> Self {
+        match self {
+            Self::Unknown if !was_connected => Self::NeverSent,
+            // There was no retry.
+            Self::Overflow(_) if was_connected => Self::Unknown,
+            Self::Overflow(_) => Self::Overflow(made),
+            other => other,
+        }
+    }
+}
+
+/// Whether a try may have had a connection, by Envoy's `upstream.local_address`, `upstream.address` and
+/// `response.flags`. Without a connection there is no local address, but of Unix sockets and internal listeners Envoy
+/// knows none either: a host that is no IP address counts as connected to, unless its connection is known to have failed.
+#[must_use]
+pub fn may_have_connected(local: Option<&str>, host: Option<&str>, flags: impl FnOnce() -> u64) -> bool {
+    if local.is_some_and(|address| !address.is_empty()) {
+        return true;
+    }
+    // Envoy names the host once it has a connection to it, has failed to get one, or was kept from it by an open
+    // circuit breaker. The last is charged as sent: its flag tells nothing of a try, since it may be of the next.
+    let Some(host) = host.filter(|host| !host.is_empty()) else { return false };
+    host.parse::<SocketAddr>().is_err() && flags() & NOT_CONNECTED == 0
 }
 
 impl RequestMeter {
@@ -169,6 +198,16 @@ impl RequestMeter {
         self.status = redirect.reply.status;
         self.code = redirect.reply.code;
         Some(redirect)
+    }
+
+    /// Envoy has no route for routing groups, so nobody was asked. Gives what the client gets instead.
+    pub fn unrouted(&mut self) -> Option<Reply> {
+        let Some(UpstreamCall::Model(call)) = &mut self.call else { return None };
+        call.attempts = None;
+        let reply = Denial::from(Code::GroupNotRouted).reply(call.operation.client_api());
+        self.status = reply.status;
+        self.code = reply.code;
+        Some(reply)
     }
 
     /// The tries of a call of a routing group; none of any other.

@@ -60,7 +60,9 @@ struct CountedRefusals {
 impl Refusals {
     /// Takes the record of an answer that the gateway gave. `room`: whether it may be appended.
     pub fn take(&mut self, record: Record, room: bool) -> RecordAction {
-        if room && record.code == Code::GuardrailBlocked.as_str() {
+        let trial = record.inspection.as_ref().and_then(|report| report.trial.as_ref());
+        let is_found = trial.is_some_and(|trial| !trial.findings.is_empty());
+        if room && (is_found || record.code == Code::GuardrailBlocked.as_str()) {
             // A count would keep the findings of the last alone.
             return RecordAction::Keep(record.into());
         }

@@ -23,7 +23,7 @@ use crate::request::header::Headers;
 pub(crate) use cursor::{JsonCursor, closing_quote, next_escape};
 pub(crate) use edit::splice;
 pub(crate) use json::span;
-pub(crate) use member_name::may_be_member;
+pub(crate) use member_name::{folded_member, may_be_member};
 pub(crate) use multipart::parts;
 pub(crate) use object::{JsonObject, UnreadObject};
 

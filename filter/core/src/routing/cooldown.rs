@@ -3,6 +3,7 @@
 //! One value of the shared data lists them. A target that has rested is tried by one request; until that one's
 //! answer comes, the others pass it by.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use latchkey_proto::ledger as wire;
@@ -159,13 +160,18 @@ pub fn tries_no_more<S: SharedStore>(store: &S, target: &RoutingTarget) {
     });
 }
 
-/// A request is about to try a target that has rested: others pass it by meanwhile.
-pub fn tries<S: SharedStore>(store: &S, target: &RoutingTarget, now: UnixMs) {
+/// A request is about to try a target that has rested: others pass it by meanwhile. False where another worker's request
+/// does so already, or the target rests again.
+pub fn tries<S: SharedStore>(store: &S, target: &RoutingTarget, now: UnixMs) -> bool {
+    let is_first = Cell::new(true);
     change(store, |rests| {
-        if let Some(rest) = rests.iter_mut().find(|rest| rest.is_of(target)) {
+        let rest = rests.iter_mut().find(|rest| rest.is_of(target));
+        is_first.set(rest.as_ref().is_none_or(|rest| !rest.rests(now)));
+        if let Some(rest) = rest.filter(|_| is_first.get()) {
             rest.trial_until_ms = now.0.saturating_add(TRIAL_MS);
         }
     });
+    is_first.get()
 }
 
 impl Rest {

@@ -179,8 +179,9 @@ fn a_target_rests_longer_with_each_failure_and_comes_back_by_one_request() {
         cooldown::failed(&store, &target, failure(None), UnixMs(now + 10));
         assert!(rests(now + 10) && rests(now + rest_ms - 1) && !rests(now + rest_ms), "{rest_ms}");
         now += rest_ms;
-        cooldown::tries(&store, &target, UnixMs(now));
+        assert!(cooldown::tries(&store, &target, UnixMs(now)));
         assert!(rests(now + 1), "another request passes it by");
+        assert!(!cooldown::tries(&store, &target, UnixMs(now)), "also one that has not seen it coming");
         assert!(!rests(now + 30_001), "until the one should be back");
         now += 100;
     }

@@ -1,9 +1,10 @@
+use std::collections::BTreeMap;
 use std::fmt;
 
 use latchkey_proto::discovery as wire;
 
 use super::catalogue::{is_authority, is_token};
-use super::{Glob, InvalidResource, name};
+use super::{Glob, InvalidResource, UnixMs, name};
 
 /// The prefix of a server's name where records say who served.
 pub const PROVIDER_PREFIX: &str = "mcp/";
@@ -21,7 +22,33 @@ pub struct McpServer {
     pub path: String,
     /// Seals the ids of its sessions; empty: no session can be opened.
     pub session_key: SessionKey,
+    /// None: whatever it lists may be used.
+    pub pins: Option<ToolPins>,
 }
+
+/// Which of a server's tools may be used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ToolPins {
+    /// By name.
+    pins: BTreeMap<String, ToolPin>,
+    /// Whether the control plane approves a tool that it has never heard of.
+    pub trusts_first_use: bool,
+}
+
+/// A tool that was approved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToolPin {
+    /// Of its definition.
+    pub hash: ToolHash,
+    /// Whether another definition was seen since: it is quarantined.
+    pub is_changed: bool,
+    /// Tells approvals of one definition apart; 0 where the control plane does not say.
+    pub approved_at: UnixMs,
+}
+
+/// SHA-256 of a tool's definition as canonical JSON.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ToolHash(pub [u8; 32]);
 
 /// What an app may use of one MCP server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +79,14 @@ impl McpServer {
     }
 }
 
+impl ToolPins {
+    /// Of the tool of this name; none where it was not approved.
+    #[must_use]
+    pub fn get(&self, tool: &str) -> Option<&ToolPin> {
+        self.pins.get(tool)
+    }
+}
+
 impl McpEntry {
     /// The entry that `text` spells: `server`, or `server/tool` with `*`s in the tool's name.
     #[must_use]
@@ -61,6 +96,12 @@ impl McpEntry {
             None => (text, None),
         };
         Self { server: server.to_owned(), tools: tools.map(Glob::new) }
+    }
+
+    /// The folded names of its tools.
+    #[must_use]
+    pub fn folded(&self) -> Self {
+        Self { server: self.server.clone(), tools: self.tools.as_ref().map(Glob::folded) }
     }
 
     /// Whether it is about this server.
@@ -73,6 +114,12 @@ impl McpEntry {
     #[must_use]
     pub fn is_partial(&self) -> bool {
         self.tools.is_some()
+    }
+
+    /// Whether it is this tool of its server, by its whole name.
+    #[must_use]
+    pub fn names(&self, tool: &str) -> bool {
+        self.tools.as_ref().is_some_and(|tools| tools.is_literal() && tools.matches(tool))
     }
 
     /// Whether it allows this tool of its server.
@@ -88,11 +135,48 @@ impl fmt::Debug for SessionKey {
     }
 }
 
+/// In hexadecimal.
+impl fmt::Display for ToolHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ToolHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl TryFrom<wire::McpPins> for ToolPins {
+    type Error = InvalidResource;
+
+    fn try_from(pinned: wire::McpPins) -> Result<Self, InvalidResource> {
+        let wire::McpPins { pins, trust_first_use } = pinned;
+        let mut read = BTreeMap::new();
+        for wire::McpPin { tool, hash, changed, approved_at_ms } in pins {
+            let actual = hash.len();
+            let hash = <[u8; 32]>::try_from(hash).map_err(|_| InvalidResource::Length {
+                field: "mcp_servers.pins.hash",
+                expected: 32,
+                actual,
+            })?;
+            let tool = name(tool, "mcp_servers.pins.tool")?;
+            let pin =
+                ToolPin { hash: ToolHash(hash), is_changed: changed, approved_at: UnixMs(approved_at_ms) };
+            if read.insert(tool.clone(), pin).is_some() {
+                return Err(InvalidResource::PinnedTwice(tool));
+            }
+        }
+        Ok(Self { pins: read, trusts_first_use: trust_first_use })
+    }
+}
+
 impl TryFrom<wire::McpServer> for McpServer {
     type Error = InvalidResource;
 
     fn try_from(server: wire::McpServer) -> Result<Self, InvalidResource> {
-        let wire::McpServer { name: server_name, cluster, authority, path, session_key } = server;
+        let wire::McpServer { name: server_name, cluster, authority, path, session_key, pins } = server;
         let name = name(server_name, "mcp_servers.name")?;
         let malformed = |field| InvalidResource::McpServer { server: name.clone(), field };
         if !Self::is_name(&name) {
@@ -107,7 +191,8 @@ impl TryFrom<wire::McpServer> for McpServer {
         if !path.starts_with('/') || !is_token(&path) || path.contains(['?', '#']) {
             return Err(malformed("path"));
         }
-        Ok(Self { name, cluster, authority, path, session_key: SessionKey(session_key) })
+        let pins = pins.map(ToolPins::try_from).transpose()?;
+        Ok(Self { name, cluster, authority, path, session_key: SessionKey(session_key), pins })
     }
 }
 
@@ -137,6 +222,19 @@ mod tests {
         }
         let told = refused(|server| server.name.clear());
         assert_eq!(told, "mcp_servers.name is empty or has a control character");
+    }
+
+    #[test]
+    fn a_pin_that_cannot_be_read_is_refused() {
+        let pinned = |pins: Vec<wire::McpPin>| {
+            refused(|server| server.pins = Some(wire::McpPins { pins, trust_first_use: false }))
+        };
+        let pin = testing::pin("add", [7; 32]);
+        assert_eq!(pinned(vec![pin.clone(), pin.clone()]), "an MCP server's tool `add` is pinned twice");
+        let short = wire::McpPin { hash: vec![7; 31], ..pin.clone() };
+        assert_eq!(pinned(vec![short]), "mcp_servers.pins.hash has 31 bytes instead of 32");
+        let nameless = wire::McpPin { tool: String::new(), ..pin };
+        assert_eq!(pinned(vec![nameless]), "mcp_servers.pins.tool is empty or has a control character");
     }
 
     #[test]

@@ -5,8 +5,9 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use latchkey_proto::discovery as wire;
 use wire::selection::Kind;
 
-use crate::guardrails::Guardrails;
+use crate::guardrails::{GuardrailTrial, Guardrails};
 use crate::identity::IdentityPolicy;
+use crate::mcp::ArgumentRules;
 use crate::prompts::Prompts;
 
 use super::{AppId, Glob, InvalidResource, KeyRecord, Limits, McpEntry, Status, UnixMs, id, moment, name};
@@ -27,6 +28,8 @@ pub struct AppPolicy {
     pub models: Selection<Vec<Glob>>,
     /// The MCP servers and tools that it may use.
     pub mcp: Selection<Vec<McpEntry>>,
+    /// What the arguments of calls of MCP tools must be.
+    pub mcp_arguments: ArgumentRules,
     /// None: from anywhere.
     pub addresses: Option<Vec<IpNet>>,
     /// For all its keys together.
@@ -39,6 +42,8 @@ pub struct AppPolicy {
     pub conversation_required: bool,
     /// None: nothing is looked for.
     pub guardrails: Option<Guardrails>,
+    /// What a change request asks for, tried beside them.
+    pub guardrail_trial: Option<GuardrailTrial>,
     /// None: nothing is taken for a reference.
     pub prompts: Option<Prompts>,
     /// The routing groups that it may use, by name.
@@ -64,6 +69,12 @@ pub enum Selection<T> {
 }
 
 impl AppPolicy {
+    /// Whether the texts of a request are looked at, be it only for a trial.
+    #[must_use]
+    pub fn inspects(&self, now: UnixMs) -> bool {
+        self.guardrails.is_some() || self.guardrail_trial.as_ref().is_some_and(|trial| trial.runs(now))
+    }
+
     /// A key's own limits, beside the app's; none for an app key.
     #[must_use]
     pub fn key_limits<'a>(&'a self, key: &'a KeyRecord) -> Option<&'a Limits> {
@@ -157,6 +168,8 @@ impl TryFrom<wire::AppPolicy> for AppPolicy {
             prompts,
             routing_groups,
             target_header,
+            guardrail_trial,
+            mcp_argument_rules,
         } = policy;
         Ok(Self {
             id: AppId(id(&app, "id")?),
@@ -174,6 +187,7 @@ impl TryFrom<wire::AppPolicy> for AppPolicy {
                 None => Selection::None,
                 some => select(some, "mcp", |names| names.iter().map(|name| McpEntry::new(name)).collect())?,
             },
+            mcp_arguments: ArgumentRules::try_from(mcp_argument_rules)?,
             addresses: addresses
                 .map(|list| list.ranges.iter().map(|range| parse(range)).collect())
                 .transpose()?,
@@ -182,6 +196,9 @@ impl TryFrom<wire::AppPolicy> for AppPolicy {
             identity: identity.map(IdentityPolicy::try_from).transpose()?,
             conversation_required,
             guardrails: guardrails.map(Guardrails::try_from).transpose()?,
+            // What cannot be tried here, as of another version's control plane, must not hold up the app's own settings:
+            // it is tried on no request, and none counts as tried.
+            guardrail_trial: guardrail_trial.and_then(|trial| GuardrailTrial::try_from(trial).ok()),
             prompts: prompts.map(Prompts::try_from).transpose()?,
             routing_groups: match routing_groups {
                 None => Selection::None,

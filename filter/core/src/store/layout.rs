@@ -12,11 +12,13 @@
 //! | `l` + base64url of a limit subject's id | its account; see [`crate::limits::account`] |
 //! | `w` | how many worker VMs have begun |
 //! | `f` | the targets of routing groups that have failed; see [`crate::routing::cooldown`] |
+//! | `s` | the tools of MCP servers that are not as they are pinned; see [`crate::mcp::sightings`] |
+//! | `d` | their definitions |
 //! | `r` + worker + `.` + slot | a record in the worker's ring; see [`crate::record::ring`] |
 //! | `t` + worker | the last sequence of the worker that is acknowledged |
 //!
 //! Only the sync role creates names, except for the slots of a ring, which its worker creates. Gates change
-//! accounts, `w` and `f` by compare-and-swap.
+//! accounts, `w`, `f`, `s` and `d` by compare-and-swap.
 //!
 //! A key's record takes 88 bytes under a name of 21, which the host stores without an
 //! allocation of its own: a million keys take about 200 MB of Envoy's memory.
@@ -54,6 +56,12 @@ pub const WORKERS: &str = "w";
 
 /// The name of the list of targets that have failed.
 pub const COOLDOWNS: &str = "f";
+
+/// The name of the list of tools that are not as they are pinned.
+pub const SIGHTINGS: &str = "s";
+
+/// The name of the list of their definitions.
+pub const DEFINITIONS: &str = "d";
 
 /// The number of a snapshot on this gateway, from 1. Everything that it writes carries it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

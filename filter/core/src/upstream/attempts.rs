@@ -20,7 +20,7 @@ use crate::routing::cooldown::{self, Failure};
 use crate::routing::shares::TokenShares;
 use crate::snapshot::{Offer, RoutingGroup, RoutingTarget, UnixMs};
 use crate::store::SharedStore;
-use crate::upstream::forward::{Forward, HeaderEdit};
+use crate::upstream::forward::{Forward, HeaderEdit, IDLE_TIMEOUT_HEADER};
 use crate::upstream::provider_body::{may_differ, provider_body};
 
 use first_event::{FirstEvent, FirstEventReader};
@@ -49,6 +49,9 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// What Envoy is told about retries.
 const RETRY_ON: &str = "connect-failure,refused-stream,reset,retriable-status-codes";
+
+/// For how many seconds an answer may be silent where its provider says nothing else.
+const DEFAULT_IDLE_TIMEOUT: u32 = 600;
 
 /// Timeouts are recognised by the time that has passed, of which clocks may see a little less.
 const TIMER_SLACK_MS: i64 = 20;
@@ -124,8 +127,6 @@ pub struct TryEdits {
     pub headers: Vec<HeaderEdit<'static>>,
     /// Whether the body must be whole, and goes through [`Attempts::body`].
     pub edits_body: bool,
-    /// The cluster of the try after this one; none for the last.
-    pub next_cluster: Option<String>,
 }
 
 /// What to do with an answer's head.
@@ -180,7 +181,21 @@ impl Attempts {
     /// The target of the last try that was begun, or of the first.
     #[must_use]
     pub fn current(&self) -> Option<&Rc<RoutingTarget>> {
-        self.targets.get(self.tries.len().saturating_sub(1))
+        let last = self.targets.len().saturating_sub(1);
+        self.targets.get(self.tries.len().saturating_sub(1).min(last))
+    }
+
+    /// Whether Envoy's local answer, with these `response.code_details`, says that its configuration has no route for
+    /// groups. `cluster`: where the route leads that it has found.
+    #[must_use]
+    pub fn lacks_route(&self, details: &str, cluster: &str) -> bool {
+        let first = self.targets.first().map(|target| target.offer.provider.cluster.as_str());
+        let is_unrouted = match details {
+            // A route that has a cluster for groups leads to the first target's, though Envoy may not have that yet.
+            "cluster_not_found" => first != Some(cluster),
+            details => details == "route_not_found",
+        };
+        self.tries.is_empty() && is_unrouted
     }
 
     /// The headers that tell Envoy how to move the request on.
@@ -192,6 +207,7 @@ impl Attempts {
         };
         let mut headers = vec![set(GROUP_HEADER, "1".to_owned())];
         let retries = self.targets.len().saturating_sub(1);
+        headers.extend(self.idle_timeout().map(|seconds| set(IDLE_TIMEOUT_HEADER, seconds)));
         if let Some(timeout_ms) = self.timeout_ms() {
             headers.push(set("x-envoy-upstream-rq-per-try-timeout-ms", timeout_ms.to_string()));
         }
@@ -205,6 +221,17 @@ impl Attempts {
         headers
     }
 
+    /// For how many seconds an answer may be silent, as the route is chosen by it, which is the same for all tries: the
+    /// longest of the targets'. None: the gateway's default.
+    fn idle_timeout(&self) -> Option<String> {
+        let of_target = |target: &Rc<RoutingTarget>| {
+            let own = target.offer.provider.idle_timeout.as_ref();
+            own.map_or(Some(DEFAULT_IDLE_TIMEOUT), |seconds| seconds.parse::<u32>().ok())
+        };
+        let longest = self.targets.iter().filter_map(of_target).max();
+        longest.filter(|seconds| *seconds != DEFAULT_IDLE_TIMEOUT).map(|seconds| seconds.to_string())
+    }
+
     /// How long a target may take until its answer begins.
     fn timeout_ms(&self) -> Option<u32> {
         let failover = &self.group.failover;
@@ -214,7 +241,8 @@ impl Attempts {
         }
     }
 
-    /// A try begins, in front of the target of this provider. None where the request must not go there.
+    /// A try begins, in front of the target of this provider. None where the request must not go there: that is a try to
+    /// which nothing was sent, and the ones before it are over.
     pub fn begin<S: SharedStore>(
         &mut self,
         provider: &str,
@@ -225,12 +253,12 @@ impl Attempts {
         self.fail_last(store, now);
         self.has_passed = false;
         let number = self.tries.len();
-        let target = Rc::clone(self.targets.get(number)?);
-        if target.offer.provider.name != provider {
+        let target = self.targets.get(number).filter(|target| target.offer.provider.name == provider);
+        let Some(target) = target.map(Rc::clone) else {
+            let end = AttemptEnd::Connection;
+            self.tries.push(Try { started: now, status: 0, end, ended: Some(now), never_sent: true });
             return None;
-        }
-        let next = self.targets.get(number.saturating_add(1));
-        let next_cluster = next.map(|next| next.offer.provider.cluster.clone());
+        };
         self.tries.push(Try {
             started: now,
             status: 0,
@@ -261,7 +289,13 @@ impl Attempts {
         }
         let max_output = most_of(&target.offer, self.max_output);
         let edits_body = may_differ(self.operation, &self.body, &target.offer, max_output);
-        Some(TryEdits { number, headers: edits, edits_body, next_cluster })
+        Some(TryEdits { number, headers: edits, edits_body })
+    }
+
+    /// The cluster of the try after those that were begun; none where there is none.
+    #[must_use]
+    pub fn next_cluster(&self) -> Option<String> {
+        self.targets.get(self.tries.len()).map(|next| next.offer.provider.cluster.clone())
     }
 
     /// What makes these headers those that the first try got: the one before may have added its credential.
@@ -403,9 +437,16 @@ impl Attempts {
         self.rest(number, Failure { end, status: 0, retry_after_ms: None }, store, now);
     }
 
-    /// Whether the last try's target may have read the request, and has not answered.
-    pub(crate) fn may_be_sent(&self) -> bool {
-        self.tries.last().is_some_and(|last| !last.never_sent && last.status == 0)
+    /// A target's circuit breaker is open, and nothing comes after it. Envoy mostly finds that before the try begins:
+    /// `made` is how many tries it has made with that one, where it says.
+    pub(crate) fn overflowed<S: SharedStore>(&mut self, made: Option<u64>, store: &S, now: UnixMs) {
+        let is_of_last = match made.and_then(|made| usize::try_from(made).ok()) {
+            Some(made) => made <= self.tries.len(),
+            None => self.tries.last().is_some_and(|last| last.ended.is_none()),
+        };
+        if !is_of_last {
+            self.no_host(store, now);
+        }
     }
 
     /// The request has had so many tokens: corrects what was expected.

@@ -52,6 +52,9 @@ pub struct McpCall {
     pub tool: String,
     /// The id of the JSON-RPC request; none where there is none.
     pub id: Option<Box<RawValue>>,
+    /// Whether the app has rules for the called tool's arguments: the server gets them by the body alone, where they were
+    /// judged.
+    pub has_argument_rules: bool,
     /// None where nothing limits requests.
     pub reservation: Option<Reservation>,
 }

@@ -105,10 +105,12 @@ impl Forward {
             UpstreamCall::Model(_) => header_filter::is_forwarded,
             UpstreamCall::Mcp(_) => header_filter::is_forwarded_to_server,
         };
-        // They repeat the message as the client has sent it.
+        // They repeat the message as the client has sent it, and a server may believe them and not the body.
         let is_stale = |name: &str| {
-            let repeats = name.starts_with("mcp-param-") || name == "mcp-name";
-            repeats && self.body.is_some() && matches!(self.call, UpstreamCall::Mcp(_))
+            let UpstreamCall::Mcp(call) = &self.call else { return false };
+            let is_edited = self.body.is_some();
+            let is_judged = is_edited || call.has_argument_rules;
+            is_edited && name == "mcp-name" || is_judged && is_mcp_parameter(name)
         };
         let is_removed = |header: &&Header| !is_forwarded(header) || is_stale(&header.0);
         for header in headers.0.iter().filter(is_removed) {
@@ -120,6 +122,14 @@ impl Forward {
         }
         edits
     }
+}
+
+/// Whether a header repeats an argument. Some servers do not tell `_` from `-`.
+fn is_mcp_parameter(name: &str) -> bool {
+    const PREFIX: &[u8] = b"mcp-param-";
+    let prefix = name.as_bytes().get(..PREFIX.len()).unwrap_or_default();
+    let plain = |byte: &u8| if *byte == b'_' { b'-' } else { *byte };
+    prefix.iter().map(plain).eq(PREFIX.iter().copied())
 }
 
 /// The provider's query with its question mark, or nothing.
@@ -163,6 +173,16 @@ mod tests {
             ("?beta", "?beta"),
         ] {
             assert_eq!(forwarded_query(query), told, "{query}");
+        }
+    }
+
+    #[test]
+    fn headers_that_repeat_arguments_are_known_by_their_prefix() {
+        for name in ["mcp-param-repo", "mcp-param-", "mcp_param_repo", "mcp-param_x"] {
+            assert!(is_mcp_parameter(name), "{name}");
+        }
+        for name in ["mcp-param", "mcp-name", "x-mcp-param-repo", "mcp-params-x", ""] {
+            assert!(!is_mcp_parameter(name), "{name}");
         }
     }
 

@@ -113,6 +113,8 @@ pub const WITHHELD_FROM_SERVERS: HeaderSet = HeaderSet {
         "x-forwarded-",
         "x-b3-",
         "x-datadog-",
+        // What some servers take for the protocol's own headers, which are compared with the message.
+        "mcp_",
         "sec-fetch-",
         "metadata-",
         "x-aws-ec2-metadata-",

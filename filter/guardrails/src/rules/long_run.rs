@@ -28,6 +28,7 @@ const STANDARD_ENGINE: GeneralPurpose = GeneralPurpose::new(&STANDARD, CONFIG);
 const URL_SAFE_ENGINE: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, CONFIG);
 
 /// Looks at a run, which the byte at `end` or the end of the text ends.
+#[inline(never)]
 pub(crate) fn ended(sink: &mut Sink<'_>, start: usize, end: usize) {
     let start = after_escape(sink.bytes, start);
     let run = sink.bytes.get(start..end).unwrap_or_default();

@@ -43,7 +43,9 @@ pub(crate) fn find(number: &Number) -> Option<Found> {
     }
     let aadhaar = number.shape(3) == 0x444 && matches!(number.separator(3), Some(b' ' | b'-'));
     let row = !alone || number.following(3).is_some_and(|(_, length)| length == 4);
-    (aadhaar && !row && ends(3) && is_aadhaar(number.digits(3)))
+    // The middle of a UUID.
+    let is_joined = number.groups().len() == 3 && number.next == Some(b'-');
+    (aadhaar && !row && !is_joined && ends(3) && is_aadhaar(number.digits(3)))
         .then(|| found(D::IndiaAadhaar, number, 3))
         .flatten()
 }

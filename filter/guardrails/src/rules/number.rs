@@ -1,6 +1,6 @@
 //! Digits in groups: what most numbers of people, cards and accounts look like.
 
-use crate::class::{self, ALNUM, DIGIT};
+use crate::class::{self, ALNUM, DIGIT, SPACE};
 use crate::cursor::{Cursor, word_may_begin};
 use crate::detector::DetectorId;
 use crate::rules::{birth_date, card, ip, mixed, national, phone, ssn, telegram, wallet};
@@ -9,6 +9,8 @@ use crate::sink::{Found, Sink};
 /// Groups and digits that are read: more than any number has that is looked for.
 const MOST_GROUPS: usize = 20;
 const MOST_DIGITS: usize = 20;
+/// Digits that may be something without a word before them, or another group after them.
+const LEAST_ALONE: usize = 8;
 /// Digits on both sides of a comma that no decimal has.
 const LEAST_DIGITS_OF_TWO: usize = 18;
 
@@ -48,6 +50,7 @@ pub(crate) enum Before {
 }
 
 /// Tries every rule that begins with a digit, at the first of a run of digits.
+#[inline(never)]
 pub(crate) fn digits(sink: &mut Sink<'_>, at: usize) {
     let before = before(sink.bytes, at);
     if let Before::Comma(whole) = before {
@@ -58,6 +61,9 @@ pub(crate) fn digits(sink: &mut Sink<'_>, at: usize) {
     }
     mixed::spaced(sink, at);
     let named = sink.contexts.any_near(at);
+    if !named && is_plain(sink.bytes, at) {
+        return;
+    }
     let mut cursor = Cursor::new(sink.bytes, at);
     let number = Number::read(&mut cursor, before, named);
     if let Some(at) = cursor.undecided() {
@@ -80,17 +86,35 @@ pub(crate) fn digits(sink: &mut Sink<'_>, at: usize) {
     }
 }
 
+/// Whether a run of digits is too short for anything by itself, and neither goes on nor leads to more.
+fn is_plain(bytes: &[u8], at: usize) -> bool {
+    let rest = bytes.get(at..).unwrap_or_default();
+    let length = rest.iter().take(LEAST_ALONE).take_while(|byte| class::is(**byte, DIGIT)).count();
+    match rest.get(length..) {
+        // What comes after the end of the text may be more.
+        Some([next, after, ..]) if length < LEAST_ALONE => {
+            !(class::is(*next, ALNUM)
+                || matches!(next, b' ' | b'-' | b'.' | b'/') && class::is(*after, DIGIT))
+        }
+        _ => false,
+    }
+}
+
 /// A card in a list of numbers. A decimal has at most 17 digits that count, since no program writes more of one: with
-/// 18 or more on both sides of a comma, or with groups of four after it, two values stand there.
+/// 18 or more on both sides of a comma, or with groups of four after it, two values stand there. And no decimal comma
+/// has a comma as its list's separator: where one follows at once, they are values of a row.
 fn after_comma(sink: &mut Sink<'_>, at: usize, whole: usize) {
     let mut cursor = Cursor::new(sink.bytes, at);
     let number = Number::read(&mut cursor, Before::Comma(whole), false);
+    let is_row = number.as_ref().is_some_and(|number| number.groups().len() == 1)
+        && cursor.peek() == Some(b',')
+        && cursor.peek_at(1).is_some_and(|byte| !class::is(byte, SPACE));
     if let Some(at) = cursor.undecided() {
         sink.hold(at);
     }
     let is_decimal = |number: &Number| {
         let length = number.digits(1).len();
-        length > 4 && length.saturating_add(whole) < LEAST_DIGITS_OF_TWO
+        length > 4 && !is_row && length.saturating_add(whole) < LEAST_DIGITS_OF_TWO
     };
     if let Some((detector, span)) = number.filter(|number| !is_decimal(number)).as_ref().and_then(card::find)
     {

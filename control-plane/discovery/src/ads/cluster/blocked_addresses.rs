@@ -20,14 +20,11 @@ use super::BlockedAddresses;
 /// What Envoy calls it in the details of a response.
 const POLICY: &str = "out_of_reach";
 
-/// The filter, unless nothing is closed.
-pub(super) fn filter(reach: &BlockedAddresses) -> Option<HttpFilter> {
-    let never = (!reach.never.is_empty()).then(|| any_of(&reach.never));
-    let closed = (!reach.closed.is_empty()).then(|| any_of(&reach.closed));
-    let closed = closed.map(|closed| match reach.opened.is_empty() {
-        true => closed,
-        false => both(closed, not(any_of(&reach.opened))),
-    });
+/// The filter, unless nothing is closed. It lets pass what is `open` in any case.
+pub(super) fn filter(reach: &BlockedAddresses, open: &[IpNet]) -> Option<HttpFilter> {
+    let never = (!reach.never.is_empty()).then(|| but(any_of(&reach.never), open));
+    let opened = [reach.opened.as_slice(), open].concat();
+    let closed = (!reach.closed.is_empty()).then(|| but(any_of(&reach.closed), &opened));
     let permissions: Vec<_> = never.into_iter().chain(closed).map(permission).collect();
     if permissions.is_empty() {
         return None;
@@ -49,6 +46,13 @@ fn policy(permissions: Vec<Permission>) -> Policy {
 
 fn any_of(ranges: &[IpNet]) -> Rule {
     Rule::OrRules(Set { rules: ranges.iter().map(|range| permission(within(*range))).collect() })
+}
+
+fn but(rule: Rule, exceptions: &[IpNet]) -> Rule {
+    match exceptions.is_empty() {
+        true => rule,
+        false => both(rule, not(any_of(exceptions))),
+    }
 }
 
 fn both(one: Rule, other: Rule) -> Rule {

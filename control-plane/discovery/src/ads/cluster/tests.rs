@@ -40,7 +40,7 @@ fn subject_alt_names(context: UpstreamTlsContext) -> usize {
 }
 
 fn filters(provider: &ProviderCluster) -> Vec<String> {
-    http(provider, []).http_filters.into_iter().map(|filter| filter.name).collect()
+    http(provider, [], &[]).http_filters.into_iter().map(|filter| filter.name).collect()
 }
 
 #[test]
@@ -120,6 +120,22 @@ fn the_cluster_for_groups_has_the_attempt_filter_before_all_others_and_the_same_
     let cluster = group_cluster(&known, &group(), &filter);
     assert_eq!(cluster.name, "latchkey/group/07");
     assert_eq!(cluster.load_assignment.as_ref().unwrap().cluster_name, "latchkey/group/07");
+    let hosts = &cluster.load_assignment.as_ref().unwrap().endpoints;
+    let at = |host: &LocalityLbEndpoints| {
+        let Some(HostIdentifier::Endpoint(endpoint)) = &host.lb_endpoints[0].host_identifier else {
+            panic!("no endpoint")
+        };
+        let Some(AddressKind::SocketAddress(address)) = &endpoint.address.as_ref().unwrap().address else {
+            panic!("no socket")
+        };
+        (host.priority, address.address.clone())
+    };
+    let expected = [(0, "models.acme.com".to_owned()), (1, "255.255.255.255".to_owned())];
+    assert_eq!(
+        hosts.iter().map(at).collect::<Vec<_>>(),
+        expected,
+        "a connection to the last one fails at once"
+    );
     let encoded = cluster.encode_to_vec();
     let holds = |text: &str| encoded.windows(text.len()).any(|bytes| bytes == text.as_bytes());
     assert!(holds("latchkey/openai/credential") && !holds("s3cret"));

@@ -138,4 +138,5 @@ fn clusters_for_groups_are_for_gateways_that_have_the_filter() {
     let then = only(Ok(envoy.publish(&known)));
     assert_eq!(names(&then), ["latchkey/openai", "latchkey/group/00"]);
     assert!(older.publish(&[provider("one", "secret")]).is_empty(), "nothing has changed for the other");
+    assert_eq!([&older, &envoy].map(|it| it.status().gets_group_clusters), [false, true], "and it is said");
 }

@@ -23,8 +23,8 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, new: NewApp) -> Result<(A
     let now = context.world.now();
     let (name, settings) = new.settings(now)?;
     let settings = settings.validated_over(&AppSettings::default())?;
-    refuse_unknown_names(tx, &settings).await?;
     let revision = tx.revision(context.world).await?;
+    refuse_unknown_names(tx, &settings).await?;
     let app = App {
         id: context.world.id(),
         name,

@@ -6,6 +6,7 @@ use latchkey_core::expiry::{self, Lifetime, expiration};
 use latchkey_core::guardrails::{GuardrailSettings, check_trials};
 use latchkey_core::identity::IdentitySettings;
 use latchkey_core::limits::{EditLimits, Limits, given, nullable};
+use latchkey_core::mcp::McpArgumentRule;
 use latchkey_core::name::Name;
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::{AppSettings, CredentialMode};
@@ -38,6 +39,9 @@ pub struct NewApp {
     /// MCP servers by name, and single tools as `server/tool`; `*` in a tool stands for any run of characters.
     #[serde(default)]
     pub mcp_scope: Selection,
+    /// What the arguments of calls of MCP tools must be; all rules of a tool hold.
+    #[serde(default)]
+    pub mcp_argument_rules: Vec<McpArgumentRule>,
     /// Names of routing groups, which clients ask for as the model.
     #[serde(default = "Selection::none")]
     pub routing_groups: Selection,
@@ -112,6 +116,10 @@ pub struct EditApp {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Selection)]
     pub mcp_scope: Option<Selection>,
+    /// What the arguments of calls of MCP tools must be; replaced as a whole.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<McpArgumentRule>)]
+    pub mcp_argument_rules: Option<Vec<McpArgumentRule>>,
     /// Names of routing groups, which clients ask for as the model.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Selection)]
@@ -189,6 +197,7 @@ impl NewApp {
             allowed_providers: self.allowed_providers,
             allowed_models: self.allowed_models,
             mcp_scope: self.mcp_scope,
+            mcp_argument_rules: self.mcp_argument_rules,
             routing_groups: self.routing_groups,
             target_header: self.target_header,
             ip_allow_list: self.ip_allow_list,
@@ -229,6 +238,7 @@ impl EditApp {
         replace(&mut settings.allowed_providers, self.allowed_providers);
         replace(&mut settings.allowed_models, self.allowed_models);
         replace(&mut settings.mcp_scope, self.mcp_scope);
+        replace(&mut settings.mcp_argument_rules, self.mcp_argument_rules);
         replace(&mut settings.routing_groups, self.routing_groups);
         replace(&mut settings.target_header, self.target_header);
         replace(&mut settings.ip_allow_list, self.ip_allow_list);

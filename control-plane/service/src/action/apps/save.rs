@@ -62,27 +62,7 @@ pub async fn save(
     if before.status == Status::Revoked {
         return Err(Final.into());
     }
-    // An older version may hold what has no effect.
-    let settings = match origin {
-        VersionOrigin::Edit => settings.validated_over(&before.settings)?,
-        VersionOrigin::Rollback(_) => {
-            // What came after it may have taken a version's place.
-            let mut settings = settings.continuing(&before.settings);
-            settings.prompts.iter_mut().for_each(Prompt::drop_dangling_labels);
-            let settings = settings.validated()?;
-            refuse_unaffordable(&before.settings, &settings)?;
-            settings
-        }
-        VersionOrigin::Request(_) => {
-            let settings = settings.continuing(&before.settings).validated()?;
-            refuse_unaffordable(&before.settings, &settings)?;
-            settings
-        }
-    };
-    if matches!(origin, VersionOrigin::Request(_)) {
-        // Time has passed since it was asked for.
-        check_trials(&before.settings.guardrails, &settings.guardrails, context.world.now())?;
-    }
+    let settings = checked(settings, &before.settings, origin, context.world)?;
     let now = Configuration::of(&name, &settings);
     let changes = Configuration::of(&before.name, &before.settings).changes(&now);
     if changes.is_empty() {
@@ -100,6 +80,7 @@ pub async fn save(
         context.audit(tx, AuditedAction::to_app("app.mode_switched", &app, data));
     }
     change_requests::outdate(tx, context.by(), &app, version, &changes, &now).await?;
+    change_requests::trial::end_overtaken(tx, context.by(), &app, version, &changes).await?;
     let suspends = |service: &SelfService| service.suspend_keys_on_lost_access;
     if before_service != app.settings.self_service
         && (suspends(&before_service) || suspends(&app.settings.self_service))
@@ -108,6 +89,38 @@ pub async fn save(
     }
     let issued = keep_keys_in_step(tx, context, &app, mode).await?;
     Ok(SavedApp { app, issued, version: Some(version) })
+}
+
+/// The settings as they may be written in the place of those `before`.
+///
+/// # Errors
+/// They are wrong.
+pub(in crate::action) fn checked(
+    settings: AppSettings,
+    before: &AppSettings,
+    origin: VersionOrigin,
+    world: &World,
+) -> Result<AppSettings, Refusal> {
+    // An older version may hold what has no effect.
+    let settings = match origin {
+        VersionOrigin::Edit => settings.validated_over(before)?,
+        VersionOrigin::Rollback(_) => {
+            // What came after it may have taken a version's place.
+            let mut settings = settings.continuing(before);
+            settings.prompts.iter_mut().for_each(Prompt::drop_dangling_labels);
+            let settings = settings.validated()?;
+            refuse_unaffordable(before, &settings)?;
+            settings
+        }
+        VersionOrigin::Request(_) => {
+            let settings = settings.continuing(before).validated()?;
+            refuse_unaffordable(before, &settings)?;
+            // Time has passed since it was asked for.
+            check_trials(&before.guardrails, &settings.guardrails, world.now())?;
+            settings
+        }
+    };
+    Ok(settings)
 }
 
 /// Refuses settings, right in themselves, that cannot be given to the app now: they name what does not

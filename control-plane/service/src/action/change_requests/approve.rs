@@ -78,7 +78,11 @@ pub async fn fail(tx: &mut Tx, context: Context<'_>, id: Uuid, cause: &str) -> R
     decide(tx, context.by(), &request, Status::Failed, cause).await
 }
 
-async fn refuse_without_access(tx: &mut Tx, request: &ChangeRequest, app: &App) -> Result<(), Refusal> {
+pub(super) async fn refuse_without_access(
+    tx: &mut Tx,
+    request: &ChangeRequest,
+    app: &App,
+) -> Result<(), Refusal> {
     let access = &app.settings.self_service.access;
     let member = tx.member(request.user_id).await?;
     let may = |capability| member.as_ref().is_some_and(|member| access.grants(capability, member));

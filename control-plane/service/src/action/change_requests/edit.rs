@@ -6,6 +6,7 @@ use latchkey_core::expiry::Lifetime;
 use latchkey_core::guardrails::GuardrailSettings;
 use latchkey_core::identity::IdentitySettings;
 use latchkey_core::limits::{EditLimits, given, nullable};
+use latchkey_core::mcp::McpArgumentRule;
 use latchkey_core::name::Name;
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::AppSettings;
@@ -62,6 +63,10 @@ pub struct AskConfig {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Selection)]
     pub mcp_scope: Option<Selection>,
+    /// What the arguments of calls of MCP tools must be; replaced as a whole.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<McpArgumentRule>)]
+    pub mcp_argument_rules: Option<Vec<McpArgumentRule>>,
     /// Names of routing groups, which clients ask for as the model.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Selection)]
@@ -279,6 +284,7 @@ impl From<AskConfig> for EditApp {
             allowed_providers,
             allowed_models,
             mcp_scope,
+            mcp_argument_rules,
             routing_groups,
             target_header,
             ip_allow_list,
@@ -296,6 +302,7 @@ impl From<AskConfig> for EditApp {
             allowed_providers,
             allowed_models,
             mcp_scope,
+            mcp_argument_rules,
             routing_groups,
             target_header,
             ip_allow_list,

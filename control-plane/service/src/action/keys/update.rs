@@ -40,7 +40,7 @@ pub struct EditKey {
     pub limits: Option<Option<EditLimits>>,
 }
 
-/// Edits a named key.
+/// Edits a named key; what it was and is.
 ///
 /// # Errors
 /// There is no such key, it is revoked, or it would exceed its app.
@@ -50,7 +50,7 @@ pub async fn update(
     app_id: Uuid,
     id: Uuid,
     edit: EditKey,
-) -> Result<Key, Refusal> {
+) -> Result<(Key, Key), Refusal> {
     let expires_at = expiry::edited(edit.expires_at, edit.expires_in, context.world.now())?;
     let app = tx.app(app_id).await?.ok_or(Refusal::NotFound("app"))?;
     let mut key = tx.named_key(app.id, id).await?.ok_or(Refusal::NotFound("key"))?;
@@ -66,16 +66,17 @@ pub async fn update(
     }
     delegation::check(&app.settings, &key.terms(), Grant::Edit(&before.terms()))?;
     if key == before {
-        return Ok(key);
+        return Ok((before, key));
     }
     key.revision = tx.revision(context.world).await?;
     tx.update_key(&key).await?;
     let paths = changed(&edited(&before), &edited(&key));
     context.audit(tx, AuditedAction::to_key("key.updated", &key, json!({ "changed": paths })));
-    Ok(key)
+    Ok((before, key))
 }
 
 /// What of a key can be edited.
-fn edited(key: &Key) -> Value {
+#[must_use]
+pub fn edited(key: &Key) -> Value {
     json!({ "name": key.name, "expires_at": key.expires_at, "limits": key.limits })
 }

@@ -1,4 +1,5 @@
 use latchkey_core::mcp;
+use latchkey_core::mcp_tools::ToolPinning;
 use latchkey_core::selection::Selection;
 use latchkey_core::settings::AppSettings;
 use latchkey_filter_core::snapshot::SessionKey;
@@ -18,25 +19,27 @@ impl Administered for McpProtocol {
         updated: "mcp_server.updated",
         deleted: "mcp_server.deleted",
     };
-    const NAMED_BY: &'static str = "the MCP scope of these apps names it";
+    const NAMED_BY: &'static str = "the MCP scope or the argument rules of these apps name it";
 
-    type Draft = ();
-    type Edit = ();
+    type Draft = ToolPinning;
+    /// None leaves it.
+    type Edit = Option<ToolPinning>;
 
-    fn new((): (), world: &World) -> Result<Self, Refusal> {
-        Ok(Self { session_key: SessionKey(world.random::<32>().to_vec()) })
+    fn new(tool_pinning: ToolPinning, world: &World) -> Result<Self, Refusal> {
+        Ok(Self { session_key: SessionKey(world.random::<32>().to_vec()), tool_pinning })
     }
 
-    fn edit(&mut self, (): ()) -> Result<(), Refusal> {
+    fn edit(&mut self, tool_pinning: Option<ToolPinning>) -> Result<(), Refusal> {
+        self.tool_pinning = tool_pinning.unwrap_or(self.tool_pinning);
         Ok(())
     }
 
     fn created(&self) -> Value {
-        json!({})
+        json!({ "tool_pinning": self.tool_pinning })
     }
 
     fn edited(&self) -> Value {
-        json!({})
+        json!({ "tool_pinning": self.tool_pinning })
     }
 
     async fn refuse_needed(_: &mut Tx, _: &str) -> Result<(), Refusal> {
@@ -44,6 +47,8 @@ impl Administered for McpProtocol {
     }
 
     fn is_named_by(settings: &AppSettings, name: &str) -> bool {
-        matches!(settings.mcp_scope, Selection::Only(_)) && mcp::reaches(&settings.mcp_scope, name)
+        let is_in_scope =
+            matches!(settings.mcp_scope, Selection::Only(_)) && mcp::reaches(&settings.mcp_scope, name);
+        is_in_scope || settings.mcp_argument_rules.iter().any(|rule| rule.server() == name)
     }
 }

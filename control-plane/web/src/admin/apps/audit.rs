@@ -9,6 +9,7 @@ use latchkey_api::apps::{self, AppView};
 use latchkey_api::body::{PathParams, Query};
 use latchkey_api::change_requests::{self, AppRequestQuery, ChangeRequestList};
 use latchkey_api::problem::Problem;
+use latchkey_api::simulation::{self, SimulationQuery, SimulationView};
 use latchkey_api::versions::{self, VersionDetail, VersionPage, VersionQuery, VersionView};
 use latchkey_core::settings::CredentialMode;
 use latchkey_core::status::Standing;
@@ -20,7 +21,7 @@ use crate::form::{HtmlForm, Posted};
 use crate::format;
 use crate::frame::{Frame, Visit, done};
 use crate::list::{Filter, PaginatedList};
-use crate::{html, unprocessable};
+use crate::{html, simulation as words, unprocessable};
 
 /// How many change requests stand beside the versions.
 const RECENT: u16 = 10;
@@ -46,6 +47,7 @@ struct VersionDetailPage {
     settings: String,
     newest: i64,
     revoked: bool,
+    simulation: Option<SimulationView>,
     form: HtmlForm,
 }
 
@@ -73,7 +75,23 @@ pub async fn version(
     PathParams(ids): PathParams<(Uuid, i64)>,
     Filter(query): Filter<VersionQuery>,
 ) -> Result<Response, Problem> {
-    show(&visit, &api, ids, query, HtmlForm::default()).await
+    show(&visit, &api, ids, query, HtmlForm::default(), None).await
+}
+
+/// Shows what a rollback to a version would have done to past requests.
+pub async fn simulate(
+    visit: Visit,
+    State(api): State<Api>,
+    PathParams(ids): PathParams<(Uuid, i64)>,
+) -> Result<Response, Problem> {
+    let (days, against) = (Query(SimulationQuery::default()), VersionQuery { against: None });
+    match simulation::of_rollback(visit.reader()?, State(api.clone()), PathParams(ids), days).await {
+        Ok(tried) => show(&visit, &api, ids, against, HtmlForm::default(), Some(tried.0)).await,
+        Err(problem) => {
+            let form = HtmlForm::default().refused(problem)?;
+            Ok(unprocessable(show(&visit, &api, ids, against, form, None).await?))
+        }
+    }
 }
 
 /// Gives the app the settings of a version again.
@@ -100,7 +118,7 @@ pub async fn rollback(
         }
         Err(problem) => {
             let form = posted.refused(problem)?;
-            let page = show(&posted.visit, &api, ids, VersionQuery { against: None }, form).await?;
+            let page = show(&posted.visit, &api, ids, VersionQuery { against: None }, form, None).await?;
             Ok(unprocessable(page))
         }
     }
@@ -112,14 +130,16 @@ async fn show(
     (id, number): (Uuid, i64),
     query: VersionQuery,
     form: HtmlForm,
+    simulation: Option<SimulationView>,
 ) -> Result<Response, Problem> {
     let state = || State(api.clone());
     let app = app(visit, api, id).await?;
     let newest = VersionPage { cursor: None, limit: Some(1) };
     let newest = versions::list(visit.reader()?, state(), PathParams(id), Query(newest)).await?.items;
     let version = versions::read(visit.reader()?, state(), PathParams((id, number)), Query(query)).await?.0;
+    let what = if simulation.is_some() { "past requests under " } else { "" };
     html(&VersionDetailPage {
-        frame: visit.frame(format!("{}: v{number}", app.name)),
+        frame: visit.frame(format!("{}: {what}v{number}", app.name)),
         tabs: Tabs::of(&app, "audit"),
         number,
         right: format!("v{number}"),
@@ -127,6 +147,7 @@ async fn show(
         version,
         newest: newest.first().map_or(number, |version| version.number),
         revoked: app.status == Standing::Revoked,
+        simulation,
         form,
     })
 }

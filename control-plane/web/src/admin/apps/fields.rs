@@ -1,7 +1,7 @@
 //! The fields of an app's forms.
 
 use crate::form::app::{IDENTITY, JWT, LIMIT_FIELDS, NAMED_KEY_LIMIT_FIELDS};
-use crate::form::{Field, FieldKind, FormInput, HtmlForm, expiry};
+use crate::form::{Field, FieldKind, FormInput, HtmlForm, argument_rule, expiry};
 use crate::guardrails;
 use latchkey_api::apps::AppView;
 
@@ -9,6 +9,7 @@ const SETTINGS: &[Field] = &[
     ("name", FieldKind::Text),
     ("allowed_models", FieldKind::Selection),
     ("mcp_scope", FieldKind::Selection),
+    ("mcp_argument_rules", FieldKind::ArgumentRules),
     ("routing_groups", FieldKind::Grant),
     ("target_header", FieldKind::Flag),
     ("ip_allow_list", FieldKind::OptionalList),
@@ -70,5 +71,7 @@ pub fn filled(app: &AppView, providers: &[String]) -> HtmlForm {
     };
     let form = HtmlForm::of(app).with("allowed_providers", on.join(", ")).with("identity.jwt.from", from);
     // The moment stays as it is unless another is chosen.
-    guardrails::filled(form.with("expires_at", ""), &app.guardrails)
+    let rules = argument_rule::write_all(&app.mcp_argument_rules);
+    let form = form.with("expires_at", "").with("mcp_argument_rules", rules);
+    guardrails::filled(form, &app.guardrails)
 }

@@ -1,13 +1,13 @@
 //! Who may do what with an app by themselves.
 
 use askama::Template;
-use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use latchkey_api::access::{self, AccessExplanation, AccessQuery, PeopleQuery, PersonAccess};
 use latchkey_api::apps::{self, AppView};
 use latchkey_api::body::{JsonBody, PathParams, Query};
 use latchkey_api::pagination::{ListPage, PageQuery};
+use latchkey_api::precondition::{IfMatch, Tagged};
 use latchkey_api::problem::Problem;
 use latchkey_api::self_service::{self, EditSelfService, RuleView, SelfServiceView};
 use latchkey_api::{Api, groups};
@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::tabs::Tabs;
 use super::{people, secret};
-use crate::form::{Field, FieldKind, FormInput, HtmlForm, Posted};
+use crate::form::{Field, FieldKind, FormInput, HtmlForm, IF_MATCH, Posted};
 use crate::format;
 use crate::frame::{Frame, Visit, done};
 use crate::list::{Filter, PaginatedList};
@@ -99,8 +99,8 @@ pub async fn page(
     PathParams(id): PathParams<Uuid>,
     Filter(filter): Filter<PeopleFilter>,
 ) -> Result<Response, Problem> {
-    let now = self_service::read(visit.reader()?, State(api.clone()), PathParams(id)).await?.0;
-    show(&visit, &api, id, filter, filled(&now), None).await
+    let form = now(&visit, &api, id).await?;
+    show(&visit, &api, id, filter, form, None).await
 }
 
 pub async fn update(
@@ -111,15 +111,13 @@ pub async fn update(
     let admin = posted.visit.admin()?;
     let saved = async {
         let edit = typed(&posted, &api, id).await?;
-        self_service::update(admin, State(api.clone()), PathParams(id), edit).await
+        self_service::update(admin, State(api.clone()), PathParams(id), posted.if_match(), edit).await
     };
-    posted
-        .answer(
-            saved.await,
-            |_| done(&path(id), "Saved."),
-            |form| show(&posted.visit, &api, id, PeopleFilter::default(), form, None),
-        )
-        .await
+    let again = async |form: HtmlForm| {
+        let form = form.on_top_of(&now(&posted.visit, &api, id).await?);
+        show(&posted.visit, &api, id, PeopleFilter::default(), form, None).await
+    };
+    posted.answer(saved.await, |_| done(&path(id), "Saved."), again).await
 }
 
 /// Shows who would have access, if what was typed were saved.
@@ -148,9 +146,19 @@ pub async fn preview(
 
 /// The edit that was typed.
 async fn typed(posted: &Posted, api: &Api, id: Uuid) -> Result<JsonBody<EditSelfService>, Problem> {
-    let now = self_service::read(posted.visit.reader()?, State(api.clone()), PathParams(id)).await?.0;
-    let typed = posted.typed.clone().over(filled(&now));
+    let shown = match posted.typed.as_shown() {
+        Some(shown) => shown,
+        None => now(&posted.visit, api, id).await?,
+    };
+    let typed = posted.typed.clone().over(shown);
     Ok(JsonBody(typed.read(&fields(&typed))?))
+}
+
+/// The form as the settings are now.
+async fn now(visit: &Visit, api: &Api, id: Uuid) -> Result<HtmlForm, Problem> {
+    let read = self_service::read(visit.reader()?, State(api.clone()), PathParams(id)).await?;
+    let Tagged(now, tag) = read;
+    Ok(filled(&now).with(IF_MATCH, tag.as_str()))
 }
 
 /// The fields that count with the modes that are chosen. The API keeps a list that its mode does not look at, so
@@ -179,11 +187,12 @@ pub async fn mode(
     let admin = posted.visit.admin()?;
     let saved = async {
         let edit = JsonBody(posted.typed.read(&[("mode", FieldKind::Text)])?);
-        apps::update(admin, State(api.clone()), PathParams(id), edit).await
+        // The form has nothing else that somebody may have changed.
+        apps::update(admin, State(api.clone()), PathParams(id), IfMatch::default(), edit).await
     };
     match saved.await {
         // In named mode nobody needs the app key that named keys are made of.
-        Ok(Json(AppView { key: Some(key), mode: CredentialMode::Shared, .. })) => {
+        Ok(Tagged(AppView { key: Some(key), mode: CredentialMode::Shared, .. }, _)) => {
             let app = super::app(&posted.visit, &api, id).await?;
             let reached =
                 apps::propagation(posted.visit.reader()?, State(api.clone()), PathParams(id)).await?.0;
@@ -192,8 +201,7 @@ pub async fn mode(
         }
         Ok(_) => Ok(done(&path(id), "Saved.")),
         Err(problem) => {
-            let now = self_service::read(posted.visit.reader()?, State(api.clone()), PathParams(id)).await?.0;
-            let form = filled(&now).refused(problem)?;
+            let form = now(&posted.visit, &api, id).await?.refused(problem)?;
             Ok(unprocessable(show(&posted.visit, &api, id, PeopleFilter::default(), form, None).await?))
         }
     }

@@ -18,7 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(50);
 /// The largest answer, in bytes.
 const LARGEST: usize = 4 * 1024 * 1024;
 /// What of an answer's headers is worth seeing.
-const SHOWN: [&str; 4] = ["x-ratelimit-", "retry-after", "x-should-retry", "x-request-id"];
+const SHOWN: [&str; 5] =
+    ["x-ratelimit-", "retry-after", "x-should-retry", "x-request-id", "x-latchkey-attempts"];
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct ChatPrompt {

@@ -6,9 +6,12 @@ use latchkey_api::problem::Problem;
 use latchkey_api::upstreams::{
     Detector, DetectorProtocol, McpProtocol, McpServer, ModelProtocol, Provider, Upstream, UpstreamResource,
 };
+use latchkey_core::mcp_tools::ToolPinning;
 use latchkey_core::name::Slug;
 
+use super::tools::ToolList;
 use crate::form::{Field, FieldKind};
+use crate::frame::Visit;
 
 /// A line of what is known of an upstream: its name, its text, and whether that is code.
 pub type Fact = (&'static str, String, bool);
@@ -45,7 +48,19 @@ pub trait UpstreamPages: UpstreamResource {
     /// Whether it is an external detector.
     const JUDGES_TEXTS: bool = false;
 
+    /// Whether it is an MCP server.
+    const LISTS_TOOLS: bool = false;
+
     fn facts(api: &Api, upstream: &Upstream<Self>) -> Vec<Fact>;
+
+    /// Its tools, where they are pinned or were.
+    fn tools(
+        _visit: &Visit,
+        _api: &Api,
+        _upstream: &Upstream<Self>,
+    ) -> impl Future<Output = Result<Option<ToolList>, Problem>> + Send {
+        async { Ok(None) }
+    }
 
     /// The models that it offers, by id; none where it is not a provider of models.
     fn models(
@@ -59,6 +74,13 @@ pub const KINDS: &[(&str, &str)] = &[
     ("azure_openai", "Azure OpenAI"),
     ("anthropic", "Anthropic"),
     ("openai_compatible", "OpenAI-compatible"),
+];
+
+/// Which of an MCP server's tools may be used.
+pub const TOOL_PINNINGS: &[(&str, &str)] = &[
+    ("unpinned", "Not pinned: whatever the server lists"),
+    ("trust_first_use", "Pinned: trusted at first use, approved after each change"),
+    ("approval", "Pinned: approved by an admin"),
 ];
 
 /// Under which name a limit of a chat's output is sent.
@@ -155,13 +177,27 @@ impl UpstreamPages for McpProtocol {
     const DISABLED: &'static str = "Disabled: it is no longer called.";
 
     const FIRST_URL: &'static str = "";
-    const FIELDS: &'static [Field] = &[("url", FieldKind::Text)];
+    const FIELDS: &'static [Field] = &[("url", FieldKind::Text), ("tool_pinning", FieldKind::Text)];
     const LOG_PREFIX: &'static str = "mcp/";
     const OFFERS_MODELS: bool = false;
+    const LISTS_TOOLS: bool = true;
 
     fn facts(api: &Api, server: &McpServer) -> Vec<Fact> {
         let address = format!("{}/mcp/{}", api.gateway_url, server.name);
-        vec![("Clients call", address, true), ("Served by", server.url.clone(), true)]
+        let pinning = server.protocol.tool_pinning.as_str();
+        let tools =
+            TOOL_PINNINGS.iter().find(|(word, _)| *word == pinning).map_or(pinning, |(_, words)| *words);
+        vec![
+            ("Clients call", address, true),
+            ("Served by", server.url.clone(), true),
+            ("Tools", tools.to_owned(), false),
+        ]
+    }
+
+    async fn tools(visit: &Visit, api: &Api, server: &McpServer) -> Result<Option<ToolList>, Problem> {
+        let tools = ToolList::of(visit, api, &server.name).await?;
+        let is_pinned = server.protocol.tool_pinning != ToolPinning::Unpinned;
+        Ok(Some(tools).filter(|tools| is_pinned || !tools.rows.is_empty()))
     }
 
     async fn models(_: &Api, _: &Slug) -> Result<Option<Vec<(String, String)>>, Problem> {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::categories;
 use crate::form::app::{IDENTITY, JWT, LIMIT_FIELDS, NAMED_KEY_LIMIT_FIELDS};
-use crate::form::{Field, FieldKind, FormInput, HtmlForm};
+use crate::form::{Field, FieldKind, FormInput, HtmlForm, argument_rule};
 use crate::guardrails;
 
 /// Fields of the forms' own, which say nothing of the change.
@@ -51,6 +51,7 @@ const KEYS: &[Field] = &[("keys", FieldKind::Aside)];
 const ALLOWED: &[Field] = &[
     ("allowed_models", FieldKind::Selection),
     ("mcp_scope", FieldKind::Selection),
+    ("mcp_argument_rules", FieldKind::ArgumentRules),
     ("routing_groups", FieldKind::Grant),
     ("target_header", FieldKind::Flag),
     ("allowed_providers", FieldKind::Selection),
@@ -70,7 +71,9 @@ pub(super) fn form(kind: ChangeKind, now: &MyAppSettings) -> HtmlForm {
     match kind {
         ChangeKind::UpdateConfig => {
             let ranges = now.ip_allow_list.as_ref().map(|ranges| ranges.join("\n")).unwrap_or_default();
-            let form = form.with("ip_allow_list", ranges).with("expires_at", last_day(now));
+            let rules = argument_rule::write_all(&now.mcp_argument_rules);
+            let form = form.with("ip_allow_list", ranges).with("mcp_argument_rules", rules);
+            let form = form.with("expires_at", last_day(now));
             guardrails::filled(form, &now.guardrails)
         }
         ChangeKind::JwtAuthSettings => {

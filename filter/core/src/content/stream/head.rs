@@ -1,6 +1,6 @@
 //! What an event is, and which channels end with it.
 
-use crate::content::object::{members, written};
+use crate::content::object::members;
 use crate::content::place::Segment;
 use crate::request::body::JsonCursor;
 use crate::request::endpoint::ModelOperation;
@@ -54,7 +54,7 @@ impl<'a> EventHead<'a> {
             choices: None,
         };
         members(&mut JsonCursor(data), |name, value| {
-            let written = written(value)?;
+            let written = value.written()?;
             match name {
                 "type" => head.kind = written.trim_matches('"'),
                 "index" => head.index = written.parse().ok(),

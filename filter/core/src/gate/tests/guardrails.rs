@@ -244,6 +244,159 @@ fn a_rule_on_trial_changes_nothing_and_ends() {
     }
 }
 
+/// The app's own rules, and those that a change request asks for.
+fn tried(rules: Vec<GuardrailRule>, asked: Vec<GuardrailRule>) -> TestMemory {
+    let guardrails = |rules| wire::Guardrails { rules, key: vec![7; 32], ..wire::Guardrails::default() };
+    with_app(|app| {
+        app.guardrails = (!rules.is_empty()).then(|| guardrails(rules));
+        app.mcp = Some(testing::all());
+        let until_ms = 1_001;
+        let guardrails = Some(guardrails(asked));
+        app.guardrail_trial =
+            Some(wire::GuardrailTrial { change_request: vec![9; 16], guardrails, until_ms });
+    })
+}
+
+fn trial(report: &InspectionReport) -> Vec<(&str, FindingAction, Direction)> {
+    let trial = report.trial.as_ref().unwrap();
+    assert_eq!(trial.change_request, [9; 16]);
+    trial.findings.iter().map(|found| (found.detector.as_str(), found.action, found.direction)).collect()
+}
+
+#[test]
+fn what_is_tried_changes_nothing_and_says_what_it_would_have_done() {
+    use FindingAction::{WouldAnonymize, WouldBlock, WouldMonitor, WouldRedact};
+    let text = format!("mail {EMAIL} the key {KEY}");
+    for (action, would) in
+        [(Action::Redact, WouldRedact), (Action::Anonymize, WouldAnonymize), (Action::Monitor, WouldMonitor)]
+    {
+        let store = tried(vec![], vec![rule("pii", action), rule("secrets", Action::Redact)]);
+        let forward = forwarded(say(&store, &text));
+        assert!(forward.body.is_none(), "{action:?}");
+        assert!(forward.response_headers.iter().all(|(name, _)| *name != "x-latchkey-guardrails"));
+        let report = report(&forward);
+        assert!(report.is_tried_only && report.findings.is_empty());
+        let found =
+            [("email", would, Direction::Request), ("aws_access_key", WouldRedact, Direction::Request)];
+        assert_eq!(trial(report), found);
+    }
+    let store = tried(vec![], vec![rule("pii", Action::Redact), rule("secrets", Action::Block)]);
+    let forward = forwarded(say(&store, &format!("{KEY} and {EMAIL}")));
+    assert_eq!(trial(report(&forward)).first(), Some(&("aws_access_key", WouldBlock, Direction::Request)));
+    let inspector = AnswerInspector::new(forward.inspection.unwrap(), &forward.call);
+    assert_eq!(inspector.mode(), AnswerMode::Pass);
+    assert_eq!(trial(&inspector.into_report()).len(), 2, "there would have been no answer");
+}
+
+#[test]
+fn what_is_tried_leaves_the_apps_own_rules_as_they_are() {
+    use FindingAction::{WouldBlock, WouldRedact};
+    let own = || vec![rule("pii", Action::Redact), rule("pci", Action::Block)];
+    let asked = || vec![rule("pii", Action::Block)];
+    let (with, without) = (tried(own(), asked()), guarded(own()));
+    let text = format!("mail {EMAIL}, thanks");
+    let (tried, plain) = (forwarded(say(&with, &text)), forwarded(say(&without, &text)));
+    assert_eq!((&tried.body, &tried.response_headers), (&plain.body, &plain.response_headers));
+    assert_eq!(report(&tried).findings, report(&plain).findings);
+    assert_eq!(trial(report(&tried)), [("email", WouldBlock, Direction::Request)], "the text as it came");
+
+    let text = format!("{CARD} for {EMAIL}");
+    let (tried, plain) = (refusal(say(&with, &text)), refusal(say(&without, &text)));
+    assert_eq!((&tried.headers, &tried.body), (&plain.headers, &plain.body));
+    let told = tried.inspection.unwrap();
+    assert_eq!(trial(&told), [("email", WouldBlock, Direction::Request)], "though the app blocked it");
+    assert_eq!(told.findings, plain.inspection.unwrap().findings);
+
+    let (with, without) =
+        (self::tried(own(), vec![rule("pii", Action::Redact), rule("pci", Action::Redact)]), guarded(own()));
+    let answer = says(&format!("ask {EMAIL}"));
+    let [tried, plain] = [&with, &without].map(|store| answered(forwarded(say(store, "hi")), &answer));
+    assert_eq!(text_of(&tried.0), text_of(&plain.0));
+    assert_eq!(tried.1.findings, plain.1.findings);
+    assert_eq!(trial(&tried.1), [("email", WouldRedact, Direction::Response)]);
+    assert!(plain.1.trial.is_none());
+}
+
+fn text_of(answer: &WholeAnswer) -> Vec<u8> {
+    let WholeAnswer::Replace(body) = answer else { panic!("{answer:?}") };
+    body.clone()
+}
+
+#[test]
+fn a_trial_watches_answers_and_lets_them_pass() {
+    let store = tried(vec![], vec![rule("pii", Action::Redact)]);
+    let found = [("email", FindingAction::WouldRedact, Direction::Response)];
+    let stream = format!(
+        "data: {}\n\ndata: [DONE]\n\n",
+        json!({ "choices": [{ "index": 0, "delta": { "content": EMAIL } }] })
+    );
+    let document = says(EMAIL).to_string();
+    for (kind, body) in [("text/event-stream", &stream), ("application/json", &document)] {
+        for (size, ends) in [(1, true), (7, true), (usize::MAX, true), (usize::MAX, false)] {
+            let forward = forwarded(say(&store, "hi"));
+            let mut inspector = AnswerInspector::new(forward.inspection.unwrap(), &forward.call);
+            let head = AnswerHead { content_type: Some(kind), content_encoding: None };
+            assert_eq!(inspector.answered(200, head), AnswerMode::Watch);
+            for chunk in body.as_bytes().chunks(size) {
+                inspector.watch(chunk, false);
+            }
+            if ends {
+                inspector.watch(&[], true);
+            }
+            assert_eq!(trial(&inspector.into_report()), found, "{kind} {size} {ends}");
+        }
+    }
+}
+
+#[test]
+fn a_stream_under_the_apps_own_rules_is_tried_as_it_came() {
+    let own = || vec![rule("pii", Action::Redact)];
+    let (with, without) = (tried(own(), vec![rule("pii", Action::Block)]), guarded(own()));
+    for size in [1, 5, 1000] {
+        let [(shown, told), (plain, _)] = [&with, &without]
+            .map(|store| streamed(forwarded(say(store, "hi")), &["a ", EMAIL, " b ", EMAIL], size));
+        assert_eq!(shown, plain);
+        assert_eq!(
+            trial(&told),
+            [("email", FindingAction::WouldBlock, Direction::Response)],
+            "once: it ends"
+        );
+    }
+}
+
+#[test]
+fn a_trial_ends_by_its_time_and_one_that_cannot_be_read_is_none() {
+    let store = with_app(|app| {
+        let guardrails = wire::Guardrails {
+            rules: vec![rule("pii", Action::Block)],
+            key: vec![7; 32],
+            ..wire::Guardrails::default()
+        };
+        app.guardrail_trial = Some(wire::GuardrailTrial {
+            change_request: vec![9; 16],
+            guardrails: Some(guardrails),
+            until_ms: 1_000,
+        });
+    });
+    assert!(forwarded(say(&store, EMAIL)).inspection.is_none());
+    let mut unknown = rule("pii", Action::Block);
+    unknown.detector = "of_a_later_version".to_owned();
+    let store = tried(vec![rule("pii", Action::Redact)], vec![unknown]);
+    let forward = forwarded(say(&store, EMAIL));
+    assert_eq!(sent(&forward, 0), "[EMAIL]", "the app's own settings are in force");
+    assert!(report(&forward).trial.is_none(), "it does not count as tried");
+}
+
+#[test]
+fn what_an_earlier_turn_would_have_come_to_is_not_told_again() {
+    let store = tried(vec![], vec![rule("pii", Action::Redact)]);
+    let turns = messages(&[("user", EMAIL), ("assistant", "ok"), ("user", "mail ann@example.com")]);
+    let forward = forwarded(ask(&store, testing::app_key().expose(), CHAT, &turns));
+    let trial = report(&forward).trial.as_ref().unwrap();
+    let places: Vec<_> = trial.findings.iter().map(|found| found.place.as_str()).collect();
+    assert_eq!(places, ["messages[2].content"]);
+}
+
 #[test]
 fn a_rule_on_trial_leaves_the_categorys_in_force() {
     let trial = |category: &str, detector: &str, shadow_until_ms| GuardrailRule {

@@ -11,6 +11,8 @@ use crate::routing::cooldown;
 use crate::snapshot::BucketKind;
 use crate::upstream::attempts::{AttemptEnd, SharedAttempts};
 
+mod failed_tries;
+
 const BODY: &[u8] = br#"{"model":"fast","messages":[{"role":"user","content":"hi"}],"max_tokens":100}"#;
 const BUDGET: BucketKind = BucketKind::CostBudget;
 const SUBJECT: SubjectId = SubjectId(testing::APP.0.into_bytes());
@@ -330,50 +332,26 @@ fn an_outage_of_all_targets_costs_nothing_where_nothing_was_sent() {
 }
 
 #[test]
-fn a_target_without_a_host_rests_and_what_the_one_before_has_read_is_charged() {
+fn without_a_route_for_groups_nobody_was_asked_and_nobody_rests() {
     let store = grouped(&[(BUDGET, 1_000_000_000)], |_, _| ());
     testing::grant(&store, SUBJECT, BUDGET, 1_000_000_000, 900_000_000);
     let mut tried = None;
-    let mut input = 0;
     let record = record(
         &store,
         |attempts, meter| {
-            input = meter.call().unwrap().reservation().unwrap().input_tokens.unwrap();
-            attempts.borrow_mut().begin("openai", &[], &store, UnixMs(1_000)).unwrap();
-            attempts.borrow_mut().ended(0, false, UnixMs(1_100));
             tried = Some(Rc::clone(attempts));
-            meter.answered(503, AnswerHead::default());
+            let reply = meter.unrouted().unwrap();
+            assert_eq!((reply.status, reply.code), (503, Some(Code::GroupNotRouted)));
+            let body: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+            assert!(body["error"]["message"].as_str().unwrap().contains("envoy/README.md"), "{body}");
         },
         UpstreamOutcome::NoHost,
     );
-    let ends: Vec<_> = record.attempts.iter().map(|it| (it.provider.as_str(), it.end)).collect();
-    assert_eq!(ends, [("openai", AttemptEnd::Connection), ("azure", AttemptEnd::Connection)]);
-    assert_eq!((record.cost.0, record.settlement), (1_000 * input, Settlement::Reserved));
+    assert_eq!((record.code, record.status, record.model.as_str()), ("group_not_routed", 503, "fast"));
+    assert_eq!((record.attempts.len(), record.cost.0, record.settlement), (0, 0, Settlement::None));
+    assert_eq!((held(&store), testing::line(&store, SUBJECT, BUDGET).used), (0, 0));
     let cooldowns = cooldown::Cooldowns::read(&store);
-    assert!(tried.unwrap().borrow().targets().iter().all(|target| cooldowns.rests(target, UnixMs(9_001))));
-}
-
-#[test]
-fn where_envoy_cannot_try_again_what_was_sent_is_charged_as_unknown() {
-    let store = grouped(&[(BUDGET, 1_000_000_000)], |_, _| ());
-    testing::grant(&store, SUBJECT, BUDGET, 1_000_000_000, 900_000_000);
-    for (never_sent, settlement) in [(false, Settlement::Reserved), (true, Settlement::None)] {
-        let record = record(
-            &store,
-            |attempts, meter| {
-                attempts.borrow_mut().begin("openai", &[], &store, UnixMs(1_000)).unwrap();
-                attempts.borrow_mut().ended(0, never_sent, UnixMs(1_100));
-                meter.answered(503, AnswerHead::default());
-            },
-            UpstreamOutcome::Overflow,
-        );
-        assert_eq!((record.settlement, record.cost.0 > 0), (settlement, !never_sent));
-        // The next one finds the first target well again.
-        let target = Rc::clone(&attempts(&forwarded(call(&store, &[], BODY))).borrow().targets()[1]);
-        cooldown::recovered(&store, &target, UnixMs(i64::MAX));
-        let other = Rc::clone(&attempts(&forwarded(call(&store, &[], BODY))).borrow().targets()[0]);
-        cooldown::recovered(&store, &other, UnixMs(i64::MAX));
-    }
+    assert!(tried.unwrap().borrow().targets().iter().all(|target| !cooldowns.has_failed(target)));
 }
 
 #[test]

@@ -82,7 +82,10 @@ impl ModelCall {
                 tried.no_host(store, now);
                 UpstreamOutcome::NeverSent
             }
-            UpstreamOutcome::Overflow if tried.may_be_sent() => UpstreamOutcome::Unknown,
+            UpstreamOutcome::Overflow(made) => {
+                tried.overflowed(made, store, now);
+                UpstreamOutcome::NeverSent
+            }
             other => other,
         };
         tried.finish(has_failed, outcome == UpstreamOutcome::NeverSent, store, now);

@@ -520,7 +520,13 @@ fn a_message_to_an_mcp_server_is_recorded_and_uses_one_request() {
         let reservation =
             call(store, ModelOperation::Moderations, false, &[RequestsPerMinute]).into_reservation();
         let mut meter = RequestMeter::new(ATTRIBUTION, "mcp", Headers(&[]), UnixMs(1000));
-        meter.forwarded(UpstreamCall::Mcp(McpCall { server, tool: tool.to_owned(), id: None, reservation }));
+        meter.forwarded(UpstreamCall::Mcp(McpCall {
+            has_argument_rules: false,
+            server,
+            tool: tool.to_owned(),
+            id: None,
+            reservation,
+        }));
         if let Some((status, kind)) = answer {
             assert!(!meter.answered(status, labelled(kind)), "its answer is not read");
         }
@@ -577,7 +583,7 @@ fn endings_are_read_from_envoys_words() {
     assert_eq!(UpstreamOutcome::read("provider_credential_rejected", 0), UpstreamOutcome::Answered);
     assert_eq!(UpstreamOutcome::read("failed_to_inject_credential", 0), UpstreamOutcome::NeverSent);
     assert_eq!(UpstreamOutcome::read("", 0x20), UpstreamOutcome::NeverSent);
-    assert_eq!(UpstreamOutcome::read("", 0x80), UpstreamOutcome::Overflow);
+    assert_eq!(UpstreamOutcome::read("", 0x80), UpstreamOutcome::Overflow(None));
     for flag in [0x2, 0x100, 0x100_0000, 0x400_0000] {
         assert_eq!(UpstreamOutcome::read("", flag), UpstreamOutcome::NoHost);
     }

@@ -34,6 +34,14 @@ impl<'a> JsonCursor<'a> {
         text.get(..end)
     }
 
+    /// The next value as it is written.
+    pub(crate) fn written(&mut self) -> Option<&'a str> {
+        self.peek()?;
+        let before = self.0;
+        self.skip()?;
+        before.get(..before.len().checked_sub(self.0.len())?)
+    }
+
     pub(crate) fn skip(&mut self) -> Option<()> {
         let mut depth = 0_usize;
         loop {

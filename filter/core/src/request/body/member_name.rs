@@ -1,5 +1,9 @@
 //! The meaning of a member's name, however a lenient parser may spell it.
 
+use std::borrow::Cow;
+
+use latchkey_guardrails::folded_name;
+
 /// The top-level members that the gate reads. Each may occur once.
 pub(super) const READ: [&str; 24] = [
     "model",
@@ -57,15 +61,13 @@ impl MemberMeaning {
         if let Some(known) = READ.iter().find(|known| **known == name) {
             return Self::Read(known);
         }
-        let stem = name.split('[').next().unwrap_or(name).trim();
-        if LISTS.iter().any(|list| folds_to(stem, list)) {
-            return Self::List;
-        }
         if is_harmless(name) {
             return Self::Harmless;
         }
-        let like = if is_plain(name) { None } else { READ.iter().find(|known| folds_to(stem, known)) };
-        like.map_or_else(|| Self::Other(name.into()), |known| Self::Like(known))
+        if among_members(name, &LISTS).is_some() {
+            return Self::List;
+        }
+        among_members(name, &READ).map_or_else(|| Self::Other(name.into()), Self::Like)
     }
 }
 
@@ -118,17 +120,21 @@ fn is_harmless(name: &str) -> bool {
 
 /// The name that the most lenient parser takes `text` for.
 pub(super) fn among(text: &str, names: &[&'static str]) -> Option<&'static str> {
-    let plain = is_plain(text);
-    names.iter().find(|name| **name == text || !plain && folds_to(text, name)).copied()
+    let folded = if is_plain(text) { Cow::Borrowed(text) } else { Cow::Owned(folded_name(text)) };
+    names.iter().find(|name| **name == folded).copied()
 }
 
-/// The same for a member's name, of which some parsers read only the part before a bracket.
+/// The same for a member's name.
 pub(super) fn among_members(text: &str, names: &[&'static str]) -> Option<&'static str> {
-    if is_plain(text) {
-        return names.iter().find(|name| **name == text).copied();
-    }
-    let stem = text.split('[').next().unwrap_or(text).trim();
-    names.iter().find(|name| folds_to(stem, name)).copied()
+    let folded = if is_plain(text) { Cow::Borrowed(text) } else { Cow::Owned(folded_member(text)) };
+    names.iter().find(|name| **name == folded).copied()
+}
+
+/// What the most lenient parser takes a member's name for: some read only what comes before a bracket.
+pub(crate) fn folded_member(name: &str) -> String {
+    let mut folded = folded_name(name);
+    folded.truncate(folded.find('[').unwrap_or(folded.len()));
+    folded
 }
 
 /// Whether the most lenient parser takes a member's name for `name`.
@@ -139,14 +145,4 @@ pub(crate) fn may_be_member(text: &str, name: &'static str) -> bool {
 /// Whether no parser takes it for another name.
 fn is_plain(name: &str) -> bool {
     name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
-}
-
-/// Whether the most lenient parsers take `text` for `name`: Go's fold two letters into ASCII.
-fn folds_to(text: &str, name: &str) -> bool {
-    let fold = |letter: char| match letter {
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        _ => letter.to_ascii_lowercase(),
-    };
-    text.chars().map(fold).eq(name.chars())
 }

@@ -139,6 +139,10 @@ mod tests {
             r#"{"Name":1}"#,
             r#"{" name":1}"#,
             r#"{"name[0]":1}"#,
+            r#"{"name\uff3b0]":1}"#,
+            r#"{"name":1,"\uff4eame":2}"#,
+            r#"{"name":1,"na\u200bme":2}"#,
+            r#"{"name":1,"name\u0000":2}"#,
             r#"{"name":1,"x":2,"NAME":3}"#,
         ] {
             assert_eq!(read(text), Err(UnreadObject::Ambiguous("name")), "{text}");

@@ -3,7 +3,7 @@ use latchkey_proto::discovery as wire;
 use super::*;
 use crate::request::body::BodyFormat;
 use crate::routing::cooldown::Cooldowns;
-use crate::snapshot::Catalogue;
+use crate::snapshot::{Catalogue, Provider};
 use crate::testing::{self, TestMemory};
 
 const BODY: &[u8] = br#"{"model":"fast","messages":[],"max_tokens":900}"#;
@@ -75,7 +75,7 @@ fn each_try_is_its_own_targets_request_and_has_nothing_of_another() {
     ];
     for (number, (provider, authority, path, next)) in expected.into_iter().enumerate() {
         let begun = attempts.begin(provider, &now, &store, UnixMs(number as i64)).unwrap();
-        assert_eq!((begun.number, begun.next_cluster.as_deref()), (number, next));
+        assert_eq!((begun.number, attempts.next_cluster().as_deref()), (number, next));
         assert!(begun.edits_body);
         apply(&mut now, &begun.headers);
         let said = |name| Headers(&now).text(name);
@@ -103,9 +103,13 @@ fn each_try_is_its_own_targets_request_and_has_nothing_of_another() {
 
 #[test]
 fn a_try_at_another_provider_than_decided_is_refused() {
-    let mut attempts = attempts(false);
-    assert!(attempts.begin("azure", &[], &store(), UnixMs(0)).is_none());
-    assert!(attempts.begin("openai", &[], &store(), UnixMs(0)).is_some());
+    for begun in [&[][..], &["openai"]] {
+        let (store, mut attempts) = (store(), attempts(false));
+        for provider in begun {
+            attempts.begin(provider, &[], &store, UnixMs(0)).unwrap();
+        }
+        assert!(attempts.begin("anthropic", &[], &store, UnixMs(0)).is_none(), "{begun:?}");
+    }
 }
 
 #[test]
@@ -142,6 +146,28 @@ fn envoy_is_told_how_often_after_what_and_for_how_long() {
     one.targets.truncate(1);
     assert_eq!(told(&one), expected[..2], "one target is not retried");
     assert_eq!(told(&attempts(false))[1].1, "30000");
+}
+
+#[test]
+fn an_answer_may_be_silent_for_as_long_as_the_most_patient_targets() {
+    let told = |timeouts: [u32; 3]| {
+        let mut one = attempts(false);
+        for (target, seconds) in one.targets.iter_mut().zip(timeouts) {
+            let mut patient = (**target).clone();
+            let provider = Provider {
+                idle_timeout: (seconds != 0).then(|| seconds.to_string()),
+                ..(*patient.offer.provider).clone()
+            };
+            patient.offer.provider = Rc::new(provider);
+            *target = Rc::new(patient);
+        }
+        let header = one.retry_headers().into_iter().find(|edit| edit.name == "x-latchkey-idle-timeout");
+        header.and_then(|edit| edit.value).map(std::borrow::Cow::into_owned)
+    };
+    assert_eq!(told([0, 0, 0]), None);
+    assert_eq!(told([60, 300, 60]).as_deref(), Some("300"));
+    assert_eq!(told([60, 0, 300]), None, "the default is longer");
+    assert_eq!(told([0, 1800, 3600]).as_deref(), Some("3600"));
 }
 
 #[test]
@@ -301,6 +327,23 @@ fn an_answer_to_an_older_request_ends_no_rest_and_neither_does_a_refusal() {
         next.answered(0, status, Headers(&[]), &store, UnixMs(6));
         assert_eq!(!has_failed(), is_back, "{status}");
     }
+}
+
+#[test]
+fn a_gateway_without_a_route_for_groups_is_told_from_one_without_a_targets_cluster() {
+    let mut one = attempts(false);
+    for (details, cluster, lacks) in [
+        ("cluster_not_found", "", true),
+        ("cluster_not_found", "latchkey/openai", true),
+        ("cluster_not_found", "latchkey/group/00", false),
+        ("route_not_found", "", true),
+        ("no_healthy_upstream", "latchkey/group/00", false),
+        ("via_upstream", "", false),
+    ] {
+        assert_eq!(one.lacks_route(details, cluster), lacks, "{details} {cluster}");
+    }
+    one.begin("openai", &[], &store(), UnixMs(0)).unwrap();
+    assert!(!one.lacks_route("cluster_not_found", ""), "what led to the first leads to the next");
 }
 
 #[test]

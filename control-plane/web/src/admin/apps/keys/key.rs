@@ -8,13 +8,14 @@ use latchkey_api::activity::Active;
 use latchkey_api::apps::AppView;
 use latchkey_api::body::{JsonBody, PathParams};
 use latchkey_api::keys::{self, KeyView};
+use latchkey_api::precondition::Tagged;
 use latchkey_api::problem::Problem;
 use uuid::Uuid;
 
 use super::{OWN_LIMITS, own_limits};
 use crate::admin::apps::secret::OldSecret;
 use crate::admin::apps::tabs::Tabs;
-use crate::form::{Field, FieldKind, HtmlForm, Posted, expiry};
+use crate::form::{Field, FieldKind, HtmlForm, IF_MATCH, Posted, expiry};
 use crate::format;
 use crate::frame::{Frame, Visit, done};
 use crate::limits::{Meter, meters};
@@ -51,14 +52,18 @@ pub async fn update(
     let fields = [name, own_limits(&posted.typed), expiry(&posted.typed)].concat();
     let admin = posted.visit.admin()?;
     let saved = async {
-        let key = keys::read(posted.visit.reader()?, State(api.clone()), PathParams(ids)).await?.0;
-        let edit = JsonBody(posted.typed.clone().over(HtmlForm::of(&key.item)).read(&fields)?);
-        keys::update(admin, State(api.clone()), PathParams(ids), edit).await
+        let shown = match posted.typed.as_shown() {
+            Some(shown) => shown,
+            None => {
+                let key = keys::read(posted.visit.reader()?, State(api.clone()), PathParams(ids)).await?.0;
+                HtmlForm::of(&key.item)
+            }
+        };
+        let edit = JsonBody(posted.typed.clone().over(shown).read(&fields)?);
+        keys::update(admin, State(api.clone()), PathParams(ids), posted.if_match(), edit).await
     };
-    match saved.await {
-        Ok(_) => Ok(done(&path(ids), "Saved.")),
-        Err(problem) => again(&posted, &api, ids, problem).await,
-    }
+    let again = |form| show(&posted.visit, &api, ids, Some(form));
+    posted.answer(saved.await, |_| done(&path(ids), "Saved."), again).await
 }
 
 pub fn path((app, key): (Uuid, Uuid)) -> String {
@@ -72,7 +77,7 @@ pub async fn again(
     ids: (Uuid, Uuid),
     problem: Problem,
 ) -> Result<Response, Problem> {
-    let page = show(&posted.visit, api, ids, Some((posted, problem))).await?;
+    let page = show(&posted.visit, api, ids, Some(posted.refused(problem)?)).await?;
     Ok(unprocessable(page))
 }
 
@@ -80,17 +85,18 @@ async fn show(
     visit: &Visit,
     api: &Api,
     ids: (Uuid, Uuid),
-    refused: Option<(&Posted, Problem)>,
+    form: Option<HtmlForm>,
 ) -> Result<Response, Problem> {
     let app: AppView = super::app(visit, api, ids.0).await?;
-    let key = keys::read(visit.reader()?, State(api.clone()), PathParams(ids)).await?.0;
+    let Tagged(key, tag) = keys::read(visit.reader()?, State(api.clone()), PathParams(ids)).await?;
     let own = if key.item.limits.is_some() { "true" } else { "" };
     let now = HtmlForm::of(&key.item).with("own_limits", own).with("expires_at", "");
-    let form = match refused {
-        None => now,
+    let now = now.with(IF_MATCH, tag.as_str());
+    let form = match form {
+        Some(form) if form.has("name") => form.on_top_of(&now),
         // An action's form holds none of these fields.
-        Some((posted, problem)) if !posted.typed.has("name") => now.refused(problem)?,
-        Some((posted, problem)) => posted.refused(problem)?,
+        Some(form) => now.wrong_as(form),
+        None => now,
     };
     let moments = (key.item.rotated_at, key.item.old_secret_stops_at, key.old_secret_used_at);
     html(&KeyPage {
