@@ -32,9 +32,11 @@ install:
 up: build ## Run everything on this machine, with a sample provider, and print a key that works
 	@exec $(TARGET)/debug/up
 
-test: install build check ## Install what the tests need, and run them all
+# The whole workspace at once: parts of it would be built with other features, and then again. Tests wait
+# more than they compute, so twice as many run as there are processors.
+test: install filter envoy check ## Install what the tests need, and run them all
 	cargo test --workspace --doc --quiet
-	tests/with-postgres.sh cargo nextest run --workspace --no-fail-fast
+	tests/with-postgres.sh cargo nextest run --workspace --no-fail-fast --test-threads $$((2 * $$(nproc)))
 
 bench: export LATCHKEY_BIN = $(TARGET)/release/latchkey
 bench: filter envoy ## Measure the gateway against a plain Envoy, and the pages of the portal

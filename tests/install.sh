@@ -13,10 +13,11 @@ apt_install() {
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" >/dev/null
 }
 
+# Unoptimized: they check a few files, and optimizing them takes minutes more.
 cargo_install() {
   command -v "$1" >/dev/null && return
   echo "installing $1 $2 with cargo; this takes minutes"
-  cargo install --locked --quiet "$1@$2"
+  cargo install --debug --locked --quiet "$1@$2"
 }
 
 packages=()
