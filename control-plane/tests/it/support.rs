@@ -1,5 +1,6 @@
 //! A control plane without listeners, on a database of its own, with a clock that stands still.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -28,6 +29,8 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 use tower::ServiceExt as _;
+
+mod migrated;
 
 /// Declares a test that runs on both databases.
 macro_rules! on_both {
@@ -109,33 +112,55 @@ impl Entropy for Randomness {
     }
 }
 
+fn sqlite_file(files: &tempfile::TempDir) -> PathBuf {
+    files.path().join("test.db")
+}
+
+/// A superuser's URL.
+fn postgres_server() -> String {
+    std::env::var("LATCHKEY_TEST_POSTGRES_URL")
+        .expect("LATCHKEY_TEST_POSTGRES_URL names a server: run the tests with `make test`")
+}
+
+fn postgres_name() -> String {
+    format!("test_{}", World::system().id().simple())
+}
+
+/// The URL of another database of this server.
+fn postgres_database(server: &str, name: &str) -> String {
+    let (head, query) = server.split_once('?').map_or((server, None), |(head, query)| (head, Some(query)));
+    let base = head.rsplit_once('/').unwrap().0;
+    format!("{base}/{name}{}", query.map(|query| format!("?{query}")).unwrap_or_default())
+}
+
 impl Test {
     pub async fn sqlite() -> Self {
+        sqlx::any::install_default_drivers();
         let files = tempfile::tempdir().unwrap();
+        migrated::sqlite(&sqlite_file(&files)).await;
         Self::on(&Self::sqlite_url(&files), files).await
     }
 
     pub async fn postgres() -> Self {
-        Self::on(&Self::postgres_url().await, tempfile::tempdir().unwrap()).await
+        sqlx::any::install_default_drivers();
+        let (server, name) = (postgres_server(), postgres_name());
+        migrated::postgres(&server, &name, |name| postgres_database(&server, name)).await;
+        Self::on(&postgres_database(&server, &name), tempfile::tempdir().unwrap()).await
     }
 
     /// Of a database that does not exist yet.
     pub fn sqlite_url(files: &tempfile::TempDir) -> String {
-        format!("sqlite://{}?mode=rwc", files.path().join("test.db").display())
+        format!("sqlite://{}?mode=rwc", sqlite_file(files).display())
     }
 
     /// Of a new, empty database.
     pub async fn postgres_url() -> String {
-        let server = std::env::var("LATCHKEY_TEST_POSTGRES_URL")
-            .expect("LATCHKEY_TEST_POSTGRES_URL names a server: run the tests with `make test`");
-        let name = format!("test_{}", World::system().id().simple());
         sqlx::any::install_default_drivers();
+        let (server, name) = (postgres_server(), postgres_name());
         let mut admin = sqlx::AnyConnection::connect(&server).await.unwrap();
         let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
         sqlx::query(create).execute(&mut admin).await.unwrap();
-        let (head, query) = server.split_once('?').map_or((server.as_str(), None), |(a, b)| (a, Some(b)));
-        let base = head.rsplit_once('/').unwrap().0;
-        format!("{base}/{name}{}", query.map(|query| format!("?{query}")).unwrap_or_default())
+        postgres_database(&server, &name)
     }
 
     /// On this database, which may be older.

@@ -3,6 +3,8 @@
 //! Ratios hold on any machine, since both sides were measured in one run, turn by turn; the rest is
 //! this machine's. A missed target is printed, and is no failure: a busy machine misses many.
 
+use std::path::PathBuf;
+
 use clap::{Parser, ValueEnum};
 
 use fixed::Fixed;
@@ -11,6 +13,7 @@ use race::Course;
 use system::System;
 
 mod active;
+mod builds;
 mod changes;
 mod exchange;
 mod fixed;
@@ -84,6 +87,9 @@ struct Arguments {
     /// Records that the portal shows.
     #[arg(long, default_value_t = 1_000_000)]
     shown_records: u64,
+    /// Other builds of the filter, which `builds` compares with the one that is there.
+    #[arg(long)]
+    filter: Vec<PathBuf>,
     /// Said by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
@@ -97,6 +103,7 @@ enum Figure {
     Changes,
     Metered,
     Stream,
+    Builds,
     Active,
     Lease,
     Ingest,
@@ -169,6 +176,11 @@ async fn usage(arguments: &Arguments, provider: &Fixed) -> anyhow::Result<()> {
         if arguments.wants(Figure::Stream) {
             metered::streamed(&system, arguments.course())?.print();
         }
+    }
+    if !arguments.filter.is_empty() && arguments.wants(Figure::Builds) {
+        let mut system = System::start_metered(provider, FEW).await?;
+        metered::add_plain(&mut system).await?;
+        builds::measure(&mut system, &arguments.filter, arguments.course()).await?.print();
     }
     if arguments.wants(Figure::Active) {
         let mut system = System::start_metered(provider, arguments.active).await?;

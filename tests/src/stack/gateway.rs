@@ -28,6 +28,7 @@ pub struct Options {
     trusted_hops: u32,
     flood_limit: u32,
     config: Option<PathBuf>,
+    filter: Option<PathBuf>,
     port: Option<u16>,
     cors_origins: String,
 }
@@ -44,6 +45,7 @@ impl Options {
             trusted_hops: 0,
             flood_limit: 1_000_000,
             config: None,
+            filter: None,
             port: None,
             cors_origins: "none".to_owned(),
         }
@@ -88,6 +90,13 @@ impl Options {
     #[must_use]
     pub fn config(mut self, path: &Path) -> Self {
         self.config = Some(path.to_path_buf());
+        self
+    }
+
+    /// Another build of the filter.
+    #[must_use]
+    pub fn filter(mut self, path: &Path) -> Self {
+        self.filter = Some(path.to_path_buf());
         self
     }
 
@@ -315,6 +324,24 @@ impl Gateway {
         Answer::read(self.admin.get(format!("http://envoy{path}")).send().await?).await
     }
 
+    /// Sets how much Envoy logs of a component (`wasm`, …) from now on: `trace`, `info`, …
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub async fn set_log_level(&self, component: &str, level: &str) -> anyhow::Result<()> {
+        let url = format!("http://envoy/logging?{component}={level}");
+        self.admin.post(url).send().await?.error_for_status()?;
+        Ok(())
+    }
+
+    /// Envoy's own log so far.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn log(&self) -> anyhow::Result<String> {
+        Ok(fs::read_to_string(self.dir.join("envoy.log"))?)
+    }
+
     /// A counter or a gauge of Envoy's; 0 when it has none of that name.
     ///
     /// # Errors
@@ -370,6 +397,7 @@ impl Gateway {
             fs::read_to_string(&template).with_context(|| format!("reading {}", template.display()))?;
         let config = self.dir.join("envoy.yaml");
         let control_plane = self.options.control_plane;
+        let filter = self.options.filter.clone().map_or_else(artifacts::filter, Ok)?;
         let filled = fill(
             &template,
             &[
@@ -379,7 +407,7 @@ impl Gateway {
                 ("CORS_ORIGINS", self.options.cors_origins.clone()),
                 ("TRUSTED_HOPS", self.options.trusted_hops.to_string()),
                 ("FLOOD_LIMIT", self.options.flood_limit.to_string()),
-                ("FILTER_WASM", text(&artifacts::filter()?)),
+                ("FILTER_WASM", text(&filter)),
                 ("CONTROL_PLANE_HOST", control_plane.ip().to_string()),
                 ("CONTROL_PLANE_PORT", control_plane.port().to_string()),
                 ("TOKEN_FILE", text(&token)),
