@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the filter for Envoy and prints the path of the .wasm, alone on standard output.
+# build.sh [FEATURE]: builds the filter for Envoy and prints the path of the .wasm, alone on standard output. With a
+# feature it is another build, in a folder of its own.
 #
 # With rustup's wasm32 target where it is there or can be added; else with Debian's toolchain, which
 # builds the standard library from source. LATCHKEY_WASM_TOOLCHAIN=debian asks for the second.
@@ -10,7 +11,8 @@ target=wasm32-unknown-unknown
 out=${CARGO_TARGET_DIR:-target}/wasm
 # Searching in texts goes by 16 bytes at once. V8, which is what Envoy has, knows these instructions.
 export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="-C target-feature=+simd128"
-build=(build --package latchkey-filter --target "$target" --profile wasm --target-dir "$out")
+[[ -z ${1:-} ]] || out+=-$1
+build=(build --package latchkey-filter --target "$target" --profile wasm --target-dir "$out" --features "${1:-}")
 
 has_target() {
   [[ -d $(rustc --print target-libdir --target "$target" 2>/dev/null) ]]

@@ -9,7 +9,15 @@ use crate::grpc_service::{GrpcService, InvalidClusterName};
 #[serde(tag = "role", rename_all = "lowercase", deny_unknown_fields)]
 pub enum PluginConfiguration {
     /// `{"role": "gate"}`: the HTTP filter.
-    Gate {},
+    Gate {
+        /// `"until": "…"`: the last part of its work that it does.
+        #[cfg(feature = "anatomy")]
+        #[serde(default)]
+        until: crate::anatomy::Part,
+    },
+    /// `{"role": "floor"}`: makes the host calls of a gate, and does none of its work.
+    #[cfg(feature = "anatomy")]
+    Floor {},
     /// `{"role": "attempt", "provider": "…"}`: in front of a provider of routing groups.
     Attempt(AttemptConfiguration),
     /// `{"role": "sync", "control_plane_cluster": "…"}`: the bootstrap service.

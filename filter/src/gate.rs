@@ -28,6 +28,7 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType, Status};
 use uuid::fmt::Hyphenated;
 
+use crate::anatomy::Part;
 use crate::attempt::RegisteredAttempts;
 use crate::host::{self, attempt};
 use crate::worker::GateWorker;
@@ -183,6 +184,11 @@ impl Request {
         }
         match decision {
             BodyDecision::Reply(reply) => self.answer(&reply, worker),
+            BodyDecision::Forward(forward) if worker.ends_with(Part::Decision) => {
+                self.meter = None;
+                worker.give_back(forward.call);
+                Action::Continue
+            }
             BodyDecision::Forward(forward) => self.forward(*forward, &pending, worker),
             BodyDecision::Wait(demand) => {
                 if waited_ms > LONGEST_WAIT_MS || !worker.demand(demand) {
@@ -243,12 +249,24 @@ impl Request {
         }
         self.response_headers = forward.response_headers;
         self.relay = forward.relay;
+        if worker.ends_with(Part::Edits) {
+            self.meter = None;
+            worker.give_back(forward.call);
+            return Action::Continue;
+        }
         self.inspector =
             forward.inspection.map(|inspection| AnswerInspector::new(inspection, &forward.call).into());
         if let Some(meter) = &mut self.meter {
             meter.forwarded(forward.call);
         }
         Action::Continue
+    }
+
+    /// Cancels what is reserved for it, and records nothing.
+    fn give_up(&mut self, worker: &GateWorker) {
+        if let Some(call) = self.meter.take().and_then(RequestMeter::into_call) {
+            worker.give_back(call);
+        }
     }
 
     /// Refuses a request that has waited in vain.
@@ -449,10 +467,19 @@ impl Request {
 
 impl HttpContext for HttpExchange {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        if self.worker.ends_with(Part::Nothing) {
+            return Action::Continue;
+        }
         let read = attempt("get_map", hostcalls::get_map_bytes(MapType::HttpRequestHeaders));
         let headers = read.unwrap_or_default();
+        if self.worker.ends_with(Part::Headers) {
+            return Action::Continue;
+        }
         let host = Host::default();
         let admission = admit(Headers(&headers), &self.worker.view, &host);
+        if self.worker.ends_with(Part::Admission) && matches!(admission, HeadersDecision::NeedBody(_)) {
+            return Action::Continue;
+        }
         let mut request = self.request.borrow_mut();
         match admission {
             HeadersDecision::Reply(reply) => {
@@ -530,6 +557,10 @@ impl HttpContext for HttpExchange {
             attempt("set_map_value", set);
         }
         request.relay_headers(status, end_of_stream);
+        if self.worker.ends_with(Part::AnswerHeaders) {
+            request.give_up(&self.worker);
+            return Action::Continue;
+        }
         // What replaces a whole answer has other headers.
         if mode == Some(AnswerMode::Whole) { Action::Pause } else { Action::Continue }
     }
@@ -589,6 +620,9 @@ impl HttpContext for HttpExchange {
     fn on_log(&mut self) {
         self.end_wait();
         let mut request = self.request.borrow_mut();
+        if self.worker.ends_with(Part::Usage) {
+            return request.give_up(&self.worker);
+        }
         let tries = request.tries.take();
         let Some(mut meter) = request.meter.take() else { return };
         if !meter.has_status()

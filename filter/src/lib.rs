@@ -25,6 +25,8 @@ mod worker;
 
 mod gate;
 
+mod anatomy;
+
 mod attempt;
 
 mod detectors;

@@ -6,6 +6,8 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
 
+#[cfg(not(feature = "anatomy"))]
+use crate::anatomy::Part;
 use crate::attempt::AttemptExchange;
 use crate::configuration::PluginConfiguration;
 use crate::gate::HttpExchange;
@@ -24,6 +26,8 @@ enum PluginRole {
     Sync(Box<SyncRole>),
     /// In front of this provider.
     Attempt(Rc<str>),
+    #[cfg(feature = "anatomy")]
+    Floor,
 }
 
 impl Root {
@@ -34,7 +38,7 @@ impl Root {
     fn sync(&mut self) -> Option<&mut SyncRole> {
         match &mut self.role {
             Some(PluginRole::Sync(sync)) => Some(sync),
-            Some(PluginRole::Gate(_) | PluginRole::Attempt(_)) | None => None,
+            _ => None,
         }
     }
 }
@@ -44,9 +48,16 @@ impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         let read = attempt("get_buffer", hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size));
         let (role, tick) = match PluginConfiguration::parse(&read.flatten().unwrap_or_default()) {
+            #[cfg(not(feature = "anatomy"))]
             Ok(PluginConfiguration::Gate {}) => {
-                (PluginRole::Gate(Rc::new(GateWorker::new(self.id))), worker::TICK)
+                (PluginRole::Gate(Rc::new(GateWorker::new(self.id, Part::All))), worker::TICK)
             }
+            #[cfg(feature = "anatomy")]
+            Ok(PluginConfiguration::Gate { until }) => {
+                (PluginRole::Gate(Rc::new(GateWorker::new(self.id, until))), worker::TICK)
+            }
+            #[cfg(feature = "anatomy")]
+            Ok(PluginConfiguration::Floor {}) => (PluginRole::Floor, worker::TICK),
             Ok(PluginConfiguration::Sync(configuration)) => {
                 (PluginRole::Sync(Box::new(SyncRole::new(configuration))), sync::TICK)
             }
@@ -67,7 +78,7 @@ impl RootContext for Root {
         match &mut self.role {
             Some(PluginRole::Sync(sync)) => sync.tick(),
             Some(PluginRole::Gate(worker)) => worker.tick(),
-            Some(PluginRole::Attempt(_)) | None => {}
+            _ => {}
         }
     }
 
@@ -75,7 +86,7 @@ impl RootContext for Root {
         match &mut self.role {
             Some(PluginRole::Sync(sync)) => sync.wake(queue),
             Some(PluginRole::Gate(worker)) => worker.wake(queue),
-            Some(PluginRole::Attempt(_)) | None => {}
+            _ => {}
         }
     }
 
@@ -83,6 +94,8 @@ impl RootContext for Root {
         match &self.role {
             Some(PluginRole::Gate(worker)) => Some(Box::new(HttpExchange::new(id, Rc::clone(worker)))),
             Some(PluginRole::Attempt(provider)) => Some(Box::new(AttemptExchange::new(Rc::clone(provider)))),
+            #[cfg(feature = "anatomy")]
+            Some(PluginRole::Floor) => Some(Box::new(crate::anatomy::Floor)),
             Some(PluginRole::Sync(_)) | None => None,
         }
     }

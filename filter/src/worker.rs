@@ -16,6 +16,7 @@ use latchkey_filter_core::upstream::call::UpstreamCall;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::Action;
 
+use crate::anatomy::Part;
 use crate::detectors::{Detectors, JudgedCall};
 use crate::gate::Request;
 use crate::host::{self, attempt};
@@ -30,6 +31,7 @@ pub const TICK: Duration = Duration::from_millis(100);
 pub struct GateWorker {
     pub view: View<SharedData>,
     pub detectors: Detectors,
+    until: Part,
     /// None until the first tick, and until the sync role counts workers.
     ring: RefCell<Option<Ring>>,
     refusals: RefCell<Refusals>,
@@ -49,10 +51,11 @@ struct PausedRequest {
 
 impl GateWorker {
     /// For the root context of this id.
-    pub fn new(root: u32) -> Self {
+    pub fn new(root: u32, until: Part) -> Self {
         Self {
             view: View::new(SharedData),
             detectors: Detectors::new(root),
+            until,
             ring: RefCell::default(),
             refusals: RefCell::default(),
             ticks: Cell::default(),
@@ -61,6 +64,11 @@ impl GateWorker {
             waiting: RefCell::default(),
             metrics: RefCell::default(),
         }
+    }
+
+    /// Whether the gate goes no further than this part. Only in a build for the benchmark can it be so.
+    pub fn ends_with(&self, part: Part) -> bool {
+        cfg!(feature = "anatomy") && self.until == part
     }
 
     /// How long this worker has run, in ticks' precision: a clock that is set does not change a wait.

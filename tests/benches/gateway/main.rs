@@ -13,6 +13,7 @@ use race::Course;
 use system::System;
 
 mod active;
+mod anatomy;
 mod builds;
 mod changes;
 mod exchange;
@@ -103,6 +104,7 @@ enum Figure {
     Changes,
     Metered,
     Stream,
+    Anatomy,
     Builds,
     Active,
     Lease,
@@ -176,6 +178,11 @@ async fn usage(arguments: &Arguments, provider: &Fixed) -> anyhow::Result<()> {
         if arguments.wants(Figure::Stream) {
             metered::streamed(&system, arguments.course())?.print();
         }
+    }
+    if arguments.wants(Figure::Anatomy) {
+        let mut system = System::start_metered(provider, FEW).await?;
+        metered::add_plain(&mut system).await?;
+        anatomy::measure(&mut system, arguments.course()).await?.print();
     }
     if !arguments.filter.is_empty() && arguments.wants(Figure::Builds) {
         let mut system = System::start_metered(provider, FEW).await?;

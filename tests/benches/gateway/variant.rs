@@ -17,23 +17,37 @@ pub enum Variant<'a> {
     ApiKeyAuth(&'a [String]),
     /// A server that Envoy asks over HTTP.
     ExtAuthz(SocketAddr),
+    /// The filter, with this name and this configuration.
+    Filter(&'a str, &'a str),
 }
 
-impl Variant<'_> {
+/// The gate's configuration in `envoy.yaml`.
+const GATE: &str = r#"{"role":"gate"}"#;
+
+impl<'a> Variant<'a> {
     /// Its name, for an Envoy too.
-    pub fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'a str {
         match self {
             Self::Plain => "plain",
             Self::ApiKeyAuth(_) => "api_key_auth",
             Self::ExtAuthz(_) => "ext_authz",
+            Self::Filter(name, _) => name,
         }
     }
 
     /// Writes its configuration into `dir`: all requests go to `cluster`.
     pub fn write(&self, dir: &Path, cluster: &str) -> anyhow::Result<PathBuf> {
         let gateway = fs::read_to_string(artifacts::root().join("envoy/envoy.yaml"))?;
-        let text = replace_block(&gateway, "- name: latchkey.gate", &self.filter())?;
-        let text = replace_block(&text, "bootstrap_extensions:", "")?;
+        let text = match self {
+            Self::Filter(_, configuration) => {
+                ensure!(gateway.contains(GATE), "envoy.yaml has no `{GATE}`; the benchmark needs one");
+                gateway.replace(GATE, configuration)
+            }
+            _ => {
+                let text = replace_block(&gateway, "- name: latchkey.gate", &self.filter())?;
+                replace_block(&text, "bootstrap_extensions:", "")?
+            }
+        };
         let by_gate = "cluster_header: x-latchkey-cluster";
         ensure!(text.contains(by_gate), "envoy.yaml has no line `{by_gate}`; the benchmark needs one");
         let text = text.replace(by_gate, &format!("cluster: {cluster}"));
@@ -48,7 +62,7 @@ impl Variant<'_> {
     /// The HTTP filter in the gate's place.
     fn filter(&self) -> String {
         match self {
-            Self::Plain => String::new(),
+            Self::Plain | Self::Filter(..) => String::new(),
             Self::ApiKeyAuth(keys) => {
                 let credential =
                     |(number, key): (usize, &String)| format!("{{ key: \"{key}\", client: \"{number}\" }}");

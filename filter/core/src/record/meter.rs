@@ -229,6 +229,12 @@ impl RequestMeter {
         self.call.as_ref()
     }
 
+    /// The same, where nothing is to be recorded.
+    #[must_use]
+    pub fn into_call(self) -> Option<UpstreamCall> {
+        self.call
+    }
+
     /// The answer's headers have come. Tells whether its body must be read.
     pub fn answered(&mut self, status: u16, head: AnswerHead<'_>) -> bool {
         self.status = status;
