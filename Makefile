@@ -3,7 +3,7 @@
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
 export LATCHKEY_BIN ?= $(TARGET)/debug/latchkey
-export LATCHKEY_WASM ?= $(TARGET)/wasm/wasm32-unknown-unknown/wasm/latchkey_filter.wasm
+export LATCHKEY_WASM ?= $(TARGET)/wasm/latchkey_filter.wasm
 export LATCHKEY_ENVOY ?= $(TARGET)/envoy/envoy
 export LATCHKEY_PYTHON ?= $(TARGET)/venv/bin/python
 export LATCHKEY_OIDC_PROVIDER ?= $(TARGET)/oidc/server.mjs

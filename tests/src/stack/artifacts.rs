@@ -23,7 +23,7 @@ pub fn control_plane() -> anyhow::Result<PathBuf> {
 /// # Errors
 /// When it was not built.
 pub fn filter() -> anyhow::Result<PathBuf> {
-    locate("LATCHKEY_WASM", "wasm/wasm32-unknown-unknown/wasm/latchkey_filter.wasm")
+    locate("LATCHKEY_WASM", "wasm/latchkey_filter.wasm")
 }
 
 /// Envoy: `LATCHKEY_ENVOY`.
