@@ -381,7 +381,7 @@ on_both! {
         let plane = ControlPlane::start(&test).await;
         let mut boss = Visitor::owner(&test).await;
         let page = boss.open("/admin/mcp-servers/github").await;
-        assert!(page.main().contains("No gateway has seen a tool yet"), "{}", page.main());
+        assert!(page.main().contains("No tools seen yet"), "{}", page.main());
         report(&plane, "1", vec![seen(&test, ADD, None)]).await;
         report(&plane, "1", vec![seen(&test, ADD_OTHERWISE, Some((ADD, false)))]).await;
         let page = boss.open("/admin/mcp-servers/github").await;
@@ -417,7 +417,7 @@ on_both! {
         let page = boss.open("/admin/mcp-servers/github/tools/send%2Fit").await;
         assert!(page.main().contains("Sends."), "{}", page.main());
         let page = boss.submit(&page, "/admin/mcp-servers/github/tools/send%2Fit/reject", &[]).await;
-        assert!(page.text.contains("stays refused"), "{}", page.main());
+        assert!(page.text.contains("Tool rejected"), "{}", page.main());
         let page = boss.open("/admin/mcp-servers/github/tools/send%2Fit").await;
         boss.submit(&page, "/admin/mcp-servers/github/tools/send%2Fit/forget", &[]).await;
         assert_eq!(boss.open("/admin/mcp-servers/github/tools/send%2Fit").await.status, 404);

@@ -1,4 +1,4 @@
-//! Who gets e-mail about what.
+//! Who gets email about what.
 
 use axum::http::StatusCode;
 use latchkey_core::limits::BucketKind::CostBudget;
@@ -173,7 +173,7 @@ on_both! {
         let server = SmtpReceiver::start().await;
         person(&test, "ada@acme.com", "admin").await;
         person(&test, "eve@acme.com", "auditor").await;
-        happen(&test, "webhook.disabled", "", "", json!({"subject": {"name": "On-call"}, "reason": "it answered 410, gone"})).await;
+        happen(&test, "webhook.disabled", "", "", json!({"subject": {"name": "On-call"}, "reason": "it responded with 410 Gone"})).await;
         // What is many, or one's own doing, is not told.
         for kind in ["key.created", "guardrail.violation", "audit.action", "change_request.withdrawn"] {
             happen(&test, kind, "", "", json!({})).await;

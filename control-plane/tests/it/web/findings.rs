@@ -83,7 +83,7 @@ async fn a_request_leads_to_its_findings_and_back(test: Test) {
     let page = alice.open(&back).await;
     assert_eq!(page.all(".logs > tbody details dd:nth-of-type(1)"), ["r-card"], "{}", page.main());
     let others = alice.open(&format!("{findings}?request_id=r-bob")).await;
-    assert_eq!(others.all("h3"), ["No findings of this request"], "of another's nothing is told");
+    assert_eq!(others.all("h3"), ["No findings for this request"], "of another's nothing is told");
 }
 }
 
