@@ -34,6 +34,7 @@ with story() as latchkey:
     expect(wrong).to_have_value("a few")
     expect(wrong).to_have_attribute("aria-invalid", "true")
     expect(page.get_by_role("alert")).to_contain_text("limits.requests_per_minute")
+    expect(wrong).to_be_focused()
 
     latchkey.tells("she mends it: it is a version, with what differs")
     wrong.fill("250")
@@ -52,6 +53,15 @@ with story() as latchkey:
     page.get_by_role("button", name="Roll back to v1").click()
     expect(page.get_by_role("status")).to_be_visible()
     assert latchkey.api.get(f"/apps/{app['id']}")["limits"]["requests_per_minute"] == 100
+
+    latchkey.tells("she leaves with something typed, and is asked first")
+    page.goto(f"/admin/apps/{app['id']}")
+    page.get_by_label("Key name").press_sequentially("!")
+    asked = []
+    page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    page.get_by_role("link", name="API keys").first.click()
+    expect(page.get_by_role("heading", name="API keys")).to_be_visible()
+    assert asked == ["beforeunload"], asked
 
     latchkey.tells("she switches it off and on")
     page.goto(f"/admin/apps/{app['id']}")

@@ -30,7 +30,7 @@ async fn a_group_is_made_edited_and_deleted(test: Test) {
         ("one/gpt-4o", "a target is a provider, a model and a weight"),
         ("one/gpt-4o many", "the weight must be a whole number"),
         ("one/gpt-4o 70\n\nnone/gpt-4o 30", "`none/gpt-4o 30`: provider `none` does not exist"),
-        ("one/gpt-4o 70", "sum to 70"),
+        ("one/gpt-4o 70", "add up to 70"),
     ] {
         let refused = boss.submit(&page, "/admin/routing-groups", &[("name", "fast"), ("targets", typed)]).await;
         assert_eq!((refused.status, refused.all("#targets-error").len()), (422, 1), "{typed}: {}", refused.main());
