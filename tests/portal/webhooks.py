@@ -60,7 +60,7 @@ with story() as latchkey:
     latchkey.until("the attempt", lambda: ada.reload() and row.count() and "1" in row.inner_text())
     expect(ada.get_by_role("link", name="Webhooks 1 failing")).to_be_visible()
     ada.get_by_role("link", name="key.created").click()
-    expect(ada.get_by_role("main")).to_contain_text("it answers 500")
+    expect(ada.get_by_role("main")).to_contain_text("it responded with 500")
     expect(ada.get_by_role("main")).to_contain_text("<b>not now</b>")
 
     latchkey.tells("it is repaired, and she sends it again: the same message")

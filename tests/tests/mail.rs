@@ -123,7 +123,7 @@ async fn a_change_request_is_told_in_a_mail_that_others_can_read() {
     let [mail] = until(&server, 1).await.try_into().unwrap();
     assert_eq!((&mail["from"], &mail["to"]), (&json!("latchkey@acme.com"), &json!(["boss@acme.com"])));
     let headers = &mail["headers"];
-    assert_eq!(headers["subject"], "alice@acme.com asks for a change of Süpport Bot");
+    assert_eq!(headers["subject"], "alice@acme.com requested a change to Süpport Bot");
     assert_eq!(headers["from"], "Latchkey <latchkey@acme.com>");
     assert_eq!(
         (&headers["content-language"], &headers["auto-submitted"]),

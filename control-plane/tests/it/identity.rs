@@ -215,7 +215,7 @@ on_both! {
             (Say::Text(StatusCode::OK, "<html>".into()), "the response is not a JWK set"),
             (Say::Text(StatusCode::OK, r#"{"keys":[]}"#.into()), "the set has no key"),
             (Say::Text(StatusCode::OK, " ".repeat(300 * 1024)), "the response was cut off or is larger than 256 KiB"),
-            (Say::Redirect("https://169.254.169.254/"), "it answers 302 Found: redirects are not followed"),
+            (Say::Redirect("https://169.254.169.254/"), "it responded with 302 Found: redirects are not followed"),
             (Say::Nothing, "no response within 5 seconds"),
         ] {
             source.say(said);

@@ -403,7 +403,7 @@ on_both! {
         let third = r#"{"name":"add","description":"A third."}"#;
         report(&plane, "1", vec![seen(&test, third, Some((ADD_OTHERWISE, true)))]).await;
         let page = boss.submit(&page, &format!("{path}/approve"), &[]).await;
-        assert!(page.main().contains("another one by now"), "{} {}", page.status, page.main());
+        assert!(page.main().contains("has changed in the meantime"), "{} {}", page.status, page.main());
         assert_eq!(tools(&test).await[0].1, "changed");
         let page = boss.open("/admin/events").await;
         assert!(page.main().contains("The tool add of the MCP server github has changed"), "{}", page.main());

@@ -145,7 +145,7 @@ on_both! {
         let request = ask(&alice, "blue").await;
         mailer.send_due().await.unwrap();
         let [mail] = server.take().try_into().unwrap();
-        assert_eq!((mail.recipients.join(", "), mail.header("Subject")), ("ada@acme.com".to_owned(), "alice@acme.com asks for a change of Support Bot".to_owned()));
+        assert_eq!((mail.recipients.join(", "), mail.header("Subject")), ("ada@acme.com".to_owned(), "alice@acme.com requested a change to Support Bot".to_owned()));
         let [text, html] = mail.parts();
         assert!(text.contains(&format!("https://keys.acme.com/admin/requests/{request}\n")), "{text}");
         assert!(text.contains("Reason: for <b>[key]</b>") && html.contains("for &lt;b&gt;[key]&lt;/b&gt;"), "{text} {html}");

@@ -79,7 +79,7 @@ fn every_kind_has_words_of_its_own_and_leads_to_its_page() {
             "change_request.submitted",
             &request,
             CONSOLE,
-            "ada@acme.com asks for a change of Support Bot",
+            "ada@acme.com requested a change to Support Bot",
             "/admin/requests/0c",
         ),
         (
