@@ -24,7 +24,7 @@ use crate::mail::settings::Smtp;
 /// Where the API listens unless it is said.
 const HTTP_ADDR: &str = "127.0.0.1:8080";
 
-/// Self-service API keys for an LLM gateway: the control plane.
+/// The Latchkey control plane: self-service API keys for an LLM gateway.
 #[derive(Debug, Parser)]
 #[command(name = "latchkey", version, about)]
 pub struct Cli {
@@ -41,7 +41,7 @@ pub struct Cli {
 pub enum Command {
     /// Serve the API and the gateways' streams.
     Serve(Box<Serve>),
-    /// Bring the database's schema up to date.
+    /// Update the database schema.
     Migrate(Database),
     /// Manage admins.
     #[command(subcommand)]
@@ -72,43 +72,43 @@ pub struct Database {
 /// Manage admins.
 #[derive(Debug, Subcommand)]
 pub enum Admin {
-    /// Add an owner, admin or auditor, and print an API token for them once.
+    /// Create an owner, admin, or auditor, and print an API token for them once.
     Create {
         /// Which database.
         #[command(flatten)]
         database: Database,
-        /// Their e-mail address.
+        /// Their email address.
         #[arg(long, value_parser = email)]
         email: Email,
-        /// What others see; their address by default.
+        /// Their display name. Default: the email address.
         #[arg(long, value_parser = name)]
         name: Option<Name>,
-        /// owner, admin or auditor.
+        /// `owner`, `admin`, or `auditor`.
         #[arg(long, default_value = "admin")]
         role: Role,
     },
-    /// Make a new invitation for a user, and print its link once: for an owner who is locked out.
+    /// Create an invitation link for a user, such as an owner who is locked out, and print it once.
     Invite {
         /// Which database.
         #[command(flatten)]
         database: Database,
-        /// Their e-mail address.
+        /// Their email address.
         #[arg(long, value_parser = email)]
         email: Email,
-        /// Where browsers find this Latchkey; LATCHKEY_HTTP_ADDR by default.
+        /// The public URL of this Latchkey. Default: LATCHKEY_HTTP_ADDR.
         #[arg(long, env = "LATCHKEY_PUBLIC_URL")]
         public_url: Option<PublicUrl>,
-        /// Where the API listens.
+        /// The address that the API listens on.
         #[arg(long, env = "LATCHKEY_HTTP_ADDR", default_value = HTTP_ADDR)]
         http_addr: SocketAddr,
     },
-    /// Forget who users are to an OpenID provider, as after a new client registration there: whoever has their
-    /// address there, verified, is linked at the next sign-in.
+    /// Unlink all users from an OpenID provider, for example after a new client registration. Users are linked
+    /// again by their verified email address at the next sign-in.
     Unlink {
         /// Which database.
         #[command(flatten)]
         database: Database,
-        /// The provider, exactly as the users' identities have it.
+        /// The issuer, exactly as it appears in the users' identities.
         #[arg(long, env = "LATCHKEY_OIDC_ISSUER")]
         issuer: String,
     },
@@ -117,37 +117,37 @@ pub enum Admin {
 /// Manage API tokens.
 #[derive(Debug, Subcommand)]
 pub enum Token {
-    /// Make a token, and print it once.
+    /// Create a token, and print it once.
     Create {
         /// Which database.
         #[command(flatten)]
         database: Database,
-        /// What admins see.
+        /// A name that says what the token is for.
         #[arg(long, value_parser = name)]
         name: Name,
-        /// owner, admin, auditor, or gateway for an Envoy.
+        /// `owner`, `admin`, `auditor`, or `gateway` (for an Envoy).
         #[arg(long)]
         role: Role,
-        /// Days until it stops; never by default.
+        /// Days until the token expires. Default: never.
         #[arg(long)]
         expires_in_days: Option<u32>,
-        /// With the role gateway: the gateway's name that it is for, or `*` where several Envoys share it. The
-        /// first that uses it by default.
+        /// For the role `gateway`: the name of the gateway, or `*` if several share the token. Default: the first
+        /// gateway that uses it.
         #[arg(long)]
         gateway: Option<String>,
     },
-    /// List the tokens, oldest first, without their values.
+    /// List all tokens, oldest first, without their values.
     List {
         /// Which database.
         #[command(flatten)]
         database: Database,
     },
-    /// Revoke a token for good.
+    /// Revoke a token permanently.
     Revoke {
         /// Which database.
         #[command(flatten)]
         database: Database,
-        /// The token's id, as `latchkey token list` shows it.
+        /// The token's ID: see `latchkey token list`.
         id: Uuid,
     },
 }
@@ -155,29 +155,29 @@ pub enum Token {
 /// Verify and export the audit log.
 #[derive(Debug, Subcommand)]
 pub enum Audit {
-    /// Check the whole chain, name the first entry that was changed, is missing or out of order, and print
-    /// the newest one's number and hash. Keep that elsewhere: with it, a later check also finds a log
-    /// that was written anew.
+    /// Check the whole hash chain. Names the first entry that was changed, is missing, or is out of order, and
+    /// prints the number and hash of the newest entry. Store these elsewhere: passed as `--anchor` later, they
+    /// reveal a log that was rewritten from scratch.
     Verify {
         /// Which database.
         #[command(flatten)]
         database: Database,
-        /// What an earlier check printed: `NUMBER:HASH`.
+        /// `NUMBER:HASH` from an earlier check.
         #[arg(long)]
         anchor: Option<Anchor>,
         /// Check an exported file instead of the database.
         #[arg(long)]
         file: Option<PathBuf>,
     },
-    /// Print the log as lines of JSON, oldest first.
+    /// Print the log as JSON lines, oldest first.
     Export {
         /// Which database.
         #[command(flatten)]
         database: Database,
-        /// Begin with the first entry at this moment or later: 2026-01-31T00:00:00Z.
+        /// Only entries at or after this time, such as 2026-01-31T00:00:00Z.
         #[arg(long)]
         from: Option<Timestamp>,
-        /// End with the last entry before this moment.
+        /// Only entries before this time.
         #[arg(long)]
         to: Option<Timestamp>,
     },
@@ -189,73 +189,73 @@ pub struct Serve {
     /// Which database.
     #[command(flatten)]
     pub database: Database,
-    /// Where the API listens.
+    /// The address that the API and the portal listen on.
     #[arg(long, env = "LATCHKEY_HTTP_ADDR", default_value = HTTP_ADDR)]
     pub http_addr: SocketAddr,
-    /// Where the gateways' streams listen.
+    /// The address that gateways connect to.
     #[arg(long, env = "LATCHKEY_GRPC_ADDR", default_value = "127.0.0.1:8081")]
     pub grpc_addr: SocketAddr,
-    /// PEM file of the streams' TLS certificate chain.
+    /// PEM file with the TLS certificate chain for gateway connections.
     #[arg(long, env = "LATCHKEY_GRPC_TLS_CERT", requires = "grpc_tls_key")]
     pub grpc_tls_cert: Option<PathBuf>,
-    /// PEM file of the certificate's key.
+    /// PEM file with the private key of the certificate.
     #[arg(long, env = "LATCHKEY_GRPC_TLS_KEY", requires = "grpc_tls_cert")]
     pub grpc_tls_key: Option<PathBuf>,
-    /// Serve plaintext on addresses other than loopback: only where something else encrypts.
+    /// Allow plaintext on non-loopback addresses. Use only if something else encrypts the traffic.
     #[arg(long, env = "LATCHKEY_ALLOW_PLAINTEXT", default_value_t = false, num_args = 0..=1, default_missing_value = "true")]
     pub allow_plaintext: bool,
     /// The master key, 32 bytes in base64.
     #[arg(long, env = "LATCHKEY_MASTER_KEY", hide_env_values = true)]
     pub master_key: Option<SecretString>,
-    /// The file with the master key; made when missing.
+    /// File with the master key. Created if missing.
     #[arg(long, env = "LATCHKEY_MASTER_KEY_FILE", default_value = ".latchkey/master.key")]
     pub master_key_file: PathBuf,
-    /// The e-mail address of the owner that the first start creates.
+    /// Email address of the owner that is created on the first start.
     #[arg(long, env = "LATCHKEY_OWNER_EMAIL", default_value = "owner@localhost", value_parser = email)]
     pub owner_email: Email,
-    /// Milliseconds a gateway may take to acknowledge before its stream is closed.
+    /// How long a gateway may take to acknowledge a change before its stream is closed, in milliseconds.
     #[arg(long, env = "LATCHKEY_ACK_TIMEOUT_MS", default_value_t = 10_000)]
     pub ack_timeout_ms: u64,
-    /// Seconds after which changes no longer wait for a gateway that has disconnected. Its Envoy may go on with
-    /// what it had, so a revocation names it as pending until then.
+    /// How long changes wait for a disconnected gateway, in seconds. Its Envoy may still be serving, so
+    /// revocations list it as pending until then.
     #[arg(long, env = "LATCHKEY_GATEWAY_GONE_SECONDS", default_value_t = 600)]
     pub gateway_gone_seconds: u32,
-    /// Milliseconds a revocation waits for the gateways at most.
+    /// How long an answer waits for the gateways at most, in milliseconds.
     #[arg(long, env = "LATCHKEY_APPLY_WAIT_MS", default_value_t = 2_000)]
     pub apply_wait_ms: u64,
-    /// The certificate authorities that Envoy trusts for providers: a file on Envoy's machine.
+    /// File on Envoy's machine with the certificate authorities that it trusts for providers.
     #[arg(long, env = "LATCHKEY_CA_BUNDLE", default_value = "/etc/ssl/certs/ca-certificates.crt")]
     pub ca_bundle: String,
-    /// Private addresses at which providers and MCP servers may be: addresses, CIDR ranges and names of hosts.
-    /// Link-local addresses and metadata services never.
+    /// Private addresses that providers, MCP servers, and detectors may use: addresses, CIDR ranges, and host
+    /// names. Link-local addresses and metadata services are never allowed.
     #[arg(long, env = "LATCHKEY_UPSTREAM_ALLOW", value_delimiter = ',', value_parser = open)]
     pub upstream_allow: Vec<Open>,
-    /// Ask private networks for the JWK sets that apps name. Link-local addresses are never asked.
+    /// Allow JWK sets on private networks. Link-local addresses are never allowed.
     #[arg(long, env = "LATCHKEY_JWKS_ALLOW_PRIVATE", default_value_t = false, num_args = 0..=1, default_missing_value = "true")]
     pub jwks_allow_private: bool,
-    /// Private addresses to which webhooks may be sent: addresses, CIDR ranges and names of hosts. Link-local
-    /// addresses and metadata services never.
+    /// Private addresses that webhooks may use: addresses, CIDR ranges, and host names. Link-local addresses and
+    /// metadata services are never allowed.
     #[arg(long, env = "LATCHKEY_WEBHOOK_ALLOW", value_delimiter = ',', value_parser = open)]
     pub webhook_allow: Vec<Open>,
-    /// Days that records of requests and events are kept; 0 keeps them all. Sums stay.
+    /// How long request records and events are kept, in days. 0 keeps them forever. Usage totals are always kept.
     #[arg(long, env = "LATCHKEY_RECORD_RETENTION_DAYS", default_value_t = 90)]
     pub record_retention_days: u32,
-    /// Where browsers find this Latchkey; LATCHKEY_HTTP_ADDR by default.
+    /// The public URL of this Latchkey. Default: LATCHKEY_HTTP_ADDR.
     #[arg(long, env = "LATCHKEY_PUBLIC_URL")]
     pub public_url: Option<PublicUrl>,
-    /// Where clients find the gateway, as pages say it and the playground calls it.
+    /// The gateway's URL for clients, which pages show and the playground calls.
     #[arg(long, env = "LATCHKEY_GATEWAY_URL", default_value = "http://127.0.0.1:10000")]
     pub gateway_url: PublicUrl,
-    /// The proxies whose X-Forwarded-For is believed: addresses and CIDR ranges.
+    /// Proxies whose X-Forwarded-For header is trusted: addresses and CIDR ranges.
     #[arg(long, env = "LATCHKEY_TRUSTED_PROXIES", value_delimiter = ',', value_parser = range)]
     pub trusted_proxies: Vec<IpNet>,
-    /// Minutes after which an unused session ends.
+    /// How long a session may be idle, in minutes.
     #[arg(long, env = "LATCHKEY_SESSION_IDLE_MINUTES", default_value_t = 12 * 60, value_parser = clap::value_parser!(u32).range(1..))]
     pub session_idle_minutes: u32,
-    /// Hours after which a session ends at the latest.
+    /// How long a session lasts at most, in hours.
     #[arg(long, env = "LATCHKEY_SESSION_HOURS", default_value_t = 7 * 24, value_parser = clap::value_parser!(u32).range(1..))]
     pub session_hours: u32,
-    /// The server that e-mail is sent by.
+    /// The server that email is sent by.
     #[command(flatten)]
     pub smtp: Smtp,
     /// The OpenID provider.
@@ -266,13 +266,13 @@ pub struct Serve {
 /// The OpenID provider; without an issuer there is none.
 #[derive(Clone, Debug, Args)]
 pub struct Oidc {
-    /// Its URL, as its metadata has it.
+    /// URL of the OpenID provider (the issuer).
     #[arg(long, env = "LATCHKEY_OIDC_ISSUER", requires = "oidc_client_id")]
     pub oidc_issuer: Option<String>,
-    /// What it calls this Latchkey.
+    /// Client ID of this Latchkey at the OpenID provider.
     #[arg(long, env = "LATCHKEY_OIDC_CLIENT_ID", requires = "oidc_issuer")]
     pub oidc_client_id: Option<String>,
-    /// By which it knows this Latchkey.
+    /// Client secret of this Latchkey at the OpenID provider.
     #[arg(
         long,
         env = "LATCHKEY_OIDC_CLIENT_SECRET",
@@ -280,24 +280,24 @@ pub struct Oidc {
         conflicts_with = "oidc_client_secret_file"
     )]
     pub oidc_client_secret: Option<SecretString>,
-    /// The file with the same.
+    /// File with the client secret.
     #[arg(long, env = "LATCHKEY_OIDC_CLIENT_SECRET_FILE")]
     pub oidc_client_secret_file: Option<PathBuf>,
-    /// What is asked for.
+    /// Scopes to request, separated by spaces.
     #[arg(long, env = "LATCHKEY_OIDC_SCOPES", default_value = "openid email profile", value_delimiter = ' ')]
     pub oidc_scopes: Vec<String>,
-    /// The claim that names a person's groups, for smart groups that a claim fills. Dots lead inwards:
+    /// Claim with a person's groups, for smart groups that a claim fills. Use dots for nested claims:
     /// `realm_access.roles`.
     #[arg(long, env = "LATCHKEY_OIDC_GROUPS_CLAIM")]
     pub oidc_groups_claim: Option<String>,
-    /// The e-mail domains that may sign in; all by default.
+    /// Email domains that may sign in. Default: all.
     #[arg(long, env = "LATCHKEY_OIDC_EMAIL_DOMAINS", value_delimiter = ',')]
     pub oidc_email_domains: Vec<String>,
-    /// Whether people who are not known yet become users.
+    /// Create users for people who sign in for the first time.
     #[arg(long, env = "LATCHKEY_OIDC_CREATE_USERS", default_value_t = true, action = clap::ArgAction::Set)]
     pub oidc_create_users: bool,
-    /// Vouch for the provider's e-mail addresses: one counts as verified unless the provider says that it is
-    /// not. Only for a provider where nobody but your company gives out addresses, such as one tenant of Entra.
+    /// Trust the provider's email addresses: they count as verified unless the provider says otherwise. Use only
+    /// if your company alone issues them, as in your own Entra tenant.
     #[arg(long, env = "LATCHKEY_OIDC_TRUST_EMAIL", default_value_t = false, num_args = 0..=1, default_missing_value = "true")]
     pub oidc_trust_email: bool,
 }
@@ -311,19 +311,18 @@ impl Oidc {
         let (Some(issuer), Some(client_id)) = (self.oidc_issuer, self.oidc_client_id) else {
             return Ok(None);
         };
-        let url = url::Url::parse(&issuer).context("LATCHKEY_OIDC_ISSUER is no URL")?;
+        let url = url::Url::parse(&issuer).context("LATCHKEY_OIDC_ISSUER is not a URL")?;
         if self.oidc_trust_email && is_shared(&url) {
             anyhow::bail!(
-                "LATCHKEY_OIDC_TRUST_EMAIL=true cannot go with LATCHKEY_OIDC_ISSUER={issuer}: accounts of other \
-                 companies come from it, and their addresses may be anybody's. Use an issuer of your company \
-                 alone, such as https://login.microsoftonline.com/<your tenant's id>/v2.0, or leave the setting \
-                 out"
+                "LATCHKEY_OIDC_TRUST_EMAIL=true cannot be used with LATCHKEY_OIDC_ISSUER={issuer}: other companies have \
+                 accounts there, with addresses that nobody has verified. Use an issuer that belongs to your \
+                 company, such as https://login.microsoftonline.com/<your tenant's id>/v2.0, or remove the setting"
             );
         }
         let domains = email_domains(&self.oidc_email_domains)?;
         if is_shared(&url) && domains.is_empty() && self.oidc_create_users {
             anyhow::bail!(
-                "LATCHKEY_OIDC_ISSUER={issuer} gives accounts to anybody, and all of them would become users: set \
+                "LATCHKEY_OIDC_ISSUER={issuer} gives accounts to anyone, and all of them could become users: set \
                  LATCHKEY_OIDC_EMAIL_DOMAINS to your company's domains, or LATCHKEY_OIDC_CREATE_USERS=false"
             );
         }
@@ -360,7 +359,8 @@ fn email_domains(list: &[String]) -> anyhow::Result<Vec<String>> {
     };
     match domains.iter().find(|domain| !is_domain(domain)) {
         Some(wrong) => anyhow::bail!(
-            "LATCHKEY_OIDC_EMAIL_DOMAINS: `{wrong}` is no domain; write acme.com, without @ and *, with commas between"
+            "LATCHKEY_OIDC_EMAIL_DOMAINS: `{wrong}` is not a domain: use comma-separated domains such as \
+             acme.com, without @ and *"
         ),
         None => Ok(domains),
     }
@@ -384,8 +384,8 @@ impl Serve {
         let public_url = self.public_url()?;
         if !public_url.is_secure() && !public_url.is_loopback() && !self.allow_plaintext {
             anyhow::bail!(
-                "LATCHKEY_PUBLIC_URL={} would send sessions in plaintext over the network: use https, or set \
-                 LATCHKEY_ALLOW_PLAINTEXT=true where something else encrypts",
+                "LATCHKEY_PUBLIC_URL={} would send sessions over the network in plaintext: use https, or set \
+                 LATCHKEY_ALLOW_PLAINTEXT=true if something else encrypts the traffic",
                 public_url.origin()
             );
         }

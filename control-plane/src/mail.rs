@@ -1,5 +1,5 @@
-//! Queues e-mail about events and sends what is due, for as long as the process runs. Replicas share the queue: each
-//! e-mail is sent by one of them at a time, and taken over from one that no longer lives.
+//! Queues email about events and sends what is due, for as long as the process runs. Replicas share the queue: each
+//! email is sent by one of them at a time, and taken over from one that no longer lives.
 
 pub mod send;
 pub mod settings;
@@ -27,12 +27,12 @@ use settings::MailSettings;
 
 /// How often it is looked whether something is due.
 const LOOK: Duration = Duration::from_millis(500);
-/// How many e-mails are sent at once, each over a connection of its own.
+/// How many emails are sent at once, each over a connection of its own.
 const AT_ONCE: usize = 4;
 /// What is waited until it is tried again to note an outcome.
 const REST: Duration = Duration::from_secs(1);
 
-/// Sends e-mail.
+/// Sends email.
 #[derive(Clone, Debug)]
 pub struct Mailer {
     store: Store,
@@ -71,20 +71,20 @@ impl Mailer {
                 () = stopped(stopping.clone()) => return in_flight,
                 _ = looks.tick() => {
                     if let Err(error) = self.look(&mut in_flight).await {
-                        tracing::warn!(%error, "could not look after e-mail");
+                        tracing::warn!(%error, "could not look after email");
                     }
                 }
                 Some(ended) = in_flight.join_next() => {
                     noted(ended);
                     if let Err(error) = self.fill(&mut in_flight).await {
-                        tracing::warn!(%error, "could not look which e-mail is due");
+                        tracing::warn!(%error, "could not look which email is due");
                     }
                 }
             }
         }
     }
 
-    /// Queues e-mail and sends all that is due now, once.
+    /// Queues email and sends all that is due now, once.
     ///
     /// # Errors
     /// The database is away.
@@ -131,34 +131,34 @@ impl Mailer {
         Ok(())
     }
 
-    /// Sends an e-mail, and notes the outcome however long that takes: else it would be sent again.
+    /// Sends an email, and notes the outcome however long that takes: else it would be sent again.
     async fn send(&self, mail: &Mail) {
         let attempt = match letter(&self.store, &self.origin, mail, self.world.now()).await {
             Ok(Some(letter)) => self.ended(mail, self.sender.send(&letter, mail).await.err()),
             Ok(None) => {
-                tracing::info!(mail = mail.message_id, "an e-mail has nothing left to say and is not sent");
+                tracing::info!(mail = mail.message_id, "an email has nothing left to say and is not sent");
                 self.attempt(MailState::Dropped, String::new())
             }
             Err(latchkey_store::Error::ColumnDecode { index, source }) => {
-                tracing::error!(%source, column = index, mail = mail.message_id, "what an e-mail is about cannot be read");
-                self.attempt(MailState::Failed, "what it is about cannot be read: see the log".to_owned())
+                tracing::error!(%source, column = index, mail = mail.message_id, "what an email is about cannot be read");
+                self.attempt(MailState::Failed, "its content cannot be read: see the log".to_owned())
             }
             // The lease stays, and is taken over once the database is back.
             Err(error) => {
-                return tracing::warn!(%error, mail = mail.message_id, "could not read what an e-mail says");
+                return tracing::warn!(%error, mail = mail.message_id, "could not read what an email says");
             }
         };
         if !attempt.error.is_empty() {
             let (mail, attempts, error) = (&mail.message_id, mail.attempts.saturating_add(1), &attempt.error);
-            tracing::info!(mail, attempts, error, "an e-mail was not sent");
+            tracing::info!(mail, attempts, error, "an email was not sent");
         }
         while let Err(error) = self.store.end_mail_attempt(self.leases.worker(), mail, &attempt).await {
-            tracing::warn!(%error, mail = mail.message_id, "could not note the outcome of an e-mail");
+            tracing::warn!(%error, mail = mail.message_id, "could not note the outcome of an email");
             tokio::time::sleep(REST).await;
         }
     }
 
-    /// What an attempt makes of an e-mail.
+    /// What an attempt makes of an email.
     fn ended(&self, mail: &Mail, failure: Option<SendFailure>) -> MailAttempt {
         let Some(SendFailure { error, is_final }) = failure else {
             return self.attempt(MailState::Sent, String::new());
@@ -180,6 +180,6 @@ impl Mailer {
 
 fn noted(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
-        tracing::error!(%error, "an e-mail could not be sent");
+        tracing::error!(%error, "an email could not be sent");
     }
 }

@@ -33,7 +33,7 @@ async fn main() -> ExitCode {
     let filter = match tracing_subscriber::EnvFilter::try_new(&cli.log) {
         Ok(filter) => filter,
         Err(error) => {
-            eprintln!("latchkey: LATCHKEY_LOG does not read as a filter: {error}");
+            eprintln!("latchkey: LATCHKEY_LOG is not a valid filter: {error}");
             return ExitCode::from(2);
         }
     };
@@ -55,12 +55,12 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Serve(options) => start(*options, world).await,
         Command::Migrate(database) => {
             open(&database).await?;
-            println!("the schema is up to date");
+            println!("the database schema is up to date");
             Ok(())
         }
         Command::Admin(Admin::Create { database, email, name, role }) => {
             if !matches!(role, Role::Owner | Role::Admin | Role::Auditor) {
-                anyhow::bail!("the role must be owner, admin or auditor");
+                anyhow::bail!("the role must be owner, admin, or auditor");
             }
             let store = open(&database).await?;
             let token = add_person(&store, &world, email, name, role).await?;
@@ -70,7 +70,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Admin(Admin::Invite { database, email, public_url, http_addr }) => {
             let store = open(&database).await?;
             let account = store.account_at(&email).await?;
-            let user = account.with_context(|| format!("there is no user {email}"))?.user;
+            let user = account.with_context(|| format!("no user has the address {email}"))?.user;
             let actor = Actor::system("latchkey admin invite");
             let public_url = config::public_url(public_url.as_ref(), http_addr)?;
             println!("{}", public_url.at(&invite(&store, &world, &actor, user.id).await?.path()));
@@ -84,18 +84,18 @@ async fn run(command: Command) -> anyhow::Result<()> {
             let users = action::users::unlink_all(&mut tx, by, &issuer).await.map_err(said)?;
             tx.commit().await?;
             println!(
-                "unlinked {users} users: each is linked anew at the next sign-in with a verified address"
+                "unlinked {users} users: each is linked again at the next sign-in with a verified address"
             );
             Ok(())
         }
         Command::Token(Token::Create { database, name, role, expires_in_days, gateway }) => {
             if gateway.is_some() && role != Role::Gateway {
-                anyhow::bail!("--gateway is for tokens of the role gateway");
+                anyhow::bail!("--gateway is only for tokens with the role gateway");
             }
             let store = open(&database).await?;
             let lifetime = expires_in_days.map(|days| SignedDuration::from_hours(i64::from(days) * 24));
             let expires_at = lifetime.map(|lifetime| world.now().checked_add(lifetime)).transpose();
-            let expires_at = expires_at.context("--expires-in-days lies too far in the future")?;
+            let expires_at = expires_at.context("--expires-in-days is too far in the future")?;
             let mut tx = store.begin().await?;
             let new = NewToken { name: name.into(), role, user_id: None, expires_at, gateway };
             let actor = Actor::system("latchkey token create");
@@ -130,7 +130,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
                 action::tokens::revoke(&mut tx, By { actor: &actor, world: &world }, id, None).await;
             revoked.context("see `latchkey token list`")?;
             tx.commit().await?;
-            println!("revoked: the API refuses it from now on, and open streams end within a minute");
+            println!("revoked: the API refuses the token, and open streams end within a minute");
             Ok(())
         }
         Command::Audit(Audit::Verify { database, anchor, file }) => {
@@ -144,12 +144,12 @@ async fn run(command: Command) -> anyhow::Result<()> {
             };
             match verdict {
                 Verdict::Whole(newest) => {
-                    println!("the audit log is whole; keep its newest entry elsewhere, for `--anchor`:");
+                    println!("the audit log is intact; store its newest entry elsewhere, for `--anchor`:");
                     println!("{newest}");
                     Ok(())
                 }
                 Verdict::Broken { fault, reached } => {
-                    anyhow::bail!("the audit log is broken: {fault}; nothing is wrong up to {reached}")
+                    anyhow::bail!("the audit log is broken: {fault}; it is intact up to {reached}")
                 }
             }
         }
@@ -186,14 +186,14 @@ async fn start(options: Serve, world: World) -> anyhow::Result<()> {
         tx.commit().await?;
         let invitation = invite(&store, &world, &actor, user).await?;
         let link = options.public_url()?.at(&invitation.path());
-        println!("First start: {email} owns this Latchkey.");
+        println!("First start: {email} is the owner.");
         // Whoever reads the log must not become its owner.
         let file = options.master_key_file.with_file_name("owner-invitation");
         match write_private(&file, &link) {
             Ok(()) => println!("Open the link in {} within 72 hours to set a password.", file.display()),
             Err(error) => {
-                println!("The link that sets a password could not be kept ({error:#}).");
-                println!("`latchkey admin invite --email {email}` prints another.");
+                println!("The link to set a password could not be saved ({error:#}).");
+                println!("To print another link: latchkey admin invite --email {email}");
             }
         }
     }

@@ -62,7 +62,7 @@ pub async fn serve(options: Serve, store: Store, master: MasterKey, world: World
     let sign_in = Arc::new(options.sign_in(&world)?);
     let mail = options.smtp.settings(options.allow_plaintext)?;
     if mail.is_some() && options.public_url.is_none() {
-        anyhow::bail!("LATCHKEY_SMTP_URL is set without LATCHKEY_PUBLIC_URL, to which links in e-mail lead");
+        anyhow::bail!("LATCHKEY_SMTP_URL requires LATCHKEY_PUBLIC_URL, for links in email");
     }
     let http = listen(options.http_addr).await?;
     let grpc = listen(options.grpc_addr).await?;
@@ -233,9 +233,9 @@ fn refuse_plaintext(setting: &str, address: SocketAddr, allowed: bool) -> anyhow
         return Ok(());
     }
     anyhow::bail!(
-        "{setting}={address} would send keys in plaintext over the network: give LATCHKEY_GRPC_TLS_CERT and \
-         LATCHKEY_GRPC_TLS_KEY for the gateways' streams, put a TLS proxy before the API, and set \
-         LATCHKEY_ALLOW_PLAINTEXT=true where something else encrypts"
+        "{setting}={address} would send keys over the network in plaintext: set LATCHKEY_GRPC_TLS_CERT and \
+         LATCHKEY_GRPC_TLS_KEY for gateway connections, put a TLS proxy in front of the API, and set \
+         LATCHKEY_ALLOW_PLAINTEXT=true if something else encrypts the traffic"
     )
 }
 

@@ -45,7 +45,7 @@ pub struct Deliverer {
     world: World,
     sender: Arc<MessageSender>,
     leases: Leases,
-    /// Whether e-mail about the events that it gives to webhooks is queued, too.
+    /// Whether email about the events that it gives to webhooks is queued, too.
     mailing: Mailing,
     /// How long an attempt may take, whole.
     patience: Duration,
@@ -69,7 +69,7 @@ impl Deliverer {
         Ok(Self { store, world, sender, leases, mailing: Mailing::Off, patience: PATIENCE })
     }
 
-    /// The same, where e-mail is set up or not.
+    /// The same, where email is set up or not.
     #[must_use]
     pub fn mailing(self, mailing: Mailing) -> Self {
         Self { mailing, ..self }

@@ -30,7 +30,7 @@ with story() as latchkey:
     latchkey.tells("a link leads her through the sign-in to what it is about")
     page.goto("/admin/groups?search=engineering")
     expect(page).to_have_url("/sign-in?return_to=%2Fadmin%2Fgroups%3Fsearch%3Dengineering")
-    page.get_by_label("E-mail address").fill("ada@acme.com")
+    page.get_by_label("Email address").fill("ada@acme.com")
     page.get_by_label("Password").fill("not this one")
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("alert")).to_be_visible()

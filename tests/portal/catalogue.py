@@ -13,7 +13,7 @@ with story() as latchkey:
 
     latchkey.tells("Ada adds a provider")
     page.get_by_role("link", name="Providers").click()
-    page.get_by_role("link", name="New provider").click()
+    page.get_by_role("link", name="Create provider").click()
     page.get_by_label("Name").fill("Not a name")
     page.get_by_label("Base URL").fill(latchkey.api.get("/providers/sample")["base_url"])
     page.get_by_role("button", name="Create provider").click()
@@ -26,9 +26,9 @@ with story() as latchkey:
     expect(page.get_by_role("main")).not_to_contain_text("sk-sample-provider-credential")
 
     latchkey.tells("she adds a model of it, with a price")
-    page.get_by_role("link", name="Add a model").click()
+    page.get_by_role("link", name="Create model").click()
     page.get_by_label("Name", exact=True).fill("our-model")
-    page.get_by_label("Name at the provider").fill("gpt-4o-mini")
+    page.get_by_label("Provider model name").fill("gpt-4o-mini")
     page.locator("[name=priced]").nth(1).check()
     page.get_by_label("Price of input", exact=True).fill("2.50")
     page.get_by_label("Price of output", exact=True).fill("10")
@@ -53,7 +53,7 @@ with story() as latchkey:
     grace.get_by_role("button", name="Create token").click()
     token = grace.locator("#value").inner_text()
     assert Api({"authorization": f"Bearer {token}"}).get("/models")["items"]
-    grace.get_by_role("link", name="I have copied it").click()
+    grace.get_by_role("link", name="Done").click()
     expect(grace.get_by_role("main")).not_to_contain_text(token)
     grace.get_by_label("Revoke terraform").click()
     grace.get_by_role("button", name="Revoke terraform").last.click()

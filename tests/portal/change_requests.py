@@ -32,8 +32,8 @@ with story() as latchkey:
 
     def sends(page: Page, requests_per_minute: str, reason: str):
         expect(page.get_by_role("row", name=re.compile("requests per minute"))).to_contain_text(requests_per_minute)
-        page.get_by_label("Why you need it").fill(reason)
-        page.get_by_role("button", name="Send request").click()
+        page.get_by_label("Reason").fill(reason)
+        page.get_by_role("button", name="Submit request").click()
 
     def limit() -> int:
         return latchkey.api.get(f"/apps/{app['id']}")["limits"]["requests_per_minute"]
@@ -64,7 +64,7 @@ with story() as latchkey:
     expect(alice.get_by_role("main")).to_contain_text("stale")
 
     latchkey.tells("she asks again, on top of what is now")
-    alice.get_by_role("link", name="Ask again").click()
+    alice.get_by_role("link", name="Request again").click()
     alice.get_by_role("button", name="Preview").click()
     sends(alice, "240", "As before")
 

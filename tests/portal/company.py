@@ -52,7 +52,7 @@ with story() as latchkey:
     page.get_by_role("link", name="Sign in with your company account").click()
     page.get_by_role("link", name="Cancel").click()
     expect(page.get_by_role("main")).to_contain_text("did not sign you in")
-    page.get_by_role("link", name="To the sign-in page").click()
+    page.get_by_role("link", name="Go to the sign-in page").click()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
     latchkey.tells("an address that the provider has not verified opens nothing")

@@ -17,23 +17,24 @@ with story() as latchkey:
     page.get_by_role("link", name="API keys").click()
     expect(page.get_by_role("row")).to_have_count(5)
     page.get_by_label("Name").fill("platform")
-    page.get_by_role("button", name="Show").click()
+    page.get_by_role("button", name="Filter").click()
     expect(page.get_by_role("row")).to_have_count(2)
     expect(page.get_by_role("row", name=re.compile("Data Platform"))).to_contain_text("active")
     expect(page.get_by_role("meter")).to_be_visible()
     page.get_by_label("Status").select_option("revoked")
-    page.get_by_role("button", name="Show").click()
+    page.get_by_role("button", name="Filter").click()
     expect(page.get_by_role("heading", name="No API keys match")).to_be_visible()
     page.get_by_role("link", name="Show all API keys").click()
     page.get_by_role("link", name="Data Platform", exact=True).click()
 
     latchkey.tells("she types nonsense, which is kept and marked, and changes nothing")
-    page.get_by_role("textbox", name="Requests/min").first.fill("a few")
+    page.get_by_role("textbox", name="Requests per minute").first.fill("a few")
     page.get_by_role("button", name="Save settings").click()
     wrong = page.locator("[name='limits.requests_per_minute']")
     expect(wrong).to_have_value("a few")
     expect(wrong).to_have_attribute("aria-invalid", "true")
     expect(page.get_by_role("alert")).to_contain_text("limits.requests_per_minute")
+    expect(wrong).to_be_focused()
 
     latchkey.tells("she mends it: it is a version, with what differs")
     wrong.fill("250")
@@ -53,6 +54,15 @@ with story() as latchkey:
     expect(page.get_by_role("status")).to_be_visible()
     assert latchkey.api.get(f"/apps/{app['id']}")["limits"]["requests_per_minute"] == 100
 
+    latchkey.tells("she leaves with something typed, and is asked first")
+    page.goto(f"/admin/apps/{app['id']}")
+    page.get_by_label("Key name").press_sequentially("!")
+    asked = []
+    page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    page.get_by_role("link", name="API keys").first.click()
+    expect(page.get_by_role("heading", name="API keys")).to_be_visible()
+    assert asked == ["beforeunload"], asked
+
     latchkey.tells("she switches it off and on")
     page.goto(f"/admin/apps/{app['id']}")
     page.get_by_role("button", name="Deactivate").click()
@@ -64,7 +74,7 @@ with story() as latchkey:
 
     latchkey.tells("she rotates it with an hour of grace: both secrets work")
     page.get_by_text("Rotate…").click()
-    page.get_by_label("The old secret stops").select_option(label="after 1 hour")
+    page.get_by_label("Old secret stops working").select_option(label="after 1 hour")
     page.get_by_role("button", name="Rotate", exact=True).click()
     renewed = page.locator("#value").inner_text()
     assert [latchkey.refusal(value)[0] for value in [key, renewed]] == [200, 200]

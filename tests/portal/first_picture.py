@@ -12,7 +12,7 @@ with story() as latchkey:
 
     latchkey.tells("Ada makes the group engineering, with Alice in it")
     ada.get_by_role("link", name="Smart groups").click()
-    ada.get_by_role("link", name="New group").click()
+    ada.get_by_role("link", name="Create group").click()
     ada.get_by_label("Name").fill("engineering")
     ada.get_by_role("button", name="Create group").click()
     ada.get_by_label("Add people").fill("alice@acme.com")
@@ -29,7 +29,7 @@ with story() as latchkey:
     expect(ada.get_by_role("main")).to_contain_text("1 of 1 gateway")
 
     latchkey.tells("she lets engineering view it")
-    ada.get_by_role("link", name="Grant people access").click()
+    ada.get_by_role("link", name="Give people access").click()
     viewer = ada.get_by_role("group", name="Viewer access")
     viewer.get_by_label("Who").select_option("specific")
     viewer.get_by_text("Viewer access: people and smart groups").click()
@@ -43,7 +43,7 @@ with story() as latchkey:
     page.get_by_role("link", name="Support Bot").click()
 
     latchkey.tells("she creates the key Alice local dev")
-    page.get_by_role("link", name="New key").click()
+    page.get_by_role("link", name="Create key").click()
     page.get_by_label("Name").fill("Alice local dev")
     page.get_by_role("button", name="Create key").click()
     key = page.locator("#value").inner_text()

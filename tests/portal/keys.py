@@ -19,7 +19,7 @@ with story() as latchkey:
 
     latchkey.tells("Alice creates a key")
     page.get_by_role("link", name="Support Bot").click()
-    page.get_by_role("link", name="New key").click()
+    page.get_by_role("link", name="Create key").click()
     page.get_by_role("button", name="Create key").click()
     expect(page).to_have_url(re.compile("/keys/new$"))
     page.get_by_label("Name").fill("Alice local dev")
@@ -62,7 +62,7 @@ with story() as latchkey:
     expect(page.get_by_role("heading", name="Alice at home")).to_be_visible()
 
     latchkey.tells("she rotates it: the old value stops at once")
-    page.get_by_label("How long the old value still works").select_option(label="not at all: it stops right away")
+    page.get_by_label("Keep the old value working for").select_option(label="Stop right away")
     page.get_by_role("button", name="Rotate").click()
     second = page.locator("#value").inner_text()
     latchkey.until_answered(second, 200)

@@ -1,18 +1,18 @@
-"""An admin sees that e-mail is set up, and sends a test; a user chooses which of it they get."""
+"""An admin sees that email is set up, and sends a test; a user chooses which of it they get."""
 
 from playwright.sync_api import expect
 
 from portal import story
 
 with story() as latchkey:
-    latchkey.tells("Ada looks how e-mail is doing, and sends a test to herself")
+    latchkey.tells("Ada looks how email is doing, and sends a test to herself")
     ada = latchkey.at_home(latchkey.person("Ada", "admin"))
     ada.get_by_role("link", name="Webhooks").click()
     section = ada.locator("#email")
     expect(section).to_contain_text("Latchkey <latchkey@acme.com>")
     expect(section).to_contain_text("never")
-    section.get_by_role("button", name="Send a test to me").click()
-    expect(ada.get_by_role("status")).to_contain_text("Test e-mail queued")
+    section.get_by_role("button", name="Send test email").click()
+    expect(ada.get_by_role("status")).to_contain_text("Test email queued")
     latchkey.until("the test", lambda: ada.reload() and "never" not in section.inner_text())
     expect(section).not_to_contain_text("Last failure")
 
@@ -22,7 +22,7 @@ with story() as latchkey:
     section = bob.locator("#email")
     expect(section).to_contain_text("Sent to bob@acme.com")
     expect(section.get_by_label("Change requests to decide")).to_have_count(0)
-    section.get_by_label("Budgets").select_option("Once a day")
+    section.get_by_label("Budgets").select_option("Daily digest")
     section.get_by_label("Expiring keys").select_option("Never")
     section.get_by_role("button", name="Save").click()
     expect(bob.get_by_role("status")).to_contain_text("Saved")

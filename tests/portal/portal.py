@@ -169,7 +169,7 @@ class Latchkey:
 
 def sign_in(page: Page, person: Person):
     """Fills the form that is on the page."""
-    page.get_by_label("E-mail address").fill(person.email)
+    page.get_by_label("Email address").fill(person.email)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in", exact=True).click()
     expect(page).not_to_have_url(re.compile("/sign-in"))

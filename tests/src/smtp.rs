@@ -24,7 +24,7 @@ pub struct SmtpServer {
 pub struct SmtpOptions<'a> {
     /// At which port it listens: any by default.
     pub port: Option<u16>,
-    /// How the next e-mails are answered: with a reply, or by `die` or `hang`; those after them are taken.
+    /// How the next emails are answered: with a reply, or by `die` or `hang`; those after them are taken.
     pub answers: &'a [&'a str],
     /// Its certificate and key, by which it offers STARTTLS.
     pub certificate: Option<(&'a str, &'a str)>,

@@ -1,4 +1,4 @@
-//! E-mail end to end: a real SMTP server, the real program, and the mail parser of Python.
+//! Email end to end: a real SMTP server, the real program, and the mail parser of Python.
 
 use std::process::Command;
 use std::time::Duration;
@@ -96,13 +96,13 @@ impl Planes {
 
     /// Until nothing is pending.
     async fn until_idle(&self) -> Value {
-        self.until("all e-mail to be sent", |status| status["pending"] == 0 && status["sent_at"].is_string())
+        self.until("all email to be sent", |status| status["pending"] == 0 && status["sent_at"].is_string())
             .await
     }
 }
 
 async fn until(server: &SmtpServer, count: usize) -> Vec<Value> {
-    let what = format!("{count} e-mails");
+    let what = format!("{count} emails");
     let received = || Some(server.received()).filter(|all| all.len() >= count);
     wait::until(&what, SOON, async || Ok(received())).await.unwrap()
 }
@@ -123,7 +123,7 @@ async fn a_change_request_is_told_in_a_mail_that_others_can_read() {
     let [mail] = until(&server, 1).await.try_into().unwrap();
     assert_eq!((&mail["from"], &mail["to"]), (&json!("latchkey@acme.com"), &json!(["boss@acme.com"])));
     let headers = &mail["headers"];
-    assert_eq!(headers["subject"], "alice@acme.com asks for a change of Süpport Bot");
+    assert_eq!(headers["subject"], "alice@acme.com requested a change to Süpport Bot");
     assert_eq!(headers["from"], "Latchkey <latchkey@acme.com>");
     assert_eq!(
         (&headers["content-language"], &headers["auto-submitted"]),
@@ -182,7 +182,7 @@ async fn a_threshold_under_load_is_told_once() {
     })
     .await
     .unwrap();
-    wait::until("all e-mail to be sent", SOON, async || {
+    wait::until("all email to be sent", SOON, async || {
         let status = stack.api().get("/api/v1/email").await?.ok()?;
         Ok((status["pending"] == 0).then_some(()))
     })
@@ -204,13 +204,13 @@ async fn a_server_that_refuses_for_now_gets_it_again_and_one_that_refuses_for_go
     let waiting = planes.until("the first attempt", |status| status["last_failure"].is_object()).await;
     assert_eq!(
         (&waiting["pending"], &waiting["last_failure"]["error"]),
-        (&json!(1), &json!("the server answers 451: 4.7.1 later"))
+        (&json!(1), &json!("the server responded with 451: 4.7.1 later"))
     );
     planes.planes[0].sql("UPDATE mails SET next_at = 0").await.unwrap();
     let refused = planes.until("the second attempt", |status| status["failed"] == 1).await;
     assert_eq!(
         (&refused["pending"], &refused["last_failure"]["error"]),
-        (&json!(0), &json!("the server answers 554: 5.6.0 never"))
+        (&json!(0), &json!("the server responded with 554: 5.6.0 never"))
     );
     planes.planes[0].sql("UPDATE mails SET next_at = 0").await.unwrap();
     planes.ask("red").await;
@@ -299,7 +299,10 @@ async fn starttls_and_a_password_are_used_and_a_wrong_one_loses_nothing() {
         Planes::start(1, &[("LATCHKEY_SMTP_URL", &wrong), ("SSL_CERT_FILE", &certificate)]).await;
     planes.ask("blue").await;
     let status = planes.until("an attempt", |status| status["last_failure"].is_object()).await;
-    assert!(status["last_failure"]["error"].as_str().unwrap().contains("the server answers 535"), "{status}");
+    assert!(
+        status["last_failure"]["error"].as_str().unwrap().contains("the server responded with 535"),
+        "{status}"
+    );
     assert_eq!((&status["pending"], server.received().len()), (&json!(1), 0));
     let plane = &mut planes.planes[0];
     plane.set_variable("LATCHKEY_SMTP_URL", &with("hunter2%2F%2B%20%25"));
@@ -428,7 +431,7 @@ async fn a_bad_setting_is_refused_at_start_without_its_password() {
         ("https://u:hunter2@mail.acme.com", "latchkey@acme.com", "LATCHKEY_SMTP_URL must begin with"),
         ("smtp://u:hunter2@mail.acme.com?tls=none", "latchkey@acme.com", "in plaintext"),
         ("smtps://u:hunter2@mail.acme.com", "", "is set without LATCHKEY_SMTP_FROM"),
-        ("smtps://u:hunter2@mail.acme.com", "latchkey@acme.com", "is set without LATCHKEY_PUBLIC_URL"),
+        ("smtps://u:hunter2@mail.acme.com", "latchkey@acme.com", "requires LATCHKEY_PUBLIC_URL"),
     ] {
         let mut plane = ControlPlane::new(dir.path(), Port::free().unwrap(), Port::free().unwrap());
         plane.set_variable("LATCHKEY_SMTP_URL", url);

@@ -33,7 +33,7 @@ pub async fn explain(
     Query(query): Query<AccessQuery>,
 ) -> Result<Json<AccessExplanation>, Problem> {
     let app = apps::find(&api, id).await?;
-    let unknown = || Refusal::field("user_id", "there is no user of this id");
+    let unknown = || Refusal::field("user_id", "no user has this ID");
     let user = api.store.user(query.user_id).await?.ok_or_else(unknown)?;
     let member = api.store.member(user.id).await?.ok_or_else(unknown)?;
     let names = group_names(&api, &app.settings.self_service.access).await?;

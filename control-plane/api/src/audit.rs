@@ -137,10 +137,12 @@ pub async fn list(
     let paging = paging(cursor.as_deref(), limit, None)?;
     in_order(from, to)?;
     if action.as_deref().is_some_and(|action| !is_action(action)) {
-        return Err(bad_query("`action` must be one like `key.revoked`, or the beginning of some: `key.`"));
+        return Err(bad_query(
+            "`action` must be an action such as `key.revoked`, or a prefix such as `key.`",
+        ));
     }
     if subject_id.as_ref().is_some_and(|id| id.chars().count() > 200) {
-        return Err(bad_query("`subject_id` is longer than any id"));
+        return Err(bad_query("`subject_id` is too long to be an ID"));
     }
     let (action_prefix, action) = match action {
         Some(action) if action.ends_with('.') => (Some(action), None),

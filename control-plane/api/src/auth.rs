@@ -109,9 +109,9 @@ impl FromRequestParts<Api> for SessionGuard {
         let cookie = api.sign_in.cookie(Cookie::Session, &parts.headers);
         let cookie = cookie.ok_or_else(|| unauthorized("sign in, or send an API token: `Bearer lk_…`"))?;
         if !parts.method.is_safe() && api.sign_in.is_cross_site(&parts.headers) {
-            return Err(forged("the browser says that another site's page sent this"));
+            return Err(forged("the browser reported a cross-site request"));
         }
-        let over = || unauthorized("this session is over: sign in again");
+        let over = || unauthorized("your session has ended: sign in again");
         let (now, hash) = (api.world.now(), tokens::hash(cookie.expose_secret()));
         let session = api.store.session(&hash, api.sign_in.live(now)).await?.ok_or_else(over)?;
         let user = api.store.user(session.user_id).await?.filter(User::is_active).ok_or_else(over)?;
@@ -159,7 +159,7 @@ impl FromRequestParts<Api> for Person {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let AuthenticatedActor { actor, user } = AuthenticatedActor::from_request_parts(parts, api).await?;
-        let detail = "this is for people: sign in, or use a token that belongs to a user";
+        let detail = "this requires a user: sign in, or use a token that belongs to a user";
         let user = user.ok_or_else(|| Problem::new(StatusCode::FORBIDDEN, "not_a_user", detail))?;
         Ok(Self { actor, user })
     }
@@ -180,7 +180,8 @@ impl AnyActor {
             return Ok(self.0);
         }
         let (role, needed) = (self.0.role.as_str(), permission.as_str());
-        let detail = format!("this takes the permission `{needed}`, which the role `{role}` lacks");
+        let detail =
+            format!("this requires the permission `{needed}`, which the role `{role}` does not have");
         Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
     }
 }
@@ -196,7 +197,7 @@ fn forged(detail: &str) -> Problem {
 /// Refuses what another site's page sent, where no session could show that.
 pub(super) fn from_our_site(headers: &HeaderMap, api: &Api) -> Result<(), Problem> {
     if api.sign_in.is_cross_site(headers) {
-        return Err(forged("the browser says that another site's page sent this"));
+        return Err(forged("the browser reported a cross-site request"));
     }
     Ok(())
 }

@@ -39,7 +39,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         // No text that is stored has this character, and PostgreSQL takes none that has.
         if parts.uri.query().is_some_and(|query| query.contains("%00")) {
-            return Err(bad_query("there is a NUL character in it"));
+            return Err(bad_query("contains a NUL character"));
         }
         let axum::extract::Query(query) = axum::extract::Query::from_request_parts(parts, state).await?;
         Ok(Self(query))
@@ -84,8 +84,7 @@ impl<S: Send + Sync> FromRequest<S> for NoBody {
 
 pub async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     Bytes::from_request(request, state).await.map_err(|rejection| {
-        let detail =
-            "the body could not be read whole, or is too large: 256 KiB are taken, and 17 MiB by `explain`";
+        let detail = "the body is incomplete or too large: the limit is 256 KiB, or 17 MiB for `explain`";
         Problem::new(rejection.into_response().status(), "body_unreadable", detail)
     })
 }
@@ -114,11 +113,7 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 
 impl From<PathRejection> for Problem {
     fn from(_: PathRejection) -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "not_found",
-            "there is no such thing: an id in the path is malformed",
-        )
+        Self::new(StatusCode::NOT_FOUND, "not_found", "not found: an ID in the path is malformed")
     }
 }
 

@@ -1,4 +1,4 @@
-//! `/api/v1/email`: how e-mail is doing, and `/api/v1/me/email`: which of it one gets.
+//! `/api/v1/email`: how email is doing, and `/api/v1/me/email`: which of it one gets.
 
 use axum::Json;
 use axum::extract::State;
@@ -15,24 +15,24 @@ use super::auth::{AdminGuard, Person};
 use super::body::JsonBody;
 use super::problem::Problem;
 
-/// How e-mail is doing.
+/// How email is doing.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct EmailStatus {
-    /// Whether e-mail is set up: without that, none is queued or sent.
+    /// Whether email is set up: without that, none is queued or sent.
     pub configured: bool,
-    /// The SMTP server, as host and port; null where e-mail is not set up.
+    /// The SMTP server, as host and port; null where email is not set up.
     pub server: Option<String>,
-    /// Who e-mail is from; null where e-mail is not set up.
+    /// Who email is from; null where email is not set up.
     pub from: Option<String>,
     /// What is queued, sent, and failed.
     #[serde(flatten)]
     pub sums: MailSums,
 }
 
-/// Which e-mail one gets.
+/// Which email one gets.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct MyEmail {
-    /// Whether e-mail is set up: without that, none is sent.
+    /// Whether email is set up: without that, none is sent.
     pub configured: bool,
     /// Where it is sent.
     pub address: String,
@@ -43,7 +43,7 @@ pub struct MyEmail {
     pub preferences: MailPreferences,
 }
 
-/// An e-mail that is being sent.
+/// An email that is being sent.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct TestEmailSent {
     /// What its `Message-ID` begins with.
@@ -57,7 +57,7 @@ impl MyEmail {
     }
 }
 
-/// Shows how e-mail is doing.
+/// Shows how email is doing.
 #[utoipa::path(get, path = "/api/v1/email", tag = "email", operation_id = "read_email_status",
     security(("token" = [])), responses((status = 200, body = EmailStatus), (status = "4XX", body = Problem)))]
 pub async fn status(_: AdminGuard, State(api): State<Api>) -> Result<Json<EmailStatus>, Problem> {
@@ -67,7 +67,7 @@ pub async fn status(_: AdminGuard, State(api): State<Api>) -> Result<Json<EmailS
     Ok(Json(EmailStatus { configured: server.is_some(), server, from, sums }))
 }
 
-/// Shows which e-mail one gets.
+/// Shows which email one gets.
 #[utoipa::path(get, path = "/api/v1/me/email", tag = "me", operation_id = "read_my_email",
     security(("token" = [])), responses((status = 200, body = MyEmail), (status = "4XX", body = Problem)))]
 pub async fn mine(person: Person, State(api): State<Api>) -> Result<Json<MyEmail>, Problem> {
@@ -75,7 +75,7 @@ pub async fn mine(person: Person, State(api): State<Api>) -> Result<Json<MyEmail
     Ok(Json(MyEmail::of(&api, &person, preferences)))
 }
 
-/// Changes how often one gets e-mail about what. What is not named stays.
+/// Changes how often one gets email about what. What is not named stays.
 #[utoipa::path(patch, path = "/api/v1/me/email", tag = "me", operation_id = "update_my_email",
     request_body = EditMailPreferences,
     security(("token" = [])), responses((status = 200, body = MyEmail), (status = "4XX", body = Problem)))]

@@ -76,7 +76,7 @@ pub async fn list(
     if let Some(kind) = &kind
         && !KINDS.contains(&kind.as_str())
     {
-        return Err(bad_query(format!("there is no `kind` `{kind}`: there are {}", KINDS.join(", "))));
+        return Err(bad_query(format!("`{kind}` is not a valid `kind`: use one of {}", KINDS.join(", "))));
     }
     let filter = EventFilter { app: app_id, key: key_id, kind, before: paging.after };
     let rows = api.store.events(&filter, paging.rows()).await?;

@@ -41,7 +41,7 @@ pub async fn explain(
     let key = match (key, api.store.app_key(id).await?) {
         (Some(named), _) => named,
         (None, Some(own)) if asked.key_id.is_none_or(|asked| asked == own.id) => own,
-        _ => return Err(Refusal::field("key_id", "the app has no key of this id").into()),
+        _ => return Err(Refusal::field("key_id", "the app has no key with this ID").into()),
     };
     let question = asked.question(key.hash, api.world.now())?;
     let held = api.store.held(&app, key.id).await?;

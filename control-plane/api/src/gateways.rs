@@ -87,7 +87,7 @@ pub async fn write_off(
     PathParams(instance): PathParams<String>,
 ) -> Result<Json<LostGateway>, Problem> {
     if api.gateways.instances().await?.contains(&instance) {
-        let detail = "it is connected: what it holds comes back by itself";
+        let detail = "this gateway is connected: it returns what it holds by itself";
         return Err(Refusal::conflict("connected", detail).into());
     }
     let mut tx = api.store.begin().await?;

@@ -186,7 +186,7 @@ fn is_key(key: &str) -> bool {
 
 fn in_flight(error: latchkey_store::Error) -> Problem {
     if is_unique_violation(&error) {
-        let detail = "a request with this Idempotency-Key is being answered: try again";
+        let detail = "a request with this Idempotency-Key is in progress: try again";
         return Problem::new(StatusCode::CONFLICT, "idempotency_key_in_use", detail);
     }
     error.into()
@@ -194,7 +194,7 @@ fn in_flight(error: latchkey_store::Error) -> Problem {
 
 fn replay<T>(api: &Api, once: &IdempotentRequest, answer: &StoredAnswer) -> Result<Answered<T>, Problem> {
     if answer.fingerprint != once.fingerprint {
-        let detail = "this Idempotency-Key was used for another request: use a new one";
+        let detail = "this Idempotency-Key was used for a different request: use a new one";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail));
     }
     let body = api

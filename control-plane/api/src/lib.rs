@@ -92,7 +92,7 @@ pub struct Api {
     pub opened: Arc<Opened>,
     /// The private addresses to which webhooks may be sent.
     pub opened_to_webhooks: Arc<Opened>,
-    /// The server that e-mail is sent by; none where e-mail is not set up.
+    /// The server that email is sent by; none where email is not set up.
     pub mail: Option<MailServer>,
     /// Tries changes on past requests.
     pub simulator: Simulator,
@@ -110,7 +110,7 @@ pub struct ApiSettings {
     pub opened: Arc<Opened>,
     /// The private addresses to which webhooks may be sent.
     pub opened_to_webhooks: Arc<Opened>,
-    /// The server that e-mail is sent by; none where e-mail is not set up.
+    /// The server that email is sent by; none where email is not set up.
     pub mail: Option<MailServer>,
 }
 

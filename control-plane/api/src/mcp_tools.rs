@@ -50,7 +50,7 @@ pub struct ApprovedToolView {
     /// The tool as its server lists it; null where `form` says why, or the gateway that saw it did not have it any more.
     #[schema(value_type = Option<Object>)]
     pub definition: Option<Box<RawValue>>,
-    /// Who approved it: an e-mail address, or a token's name. Null: it was trusted at first use.
+    /// Who approved it: an email address, or a token's name. Null: it was trusted at first use.
     pub by: Option<String>,
     /// When.
     #[schema(value_type = String, format = DateTime)]

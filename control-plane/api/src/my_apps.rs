@@ -88,7 +88,7 @@ pub async fn value(
     let (app, member) = my_keys::viewed(&api.store, user.id, id).await?;
     my_keys::sees_values(&app, &member)?;
     if app.settings.mode != CredentialMode::Shared {
-        let detail = "the app is in named mode: its users create keys of their own";
+        let detail = "the app uses named keys: its users create their own keys";
         return Err(Refusal::conflict("not_in_shared_mode", detail).into());
     }
     let mut tx = api.store.begin().await?;

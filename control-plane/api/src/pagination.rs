@@ -113,12 +113,14 @@ pub fn paging<P: CursorPosition>(
         return Err(bad_query("`limit` must be 1 to 200"));
     }
     if search.is_some_and(|search| search.len() > 200 || search.chars().any(char::is_control)) {
-        return Err(bad_query("`search` is longer than any name, or has a control character"));
+        return Err(bad_query("`search` is too long, or contains a control character"));
     }
     let read = |text: &str| P::read(&URL_SAFE_NO_PAD.decode(text).ok()?);
     let after = match cursor {
         None => None,
-        Some(text) => Some(read(text).ok_or_else(|| bad_query("`cursor` is not one that a page gave"))?),
+        Some(text) => {
+            Some(read(text).ok_or_else(|| bad_query("`cursor` is not a cursor from an earlier page"))?)
+        }
     };
     Ok(Paging { after, limit })
 }

@@ -96,8 +96,7 @@ impl FromRequestParts<Api> for IfMatch {
         for value in parts.headers.get_all(header::IF_MATCH) {
             is_there = true;
             let wrong = || {
-                let detail =
-                    "If-Match must be `*`, or one or more ETags in double quotes, with commas between";
+                let detail = "If-Match must be `*`, or a comma-separated list of ETags in double quotes";
                 Problem::new(StatusCode::BAD_REQUEST, "invalid_if_match", detail)
             };
             for tag in value.to_str().map_err(|_| wrong())?.split(',').map(str::trim) {
@@ -139,7 +138,7 @@ impl IfMatch {
             note(&mut meanwhile.by, actor_name);
             changed.into_iter().for_each(|path| note(&mut meanwhile.fields, path.to_string()));
         }
-        Err(changed(&format!("the app is at version {newest} now"), meanwhile))
+        Err(changed(&format!("the app is now at version {newest}"), meanwhile))
     }
 
     /// Refuses to change another resource that is no longer as it was read: `now` is what is shown of it, as the
@@ -169,7 +168,7 @@ impl IfMatch {
                 fields: fields.map(str::to_owned).collect(),
             };
         }
-        Err(changed(&format!("the {} was changed since it was read", kind.replace('_', " ")), meanwhile))
+        Err(changed(&format!("the {} has changed since you read it", kind.replace('_', " ")), meanwhile))
     }
 
     /// The version of an app that it names; none where any will do.
@@ -193,7 +192,7 @@ fn changed(what: &str, meanwhile: ChangedMeanwhile) -> Problem {
         (by, fields) => format!(": {} changed {}", by.join(", "), list(fields)),
     };
     let detail = format!(
-        "{what}{who}. Nothing was changed: read it again and decide, or leave If-Match out to change it all the same"
+        "{what}{who}. Nothing was changed: read it again and decide, or leave out If-Match to change it anyway"
     );
     let changed_meanwhile = Some(Box::new(meanwhile));
     Problem { changed_meanwhile, ..Problem::new(StatusCode::PRECONDITION_FAILED, CHANGED, detail) }

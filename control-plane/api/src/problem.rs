@@ -66,12 +66,12 @@ impl Problem {
             Fault::DiskFull => format!("{fault}: nothing was changed. Free some space, then try again"),
             Fault::ReadOnly => format!("{fault}: nothing was changed. Make it writable, then try again"),
             Fault::InputOutput => {
-                format!("{fault}: nothing was changed. The server's log says more; try again")
+                format!("{fault}: nothing was changed. See the server log for details, then try again")
             }
             Fault::Busy => format!("{fault}: nothing was changed, try again"),
             // What is lost is perhaps only the answer to a commit.
             Fault::Away => {
-                format!("{fault}: try again, where it makes something with the same Idempotency-Key")
+                format!("{fault}: try again, and for creations use the same Idempotency-Key")
             }
         };
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", detail)
@@ -80,7 +80,7 @@ impl Problem {
     /// A fault of ours; the log says which.
     #[must_use]
     pub fn internal() -> Self {
-        let detail = "something failed on our side; the server's log says what";
+        let detail = "an internal error occurred; see the server log for details";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
     }
 }
@@ -115,7 +115,8 @@ impl From<latchkey_store::Error> for Problem {
             return Self::unavailable(fault);
         }
         if is_foreign_key_violation(&error) {
-            let detail = "what it refers to was removed, or something came to refer to it: look again";
+            let detail = "something that this refers to was removed, or something now refers to it: reload and try \
+                 again";
             return Self::new(StatusCode::CONFLICT, "changed_meanwhile", detail);
         }
         tracing::error!(%error, "the database failed");

@@ -82,7 +82,7 @@ impl Api {
             other => {
                 let error = other
                     .err()
-                    .map_or_else(|| "it was removed meanwhile".to_owned(), |error| error.to_string());
+                    .map_or_else(|| "it was removed in the meantime".to_owned(), |error| error.to_string());
                 let propagation = Propagation::unknown(0, error);
                 Propagation { elapsed_ms: elapsed_ms(), ..propagation }
             }

@@ -27,7 +27,7 @@ use super::problem::Problem;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
-    /// The user's e-mail address.
+    /// The user's email address.
     pub email: String,
     /// Their password.
     #[schema(value_type = String)]
@@ -77,7 +77,7 @@ pub async fn accept(
     security(("token" = [])), responses((status = 204), (status = "4XX", body = Problem)))]
 pub async fn sign_out(Person { actor, user }: Person, State(api): State<Api>) -> Result<Response, Problem> {
     let Credential::Session(id) = actor.credential else {
-        let detail = "this request came with a token, not with a session: revoke the token to end its use";
+        let detail = "this request used a token, not a session: revoke the token instead";
         return Err(Refusal::conflict("no_session", detail).into());
     };
     let mut tx = api.store.begin().await?;

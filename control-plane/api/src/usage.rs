@@ -238,7 +238,7 @@ fn groups(text: &str) -> Result<Vec<GroupBy>, Problem> {
             "key" => Ok(GroupBy::Key),
             "model" => Ok(GroupBy::Model),
             "provider" => Ok(GroupBy::Provider),
-            _ => Err(bad_query("`group_by` takes `day`, `app`, `user`, `key`, `model` and `provider`")),
+            _ => Err(bad_query("`group_by` takes a comma-separated list of `day`, `app`, `user`, `key`, `model`, and `provider`")),
         })
         .collect::<Result<Vec<_>, _>>()?;
     groups.sort_unstable();

@@ -369,7 +369,7 @@ async fn view(api: &Api, id: Uuid) -> Result<Json<UserView>, Problem> {
 
 fn of_a_person(role: Option<Role>) -> Result<(), Refusal> {
     if role == Some(Role::Gateway) {
-        return Err(Refusal::field("role", "is for tokens of gateways, not for people"));
+        return Err(Refusal::field("role", "is only for gateway tokens, not for people"));
     }
     Ok(())
 }

@@ -192,7 +192,7 @@ impl SelfService {
         ];
         for (name, number, most) in numbers {
             if number.is_some_and(|number| !(1..=most).contains(&number)) {
-                let message = format!("must be 1 to {most}, or null for no such limit");
+                let message = format!("must be 1 to {most}, or null for no limit");
                 invalid.check::<(), _>(&format!("{prefix}{name}"), Err(message));
             }
         }
@@ -218,8 +218,6 @@ impl Rule {
 fn short_enough(entries: usize) -> Result<(), String> {
     match entries {
         0..=MOST_SUBJECTS => Ok(()),
-        _ => {
-            Err(format!("has {entries} entries; at most {MOST_SUBJECTS} fit: put people into a smart group"))
-        }
+        _ => Err(format!("has {entries} entries; the maximum is {MOST_SUBJECTS}: use a smart group instead")),
     }
 }

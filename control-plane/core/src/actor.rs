@@ -16,7 +16,7 @@ pub struct Actor {
     /// The user who made the token, or the token that made it, and so on: whoever saw its value first.
     /// None for a session, and where nobody noted it.
     pub maker: Option<Uuid>,
-    /// The user's e-mail address, or the token's name.
+    /// The user's email address, or the token's name.
     pub name: String,
     /// What they may do now.
     pub role: Role,

@@ -22,7 +22,7 @@ pub fn range(text: &str) -> Result<String, NotARange> {
     Ok(net.to_string())
 }
 
-/// Why a text is no range.
+/// Why a text is not a range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}`: use an address or a CIDR range, such as 10.0.0.1, 192.168.1.0/24 or 2001:db8::/32")]
 pub struct NotARange(String);

@@ -43,7 +43,7 @@ pub enum Status {
 
 /// Why a word is no kind or status.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no such word")]
+#[error("`{0}` is not a valid value")]
 pub struct NotAWord(String);
 
 impl Kind {

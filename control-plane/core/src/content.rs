@@ -91,7 +91,7 @@ impl CustomCategory {
         }
         let lists = [&self.keywords, &self.patterns, &self.examples];
         if lists.into_iter().all(Vec::is_empty) && self.values.is_empty() {
-            let message = "would find nothing: give keywords, patterns, values or examples";
+            let message = "would find nothing: add keywords, patterns, values, or examples";
             invalid.check::<(), _>(path, Err(message));
         }
     }
@@ -134,7 +134,8 @@ impl CustomCategory {
         if let Some(i) = counts.iter().position(|count| *count < FEWEST_EXAMPLES) {
             let list = if i == 0 { "examples" } else { "counter_examples" };
             let message = format!(
-                "takes at least {FEWEST_EXAMPLES} examples, and {FEWEST_EXAMPLES} counter-examples: there are {} and {}",
+                "requires at least {FEWEST_EXAMPLES} examples and {FEWEST_EXAMPLES} counter-examples: there \
+                 are {} and {}",
                 counts[0], counts[1]
             );
             invalid.check::<(), _>(&format!("{path}.{list}"), Err(message));
@@ -144,11 +145,11 @@ impl CustomCategory {
             for (i, text) in texts.iter().enumerate().take(MOST_EXAMPLES) {
                 let path = format!("{path}.{list}[{i}]");
                 if text.chars().any(char::is_control) {
-                    invalid.check::<(), _>(&path, Err("must be one line: give each line as an example"));
+                    invalid.check::<(), _>(&path, Err("must be one line: add each line as its own example"));
                 } else if !guardrails::is_readable(text) {
-                    invalid.check::<(), _>(&path, Err("is too short to learn from: give a sentence"));
+                    invalid.check::<(), _>(&path, Err("is too short to learn from: use a sentence"));
                 } else if !seen.insert(text.trim().to_lowercase()) {
-                    invalid.check::<(), _>(&path, Err("is there already: give each example once"));
+                    invalid.check::<(), _>(&path, Err("is a duplicate: add each example once"));
                 }
             }
         }
@@ -207,7 +208,7 @@ fn size_of_all(categories: &[CustomCategory]) -> usize {
 pub fn check_categories(path: &str, categories: &[CustomCategory], invalid: &mut Invalid) {
     let patterns: usize = categories.iter().map(|category| category.patterns.len()).sum();
     if patterns > MOST_PATTERNS {
-        let message = format!("have {patterns} patterns together; at most {MOST_PATTERNS} fit");
+        let message = format!("have {patterns} patterns in total; the maximum is {MOST_PATTERNS}");
         invalid.check::<(), _>(path, Err(message));
         return;
     }
@@ -289,7 +290,7 @@ pub(crate) fn unique<'a>(path: &str, names: impl Iterator<Item = &'a str>, inval
     let mut seen = BTreeSet::new();
     for (i, name) in names.enumerate() {
         if !seen.insert(name.to_lowercase()) {
-            let message = format!("another one here is called `{name}`");
+            let message = format!("another category is named `{name}`");
             invalid.check::<(), _>(&format!("{path}[{i}].name"), Err(message));
         }
     }
@@ -304,7 +305,9 @@ pub(crate) fn named(name: &str) -> Result<(), String> {
     if fits && (1..=LONGEST_NAME).contains(&name.chars().count()) {
         return Ok(());
     }
-    Err(format!("must be 1 to {LONGEST_NAME} characters, without control characters or outer spaces"))
+    Err(format!(
+        "must be 1 to {LONGEST_NAME} characters, without control characters or leading and trailing spaces"
+    ))
 }
 
 /// Whether a text is there and not too long, in characters.
@@ -316,11 +319,11 @@ pub(crate) fn long(text: &str, longest: usize) -> Result<(), String> {
 }
 
 pub(crate) fn at_most(count: usize, most: usize) -> Result<(), String> {
-    if count > most { Err(format!("has {count} entries; at most {most} fit")) } else { Ok(()) }
+    if count > most { Err(format!("has {count} entries; the maximum is {most}")) } else { Ok(()) }
 }
 
 fn fits(size: usize) -> Result<(), String> {
-    if size > LARGEST { Err(format!("is {size} bytes; at most {LARGEST} are kept")) } else { Ok(()) }
+    if size > LARGEST { Err(format!("is {size} bytes; the maximum is {LARGEST}")) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -91,7 +91,7 @@ const EXPIRY: &str = "expires_at";
 fn before_the_app(app: &AppSettings, key: &KeyTerms) -> Result<(), FieldError> {
     match (key.expires_at, app.expires_at) {
         (Some(at), Some(end)) if at > end => {
-            Err(FieldError::new(EXPIRY, format!("is after the app's own expiration, {end}")))
+            Err(FieldError::new(EXPIRY, format!("is after the app expires, {end}")))
         }
         _ => Ok(()),
     }
@@ -103,8 +103,7 @@ fn within_the_lifetime(app: &AppSettings, key: &KeyTerms) -> Result<(), FieldErr
         return Ok(());
     }
     let days = app.self_service.longest_key_lifetime_days.unwrap_or_default();
-    let message =
-        format!("a key of this app lasts at most {days} days, this one until {longest} at the latest");
+    let message = format!("keys of this app last at most {days} days: choose {longest} or earlier");
     Err(FieldError::new(EXPIRY, message))
 }
 

@@ -1,4 +1,4 @@
-//! JSON objects in which no name is there twice: of two values one would be lost, and nobody knows which.
+//! JSON objects in which no name is duplicated: of two values one would be lost, and nobody knows which.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -19,7 +19,7 @@ struct AnyValue;
 /// An object, as a map of any type.
 ///
 /// # Errors
-/// It is none, a name is there twice, or a value does not fit.
+/// It is none, a name is duplicated, or a value does not fit.
 pub fn object<'de, V: Deserialize<'de>, M: FromIterator<(String, V)>, D: Deserializer<'de>>(
     json: D,
 ) -> Result<M, D::Error> {
@@ -29,7 +29,7 @@ pub fn object<'de, V: Deserialize<'de>, M: FromIterator<(String, V)>, D: Deseria
 /// Any JSON, read so.
 ///
 /// # Errors
-/// A name is there twice.
+/// A name is duplicated.
 pub fn value<'de, D: Deserializer<'de>>(json: D) -> Result<Value, D::Error> {
     DistinctValue::deserialize(json).map(|DistinctValue(value)| value)
 }
@@ -37,7 +37,7 @@ pub fn value<'de, D: Deserializer<'de>>(json: D) -> Result<Value, D::Error> {
 /// An object of any JSON.
 ///
 /// # Errors
-/// It is none, or a name is there twice.
+/// It is none, or a name is duplicated.
 pub fn map<'de, D: Deserializer<'de>>(json: D) -> Result<serde_json::Map<String, Value>, D::Error> {
     let entries: Vec<(String, DistinctValue)> = object(json)?;
     Ok(entries.into_iter().map(|(name, DistinctValue(value))| (name, value)).collect())
@@ -60,7 +60,7 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for Entries<V> {
         let (mut entries, mut names) = (Vec::new(), HashSet::new());
         while let Some(name) = map.next_key::<String>()? {
             if !names.insert(name.clone()) {
-                return Err(A::Error::custom(format_args!("`{name}` is there twice")));
+                return Err(A::Error::custom(format_args!("`{name}` is duplicated")));
             }
             entries.push((name, map.next_value()?));
         }
@@ -127,7 +127,7 @@ mod tests {
         for twice in
             [r#"{"a": 1, "a": 1}"#, r#"{"b": [{"a": 1, "c": 2, "a": 3}]}"#, r#"{"a": 1, "\u0061": 2}"#]
         {
-            assert!(read(twice).unwrap_err().to_string().starts_with("`a` is there twice"), "{twice}");
+            assert!(read(twice).unwrap_err().to_string().starts_with("`a` is duplicated"), "{twice}");
         }
     }
 }

@@ -55,7 +55,7 @@ pub fn sentence(kind: &str, data: &Value) -> String {
         "quota.threshold" => format!("{}% of {}", text(&data["percent"]), quota(data)),
         "quota.exceeded" => format!("Used up: {}", quota(data)),
         "quota.resolved" if data["limit"].is_null() => {
-            "Available again: it has no budget any more".to_owned()
+            "Available again: there is no budget anymore".to_owned()
         }
         "quota.resolved" => format!("Available again ({}): {}", words(&text(&data["reason"])), quota(data)),
         "key.created" => by("Key created"),
@@ -79,7 +79,7 @@ pub fn sentence(kind: &str, data: &Value) -> String {
             let (provider, model) = (text(&data["provider"]), text(&data["model"]));
             let status = data["status"].as_u64().map(|status| format!(" {status}")).unwrap_or_default();
             let reason = words(&text(&data["reason"]));
-            format!("{provider}/{model} fails at {}: {reason}{status}", text(&data["gateway"]))
+            format!("{provider}/{model} is failing at {}: {reason}{status}", text(&data["gateway"]))
         }
         TOOL_CHANGED => {
             let (tool, server) = (reveal(&text(&data["tool"])), text(&data["server"]));
@@ -93,7 +93,7 @@ pub fn sentence(kind: &str, data: &Value) -> String {
             let (action, name) = (text(&data["action"]), text(&data["subject"]["name"]));
             by(&format!("{action}: {name}"))
         }
-        TEST => "A test: messages of this webhook arrive here.".to_owned(),
+        TEST => "Test: messages from this webhook arrive here.".to_owned(),
         kind if kind.starts_with("change_request.") => {
             let (kind, requester, reason) =
                 (words(&text(&data["kind"])), text(&data["requester"]), text(&data["reason"]));

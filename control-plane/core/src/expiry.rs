@@ -31,13 +31,13 @@ pub enum Lifetime {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadExpiry {
     /// It lies in the past.
-    #[error("must lie in the future; to stop a key now, deactivate or revoke it")]
+    #[error("must be in the future; to stop a key now, deactivate or revoke it")]
     Past,
     /// Beyond what a clock can show.
-    #[error("lies too far in the future")]
+    #[error("is too far in the future")]
     TooFar,
     /// Two answers to one question.
-    #[error("give either `expires_at` or `expires_in`, not both")]
+    #[error("use either `expires_at` or `expires_in`, not both")]
     Both,
 }
 

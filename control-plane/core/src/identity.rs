@@ -20,7 +20,7 @@ pub struct IdentitySettings {
     pub header: bool,
     /// Whether requests without an accepted identity are refused.
     pub enforce: bool,
-    /// Domains of e-mail addresses that are accepted; null for any.
+    /// Domains of email addresses that are accepted; null for any.
     pub allowed_domains: Option<Vec<String>>,
     /// Whether a JWT in the header `X-User-Token` is verified; null: it is not looked at.
     pub jwt: Option<JwtSettings>,
@@ -43,7 +43,7 @@ pub struct JwtSettings {
     // Versions that do not know it read stored settings that do not use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audiences: Option<Vec<String>>,
-    /// The claim with the e-mail address.
+    /// The claim with the email address.
     #[serde(default = "email")]
     pub email_claim: String,
 }
@@ -84,7 +84,8 @@ impl IdentitySettings {
             return self;
         }
         if mode == CredentialMode::Named {
-            let why = "has no effect in named mode, where each key says who uses it: leave it out, or use shared mode";
+            let why = "has no effect in named mode, where each key identifies its user: leave it out, or use \
+                 shared mode";
             invalid.check::<(), _>(path, Err(why));
         }
         let learns = self.header || self.jwt.is_some();
@@ -130,9 +131,9 @@ fn list(
 ) -> Option<Vec<String>> {
     let list = list?;
     let size = match list.len() {
-        0 => Err("is empty, which would refuse everyone: use null for any".to_owned()),
+        0 => Err("is empty, which would refuse everyone: use null to allow any".to_owned()),
         1..=MOST_ENTRIES => Ok(()),
-        count => Err(format!("has {count} entries; at most {MOST_ENTRIES} fit")),
+        count => Err(format!("has {count} entries; the maximum is {MOST_ENTRIES}")),
     };
     invalid.check(path, size);
     let mut normalized = Vec::new();

@@ -83,10 +83,8 @@ pub enum LimitWindow {
 pub struct LimitField {
     /// The member of [`Limits`].
     pub name: &'static str,
-    /// What users read. That of a budget goes on with its period.
+    /// What people read. That of a budget goes on with its period.
     pub label: &'static str,
-    /// What admins read.
-    pub console_label: &'static str,
     /// The bucket that it makes; none for what bounds each request, in tokens.
     pub bucket: Option<BucketKind>,
     /// Whether many apps have it: forms show it first.
@@ -109,7 +107,6 @@ pub static LIMITS: [LimitField; 9] = [
     LimitField {
         name: "requests_per_minute",
         label: "Requests per minute",
-        console_label: "Requests/min",
         bucket: Some(BucketKind::RequestsPerMinute),
         is_common: true,
         is_floor: false,
@@ -118,7 +115,6 @@ pub static LIMITS: [LimitField; 9] = [
     LimitField {
         name: "requests_per_hour",
         label: "Requests per hour",
-        console_label: "Requests/hour",
         bucket: Some(BucketKind::RequestsPerHour),
         is_common: false,
         is_floor: false,
@@ -127,7 +123,6 @@ pub static LIMITS: [LimitField; 9] = [
     LimitField {
         name: "requests_per_day",
         label: "Requests per day",
-        console_label: "Requests/day",
         bucket: Some(BucketKind::RequestsPerDay),
         is_common: false,
         is_floor: false,
@@ -136,7 +131,6 @@ pub static LIMITS: [LimitField; 9] = [
     LimitField {
         name: "tokens_per_minute",
         label: "Tokens per minute",
-        console_label: "Tokens/min",
         bucket: Some(BucketKind::TokensPerMinute),
         is_common: true,
         is_floor: false,
@@ -144,8 +138,7 @@ pub static LIMITS: [LimitField; 9] = [
     },
     LimitField {
         name: "max_input_tokens",
-        label: "Input of a request",
-        console_label: "Most input tokens of a request",
+        label: "Max input tokens",
         bucket: None,
         is_common: false,
         is_floor: false,
@@ -153,8 +146,7 @@ pub static LIMITS: [LimitField; 9] = [
     },
     LimitField {
         name: "max_output_tokens",
-        label: "Output of a request",
-        console_label: "Most output tokens of a request",
+        label: "Max output tokens",
         bucket: None,
         is_common: false,
         is_floor: false,
@@ -162,8 +154,7 @@ pub static LIMITS: [LimitField; 9] = [
     },
     LimitField {
         name: "min_output_tokens",
-        label: "Least output of a cut answer",
-        console_label: "Least output tokens of a cut answer",
+        label: "Min output tokens",
         bucket: None,
         is_common: false,
         is_floor: true,
@@ -171,8 +162,7 @@ pub static LIMITS: [LimitField; 9] = [
     },
     LimitField {
         name: "token_budget",
-        label: "Tokens",
-        console_label: "Token budget",
+        label: "Token budget",
         bucket: Some(BucketKind::TokenBudget),
         is_common: false,
         is_floor: false,
@@ -185,7 +175,6 @@ pub static LIMITS: [LimitField; 9] = [
     LimitField {
         name: "budget",
         label: "Budget",
-        console_label: "Budget",
         bucket: Some(BucketKind::CostBudget),
         is_common: true,
         is_floor: false,
@@ -234,7 +223,7 @@ impl LimitField {
         match (self.unit(), units) {
             (Unit::Cost, 0) => Err("must be more than 0; to stop an app, deactivate it".to_owned()),
             (Unit::Cost, _) => Ok(()),
-            (_, 0) => Err("must be at least 1; leave it out, or null, for no limit".to_owned()),
+            (_, 0) => Err("must be at least 1; for no limit, leave it out or use null".to_owned()),
             (_, 1..=MOST) => Ok(()),
             _ => Err(format!("must be at most {MOST}")),
         }
@@ -287,13 +276,13 @@ impl Limits {
             let (amount, bound) = (field.amount_path(path), field.amount_path(parent_path));
             if own.per != most.per {
                 let message = format!(
-                    "is another period than that of `{parent_path}.{}`, `{}`: they cannot be compared",
+                    "must be the same period as `{parent_path}.{}`, which is `{}`",
                     field.name,
                     most.per.map_or("none", Period::as_str)
                 );
                 invalid.check::<(), _>(&format!("{path}.{}.per", field.name), Err(message));
             } else if field.is_floor && own.units < most.units {
-                let message = format!("is less than `{bound}`, {}, which applies as well", most.units);
+                let message = format!("is less than `{bound}`, {}, which also applies", most.units);
                 invalid.check::<(), _>(&amount, Err(message));
             } else if !field.is_floor && own.units > most.units {
                 invalid.check::<(), _>(&amount, Err(beyond(field.shown(most.units), &bound)));

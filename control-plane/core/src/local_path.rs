@@ -8,7 +8,7 @@ pub struct LocalPath(String);
 
 /// Why a text is no such path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be a path of this site, such as /apps")]
+#[error("must be a path on this site, such as /apps")]
 pub struct NotLocal;
 
 impl LocalPath {

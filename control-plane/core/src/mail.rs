@@ -1,4 +1,4 @@
-//! E-mail to people: what it is about, how often it comes, whom it concerns, and what it says.
+//! Email to people: what it is about, how often it comes, whom it concerns, and what it says.
 
 pub mod content;
 pub mod schedule;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// What e-mail is about: people choose for each how often it comes.
+/// What email is about: people choose for each how often it comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum MailTopic {
     /// Budgets that are nearly used up, used up, or available again.
@@ -25,7 +25,7 @@ pub enum MailTopic {
     Webhooks,
 }
 
-/// How often e-mail comes.
+/// How often email comes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MailFrequency {
@@ -38,7 +38,7 @@ pub enum MailFrequency {
     Off,
 }
 
-/// How often somebody wants e-mail about what. By default all of it comes at once.
+/// How often somebody wants email about what. By default all of it comes at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct MailPreferences {
@@ -59,7 +59,7 @@ pub struct MailPreferences {
     pub webhooks: MailFrequency,
 }
 
-/// The server that e-mail is sent by, as people may see it.
+/// The server that email is sent by, as people may see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MailServer {
     /// Its host and port.
@@ -88,7 +88,7 @@ impl MailTopic {
     pub const ALL: [Self; 5] =
         [Self::Budgets, Self::ExpiringKeys, Self::RequestsToDecide, Self::MyRequests, Self::Webhooks];
 
-    /// What an event of this kind is about; none where nobody gets e-mail about it.
+    /// What an event of this kind is about; none where nobody gets email about it.
     #[must_use]
     pub fn of(kind: &str) -> Option<Self> {
         match kind {
@@ -115,16 +115,18 @@ impl MailTopic {
     pub fn hint(self) -> &'static str {
         match self {
             Self::Budgets => {
-                "A budget of a key of mine, or of an app that I am in charge of, is nearly used up, used up, or available again."
+                "A budget of one of your keys, or of an app you're responsible for, is nearly used up, used \
+                 up, or available again."
             }
             Self::ExpiringKeys => {
-                "A key of mine, or of an app that I am in charge of, expires within 7 days, and again within a day."
+                "One of your keys, or a key of an app you're responsible for, expires within 7 days (and \
+                 again within 1 day)."
             }
-            Self::RequestsToDecide => "Somebody asks for a change of an app.",
+            Self::RequestsToDecide => "Someone requests a change to an app.",
             Self::MyRequests => {
-                "A request of mine was approved, rejected, could not be applied, or is out of date."
+                "One of your requests was approved or rejected, could not be applied, or is out of date."
             }
-            Self::Webhooks => "Latchkey has disabled a webhook that fails.",
+            Self::Webhooks => "Latchkey disabled a failing webhook.",
         }
     }
 
@@ -177,7 +179,7 @@ impl MailPreferences {
     }
 }
 
-/// Whom an event concerns: its kind, and the data of its message. None where nobody gets e-mail about it.
+/// Whom an event concerns: its kind, and the data of its message. None where nobody gets email about it.
 #[must_use]
 pub fn concern(kind: &str, data: &Value) -> Option<Concern> {
     let id = |name: &str| data[name].as_str().and_then(|id| id.parse::<Uuid>().ok());

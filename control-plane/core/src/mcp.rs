@@ -51,8 +51,8 @@ fn well_formed(text: &str) -> Result<(), String> {
     let (server, tool) = entry(text);
     if Slug::try_from(server.to_owned()).is_err() {
         return Err(format!(
-            "`{server}` is no name of an MCP server: an entry is `server`, or `server/tool` in which `*` stands \
-             for any run of characters"
+            "`{server}` is not a valid MCP server name: an entry is `server` or `server/tool`, and `*` in a \
+             tool matches any characters"
         ));
     }
     let is_tool = |tool: &str| {
@@ -61,8 +61,8 @@ fn well_formed(text: &str) -> Result<(), String> {
     };
     if tool.is_some_and(|tool| !is_tool(tool)) {
         return Err(format!(
-            "a tool's name is 1 to {LONGEST_TOOL} letters, digits, `_`, `-`, `.` and `/`; `*` stands for any run \
-             of characters"
+            "a tool's name is 1 to {LONGEST_TOOL} letters, digits, `_`, `-`, `.` and `/`; `*` matches any \
+             characters"
         ));
     }
     Ok(())

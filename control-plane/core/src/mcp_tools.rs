@@ -52,7 +52,7 @@ pub enum DefinitionForm {
 
 /// A word in the database that is no pinning, no state, or no form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no such word")]
+#[error("`{0}` is not a valid value")]
 pub struct NotAWord(String);
 
 /// A tool of a server.
@@ -75,7 +75,7 @@ pub struct Tool {
 pub struct ApprovedTool {
     /// What it is.
     pub definition: ToolVersion,
-    /// Who approved it: an e-mail address, or a token's name; none where it was trusted at first use.
+    /// Who approved it: an email address, or a token's name; none where it was trusted at first use.
     pub by: Option<String>,
     /// When it was approved.
     pub at: Timestamp,

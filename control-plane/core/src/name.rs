@@ -31,7 +31,7 @@ pub struct Slug(String);
 #[schema(value_type = String, pattern = "^[!-)+-~]{1,200}$")]
 pub struct ModelName(String);
 
-/// An e-mail address, in lower case. Only its shape is checked.
+/// An email address, in lower case. Only its shape is checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schema(value_type = String, max_length = 254, pattern = "^[^@\\s\\u0000-\\u001f\\u007f-\\u009f]+@[^@.\\s\\u0000-\\u001f\\u007f-\\u009f]+(\\.[^@.\\s\\u0000-\\u001f\\u007f-\\u009f]+)*$")]
@@ -41,19 +41,19 @@ pub struct Email(String);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAName {
     /// Not a [`Name`].
-    #[error("must be 1 to {LONGEST} characters, without control characters or outer spaces")]
+    #[error("must be 1 to {LONGEST} characters, without control characters or leading and trailing spaces")]
     Name,
     /// A [`Name`] or an [`Email`] with a character that nobody sees.
     #[error("must not contain the invisible character {0}")]
     Hidden(Hidden),
     /// Not a [`Slug`].
-    #[error("must be 1 to 63 lower-case letters, digits, `-` or `_`, beginning with a letter or digit")]
+    #[error("must be 1 to 63 lowercase letters, digits, `-`, or `_`, and begin with a letter or digit")]
     Slug,
     /// Not a [`ModelName`].
     #[error("must be 1 to 200 printable ASCII characters without spaces or `*`")]
     Model,
     /// Not an [`Email`].
-    #[error("must be an e-mail address such as alice@example.com")]
+    #[error("must be an email address such as alice@example.com")]
     Email,
 }
 

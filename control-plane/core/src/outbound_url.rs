@@ -13,7 +13,7 @@ pub fn url(text: &str, risk: &str) -> Result<Url, String> {
         return wrong("is longer than 2048 bytes");
     }
     let Ok(url) = Url::parse(text.trim()) else { return wrong("is not a URL") };
-    let Some(host) = url.host() else { return wrong("names no host") };
+    let Some(host) = url.host() else { return wrong("has no host") };
     let here = match host {
         Host::Domain(name) => name == "localhost",
         Host::Ipv4(address) => address.is_loopback(),

@@ -37,13 +37,13 @@ pub enum Weak {
     #[error("must be {SHORTEST} to {LONGEST} characters")]
     Length,
     /// Hardly any different characters.
-    #[error("repeats the same few characters: use {FEWEST_DIFFERENT} different ones or more")]
+    #[error("repeats the same few characters: use at least {FEWEST_DIFFERENT} different ones")]
     Repetitive,
     /// One of those tried first.
-    #[error("is among the passwords that are tried first: use several words that do not belong together")]
+    #[error("is a commonly used password: use several unrelated words")]
     Common,
     /// What everyone knows of its user.
-    #[error("must not contain your name or e-mail address")]
+    #[error("must not contain your name or email address")]
     Personal,
 }
 

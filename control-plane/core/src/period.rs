@@ -88,7 +88,7 @@ pub fn start_ms(id: i64) -> i64 {
 /// There is none.
 pub fn zone(name: &str) -> Result<TimeZone, String> {
     TimeZone::get(name)
-        .map_err(|_| format!("`{name}` is no time zone; use an IANA name like `Europe/Berlin`"))
+        .map_err(|_| format!("`{name}` is not a time zone: use an IANA name such as `America/New_York`"))
 }
 
 #[cfg(test)]

@@ -154,8 +154,7 @@ impl Rates {
         ] {
             if rate < least {
                 let message = format!(
-                    "must be at least the price of `{path}.{least_name}`, {least}: it is paid in the place of \
-                     the price of input, not on top"
+                    "must be at least the price of `{path}.{least_name}`, {least}: it replaces the input price"
                 );
                 refuse(name, message);
             }
@@ -189,13 +188,13 @@ impl Price {
 impl LongContext {
     fn check(&self, short: &Rates, path: &str, invalid: &mut Invalid) {
         if !(1..=LONGEST).contains(&self.above) {
-            let message = format!("must be 1 to {LONGEST}: the most input tokens that cost the usual price");
+            let message = format!("must be 1 to {LONGEST}: the largest input at the standard price");
             invalid.check::<(), _>(&format!("{path}.above"), Err(message));
         }
         self.rates.check(path, invalid);
         for ((name, long), (_, short)) in self.rates.named().into_iter().zip(short.named()) {
             if long < short {
-                let message = format!("must be at least what a shorter input costs, {short}");
+                let message = format!("must be at least the price of shorter inputs, {short}");
                 invalid.check::<(), _>(&format!("{path}.{name}"), Err(message));
             }
         }

@@ -108,8 +108,7 @@ impl Prompt {
         let versions = self.older.len() + 1;
         if versions > MOST_VERSIONS {
             let message = format!(
-                "would have {versions} versions that are kept for their labels; at most {MOST_VERSIONS} fit: remove \
-                 a label first"
+                "would have {versions} labeled versions; the maximum is {MOST_VERSIONS}: remove a label first"
             );
             invalid.check::<(), _>(&format!("{path}labels"), Err(message));
         }
@@ -161,8 +160,8 @@ impl Prompt {
     }
 }
 
-const NOT_AN_ID: &str = "must be 1 to 100 letters, digits and -_./ that begins and ends with a letter or digit: texts \
-     refer to it by `{{prompt:<name>}}`";
+const NOT_AN_ID: &str = "must be 1 to 100 letters, digits, and -_./, and begin and end with a letter or digit: texts refer to \
+     it by `{{prompt:<name>}}`";
 
 /// Whether it may be a label.
 ///
@@ -172,7 +171,9 @@ pub fn check_label(label: &str) -> Result<(), &'static str> {
     if is_label(label) {
         return Ok(());
     }
-    Err("must be a letter and then up to 63 letters, digits, hyphens and underscores, and not like v3")
+    Err(
+        "must be a letter followed by up to 63 letters, digits, hyphens, and underscores, and not look like v3",
+    )
 }
 
 /// The prompts of settings that go on from others.
@@ -189,7 +190,7 @@ pub(crate) fn check_prompts(path: &str, prompts: &[Prompt], invalid: &mut Invali
     invalid.check(path, at_most(prompts.len(), MOST_PROMPTS));
     let size: usize = prompts.iter().map(Prompt::size).sum();
     if size > LARGEST {
-        let message = format!("are {size} bytes with all versions; at most {LARGEST} are kept");
+        let message = format!("are {size} bytes with all versions; the maximum is {LARGEST}");
         invalid.check::<(), _>(path, Err(message));
     }
     for (i, prompt) in prompts.iter().enumerate().take(MOST_PROMPTS) {

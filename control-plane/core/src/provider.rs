@@ -59,7 +59,7 @@ impl OutputLimit {
 
 /// A word in the database that is no name of a limit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no name of a limit of output")]
+#[error("`{0}` is not an output limit")]
 pub struct NotALimit(String);
 
 impl std::str::FromStr for OutputLimit {
@@ -117,7 +117,7 @@ pub enum BadUrl {
     #[error("must be an http:// or https:// URL such as https://api.openai.com/v1")]
     NotHttp,
     /// It carries something that belongs elsewhere.
-    #[error("must have no user, password, query or fragment; a credential goes into `credential`")]
+    #[error("must not have a user, password, query, or fragment: put a credential into `credential`")]
     Extra,
 }
 
@@ -153,9 +153,9 @@ impl ProviderKind {
     }
 }
 
-/// A word in the database that is no kind of provider.
+/// A word in the database that is not a provider kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no kind of provider")]
+#[error("`{0}` is not a provider kind")]
 pub struct NotAKind(String);
 
 impl std::str::FromStr for ProviderKind {

@@ -34,7 +34,7 @@ pub enum Permission {
 
 /// Why a word is no role.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no role: use owner, admin, auditor, user or gateway")]
+#[error("`{0}` is not a role: use owner, admin, auditor, user, or gateway")]
 pub struct NotARole(String);
 
 impl Role {

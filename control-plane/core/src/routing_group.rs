@@ -187,12 +187,12 @@ impl RoutingSettings {
         invalid.check("description", description(&self.description));
         match (self.targets.is_empty(), self.tiers.is_empty()) {
             (true, true) => {
-                let message = "is empty: name at least one target, such as {\"provider\": \"openai\", \"model\": \
+                let message = "is empty: add at least one target, such as {\"provider\": \"openai\", \"model\": \
                                \"gpt-4o\", \"weight\": 100}, or tiers";
                 invalid.0.push(FieldError::new("targets", message));
             }
             (false, false) => {
-                let message = "exclude `targets`: leave one of the two empty";
+                let message = "cannot be combined with `targets`: leave one of them empty";
                 invalid.0.push(FieldError::new("tiers", message));
             }
             (false, true) | (true, false) => {}
@@ -204,7 +204,7 @@ impl RoutingSettings {
         let count = self.targets().count();
         if count > MOST_TARGETS {
             let path = if self.tiers.is_empty() { "targets" } else { "tiers" };
-            let message = format!("has {count} targets; at most {MOST_TARGETS} fit");
+            let message = format!("has {count} targets; the maximum is {MOST_TARGETS}");
             invalid.0.push(FieldError::new(path, message));
         }
         self.failover.check("failover", &mut invalid);
@@ -222,7 +222,8 @@ impl RoutingSettings {
             let (first_path, first_family) = first.get_or_insert_with(|| (path.clone(), family));
             if *first_family != family {
                 let message = format!(
-                    "`{}` speaks {}'s API and `{first_path}` speaks {}'s: a group has targets of one of the two",
+                    "`{}` uses {}'s API and `{first_path}` uses {}'s: all targets of a group must use the \
+                     same API",
                     target.provider,
                     family.vendor(),
                     first_family.vendor(),
@@ -266,8 +267,7 @@ impl Failover {
         }
         for (i, status) in statuses.iter().enumerate() {
             if !FAILURES.contains(status) {
-                let message =
-                    format!("must be {} to {}: others are no failures", FAILURES.start(), FAILURES.end());
+                let message = format!("must be {} to {}", FAILURES.start(), FAILURES.end());
                 invalid.0.push(FieldError::new(format!("{path}.statuses[{i}]"), message));
             }
         }
@@ -276,8 +276,7 @@ impl Failover {
         {
             if timeout.is_some_and(|ms| !TIMEOUTS.contains(&ms)) {
                 let (least, most) = (TIMEOUTS.start(), TIMEOUTS.end());
-                let message =
-                    format!("must be {least} to {most} milliseconds, or null for as long as it takes");
+                let message = format!("must be {least} to {most} milliseconds, or null for no timeout");
                 invalid.0.push(FieldError::new(format!("{path}.{name}"), message));
             }
         }
@@ -289,7 +288,8 @@ pub fn check_names(path: &str, names: &Selection, invalid: &mut Invalid) {
     let Selection::Only(names) = names else { return };
     for (i, name) in names.iter().enumerate() {
         if ModelName::try_from(name.clone()).is_err() {
-            let message = format!("`{name}` is no name of a routing group: patterns are not taken here");
+            let message =
+                format!("`{name}` is not a valid routing group name: patterns are not supported here");
             invalid.0.push(FieldError::new(format!("{path}[{i}]"), message));
         }
     }
@@ -315,7 +315,7 @@ fn check_tiers(tiers: &[RoutingTier], invalid: &mut Invalid) {
         let path = |field: &str| format!("tiers[{i}].{field}");
         if name_before.is_some_and(|before| before >= tier.name) {
             let message =
-                "is out of order: tiers are `low`, `medium` and `high`, at most one of each, in this order";
+                "is out of order: tiers are `low`, `medium`, and `high`, in this order, at most one of each";
             invalid.0.push(FieldError::new(path("name"), message));
         }
         name_before = Some(tier.name);
@@ -323,11 +323,11 @@ fn check_tiers(tiers: &[RoutingTier], invalid: &mut Invalid) {
             Some(_) if i == last => {
                 Some("must be left out: the last tier takes all larger inputs".to_owned())
             }
-            None if i != last => Some("is missing: only the last tier has no border".to_owned()),
+            None if i != last => Some("is required, except for the last tier".to_owned()),
             Some(tokens) if tokens > MOST_TOKENS => Some(format!("must be at most {MOST_TOKENS}")),
             Some(tokens) if tokens <= border_before => Some(match border_before {
                 0 => "must be at least 1".to_owned(),
-                before => format!("must be more than {before}, the border of the tier before"),
+                before => format!("must be more than {before}, the limit of the tier before"),
             }),
             Some(_) | None => None,
         };
@@ -336,7 +336,7 @@ fn check_tiers(tiers: &[RoutingTier], invalid: &mut Invalid) {
         }
         border_before = tier.up_to_tokens.unwrap_or(border_before);
         if tier.targets.is_empty() {
-            let message = "is empty: name at least one target, or leave the tier out";
+            let message = "is empty: add at least one target, or leave out the tier";
             invalid.0.push(FieldError::new(path("targets"), message));
         }
     }
@@ -351,13 +351,13 @@ fn check_targets(path: &str, targets: &[RoutingTarget], invalid: &mut Invalid) {
         let same = |other: &RoutingTarget| other.provider == target.provider && other.model == target.model;
         if targets.iter().take(i).any(same) {
             let message =
-                format!("`{}` of `{}` is there twice: add the weights up", target.model, target.provider);
+                format!("`{}` of `{}` is duplicated: combine the weights", target.model, target.provider);
             invalid.0.push(FieldError::new(format!("{path}[{i}]"), message));
         }
     }
     let sum = targets.iter().fold(0_u32, |sum, target| sum.saturating_add(target.weight));
     if !targets.is_empty() && sum != WHOLE {
-        let message = format!("have weights that sum to {sum}: they must sum to {WHOLE}");
+        let message = format!("have weights that add up to {sum}: they must add up to {WHOLE}");
         invalid.0.push(FieldError::new(path, message));
     }
 }

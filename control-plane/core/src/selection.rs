@@ -28,7 +28,7 @@ impl Selection {
         Self::None
     }
 
-    /// Whether it holds `name`; in a list, `*` stands for any run of characters.
+    /// Whether it holds `name`; in a list, `*` matches any characters.
     #[must_use]
     pub fn holds(&self, name: &str) -> bool {
         match self {
@@ -80,7 +80,7 @@ impl<'de> Visitor<'de> for SelectionVisitor {
         match word {
             "all" => Ok(Selection::All),
             "none" => Ok(Selection::None),
-            _ => Err(E::custom(format_args!("`{word}` is neither \"all\" nor \"none\" nor a list of names"))),
+            _ => Err(E::custom(format_args!("`{word}` must be \"all\", \"none\", or a list of names"))),
         }
     }
 
@@ -98,7 +98,7 @@ impl<'de> Visitor<'de> for SelectionVisitor {
             }
         }
         if names.is_empty() {
-            return Err(A::Error::custom("the list is empty: say \"all\" or \"none\""));
+            return Err(A::Error::custom("the list is empty: use \"all\" or \"none\""));
         }
         Ok(Selection::Only(names))
     }
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn an_empty_list_is_never_all() {
-        assert!(read("[]").unwrap_err().starts_with("the list is empty: say \"all\" or \"none\""));
+        assert!(read("[]").unwrap_err().starts_with("the list is empty: use \"all\" or \"none\""));
         assert!(read(r#""ALL""#).is_err());
         assert!(read("null").is_err());
         assert!(read(r#"["a b"]"#).is_err());

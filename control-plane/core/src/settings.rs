@@ -41,9 +41,9 @@ pub struct AppSettings {
     pub expires_at: Option<Timestamp>,
     /// Names of providers.
     pub allowed_providers: Selection,
-    /// Names of models; `*` stands for any run of characters.
+    /// Names of models; `*` matches any characters.
     pub allowed_models: Selection,
-    /// MCP servers by name, and single tools as `server/tool`, in which `*` stands for any run of characters.
+    /// MCP servers by name, and single tools as `server/tool`, in which `*` matches any characters.
     /// Stored settings without one are of a version that knew no MCP: they hold none.
     #[serde(default = "Selection::none")]
     pub mcp_scope: Selection,
@@ -177,7 +177,7 @@ impl AppSettings {
         if size > LARGEST_METADATA {
             invalid.check::<(), _>(
                 "metadata",
-                Err(format!("is {size} bytes; at most {LARGEST_METADATA} are kept")),
+                Err(format!("is {size} bytes; the maximum is {LARGEST_METADATA}")),
             );
         }
         invalid.into_result().map(|()| self)
@@ -209,15 +209,15 @@ impl AppSettings {
         let has_budget = this.mode == CredentialMode::Named
             || limits.iter().any(|limits| limits.budget.is_some() || limits.token_budget.is_some());
         if this.alert_thresholds != before.alert_thresholds && !has_budget {
-            let why = "have no effect without a budget: set one, or leave the thresholds as they were";
+            let why = "have no effect without a budget: set a budget, or do not change the thresholds";
             invalid.check::<(), _>("alert_thresholds", Err(why));
         }
         if this.time_zone != before.time_zone && !has_budget {
-            let why = "has no effect without a budget: set one, or leave the time zone as it was";
+            let why = "has no effect without a budget: set a budget, or do not change the time zone";
             invalid.check::<(), _>("time_zone", Err(why));
         }
         if this.target_header && !before.target_header && this.routing_groups == Selection::None {
-            let why = "has no effect without routing groups: name some in `routing_groups`, or leave it off";
+            let why = "has no effect without routing groups: add some to `routing_groups`, or turn it off";
             invalid.check::<(), _>("target_header", Err(why));
         }
         mcp::refuse_arguments_without_effect(
@@ -243,7 +243,7 @@ impl AppSettings {
 
 fn not_empty(ranges: &[String]) -> Result<(), String> {
     if ranges.is_empty() {
-        return Err("is empty, which would lock everyone out: use null for any address".to_owned());
+        return Err("is empty, which would lock everyone out: use null to allow any address".to_owned());
     }
     at_most(ranges.len(), MOST_ENTRIES)
 }
@@ -256,7 +256,7 @@ fn percentages(thresholds: &[u8]) -> Result<(), String> {
 }
 
 fn at_most(count: usize, most: usize) -> Result<(), String> {
-    if count > most { Err(format!("has {count} entries; at most {most} fit")) } else { Ok(()) }
+    if count > most { Err(format!("has {count} entries; the maximum is {most}")) } else { Ok(()) }
 }
 
 fn plain_tag(tag: &str) -> Result<(), String> {

@@ -43,7 +43,7 @@ pub enum Switch {
 
 /// Revoked is final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it is revoked, and that is final: create a new one")]
+#[error("it is permanently revoked: create a new one")]
 pub struct Final;
 
 impl Status {
@@ -82,9 +82,9 @@ impl Status {
     }
 }
 
-/// A word in the database that is no status.
+/// A word in the database that is not a status.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no status")]
+#[error("`{0}` is not a status")]
 pub struct NotAStatus(String);
 
 impl std::str::FromStr for Status {

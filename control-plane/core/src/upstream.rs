@@ -110,12 +110,11 @@ pub enum Open {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OutOfReach {
     /// Whatever is opened.
-    #[error("{0} is a link-local or otherwise special address, to which gateways never connect")]
+    #[error("{0} is a link-local or otherwise special address, which gateways never connect to")]
     Special(String),
     /// Unless it is opened.
     #[error(
-        "{0} is a private address, to which gateways do not connect: whoever runs Latchkey can open it with \
-         {SETTING}"
+        "{0} is a private address, which gateways do not connect to: an operator can allow it with {SETTING}"
     )]
     Private(String),
 }
@@ -182,7 +181,7 @@ impl FromStr for Open {
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
         if let Ok(range) = address::range(text) {
-            return range.parse().map(Self::Range).map_err(|_| "is no range".to_owned());
+            return range.parse().map(Self::Range).map_err(|_| "is not a range".to_owned());
         }
         let name = plain(text);
         let is_label = |label: &str| {
@@ -192,7 +191,7 @@ impl FromStr for Open {
         let looks_like_an_address = name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
         if looks_like_an_address || name.contains('/') || !name.split('.').all(is_label) {
             return Err(format!(
-                "`{text}`: use an address, a CIDR range or the name of a host, such as 127.0.0.0/8, ::1 or \
+                "`{text}`: use an address, a CIDR range, or a host name, such as 127.0.0.0/8, ::1 or \
                  vllm.internal"
             ));
         }

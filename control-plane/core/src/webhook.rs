@@ -42,18 +42,18 @@ pub struct EventPattern(String);
 
 /// Why a text is no [`EventPattern`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no event `{0}`: use `*`, a prefix such as `quota.*`, or one of {kinds}", kinds = KINDS.join(", "))]
+#[error("`{0}` is not an event: use `*`, a prefix such as `quota.*`, or one of {kinds}", kinds = KINDS.join(", "))]
 pub struct NoSuchEvent(String);
 
 /// Why a webhook is not sent to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RefusedWebhookAddress {
     /// Whatever is opened.
-    #[error("{0} is a link-local or otherwise special address, to which webhooks are never sent")]
+    #[error("{0} is a link-local or otherwise special address, which webhooks are never sent to")]
     Special(String),
     /// Unless it is opened.
     #[error(
-        "{0} is a private address, to which webhooks are not sent: whoever runs Latchkey can open it with {SETTING}"
+        "{0} is a private address, which webhooks are not sent to: an operator can allow it with {SETTING}"
     )]
     Private(String),
 }
@@ -92,7 +92,7 @@ impl FromStr for WebhookFormat {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let all = [Self::Standard, Self::Slack, Self::Teams];
-        all.into_iter().find(|each| each.as_str() == text).ok_or_else(|| format!("`{text}` is no format"))
+        all.into_iter().find(|each| each.as_str() == text).ok_or_else(|| format!("`{text}` is not a format"))
     }
 }
 
@@ -155,7 +155,7 @@ pub fn asks_for_app(apps: &Selection, app: &str) -> bool {
 /// # Errors
 /// Says what is wrong with it.
 pub fn webhook_url(text: &str, opened: &Opened) -> Result<Url, String> {
-    let url = outbound_url::url(text, "whoever is between could read the messages")?;
+    let url = outbound_url::url(text, "someone in between could read the messages")?;
     check_host(&url, opened).map_err(|refused| refused.to_string())?;
     Ok(url)
 }

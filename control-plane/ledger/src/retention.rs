@@ -17,7 +17,7 @@ const WRITE_OFF_AFTER: SignedDuration = SignedDuration::from_hours(24);
 const BATCH: i64 = 1_000;
 const REST: Duration = Duration::from_millis(100);
 
-/// For how many days deliveries to webhooks, and e-mail, are kept.
+/// For how many days deliveries to webhooks, and email, are kept.
 const DELIVERY_DAYS: u32 = 30;
 /// Events are never kept shorter: what is told once in a period would be told again. The longest has 31 days.
 const LEAST_EVENT_DAYS: u32 = 40;
@@ -103,7 +103,7 @@ async fn forget_records(store: &Store, world: &World, days: u32) -> latchkey_sto
     }
 }
 
-/// Forgets old deliveries to webhooks and old e-mail, then old events; how many of each.
+/// Forgets old deliveries to webhooks and old email, then old events; how many of each.
 async fn forget_events(store: &Store, world: &World, days: u32) -> latchkey_store::Result<(u64, u64, u64)> {
     let before = |days: u32| {
         let age = SignedDuration::from_hours(i64::from(days) * 24);

@@ -214,7 +214,7 @@ impl Gateways {
             match now_known.unwrap_or(Err(latchkey_store::Error::PoolTimedOut)) {
                 Ok((propagation, is_final)) if is_final || now >= deadline => return propagation,
                 Err(error) if now >= deadline => {
-                    let reason = format!("the control plane could not ask which gateways there are: {error}");
+                    let reason = format!("the control plane could not list the gateways: {error}");
                     return Propagation::unknown(revision, reason);
                 }
                 Ok(_) | Err(_) => {}
@@ -260,7 +260,7 @@ impl Gateways {
         // A replica of another version may write what this one cannot read.
         let unread = seen.iter().filter(|seen| seen.state.is_none() && !seen.gone).collect::<Vec<_>>();
         for seen in &unread {
-            let reason = "its replica of the control plane is of another version";
+            let reason = "its control plane replica runs a different version";
             propagation.add_pending(&seen.gateway, reason);
         }
         Ok((propagation, all_are_final && unread.is_empty()))

@@ -46,19 +46,19 @@ struct CheckingResolver(AddressCheck);
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
     /// It would go over the network in plaintext.
-    #[error("{0} would be asked in plaintext: use https")]
+    #[error("{0} would be requested in plaintext: use https")]
     Plaintext(String),
     /// It is not asked.
     #[error(transparent)]
     Refused(Failure),
     /// No answer in time.
-    #[error("no answer within {} seconds", PATIENCE.as_secs())]
+    #[error("no response within {} seconds", PATIENCE.as_secs())]
     Late,
     /// No connection.
     #[error("no connection: {}", cause(.0))]
     Unreachable(#[source] hyper_util::client::legacy::Error),
     /// An answer that broke off or is too large.
-    #[error("the answer could not be read: {0}")]
+    #[error("the response could not be read: {0}")]
     Unreadable(Box<dyn std::error::Error + Send + Sync>),
 }
 

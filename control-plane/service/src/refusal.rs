@@ -13,7 +13,7 @@ use crate::sign_in::passwords::Busy;
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// There is no such thing.
-    #[error("there is no {0} of this id")]
+    #[error("there is no {0} with this ID")]
     NotFound(&'static str),
     /// It does not go with the state of things: a stable code, and what to do.
     #[error("{detail}")]
@@ -32,7 +32,7 @@ pub enum Refusal {
         detail: String,
     },
     /// Fields that are wrong.
-    #[error("{} fields are wrong", .0.0.len())]
+    #[error("{} fields are invalid", .0.0.len())]
     Invalid(Invalid),
     /// Who it is was not shown: a stable code, and what to do.
     #[error("{detail}")]
@@ -43,7 +43,7 @@ pub enum Refusal {
         detail: String,
     },
     /// Too many attempts.
-    #[error("there were too many failed attempts: try again in {} seconds", seconds(*.wait))]
+    #[error("too many failed attempts: try again in {} seconds", seconds(*.wait))]
     TooMany {
         /// Until the next may be made.
         wait: SignedDuration,
@@ -115,7 +115,7 @@ impl From<Excess> for Refusal {
             Excess::Fields(invalid) => Self::Invalid(invalid),
             Excess::TooMany(most) => Self::conflict(
                 "too_many_keys",
-                format!("one user may have {most} keys of this app that are not revoked: revoke one first"),
+                format!("each user can have at most {most} active keys for this app: revoke one first"),
             ),
         }
     }

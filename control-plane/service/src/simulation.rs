@@ -136,11 +136,11 @@ impl Simulator {
     /// They have it already or wait for it, or others take too long.
     pub async fn turn(&self, actor: &Actor) -> Result<SimulationTurn, Refusal> {
         let place = Place::take(&self.asking, actor.id())
-            .ok_or_else(|| busy("another simulation of yours is running: wait for it"))?;
+            .ok_or_else(|| busy("you already have a simulation running: wait for it to finish"))?;
         let turn = tokio::time::timeout(WAITING, Arc::clone(&self.turn).acquire_owned()).await;
         match turn {
             Ok(Ok(turn)) => Ok(SimulationTurn { _turn: turn, _place: place }),
-            _ => Err(busy("others' simulations are running: try again in a minute")),
+            _ => Err(busy("other simulations are running: try again in a minute")),
         }
     }
 
@@ -162,7 +162,7 @@ impl Simulator {
         });
         let mut simulation = judged.await.map_err(|error| {
             tracing::error!(%error, "a simulation failed");
-            busy("the simulation failed; the server's log says why")
+            busy("the simulation failed; see the server log for details")
         })??;
         let users = simulation.users.iter().filter_map(|user| user.user_id).collect();
         let subjects = Subjects { users, ..Subjects::default() };
@@ -262,7 +262,7 @@ impl Evidence {
         let begun = Instant::now();
         for (number, record) in records.iter().enumerate() {
             if number.is_multiple_of(1_024) && begun.elapsed() > JUDGING {
-                return Err(busy("there is too much to simulate for now: try fewer days"));
+                return Err(busy("there is too much to simulate: try fewer days"));
             }
             let mut judgements = sides.each_ref().map(|side| side.judge(record, &classes, by_address));
             if let [_, then @ Judgement::Admitted(_)] = &mut judgements

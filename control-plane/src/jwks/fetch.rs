@@ -37,19 +37,19 @@ pub enum Failed {
     #[error("the URL {0}")]
     Url(String),
     /// No answer in time.
-    #[error("no answer within {} seconds", PATIENCE.as_secs())]
+    #[error("no response within {} seconds", PATIENCE.as_secs())]
     Late,
     /// It is not asked, or cannot be.
     #[error(transparent)]
     Outbound(#[from] outbound::Failed),
     /// Another status.
-    #[error("it answers {0}")]
+    #[error("it responded with {0}")]
     Status(StatusCode),
     /// Elsewhere.
-    #[error("it answers {0}: redirects are not followed, give the URL that it leads to")]
+    #[error("it responded with {0}: redirects are not followed, so use the URL that it redirects to")]
     Redirect(StatusCode),
     /// It broke off, or is too large.
-    #[error("the answer broke off or is larger than {} KiB", LARGEST / 1024)]
+    #[error("the response was cut off or is larger than {} KiB", LARGEST / 1024)]
     Body,
 }
 

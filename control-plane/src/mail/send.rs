@@ -1,4 +1,4 @@
-//! One attempt to send an e-mail by SMTP.
+//! One attempt to send an email by SMTP.
 
 use std::error::Error as _;
 use std::fmt;
@@ -29,7 +29,7 @@ const QUIT_PATIENCE: Duration = Duration::from_secs(2);
 /// How much is kept of why an attempt failed, in characters.
 const KEPT: usize = 300;
 
-/// Sends e-mail, each over a connection of its own.
+/// Sends email, each over a connection of its own.
 pub struct MailSender {
     server: SmtpServer,
     /// None where the connection is not encrypted.
@@ -40,7 +40,7 @@ pub struct MailSender {
     domain: String,
 }
 
-/// Why an e-mail was not sent.
+/// Why an email was not sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SendFailure {
     pub error: String,
@@ -65,7 +65,7 @@ enum Stage {
 }
 
 impl Stage {
-    /// Whether a reply means that this e-mail would be refused again: it is about its recipient or its message, and not
+    /// Whether a reply means that this email would be refused again: it is about its recipient or its message, and not
     /// about who sends it. Where that is not clear, it is sent again for a day.
     fn is_final(self, status: &str, said: &str) -> bool {
         let enhanced = said.split_whitespace().next().filter(|word| word.starts_with("5."));
@@ -116,7 +116,7 @@ impl MailSender {
         Ok(Self { server, tls, hello: greeting(origin).unwrap_or_default(), from, domain })
     }
 
-    /// Sends an e-mail once.
+    /// Sends an email once.
     ///
     /// # Errors
     /// Why it was not sent, as far as is known: the server may have taken it, and gone before it said so.
@@ -130,7 +130,7 @@ impl MailSender {
         sent
     }
 
-    /// A connection by which e-mail may be sent.
+    /// A connection by which email may be sent.
     async fn open(&self) -> Result<AsyncSmtpConnection, lettre::transport::smtp::Error> {
         let SmtpServer { host, port, tls, credentials } = &self.server;
         let implicit = self.tls.clone().filter(|_| *tls == SmtpTls::Implicit);
@@ -153,7 +153,7 @@ impl MailSender {
         let mut parameters = Vec::new();
         if envelope.to().iter().any(|address| !AsRef::<str>::as_ref(address).is_ascii()) {
             if !connection.server_info().supports_feature(Extension::SmtpUtfEight) {
-                let error = "the server takes no addresses with other letters than ASCII's".to_owned();
+                let error = "the server does not support addresses with non-ASCII characters".to_owned();
                 return Err(SendFailure { error, is_final: true });
             }
             parameters.push(MailParameter::SmtpUtfEight);
@@ -174,7 +174,7 @@ impl MailSender {
     /// The same at every attempt.
     fn message(&self, letter: &Letter, mail: &Mail) -> Result<Message, String> {
         let Letter { to, name, content, preferences } = letter;
-        let address: Address = to.as_str().parse().map_err(|_| format!("no mail can be sent to {to}"))?;
+        let address: Address = to.as_str().parse().map_err(|_| format!("email cannot be sent to {to}"))?;
         let to = Mailbox::new(Some(name.as_str().to_owned()), address);
         let id = &mail.message_id;
         let body = MultiPart::alternative()
@@ -205,7 +205,7 @@ impl MailSender {
         let status = error.status().map(|code| code.to_string());
         let said = error.source().map(ToString::to_string);
         let text = match (&status, &said) {
-            (Some(status), Some(said)) => format!("the server answers {status}: {said}"),
+            (Some(status), Some(said)) => format!("the server responded with {status}: {said}"),
             _ => error.to_string(),
         };
         let is_final =

@@ -1,4 +1,4 @@
-//! By which server e-mail is sent, and from whom.
+//! By which server email is sent, and from whom.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -15,21 +15,21 @@ const URL: &str = "LATCHKEY_SMTP_URL";
 const PASSWORD_FILE: &str = "LATCHKEY_SMTP_PASSWORD_FILE";
 const FROM: &str = "LATCHKEY_SMTP_FROM";
 
-/// The server that e-mail is sent by; without a URL, none is sent.
+/// The server that email is sent by; without a URL, none is sent.
 #[derive(Clone, Debug, Args)]
 pub struct Smtp {
-    /// The SMTP server that e-mail is sent by: `smtps://user:password@host`, or with STARTTLS `smtp://user:password@host`.
+    /// SMTP server for sending email: `smtps://user:password@host`, or with STARTTLS `smtp://user:password@host`.
     #[arg(long, env = "LATCHKEY_SMTP_URL", hide_env_values = true)]
     pub smtp_url: Option<SecretString>,
-    /// The file with the server's password, if the URL has none.
+    /// File with the SMTP password, if the URL has none.
     #[arg(long, env = "LATCHKEY_SMTP_PASSWORD_FILE")]
     pub smtp_password_file: Option<PathBuf>,
-    /// Who e-mail is from: `Latchkey <latchkey@example.com>`.
+    /// Sender of email, such as `Latchkey <latchkey@example.com>`.
     #[arg(long, env = "LATCHKEY_SMTP_FROM")]
     pub smtp_from: Option<String>,
 }
 
-/// By which server e-mail is sent, and from whom.
+/// By which server email is sent, and from whom.
 #[derive(Clone, Debug)]
 pub struct MailSettings {
     pub server: SmtpServer,
@@ -71,7 +71,7 @@ impl MailSettings {
 }
 
 impl Smtp {
-    /// The settings, where e-mail is set up. `allow_plaintext`: something else encrypts.
+    /// The settings, where email is set up. `allow_plaintext`: something else encrypts.
     ///
     /// # Errors
     /// Says which setting does not hold, and never the URL, which has a password.
@@ -82,44 +82,42 @@ impl Smtp {
             for (name, is_set) in [(FROM, from.is_some()), (PASSWORD_FILE, self.smtp_password_file.is_some())]
             {
                 if is_set {
-                    bail!("{name} is set without {URL}: give the server that e-mail is sent by, or neither");
+                    bail!("{name} is set without {URL}: set both, or neither");
                 }
             }
             return Ok(None);
         };
         let Some(from) = from else {
-            bail!(
-                "{URL} is set without {FROM}: give who e-mail is from, such as `Latchkey <latchkey@example.com>`"
-            );
+            bail!("{URL} is set without {FROM}: set the sender, such as `Latchkey <latchkey@example.com>`");
         };
         let is_line = !from.chars().any(char::is_control);
         let Some(from) = from.parse::<Mailbox>().ok().filter(|_| is_line) else {
-            bail!("{FROM} is no address: write `latchkey@example.com` or `Latchkey <latchkey@example.com>`");
+            bail!(
+                "{FROM} is not a valid address: use `latchkey@example.com` or `Latchkey <latchkey@example.com>`"
+            );
         };
         if !AsRef::<str>::as_ref(&from.email).is_ascii() {
-            bail!("{FROM} has an address with other letters than ASCII's: write its domain as `xn--…`");
+            bail!("{FROM} has an address with non-ASCII characters: write its domain as `xn--…`");
         }
         let mut server = server(url)?;
         if server.tls == SmtpTls::None && !is_loopback(&server.host) && !allow_plaintext {
             bail!(
-                "{URL} has tls=none and would send e-mail to {server} in plaintext: leave tls out, or set \
-                 LATCHKEY_ALLOW_PLAINTEXT=true where something else encrypts"
+                "{URL} has tls=none and would send email to {server} in plaintext: remove tls, or set \
+                 LATCHKEY_ALLOW_PLAINTEXT=true if something else encrypts the traffic"
             );
         }
         if let Some(path) = &self.smtp_password_file {
             let Some((_, password)) = &mut server.credentials else {
-                bail!("{PASSWORD_FILE} is set, but {URL} names no user: write smtps://user@host");
+                bail!("{PASSWORD_FILE} is set, but {URL} has no user: use smtps://user@host");
             };
             if !password.expose_secret().is_empty() {
-                bail!("{URL} has a password, and so has {PASSWORD_FILE}: keep one of them");
+                bail!("both {URL} and {PASSWORD_FILE} have a password: use only one of them");
             }
             let text = std::fs::read_to_string(path);
             *password = text.with_context(|| format!("could not read {}", path.display()))?.trim().into();
         }
         if server.credentials.as_ref().is_some_and(|(_, password)| password.expose_secret().is_empty()) {
-            bail!(
-                "{URL} names a user without a password: write smtps://user:password@host, or set {PASSWORD_FILE}"
-            );
+            bail!("{URL} has a user but no password: use smtps://user:password@host, or set {PASSWORD_FILE}");
         }
         Ok(Some(MailSettings { server, from }))
     }
@@ -127,21 +125,21 @@ impl Smtp {
 
 /// Reads a URL.
 fn server(text: &str) -> anyhow::Result<SmtpServer> {
-    let form = "write smtps://user:password@host:465, or smtp://user:password@host:587 for STARTTLS, with special \
+    let form = "use smtps://user:password@host:465, or smtp://user:password@host:587 for STARTTLS, with special \
                 characters of user and password percent-encoded";
-    let Ok(url) = Url::parse(text) else { bail!("{URL} is no URL: {form}") };
+    let Ok(url) = Url::parse(text) else { bail!("{URL} is not a URL: {form}") };
     let (port, implicit) = match url.scheme() {
         "smtps" => (465, true),
         "smtp" => (587, false),
         _ => bail!("{URL} must begin with smtps:// or smtp://: {form}"),
     };
     let Some(host) = url.host_str().filter(|host| !host.is_empty()) else {
-        bail!("{URL} names no host: {form}");
+        bail!("{URL} has no host: {form}");
     };
     // This scheme's hosts are not converted to the letters of DNS by the parser.
-    let Ok(host) = Host::parse(host) else { bail!("{URL} has a host that is none: {form}") };
+    let Ok(host) = Host::parse(host) else { bail!("{URL} has an invalid host: {form}") };
     if !matches!(url.path(), "" | "/") || url.fragment().is_some() {
-        bail!("{URL} has more behind its host than a port and `?tls=…`: {form}");
+        bail!("{URL} must have nothing after its host except a port and `?tls=…`: {form}");
     }
     let mut tls = if implicit { SmtpTls::Implicit } else { SmtpTls::StartTls };
     for (name, value) in url.query_pairs() {
@@ -151,14 +149,14 @@ fn server(text: &str) -> anyhow::Result<SmtpServer> {
             ("tls", "required", true) => SmtpTls::Implicit,
             ("tls", ..) => bail!("{URL} has a `tls` that is neither `required` nor, with smtp://, `none`"),
             // What it is may be a part of a password.
-            _ => bail!("{URL} has something else than `tls` in its query: {form}"),
+            _ => bail!("{URL} must have no query parameter except `tls`: {form}"),
         };
     }
     let decoded = |text: &str| {
         percent_decode_str(text)
             .decode_utf8()
             .map(String::from)
-            .with_context(|| format!("{URL} has a user or password that is no text"))
+            .with_context(|| format!("{URL} has a user or password that is not valid text"))
     };
     let (user, password) = (decoded(url.username())?, decoded(url.password().unwrap_or_default())?);
     if user.is_empty() && !password.is_empty() {
@@ -232,9 +230,9 @@ mod tests {
     #[test]
     fn what_does_not_hold_is_named_and_the_password_is_not() {
         for (url, said) in [
-            ("mail.acme.com", "LATCHKEY_SMTP_URL is no URL"),
+            ("mail.acme.com", "LATCHKEY_SMTP_URL is not a URL"),
             ("https://u:hunter2@mail.acme.com", "must begin with smtps:// or smtp://"),
-            ("smtps://", "names no host"),
+            ("smtps://", "has no host"),
             ("smtps://u:hunter2@mail.acme.com/x", "more behind its host"),
             ("smtps://u:hunter2@mail.acme.com?tls=none", "neither `required` nor"),
             ("smtp://u:hunter2@mail.acme.com?tls=opportunistic", "neither `required` nor"),
@@ -242,14 +240,11 @@ mod tests {
             // A `?` that was not encoded.
             ("smtps://u:587?hunter2@mail.acme.com", "something else than `tls` in its query"),
             ("smtps://u:?hunter2@mail.acme.com", "something else than `tls` in its query"),
-            ("smtps://u:hunter2@[fe80::zz]", "is no URL"),
+            ("smtps://u:hunter2@[fe80::zz]", "is not a URL"),
             ("smtps://u@mail.acme.com", "names a user without a password"),
             ("smtp://:hunter2@mail.acme.com", "a password without a user"),
-            (
-                "smtp://u:hunter2@mail.acme.com?tls=none",
-                "would send e-mail to mail.acme.com:587 in plaintext",
-            ),
-            ("smtp://u:hunter2@10.0.0.1:hunter2?tls=none", "is no URL"),
+            ("smtp://u:hunter2@mail.acme.com?tls=none", "would send email to mail.acme.com:587 in plaintext"),
+            ("smtp://u:hunter2@10.0.0.1:hunter2?tls=none", "is not a URL"),
         ] {
             let error = format!("{:#}", smtp(url).settings(false).unwrap_err());
             assert!(error.contains(said) && !error.contains("hunter2"), "{url}: {error}");
@@ -279,7 +274,7 @@ mod tests {
         };
         let (user, password) = with("smtps://u@mail.acme.com").unwrap().unwrap().server.credentials.unwrap();
         assert_eq!((user.as_str(), password.expose_secret()), ("u", "hunter2"));
-        assert!(with("smtps://mail.acme.com").unwrap_err().to_string().contains("names no user"));
+        assert!(with("smtps://mail.acme.com").unwrap_err().to_string().contains("has no user"));
         assert!(with("smtps://u:p@mail.acme.com").unwrap_err().to_string().contains("keep one of them"));
     }
 }

@@ -83,7 +83,7 @@ impl MessageSender {
                 .header("webhook-timestamp", at)
                 .header("webhook-signature", signatures.ok_or("the webhook has no secret: rotate it")?);
         }
-        request.body(body.into_bytes()).map_err(|_| "the URL cannot be asked".to_owned())
+        request.body(body.into_bytes()).map_err(|_| "the URL cannot be requested".to_owned())
     }
 
     async fn exchange(&self, request: Request<Vec<u8>>, patience: Duration) -> SendOutcome {
@@ -94,7 +94,7 @@ impl MessageSender {
                 return SendOutcome { error: Some(failed.to_string()), ..SendOutcome::default() };
             }
             Err(_) => {
-                let error = format!("no answer within {patience:?}");
+                let error = format!("no response within {patience:?}");
                 return SendOutcome { error: Some(error), ..SendOutcome::default() };
             }
         };
@@ -106,9 +106,9 @@ impl MessageSender {
         let error = match status {
             status if status.is_success() => None,
             status if status.is_redirection() => Some(format!(
-                "it answers {status}: redirects are not followed, give the URL that it leads to"
+                "it responded with {status}: redirects are not followed, so use the URL that it redirects to"
             )),
-            status => Some(format!("it answers {status}")),
+            status => Some(format!("it responded with {status}")),
         };
         let may_ask = matches!(status.as_u16(), 429 | 502..=504);
         let asked = parts.headers.get(header::RETRY_AFTER).filter(|_| may_ask);

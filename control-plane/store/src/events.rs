@@ -102,7 +102,7 @@ impl Store {
     }
 
     /// Removes at most `limit` events from before `before`, but none that webhooks are still to be given, or that has
-    /// deliveries or e-mail: SQLite may give its number to another; how many.
+    /// deliveries or email: SQLite may give its number to another; how many.
     pub async fn forget_events(&self, before: Timestamp, limit: i64) -> sqlx::Result<u64> {
         let done = sqlx::query(
             "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at < $1 AND dispatched = 1
@@ -176,7 +176,7 @@ impl Tx {
         Ok(events)
     }
 
-    /// The events that an e-mail is about, oldest first.
+    /// The events that an email is about, oldest first.
     pub async fn events_of_mail(
         &mut self,
         mail: i64,

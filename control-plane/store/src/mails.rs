@@ -1,4 +1,4 @@
-//! E-mail to people: how often they want it, a queue ([`queue`](super::queue)) of what is pending, and what waits for
+//! Email to people: how often they want it, a queue ([`queue`](super::queue)) of what is pending, and what waits for
 //! the digest of a day.
 
 use std::collections::{BTreeSet, HashMap};
@@ -15,18 +15,18 @@ use uuid::Uuid;
 use super::row::Columns as _;
 use super::{Backend, Store, Tx, json};
 
-/// What an e-mail is about.
+/// What an email is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MailKind {
     /// One event.
     Event,
     /// The events of a day.
     Digest,
-    /// None: it only says that e-mail arrives.
+    /// None: it only says that email arrives.
     Test,
 }
 
-/// What has become of an e-mail.
+/// What has become of an email.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MailState {
     Pending,
@@ -38,7 +38,7 @@ pub enum MailState {
     Dropped,
 }
 
-/// An e-mail to somebody.
+/// An email to somebody.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mail {
     /// Later ones have higher ones.
@@ -56,7 +56,7 @@ pub struct Mail {
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MailAttempt {
-    /// What the e-mail is then.
+    /// What the email is then.
     pub state: MailState,
     pub at: Timestamp,
     /// When it is due again, where it is pending.
@@ -65,7 +65,7 @@ pub struct MailAttempt {
     pub error: String,
 }
 
-/// How e-mail is doing.
+/// How email is doing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct MailSums {
     /// How many are being sent, or will be.
@@ -173,13 +173,13 @@ impl FromRow<'_, AnyRow> for Mail {
 fn preferences(row: &AnyRow) -> sqlx::Result<MailPreferences> {
     let stored: &str = row.try_get("preferences")?;
     Ok(serde_json::from_str(stored).unwrap_or_else(|error| {
-        tracing::error!(%error, "how often somebody wants e-mail cannot be read; it comes at once");
+        tracing::error!(%error, "how often somebody wants email cannot be read; it comes at once");
         MailPreferences::default()
     }))
 }
 
 impl Store {
-    /// How often somebody wants e-mail about what.
+    /// How often somebody wants email about what.
     pub async fn mail_preferences(&self, user: Uuid) -> sqlx::Result<MailPreferences> {
         let query = sqlx::query("SELECT preferences FROM mail_preferences WHERE user_id = $1");
         let row = query.bind(user.to_string()).fetch_optional(&self.pool).await?;
@@ -201,7 +201,7 @@ impl Store {
         rows.iter().map(|row| row.uuid("user_id")).collect()
     }
 
-    /// Gives a worker at most `limit` e-mails that are due, those first that have waited longest.
+    /// Gives a worker at most `limit` emails that are due, those first that have waited longest.
     pub async fn lease_mails(
         &self,
         worker: &str,
@@ -221,7 +221,7 @@ impl Store {
             .await
     }
 
-    /// Ends an attempt of this worker; false where another has taken the e-mail over, and nothing is noted.
+    /// Ends an attempt of this worker; false where another has taken the email over, and nothing is noted.
     pub async fn end_mail_attempt(
         &self,
         worker: &str,
@@ -241,14 +241,14 @@ impl Store {
         .bind(error.clone())
         .bind(mail.id)
         .bind(worker.to_owned())
-        // SQLite may give the id of an e-mail that was deleted to another.
+        // SQLite may give the id of an email that was deleted to another.
         .bind(mail.message_id.clone())
         .execute(&self.pool)
         .await?;
         Ok(done.rows_affected() > 0)
     }
 
-    /// How e-mail is doing; what failed before `since` is not counted.
+    /// How email is doing; what failed before `since` is not counted.
     pub async fn mail_sums(&self, since: Timestamp) -> sqlx::Result<MailSums> {
         let row = sqlx::query(
             "SELECT (SELECT COUNT(*) FROM mails WHERE state = 'pending') AS pending,
@@ -274,8 +274,8 @@ impl Store {
         })
     }
 
-    /// Removes at most `limit` e-mails from before `before`; how many. One that is pending stays, unless it has been due
-    /// since then, as where e-mail is not set up any more.
+    /// Removes at most `limit` emails from before `before`; how many. One that is pending stays, unless it has been due
+    /// since then, as where email is not set up any more.
     pub async fn forget_mails(&self, before: Timestamp, limit: i64) -> sqlx::Result<u64> {
         let query = match self.backend {
             Backend::Sqlite => forget!(""),
@@ -300,7 +300,7 @@ impl Store {
 }
 
 impl Tx {
-    /// How often these people want e-mail about what; those who never said are missing.
+    /// How often these people want email about what; those who never said are missing.
     pub async fn mail_preferences(
         &mut self,
         users: &BTreeSet<Uuid>,
@@ -313,7 +313,7 @@ impl Tx {
         rows.iter().map(|row| Ok((row.uuid("user_id")?, preferences(row)?))).collect()
     }
 
-    /// How often somebody wants e-mail about what, which nobody else changes until this transaction ends.
+    /// How often somebody wants email about what, which nobody else changes until this transaction ends.
     pub async fn lock_mail_preferences(&mut self, user: Uuid) -> sqlx::Result<MailPreferences> {
         let query = sqlx::query(
             "INSERT INTO mail_preferences (user_id, preferences) VALUES ($1, '{}')
@@ -336,7 +336,7 @@ impl Tx {
             .map(drop)
     }
 
-    /// How many e-mails to somebody are pending.
+    /// How many emails to somebody are pending.
     pub async fn pending_mails(&mut self, user: Uuid) -> sqlx::Result<u64> {
         sqlx::query("SELECT COUNT(*) AS pending FROM mails WHERE user_id = $1 AND state = 'pending'")
             .bind(user.to_string())
@@ -345,7 +345,7 @@ impl Tx {
             .count("pending")
     }
 
-    /// Puts an e-mail into the queue, due at `now`; its id.
+    /// Puts an email into the queue, due at `now`; its id.
     pub async fn queue_mail(
         &mut self,
         user: Uuid,
@@ -366,7 +366,7 @@ impl Tx {
         .try_get("id")
     }
 
-    /// Notes that somebody is told of an event by this e-mail, or by the digest that is due at `due`.
+    /// Notes that somebody is told of an event by this email, or by the digest that is due at `due`.
     pub async fn tell_by_mail(
         &mut self,
         event: i64,
@@ -384,7 +384,7 @@ impl Tx {
             .map(drop)
     }
 
-    /// Makes this e-mail the digest of what waits for somebody and is due: see [`digests_due`](Store::digests_due). How
+    /// Makes this email the digest of what waits for somebody and is due: see [`digests_due`](Store::digests_due). How
     /// many events that are.
     pub async fn take_digest(
         &mut self,

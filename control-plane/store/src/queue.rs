@@ -14,7 +14,7 @@ use super::{Backend, Store};
 pub enum Queue {
     /// Messages to webhooks.
     Deliveries,
-    /// E-mail.
+    /// Email.
     Mails,
 }
 

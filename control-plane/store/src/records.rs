@@ -95,7 +95,7 @@ pub struct Record {
     pub client_address: Option<String>,
     /// What the client called the conversation.
     pub conversation_id: Option<String>,
-    /// The e-mail address that the request claimed, and the app accepted.
+    /// The email address that the request claimed, and the app accepted.
     pub identity: Option<String>,
     /// How it is known who sent it: `none` (it is not), `key` (a named key), `jwt` or `header`.
     pub identity_source: String,
@@ -443,7 +443,7 @@ pub struct RecordQuery {
     pub key_id: Option<Uuid>,
     /// Only of this user.
     pub user_id: Option<Uuid>,
-    /// Only those that claimed this e-mail address.
+    /// Only those that claimed this email address.
     pub identity: Option<String>,
     /// Only those that asked for this model.
     pub model: Option<String>,
@@ -489,7 +489,7 @@ impl FromStr for StatusRange {
             Some(least) => Ok(Self { least, most: least + 99 }),
             None => exact()
                 .map(|status| Self { least: status, most: status })
-                .ok_or("`status` must be a status like 429, or a class like 4xx"),
+                .ok_or("`status` must be a status such as 429, or a class such as 4xx"),
         }
     }
 }

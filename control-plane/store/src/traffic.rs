@@ -40,7 +40,7 @@ pub struct TrafficRecord {
     pub client_address: String,
     /// Whether it named its conversation.
     pub has_conversation: bool,
-    /// The e-mail address that it claimed, and the app accepted.
+    /// The email address that it claimed, and the app accepted.
     pub identity: String,
     /// `none`, `key`, `jwt` or `header`.
     pub identity_source: String,

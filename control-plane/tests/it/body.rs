@@ -122,7 +122,7 @@ on_both! {
             let said = answer.json["errors"][0]["message"].as_str().unwrap_or_default().to_owned();
             let (code, place) = answer.refused(422);
             assert!(code == "invalid" && place.starts_with(field), "{text}: {place}");
-            assert!(said.contains("is there twice"), "{text}: {said}");
+            assert!(said.contains("is duplicated"), "{text}: {said}");
         }
     }
 }

@@ -357,7 +357,7 @@ on_both! {
         let (revision, _) = head(&test).await;
         test.sql(&["INSERT INTO gateway_streams (replica, stream, gateway, seen_at, state)
                     VALUES ('another', 1, 'gw', 0, '{\"name\":\"gw\"}')".to_owned()]).await;
-        let reason = "its replica of the control plane is of another version";
+        let reason = "its control plane replica runs a different version";
         assert_eq!(applied(&test, revision, Duration::ZERO).await, late("gw", reason));
         look(&test, 10 * MINUTE).await;
         look(&test, SECOND).await;

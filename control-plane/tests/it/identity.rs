@@ -211,12 +211,12 @@ on_both! {
         jwks.refresh().await.unwrap();
         test.clock.advance(Duration::from_secs(300));
         for (said, why) in [
-            (Say::Text(StatusCode::INTERNAL_SERVER_ERROR, String::new()), "it answers 500 Internal Server Error"),
-            (Say::Text(StatusCode::OK, "<html>".into()), "the answer is not a JWK set"),
+            (Say::Text(StatusCode::INTERNAL_SERVER_ERROR, String::new()), "it responded with 500 Internal Server Error"),
+            (Say::Text(StatusCode::OK, "<html>".into()), "the response is not a JWK set"),
             (Say::Text(StatusCode::OK, r#"{"keys":[]}"#.into()), "the set has no key"),
-            (Say::Text(StatusCode::OK, " ".repeat(300 * 1024)), "the answer broke off or is larger than 256 KiB"),
-            (Say::Redirect("https://169.254.169.254/"), "it answers 302 Found: redirects are not followed"),
-            (Say::Nothing, "no answer within 5 seconds"),
+            (Say::Text(StatusCode::OK, " ".repeat(300 * 1024)), "the response was cut off or is larger than 256 KiB"),
+            (Say::Redirect("https://169.254.169.254/"), "it responded with 302 Found: redirects are not followed"),
+            (Say::Nothing, "no response within 5 seconds"),
         ] {
             source.say(said);
             jwks.refresh().await.unwrap();

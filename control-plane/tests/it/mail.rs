@@ -1,4 +1,4 @@
-//! E-mail, sent to a server of the test's own by a clock that the test moves.
+//! Email, sent to a server of the test's own by a clock that the test moves.
 
 mod choices;
 mod people;
@@ -23,7 +23,7 @@ fn settings(server: &SmtpReceiver) -> MailSettings {
     smtp.settings(false).unwrap().unwrap()
 }
 
-/// A control plane by which e-mail is set up.
+/// A control plane by which email is set up.
 pub fn with_mail(mut test: Test, server: &SmtpReceiver) -> Test {
     test.api.mail = Some(settings(server).shown());
     test.renew_router();
@@ -66,7 +66,7 @@ async fn person(test: &Test, email: &str, role: &str) -> String {
     user
 }
 
-/// Changes how often somebody gets e-mail.
+/// Changes how often somebody gets email.
 async fn choose(test: &Test, user: &str, edit: Value) {
     let token = test.token_of(user).await;
     test.with(&token, "PATCH", "/me/email", Some(edit)).await.expect(StatusCode::OK);

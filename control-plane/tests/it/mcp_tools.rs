@@ -381,7 +381,7 @@ on_both! {
         let plane = ControlPlane::start(&test).await;
         let mut boss = Visitor::owner(&test).await;
         let page = boss.open("/admin/mcp-servers/github").await;
-        assert!(page.main().contains("No gateway has seen a tool yet"), "{}", page.main());
+        assert!(page.main().contains("No tools seen yet"), "{}", page.main());
         report(&plane, "1", vec![seen(&test, ADD, None)]).await;
         report(&plane, "1", vec![seen(&test, ADD_OTHERWISE, Some((ADD, false)))]).await;
         let page = boss.open("/admin/mcp-servers/github").await;
@@ -403,7 +403,7 @@ on_both! {
         let third = r#"{"name":"add","description":"A third."}"#;
         report(&plane, "1", vec![seen(&test, third, Some((ADD_OTHERWISE, true)))]).await;
         let page = boss.submit(&page, &format!("{path}/approve"), &[]).await;
-        assert!(page.main().contains("another one by now"), "{} {}", page.status, page.main());
+        assert!(page.main().contains("has changed in the meantime"), "{} {}", page.status, page.main());
         assert_eq!(tools(&test).await[0].1, "changed");
         let page = boss.open("/admin/events").await;
         assert!(page.main().contains("The tool add of the MCP server github has changed"), "{}", page.main());
@@ -417,7 +417,7 @@ on_both! {
         let page = boss.open("/admin/mcp-servers/github/tools/send%2Fit").await;
         assert!(page.main().contains("Sends."), "{}", page.main());
         let page = boss.submit(&page, "/admin/mcp-servers/github/tools/send%2Fit/reject", &[]).await;
-        assert!(page.text.contains("stays refused"), "{}", page.main());
+        assert!(page.text.contains("Tool rejected"), "{}", page.main());
         let page = boss.open("/admin/mcp-servers/github/tools/send%2Fit").await;
         boss.submit(&page, "/admin/mcp-servers/github/tools/send%2Fit/forget", &[]).await;
         assert_eq!(boss.open("/admin/mcp-servers/github/tools/send%2Fit").await.status, 404);

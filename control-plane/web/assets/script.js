@@ -73,6 +73,17 @@ for (const part of document.querySelectorAll("[data-chooses]")) {
   });
 }
 
+// What is wrong with a form is what one goes to first.
+document.querySelector(":is(input, select, textarea)[aria-invalid=true], [aria-invalid=true] input")?.focus();
+
+// Leaving a page asks first where something was typed and not sent, also in another form of it.
+const typed = new Set();
+document.addEventListener("input", ({ target: { form } }) => {
+  if (form?.method === "post" && !form.closest(".outside, .confirm") && !form.matches("[data-live]")) typed.add(form);
+});
+document.addEventListener("submit", (event) => typed.delete(event.target));
+addEventListener("beforeunload", (event) => { if (typed.size) event.preventDefault(); });
+
 // A form is sent once, however often its button is pressed.
 for (const form of document.querySelectorAll("form[method=post]:not([data-live])")) {
   form.addEventListener("submit", (event) => {
@@ -82,6 +93,7 @@ for (const form of document.querySelectorAll("form[method=post]:not([data-live])
 }
 addEventListener("pageshow", () => {
   for (const form of document.forms) delete form.dataset.sent;
+  typed.clear();
 });
 
 // The playground shows an answer as it comes.

@@ -1,4 +1,4 @@
-//! One's own account: password, sessions, e-mail, API tokens.
+//! One's own account: password, sessions, email, API tokens.
 
 use askama::Template;
 use axum::extract::State;
@@ -39,7 +39,7 @@ struct AccountPage {
     token: HtmlForm,
 }
 
-/// How often one gets e-mail about what.
+/// How often one gets email about what.
 const PREFERENCES: &[Field] = &[
     ("budgets", FieldKind::Text),
     ("expiring_keys", FieldKind::Text),
@@ -49,8 +49,8 @@ const PREFERENCES: &[Field] = &[
 ];
 
 const FREQUENCIES: &[(&str, &str)] = &[
-    (MailFrequency::AtOnce.as_str(), "At once"),
-    (MailFrequency::Daily.as_str(), "Once a day"),
+    (MailFrequency::AtOnce.as_str(), "Right away"),
+    (MailFrequency::Daily.as_str(), "Daily digest"),
     (MailFrequency::Off.as_str(), "Never"),
 ];
 
@@ -83,7 +83,7 @@ pub async fn password(
     let change =
         ChangePassword { current: posted.typed.raw("current").into(), new: posted.typed.raw("new").into() };
     match account::password(posted.visit.person(), State(api.clone()), headers, JsonBody(change)).await {
-        Ok(_) => Ok(done("/account", "Your password was changed. You are signed out everywhere else.")),
+        Ok(_) => Ok(done("/account", "Password changed. You have been signed out everywhere else.")),
         Err(problem) => {
             // What was typed is secret, and is not shown again.
             let form = HtmlForm::default().refused(Problem { status: problem.status.max(422), ..problem })?;
@@ -100,7 +100,7 @@ pub async fn end_session(
     posted: Posted,
 ) -> Result<Response, Problem> {
     account::end_session(posted.visit.person(), State(api), PathParams(id)).await?;
-    Ok(done("/account", "The session has ended."))
+    Ok(done("/account", "Session ended."))
 }
 
 /// Makes an API token of one's own, and shows its value.
@@ -110,7 +110,7 @@ pub async fn create_token(State(api): State<Api>, posted: Posted) -> Result<Resp
         account::create_token(posted.visit.person(), State(api.clone()), creation).await?.into_made()
     };
     match attempt.await {
-        Ok(token) => made(posted.visit.frame("New API token"), "/account", token),
+        Ok(token) => made(posted.visit.frame("Create API token"), "/account", token),
         Err(problem) => {
             let refused = RefusedForms { token: posted.refused(problem)?, ..RefusedForms::default() };
             Ok(unprocessable(show(&posted.visit, &api, PageQuery::default(), refused).await?))
@@ -125,10 +125,10 @@ pub async fn revoke_token(
     posted: Posted,
 ) -> Result<Response, Problem> {
     let token = account::revoke_token(posted.visit.person(), State(api), PathParams(id)).await?.0;
-    Ok(done("/account", &format!("The token {} is revoked and no longer works.", token.name)))
+    Ok(done("/account", &format!("Token {} revoked.", token.name)))
 }
 
-/// Changes how often one gets e-mail about what.
+/// Changes how often one gets email about what.
 pub async fn email(State(api): State<Api>, posted: Posted) -> Result<Response, Problem> {
     let changed = async {
         let shown =
@@ -149,12 +149,12 @@ pub async fn email(State(api): State<Api>, posted: Posted) -> Result<Response, P
 pub async fn test_email(State(api): State<Api>, posted: Posted) -> Result<Response, Problem> {
     let sent = email::test(posted.visit.person(), State(api.clone())).await;
     let done = |(_, axum::Json(_)): (_, axum::Json<email::TestEmailSent>)| {
-        done("/account#email", "Test e-mail queued.")
+        done("/account#email", "Test email queued.")
     };
     posted.answer(sent, done, |form| email_again(&posted.visit, &api, form)).await
 }
 
-/// Shows what was refused about e-mail.
+/// Shows what was refused about email.
 async fn email_again(visit: &Visit, api: &Api, form: HtmlForm) -> Result<Response, Problem> {
     let refused = RefusedForms { preferences: Some(form), ..RefusedForms::default() };
     show(visit, api, PageQuery::default(), refused).await

@@ -78,7 +78,7 @@ async fn answer(api: &Api, method: &Method, uri: &Uri, headers: &HeaderMap, prob
         StatusCode::FORBIDDEN => "Not allowed",
         StatusCode::SERVICE_UNAVAILABLE => "Temporarily unavailable",
         _ if status.is_server_error() => "Something went wrong",
-        _ => "That did not work",
+        _ => "That didn't work",
     };
     let frame = frame(api, title, headers).await;
     match html(&FaultPage { frame, problem }) {

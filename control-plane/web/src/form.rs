@@ -268,6 +268,14 @@ impl Posted {
     }
 }
 
+/// The element that shows the field of a path: an item of a list is in the field of the list.
+#[must_use]
+pub fn field(path: &str) -> &str {
+    let list = path.split_once('[').map_or(path, |(list, _)| list);
+    let list = list.strip_suffix(".only").unwrap_or(list);
+    if list.starts_with("price.tiers.") { "price.tiers" } else { list }
+}
+
 impl HtmlForm {
     /// Filled with what is there now.
     #[must_use]

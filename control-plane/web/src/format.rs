@@ -197,7 +197,7 @@ pub fn propagated(propagation: &Propagation) -> String {
     let Propagation { applied, pending, elapsed_ms, .. } = propagation;
     let (done, all) = (applied.len(), applied.len() + pending.len());
     if all == 0 {
-        return "(no gateway is connected; each applies it when it connects)".to_owned();
+        return "(no gateway is connected; each one applies the change when it connects)".to_owned();
     }
     let took = milliseconds(elapsed_ms);
     let sum = format!("on {} of {} in {took}", count(done), plural(all, "gateway"));
@@ -301,11 +301,12 @@ pub fn attempt_failure(end: &AttemptEnd) -> &'static str {
     match end {
         AttemptEnd::Served => "",
         AttemptEnd::Status => "The group counts this status as a failure.",
-        AttemptEnd::Connection => "It could not be connected to, or hung up before its answer.",
-        AttemptEnd::Timeout => "It took longer than the group allows.",
+        AttemptEnd::Connection => "The connection failed, or closed before a response arrived.",
+        AttemptEnd::Timeout => "It timed out.",
         AttemptEnd::ErrorEvent => "The first event of its stream was an error.",
         AttemptEnd::Unknown => {
-            "The client left before its answer, or the gateway is newer than this control plane."
+            "The client disconnected before a response arrived, or the gateway is newer than this control \
+             plane."
         }
     }
 }

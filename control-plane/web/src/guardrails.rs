@@ -142,7 +142,7 @@ fn end_of_trial(day: &str, before: Option<&GuardrailRule>) -> Result<Option<Time
         (day, Some(until)) if last_day(until) == day => Ok(Some(until)),
         (day, _) => {
             let day: jiff::civil::Date =
-                day.parse().map_err(|_| "enter a day such as 2027-01-31".to_owned())?;
+                day.parse().map_err(|_| "enter a date such as 2027-01-31".to_owned())?;
             let end = day.tomorrow().and_then(|next| next.to_zoned(TimeZone::UTC));
             end.map(|end| Some(end.timestamp())).map_err(|_| "is too far in the future".to_owned())
         }

@@ -61,7 +61,7 @@ fn unprocessable(page: Response) -> Response {
 
 fn html(page: &impl askama::Template) -> Result<Response, Problem> {
     let text = page.render().map_err(|error| {
-        tracing::error!(%error, "a page could not be made");
+        tracing::error!(%error, "a page could not be rendered");
         Problem::internal()
     })?;
     Ok(([(header::CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response())

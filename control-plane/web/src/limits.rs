@@ -33,7 +33,7 @@ pub struct Line {
 /// A meter for each limit that there is, as admins call them.
 #[must_use]
 pub fn meters(usage: &UsageOfLimits) -> Vec<Meter> {
-    meters_called(usage, |field| field.console_label.to_owned())
+    meters_called(usage, |field| field.label.to_owned())
 }
 
 /// The same as users call them, with the periods of these limits.
@@ -87,7 +87,7 @@ fn meters_called(usage: &UsageOfLimits, name: impl Fn(&LimitField) -> String) ->
 fn name(field: &LimitField, value: Option<LimitValue>) -> String {
     match value.and_then(|value| value.per) {
         _ if !field.is_budget() => field.label.to_owned(),
-        None | Some(Period::Total) => format!("{} in all", field.label),
+        None | Some(Period::Total) => format!("{} (total)", field.label),
         Some(per) => format!("{} per {}", field.label, per.as_str()),
     }
 }
@@ -136,7 +136,7 @@ mod tests {
             .into_iter()
             .map(|m| format!("{} {} of {} {}", m.name, m.used, m.limit, m.percent))
             .collect();
-        assert_eq!(shown, ["Requests/min 15 of 60 25", "Budget $12.50 of $10.00 100"]);
+        assert_eq!(shown, ["Requests per minute 15 of 60 25", "Budget $12.50 of $10.00 100"]);
     }
 
     #[test]
@@ -176,9 +176,9 @@ mod tests {
             said,
             [
                 ("Requests per day", "1,000"),
-                ("Tokens in all", "5"),
+                ("Token budget (total)", "5"),
                 ("Budget per month", "$12.50"),
-                ("Output of a request", "4,096 tokens"),
+                ("Max output tokens", "4,096 tokens"),
             ]
         );
     }

@@ -10,7 +10,8 @@ pub fn sentence(simulation: &SimulationView) -> String {
     let SimulationView { requests, would_be_refused, spend_then, spend_would_be, spend_error, .. } =
         simulation;
     if requests.count == 0 {
-        return "The app had no requests in this time: there is nothing to try it on.".to_owned();
+        return "The app had no requests in this period, so there is nothing to try the change on."
+            .to_owned();
     }
     let error = if spend_error.0 == 0 { String::new() } else { format!(" (± {})", usd(spend_error)) };
     let spend = match spend_then == spend_would_be {
@@ -56,8 +57,8 @@ pub fn rule(rule: &RefusedByRule) -> String {
 #[must_use]
 pub fn sender(user: &RefusedByUser) -> String {
     user.email.clone().unwrap_or_else(|| match user.user_id {
-        Some(_) => "A user who is gone".to_owned(),
-        None => "Not known: the app key alone".to_owned(),
+        Some(_) => "Deleted user".to_owned(),
+        None => "Unknown (app key)".to_owned(),
     })
 }
 

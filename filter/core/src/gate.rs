@@ -326,9 +326,8 @@ fn authenticate<S: SharedStore>(
 }
 
 fn record<S: SharedStore>(snapshot: Snapshot, hash: &KeyHash, view: &View<S>) -> Result<KeyRecord, Denial> {
-    view.key(snapshot, hash).ok_or_else(|| {
-        Denial::new(Code::InvalidApiKey, "The API key is well-formed, but it is not known here.")
-    })
+    view.key(snapshot, hash)
+        .ok_or_else(|| Denial::new(Code::InvalidApiKey, "The API key is well-formed, but unknown."))
 }
 
 /// Whether the key may use its app, now and from the client's address.

@@ -25,7 +25,7 @@ pub use key::SignatureCheck;
 pub use policy::{IdentityPolicy, JwtKey, JwtPolicy};
 pub use verified::Verified;
 
-/// The header with a user's e-mail address.
+/// The header with a user's email address.
 pub const EMAIL_HEADER: &str = "x-user-email";
 
 /// The header with a user's JWT.
@@ -129,7 +129,7 @@ fn once<'a>(headers: Headers<'a>, name: &'static str) -> Result<Option<&'a [u8]>
 
 fn plausible(value: &[u8]) -> Result<String, Denial> {
     let email = str::from_utf8(value).ok().and_then(email::normal);
-    email.ok_or_else(|| invalid("`X-User-Email` is not one e-mail address."))
+    email.ok_or_else(|| invalid("`X-User-Email` is not one email address."))
 }
 
 fn invalid(message: impl Into<Cow<'static, str>>) -> Denial {
@@ -139,10 +139,13 @@ fn invalid(message: impl Into<Cow<'static, str>>) -> Denial {
 fn required(policy: &IdentityPolicy) -> Denial {
     let how = match (&policy.jwt, policy.header) {
         (Some(_), false) => "a JWT in `X-User-Token`",
-        (None, _) => "an e-mail address in `X-User-Email`",
-        (Some(_), true) => "a JWT in `X-User-Token`, or an e-mail address in `X-User-Email`",
+        (None, _) => "an email address in `X-User-Email`",
+        (Some(_), true) => "a JWT in `X-User-Token`, or an email address in `X-User-Email`",
     };
-    Denial::new(Code::IdentityRequired, format!("The app wants to know who sends a request: send {how}."))
+    Denial::new(
+        Code::IdentityRequired,
+        format!("The app requires requests to identify their user: send {how}."),
+    )
 }
 
 #[cfg(test)]

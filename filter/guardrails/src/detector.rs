@@ -54,11 +54,11 @@ macro_rules! detectors {
 }
 
 detectors! {
-    Email "email" Pii Low Strong "EMAIL" "An e-mail address. The @ may be percent-encoded.";
+    Email "email" Pii Low Strong "EMAIL" "An email address. The @ may be percent-encoded.";
     Phone "phone" Pii Low PatternOnly "PHONE" "A phone number with a country code, in North American groups, beginning with a 0 in the groups of other countries, or beside a word for it.";
-    UsSsn "us_ssn" Pii High Strong "SSN" "A US Social Security number: with dashes, or nine digits beside a word for it. Areas 000 and 666 are none.";
+    UsSsn "us_ssn" Pii High Strong "SSN" "A US Social Security number: with dashes, or nine digits beside a word for it. Areas 000 and 666 do not count.";
     UsItin "us_itin" Pii High Strong "ITIN" "A US taxpayer number: area 9xx and a group that the IRS assigns, with dashes or beside a word for it.";
-    IpAddress "ip_address" Pii Low PatternOnly "IP" "An IPv4 or IPv6 address. Loopback, unspecified and version-like addresses are none.";
+    IpAddress "ip_address" Pii Low PatternOnly "IP" "An IPv4 or IPv6 address. Loopback, unspecified, and version-like addresses do not count.";
     BirthDate "date_of_birth" Pii High PatternOnly "DOB" "A date that a word for a birth precedes.";
     Passport "passport" Pii High PatternOnly "PASSPORT" "Six to nine letters and digits right after a word for a passport.";
     DriversLicense "drivers_license" Pii High PatternOnly "LICENSE" "Letters and digits right after a word for a driver's license.";

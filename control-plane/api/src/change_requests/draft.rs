@@ -129,7 +129,10 @@ pub async fn settings(
     }
     let wanted = Configuration::of(&app.name, &app.settings).with(&request.changes).into_parts();
     let (_, settings) = wanted.map_err(|_| {
-        Refusal::conflict("no_longer_fits", "what was asked for no longer fits the settings: ask anew")
+        Refusal::conflict(
+            "no_longer_fits",
+            "the requested change no longer fits the settings: submit a new request",
+        )
     })?;
     Ok(Json(MyAppSettings::new(version, settings)))
 }

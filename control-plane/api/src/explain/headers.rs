@@ -31,12 +31,13 @@ fn one(name: &str, value: &str) -> Result<Header, Problem> {
         Problem::invalid(FieldError::new(format!("headers.{name}"), message).into())
     };
     let Some(known) = NAMES.into_iter().find(|known| known.eq_ignore_ascii_case(name)) else {
-        return Err(wrong(&format!("decides nothing: give {}", NAMES.join(", "))));
+        return Err(wrong(&format!("has no effect: use {}", NAMES.join(", "))));
     };
     if value.len() > LONGEST {
         return Err(wrong(&format!("must be at most {LONGEST} bytes")));
     }
     let value = value.trim_matches([' ', '\t']);
-    let value = HeaderValue::from_str(value).map_err(|_| wrong("no header has such a character"))?;
+    let value =
+        HeaderValue::from_str(value).map_err(|_| wrong("contains a character that headers cannot have"))?;
     Ok((known.to_owned(), value.as_bytes().to_vec()))
 }

@@ -189,7 +189,8 @@ fn groups(text: &str) -> Result<Vec<FindingGroupBy>, Problem> {
     let read = |word| match known(word) {
         Some((_, group)) => Ok(group),
         None => Err(bad_query(
-            "`group_by` takes `day`, `category`, `detector`, `action`, `app` and `user`, with commas between",
+            "`group_by` takes a comma-separated list of `day`, `category`, `detector`, `action`, `app`, and \
+             `user`",
         )),
     };
     let words = text.split(',').filter(|word| !word.is_empty());

@@ -39,7 +39,7 @@ pub struct VersionActor {
     pub kind: String,
     /// Of the user or the token; null for the system.
     pub id: Option<String>,
-    /// The user's e-mail address or the token's name, as it was then.
+    /// The user's email address or the token's name, as it was then.
     pub name: String,
 }
 

@@ -135,7 +135,7 @@ pub async fn list(
         && !KINDS.contains(&kind.as_str())
     {
         return Err(bad_query(format!(
-            "there is no `type` `{kind}`: there are {TEST}, {}",
+            "`{kind}` is not a valid `type`: use one of {TEST}, {}",
             KINDS.join(", ")
         )));
     }

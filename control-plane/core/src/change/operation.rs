@@ -30,9 +30,9 @@ pub enum Operation {
     Rollback,
 }
 
-/// Why a word is no operation.
+/// Why a word is not an operation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no operation")]
+#[error("`{0}` is not an operation")]
 pub struct NotAnOperation(String);
 
 impl Operation {

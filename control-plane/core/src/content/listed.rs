@@ -26,7 +26,7 @@ enum Listed {
 const PREFIX: &str = "hash:";
 /// Spellings of a value.
 const MOST_HASHES: usize = 4;
-const NO_HASH: &str = "begins with `hash:` and is no hash that was shown here";
+const NO_HASH: &str = "begins with `hash:` but is not a hash that was shown here";
 
 impl ListedValue {
     /// A value as it is typed.
@@ -89,13 +89,13 @@ impl ListedValue {
                 true => {
                     key.hashes(&value).map(|it| Self(Listed::Hashed(it))).map_err(|error| error.to_string())
                 }
-                false => Err("must not have control characters or outer spaces".to_owned()),
+                false => Err("must not have control characters or leading and trailing spaces".to_owned()),
             },
             Listed::Hashed(hashes) if hashes.iter().all(|hash| key.made(hash)) => {
                 Ok(Self(Listed::Hashed(hashes)))
             }
             Listed::Hashed(_) => {
-                Err("is the hash of another app or installation, and would find nothing here: give the value"
+                Err("is a hash from another app or installation and would find nothing here: enter the value itself"
                     .to_owned())
             }
         }

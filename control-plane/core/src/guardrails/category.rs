@@ -74,7 +74,7 @@ impl GuardrailCategory {
         let known: Vec<_> = self.detectors().map(|known| format!("`{}`", known.name)).collect();
         Err(match elsewhere {
             Some(known) => format!("is a detector of the category `{}`", known.category.name()),
-            None => format!("is no detector of `{}`, which has {}", self.as_str(), known.join(", ")),
+            None => format!("is not a detector of `{}`, which has {}", self.as_str(), known.join(", ")),
         })
     }
 

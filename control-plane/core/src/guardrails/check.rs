@@ -31,8 +31,7 @@ impl GuardrailSettings {
         invalid.check(&format!("{path}.rules"), at_most(self.rules.len(), MOST_RULES));
         let external = self.rules.iter().filter(|rule| rule.category == GuardrailCategory::EXTERNAL).count();
         if external > MOST_EXTERNAL {
-            let message =
-                format!("name {external} external detectors; at most {MOST_EXTERNAL} judge one request");
+            let message = format!("name {external} external detectors; the maximum is {MOST_EXTERNAL}");
             invalid.check::<(), _>(&format!("{path}.rules"), Err(message));
         }
         let mut governed = BTreeSet::new();
@@ -41,7 +40,7 @@ impl GuardrailSettings {
             rule.check(&path, own, invalid);
             invalid.check(&format!("{path}.action"), self.fits_learned(rule, own));
             if !governed.insert((rule.category.as_str(), rule.detector.as_deref())) {
-                let message = "is governed by another rule already: keep one of them";
+                let message = "is already covered by another rule: keep only one of them";
                 let field = if rule.detector.is_some() { "detector" } else { "category" };
                 invalid.check::<(), _>(&format!("{path}.{field}"), Err(message));
             }
@@ -78,7 +77,8 @@ impl GuardrailSettings {
             let Some(learned) = learned else { continue };
             if rule.action == GuardrailAction::Anonymize {
                 return Err(format!(
-                    "`{name}` is learned from examples and finds whole sentences, which are not put back: use redact or block"
+                    "`{name}` is learned from examples and finds whole sentences, which cannot be restored: \
+                     use redact or block"
                 ));
             }
             if rule.shadow_until.is_none() {
@@ -109,16 +109,16 @@ impl GuardrailRule {
                 Err("secrets are never restored: use redact")
             }
             GuardrailAction::Allow if self.category == GuardrailCategory::EXTERNAL => {
-                Err("there is no rule for all of `external` from which this one could look away: remove it")
+                Err("has no effect: there is no rule for all of `external`. Remove this rule")
             }
             GuardrailAction::Allow if self.detector.is_none() => {
-                Err("looks away from one detector: name it in `detector`, or remove the rule")
+                Err("`allow` must name a `detector`: add one, or remove the rule")
             }
             _ => Ok(()),
         };
         invalid.check(&format!("{path}.action"), action);
         if self.shadow_until.is_some() && !self.action.interferes() {
-            let message = "has no effect with this action, which changes nothing: leave it out";
+            let message = "has no effect with this action: leave it out";
             invalid.check::<(), _>(&format!("{path}.shadow_until"), Err(message));
         }
     }
@@ -132,24 +132,21 @@ impl GuardrailRule {
         };
         if self.category != GuardrailCategory::EXTERNAL {
             if self.on_failure.is_some() {
-                refuse(
-                    "on_failure",
-                    "has no effect: only rules of the category `external` fail; leave it out",
-                );
+                refuse("on_failure", "applies only to rules of the category `external`: leave it out");
             }
             return;
         }
         if self.detector.as_deref().unwrap_or_default().is_empty() {
-            refuse("detector", "name the external detector that is asked");
+            refuse("detector", "name the external detector to use");
         }
         if self.direction != GuardrailDirection::Request {
-            refuse("direction", "external detectors judge requests alone: use `request`");
+            refuse("direction", "external detectors only check requests: use `request`");
         }
         if self.on_failure.is_none() {
             refuse(
                 "on_failure",
-                "say what becomes of a request that the detector has not judged: `block` refuses it, `pass` lets it \
-                 pass",
+                "set what happens to requests if the detector fails: `block` refuses them, `pass` lets them \
+                 through",
             );
         }
     }
@@ -169,9 +166,9 @@ pub fn check_trials(
     for (i, rule) in after.rules.iter().enumerate().filter(|(_, rule)| !before.rules.contains(rule)) {
         let message = match rule.shadow_until {
             Some(until) if until <= now => {
-                "is in the past: choose a later moment, or leave it out for a rule that holds"
+                "is in the past: choose a later time, or leave it out to apply the rule"
             }
-            Some(until) if until > latest => "is too far ahead: a trial lasts 90 days at most",
+            Some(until) if until > latest => "is too far ahead: a trial lasts at most 90 days",
             _ => continue,
         };
         invalid.check::<(), _>(&format!("guardrails.rules[{i}].shadow_until"), Err(message));
@@ -190,14 +187,15 @@ pub fn refuse_without_effect(before: &AppSettings, after: &AppSettings, invalid:
         ];
         for (field, old, new) in lists {
             if !new.is_empty() && new != old {
-                let message = "have no effect, since nothing is looked for: add a rule or a custom category";
+                let message = "have no effect without rules: add a rule or a custom category";
                 invalid.check::<(), _>(&format!("guardrails.{field}"), Err(message));
             }
         }
     }
     let is_new = new.unseen_texts == UnseenTexts::Allow && new.unseen_texts != old.unseen_texts;
     if is_new && !new.rules.iter().any(GuardrailRule::may_change_requests) {
-        let message = "has no effect unless a rule for requests blocks, redacts or anonymizes: add one, or leave it out";
+        let message = "has no effect unless a rule for requests blocks, redacts, or anonymizes: add one, or leave it \
+             out";
         invalid.check::<(), _>("guardrails.unseen_texts", Err(message));
     }
     for (i, rule) in new.rules.iter().enumerate() {
@@ -212,7 +210,8 @@ pub fn refuse_without_effect(before: &AppSettings, after: &AppSettings, invalid:
     }
     for (i, rule) in new.rules.iter().enumerate().filter(|(_, rule)| !old.rules.contains(rule)) {
         if rule.category.finds_nothing_of(rule.detector.as_deref(), rule.min_risk) {
-            let message = "leaves nothing: all that it finds is of low risk; use low, or remove the rule";
+            let message =
+                "would find nothing, because this detector only finds low risk: use low, or remove the rule";
             invalid.check::<(), _>(&format!("guardrails.rules[{i}].min_risk"), Err(message));
         }
     }
@@ -250,7 +249,9 @@ fn plain(value: &str, longest: usize) -> Result<(), String> {
     if fits && !value.chars().any(char::is_control) {
         return Ok(());
     }
-    Err(format!("must be 1 to {longest} characters, without control characters or outer spaces"))
+    Err(format!(
+        "must be 1 to {longest} characters, without control characters or leading and trailing spaces"
+    ))
 }
 
 fn plain_pattern(pattern: &str) -> Result<(), String> {
@@ -258,5 +259,5 @@ fn plain_pattern(pattern: &str) -> Result<(), String> {
 }
 
 fn at_most(count: usize, most: usize) -> Result<(), String> {
-    if count > most { Err(format!("has {count} entries; at most {most} fit")) } else { Ok(()) }
+    if count > most { Err(format!("has {count} entries; the maximum is {most}")) } else { Ok(()) }
 }

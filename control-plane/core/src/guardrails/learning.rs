@@ -97,8 +97,9 @@ impl LearnedCategory {
             return Ok(());
         }
         Err(format!(
-            "`{name}` was learned from examples and measured with {precision}% precision and {recall}% recall; to \
-             redact or block takes {LEAST_PRECISION}% and {LEAST_RECALL}%: monitor it, or give more and clearer examples"
+            "`{name}` was learned from examples with {precision}% precision and {recall}% recall; redacting \
+             and blocking require {LEAST_PRECISION}% and {LEAST_RECALL}%: monitor it, or add more and \
+             clearer examples"
         ))
     }
 }

@@ -28,7 +28,7 @@ pub struct Proposal {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Untriable {
     /// Its other changes cannot be tried.
-    #[error("this request does not change guardrails or custom categories: there is nothing to try")]
+    #[error("this request does not change guardrails or custom categories, so there is nothing to try")]
     NoGuardrails,
     /// Nothing would be looked for.
     #[error("nothing of this request can be tried: {}", if .0.is_empty() { "it would look for nothing".to_owned() } else { .0.join("; ") })]
@@ -99,9 +99,9 @@ fn untried(before: &AppSettings, after: &AppSettings) -> Vec<String> {
         let name =
             rule.detector.as_ref().map_or(category.to_owned(), |detector| format!("{category}/{detector}"));
         if rule.category == GuardrailCategory::EXTERNAL {
-            untried.push(format!("`{name}` is not asked during a trial"));
+            untried.push(format!("`{name}` is not used during a trial"));
         } else if rule.shadow_until.is_some() {
-            untried.push(format!("the rule for `{name}` is on trial itself, and would do nothing"));
+            untried.push(format!("the rule for `{name}` is itself on trial and would do nothing"));
         }
     }
     if refuses_unseen(after) && !refuses_unseen(before) {

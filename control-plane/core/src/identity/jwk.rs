@@ -20,7 +20,7 @@ const LONGEST_SHOWN: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadSet {
     /// Something else.
-    #[error("the answer is not a JWK set: a JSON object with `keys`")]
+    #[error("the response is not a JWK set: a JSON object with `keys`")]
     Malformed,
     /// Nothing that could verify a JWT; with what is wrong with keys that might have.
     #[error("the set has no key that verifies RS256, ES256 or EdDSA signatures{}", listed(.0))]

@@ -21,10 +21,10 @@ pub struct JwksNetworkPolicy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RefusedJwksAddress {
     /// Link-local addresses and metadata services are not asked, whatever is set.
-    #[error("{0} is a link-local or otherwise special address, which is never asked")]
+    #[error("{0} is a link-local or otherwise special address, which is never allowed")]
     Special(IpAddr),
     /// A private network.
-    #[error("{0} is a private address: set LATCHKEY_JWKS_ALLOW_PRIVATE=true to ask it")]
+    #[error("{0} is a private address: set LATCHKEY_JWKS_ALLOW_PRIVATE=true to allow it")]
     Private(IpAddr),
 }
 
@@ -49,7 +49,7 @@ impl JwksNetworkPolicy {
 /// # Errors
 /// Says what is wrong with it.
 pub fn jwks_url(text: &str) -> Result<Url, String> {
-    outbound_url::url(text, "whoever is between could send keys of their own")
+    outbound_url::url(text, "someone in between could replace the keys")
 }
 
 #[cfg(test)]

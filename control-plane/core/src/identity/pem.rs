@@ -24,17 +24,18 @@ pub enum BadPem {
     Large,
     /// It should not have left its owner.
     #[error(
-        "holds a private key, which was not stored: send the public key alone, and treat the private one as leaked"
+        "contains a private key, which was not stored: send only the public key, and treat the private key \
+         as leaked"
     )]
     Private,
     /// No PEM, or not only that.
     #[error("is not PEM: it must be blocks of BEGIN PUBLIC KEY or BEGIN CERTIFICATE")]
     Malformed,
     /// Nothing.
-    #[error("holds no key")]
+    #[error("contains no key")]
     Empty,
     /// Too many.
-    #[error("holds more than {MOST_KEYS} keys")]
+    #[error("contains more than {MOST_KEYS} keys")]
     Many,
     /// A block, counted from 1, and what is wrong with it.
     #[error("block {0}: {1}")]

@@ -137,18 +137,18 @@ fn a_certificate_stands_for_its_key() {
 #[test]
 fn private_keys_and_nonsense_are_refused_and_never_quoted() {
     for (text, why) in [
-        ("", "holds no key"),
+        ("", "contains no key"),
         ("hello", "is not PEM"),
         ("-----BEGIN PUBLIC KEY-----\nAAAA", "is not PEM"),
         (&format!("{P256}\n-----BEGIN PUBLIC KEY-----\nAAAA"), "is not PEM"),
         ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----", "block 1: the key is malformed"),
         (&format!("{P256}\n{P384}"), "block 2: only RSA, P-256 and Ed25519"),
         ("-----BEGIN DH PARAMETERS-----\nAAAA\n-----END DH PARAMETERS-----", "block 1 is neither"),
-        ("-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----", "holds a private key"),
-        ("-----BEGIN EC PRIVATE KEY-----\nc2VjcmV0\n", "holds a private key"),
-        (&format!("{P256}\n-----begin encrypted private key-----c2VjcmV0"), "holds a private key"),
+        ("-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----", "contains a private key"),
+        ("-----BEGIN EC PRIVATE KEY-----\nc2VjcmV0\n", "contains a private key"),
+        (&format!("{P256}\n-----begin encrypted private key-----c2VjcmV0"), "contains a private key"),
         (&"x".repeat(70_000), "is longer"),
-        (&format!("{P256}\n").repeat(51), "holds more than 50 keys"),
+        (&format!("{P256}\n").repeat(51), "contains more than 50 keys"),
     ] {
         let told = pem::read(text).unwrap_err().to_string();
         assert!(told.starts_with(why) && !told.contains("c2VjcmV0"), "{text}: {told}");

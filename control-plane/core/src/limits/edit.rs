@@ -90,5 +90,5 @@ pub fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 /// The value does not fit.
 pub fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(json: D) -> Result<Option<T>, D::Error> {
     let given = Option::<T>::deserialize(json)?;
-    given.map(Some).ok_or_else(|| D::Error::custom("cannot be null: leave it out to keep what there is"))
+    given.map(Some).ok_or_else(|| D::Error::custom("cannot be null: leave it out for no change"))
 }

@@ -90,8 +90,7 @@ fn a_child_never_exceeds_its_parent() {
         "named_key_limits.requests_per_minute: is more than `limits.requests_per_minute`, 60\n\
          named_key_limits.max_output_tokens: is more than `limits.max_output_tokens`, 100\n\
          named_key_limits.token_budget.tokens: is more than `limits.token_budget.tokens`, 1000\n\
-         named_key_limits.budget.per: is another period than that of `limits.budget`, `month`: they cannot be \
-         compared"
+         named_key_limits.budget.per: must be the same period as `limits.budget`, which is `month`"
     );
     assert_eq!(
         beyond(serde_json::json!({"budget": {"usd": "10.000000001", "per": "month"}})),

@@ -1,4 +1,4 @@
-//! What e-mail says: subject, text and HTML, made of events' messages. Only what is named here is told of an event, so
+//! What email says: subject, text and HTML, made of events' messages. Only what is named here is told of an event, so
 //! that nothing else that it holds, now or later, is sent.
 
 mod item;
@@ -16,10 +16,10 @@ use super::schedule::DIGEST_HOUR;
 /// The most events that a digest lists.
 pub const MOST_LISTED: usize = 100;
 
-/// Where people choose which e-mail they get.
+/// Where people choose which email they get.
 const PREFERENCES: &str = "/account#email";
 
-/// An e-mail without its addresses.
+/// An email without its addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MailContent {
     /// One line.
@@ -49,20 +49,20 @@ impl MailReader<'_> {
         format!("{}{path}", self.origin)
     }
 
-    /// Where the reader chooses which e-mail they get.
+    /// Where the reader chooses which email they get.
     #[must_use]
     pub fn preferences(&self) -> String {
         self.at(PREFERENCES)
     }
 }
 
-/// The e-mail about one event, from its message; none where nobody gets e-mail about it.
+/// The email about one event, from its message; none where nobody gets email about it.
 #[must_use]
 pub fn event_mail(message: &str, reader: MailReader<'_>) -> Option<MailContent> {
     let item = MailItem::read(message, reader)?;
     let because = match item.topic {
-        MailTopic::Budgets => "this is about a key of yours, or about an app that you are in charge of",
-        MailTopic::ExpiringKeys => "the key is yours, or you are in charge of its app",
+        MailTopic::Budgets => "it concerns one of your keys or an app you're responsible for",
+        MailTopic::ExpiringKeys => "the key is yours, or you're responsible for its app",
         MailTopic::RequestsToDecide => "you can decide on change requests",
         MailTopic::MyRequests => "you made the request",
         MailTopic::Webhooks => "you are an admin",
@@ -77,8 +77,8 @@ pub fn event_mail(message: &str, reader: MailReader<'_>) -> Option<MailContent> 
     Some(layout.render())
 }
 
-/// The e-mail about the events of a day, from their messages, oldest first; `more` are not listed. None where there are
-/// none that anybody gets e-mail about.
+/// The email about the events of a day, from their messages, oldest first; `more` are not listed. None where there are
+/// none that anybody gets email about.
 #[must_use]
 pub fn digest_mail(messages: &[String], more: u64, reader: MailReader<'_>) -> Option<MailContent> {
     let items: Vec<_> = messages.iter().filter_map(|message| MailItem::read(message, reader)).collect();
@@ -97,30 +97,30 @@ pub fn digest_mail(messages: &[String], more: u64, reader: MailReader<'_>) -> Op
         }
     }
     if more > 0 {
-        paragraphs.push(Paragraph::Words(format!("{more} more are not shown.")));
+        paragraphs.push(Paragraph::Words(format!("{more} more notifications are not shown.")));
     }
     let layout = Layout {
         subject: format!("Latchkey daily digest: {heading}"),
         heading,
         paragraphs,
-        because: "you asked for it, or because many e-mails to you were waiting",
+        because: "you chose a daily digest, or because many emails to you were waiting",
         preferences: reader.preferences(),
     };
     Some(layout.render())
 }
 
-/// The e-mail that only says that e-mail arrives.
+/// The email that only says that email arrives.
 #[must_use]
 pub fn test_mail(reader: MailReader<'_>) -> MailContent {
     let words = format!(
-        "E-mail from Latchkey at {} arrives. Digests are sent at {DIGEST_HOUR:02}:00 UTC.",
+        "Email from Latchkey at {} is working. Daily digests are sent at {DIGEST_HOUR:02}:00 UTC.",
         reader.origin
     );
     let layout = Layout {
-        subject: "A test from Latchkey".to_owned(),
-        heading: "A test from Latchkey".to_owned(),
+        subject: "Test email from Latchkey".to_owned(),
+        heading: "Test email from Latchkey".to_owned(),
         paragraphs: vec![Paragraph::Words(words)],
-        because: "you asked for it",
+        because: "you requested it",
         preferences: reader.preferences(),
     };
     layout.render()

@@ -1,4 +1,4 @@
-//! When an e-mail is tried again, and when the digest of a day is due.
+//! When an email is tried again, and when the digest of a day is due.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const WAITS: [Duration; 10] = [
     Duration::from_secs(6 * 3600),
 ];
 
-/// How often an e-mail is tried before it has failed.
+/// How often an email is tried before it has failed.
 pub const ATTEMPTS: usize = WAITS.len() + 1;
 
 /// The longest wait, for an attempt or for the digest. What is due only later was noted by a clock that has been set

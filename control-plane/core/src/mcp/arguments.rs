@@ -18,7 +18,7 @@ pub struct McpArgumentRule {
     pub tool: String,
     /// The member, as a JSON pointer (RFC 6901) into the arguments: `/repo`, `/filter/owner`.
     pub argument: String,
-    /// A string; `*` stands for any run of characters.
+    /// A string; `*` matches any characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub glob: Option<String>,
     /// One of these strings, numbers, `true`, `false` and null.
@@ -48,18 +48,18 @@ const MOST_VALUES: usize = 100;
 /// Of a pattern, a value or a path, in bytes.
 const LONGEST: usize = 200;
 
-const ONE_CHECK: &str = "must have exactly one of `glob`, `one_of`, `min` and `max`, and `absent`";
+const ONE_CHECK: &str = "must have exactly one of: `glob`, `one_of`, `min` and/or `max`, or `absent`";
 
 /// Notes every rule that gateways could not follow.
 pub fn check_arguments(path: &str, rules: &[McpArgumentRule], invalid: &mut Invalid) {
     if rules.len() > MOST_RULES {
-        let message = format!("has {} rules; at most {MOST_RULES} fit", rules.len());
+        let message = format!("has {} rules; the maximum is {MOST_RULES}", rules.len());
         invalid.check::<(), _>(path, Err(message));
     }
     for (i, rule) in rules.iter().enumerate() {
         rule.check(&format!("{path}[{i}]"), invalid);
         if rules.iter().take(i).any(|before| before == rule) {
-            invalid.check::<(), _>(&format!("{path}[{i}]"), Err("is there twice"));
+            invalid.check::<(), _>(&format!("{path}[{i}]"), Err("is duplicated"));
         }
     }
 }
@@ -75,7 +75,7 @@ pub fn refuse_arguments_without_effect(
     for (i, rule) in rules.iter().enumerate() {
         let (server, _) = entry(&rule.tool);
         if !before.contains(rule) && !reaches(scope, server) {
-            let message = format!("has no effect: `mcp_scope` holds no tool of `{server}`");
+            let message = format!("has no effect: `mcp_scope` contains no tool of `{server}`");
             invalid.check::<(), _>(&format!("{path}[{i}].tool"), Err(message));
         }
     }
@@ -92,9 +92,7 @@ impl McpArgumentRule {
         let Self { tool, argument, glob, one_of, min, max, absent, optional } = self;
         let of_tool = match entry(tool) {
             (_, Some(_)) => well_formed(tool),
-            (_, None) => {
-                Err("must be `server/tool`, in which `*` stands for any run of characters".to_owned())
-            }
+            (_, None) => Err("must be `server/tool`, in which `*` matches any characters".to_owned()),
         };
         invalid.check(&format!("{path}.tool"), of_tool);
         invalid.check(&format!("{path}.argument"), pointer(argument));
@@ -144,7 +142,7 @@ fn scalar(value: &Value) -> Result<(), String> {
         Value::String(text) => readable(text),
         Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
         Value::Array(_) | Value::Object(_) => {
-            Err("must be a string, a number, true, false or null".to_owned())
+            Err("must be a string, a number, true, false, or null".to_owned())
         }
     }
 }

@@ -148,7 +148,7 @@ impl DraftTier {
         };
         match (multiplier, input, output) {
             (Some(multiplier), None, None) if given == [None; 5] => Some(Tier::Multiplied { multiplier }),
-            (Some(_), ..) => refuse("must be a `multiplier` or prices of its own, not both"),
+            (Some(_), ..) => refuse("must be either a `multiplier` or prices, not both"),
             (None, Some(input), Some(output)) => {
                 let rates = Partial { input, cached_input, cache_write_5m, cache_write_1h, output };
                 Some(Tier::Own(rates.like(standard)))

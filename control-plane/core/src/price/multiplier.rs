@@ -18,7 +18,8 @@ pub struct Multiplier(u64);
 /// Why a multiplier is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "must be how many times the standard price it is, such as \"1.75\": more than 0, at most 100, with at most nine decimal places"
+    "must be a multiple of the standard price such as \"1.75\": more than 0, at most 100, with at most nine \
+     decimal places"
 )]
 pub struct BadMultiplier;
 
@@ -63,7 +64,7 @@ impl From<Multiplier> for String {
 
 /// A multiplier as JSON has it: a string, or a number for those who write by hand.
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "must be how many times the standard price it is, such as \"1.75\"")]
+#[serde(untagged, expecting = "must be a multiple of the standard price such as \"1.75\"")]
 enum MultiplierInput {
     MultiplierInput(String),
     Number(serde_json::Number),

@@ -60,7 +60,7 @@ pub(super) fn check(tiers: &BTreeMap<String, Tier>, standard: &Rates, path: &str
             Tier::Multiplied { multiplier } => {
                 let dearest = standard.named().map(|(_, rate)| multiplier.of(rate));
                 if dearest.into_iter().any(|rate| rate > DEAREST) {
-                    let message = format!("makes more than {DEAREST} US dollars per million tokens");
+                    let message = format!("results in more than {DEAREST} US dollars per million tokens");
                     invalid.check::<(), _>(&format!("{path}.multiplier"), Err(message));
                 }
             }
@@ -78,12 +78,11 @@ fn check_name(name: &str) -> Result<(), String> {
         None => plain(name),
     };
     if !is_name {
-        return Err("is no tier's name: write it as `service_tier` says it, in lower case, or as \
-             `speed=fast` and `inference_geo=us`"
+        return Err("is not a valid tier name: use a lowercase value of `service_tier`, or `speed=fast` or `inference_geo=us`"
             .to_owned());
     }
     if STANDARD.contains(&name) {
-        return Err("is the standard tier, whose prices stand beside `tiers`".to_owned());
+        return Err("is the standard tier: set its prices next to `tiers`".to_owned());
     }
     Ok(())
 }

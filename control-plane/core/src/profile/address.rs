@@ -1,4 +1,4 @@
-//! A person's e-mail address, as an OpenID provider gives it.
+//! A person's email address, as an OpenID provider gives it.
 
 use serde_json::{Map, Value};
 

@@ -128,7 +128,8 @@ fn a_group_speaks_one_api() {
     assert_eq!(wrong[0].path, "targets[2].provider");
     assert_eq!(
         wrong[0].message,
-        "`claude` speaks Anthropic's API and `targets[0]` speaks OpenAI's: a group has targets of one of the two"
+        "`claude` uses Anthropic's API and `targets[0]` uses OpenAI's: all targets of a group must use the \
+         same API"
     );
 }
 

@@ -30,7 +30,7 @@ async fn refuse_unknown_names(tx: &mut Tx, settings: &AppSettings) -> Result<(),
     if let Selection::Only(names) = &settings.allowed_providers {
         for (i, name) in names.iter().enumerate() {
             if !tx.has_upstream::<ModelProtocol>(name).await? {
-                let message = format!("there is no provider `{name}`: create it first");
+                let message = format!("provider `{name}` does not exist: create it first");
                 invalid.0.push(FieldError::new(format!("allowed_providers[{i}]"), message));
             }
         }
@@ -39,7 +39,7 @@ async fn refuse_unknown_names(tx: &mut Tx, settings: &AppSettings) -> Result<(),
         for (i, name) in names.iter().enumerate() {
             if !name.contains('*') && !tx.has_model(name).await? {
                 let message =
-                    format!("there is no model `{name}`: create it first, or use a pattern with `*`");
+                    format!("model `{name}` does not exist: create it first, or use a pattern with `*`");
                 invalid.0.push(FieldError::new(format!("allowed_models[{i}]"), message));
             }
         }
@@ -48,7 +48,7 @@ async fn refuse_unknown_names(tx: &mut Tx, settings: &AppSettings) -> Result<(),
         for (i, text) in entries.iter().enumerate() {
             let (server, _) = mcp::entry(text);
             if !tx.has_upstream::<McpProtocol>(server).await? {
-                let message = format!("there is no MCP server `{server}`: create it first");
+                let message = format!("MCP server `{server}` does not exist: create it first");
                 invalid.0.push(FieldError::new(format!("mcp_scope[{i}]"), message));
             }
         }
@@ -56,14 +56,14 @@ async fn refuse_unknown_names(tx: &mut Tx, settings: &AppSettings) -> Result<(),
     for (i, rule) in settings.mcp_argument_rules.iter().enumerate() {
         let server = rule.server();
         if !tx.has_upstream::<McpProtocol>(server).await? {
-            let message = format!("there is no MCP server `{server}`: create it first");
+            let message = format!("MCP server `{server}` does not exist: create it first");
             invalid.0.push(FieldError::new(format!("mcp_argument_rules[{i}].tool"), message));
         }
     }
     if let Selection::Only(names) = &settings.routing_groups {
         for (i, name) in names.iter().enumerate() {
             if !tx.has_routing_group(name).await? {
-                let message = format!("there is no routing group `{name}`: create it first");
+                let message = format!("routing group `{name}` does not exist: create it first");
                 invalid.0.push(FieldError::new(format!("routing_groups[{i}]"), message));
             }
         }
@@ -74,7 +74,7 @@ async fn refuse_unknown_names(tx: &mut Tx, settings: &AppSettings) -> Result<(),
             continue;
         };
         if !tx.has_upstream::<DetectorProtocol>(name).await? {
-            let message = format!("there is no detector `{name}`: an admin must add it first");
+            let message = format!("detector `{name}` does not exist: an admin must create it first");
             invalid.0.push(FieldError::new(format!("guardrails.rules[{i}].detector"), message));
         }
     }

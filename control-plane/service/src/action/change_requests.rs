@@ -78,7 +78,7 @@ async fn tell(
 }
 
 fn not_pending() -> Refusal {
-    Refusal::conflict("not_pending", "this request is no longer pending: see its status")
+    Refusal::conflict("not_pending", "this request is no longer pending: check its status")
 }
 
 /// Refuses those who asked, also with a token that they made for someone or something else.
@@ -105,10 +105,10 @@ fn bounded(path: &str, text: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Refuses a text that must be given and is not, or is too long.
+/// Refuses a text that is required and is not, or is too long.
 fn given(path: &str, text: &str) -> Result<(), Refusal> {
     if text.trim().is_empty() {
-        return Err(Refusal::field(path, "must be given"));
+        return Err(Refusal::field(path, "is required"));
     }
     bounded(path, text)
 }

@@ -45,7 +45,7 @@ pub async fn write_off(tx: &mut Tx, context: Context<'_>, instance: &str) -> Res
         return Err(Refusal::conflict(
             "may_come_back",
             format!(
-                "its leases run until {}: until then it may come back and settle them itself",
+                "its leases run until {}: until then, it may still reconnect and settle them",
                 lost.ended_at
             ),
         ));

@@ -123,7 +123,7 @@ pub async fn delete(tx: &mut Tx, by: By<'_>, id: Uuid) -> Result<(), Refusal> {
     Ok(())
 }
 
-const NAME_TAKEN: &str = "another group has this name (upper and lower case are the same)";
+const NAME_TAKEN: &str = "another group has this name (names are not case-sensitive)";
 const SHOWN_USES: i64 = 5;
 
 fn in_use(group: &Group, uses: &[GroupReference]) -> String {
@@ -133,7 +133,7 @@ fn in_use(group: &Group, uses: &[GroupReference]) -> String {
     });
     let shown = shown.collect::<Vec<_>>().join("; ");
     let more = if uses.len() > SHOWN_USES as usize { "; and more" } else { "" };
-    format!("apps name the group {}: {shown}{more}. Take it off their lists first", group.name)
+    format!("apps use this group {}: {shown}{more}. Remove it from those apps first", group.name)
 }
 
 async fn find(tx: &mut Tx, id: Uuid) -> Result<Group, Refusal> {
@@ -157,7 +157,7 @@ async fn check(tx: &mut Tx, group: &Group) -> Result<(), Refusal> {
         invalid.check::<(), _>("name", Err(NAME_TAKEN));
     }
     if claim {
-        invalid.check::<(), _>("claim", Err("another group is filled by this claim"));
+        invalid.check::<(), _>("claim", Err("another group uses this claim value"));
     }
     Ok(invalid.into_result()?)
 }

@@ -38,7 +38,7 @@ impl Invitation {
 pub async fn create(tx: &mut Tx, by: By<'_>, user: Uuid) -> Result<Invitation, Refusal> {
     let user = tx.user_to_change(user).await?.ok_or(Refusal::NotFound("user"))?;
     if !user.is_active() {
-        return Err(Refusal::conflict("deactivated", "this user is deactivated: reactivate them first"));
+        return Err(Refusal::conflict("deactivated", "this user is deactivated: reactivate the user first"));
     }
     let (id, now) = (by.world.id(), by.world.now());
     let expires_at = now.checked_add(LASTING).unwrap_or(Timestamp::MAX);

@@ -1,4 +1,4 @@
-//! E-mail to people: which they want, which is queued, and what it says when it is sent.
+//! Email to people: which they want, which is queued, and what it says when it is sent.
 
 pub mod concerned;
 pub mod letter;
@@ -18,12 +18,12 @@ use utoipa::ToSchema;
 use super::audit::AuditedAction;
 use super::{By, Refusal};
 
-/// How many e-mails may be pending for one person.
+/// How many emails may be pending for one person.
 const MOST_PENDING: u64 = 50;
 /// How long it takes until somebody may ask for another test.
 const BETWEEN_TESTS: SignedDuration = SignedDuration::from_mins(1);
 
-/// What to change of how often one gets e-mail. What is not named stays.
+/// What to change of how often one gets email. What is not named stays.
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EditMailPreferences {
@@ -49,7 +49,7 @@ pub struct EditMailPreferences {
     pub webhooks: Option<MailFrequency>,
 }
 
-/// Changes how often somebody gets e-mail about what.
+/// Changes how often somebody gets email about what.
 ///
 /// # Errors
 /// The database is away.
@@ -80,7 +80,7 @@ pub async fn set_preferences(
 /// Sends a test to whoever asks for it; what its `Message-ID` begins with.
 ///
 /// # Errors
-/// E-mail is not set up, or they have no address that mail can reach.
+/// Email is not set up, or they have no address that mail can reach.
 pub async fn test(
     tx: &mut Tx,
     by: By<'_>,
@@ -88,16 +88,16 @@ pub async fn test(
     user: &User,
 ) -> Result<String, Refusal> {
     if server.is_none() {
-        let detail = "e-mail is not set up: whoever runs Latchkey can set LATCHKEY_SMTP_URL";
+        let detail = "email is not set up: an operator must set LATCHKEY_SMTP_URL";
         return Err(Refusal::conflict("email_not_set_up", detail));
     }
     if !is_reachable(user.email.as_str()) {
         let detail =
-            format!("e-mail can't be delivered to {}: sign in as somebody with a real address", user.email);
+            format!("email can't be delivered to {}: sign in as a user with a real address", user.email);
         return Err(Refusal::conflict("no_email_address", detail));
     }
     if tx.pending_mails(user.id).await? >= MOST_PENDING {
-        let detail = format!("{MOST_PENDING} e-mails to you are waiting to be sent: try again once they are");
+        let detail = format!("{MOST_PENDING} emails to you are waiting to be sent: try again later");
         return Err(Refusal::conflict("too_many_pending", detail));
     }
     let minute_ago = by.world.now().saturating_sub(BETWEEN_TESTS).unwrap_or(Timestamp::MIN);

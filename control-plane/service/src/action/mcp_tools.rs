@@ -21,12 +21,12 @@ pub async fn approve(tx: &mut Tx, by: By<'_>, server: &str, name: &str, hash: &s
     let mut tool = find(tx, &server, name).await?;
     if tool.seen.definition.hash != hash {
         let detail =
-            "the tool's definition is another one by now: look at it again, and approve that".to_owned();
+            "the tool's definition has changed in the meantime: review it again before you approve it"
+                .to_owned();
         return Err(Refusal::conflict("tool_changed", detail));
     }
     if tool.seen.definition.form == DefinitionForm::Unreadable {
-        let detail = "two programs could read the tool's definition differently (a member is there twice, or it is nested or \
-                      too long): gateways never list it, so it cannot be approved. Have the server list another one"
+        let detail = "the tool's definition is ambiguous (it has a duplicate member, or is nested too deeply or too long). Gateways never list such tools, so it cannot be approved. Fix the definition on the server"
             .to_owned();
         return Err(Refusal::conflict("tool_unreadable", detail));
     }

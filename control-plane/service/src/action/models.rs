@@ -114,11 +114,14 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, new: NewModel) -> Result<
     let provider = String::from(provider);
     let sizes = check(max_output_tokens.flatten(), context_window.flatten());
     let Some(kind) = provider_kind(tx, &provider).await? else {
-        let message = format!("there is no provider `{provider}`: create it first");
+        let message = format!("provider `{provider}` does not exist: create it first");
         return Err(Refusal::field("provider", message));
     };
     if tx.count_models().await? >= MOST_MODELS {
-        return Err(Refusal::conflict("too_many_models", format!("{MOST_MODELS} models are all that fit")));
+        return Err(Refusal::conflict(
+            "too_many_models",
+            format!("there can be at most {MOST_MODELS} models"),
+        ));
     }
     let upstream_name = upstream_name.unwrap_or_else(|| name.clone());
     let known = catalogue::find(upstream_name.as_str());
@@ -263,7 +266,7 @@ async fn provider_kind(tx: &mut Tx, name: &str) -> latchkey_store::Result<Option
 
 fn unpriced(name: &ModelName) -> Invalid {
     let message = format!(
-        "was taken from the catalogue of well-known models for another name: send what `{name}` costs, such as \
+        "came from the catalog for a different model name: send the price of `{name}`, such as \
          {{\"input\": \"2.50\", \"output\": \"10\"}}, or null for no price"
     );
     FieldError::new("price", message).into()
@@ -296,7 +299,7 @@ fn check(output: Option<u64>, window: Option<u64>) -> Result<(), Invalid> {
     let mut invalid = Invalid::default();
     for (path, tokens) in [("max_output_tokens", output), ("context_window", window)] {
         if tokens.is_some_and(|tokens| !(1..=MOST_TOKENS).contains(&tokens)) {
-            let message = format!("must be 1 to {MOST_TOKENS}, or null where it is not known");
+            let message = format!("must be 1 to {MOST_TOKENS}, or null if unknown");
             invalid.check::<(), _>(path, Err(message));
         }
     }

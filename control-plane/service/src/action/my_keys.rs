@@ -131,8 +131,8 @@ pub fn sees_values(app: &App, member: &Member) -> Result<(), Refusal> {
     if app.settings.self_service.access.grants(Capability::KeyVisibility, member) {
         return Ok(());
     }
-    let detail =
-        "this takes key visibility, which the app does not give you: a new key's value is shown once";
+    let detail = "this requires key visibility, which you do not have for this app: ask an admin, or rotate the key \
+         to get a new value";
     Err(Refusal::Forbidden { code: "no_key_visibility", detail: detail.to_owned() })
 }
 
@@ -160,12 +160,12 @@ async fn own(tx: &mut Tx, user: Uuid, app: &App, key: Uuid) -> Result<Key, Refus
 /// Refuses an app whose keys would not work.
 fn usable(app: &App, context: Context<'_>) -> Result<(), Refusal> {
     if app.settings.mode != CredentialMode::Named {
-        let detail = "the app is in shared mode: its users share the app's own key";
+        let detail = "the app is in shared mode: its users share one key";
         return Err(Refusal::conflict("not_in_named_mode", detail));
     }
     let (code, what) = match app.status.standing(app.settings.expires_at, context.world.now()) {
         Standing::Active => return Ok(()),
-        Standing::Inactive => ("inactive", "the app is switched off"),
+        Standing::Inactive => ("inactive", "the app is deactivated"),
         Standing::Expired => ("expired", "the app is expired"),
         Standing::Revoked => ("revoked", "the app is revoked"),
     };

@@ -27,13 +27,13 @@ pub async fn change(
 ) -> Result<(), Refusal> {
     let account = context.store.account(user.id).await?.ok_or(Refusal::NotFound("user"))?;
     let Some(hash) = account.password_hash else {
-        let detail = "you have no password yet: ask an owner for an invitation, which sets one";
+        let detail = "you have no password yet: ask an owner for an invitation link to set one";
         return Err(Refusal::conflict("no_password", detail));
     };
     fit(&new, user, "new")?;
     let attempt = SignInAttempt::admit(context, user.email.as_str()).await?;
     if !context.sign_in.passwords.verify(Some(hash), current).await? {
-        return Err(Refusal::field("current", "is not your password"));
+        return Err(Refusal::field("current", "is incorrect"));
     }
     let new = context.sign_in.passwords.hash(context.world, new).await?;
     let kept = match by.actor.credential {

@@ -108,7 +108,7 @@ impl PromptEdit {
                 let new = Prompt::new(name, text);
                 new.check_version("", &mut invalid);
                 if new.text == prompt.text {
-                    let message = format!("is the text of version {} already", prompt.version);
+                    let message = format!("is already the text of version {}", prompt.version);
                     invalid.check::<(), _>("text", Err(message));
                 }
                 check_labels(&labels, &mut invalid);

@@ -119,7 +119,7 @@ pub async fn create(
         return Err(Refusal::field("name", NAME_TAKEN));
     }
     if groups.len() >= MOST_GROUPS {
-        let detail = format!("{MOST_GROUPS} routing groups are all that fit: delete one first");
+        let detail = format!("there can be at most {MOST_GROUPS} routing groups: delete one first");
         return Err(Refusal::conflict("too_many_routing_groups", detail));
     }
     let providers = check_targets(tx, &settings).await?;
@@ -171,7 +171,7 @@ pub async fn delete(tx: &mut Tx, context: Context<'_>, id: Uuid) -> Result<i64, 
     let apps: Vec<_> =
         settings.filter(|(_, app)| names_it(&app.routing_groups)).map(|(name, _)| name).collect();
     if !apps.is_empty() {
-        let detail = format!("these apps may use it by name: {}. Take it from them first", listed(&apps));
+        let detail = format!("these apps use it: {}. Remove it from them first", listed(&apps));
         return Err(Refusal::conflict("in_use", detail));
     }
     tx.delete_routing_group(id).await?;
@@ -195,7 +195,7 @@ pub(super) async fn refuse_targets(
         return Ok(());
     }
     let detail =
-        format!("{what} is a target of these routing groups: {}. Take it out of them first", listed(&names));
+        format!("{what} is a target of these routing groups: {}. Remove it from them first", listed(&names));
     Err(Refusal::conflict("in_use", detail))
 }
 
@@ -221,7 +221,8 @@ pub(super) async fn refuse_mixed(tx: &mut Tx, provider: &str) -> Result<(), Refu
         return Ok(());
     }
     let message = format!(
-        "speaks another API than the other targets of these routing groups: {}. Take the provider out of them first",
+        "uses a different API than the other targets of these routing groups: {}. Remove the provider from \
+         them first",
         listed(&mixed)
     );
     Err(Refusal::field("kind", message))
@@ -262,10 +263,10 @@ async fn check_targets(tx: &mut Tx, settings: &RoutingSettings) -> Result<Vec<Pr
     let mut invalid = Invalid::default();
     for (path, RoutingTarget { provider, model, .. }) in settings.targets() {
         if of_name(&providers, provider.as_str()).is_none() {
-            let message = format!("there is no provider `{provider}`: create it first");
+            let message = format!("provider `{provider}` does not exist: create it first");
             invalid.0.push(FieldError::new(format!("{path}.provider"), message));
         } else if !tx.offers_model(provider.as_str(), model.as_str()).await? {
-            let message = format!("provider `{provider}` offers no model `{model}`: create it first");
+            let message = format!("provider `{provider}` has no model `{model}`: create it first");
             invalid.0.push(FieldError::new(format!("{path}.model"), message));
         }
     }
@@ -289,8 +290,8 @@ async fn assign_slots(
         }
         let Some(free) = (0..SLOTS).find(|slot| !taken.contains(slot)) else {
             let message = format!(
-                "is one provider too many: gateways reach up to {SLOTS} providers for routing groups, and each that \
-                 ever was a target counts until it is deleted"
+                "exceeds the limit of {SLOTS} providers for routing groups. A provider that was ever a \
+                 target counts until it is deleted"
             );
             return Err(Refusal::field(&format!("{path}.provider"), message));
         };

@@ -30,7 +30,7 @@ pub struct SignInContext<'a> {
     pub client: &'a SignInClient,
 }
 
-/// Signs in by e-mail address and password. Whether there is such a user, and whether they have a
+/// Signs in by email address and password. Whether there is such a user, and whether they have a
 /// password, changes neither the answer nor its time.
 ///
 /// # Errors
@@ -67,7 +67,7 @@ pub async fn by_password(
     };
     sessions::failed(&mut tx, context.world, context.client, user, reason);
     tx.commit().await?;
-    let detail = "the e-mail address or the password is wrong".to_owned();
+    let detail = "the email address or password is incorrect".to_owned();
     Err(Refusal::Unrecognised { code: "wrong_credentials", detail })
 }
 
@@ -170,23 +170,23 @@ impl From<Doubt> for Failure {
         match doubt {
             Doubt::Absent => Self::new(
                 "email_missing",
-                "the sign-in provider sent no e-mail address for you, and people are known by theirs here: ask \
-                 an owner to have the provider send the claim `email`",
+                "the sign-in provider did not send your email address: ask an owner to have the provider \
+                 send the claim `email`",
             ),
             Doubt::Unreadable => Self::new(
                 "email_invalid",
-                "what the sign-in provider sent as your e-mail address is not one: ask an owner to have it \
-                 corrected at the provider",
+                "the sign-in provider sent an invalid email address for you: ask an owner to have it \
+                 corrected there",
             ),
             Doubt::Unsaid => Self::new(
                 "email_not_verified",
-                "the sign-in provider does not say whether your e-mail address is verified: ask an owner, who \
-                 can vouch for the provider's addresses with LATCHKEY_OIDC_TRUST_EMAIL",
+                "the sign-in provider does not say whether your email address is verified: ask an owner \
+                 (LATCHKEY_OIDC_TRUST_EMAIL trusts the provider's addresses)",
             ),
             Doubt::Denied => Self::new(
                 "email_not_verified",
-                "the sign-in provider says that your e-mail address is not verified: have it verified there, \
-                 then sign in again",
+                "the sign-in provider says that your email address is not verified: verify it there, then \
+                 sign in again",
             ),
         }
     }
@@ -234,15 +234,14 @@ async fn meet(
         let user = tx.user_to_change(id).await?.ok_or(Refusal::NotFound("user"))?;
         // An address may be given to another person some day; an account may not.
         if tx.has_identity(user.id, &profile.identity.issuer).await? {
-            let detail = "the account here with your e-mail address is linked to someone else at the sign-in \
-                          provider. If you are the same person, and only the provider's name for you is new, ask \
-                          an owner to unlink the account: your next sign-in then links it again";
+            let detail = "the account with your email address is linked to another identity at the sign-in \
+                 provider. If it is yours, ask an owner to unlink it: your next sign-in links it again";
             return Ok(Err(Failure { user: Some(Box::new(user)), ..Failure::new("already_linked", detail) }));
         }
         return Ok(Ok(user));
     }
     if !settings.create_users {
-        let detail = "there is no account for you here yet: ask an owner";
+        let detail = "you do not have an account yet: ask an owner";
         return Ok(Err(Failure::new("unknown_user", detail)));
     }
     let shown = profile.name.as_deref().map(str::trim).unwrap_or_default().to_owned();
@@ -265,7 +264,8 @@ async fn link(
         created_at: context.world.now(),
     };
     let linked = tx.insert_link(user.id, &link).await;
-    linked.map_err(|error| taken(error, "subject", "another sign-in came first: try again"))?;
+    linked
+        .map_err(|error| taken(error, "subject", "another sign-in happened at the same time: try again"))?;
     let actor = context.client.known(user, Uuid::nil());
     let by = By { actor: &actor, world: context.world };
     let data = json!({ "issuer": identity.issuer, "subject": identity.subject });
@@ -283,7 +283,7 @@ fn check_domain(settings: &Settings, profile: &Profile) -> Result<(), Failure> {
     if settings.domains.iter().any(|allowed| allowed.eq_ignore_ascii_case(domain)) {
         return Ok(());
     }
-    let detail = "people with this e-mail address do not sign in here: ask an owner";
+    let detail = "this email address is not allowed to sign in: ask an owner";
     Err(Failure::new("domain_not_allowed", detail))
 }
 

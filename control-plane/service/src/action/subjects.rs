@@ -61,12 +61,12 @@ impl SubjectIds {
         let mut invalid = Invalid::default();
         for (path, id) in &self.users {
             if !users.contains_key(id) {
-                invalid.0.push(FieldError::new(path, "there is no user of this id"));
+                invalid.0.push(FieldError::new(path, "no user has this ID"));
             }
         }
         for (path, id) in &self.groups {
             if !groups.contains(id) {
-                invalid.0.push(FieldError::new(path, "there is no group of this id"));
+                invalid.0.push(FieldError::new(path, "no group has this ID"));
             }
         }
         Ok(invalid.into_result()?)
@@ -117,15 +117,13 @@ pub async fn find(tx: &mut Tx, names: &NamedSubjects) -> Result<FoundSubjects, R
     let mut invalid = Invalid::default();
     for (path, email) in &names.emails {
         if found.user(email).is_none() {
-            let message = format!("there is no user with the address {}", email.as_str());
+            let message = format!("no user has the address {}", email.as_str());
             invalid.0.push(FieldError::new(path, message));
         }
     }
     for (path, name) in &names.groups {
         if found.group(name).is_none() {
-            invalid
-                .0
-                .push(FieldError::new(path, format!("there is no smart group called {}", name.as_str())));
+            invalid.0.push(FieldError::new(path, format!("no smart group is named {}", name.as_str())));
         }
     }
     invalid.into_result()?;

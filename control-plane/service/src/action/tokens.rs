@@ -54,23 +54,23 @@ pub async fn issue(tx: &mut Tx, by: By<'_>, new: NewToken) -> Result<(ApiToken, 
 /// Makes a token, whose role is no more than that of whoever makes it.
 ///
 /// # Errors
-/// The role is beyond theirs, or a gateway's and of a user; there is no such user.
+/// The role is beyond theirs, or a gateway's and of a user; this user does not exist.
 pub async fn grant(tx: &mut Tx, by: By<'_>, new: NewToken) -> Result<(ApiToken, SecretString), Refusal> {
     let own = by.actor.role;
     if new.role == Role::Gateway && new.user_id.is_some() {
-        return Err(Refusal::field("role", "is for gateways: a token of a user cannot have it"));
+        return Err(Refusal::field("role", "is only for gateways: a user's token cannot have it"));
     }
     check_gateway(new.role, new.gateway.as_deref())?;
     if new.role == Role::Gateway && own != Role::Owner {
-        return Err(Refusal::field("role", "is for gateways, whose tokens only an owner makes"));
+        return Err(Refusal::field("role", "is only for gateways: ask an owner to create such a token"));
     }
     if new.role != Role::Gateway && !new.role.within(own) {
-        return Err(Refusal::field("role", format!("is beyond yours, which is {}", own.as_str())));
+        return Err(Refusal::field("role", format!("exceeds your own role, {}", own.as_str())));
     }
     if let Some(user) = new.user_id
         && !tx.has_user(user).await?
     {
-        return Err(Refusal::field("user_id", "there is no such user"));
+        return Err(Refusal::field("user_id", "this user does not exist"));
     }
     issue(tx, by, new).await
 }
@@ -99,7 +99,7 @@ pub async fn bind(tx: &mut Tx, by: By<'_>, id: Uuid, gateway: Option<String>) ->
     if token.role != Role::Gateway {
         return Err(Refusal::conflict(
             "not_a_gateway_token",
-            "only a token of the role gateway is bound to one",
+            "only tokens with the role gateway can be bound to a gateway",
         ));
     }
     check_gateway(token.role, gateway.as_deref())?;
@@ -112,7 +112,7 @@ pub async fn bind(tx: &mut Tx, by: By<'_>, id: Uuid, gateway: Option<String>) ->
 fn check_gateway(role: Role, gateway: Option<&str>) -> Result<(), Refusal> {
     let Some(gateway) = gateway else { return Ok(()) };
     if role != Role::Gateway {
-        return Err(Refusal::field("gateway", "is for tokens of the role gateway"));
+        return Err(Refusal::field("gateway", "is only for tokens with the role gateway"));
     }
     if !(1..=256).contains(&gateway.len()) || gateway.contains(char::is_control) {
         return Err(Refusal::field(

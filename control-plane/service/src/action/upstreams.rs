@@ -113,11 +113,11 @@ pub struct EditUpstream<P: Administered> {
 
 /// Why a cluster and a credential exclude each other.
 const CLUSTER_BRINGS_CREDENTIAL: &str =
-    "would have no effect: with `cluster`, your own Envoy configuration brings the credential";
+    "has no effect: with `cluster`, your own Envoy configuration provides the credential";
 
 /// A credential that stays goes nowhere else: who names another host need not know it.
-const BELONGS_ELSEWHERE: &str = "belongs to the scheme, host and port before: give the credential for the new \
-                                 ones, or null to remove it";
+const BELONGS_ELSEWHERE: &str = "belongs to the previous scheme, host, and port: send the credential for the new URL, or null to remove \
+     it";
 
 /// # Errors
 /// Fields that are wrong, or a name that is taken.
@@ -231,7 +231,7 @@ fn check<P: Administered>(
     refuse(
         "cluster",
         cluster.is_some_and(|name| name.starts_with("latchkey")),
-        "names that begin with `latchkey` are Latchkey's own: leave it out to have a cluster made",
+        "names that begin with `latchkey` are reserved: leave it out to have Latchkey manage the cluster",
     );
     let is_name = |name: &str| (1..=200).contains(&name.len()) && name.bytes().all(|c| c.is_ascii_graphic());
     refuse(

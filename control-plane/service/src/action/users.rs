@@ -140,7 +140,7 @@ pub async fn unlink_all(tx: &mut Tx, by: By<'_>, issuer: &str) -> Result<u64, Re
     if subjects.is_empty() {
         let known = tx.issuers().await?;
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        let message = format!("nobody is linked to this provider; those that people are linked to: {known}");
+        let message = format!("no users are linked to this provider; users are linked to: {known}");
         return Err(Refusal::field("issuer", message));
     }
     let kept = match by.actor.credential {

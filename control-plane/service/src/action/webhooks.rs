@@ -120,7 +120,7 @@ pub async fn create(
     let url = url.ok_or_else(|| Refusal::field("url", "is not a URL"))?;
     refuse_unknown_apps(tx, &apps).await?;
     if tx.webhooks().await?.len() >= MOST_WEBHOOKS {
-        let detail = format!("{MOST_WEBHOOKS} webhooks are all that fit: delete one first");
+        let detail = format!("there can be at most {MOST_WEBHOOKS} webhooks: delete one first");
         return Err(Refusal::conflict("too_many_webhooks", detail));
     }
     let (id, now) = (context.world.id(), context.world.now());
@@ -250,7 +250,7 @@ pub async fn note_failure(tx: &mut Tx, world: &World, id: Uuid, gone: bool) -> l
     let Some(failing) = tx.webhook_failed(id, now).await? else { return Ok(()) };
     let long = now.duration_since(failing.since) >= FAILING_FOR && failing.failures >= FAILURES;
     let reason = match (gone, long) {
-        (true, _) => "it answered 410, gone",
+        (true, _) => "it responded with 410 Gone",
         (_, true) => "every delivery has failed for 5 days",
         (false, false) => return Ok(()),
     };
@@ -304,9 +304,9 @@ fn seal(context: Context<'_>, id: Uuid, secret: &SecretString) -> Vec<u8> {
 /// Refuses no events, and too many patterns.
 fn named(events: &[EventPattern]) -> Result<(), String> {
     match events.len() {
-        0 => Err("names no event: use `*` for all of them".to_owned()),
+        0 => Err("is empty: use `*` for all events".to_owned()),
         1..=MOST_NAMED => Ok(()),
-        _ => Err(format!("names more than {MOST_NAMED} events: use a prefix such as `quota.*`")),
+        _ => Err(format!("has more than {MOST_NAMED} events: use a prefix such as `quota.*`")),
     }
 }
 
@@ -319,7 +319,7 @@ fn distinct(events: Vec<EventPattern>) -> Vec<EventPattern> {
 async fn refuse_unknown_apps(tx: &mut Tx, apps: &Selection) -> Result<(), Refusal> {
     let Selection::Only(ids) = apps else { return Ok(()) };
     if ids.len() > MOST_NAMED {
-        return Err(Refusal::field("apps", format!("names more than {MOST_NAMED} apps: say \"all\"")));
+        return Err(Refusal::field("apps", format!("has more than {MOST_NAMED} apps: use \"all\"")));
     }
     for (index, id) in ids.iter().enumerate() {
         let known = match id.parse::<Uuid>() {
@@ -328,7 +328,7 @@ async fn refuse_unknown_apps(tx: &mut Tx, apps: &Selection) -> Result<(), Refusa
             _ => false,
         };
         if !known {
-            return Err(Refusal::field(&format!("apps[{index}]"), "there is no app of this id"));
+            return Err(Refusal::field(&format!("apps[{index}]"), "no app has this ID"));
         }
     }
     Ok(())

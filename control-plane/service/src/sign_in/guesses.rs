@@ -7,8 +7,8 @@ use zxcvbn::{Score, zxcvbn};
 /// Few guesses find it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "is easily guessed from common words, names, dates, repetitions or rows of keys: use several words that do not \
-     belong together"
+    "is too easy to guess (common words, names, dates, repetitions, or keyboard patterns): use several \
+     unrelated words"
 )]
 pub struct Few;
 

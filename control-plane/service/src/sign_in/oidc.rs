@@ -61,7 +61,7 @@ pub struct Settings {
     pub scopes: Vec<String>,
     /// The claim that names the groups of a person.
     pub groups_claim: Option<String>,
-    /// The e-mail domains that may sign in; empty for all.
+    /// The email domains that may sign in; empty for all.
     pub domains: Vec<String>,
     /// Whether people who are not known yet become users.
     pub create_users: bool,
@@ -351,12 +351,13 @@ fn is_for(client_id: &str, claims: &IdTokenClaims<Claims, CoreGenderClaim>) -> b
 fn refused(detail: &str) -> Refusal {
     Refusal::Unrecognised {
         code: "sign_in_refused",
-        detail: format!("{detail}: begin again at the sign-in page"),
+        detail: format!("{detail}: start again from the sign-in page"),
     }
 }
 
 fn begin_again() -> Refusal {
-    let detail = "this sign-in was not begun in this browser, took too long, or is over: begin again at the sign-in page";
+    let detail = "this sign-in was started in another browser, took too long, or has already finished: start again \
+         from the sign-in page";
     Refusal::Unrecognised { code: "sign_in_expired", detail: detail.to_owned() }
 }
 
@@ -365,6 +366,6 @@ fn away(error: &(dyn std::error::Error + 'static)) -> Refusal {
     let causes = std::iter::successors(Some(error), |error| error.source());
     let cause = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
     tracing::warn!(cause, "the OpenID provider is away or answers what it should not");
-    let detail = "the OpenID provider does not answer as it should: try again in a moment";
+    let detail = "the OpenID provider did not respond correctly: try again in a moment";
     Refusal::Unavailable { code: "identity_provider_unavailable", detail: detail.to_owned() }
 }

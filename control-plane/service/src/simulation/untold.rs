@@ -37,30 +37,29 @@ impl Untold {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Guardrails => {
-                "What guardrails would find cannot be told, since logs keep no texts. Run the rules in shadow mode to \
-                 see it on live requests."
+                "What guardrails would find, because logs contain no text. Try the rules in shadow mode on \
+                 live requests."
             }
             Self::CustomCategories => {
-                "What custom categories would find cannot be told, since logs keep no texts. Run a rule for them in \
-                 shadow mode to see it on live requests."
+                "What custom categories would find, because logs contain no text. Try a rule for them in \
+                 shadow mode on live requests."
             }
-            Self::Prompts => {
-                "Which requests refer to stored prompts, and with which variables, cannot be told from logs."
-            }
+            Self::Prompts => "Which requests refer to stored prompts, and with which variables.",
             Self::Identity => {
-                "Some requests may have carried an identity that was not looked at then: these are not judged."
+                "Identities that some requests may have carried but that were not checked at the time. \
+                 These requests are not judged."
             }
             Self::McpArguments => {
-                "Arguments of MCP tools are not in logs. Requests that call no tool are judged as lists of tools."
+                "Arguments of MCP tool calls. Requests that call no tool are judged as tool lists."
             }
-            Self::RoutingTarget => "Which target of a routing group a client asked for is not in logs.",
-            Self::SuspendedKeys => "Whose keys would have been suspended cannot be told from logs.",
+            Self::RoutingTarget => "Which target of a routing group a client asked for.",
+            Self::SuspendedKeys => "Whose keys would have been suspended.",
             Self::RefusedAnyway => {
-                "Some requests are refused now with and without the change: the app was changed since, or a model is gone. \
-                 They are not counted as refused."
+                "Some requests would be refused with and without the change, because the app has changed \
+                 since or a model is gone. They are not counted as refused."
             }
-            Self::RequestSize => "How large requests were that were refused for their size is not in logs.",
-            Self::Request => "Some records say too little of their requests to judge them.",
+            Self::RequestSize => "The size of requests that were refused because of their size.",
+            Self::Request => "Some records have too little information to judge their requests.",
         }
     }
 

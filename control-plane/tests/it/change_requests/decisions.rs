@@ -150,8 +150,8 @@ on_both! {
         let before = desk.now(&test).await;
         for (path, cause) in [
             (&beyond, "named_key_limits.requests_per_day: is more than `limits.requests_per_day`, 10"),
-            (&past, "expires_at: must lie in the future"),
-            (&model, "allowed_models[0]: there is no model `gpt-4o`"),
+            (&past, "expires_at: must be in the future"),
+            (&model, "allowed_models[0]: model `gpt-4o` does not exist"),
         ] {
             let failed = approve(&test, path).await.expect(StatusCode::OK);
             assert_eq!((&failed["status"], &failed["version"]), (&json!("failed"), &Value::Null));

@@ -271,7 +271,7 @@ on_both! {
         let mut boss = Visitor::with_role(&test, "boss@acme.com", "admin").await;
         let page = boss.open(&path).await;
         let action = format!("{path}/trial");
-        assert!(page.all("#trial").len() == 1 && page.main().contains("They change and refuse nothing"), "{}", page.main());
+        assert!(page.all("#trial").len() == 1 && page.main().contains("without changing or refusing anything"), "{}", page.main());
         let wrong = boss.submit(&page, &action, &[("hours", "0")]).await;
         assert_eq!((wrong.status, wrong.all("#hours-error").len()), (422, 1), "{}", wrong.main());
         let none = boss.submit(&page, &action, &[("hours", "")]).await;

@@ -61,13 +61,13 @@ on_both! {
         let forged = jwt(&signer(2), 60);
         let refused = explain(&test, &app, ask(&forged)).await;
         assert_eq!((&refused["code"], &refused["message"]),
-            (&json!("invalid_user_token"), &json!("The user token is refused: its signature is wrong.")));
+            (&json!("invalid_user_token"), &json!("The user token was refused: its signature is wrong.")));
         assert!(!refused.to_string().contains(&forged));
         let mut later = ask(&good);
         later["at"] = json!("2026-01-01T00:02:00Z");
-        assert_eq!(explain(&test, &app, later).await["message"], "The user token is refused: it has expired.");
+        assert_eq!(explain(&test, &app, later).await["message"], "The user token was refused: it has expired.");
         let long = explain(&test, &app, ask(&"x".repeat(33_000))).await;
-        assert_eq!(long["message"], "The user token is refused: it is longer than 32768 bytes.");
+        assert_eq!(long["message"], "The user token was refused: it is longer than 32768 bytes.");
         let logged = test.column("SELECT data FROM audit").await;
         assert!(!logged.iter().any(|data| data.contains(&good)));
     }

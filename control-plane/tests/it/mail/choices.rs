@@ -138,7 +138,7 @@ on_both! {
         let [mail] = server.take().try_into().unwrap();
         let [text, _] = mail.parts();
         assert_eq!(mail.header("Subject"), "Latchkey daily digest: 102 notifications");
-        assert!(text.contains("2 more are not shown.") && text.matches("expires within a day").count() == 100, "{text}");
+        assert!(text.contains("2 more notifications are not shown.") && text.matches("expires within a day").count() == 100, "{text}");
     }
 }
 
@@ -197,7 +197,7 @@ on_both! {
         let made = sends(&test, &hers).await.expect(StatusCode::ACCEPTED);
         mailer(&test, &server).send_due().await.unwrap();
         let [mail] = server.take().try_into().unwrap();
-        assert_eq!((mail.recipients.join(""), mail.header("Subject")), ("alice@acme.com".to_owned(), "A test from Latchkey".to_owned()));
+        assert_eq!((mail.recipients.join(""), mail.header("Subject")), ("alice@acme.com".to_owned(), "Test email from Latchkey".to_owned()));
         assert_eq!(mail.header("Message-ID"), format!("<{}@acme.com>", made["message_id"].as_str().unwrap()));
         test.sql(&[format!("UPDATE users SET email = 'owner@localhost' WHERE id = '{bob}'")]).await;
         assert_eq!(sends(&test, &his).await.refused(409), pair("no_email_address", ""));

@@ -1,4 +1,4 @@
-//! Who gets e-mail about what.
+//! Who gets email about what.
 
 use axum::http::StatusCode;
 use latchkey_core::limits::BucketKind::CostBudget;
@@ -145,7 +145,7 @@ on_both! {
         let request = ask(&alice, "blue").await;
         mailer.send_due().await.unwrap();
         let [mail] = server.take().try_into().unwrap();
-        assert_eq!((mail.recipients.join(", "), mail.header("Subject")), ("ada@acme.com".to_owned(), "alice@acme.com asks for a change of Support Bot".to_owned()));
+        assert_eq!((mail.recipients.join(", "), mail.header("Subject")), ("ada@acme.com".to_owned(), "alice@acme.com requested a change to Support Bot".to_owned()));
         let [text, html] = mail.parts();
         assert!(text.contains(&format!("https://keys.acme.com/admin/requests/{request}\n")), "{text}");
         assert!(text.contains("Reason: for <b>[key]</b>") && html.contains("for &lt;b&gt;[key]&lt;/b&gt;"), "{text} {html}");
@@ -173,7 +173,7 @@ on_both! {
         let server = SmtpReceiver::start().await;
         person(&test, "ada@acme.com", "admin").await;
         person(&test, "eve@acme.com", "auditor").await;
-        happen(&test, "webhook.disabled", "", "", json!({"subject": {"name": "On-call"}, "reason": "it answered 410, gone"})).await;
+        happen(&test, "webhook.disabled", "", "", json!({"subject": {"name": "On-call"}, "reason": "it responded with 410 Gone"})).await;
         // What is many, or one's own doing, is not told.
         for kind in ["key.created", "guardrail.violation", "audit.action", "change_request.withdrawn"] {
             happen(&test, kind, "", "", json!({})).await;

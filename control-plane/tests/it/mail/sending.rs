@@ -1,4 +1,4 @@
-//! When e-mail is sent again, and when not.
+//! When email is sent again, and when not.
 
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,7 @@ on_both! {
         let mailer = mailer(&test, &server);
         server.answer(&[Answer::Say("451 4.7.1 greylisted"), Answer::Vanish]);
         mailer.send_due().await.unwrap();
-        assert_eq!((states(&test).await, error(&test).await), (vec!["pending".to_owned()], "the server answers 451: 4.7.1 greylisted".to_owned()));
+        assert_eq!((states(&test).await, error(&test).await), (vec!["pending".to_owned()], "the server responded with 451: 4.7.1 greylisted".to_owned()));
         // Not before it is due.
         test.clock.advance(Duration::from_millis(9_999));
         mailer.send_due().await.unwrap();
@@ -75,7 +75,7 @@ on_both! {
         let mailer = mailer(&test, &server);
         server.answer(&[Answer::RefuseRecipient("550 5.1.1 no such user")]);
         mailer.send_due().await.unwrap();
-        assert_eq!((states(&test).await, error(&test).await), (vec!["failed".to_owned()], "the server answers 550: 5.1.1 no such user".to_owned()));
+        assert_eq!((states(&test).await, error(&test).await), (vec!["failed".to_owned()], "the server responded with 550: 5.1.1 no such user".to_owned()));
         test.clock.advance(48 * HOUR);
         assert_eq!(recipients(&mailer, &server).await, [""; 0]);
     }
@@ -178,7 +178,7 @@ on_both! {
         KeyOwner::new(&test).await.is_told(&test).await;
         let nobody = server.elsewhere("127.0.0.1:1");
         mailer(&test, &nobody).send_due().await.unwrap();
-        // While e-mail is not set up.
+        // While email is not set up.
         test.clock.advance(7 * 24 * HOUR + Duration::from_millis(1));
         assert_eq!(recipients(&mailer(&test, &server), &server).await, [""; 0]);
         assert_eq!(states(&test).await, ["dropped"]);
@@ -242,7 +242,7 @@ on_both! {
         owner.is_told(&test).await;
         while give_events(&test.store, &test.world, Mailing::On).await.unwrap() > 0 {}
         let left = async || test.column("SELECT (SELECT COUNT(*) FROM mails) || ' ' || (SELECT COUNT(*) FROM mail_events)").await.remove(0);
-        // E-mail is not set up any more.
+        // Email is not set up any more.
         for (days, is_left) in [(29, "1 2"), (3, "0 0")] {
             test.clock.advance(24 * days * HOUR);
             let before = test.world.now().checked_sub(jiff::SignedDuration::from_hours(30 * 24)).unwrap();
@@ -302,7 +302,7 @@ on_both! {
             now,
             json!({"configured": true, "server": server.address, "from": "Latchkey <latchkey@acme.com>", "pending": 1,
                 "waiting_for_digest": 0, "failed": 1, "sent_at": "2026-01-01T00:00:02Z",
-                "last_failure": {"at": "2026-01-01T00:00:01Z", "error": "the server answers 550: no"}})
+                "last_failure": {"at": "2026-01-01T00:00:01Z", "error": "the server responded with 550: no"}})
         );
     }
 }

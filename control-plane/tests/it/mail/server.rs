@@ -7,7 +7,7 @@ use mailparse::{MailHeaderMap as _, ParsedMail};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-/// How an e-mail is answered.
+/// How an email is answered.
 #[derive(Clone, Debug)]
 pub enum Answer {
     /// With this reply once it was received.

@@ -49,7 +49,7 @@ on_both! {
         answers.push(stranger.try_sign_in(&test, "gone@acme.com", PASSWORD).await);
         for answer in answers {
             assert!(answer.headers.get("set-cookie").is_none());
-            assert_eq!(answer.json["detail"], "the e-mail address or the password is wrong");
+            assert_eq!(answer.json["detail"], "the email address or password is incorrect");
             assert_eq!(answer.refused(401), pair("wrong_credentials", ""));
         }
         assert_eq!(test.audited("session.failed").await, [

@@ -35,7 +35,7 @@ on_both! {
         let mut boss = Visitor::owner(&test).await;
         assert!(boss.open("/admin/apps").await.main().contains("No API keys yet"));
         let page = boss.open("/admin/apps/new").await;
-        assert!(page.main().contains("No MCP server is attached"));
+        assert!(page.main().contains("No MCP servers yet"));
         let form = [
             ("name", "Support Bot"),
             ("mode", "shared"),
@@ -73,7 +73,7 @@ on_both! {
         assert_eq!(app["ip_allow_list"], json!(["10.0.0.0/8", "192.0.2.1/32"]));
         assert_eq!((&app["metadata"], &app["tags"]), (&json!({"team": "backend"}), &json!(["prod", "eu"])));
         let list = boss.open("/admin/apps").await;
-        assert!(list.main().contains("Requests/min 0 of 1,000") && list.main().contains("$0.00 of $12.50"));
+        assert!(list.main().contains("Requests per minute 0 of 1,000") && list.main().contains("$0.00 of $12.50"));
         assert!(!list.text.contains(&value));
         let page = boss.open(&format!("/admin/apps/{}", id(app))).await;
         assert!(!page.text.contains(&value), "it is not shown again");

@@ -26,7 +26,7 @@ on_both! {
         let note = told.all("#conflict").join(" ");
         assert!(note.contains("alice@acme.com changed this app"), "{note}");
         let rows = told.all("#conflict tbody tr");
-        assert_eq!(rows, ["limits.requests_per_minute 100 50 theirs stays", "tags blue red green replaces theirs"]);
+        assert_eq!(rows, ["limits.requests_per_minute 100 50 theirs kept", "tags blue red green replaces theirs"]);
         let form = told.form(&path);
         let value = |name: &str| form.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
         assert_eq!([value("tags"), value("limits.requests_per_minute"), value("limits.tokens_per_minute"), value("limits.max_output_tokens")],
@@ -60,7 +60,7 @@ on_both! {
         test.self_service(&app, json!({"most_keys_per_user": 3})).await;
         let action = format!("{path}/self-service");
         let told = boss.submit(&page, &action, &[("longest_key_lifetime_days", "30")]).await;
-        assert_eq!((told.status, told.all(".refused tbody tr")), (409, vec!["most_keys_per_user 3 theirs stays".to_owned()]), "{}", told.main());
+        assert_eq!((told.status, told.all(".refused tbody tr")), (409, vec!["most_keys_per_user 3 theirs kept".to_owned()]), "{}", told.main());
         let saved = boss.submit(&told, &action, &[]).await;
         assert!(saved.all(".flash").join(" ").contains("Saved"), "{}", saved.main());
         let now = read(&test, &format!("/apps/{}/self-service", id(&app))).await;
@@ -79,15 +79,15 @@ on_both! {
         let mut boss = Visitor::owner(&test).await;
         for (path, theirs, typed, row, merged) in [
             ("/providers/openai".to_owned(), json!({"idle_timeout_seconds": 60}), ("base_url", "https://other.acme.com/v1"),
-                "idle_timeout_seconds 60 theirs stays", json!({"idle_timeout_seconds": 60, "base_url": "https://other.acme.com/v1"})),
+                "idle_timeout_seconds 60 theirs kept", json!({"idle_timeout_seconds": 60, "base_url": "https://other.acme.com/v1"})),
             ("/mcp-servers/files".to_owned(), json!({"url": "https://theirs.acme.com/"}), ("url", "https://mine.acme.com/"),
                 "url https://mcp.acme.com/ https://theirs.acme.com/ https://mine.acme.com/ replaces theirs", json!({"url": "https://mine.acme.com/"})),
             (format!("/models/{model}"), json!({"context_window": 64_000}), ("max_output_tokens", "1000"),
-                "64000 theirs stays", json!({"context_window": 64_000, "max_output_tokens": 1000})),
+                "64000 theirs kept", json!({"context_window": 64_000, "max_output_tokens": 1000})),
             (format!("/groups/{group}"), json!({"description": "theirs"}), ("name", "Builders"),
-                "description theirs theirs stays", json!({"description": "theirs", "name": "Builders"})),
+                "description theirs theirs kept", json!({"description": "theirs", "name": "Builders"})),
             (format!("/routing-groups/{}", id(&fast)), json!({"sticky": true}), ("description", "mine"),
-                "sticky true theirs stays", json!({"sticky": true, "description": "mine"})),
+                "sticky true theirs kept", json!({"sticky": true, "description": "mine"})),
         ] {
             let at = format!("/admin{path}");
             let page = boss.open(&at).await;
@@ -119,6 +119,6 @@ on_both! {
         let wrong = boss.submit(&page, &path, &[("limits.requests_per_minute", "many")]).await;
         assert_eq!((wrong.status, wrong.all("#conflict").len()), (422, 0), "{}", wrong.main());
         let told = boss.submit(&wrong, &path, &[("limits.requests_per_minute", "5")]).await;
-        assert_eq!((told.status, told.all("#conflict tbody tr")), (409, vec!["tags none theirs theirs stays".to_owned()]), "{}", told.main());
+        assert_eq!((told.status, told.all("#conflict tbody tr")), (409, vec!["tags none theirs theirs kept".to_owned()]), "{}", told.main());
     }
 }

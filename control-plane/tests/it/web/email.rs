@@ -9,7 +9,7 @@ async fn pages_say_where_no_mail_is_set_up(test: Test) {
     for path in ["/account", "/admin/webhooks"] {
         let page = boss.open(path).await;
         let section = page.all("#email").join(" ");
-        assert!(section.contains("E-mail is not set up"), "{path}: {section}");
+        assert!(section.contains("Email is not set up"), "{path}: {section}");
         assert_eq!(page.all("#email form").len(), 0, "{path}");
     }
 }
@@ -25,11 +25,11 @@ async fn people_choose_which_mail_they_get(test: Test) {
     let fields = [("budgets", "daily"), ("my_requests", "off")];
     let saved = alice.submit(&page, "/account/email", &fields).await;
     assert!(saved.all(".flash")[0].contains("Saved"), "{}", saved.main());
-    assert_eq!(saved.all("#email option[selected]"), ["Once a day", "At once", "Never"]);
+    assert_eq!(saved.all("#email option[selected]"), ["Daily digest", "Right away", "Never"]);
     let wrong = alice.submit(&page, "/account/email", &[("budgets", "weekly")]).await;
     assert_eq!((wrong.status, wrong.all("#budgets-error").len()), (422, 1), "{}", wrong.main());
     let sent = alice.submit(&page, "/account/email/test", &[]).await;
-    assert!(sent.all(".flash")[0].contains("Test e-mail queued"), "{}", sent.main());
+    assert!(sent.all(".flash")[0].contains("Test email queued"), "{}", sent.main());
     let mut boss = Visitor::owner(&test).await;
     assert_eq!(boss.open("/account").await.all("#email label").len(), 5);
 }
@@ -43,16 +43,16 @@ async fn admins_see_how_mail_is_doing(test: Test) {
     let page = boss.open("/admin/webhooks").await;
     assert!(page.all("#email dd")[0] == server.address && page.all("#email dd")[4] == "never", "{}", page.main());
     let page = boss.submit(&page, "/admin/webhooks/email/test", &[]).await;
-    assert!(page.all(".flash")[0].contains("Test e-mail queued"), "{}", page.main());
+    assert!(page.all(".flash")[0].contains("Test email queued"), "{}", page.main());
     server.answer(&[Answer::Say("451 <b>later</b>")]);
     mailer(&test, &server).send_due().await.unwrap();
     let page = boss.open("/admin/webhooks").await;
-    assert!(page.all("#email .error")[0].contains("the server answers 451: <b>later</b>"), "{}", page.main());
+    assert!(page.all("#email .error")[0].contains("the server responded with 451: <b>later</b>"), "{}", page.main());
     assert_eq!(page.all("#email dd")[2], "1");
     // An owner without an address is told so.
     test.sql(&["UPDATE users SET email = 'owner@localhost'".to_owned()]).await;
     let refused = boss.submit(&page, "/admin/webhooks/email/test", &[]).await;
-    assert!(refused.status == 409 && refused.text.contains("e-mail can&#39;t be delivered to owner@localhost"), "{}", refused.text);
-    assert!(boss.open("/account").await.main().contains("E-mail can't be delivered to this address"));
+    assert!(refused.status == 409 && refused.text.contains("email can&#39;t be delivered to owner@localhost"), "{}", refused.text);
+    assert!(boss.open("/account").await.main().contains("Email can't be delivered to this address"));
 }
 }

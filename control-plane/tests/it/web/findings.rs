@@ -75,7 +75,7 @@ async fn a_request_leads_to_its_findings_and_back(test: Test) {
     let (findings, logs) = (format!("/apps/{}/findings", id(&app)), format!("/apps/{}/logs", id(&app)));
     let page = alice.open(&logs).await;
     assert!(page.main().contains("Guardrails 1 finding ; 2 parts could not be read"), "{}", page.main());
-    assert!(page.main().contains("Guardrails nothing found; 2 parts could not be read"), "{}", page.main());
+    assert!(page.main().contains("Guardrails no findings; 2 parts could not be read"), "{}", page.main());
     let to = page.attribute("a[href*='findings?request_id=r-card']", "href").unwrap();
     let page = alice.open(&to).await;
     assert_eq!((page.status, page.all(REQUESTS)), (200, vec!["r-card".to_owned()]), "{}", page.main());
@@ -83,7 +83,7 @@ async fn a_request_leads_to_its_findings_and_back(test: Test) {
     let page = alice.open(&back).await;
     assert_eq!(page.all(".logs > tbody details dd:nth-of-type(1)"), ["r-card"], "{}", page.main());
     let others = alice.open(&format!("{findings}?request_id=r-bob")).await;
-    assert_eq!(others.all("h3"), ["No findings of this request"], "of another's nothing is told");
+    assert_eq!(others.all("h3"), ["No findings for this request"], "of another's nothing is told");
 }
 }
 

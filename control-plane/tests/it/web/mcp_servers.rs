@@ -38,7 +38,7 @@ async fn the_mcp_tab_scopes_a_key_and_the_settings_change_it(test: Test) {
     }
     let mut boss = Visitor::owner(&test).await;
     let page = boss.open("/admin/apps/new").await;
-    assert!(page.main().contains("Attached:") && page.main().contains("github"), "{}", page.main());
+    assert!(page.main().contains("Available:") && page.main().contains("github"), "{}", page.main());
     let wrong = [("name", "Bot"), ("mode", "shared"), ("mcp_scope", "only"), ("mcp_scope.only", "files, gitlab/x")];
     let page = boss.submit(&page, "/admin/apps", &wrong).await;
     assert_eq!((page.status, page.all("#mcp_scope-error").len()), (422, 1), "{}", page.main());

@@ -29,7 +29,7 @@ async fn my_apps_are_those_granted_to_me(test: Test) {
         assert_eq!(page.all(".tabs [aria-current]")[0], name);
     }
     test.act(&format!("{path}/deactivate")).await;
-    assert!(alice.open(&path).await.main().contains("This app is switched off: none of its keys work"));
+    assert!(alice.open(&path).await.main().contains("This app is deactivated: none of its keys work"));
 }
 }
 
@@ -42,11 +42,11 @@ async fn the_settings_tab_tells_prices_and_what_is_left(test: Test) {
     let mut alice = Visitor::signed_in(&test, "alice@acme.com").await;
     let page = alice.open(&format!("/apps/{}", id(&app))).await;
     assert_eq!(page.all(".meter > span:first-child"), ["Requests per minute", "Budget per month"]);
-    assert_eq!(page.all(".meter > span:nth-child(2)"), ["1,200 of 1,200 left", "$10.00 of $10.00 left"]);
+    assert_eq!(page.all(".meter > span:nth-child(2)"), ["0 of 1,200 used", "$0.00 of $10.00 used"]);
     assert_eq!(page.attribute("meter", "value").as_deref(), Some("0"));
     // $2.50 and $10 for a million tokens: 1,000 and 500 of them cost 0.0025 and 0.005.
     assert_eq!(page.all("section:last-of-type tbody td"), ["gpt-4o", "openai", "$2.50", "$1.25", "$10.00", "$0.0075"]);
-    for said in ["Named user API keys", "http://127.0.0.1:10000/openai_compatible/", "at most 4,096 tokens", "Limits of each of your keys"] {
+    for said in ["Named keys", "http://127.0.0.1:10000/openai_compatible/", "at most 4,096 tokens", "Limits for each of your keys"] {
         assert!(page.main().contains(said), "{said}: {}", page.main());
     }
     assert!(!page.main().contains("Request a settings change"), "that takes a capability");
@@ -65,9 +65,9 @@ async fn admins_and_users_see_what_is_reserved_beside_what_is_used(test: Test) {
     for page in [&own, &console, &boss.open("/admin/apps").await] {
         assert_eq!(page.attribute("meter", "value").as_deref(), Some("25"), "{}", page.main());
     }
-    assert_eq!(own.all(".meter > span:nth-child(2)"), ["900 of 1,200 left"]);
-    assert!(own.main().contains("0 used, 300 reserved"), "{}", own.main());
-    assert_eq!(console.all(".meter > span:nth-child(2)"), ["0 of 1,200, 300 reserved"]);
+    assert_eq!(own.all(".meter > span:nth-child(2)"), ["0 of 1,200 used"]);
+    assert!(own.main().contains("900 left, 300 reserved"), "{}", own.main());
+    assert_eq!(console.all(".meter > span:nth-child(2)"), ["0 of 1,200 used, 300 reserved"]);
 }
 }
 
@@ -79,7 +79,7 @@ async fn the_shared_key_is_shown_to_those_who_may_see_it_when_they_ask(test: Tes
     let path = format!("/apps/{}", id(&app));
     let mut alice = Visitor::signed_in(&test, "alice@acme.com").await;
     let page = alice.open(&path).await;
-    assert!(page.main().contains("You can't see this app's key"));
+    assert!(page.main().contains("You can't view this app's key"));
     let csrf = page.form("/sign-out");
     let refused = alice.post(&format!("{path}/value"), &csrf).await;
     assert_eq!(refused.status, 403);
@@ -92,6 +92,6 @@ async fn the_shared_key_is_shown_to_those_who_may_see_it_when_they_ask(test: Tes
     assert_eq!(page.headers["cache-control"], "no-store");
     assert!(page.all("pre").iter().all(|snippet| snippet.contains(value)));
     test.patch(&path, json!({"keep_key_values": false})).await.expect(axum::http::StatusCode::OK);
-    assert!(alice.open(&path).await.main().contains("does not keep its key's value"));
+    assert!(alice.open(&path).await.main().contains("does not store its key"));
 }
 }

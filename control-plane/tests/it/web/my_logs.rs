@@ -41,7 +41,7 @@ async fn the_logs_are_ones_own_and_with_all_logs_everyones(test: Test) {
     assert_eq!(page.status, 200, "{}", page.main());
     assert_eq!(page.all(".logs > tbody details code"), ["r-alice", "{\"team\":\"a\"}"]);
     let details = page.all("details dl").remove(0);
-    for told in ["r-alice", "chat completions", "1,234 in", "$0.000225, as the provider reported", "900 ms in all, 80 ms to the first token", "10.0.0.1", "c-1"] {
+    for told in ["r-alice", "chat completions", "1,234 in", "$0.000225, as reported by the provider", "900 ms total, 80 ms to the first token", "10.0.0.1", "c-1"] {
         assert!(details.contains(told), "{told}: {details}");
     }
     assert_eq!(page.all(".figures dd")[0], "7");

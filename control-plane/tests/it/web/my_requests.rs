@@ -137,7 +137,7 @@ async fn what_was_not_shown_is_not_asked_for(test: Test) {
     test.patch(&format!("/apps/{}", id(&app)), json!({"tags": ["a", "c"]})).await.expect(StatusCode::OK);
     let again = alice.submit(&preview, &path, &[("reason", "so"), ("step", "send")]).await;
     assert_eq!((again.status, diff(&again)), (422, vec![row("tags", "a c", "a b")]), "{}", again.main());
-    assert!(again.all("[role=alert]")[0].contains("changed meanwhile"));
+    assert!(again.all("[role=alert]")[0].contains("in the meantime"));
     assert!(again.text.contains("so</textarea>"), "the reason is kept");
     let sent = alice.submit(&again, &path, &[("step", "send")]).await;
     assert_eq!(sent.status, 200);
@@ -152,7 +152,7 @@ async fn a_stale_request_is_asked_for_again_on_top_of_what_is_new(test: Test) {
     let form = alice.open(&path).await;
     let preview = alice.submit(&form, &path, &[("limits.requests_per_day", "50"), ("step", "preview")]).await;
     let sent = alice.submit(&preview, &path, &[("reason", "so"), ("step", "send")]).await;
-    assert!(sent.all(".button").iter().all(|button| button != "Ask again"), "it is pending");
+    assert!(sent.all(".button").iter().all(|button| button != "Request again"), "it is pending");
     let newer = json!({"limits": {"requests_per_day": 7, "requests_per_minute": 3}});
     test.patch(&format!("/apps/{}", id(&app)), newer).await.expect(StatusCode::OK);
     let page = alice.open("/requests").await;
@@ -185,7 +185,7 @@ async fn requests_are_listed_counted_and_withdrawn(test: Test) {
     assert!(alice.open("/requests?status=").await.main().contains("1 request pending."));
     assert!(alice.open("/requests?status=rejected").await.main().contains("No requests have this status"));
     let gone = alice.submit(&sent, &format!("{}/withdraw", sent.at), &[]).await;
-    assert_eq!((gone.all(".flash"), gone.all(".head .badge")), (vec!["The request is withdrawn.".to_owned()], vec!["withdrawn".to_owned()]));
+    assert_eq!((gone.all(".flash"), gone.all(".head .badge")), (vec!["Request withdrawn.".to_owned()], vec!["withdrawn".to_owned()]));
     let twice = alice.submit(&sent, &format!("{}/withdraw", sent.at), &[]).await;
     assert_eq!(twice.status, 422);
     assert!(twice.all("[role=alert]")[0].contains("no longer pending"));
@@ -193,7 +193,7 @@ async fn requests_are_listed_counted_and_withdrawn(test: Test) {
     assert_eq!(alice.open(&path).await.status, 403, "that takes a capability");
     let refused = alice.submit(&preview, &path, &[("reason", "so"), ("step", "send")]).await;
     assert_eq!(refused.status, 403);
-    assert!(!alice.open(&sent.at).await.main().contains("Ask again"));
+    assert!(!alice.open(&sent.at).await.main().contains("Request again"));
 }
 }
 

@@ -28,8 +28,8 @@ async fn each_attempt_at_a_routing_group_is_shown_with_why_it_moved_on(test: Tes
     let page = known(&test, &mut boss, "r-1", record).await;
     let expected = [
         "one gpt-4o 503 120 ms Moved on: The group counts this status as a failure.",
-        "two dep-4o none 3 ms Moved on: It could not be connected to, or hung up before its answer.",
-        "three gpt-4o none 2.0 s Moved on: It took longer than the group allows.",
+        "two dep-4o none 3 ms Moved on: The connection failed, or closed before a response arrived.",
+        "three gpt-4o none 2.0 s Moved on: It timed out.",
         "four gpt-4o 200 900 ms Answered",
     ];
     assert_eq!(page.all(ROWS), expected, "{}", page.text);

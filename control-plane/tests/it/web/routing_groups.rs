@@ -22,15 +22,15 @@ on_both! {
 async fn a_group_is_made_edited_and_deleted(test: Test) {
     let mut boss = Visitor::owner(&test).await;
     assert!(boss.open("/admin/routing-groups").await.main().contains("No routing groups yet"));
-    assert!(boss.open("/admin/routing-groups/new").await.main().contains("No model yet"));
+    assert!(boss.open("/admin/routing-groups/new").await.main().contains("No models yet"));
     offer(&test, &["one", "two"]).await;
     let page = boss.open("/admin/routing-groups/new").await;
     assert!(page.main().contains("two/gpt-4o"), "what can be a target: {}", page.main());
     for (typed, said) in [
         ("one/gpt-4o", "a target is a provider, a model and a weight"),
-        ("one/gpt-4o many", "the weight is no whole number"),
-        ("one/gpt-4o 70\n\nnone/gpt-4o 30", "`none/gpt-4o 30`: there is no provider `none`"),
-        ("one/gpt-4o 70", "sum to 70"),
+        ("one/gpt-4o many", "the weight must be a whole number"),
+        ("one/gpt-4o 70\n\nnone/gpt-4o 30", "`none/gpt-4o 30`: provider `none` does not exist"),
+        ("one/gpt-4o 70", "add up to 70"),
     ] {
         let refused = boss.submit(&page, "/admin/routing-groups", &[("name", "fast"), ("targets", typed)]).await;
         assert_eq!((refused.status, refused.all("#targets-error").len()), (422, 1), "{typed}: {}", refused.main());

@@ -22,7 +22,7 @@ async fn a_wrong_password_keeps_the_address_and_not_the_password(test: Test) {
     let page = alice.open("/sign-in").await;
     let page = alice.submit(&page, "/sign-in", &[("email", "alice@acme.com"), ("password", "wrong one")]).await;
     assert_eq!(page.status, 401);
-    assert_eq!(page.all("[role=alert]"), ["the e-mail address or the password is wrong"]);
+    assert_eq!(page.all("[role=alert]"), ["the email address or password is incorrect"]);
     assert_eq!(page.attribute("#email", "value").as_deref(), Some("alice@acme.com"));
     assert!(!page.text.contains("wrong one"));
 }

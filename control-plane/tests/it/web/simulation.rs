@@ -38,7 +38,7 @@ on_both! {
         assert_eq!(tried.status, 200, "{}", tried.main());
         let shown = tried.all("#simulation").join(" ");
         assert!(shown.contains(SENTENCE), "{shown}");
-        assert_eq!(tried.all("#simulation tbody tr"), ["model not allowed model_not_allowed 1", "Not known: the app key alone 1", "o3 1"]);
+        assert_eq!(tried.all("#simulation tbody tr"), ["model not allowed model_not_allowed 1", "Unknown (app key) 1", "o3 1"]);
         let form = tried.form(&path);
         assert!(form.contains(&("tags".to_owned(), "typed".to_owned())), "{form:?}");
         assert!(form.contains(&("allowed_models.only".to_owned(), "gpt-4o".to_owned())), "{form:?}");

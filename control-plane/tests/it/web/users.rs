@@ -41,7 +41,7 @@ async fn a_user_is_renamed_promoted_deactivated_and_let_in_again(test: Test) {
     let page = boss.submit(&page, &format!("{path}/deactivate"), &[]).await;
     assert!(page.main().contains("deactivated") && !page.main().contains("Deactivate…"), "{}", page.main());
     let page = boss.submit(&page, &format!("{path}/reactivate"), &[]).await;
-    assert_eq!(page.all(".flash"), ["They can sign in again."]);
+    assert_eq!(page.all(".flash"), ["User reactivated."]);
 }
 }
 

@@ -23,8 +23,8 @@ async fn a_webhook_is_made_tested_edited_and_deleted(test: Test) {
     let url = receiver.url();
     for (field, typed, said) in [
         ("url", "https://10.0.0.1/", "LATCHKEY_WEBHOOK_ALLOW"),
-        ("events", "quota.exceeded\nnone", "there is no event `none`"),
-        ("events", "", "names no event"),
+        ("events", "quota.exceeded\nnone", "`none` is not an event"),
+        ("events", "", "is empty: use"),
         ("apps", "Sales Bot", "Sales Bot: no app has this name"),
     ] {
         let typed = match field {
@@ -56,17 +56,17 @@ async fn a_webhook_is_made_tested_edited_and_deleted(test: Test) {
     // A test, what came of it, and the same again.
     receiver.answer(500, &[], "<b>not now</b>");
     let page = boss.submit(&page, &format!("{path}/test"), &[]).await;
-    assert!(page.main().contains("A test is on its way"), "{}", page.main());
+    assert!(page.main().contains("Test queued"), "{}", page.main());
     deliverer.deliver_due().await.unwrap();
     let page = boss.open(&path).await;
     assert!(page.main().contains("webhook.test") && page.main().contains("pending"), "{}", page.main());
     assert!(page.main().contains("failing"), "{}", page.main());
     let delivery = test.get(&format!("/webhooks/{}/deliveries", id(&webhook))).await.json["items"][0]["id"].to_string();
     let shown = boss.open(&format!("{path}/deliveries/{delivery}")).await;
-    assert!(shown.text.contains("&#60;b&#62;not now") && shown.main().contains("it answers 500"), "{}", shown.text);
+    assert!(shown.text.contains("&#60;b&#62;not now") && shown.main().contains("it responded with 500"), "{}", shown.text);
     receiver.answer(204, &[], "");
     let again = boss.submit(&shown, &format!("{path}/deliveries/{delivery}/replay"), &[]).await;
-    assert!(again.main().contains("on its way again"), "{}", again.main());
+    assert!(again.main().contains("Message queued"), "{}", again.main());
     deliverer.deliver_due().await.unwrap();
     assert!(boss.open(&format!("{path}/deliveries/{delivery}")).await.main().contains("delivered"));
     assert_eq!(receiver.take().len(), 2);
@@ -76,7 +76,7 @@ async fn a_webhook_is_made_tested_edited_and_deleted(test: Test) {
     // What happened before it asked.
     let span = [("from", "2026-01-01T00:00"), ("to", "2026-01-01T01:00"), ("types", "key.created")];
     let page = boss.submit(&page, &format!("{path}/replay"), &span).await;
-    assert!(page.main().contains("1 message on the way again"), "{}", page.main());
+    assert!(page.main().contains("1 message queued"), "{}", page.main());
     let wrong = boss.submit(&page, &format!("{path}/replay"), &[("from", "yesterday"), ("to", "2026-01-01T01:00")]).await;
     assert_eq!((wrong.status, wrong.all("#from-error").len()), (422, 1), "{}", wrong.main());
 
@@ -84,7 +84,7 @@ async fn a_webhook_is_made_tested_edited_and_deleted(test: Test) {
     assert!(rotated.all("#value")[0].starts_with("whsec_") && rotated.all("#value") != secret, "{}", rotated.main());
     let page = boss.open(&path).await;
     let gone = boss.submit(&page, &format!("{path}/delete"), &[]).await;
-    assert!(gone.main().contains("The webhook is deleted"), "{}", gone.main());
+    assert!(gone.main().contains("Webhook deleted"), "{}", gone.main());
 }
 }
 

@@ -155,7 +155,7 @@ on_both! {
         assert_eq!(receiver.take().len(), 1);
         let path = format!("/webhooks/{}", id(&gone));
         let now = test.get(&path).await.json;
-        assert_eq!((&now["enabled"], &now["disabled_reason"]), (&json!(false), &json!("it answered 410, gone")));
+        assert_eq!((&now["enabled"], &now["disabled_reason"]), (&json!(false), &json!("it responded with 410 Gone")));
         deliverer.deliver_due().await.unwrap();
         let told: Vec<_> = other.take().iter().map(|message| message.json()).collect();
         let disabled = told.iter().find(|message| message["type"] == "webhook.disabled").unwrap();
@@ -459,7 +459,7 @@ on_both! {
         happen(&test).await;
         deliverer(&test).with_patience(Duration::from_millis(200)).deliver_due().await.unwrap();
         let [attempt] = log(&test, &webhook).await.try_into().unwrap();
-        assert_eq!((&attempt["status"], &attempt["error"]), (&Value::Null, &json!("no answer within 200ms")));
+        assert_eq!((&attempt["status"], &attempt["error"]), (&Value::Null, &json!("no response within 200ms")));
         assert_eq!(deliveries(&test, &webhook).await[0]["state"], "pending");
     }
 }

@@ -1,4 +1,4 @@
-//! Filters as people type them: apps and users by name or e-mail address, or by the id that a link has; times by
+//! Filters as people type them: apps and users by name or email address, or by the id that a link has; times by
 //! their own clock.
 
 use axum::extract::State;
@@ -111,7 +111,7 @@ pub async fn user(
     let found = users::list(visit.reader()?, State(api.clone()), Query(search(text))).await?;
     let address = text.to_lowercase();
     let found = found.items.into_iter().find(|user| user.email.as_str() == address);
-    let user = found.ok_or_else(|| unknown(field, "no user has this e-mail address"))?;
+    let user = found.ok_or_else(|| unknown(field, "no user has this email address"))?;
     Ok(Some((user.id.to_string(), user.email.to_string())))
 }
 
@@ -142,7 +142,7 @@ pub async fn app(
     if found.next().is_some() {
         return Err(unknown(
             field,
-            "several apps have this name: use the id of one, as its page's address has it",
+            "several apps have this name: use an app ID instead (it is in the address of the app's page)",
         ));
     }
     Ok(Some((app.item.id.to_string(), app.item.name.to_string())))

@@ -41,7 +41,7 @@ pub async fn write_off(
     posted: Posted,
 ) -> Result<Response, Problem> {
     gateways::write_off(posted.visit.admin()?, State(api), PathParams(instance)).await.map(drop)?;
-    Ok(done("/admin/gateways", "The budget that the gateway held is charged."))
+    Ok(done("/admin/gateways", "Written off. The reserved budget has been charged."))
 }
 
 /// Forgets one that is gone for good.

@@ -68,7 +68,7 @@ pub async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, 
         let creation = posted.creation(GROUP, JsonBody)?;
         groups::create(posted.visit.admin()?, State(api), creation).await?.into_made()
     };
-    let done = |group: GroupView| done(&path(group.id), "The group is created.");
+    let done = |group: GroupView| done(&path(group.id), "Group created.");
     posted.answer(created.await, done, |form| ready(ask(&posted.visit, form))).await
 }
 
@@ -133,7 +133,7 @@ pub async fn delete(
     posted: Posted,
 ) -> Result<Response, Problem> {
     let deleted = groups::delete(posted.visit.admin()?, State(api.clone()), PathParams(id)).await;
-    let done = |_| done("/admin/groups", "The group is deleted.");
+    let done = |_| done("/admin/groups", "Group deleted.");
     posted.answer(deleted, done, |form| show(&posted.visit, &api, id, PageQuery::default(), Some(form))).await
 }
 
@@ -142,7 +142,7 @@ fn path(id: Uuid) -> String {
 }
 
 fn ask(visit: &Visit, form: HtmlForm) -> Result<Response, Problem> {
-    html(&NewGroupPage { frame: visit.frame("New smart group"), form })
+    html(&NewGroupPage { frame: visit.frame("Create smart group"), form })
 }
 
 async fn show(

@@ -47,7 +47,7 @@ const SIZES: &[Field] = &[("max_output_tokens", FieldKind::Number), ("context_wi
 /// What a new model costs.
 const PRICED: &[(&str, &str, &str)] = &[
     ("catalogue", "From the catalog of well-known models", "No price if it is not listed there."),
-    ("own", "As entered below", ""),
+    ("own", "Set the price below", ""),
     ("none", "No price", "Apps with a budget cannot use it."),
 ];
 
@@ -104,7 +104,7 @@ pub async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, 
         let creation = posted.creation(&new_fields(&posted.typed), JsonBody)?;
         models::create(admin, State(api.clone()), creation).await?.into_made()
     };
-    let done = |model: ModelView| done(&path(model.id), "The model is created.");
+    let done = |model: ModelView| done(&path(model.id), "Model created.");
     posted.answer(attempt.await, done, |form| ask(&posted.visit, &api, form)).await
 }
 
@@ -143,7 +143,7 @@ pub async fn delete(
     posted: Posted,
 ) -> Result<Response, Problem> {
     let deleted = models::delete(posted.visit.admin()?, State(api.clone()), PathParams(id)).await;
-    let done = |_| done("/admin/models", "The model is deleted. Logs keep what it cost.");
+    let done = |_| done("/admin/models", "Model deleted. Its costs stay in the logs.");
     posted.answer(deleted, done, |form| show(&posted.visit, &api, id, Some(form))).await
 }
 
@@ -236,7 +236,7 @@ fn lines(price: &Price) -> String {
 async fn ask(visit: &Visit, api: &Api, form: HtmlForm) -> Result<Response, Problem> {
     let providers = filters::upstream_names::<ModelProtocol>(visit, api).await?;
     let known = latchkey_core::catalogue::known().iter().map(KnownView::from).collect();
-    html(&NewModelPage { frame: visit.frame("New model"), providers, known, as_of: AS_OF, form })
+    html(&NewModelPage { frame: visit.frame("Create model"), providers, known, as_of: AS_OF, form })
 }
 
 fn path(id: Uuid) -> String {

@@ -124,13 +124,13 @@ async fn call(api: &Api, posted: &Posted, streamed: bool) -> Result<ChatCall, Pr
     let admin = posted.visit.admin()?;
     let asked = typed.read(FIELDS)?;
     let key = match (typed.text("key"), typed.text("app")) {
-        ("", "") => return Err(refused("app", "pick an app, or paste a key below")),
+        ("", "") => return Err(refused("app", "choose an app, or paste a key below")),
         ("", app) => {
             let app = app.parse().map_err(|_| refused("app", "is not an app"))?;
             apps::value(admin, State(api.clone()), PathParams(app)).await?.0.value
         }
         (key, "") => key.to_owned(),
-        _ => return Err(refused("key", "is pasted, but an app is picked, too: clear one of the two")),
+        _ => return Err(refused("key", "both an app and a key are given: clear one of them")),
     };
     ChatCall::new(key, asked, streamed)
 }

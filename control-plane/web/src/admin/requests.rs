@@ -152,7 +152,8 @@ pub async fn approve(
             Status::Approved => "Approved and applied.",
             Status::Failed => "Approved, but it could not be applied. The cause is below.",
             Status::Stale => {
-                "The request is stale: a field that it changes has changed since. Nothing was applied."
+                "This request is out of date: a field that it changes has since been changed. Nothing was \
+                 applied."
             }
             Status::Pending | Status::Rejected | Status::Withdrawn => "Nothing was applied.",
         };
@@ -171,7 +172,7 @@ pub async fn reject(
         let rejection: RejectChange = posted.typed.read(&[("reason", FieldKind::Text)])?;
         change_requests::reject(admin, State(api.clone()), PathParams(id), JsonBody(rejection)).await
     };
-    let done = |_| done(&path(id), "Rejected. The requester sees the reason.");
+    let done = |_| done(&path(id), "Rejected. The requester will see the reason.");
     posted.answer(decided.await, done, |form| show(&posted.visit, &api, id, form, None)).await
 }
 
@@ -186,7 +187,7 @@ pub async fn start_trial(
         let trial: StartTrial = posted.typed.read(&[("hours", FieldKind::Number)])?;
         trial::start(admin, State(api.clone()), PathParams(id), JsonBody(trial)).await
     };
-    let done = |_| done(&path(id), "The trial is running. Nothing is changed or refused by it.");
+    let done = |_| done(&path(id), "Trial started. It does not change or refuse anything.");
     posted.answer(started.await, done, |form| show(&posted.visit, &api, id, form, None)).await
 }
 
@@ -197,7 +198,7 @@ pub async fn end_trial(
     posted: Posted,
 ) -> Result<Response, Problem> {
     let ended = trial::end(posted.visit.admin()?, State(api.clone()), PathParams(id)).await;
-    let done = |_| done(&path(id), "The trial has ended.");
+    let done = |_| done(&path(id), "Trial ended.");
     posted.answer(ended, done, |form| show(&posted.visit, &api, id, form, None)).await
 }
 
@@ -233,7 +234,7 @@ async fn show(
         let now = now.iter().find(|field| field.path == change.path).cloned();
         (change, now)
     });
-    let what = if simulation.is_some() { "Past requests under: " } else { "" };
+    let what = if simulation.is_some() { "Effect on past requests: " } else { "" };
     let title = format!("{what}{} for {}", format::words(request.kind.as_str()), request.app.name);
     html(&RequestPage {
         frame: visit.frame(title),

@@ -77,7 +77,7 @@ async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, Prob
         created.map_err(|problem| typed.placed(problem))?.into_made()
     };
     let done = |created: Created<RoutingGroupView>| {
-        let what = "The routing group is created. Give it to apps in their settings.";
+        let what = "Routing group created. Choose it in the settings of apps that should use it.";
         done(&path(created.item.id), what)
     };
     posted.answer(created.await, done, |form| ask(&posted.visit, &api, form)).await
@@ -114,13 +114,13 @@ async fn delete(
     posted: Posted,
 ) -> Result<Response, Problem> {
     let deleted = routing_groups::delete(posted.visit.admin()?, State(api.clone()), PathParams(id)).await;
-    let done = |_| done("/admin/routing-groups", "The routing group is deleted.");
+    let done = |_| done("/admin/routing-groups", "Routing group deleted.");
     posted.answer(deleted, done, |form| show(&posted.visit, &api, id, Some(form))).await
 }
 
 async fn ask(visit: &Visit, api: &Api, form: HtmlForm) -> Result<Response, Problem> {
     let offered = offered(visit, api).await?;
-    html(&NewRoutingGroupPage { frame: visit.frame("New routing group"), form, offered })
+    html(&NewRoutingGroupPage { frame: visit.frame("Create routing group"), form, offered })
 }
 
 async fn show(visit: &Visit, api: &Api, id: Uuid, form: Option<HtmlForm>) -> Result<Response, Problem> {

@@ -38,7 +38,7 @@ pub const LIFETIMES: &[(&str, &str)] = &[
 ];
 
 const ROLES: &[(&str, &str)] = &[
-    ("gateway", "gateway: opens an Envoy's streams, nothing else"),
+    ("gateway", "gateway: only connects a gateway"),
     ("user", "user"),
     ("auditor", "auditor: sees everything"),
     ("admin", "admin: configures the gateway"),
@@ -51,7 +51,7 @@ struct TokensPage {
     frame: Frame,
     search: String,
     list: PaginatedList<TokenView>,
-    /// The e-mail addresses of the tokens' users.
+    /// The email addresses of the tokens' users.
     people: BTreeMap<Uuid, String>,
     form: HtmlForm,
 }
@@ -86,7 +86,7 @@ pub async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, 
         tokens::create(owner, State(api.clone()), creation).await?.into_made()
     };
     match attempt.await {
-        Ok(token) => made(posted.visit.frame("New API token"), "/admin/tokens", token),
+        Ok(token) => made(posted.visit.frame("Create API token"), "/admin/tokens", token),
         Err(problem) => {
             let form = posted.refused(problem)?;
             Ok(unprocessable(show(&posted.visit, &api, PageQuery::default(), form).await?))
@@ -101,8 +101,8 @@ pub async fn revoke(
 ) -> Result<Response, Problem> {
     let token = tokens::revoke(posted.visit.owner()?, State(api), PathParams(id)).await?.0;
     let what = match token.role {
-        Role::Gateway => "The token is revoked. Streams that an Envoy opened with it end within a minute.",
-        _ => "The token is revoked and no longer works.",
+        Role::Gateway => "Token revoked. Open streams of the gateway end within a minute.",
+        _ => "Token revoked.",
     };
     Ok(done("/admin/tokens", what))
 }

@@ -160,7 +160,7 @@ async fn delete<P: UpstreamPages>(
     posted: Posted,
 ) -> Result<Response, Problem> {
     let deleted = upstreams::delete::<P>(&api, &posted.visit.admin()?.0, &name).await;
-    let what = format!("The {} is deleted.", P::NOUN);
+    let what = format!("The {} was deleted.", P::NOUN);
     let again = |form| show::<P>(&posted.visit, &api, &name, Some(form));
     posted.answer(deleted, |()| done(P::PATH, &what), again).await
 }
@@ -182,7 +182,7 @@ async fn edit<P: UpstreamPages>(
 }
 
 fn ask<P: UpstreamPages>(visit: &Visit, form: HtmlForm) -> Result<Response, Problem> {
-    let frame = visit.frame(format!("New {}", P::NOUN));
+    let frame = visit.frame(format!("Create {}", P::NOUN));
     html(&NewUpstreamPage::<P> { frame, form, protocol: std::marker::PhantomData })
 }
 

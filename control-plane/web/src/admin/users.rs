@@ -23,7 +23,7 @@ const NEW: &[Field] = &[("email", FieldKind::Text), ("name", FieldKind::Text), (
 const EDIT: &[Field] = &[("name", FieldKind::Text), ("role", FieldKind::Text)];
 
 const ROLES: &[(&str, &str)] = &[
-    ("user", "user: only the apps they have access to"),
+    ("user", "user: only apps they have access to"),
     ("auditor", "auditor: sees everything, changes nothing"),
     ("admin", "admin: configures the gateway"),
     ("owner", "owner: also manages people"),
@@ -139,7 +139,7 @@ pub async fn deactivate(
     posted: Posted,
 ) -> Result<Response, Problem> {
     let deactivated = users::deactivate(posted.visit.owner()?, State(api.clone()), PathParams(id)).await;
-    let done = |_| done(&path(id), "Deactivated. Their sessions have ended, and their tokens have stopped.");
+    let done = |_| done(&path(id), "User deactivated. Their sessions and API tokens no longer work.");
     posted
         .answer(deactivated, done, |form| show(&posted.visit, &api, id, PageQuery::default(), Some(form)))
         .await
@@ -151,7 +151,7 @@ pub async fn reactivate(
     posted: Posted,
 ) -> Result<Response, Problem> {
     let _active = users::reactivate(posted.visit.owner()?, State(api), PathParams(id)).await?;
-    Ok(done(&path(id), "They can sign in again."))
+    Ok(done(&path(id), "User reactivated."))
 }
 
 pub async fn end_sessions(
@@ -189,7 +189,7 @@ fn path(id: Uuid) -> String {
 }
 
 fn ask(visit: &Visit, form: HtmlForm) -> Result<Response, Problem> {
-    html(&NewUserPage { frame: visit.frame("New user"), form })
+    html(&NewUserPage { frame: visit.frame("Create user"), form })
 }
 
 async fn show(

@@ -58,7 +58,7 @@ const GRACES: &[(&str, &str)] = &[
     ("3600", "1 hour"),
     ("604800", "7 days"),
     ("2592000", "30 days"),
-    ("0", "not at all: it stops right away"),
+    ("0", "Stop right away"),
 ];
 
 const STATES: &[(&str, &str)] =
@@ -131,11 +131,11 @@ async fn list(visit: Visit, State(api): State<Api>) -> Result<Response, Problem>
     html(&WebhooksPage { frame: visit.frame("Webhooks"), list, email })
 }
 
-/// Sends a test by e-mail to whoever asks.
+/// Sends a test by email to whoever asks.
 async fn test_email(State(api): State<Api>, posted: Posted) -> Result<Response, Problem> {
     posted.visit.admin()?;
     let _sent = email::test(posted.visit.person(), State(api)).await?;
-    Ok(done("/admin/webhooks", "Test e-mail queued. Reload the page to see the result."))
+    Ok(done("/admin/webhooks", "Test email queued. Reload the page to see the result."))
 }
 
 async fn new(visit: Visit) -> Result<Response, Problem> {
@@ -150,7 +150,7 @@ async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, Prob
         webhooks::create(posted.visit.admin()?, State(api.clone()), creation).await?.into_made()
     };
     match created.await {
-        Ok(webhook) => issued(&posted.visit, webhook, "The webhook is created. Send it a test."),
+        Ok(webhook) => issued(&posted.visit, webhook, "Webhook created. Send a test to try it."),
         Err(problem) => Ok(unprocessable(ask(&posted.visit, posted.refused(problem)?)?)),
     }
 }
@@ -185,7 +185,7 @@ async fn delete(
     posted: Posted,
 ) -> Result<Response, Problem> {
     let deleted = webhooks::delete(posted.visit.admin()?, State(api.clone()), PathParams(id)).await;
-    let done = |_| done("/admin/webhooks", "The webhook is deleted.");
+    let done = |_| done("/admin/webhooks", "Webhook deleted.");
     answer(&posted, &api, id, deleted, done).await
 }
 
@@ -202,7 +202,7 @@ async fn rotate(
             .into_made()
     };
     match rotated.await {
-        Ok(webhook) => issued(&posted.visit, webhook, "The secret is replaced."),
+        Ok(webhook) => issued(&posted.visit, webhook, "Secret replaced."),
         Err(problem) => answer(&posted, &api, id, Err(problem), |()| done(&path(id), "")).await,
     }
 }
@@ -213,7 +213,7 @@ async fn test(
     posted: Posted,
 ) -> Result<Response, Problem> {
     let sent = deliveries::test(posted.visit.admin()?, State(api.clone()), PathParams(id)).await;
-    let done = |_| done(&path(id), "A test is on its way. Reload the page to see what came of it.");
+    let done = |_| done(&path(id), "Test queued. Reload the page to see the result.");
     answer(&posted, &api, id, sent, done).await
 }
 
@@ -229,7 +229,7 @@ async fn replay(
         deliveries::replay(admin, State(api.clone()), PathParams(id), which).await
     };
     let done = |(_, axum::Json(replayed)): (_, axum::Json<deliveries::Replayed>)| {
-        done(&path(id), &format!("{} on the way again.", plural(replayed.messages, "message")))
+        done(&path(id), &format!("{} queued.", plural(replayed.messages, "message")))
     };
     answer(&posted, &api, id, replayed.await, done).await
 }
@@ -253,7 +253,7 @@ async fn replay_one(
     let (id, delivery) = ids;
     let replayed = deliveries::replay_one(posted.visit.admin()?, State(api.clone()), PathParams(ids)).await;
     let done = |_| {
-        let what = "The message is on its way again. Reload the page to see what came of it.";
+        let what = "Message queued. Reload the page to see the result.";
         done(&format!("{}/deliveries/{delivery}", path(id)), what)
     };
     answer(&posted, &api, id, replayed, done).await
@@ -272,7 +272,7 @@ async fn answer<T>(
 }
 
 fn ask(visit: &Visit, form: HtmlForm) -> Result<Response, Problem> {
-    html(&NewWebhookPage { frame: visit.frame("New webhook"), form, kinds: &KINDS })
+    html(&NewWebhookPage { frame: visit.frame("Create webhook"), form, kinds: &KINDS })
 }
 
 /// The page of a secret that was just made, or where there is none the webhook's own.
@@ -376,7 +376,7 @@ fn path(id: Uuid) -> String {
 fn outcome(status: &Option<u64>, error: &Option<String>) -> String {
     match (status, error) {
         (_, Some(error)) => error.clone(),
-        (Some(status), None) => format!("it answers {status}"),
+        (Some(status), None) => format!("it responded with {status}"),
         (None, None) => String::new(),
     }
 }

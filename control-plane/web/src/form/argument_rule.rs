@@ -3,9 +3,9 @@
 use latchkey_core::mcp::McpArgumentRule;
 use serde_json::{Number, Value, json};
 
-const SHAPE: &str = "must be like `github/create_issue /repo: like acme/*`: the tool, the argument as a JSON pointer, and \
-                     after the colon `like`, `one of`, `from … to …`, `at least`, `at most` or `absent`, perhaps with \
-                     `optional` before it";
+const SHAPE: &str = "must be like `github/create_issue /repo: like acme/*`: the tool, the argument as a JSON pointer, a \
+     colon, and `like`, `one of`, `from … to …`, `at least`, `at most`, or `absent`, optionally preceded by \
+     `optional`";
 
 /// The rules, each on a line.
 #[must_use]
@@ -53,7 +53,7 @@ fn read(line: &str) -> Result<Value, String> {
         rule["glob"] = json!(glob);
     } else if let Some(values) = of("one of") {
         let values: Vec<Value> = serde_json::from_str(&format!("[{values}]")).map_err(|_| {
-            "after `one of`, write texts in quotes, numbers, true, false or null, with commas between"
+            "after `one of`, list quoted strings, numbers, true, false, or null, separated by commas"
                 .to_owned()
         })?;
         rule["one_of"] = json!(values);

@@ -58,8 +58,8 @@ pub enum FieldKind {
     TokenBudget,
 }
 
-const NO_TIER: &str = "is not a tier: enter a name and a multiple of the standard price, as in \"priority 2\", or \
-                       its own prices, as in \"flex input 1.25 output 7.5\"";
+const NO_TIER: &str = "is not a valid tier: enter a name and a multiple of the standard price, such as \"priority 2\", or its \
+     own prices, such as \"flex input 1.25 output 7.5\"";
 
 impl FieldKind {
     /// The JSON of what was typed into the field at `path`.
@@ -128,7 +128,7 @@ fn list(text: &str) -> Vec<&str> {
 
 /// The end of a day in UTC.
 fn end_of(text: &str) -> Result<Timestamp, String> {
-    let day: Date = text.parse().map_err(|_| "enter a day such as 2027-01-31".to_owned())?;
+    let day: Date = text.parse().map_err(|_| "enter a date such as 2027-01-31".to_owned())?;
     let end = day.tomorrow().and_then(|next| next.to_zoned(TimeZone::UTC));
     end.map(|end| end.timestamp()).map_err(|_| "is too far in the future".to_owned())
 }
@@ -177,7 +177,7 @@ fn object(text: &str) -> Result<Value, String> {
     }
     let DistinctValue(json) = serde_json::from_str(text).map_err(|error| match error.is_data() {
         true => error.to_string(),
-        false => format!("is not JSON: {error}"),
+        false => format!("is not valid JSON: {error}"),
     })?;
     if json.is_object() {
         Ok(json)

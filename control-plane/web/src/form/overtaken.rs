@@ -23,7 +23,7 @@ pub struct OvertakenField {
 
 /// Who has changed it, and what to do.
 pub(super) fn who(by: &[String]) -> String {
-    let who = if by.is_empty() { "Somebody else".to_owned() } else { by.join(" and ") };
+    let who = if by.is_empty() { "Someone else".to_owned() } else { by.join(" and ") };
     format!(
         "Not saved. {who} changed this while you were editing. The form below has their changes, with yours on top. \
          Check it, then save again."

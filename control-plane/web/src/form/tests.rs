@@ -87,7 +87,7 @@ fn a_key_stops_after_a_lifetime_or_at_the_end_of_a_day() {
         let problem = typed.json(expiry(&typed)).unwrap_err();
         assert_eq!(problem.errors[0].path, "expires_at", "a day beside a lifetime");
     }
-    assert!(read("day", "").unwrap_err().contains("enter a day"));
+    assert!(read("day", "").unwrap_err().contains("enter a date"));
 }
 
 #[test]
@@ -129,6 +129,9 @@ fn an_error_of_an_item_is_shown_at_its_list() {
     let form = HtmlForm::default().refused(problem).unwrap();
     assert_eq!(form.error("ip_allow_list"), Some("is no address"));
     assert_eq!(form.error("ip"), None);
+    let links =
+        ["ip_allow_list[1]", "allowed_models.only", "price.tiers.flex.input", "limits.budget.usd"].map(field);
+    assert_eq!(links, ["ip_allow_list", "allowed_models", "price.tiers", "limits.budget.usd"]);
 }
 
 #[test]
@@ -160,5 +163,5 @@ fn a_tiers_line_says_each_rate_once_and_metadata_each_name() {
     let tiers = json!({ "flex": { "input": "1.25", "output": "1000" }, "priority": { "multiplier": "2" } });
     assert_eq!(read.json(&[("price.tiers", FieldKind::Tiers)]).unwrap()["price"]["tiers"], tiers);
     let (path, why) = wrong("metadata", FieldKind::Json, r#"{"a": {"b": 1, "b": 2}}"#);
-    assert!(path == "metadata" && why.starts_with("`b` is there twice"), "{why}");
+    assert!(path == "metadata" && why.starts_with("`b` is duplicated"), "{why}");
 }

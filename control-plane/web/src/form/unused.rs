@@ -9,7 +9,7 @@ use super::{FieldKind, FormInput};
 const OWN: [&str; 4] = ["csrf", "once", IF_MATCH, SHOWN];
 
 const NO_EFFECT: &str =
-    "has no effect with the options chosen in this form: clear it, or choose the option it belongs to";
+    "has no effect with the options selected in this form: clear it, or select the option it belongs to";
 
 impl FieldKind {
     /// The fields of a form that this one is typed into, beside the one at its path.

@@ -21,9 +21,8 @@ const DIRECTIONS: [GuardrailDirection; 3] =
 const FAILURES: [OnFailure; 2] = [OnFailure::Block, OnFailure::Pass];
 const RISKS: [GuardrailRisk; 2] = [GuardrailRisk::Low, GuardrailRisk::High];
 
-const SHAPE: &str = "must be like `pii/email: redact`, and may go on with `request` or `response`, `high`, and \
-                     `until 2027-01-31` for a trial; an external detector's needs `on failure block` or `on failure \
-                     pass`";
+const SHAPE: &str = "must be like `pii/email: redact`, optionally followed by `request` or `response`, `high`, and `until \
+     2027-01-31` for a trial; external detectors need `on failure block` or `on failure pass`";
 
 /// What is not said is as it is by default.
 pub(super) fn write(rule: &GuardrailRule) -> String {
@@ -68,7 +67,7 @@ pub(super) fn read(line: &str, now: &GuardrailSettings) -> Result<Value, String>
                 .ok_or(SHAPE)?,
         };
         if !given {
-            return Err(format!("says two things where `{word}` stands"));
+            return Err(format!("conflicts at `{word}`"));
         }
     }
     let before =

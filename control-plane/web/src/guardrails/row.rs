@@ -131,9 +131,9 @@ pub(super) fn read(
         let direction_set = !matches!(direction.as_str(), "" | "both");
         return match (until.is_empty(), direction_set || !matches!(min_risk.as_str(), "" | "low")) {
             (true, false) => Ok(None),
-            (false, _) => wrong("shadow_until", "has no effect while no action is chosen"),
+            (false, _) => wrong("shadow_until", "has no effect without an action"),
             (true, true) => {
-                wrong("action", "choose an action: without one, the other choices have no effect")
+                wrong("action", "choose an action: without one, the other settings have no effect")
             }
         };
     }

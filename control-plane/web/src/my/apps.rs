@@ -109,7 +109,7 @@ pub async fn value(
     let value = my_apps::value(posted.visit.person(), State(api.clone()), PathParams(id)).await?.0.value;
     let app = read(&posted.visit, &api, id).await?;
     html(&ValuePage {
-        frame: posted.visit.frame(format!("The key of {}", app.app.name.as_str())),
+        frame: posted.visit.frame(format!("Key of {}", app.app.name.as_str())),
         note: "Everyone with access to this app shares this key.".to_owned(),
         snippets: snippets(&api, &app, Some(&value)),
         value,
@@ -146,7 +146,7 @@ fn example(price: &Price) -> NanoUsd {
 pub(super) fn word(status: &Standing) -> &'static str {
     match status {
         Standing::Active => "active",
-        Standing::Inactive => "switched off",
+        Standing::Inactive => "deactivated",
         Standing::Expired => "expired",
         Standing::Revoked => "revoked",
     }

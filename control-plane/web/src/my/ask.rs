@@ -31,11 +31,11 @@ use crate::{html, unprocessable};
 const STEPS: [&str; 5] = ["csrf", "once", "step", "reason", "base_version"];
 
 const PERIODS: &[(&str, &str)] =
-    &[("month", "per month"), ("week", "per week"), ("day", "per day"), ("total", "in total")];
+    &[("month", "per month"), ("week", "per week"), ("day", "per day"), ("total", "total")];
 
 /// Where the keys of JWTs come from.
 const KEYS: &[(&str, &str)] =
-    &[("none", "None: JWTs are ignored"), ("jwks_url", "A JWK set at a URL"), ("pem", "Public keys in PEM")];
+    &[("none", "None (ignore JWTs)"), ("jwks_url", "JWK set at a URL"), ("pem", "Public keys (PEM)")];
 
 #[derive(Template)]
 #[template(path = "my/ask.html")]
@@ -124,7 +124,7 @@ async fn submit(api: &Api, (id, kind): (Uuid, ChangeKind), posted: &Posted) -> R
     let problem = match sent.await {
         Ok(request) => {
             let to = format!("/requests/{}", request.id);
-            return Ok(done(&to, "Your request was sent. An admin will review it."));
+            return Ok(done(&to, "Request submitted. An admin will review it."));
         }
         Err(problem) => problem,
     };

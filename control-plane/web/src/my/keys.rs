@@ -39,7 +39,7 @@ const LIFETIMES: [(&str, u32, &str); 5] = [
 
 /// How long an old value works after a rotation, in seconds.
 const GRACES: [(&str, &str); 5] = [
-    ("0", "not at all: it stops right away"),
+    ("0", "Stop right away"),
     ("3600", "1 hour"),
     ("86400", "1 day"),
     ("604800", "7 days"),
@@ -89,7 +89,7 @@ pub async fn create(
     };
     match attempt.await {
         Ok(Created { item: key, .. }) => {
-            let title = format!("{} is created", key.name);
+            let title = format!("{} created", key.name);
             let value = key.value.unwrap_or_default();
             show_value(&posted.visit, &api, (id, key.id), title, value, String::new()).await
         }
@@ -135,12 +135,12 @@ pub async fn rotate(
     };
     let grace = posted.typed.text("grace_seconds");
     let old = match GRACES.iter().find(|(seconds, _)| *seconds == grace && grace != "0") {
-        Some((_, words)) => format!("still works for {words}"),
+        Some((_, words)) => format!("keeps working for {words}"),
         None => "is refused".to_owned(),
     };
     let how_far = propagated(&propagation);
-    let note = format!("It works {how_far}; the old value {old}.");
-    let title = format!("{} is rotated", key.name);
+    let note = format!("The new value works {how_far}; the old value {old}.");
+    let title = format!("{} rotated", key.name);
     show_value(&posted.visit, &api, ids, title, key.value.unwrap_or_default(), note).await
 }
 
@@ -152,7 +152,7 @@ pub async fn revoke(
     let revoked = my_keys::revoke(posted.visit.person(), State(api.clone()), PathParams(ids)).await;
     let done = |Json(revoked): Json<Switched<KeyView>>| {
         let (name, how_far) = (revoked.item.name.as_str(), propagated(&revoked.propagation));
-        done(&format!("/apps/{}", ids.0), &format!("“{name}” is revoked {how_far}."))
+        done(&format!("/apps/{}", ids.0), &format!("“{name}” revoked {how_far}."))
     };
     posted.answer(revoked, done, |form| show(&posted.visit, &api, ids, Some(form))).await
 }
@@ -166,7 +166,7 @@ pub async fn value(
     let key = my_keys::read(visit.person(), state.clone(), PathParams(ids)).await?.0.item;
     match my_keys::value(visit.person(), state, PathParams(ids)).await {
         Ok(value) => {
-            let title = format!("The value of {}", key.name.as_str());
+            let title = format!("Value of {}", key.name.as_str());
             show_value(visit, &api, (ids.0, ids.1), title, value.0.value, String::new()).await
         }
         Err(problem) => again(&posted, &api, ids, problem).await,
@@ -181,12 +181,12 @@ async fn ask(visit: &Visit, api: &Api, id: Uuid, form: HtmlForm) -> Result<Respo
     let app = read(visit, api, id).await?;
     let longest = app.longest_key_lifetime_days;
     let open = match longest {
-        Some(days) => format!("As long as this app allows: {}", plural(days, "day")),
+        Some(days) => format!("Maximum: {}", plural(days, "day")),
         None => "Never expires".to_owned(),
     };
     let fit = LIFETIMES.into_iter().filter(|(_, days, _)| longest.is_none_or(|longest| *days <= longest));
     let lifetimes = std::iter::once(("", open)).chain(fit.map(|(word, _, words)| (word, words.to_owned())));
-    let frame = visit.frame(format!("New key for {}", app.app.name.as_str()));
+    let frame = visit.frame(format!("Create key for {}", app.app.name.as_str()));
     html(&NewMyKeyPage { frame, lifetimes: lifetimes.collect(), app, form })
 }
 

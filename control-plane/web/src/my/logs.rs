@@ -30,10 +30,10 @@ const ROWS: u16 = 25;
 
 /// How far back to look: the word in the query, hours, and what people read.
 const SPANS: [(&str, i64, &str); 4] = [
-    ("1h", 1, "the last hour"),
-    ("24h", 24, "the last 24 hours"),
-    ("7d", 7 * 24, "the last 7 days"),
-    ("30d", 30 * 24, "the last 30 days"),
+    ("1h", 1, "Last hour"),
+    ("24h", 24, "Last 24 hours"),
+    ("7d", 7 * 24, "Last 7 days"),
+    ("30d", 30 * 24, "Last 30 days"),
 ];
 
 /// Which requests, as the form has it.
@@ -94,7 +94,7 @@ pub async fn page(
         app,
         usage,
         charts,
-        spans: std::iter::once(("", "any time")).chain(SPANS.map(|(word, _, words)| (word, words))).collect(),
+        spans: std::iter::once(("", "Any time")).chain(SPANS.map(|(word, _, words)| (word, words))).collect(),
         form,
         list,
     })
@@ -137,15 +137,15 @@ impl MyLogsQuery {
         let since = SPANS.iter().find(|(word, ..)| *word == self.time);
         let since = since.and_then(|(_, hours, _)| now.checked_sub(SignedDuration::from_hours(*hours)).ok());
         if since.is_none() && !self.time.is_empty() {
-            wrong.0.push(FieldError::new("time", "is none of the choices"));
+            wrong.0.push(FieldError::new("time", "is not one of the choices"));
         }
         let from = wrong.check("from", moment(&self.from)).flatten();
         let to = wrong.check("to", moment(&self.to)).flatten();
         let status = given(&self.status).map(|text| text.to_lowercase().parse()).transpose();
         let status =
-            wrong.check("status", status.map_err(|_| "must be a status like 429, or a class like 4xx"));
+            wrong.check("status", status.map_err(|_| "must be a status such as 429, or a class such as 4xx"));
         let key_id = given(&self.key_id).map(|text| text.parse()).transpose();
-        let key_id = wrong.check("key_id", key_id.map_err(|_| "is no key's id"));
+        let key_id = wrong.check("key_id", key_id.map_err(|_| "is not a key ID"));
         wrong.into_result()?;
         Ok(RecordQuery {
             cursor: self.cursor.clone(),
@@ -175,9 +175,9 @@ pub fn badge(status: &Option<u64>) -> &'static str {
 /// How tokens and cost were found.
 fn settled(settlement: &str) -> &'static str {
     match settlement {
-        "reported" => "as the provider reported",
-        "estimated" => "at least: an estimate by the gateway",
-        "reserved" => "what was reserved for the request",
+        "reported" => "as reported by the provider",
+        "estimated" => "an estimate by the gateway; it may have been more",
+        "reserved" => "the amount reserved for the request",
         _ => "nothing was used",
     }
 }
@@ -185,14 +185,14 @@ fn settled(settlement: &str) -> &'static str {
 /// Why the provider's own figures were not taken, or not taken for all.
 pub fn doubt(reason: &str) -> &'static str {
     match reason {
-        "answer_cut" => "the answer ended before its usage was known",
-        "answer_unknown" => "it is not known whether the provider answered",
-        "answer_unreadable" => "the answer was encoded, so its usage could not be read",
-        "usage_missing" => "the answer told no usage",
-        "usage_partial" => "the usage in the answer was incomplete",
-        "usage_unclear" => "the usage in the answer contradicts itself, or has parts that are not known",
-        "usage_implausible" => "the usage in the answer is beyond what is possible",
-        "tier_not_priced" => "the service tier that answered has no price",
-        _ => "the provider's usage was not taken as it is",
+        "answer_cut" => "the response ended before its usage was known",
+        "answer_unknown" => "it is unknown whether the provider responded",
+        "answer_unreadable" => "the response was encoded, so its usage could not be read",
+        "usage_missing" => "the response reported no usage",
+        "usage_partial" => "the reported usage was incomplete",
+        "usage_unclear" => "the reported usage contradicts itself, or has unknown parts",
+        "usage_implausible" => "the reported usage is implausible",
+        "tier_not_priced" => "the service tier that was used has no price",
+        _ => "the provider's report could not be used as is",
     }
 }

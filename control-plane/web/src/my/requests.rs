@@ -89,7 +89,7 @@ pub async fn withdraw(
     posted: Posted,
 ) -> Result<Response, Problem> {
     let withdrawn = mine::withdraw(posted.visit.person(), State(api.clone()), PathParams(id)).await;
-    let done = |_| done(&format!("/requests/{id}"), "The request is withdrawn.");
+    let done = |_| done(&format!("/requests/{id}"), "Request withdrawn.");
     posted.answer(withdrawn, done, |form| show(&posted.visit, &api, id, form)).await
 }
 
@@ -105,7 +105,7 @@ async fn show(visit: &Visit, api: &Api, id: Uuid, form: HtmlForm) -> Result<Resp
     html(&MyRequestPage {
         frame: visit.frame(format!("{} for {}", asked(&request.kind), request.app.name)),
         rows: rows(&request.changes),
-        was: "When it was sent",
+        was: "When submitted",
         wish: "Requested",
         told,
         tone,
@@ -130,11 +130,12 @@ fn told(status: Status) -> (&'static str, &'static str) {
     match status {
         Status::Pending => ("warn", "Waiting for an admin to decide. Nothing has changed yet."),
         Status::Approved => ("good", "Approved and applied."),
-        Status::Rejected => ("bad", "Rejected. The answer below says why. Nothing has changed."),
+        Status::Rejected => ("bad", "Rejected. See the comment below. Nothing has changed."),
         Status::Failed => ("bad", "Approved, but it could not be applied. Nothing has changed."),
         Status::Stale => (
             "warn",
-            "A field in this request changed in the meantime, so it was not applied. Ask again based on the current settings.",
+            "Out of date: a field in this request was changed in the meantime, so it was not applied. \
+             Request the change again based on the current settings.",
         ),
         Status::Withdrawn => ("", "You withdrew this request. Nothing has changed."),
     }

@@ -52,7 +52,7 @@ mod tests {
         assert_eq!(name, "event: error");
         assert_eq!(
             serde_json::from_str::<Value>(data).unwrap(),
-            json!({"type": "error", "code": "model_not_allowed", "message": "The app may not use this model.",
+            json!({"type": "error", "code": "model_not_allowed", "message": "The app is not allowed to use this model.",
                 "param": "model", "sequence_number": 0})
         );
     }

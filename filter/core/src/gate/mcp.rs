@@ -79,7 +79,7 @@ impl McpRequest {
         match &*self.sessions {
             [] => Ok(None),
             [session] => binding.open(session).map(Some).ok_or_else(|| Code::McpSessionNotFound.into()),
-            _ => Err(Denial::new(Code::InvalidMcpMessage, "`Mcp-Session-Id` is there more than once.")),
+            _ => Err(Denial::new(Code::InvalidMcpMessage, "The request has more than one `Mcp-Session-Id`.")),
         }
     }
 
@@ -268,11 +268,11 @@ fn check_allowed(message: &McpMessage, server: &McpServer, app: &AppPolicy) -> R
     }
     let message_text = match (message.called_tool(), message.method.as_deref()) {
         (Some(tool), _) if !app.allows_mcp_tool(&server.name, tool) => {
-            format!("The app may not use the tool `{tool}` of this MCP server.")
+            format!("The app is not allowed to use the tool `{tool}` of this MCP server.")
         }
         (_, Some(method)) if !message.is_open_to_partial_access() => format!(
-            "The app may use some tools of this MCP server only, and not its resources, prompts or tasks: \
-             the method `{method}` is not for it."
+            "The app is allowed to use only some tools of this MCP server, and not its resources, prompts, \
+             or tasks: it cannot call `{method}`."
         ),
         _ => return Ok(()),
     };
@@ -300,8 +300,8 @@ fn check_tool<S: SharedStore>(
         let Some(pin) = pins.get(tool) else {
             let what = match pins.trusts_first_use {
                 true => {
-                    "The gateway trusts a tool once it has seen it in the server's list: list the tools, and call it a \
-                     moment later. One that an admin has rejected stays refused."
+                    "The gateway trusts a tool once it has seen it in the server's list: list the tools, \
+                     then call it a moment later. A tool that an admin rejected stays blocked."
                 }
                 false => "An admin must approve it first.",
             };
@@ -310,8 +310,8 @@ fn check_tool<S: SharedStore>(
         };
         if pin.is_changed || view.sightings().have_changed(&server.name, tool, pin) {
             let text = format!(
-                "The definition of the tool `{tool}` has changed since it was approved: an admin must look at the \
-                 change and approve it."
+                "The definition of the tool `{tool}` has changed since it was approved: an admin must \
+                 review and approve the change."
             );
             return Err(Denial::new(Code::McpToolChanged, text));
         }

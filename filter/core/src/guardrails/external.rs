@@ -196,7 +196,7 @@ impl InspectedRequest {
     /// A detector has not looked at these texts.
     fn fail(&mut self, rule: &ExternalRule, texts: usize, failure: &DetectorFailure) -> Result<(), Blocked> {
         let message = format!(
-            "The detector `{}` must look at this request, and {failure}: try again later, or tell an admin.",
+            "The detector `{}` must check this request, and {failure}: try again later, or tell an admin.",
             rule.detector
         );
         self.leave_unread(rule, texts, Denial::new(Code::GuardrailUnavailable, message))
@@ -205,8 +205,8 @@ impl InspectedRequest {
     /// A request has more text than its detector is sent.
     fn exceed(&mut self, rule: &ExternalRule, texts: usize, detector: &Detector) -> Result<(), Blocked> {
         let message = format!(
-            "The detector `{}` must look at all text of this request, and is sent at most {} bytes of one: send \
-             less text, or ask an admin to raise `max_text_bytes`.",
+            "The detector `{}` must check all text of this request, and gets at most {} bytes per request: \
+             send less text, or ask an admin to raise `max_text_bytes`.",
             detector.name, detector.max_text_bytes
         );
         self.leave_unread(rule, texts, Denial::new(Code::ContentNotInspected, message))

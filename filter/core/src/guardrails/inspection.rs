@@ -157,7 +157,8 @@ impl Inspection {
         let body = match edited {
             Ok(body) => body,
             Err(_) if inspection.intervenes(Direction::Request) => {
-                let message = "The body cannot be read as text, and this app's guardrails must see all text.";
+                let message =
+                    "The body cannot be read as text, but this app's guardrails must inspect all text.";
                 return Err(Denial::new(Code::ContentNotInspected, message).into());
             }
             Err(_) => {
@@ -245,8 +246,8 @@ impl Inspection {
             return Ok(());
         }
         let message = format!(
-            "`{name}` refers to text that the gateway does not see, and this app's guardrails must see all text: \
-             send the text itself, or ask an admin to allow it (`guardrails.unseen_texts`)."
+            "`{name}` refers to text that the gateway cannot see, but this app's guardrails must inspect \
+             all text: send the text itself, or ask an admin to allow it (`guardrails.unseen_texts`)."
         );
         Err(Denial { param: Some(name.into()), ..Denial::new(Code::ContentNotInspected, message) })
     }
@@ -559,7 +560,7 @@ pub(super) fn denial(block: BlockDetail, what: &str) -> Denial {
     let BlockDetail { category, detector, place, .. } = &block;
     let place = if place.is_empty() { String::new() } else { format!(" in `{place}`") };
     let message =
-        format!("The app's guardrails block this {what}: {category} ({detector}) was found{place}.");
+        format!("The app's guardrails blocked this {what}: {category} ({detector}) was found{place}.");
     Denial { block: Some(Box::new(block)), ..Denial::new(Code::GuardrailBlocked, message) }
 }
 

@@ -1,4 +1,4 @@
-//! E-mail addresses, as plain as identity providers give them.
+//! Email addresses, as plain as identity providers give them.
 
 use latchkey_proto::key::PREFIX;
 

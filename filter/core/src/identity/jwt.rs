@@ -75,10 +75,10 @@ pub enum JwtRefusal {
     #[error("it is not for an audience that the app accepts")]
     Audience,
     /// It names nobody.
-    #[error("it has no plausible e-mail address")]
+    #[error("it has no plausible email address")]
     Email,
     /// The issuer does not know whether the address is the user's.
-    #[error("its e-mail address is not verified")]
+    #[error("its email address is not verified")]
     Unverified,
 }
 

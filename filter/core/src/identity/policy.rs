@@ -30,7 +30,7 @@ pub struct JwtPolicy {
     pub parties: Option<BTreeSet<String>>,
     /// Accepted values of `aud`, of which one is enough; none: any.
     pub audiences: Option<BTreeSet<String>>,
-    /// The claim with the e-mail address.
+    /// The claim with the email address.
     pub email_claim: String,
 }
 

@@ -65,7 +65,7 @@ impl Gate {
         let denial = self.ask(&[(TOKEN_HEADER, token)]).unwrap_err();
         assert_eq!(denial.code, Code::InvalidUserToken, "{denial:?}");
         assert!(!denial.message.contains(token), "{}", denial.message);
-        denial.message.strip_prefix("The user token is refused: ").unwrap().to_owned()
+        denial.message.strip_prefix("The user token was refused: ").unwrap().to_owned()
     }
 }
 
@@ -258,10 +258,10 @@ fn the_address_is_in_the_claim_that_the_app_names_and_verified() {
     let gate = Gate::new(by_jwt(&signer));
     let refused = |changes| gate.refused(&signer.issue(&with(changes)));
     for wrong in [json!(null), json!("alice"), json!(["a@acme.com"]), json!(7)] {
-        assert_eq!(refused(json!({"email": wrong})), "it has no plausible e-mail address.");
+        assert_eq!(refused(json!({"email": wrong})), "it has no plausible email address.");
     }
     for wrong in [json!(false), json!("false"), json!(0), json!([])] {
-        assert_eq!(refused(json!({"email_verified": wrong})), "its e-mail address is not verified.");
+        assert_eq!(refused(json!({"email_verified": wrong})), "its email address is not verified.");
     }
     for good in [json!(true), json!("true")] {
         gate.ask(&[(TOKEN_HEADER, &signer.issue(&with(json!({"email_verified": good}))))]).unwrap();

@@ -132,7 +132,7 @@ impl<T: Clone> CachedOutcome<T> {
 }
 
 fn denial(refused: JwtRefusal) -> Denial {
-    Denial::new(Code::InvalidUserToken, format!("The user token is refused: {refused}."))
+    Denial::new(Code::InvalidUserToken, format!("The user token was refused: {refused}."))
 }
 
 /// Without the scheme, where there is one.

@@ -109,7 +109,8 @@ impl ReservationPlan {
             && bounds.input_estimate > most
         {
             let about = bounds.input_estimate;
-            let message = format!("The request has about {about} input tokens; one request may have {most}.");
+            let message =
+                format!("The request has about {about} input tokens; the limit per request is {most}.");
             return Err(Denial::new(Code::MaxInputTokensExceeded, message));
         }
         let max_output = least(|limits| limits.max_output_tokens);
@@ -137,8 +138,8 @@ impl ReservationPlan {
             (Some(member), None) if metered => {
                 let message = format!(
                     "`{member}` lets the provider read input that the gateway cannot see, and the context \
-                     window of the model is not known here: its tokens cannot be limited. Leave it out, or \
-                     have an admin give the model its context window."
+                     window of the model is unknown, so its tokens cannot be limited. Leave it out, or ask \
+                     an admin to set the model's context window."
                 );
                 return Err(Denial {
                     param: Some(member.into()),
@@ -165,8 +166,8 @@ impl ReservationPlan {
             max_output.filter(|limit| *limit < least && bounds.obstacles.least_output.is_some())
         {
             let message = format!(
-                "The request has a thinking budget, and the provider wants at least {least} output tokens then; \
-                 one request may have {limit}: turn thinking off."
+                "The request has a thinking budget, which requires at least {least} output tokens; the \
+                 limit per request is {limit}: turn thinking off."
             );
             return Err(Denial::new(Code::MaxOutputTokensExceeded, message));
         }
@@ -330,8 +331,8 @@ fn input_bound(bounds: &UsageBounds, offer: &Offer) -> u64 {
 
 fn tier_not_priced(UnpricedTier { member, tier }: UnpricedTier) -> Denial {
     let message = format!(
-        "`{member}` asks for the tier `{tier}`, for which this model has no price: leave `{member}` out, or ask \
-         an admin to add the tier to the model's price."
+        "`{member}` requests the tier `{tier}`, for which this model has no price: leave out `{member}`, or \
+         ask an admin to add a price for the tier."
     );
     Denial { param: Some(member.into()), ..Denial::new(Code::ServiceTierNotPriced, message) }
 }
@@ -360,8 +361,8 @@ fn denial(
     let (limit, left, need) = (amount(standing.limit), amount(standing.remaining), amount(needed));
     let message = match reason {
         RefusalReason::TooLarge => format!(
-            "{} It needs {need} at least, and the {subject}'s {name} is {limit}: shorten the input, or lower \
-             max_tokens, or have the limit raised.",
+            "{} It needs at least {need}, and the {subject}'s {name} is {limit}: shorten the input, lower \
+             max_tokens, or ask an admin to raise the limit.",
             code.meaning(),
         ),
         _ => format!(

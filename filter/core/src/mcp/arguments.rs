@@ -86,7 +86,7 @@ impl ArgumentRules {
                 // The server might take the one for the other, and no rule would have been asked.
                 (false, true) if !is_named => {
                     let text = format!(
-                        "The app may not call the tool `{tool}`: its name is another spelling of `{}`, which has rules for \
+                        "The app is not allowed to call the tool `{tool}`: its name is another spelling of `{}`, which has rules for \
                          its arguments. Use the name that the server lists.",
                         rule.tool
                     );
@@ -99,7 +99,8 @@ impl ArgumentRules {
             return Ok(());
         }
         let denied = |why: String| {
-            let message = format!("The app may not call the tool `{tool}` with these arguments: {why}.");
+            let message =
+                format!("The app is not allowed to call the tool `{tool}` with these arguments: {why}.");
             Denial::new(Code::McpArgumentDenied, message)
         };
         let text = arguments.map(RawValue::get).filter(|text| *text != "null").unwrap_or("{}");

@@ -72,9 +72,7 @@ impl McpMessage {
         match verb {
             McpVerb::Post => Self::read(body).map(Some),
             McpVerb::Get | McpVerb::Delete if body.is_empty() => Ok(None),
-            McpVerb::Get | McpVerb::Delete => {
-                Err(invalid("Only a POST has a body: send the message by that."))
-            }
+            McpVerb::Get | McpVerb::Delete => Err(invalid("Send the message with POST.")),
         }
     }
 
@@ -106,7 +104,8 @@ impl McpMessage {
         let is_name = (1..=LONGEST_METHOD).contains(&method.len());
         if !is_name || !method.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(invalid(format!(
-                "`method` is no method's name: it is empty, not printable ASCII, or longer than {LONGEST_METHOD} bytes."
+                "`method` is not a valid method name: it is empty, not printable ASCII, or longer than \
+                 {LONGEST_METHOD} bytes."
             )));
         }
         // However a lenient server spells the methods that matter.
@@ -134,18 +133,18 @@ fn id(value: Option<&RawValue>) -> Result<Option<Box<RawValue>>, Denial> {
 
 /// The called tool and its arguments.
 fn tool_call(params: Option<&RawValue>) -> Result<ToolCall, Denial> {
-    let text = params.ok_or_else(|| invalid("The call of a tool has no `params`."))?.get();
+    let text = params.ok_or_else(|| invalid("The tool call has no `params`."))?.get();
     let params = JsonObject::read(text, ["name", "arguments"]).map_err(|unread| match unread {
         UnreadObject::Ambiguous(name) => invalid(format!("`params` has more than one `{name}`.")),
         _ => invalid("`params` is not an object."),
     })?;
     let arguments = params.get("arguments").map(ToOwned::to_owned);
-    let name = params.get("name").ok_or_else(|| invalid("The call of a tool has no `params.name`."))?;
+    let name = params.get("name").ok_or_else(|| invalid("The tool call has no `params.name`."))?;
     let name: String =
         serde_json::from_str(name.get()).map_err(|_| invalid("`params.name` is not a string."))?;
     if !is_tool_name(&name) {
         return Err(invalid(format!(
-            "`params.name` is no tool's: it is empty, has a control character, or is longer than \
+            "`params.name` is not a valid tool name: it is empty, has a control character, or is longer than \
              {LONGEST_TOOL} bytes."
         )));
     }
@@ -164,7 +163,7 @@ fn unreadable(unread: &UnreadObject, text: &str) -> Denial {
             malformed(format!("The body is not valid JSON: line {line}, column {column}."))
         }
         UnreadObject::NotAnObject if text.trim_start().starts_with('[') => {
-            invalid("The body is a list. Send one message per request: the gateway takes no batches.")
+            invalid("The body is a list. Send one message per request: batches are not supported.")
         }
         UnreadObject::NotAnObject => invalid("The body is not a JSON object."),
         UnreadObject::Ambiguous(name) => invalid(format!("The message has more than one `{name}`.")),

@@ -268,8 +268,8 @@ fn unreadable() -> Denial {
 
 fn too_long() -> Denial {
     let message = format!(
-        "The MCP server's answer is longer than {LONGEST_MIB} MiB. The gateway reads no more than that where some of \
-         the server's tools may not be used."
+        "The MCP server's answer is longer than {LONGEST_MIB} MiB. The gateway does not read more than that \
+         if some of the server's tools are not allowed."
     );
     Denial::new(Code::InternalError, message)
 }

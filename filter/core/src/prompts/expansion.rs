@@ -90,7 +90,7 @@ pub fn expand(
     let unknown = variables.keys().find(|name| !expander.read_variables.contains(name.as_str()));
     if let Some(name) = unknown {
         let message = format!(
-            "The variable `{}` is in none of the stored prompts that the request refers to.",
+            "The variable `{}` is not in any of the stored prompts that the request refers to.",
             shown(name)
         );
         return Err(invalid(message));

@@ -147,7 +147,7 @@ fn variables_are_put_in_and_named_where_they_are_missing_or_unknown() {
         ),
         (
             r#"{"name":1,"city":true,"zip":1}"#,
-            "The variable `zip` is in none of the stored prompts that the request refers to.",
+            "The variable `zip` is not in any of the stored prompts that the request refers to.",
         ),
         (r#"{"name":null,"city":true}"#, "The variable `name` is not a string, a number or a boolean."),
         (r#"{"name":"a","city":["x"]}"#, "The variable `city` is not a string, a number or a boolean."),

@@ -1,4 +1,4 @@
-//! One event, as e-mail tells it.
+//! One event, as email tells it.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -34,7 +34,7 @@ struct EventText<'a> {
 }
 
 impl MailItem {
-    /// None where nobody gets e-mail about it.
+    /// None where nobody gets email about it.
     pub fn read(message: &str, reader: MailReader<'_>) -> Option<Self> {
         let message: Value = serde_json::from_str(message).ok()?;
         let (kind, data) = (message["type"].as_str()?, &message["data"]);
@@ -82,7 +82,7 @@ impl EventText<'_> {
                 format!("{subject}: the key expires within {within}")
             }
             (MailTopic::RequestsToDecide, _) => {
-                format!("{} asks for a change of {app}", line(&self.data["requester"]))
+                format!("{} requested a change to {app}", line(&self.data["requester"]))
             }
             (_, "change_request.approved") => format!("Your change request for {app} was approved"),
             (_, "change_request.rejected") => format!("Your change request for {app} was rejected"),
@@ -99,11 +99,14 @@ impl EventText<'_> {
             MailTopic::Budgets => line(&Value::from(sentence(self.kind, self.data))) + ".",
             MailTopic::ExpiringKeys => {
                 let at = moment(&self.data["expires_at"]).unwrap_or_default();
-                format!("It stops at {at}. Rotating it does not change that: create a new key before then.")
+                format!(
+                    "The key stops working at {at}. Rotating it does not extend it: create a new key before \
+                     then."
+                )
             }
             MailTopic::RequestsToDecide | MailTopic::MyRequests => String::new(),
             MailTopic::Webhooks => {
-                format!("It gets no more messages: {}.", line(&self.data["reason"]))
+                format!("It no longer receives messages: {}.", line(&self.data["reason"]))
             }
         }
     }
@@ -131,16 +134,14 @@ impl EventText<'_> {
         let key = id("key_id").filter(|_| self.data["of"] != "app");
         let (words, path) = match (self.kind, id("change_request_id"), id("app_id"), key) {
             ("change_request.submitted", Some(request), ..) => {
-                ("Look at the request", format!("/admin/requests/{request}"))
+                ("View request", format!("/admin/requests/{request}"))
             }
-            (_, Some(request), ..) => ("Look at the request", format!("/requests/{request}")),
-            ("webhook.disabled", ..) => ("Look at the webhooks", "/admin/webhooks".to_owned()),
-            (_, _, Some(app), Some(key)) if !console => {
-                ("Look at the key", format!("/apps/{app}/keys/{key}"))
-            }
-            (_, _, Some(app), Some(key)) => ("Look at the key", format!("/admin/apps/{app}/keys/{key}")),
-            (_, _, Some(app), None) if console => ("Look at the app", format!("/admin/apps/{app}")),
-            (_, _, Some(app), None) => ("Look at the app", format!("/apps/{app}")),
+            (_, Some(request), ..) => ("View request", format!("/requests/{request}")),
+            ("webhook.disabled", ..) => ("View webhooks", "/admin/webhooks".to_owned()),
+            (_, _, Some(app), Some(key)) if !console => ("View key", format!("/apps/{app}/keys/{key}")),
+            (_, _, Some(app), Some(key)) => ("View key", format!("/admin/apps/{app}/keys/{key}")),
+            (_, _, Some(app), None) if console => ("View app", format!("/admin/apps/{app}")),
+            (_, _, Some(app), None) => ("View app", format!("/apps/{app}")),
             _ => ("Open Latchkey", "/".to_owned()),
         };
         (words, reader.at(&path))

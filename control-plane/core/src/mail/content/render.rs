@@ -1,4 +1,4 @@
-//! E-mail as text and as HTML. The HTML has its style in attributes, and loads nothing: that is what mail programs show.
+//! Email as text and as HTML. The HTML has its style in attributes, and loads nothing: that is what mail programs show.
 
 use std::fmt::Write as _;
 
@@ -109,7 +109,7 @@ impl Layout {
         }
         let _ = write!(
             html,
-            "</div>\n<p style=\"{FOOT}\">{} <a href=\"{}\" style=\"color:#5a626c\">Choose which e-mail you get</a></p>\n\
+            "</div>\n<p style=\"{FOOT}\">{} <a href=\"{}\" style=\"color:#5a626c\">Manage email notifications</a></p>\n\
              </body>\n</html>\n",
             escape(&self.foot()),
             escape(&self.preferences)
@@ -139,7 +139,7 @@ impl Layout {
     }
 
     fn foot(&self) -> String {
-        format!("You get this e-mail because {}.", self.because)
+        format!("You are receiving this email because {}.", self.because)
     }
 }
 

@@ -30,10 +30,10 @@ fn a_mail_says_what_happened_to_what_and_where_it_is_seen() {
 80% of the budget of $10 per month: $8.12 used.
 App: Support Bot
 Time: Nov 30, 2026, 08:00 UTC
-Look at the app: https://keys.acme.com/apps/0a
+View app: https://keys.acme.com/apps/0a
 
 -- 
-You get this e-mail because this is about a key of yours, or about an app that you are in charge of.
+You get this email because it concerns one of your keys or an app you're responsible for.
 https://keys.acme.com/account#email
 "
     );
@@ -51,7 +51,7 @@ fn every_kind_has_words_of_its_own_and_leads_to_its_page() {
     let request = json!({"change_request_id": "0c", "kind": "update_config", "requester": "ada@acme.com",
         "reason": "more traffic", "comment": "why?"});
     let key = json!({"key_id": "0b", "key_name": "laptop", "days": 7, "expires_at": "2026-12-07T08:00:00Z"});
-    let webhook = json!({"app_id": null, "app_name": null, "subject": {"name": "On-call"}, "reason": "it answered 410, gone"});
+    let webhook = json!({"app_id": null, "app_name": null, "subject": {"name": "On-call"}, "reason": "it responded with 410 Gone"});
     for (kind, more, reader, subject, path) in [
         (
             "key.expiring",
@@ -79,7 +79,7 @@ fn every_kind_has_words_of_its_own_and_leads_to_its_page() {
             "change_request.submitted",
             &request,
             CONSOLE,
-            "ada@acme.com asks for a change of Support Bot",
+            "ada@acme.com requested a change to Support Bot",
             "/admin/requests/0c",
         ),
         (
@@ -153,7 +153,7 @@ fn an_apps_own_key_has_no_page() {
     let key = json!({"key_id": "0b", "key_name": "ci", "days": 1, "expires_at": "2026-12-01T08:00:00Z", "of": "app"});
     for (reader, path) in [(PORTAL, "/apps/0a"), (CONSOLE, "/admin/apps/0a")] {
         let text = event_mail(&message("key.expiring", key.clone()), reader).unwrap().text;
-        assert!(text.contains(&format!("Look at the app: https://keys.acme.com{path}\n")), "{text}");
+        assert!(text.contains(&format!("View app: https://keys.acme.com{path}\n")), "{text}");
     }
 }
 
@@ -176,7 +176,7 @@ fn a_digest_lists_by_topic_and_says_what_it_leaves_out() {
         "the budget is used up",
         "== Expiring keys ==",
         "within a day",
-        "4 more are not shown.",
+        "4 more notifications are not shown.",
     ];
     let places: Vec<_> =
         places.iter().map(|words| text.find(words).unwrap_or_else(|| panic!("{words}: {text}"))).collect();
@@ -193,9 +193,7 @@ fn a_digest_lists_by_topic_and_says_what_it_leaves_out() {
 #[test]
 fn a_test_says_so() {
     let mail = test_mail(CONSOLE);
-    assert!(
-        mail.text.contains(
-            "E-mail from Latchkey at https://keys.acme.com arrives. Digests are sent at 08:00 UTC."
-        )
-    );
+    assert!(mail.text.contains(
+        "Email from Latchkey at https://keys.acme.com is working. Daily digests are sent at 08:00 UTC."
+    ));
 }

@@ -39,8 +39,7 @@ pub fn conflict(
     let mine = base.changes(&of((&name, &settings)));
     let theirs = base.changes(&now);
     let merged = now.with(&mine).into_parts();
-    let merged =
-        merged.map_err(|_| Refusal::conflict("changed_meanwhile", "the two edits do not go together"))?;
+    let merged = merged.map_err(|_| Refusal::conflict("changed_meanwhile", "the two edits conflict"))?;
     Ok(EditConflict { theirs, mine, merged })
 }
 

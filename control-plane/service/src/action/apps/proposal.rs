@@ -84,7 +84,7 @@ async fn proposed(
         Proposal::Request(id, changes) => {
             let current = Configuration::of(&now.name, &now.settings);
             if changes.iter().any(|change| change.differs(&current)) {
-                let detail = "a field that this request changes has changed since: it cannot be approved";
+                let detail = "a field in this request has since been changed: it cannot be approved";
                 return Err(Refusal::conflict("stale", detail));
             }
             let Ok((name, settings)) = current.with(&changes).into_parts() else {

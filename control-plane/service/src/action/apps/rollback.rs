@@ -23,7 +23,7 @@ pub async fn rollback(tx: &mut Tx, context: Context<'_>, id: Uuid, number: i64) 
     let saved =
         save(tx, context, app, version.name, version.settings, VersionOrigin::Rollback(number)).await?;
     if saved.version.is_none() {
-        let detail = format!("the app is as it was in version {number}: there is nothing to change");
+        let detail = format!("the app is the same as in version {number}: there is nothing to change");
         return Err(Refusal::conflict("nothing_to_roll_back", detail));
     }
     Ok(saved)

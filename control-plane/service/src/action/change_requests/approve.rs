@@ -35,7 +35,7 @@ pub async fn approve(
 ) -> Result<Approval, Refusal> {
     bounded("comment", comment)?;
     let request = tx.change_request(id).await?.ok_or(Refusal::NotFound("change request"))?;
-    refuse_own(context.actor, &request, "another admin decides on it; you may withdraw it")?;
+    refuse_own(context.actor, &request, "another admin must decide; you can withdraw it")?;
     let request = pending(request)?;
     let Some(app) = tx.app(request.app_id).await? else {
         return Ok(Approval::Impossible("the app was deleted".to_owned()));
@@ -45,7 +45,7 @@ pub async fn approve(
     let differ = request.changes.iter().filter(|change| change.differs(&current));
     let differ: Vec<_> = differ.map(|change| format!("`{}`", change.path)).collect();
     if !differ.is_empty() {
-        let reason = format!("{} changed meanwhile", differ.join(", "));
+        let reason = format!("{} changed in the meantime", differ.join(", "));
         decide(tx, context.by(), &request, Status::Stale, &reason).await?;
         return Ok(Approval::Decided);
     }
@@ -89,6 +89,7 @@ pub(super) async fn refuse_without_access(
     if may(Capability::Viewer) && may(Capability::SettingsRequest) {
         return Ok(());
     }
-    let detail = format!("{} may no longer ask for changes of this app: reject it", request.user_email);
+    let detail =
+        format!("{} can no longer request changes to this app: reject the request", request.user_email);
     Err(Refusal::conflict("requester_lost_access", detail))
 }

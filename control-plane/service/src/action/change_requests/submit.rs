@@ -70,7 +70,7 @@ pub fn refuse_without_access(app: &App, member: &Member) -> Result<(), Refusal> 
         return Err(Refusal::NotFound("app"));
     }
     if !access.grants(Capability::SettingsRequest, member) {
-        let detail = "you may see this app, but not ask for changes of it".to_owned();
+        let detail = "you can see this app, but not request changes to it".to_owned();
         return Err(Refusal::Forbidden { code: "no_settings_request", detail });
     }
     Ok(())
@@ -110,7 +110,7 @@ pub async fn draft(
     let wanted = Configuration::of(&app.name, &settings);
     let changes = kind.only(Configuration::of(&app.name, &app.settings).changes(&wanted));
     if changes.is_empty() {
-        return Err(Refusal::field("edit", "would change nothing: the app is so already"));
+        return Err(Refusal::field("edit", "would change nothing: the app already has these settings"));
     }
     refuse_impossible(tx, world, &app, &settings).await.map_err(|refusal| refusal.within("edit"))?;
     let base_version = tx.newest_version(app.id).await?;
@@ -134,7 +134,10 @@ pub async fn submit(
         draft(tx, by.world, user.id, app, new.kind, edit).await?;
     given("reason", &new.reason)?;
     if new.base_version.is_some_and(|base| base != base_version) {
-        let detail = format!("the app was changed meanwhile, to version {base_version}: look at it again");
+        let detail = format!(
+            "the app has changed in the meantime (now version {base_version}): review your request and \
+             submit it again"
+        );
         return Err(Refusal::conflict("changed_meanwhile", detail));
     }
     if tx.pending_requests(app.id, Some(user.id)).await?.len() >= MOST_PENDING {

@@ -44,7 +44,7 @@ pub async fn start(
         return Err(Refusal::field("hours", format!("must be 1 to {LONGEST_HOURS}")));
     }
     let request = tx.change_request(id).await?.ok_or(Refusal::NotFound("change request"))?;
-    refuse_own(by.actor, &request, "another admin tries it")?;
+    refuse_own(by.actor, &request, "another admin must start its trial")?;
     let Some(app) = tx.app(request.app_id).await? else { return Err(Refusal::NotFound("app")) };
     // Read again: whoever decides on it locks the app, too.
     let request = tx.change_request(id).await?.ok_or(Refusal::NotFound("change request"))?;
@@ -81,12 +81,12 @@ pub async fn start(
 /// There is no such request, the actor may not decide on it, or it is not being tried.
 pub async fn end(tx: &mut Tx, by: By<'_>, id: Uuid) -> Result<(), Refusal> {
     let request = tx.change_request(id).await?.ok_or(Refusal::NotFound("change request"))?;
-    refuse_own(by.actor, &request, "another admin ends its trial")?;
+    refuse_own(by.actor, &request, "another admin must end its trial")?;
     tx.app(request.app_id).await?;
     let running = tx.open_guardrail_trial(request.app_id).await?;
     let now = by.world.now();
     if !running.is_some_and(|trial| trial.change_request == id && trial.runs(now)) {
-        return Err(Refusal::conflict("not_running", "this request is not being tried"));
+        return Err(Refusal::conflict("not_running", "this request has no running trial"));
     }
     tx.end_guardrail_trial(id, now, "an admin ended it").await?;
     publish(tx, by, request.app_id).await?;
@@ -152,7 +152,7 @@ async fn refuse_second(tx: &mut Tx, other: &OpenTrial) -> Result<Refusal, Refusa
     let whose = tx.change_request(other.change_request).await?;
     let whose = whose.map_or_else(String::new, |request| format!(" of {}", request.user_email));
     let detail = format!(
-        "the change request {}{whose} is being tried for this app until {}: end that trial first",
+        "the change request {}{whose} is on trial for this app until {}: end that trial first",
         other.change_request, other.until
     );
     Ok(Refusal::conflict("trial_running", detail))

@@ -109,7 +109,7 @@ pub async fn replace_claimed(
 async fn known(tx: &mut Tx, new: &AddMembers) -> Result<HashMap<Uuid, String>, Refusal> {
     let count = new.users.len() + new.emails.len();
     if !(1..=MOST).contains(&count) {
-        let message = format!("name 1 to {MOST} people, by `users` (ids) or by `emails`");
+        let message = format!("give 1 to {MOST} people, by `users` (IDs) or `emails`");
         return Err(Refusal::field("", message));
     }
     let unique: BTreeSet<_> = new.users.iter().copied().collect();
@@ -119,12 +119,12 @@ async fn known(tx: &mut Tx, new: &AddMembers) -> Result<HashMap<Uuid, String>, R
     let mut invalid = Invalid::default();
     for (i, user) in new.users.iter().enumerate() {
         if !known.contains_key(user) {
-            invalid.0.push(FieldError::new(format!("users[{i}]"), "there is no user of this id"));
+            invalid.0.push(FieldError::new(format!("users[{i}]"), "no user has this ID"));
         }
     }
     for (i, email) in new.emails.iter().enumerate() {
         if !by_email.contains_key(email.as_str()) {
-            invalid.0.push(FieldError::new(format!("emails[{i}]"), "there is no user with this address"));
+            invalid.0.push(FieldError::new(format!("emails[{i}]"), "no user has this address"));
         }
     }
     invalid.into_result()?;

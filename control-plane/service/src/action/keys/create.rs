@@ -46,7 +46,7 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, app_id: Uuid, new: NewKey
     let asked = expiry::edited(new.expires_at.map(Some), new.expires_in, now)?;
     let app = tx.app(app_id).await?.ok_or(Refusal::NotFound("app"))?;
     if app.settings.mode != CredentialMode::Named {
-        let detail = "the app is in shared mode: switch its mode to `named` to create named keys";
+        let detail = "the app is in shared mode: set its mode to `named` to create named keys";
         return Err(Refusal::conflict("not_in_named_mode", detail));
     }
     match app.status.standing(app.settings.expires_at, now) {
@@ -61,10 +61,10 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, app_id: Uuid, new: NewKey
     // Taken before the groups are read: who changes them takes it too, so that one waits for the other.
     let revision = tx.revision(context.world).await?;
     let Some(member) = tx.member(new.user_id).await? else {
-        return Err(Refusal::field("user_id", "there is no user of this id"));
+        return Err(Refusal::field("user_id", "no user has this ID"));
     };
     if !member.is_active {
-        return Err(Refusal::field("user_id", "this user is deactivated: reactivate them first"));
+        return Err(Refusal::field("user_id", "this user is deactivated: reactivate the user first"));
     }
     let parent = tx.app_key(app.id).await?;
     let id = context.world.id();

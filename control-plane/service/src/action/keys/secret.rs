@@ -36,7 +36,7 @@ pub fn named_key(
     keep: bool,
 ) -> Result<NewSecret, Refusal> {
     let sealed = parent.sealed_value.as_deref().ok_or_else(|| {
-        Refusal::conflict("app_key_not_kept", "the app key's value was not kept: rotate the app key first")
+        Refusal::conflict("app_key_not_kept", "the app key's value is not stored: rotate the app key first")
     })?;
     let value = context.master.open(Purpose::KeyValue(parent.id), sealed)?;
     let Ok(ApiKey::App(parent)) = ApiKey::parse(value.expose_secret()) else { return Err(Sealed.into()) };

@@ -40,7 +40,7 @@ pub async fn named_key(
 
 fn show(tx: &mut Tx, context: Context<'_>, key: &Key) -> Result<SecretString, Refusal> {
     let sealed = key.sealed_value.as_deref().ok_or_else(|| {
-        let detail = "the value was shown once and not kept: rotate the key for a new one";
+        let detail = "the value is not stored: rotate the key to get a new one";
         Refusal::conflict("value_not_kept", detail)
     })?;
     let value = context.master.open(Purpose::KeyValue(key.id), sealed)?;

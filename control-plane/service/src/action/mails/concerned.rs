@@ -1,4 +1,4 @@
-//! Whom an event concerns: asked when e-mail about it is queued, and again when it is sent.
+//! Whom an event concerns: asked when email about it is queued, and again when it is sent.
 
 use latchkey_core::access::{AccessMode, Capability, Member, SelfService};
 use latchkey_core::mail::{Concern, concern, is_reachable};
@@ -15,7 +15,7 @@ pub const MOST_IN_CHARGE: usize = 50;
 /// The most admins that are told of an event.
 const MOST_ADMINS: usize = 200;
 
-/// An event as e-mail needs it: its kind, its app, and the data of its message.
+/// An event as email needs it: its kind, its app, and the data of its message.
 #[derive(Clone, Debug)]
 pub struct MailEvent {
     pub id: i64,
@@ -71,7 +71,7 @@ pub async fn concerned(tx: &mut Tx, event: &MailEvent) -> latchkey_store::Result
     Ok(people.into_iter().filter(is_told).collect())
 }
 
-/// Whether somebody is told of anything by e-mail.
+/// Whether somebody is told of anything by email.
 pub(super) fn is_told(user: &User) -> bool {
     user.is_active() && is_reachable(user.email.as_str())
 }

@@ -1,4 +1,4 @@
-//! What an e-mail says, by what is so when it is sent.
+//! What an email says, by what is so when it is sent.
 
 use std::collections::HashMap;
 
@@ -19,20 +19,20 @@ use super::concerned::{MailEvent, concerned, is_told};
 
 /// How many events of a digest are read at a time.
 const PAGE: i64 = 200;
-/// What happened longer ago is not told any more: e-mail was not set up for a while.
+/// What happened longer ago is not told any more: email was not set up for a while.
 const OLDEST: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// An e-mail to send.
+/// An email to send.
 #[derive(Clone, Debug)]
 pub struct Letter {
     pub to: Email,
     pub name: Name,
     pub content: MailContent,
-    /// Where its reader chooses which e-mail they get.
+    /// Where its reader chooses which email they get.
     pub preferences: String,
 }
 
-/// What an e-mail says at `now`. None where there is nothing left to say: its reader is not active, may not know of it any
+/// What an email says at `now`. None where there is nothing left to say: its reader is not active, may not know of it any
 /// more, or does not want it any more, or it is too old. `origin` is where browsers find Latchkey.
 ///
 /// # Errors
@@ -86,7 +86,7 @@ struct Told {
     more: u64,
 }
 
-/// The events since `oldest` that the e-mail is about, and that its reader is still to be told of.
+/// The events since `oldest` that the email is about, and that its reader is still to be told of.
 async fn told(tx: &mut Tx, mail: &Mail, user: &User, oldest: Timestamp) -> latchkey_store::Result<Told> {
     let preferences = tx.mail_preferences(&[user.id].into()).await?.remove(&user.id).unwrap_or_default();
     let mut told = Told::default();

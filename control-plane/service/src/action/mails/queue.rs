@@ -1,4 +1,4 @@
-//! E-mail is queued in the transaction that gives its event to webhooks.
+//! Email is queued in the transaction that gives its event to webhooks.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use super::{MOST_PENDING, new_message_id};
 /// How many digests are made at a time.
 const AT_ONCE: i64 = 100;
 
-/// Queues e-mail about an event for the people whom it concerns, each as often as they want it. For whom many are pending,
+/// Queues email about an event for the people whom it concerns, each as often as they want it. For whom many are pending,
 /// it waits for the digest.
 ///
 /// # Errors

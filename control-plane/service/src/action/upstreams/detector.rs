@@ -24,7 +24,7 @@ impl Administered for DetectorProtocol {
         updated: "detector.updated",
         deleted: "detector.deleted",
     };
-    const NAMED_BY: &'static str = "the guardrails of these apps name it";
+    const NAMED_BY: &'static str = "these apps use it in their guardrails";
 
     type Draft = Self;
     type Edit = EditDetectorProtocol;

@@ -19,7 +19,7 @@ impl Administered for McpProtocol {
         updated: "mcp_server.updated",
         deleted: "mcp_server.deleted",
     };
-    const NAMED_BY: &'static str = "the MCP scope or the argument rules of these apps name it";
+    const NAMED_BY: &'static str = "these apps use it in their MCP scope or argument rules";
 
     type Draft = ToolPinning;
     /// None leaves it.

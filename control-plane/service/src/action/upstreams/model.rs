@@ -67,7 +67,7 @@ impl Administered for ModelProtocol {
         match tx.count_models_of(name).await? {
             0 => Ok(()),
             models => {
-                let detail = format!("{models} models are offered by it: delete them first");
+                let detail = format!("it has {models} models: delete them first");
                 Err(Refusal::conflict("in_use", detail))
             }
         }

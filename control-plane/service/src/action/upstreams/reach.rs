@@ -99,8 +99,8 @@ impl<'a> UpstreamHost<'a> {
             return Ok(());
         }
         let message = format!(
-            "must be https://, since a credential goes with it; plain http is for hosts on private addresses, and \
-             for those that whoever runs Latchkey opens by name with {SETTING}"
+            "must be https://, because a credential is sent with it. Plain http is only for private \
+             addresses and for hosts that an operator allows by name with {SETTING}"
         );
         Err(Refusal::field(self.field, message))
     }

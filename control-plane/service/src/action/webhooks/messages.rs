@@ -40,7 +40,7 @@ pub struct Replay {
     pub types: Option<Vec<EventPattern>>,
 }
 
-/// Whether e-mail is sent.
+/// Whether email is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mailing {
     On,
@@ -48,7 +48,7 @@ pub enum Mailing {
     Off,
 }
 
-/// Gives events to the webhooks that ask for them, and queues e-mail to the people whom they concern, each event in the
+/// Gives events to the webhooks that ask for them, and queues email to the people whom they concern, each event in the
 /// transaction that notes it as given; how many.
 ///
 /// # Errors
@@ -71,7 +71,7 @@ pub async fn give_events(store: &Store, world: &World, mailing: Mailing) -> latc
             match mails::queue::queue(&mut tx, world, event).await {
                 // What cannot be read holds up neither the webhooks nor the other events.
                 Err(latchkey_store::Error::ColumnDecode { index, source }) => {
-                    tracing::error!(%source, column = index, event = event.id, "nobody is told by e-mail");
+                    tracing::error!(%source, column = index, event = event.id, "nobody is told by email");
                 }
                 queued => queued?,
             }
@@ -156,7 +156,9 @@ pub async fn replay(tx: &mut Tx, context: Context<'_>, id: Uuid, which: Replay) 
     let webhook = enabled(find(tx, id).await?)?;
     let events = tx.event_messages(from, to, MOST_LOOKED_AT.saturating_add(1)).await?;
     let narrow = |most: &dyn std::fmt::Display| {
-        let detail = format!("more than {most} events happened then: choose a shorter time or fewer types");
+        let detail = format!(
+            "there were more than {most} events in this time range: choose a shorter range or fewer types"
+        );
         Refusal::conflict("too_many_events", detail)
     };
     if i64::try_from(events.len()).is_ok_and(|count| count > MOST_LOOKED_AT) {
@@ -171,7 +173,8 @@ pub async fn replay(tx: &mut Tx, context: Context<'_>, id: Uuid, which: Replay) 
         return Err(narrow(&MOST_REPLAYED));
     }
     if tx.pending_deliveries(id, MOST_PENDING).await? >= MOST_PENDING {
-        let detail = format!("{MOST_PENDING} messages wait for this webhook: let them be sent first");
+        let detail =
+            format!("{MOST_PENDING} messages are waiting for this webhook: try again once they are sent");
         return Err(Refusal::conflict("too_many_pending", detail));
     }
     let mut queued = 0;

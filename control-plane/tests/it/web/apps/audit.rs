@@ -21,13 +21,13 @@ on_both! {
         assert_eq!((page.all("td.was"), page.all("td.is")), (vec!["–".to_owned()], vec!["1,000".to_owned()]));
         let page = boss.open(&format!("{audit}/3?against=1")).await;
         assert_eq!(page.all(".diff th code"), ["limits.requests_per_minute", "tags"]);
-        assert!(page.main().contains("This is the newest version"));
+        assert!(page.main().contains("This is the latest version"));
 
         let page = boss.open(&format!("{audit}/1")).await;
-        assert!(page.main().contains("There is none before it"));
+        assert!(page.main().contains("There is no earlier version"));
         let rollback = format!("{audit}/1/rollback");
         let page = boss.submit(&page, &rollback, &[]).await;
-        assert_eq!(flash(&page), "Rolled back to v1: this is v4.", "{}", page.main());
+        assert_eq!(flash(&page), "Rolled back to v1. The new version is v4.", "{}", page.main());
         assert_eq!(read(&test, &id(&app)).await["tags"], json!(["blue"]));
         let page = boss.open(&format!("{audit}/1")).await;
         let page = boss.submit(&page, &rollback, &[]).await;

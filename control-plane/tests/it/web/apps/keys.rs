@@ -20,7 +20,7 @@ on_both! {
         let page = boss.open(&format!("{path}/new")).await;
         let nobody = [("email", "nobody@acme.com"), ("name", "Alice local dev")];
         let page = boss.submit(&page, &path, &nobody).await;
-        assert_eq!((page.status, page.all("#email-error")), (422, vec!["there is no user with this address".into()]));
+        assert_eq!((page.status, page.all("#email-error")), (422, vec!["no user has this email address".into()]));
         assert_eq!(page.attribute("#name", "value").as_deref(), Some("Alice local dev"));
         let beyond = [("email", "Alice@acme.com"), ("own_limits", "true"), ("limits.requests_per_minute", "61")];
         let page = boss.submit(&page, &path, &beyond).await;

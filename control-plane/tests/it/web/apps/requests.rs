@@ -48,7 +48,7 @@ on_both! {
         assert!(page.main().contains("too green") && page.all("form[action$='/approve']").is_empty());
         assert_eq!(boss.open("/admin/requests?status=rejected").await.all("tbody tr").len(), 1);
         let audit = boss.open(&format!("/admin/apps/{}/audit", id(&app))).await;
-        assert!(audit.all("td a").contains(&"by request".to_owned()), "a version leads to its request");
+        assert!(audit.all("td a").contains(&"change request".to_owned()), "a version leads to its request");
     }
 }
 

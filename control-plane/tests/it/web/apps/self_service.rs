@@ -17,7 +17,7 @@ on_both! {
         let path = format!("/admin/apps/{}/self-service", id(&app));
         let mut boss = Visitor::owner(&test).await;
         let page = boss.open(&path).await;
-        assert!(page.main().contains("Nobody."));
+        assert!(page.main().contains("No one yet."));
         let form = [
             ("access.viewer.mode", "specific"),
             ("access.viewer.allow.emails", "Alice@acme.com\nnobody@acme.com"),
@@ -28,8 +28,8 @@ on_both! {
         let page = boss.submit(&page, &path, &form).await;
         assert_eq!(page.status, 422);
         let wrong = |field: &str| page.all(&format!("#access\\.viewer\\.allow\\.{field}-error"));
-        assert_eq!(wrong("emails"), ["there is no user with the address nobody@acme.com"]);
-        assert_eq!(wrong("group_names"), ["there is no smart group called sales"]);
+        assert_eq!(wrong("emails"), ["no user has the address nobody@acme.com"]);
+        assert_eq!(wrong("group_names"), ["no smart group is named sales"]);
         assert!(page.text.contains("Alice@acme.com\nnobody@acme.com</textarea>"), "what was typed is kept");
 
         let right = [("access.viewer.allow.emails", "Alice@acme.com"), ("access.viewer.allow.group_names", "engineering")];
@@ -40,9 +40,9 @@ on_both! {
         typed.extend(right.map(|(name, value)| (name.to_owned(), value.to_owned())));
         let preview = boss.post(&format!("{path}/preview"), &typed).await;
         assert_eq!(preview.status, 200, "{}", preview.main());
-        assert!(preview.main().contains("Nothing is saved yet"));
+        assert!(preview.main().contains("Nothing has been saved"));
         assert_eq!(preview.all("#people td:nth-child(2)"), ["alice@acme.com", "bob@acme.com"]);
-        assert!(boss.open(&path).await.main().contains("Nobody."), "a preview changes nothing");
+        assert!(boss.open(&path).await.main().contains("No one yet."), "a preview changes nothing");
 
         let page = boss.post(&path, &typed).await;
         assert_eq!(flash(&page), "Saved.", "{}", page.main());
@@ -59,7 +59,7 @@ on_both! {
         assert!(why.all("#why li")[0].contains("no"), "{:?}", why.all("#why li"));
         assert_eq!(why.all("#why li").len(), 4);
         let unknown = boss.open(&format!("{path}?explain=nobody%40acme.com")).await;
-        assert_eq!(unknown.all("#explain-error"), ["there is no user with this address"]);
+        assert_eq!(unknown.all("#explain-error"), ["no user has this email address"]);
     }
 }
 

@@ -113,7 +113,7 @@ pub async fn rollback(
             secret::app(&posted.visit, &api, &app, "New app key", value, Some(reached)).await
         }
         Ok(Json(made)) => {
-            let what = format!("Rolled back to v{number}: this is v{}.", made.version);
+            let what = format!("Rolled back to v{number}. The new version is v{}.", made.version);
             Ok(done(&format!("/admin/apps/{id}/audit"), &what))
         }
         Err(problem) => {
@@ -137,7 +137,7 @@ async fn show(
     let newest = VersionPage { cursor: None, limit: Some(1) };
     let newest = versions::list(visit.reader()?, state(), PathParams(id), Query(newest)).await?.items;
     let version = versions::read(visit.reader()?, state(), PathParams((id, number)), Query(query)).await?.0;
-    let what = if simulation.is_some() { "past requests under " } else { "" };
+    let what = if simulation.is_some() { "effect on past requests of " } else { "" };
     html(&VersionDetailPage {
         frame: visit.frame(format!("{}: {what}v{number}", app.name)),
         tabs: Tabs::of(&app, "audit"),

@@ -25,7 +25,7 @@ impl ConflictNote {
     #[must_use]
     pub fn who(&self) -> String {
         match self.by.as_slice() {
-            [] => "Somebody".to_owned(),
+            [] => "Someone".to_owned(),
             [one] => one.clone(),
             [first @ .., last] => format!("{} and {last}", first.join(", ")),
         }

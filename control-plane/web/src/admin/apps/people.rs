@@ -19,6 +19,6 @@ pub async fn at(visit: &Visit, api: &Api, field: &str, email: &str) -> Result<Uu
     let query = PageQuery { search: Some(email.clone()), ..PageQuery::most() };
     let found = users::list(visit.reader()?, State(api.clone()), Query(query)).await?.items;
     let user = found.into_iter().find(|user| user.email.as_str() == email);
-    let unknown = || Problem::invalid(FieldError::new(field, "there is no user with this address").into());
+    let unknown = || Problem::invalid(FieldError::new(field, "no user has this email address").into());
     user.map(|user| user.id).ok_or_else(unknown)
 }

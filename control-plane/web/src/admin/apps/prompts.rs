@@ -96,7 +96,7 @@ pub async fn create_version(
         prompts::create_version(admin, State(api.clone()), path, creation).await?.into_made()
     };
     let made = |prompt: PromptView| {
-        let said = format!("Version {} was added and sent to the gateways.", prompt.version);
+        let said = format!("Version {} added and sent to the gateways.", prompt.version);
         done(&path_of(id, &prompt.name), &said)
     };
     posted.answer(attempt.await, made, |form| show(&posted.visit, &api, id, name.clone(), form)).await
@@ -126,7 +126,7 @@ pub async fn delete_label(
     let label = posted.typed.text("label").to_owned();
     let path = PathParams((id, name.clone(), label));
     prompts::delete_label(posted.visit.admin()?, State(api), path).await?;
-    Ok(done(&path_of(id, &name), "The label was removed."))
+    Ok(done(&path_of(id, &name), "Label removed."))
 }
 
 pub async fn delete(
@@ -135,7 +135,7 @@ pub async fn delete(
     posted: Posted,
 ) -> Result<Response, Problem> {
     prompts::delete(posted.visit.admin()?, State(api), PathParams((id, name))).await?;
-    Ok(done(&format!("/admin/apps/{id}/prompts"), "The prompt was deleted."))
+    Ok(done(&format!("/admin/apps/{id}/prompts"), "Prompt deleted."))
 }
 
 async fn show_all(visit: &Visit, api: &Api, id: Uuid, form: HtmlForm) -> Result<Response, Problem> {

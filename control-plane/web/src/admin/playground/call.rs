@@ -52,7 +52,7 @@ impl ChatCall {
         if !key.bytes().all(|c| c.is_ascii_graphic()) {
             wrong.0.push(FieldError::new(
                 "key",
-                "is not a key: it contains a space or another character that keys never contain",
+                "is not a valid key: it contains a space or another invalid character",
             ));
         }
         let ChatPrompt { model, message, max_tokens } = prompt;
@@ -142,7 +142,7 @@ fn text(raw: &str) -> String {
 
 fn unreached(gateway: &str, failed: &Failed) -> Problem {
     let what = format!(
-        "the gateway at {gateway} could not be reached: {failed}; LATCHKEY_GATEWAY_URL says where it is"
+        "the gateway at {gateway} could not be reached: {failed} (LATCHKEY_GATEWAY_URL sets its address)"
     );
     Problem::invalid(FieldError::new("", what).into())
 }

@@ -112,7 +112,7 @@ fn target(line: &str) -> Result<Value, String> {
     let (what, weight) = line.rsplit_once(char::is_whitespace).ok_or_else(|| format!("`{line}`: {SHAPE}"))?;
     let (provider, model) = what.trim().split_once('/').ok_or_else(|| format!("`{line}`: {SHAPE}"))?;
     let weight = weight.trim_end_matches('%');
-    let weight: u32 = weight.parse().map_err(|_| format!("`{line}`: the weight is no whole number"))?;
+    let weight: u32 = weight.parse().map_err(|_| format!("`{line}`: the weight must be a whole number"))?;
     Ok(json!({ "provider": provider, "model": model, "weight": weight }))
 }
 

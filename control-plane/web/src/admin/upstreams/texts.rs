@@ -78,9 +78,9 @@ pub const KINDS: &[(&str, &str)] = &[
 
 /// Which of an MCP server's tools may be used.
 pub const TOOL_PINNINGS: &[(&str, &str)] = &[
-    ("unpinned", "Not pinned: whatever the server lists"),
-    ("trust_first_use", "Pinned: trusted at first use, approved after each change"),
-    ("approval", "Pinned: approved by an admin"),
+    ("unpinned", "Not pinned: allow whatever the server lists"),
+    ("trust_first_use", "Pinned: trust on first use, approve each change"),
+    ("approval", "Pinned: approve every tool"),
 ];
 
 /// Under which name a limit of a chat's output is sent.
@@ -106,21 +106,21 @@ impl UpstreamPages for ModelProtocol {
     const TITLE: &'static str = "Providers";
     const ABOUT: &'static str = "Providers answer model requests. Credentials are stored encrypted, given to Envoy, \
                                  and never shown again.";
-    const EMPTY: &'static str = "Add the first one with its credential, then add <a href=\"/admin/models\">the \
-                                 models</a> that it offers.";
+    const EMPTY: &'static str =
+        "Create the first one with its credential, then create <a href=\"/admin/models\">its models</a>.";
     const NAME_HINT: &'static str = "Lowercase letters, digits, - and _. It cannot be changed later.";
     const URL_LABEL: &'static str = "Base URL";
     const URL_HINT: &'static str = "Such as https://api.openai.com/v1 or https://api.anthropic.com.";
     const CREDENTIAL_HINT: &'static str = "Its API key. Envoy adds it to each request; clients never see it.";
-    const ENABLED_HINT: &'static str = "Whether its models can be called.";
+    const ENABLED_HINT: &'static str = "Its models can be called.";
     const DISABLE_WARNING: &'static str =
-        "Requests for its models are refused, or served by another provider that offers them.";
-    const DELETE_WARNING: &'static str = "This cannot be undone. A provider that models or apps refer to cannot be \
-                                          deleted: delete its models and remove it from the apps first.";
+        "Requests for its models will be refused, or served by another provider that offers them.";
+    const DELETE_WARNING: &'static str = "This cannot be undone. A provider that models or apps use cannot be deleted. Delete its models and \
+         remove it from apps first.";
     const CREATE_BUTTON: &'static str = "Create provider";
-    const CREATED: &'static str = "The provider is created. Add the models that it offers.";
+    const CREATED: &'static str = "Provider created. Now create its models.";
     const ENABLED: &'static str = "Enabled: its models can be called.";
-    const DISABLED: &'static str = "Disabled: its models are no longer called.";
+    const DISABLED: &'static str = "Disabled: its models can no longer be called.";
 
     const FIRST_URL: &'static str = "https://api.openai.com/v1";
     const FIELDS: &'static [Field] = &[
@@ -154,11 +154,10 @@ impl UpstreamPages for ModelProtocol {
 impl UpstreamPages for McpProtocol {
     const PATH: &'static str = "/admin/mcp-servers";
     const TITLE: &'static str = "MCP servers";
-    const ABOUT: &'static str = "Keys can call the tools of these servers through the gateway, within the MCP scope \
-                                 of their app. Credentials are stored encrypted, given to Envoy, and never shown \
+    const ABOUT: &'static str = "Keys can call tools on these servers through the gateway, within the MCP scope of their app. Credentials are stored encrypted, sent only to Envoy, and never shown \
                                  again.";
-    const EMPTY: &'static str = "Attach the first one. Every app whose MCP scope is \"all\" can call it right away, so \
-                                 narrow the scope of apps that should not first.";
+    const EMPTY: &'static str = "Create the first one. Every app whose MCP scope is \"all\" can call it right away, so first narrow \
+         the scope of apps that should not.";
     const NAME_HINT: &'static str = "Lowercase letters, digits, - and _. Clients call /mcp/name, and MCP scopes \
                                      refer to it. It cannot be changed later.";
     const URL_LABEL: &'static str = "URL";
@@ -166,15 +165,14 @@ impl UpstreamPages for McpProtocol {
         "The server's endpoint (streamable HTTP), such as https://mcp.example.com/mcp.";
     const CREDENTIAL_HINT: &'static str =
         "Envoy sends it as a bearer token; clients never see it. Empty for none.";
-    const ENABLED_HINT: &'static str = "Whether it can be called.";
-    const DISABLE_WARNING: &'static str =
-        "Calls to its tools are refused from now on. MCP scopes that refer to it stay as they are.";
-    const DELETE_WARNING: &'static str = "This cannot be undone. A server that an app's MCP scope refers to cannot be \
-                                          deleted: remove it from the scopes first.";
-    const CREATE_BUTTON: &'static str = "Attach the server";
-    const CREATED: &'static str = "The MCP server is attached. Keys whose scope includes it can call it now.";
+    const ENABLED_HINT: &'static str = "Available to clients.";
+    const DISABLE_WARNING: &'static str = "Calls to its tools will be refused. MCP scopes do not change.";
+    const DELETE_WARNING: &'static str = "This cannot be undone. A server in an app's MCP scope cannot be deleted. Remove it from the scopes \
+         first.";
+    const CREATE_BUTTON: &'static str = "Create MCP server";
+    const CREATED: &'static str = "MCP server created. Apps whose MCP scope includes it can call it now.";
     const ENABLED: &'static str = "Enabled: it can be called.";
-    const DISABLED: &'static str = "Disabled: it is no longer called.";
+    const DISABLED: &'static str = "Disabled: it can no longer be called.";
 
     const FIRST_URL: &'static str = "";
     const FIELDS: &'static [Field] = &[("url", FieldKind::Text), ("tool_pinning", FieldKind::Text)];
@@ -208,25 +206,25 @@ impl UpstreamPages for McpProtocol {
 impl UpstreamPages for DetectorProtocol {
     const PATH: &'static str = "/admin/detectors";
     const TITLE: &'static str = "External detectors";
-    const ABOUT: &'static str = "Models of your own that judge the text of requests. Each app's guardrails say which \
-                                 are asked. Credentials are stored encrypted, given to Envoy, and never shown again.";
-    const EMPTY: &'static str = "Add the first one, then name it in the guardrails of an app. The documentation \
-                                 describes what a detector is sent and what it answers.";
+    const ABOUT: &'static str = "Your own models that check the text of requests. Each app's guardrails determine which ones are \
+         used. Credentials are stored encrypted, sent only to Envoy, and never shown again.";
+    const EMPTY: &'static str = "Create the first one, then use it in an app's guardrails. The documentation describes what a \
+         detector receives and returns.";
     const NAME_HINT: &'static str =
         "Lowercase letters, digits, - and _. Guardrail rules refer to it. It cannot be changed later.";
     const URL_LABEL: &'static str = "URL";
-    const URL_HINT: &'static str = "Texts are sent there, such as https://detector.example.com/judge.";
+    const URL_HINT: &'static str = "Where texts are sent, such as https://detector.example.com/judge.";
     const CREDENTIAL_HINT: &'static str =
         "Envoy sends it as a bearer token; clients never see it. Empty for none.";
-    const ENABLED_HINT: &'static str = "Whether it is asked.";
-    const DISABLE_WARNING: &'static str = "It is no longer asked. Rules that name it do what they say for a failure: \
-                                           they refuse requests, or let them pass.";
-    const DELETE_WARNING: &'static str = "This cannot be undone. A detector that an app's guardrails name cannot be \
-                                          deleted: remove it from the rules first.";
-    const CREATE_BUTTON: &'static str = "Add the detector";
-    const CREATED: &'static str = "The detector is added. It is asked once an app's guardrails name it.";
-    const ENABLED: &'static str = "Enabled: it is asked.";
-    const DISABLED: &'static str = "Disabled: it is no longer asked.";
+    const ENABLED_HINT: &'static str = "It can be used in guardrails.";
+    const DISABLE_WARNING: &'static str = "It will no longer be used. Rules that use it do what they specify for a failure: refuse requests, \
+         or let them pass.";
+    const DELETE_WARNING: &'static str = "This cannot be undone. A detector that an app's guardrails use cannot be deleted. Remove it from \
+         the rules first.";
+    const CREATE_BUTTON: &'static str = "Create detector";
+    const CREATED: &'static str = "Detector created. Use it in an app's guardrails.";
+    const ENABLED: &'static str = "Enabled: it can be used.";
+    const DISABLED: &'static str = "Disabled: it is no longer used.";
 
     const FIRST_URL: &'static str = "";
     const FIRST_NUMBERS: &'static [(&'static str, &'static str)] =

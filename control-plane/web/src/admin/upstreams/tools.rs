@@ -71,15 +71,16 @@ const HASHES: &[Field] = &[("hashes", FieldKind::Choices)];
 fn no_definition(form: DefinitionForm) -> &'static str {
     match form {
         DefinitionForm::TooLong => {
-            "The definition is longer than 64 KiB. Only its fingerprint is kept: compare that with the server's own list."
+            "The definition is longer than 64 KiB, so only its fingerprint is stored. Compare it with the \
+             server's own list."
         }
-        DefinitionForm::HoldsKey => "The definition is not kept, because it contains a Latchkey key.",
+        DefinitionForm::HoldsKey => "The definition is not stored because it contains a Latchkey key.",
         DefinitionForm::Unreadable => {
-            "The definition can't be read reliably: a member is there twice, or it is nested more than 64 levels deep or \
-             longer than 1 MiB. It is never listed and can't be approved."
+            "The definition can't be read reliably: it has a duplicate member, is nested more than 64 \
+             levels deep, or is longer than 1 MiB. It is never listed and can't be approved."
         }
         DefinitionForm::Clear | DefinitionForm::Unknown => {
-            "The gateway that saw this definition no longer has it. It is shown once a client lists the tools again."
+            "The gateway no longer has this definition. It will appear once a client lists the tools again."
         }
     }
 }
@@ -168,7 +169,7 @@ pub async fn approve(
         mcp_tools::approve(posted.visit.admin()?, State(api.clone()), at, JsonBody(body)).await
     };
     let again = |form| show(&posted.visit, &api, &server, &tool, form);
-    posted.answer(approved.await, |_| done(&home(&server), "The tool is approved."), again).await
+    posted.answer(approved.await, |_| done(&home(&server), "Tool approved."), again).await
 }
 
 /// Approves the new tools that the page has shown.
@@ -187,7 +188,7 @@ pub async fn approve_new(
         0 => approved_tools,
         left => {
             let left = plural(left, "tool");
-            format!("{approved_tools} Changed since you looked, and not approved: {left}.")
+            format!("{approved_tools} Not approved, because they changed in the meantime: {left}.")
         }
     };
     Ok(done(&home(&server), &what))
@@ -200,7 +201,7 @@ pub async fn reject(
 ) -> Result<Response, Problem> {
     let at = PathParams((server.clone(), tool));
     let _tool = mcp_tools::reject(posted.visit.admin()?, State(api.clone()), at).await?;
-    Ok(done(&home(&server), "The tool is rejected: it stays refused until it is approved."))
+    Ok(done(&home(&server), "Tool rejected. It is blocked until it is approved."))
 }
 
 pub async fn forget(
@@ -210,7 +211,7 @@ pub async fn forget(
 ) -> Result<Response, Problem> {
     let at = PathParams((server.clone(), tool));
     mcp_tools::forget(posted.visit.admin()?, State(api.clone()), at).await?;
-    Ok(done(&home(&server), "The tool is forgotten: where it is seen again it is a new one."))
+    Ok(done(&home(&server), "Tool forgotten. If a gateway sees it again, it counts as a new tool."))
 }
 
 fn home(server: &Slug) -> String {

@@ -77,7 +77,7 @@ mod tests {
         assert_eq!(
             body(&Code::McpServerNotAllowed.into(), Some("\"a\"")),
             json!({"jsonrpc": "2.0", "id": "a", "error": {"code": -32000,
-                "message": "The app may not use this MCP server.",
+                "message": "The app is not allowed to use this MCP server.",
                 "data": {"code": "mcp_server_not_allowed", "rule": "app.mcp"}}})
         );
         assert_eq!(body(&Code::KeyRevoked.into(), None)["id"], Value::Null);

@@ -49,7 +49,7 @@ pub(crate) fn page(models: Vec<(&str, &Offer)>, query: &str) -> Result<Reply, De
     let ModelPageQuery { limit, after, before } = ModelPageQuery::read(query)?;
     let at = |member, id: String| {
         let found = models.iter().position(|(name, _)| *name == id);
-        found.ok_or_else(|| wrong(member, "is no model of this list"))
+        found.ok_or_else(|| wrong(member, "is not a model in this list"))
     };
     let backwards = before.is_some();
     let (start, end) = match (after, before) {

@@ -132,7 +132,7 @@ fn tools_are_refused_that_are_not_allowed() {
     assert_eq!(
         body,
         json!({"jsonrpc": "2.0", "id": 7, "error": {"code": -32000,
-            "message": "The app may not use the tool `delete_repo` of this MCP server.",
+            "message": "The app is not allowed to use the tool `delete_repo` of this MCP server.",
             "data": {"code": "mcp_tool_not_allowed", "rule": "app.mcp"}}})
     );
     assert_eq!((reply.endpoint, reply.model.as_str()), ("mcp", "github/delete_repo"), "for its record");

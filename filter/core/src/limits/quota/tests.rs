@@ -291,7 +291,7 @@ fn a_request_with_too_much_input_is_refused() {
     assert!(plan(&most(10), ModelOperation::ChatCompletions, &bounds(), &offer()).is_ok());
     let denial = plan(&most(9), ModelOperation::ChatCompletions, &bounds(), &offer()).unwrap_err();
     assert_eq!(denial.code, Code::MaxInputTokensExceeded);
-    assert_eq!(denial.message, "The request has about 10 input tokens; one request may have 9.");
+    assert_eq!(denial.message, "The request has about 10 input tokens; the limit per request is 9.");
 }
 
 #[test]

@@ -43,7 +43,8 @@ fn check(rules: &ArgumentRules, arguments: &str) -> Result<(), String> {
 /// Why one rule refuses.
 fn refused(argument: &str, by: Check, arguments: &str) -> String {
     let refused = check(&rules(vec![rule("github/create_*", argument, by)]), arguments).expect_err(arguments);
-    let why = refused.strip_prefix("The app may not call the tool `create_issue` with these arguments: ");
+    let why =
+        refused.strip_prefix("The app is not allowed to call the tool `create_issue` with these arguments: ");
     why.and_then(|why| why.strip_suffix('.')).expect(&refused).to_owned()
 }
 
