@@ -73,7 +73,8 @@ pub async fn list_of_my_app(
 async fn page(api: &Api, scope: Scope, query: FindingQuery) -> Result<ListPage<Finding>, Problem> {
     let paging = paging(query.cursor.as_deref(), query.limit, None)?;
     refuse_unknown_words(&query)?;
-    let rows = api.store.findings(&scope, &query, paging.after, paging.rows()).await?;
+    let place = (paging.after, api.world.now());
+    let rows = api.store.findings(&scope, &query, place, paging.rows()).await?;
     Ok(paging.page(rows, |finding| finding.id, |finding| finding))
 }
 

@@ -54,6 +54,7 @@ pub async fn list_of_my_app(
 async fn page(api: &Api, scope: Scope, query: RecordQuery) -> Result<ListPage<Record>, Problem> {
     let paging = paging(query.cursor.as_deref(), query.limit, None)?;
     in_order(query.from, query.to)?;
-    let rows = api.store.records(&scope, &query, paging.after, paging.rows()).await?;
+    let place = (paging.after, api.world.now());
+    let rows = api.store.records(&scope, &query, place, paging.rows()).await?;
     Ok(paging.page(rows, |record| record.id, |record| record))
 }

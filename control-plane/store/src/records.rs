@@ -18,7 +18,7 @@ use sqlx::{FromRow, Row as _};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::conditions::{Conditions, Scope};
+use super::conditions::{Conditions, ListedTime, Scope};
 use super::ledger::bulk::{Bulk, Column};
 use super::ledger::stored;
 use super::row::{Columns as _, unfit};
@@ -480,6 +480,7 @@ impl FromStr for StatusRange {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.to_ascii_lowercase();
         let class = match text.as_bytes() {
             [class @ b'1'..=b'5', b'x', b'x'] => Some(u16::from(class - b'0') * 100),
             _ => None,
@@ -524,7 +525,7 @@ impl Store {
         &self,
         scope: &Scope,
         query: &RecordQuery,
-        before: Option<i64>,
+        (before, now): (Option<i64>, Timestamp),
         limit: i64,
     ) -> sqlx::Result<Vec<Record>> {
         let RecordQuery {
@@ -569,8 +570,7 @@ impl Store {
             .number("old_secret =", old_secret.map(i64::from))
             .text("service_tier =", service_tier.as_ref())
             .number(found, findings.map(|_| 0))
-            .number("at >=", from.map(Timestamp::as_millisecond))
-            .number("at <", to.map(Timestamp::as_millisecond))
+            .listed("records", ListedTime { from: *from, to: *to, now })
             .number("id <", before)
             .query_as(&PAGE, limit)
             .fetch_all(&self.pool)

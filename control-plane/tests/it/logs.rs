@@ -98,6 +98,32 @@ on_both! {
 }
 
 on_both! {
+    /// Records come in any order: a gateway that was away brings old ones late.
+    async fn logs_of_a_short_and_of_a_long_time_are_found_whatever_their_order(test: Test) {
+        let hour = 3_600_000;
+        for (request, hours) in [("new", 1), ("old", 100), ("late", 30), ("older", 2000), ("newest", 0), ("oldest", 3000)] {
+            test.insert("records", json!({"request_id": request, "at": START_MS - hours * hour})).await;
+            test.insert("findings", json!({"request_id": request, "at": START_MS - hours * hour})).await;
+        }
+        for (query, requests) in [
+            ("?from=2025-12-31T23:00:00Z", vec!["newest", "new"]),
+            ("?from=2025-12-30T00:00:00Z", vec!["newest", "late", "new"]),
+            ("?from=2025-12-30T00:00:00Z&to=2025-12-31T00:00:00Z", vec!["late"]),
+            ("?from=2025-12-27T00:00:00Z", vec!["newest", "late", "old", "new"]),
+            ("?to=2025-12-01T00:00:00Z", vec!["oldest", "older"]),
+            ("?from=2025-08-01T00:00:00Z&to=2025-12-31T00:00:00Z", vec!["oldest", "older", "late", "old"]),
+            ("?from=2025-12-29T00:00:00Z&to=2025-12-30T00:00:00Z", vec![]),
+            ("?from=2026-01-01T00:00:00Z&to=2026-01-01T00:00:00Z", vec![]),
+        ] {
+            assert_eq!(found(&test, query).await, requests, "{query}");
+            let page = test.get(&format!("/findings{query}")).await.expect(StatusCode::OK);
+            let found: Vec<_> = page["items"].as_array().unwrap().iter().map(|item| item["request_id"].as_str().unwrap()).collect();
+            assert_eq!(found, requests, "{query}");
+        }
+    }
+}
+
+on_both! {
     async fn pages_of_logs_do_not_shift_when_more_come(test: Test) {
         for i in 1..=5 {
             test.insert("records", json!({"request_id": format!("r{i}")})).await;

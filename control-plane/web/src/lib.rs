@@ -15,6 +15,7 @@ pub mod guardrails;
 pub mod limits;
 pub mod list;
 pub mod my;
+pub mod period;
 pub mod sign_in;
 pub mod simulation;
 pub mod snippets;

@@ -82,6 +82,30 @@ async fn logs_are_filtered_and_a_wrong_filter_is_marked(test: Test) {
 }
 
 on_both! {
+async fn the_sums_are_of_the_chosen_time(test: Test) {
+    let (mut alice, app) = used(&test).await;
+    let path = format!("/apps/{}/logs", id(&app));
+    let page = alice.open(&path).await;
+    assert_eq!((page.all("main h2").remove(0), page.all("rect.bar title").len()), ("My last 30 days".to_owned(), 2 * 30));
+    let page = alice.open(&format!("{path}?time=1h")).await;
+    assert_eq!((page.all("main h2").remove(0), page.all("rect.bar title").len()), ("My usage: Last hour".to_owned(), 2 * 60));
+    assert_eq!(page.all(".figures dd")[0], "1", "of the logs");
+    let page = alice.open(&format!("{path}?time=7d")).await;
+    assert_eq!((page.all(".figures dd").remove(0), page.all("rect.bar title").len()), ("7".to_owned(), 2 * 7));
+    let page = alice.open(&format!("{path}?time=1h&from=2026-01-01T00:00")).await;
+    assert_eq!((page.status, page.all("#from-error").len()), (422, 1));
+    let findings = format!("/apps/{}/findings", id(&app));
+    let page = alice.open(&format!("{findings}?time=24h")).await;
+    assert_eq!(page.all("main h2").remove(0), "Last 24 hours", "{}", page.main());
+    let tab = page.attribute(".tabs[aria-label=Findings] a:last-child", "href").unwrap();
+    assert_eq!(tab, format!("{findings}?show=normal&time=24h"));
+    let page = alice.open(&tab).await;
+    assert_eq!(page.attribute("input[name=show]", "value").as_deref(), Some("normal"), "the filter keeps the tab");
+    assert_eq!(alice.open(&format!("{findings}?time=24h&to=2026-01-01T00:00")).await.status, 422);
+}
+}
+
+on_both! {
 async fn logs_go_on_with_their_filter(test: Test) {
     let (mut alice, app) = used(&test).await;
     let user = test.column("SELECT user_id FROM records WHERE request_id = 'r-alice'").await.remove(0);

@@ -113,6 +113,68 @@ async fn usage_is_grouped_and_filtered(test: Test) {
 }
 
 on_both! {
+/// The clock stands at midnight: what was used of late was used yesterday.
+async fn a_time_is_chosen_and_kept_and_short_ones_are_by_hour(test: Test) {
+    let (app, key) = used(&test).await;
+    let late = json!({"request_id": "late", "at": START_MS - 5 * 60_000, "app_id": app["id"], "key_id": key["id"],
+        "user_id": key["user_id"], "model": "gpt-4o", "cost": 2_000_000_000, "inspected": 1, "findings": 1});
+    test.insert("records", late).await;
+    test.insert("findings", json!({"request_id": "late", "at": START_MS - 5 * 60_000, "app_id": app["id"], "category": "pii"})).await;
+    let mut boss = Visitor::owner(&test).await;
+    for (time, bars, cost) in [("1h", 60, "$2.00"), ("24h", 24, "$2.00"), ("7d", 7, "$1.50"), ("week", 4, "$1.50"), ("month", 31, "$0.50")] {
+        for path in ["/admin", "/admin/usage"] {
+            let page = boss.open(&format!("{path}?time={time}&from=&to=")).await;
+            assert_eq!((page.status, page.all("figure.chart").len()), (200, 4), "{path} {time}: {}", page.main());
+            assert_eq!(page.all("rect.bar title").len(), 4 * bars, "{path} {time}");
+            assert_eq!(page.all(".figures dd")[1], cost, "{path} {time}");
+            assert_eq!(page.attribute("#time option[selected]", "value").as_deref(), Some(time));
+        }
+    }
+    let page = boss.open("/admin/usage?time=1h&by=day").await;
+    assert!(page.main().contains("Dec 31, 23:55"), "a row of the minute: {}", page.main());
+    assert!(page.attribute(".tabs a:nth-child(2)", "href").unwrap().contains("time=1h"), "tabs keep the time");
+    let all = boss.open("/admin?time=24h").await;
+    assert!(all.attribute("a[href^='/admin/usage']:not(nav a)", "href").unwrap().ends_with("&time=24h"), "so does the overview");
+    assert_eq!(boss.open("/admin/usage").await.attribute("#time option[selected]", "value").as_deref(), Some("30d"));
+    for (query, rows) in [("time=1h", 3), ("time=month", 1), ("time=week", 3), ("from=2026-01-01T00:01", 1), ("time=custom&to=2026-01-01T00:00", 1)] {
+        let page = boss.open(&format!("/admin/logs?{query}")).await;
+        assert_eq!((page.status, page.all("table.logs > tbody > tr").len()), (200, rows), "{query}: {}", page.main());
+    }
+    for (path, more) in [("/admin/findings", ""), ("/admin/logs", "&findings=true"), ("/admin/audit", "&action=app.created")] {
+        let page = boss.open(&format!("{path}?time=24h{more}")).await;
+        assert_eq!((page.status, page.all(".scroll > table > tbody > tr").len()), (200, 1), "{path}: {}", page.main());
+        let page = boss.open(&format!("{path}?time=month{more}")).await;
+        assert_eq!(page.attribute("#time option[selected]", "value").as_deref(), Some("month"), "{path}");
+        for (wrong, field) in [("time=2h", "time"), ("time=1h&to=2026-01-01T00:00", "to"), ("time=custom", "from")] {
+            let page = boss.open(&format!("{path}?{wrong}")).await;
+            assert_eq!((page.status, page.all(&format!("#{field}-error")).len()), (422, 1), "{path}?{wrong}: {}", page.main());
+        }
+    }
+    let typed = boss.open("/admin/logs?from=2026-01-01T00:01").await;
+    assert_eq!(typed.attribute("#time option[selected]", "value").as_deref(), Some("custom"), "typing chooses");
+    let page = boss.open("/admin/findings?time=24h").await;
+    assert_eq!(page.all("rect.bar title").len(), 24, "{}", page.main());
+    for page in ["/admin?time=1h&from=2026-01-01", "/admin/usage?time=1h&from=2026-01-01"] {
+        let page = boss.open(page).await;
+        assert_eq!((page.status, page.all("#from-error").len()), (422, 1), "{}", page.main());
+    }
+}
+}
+
+on_both! {
+/// Pages of a list keep the time that was chosen.
+async fn a_chosen_time_stays_on_the_next_page(test: Test) {
+    for number in 0..30 {
+        test.insert("records", json!({"request_id": format!("r{number}"), "at": START_MS - 1000})).await;
+    }
+    let mut boss = Visitor::owner(&test).await;
+    let next = boss.open("/admin/logs?time=1h").await.attribute("a[rel=next]", "href").unwrap();
+    assert!(next.starts_with("/admin/logs?time=1h&cursor="), "{next}");
+    assert_eq!(boss.open(&next).await.all("table.logs > tbody > tr").len(), 5);
+}
+}
+
+on_both! {
 async fn events_are_told_in_words_and_lead_to_the_key(test: Test) {
     let (app, key) = used(&test).await;
     let data = r#"{"bucket": "cost_budget", "per": "month", "limit": "10", "used": "8", "percent": 80}"#;

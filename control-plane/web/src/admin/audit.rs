@@ -14,18 +14,20 @@ use crate::form::{Field, FieldKind, FilterForm, FormInput, HtmlForm};
 use crate::frame::{Frame, Visit};
 use crate::html;
 use crate::list::{PaginatedList, filtered};
+use crate::period;
 
 const FILTERS: &[Field] = &[
     ("app_id", FieldKind::Optional),
     ("actor_id", FieldKind::Optional),
     ("subject_id", FieldKind::Optional),
     ("action", FieldKind::Optional),
+    ("time", FieldKind::Aside),
     ("from", FieldKind::Optional),
     ("to", FieldKind::Optional),
     ("cursor", FieldKind::Optional),
 ];
 /// The filters that the next page keeps.
-const KEPT: &[&str] = &["app_id", "actor_id", "subject_id", "action", "from", "to"];
+const KEPT: &[&str] = &["app_id", "actor_id", "subject_id", "action", "time", "from", "to"];
 
 /// What one can look for: everything done to a kind of thing, or one thing that was done.
 const ACTIONS: &[&str] = &[
@@ -92,10 +94,10 @@ pub async fn list(
     FilterForm(asked): FilterForm,
 ) -> Result<Response, Problem> {
     visit.reader()?;
-    let mut form = asked.form();
+    let mut form = period::chosen(asked.form());
     let found = async {
         let asked = filters::with_ids(&visit, &api, &asked, &mut form, ("app_id", "actor_id")).await?;
-        let query: AuditQuery = filters::with_moments(&visit, asked, &["from", "to"])?.read(FILTERS)?;
+        let query: AuditQuery = period::with_moments(&visit, &asked)?.read(FILTERS)?;
         audit::list(visit.reader()?, State(api.clone()), Query(query)).await
     };
     let found = found.await;
@@ -109,8 +111,9 @@ pub async fn list(
 /// The export of the same time.
 fn export(visit: &Visit, asked: &FormInput) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
-    for name in ["from", "to"] {
-        if let Ok(at) = visit.moment(asked.text(name)) {
+    let (from, to) = period::moments(visit, asked).unwrap_or_default();
+    for (name, at) in [("from", from), ("to", to)] {
+        if let Some(at) = at {
             query.append_pair(name, &at.to_string());
         }
     }

@@ -14,6 +14,7 @@ use crate::format;
 use crate::frame::{Frame, Visit};
 use crate::html;
 use crate::list::{PaginatedList, filtered};
+use crate::period;
 
 const FILTERS: &[Field] = &[
     ("request_id", FieldKind::Optional),
@@ -27,6 +28,7 @@ const FILTERS: &[Field] = &[
     ("code", FieldKind::Optional),
     ("old_secret", FieldKind::Only),
     ("findings", FieldKind::Choice),
+    ("time", FieldKind::Aside),
     ("from", FieldKind::Optional),
     ("to", FieldKind::Optional),
     ("cursor", FieldKind::Optional),
@@ -44,6 +46,7 @@ const KEPT: &[&str] = &[
     "code",
     "old_secret",
     "findings",
+    "time",
     "from",
     "to",
 ];
@@ -65,10 +68,10 @@ pub async fn list(
     FilterForm(asked): FilterForm,
 ) -> Result<Response, Problem> {
     visit.reader()?;
-    let mut form = asked.form();
+    let mut form = period::chosen(asked.form());
     let found = async {
         let asked = filters::with_ids(&visit, &api, &asked, &mut form, ("app_id", "user_id")).await?;
-        let query: RecordQuery = filters::with_moments(&visit, asked, &["from", "to"])?.read(FILTERS)?;
+        let query: RecordQuery = period::with_moments(&visit, &asked)?.read(FILTERS)?;
         let query = RecordQuery { limit: Some(ROWS), ..query };
         logs::list(visit.reader()?, State(api.clone()), Query(query)).await
     };
