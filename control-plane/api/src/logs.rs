@@ -1,13 +1,14 @@
 //! `/api/v1/logs`
 
 use axum::extract::State;
+use latchkey_core::guardrails::GuardrailCategory;
 use latchkey_store::conditions::Scope;
 use uuid::Uuid;
 
 use super::Api;
 use super::auth::{Person, ReaderGuard};
 use super::body::{PathParams, Query};
-use super::pagination::{ListPage, in_order, paging};
+use super::pagination::{ListPage, bad_query, in_order, paging};
 use super::problem::Problem;
 
 pub use latchkey_store::records::{Record, RecordQuery};
@@ -53,8 +54,19 @@ pub async fn list_of_my_app(
 
 async fn page(api: &Api, scope: Scope, query: RecordQuery) -> Result<ListPage<Record>, Problem> {
     let paging = paging(query.cursor.as_deref(), query.limit, None)?;
-    in_order(query.from, query.to)?;
+    refuse_unknown_words(&query)?;
     let place = (paging.after, api.world.now());
     let rows = api.store.records(&scope, &query, place, paging.rows()).await?;
     Ok(paging.page(rows, |record| record.id, |record| record))
+}
+
+/// Refuses a category that no finding has, since nothing found by it would look like nothing found.
+fn refuse_unknown_words(query: &RecordQuery) -> Result<(), Problem> {
+    in_order(query.from, query.to)?;
+    let Some(word) = &query.finding else { return Ok(()) };
+    let known: Vec<_> = GuardrailCategory::all().map(GuardrailCategory::as_str).collect();
+    match known.contains(&word.as_str()) {
+        true => Ok(()),
+        false => Err(bad_query(format!("`finding` takes {}, not `{word}`", known.join(", ")))),
+    }
 }

@@ -90,7 +90,7 @@ impl Conditions {
         self
     }
 
-    /// `condition` is SQL up to the value, as in `app_id =`; none asks for nothing.
+    /// `condition` is SQL up to the value, as in `app_id =`, or around each `{}`; none asks for nothing.
     #[must_use]
     pub fn text(self, condition: &'static str, value: Option<impl ToString>) -> Self {
         self.with(condition, value.map(|value| Value::Text(value.to_string())))
@@ -135,8 +135,12 @@ impl Conditions {
     fn with(mut self, condition: &'static str, value: Option<Value>) -> Self {
         if let Some(value) = value {
             self.values.push(value);
+            let number = format!("${}", self.values.len());
             // Writing into a string does not fail.
-            let _ = write!(self.sql, " AND {condition} ${}", self.values.len());
+            let _ = match condition.contains("{}") {
+                true => write!(self.sql, " AND {}", condition.replace("{}", &number)),
+                false => write!(self.sql, " AND {condition} {number}"),
+            };
         }
         self
     }

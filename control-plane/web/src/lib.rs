@@ -6,6 +6,7 @@ pub mod account;
 pub mod admin;
 pub mod assets;
 pub mod chart;
+pub mod denials;
 pub mod fault;
 pub mod findings;
 pub mod form;

@@ -79,6 +79,39 @@ async fn logs_are_filtered_by_names_and_lead_to_what_they_are_about(test: Test) 
 }
 
 on_both! {
+async fn a_denial_says_why_and_leads_to_its_explanation(test: Test) {
+    test.catalogue().await;
+    let app = test.app(json!({"mode": "named", "allowed_models": ["gpt-4o"]})).await;
+    let key = test.named_key(&app).await;
+    test.insert("records", json!({"request_id": "a b&c", "app_id": app["id"], "key_id": key["id"], "user_id": key["user_id"],
+        "model": "gpt-4o-mini", "status": 403, "code": "model_not_allowed", "conversation_id": "c/1",
+        "attempts": r#"[{"provider": "openai", "model": "org/m", "status": 503, "end": "status", "duration_ms": 4}]"#})).await;
+    let mut eve = Visitor::with_role(&test, "eve@acme.com", "auditor").await;
+    let page = eve.open("/admin/logs").await;
+    let denial = page.all(".logs .more-of").remove(0);
+    assert!(denial.contains("The app may not use this model.") && denial.contains("app.models"), "{denial}");
+    for selector in ["a[href^='/admin/logs?conversation_id=']", "a[href^='/admin/logs?target=']"] {
+        let found = eve.open(&page.attribute(selector, "href").unwrap()).await;
+        assert_eq!(found.all("table.logs .more-of").len(), 1, "{selector}: {}", found.main());
+    }
+    let why = eve.open(&page.attribute(".more-of a", "href").unwrap()).await;
+    assert_eq!(why.status, 200, "{}", why.main());
+    assert!(why.main().contains("The rule that applies: app.models"), "{}", why.main());
+    assert!(eve.open("/admin/logs/explain?request_id=none").await.main().contains("No record"));
+    for (query, rows) in [("app_id=Support+Bot&key_id=alice+LOCAL+dev", 1), ("finding=pii", 0), ("request_id=a+b%26c", 1)] {
+        let page = eve.open(&format!("/admin/logs?{query}")).await;
+        assert_eq!((page.status, page.all("table.logs .more-of").len()), (200, rows), "{query}: {}", page.main());
+    }
+    let page = eve.open("/admin/logs?code=gone").await;
+    assert_eq!(page.attribute("#code option[selected]", "value").as_deref(), Some("gone"));
+    for wrong in ["key_id=Alice+local+dev", "app_id=Support+Bot&key_id=nothing"] {
+        let page = eve.open(&format!("/admin/logs?{wrong}")).await;
+        assert_eq!((page.status, page.all("#key_id-error").len()), (422, 1), "{wrong}: {}", page.main());
+    }
+}
+}
+
+on_both! {
 async fn logs_are_paged_and_the_filters_stay(test: Test) {
     for number in 0..30 {
         let model = if number % 10 == 0 { "rare" } else { "gpt-4o" };
@@ -138,7 +171,7 @@ async fn a_time_is_chosen_and_kept_and_short_ones_are_by_hour(test: Test) {
     assert_eq!(boss.open("/admin/usage").await.attribute("#time option[selected]", "value").as_deref(), Some("30d"));
     for (query, rows) in [("time=1h", 3), ("time=month", 1), ("time=week", 3), ("from=2026-01-01T00:01", 1), ("time=custom&to=2026-01-01T00:00", 1)] {
         let page = boss.open(&format!("/admin/logs?{query}")).await;
-        assert_eq!((page.status, page.all("table.logs > tbody > tr").len()), (200, rows), "{query}: {}", page.main());
+        assert_eq!((page.status, page.all("table.logs > tbody > tr:not(.more-of)").len()), (200, rows), "{query}: {}", page.main());
     }
     for (path, more) in [("/admin/findings", ""), ("/admin/logs", "&findings=true"), ("/admin/audit", "&action=app.created")] {
         let page = boss.open(&format!("{path}?time=24h{more}")).await;

@@ -4,15 +4,14 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use jiff::SignedDuration;
-use latchkey_core::guardrails::GuardrailCategory;
 
 use super::filters;
+use super::logs::categories;
 use crate::chart::Chart;
 use crate::findings::{ACTIONS, charts};
 use crate::form::{Field, FieldKind, FilterForm, HtmlForm};
 use crate::format;
 use crate::frame::{Frame, Visit};
-use crate::guardrails::title;
 use crate::html;
 use crate::list::{PaginatedList, filtered};
 use crate::period::{self, Step};
@@ -88,14 +87,12 @@ pub async fn page(
     };
     let found: Result<(ListPage<Finding>, Option<FindingSummary>), Problem> = found.await;
     let (status, form, (page, summary)) = filtered(form, found)?;
-    let categories =
-        GuardrailCategory::all().map(|category| (category.as_str().to_owned(), title(category.as_str())));
     let page = html(&FindingsPage {
         frame: visit.frame("Findings"),
         list: PaginatedList::of("/admin/findings", &asked, KEPT, page),
         charts: summary.as_ref().map(|found| charts(found, visit.time_zone())).unwrap_or_default(),
         summary,
-        categories: std::iter::once((String::new(), "any".to_owned())).chain(categories).collect(),
+        categories: categories(),
         actions: std::iter::once(("", "any")).chain(ACTIONS.iter().copied()).collect(),
         form,
     })?;

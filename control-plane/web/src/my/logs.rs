@@ -14,8 +14,10 @@ use latchkey_core::money::NanoUsd;
 use uuid::Uuid;
 
 use super::apps::{grants, read};
+use crate::admin::logs::categories;
 use crate::admin::usage::span;
 use crate::chart::Chart;
+use crate::denials;
 use crate::form::{Field, FieldKind, FilterForm, HtmlForm};
 use crate::format;
 use crate::frame::{Frame, Visit};
@@ -34,10 +36,25 @@ const FILTERS: &[Field] = &[
     ("code", FieldKind::Optional),
     ("key_id", FieldKind::Optional),
     ("request_id", FieldKind::Optional),
+    ("conversation_id", FieldKind::Optional),
+    ("target", FieldKind::Optional),
+    ("finding", FieldKind::Optional),
     ("cursor", FieldKind::Optional),
 ];
 /// The filters that the next page keeps.
-const KEPT: &[&str] = &["time", "from", "to", "model", "status", "code", "key_id", "request_id"];
+const KEPT: &[&str] = &[
+    "time",
+    "from",
+    "to",
+    "model",
+    "status",
+    "code",
+    "key_id",
+    "request_id",
+    "conversation_id",
+    "target",
+    "finding",
+];
 
 #[derive(Template)]
 #[template(path = "my/logs.html")]
@@ -50,6 +67,8 @@ struct MyLogsPage {
     /// Of which time the sums are, where one was asked for.
     span: Option<String>,
     charts: [Chart; 2],
+    codes: Vec<(String, String)>,
+    categories: Vec<(String, String)>,
     form: HtmlForm,
     list: PaginatedList<Record>,
 }
@@ -88,6 +107,8 @@ pub async fn page(
         usage,
         span,
         charts,
+        codes: denials::choices(form.value("code")),
+        categories: categories(),
         form,
         list,
     })?;
