@@ -4,6 +4,8 @@ mod time;
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
+use futures::stream;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use latchkey_store::conditions::Scope;
@@ -15,6 +17,7 @@ use uuid::Uuid;
 use super::Api;
 use super::auth::{Person, ReaderGuard};
 use super::body::{PathParams, Query};
+use super::export::{self, Export, ExportQuery};
 use super::pagination::bad_query;
 use super::problem::Problem;
 
@@ -23,6 +26,8 @@ pub use time::UsageTime;
 
 /// The most groups in one answer.
 const MOST_GROUPS: u16 = 1000;
+/// The most groups in one file.
+const MOST_EXPORTED: u32 = 100_000;
 
 /// What requests did, summed.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -172,6 +177,65 @@ pub async fn read_of_my_app(
     sum(&api, scope, query).await
 }
 
+/// Gives away sums of what requests did, as lines of JSON or as CSV: 100,000 groups at most.
+#[utoipa::path(get, path = "/api/v1/usage/export", tag = "usage", operation_id = "export_usage",
+    params(ExportQuery, UsageQuery), security(("token" = [])), responses(
+        (status = 200, body = String, content_type = "application/x-ndjson"),
+        (status = "4XX", body = Problem)))]
+pub async fn export(
+    _: ReaderGuard,
+    State(api): State<Api>,
+    export: Export<UsageQuery>,
+) -> Result<Response, Problem> {
+    file(&api, Scope::Everything, export).await
+}
+
+/// Gives away sums of what requests of an app did, as lines of JSON or as CSV: everyone's where one may see them all,
+/// and otherwise one's own.
+#[utoipa::path(get, path = "/api/v1/me/apps/{id}/usage/export", tag = "me", operation_id = "export_my_app_usage",
+    params(("id" = Uuid, Path), ExportQuery, UsageQuery), security(("token" = [])), responses(
+        (status = 200, body = String, content_type = "application/x-ndjson"),
+        (status = "4XX", body = Problem)))]
+pub async fn export_of_my_app(
+    person: Person,
+    State(api): State<Api>,
+    PathParams(id): PathParams<Uuid>,
+    export: Export<UsageQuery>,
+) -> Result<Response, Problem> {
+    let scope = api.scope_of_app(&person, id).await?;
+    file(&api, scope, export).await
+}
+
+/// All groups, since each takes all that is summed: their number is bounded instead. Without groups, the totals.
+async fn file(api: &Api, scope: Scope, export: Export<UsageQuery>) -> Result<Response, Problem> {
+    let Export { format, query } = export;
+    let mut asked = UsageRequest::new(api, scope, query)?;
+    asked.most = MOST_EXPORTED;
+    let (rows, truncated) = asked.rows(api).await?;
+    if truncated {
+        return Err(bad_query("there are more than 100,000 groups: ask for less time, or with a filter"));
+    }
+    let items = match asked.groups.is_empty() {
+        true => {
+            vec![UsageGroup { sums: api.store.total_usage(&asked.filter).await?, ..UsageGroup::default() }]
+        }
+        false => rows,
+    };
+    let items: Vec<_> = items.into_iter().map(UsageItem::from).collect();
+    let named = asked.groups.iter().flat_map(|group| match group {
+        GroupBy::Day => &["day"][..],
+        GroupBy::Hour | GroupBy::Minute => &["began_at"],
+        GroupBy::App => &["app_id", "app_name"],
+        GroupBy::User => &["user_id", "user_name"],
+        GroupBy::Key => &["key_id", "key_name"],
+        GroupBy::Model => &["model"],
+        GroupBy::Provider => &["provider"],
+    });
+    let mut columns: Vec<_> = named.map(|name| (*name).to_owned()).collect();
+    columns.extend(export::columns::<UsageSums>()?);
+    Ok(export::file("usage", format, columns, stream::iter([Ok(items)])))
+}
+
 /// The dearest groups of everyone's requests alone, without the sums of everything.
 ///
 /// # Errors
@@ -202,7 +266,7 @@ struct UsageRequest {
     from: UsageTime,
     to: UsageTime,
     groups: Vec<GroupBy>,
-    most: u16,
+    most: u32,
     filter: UsageFilter,
 }
 
@@ -217,7 +281,7 @@ impl UsageRequest {
         let (from, to, span) = time::read(from, to, &groups, api.world.now())?;
         let (app, user, key) = (app_id, user_id, key_id);
         let filter = UsageFilter { scope, span, app, user, key, model, provider };
-        Ok(Self { from, to, groups, most, filter })
+        Ok(Self { from, to, groups, most: most.into(), filter })
     }
 
     /// The groups, and whether there are more than were asked for.
@@ -226,8 +290,9 @@ impl UsageRequest {
             [] => Vec::new(),
             groups => api.store.usage(groups, &self.filter, i64::from(self.most) + 1).await?,
         };
-        let truncated = rows.len() > usize::from(self.most);
-        rows.truncate(self.most.into());
+        let most = usize::try_from(self.most).unwrap_or(usize::MAX);
+        let truncated = rows.len() > most;
+        rows.truncate(most);
         Ok((rows, truncated))
     }
 }

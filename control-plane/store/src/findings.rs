@@ -18,7 +18,7 @@ use super::row::Columns as _;
 use super::{Store, Tx};
 
 /// Something that a guardrail found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = FindingView)]
 pub struct Finding {
     /// Later findings have higher ones.

@@ -7,8 +7,9 @@ use jiff::{SignedDuration, Timestamp, ToSpan as _, Zoned};
 use latchkey_api::problem::Problem;
 use latchkey_api::usage::UsageTime;
 use latchkey_core::invalid::{FieldError, Invalid};
+use serde::de::DeserializeOwned;
 
-use crate::form::{FormInput, HtmlForm};
+use crate::form::{Field, FormInput, HtmlForm};
 use crate::frame::Visit;
 
 /// What can be chosen in the field `time`, and its words.
@@ -115,6 +116,28 @@ pub fn with_moments(visit: &Visit, asked: &FormInput) -> Result<FormInput, Probl
     let (from, to) = moments(visit, asked)?;
     let text = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
     Ok(asked.clone().with("from", text(from)).with("to", text(to)))
+}
+
+/// What was asked, with the moments that are meant, and as the API takes it.
+///
+/// # Errors
+/// As [`with_moments`], and whatever else is wrong with these fields.
+pub fn read<T: DeserializeOwned>(
+    visit: &Visit,
+    asked: &FormInput,
+    fields: &[Field],
+) -> Result<(FormInput, T), Problem> {
+    match with_moments(visit, asked) {
+        Ok(asked) => {
+            let query = asked.read(fields)?;
+            Ok((asked, query))
+        }
+        Err(mut problem) => {
+            let others = asked.clone().with("from", "").with("to", "");
+            problem.errors.extend(others.read::<T>(fields).err().into_iter().flat_map(|other| other.errors));
+            Err(problem)
+        }
+    }
 }
 
 /// The moments that were asked for: from the first on, and before the second.

@@ -85,7 +85,7 @@ async fn a_denial_says_why_and_leads_to_its_explanation(test: Test) {
     let key = test.named_key(&app).await;
     test.insert("records", json!({"request_id": "a b&c", "app_id": app["id"], "key_id": key["id"], "user_id": key["user_id"],
         "model": "gpt-4o-mini", "status": 403, "code": "model_not_allowed", "conversation_id": "c/1",
-        "attempts": r#"[{"provider": "openai", "model": "org/m", "status": 503, "end": "status", "duration_ms": 4}]"#})).await;
+        "attempts": json!([{"provider": "openai", "model": "org/m", "status": 503, "end": "status", "duration_ms": 4}]).to_string()})).await;
     let mut eve = Visitor::with_role(&test, "eve@acme.com", "auditor").await;
     let page = eve.open("/admin/logs").await;
     let denial = page.all(".logs .more-of").remove(0);
@@ -187,6 +187,16 @@ async fn a_time_is_chosen_and_kept_and_short_ones_are_by_hour(test: Test) {
     assert_eq!(typed.attribute("#time option[selected]", "value").as_deref(), Some("custom"), "typing chooses");
     let page = boss.open("/admin/findings?time=24h").await;
     assert_eq!(page.all("rect.bar title").len(), 24, "{}", page.main());
+    for requests in [1, 2] {
+        test.insert("records", json!({"at": START_MS - 40 * 3_600_000, "app_id": app["id"]})).await;
+        test.insert("usage_days", json!({"day": START_MS / 86_400_000 - 2, "app_id": app["id"], "model": requests.to_string()})).await;
+        let page = boss.open("/admin/usage?from=2025-12-30&to=2025-12-30").await;
+        assert_eq!(page.all("rect.bar title").len(), 4 * 24, "one day is by hour: {}", page.main());
+        assert_eq!(page.all(".figures dd")[0], requests.to_string());
+    }
+    test.insert("usage_days", json!({"day": START_MS / 86_400_000 - 2, "app_id": app["id"], "model": "3"})).await;
+    let page = boss.open("/admin/usage?from=2025-12-30&to=2025-12-30").await;
+    assert_eq!(page.all("rect.bar title").len(), 4, "the logs do not have them all");
     for page in ["/admin?time=1h&from=2026-01-01", "/admin/usage?time=1h&from=2026-01-01"] {
         let page = boss.open(page).await;
         assert_eq!((page.status, page.all("#from-error").len()), (422, 1), "{}", page.main());
@@ -234,10 +244,12 @@ async fn the_audit_log_is_filtered_and_leads_to_what_was_done_to(test: Test) {
     assert_eq!((page.status, page.all(".scroll tbody > tr").len()), (200, 1), "{}", page.main());
     assert_eq!(page.all(&format!("a[href='{group}']")), ["engineering"]);
     let export = page.attribute("a[download]", "href").unwrap();
-    assert_eq!(export, "/api/v1/audit/export?from=2025-12-31T00%3A00%3A00Z");
+    let page_of_group = page;
+    assert!(export.starts_with("/api/v1/audit/export?format=csv&actor_id="), "{export}");
+    assert!(export.ends_with("&action=group.&from=2025-12-31T00%3A00%3A00Z"), "{export}");
     let page = boss.open("/admin/audit?action=nonsense").await;
     assert_eq!((page.status, page.all("[role=alert]").len()), (400, 1), "{}", page.main());
-    let lines = boss.open(&export).await;
+    let lines = boss.open(&page_of_group.attribute("a[download]:last-of-type", "href").unwrap()).await;
     assert_eq!(lines.headers["content-type"], "application/x-ndjson");
     assert!(lines.text.lines().last().unwrap().contains("group.created"));
 }

@@ -13,7 +13,7 @@ use crate::form::{Field, FieldKind, FilterForm, HtmlForm};
 use crate::format;
 use crate::frame::{Frame, Visit};
 use crate::html;
-use crate::list::{PaginatedList, filtered};
+use crate::list::{ExportLinks, PaginatedList, filtered};
 use crate::period::{self, Step};
 use latchkey_api::Api;
 use latchkey_api::body::Query;
@@ -64,6 +64,7 @@ struct FindingsPage {
     list: PaginatedList<Finding>,
     summary: Option<FindingSummary>,
     charts: Vec<Chart>,
+    links: Option<ExportLinks>,
     categories: Vec<(String, String)>,
     actions: Vec<(&'static str, &'static str)>,
     form: HtmlForm,
@@ -75,10 +76,11 @@ pub async fn page(
     FilterForm(asked): FilterForm,
 ) -> Result<Response, Problem> {
     visit.reader()?;
-    let mut form = period::chosen(asked.form());
+    let (mut form, mut links) = (period::chosen(asked.form()), None);
     let found = async {
         let asked = filters::with_ids(&visit, &api, &asked, &mut form, ("app_id", "user_id")).await?;
-        let query: FindingQuery = period::with_moments(&visit, &asked)?.read(FILTERS)?;
+        let (asked, query): (_, FindingQuery) = period::read(&visit, &asked, FILTERS)?;
+        links = Some(ExportLinks::new("/findings", &asked, FILTERS));
         let query = FindingQuery { limit: Some(ROWS), ..query };
         let sums = of_charts(&api, &query);
         let page = findings::list(visit.reader()?, State(api.clone()), Query(query)).await?;
@@ -92,6 +94,7 @@ pub async fn page(
         list: PaginatedList::of("/admin/findings", &asked, KEPT, page),
         charts: summary.as_ref().map(|found| charts(found, visit.time_zone())).unwrap_or_default(),
         summary,
+        links,
         categories: categories(),
         actions: std::iter::once(("", "any")).chain(ACTIONS.iter().copied()).collect(),
         form,

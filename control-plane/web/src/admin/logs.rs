@@ -19,7 +19,7 @@ use crate::format;
 use crate::frame::{Frame, Visit};
 use crate::guardrails::title;
 use crate::html;
-use crate::list::{PaginatedList, filtered};
+use crate::list::{ExportLinks, PaginatedList, filtered};
 use crate::period;
 
 const FILTERS: &[Field] = &[
@@ -71,6 +71,7 @@ struct LogsPage {
     frame: Frame,
     list: PaginatedList<Record>,
     providers: Vec<(String, String)>,
+    links: Option<ExportLinks>,
     codes: Vec<(String, String)>,
     categories: Vec<(String, String)>,
     form: HtmlForm,
@@ -97,11 +98,12 @@ pub async fn list(
     FilterForm(asked): FilterForm,
 ) -> Result<Response, Problem> {
     visit.reader()?;
-    let mut form = period::chosen(asked.form());
+    let (mut form, mut links) = (period::chosen(asked.form()), None);
     let found = async {
         let asked = filters::with_ids(&visit, &api, &asked, &mut form, ("app_id", "user_id")).await?;
         let asked = filters::with_key(&visit, &api, asked, &mut form).await?;
-        let query: RecordQuery = period::with_moments(&visit, &asked)?.read(FILTERS)?;
+        let (asked, query): (_, RecordQuery) = period::read(&visit, &asked, FILTERS)?;
+        links = Some(ExportLinks::new("/logs", &asked, FILTERS));
         let query = RecordQuery { limit: Some(ROWS), ..query };
         logs::list(visit.reader()?, State(api.clone()), Query(query)).await
     };
@@ -111,7 +113,7 @@ pub async fn list(
     let providers = filters::upstream_options(&visit, &api).await?;
     let frame = visit.frame("Logs");
     let (codes, categories) = (denials::choices(form.value("code")), categories());
-    let page = html(&LogsPage { frame, list, providers, codes, categories, form })?;
+    let page = html(&LogsPage { frame, list, providers, links, codes, categories, form })?;
     Ok((status, page).into_response())
 }
 

@@ -17,7 +17,7 @@ use crate::form::{Field, FieldKind, FilterForm, FormInput, HtmlForm};
 use crate::format::{self, Time};
 use crate::frame::{Frame, Visit};
 use crate::html;
-use crate::list::filtered;
+use crate::list::{ExportLinks, filtered};
 use crate::period::{self, Step, UsagePeriod};
 
 const FILTERS: &[Field] = &[
@@ -26,6 +26,18 @@ const FILTERS: &[Field] = &[
     ("time", FieldKind::Aside),
     ("from", FieldKind::Aside),
     ("to", FieldKind::Aside),
+    ("app_id", FieldKind::Optional),
+    ("user_id", FieldKind::Optional),
+    ("key_id", FieldKind::Optional),
+    ("model", FieldKind::Optional),
+    ("provider", FieldKind::Optional),
+];
+
+/// What an export is asked.
+const EXPORTED: &[Field] = &[
+    ("group_by", FieldKind::Text),
+    ("from", FieldKind::Text),
+    ("to", FieldKind::Text),
     ("app_id", FieldKind::Optional),
     ("user_id", FieldKind::Optional),
     ("key_id", FieldKind::Optional),
@@ -57,6 +69,7 @@ struct UsagePage {
     /// Each way to group, its words, its page and whether it is this one.
     tabs: Vec<(String, &'static str, bool)>,
     by: String,
+    links: Option<ExportLinks>,
     words: &'static str,
     /// The time that is summed, in words.
     span: String,
@@ -99,7 +112,7 @@ pub async fn page(
     visit.reader()?;
     let chosen = BY.iter().find(|(by, _)| *by == asked.text("by"));
     let (by, words) = chosen.copied().unwrap_or(BY[0]);
-    let mut form = period::chosen(asked.form());
+    let (mut form, mut links) = (period::chosen(asked.form()), None);
     if form.value("time").is_empty() {
         form = form.with("time", "30d");
     }
@@ -107,6 +120,14 @@ pub async fn page(
         let asked = filters::with_ids(&visit, &api, &asked, &mut form, ("app_id", "user_id")).await?;
         let UsagePeriod { from, to, step } = period::usage(&visit, &asked)?;
         let query = UsageQuery { from, to, ..asked.read(FILTERS)? };
+        let time = |time: Option<UsageTime>| match time {
+            None => String::new(),
+            Some(UsageTime::Day(day)) => day.to_string(),
+            Some(UsageTime::At(at)) => at.to_string(),
+        };
+        let group_by = if by == "day" { step.group() } else { by };
+        let asked = asked.with("from", time(from)).with("to", time(to)).with("group_by", group_by);
+        links = Some(ExportLinks::new("/usage", &asked, EXPORTED));
         find(&visit, &api, query, step, by).await.map(Some)
     };
     let found = found.await;
@@ -115,7 +136,7 @@ pub async fn page(
     let tabs = BY.iter().map(|(to, words)| (tab(&asked, to), *words, *to == by)).collect();
     let (frame, by) = (visit.frame("Usage"), by.to_owned());
     let span = found.as_ref().map(|found| span(&found.days, visit.time_zone())).unwrap_or_default();
-    let page = html(&UsagePage { frame, found, providers, tabs, by, words, span, form })?;
+    let page = html(&UsagePage { frame, found, providers, tabs, by, links, words, span, form })?;
     Ok((status, page).into_response())
 }
 
@@ -131,11 +152,15 @@ async fn find(
         Ok::<_, Problem>(usage::read(visit.reader()?, State(api.clone()), Query(query)).await?.0)
     };
     let days = sum(step.group(), None).await?;
-    let zone = visit.time_zone();
+    let is_a_day = matches!((days.from, days.to), (UsageTime::Day(from), UsageTime::Day(to)) if from == to);
+    let hours = if is_a_day { Some(sum(Step::Hour.group(), None).await?) } else { None };
+    // Logs end sooner than sums.
+    let hours = hours.filter(|hours| hours.totals.requests == days.totals.requests);
+    let charts = charts(hours.as_ref().unwrap_or(&days), visit.time_zone());
     let of_no_one = query.app_id.or(query.user_id).or(query.key_id).is_none();
     let (items, truncated) = match by {
         KEYS if of_no_one => {
-            return Ok(UsageTable { charts: charts(&days, zone), days, groups: GroupTable::NoSubject });
+            return Ok(UsageTable { charts, days, groups: GroupTable::NoSubject });
         }
         "day" => (days.items.clone(), days.truncated),
         by => {
@@ -143,8 +168,8 @@ async fn find(
             (groups.items, groups.truncated)
         }
     };
-    let rows = items.into_iter().take(ROWS.into()).map(|item| row(item, by, zone)).collect();
-    Ok(UsageTable { charts: charts(&days, zone), days, groups: GroupTable::MostExpensive(rows, truncated) })
+    let rows = items.into_iter().take(ROWS.into()).map(|item| row(item, by, visit.time_zone())).collect();
+    Ok(UsageTable { charts, days, groups: GroupTable::MostExpensive(rows, truncated) })
 }
 
 /// When sums begin and end, in words.

@@ -13,7 +13,7 @@ use crate::form::{Field, FieldKind, FilterForm, FormInput, HtmlForm};
 use crate::format::{self, Time};
 use crate::frame::{Frame, Visit};
 use crate::html;
-use crate::list::{PaginatedList, filtered};
+use crate::list::{ExportLinks, PaginatedList, filtered};
 use crate::period;
 use latchkey_api::Api;
 use latchkey_api::body::{PathParams, Query};
@@ -58,6 +58,13 @@ const FILTERS: &[Field] = &[
     ("request_id", FieldKind::Optional),
     ("cursor", FieldKind::Optional),
 ];
+/// What an export is asked.
+const EXPORTED: &[Field] = &[
+    ("from", FieldKind::Optional),
+    ("to", FieldKind::Optional),
+    ("request_id", FieldKind::Optional),
+    ("action", FieldKind::Optional),
+];
 /// The filters that the next page keeps.
 const KEPT: &[&str] = &["show", "time", "from", "to", "request_id"];
 
@@ -74,6 +81,7 @@ struct MyFindingsPage {
     times: String,
     /// Of which time it is, where one was asked for.
     span: Option<String>,
+    links: Option<ExportLinks>,
     form: HtmlForm,
     tab: FindingTab,
     /// The one request that is shown; empty for all.
@@ -92,9 +100,11 @@ pub async fn page(
     let app = read(&visit, &api, id).await?;
     let tab = TABS.into_iter().find(|tab| tab.word == asked.text("show")).unwrap_or(TABS[0]);
     let path = format!("/apps/{id}/findings");
-    let form = period::chosen(asked.form());
+    let (form, mut links) = (period::chosen(asked.form()), None);
     let found = async {
-        let query: FindingQuery = period::with_moments(&visit, &asked)?.read(FILTERS)?;
+        let asked = period::with_moments(&visit, &asked)?.with("action", tab.actions.unwrap_or_default());
+        links = Some(ExportLinks::new(&format!("/me/apps/{id}/findings"), &asked, EXPORTED));
+        let query: FindingQuery = asked.with("action", "").read(FILTERS)?;
         let FindingQuery { from, to, .. } = query;
         let (mut found, mut normal) = Default::default();
         if tab == NORMAL {
@@ -143,6 +153,7 @@ pub async fn page(
         tab,
         request_id: asked.text("request_id").to_owned(),
         times: tab_times(&asked),
+        links,
         form,
     })?;
     Ok((status, page).into_response())

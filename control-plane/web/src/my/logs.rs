@@ -22,7 +22,7 @@ use crate::form::{Field, FieldKind, FilterForm, HtmlForm};
 use crate::format;
 use crate::frame::{Frame, Visit};
 use crate::html;
-use crate::list::{PaginatedList, filtered};
+use crate::list::{ExportLinks, PaginatedList, filtered};
 use crate::period::{self, Step, UsagePeriod};
 
 const ROWS: u16 = 25;
@@ -67,6 +67,7 @@ struct MyLogsPage {
     /// Of which time the sums are, where one was asked for.
     span: Option<String>,
     charts: [Chart; 2],
+    links: Option<ExportLinks>,
     codes: Vec<(String, String)>,
     categories: Vec<(String, String)>,
     form: HtmlForm,
@@ -80,9 +81,10 @@ pub async fn page(
     FilterForm(asked): FilterForm,
 ) -> Result<Response, Problem> {
     let app = read(&visit, &api, id).await?;
-    let form = period::chosen(asked.form());
+    let (form, mut links) = (period::chosen(asked.form()), None);
     let found = async {
-        let query: RecordQuery = period::with_moments(&visit, &asked)?.read(FILTERS)?;
+        let (asked, query): (_, RecordQuery) = period::read(&visit, &asked, FILTERS)?;
+        links = Some(ExportLinks::new(&format!("/me/apps/{id}/logs"), &asked, FILTERS));
         let query = RecordQuery { limit: Some(ROWS), ..query };
         logs::list_of_my_app(visit.person(), State(api.clone()), PathParams(id), Query(query)).await
     };
@@ -107,6 +109,7 @@ pub async fn page(
         usage,
         span,
         charts,
+        links,
         codes: denials::choices(form.value("code")),
         categories: categories(),
         form,
