@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
+use futures::{FutureExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use latchkey_core::chain::{AuditEntry, AuditLink};
 use latchkey_service::audit;
@@ -16,11 +17,12 @@ use uuid::Uuid;
 use super::Api;
 use super::auth::ReaderGuard;
 use super::body::Query;
+use super::export::{self, Export, ExportFormat, ExportQuery, PAGE, columns, pages};
 use super::pagination::{ListPage, bad_query, in_order, paging};
 use super::problem::Problem;
 
 /// Something that was done.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct AuditView {
     /// Its place in the chain: 1, 2, ….
     pub number: i64,
@@ -78,19 +80,6 @@ pub struct AuditQuery {
     pub to: Option<Timestamp>,
 }
 
-/// Which part of the chain.
-#[derive(Clone, Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub struct ExportQuery {
-    /// Begin with the first entry at this moment or later.
-    #[param(value_type = Option<String>, format = DateTime)]
-    pub from: Option<Timestamp>,
-    /// End with the last entry before this moment.
-    #[param(value_type = Option<String>, format = DateTime)]
-    pub to: Option<Timestamp>,
-}
-
 impl From<AuditLink> for AuditView {
     fn from(link: AuditLink) -> Self {
         let AuditLink { number, entry, previous: _, hash: _ } = link;
@@ -133,8 +122,14 @@ pub async fn list(
     State(api): State<Api>,
     Query(query): Query<AuditQuery>,
 ) -> Result<ListPage<AuditView>, Problem> {
-    let AuditQuery { cursor, limit, app_id, actor_id, subject_id, action, from, to } = query;
-    let paging = paging(cursor.as_deref(), limit, None)?;
+    let paging = paging(query.cursor.as_deref(), query.limit, None)?;
+    let filter = filter(query)?;
+    let rows = api.store.audit(&AuditFilter { before: paging.after, ..filter }, paging.rows()).await?;
+    Ok(paging.page(rows, |link| link.number, AuditView::from))
+}
+
+fn filter(query: AuditQuery) -> Result<AuditFilter, Problem> {
+    let AuditQuery { cursor: _, limit: _, app_id, actor_id, subject_id, action, from, to } = query;
     in_order(from, to)?;
     if action.as_deref().is_some_and(|action| !is_action(action)) {
         return Err(bad_query(
@@ -148,7 +143,7 @@ pub async fn list(
         Some(action) if action.ends_with('.') => (Some(action), None),
         action => (None, action),
     };
-    let filter = AuditFilter {
+    Ok(AuditFilter {
         app: app_id.map(|id| id.to_string()),
         actor: actor_id.map(|id| id.to_string()),
         subject: subject_id,
@@ -156,10 +151,8 @@ pub async fn list(
         action_prefix,
         from,
         to,
-        before: paging.after,
-    };
-    let rows = api.store.audit(&filter, paging.rows()).await?;
-    Ok(paging.page(rows, |link| link.number, AuditView::from))
+        before: None,
+    })
 }
 
 /// Gives the audit log away, oldest first, as lines of JSON: what each entry says, its `number`, and in
@@ -170,22 +163,41 @@ pub async fn list(
 /// `action`, `subject_kind`, `subject_id`, `subject_name`, `app_id` and `data` as UTF-8 with its length in
 /// bytes before it (8 bytes, big-endian). Numbers follow each other without a gap. `latchkey audit
 /// verify --file` checks all that.
-#[utoipa::path(get, path = "/api/v1/audit/export", tag = "audit", operation_id = "export_audit", params(ExportQuery),
+///
+/// With any filter but `from` and `to`, these are the entries that it leaves, newest first: no chain, and nothing to
+/// verify. So with `format=csv`, which has no hashes.
+#[utoipa::path(get, path = "/api/v1/audit/export", tag = "audit", operation_id = "export_audit", 
+    params(ExportQuery, AuditQuery),
     security(("token" = [])), responses(
         (status = 200, body = String, content_type = "application/x-ndjson"),
         (status = "4XX", body = Problem)))]
 pub async fn export(
     _: ReaderGuard,
     State(api): State<Api>,
-    Query(ExportQuery { from, to }): Query<ExportQuery>,
+    Export { format, query }: Export<AuditQuery>,
 ) -> Result<Response, Problem> {
-    in_order(from, to)?;
-    let lines = audit::export(&api.store, from, to).await?;
-    let headers = [
-        (header::CONTENT_TYPE, "application/x-ndjson"),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"latchkey-audit.ndjson\""),
-    ];
-    Ok((headers, Body::from_stream(lines)).into_response())
+    let filter = filter(query)?;
+    let AuditFilter { app, actor, subject, action, action_prefix, from, to, before: _ } = &filter;
+    let narrowed = [app, actor, subject, action, action_prefix].into_iter().any(Option::is_some);
+    if format == ExportFormat::Ndjson && !narrowed {
+        let lines = audit::export(&api.store, *from, *to).await?;
+        let headers = [
+            (header::CONTENT_TYPE, "application/x-ndjson"),
+            (header::CONTENT_DISPOSITION, "attachment; filename=\"latchkey-audit.ndjson\""),
+        ];
+        return Ok((headers, Body::from_stream(lines)).into_response());
+    }
+    let store = api.store.clone();
+    let read = move |before| {
+        let (store, filter) = (store.clone(), AuditFilter { before, ..filter.clone() });
+        async move { store.audit(&filter, PAGE).await }.boxed()
+    };
+    let entries = pages(read, |link: &AuditLink| link.number);
+    if format == ExportFormat::Ndjson {
+        return Ok(export::file("audit", format, Vec::new(), entries));
+    }
+    let views = entries.map_ok(|page| page.into_iter().map(AuditView::from).collect::<Vec<_>>());
+    Ok(export::file("audit", format, columns::<AuditView>()?, views))
 }
 
 fn is_action(text: &str) -> bool {

@@ -21,6 +21,11 @@ pub fn finish(document: &mut OpenApi) {
     components.add_security_scheme("token", SecurityScheme::Http(bearer));
     components.add_security_scheme("session", SecurityScheme::ApiKey(cookie));
     let by = |scheme| SecurityRequirement::new(scheme, [""; 0]);
+    for (path, item) in &mut document.paths.paths {
+        if path.ends_with("/export") {
+            operations(item).for_each(without_pages);
+        }
+    }
     for operation in document.paths.paths.values_mut().flat_map(operations) {
         if let Some(ways) = operation.security.as_mut().filter(|ways| ways.contains(&by("token"))) {
             ways.push(by("session"));
@@ -41,6 +46,19 @@ pub fn finish(document: &mut OpenApi) {
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     let PathItem { get, put, post, delete, patch, .. } = item;
     [get, put, post, delete, patch].into_iter().flatten()
+}
+
+/// An export takes the filters of its list, and has no pages.
+fn without_pages(operation: &mut Operation) {
+    let is_of_pages = |parameter: &RefOr<Parameter>| match parameter {
+        RefOr::T(parameter) => matches!(&*parameter.name, "cursor" | "limit"),
+        RefOr::Ref(_) => false,
+    };
+    operation.parameters.get_or_insert_default().retain(|parameter| !is_of_pages(parameter));
+    if let Some(RefOr::T(response)) = operation.responses.responses.get_mut("200") {
+        let text = response.content.get("application/x-ndjson").cloned();
+        response.content.extend(text.map(|text| ("text/csv".to_owned(), text)));
+    }
 }
 
 fn mark_problem(response: &mut Response) {

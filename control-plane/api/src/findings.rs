@@ -3,11 +3,14 @@
 mod summary;
 
 use axum::extract::State;
+use axum::response::Response;
+use futures::FutureExt as _;
 use uuid::Uuid;
 
 use super::Api;
 use super::auth::{Person, ReaderGuard};
 use super::body::{PathParams, Query};
+use super::export::{self, Export, ExportQuery, PAGE, columns, pages};
 use super::pagination::{ListPage, bad_query, in_order, paging};
 use super::problem::Problem;
 use latchkey_core::guardrails::GuardrailCategory;
@@ -70,10 +73,52 @@ pub async fn list_of_my_app(
     page(&api, scope, query).await
 }
 
+/// Gives away what guardrails found, newest first, as lines of JSON or as CSV: all that the filters leave.
+#[utoipa::path(get, path = "/api/v1/findings/export", tag = "findings", operation_id = "export_findings",
+    params(ExportQuery, FindingQuery), security(("token" = [])), responses(
+        (status = 200, body = String, content_type = "application/x-ndjson"),
+        (status = "4XX", body = Problem)))]
+pub async fn export(
+    _: ReaderGuard,
+    State(api): State<Api>,
+    export: Export<FindingQuery>,
+) -> Result<Response, Problem> {
+    file(&api, Scope::Everything, export)
+}
+
+/// Gives away what guardrails found in requests of an app, newest first, as lines of JSON or as CSV: everyone's where one may see them all, and
+/// otherwise one's own.
+#[utoipa::path(get, path = "/api/v1/me/apps/{id}/findings/export", tag = "me", operation_id = "export_my_app_findings",
+    params(("id" = Uuid, Path), ExportQuery, FindingQuery), security(("token" = [])), responses(
+        (status = 200, body = String, content_type = "application/x-ndjson"),
+        (status = "4XX", body = Problem)))]
+pub async fn export_of_my_app(
+    person: Person,
+    State(api): State<Api>,
+    PathParams(id): PathParams<Uuid>,
+    export: Export<FindingQuery>,
+) -> Result<Response, Problem> {
+    let scope = api.scope_of_app(&person, id).await?;
+    file(&api, scope, export)
+}
+
+fn file(api: &Api, scope: Scope, export: Export<FindingQuery>) -> Result<Response, Problem> {
+    let Export { format, query } = export;
+    refuse_unknown_words(&query)?;
+    let (store, now) = (api.store.clone(), api.world.now());
+    let read = move |before| {
+        let (store, scope, query) = (store.clone(), scope.clone(), query.clone());
+        async move { store.findings(&scope, &query, (before, now), PAGE).await }.boxed()
+    };
+    let columns = columns::<Finding>()?;
+    Ok(export::file("findings", format, columns, pages(read, |finding: &Finding| finding.id)))
+}
+
 async fn page(api: &Api, scope: Scope, query: FindingQuery) -> Result<ListPage<Finding>, Problem> {
     let paging = paging(query.cursor.as_deref(), query.limit, None)?;
     refuse_unknown_words(&query)?;
-    let rows = api.store.findings(&scope, &query, paging.after, paging.rows()).await?;
+    let place = (paging.after, api.world.now());
+    let rows = api.store.findings(&scope, &query, place, paging.rows()).await?;
     Ok(paging.page(rows, |finding| finding.id, |finding| finding))
 }
 

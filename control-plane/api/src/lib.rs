@@ -15,6 +15,7 @@ pub mod document;
 pub mod email;
 pub mod events;
 pub mod explain;
+pub mod export;
 pub mod findings;
 pub mod gateways;
 pub mod groups;
@@ -279,9 +280,12 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(gateways::lost))
         .routes(routes!(gateways::write_off))
         .routes(routes!(logs::list))
+        .routes(routes!(logs::export))
         .routes(routes!(findings::list))
+        .routes(routes!(findings::export))
         .routes(routes!(findings::summary))
         .routes(routes!(usage::read))
+        .routes(routes!(usage::export))
         .routes(routes!(events::list))
         .routes(routes!(webhooks::list, webhooks::create))
         .routes(routes!(webhooks::read, webhooks::update, webhooks::delete))
@@ -296,11 +300,14 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(audit::export))
         .routes(routes!(logs::list_mine))
         .routes(routes!(logs::list_of_my_app))
+        .routes(routes!(logs::export_of_my_app))
         .routes(routes!(findings::list_mine))
         .routes(routes!(findings::list_of_my_app))
+        .routes(routes!(findings::export_of_my_app))
         .routes(routes!(findings::summary_of_my_app))
         .routes(routes!(usage::read_mine))
         .routes(routes!(usage::read_of_my_app))
+        .routes(routes!(usage::export_of_my_app))
 }
 
 /// The OpenAPI document.

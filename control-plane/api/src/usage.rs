@@ -1,10 +1,13 @@
 //! `/api/v1/usage`
 
+mod time;
+
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
+use futures::stream;
+use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan as _};
 use latchkey_store::conditions::Scope;
 use latchkey_store::usage::{GroupBy, UsageFilter, UsageGroup};
 use serde::{Deserialize, Serialize};
@@ -14,26 +17,28 @@ use uuid::Uuid;
 use super::Api;
 use super::auth::{Person, ReaderGuard};
 use super::body::{PathParams, Query};
-use super::pagination::{bad_query, in_order};
+use super::export::{self, Export, ExportQuery};
+use super::pagination::bad_query;
 use super::problem::Problem;
 
 pub use latchkey_store::usage::UsageSums;
+pub use time::UsageTime;
 
 /// The most groups in one answer.
 const MOST_GROUPS: u16 = 1000;
-
-const SECONDS_OF_A_DAY: i64 = 86_400;
+/// The most groups in one file.
+const MOST_EXPORTED: u32 = 100_000;
 
 /// What requests did, summed.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct UsageView {
-    /// From this day on.
-    #[schema(value_type = String, format = Date)]
-    pub from: Date,
-    /// Up to this day, with it.
-    #[schema(value_type = String, format = Date)]
-    pub to: Date,
-    /// One for each group that has any: the newest day first, and the dearest first of each day. At
+    /// From this day on, in UTC; or from this moment on.
+    #[schema(value_type = String)]
+    pub from: UsageTime,
+    /// Up to this day, with it; or up to this moment.
+    #[schema(value_type = String)]
+    pub to: UsageTime,
+    /// One for each group that has any: the newest time first, and the dearest first of each. At
     /// most as many as were asked for.
     pub items: Vec<UsageItem>,
     /// Whether there are more groups than fit: ask for fewer days or with a filter.
@@ -49,6 +54,10 @@ pub struct UsageItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = Date)]
     pub day: Option<Date>,
+    /// When the hour or minute began, where grouped by one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub began_at: Option<Timestamp>,
     /// The app.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app_id: Option<Uuid>,
@@ -83,16 +92,19 @@ pub struct UsageItem {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct UsageQuery {
-    /// Any of `day`, `app`, `user`, `key`, `model` and `provider`, with commas between. Left out: only
-    /// the totals.
-    #[param(pattern = "^((day|app|user|key|model|provider)(,(day|app|user|key|model|provider))*)?$")]
+    /// Any of `day`, `hour` or `minute`, `app`, `user`, `key`, `model` and `provider`, with commas between. Left
+    /// out: only the totals. Hours and minutes are summed from the logs.
+    #[param(
+        pattern = "^((day|hour|minute|app|user|key|model|provider)(,(day|hour|minute|app|user|key|model|provider))*)?$"
+    )]
     pub group_by: Option<String>,
-    /// From this day on, in UTC: 29 days before the last by default.
-    #[param(value_type = Option<String>, format = Date)]
-    pub from: Option<Date>,
-    /// Up to this day, with it: today by default.
-    #[param(value_type = Option<String>, format = Date)]
-    pub to: Option<Date>,
+    /// From this day on, in UTC, as in `2026-01-31`: 29 days before the last by default. Or from this moment on, as in
+    /// `2026-01-31T09:00:00Z`: then sums come from the logs, of 48 hours at most.
+    #[param(value_type = Option<String>)]
+    pub from: Option<UsageTime>,
+    /// Up to this day, with it: today by default. Or up to this moment.
+    #[param(value_type = Option<String>)]
+    pub to: Option<UsageTime>,
     /// Only of this app.
     pub app_id: Option<Uuid>,
     /// Only of this user.
@@ -110,9 +122,10 @@ pub struct UsageQuery {
 
 impl From<UsageGroup> for UsageItem {
     fn from(usage: UsageGroup) -> Self {
-        let UsageGroup { day, app, user, key, model, provider, sums } = usage;
+        let UsageGroup { day, began_at, app, user, key, model, provider, sums } = usage;
         Self {
-            day: day.and_then(date),
+            day: day.and_then(time::date),
+            began_at: began_at.and_then(|ms| Timestamp::from_millisecond(ms).ok()),
             app_id: app.0,
             app_name: app.1,
             user_id: user.0,
@@ -164,6 +177,65 @@ pub async fn read_of_my_app(
     sum(&api, scope, query).await
 }
 
+/// Gives away sums of what requests did, as lines of JSON or as CSV: 100,000 groups at most.
+#[utoipa::path(get, path = "/api/v1/usage/export", tag = "usage", operation_id = "export_usage",
+    params(ExportQuery, UsageQuery), security(("token" = [])), responses(
+        (status = 200, body = String, content_type = "application/x-ndjson"),
+        (status = "4XX", body = Problem)))]
+pub async fn export(
+    _: ReaderGuard,
+    State(api): State<Api>,
+    export: Export<UsageQuery>,
+) -> Result<Response, Problem> {
+    file(&api, Scope::Everything, export).await
+}
+
+/// Gives away sums of what requests of an app did, as lines of JSON or as CSV: everyone's where one may see them all,
+/// and otherwise one's own.
+#[utoipa::path(get, path = "/api/v1/me/apps/{id}/usage/export", tag = "me", operation_id = "export_my_app_usage",
+    params(("id" = Uuid, Path), ExportQuery, UsageQuery), security(("token" = [])), responses(
+        (status = 200, body = String, content_type = "application/x-ndjson"),
+        (status = "4XX", body = Problem)))]
+pub async fn export_of_my_app(
+    person: Person,
+    State(api): State<Api>,
+    PathParams(id): PathParams<Uuid>,
+    export: Export<UsageQuery>,
+) -> Result<Response, Problem> {
+    let scope = api.scope_of_app(&person, id).await?;
+    file(&api, scope, export).await
+}
+
+/// All groups, since each takes all that is summed: their number is bounded instead. Without groups, the totals.
+async fn file(api: &Api, scope: Scope, export: Export<UsageQuery>) -> Result<Response, Problem> {
+    let Export { format, query } = export;
+    let mut asked = UsageRequest::new(api, scope, query)?;
+    asked.most = MOST_EXPORTED;
+    let (rows, truncated) = asked.rows(api).await?;
+    if truncated {
+        return Err(bad_query("there are more than 100,000 groups: ask for less time, or with a filter"));
+    }
+    let items = match asked.groups.is_empty() {
+        true => {
+            vec![UsageGroup { sums: api.store.total_usage(&asked.filter).await?, ..UsageGroup::default() }]
+        }
+        false => rows,
+    };
+    let items: Vec<_> = items.into_iter().map(UsageItem::from).collect();
+    let named = asked.groups.iter().flat_map(|group| match group {
+        GroupBy::Day => &["day"][..],
+        GroupBy::Hour | GroupBy::Minute => &["began_at"],
+        GroupBy::App => &["app_id", "app_name"],
+        GroupBy::User => &["user_id", "user_name"],
+        GroupBy::Key => &["key_id", "key_name"],
+        GroupBy::Model => &["model"],
+        GroupBy::Provider => &["provider"],
+    });
+    let mut columns: Vec<_> = named.map(|name| (*name).to_owned()).collect();
+    columns.extend(export::columns::<UsageSums>()?);
+    Ok(export::file("usage", format, columns, stream::iter([Ok(items)])))
+}
+
 /// The dearest groups of everyone's requests alone, without the sums of everything.
 ///
 /// # Errors
@@ -191,10 +263,10 @@ async fn sum(api: &Api, scope: Scope, query: UsageQuery) -> Result<Json<UsageVie
 
 /// A query that was read.
 struct UsageRequest {
-    from: Date,
-    to: Date,
+    from: UsageTime,
+    to: UsageTime,
     groups: Vec<GroupBy>,
-    most: u16,
+    most: u32,
     filter: UsageFilter,
 }
 
@@ -206,13 +278,10 @@ impl UsageRequest {
             return Err(bad_query("`limit` must be 1 to 1000"));
         }
         let groups = groups(group_by.as_deref().unwrap_or_default())?;
-        let to = to.unwrap_or_else(|| api.world.now().to_zoned(TimeZone::UTC).date());
-        let from = from.or_else(|| to.checked_sub(29.days()).ok()).unwrap_or(to);
-        in_order(Some(from), Some(to))?;
-        let (first, last) = (day(from)?, day(to)?);
+        let (from, to, span) = time::read(from, to, &groups, api.world.now())?;
         let (app, user, key) = (app_id, user_id, key_id);
-        let filter = UsageFilter { scope, from: first, to: last, app, user, key, model, provider };
-        Ok(Self { from, to, groups, most, filter })
+        let filter = UsageFilter { scope, span, app, user, key, model, provider };
+        Ok(Self { from, to, groups, most: most.into(), filter })
     }
 
     /// The groups, and whether there are more than were asked for.
@@ -221,8 +290,9 @@ impl UsageRequest {
             [] => Vec::new(),
             groups => api.store.usage(groups, &self.filter, i64::from(self.most) + 1).await?,
         };
-        let truncated = rows.len() > usize::from(self.most);
-        rows.truncate(self.most.into());
+        let most = usize::try_from(self.most).unwrap_or(usize::MAX);
+        let truncated = rows.len() > most;
+        rows.truncate(most);
         Ok((rows, truncated))
     }
 }
@@ -233,26 +303,20 @@ fn groups(text: &str) -> Result<Vec<GroupBy>, Problem> {
         .filter(|word| !word.is_empty())
         .map(|word| match word {
             "day" => Ok(GroupBy::Day),
+            "hour" => Ok(GroupBy::Hour),
+            "minute" => Ok(GroupBy::Minute),
             "app" => Ok(GroupBy::App),
             "user" => Ok(GroupBy::User),
             "key" => Ok(GroupBy::Key),
             "model" => Ok(GroupBy::Model),
             "provider" => Ok(GroupBy::Provider),
-            _ => Err(bad_query("`group_by` takes a comma-separated list of `day`, `app`, `user`, `key`, `model`, and `provider`")),
+            _ => Err(bad_query("`group_by` takes a comma-separated list of `day`, `hour`, `minute`, `app`, `user`, `key`, `model`, and `provider`")),
         })
         .collect::<Result<Vec<_>, _>>()?;
     groups.sort_unstable();
     groups.dedup();
+    if groups.contains(&GroupBy::Hour) && groups.contains(&GroupBy::Minute) {
+        return Err(bad_query("`group_by` takes `hour` or `minute`, not both"));
+    }
     Ok(groups)
-}
-
-/// Days since 1970.
-fn day(date: Date) -> Result<i64, Problem> {
-    let midnight = date.to_zoned(TimeZone::UTC).map_err(|_| bad_query("`from` or `to` is out of range"))?;
-    Ok(midnight.timestamp().as_second().div_euclid(SECONDS_OF_A_DAY))
-}
-
-fn date(day: i64) -> Option<Date> {
-    let midnight = Timestamp::from_second(day.checked_mul(SECONDS_OF_A_DAY)?).ok()?;
-    Some(midnight.to_zoned(TimeZone::UTC).date())
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use jiff::{SignedDuration, Timestamp};
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, Arguments as _, AssertSqlSafe, FromRow};
@@ -28,6 +29,20 @@ pub struct Conditions {
     sql: String,
     values: Vec<Value>,
 }
+
+/// The time that a list is of.
+#[derive(Clone, Copy, Debug)]
+pub struct ListedTime {
+    /// At this moment or later.
+    pub from: Option<Timestamp>,
+    /// Before this one.
+    pub to: Option<Timestamp>,
+    /// The present, up to which a time without an end goes.
+    pub now: Timestamp,
+}
+
+/// Up to this long, the rows of a time are counted among the few.
+const SHORT: SignedDuration = SignedDuration::from_hours(48);
 
 #[derive(Debug)]
 enum Value {
@@ -75,7 +90,7 @@ impl Conditions {
         self
     }
 
-    /// `condition` is SQL up to the value, as in `app_id =`; none asks for nothing.
+    /// `condition` is SQL up to the value, as in `app_id =`, or around each `{}`; none asks for nothing.
     #[must_use]
     pub fn text(self, condition: &'static str, value: Option<impl ToString>) -> Self {
         self.with(condition, value.map(|value| Value::Text(value.to_string())))
@@ -98,11 +113,34 @@ impl Conditions {
         self
     }
 
+    /// Of a list by id, newest first: only rows of this time, whose ids grow about as their times do. A short time is
+    /// found by the index of times, and then by ids alone; in a longer one the newest are soon found without it, while
+    /// with it each row would be read and sorted.
+    #[must_use]
+    pub fn listed(mut self, table: &'static str, time: ListedTime) -> Self {
+        let ListedTime { from, to, now } = time;
+        let (first, last) = (from.map(Timestamp::as_millisecond), to.map(Timestamp::as_millisecond));
+        if let Some((from, first)) = from.zip(first)
+            && to.unwrap_or(now).duration_since(from) <= SHORT
+        {
+            self.values.extend([Value::Number(first), Value::Number(last.unwrap_or(i64::MAX))]);
+            let (to, from) = (self.values.len(), self.values.len() - 1);
+            let found = format!("(SELECT {{}}(id + 0) FROM {table} WHERE at >= ${from} AND at < ${to})");
+            let (least, most) = (found.replace("{}", "MIN"), found.replace("{}", "MAX"));
+            let _ = write!(self.sql, " AND id >= COALESCE({least}, 0) AND id <= COALESCE({most}, -1)");
+        }
+        self.number("at + 0 >=", first).number("at + 0 <", last)
+    }
+
     fn with(mut self, condition: &'static str, value: Option<Value>) -> Self {
         if let Some(value) = value {
             self.values.push(value);
+            let number = format!("${}", self.values.len());
             // Writing into a string does not fail.
-            let _ = write!(self.sql, " AND {condition} ${}", self.values.len());
+            let _ = match condition.contains("{}") {
+                true => write!(self.sql, " AND {}", condition.replace("{}", &number)),
+                false => write!(self.sql, " AND {condition} {number}"),
+            };
         }
         self
     }

@@ -11,14 +11,14 @@ use sqlx::{FromRow, Row as _};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::conditions::{Conditions, Scope};
+use super::conditions::{Conditions, ListedTime, Scope};
 use super::ledger::bulk::Bulk;
 use super::ledger::bulk::Column::{self, Number, Text};
 use super::row::Columns as _;
 use super::{Store, Tx};
 
 /// Something that a guardrail found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = FindingView)]
 pub struct Finding {
     /// Later findings have higher ones.
@@ -192,7 +192,7 @@ impl FromRow<'_, AnyRow> for Finding {
     }
 }
 
-/// What of a query chooses findings.
+/// What of a query chooses findings, without its time.
 pub(super) fn conditions(scope: &Scope, query: &FindingQuery) -> Conditions {
     let FindingQuery {
         cursor: _,
@@ -207,8 +207,8 @@ pub(super) fn conditions(scope: &Scope, query: &FindingQuery) -> Conditions {
         action,
         direction,
         change_request_id,
-        from,
-        to,
+        from: _,
+        to: _,
     } = query;
     Conditions::within(scope)
         .text("request_id =", request_id.as_ref())
@@ -221,8 +221,6 @@ pub(super) fn conditions(scope: &Scope, query: &FindingQuery) -> Conditions {
         .any_of("action", action.as_deref())
         .text("direction =", direction.as_ref())
         .text("change_request_id <> '' AND change_request_id =", change_request_id.as_ref())
-        .number("at >=", from.map(Timestamp::as_millisecond))
-        .number("at <", to.map(Timestamp::as_millisecond))
 }
 
 impl Store {
@@ -231,10 +229,11 @@ impl Store {
         &self,
         scope: &Scope,
         query: &FindingQuery,
-        before: Option<i64>,
+        (before, now): (Option<i64>, Timestamp),
         limit: i64,
     ) -> sqlx::Result<Vec<Finding>> {
-        let conditions = conditions(scope, query).number("id <", before);
+        let time = ListedTime { from: query.from, to: query.to, now };
+        let conditions = conditions(scope, query).listed("findings", time).number("id <", before);
         conditions.query_as(PAGE, limit).fetch_all(&self.pool).await
     }
 }

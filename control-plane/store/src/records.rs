@@ -18,7 +18,7 @@ use sqlx::{FromRow, Row as _};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::conditions::{Conditions, Scope};
+use super::conditions::{Conditions, ListedTime, Scope};
 use super::ledger::bulk::{Bulk, Column};
 use super::ledger::stored;
 use super::row::{Columns as _, unfit};
@@ -460,6 +460,13 @@ pub struct RecordQuery {
     pub service_tier: Option<String>,
     /// Only those in which guardrails found something, or only those at which they looked and found nothing.
     pub findings: Option<bool>,
+    /// Only those with a finding of this category: `pii`, `secrets`, `custom`, ….
+    pub finding: Option<String>,
+    /// Only those of this conversation, as the client called it in `X-Conversation-Id`.
+    pub conversation_id: Option<String>,
+    /// Only those of which a routing group tried this target: `provider/model` as in the attempts, or `provider` for
+    /// any of its models.
+    pub target: Option<String>,
     /// Only those that came at this moment or later.
     #[param(value_type = Option<String>, format = DateTime)]
     pub from: Option<Timestamp>,
@@ -480,6 +487,7 @@ impl FromStr for StatusRange {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.to_ascii_lowercase();
         let class = match text.as_bytes() {
             [class @ b'1'..=b'5', b'x', b'x'] => Some(u16::from(class - b'0') * 100),
             _ => None,
@@ -518,13 +526,29 @@ static PAGE: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+const WITH_FINDING: &str = "findings > 0 AND EXISTS (SELECT 1 FROM findings AS found
+    WHERE found.request_id = records.request_id AND found.app_id = records.app_id AND found.category = {})";
+
+/// Attempts are stored as JSON.
+const WITH_ATTEMPT: &str = "attempts <> '' AND REPLACE(attempts, {}, '') <> attempts";
+
+/// A target, `provider/model` or `provider`, as it stands in the JSON of an attempt.
+fn stored_target(target: &str) -> String {
+    let json = match target.split_once('/') {
+        Some((provider, model)) => serde_json::json!({ "provider": provider, "model": model }),
+        None => serde_json::json!({ "provider": target }),
+    };
+    let text = json.to_string();
+    text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or_default().to_owned()
+}
+
 impl Store {
     /// Records in this scope, newest first, those older than `before`.
     pub async fn records(
         &self,
         scope: &Scope,
         query: &RecordQuery,
-        before: Option<i64>,
+        (before, now): (Option<i64>, Timestamp),
         limit: i64,
     ) -> sqlx::Result<Vec<Record>> {
         let RecordQuery {
@@ -542,6 +566,9 @@ impl Store {
             old_secret,
             service_tier,
             findings,
+            finding,
+            conversation_id,
+            target,
             from,
             to,
         } = query;
@@ -569,8 +596,10 @@ impl Store {
             .number("old_secret =", old_secret.map(i64::from))
             .text("service_tier =", service_tier.as_ref())
             .number(found, findings.map(|_| 0))
-            .number("at >=", from.map(Timestamp::as_millisecond))
-            .number("at <", to.map(Timestamp::as_millisecond))
+            .text(WITH_FINDING, finding.as_ref())
+            .text("conversation_id <> '' AND conversation_id =", conversation_id.as_ref())
+            .text(WITH_ATTEMPT, target.as_deref().map(stored_target))
+            .listed("records", ListedTime { from: *from, to: *to, now })
             .number("id <", before)
             .query_as(&PAGE, limit)
             .fetch_all(&self.pool)
@@ -589,6 +618,29 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn a_target_is_found_in_the_attempts_as_they_are_stored() {
+        let attempt = |provider: &str, model: &str| Attempt {
+            provider: provider.to_owned(),
+            model: model.to_owned(),
+            status: None,
+            end: latchkey_core::attempt::AttemptEnd::Timeout,
+            duration_ms: 7,
+        };
+        let attempts = vec![attempt("openai", "gpt-4o"), attempt("azure", "org/o{1}")];
+        let Cell::Json(stored) = attempts.value() else { panic!("attempts are stored as JSON") };
+        for (target, is_there) in [
+            ("openai", true),
+            ("openai/gpt-4o", true),
+            ("azure/org/o{1}", true),
+            ("openai/gpt-4", false),
+            ("azure/gpt-4o", false),
+            ("open", false),
+        ] {
+            assert_eq!(stored.contains(&stored_target(target)), is_there, "{target}: {stored}");
+        }
+    }
 
     #[test]
     fn every_field_of_a_record_has_a_column() {

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use jiff::Timestamp;
 use latchkey_core::money::NanoUsd;
 use serde::Serialize;
 use sqlx::Row as _;
@@ -19,6 +20,10 @@ use super::row::Columns as _;
 pub enum GroupBy {
     /// The day, in UTC.
     Day,
+    /// The hour, in UTC. The logs know it, and usage sums do not.
+    Hour,
+    /// The minute. So do they.
+    Minute,
     App,
     User,
     Key,
@@ -32,6 +37,8 @@ pub enum GroupBy {
 pub struct UsageGroup {
     /// Days since 1970, where grouped by day.
     pub day: Option<i64>,
+    /// When the hour or minute began, where grouped by one: milliseconds since 1970.
+    pub began_at: Option<i64>,
     /// The app's id and name, where grouped by app; and so on.
     pub app: (Option<Uuid>, Option<String>),
     pub user: (Option<Uuid>, Option<String>),
@@ -114,15 +121,31 @@ impl UsageSums {
 pub struct UsageFilter {
     /// Of what the reader may see.
     pub scope: Scope,
-    /// From this day on: days since 1970.
-    pub from: i64,
-    /// Up to this day, with it.
-    pub to: i64,
+    pub span: UsageSpan,
     pub app: Option<Uuid>,
     pub user: Option<Uuid>,
     pub key: Option<Uuid>,
     pub model: Option<String>,
     pub provider: Option<String>,
+}
+
+/// Of which time sums are made, and so from what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UsageSpan {
+    /// From usage sums: from the first day to the last, with it, in days since 1970.
+    Days {
+        /// The first.
+        from: i64,
+        /// The last.
+        to: i64,
+    },
+    /// From the logs, which end sooner: from one moment to before another.
+    Moments {
+        /// At this moment or later.
+        from: Timestamp,
+        /// Before this one.
+        to: Timestamp,
+    },
 }
 
 /// The columns of sums over a group.
@@ -144,10 +167,22 @@ macro_rules! broad {
     };
 }
 
+/// Records, as rows like those of `usage_days`. An expression is no column of an index: what is asked of one app is found
+/// by its time, which is short, and not among all that the app has ever had.
+const LOGGED: &str = "(SELECT at, at / 86400000 AS day, at / 3600000 AS hour, at / 60000 AS minute,
+    app_id || '' AS app_id, key_id || '' AS key_id, user_id || '' AS user_id, model, provider, repeats AS requests,
+    CASE WHEN code = '' THEN 0 ELSE repeats END AS denied, input_tokens, cached_input_tokens, output_tokens,
+    reasoning_tokens, cost FROM records) AS logged";
+
+const HOUR_MS: i64 = 3_600_000;
+const MINUTE_MS: i64 = 60_000;
+
 impl GroupBy {
     fn column(self) -> &'static str {
         match self {
             Self::Day => "day",
+            Self::Hour => "hour",
+            Self::Minute => "minute",
             Self::App => "app_id",
             Self::User => "user_id",
             Self::Key => "key_id",
@@ -156,10 +191,14 @@ impl GroupBy {
         }
     }
 
+    fn is_time(self) -> bool {
+        matches!(self, Self::Day | Self::Hour | Self::Minute)
+    }
+
     /// What to show of the group, and where that is.
     fn shown(self) -> (&'static str, &'static str) {
         match self {
-            Self::Day => ("day", ""),
+            Self::Day | Self::Hour | Self::Minute => (self.column(), ""),
             Self::App => (
                 "NULLIF(sums.app_id, '') AS app_id, apps.name AS app_name",
                 "LEFT JOIN apps ON apps.id = sums.app_id",
@@ -188,7 +227,8 @@ impl Store {
     ) -> sqlx::Result<Vec<UsageGroup>> {
         let columns = groups.iter().map(|group| group.column()).collect::<Vec<_>>().join(", ");
         let (shown, joins): (Vec<_>, Vec<_>) = groups.iter().map(|group| group.shown()).unzip();
-        let day = if groups.contains(&GroupBy::Day) { "day DESC, " } else { "" };
+        let times = groups.iter().filter(|group| group.is_time());
+        let day: String = times.map(|group| format!("{} DESC, ", group.column())).collect();
         let order = format!("ORDER BY {day}cost DESC, requests DESC, {columns}");
         let query = format!(
             "SELECT {shown}, {} FROM (SELECT {columns}, {} FROM {source} {{where}} GROUP BY {columns} {order} {{limit}}) AS sums
@@ -204,6 +244,8 @@ impl Store {
             for group in groups {
                 match group {
                     GroupBy::Day => usage.day = row.try_get("day")?,
+                    GroupBy::Hour => usage.began_at = Some(row.try_get::<i64, _>("hour")? * HOUR_MS),
+                    GroupBy::Minute => usage.began_at = Some(row.try_get::<i64, _>("minute")? * MINUTE_MS),
                     GroupBy::App => usage.app = (row.optional_uuid("app_id")?, row.try_get("app_name")?),
                     GroupBy::User => usage.user = (row.optional_uuid("user_id")?, row.try_get("user_name")?),
                     GroupBy::Key => usage.key = (row.optional_uuid("key_id")?, row.try_get("key_name")?),
@@ -226,7 +268,10 @@ impl Store {
 /// Where these sums are found by the fewest rows.
 fn source(groups: &[GroupBy], filter: &UsageFilter) -> &'static str {
     const EACH: &str = "usage_days";
-    let UsageFilter { scope, from: _, to: _, app, user, key, model, provider } = filter;
+    let UsageFilter { scope, span, app, user, key, model, provider } = filter;
+    if matches!(span, UsageSpan::Moments { .. }) {
+        return LOGGED;
+    }
     // What is of one app, user or key has an index there.
     if *scope != Scope::Everything || app.is_some() || user.is_some() || key.is_some() {
         return EACH;
@@ -248,10 +293,16 @@ fn source(groups: &[GroupBy], filter: &UsageFilter) -> &'static str {
 }
 
 fn conditions(filter: &UsageFilter) -> Conditions {
-    let UsageFilter { scope, from, to, app, user, key, model, provider } = filter;
-    Conditions::within(scope)
-        .number("day >=", Some(*from))
-        .number("day <=", Some(*to))
+    let UsageFilter { scope, span, app, user, key, model, provider } = filter;
+    let within = match span {
+        UsageSpan::Days { from, to } => {
+            Conditions::within(scope).number("day >=", Some(*from)).number("day <=", Some(*to))
+        }
+        UsageSpan::Moments { from, to } => Conditions::within(scope)
+            .number("at >=", Some(from.as_millisecond()))
+            .number("at <", Some(to.as_millisecond())),
+    };
+    within
         .text("app_id =", app.as_ref())
         .text("user_id =", user.as_ref())
         .text("key_id =", key.as_ref())

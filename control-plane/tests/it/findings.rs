@@ -235,6 +235,10 @@ on_both! {
         for (request, inspected) in [("r1", 1), ("r2", 1), ("r3", 1), ("r5", 1), ("r6", 0)] {
             test.insert("records", json!({"request_id": request, "app_id": app["id"], "inspected": inspected})).await;
         }
+        let by_hour = test.get("/findings/summary?group_by=hour").await.expect(StatusCode::OK);
+        let hours: Vec<_> = by_hour["items"].as_array().unwrap().iter().map(|item| item["began_at"].as_str().unwrap()).collect();
+        assert!(!hours.is_empty() && hours.iter().all(|hour| hour.ends_with(":00:00Z")), "{by_hour:#}");
+        assert!(hours.is_sorted_by(|later, hour| later > hour), "the newest first: {hours:?}");
         let sum = async |query: &str| test.get(&format!("/findings/summary?{query}")).await.expect(StatusCode::OK);
         let all = sum("").await;
         assert_eq!((&all["items"], &all["truncated"]), (&json!([]), &json!(false)));

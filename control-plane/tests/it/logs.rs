@@ -98,6 +98,67 @@ on_both! {
 }
 
 on_both! {
+    /// Records come in any order: a gateway that was away brings old ones late.
+    async fn logs_of_a_short_and_of_a_long_time_are_found_whatever_their_order(test: Test) {
+        let hour = 3_600_000;
+        for (request, hours) in [("new", 1), ("old", 100), ("late", 30), ("older", 2000), ("newest", 0), ("oldest", 3000)] {
+            test.insert("records", json!({"request_id": request, "at": START_MS - hours * hour})).await;
+            test.insert("findings", json!({"request_id": request, "at": START_MS - hours * hour})).await;
+        }
+        for (query, requests) in [
+            ("?from=2025-12-31T23:00:00Z", vec!["newest", "new"]),
+            ("?from=2025-12-30T00:00:00Z", vec!["newest", "late", "new"]),
+            ("?from=2025-12-30T00:00:00Z&to=2025-12-31T00:00:00Z", vec!["late"]),
+            ("?from=2025-12-27T00:00:00Z", vec!["newest", "late", "old", "new"]),
+            ("?to=2025-12-01T00:00:00Z", vec!["oldest", "older"]),
+            ("?from=2025-08-01T00:00:00Z&to=2025-12-31T00:00:00Z", vec!["oldest", "older", "late", "old"]),
+            ("?from=2025-12-29T00:00:00Z&to=2025-12-30T00:00:00Z", vec![]),
+            ("?from=2026-01-01T00:00:00Z&to=2026-01-01T00:00:00Z", vec![]),
+        ] {
+            assert_eq!(found(&test, query).await, requests, "{query}");
+            let page = test.get(&format!("/findings{query}")).await.expect(StatusCode::OK);
+            let found: Vec<_> = page["items"].as_array().unwrap().iter().map(|item| item["request_id"].as_str().unwrap()).collect();
+            assert_eq!(found, requests, "{query}");
+        }
+    }
+}
+
+on_both! {
+    async fn logs_are_filtered_by_conversation_target_and_finding(test: Test) {
+        let (a, b) = (test.world.id().to_string(), test.world.id().to_string());
+        let attempt = |provider: &str, model: &str| json!({"provider": provider, "model": model, "status": 503, "end": "status", "duration_ms": 4});
+        for (request, app, conversation, attempts) in [
+            ("r1", &a, "c-1", json!([attempt("openai", "gpt-4o"), attempt("azure", "gpt_4o")])),
+            ("r2", &a, "c-2", json!([attempt("azure", "gpt-4o")])),
+            ("r3", &b, "c-1", json!(null)),
+            ("r4", &b, "", json!(null)),
+        ] {
+            let attempts = if attempts.is_null() { String::new() } else { attempts.to_string() };
+            test.insert("records", json!({"request_id": request, "app_id": app, "conversation_id": conversation,
+                "attempts": attempts, "inspected": 1, "findings": i64::from(request != "r4")})).await;
+        }
+        for (request, app, category) in [("r1", &a, "pii"), ("r1", &a, "pii"), ("r2", &a, "secrets"), ("r3", &a, "pii")] {
+            test.insert("findings", json!({"request_id": request, "app_id": app, "category": category})).await;
+        }
+        for (query, requests) in [
+            ("?conversation_id=c-1".to_owned(), vec!["r3", "r1"]),
+            (format!("?conversation_id=c-1&app_id={a}"), vec!["r1"]),
+            ("?conversation_id=c".to_owned(), vec![]),
+            ("?target=azure".to_owned(), vec!["r2", "r1"]),
+            ("?target=azure/gpt-4o".to_owned(), vec!["r2"]),
+            ("?target=azure/gpt_4o".to_owned(), vec!["r1"]),
+            ("?target=openai/gpt_4o".to_owned(), vec![]),
+            ("?target=azur".to_owned(), vec![]),
+            ("?finding=pii".to_owned(), vec!["r1"]),
+            ("?finding=secrets&findings=true&from=2025-12-31T23:59:00Z".to_owned(), vec!["r2"]),
+        ] {
+            assert_eq!(found(&test, &query).await, requests, "{query}");
+        }
+        assert_eq!(test.get("/logs?finding=nothing").await.refused(400).0, "invalid_query");
+    }
+}
+
+on_both! {
     async fn pages_of_logs_do_not_shift_when_more_come(test: Test) {
         for i in 1..=5 {
             test.insert("records", json!({"request_id": format!("r{i}")})).await;

@@ -13,6 +13,7 @@ mod detectors;
 mod documents;
 mod escalations;
 mod explain;
+mod export;
 mod feed;
 mod findings;
 mod gateways;

@@ -63,6 +63,48 @@ on_both! {
     }
 }
 
+on_both! {
+    /// A day and a bit of records, one every ten minutes, of which each has a cost of its own.
+    async fn parts_of_days_are_summed_from_the_logs(test: Test) {
+        let (app, other) = (test.world.id().to_string(), test.world.id().to_string());
+        for number in 0..150_i64 {
+            let of = if number % 3 == 0 { &other } else { &app };
+            let code = if number % 5 == 0 { "rate_limit_exceeded" } else { "" };
+            test.insert("records", json!({"at": START_MS - number * 600_000 - 1, "app_id": of, "model": "gpt-4o", "code": code,
+                "provider": "openai", "repeats": 2, "input_tokens": 10, "cached_input_tokens": 1, "output_tokens": 5,
+                "reasoning_tokens": 2, "cost": 1_000_000_000})).await;
+        }
+        // What the sums of days say is not asked.
+        test.insert("usage_days", json!({"day": TODAY, "requests": 900})).await;
+        let day = usage(&test, "?group_by=hour").await;
+        assert_eq!((&day["from"], &day["to"]), (&json!("2025-12-31T00:00:00Z"), &json!("2026-01-01T00:00:00Z")));
+        let hours = table(&day, &["began_at", "requests", "denied", "cost"]);
+        assert_eq!(hours.as_array().unwrap().len(), 24);
+        assert_eq!(hours[0], json!(["2025-12-31T23:00:00Z", 12, 4, "6"]), "the newest first");
+        assert_eq!(hours[23][0], "2025-12-31T00:00:00Z");
+        assert_eq!(day["totals"], json!({"requests": 288, "denied": 58, "input_tokens": 1440, "cached_input_tokens": 144,
+            "output_tokens": 720, "reasoning_tokens": 288, "cost": "144"}));
+        let minutes = usage(&test, "?group_by=minute&from=2025-12-31T23:30:00Z").await;
+        let at = |minute| json!([format!("2025-12-31T23:{minute}:00Z"), 2]);
+        assert_eq!(table(&minutes, &["began_at", "requests"]), json!([at(59), at(49), at(39)]));
+        let of_app = usage(&test, &format!("?group_by=hour,app&app_id={other}&from=2025-12-31T22:00:00Z")).await;
+        assert_eq!(table(&of_app, &["began_at", "app_id", "requests"]), json!([
+            ["2025-12-31T23:00:00Z", other, 4], ["2025-12-31T22:00:00Z", other, 4],
+        ]));
+        let of_days = usage(&test, "?from=2025-12-30&to=2025-12-31&group_by=hour&model=gpt-4o").await;
+        assert_eq!(of_days["totals"]["requests"], 300, "whole days, as they are asked for");
+        let by_app = usage(&test, "?group_by=app&from=2025-12-31T23:00:00Z&to=2026-01-01").await;
+        assert_eq!(table(&by_app, &["app_id", "requests"]), json!([[app, 8], [other, 4]]));
+        for wrong in ["?from=2025-12-29T00:00:00Z&group_by=app", "?group_by=hour,minute", "?group_by=hour&from=2025-12-01",
+            "?from=2026-01-01T00:00:00Z&to=2025-12-31T00:00:00Z"] {
+            assert_eq!(test.get(&format!("/usage{wrong}")).await.refused(400).0, "invalid_query", "{wrong}");
+        }
+        let mut mine = crate::web::visitor::Visitor::signed_in(&test, "alice@acme.com").await;
+        let page = mine.open("/api/v1/me/usage?group_by=hour").await;
+        assert!(page.text.contains("\"requests\":0"), "nobody's own: {}", page.text);
+    }
+}
+
 const GROUPS: [&str; 6] = ["day", "app", "user", "key", "model", "provider"];
 
 /// What a sum is of, in the order of `GROUPS`.

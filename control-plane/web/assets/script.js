@@ -84,6 +84,14 @@ document.addEventListener("input", ({ target: { form } }) => {
 document.addEventListener("submit", (event) => typed.delete(event.target));
 addEventListener("beforeunload", (event) => { if (typed.size) event.preventDefault(); });
 
+// A choice other than "custom" empties the fields that are typed for that one: data-clears="from to" on it.
+for (const choice of document.querySelectorAll("[data-clears]")) {
+  choice.addEventListener("change", () => {
+    if (choice.value === "custom") return;
+    for (const name of choice.dataset.clears.split(" ")) choice.form.elements[name].value = "";
+  });
+}
+
 // A form is sent once, however often its button is pressed.
 for (const form of document.querySelectorAll("form[method=post]:not([data-live])")) {
   form.addEventListener("submit", (event) => {

@@ -33,6 +33,7 @@ pub fn routes() -> Router<Api> {
         .merge(webhooks::routes())
         .route("/admin", get(overview::page))
         .route("/admin/logs", get(logs::list))
+        .route("/admin/logs/explain", get(logs::explain))
         .route("/admin/findings", get(findings::page))
         .route("/admin/usage", get(usage::page))
         .route("/admin/events", get(events::list))

@@ -4,8 +4,12 @@ use std::fmt::Display;
 
 use askama::Template;
 use askama::filters::HtmlSafe;
+use jiff::Timestamp;
 use jiff::civil::Date;
-use latchkey_api::usage::{UsageSums, UsageView};
+use jiff::tz::TimeZone;
+use latchkey_api::usage::{UsageItem, UsageSums, UsageTime, UsageView};
+
+use crate::period::Step;
 
 /// How high the tallest bar is; bars are as wide as a step less its gap.
 const HEIGHT: u64 = 1000;
@@ -60,19 +64,70 @@ impl Chart {
         Self { bad: true, ..self }
     }
 
-    /// One bar for each day of a usage that is grouped by day, with those on which nothing was used.
+    /// One bar for each day of a usage that is grouped by day, with those on which nothing was used; of a time between
+    /// moments, one for each hour or minute.
     #[must_use]
-    pub fn by_day(
+    pub fn by_time(
         title: impl Into<String>,
         usage: &UsageView,
+        zone: &TimeZone,
         value: impl Fn(&UsageSums) -> u64,
         shown: impl Fn(u64) -> String,
     ) -> Self {
-        let of = |day: &Date| {
-            let items = usage.items.iter().filter(|item| item.day.as_ref() == Some(day));
+        let sum = |of: &dyn Fn(&UsageItem) -> bool| {
+            let items = usage.items.iter().filter(|item| of(item));
             items.map(|item| value(&item.sums)).fold(0, u64::saturating_add)
         };
-        Self::of_days(title, (usage.from, usage.to), of, shown)
+        match (usage.from, usage.to) {
+            (UsageTime::Day(from), UsageTime::Day(to)) => {
+                Self::of_days(title, (from, to), |day| sum(&|item| item.day == Some(*day)), shown)
+            }
+            (from, to) => {
+                let (from, to) = (from.moment(), to.moment());
+                let seconds = if Step::of(from, to) == Step::Minute { 60 } else { 3600 };
+                Self::of_steps(
+                    title,
+                    (from, to),
+                    seconds,
+                    zone,
+                    |at| sum(&|item| item.began_at == Some(at)),
+                    shown,
+                )
+            }
+        }
+    }
+
+    /// One bar for each hour from the first to the last.
+    #[must_use]
+    pub fn of_hours(
+        title: impl Into<String>,
+        span: (Timestamp, Timestamp),
+        zone: &TimeZone,
+        of: impl Fn(Timestamp) -> u64,
+        shown: impl Fn(u64) -> String,
+    ) -> Self {
+        Self::of_steps(title, span, 3600, zone, of, shown)
+    }
+
+    /// One bar for each step of so many seconds.
+    fn of_steps(
+        title: impl Into<String>,
+        (from, to): (Timestamp, Timestamp),
+        seconds: i64,
+        zone: &TimeZone,
+        of: impl Fn(Timestamp) -> u64,
+        shown: impl Fn(u64) -> String,
+    ) -> Self {
+        let first = from.as_second().div_euclid(seconds);
+        // What ends with a step has none after it.
+        let last = to.as_second().div_euclid(seconds) - i64::from(to.as_second().rem_euclid(seconds) == 0);
+        let bar = |number: i64| {
+            let at = Timestamp::from_second(number.saturating_mul(seconds)).ok()?;
+            let value = of(at);
+            let label = at.to_zoned(zone.clone()).strftime("%b %-d, %H:%M").to_string();
+            Some(Bar { label, value, shown: shown(value) })
+        };
+        Self::new(title, (first..=last.max(first)).filter_map(bar).collect())
     }
 
     /// One bar for each day from the first to the last.
@@ -181,6 +236,7 @@ mod tests {
         let day = |text: &str| text.parse::<Date>().unwrap();
         let item = |(at, requests): &(&str, u64)| latchkey_api::usage::UsageItem {
             day: Some(day(at)),
+            began_at: None,
             app_id: None,
             app_name: None,
             user_id: None,
@@ -192,13 +248,19 @@ mod tests {
             sums: sums(*requests),
         };
         let usage = UsageView {
-            from: day(from),
-            to: day(to),
+            from: UsageTime::Day(day(from)),
+            to: UsageTime::Day(day(to)),
             items: items.iter().map(item).collect(),
             truncated: false,
             totals: sums(0),
         };
-        let chart = Chart::by_day("Requests", &usage, |sums| sums.requests, |value| value.to_string());
+        let chart = Chart::by_time(
+            "Requests",
+            &usage,
+            &TimeZone::UTC,
+            |sums| sums.requests,
+            |value| value.to_string(),
+        );
         chart.bars.into_iter().map(|bar| (bar.label, bar.value)).collect()
     }
 
@@ -207,6 +269,33 @@ mod tests {
         let shown = bars("2026-10-31", "2026-11-02", &[("2026-11-02", 4), ("2026-10-31", 2)]);
         let expected = [("Oct 31, 2026", 2), ("Nov 1, 2026", 0), ("Nov 2, 2026", 4)];
         assert_eq!(shown, expected.map(|(label, value)| (label.to_owned(), value)));
+    }
+
+    #[test]
+    fn a_short_time_has_bars_of_hours_or_minutes() {
+        let zone = TimeZone::get("Europe/Berlin").unwrap();
+        let shown = |from: &str, to: &str, seconds, used: &str| {
+            let at = |text: &str| text.parse::<Timestamp>().unwrap();
+            let of = |time| if time == at(used) { 3 } else { 0 };
+            let chart = Chart::of_steps("Requests", (at(from), at(to)), seconds, &zone, of, |value| {
+                value.to_string()
+            });
+            let bars: Vec<_> = chart.bars.into_iter().map(|bar| (bar.label, bar.value)).collect();
+            let used: Vec<_> = bars.iter().filter(|(_, value)| *value > 0).cloned().collect();
+            (bars.len(), bars[0].0.clone(), bars[bars.len() - 1].0.clone(), used)
+        };
+        let text = str::to_owned;
+        let hours = shown("2026-01-30T12:30:00Z", "2026-01-31T12:30:00Z", 3600, "2026-01-31T12:00:00Z");
+        assert_eq!(
+            hours,
+            (25, text("Jan 30, 13:00"), text("Jan 31, 13:00"), vec![(text("Jan 31, 13:00"), 3)])
+        );
+        let minutes = shown("2026-01-31T11:00:00Z", "2026-01-31T12:00:00Z", 60, "2026-01-31T11:59:00Z");
+        assert_eq!(
+            minutes,
+            (60, text("Jan 31, 12:00"), text("Jan 31, 12:59"), vec![(text("Jan 31, 12:59"), 3)])
+        );
+        assert_eq!(shown("2026-01-31T11:00:00Z", "2026-01-31T11:00:00Z", 60, "2026-01-31T11:00:00Z").0, 1);
     }
 
     #[test]

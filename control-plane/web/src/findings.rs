@@ -1,12 +1,12 @@
 //! Findings as pages of the console and of the portal show them.
 
-use jiff::civil::Date;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::chart::Chart;
 use crate::format;
 use crate::guardrails::title;
-use latchkey_api::findings::FindingSummary;
+use latchkey_api::findings::{FindingSummary, FindingSummaryItem};
 
 /// The most charts of one page: of the categories with the most findings.
 const MOST_CHARTS: usize = 8;
@@ -40,11 +40,12 @@ pub fn badge(action: &str) -> &'static str {
     }
 }
 
-/// A chart by day for each category of sums that are grouped by both, the most findings first.
+/// A chart by day, or by hour where they are grouped by that, for each category of sums, the most findings first.
 #[must_use]
-pub fn charts(summary: &FindingSummary) -> Vec<Chart> {
-    let day = |at: jiff::Timestamp| at.to_zoned(TimeZone::UTC).date();
+pub fn charts(summary: &FindingSummary, zone: &TimeZone) -> Vec<Chart> {
+    let day = |at: Timestamp| at.to_zoned(TimeZone::UTC).date();
     let days = (day(summary.from), day(summary.to));
+    let by_hour = summary.items.iter().any(|item| item.began_at.is_some());
     let mut categories: Vec<(&str, u64)> = Vec::new();
     for item in &summary.items {
         let category = item.category.as_deref().unwrap_or_default();
@@ -55,12 +56,17 @@ pub fn charts(summary: &FindingSummary) -> Vec<Chart> {
     }
     categories.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
     let chart = |(category, _): (&str, u64)| {
-        let of_day = |day: &Date| {
-            let items = summary.items.iter().filter(|item| item.day.as_ref() == Some(day));
+        let sum = |of: &dyn Fn(&FindingSummaryItem) -> bool| {
+            let items = summary.items.iter().filter(|item| of(item));
             let items = items.filter(|item| item.category.as_deref() == Some(category));
             items.map(|item| item.sums.findings).fold(0, u64::saturating_add)
         };
-        Chart::of_days(title(category), days, of_day, |count| format::plural(count, "finding"))
+        let shown = |count| format::plural(count, "finding");
+        if by_hour {
+            let of_hour = |at| sum(&|item| item.began_at == Some(at));
+            return Chart::of_hours(title(category), (summary.from, summary.to), zone, of_hour, shown);
+        }
+        Chart::of_days(title(category), days, |day| sum(&|item| item.day == Some(*day)), shown)
     };
     categories.into_iter().take(MOST_CHARTS).map(chart).collect()
 }

@@ -42,6 +42,14 @@ impl Time {
     }
 }
 
+impl Time {
+    /// As text alone.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.shown
+    }
+}
+
 impl Display for Time {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self { at, shown, exact } = self;

@@ -146,6 +146,12 @@ impl Visit {
         Ok(zoned.map_err(|_| "is out of range")?.timestamp())
     }
 
+    /// The viewer's zone.
+    #[must_use]
+    pub fn time_zone(&self) -> &TimeZone {
+        &self.request.zone
+    }
+
     /// Now, by the clock that pages tell distances by.
     #[must_use]
     pub fn now(&self) -> Timestamp {

@@ -9,7 +9,7 @@ use latchkey_api::problem::Problem;
 use serde::de::DeserializeOwned;
 use url::form_urlencoded::{self, Serializer};
 
-use super::form::{FormInput, HtmlForm};
+use super::form::{Field, FieldKind, FormInput, HtmlForm};
 
 /// What a list's page shows of it.
 #[derive(Clone, Debug)]
@@ -41,6 +41,32 @@ impl<T> PaginatedList<T> {
     pub fn map<U>(self, show: impl FnMut(T) -> U) -> PaginatedList<U> {
         let Self { items, more, filtered } = self;
         PaginatedList { items: items.into_iter().map(show).collect(), more, filtered }
+    }
+}
+
+/// Where the same list is exported.
+#[derive(Clone, Debug)]
+pub struct ExportLinks {
+    /// As CSV.
+    pub csv: String,
+    /// As lines of JSON.
+    pub ndjson: String,
+}
+
+impl ExportLinks {
+    /// Of the list that the API has at `path`, by what was asked of it: these fields, which are the API's; the form's own
+    /// and the cursor are not.
+    pub fn new(path: &str, asked: &FormInput, fields: &[Field]) -> Self {
+        let link = |format: &str| {
+            let mut query = Serializer::new(String::new());
+            query.append_pair("format", format);
+            let fields = fields.iter().filter(|(name, kind)| *kind != FieldKind::Aside && *name != "cursor");
+            query.extend_pairs(
+                fields.map(|(name, _)| (*name, asked.text(name))).filter(|(_, text)| !text.is_empty()),
+            );
+            format!("/api/v1{path}/export?{}", query.finish())
+        };
+        Self { csv: link("csv"), ndjson: link("ndjson") }
     }
 }
 

@@ -56,6 +56,10 @@ pub struct FindingSummaryItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = Date)]
     pub day: Option<Date>,
+    /// When the hour began, where grouped by `hour`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub began_at: Option<Timestamp>,
     /// What was looked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub category: Option<String>,
@@ -87,10 +91,10 @@ pub struct FindingSummaryItem {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct FindingSummaryQuery {
-    /// Any of `day`, `category`, `detector`, `action`, `app` and `user`, with commas between. Left out: only the
-    /// totals.
+    /// Any of `day`, `hour`, `category`, `detector`, `action`, `app` and `user`, with commas between. Left out: only
+    /// the totals.
     #[param(
-        pattern = "^((day|category|detector|action|app|user)(,(day|category|detector|action|app|user))*)?$"
+        pattern = "^((day|hour|category|detector|action|app|user)(,(day|hour|category|detector|action|app|user))*)?$"
     )]
     pub group_by: Option<String>,
     /// From this moment on: 30 days before `to` by default, and at most 92.
@@ -189,8 +193,7 @@ fn groups(text: &str) -> Result<Vec<FindingGroupBy>, Problem> {
     let read = |word| match known(word) {
         Some((_, group)) => Ok(group),
         None => Err(bad_query(
-            "`group_by` takes a comma-separated list of `day`, `category`, `detector`, `action`, `app`, and \
-             `user`",
+            "`group_by` takes a comma-separated list of `day`, `hour`, `category`, `detector`, `action`, `app`, and `user`",
         )),
     };
     let words = text.split(',').filter(|word| !word.is_empty());
@@ -202,9 +205,10 @@ fn groups(text: &str) -> Result<Vec<FindingGroupBy>, Problem> {
 
 impl From<FindingGroup> for FindingSummaryItem {
     fn from(group: FindingGroup) -> Self {
-        let FindingGroup { day, category, detector, action, app, user, sums } = group;
+        let FindingGroup { day, began_at, category, detector, action, app, user, sums } = group;
         Self {
             day: day.and_then(date),
+            began_at: began_at.and_then(|ms| Timestamp::from_millisecond(ms).ok()),
             category,
             detector,
             action,

@@ -16,6 +16,8 @@ use crate::row::Columns as _;
 pub enum FindingGroupBy {
     /// The day, in UTC.
     Day,
+    /// The hour, in UTC.
+    Hour,
     Category,
     Detector,
     Action,
@@ -28,6 +30,8 @@ pub enum FindingGroupBy {
 pub struct FindingGroup {
     /// Days since 1970, where grouped by day.
     pub day: Option<i64>,
+    /// When the hour began, where grouped by hour: milliseconds since 1970.
+    pub began_at: Option<i64>,
     pub category: Option<String>,
     pub detector: Option<String>,
     pub action: Option<String>,
@@ -53,8 +57,9 @@ const SUMS: &str = "COUNT(*) AS findings, CAST(COALESCE(SUM(count), 0) AS BIGINT
 
 impl FindingGroupBy {
     /// Every one, by its word.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 7] = [
         ("day", Self::Day),
+        ("hour", Self::Hour),
         ("category", Self::Category),
         ("detector", Self::Detector),
         ("action", Self::Action),
@@ -65,6 +70,7 @@ impl FindingGroupBy {
     fn column(self) -> &'static str {
         match self {
             Self::Day => "day",
+            Self::Hour => "hour",
             Self::Category => "category",
             Self::Detector => "detector",
             Self::Action => "action",
@@ -84,21 +90,21 @@ impl Store {
         limit: i64,
     ) -> sqlx::Result<Vec<FindingGroup>> {
         let columns = groups.iter().map(|group| group.column()).collect::<Vec<_>>().join(", ");
-        let day = if groups.contains(&FindingGroupBy::Day) { "day DESC, " } else { "" };
+        let day = times(groups, "");
         let shape = format!(
-            "SELECT {columns}, {SUMS} FROM (SELECT at / 86400000 AS day, category, detector, action, app_id, user_id,
+            "SELECT {columns}, {SUMS} FROM (SELECT at / 86400000 AS day, at / 3600000 AS hour, category, detector, action, app_id, user_id,
              count, request_id FROM findings {{where}}) AS found
              GROUP BY {columns} ORDER BY {day}findings DESC, {columns} {{limit}}"
         );
         let shape = named(&shape, groups);
-        let rows = conditions(scope, query).query(&shape, limit).fetch_all(&self.pool).await?;
+        let rows = within(scope, query).query(&shape, limit).fetch_all(&self.pool).await?;
         rows.iter().map(|row| read(row, groups)).collect()
     }
 
     /// The sums of all together.
     pub async fn finding_totals(&self, scope: &Scope, query: &FindingQuery) -> sqlx::Result<FindingSums> {
         let shape = format!("SELECT {SUMS} FROM findings {{where}} {{limit}}");
-        sums(&conditions(scope, query).query(&shape, 1).fetch_one(&self.pool).await?)
+        sums(&within(scope, query).query(&shape, 1).fetch_one(&self.pool).await?)
     }
 
     /// At how many requests guardrails looked, by the scope and time of this query and whose they were.
@@ -118,6 +124,13 @@ impl Store {
     }
 }
 
+/// What of a query chooses findings, with its time.
+fn within(scope: &Scope, query: &FindingQuery) -> Conditions {
+    conditions(scope, query)
+        .number("at >=", query.from.map(jiff::Timestamp::as_millisecond))
+        .number("at <", query.to.map(jiff::Timestamp::as_millisecond))
+}
+
 /// The query, with the names of apps and users where they are grouped by.
 fn named(shape: &str, groups: &[FindingGroupBy]) -> String {
     let (mut names, mut joins) = (String::new(), String::new());
@@ -129,9 +142,15 @@ fn named(shape: &str, groups: &[FindingGroupBy]) -> String {
         names.push_str(", users.name AS user_name");
         joins.push_str(" LEFT JOIN users ON users.id = sums.user_id");
     }
-    let day = if groups.contains(&FindingGroupBy::Day) { "sums.day DESC, " } else { "" };
+    let day = times(groups, "sums.");
     let order = groups.iter().map(|group| format!("sums.{}", group.column())).collect::<Vec<_>>().join(", ");
     format!("SELECT sums.*{names} FROM ({shape}) AS sums{joins} ORDER BY {day}findings DESC, {order}")
+}
+
+/// The newest first, of what is grouped by time.
+fn times(groups: &[FindingGroupBy], of: &str) -> String {
+    let is_time = |group: &&FindingGroupBy| matches!(group, FindingGroupBy::Day | FindingGroupBy::Hour);
+    groups.iter().filter(is_time).map(|group| format!("{of}{} DESC, ", group.column())).collect()
 }
 
 fn read(row: &AnyRow, groups: &[FindingGroupBy]) -> sqlx::Result<FindingGroup> {
@@ -143,6 +162,7 @@ fn read(row: &AnyRow, groups: &[FindingGroupBy]) -> sqlx::Result<FindingGroup> {
     for by in groups {
         match by {
             FindingGroupBy::Day => group.day = row.try_get("day")?,
+            FindingGroupBy::Hour => group.began_at = Some(row.try_get::<i64, _>("hour")? * 3_600_000),
             FindingGroupBy::Category => group.category = row.try_get("category")?,
             FindingGroupBy::Detector => group.detector = row.try_get("detector")?,
             FindingGroupBy::Action => group.action = row.try_get("action")?,

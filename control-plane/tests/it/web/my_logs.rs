@@ -82,6 +82,63 @@ async fn logs_are_filtered_and_a_wrong_filter_is_marked(test: Test) {
 }
 
 on_both! {
+async fn the_sums_are_of_the_chosen_time(test: Test) {
+    let (mut alice, app) = used(&test).await;
+    let path = format!("/apps/{}/logs", id(&app));
+    let page = alice.open(&path).await;
+    assert_eq!((page.all("main h2").remove(0), page.all("rect.bar title").len()), ("My last 30 days".to_owned(), 2 * 30));
+    let page = alice.open(&format!("{path}?time=1h")).await;
+    assert_eq!((page.all("main h2").remove(0), page.all("rect.bar title").len()), ("My usage: Last hour".to_owned(), 2 * 60));
+    assert_eq!(page.all(".figures dd")[0], "1", "of the logs");
+    let page = alice.open(&format!("{path}?time=7d")).await;
+    assert_eq!((page.all(".figures dd").remove(0), page.all("rect.bar title").len()), ("7".to_owned(), 2 * 7));
+    let page = alice.open(&format!("{path}?time=1h&from=2026-01-01T00:00")).await;
+    assert_eq!((page.status, page.all("#from-error").len()), (422, 1));
+    let findings = format!("/apps/{}/findings", id(&app));
+    let page = alice.open(&format!("{findings}?time=24h")).await;
+    assert_eq!(page.all("main h2").remove(0), "Last 24 hours", "{}", page.main());
+    let tab = page.attribute(".tabs[aria-label=Findings] a:last-child", "href").unwrap();
+    assert_eq!(tab, format!("{findings}?show=normal&time=24h"));
+    let page = alice.open(&tab).await;
+    assert_eq!(page.attribute("input[name=show]", "value").as_deref(), Some("normal"), "the filter keeps the tab");
+    assert_eq!(alice.open(&format!("{findings}?time=24h&to=2026-01-01T00:00")).await.status, 422);
+}
+}
+
+on_both! {
+async fn a_denied_model_can_be_asked_for(test: Test) {
+    let (mut alice, app) = used(&test).await;
+    test.catalogue().await;
+    let app_path = format!("/apps/{}", app["id"].as_str().unwrap());
+    test.self_service(&app, json!({"access": {"all_logs": {"mode": "everyone"}}})).await;
+    let app_path_of_api = format!("/apps/{}", id(&app));
+    let denied = json!({"request_id": "r-denied", "app_id": app["id"], "model": "gpt-4o", "status": 403, "code": "model_not_allowed"});
+    test.insert("records", denied).await;
+    let path = format!("{app_path}/logs?code=model_not_allowed");
+    let page = alice.open(&path).await;
+    assert!(page.all(".more-of p")[0].contains("The app may not use this model. Rule: app.models"), "{}", page.main());
+    assert!(page.all(".more-of p a").is_empty(), "who may not ask is not told to");
+    let everyone = json!({"mode": "everyone"});
+    test.self_service(&app, json!({"access": {"settings_request": everyone}})).await;
+    let ask = alice.open(&path).await.attribute(".more-of p a", "href").unwrap();
+    let all = alice.open(&ask).await;
+    assert_eq!((all.status, all.attribute("#allowed_models-all", "checked").is_some()), (200, true), "all are all: {}", all.main());
+    test.patch(&app_path_of_api, json!({"allowed_models": ["gpt-4o-*"]})).await.expect(axum::http::StatusCode::OK);
+    let some = alice.open(&ask).await;
+    assert!(some.attribute("#allowed_models-only", "checked").is_some(), "{}", some.main());
+    assert_eq!(some.attribute("#allowed_models", "value").as_deref(), Some("gpt-4o-*, gpt-4o"));
+    test.patch(&app_path_of_api, json!({"allowed_models": "none"})).await.expect(axum::http::StatusCode::OK);
+    assert_eq!(alice.open(&ask).await.attribute("#allowed_models", "value").as_deref(), Some("gpt-4o"));
+    let request = format!("{app_path}/request/update_config");
+    let page = alice.open(&ask).await;
+    let preview = alice.submit(&page, &request, &[("step", "preview")]).await;
+    assert!(preview.main().contains("allowed models") && preview.main().contains("gpt-4o"), "{}", preview.main());
+    let found = alice.open(&format!("{app_path}/logs?conversation_id=c-1&request_id=r-bob")).await;
+    assert_eq!(found.all(".logs > tbody details dd:nth-of-type(1)"), ["r-bob"]);
+}
+}
+
+on_both! {
 async fn logs_go_on_with_their_filter(test: Test) {
     let (mut alice, app) = used(&test).await;
     let user = test.column("SELECT user_id FROM records WHERE request_id = 'r-alice'").await.remove(0);

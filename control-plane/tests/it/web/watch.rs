@@ -79,6 +79,39 @@ async fn logs_are_filtered_by_names_and_lead_to_what_they_are_about(test: Test) 
 }
 
 on_both! {
+async fn a_denial_says_why_and_leads_to_its_explanation(test: Test) {
+    test.catalogue().await;
+    let app = test.app(json!({"mode": "named", "allowed_models": ["gpt-4o"]})).await;
+    let key = test.named_key(&app).await;
+    test.insert("records", json!({"request_id": "a b&c", "app_id": app["id"], "key_id": key["id"], "user_id": key["user_id"],
+        "model": "gpt-4o-mini", "status": 403, "code": "model_not_allowed", "conversation_id": "c/1",
+        "attempts": json!([{"provider": "openai", "model": "org/m", "status": 503, "end": "status", "duration_ms": 4}]).to_string()})).await;
+    let mut eve = Visitor::with_role(&test, "eve@acme.com", "auditor").await;
+    let page = eve.open("/admin/logs").await;
+    let denial = page.all(".logs .more-of").remove(0);
+    assert!(denial.contains("The app may not use this model.") && denial.contains("app.models"), "{denial}");
+    for selector in ["a[href^='/admin/logs?conversation_id=']", "a[href^='/admin/logs?target=']"] {
+        let found = eve.open(&page.attribute(selector, "href").unwrap()).await;
+        assert_eq!(found.all("table.logs .more-of").len(), 1, "{selector}: {}", found.main());
+    }
+    let why = eve.open(&page.attribute(".more-of a", "href").unwrap()).await;
+    assert_eq!(why.status, 200, "{}", why.main());
+    assert!(why.main().contains("The rule that applies: app.models"), "{}", why.main());
+    assert!(eve.open("/admin/logs/explain?request_id=none").await.main().contains("No record"));
+    for (query, rows) in [("app_id=Support+Bot&key_id=alice+LOCAL+dev", 1), ("finding=pii", 0), ("request_id=a+b%26c", 1)] {
+        let page = eve.open(&format!("/admin/logs?{query}")).await;
+        assert_eq!((page.status, page.all("table.logs .more-of").len()), (200, rows), "{query}: {}", page.main());
+    }
+    let page = eve.open("/admin/logs?code=gone").await;
+    assert_eq!(page.attribute("#code option[selected]", "value").as_deref(), Some("gone"));
+    for wrong in ["key_id=Alice+local+dev", "app_id=Support+Bot&key_id=nothing"] {
+        let page = eve.open(&format!("/admin/logs?{wrong}")).await;
+        assert_eq!((page.status, page.all("#key_id-error").len()), (422, 1), "{wrong}: {}", page.main());
+    }
+}
+}
+
+on_both! {
 async fn logs_are_paged_and_the_filters_stay(test: Test) {
     for number in 0..30 {
         let model = if number % 10 == 0 { "rare" } else { "gpt-4o" };
@@ -113,6 +146,78 @@ async fn usage_is_grouped_and_filtered(test: Test) {
 }
 
 on_both! {
+/// The clock stands at midnight: what was used of late was used yesterday.
+async fn a_time_is_chosen_and_kept_and_short_ones_are_by_hour(test: Test) {
+    let (app, key) = used(&test).await;
+    let late = json!({"request_id": "late", "at": START_MS - 5 * 60_000, "app_id": app["id"], "key_id": key["id"],
+        "user_id": key["user_id"], "model": "gpt-4o", "cost": 2_000_000_000, "inspected": 1, "findings": 1});
+    test.insert("records", late).await;
+    test.insert("findings", json!({"request_id": "late", "at": START_MS - 5 * 60_000, "app_id": app["id"], "category": "pii"})).await;
+    let mut boss = Visitor::owner(&test).await;
+    for (time, bars, cost) in [("1h", 60, "$2.00"), ("24h", 24, "$2.00"), ("7d", 7, "$1.50"), ("week", 4, "$1.50"), ("month", 31, "$0.50")] {
+        for path in ["/admin", "/admin/usage"] {
+            let page = boss.open(&format!("{path}?time={time}&from=&to=")).await;
+            assert_eq!((page.status, page.all("figure.chart").len()), (200, 4), "{path} {time}: {}", page.main());
+            assert_eq!(page.all("rect.bar title").len(), 4 * bars, "{path} {time}");
+            assert_eq!(page.all(".figures dd")[1], cost, "{path} {time}");
+            assert_eq!(page.attribute("#time option[selected]", "value").as_deref(), Some(time));
+        }
+    }
+    let page = boss.open("/admin/usage?time=1h&by=day").await;
+    assert!(page.main().contains("Dec 31, 23:55"), "a row of the minute: {}", page.main());
+    assert!(page.attribute(".tabs a:nth-child(2)", "href").unwrap().contains("time=1h"), "tabs keep the time");
+    let all = boss.open("/admin?time=24h").await;
+    assert!(all.attribute("a[href^='/admin/usage']:not(nav a)", "href").unwrap().ends_with("&time=24h"), "so does the overview");
+    assert_eq!(boss.open("/admin/usage").await.attribute("#time option[selected]", "value").as_deref(), Some("30d"));
+    for (query, rows) in [("time=1h", 3), ("time=month", 1), ("time=week", 3), ("from=2026-01-01T00:01", 1), ("time=custom&to=2026-01-01T00:00", 1)] {
+        let page = boss.open(&format!("/admin/logs?{query}")).await;
+        assert_eq!((page.status, page.all("table.logs > tbody > tr:not(.more-of)").len()), (200, rows), "{query}: {}", page.main());
+    }
+    for (path, more) in [("/admin/findings", ""), ("/admin/logs", "&findings=true"), ("/admin/audit", "&action=app.created")] {
+        let page = boss.open(&format!("{path}?time=24h{more}")).await;
+        assert_eq!((page.status, page.all(".scroll > table > tbody > tr").len()), (200, 1), "{path}: {}", page.main());
+        let page = boss.open(&format!("{path}?time=month{more}")).await;
+        assert_eq!(page.attribute("#time option[selected]", "value").as_deref(), Some("month"), "{path}");
+        for (wrong, field) in [("time=2h", "time"), ("time=1h&to=2026-01-01T00:00", "to"), ("time=custom", "from")] {
+            let page = boss.open(&format!("{path}?{wrong}")).await;
+            assert_eq!((page.status, page.all(&format!("#{field}-error")).len()), (422, 1), "{path}?{wrong}: {}", page.main());
+        }
+    }
+    let typed = boss.open("/admin/logs?from=2026-01-01T00:01").await;
+    assert_eq!(typed.attribute("#time option[selected]", "value").as_deref(), Some("custom"), "typing chooses");
+    let page = boss.open("/admin/findings?time=24h").await;
+    assert_eq!(page.all("rect.bar title").len(), 24, "{}", page.main());
+    for requests in [1, 2] {
+        test.insert("records", json!({"at": START_MS - 40 * 3_600_000, "app_id": app["id"]})).await;
+        test.insert("usage_days", json!({"day": START_MS / 86_400_000 - 2, "app_id": app["id"], "model": requests.to_string()})).await;
+        let page = boss.open("/admin/usage?from=2025-12-30&to=2025-12-30").await;
+        assert_eq!(page.all("rect.bar title").len(), 4 * 24, "one day is by hour: {}", page.main());
+        assert_eq!(page.all(".figures dd")[0], requests.to_string());
+    }
+    test.insert("usage_days", json!({"day": START_MS / 86_400_000 - 2, "app_id": app["id"], "model": "3"})).await;
+    let page = boss.open("/admin/usage?from=2025-12-30&to=2025-12-30").await;
+    assert_eq!(page.all("rect.bar title").len(), 4, "the logs do not have them all");
+    for page in ["/admin?time=1h&from=2026-01-01", "/admin/usage?time=1h&from=2026-01-01"] {
+        let page = boss.open(page).await;
+        assert_eq!((page.status, page.all("#from-error").len()), (422, 1), "{}", page.main());
+    }
+}
+}
+
+on_both! {
+/// Pages of a list keep the time that was chosen.
+async fn a_chosen_time_stays_on_the_next_page(test: Test) {
+    for number in 0..30 {
+        test.insert("records", json!({"request_id": format!("r{number}"), "at": START_MS - 1000})).await;
+    }
+    let mut boss = Visitor::owner(&test).await;
+    let next = boss.open("/admin/logs?time=1h").await.attribute("a[rel=next]", "href").unwrap();
+    assert!(next.starts_with("/admin/logs?time=1h&cursor="), "{next}");
+    assert_eq!(boss.open(&next).await.all("table.logs > tbody > tr").len(), 5);
+}
+}
+
+on_both! {
 async fn events_are_told_in_words_and_lead_to_the_key(test: Test) {
     let (app, key) = used(&test).await;
     let data = r#"{"bucket": "cost_budget", "per": "month", "limit": "10", "used": "8", "percent": 80}"#;
@@ -139,10 +244,12 @@ async fn the_audit_log_is_filtered_and_leads_to_what_was_done_to(test: Test) {
     assert_eq!((page.status, page.all(".scroll tbody > tr").len()), (200, 1), "{}", page.main());
     assert_eq!(page.all(&format!("a[href='{group}']")), ["engineering"]);
     let export = page.attribute("a[download]", "href").unwrap();
-    assert_eq!(export, "/api/v1/audit/export?from=2025-12-31T00%3A00%3A00Z");
+    let page_of_group = page;
+    assert!(export.starts_with("/api/v1/audit/export?format=csv&actor_id="), "{export}");
+    assert!(export.ends_with("&action=group.&from=2025-12-31T00%3A00%3A00Z"), "{export}");
     let page = boss.open("/admin/audit?action=nonsense").await;
     assert_eq!((page.status, page.all("[role=alert]").len()), (400, 1), "{}", page.main());
-    let lines = boss.open(&export).await;
+    let lines = boss.open(&page_of_group.attribute("a[download]:last-of-type", "href").unwrap()).await;
     assert_eq!(lines.headers["content-type"], "application/x-ndjson");
     assert!(lines.text.lines().last().unwrap().contains("group.created"));
 }

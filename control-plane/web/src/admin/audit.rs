@@ -10,22 +10,24 @@ use latchkey_api::problem::Problem;
 use serde_json::Value;
 
 use super::filters;
-use crate::form::{Field, FieldKind, FilterForm, FormInput, HtmlForm};
+use crate::form::{Field, FieldKind, FilterForm, HtmlForm};
 use crate::frame::{Frame, Visit};
 use crate::html;
-use crate::list::{PaginatedList, filtered};
+use crate::list::{ExportLinks, PaginatedList, filtered};
+use crate::period;
 
 const FILTERS: &[Field] = &[
     ("app_id", FieldKind::Optional),
     ("actor_id", FieldKind::Optional),
     ("subject_id", FieldKind::Optional),
     ("action", FieldKind::Optional),
+    ("time", FieldKind::Aside),
     ("from", FieldKind::Optional),
     ("to", FieldKind::Optional),
     ("cursor", FieldKind::Optional),
 ];
 /// The filters that the next page keeps.
-const KEPT: &[&str] = &["app_id", "actor_id", "subject_id", "action", "from", "to"];
+const KEPT: &[&str] = &["app_id", "actor_id", "subject_id", "action", "time", "from", "to"];
 
 /// What one can look for: everything done to a kind of thing, or one thing that was done.
 const ACTIONS: &[&str] = &[
@@ -74,8 +76,7 @@ struct AuditPage {
     frame: Frame,
     list: PaginatedList<AuditRow>,
     form: HtmlForm,
-    /// The filters' times, for the export.
-    export: String,
+    links: Option<ExportLinks>,
 }
 
 /// An entry, and where it leads.
@@ -92,32 +93,18 @@ pub async fn list(
     FilterForm(asked): FilterForm,
 ) -> Result<Response, Problem> {
     visit.reader()?;
-    let mut form = asked.form();
+    let (mut form, mut links) = (period::chosen(asked.form()), None);
     let found = async {
         let asked = filters::with_ids(&visit, &api, &asked, &mut form, ("app_id", "actor_id")).await?;
-        let query: AuditQuery = filters::with_moments(&visit, asked, &["from", "to"])?.read(FILTERS)?;
+        let (asked, query): (_, AuditQuery) = period::read(&visit, &asked, FILTERS)?;
+        links = Some(ExportLinks::new("/audit", &asked, FILTERS));
         audit::list(visit.reader()?, State(api.clone()), Query(query)).await
     };
     let found = found.await;
     let (status, form, page) = filtered(form, found)?;
     let list = PaginatedList::of("/admin/audit", &asked, KEPT, page).map(AuditRow::from);
-    let export = export(&visit, &asked);
-    let page = html(&AuditPage { frame: visit.frame("Audit log"), list, form, export })?;
+    let page = html(&AuditPage { frame: visit.frame("Audit log"), list, form, links })?;
     Ok((status, page).into_response())
-}
-
-/// The export of the same time.
-fn export(visit: &Visit, asked: &FormInput) -> String {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    for name in ["from", "to"] {
-        if let Ok(at) = visit.moment(asked.text(name)) {
-            query.append_pair(name, &at.to_string());
-        }
-    }
-    match query.finish() {
-        query if query.is_empty() => "/api/v1/audit/export".to_owned(),
-        query => format!("/api/v1/audit/export?{query}"),
-    }
 }
 
 impl From<AuditView> for AuditRow {

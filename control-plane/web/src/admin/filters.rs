@@ -5,6 +5,7 @@ use axum::extract::State;
 use latchkey_api::Api;
 use latchkey_api::apps::AppQuery;
 use latchkey_api::body::{PathParams, Query};
+use latchkey_api::keys::{self, KeyQuery};
 use latchkey_api::pagination::PageQuery;
 use latchkey_api::problem::Problem;
 use latchkey_api::upstreams::{McpProtocol, ModelProtocol, UpstreamResource};
@@ -146,6 +147,35 @@ pub async fn app(
         ));
     }
     Ok(Some((app.item.id.to_string(), app.item.name.to_string())))
+}
+
+/// What was asked, with the id of a key that is named; the form shows the name. A name is one of an app's keys.
+///
+/// # Errors
+/// No app is chosen, it has no key of that name, or several.
+pub async fn with_key(
+    visit: &Visit,
+    api: &Api,
+    asked: FormInput,
+    form: &mut HtmlForm,
+) -> Result<FormInput, Problem> {
+    let text = asked.text("key_id").to_owned();
+    if text.is_empty() || text.parse::<Uuid>().is_ok() {
+        return Ok(asked);
+    }
+    let Ok(app) = asked.text("app_id").parse::<Uuid>() else {
+        return Err(unknown("key_id", "is not a key's ID: to find a key by name, enter its app, too"));
+    };
+    let query = KeyQuery { cursor: None, limit: None, search: Some(text.clone()), user_id: None };
+    let found = keys::list(visit.reader()?, State(api.clone()), PathParams(app), Query(query)).await?;
+    let name = folded(&text);
+    let mut found = found.items.into_iter().filter(|key| folded(key.item.name.as_str()) == name);
+    let key = found.next().ok_or_else(|| unknown("key_id", "the app has no key of this name"))?;
+    if found.next().is_some() {
+        return Err(unknown("key_id", "several keys of the app have this name: use the ID of one"));
+    }
+    *form = std::mem::take(form).with("key_id", text);
+    Ok(asked.with("key_id", key.item.id.to_string()))
 }
 
 fn search(text: &str) -> PageQuery {

@@ -4,17 +4,17 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use jiff::SignedDuration;
-use latchkey_core::guardrails::GuardrailCategory;
 
 use super::filters;
+use super::logs::categories;
 use crate::chart::Chart;
 use crate::findings::{ACTIONS, charts};
 use crate::form::{Field, FieldKind, FilterForm, HtmlForm};
 use crate::format;
 use crate::frame::{Frame, Visit};
-use crate::guardrails::title;
 use crate::html;
-use crate::list::{PaginatedList, filtered};
+use crate::list::{ExportLinks, PaginatedList, filtered};
+use crate::period::{self, Step};
 use latchkey_api::Api;
 use latchkey_api::body::Query;
 use latchkey_api::findings::{self, Finding, FindingQuery, FindingSummary, FindingSummaryQuery};
@@ -32,6 +32,7 @@ const FILTERS: &[Field] = &[
     ("action", FieldKind::Optional),
     ("direction", FieldKind::Optional),
     ("change_request_id", FieldKind::Optional),
+    ("time", FieldKind::Aside),
     ("from", FieldKind::Optional),
     ("to", FieldKind::Optional),
     ("cursor", FieldKind::Optional),
@@ -48,6 +49,7 @@ const KEPT: &[&str] = &[
     "action",
     "direction",
     "change_request_id",
+    "time",
     "from",
     "to",
 ];
@@ -62,6 +64,7 @@ struct FindingsPage {
     list: PaginatedList<Finding>,
     summary: Option<FindingSummary>,
     charts: Vec<Chart>,
+    links: Option<ExportLinks>,
     categories: Vec<(String, String)>,
     actions: Vec<(&'static str, &'static str)>,
     form: HtmlForm,
@@ -73,10 +76,11 @@ pub async fn page(
     FilterForm(asked): FilterForm,
 ) -> Result<Response, Problem> {
     visit.reader()?;
-    let mut form = asked.form();
+    let (mut form, mut links) = (period::chosen(asked.form()), None);
     let found = async {
         let asked = filters::with_ids(&visit, &api, &asked, &mut form, ("app_id", "user_id")).await?;
-        let query: FindingQuery = filters::with_moments(&visit, asked, &["from", "to"])?.read(FILTERS)?;
+        let (asked, query): (_, FindingQuery) = period::read(&visit, &asked, FILTERS)?;
+        links = Some(ExportLinks::new("/findings", &asked, FILTERS));
         let query = FindingQuery { limit: Some(ROWS), ..query };
         let sums = of_charts(&api, &query);
         let page = findings::list(visit.reader()?, State(api.clone()), Query(query)).await?;
@@ -85,14 +89,13 @@ pub async fn page(
     };
     let found: Result<(ListPage<Finding>, Option<FindingSummary>), Problem> = found.await;
     let (status, form, (page, summary)) = filtered(form, found)?;
-    let categories =
-        GuardrailCategory::all().map(|category| (category.as_str().to_owned(), title(category.as_str())));
     let page = html(&FindingsPage {
         frame: visit.frame("Findings"),
         list: PaginatedList::of("/admin/findings", &asked, KEPT, page),
-        charts: summary.as_ref().map(charts).unwrap_or_default(),
+        charts: summary.as_ref().map(|found| charts(found, visit.time_zone())).unwrap_or_default(),
         summary,
-        categories: std::iter::once((String::new(), "any".to_owned())).chain(categories).collect(),
+        links,
+        categories: categories(),
         actions: std::iter::once(("", "any")).chain(ACTIONS.iter().copied()).collect(),
         form,
     })?;
@@ -103,8 +106,10 @@ pub async fn page(
 fn of_charts(api: &Api, query: &FindingQuery) -> FindingSummaryQuery {
     let to = query.to.unwrap_or_else(|| api.world.now());
     let from = query.from.filter(|from| to.duration_since(*from) <= LONGEST);
+    let step = from.map_or(Step::Day, |from| Step::of(from, to));
+    let group_by = if step == Step::Day { "day,category" } else { "hour,category" };
     FindingSummaryQuery {
-        group_by: Some("day,category".to_owned()),
+        group_by: Some(group_by.to_owned()),
         from,
         to: query.to,
         app_id: query.app_id,

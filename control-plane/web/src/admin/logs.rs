@@ -3,17 +3,24 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use jiff::{SignedDuration, Timestamp};
 use latchkey_api::Api;
 use latchkey_api::body::Query;
 use latchkey_api::logs::{self, Record, RecordQuery};
 use latchkey_api::problem::Problem;
+use latchkey_core::guardrails::GuardrailCategory;
+use serde::Deserialize;
 
 use super::filters;
+use super::playground::{KnownRequest, explained};
+use crate::denials;
 use crate::form::{Field, FieldKind, FilterForm, HtmlForm};
 use crate::format;
 use crate::frame::{Frame, Visit};
+use crate::guardrails::title;
 use crate::html;
-use crate::list::{PaginatedList, filtered};
+use crate::list::{ExportLinks, PaginatedList, filtered};
+use crate::period;
 
 const FILTERS: &[Field] = &[
     ("request_id", FieldKind::Optional),
@@ -27,6 +34,10 @@ const FILTERS: &[Field] = &[
     ("code", FieldKind::Optional),
     ("old_secret", FieldKind::Only),
     ("findings", FieldKind::Choice),
+    ("finding", FieldKind::Optional),
+    ("conversation_id", FieldKind::Optional),
+    ("target", FieldKind::Optional),
+    ("time", FieldKind::Aside),
     ("from", FieldKind::Optional),
     ("to", FieldKind::Optional),
     ("cursor", FieldKind::Optional),
@@ -44,6 +55,10 @@ const KEPT: &[&str] = &[
     "code",
     "old_secret",
     "findings",
+    "finding",
+    "conversation_id",
+    "target",
+    "time",
     "from",
     "to",
 ];
@@ -56,7 +71,25 @@ struct LogsPage {
     frame: Frame,
     list: PaginatedList<Record>,
     providers: Vec<(String, String)>,
+    links: Option<ExportLinks>,
+    codes: Vec<(String, String)>,
+    categories: Vec<(String, String)>,
     form: HtmlForm,
+}
+
+#[derive(Template)]
+#[template(path = "admin/log_explained.html")]
+struct ExplainedPage {
+    frame: Frame,
+    known: KnownRequest,
+}
+
+/// Which request to explain: its id, and when it came.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExplainedQuery {
+    request_id: String,
+    at: Option<Timestamp>,
 }
 
 pub async fn list(
@@ -65,10 +98,12 @@ pub async fn list(
     FilterForm(asked): FilterForm,
 ) -> Result<Response, Problem> {
     visit.reader()?;
-    let mut form = asked.form();
+    let (mut form, mut links) = (period::chosen(asked.form()), None);
     let found = async {
         let asked = filters::with_ids(&visit, &api, &asked, &mut form, ("app_id", "user_id")).await?;
-        let query: RecordQuery = filters::with_moments(&visit, asked, &["from", "to"])?.read(FILTERS)?;
+        let asked = filters::with_key(&visit, &api, asked, &mut form).await?;
+        let (asked, query): (_, RecordQuery) = period::read(&visit, &asked, FILTERS)?;
+        links = Some(ExportLinks::new("/logs", &asked, FILTERS));
         let query = RecordQuery { limit: Some(ROWS), ..query };
         logs::list(visit.reader()?, State(api.clone()), Query(query)).await
     };
@@ -77,8 +112,35 @@ pub async fn list(
     let list = PaginatedList::of("/admin/logs", &asked, KEPT, page);
     let providers = filters::upstream_options(&visit, &api).await?;
     let frame = visit.frame("Logs");
-    let page = html(&LogsPage { frame, list, providers, form })?;
+    let (codes, categories) = (denials::choices(form.value("code")), categories());
+    let page = html(&LogsPage { frame, list, providers, links, codes, categories, form })?;
     Ok((status, page).into_response())
+}
+
+/// Explains one request: what its record says, and what gateways would do with the same request now.
+pub async fn explain(
+    visit: Visit,
+    State(api): State<Api>,
+    Query(ExplainedQuery { request_id, at }): Query<ExplainedQuery>,
+) -> Result<Response, Problem> {
+    let just_then = SignedDuration::from_millis(1);
+    let query = RecordQuery {
+        request_id: Some(request_id),
+        from: at,
+        to: at.and_then(|at| at.checked_add(just_then).ok()),
+        limit: Some(1),
+        ..RecordQuery::default()
+    };
+    let found = logs::list(visit.reader()?, State(api.clone()), Query(query)).await?;
+    let known = explained(&visit, &api, found.items.into_iter().next()).await?;
+    html(&ExplainedPage { frame: visit.frame("Explain a request"), known })
+}
+
+/// The categories of findings, after any.
+pub fn categories() -> Vec<(String, String)> {
+    let all = GuardrailCategory::all();
+    let all = all.map(|category| (category.as_str().to_owned(), title(category.as_str())));
+    std::iter::once((String::new(), "any".to_owned())).chain(all).collect()
 }
 
 /// How a request's status is shown: as good or as bad.

@@ -4,22 +4,26 @@ use std::net::IpAddr;
 
 use askama::Template;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use jiff::ToSpan as _;
 use jiff::tz::TimeZone;
 use latchkey_api::body::Query;
 use latchkey_api::change_requests::{self, ChangeRequestList, RequestQuery};
 use latchkey_api::problem::Problem;
-use latchkey_api::usage::{self, UsageQuery, UsageSums};
+use latchkey_api::usage::{self, UsageQuery, UsageSums, UsageTime};
 use latchkey_api::{Api, gateways};
 use latchkey_core::change_request::Status;
 use latchkey_service::gateways::Gateway;
+use url::form_urlencoded::Serializer;
 
-use super::usage::{UsageRow, charts, row};
+use super::usage::{UsageRow, charts, row, span};
 use crate::chart::Chart;
+use crate::form::{FieldKind, FilterForm, HtmlForm};
 use crate::format;
 use crate::frame::{Frame, Visit};
 use crate::html;
+use crate::list::filtered;
+use crate::period::{self, Step, UsagePeriod};
 
 /// How many days are summed, with today.
 const DAYS: i64 = 14;
@@ -30,6 +34,9 @@ const FEW: u16 = 5;
 #[template(path = "admin/overview.html")]
 struct OverviewPage {
     frame: Frame,
+    form: HtmlForm,
+    /// The time that is summed, in words.
+    span: String,
     totals: UsageSums,
     charts: Vec<Chart>,
     tops: Vec<TopTable>,
@@ -41,8 +48,8 @@ struct OverviewPage {
 
 struct TopTable {
     title: &'static str,
-    /// What usage is grouped by.
-    by: &'static str,
+    /// All usage by it, of the same time.
+    link: String,
     rows: Vec<UsageRow>,
 }
 
@@ -54,8 +61,21 @@ impl TopTable {
     }
 }
 
-pub async fn page(visit: Visit, State(api): State<Api>) -> Result<Response, Problem> {
+pub async fn page(
+    visit: Visit,
+    State(api): State<Api>,
+    FilterForm(asked): FilterForm,
+) -> Result<Response, Problem> {
     let reader = visit.reader()?;
+    let form = period::chosen(asked.form());
+    let usual = || api.world.now().to_zoned(TimeZone::UTC).date().checked_sub((DAYS - 1).days()).ok();
+    let by_default = || UsagePeriod { from: usual().map(UsageTime::Day), to: None, step: Step::Day };
+    let found =
+        asked.json(&[("time", FieldKind::Aside), ("from", FieldKind::Aside), ("to", FieldKind::Aside)]);
+    let found = found.and_then(|_| period::usage(&visit, &asked));
+    let found = found.map(|found| if found.from.or(found.to).is_none() { by_default() } else { found });
+    let (status, form, found) = filtered(form, found.map(Some))?;
+    let UsagePeriod { from, to, step } = found.unwrap_or_else(by_default);
     let pending = async {
         let newest = RequestQuery {
             status: Some(Status::Pending),
@@ -68,13 +88,22 @@ pub async fn page(visit: Visit, State(api): State<Api>) -> Result<Response, Prob
         Ok(change_requests::list(visit.reader()?, State(api.clone()), Query(newest)).await?.0)
     };
     let gateways = async { gateways::list(visit.reader()?, State(api.clone())).await };
-    let from = api.world.now().to_zoned(TimeZone::UTC).date().checked_sub((DAYS - 1).days()).ok();
-    let query = |by: &str| UsageQuery { group_by: Some(by.to_owned()), from, ..UsageQuery::default() };
-    let days = usage::read(reader, State(api.clone()), Query(query("day")));
+    let query = |by: &str| UsageQuery { group_by: Some(by.to_owned()), from, to, ..UsageQuery::default() };
+    let days = usage::read(reader, State(api.clone()), Query(query(step.group())));
     let top = async |title, by| {
         let few = UsageQuery { limit: Some(FEW), ..query(by) };
         let items = usage::dearest(visit.reader()?, &api, few).await?;
-        Ok(TopTable { title, by, rows: items.into_iter().map(|item| row(item, by)).collect() })
+        let mut link = Serializer::new(String::new());
+        link.append_pair("by", by);
+        for name in ["time", "from", "to"].into_iter().filter(|name| !asked.text(name).is_empty()) {
+            link.append_pair(name, asked.text(name));
+        }
+        let link = format!("/admin/usage?{}", link.finish());
+        Ok(TopTable {
+            title,
+            link,
+            rows: items.into_iter().map(|item| row(item, by, visit.time_zone())).collect(),
+        })
     };
     let (days, apps, users, models, pending, gateways) = tokio::try_join!(
         days,
@@ -84,13 +113,20 @@ pub async fn page(visit: Visit, State(api): State<Api>) -> Result<Response, Prob
         pending,
         gateways
     )?;
-    html(&OverviewPage {
+    let span = match period::words(&asked) {
+        Some(words) => words.to_owned(),
+        None => span(&days, visit.time_zone()),
+    };
+    let page = html(&OverviewPage {
         frame: visit.frame("Overview"),
+        form,
         totals: days.totals,
-        charts: charts(&days),
+        charts: charts(&days, visit.time_zone()),
         tops: vec![apps, users, models],
         pending,
         gateways: gateways.items,
         forwarders: api.sign_in.forwarders.seen(),
-    })
+        span,
+    })?;
+    Ok((status, page).into_response())
 }

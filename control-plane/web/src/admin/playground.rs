@@ -6,6 +6,7 @@ mod live;
 use std::time::Duration;
 
 use askama::Template;
+use askama::filters::HtmlSafe;
 use axum::extract::State;
 use axum::response::Response;
 use jiff::{SignedDuration, Timestamp};
@@ -56,11 +57,14 @@ struct PlaygroundResult {
 /// What is known of a request besides its answer.
 #[derive(Clone, Debug, Template)]
 #[template(path = "admin/playground_record.html")]
-struct KnownRequest {
+pub(super) struct KnownRequest {
     frame: Frame,
     record: Option<Record>,
     explanation: Option<Explanation>,
 }
+
+// The template escapes what it is given.
+impl HtmlSafe for KnownRequest {}
 
 const FIELDS: &[Field] = &[
     ("app", FieldKind::Aside),
@@ -141,6 +145,18 @@ fn refused(field: &str, why: &str) -> Problem {
 
 async fn known(visit: &Visit, api: &Api, request_id: &str) -> Result<KnownRequest, Problem> {
     let record = recorded(visit, api, request_id).await?;
+    explained(visit, api, record).await
+}
+
+/// A record, and why its request was refused, where it was.
+///
+/// # Errors
+/// The visitor may not see it.
+pub(super) async fn explained(
+    visit: &Visit,
+    api: &Api,
+    record: Option<Record>,
+) -> Result<KnownRequest, Problem> {
     let frame = visit.frame("Playground");
     let (Some(log), true) = (&record, record.as_ref().is_some_and(|log| log.code.is_some())) else {
         return Ok(KnownRequest { frame, record, explanation: None });

@@ -71,6 +71,8 @@ struct PreviewPage {
 pub struct ChangeFormQuery {
     /// What this request of one's own asked for.
     again: Option<Uuid>,
+    /// This model, beside those that are allowed now.
+    model: Option<String>,
 }
 
 /// Asks what is to be changed.
@@ -78,7 +80,7 @@ pub async fn page(
     visit: Visit,
     State(api): State<Api>,
     PathParams((id, kind)): PathParams<(Uuid, ChangeKind)>,
-    Query(ChangeFormQuery { again }): Query<ChangeFormQuery>,
+    Query(ChangeFormQuery { again, model }): Query<ChangeFormQuery>,
 ) -> Result<Response, Problem> {
     let query = Query(SettingsQuery { change_request: again });
     let wanted = draft::settings(visit.person(), State(api.clone()), PathParams(id), query).await?.0;
@@ -86,6 +88,9 @@ pub async fn page(
     if let (ChangeKind::PromptStore, Some(again)) = (kind, again) {
         let request = mine::read(visit.person(), State(api.clone()), PathParams(again)).await?.0;
         form = edit::prompt_form(&request.changes);
+    }
+    if let (ChangeKind::UpdateConfig, Some(model)) = (kind, model) {
+        form = edit::with_model(form, &model);
     }
     show(&visit, &api, (id, kind), form).await
 }

@@ -2,16 +2,19 @@
 
 use askama::Template;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
+use jiff::{SignedDuration, Timestamp};
 use latchkey_core::access::Capability;
-use serde::Deserialize;
+use url::form_urlencoded::Serializer;
 use uuid::Uuid;
 
 use super::apps::{grants, read};
-use crate::format;
+use crate::form::{Field, FieldKind, FilterForm, FormInput, HtmlForm};
+use crate::format::{self, Time};
 use crate::frame::{Frame, Visit};
 use crate::html;
-use crate::list::PaginatedList;
+use crate::list::{ExportLinks, PaginatedList, filtered};
+use crate::period;
 use latchkey_api::Api;
 use latchkey_api::body::{PathParams, Query};
 use latchkey_api::findings::{self, Finding, FindingQuery, FindingSummary, FindingSummaryQuery};
@@ -20,6 +23,8 @@ use latchkey_api::my_apps::MyAppDetails;
 use latchkey_api::problem::Problem;
 
 const ROWS: u16 = 25;
+/// The longest time that is summed.
+const LONGEST: SignedDuration = SignedDuration::from_hours(92 * 24);
 
 /// What a tab shows: its word in the query, its title, and which actions it is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,14 +49,24 @@ const TABS: [FindingTab; 5] = [
     NORMAL,
 ];
 
-/// Which findings.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MyFindingsQuery {
-    cursor: Option<String>,
-    show: String,
-    request_id: String,
-}
+const FILTERS: &[Field] = &[
+    // Its tab, and its time.
+    ("show", FieldKind::Aside),
+    ("time", FieldKind::Aside),
+    ("from", FieldKind::Optional),
+    ("to", FieldKind::Optional),
+    ("request_id", FieldKind::Optional),
+    ("cursor", FieldKind::Optional),
+];
+/// What an export is asked.
+const EXPORTED: &[Field] = &[
+    ("from", FieldKind::Optional),
+    ("to", FieldKind::Optional),
+    ("request_id", FieldKind::Optional),
+    ("action", FieldKind::Optional),
+];
+/// The filters that the next page keeps.
+const KEPT: &[&str] = &["show", "time", "from", "to", "request_id"];
 
 #[derive(Template)]
 #[template(path = "my/findings.html")]
@@ -60,8 +75,14 @@ struct MyFindingsPage {
     app: MyAppDetails,
     /// Whether everyone's are shown.
     all: bool,
-    /// Of the last 30 days.
+    /// Of the last 30 days, or of the time that was asked for.
     summary: FindingSummary,
+    /// The time of its tabs' links.
+    times: String,
+    /// Of which time it is, where one was asked for.
+    span: Option<String>,
+    links: Option<ExportLinks>,
+    form: HtmlForm,
     tab: FindingTab,
     /// The one request that is shown; empty for all.
     request_id: String,
@@ -74,47 +95,89 @@ pub async fn page(
     visit: Visit,
     State(api): State<Api>,
     PathParams(id): PathParams<Uuid>,
-    Query(query): Query<MyFindingsQuery>,
+    FilterForm(asked): FilterForm,
 ) -> Result<Response, Problem> {
     let app = read(&visit, &api, id).await?;
-    let MyFindingsQuery { cursor, show, request_id } = query;
-    let tab = TABS.into_iter().find(|tab| tab.word == show).unwrap_or(TABS[0]);
+    let tab = TABS.into_iter().find(|tab| tab.word == asked.text("show")).unwrap_or(TABS[0]);
     let path = format!("/apps/{id}/findings");
-    let filters = [("show", tab.word), ("request_id", request_id.as_str())];
-    let (mut found, mut normal) = Default::default();
-    if tab == NORMAL {
-        let query =
-            RecordQuery { cursor, limit: Some(ROWS), findings: Some(false), ..RecordQuery::default() };
-        normal =
-            logs::list_of_my_app(visit.person(), State(api.clone()), PathParams(id), Query(query)).await?;
-    } else {
-        let query = FindingQuery {
-            cursor,
-            limit: Some(ROWS),
-            request_id: Some(request_id.clone()).filter(|request| !request.is_empty()),
-            action: tab.actions.map(str::to_owned),
-            ..FindingQuery::default()
-        };
-        found = findings::list_of_my_app(visit.person(), State(api.clone()), PathParams(id), Query(query))
-            .await?;
-    }
-    let sums =
-        Query(FindingSummaryQuery { group_by: Some("action".to_owned()), ..FindingSummaryQuery::default() });
-    let summary = findings::summary_of_my_app(visit.person(), State(api), PathParams(id), sums).await?.0;
-    html(&MyFindingsPage {
+    let (form, mut links) = (period::chosen(asked.form()), None);
+    let found = async {
+        let asked = period::with_moments(&visit, &asked)?.with("action", tab.actions.unwrap_or_default());
+        links = Some(ExportLinks::new(&format!("/me/apps/{id}/findings"), &asked, EXPORTED));
+        let query: FindingQuery = asked.with("action", "").read(FILTERS)?;
+        let FindingQuery { from, to, .. } = query;
+        let (mut found, mut normal) = Default::default();
+        if tab == NORMAL {
+            let query = RecordQuery {
+                cursor: query.cursor,
+                limit: Some(ROWS),
+                findings: Some(false),
+                from,
+                to,
+                ..RecordQuery::default()
+            };
+            normal = logs::list_of_my_app(visit.person(), State(api.clone()), PathParams(id), Query(query))
+                .await?;
+        } else {
+            let query = FindingQuery { limit: Some(ROWS), action: tab.actions.map(str::to_owned), ..query };
+            found =
+                findings::list_of_my_app(visit.person(), State(api.clone()), PathParams(id), Query(query))
+                    .await?;
+        }
+        Ok((found, normal, from, to))
+    };
+    let (status, form, (found, normal, from, to)) = filtered(form, found.await)?;
+    let sums = FindingSummaryQuery {
+        group_by: Some("action".to_owned()),
+        from: from.filter(|from| to.unwrap_or(api.world.now()).duration_since(*from) <= LONGEST),
+        to,
+        ..FindingSummaryQuery::default()
+    };
+    let summary =
+        findings::summary_of_my_app(visit.person(), State(api), PathParams(id), Query(sums)).await?.0;
+    let words = |summary: &FindingSummary| match period::words(&asked) {
+        Some(words) => words.to_owned(),
+        None => {
+            let word = |at: Timestamp| Time::new(at, visit.time_zone()).text().to_owned();
+            format!("{} to {}", word(summary.from), word(summary.to))
+        }
+    };
+    let page = html(&MyFindingsPage {
         frame: visit.frame(format!("{}: Findings", app.app.name.as_str())),
         all: grants(&app, Capability::AllLogs),
+        span: from.or(to).map(|_| words(&summary)),
         summary,
-        findings: PaginatedList::new(&path, &filters, found),
-        normal: PaginatedList::new(&path, &filters, normal),
+        findings: PaginatedList::of(&path, &asked, KEPT, found),
+        normal: PaginatedList::of(&path, &asked, KEPT, normal),
         app,
         tab,
-        request_id,
-    })
+        request_id: asked.text("request_id").to_owned(),
+        times: tab_times(&asked),
+        links,
+        form,
+    })?;
+    Ok((status, page).into_response())
+}
+
+/// The time of a tab's link, after its word.
+fn tab_times(asked: &FormInput) -> String {
+    let mut query = Serializer::new(String::new());
+    let kept = ["time", "from", "to"].into_iter().filter(|name| !asked.text(name).is_empty());
+    query.extend_pairs(kept.map(|name| (name, asked.text(name))));
+    query.finish()
 }
 
 impl MyFindingsPage {
-    /// How many findings of the last 30 days a tab is of.
+    /// Where a tab is, with the same time.
+    fn link(&self, tab: &FindingTab) -> String {
+        let show = Some(tab.word).filter(|word| !word.is_empty()).map(|word| format!("show={word}"));
+        let times = Some(self.times.clone()).filter(|times| !times.is_empty());
+        let query = show.into_iter().chain(times).collect::<Vec<_>>().join("&");
+        let mark = if query.is_empty() { "" } else { "?" };
+        format!("/apps/{}/findings{mark}{query}", self.app.app.id)
+    }
+
+    /// How many findings of that time a tab is of.
     fn count(&self, tab: &FindingTab) -> u64 {
         let is_of = |action: &str| tab.actions.is_none_or(|of| of.split(',').any(|word| word == action));
         let items = self.summary.items.iter();
@@ -122,7 +185,7 @@ impl MyFindingsPage {
         items.map(|item| item.sums.findings).sum()
     }
 
-    /// How many requests of the last 30 days were inspected, and nothing was found.
+    /// How many requests of that time were inspected, and nothing was found.
     fn clean(&self) -> u64 {
         self.summary.inspected_requests.saturating_sub(self.summary.totals.requests)
     }

@@ -65,6 +65,18 @@ const CONFIG: &[Field] = &[
     ("prompt_required", FieldKind::Flag),
 ];
 
+/// The form with one more model; all are all.
+pub(super) fn with_model(form: HtmlForm, model: &str) -> HtmlForm {
+    const ONLY: &str = "allowed_models.only";
+    let allowed = match form.selection("allowed_models") {
+        "all" => return form,
+        "none" => model.to_owned(),
+        _ if form.holds(ONLY, model) => form.value(ONLY).to_owned(),
+        _ => format!("{}, {model}", form.value(ONLY)),
+    };
+    form.with("allowed_models", "only").with(ONLY, allowed)
+}
+
 /// The form that shows `now`.
 pub(super) fn form(kind: ChangeKind, now: &MyAppSettings) -> HtmlForm {
     let form = HtmlForm::of(now);
