@@ -81,6 +81,8 @@ async fn logs_are_filtered_by_names_and_lead_to_what_they_are_about(test: Test) 
 on_both! {
 async fn a_denial_says_why_and_leads_to_its_explanation(test: Test) {
     test.catalogue().await;
+    let mini = json!({"name": "gpt-4o-mini", "provider": "openai"});
+    test.post("/models", mini).await.expect(axum::http::StatusCode::CREATED);
     let app = test.app(json!({"mode": "named", "allowed_models": ["gpt-4o"]})).await;
     let key = test.named_key(&app).await;
     test.insert("records", json!({"request_id": "a b&c", "app_id": app["id"], "key_id": key["id"], "user_id": key["user_id"],
