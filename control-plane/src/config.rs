@@ -468,7 +468,7 @@ mod tests {
         assert_eq!(of("acme.com, Acme.Example ,").unwrap(), ["acme.com", "acme.example"]);
         assert!(of("").unwrap().is_empty());
         for wrong in ["@acme.com", "*.acme.com", "acme.com b.com", "https://acme.com", "acme..com"] {
-            assert!(of(wrong).unwrap_err().to_string().contains("is no domain"), "{wrong}");
+            assert!(of(wrong).unwrap_err().to_string().contains("is not a domain"), "{wrong}");
         }
     }
 }

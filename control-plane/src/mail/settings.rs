@@ -233,15 +233,15 @@ mod tests {
             ("mail.acme.com", "LATCHKEY_SMTP_URL is not a URL"),
             ("https://u:hunter2@mail.acme.com", "must begin with smtps:// or smtp://"),
             ("smtps://", "has no host"),
-            ("smtps://u:hunter2@mail.acme.com/x", "more behind its host"),
+            ("smtps://u:hunter2@mail.acme.com/x", "nothing after its host"),
             ("smtps://u:hunter2@mail.acme.com?tls=none", "neither `required` nor"),
             ("smtp://u:hunter2@mail.acme.com?tls=opportunistic", "neither `required` nor"),
-            ("smtp://u:hunter2@mail.acme.com?auth=plain", "something else than `tls` in its query"),
+            ("smtp://u:hunter2@mail.acme.com?auth=plain", "no query parameter except `tls`"),
             // A `?` that was not encoded.
-            ("smtps://u:587?hunter2@mail.acme.com", "something else than `tls` in its query"),
-            ("smtps://u:?hunter2@mail.acme.com", "something else than `tls` in its query"),
+            ("smtps://u:587?hunter2@mail.acme.com", "no query parameter except `tls`"),
+            ("smtps://u:?hunter2@mail.acme.com", "no query parameter except `tls`"),
             ("smtps://u:hunter2@[fe80::zz]", "is not a URL"),
-            ("smtps://u@mail.acme.com", "names a user without a password"),
+            ("smtps://u@mail.acme.com", "has a user but no password"),
             ("smtp://:hunter2@mail.acme.com", "a password without a user"),
             ("smtp://u:hunter2@mail.acme.com?tls=none", "would send email to mail.acme.com:587 in plaintext"),
             ("smtp://u:hunter2@10.0.0.1:hunter2?tls=none", "is not a URL"),
@@ -275,6 +275,6 @@ mod tests {
         let (user, password) = with("smtps://u@mail.acme.com").unwrap().unwrap().server.credentials.unwrap();
         assert_eq!((user.as_str(), password.expose_secret()), ("u", "hunter2"));
         assert!(with("smtps://mail.acme.com").unwrap_err().to_string().contains("has no user"));
-        assert!(with("smtps://u:p@mail.acme.com").unwrap_err().to_string().contains("keep one of them"));
+        assert!(with("smtps://u:p@mail.acme.com").unwrap_err().to_string().contains("use only one of them"));
     }
 }
