@@ -58,18 +58,25 @@ fi
 # all the same.
 built=$out/$target/wasm/latchkey_filter.wasm
 filter=$out/latchkey_filter.wasm
+optimize=(wasm-opt -Os --enable-simd --enable-bulk-memory --enable-sign-ext --enable-mutable-globals
+  --enable-nontrapping-float-to-int)
 if ! command -v wasm-opt >/dev/null && command -v apt-get >/dev/null && [[ $(id -u) == 0 ]]; then
-  install_debian binaryen
+  install_debian binaryen || true
 fi
-if [[ ! $filter -nt $built ]]; then
-  if command -v wasm-opt >/dev/null; then
-    echo "optimizing the filter; this takes a minute" >&2
-    wasm-opt -Os --enable-simd --enable-bulk-memory --enable-sign-ext --enable-mutable-globals \
-      --enable-nontrapping-float-to-int "$built" -o "$filter.new"
-  else
+made_by="not optimized"
+if command -v wasm-opt >/dev/null; then
+  made_by="$(wasm-opt --version) ${optimize[*]}"
+fi
+if [[ ! $filter -nt $built || $(cat "$filter.made-by" 2>/dev/null) != "$made_by" ]]; then
+  cp "$built" "$filter.new"
+  if [[ $made_by == "not optimized" ]]; then
     echo "the filter is left as it is: wasm-opt, of the package binaryen, would make it faster" >&2
-    cp "$built" "$filter.new"
+  else
+    echo "optimizing the filter; this takes a minute" >&2
+    "${optimize[@]}" "$built" -o "$filter.new" >&2 ||
+      echo "the filter is left as it is: wasm-opt could not read it" >&2
   fi
   mv "$filter.new" "$filter"
+  echo "$made_by" >"$filter.made-by"
 fi
 realpath "$filter"

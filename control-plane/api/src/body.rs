@@ -39,7 +39,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         // No text that is stored has this character, and PostgreSQL takes none that has.
         if parts.uri.query().is_some_and(|query| query.contains("%00")) {
-            return Err(bad_query("contains a NUL character"));
+            return Err(bad_query("the query contains a NUL character"));
         }
         let axum::extract::Query(query) = axum::extract::Query::from_request_parts(parts, state).await?;
         Ok(Self(query))

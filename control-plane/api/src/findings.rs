@@ -73,7 +73,7 @@ pub async fn list_of_my_app(
     page(&api, scope, query).await
 }
 
-/// Gives away what guardrails found, newest first, as lines of JSON or as CSV: all that the filters leave.
+/// Exports what guardrails found, newest first, as lines of JSON or as CSV: all that match the filters.
 #[utoipa::path(get, path = "/api/v1/findings/export", tag = "findings", operation_id = "export_findings",
     params(ExportQuery, FindingQuery), security(("token" = [])), responses(
         (status = 200, body = String, content_type = "application/x-ndjson"),
@@ -86,7 +86,7 @@ pub async fn export(
     file(&api, Scope::Everything, export)
 }
 
-/// Gives away what guardrails found in requests of an app, newest first, as lines of JSON or as CSV: everyone's where one may see them all, and
+/// Exports what guardrails found in requests of an app, newest first, as lines of JSON or as CSV: everyone's where one may see them all, and
 /// otherwise one's own.
 #[utoipa::path(get, path = "/api/v1/me/apps/{id}/findings/export", tag = "me", operation_id = "export_my_app_findings",
     params(("id" = Uuid, Path), ExportQuery, FindingQuery), security(("token" = [])), responses(

@@ -55,7 +55,7 @@ pub async fn list_of_my_app(
     page(&api, scope, query).await
 }
 
-/// Gives away what requests did, newest first, as lines of JSON or as CSV: all that the filters leave.
+/// Exports what requests did, newest first, as lines of JSON or as CSV: all that match the filters.
 #[utoipa::path(get, path = "/api/v1/logs/export", tag = "logs", operation_id = "export_logs",
     params(ExportQuery, RecordQuery), security(("token" = [])), responses(
         (status = 200, body = String, content_type = "application/x-ndjson"),
@@ -68,7 +68,7 @@ pub async fn export(
     file(&api, Scope::Everything, export)
 }
 
-/// Gives away what requests of an app did, newest first, as lines of JSON or as CSV: everyone's where one may see them all, and
+/// Exports what requests of an app did, newest first, as lines of JSON or as CSV: everyone's where one may see them all, and
 /// otherwise one's own.
 #[utoipa::path(get, path = "/api/v1/me/apps/{id}/logs/export", tag = "me", operation_id = "export_my_app_logs",
     params(("id" = Uuid, Path), ExportQuery, RecordQuery), security(("token" = [])), responses(

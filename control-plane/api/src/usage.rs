@@ -38,7 +38,7 @@ pub struct UsageView {
     /// Up to this day, with it; or up to this moment.
     #[schema(value_type = String)]
     pub to: UsageTime,
-    /// One for each group that has any: the newest time first, and the dearest first of each. At
+    /// One for each group that has any: the newest time first, and the most expensive first of each. At
     /// most as many as were asked for.
     pub items: Vec<UsageItem>,
     /// Whether there are more groups than fit: ask for fewer days or with a filter.
@@ -177,7 +177,7 @@ pub async fn read_of_my_app(
     sum(&api, scope, query).await
 }
 
-/// Gives away sums of what requests did, as lines of JSON or as CSV: 100,000 groups at most.
+/// Exports sums of what requests did, as lines of JSON or as CSV: 100,000 groups at most.
 #[utoipa::path(get, path = "/api/v1/usage/export", tag = "usage", operation_id = "export_usage",
     params(ExportQuery, UsageQuery), security(("token" = [])), responses(
         (status = 200, body = String, content_type = "application/x-ndjson"),
@@ -190,7 +190,7 @@ pub async fn export(
     file(&api, Scope::Everything, export).await
 }
 
-/// Gives away sums of what requests of an app did, as lines of JSON or as CSV: everyone's where one may see them all,
+/// Exports sums of what requests of an app did, as lines of JSON or as CSV: everyone's where one may see them all,
 /// and otherwise one's own.
 #[utoipa::path(get, path = "/api/v1/me/apps/{id}/usage/export", tag = "me", operation_id = "export_my_app_usage",
     params(("id" = Uuid, Path), ExportQuery, UsageQuery), security(("token" = [])), responses(

@@ -33,7 +33,7 @@ mod tests {
     #[test]
     fn a_code_is_explained_and_an_old_one_can_still_be_chosen() {
         let (meaning, rule) = explained("model_not_allowed").unwrap();
-        assert_eq!((meaning, rule), ("The app may not use this model.", "app.models"));
+        assert_eq!((meaning, rule), ("The app is not allowed to use this model.", "app.models"));
         assert_eq!(explained("rate_limited"), None);
         assert_eq!(choices("").len(), Code::ALL.len() + 1);
         let with_old = choices("rate_limited");

@@ -152,9 +152,10 @@ pub fn moments(visit: &Visit, asked: &FormInput) -> Result<(Option<Timestamp>, O
                 let typed = Some(asked.text(field)).filter(|text| !text.is_empty())?;
                 wrong.check(field, visit.moment(typed))
             };
-            let times = (moment("from"), moment("to"));
+            let (from, to) = (moment("from"), moment("to"));
             wrong.into_result().map_err(Problem::invalid)?;
-            Ok(times)
+            in_order(from, to, visit.now()).map_err(|wrong| Problem::invalid(wrong.into()))?;
+            Ok((from, to))
         }
         chosen => Ok(span(chosen, &visit.now().to_zoned(visit.time_zone().clone()))),
     }
@@ -174,6 +175,9 @@ pub fn usage(visit: &Visit, asked: &FormInput) -> Result<UsagePeriod, Problem> {
                 |field| asked.text(field).parse::<Date>().ok().filter(|_| asked.text(field).len() == 10);
             let is_day = |field| asked.text(field).is_empty() || day(field).is_some();
             if is_day("from") && is_day("to") {
+                // A day is in it from its beginning, the last one too.
+                in_order(day("from"), day("to").and_then(|last| last.tomorrow().ok()), today.date())
+                    .map_err(|wrong| Problem::invalid(wrong.into()))?;
                 return Ok(days(day("from").map(UsageTime::Day), day("to").map(UsageTime::Day)));
             }
             let (from, to) = moments(visit, asked)?;
@@ -183,10 +187,32 @@ pub fn usage(visit: &Visit, asked: &FormInput) -> Result<UsagePeriod, Problem> {
             let first = today.date().checked_sub((hours / 24 - 1).days()).ok();
             Ok(days(first.map(UsageTime::Day), None))
         }
-        chosen => {
+        chosen @ Chosen::Hours(_) => {
             let (from, to) = span(chosen, &today);
             Ok(of_moments(from, to, visit.now()))
         }
+        // The days of the viewer's calendar, as lists have them, each summed in UTC.
+        chosen => {
+            let zone = visit.time_zone();
+            let (from, to) = span(chosen, &visit.now().to_zoned(zone.clone()));
+            let day = |at: Timestamp| UsageTime::Day(at.to_zoned(zone.clone()).date());
+            Ok(days(from.map(day), to.map(before).map(day)))
+        }
+    }
+}
+
+/// The last moment of what ends before this one.
+fn before(end: Timestamp) -> Timestamp {
+    end.checked_sub(SignedDuration::from_millis(1)).unwrap_or(end)
+}
+
+/// # Errors
+/// It ends before it begins, or has not begun.
+fn in_order<T: PartialOrd>(from: Option<T>, to: Option<T>, now: T) -> Result<(), FieldError> {
+    match (from, to) {
+        (Some(from), Some(to)) if from >= to => Err(FieldError::new("to", "must be after the start")),
+        (Some(from), None) if from > now => Err(FieldError::new("from", "is in the future")),
+        _ => Ok(()),
     }
 }
 
@@ -194,13 +220,13 @@ pub fn usage(visit: &Visit, asked: &FormInput) -> Result<UsagePeriod, Problem> {
 fn of_moments(from: Option<Timestamp>, to: Option<Timestamp>, now: Timestamp) -> UsagePeriod {
     let is_short = from.filter(|from| to.unwrap_or(now).duration_since(*from) <= SHORT);
     if let Some(from) = is_short {
-        let step = Step::of(from, to.unwrap_or(now));
-        return UsagePeriod { from: Some(UsageTime::At(from)), to: to.map(UsageTime::At), step };
+        // What ends now ends at this moment for all that is read, so that charts have the steps of their sums.
+        let to = to.unwrap_or(now);
+        let step = Step::of(from, to);
+        return UsagePeriod { from: Some(UsageTime::At(from)), to: Some(UsageTime::At(to)), step };
     }
     let day = |at: Timestamp| UsageTime::Day(at.to_zoned(TimeZone::UTC).date());
-    // The moment at which it ends is not in it.
-    let last = to.map(|to| to.checked_sub(SignedDuration::from_millis(1)).unwrap_or(to));
-    UsagePeriod { from: from.map(day), to: last.map(day), step: Step::Day }
+    UsagePeriod { from: from.map(day), to: to.map(before).map(day), step: Step::Day }
 }
 
 fn chosen_of(asked: &FormInput) -> Result<Chosen, Invalid> {
@@ -210,7 +236,7 @@ fn chosen_of(asked: &FormInput) -> Result<Chosen, Invalid> {
         "" if typed.is_empty() => Chosen::Nothing,
         "" => Chosen::Typed,
         CUSTOM if typed.is_empty() => {
-            let wrong = "enter a time here or in the field after it, or choose another time";
+            let wrong = "enter a start or end time, or choose another option";
             return Err(FieldError::new("from", wrong).into());
         }
         CUSTOM => Chosen::Typed,
@@ -220,7 +246,7 @@ fn chosen_of(asked: &FormInput) -> Result<Chosen, Invalid> {
         "30d" => Chosen::Hours(30 * 24),
         "week" => Chosen::ThisWeek,
         "month" => Chosen::LastMonth,
-        _ => return Err(FieldError::new("time", "is none of the choices").into()),
+        _ => return Err(FieldError::new("time", "is not a valid choice").into()),
     };
     if chosen != Chosen::Typed && !typed.is_empty() {
         let wrong = |field: &str| {

@@ -84,7 +84,7 @@ pub(super) fn read(
         in_order(Some(from), Some(to))?;
         if to.duration_since(from) > LONGEST {
             return Err(bad_query(
-                "parts of days are summed for 48 hours at most: ask for days, or for less time",
+                "spans that are not whole days are limited to 48 hours: use whole days or a shorter span",
             ));
         }
         return Ok((UsageTime::At(from), UsageTime::At(to), UsageSpan::Moments { from, to }));

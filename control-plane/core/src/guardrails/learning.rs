@@ -270,7 +270,7 @@ mod tests {
         let learned = LearnedCategory::learn(&texts(even), &texts(odd));
         assert!(learned.precision_percent < 90, "{learned:?}");
         let refused = learned.good_enough("Noise").unwrap_err();
-        assert!(refused.starts_with("`Noise` was learned from examples and measured with "), "{refused}");
+        assert!(refused.starts_with("`Noise` was learned from examples with "), "{refused}");
     }
 
     #[test]

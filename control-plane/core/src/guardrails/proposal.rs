@@ -165,7 +165,7 @@ mod tests {
         assert!(proposal.guardrails.rules.iter().all(|rule| rule.category != GuardrailCategory::EXTERNAL));
         let told = proposal.untried.join("\n");
         for part in
-            ["`external/model` is not asked", "`pci` is on trial itself", "`unseen_texts` would refuse"]
+            ["`external/model` is not used", "`pci` is itself on trial", "`unseen_texts` would refuse"]
         {
             assert!(told.contains(part), "{part}: {told}");
         }

@@ -116,7 +116,7 @@ async fn a_denied_model_can_be_asked_for(test: Test) {
     test.insert("records", denied).await;
     let path = format!("{app_path}/logs?code=model_not_allowed");
     let page = alice.open(&path).await;
-    assert!(page.all(".more-of p")[0].contains("The app may not use this model. Rule: app.models"), "{}", page.main());
+    assert!(page.all(".more-of p")[0].contains("The app is not allowed to use this model. Rule: app.models"), "{}", page.main());
     assert!(page.all(".more-of p a").is_empty(), "who may not ask is not told to");
     let everyone = json!({"mode": "everyone"});
     test.self_service(&app, json!({"access": {"settings_request": everyone}})).await;

@@ -91,7 +91,7 @@ async fn a_denial_says_why_and_leads_to_its_explanation(test: Test) {
     let mut eve = Visitor::with_role(&test, "eve@acme.com", "auditor").await;
     let page = eve.open("/admin/logs").await;
     let denial = page.all(".logs .more-of").remove(0);
-    assert!(denial.contains("The app may not use this model.") && denial.contains("app.models"), "{denial}");
+    assert!(denial.contains("The app is not allowed to use this model.") && denial.contains("app.models"), "{denial}");
     for selector in ["a[href^='/admin/logs?conversation_id=']", "a[href^='/admin/logs?target=']"] {
         let found = eve.open(&page.attribute(selector, "href").unwrap()).await;
         assert_eq!(found.all("table.logs .more-of").len(), 1, "{selector}: {}", found.main());
@@ -99,7 +99,7 @@ async fn a_denial_says_why_and_leads_to_its_explanation(test: Test) {
     let why = eve.open(&page.attribute(".more-of a", "href").unwrap()).await;
     assert_eq!(why.status, 200, "{}", why.main());
     assert!(why.main().contains("The rule that applies: app.models"), "{}", why.main());
-    assert!(eve.open("/admin/logs/explain?request_id=none").await.main().contains("No record"));
+    assert!(eve.open("/admin/logs/explain?request_id=none").await.main().contains("No log record"));
     for (query, rows) in [("app_id=Support+Bot&key_id=alice+LOCAL+dev", 1), ("finding=pii", 0), ("request_id=a+b%26c", 1)] {
         let page = eve.open(&format!("/admin/logs?{query}")).await;
         assert_eq!((page.status, page.all("table.logs .more-of").len()), (200, rows), "{query}: {}", page.main());

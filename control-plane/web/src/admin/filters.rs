@@ -164,9 +164,9 @@ pub async fn with_key(
         return Ok(asked);
     }
     let Ok(app) = asked.text("app_id").parse::<Uuid>() else {
-        return Err(unknown("key_id", "is not a key's ID: to find a key by name, enter its app, too"));
+        return Err(unknown("key_id", "is not a key ID. To find a key by name, also enter its app"));
     };
-    let query = KeyQuery { cursor: None, limit: None, search: Some(text.clone()), user_id: None };
+    let query = KeyQuery { cursor: None, limit: Some(200), search: Some(text.clone()), user_id: None };
     let found = keys::list(visit.reader()?, State(api.clone()), PathParams(app), Query(query)).await?;
     let name = folded(&text);
     let mut found = found.items.into_iter().filter(|key| folded(key.item.name.as_str()) == name);

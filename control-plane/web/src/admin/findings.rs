@@ -82,7 +82,7 @@ pub async fn page(
         let (asked, query): (_, FindingQuery) = period::read(&visit, &asked, FILTERS)?;
         links = Some(ExportLinks::new("/findings", &asked, FILTERS));
         let query = FindingQuery { limit: Some(ROWS), ..query };
-        let sums = of_charts(&api, &query);
+        let sums = of_charts(&visit, &query);
         let page = findings::list(visit.reader()?, State(api.clone()), Query(query)).await?;
         let sums = findings::summary(visit.reader()?, State(api.clone()), Query(sums)).await?.0;
         Ok((page, Some(sums)))
@@ -103,15 +103,15 @@ pub async fn page(
 }
 
 /// The sums of the same findings, of the usual time where they ask for more than charts show.
-fn of_charts(api: &Api, query: &FindingQuery) -> FindingSummaryQuery {
-    let to = query.to.unwrap_or_else(|| api.world.now());
+fn of_charts(visit: &Visit, query: &FindingQuery) -> FindingSummaryQuery {
+    let to = query.to.unwrap_or_else(|| visit.now());
     let from = query.from.filter(|from| to.duration_since(*from) <= LONGEST);
     let step = from.map_or(Step::Day, |from| Step::of(from, to));
     let group_by = if step == Step::Day { "day,category" } else { "hour,category" };
     FindingSummaryQuery {
         group_by: Some(group_by.to_owned()),
         from,
-        to: query.to,
+        to: query.to.or(from.map(|_| to)),
         app_id: query.app_id,
         key_id: query.key_id,
         user_id: query.user_id,

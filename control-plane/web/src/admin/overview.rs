@@ -113,7 +113,8 @@ pub async fn page(
         pending,
         gateways
     )?;
-    let span = match period::words(&asked) {
+    let accepted = Some(&asked).filter(|_| !form.is_refused());
+    let span = match accepted.and_then(period::words) {
         Some(words) => words.to_owned(),
         None => span(&days, visit.time_zone()),
     };

@@ -164,6 +164,7 @@ pub(super) async fn explained(
     let asked = Explain {
         key_id: log.key_id,
         model: log.model.clone(),
+        endpoint: log.endpoint.clone(),
         address: log.client_address.as_ref().and_then(|address| address.parse().ok()),
         ..Explain::default()
     };

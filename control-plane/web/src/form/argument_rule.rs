@@ -101,7 +101,7 @@ mod tests {
         {
             assert!(read_all(line).unwrap_err().contains("must be like"), "{line}");
         }
-        assert!(read_all("a/b /c: one of bug").unwrap_err().contains("in quotes"));
+        assert!(read_all("a/b /c: one of bug").unwrap_err().contains("quoted strings"));
         assert!(read_all("a/b /c: at least x").unwrap_err().contains("`x` is not a number"));
     }
 }

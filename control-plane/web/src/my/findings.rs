@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use jiff::{SignedDuration, Timestamp};
 use latchkey_core::access::Capability;
+use latchkey_core::invalid::FieldError;
 use url::form_urlencoded::Serializer;
 use uuid::Uuid;
 
@@ -102,6 +103,9 @@ pub async fn page(
     let path = format!("/apps/{id}/findings");
     let (form, mut links) = (period::chosen(asked.form()), None);
     let found = async {
+        if !asked.text("action").is_empty() {
+            return Err(Problem::invalid(FieldError::new("action", "is chosen by the tab").into()));
+        }
         let asked = period::with_moments(&visit, &asked)?.with("action", tab.actions.unwrap_or_default());
         links = Some(ExportLinks::new(&format!("/me/apps/{id}/findings"), &asked, EXPORTED));
         let query: FindingQuery = asked.with("action", "").read(FILTERS)?;

@@ -281,7 +281,7 @@ mod tests {
         }
         assert_eq!(McpMessage::read(b"\xff{}").unwrap_err().code, Code::InvalidJson);
         let batch = McpMessage::read(br#" [{"jsonrpc":"2.0","method":"tools/call","params":{"name":"x"}}]"#);
-        assert!(batch.unwrap_err().message.contains("no batches"));
+        assert!(batch.unwrap_err().message.contains("batches are not supported"));
         for text in [
             "1",
             "{}",
