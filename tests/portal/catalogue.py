@@ -34,7 +34,7 @@ with story() as latchkey:
     page.get_by_label("Price of output", exact=True).fill("10")
     page.get_by_role("button", name="Create model").click()
     expect(page.get_by_role("heading", name="our-model")).to_be_visible()
-    expect(page.get_by_role("row", name=re.compile("now"))).to_contain_text("$10.00")
+    expect(page.get_by_role("row", name=re.compile("current"))).to_contain_text("$10.00")
 
     latchkey.tells("she disables the provider: its model can no longer be called")
     page.get_by_role("link", name="second").click()

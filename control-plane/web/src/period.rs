@@ -329,6 +329,17 @@ mod tests {
     }
 
     #[test]
+    fn a_time_ends_after_it_begins_and_has_begun() {
+        let wrong = |from, to| in_order(from, to, 5).err().map(|wrong| wrong.path);
+        assert_eq!(wrong(Some(3), Some(4)), None);
+        assert_eq!(wrong(Some(7), Some(8)), None, "what is to come is empty");
+        assert_eq!(wrong(None, Some(1)), None);
+        assert_eq!(wrong(Some(5), None), None);
+        assert_eq!(wrong(Some(4), Some(4)), Some("to".to_owned()));
+        assert_eq!(wrong(Some(6), None), Some("from".to_owned()));
+    }
+
+    #[test]
     fn sums_are_of_days_unless_the_time_is_short() {
         let at = |text: &str| Some(text.parse::<Timestamp>().unwrap());
         let now = "2026-01-31T12:30:00Z".parse().unwrap();
@@ -337,6 +348,12 @@ mod tests {
         assert_eq!(step(at("2026-01-31T11:29:00Z"), None), Step::Hour);
         assert_eq!(step(at("2026-01-30T12:30:00Z"), None), Step::Hour);
         assert_eq!(step(None, at("2026-01-30T12:30:00Z")), Step::Day);
+        let hour = of_moments(at("2026-01-31T11:30:00Z"), None, now);
+        assert_eq!(
+            hour.to,
+            Some(UsageTime::At(now)),
+            "a clock that goes on makes no other step of its chart"
+        );
         let days = of_moments(at("2026-01-01T00:00:00Z"), at("2026-01-31T00:00:00Z"), now);
         let day = |text: &str| Some(UsageTime::Day(text.parse().unwrap()));
         assert_eq!((days.from, days.to, days.step), (day("2026-01-01"), day("2026-01-30"), Step::Day));

@@ -33,7 +33,7 @@ Time: Nov 30, 2026, 08:00 UTC
 View app: https://keys.acme.com/apps/0a
 
 -- 
-You get this email because it concerns one of your keys or an app you're responsible for.
+You are receiving this email because it concerns one of your keys or an app you're responsible for.
 https://keys.acme.com/account#email
 "
     );
