@@ -30,7 +30,7 @@ fn column(file: &str, name: &str) -> Vec<Value> {
 on_both! {
     async fn all_logs_are_exported_in_parts_and_as_they_are_listed(test: Test) {
         Visitor::owner(&test).await;
-        let rows: Vec<_> = (0..1203).map(|number| format!(
+        let rows: Vec<_> = (0..4203).map(|number| format!(
             "INSERT INTO records (at, request_id, gateway, app_id, key_id, user_id, model, served_model, provider, endpoint,
              status, code, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, cost, price_version, settlement,
              latency_ms, streamed, client_address, conversation_id, metadata)
@@ -38,16 +38,16 @@ on_both! {
              '{{}}')", number % 2)).collect();
         test.sql(&rows).await;
         let json = text(&test, "/logs/export").await;
-        let expected: Vec<_> = (0..1203).rev().map(|number| json!(format!("r{number}"))).collect();
+        let expected: Vec<_> = (0..4203).rev().map(|number| json!(format!("r{number}"))).collect();
         assert_eq!(column(&json, "request_id"), expected, "newest first, each once");
         let listed = test.get("/logs?limit=2").await.json;
         assert_eq!(json.lines().take(2).map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>(),
             *listed["items"].as_array().unwrap());
-        assert_eq!(text(&test, "/logs/export?model=m1&format=ndjson").await.lines().count(), 601);
+        assert_eq!(text(&test, "/logs/export?model=m1&format=ndjson").await.lines().count(), 2101);
         let csv = lines(&text(&test, "/logs/export?format=csv&model=m0").await);
-        assert_eq!(csv.len(), 1 + 602);
+        assert_eq!(csv.len(), 1 + 2102);
         assert!(csv[0].starts_with("id,at,request_id,gateway,app_id,app_name,"), "{}", csv[0]);
-        assert!(csv[1].contains(",2026-01-01T00:00:00Z,r1202,g,,,") && csv[1].contains(",0.000225,"), "{}", csv[1]);
+        assert!(csv[1].contains(",2026-01-01T00:00:00Z,r4202,g,,,") && csv[1].contains(",0.000225,"), "{}", csv[1]);
         assert_eq!(lines(&text(&test, "/logs/export?format=csv&model=none").await), [csv[0].clone()]);
         let request = Request::builder().uri("/api/v1/logs/export?format=csv").header("authorization", format!("Bearer {}", test.owner));
         let answer = test.router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();

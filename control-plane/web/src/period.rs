@@ -175,8 +175,7 @@ pub fn usage(visit: &Visit, asked: &FormInput) -> Result<UsagePeriod, Problem> {
                 |field| asked.text(field).parse::<Date>().ok().filter(|_| asked.text(field).len() == 10);
             let is_day = |field| asked.text(field).is_empty() || day(field).is_some();
             if is_day("from") && is_day("to") {
-                // A day is in it from its beginning, the last one too.
-                in_order(day("from"), day("to").and_then(|last| last.tomorrow().ok()), today.date())
+                in_order(day("from"), day("to"), today.date())
                     .map_err(|wrong| Problem::invalid(wrong.into()))?;
                 return Ok(days(day("from").map(UsageTime::Day), day("to").map(UsageTime::Day)));
             }
@@ -210,7 +209,7 @@ fn before(end: Timestamp) -> Timestamp {
 /// It ends before it begins, or has not begun.
 fn in_order<T: PartialOrd>(from: Option<T>, to: Option<T>, now: T) -> Result<(), FieldError> {
     match (from, to) {
-        (Some(from), Some(to)) if from >= to => Err(FieldError::new("to", "must be after the start")),
+        (Some(from), Some(to)) if from > to => Err(FieldError::new("from", "must not be after the end")),
         (Some(from), None) if from > now => Err(FieldError::new("from", "is in the future")),
         _ => Ok(()),
     }
@@ -335,7 +334,8 @@ mod tests {
         assert_eq!(wrong(Some(7), Some(8)), None, "what is to come is empty");
         assert_eq!(wrong(None, Some(1)), None);
         assert_eq!(wrong(Some(5), None), None);
-        assert_eq!(wrong(Some(4), Some(4)), Some("to".to_owned()));
+        assert_eq!(wrong(Some(4), Some(4)), None);
+        assert_eq!(wrong(Some(4), Some(3)), Some("from".to_owned()));
         assert_eq!(wrong(Some(6), None), Some("from".to_owned()));
     }
 
