@@ -142,7 +142,7 @@ async fn usage_is_grouped_and_filtered(test: Test) {
     let tab = page.attribute(".tabs a", "href").unwrap();
     assert_eq!(tab, "/admin/usage?by=day&from=2026-01-01&to=2026-01-01&app_id=Support+Bot");
     let page = boss.open("/admin/usage?from=2026-01-02&to=2026-01-01").await;
-    assert_eq!((page.status, page.all("[role=alert]").len()), (400, 1), "{}", page.main());
+    assert_eq!((page.status, page.all("[role=alert]").len()), (422, 1), "{}", page.main());
     assert_eq!(boss.open("/admin/usage?model=none").await.all(".empty h2"), ["No usage in this period"]);
 }
 }

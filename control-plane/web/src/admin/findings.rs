@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::filters;
 use super::logs::categories;
@@ -104,7 +104,7 @@ pub async fn page(
 
 /// The sums of the same findings, of the usual time where they ask for more than charts show.
 fn of_charts(visit: &Visit, query: &FindingQuery) -> FindingSummaryQuery {
-    let to = query.to.unwrap_or_else(|| visit.now());
+    let to = query.to.unwrap_or_else(|| visit.now().max(query.from.unwrap_or(Timestamp::MIN)));
     let from = query.from.filter(|from| to.duration_since(*from) <= LONGEST);
     let step = from.map_or(Step::Day, |from| Step::of(from, to));
     let group_by = if step == Step::Day { "day,category" } else { "hour,category" };

@@ -134,7 +134,8 @@ pub async fn page(
     let sums = FindingSummaryQuery {
         group_by: Some("action".to_owned()),
         from: from.filter(|from| to.unwrap_or(api.world.now()).duration_since(*from) <= LONGEST),
-        to,
+        // What has not begun is empty.
+        to: to.or(from.filter(|from| *from > api.world.now())),
         ..FindingSummaryQuery::default()
     };
     let summary =
