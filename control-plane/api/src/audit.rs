@@ -166,7 +166,7 @@ fn filter(query: AuditQuery) -> Result<AuditFilter, Problem> {
 ///
 /// With any filter but `from` and `to`, these are the entries that it leaves, newest first: no chain, and nothing to
 /// verify. So with `format=csv`, which has no hashes.
-#[utoipa::path(get, path = "/api/v1/audit/export", tag = "audit", operation_id = "export_audit", 
+#[utoipa::path(get, path = "/api/v1/audit/export", tag = "audit", operation_id = "export_audit",
     params(ExportQuery, AuditQuery),
     security(("token" = [])), responses(
         (status = 200, body = String, content_type = "application/x-ndjson"),

@@ -100,6 +100,12 @@ pub fn words(asked: &FormInput) -> Option<&'static str> {
     Some(words)
 }
 
+/// What was asked of the time, for links that keep it.
+pub fn kept(asked: &FormInput) -> impl Iterator<Item = (&'static str, &str)> {
+    let asked = ["time", "from", "to"].into_iter().map(|name| (name, asked.text(name)));
+    asked.filter(|(_, text)| !text.is_empty())
+}
+
 /// The form of a filter, in which typing a time has chosen it.
 #[must_use]
 pub fn chosen(form: HtmlForm) -> HtmlForm {
@@ -155,7 +161,7 @@ pub fn moments(visit: &Visit, asked: &FormInput) -> Result<(Option<Timestamp>, O
             let (from, to) = (moment("from"), moment("to"));
             wrong.into_result().map_err(Problem::invalid)?;
             // A gateway whose clock is ahead has told of what is to come.
-            in_order(from, to).map_err(|wrong| Problem::invalid(wrong.into()))?;
+            in_order(from, to)?;
             Ok((from, to))
         }
         chosen => Ok(span(chosen, &visit.now().to_zoned(visit.time_zone().clone()))),
@@ -177,12 +183,11 @@ pub fn usage(visit: &Visit, asked: &FormInput) -> Result<UsagePeriod, Problem> {
             let is_day = |field| asked.text(field).is_empty() || day(field).is_some();
             if is_day("from") && is_day("to") {
                 let ends = day("to").unwrap_or(today.date());
-                in_order(day("from"), Some(ends)).map_err(|wrong| Problem::invalid(wrong.into()))?;
+                in_order(day("from"), Some(ends))?;
                 return Ok(days(day("from").map(UsageTime::Day), day("to").map(UsageTime::Day)));
             }
             let (from, to) = moments(visit, asked)?;
-            let ends = to.unwrap_or(visit.now());
-            in_order(from, Some(ends)).map_err(|wrong| Problem::invalid(wrong.into()))?;
+            in_order(from, to.or(Some(visit.now())))?;
             Ok(of_moments(from, to, visit.now()))
         }
         Chosen::Hours(hours) if SignedDuration::from_hours(hours) > SHORT => {
@@ -210,9 +215,11 @@ fn before(end: Timestamp) -> Timestamp {
 
 /// # Errors
 /// It ends before it begins.
-fn in_order<T: PartialOrd>(from: Option<T>, to: Option<T>) -> Result<(), FieldError> {
+fn in_order<T: PartialOrd>(from: Option<T>, to: Option<T>) -> Result<(), Problem> {
     match from.zip(to) {
-        Some((from, to)) if from > to => Err(FieldError::new("from", "must not be after the end")),
+        Some((from, to)) if from > to => {
+            Err(Problem::invalid(FieldError::new("from", "must not be after the end").into()))
+        }
         _ => Ok(()),
     }
 }
@@ -331,7 +338,7 @@ mod tests {
 
     #[test]
     fn a_time_ends_no_earlier_than_it_begins() {
-        let wrong = |from, to| in_order(from, to).err().map(|wrong| wrong.path);
+        let wrong = |from, to| in_order(from, to).err().map(|wrong| wrong.errors[0].path.clone());
         assert_eq!(wrong(Some(3), Some(4)), None);
         assert_eq!(wrong(Some(4), Some(4)), None);
         assert_eq!(wrong(Some(4), Some(3)), Some("from".to_owned()));

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 use latchkey_tests::stack::artifacts;
 
-use crate::race::{self, Contender, Course, Measure};
+use crate::race::{Contender, Course, Measure};
 use crate::report::{Report, factor};
 use crate::system::{CLUSTER, System};
 use crate::variant::Variant;
@@ -38,9 +38,7 @@ pub async fn measure(system: &mut System, course: Course) -> anyhow::Result<Repo
         let options = system.stack.options(name).config(&config).filter(&filter);
         system.add(options).await?;
     }
-    let contenders = system.stack.gateways().iter().map(|gateway| Contender::new(gateway, &system.stock));
-    let mut contenders = contenders.collect::<anyhow::Result<Vec<_>>>()?;
-    race::run(course, &mut contenders)?;
+    let contenders = system.race(course)?;
 
     let [whole, plain, floor, parts @ ..] = &contenders[..] else { anyhow::bail!("no Envoys were started") };
     let cpu = |contender: &Contender<'_>| contender.median(Measure::Cpu, course);

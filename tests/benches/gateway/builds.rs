@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::race::{self, Contender, Course, Measure};
+use crate::race::{Course, Measure};
 use crate::report::{Report, factor};
 use crate::system::System;
 
@@ -14,9 +14,7 @@ pub async fn measure(system: &mut System, filters: &[PathBuf], course: Course) -
         system.add(options).await?;
         names.push(filter.display().to_string());
     }
-    let contenders = system.stack.gateways().iter().map(|gateway| Contender::new(gateway, &system.stock));
-    let mut contenders = contenders.collect::<anyhow::Result<Vec<_>>>()?;
-    race::run(course, &mut contenders)?;
+    let contenders = system.race(course)?;
 
     let mut report = Report::new("CPU time of Envoy per request, by the build of the filter");
     for (name, contender) in names.iter().zip(&contenders) {

@@ -170,8 +170,7 @@ async fn keys(arguments: &Arguments, provider: &Fixed) -> anyhow::Result<()> {
 /// What measuring, limiting and recording requests costs, and looking at it.
 async fn usage(arguments: &Arguments, provider: &Fixed) -> anyhow::Result<()> {
     if arguments.wants(Figure::Metered) || arguments.wants(Figure::Stream) {
-        let mut system = System::start_metered(provider, FEW).await?;
-        metered::add_plain(&mut system).await?;
+        let system = metered::start(provider).await?;
         if arguments.wants(Figure::Metered) {
             metered::whole(&system, arguments.course())?.print();
         }
@@ -180,13 +179,11 @@ async fn usage(arguments: &Arguments, provider: &Fixed) -> anyhow::Result<()> {
         }
     }
     if arguments.wants(Figure::Anatomy) {
-        let mut system = System::start_metered(provider, FEW).await?;
-        metered::add_plain(&mut system).await?;
+        let mut system = metered::start(provider).await?;
         anatomy::measure(&mut system, arguments.course()).await?.print();
     }
     if !arguments.filter.is_empty() && arguments.wants(Figure::Builds) {
-        let mut system = System::start_metered(provider, FEW).await?;
-        metered::add_plain(&mut system).await?;
+        let mut system = metered::start(provider).await?;
         builds::measure(&mut system, &arguments.filter, arguments.course()).await?.print();
     }
     if arguments.wants(Figure::Active) {

@@ -1,6 +1,7 @@
 //! What it costs Envoy to limit, measure and record requests.
 
-use crate::fixed::CHUNKS;
+use crate::FEW;
+use crate::fixed::{CHUNKS, Fixed};
 use crate::load::Ask;
 use crate::race::{self, Contender, Course, Measure};
 use crate::report::{Report, factor};
@@ -17,10 +18,12 @@ const MOST_STREAMED: f64 = 1.20;
 /// How much later a stream's first byte may come, in milliseconds.
 const MOST_LATER_MS: f64 = 1.0;
 
-/// Adds the Envoy that the gate is compared with.
-pub async fn add_plain(system: &mut System) -> anyhow::Result<()> {
+/// A gate with limits, a budget and records, and the Envoy that it is compared with.
+pub async fn start(provider: &Fixed) -> anyhow::Result<System> {
+    let mut system = System::start_metered(provider, FEW).await?;
     let config = Variant::Plain.write(system.stack.dir(), CLUSTER)?;
-    system.add(system.stack.options(Variant::Plain.name()).config(&config)).await.map(drop)
+    system.add(system.stack.options(Variant::Plain.name()).config(&config)).await?;
+    Ok(system)
 }
 
 /// Measures chat completions that are answered with JSON.

@@ -1,7 +1,7 @@
 //! What checking a key costs Envoy.
 
 use crate::fixed::Fixed;
-use crate::race::{self, Contender, Course, Measure};
+use crate::race::{Course, Measure};
 use crate::report::{Report, factor};
 use crate::system::{CLUSTER, System};
 use crate::variant::Variant;
@@ -17,9 +17,7 @@ pub async fn measure(system: &mut System, provider: &Fixed, course: Course) -> a
         let config = variant.write(system.stack.dir(), CLUSTER)?;
         system.add(system.stack.options(variant.name()).config(&config)).await?;
     }
-    let contenders = system.stack.gateways().iter().map(|gateway| Contender::new(gateway, &system.stock));
-    let mut contenders = contenders.collect::<anyhow::Result<Vec<_>>>()?;
-    race::run(course, &mut contenders)?;
+    let contenders = system.race(course)?;
 
     let mut report = Report::new("CPU time of Envoy per request: a chat completion of 1.4 kB");
     let [gate, plain, native, external] = &contenders[..] else { anyhow::bail!("four Envoys were started") };

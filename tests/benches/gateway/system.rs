@@ -9,6 +9,7 @@ use latchkey_tests::stack::{Stack, wait};
 use reqwest::Method;
 
 use crate::fixed::Fixed;
+use crate::race::{self, Contender, Course};
 use crate::stock::Stock;
 use crate::usage::{Memory, Usage};
 
@@ -85,6 +86,14 @@ impl System {
         let cold = until_ready(gateway, begun).await?;
         gateway.until_status(&self.stock.value(0), 200).await?;
         Ok(cold)
+    }
+
+    /// Runs the course with all its Envoys, in the order in which they were added.
+    pub fn race(&self, course: Course) -> anyhow::Result<Vec<Contender<'_>>> {
+        let contenders = self.stack.gateways().iter().map(|gateway| Contender::new(gateway, &self.stock));
+        let mut contenders = contenders.collect::<anyhow::Result<Vec<_>>>()?;
+        race::run(course, &mut contenders)?;
+        Ok(contenders)
     }
 
     /// Starts a further Envoy that lets these keys through.

@@ -23,7 +23,7 @@ pub use latchkey_store::findings::summary::FindingSums;
 /// The most groups in one answer.
 const MOST_GROUPS: u16 = 1000;
 /// The longest time that sums are made of: each finding in it is read.
-const LONGEST: SignedDuration = SignedDuration::from_hours(92 * 24);
+pub const LONGEST_SUMMARY: SignedDuration = SignedDuration::from_hours(92 * 24);
 /// Where no time is asked for.
 const USUAL: SignedDuration = SignedDuration::from_hours(30 * 24);
 const SECONDS_OF_A_DAY: i64 = 86_400;
@@ -155,7 +155,7 @@ async fn sum(api: &Api, scope: &Scope, query: FindingSummaryQuery) -> Result<Jso
     let to = query.to.unwrap_or_else(|| api.world.now());
     let from = query.from.or_else(|| to.checked_sub(USUAL).ok()).unwrap_or(Timestamp::UNIX_EPOCH);
     in_order(Some(from), Some(to))?;
-    if to.duration_since(from) > LONGEST {
+    if to.duration_since(from) > LONGEST_SUMMARY {
         return Err(bad_query("`from` and `to` must be at most 92 days apart"));
     }
     let chosen = FindingQuery {

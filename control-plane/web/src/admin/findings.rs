@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::filters;
 use super::logs::categories;
@@ -17,7 +17,9 @@ use crate::list::{ExportLinks, PaginatedList, filtered};
 use crate::period::{self, Step};
 use latchkey_api::Api;
 use latchkey_api::body::Query;
-use latchkey_api::findings::{self, Finding, FindingQuery, FindingSummary, FindingSummaryQuery};
+use latchkey_api::findings::{
+    self, Finding, FindingQuery, FindingSummary, FindingSummaryQuery, LONGEST_SUMMARY,
+};
 use latchkey_api::pagination::ListPage;
 use latchkey_api::problem::Problem;
 
@@ -54,8 +56,6 @@ const KEPT: &[&str] = &[
     "to",
 ];
 const ROWS: u16 = 50;
-/// The longest time that charts show.
-const LONGEST: SignedDuration = SignedDuration::from_hours(92 * 24);
 
 #[derive(Template)]
 #[template(path = "admin/findings.html")]
@@ -105,7 +105,7 @@ pub async fn page(
 /// The sums of the same findings, of the usual time where they ask for more than charts show.
 fn of_charts(visit: &Visit, query: &FindingQuery) -> FindingSummaryQuery {
     let to = query.to.unwrap_or_else(|| visit.now().max(query.from.unwrap_or(Timestamp::MIN)));
-    let from = query.from.filter(|from| to.duration_since(*from) <= LONGEST);
+    let from = query.from.filter(|from| to.duration_since(*from) <= LONGEST_SUMMARY);
     let step = from.map_or(Step::Day, |from| Step::of(from, to));
     let group_by = if step == Step::Day { "day,category" } else { "hour,category" };
     FindingSummaryQuery {

@@ -95,9 +95,7 @@ pub async fn page(
         let items = usage::dearest(visit.reader()?, &api, few).await?;
         let mut link = Serializer::new(String::new());
         link.append_pair("by", by);
-        for name in ["time", "from", "to"].into_iter().filter(|name| !asked.text(name).is_empty()) {
-            link.append_pair(name, asked.text(name));
-        }
+        link.extend_pairs(period::kept(&asked));
         let link = format!("/admin/usage?{}", link.finish());
         Ok(TopTable {
             title,

@@ -3,14 +3,14 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use latchkey_core::access::Capability;
 use latchkey_core::invalid::FieldError;
 use url::form_urlencoded::Serializer;
 use uuid::Uuid;
 
 use super::apps::{grants, read};
-use crate::form::{Field, FieldKind, FilterForm, FormInput, HtmlForm};
+use crate::form::{Field, FieldKind, FilterForm, HtmlForm};
 use crate::format::{self, Time};
 use crate::frame::{Frame, Visit};
 use crate::html;
@@ -18,14 +18,14 @@ use crate::list::{ExportLinks, PaginatedList, filtered};
 use crate::period;
 use latchkey_api::Api;
 use latchkey_api::body::{PathParams, Query};
-use latchkey_api::findings::{self, Finding, FindingQuery, FindingSummary, FindingSummaryQuery};
+use latchkey_api::findings::{
+    self, Finding, FindingQuery, FindingSummary, FindingSummaryQuery, LONGEST_SUMMARY,
+};
 use latchkey_api::logs::{self, Record, RecordQuery};
 use latchkey_api::my_apps::MyAppDetails;
 use latchkey_api::problem::Problem;
 
 const ROWS: u16 = 25;
-/// The longest time that is summed.
-const LONGEST: SignedDuration = SignedDuration::from_hours(92 * 24);
 
 /// What a tab shows: its word in the query, its title, and which actions it is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,9 +133,9 @@ pub async fn page(
     let (status, form, (found, normal, from, to)) = filtered(form, found.await)?;
     let sums = FindingSummaryQuery {
         group_by: Some("action".to_owned()),
-        from: from.filter(|from| to.unwrap_or(api.world.now()).duration_since(*from) <= LONGEST),
+        from: from.filter(|from| to.unwrap_or(visit.now()).duration_since(*from) <= LONGEST_SUMMARY),
         // What has not begun is empty.
-        to: to.or(from.filter(|from| *from > api.world.now())),
+        to: to.or(from.filter(|from| *from > visit.now())),
         ..FindingSummaryQuery::default()
     };
     let summary =
@@ -157,19 +157,11 @@ pub async fn page(
         app,
         tab,
         request_id: asked.text("request_id").to_owned(),
-        times: tab_times(&asked),
+        times: Serializer::new(String::new()).extend_pairs(period::kept(&asked)).finish(),
         links,
         form,
     })?;
     Ok((status, page).into_response())
-}
-
-/// The time of a tab's link, after its word.
-fn tab_times(asked: &FormInput) -> String {
-    let mut query = Serializer::new(String::new());
-    let kept = ["time", "from", "to"].into_iter().filter(|name| !asked.text(name).is_empty());
-    query.extend_pairs(kept.map(|name| (name, asked.text(name))));
-    query.finish()
 }
 
 impl MyFindingsPage {
