@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator
-from urllib.parse import urlsplit
+from html.parser import HTMLParser
+from urllib.parse import urljoin, urlsplit
 
-from playwright.sync_api import Page
+from playwright.sync_api import APIResponse, Page
 
 from portal import PORTAL
 
@@ -18,10 +19,12 @@ class Crawler:
         self.kinds: dict[str, list[str]] = {}
         # Where each link led: its status.
         self.links: dict[str, int] = {}
+        # What each page is called.
+        self.titles: dict[str, str] = {}
 
     def pages(self) -> Iterator[str]:
-        """The path of each page to be looked at; the links of what is looked at then are followed too."""
-        waiting = self._links()
+        """The path of each page. Links are read from what the server says, as pages have them without scripts."""
+        waiting = ["/"]
         while waiting:
             path = waiting.pop(0)
             if path in self.links:
@@ -34,13 +37,31 @@ class Crawler:
                 waiting.append(answer.url.removeprefix(PORTAL))
             elif is_page and len(seen) < self.of_a_kind:
                 seen.append(path)
+                read = Reader(answer)
+                self.titles[path] = read.title
+                waiting += read.links
                 yield path
-                waiting += self._links()
 
-    def _links(self) -> list[str]:
-        found = self.page.locator("a[href]").evaluate_all("all => all.map(link => link.href)")
-        parts = [urlsplit(link) for link in found if link.startswith(PORTAL)]
-        return [part.path + (f"?{part.query}" if part.query else "") for part in parts]
+
+class Reader(HTMLParser):
+    """Reads the title and the links within the portal."""
+
+    def __init__(self, answer: APIResponse):
+        super().__init__()
+        self.url = answer.url
+        self.title = ""
+        self.links: list[str] = []
+        self.feed(answer.text())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]):
+        href = dict(attrs).get("href")
+        if tag == "a" and href is not None and (link := urljoin(self.url, href)).startswith(PORTAL):
+            part = urlsplit(link)
+            self.links.append((part.path or "/") + (f"?{part.query}" if part.query else ""))
+
+    def handle_data(self, data: str):
+        if self.lasttag == "title":
+            self.title += data
 
 
 def kind(path: str) -> str:

@@ -107,7 +107,22 @@ async fn what_forms_are_answered_with_is_as_it_should_be() {
 
 #[tokio::test]
 async fn every_page_of_an_owner_is_as_it_should_be() {
-    tell("crawl.py", &[("ROLE", "owner")]).await;
+    tell("crawl.py", &[("ROLE", "owner"), ("SHARE", "1/4")]).await;
+}
+
+#[tokio::test]
+async fn every_page_of_an_owner_is_as_it_should_be_second_share() {
+    tell("crawl.py", &[("ROLE", "owner"), ("SHARE", "2/4")]).await;
+}
+
+#[tokio::test]
+async fn every_page_of_an_owner_is_as_it_should_be_third_share() {
+    tell("crawl.py", &[("ROLE", "owner"), ("SHARE", "3/4")]).await;
+}
+
+#[tokio::test]
+async fn every_page_of_an_owner_is_as_it_should_be_fourth_share() {
+    tell("crawl.py", &[("ROLE", "owner"), ("SHARE", "4/4")]).await;
 }
 
 #[tokio::test]

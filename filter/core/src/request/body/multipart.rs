@@ -237,6 +237,7 @@ mod tests {
         assert_eq!(code(&format!("preamble\r\n{}", form(&[MODEL]))), Code::InvalidMultipart);
         assert_eq!(code(&format!("{}{}", form(&[MODEL]), form(&[MODEL]))), Code::InvalidMultipart);
         assert_eq!(code(&form(&[MODEL]).replace("--b--\r\n", "")), Code::InvalidMultipart);
+        assert_eq!(code(&form(&[MODEL]).replace("whisper-1", "--b-1")), Code::InvalidMultipart);
         assert_eq!(code(""), Code::InvalidMultipart);
     }
 
@@ -268,7 +269,11 @@ mod tests {
         }
 
         #[test]
-        fn every_value_is_found_between_any_files(before in "[a-z\r\n-]{0,30}", model in "[a-zA-Z0-9:/._-]{1,20}", after: Vec<u8>) {
+        fn every_value_is_found_between_any_files(
+            before in "[a-z\r\n-]{0,30}",
+            model in "[a-zA-Z0-9:/._-]{1,20}".prop_filter("begins a part", |model| !model.starts_with("--b")),
+            after: Vec<u8>,
+        ) {
             prop_assume!(!before.contains("--b") && memmem::find(&after, b"--b").is_none());
             let head = "Content-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n";
             let mut body = format!("--b\r\n{head}{before}\r\n--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n{model}\r\n--b\r\n{head}").into_bytes();
