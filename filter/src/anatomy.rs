@@ -35,8 +35,7 @@ mod floor {
     use proxy_wasm::traits::{Context, HttpContext};
     use proxy_wasm::types::{Action, BufferType, MapType};
 
-    use crate::gate::WHOLE;
-    use crate::host::{self, attempt};
+    use crate::host::{self, WHOLE, attempt};
 
     /// As long as a limited subject's account.
     const ACCOUNT: [u8; 620] = [1; 620];

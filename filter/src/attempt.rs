@@ -14,8 +14,8 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType};
 
-use crate::gate::{WHOLE, note, property_text, was_connected};
-use crate::host::{self, attempt};
+use crate::host::{self, WHOLE, attempt};
+use crate::properties::{note, property_text, was_connected};
 use crate::shared_data::SharedData;
 
 thread_local! {

@@ -1,4 +1,4 @@
-//! One HTTP request at the gate.
+//! One HTTP request at the gate: what is decided about it, and its end. Its answer is in [`answer`].
 
 use std::cell::{Cell, RefCell};
 use std::mem;
@@ -7,34 +7,30 @@ use std::rc::Rc;
 
 use latchkey_filter_core::answer::denial::{Code, Denial};
 use latchkey_filter_core::answer::reply::{Attribution, Reply};
-use latchkey_filter_core::answer::usage::{AnswerHead, ChunkAction};
+use latchkey_filter_core::answer::usage::AnswerHead;
 use latchkey_filter_core::gate::{Admitted, BodyDecision, Gate, HeadersDecision, World, admit};
-use latchkey_filter_core::guardrails::{
-    AnswerInspector, AnswerMode, DetectorCall, DetectorFailure, DetectorOutcome, WholeAnswer,
-};
+use latchkey_filter_core::guardrails::{AnswerInspector, DetectorCall, DetectorFailure, DetectorOutcome};
 use latchkey_filter_core::identity::SignatureCheck;
 use latchkey_filter_core::limits::account::{PATIENCE_MS, Patience};
-use latchkey_filter_core::mcp::{self, McpAnswerFormat, McpRelay};
-use latchkey_filter_core::record::meter::{RequestMeter, UpstreamOutcome, may_have_connected};
-use latchkey_filter_core::request::client_address;
+use latchkey_filter_core::mcp::McpRelay;
+use latchkey_filter_core::record::meter::{RequestMeter, UpstreamOutcome};
 use latchkey_filter_core::request::header::{Header, Headers};
-use latchkey_filter_core::request::redaction::without_keys;
 use latchkey_filter_core::snapshot::{AppId, UnixMs};
 use latchkey_filter_core::upstream::attempts;
 use latchkey_filter_core::upstream::forward::Forward;
-use latchkey_filter_core::upstream::header_filter;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType, Status};
-use uuid::fmt::Hyphenated;
 
 use crate::anatomy::Part;
 use crate::attempt::RegisteredAttempts;
-use crate::host::{self, attempt};
+use crate::host::{self, WHOLE, attempt};
+use crate::properties::{
+    attribute, client_address, note, outcome, property_number, property_text, was_connected,
+};
 use crate::worker::GateWorker;
 
-/// Longer than any body; the host gives what there is.
-pub const WHOLE: usize = 0x7fff_ffff;
+mod answer;
 
 /// How long a request waits for the control plane's answer: longer than for units that others hold.
 const LONGEST_WAIT_MS: i64 = PATIENCE_MS + 1_000;
@@ -289,174 +285,6 @@ impl Request {
         Action::Pause
     }
 
-    /// Answers instead of Envoy, whose own answer has begun. That is edited where it has a body: Envoy would word
-    /// another one anew, by the flags of its own.
-    fn answer_for_envoy(&mut self, reply: Reply, end_of_stream: bool, worker: &GateWorker) -> Action {
-        if end_of_stream {
-            return self.answer(&reply, worker);
-        }
-        if let Some(code) = reply.code {
-            note("latchkey.code", code.as_str());
-            worker.refused(code);
-        }
-        let length = reply.body.len().to_string();
-        let own = [(":status", reply.status.to_string()), ("content-length", length)];
-        let own = own.iter().map(|(name, value)| (*name, value.as_str()));
-        let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_ref()));
-        for (name, value) in own.chain(headers) {
-            let set = hostcalls::set_map_value(MapType::HttpResponseHeaders, name, Some(value));
-            attempt("set_map_value", set);
-        }
-        self.replacement = Some(reply.body);
-        Action::Continue
-    }
-
-    /// The headers of an MCP server's answer have come: replaces the session id, and announces what will
-    /// become of the body.
-    fn relay_headers(&mut self, status: u16, end_of_stream: bool) {
-        let Some(relay) = &mut self.relay else { return };
-        let set = |name: &str, value: Option<&str>| {
-            let set = hostcalls::set_map_value(MapType::HttpResponseHeaders, name, value);
-            attempt("set_map_value", set);
-        };
-        if let Some(session) = response_header(mcp::SESSION_HEADER) {
-            let sealed = relay.binding.seal(&session);
-            set(mcp::SESSION_HEADER, sealed.as_deref());
-        }
-        if response_header("www-authenticate").is_some() {
-            set("www-authenticate", None);
-        }
-        let Some(tools) = &mut relay.tools else { return };
-        if end_of_stream {
-            relay.tools = None;
-            return;
-        }
-        let (kind, encoding) = (response_header("content-type"), response_header("content-encoding"));
-        let form = tools.answered(status, kind.as_deref(), encoding.as_deref());
-        set("content-length", None);
-        if form == McpAnswerFormat::Unreadable {
-            set("content-type", Some("application/json"));
-            set("content-encoding", None);
-        }
-    }
-
-    /// A chunk of an MCP server's answer has come whose tools must be filtered. If nothing was passed on the
-    /// last time, it is the whole body so far.
-    fn relay_body(&mut self, size: usize, last: bool, worker: &GateWorker) -> Action {
-        let Some(tools) = self.relay.as_mut().and_then(|relay| relay.tools.as_mut()) else {
-            return Action::Continue;
-        };
-        if tools.waits(size, last) {
-            return Action::Pause;
-        }
-        let read = attempt("get_buffer", hostcalls::get_buffer(BufferType::HttpResponseBody, 0, WHOLE));
-        // If it cannot be read or replaced it is held back for good: better no answer than the whole list.
-        let Some(body) = read.map(Option::unwrap_or_default) else { return Action::Pause };
-        let shown = tools.pass(&body, last);
-        // Only a trial's: it has seen nothing of this body yet.
-        if let Some(inspector) = &mut self.inspector {
-            inspector.watch(&shown, last);
-        }
-        tools.tell(&worker.view, host::now);
-        match attempt("set_buffer", hostcalls::set_buffer(BufferType::HttpResponseBody, 0, WHOLE, &shown)) {
-            Some(()) => Action::Continue,
-            None => Action::Pause,
-        }
-    }
-
-    /// Whether an MCP server's list of tools may be cut in the answer.
-    fn filters_tools(&self) -> bool {
-        self.relay.as_ref().is_some_and(|relay| relay.tools.is_some())
-    }
-
-    /// A part of an answer has come that guardrails look at once it is whole.
-    fn whole_answer(&mut self, last: bool, worker: &GateWorker) -> Action {
-        let (Some(inspector), Some(meter)) = (&mut self.inspector, &mut self.meter) else {
-            return Action::Continue;
-        };
-        meter.begins(host::now);
-        if !last {
-            return Action::Pause;
-        }
-        // If it cannot be read it is held back for good: better no answer than one that nobody looked at.
-        let read = attempt("get_buffer", hostcalls::get_buffer(BufferType::HttpResponseBody, 0, WHOLE));
-        let Some(mut body) = read.map(Option::unwrap_or_default) else { return Action::Pause };
-        let mut is_changed = false;
-        if let Some(tools) = self.relay.as_mut().and_then(|relay| relay.tools.as_mut()) {
-            body = tools.pass(&body, true);
-            tools.tell(&worker.view, host::now);
-            is_changed = true;
-        }
-        // Whole answers have no usage chunk to hide.
-        let _ = meter.chunk(&body, true, host::now);
-        let bytes = match inspector.whole(&body) {
-            WholeAnswer::Pass if is_changed => body,
-            WholeAnswer::Pass => return Action::Continue,
-            WholeAnswer::Replace(bytes) => bytes,
-            WholeAnswer::Refuse(reply) => {
-                meter.replaced(&reply);
-                reply.code.inspect(|code| worker.refused(*code));
-                let status = reply.status.to_string();
-                let own = [(":status", status.as_str())].into_iter();
-                let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_ref()));
-                for (name, value) in own.chain(headers) {
-                    let set = hostcalls::set_map_value(MapType::HttpResponseHeaders, name, Some(value));
-                    attempt("set_map_value", set);
-                }
-                reply.body
-            }
-        };
-        match attempt("set_buffer", hostcalls::set_buffer(BufferType::HttpResponseBody, 0, WHOLE, &bytes)) {
-            Some(()) => Action::Continue,
-            None => Action::Pause,
-        }
-    }
-
-    /// A chunk of an answer has come that guardrails look at and do not change.
-    fn watched_chunk(&mut self, size: usize, last: bool) -> Action {
-        let (Some(inspector), Some(meter)) = (&mut self.inspector, &mut self.meter) else {
-            return Action::Continue;
-        };
-        let chunk = response_chunk(size);
-        match meter.chunk(&chunk, last, host::now) {
-            ChunkAction::Pass => inspector.watch(&chunk, last),
-            ChunkAction::Replace(bytes) => {
-                inspector.watch(&bytes, last);
-                let set = hostcalls::set_buffer(BufferType::HttpResponseBody, 0, size, &bytes);
-                attempt("set_buffer", set);
-            }
-        }
-        Action::Continue
-    }
-
-    /// A chunk of a stream has come that guardrails look at.
-    fn inspected_chunk(&mut self, size: usize, last: bool, worker: &GateWorker) -> Action {
-        let (Some(inspector), Some(meter)) = (&mut self.inspector, &mut self.meter) else {
-            return Action::Continue;
-        };
-        let chunk = response_chunk(size);
-        let passed = match meter.chunk(&chunk, last, host::now) {
-            ChunkAction::Pass => chunk,
-            ChunkAction::Replace(bytes) => bytes,
-        };
-        let passed = match self.relay.as_mut().and_then(|relay| relay.tools.as_mut()) {
-            Some(tools) => {
-                let shown = tools.pass(&passed, last);
-                tools.tell(&worker.view, host::now);
-                shown
-            }
-            None => passed,
-        };
-        let shown = inspector.chunk(&passed, last);
-        if shown.len() == size && shown == passed {
-            return Action::Continue;
-        }
-        match attempt("set_buffer", hostcalls::set_buffer(BufferType::HttpResponseBody, 0, size, &shown)) {
-            Some(()) => Action::Continue,
-            None => Action::Pause,
-        }
-    }
-
     /// Tries again: units may have come. None where it does not wait for any.
     ///
     /// The host's effective context must be this request's.
@@ -512,109 +340,15 @@ impl HttpContext for HttpExchange {
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         // Envoy may have answered a waiting request by itself.
         self.end_wait();
-        let mut request = self.request.borrow_mut();
-        let response_headers = mem::take(&mut request.response_headers);
-        let is_tried = request.tries.is_some();
-        let is_unrouted = request.tries.as_ref().is_some_and(RegisteredAttempts::lack_route);
-        if is_unrouted && let Some(reply) = request.meter.as_mut().and_then(RequestMeter::unrouted) {
-            return request.answer_for_envoy(reply, end_of_stream, &self.worker);
-        }
-        let Some(meter) = &mut request.meter else { return Action::Continue };
-        meter.follow_attempts();
-        let headers = attempt("get_map", hostcalls::get_map_bytes(MapType::HttpResponseHeaders));
-        let headers = headers.unwrap_or_default();
-        let status = Headers(&headers).text(":status").and_then(|status| status.parse().ok());
-        let status = status.unwrap_or_default();
-        // Envoy did not move it on after all.
-        let is_held_error = is_tried && status == attempts::ERROR_EVENT_STATUS;
-        let status = if is_held_error { set_status(502) } else { status };
-        if let Some(redirect) = meter.redirect(status, Headers(&headers)) {
-            note("latchkey.location", &redirect.location);
-            request.relay = None;
-            return request.answer(&redirect.reply, &self.worker);
-        }
-        withhold(meter, &headers);
-        let head = AnswerHead {
-            content_type: Headers(&headers).text("content-type"),
-            content_encoding: Headers(&headers).text("content-encoding"),
-        };
-        let reads = meter.answered(status, head);
-        let hides_usage = reads && meter.hides_usage();
-        let mode = request
-            .inspector
-            .as_mut()
-            .filter(|_| !end_of_stream)
-            .map(|inspector| inspector.answered(status, head));
-        if hides_usage || matches!(mode, Some(AnswerMode::Whole | AnswerMode::Stream)) {
-            // The body may get another length.
-            let removed = hostcalls::set_map_value(MapType::HttpResponseHeaders, "content-length", None);
-            attempt("set_map_value", removed);
-        }
-        let tried = request.tries.as_ref().map_or(0, RegisteredAttempts::count);
-        let tried = (tried > 1).then(|| (attempts::COUNT_HEADER, tried.to_string()));
-        for (name, value) in response_headers.into_iter().chain(tried) {
-            let set = hostcalls::set_map_value(MapType::HttpResponseHeaders, name, Some(&value));
-            attempt("set_map_value", set);
-        }
-        request.relay_headers(status, end_of_stream);
-        if self.worker.ends_with(Part::AnswerHeaders) {
-            request.give_up(&self.worker);
-            return Action::Continue;
-        }
-        // What replaces a whole answer has other headers.
-        if mode == Some(AnswerMode::Whole) { Action::Pause } else { Action::Continue }
+        self.request.borrow_mut().answer_headers(end_of_stream, &self.worker)
     }
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        let mut request = self.request.borrow_mut();
-        if let Some(body) = request.replacement.take() {
-            let set = hostcalls::set_buffer(BufferType::HttpResponseBody, 0, WHOLE, &body);
-            attempt("set_buffer", set);
-            return Action::Continue;
-        }
-        match request.inspector.as_ref().map(|inspector| inspector.mode()) {
-            Some(AnswerMode::Whole) => return request.whole_answer(end_of_stream, &self.worker),
-            Some(AnswerMode::Stream) => return request.inspected_chunk(size, end_of_stream, &self.worker),
-            Some(AnswerMode::Watch) if !request.filters_tools() => {
-                return request.watched_chunk(size, end_of_stream);
-            }
-            Some(AnswerMode::Watch | AnswerMode::Pass) | None => {}
-        }
-        if request.relay.is_some() {
-            return request.relay_body(size, end_of_stream, &self.worker);
-        }
-        let Some(meter) = request.meter.as_mut().filter(|meter| meter.reads()) else {
-            return Action::Continue;
-        };
-        let chunk = response_chunk(size);
-        if let ChunkAction::Replace(bytes) = meter.chunk(&chunk, end_of_stream, host::now) {
-            attempt("set_buffer", hostcalls::set_buffer(BufferType::HttpResponseBody, 0, size, &bytes));
-        }
-        Action::Continue
+        self.request.borrow_mut().answer_body(size, end_of_stream, &self.worker)
     }
 
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
-        let mut request = self.request.borrow_mut();
-        if request.inspector.as_ref().is_some_and(|inspector| inspector.mode() == AnswerMode::Whole) {
-            return request.whole_answer(true, &self.worker);
-        }
-        let filters_tools = request.filters_tools();
-        if let Some(inspector) = &mut request.inspector
-            && inspector.mode() == AnswerMode::Watch
-            && !filters_tools
-        {
-            inspector.watch(&[], true);
-        }
-        if let Some(meter) = request.meter.as_mut().filter(|meter| meter.reads()) {
-            // No bytes can be added any more: what is kept back is no whole event, or the usage chunk.
-            let _ = meter.chunk(&[], true, host::now);
-        }
-        let tools = request.relay.as_ref().and_then(|relay| relay.tools.as_ref());
-        // Formats that are not buffered have nothing left.
-        if tools.is_some_and(|tools| tools.waits(0, false)) {
-            return request.relay_body(0, true, &self.worker);
-        }
-        Action::Continue
+        self.request.borrow_mut().answer_trailers(&self.worker)
     }
 
     fn on_log(&mut self) {
@@ -665,63 +399,6 @@ fn meter(attribution: Attribution, endpoint: &'static str, headers: &[Header], n
     RequestMeter::new(attribution, endpoint, Headers(headers), now)
 }
 
-/// How the exchange ended, where the answer does not tell: a timeout, a reset, a client that went away.
-fn outcome() -> UpstreamOutcome {
-    let details = property_text(&["response", "code_details"]).unwrap_or_default();
-    let flags = property_number(&["response", "flags"]).unwrap_or_default();
-    UpstreamOutcome::read(&details, flags)
-}
-
-/// Whether the last try may have had a connection to its provider, by which alone something can have been sent.
-pub fn was_connected() -> bool {
-    let local = property_text(&["upstream", "local_address"]);
-    let host = property_text(&["upstream", "address"]);
-    let flags = || property_number(&["response", "flags"]).unwrap_or_default();
-    may_have_connected(local.as_deref(), host.as_deref(), flags)
-}
-
-fn client_address() -> Option<IpAddr> {
-    client_address::parse(property_text(&["source", "address"])?.as_bytes())
-}
-
-pub fn property_text(path: &[&str]) -> Option<String> {
-    let bytes = attempt("get_property", hostcalls::get_property(path.to_vec())).flatten()?;
-    String::from_utf8(bytes).ok()
-}
-
-fn property_number(path: &[&str]) -> Option<u64> {
-    let bytes = attempt("get_property", hostcalls::get_property(path.to_vec())).flatten()?;
-    Some(u64::from_le_bytes(bytes.try_into().ok()?))
-}
-
-fn response_chunk(size: usize) -> Vec<u8> {
-    if size == 0 {
-        return Vec::new();
-    }
-    let read = attempt("get_buffer", hostcalls::get_buffer(BufferType::HttpResponseBody, 0, size));
-    read.flatten().unwrap_or_default()
-}
-
-fn response_header(name: &str) -> Option<String> {
-    let value = hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, name);
-    String::from_utf8(attempt("get_map_value", value).flatten()?).ok()
-}
-
-/// Gives the answer this status.
-fn set_status(status: u16) -> u16 {
-    let value = status.to_string();
-    attempt("set_map_value", hostcalls::set_map_value(MapType::HttpResponseHeaders, ":status", Some(&value)));
-    status
-}
-
-/// Removes the answer's headers that must not reach the client.
-fn withhold(meter: &RequestMeter, headers: &[Header]) {
-    let Some(call) = meter.call() else { return };
-    for name in header_filter::withheld_from_clients(Headers(headers), call.authority()) {
-        attempt("set_map_value", hostcalls::set_map_value(MapType::HttpResponseHeaders, name, None));
-    }
-}
-
 /// Turns the client's request into the provider's.
 fn edit(forward: &Forward, headers: &[Header]) -> Result<(), Status> {
     for edit in forward.edits(Headers(headers)) {
@@ -731,24 +408,4 @@ fn edit(forward: &Forward, headers: &[Header]) -> Result<(), Status> {
         hostcalls::set_buffer(BufferType::HttpRequestBody, 0, WHOLE, body)?;
     }
     Ok(())
-}
-
-/// Notes in Envoy's access log whose request it is.
-fn attribute(attribution: &Attribution) {
-    let Attribution { app, key, user, identity, old_secret: _ } = attribution;
-    let mut text = [0; Hyphenated::LENGTH];
-    note("latchkey.app", app.0.as_hyphenated().encode_lower(&mut text));
-    note("latchkey.key", key.0.as_hyphenated().encode_lower(&mut text));
-    if let Some(user) = user {
-        note("latchkey.user", user.0.as_hyphenated().encode_lower(&mut text));
-    }
-    if let Some(email) = identity.email() {
-        note("latchkey.user", email);
-    }
-}
-
-/// Sets `wasm.<name>` in the request's filter state, which the access log shows.
-pub fn note(name: &str, value: &str) {
-    let value = without_keys(value);
-    attempt("set_property", hostcalls::set_property(vec![name], Some(value.as_bytes())));
 }

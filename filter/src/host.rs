@@ -33,6 +33,9 @@ use prost::Message as _;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::Status;
 
+/// Longer than any body; the host gives what there is.
+pub const WHOLE: usize = 0x7fff_ffff;
+
 /// The time, in nanoseconds since the Unix epoch.
 pub fn now_ns() -> u64 {
     let since = hostcalls::get_current_time().ok().and_then(|now| now.duration_since(UNIX_EPOCH).ok());

@@ -15,6 +15,8 @@ pub mod configuration;
 
 mod host;
 
+mod properties;
+
 mod shared_data;
 
 mod root;

@@ -9,19 +9,20 @@ mod grants;
 mod idle_reclaim;
 mod offline_limits;
 mod report;
+mod tracked_lines;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use latchkey_proto::ledger as wire;
-use latchkey_proto::window::Window;
 use wire::ledger_request::Kind;
 
 use crate::limits::account::{
-    AccountChange, BucketDemand, Demand, GrantVerdict, LeaseAccount, NO_PERIOD, SubjectId, Totals,
+    AccountChange, BucketDemand, Demand, GrantVerdict, LeaseAccount, NO_PERIOD, SubjectId,
 };
 use crate::record::ring::{self, RingReader};
 use crate::snapshot::BucketKind;
 use crate::store::SharedStore;
+use tracked_lines::{TrackedLine, TrackedLines};
 
 pub const TICK_MS: u64 = 100;
 
@@ -129,7 +130,7 @@ struct AskedUnits {
 /// A limit subject whose units are in use.
 #[derive(Debug, Default)]
 struct ActiveSubject {
-    tracks: BTreeMap<(BucketKind, i64), TrackedLine>,
+    tracks: TrackedLines,
     /// The id of the last report about it.
     last_report: u64,
     /// In ticks.
@@ -138,24 +139,6 @@ struct ActiveSubject {
     next_check: u64,
     /// Until this tick others wait for its units.
     recalled_until: u64,
-}
-
-/// What is remembered of an account line.
-#[derive(Debug, Default)]
-struct TrackedLine {
-    /// As last reported on this stream.
-    reported: Option<Totals>,
-    /// An answer may have been lost; the next must be told apart from it.
-    is_unsure: bool,
-    /// See [`received_and_taken`], at the last check.
-    received_and_taken: (u64, u64),
-    quiet_since: u64,
-    /// The tick at which the rate was measured, and the units taken by then.
-    base: (u64, u64),
-    /// Units taken per second.
-    rate: u64,
-    /// Units lent under offline limits.
-    offline_window: Option<Window>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -250,12 +233,12 @@ impl<S: SharedStore> LedgerClient<S> {
             self.lost_answers.insert((asked.subject, asked.kind));
             let active = self.subjects.get_mut(&asked.subject);
             if let Some(active) = active.filter(|_| asked.kind.span_ms().is_some()) {
-                active.tracks.entry((asked.kind, NO_PERIOD)).or_default().is_unsure = true;
+                active.tracks.edit(asked.kind, NO_PERIOD, |track| track.is_unsure = true);
             }
         }
         for active in self.subjects.values_mut() {
             active.last_report = 0;
-            active.tracks.values_mut().for_each(|track| track.reported = None);
+            active.tracks.iter_mut().for_each(|track| track.reported = None);
         }
         self.dirty.extend(self.subjects.keys());
         for shipping in &mut self.shippings {
@@ -306,7 +289,7 @@ impl<S: SharedStore> LedgerClient<S> {
                 is_unsure: line.kind.span_ms().is_some(),
                 ..TrackedLine::of(&line, self.ticks)
             };
-            active.tracks.insert((line.kind, line.period), track);
+            active.tracks.edit(line.kind, line.period, |tracked| *tracked = track);
             self.dirty.insert(subject);
         }
         active.next_check = u64::MAX;

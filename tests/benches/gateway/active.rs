@@ -10,6 +10,9 @@ const FEW: u64 = 10;
 /// How much more a request may cost among many keys, each with limits and a budget of its own.
 const MOST: f64 = 1.10;
 
+/// Memory at Envoy that a key takes while it is used, in bytes, besides what every known key takes.
+const MOST_BYTES: f64 = 700.0;
+
 /// Measures two gateways that know the same keys, of which one is called with few.
 pub async fn measure(system: &mut System, course: Course) -> anyhow::Result<Report> {
     system.add(system.stack.options("few")).await?;
@@ -31,5 +34,10 @@ pub async fn measure(system: &mut System, course: Course) -> anyhow::Result<Repo
     let cpu = many.ratio_to(few, Measure::Cpu, course);
     report.note("CPU time: least and most of the rounds", format!("{:.3} to {:.3}", cpu.least, cpu.most));
     report.at_most("CPU time, many to few", cpu.median, MOST, factor);
+    let [of_few, of_many] = [few, many].map(Contender::memory);
+    let more = of_many?.now.saturating_sub(of_few?.now) as f64;
+    report.at_most("memory per key in use", more / (keys - FEW) as f64, MOST_BYTES, |bytes| {
+        format!("{bytes:.0} B")
+    });
     Ok(report)
 }

@@ -59,6 +59,18 @@ pub fn send_body(
     body: &str,
     key: &(dyn Fn(u64) -> String + Sync),
 ) -> anyhow::Result<Took> {
+    send_with("", address, connections, numbers, body, key)
+}
+
+/// The same with further headers, each a line that ends with `\r\n`.
+pub fn send_with(
+    headers: &str,
+    address: SocketAddr,
+    connections: usize,
+    numbers: Range<u64>,
+    body: &str,
+    key: &(dyn Fn(u64) -> String + Sync),
+) -> anyhow::Result<Took> {
     let next = AtomicU64::new(numbers.start);
     let begun = Instant::now();
     let first = thread::scope(|scope| {
@@ -70,7 +82,7 @@ pub fn send_body(
                 if number >= numbers.end {
                     return Ok(first);
                 }
-                first.push(connection.exchange(&key(number), body)?);
+                first.push(connection.exchange(headers, &key(number), body)?);
             }
         };
         let drivers = (0..connections).map(|_| scope.spawn(drive)).collect::<Vec<_>>();
@@ -99,7 +111,7 @@ impl Connection {
     }
 
     /// Sends one request and reads its answer; tells when the first byte of its body came.
-    fn exchange(&mut self, key: &str, body: &str) -> anyhow::Result<Duration> {
+    fn exchange(&mut self, headers: &str, key: &str, body: &str) -> anyhow::Result<Duration> {
         self.request.clear();
         // The headers of OpenAI's own SDK for Python.
         write!(
@@ -110,7 +122,7 @@ impl Connection {
              x-stainless-package-version: 2.8.0\r\nx-stainless-os: Linux\r\nx-stainless-arch: x64\r\n\
              x-stainless-runtime: CPython\r\nx-stainless-runtime-version: 3.13.5\r\n\
              x-stainless-async: false\r\nx-stainless-retry-count: 0\r\nx-stainless-read-timeout: 600\r\n\
-             authorization: Bearer {key}\r\ncontent-length: {}\r\n\r\n{body}",
+             authorization: Bearer {key}\r\n{headers}content-length: {}\r\n\r\n{body}",
             body.len()
         )?;
         let begun = Instant::now();
@@ -123,7 +135,9 @@ impl Connection {
             if line.is_empty() {
                 break;
             }
-            if let Some(value) = line.strip_prefix("content-length: ") {
+            if let Some((name, value)) = line.split_once(": ")
+                && name.eq_ignore_ascii_case("content-length")
+            {
                 length = Some(value.parse()?);
             }
         }
@@ -165,7 +179,8 @@ impl Connection {
     }
 }
 
-fn body(ask: Ask) -> String {
+/// The body of such a request.
+pub fn body(ask: Ask) -> String {
     let body = |prompt: &str| {
         let mut body = json!({
             "messages": [

@@ -29,6 +29,7 @@ mod lookups;
 mod metered;
 mod overhead;
 mod pages;
+mod peers;
 mod race;
 mod report;
 mod routing;
@@ -91,6 +92,12 @@ struct Arguments {
     /// Other builds of the filter, which `builds` compares with the one that is there.
     #[arg(long)]
     filter: Vec<PathBuf>,
+    /// Serves as the authorizer that `peers` asks, with the keys in this database.
+    #[arg(long, hide = true, requires = "port")]
+    authorizer: Option<String>,
+    /// Where the authorizer listens.
+    #[arg(long, hide = true)]
+    port: Option<u16>,
     /// Said by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
@@ -115,6 +122,8 @@ enum Figure {
     Identity,
     Pages,
     Routing,
+    /// Other gateways, if `tests/peers/install.sh` has installed them.
+    Peers,
 }
 
 impl Arguments {
@@ -136,6 +145,9 @@ impl Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    if let (Some(database), Some(port)) = (&arguments.authorizer, arguments.port) {
+        return peers::authorizer::serve(database, port).await;
+    }
     let provider = Fixed::start("provider", fixed::COMPLETION)?;
     keys(&arguments, &provider).await?;
     usage(&arguments, &provider).await
@@ -207,6 +219,10 @@ async fn usage(arguments: &Arguments, provider: &Fixed) -> anyhow::Result<()> {
     }
     if arguments.wants(Figure::Routing) {
         routing::measure(provider).await?.print();
+    }
+    // Named alone: it needs what nothing else needs.
+    if arguments.only.contains(&Figure::Peers) {
+        peers::measure(provider, arguments.rounds).await?.print();
     }
     if arguments.wants(Figure::Identity) {
         identity::measure(arguments.tokens).await?.print();

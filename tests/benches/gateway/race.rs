@@ -10,7 +10,7 @@ use crate::load::{self, Ask};
 use crate::statistics::median;
 use crate::stock::Stock;
 use crate::system;
-use crate::usage::Usage;
+use crate::usage::{Memory, Usage};
 
 /// How much load, and how often.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +67,11 @@ impl<'a> Contender<'a> {
     /// The same, called with so many of the keys.
     pub fn with_keys(self, keys: u64) -> Self {
         Self { keys, ..self }
+    }
+
+    /// Envoy's memory.
+    pub fn memory(&self) -> anyhow::Result<Memory> {
+        self.usage.memory()
     }
 
     /// Its median.

@@ -42,16 +42,15 @@ impl Usage {
         Ok(total)
     }
 
+    /// Resident memory that is its own, and its share of what it has in common with others, in bytes.
+    pub fn proportional_memory(&self) -> anyhow::Result<u64> {
+        bytes_in(&read(&self.folder().join("smaps_rollup"))?, "Pss:")
+    }
+
     /// Resident memory.
     pub fn memory(&self) -> anyhow::Result<Memory> {
         let status = read(&self.folder().join("status"))?;
-        let bytes = |name: &str| -> anyhow::Result<u64> {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            let kib =
-                line.and_then(|line| line.trim().strip_suffix("kB")).with_context(|| format!("no {name}"))?;
-            Ok(kib.trim().parse::<u64>()? * 1024)
-        };
-        Ok(Memory { now: bytes("VmRSS:")?, peak: bytes("VmHWM:")? })
+        Ok(Memory { now: bytes_in(&status, "VmRSS:")?, peak: bytes_in(&status, "VmHWM:")? })
     }
 
     fn folder(&self) -> PathBuf {
@@ -66,6 +65,13 @@ impl Usage {
         let threads = fs::read_dir(self.folder().join("task"))?;
         Ok(threads.map(|thread| thread.map(|thread| thread.path())).collect::<Result<_, _>>()?)
     }
+}
+
+/// What a file of `/proc` says in kB behind a name, in bytes.
+fn bytes_in(text: &str, name: &str) -> anyhow::Result<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB")).with_context(|| format!("no {name}"))?;
+    Ok(kib.trim().parse::<u64>()? * 1024)
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {

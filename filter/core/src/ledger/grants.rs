@@ -110,12 +110,13 @@ impl<S: SharedStore> LedgerClient<S> {
         let ticks = self.ticks;
         if let Some(active) = self.subjects.get_mut(&subject) {
             for BucketGrant { kind, period, asked, grant, .. } in grants {
-                let track = active.tracks.entry((*kind, *period)).or_default();
-                // The control plane knows what it has granted.
-                let reported = track.reported.get_or_insert_default();
-                reported.granted = reported.granted.max(grant.granted);
-                track.is_unsure &= asked.is_none();
-                track.quiet_since = ticks;
+                active.tracks.edit(*kind, *period, |track| {
+                    // The control plane knows what it has granted.
+                    let reported = track.reported.get_or_insert_default();
+                    reported.granted = reported.granted.max(grant.granted);
+                    track.is_unsure &= asked.is_none();
+                    track.quiet_since = ticks;
+                });
             }
         }
         self.dirty.insert(subject);

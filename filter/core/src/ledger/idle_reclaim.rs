@@ -3,7 +3,8 @@
 //! A subject is checked when its units may have moved, and then ever more rarely: the work follows use, not
 //! the number of subjects.
 
-use super::{ActiveSubject, LedgerClient, LedgerEffect, TICK_MS, TrackedLine};
+use super::tracked_lines::TrackedLine;
+use super::{ActiveSubject, LedgerClient, LedgerEffect, TICK_MS};
 use crate::limits::account::{AccountChange, AccountLine, LeaseAccount, PERIOD_NOW, SubjectId};
 use crate::store::SharedStore;
 
@@ -96,7 +97,7 @@ impl<S: SharedStore> LedgerClient<S> {
         let is_under_way = self.is_under_way(active);
         let looked = LeaseAccount::change(&self.store, subject, |account| {
             for line in &mut account.lines {
-                let track = active.tracks.get(&(line.kind, line.period));
+                let track = active.tracks.get(line.kind, line.period);
                 // Without a stream nobody could take them back, and they may be needed.
                 let is_idle = self.stream.is_some()
                     && track.is_some_and(|track| track.is_idle(line, ticks))
@@ -109,7 +110,7 @@ impl<S: SharedStore> LedgerClient<S> {
             }
             let newest = account.clone();
             account.lines.retain(|line| {
-                let track = active.tracks.get(&(line.kind, line.period));
+                let track = active.tracks.get(line.kind, line.period);
                 let is_told = track.is_some_and(|track| track.reported == Some(line.totals()));
                 let is_told = is_told || line.period == PERIOD_NOW;
                 let is_over = newest.current(line.kind).is_some_and(|newer| newer.period != line.period);
@@ -119,21 +120,23 @@ impl<S: SharedStore> LedgerClient<S> {
         });
         let AccountChange::Done(account) = looked else { return None };
         let active = self.subjects.get_mut(&subject)?;
-        active.tracks.retain(|(kind, period), track| {
+        active.tracks.retain(|kind, period, track| {
             track.offline_window.is_some()
-                || account.lines.iter().any(|line| line.kind == *kind && line.period == *period)
+                || account.lines.iter().any(|line| line.kind == kind && line.period == period)
         });
         let mut is_asleep = !is_under_way && self.stream.is_some() && !account.lines.iter().any(is_demanded);
         for line in &account.lines {
-            let track = active.tracks.entry((line.kind, line.period)).or_default();
-            if track.sample(line, ticks) {
+            let (has_moved, reported, quiet_since) = active.tracks.edit(line.kind, line.period, |track| {
+                (track.sample(line, ticks), track.reported, track.quiet_since)
+            });
+            if has_moved {
                 active.last_moved = ticks;
             }
-            let is_told = track.reported == Some(line.totals()) || line.period == PERIOD_NOW;
+            let is_told = reported == Some(line.totals()) || line.period == PERIOD_NOW;
             if !is_told {
                 self.dirty.insert(subject);
             }
-            let is_quiet = ticks.saturating_sub(track.quiet_since) >= FORGET_TICKS;
+            let is_quiet = ticks.saturating_sub(quiet_since) >= FORGET_TICKS;
             is_asleep &= is_told && is_quiet && line.held == 0 && line.unused() == 0;
         }
         let is_needed = account.lines.is_empty() && self.pending.keys().any(|(asking, _)| *asking == subject);
@@ -162,7 +165,7 @@ impl ActiveSubject {
             ticks.saturating_add(quiet.saturating_mul(slack).clamp(FIRST_CHECK_TICKS, LONGEST_CHECK_TICKS));
         let mut forgotten = ticks;
         for line in &account.lines {
-            let quiet_since = self.tracks.get(&(line.kind, line.period)).map_or(0, |track| track.quiet_since);
+            let quiet_since = self.tracks.get(line.kind, line.period).map_or(0, |track| track.quiet_since);
             forgotten = forgotten.max(quiet_since.saturating_add(FORGET_TICKS));
             if line.unused() == 0 {
                 continue;

@@ -39,21 +39,22 @@ impl<S: SharedStore> LedgerClient<S> {
         now_ms: i64,
     ) {
         let Some(active) = self.subjects.get_mut(&subject) else { return };
-        let track = active.tracks.entry((kind, NO_PERIOD)).or_default();
-        let window = track.offline_window.get_or_insert_with(|| {
-            // What the last lease still allows counts as part of the limit.
-            let left = LeaseAccount::read(&self.store, subject).and_then(|(account, _)| {
-                Some(account.current(kind)?.available_within(pending.limit, now_ms))
+        active.tracks.edit(kind, NO_PERIOD, |track| {
+            let window = track.offline_window.get_or_insert_with(|| {
+                // What the last lease still allows counts as part of the limit.
+                let left = LeaseAccount::read(&self.store, subject).and_then(|(account, _)| {
+                    Some(account.current(kind)?.available_within(pending.limit, now_ms))
+                });
+                let mut window = Window::new(span_ms);
+                window.add(now_ms, left.unwrap_or_default());
+                window.into()
             });
-            let mut window = Window::new(span_ms);
-            window.add(now_ms, left.unwrap_or_default());
-            window
+            let mut lent = 0;
+            LeaseAccount::change(&self.store, subject, |account| {
+                lent = account.edit(kind, NO_PERIOD, |line| lend(line, pending, window, now_ms));
+            });
+            window.add(now_ms, lent);
         });
-        let mut lent = 0;
-        LeaseAccount::change(&self.store, subject, |account| {
-            lent = account.edit(kind, NO_PERIOD, |line| lend(line, pending, window, now_ms));
-        });
-        window.add(now_ms, lent);
         self.dirty.insert(subject);
     }
 

@@ -6,9 +6,8 @@ use latchkey_proto::ledger as wire;
 use prost::Message as _;
 use wire::ledger_request::Kind;
 
-use super::{
-    AskedUnits, LedgerClient, LedgerEffect, MOST_UNANSWERED, PendingDemand, SentReport, TrackedLine, send,
-};
+use super::tracked_lines::{TrackedLine, TrackedLines};
+use super::{AskedUnits, LedgerClient, LedgerEffect, MOST_UNANSWERED, PendingDemand, SentReport, send};
 use crate::limits::account::{
     AccountChange, AccountLine, LeaseAccount, NO_PERIOD, PERIOD_NOW, SubjectId, Totals, cushion,
 };
@@ -142,7 +141,7 @@ impl<S: SharedStore> LedgerClient<S> {
             }
             for LeaseEntry { kind, period, totals, wanted, limit } in entries {
                 if period != PERIOD_NOW {
-                    active.tracks.entry((kind, period)).or_default().reported = Some(totals);
+                    active.tracks.edit(kind, period, |track| track.reported = Some(totals));
                 }
                 if wanted.want > 0 {
                     let WantedUnits { want, least, .. } = wanted;
@@ -215,7 +214,7 @@ impl<S: SharedStore> LedgerClient<S> {
 /// The entries of an account, and whether some that asked have what they need already.
 fn entries(
     account: &mut LeaseAccount,
-    tracks: &BTreeMap<(BucketKind, i64), TrackedLine>,
+    tracks: &TrackedLines,
     pending: &BTreeMap<BucketKind, PendingDemand>,
     now_ms: i64,
 ) -> (Vec<LeaseEntry>, bool) {
@@ -228,7 +227,7 @@ fn entries(
             line.give_back_above(pending.limit);
         }
         let totals = line.totals();
-        let reported = tracks.get(&(line.kind, line.period)).and_then(|track| track.reported);
+        let reported = tracks.get(line.kind, line.period).and_then(|track| track.reported);
         if reported == Some(totals) || line.period == PERIOD_NOW {
             continue;
         }
@@ -241,7 +240,7 @@ fn entries(
     for (kind, pending) in pending {
         let is_window = kind.span_ms().is_some();
         let line = account.current(*kind).filter(|line| is_window || now_ms < line.deadline_ms);
-        let track = line.and_then(|line| tracks.get(&(line.kind, line.period)));
+        let track = line.and_then(|line| tracks.get(line.kind, line.period));
         let wanted = wanted(*kind, pending, line, track, now_ms);
         if wanted.want == 0 {
             is_served = true;
