@@ -138,11 +138,9 @@ pub async fn page(
             rows: items.into_iter().map(|item| row(item, by, visit.time_zone())).collect(),
         })
     };
-    let (keys, first) = tokio::try_join!(
+    let (keys, first, days, apps, users, models, pending, gateways) = tokio::try_join!(
         attention::keys(visit.reader()?, &api),
-        attention::first_steps(visit.reader()?, &api)
-    )?;
-    let (days, apps, users, models, pending, gateways) = tokio::try_join!(
+        attention::first_steps(visit.reader()?, &api),
         days,
         top("Apps by cost", "app"),
         top("Users by cost", "user"),
